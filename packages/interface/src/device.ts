@@ -1,0 +1,80 @@
+import type { HostMemory, Memory, MemoryRange, SharedMemory } from './memory.ts';
+
+/** Version of the contracts in this package that a component was written for; checked when components are composed. */
+export type SpecVersion = 1;
+
+/** One copy between two ranges of equal size, in any direction between host and device. */
+export interface Copy {
+  readonly from: MemoryRange;
+  readonly to: MemoryRange;
+}
+
+/** An ordered queue of copies. Copies on different streams overlap. */
+export interface Stream {
+  readonly name: string;
+  /**
+   * Submits copies in order and resolves when all of them are done. Never blocks the JS thread. The memory is kept
+   * alive until then, also when it is closed meanwhile.
+   *
+   * @throws `CE_DEVICE_FAILED` with the driver's status and text.
+   */
+  copy(copies: readonly Copy[]): Promise<void>;
+  close(): Promise<void>;
+}
+
+/** Free and total bytes of the device's memory, now. */
+export interface MemoryInfo {
+  readonly freeBytes: number;
+  readonly totalBytes: number;
+}
+
+/** What a device can do. */
+export interface DeviceSupports {
+  /** `openShared` gives a host address, so that JS can view the shared memory. */
+  readonly hostAddressable: boolean;
+  /** Copies from host memory need it pinned to reach full speed. */
+  readonly pinning: boolean;
+}
+
+/** Options of {@link Device.allocateHost}. */
+export interface AllocateHostOptions {
+  /** Other processes of this user can open it with {@link Device.openShared}. @default false */
+  readonly shared?: boolean | undefined;
+}
+
+/**
+ * Memory and copies of one GPU (`cuda`), or of the host standing in for one (`host`).
+ *
+ * A device is used from one process. Everything it gave out is released by {@link Device.close}, in the right order.
+ */
+export interface Device {
+  readonly specVersion: SpecVersion;
+  readonly kind: 'cuda' | 'host';
+  /** `GPU-<uuid>` as nvidia-smi prints it, or `HOST-<...>-<index>`. */
+  readonly uuid: string;
+  readonly name: string;
+  readonly index: number;
+  readonly supports: DeviceSupports;
+  memoryInfo(): MemoryInfo;
+  /**
+   * Device memory that other processes can open: an allocation of its own, never part of a larger one.
+   *
+   * @throws `CE_DEVICE_OUT_OF_MEMORY` or `CE_SHM_TOO_SMALL`, with free and wanted bytes.
+   */
+  allocateShared(sizeBytes: number): Promise<SharedMemory>;
+  /** Opens memory that another process shares. A process cannot open its own CUDA memory. */
+  openShared(handle: Uint8Array, sizeBytes: number): Promise<Memory>;
+  /** Device memory for this process alone. */
+  allocate(sizeBytes: number): Promise<Memory>;
+  /** Host memory for weights. Reserved at once, backed by pages as it is filled. @throws `CE_HOST_OUT_OF_MEMORY` */
+  allocateHost(sizeBytes: number, options?: AllocateHostOptions): Promise<HostMemory>;
+  /**
+   * Maps an existing file as host memory, in place (for files on `/dev/shm`: no second copy of the bytes). The file may
+   * be unlinked once this has resolved.
+   */
+  mapFile(path: string): Promise<HostMemory>;
+  createStream(name: string): Stream;
+  /** Waits for submitted copies, then releases everything. Idempotent. */
+  close(): Promise<void>;
+  [Symbol.asyncDispose](): Promise<void>;
+}

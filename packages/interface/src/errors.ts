@@ -1,0 +1,205 @@
+/**
+ * The typed error of checkpoint-engine. Every failure that a caller may want to handle is a
+ * {@link CheckpointEngineError} with a stable `code`; wrong use of an API is a built-in `TypeError` or `RangeError`.
+ */
+
+/** Stable codes. A code never changes its meaning; messages may. */
+export type ErrorCode =
+  /** The caller's `AbortSignal` fired; `cause` is its reason. */
+  | 'CE_ABORTED'
+  /** An operation did not finish within its time-out. */
+  | 'CE_TIMEOUT'
+  /** A rank stopped answering or its process died; `peer` is that rank. */
+  | 'CE_RANK_LOST'
+  /** Another rank failed and took this operation down with it; `cause` is that rank's error. */
+  | 'CE_REMOTE_FAILED'
+  /** The object was closed, or is being closed. */
+  | 'CE_CLOSED'
+  /** The component does not offer what was asked for (its `supports` says so). */
+  | 'CE_NOT_SUPPORTED'
+  /** A package or shared library that the command needs is not installed. */
+  | 'CE_PACKAGE_NOT_FOUND'
+  | 'CE_LIBRARY_NOT_FOUND'
+  | 'CE_LIBRARY_TOO_OLD'
+  /** No device of the kind asked for, or the driver refuses it. */
+  | 'CE_DEVICE_UNAVAILABLE'
+  | 'CE_DEVICE_FAILED'
+  | 'CE_DEVICE_OUT_OF_MEMORY'
+  | 'CE_HOST_OUT_OF_MEMORY'
+  | 'CE_SHM_TOO_SMALL'
+  /** Another process holds, or no longer holds, the shared memory that was named. */
+  | 'CE_SHM_FAILED'
+  /** Files: missing, unreadable, not what their header says. */
+  | 'CE_FILE_NOT_FOUND'
+  | 'CE_FILE_UNREADABLE'
+  | 'CE_FILE_TRUNCATED'
+  | 'CE_FILE_CHANGED'
+  | 'CE_FILE_INVALID'
+  | 'CE_DTYPE_UNKNOWN'
+  | 'CE_TENSOR_DUPLICATE'
+  | 'CE_TENSOR_MISSING'
+  /** Checkpoints. */
+  | 'CE_CHECKPOINT_UNKNOWN'
+  | 'CE_CHECKPOINT_EXISTS'
+  | 'CE_CHECKPOINT_BUSY'
+  | 'CE_CHECKPOINT_EMPTY'
+  | 'CE_METAS_INVALID'
+  | 'CE_METAS_MISSING'
+  /** Plans. */
+  | 'CE_PLAN_NO_RECEIVER'
+  | 'CE_PLAN_MEMORY_TOO_SMALL'
+  | 'CE_PLAN_MISMATCH'
+  /** The rendezvous store and the transports. */
+  | 'CE_ADDRESS_IN_USE'
+  | 'CE_STORE_UNREACHABLE'
+  | 'CE_TOKEN_REFUSED'
+  | 'CE_TRANSPORT_FAILED'
+  | 'CE_PEER_UNREACHABLE'
+  | 'CE_PEER_LOST'
+  | 'CE_RANGE_NOT_REGISTERED'
+  /** Workers and engines. */
+  | 'CE_WORKER_TIMEOUT'
+  | 'CE_WORKER_FAILED'
+  | 'CE_WORKER_LOST'
+  | 'CE_WORKER_PROTOCOL'
+  | 'CE_ENGINE_UNREACHABLE'
+  | 'CE_ENGINE_FAILED'
+  | 'CE_ENGINE_MISMATCH'
+  /** The configuration (flags, environment) cannot be honoured. */
+  | 'CE_CONFIG_INVALID'
+  | 'CE_INTERNAL';
+
+/** What is known of a failure beside its sentence. All fields are optional: only what is known is set. */
+export interface ErrorDetails {
+  /** The rank at which the error arose, 0 and up. */
+  readonly rank?: number | undefined;
+  /** The rank or address of the other side. */
+  readonly peer?: number | string | undefined;
+  /** The operation: `broadcast`, `cuMemcpyHtoDAsync`, `POST /collective_rpc`. */
+  readonly op?: string | undefined;
+  readonly file?: string | undefined;
+  readonly tensor?: string | undefined;
+  /** The native or HTTP status, as the library gave it. */
+  readonly status?: number | undefined;
+  /** Text of the library or the other side: `ncclGetLastError`, a worker's traceback. */
+  readonly detail?: string | undefined;
+  /** Whether the same call may go through later with nothing else changed. */
+  readonly retryable?: boolean | undefined;
+  readonly cause?: unknown;
+}
+
+const brand: symbol = Symbol.for('@checkpoint-engine/error');
+
+/** An error as it travels between processes. */
+export interface SerializedError extends Omit<ErrorDetails, 'cause'> {
+  readonly code: ErrorCode;
+  readonly message: string;
+  readonly hint: string;
+  readonly cause?: SerializedError | undefined;
+}
+
+/**
+ * A failure of checkpoint-engine: what happened, where, and what to do about it.
+ *
+ * Recognise it with {@link CheckpointEngineError.isInstance}, which works across duplicated installs, and tell
+ * failures apart by `code`, never by message.
+ */
+export class CheckpointEngineError extends Error {
+  static {
+    Object.defineProperty(CheckpointEngineError.prototype, 'name', { value: 'CheckpointEngineError', writable: true });
+    Object.defineProperty(CheckpointEngineError.prototype, brand, { value: true });
+  }
+  readonly code: ErrorCode;
+  /** One sentence that says what to do. */
+  readonly hint: string;
+  readonly rank: number | undefined;
+  readonly peer: number | string | undefined;
+  readonly op: string | undefined;
+  readonly file: string | undefined;
+  readonly tensor: string | undefined;
+  readonly status: number | undefined;
+  readonly detail: string | undefined;
+  readonly retryable: boolean;
+
+  /**
+   * @param code    Stable code.
+   * @param what    What happened and where, with the current and the wanted value; no period at the end.
+   * @param hint    What to do, as one imperative sentence without a period.
+   * @param details What else is known.
+   */
+  constructor(code: ErrorCode, what: string, hint: string, details: ErrorDetails = {}) {
+    super(what, details.cause === undefined ? undefined : { cause: details.cause });
+    this.code = code;
+    this.hint = hint;
+    this.rank = details.rank;
+    this.peer = details.peer;
+    this.op = details.op;
+    this.file = details.file;
+    this.tensor = details.tensor;
+    this.status = details.status;
+    this.detail = details.detail;
+    this.retryable = details.retryable ?? false;
+  }
+
+  /** Tells whether `value` is a CheckpointEngineError, of this or another copy of the package. */
+  static isInstance(value: unknown): value is CheckpointEngineError {
+    return typeof value === 'object' && value !== null && brand in value;
+  }
+
+  /** The error as plain data that {@link CheckpointEngineError.fromJSON} restores in another process. */
+  toJSON(): SerializedError {
+    const { code, message, hint, rank, peer, op, file, tensor, status, detail, retryable } = this;
+    const cause = this.cause === undefined ? undefined : toCheckpointEngineError(this.cause).toJSON();
+    return { code, message, hint, rank, peer, op, file, tensor, status, detail, retryable, cause };
+  }
+
+  /** Restores an error that another process serialised. Unknown fields are ignored. */
+  static fromJSON(data: SerializedError): CheckpointEngineError {
+    const details = { ...data, cause: data.cause ? CheckpointEngineError.fromJSON(data.cause) : undefined };
+    if (data.code === 'CE_RANK_LOST' && typeof data.peer === 'number') {
+      return new RankLostError(data.peer, data.message, details);
+    }
+    return new CheckpointEngineError(data.code, data.message, data.hint, details);
+  }
+}
+
+/** A rank died or stopped answering. Its `code` is `CE_RANK_LOST` and {@link RankLostError.lostRank} names it. */
+export class RankLostError extends CheckpointEngineError {
+  static {
+    Object.defineProperty(RankLostError.prototype, 'name', { value: 'RankLostError', writable: true });
+  }
+  readonly lostRank: number;
+
+  constructor(lostRank: number, what: string = `Rank ${lostRank} was lost`, details: ErrorDetails = {}) {
+    super(
+      'CE_RANK_LOST',
+      what,
+      `Look at the log of rank ${lostRank}, restart it, and run the update again: the registered checkpoints are intact`,
+      { ...details, peer: lostRank },
+    );
+    this.lostRank = lostRank;
+  }
+}
+
+/** Gives `value` itself where it is a CheckpointEngineError, otherwise wraps it as `CE_INTERNAL`. */
+export function toCheckpointEngineError(value: unknown): CheckpointEngineError {
+  if (CheckpointEngineError.isInstance(value)) return value;
+  const error = value instanceof Error ? value : new Error(String(value));
+  return new CheckpointEngineError('CE_INTERNAL', error.message, 'Report this with the log: it should not happen', {
+    cause: error.cause,
+    detail: error.stack,
+  });
+}
+
+/** Turns an aborted signal's reason into the error to throw: a CheckpointEngineError as it is, else `CE_ABORTED`. */
+export function abortError(signal: AbortSignal, op?: string): CheckpointEngineError {
+  const reason: unknown = signal.reason;
+  if (CheckpointEngineError.isInstance(reason)) return reason;
+  if (reason instanceof Error && reason.name === 'TimeoutError') {
+    return new CheckpointEngineError('CE_TIMEOUT', `${op ?? 'The operation'} timed out`, 'Raise the time-out', { op });
+  }
+  return new CheckpointEngineError('CE_ABORTED', `${op ?? 'The operation'} was aborted`, 'Start it again when ready', {
+    op,
+    cause: reason,
+  });
+}

@@ -1,0 +1,13 @@
+/**
+ * The contracts of checkpoint-engine: what a device, a transport and a store are, and the errors they throw. No
+ * dependency, no runtime API: everything else in the project, and a stranger's transport, is written against this.
+ *
+ * @packageDocumentation
+ */
+export type * from './broadcast.ts';
+export type * from './device.ts';
+export * from './errors.ts';
+export * from './logger.ts';
+export type * from './memory.ts';
+export type * from './p2p.ts';
+export type * from './store.ts';

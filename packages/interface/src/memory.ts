@@ -1,0 +1,69 @@
+/** Where bytes live: in the host's memory, or in a device's. */
+export type MemoryKind = 'host' | 'device';
+
+/**
+ * A piece of memory that this process can address. JavaScript holds the description, native code the pointer: memory
+ * can be far larger than any typed array.
+ */
+export interface Memory {
+  readonly kind: MemoryKind;
+  /** Address in this process (host pointer or device pointer). 0 once closed. */
+  readonly address: bigint;
+  readonly sizeBytes: number;
+  /** Gives the memory back once no copy that was already submitted needs it. Idempotent. */
+  close(): void;
+  [Symbol.dispose](): void;
+}
+
+/** A byte range of a memory. */
+export interface MemoryRange {
+  readonly memory: Memory;
+  readonly offsetBytes: number;
+  readonly sizeBytes: number;
+}
+
+/** Memory of a device that other processes can open by its handle. */
+export interface SharedMemory extends Memory {
+  /** Opaque bytes for {@link Device.openShared} in another process (host: segment name; CUDA: the 64-byte IPC handle). */
+  readonly handle: Uint8Array;
+}
+
+/** One range of a file to be read into host memory. */
+export interface FileRead {
+  readonly path: string;
+  readonly fileOffsetBytes: number;
+  /** Where the bytes go, from the start of the memory. */
+  readonly offsetBytes: number;
+  readonly sizeBytes: number;
+}
+
+/** Options of {@link HostMemory.read}. */
+export interface ReadOptions {
+  readonly signal?: AbortSignal | undefined;
+  /** Called on the JS thread, at most every 50 ms and once at the end, with the bytes read so far. */
+  readonly onProgress?: ((doneBytes: number) => void) | undefined;
+}
+
+/** Page-aligned host memory that holds weights: the pool. Huge pages where the system gives them. */
+export interface HostMemory extends Memory {
+  readonly kind: 'host';
+  /** Whether the device can copy from it at full speed (CUDA: page-locked). */
+  readonly pinned: boolean;
+  /**
+   * Reads file ranges into this memory with several threads, off the JS thread. Ranges that lie together in a file are
+   * read together. On a CUDA device what has been read is pinned while the rest is read.
+   *
+   * @throws `CE_FILE_NOT_FOUND`, `CE_FILE_UNREADABLE`, `CE_FILE_TRUNCATED` naming file and offset.
+   * @throws {RangeError} A range lies outside this memory.
+   */
+  read(reads: readonly FileRead[], options?: ReadOptions): Promise<void>;
+  /** Copies bytes that JavaScript holds into this memory, off the JS thread. `bytes` is not to be changed meanwhile. */
+  write(offsetBytes: number, bytes: Uint8Array): Promise<void>;
+  /** Page-locks the whole memory for the device. Idempotent; does nothing where the device needs none. */
+  pin(): Promise<void>;
+  /**
+   * A view of a range, without a copy; at most 2 GiB. The view becomes empty (its buffer is detached) when the memory
+   * is closed.
+   */
+  view(offsetBytes: number, sizeBytes: number): Uint8Array;
+}

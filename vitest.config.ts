@@ -1,0 +1,28 @@
+import { defineConfig } from 'vitest/config';
+
+const resolve = { conditions: ['@checkpoint-engine/source', 'node', 'import', 'default'] };
+const ssr = { resolve: { conditions: ['@checkpoint-engine/source', 'node', 'import', 'default'] } };
+
+export default defineConfig({
+  test: {
+    projects: [
+      {
+        // Small, fast, in one process: they read the sources and need no build of the TypeScript.
+        resolve,
+        ssr,
+        test: { name: 'unit', include: ['packages/*/src/**/*.test.ts', 'apps/*/src/**/*.test.ts'], pool: 'forks' },
+      },
+      {
+        // Real processes, sockets, shared memory and native addons: they run what `npm run build` made.
+        test: {
+          name: 'integration',
+          include: ['packages/*/test/**/*.test.ts', 'apps/*/test/**/*.test.ts'],
+          pool: 'forks',
+          maxWorkers: 1,
+          testTimeout: 60_000,
+          hookTimeout: 60_000,
+        },
+      },
+    ],
+  },
+});
