@@ -1,0 +1,100 @@
+import type { Logger, SharedMemory } from '@checkpoint-engine/interface';
+import type { DType } from '@checkpoint-engine/meta';
+
+/** One tensor of a bucket, as the worker finds it in the shared buffer. */
+export interface BucketTensor {
+  readonly name: string;
+  readonly dtype: DType;
+  /** As the checkpoint has it; `[]` for a scalar. */
+  readonly shape: readonly number[];
+  /** From the start of the shared buffer; a multiple of 256. */
+  readonly offsetBytes: number;
+  readonly sizeBytes: number;
+}
+
+/** What a worker is told of one bucket. Offsets are from the start of the shared buffer. */
+export interface BucketMessage {
+  /** Position in the update, 0 and up. */
+  readonly index: number;
+  readonly tensors: readonly BucketTensor[];
+}
+
+/** Options of every waiting call of a {@link WorkerSession}. Its time-out is the session's. */
+export interface SessionCallOptions {
+  /** Ends the wait; the call rejects with the signal's reason, and only `fail` and `close` may follow. */
+  readonly signal: AbortSignal;
+}
+
+/** A part of {@link WorkerSession.finish} that is over: the buffer is let go of, the post-load hook has run. */
+export type FinishPhase = 'released' | 'loaded';
+
+/** Options of {@link WorkerSession.finish}. */
+export interface FinishOptions extends SessionCallOptions {
+  /** Called when each phase is over, in order, for those that time them. */
+  readonly onPhase?: ((phase: FinishPhase) => void) | undefined;
+}
+
+/**
+ * One update with one worker: handshake, buckets, release, post-load hook.
+ *
+ * Calls are made in that order. When one rejects, the update is over for this worker: `fail` tells it so, `close` ends
+ * the session. Errors carry the session's rank.
+ */
+export interface WorkerSession {
+  /** What the engine is told for this device. */
+  readonly address: string;
+  /** Reloads that may be in flight at a time (v1: 1). */
+  readonly maxPending: number;
+  /**
+   * Waits for the worker and hands over the buffer.
+   *
+   * @throws `CE_WORKER_TIMEOUT`, `CE_WORKER_FAILED` with the worker's own text in `detail`, `CE_WORKER_LOST`.
+   */
+  open(buffer: SharedMemory, options: SessionCallOptions): Promise<void>;
+  /**
+   * Resolves when the worker has taken the tensors, so that their bytes may be overwritten.
+   *
+   * @throws As {@link WorkerSession.open}.
+   */
+  reload(bucket: BucketMessage, options: SessionCallOptions): Promise<void>;
+  /**
+   * Makes the worker let go of the buffer and run its post-load hook.
+   *
+   * @throws As {@link WorkerSession.open}.
+   */
+  finish(options: FinishOptions): Promise<void>;
+  /**
+   * Serves the same address once more, after `finish`: the next call is `open`. For engines that load twice through one
+   * address (SGLang with a draft model). Absent where the protocol has no use for it.
+   */
+  reopen?(): Promise<void>;
+  /** Tells the worker that the update failed, as well as it can in bounded time. Never throws. */
+  fail(error: Error): Promise<void>;
+  /** Releases the address. Idempotent. */
+  close(): Promise<void>;
+}
+
+/** What a session is made of. */
+export interface SessionOptions {
+  /** The device that the worker runs on, as the `uuid` of its `Device` spells it. */
+  readonly deviceUuid: string;
+  readonly updateId: string;
+  /** Rises with every update and is the same on all ranks, so that a stale worker never meets a new update. */
+  readonly counter: number;
+  readonly rank: number;
+  /** Makes the address differ between ranks that share a device. @default false */
+  readonly rankInAddress?: boolean | undefined;
+  /** Slots of the ring inside the shared buffer. */
+  readonly slots: number;
+  readonly checkpoint: string;
+  /** How long one reply of the worker may take. */
+  readonly timeoutMs: number;
+  readonly logger: Logger;
+}
+
+/** A way to talk to workers. */
+export interface WorkerProtocol {
+  readonly name: string;
+  /** Opens the address, so that the engine can be told of it. @throws `CE_ADDRESS_IN_USE` */
+  createSession(options: SessionOptions): Promise<WorkerSession>;
+}
