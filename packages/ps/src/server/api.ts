@@ -1,0 +1,168 @@
+import type { BroadcastTransport, Device, Logger, P2PTransport, Store } from '@checkpoint-engine/interface';
+import type { DType, RankMetas } from '@checkpoint-engine/meta';
+import type { WorkerProtocol } from '../session.ts';
+
+/** A tensor that the caller holds in memory. */
+export interface NamedTensor {
+  readonly name: string;
+  readonly dtype: DType;
+  readonly shape: readonly number[];
+  /** Exactly the tensor's bytes, little-endian and contiguous. Not to be changed until registration has resolved. */
+  readonly bytes: Uint8Array;
+}
+
+/** Safetensors files on disk or in `/dev/shm`. */
+export interface FileSource {
+  /** A folder (with or without `model.safetensors.index.json`), a file, or a list of files. */
+  readonly files: string | readonly string[];
+  /**
+   * `balanced`: every rank names the same files and takes its share by bytes. `all`: this rank takes every tensor of
+   * the files that it names, as the Python tool's ranks do.
+   * @default 'balanced'
+   */
+  readonly share?: 'balanced' | 'all' | undefined;
+  /** Use files on `/dev/shm` where they lie instead of copying them into the pool. @default true */
+  readonly inPlace?: boolean | undefined;
+  /**
+   * Leave files that are used in place on `/dev/shm`. By default they are unlinked once every rank that shares them has
+   * mapped them, so that their memory is freed with the checkpoint (the Python tool does so too).
+   * @default false
+   */
+  readonly keepFiles?: boolean | undefined;
+}
+
+/** Where a checkpoint's bytes come from. */
+export type CheckpointSource = FileSource | { readonly tensors: readonly NamedTensor[] };
+
+/** Options of {@link ParameterServer.registerCheckpoint}. */
+export interface RegisterOptions {
+  /** `shared`: use the one reusable pool of this server, which outlives the checkpoint and has one user at a time. @default 'own' */
+  readonly pool?: 'own' | 'shared' | undefined;
+  readonly signal?: AbortSignal | undefined;
+  readonly onEvent?: ((event: ProgressEvent) => void) | undefined;
+}
+
+/** What this rank holds of a checkpoint. */
+export interface RegisteredCheckpoint {
+  readonly name: string;
+  readonly tensorCount: number;
+  /** Bytes of the tensors. */
+  readonly sizeBytes: number;
+  /** Bytes of memory that hold them, alignment included. */
+  readonly poolBytes: number;
+  readonly warnings: readonly string[];
+  readonly durationMs: number;
+}
+
+/** What the engine is asked to do, once per inference group, by the group's first rank. */
+export interface EngineRequest {
+  /** Device UUID to address, for the devices of this group only. */
+  readonly handles: Readonly<Record<string, string>>;
+  readonly groupIndex: number;
+  readonly timeoutMs: number;
+  /** Fires when the update has failed or was aborted: give up at once. */
+  readonly signal: AbortSignal;
+  /** Version of the weights, where the caller gave one. */
+  readonly weightVersion?: string | undefined;
+}
+
+/** Options of {@link ParameterServer.update}. Equal on all ranks, but for callbacks and signals. */
+export interface UpdateOptions {
+  /**
+   * Asks the inference engine to receive; resolves when the engine says that it is done, rejects when it refuses. The
+   * update fails at once when it rejects.
+   */
+  readonly requestEngine: (request: EngineRequest) => Promise<void>;
+  /** Ranks an inference instance spans. @default the world size */
+  readonly inferenceParallelSize?: number | undefined;
+  /** How workers are spoken to. @default the server's protocol */
+  readonly protocol?: WorkerProtocol | undefined;
+  /** Most bytes of a bucket; it grows to the largest tensor. */
+  readonly bucketBytes?: number | undefined;
+  /** Most bytes of device memory that the update may take. */
+  readonly deviceMemoryBytes?: number | undefined;
+  /** For the whole update. @default 300_000 */
+  readonly timeoutMs?: number | undefined;
+  readonly weightVersion?: string | undefined;
+  readonly signal?: AbortSignal | undefined;
+  readonly onEvent?: ((event: ProgressEvent) => void) | undefined;
+}
+
+/** The stages of a bucket's way. `read` is file to host memory (registration and streaming). */
+export type Stage = 'read' | 'h2d' | 'broadcast' | 'reload';
+
+/** What happens while bytes move. Times are milliseconds since the epoch, comparable between the processes of a host. */
+export type ProgressEvent =
+  | { readonly type: 'phase'; readonly phase: UpdatePhase; readonly atMs: number; readonly rank: number }
+  | {
+      readonly type: 'register';
+      readonly rank: number;
+      readonly doneBytes: number;
+      readonly totalBytes: number;
+      readonly atMs: number;
+    }
+  | {
+      readonly type: 'plan';
+      readonly rank: number;
+      readonly bucketBytes: number;
+      readonly bucketCount: number;
+      readonly ringSlots: number;
+      readonly stagingSlots: number;
+      readonly deviceBytes: number;
+      readonly totalBytes: number;
+      readonly reason: string;
+      readonly atMs: number;
+    }
+  | {
+      readonly type: 'bucket-start' | 'bucket-end';
+      readonly rank: number;
+      readonly stage: Stage;
+      readonly bucket: number;
+      readonly sizeBytes: number;
+      readonly atMs: number;
+    };
+
+/** Where an update is. */
+export type UpdatePhase = 'plan' | 'handshake' | 'stream' | 'release' | 'hook' | 'done';
+
+/** What an update did, seen from this rank. */
+export interface UpdateResult {
+  readonly checkpoint: string;
+  /** Rises with every update of the world. */
+  readonly counter: number;
+  readonly totalBytes: number;
+  readonly tensorCount: number;
+  readonly bucketCount: number;
+  readonly bucketBytes: number;
+  readonly ringSlots: number;
+  readonly stagingSlots: number;
+  /** Device memory that this rank took for the update. */
+  readonly deviceBytes: number;
+  /** Why the buckets have this size. */
+  readonly reason: string;
+  /** Milliseconds of each phase, and of the whole. */
+  readonly durationsMs: Readonly<Record<Exclude<UpdatePhase, 'done'> | 'total', number>>;
+}
+
+/** What a parameter server is made of. It is handed its parts: it loads no transport by itself. */
+export interface ParameterServerOptions {
+  /** The outermost scope of the world; rank and world size come from it. */
+  readonly store: Store;
+  readonly device: Device;
+  /** Needed when the world has more than one rank. */
+  readonly broadcast?: BroadcastTransport | undefined;
+  readonly p2p?: P2PTransport | undefined;
+  /** @default the Python tool's (v1) */
+  readonly protocol?: WorkerProtocol | undefined;
+  readonly logger?: Logger | undefined;
+  /** Identifies this host in metas. @default the host name */
+  readonly host?: string | undefined;
+  readonly nics?: readonly string[] | undefined;
+  /** Share of free device memory that updates may take, 0 to 1 (`PS_MEM_FRACTION`). */
+  readonly memFraction?: number | undefined;
+  /** Bound on buckets (`PS_MAX_BUCKET_SIZE_GB`). */
+  readonly maxBucketBytes?: number | undefined;
+}
+
+/** The metas of all ranks, by rank. */
+export type WorldMetas = readonly RankMetas[];
