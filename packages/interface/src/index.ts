@@ -11,3 +11,4 @@ export * from './logger.ts';
 export type * from './memory.ts';
 export type * from './p2p.ts';
 export type * from './store.ts';
+export * from './worker-protocol.ts';
