@@ -1,0 +1,73 @@
+import type { WaitOptions } from '@checkpoint-engine/interface';
+import { abortError, CheckpointEngineError } from '@checkpoint-engine/interface';
+
+/** Longest delay that a timer takes; anything longer waits without one. */
+const LONGEST_TIMER_MS = 2 ** 31 - 1;
+
+/** The point in time, and the signal, that end a wait. */
+export class Deadline {
+  readonly timeoutMs: number;
+  readonly signal: AbortSignal | undefined;
+  readonly #op: string;
+  readonly #endsAt: number;
+
+  /** @param op What is waited for, as the subject of the error: `The reply on ipc://x`. */
+  constructor(op: string, { timeoutMs, signal }: WaitOptions, defaultTimeoutMs: number) {
+    this.timeoutMs = timeoutMs ?? defaultTimeoutMs;
+    if (!(this.timeoutMs >= 0)) throw new RangeError(`timeoutMs must be 0 or more, not ${this.timeoutMs}`);
+    this.signal = signal;
+    this.#op = op;
+    this.#endsAt = performance.now() + this.timeoutMs;
+  }
+
+  get leftMs(): number {
+    return this.#endsAt - performance.now();
+  }
+
+  /** @throws `CE_TIMEOUT` or `CE_ABORTED` when the wait is over. */
+  check(): void {
+    if (this.signal?.aborted) throw abortError(this.signal, this.#op);
+    if (this.leftMs <= 0) throw this.timeout();
+  }
+
+  timeout(): CheckpointEngineError {
+    return new CheckpointEngineError(
+      'CE_TIMEOUT',
+      `${this.#op} did not come within ${this.timeoutMs} ms`,
+      'Check that the other side is alive, or raise the time-out',
+      { op: this.#op, retryable: true },
+    );
+  }
+
+  /** Gives what `promise` gives, or rejects when this deadline is over first. `promise` itself goes on. */
+  race<T>(promise: Promise<T>): Promise<T> {
+    return new Promise((resolve, reject) => {
+      const { signal } = this;
+      const settle = (): void => {
+        clearTimeout(timer);
+        signal?.removeEventListener('abort', onAbort);
+      };
+      const onAbort = (): void => {
+        settle();
+        reject(abortError(signal!, this.#op));
+      };
+      const onTimeout = (): void => {
+        settle();
+        reject(this.timeout());
+      };
+      const timer = this.leftMs > LONGEST_TIMER_MS ? undefined : setTimeout(onTimeout, Math.max(0, this.leftMs));
+      promise.then(
+        (value) => {
+          settle();
+          resolve(value);
+        },
+        (error: unknown) => {
+          settle();
+          reject(error);
+        },
+      );
+      if (signal?.aborted) onAbort();
+      else signal?.addEventListener('abort', onAbort);
+    });
+  }
+}
