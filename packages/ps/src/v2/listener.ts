@@ -1,0 +1,127 @@
+import { timingSafeEqual } from 'node:crypto';
+import { createServer, type Server, type Socket } from 'node:net';
+import { CheckpointEngineError, type Logger } from '@checkpoint-engine/interface';
+import type { SessionAddress } from './address.ts';
+import { encodeFrame, FrameReader, type ReceivedMessage } from './frames.ts';
+
+/** How long a caller may take to show the key. */
+const HELLO_TIMEOUT_MS = 5_000;
+/** Callers that have not shown the key yet; more are turned away. */
+const MOST_STRANGERS = 16;
+
+/** A caller that showed the key. What it sends next is in the reader. */
+export interface Caller {
+  readonly socket: Socket;
+  readonly reader: FrameReader;
+  readonly hello: ReceivedMessage;
+}
+
+/** Listens at one address and lets in only callers that show its key; to others it says no more than that. */
+export class SessionListener {
+  readonly #server: Server;
+  readonly #sockets = new Set<Socket>();
+  /** Those that have not shown the key. */
+  #strangers = 0;
+  readonly #key: Uint8Array;
+  readonly #logger: Logger;
+  readonly #onCaller: (caller: Caller) => void;
+
+  private constructor(address: SessionAddress, logger: Logger, onCaller: (caller: Caller) => void) {
+    this.#key = new TextEncoder().encode(address.key);
+    this.#logger = logger;
+    this.#onCaller = onCaller;
+    this.#server = createServer((socket) => this.#admit(socket));
+  }
+
+  /** Opens the address. @throws `CE_ADDRESS_IN_USE`, `CE_NOT_SUPPORTED` where there is no abstract namespace. */
+  static async listen(
+    address: SessionAddress,
+    logger: Logger,
+    onCaller: (caller: Caller) => void,
+  ): Promise<SessionListener> {
+    const listener = new SessionListener(address, logger, onCaller);
+    await new Promise<void>((resolve, reject) => {
+      listener.#server.once('error', (error) => reject(listenError(error, address)));
+      listener.#server.listen({ path: `\0${address.socketName}` }, resolve);
+    });
+    listener.#server.removeAllListeners('error');
+    listener.#server.on('error', (error) => logger.warn({ error }, 'A worker address cannot take a connection'));
+    return listener;
+  }
+
+  /** Stops listening and hangs up on everybody. Idempotent. */
+  async close(): Promise<void> {
+    for (const socket of this.#sockets) socket.destroy();
+    if (this.#server.listening) await new Promise<void>((resolve) => this.#server.close(() => resolve()));
+  }
+
+  #admit(socket: Socket): void {
+    if (this.#strangers >= MOST_STRANGERS) {
+      socket.destroy();
+      return;
+    }
+    this.#sockets.add(socket);
+    this.#strangers += 1;
+    const reader = new FrameReader();
+    let isStranger = true;
+    const identify = (): void => {
+      if (!isStranger) return;
+      isStranger = false;
+      this.#strangers -= 1;
+      clearTimeout(timer);
+      socket.removeListener('data', onData);
+    };
+    const refuse = (why: string): void => {
+      identify();
+      this.#logger.warn({ why }, 'Turned away a caller at a worker address');
+      socket.resume();
+      socket.end(encodeFrame({ type: 'abort', error: refusal(why).toJSON() }), () => socket.destroy());
+    };
+    const onData = (chunk: Uint8Array): void => {
+      try {
+        reader.push(chunk);
+        const hello = reader.next();
+        if (!hello) return;
+        if (hello.type === 'hello' && this.#knows(hello.key)) {
+          identify();
+          this.#onCaller({ socket, reader, hello });
+        } else {
+          refuse('its hello does not show the key');
+        }
+      } catch (error) {
+        refuse(error instanceof Error ? error.message : String(error));
+      }
+    };
+    const timer = setTimeout(() => refuse('it said no hello in time'), HELLO_TIMEOUT_MS);
+    socket.on('data', onData);
+    socket.on('error', () => {});
+    socket.once('close', () => {
+      identify();
+      this.#sockets.delete(socket);
+    });
+  }
+
+  #knows(key: unknown): boolean {
+    if (typeof key !== 'string') return false;
+    const bytes = new TextEncoder().encode(key);
+    return bytes.byteLength === this.#key.byteLength && timingSafeEqual(bytes, this.#key);
+  }
+}
+
+function refusal(why: string): CheckpointEngineError {
+  return new CheckpointEngineError(
+    'CE_TOKEN_REFUSED',
+    `The parameter server turned the worker away: ${why}`,
+    'Connect with the whole address that the engine was told for this update, key included',
+  );
+}
+
+function listenError(error: NodeJS.ErrnoException, address: SessionAddress): CheckpointEngineError {
+  const code = error.code === 'EADDRINUSE' ? 'CE_ADDRESS_IN_USE' : 'CE_NOT_SUPPORTED';
+  return new CheckpointEngineError(
+    code,
+    `Cannot listen at the abstract Unix socket "${address.socketName}": ${error.message}`,
+    'Run on Linux, where abstract sockets exist, and try again',
+    { op: 'listen', cause: error },
+  );
+}

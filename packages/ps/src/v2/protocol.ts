@@ -1,0 +1,11 @@
+import type { WorkerProtocol } from '../session.ts';
+import { WorkerSessionV2 } from './worker-session.ts';
+
+/**
+ * The protocol of workers written in TypeScript (`@checkpoint-engine/worker`): a Unix socket in the abstract namespace,
+ * several buckets in flight, and either side's death seen at once. The worker has to run on the same host, in the same
+ * network namespace.
+ */
+export function workerProtocolV2(): WorkerProtocol {
+  return { name: 'v2', createSession: (options) => WorkerSessionV2.listen(options) };
+}

@@ -1,0 +1,62 @@
+import { abortError, type CheckpointEngineError } from '@checkpoint-engine/interface';
+
+/** How a wait of {@link Replies} ends when no reply comes. */
+export interface ReplyOptions {
+  /** Names the wait in the error of an aborted signal. */
+  readonly op: string;
+  readonly signal: AbortSignal;
+  readonly timeoutMs: number;
+  readonly timedOut: () => CheckpointEngineError;
+}
+
+interface Waiter<T> {
+  readonly resolve: (value: T) => void;
+  readonly reject: (error: Error) => void;
+}
+
+/** Timers hold 31 bits; a longer one would fire at once. */
+const LONGEST_TIMER_MS = 2 ** 31 - 1;
+
+/** Replies that are waited for, by name. However a wait ends, it leaves no timer and no listener. */
+export class Replies<T> {
+  readonly #waiters = new Map<string, Waiter<T>>();
+  #failure: Error | undefined;
+
+  /** Waits for one reply. Rejects at once when {@link Replies.fail} was called. */
+  wait(name: string, options: ReplyOptions): Promise<T> {
+    const { signal } = options;
+    if (this.#failure) return Promise.reject(this.#failure);
+    if (signal.aborted) return Promise.reject(abortError(signal, options.op));
+    return new Promise<T>((resolve, reject) => {
+      const settle = (act: () => void): void => {
+        clearTimeout(timer);
+        signal.removeEventListener('abort', onAbort);
+        this.#waiters.delete(name);
+        act();
+      };
+      const onAbort = (): void => settle(() => reject(abortError(signal, options.op)));
+      const timer = setTimeout(
+        () => settle(() => reject(options.timedOut())),
+        Math.min(options.timeoutMs, LONGEST_TIMER_MS),
+      );
+      signal.addEventListener('abort', onAbort, { once: true });
+      this.#waiters.set(name, {
+        resolve: (value) => settle(() => resolve(value)),
+        reject: (error) => settle(() => reject(error)),
+      });
+    });
+  }
+
+  /** Ends the wait of this name; tells whether there was one. */
+  resolve(name: string, value: T): boolean {
+    const waiter = this.#waiters.get(name);
+    waiter?.resolve(value);
+    return waiter !== undefined;
+  }
+
+  /** Rejects every wait, and later ones. The first error stays. */
+  fail(error: Error): void {
+    this.#failure ??= error;
+    for (const waiter of [...this.#waiters.values()]) waiter.reject(this.#failure);
+  }
+}

@@ -1,0 +1,104 @@
+import { type CheckpointEngineError, type ServerMessage, WORKER_FRAME_LIMITS } from '@checkpoint-engine/interface';
+import { type SessionIdentity, toWire, workerBroke, workerFailed, workerLost } from './errors.ts';
+import { encodeFrame, type ReceivedMessage } from './frames.ts';
+import type { Caller } from './listener.ts';
+
+const REPLIES: ReadonlySet<string> = new Set(['ready', 'ack', 'released', 'finished']);
+
+/** What a connection tells its session. */
+export interface ConnectionEvents {
+  /** A reply came in. Tells whether it was waited for: one that was not breaks the protocol. */
+  onReply(name: string, message: ReceivedMessage): boolean;
+  /** The worker is lost, failed or broke the protocol. Called once, at most. */
+  onFailure(error: CheckpointEngineError): void;
+}
+
+/** The connection with the worker that showed the key: frames out, replies in, and the news of its end. */
+export class WorkerConnection {
+  /** Resolves when the connection is gone. */
+  readonly closed: Promise<void>;
+  readonly #caller: Caller;
+  readonly #identity: SessionIdentity;
+  readonly #events: ConnectionEvents;
+  #over = false;
+
+  constructor(caller: Caller, identity: SessionIdentity, events: ConnectionEvents) {
+    this.#caller = caller;
+    this.#identity = identity;
+    this.#events = events;
+    const { socket, reader } = caller;
+    reader.limitBytes = WORKER_FRAME_LIMITS.fromWorker;
+    this.closed = new Promise((resolve) => socket.once('close', () => resolve()));
+    let cause: Error | undefined;
+    socket.on('error', (error) => {
+      cause = error;
+    });
+    socket.on('data', (chunk: Uint8Array) => {
+      if (this.#over) return;
+      reader.push(chunk);
+      this.#read();
+    });
+    socket.once('end', () => this.#fail(workerLost(identity)));
+    socket.once('close', () => this.#fail(workerLost(identity, cause)));
+  }
+
+  /** Reads what came together with the hello. */
+  start(): void {
+    this.#read();
+  }
+
+  /** Sends a message. @throws {RangeError} It is larger than a worker accepts. */
+  send(message: ServerMessage): void {
+    const frame = encodeFrame(message);
+    if (!this.#over) this.#caller.socket.write(frame);
+  }
+
+  /** Tells the worker that the update is over, and gives it this long to let go of the buffer and hang up. */
+  async abort(error: Error, graceMs: number): Promise<void> {
+    this.#over = true;
+    const { socket } = this.#caller;
+    if (socket.writable) socket.end(encodeFrame({ type: 'abort', error: toWire(error) }));
+    const timer = setTimeout(() => socket.destroy(), graceMs);
+    await this.closed;
+    clearTimeout(timer);
+  }
+
+  /** Hangs up. Idempotent. */
+  async close(): Promise<void> {
+    this.#over = true;
+    this.#caller.socket.destroy();
+    await this.closed;
+  }
+
+  #read(): void {
+    try {
+      for (let message = this.#next(); message; message = this.#next()) this.#handle(message);
+    } catch (error) {
+      const cause = error instanceof Error ? error : new Error(String(error));
+      this.#fail(workerBroke(this.#identity, cause.message, this.#caller.hello.protocol, cause));
+    }
+  }
+
+  #next(): ReceivedMessage | undefined {
+    return this.#over ? undefined : this.#caller.reader.next();
+  }
+
+  #handle(message: ReceivedMessage): void {
+    if (message.type === 'error') {
+      this.#fail(workerFailed(this.#identity, message.error));
+      return;
+    }
+    const name = message.type === 'ack' ? `ack ${String(message.index)}` : message.type;
+    if (REPLIES.has(message.type) && this.#events.onReply(name, message)) return;
+    const what = REPLIES.has(message.type)
+      ? `"${name.slice(0, 40)}", which nothing waits for`
+      : `a message of unknown type "${name.slice(0, 40)}"`;
+    this.#fail(workerBroke(this.#identity, what, this.#caller.hello.protocol));
+  }
+
+  #fail(error: CheckpointEngineError): void {
+    if (this.#over) return;
+    this.#over = true;
+    this.#events.onFailure(error);
+  }
+}

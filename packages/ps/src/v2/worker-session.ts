@@ -1,0 +1,186 @@
+import {
+  CheckpointEngineError,
+  type SharedMemory,
+  type TensorColumns,
+  toCheckpointEngineError,
+  WORKER_PROTOCOL_VERSION,
+} from '@checkpoint-engine/interface';
+import type {
+  BucketMessage,
+  BucketTensor,
+  FinishOptions,
+  SessionCallOptions,
+  SessionOptions,
+  WorkerSession,
+} from '../session.ts';
+import { newSessionAddress } from './address.ts';
+import { toWire, workerBroke, workerTimeout } from './errors.ts';
+import { encodeFrame, type ReceivedMessage } from './frames.ts';
+import { type Caller, SessionListener } from './listener.ts';
+import { Replies } from './replies.ts';
+import { WorkerConnection } from './worker-connection.ts';
+
+/** How long a worker that was told of a failure may take to let go of the buffer. */
+const ABORT_GRACE_MS = 5_000;
+
+/** One update with one TypeScript worker, over protocol 2. */
+export class WorkerSessionV2 implements WorkerSession {
+  readonly address: string;
+  readonly #options: SessionOptions;
+  readonly #replies = new Replies<ReceivedMessage>();
+  #listener: SessionListener | undefined;
+  #connection: WorkerConnection | undefined;
+  #failure: CheckpointEngineError | undefined;
+  /** What the worker takes at a time; set by its ready. */
+  #credits: number | undefined;
+  #inFlight = 0;
+  /** Names of reloads that wait for a credit, first come first served. */
+  readonly #queue: string[] = [];
+  #isFinished = false;
+
+  private constructor(options: SessionOptions, address: string) {
+    this.#options = options;
+    this.address = address;
+  }
+
+  /** Opens the address of a new session. */
+  static async listen(options: SessionOptions): Promise<WorkerSessionV2> {
+    const address = newSessionAddress(options.deviceUuid, options.updateId);
+    const session = new WorkerSessionV2(options, address.text);
+    session.#listener = await SessionListener.listen(address, options.logger, (caller) => session.#meet(caller));
+    return session;
+  }
+
+  get maxPending(): number {
+    return Math.min(this.#credits ?? this.#options.slots, this.#options.slots);
+  }
+
+  async open(buffer: SharedMemory, options: SessionCallOptions): Promise<void> {
+    if (!this.#connection) await this.#reply('hello', 'connect', options);
+    const { deviceUuid, checkpoint, updateId, rank, slots } = this.#options;
+    this.#connection?.send({
+      type: 'welcome',
+      protocol: WORKER_PROTOCOL_VERSION,
+      checkpoint,
+      updateId,
+      rank,
+      deviceKind: deviceUuid.startsWith('HOST-') ? 'host' : 'cuda',
+      deviceUuid,
+      handle: buffer.handle,
+      sizeBytes: buffer.sizeBytes,
+      slots,
+    });
+    const { credits } = await this.#reply('ready', 'map the buffer', options);
+    if (typeof credits !== 'number' || !Number.isSafeInteger(credits) || credits < 1) {
+      throw workerBroke(this.#options, `a ready with ${String(credits)} credits`, WORKER_PROTOCOL_VERSION);
+    }
+    this.#credits = credits;
+  }
+
+  async reload(bucket: BucketMessage, options: SessionCallOptions): Promise<void> {
+    try {
+      await this.#takeCredit(bucket.index, options);
+      this.#connection?.send({ type: 'bucket', index: bucket.index, tensors: columns(bucket.tensors) });
+      this.#giveCredit(await this.#reply(`ack ${bucket.index}`, `take bucket ${bucket.index}`, options));
+    } catch (error) {
+      // A bucket that was given up on is still with the worker: its credit never comes back.
+      this.#fail(toCheckpointEngineError(error));
+      throw error;
+    }
+  }
+
+  async finish(options: FinishOptions): Promise<void> {
+    this.#connection?.send({ type: 'release' });
+    await this.#reply('released', 'let go of the buffer', options);
+    options.onPhase?.('released');
+    this.#connection?.send({ type: 'finish' });
+    await this.#reply('finished', 'run its post-load hook', options);
+    options.onPhase?.('loaded');
+  }
+
+  async fail(error: Error): Promise<void> {
+    this.#fail(toCheckpointEngineError(error));
+    if (!this.#isFinished) await this.#connection?.abort(error, Math.min(ABORT_GRACE_MS, this.#options.timeoutMs));
+  }
+
+  async close(): Promise<void> {
+    this.#fail(
+      new CheckpointEngineError('CE_CLOSED', 'The worker session is closed', 'Start the update again', {
+        rank: this.#options.rank,
+      }),
+    );
+    await Promise.all([this.#listener?.close(), this.#connection?.close()]);
+  }
+
+  /** A caller showed the key: the worker, unless it speaks another protocol, comes second, or comes too late. */
+  #meet(caller: Caller): void {
+    const { protocol } = caller.hello;
+    const refusal =
+      this.#failure ??
+      (this.#connection && workerBroke(this.#options, 'a second hello', protocol)) ??
+      (protocol === WORKER_PROTOCOL_VERSION
+        ? undefined
+        : workerBroke(this.#options, 'a hello of another protocol', protocol));
+    if (refusal) {
+      caller.socket.end(encodeFrame({ type: 'abort', error: toWire(refusal) }), () => caller.socket.destroy());
+      if (!this.#connection) this.#fail(refusal);
+      return;
+    }
+    this.#connection = new WorkerConnection(caller, this.#options, {
+      onReply: (name, message) => this.#onReply(name, message),
+      onFailure: (error) => {
+        if (!this.#isFinished) this.#fail(error);
+      },
+    });
+    this.#replies.resolve('hello', caller.hello);
+    this.#connection.start();
+  }
+
+  #onReply(name: string, message: ReceivedMessage): boolean {
+    if (name === 'finished') this.#isFinished = true;
+    return this.#replies.resolve(name, message);
+  }
+
+  #reply(name: string, whatFor: string, options: SessionCallOptions): Promise<ReceivedMessage> {
+    const { timeoutMs } = this.#options;
+    return this.#replies.wait(name, {
+      op: `Waiting for the worker to ${whatFor}`,
+      signal: options.signal,
+      timeoutMs,
+      timedOut: () => workerTimeout(this.#options, whatFor, timeoutMs),
+    });
+  }
+
+  /** Waits until the worker may be sent one more bucket. */
+  async #takeCredit(index: number, options: SessionCallOptions): Promise<void> {
+    if (this.#inFlight < this.maxPending) {
+      this.#inFlight += 1;
+      return;
+    }
+    const name = `credit ${index}`;
+    this.#queue.push(name);
+    await this.#reply(name, 'take the buckets before', options);
+  }
+
+  /** Hands the credit on to the reload that waits longest. */
+  #giveCredit(acknowledgement: ReceivedMessage): void {
+    const next = this.#queue.shift();
+    if (next === undefined) this.#inFlight -= 1;
+    else this.#replies.resolve(next, acknowledgement);
+  }
+
+  #fail(error: CheckpointEngineError): void {
+    this.#failure ??= error;
+    this.#replies.fail(this.#failure);
+  }
+}
+
+function columns(tensors: readonly BucketTensor[]): TensorColumns {
+  return {
+    names: tensors.map(({ name }) => name),
+    dtypes: tensors.map(({ dtype }) => dtype),
+    shapes: tensors.map(({ shape }) => shape),
+    offsets: tensors.map(({ offsetBytes }) => offsetBytes),
+    sizes: tensors.map(({ sizeBytes }) => sizeBytes),
+  };
+}
