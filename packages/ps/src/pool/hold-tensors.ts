@@ -1,0 +1,63 @@
+import { CheckpointEngineError } from '@checkpoint-engine/interface';
+import { tensorBytes } from '@checkpoint-engine/meta';
+import type { NamedTensor } from '../server/api.ts';
+import type { HeldCheckpoint } from './held-checkpoint.ts';
+import { layOut } from './layout.ts';
+import type { PoolContext } from './pool-context.ts';
+
+/** Copies tensors that the caller holds in memory into the pool (none: a rank that only receives). Nothing is held when it rejects. */
+export async function holdTensors(
+  name: string,
+  tensors: readonly NamedTensor[],
+  context: PoolContext,
+): Promise<HeldCheckpoint> {
+  check(name, tensors);
+  const { metas, sizeBytes: poolSize } = layOut(
+    tensors.map((tensor) => ({ ...tensor, sizeBytes: tensor.bytes.byteLength })),
+    0,
+  );
+  const memory = await context.acquirePool(poolSize);
+  try {
+    let doneBytes = 0;
+    for (const [index, tensor] of tensors.entries()) {
+      context.signal?.throwIfAborted();
+      if (tensor.bytes.byteLength > 0) await memory.write(metas[index]!.offsetBytes, tensor.bytes);
+      doneBytes += tensor.bytes.byteLength;
+      context.onProgress(doneBytes, poolSize);
+    }
+    await memory.pin();
+  } catch (error) {
+    context.releasePool(memory);
+    throw error;
+  }
+  return {
+    regions: [memory],
+    tensors: metas,
+    sizeBytes: metas.reduce((sum, meta) => sum + meta.sizeBytes, 0),
+    poolBytes: memory.sizeBytes,
+    warnings: [],
+    removableFiles: [],
+    close: () => context.releasePool(memory),
+  };
+}
+
+function check(name: string, tensors: readonly NamedTensor[]): void {
+  const seen = new Set<string>();
+  for (const { name: tensor, dtype, shape, bytes } of tensors) {
+    if (seen.has(tensor)) {
+      throw new CheckpointEngineError(
+        'CE_TENSOR_DUPLICATE',
+        `Checkpoint "${name}" was given tensor "${tensor}" twice`,
+        'Pass each tensor once',
+        { tensor },
+      );
+    }
+    seen.add(tensor);
+    const wanted = tensorBytes(dtype, shape);
+    if (bytes.byteLength !== wanted) {
+      throw new RangeError(
+        `Tensor "${tensor}": ${dtype} [${shape.join(', ')}] takes ${wanted} bytes, but ${bytes.byteLength} were given`,
+      );
+    }
+  }
+}

@@ -1,0 +1,13 @@
+import type { Device, HostMemory, Store } from '@checkpoint-engine/interface';
+
+/** What holding a checkpoint needs from the server. */
+export interface PoolContext {
+  readonly device: Device;
+  readonly store: Store;
+  readonly signal: AbortSignal | undefined;
+  /** Gives memory of at least this size, from the pool that the caller asked for. */
+  acquirePool(sizeBytes: number): Promise<HostMemory>;
+  /** Takes it back. */
+  releasePool(memory: HostMemory): void;
+  onProgress(doneBytes: number, totalBytes: number): void;
+}

@@ -1,0 +1,56 @@
+import { CheckpointEngineError, type Device, type HostMemory } from '@checkpoint-engine/interface';
+
+/**
+ * Host memory that outlives a checkpoint and is used again by the next one: pinning many gigabytes takes seconds.
+ *
+ * It has one user at a time. It grows when a checkpoint needs more, and is given back only by {@link SharedPool.close}.
+ */
+export class SharedPool {
+  readonly #device: Device;
+  #memory: HostMemory | undefined;
+  #user: string | undefined;
+
+  constructor(device: Device) {
+    this.#device = device;
+  }
+
+  /** The checkpoint that uses the pool now. */
+  get user(): string | undefined {
+    return this.#user;
+  }
+
+  /** @throws `CE_CHECKPOINT_BUSY` naming the checkpoint that uses it. */
+  async acquire(user: string, sizeBytes: number): Promise<HostMemory> {
+    if (this.#user !== undefined) {
+      throw new CheckpointEngineError(
+        'CE_CHECKPOINT_BUSY',
+        `The shared pool is used by checkpoint "${this.#user}", so "${user}" cannot have it`,
+        `Unregister "${this.#user}" first, or register "${user}" with a pool of its own`,
+      );
+    }
+    this.#user = user;
+    try {
+      if (this.#memory === undefined || this.#memory.sizeBytes < sizeBytes) {
+        this.#memory?.close();
+        this.#memory = undefined;
+        this.#memory = await this.#device.allocateHost(sizeBytes);
+      }
+      return this.#memory;
+    } catch (error) {
+      this.#user = undefined;
+      throw error;
+    }
+  }
+
+  /** Frees the pool for its next user; the memory stays. */
+  release(): void {
+    this.#user = undefined;
+  }
+
+  /** Gives the memory back. Idempotent. */
+  close(): void {
+    this.#user = undefined;
+    this.#memory?.close();
+    this.#memory = undefined;
+  }
+}

@@ -1,0 +1,350 @@
+import { hostname } from 'node:os';
+import {
+  CheckpointEngineError,
+  type Device,
+  type HostMemory,
+  type Logger,
+  type P2PEndpoint,
+  type Registration,
+  type Store,
+  silentLogger,
+} from '@checkpoint-engine/interface';
+import { decodeRankMetas, encodeRankMetas, metasDigest, type RankMetas } from '@checkpoint-engine/meta';
+import { checkUniqueTensors } from '@checkpoint-engine/planner';
+import type { HeldCheckpoint } from '../pool/held-checkpoint.ts';
+import { holdFiles, removeFiles } from '../pool/hold-files.ts';
+import { holdTensors } from '../pool/hold-tensors.ts';
+import type { PoolContext } from '../pool/pool-context.ts';
+import { SharedPool } from '../pool/shared-pool.ts';
+import { BroadcastLink } from '../update/broadcast-link.ts';
+import { PlanCache } from '../update/plan-cache.ts';
+import { runUpdate } from '../update/run-update.ts';
+import { atRank } from '../util/at-rank.ts';
+import { exchange } from '../util/exchange.ts';
+import { Mutex } from '../util/mutex.ts';
+import { workerProtocolV1 } from '../v1/protocol.ts';
+import type {
+  CheckpointSource,
+  ParameterServerOptions,
+  RegisteredCheckpoint,
+  RegisterOptions,
+  UpdateOptions,
+  UpdateResult,
+  WorldMetas,
+} from './api.ts';
+
+/** A checkpoint that this rank holds, and how peers read it. */
+interface Entry {
+  readonly held: HeldCheckpoint;
+  readonly registrations: readonly Registration[];
+}
+
+interface Gathered {
+  readonly metas: WorldMetas;
+  readonly digest: string;
+}
+
+/**
+ * One rank's parameter server: it holds its share of checkpoints in host memory and brings them into the inference
+ * engine beside it.
+ *
+ * Registering is local to a rank. {@link ParameterServer.gatherMetas} and {@link ParameterServer.update} are called on
+ * all ranks; a rank that fails makes them reject on all. After a failed update the registered checkpoints are intact
+ * and the next update works.
+ *
+ * @example
+ * ```ts
+ * const server = await ParameterServer.create({ store, device, broadcast: shm() });
+ * await server.registerCheckpoint('step-100', { files: '/checkpoints/step-100' });
+ * await server.gatherMetas('step-100');
+ * await server.update('step-100', { requestEngine: ({ handles }) => engine.update({ handles }) });
+ * ```
+ */
+export class ParameterServer {
+  readonly #options: ParameterServerOptions;
+  readonly #store: Store;
+  readonly #device: Device;
+  readonly #logger: Logger;
+  readonly #endpoint: P2PEndpoint | undefined;
+  readonly #sharedPool: SharedPool;
+  readonly #link: BroadcastLink;
+  readonly #plans = new PlanCache();
+  readonly #updates = new Mutex();
+  readonly #entries = new Map<string, Entry>();
+  readonly #pending = new Set<string>();
+  readonly #gathered = new Map<string, Gathered>();
+  #counter = 0;
+  #isClosed = false;
+
+  private constructor(options: ParameterServerOptions, endpoint: P2PEndpoint | undefined) {
+    this.#options = options;
+    this.#store = options.store;
+    this.#device = options.device;
+    this.#logger = options.logger ?? silentLogger;
+    this.#endpoint = endpoint;
+    this.#sharedPool = new SharedPool(options.device);
+    this.#link = new BroadcastLink(options.broadcast, options.device, options.store);
+  }
+
+  /** Opens the server's end of the P2P transport, where it has one. The parts stay the caller's to close. */
+  static async create(options: ParameterServerOptions): Promise<ParameterServer> {
+    const endpoint = await options.p2p?.open({ device: options.device });
+    return new ParameterServer(options, endpoint);
+  }
+
+  get rank(): number {
+    return this.#store.rank;
+  }
+
+  get worldSize(): number {
+    return this.#store.worldSize;
+  }
+
+  /** Names of the checkpoints that this rank holds. */
+  get checkpoints(): readonly string[] {
+    return [...this.#entries.keys()];
+  }
+
+  /**
+   * Brings this rank's share of a checkpoint into host memory. Nothing stays behind when it rejects.
+   *
+   * @throws `CE_CHECKPOINT_EXISTS`; `CE_FILE_*`, `CE_DTYPE_UNKNOWN`, `CE_TENSOR_*` naming file and tensor;
+   * `CE_HOST_OUT_OF_MEMORY`.
+   */
+  async registerCheckpoint(
+    name: string,
+    source: CheckpointSource,
+    options: RegisterOptions = {},
+  ): Promise<RegisteredCheckpoint> {
+    this.#checkOpen();
+    if (this.#entries.has(name) || this.#pending.has(name)) {
+      throw new CheckpointEngineError(
+        'CE_CHECKPOINT_EXISTS',
+        `Checkpoint "${name}" is registered already`,
+        'Unregister it first, or use another name',
+        { rank: this.rank },
+      );
+    }
+    const startedAtMs = performance.now();
+    const context = this.#poolContext(name, options);
+    this.#pending.add(name);
+    try {
+      const held =
+        'tensors' in source
+          ? await holdTensors(name, source.tensors, context)
+          : await holdFiles(name, source, context);
+      const registrations = await this.#registerRegions(held);
+      this.#entries.set(name, { held, registrations });
+      this.#gathered.delete(name);
+      return {
+        name,
+        tensorCount: held.tensors.length,
+        sizeBytes: held.sizeBytes,
+        poolBytes: held.poolBytes,
+        warnings: held.warnings,
+        durationMs: performance.now() - startedAtMs,
+      };
+    } catch (error) {
+      throw atRank(error, this.rank);
+    } finally {
+      this.#pending.delete(name);
+    }
+  }
+
+  /**
+   * Forgets a checkpoint and gives its memory back.
+   *
+   * @param options.force Also gives back the shared pool that the checkpoint used, instead of keeping it for the next.
+   * @throws `CE_CHECKPOINT_UNKNOWN`; `CE_CHECKPOINT_BUSY` while an update runs.
+   */
+  async unregisterCheckpoint(name: string, options: { readonly force?: boolean } = {}): Promise<void> {
+    const entry = this.#entry(name);
+    await this.#updates.run(`unregistering checkpoint "${name}"`, async () => {
+      this.#entries.delete(name);
+      this.#gathered.delete(name);
+      const usedSharedPool = this.#sharedPool.user === name;
+      for (const registration of entry.registrations) await registration.close();
+      entry.held.close();
+      if (usedSharedPool && options.force === true) this.#sharedPool.close();
+    });
+  }
+
+  /**
+   * Tells all ranks what each of them holds. Called on all ranks, after all have registered.
+   *
+   * @throws `CE_CHECKPOINT_UNKNOWN` naming a rank that has not registered it; `CE_TENSOR_DUPLICATE`.
+   */
+  async gatherMetas(
+    name: string,
+    options: { readonly timeoutMs?: number; readonly signal?: AbortSignal } = {},
+  ): Promise<WorldMetas> {
+    this.#checkOpen();
+    const replies = await exchange(this.#store, `metas:${name}`, () => encodeRankMetas(this.#ownMetas(name)), options);
+    const metas = replies.map((reply) => decodeRankMetas(reply));
+    this.loadMetas(metas);
+    await removeFiles(this.#entry(name).held.removableFiles);
+    return metas;
+  }
+
+  /** What all ranks hold of a checkpoint, as gathered or loaded last. @throws `CE_METAS_MISSING` */
+  getMetas(name: string): WorldMetas {
+    return this.#gatheredMetas(name).metas;
+  }
+
+  /** Takes metas that were gathered elsewhere. @throws `CE_TENSOR_DUPLICATE`, `CE_METAS_INVALID` */
+  loadMetas(metas: WorldMetas): void {
+    const name = metas[0]?.checkpoint;
+    if (name === undefined || metas.some(({ checkpoint }) => checkpoint !== name)) {
+      throw new CheckpointEngineError(
+        'CE_METAS_INVALID',
+        `Metas of one checkpoint are wanted, but these name ${JSON.stringify([...new Set(metas.map((m) => m.checkpoint))])}`,
+        'Load the metas of one checkpoint at a time',
+      );
+    }
+    checkUniqueTensors(metas);
+    if (!metas.some(({ tensors }) => tensors.length > 0)) {
+      throw new CheckpointEngineError(
+        'CE_CHECKPOINT_EMPTY',
+        `No rank holds a tensor of checkpoint "${name}"`,
+        'Register its files on at least one rank',
+      );
+    }
+    this.#gathered.set(name, { metas, digest: metasDigest(metas) });
+  }
+
+  /**
+   * Brings a checkpoint into the inference engine, in place. Called on all ranks with equal options; resolves on all
+   * when every worker has run its post-load hook.
+   *
+   * @throws `CE_METAS_MISSING`, `CE_CHECKPOINT_BUSY`, `CE_PLAN_MEMORY_TOO_SMALL` before anything moves; then
+   * `CE_WORKER_*`, `CE_ENGINE_*`, `CE_RANK_LOST`, `CE_TIMEOUT`, `CE_DEVICE_*`: the first failure of any rank, on all.
+   */
+  async update(name: string, options: UpdateOptions): Promise<UpdateResult> {
+    this.#checkOpen();
+    const { metas, digest } = this.#gatheredMetas(name);
+    const { held } = this.#entry(name);
+    return await this.#updates.run(`the update of checkpoint "${name}"`, () =>
+      runUpdate(
+        {
+          checkpoint: name,
+          metas,
+          metasDigest: digest,
+          held,
+          device: this.#device,
+          store: this.#store,
+          link: this.#link,
+          protocol: this.#options.protocol ?? workerProtocolV1(),
+          plans: this.#plans,
+          host: this.#host,
+          memFraction: this.#options.memFraction,
+          maxBucketBytes: this.#options.maxBucketBytes,
+          logger: this.#logger,
+          counter: this.#counter,
+          onCounter: (counter) => {
+            this.#counter = counter;
+          },
+        },
+        options,
+      ),
+    );
+  }
+
+  /** Gives back all checkpoints and leaves the broadcast group. Idempotent. */
+  async close(): Promise<void> {
+    if (this.#isClosed) return;
+    this.#isClosed = true;
+    await this.#link.drop();
+    for (const { held, registrations } of this.#entries.values()) {
+      for (const registration of registrations) await registration.close();
+      held.close();
+    }
+    this.#entries.clear();
+    this.#sharedPool.close();
+    await this.#endpoint?.close();
+  }
+
+  get #host(): string {
+    return this.#options.host ?? hostname();
+  }
+
+  #poolContext(name: string, { pool, signal, onEvent }: RegisterOptions): PoolContext {
+    const isShared = pool === 'shared';
+    return {
+      device: this.#device,
+      store: this.#store,
+      signal,
+      // Allocations are never empty, so that a checkpoint of empty tensors needs no special way.
+      acquirePool: (sizeBytes): Promise<HostMemory> => {
+        const wanted = Math.max(sizeBytes, 1);
+        return isShared ? this.#sharedPool.acquire(name, wanted) : this.#device.allocateHost(wanted);
+      },
+      releasePool: (memory) => (isShared ? this.#sharedPool.release() : memory.close()),
+      onProgress: (doneBytes, totalBytes) =>
+        onEvent?.({
+          type: 'register',
+          rank: this.rank,
+          doneBytes,
+          totalBytes,
+          atMs: performance.timeOrigin + performance.now(),
+        }),
+    };
+  }
+
+  async #registerRegions(held: HeldCheckpoint): Promise<Registration[]> {
+    const registrations: Registration[] = [];
+    if (this.#endpoint === undefined) return registrations;
+    try {
+      for (const memory of held.regions) {
+        registrations.push(await this.#endpoint.register({ memory, offsetBytes: 0, sizeBytes: memory.sizeBytes }));
+      }
+      return registrations;
+    } catch (error) {
+      for (const registration of registrations) await registration.close();
+      held.close();
+      throw error;
+    }
+  }
+
+  #ownMetas(name: string): RankMetas {
+    const { held, registrations } = this.#entry(name);
+    return {
+      checkpoint: name,
+      rank: this.rank,
+      host: this.#host,
+      deviceUuid: this.#device.uuid,
+      p2pAddress: this.#endpoint?.address,
+      nics: this.#options.nics ?? [],
+      regions: held.regions.map(({ sizeBytes }, index) => ({ sizeBytes, remote: registrations[index]?.remote })),
+      tensors: held.tensors,
+    };
+  }
+
+  #entry(name: string): Entry {
+    const entry = this.#entries.get(name);
+    if (entry !== undefined) return entry;
+    throw new CheckpointEngineError(
+      'CE_CHECKPOINT_UNKNOWN',
+      `Checkpoint "${name}" is not registered at rank ${this.rank}; it holds ${JSON.stringify(this.checkpoints)}`,
+      'Register it on every rank first',
+      { rank: this.rank },
+    );
+  }
+
+  #gatheredMetas(name: string): Gathered {
+    const gathered = this.#gathered.get(name);
+    if (gathered !== undefined) return gathered;
+    throw new CheckpointEngineError(
+      'CE_METAS_MISSING',
+      `The metas of checkpoint "${name}" have not been gathered at rank ${this.rank}`,
+      'Call gatherMetas on all ranks after registration, and again when anything was registered anew',
+      { rank: this.rank },
+    );
+  }
+
+  #checkOpen(): void {
+    if (!this.#isClosed) return;
+    throw new CheckpointEngineError('CE_CLOSED', 'This parameter server is closed', 'Create a new one', {
+      rank: this.rank,
+    });
+  }
+}

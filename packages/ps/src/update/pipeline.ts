@@ -1,0 +1,162 @@
+import { abortError, type BroadcastGroup, type SharedMemory } from '@checkpoint-engine/interface';
+import type { Bucket } from '@checkpoint-engine/planner';
+import type { ProgressEvent, Stage } from '../server/api.ts';
+import type { BucketMessage, WorkerSession } from '../session.ts';
+import { Deferred } from '../util/deferred.ts';
+import type { BucketSource } from './bucket-source.ts';
+import type { Slots } from './slots.ts';
+
+/** One bucket on its way, and the rank that sends it. */
+export interface Transfer {
+  readonly bucket: Bucket;
+  readonly root: number;
+}
+
+/** What one rank needs to bring all buckets to its worker. */
+export interface PipelineJob {
+  /** The same list on every rank. */
+  readonly transfers: readonly Transfer[];
+  readonly rank: number;
+  readonly source: BucketSource;
+  /** Memory that the worker reads out of: bucket k lies in slot k modulo the number of slots. */
+  readonly ring: Slots<SharedMemory>;
+  /** Where own buckets wait for their broadcast. Without it they are loaded straight into the ring. */
+  readonly staging: Slots | undefined;
+  /** Absent with one rank. */
+  readonly group: BroadcastGroup | undefined;
+  /** Broadcasts that may be pending on the group. */
+  readonly maxPendingBroadcasts: number;
+  readonly session: WorkerSession;
+  /** Resolves when the worker holds the ring; loading and broadcasting start before. */
+  readonly opened: Promise<void>;
+  /** Tells the worker what a bucket holds, at this offset of the ring. */
+  readonly describe: (bucket: Bucket, offsetBytes: number) => BucketMessage;
+  /** Ends the pipeline; its reason is what the pipeline rejects with. */
+  readonly signal: AbortSignal;
+  /** Called with the first failure, at once, so that it can be told to the others. */
+  readonly onFailure: (error: unknown) => void;
+  readonly emit: (event: ProgressEvent) => void;
+}
+
+/** The way of one bucket; each step follows the one before. */
+interface Steps {
+  /** Root only: the bytes lie in staging (or in the ring). */
+  readonly loaded: Deferred;
+  /** The bytes lie in this rank's ring, and staging may be overwritten. */
+  readonly arrived: Deferred;
+  /** The worker has them, and the ring's slot may be overwritten. */
+  readonly taken: Deferred;
+}
+
+/**
+ * Brings every bucket from its owner to this rank's worker, in three stages that run at the same time: while bucket k
+ * reloads, k+1 is broadcast and k+2 is copied to the device. With one slot it becomes serial by itself.
+ *
+ * The stages are three loops over the same list. A loop starts a step when the step before it is done and the memory
+ * it writes to is free; the steps themselves run on the device's streams, in the transport and in the worker.
+ *
+ * Resolves when the worker has taken the last bucket. Rejects with the first failure, once nothing started here still
+ * touches the ring or staging.
+ */
+export async function runPipeline(job: PipelineJob): Promise<void> {
+  const steps: Steps[] = job.transfers.map(() => ({
+    loaded: new Deferred(),
+    arrived: new Deferred(),
+    taken: new Deferred(),
+  }));
+  const running = new Set<Promise<void>>();
+  let failed = false;
+  let failure: unknown;
+  let stop!: (error: unknown) => void;
+  const stopped = new Promise<never>((_, reject) => {
+    stop = reject;
+  });
+  stopped.catch(() => {});
+  const fail = (error: unknown): void => {
+    if (failed) return;
+    failed = true;
+    failure = error;
+    job.onFailure(error);
+    stop(error);
+  };
+  const onAbort = (): void => fail(abortError(job.signal, 'update'));
+  if (job.signal.aborted) onAbort();
+  else job.signal.addEventListener('abort', onAbort, { once: true });
+
+  const wait = (promise: Promise<void>): Promise<void> => Promise.race([promise, stopped]);
+  const run = (stage: Stage, bucket: Bucket, work: Promise<void>): Promise<void> => {
+    const event = { rank: job.rank, stage, bucket: bucket.index, sizeBytes: bucket.sizeBytes };
+    job.emit({ type: 'bucket-start', ...event, atMs: now() });
+    const step = work.then(() => job.emit({ type: 'bucket-end', ...event, atMs: now() }));
+    step.catch(fail);
+    const settled = step.catch(() => {}).finally(() => running.delete(settled));
+    running.add(settled);
+    return step;
+  };
+
+  const loops = [loadOwn(job, steps, wait, run), broadcastAll(job, steps, wait, run), reloadAll(job, steps, wait, run)];
+  for (const loop of loops) loop.catch(fail);
+  await Promise.allSettled(loops);
+  await Promise.allSettled(running);
+  job.signal.removeEventListener('abort', onAbort);
+  if (failed) throw failure;
+}
+
+type Wait = (promise: Promise<void>) => Promise<void>;
+type Run = (stage: Stage, bucket: Bucket, work: Promise<void>) => Promise<void>;
+
+/** Stage 1: this rank's own buckets, host to device, as soon as there is room. */
+async function loadOwn(job: PipelineJob, steps: readonly Steps[], wait: Wait, run: Run): Promise<void> {
+  const { transfers, staging, ring } = job;
+  const own = transfers.flatMap(({ root }, index) => (root === job.rank ? [index] : []));
+  for (const [turn, index] of own.entries()) {
+    const { bucket } = transfers[index]!;
+    if (staging !== undefined) {
+      const previousUser = own[turn - staging.count];
+      if (previousUser !== undefined) await wait(steps[previousUser]!.arrived.promise);
+    } else if (index >= ring.count) {
+      await wait(steps[index - ring.count]!.taken.promise);
+    }
+    const target = staging?.range(turn, bucket.sizeBytes) ?? ring.range(index, bucket.sizeBytes);
+    steps[index]!.loaded.follow(bucket.sizeBytes === 0 ? Promise.resolve() : run('h2d', bucket, job.source.load(bucket, target)));
+  }
+}
+
+/** Stage 2: every bucket from its root into everybody's ring, in the same order on all ranks. */
+async function broadcastAll(job: PipelineJob, steps: readonly Steps[], wait: Wait, run: Run): Promise<void> {
+  const { transfers, ring, staging, group } = job;
+  let ownTurn = 0;
+  for (const [index, { bucket, root }] of transfers.entries()) {
+    const isRoot = root === job.rank;
+    if (index >= ring.count) await wait(steps[index - ring.count]!.taken.promise);
+    if (isRoot) await wait(steps[index]!.loaded.promise);
+    const { arrived } = steps[index]!;
+    const source = isRoot && staging !== undefined ? staging.range(ownTurn, bucket.sizeBytes) : undefined;
+    if (isRoot) ownTurn += 1;
+    if (group === undefined || bucket.sizeBytes === 0) {
+      arrived.follow(isRoot ? steps[index]!.loaded.promise : Promise.resolve());
+      continue;
+    }
+    const oldest = index - job.maxPendingBroadcasts;
+    if (oldest >= 0) await wait(steps[oldest]!.arrived.promise);
+    const target = ring.range(index, bucket.sizeBytes);
+    arrived.follow(run('broadcast', bucket, group.broadcast(root, { target, source })));
+  }
+}
+
+/** Stage 3: the worker takes every bucket out of the ring. */
+async function reloadAll(job: PipelineJob, steps: readonly Steps[], wait: Wait, run: Run): Promise<void> {
+  const { transfers, ring, session, signal } = job;
+  await wait(job.opened);
+  for (const [index, { bucket }] of transfers.entries()) {
+    const message = job.describe(bucket, ring.offsetBytes(index));
+    await wait(steps[index]!.arrived.promise);
+    const oldest = index - session.maxPending;
+    if (oldest >= 0) await wait(steps[oldest]!.taken.promise);
+    steps[index]!.taken.follow(run('reload', bucket, session.reload(message, { signal })));
+  }
+  for (const { taken } of steps.slice(-session.maxPending)) await wait(taken.promise);
+}
+
+/** Milliseconds since the epoch with the resolution of a monotonic clock. */
+const now = (): number => performance.timeOrigin + performance.now();

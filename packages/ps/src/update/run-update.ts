@@ -1,0 +1,279 @@
+import {
+  CheckpointEngineError,
+  type Device,
+  type Logger,
+  type Memory,
+  type SharedMemory,
+  type Store,
+} from '@checkpoint-engine/interface';
+import { type Bucket, type BucketSizing, bucketLayout, type Plan } from '@checkpoint-engine/planner';
+import type { HeldCheckpoint } from '../pool/held-checkpoint.ts';
+import type { ProgressEvent, UpdateOptions, UpdateResult, WorldMetas } from '../server/api.ts';
+import type { BucketMessage, WorkerProtocol, WorkerSession } from '../session.ts';
+import { atRank } from '../util/at-rank.ts';
+import { Cleanup } from '../util/cleanup.ts';
+import { followSignals } from '../util/follow-signals.ts';
+import { type Agreement, agree } from './agreement.ts';
+import type { BroadcastLink } from './broadcast-link.ts';
+import { PoolSource } from './bucket-source.ts';
+import { gatherHandles, sharesDevice } from './handles.ts';
+import { runPipeline } from './pipeline.ts';
+import type { PlanCache } from './plan-cache.ts';
+import { sizeUpdate } from './size-update.ts';
+import { Slots } from './slots.ts';
+import { Stopwatch } from './stopwatch.ts';
+
+/** What one update is made from. */
+export interface UpdateContext {
+  readonly checkpoint: string;
+  readonly metas: WorldMetas;
+  readonly metasDigest: string;
+  readonly held: HeldCheckpoint;
+  readonly device: Device;
+  readonly store: Store;
+  readonly link: BroadcastLink;
+  readonly protocol: WorkerProtocol;
+  readonly plans: PlanCache;
+  readonly host: string;
+  readonly memFraction: number | undefined;
+  readonly maxBucketBytes: number | undefined;
+  readonly logger: Logger;
+  /** Updates that this rank has seen. */
+  readonly counter: number;
+  /** Called as soon as the ranks agreed on the update's number. */
+  readonly onCounter: (counter: number) => void;
+}
+
+const DEFAULT_TIMEOUT_MS = 300_000;
+
+/**
+ * Brings a registered checkpoint into the inference engine. Called on all ranks; resolves on all of them when every
+ * worker has run its post-load hook.
+ *
+ * When it rejects, every rank rejects, every worker and the engine were told, and what the update took is given back.
+ */
+export async function runUpdate(context: UpdateContext, options: UpdateOptions): Promise<UpdateResult> {
+  const { store, device, link, checkpoint } = context;
+  const { rank } = store;
+  const timeoutMs = options.timeoutMs ?? DEFAULT_TIMEOUT_MS;
+  const emit = (event: ProgressEvent): void => options.onEvent?.(event);
+  const watch = new Stopwatch(rank, emit);
+  const controller = new AbortController();
+  const { signal } = controller;
+  const cleanup = new Cleanup();
+  const timer = setTimeout(() => controller.abort(timedOut(checkpoint, timeoutMs, rank)), timeoutMs);
+  cleanup.defer(() => clearTimeout(timer));
+  cleanup.defer(followSignals(controller, [options.signal, store.signal]));
+  const waiting = { signal, timeoutMs };
+  let epoch: Store | undefined;
+  let session: WorkerSession | undefined;
+  const fail = (error: unknown): void => {
+    if (signal.aborted) return;
+    const failure = atRank(error, rank);
+    controller.abort(failure);
+    link.abort(failure);
+  };
+  // What aborts from outside ends the broadcasts too.
+  signal.addEventListener('abort', () => link.abort(signal.reason as Error), { once: true });
+
+  try {
+    watch.enter('plan');
+    const agreement = await agree(store, checkpoint, () => propose(context, options), waiting);
+    context.onCounter(agreement.counter);
+    epoch = cleanup.use(store.epoch(`update:${agreement.counter}`));
+    cleanup.defer(followSignals(controller, [epoch.signal]));
+    const sizing = sizeUpdate(context.metas, device.kind, {
+      freeBytes: agreement.freeBytes,
+      memberCount: agreement.members.length,
+      bucketBytes: options.bucketBytes,
+      maxBucketBytes: context.maxBucketBytes,
+      deviceMemoryBytes: options.deviceMemoryBytes,
+      memFraction: context.memFraction,
+    });
+    if (sizing.grown) context.logger.warn({ rank, checkpoint }, sizing.reason);
+    const plan = context.plans.get(context.metas, context.metasDigest, sizing.bucketBytes);
+    emitPlan(emit, rank, plan, sizing);
+    const group = agreement.members.length > 1 ? await link.group(agreement, waiting) : undefined;
+
+    watch.enter('handshake');
+    const memory: { ring?: Slots<SharedMemory>; staging?: Slots } = {};
+    const inference = await gatherHandles(
+      epoch,
+      device.uuid,
+      async () => {
+        memory.ring = await takeRing(device, sizing, cleanup);
+        memory.staging = await takeStaging(device, sizing, cleanup);
+        session = cleanup.use(await openSession(context, options, agreement, sizing, timeoutMs));
+        return session.address;
+      },
+      options.inferenceParallelSize ?? store.worldSize,
+      waiting,
+    );
+    const request = inference.isHead
+      ? options.requestEngine({
+          handles: inference.handles,
+          groupIndex: inference.index,
+          timeoutMs,
+          signal,
+          weightVersion: options.weightVersion,
+        })
+      : Promise.resolve();
+    request.catch(fail);
+    const opened = session!.open(memory.ring!.memory, { signal }).then(() => watch.enter('stream'));
+    opened.catch(fail);
+    const stream = cleanup.use(device.createStream('h2d'));
+    const own = context.metas.find((metas) => metas.rank === rank)!;
+    await runPipeline({
+      transfers: plan.buckets.map((bucket) => ({ bucket, root: bucket.ownerRank })),
+      rank,
+      source: new PoolSource(own, context.held.regions, stream, plan.alignBytes),
+      ring: memory.ring!,
+      staging: memory.staging,
+      group,
+      maxPendingBroadcasts: Math.min(link.maxPending, sizing.ringSlots),
+      session: session!,
+      opened,
+      describe: describer(context.metas, plan),
+      signal,
+      onFailure: fail,
+      emit,
+    });
+
+    watch.enter('release');
+    await session!.finish({ signal, onPhase: (phase) => phase === 'released' && watch.enter('hook') });
+    await untilAborted(request, signal);
+    await epoch.barrier('done', waiting);
+    watch.enter('done');
+    return summarise(context, agreement, plan, sizing, watch);
+  } catch (error) {
+    fail(error);
+    const failure = atRank(signal.reason, rank);
+    await Promise.allSettled([epoch?.abort(failure), session?.fail(failure)]);
+    await link.drop().catch((cause) => context.logger.warn({ rank, cause }, 'Leaving the broadcast group failed'));
+    throw failure;
+  } finally {
+    await cleanup.run().catch((cause) => context.logger.warn({ rank, cause }, 'Cleaning up after an update failed'));
+  }
+}
+
+function propose({ counter, link, metasDigest, device, host }: UpdateContext, options: UpdateOptions) {
+  return {
+    counter,
+    groupGeneration: link.generation,
+    hasGroup: link.isUsable,
+    metasDigest,
+    deviceUuid: device.uuid,
+    host,
+    freeBytes: device.memoryInfo().freeBytes,
+    options: [
+      options.bucketBytes ?? null,
+      options.deviceMemoryBytes ?? null,
+      options.inferenceParallelSize ?? null,
+    ],
+  };
+}
+
+async function takeRing(device: Device, sizing: BucketSizing, cleanup: Cleanup): Promise<Slots<SharedMemory>> {
+  const memory = cleanup.use(await device.allocateShared(sizing.ringSlots * sizing.bucketBytes));
+  return new Slots(memory, sizing.ringSlots, sizing.bucketBytes);
+}
+
+async function takeStaging(device: Device, sizing: BucketSizing, cleanup: Cleanup): Promise<Slots | undefined> {
+  if (sizing.stagingSlots === 0) return undefined;
+  const memory: Memory = cleanup.use(await device.allocate(sizing.stagingSlots * sizing.bucketBytes));
+  return new Slots(memory, sizing.stagingSlots, sizing.bucketBytes);
+}
+
+function openSession(
+  { protocol, store, device, checkpoint, logger }: UpdateContext,
+  options: UpdateOptions,
+  { members, proposals, counter }: Agreement,
+  { ringSlots }: BucketSizing,
+  timeoutMs: number,
+): Promise<WorkerSession> {
+  return (options.protocol ?? protocol).createSession({
+    deviceUuid: device.uuid,
+    updateId: `${checkpoint}:${counter}`,
+    counter,
+    rank: store.rank,
+    rankInAddress: sharesDevice(members, proposals, store.rank),
+    slots: ringSlots,
+    checkpoint,
+    timeoutMs,
+    logger,
+  });
+}
+
+/** Makes the messages for workers; their layout is worked out when a bucket's turn comes. */
+function describer(metas: WorldMetas, plan: Plan): (bucket: Bucket, ringOffsetBytes: number) => BucketMessage {
+  const byRank = new Map(metas.map((rankMetas) => [rankMetas.rank, rankMetas]));
+  return (bucket, ringOffsetBytes) => {
+    const { tensors } = bucketLayout(byRank.get(bucket.ownerRank)!, bucket, plan.alignBytes);
+    return {
+      index: bucket.index,
+      tensors: tensors.map((tensor) => ({ ...tensor, offsetBytes: ringOffsetBytes + tensor.offsetBytes })),
+    };
+  };
+}
+
+/** Waits for a promise, but not longer than the update lives. */
+async function untilAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
+  let onAbort!: () => void;
+  const aborted = new Promise<never>((_, reject) => {
+    onAbort = () => reject(signal.reason);
+  });
+  if (signal.aborted) onAbort();
+  signal.addEventListener('abort', onAbort, { once: true });
+  try {
+    return await Promise.race([promise, aborted]);
+  } finally {
+    signal.removeEventListener('abort', onAbort);
+  }
+}
+
+function emitPlan(emit: (event: ProgressEvent) => void, rank: number, plan: Plan, sizing: BucketSizing): void {
+  const { bucketBytes, ringSlots, stagingSlots, deviceBytes, reason } = sizing;
+  emit({
+    type: 'plan',
+    rank,
+    bucketBytes,
+    bucketCount: plan.buckets.length,
+    ringSlots,
+    stagingSlots,
+    deviceBytes,
+    totalBytes: plan.totalBytes,
+    reason,
+    atMs: performance.timeOrigin + performance.now(),
+  });
+}
+
+function summarise(
+  { checkpoint }: UpdateContext,
+  { counter }: Agreement,
+  { totalBytes, tensorCount, buckets }: Plan,
+  { bucketBytes, ringSlots, stagingSlots, deviceBytes, reason }: BucketSizing,
+  { durationsMs }: Stopwatch,
+): UpdateResult {
+  return {
+    checkpoint,
+    counter,
+    totalBytes,
+    tensorCount,
+    bucketCount: buckets.length,
+    bucketBytes,
+    ringSlots,
+    stagingSlots,
+    deviceBytes,
+    reason,
+    durationsMs,
+  };
+}
+
+function timedOut(checkpoint: string, timeoutMs: number, rank: number): CheckpointEngineError {
+  return new CheckpointEngineError(
+    'CE_TIMEOUT',
+    `The update of checkpoint "${checkpoint}" did not end within ${timeoutMs} ms`,
+    'Look at the logs of the engine and of the slowest rank; raise the time-out if it was only slow',
+    { rank, op: 'update', retryable: true },
+  );
+}

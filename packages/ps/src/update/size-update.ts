@@ -1,0 +1,43 @@
+import type { Device } from '@checkpoint-engine/interface';
+import { type BucketSizing, sizeBuckets } from '@checkpoint-engine/planner';
+import type { WorldMetas } from '../server/api.ts';
+
+const MIB = 2 ** 20;
+
+/** Buckets that are sized for the device's caches and links; larger ones gain nothing and hold memory. */
+const PREFERRED_BUCKET_BYTES: Readonly<Record<Device['kind'], number>> = { cuda: 128 * MIB, host: 16 * MIB };
+
+/** What bounds the buckets of an update. */
+export interface UpdateBounds {
+  readonly freeBytes: number;
+  readonly memberCount: number;
+  readonly bucketBytes: number | undefined;
+  readonly maxBucketBytes: number | undefined;
+  readonly deviceMemoryBytes: number | undefined;
+  readonly memFraction: number | undefined;
+}
+
+/** Sizes buckets, ring and staging for one update. Equal on all ranks for equal metas and bounds. */
+export function sizeUpdate(metas: WorldMetas, kind: Device['kind'], bounds: UpdateBounds): BucketSizing {
+  let largestTensorBytes = 0;
+  let totalBytes = 0;
+  for (const { tensors } of metas) {
+    for (const { sizeBytes } of tensors) {
+      if (sizeBytes > largestTensorBytes) largestTensorBytes = sizeBytes;
+      totalBytes += sizeBytes;
+    }
+  }
+  return sizeBuckets({
+    freeBytes: bounds.freeBytes,
+    largestTensorBytes,
+    totalBytes,
+    worldSize: bounds.memberCount,
+    maxBucketBytes: bounds.bucketBytes ?? bounds.maxBucketBytes,
+    preferredBucketBytes: bounds.bucketBytes ?? PREFERRED_BUCKET_BYTES[kind],
+    deviceMemoryBytes: bounds.deviceMemoryBytes,
+    memFraction: bounds.memFraction,
+    // With one rank buckets go straight into the ring. On the host a second copy would only cost: the root loads into
+    // its own ring, and the others copy from there.
+    staging: bounds.memberCount > 1 && kind !== 'host',
+  });
+}

@@ -1,0 +1,40 @@
+import type { ProgressEvent, UpdatePhase, UpdateResult } from '../server/api.ts';
+
+/** Tells phases apart in time and tells the listener of them. */
+export class Stopwatch {
+  readonly #rank: number;
+  readonly #emit: (event: ProgressEvent) => void;
+  readonly #startedAtMs = performance.now();
+  readonly #durationsMs: Record<Exclude<UpdatePhase, 'done'> | 'total', number> = {
+    plan: 0,
+    handshake: 0,
+    stream: 0,
+    release: 0,
+    hook: 0,
+    total: 0,
+  };
+  #phase: UpdatePhase | undefined;
+  #phaseStartedAtMs = 0;
+
+  constructor(rank: number, emit: (event: ProgressEvent) => void) {
+    this.#rank = rank;
+    this.#emit = emit;
+  }
+
+  /** Ends the current phase and starts another. */
+  enter(phase: UpdatePhase): void {
+    const atMs = performance.now();
+    if (this.#phase !== undefined && this.#phase !== 'done') {
+      this.#durationsMs[this.#phase] += atMs - this.#phaseStartedAtMs;
+    }
+    this.#phase = phase;
+    this.#phaseStartedAtMs = atMs;
+    this.#durationsMs.total = atMs - this.#startedAtMs;
+    this.#emit({ type: 'phase', phase, rank: this.#rank, atMs: performance.timeOrigin + atMs });
+  }
+
+  /** Milliseconds of each phase that is over. */
+  get durationsMs(): UpdateResult['durationsMs'] {
+    return this.#durationsMs;
+  }
+}
