@@ -1,0 +1,87 @@
+import type { BucketTensor } from '../session.ts';
+import { PickleWriter } from './pickle-writer.ts';
+import { torchType } from './torch-dtype.ts';
+
+/** Bytes of a CUDA IPC memory handle. Bare, without a version in front, every release of torch takes it. */
+export const CUDA_HANDLE_BYTES = 64;
+
+// torch counts the buffer's users in a shared-memory file; the count is of no use here, and a name without a file is
+// let pass with a warning.
+const NO_REFERENCE_COUNTER = new TextEncoder().encode('/torch_checkpoint_engine_uncounted');
+const NO_EVENT = new Uint8Array(0);
+
+/** The tuple that opens the shared buffer as a `uint8` tensor, as torch's own `reduce_tensor` would give it. */
+export function encodeBuffer(handle: Uint8Array, sizeBytes: number): Uint8Array {
+  const pickle = new PickleWriter();
+  pickle.tuple(() => {
+    pickle.global('torch.multiprocessing.reductions', 'rebuild_cuda_tensor');
+    pickle.tuple(() => {
+      pickle.global('torch', 'Tensor');
+      writeShape(pickle, [sizeBytes]);
+      pickle.tuple(() => pickle.integer(1)); // stride
+      pickle.integer(0); // tensor offset
+      pickle.global('torch.storage', 'TypedStorage');
+      pickle.global('torch', 'uint8');
+      pickle.integer(0); // device index: the worker puts its own in place
+      pickle.bytes(handle);
+      pickle.integer(sizeBytes);
+      pickle.integer(0); // offset of the storage in the allocation
+      pickle.boolean(false); // requires_grad
+      pickle.bytes(NO_REFERENCE_COUNTER);
+      pickle.integer(0);
+      pickle.bytes(NO_EVENT);
+      pickle.boolean(false); // event_sync_required: copies are done before a bucket is announced
+    });
+  });
+  return pickle.finish();
+}
+
+/**
+ * The list of dicts that announces a bucket.
+ *
+ * @throws `CE_DTYPE_UNKNOWN`, as {@link torchType}.
+ */
+export function encodeBucket(tensors: readonly BucketTensor[]): Uint8Array {
+  const pickle = new PickleWriter(64 + tensors.length * 128);
+  const key = (name: string): void => pickle.once(name, () => pickle.text(name));
+  pickle.list(() => {
+    for (const tensor of tensors) {
+      const { dtype, shape } = torchType(tensor);
+      pickle.dict(() => {
+        key('name');
+        pickle.text(tensor.name);
+        key('dtype');
+        pickle.global('torch', dtype);
+        key('shape');
+        writeShape(pickle, shape);
+        key('offset');
+        pickle.integer(tensor.offsetBytes);
+      });
+    }
+  });
+  return pickle.finish();
+}
+
+/** The `None` that ends a phase: the first lets go of the buffer, the second runs the post-load hook. */
+export function encodeNone(): Uint8Array {
+  const pickle = new PickleWriter(4);
+  pickle.none();
+  return pickle.finish();
+}
+
+/** The exception that makes a worker give up. */
+export function encodeError(text: string): Uint8Array {
+  const pickle = new PickleWriter(64 + text.length * 3);
+  pickle.call('builtins', 'RuntimeError', () => pickle.text(text));
+  return pickle.finish();
+}
+
+function writeShape(pickle: PickleWriter, shape: readonly number[]): void {
+  pickle.once(`shape ${shape.join()}`, () => {
+    pickle.call('torch', 'Size', () => {
+      pickle.tuple(() => {
+        for (const length of shape) pickle.integer(length);
+      });
+    });
+  });
+}
