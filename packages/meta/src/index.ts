@@ -3,5 +3,12 @@
  *
  * @packageDocumentation
  */
+export type { CheckpointIndex } from './checkpoint-index.ts';
 export * from './dtype.ts';
+export * from './encode-safetensors-header.ts';
 export type * from './parameter-meta.ts';
+export * from './read-checkpoint.ts';
+export * from './read-safetensors-header.ts';
+export type * from './safetensors-file.ts';
+export { type HeaderSource, parseSafetensorsHeader } from './safetensors-header.ts';
+export * from './tensor-bytes.ts';

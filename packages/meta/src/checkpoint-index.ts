@@ -1,0 +1,85 @@
+import { join } from 'node:path';
+import { invalidFile } from './file-errors.ts';
+import { JsonReader } from './json-reader.ts';
+import { withFile } from './read-file.ts';
+
+/** Name of the file that says which shard of a checkpoint holds which tensor. */
+export const INDEX_NAME = 'model.safetensors.index.json';
+
+const MAX_INDEX_BYTES = 100_000_000;
+const HINT = 'Write the index again, or delete it to have all safetensors files of the folder read';
+
+/** What `model.safetensors.index.json` says. */
+export interface CheckpointIndex {
+  readonly path: string;
+  /** `metadata.total_size`, where it is a whole number. */
+  readonly totalSizeBytes?: number | undefined;
+  /** Tensor name to shard, a path inside the folder. */
+  readonly weightMap: ReadonlyMap<string, string>;
+}
+
+/**
+ * Reads the index of the checkpoint in `folder`.
+ *
+ * @throws `CE_FILE_NOT_FOUND`, `CE_FILE_UNREADABLE`, `CE_FILE_INVALID`, `CE_ABORTED`
+ */
+export async function readCheckpointIndex(folder: string, signal?: AbortSignal): Promise<CheckpointIndex> {
+  return withFile(join(folder, INDEX_NAME), signal, async (file) => {
+    if (file.sizeBytes > MAX_INDEX_BYTES) {
+      throw invalidIndex(file.path, `has ${file.sizeBytes} bytes, want at most ${MAX_INDEX_BYTES}`);
+    }
+    return parseCheckpointIndex(await file.read(0, file.sizeBytes), file.path);
+  });
+}
+
+/** An error in the index at `path`. */
+export function invalidIndex(path: string, what: string, tensor?: string): Error {
+  return invalidFile(path, what, { tensor, hint: HINT });
+}
+
+function parseCheckpointIndex(bytes: Uint8Array, path: string): CheckpointIndex {
+  let tensor: string | undefined;
+  const fail = (what: string): never => {
+    throw invalidIndex(path, what, tensor);
+  };
+  const reader = new JsonReader(decode(bytes, fail), fail);
+  let totalSizeBytes: number | undefined;
+  let weightMap: Map<string, string> | undefined;
+  reader.object('the index', (key) => {
+    if (key === 'weight_map') {
+      const map = new Map<string, string>();
+      reader.object('weight_map', (name) => {
+        tensor = name;
+        map.set(name, checkShard(reader.string('its shard'), fail));
+        tensor = undefined;
+      });
+      weightMap = map;
+    } else if (key === 'metadata') {
+      reader.object('metadata', (name) => {
+        const value: unknown = JSON.parse(reader.skip(`metadata.${name}`));
+        if (name === 'total_size' && Number.isSafeInteger(value)) totalSizeBytes = value as number;
+      });
+    } else {
+      reader.skip(JSON.stringify(key));
+    }
+  });
+  reader.end();
+  return { path, totalSizeBytes, weightMap: weightMap ?? fail('has no weight_map') };
+}
+
+function decode(bytes: Uint8Array, fail: (what: string) => never): string {
+  try {
+    return new TextDecoder('utf-8', { fatal: true }).decode(bytes);
+  } catch {
+    return fail('is not UTF-8');
+  }
+}
+
+/** A shard is a plain relative path: it can neither leave the folder nor be written in two ways. */
+function checkShard(shard: string, fail: (what: string) => never): string {
+  const plain = shard
+    .split(/[\\/]/)
+    .every((part) => part !== '' && part !== '.' && part !== '..' && !/\p{Cc}/u.test(part));
+  if (!plain || /^[A-Za-z]:/.test(shard)) fail(`its shard is ${JSON.stringify(shard)}, want a path inside the folder`);
+  return shard;
+}
