@@ -1,5 +1,15 @@
+import { KeySet } from './key-set.ts';
+
 const QUOTE = 0x22;
 const BACKSLASH = 0x5c;
+const OPEN_BRACE = 0x7b;
+const CLOSE_BRACE = 0x7d;
+const OPEN_BRACKET = 0x5b;
+const CLOSE_BRACKET = 0x5d;
+const COLON = 0x3a;
+const COMMA = 0x2c;
+const ZERO = 0x30;
+const NINE = 0x39;
 const MAX_DEPTH = 128;
 const LONE_SURROGATE = /\p{Surrogate}/u;
 const NUMBER = /-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?/y;
@@ -12,6 +22,9 @@ const LITERAL = /true|false|null/y;
 export class JsonReader {
   readonly #text: string;
   readonly #fail: (what: string) => never;
+  readonly #numbers: number[] = [];
+  /** The keys of the objects that are open, by depth; kept for the next object of that depth. */
+  readonly #keys: KeySet[] = [];
   #at = 0;
   #depth = 0;
 
@@ -23,36 +36,34 @@ export class JsonReader {
 
   /** Reads an object. `member` is called at each value, with its key, and has to read the value. */
   object(what: string, member: (key: string) => void): void {
-    this.#open('{', what);
-    if (!this.#take('}')) {
-      const keys = new Set<string>();
+    this.#open(OPEN_BRACE, what);
+    if (!this.#take(CLOSE_BRACE)) {
+      const keys = this.#keysOfDepth();
       do {
-        const key = this.string(`a key of ${what}`);
-        if (keys.size === keys.add(key).size)
-          this.#fail(`${what} has the key ${JSON.stringify(key)} twice, want it once`);
-        if (!this.#take(':')) this.#unexpected('":"');
+        const key = this.string('a key');
+        if (!keys.add(key)) this.#fail(`${what} has the key ${JSON.stringify(key)} twice, want it once`);
+        if (!this.#take(COLON)) this.#unexpected('":"');
         member(key);
-      } while (this.#take(','));
-      if (!this.#take('}')) this.#unexpected('"," or "}"');
+      } while (this.#take(COMMA));
+      if (!this.#take(CLOSE_BRACE)) this.#unexpected('"," or "}"');
     }
     this.#depth--;
   }
 
   /** Reads an array. `item` is called at each value and has to read it. */
-  array(what: string, item: (index: number) => void): void {
-    this.#open('[', what);
-    if (!this.#take(']')) {
-      let index = 0;
-      do item(index++);
-      while (this.#take(','));
-      if (!this.#take(']')) this.#unexpected('"," or "]"');
+  array(what: string, item: () => void): void {
+    this.#open(OPEN_BRACKET, what);
+    if (!this.#take(CLOSE_BRACKET)) {
+      do item();
+      while (this.#take(COMMA));
+      if (!this.#take(CLOSE_BRACKET)) this.#unexpected('"," or "]"');
     }
     this.#depth--;
   }
 
   string(what: string): string {
     const text = this.#text;
-    if (!this.#take('"')) this.#mismatch(what, 'a string');
+    if (!this.#take(QUOTE)) this.#mismatch(what, 'a string');
     const start = this.#at;
     let at = start;
     let code = text.charCodeAt(at);
@@ -74,24 +85,43 @@ export class JsonReader {
   /** Reads a whole number from 0 to `Number.MAX_SAFE_INTEGER`. */
   natural(what: string): number {
     this.#space();
+    const text = this.#text;
     const start = this.#at;
-    const token = this.#match(NUMBER);
-    const value = token === '' ? Number.NaN : Number(token);
-    if (!Number.isSafeInteger(value) || !/^\d+$/.test(token)) {
-      this.#at = start;
+    let at = start;
+    let code = text.charCodeAt(at);
+    let value = 0;
+    while (code >= ZERO && code <= NINE) {
+      value = value * 10 + (code - ZERO);
+      code = text.charCodeAt(++at);
+    }
+    const fraction = code === 0x2e || code === 0x45 || code === 0x65;
+    const leadingZero = at > start + 1 && text.charCodeAt(start) === ZERO;
+    if (at === start || fraction || leadingZero || value > Number.MAX_SAFE_INTEGER) {
       this.#mismatch(what, `a whole number from 0 to ${Number.MAX_SAFE_INTEGER}`);
     }
+    this.#at = at;
     return value;
+  }
+
+  /** Reads an array of whole numbers. `item` is what one of them is called in errors. */
+  naturals(what: string, item: string): number[] {
+    const numbers = this.#numbers;
+    let count = 0;
+    this.array(what, () => {
+      numbers[count++] = this.natural(item);
+    });
+    // A copy of the exact length: arrays that grow by push keep room for more.
+    return numbers.slice(0, count);
   }
 
   /** Reads any value and gives its text. */
   skip(what: string): string {
     this.#space();
     const start = this.#at;
-    const first = this.#text[start];
-    if (first === '{') this.object(what, () => void this.skip(what));
-    else if (first === '[') this.array(what, () => void this.skip(what));
-    else if (first === '"') this.string(what);
+    const first = this.#text.charCodeAt(start);
+    if (first === OPEN_BRACE) this.object(what, () => void this.skip(what));
+    else if (first === OPEN_BRACKET) this.array(what, () => void this.skip(what));
+    else if (first === QUOTE) this.string(what);
     else if (this.#match(NUMBER) === '' && this.#match(LITERAL) === '') this.#unexpected('a value');
     return this.#text.slice(start, this.#at);
   }
@@ -102,14 +132,21 @@ export class JsonReader {
     if (this.#at < this.#text.length) this.#unexpected('the end');
   }
 
-  #open(bracket: '{' | '[', what: string): void {
-    if (!this.#take(bracket)) this.#mismatch(what, bracket === '{' ? 'an object' : 'an array');
+  #keysOfDepth(): KeySet {
+    const keys = this.#keys[this.#depth] ?? new KeySet();
+    this.#keys[this.#depth] = keys;
+    keys.clear();
+    return keys;
+  }
+
+  #open(bracket: number, what: string): void {
+    if (!this.#take(bracket)) this.#mismatch(what, bracket === OPEN_BRACE ? 'an object' : 'an array');
     if (++this.#depth > MAX_DEPTH) this.#fail(`the JSON is nested more than ${MAX_DEPTH} deep`);
   }
 
-  #take(token: string): boolean {
+  #take(code: number): boolean {
     this.#space();
-    if (this.#text[this.#at] !== token) return false;
+    if (this.#text.charCodeAt(this.#at) !== code) return false;
     this.#at++;
     return true;
   }

@@ -1,8 +1,7 @@
-import { DTYPES, type DType, isDType } from './dtype.ts';
 import { invalidFile, truncatedFile } from './file-errors.ts';
 import { JsonReader } from './json-reader.ts';
 import type { SafetensorsFile, TensorEntry } from './safetensors-file.ts';
-import { tensorBytes } from './tensor-bytes.ts';
+import { TensorReader } from './tensor-reader.ts';
 
 /** Bytes of the header's length at the start of a file: a little-endian u64. */
 export const LENGTH_BYTES = 8;
@@ -15,15 +14,6 @@ export interface HeaderSource {
   readonly path: string;
   /** Size of the whole file, of which the bytes are the beginning. */
   readonly fileSizeBytes: number;
-}
-
-/** A tensor as the header has it: offsets count from the end of the header. */
-interface RawTensor {
-  readonly name: string;
-  readonly dtype: DType;
-  readonly shape: readonly number[];
-  readonly begin: number;
-  readonly end: number;
 }
 
 /**
@@ -65,15 +55,10 @@ export function parseSafetensorsHeader(bytes: Uint8Array, source: HeaderSource):
     throw truncatedFile(path, `${bytes.length} bytes were read, want the ${dataOffsetBytes} of the header`);
   }
   const text = decodeHeader(bytes.subarray(LENGTH_BYTES, dataOffsetBytes), path);
-  const { metadata, tensors } = readHeader(text, path);
-  tensors.sort((a, b) => a.begin - b.begin || a.end - b.end);
-  return {
-    path,
-    sizeBytes: fileSizeBytes,
-    dataOffsetBytes,
-    metadata,
-    tensors: placeTensors(tensors, dataOffsetBytes, source),
-  };
+  const { metadata, tensors } = readHeader(text, path, dataOffsetBytes);
+  tensors.sort((a, b) => a.fileOffsetBytes - b.fileOffsetBytes || a.sizeBytes - b.sizeBytes);
+  checkTiling(tensors, dataOffsetBytes, source);
+  return { path, sizeBytes: fileSizeBytes, dataOffsetBytes, metadata, tensors };
 }
 
 function decodeHeader(header: Uint8Array, path: string): string {
@@ -88,13 +73,14 @@ function decodeHeader(header: Uint8Array, path: string): string {
   }
 }
 
-function readHeader(text: string, path: string): { metadata: Record<string, string>; tensors: RawTensor[] } {
+function readHeader(text: string, path: string, dataOffsetBytes: number) {
   let tensor: string | undefined;
   const reader = new JsonReader(text, (what) => {
     throw invalidFile(path, what, { tensor });
   });
+  const tensorReader = new TensorReader(reader, path, dataOffsetBytes);
   const metadata: Record<string, string> = Object.create(null);
-  const tensors: RawTensor[] = [];
+  const tensors: TensorEntry[] = [];
   reader.object('the header', (key) => {
     if (key === '__metadata__') {
       reader.object('__metadata__', (name) => {
@@ -102,7 +88,7 @@ function readHeader(text: string, path: string): { metadata: Record<string, stri
       });
     } else {
       tensor = key;
-      tensors.push(readTensor(reader, key, path));
+      tensors.push(tensorReader.read(key));
       tensor = undefined;
     }
   });
@@ -110,79 +96,25 @@ function readHeader(text: string, path: string): { metadata: Record<string, stri
   return { metadata, tensors };
 }
 
-function readTensor(reader: JsonReader, name: string, path: string): RawTensor {
-  let dtype: string | undefined;
-  let shape: number[] | undefined;
-  let offsets: number[] | undefined;
-  reader.object('its entry', (key) => {
-    if (key === 'dtype') dtype = reader.string('dtype');
-    else if (key === 'shape') shape = readNaturals(reader, 'shape');
-    else if (key === 'data_offsets') offsets = readNaturals(reader, 'data_offsets');
-    else reader.skip('a field that the format does not know');
-  });
-  const fail = (what: string): never => {
-    throw invalidFile(path, what, { tensor: name });
-  };
-  if (dtype === undefined || shape === undefined || offsets === undefined) {
-    return fail('the entry lacks a field, want dtype, shape and data_offsets');
-  }
-  if (!isDType(dtype)) {
-    throw invalidFile(path, `dtype is ${JSON.stringify(dtype)}, want one of ${DTYPES.join(', ')}`, {
-      code: 'CE_DTYPE_UNKNOWN',
-      tensor: name,
-      hint: 'Convert the tensor to a dtype of the safetensors format',
-    });
-  }
-  const [begin, end] = offsets;
-  if (begin === undefined || end === undefined || offsets.length !== 2) {
-    return fail(`data_offsets has ${offsets.length} numbers, want 2`);
-  }
-  if (begin > end) fail(`data_offsets is [${offsets}], want the end not before the begin`);
-  return { name, dtype, shape, begin, end };
-}
-
-function readNaturals(reader: JsonReader, what: string): number[] {
-  const values: number[] = [];
-  reader.array(what, () => values.push(reader.natural(`a number of ${what}`)));
-  return values;
-}
-
-/** Checks that the tensors, ascending by offset, have the bytes their shapes ask for and tile the rest of the file. */
-function placeTensors(tensors: readonly RawTensor[], dataOffsetBytes: number, source: HeaderSource): TensorEntry[] {
+/** Checks that the tensors, ascending by offset, lie one after the other from the header to the end of the file. */
+function checkTiling(tensors: readonly TensorEntry[], dataOffsetBytes: number, source: HeaderSource): void {
   const { path, fileSizeBytes } = source;
-  let expected = 0;
+  let expected = dataOffsetBytes;
   let previous: string | undefined;
-  const placed = tensors.map(({ name, dtype, shape, begin, end }): TensorEntry => {
-    const fail = (what: string): never => {
-      throw invalidFile(path, what, { tensor: name });
-    };
-    if (begin !== expected) {
-      if (previous === undefined) fail(`the first tensor begins at offset ${begin}, want 0`);
-      const fault = begin > expected ? 'leaves a hole after' : 'overlaps';
-      fail(`begins at offset ${begin} and ${fault} tensor ${JSON.stringify(previous)}, want ${expected}`);
+  for (const { name, fileOffsetBytes, sizeBytes } of tensors) {
+    if (fileOffsetBytes !== expected) {
+      const fault = fileOffsetBytes > expected ? 'leaves a hole after' : 'overlaps';
+      const neighbour = previous === undefined ? 'the header' : `tensor ${JSON.stringify(previous)}`;
+      const [begin, wanted] = [fileOffsetBytes - dataOffsetBytes, expected - dataOffsetBytes];
+      throw invalidFile(path, `begins at offset ${begin} and ${fault} ${neighbour}, want ${wanted}`, { tensor: name });
     }
-    const sizeBytes = sizeOf(dtype, shape, fail);
-    if (end - begin !== sizeBytes) {
-      fail(`data_offsets give it ${end - begin} bytes, want the ${sizeBytes} of ${dtype} and shape [${shape}]`);
-    }
-    expected = end;
+    expected += sizeBytes;
     previous = name;
-    return { name, dtype, shape, sizeBytes, fileOffsetBytes: dataOffsetBytes + begin, path };
-  });
-  const wantedBytes = dataOffsetBytes + expected;
-  if (fileSizeBytes < wantedBytes) {
-    throw truncatedFile(path, `has ${fileSizeBytes} bytes, want the ${wantedBytes} that its header asks for`, previous);
   }
-  if (fileSizeBytes > wantedBytes) {
-    throw invalidFile(path, `has ${fileSizeBytes - wantedBytes} bytes after the last tensor, want none`);
+  if (fileSizeBytes < expected) {
+    throw truncatedFile(path, `has ${fileSizeBytes} bytes, want the ${expected} that its header asks for`);
   }
-  return placed;
-}
-
-function sizeOf(dtype: DType, shape: readonly number[], fail: (what: string) => never): number {
-  try {
-    return tensorBytes(dtype, shape);
-  } catch (error) {
-    return fail((error as RangeError).message);
+  if (fileSizeBytes > expected) {
+    throw invalidFile(path, `has ${fileSizeBytes - expected} bytes after the last tensor, want none`);
   }
 }
