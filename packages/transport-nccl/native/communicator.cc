@@ -1,0 +1,259 @@
+#include "communicator.h"
+
+#include <utility>
+#include <vector>
+
+#include "ce/thread.h"
+
+namespace ce {
+
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+// How often events and asynchronous errors are looked at while something is pending: far below the milliseconds that a
+// bucket takes, far above what would burn a core.
+constexpr auto kPollInterval = std::chrono::microseconds(30);
+constexpr auto kFinalizeTimeout = std::chrono::seconds(10);
+
+struct BroadcastCall {
+  uint64_t send;
+  uint64_t receive;
+  size_t bytes;
+  int root;
+  Settler done;
+};
+
+struct Pending {
+  CUevent event;
+  Settler done;
+};
+
+Failure Aborted() {
+  return Failure("CE_ABORTED", "The NCCL communicator was aborted", "Join a new group for the next update");
+}
+
+}  // namespace
+
+class Communicator::Shared {
+ public:
+  Shared(const NcclLibrary& nccl, const Options& options) : nccl_(nccl), options_(options) {}
+
+  void Submit(BroadcastCall broadcast) {
+    std::unique_lock lock(mutex_);
+    if (ended_) {
+      lock.unlock();
+      broadcast.done.Reject(Aborted());
+      return;
+    }
+    queue_.push_back(std::move(broadcast));
+    wake_.notify_one();
+  }
+
+  void Abort() {
+    std::lock_guard lock(mutex_);
+    aborting_ = true;
+    wake_.notify_one();
+  }
+
+  void Close(Settler done) {
+    std::unique_lock lock(mutex_);
+    if (ended_) {
+      lock.unlock();
+      done.Resolve(Nothing());
+      return;
+    }
+    closers_.push_back(std::move(done));
+    wake_.notify_one();
+  }
+
+  // The thread: joins, works, leaves.
+  void Run(const Settler& ready) {
+    try {
+      context_ = std::make_unique<CudaContext>(options_.device);
+      context_->Enter();
+      cuda().Check(cuda().StreamCreate(&stream_, kStreamNonBlocking), "cuStreamCreate");
+      Join();
+      ready.Resolve(Nothing());
+      Work();
+      Leave();
+    } catch (const Failure& failure) {
+      Drop();
+      const bool was_joining = !joined_;
+      if (was_joining) ready.Reject(failure);
+      End(failure);
+    }
+  }
+
+ private:
+  const CudaDriver& cuda() const { return context_->driver(); }
+
+  bool aborting() {
+    std::lock_guard lock(mutex_);
+    return aborting_;
+  }
+
+  // Waits until NCCL has done what a non-blocking call began.
+  void Settle(ncclResult_t status, const char* operation, Clock::time_point deadline) {
+    while (status == kNcclInProgress) {
+      if (aborting()) throw Aborted();
+      if (Clock::now() > deadline) {
+        throw Failure("CE_TIMEOUT", std::string(operation) + " of rank " + std::to_string(options_.rank) +
+                                        " did not end within its time-out",
+                      "Look whether every rank has reached this point, and at the network interface that NCCL uses "
+                      "(NCCL_SOCKET_IFNAME, NCCL_DEBUG=INFO)")
+            .From(operation, status);
+      }
+      std::this_thread::sleep_for(kPollInterval);
+      ncclResult_t query = nccl_.CommGetAsyncError(comm_, &status);
+      if (query != kNcclSuccess) throw nccl_.FailureOf(query, operation, comm_);
+    }
+    if (status != kNcclSuccess) throw nccl_.FailureOf(status, operation, comm_);
+  }
+
+  void Join() {
+    ncclConfig config;
+    config.blocking = 0;
+    const ncclResult_t status = nccl_.CommInitRankConfig(&comm_, options_.size, options_.id, options_.rank, &config);
+    Settle(status, "ncclCommInitRankConfig", Clock::now() + options_.timeout);
+    joined_ = true;
+  }
+
+  void Work() {
+    for (;;) {
+      std::optional<BroadcastCall> next;
+      {
+        std::unique_lock lock(mutex_);
+        const auto has_work = [this] { return aborting_ || !queue_.empty() || !closers_.empty(); };
+        if (pending_.empty()) {
+          wake_.wait(lock, has_work);
+        } else if (queue_.empty()) {
+          wake_.wait_for(lock, kPollInterval, [this] { return aborting_ || !queue_.empty(); });
+        }
+        if (aborting_) throw Aborted();
+        if (!queue_.empty()) {
+          next.emplace(std::move(queue_.front()));
+          queue_.pop_front();
+        } else if (pending_.empty() && !closers_.empty()) {
+          return;
+        }
+      }
+      if (next) Issue(*next);
+      Collect();
+    }
+  }
+
+  void Issue(const BroadcastCall& broadcast) {
+    CUevent event = TakeEvent();
+    // From here on the settler is the list's: a failure below rejects it with all others.
+    pending_.push_back({event, broadcast.done});
+    const ncclResult_t status = nccl_.Broadcast(reinterpret_cast<const void*>(broadcast.send),
+                                                reinterpret_cast<void*>(broadcast.receive), broadcast.bytes, kNcclUint8,
+                                                broadcast.root, comm_, stream_);
+    Settle(status, "ncclBroadcast", Clock::now() + options_.timeout);
+    cuda().Check(cuda().EventRecord(event, stream_), "cuEventRecord");
+  }
+
+  // Settles what is done, in order, and looks for errors of what is not.
+  void Collect() {
+    while (!pending_.empty()) {
+      const CUresult state = cuda().EventQuery(pending_.front().event);
+      if (state == kCudaNotReady) {
+        ncclResult_t error = kNcclSuccess;
+        const ncclResult_t query = nccl_.CommGetAsyncError(comm_, &error);
+        if (query != kNcclSuccess) throw nccl_.FailureOf(query, "ncclCommGetAsyncError", comm_);
+        if (error != kNcclSuccess && error != kNcclInProgress) throw nccl_.FailureOf(error, "ncclBroadcast", comm_);
+        return;
+      }
+      cuda().Check(state, "cuEventQuery");
+      spare_events_.push_back(pending_.front().event);
+      pending_.front().done.Resolve(Nothing());
+      pending_.pop_front();
+    }
+  }
+
+  CUevent TakeEvent() {
+    CUevent event = nullptr;
+    if (!spare_events_.empty()) {
+      event = spare_events_.back();
+      spare_events_.pop_back();
+    } else {
+      cuda().Check(cuda().EventCreate(&event, kEventDisableTiming), "cuEventCreate");
+    }
+    return event;
+  }
+
+  // The clean way out: every member leaves, nothing is pending.
+  void Leave() {
+    Settle(nccl_.CommFinalize(comm_), "ncclCommFinalize", Clock::now() + kFinalizeTimeout);
+    nccl_.CommDestroy(std::exchange(comm_, nullptr));
+    Free();
+    End(Failure("CE_CLOSED", "The NCCL communicator is closed", "Join a new group"));
+  }
+
+  // The way out after a failure: abort makes kernels that wait for a peer return.
+  void Drop() {
+    if (comm_) nccl_.CommAbort(std::exchange(comm_, nullptr));
+    if (context_ && stream_) cuda().StreamSynchronize(stream_);
+    Free();
+  }
+
+  void Free() {
+    if (!context_) return;
+    for (const Pending& pending : pending_) cuda().EventDestroy(pending.event);
+    for (CUevent event : spare_events_) cuda().EventDestroy(event);
+    spare_events_.clear();
+    if (stream_) cuda().StreamDestroy(std::exchange(stream_, nullptr));
+    context_.reset();
+  }
+
+  // Settles everybody who still waits. Later calls find the communicator ended.
+  void End(const Failure& failure) {
+    std::deque<BroadcastCall> queue;
+    std::vector<Settler> closers;
+    {
+      std::lock_guard lock(mutex_);
+      ended_ = true;
+      queue.swap(queue_);
+      closers.swap(closers_);
+    }
+    for (const Pending& pending : pending_) pending.done.Reject(failure);
+    pending_.clear();
+    for (const BroadcastCall& broadcast : queue) broadcast.done.Reject(failure);
+    for (const Settler& closer : closers) closer.Resolve(Nothing());
+  }
+
+  const NcclLibrary& nccl_;
+  const Options options_;
+  std::mutex mutex_;
+  std::condition_variable wake_;
+  // Guarded by mutex_.
+  std::deque<BroadcastCall> queue_;
+  std::vector<Settler> closers_;
+  bool aborting_ = false;
+  bool ended_ = false;
+  // The thread's own. Given back in the order stream and events, context.
+  std::unique_ptr<CudaContext> context_;
+  CUstream stream_ = nullptr;
+  ncclComm_t comm_ = nullptr;
+  bool joined_ = false;
+  std::deque<Pending> pending_;
+  std::vector<CUevent> spare_events_;
+};
+
+Communicator::Communicator(const NcclLibrary& nccl, const Options& options, Settler ready)
+    : shared_(std::make_shared<Shared>(nccl, options)) {
+  StartThread("ce-nccl", [shared = shared_, ready = std::move(ready)] { shared->Run(ready); }).detach();
+}
+
+Communicator::~Communicator() { shared_->Abort(); }
+
+void Communicator::Broadcast(uint64_t send, uint64_t receive, size_t bytes, int root, Settler done) {
+  shared_->Submit({send, receive, bytes, root, std::move(done)});
+}
+
+void Communicator::Abort() { shared_->Abort(); }
+
+void Communicator::Close(Settler done) { shared_->Close(std::move(done)); }
+
+}  // namespace ce
