@@ -1,0 +1,89 @@
+#include "copy/host_copy_job.h"
+
+#include <algorithm>
+#include <cstring>
+#include <utility>
+
+namespace ce {
+namespace {
+
+// Large enough that handing out pieces costs nothing, small enough that all threads finish together.
+constexpr size_t kPieceBytes = size_t{2} << 20;
+
+uint8_t* Pointer(uint64_t address) { return reinterpret_cast<uint8_t*>(address); }
+
+bool Overlap(uint64_t a, uint64_t b, size_t size) { return a < b + size && b < a + size; }
+
+// Whether a range is written that another range of the batch reads or writes: then only their order gives the right
+// bytes.
+bool OrderMatters(const std::vector<CopyRange>& ranges) {
+  struct Span {
+    uint64_t begin;
+    uint64_t end;
+    bool written;
+  };
+  if (ranges.size() == 1) return Overlap(ranges[0].from, ranges[0].to, ranges[0].size);
+  std::vector<Span> spans;
+  spans.reserve(ranges.size() * 2);
+  for (const CopyRange& range : ranges) {
+    spans.push_back({range.from, range.from + range.size, false});
+    spans.push_back({range.to, range.to + range.size, true});
+  }
+  std::sort(spans.begin(), spans.end(), [](const Span& a, const Span& b) { return a.begin < b.begin; });
+  uint64_t end_of_written = 0;
+  uint64_t end_of_any = 0;
+  for (const Span& span : spans) {
+    if (span.begin < end_of_written || (span.written && span.begin < end_of_any)) return true;
+    end_of_any = std::max(end_of_any, span.end);
+    if (span.written) end_of_written = std::max(end_of_written, span.end);
+  }
+  return false;
+}
+
+}  // namespace
+
+HostCopyJob::HostCopyJob(CopyBatch batch, std::function<void()> done)
+    : batch_(std::move(batch)), done_(std::move(done)) {
+  if (OrderMatters(batch_.ranges)) {
+    piece_ends_.push_back(batch_.ranges.size());
+  } else {
+    CutIntoPieces();
+  }
+}
+
+// Splits large ranges and gathers small ones until each piece has about kPieceBytes.
+void HostCopyJob::CutIntoPieces() {
+  std::vector<CopyRange> cut;
+  size_t filled = 0;
+  for (CopyRange range : batch_.ranges) {
+    while (range.size > 0) {
+      CopyRange part = range;
+      part.size = std::min(range.size, kPieceBytes - filled);
+      cut.push_back(part);
+      filled += part.size;
+      range.from += part.size;
+      range.to += part.size;
+      range.size -= part.size;
+      if (filled == kPieceBytes) {
+        piece_ends_.push_back(cut.size());
+        filled = 0;
+      }
+    }
+  }
+  if (filled > 0 || piece_ends_.empty()) piece_ends_.push_back(cut.size());
+  batch_.ranges = std::move(cut);
+}
+
+void HostCopyJob::Run(size_t piece) noexcept {
+  for (size_t i = piece == 0 ? 0 : piece_ends_[piece - 1]; i < piece_ends_[piece]; i++) {
+    const CopyRange& range = batch_.ranges[i];
+    std::memmove(Pointer(range.to), Pointer(range.from), range.size);
+  }
+}
+
+void HostCopyJob::Done() noexcept {
+  batch_ = {};  // The memories may go before anybody hears that the copies are done.
+  done_();
+}
+
+}  // namespace ce

@@ -1,0 +1,43 @@
+// Memory and copies of one GPU, or of the host standing in for one.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "copy/stream.h"
+#include "memory/memory.h"
+#include "read/read_job.h"
+
+namespace ce {
+
+struct MemoryInfo {
+  uint64_t free_bytes;
+  uint64_t total_bytes;
+};
+
+// What it gave out may outlive it. Calls block unless said otherwise, may come from any thread, and throw Failure.
+class Device {
+ public:
+  virtual ~Device() = default;
+
+  virtual std::string uuid() const = 0;
+  virtual std::string name() const = 0;
+  // Does not block.
+  virtual MemoryInfo Info() const = 0;
+  virtual MemoryPtr AllocateShared(size_t size) = 0;
+  virtual MemoryPtr OpenShared(const std::string& handle, size_t size) = 0;
+  virtual MemoryPtr Allocate(size_t size) = 0;
+  virtual MemoryPtr AllocateHost(size_t size, bool shared) = 0;
+  virtual MemoryPtr Map(const std::string& path) = 0;
+  virtual void Pin(const MemoryPtr& memory) = 0;
+  virtual std::shared_ptr<Stream> CreateStream(const std::string& name) = 0;
+  // Starts to read and returns at once. Where `pin` stands the memory is pinned as it is filled.
+  virtual std::shared_ptr<ReadJob> Read(MemoryPtr memory, const std::vector<std::string>& paths,
+                                        std::vector<ReadRange> ranges, Stream::Completion done) = 0;
+  // Does not block.
+  virtual std::shared_ptr<ThreadPool> copy_pool() const = 0;
+};
+
+}  // namespace ce

@@ -1,0 +1,12 @@
+#pragma once
+
+#include <string>
+
+#include "ce/failure.h"
+
+namespace ce {
+
+// A failed system call on a file.
+Failure FileFailure(const std::string& path, const char* op, int error, const std::string& where = "");
+
+}  // namespace ce

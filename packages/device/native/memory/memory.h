@@ -1,0 +1,43 @@
+// A piece of memory that this process can address, on the host or on a GPU.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <string>
+
+namespace ce {
+
+enum class MemoryKind { kHost, kDevice };
+
+// Always owned through Reaper::Own: copies in flight hold it, and whoever lets go last does not pay for freeing it.
+class Memory {
+ public:
+  virtual ~Memory() = default;
+  Memory(const Memory&) = delete;
+  Memory& operator=(const Memory&) = delete;
+
+  MemoryKind kind() const { return kind_; }
+  uint64_t address() const { return address_; }
+  size_t size() const { return size_; }
+  uint8_t* host_data() const { return reinterpret_cast<uint8_t*>(address_); }
+
+  // What another process opens it with; empty when it is not shared.
+  virtual std::string handle() const { return {}; }
+  // Whether the device copies from it at full speed.
+  virtual bool pinned() const { return true; }
+  // Its owner closed it: nobody opens it from now on. What holds it may go on using it.
+  virtual void Retire() noexcept {}
+
+ protected:
+  Memory(MemoryKind kind, uint64_t address, size_t size) : kind_(kind), address_(address), size_(size) {}
+
+ private:
+  const MemoryKind kind_;
+  const uint64_t address_;
+  const size_t size_;
+};
+
+using MemoryPtr = std::shared_ptr<Memory>;
+
+}  // namespace ce

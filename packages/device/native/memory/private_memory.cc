@@ -1,0 +1,38 @@
+#include "memory/private_memory.h"
+
+#include <utility>
+
+#include "ce/failure.h"
+#include "ce/mapping.h"
+#include "ce/reaper.h"
+#include "memory/available_memory.h"
+
+namespace ce {
+namespace {
+
+constexpr size_t kHugePageBytes = size_t{2} << 20;
+
+class PrivateMemory final : public Memory {
+ public:
+  PrivateMemory(Mapping mapping, size_t size)
+      : Memory(MemoryKind::kHost, reinterpret_cast<uint64_t>(mapping.data()), size), mapping_(std::move(mapping)) {}
+
+ private:
+  const Mapping mapping_;
+};
+
+}  // namespace
+
+MemoryPtr AllocatePrivate(size_t size) {
+  CheckAvailableMemory(size);
+  Mapping mapping = Mapping::Anonymous((size + kHugePageBytes - 1) & ~(kHugePageBytes - 1), kHugePageBytes);
+  if (!mapping) {
+    throw SystemFailure("CE_HOST_OUT_OF_MEMORY", "Cannot map " + std::to_string(size) + " bytes of host memory",
+                        "Free host memory or raise the limit of address space (ulimit -v)", "mmap");
+  }
+  // Kernels without huge pages refuse; the memory is as good, only slower to fill.
+  ::madvise(mapping.data(), mapping.size(), MADV_HUGEPAGE);
+  return Reaper::Own<Memory>(std::make_unique<PrivateMemory>(std::move(mapping), size));
+}
+
+}  // namespace ce

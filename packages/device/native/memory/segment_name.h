@@ -1,0 +1,27 @@
+// Names of shared memory segments: checkpoint-engine-<uid>-<pid>-<start time of the process>-<random>.
+#pragma once
+
+#include <sys/types.h>
+
+#include <cstdint>
+#include <optional>
+#include <string>
+
+namespace ce {
+
+struct SegmentName {
+  uid_t user;
+  pid_t process;
+  uint64_t process_start;  // Clock ticks since boot, as in /proc/<pid>/stat: tells a reused process id from the old one.
+  std::string text;
+
+  // A new name of this process.
+  static SegmentName Make();
+  // Nothing when `text` is no such name.
+  static std::optional<SegmentName> Parse(const std::string& text);
+
+  // Whether the process that made the name still runs, as far as this process's PID namespace shows.
+  bool ProcessRuns() const;
+};
+
+}  // namespace ce

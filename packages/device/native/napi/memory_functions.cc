@@ -1,0 +1,142 @@
+#include <algorithm>
+#include <optional>
+#include <utility>
+
+#include "ce/arguments.h"
+#include "ce/js_error.h"
+#include "copy/host_copy_job.h"
+#include "napi/boxes.h"
+#include "napi/environment.h"
+#include "napi/exports.h"
+
+namespace ce {
+namespace {
+
+constexpr uint64_t kLargestView = uint64_t{2} << 30;
+
+void Detach(const Napi::ArrayBuffer& buffer) {
+  bool detached = false;
+  napi_is_detached_arraybuffer(buffer.Env(), buffer, &detached);
+  if (!detached) napi_detach_arraybuffer(buffer.Env(), buffer);
+}
+
+// memoryAddress(memory): 0n once closed.
+Napi::Value MemoryAddress(const Napi::CallbackInfo& info) {
+  const MemoryPtr& memory = Boxed<MemoryBox>::Get(info[0]).memory;
+  return Napi::BigInt::New(info.Env(), memory ? memory->address() : uint64_t{0});
+}
+
+Napi::Value MemorySize(const Napi::CallbackInfo& info) {
+  return Napi::Number::New(info.Env(), static_cast<double>(MemoryOf(info[0])->size()));
+}
+
+Napi::Value MemoryIsHost(const Napi::CallbackInfo& info) {
+  return Napi::Boolean::New(info.Env(), MemoryOf(info[0])->kind() == MemoryKind::kHost);
+}
+
+// memoryHandle(memory): undefined when it is not shared.
+Napi::Value MemoryHandle(const Napi::CallbackInfo& info) {
+  const std::string handle = MemoryOf(info[0])->handle();
+  if (handle.empty()) return info.Env().Undefined();
+  Napi::Uint8Array bytes = Napi::Uint8Array::New(info.Env(), handle.size());
+  std::copy(handle.begin(), handle.end(), bytes.Data());
+  return bytes;
+}
+
+Napi::Value MemoryPinned(const Napi::CallbackInfo& info) {
+  const MemoryPtr& memory = Boxed<MemoryBox>::Get(info[0]).memory;
+  return Napi::Boolean::New(info.Env(), memory && memory->pinned());
+}
+
+Napi::Value CloseMemory(const Napi::CallbackInfo& info) {
+  MemoryBox& box = Boxed<MemoryBox>::Get(info[0]);
+  if (!box.memory) return info.Env().Undefined();
+  for (const auto& view : box.views) {
+    if (!view.IsEmpty() && !view.Value().IsEmpty()) Detach(view.Value());
+  }
+  box.views.clear();
+  box.memory->Retire();
+  box.memory.reset();
+  return info.Env().Undefined();
+}
+
+// view(memory, offsetBytes, sizeBytes): an ArrayBuffer over the memory, which it keeps alive.
+Napi::Value View(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  const MemoryPtr memory = MemoryOf(info[0]);
+  const uint64_t offset = ToBytes(info[1], "offsetBytes");
+  const uint64_t size = ToBytes(info[2], "sizeBytes");
+  CheckRange(env, offset, size, memory->size());
+  if (memory->kind() != MemoryKind::kHost) throw Napi::TypeError::New(env, "Device memory cannot be viewed");
+  if (size > kLargestView) throw Napi::RangeError::New(env, "A view has at most 2 GiB: " + std::to_string(size));
+  if (size == 0) return Napi::ArrayBuffer::New(env, 0);
+  auto owner = std::make_unique<MemoryPtr>(memory);
+  napi_value value;
+  const napi_status status = napi_create_external_arraybuffer(
+      env, memory->host_data() + offset, size, [](napi_env, void*, void* hint) { delete static_cast<MemoryPtr*>(hint); },
+      owner.get(), &value);
+  if (status != napi_ok) {
+    throw Failure("CE_NOT_SUPPORTED", "This runtime gives no views of foreign memory", "Use Node.js or Deno")
+        .From("napi_create_external_arraybuffer", status);
+  }
+  owner.release();
+  const Napi::ArrayBuffer buffer(env, value);
+  auto& views = Boxed<MemoryBox>::Get(info[0]).views;
+  views.erase(std::remove_if(views.begin(), views.end(), [](const auto& view) { return view.Value().IsEmpty(); }),
+              views.end());
+  views.push_back(Napi::Reference<Napi::ArrayBuffer>::New(buffer, 0));
+  return buffer;
+}
+
+// detach(buffer): ends the life of one view.
+Napi::Value DetachView(const Napi::CallbackInfo& info) {
+  if (!info[0].IsArrayBuffer()) throw Napi::TypeError::New(info.Env(), "Expected an ArrayBuffer");
+  Detach(info[0].As<Napi::ArrayBuffer>());
+  return info.Env().Undefined();
+}
+
+// write(device, memory, offsetBytes, bytes)
+Napi::Value Write(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  const std::shared_ptr<ThreadPool> pool = DeviceOf(info[0])->copy_pool();
+  const MemoryPtr memory = MemoryOf(info[1]);
+  const uint64_t offset = ToBytes(info[2], "offsetBytes");
+  if (!info[3].IsTypedArray() || info[3].As<Napi::TypedArray>().TypedArrayType() != napi_uint8_array) {
+    throw Napi::TypeError::New(env, "bytes must be a Uint8Array");
+  }
+  const auto bytes = info[3].As<Napi::Uint8Array>();
+  CheckRange(env, offset, bytes.ByteLength(), memory->size());
+  CopyBatch batch;
+  batch.memories.push_back(memory);
+  batch.ranges.push_back({reinterpret_cast<uint64_t>(bytes.Data()), memory->address() + offset, bytes.ByteLength(),
+                          nullptr, memory.get()});
+  Settler settler(env, Environment::Queue(env));
+  settler.Keep(bytes);
+  pool->Submit(std::make_shared<HostCopyJob>(std::move(batch), [settler, pool] { settler.Resolve(Nothing()); }));
+  return settler.promise(env);
+}
+
+// pin(device, memory)
+Napi::Value Pin(const Napi::CallbackInfo& info) {
+  return Async(info.Env(), [device = DeviceOf(info[0]), memory = MemoryOf(info[1])] {
+    device->Pin(memory);
+    return Nothing();
+  });
+}
+
+}  // namespace
+
+void ExportMemoryFunctions(Napi::Object exports) {
+  Export<MemoryAddress>(exports, "memoryAddress");
+  Export<MemorySize>(exports, "memorySize");
+  Export<MemoryIsHost>(exports, "memoryIsHost");
+  Export<MemoryHandle>(exports, "memoryHandle");
+  Export<MemoryPinned>(exports, "memoryPinned");
+  Export<CloseMemory>(exports, "closeMemory");
+  Export<View>(exports, "view");
+  Export<DetachView>(exports, "detach");
+  Export<Write>(exports, "write");
+  Export<Pin>(exports, "pin");
+}
+
+}  // namespace ce

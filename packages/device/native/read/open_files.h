@@ -1,0 +1,35 @@
+// The files of one read: each is opened when its first run is read and closed after its last.
+#pragma once
+
+#include <atomic>
+#include <deque>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "ce/unique_fd.h"
+#include "read/read_plan.h"
+
+namespace ce {
+
+class OpenFiles {
+ public:
+  OpenFiles(const std::vector<std::string>& paths, const ReadPlan& plan);
+
+  const std::string& path(size_t file) const { return files_[file].path; }
+  // Open until Release was called for each run of the file. Throws Failure.
+  int Acquire(size_t file);
+  void Release(size_t file);
+
+ private:
+  struct File {
+    explicit File(const std::string& path) : path(path) {}
+    const std::string path;
+    std::mutex mutex;
+    UniqueFd fd;
+    std::atomic<size_t> runs_left{0};
+  };
+  std::deque<File> files_;
+};
+
+}  // namespace ce

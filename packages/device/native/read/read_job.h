@@ -1,0 +1,55 @@
+// Reads file ranges into host memory with the threads of a pool.
+#pragma once
+
+#include <atomic>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "ce/failure.h"
+#include "ce/thread_pool.h"
+#include "memory/memory.h"
+#include "read/open_files.h"
+#include "read/read_plan.h"
+
+namespace ce {
+
+class ReadJob final : public Job {
+ public:
+  // Told what happens, on the pool's threads.
+  class Listener {
+   public:
+    virtual ~Listener() = default;
+    // Bytes [begin, end) of the memory were touched by a piece that is finished.
+    virtual void Filled(uint64_t begin, uint64_t end) noexcept = 0;
+    // After the last piece.
+    virtual void Finished(std::optional<Failure> failure) noexcept = 0;
+  };
+
+  ReadJob(MemoryPtr memory, const std::vector<std::string>& paths, ReadPlan plan, std::shared_ptr<Listener> listener);
+
+  // What is not read yet is skipped, and the read fails with `failure`. The first failure wins.
+  void Fail(Failure failure) noexcept;
+  uint64_t done_bytes() const { return done_bytes_; }
+
+  size_t pieces() const override { return std::max<size_t>(1, plan_.pieces.size()); }
+  void Run(size_t piece) noexcept override;
+  void Done() noexcept override;
+
+ private:
+  void ReadOneRun(const ReadRun& run);
+
+  MemoryPtr memory_;
+  const ReadPlan plan_;
+  const std::shared_ptr<Listener> listener_;
+  OpenFiles files_;
+  std::atomic<uint64_t> done_bytes_{0};
+  std::atomic<bool> failed_{false};
+  std::mutex mutex_;
+  std::optional<Failure> failure_;
+};
+
+}  // namespace ce

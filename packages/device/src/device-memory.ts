@@ -1,0 +1,139 @@
+import {
+  abortError,
+  type FileRead,
+  type HostMemory,
+  type Memory,
+  type MemoryKind,
+  type ReadOptions,
+  type SharedMemory,
+} from '@checkpoint-engine/interface';
+import { awaitNative, callNative } from '@checkpoint-engine/native-kit';
+import { addon, type NativeDevice, type NativeMemory, type NativeRead } from './native.ts';
+import { toReadTable } from './read-table.ts';
+
+const progressIntervalMs = 50;
+
+/** What a memory asks of the device that gave it out. */
+export interface MemoryOwner {
+  readonly native: NativeDevice;
+  /** Makes closing the device wait for `promise`. */
+  track<T>(promise: Promise<T>): Promise<T>;
+  forget(memory: DeviceMemory): void;
+}
+
+/** Memory of a device of this package: host or device memory, shared or not. */
+export class DeviceMemory implements Memory {
+  readonly kind: MemoryKind;
+  readonly sizeBytes: number;
+  protected readonly owner: MemoryOwner;
+  readonly #native: NativeMemory;
+  readonly #handle: Uint8Array | undefined;
+
+  constructor(owner: MemoryOwner, native: NativeMemory) {
+    this.owner = owner;
+    this.#native = native;
+    this.kind = addon().memoryIsHost(native) ? 'host' : 'device';
+    this.sizeBytes = addon().memorySize(native);
+    this.#handle = addon().memoryHandle(native);
+  }
+
+  /** The addon's object behind a memory. @throws {TypeError} `memory` is not of this package. */
+  static nativeOf(memory: Memory): NativeMemory {
+    if (typeof memory === 'object' && memory !== null && #native in memory) return memory.#native;
+    throw new TypeError('Expected a memory that a device of @checkpoint-engine/device gave out');
+  }
+
+  get address(): bigint {
+    return addon().memoryAddress(this.#native);
+  }
+
+  /** What another process opens it with; `undefined` when it is not shared. */
+  get handle(): Uint8Array | undefined {
+    return this.#handle?.slice();
+  }
+
+  close(): void {
+    addon().closeMemory(this.#native);
+    this.owner.forget(this);
+  }
+
+  [Symbol.dispose](): void {
+    this.close();
+  }
+}
+
+/** Host memory of a device of this package. */
+export class DeviceHostMemory extends DeviceMemory implements HostMemory {
+  declare readonly kind: 'host';
+
+  get pinned(): boolean {
+    return addon().memoryPinned(DeviceMemory.nativeOf(this));
+  }
+
+  async read(reads: readonly FileRead[], options: ReadOptions = {}): Promise<void> {
+    const { signal, onProgress } = options;
+    if (signal?.aborted) throw abortError(signal, 'read');
+    const { paths, rows } = toReadTable(reads);
+    await this.owner.track(
+      awaitNative(async () => {
+        const { native, promise } = addon().read(this.owner.native, DeviceMemory.nativeOf(this), paths, rows);
+        await watchRead(native, promise, signal, onProgress);
+      }),
+    );
+  }
+
+  write(offsetBytes: number, bytes: Uint8Array): Promise<void> {
+    return this.owner.track(
+      awaitNative(async () => addon().write(this.owner.native, DeviceMemory.nativeOf(this), offsetBytes, bytes)),
+    );
+  }
+
+  pin(): Promise<void> {
+    return this.owner.track(awaitNative(async () => addon().pin(this.owner.native, DeviceMemory.nativeOf(this))));
+  }
+
+  view(offsetBytes: number, sizeBytes: number): Uint8Array {
+    return new Uint8Array(callNative(() => addon().view(DeviceMemory.nativeOf(this), offsetBytes, sizeBytes)));
+  }
+}
+
+/** Reports the progress of a read and cancels it when the signal fires; leaves no timer and no listener. */
+async function watchRead(
+  read: NativeRead,
+  promise: Promise<void>,
+  signal: AbortSignal | undefined,
+  onProgress: ReadOptions['onProgress'],
+): Promise<void> {
+  const cancel = (): void => addon().cancelRead(read);
+  const report = (): void => onProgress?.(addon().readDoneBytes(read));
+  const timer = onProgress && setInterval(report, progressIntervalMs);
+  signal?.addEventListener('abort', cancel, { once: true });
+  try {
+    await promise;
+    report();
+  } catch (error) {
+    if (signal?.aborted && (error as { code?: unknown }).code === 'CE_ABORTED') throw abortError(signal, 'read');
+    throw error;
+  } finally {
+    clearInterval(timer);
+    signal?.removeEventListener('abort', cancel);
+  }
+}
+
+/** Whether `memory` is host memory of a device of this package, so that it has `view`, `read` and `write`. */
+export function isHostMemory(memory: Memory): memory is HostMemory {
+  return memory instanceof DeviceHostMemory;
+}
+
+/** Whether another process can open `memory` by its `handle`. */
+export function isSharedMemory(memory: Memory): memory is SharedMemory {
+  return memory instanceof DeviceMemory && memory.handle !== undefined;
+}
+
+/**
+ * Ends the life of one view at once: the view, and every other typed array over its buffer, becomes empty. The memory
+ * stays open. Idempotent.
+ */
+export function detachView(view: Uint8Array): void {
+  callNative(() => addon().detach(view.buffer as ArrayBuffer));
+}

@@ -1,0 +1,65 @@
+import { loadAddon } from '@checkpoint-engine/native-kit';
+
+declare const kind: unique symbol;
+/** An object of the addon that JavaScript only holds. The addon tells kinds apart by type tags. */
+interface Handle<Kind extends string> {
+  readonly [kind]: Kind;
+}
+export type NativeDevice = Handle<'device'>;
+export type NativeMemory = Handle<'memory'>;
+export type NativeStream = Handle<'stream'>;
+export type NativeRead = Handle<'read'>;
+
+/** A device that was just made. */
+export interface MadeDevice {
+  readonly native: NativeDevice;
+  readonly uuid: string;
+  readonly name: string;
+}
+
+/** The functions of the addon. Errors are native failures, see native-kit's `fromNativeError`. */
+export interface Addon {
+  createHostDevice(index: number, threads: number, directory: string): Promise<MadeDevice>;
+  closeDevice(device: NativeDevice): Promise<void>;
+  memoryInfo(device: NativeDevice): { freeBytes: number; totalBytes: number };
+  allocateShared(device: NativeDevice, sizeBytes: number): Promise<NativeMemory>;
+  openShared(device: NativeDevice, handle: Uint8Array, sizeBytes: number): Promise<NativeMemory>;
+  allocate(device: NativeDevice, sizeBytes: number): Promise<NativeMemory>;
+  allocateHost(device: NativeDevice, sizeBytes: number, shared: boolean): Promise<NativeMemory>;
+  mapFile(device: NativeDevice, path: string): Promise<NativeMemory>;
+  sweepShared(directory: string): Promise<string[]>;
+
+  memoryAddress(memory: NativeMemory): bigint;
+  memorySize(memory: NativeMemory): number;
+  memoryIsHost(memory: NativeMemory): boolean;
+  memoryHandle(memory: NativeMemory): Uint8Array | undefined;
+  memoryPinned(memory: NativeMemory): boolean;
+  closeMemory(memory: NativeMemory): void;
+  view(memory: NativeMemory, offsetBytes: number, sizeBytes: number): ArrayBuffer;
+  detach(buffer: ArrayBuffer): void;
+  write(device: NativeDevice, memory: NativeMemory, offsetBytes: number, bytes: Uint8Array): Promise<void>;
+  pin(device: NativeDevice, memory: NativeMemory): Promise<void>;
+
+  createStream(device: NativeDevice, name: string): NativeStream;
+  closeStream(stream: NativeStream): void;
+  /** Rows of `from, fromOffset, to, toOffset, size`; `from` and `to` are places in `memories`. */
+  copy(stream: NativeStream, memories: readonly NativeMemory[], rows: Float64Array): Promise<void>;
+
+  /** Rows of `file, fileOffset, offset, size`; `file` is a place in `paths`. */
+  read(
+    device: NativeDevice,
+    memory: NativeMemory,
+    paths: readonly string[],
+    rows: Float64Array,
+  ): { native: NativeRead; promise: Promise<void> };
+  readDoneBytes(read: NativeRead): number;
+  cancelRead(read: NativeRead): void;
+}
+
+let loaded: Addon | undefined;
+
+/** The addon, loaded when it is first needed: importing this package never fails. @throws `CE_LIBRARY_NOT_FOUND` */
+export function addon(): Addon {
+  loaded ??= loadAddon<Addon>(new URL('../', import.meta.url), 'device');
+  return loaded;
+}

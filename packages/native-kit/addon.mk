@@ -1,0 +1,43 @@
+# How every addon of this project is built. A package's native/Makefile sets
+#
+#   NAME     the addon becomes ../build/ce_$(NAME).node
+#   SOURCES  its .cc files, relative to native/
+#
+# and includes this file. `make SANITIZE=address,undefined` builds into ../build/sanitize/ instead.
+
+KIT := $(patsubst %/,%,$(dir $(abspath $(lastword $(MAKEFILE_LIST)))))
+NODE ?= node
+include_dir = $(shell cd $(CURDIR) && $(NODE) -p "path.resolve(require('$(1)').include_dir)")
+NODE_INCLUDES := $(call include_dir,node-addon-api) $(call include_dir,node-api-headers)
+ifneq ($(words $(NODE_INCLUDES)),2)
+$(error node-addon-api and node-api-headers were not found: run npm install first)
+endif
+
+BUILD := ../build$(if $(SANITIZE),/sanitize)
+OBJECTS := $(SOURCES:%.cc=$(BUILD)/obj/%.o)
+ADDON := $(BUILD)/ce_$(NAME).node
+
+CXXFLAGS ?= -O2 -g1
+ALL_CXXFLAGS := -std=c++17 -fPIC -fvisibility=hidden -pthread -Wall -Wextra -Werror $(CXXFLAGS) \
+  -DNAPI_VERSION=8 -DNAPI_CPP_EXCEPTIONS -DNODE_ADDON_API_DISABLE_DEPRECATED -D_FILE_OFFSET_BITS=64 \
+  -I. -I$(KIT)/include $(addprefix -isystem ,$(NODE_INCLUDES)) \
+  $(if $(SANITIZE),-fsanitize=$(SANITIZE) -fno-omit-frame-pointer -fno-sanitize-recover=all)
+# nodelete: threads of the addon may outlive the worker thread that loaded it. The C++ runtime is linked in so that
+# images without it (slim, distroless) load the addon too.
+ALL_LDFLAGS := -shared -pthread -Wl,-z,nodelete -Wl,-z,now $(LDFLAGS) \
+  $(if $(SANITIZE),-fsanitize=$(SANITIZE),-static-libstdc++ -static-libgcc)
+
+.PHONY: all clean
+all: $(ADDON)
+
+$(ADDON): $(OBJECTS)
+	$(CXX) -o $@ $^ $(ALL_LDFLAGS) -ldl
+
+$(BUILD)/obj/%.o: %.cc $(MAKEFILE_LIST)
+	@mkdir -p $(@D)
+	$(CXX) $(ALL_CXXFLAGS) -MMD -MP -c -o $@ $<
+
+clean:
+	rm -rf $(BUILD)
+
+-include $(OBJECTS:.o=.d)

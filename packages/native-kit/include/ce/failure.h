@@ -1,0 +1,51 @@
+// A failure on its way to JavaScript: the fields of CheckpointEngineError, without any JavaScript.
+#pragma once
+
+#include <cerrno>
+#include <cstring>
+#include <exception>
+#include <optional>
+#include <string>
+#include <utility>
+
+namespace ce {
+
+class Failure : public std::exception {
+ public:
+  // `message` says what happened, `hint` what to do; neither ends with a period.
+  Failure(std::string code, std::string message, std::string hint)
+      : code(std::move(code)), message(std::move(message)), hint(std::move(hint)) {}
+
+  // The failed call of the operating system or of a library, with its status.
+  Failure&& From(std::string operation, int operation_status) && {
+    op = std::move(operation);
+    status = operation_status;
+    return std::move(*this);
+  }
+  Failure&& Detail(std::string text) && {
+    detail = std::move(text);
+    return std::move(*this);
+  }
+  Failure&& File(std::string path) && {
+    file = std::move(path);
+    return std::move(*this);
+  }
+
+  const char* what() const noexcept override { return message.c_str(); }
+
+  std::string code;
+  std::string message;
+  std::string hint;
+  std::string op;
+  std::string detail;
+  std::string file;
+  std::optional<int> status;
+};
+
+// A failed system call: errno's text is appended to `message`.
+inline Failure SystemFailure(std::string code, const std::string& message, std::string hint, std::string op,
+                             int error = errno) {
+  return Failure(std::move(code), message + ": " + std::strerror(error), std::move(hint)).From(std::move(op), error);
+}
+
+}  // namespace ce

@@ -1,0 +1,57 @@
+// Frees what is slow to free (gigabytes of mappings, device memory, threads to be joined) off the JavaScript thread
+// and off the threads that did the work.
+#pragma once
+
+#include <functional>
+#include <future>
+#include <memory>
+
+#include "ce/thread_pool.h"
+
+namespace ce {
+
+class Reaper {
+ public:
+  // One for the process. Never destroyed: at exit the system takes everything back.
+  static Reaper& Get() {
+    static Reaper* reaper = new Reaper();
+    return *reaper;
+  }
+
+  // An object whose last owner hands it to the reaper. Objects are destroyed one after the other.
+  template <class T>
+  static std::shared_ptr<T> Own(std::unique_ptr<T> object) {
+    return std::shared_ptr<T>(object.release(), [](T* raw) { Get().Destroy(std::unique_ptr<T>(raw)); });
+  }
+
+  // Returns when everything that was handed over before is destroyed.
+  void Wait() {
+    auto reached = std::make_shared<std::promise<void>>();
+    std::future<void> future = reached->get_future();
+    pool_.Submit(std::make_shared<Call>([reached] { reached->set_value(); }));
+    future.wait();
+  }
+
+ private:
+  struct Call : Job {
+    explicit Call(std::function<void()> function) : function(std::move(function)) {}
+    size_t pieces() const override { return 1; }
+    void Run(size_t) noexcept override { function(); }
+    void Done() noexcept override {}
+    std::function<void()> function;
+  };
+
+  template <class T>
+  void Destroy(std::unique_ptr<T> object) {
+    T* raw = object.release();
+    try {
+      pool_.Submit(std::make_shared<Call>([raw] { delete raw; }));
+    } catch (const std::system_error&) {
+      delete raw;  // No thread to be had: slow is better than never.
+    }
+  }
+
+  ThreadPool pool_{1, "ce-reaper"};
+};
+
+}  // namespace ce
