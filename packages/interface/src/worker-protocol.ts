@@ -32,9 +32,9 @@ export const WORKER_FRAME_LIMITS: {
   readonly hello: number;
   /** Read by the server from its worker. */
   readonly fromWorker: number;
-  /** Read by the worker: some 500,000 tensors in one bucket. */
+  /** Read by the worker: some 300,000 tensors in one bucket. */
   readonly fromServer: number;
-} = { hello: 4 * 1024, fromWorker: 1024 * 1024, fromServer: 64 * 1024 * 1024 };
+} = { hello: 4 * 1024, fromWorker: 1024 * 1024, fromServer: 32 * 1024 * 1024 };
 
 /** The first message: who calls, and the proof that it was told the address. */
 export interface WorkerHello {

@@ -34,6 +34,8 @@ export class FrameReader {
   limitBytes: number = WORKER_FRAME_LIMITS.hello;
   #chunks: Uint8Array[] = [];
   #heldBytes = 0;
+  /** Bytes that the frame at the front needs, its size included; 4 until that is known. */
+  #neededBytes = 4;
 
   /** Takes bytes that arrived. */
   push(chunk: Uint8Array): void {
@@ -47,42 +49,33 @@ export class FrameReader {
    * @throws {RangeError} The frame is larger than {@link FrameReader.limitBytes}, or is no map with a type.
    */
   next(): ReceivedMessage | undefined {
-    if (this.#heldBytes < 4) return undefined;
-    const sizeBytes = new DataView(this.#joined(4).buffer).getUint32(0, true);
+    if (this.#heldBytes < this.#neededBytes) return undefined;
+    const held = this.#joined();
+    const sizeBytes = new DataView(held.buffer, held.byteOffset).getUint32(0, true);
     if (sizeBytes > this.limitBytes) {
       throw new RangeError(`a frame of ${sizeBytes} bytes, at most ${this.limitBytes} are accepted`);
     }
-    if (this.#heldBytes < 4 + sizeBytes) return undefined;
-    const frame = this.#joined(4 + sizeBytes);
-    this.#drop(4 + sizeBytes);
-    return parse(frame.subarray(4));
+    this.#neededBytes = 4 + sizeBytes;
+    if (held.byteLength < this.#neededBytes) return undefined;
+    const payload = held.subarray(4, this.#neededBytes);
+    const rest = held.subarray(this.#neededBytes);
+    this.#chunks = rest.byteLength > 0 ? [rest] : [];
+    this.#heldBytes = rest.byteLength;
+    this.#neededBytes = 4;
+    return parse(payload);
   }
 
-  /** A copy of the first bytes held. */
-  #joined(sizeBytes: number): Uint8Array<ArrayBuffer> {
-    const bytes = new Uint8Array(sizeBytes);
+  /** All bytes held, in one piece. */
+  #joined(): Uint8Array {
+    if (this.#chunks.length === 1) return this.#chunks[0]!;
+    const joined = new Uint8Array(this.#heldBytes);
     let at = 0;
     for (const chunk of this.#chunks) {
-      if (at === sizeBytes) break;
-      const part = chunk.subarray(0, sizeBytes - at);
-      bytes.set(part, at);
-      at += part.byteLength;
+      joined.set(chunk, at);
+      at += chunk.byteLength;
     }
-    return bytes;
-  }
-
-  #drop(sizeBytes: number): void {
-    this.#heldBytes -= sizeBytes;
-    let left = sizeBytes;
-    while (left > 0) {
-      const chunk = this.#chunks[0]!;
-      if (chunk.byteLength > left) {
-        this.#chunks[0] = chunk.subarray(left);
-        return;
-      }
-      left -= chunk.byteLength;
-      this.#chunks.shift();
-    }
+    this.#chunks = [joined];
+    return joined;
   }
 }
 

@@ -1,0 +1,65 @@
+import { CheckpointEngineError, type MemoryRange } from '@checkpoint-engine/interface';
+import type { RangeView } from './range-view.ts';
+import { type TypedArray, viewAs } from './typed-array.ts';
+
+/**
+ * One tensor of an update, where it lies in the buffer that the parameter server shares.
+ *
+ * It is valid until its bucket is given back: when the iteration moves on to a tensor of the next bucket (or ends), or
+ * when the callback of `forEachBucket` settles. From then on the getters throw `CE_CLOSED` and views that were taken
+ * before are empty: they never show the bytes of another bucket.
+ */
+export class IncomingTensor {
+  readonly name: string;
+  /** As safetensors spells it: `F32`, `BF16`, `F8_E4M3`. */
+  readonly dtype: string;
+  /** `[]` for a scalar. */
+  readonly shape: readonly number[];
+  readonly sizeBytes: number;
+  readonly #offsetBytes: number;
+  readonly #view: RangeView;
+
+  /** @internal */
+  constructor(
+    view: RangeView,
+    fields: { name: string; dtype: string; shape: readonly number[]; offsetBytes: number; sizeBytes: number },
+  ) {
+    this.#view = view;
+    this.name = fields.name;
+    this.dtype = fields.dtype;
+    this.shape = fields.shape;
+    this.sizeBytes = fields.sizeBytes;
+    this.#offsetBytes = fields.offsetBytes;
+  }
+
+  /** The tensor's memory, for copies on a stream of the device. @throws `CE_CLOSED` */
+  get range(): MemoryRange {
+    return { memory: this.#view.memory, offsetBytes: this.#offsetBytes, sizeBytes: this.sizeBytes };
+  }
+
+  /**
+   * The tensor's bytes, without a copy.
+   *
+   * @throws `CE_CLOSED`, and `CE_NOT_SUPPORTED` where JavaScript cannot see the memory: on a GPU, and beyond 2 GiB.
+   */
+  get bytes(): Uint8Array {
+    try {
+      return this.#view.bytes(this.#offsetBytes, this.sizeBytes);
+    } catch (error) {
+      if (!CheckpointEngineError.isInstance(error)) throw error;
+      throw new CheckpointEngineError(error.code, `Cannot view tensor "${this.name}": ${error.message}`, error.hint, {
+        tensor: this.name,
+      });
+    }
+  }
+
+  /**
+   * The tensor's elements, without a copy: `Float32Array` for `F32`, `BigInt64Array` for `I64`, and so on. Dtypes that
+   * JavaScript has no array for (`BF16`, `F16`, `F8_*`, `BOOL`) stay bytes.
+   *
+   * @throws As {@link IncomingTensor.bytes}.
+   */
+  toTypedArray(): TypedArray {
+    return viewAs(this.dtype, this.bytes);
+  }
+}

@@ -1,0 +1,228 @@
+import { setImmediate } from 'node:timers';
+import {
+  CheckpointEngineError,
+  type Memory,
+  type ServerMessage,
+  type ServerWelcome,
+} from '@checkpoint-engine/interface';
+import { IncomingBucket } from './incoming-bucket.ts';
+import type { IncomingTensor } from './incoming-tensor.ts';
+import type { ServerLink } from './server-link.ts';
+import { serverBroke } from './server-message.ts';
+import { asWorkerError } from './worker-error.ts';
+
+/**
+ * One update of one device, being received: first its tensors, read once by iteration or by
+ * {@link IncomingUpdate.forEachBucket}, then {@link IncomingUpdate.finished}.
+ *
+ * When it fails (the parameter server's failure or death, a time-out, the caller's signal, an error in here), what
+ * waits rejects at once, {@link IncomingUpdate.signal} fires, and the buffer is unmapped as soon as no bucket is in the
+ * caller's hands.
+ */
+export class IncomingUpdate implements AsyncIterable<IncomingTensor>, AsyncDisposable {
+  readonly checkpoint: string;
+  readonly updateId: string;
+  readonly deviceUuid: string;
+  /** Fires when the update has failed; the reason is the error. */
+  readonly signal: AbortSignal;
+  readonly #failed = new AbortController();
+  readonly #link: ServerLink;
+  readonly #memory: Memory;
+  readonly #inHand = new Set<IncomingBucket>();
+  #phase: 'fresh' | 'reading' | 'released' | 'over' = 'fresh';
+  #finish: Promise<void> | undefined;
+
+  /** @internal */
+  constructor(link: ServerLink, memory: Memory, welcome: ServerWelcome) {
+    this.checkpoint = welcome.checkpoint;
+    this.updateId = welcome.updateId;
+    this.deviceUuid = welcome.deviceUuid;
+    this.signal = this.#failed.signal;
+    this.#link = link;
+    this.#memory = memory;
+    link.onFailure = (error) => {
+      this.#phase = 'over';
+      this.#failed.abort(error);
+      this.#letGo();
+    };
+  }
+
+  /**
+   * The tensors, one after another. Leaving the loop before its end, by `break` or by an error, fails the update. The
+   * language does not tell an iterator which error that was: pass it to {@link IncomingUpdate.fail} when the parameter
+   * server is to know, before anything else is awaited. `serveWorker` does.
+   *
+   * @throws {TypeError} The tensors were already read, or are being read.
+   */
+  async *[Symbol.asyncIterator](): AsyncGenerator<IncomingTensor, void, undefined> {
+    this.#begin();
+    let bucket = await this.#nextBucket();
+    try {
+      while (bucket) {
+        for (const tensor of bucket.tensors) {
+          yield tensor;
+          this.#throwIfFailed();
+        }
+        this.#giveBack(bucket);
+        this.#acknowledge(bucket);
+        bucket = await this.#nextBucket();
+      }
+    } finally {
+      if (bucket && this.#inHand.has(bucket)) {
+        this.#giveBack(bucket);
+        setImmediate(() => this.fail(leftEarly(bucket!.index)));
+      }
+    }
+  }
+
+  /**
+   * Hands over whole buckets, several at a time where the credits allow it. A bucket is given back when the callback
+   * settles. Resolves when all are through; the first error fails the update, and is thrown when every callback that
+   * runs has settled (watch {@link IncomingUpdate.signal} in long ones).
+   *
+   * @throws {TypeError} As the iteration.
+   */
+  async forEachBucket(
+    consume: (tensors: readonly IncomingTensor[], index: number) => Promise<void> | void,
+  ): Promise<void> {
+    this.#begin();
+    const running = new Set<Promise<void>>();
+    const errors: unknown[] = [];
+    const run = async (bucket: IncomingBucket): Promise<void> => {
+      try {
+        await consume(bucket.tensors, bucket.index);
+        this.#giveBack(bucket);
+        this.#acknowledge(bucket);
+      } catch (error) {
+        errors.push(error);
+        this.#giveBack(bucket);
+        this.fail(error);
+      }
+    };
+    try {
+      for (let bucket = await this.#nextBucket(); bucket; bucket = await this.#nextBucket()) {
+        const one = run(bucket).finally(() => running.delete(one));
+        running.add(one);
+      }
+    } catch (error) {
+      errors.push(error);
+    }
+    await Promise.all(running);
+    if (errors.length > 0) throw errors[0];
+  }
+
+  /**
+   * Ends the update: waits until every worker has let go of its buffer, runs the post-load hook, tells the parameter
+   * server, and hangs up. Call it once the tensors are read. A second call gives the first one's promise.
+   *
+   * @param postLoadHook Makes the new weights the ones that are served. Its error fails the update and is thrown.
+   * @throws {TypeError} The tensors are not read yet.
+   */
+  finished(postLoadHook?: () => Promise<void> | void): Promise<void> {
+    this.#finish ??= this.#runFinish(postLoadHook);
+    return this.#finish;
+  }
+
+  /** Ends the update with an error that the parameter server is told. The first error stays. */
+  fail(error: unknown): void {
+    this.#link.fail(asWorkerError(error));
+  }
+
+  /**
+   * Ends the update now, when it is not over, and hangs up. Buckets that are still in the caller's hands are taken back:
+   * only copies on a stream of the device go on safely. Idempotent.
+   */
+  async close(): Promise<void> {
+    if (this.#phase !== 'over') this.fail(closedEarly());
+    for (const bucket of [...this.#inHand]) this.#giveBack(bucket);
+    await this.#link.closed;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close();
+  }
+
+  #begin(): void {
+    this.#throwIfFailed();
+    if (this.#phase !== 'fresh') throw new TypeError('The tensors of an update can be read once');
+    this.#phase = 'reading';
+  }
+
+  /** The next bucket, or `undefined` when the server has no more and the buffer is unmapped. */
+  async #nextBucket(): Promise<IncomingBucket | undefined> {
+    const message = await this.#link.receive();
+    try {
+      if (message.type === 'bucket') {
+        const bucket = new IncomingBucket(this.#memory, message);
+        this.#inHand.add(bucket);
+        return bucket;
+      }
+      if (message.type !== 'release' || this.#inHand.size > 0) throw unexpected(message);
+    } catch (error) {
+      this.fail(error);
+      throw error;
+    }
+    this.#memory.close();
+    this.#phase = 'released';
+    this.#link.send({ type: 'released' });
+    return undefined;
+  }
+
+  async #runFinish(postLoadHook: (() => Promise<void> | void) | undefined): Promise<void> {
+    this.#throwIfFailed();
+    if (this.#phase !== 'released') throw new TypeError('Read the tensors of the update before you finish it');
+    const message = await this.#link.receive();
+    try {
+      if (message.type !== 'finish') throw unexpected(message);
+      await postLoadHook?.();
+    } catch (error) {
+      this.fail(error);
+      throw error;
+    }
+    this.#throwIfFailed();
+    this.#phase = 'over';
+    this.#link.send({ type: 'finished' });
+    await this.#link.end();
+  }
+
+  #giveBack(bucket: IncomingBucket): void {
+    bucket.close();
+    this.#inHand.delete(bucket);
+    if (this.#phase === 'over') this.#letGo();
+  }
+
+  #acknowledge(bucket: IncomingBucket): void {
+    this.#link.send({ type: 'ack', index: bucket.index });
+  }
+
+  /** Unmaps and hangs up, once nothing is in the caller's hands. */
+  #letGo(): void {
+    if (this.#inHand.size > 0) return;
+    this.#memory.close();
+    void this.#link.end();
+  }
+
+  #throwIfFailed(): void {
+    if (this.#link.failure) throw this.#link.failure;
+  }
+}
+
+function unexpected(message: ServerMessage): CheckpointEngineError {
+  return serverBroke(`"${message.type}" out of turn`);
+}
+
+function leftEarly(index: number): CheckpointEngineError {
+  return new CheckpointEngineError(
+    'CE_WORKER_FAILED',
+    `The worker left the loop over the tensors in bucket ${index}, before its end`,
+    "Look at the engine's log for the error that ended the loop",
+  );
+}
+
+function closedEarly(): CheckpointEngineError {
+  return new CheckpointEngineError(
+    'CE_CLOSED',
+    'The worker closed the update before it was finished',
+    'Read all tensors and await finished() before you close an update',
+  );
+}

@@ -1,0 +1,76 @@
+import { detachView, isHostMemory } from '@checkpoint-engine/device';
+import { CheckpointEngineError, type HostMemory, type Memory } from '@checkpoint-engine/interface';
+
+/** Most bytes of one view. */
+const LARGEST_VIEW_BYTES = 2 ** 31;
+
+/**
+ * A range of memory that is handed out in pieces and taken back as a whole: {@link RangeView.close} empties every piece
+ * that was handed out. Pieces are cut from one view where the range allows it, as a view costs more than a piece.
+ */
+export class RangeView {
+  readonly #memory: Memory;
+  readonly #offsetBytes: number;
+  readonly #sizeBytes: number;
+  readonly #views: Uint8Array[] = [];
+  #whole: Uint8Array | undefined;
+  #isClosed = false;
+
+  constructor(memory: Memory, offsetBytes: number, sizeBytes: number) {
+    this.#memory = memory;
+    this.#offsetBytes = offsetBytes;
+    this.#sizeBytes = sizeBytes;
+  }
+
+  /** @throws `CE_CLOSED` */
+  get memory(): Memory {
+    if (this.#isClosed) throw given();
+    return this.#memory;
+  }
+
+  /**
+   * A piece, by its place in the memory.
+   *
+   * @throws `CE_CLOSED`, `CE_NOT_SUPPORTED`.
+   */
+  bytes(offsetBytes: number, sizeBytes: number): Uint8Array {
+    const { memory } = this;
+    if (sizeBytes === 0) return new Uint8Array(0);
+    if (!isHostMemory(memory)) throw invisible('a GPU holds it');
+    if (sizeBytes > LARGEST_VIEW_BYTES)
+      throw invisible(`it has ${sizeBytes} bytes, a view at most ${LARGEST_VIEW_BYTES}`);
+    if (this.#sizeBytes > LARGEST_VIEW_BYTES) return this.#open(memory, offsetBytes, sizeBytes);
+    this.#whole ??= this.#open(memory, this.#offsetBytes, this.#sizeBytes);
+    const start = offsetBytes - this.#offsetBytes;
+    return this.#whole.subarray(start, start + sizeBytes);
+  }
+
+  /** Empties all pieces. Idempotent. */
+  close(): void {
+    this.#isClosed = true;
+    this.#whole = undefined;
+    for (const view of this.#views.splice(0)) detachView(view);
+  }
+
+  #open(memory: HostMemory, offsetBytes: number, sizeBytes: number): Uint8Array {
+    const view = memory.view(offsetBytes, sizeBytes);
+    this.#views.push(view);
+    return view;
+  }
+}
+
+function given(): CheckpointEngineError {
+  return new CheckpointEngineError(
+    'CE_CLOSED',
+    'its memory was given back',
+    'Copy what you need before you ask for the next tensor or let the callback settle',
+  );
+}
+
+function invisible(why: string): CheckpointEngineError {
+  return new CheckpointEngineError(
+    'CE_NOT_SUPPORTED',
+    `JavaScript cannot see the memory: ${why}`,
+    'Copy its range with a stream of the device',
+  );
+}

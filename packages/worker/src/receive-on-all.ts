@@ -1,0 +1,63 @@
+import { CheckpointEngineError, type Device } from '@checkpoint-engine/interface';
+import type { IncomingUpdate } from './incoming-update.ts';
+import { receiveUpdate } from './receive-update.ts';
+import { asWorkerError } from './worker-error.ts';
+
+/** Loads one update into the model of one device. */
+export type OnUpdate = (update: IncomingUpdate, device: Device) => Promise<void> | void;
+
+/** Options of {@link receiveOnAll}. */
+export interface ReceiveOnAllOptions {
+  readonly addresses: ReadonlyMap<Device, string>;
+  readonly onUpdate: OnUpdate;
+  readonly credits: number | undefined;
+  /** For the whole update. */
+  readonly timeoutMs: number;
+  readonly signal: AbortSignal;
+}
+
+/**
+ * Receives one update on every device at the same time, and finishes it where `onUpdate` did not. The first failure
+ * ends it on all.
+ *
+ * @throws The first failure, when every device is through with it.
+ */
+export async function receiveOnAll(options: ReceiveOnAllOptions): Promise<void> {
+  const { addresses, onUpdate, credits, timeoutMs, signal } = options;
+  const stop = new AbortController();
+  const onAbort = (): void => stop.abort(signal.reason);
+  signal.addEventListener('abort', onAbort, { once: true });
+  if (signal.aborted) onAbort();
+  const timer = setTimeout(() => stop.abort(tooLong(timeoutMs)), timeoutMs);
+  const errors: CheckpointEngineError[] = [];
+  const receive = async ([device, address]: [Device, string]): Promise<void> => {
+    try {
+      const update = await receiveUpdate(address, { device, credits, timeoutMs, signal: stop.signal });
+      try {
+        await onUpdate(update, device);
+        await update.finished();
+      } catch (error) {
+        update.fail(error);
+        throw error;
+      } finally {
+        await update.close();
+      }
+    } catch (error) {
+      errors.push(asWorkerError(error));
+      stop.abort(errors[0]);
+    }
+  };
+  await Promise.all([...addresses].map(receive));
+  clearTimeout(timer);
+  signal.removeEventListener('abort', onAbort);
+  if (errors[0]) throw errors[0];
+}
+
+function tooLong(timeoutMs: number): CheckpointEngineError {
+  return new CheckpointEngineError(
+    'CE_TIMEOUT',
+    `The update was not over within ${timeoutMs} ms`,
+    'Raise timeoutMs, or look at what the parameter server waits for',
+    { retryable: true },
+  );
+}

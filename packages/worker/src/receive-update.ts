@@ -1,0 +1,68 @@
+import { CheckpointEngineError, type Device } from '@checkpoint-engine/interface';
+import { parseWorkerAddress } from './address.ts';
+import { IncomingUpdate } from './incoming-update.ts';
+import { ServerLink } from './server-link.ts';
+import { serverBroke } from './server-message.ts';
+import { asWorkerError } from './worker-error.ts';
+
+const DEFAULT_TIMEOUT_MS = 300_000;
+
+/** Options of {@link receiveUpdate}. */
+export interface ReceiveOptions {
+  /** The device that the address is for. It stays the caller's. */
+  readonly device: Device;
+  /** Fails the update when it fires. */
+  readonly signal?: AbortSignal | undefined;
+  /**
+   * Buckets that the parameter server may send before the first is given back; no more than lie in the buffer at a
+   * time. @default as many as lie in the buffer
+   */
+  readonly credits?: number | undefined;
+  /** How long the parameter server may say nothing while the worker waits. Its death is seen at once. @default 300_000 */
+  readonly timeoutMs?: number | undefined;
+}
+
+/**
+ * Connects to the parameter server and maps the buffer that it shares.
+ *
+ * @param address What the engine was told for this device: `ce2:...`.
+ * @throws {TypeError} The address is none.
+ * @throws {RangeError} `credits` or `timeoutMs` is not positive.
+ * @throws `CE_PEER_UNREACHABLE`, `CE_TOKEN_REFUSED`, `CE_ENGINE_MISMATCH` (the address is for another device),
+ *   `CE_REMOTE_FAILED` (the update failed elsewhere), `CE_PEER_LOST`, `CE_TIMEOUT`, `CE_ABORTED`, `CE_WORKER_PROTOCOL`.
+ */
+export async function receiveUpdate(address: string, options: ReceiveOptions): Promise<IncomingUpdate> {
+  const { device, signal, credits, timeoutMs = DEFAULT_TIMEOUT_MS } = options;
+  if (credits !== undefined && !(Number.isSafeInteger(credits) && credits > 0)) {
+    throw new RangeError(`credits is a whole number of 1 and up, got ${credits}`);
+  }
+  if (!(timeoutMs > 0 && timeoutMs < 2 ** 31)) throw new RangeError(`timeoutMs is 1 to 2^31 - 1, got ${timeoutMs}`);
+  const link = await ServerLink.connect(parseWorkerAddress(address), { timeoutMs, signal });
+  try {
+    const welcome = await link.receive();
+    if (welcome.type !== 'welcome') throw serverBroke(`"${welcome.type}" before its welcome`);
+    if (welcome.deviceUuid !== device.uuid) throw otherDevice(welcome.deviceUuid, device.uuid);
+    const memory = await device.openShared(new Uint8Array(welcome.handle), welcome.sizeBytes);
+    if (link.failure) {
+      memory.close();
+      throw link.failure;
+    }
+    const update = new IncomingUpdate(link, memory, welcome);
+    link.mostUnread = Math.min(credits ?? welcome.slots, welcome.slots);
+    link.send({ type: 'ready', credits: link.mostUnread });
+    return update;
+  } catch (error) {
+    link.fail(asWorkerError(error));
+    await link.end();
+    throw error;
+  }
+}
+
+function otherDevice(wanted: string, own: string): CheckpointEngineError {
+  return new CheckpointEngineError(
+    'CE_ENGINE_MISMATCH',
+    `The address is for device "${wanted}", the worker was given device "${own}"`,
+    'Give each device the address that was told for its UUID',
+    { peer: wanted },
+  );
+}

@@ -1,0 +1,152 @@
+import { createHash, timingSafeEqual } from 'node:crypto';
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import {
+  CheckpointEngineError,
+  type Device,
+  type Logger,
+  silentLogger,
+  WORKER_PROTOCOL_VERSION,
+} from '@checkpoint-engine/interface';
+import { RequestProblem, readJson, sendJson, sendProblem } from './http-json.ts';
+import { type ListenAddress, listen } from './listen.ts';
+import { type OnUpdate, receiveOnAll } from './receive-on-all.ts';
+import { readUpdateRequest, type UpdateRequest } from './update-request.ts';
+import { asWorkerError } from './worker-error.ts';
+
+const DEFAULT_TIMEOUT_MS = 300_000;
+
+/** Options of {@link serveWorker}. */
+export interface ServeWorkerOptions {
+  /** The engine's devices. They stay the caller's. */
+  readonly devices: readonly Device[];
+  /**
+   * Loads an update into one device's model; called for all devices at the same time. Read the tensors, then await
+   * `update.finished(hook)`, or leave that out where there is no hook. What it throws fails the update everywhere.
+   */
+  readonly onUpdate: OnUpdate;
+  readonly listen: ListenAddress;
+  /** Listen on other interfaces than the loopback. @default false */
+  readonly allowRemote?: boolean | undefined;
+  /** What callers of `POST /update` send as `Authorization: Bearer`. @default nothing is asked for */
+  readonly token?: string | undefined;
+  /** As in `receiveUpdate`. */
+  readonly credits?: number | undefined;
+  /** For a whole update that does not bring its own. @default 300_000 */
+  readonly timeoutMs?: number | undefined;
+  readonly logger?: Logger | undefined;
+}
+
+/** Lets a parameter server update the engine over HTTP: `POST /update` and `GET /healthz`. */
+export class WorkerServer implements AsyncDisposable {
+  readonly #options: ServeWorkerOptions;
+  readonly #server: Server;
+  readonly #logger: Logger;
+  readonly #closing = new AbortController();
+  #address: ListenAddress;
+  #running: Promise<void> | undefined;
+
+  /** @internal */
+  constructor(options: ServeWorkerOptions) {
+    this.#options = options;
+    this.#address = options.listen;
+    this.#logger = options.logger ?? silentLogger;
+    this.#server = createServer((request, response) => {
+      this.#answer(request, response).catch((error: unknown) => this.#refuse(response, error));
+    });
+  }
+
+  /** Where it listens, the port filled in. */
+  get address(): ListenAddress {
+    return this.#address;
+  }
+
+  /** @internal */
+  async open(): Promise<void> {
+    this.#address = await listen(this.#server, this.#options.listen, this.#options.allowRemote ?? false);
+  }
+
+  /** Ends an update that runs, answers it, and stops listening. Idempotent. */
+  async close(): Promise<void> {
+    this.#closing.abort(
+      new CheckpointEngineError('CE_CLOSED', 'The worker is being closed', 'Start it, and run the update again'),
+    );
+    await this.#running?.catch(() => {});
+    this.#server.closeIdleConnections();
+    if (this.#server.listening) await new Promise<void>((resolve) => this.#server.close(() => resolve()));
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close();
+  }
+
+  async #answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    const path = new URL(request.url ?? '/', 'http://worker').pathname;
+    if (path === '/healthz') {
+      if (request.method !== 'GET') throw new RequestProblem(405, 'Use GET');
+      const devices = this.#options.devices.map((device) => device.uuid);
+      sendJson(response, 200, { protocol: WORKER_PROTOCOL_VERSION, devices, updating: this.#running !== undefined });
+      return;
+    }
+    if (path !== '/update') throw new RequestProblem(404, 'There are POST /update and GET /healthz');
+    if (request.method !== 'POST') throw new RequestProblem(405, 'Use POST');
+    if (!this.#isAllowed(request)) throw new RequestProblem(401, 'Send the token as Authorization: Bearer');
+    const asked = readUpdateRequest(await readJson(request), this.#options.devices);
+    if (this.#running) throw new RequestProblem(409, 'Another update is running');
+    this.#running = this.#update(asked).finally(() => {
+      this.#running = undefined;
+    });
+    await this.#running;
+    sendJson(response, 200, {});
+  }
+
+  async #update({ addresses, timeoutMs }: UpdateRequest): Promise<void> {
+    const { onUpdate, credits } = this.#options;
+    const startMs = performance.now();
+    await receiveOnAll({
+      addresses,
+      onUpdate,
+      credits,
+      timeoutMs: timeoutMs ?? this.#options.timeoutMs ?? DEFAULT_TIMEOUT_MS,
+      signal: this.#closing.signal,
+    });
+    this.#logger.info({ durationMs: Math.round(performance.now() - startMs) }, 'Received new weights');
+  }
+
+  #refuse(response: ServerResponse, thrown: unknown): void {
+    if (thrown instanceof RequestProblem) {
+      // What is left of a body that was not read is not waited for.
+      response.setHeader('connection', 'close');
+      sendProblem(response, thrown.status, thrown.message);
+      return;
+    }
+    const error = asWorkerError(thrown);
+    this.#logger.error({ error: error.toJSON() }, 'An update failed');
+    sendProblem(response, 500, error.message, error);
+  }
+
+  #isAllowed(request: IncomingMessage): boolean {
+    const { token } = this.#options;
+    if (token === undefined) return true;
+    const digest = (text: string): Uint8Array => createHash('sha256').update(text).digest();
+    return timingSafeEqual(digest(request.headers.authorization ?? ''), digest(`Bearer ${token}`));
+  }
+}
+
+/**
+ * Serves updates of an engine's devices, one at a time.
+ *
+ * - `POST /update` `{ "handles": { "<device uuid>": "ce2:..." }, "timeoutMs": 300000 }`: 200 when the update is over, 400
+ *   on bad input, 401 without the token, 409 while another update runs, 500 with problem details when it failed.
+ * - `GET /healthz`: `{ "protocol": 2, "devices": ["<uuid>"], "updating": false }`.
+ *
+ * Listens on the loopback interface, or at a Unix socket that only this user can open.
+ *
+ * @throws {TypeError} There is no device, or the host is not the loopback interface without `allowRemote`.
+ * @throws `CE_ADDRESS_IN_USE`, `CE_CONFIG_INVALID`.
+ */
+export async function serveWorker(options: ServeWorkerOptions): Promise<WorkerServer> {
+  if (options.devices.length === 0) throw new TypeError('Expected at least one device');
+  const server = new WorkerServer(options);
+  await server.open();
+  return server;
+}

@@ -1,0 +1,185 @@
+import { connect, type Socket } from 'node:net';
+import { pid } from 'node:process';
+import {
+  abortError,
+  CheckpointEngineError,
+  type ServerMessage,
+  toCheckpointEngineError,
+  WORKER_PROTOCOL_VERSION,
+  type WorkerMessage,
+} from '@checkpoint-engine/interface';
+import type { WorkerAddress } from './address.ts';
+import { encodeFrame, FrameReader } from './frames.ts';
+import { readServerMessage, serverAborted, serverBroke } from './server-message.ts';
+import { toWire } from './worker-error.ts';
+
+/** How long the server may take to hang up after this side has. */
+const LINGER_MS = 2_000;
+
+/** Options of {@link ServerLink.connect}. */
+export interface LinkOptions {
+  /** How long the server may say nothing while this side waits. */
+  readonly timeoutMs: number;
+  /** Ends the link when it fires. */
+  readonly signal: AbortSignal | undefined;
+}
+
+interface Waiter {
+  readonly resolve: (message: ServerMessage) => void;
+  readonly reject: (error: CheckpointEngineError) => void;
+}
+
+/**
+ * The connection with the parameter server: messages in order, one reader at a time. The first failure (the server's
+ * abort, its death, a broken frame, this side's own) ends it for good and rejects the reader at once.
+ */
+export class ServerLink {
+  /** Resolves when the connection is gone. */
+  readonly closed: Promise<void>;
+  /** Called once, when the link fails. */
+  onFailure: (error: CheckpointEngineError) => void = () => {};
+  /** Most messages that may lie unread: the server breaks the protocol with one more. */
+  mostUnread = 1;
+  readonly #socket: Socket;
+  readonly #timeoutMs: number;
+  readonly #reader = new FrameReader();
+  readonly #unread: ServerMessage[] = [];
+  #waiter: Waiter | undefined;
+  #failure: CheckpointEngineError | undefined;
+  #isEnding = false;
+
+  private constructor(socket: Socket, { timeoutMs, signal }: LinkOptions) {
+    this.#socket = socket;
+    this.#timeoutMs = timeoutMs;
+    const onAbort = (): void => this.fail(abortError(signal!, 'The update'));
+    signal?.addEventListener('abort', onAbort, { once: true });
+    this.closed = new Promise((resolve) =>
+      socket.once('close', () => {
+        signal?.removeEventListener('abort', onAbort);
+        resolve();
+      }),
+    );
+    let cause: Error | undefined;
+    socket.on('error', (error) => {
+      cause = error;
+    });
+    socket.on('data', (chunk: Uint8Array) => this.#read(chunk));
+    socket.once('end', () => this.fail(serverLost()));
+    socket.once('close', () => this.fail(serverLost(cause)));
+  }
+
+  /**
+   * Connects and shows the key.
+   *
+   * @throws `CE_PEER_UNREACHABLE`, `CE_ABORTED`.
+   */
+  static async connect(address: WorkerAddress, options: LinkOptions): Promise<ServerLink> {
+    const { signal } = options;
+    if (signal?.aborted) throw abortError(signal, 'The update');
+    // The server takes the end of the stream as the news that the buffer is unmapped, so this side ends its half itself.
+    const socket = connect({ path: `\0${address.socketName}`, allowHalfOpen: true });
+    await new Promise<void>((resolve, reject) => {
+      socket.once('connect', resolve);
+      socket.once('error', (error) => reject(unreachable(address, error)));
+    });
+    socket.removeAllListeners('error');
+    const link = new ServerLink(socket, options);
+    link.send({ type: 'hello', protocol: WORKER_PROTOCOL_VERSION, key: address.key, pid });
+    return link;
+  }
+
+  /** The error that ended the link. */
+  get failure(): CheckpointEngineError | undefined {
+    return this.#failure;
+  }
+
+  /** The next message. @throws What ended the link, or `CE_TIMEOUT`, which ends it too. */
+  receive(): Promise<ServerMessage> {
+    if (this.#failure) return Promise.reject(this.#failure);
+    const message = this.#unread.shift();
+    if (message) return Promise.resolve(message);
+    return new Promise((resolve, reject) => {
+      const timer = setTimeout(() => this.fail(silence(this.#timeoutMs)), this.#timeoutMs);
+      const settle = (act: () => void): void => {
+        clearTimeout(timer);
+        this.#waiter = undefined;
+        act();
+      };
+      this.#waiter = {
+        resolve: (received) => settle(() => resolve(received)),
+        reject: (error) => settle(() => reject(error)),
+      };
+    });
+  }
+
+  /** Sends a message; does nothing once the link has ended. */
+  send(message: WorkerMessage): void {
+    if (this.#socket.writable) this.#socket.write(encodeFrame(message));
+  }
+
+  /** Ends the link: the reader rejects with this error, and the server is told of it. The first error stays. */
+  fail(error: CheckpointEngineError): void {
+    if (this.#failure || this.#isEnding) return;
+    this.#failure = error;
+    this.#unread.length = 0;
+    this.#waiter?.reject(error);
+    this.send({ type: 'error', error: toWire(error) });
+    this.onFailure(error);
+  }
+
+  /** Hangs up once what was sent is out: the server takes it that the buffer is unmapped. Idempotent. */
+  async end(): Promise<void> {
+    this.#isEnding = true;
+    this.#socket.end();
+    const timer = setTimeout(() => this.#socket.destroy(), LINGER_MS);
+    await this.closed;
+    clearTimeout(timer);
+  }
+
+  #read(chunk: Uint8Array): void {
+    if (this.#failure || this.#isEnding) return;
+    try {
+      this.#reader.push(chunk);
+      for (let value = this.#reader.next(); value !== undefined; value = this.#reader.next()) {
+        this.#take(readServerMessage(value));
+      }
+    } catch (error) {
+      const isKnown = CheckpointEngineError.isInstance(error);
+      this.fail(isKnown ? error : serverBroke(toCheckpointEngineError(error).message, undefined, error));
+    }
+  }
+
+  #take(message: ServerMessage): void {
+    if (message.type === 'abort') this.fail(serverAborted(message.error));
+    else if (this.#waiter) this.#waiter.resolve(message);
+    else if (this.#unread.length < this.mostUnread) this.#unread.push(message);
+    else throw serverBroke(`"${message.type}" although ${this.mostUnread} messages lie unread`);
+  }
+}
+
+function serverLost(cause?: Error): CheckpointEngineError {
+  return new CheckpointEngineError(
+    'CE_PEER_LOST',
+    'The parameter server closed its connection in the middle of the update',
+    "Look at the parameter server's log for why it died, and run the update again",
+    { cause, retryable: true },
+  );
+}
+
+function silence(timeoutMs: number): CheckpointEngineError {
+  return new CheckpointEngineError(
+    'CE_TIMEOUT',
+    `The parameter server said nothing for ${timeoutMs} ms`,
+    'Raise timeoutMs, or look at what the parameter server waits for',
+    { retryable: true },
+  );
+}
+
+function unreachable(address: WorkerAddress, cause: Error): CheckpointEngineError {
+  return new CheckpointEngineError(
+    'CE_PEER_UNREACHABLE',
+    `No parameter server listens at the abstract Unix socket "${address.socketName}": ${cause.message}`,
+    'Check that the update still runs, and that both processes share a network namespace',
+    { op: 'connect', peer: address.socketName, cause, retryable: true },
+  );
+}

@@ -1,0 +1,95 @@
+import {
+  CheckpointEngineError,
+  type ErrorCode,
+  type ServerMessage,
+  type TensorColumns,
+  WORKER_PROTOCOL_VERSION,
+} from '@checkpoint-engine/interface';
+
+type Fields = Readonly<Record<string, unknown>>;
+
+/**
+ * Checks what a server sent before anything believes it.
+ *
+ * @throws `CE_WORKER_PROTOCOL` naming both versions.
+ */
+export function readServerMessage(value: unknown): ServerMessage {
+  const fields: Fields = typeof value === 'object' && value !== null ? (value as Fields) : {};
+  const { type } = fields;
+  const isValid =
+    type === 'release' ||
+    type === 'finish' ||
+    (type === 'welcome' && isWelcome(fields)) ||
+    (type === 'bucket' && isCount(fields.index) && isColumns(fields.tensors)) ||
+    (type === 'abort' && typeof fields.error === 'object' && fields.error !== null);
+  if (isValid) return value as ServerMessage;
+  const named = typeof type === 'string' ? `a message "${type.slice(0, 40)}"` : 'a message without a type';
+  throw serverBroke(`${named} that protocol ${WORKER_PROTOCOL_VERSION} does not have in this form`, fields.protocol);
+}
+
+/** The server does not keep to the protocol. */
+export function serverBroke(what: string, spoken?: unknown, cause?: unknown): CheckpointEngineError {
+  const version = typeof spoken === 'number' ? spoken : WORKER_PROTOCOL_VERSION;
+  return new CheckpointEngineError(
+    'CE_WORKER_PROTOCOL',
+    `The parameter server sent ${what}; this worker speaks protocol ${WORKER_PROTOCOL_VERSION}, the server ${version}`,
+    'Install the same release of @checkpoint-engine/worker and @checkpoint-engine/ps on both sides',
+    { cause },
+  );
+}
+
+/** Codes that say what is wrong with this worker rather than with the update: they are passed on as they are. */
+const OWN_CODES: ReadonlySet<string> = new Set(['CE_TOKEN_REFUSED', 'CE_WORKER_PROTOCOL']);
+
+/** The error that the server ended the update with. */
+export function serverAborted(error: object): CheckpointEngineError {
+  const { code, message, hint, detail } = error as Fields;
+  const reported = new CheckpointEngineError(
+    (typeof code === 'string' ? code : 'CE_INTERNAL') as ErrorCode,
+    typeof message === 'string' ? message : 'It did not say why',
+    typeof hint === 'string' ? hint : "Look at the parameter server's log",
+    { detail: typeof detail === 'string' ? detail : undefined },
+  );
+  if (OWN_CODES.has(reported.code)) return reported;
+  return new CheckpointEngineError(
+    'CE_REMOTE_FAILED',
+    `The parameter server ended the update: ${reported.message}`,
+    'Run the update again once the cause is mended; the weights here are partly old and partly new until then',
+    { cause: reported },
+  );
+}
+
+function isWelcome(fields: Fields): boolean {
+  return (
+    fields.protocol === WORKER_PROTOCOL_VERSION &&
+    typeof fields.checkpoint === 'string' &&
+    typeof fields.updateId === 'string' &&
+    typeof fields.deviceKind === 'string' &&
+    typeof fields.deviceUuid === 'string' &&
+    fields.handle instanceof Uint8Array &&
+    isCount(fields.rank) &&
+    isCount(fields.sizeBytes) &&
+    isCount(fields.slots) &&
+    fields.slots > 0
+  );
+}
+
+function isColumns(value: unknown): value is TensorColumns {
+  if (typeof value !== 'object' || value === null) return false;
+  const { names, dtypes, shapes, offsets, sizes } = value as Fields;
+  return (
+    isListOf(names, isText) &&
+    isListOf(dtypes, isText, names.length) &&
+    isListOf(shapes, isShape, names.length) &&
+    isListOf(offsets, isCount, names.length) &&
+    isListOf(sizes, isCount, names.length)
+  );
+}
+
+function isListOf<T>(value: unknown, isOne: (one: unknown) => one is T, length?: number): value is T[] {
+  return Array.isArray(value) && (length === undefined || value.length === length) && value.every(isOne);
+}
+
+const isText = (value: unknown): value is string => typeof value === 'string';
+const isCount = (value: unknown): value is number => Number.isSafeInteger(value) && (value as number) >= 0;
+const isShape = (value: unknown): value is number[] => isListOf(value, isCount);
