@@ -95,6 +95,12 @@ export interface SessionOptions {
 /** A way to talk to workers. */
 export interface WorkerProtocol {
   readonly name: string;
+  /**
+   * Checks that workers can be told of every tensor. Called on all ranks before anything moves.
+   *
+   * @throws `CE_DTYPE_UNKNOWN` naming the first tensor that they cannot hold.
+   */
+  check?(tensors: Iterable<Pick<BucketTensor, 'name' | 'dtype' | 'shape'>>): void;
   /** Opens the address, so that the engine can be told of it. @throws `CE_ADDRESS_IN_USE` */
   createSession(options: SessionOptions): Promise<WorkerSession>;
 }

@@ -22,7 +22,7 @@ import { runUpdate } from '../update/run-update.ts';
 import { atRank } from '../util/at-rank.ts';
 import { exchange } from '../util/exchange.ts';
 import { Mutex } from '../util/mutex.ts';
-import { workerProtocolV1 } from '../v1/protocol.ts';
+import { v1Protocol } from '../v1/index.ts';
 import type {
   CheckpointSource,
   ParameterServerOptions,
@@ -130,9 +130,7 @@ export class ParameterServer {
     this.#pending.add(name);
     try {
       const held =
-        'tensors' in source
-          ? await holdTensors(name, source.tensors, context)
-          : await holdFiles(name, source, context);
+        'tensors' in source ? await holdTensors(name, source.tensors, context) : await holdFiles(name, source, context);
       const registrations = await this.#registerRegions(held);
       this.#entries.set(name, { held, registrations });
       this.#gathered.delete(name);
@@ -233,7 +231,7 @@ export class ParameterServer {
           device: this.#device,
           store: this.#store,
           link: this.#link,
-          protocol: this.#options.protocol ?? workerProtocolV1(),
+          protocol: this.#options.protocol ?? v1Protocol(),
           plans: this.#plans,
           host: this.#host,
           memFraction: this.#options.memFraction,

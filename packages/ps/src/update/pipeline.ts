@@ -118,7 +118,9 @@ async function loadOwn(job: PipelineJob, steps: readonly Steps[], wait: Wait, ru
       await wait(steps[index - ring.count]!.taken.promise);
     }
     const target = staging?.range(turn, bucket.sizeBytes) ?? ring.range(index, bucket.sizeBytes);
-    steps[index]!.loaded.follow(bucket.sizeBytes === 0 ? Promise.resolve() : run('h2d', bucket, job.source.load(bucket, target)));
+    steps[index]!.loaded.follow(
+      bucket.sizeBytes === 0 ? Promise.resolve() : run('h2d', bucket, job.source.load(bucket, target)),
+    );
   }
 }
 

@@ -32,6 +32,7 @@ export interface UpdateContext {
   readonly device: Device;
   readonly store: Store;
   readonly link: BroadcastLink;
+  /** How workers are spoken to, where the caller of this update does not say. */
   readonly protocol: WorkerProtocol;
   readonly plans: PlanCache;
   readonly host: string;
@@ -54,6 +55,7 @@ const DEFAULT_TIMEOUT_MS = 300_000;
  */
 export async function runUpdate(context: UpdateContext, options: UpdateOptions): Promise<UpdateResult> {
   const { store, device, link, checkpoint } = context;
+  const protocol = options.protocol ?? context.protocol;
   const { rank } = store;
   const timeoutMs = options.timeoutMs ?? DEFAULT_TIMEOUT_MS;
   const emit = (event: ProgressEvent): void => options.onEvent?.(event);
@@ -78,7 +80,15 @@ export async function runUpdate(context: UpdateContext, options: UpdateOptions):
 
   try {
     watch.enter('plan');
-    const agreement = await agree(store, checkpoint, () => propose(context, options), waiting);
+    const agreement = await agree(
+      store,
+      checkpoint,
+      () => {
+        for (const { tensors } of context.metas) protocol.check?.(tensors);
+        return propose(context, options);
+      },
+      waiting,
+    );
     context.onCounter(agreement.counter);
     epoch = cleanup.use(store.epoch(`update:${agreement.counter}`));
     cleanup.defer(followSignals(controller, [epoch.signal]));
@@ -96,14 +106,14 @@ export async function runUpdate(context: UpdateContext, options: UpdateOptions):
     const group = agreement.members.length > 1 ? await link.group(agreement, waiting) : undefined;
 
     watch.enter('handshake');
-    const memory: { ring?: Slots<SharedMemory>; staging?: Slots } = {};
+    const memory: { ring?: Slots<SharedMemory>; staging?: Slots | undefined } = {};
     const inference = await gatherHandles(
       epoch,
       device.uuid,
       async () => {
         memory.ring = await takeRing(device, sizing, cleanup);
         memory.staging = await takeStaging(device, sizing, cleanup);
-        session = cleanup.use(await openSession(context, options, agreement, sizing, timeoutMs));
+        session = cleanup.use(await openSession(context, protocol, agreement, sizing, timeoutMs));
         return session.address;
       },
       options.inferenceParallelSize ?? store.worldSize,
@@ -165,11 +175,7 @@ function propose({ counter, link, metasDigest, device, host }: UpdateContext, op
     deviceUuid: device.uuid,
     host,
     freeBytes: device.memoryInfo().freeBytes,
-    options: [
-      options.bucketBytes ?? null,
-      options.deviceMemoryBytes ?? null,
-      options.inferenceParallelSize ?? null,
-    ],
+    options: [options.bucketBytes ?? null, options.deviceMemoryBytes ?? null, options.inferenceParallelSize ?? null],
   };
 }
 
@@ -185,13 +191,13 @@ async function takeStaging(device: Device, sizing: BucketSizing, cleanup: Cleanu
 }
 
 function openSession(
-  { protocol, store, device, checkpoint, logger }: UpdateContext,
-  options: UpdateOptions,
+  { store, device, checkpoint, logger }: UpdateContext,
+  protocol: WorkerProtocol,
   { members, proposals, counter }: Agreement,
   { ringSlots }: BucketSizing,
   timeoutMs: number,
 ): Promise<WorkerSession> {
-  return (options.protocol ?? protocol).createSession({
+  return protocol.createSession({
     deviceUuid: device.uuid,
     updateId: `${checkpoint}:${counter}`,
     counter,

@@ -1,4 +1,9 @@
-import { CheckpointEngineError, type SerializedError, type Store, type WaitOptions } from '@checkpoint-engine/interface';
+import {
+  CheckpointEngineError,
+  type SerializedError,
+  type Store,
+  type WaitOptions,
+} from '@checkpoint-engine/interface';
 import { decode, encode } from '@msgpack/msgpack';
 import { atRank } from './at-rank.ts';
 
