@@ -1,4 +1,4 @@
-import { setImmediate as immediate, setTimeout as sleep } from 'node:timers/promises';
+import { setImmediate } from 'node:timers';
 
 /** How eagerly a wait without wake-ups looks again. */
 export interface BackoffOptions {
@@ -21,8 +21,8 @@ export class Backoff {
   async pause(): Promise<void> {
     const { spinMs, maxPauseMs } = this.#options;
     const waitedMs = performance.now() - this.#startedAt;
-    if (waitedMs < spinMs) return immediate();
-    await sleep(this.#pauseMs);
+    if (waitedMs < spinMs) return new Promise((resolve) => setImmediate(resolve));
+    await new Promise((resolve) => setTimeout(resolve, this.#pauseMs));
     // A wait that lasts long is not in a hurry: pauses grow with it, to a twentieth of what has been waited.
     this.#pauseMs = Math.max(1, Math.min(maxPauseMs, waitedMs / 20));
   }

@@ -29,7 +29,7 @@ export class RequestSocket {
   #state: RequestState = 'ready';
 
   constructor({ lingerMs = 1_000 }: RequestSocketOptions = {}) {
-    this.#socket = new ZmqSocket(new Request({ linger: lingerMs }), { spinMs: 2, maxPauseMs: 5 });
+    this.#socket = new ZmqSocket(new Request({ linger: lingerMs }), { spinMs: 2, maxPauseMs: 10 });
   }
 
   get state(): RequestState {

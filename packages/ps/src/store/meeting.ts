@@ -1,0 +1,54 @@
+/** One member's pending call at a meeting. */
+export interface Arrival {
+  readonly id: number;
+  readonly value: Uint8Array;
+}
+
+/** A round that everybody came to: one arrival a member, in the order of the members. */
+export type Round = readonly { readonly rank: number; readonly arrival: Arrival }[];
+
+/**
+ * A barrier or all-gather by name: each member has a queue of calls, and a round is over whenever every queue has a
+ * head. So the n-th call of one member meets the n-th of every other, however far ahead one of them is.
+ */
+export class Meeting {
+  readonly #queues: Map<number, Arrival[]>;
+
+  constructor(members: readonly number[]) {
+    this.#queues = new Map(members.map((rank) => [rank, []]));
+  }
+
+  /** Members that the next round waits for. */
+  get missing(): number[] {
+    return [...this.#queues].filter(([, queue]) => queue.length === 0).map(([rank]) => rank);
+  }
+
+  get empty(): boolean {
+    return [...this.#queues.values()].every((queue) => queue.length === 0);
+  }
+
+  /** Adds a call; gives the round that it completes, if it does. */
+  arrive(rank: number, arrival: Arrival): Round | undefined {
+    this.#queues.get(rank)!.push(arrival);
+    if (this.missing.length > 0) return undefined;
+    return [...this.#queues].map(([member, queue]) => ({ rank: member, arrival: queue.shift()! }));
+  }
+
+  /** Takes a call back, as if it had not been made; tells whether it was still pending. */
+  withdraw(rank: number, id: number): boolean {
+    const queue = this.#queues.get(rank)!;
+    const at = queue.findIndex((arrival) => arrival.id === id);
+    if (at >= 0) queue.splice(at, 1);
+    return at >= 0;
+  }
+
+  /** Takes every call of a rank back. */
+  withdrawAll(rank: number): void {
+    this.#queues.get(rank)?.splice(0);
+  }
+
+  /** Takes every pending call out. */
+  drain(): { rank: number; id: number }[] {
+    return [...this.#queues].flatMap(([rank, queue]) => queue.splice(0).map(({ id }) => ({ rank, id })));
+  }
+}

@@ -1,0 +1,37 @@
+/** How often the two sides say that they live, and when a silent side counts as lost. */
+export interface HeartbeatOptions {
+  /** @default 500 */
+  readonly heartbeatMs?: number | undefined;
+  /** @default 5_000 */
+  readonly lostAfterMs?: number | undefined;
+}
+
+/** The silence of a peer, counted in beats of our own: a stall of our own event loop counts as one. */
+export class Silence {
+  #beats = 0;
+
+  heard(): void {
+    this.#beats = 0;
+  }
+
+  /** Another beat of ours went by; tells whether the peer has been silent for `lostAfterMs`. */
+  beat({ heartbeatMs, lostAfterMs }: Required<Heartbeat>): boolean {
+    this.#beats += 1;
+    return this.#beats * heartbeatMs > lostAfterMs;
+  }
+}
+
+/** Both times, known. */
+export interface Heartbeat {
+  readonly heartbeatMs: number;
+  readonly lostAfterMs: number;
+}
+
+/** Fills defaults in. @throws {RangeError} A peer would be lost before it could have sent two beats. */
+export function heartbeat({ heartbeatMs = 500, lostAfterMs = 5_000 }: HeartbeatOptions): Heartbeat {
+  if (!(heartbeatMs > 0)) throw new RangeError(`heartbeatMs must be above 0, not ${heartbeatMs}`);
+  if (!(lostAfterMs >= 2 * heartbeatMs)) {
+    throw new RangeError(`lostAfterMs must be at least twice heartbeatMs (${2 * heartbeatMs}), not ${lostAfterMs}`);
+  }
+  return { heartbeatMs, lostAfterMs };
+}

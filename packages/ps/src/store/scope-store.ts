@@ -1,0 +1,167 @@
+import {
+  abortError,
+  CheckpointEngineError,
+  type SerializedError,
+  type Store,
+  toCheckpointEngineError,
+  type WaitOptions,
+} from '@checkpoint-engine/interface';
+import type { CallBody, ClientWorld } from './client-world.ts';
+import { MAX_VALUE_BYTES } from './payload.ts';
+import type { CallResult } from './pending-call.ts';
+import { SCOPE_SEPARATOR } from './protocol.ts';
+
+/** How long {@link ScopeStore.abort} waits for the server before it fails this rank's side alone. */
+const ABORT_TIMEOUT_MS = 5_000;
+
+/** What {@link ScopeStore} is made of. */
+export interface ScopeStoreOptions {
+  readonly world: ClientWorld;
+  readonly id: string;
+  readonly name: string;
+  readonly members: readonly number[];
+  readonly generation: number;
+}
+
+/** A scope of the store at one rank. */
+export class ScopeStore implements Store {
+  readonly id: string;
+  readonly epochName: string;
+  readonly members: readonly number[];
+  readonly #world: ClientWorld;
+  #generation: number;
+  #controller = new AbortController();
+  #ended = false;
+
+  constructor({ world, id, name, members, generation }: ScopeStoreOptions) {
+    this.#world = world;
+    this.id = id;
+    this.epochName = name;
+    this.members = members;
+    this.#generation = generation;
+  }
+
+  get rank(): number {
+    return this.#world.rank;
+  }
+
+  get worldSize(): number {
+    return this.#world.worldSize;
+  }
+
+  get generation(): number {
+    return this.#generation;
+  }
+
+  get signal(): AbortSignal {
+    return this.#controller.signal;
+  }
+
+  async set(key: string, value: Uint8Array, options: WaitOptions = {}): Promise<void> {
+    checkValue(value);
+    await this.#call('Key', { op: 'set', key }, options, [value]);
+  }
+
+  async get(key: string, options: WaitOptions = {}): Promise<Uint8Array | undefined> {
+    const { values } = await this.#call('Key', { op: 'get', key }, options);
+    return values[0];
+  }
+
+  async wait(key: string, options: WaitOptions = {}): Promise<Uint8Array> {
+    const { values } = await this.#call('Key', { op: 'wait', key }, options);
+    return values[0]!;
+  }
+
+  async add(key: string, delta: number, options: WaitOptions = {}): Promise<number> {
+    if (!Number.isSafeInteger(delta)) throw new RangeError(`delta must be a safe integer, not ${delta}`);
+    const { value } = await this.#call('Counter', { op: 'add', key, delta }, options);
+    return value!;
+  }
+
+  async barrier(name: string, options: WaitOptions = {}): Promise<void> {
+    await this.#call('Barrier', { op: 'barrier', key: name }, options);
+  }
+
+  async allGather(name: string, value: Uint8Array, options: WaitOptions = {}): Promise<Uint8Array[]> {
+    checkValue(value);
+    const { values } = await this.#call('All-gather', { op: 'allGather', key: name }, options, [value]);
+    return [...values];
+  }
+
+  epoch(name: string, members: readonly number[] = this.members): Store {
+    if (typeof name !== 'string' || name === '' || name.includes(SCOPE_SEPARATOR)) {
+      throw new TypeError(`An epoch's name must be a text of at least one printable character, not ${String(name)}`);
+    }
+    const sorted = [...new Set(members)].sort((a, b) => a - b);
+    const stranger = sorted.find((rank) => !this.members.includes(rank));
+    if (stranger !== undefined) throw new RangeError(`Rank ${stranger} is no member of ${this.#title}`);
+    if (!sorted.includes(this.rank)) throw new RangeError(`Rank ${this.rank} is not among the members it passes`);
+    if (this.#ended) throw this.#closedError();
+    return this.#world.openScope(this, name, sorted);
+  }
+
+  async abort(error: Error): Promise<void> {
+    if (this.#ended || this.signal.aborted) return;
+    const own = toCheckpointEngineError(error).toJSON();
+    const reason: SerializedError = { ...own, rank: own.rank ?? this.rank };
+    try {
+      await this.#call('Abort', { op: 'abort', key: '', error: reason }, { timeoutMs: ABORT_TIMEOUT_MS });
+    } catch {
+      // Either this scope has failed by now, as it should, or the server does not answer.
+      this.fail(CheckpointEngineError.fromJSON(reason));
+    }
+  }
+
+  async close(): Promise<void> {
+    if (this.id === '') await this.#world.close();
+    else this.#world.closeScope(this);
+  }
+
+  /** The scope has failed: every call rejects with `error`. The first failure stays. */
+  fail(error: CheckpointEngineError): void {
+    if (this.#ended || this.signal.aborted) return;
+    this.#controller.abort(error);
+    this.#world.rejectCalls(this, error);
+  }
+
+  /** The world is whole again: the outermost scope starts over. */
+  renew(generation: number): void {
+    if (generation === this.#generation) return;
+    this.#generation = generation;
+    this.#controller = new AbortController();
+  }
+
+  /** This rank has closed the scope. */
+  ended(): void {
+    this.#ended = true;
+    this.#world.rejectCalls(this, this.#closedError());
+  }
+
+  #call(kind: string, body: CallBody, options: WaitOptions, values: readonly Uint8Array[] = []): Promise<CallResult> {
+    if (typeof body.key !== 'string') throw new TypeError(`A key or name must be a string, not ${String(body.key)}`);
+    const { timeoutMs, signal } = options;
+    if (timeoutMs !== undefined && !(timeoutMs >= 0))
+      throw new RangeError(`timeoutMs must be 0 or more, not ${timeoutMs}`);
+    if (this.#ended) throw this.#closedError();
+    if (this.signal.aborted) throw abortError(this.signal);
+    const subject = `${kind} "${body.key}"${this.id === '' ? '' : ` of ${this.#title}`}`;
+    if (signal?.aborted) throw abortError(signal, subject);
+    return this.#world.call(this, subject, body, values, options);
+  }
+
+  get #title(): string {
+    return this.id === '' ? 'the outermost scope' : `epoch "${this.epochName}"`;
+  }
+
+  #closedError(): CheckpointEngineError {
+    const hint = this.id === '' ? 'Connect a new store' : 'Open an epoch with a new name';
+    return new CheckpointEngineError('CE_CLOSED', `Rank ${this.rank} has closed ${this.#title}`, hint);
+  }
+}
+
+function checkValue(value: Uint8Array): void {
+  if (!(value instanceof Uint8Array)) throw new TypeError('A value must be a Uint8Array');
+  if (value.byteLength > MAX_VALUE_BYTES) {
+    throw new RangeError(`A value has at most ${MAX_VALUE_BYTES} bytes, not ${value.byteLength}`);
+  }
+}

@@ -1,0 +1,214 @@
+import { randomUUID } from 'node:crypto';
+import { CheckpointEngineError, type Logger, RankLostError } from '@checkpoint-engine/interface';
+import { openDealer } from '../zmq/dealer-socket.ts';
+import type { ZmqSocket } from '../zmq/socket.ts';
+import type { Link } from './client-world.ts';
+import { MessageReader, MessageWriter, type Received, readSingle } from './framing.ts';
+import { Outbox } from './outbox.ts';
+import { toPayload } from './payload.ts';
+import { type ClientMessage, PROTOCOL, type ServerMessage, type WelcomeMessage } from './protocol.ts';
+import { Silence } from './pulse.ts';
+import { pump } from './pump.ts';
+import { prove, type TokenKeys } from './token-keys.ts';
+
+const HELLO_EVERY_MS = 1_000;
+/** After this long without an answer the log says what may be wrong. */
+const WARN_AFTER_MS = 5_000;
+
+/** What {@link ServerLink} needs. */
+export interface ServerLinkOptions {
+  readonly address: string;
+  readonly rank: number;
+  readonly worldSize: number;
+  readonly keys: TokenKeys | undefined;
+  readonly logger: Logger;
+  /** A message after the welcome. */
+  readonly onMessage: (received: Received<ServerMessage>) => void;
+  /** The link is of no use any more, after the welcome. Called once. */
+  readonly onLost: (error: CheckpointEngineError) => void;
+}
+
+/** One rank's connection to the store server: hello, proof, heartbeats, then messages both ways. */
+export class ServerLink implements Link {
+  /** Settles when the server has taken this rank in or refused it; never by itself where no server answers. */
+  readonly welcome: Promise<WelcomeMessage>;
+  readonly #options: ServerLinkOptions;
+  readonly #identity: string = randomUUID();
+  readonly #socket: ZmqSocket;
+  readonly #outbox: Outbox;
+  readonly #writer = new MessageWriter();
+  readonly #reader = new MessageReader<ServerMessage>();
+  readonly #silence = new Silence();
+  readonly #receiving: Promise<void>;
+  readonly #helloTimer: NodeJS.Timeout;
+  readonly #warnTimer: NodeJS.Timeout;
+  #beatTimer: NodeJS.Timeout | undefined;
+  #welcomed: WelcomeMessage | undefined;
+  #closing: Promise<void> | undefined;
+  #over = false;
+  #resolve: (welcome: WelcomeMessage) => void = () => {};
+  #reject: (error: CheckpointEngineError) => void = () => {};
+
+  constructor(options: ServerLinkOptions) {
+    this.#options = options;
+    const { address, keys, logger } = options;
+    this.welcome = new Promise((resolve, reject) => {
+      this.#resolve = resolve;
+      this.#reject = reject;
+    });
+    this.welcome.catch(() => {});
+    this.#socket = openDealer({
+      identity: this.#identity,
+      ipv6: address.includes('['),
+      curve: keys && { serverKey: keys.serverPublicKey },
+    });
+    this.#socket.connect(address);
+    this.#outbox = new Outbox((frames) => this.#socket.send(frames));
+    this.#helloTimer = setInterval(() => this.#hello(), HELLO_EVERY_MS);
+    this.#warnTimer = setTimeout(() => logger.warn({ address }, unanswered(address)), WARN_AFTER_MS);
+    this.#hello();
+    this.#receiving = pump(this.#socket, (frames) => this.#receive(frames));
+  }
+
+  send(message: ClientMessage, values: readonly Uint8Array[] = []): void {
+    this.#outbox.push(this.#writer.write(message, toPayload(values)));
+  }
+
+  close(): Promise<void> {
+    this.#closing ??= this.#close();
+    return this.#closing;
+  }
+
+  async #close(): Promise<void> {
+    this.#over = true;
+    this.#stopHello();
+    clearInterval(this.#beatTimer);
+    await this.#outbox.flush();
+    this.#socket.close();
+    await this.#receiving;
+  }
+
+  #hello(): void {
+    const { rank, worldSize } = this.#options;
+    this.#outbox.push(
+      new MessageWriter().write({ t: 'hello', protocol: PROTOCOL, rank, worldSize } satisfies ClientMessage),
+    );
+  }
+
+  #stopHello(): void {
+    clearInterval(this.#helloTimer);
+    clearTimeout(this.#warnTimer);
+  }
+
+  #receive(frames: readonly Uint8Array[]): void {
+    if (this.#over) return;
+    this.#stopHello();
+    this.#silence.heard();
+    let received: Received<ServerMessage> | undefined;
+    try {
+      received = this.#reader.read(frames);
+    } catch (error) {
+      const single = readSingle<ServerMessage>(frames);
+      if (single?.t === 'fenced') {
+        this.#fenced(single.server);
+        return;
+      }
+      const why = error instanceof Error ? error.message : String(error);
+      this.#lost(new RankLostError(0, `The connection of rank ${this.#options.rank} to the store broke: ${why}`));
+      return;
+    }
+    if (received !== undefined) this.#take(received);
+  }
+
+  #take(received: Received<ServerMessage>): void {
+    const { message } = received;
+    switch (message.t) {
+      case 'beat':
+        return;
+      case 'ping':
+        this.send({ t: 'pong' });
+        break;
+      case 'challenge':
+        this.#answer(message.nonce);
+        break;
+      case 'held':
+        this.#beatEvery(message.heartbeatMs);
+        break;
+      case 'welcome':
+        this.#welcomed = message;
+        this.#beatEvery(message.heartbeatMs);
+        this.#resolve(message);
+        break;
+      case 'refused':
+        this.#lost(CheckpointEngineError.fromJSON(message.error));
+        break;
+      case 'fenced':
+        this.#fenced(message.server);
+        break;
+      case 'bye':
+        this.#lost(new RankLostError(0, 'Rank 0 left: it closed the store server'));
+        break;
+      default:
+        this.#options.onMessage(received);
+    }
+  }
+
+  #answer(nonce: Uint8Array): void {
+    const { keys, rank, worldSize } = this.#options;
+    if (keys === undefined) {
+      this.#lost(unreachable(this.#options.address, 'asks for a token'));
+      return;
+    }
+    this.send({ t: 'proof', mac: prove(keys, { nonce, identity: this.#identity, rank, worldSize }) });
+  }
+
+  #beatEvery(heartbeatMs: number): void {
+    clearInterval(this.#beatTimer);
+    this.send({ t: 'beat' });
+    this.#beatTimer = setInterval(() => this.#beat(), heartbeatMs);
+  }
+
+  #beat(): void {
+    if (this.#welcomed !== undefined && this.#silence.beat(this.#welcomed)) {
+      const { lostAfterMs } = this.#welcomed;
+      this.#lost(new RankLostError(0, `The store server of rank 0 has been silent for ${lostAfterMs} ms`));
+      return;
+    }
+    this.send({ t: 'beat' });
+  }
+
+  #fenced(server: string): void {
+    const { rank, address } = this.#options;
+    if (this.#welcomed === undefined) {
+      this.#lost(unreachable(address, 'was restarted'));
+      return;
+    }
+    if (server !== this.#welcomed.server) {
+      this.#lost(new RankLostError(0, 'The store server was restarted'));
+      return;
+    }
+    const what = `Rank ${rank} was silent for ${this.#welcomed.lostAfterMs} ms or more, and the world went on without it`;
+    this.#lost(new RankLostError(rank, what));
+  }
+
+  #lost(error: CheckpointEngineError): void {
+    if (this.#over) return;
+    this.#over = true;
+    this.#stopHello();
+    clearInterval(this.#beatTimer);
+    this.#reject(error);
+    if (this.#welcomed !== undefined) this.#options.onLost(error);
+  }
+}
+
+/** The error of a server that does not take a rank in. Who has no or another token gets no other sign than silence. */
+export function unreachable(address: string, what: string): CheckpointEngineError {
+  const hint = `Check that rank 0 runs, that MASTER_ADDR and MASTER_PORT name it on every rank, and that every rank has the same token, or none`;
+  return new CheckpointEngineError('CE_STORE_UNREACHABLE', `The store at ${address} ${what}`, hint, {
+    peer: address,
+    retryable: true,
+  });
+}
+
+const unanswered = (address: string): string =>
+  `The store at ${address} does not answer: rank 0 may not run yet, or address, port or token differ`;

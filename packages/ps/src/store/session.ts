@@ -1,0 +1,71 @@
+import { CheckpointEngineError } from '@checkpoint-engine/interface';
+import { MessageReader, MessageWriter, type Received } from './framing.ts';
+import type { Payload } from './payload.ts';
+import { type ClientMessage, PROTOCOL, type ServerMessage } from './protocol.ts';
+import { Silence } from './pulse.ts';
+import type { Peer } from './world.ts';
+
+/** How far a session has come: what it says must fit. */
+export type SessionState = 'new' | 'challenged' | 'held' | 'joined';
+
+/** One client's connection as the server sees it, from its hello on. */
+export class Session implements Peer {
+  readonly identity: string;
+  readonly silence: Silence = new Silence();
+  state: SessionState = 'new';
+  rank = -1;
+  /** The newcomer that claims this session's rank, until this one shows whether it lives. */
+  challenger: Session | undefined;
+  readonly #writer = new MessageWriter();
+  readonly #push: (messages: Iterable<Uint8Array[]>) => void;
+  readonly #reader = new MessageReader<ClientMessage>();
+  #fresh = true;
+
+  constructor(identity: string, push: (messages: Iterable<Uint8Array[]>) => void) {
+    this.identity = identity;
+    this.#push = push;
+  }
+
+  /** Whether nothing was read since the hello, so that a repeated hello may still come. */
+  get fresh(): boolean {
+    return this.#fresh;
+  }
+
+  send(message: ServerMessage, payload?: Payload): void {
+    this.#push(this.#writer.write(message, payload));
+  }
+
+  /** @throws {FramingError} */
+  read(frames: readonly Uint8Array[]): Received<ClientMessage> | undefined {
+    this.#fresh = false;
+    return this.#reader.read(frames);
+  }
+}
+
+/** Why a hello is not taken, if it is not. */
+export function helloRefusal(
+  { protocol, rank, worldSize }: Extract<ClientMessage, { t: 'hello' }>,
+  wantedWorldSize: number,
+): CheckpointEngineError | undefined {
+  if (protocol !== PROTOCOL) {
+    const what = `The store speaks protocol ${PROTOCOL}, rank ${rank} speaks ${protocol}`;
+    return new CheckpointEngineError('CE_CONFIG_INVALID', what, 'Install the same version on every rank', { rank });
+  }
+  if (worldSize !== wantedWorldSize) {
+    const what = `Rank ${rank} has world size ${worldSize}, the store has ${wantedWorldSize}`;
+    return new CheckpointEngineError('CE_CONFIG_INVALID', what, 'Set WORLD_SIZE to the same number on every rank', {
+      rank,
+    });
+  }
+  if (!Number.isInteger(rank) || rank < 0 || rank >= worldSize) {
+    const what = `Rank ${rank} lies outside 0 to ${worldSize - 1}`;
+    return new CheckpointEngineError('CE_CONFIG_INVALID', what, 'Set RANK to a number below WORLD_SIZE', { rank });
+  }
+  return undefined;
+}
+
+/** The refusal of a second process with a rank that lives. */
+export function duplicateRank(rank: number): CheckpointEngineError {
+  const what = `Rank ${rank} has joined already and is alive`;
+  return new CheckpointEngineError('CE_CONFIG_INVALID', what, 'Give every process a RANK of its own', { rank });
+}

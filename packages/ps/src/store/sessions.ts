@@ -1,0 +1,188 @@
+import { randomBytes } from 'node:crypto';
+import { CheckpointEngineError, type Logger, RankLostError } from '@checkpoint-engine/interface';
+import { FramingError, MessageWriter, type Received, readSingle } from './framing.ts';
+import type { ClientMessage } from './protocol.ts';
+import type { Heartbeat } from './pulse.ts';
+import { duplicateRank, helloRefusal, Session } from './session.ts';
+import { proofHolds, type TokenKeys } from './token-keys.ts';
+import type { World } from './world.ts';
+
+/** What {@link Sessions} needs around it. */
+export interface SessionsOptions {
+  readonly world: World;
+  readonly server: string;
+  readonly keys: TokenKeys | undefined;
+  readonly heartbeat: Heartbeat;
+  readonly logger: Logger;
+  /** Queues wire messages for a client. */
+  readonly push: (identity: string, messages: Iterable<Uint8Array[]>) => void;
+}
+
+type Hello = Extract<ClientMessage, { t: 'hello' }>;
+
+/** Clients before and after they join: hello, proof of the token, heartbeats, duplicates, loss. */
+export class Sessions {
+  readonly #options: SessionsOptions;
+  readonly #sessions = new Map<string, Session>();
+  readonly #joined = new Map<number, Session>();
+  readonly #nonces = new Map<Session, { nonce: Uint8Array; hello: Hello }>();
+
+  constructor(options: SessionsOptions) {
+    this.#options = options;
+  }
+
+  /** Takes one wire message of a client. */
+  receive(identity: string, frames: readonly Uint8Array[]): void {
+    const session = this.#sessions.get(identity);
+    if (session === undefined || session.fresh) {
+      // A client repeats its hello until it is answered; hellos stand outside the numbering of its messages.
+      const message = readSingle<ClientMessage>(frames);
+      if (message?.t === 'hello') session === undefined ? this.#hello(identity, message) : session.silence.heard();
+      return;
+    }
+    if (session === undefined) {
+      this.#fence(identity);
+      return;
+    }
+    session.silence.heard();
+    try {
+      if (session.state === 'joined') this.#say(session, session.read(frames));
+      else this.#sayBeforeJoining(session, session.read(frames));
+    } catch (error) {
+      const reason = error instanceof Error ? error.message : String(error);
+      this.#options.logger.warn({ rank: session.rank, reason }, 'A session of the store broke');
+      this.#drop(session, `The connection of rank ${session.rank} broke: ${reason}`);
+    }
+  }
+
+  /** One beat: tells everybody that the server lives, and gives up who has been silent for too long. */
+  beat(): void {
+    const { heartbeat } = this.#options;
+    for (const session of [...this.#sessions.values()]) {
+      if (session.silence.beat(heartbeat)) {
+        this.#drop(session, `Rank ${session.rank} has been silent for ${heartbeat.lostAfterMs} ms`);
+      } else session.send({ t: 'beat' });
+    }
+  }
+
+  /** Tells everybody that the server goes. */
+  close(): void {
+    for (const session of this.#sessions.values()) session.send({ t: 'bye' });
+    this.#sessions.clear();
+    this.#joined.clear();
+    this.#nonces.clear();
+  }
+
+  /** Tells a client that its session was given up, or was with another server. */
+  #fence(identity: string): void {
+    this.#options.push(identity, new MessageWriter().write({ t: 'fenced', server: this.#options.server }));
+  }
+
+  #sayBeforeJoining(session: Session, received: Received<ClientMessage> | undefined): void {
+    if (received === undefined) throw new FramingError('A large message before the hello was answered');
+    const { message } = received;
+    if (message.t === 'proof' && session.state === 'challenged') this.#proof(session, message.mac);
+    else if (message.t === 'leave') this.#forget(session);
+    else if (message.t !== 'beat') throw new FramingError(`Unexpected message "${message.t}"`);
+  }
+
+  #say(session: Session, received: Received<ClientMessage> | undefined): void {
+    if (received === undefined) return;
+    const { message, values } = received;
+    switch (message.t) {
+      case 'beat':
+        return;
+      case 'pong':
+        this.#refuseChallenger(session);
+        break;
+      case 'leave':
+        this.#drop(session, `Rank ${session.rank} left: it closed its store`, 'left');
+        break;
+      default:
+        this.#options.world.handle(session.rank, message, values);
+    }
+  }
+
+  #hello(identity: string, hello: Hello): void {
+    const session = new Session(identity, (messages) => this.#options.push(identity, messages));
+    this.#sessions.set(identity, session);
+    const refusal = helloRefusal(hello, this.#options.world.worldSize);
+    if (refusal !== undefined) {
+      this.#refuse(session, refusal);
+      return;
+    }
+    session.rank = hello.rank;
+    if (this.#options.keys === undefined) {
+      this.#admit(session);
+      return;
+    }
+    const nonce = randomBytes(32);
+    this.#nonces.set(session, { nonce, hello });
+    session.state = 'challenged';
+    session.send({ t: 'challenge', nonce });
+  }
+
+  #proof(session: Session, mac: Uint8Array): void {
+    const { nonce, hello } = this.#nonces.get(session)!;
+    this.#nonces.delete(session);
+    const { identity } = session;
+    if (proofHolds(this.#options.keys!, { nonce, identity, rank: hello.rank, worldSize: hello.worldSize }, mac)) {
+      this.#admit(session);
+      return;
+    }
+    const what = `Rank ${session.rank} does not know the token`;
+    this.#refuse(session, new CheckpointEngineError('CE_TOKEN_REFUSED', what, 'Set the same token on every rank'));
+  }
+
+  /** Where the rank has a session already, that one shows first whether it lives. */
+  #admit(session: Session): void {
+    const holder = this.#joined.get(session.rank);
+    if (holder !== undefined) {
+      if (holder.challenger !== undefined) {
+        this.#refuse(session, duplicateRank(session.rank));
+        return;
+      }
+      holder.challenger = session;
+      session.state = 'held';
+      session.send({ t: 'held', heartbeatMs: this.#options.heartbeat.heartbeatMs });
+      holder.send({ t: 'ping' });
+      return;
+    }
+    session.state = 'joined';
+    this.#joined.set(session.rank, session);
+    this.#options.world.join(session.rank, session);
+    this.#options.logger.info({ rank: session.rank }, 'A rank joined the store');
+  }
+
+  #refuseChallenger(holder: Session): void {
+    if (holder.challenger !== undefined) this.#refuse(holder.challenger, duplicateRank(holder.rank));
+    holder.challenger = undefined;
+  }
+
+  #refuse(session: Session, error: CheckpointEngineError): void {
+    this.#options.logger.warn(
+      { rank: session.rank, code: error.code, reason: error.message },
+      'The store refused a rank',
+    );
+    session.send({ t: 'refused', error: error.toJSON() });
+    this.#forget(session);
+  }
+
+  #drop(session: Session, what: string, how: 'lost' | 'left' = 'lost'): void {
+    this.#forget(session);
+    if (session.state !== 'joined') return;
+    this.#joined.delete(session.rank);
+    if (how === 'lost') session.send({ t: 'fenced', server: this.#options.server });
+    const { logger, world } = this.#options;
+    logger[how === 'lost' ? 'warn' : 'info']({ rank: session.rank }, what);
+    world.leave(session.rank, new RankLostError(session.rank, what, { rank: 0, op: 'store' }));
+    if (session.challenger !== undefined) this.#admit(session.challenger);
+  }
+
+  #forget(session: Session): void {
+    this.#sessions.delete(session.identity);
+    this.#nonces.delete(session);
+    const holder = this.#joined.get(session.rank);
+    if (holder?.challenger === session) holder.challenger = undefined;
+  }
+}

@@ -1,0 +1,138 @@
+import { Buffer } from 'node:buffer';
+import { randomUUID } from 'node:crypto';
+import { CheckpointEngineError, type Logger, silentLogger } from '@checkpoint-engine/interface';
+import { curveIsAvailable } from '../zmq/curve.ts';
+import { openRouter } from '../zmq/router-socket.ts';
+import type { ZmqSocket } from '../zmq/socket.ts';
+import { portOf, tcpAddress } from './address.ts';
+import { Outbox } from './outbox.ts';
+import { type Heartbeat, type HeartbeatOptions, heartbeat } from './pulse.ts';
+import { pump } from './pump.ts';
+import { Sessions } from './sessions.ts';
+import { deriveTokenKeys, type TokenKeys } from './token-keys.ts';
+import { World } from './world.ts';
+
+/** Options of {@link startStoreServer}. */
+export interface StoreServerOptions extends HeartbeatOptions {
+  /** Address to listen on. @default '127.0.0.1' */
+  readonly host?: string | undefined;
+  /** 0 takes any free port. */
+  readonly port: number;
+  readonly worldSize: number;
+  /**
+   * Secret that every rank shares. With it all traffic is encrypted and only ranks that know it get in; without it
+   * everybody who reaches the port does. Use a long random one: it is not stretched.
+   */
+  readonly token?: string | undefined;
+  readonly logger?: Logger | undefined;
+}
+
+/** The rendezvous of one world; it runs in rank 0's process. */
+export interface StoreServer {
+  /** `tcp://host:port` */
+  readonly address: string;
+  readonly port: number;
+  /** Tells every rank that it goes, and releases the port. Idempotent. */
+  close(): Promise<void>;
+  [Symbol.asyncDispose](): Promise<void>;
+}
+
+/**
+ * Starts the server that the ranks of one world meet at.
+ *
+ * @throws `CE_ADDRESS_IN_USE` naming the port, `CE_CONFIG_INVALID` for a host that is not this machine's.
+ * @throws {RangeError} `port` or `worldSize` is out of range.
+ */
+export async function startStoreServer(options: StoreServerOptions): Promise<StoreServer> {
+  const { host = '127.0.0.1', port, worldSize, token } = options;
+  if (!Number.isInteger(port) || port < 0 || port > 65_535)
+    throw new RangeError(`port must be 0 to 65535, not ${port}`);
+  if (!Number.isInteger(worldSize) || worldSize < 1)
+    throw new RangeError(`worldSize must be 1 or more, not ${worldSize}`);
+  const times = heartbeat(options);
+  const keys = token === undefined ? undefined : deriveTokenKeys(token);
+  if (keys !== undefined && !curveIsAvailable()) throw curveMissing();
+  const socket = openRouter({
+    curve: keys && { secretKey: keys.serverSecretKey },
+    ipv6: host.includes(':'),
+    peerTimeoutMs: 2 * times.lostAfterMs,
+  });
+  try {
+    await socket.bind(tcpAddress(host, port));
+  } catch (error) {
+    socket.close();
+    throw CheckpointEngineError.isInstance(error) ? bindFailure(error, host, port) : error;
+  }
+  return new RunningServer(socket, worldSize, keys, times, options.logger ?? silentLogger);
+}
+
+class RunningServer implements StoreServer {
+  readonly address: string;
+  readonly port: number;
+  readonly #socket: ZmqSocket;
+  readonly #outbox: Outbox;
+  readonly #sessions: Sessions;
+  readonly #timer: NodeJS.Timeout;
+  readonly #receiving: Promise<void>;
+  #closing: Promise<void> | undefined;
+
+  constructor(socket: ZmqSocket, worldSize: number, keys: TokenKeys | undefined, times: Heartbeat, logger: Logger) {
+    this.address = socket.address;
+    this.port = portOf(socket.address);
+    this.#socket = socket;
+    this.#outbox = new Outbox((frames) => socket.send(frames));
+    const server = randomUUID();
+    this.#sessions = new Sessions({
+      world: new World(worldSize, { server, ...times }),
+      server,
+      keys,
+      heartbeat: times,
+      logger,
+      push: (identity, messages) => this.#outbox.push(addressed(identity, messages)),
+    });
+    this.#timer = setInterval(() => this.#sessions.beat(), times.heartbeatMs);
+    this.#receiving = pump(socket, ([identity, ...frames]) => {
+      if (this.#closing === undefined) this.#sessions.receive(Buffer.from(identity!).toString('latin1'), frames);
+    });
+    logger.info({ address: this.address, worldSize, encrypted: keys !== undefined }, 'The store listens');
+  }
+
+  close(): Promise<void> {
+    this.#closing ??= this.#close();
+    return this.#closing;
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  async #close(): Promise<void> {
+    clearInterval(this.#timer);
+    this.#sessions.close();
+    await this.#outbox.flush();
+    this.#socket.close();
+    await this.#receiving;
+  }
+}
+
+function* addressed(identity: string, messages: Iterable<Uint8Array[]>): Generator<Uint8Array[]> {
+  const to = Buffer.from(identity, 'latin1');
+  for (const frames of messages) yield [to, ...frames];
+}
+
+function bindFailure(error: CheckpointEngineError, host: string, port: number): CheckpointEngineError {
+  const details = { op: 'bind', peer: `${host}:${port}`, cause: error };
+  if (error.code === 'CE_ADDRESS_IN_USE') {
+    const what = `Port ${port} on ${host}, where the store of rank 0 wants to listen, is in use`;
+    const hint = 'Set MASTER_PORT to a free port on every rank, or stop the process that holds this one';
+    return new CheckpointEngineError('CE_ADDRESS_IN_USE', what, hint, details);
+  }
+  const what = `The store of rank 0 cannot listen on ${host}:${port}`;
+  const hint = 'Set MASTER_ADDR to an address of the machine of rank 0, or the host to listen on to 0.0.0.0';
+  return new CheckpointEngineError('CE_CONFIG_INVALID', what, hint, details);
+}
+
+function curveMissing(): CheckpointEngineError {
+  const what = 'This build of ZeroMQ cannot encrypt';
+  return new CheckpointEngineError('CE_NOT_SUPPORTED', what, 'Reinstall the package zeromq, or run without a token');
+}

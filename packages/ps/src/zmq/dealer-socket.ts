@@ -1,0 +1,28 @@
+import { Dealer } from 'zeromq';
+import { type CurveClient, curveClientOptions } from './curve.ts';
+import { ZmqSocket } from './socket.ts';
+import { nativeStreamOptions, type StreamSocketOptions } from './stream-options.ts';
+
+/** Options of {@link openDealer}. */
+export interface DealerOptions extends StreamSocketOptions {
+  /** What a ROUTER knows this socket by: 1 to 255 characters. */
+  readonly identity: string;
+  /** Encrypts, and gets through only to the server that holds the secret key. */
+  readonly curve?: CurveClient | undefined;
+  /** Reaches IPv6 addresses too. @default false */
+  readonly ipv6?: boolean | undefined;
+}
+
+/** A DEALER socket: messages both ways at any time, with one ROUTER. It reconnects by itself. */
+export function openDealer(options: DealerOptions): ZmqSocket {
+  const curve = options.curve === undefined ? {} : curveClientOptions(options.curve);
+  const native = new Dealer({
+    ...nativeStreamOptions(options),
+    ...curve,
+    routingId: options.identity,
+    ipv6: options.ipv6 ?? false,
+    reconnectInterval: 100,
+    reconnectMaxInterval: 1_000,
+  });
+  return new ZmqSocket(native, { spinMs: 0.5, maxPauseMs: 10 });
+}

@@ -1,0 +1,28 @@
+import { Router } from 'zeromq';
+import { type CurveServer, curveServerOptions } from './curve.ts';
+import { ZmqSocket } from './socket.ts';
+import { nativeStreamOptions, type StreamSocketOptions } from './stream-options.ts';
+
+/** Options of {@link openRouter}. */
+export interface RouterOptions extends StreamSocketOptions {
+  /** Encrypts: only clients that know the public key get through. */
+  readonly curve?: CurveServer | undefined;
+  /** Accepts IPv6 too. @default false */
+  readonly ipv6?: boolean | undefined;
+}
+
+/**
+ * A ROUTER socket: the first frame of a message is the peer's identity, both ways. A peer that comes back with its
+ * identity takes its old connection over. A message for nobody is dropped.
+ */
+export function openRouter(options: RouterOptions = {}): ZmqSocket {
+  const curve = options.curve === undefined ? {} : curveServerOptions(options.curve);
+  const native = new Router({
+    ...nativeStreamOptions(options),
+    ...curve,
+    backlog: 1_024,
+    handover: true,
+    ipv6: options.ipv6 ?? false,
+  });
+  return new ZmqSocket(native, { spinMs: 0.5, maxPauseMs: 10 });
+}
