@@ -3,7 +3,7 @@ import { env } from 'node:process';
 import { fileURLToPath } from 'node:url';
 
 /** The Python that tests talk to: `CHECKPOINT_ENGINE_PYTHON`, or `python3`. */
-export const python: string = env['CHECKPOINT_ENGINE_PYTHON'] ?? 'python3';
+export const python: string = env.CHECKPOINT_ENGINE_PYTHON ?? 'python3';
 
 /** Why a test that needs these Python modules cannot run, or `undefined` when it can. The reason is printed. */
 export function reasonToSkip(...modules: string[]): string | undefined {

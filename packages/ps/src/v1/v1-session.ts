@@ -1,0 +1,185 @@
+import { CheckpointEngineError, type SharedMemory } from '@checkpoint-engine/interface';
+import type { BucketMessage, FinishOptions, SessionCallOptions, SessionOptions, WorkerSession } from '../session.ts';
+import { Backoff } from '../zmq/backoff.ts';
+import { type Task, type Worker, workerGone, workerRefused, workerTimedOut } from './errors.ts';
+import { CUDA_HANDLE_BYTES, encodeBucket, encodeBuffer, encodeError, encodeNone } from './messages.ts';
+import { WorkerLink } from './worker-link.ts';
+
+/** Options of the protocol beside those of each session. */
+export interface V1Options {
+  /**
+   * How long a failed update waits for its worker: to connect, so that it can be told, and then to let go of the
+   * buffer. @default 5_000
+   */
+  readonly failGraceMs?: number | undefined;
+  /** Workers of checkpoint-engine before 0.4.0: they run the post-load hook as part of the release. @default false */
+  readonly endsOnRelease?: boolean | undefined;
+}
+
+/**
+ * Where a session stands: nobody was called (`bound`), the worker is awaited (`awaited`), it was given the buffer
+ * (`greeted`), it is done (`finished`).
+ */
+type State = 'bound' | 'awaited' | 'greeted' | 'finished' | 'closed';
+
+/** How long a bind waits for the address to be free again after the last socket on it was closed. */
+const REBIND_MS = 2_000;
+
+/** One update with one Python worker: the sender of the Python tool's protocol. */
+export class V1Session implements WorkerSession {
+  readonly address: string;
+  readonly maxPending = 1;
+  readonly #options: SessionOptions;
+  readonly #failGraceMs: number;
+  readonly #endsOnRelease: boolean;
+  readonly #worker: Worker;
+  #link = new WorkerLink();
+  #state: State = 'bound';
+  #isBusy = false;
+
+  private constructor(options: SessionOptions, { failGraceMs = 5_000, endsOnRelease = false }: V1Options) {
+    const { deviceUuid, counter, rank, rankInAddress } = options;
+    this.address = `ipc://@checkpoint-engine-${deviceUuid}-${counter}${rankInAddress ? `-r${rank}` : ''}.sock`;
+    this.#options = options;
+    this.#failGraceMs = failGraceMs;
+    this.#endsOnRelease = endsOnRelease;
+    this.#worker = { deviceUuid, rank, address: this.address };
+  }
+
+  /** Binds the address of a new session. @throws `CE_ADDRESS_IN_USE` */
+  static async bind(options: SessionOptions, v1Options: V1Options): Promise<V1Session> {
+    const session = new V1Session(options, v1Options);
+    try {
+      await session.#link.bind(session.address);
+    } catch (error) {
+      session.#link.close();
+      throw error;
+    }
+    return session;
+  }
+
+  async open(buffer: SharedMemory, { signal }: SessionCallOptions): Promise<void> {
+    this.#expect('bound');
+    if (buffer.handle.length !== CUDA_HANDLE_BYTES) {
+      throw new CheckpointEngineError(
+        'CE_NOT_SUPPORTED',
+        `Python workers open CUDA memory by a handle of ${CUDA_HANDLE_BYTES} bytes, got one of ${buffer.handle.length}`,
+        'Use a CUDA device, or a worker of the package @checkpoint-engine/worker',
+        { rank: this.#options.rank, op: 'open' },
+      );
+    }
+    this.#state = 'awaited';
+    const message = encodeBuffer(buffer.handle, buffer.sizeBytes);
+    await this.#send('connect', message, signal);
+    this.#state = 'greeted';
+    await this.#reply('open the buffer', signal);
+  }
+
+  async reload(bucket: BucketMessage, { signal }: SessionCallOptions): Promise<void> {
+    await this.#ask(`take bucket ${bucket.index}`, encodeBucket(bucket.tensors), signal);
+  }
+
+  async finish({ signal, onPhase }: FinishOptions): Promise<void> {
+    await this.#ask('let go of the buffer', encodeNone(), signal);
+    onPhase?.('released');
+    if (!this.#endsOnRelease) await this.#ask('run its post-load hook', encodeNone(), signal);
+    this.#state = 'finished';
+    onPhase?.('loaded');
+  }
+
+  async reopen(): Promise<void> {
+    this.#expect('finished');
+    // A new socket, so that nothing can be sent to the worker that has just ended.
+    this.#link.close();
+    this.#link = new WorkerLink();
+    await bindFreed(this.#link, this.address);
+    this.#state = 'bound';
+  }
+
+  async fail(error: Error): Promise<void> {
+    if (this.#state === 'finished' || this.#state === 'closed') return;
+    const { logger, rank } = this.#options;
+    const endsAt = performance.now() + Math.min(this.#failGraceMs, this.#options.timeoutMs);
+    const left = () => ({ timeoutMs: Math.max(0, endsAt - performance.now()) });
+    const message = encodeError(`checkpoint-engine: the update failed: ${error.message}`);
+    try {
+      if (this.#state !== 'greeted') {
+        // In place of the buffer a worker takes an error for a bad buffer: it replies, and gives up on what comes next.
+        // Where no engine was asked yet nobody is waited for.
+        await this.#link.send(message, this.#state === 'awaited' ? left() : { timeoutMs: 0 });
+        this.#state = 'greeted';
+        await this.#link.receive(left());
+      }
+      if (!this.#link.isConnected) return;
+      await this.#link.send(message, left());
+      await this.#link.untilGone(left().timeoutMs);
+    } catch (cause) {
+      const worker = this.#worker;
+      logger.warn(
+        { rank, worker, cause },
+        'The worker could not be told that the update failed, or did not end in time',
+      );
+    }
+  }
+
+  async close(): Promise<void> {
+    this.#state = 'closed';
+    this.#link.close();
+  }
+
+  async #ask(task: Task, message: Uint8Array, signal: AbortSignal): Promise<void> {
+    this.#expect('greeted');
+    if (this.#isBusy) throw new TypeError(`The worker at ${this.address} takes one message at a time`);
+    this.#isBusy = true;
+    try {
+      if (!this.#link.isConnected) throw workerGone(this.#worker, task);
+      await this.#send(task, message, signal);
+      await this.#reply(task, signal);
+    } finally {
+      this.#isBusy = false;
+    }
+  }
+
+  #send(task: Task, message: Uint8Array, signal: AbortSignal): Promise<void> {
+    return this.#within(task, signal, this.#link.send(message, { timeoutMs: this.#options.timeoutMs, signal }));
+  }
+
+  async #reply(task: Task, signal: AbortSignal): Promise<void> {
+    const waiting = this.#link.receive({ timeoutMs: this.#options.timeoutMs, signal });
+    const reply = await this.#within(task, signal, waiting);
+    if (reply === undefined) throw workerGone(this.#worker, task);
+    if (reply.length > 0) throw workerRefused(this.#worker, task, reply);
+  }
+
+  /** Says in a time-out's error what the worker was asked to do. */
+  async #within<T>(task: Task, signal: AbortSignal, wait: Promise<T>): Promise<T> {
+    try {
+      return await wait;
+    } catch (error) {
+      const isTimeout = CheckpointEngineError.isInstance(error) && error.code === 'CE_TIMEOUT' && !signal.aborted;
+      throw isTimeout ? workerTimedOut(this.#worker, task, this.#options.timeoutMs) : error;
+    }
+  }
+
+  #expect(state: State): void {
+    if (this.#state === state) return;
+    if (this.#state === 'closed') {
+      throw new CheckpointEngineError('CE_CLOSED', `The session at ${this.address} is closed`, 'Open a new one');
+    }
+    throw new TypeError(`The session at ${this.address} must be ${state}, not ${this.#state}`);
+  }
+}
+
+/** Binds an address whose last socket was closed a moment ago: ZeroMQ gives it back a little later. */
+async function bindFreed(link: WorkerLink, address: string): Promise<void> {
+  const backoff = new Backoff({ spinMs: 0, maxPauseMs: 20 });
+  const endsAt = performance.now() + REBIND_MS;
+  for (;;) {
+    try {
+      return await link.bind(address);
+    } catch (error) {
+      if (performance.now() > endsAt) throw error;
+      await backoff.pause();
+    }
+  }
+}

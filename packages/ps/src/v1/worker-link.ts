@@ -1,0 +1,101 @@
+import type { WaitOptions } from '@checkpoint-engine/interface';
+import { Request } from 'zeromq';
+import { Backoff } from '../zmq/backoff.ts';
+import { Deadline } from '../zmq/deadline.ts';
+import { ZmqSocket } from '../zmq/socket.ts';
+
+/** How often a wait looks whether the worker is still there. */
+const LOOK_EVERY_MS = 200;
+
+/** How long a closed link goes on sending what it was given. */
+const LINGER_MS = 1_000;
+
+const BACKOFF = { spinMs: 2, maxPauseMs: 5 };
+
+// A receive never wakes by itself in Deno; there it is asked again and again.
+const WAKES: boolean = !('Deno' in globalThis);
+
+/**
+ * The REQ end of the pair of sockets between this process and a worker. It sees when the worker goes away, and it can
+ * send while a reply is outstanding: a worker that is busy gets the message once it has replied, and the late reply is
+ * dropped.
+ */
+export class WorkerLink {
+  readonly #native: Request;
+  readonly #socket: ZmqSocket;
+  #looking: Promise<Uint8Array | undefined> | undefined;
+
+  constructor() {
+    this.#native = new Request({ linger: LINGER_MS, relaxed: true, correlate: true });
+    this.#socket = new ZmqSocket(this.#native, BACKOFF);
+    this.#native.receiveTimeout = WAKES ? LOOK_EVERY_MS : 0;
+  }
+
+  /** Whether a worker is connected. */
+  get isConnected(): boolean {
+    return !this.#socket.closed && this.#native.writable;
+  }
+
+  /** @throws `CE_ADDRESS_IN_USE`. */
+  bind(address: string): Promise<void> {
+    return this.#socket.bind(address);
+  }
+
+  /** Sends a message to the worker; waits while there is none. @throws `CE_TIMEOUT` (nothing was sent), `CE_ABORTED`, `CE_CLOSED` */
+  send(message: Uint8Array, options: WaitOptions): Promise<void> {
+    return this.#socket.send([message], options);
+  }
+
+  /**
+   * The reply to the last message, or `undefined` when the worker went away without one.
+   *
+   * @throws `CE_TIMEOUT`, `CE_ABORTED`, `CE_CLOSED`.
+   */
+  async receive(options: WaitOptions): Promise<Uint8Array | undefined> {
+    const deadline = new Deadline(`The reply on ${this.#socket.address}`, options, 0);
+    const backoff = new Backoff(BACKOFF);
+    for (;;) {
+      // Looked at first: what the worker said before it went away is still read after.
+      const wasConnected = this.isConnected;
+      const reply = await deadline.race(this.#look());
+      if (reply !== undefined || !wasConnected) return reply;
+      deadline.check();
+      if (!WAKES) await backoff.pause();
+    }
+  }
+
+  /** Resolves when the worker went away. @throws `CE_TIMEOUT` */
+  async untilGone(timeoutMs: number): Promise<void> {
+    const deadline = new Deadline('The end of the connection', { timeoutMs }, 0);
+    const backoff = new Backoff({ spinMs: 0, maxPauseMs: 50 });
+    while (this.isConnected) {
+      deadline.check();
+      await backoff.pause();
+    }
+  }
+
+  /** Idempotent; pending waits reject with `CE_CLOSED`. What was sent goes on for up to a second. */
+  close(): void {
+    this.#socket.close();
+  }
+
+  /** What has come, within a short while. A look that its waiter gave up on is the next one's. */
+  #look(): Promise<Uint8Array | undefined> {
+    this.#looking ??= this.#receiveNow().finally(() => {
+      this.#looking = undefined;
+    });
+    return this.#looking;
+  }
+
+  async #receiveNow(): Promise<Uint8Array | undefined> {
+    try {
+      const [frame] = await this.#native.receive();
+      return frame;
+    } catch (error) {
+      if (!this.#socket.closed && isEmpty(error)) return undefined;
+      throw error;
+    }
+  }
+}
+
+const isEmpty = (error: unknown): boolean => error instanceof Error && 'code' in error && error.code === 'EAGAIN';
