@@ -1,1 +1,19 @@
-export {};
+/**
+ * Bucket plans for weight updates: who owns which tensor, how large buckets are, which tensors travel together and in
+ * which order, who reads them over the network, and how long it should take. Pure functions: equal input gives equal
+ * output on every rank, so that ranks need not send each other their plans.
+ *
+ * @packageDocumentation
+ */
+export * from './assign-receiver-ranks.ts';
+export * from './balance-by-bytes.ts';
+export * from './bucket-layout.ts';
+export type * from './bucket-sizing.ts';
+export * from './check-unique-tensors.ts';
+export * from './estimate-update.ts';
+export { formatBytes } from './format-bytes.ts';
+export * from './parse-size.ts';
+export type * from './plan.ts';
+export * from './plan-buckets.ts';
+export * from './plan-summary.ts';
+export * from './size-buckets.ts';

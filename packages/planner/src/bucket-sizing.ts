@@ -1,0 +1,46 @@
+/** What {@link sizeBuckets} decides from. All sizes in bytes. */
+export interface SizeBucketsInput {
+  /** Free device memory, of the rank that has the least: all ranks must come to the same sizing. */
+  readonly freeBytes: number;
+  readonly largestTensorBytes: number;
+  /** Of all tensors of all ranks. */
+  readonly totalBytes: number;
+  readonly worldSize: number;
+  /** The bucket grows beyond this only for a tensor that is larger. @default none */
+  readonly maxBucketBytes?: number | undefined;
+  /** Bounds all slots together, strictly. @default 1 GiB, but more when the largest tensor needs it */
+  readonly deviceMemoryBytes?: number | undefined;
+  /** Share of `freeBytes` that may be used, strictly; above 0 and at most 1. @default 0.9 */
+  readonly memFraction?: number | undefined;
+  /** Size of a bucket where nothing speaks against it. @default 256 MiB */
+  readonly preferredBucketBytes?: number | undefined;
+  readonly ring?: RingPreference | undefined;
+  /** Whether owners copy to staging slots first, instead of into the ring. */
+  readonly staging: boolean;
+}
+
+/** How many slots there are where memory suffices. */
+export interface RingPreference {
+  /** Slots that are shared with the engine. @default 3 */
+  readonly slots?: number | undefined;
+  /** Slots that owners copy to before they broadcast. Ignored without staging. @default 2 */
+  readonly stagingSlots?: number | undefined;
+}
+
+/** The device memory of an update. */
+export interface BucketSizing {
+  /** Size of a slot, a multiple of 256; `bucketBytes` of {@link planBuckets}. */
+  readonly bucketBytes: number;
+  /** Less than `bucketBytes` where only large tensors need whole slots; `fillBytes` of {@link planBuckets}. */
+  readonly fillBytes: number;
+  /** At least 1: serial. */
+  readonly ringSlots: number;
+  /** 0 without staging. */
+  readonly stagingSlots: number;
+  /** All slots together. */
+  readonly deviceBytes: number;
+  /** The bucket is larger than preferred or allowed, because of the largest tensor. */
+  readonly grown: boolean;
+  /** How this came about, for a log line. */
+  readonly reason: string;
+}

@@ -1,0 +1,34 @@
+import { describe, expect, it } from 'vitest';
+import { bytesTensor, poolOf } from '../test/support/metas.ts';
+import { checkUniqueTensors } from './check-unique-tensors.ts';
+
+const owner = (rank: number, ...names: string[]) =>
+  poolOf(
+    rank,
+    names.map((name) => bytesTensor(name, 1)),
+  );
+
+describe('checkUniqueTensors', () => {
+  it('takes tensors that have one owner each', () => {
+    expect(() => checkUniqueTensors([owner(0, 'a', 'b'), owner(1), owner(2, 'c')])).not.toThrow();
+  });
+
+  it('names the tensor and both owners', () => {
+    expect(() => checkUniqueTensors([owner(4, 'a', 'b'), owner(7, 'c', 'b')])).toThrow(
+      expect.objectContaining({
+        code: 'CE_TENSOR_DUPLICATE',
+        tensor: 'b',
+        message: 'Tensor "b" is there on rank 4 and on rank 7, wanted one owner',
+      }),
+    );
+  });
+
+  it('names the one rank that has a tensor twice', () => {
+    expect(() => checkUniqueTensors([owner(4, 'a', 'a')])).toThrow(
+      expect.objectContaining({
+        code: 'CE_TENSOR_DUPLICATE',
+        message: 'Tensor "a" is there twice on rank 4, wanted once',
+      }),
+    );
+  });
+});

@@ -1,0 +1,71 @@
+import type { RankMetas } from '@checkpoint-engine/meta';
+import type { Plan } from './plan.ts';
+
+/** What one rank sends. */
+export interface OwnerSummary {
+  readonly rank: number;
+  readonly host: string;
+  readonly deviceUuid: string;
+  /** Of its tensors, without alignment. */
+  readonly sizeBytes: number;
+  readonly tensorCount: number;
+  readonly bucketCount: number;
+}
+
+/** Sizes of the buckets of a plan; all 0 when it has none. */
+export interface BucketSizes {
+  readonly minBytes: number;
+  /** The lower one of the two in the middle. */
+  readonly medianBytes: number;
+  readonly maxBytes: number;
+}
+
+/** A plan in figures. Plain data. */
+export interface PlanSummary {
+  readonly digest: string;
+  /** Of all tensors, without alignment. */
+  readonly totalBytes: number;
+  readonly tensorCount: number;
+  readonly bucketCount: number;
+  readonly bucketSizes: BucketSizes;
+  /** What is sent beside the tensors' own bytes. */
+  readonly alignmentBytes: number;
+  /** Most bytes of an owner over the mean of all ranks; 1 is perfect balance, and what an empty plan has. */
+  readonly imbalance: number;
+  /** All ranks, ascending, those without tensors too. */
+  readonly owners: readonly OwnerSummary[];
+}
+
+/** Sums a plan up. `metasByRank` are those that it was made from. */
+export function planSummary(plan: Plan, metasByRank: readonly RankMetas[]): PlanSummary {
+  const { digest, totalBytes, tensorCount, buckets } = plan;
+  const bucketCounts = new Map<number, number>();
+  for (const { ownerRank } of buckets) bucketCounts.set(ownerRank, (bucketCounts.get(ownerRank) ?? 0) + 1);
+  const owners = metasByRank
+    .map(({ rank, host, deviceUuid, tensors }) => ({
+      rank,
+      host,
+      deviceUuid,
+      sizeBytes: tensors.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0),
+      tensorCount: tensors.length,
+      bucketCount: bucketCounts.get(rank) ?? 0,
+    }))
+    .sort((a, b) => a.rank - b.rank);
+  const mostBytes = owners.reduce((most, { sizeBytes }) => Math.max(most, sizeBytes), 0);
+  return {
+    digest,
+    totalBytes,
+    tensorCount,
+    bucketCount: buckets.length,
+    bucketSizes: bucketSizes(plan),
+    alignmentBytes: buckets.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0) - totalBytes,
+    imbalance: totalBytes === 0 ? 1 : (mostBytes * owners.length) / totalBytes,
+    owners,
+  };
+}
+
+function bucketSizes({ buckets }: Plan): BucketSizes {
+  const sizes = buckets.map(({ sizeBytes }) => sizeBytes).sort((a, b) => a - b);
+  const at = (index: number): number => sizes[index] ?? 0;
+  return { minBytes: at(0), medianBytes: at((sizes.length - 1) >> 1), maxBytes: at(sizes.length - 1) };
+}

@@ -1,0 +1,30 @@
+/** One bucket: neighbouring tensors of one owner that travel together. Plain data. */
+export interface Bucket {
+  /** Place in {@link Plan.buckets}; buckets are sent in this order. */
+  readonly index: number;
+  /** Rank whose pool holds the tensors. */
+  readonly ownerRank: number;
+  /** From the bucket's start to the end of its last tensor, alignment included. 0 when all its tensors are empty. */
+  readonly sizeBytes: number;
+  /** Index of the first tensor in the owner's metas. */
+  readonly firstTensor: number;
+  /** Its tensors are `firstTensor` up to, not including, `firstTensor + tensorCount`. At least 1. */
+  readonly tensorCount: number;
+}
+
+/** Which tensors travel together, and in which order. Plain data, equal on every rank that has equal metas. */
+export interface Plan {
+  /** Size of a slot that holds any of the buckets. */
+  readonly bucketBytes: number;
+  /** Tensors start at multiples of this in their bucket. */
+  readonly alignBytes: number;
+  /** Bytes of all tensors, without alignment. */
+  readonly totalBytes: number;
+  readonly tensorCount: number;
+  readonly buckets: readonly Bucket[];
+  /**
+   * 16 hexadecimal digits. Ranks with equal digests made the same plan: same options, same buckets in the same order,
+   * each beginning with the tensor of the same name. Says nothing of the other tensors, and is not cryptographic.
+   */
+  readonly digest: string;
+}
