@@ -1,1 +1,40 @@
-export {};
+import process from 'node:process';
+import { parseSize } from '@checkpoint-engine/planner';
+import { Command } from 'commander';
+import { hostScenario } from './host/host-scenario.ts';
+import { updateScenario } from './update/update-scenario.ts';
+
+const program = new Command('bench').description('Measures checkpoint-engine beside its floors and its peers');
+
+program
+  .command('update')
+  .description('one rank on one GPU against the unmodified Python worker, beside the Python tool')
+  .requiredOption('--dir <dir>', 'safetensors checkpoint to bring in')
+  .requiredOption('--small-dir <dir>', 'checkpoint of one small tensor (python/make_checkpoint.py --model one)')
+  .option('--updates <n>', 'updates in a row', Number, 5)
+  .option('--registers <n>', 'registrations in a row', Number, 2)
+  .option('--python <path>', 'Python with torch and checkpoint-engine', 'python3')
+  .option('--no-peer', 'leave the Python tool out')
+  .option('--bucket-size <size>', 'most bytes of a bucket', parseSize)
+  .option('--device-memory <size>', 'most bytes of device memory', parseSize)
+  .option('--json <file>', 'write the figures there')
+  .action(async ({ bucketSize, deviceMemory, ...options }) => {
+    const ok = await updateScenario({ ...options, bucketBytes: bucketSize, deviceMemoryBytes: deviceMemory });
+    if (!ok) process.exitCode = 1;
+  });
+
+program
+  .command('host')
+  .description('ranks and workers on the host device, beside memcpy and pread')
+  .option('--size <size>', 'bytes of the checkpoint', parseSize, 2 * 2 ** 30)
+  .option('--tensor-size <size>', 'bytes of a tensor', parseSize, 8 * 2 ** 20)
+  .option('--ranks <n>', 'ranks, and as many workers', Number, 4)
+  .option('--updates <n>', 'updates in a row', Number, 4)
+  .option('--bucket-size <size>', 'most bytes of a bucket', parseSize)
+  .option('--json <file>', 'write the figures there')
+  .action(async ({ size, tensorSize, bucketSize, ...options }) => {
+    const ok = await hostScenario({ ...options, sizeBytes: size, tensorBytes: tensorSize, bucketBytes: bucketSize });
+    if (!ok) process.exitCode = 1;
+  });
+
+await program.parseAsync();

@@ -1,0 +1,140 @@
+// The floors of the host benchmarks.
+//
+//   floor memcpy BYTES RECEIVERS THREADS   every byte to a small ring and on to a buffer of its own, for each receiver
+//   floor pread THREADS FILE...            warm files into freshly mapped huge pages
+//
+// Prints one JSON object: seconds of each of the rounds, and the bytes that a round moves.
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <string>
+#include <thread>
+#include <vector>
+
+namespace {
+
+constexpr size_t kMiB = 1 << 20;
+constexpr size_t kHuge = 2 * kMiB;
+constexpr int kRounds = 4;
+
+void Fail(const std::string& what) {
+  std::perror(what.c_str());
+  std::exit(1);
+}
+
+char* MapHuge(size_t bytes) {
+  const size_t size = (bytes + kHuge - 1) / kHuge * kHuge + kHuge;
+  void* base = mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (base == MAP_FAILED) Fail("mmap");
+  char* aligned = reinterpret_cast<char*>((reinterpret_cast<uintptr_t>(base) + kHuge - 1) / kHuge * kHuge);
+  madvise(aligned, size - kHuge, MADV_HUGEPAGE);
+  return aligned;
+}
+
+template <class Work>
+double Time(unsigned threads, Work work) {
+  const auto start = std::chrono::steady_clock::now();
+  std::vector<std::thread> running;
+  for (unsigned i = 0; i < threads; i++) running.emplace_back(work, i);
+  for (std::thread& thread : running) thread.join();
+  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+}
+
+void Print(const std::vector<double>& seconds, size_t bytes) {
+  std::printf("{\"bytes\":%zu,\"seconds\":[", bytes);
+  for (size_t i = 0; i < seconds.size(); i++) std::printf("%s%.6f", i ? "," : "", seconds[i]);
+  std::printf("]}\n");
+}
+
+void Memcpy(size_t bytes, size_t receivers, unsigned threads) {
+  constexpr size_t kChunk = 4 * kMiB;
+  char* source = MapHuge(bytes);
+  std::memset(source, 1, bytes);
+  std::vector<char*> targets;
+  for (size_t i = 0; i < receivers; i++) {
+    targets.push_back(MapHuge(bytes));
+    std::memset(targets.back(), 2, bytes);
+  }
+  std::vector<char*> rings;
+  for (unsigned i = 0; i < threads; i++) {
+    rings.push_back(MapHuge(16 * kMiB));
+    std::memset(rings.back(), 3, 16 * kMiB);
+  }
+  std::vector<double> seconds;
+  for (int round = 0; round < kRounds; round++) {
+    std::atomic<size_t> next{0};
+    seconds.push_back(Time(threads, [&](unsigned thread) {
+      for (size_t turn = 0;; turn++) {
+        const size_t at = next.fetch_add(kChunk);
+        if (at >= bytes) return;
+        const size_t size = std::min(kChunk, bytes - at);
+        for (size_t receiver = 0; receiver < receivers; receiver++) {
+          char* slot = rings[thread] + (turn * receivers + receiver) % 4 * kChunk;
+          std::memcpy(slot, source + at, size);
+          std::memcpy(targets[receiver] + at, slot, size);
+        }
+      }
+    }));
+  }
+  Print(seconds, bytes * receivers * 2);
+}
+
+void Pread(unsigned threads, const std::vector<std::string>& files) {
+  constexpr size_t kChunk = 8 * kMiB;
+  struct Chunk {
+    int file;
+    size_t from, to, size;
+  };
+  std::vector<Chunk> chunks;
+  size_t total = 0;
+  for (const std::string& path : files) {
+    const int file = open(path.c_str(), O_RDONLY | O_CLOEXEC);
+    struct stat stat;
+    if (file < 0 || fstat(file, &stat) != 0) Fail(path);
+    const size_t size = static_cast<size_t>(stat.st_size);
+    for (size_t at = 0; at < size; at += kChunk) chunks.push_back({file, at, total + at, std::min(kChunk, size - at)});
+    total += size;
+  }
+  std::vector<double> seconds;
+  for (int round = 0; round < kRounds; round++) {
+    char* pool = nullptr;
+    std::atomic<size_t> next{0};
+    const auto start = std::chrono::steady_clock::now();
+    pool = MapHuge(total);
+    Time(threads, [&](unsigned) {
+      for (size_t i = next++; i < chunks.size(); i = next++) {
+        const Chunk& chunk = chunks[i];
+        for (size_t done = 0; done < chunk.size;) {
+          const ssize_t n = pread(chunk.file, pool + chunk.to + done, chunk.size - done, chunk.from + done);
+          if (n <= 0) Fail("pread");
+          done += static_cast<size_t>(n);
+        }
+      }
+    });
+    seconds.push_back(std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
+    munmap(pool, total);
+  }
+  Print(seconds, total);
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  const std::string mode = argc > 1 ? argv[1] : "";
+  if (mode == "memcpy" && argc == 5) {
+    Memcpy(std::strtoull(argv[2], nullptr, 10), std::strtoull(argv[3], nullptr, 10), std::atoi(argv[4]));
+  } else if (mode == "pread" && argc > 3) {
+    Pread(std::atoi(argv[2]), {argv + 3, argv + argc});
+  } else {
+    std::fprintf(stderr, "usage: floor memcpy BYTES RECEIVERS THREADS | floor pread THREADS FILE...\n");
+    return 2;
+  }
+}

@@ -1,0 +1,160 @@
+"""A minimal inference engine for measurements and GPU tests.
+
+It answers vLLM's `GET /health` and `POST /collective_rpc` and receives weights with the unmodified
+`checkpoint_engine.worker.update_weights_from_ipc`. The "model" is a dict of parameters on the GPU: made on first sight,
+written in place afterwards. Beside that it answers:
+
+    GET /verify?dir=DIR   compares every parameter with the safetensors files, bit for bit
+    GET /stats            bytes of device memory, open files, updates so far
+    POST /fault           {"kind": "raise", "bucket": 3} | {"kind": "exit", "bucket": 3} | {"kind": "status", "status": 500} | {}
+
+usage: engine.py --port PORT [--device 0]
+"""
+
+import argparse
+import glob
+import json
+import os
+import time
+import traceback
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from urllib.parse import parse_qs, urlparse
+
+import torch
+import zmq
+from checkpoint_engine.worker import update_weights_from_ipc
+
+
+class Engine:
+    def __init__(self, device: int):
+        self.device = device
+        torch.cuda.set_device(device)
+        torch.zeros(1, device="cuda")
+        self.uuid = f"GPU-{torch.cuda.get_device_properties(device).uuid!s}"
+        self.context = zmq.Context()
+        self.parameters: dict[str, torch.Tensor] = {}
+        self.updates = 0
+        self.fault: dict = {}
+        self.bucket = 0
+        self.load_seconds = 0.0
+
+    def load(self, weights: list[tuple[str, torch.Tensor]]) -> None:
+        started = time.perf_counter()
+        if self.fault.get("bucket") == self.bucket:
+            if self.fault["kind"] == "raise":
+                raise RuntimeError("planted fault: this worker raises")
+            if self.fault["kind"] == "exit":
+                os._exit(17)
+        self.bucket += 1
+        for name, tensor in weights:
+            held = self.parameters.get(name)
+            if held is None or held.shape != tensor.shape or held.dtype != tensor.dtype:
+                self.parameters[name] = tensor.clone()
+            else:
+                held.copy_(tensor, non_blocking=True)
+        self.load_seconds += time.perf_counter() - started
+
+    def update(self, handles: dict[str, str]) -> None:
+        self.bucket = 0
+        self.load_seconds = 0.0
+        torch.cuda.set_device(self.device)
+        update_weights_from_ipc(
+            self.context, handles[self.uuid], device_id=self.device, run=self.load, post_hook=lambda: None
+        )
+        self.updates += 1
+
+    def verify(self, folder: str) -> dict:
+        from safetensors import safe_open
+
+        wrong: list[str] = []
+        count = 0
+        size = 0
+        for path in sorted(glob.glob(os.path.join(folder, "*.safetensors"))):
+            with safe_open(path, framework="pt", device=f"cuda:{self.device}") as file:
+                for name in file.keys():
+                    want = file.get_tensor(name)
+                    have = self.parameters.get(name)
+                    count += 1
+                    size += want.numel() * want.element_size()
+                    if have is None or have.shape != want.shape or have.dtype != want.dtype or not same_bits(have, want):
+                        wrong.append(name)
+        return {"tensors": count, "bytes": size, "wrong": len(wrong), "first_wrong": wrong[:5]}
+
+    def stats(self) -> dict:
+        free, total = torch.cuda.mem_get_info(self.device)
+        return {
+            "uuid": self.uuid,
+            "device_used_bytes": total - free,
+            "open_files": len(os.listdir("/proc/self/fd")),
+            "updates": self.updates,
+            "load_seconds": self.load_seconds,
+            "torch": torch.__version__,
+        }
+
+
+def same_bits(a: torch.Tensor, b: torch.Tensor) -> bool:
+    if a.numel() == 0:
+        return True
+    return torch.equal(a.contiguous().reshape(-1).view(torch.uint8), b.contiguous().reshape(-1).view(torch.uint8))
+
+
+def handler_of(engine: Engine):
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def answer(self, status: int, body: object = None) -> None:
+            data = b"" if body is None else json.dumps(body).encode()
+            self.send_response(status)
+            self.send_header("content-type", "application/json")
+            self.send_header("content-length", str(len(data)))
+            self.end_headers()
+            self.wfile.write(data)
+
+        def do_GET(self) -> None:
+            url = urlparse(self.path)
+            if url.path == "/health":
+                self.answer(200)
+            elif url.path == "/stats":
+                self.answer(200, engine.stats())
+            elif url.path == "/verify":
+                self.answer(200, engine.verify(parse_qs(url.query)["dir"][0]))
+            else:
+                self.answer(404)
+
+        def do_POST(self) -> None:
+            body = json.loads(self.rfile.read(int(self.headers.get("content-length", "0"))) or b"{}")
+            if self.path == "/fault":
+                engine.fault = body
+                self.answer(200)
+            elif self.path == "/collective_rpc":
+                if engine.fault.get("kind") == "status":
+                    self.answer(engine.fault["status"], {"error": "planted fault: the engine refuses"})
+                    return
+                assert body["method"] == "update_weights_from_ipc", body
+                try:
+                    engine.update(body["args"][0])
+                    self.answer(200)
+                except BaseException as error:  # noqa: BLE001
+                    self.answer(500, {"error": "".join(traceback.format_exception(error))})
+            else:
+                self.answer(404)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    return Handler
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--port", type=int, required=True)
+    parser.add_argument("--device", type=int, default=0)
+    args = parser.parse_args()
+    engine = Engine(args.device)
+    server = ThreadingHTTPServer(("127.0.0.1", args.port), handler_of(engine))
+    print(json.dumps({"ready": True, "uuid": engine.uuid}), flush=True)
+    server.serve_forever()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,22 @@
+import { type ChildProcess, fork } from 'node:child_process';
+import { fileURLToPath } from 'node:url';
+
+/** Starts a script of this folder as a process with a message channel. */
+export function start(script: 'rank-main' | 'worker-main', args: readonly string[]): ChildProcess {
+  return fork(fileURLToPath(new URL(`./${script}.js`, import.meta.url)), [...args], {
+    stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
+  });
+}
+
+/** The child's next message. Rejects when it exits before. */
+export function message<T>(child: ChildProcess): Promise<T> {
+  return new Promise((resolve, reject) => {
+    const onExit = (code: number | null, signal: string | null): void =>
+      reject(new Error(`Process ${child.spawnargs.join(' ')} ended with ${code ?? signal}`));
+    child.once('exit', onExit);
+    child.once('message', (value) => {
+      child.off('exit', onExit);
+      resolve(value as T);
+    });
+  });
+}

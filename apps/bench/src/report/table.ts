@@ -1,0 +1,9 @@
+import process from 'node:process';
+import Table from 'cli-table3';
+
+/** Prints rows under a header, to standard output. */
+export function printTable(head: readonly string[], rows: readonly (readonly string[])[]): void {
+  const table = new Table({ head: [...head], style: { head: [], border: [] } });
+  table.push(...rows.map((row) => [...row]));
+  process.stdout.write(`${table.toString()}\n`);
+}

@@ -1,0 +1,79 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { fileURLToPath } from 'node:url';
+import { freePort } from '../report/free-port.ts';
+
+/** What the engine says of itself. */
+export interface EngineStats {
+  readonly uuid: string;
+  readonly device_used_bytes: number;
+  readonly open_files: number;
+  readonly updates: number;
+  /** Seconds inside the worker's own copies during the last update. */
+  readonly load_seconds: number;
+  readonly torch: string;
+}
+
+/** How the engine's parameters compare with the files. */
+export interface Verification {
+  readonly tensors: number;
+  readonly bytes: number;
+  readonly wrong: number;
+  readonly first_wrong: readonly string[];
+}
+
+const SCRIPT = fileURLToPath(new URL('../../python/engine.py', import.meta.url));
+
+/** A Python process that receives weights with the unmodified worker of the Python tool. */
+export class EngineProcess {
+  readonly endpoint: string;
+  readonly port: number;
+  readonly #child: ChildProcess;
+
+  private constructor(child: ChildProcess, port: number) {
+    this.#child = child;
+    this.port = port;
+    this.endpoint = `http://127.0.0.1:${port}`;
+  }
+
+  /** Starts it and waits until it answers. */
+  static async start(python: string, device = 0): Promise<EngineProcess> {
+    const port = await freePort();
+    const child = spawn(python, [SCRIPT, '--port', String(port), '--device', String(device)], {
+      stdio: ['ignore', 'pipe', 'inherit'],
+    });
+    await new Promise<void>((resolve, reject) => {
+      child.once('error', reject);
+      child.once('exit', (code) => reject(new Error(`${python} ${SCRIPT} exited with ${code} before it was ready`)));
+      child.stdout!.once('data', () => resolve());
+    });
+    return new EngineProcess(child, port);
+  }
+
+  stats(): Promise<EngineStats> {
+    return this.#get('/stats');
+  }
+
+  /** Compares every parameter with the checkpoint's files, bit for bit, on the GPU. */
+  verify(folder: string): Promise<Verification> {
+    return this.#get(`/verify?dir=${encodeURIComponent(folder)}`);
+  }
+
+  /** Plants a fault for the next update; `{}` takes it back. */
+  async plantFault(fault: object): Promise<void> {
+    await fetch(`${this.endpoint}/fault`, { method: 'POST', body: JSON.stringify(fault) });
+  }
+
+  stop(): Promise<void> {
+    if (this.#child.exitCode !== null || this.#child.signalCode !== null) return Promise.resolve();
+    return new Promise((resolve) => {
+      this.#child.once('exit', () => resolve());
+      this.#child.kill('SIGKILL');
+    });
+  }
+
+  async #get<T>(path: string): Promise<T> {
+    const response = await fetch(`${this.endpoint}${path}`);
+    if (!response.ok) throw new Error(`GET ${path}: ${response.status} ${await response.text()}`);
+    return (await response.json()) as T;
+  }
+}
