@@ -23,10 +23,12 @@ export class FramingError extends Error {
 export class MessageWriter {
   #sequence = 0;
 
-  /** The frames of each wire message, made when they are asked for. Messages must be drained in the order written. */
-  *write(message: object, payload: Payload = EMPTY_PAYLOAD): Generator<Uint8Array[]> {
-    const head = encode([message, payload.sizes], { ignoreUndefined: true });
-    const [piece, ...pieces] = payload.pieces;
+  /** The frames of each wire message, numbered when they are asked for: messages are drained in the order written. */
+  write(message: object, payload: Payload = EMPTY_PAYLOAD): Iterable<Uint8Array[]> {
+    return this.#frames(encode([message, payload.sizes], { ignoreUndefined: true }), payload.pieces);
+  }
+
+  *#frames(head: Uint8Array, [piece, ...pieces]: readonly Uint8Array[]): Generator<Uint8Array[]> {
     yield piece === undefined ? [this.#envelope(true), head] : [this.#envelope(true), head, piece];
     for (const later of pieces) yield [this.#envelope(false), later];
   }

@@ -47,7 +47,7 @@ export class ScopeState {
 
   open(rank: number): void {
     this.#opened.add(rank);
-    if (this.#failure !== undefined && !this.#closed.has(rank)) this.#sendFailure(rank, this.#failure);
+    if (this.#failure !== undefined) this.#sendFailure(rank, this.#failure);
   }
 
   call(rank: number, call: CallMessage, value: Uint8Array = NOTHING): void {
@@ -111,10 +111,11 @@ export class ScopeState {
   fail(error: SerializedError): void {
     if (this.#failure !== undefined) return;
     this.#failure = error;
-    this.#forgetCalls();
+    this.#waiters.clear();
+    this.#meetings.clear();
     this.#values.clear();
     this.#counters.clear();
-    for (const rank of this.#opened) if (!this.#closed.has(rank)) this.#sendFailure(rank, error);
+    for (const rank of this.#opened) this.#sendFailure(rank, error);
   }
 
   /** A failed scope starts over, empty. */
@@ -177,23 +178,21 @@ export class ScopeState {
       const what = 'The world lost a rank and is whole again since this call was made';
       return new CheckpointEngineError('CE_ABORTED', what, 'Make the call again', { retryable: true }).toJSON();
     }
-    if (!this.#closed.has(rank)) return undefined;
-    const what = `Rank ${rank} uses ${this.#title} again while other ranks have not closed it`;
-    return new CheckpointEngineError('CE_CLOSED', what, 'Give every epoch a name of its own', { rank }).toJSON();
+    return this.#closed.has(rank) ? usedAgain(rank, this.id).toJSON() : undefined;
   }
 
   #closedBefore(rank: number, name: string): CheckpointEngineError {
-    const what = `Rank ${rank} closed ${this.#title} before it came to ${name}`;
+    const what = `Rank ${rank} closed ${scopeTitle(this.id)} before it came to ${name}`;
     const hint = `Look at the log of rank ${rank}: all members must make the same calls`;
     return new CheckpointEngineError('CE_CLOSED', what, hint, { peer: rank });
   }
+}
 
-  get #title(): string {
-    return this.id === '' ? 'the outermost scope' : `epoch "${this.id.replaceAll(SCOPE_SEPARATOR, '/')}"`;
-  }
+const scopeTitle = (id: string): string =>
+  id === '' ? 'the outermost scope' : `epoch "${id.replaceAll(SCOPE_SEPARATOR, '/')}"`;
 
-  #forgetCalls(): void {
-    this.#waiters.clear();
-    this.#meetings.clear();
-  }
+/** The refusal of calls on a scope that the rank has closed before. */
+export function usedAgain(rank: number, id: string): CheckpointEngineError {
+  const what = `Rank ${rank} uses ${scopeTitle(id)} again after it closed it`;
+  return new CheckpointEngineError('CE_CLOSED', what, 'Give every epoch a name of its own', { rank });
 }

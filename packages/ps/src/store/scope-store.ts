@@ -1,18 +1,13 @@
-import {
-  abortError,
-  CheckpointEngineError,
-  type SerializedError,
-  type Store,
-  toCheckpointEngineError,
-  type WaitOptions,
-} from '@checkpoint-engine/interface';
+import { abortError, CheckpointEngineError, type Store, type WaitOptions } from '@checkpoint-engine/interface';
 import type { CallBody, ClientWorld } from './client-world.ts';
 import { MAX_VALUE_BYTES } from './payload.ts';
 import type { CallResult } from './pending-call.ts';
 import { SCOPE_SEPARATOR } from './protocol.ts';
+import { toWireError } from './wire-error.ts';
 
 /** How long {@link ScopeStore.abort} waits for the server before it fails this rank's side alone. */
 const ABORT_TIMEOUT_MS = 5_000;
+const MAX_KEY = 1_024;
 
 /** What {@link ScopeStore} is made of. */
 export interface ScopeStoreOptions {
@@ -102,8 +97,7 @@ export class ScopeStore implements Store {
 
   async abort(error: Error): Promise<void> {
     if (this.#ended || this.signal.aborted) return;
-    const own = toCheckpointEngineError(error).toJSON();
-    const reason: SerializedError = { ...own, rank: own.rank ?? this.rank };
+    const reason = toWireError(error, this.rank);
     try {
       await this.#call('Abort', { op: 'abort', key: '', error: reason }, { timeoutMs: ABORT_TIMEOUT_MS });
     } catch {
@@ -138,7 +132,7 @@ export class ScopeStore implements Store {
   }
 
   #call(kind: string, body: CallBody, options: WaitOptions, values: readonly Uint8Array[] = []): Promise<CallResult> {
-    if (typeof body.key !== 'string') throw new TypeError(`A key or name must be a string, not ${String(body.key)}`);
+    checkKey(body.key);
     const { timeoutMs, signal } = options;
     if (timeoutMs !== undefined && !(timeoutMs >= 0))
       throw new RangeError(`timeoutMs must be 0 or more, not ${timeoutMs}`);
@@ -157,6 +151,11 @@ export class ScopeStore implements Store {
     const hint = this.id === '' ? 'Connect a new store' : 'Open an epoch with a new name';
     return new CheckpointEngineError('CE_CLOSED', `Rank ${this.rank} has closed ${this.#title}`, hint);
   }
+}
+
+function checkKey(key: string): void {
+  if (typeof key !== 'string') throw new TypeError(`A key or name must be a string, not ${String(key)}`);
+  if (key.length > MAX_KEY) throw new RangeError(`A key or name has at most ${MAX_KEY} characters, not ${key.length}`);
 }
 
 function checkValue(value: Uint8Array): void {

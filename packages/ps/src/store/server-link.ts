@@ -45,6 +45,7 @@ export class ServerLink implements Link {
   #beatTimer: NodeJS.Timeout | undefined;
   #welcomed: WelcomeMessage | undefined;
   #closing: Promise<void> | undefined;
+  #answered = false;
   #over = false;
   #resolve: (welcome: WelcomeMessage) => void = () => {};
   #reject: (error: CheckpointEngineError) => void = () => {};
@@ -80,11 +81,13 @@ export class ServerLink implements Link {
   }
 
   async #close(): Promise<void> {
+    // A server that has not decided yet is told that nobody waits for it; one that never answered is not.
+    if (this.#answered && this.#welcomed === undefined && !this.#over) this.send({ t: 'leave' });
     this.#over = true;
     this.#stopHello();
     clearInterval(this.#beatTimer);
     await this.#outbox.flush();
-    this.#socket.close();
+    this.#socket.close(this.#answered ? undefined : 0);
     await this.#receiving;
   }
 
@@ -102,6 +105,7 @@ export class ServerLink implements Link {
 
   #receive(frames: readonly Uint8Array[]): void {
     if (this.#over) return;
+    this.#answered = true;
     this.#stopHello();
     this.#silence.heard();
     let received: Received<ServerMessage> | undefined;

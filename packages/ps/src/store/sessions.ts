@@ -37,8 +37,11 @@ export class Sessions {
     if (session === undefined || session.fresh) {
       // A client repeats its hello until it is answered; hellos stand outside the numbering of its messages.
       const message = readSingle<ClientMessage>(frames);
-      if (message?.t === 'hello') session === undefined ? this.#hello(identity, message) : session.silence.heard();
-      return;
+      if (message?.t === 'hello') {
+        if (session === undefined) this.#hello(identity, message);
+        else session.silence.heard();
+        return;
+      }
     }
     if (session === undefined) {
       this.#fence(identity);

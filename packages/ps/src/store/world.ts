@@ -7,7 +7,7 @@ import {
   type ServerMessage,
   type WelcomeMessage,
 } from './protocol.ts';
-import { ScopeState } from './scope-state.ts';
+import { ScopeState, usedAgain } from './scope-state.ts';
 
 /** Where a rank's messages go. */
 export interface Peer {
@@ -87,7 +87,10 @@ export class World {
 
   #call(rank: number, call: CallMessage, value: Uint8Array | undefined): void {
     const scope = this.#scopes.get(call.scope);
-    if (scope === undefined) throw new TypeError(`Call on a scope that rank ${rank} has not opened`);
+    if (scope === undefined) {
+      this.#send(rank, { t: 'failure', id: call.id, error: usedAgain(rank, call.scope).toJSON() });
+      return;
+    }
     if (call.op !== 'abort') {
       scope.call(rank, call, value);
       return;

@@ -105,9 +105,10 @@ export class ZmqSocket {
   }
 
   /** Closes; pending waits reject with `CE_CLOSED`. Unsent messages get the linger time of the socket. Idempotent. */
-  close(): void {
+  close(lingerMs?: number): void {
     if (this.#closed) return;
     this.#closed = true;
+    if (lingerMs !== undefined) this.#native.linger = lingerMs;
     this.#native.close();
   }
 

@@ -1,0 +1,52 @@
+import fc from 'fast-check';
+import { expect, test } from 'vitest';
+import { FramingError, MessageReader, MessageWriter } from './framing.ts';
+import { PIECE_BYTES, toPayload } from './payload.ts';
+
+// Sizes around every edge: empty, small, the copying limit, one piece, several pieces.
+const size = fc.oneof(
+  fc.nat(200),
+  fc.constantFrom(0, 65_535, 65_536, 65_537, PIECE_BYTES - 1, PIECE_BYTES, PIECE_BYTES + 1, 3 * PIECE_BYTES + 7),
+);
+
+test('any values come out as they went in, in pieces of bounded size', () => {
+  fc.assert(
+    fc.property(fc.array(fc.array(size, { maxLength: 6 }), { minLength: 1, maxLength: 3 }), (messages) => {
+      const writer = new MessageWriter();
+      const reader = new MessageReader<{ n: number }>();
+      messages.forEach((sizes, n) => {
+        const values = sizes.map((bytes, i) => new Uint8Array(bytes).fill(n + i + 1));
+        let received: ReturnType<typeof reader.read>;
+        for (const frames of writer.write({ n }, toPayload(values))) {
+          expect(received).toBeUndefined();
+          for (const frame of frames) expect(frame.byteLength).toBeLessThanOrEqual(PIECE_BYTES);
+          received = reader.read(frames);
+        }
+        expect(received!.message).toEqual({ n });
+        expect(received!.values.length).toBe(values.length);
+        received!.values.forEach((value, i) => expect(Buffer.compare(value, values[i]!)).toBe(0));
+      });
+    }),
+    { numRuns: 60 },
+  );
+});
+
+test('a message that was lost is noticed at the next one', () => {
+  const writer = new MessageWriter();
+  const reader = new MessageReader();
+  const [first, , third] = [1, 2, 3].map((n) => [...writer.write({ n })][0]!);
+  expect(reader.read(first!)?.message).toEqual({ n: 1 });
+  expect(() => reader.read(third!)).toThrow(FramingError);
+});
+
+test('what is no message is a FramingError, whatever it is', () => {
+  fc.assert(
+    fc.property(fc.array(fc.uint8Array({ maxLength: 40 }), { maxLength: 4 }), (frames) => {
+      try {
+        new MessageReader().read(frames);
+      } catch (error) {
+        expect(error).toBeInstanceOf(FramingError);
+      }
+    }),
+  );
+});
