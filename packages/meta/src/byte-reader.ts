@@ -1,0 +1,55 @@
+import { invalidMetas } from './metas-error.ts';
+
+/** Reads what {@link ByteWriter} wrote, and trusts nothing of it. Every fault is `CE_METAS_INVALID`. */
+export class ByteReader {
+  readonly #bytes: Uint8Array;
+  readonly #what: string;
+  #at = 0;
+
+  /** @param what Names the bytes in errors. */
+  constructor(bytes: Uint8Array, what: string) {
+    this.#bytes = bytes;
+    this.#what = what;
+  }
+
+  get left(): number {
+    return this.#bytes.length - this.#at;
+  }
+
+  natural(): number {
+    let value = 0;
+    for (let scale = 1; ; scale *= 0x80) {
+      const byte = this.#bytes[this.#at++];
+      if (byte === undefined) throw invalidMetas(`${this.#what} ends in the middle of a number`);
+      value += (byte & 0x7f) * scale;
+      if (value > Number.MAX_SAFE_INTEGER) throw invalidMetas(`${this.#what} has a number above 2^53`);
+      if (byte < 0x80) return value;
+    }
+  }
+
+  /** Reads how many items follow, of which each takes at least one byte: so no count can ask for a huge allocation. */
+  count(): number {
+    const count = this.natural();
+    if (count > this.left) throw invalidMetas(`${this.#what} announces ${count} items, and has ${this.left} bytes`);
+    return count;
+  }
+
+  /** Reads the index of an item of `table` and gives the item. */
+  item<T>(table: readonly T[]): T {
+    const index = this.natural();
+    if (index >= table.length) {
+      throw invalidMetas(`${this.#what} names item ${index} of a table of ${table.length}`);
+    }
+    return table[index]!;
+  }
+
+  bytes(count: number): Uint8Array {
+    if (count > this.left) throw invalidMetas(`${this.#what} has ${this.left} bytes left, want ${count}`);
+    this.#at += count;
+    return this.#bytes.subarray(this.#at - count, this.#at);
+  }
+
+  end(): void {
+    if (this.left > 0) throw invalidMetas(`${this.#what} has ${this.left} bytes too many`);
+  }
+}

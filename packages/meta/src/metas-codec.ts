@@ -1,0 +1,109 @@
+import { createHash } from 'node:crypto';
+import { decode, encode } from '@msgpack/msgpack';
+import { checkRankMetas, checkRanks } from './metas-check.ts';
+import { COLUMNS, type Columns } from './metas-columns.ts';
+import { decodeColumns } from './metas-decoder.ts';
+import { encodeColumns } from './metas-encoder.ts';
+import { invalidMetas } from './metas-error.ts';
+import type { RankMetas } from './parameter-meta.ts';
+
+const MAGIC = new TextEncoder().encode('CEMT');
+const VERSION = 1;
+const DIGEST_BYTES = 32;
+const DIGEST_OFFSET = MAGIC.length + 1;
+const PAYLOAD_OFFSET = DIGEST_OFFSET + DIGEST_BYTES;
+
+/**
+ * Encodes the metas of one rank: magic, version, SHA-256, and a msgpack array of columns.
+ *
+ * @throws `CE_METAS_INVALID` The metas break what {@link RankMetas} promises.
+ */
+export function encodeRankMetas(metas: RankMetas): Uint8Array {
+  return encodeWorldMetas([metas]);
+}
+
+/**
+ * Decodes what {@link encodeRankMetas} gave.
+ *
+ * @throws `CE_METAS_INVALID` The bytes are no metas, of another version, cut off or changed, or not of one rank.
+ */
+export function decodeRankMetas(bytes: Uint8Array): RankMetas {
+  const world = decodeWorldMetas(bytes);
+  const [metas] = world;
+  if (metas === undefined || world.length > 1) throw invalidMetas(`they are of ${world.length} ranks, want one`);
+  return metas;
+}
+
+/**
+ * Encodes the metas of a world; what its ranks have in common is there once. The order is kept.
+ *
+ * @throws `CE_METAS_INVALID` The metas break what {@link RankMetas} promises, or a rank is there twice.
+ */
+export function encodeWorldMetas(metas: readonly RankMetas[]): Uint8Array {
+  const payload = encodePayload(metas);
+  const bytes = new Uint8Array(PAYLOAD_OFFSET + payload.length);
+  bytes.set(MAGIC);
+  bytes[MAGIC.length] = VERSION;
+  bytes.set(createHash('sha256').update(payload).digest(), DIGEST_OFFSET);
+  bytes.set(payload, PAYLOAD_OFFSET);
+  return bytes;
+}
+
+/**
+ * Decodes what {@link encodeWorldMetas} or {@link encodeRankMetas} gave. Tensors of equal dtype and shape share one
+ * shape array.
+ *
+ * @throws `CE_METAS_INVALID` The bytes are no metas, of another version, cut off or changed.
+ */
+export function decodeWorldMetas(bytes: Uint8Array): RankMetas[] {
+  const world = decodeColumns(openPayload(bytes));
+  checkRanks(world);
+  return world;
+}
+
+/**
+ * SHA-256 of metas, in hex: equal metas have equal digests, in whatever order their ranks come.
+ *
+ * @throws `CE_METAS_INVALID` The metas break what {@link RankMetas} promises, or a rank is there twice.
+ */
+export function metasDigest(metas: readonly RankMetas[]): string {
+  const byRank = [...metas].sort((a, b) => a.rank - b.rank);
+  return createHash('sha256').update(encodePayload(byRank)).digest('hex');
+}
+
+function encodePayload(metas: readonly RankMetas[]): Uint8Array {
+  checkRanks(metas);
+  for (const rank of metas) checkRankMetas(rank);
+  const columns = encodeColumns(metas);
+  return encode(COLUMNS.map((name) => columns[name]));
+}
+
+function openPayload(bytes: Uint8Array): Columns {
+  if (MAGIC.some((byte, index) => bytes[index] !== byte)) {
+    throw invalidMetas('the bytes do not begin with "CEMT"', { hint: 'Look whether these are metas at all' });
+  }
+  const version = bytes[MAGIC.length];
+  if (version !== VERSION) {
+    throw invalidMetas(`the version is ${version ?? 'missing'}, and version ${VERSION} is read`, {
+      hint: 'Use the same version of checkpoint-engine on all ranks, and write metas files with it',
+    });
+  }
+  const payload = bytes.subarray(PAYLOAD_OFFSET);
+  const digest = createHash('sha256').update(payload).digest();
+  if (bytes.length < PAYLOAD_OFFSET || digest.some((byte, index) => bytes[DIGEST_OFFSET + index] !== byte)) {
+    throw invalidMetas('the SHA-256 differs: the bytes were cut off or changed');
+  }
+  const columns = decodePayload(payload);
+  if (!Array.isArray(columns) || columns.length !== COLUMNS.length || !columns.every((c) => c instanceof Uint8Array)) {
+    throw invalidMetas(`the payload is not an array of ${COLUMNS.length} columns`);
+  }
+  return Object.fromEntries(COLUMNS.map((name, index) => [name, columns[index]])) as Columns;
+}
+
+function decodePayload(payload: Uint8Array): unknown {
+  try {
+    return decode(payload, { maxArrayLength: COLUMNS.length, maxMapLength: 0, maxStrLength: 0, maxExtLength: 0 });
+  } catch (cause) {
+    throw invalidMetas('the payload is not msgpack', { cause });
+  }
+}

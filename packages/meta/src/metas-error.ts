@@ -1,0 +1,13 @@
+import { CheckpointEngineError } from '@checkpoint-engine/interface';
+
+const HINT = 'Gather the metas again, or take a metas file that was written in full by this version';
+
+/** Metas that contradict themselves, or bytes that hold none. */
+export function invalidMetas(
+  what: string,
+  options: { tensor?: string; hint?: string; cause?: unknown } = {},
+): CheckpointEngineError {
+  const { tensor, hint = HINT, cause } = options;
+  const where = tensor === undefined ? 'Metas' : `Metas of tensor ${JSON.stringify(tensor)}`;
+  return new CheckpointEngineError('CE_METAS_INVALID', `${where}: ${what}`, hint, { tensor, cause });
+}
