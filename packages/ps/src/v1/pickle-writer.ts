@@ -42,15 +42,16 @@ export class PickleWriter {
   /** @param capacityBytes Expected size; it grows as needed. */
   constructor(capacityBytes: number = 1024) {
     this.#bytes = new Uint8Array(capacityBytes);
-    this.#ops(OP.proto, 4);
+    this.#byte(OP.proto);
+    this.#byte(4);
   }
 
   none(): void {
-    this.#ops(OP.none);
+    this.#byte(OP.none);
   }
 
   boolean(value: boolean): void {
-    this.#ops(value ? OP.true : OP.false);
+    this.#byte(value ? OP.true : OP.false);
   }
 
   /** @throws {RangeError} A number that is no safe integer; pass a bigint then. */
@@ -60,14 +61,17 @@ export class PickleWriter {
     }
     if (value >= 0 && value < 2 ** 16) {
       const small = Number(value);
-      if (small < 2 ** 8) this.#ops(OP.int1, small);
-      else this.#ops(OP.int2, small & 0xff, small >> 8);
+      this.#byte(small < 2 ** 8 ? OP.int1 : OP.int2);
+      this.#byte(small & 0xff);
+      if (small >= 2 ** 8) this.#byte(small >> 8);
     } else if (value >= -(2 ** 31) && value < 2 ** 31) {
-      this.#ops(OP.int4);
+      this.#byte(OP.int4);
       this.#uint32(Number(value) >>> 0);
     } else {
       const digits = twosComplement(BigInt(value));
-      this.#ops(OP.long1, digits.length, ...digits);
+      this.#byte(OP.long1);
+      this.#byte(digits.length);
+      for (const digit of digits) this.#byte(digit);
     }
   }
 
@@ -78,17 +82,18 @@ export class PickleWriter {
     this.#reserve(mostBytes + 5);
     const start = this.#size + (isShort ? 2 : 5);
     const end = encodeText(value, this.#bytes, start);
-    this.#ops(isShort ? OP.shortText : OP.text);
-    if (isShort) this.#ops(end - start);
+    this.#byte(isShort ? OP.shortText : OP.text);
+    if (isShort) this.#byte(end - start);
     else this.#uint32(end - start);
     this.#size = end;
   }
 
   bytes(value: Uint8Array): void {
     if (value.length < 256) {
-      this.#ops(OP.shortBytes, value.length);
+      this.#byte(OP.shortBytes);
+      this.#byte(value.length);
     } else {
-      this.#ops(OP.bytes);
+      this.#byte(OP.bytes);
       this.#uint32(value.length);
     }
     this.#reserve(value.length);
@@ -99,7 +104,7 @@ export class PickleWriter {
   /** A class or function by its module and name, both ASCII; written once, referred to afterwards. */
   global(module: string, name: string): void {
     this.once(`global ${module} ${name}`, () => {
-      this.#ops(OP.global);
+      this.#byte(OP.global);
       for (const line of [`${module}\n`, `${name}\n`]) {
         this.#reserve(line.length * 3);
         this.#size = encodeText(line, this.#bytes, this.#size);
@@ -108,29 +113,31 @@ export class PickleWriter {
   }
 
   list(writeItems: () => void): void {
-    this.#ops(OP.emptyList, OP.mark);
+    this.#byte(OP.emptyList);
+    this.#byte(OP.mark);
     writeItems();
-    this.#ops(OP.appends);
+    this.#byte(OP.appends);
   }
 
   /** @param writeItems Writes key, value, key, value. */
   dict(writeItems: () => void): void {
-    this.#ops(OP.emptyDict, OP.mark);
+    this.#byte(OP.emptyDict);
+    this.#byte(OP.mark);
     writeItems();
-    this.#ops(OP.setItems);
+    this.#byte(OP.setItems);
   }
 
   tuple(writeItems: () => void): void {
-    this.#ops(OP.mark);
+    this.#byte(OP.mark);
     writeItems();
-    this.#ops(OP.tuple);
+    this.#byte(OP.tuple);
   }
 
   /** What calling `module.name(*args)` gives. */
   call(module: string, name: string, writeArgs: () => void): void {
     this.global(module, name);
     this.tuple(writeArgs);
-    this.#ops(OP.reduce);
+    this.#byte(OP.reduce);
   }
 
   /** Writes a value the first time that `key` is met, and a reference to it from then on: the reader shares it. */
@@ -139,28 +146,29 @@ export class PickleWriter {
     if (index === undefined) {
       write();
       this.#memo.set(key, this.#memo.size);
-      this.#ops(OP.memoize);
+      this.#byte(OP.memoize);
     } else if (index < 256) {
-      this.#ops(OP.get, index);
+      this.#byte(OP.get);
+      this.#byte(index);
     } else {
-      this.#ops(OP.longGet);
+      this.#byte(OP.longGet);
       this.#uint32(index);
     }
   }
 
   /** Ends the pickle. The writer is not to be used afterwards. */
   finish(): Uint8Array<ArrayBuffer> {
-    this.#ops(OP.stop);
+    this.#byte(OP.stop);
     return this.#bytes.subarray(0, this.#size);
   }
 
-  #ops(...ops: number[]): void {
-    this.#reserve(ops.length);
-    for (const op of ops) this.#bytes[this.#size++] = op;
+  #byte(value: number): void {
+    this.#reserve(1);
+    this.#bytes[this.#size++] = value;
   }
 
   #uint32(value: number): void {
-    this.#ops(value & 0xff, (value >>> 8) & 0xff, (value >>> 16) & 0xff, value >>> 24);
+    for (let shift = 0; shift < 32; shift += 8) this.#byte((value >>> shift) & 0xff);
   }
 
   #reserve(moreBytes: number): void {
