@@ -113,14 +113,18 @@ export class IncomingUpdate implements AsyncIterable<IncomingTensor>, AsyncDispo
 
   /**
    * Ends the update: waits until every worker has let go of its buffer, runs the post-load hook, tells the parameter
-   * server, and hangs up. Call it once the tensors are read. A second call gives the first one's promise.
+   * server, and hangs up. Call it once the tensors are read. A second call waits for the first.
    *
    * @param postLoadHook Makes the new weights the ones that are served. Its error fails the update and is thrown.
    * @throws {TypeError} The tensors are not read yet.
    */
-  finished(postLoadHook?: () => Promise<void> | void): Promise<void> {
-    this.#finish ??= this.#runFinish(postLoadHook);
-    return this.#finish;
+  async finished(postLoadHook?: () => Promise<void> | void): Promise<void> {
+    if (!this.#finish) {
+      this.#throwIfFailed();
+      if (this.#phase !== 'released') throw new TypeError('Read the tensors of the update before you finish it');
+      this.#finish = this.#runFinish(postLoadHook);
+    }
+    await this.#finish;
   }
 
   /** Ends the update with an error that the parameter server is told. The first error stays. */
@@ -169,8 +173,6 @@ export class IncomingUpdate implements AsyncIterable<IncomingTensor>, AsyncDispo
   }
 
   async #runFinish(postLoadHook: (() => Promise<void> | void) | undefined): Promise<void> {
-    this.#throwIfFailed();
-    if (this.#phase !== 'released') throw new TypeError('Read the tensors of the update before you finish it');
     const message = await this.#link.receive();
     try {
       if (message.type !== 'finish') throw unexpected(message);

@@ -1,0 +1,280 @@
+import { once } from 'node:events';
+import { readFileSync } from 'node:fs';
+import { connect } from 'node:net';
+import process from 'node:process';
+import type { SharedMemory } from '@checkpoint-engine/interface';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import type { WorkerSession } from '../src/session.ts';
+import { call, createSession, RawCaller } from './v2-support.ts';
+
+const device = { uuid: 'GPU-00000000-1111-2222-3333-444444444444' };
+const buffer: SharedMemory = {
+  kind: 'device',
+  address: 1n,
+  sizeBytes: 4096,
+  handle: Uint8Array.from([1, 2, 3]),
+  close: () => {},
+  [Symbol.dispose]: () => {},
+};
+const bucket = (index: number) => ({
+  index,
+  tensors: [{ name: 'w', dtype: 'BF16' as const, shape: [2, 2], offsetBytes: 256, sizeBytes: 8 }],
+});
+const isListening = (address: string): boolean =>
+  readFileSync('/proc/net/unix', 'utf8').includes(`@${/^ce2:(.+)\?/.exec(address)![1]}`);
+
+describe('workerProtocolV2, sender side', () => {
+  let session: WorkerSession;
+  const callers: RawCaller[] = [];
+  const newCaller = (): RawCaller => {
+    const caller = new RawCaller(session.address);
+    callers.push(caller);
+    return caller;
+  };
+
+  beforeEach(async () => {
+    session = await createSession(device, { slots: 3, timeoutMs: 5_000 });
+  });
+  afterEach(async () => {
+    await session.close();
+    for (const caller of callers.splice(0)) caller.socket.destroy();
+    expect(isListening(session.address)).toBe(false);
+  });
+
+  it('goes the whole way, keeps credits, and takes acknowledgements in any order', async () => {
+    expect(session.address).toMatch(/^ce2:ce2-GPU-0{8}-1111-2222-3333-4{12}-update-7-[0-9a-f]+\?key=[0-9a-f]{64}$/);
+    expect(isListening(session.address)).toBe(true);
+    const opening = session.open(buffer, call);
+    const caller = newCaller();
+    await once(caller.socket, 'connect');
+    await new Promise((resolve) => setTimeout(resolve, 30));
+    expect(caller.received).toEqual([]); // not a word before the key
+    caller.hello();
+    const [welcome] = await caller.messages(1);
+    expect(welcome).toEqual({
+      type: 'welcome',
+      protocol: 2,
+      checkpoint: 'test',
+      updateId: 'update-7',
+      rank: 3,
+      deviceKind: 'cuda',
+      deviceUuid: device.uuid,
+      handle: buffer.handle,
+      sizeBytes: 4096,
+      slots: 3,
+    });
+    caller.say({ type: 'ready', credits: 2 });
+    await opening;
+    expect(session.maxPending).toBe(2);
+
+    const done: number[] = [];
+    const reloads = [0, 1, 2, 3].map((index) => session.reload(bucket(index), call).then(() => done.push(index)));
+    await caller.messages(3);
+    await new Promise((resolve) => setTimeout(resolve, 30));
+    expect(caller.received.slice(1).map(({ index }) => index)).toEqual([0, 1]); // two credits, two buckets
+    expect(caller.received[1]).toEqual({
+      type: 'bucket',
+      index: 0,
+      tensors: { names: ['w'], dtypes: ['BF16'], shapes: [[2, 2]], offsets: [256], sizes: [8] },
+    });
+    caller.say({ type: 'ack', index: 1 });
+    await caller.messages(4);
+    expect(done).toEqual([1]);
+    for (const index of [2, 0]) caller.say({ type: 'ack', index });
+    await caller.messages(5);
+    caller.say({ type: 'ack', index: 3 });
+    await Promise.all(reloads);
+
+    const phases: string[] = [];
+    const finishing = session.finish({ ...call, onPhase: (phase) => phases.push(phase) });
+    expect((await caller.messages(6))[5]).toEqual({ type: 'release' });
+    expect(phases).toEqual([]);
+    caller.say({ type: 'released' });
+    expect((await caller.messages(7))[6]).toEqual({ type: 'finish' });
+    expect(phases).toEqual(['released']);
+    caller.say({ type: 'finished' });
+    await finishing;
+    expect(phases).toEqual(['released', 'loaded']);
+  });
+
+  it('takes a worker that came before open, and one that has more credits than there are slots', async () => {
+    const caller = newCaller();
+    caller.hello();
+    await new Promise((resolve) => setTimeout(resolve, 30));
+    expect(caller.received).toEqual([]);
+    const opening = session.open(buffer, call);
+    await caller.messages(1);
+    caller.say({ type: 'ready', credits: 100 });
+    await opening;
+    expect(session.maxPending).toBe(3);
+  });
+
+  it('turns away a wrong key and goes on waiting for the right one', async () => {
+    const opening = session.open(buffer, call);
+    for (const key of ['', '0'.repeat(64), 42]) {
+      const stranger = newCaller();
+      stranger.hello({ key });
+      await stranger.closed;
+      expect(stranger.received).toMatchObject([{ type: 'abort', error: { code: 'CE_TOKEN_REFUSED' } }]);
+    }
+    const caller = newCaller();
+    caller.hello();
+    await caller.messages(1);
+    caller.say({ type: 'ready', credits: 1 });
+    await opening;
+  });
+
+  it('names both versions when the worker speaks another protocol', async () => {
+    const opening = expect(session.open(buffer, call)).rejects.toMatchObject({
+      code: 'CE_WORKER_PROTOCOL',
+      message: expect.stringMatching(/protocol 2, the worker 3/),
+      rank: 3,
+    });
+    const caller = newCaller();
+    caller.hello({ protocol: 3 });
+    await opening;
+    expect((await caller.messages(1))[0]).toMatchObject({ type: 'abort', error: { code: 'CE_WORKER_PROTOCOL' } });
+  });
+
+  it.each([
+    ['an unknown type', { type: 'dance' }, /unknown type "dance"/],
+    ['an acknowledgement of nothing', { type: 'ack', index: 9 }, /"ack 9", which nothing waits for/],
+    ['a list', { type: 'ack', index: [1] }, /not msgpack/],
+    ['a second hello', { type: 'hello' }, /unknown type "hello"/],
+  ])('ends the session on %s', async (_, message, text) => {
+    const opening = session.open(buffer, call);
+    const caller = newCaller();
+    caller.hello();
+    await caller.messages(1);
+    caller.say({ type: 'ready', credits: 1 });
+    await opening;
+    const reload = session.reload(bucket(0), call);
+    caller.say(message);
+    await expect(reload).rejects.toMatchObject({
+      code: 'CE_WORKER_PROTOCOL',
+      message: expect.stringMatching(text),
+    });
+    await expect(reload).rejects.toThrow(/server speaks protocol 2, the worker 2/);
+  });
+
+  it('refuses a second worker and keeps the first', async () => {
+    const opening = session.open(buffer, call);
+    const first = newCaller();
+    first.hello();
+    await first.messages(1);
+    const second = newCaller();
+    second.hello();
+    expect((await second.messages(1))[0]).toMatchObject({ type: 'abort', error: { code: 'CE_WORKER_PROTOCOL' } });
+    first.say({ type: 'ready', credits: 1 });
+    await opening;
+  });
+
+  it('passes on what the worker says of its failure', async () => {
+    const opening = session.open(buffer, call);
+    const caller = newCaller();
+    caller.hello();
+    await caller.messages(1);
+    caller.say({ type: 'error', error: { code: 'CE_DEVICE_FAILED', message: 'no IPC', hint: 'h', detail: 'stack' } });
+    await expect(opening).rejects.toMatchObject({
+      code: 'CE_WORKER_FAILED',
+      message: expect.stringContaining('no IPC'),
+      detail: 'stack',
+      rank: 3,
+      cause: { code: 'CE_DEVICE_FAILED' },
+    });
+    await session.fail(new Error('over'));
+    await caller.closed;
+    expect(caller.received.at(-1)).toMatchObject({ type: 'abort', error: { message: 'over' } });
+  });
+
+  it('says at once that the worker hung up, to everything that waits and to what comes after', async () => {
+    const opening = session.open(buffer, call);
+    const caller = newCaller();
+    caller.hello();
+    await caller.messages(1);
+    caller.say({ type: 'ready', credits: 2 });
+    await opening;
+    const reloads = [0, 1, 2].map((index) => session.reload(bucket(index), call));
+    const settled = Promise.allSettled(reloads);
+    await caller.messages(3);
+    caller.socket.destroy();
+    for (const result of await settled) expect(result).toMatchObject({ reason: { code: 'CE_WORKER_LOST' } });
+    await expect(session.finish(call)).rejects.toMatchObject({ code: 'CE_WORKER_LOST' });
+  });
+
+  it('times out, naming the device and what to check', async () => {
+    const short = await createSession(device, { timeoutMs: 40 });
+    await expect(short.open(buffer, call)).rejects.toMatchObject({
+      code: 'CE_WORKER_TIMEOUT',
+      message: expect.stringMatching(/GPU-0{8}.* did not connect within 40 ms/),
+      hint: expect.stringContaining('network namespace'),
+    });
+    await short.close();
+  });
+
+  it('ends a wait when the signal fires', async () => {
+    const controller = new AbortController();
+    const opening = session.open(buffer, { signal: controller.signal });
+    const reason = new Error('enough');
+    controller.abort(reason);
+    await expect(opening).rejects.toMatchObject({ code: 'CE_ABORTED', cause: reason });
+  });
+
+  it('tells the worker, and one that comes too late, why it failed', async () => {
+    const caller = newCaller();
+    caller.hello();
+    const opening = session.open(buffer, call);
+    await caller.messages(1);
+    const failing = session.fail(new Error('rank 5 died'));
+    await expect(opening).rejects.toThrow('rank 5 died');
+    const late = newCaller();
+    late.hello();
+    expect((await late.messages(1))[0]).toMatchObject({ type: 'abort', error: { message: 'rank 5 died' } });
+    await failing;
+    await caller.closed;
+  });
+
+  it('leaves nothing, however often it is closed, and rejects what waits', async () => {
+    const opening = session.open(buffer, call);
+    const stranger = newCaller();
+    await once(stranger.socket, 'connect');
+    const caught = expect(opening).rejects.toMatchObject({ code: 'CE_CLOSED' });
+    await Promise.all([session.close(), session.close()]);
+    await session.close();
+    await caught;
+    await stranger.closed;
+  });
+
+  it('survives garbage: strangers are turned away, memory stays bounded, the worker still gets in', async () => {
+    const opening = session.open(buffer, call);
+    const before = process.memoryUsage();
+    let state = 1;
+    const random = (): number => {
+      state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
+      return state / 2 ** 32;
+    };
+    for (let round = 0; round < 300; round += 1) {
+      const [, name] = /^ce2:(.+)\?/.exec(session.address)!;
+      const socket = connect({ path: `\0${name}` });
+      socket.on('error', () => {});
+      const closed = once(socket, 'close');
+      const garbage = Uint8Array.from({ length: 4 + Math.floor(random() * 200) }, () => Math.floor(random() * 256));
+      // A third of the frames have an honest size, so that the decoder sees them too.
+      if (round % 3 === 0) new DataView(garbage.buffer).setUint32(0, garbage.length - 4, true);
+      socket.resume();
+      socket.end(garbage);
+      await closed;
+    }
+    const after = process.memoryUsage();
+    expect(after.rss - before.rss).toBeLessThan(200e6);
+    const caller = newCaller();
+    caller.hello();
+    await caller.messages(1);
+    caller.say({ type: 'ready', credits: 1 });
+    await opening;
+    // The worker itself sends a size beyond the bound: found before it is allocated.
+    const reload = session.reload(bucket(0), call);
+    caller.socket.write(Uint8Array.from([255, 255, 255, 255, 0]));
+    await expect(reload).rejects.toMatchObject({ code: 'CE_WORKER_PROTOCOL' });
+  });
+});
