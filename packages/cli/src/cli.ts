@@ -1,0 +1,92 @@
+import { readFileSync } from 'node:fs';
+import { CheckpointEngineError } from '@checkpoint-engine/interface';
+import { Command, CommanderError } from 'commander';
+import type { CommandContext } from './commands/command-context.ts';
+import { demoCommand } from './commands/demo.ts';
+import { demoWorkerCommand } from './commands/demo-worker.ts';
+import { doctorCommand } from './commands/doctor.ts';
+import { inspectCommand } from './commands/inspect.ts';
+import { planCommand } from './commands/plan.ts';
+import { rankCommand } from './commands/rank.ts';
+import { updateCommand } from './commands/update.ts';
+import type { Environment } from './config/environment.ts';
+import { reportFailure } from './output/report-failure.ts';
+import type { Terminal } from './output/terminal.ts';
+
+/** 0 done, 1 failed, 2 wrong arguments. */
+export type ExitCode = 0 | 1 | 2;
+
+const EXAMPLES = `
+Examples:
+  checkpoint-engine demo                                   the whole way on this machine, checked bit for bit
+  checkpoint-engine doctor                                 what this machine offers and lacks
+  checkpoint-engine update --checkpoint-path /models/step-100 --nproc-per-node 8 --endpoint http://127.0.0.1:8000
+
+Help on a command: checkpoint-engine update --help`;
+
+/**
+ * Runs the command with the arguments behind its name. Never rejects: failures are printed.
+ *
+ * @returns What the process is to end with.
+ */
+export async function runCli(args: readonly string[], terminal: Terminal, env: Environment): Promise<ExitCode> {
+  let exitCode: ExitCode = 0;
+  const program = createProgram({
+    terminal,
+    env,
+    setExitCode: (code) => {
+      exitCode = code;
+    },
+  });
+  try {
+    await program.parseAsync([...args], { from: 'user' });
+    return exitCode;
+  } catch (error) {
+    // Help and version end the parsing like an error.
+    if (error instanceof CommanderError && error.exitCode === 0) return 0;
+    const failure = error instanceof CommanderError ? usageError(error, program, args) : error;
+    reportFailure(failure, args, terminal);
+    return CheckpointEngineError.isInstance(failure) && failure.code === 'CE_CONFIG_INVALID' ? 2 : 1;
+  }
+}
+
+function createProgram(context: CommandContext): Command {
+  const program = new Command('checkpoint-engine')
+    .description('In-place weight updates for running LLM inference engines')
+    .version(version(), '-V, --version')
+    .addHelpText('after', EXAMPLES)
+    .showSuggestionAfterError()
+    .configureOutput({ writeErr: () => {}, writeOut: (text) => context.terminal.print(text.trimEnd()) })
+    .exitOverride();
+  const shown = [updateCommand, inspectCommand, planCommand, doctorCommand, demoCommand];
+  for (const make of shown) program.addCommand(make(context).copyInheritedSettings(program));
+  for (const make of [rankCommand, demoWorkerCommand]) {
+    program.addCommand(make(context).copyInheritedSettings(program), { hidden: true });
+  }
+  return program;
+}
+
+/** What commander says of wrong arguments, as an error like all others. */
+function usageError(
+  { message, code }: CommanderError,
+  program: Command,
+  args: readonly string[],
+): CheckpointEngineError {
+  const command = program.commands.find((candidate) => candidate.name() === args[0]);
+  const help = ['checkpoint-engine', command?.name(), '--help'].filter(Boolean).join(' ');
+  if (code === 'commander.help') {
+    return new CheckpointEngineError('CE_CONFIG_INVALID', 'No command was given', `Run ${help} to see them`);
+  }
+  const [what = '', ...suggestion] = message.replace(/^error: /, '').split('\n');
+  const meant = /Did you mean (.*)\?/.exec(suggestion.join(' '))?.[1];
+  return new CheckpointEngineError(
+    'CE_CONFIG_INVALID',
+    what.charAt(0).toUpperCase() + what.slice(1).replace(/\.$/, ''),
+    meant ? `Use ${meant}, or run ${help} to see what there is` : `Run ${help} to see what there is`,
+  );
+}
+
+function version(): string {
+  const manifest = readFileSync(new URL('../package.json', import.meta.url), 'utf8');
+  return (JSON.parse(manifest) as { version: string }).version;
+}

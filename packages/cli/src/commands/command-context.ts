@@ -1,0 +1,10 @@
+import type { Environment } from '../config/environment.ts';
+import type { Terminal } from '../output/terminal.ts';
+
+/** What every command is run with. */
+export interface CommandContext {
+  readonly terminal: Terminal;
+  readonly env: Environment;
+  /** Sets what the process ends with: 0 done, 1 failed, 2 wrong arguments. */
+  setExitCode(code: 0 | 1 | 2): void;
+}

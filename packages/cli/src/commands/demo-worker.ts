@@ -1,0 +1,16 @@
+import { Command } from 'commander';
+import type { DeviceKind } from '../config/jobs.ts';
+import type { LogLevel } from '../output/log.ts';
+
+/** `demo-worker`: a worker of `demo`, which starts it. */
+export function demoWorkerCommand(): Command {
+  return new Command('demo-worker')
+    .argument('<index>')
+    .argument('<device>')
+    .argument('<socket>')
+    .argument('<logLevel>')
+    .action(async (index: string, device: DeviceKind, socket: string, logLevel: LogLevel) => {
+      const { serveDemoWorker } = await import('../demo/serve-demo-worker.ts');
+      await serveDemoWorker({ index: Number(index), device, socket, logLevel });
+    });
+}

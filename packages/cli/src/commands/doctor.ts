@@ -1,0 +1,29 @@
+import { Command } from 'commander';
+import { diagnosisText } from '../doctor/diagnosis-text.ts';
+import type { CommandContext } from './command-context.ts';
+
+const EXAMPLES = `
+Examples:
+  checkpoint-engine doctor
+  checkpoint-engine doctor --json | jq '.checks[] | select(.status != "found")'
+
+Exit status: 0 updates can run here on GPUs or on the host, 1 nothing can.`;
+
+/** `doctor`: what this machine offers, what it lacks and how to get it. */
+export function doctorCommand({ terminal, env, setExitCode }: CommandContext): Command {
+  return new Command('doctor')
+    .description('Look for GPUs, drivers, libraries, NICs and limits, and say how to get what is missing')
+    .option('--json', 'print one JSON object')
+    .addHelpText('after', EXAMPLES)
+    .action(async (flags: { readonly json?: true }) => {
+      const { diagnose } = await import('../doctor/diagnose.ts');
+      const diagnosis = await diagnose(env);
+      const ok = diagnosis.devices.length > 0;
+      terminal.print(
+        flags.json
+          ? JSON.stringify({ ok, command: 'doctor', ...diagnosis })
+          : diagnosisText(diagnosis, terminal.out.colors),
+      );
+      if (!ok) setExitCode(1);
+    });
+}

@@ -1,0 +1,39 @@
+import { Command } from 'commander';
+import { inspectCheckpoint } from '../inspect/inspect-checkpoint.ts';
+import { inspectionJson } from '../inspect/inspection-json.ts';
+import { inspectionText } from '../inspect/inspection-text.ts';
+import type { CommandContext } from './command-context.ts';
+
+interface Flags {
+  readonly tensors?: true;
+  readonly json?: true;
+}
+
+const EXAMPLES = `
+Examples:
+  checkpoint-engine inspect /models/qwen3-30b
+  checkpoint-engine inspect --tensors model-00001-of-00002.safetensors
+  checkpoint-engine inspect --json /models/qwen3-30b | jq .dtypes
+
+Exit status: 0 the files can be used, 1 something is wrong with them, 2 wrong arguments.`;
+
+/** `inspect`: what a checkpoint's files hold and what is wrong with them. */
+export function inspectCommand({ terminal, setExitCode }: CommandContext): Command {
+  return new Command('inspect')
+    .description('Show what safetensors files hold and what is wrong with them. Reads headers only')
+    .argument('<path>', 'a checkpoint folder or a safetensors file')
+    .option('--tensors', 'list all tensors')
+    .option('--json', 'print one JSON object')
+    .addHelpText('after', EXAMPLES)
+    .action(async (path: string, flags: Flags) => {
+      const inspection = await inspectCheckpoint(path);
+      const allTensors = flags.tensors === true;
+      const { colors } = terminal.out;
+      terminal.print(
+        flags.json
+          ? JSON.stringify(inspectionJson(inspection, allTensors))
+          : inspectionText(inspection, { colors, allTensors, debug: false }),
+      );
+      if (inspection.problems.length > 0) setExitCode(1);
+    });
+}

@@ -1,0 +1,20 @@
+import { stderr } from 'node:process';
+import { Option } from 'commander';
+import { LOG_FORMATS, LOG_LEVELS } from '../output/log.ts';
+
+/** `--log-level` */
+export function logLevelOption(level: (typeof LOG_LEVELS)[number]): Option {
+  return new Option('--log-level <level>', 'what is logged to standard error').choices(LOG_LEVELS).default(level);
+}
+
+/** `--log-format` */
+export function logFormatOption(): Option {
+  return new Option('--log-format <format>', 'how it is logged')
+    .choices(LOG_FORMATS)
+    .default(stderr.isTTY ? 'pretty' : 'json', 'pretty on a terminal, otherwise json');
+}
+
+/** `--json` */
+export function jsonOption(): Option {
+  return new Option('--json', 'print one JSON object on standard output, and nothing else there');
+}

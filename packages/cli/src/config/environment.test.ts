@@ -1,0 +1,66 @@
+import { describe, expect, it } from 'vitest';
+import { readMasterPort, readMemoryLimits, readRankIdentity } from './environment.ts';
+
+const invalid = (pattern: RegExp) =>
+  expect.objectContaining({ code: 'CE_CONFIG_INVALID', message: expect.stringMatching(pattern) });
+
+describe('readRankIdentity', () => {
+  it('is undefined where no launcher set anything', () => {
+    expect(readRankIdentity({})).toBeUndefined();
+    expect(readRankIdentity({ RANK: '', WORLD_SIZE: '', MASTER_PORT: '29500' })).toBeUndefined();
+  });
+
+  it('reads rank 0 as a rank', () => {
+    const env = { RANK: '0', WORLD_SIZE: '2', LOCAL_RANK: '0', MASTER_ADDR: '10.0.0.1', MASTER_PORT: '29500' };
+    expect(readRankIdentity(env)).toEqual({
+      rank: 0,
+      worldSize: 2,
+      localRank: 0,
+      masterAddr: '10.0.0.1',
+      masterPort: 29_500,
+    });
+  });
+
+  it('takes the rank as local rank, and this host as master', () => {
+    expect(readRankIdentity({ RANK: '1', WORLD_SIZE: '2', MASTER_PORT: '1' })).toMatchObject({
+      localRank: 1,
+      masterAddr: '127.0.0.1',
+    });
+  });
+
+  it('needs no port in a world of one', () => {
+    expect(readRankIdentity({ RANK: '0', WORLD_SIZE: '1' })).toMatchObject({ rank: 0, worldSize: 1 });
+  });
+
+  it.each([
+    [{ RANK: '0' }, /WORLD_SIZE is not set/],
+    [{ WORLD_SIZE: '2' }, /RANK is not set/],
+    [{ RANK: '2', WORLD_SIZE: '2', MASTER_PORT: '1' }, /RANK is 2 in a world of 2/],
+    [{ RANK: '-1', WORLD_SIZE: '2' }, /RANK is "-1"/],
+    [{ RANK: '1', WORLD_SIZE: '2' }, /MASTER_PORT is not set/],
+    [{ RANK: '1', WORLD_SIZE: '2', MASTER_PORT: '70000' }, /MASTER_PORT is "70000"/],
+    [{ RANK: '1', WORLD_SIZE: '2', MASTER_PORT: '1', LOCAL_RANK: 'x' }, /LOCAL_RANK is "x"/],
+  ])('refuses %o', (env, pattern) => expect(() => readRankIdentity(env)).toThrow(invalid(pattern)));
+});
+
+describe('readMasterPort', () => {
+  it('may be absent', () => expect(readMasterPort({})).toBeUndefined());
+});
+
+describe('readMemoryLimits', () => {
+  it('takes the size in GiB', () => {
+    expect(readMemoryLimits({ PS_MAX_BUCKET_SIZE_GB: '0.5', PS_MEM_FRACTION: '0.8' })).toEqual({
+      maxBucketBytes: 2 ** 29,
+      memFraction: 0.8,
+    });
+  });
+
+  it('is empty where nothing is set', () => expect(readMemoryLimits({})).toEqual({}));
+
+  it.each([
+    [{ PS_MAX_BUCKET_SIZE_GB: '0' }, /PS_MAX_BUCKET_SIZE_GB is "0"/],
+    [{ PS_MAX_BUCKET_SIZE_GB: '8GiB' }, /PS_MAX_BUCKET_SIZE_GB is "8GiB"/],
+    [{ PS_MEM_FRACTION: '1.5' }, /PS_MEM_FRACTION is 1.5/],
+    [{ PS_MEM_FRACTION: 'nan' }, /PS_MEM_FRACTION is "nan"/],
+  ])('refuses %o', (env, pattern) => expect(() => readMemoryLimits(env)).toThrow(invalid(pattern)));
+});

@@ -1,0 +1,35 @@
+import { describe, expect, it } from 'vitest';
+import { countFlag, repeated, secondsFlag, sizeFlag, timeoutFlag, urlFlag } from './flag-values.ts';
+
+describe('flag values', () => {
+  it('reads what it ought to', () => {
+    expect(sizeFlag('512MiB')).toBe(2 ** 29);
+    expect(countFlag('8')).toBe(8);
+    expect(secondsFlag('1.5')).toBe(1500);
+    expect(secondsFlag('0')).toBe(0);
+    expect(timeoutFlag('300')).toBe(300_000);
+    expect(urlFlag('http://127.0.0.1:8000/')).toBe('http://127.0.0.1:8000');
+  });
+
+  it.each([
+    [sizeFlag, '0'],
+    [sizeFlag, '2G'],
+    [sizeFlag, '-1'],
+    [countFlag, '0'],
+    [countFlag, '1.5'],
+    [countFlag, ''],
+    [secondsFlag, '-1'],
+    [secondsFlag, ''],
+    [secondsFlag, '1e9'],
+    [timeoutFlag, '0'],
+    [urlFlag, '127.0.0.1:8000'],
+    [urlFlag, 'ftp://x'],
+  ])('%o refuses "%s"', (parse, text) =>
+    expect(() => parse(text)).toThrow(expect.objectContaining({ code: 'commander.invalidArgument' })),
+  );
+
+  it('collects what is given several times', () => {
+    const collect = repeated(countFlag);
+    expect(collect('2', collect('1', undefined))).toEqual([1, 2]);
+  });
+});

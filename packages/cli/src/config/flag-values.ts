@@ -1,0 +1,45 @@
+import { CheckpointEngineError } from '@checkpoint-engine/interface';
+import { parseSize } from '@checkpoint-engine/planner';
+import { InvalidArgumentError } from 'commander';
+
+/** A flag's bytes: `512MiB`, `2GiB`, `8e9`. */
+export function sizeFlag(text: string): number {
+  try {
+    const bytes = parseSize(text);
+    if (bytes > 0) return bytes;
+  } catch (error) {
+    if (!CheckpointEngineError.isInstance(error)) throw error;
+  }
+  throw new InvalidArgumentError('It is not a size. Write it like 512MiB, 2GiB or 8e9.');
+}
+
+/** A flag's integer from 1 on. */
+export function countFlag(text: string): number {
+  if (/^[1-9]\d{0,8}$/.test(text)) return Number(text);
+  throw new InvalidArgumentError('It is not a count. Write an integer from 1 on.');
+}
+
+/** A flag's seconds, in milliseconds. */
+export function secondsFlag(text: string): number {
+  const seconds = text.trim() === '' ? Number.NaN : Number(text);
+  if (seconds >= 0 && seconds <= 86_400) return Math.round(seconds * 1000);
+  throw new InvalidArgumentError('It is not a number of seconds from 0 to 86400.');
+}
+
+/** As {@link secondsFlag}, but not 0: a time-out. */
+export function timeoutFlag(text: string): number {
+  const milliseconds = secondsFlag(text);
+  if (milliseconds > 0) return milliseconds;
+  throw new InvalidArgumentError('It is not a number of seconds above 0.');
+}
+
+/** A flag's http or https URL, without the slash at its end. */
+export function urlFlag(text: string): string {
+  if (/^https?:\/\//.test(text) && URL.canParse(text)) return text.replace(/\/+$/, '');
+  throw new InvalidArgumentError('It is not a URL. Write it like http://127.0.0.1:8000.');
+}
+
+/** Collects the values of a flag that may be given several times. */
+export function repeated<T>(parse: (text: string) => T): (text: string, before: T[] | undefined) => T[] {
+  return (text, before = []) => [...before, parse(text)];
+}

@@ -1,0 +1,42 @@
+import type { LogLevel } from '../output/log.ts';
+import type { MemoryLimits } from './environment.ts';
+
+/** Kinds of `--engine`. `worker` is `@checkpoint-engine/worker`. */
+export const ENGINES = ['vllm', 'sglang', 'lmdeploy', 'worker'] as const;
+export type EngineKind = (typeof ENGINES)[number];
+
+/** Kinds of devices that ranks run on. */
+export type DeviceKind = 'cuda' | 'host';
+
+/** The engines that receive: one URL or socket for all inference groups, or one for each. */
+export interface EngineTargets {
+  readonly engine: EngineKind;
+  readonly endpoints: readonly string[];
+  /** Unix sockets that are spoken to instead of the endpoints' hosts. */
+  readonly uds: readonly string[];
+  /** Ranks that an engine spans. */
+  readonly parallelSize: number;
+}
+
+/** What all ranks of a world have in common. Plain data: it travels to rank processes. */
+export interface WorldJob extends MemoryLimits {
+  readonly deviceKind: DeviceKind;
+  readonly targets: EngineTargets;
+  /** Bounds joining the world. */
+  readonly timeoutMs: number;
+  readonly logLevel: LogLevel;
+}
+
+/** One update of a world. Plain data. */
+export interface UpdateJob {
+  readonly checkpointName: string;
+  readonly checkpointPath: string;
+  readonly keepFiles: boolean;
+  readonly bucketBytes?: number | undefined;
+  readonly deviceMemoryBytes?: number | undefined;
+  /** For registration and for the update, each. */
+  readonly timeoutMs: number;
+  readonly weightVersion?: string | undefined;
+  /** Where rank 0 writes the metas of all ranks. */
+  readonly metasFile?: string | undefined;
+}

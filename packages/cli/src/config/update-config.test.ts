@@ -1,0 +1,67 @@
+import { describe, expect, it } from 'vitest';
+import { type UpdateFlags, updateConfig } from './update-config.ts';
+
+const flags: UpdateFlags = {
+  checkpointPath: '/models/step-100/',
+  device: 'auto',
+  engine: 'vllm',
+  endpoint: ['http://a'],
+  timeout: 1000,
+  sleepTime: 0,
+  logLevel: 'info',
+  logFormat: 'json',
+};
+const invalid = (pattern: RegExp) =>
+  expect.objectContaining({ code: 'CE_CONFIG_INVALID', message: expect.stringMatching(pattern) });
+
+describe('updateConfig', () => {
+  it('is one rank by default, named after the last part of the path', () => {
+    const config = updateConfig(flags, {});
+    expect(config).toMatchObject({ worldSize: 1, identity: undefined, json: false });
+    expect(config.update).toMatchObject({ checkpointName: 'step-100', keepFiles: false, timeoutMs: 1000 });
+  });
+
+  it('takes the world from a launcher', () => {
+    const env = { RANK: '3', WORLD_SIZE: '8', MASTER_PORT: '29500' };
+    expect(updateConfig(flags, env)).toMatchObject({ worldSize: 8, identity: { rank: 3 } });
+  });
+
+  it('refuses to start ranks where a launcher did', () => {
+    const env = { RANK: '0', WORLD_SIZE: '1' };
+    expect(() => updateConfig({ ...flags, nprocPerNode: 2 }, env)).toThrow(invalid(/--nproc-per-node 2/));
+  });
+
+  it('shares the ranks among several endpoints', () => {
+    const config = updateConfig({ ...flags, nprocPerNode: 8, endpoint: ['http://a', 'http://b'] }, {});
+    expect(config.targets).toMatchObject({ parallelSize: 4, endpoints: ['http://a', 'http://b'] });
+  });
+
+  it('lets one endpoint stand for all groups', () => {
+    const config = updateConfig({ ...flags, nprocPerNode: 8, inferenceParallelSize: 2 }, {});
+    expect(config.targets).toMatchObject({ parallelSize: 2, endpoints: ['http://a'] });
+  });
+
+  it('takes sockets instead of endpoints', () => {
+    const { endpoint, ...withoutEndpoint } = flags;
+    expect(updateConfig({ ...withoutEndpoint, uds: ['/a.sock'] }, {}).targets).toMatchObject({
+      endpoints: [],
+      uds: ['/a.sock'],
+    });
+    expect(() => updateConfig(withoutEndpoint, {})).toThrow(invalid(/Neither --endpoint nor --uds/));
+  });
+
+  it('reads the limits of the environment', () => {
+    expect(updateConfig(flags, { PS_MEM_FRACTION: '0.5' }).limits).toEqual({ memFraction: 0.5 });
+  });
+
+  it.each([
+    [{ nprocPerNode: 6, inferenceParallelSize: 4 }, /--inference-parallel-size 4 does not divide the world size 6/],
+    [
+      { nprocPerNode: 8, inferenceParallelSize: 2, endpoint: ['http://a', 'http://b'] },
+      /--endpoint is given 2 times for 4/,
+    ],
+    [{ nprocPerNode: 4, uds: ['/a', '/b', '/c'] }, /--uds is given 3 times for 1/],
+  ])('refuses %o', (change, pattern) =>
+    expect(() => updateConfig({ ...flags, ...change }, {})).toThrow(invalid(pattern)),
+  );
+});

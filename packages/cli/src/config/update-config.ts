@@ -1,0 +1,122 @@
+import { basename, resolve } from 'node:path';
+import { CheckpointEngineError } from '@checkpoint-engine/interface';
+import type { LogOptions } from '../output/log.ts';
+import {
+  type Environment,
+  type MemoryLimits,
+  type RankIdentity,
+  readMemoryLimits,
+  readRankIdentity,
+} from './environment.ts';
+import type { DeviceKind, EngineKind, EngineTargets, UpdateJob } from './jobs.ts';
+
+/** The flags of `update`, parsed one by one. Durations in milliseconds, sizes in bytes. */
+export interface UpdateFlags extends LogOptions {
+  readonly checkpointPath: string;
+  readonly checkpointName?: string;
+  readonly nprocPerNode?: number;
+  readonly device: DeviceKind | 'auto';
+  readonly engine: EngineKind;
+  readonly endpoint?: readonly string[];
+  readonly uds?: readonly string[];
+  readonly inferenceParallelSize?: number;
+  readonly bucketSize?: number;
+  readonly deviceMemory?: number;
+  readonly timeout: number;
+  readonly weightVersion?: string;
+  readonly keepFiles?: true;
+  readonly saveMetasFile?: string;
+  readonly sleepTime: number;
+  readonly trace?: string;
+  readonly json?: true;
+}
+
+/** What `update` is to do, checked as a whole. */
+export interface UpdateConfig {
+  /** The one rank that this process is, where a launcher started it; otherwise this process starts its ranks. */
+  readonly identity?: RankIdentity | undefined;
+  readonly worldSize: number;
+  readonly device: DeviceKind | 'auto';
+  readonly targets: EngineTargets;
+  readonly limits: MemoryLimits;
+  readonly update: UpdateJob;
+  /** How long the ranks stay after the update. */
+  readonly sleepMs: number;
+  readonly traceFile?: string | undefined;
+  readonly json: boolean;
+  readonly log: LogOptions;
+}
+
+/** Checks the flags against each other and the environment. @throws {CheckpointEngineError} `CE_CONFIG_INVALID` */
+export function updateConfig(flags: UpdateFlags, env: Environment): UpdateConfig {
+  const identity = readRankIdentity(env);
+  if (identity && flags.nprocPerNode !== undefined) {
+    throw invalid(
+      `--nproc-per-node ${flags.nprocPerNode} starts ranks, but RANK=${env.RANK} and WORLD_SIZE=${env.WORLD_SIZE} say that this process is one`,
+      'Leave --nproc-per-node out where a launcher starts the ranks, or unset RANK and WORLD_SIZE',
+    );
+  }
+  const worldSize = identity?.worldSize ?? flags.nprocPerNode ?? 1;
+  const { logLevel, logFormat } = flags;
+  return {
+    identity,
+    worldSize,
+    device: flags.device,
+    targets: engineTargets(flags, worldSize),
+    limits: readMemoryLimits(env),
+    update: {
+      checkpointName: flags.checkpointName ?? basename(resolve(flags.checkpointPath)),
+      checkpointPath: flags.checkpointPath,
+      keepFiles: flags.keepFiles === true,
+      bucketBytes: flags.bucketSize,
+      deviceMemoryBytes: flags.deviceMemory,
+      timeoutMs: flags.timeout,
+      weightVersion: flags.weightVersion,
+      metasFile: flags.saveMetasFile,
+    },
+    sleepMs: flags.sleepTime,
+    traceFile: flags.trace,
+    json: flags.json === true,
+    log: { logLevel, logFormat },
+  };
+}
+
+function engineTargets(flags: UpdateFlags, worldSize: number): EngineTargets {
+  const { engine, endpoint: endpoints = [], uds = [] } = flags;
+  const targetCount = Math.max(endpoints.length, uds.length);
+  if (targetCount === 0) {
+    throw invalid(
+      'Neither --endpoint nor --uds says where the engine is',
+      'Add --endpoint http://HOST:PORT or --uds PATH',
+    );
+  }
+  const parallelSize = flags.inferenceParallelSize ?? defaultParallelSize(worldSize, targetCount);
+  if (worldSize % parallelSize !== 0) {
+    throw invalid(
+      `--inference-parallel-size ${parallelSize} does not divide the world size ${worldSize}`,
+      'Give the number of ranks that one engine spans (its tensor times pipeline parallel size)',
+    );
+  }
+  const groupCount = worldSize / parallelSize;
+  for (const [flag, values] of [
+    ['--endpoint', endpoints],
+    ['--uds', uds],
+  ] as const) {
+    if (values.length > 1 && values.length !== groupCount) {
+      throw invalid(
+        `${flag} is given ${values.length} times for ${groupCount} inference groups (world size ${worldSize} / --inference-parallel-size ${parallelSize})`,
+        `Give ${flag} once for all groups, or once for each`,
+      );
+    }
+  }
+  return { engine, endpoints, uds, parallelSize };
+}
+
+/** Several targets share the ranks evenly. */
+function defaultParallelSize(worldSize: number, targetCount: number): number {
+  return worldSize % targetCount === 0 ? worldSize / targetCount : worldSize;
+}
+
+function invalid(what: string, hint: string): CheckpointEngineError {
+  return new CheckpointEngineError('CE_CONFIG_INVALID', what, hint);
+}

@@ -1,0 +1,72 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { listCudaDevices } from '@checkpoint-engine/device';
+import type { CommandContext } from '../commands/command-context.ts';
+import { readMemoryLimits } from '../config/environment.ts';
+import type { DeviceKind } from '../config/jobs.ts';
+import { createLogger, type LogOptions, LogSink } from '../output/log.ts';
+import { watchInterrupts } from '../process/interrupts.ts';
+import { resolveDeviceKind } from '../rank/open-device.ts';
+import { sweepLeftovers } from '../rank/sweep-leftovers.ts';
+import { Cleanup } from './cleanup.ts';
+import { verdictText } from './demo-text.ts';
+import { runDemo } from './run-demo.ts';
+
+/** The flags of `demo`. */
+export interface DemoFlags extends LogOptions {
+  readonly ranks?: number;
+  readonly size: number;
+  readonly device: DeviceKind | 'auto';
+  readonly json?: true;
+}
+
+const DEFAULT_RANKS = 4;
+
+/**
+ * Runs `demo`. Nothing is left of it afterwards, whatever happens.
+ *
+ * @returns The exit status: 1 when a byte was wrong.
+ */
+export async function demo(
+  flags: DemoFlags,
+  { terminal, env }: Pick<CommandContext, 'terminal' | 'env'>,
+): Promise<0 | 1> {
+  const sink = new LogSink(terminal, flags.logFormat);
+  const logger = createLogger(flags.logLevel, sink);
+  const interrupts = watchInterrupts();
+  const cleanup = new Cleanup();
+  try {
+    const device = await resolveDeviceKind(flags.device, flags.ranks ?? 1);
+    const gpuCount = device === 'cuda' ? (await listCudaDevices()).length : DEFAULT_RANKS;
+    const folder = await mkdtemp(join(tmpdir(), 'checkpoint-engine-demo-'));
+    cleanup.use(folder, (path) => rm(path, { recursive: true, force: true }));
+    const outcome = await runDemo({
+      device,
+      rankCount: flags.ranks ?? Math.min(DEFAULT_RANKS, gpuCount),
+      sizeBytes: flags.size,
+      folder,
+      limits: readMemoryLimits(env),
+      logLevel: flags.logLevel,
+      live: flags.json !== true && flags.logFormat === 'pretty',
+      say: (text) => (flags.json ? undefined : terminal.print(text)),
+      terminal,
+      env,
+      sink,
+      logger,
+      interrupts,
+      cleanup,
+    });
+    await cleanup.run();
+    terminal.print(
+      flags.json ? JSON.stringify({ command: 'demo', ...outcome }) : verdictText(outcome, terminal.out.colors),
+    );
+    return outcome.ok ? 0 : 1;
+  } catch (error) {
+    await cleanup.run();
+    await sweepLeftovers(logger);
+    throw error;
+  } finally {
+    interrupts.stop();
+  }
+}

@@ -1,0 +1,136 @@
+import { join } from 'node:path';
+import type { Logger } from '@checkpoint-engine/interface';
+import { formatBytes } from '@checkpoint-engine/planner';
+import type { Environment, MemoryLimits } from '../config/environment.ts';
+import type { DeviceKind } from '../config/jobs.ts';
+import { plural } from '../output/format.ts';
+import type { LogLevel, LogSink } from '../output/log.ts';
+import { rankLogLine } from '../output/rank-log-line.ts';
+import type { Terminal } from '../output/terminal.ts';
+import type { Interrupts } from '../process/interrupts.ts';
+import { SupervisedWorld } from '../process/supervised-world.ts';
+import { openProgress } from '../progress/open-progress.ts';
+import { noProgress } from '../progress/progress-view.ts';
+import { updateOutcome } from '../update/update-outcome.ts';
+import type { Cleanup } from './cleanup.ts';
+import { DemoFleet } from './demo-fleet.ts';
+import { type DemoOutcome, type DemoUpdate, isRight } from './demo-outcome.ts';
+import { demoUpdateText, stepText } from './demo-text.ts';
+import { fileDigests } from './file-digests.ts';
+import { type MadeCheckpoint, makeCheckpoint } from './make-checkpoint.ts';
+
+/** What {@link runDemo} takes. */
+export interface RunDemoOptions {
+  readonly device: DeviceKind;
+  readonly rankCount: number;
+  readonly sizeBytes: number;
+  /** For checkpoints and sockets. */
+  readonly folder: string;
+  readonly limits: MemoryLimits;
+  readonly logLevel: LogLevel;
+  /** Show live progress where the terminal can. */
+  readonly live: boolean;
+  /** Takes what people are told of each step. */
+  readonly say: (text: string) => void;
+  readonly terminal: Terminal;
+  readonly env: Environment;
+  readonly sink: LogSink;
+  readonly logger: Logger;
+  readonly interrupts: Interrupts;
+  readonly cleanup: Cleanup;
+}
+
+const TIMEOUT_MS = 300_000;
+/** Two sets of weights: the second one shows that workers take new bytes into the memory that they have. */
+const SEEDS = ['step-1', 'step-2'];
+
+/** Makes checkpoints, starts workers and ranks, updates and compares. What was started is in `cleanup`. */
+export async function runDemo(options: RunDemoOptions): Promise<DemoOutcome> {
+  const { device, rankCount, say, terminal } = options;
+  const { colors } = terminal.out;
+  let stepMs = performance.now();
+  const done = (text: string): void => {
+    say(stepText(colors, text, performance.now() - stepMs));
+    stepMs = performance.now();
+  };
+  const made = await makeCheckpoints(options);
+  const { tensorCount, sizeBytes } = made[0]!;
+  done(
+    `Made ${made.length} checkpoints of ${plural(tensorCount, 'tensor')}, ${formatBytes(sizeBytes)} each, with different bytes`,
+  );
+
+  const fleet = options.cleanup.use(await startFleet(options), (started) => started.close());
+  const progress = { view: noProgress };
+  const world = options.cleanup.use(await startWorld(options, fleet, progress), (started) => started.close());
+  const on = device === 'cuda' ? 'GPUs' : 'this host';
+  done(`Started ${plural(rankCount, 'worker')} and ${plural(rankCount, 'rank')} on ${on}`);
+
+  const updates: DemoUpdate[] = [];
+  for (const [index, checkpoint] of made.entries()) {
+    const update = await updateAndCompare(options, { fleet, world, progress, checkpoint, name: SEEDS[index]! });
+    updates.push(update);
+    say(demoUpdateText(update, index, colors));
+  }
+  return { ok: updates.every(isRight), device, rankCount, tensorCount, totalBytes: sizeBytes, updates };
+}
+
+async function makeCheckpoints({ folder, sizeBytes, interrupts }: RunDemoOptions): Promise<MadeCheckpoint[]> {
+  const made: MadeCheckpoint[] = [];
+  for (const seed of SEEDS) {
+    made.push(await makeCheckpoint({ folder: join(folder, seed), sizeBytes, seed, signal: interrupts.asked }));
+  }
+  return made;
+}
+
+function startFleet({ device, rankCount, folder, logLevel, sink }: RunDemoOptions): Promise<DemoFleet> {
+  const onLogLine = (line: string): void => sink.writeLine(line);
+  return DemoFleet.start({ size: rankCount, device, folder, logLevel, onLogLine });
+}
+
+function startWorld(
+  { device, rankCount, limits, logLevel, env, sink, interrupts }: RunDemoOptions,
+  { sockets }: DemoFleet,
+  progress: { readonly view: typeof noProgress },
+): Promise<SupervisedWorld> {
+  const targets = { engine: 'worker', endpoints: [], uds: sockets, parallelSize: 1 } as const;
+  return SupervisedWorld.start({
+    worldSize: rankCount,
+    job: { deviceKind: device, targets, timeoutMs: TIMEOUT_MS, logLevel, ...limits },
+    env,
+    interrupts,
+    onEvent: (event) => progress.view.onEvent(event),
+    onLogLine: (line, rank) => sink.writeLine(rankLogLine(line, rank)),
+  });
+}
+
+interface DemoStage {
+  readonly fleet: DemoFleet;
+  readonly world: SupervisedWorld;
+  readonly progress: { view: typeof noProgress };
+  readonly checkpoint: MadeCheckpoint;
+  readonly name: string;
+}
+
+async function updateAndCompare(options: RunDemoOptions, stage: DemoStage): Promise<DemoUpdate> {
+  const { rankCount, live, terminal, sink, logger, interrupts } = options;
+  const { fleet, world, progress, checkpoint, name } = stage;
+  progress.view = openProgress({ title: `Updating to ${name}`, rankCount, live, terminal, sink, logger });
+  try {
+    const reports = await world.update({
+      checkpointName: name,
+      checkpointPath: checkpoint.folder,
+      keepFiles: true,
+      timeoutMs: TIMEOUT_MS,
+    });
+    progress.view.close();
+    const startedAtMs = performance.now();
+    const files = await fileDigests(checkpoint.folder, interrupts.asked);
+    const compared = await fleet.compare(files);
+    interrupts.asked.throwIfAborted();
+    const outcome = updateOutcome(rankCount, world.devices, reports);
+    return { outcome, ...compared, compareMs: performance.now() - startedAtMs };
+  } finally {
+    progress.view.close();
+    progress.view = noProgress;
+  }
+}

@@ -1,0 +1,52 @@
+import { stderr, stdin, stdout } from 'node:process';
+import { copyingWorker, serveWorker } from '@checkpoint-engine/worker';
+import type { DeviceKind } from '../config/jobs.ts';
+import { createLogger, type LogLevel } from '../output/log.ts';
+import { exitAfter } from '../process/exit-after.ts';
+import { watchInterrupts } from '../process/interrupts.ts';
+import { parseMessage, readLines } from '../process/json-lines.ts';
+import { openDevice } from '../rank/open-device.ts';
+import type { FromDemoWorker, HeldTensorInfo, ToDemoWorker } from './worker-messages.ts';
+
+/** What a demo worker is started with. */
+export interface DemoWorkerOptions {
+  readonly index: number;
+  readonly device: DeviceKind;
+  /** Path of the Unix socket that it listens at. */
+  readonly socket: string;
+  readonly logLevel: LogLevel;
+}
+
+/** Stands in for an inference engine on one device: holds a copy of every tensor. Runs until its input ends. */
+export async function serveDemoWorker({ index, device: kind, socket, logLevel }: DemoWorkerOptions): Promise<void> {
+  const send = (message: FromDemoWorker): void => void stdout.write(`${JSON.stringify(message)}\n`);
+  const logger = createLogger(logLevel, { writeLine: (line) => void stderr.write(`${line}\n`) }, { worker: index });
+  const device = await openDevice(kind, index);
+  const worker = copyingWorker({ device });
+  const server = await serveWorker({ devices: [device], onUpdate: worker.receive, listen: { path: socket }, logger });
+
+  // Ctrl-C comes to every process of the demo: the one that started this worker says when it is to end.
+  const interrupts = watchInterrupts();
+  interrupts.insisted.addEventListener('abort', () => exitAfter(0), { once: true });
+  let work: Promise<void> = Promise.resolve();
+  const ended = readLines(stdin, (line) => {
+    const message = parseMessage(line) as ToDemoWorker | undefined;
+    if (message?.type !== 'describe') return;
+    work = work.then(async () => {
+      const tensors: Record<string, HeldTensorInfo> = {};
+      for (const [name, { range }] of worker.tensors) {
+        const address = range.memory.address + BigInt(range.offsetBytes);
+        tensors[name] = { digest: await worker.digest(name), address: `${address}` };
+      }
+      send({ type: 'described', tensors });
+    });
+  });
+  send({ type: 'listening' });
+  await ended;
+  exitAfter(5_000);
+  await work;
+  await server.close();
+  await worker.close();
+  await device.close();
+  interrupts.stop();
+}

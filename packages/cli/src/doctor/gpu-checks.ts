@@ -1,0 +1,47 @@
+import { type CudaDeviceInfo, listCudaDevices } from '@checkpoint-engine/device';
+import { toCheckpointEngineError } from '@checkpoint-engine/interface';
+import { formatBytes } from '@checkpoint-engine/planner';
+import { plural } from '../output/format.ts';
+import type { Check } from './check.ts';
+import { parseDriverVersion } from './proc-files.ts';
+import { readText } from './read-text.ts';
+
+/** GPUs that CUDA gives this process. */
+export async function checkGpus(): Promise<Check> {
+  const about = { id: 'gpus', title: 'GPUs' };
+  const need = 'needed for --device cuda';
+  try {
+    const gpus = await listCudaDevices();
+    if (gpus.length === 0) {
+      return {
+        ...about,
+        status: 'optional',
+        value: `none; ${need}`,
+        hint: 'Look at CUDA_VISIBLE_DEVICES and at "nvidia-smi"; in a container, docker run --gpus all',
+      };
+    }
+    return { ...about, status: 'found', value: gpusText(gpus), details: { gpus } };
+  } catch (error) {
+    const { message, hint } = toCheckpointEngineError(error);
+    return { ...about, status: 'optional', value: `${message}; ${need}`, hint };
+  }
+}
+
+/** The NVIDIA driver of the kernel. */
+export async function checkDriver(): Promise<Check> {
+  const about = { id: 'driver', title: 'NVIDIA driver' };
+  const version = parseDriverVersion((await readText('/proc/driver/nvidia/version')) ?? '');
+  if (version) return { ...about, status: 'found', value: version, details: { version } };
+  return {
+    ...about,
+    status: 'optional',
+    value: 'not loaded; needed for --device cuda',
+    hint: 'Install the NVIDIA driver on the host; in a container, docker run --gpus all',
+  };
+}
+
+function gpusText(gpus: readonly CudaDeviceInfo[]): string {
+  const names = [...new Set(gpus.map(({ name }) => name))];
+  const bytes = [...new Set(gpus.map(({ totalBytes }) => formatBytes(totalBytes)))];
+  return `${plural(gpus.length, 'GPU')}: ${names.join(', ')} (${bytes.join(', ')})`;
+}

@@ -1,0 +1,93 @@
+import { readdir, stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import { type CheckpointEngineError, toCheckpointEngineError } from '@checkpoint-engine/interface';
+import {
+  type DType,
+  readCheckpoint,
+  readSafetensorsHeader,
+  type SafetensorsFile,
+  type TensorEntry,
+} from '@checkpoint-engine/meta';
+
+/** Tensors of one dtype together. */
+export interface DTypeSum {
+  readonly dtype: DType;
+  readonly tensorCount: number;
+  readonly sizeBytes: number;
+}
+
+/** What the files of a checkpoint hold and what is wrong with them. */
+export interface Inspection {
+  readonly path: string;
+  /** Those that could be read. */
+  readonly files: readonly SafetensorsFile[];
+  readonly tensors: readonly TensorEntry[];
+  readonly totalBytes: number;
+  /** Most bytes first. */
+  readonly dtypes: readonly DTypeSum[];
+  /** What does no harm. */
+  readonly warnings: readonly string[];
+  /** What keeps the checkpoint from being used. */
+  readonly problems: readonly CheckpointEngineError[];
+}
+
+/** Reads the headers of a checkpoint. Never rejects for what the files hold: that is in `problems`. */
+export async function inspectCheckpoint(path: string): Promise<Inspection> {
+  try {
+    const { files, warnings } = await readCheckpoint(path);
+    return inspection(path, files, warnings, []);
+  } catch (error) {
+    const { files, problems } = await readEach(path);
+    const failure = toCheckpointEngineError(error);
+    const isNew = !problems.some(({ code, message }) => code === failure.code && message === failure.message);
+    return inspection(path, files, [], isNew ? [failure, ...problems] : problems);
+  }
+}
+
+function inspection(
+  path: string,
+  files: readonly SafetensorsFile[],
+  warnings: readonly string[],
+  problems: readonly CheckpointEngineError[],
+): Inspection {
+  const tensors = files.flatMap((file) => file.tensors);
+  const totalBytes = tensors.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
+  return { path, files, tensors, totalBytes, dtypes: sumByDType(tensors), warnings, problems };
+}
+
+/** Every file by itself, so that one bad file does not hide another one. */
+async function readEach(path: string): Promise<{ files: SafetensorsFile[]; problems: CheckpointEngineError[] }> {
+  const files: SafetensorsFile[] = [];
+  const problems: CheckpointEngineError[] = [];
+  for (const file of await shardsOf(path)) {
+    try {
+      files.push(await readSafetensorsHeader(file));
+    } catch (error) {
+      problems.push(toCheckpointEngineError(error));
+    }
+  }
+  return { files, problems };
+}
+
+async function shardsOf(path: string): Promise<string[]> {
+  try {
+    if (!(await stat(path)).isDirectory()) return [path];
+    const names = await readdir(path);
+    return names
+      .filter((name) => name.endsWith('.safetensors') && !name.startsWith('.'))
+      .sort()
+      .map((name) => join(path, name));
+  } catch {
+    // Said already by the error that brought us here.
+    return [];
+  }
+}
+
+function sumByDType(tensors: readonly TensorEntry[]): DTypeSum[] {
+  const sums = new Map<DType, DTypeSum>();
+  for (const { dtype, sizeBytes } of tensors) {
+    const before = sums.get(dtype) ?? { dtype, tensorCount: 0, sizeBytes: 0 };
+    sums.set(dtype, { dtype, tensorCount: before.tensorCount + 1, sizeBytes: before.sizeBytes + sizeBytes });
+  }
+  return [...sums.values()].sort((a, b) => b.sizeBytes - a.sizeBytes || a.dtype.localeCompare(b.dtype));
+}

@@ -1,0 +1,86 @@
+import { basename } from 'node:path';
+import type { TensorEntry } from '@checkpoint-engine/meta';
+import { formatBytes } from '@checkpoint-engine/planner';
+import { errorText } from '../output/error-text.ts';
+import { formatCount, plural } from '../output/format.ts';
+import { type Column, renderTable } from '../output/table.ts';
+import type { Colors } from '../output/terminal.ts';
+import type { Inspection } from './inspect-checkpoint.ts';
+
+/** Largest tensors that are shown without `--tensors`. */
+const LARGEST = 5;
+const TENSOR_COLUMNS: readonly Column[] = [
+  { head: 'tensor' },
+  { head: 'dtype' },
+  { head: 'shape' },
+  { head: 'size', align: 'right' },
+];
+
+/** Options of {@link inspectionText}. */
+export interface InspectionTextOptions {
+  readonly colors: Colors;
+  /** List all tensors instead of the largest ones. */
+  readonly allTensors: boolean;
+  readonly debug: boolean;
+}
+
+/** An inspection for people. */
+export function inspectionText(inspection: Inspection, { colors, allTensors, debug }: InspectionTextOptions): string {
+  const { path, files, tensors, totalBytes, warnings, problems } = inspection;
+  const heading = (text: string): string => `\n${colors.bold(text)}`;
+  const lines = [
+    `${colors.bold(path)}: ${plural(tensors.length, 'tensor')}, ${formatBytes(totalBytes)} in ${plural(files.length, 'file')}`,
+  ];
+  if (files.length > 0) {
+    lines.push(heading('Files'), fileTable(inspection));
+    lines.push(heading('Dtypes'), dtypeTable(inspection));
+    lines.push(heading(allTensors ? 'Tensors' : 'Largest tensors'));
+    lines.push(renderTable(TENSOR_COLUMNS, (allTensors ? tensors : largest(tensors)).map(tensorRow)));
+  }
+  if (warnings.length > 0)
+    lines.push(heading('Warnings'), ...warnings.map((text) => `  ${colors.yellow('!')} ${text}`));
+  if (problems.length > 0) {
+    lines.push(heading(`${plural(problems.length, 'problem')}`));
+    lines.push(...problems.map((problem) => errorText(problem, { colors, debug })));
+  } else {
+    lines.push(
+      '',
+      `${colors.green('ok')}: headers, offsets and sizes agree${inspection.files.length > 1 ? ' in all files' : ''}`,
+    );
+  }
+  return lines.join('\n');
+}
+
+function fileTable({ files }: Inspection): string {
+  const columns: Column[] = [{ head: 'file' }, { head: 'tensors', align: 'right' }, { head: 'size', align: 'right' }];
+  return renderTable(
+    columns,
+    files.map((file) => [basename(file.path), formatCount(file.tensors.length), formatBytes(file.sizeBytes)]),
+  );
+}
+
+function dtypeTable({ dtypes, totalBytes }: Inspection): string {
+  const columns: Column[] = [
+    { head: 'dtype' },
+    { head: 'tensors', align: 'right' },
+    { head: 'size', align: 'right' },
+    { head: 'share', align: 'right' },
+  ];
+  return renderTable(
+    columns,
+    dtypes.map(({ dtype, tensorCount, sizeBytes }) => [
+      dtype,
+      formatCount(tensorCount),
+      formatBytes(sizeBytes),
+      totalBytes === 0 ? '-' : `${((100 * sizeBytes) / totalBytes).toFixed(1)}%`,
+    ]),
+  );
+}
+
+function largest(tensors: readonly TensorEntry[]): TensorEntry[] {
+  return [...tensors].sort((a, b) => b.sizeBytes - a.sizeBytes).slice(0, LARGEST);
+}
+
+function tensorRow({ name, dtype, shape, sizeBytes }: TensorEntry): string[] {
+  return [name, dtype, `[${shape.join(', ')}]`, formatBytes(sizeBytes)];
+}

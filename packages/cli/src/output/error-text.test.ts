@@ -1,0 +1,58 @@
+import { CheckpointEngineError } from '@checkpoint-engine/interface';
+import pico from 'picocolors';
+import { describe, expect, it } from 'vitest';
+import { errorText } from './error-text.ts';
+
+const plain = { colors: pico.createColors(false), debug: false };
+
+describe('errorText', () => {
+  it('says what, where, what to do, and the code', () => {
+    const error = new CheckpointEngineError('CE_FILE_TRUNCATED', 'The file ends early', 'Copy the file again', {
+      rank: 2,
+      file: '/m/a.safetensors',
+      tensor: 'lm_head.weight',
+    });
+    expect(errorText(error, plain)).toBe(
+      [
+        'error: The file ends early (rank 2)',
+        '  Where: file /m/a.safetensors, tensor lm_head.weight',
+        '  What to do: Copy the file again',
+        '  Code: CE_FILE_TRUNCATED',
+      ].join('\n'),
+    );
+  });
+
+  it('does not repeat what the message says', () => {
+    const error = new CheckpointEngineError('CE_RANK_LOST', 'Rank 3 was killed by SIGKILL', 'Restart it', {
+      rank: 3,
+      file: '/a',
+    });
+    expect(errorText(error, plain)).toMatch(/^error: Rank 3 was killed by SIGKILL\n {2}Where: file \/a\n/);
+  });
+
+  it("shows the end of the other side's words, and all of them with debug", () => {
+    const detail = Array.from({ length: 40 }, (_, index) => `line ${index}`).join('\n');
+    const error = new CheckpointEngineError('CE_WORKER_FAILED', 'The worker failed', 'Read what it said', { detail });
+    const text = errorText(error, plain);
+    expect(text).toContain('... 25 lines before these');
+    expect(text).toContain('line 39');
+    expect(text).not.toContain('line 3\n');
+    expect(errorText(error, { ...plain, debug: true })).toContain('    line 3\n');
+  });
+
+  it('shows the cause, and the stack only with debug', () => {
+    const error = new CheckpointEngineError('CE_REMOTE_FAILED', 'Another rank failed', 'See there', {
+      cause: new CheckpointEngineError('CE_WORKER_LOST', 'Worker is gone', 'Restart it', { rank: 1 }),
+    });
+    expect(errorText(error, plain)).toContain('Because: Worker is gone (rank 1)');
+    expect(errorText(error, plain)).not.toContain('    at ');
+    expect(errorText(error, { ...plain, debug: true })).toContain('    at ');
+  });
+
+  it('wraps what is no error of ours without its stack', () => {
+    const text = errorText(new TypeError('boom'), plain);
+    expect(text).toMatch(/^error: boom\n/);
+    expect(text).toContain('Code: CE_INTERNAL');
+    expect(text).not.toContain('    at ');
+  });
+});

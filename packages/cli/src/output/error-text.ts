@@ -1,0 +1,67 @@
+import { type CheckpointEngineError, toCheckpointEngineError } from '@checkpoint-engine/interface';
+import type { Colors } from './terminal.ts';
+
+/** Options of {@link errorText}. */
+export interface ErrorTextOptions {
+  readonly colors: Colors;
+  /** Add stacks and the whole chain of causes. */
+  readonly debug: boolean;
+}
+
+/** Most lines of the other side's own words that are shown without `--log-level debug`: their ends say the most. */
+const DETAIL_LINES = 15;
+
+/**
+ * An error as people read it: what happened and at which rank, where, what the other side said, what to do, the code.
+ */
+export function errorText(value: unknown, { colors, debug }: ErrorTextOptions): string {
+  const error = toCheckpointEngineError(value);
+  const lines = [`${colors.red(colors.bold('error:'))} ${error.message}${atRank(error)}`];
+  const place = placeOf(error);
+  if (place) lines.push(`  ${colors.dim('Where:')} ${place}`);
+  // The detail of an internal error is a stack.
+  if (error.detail && (debug || error.code !== 'CE_INTERNAL')) lines.push(...detailLines(error.detail, colors, debug));
+  for (const cause of causesOf(error)) {
+    if (debug || !error.message.includes(cause.message)) {
+      lines.push(`  ${colors.dim('Because:')} ${cause.message}${atRank(cause)}`);
+    }
+    if (!debug) break;
+  }
+  lines.push(`  ${colors.bold('What to do:')} ${error.hint}`, `  ${colors.dim('Code:')} ${error.code}`);
+  if (debug && error.stack) lines.push(...error.stack.split('\n').map((line) => `  ${colors.dim(line)}`));
+  return lines.join('\n');
+}
+
+function atRank(error: CheckpointEngineError): string {
+  // Messages of lost ranks name the rank already.
+  return error.rank === undefined || /\brank \d/i.test(error.message) ? '' : ` (rank ${error.rank})`;
+}
+
+function placeOf({ file, tensor, op, peer, status, message }: CheckpointEngineError): string {
+  const known: [string, string | number | undefined][] = [
+    ['file', file],
+    ['tensor', tensor],
+    ['operation', op],
+    ['peer', peer],
+    ['status', status],
+  ];
+  return known
+    .filter(([, value]) => value !== undefined && !message.includes(String(value)))
+    .map(([name, value]) => `${name} ${value}`)
+    .join(', ');
+}
+
+function detailLines(detail: string, colors: Colors, debug: boolean): string[] {
+  const lines = detail.trimEnd().split('\n');
+  const shown = debug ? lines : lines.slice(-DETAIL_LINES);
+  const cut = lines.length > shown.length ? [`... ${lines.length - shown.length} lines before these`] : [];
+  return [`  ${colors.dim('It said:')}`, ...[...cut, ...shown].map((line) => `    ${line}`)];
+}
+
+function* causesOf(error: CheckpointEngineError): Generator<CheckpointEngineError> {
+  for (let cause = error.cause; cause !== undefined; ) {
+    const typed = toCheckpointEngineError(cause);
+    yield typed;
+    cause = typed.cause;
+  }
+}

@@ -1,0 +1,58 @@
+import { CheckpointEngineError } from '@checkpoint-engine/interface';
+import { type Logger as Pino, pino } from 'pino';
+import { prettyLogLine } from './pretty-log.ts';
+import type { Terminal } from './terminal.ts';
+
+/** Levels of `--log-level`, quietest last. */
+export const LOG_LEVELS = ['debug', 'info', 'warn', 'error', 'silent'] as const;
+export type LogLevel = (typeof LOG_LEVELS)[number];
+
+/** Forms of `--log-format`. */
+export const LOG_FORMATS = ['pretty', 'json'] as const;
+export type LogFormat = (typeof LOG_FORMATS)[number];
+
+/** What the log flags say. */
+export interface LogOptions {
+  readonly logLevel: LogLevel;
+  readonly logFormat: LogFormat;
+}
+
+/** The log of this process and of the processes it supervises, on standard error. */
+export class LogSink {
+  readonly #terminal: Terminal;
+  readonly #format: LogFormat;
+  #write: (text: string) => void;
+
+  constructor(terminal: Terminal, format: LogFormat) {
+    this.#terminal = terminal;
+    this.#format = format;
+    this.#write = terminal.note;
+  }
+
+  /** Takes one line of JSON, as pino writes it. */
+  writeLine(line: string): void {
+    this.#write(this.#format === 'json' ? `${line}\n` : `${prettyLogLine(line, this.#terminal.err.colors)}\n`);
+  }
+
+  /** Sends lines elsewhere until the returned function is called: a live bar prints them above itself. */
+  redirect(write: (text: string) => void): () => void {
+    this.#write = write;
+    return () => {
+      this.#write = this.#terminal.note;
+    };
+  }
+}
+
+/** A pino logger that writes to `sink`. */
+export function createLogger(level: LogLevel, sink: { writeLine(line: string): void }, bindings: object = {}): Pino {
+  return pino(
+    {
+      level,
+      base: bindings,
+      serializers: {
+        err: (error: unknown) => (CheckpointEngineError.isInstance(error) ? error.toJSON() : String(error)),
+      },
+    },
+    { write: (line: string) => sink.writeLine(line.trimEnd()) },
+  );
+}

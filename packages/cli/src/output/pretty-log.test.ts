@@ -1,0 +1,28 @@
+import pico from 'picocolors';
+import { describe, expect, it } from 'vitest';
+import { prettyLogLine } from './pretty-log.ts';
+import { rankLogLine } from './rank-log-line.ts';
+
+const colors = pico.createColors(false);
+
+describe('prettyLogLine', () => {
+  it('shows time, level, rank, message and fields', () => {
+    const line = JSON.stringify({ level: 30, time: 0, rank: 2, msg: 'Joined', port: 29500, name: 'a b' });
+    expect(prettyLogLine(line, colors)).toBe('00:00:00.000 INFO  rank 2 Joined port=29500 name="a b"');
+  });
+
+  it.each(['plain text', '{"no":"record"}', '{broken'])('leaves %s as it is', (line) =>
+    expect(prettyLogLine(line, colors)).toBe(line),
+  );
+});
+
+describe('rankLogLine', () => {
+  it('makes a record of what a library prints', () => {
+    expect(JSON.parse(rankLogLine('NCCL WARN bad', 3))).toMatchObject({ level: 40, rank: 3, msg: 'NCCL WARN bad' });
+  });
+
+  it("passes the rank's own records on", () => {
+    const line = '{"level":30,"time":1,"msg":"x"}';
+    expect(rankLogLine(line, 3)).toBe(line);
+  });
+});

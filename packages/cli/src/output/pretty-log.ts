@@ -1,0 +1,45 @@
+import type { Colors } from './terminal.ts';
+
+const LEVELS: Readonly<Record<number, { name: string; color: 'dim' | 'cyan' | 'yellow' | 'red' }>> = {
+  10: { name: 'TRACE', color: 'dim' },
+  20: { name: 'DEBUG', color: 'dim' },
+  30: { name: 'INFO', color: 'cyan' },
+  40: { name: 'WARN', color: 'yellow' },
+  50: { name: 'ERROR', color: 'red' },
+  60: { name: 'FATAL', color: 'red' },
+};
+
+/** One line of pino's JSON for people: time, level, rank, message, fields. What is no such line stays as it is. */
+export function prettyLogLine(line: string, colors: Colors): string {
+  const record = parseRecord(line);
+  if (!record) return line;
+  const { time, level, rank, msg, ...fields } = record;
+  const { name, color } = LEVELS[level] ?? { name: String(level), color: 'dim' };
+  const clock = new Date(time).toISOString().slice(11, 23);
+  const who = rank === undefined ? '' : ` ${colors.dim(`rank ${rank}`)}`;
+  const rest = Object.entries(fields).map(([key, value]) => ` ${colors.dim(`${key}=`)}${fieldText(value)}`);
+  return `${colors.dim(clock)} ${colors[color](name.padEnd(5))}${who} ${msg ?? ''}${rest.join('')}`;
+}
+
+interface LogRecord extends Record<string, unknown> {
+  readonly time: number;
+  readonly level: number;
+  readonly rank?: unknown;
+  readonly msg?: unknown;
+}
+
+/** The record that pino wrote, or `undefined` for any other text. */
+export function parseRecord(line: string): LogRecord | undefined {
+  if (!line.startsWith('{')) return undefined;
+  try {
+    const record: unknown = JSON.parse(line);
+    const { time, level } = record as LogRecord;
+    return typeof time === 'number' && typeof level === 'number' ? (record as LogRecord) : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+function fieldText(value: unknown): string {
+  return typeof value === 'string' && !/[\s"=]/.test(value) ? value : JSON.stringify(value);
+}

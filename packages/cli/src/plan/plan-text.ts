@@ -1,0 +1,46 @@
+import { formatBytes } from '@checkpoint-engine/planner';
+import { formatCount, plural } from '../output/format.ts';
+import { renderTable } from '../output/table.ts';
+import type { Colors } from '../output/terminal.ts';
+import type { PlannedUpdate } from './plan-update.ts';
+
+/** A planned update for people. */
+export function planText(
+  { path, worldSize, deviceKind, freeBytes, sizing, summary, warnings }: PlannedUpdate,
+  colors: Colors,
+): string {
+  const { totalBytes, tensorCount, bucketCount, bucketSizes, alignmentBytes, imbalance, owners } = summary;
+  const facts: [string, string][] = [
+    ['checkpoint', `${plural(tensorCount, 'tensor')}, ${formatBytes(totalBytes)}`],
+    [
+      'buckets',
+      `${formatCount(bucketCount)} of at most ${formatBytes(sizing.bucketBytes)} (smallest ${formatBytes(bucketSizes.minBytes)}, median ${formatBytes(bucketSizes.medianBytes)})`,
+    ],
+    ['device memory', `${formatBytes(sizing.deviceBytes)} a rank, of ${formatBytes(freeBytes)} free`],
+    ['slots', sizing.reason],
+    ['alignment', `${formatBytes(alignmentBytes)} sent beside the tensors`],
+    ['balance', `the fullest rank has ${imbalance.toFixed(3)} times the mean`],
+  ];
+  const lines = [
+    `${colors.bold(path)} on ${plural(worldSize, `${deviceKind} rank`)}`,
+    '',
+    ...facts.map(([name, text]) => `  ${colors.dim(name.padEnd(14))}${text}`),
+    '',
+    renderTable(
+      [
+        { head: 'rank', align: 'right' },
+        { head: 'tensors', align: 'right' },
+        { head: 'size', align: 'right' },
+        { head: 'buckets', align: 'right' },
+      ],
+      owners.map((owner) => [
+        String(owner.rank),
+        formatCount(owner.tensorCount),
+        formatBytes(owner.sizeBytes),
+        formatCount(owner.bucketCount),
+      ]),
+    ),
+    ...warnings.map((text) => `\n  ${colors.yellow('!')} ${text}`),
+  ];
+  return lines.join('\n');
+}

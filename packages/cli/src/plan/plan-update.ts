@@ -1,0 +1,73 @@
+import { type ParameterMeta, type RankMetas, readCheckpoint, type TensorEntry } from '@checkpoint-engine/meta';
+import {
+  type BucketSizing,
+  balanceByBytes,
+  type PlanSummary,
+  planBuckets,
+  planSummary,
+} from '@checkpoint-engine/planner';
+import { sizeUpdate } from '@checkpoint-engine/ps';
+import type { MemoryLimits } from '../config/environment.ts';
+import type { DeviceKind } from '../config/jobs.ts';
+
+/** Tensors start at multiples of this in a rank's pool. */
+const POOL_ALIGN_BYTES = 256;
+
+/** What {@link planUpdate} plans for. Sizes in bytes. */
+export interface PlanUpdateInput extends MemoryLimits {
+  readonly path: string;
+  readonly worldSize: number;
+  readonly deviceKind: DeviceKind;
+  /** Free device memory of the rank that has least. */
+  readonly freeBytes: number;
+  readonly bucketBytes?: number | undefined;
+  readonly deviceMemoryBytes?: number | undefined;
+}
+
+/** How an update would run. Plain data. */
+export interface PlannedUpdate {
+  readonly path: string;
+  readonly worldSize: number;
+  readonly deviceKind: DeviceKind;
+  readonly freeBytes: number;
+  readonly sizing: BucketSizing;
+  readonly summary: PlanSummary;
+  readonly warnings: readonly string[];
+}
+
+/**
+ * Plans an update from a checkpoint's headers as the ranks would: same shares, same sizes, same buckets.
+ *
+ * @throws What {@link readCheckpoint} throws; `CE_PLAN_MEMORY_TOO_SMALL`.
+ */
+export async function planUpdate(input: PlanUpdateInput): Promise<PlannedUpdate> {
+  const { path, worldSize, deviceKind, freeBytes } = input;
+  const { tensors, warnings } = await readCheckpoint(path);
+  const metas = shares(tensors, worldSize);
+  const sizing = sizeUpdate(metas, deviceKind, {
+    freeBytes,
+    memberCount: worldSize,
+    bucketBytes: input.bucketBytes,
+    maxBucketBytes: input.maxBucketBytes,
+    deviceMemoryBytes: input.deviceMemoryBytes,
+    memFraction: input.memFraction,
+  });
+  const plan = planBuckets(metas, sizing);
+  return { path, worldSize, deviceKind, freeBytes, sizing, summary: planSummary(plan, metas), warnings };
+}
+
+/** What each rank would hold, all in one pool. */
+function shares(tensors: readonly TensorEntry[], worldSize: number): RankMetas[] {
+  const owners = balanceByBytes(tensors, worldSize);
+  return Array.from({ length: worldSize }, (_, rank) => {
+    const own = tensors.filter((_, index) => owners[index] === rank);
+    let endBytes = 0;
+    const placed = own.map(({ name, dtype, shape, sizeBytes }): ParameterMeta => {
+      const offsetBytes = endBytes;
+      endBytes += Math.ceil(sizeBytes / POOL_ALIGN_BYTES) * POOL_ALIGN_BYTES;
+      return { name, dtype, shape, sizeBytes, region: 0, offsetBytes };
+    });
+    const regions = own.length > 0 ? [{ sizeBytes: endBytes }] : [];
+    return { checkpoint: 'plan', rank, host: '', deviceUuid: '', nics: [], regions, tensors: placed };
+  });
+}

@@ -1,0 +1,91 @@
+import { stderr } from 'node:process';
+import { formatBytes } from '@checkpoint-engine/planner';
+import type { ProgressEvent, Stage } from '@checkpoint-engine/ps';
+import { Format, type GenericFormatter, MultiBar, type SingleBar } from 'cli-progress';
+import { formatDuration, formatRate } from '../output/format.ts';
+import type { LogSink } from '../output/log.ts';
+import type { Colors, Terminal } from '../output/terminal.ts';
+import { PHASE_TEXT } from './phase-text.ts';
+import { type ProgressState, reduceProgress, startProgress, worldPhase } from './progress-state.ts';
+import type { ProgressView } from './progress-view.ts';
+import { type StageView, stageViews } from './stage-views.ts';
+
+const FRAMES_PER_SECOND = 15;
+const ERASE_TO_LINE_END = '\u001b[K';
+
+/** A headline and a bar for each stage that bytes pass, redrawn in place; log lines go above them. */
+export class LiveProgress implements ProgressView {
+  readonly #startedAtMs = performance.now();
+  readonly #colors: Colors;
+  readonly #bars: MultiBar;
+  readonly #headline: SingleBar;
+  readonly #barOf = new Map<Stage, SingleBar>();
+  readonly #restoreLog: () => void;
+  readonly #timer: NodeJS.Timeout;
+  #state: ProgressState;
+  #isClosed = false;
+
+  constructor(title: string, rankCount: number, terminal: Terminal, sink: LogSink) {
+    this.#colors = terminal.err.colors;
+    this.#state = startProgress(rankCount);
+    this.#bars = new MultiBar({
+      barCompleteChar: '━',
+      barIncompleteChar: '─',
+      barsize: 24,
+      fps: FRAMES_PER_SECOND,
+      stream: stderr,
+      hideCursor: true,
+      clearOnComplete: true,
+      forceRedraw: true,
+      gracefulExit: false,
+      linewrap: false,
+    });
+    const headline: GenericFormatter = () => this.#headlineText(title);
+    this.#headline = this.#bars.create(1, 0, {}, { format: headline });
+    // What was on the screen below the cursor is erased as lines move down.
+    this.#restoreLog = sink.redirect((text) => this.#bars.log(text.replaceAll('\n', `${ERASE_TO_LINE_END}\n`)));
+    this.#timer = setInterval(() => this.#refresh(), 1000 / FRAMES_PER_SECOND);
+  }
+
+  onEvent(event: ProgressEvent): void {
+    this.#state = reduceProgress(this.#state, event);
+  }
+
+  close(): void {
+    if (this.#isClosed) return;
+    this.#isClosed = true;
+    clearInterval(this.#timer);
+    this.#restoreLog();
+    // Prints log lines that are still waiting.
+    this.#bars.update();
+    this.#headline.stop();
+    this.#bars.stop();
+  }
+
+  #refresh(): void {
+    for (const view of stageViews(this.#state)) {
+      const bar = this.#barOf.get(view.stage);
+      if (bar) bar.update(view.doneBytes, { view });
+      else
+        this.#barOf.set(
+          view.stage,
+          this.#bars.create(Math.max(view.totalBytes, 1), view.doneBytes, { view }, { format: this.#barText }),
+        );
+    }
+  }
+
+  #headlineText(title: string): string {
+    const elapsed = formatDuration(performance.now() - this.#startedAtMs);
+    return `${this.#colors.bold(title)} ${this.#colors.dim('·')} ${PHASE_TEXT[worldPhase(this.#state)]} ${this.#colors.dim(`· ${elapsed}`)}`;
+  }
+
+  readonly #barText: GenericFormatter = (options, { progress }, { view }: { view: StageView }) => {
+    const { dim, cyan } = this.#colors;
+    const sizes = `${formatBytes(Math.round(view.doneBytes))} / ${formatBytes(view.totalBytes)}`;
+    const rate = view.rateGBps === undefined ? '' : formatRate(view.rateGBps * 1e6, 1);
+    const left = view.leftMs && progress < 1 ? dim(`${formatDuration(view.leftMs)} left`) : '';
+    const bar = cyan(Format.BarFormat(progress, options));
+    const percent = `${Math.floor(progress * 100)}%`.padStart(4);
+    return `  ${view.stage.padEnd(9)} ${bar} ${percent}  ${sizes.padEnd(23)} ${rate.padEnd(10)} ${left}`;
+  };
+}

@@ -1,0 +1,28 @@
+import type { ProgressEvent } from '@checkpoint-engine/ps';
+
+const EVERY_MS = 25;
+
+/** Hands events on in batches, so that a stream of small buckets does not become a stream of small writes. */
+export class EventBatches {
+  readonly #send: (events: readonly ProgressEvent[]) => void;
+  #events: ProgressEvent[] = [];
+  #timer: NodeJS.Timeout | undefined;
+
+  constructor(send: (events: readonly ProgressEvent[]) => void) {
+    this.#send = send;
+  }
+
+  add(event: ProgressEvent): void {
+    this.#events.push(event);
+    this.#timer ??= setTimeout(() => this.flush(), EVERY_MS);
+  }
+
+  /** Hands on what has gathered, now. */
+  flush(): void {
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
+    if (this.#events.length === 0) return;
+    this.#send(this.#events);
+    this.#events = [];
+  }
+}

@@ -1,0 +1,125 @@
+import {
+  type BroadcastTransport,
+  type Device,
+  type Logger,
+  type Store,
+  toCheckpointEngineError,
+} from '@checkpoint-engine/interface';
+import { openStore, ParameterServer, type ProgressEvent, v1Protocol, v2Protocol } from '@checkpoint-engine/ps';
+import type { RankIdentity } from '../config/environment.ts';
+import type { UpdateJob, WorldJob } from '../config/jobs.ts';
+import type { RankDevice } from '../process/messages.ts';
+import type { World } from '../process/world.ts';
+import { engineRequest } from './engine-request.ts';
+import { loadBroadcast } from './load-broadcast.ts';
+import { openDevice } from './open-device.ts';
+import type { RankReport } from './rank-report.ts';
+import { writeMetas } from './write-metas.ts';
+
+/** What {@link LocalWorld.open} takes. */
+export interface LocalWorldOptions {
+  readonly identity: RankIdentity;
+  readonly job: WorldJob;
+  /** Shared secret of the ranks. */
+  readonly token?: string | undefined;
+  readonly logger: Logger;
+  /** Fails what is under way, on all ranks. */
+  readonly signal: AbortSignal;
+  readonly onEvent: (event: ProgressEvent) => void;
+}
+
+/** One rank in this process: its device, its place in the world, its parameter server. */
+export class LocalWorld implements World {
+  readonly #options: LocalWorldOptions;
+  readonly #closers: (() => Promise<void>)[] = [];
+  #device!: Device;
+  #store!: Store;
+  #server!: ParameterServer;
+
+  private constructor(options: LocalWorldOptions) {
+    this.#options = options;
+  }
+
+  /** Joins the world; resolves when all ranks are there. Nothing stays behind when it rejects. */
+  static async open(options: LocalWorldOptions): Promise<LocalWorld> {
+    const world = new LocalWorld(options);
+    try {
+      await world.#open();
+      return world;
+    } catch (error) {
+      await world.#fail(error);
+      await world.close();
+      throw error;
+    }
+  }
+
+  get devices(): readonly RankDevice[] {
+    const { kind, uuid, name } = this.#device;
+    return [{ kind, uuid, name }];
+  }
+
+  async update(update: UpdateJob): Promise<readonly [RankReport]> {
+    try {
+      return [await this.#update(update)];
+    } catch (error) {
+      await this.#fail(error);
+      throw error;
+    }
+  }
+
+  async close(): Promise<void> {
+    for (let close = this.#closers.pop(); close; close = this.#closers.pop()) await close();
+  }
+
+  async #open(): Promise<void> {
+    const { identity, job, token, logger, signal } = this.#options;
+    const { rank, worldSize, masterAddr, masterPort, localRank } = identity;
+    const { deviceKind, memFraction, maxBucketBytes, timeoutMs } = job;
+    // What may be missing on this machine is found out before others are kept waiting.
+    const broadcast: BroadcastTransport | undefined = await loadBroadcast(deviceKind, worldSize);
+    if (broadcast) this.#closers.push(() => broadcast.close());
+    this.#device = await openDevice(deviceKind, localRank);
+    this.#closers.push(() => this.#device.close());
+    this.#store = await openStore({ rank, worldSize, masterAddr, masterPort, token, timeoutMs, signal, logger });
+    this.#closers.push(() => this.#store.close());
+    const protocol = job.targets.engine === 'worker' ? v2Protocol() : v1Protocol();
+    this.#server = await ParameterServer.create({
+      store: this.#store,
+      device: this.#device,
+      broadcast,
+      protocol,
+      logger,
+      memFraction,
+      maxBucketBytes,
+    });
+    this.#closers.push(() => this.#server.close());
+    await this.#store.barrier('opened', { timeoutMs, signal });
+  }
+
+  async #update(update: UpdateJob): Promise<RankReport> {
+    const { job, identity, signal, onEvent } = this.#options;
+    const { checkpointName: name, checkpointPath: files, keepFiles, timeoutMs } = update;
+    for (const other of this.#server.checkpoints) await this.#server.unregisterCheckpoint(other);
+    const registered = await this.#server.registerCheckpoint(name, { files, keepFiles }, { signal, onEvent });
+    const startedAtMs = performance.now();
+    const metas = await this.#server.gatherMetas(name, { timeoutMs, signal });
+    const gatherMs = performance.now() - startedAtMs;
+    if (update.metasFile && identity.rank === 0) await writeMetas(update.metasFile, metas);
+    const result = await this.#server.update(name, {
+      requestEngine: engineRequest(job.targets),
+      inferenceParallelSize: job.targets.parallelSize,
+      bucketBytes: update.bucketBytes,
+      deviceMemoryBytes: update.deviceMemoryBytes,
+      timeoutMs,
+      weightVersion: update.weightVersion,
+      signal,
+      onEvent,
+    });
+    return { rank: identity.rank, registered, gatherMs, update: result };
+  }
+
+  /** Tells the other ranks, which may be waiting for this one. */
+  async #fail(error: unknown): Promise<void> {
+    await this.#store?.abort(toCheckpointEngineError(error)).catch(() => {});
+  }
+}

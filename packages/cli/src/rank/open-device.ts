@@ -1,0 +1,28 @@
+import { createCudaDevice, createHostDevice, listCudaDevices } from '@checkpoint-engine/device';
+import { CheckpointEngineError, type Device } from '@checkpoint-engine/interface';
+import type { DeviceKind } from '../config/jobs.ts';
+
+/**
+ * What `--device` means on this machine. `auto` takes GPUs where there are any.
+ *
+ * @param rankCount Ranks that this machine is to run.
+ * @throws {CheckpointEngineError} `CE_DEVICE_UNAVAILABLE`: there are fewer GPUs than ranks.
+ */
+export async function resolveDeviceKind(device: DeviceKind | 'auto', rankCount: number): Promise<DeviceKind> {
+  if (device === 'host') return 'host';
+  const gpuCount = (await listCudaDevices()).length;
+  if (device === 'auto' && gpuCount === 0) return 'host';
+  if (gpuCount >= rankCount) return 'cuda';
+  throw new CheckpointEngineError(
+    'CE_DEVICE_UNAVAILABLE',
+    `${rankCount} ranks need as many GPUs, this machine has ${gpuCount}`,
+    gpuCount === 0
+      ? 'Run "checkpoint-engine doctor" to see why no GPU is found, or use --device host'
+      : `Use --nproc-per-node ${gpuCount}, or --device host`,
+  );
+}
+
+/** The device of a rank. */
+export function openDevice(kind: DeviceKind, localRank: number): Promise<Device> {
+  return kind === 'cuda' ? createCudaDevice({ index: localRank }) : createHostDevice({ index: localRank });
+}

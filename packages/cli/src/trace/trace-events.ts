@@ -1,0 +1,125 @@
+import type { ProgressEvent, UpdatePhase } from '@checkpoint-engine/ps';
+
+/** One entry of a Chrome trace. Times are microseconds. */
+export interface TraceEvent {
+  readonly name: string;
+  readonly ph: 'X' | 'M';
+  /** The rank. */
+  readonly pid: number;
+  /** The track. */
+  readonly tid: number;
+  readonly cat?: string;
+  readonly ts?: number;
+  readonly dur?: number;
+  readonly args?: Readonly<Record<string, string | number>>;
+}
+
+/** A span of time on one of a rank's rows. */
+interface Span {
+  readonly rank: number;
+  readonly row: Row;
+  readonly name: string;
+  readonly startMs: number;
+  readonly endMs: number;
+  readonly sizeBytes?: number;
+}
+
+type Row = (typeof ROWS)[number];
+
+/** In the order in which they are shown. */
+const ROWS = ['phases', 'read', 'h2d', 'broadcast', 'reload'] as const;
+/** Tracks that a row may need for spans that overlap. */
+const LANES = 100;
+
+/**
+ * Turns the events of one or several updates into a trace in Chrome's JSON format, for Perfetto and `chrome://tracing`: a
+ * process for each rank, with a row for its phases and one for each stage. Buckets that are in a stage at the same time
+ * are shown below each other. What began but did not end is left out.
+ *
+ * @source https://docs.google.com/document/d/1CvAClvFfyA5R-PhYUmn5OOQtYMH4h6I0nSsKchNAySU
+ */
+export function traceEvents(events: readonly ProgressEvent[]): TraceEvent[] {
+  const spans = spansOf(events).sort((a, b) => a.startMs - b.startMs || b.endMs - a.endMs);
+  const originMs = spans[0]?.startMs ?? 0;
+  const lanes = new Map<string, number[]>();
+  const tracks = new Map<string, TraceEvent>();
+  const shown = spans.map((span): TraceEvent => {
+    const { rank, row, name, startMs, endMs, sizeBytes } = span;
+    const lane = freeLane(lanes, span);
+    const tid = ROWS.indexOf(row) * LANES + lane;
+    for (const event of trackNames(rank, row, tid, lane)) tracks.set(`${event.name}:${rank}:${event.tid}`, event);
+    return {
+      name,
+      ph: 'X',
+      pid: rank,
+      tid,
+      cat: row,
+      ts: Math.round((startMs - originMs) * 1000),
+      dur: Math.round((endMs - startMs) * 1000),
+      ...(sizeBytes === undefined ? {} : { args: { sizeBytes, rateGBps: rate(sizeBytes, endMs - startMs) } }),
+    };
+  });
+  return [...tracks.values(), ...shown];
+}
+
+function spansOf(events: readonly ProgressEvent[]): Span[] {
+  const spans: Span[] = [];
+  const buckets = new Map<string, number>();
+  const phases = new Map<number, { phase: UpdatePhase; atMs: number }>();
+  const reads = new Map<number, { startMs: number; doneBytes: number }>();
+  for (const event of events) {
+    const { rank, type, atMs } = event;
+    if (type === 'phase') {
+      const before = phases.get(rank);
+      if (before && before.phase !== 'done') {
+        spans.push({ rank, row: 'phases', name: before.phase, startMs: before.atMs, endMs: atMs });
+      }
+      phases.set(rank, { phase: event.phase, atMs });
+    } else if (type === 'register') {
+      // The first report of a checkpoint begins the read; a report with fewer bytes than before begins another one.
+      const before = reads.get(rank);
+      const { startMs } = before && event.doneBytes >= before.doneBytes ? before : { startMs: atMs };
+      reads.set(rank, { startMs, doneBytes: event.doneBytes });
+      if (event.doneBytes === event.totalBytes && atMs > startMs) {
+        spans.push({ rank, row: 'read', name: 'read files', startMs, endMs: atMs, sizeBytes: event.totalBytes });
+        reads.delete(rank);
+      }
+    } else if (type === 'bucket-start') {
+      buckets.set(bucketKey(event), atMs);
+    } else if (type === 'bucket-end') {
+      const startMs = buckets.get(bucketKey(event));
+      if (startMs === undefined) continue;
+      buckets.delete(bucketKey(event));
+      const { stage, bucket, sizeBytes } = event;
+      spans.push({ rank, row: stage, name: `bucket ${bucket}`, startMs, endMs: atMs, sizeBytes });
+    }
+  }
+  return spans;
+}
+
+function bucketKey({ rank, stage, bucket }: Extract<ProgressEvent, { type: 'bucket-start' | 'bucket-end' }>): string {
+  return `${rank}:${stage}:${bucket}`;
+}
+
+/** The first lane of the span's row on which nothing lies at its start; takes it. */
+function freeLane(lanes: Map<string, number[]>, { rank, row, startMs, endMs }: Span): number {
+  const key = `${rank}:${row}`;
+  const ends = lanes.get(key) ?? [];
+  lanes.set(key, ends);
+  const free = ends.findIndex((end) => end <= startMs);
+  const lane = free === -1 ? ends.length : free;
+  ends[lane] = endMs;
+  return lane;
+}
+
+function trackNames(rank: number, row: Row, tid: number, lane: number): TraceEvent[] {
+  return [
+    { name: 'process_name', ph: 'M', pid: rank, tid: 0, args: { name: `rank ${rank}` } },
+    { name: 'thread_name', ph: 'M', pid: rank, tid, args: { name: lane === 0 ? row : `${row} (${lane + 1})` } },
+    { name: 'thread_sort_index', ph: 'M', pid: rank, tid, args: { sort_index: tid } },
+  ];
+}
+
+function rate(sizeBytes: number, durationMs: number): number {
+  return durationMs > 0 ? Number((sizeBytes / durationMs / 1e6).toFixed(3)) : 0;
+}

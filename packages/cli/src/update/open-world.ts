@@ -1,0 +1,40 @@
+import type { Logger } from '@checkpoint-engine/interface';
+import type { ProgressEvent } from '@checkpoint-engine/ps';
+import type { Environment } from '../config/environment.ts';
+import type { DeviceKind, WorldJob } from '../config/jobs.ts';
+import type { UpdateConfig } from '../config/update-config.ts';
+import { exitAfter } from '../process/exit-after.ts';
+import type { Interrupts } from '../process/interrupts.ts';
+import { SupervisedWorld } from '../process/supervised-world.ts';
+import type { World } from '../process/world.ts';
+
+/** What {@link openWorld} takes. */
+export interface OpenWorldOptions {
+  readonly config: UpdateConfig;
+  readonly deviceKind: DeviceKind;
+  readonly env: Environment;
+  readonly logger: Logger;
+  readonly interrupts: Interrupts;
+  readonly onEvent: (event: ProgressEvent) => void;
+  readonly onLogLine: (line: string, rank: number) => void;
+}
+
+/** A world of one, and a rank that a launcher started, run in this process; otherwise ranks are processes of their own. */
+export async function openWorld(options: OpenWorldOptions): Promise<World> {
+  const { config, deviceKind, env, logger, interrupts, onEvent, onLogLine } = options;
+  const { worldSize, targets, limits, update, log } = config;
+  const job: WorldJob = { deviceKind, targets, timeoutMs: update.timeoutMs, logLevel: log.logLevel, ...limits };
+  if (!config.identity && worldSize > 1) {
+    return await SupervisedWorld.start({ worldSize, job, env, interrupts, onEvent, onLogLine });
+  }
+  const { LocalWorld } = await import('../rank/local-world.ts');
+  interrupts.insisted.addEventListener('abort', () => exitAfter(0), { once: true });
+  return await LocalWorld.open({
+    identity: config.identity ?? { rank: 0, worldSize: 1, localRank: 0, masterAddr: '127.0.0.1', masterPort: 0 },
+    job,
+    token: env.CHECKPOINT_ENGINE_TOKEN,
+    logger,
+    signal: interrupts.asked,
+    onEvent,
+  });
+}

@@ -1,0 +1,30 @@
+import { formatBytes } from '@checkpoint-engine/planner';
+import { formatDuration, formatRate, plural } from '../output/format.ts';
+import type { Colors } from '../output/terminal.ts';
+import type { UpdateOutcome } from './update-outcome.ts';
+
+/** An update that is over, for people. */
+export function outcomeText(outcome: UpdateOutcome, colors: Colors): string {
+  const { checkpoint, worldSize, device, totalBytes, tensorCount, bucketCount, bucketBytes, deviceBytes, durationsMs } =
+    outcome;
+  const { register, gatherMetas, update, plan, handshake, stream, release, hook } = durationsMs;
+  const took = (parts: Readonly<Record<string, number>>): string =>
+    Object.entries(parts)
+      .map(([name, milliseconds]) => `${name} ${formatDuration(milliseconds)}`)
+      .join(colors.dim(' · '));
+  const rows: [string, string][] = [
+    ['weights', `${plural(tensorCount, 'tensor')}, ${formatBytes(totalBytes)}`],
+    ['before', took({ 'read files': register, 'gather metas': gatherMetas })],
+    ['update', `${colors.bold(formatDuration(update))} at ${colors.bold(formatRate(totalBytes, update))}`],
+    ['', took({ plan, handshake, stream, release, 'post-load hook': hook })],
+    [
+      'buckets',
+      `${bucketCount} of at most ${formatBytes(bucketBytes)}; ${formatBytes(deviceBytes)} of device memory a rank`,
+    ],
+  ];
+  return [
+    `${colors.green('✓')} ${colors.bold(checkpoint)} is live on ${plural(worldSize, `${device} rank`)}`,
+    ...rows.map(([name, text]) => `  ${colors.dim(name.padEnd(9))}${text}`),
+    ...outcome.warnings.map((text) => `  ${colors.yellow('!')} ${text}`),
+  ].join('\n');
+}

@@ -1,0 +1,107 @@
+import { gigabytesPerSecond } from '../output/format.ts';
+import type { RankDevice } from '../process/messages.ts';
+import type { RankReport } from '../rank/rank-report.ts';
+
+/** Phases of an update and of what comes before it, in their order. */
+export const TIMED_PHASES = [
+  'register',
+  'gatherMetas',
+  'plan',
+  'handshake',
+  'stream',
+  'release',
+  'hook',
+  'update',
+] as const;
+
+/** An update as a whole: what `update --json` prints. Durations are those of the slowest rank. */
+export interface UpdateOutcome {
+  readonly checkpoint: string;
+  readonly worldSize: number;
+  readonly device: RankDevice['kind'];
+  readonly totalBytes: number;
+  readonly tensorCount: number;
+  readonly bucketCount: number;
+  readonly bucketBytes: number;
+  readonly ringSlots: number;
+  readonly stagingSlots: number;
+  /** Device memory that a rank took for the update. */
+  readonly deviceBytes: number;
+  readonly reason: string;
+  readonly durationsMs: Readonly<Record<(typeof TIMED_PHASES)[number], number>>;
+  /** Bytes of the checkpoint over the duration of the update, in 1e9 bytes a second. */
+  readonly rateGBps?: number | undefined;
+  readonly warnings: readonly string[];
+  /** Those whose reports this process has. */
+  readonly ranks: readonly RankOutcome[];
+}
+
+/** One rank of an {@link UpdateOutcome}. */
+export interface RankOutcome {
+  readonly rank: number;
+  readonly device: RankDevice;
+  readonly tensorCount: number;
+  readonly sizeBytes: number;
+  readonly poolBytes: number;
+  readonly registerMs: number;
+  readonly updateMs: number;
+}
+
+/** Puts the reports of ranks together. There is at least one; `devices` are in the order of the reports. */
+export function updateOutcome(
+  worldSize: number,
+  devices: readonly RankDevice[],
+  reports: readonly RankReport[],
+): UpdateOutcome {
+  const {
+    checkpoint,
+    totalBytes,
+    tensorCount,
+    bucketCount,
+    bucketBytes,
+    ringSlots,
+    stagingSlots,
+    deviceBytes,
+    reason,
+  } = reports[0]!.update;
+  const slowest = (of: (report: RankReport) => number): number => Math.max(...reports.map(of));
+  const { plan, handshake, stream, release, hook } = reports[0]!.update.durationsMs;
+  const phases = { plan, handshake, stream, release, hook };
+  const durationsMs = {
+    register: slowest(({ registered }) => registered.durationMs),
+    gatherMetas: slowest(({ gatherMs }) => gatherMs),
+    ...(Object.fromEntries(
+      Object.keys(phases).map((phase) => [
+        phase,
+        slowest(({ update }) => update.durationsMs[phase as keyof typeof phases]),
+      ]),
+    ) as typeof phases),
+    update: slowest(({ update }) => update.durationsMs.total),
+  };
+  return {
+    checkpoint,
+    worldSize,
+    device: devices[0]!.kind,
+    totalBytes,
+    tensorCount,
+    bucketCount,
+    bucketBytes,
+    ringSlots,
+    stagingSlots,
+    deviceBytes,
+    reason,
+    durationsMs,
+    rateGBps: gigabytesPerSecond(totalBytes, durationsMs.update),
+    // Every rank reads the same files.
+    warnings: [...new Set(reports.flatMap(({ registered }) => registered.warnings))],
+    ranks: reports.map(({ rank, registered, update }, index) => ({
+      rank,
+      device: devices[index]!,
+      tensorCount: registered.tensorCount,
+      sizeBytes: registered.sizeBytes,
+      poolBytes: registered.poolBytes,
+      registerMs: registered.durationMs,
+      updateMs: update.durationsMs.total,
+    })),
+  };
+}

@@ -1,0 +1,86 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { ProgressEvent } from '@checkpoint-engine/ps';
+import type { CommandContext } from '../commands/command-context.ts';
+import type { UpdateConfig } from '../config/update-config.ts';
+import { createLogger, LogSink } from '../output/log.ts';
+import { rankLogLine } from '../output/rank-log-line.ts';
+import { watchInterrupts } from '../process/interrupts.ts';
+import type { World } from '../process/world.ts';
+import { openProgress } from '../progress/open-progress.ts';
+import { noProgress, type ProgressView } from '../progress/progress-view.ts';
+import { resolveDeviceKind } from '../rank/open-device.ts';
+import { sweepLeftovers } from '../rank/sweep-leftovers.ts';
+import { writeTrace } from '../trace/write-trace.ts';
+import { openWorld } from './open-world.ts';
+import { outcomeText } from './outcome-text.ts';
+import { updateOutcome } from './update-outcome.ts';
+
+/**
+ * Runs `update`.
+ *
+ * @returns The exit status.
+ * @throws What kept it from running, when everything was given back.
+ */
+export async function update(
+  config: UpdateConfig,
+  { terminal, env }: Pick<CommandContext, 'terminal' | 'env'>,
+): Promise<0> {
+  const { identity, worldSize, json, log } = config;
+  const sink = new LogSink(terminal, log.logFormat);
+  const logger = createLogger(log.logLevel, sink, identity ? { rank: identity.rank } : {});
+  const interrupts = watchInterrupts();
+  const events: ProgressEvent[] = [];
+  let progress: ProgressView = noProgress;
+  let world: World | undefined;
+  try {
+    const deviceKind = await resolveDeviceKind(config.device, identity ? 1 : worldSize);
+    const title = `Updating ${config.update.checkpointName} on ${worldSize === 1 ? '1 rank' : `${worldSize} ranks`}`;
+    progress = openProgress({
+      title,
+      rankCount: identity ? 1 : worldSize,
+      live: !json && log.logFormat === 'pretty',
+      terminal,
+      sink,
+      logger,
+    });
+    world = await openWorld({
+      config,
+      deviceKind,
+      env,
+      logger,
+      interrupts,
+      onEvent: (event) => {
+        progress.onEvent(event);
+        if (config.traceFile) events.push(event);
+      },
+      onLogLine: (line, rank) => sink.writeLine(rankLogLine(line, rank)),
+    });
+    const reports = await world.update(config.update);
+    progress.close();
+    if (config.traceFile) await writeTrace(config.traceFile, events);
+    const outcome = updateOutcome(worldSize, world.devices, reports);
+    // In a world that a launcher started one rank speaks for all.
+    if (!identity || identity.rank === 0) {
+      const { traceFile } = config;
+      const { metasFile } = config.update;
+      terminal.print(
+        json
+          ? JSON.stringify({ ok: true, command: 'update', ...outcome, traceFile, metasFile })
+          : outcomeText(outcome, terminal.out.colors),
+      );
+    }
+    // An interruption ends the wait, and is no failure any more.
+    if (config.sleepMs > 0) await sleep(config.sleepMs, undefined, { signal: interrupts.asked }).catch(() => {});
+    return 0;
+  } catch (error) {
+    progress.close();
+    if (config.traceFile && events.length > 0) await writeTrace(config.traceFile, events);
+    await world?.close();
+    await sweepLeftovers(logger);
+    throw error;
+  } finally {
+    progress.close();
+    await world?.close();
+    interrupts.stop();
+  }
+}
