@@ -121,7 +121,8 @@ describe('sender and worker in one process', () => {
     await expect.poll(() => done).toEqual([2]);
     await expect.poll(() => gates.has(3)).toBe(true);
     for (const index of [3, 1, 0]) gates.get(index)!();
-    await Promise.all([...reloads, sender.session.finish(call), reading, reading.then(() => update.finished())]);
+    await Promise.all(reloads);
+    await Promise.all([sender.session.finish(call), reading.then(() => update.finished())]);
   });
 
   it.each(['break', 'throw'])('fails the update when the loop is left by %s', async (how) => {

@@ -1,0 +1,165 @@
+import { mkdtempSync, rmSync, statSync } from 'node:fs';
+import { request } from 'node:http';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { createHostDevice, type HostDevice } from '@checkpoint-engine/device';
+import {
+  type CopyingWorker,
+  copyingWorker,
+  type ServeWorkerOptions,
+  serveWorker,
+  type WorkerServer,
+} from '@checkpoint-engine/worker';
+import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { digestsOf, Sender, testTensor } from './v2-support.ts';
+
+const buckets = [0, 1, 2].map((b) => [testTensor(`a.${b}`, [100]), testTensor(`b.${b}`, [7, 9], 'BF16')]);
+
+describe('serveWorker', () => {
+  let devices: HostDevice[];
+  let workers: CopyingWorker[];
+  let server: WorkerServer;
+  const senders: Sender[] = [];
+
+  const serve = async (options: Partial<ServeWorkerOptions> = {}): Promise<string> => {
+    server = await serveWorker({
+      devices,
+      onUpdate: (update, device) => workers[devices.indexOf(device as HostDevice)]!.receive(update),
+      listen: { port: 0 },
+      ...options,
+    });
+    return 'port' in server.address ? `http://127.0.0.1:${server.address.port}` : '';
+  };
+  const newSenders = async (): Promise<Record<string, string>> => {
+    senders.push(...(await Promise.all(devices.map((device) => Sender.create(device, 64 * 1024)))));
+    return Object.fromEntries(senders.map(({ session }, at) => [devices[at]!.uuid, session.address]));
+  };
+  const post = (url: string, body: unknown, headers: Record<string, string> = {}): Promise<Response> =>
+    fetch(`${url}/update`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json', ...headers },
+      body: typeof body === 'string' ? body : JSON.stringify(body),
+    });
+
+  const health = async (url: string) =>
+    (await (await fetch(`${url}/healthz`)).json()) as { protocol: number; devices: string[]; updating: boolean };
+
+  beforeAll(async () => {
+    devices = await Promise.all([0, 1].map((index) => createHostDevice({ index })));
+    workers = devices.map((device) => copyingWorker({ device }));
+  });
+  afterEach(async () => {
+    await server.close();
+    for (const sender of senders.splice(0)) await sender.close();
+  });
+  afterAll(async () => {
+    for (const worker of workers) await worker.close();
+    for (const device of devices) await device.close();
+  });
+
+  it('updates all devices of the engine and answers when they are done', async () => {
+    const url = await serve();
+    expect(await health(url)).toEqual({ protocol: 2, devices: devices.map(({ uuid }) => uuid), updating: false });
+    for (let round = 0; round < 2; round += 1) {
+      const handles = await newSenders();
+      const answer = post(url, { handles, timeoutMs: 10_000 });
+      await Promise.all(senders.map((sender) => sender.send(buckets)));
+      expect((await answer).status).toBe(200);
+      for (const worker of workers) expect(Object.fromEntries(await worker.digests())).toEqual(digestsOf(buckets));
+      for (const sender of senders.splice(0)) await sender.close();
+    }
+  });
+
+  it('runs one update at a time, and finishes it where the engine did not', async () => {
+    const url = await serve({ onUpdate: (update) => update.forEachBucket(() => {}) });
+    const handles = await newSenders();
+    const answer = post(url, { handles });
+    await expect.poll(async () => (await health(url)).updating).toBe(true);
+    expect((await post(url, { handles })).status).toBe(409);
+    await Promise.all(senders.map((sender) => sender.send(buckets)));
+    expect((await answer).status).toBe(200);
+  });
+
+  it('answers bad input with problem details', async () => {
+    const url = await serve({ token: 'secret' });
+    const authorization = 'Bearer secret';
+    const handles = await newSenders();
+    const [first] = Object.keys(handles);
+    for (const [body, status, text] of [
+      ['{', 400, 'not JSON'],
+      [{}, 400, 'Expected "handles"'],
+      [{ handles, timeoutMs: -1 }, 400, 'timeoutMs'],
+      [{ handles: { ...handles, 'GPU-x': 'ce2:x' } }, 400, '"GPU-x"'],
+      [{ handles: { [first!]: handles[first!] } }, 400, 'lacks'],
+      [{ handles: { ...handles, [first!]: 'ipc://@old' } }, 400, 'protocol v2'],
+      ['x'.repeat(1 << 21), 413, 'at most'],
+    ] as const) {
+      const response = await post(url, body, { authorization });
+      expect(response.status).toBe(status);
+      expect(response.headers.get('content-type')).toBe('application/problem+json');
+      expect(await response.json()).toMatchObject({ status, detail: expect.stringContaining(text) });
+    }
+    expect((await post(url, { handles })).status).toBe(401);
+    expect((await post(url, { handles }, { authorization, 'content-type': 'text/plain' })).status).toBe(415);
+    expect((await fetch(`${url}/update`)).status).toBe(405);
+    expect((await fetch(`${url}/nothing`)).status).toBe(404);
+  });
+
+  it('ends the update on all devices when one fails, and tells both sides the error', async () => {
+    const url = await serve({
+      onUpdate: async (update, device) => {
+        for await (const tensor of update) {
+          if (device === devices[1] && tensor.name === 'b.1') throw new Error('bad weight');
+        }
+      },
+    });
+    const handles = await newSenders();
+    const answer = post(url, { handles });
+    const results = await Promise.allSettled(
+      senders.map((sender, at) => sender.send(at === 0 ? [...buckets, ...Array(200).fill(buckets[0])] : buckets)),
+    );
+    expect(results[1]).toMatchObject({
+      reason: { code: 'CE_WORKER_FAILED', message: expect.stringContaining('bad weight') },
+    });
+    expect(results[0]).toMatchObject({
+      reason: { code: 'CE_WORKER_FAILED', message: expect.stringContaining('bad weight') },
+    });
+    for (const sender of senders) await sender.session.fail(new Error('over'));
+    const response = await answer;
+    expect(response.status).toBe(500);
+    expect(await response.json()).toMatchObject({ status: 500, code: 'CE_WORKER_FAILED', detail: 'bad weight' });
+    expect((await health(url)).updating).toBe(false);
+  });
+
+  it('ends an update that takes too long, or runs while the server is closed', async () => {
+    const url = await serve();
+    const handles = await newSenders();
+    const late = await post(url, { handles, timeoutMs: 100 });
+    expect(late.status).toBe(500);
+    expect(await late.json()).toMatchObject({ code: 'CE_TIMEOUT' });
+    for (const sender of senders.splice(0)) await sender.close();
+    const answer = post(url, { handles: await newSenders() });
+    await expect.poll(async () => (await health(url)).updating).toBe(true);
+    await server.close();
+    expect(await (await answer).json()).toMatchObject({ status: 500, code: 'CE_CLOSED' });
+  });
+
+  it('listens at a Unix socket of its user alone, and nowhere else without being told to', async () => {
+    await expect(serve({ listen: { host: '0.0.0.0', port: 0 } })).rejects.toThrow(/allowRemote/);
+    const folder = mkdtempSync(join(tmpdir(), 'serve-worker-'));
+    const path = join(folder, 'worker.sock');
+    await serve({ listen: { path } });
+    expect(statSync(path).mode & 0o777).toBe(0o600);
+    await expect(serveWorker({ devices, onUpdate: () => {}, listen: { path } })).rejects.toMatchObject({
+      code: 'CE_ADDRESS_IN_USE',
+    });
+    const status = await new Promise((resolve, reject) => {
+      request({ socketPath: path, path: '/healthz' }, (response) => resolve(response.resume().statusCode))
+        .on('error', reject)
+        .end();
+    });
+    expect(status).toBe(200);
+    await server.close();
+    rmSync(folder, { recursive: true });
+  });
+});

@@ -1,0 +1,140 @@
+import { randomBytes } from 'node:crypto';
+import { once } from 'node:events';
+import { createServer, type Server, type Socket } from 'node:net';
+import process from 'node:process';
+import { createHostDevice, type HostDevice, type SharedHostMemory } from '@checkpoint-engine/device';
+import { receiveUpdate } from '@checkpoint-engine/worker';
+import { encode } from '@msgpack/msgpack';
+import fc from 'fast-check';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+
+function frame(payload: Uint8Array, claimedBytes = payload.length): Uint8Array {
+  const bytes = new Uint8Array(4 + payload.length);
+  new DataView(bytes.buffer).setUint32(0, claimedBytes, true);
+  bytes.set(payload, 4);
+  return bytes;
+}
+
+/** What a server says that does not keep to the protocol, and what the worker makes of it. */
+describe('receiveUpdate against a rogue server', () => {
+  let device: HostDevice;
+  let buffer: SharedHostMemory;
+  let server: Server;
+  let address: string;
+  let greet: (socket: Socket) => void;
+
+  const welcome = (fields: object = {}) =>
+    frame(
+      encode({
+        type: 'welcome',
+        protocol: 2,
+        checkpoint: 'c',
+        updateId: 'u',
+        rank: 0,
+        deviceKind: 'host',
+        deviceUuid: device.uuid,
+        handle: buffer.handle,
+        sizeBytes: buffer.sizeBytes,
+        slots: 2,
+        ...fields,
+      }),
+    );
+  const columns = (fields: object = {}) => ({
+    names: ['w'],
+    dtypes: ['F32'],
+    shapes: [[1]],
+    offsets: [0],
+    sizes: [4],
+    ...fields,
+  });
+  const bucket = (index: number, fields: object = {}) =>
+    frame(encode({ type: 'bucket', index, tensors: columns(fields) }));
+
+  beforeAll(async () => {
+    device = await createHostDevice();
+    buffer = await device.allocateShared(4096);
+  });
+  beforeEach(async () => {
+    const name = `rogue-${randomBytes(60).toString('hex')}`.slice(0, 107);
+    address = `ce2:${name}?key=${'0'.repeat(64)}`;
+    server = createServer((socket) => {
+      socket.on('error', () => {});
+      socket.once('data', () => greet(socket));
+    });
+    server.listen({ path: `\0${name}` });
+    await once(server, 'listening');
+  });
+  afterEach(() => new Promise((resolve) => server.close(resolve)));
+  afterAll(() => device.close());
+
+  const receive = async (): Promise<void> => {
+    await using update = await receiveUpdate(address, { device, timeoutMs: 5_000 });
+    await update.forEachBucket(() => {});
+    await update.finished();
+  };
+
+  it.each<[string, () => Uint8Array[], RegExp]>([
+    ['another protocol', () => [welcome({ protocol: 7 })], /speaks protocol 2, the server 7/],
+    ['an unknown type', () => [frame(encode({ type: 'dance' }))], /"dance"/],
+    ['a bucket for a welcome', () => [bucket(0)], /"bucket" before its welcome/],
+    ['no map', () => [frame(encode([1, 2]))], /without a type/],
+    ['a giant frame', () => [frame(new Uint8Array(3), 0xffffffff)], /4294967295 bytes/],
+    [
+      'a list that lies',
+      () => [frame(Uint8Array.from([0x81, 0xa1, 0x61, 0xdd, 0xff, 0xff, 0xff, 0xff]))],
+      /not msgpack/,
+    ],
+    ['lists in lists', () => [frame(new Uint8Array(2 ** 21).fill(0x91))], /not msgpack/],
+    ['columns of unequal length', () => [welcome(), bucket(0, { dtypes: [] })], /"bucket"/],
+    ['a tensor outside the buffer', () => [welcome(), bucket(0, { offsets: [4096] })], /byte 4100 of a buffer of 4096/],
+    ['a negative offset', () => [welcome(), bucket(0, { offsets: [-8] })], /"bucket"/],
+    ['a finish out of turn', () => [welcome(), frame(encode({ type: 'finish' }))], /"finish" out of turn/],
+  ])('ends the update on %s', async (_, says, text) => {
+    greet = (socket) => {
+      for (const bytes of says()) socket.write(bytes);
+    };
+    await expect(receive()).rejects.toMatchObject({
+      code: 'CE_WORKER_PROTOCOL',
+      message: expect.stringMatching(text),
+    });
+  });
+
+  it('ends the update when more buckets come than it has credits', async () => {
+    greet = (socket) => {
+      socket.write(welcome());
+      socket.once('data', () => {
+        for (const index of [0, 1, 2, 3]) socket.write(bucket(index));
+      });
+    };
+    const update = await receiveUpdate(address, { device, timeoutMs: 5_000, credits: 2 });
+    await expect.poll(() => update.signal.aborted).toBe(true);
+    expect(update.signal.reason).toMatchObject({ code: 'CE_WORKER_PROTOCOL' });
+    await update.close();
+  });
+
+  it('rejects whatever bytes come, within bounded memory', async () => {
+    const before = process.memoryUsage().rss;
+    const garbage = fc.oneof(
+      fc.uint8Array({ minLength: 1, maxLength: 300 }),
+      fc.uint8Array({ maxLength: 300 }).map((bytes) => frame(bytes)),
+      fc.anything().map((value) => frame(encode({ type: 'bucket', index: 0, tensors: String(value) }))),
+      fc
+        .record({ names: fc.anything(), sizes: fc.array(fc.double()), shapes: fc.array(fc.array(fc.integer())) })
+        .map((fields) => bucket(0, JSON.parse(JSON.stringify(fields)))),
+    );
+    await fc.assert(
+      fc.asyncProperty(fc.array(garbage, { maxLength: 4 }), fc.boolean(), async (parts, isWelcomed) => {
+        greet = (socket) => {
+          if (isWelcomed) socket.write(welcome());
+          for (const part of parts) socket.write(part);
+          socket.end();
+        };
+        await expect(receive()).rejects.toMatchObject({
+          code: expect.stringMatching(/^CE_(WORKER_PROTOCOL|PEER_LOST)$/),
+        });
+      }),
+      { numRuns: 150 },
+    );
+    expect(process.memoryUsage().rss - before).toBeLessThan(300e6);
+  });
+});
