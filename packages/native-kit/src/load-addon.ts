@@ -6,7 +6,8 @@ import { CheckpointEngineError } from '@checkpoint-engine/interface';
 
 /**
  * Loads the native addon of a package: the one built in its `build/`, or else the one shipped in its
- * `prebuilds/<platform>-<arch>/`.
+ * `prebuilds/<platform>-<arch>/`. Where the environment variable `CHECKPOINT_ENGINE_ADDONS` names a folder of the
+ * package (`build/sanitize`), only that one counts.
  *
  * @param packageUrl URL of the package's folder, with a slash at its end: `new URL('../', import.meta.url)`.
  * @param name       Name of the addon, as in `ce_<name>.node`.
@@ -15,9 +16,9 @@ import { CheckpointEngineError } from '@checkpoint-engine/interface';
  */
 export function loadAddon<T>(packageUrl: URL | string, name: string): T {
   const file = `ce_${name}.node`;
-  const candidates = [`build/${file}`, `prebuilds/${process.platform}-${process.arch}/${file}`].map((path) =>
-    fileURLToPath(new URL(path, packageUrl)),
-  );
+  const chosen = process.env.CHECKPOINT_ENGINE_ADDONS;
+  const folders = chosen ? [chosen] : ['build', `prebuilds/${process.platform}-${process.arch}`];
+  const candidates = folders.map((folder) => fileURLToPath(new URL(`${folder}/${file}`, packageUrl)));
   const path = candidates.find((candidate) => existsSync(candidate));
   if (path === undefined) {
     throw new CheckpointEngineError(

@@ -25,8 +25,7 @@ void HostStream::Queue::Start(const std::shared_ptr<Queue>& self) {
   try {
     self->pool->Submit(std::make_shared<HostCopyJob>(std::move(batch), [self] { Finish(self, std::nullopt); }));
   } catch (const std::system_error& error) {
-    Finish(self, Failure("CE_DEVICE_FAILED", std::string("Cannot start a copy thread: ") + error.what(),
-                         "Raise the limit of processes and threads (ulimit -u)"));
+    Finish(self, ToFailure(error));
   }
 }
 

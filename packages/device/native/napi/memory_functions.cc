@@ -112,7 +112,9 @@ Napi::Value Write(const Napi::CallbackInfo& info) {
                           nullptr, memory.get()});
   Settler settler(env, Environment::Queue(env));
   settler.Keep(bytes);
-  pool->Submit(std::make_shared<HostCopyJob>(std::move(batch), [settler, pool] { settler.Resolve(Nothing()); }));
+  settler.Start([&] {
+    pool->Submit(std::make_shared<HostCopyJob>(std::move(batch), [settler, pool] { settler.Resolve(Nothing()); }));
+  });
   return settler.promise(env);
 }
 

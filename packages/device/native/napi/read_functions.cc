@@ -37,8 +37,10 @@ Napi::Value Read(const Napi::CallbackInfo& info) {
   std::vector<ReadRange> ranges = ToRanges(info[3], paths.size(), memory->size());
   Settler settler(env, Environment::Queue(env));
   auto box = std::make_unique<ReadBox>();
-  box->job = device->Read(memory, paths, std::move(ranges), [settler](const std::optional<Failure>& failure) {
-    failure ? settler.Reject(*failure) : settler.Resolve(Nothing());
+  settler.Start([&] {
+    box->job = device->Read(memory, paths, std::move(ranges), [settler](const std::optional<Failure>& failure) {
+      failure ? settler.Reject(*failure) : settler.Resolve(Nothing());
+    });
   });
   Napi::Object result = Napi::Object::New(env);
   result.Set("native", Boxed<ReadBox>::New(env, std::move(box)));
@@ -48,12 +50,14 @@ Napi::Value Read(const Napi::CallbackInfo& info) {
 
 // readDoneBytes(read)
 Napi::Value ReadDoneBytes(const Napi::CallbackInfo& info) {
-  return Napi::Number::New(info.Env(), static_cast<double>(Boxed<ReadBox>::Get(info[0]).job->done_bytes()));
+  const auto& job = Boxed<ReadBox>::Get(info[0]).job;
+  return Napi::Number::New(info.Env(), job ? static_cast<double>(job->done_bytes()) : 0);
 }
 
 // cancelRead(read): it rejects as soon as no thread writes into the memory any more.
 Napi::Value CancelRead(const Napi::CallbackInfo& info) {
-  Boxed<ReadBox>::Get(info[0]).job->Fail(Failure("CE_ABORTED", "The read was aborted", "Start it again when ready"));
+  const auto& job = Boxed<ReadBox>::Get(info[0]).job;
+  if (job) job->Fail(Failure("CE_ABORTED", "The read was aborted", "Start it again when ready"));
   return info.Env().Undefined();
 }
 

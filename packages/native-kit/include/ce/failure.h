@@ -4,8 +4,10 @@
 #include <cerrno>
 #include <cstring>
 #include <exception>
+#include <new>
 #include <optional>
 #include <string>
+#include <system_error>
 #include <utility>
 
 namespace ce {
@@ -46,6 +48,19 @@ class Failure : public std::exception {
 inline Failure SystemFailure(std::string code, const std::string& message, std::string hint, std::string op,
                              int error = errno) {
   return Failure(std::move(code), message + ": " + std::strerror(error), std::move(hint)).From(std::move(op), error);
+}
+
+// What the C++ library threw.
+inline Failure ToFailure(const std::exception& error) {
+  if (dynamic_cast<const std::bad_alloc*>(&error)) {
+    return Failure("CE_HOST_OUT_OF_MEMORY", "The process is out of memory", "Free host memory");
+  }
+  if (const auto* system = dynamic_cast<const std::system_error*>(&error)) {
+    return Failure("CE_HOST_OUT_OF_MEMORY", std::string("Cannot start a thread: ") + error.what(),
+                   "Raise the limit of processes and threads (ulimit -u)")
+        .From("pthread_create", system->code().value());
+  }
+  return Failure("CE_INTERNAL", error.what(), "Report this with the log: it should not happen");
 }
 
 }  // namespace ce

@@ -29,7 +29,7 @@ Napi::Value Guarded(const Napi::CallbackInfo& info) {
   } catch (const Napi::Error&) {
     throw;
   } catch (const std::exception& error) {
-    throw ToJsError(info.Env(), Failure("CE_INTERNAL", error.what(), "Report this with the log: it should not happen"));
+    throw ToJsError(info.Env(), ToFailure(error));
   }
 }
 

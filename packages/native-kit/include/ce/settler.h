@@ -35,6 +35,18 @@ class Settler {
     if (napi_create_reference(object.Env(), object, 1, &kept_) != napi_ok) throw Napi::Error::New(object.Env());
   }
 
+  // Runs what will settle the promise later; where that cannot even start, rejects.
+  template <class Function>
+  void Start(Function function) const {
+    try {
+      function();
+    } catch (const Failure& failure) {
+      Reject(failure);
+    } catch (const std::exception& error) {
+      Reject(ToFailure(error));
+    }
+  }
+
   void Resolve(MakeValue make) const {
     Settle([deferred = deferred_, make = std::move(make)](Napi::Env env) {
       try {

@@ -1,0 +1,43 @@
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { pathToFileURL } from 'node:url';
+import { CheckpointEngineError } from '@checkpoint-engine/interface';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { loadAddon } from './load-addon.ts';
+
+let folder: string;
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), 'ce-load-addon-'));
+});
+afterEach(() => rmSync(folder, { recursive: true }));
+
+const failure = (name: string): CheckpointEngineError => {
+  try {
+    loadAddon(pathToFileURL(`${folder}/`), name);
+  } catch (error) {
+    if (CheckpointEngineError.isInstance(error)) return error;
+    throw error;
+  }
+  throw new Error('loadAddon did not throw');
+};
+
+describe('loadAddon', () => {
+  it('names every place where it looked, and how to build', () => {
+    const error = failure('nothing');
+    expect(error.code).toBe('CE_LIBRARY_NOT_FOUND');
+    expect(error.message).toContain(join(folder, 'build', 'ce_nothing.node'));
+    expect(error.message).toContain(join(folder, 'prebuilds', `${process.platform}-${process.arch}`));
+    expect(error.hint).toContain('npm run build');
+  });
+
+  it('gives the reason of the system for a file that it cannot load', () => {
+    mkdirSync(join(folder, 'build'));
+    writeFileSync(join(folder, 'build', 'ce_broken.node'), 'not an ELF file');
+    const error = failure('broken');
+    expect(error.code).toBe('CE_LIBRARY_NOT_FOUND');
+    expect(error.file).toBe(join(folder, 'build', 'ce_broken.node'));
+    expect(error.message).toMatch(/invalid ELF|too short/);
+    expect(error.cause).toBeInstanceOf(Error);
+  });
+});
