@@ -1,1 +1,21 @@
-export {};
+/**
+ * The tests that every transport of checkpoint-engine passes, ours or a stranger's. The test runner is injected, and so
+ * is where the members of a group live: in one process, or in a process each.
+ *
+ * @packageDocumentation
+ */
+export type { BroadcastFactory } from './broadcast/broadcast-member.ts';
+export { broadcastSuite } from './broadcast/broadcast-suite.ts';
+export type { P2PFactory } from './p2p/p2p-member.ts';
+export { p2pSuite } from './p2p/p2p-suite.ts';
+export { hubLink } from './store/hub-link.ts';
+export { serveHub, socketLink } from './store/socket-link.ts';
+export { StoreHub } from './store/store-hub.ts';
+export { TestStore } from './store/test-store.ts';
+export type { RegisterTest, Runner, Skip } from './suite/runner.ts';
+export type { SuiteOptions } from './suite/suite-options.ts';
+export type { MemberContext, MemberParts } from './world/factory.ts';
+export { type InProcessOptions, inProcess } from './world/in-process.ts';
+export { type ProcessesOptions, processes } from './world/processes.ts';
+export { runMember } from './world/run-member.ts';
+export type { Factory, Kind, World } from './world/world.ts';
