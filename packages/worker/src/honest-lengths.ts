@@ -9,7 +9,6 @@ const MOST_CONTAINERS = 600_000;
  * @source https://github.com/msgpack/msgpack/blob/master/spec.md
  */
 export function assertHonestLengths(bytes: Uint8Array): void {
-  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   let at = 0;
   /** Values that are still to come. */
   let promised = 1;
@@ -17,12 +16,11 @@ export function assertHonestLengths(bytes: Uint8Array): void {
   const skip = (sizeBytes: number): void => {
     at += sizeBytes;
   };
-  /** An unsigned integer of 1, 2 or 4 bytes. */
+  /** An unsigned integer of 1, 2 or 4 bytes, big-endian. */
   const length = (sizeBytes: number): number => {
-    const from = at;
-    at += sizeBytes;
-    if (sizeBytes === 1) return view.getUint8(from);
-    return sizeBytes === 2 ? view.getUint16(from) : view.getUint32(from);
+    let value = 0;
+    for (const end = at + sizeBytes; at < end; at += 1) value = value * 256 + (bytes[at] ?? 0);
+    return value;
   };
   const contain = (values: number): void => {
     containers += 1;
@@ -30,7 +28,8 @@ export function assertHonestLengths(bytes: Uint8Array): void {
   };
   while (promised > 0) {
     promised -= 1;
-    const head = length(1);
+    const head = bytes[at] ?? 0;
+    at += 1;
     if (head < 0x80 || head >= 0xe0) continue;
     if (head < 0x90) contain(2 * (head & 0x0f));
     else if (head < 0xa0) contain(head & 0x0f);
