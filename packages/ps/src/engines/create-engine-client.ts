@@ -1,0 +1,29 @@
+import { CheckpointEngineError } from '@checkpoint-engine/interface';
+import type { EngineClient, EngineOptions } from './engine-client.ts';
+import { lmdeployEngine } from './lmdeploy.ts';
+import { sglangEngine } from './sglang.ts';
+import { vllmEngine } from './vllm.ts';
+import { workerEngine } from './worker.ts';
+
+const FACTORIES = { vllm: vllmEngine, sglang: sglangEngine, lmdeploy: lmdeployEngine, worker: workerEngine } as const;
+
+/** Engines by the names that the command line takes. */
+export type EngineName = keyof typeof FACTORIES;
+
+/** The names of {@link EngineName}. */
+export const ENGINE_NAMES: readonly EngineName[] = Object.keys(FACTORIES) as EngineName[];
+
+/**
+ * The client of an engine by its name, with the engine's own options at their defaults.
+ *
+ * @throws `CE_CONFIG_INVALID` for an unknown name or an endpoint that is no URL.
+ */
+export function createEngineClient(name: string, options: EngineOptions): EngineClient {
+  const known = ENGINE_NAMES.find((engine) => engine === name);
+  if (known !== undefined) return FACTORIES[known](options);
+  throw new CheckpointEngineError(
+    'CE_CONFIG_INVALID',
+    `There is no engine "${name}"`,
+    `Choose one of ${ENGINE_NAMES.join(', ')}`,
+  );
+}

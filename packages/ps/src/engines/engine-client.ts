@@ -1,0 +1,62 @@
+import type { Logger } from '@checkpoint-engine/interface';
+
+/** Where an engine listens. */
+export interface EngineEndpoint {
+  /** `http://host:port`, with a path in front of the engine's own where a proxy needs one. */
+  readonly url: string;
+  /** Unix socket to connect to instead of the URL's host and port. */
+  readonly uds?: string | undefined;
+}
+
+/** What every engine client is made of. */
+export interface EngineOptions {
+  /** One instance's addresses: one, or those of all its data-parallel servers, which are asked at the same time. */
+  readonly endpoints: readonly EngineEndpoint[];
+  /** Sent as `Authorization: Bearer`. */
+  readonly apiKey?: string | undefined;
+  /** Path of the update request. @default the engine's own */
+  readonly updatePath?: string | undefined;
+  readonly logger?: Logger | undefined;
+}
+
+/** When to stop waiting for an engine. */
+export interface EngineWait {
+  readonly signal: AbortSignal;
+  readonly timeoutMs: number;
+}
+
+/** What an engine is asked to do. */
+export interface EngineUpdate extends EngineWait {
+  /** Device UUID to worker address, for the devices of this instance only. */
+  readonly handles: Readonly<Record<string, string>>;
+  /** Told to engines that keep one (SGLang). */
+  readonly weightVersion?: string | undefined;
+}
+
+/**
+ * Asks an inference engine to receive weights. One client serves one inference instance.
+ *
+ * Nothing is asked twice: a request for an update that fails in any way is reported at once.
+ */
+export interface EngineClient {
+  readonly name: string;
+  /**
+   * Resolves when the engine answers; until then it is asked again, less and less often.
+   *
+   * @throws `CE_ENGINE_UNREACHABLE` after the time-out, `CE_ENGINE_FAILED` where it refuses the API key.
+   */
+  ready(options: EngineWait): Promise<void>;
+  /**
+   * Checks that the engine can take this update, before a byte moves. Changes nothing.
+   *
+   * @throws `CE_ENGINE_MISMATCH` where it runs on other devices, `CE_ENGINE_FAILED` where it says that it cannot.
+   */
+  preflight?(options: EngineUpdate): Promise<void>;
+  /**
+   * Asks for the update and resolves when the engine says that it is done. To be called while the workers are served:
+   * the engine answers only afterwards.
+   *
+   * @throws `CE_ENGINE_FAILED` with HTTP status and text, `CE_ENGINE_UNREACHABLE`, `CE_ENGINE_MISMATCH`, `CE_TIMEOUT`.
+   */
+  update(options: EngineUpdate): Promise<void>;
+}

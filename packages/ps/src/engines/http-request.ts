@@ -1,0 +1,97 @@
+import { Buffer } from 'node:buffer';
+import { type ClientRequest, request as plainRequest } from 'node:http';
+import { request as tlsRequest } from 'node:https';
+import { CheckpointEngineError } from '@checkpoint-engine/interface';
+import { Deadline } from '../zmq/deadline.ts';
+import type { EngineEndpoint, EngineWait } from './engine-client.ts';
+
+/** One request. */
+export interface HttpCall {
+  readonly method: 'GET' | 'POST';
+  /** From the endpoint's URL on, with its query. */
+  readonly path: string;
+  /** Sent as JSON. */
+  readonly body?: object | undefined;
+  readonly apiKey?: string | undefined;
+}
+
+/** The answer, whatever its status. */
+export interface HttpReply {
+  readonly status: number;
+  readonly text: string;
+}
+
+/** Most characters of an answer that are kept. */
+const KEPT_CHARACTERS = 1024 * 1024;
+
+/** A peer that vanished without a word is noticed after some of these. */
+const KEEP_ALIVE_MS = 30_000;
+
+/**
+ * Sends one request over a connection of its own, TCP or Unix. Aborting destroys it.
+ *
+ * @throws `CE_TIMEOUT`, `CE_ABORTED`, `CE_ENGINE_UNREACHABLE` with the connection's error as its cause.
+ */
+export async function httpRequest(endpoint: EngineEndpoint, call: HttpCall, wait: EngineWait): Promise<HttpReply> {
+  const op = `${call.method} ${call.path}`;
+  const deadline = new Deadline(op, wait, wait.timeoutMs);
+  deadline.check();
+  const request = open(endpoint, call);
+  try {
+    return await deadline.race(reply(request, call));
+  } catch (error) {
+    if (CheckpointEngineError.isInstance(error)) throw error;
+    throw unreachable(endpoint, op, error);
+  } finally {
+    request.destroy();
+  }
+}
+
+function open({ url, uds }: EngineEndpoint, { method, path, body, apiKey }: HttpCall): ClientRequest {
+  const target = new URL(url);
+  const headers: Record<string, string> = { accept: 'application/json' };
+  if (apiKey !== undefined) headers.authorization = `Bearer ${apiKey}`;
+  if (body !== undefined) headers['content-type'] = 'application/json';
+  const options = {
+    method,
+    headers,
+    agent: false,
+    path: target.pathname.replace(/\/$/, '') + path,
+    ...(uds === undefined ? {} : { socketPath: uds }),
+  };
+  return target.protocol === 'https:' ? tlsRequest(target, options) : plainRequest(target, options);
+}
+
+function reply(request: ClientRequest, { body }: HttpCall): Promise<HttpReply> {
+  return new Promise((resolve, reject) => {
+    request.on('error', reject);
+    request.on('response', (response) => {
+      let text = '';
+      response.setEncoding('utf8');
+      response.on('data', (chunk: string) => {
+        if (text.length < KEPT_CHARACTERS) text += chunk;
+      });
+      response.on('end', () => resolve({ status: response.statusCode ?? 0, text }));
+      response.on('error', reject);
+    });
+    request.setSocketKeepAlive(true, KEEP_ALIVE_MS);
+    if (body === undefined) {
+      request.end();
+    } else {
+      const bytes = Buffer.from(JSON.stringify(body));
+      request.setHeader('content-length', bytes.byteLength);
+      request.end(bytes);
+    }
+  });
+}
+
+function unreachable({ url, uds }: EngineEndpoint, op: string, cause: unknown): CheckpointEngineError {
+  const where = uds === undefined ? url : `${url} over ${uds}`;
+  const why = cause instanceof Error ? cause.message || (cause as NodeJS.ErrnoException).code : String(cause);
+  return new CheckpointEngineError(
+    'CE_ENGINE_UNREACHABLE',
+    `${op} got no answer from ${where}: ${why}`,
+    'Check that the engine runs and listens at this address',
+    { op, peer: where, cause },
+  );
+}

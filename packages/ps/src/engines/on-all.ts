@@ -1,0 +1,30 @@
+import { followSignals } from '../util/follow-signals.ts';
+
+/**
+ * Does the same for all items at the same time. When one fails, or the signal fires, the others are aborted; rejects
+ * with the first failure once all have ended.
+ */
+export async function onAll<T, R>(
+  items: readonly T[],
+  signal: AbortSignal,
+  work: (item: T, signal: AbortSignal) => Promise<R>,
+): Promise<R[]> {
+  const controller = new AbortController();
+  const unfollow = followSignals(controller, [signal]);
+  const tasks = items.map(async (item) => {
+    try {
+      return await work(item, controller.signal);
+    } catch (error) {
+      controller.abort(error);
+      throw error;
+    }
+  });
+  try {
+    await Promise.allSettled(tasks);
+    return await Promise.all(tasks);
+  } catch {
+    throw controller.signal.reason;
+  } finally {
+    unfollow();
+  }
+}

@@ -1,0 +1,120 @@
+import { once } from 'node:events';
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { expect } from 'vitest';
+import type { EngineEndpoint } from '../src/engines/index.ts';
+
+/** One request that the fake engine waits for, and what it answers. */
+export interface Step {
+  readonly method: 'GET' | 'POST';
+  /** With its query. */
+  readonly path: string;
+  /** What the JSON body must be; a request without one must have none. */
+  readonly body?: unknown;
+  readonly status?: number;
+  /** JSON, or text as it is. */
+  readonly reply?: unknown;
+  /** Called before the answer is sent; it waits for the promise. `hang` never answers, `drop` cuts the connection. */
+  readonly before?: (() => Promise<void>) | 'hang' | 'drop';
+}
+
+/** An engine's HTTP server that accepts exactly the requests that it was told of, in their order. */
+export class FakeEngine {
+  readonly endpoint: EngineEndpoint;
+  readonly #server: Server;
+  readonly #steps: Step[];
+  readonly #apiKey: string | undefined;
+  readonly #faults: string[] = [];
+  /** Connections that the client cut before they were answered. */
+  cutCount = 0;
+
+  private constructor(server: Server, endpoint: EngineEndpoint, steps: readonly Step[], apiKey: string | undefined) {
+    this.#server = server;
+    this.endpoint = endpoint;
+    this.#steps = [...steps];
+    this.#apiKey = apiKey;
+    server.on('request', (request, response) => {
+      this.#answer(request, response).catch((error: unknown) => this.#faults.push(String(error)));
+    });
+  }
+
+  static async listen(steps: readonly Step[], options: { uds?: string; apiKey?: string } = {}): Promise<FakeEngine> {
+    const server = createServer();
+    if (options.uds === undefined) server.listen(0, '127.0.0.1');
+    else server.listen(options.uds);
+    await once(server, 'listening');
+    const { port } = options.uds === undefined ? (server.address() as AddressInfo) : { port: 1 };
+    const endpoint = { url: `http://127.0.0.1:${port}`, uds: options.uds };
+    return new FakeEngine(server, endpoint, steps, options.apiKey);
+  }
+
+  /** Fails where something was asked that should not have been, or was not asked at all. */
+  check(): void {
+    expect(this.#faults).toEqual([]);
+    expect(this.#steps).toEqual([]);
+  }
+
+  close(): void {
+    this.#server.closeAllConnections();
+    this.#server.close();
+  }
+
+  async #answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    let text = '';
+    for await (const chunk of request.setEncoding('utf8')) text += chunk;
+    response.on('close', () => {
+      if (!response.writableFinished) this.cutCount++;
+    });
+    const step = this.#steps.shift();
+    const fault =
+      step === undefined ? `unexpected ${request.method} ${request.url}` : this.#faultOf(request, text, step);
+    if (fault !== undefined) {
+      this.#faults.push(fault);
+      response.writeHead(418).end(fault);
+      return;
+    }
+    const { status = 200, reply = '', before } = step!;
+    if (before === 'hang') return;
+    if (before === 'drop') return void request.socket.destroy();
+    await before?.();
+    const isText = typeof reply === 'string';
+    response.writeHead(status, { 'content-type': isText ? 'text/plain' : 'application/json' });
+    response.end(isText ? reply : JSON.stringify(reply));
+  }
+
+  #faultOf(request: IncomingMessage, text: string, step: Step): string | undefined {
+    const { method, url, headers } = request;
+    const seen = {
+      method,
+      url,
+      body: text === '' ? undefined : JSON.parse(text),
+      type: headers['content-type'],
+      size: headers['content-length'],
+      key: headers.authorization,
+    };
+    const hasBody = step.body !== undefined;
+    const wanted = {
+      method: step.method,
+      url: step.path,
+      body: step.body,
+      type: hasBody ? 'application/json' : undefined,
+      size: hasBody ? String(Buffer.byteLength(text)) : undefined,
+      key: this.#apiKey === undefined ? undefined : `Bearer ${this.#apiKey}`,
+    };
+    const [one, other] = [seen, wanted].map((value) => JSON.stringify(value));
+    return one === other ? undefined : `got ${one}, wanted ${other}`;
+  }
+}
+
+/** Resolves when it has been called as often as there are parties: shows that calls run at the same time. */
+export function meeting(parties: number): () => Promise<void> {
+  let open!: () => void;
+  const met = new Promise<void>((resolve) => {
+    open = resolve;
+  });
+  let here = 0;
+  return () => {
+    if (++here === parties) open();
+    return met;
+  };
+}

@@ -1,0 +1,277 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, describe, expect, it } from 'vitest';
+import {
+  createEngineClient,
+  ENGINE_NAMES,
+  type EngineUpdate,
+  type EngineWait,
+  sglangEngine,
+  vllmEngine,
+  workerEngine,
+} from '../src/engines/index.ts';
+import { FakeEngine, type Step } from './engines-fake.ts';
+
+const handles = { 'GPU-b': 'ipc://@b.sock', 'GPU-a': 'ipc://@a.sock' };
+const wait: EngineWait = { signal: new AbortController().signal, timeoutMs: 5_000 };
+const update: EngineUpdate = { ...wait, handles };
+const open: FakeEngine[] = [];
+
+async function fake(steps: readonly Step[], options?: { uds?: string; apiKey?: string }): Promise<FakeEngine> {
+  const engine = await FakeEngine.listen(steps, options);
+  open.push(engine);
+  return engine;
+}
+
+afterEach(() => {
+  for (const engine of open.splice(0)) {
+    engine.close();
+    engine.check();
+  }
+});
+
+const vllmStep: Step = {
+  method: 'POST',
+  path: '/collective_rpc',
+  body: { method: 'update_weights_from_ipc', args: [handles], timeout: 5 },
+};
+const sglangStep: Step = {
+  method: 'POST',
+  path: '/update_weights_from_ipc',
+  body: { zmq_handles: handles, flush_cache: true, weight_version: null },
+  reply: { success: true, message: 'ok' },
+};
+
+describe('vllm', () => {
+  it('asks for readiness and for the update', async () => {
+    const { endpoint } = await fake([
+      { method: 'GET', path: '/health' },
+      { ...vllmStep, reply: { results: [null, null] } },
+      vllmStep,
+    ]);
+    const engine = vllmEngine({ endpoints: [endpoint] });
+    await engine.ready(wait);
+    await engine.update(update);
+    await engine.update(update); // an empty answer is fine too
+  });
+
+  it('takes anything that workers return for a failure', async () => {
+    const { endpoint } = await fake([{ ...vllmStep, reply: { results: [null, 'Traceback ...'] } }]);
+    await expect(vllmEngine({ endpoints: [endpoint] }).update(update)).rejects.toMatchObject({
+      code: 'CE_ENGINE_FAILED',
+      message: expect.stringContaining('Traceback ...'),
+      status: 200,
+    });
+  });
+
+  it('says at once what a missing route means, and asks only once', async () => {
+    const { endpoint } = await fake([{ ...vllmStep, status: 404, reply: { detail: 'Not Found' } }]);
+    await expect(vllmEngine({ endpoints: [endpoint] }).update(update)).rejects.toMatchObject({
+      code: 'CE_ENGINE_FAILED',
+      status: 404,
+      message: `vllm at ${endpoint.url} answered POST /collective_rpc with 404: Not Found`,
+      hint: expect.stringContaining('VLLM_SERVER_DEV_MODE=1'),
+      op: 'POST /collective_rpc',
+    });
+  });
+
+  it('reports a failure with status and text', async () => {
+    const { endpoint } = await fake([{ ...vllmStep, status: 500, reply: 'Internal Server Error\nworker 3' }]);
+    await expect(vllmEngine({ endpoints: [endpoint] }).update(update)).rejects.toMatchObject({
+      code: 'CE_ENGINE_FAILED',
+      status: 500,
+      detail: 'Internal Server Error\nworker 3',
+    });
+  });
+
+  it('owns the deadline', async () => {
+    const engine = await fake([{ ...vllmStep, body: { ...(vllmStep.body as object), timeout: 0.15 }, before: 'hang' }]);
+    const failed = vllmEngine({ endpoints: [engine.endpoint] }).update({ ...update, timeoutMs: 150 });
+    await expect(failed).rejects.toMatchObject({ code: 'CE_TIMEOUT', hint: expect.stringContaining('vLLM') });
+    await expect.poll(() => engine.cutCount).toBe(1);
+  });
+
+  it('cuts the connection when it is aborted', async () => {
+    const engine = await fake([{ ...vllmStep, before: 'hang' }]);
+    const controller = new AbortController();
+    const failed = vllmEngine({ endpoints: [engine.endpoint] }).update({ ...update, signal: controller.signal });
+    const reason = new Error('rank 1 failed');
+    setTimeout(() => controller.abort(reason), 100);
+    await expect(failed).rejects.toMatchObject({ code: 'CE_ABORTED', cause: reason });
+    await expect.poll(() => engine.cutCount).toBe(1);
+    const late = vllmEngine({ endpoints: [engine.endpoint] }).update({ ...update, signal: controller.signal });
+    await expect(late).rejects.toMatchObject({ code: 'CE_ABORTED' });
+  });
+
+  it('reports a connection that breaks, or that nobody takes, at once', async () => {
+    const engine = await fake([{ ...vllmStep, before: 'drop' }]);
+    const client = vllmEngine({ endpoints: [engine.endpoint] });
+    await expect(client.update(update)).rejects.toMatchObject({
+      code: 'CE_ENGINE_UNREACHABLE',
+      op: 'POST /collective_rpc',
+    });
+    engine.close();
+    await expect(client.update(update)).rejects.toMatchObject({
+      code: 'CE_ENGINE_UNREACHABLE',
+      message: expect.stringContaining('ECONNREFUSED'),
+    });
+  });
+
+  it('keeps a path in front of its own, and takes another path for the update', async () => {
+    const { endpoint } = await fake([
+      { method: 'GET', path: '/proxy/health' },
+      { ...vllmStep, path: '/proxy/inference?x=1' },
+    ]);
+    const engine = vllmEngine({ endpoints: [{ url: `${endpoint.url}/proxy/` }], updatePath: '/inference?x=1' });
+    await engine.ready(wait);
+    await engine.update(update);
+  });
+});
+
+describe('readiness', () => {
+  it('is waited for: first nobody listens, then the engine is loading, then it is there', async () => {
+    const port = await freePort();
+    const ready = vllmEngine({ endpoints: [{ url: `http://127.0.0.1:${port}` }] }).ready(wait);
+    await new Promise((resolve) => setTimeout(resolve, 250));
+    let looks = 0;
+    const { createServer: createHttp } = await import('node:http');
+    const server = createHttp((request, response) => {
+      expect(request.url).toBe('/health');
+      response.writeHead(++looks < 3 ? 503 : 200).end();
+    }).listen(port, '127.0.0.1');
+    try {
+      await ready;
+      expect(looks).toBe(3);
+    } finally {
+      server.close();
+    }
+  });
+
+  it('ends with the time-out and says what came last', async () => {
+    const port = await freePort();
+    const url = `http://127.0.0.1:${port}`;
+    await expect(sglangEngine({ endpoints: [{ url }] }).ready({ ...wait, timeoutMs: 400 })).rejects.toMatchObject({
+      code: 'CE_ENGINE_UNREACHABLE',
+      message: expect.stringMatching(/was not ready within 400 ms; last: GET \/ping got no answer .*ECONNREFUSED/),
+      retryable: true,
+    });
+  });
+
+  it('does not wait where the key is wrong', async () => {
+    const { endpoint } = await fake([
+      { method: 'GET', path: '/health', status: 401, reply: { error: 'Unauthorized' } },
+    ]);
+    await expect(vllmEngine({ endpoints: [endpoint] }).ready(wait)).rejects.toMatchObject({
+      code: 'CE_ENGINE_FAILED',
+      status: 401,
+      hint: expect.stringContaining('API key'),
+    });
+  });
+
+  it('can be aborted while it pauses', async () => {
+    const url = `http://127.0.0.1:${await freePort()}`;
+    const signal = AbortSignal.timeout(150);
+    await expect(vllmEngine({ endpoints: [{ url }] }).ready({ timeoutMs: 60_000, signal })).rejects.toMatchObject({
+      code: 'CE_TIMEOUT',
+    });
+  });
+});
+
+describe('sglang', () => {
+  it('flushes its cache and takes the weight version', async () => {
+    const { endpoint } = await fake([
+      { method: 'GET', path: '/ping' },
+      { ...sglangStep, body: { zmq_handles: handles, flush_cache: true, weight_version: 'step-7' } },
+      {
+        ...sglangStep,
+        body: { zmq_handles: handles, flush_cache: false, weight_version: null, torch_empty_cache: true },
+      },
+    ]);
+    const engine = sglangEngine({ endpoints: [endpoint] });
+    await engine.ready(wait);
+    await engine.update({ ...update, weightVersion: 'step-7' });
+    await sglangEngine({ endpoints: [endpoint], flushCache: false, torchEmptyCache: true }).update(update);
+  });
+
+  it('passes on the message of a failure, whatever its status', async () => {
+    const reply = { success: false, message: 'Failed to update weights: no such tensor' };
+    const { endpoint } = await fake([
+      { ...sglangStep, status: 400, reply },
+      { ...sglangStep, status: 200, reply },
+      { ...sglangStep, reply: 'hello' },
+    ]);
+    const engine = sglangEngine({ endpoints: [endpoint] });
+    for (const status of [400, 200]) {
+      await expect(engine.update(update)).rejects.toMatchObject({
+        code: 'CE_ENGINE_FAILED',
+        status,
+        message: expect.stringContaining('no such tensor'),
+      });
+    }
+    await expect(engine.update(update)).rejects.toMatchObject({
+      message: expect.stringContaining('unexpected answer'),
+    });
+  });
+
+  it('names the draft model where it takes too long', async () => {
+    const { endpoint } = await fake([{ ...sglangStep, before: 'hang' }]);
+    const failed = sglangEngine({ endpoints: [endpoint] }).update({ ...update, timeoutMs: 100 });
+    await expect(failed).rejects.toMatchObject({ code: 'CE_TIMEOUT', hint: expect.stringContaining('draft model') });
+  });
+});
+
+describe('worker', () => {
+  it('is asked over a Unix socket with a key', async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'ce-engine-'));
+    const uds = join(folder, 'worker.sock');
+    const { endpoint } = await fake(
+      [
+        { method: 'GET', path: '/healthz' },
+        { method: 'POST', path: '/update', body: { handles }, status: 204 },
+      ],
+      { uds, apiKey: 'sesame' },
+    );
+    const engine = workerEngine({ endpoints: [endpoint], apiKey: 'sesame' });
+    await engine.ready(wait);
+    await engine.update(update);
+    rmSync(folder, { recursive: true });
+    await expect(engine.update(update)).rejects.toMatchObject({
+      code: 'CE_ENGINE_UNREACHABLE',
+      message: expect.stringContaining(uds),
+    });
+  });
+
+  it('passes on problem details', async () => {
+    const reply = { title: 'Update failed', detail: 'the hook threw', status: 500 };
+    const { endpoint } = await fake([{ method: 'POST', path: '/update', body: { handles }, status: 500, reply }]);
+    await expect(workerEngine({ endpoints: [endpoint] }).update(update)).rejects.toMatchObject({
+      message: expect.stringContaining('the hook threw'),
+      detail: JSON.stringify(reply),
+    });
+  });
+});
+
+describe('createEngineClient', () => {
+  it('knows every engine by its name', () => {
+    for (const name of ENGINE_NAMES) {
+      expect(createEngineClient(name, { endpoints: [{ url: 'http://localhost:1' }] }).name).toBe(name);
+    }
+  });
+
+  it('refuses unknown names and endpoints that are no URL', () => {
+    const failure = expect.objectContaining({ code: 'CE_CONFIG_INVALID' });
+    expect(() => createEngineClient('tgi', { endpoints: [{ url: 'http://localhost:1' }] })).toThrow(failure);
+    expect(() => createEngineClient('vllm', { endpoints: [{ url: 'localhost:8000' }] })).toThrow(failure);
+    expect(() => createEngineClient('vllm', { endpoints: [] })).toThrow(TypeError);
+  });
+});
+
+async function freePort(): Promise<number> {
+  const server = createServer().listen(0, '127.0.0.1');
+  await new Promise((resolve) => server.once('listening', resolve));
+  const address = server.address();
+  await new Promise((resolve) => server.close(resolve));
+  return typeof address === 'object' && address !== null ? address.port : 0;
+}
