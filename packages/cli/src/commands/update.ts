@@ -23,6 +23,7 @@ Environment:
   PS_MAX_BUCKET_SIZE_GB       most GiB of a bucket
   PS_MEM_FRACTION             share of the free device memory that the update may take
   CHECKPOINT_ENGINE_TOKEN     secret that the ranks share
+  CHECKPOINT_ENGINE_API_KEY   sent to the engine as Authorization: Bearer
 
 Sizes are written like 512MiB, 2GiB or 8e9. Exit status: 0 done, 1 failed, 2 wrong arguments.`;
 

@@ -51,6 +51,19 @@ export function readMasterPort(env: Environment): number | undefined {
   return integer(env, 'MASTER_PORT', 1, 65_535);
 }
 
+/** What the environment gives so that it is in no list of processes. */
+export interface Secrets {
+  /** `CHECKPOINT_ENGINE_TOKEN`: what the ranks of a world share. */
+  readonly token?: string | undefined;
+  /** `CHECKPOINT_ENGINE_API_KEY`: what the engine asks for. */
+  readonly apiKey?: string | undefined;
+}
+
+/** Reads `CHECKPOINT_ENGINE_TOKEN` and `CHECKPOINT_ENGINE_API_KEY`; empty is not set. */
+export function readSecrets(env: Environment): Secrets {
+  return { token: env.CHECKPOINT_ENGINE_TOKEN || undefined, apiKey: env.CHECKPOINT_ENGINE_API_KEY || undefined };
+}
+
 /** The limits on memory that the environment sets. */
 export interface MemoryLimits {
   /** `PS_MAX_BUCKET_SIZE_GB`, in bytes. */

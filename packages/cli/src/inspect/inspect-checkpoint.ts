@@ -1,4 +1,4 @@
-import { readdir, stat } from 'node:fs/promises';
+import { readdir, readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type CheckpointEngineError, toCheckpointEngineError } from '@checkpoint-engine/interface';
 import {
@@ -8,6 +8,8 @@ import {
   type SafetensorsFile,
   type TensorEntry,
 } from '@checkpoint-engine/meta';
+
+const INDEX_NAME = 'model.safetensors.index.json';
 
 /** Tensors of one dtype together. */
 export interface DTypeSum {
@@ -39,8 +41,8 @@ export async function inspectCheckpoint(path: string): Promise<Inspection> {
   } catch (error) {
     const { files, problems } = await readEach(path);
     const failure = toCheckpointEngineError(error);
-    const isNew = !problems.some(({ code, message }) => code === failure.code && message === failure.message);
-    return inspection(path, files, [], isNew ? [failure, ...problems] : problems);
+    const isKnown = problems.some(({ code, message }) => code === failure.code && message === failure.message);
+    return inspection(path, files, [], isKnown ? problems : [failure, ...problems]);
   }
 }
 
@@ -69,16 +71,26 @@ async function readEach(path: string): Promise<{ files: SafetensorsFile[]; probl
   return { files, problems };
 }
 
+/** The files that are there and those that the index names. */
 async function shardsOf(path: string): Promise<string[]> {
   try {
     if (!(await stat(path)).isDirectory()) return [path];
-    const names = await readdir(path);
-    return names
-      .filter((name) => name.endsWith('.safetensors') && !name.startsWith('.'))
-      .sort()
-      .map((name) => join(path, name));
+    const present = (await readdir(path)).filter((name) => name.endsWith('.safetensors') && !name.startsWith('.'));
+    const shards = new Set([...present, ...(await indexedShards(path))]);
+    return [...shards].sort().map((name) => join(path, name));
   } catch {
     // Said already by the error that brought us here.
+    return [];
+  }
+}
+
+/** The shards that the index names; none where it cannot be read, which {@link readCheckpoint} has said. */
+async function indexedShards(folder: string): Promise<string[]> {
+  try {
+    const index: unknown = JSON.parse(await readFile(join(folder, INDEX_NAME), 'utf8'));
+    const { weight_map: weightMap } = index as { weight_map: Readonly<Record<string, unknown>> };
+    return Object.values(weightMap).filter((name) => typeof name === 'string');
+  } catch {
     return [];
   }
 }

@@ -28,9 +28,8 @@ export interface InspectionTextOptions {
 export function inspectionText(inspection: Inspection, { colors, allTensors, debug }: InspectionTextOptions): string {
   const { path, files, tensors, totalBytes, warnings, problems } = inspection;
   const heading = (text: string): string => `\n${colors.bold(text)}`;
-  const lines = [
-    `${colors.bold(path)}: ${plural(tensors.length, 'tensor')}, ${formatBytes(totalBytes)} in ${plural(files.length, 'file')}`,
-  ];
+  const sums = `${plural(tensors.length, 'tensor')}, ${formatBytes(totalBytes)} in ${plural(files.length, 'file')}`;
+  const lines = [files.length > 0 ? `${colors.bold(path)}: ${sums}` : colors.bold(path)];
   if (files.length > 0) {
     lines.push(heading('Files'), fileTable(inspection));
     lines.push(heading('Dtypes'), dtypeTable(inspection));

@@ -21,12 +21,9 @@ export function errorText(value: unknown, { colors, debug }: ErrorTextOptions): 
   if (place) lines.push(`  ${colors.dim('Where:')} ${place}`);
   // The detail of an internal error is a stack.
   if (error.detail && (debug || error.code !== 'CE_INTERNAL')) lines.push(...detailLines(error.detail, colors, debug));
-  for (const cause of causesOf(error)) {
-    if (debug || !error.message.includes(cause.message)) {
-      lines.push(`  ${colors.dim('Because:')} ${cause.message}${atRank(cause)}`);
-    }
-    if (!debug) break;
-  }
+  // What a system call or a library said is in the message already.
+  const causes = [...causesOf(error)].filter(({ code }) => debug || code !== 'CE_INTERNAL');
+  lines.push(...causes.map((cause) => `  ${colors.dim('Because:')} ${cause.message}${atRank(cause)}`));
   lines.push(`  ${colors.bold('What to do:')} ${error.hint}`, `  ${colors.dim('Code:')} ${error.code}`);
   if (debug && error.stack) lines.push(...error.stack.split('\n').map((line) => `  ${colors.dim(line)}`));
   return lines.join('\n');

@@ -5,12 +5,21 @@ import {
   type Store,
   toCheckpointEngineError,
 } from '@checkpoint-engine/interface';
-import { openStore, ParameterServer, type ProgressEvent, v1Protocol, v2Protocol } from '@checkpoint-engine/ps';
-import type { RankIdentity } from '../config/environment.ts';
+import {
+  type EngineClient,
+  openStore,
+  ParameterServer,
+  type ProgressEvent,
+  type RegisteredCheckpoint,
+  v1Protocol,
+  v2Protocol,
+} from '@checkpoint-engine/ps';
+import type { RankIdentity, Secrets } from '../config/environment.ts';
 import type { UpdateJob, WorldJob } from '../config/jobs.ts';
 import type { RankDevice } from '../process/messages.ts';
 import type { World } from '../process/world.ts';
-import { engineRequest } from './engine-request.ts';
+import { bothOrNone } from './both-or-none.ts';
+import { engineClient } from './engine-client.ts';
 import { loadBroadcast } from './load-broadcast.ts';
 import { openDevice } from './open-device.ts';
 import type { RankReport } from './rank-report.ts';
@@ -20,8 +29,7 @@ import { writeMetas } from './write-metas.ts';
 export interface LocalWorldOptions {
   readonly identity: RankIdentity;
   readonly job: WorldJob;
-  /** Shared secret of the ranks. */
-  readonly token?: string | undefined;
+  readonly secrets: Secrets;
   readonly logger: Logger;
   /** Fails what is under way, on all ranks. */
   readonly signal: AbortSignal;
@@ -72,7 +80,7 @@ export class LocalWorld implements World {
   }
 
   async #open(): Promise<void> {
-    const { identity, job, token, logger, signal } = this.#options;
+    const { identity, job, secrets, logger, signal } = this.#options;
     const { rank, worldSize, masterAddr, masterPort, localRank } = identity;
     const { deviceKind, memFraction, maxBucketBytes, timeoutMs } = job;
     // What may be missing on this machine is found out before others are kept waiting.
@@ -80,7 +88,16 @@ export class LocalWorld implements World {
     if (broadcast) this.#closers.push(() => broadcast.close());
     this.#device = await openDevice(deviceKind, localRank);
     this.#closers.push(() => this.#device.close());
-    this.#store = await openStore({ rank, worldSize, masterAddr, masterPort, token, timeoutMs, signal, logger });
+    this.#store = await openStore({
+      rank,
+      worldSize,
+      masterAddr,
+      masterPort,
+      token: secrets.token,
+      timeoutMs,
+      signal,
+      logger,
+    });
     this.#closers.push(() => this.#store.close());
     const protocol = job.targets.engine === 'worker' ? v2Protocol() : v1Protocol();
     this.#server = await ParameterServer.create({
@@ -98,15 +115,18 @@ export class LocalWorld implements World {
 
   async #update(update: UpdateJob): Promise<RankReport> {
     const { job, identity, signal, onEvent } = this.#options;
-    const { checkpointName: name, checkpointPath: files, keepFiles, timeoutMs } = update;
-    for (const other of this.#server.checkpoints) await this.#server.unregisterCheckpoint(other);
-    const registered = await this.#server.registerCheckpoint(name, { files, keepFiles }, { signal, onEvent });
+    const { checkpointName: name, timeoutMs } = update;
+    const registered = await this.#register(update);
     const startedAtMs = performance.now();
     const metas = await this.#server.gatherMetas(name, { timeoutMs, signal });
     const gatherMs = performance.now() - startedAtMs;
     if (update.metasFile && identity.rank === 0) await writeMetas(update.metasFile, metas);
     const result = await this.#server.update(name, {
-      requestEngine: engineRequest(job.targets),
+      requestEngine: async ({ groupIndex, ...request }) => {
+        const client = this.#engine(groupIndex);
+        await client.preflight?.(request);
+        await client.update(request);
+      },
       inferenceParallelSize: job.targets.parallelSize,
       bucketBytes: update.bucketBytes,
       deviceMemoryBytes: update.deviceMemoryBytes,
@@ -116,6 +136,30 @@ export class LocalWorld implements World {
       onEvent,
     });
     return { rank: identity.rank, registered, gatherMs, update: result };
+  }
+
+  /** Reads the checkpoint while the engine gets ready, if it has only just been started. */
+  async #register(update: UpdateJob): Promise<RegisteredCheckpoint> {
+    const { onEvent } = this.#options;
+    const { checkpointName: name, checkpointPath: files, keepFiles } = update;
+    for (const other of this.#server.checkpoints) await this.#server.unregisterCheckpoint(other);
+    const [registered] = await bothOrNone(this.#options.signal, [
+      (signal) => this.#server.registerCheckpoint(name, { files, keepFiles }, { signal, onEvent }),
+      (signal) => this.#untilEngineReady(signal, update.timeoutMs),
+    ]);
+    return registered;
+  }
+
+  /** The first rank of each inference group speaks to its engine. */
+  async #untilEngineReady(signal: AbortSignal, timeoutMs: number): Promise<void> {
+    const { rank } = this.#options.identity;
+    const { parallelSize } = this.#options.job.targets;
+    if (rank % parallelSize === 0) await this.#engine(rank / parallelSize).ready({ signal, timeoutMs });
+  }
+
+  #engine(groupIndex: number): EngineClient {
+    const { job, secrets, logger } = this.#options;
+    return engineClient(job.targets, groupIndex, { apiKey: secrets.apiKey, logger });
   }
 
   /** Tells the other ranks, which may be waiting for this one. */

@@ -1,6 +1,6 @@
 import { env, stderr, stdin, stdout } from 'node:process';
 import { CheckpointEngineError, toCheckpointEngineError } from '@checkpoint-engine/interface';
-import { readRankIdentity } from '../config/environment.ts';
+import { readRankIdentity, readSecrets } from '../config/environment.ts';
 import type { WorldJob } from '../config/jobs.ts';
 import { createLogger } from '../output/log.ts';
 import { exitAfter } from '../process/exit-after.ts';
@@ -30,7 +30,7 @@ export async function serveRank(): Promise<0 | 1> {
     return LocalWorld.open({
       identity,
       job,
-      token: env.CHECKPOINT_ENGINE_TOKEN,
+      secrets: readSecrets(env),
       logger: createLogger(
         job.logLevel,
         { writeLine: (line) => void stderr.write(`${line}\n`) },

@@ -1,6 +1,6 @@
 import type { Logger } from '@checkpoint-engine/interface';
 import type { ProgressEvent } from '@checkpoint-engine/ps';
-import type { Environment } from '../config/environment.ts';
+import { type Environment, readSecrets } from '../config/environment.ts';
 import type { DeviceKind, WorldJob } from '../config/jobs.ts';
 import type { UpdateConfig } from '../config/update-config.ts';
 import { exitAfter } from '../process/exit-after.ts';
@@ -32,7 +32,7 @@ export async function openWorld(options: OpenWorldOptions): Promise<World> {
   return await LocalWorld.open({
     identity: config.identity ?? { rank: 0, worldSize: 1, localRank: 0, masterAddr: '127.0.0.1', masterPort: 0 },
     job,
-    token: env.CHECKPOINT_ENGINE_TOKEN,
+    secrets: readSecrets(env),
     logger,
     signal: interrupts.asked,
     onEvent,

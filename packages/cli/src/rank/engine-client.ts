@@ -1,0 +1,23 @@
+import type { Logger } from '@checkpoint-engine/interface';
+import { createEngineClient, type EngineClient, type EngineEndpoint } from '@checkpoint-engine/ps';
+import type { EngineTargets } from '../config/jobs.ts';
+
+/** Stands in HTTP requests for the host where only a socket's path is given. */
+const LOCAL_URL = 'http://localhost';
+
+/** Where the engine of an inference group listens: what is given once is for all groups. */
+export function engineEndpoint({ endpoints, uds }: EngineTargets, groupIndex: number): EngineEndpoint {
+  return {
+    url: endpoints[groupIndex] ?? endpoints[0] ?? LOCAL_URL,
+    uds: uds[groupIndex] ?? uds[0],
+  };
+}
+
+/** The client of a group's engine. */
+export function engineClient(
+  targets: EngineTargets,
+  groupIndex: number,
+  options: { readonly apiKey?: string | undefined; readonly logger: Logger },
+): EngineClient {
+  return createEngineClient(targets.engine, { endpoints: [engineEndpoint(targets, groupIndex)], ...options });
+}

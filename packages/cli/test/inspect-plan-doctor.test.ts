@@ -1,0 +1,138 @@
+import { cp, readdir, rm, stat, truncate } from 'node:fs/promises';
+import { join } from 'node:path';
+import { afterAll, describe, expect, it } from 'vitest';
+import { smallCheckpoint, temporaryFolder } from './checkpoints.ts';
+import { parseJson, runCli } from './run-cli.ts';
+
+const { folder, remove } = await temporaryFolder();
+const good = await smallCheckpoint(join(folder, 'good'));
+afterAll(remove);
+
+describe('inspect', () => {
+  it('shows files, dtypes and the largest tensors of a checkpoint', async () => {
+    const { code, stdout, stderr } = await runCli(['inspect', good]);
+    expect(code).toBe(0);
+    expect(stderr).toBe('');
+    for (const text of ['model-00004-of-00004.safetensors', 'F8_E4M3', 'model.embed_tokens.weight', 'ok: headers']) {
+      expect(stdout).toContain(text);
+    }
+    expect(stdout).not.toContain('model.layers.3.mlp.tokens_seen');
+  });
+
+  it('lists all tensors where asked to', async () => {
+    const { stdout } = await runCli(['inspect', '--tensors', good]);
+    expect(stdout).toMatch(/model\.layers\.3\.mlp\.tokens_seen +I64 +\[\] +8 B/);
+  });
+
+  it('says it in JSON', async () => {
+    const result = parseJson<{ tensors: unknown[]; tensorCount: number }>(
+      await runCli(['inspect', '--json', '--tensors', good]),
+    );
+    expect(result).toMatchObject({ ok: true, command: 'inspect', problems: [], warnings: [] });
+    expect(result.tensors).toHaveLength(result.tensorCount);
+  });
+
+  it('names every bad file, and ends with 1', async () => {
+    const bad = join(folder, 'bad');
+    await cp(good, bad, { recursive: true });
+    const [first, second] = (await readdir(bad))
+      .filter((name) => name.endsWith('.safetensors'))
+      .map((name) => join(bad, name));
+    await truncate(first!, (await stat(first!)).size - 100);
+    await rm(second!);
+    const { code, stdout } = await runCli(['inspect', bad]);
+    expect(code).toBe(1);
+    expect(stdout).toContain('2 problems');
+    expect(stdout).toMatch(/CE_FILE_TRUNCATED/);
+    expect(stdout).toMatch(/CE_FILE_NOT_FOUND/);
+    const json = await runCli(['inspect', '--json', bad]);
+    expect(json.code).toBe(1);
+    expect(parseJson(json)).toMatchObject({
+      ok: false,
+      problems: [{ hint: expect.any(String) }, { hint: expect.any(String) }],
+    });
+  });
+
+  it('says that there is no such file', async () => {
+    const { code, stdout } = await runCli(['inspect', join(folder, 'nowhere')]);
+    expect(code).toBe(1);
+    expect(stdout).toMatch(/No file at .*nowhere/);
+  });
+});
+
+describe('plan', () => {
+  it('shows shares, buckets and memory', async () => {
+    const { code, stdout } = await runCli(['plan', '--checkpoint-path', good, '--world-size', '3']);
+    expect(code).toBe(0);
+    expect(stdout).toMatch(/buckets .* of at most/);
+    expect(stdout).toMatch(/balance .* times the mean/);
+    expect(stdout.match(/^ +[012] +\d+ +[\d.]+ MiB +\d+$/gm)).toHaveLength(3);
+  });
+
+  it('gives every tensor to one rank, within the memory allowed', async () => {
+    const args = ['plan', '--json', '--checkpoint-path', good, '--world-size', '4', '--device-memory', '1MiB'];
+    const { summary, sizing } = parseJson<{
+      summary: { owners: { tensorCount: number }[]; tensorCount: number };
+      sizing: { deviceBytes: number };
+    }>(await runCli(args));
+    expect(sizing.deviceBytes).toBeLessThanOrEqual(2 ** 20);
+    expect(summary.owners.reduce((sum, { tensorCount }) => sum + tensorCount, 0)).toBe(summary.tensorCount);
+  });
+
+  it('honours PS_MAX_BUCKET_SIZE_GB', async () => {
+    const args = ['plan', '--json', '--checkpoint-path', good, '--world-size', '1'];
+    const planned = parseJson(await runCli(args, { env: { PS_MAX_BUCKET_SIZE_GB: `${2 ** -10}` } }));
+    expect(planned).toMatchObject({ sizing: { bucketBytes: 2 ** 20 } });
+  });
+
+  it('fails with what it needs when memory is short', async () => {
+    const result = await runCli([
+      'plan',
+      '--json',
+      '--checkpoint-path',
+      good,
+      '--world-size',
+      '2',
+      '--device-memory',
+      '4KiB',
+    ]);
+    expect(result.code).toBe(1);
+    expect(parseJson(result)).toMatchObject({ ok: false, error: { code: 'CE_PLAN_MEMORY_TOO_SMALL' } });
+    expect(result.stderr).toMatch(/What to do: Set --device-memory to \d+ or more/);
+  });
+});
+
+describe('doctor', () => {
+  it('says of everything whether it is there, or how to get it', async () => {
+    const result = await runCli(['doctor', '--json']);
+    expect(result.code).toBe(0);
+    const { checks, devices } = parseJson<{
+      checks: { id: string; status: string; hint?: string }[];
+      devices: string[];
+    }>(result);
+    const ids = checks.map(({ id }) => id);
+    for (const id of [
+      'runtime',
+      'driver',
+      'gpus',
+      'nccl',
+      'mooncake',
+      'rdma',
+      'memory',
+      'shm',
+      'hugepages',
+      'memlock',
+      'nofile',
+      'leftovers',
+    ]) {
+      expect(ids).toContain(id);
+    }
+    for (const check of checks) if (check.status !== 'found') expect(check.hint, check.id).toBeTruthy();
+    expect(devices).toContain('host');
+  });
+
+  it('names a library that its variable names wrongly', async () => {
+    const { stdout } = await runCli(['doctor'], { env: { CHECKPOINT_ENGINE_NCCL_LIB: '/nowhere/libnccl.so.2' } });
+    expect(stdout).toMatch(/✗ NCCL +CHECKPOINT_ENGINE_NCCL_LIB names \/nowhere\/libnccl\.so\.2/);
+  });
+});
