@@ -8,7 +8,7 @@ export interface SizeBucketsInput {
   readonly worldSize: number;
   /** The bucket grows beyond this only for a tensor that is larger. @default none */
   readonly maxBucketBytes?: number | undefined;
-  /** Bounds all slots together, strictly. @default 1 GiB, but more when the largest tensor needs it */
+  /** Bounds both rings together, strictly. @default 1 GiB; with a larger tensor what that needs and 512 MiB beside it */
   readonly deviceMemoryBytes?: number | undefined;
   /** Share of `freeBytes` that may be used, strictly; above 0 and at most 1. @default 0.9 */
   readonly memFraction?: number | undefined;
@@ -29,15 +29,19 @@ export interface RingPreference {
 
 /** The device memory of an update. */
 export interface BucketSizing {
-  /** Size of a slot, a multiple of 256; `bucketBytes` of {@link planBuckets}. */
+  /** Most bytes of a bucket, a multiple of 256; `bucketBytes` of {@link planBuckets}. */
   readonly bucketBytes: number;
-  /** Less than `bucketBytes` where only large tensors need whole slots; `fillBytes` of {@link planBuckets}. */
+  /** Most bytes of an ordinary bucket, less than `bucketBytes` where a tensor is larger; `fillBytes` of {@link planBuckets}. */
   readonly fillBytes: number;
-  /** At least 1: serial. */
+  /** Ordinary buckets that the ring is made for. At least 1: serial. */
   readonly ringSlots: number;
-  /** 0 without staging. */
+  /** Ordinary buckets that the staging ring is made for. 0 without staging. */
   readonly stagingSlots: number;
-  /** All slots together. */
+  /** Of the ring: `bucketBytes` once, `fillBytes` for each further slot. */
+  readonly ringBytes: number;
+  /** Of the staging ring, likewise. 0 without staging. */
+  readonly stagingBytes: number;
+  /** Both together. */
   readonly deviceBytes: number;
   /** The bucket is larger than preferred or allowed, because of the largest tensor. */
   readonly grown: boolean;

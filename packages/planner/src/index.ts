@@ -13,6 +13,7 @@ export * from './check-unique-tensors.ts';
 export * from './estimate-update.ts';
 export { formatBytes } from './format-bytes.ts';
 export * from './parse-size.ts';
+export * from './place-in-ring.ts';
 export type * from './plan.ts';
 export * from './plan-buckets.ts';
 export * from './plan-summary.ts';

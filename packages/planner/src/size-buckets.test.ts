@@ -75,30 +75,30 @@ describe('sizeBuckets', () => {
     },
     {
       what: 'a staging slot then',
-      change: { deviceMemoryBytes: 256 * MIB },
+      change: { deviceMemoryBytes: 170 * MIB },
       bucketMiB: 64,
       slots: [3, 1],
       grown: false,
     },
-    { what: 'a ring slot then', change: { deviceMemoryBytes: 192 * MIB }, bucketMiB: 64, slots: [2, 1], grown: false },
-    { what: 'the overlap last', change: { deviceMemoryBytes: 190 * MIB }, bucketMiB: 95, slots: [1, 1], grown: false },
+    { what: 'a ring slot then', change: { deviceMemoryBytes: 150 * MIB }, bucketMiB: 64, slots: [2, 1], grown: false },
+    { what: 'the overlap last', change: { deviceMemoryBytes: 128 * MIB }, bucketMiB: 64, slots: [1, 1], grown: false },
     {
-      what: 'slots for a large tensor',
+      what: 'size for a large tensor',
       change: { largestTensorBytes: 300 * MIB },
       bucketMiB: 300,
-      slots: [2, 1],
+      slots: [3, 2],
       grown: true,
     },
     {
       what: 'the default bound for a huge one',
       change: { largestTensorBytes: 2240 * MIB },
       bucketMiB: 2240,
-      slots: [2, 1],
+      slots: [3, 2],
       grown: true,
     },
     {
       what: 'the overlap when memory is short',
-      change: { largestTensorBytes: 2240 * MIB, freeBytes: 6 * GIB },
+      change: { largestTensorBytes: 2240 * MIB, freeBytes: 4480 * MIB, memFraction: 1 },
       bucketMiB: 2240,
       slots: [1, 1],
       grown: true,
@@ -125,18 +125,18 @@ describe('sizeBuckets', () => {
     const sizing = sizeBuckets({ ...roomy, maxBucketBytes: 32 * MIB, largestTensorBytes: 40 * MIB + 1 });
     expect(sizing).toMatchObject({ bucketBytes: 40 * MIB + 256, fillBytes: 32 * MIB, grown: true });
     expect(sizing.reason).toBe(
-      '3 ring slots of 40 MiB, 120 MiB of device memory in all; buckets grew from 32 MiB to the largest tensor',
+      '3 ring slots of 32 MiB, 104 MiB of device memory in all; the bucket of the largest tensor grew from 32 MiB to 40 MiB',
     );
   });
 
   it('says in its reason what was given up', () => {
-    expect(sizeBuckets({ ...roomy, staging: true, deviceMemoryBytes: 190 * MIB }).reason).toBe(
-      '1 ring + 1 staging slots of 95 MiB, 190 MiB of device memory in all; buckets shrank from 256 MiB to fit 190 MiB; ' +
-        'fewer than 3 ring + 2 staging slots, which do not fit 190 MiB; stages run one after the other',
+    expect(sizeBuckets({ ...roomy, staging: true, deviceMemoryBytes: 128 * MIB }).reason).toBe(
+      '1 ring + 1 staging slots of 64 MiB, 128 MiB of device memory in all; buckets shrank from 256 MiB to fit 128 MiB; ' +
+        'fewer than 3 ring + 2 staging slots, which do not fit 128 MiB; stages run one after the other',
     );
     expect(sizeBuckets({ ...roomy, largestTensorBytes: GIB }).reason).toBe(
-      '2 ring slots of 1 GiB, 2 GiB of device memory in all; buckets grew from 256 MiB to the largest tensor; ' +
-        'fewer than 3 ring slots, which do not fit 1 GiB; above the default bound of 1 GiB, for the largest tensor',
+      '3 ring slots of 256 MiB, 1.5 GiB of device memory in all; the bucket of the largest tensor grew from 256 MiB to 1 GiB; ' +
+        'above the default bound of 1 GiB, for the largest tensor',
     );
   });
 
@@ -196,7 +196,8 @@ describe('sizeBuckets', () => {
           expect(() => sizeBuckets(given)).toThrow(expect.objectContaining({ code: 'CE_PLAN_MEMORY_TOO_SMALL' }));
           return;
         }
-        const { bucketBytes, fillBytes, ringSlots, stagingSlots, deviceBytes } = sizeBuckets(given);
+        const { bucketBytes, fillBytes, ringSlots, stagingSlots, ringBytes, stagingBytes, deviceBytes } =
+          sizeBuckets(given);
         expect(bucketBytes % 256).toBe(0);
         expect(bucketBytes).toBeGreaterThanOrEqual(given.largestTensorBytes);
         expect(fillBytes).toBeLessThanOrEqual(bucketBytes);
@@ -204,7 +205,9 @@ describe('sizeBuckets', () => {
         expect(ringSlots).toBeGreaterThanOrEqual(1);
         expect(ringSlots).toBeLessThanOrEqual(given.ring.slots);
         expect(stagingSlots > 0).toBe(given.staging);
-        expect(deviceBytes).toBe(bucketBytes * (ringSlots + stagingSlots));
+        expect(ringBytes).toBe(bucketBytes + (ringSlots - 1) * fillBytes);
+        expect(deviceBytes).toBe(ringBytes + stagingBytes);
+        expect(stagingBytes).toBeGreaterThanOrEqual(given.staging ? bucketBytes : 0);
         expect(deviceBytes).toBeLessThanOrEqual(strict);
         const allowed = Math.max(tensorBytes, given.maxBucketBytes ?? bucketBytes, 256);
         expect(bucketBytes).toBeLessThanOrEqual(allowed);

@@ -13,6 +13,8 @@ const SMALLEST_USEFUL_BUCKET_BYTES = 16 * MIB;
 const LEAST_BUCKETS = 8;
 const DEFAULT_MEM_FRACTION = 0.9;
 const DEFAULT_BOUND_BYTES = 1024 * MIB;
+/** What the default bound leaves for ordinary buckets beside a tensor that fills it. */
+const BESIDE_LARGEST_BYTES = 512 * MIB;
 /** With fewer ring slots, a bucket cannot be broadcast while another is reloaded. */
 const OVERLAPPING_RING_SLOTS = 2;
 
@@ -22,16 +24,18 @@ interface Slots {
 }
 
 /**
- * Decides how large buckets are and how many slots hold them.
+ * Decides how large buckets are and how much device memory they pass through.
  *
- * The bucket starts as the preferred size, bounded by `maxBucketBytes`, by an eighth of all bytes, and by what one
- * owner has (the latter two not below 16 MiB), and grows to the largest tensor. Then the first of these that fits is
- * taken:
+ * Ring and staging are byte rings: buckets of any size follow each other (see {@link placeInRing}). A ring of n slots
+ * holds the largest bucket and n - 1 ordinary ones, so that one huge tensor does not multiply.
  *
- * 1. all slots, with smaller buckets, but not below 16 MiB (or the size wanted, or the largest tensor);
+ * An ordinary bucket starts as the preferred size, bounded by `maxBucketBytes`, by an eighth of all bytes, and by what
+ * one owner has (the latter two not below 16 MiB); a tensor that is larger makes a bucket of its own. Then the first of
+ * these that fits is taken:
+ *
+ * 1. all slots, with smaller buckets, but not below 16 MiB (or the size wanted);
  * 2. the same with fewer staging slots, down to 1; then with fewer ring slots, down to 2: all stages still overlap;
- * 3. 2 ring slots and 1 staging slot of as little as the largest tensor. Here the default bound of 1 GiB gives way to
- *    the tensor; `deviceMemoryBytes` and free memory never do;
+ * 3. 2 ring slots and 1 staging slot with buckets of any size;
  * 4. 1 ring slot and 1 staging slot: serial.
  *
  * @throws {CheckpointEngineError} `CE_PLAN_MEMORY_TOO_SMALL` when that does not fit either, with what it needs.
@@ -40,54 +44,71 @@ interface Slots {
 export function sizeBuckets(input: SizeBucketsInput): BucketSizing {
   check(input);
   const { freeBytes, deviceMemoryBytes, memFraction = DEFAULT_MEM_FRACTION, staging, ring = {} } = input;
+  const all: Slots = { ring: ring.slots ?? 3, staging: staging ? (ring.stagingSlots ?? 2) : 0 };
+  const tensorBytes = slotBytes(alignUp(input.largestTensorBytes, DEFAULT_ALIGN_BYTES));
   const strictBytes = Math.min(deviceMemoryBytes ?? Number.POSITIVE_INFINITY, Math.floor(freeBytes * memFraction));
-  const boundBytes = Math.min(deviceMemoryBytes ?? DEFAULT_BOUND_BYTES, strictBytes);
+  const defaultBytes = Math.max(DEFAULT_BOUND_BYTES, ringsOf(all) * tensorBytes + BESIDE_LARGEST_BYTES);
+  const boundBytes = Math.min(deviceMemoryBytes ?? defaultBytes, strictBytes);
   const allowedBytes = Math.min(
     input.preferredBucketBytes ?? PREFERRED_BUCKET_BYTES,
     input.maxBucketBytes ?? Number.POSITIVE_INFINITY,
   );
-  const tensorBytes = slotBytes(alignUp(input.largestTensorBytes, DEFAULT_ALIGN_BYTES));
   const wantedBytes = slotBytes(Math.min(allowedBytes, usefulBytes(input)));
-  const leastBytes = Math.max(tensorBytes, Math.min(wantedBytes, SMALLEST_USEFUL_BUCKET_BYTES));
-
-  const all: Slots = { ring: ring.slots ?? 3, staging: staging ? (ring.stagingSlots ?? 2) : 0 };
-  const fit = ({ ring, staging }: Slots, limitBytes: number): number =>
-    Math.min(Math.max(wantedBytes, tensorBytes), alignDown(limitBytes / (ring + staging), DEFAULT_ALIGN_BYTES));
-  const forTensor = ({ ring, staging }: Slots): number =>
-    Math.min(strictBytes, Math.max(boundBytes, (ring + staging) * tensorBytes));
+  const leastBytes = Math.min(wantedBytes, SMALLEST_USEFUL_BUCKET_BYTES);
 
   const overlapping = overlappingSlots(all);
-  const least = overlapping.at(-1)!;
   const serial: Slots = { ring: 1, staging: Math.min(all.staging, 1) };
   const choices = [
-    ...overlapping.map((slots) => ({ slots, bucketBytes: fit(slots, boundBytes), leastBytes })),
-    { slots: least, bucketBytes: fit(least, forTensor(least)), leastBytes: tensorBytes },
-    { slots: serial, bucketBytes: fit(serial, forTensor(serial)), leastBytes: tensorBytes },
-  ];
-  const choice = choices.find((candidate) => candidate.bucketBytes >= candidate.leastBytes);
+    ...overlapping.map((slots) => ({ slots, leastBytes })),
+    { slots: overlapping.at(-1)!, leastBytes: DEFAULT_ALIGN_BYTES },
+    { slots: serial, leastBytes: DEFAULT_ALIGN_BYTES },
+  ].map((choice) => ({ ...choice, fillBytes: largestFill(choice.slots, tensorBytes, wantedBytes, boundBytes) }));
+  const choice = choices.find((candidate) => candidate.fillBytes >= candidate.leastBytes);
   if (!choice) throw tooSmallError(input, serial, tensorBytes, strictBytes);
 
-  const { slots, bucketBytes } = choice;
-  const deviceBytes = bucketBytes * (slots.ring + slots.staging);
+  const { slots, fillBytes } = choice;
+  const bucketBytes = Math.max(fillBytes, tensorBytes);
+  const ringBytes = bucketBytes + (slots.ring - 1) * fillBytes;
+  const stagingBytes = slots.staging === 0 ? 0 : bucketBytes + (slots.staging - 1) * fillBytes;
+  const deviceBytes = ringBytes + stagingBytes;
   const grown = tensorBytes > slotBytes(allowedBytes);
   const notes = [
-    `${slotsText(slots)} of ${formatBytes(bucketBytes)}, ${formatBytes(deviceBytes)} of device memory in all`,
-    grown && `buckets grew from ${formatBytes(allowedBytes)} to the largest tensor`,
-    bucketBytes < wantedBytes && `buckets shrank from ${formatBytes(wantedBytes)} to fit ${formatBytes(boundBytes)}`,
+    `${slotsText(slots)} of ${formatBytes(fillBytes)}, ${formatBytes(deviceBytes)} of device memory in all`,
+    grown && `the bucket of the largest tensor grew from ${formatBytes(allowedBytes)} to ${formatBytes(tensorBytes)}`,
+    fillBytes < wantedBytes && `buckets shrank from ${formatBytes(wantedBytes)} to fit ${formatBytes(boundBytes)}`,
     slots.ring + slots.staging < all.ring + all.staging &&
       `fewer than ${slotsText(all)}, which do not fit ${formatBytes(boundBytes)}`,
-    deviceBytes > boundBytes && `above the default bound of ${formatBytes(boundBytes)}, for the largest tensor`,
+    deviceBytes > DEFAULT_BOUND_BYTES &&
+      deviceMemoryBytes === undefined &&
+      `above the default bound of ${formatBytes(DEFAULT_BOUND_BYTES)}, for the largest tensor`,
     slots.ring < OVERLAPPING_RING_SLOTS && 'stages run one after the other',
   ];
   return {
     bucketBytes,
-    fillBytes: Math.min(bucketBytes, wantedBytes),
+    fillBytes,
     ringSlots: slots.ring,
     stagingSlots: slots.staging,
+    ringBytes,
+    stagingBytes,
     deviceBytes,
     grown,
     reason: notes.filter(Boolean).join('; '),
   };
+}
+
+/** The ring, and the staging ring where there is one: each of them holds the largest bucket once. */
+const ringsOf = ({ staging }: Slots): number => (staging > 0 ? 2 : 1);
+
+/** The largest ordinary bucket with which all slots stay within the limit; 0 when none does. */
+function largestFill(slots: Slots, tensorBytes: number, wantedBytes: number, limitBytes: number): number {
+  const count = slots.ring + slots.staging;
+  const evenBytes = alignDown(limitBytes / count, DEFAULT_ALIGN_BYTES);
+  if (evenBytes >= tensorBytes) return Math.min(wantedBytes, evenBytes);
+  const leftBytes = limitBytes - ringsOf(slots) * tensorBytes;
+  const ordinary = count - ringsOf(slots);
+  if (leftBytes < 0) return 0;
+  const fitBytes = ordinary === 0 ? tensorBytes : alignDown(leftBytes / ordinary, DEFAULT_ALIGN_BYTES);
+  return Math.min(wantedBytes, fitBytes);
 }
 
 function check(input: SizeBucketsInput): void {

@@ -4,7 +4,7 @@ import type { ProgressEvent, Stage } from '../server/api.ts';
 import type { BucketMessage, WorkerSession } from '../session.ts';
 import { Deferred } from '../util/deferred.ts';
 import type { BucketSource } from './bucket-source.ts';
-import type { Slots } from './slots.ts';
+import type { Ring } from './ring.ts';
 
 /** One bucket on its way, and the rank that sends it. */
 export interface Transfer {
@@ -18,10 +18,10 @@ export interface PipelineJob {
   readonly transfers: readonly Transfer[];
   readonly rank: number;
   readonly source: BucketSource;
-  /** Memory that the worker reads out of: bucket k lies in slot k modulo the number of slots. */
-  readonly ring: Slots<SharedMemory>;
+  /** Memory that the worker reads out of; all buckets pass through it. */
+  readonly ring: Ring<SharedMemory>;
   /** Where own buckets wait for their broadcast. Without it they are loaded straight into the ring. */
-  readonly staging: Slots | undefined;
+  readonly staging: Ring | undefined;
   /** Absent with one rank. */
   readonly group: BroadcastGroup | undefined;
   /** Broadcasts that may be pending on the group. */
@@ -44,13 +44,13 @@ interface Steps {
   readonly loaded: Deferred;
   /** The bytes lie in this rank's ring, and staging may be overwritten. */
   readonly arrived: Deferred;
-  /** The worker has them, and the ring's slot may be overwritten. */
+  /** The worker has them, and their place in the ring may be overwritten. */
   readonly taken: Deferred;
 }
 
 /**
  * Brings every bucket from its owner to this rank's worker, in three stages that run at the same time: while bucket k
- * reloads, k+1 is broadcast and k+2 is copied to the device. With one slot it becomes serial by itself.
+ * reloads, k+1 is broadcast and k+2 is copied to the device. With a ring for one bucket it becomes serial by itself.
  *
  * The stages are three loops over the same list. A loop starts a step when the step before it is done and the memory
  * it writes to is free; the steps themselves run on the device's streams, in the transport and in the worker.
@@ -105,44 +105,53 @@ export async function runPipeline(job: PipelineJob): Promise<void> {
 type Wait = (promise: Promise<void>) => Promise<void>;
 type Run = (stage: Stage, bucket: Bucket, work: Promise<void>) => Promise<void>;
 
+/** Waits for one step of all buckets up to an index; called with ascending indices. */
+function passing(steps: readonly Promise<void>[], wait: Wait): (index: number) => Promise<void> {
+  let next = 0;
+  return async (index) => {
+    while (next <= index) await wait(steps[next++]!);
+  };
+}
+
+const takenOf = (steps: readonly Steps[]): Promise<void>[] => steps.map(({ taken }) => taken.promise);
+
 /** Stage 1: this rank's own buckets, host to device, as soon as there is room. */
 async function loadOwn(job: PipelineJob, steps: readonly Steps[], wait: Wait, run: Run): Promise<void> {
   const { transfers, staging, ring } = job;
   const own = transfers.flatMap(({ root }, index) => (root === job.rank ? [index] : []));
+  const taken = passing(takenOf(steps), wait);
+  const sent = passing(
+    own.map((index) => steps[index]!.arrived.promise),
+    wait,
+  );
   for (const [turn, index] of own.entries()) {
     const { bucket } = transfers[index]!;
-    if (staging !== undefined) {
-      const previousUser = own[turn - staging.count];
-      if (previousUser !== undefined) await wait(steps[previousUser]!.arrived.promise);
-    } else if (index >= ring.count) {
-      await wait(steps[index - ring.count]!.taken.promise);
-    }
-    const target = staging?.range(turn, bucket.sizeBytes) ?? ring.range(index, bucket.sizeBytes);
-    steps[index]!.loaded.follow(
-      bucket.sizeBytes === 0 ? Promise.resolve() : run('h2d', bucket, job.source.load(bucket, target)),
-    );
+    if (staging === undefined) await taken(ring.after(index));
+    else await sent(staging.after(turn));
+    const target = staging?.range(turn) ?? ring.range(index);
+    const { loaded } = steps[index]!;
+    loaded.follow(bucket.sizeBytes === 0 ? Promise.resolve() : run('h2d', bucket, job.source.load(bucket, target)));
   }
 }
 
 /** Stage 2: every bucket from its root into everybody's ring, in the same order on all ranks. */
 async function broadcastAll(job: PipelineJob, steps: readonly Steps[], wait: Wait, run: Run): Promise<void> {
   const { transfers, ring, staging, group } = job;
+  const taken = passing(takenOf(steps), wait);
   let ownTurn = 0;
   for (const [index, { bucket, root }] of transfers.entries()) {
+    const { loaded, arrived } = steps[index]!;
     const isRoot = root === job.rank;
-    if (index >= ring.count) await wait(steps[index - ring.count]!.taken.promise);
-    if (isRoot) await wait(steps[index]!.loaded.promise);
-    const { arrived } = steps[index]!;
-    const source = isRoot && staging !== undefined ? staging.range(ownTurn, bucket.sizeBytes) : undefined;
-    if (isRoot) ownTurn += 1;
+    await taken(ring.after(index));
+    if (isRoot) await wait(loaded.promise);
+    const source = isRoot ? staging?.range(ownTurn++) : undefined;
     if (group === undefined || bucket.sizeBytes === 0) {
-      arrived.follow(isRoot ? steps[index]!.loaded.promise : Promise.resolve());
+      arrived.follow(isRoot ? loaded.promise : Promise.resolve());
       continue;
     }
     const oldest = index - job.maxPendingBroadcasts;
     if (oldest >= 0) await wait(steps[oldest]!.arrived.promise);
-    const target = ring.range(index, bucket.sizeBytes);
-    arrived.follow(run('broadcast', bucket, group.broadcast(root, { target, source })));
+    arrived.follow(run('broadcast', bucket, group.broadcast(root, { target: ring.range(index), source })));
   }
 }
 
@@ -151,11 +160,12 @@ async function reloadAll(job: PipelineJob, steps: readonly Steps[], wait: Wait, 
   const { transfers, ring, session, signal } = job;
   await wait(job.opened);
   for (const [index, { bucket }] of transfers.entries()) {
-    const message = job.describe(bucket, ring.offsetBytes(index));
-    await wait(steps[index]!.arrived.promise);
+    const message = job.describe(bucket, ring.range(index).offsetBytes);
+    const { arrived, taken } = steps[index]!;
+    await wait(arrived.promise);
     const oldest = index - session.maxPending;
     if (oldest >= 0) await wait(steps[oldest]!.taken.promise);
-    steps[index]!.taken.follow(run('reload', bucket, session.reload(message, { signal })));
+    taken.follow(run('reload', bucket, session.reload(message, { signal })));
   }
   for (const { taken } of steps.slice(-session.maxPending)) await wait(taken.promise);
 }

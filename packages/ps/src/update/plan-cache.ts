@@ -1,17 +1,17 @@
-import { type Plan, planBuckets } from '@checkpoint-engine/planner';
+import { type BucketSizing, type Plan, planBuckets } from '@checkpoint-engine/planner';
 import { ALIGN_BYTES } from '../pool/layout.ts';
 import type { WorldMetas } from '../server/api.ts';
 
-/** Remembers the last plan: the same metas and the same bucket size give the same plan, made once. */
+/** Remembers the last plan: the same metas and the same sizes give the same plan, made once. */
 export class PlanCache {
   #key = '';
   #plan: Plan | undefined;
 
   /** @param digest Digest of `metas`. */
-  get(metas: WorldMetas, digest: string, bucketBytes: number): Plan {
-    const key = `${digest}:${bucketBytes}`;
+  get(metas: WorldMetas, digest: string, { bucketBytes, fillBytes }: BucketSizing): Plan {
+    const key = `${digest}:${bucketBytes}:${fillBytes}`;
     if (this.#plan === undefined || this.#key !== key) {
-      this.#plan = planBuckets(metas, { bucketBytes, alignBytes: ALIGN_BYTES });
+      this.#plan = planBuckets(metas, { bucketBytes, fillBytes, alignBytes: ALIGN_BYTES });
       this.#key = key;
     }
     return this.#plan;

@@ -2,7 +2,6 @@ import {
   CheckpointEngineError,
   type Device,
   type Logger,
-  type Memory,
   type SharedMemory,
   type Store,
 } from '@checkpoint-engine/interface';
@@ -19,8 +18,8 @@ import { PoolSource } from './bucket-source.ts';
 import { gatherHandles, sharesDevice } from './handles.ts';
 import { runPipeline } from './pipeline.ts';
 import type { PlanCache } from './plan-cache.ts';
+import { Ring } from './ring.ts';
 import { sizeUpdate } from './size-update.ts';
-import { Slots } from './slots.ts';
 import { Stopwatch } from './stopwatch.ts';
 
 /** What one update is made from. */
@@ -101,18 +100,19 @@ export async function runUpdate(context: UpdateContext, options: UpdateOptions):
       memFraction: context.memFraction,
     });
     if (sizing.grown) context.logger.warn({ rank, checkpoint }, sizing.reason);
-    const plan = context.plans.get(context.metas, context.metasDigest, sizing.bucketBytes);
+    const plan = context.plans.get(context.metas, context.metasDigest, sizing);
     emitPlan(emit, rank, plan, sizing);
     const group = agreement.members.length > 1 ? await link.group(agreement, waiting) : undefined;
 
     watch.enter('handshake');
-    const memory: { ring?: Slots<SharedMemory>; staging?: Slots | undefined } = {};
+    const memory: { ring?: Ring<SharedMemory>; staging?: Ring | undefined } = {};
     const inference = await gatherHandles(
       epoch,
       device.uuid,
       async () => {
-        memory.ring = await takeRing(device, sizing, cleanup);
-        memory.staging = await takeStaging(device, sizing, cleanup);
+        memory.ring = await takeRing(device, plan, sizing, cleanup);
+        const own = plan.buckets.filter(({ ownerRank }) => ownerRank === rank);
+        memory.staging = await takeStaging(device, own, sizing, cleanup);
         session = cleanup.use(await openSession(context, protocol, agreement, sizing, timeoutMs));
         return session.address;
       },
@@ -179,15 +179,21 @@ function propose({ counter, link, metasDigest, device, host }: UpdateContext, op
   };
 }
 
-async function takeRing(device: Device, sizing: BucketSizing, cleanup: Cleanup): Promise<Slots<SharedMemory>> {
-  const memory = cleanup.use(await device.allocateShared(sizing.ringSlots * sizing.bucketBytes));
-  return new Slots(memory, sizing.ringSlots, sizing.bucketBytes);
+async function takeRing(device: Device, plan: Plan, { ringBytes }: BucketSizing, cleanup: Cleanup) {
+  const memory = cleanup.use(await device.allocateShared(ringBytes));
+  return new Ring(
+    memory,
+    plan.buckets.map(({ sizeBytes }) => sizeBytes),
+  );
 }
 
-async function takeStaging(device: Device, sizing: BucketSizing, cleanup: Cleanup): Promise<Slots | undefined> {
-  if (sizing.stagingSlots === 0) return undefined;
-  const memory: Memory = cleanup.use(await device.allocate(sizing.stagingSlots * sizing.bucketBytes));
-  return new Slots(memory, sizing.stagingSlots, sizing.bucketBytes);
+async function takeStaging(device: Device, own: readonly Bucket[], { stagingBytes }: BucketSizing, cleanup: Cleanup) {
+  if (stagingBytes === 0) return undefined;
+  const memory = cleanup.use(await device.allocate(stagingBytes));
+  return new Ring(
+    memory,
+    own.map(({ sizeBytes }) => sizeBytes),
+  );
 }
 
 function openSession(

@@ -1,0 +1,39 @@
+import { alignUp, DEFAULT_ALIGN_BYTES } from './align.ts';
+
+/** Where one bucket lies in a ring of bytes. */
+export interface Placement {
+  /** From the start of the ring, a multiple of 256. The bucket lies there in one piece. */
+  readonly offsetBytes: number;
+  /** Index of the last earlier bucket whose bytes it overwrites; -1 when it overwrites none. */
+  readonly after: number;
+}
+
+/**
+ * Places buckets one after another in a ring of bytes, so that buckets of any size share it. A bucket that does not fit
+ * before the end starts over at the beginning. Every rank comes to the same places.
+ *
+ * A bucket may be written once every bucket up to and including `after` is no longer needed.
+ *
+ * @param sizesBytes Of the buckets, in their order.
+ * @param ringBytes  At least the largest of them, aligned.
+ * @throws {RangeError} A bucket is larger than the ring.
+ */
+export function placeInRing(sizesBytes: readonly number[], ringBytes: number): Placement[] {
+  let head = 0;
+  /** Buckets that are not overwritten yet, oldest first. */
+  let held: { index: number; from: number; to: number }[] = [];
+  return sizesBytes.map((sizeBytes, index) => {
+    const spanBytes = alignUp(sizeBytes, DEFAULT_ALIGN_BYTES);
+    if (spanBytes > ringBytes) {
+      throw new RangeError(`Bucket ${index} of ${spanBytes} bytes does not fit a ring of ${ringBytes} bytes`);
+    }
+    if (head + spanBytes > ringBytes) head = 0;
+    const from = head;
+    const to = from + spanBytes;
+    head = to;
+    const after = held.findLast((other) => other.from < to && from < other.to)?.index ?? -1;
+    held = held.filter((other) => other.index > after);
+    if (spanBytes > 0) held.push({ index, from, to });
+    return { offsetBytes: from, after };
+  });
+}

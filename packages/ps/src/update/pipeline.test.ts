@@ -1,0 +1,237 @@
+import type { BroadcastBuffers, BroadcastGroup, MemoryRange, SharedMemory } from '@checkpoint-engine/interface';
+import type { Bucket } from '@checkpoint-engine/planner';
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import type { ProgressEvent } from '../server/api.ts';
+import type { BucketMessage, WorkerSession } from '../session.ts';
+import { type PipelineJob, runPipeline } from './pipeline.ts';
+import { Ring } from './ring.ts';
+
+const SLOT = 256;
+const memory = (sizeBytes: number): SharedMemory => ({
+  kind: 'device',
+  address: 1n,
+  sizeBytes,
+  handle: new Uint8Array(),
+  close() {},
+  [Symbol.dispose]() {},
+});
+const sleep = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
+
+/** Who uses which slot: a second user before the first is done is the bug that the pipeline must not have. */
+class Occupancy {
+  readonly users = new Map<string, number>();
+  readonly violations: string[] = [];
+  enter(slot: string, bucket: number): void {
+    const user = this.users.get(slot);
+    if (user !== undefined) this.violations.push(`slot ${slot}: bucket ${bucket} came while ${user} was there`);
+    this.users.set(slot, bucket);
+  }
+  leave(slot: string, bucket: number): void {
+    if (this.users.get(slot) !== bucket) this.violations.push(`slot ${slot}: ${bucket} left but was not there`);
+    this.users.delete(slot);
+  }
+}
+
+interface Setting {
+  readonly roots: readonly number[];
+  readonly ringSlots: number;
+  readonly stagingSlots: number;
+  readonly maxPending: number;
+  readonly maxPendingBroadcasts: number;
+  readonly delayMs: () => number;
+  readonly failAt?: { readonly stage: string; readonly bucket: number };
+}
+
+function simulate(setting: Setting) {
+  const { roots, ringSlots, stagingSlots, delayMs } = setting;
+  const occupancy = new Occupancy();
+  const events: ProgressEvent[] = [];
+  const taken: number[] = [];
+  const controller = new AbortController();
+  const buckets: Bucket[] = roots.map((ownerRank, index) => ({
+    index,
+    ownerRank,
+    sizeBytes: SLOT,
+    firstTensor: index,
+    tensorCount: 1,
+  }));
+  const ring = new Ring(
+    memory(ringSlots * SLOT),
+    roots.map(() => SLOT),
+  );
+  const staging =
+    stagingSlots > 0
+      ? new Ring(
+          memory(stagingSlots * SLOT),
+          roots.filter((root) => root === 0).map(() => SLOT),
+        )
+      : undefined;
+  const slotName = (range: MemoryRange): string =>
+    `${range.memory === ring.memory ? 'ring' : 'staging'}${range.offsetBytes}`;
+  const step = async (stage: string, bucket: number): Promise<void> => {
+    await sleep(delayMs());
+    if (setting.failAt?.stage === stage && setting.failAt.bucket === bucket)
+      throw new Error(`${stage} ${bucket} failed`);
+  };
+  let turn = 0;
+  const isMultiRank = new Set([0, ...roots]).size > 1;
+  const group: BroadcastGroup | undefined = isMultiRank
+    ? {
+        members: [0, 1],
+        async broadcast(root: number, { target, source }: BroadcastBuffers) {
+          const bucket = turn++;
+          // In place the slot is the root's already, since loading.
+          if (root !== 0 || source !== undefined) occupancy.enter(slotName(target), bucket);
+          await step('broadcast', bucket);
+          if (source !== undefined) occupancy.leave(slotName(source), bucket);
+        },
+        split: () => Promise.reject(new Error('unused')),
+        abort() {},
+        close: async () => {},
+      }
+    : undefined;
+  const session: WorkerSession = {
+    address: 'test',
+    maxPending: setting.maxPending,
+    open: async () => {},
+    async reload(message: BucketMessage) {
+      await step('reload', message.index);
+      taken.push(message.index);
+      occupancy.leave(`ring${message.tensors[0]!.offsetBytes}`, message.index);
+    },
+    finish: async () => {},
+    fail: async () => {},
+    close: async () => {},
+  };
+  const job: PipelineJob = {
+    transfers: buckets.map((bucket) => ({ bucket, root: bucket.ownerRank })),
+    rank: 0,
+    source: {
+      async load(bucket, target) {
+        occupancy.enter(slotName(target), bucket.index);
+        await step('h2d', bucket.index);
+      },
+    },
+    ring,
+    staging,
+    group,
+    maxPendingBroadcasts: setting.maxPendingBroadcasts,
+    session,
+    opened: sleep(1),
+    describe: (bucket, offsetBytes) => ({
+      index: bucket.index,
+      tensors: [{ name: 't', dtype: 'U8', shape: [SLOT], offsetBytes, sizeBytes: SLOT }],
+    }),
+    signal: controller.signal,
+    onFailure: (error) => controller.abort(error),
+    emit: (event) => events.push(event),
+  };
+  return { run: runPipeline(job), occupancy, events, taken, controller };
+}
+
+/** Most buckets that were in any of the stages at the same time. */
+function deepestOverlap(events: readonly ProgressEvent[]): number {
+  const open = new Set<number>();
+  let deepest = 0;
+  for (const event of events) {
+    if (event.type === 'bucket-start') open.add(event.bucket);
+    if (event.type === 'bucket-end') open.delete(event.bucket);
+    deepest = Math.max(deepest, open.size);
+  }
+  return deepest;
+}
+
+describe('runPipeline', () => {
+  it('never writes a slot that is still in use, and takes every bucket once, whatever the timing', async () => {
+    await fc.assert(
+      fc.asyncProperty(
+        fc.record({
+          roots: fc.array(fc.constantFrom(0, 1), { maxLength: 12 }),
+          ringSlots: fc.integer({ min: 1, max: 4 }),
+          stagingSlots: fc.integer({ min: 0, max: 2 }),
+          maxPending: fc.integer({ min: 1, max: 4 }),
+          maxPendingBroadcasts: fc.integer({ min: 1, max: 4 }),
+          delays: fc.infiniteStream(fc.integer({ min: 0, max: 3 })),
+        }),
+        async ({ delays, ...setting }) => {
+          const multi = setting.roots.includes(1);
+          const { run, occupancy, taken } = simulate({
+            ...setting,
+            stagingSlots: multi ? setting.stagingSlots : 0,
+            delayMs: () => delays.next().value as number,
+          });
+          await run;
+          expect(occupancy.violations).toEqual([]);
+          expect([...taken].sort((a, b) => a - b)).toEqual(setting.roots.map((_, index) => index));
+        },
+      ),
+      { numRuns: 60 },
+    );
+  });
+
+  it('runs the three stages of different buckets at the same time', async () => {
+    const roots = [0, 1, 0, 1, 0, 1, 0, 1];
+    const { run, events } = simulate({
+      roots,
+      ringSlots: 3,
+      stagingSlots: 2,
+      maxPending: 1,
+      maxPendingBroadcasts: 1,
+      delayMs: () => 5,
+    });
+    await run;
+    expect(deepestOverlap(events)).toBeGreaterThanOrEqual(3);
+  });
+
+  it('is serial with one slot', async () => {
+    const { run, events } = simulate({
+      roots: [0, 0, 0],
+      ringSlots: 1,
+      stagingSlots: 0,
+      maxPending: 1,
+      maxPendingBroadcasts: 1,
+      delayMs: () => 1,
+    });
+    await run;
+    expect(deepestOverlap(events)).toBe(1);
+  });
+
+  it.each(['h2d', 'broadcast', 'reload'])('rejects with the failure of a %s step', async (stage) => {
+    const { run } = simulate({
+      roots: [0, 1, 0, 1, 0, 1],
+      ringSlots: 2,
+      stagingSlots: 1,
+      maxPending: 1,
+      maxPendingBroadcasts: 2,
+      delayMs: () => 1,
+      failAt: { stage, bucket: 2 },
+    });
+    await expect(run).rejects.toThrow(`${stage} 2 failed`);
+  });
+
+  it('rejects with the reason of its signal when that fires in the middle', async () => {
+    const { run, controller } = simulate({
+      roots: [0, 0, 0, 0, 0, 0],
+      ringSlots: 2,
+      stagingSlots: 0,
+      maxPending: 1,
+      maxPendingBroadcasts: 1,
+      delayMs: () => 20,
+    });
+    setTimeout(() => controller.abort(new Error('stop')), 30);
+    await expect(run).rejects.toMatchObject({ code: 'CE_ABORTED' });
+  });
+
+  it('resolves at once without buckets', async () => {
+    const { run } = simulate({
+      roots: [],
+      ringSlots: 1,
+      stagingSlots: 0,
+      maxPending: 1,
+      maxPendingBroadcasts: 1,
+      delayMs: () => 0,
+    });
+    await expect(run).resolves.toBeUndefined();
+  });
+});
