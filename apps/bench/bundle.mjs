@@ -118,5 +118,8 @@ esac
 `,
   { mode: 0o755 },
 );
-const size = ['app.tar.xz', `node-${process.version}.xz`].reduce((sum, name) => sum + statSync(join(out, name)).size, 0);
+const size = ['app.tar.xz', `node-${process.version}.xz`].reduce(
+  (sum, name) => sum + statSync(join(out, name)).size,
+  0,
+);
 process.stdout.write(`${relative(process.cwd(), out)}: ${(size / 2 ** 20).toFixed(1)} MiB\n`);

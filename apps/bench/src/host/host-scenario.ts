@@ -99,7 +99,9 @@ async function report(
   const machine = describeMachine(device);
   await device.close();
   // A world's update is as slow as its slowest rank. The first round warms memory up on both sides.
-  const updateMs = Array.from({ length: options.updates }, (_, round) => Math.max(...ranks.map((rank) => rank.updateMs[round]!)));
+  const updateMs = Array.from({ length: options.updates }, (_, round) =>
+    Math.max(...ranks.map((rank) => rank.updateMs[round]!)),
+  );
   const warmMs = median(updateMs.slice(1));
   const registerMs = Math.max(...ranks.map((rank) => rank.registerMs));
   const copyFloorMs = median(memcpyFloor.seconds.slice(1)) * 1e3;
@@ -132,14 +134,33 @@ async function report(
   printTable(
     ['what', 'measured', 'beside'],
     [
-      ['world', `${options.ranks} ranks, ${options.ranks} workers`, `${formatBytes(checkpoint.sizeBytes)}, ${checkpoint.tensorCount} tensors`],
-      ['register', `${registerMs.toFixed(0)} ms`, `pread ${readFloorMs.toFixed(0)} ms: ${perCent(figures.registerOfFloor)}`],
+      [
+        'world',
+        `${options.ranks} ranks, ${options.ranks} workers`,
+        `${formatBytes(checkpoint.sizeBytes)}, ${checkpoint.tensorCount} tensors`,
+      ],
+      [
+        'register',
+        `${registerMs.toFixed(0)} ms`,
+        `pread ${readFloorMs.toFixed(0)} ms: ${perCent(figures.registerOfFloor)}`,
+      ],
       ['update, first', `${updateMs[0]!.toFixed(0)} ms`, 'workers allocate their tensors'],
-      ['update, later', updateMs.slice(1).map((ms) => `${ms.toFixed(0)} ms`).join(', '), `memcpy ${copyFloorMs.toFixed(0)} ms: ${perCent(figures.updateOfFloor)}`],
+      [
+        'update, later',
+        updateMs
+          .slice(1)
+          .map((ms) => `${ms.toFixed(0)} ms`)
+          .join(', '),
+        `memcpy ${copyFloorMs.toFixed(0)} ms: ${perCent(figures.updateOfFloor)}`,
+      ],
       ['buckets', `${last.bucketCount} of at most ${formatBytes(last.bucketBytes)}`, `${last.ringSlots} slots`],
       ['pool', formatBytes(poolBytes), `${(figures.poolOverhead * 100).toFixed(2)} % over the checkpoint`],
       ['peak RSS of a rank', formatBytes(Math.max(...figures.peakRssBytes)), 'shared memory included'],
-      ['longest event-loop pause', `${figures.updatePauseMs.toFixed(0)} ms`, `during updates; ${figures.registerPauseMs.toFixed(0)} ms during registration`],
+      [
+        'longest event-loop pause',
+        `${figures.updatePauseMs.toFixed(0)} ms`,
+        `during updates; ${figures.registerPauseMs.toFixed(0)} ms during registration`,
+      ],
       ['#wrong', String(wrong), `of ${checkpoint.tensorCount * options.ranks} tensors (SHA-256)`],
     ],
   );

@@ -28,7 +28,8 @@ export async function writeCheckpoint(
   for (let shard = 0; shard < shardCount; shard++) {
     let end = first;
     let bytes = 0;
-    while (end < tensorSizes.length && (shard === shardCount - 1 || bytes < total / shardCount)) bytes += tensorSizes[end++]!;
+    while (end < tensorSizes.length && (shard === shardCount - 1 || bytes < total / shardCount))
+      bytes += tensorSizes[end++]!;
     const tensors = tensorSizes.slice(first, end).map((size, index) => ({
       name: `model.layers.${first + index}.weight`,
       dtype: 'U8' as const,
@@ -48,7 +49,11 @@ export async function writeCheckpoint(
   return { files, sizeBytes: total, tensorCount: tensorSizes.length };
 }
 
-async function writeRandom(file: FileHandle, sizeBytes: number, random: ReturnType<typeof createCipheriv>): Promise<void> {
+async function writeRandom(
+  file: FileHandle,
+  sizeBytes: number,
+  random: ReturnType<typeof createCipheriv>,
+): Promise<void> {
   const zeros = new Uint8Array(STEP_BYTES);
   for (let left = sizeBytes; left > 0; left -= STEP_BYTES) {
     await file.write(random.update(zeros.subarray(0, Math.min(left, STEP_BYTES))));

@@ -27,7 +27,9 @@ export function describeMachine(device: Device): MachineDescription {
     memoryBytes: totalmem(),
     kernel: quiet(() => readFileSync('/proc/sys/kernel/osrelease', 'utf8').trim()) ?? 'unknown',
     runtime: `Node ${process.version}`,
-    commit: quiet(() => execFileSync('git', ['rev-parse', '--short', 'HEAD'], { encoding: 'utf8', stdio: 'pipe' }).trim()),
+    commit: quiet(() =>
+      execFileSync('git', ['rev-parse', '--short', 'HEAD'], { encoding: 'utf8', stdio: 'pipe' }).trim(),
+    ),
     date: new Date().toISOString(),
   };
 }

@@ -15,7 +15,12 @@ export interface PythonToolFigures {
 const SCRIPT = fileURLToPath(new URL('../../python/reference.py', import.meta.url));
 
 /** Runs the Python tool against the same engine and gives its figures. */
-export function runPythonTool(python: string, folder: string, enginePort: number, updates: number): Promise<PythonToolFigures> {
+export function runPythonTool(
+  python: string,
+  folder: string,
+  enginePort: number,
+  updates: number,
+): Promise<PythonToolFigures> {
   return new Promise((resolve, reject) => {
     const child = spawn(
       python,

@@ -1,5 +1,5 @@
 import type { Device } from '@checkpoint-engine/interface';
-import { localStore, ParameterServer, type UpdateResult, vllm, v1Protocol } from '@checkpoint-engine/ps';
+import { localStore, ParameterServer, type UpdateResult, v1Protocol, vllm } from '@checkpoint-engine/ps';
 import type { EngineProcess } from './engine-process.ts';
 
 /** What our side took on one checkpoint. */
@@ -33,7 +33,11 @@ export async function runUpdates(device: Device, engine: EngineProcess, options:
     let registered: Awaited<ReturnType<typeof server.registerCheckpoint>> | undefined;
     for (let round = 0; round < options.registers; round++) {
       if (registered !== undefined) await server.unregisterCheckpoint('weights');
-      registered = await server.registerCheckpoint('weights', { files: options.folder, keepFiles: true, inPlace: false });
+      registered = await server.registerCheckpoint('weights', {
+        files: options.folder,
+        keepFiles: true,
+        inPlace: false,
+      });
       registerMs.push(registered.durationMs);
     }
     const gatherStartedAtMs = performance.now();

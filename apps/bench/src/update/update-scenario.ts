@@ -81,16 +81,38 @@ function print({ floor, workerFixedMs, ours, wrong, pythonTool, machine }: Updat
     ["worker's fixed time", `${workerFixedMs.toFixed(0)} ms`, 'update of one small tensor, median'],
     ['register', seconds(ours.registerMs), `pool ${formatBytes(ours.poolBytes)}`],
     ['gather metas', `${ours.gatherMs.toFixed(1)} ms`, ''],
-    ['update', milliseconds(ours.updateMs), `median of the later ones ${update.toFixed(0)} ms; 1.05 x floor + fixed = ${allowed.toFixed(0)} ms`],
-    ['phases of the last', Object.entries(last.durationsMs).map(([name, ms]) => `${name} ${ms.toFixed(0)}`).join(', '), 'ms'],
+    [
+      'update',
+      milliseconds(ours.updateMs),
+      `median of the later ones ${update.toFixed(0)} ms; 1.05 x floor + fixed = ${allowed.toFixed(0)} ms`,
+    ],
+    [
+      'phases of the last',
+      Object.entries(last.durationsMs)
+        .map(([name, ms]) => `${name} ${ms.toFixed(0)}`)
+        .join(', '),
+      'ms',
+    ],
     ['ring', `${last.ringSlots} x ${formatBytes(last.bucketBytes)}`, `device memory ${formatBytes(last.deviceBytes)}`],
     ['#wrong', String(wrong.wrong), `of ${wrong.tensors} tensors`],
   ];
   if (pythonTool !== undefined) {
     rows.push(
-      ['Python tool: register', pythonTool.register_s.map((s) => `${s.toFixed(2)} s`).join(', '), ratio(median(pythonTool.register_s) * 1e3, median(ours.registerMs))],
-      ['Python tool: update', pythonTool.update_s.map((s) => `${(s * 1e3).toFixed(0)} ms`).join(', '), ratio(median(pythonTool.update_s) * 1e3, update)],
-      ['Python tool: group kept', pythonTool.update_kept_group_s.map((s) => `${(s * 1e3).toFixed(0)} ms`).join(', '), ratio(median(pythonTool.update_kept_group_s) * 1e3, update)],
+      [
+        'Python tool: register',
+        pythonTool.register_s.map((s) => `${s.toFixed(2)} s`).join(', '),
+        ratio(median(pythonTool.register_s) * 1e3, median(ours.registerMs)),
+      ],
+      [
+        'Python tool: update',
+        pythonTool.update_s.map((s) => `${(s * 1e3).toFixed(0)} ms`).join(', '),
+        ratio(median(pythonTool.update_s) * 1e3, update),
+      ],
+      [
+        'Python tool: group kept',
+        pythonTool.update_kept_group_s.map((s) => `${(s * 1e3).toFixed(0)} ms`).join(', '),
+        ratio(median(pythonTool.update_kept_group_s) * 1e3, update),
+      ],
     );
   }
   process.stdout.write(`${machine.device}, driver ${machine.driver ?? '?'}, ${machine.runtime}\n`);

@@ -1,0 +1,56 @@
+import { createHash, randomBytes } from 'node:crypto';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { type DType, encodeSafetensorsHeader, tensorBytes } from '@checkpoint-engine/meta';
+
+/** A tensor to be written. */
+export interface TensorSpec {
+  readonly name: string;
+  readonly dtype: DType;
+  readonly shape: readonly number[];
+}
+
+/** Files on disk and the SHA-256 of each tensor in them. */
+export interface TestCheckpoint {
+  readonly folder: string;
+  readonly files: readonly string[];
+  readonly digests: Readonly<Record<string, string>>;
+  remove(): Promise<void>;
+}
+
+/** Dtypes and shapes as a model has them, and as none should: scalars, empty tensors, odd sizes, every width. */
+export function mixedTensors(count: number): TensorSpec[] {
+  const dtypes: DType[] = ['BF16', 'F32', 'F8_E4M3', 'I64', 'U8', 'F16', 'BOOL', 'F64', 'C64', 'I32', 'F8_E8M0'];
+  const shapes = [[], [0], [1], [7], [128, 33], [3, 0, 5], [257, 129], [4096], [64, 1024]];
+  return Array.from({ length: count }, (_, index) => ({
+    name: `model.layers.${index}.weight`,
+    dtype: dtypes[index % dtypes.length]!,
+    shape: shapes[index % shapes.length]!,
+  }));
+}
+
+/** Writes the tensors with random bytes into `shardCount` files. */
+export async function writeCheckpoint(
+  tensors: readonly TensorSpec[],
+  { shardCount = 2, parent = tmpdir() }: { shardCount?: number; parent?: string } = {},
+): Promise<TestCheckpoint> {
+  const folder = await mkdtemp(join(parent, 'checkpoint-engine-test-'));
+  const digests: Record<string, string> = {};
+  const files: string[] = [];
+  const perShard = Math.ceil(tensors.length / shardCount);
+  for (let shard = 0; shard < shardCount; shard++) {
+    const own = tensors.slice(shard * perShard, (shard + 1) * perShard);
+    const bytes = own.map(({ dtype, shape }) => randomBytes(tensorBytes(dtype, shape)));
+    for (const [index, { name }] of own.entries()) {
+      digests[name] = createHash('sha256').update(bytes[index]!).digest('hex');
+    }
+    const path = join(
+      folder,
+      `model-${String(shard + 1).padStart(5, '0')}-of-${String(shardCount).padStart(5, '0')}.safetensors`,
+    );
+    await writeFile(path, Buffer.concat([encodeSafetensorsHeader(own), ...bytes]));
+    files.push(path);
+  }
+  return { folder, files, digests, remove: () => rm(folder, { recursive: true, force: true }) };
+}

@@ -1,0 +1,60 @@
+import { type ChildProcess, fork } from 'node:child_process';
+import { once } from 'node:events';
+import { fileURLToPath } from 'node:url';
+import { CheckpointEngineError, type SerializedError } from '@checkpoint-engine/interface';
+
+type Reply = { id: number; ok?: unknown; error?: SerializedError };
+
+/** A process that answers calls. Calls of a process that ended reject. */
+export class Child {
+  readonly process: ChildProcess;
+  readonly #pending = new Map<number, { resolve(value: unknown): void; reject(error: unknown): void }>();
+  #nextId = 0;
+
+  constructor(script: 'rank-process' | 'worker-process', args: readonly string[] = []) {
+    this.process = fork(fileURLToPath(new URL(`./${script}.mjs`, import.meta.url)), [...args]);
+    this.process.on('message', (message: Reply | string) => {
+      if (typeof message === 'object' && 'id' in message) this.#settle(message);
+    });
+    this.process.on('exit', (code, signal) => {
+      for (const { reject } of this.#pending.values()) reject(new Error(`${script} ended with ${code ?? signal}`));
+      this.#pending.clear();
+    });
+  }
+
+  get isAlive(): boolean {
+    return this.process.exitCode === null && this.process.signalCode === null;
+  }
+
+  call<T>(call: string, args: object | null = {}): Promise<T> {
+    return new Promise<T>((resolve, reject) => {
+      const id = this.#nextId++;
+      this.#pending.set(id, { resolve: resolve as (value: unknown) => void, reject });
+      this.process.send({ id, call, args });
+    });
+  }
+
+  /** Ends the process, by its own `close` if it still lives. */
+  async end(): Promise<void> {
+    if (!this.isAlive) return;
+    const exited = once(this.process, 'exit');
+    this.call('close').catch(() => {});
+    const timer = setTimeout(() => this.process.kill('SIGKILL'), 5_000);
+    await exited;
+    clearTimeout(timer);
+  }
+
+  async kill(): Promise<void> {
+    if (!this.isAlive) return;
+    const exited = once(this.process, 'exit');
+    this.process.kill('SIGKILL');
+    await exited;
+  }
+
+  #settle({ id, ok, error }: Reply): void {
+    const call = this.#pending.get(id);
+    this.#pending.delete(id);
+    if (error !== undefined) call?.reject(CheckpointEngineError.fromJSON(error));
+    else call?.resolve(ok);
+  }
+}

@@ -1,0 +1,64 @@
+// One rank in a process of its own, driven by the test over the message channel: {id, call, args} -> {id, ok | error}.
+import process from 'node:process';
+import { createHostDevice } from '@checkpoint-engine/device';
+import { CheckpointEngineError, toCheckpointEngineError } from '@checkpoint-engine/interface';
+import { openStore, ParameterServer, v2Protocol } from '@checkpoint-engine/ps';
+import { shm } from '@checkpoint-engine/transport-shm';
+
+let device;
+let store;
+let broadcast;
+let server;
+let nextRequest = 0;
+const requests = new Map();
+
+/** Has the test bring the addresses to the workers, as an engine's HTTP API would. */
+function requestEngine({ handles, groupIndex }) {
+  return new Promise((resolve, reject) => {
+    const request = nextRequest++;
+    requests.set(request, { resolve, reject });
+    process.send({ request, handles, groupIndex });
+  });
+}
+
+const calls = {
+  async start({ rank, worldSize, port, token, directory, timeoutMs = 20_000 }) {
+    device = await createHostDevice({ index: rank, ...(directory && { directory }) });
+    store = await openStore({ rank, worldSize, masterAddr: '127.0.0.1', masterPort: port, token, timeoutMs });
+    broadcast = worldSize > 1 ? shm() : undefined;
+    server = await ParameterServer.create({ store, device, broadcast, protocol: v2Protocol() });
+  },
+  register: ({ name, source }) => server.registerCheckpoint(name, source),
+  unregister: ({ name }) => server.unregisterCheckpoint(name),
+  gather: async ({ name }) => (await server.gatherMetas(name)).reduce((sum, { tensors }) => sum + tensors.length, 0),
+  update: ({ name, options }) =>
+    server.update(name, {
+      requestEngine,
+      ...options,
+      onEvent: (event) => event.type === 'bucket-end' && process.send({ bucketEnd: event }),
+    }),
+  async close() {
+    await server?.close();
+    await broadcast?.close();
+    await store?.close();
+    await device?.close();
+    setImmediate(() => process.disconnect());
+  },
+};
+
+process.on('message', async ({ id, call, args, request, error }) => {
+  if (request !== undefined) {
+    const { resolve, reject } = requests.get(request);
+    requests.delete(request);
+    if (error === undefined) resolve();
+    else reject(CheckpointEngineError.fromJSON(error));
+    return;
+  }
+  try {
+    process.send({ id, ok: (await calls[call](args)) ?? null });
+  } catch (failure) {
+    process.send({ id, error: toCheckpointEngineError(failure).toJSON() });
+  }
+});
+// The test is gone: so are we.
+process.on('disconnect', () => process.exit());

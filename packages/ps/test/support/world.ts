@@ -1,0 +1,130 @@
+import { createServer } from 'node:net';
+import { CheckpointEngineError, type SerializedError } from '@checkpoint-engine/interface';
+import type { CheckpointSource, RegisteredCheckpoint, UpdateResult } from '@checkpoint-engine/ps';
+import { Child } from './child.ts';
+
+/** Options of the update that a test may set. */
+export interface TestUpdate {
+  readonly timeoutMs?: number;
+  readonly bucketBytes?: number;
+  readonly deviceMemoryBytes?: number;
+}
+
+/** N ranks and N workers, each in a process of its own; rank i speaks to worker i. */
+export class World {
+  readonly ranks: Child[] = [];
+  readonly workers: Child[] = [];
+  readonly size: number;
+  /** Called when a rank finished a step of a bucket. */
+  onBucketEnd: (rank: number) => void = () => {};
+  /** Leave the addresses undelivered: workers never connect. */
+  isEngineMute = false;
+  #port = 0;
+
+  constructor(size: number) {
+    this.size = size;
+  }
+
+  static async start(size: number, options: { token?: string; directory?: string } = {}): Promise<World> {
+    const world = new World(size);
+    await Promise.all(Array.from({ length: size }, (_, rank) => world.startWorker(rank)));
+    world.#port = await freePort();
+    await world.startRanks(options);
+    return world;
+  }
+
+  async startRanks(options: { token?: string; directory?: string } = {}): Promise<void> {
+    for (let rank = 0; rank < this.size; rank++) this.ranks[rank] = this.#spawnRank(rank);
+    await Promise.all(this.ranks.map((child, rank) => child.call('start', this.#startArgs(rank, options))));
+  }
+
+  /** Starts a rank anew, in the place of one that died. */
+  async restartRank(rank: number): Promise<void> {
+    this.ranks[rank] = this.#spawnRank(rank);
+    await this.ranks[rank].call('start', this.#startArgs(rank, {}));
+  }
+
+  async startWorker(index: number): Promise<void> {
+    const worker = new Child('worker-process', [String(index)]);
+    this.workers[index] = worker;
+    await new Promise<void>((resolve) => worker.process.once('message', () => resolve()));
+  }
+
+  register(name: string, source: CheckpointSource): Promise<RegisteredCheckpoint[]> {
+    return this.onAll((rank) => rank.call<RegisteredCheckpoint>('register', { name, source }));
+  }
+
+  gather(name: string): Promise<number[]> {
+    return this.onAll((rank) => rank.call<number>('gather', { name }));
+  }
+
+  update(name: string, options: TestUpdate = {}): Promise<UpdateResult[]> {
+    return this.onAll((rank) => rank.call<UpdateResult>('update', { name, options: this.#withDefaults(options) }));
+  }
+
+  /** Runs an update that is to fail, and gives each living rank's error. */
+  async failedUpdate(name: string, options: TestUpdate = {}): Promise<CheckpointEngineError[]> {
+    const outcomes = await Promise.allSettled(
+      this.ranks.map((rank) => rank.call('update', { name, options: this.#withDefaults(options) })),
+    );
+    return outcomes.flatMap((outcome, rank) => {
+      if (outcome.status === 'fulfilled') throw new Error(`rank ${rank} did not fail`);
+      return this.ranks[rank]!.isAlive ? [outcome.reason as CheckpointEngineError] : [];
+    });
+  }
+
+  digests(index: number): Promise<Record<string, string>> {
+    return this.workers[index]!.call('digests');
+  }
+
+  async end(): Promise<void> {
+    await Promise.all([...this.ranks, ...this.workers].map((child) => child.end()));
+  }
+
+  onAll<T>(work: (rank: Child) => Promise<T>): Promise<T[]> {
+    return Promise.all(this.ranks.map(work));
+  }
+
+  #withDefaults(options: TestUpdate): object {
+    return { inferenceParallelSize: 1, timeoutMs: 30_000, ...options };
+  }
+
+  #startArgs(rank: number, options: { token?: string; directory?: string }): object {
+    return { rank, worldSize: this.size, port: this.#port, ...options };
+  }
+
+  #spawnRank(rank: number): Child {
+    const child = new Child('rank-process');
+    child.process.on(
+      'message',
+      (message: { request?: number; handles?: Record<string, string>; bucketEnd?: object }) => {
+        if (message.bucketEnd !== undefined) this.onBucketEnd(rank);
+        if (message.request !== undefined) void this.#deliver(child, rank, message.request, message.handles!);
+      },
+    );
+    return child;
+  }
+
+  /** Plays the engine: hands the address to the worker, and answers when the worker is done. */
+  async #deliver(child: Child, rank: number, request: number, handles: Record<string, string>): Promise<void> {
+    if (this.isEngineMute) return;
+    let error: SerializedError | undefined;
+    try {
+      await this.workers[rank]!.call('receive', { address: Object.values(handles)[0] });
+    } catch (failure) {
+      error = new CheckpointEngineError('CE_ENGINE_FAILED', String(failure), 'Look at the worker').toJSON();
+    }
+    if (child.isAlive) child.process.send({ request, error });
+  }
+}
+
+export function freePort(): Promise<number> {
+  return new Promise((resolve, reject) => {
+    const server = createServer();
+    server.once('error', reject);
+    server.listen(0, '127.0.0.1', () => {
+      const { port } = server.address() as { port: number };
+      server.close(() => resolve(port));
+    });
+  });
+}

@@ -1,0 +1,205 @@
+import { chmod, rm, truncate, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import process from 'node:process';
+import { encodeSafetensorsHeader } from '@checkpoint-engine/meta';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { mixedTensors, type TestCheckpoint, writeCheckpoint } from './support/checkpoint.ts';
+import { Child } from './support/child.ts';
+import { freePort, World } from './support/world.ts';
+
+let world: World;
+let checkpoint: TestCheckpoint;
+
+async function ready(size: number): Promise<void> {
+  world = await World.start(size);
+  await world.register('a', { files: checkpoint.folder });
+  await world.gather('a');
+}
+
+/** The update works, and every byte of it is right. */
+async function expectUpdateWorks(): Promise<void> {
+  await world.update('a', { bucketBytes: 2 ** 18 });
+  for (let index = 0; index < world.size; index++) expect(await world.digests(index)).toEqual(checkpoint.digests);
+}
+
+beforeEach(async () => {
+  checkpoint = await writeCheckpoint(mixedTensors(200), { shardCount: 2 });
+});
+afterEach(async () => {
+  await world?.end();
+  await checkpoint.remove();
+});
+
+describe('a failed update', () => {
+  it('names the worker that throws, at every rank, and the next one works', async () => {
+    await ready(3);
+    await world.workers[1]!.call('plant', { kind: 'throw', bucket: 3 });
+    const errors = await world.failedUpdate('a', { bucketBytes: 2 ** 18 });
+    expect(errors).toHaveLength(3);
+    for (const error of errors) {
+      expect(error).toMatchObject({ code: 'CE_WORKER_FAILED', rank: 1 });
+      expect(`${error.message} ${error.detail}`).toMatch(/planted fault: this worker throws/);
+    }
+    await world.workers[1]!.call('plant', null);
+    await expectUpdateWorks();
+  });
+
+  it('sees a killed worker at once, and works again with a new one', async () => {
+    await ready(3);
+    await world.workers[2]!.call('plant', { kind: 'exit', bucket: 3 });
+    const startedAtMs = performance.now();
+    for (const error of await world.failedUpdate('a', { bucketBytes: 2 ** 18 })) {
+      expect(['CE_WORKER_LOST', 'CE_ENGINE_FAILED']).toContain(error.code);
+      expect(error.rank).toBe(2);
+    }
+    expect(performance.now() - startedAtMs).toBeLessThan(10_000);
+    await world.startWorker(2);
+    await expectUpdateWorks();
+  });
+
+  it('ends with its time-out when a worker hangs, naming it', async () => {
+    await ready(2);
+    await world.workers[0]!.call('plant', { kind: 'freeze', bucket: 1 });
+    for (const error of await world.failedUpdate('a', { bucketBytes: 2 ** 18, timeoutMs: 2_000 })) {
+      expect(['CE_TIMEOUT', 'CE_WORKER_TIMEOUT']).toContain(error.code);
+    }
+  });
+
+  it('ends with its time-out when no worker connects', async () => {
+    await ready(2);
+    world.isEngineMute = true;
+    for (const error of await world.failedUpdate('a', { timeoutMs: 1_500 })) {
+      expect(['CE_TIMEOUT', 'CE_WORKER_TIMEOUT']).toContain(error.code);
+    }
+    world.isEngineMute = false;
+    await expectUpdateWorks();
+  });
+
+  it('names the rank that was killed in the middle; restarted, it takes part again', async () => {
+    await ready(3);
+    let steps = 0;
+    world.onBucketEnd = (rank) => {
+      if (rank === 1 && ++steps === 4) world.ranks[1]!.process.kill('SIGKILL');
+    };
+    const errors = await world.failedUpdate('a', { bucketBytes: 2 ** 16 });
+    expect(errors).toHaveLength(2);
+    for (const error of errors) expect(error).toMatchObject({ code: 'CE_RANK_LOST', peer: 1 });
+    world.onBucketEnd = () => {};
+    await world.restartRank(1);
+    await world.ranks[1]!.call('register', { name: 'a', source: { files: checkpoint.folder } });
+    await world.gather('a');
+    await expectUpdateWorks();
+  });
+});
+
+describe('a failed registration', () => {
+  const register = (files: string): Promise<unknown> =>
+    world.ranks[0]!.call('register', { name: 'bad', source: { files } });
+
+  beforeEach(async () => {
+    world = await World.start(1);
+  });
+
+  it('names a shard that is missing', async () => {
+    await rm(checkpoint.files[1]!);
+    await writeFile(
+      join(checkpoint.folder, 'model.safetensors.index.json'),
+      JSON.stringify({
+        metadata: {},
+        weight_map: Object.fromEntries(
+          Object.keys(checkpoint.digests).map((name, index) => [
+            name,
+            checkpoint.files[index < 100 ? 0 : 1]!.split('/').at(-1),
+          ]),
+        ),
+      }),
+    );
+    await expect(register(checkpoint.folder)).rejects.toMatchObject({
+      code: 'CE_FILE_NOT_FOUND',
+      file: checkpoint.files[1],
+    });
+  });
+
+  it('names a truncated shard', async () => {
+    await truncate(checkpoint.files[1]!, 20_000);
+    await expect(register(checkpoint.folder)).rejects.toMatchObject({
+      code: 'CE_FILE_TRUNCATED',
+      file: checkpoint.files[1],
+    });
+  });
+
+  it('names the tensor whose offsets lie', async () => {
+    const header = new TextEncoder().encode('{"liar":{"dtype":"U8","shape":[4],"data_offsets":[0,5]}}       ');
+    const file = new Uint8Array(8 + header.length + 5);
+    new DataView(file.buffer).setBigUint64(0, BigInt(header.length), true);
+    file.set(header, 8);
+    await writeFile(checkpoint.files[1]!, file);
+    await expect(register(checkpoint.folder)).rejects.toMatchObject({ code: 'CE_FILE_INVALID', tensor: 'liar' });
+  });
+
+  it('names a tensor of an unknown dtype', async () => {
+    const header = new TextEncoder().encode('{"odd":{"dtype":"F7","shape":[4],"data_offsets":[0,4]}}');
+    const file = new Uint8Array(8 + header.length + 4);
+    new DataView(file.buffer).setBigUint64(0, BigInt(header.length), true);
+    file.set(header, 8);
+    await writeFile(checkpoint.files[1]!, file);
+    await expect(register(checkpoint.folder)).rejects.toMatchObject({ code: 'CE_DTYPE_UNKNOWN', tensor: 'odd' });
+  });
+
+  it('names a tensor that two shards have', async () => {
+    const tensor = { name: 'model.layers.0.weight', dtype: 'U8' as const, shape: [3] };
+    await writeFile(checkpoint.files[1]!, Buffer.concat([encodeSafetensorsHeader([tensor]), Buffer.alloc(3)]));
+    await expect(register(checkpoint.folder)).rejects.toMatchObject({
+      code: 'CE_TENSOR_DUPLICATE',
+      tensor: tensor.name,
+    });
+  });
+
+  it.skipIf(process.getuid?.() === 0)('names a file that it may not read (not run as root, who may)', async () => {
+    await chmod(checkpoint.files[1]!, 0);
+    await expect(register(checkpoint.folder)).rejects.toMatchObject({
+      code: 'CE_FILE_UNREADABLE',
+      file: checkpoint.files[1],
+    });
+  });
+
+  it('leaves the name free: the good checkpoint registers after the bad one', async () => {
+    await expect(register(join(checkpoint.folder, 'absent'))).rejects.toMatchObject({ code: 'CE_FILE_NOT_FOUND' });
+    await world.ranks[0]!.call('register', { name: 'bad', source: { files: checkpoint.folder } });
+  });
+});
+
+describe('a world that cannot form', () => {
+  it('names the port that is taken', async () => {
+    world = await World.start(1);
+    const port = await freePort();
+    const args = (rank: number) => ({ rank, worldSize: 2, port, timeoutMs: 5_000 });
+    const holder = new Child('rank-process');
+    const second = new Child('rank-process');
+    const starting = holder.call('start', args(0)).catch(() => {});
+    await new Promise((resolve) => setTimeout(resolve, 1_000));
+    await expect(second.call('start', args(0))).rejects.toMatchObject({ code: 'CE_ADDRESS_IN_USE' });
+    await second.kill();
+    await holder.kill();
+    await starting;
+  });
+
+  it('keeps out a rank with the wrong token', async () => {
+    world = await World.start(1);
+    const port = await freePort();
+    const args = (rank: number, token: string) => ({ rank, worldSize: 2, port, token, timeoutMs: 4_000 });
+    const first = new Child('rank-process');
+    const stranger = new Child('rank-process');
+    const starting = first.call('start', args(0, 'the right token')).catch(() => {});
+    const error = await stranger.call('start', args(1, 'another token')).then(
+      () => undefined,
+      (reason) => reason,
+    );
+    expect(['CE_TOKEN_REFUSED', 'CE_STORE_UNREACHABLE']).toContain(error?.code);
+    expect(`${error.message} ${error.hint}`).toMatch(/token/i);
+    expect(JSON.stringify(error.toJSON())).not.toContain('right token');
+    await stranger.kill();
+    await first.kill();
+    await starting;
+  });
+});
