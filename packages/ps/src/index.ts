@@ -3,6 +3,7 @@
  *
  * @packageDocumentation
  */
+export * from './engines/index.ts';
 export type * from './server/api.ts';
 export { ParameterServer } from './server/parameter-server.ts';
 export type {

@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs';
 import { monitorEventLoopDelay } from 'node:perf_hooks';
 import process from 'node:process';
 import { createHostDevice } from '@checkpoint-engine/device';
-import { engineClient, openStore, ParameterServer, type UpdateResult, v2Protocol } from '@checkpoint-engine/ps';
+import { openStore, ParameterServer, type UpdateResult, v2Protocol, workerEngine } from '@checkpoint-engine/ps';
 import { shm } from '@checkpoint-engine/transport-shm';
 
 /** What the parent passes as the only argument, in JSON. */
@@ -42,7 +42,7 @@ const store = await openStore({
 });
 const broadcast = task.worldSize > 1 ? shm() : undefined;
 const server = await ParameterServer.create({ store, device, broadcast, protocol: v2Protocol() });
-const engine = engineClient('worker', { uds: task.workerSocket });
+const engine = workerEngine({ endpoints: [{ url: 'http://worker', uds: task.workerSocket }] });
 
 await store.barrier('start');
 delay.enable();

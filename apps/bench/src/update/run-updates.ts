@@ -1,5 +1,5 @@
 import type { Device } from '@checkpoint-engine/interface';
-import { localStore, ParameterServer, type UpdateResult, v1Protocol, vllm } from '@checkpoint-engine/ps';
+import { localStore, ParameterServer, type UpdateResult, v1Protocol, vllmEngine } from '@checkpoint-engine/ps';
 import type { EngineProcess } from './engine-process.ts';
 
 /** What our side took on one checkpoint. */
@@ -27,7 +27,7 @@ export interface RunOptions {
 export async function runUpdates(device: Device, engine: EngineProcess, options: RunOptions): Promise<OurFigures> {
   const store = localStore();
   const server = await ParameterServer.create({ store, device, protocol: v1Protocol() });
-  const client = vllm({ endpoint: engine.endpoint });
+  const client = vllmEngine({ endpoints: [{ url: engine.endpoint }] });
   try {
     const registerMs: number[] = [];
     let registered: Awaited<ReturnType<typeof server.registerCheckpoint>> | undefined;
