@@ -216,7 +216,7 @@ describe('parseSafetensorsHeader', () => {
     if (tensor !== undefined) expect(error.message).toContain(`tensor "${tensor}"`);
   });
 
-  it('throws nothing but CheckpointEngineError for damaged headers', () => {
+  it('throws nothing but CheckpointEngineError for damaged headers', { timeout: 60_000 }, () => {
     const good = encodeSafetensorsHeader([{ name: 'a', dtype: 'F32', shape: [2] }], { k: 'v' });
     const damage = fc.array(fc.tuple(fc.nat(good.length - 1), fc.nat(255)), { minLength: 1, maxLength: 4 });
     const check = (bytes: Uint8Array) => {
@@ -252,7 +252,7 @@ describe('encodeSafetensorsHeader', () => {
     .record({ name, dtype: fc.constantFrom(...DTYPES), shape: fc.array(fc.nat(9), { maxLength: 4 }) })
     .map((tensor) => ({ ...tensor, shape: [...tensor.shape, 4] }));
 
-  it('is undone by parseSafetensorsHeader', () => {
+  it('is undone by parseSafetensorsHeader', { timeout: 60_000 }, () => {
     fc.assert(
       fc.property(
         fc.uniqueArray(spec, { selector: (tensor) => tensor.name }),
