@@ -20,7 +20,7 @@ export function demoUpdateText(update: DemoUpdate, index: number, colors: Colors
   const workers = plural(comparisons.length, 'worker');
   const mark = isRight(update) ? colors.green('✓') : colors.red('✗');
   const lines = [
-    `${mark} ${NAMES[index] ?? 'Update'}: ${formatBytes(totalBytes)} into ${workers} in ${colors.bold(formatDuration(durationsMs.update))}, ${colors.bold(formatRate(totalBytes, durationsMs.update))} into each ${colors.dim(`· ${bucketCount} buckets of at most ${formatBytes(bucketBytes)}`)}`,
+    `${mark} ${NAMES[index] ?? 'Update'}: ${formatBytes(totalBytes)} into ${workers} in ${colors.bold(formatDuration(durationsMs.update))}, ${colors.bold(formatRate(totalBytes, durationsMs.update))} into each ${colors.dim(`· ${plural(bucketCount, 'bucket')} of at most ${formatBytes(bucketBytes)}`)}`,
   ];
   if (isRight(update)) {
     const same = inPlaceCount === undefined ? '' : ', each where it lay before';

@@ -34,7 +34,7 @@ function tensorsOf(hidden: number): TensorSpec[] {
     add(`${name}.weight`, 'F8_E4M3', [rows, columns]);
     add(`${name}.weight_scale_inv`, 'F32', [Math.ceil(rows / SCALE_BLOCK), Math.ceil(columns / SCALE_BLOCK)]);
   };
-  add('model.embed_tokens.weight', 'BF16', [8 * hidden, hidden]);
+  add('model.embed_tokens.weight', 'BF16', [2 * hidden, hidden]);
   for (let layer = 0; layer < LAYERS; layer++) {
     const name = `model.layers.${layer}`;
     add(`${name}.input_layernorm.weight`, 'BF16', [hidden]);
@@ -54,6 +54,6 @@ function tensorsOf(hidden: number): TensorSpec[] {
   }
   add('model.norm.weight', 'BF16', [hidden]);
   add('model.rope.mask', 'BOOL', [7, 0, 3]);
-  add('lm_head.weight', 'BF16', [8 * hidden, hidden]);
+  add('lm_head.weight', 'BF16', [2 * hidden, hidden]);
   return tensors;
 }

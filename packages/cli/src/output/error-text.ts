@@ -25,7 +25,8 @@ export function errorText(value: unknown, { colors, debug }: ErrorTextOptions): 
   const causes = [...causesOf(error)].filter(({ code }) => debug || code !== 'CE_INTERNAL');
   lines.push(...causes.map((cause) => `  ${colors.dim('Because:')} ${cause.message}${atRank(cause)}`));
   lines.push(`  ${colors.bold('What to do:')} ${error.hint}`, `  ${colors.dim('Code:')} ${error.code}`);
-  if (debug && error.stack) lines.push(...error.stack.split('\n').map((line) => `  ${colors.dim(line)}`));
+  if (debug && error.stack && error.code !== 'CE_INTERNAL')
+    lines.push(...error.stack.split('\n').map((line) => `  ${colors.dim(line)}`));
   return lines.join('\n');
 }
 

@@ -7,8 +7,8 @@ const colors = pico.createColors(false);
 
 describe('prettyLogLine', () => {
   it('shows time, level, rank, message and fields', () => {
-    const line = JSON.stringify({ level: 30, time: 0, rank: 2, msg: 'Joined', port: 29500, name: 'a b' });
-    expect(prettyLogLine(line, colors)).toBe('00:00:00.000 INFO  rank 2 Joined port=29500 name="a b"');
+    const line = JSON.stringify({ level: 30, time: 61_007, rank: 2, msg: 'Joined', port: 29500, name: 'a b' });
+    expect(prettyLogLine(line, colors)).toMatch(/^\d\d:\d\d:01\.007 INFO {2}rank 2 Joined port=29500 name="a b"$/);
   });
 
   it.each(['plain text', '{"no":"record"}', '{broken'])('leaves %s as it is', (line) =>

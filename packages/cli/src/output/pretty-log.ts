@@ -15,7 +15,7 @@ export function prettyLogLine(line: string, colors: Colors): string {
   if (!record) return line;
   const { time, level, rank, msg, ...fields } = record;
   const { name, color } = LEVELS[level] ?? { name: String(level), color: 'dim' };
-  const clock = new Date(time).toISOString().slice(11, 23);
+  const clock = clockText(new Date(time));
   const who = rank === undefined ? '' : ` ${colors.dim(`rank ${rank}`)}`;
   const rest = Object.entries(fields).map(([key, value]) => ` ${colors.dim(`${key}=`)}${fieldText(value)}`);
   return `${colors.dim(clock)} ${colors[color](name.padEnd(5))}${who} ${msg ?? ''}${rest.join('')}`;
@@ -38,6 +38,11 @@ export function parseRecord(line: string): LogRecord | undefined {
   } catch {
     return undefined;
   }
+}
+
+/** Local time of day with milliseconds. */
+function clockText(date: Date): string {
+  return `${date.toTimeString().slice(0, 8)}.${String(date.getMilliseconds()).padStart(3, '0')}`;
 }
 
 function fieldText(value: unknown): string {

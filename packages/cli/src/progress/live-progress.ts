@@ -1,7 +1,7 @@
 import { stderr } from 'node:process';
 import { formatBytes } from '@checkpoint-engine/planner';
 import type { ProgressEvent, Stage } from '@checkpoint-engine/ps';
-import { Format, type GenericFormatter, MultiBar, type SingleBar } from 'cli-progress';
+import cliProgress, { type GenericFormatter, type MultiBar, type SingleBar } from 'cli-progress';
 import { formatDuration, formatRate } from '../output/format.ts';
 import type { LogSink } from '../output/log.ts';
 import type { Colors, Terminal } from '../output/terminal.ts';
@@ -12,6 +12,8 @@ import { type StageView, stageViews } from './stage-views.ts';
 
 const FRAMES_PER_SECOND = 15;
 const ERASE_TO_LINE_END = '\u001b[K';
+/** Bars are cut at the right edge, but log lines are not. */
+const WRAP = { on: '\u001b[?7h', off: '\u001b[?7l' };
 
 /** A headline and a bar for each stage that bytes pass, redrawn in place; log lines go above them. */
 export class LiveProgress implements ProgressView {
@@ -28,7 +30,7 @@ export class LiveProgress implements ProgressView {
   constructor(title: string, rankCount: number, terminal: Terminal, sink: LogSink) {
     this.#colors = terminal.err.colors;
     this.#state = startProgress(rankCount);
-    this.#bars = new MultiBar({
+    this.#bars = new cliProgress.MultiBar({
       barCompleteChar: '━',
       barIncompleteChar: '─',
       barsize: 24,
@@ -43,7 +45,9 @@ export class LiveProgress implements ProgressView {
     const headline: GenericFormatter = () => this.#headlineText(title);
     this.#headline = this.#bars.create(1, 0, {}, { format: headline });
     // What was on the screen below the cursor is erased as lines move down.
-    this.#restoreLog = sink.redirect((text) => this.#bars.log(text.replaceAll('\n', `${ERASE_TO_LINE_END}\n`)));
+    this.#restoreLog = sink.redirect((text) => {
+      this.#bars.log(`${WRAP.on}${text.replaceAll('\n', `${ERASE_TO_LINE_END}\n`)}${WRAP.off}`);
+    });
     this.#timer = setInterval(() => this.#refresh(), 1000 / FRAMES_PER_SECOND);
   }
 
@@ -84,7 +88,7 @@ export class LiveProgress implements ProgressView {
     const sizes = `${formatBytes(Math.round(view.doneBytes))} / ${formatBytes(view.totalBytes)}`;
     const rate = view.rateGBps === undefined ? '' : formatRate(view.rateGBps * 1e6, 1);
     const left = view.leftMs && progress < 1 ? dim(`${formatDuration(view.leftMs)} left`) : '';
-    const bar = cyan(Format.BarFormat(progress, options));
+    const bar = cyan(cliProgress.Format.BarFormat(progress, options));
     const percent = `${Math.floor(progress * 100)}%`.padStart(4);
     return `  ${view.stage.padEnd(9)} ${bar} ${percent}  ${sizes.padEnd(23)} ${rate.padEnd(10)} ${left}`;
   };

@@ -8,6 +8,8 @@ import type { ProgressView } from './progress-view.ts';
 import { stageViews } from './stage-views.ts';
 
 const EVERY_MS = 5_000;
+/** The other phases are over in no time; when one is not, it is told of later. */
+const TOLD_AT_ONCE: ReadonlySet<WorldPhase> = new Set(['register', 'handshake', 'stream', 'done']);
 
 /** A log line when a phase begins, and one every few seconds: for logs that are kept. */
 export class LoggedProgress implements ProgressView {
@@ -28,9 +30,11 @@ export class LoggedProgress implements ProgressView {
     const phase = worldPhase(this.#state);
     const nowMs = performance.now();
     if (phase === this.#phase && nowMs - this.#loggedAtMs < EVERY_MS) return;
+    const isNew = phase !== this.#phase;
     this.#phase = phase;
+    if (isNew && !TOLD_AT_ONCE.has(phase)) return;
     this.#loggedAtMs = nowMs;
-    this.#logger.info({ phase }, `${this.#title}: ${PHASE_TEXT[phase]}${this.#figures()}`);
+    this.#logger.info({ phase }, `${this.#title}: ${PHASE_TEXT[phase]}${isNew ? '' : this.#figures()}`);
   }
 
   close(): void {}

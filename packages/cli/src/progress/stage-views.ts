@@ -37,14 +37,15 @@ export function stageViews(state: ProgressState): StageView[] {
   return views.filter((view) => view !== undefined);
 }
 
-function registerView({ registered, stages }: ProgressState): StageView | undefined {
+function registerView({ registered, phaseOf, stages }: ProgressState): StageView | undefined {
   const read = stages.read;
   if (!read || registered.size === 0) return undefined;
   let doneBytes = 0;
   let totalBytes = 0;
-  for (const rank of registered.values()) {
-    doneBytes += rank.doneBytes;
-    totalBytes += rank.totalBytes;
+  for (const [rank, own] of registered) {
+    // Totals count alignment that nothing is read for.
+    doneBytes += phaseOf.get(rank) === 'register' ? own.doneBytes : own.totalBytes;
+    totalBytes += own.totalBytes;
   }
   return timed('read', doneBytes, totalBytes, read.lastAtMs - read.startedAtMs);
 }

@@ -49,6 +49,22 @@ describe('traceEvents', () => {
     ]);
   });
 
+  it('makes one span of a read, which ends where the update begins', () => {
+    const read = (doneBytes: number, atMs: number): ProgressEvent => ({
+      type: 'register',
+      rank: 0,
+      doneBytes,
+      totalBytes: 100,
+      atMs,
+    });
+    const plan: ProgressEvent = { type: 'phase', phase: 'plan', atMs: 60, rank: 0 };
+    const events = [read(10, 0), read(50, 20), read(90, 50), plan, read(30, 100), read(90, 110)];
+    expect(spans(events).map(({ name, ts, dur }) => [name, ts, dur])).toEqual([
+      ['read files', 0, 50_000],
+      ['read files', 100_000, 10_000],
+    ]);
+  });
+
   it('leaves out what did not end', () => {
     expect(traceEvents(bucket(0, 'h2d', 0, 0, 1).slice(0, 1))).toEqual([]);
   });

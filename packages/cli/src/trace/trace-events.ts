@@ -66,24 +66,24 @@ function spansOf(events: readonly ProgressEvent[]): Span[] {
   const spans: Span[] = [];
   const buckets = new Map<string, number>();
   const phases = new Map<number, { phase: UpdatePhase; atMs: number }>();
-  const reads = new Map<number, { startMs: number; doneBytes: number }>();
+  const reads = new Map<number, { startMs: number; endMs: number; sizeBytes: number }>();
+  const endRead = (rank: number): void => {
+    const read = reads.get(rank);
+    if (read && read.endMs > read.startMs) spans.push({ rank, row: 'read', name: 'read files', ...read });
+    reads.delete(rank);
+  };
   for (const event of events) {
     const { rank, type, atMs } = event;
     if (type === 'phase') {
+      endRead(rank);
       const before = phases.get(rank);
       if (before && before.phase !== 'done') {
         spans.push({ rank, row: 'phases', name: before.phase, startMs: before.atMs, endMs: atMs });
       }
       phases.set(rank, { phase: event.phase, atMs });
     } else if (type === 'register') {
-      // The first report of a checkpoint begins the read; a report with fewer bytes than before begins another one.
-      const before = reads.get(rank);
-      const { startMs } = before && event.doneBytes >= before.doneBytes ? before : { startMs: atMs };
-      reads.set(rank, { startMs, doneBytes: event.doneBytes });
-      if (event.doneBytes === event.totalBytes && atMs > startMs) {
-        spans.push({ rank, row: 'read', name: 'read files', startMs, endMs: atMs, sizeBytes: event.totalBytes });
-        reads.delete(rank);
-      }
+      const startMs = reads.get(rank)?.startMs ?? atMs;
+      reads.set(rank, { startMs, endMs: atMs, sizeBytes: event.doneBytes });
     } else if (type === 'bucket-start') {
       buckets.set(bucketKey(event), atMs);
     } else if (type === 'bucket-end') {
@@ -94,6 +94,7 @@ function spansOf(events: readonly ProgressEvent[]): Span[] {
       spans.push({ rank, row: stage, name: `bucket ${bucket}`, startMs, endMs: atMs, sizeBytes });
     }
   }
+  for (const rank of [...reads.keys()]) endRead(rank);
   return spans;
 }
 

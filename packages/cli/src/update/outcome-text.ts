@@ -18,8 +18,8 @@ export function outcomeText(outcome: UpdateOutcome, colors: Colors): string {
     ['update', `${colors.bold(formatDuration(update))} at ${colors.bold(formatRate(totalBytes, update))}`],
     ['', took({ plan, handshake, stream, release, 'post-load hook': hook })],
     [
-      'buckets',
-      `${bucketCount} of at most ${formatBytes(bucketBytes)}; ${formatBytes(deviceBytes)} of device memory a rank`,
+      'memory',
+      `${plural(bucketCount, 'bucket')} of at most ${formatBytes(bucketBytes)}; ${formatBytes(deviceBytes)} of device memory a rank`,
     ],
   ];
   return [
