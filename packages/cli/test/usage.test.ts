@@ -12,7 +12,7 @@ describe('usage', () => {
     for (const command of commands) {
       const help = await runCli([command, '--help']);
       expect(help.code).toBe(0);
-      expect(help.stdout).toMatch(new RegExp(`Examples:[^]*checkpoint-engine ${command}`));
+      expect(help.stdout).toMatch(new RegExp(`Examples:.*checkpoint-engine ${command}`, 's'));
       expect(help.stderr).toBe('');
     }
   });
@@ -30,7 +30,7 @@ describe('usage', () => {
     [[], /No command was given/, /checkpoint-engine --help/],
     [['inspct'], /Unknown command 'inspct'/, /Use inspect/],
     [
-      ['update', '--endpiont', 'http://x'],
+      ['update', '--checkpoint-path', '/x', '--endpiont', 'http://x'],
       /Unknown option '--endpiont'/,
       /Use --endpoint, .*checkpoint-engine update --help/,
     ],
