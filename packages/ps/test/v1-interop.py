@@ -1,0 +1,69 @@
+"""The Python tool's own worker with the real torch, but with a file of /dev/shm standing in for device memory.
+
+Prints one JSON line for every tensor that load_weights is given, and one for every other call.
+"""
+
+import hashlib
+import inspect
+import json
+import mmap
+import sys
+
+import torch
+import zmq
+from torch.multiprocessing import reductions
+
+from checkpoint_engine import worker
+
+ADDRESS, PATH = sys.argv[1:3]
+PARAMETERS = list(inspect.signature(reductions.rebuild_cuda_tensor).parameters)
+
+
+def say(event, **fields):
+    print(json.dumps({"event": event, **fields}), flush=True)
+
+
+def open_file(*args):
+    given = dict(zip(PARAMETERS, args, strict=True))
+    assert given["tensor_cls"] is torch.Tensor and given["storage_cls"] is torch.storage.TypedStorage
+    assert given["dtype"] is torch.uint8 and type(given["tensor_size"]) is torch.Size
+    assert given["storage_device"] == 5, "the worker puts its own device in place"
+    assert given["requires_grad"] is False and given["event_sync_required"] is False
+    say("open", handle=given["storage_handle"].hex(), size=given["storage_size_bytes"])
+    with open(PATH, "r+b") as file:
+        return torch.frombuffer(mmap.mmap(file.fileno(), 0), dtype=torch.uint8)
+
+
+class NoDevice:
+    def __getattr__(self, name):
+        return lambda: None
+
+
+class DeviceManager:
+    device_module = NoDevice()
+
+
+def load_weights(weights):
+    for name, tensor in weights:
+        data = tensor.reshape(-1).view(torch.uint8).numpy().tobytes()
+        say(
+            "tensor",
+            name=name,
+            dtype=str(tensor.dtype),
+            shape=list(tensor.shape),
+            sha256=hashlib.sha256(data).hexdigest(),
+        )
+
+
+# The pickle names the function, so it is looked up where it was put.
+open_file.__module__, open_file.__qualname__ = reductions.__name__, "rebuild_cuda_tensor"
+reductions.rebuild_cuda_tensor = open_file
+worker.DeviceManager = DeviceManager
+
+try:
+    worker.update_weights_from_ipc(
+        zmq.Context(), ADDRESS, 5, run=load_weights, post_hook=lambda: say("hook")
+    )
+    say("end")
+except Exception as error:
+    say("raised", type=type(error).__name__, text=str(error))
