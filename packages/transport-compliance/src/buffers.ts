@@ -41,6 +41,7 @@ const stagingBytes = 4 * 1024 * 1024;
 export class Buffers {
   readonly #device: Device;
   readonly #memories = new Map<string, Memory>();
+  #turn: Promise<unknown> = Promise.resolve();
   #staging: { memory: HostMemory; stream: Stream } | undefined;
 
   constructor(device: Device) {
@@ -68,7 +69,17 @@ export class Buffers {
     };
   }
 
-  async fill(contents: Contents): Promise<void> {
+  /** Writes the contents and the guards. Calls may overlap: they take turns at the staging memory. */
+  fill(contents: Contents): Promise<void> {
+    return this.#inTurn(() => this.#fill(contents));
+  }
+
+  /** Says what is wrong at the first wrong byte, or gives `null`. */
+  check(contents: Contents): Promise<string | null> {
+    return this.#inTurn(() => this.#check(contents));
+  }
+
+  async #fill(contents: Contents): Promise<void> {
     for (const piece of this.#pieces(contents)) {
       const { memory: staging, stream } = await this.#open();
       const sizeBytes = piece.end - piece.start;
@@ -79,8 +90,7 @@ export class Buffers {
     }
   }
 
-  /** Says what is wrong at the first wrong byte, or gives `null`. */
-  async check(contents: Contents): Promise<string | null> {
+  async #check(contents: Contents): Promise<string | null> {
     for (const piece of this.#pieces(contents)) {
       const { memory: staging, stream } = await this.#open();
       const sizeBytes = piece.end - piece.start;
@@ -106,6 +116,12 @@ export class Buffers {
     await this.#staging?.stream.close();
     this.#staging?.memory.close();
     this.#staging = undefined;
+  }
+
+  #inTurn<T>(work: () => Promise<T>): Promise<T> {
+    const done = this.#turn.then(work);
+    this.#turn = done.catch(() => {});
+    return done;
   }
 
   #memory(buffer: string): Memory {

@@ -1,1 +1,6 @@
-export {};
+/**
+ * Broadcast and P2P between the processes of one host, over shared memory: no GPU, no library, no network.
+ *
+ * @packageDocumentation
+ */
+export { type ShmOptions, shm } from './broadcast/shm-transport.ts';

@@ -12,11 +12,10 @@ export function serveHub(hub: StoreHub, path: string): Server {
   return createServer((socket) => {
     let rank = -1;
     let leaving = false;
-    socket.on('error', () => {}); // 'close' follows
     socket.on('close', () => {
       if (!leaving && rank >= 0) hub.lose(rank);
     });
-    createInterface({ input: socket }).on('line', async (text) => {
+    onLine(socket, async (text) => {
       const line = JSON.parse(text) as Line;
       if ('rank' in line) rank = line.rank;
       else if ('leave' in line) leaving = true;
@@ -32,12 +31,11 @@ export async function socketLink(path: string, rank: number): Promise<StoreLink>
   const pending = new Map<number, { resolve: (answer: StoreAnswer) => void; reject: (error: Error) => void }>();
   const gone = new CheckpointEngineError('CE_STORE_UNREACHABLE', 'The test store is gone', 'Look at the test process');
   let nextId = 0;
-  socket.on('error', () => {}); // 'close' follows
   socket.on('close', () => {
     for (const { reject } of pending.values()) reject(gone);
     pending.clear();
   });
-  createInterface({ input: socket }).on('line', (text) => {
+  onLine(socket, (text) => {
     const { id, answer } = JSON.parse(text) as { id: number; answer: StoreAnswer };
     pending.get(id)?.resolve(answer);
     pending.delete(id);
@@ -57,6 +55,12 @@ export async function socketLink(path: string, rank: number): Promise<StoreLink>
       await closed;
     },
   };
+}
+
+function onLine(socket: Socket, take: (text: string) => void): void {
+  const lines = createInterface({ input: socket });
+  lines.on('line', take);
+  for (const emitter of [socket, lines]) emitter.on('error', () => {}); // 'close' follows
 }
 
 function send(socket: Socket, value: object): void {

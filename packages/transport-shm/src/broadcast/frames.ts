@@ -1,0 +1,43 @@
+import type { Frame } from '../wire/frame-codec.ts';
+import type { WireError } from '../wire/wire-error.ts';
+
+/** Root to all: the bytes of call `call` are there to be copied. */
+export interface AnnounceFrame extends Frame {
+  readonly type: 'announce';
+  /** Place in the group's order of broadcasts, from 0. */
+  readonly call: number;
+  readonly handle: Uint8Array;
+  readonly memoryBytes: number;
+  readonly offsetBytes: number;
+  readonly sizeBytes: number;
+}
+
+/** Receiver to root: it has its copy. */
+export interface AckFrame extends Frame {
+  readonly type: 'ack';
+  readonly call: number;
+}
+
+/** Receiver to root, when it has waited for a while: this is what it waits for, see whether that is right. */
+export interface ExpectFrame extends Frame {
+  readonly type: 'expect';
+  readonly call: number;
+  readonly sizeBytes: number;
+}
+
+/** To all: the group has failed. */
+export interface AbortFrame extends Frame {
+  readonly type: 'abort';
+  readonly error: WireError;
+}
+
+/** To all, last: this member leaves after so many calls. */
+export interface ByeFrame extends Frame {
+  readonly type: 'bye';
+  readonly calls: number;
+}
+
+/** Frames that belong to one broadcast. */
+export type CallFrame = AnnounceFrame | AckFrame | ExpectFrame;
+/** All frames of a group. */
+export type GroupFrame = CallFrame | AbortFrame | ByeFrame;

@@ -1,0 +1,210 @@
+import {
+  type BroadcastBuffers,
+  type BroadcastGroup,
+  CheckpointEngineError,
+  type Device,
+  RankLostError,
+  type Store,
+  toCheckpointEngineError,
+} from '@checkpoint-engine/interface';
+import { SegmentCache } from '../memory/segment-cache.ts';
+import type { Connection } from '../wire/connection.ts';
+import { encodeFrame } from '../wire/frame-codec.ts';
+import { fromWireError, toWireError } from '../wire/wire-error.ts';
+import type { Call, CallContext } from './call.ts';
+import { checkBuffers } from './checks.ts';
+import type { AbortFrame, ByeFrame, CallFrame, GroupFrame } from './frames.ts';
+import { Fuse } from './fuse.ts';
+import { Order } from './order.ts';
+import { ReceiveCall } from './receive-call.ts';
+import { SendCall } from './send-call.ts';
+
+/** What a group is made of. */
+export interface GroupParts {
+  readonly store: Store;
+  readonly device: Device;
+  readonly peers: ReadonlyMap<number, Connection>;
+  readonly maxPending: number;
+  readonly beforeReceive: CallContext['beforeReceive'];
+  /** Makes the group of a part of the members; their store is closed with it. */
+  readonly makePart: (store: Store) => Promise<BroadcastGroup>;
+  readonly onClose: (group: BroadcastGroup) => void;
+}
+
+/** A group of members that copy out of each other's shared memory. */
+export class ShmGroup implements BroadcastGroup {
+  readonly members: readonly number[];
+  readonly #parts: GroupParts;
+  readonly #context: CallContext;
+  readonly #fuse = new Fuse();
+  readonly #order = new Order();
+  readonly #calls = new Map<number, Call>();
+  readonly #running = new Set<Promise<void>>();
+  /** Frames of calls that this member has not made yet. */
+  readonly #early = new Map<number, { from: number; frame: CallFrame }[]>();
+  /** Peers that have left, and after how many calls. */
+  readonly #left = new Map<number, number>();
+  /** How often a part was split off, by its name and members. */
+  readonly #splits = new Map<string, number>();
+  readonly #onStoreFailure = (): void => this.#fail(this.#parts.store.signal.reason as Error);
+  #nextCall = 0;
+  #closing: Promise<void> | undefined;
+  /** It has said goodbye: what peers do is of no concern any more. */
+  #gone = false;
+
+  constructor(parts: GroupParts) {
+    const { store, device, peers, beforeReceive } = parts;
+    this.members = store.members;
+    this.#parts = parts;
+    const segments = new SegmentCache(device);
+    const stream = device.createStream(`transport-shm ${store.epochName}`);
+    this.#context = { rank: store.rank, peers, segments, stream, fuse: this.#fuse, beforeReceive };
+    for (const [rank, connection] of peers) {
+      connection.consume((frame) => this.#receive(rank, frame as GroupFrame));
+      connection.closed.then(() => this.#onDisconnect(rank));
+    }
+    store.signal.addEventListener('abort', this.#onStoreFailure);
+    if (store.signal.aborted) this.#onStoreFailure();
+  }
+
+  async broadcast(root: number, buffers: BroadcastBuffers): Promise<void> {
+    this.#refuseWhenOver();
+    if (!this.members.includes(root)) throw new RangeError(`Rank ${root} is none of the members ${this.members}`);
+    const isRoot = root === this.#context.rank;
+    const source = checkBuffers(buffers, isRoot);
+    this.#refuseTooMany();
+    const call = this.#nextCall++;
+    const { target } = buffers;
+    const done = this.#order.enter((before) => {
+      const made = isRoot
+        ? new SendCall(call, this.#context, source, target, before)
+        : new ReceiveCall(call, this.#context, root, target, before);
+      this.#calls.set(call, made);
+      return { written: made.written, read: made instanceof SendCall ? made.read : made.written };
+    });
+    const early = this.#early.get(call) ?? [];
+    this.#early.delete(call);
+    for (const { from, frame } of early) this.#accept(from, frame);
+    await this.#run(call, done);
+  }
+
+  async split(name: string, members: readonly number[]): Promise<BroadcastGroup> {
+    this.#refuseWhenOver();
+    const { rank } = this.#context;
+    const stranger = members.find((member) => !this.members.includes(member));
+    if (stranger !== undefined) throw new RangeError(`Rank ${stranger} is none of the members ${this.members}`);
+    if (!members.includes(rank)) throw new RangeError(`Rank ${rank} splits off a part without itself: ${members}`);
+    // Parts of the same name may have other members, and the same part may be split off again.
+    const part = `split/${name}/${[...members].sort((a, b) => a - b)}`;
+    const count = this.#splits.get(part) ?? 0;
+    this.#splits.set(part, count + 1);
+    return await this.#parts.makePart(this.#parts.store.epoch(`${part}/${count}`, members));
+  }
+
+  abort(reason: Error): void {
+    this.#fail(reason);
+  }
+
+  close(): Promise<void> {
+    this.#closing ??= this.#close();
+    return this.#closing;
+  }
+
+  async #close(): Promise<void> {
+    const { peers, segments, stream } = this.#context;
+    // Calls that failed at once may still be copying.
+    while (this.#running.size > 0) await Promise.allSettled(this.#running);
+    this.#parts.store.signal.removeEventListener('abort', this.#onStoreFailure);
+    this.#gone = true;
+    const bye: ByeFrame = { type: 'bye', calls: this.#nextCall };
+    await Promise.all([...peers.values()].map((peer) => peer.end(bye)));
+    segments.close();
+    await stream.close();
+    this.#parts.onClose(this);
+  }
+
+  /** Lets the caller know the end of a call, or at once that the group failed. */
+  async #run(call: number, done: Promise<void>): Promise<void> {
+    const ended = done
+      .catch((error: unknown) => this.#fail(error instanceof Error ? error : toCheckpointEngineError(error)))
+      .finally(() => {
+        this.#calls.delete(call);
+        this.#running.delete(ended);
+      });
+    this.#running.add(ended);
+    await this.#fuse.guard(ended);
+  }
+
+  #receive(from: number, frame: GroupFrame): void {
+    switch (frame.type) {
+      case 'abort':
+        this.#fuse.blow(fromWireError(frame.error));
+        return;
+      case 'bye':
+        this.#left.set(from, frame.calls);
+        if (this.#nextCall > frame.calls) this.#fail(this.#leftError(from));
+        return;
+      default:
+        this.#accept(from, frame);
+    }
+  }
+
+  #accept(from: number, frame: CallFrame): void {
+    const call = this.#calls.get(frame.call);
+    if (call === undefined) {
+      if (frame.call < this.#nextCall) return; // it is over, failed
+      const early = this.#early.get(frame.call) ?? [];
+      this.#early.set(frame.call, early);
+      early.push({ from, frame });
+      return;
+    }
+    try {
+      call.accept(from, frame);
+    } catch (error) {
+      this.#fail(error as Error);
+    }
+  }
+
+  #onDisconnect(rank: number): void {
+    if (this.#left.has(rank) || this.#gone) return;
+    this.#fail(new RankLostError(rank, `Rank ${rank} was lost: its connection broke`, { rank: this.#context.rank }));
+  }
+
+  /** Ends all calls at this member at once, and tells the others. */
+  #fail(error: Error): void {
+    if (this.#fuse.error !== undefined) return;
+    this.#fuse.blow(error);
+    this.#early.clear();
+    const frame: AbortFrame = { type: 'abort', error: toWireError(error) };
+    const bytes = encodeFrame(frame);
+    for (const peer of this.#context.peers.values()) peer.write(bytes);
+  }
+
+  #refuseWhenOver(): void {
+    if (this.#closing !== undefined) {
+      throw new CheckpointEngineError('CE_CLOSED', 'The group is closed', 'Join a new group', { op: 'broadcast' });
+    }
+    if (this.#fuse.error !== undefined) throw this.#fuse.error;
+    for (const [rank, calls] of this.#left) if (calls <= this.#nextCall) throw this.#leftError(rank);
+  }
+
+  #refuseTooMany(): void {
+    const { maxPending } = this.#parts;
+    if (this.#running.size < maxPending) return;
+    throw new CheckpointEngineError(
+      'CE_NOT_SUPPORTED',
+      `${this.#running.size} broadcasts are pending, the most is ${maxPending}`,
+      'Wait for one of them, or raise maxPending',
+      { op: 'broadcast' },
+    );
+  }
+
+  #leftError(rank: number): CheckpointEngineError {
+    return new CheckpointEngineError(
+      'CE_CLOSED',
+      `Rank ${rank} has left the group`,
+      'Close a group only when all its members are done with it, and join a new one',
+      { peer: rank, op: 'broadcast' },
+    );
+  }
+}

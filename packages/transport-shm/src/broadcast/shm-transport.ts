@@ -1,0 +1,98 @@
+import {
+  type BroadcastGroup,
+  type BroadcastSupports,
+  type BroadcastTransport,
+  CheckpointEngineError,
+  type Device,
+  type JoinOptions,
+  type Store,
+} from '@checkpoint-engine/interface';
+import { withDeadline } from '../wire/deadline.ts';
+import { connectMesh } from '../wire/mesh.ts';
+import { ShmGroup } from './shm-group.ts';
+
+const defaultMaxPending = 64;
+const defaultJoinTimeoutMs = 60_000;
+
+/** Options of {@link shm}. */
+export interface ShmOptions {
+  /** Most broadcasts that may be pending at a time on one group. @default 64 */
+  readonly maxPending?: number | undefined;
+  /** For tests: runs at a receiver before it copies. Wait in it to be slow; throw in it to fail. @default nothing */
+  readonly beforeReceive?: ((root: number, sizeBytes: number, call: number) => Promise<void>) | undefined;
+}
+
+/**
+ * Makes the broadcast transport between processes of one host: each receiver copies straight out of the root's shared
+ * memory, all of them at the same time. What roots send must lie in memory that the host device shares.
+ *
+ * @example
+ * const group = await shm().join({ store, device: await createHostDevice() });
+ * await group.broadcast(0, { target: { memory, offsetBytes: 0, sizeBytes: memory.sizeBytes } });
+ */
+export function shm(options: ShmOptions = {}): BroadcastTransport {
+  return new ShmTransport(options);
+}
+
+class ShmTransport implements BroadcastTransport {
+  readonly specVersion = 1;
+  readonly name = 'shm';
+  readonly supports: BroadcastSupports;
+  readonly #options: ShmOptions;
+  readonly #groups = new Set<BroadcastGroup>();
+  readonly #closing = new AbortController();
+
+  constructor(options: ShmOptions) {
+    const { maxPending = defaultMaxPending } = options;
+    if (!Number.isSafeInteger(maxPending) || maxPending < 1) {
+      throw new RangeError(`maxPending must be 1 or more: ${maxPending}`);
+    }
+    this.#options = options;
+    this.supports = { memory: ['host'], outOfPlace: true, split: true, maxPending };
+  }
+
+  async join({ store, device, timeoutMs = defaultJoinTimeoutMs, signal }: JoinOptions): Promise<BroadcastGroup> {
+    if (device.kind !== 'host') {
+      throw new CheckpointEngineError(
+        'CE_NOT_SUPPORTED',
+        `The device is of kind ${device.kind}, transport-shm needs a host device`,
+        'Give it createHostDevice(), or use @checkpoint-engine/transport-nccl for GPUs',
+        { rank: store.rank },
+      );
+    }
+    const limits = {
+      what: `Joining ranks ${store.members} as rank ${store.rank}`,
+      timeoutMs,
+      signals: [this.#closing.signal, signal, store.signal],
+    };
+    const peers = await withDeadline(limits, (deadline) => connectMesh(store, timeoutMs, deadline));
+    const group = new ShmGroup({
+      store,
+      device,
+      peers,
+      maxPending: this.supports.maxPending,
+      beforeReceive: this.#options.beforeReceive,
+      makePart: (part) => this.#joinPart(part, device, timeoutMs),
+      onClose: (closed) => this.#groups.delete(closed),
+    });
+    this.#groups.add(group);
+    return group;
+  }
+
+  async close(): Promise<void> {
+    this.#closing.abort(
+      new CheckpointEngineError('CE_CLOSED', 'The transport is closed', 'Make a new one with shm()', { op: 'join' }),
+    );
+    await Promise.all([...this.#groups].map((group) => group.close()));
+  }
+
+  /** Joins a part, whose scope is ours to close. */
+  async #joinPart(store: Store, device: Device, timeoutMs: number): Promise<BroadcastGroup> {
+    try {
+      return await this.join({ store, device, timeoutMs });
+    } catch (error) {
+      await store.close();
+      throw error;
+    }
+  }
+}

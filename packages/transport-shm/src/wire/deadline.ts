@@ -1,0 +1,58 @@
+import { abortError, CheckpointEngineError } from '@checkpoint-engine/interface';
+
+/** What limits an operation. */
+export interface Limits {
+  /** What is done, for the error: `Joining the group`. */
+  readonly what: string;
+  readonly timeoutMs: number;
+  readonly signals: readonly (AbortSignal | undefined)[];
+}
+
+/**
+ * Does work that is given up when its time is over or a signal fires, even where it hangs. It is handed a signal that
+ * fires then, so that it can clean up.
+ *
+ * @throws `CE_TIMEOUT`, `CE_ABORTED`, or the signal's reason where that is a CheckpointEngineError.
+ */
+export async function withDeadline<T>(limits: Limits, work: (signal: AbortSignal) => Promise<T>): Promise<T> {
+  const { what, timeoutMs } = limits;
+  const signals = limits.signals.filter((signal) => signal !== undefined);
+  const deadline = new AbortController();
+  const giveUp = () => {
+    const fired = signals.find((signal) => signal.aborted);
+    if (fired) deadline.abort(abortError(fired, what));
+  };
+  const timer = setTimeout(() => deadline.abort(timeoutError(what, timeoutMs)), timeoutMs);
+  for (const signal of signals) signal.addEventListener('abort', giveUp);
+  giveUp();
+  try {
+    deadline.signal.throwIfAborted();
+    return await raceSignal(deadline.signal, work(deadline.signal));
+  } finally {
+    clearTimeout(timer);
+    for (const signal of signals) signal.removeEventListener('abort', giveUp);
+  }
+}
+
+/** The promise's result, or the signal's reason as soon as it fires. */
+export async function raceSignal<T>(signal: AbortSignal, promise: Promise<T>): Promise<T> {
+  let fire = (): void => {};
+  const fired = new Promise<never>((_, reject) => {
+    fire = () => reject(signal.reason);
+    if (signal.aborted) fire();
+    else signal.addEventListener('abort', fire);
+  });
+  try {
+    return await Promise.race([promise, fired]);
+  } finally {
+    signal.removeEventListener('abort', fire);
+  }
+}
+
+function timeoutError(what: string, timeoutMs: number): CheckpointEngineError {
+  return new CheckpointEngineError(
+    'CE_TIMEOUT',
+    `${what} took longer than ${timeoutMs} ms`,
+    'See whether the other side runs, or raise timeoutMs',
+  );
+}

@@ -1,0 +1,8 @@
+import { broadcastSuite, inProcess, processes } from '@checkpoint-engine/transport-compliance';
+import * as runner from 'vitest';
+
+const factory = new URL('./member.js', import.meta.url);
+
+for (const world of [inProcess(), processes()]) {
+  broadcastSuite({ runner, name: 'shm', factory, world });
+}

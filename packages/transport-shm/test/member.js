@@ -1,0 +1,5 @@
+// What each member of the compliance tests is made of; imported by their processes.
+import { createHostDevice } from '@checkpoint-engine/device';
+import { shm } from '@checkpoint-engine/transport-shm';
+
+export const broadcast = async () => ({ device: await createHostDevice(), transport: shm() });
