@@ -4,7 +4,10 @@ import { alignUp, DEFAULT_ALIGN_BYTES } from './align.ts';
 export interface Placement {
   /** From the start of the ring, a multiple of 256. The bucket lies there in one piece. */
   readonly offsetBytes: number;
-  /** Index of the last earlier bucket whose bytes it overwrites; -1 when it overwrites none. */
+  /**
+   * Index of the last earlier bucket whose bytes it, or a bucket before it, overwrites; -1 when there is none. Never
+   * falls from one bucket to the next.
+   */
   readonly after: number;
 }
 
@@ -20,6 +23,7 @@ export interface Placement {
  */
 export function placeInRing(sizesBytes: readonly number[], ringBytes: number): Placement[] {
   let head = 0;
+  let after = -1;
   /** Buckets that are not overwritten yet, oldest first. */
   let held: { index: number; from: number; to: number }[] = [];
   return sizesBytes.map((sizeBytes, index) => {
@@ -31,7 +35,7 @@ export function placeInRing(sizesBytes: readonly number[], ringBytes: number): P
     const from = head;
     const to = from + spanBytes;
     head = to;
-    const after = held.findLast((other) => other.from < to && from < other.to)?.index ?? -1;
+    after = held.findLast((other) => other.from < to && from < other.to)?.index ?? after;
     held = held.filter((other) => other.index > after);
     if (spanBytes > 0) held.push({ index, from, to });
     return { offsetBytes: from, after };

@@ -5,10 +5,15 @@ import { sglangEngine } from './sglang.ts';
 import { vllmEngine } from './vllm.ts';
 import { workerEngine } from './worker.ts';
 
-const FACTORIES = { vllm: vllmEngine, sglang: sglangEngine, lmdeploy: lmdeployEngine, worker: workerEngine } as const;
-
 /** Engines by the names that the command line takes. */
-export type EngineName = keyof typeof FACTORIES;
+export type EngineName = 'vllm' | 'sglang' | 'lmdeploy' | 'worker';
+
+const FACTORIES: Readonly<Record<EngineName, (options: EngineOptions) => EngineClient>> = {
+  vllm: vllmEngine,
+  sglang: sglangEngine,
+  lmdeploy: lmdeployEngine,
+  worker: workerEngine,
+};
 
 /** The names of {@link EngineName}. */
 export const ENGINE_NAMES: readonly EngineName[] = Object.keys(FACTORIES) as EngineName[];

@@ -18,23 +18,29 @@ const memory = (sizeBytes: number): SharedMemory => ({
 });
 const sleep = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
 
-/** Who uses which slot: a second user before the first is done is the bug that the pipeline must not have. */
+/** Who lies where: a bucket that comes while another is still there is the bug that the pipeline must not have. */
 class Occupancy {
-  readonly users = new Map<string, number>();
   readonly violations: string[] = [];
-  enter(slot: string, bucket: number): void {
-    const user = this.users.get(slot);
-    if (user !== undefined) this.violations.push(`slot ${slot}: bucket ${bucket} came while ${user} was there`);
-    this.users.set(slot, bucket);
+  #held: { memory: object; from: number; to: number; bucket: number }[] = [];
+
+  enter({ memory, offsetBytes: from, sizeBytes }: MemoryRange, bucket: number): void {
+    const to = from + sizeBytes;
+    const other = this.#held.find((held) => held.memory === memory && held.from < to && from < held.to);
+    if (other !== undefined) this.violations.push(`bucket ${bucket} came while ${other.bucket} was there`);
+    this.#held.push({ memory, from, to, bucket });
   }
-  leave(slot: string, bucket: number): void {
-    if (this.users.get(slot) !== bucket) this.violations.push(`slot ${slot}: ${bucket} left but was not there`);
-    this.users.delete(slot);
+
+  leave(memory: object, bucket: number): void {
+    const before = this.#held.length;
+    this.#held = this.#held.filter((held) => held.memory !== memory || held.bucket !== bucket);
+    if (this.#held.length !== before - 1) this.violations.push(`bucket ${bucket} left but was not there`);
   }
 }
 
 interface Setting {
   readonly roots: readonly number[];
+  /** Bytes of each bucket. @default one slot */
+  readonly sizes?: readonly number[];
   readonly ringSlots: number;
   readonly stagingSlots: number;
   readonly maxPending: number;
@@ -45,6 +51,8 @@ interface Setting {
 
 function simulate(setting: Setting) {
   const { roots, ringSlots, stagingSlots, delayMs } = setting;
+  const sizes = setting.sizes ?? roots.map(() => SLOT);
+  const slot = Math.max(SLOT, ...sizes.map((size) => Math.ceil(size / 256) * 256));
   const occupancy = new Occupancy();
   const events: ProgressEvent[] = [];
   const taken: number[] = [];
@@ -52,23 +60,13 @@ function simulate(setting: Setting) {
   const buckets: Bucket[] = roots.map((ownerRank, index) => ({
     index,
     ownerRank,
-    sizeBytes: SLOT,
+    sizeBytes: sizes[index]!,
     firstTensor: index,
     tensorCount: 1,
   }));
-  const ring = new Ring(
-    memory(ringSlots * SLOT),
-    roots.map(() => SLOT),
-  );
-  const staging =
-    stagingSlots > 0
-      ? new Ring(
-          memory(stagingSlots * SLOT),
-          roots.filter((root) => root === 0).map(() => SLOT),
-        )
-      : undefined;
-  const slotName = (range: MemoryRange): string =>
-    `${range.memory === ring.memory ? 'ring' : 'staging'}${range.offsetBytes}`;
+  const ring = new Ring(memory(ringSlots * slot), sizes);
+  const own = sizes.filter((_, index) => roots[index] === 0);
+  const staging = stagingSlots > 0 ? new Ring(memory(stagingSlots * slot), own) : undefined;
   const step = async (stage: string, bucket: number): Promise<void> => {
     await sleep(delayMs());
     if (setting.failAt?.stage === stage && setting.failAt.bucket === bucket)
@@ -82,9 +80,9 @@ function simulate(setting: Setting) {
         async broadcast(root: number, { target, source }: BroadcastBuffers) {
           const bucket = turn++;
           // In place the slot is the root's already, since loading.
-          if (root !== 0 || source !== undefined) occupancy.enter(slotName(target), bucket);
+          if (root !== 0 || source !== undefined) occupancy.enter(target, bucket);
           await step('broadcast', bucket);
-          if (source !== undefined) occupancy.leave(slotName(source), bucket);
+          if (source !== undefined) occupancy.leave(source.memory, bucket);
         },
         split: () => Promise.reject(new Error('unused')),
         abort() {},
@@ -98,7 +96,7 @@ function simulate(setting: Setting) {
     async reload(message: BucketMessage) {
       await step('reload', message.index);
       taken.push(message.index);
-      occupancy.leave(`ring${message.tensors[0]!.offsetBytes}`, message.index);
+      occupancy.leave(ring.memory, message.index);
     },
     finish: async () => {},
     fail: async () => {},
@@ -109,7 +107,7 @@ function simulate(setting: Setting) {
     rank: 0,
     source: {
       async load(bucket, target) {
-        occupancy.enter(slotName(target), bucket.index);
+        occupancy.enter(target, bucket.index);
         await step('h2d', bucket.index);
       },
     },
@@ -143,30 +141,35 @@ function deepestOverlap(events: readonly ProgressEvent[]): number {
 }
 
 describe('runPipeline', () => {
-  it('never writes a slot that is still in use, and takes every bucket once, whatever the timing', async () => {
+  it('never writes where a bucket is still in use, and takes every bucket once, whatever the timing', async () => {
     await fc.assert(
       fc.asyncProperty(
         fc.record({
-          roots: fc.array(fc.constantFrom(0, 1), { maxLength: 12 }),
+          buckets: fc.array(fc.record({ root: fc.constantFrom(0, 1), size: fc.integer({ min: 1, max: 5 * SLOT }) }), {
+            maxLength: 14,
+          }),
           ringSlots: fc.integer({ min: 1, max: 4 }),
           stagingSlots: fc.integer({ min: 0, max: 2 }),
           maxPending: fc.integer({ min: 1, max: 4 }),
           maxPendingBroadcasts: fc.integer({ min: 1, max: 4 }),
           delays: fc.infiniteStream(fc.integer({ min: 0, max: 3 })),
         }),
-        async ({ delays, ...setting }) => {
-          const multi = setting.roots.includes(1);
+        async ({ delays, buckets, ...setting }) => {
+          const roots = buckets.map(({ root }) => root);
+          const multi = roots.includes(1);
           const { run, occupancy, taken } = simulate({
             ...setting,
+            roots,
+            sizes: buckets.map(({ size }) => size),
             stagingSlots: multi ? setting.stagingSlots : 0,
             delayMs: () => delays.next().value as number,
           });
           await run;
           expect(occupancy.violations).toEqual([]);
-          expect([...taken].sort((a, b) => a - b)).toEqual(setting.roots.map((_, index) => index));
+          expect([...taken].sort((a, b) => a - b)).toEqual(roots.map((_, index) => index));
         },
       ),
-      { numRuns: 60 },
+      { numRuns: 100 },
     );
   });
 
