@@ -1,0 +1,25 @@
+const mostEntries = 32;
+
+/**
+ * The RDMA devices that a value of `NCCL_IB_HCA` selects, by NCCL's own rules and in the order of `availableDevices`, at
+ * most 32. An entry is a prefix: `mlx5_1` selects `mlx5_10` too. `=` in front of the list asks for whole names, `^` for
+ * the devices that are not listed, `^=` for both. Ports (`mlx5_0:1`) are ignored, and so is white space. An empty list
+ * restricts nothing, whatever stands in front of it.
+ *
+ * @source NCCL, `src/misc/utils.cc` (`parseStringList`, `matchIfList`) and the user guide on `NCCL_IB_HCA`; differs: an
+ *         empty list behind `^` keeps every device, where NCCL would be left with none
+ */
+export function parseNcclIbHca(value: string, availableDevices: readonly string[]): string[] {
+  const [, modifiers = '', list = ''] = /^(\^?=?)[\^=]?(.*)$/s.exec(value.trim()) ?? [];
+  const entries = list
+    .split(',')
+    .map((entry) => entry.replace(/:.*$/s, '').trim())
+    .filter((entry) => entry !== '')
+    .slice(0, mostEntries);
+  const excludes = modifiers.includes('^');
+  const exact = modifiers.includes('=');
+  const listed = (device: string): boolean =>
+    entries.some((entry) => (exact ? device === entry : device.startsWith(entry)));
+  const selected = entries.length === 0 ? availableDevices : availableDevices.filter((one) => listed(one) !== excludes);
+  return selected.slice(0, mostEntries);
+}
