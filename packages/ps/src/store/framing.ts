@@ -2,11 +2,16 @@ import { decode, encode } from '@msgpack/msgpack';
 import { EMPTY_PAYLOAD, type Payload, PayloadReader } from './payload.ts';
 
 /**
- * One message on the wire: an envelope `[sequence number, is first]`, then for a first one the message with the sizes of
- * its values, then at most one piece of them. Later pieces follow in messages of their own.
+ * One message on the wire: an envelope `[sequence number, kind]`, then for a first one the message with the sizes of its
+ * values, then at most one piece of them. Later pieces follow in messages of their own; beats may come between them.
  */
-type Envelope = readonly [sequence: number, first: boolean];
+type Envelope = readonly [sequence: number, kind: Kind];
+type Kind = typeof FIRST | typeof PIECE | typeof BEAT;
 type Head = readonly [message: unknown, sizes: readonly number[]];
+
+const FIRST = 0;
+const PIECE = 1;
+const BEAT = 2;
 
 /** A whole message and the values that came with it. */
 export interface Received<M> {
@@ -28,14 +33,19 @@ export class MessageWriter {
     return this.#frames(encode([message, payload.sizes], { ignoreUndefined: true }), payload.pieces);
   }
 
-  *#frames(head: Uint8Array, [piece, ...pieces]: readonly Uint8Array[]): Generator<Uint8Array[]> {
-    yield piece === undefined ? [this.#envelope(true), head] : [this.#envelope(true), head, piece];
-    for (const later of pieces) yield [this.#envelope(false), later];
+  /** A sign of life; unlike other messages it may overtake what waits to be sent. */
+  *beat(): Generator<Uint8Array[]> {
+    yield [this.#envelope(BEAT)];
   }
 
-  #envelope(first: boolean): Uint8Array {
+  *#frames(head: Uint8Array, [piece, ...pieces]: readonly Uint8Array[]): Generator<Uint8Array[]> {
+    yield piece === undefined ? [this.#envelope(FIRST), head] : [this.#envelope(FIRST), head, piece];
+    for (const later of pieces) yield [this.#envelope(PIECE), later];
+  }
+
+  #envelope(kind: Kind): Uint8Array {
     this.#sequence += 1;
-    return encode([this.#sequence, first] satisfies Envelope);
+    return encode([this.#sequence, kind] satisfies Envelope);
   }
 }
 
@@ -45,7 +55,7 @@ export class MessageReader<M> {
   #pending: { message: M; reader: PayloadReader } | undefined;
 
   /**
-   * Takes one wire message; gives the whole message once its last piece is here.
+   * Takes one wire message; gives the whole message once its last piece is here, and nothing for a beat.
    *
    * @throws {FramingError} Something is missing or malformed; the session cannot go on.
    */
@@ -59,13 +69,14 @@ export class MessageReader<M> {
   }
 
   #read([envelope, ...rest]: readonly Uint8Array[]): Received<M> | undefined {
-    const [sequence, first] = decode(envelope!) as Envelope;
+    const [sequence, kind] = decode(envelope!) as Envelope;
     if (sequence !== this.#sequence + 1) {
       throw new FramingError(`Message ${sequence} came after message ${this.#sequence}: messages were lost`);
     }
     this.#sequence = sequence;
     let piece: Uint8Array | undefined = rest[0];
-    if (first) {
+    if (kind === BEAT) return undefined;
+    if (kind === FIRST) {
       const [message, sizes] = decode(rest[0]!) as Head;
       this.#pending = { message: message as M, reader: new PayloadReader(sizes) };
       piece = rest[1];

@@ -1,11 +1,13 @@
 import { setImmediate } from 'node:timers';
 
-/** Hands wire messages to a socket in order, in slices that leave the event loop to others. */
+/** Sending goes on for so long before the event loop gets a turn. */
 const SLICE_MS = 8;
 
+/** Hands messages to a socket, in order, in slices that leave the event loop to others. */
 export class Outbox {
   readonly #send: (frames: Uint8Array[]) => Promise<void>;
   #queue: Iterable<Uint8Array[]>[] = [];
+  #urgent: Iterable<Uint8Array[]>[] = [];
   #running: Promise<void> | undefined;
 
   /** @param send Rejects only when the socket is closed; what is queued is dropped then. */
@@ -13,37 +15,57 @@ export class Outbox {
     this.#send = send;
   }
 
-  push(messages: Iterable<Uint8Array[]>): void {
-    this.#queue.push(messages);
+  /** @param urgent Goes before everything that is not. @default false */
+  push(messages: Iterable<Uint8Array[]>, urgent = false): void {
+    (urgent ? this.#urgent : this.#queue).push(messages);
     this.#running ??= this.#run();
   }
 
-  /** Resolves when all is handed over. */
-  async flush(): Promise<void> {
-    await this.#running;
+  /** Resolves when all is handed over, or after `limitMs`. */
+  async flush(limitMs: number): Promise<void> {
+    if (this.#running === undefined) return;
+    let timer: NodeJS.Timeout | undefined;
+    const limit = new Promise<void>((resolve) => {
+      timer = setTimeout(resolve, limitMs);
+    });
+    await Promise.race([this.#running, limit]);
+    clearTimeout(timer);
   }
 
   async #run(): Promise<void> {
-    // From a turn of its own, so that push() never sends before it returns and `#running` is set.
+    // From a turn of its own, so that push() returns before anything is sent.
     await Promise.resolve();
     try {
       let sliceEndsAt = performance.now() + SLICE_MS;
-      while (this.#queue.length > 0) {
-        const queue = this.#queue;
-        this.#queue = [];
-        for (const messages of queue) {
-          for (const frames of messages) {
-            await this.#send(frames);
-            if (performance.now() < sliceEndsAt) continue;
-            await new Promise((resolve) => setImmediate(resolve));
-            sliceEndsAt = performance.now() + SLICE_MS;
-          }
-        }
+      for (const frames of this.#messages()) {
+        await this.#send(frames);
+        if (performance.now() < sliceEndsAt) continue;
+        await new Promise((resolve) => setImmediate(resolve));
+        sliceEndsAt = performance.now() + SLICE_MS;
       }
     } catch {
       this.#queue = [];
+      this.#urgent = [];
     } finally {
       this.#running = undefined;
     }
+  }
+
+  *#messages(): Generator<Uint8Array[]> {
+    while (this.#queue.length > 0 || this.#urgent.length > 0) {
+      const queue = this.#queue;
+      this.#queue = [];
+      yield* this.#takeUrgent();
+      for (const messages of queue) {
+        for (const frames of messages) {
+          yield frames;
+          yield* this.#takeUrgent();
+        }
+      }
+    }
+  }
+
+  *#takeUrgent(): Generator<Uint8Array[]> {
+    while (this.#urgent.length > 0) yield* this.#urgent.shift()!;
   }
 }

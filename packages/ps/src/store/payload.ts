@@ -1,5 +1,5 @@
 /** Most bytes of a value in one wire message: what arrives between two signs of life on a slow network. */
-export const PIECE_BYTES: number = 2 ** 20;
+export const PIECE_BYTES: number = 512 * 2 ** 10;
 /** Values below this are copied together, larger ones are sent from, and received into, where they are. */
 const SMALL_BYTES = 64 * 2 ** 10;
 /** Largest value that the store takes. */

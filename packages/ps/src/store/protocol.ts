@@ -27,7 +27,6 @@ export interface CallMessage {
 export type ClientMessage =
   | { readonly t: 'hello'; readonly protocol: number; readonly rank: number; readonly worldSize: number }
   | { readonly t: 'proof'; readonly mac: Uint8Array }
-  | { readonly t: 'beat' }
   | { readonly t: 'pong' }
   | { readonly t: 'open'; readonly scope: string; readonly members: readonly number[] }
   | { readonly t: 'close'; readonly scope: string }
@@ -50,7 +49,6 @@ export type ServerMessage =
   | { readonly t: 'challenge'; readonly nonce: Uint8Array }
   | WelcomeMessage
   | { readonly t: 'refused'; readonly error: SerializedError }
-  | { readonly t: 'beat' }
   /** Another process claims this rank: answer with `pong`. */
   | { readonly t: 'ping' }
   /** The rank is held by a session that may be dead; the answer takes as long as finding that out. */

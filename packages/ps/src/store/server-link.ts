@@ -12,6 +12,8 @@ import { pump } from './pump.ts';
 import { prove, type TokenKeys } from './token-keys.ts';
 
 const HELLO_EVERY_MS = 1_000;
+/** How long a link that closes goes on sending what it was given. */
+const FLUSH_MS = 1_000;
 /** After this long without an answer the log says what may be wrong. */
 const WARN_AFTER_MS = 5_000;
 
@@ -63,7 +65,6 @@ export class ServerLink implements Link {
       ipv6: address.includes('['),
       curve: keys && { serverKey: keys.serverPublicKey },
     });
-    this.#socket.connect(address);
     this.#outbox = new Outbox((frames) => this.#socket.send(frames));
     this.#helloTimer = setInterval(() => this.#hello(), HELLO_EVERY_MS);
     this.#warnTimer = setTimeout(() => logger.warn({ address }, unanswered(address)), WARN_AFTER_MS);
@@ -86,13 +87,15 @@ export class ServerLink implements Link {
     this.#over = true;
     this.#stopHello();
     clearInterval(this.#beatTimer);
-    await this.#outbox.flush();
+    if (this.#answered) await this.#outbox.flush(FLUSH_MS);
     this.#socket.close(this.#answered ? undefined : 0);
     await this.#receiving;
   }
 
   #hello(): void {
-    const { rank, worldSize } = this.#options;
+    const { rank, worldSize, address } = this.#options;
+    // ZeroMQ gives an address up for good when a server there breaks off the handshake; the next one may be ours.
+    if (!this.#socket.writable) this.#socket.connect(address);
     this.#outbox.push(
       new MessageWriter().write({ t: 'hello', protocol: PROTOCOL, rank, worldSize } satisfies ClientMessage),
     );
@@ -127,8 +130,6 @@ export class ServerLink implements Link {
   #take(received: Received<ServerMessage>): void {
     const { message } = received;
     switch (message.t) {
-      case 'beat':
-        return;
       case 'ping':
         this.send({ t: 'pong' });
         break;
@@ -168,7 +169,7 @@ export class ServerLink implements Link {
 
   #beatEvery(heartbeatMs: number): void {
     clearInterval(this.#beatTimer);
-    this.send({ t: 'beat' });
+    this.#outbox.push(this.#writer.beat(), true);
     this.#beatTimer = setInterval(() => this.#beat(), heartbeatMs);
   }
 
@@ -178,7 +179,7 @@ export class ServerLink implements Link {
       this.#lost(new RankLostError(0, `The store server of rank 0 has been silent for ${lostAfterMs} ms`));
       return;
     }
-    this.send({ t: 'beat' });
+    this.#outbox.push(this.#writer.beat(), true);
   }
 
   #fenced(server: string): void {

@@ -8,6 +8,8 @@ import type { Peer } from './world.ts';
 /** How far a session has come: what it says must fit. */
 export type SessionState = 'new' | 'challenged' | 'held' | 'joined';
 
+type Push = (messages: Iterable<Uint8Array[]>, urgent?: boolean) => void;
+
 /** One client's connection as the server sees it, from its hello on. */
 export class Session implements Peer {
   readonly identity: string;
@@ -17,11 +19,11 @@ export class Session implements Peer {
   /** The newcomer that claims this session's rank, until this one shows whether it lives. */
   challenger: Session | undefined;
   readonly #writer = new MessageWriter();
-  readonly #push: (messages: Iterable<Uint8Array[]>) => void;
+  readonly #push: Push;
   readonly #reader = new MessageReader<ClientMessage>();
   #fresh = true;
 
-  constructor(identity: string, push: (messages: Iterable<Uint8Array[]>) => void) {
+  constructor(identity: string, push: Push) {
     this.identity = identity;
     this.#push = push;
   }
@@ -33,6 +35,10 @@ export class Session implements Peer {
 
   send(message: ServerMessage, payload?: Payload): void {
     this.#push(this.#writer.write(message, payload));
+  }
+
+  beat(): void {
+    this.#push(this.#writer.beat(), true);
   }
 
   /** @throws {FramingError} */

@@ -15,7 +15,7 @@ export interface SessionsOptions {
   readonly heartbeat: Heartbeat;
   readonly logger: Logger;
   /** Queues wire messages for a client. */
-  readonly push: (identity: string, messages: Iterable<Uint8Array[]>) => void;
+  readonly push: (identity: string, messages: Iterable<Uint8Array[]>, urgent?: boolean) => void;
 }
 
 type Hello = Extract<ClientMessage, { t: 'hello' }>;
@@ -64,7 +64,7 @@ export class Sessions {
     for (const session of [...this.#sessions.values()]) {
       if (session.silence.beat(heartbeat)) {
         this.#drop(session, `Rank ${session.rank} has been silent for ${heartbeat.lostAfterMs} ms`);
-      } else session.send({ t: 'beat' });
+      } else session.beat();
     }
   }
 
@@ -82,19 +82,17 @@ export class Sessions {
   }
 
   #sayBeforeJoining(session: Session, received: Received<ClientMessage> | undefined): void {
-    if (received === undefined) throw new FramingError('A large message before the hello was answered');
+    if (received === undefined) return;
     const { message } = received;
     if (message.t === 'proof' && session.state === 'challenged') this.#proof(session, message.mac);
     else if (message.t === 'leave') this.#forget(session);
-    else if (message.t !== 'beat') throw new FramingError(`Unexpected message "${message.t}"`);
+    else throw new FramingError(`Unexpected message "${message.t}"`);
   }
 
   #say(session: Session, received: Received<ClientMessage> | undefined): void {
     if (received === undefined) return;
     const { message, values } = received;
     switch (message.t) {
-      case 'beat':
-        return;
       case 'pong':
         this.#refuseChallenger(session);
         break;
@@ -107,7 +105,7 @@ export class Sessions {
   }
 
   #hello(identity: string, hello: Hello): void {
-    const session = new Session(identity, (messages) => this.#options.push(identity, messages));
+    const session = new Session(identity, (messages, urgent) => this.#options.push(identity, messages, urgent));
     this.#sessions.set(identity, session);
     const refusal = helloRefusal(hello, this.#options.world.worldSize);
     if (refusal !== undefined) {

@@ -12,6 +12,9 @@ import { Sessions } from './sessions.ts';
 import { deriveTokenKeys, type TokenKeys } from './token-keys.ts';
 import { World } from './world.ts';
 
+/** How long a server that closes goes on telling its clients. */
+const FLUSH_MS = 1_000;
+
 /** Options of {@link startStoreServer}. */
 export interface StoreServerOptions extends HeartbeatOptions {
   /** Address to listen on. @default '127.0.0.1' */
@@ -88,7 +91,7 @@ class RunningServer implements StoreServer {
       keys,
       heartbeat: times,
       logger,
-      push: (identity, messages) => this.#outbox.push(addressed(identity, messages)),
+      push: (identity, messages, urgent) => this.#outbox.push(addressed(identity, messages), urgent),
     });
     this.#timer = setInterval(() => this.#sessions.beat(), times.heartbeatMs);
     this.#receiving = pump(socket, ([identity, ...frames]) => {
@@ -109,7 +112,7 @@ class RunningServer implements StoreServer {
   async #close(): Promise<void> {
     clearInterval(this.#timer);
     this.#sessions.close();
-    await this.#outbox.flush();
+    await this.#outbox.flush(FLUSH_MS);
     this.#socket.close();
     await this.#receiving;
   }

@@ -1,9 +1,14 @@
-import { CheckpointEngineError, RankLostError, type Store } from '@checkpoint-engine/interface';
+import { Buffer } from 'node:buffer';
+import { randomBytes } from 'node:crypto';
+import { getEventListeners } from 'node:events';
+import { CheckpointEngineError, RankLostError, type Store, silentLogger } from '@checkpoint-engine/interface';
 import { afterEach, describe, expect, test } from 'vitest';
 import { type ConnectStoreOptions, connectStore } from './connect-store.ts';
 import { localStore } from './local-store.ts';
 import { openStore } from './open-store.ts';
+import { ServerLink } from './server-link.ts';
 import { type StoreServer, type StoreServerOptions, startStoreServer } from './store-server.ts';
+import { deriveTokenKeys } from './token-keys.ts';
 
 const text = (bytes: Uint8Array | undefined): string => new TextDecoder().decode(bytes);
 const bytes = (value: string): Uint8Array => new TextEncoder().encode(value);
@@ -81,12 +86,14 @@ describe('values, counters and meetings', () => {
 
   test('a 20 MB value and a mix of sizes come back byte for byte', async () => {
     const [a, b] = (await world(2)) as [Store, Store];
-    const big = Uint8Array.from({ length: 20_000_003 }, (_, i) => (i * 31) ^ (i >> 8));
+    const big = randomBytes(20_000_003);
     await a.set('big', big);
     expect(Buffer.compare((await b.get('big'))!, big)).toBe(0);
     const mine = [new Uint8Array(0), big.subarray(0, 3_333_333)];
     const gathered = await Promise.all([a.allGather('mix', mine[0]!), b.allGather('mix', mine[1]!)]);
-    for (const values of gathered) values.forEach((value, i) => expect(Buffer.compare(value, mine[i]!)).toBe(0));
+    for (const values of gathered) {
+      expect(values.map((value, i) => Buffer.compare(value, mine[i]!))).toEqual([0, 0]);
+    }
   });
 
   test('misuse is refused before anything is sent', async () => {
@@ -133,20 +140,15 @@ describe('time-outs and aborts', () => {
   test('an AbortSignal ends a call with its reason, and no listener stays', async () => {
     const [a] = (await world(2)) as [Store];
     const controller = new AbortController();
-    let listeners = 0;
     const { signal } = controller;
-    const add = signal.addEventListener.bind(signal);
-    const remove = signal.removeEventListener.bind(signal);
-    signal.addEventListener = ((...args: Parameters<typeof add>) => (listeners++, add(...args))) as typeof add;
-    signal.removeEventListener = ((...args: Parameters<typeof remove>) => (
-      listeners--, remove(...args)
-    )) as typeof remove;
+    const listeners = (): number => getEventListeners(signal, 'abort').length;
     await a.add('n', 1, { signal });
-    expect(listeners).toBe(0);
+    expect(listeners()).toBe(0);
     const pending = a.barrier('x', { signal });
+    expect(listeners()).toBe(1);
     controller.abort();
     await expect(pending).rejects.toMatchObject({ code: 'CE_ABORTED' });
-    expect(listeners).toBe(0);
+    expect(listeners()).toBe(0);
     await expect(a.get('k', { signal })).rejects.toMatchObject({ code: 'CE_ABORTED' });
   });
 });
@@ -353,6 +355,26 @@ describe('tokens', () => {
       code: 'CE_STORE_UNREACHABLE',
       message: expect.stringContaining(String(started.port)),
       hint: expect.stringMatching(/MASTER_ADDR.*MASTER_PORT.*token/),
+    });
+  });
+
+  test('who knows the server key alone, and not the token, is refused by its proof', async () => {
+    const { address } = await server(2, { token: 'right' });
+    const keys = { ...deriveTokenKeys('right'), proofKey: deriveTokenKeys('wrong').proofKey };
+    const nothing = (): void => {};
+    const link = new ServerLink({
+      address,
+      rank: 1,
+      worldSize: 2,
+      keys,
+      logger: silentLogger,
+      onMessage: nothing,
+      onLost: nothing,
+    });
+    open.push(link);
+    await expect(link.welcome).rejects.toMatchObject({
+      code: 'CE_TOKEN_REFUSED',
+      hint: expect.stringContaining('token'),
     });
   });
 

@@ -1,5 +1,6 @@
 import { Dealer } from 'zeromq';
 import { type CurveClient, curveClientOptions } from './curve.ts';
+import { useSeveralIoThreads } from './io-threads.ts';
 import { ZmqSocket } from './socket.ts';
 import { nativeStreamOptions, type StreamSocketOptions } from './stream-options.ts';
 
@@ -15,6 +16,7 @@ export interface DealerOptions extends StreamSocketOptions {
 
 /** A DEALER socket: messages both ways at any time, with one ROUTER. It reconnects by itself. */
 export function openDealer(options: DealerOptions): ZmqSocket {
+  useSeveralIoThreads();
   const curve = options.curve === undefined ? {} : curveClientOptions(options.curve);
   const native = new Dealer({
     ...nativeStreamOptions(options),

@@ -1,5 +1,6 @@
 import type { WaitOptions } from '@checkpoint-engine/interface';
 import { Request } from 'zeromq';
+import { useSeveralIoThreads } from './io-threads.ts';
 import { type Frames, ZmqSocket } from './socket.ts';
 
 /** Options of {@link RequestSocket}. */
@@ -29,6 +30,7 @@ export class RequestSocket {
   #state: RequestState = 'ready';
 
   constructor({ lingerMs = 1_000 }: RequestSocketOptions = {}) {
+    useSeveralIoThreads();
     this.#socket = new ZmqSocket(new Request({ linger: lingerMs }), { spinMs: 2, maxPauseMs: 10 });
   }
 

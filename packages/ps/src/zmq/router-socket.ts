@@ -1,5 +1,6 @@
 import { Router } from 'zeromq';
 import { type CurveServer, curveServerOptions } from './curve.ts';
+import { useSeveralIoThreads } from './io-threads.ts';
 import { ZmqSocket } from './socket.ts';
 import { nativeStreamOptions, type StreamSocketOptions } from './stream-options.ts';
 
@@ -16,6 +17,7 @@ export interface RouterOptions extends StreamSocketOptions {
  * identity takes its old connection over. A message for nobody is dropped.
  */
 export function openRouter(options: RouterOptions = {}): ZmqSocket {
+  useSeveralIoThreads();
   const curve = options.curve === undefined ? {} : curveServerOptions(options.curve);
   const native = new Router({
     ...nativeStreamOptions(options),

@@ -50,6 +50,11 @@ export class ZmqSocket {
     return this.#closed;
   }
 
+  /** Whether some peer, or the queue of one that is being connected, takes a message at once. */
+  get writable(): boolean {
+    return !this.#closed && this.#native.writable;
+  }
+
   /** @throws `CE_ADDRESS_IN_USE`, `CE_CONFIG_INVALID` for an address that cannot be bound. */
   async bind(address: string): Promise<void> {
     this.#open();

@@ -1,0 +1,87 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { createServer } from 'node:net';
+import process from 'node:process';
+import { createInterface } from 'node:readline';
+import { fileURLToPath } from 'node:url';
+
+const SCRIPT = fileURLToPath(new URL('store-rank.mjs', import.meta.url));
+const DENO = fileURLToPath(new URL('../../../node_modules/@deno/linux-x64-glibc/deno', import.meta.url));
+
+/** An error as a rank process prints it. */
+export interface PrintedError {
+  readonly code: string;
+  readonly message: string;
+  readonly hint: string;
+  readonly peer?: number | string;
+}
+
+interface Printed {
+  readonly id?: number;
+  readonly event?: 'joined' | 'refused' | 'failed';
+  readonly value?: unknown;
+  readonly error?: PrintedError;
+}
+
+/** A rank in a process of its own, driven from the test. */
+export class RankProcess {
+  readonly process: ChildProcess;
+  /** Resolves with `undefined` when it has joined, or with why it could not. */
+  readonly joined: Promise<PrintedError | undefined>;
+  /** Resolves when its outermost scope failed. */
+  readonly failed: Promise<PrintedError>;
+  readonly exited: Promise<number | null>;
+  stderr = '';
+  readonly #calls = new Map<number, (printed: Printed) => void>();
+  #nextId = 1;
+
+  constructor(options: object, runtime: 'node' | 'deno' = 'node') {
+    const [command, args] = runtime === 'node' ? [process.execPath, []] : [DENO, ['run', '--allow-all']];
+    this.process = spawn(command, [...args, SCRIPT, JSON.stringify({ timeoutMs: 20_000, ...options })]);
+    this.process.stderr!.on('data', (chunk) => {
+      this.stderr += chunk;
+    });
+    this.exited = new Promise((resolve) => this.process.once('exit', resolve));
+    const lines = createInterface({ input: this.process.stdout! });
+    this.joined = new Promise((resolve, reject) => {
+      lines.on('line', (line) => {
+        const printed: Printed = JSON.parse(line);
+        if (printed.event === 'joined' || printed.event === 'refused') resolve(printed.error);
+      });
+      this.process.once('exit', (code) => reject(new Error(`The rank exited with ${code}: ${this.stderr}`)));
+    });
+    this.joined.catch(() => {});
+    this.failed = new Promise((resolve) => {
+      lines.on('line', (line) => {
+        const printed: Printed = JSON.parse(line);
+        if (printed.event === 'failed') resolve(printed.error!);
+        if (printed.id !== undefined) this.#calls.get(printed.id)?.(printed);
+      });
+    });
+  }
+
+  /** Runs a command on a scope; rejects with what the rank printed as the error. */
+  async call(op: string, on: string, ...args: unknown[]): Promise<unknown> {
+    const id = this.#nextId++;
+    const answer = new Promise<Printed>((resolve) => this.#calls.set(id, resolve));
+    this.process.stdin!.write(`${JSON.stringify({ id, op, on, args })}\n`);
+    const { value, error } = await answer;
+    if (error !== undefined) throw error;
+    return value;
+  }
+
+  kill(signal: NodeJS.Signals): void {
+    this.process.kill(signal);
+  }
+}
+
+/** A port that was free a moment ago. */
+export function freePort(): Promise<number> {
+  return new Promise((resolve, reject) => {
+    const server = createServer();
+    server.once('error', reject);
+    server.listen(0, '127.0.0.1', () => {
+      const address = server.address();
+      server.close(() => resolve(typeof address === 'object' && address !== null ? address.port : 0));
+    });
+  });
+}
