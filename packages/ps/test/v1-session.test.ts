@@ -291,6 +291,7 @@ describe('v1 sessions without a worker', () => {
     let startedAt = performance.now();
     await session.fail(failure);
     expect(performance.now() - startedAt).toBeLessThan(200);
+    expect(warnings).toEqual([]);
     await expect(session.open(buffer, { signal: AbortSignal.abort(failure) })).rejects.toMatchObject({
       cause: failure,
     });

@@ -98,6 +98,8 @@ export class V1Session implements WorkerSession {
 
   async fail(error: Error): Promise<void> {
     if (this.#state === 'finished' || this.#state === 'closed') return;
+    // Where no engine was asked yet nobody is waited for.
+    if (this.#state === 'bound' && !this.#link.isConnected) return;
     const { logger, rank } = this.#options;
     const endsAt = performance.now() + Math.min(this.#failGraceMs, this.#options.timeoutMs);
     const left = () => ({ timeoutMs: Math.max(0, endsAt - performance.now()) });
@@ -105,8 +107,7 @@ export class V1Session implements WorkerSession {
     try {
       if (this.#state !== 'greeted') {
         // In place of the buffer a worker takes an error for a bad buffer: it replies, and gives up on what comes next.
-        // Where no engine was asked yet nobody is waited for.
-        await this.#link.send(message, this.#state === 'awaited' ? left() : { timeoutMs: 0 });
+        await this.#link.send(message, left());
         this.#state = 'greeted';
         await this.#link.receive(left());
       }
