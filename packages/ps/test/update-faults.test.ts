@@ -1,4 +1,7 @@
-import { chmod, rm, truncate, writeFile } from 'node:fs/promises';
+import { execFileSync } from 'node:child_process';
+import { readdirSync } from 'node:fs';
+import { chmod, mkdtemp, rm, truncate, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import process from 'node:process';
 import { encodeSafetensorsHeader } from '@checkpoint-engine/meta';
@@ -155,18 +158,47 @@ describe('a failed registration', () => {
     });
   });
 
-  it.skipIf(process.getuid?.() === 0)('names a file that it may not read (not run as root, who may)', async () => {
+  it('names a file that it may not read', async () => {
     await chmod(checkpoint.files[1]!, 0);
-    await expect(register(checkpoint.folder)).rejects.toMatchObject({
+    // Root may read everything, but for a process that has given up that right.
+    const runner = process.getuid?.() === 0 ? ['setpriv', '--bounding-set=-dac_override,-dac_read_search', '--'] : [];
+    const rank = new Child('rank-process', [], runner);
+    await rank.call('start', { rank: 0, worldSize: 1, port: 0 });
+    await expect(rank.call('register', { name: 'bad', source: { files: checkpoint.folder } })).rejects.toMatchObject({
       code: 'CE_FILE_UNREADABLE',
       file: checkpoint.files[1],
     });
+    await rank.end();
   });
 
   it('leaves the name free: the good checkpoint registers after the bad one', async () => {
     await expect(register(join(checkpoint.folder, 'absent'))).rejects.toMatchObject({ code: 'CE_FILE_NOT_FOUND' });
     await world.ranks[0]!.call('register', { name: 'bad', source: { files: checkpoint.folder } });
   });
+});
+
+describe('shared memory that is too small', () => {
+  it.skipIf(process.getuid?.() !== 0)(
+    'is named with what is wanted, and nothing is left there (needs root to mount one)',
+    async () => {
+      const directory = await mkdtemp(join(tmpdir(), 'checkpoint-engine-small-shm-'));
+      execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=1m', 'tmpfs', directory]);
+      try {
+        world = await World.start(1, { directory });
+        const large = await writeCheckpoint([{ name: 'large', dtype: 'U8', shape: [4 * 2 ** 20] }], { shardCount: 1 });
+        await world.register('large', { files: large.folder });
+        await world.gather('large');
+        const [error] = await world.failedUpdate('large');
+        expect(['CE_SHM_TOO_SMALL', 'CE_PLAN_MEMORY_TOO_SMALL']).toContain(error!.code);
+        expect(readdirSync(directory)).toEqual([]);
+        await large.remove();
+      } finally {
+        await world.end();
+        execFileSync('umount', [directory]);
+        await rm(directory, { recursive: true });
+      }
+    },
+  );
 });
 
 describe('a world that cannot form', () => {

@@ -2,12 +2,12 @@
 import process from 'node:process';
 import { createHostDevice } from '@checkpoint-engine/device';
 import { silentLogger } from '@checkpoint-engine/interface';
-import { workerProtocolV2 } from '../dist/v2/protocol.js';
+import { v2Protocol } from '../dist/v2/protocol.js';
 
 const tell = (event, fields = {}) => process.stdout.write(`${JSON.stringify({ event, ...fields })}\n`);
 const device = await createHostDevice();
 const buffer = await device.allocateShared(1 << 20);
-const session = await workerProtocolV2().createSession({
+const session = await v2Protocol().createSession({
   deviceUuid: device.uuid,
   updateId: 'killed',
   counter: 1,

@@ -23,7 +23,7 @@ const bucket = (index: number) => ({
 const isListening = (address: string): boolean =>
   readFileSync('/proc/net/unix', 'utf8').includes(`@${/^ce2:(.+)\?/.exec(address)![1]}`);
 
-describe('workerProtocolV2, sender side', () => {
+describe('v2Protocol, sender side', () => {
   let session: WorkerSession;
   const callers: RawCaller[] = [];
   const newCaller = (): RawCaller => {

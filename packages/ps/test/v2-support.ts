@@ -9,7 +9,7 @@ import type { HostDevice, SharedHostMemory } from '@checkpoint-engine/device';
 import { silentLogger } from '@checkpoint-engine/interface';
 import { decode, encode } from '@msgpack/msgpack';
 import type { BucketMessage, SessionOptions, WorkerSession } from '../src/session.ts';
-import { workerProtocolV2 } from '../src/v2/protocol.ts';
+import { v2Protocol } from '../src/v2/protocol.ts';
 
 export const never: AbortSignal = new AbortController().signal;
 export const call = { signal: never };
@@ -62,7 +62,7 @@ export function sessionOptions(device: { uuid: string }, options: Partial<Sessio
 }
 
 export function createSession(device: { uuid: string }, options: Partial<SessionOptions> = {}): Promise<WorkerSession> {
-  return workerProtocolV2().createSession(sessionOptions(device, options));
+  return v2Protocol().createSession(sessionOptions(device, options));
 }
 
 /** Sends buckets through a ring in shared memory, as an update pipeline does. */

@@ -73,7 +73,8 @@ export class ParameterServer {
   readonly #entries = new Map<string, Entry>();
   readonly #pending = new Set<string>();
   readonly #gathered = new Map<string, Gathered>();
-  #counter = 0;
+  // Starts at the clock, so that a worker that still waits for an update of a killed server never meets ours.
+  #counter = Math.floor(Date.now() / 1000);
   #isClosed = false;
 
   private constructor(options: ParameterServerOptions, endpoint: P2PEndpoint | undefined) {

@@ -151,6 +151,7 @@ export class ServerLink implements Link {
         this.#fenced(message.server);
         break;
       case 'bye':
+        this.send({ t: 'leave' });
         this.#lost(new RankLostError(0, 'Rank 0 left: it closed the store server'));
         break;
       default:

@@ -27,6 +27,9 @@ export class Sessions {
   readonly #joined = new Map<number, Session>();
   readonly #nonces = new Map<Session, { nonce: Uint8Array; hello: Hello }>();
 
+  /** Set once the server closes: nobody is taken in any more. */
+  #onEmpty: (() => void) | undefined;
+
   constructor(options: SessionsOptions) {
     this.#options = options;
   }
@@ -38,8 +41,8 @@ export class Sessions {
       // A client repeats its hello until it is answered; hellos stand outside the numbering of its messages.
       const message = readSingle<ClientMessage>(frames);
       if (message?.t === 'hello') {
-        if (session === undefined) this.#hello(identity, message);
-        else session.silence.heard();
+        if (session === undefined && this.#onEmpty === undefined) this.#hello(identity, message);
+        else session?.silence.heard();
         return;
       }
     }
@@ -68,12 +71,20 @@ export class Sessions {
     }
   }
 
-  /** Tells everybody that the server goes. */
-  close(): void {
-    for (const session of this.#sessions.values()) session.send({ t: 'bye' });
-    this.#sessions.clear();
-    this.#joined.clear();
-    this.#nonces.clear();
+  /**
+   * Tells everybody that the server goes. Resolves when all have left, and so have got what was on its way to them, or
+   * after `limitMs`.
+   */
+  close(limitMs: number): Promise<void> {
+    return new Promise((resolve) => {
+      const timer = setTimeout(resolve, limitMs);
+      this.#onEmpty = () => {
+        clearTimeout(timer);
+        resolve();
+      };
+      for (const session of this.#sessions.values()) session.send({ t: 'bye' });
+      if (this.#sessions.size === 0) this.#onEmpty();
+    });
   }
 
   /** Tells a client that its session was given up, or was with another server. */
@@ -183,6 +194,7 @@ export class Sessions {
   #forget(session: Session): void {
     this.#sessions.delete(session.identity);
     this.#nonces.delete(session);
+    if (this.#sessions.size === 0) this.#onEmpty?.();
     const holder = this.#joined.get(session.rank);
     if (holder?.challenger === session) holder.challenger = undefined;
   }

@@ -35,7 +35,10 @@ export interface StoreServer {
   /** `tcp://host:port` */
   readonly address: string;
   readonly port: number;
-  /** Tells every rank that it goes, and releases the port. Idempotent. */
+  /**
+   * Tells every rank that it goes, waits until they have got what was on its way to them (at most `lostAfterMs`), and
+   * releases the port. Idempotent.
+   */
   close(): Promise<void>;
   [Symbol.asyncDispose](): Promise<void>;
 }
@@ -73,6 +76,7 @@ class RunningServer implements StoreServer {
   readonly address: string;
   readonly port: number;
   readonly #socket: ZmqSocket;
+  readonly #heartbeat: Heartbeat;
   readonly #outbox: Outbox;
   readonly #sessions: Sessions;
   readonly #timer: NodeJS.Timeout;
@@ -83,6 +87,7 @@ class RunningServer implements StoreServer {
     this.address = socket.address;
     this.port = portOf(socket.address);
     this.#socket = socket;
+    this.#heartbeat = times;
     this.#outbox = new Outbox((frames) => socket.send(frames));
     const server = randomUUID();
     this.#sessions = new Sessions({
@@ -94,9 +99,9 @@ class RunningServer implements StoreServer {
       push: (identity, messages, urgent) => this.#outbox.push(addressed(identity, messages), urgent),
     });
     this.#timer = setInterval(() => this.#sessions.beat(), times.heartbeatMs);
-    this.#receiving = pump(socket, ([identity, ...frames]) => {
-      if (this.#closing === undefined) this.#sessions.receive(Buffer.from(identity!).toString('latin1'), frames);
-    });
+    this.#receiving = pump(socket, ([identity, ...frames]) =>
+      this.#sessions.receive(Buffer.from(identity!).toString('latin1'), frames),
+    );
     logger.info({ address: this.address, worldSize, encrypted: keys !== undefined }, 'The store listens');
   }
 
@@ -110,8 +115,8 @@ class RunningServer implements StoreServer {
   }
 
   async #close(): Promise<void> {
+    await this.#sessions.close(this.#heartbeat.lostAfterMs);
     clearInterval(this.#timer);
-    this.#sessions.close();
     await this.#outbox.flush(FLUSH_MS);
     this.#socket.close();
     await this.#receiving;

@@ -320,6 +320,18 @@ describe('ranks that go and come', () => {
     await a.add('alive', 1);
   });
 
+  test('a server that closes at once still delivers what was on its way', async () => {
+    const started = await server(2);
+    const [a, b] = await Promise.all([join(started, 0, 2), join(started, 1, 2)]);
+    const big = new Uint8Array(60_000_000).fill(3);
+    const theirs = b.allGather('last', big);
+    await a.allGather('last', big);
+    await a.close();
+    const closing = started.close();
+    expect((await theirs).map((value) => value.at(-1))).toEqual([3, 3]);
+    await closing;
+  });
+
   test('a server that closes ends every client with RankLostError(0)', async () => {
     const started = await server(2);
     const b = await join(started, 1, 2);

@@ -6,6 +6,6 @@ import { WorkerSessionV2 } from './worker-session.ts';
  * several buckets in flight, and either side's death seen at once. The worker has to run on the same host, in the same
  * network namespace.
  */
-export function workerProtocolV2(): WorkerProtocol {
+export function v2Protocol(): WorkerProtocol {
   return { name: 'v2', createSession: (options) => WorkerSessionV2.listen(options) };
 }

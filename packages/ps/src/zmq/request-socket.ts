@@ -1,11 +1,11 @@
 import type { WaitOptions } from '@checkpoint-engine/interface';
 import { Request } from 'zeromq';
 import { useSeveralIoThreads } from './io-threads.ts';
-import { type Frames, ZmqSocket } from './socket.ts';
+import { DEFAULT_LINGER_MS, type Frames, ZmqSocket } from './socket.ts';
 
 /** Options of {@link RequestSocket}. */
 export interface RequestSocketOptions {
-  /** How long a closed socket goes on trying to send what it was given. @default 1_000 */
+  /** How long a closed socket goes on trying to send what it was given. @default 300 */
   readonly lingerMs?: number | undefined;
 }
 
@@ -29,7 +29,7 @@ export class RequestSocket {
   readonly #socket: ZmqSocket;
   #state: RequestState = 'ready';
 
-  constructor({ lingerMs = 1_000 }: RequestSocketOptions = {}) {
+  constructor({ lingerMs = DEFAULT_LINGER_MS }: RequestSocketOptions = {}) {
     useSeveralIoThreads();
     this.#socket = new ZmqSocket(new Request({ linger: lingerMs }), { spinMs: 2, maxPauseMs: 10 });
   }

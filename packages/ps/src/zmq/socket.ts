@@ -14,6 +14,9 @@ export type NativeSocket = Socket & Readable & Writable;
 /** A wait on a socket ends by itself after this long unless the call says otherwise. */
 export const DEFAULT_TIMEOUT_MS = 60_000;
 
+/** Short enough that a process which ends is not held up noticeably. */
+export const DEFAULT_LINGER_MS = 300;
+
 // Deno's uv_poll goes silent after its first callback, so a blocking receive would never wake there: it looks again
 // and again instead. Node wakes by itself.
 const WAKES: boolean = !('Deno' in globalThis);

@@ -1,6 +1,8 @@
+import { DEFAULT_LINGER_MS } from './socket.ts';
+
 /** Options that {@link openRouter} and {@link openDealer} share. */
 export interface StreamSocketOptions {
-  /** How long a closed socket goes on trying to send what it was given. @default 1_000 */
+  /** How long a closed socket goes on trying to send what it was given. @default 300 */
   readonly lingerMs?: number | undefined;
   /** A larger frame disconnects its sender. @default 4 MiB */
   readonly maxFrameBytes?: number | undefined;
@@ -10,7 +12,7 @@ export interface StreamSocketOptions {
 
 /** The options as ZeroMQ names them. No limit on queues: who sends bounds what it sends. */
 export function nativeStreamOptions({
-  lingerMs = 1_000,
+  lingerMs = DEFAULT_LINGER_MS,
   maxFrameBytes = 4 * 2 ** 20,
   peerTimeoutMs = 10_000,
 }: StreamSocketOptions): Record<StreamOption, number> {

@@ -1,5 +1,6 @@
 import { type ChildProcess, fork } from 'node:child_process';
 import { once } from 'node:events';
+import process from 'node:process';
 import { fileURLToPath } from 'node:url';
 import { CheckpointEngineError, type SerializedError } from '@checkpoint-engine/interface';
 
@@ -11,8 +12,10 @@ export class Child {
   readonly #pending = new Map<number, { resolve(value: unknown): void; reject(error: unknown): void }>();
   #nextId = 0;
 
-  constructor(script: 'rank-process' | 'worker-process', args: readonly string[] = []) {
-    this.process = fork(fileURLToPath(new URL(`./${script}.mjs`, import.meta.url)), [...args]);
+  /** @param runner A program and its arguments that start the process, Node's path appended. @default Node itself */
+  constructor(script: 'rank-process' | 'worker-process', args: readonly string[] = [], runner: readonly string[] = []) {
+    const [execPath = process.execPath, ...execArgv] = runner.length > 0 ? [...runner, process.execPath] : [];
+    this.process = fork(fileURLToPath(new URL(`./${script}.mjs`, import.meta.url)), [...args], { execPath, execArgv });
     this.process.on('message', (message: Reply | string) => {
       if (typeof message === 'object' && 'id' in message) this.#settle(message);
     });

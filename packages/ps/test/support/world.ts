@@ -114,7 +114,8 @@ export class World {
     } catch (failure) {
       error = new CheckpointEngineError('CE_ENGINE_FAILED', String(failure), 'Look at the worker').toJSON();
     }
-    if (child.isAlive) child.process.send({ request, error });
+    // The rank may have ended meanwhile: then nobody waits for the answer.
+    if (child.process.connected) child.process.send({ request, error }, () => {});
   }
 }
 
