@@ -4,3 +4,4 @@
  * @packageDocumentation
  */
 export { type ShmOptions, shm } from './broadcast/shm-transport.ts';
+export { type ShmP2POptions, shmP2P } from './p2p/shm-p2p.ts';

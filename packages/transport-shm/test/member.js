@@ -1,5 +1,6 @@
 // What each member of the compliance tests is made of; imported by their processes.
 import { createHostDevice } from '@checkpoint-engine/device';
-import { shm } from '@checkpoint-engine/transport-shm';
+import { shm, shmP2P } from '@checkpoint-engine/transport-shm';
 
 export const broadcast = async () => ({ device: await createHostDevice(), transport: shm() });
+export const p2p = async () => ({ device: await createHostDevice(), transport: shmP2P() });

@@ -1,4 +1,4 @@
-import type { Memory, Stream } from '@checkpoint-engine/interface';
+import type { Stream } from '@checkpoint-engine/interface';
 import type { SegmentCache } from '../memory/segment-cache.ts';
 import type { Connection } from '../wire/connection.ts';
 import type { CallFrame } from './frames.ts';
@@ -19,14 +19,4 @@ export interface CallContext {
 export interface Call {
   /** Takes a peer's frame for this call. @throws {RangeError} The peer's call is another one than this. */
   accept(from: number, frame: CallFrame): void;
-}
-
-/** Copies between ranges of equal size; of no bytes nothing is asked of the device. */
-export async function copyBytes(
-  stream: Stream,
-  from: { memory: Memory; offsetBytes: number },
-  to: { memory: Memory; offsetBytes: number; sizeBytes: number },
-): Promise<void> {
-  const { sizeBytes } = to;
-  if (sizeBytes > 0) await stream.copy([{ from: { ...from, sizeBytes }, to }]);
 }

@@ -1,5 +1,5 @@
 import type { MemoryRange } from '@checkpoint-engine/interface';
-import { type Call, type CallContext, copyBytes } from './call.ts';
+import type { Call, CallContext } from './call.ts';
 import type { AnnounceFrame, CallFrame } from './frames.ts';
 import type { Step } from './order.ts';
 
@@ -42,13 +42,15 @@ export class ReceiveCall implements Call {
     this.#arrive(frame);
   }
 
-  async #copy({ handle, memoryBytes, offsetBytes, sizeBytes }: AnnounceFrame): Promise<void> {
+  async #copy(source: AnnounceFrame): Promise<void> {
     const { segments, stream, fuse, beforeReceive } = this.#context;
+    const { offsetBytes, sizeBytes } = source;
     await beforeReceive?.(this.#root, sizeBytes, this.#call);
     if (fuse.error) throw fuse.error;
     if (sizeBytes > 0) {
-      const memory = await segments.open(this.#root, handle, memoryBytes);
-      await copyBytes(stream, { memory, offsetBytes }, this.#target);
+      await segments.use([source], ([memory]) => {
+        return stream.copy([{ from: { memory: memory!, offsetBytes, sizeBytes }, to: this.#target }]);
+      });
     }
     this.#context.peers.get(this.#root)?.send({ type: 'ack', call: this.#call } as CallFrame);
   }

@@ -1,7 +1,7 @@
 import type { MemoryRange } from '@checkpoint-engine/interface';
+import { sharedMemoryOf } from '../memory/range-checks.ts';
 import { encodeFrame } from '../wire/frame-codec.ts';
-import { type Call, type CallContext, copyBytes } from './call.ts';
-import { sharedMemoryOf } from './checks.ts';
+import type { Call, CallContext } from './call.ts';
 import type { AnnounceFrame, CallFrame } from './frames.ts';
 import type { Step } from './order.ts';
 
@@ -59,7 +59,8 @@ export class SendCall implements Call {
   }
 
   async #copy(target: MemoryRange): Promise<void> {
-    if (this.#context.fuse.error) throw this.#context.fuse.error;
-    await copyBytes(this.#context.stream, this.#source, target);
+    const { fuse, stream } = this.#context;
+    if (fuse.error) throw fuse.error;
+    if (target.sizeBytes > 0) await stream.copy([{ from: this.#source, to: target }]);
   }
 }

@@ -12,7 +12,7 @@ import type { Connection } from '../wire/connection.ts';
 import { encodeFrame } from '../wire/frame-codec.ts';
 import { fromWireError, toWireError } from '../wire/wire-error.ts';
 import type { Call, CallContext } from './call.ts';
-import { checkBuffers } from './checks.ts';
+import { checkBuffers } from './check-buffers.ts';
 import type { AbortFrame, ByeFrame, CallFrame, GroupFrame } from './frames.ts';
 import { Fuse } from './fuse.ts';
 import { Order } from './order.ts';
@@ -26,9 +26,10 @@ export interface GroupParts {
   readonly peers: ReadonlyMap<number, Connection>;
   readonly maxPending: number;
   readonly beforeReceive: CallContext['beforeReceive'];
-  /** Makes the group of a part of the members; their store is closed with it. */
+  /** Makes the group of a part of the members; its store is closed with it. */
   readonly makePart: (store: Store) => Promise<BroadcastGroup>;
-  readonly onClose: (group: BroadcastGroup) => void;
+  /** Lets go of what was made for the group. */
+  readonly onClose: (group: BroadcastGroup) => Promise<void>;
 }
 
 /** A group of members that copy out of each other's shared memory. */
@@ -120,7 +121,7 @@ export class ShmGroup implements BroadcastGroup {
     await Promise.all([...peers.values()].map((peer) => peer.end(bye)));
     segments.close();
     await stream.close();
-    this.#parts.onClose(this);
+    await this.#parts.onClose(this);
   }
 
   /** Lets the caller know the end of a call, or at once that the group failed. */

@@ -3,10 +3,9 @@ import {
   type BroadcastSupports,
   type BroadcastTransport,
   CheckpointEngineError,
-  type Device,
   type JoinOptions,
-  type Store,
 } from '@checkpoint-engine/interface';
+import { refuseOtherDevices } from '../memory/range-checks.ts';
 import { withDeadline } from '../wire/deadline.ts';
 import { connectMesh } from '../wire/mesh.ts';
 import { ShmGroup } from './shm-group.ts';
@@ -51,15 +50,20 @@ class ShmTransport implements BroadcastTransport {
     this.supports = { memory: ['host'], outOfPlace: true, split: true, maxPending };
   }
 
-  async join({ store, device, timeoutMs = defaultJoinTimeoutMs, signal }: JoinOptions): Promise<BroadcastGroup> {
-    if (device.kind !== 'host') {
-      throw new CheckpointEngineError(
-        'CE_NOT_SUPPORTED',
-        `The device is of kind ${device.kind}, transport-shm needs a host device`,
-        'Give it createHostDevice(), or use @checkpoint-engine/transport-nccl for GPUs',
-        { rank: store.rank },
-      );
-    }
+  async join(options: JoinOptions): Promise<BroadcastGroup> {
+    return await this.#join(options, async () => {});
+  }
+
+  async close(): Promise<void> {
+    this.#closing.abort(
+      new CheckpointEngineError('CE_CLOSED', 'The transport is closed', 'Make a new one with shm()', { op: 'join' }),
+    );
+    await Promise.all([...this.#groups].map((group) => group.close()));
+  }
+
+  async #join(options: JoinOptions, release: () => Promise<void>): Promise<BroadcastGroup> {
+    const { store, device, timeoutMs = defaultJoinTimeoutMs, signal } = options;
+    refuseOtherDevices(device);
     const limits = {
       what: `Joining ranks ${store.members} as rank ${store.rank}`,
       timeoutMs,
@@ -72,26 +76,23 @@ class ShmTransport implements BroadcastTransport {
       peers,
       maxPending: this.supports.maxPending,
       beforeReceive: this.#options.beforeReceive,
-      makePart: (part) => this.#joinPart(part, device, timeoutMs),
-      onClose: (closed) => this.#groups.delete(closed),
+      makePart: (part) => this.#joinPart({ store: part, device, timeoutMs }),
+      onClose: async (closed) => {
+        this.#groups.delete(closed);
+        await release();
+      },
     });
     this.#groups.add(group);
     return group;
   }
 
-  async close(): Promise<void> {
-    this.#closing.abort(
-      new CheckpointEngineError('CE_CLOSED', 'The transport is closed', 'Make a new one with shm()', { op: 'join' }),
-    );
-    await Promise.all([...this.#groups].map((group) => group.close()));
-  }
-
   /** Joins a part, whose scope is ours to close. */
-  async #joinPart(store: Store, device: Device, timeoutMs: number): Promise<BroadcastGroup> {
+  async #joinPart(options: JoinOptions): Promise<BroadcastGroup> {
+    const release = () => options.store.close();
     try {
-      return await this.join({ store, device, timeoutMs });
+      return await this.#join(options, release);
     } catch (error) {
-      await store.close();
+      await release();
       throw error;
     }
   }

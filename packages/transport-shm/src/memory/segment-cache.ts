@@ -1,56 +1,93 @@
 import { Buffer } from 'node:buffer';
+import { clearTimeout, setTimeout } from 'node:timers';
 import { CheckpointEngineError, type Device, type Memory } from '@checkpoint-engine/interface';
 
-/** Segments of one owner that stay open; more would keep memory alive that the owner has long released. */
-const mostPerOwner = 4;
+/** How long a segment stays open that is not used: an owner's memory is not kept alive long after it was released. */
+const defaultIdleMs = 2_000;
+
+/** A peer's shared memory, as it says itself. */
+export interface Segment {
+  readonly handle: Uint8Array;
+  readonly memoryBytes: number;
+}
+
+interface Entry {
+  readonly memory: Promise<Memory>;
+  users: number;
+  usedAt: number;
+}
 
 /** Opened segments of peers, so that each is mapped once and not for every transfer. */
 export class SegmentCache {
   readonly #device: Device;
-  /** By owner, then by handle; the one used last is last. */
-  readonly #owners = new Map<number | string, Map<string, Promise<Memory>>>();
+  readonly #idleMs: number;
+  readonly #entries = new Map<string, Entry>();
+  #sweep: ReturnType<typeof setTimeout> | undefined;
   #closed = false;
 
-  constructor(device: Device) {
+  constructor(device: Device, idleMs: number = defaultIdleMs) {
     this.#device = device;
+    this.#idleMs = idleMs;
   }
 
-  /** Opens an owner's segment, or gives the open one. It stays valid for copies that are submitted at once. */
-  open(owner: number | string, handle: Uint8Array, sizeBytes: number): Promise<Memory> {
-    if (this.#closed) {
-      return Promise.reject(new CheckpointEngineError('CE_CLOSED', 'The segments are closed', 'Join or open again'));
+  /** Opens segments for as long as `work` takes; its memories are in the order of the segments. */
+  async use<T>(segments: readonly Segment[], work: (memories: readonly Memory[]) => Promise<T>): Promise<T> {
+    if (this.#closed) throw new CheckpointEngineError('CE_CLOSED', 'The segments are closed', 'Join or open again');
+    const entries = segments.map((segment) => this.#take(segment));
+    try {
+      return await work(await Promise.all(entries.map(({ memory }) => memory)));
+    } finally {
+      for (const entry of entries) this.#giveBack(entry);
     }
-    const segments = this.#owners.get(owner) ?? new Map<string, Promise<Memory>>();
-    this.#owners.set(owner, segments);
-    const key = Buffer.from(handle.buffer, handle.byteOffset, handle.byteLength).toString('latin1');
-    const memory = segments.get(key) ?? this.#device.openShared(handle, sizeBytes);
-    segments.delete(key);
-    segments.set(key, memory);
-    memory.catch(() => segments.delete(key)); // the next call tries again
-    for (const [oldest, old] of segments) {
-      if (segments.size <= mostPerOwner) break;
-      segments.delete(oldest);
-      release(old);
-    }
-    return memory;
   }
 
-  /** Closes an owner's segments. */
-  forget(owner: number | string): void {
-    for (const memory of this.#owners.get(owner)?.values() ?? []) release(memory);
-    this.#owners.delete(owner);
-  }
-
-  /** Closes all segments. */
+  /** Closes all segments, those in use when they are not used any more. */
   close(): void {
     this.#closed = true;
-    for (const owner of [...this.#owners.keys()]) this.forget(owner);
+    this.#closeUnused(0);
   }
-}
 
-function release(memory: Promise<Memory>): void {
-  memory.then(
-    (opened) => opened.close(),
-    () => {},
-  );
+  #take({ handle, memoryBytes }: Segment): Entry {
+    const key = Buffer.from(handle.buffer, handle.byteOffset, handle.byteLength).toString('latin1');
+    let entry = this.#entries.get(key);
+    if (entry === undefined) {
+      entry = { memory: this.#device.openShared(handle, memoryBytes), users: 0, usedAt: 0 };
+      entry.memory.catch(() => this.#entries.delete(key)); // the next use tries again
+      this.#entries.set(key, entry);
+    }
+    entry.users++;
+    return entry;
+  }
+
+  #giveBack(entry: Entry): void {
+    entry.users--;
+    entry.usedAt = performance.now();
+    if (this.#closed) this.#closeUnused(0);
+    else this.#sweepLater();
+  }
+
+  #sweepLater(): void {
+    if (this.#sweep !== undefined || this.#entries.size === 0) return;
+    this.#sweep = setTimeout(() => {
+      this.#sweep = undefined;
+      this.#closeUnused(this.#idleMs);
+      this.#sweepLater();
+    }, this.#idleMs);
+    this.#sweep.unref();
+  }
+
+  #closeUnused(idleMs: number): void {
+    const now = performance.now();
+    for (const [key, entry] of this.#entries) {
+      if (entry.users > 0 || now - entry.usedAt < idleMs) continue;
+      this.#entries.delete(key);
+      entry.memory.then(
+        (memory) => memory.close(),
+        () => {}, // it never opened
+      );
+    }
+    if (this.#entries.size > 0) return;
+    clearTimeout(this.#sweep);
+    this.#sweep = undefined;
+  }
 }

@@ -63,6 +63,7 @@ export async function connectMesh(
       }),
     );
     if (store.members.length > 1) await raceSignal(signal, arrived);
+    signal.throwIfAborted();
     return peers;
   } catch (error) {
     for (const connection of opened) connection.destroy();

@@ -1,9 +1,4 @@
-import {
-  type BroadcastBuffers,
-  CheckpointEngineError,
-  type MemoryRange,
-  type SharedMemory,
-} from '@checkpoint-engine/interface';
+import { CheckpointEngineError, type Device, type MemoryRange, type SharedMemory } from '@checkpoint-engine/interface';
 
 /** Checks a range against its memory. @throws {RangeError} It lies outside. @throws `CE_NOT_SUPPORTED` Not host memory. */
 export function checkRange({ memory, offsetBytes, sizeBytes }: MemoryRange, what: string): void {
@@ -23,6 +18,16 @@ export function checkRange({ memory, offsetBytes, sizeBytes }: MemoryRange, what
   );
 }
 
+/** Refuses a device that is not the host's. @throws `CE_NOT_SUPPORTED` */
+export function refuseOtherDevices({ kind }: Device): void {
+  if (kind === 'host') return;
+  throw new CheckpointEngineError(
+    'CE_NOT_SUPPORTED',
+    `The device is of kind ${kind}, transport-shm needs a host device`,
+    'Give it createHostDevice(), or use transport-nccl or transport-rdma for GPUs',
+  );
+}
+
 /** The range's memory as one that peers can open. @throws `CE_NOT_SUPPORTED` They cannot. */
 export function sharedMemoryOf({ memory }: MemoryRange, what: string): SharedMemory {
   const { handle } = memory as Partial<SharedMemory>;
@@ -32,18 +37,4 @@ export function sharedMemoryOf({ memory }: MemoryRange, what: string): SharedMem
     `${what} lies in memory of this process alone, which peers cannot open`,
     'Allocate it with allocateShared(size), or with allocateHost(size, { shared: true })',
   );
-}
-
-/** Checks a broadcast's ranges and gives the root's source: `target` itself where it sends in place. */
-export function checkBuffers({ target, source = target }: BroadcastBuffers, isRoot: boolean): MemoryRange {
-  checkRange(target, 'The target');
-  if (!isRoot) return target;
-  checkRange(source, 'The source');
-  if (source.sizeBytes !== target.sizeBytes) {
-    throw new RangeError(
-      `The source has ${source.sizeBytes} bytes, the target ${target.sizeBytes}: equal sizes wanted`,
-    );
-  }
-  sharedMemoryOf(source, "The root's source");
-  return source.memory === target.memory && source.offsetBytes === target.offsetBytes ? target : source;
 }

@@ -1,0 +1,31 @@
+import type { Connection } from '../wire/connection.ts';
+import type { GrantFrame, OwnerFrame, RefuseFrame } from './frames.ts';
+import type { Lease, LeaseBook } from './lease-book.ts';
+
+/** Serves one reader: grants and releases its leases, and ends them all when it goes. */
+export function serveReader(connection: Connection, book: LeaseBook): void {
+  const leases = new Map<number, Lease>();
+  const release = (id: number) => {
+    const lease = leases.get(id);
+    leases.delete(id);
+    if (lease !== undefined) book.release(lease);
+  };
+  connection.consume((frame) => {
+    const asked = frame as OwnerFrame;
+    if (asked.type === 'release') release(asked.id);
+    if (asked.type !== 'lease') return;
+    const { id, keys } = asked;
+    // A reader that keeps its lease too long loses its connection, and so learns that its read has failed.
+    const lease: Lease = { revoke: () => connection.destroy() };
+    const granted = book.grant(keys, lease);
+    if (typeof granted === 'string') {
+      connection.send({ type: 'refuse', id, key: granted } as RefuseFrame);
+      return;
+    }
+    leases.set(id, lease);
+    connection.send({ type: 'grant', id, ranges: granted, leaseMs: book.leaseMs } as GrantFrame);
+  });
+  void connection.closed.then(() => {
+    for (const id of [...leases.keys()]) release(id);
+  });
+}
