@@ -48,7 +48,9 @@ export function createLogger(level: LogLevel, sink: { writeLine(line: string): v
   return pino(
     {
       level,
-      base: bindings,
+      base: null,
+      // Unlike bindings these give way to a record's own fields of the same name.
+      mixin: () => ({ ...bindings }),
       serializers: {
         err: (error: unknown) => (CheckpointEngineError.isInstance(error) ? error.toJSON() : String(error)),
       },

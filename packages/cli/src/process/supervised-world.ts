@@ -21,8 +21,8 @@ export interface SupervisedWorldOptions {
   readonly onLogLine: (line: string, rank: number) => void;
 }
 
-/** How long ranks have to end by themselves when one failed, so that what came first is known. */
-const FOLLOW_MS = 5_000;
+/** How long ranks have to learn of a failure from each other, before they are told. */
+const FOLLOW_MS = 1_000;
 /** How long ranks have to give back what they hold. */
 const CLOSE_MS = 10_000;
 
@@ -89,7 +89,9 @@ export class SupervisedWorld implements World {
     const replies = Promise.all(this.#ranks.map(ask));
     const result = await Promise.race([replies, this.#failed]);
     if (result) return result;
-    if (!(await this.#endWithin(FOLLOW_MS))) this.#abort(this.#error());
+    // That a process died is known here before its peers miss it.
+    const followMs = this.#failures.some(({ died }) => died) ? 0 : FOLLOW_MS;
+    if (!(await this.#endWithin(followMs))) this.#abort(this.#error());
     await this.close();
     throw this.#error();
   }

@@ -20,6 +20,7 @@ import type { RankDevice } from '../process/messages.ts';
 import type { World } from '../process/world.ts';
 import { bothOrNone } from './both-or-none.ts';
 import { engineClient } from './engine-client.ts';
+import { leaveTogether } from './leave-together.ts';
 import { loadBroadcast } from './load-broadcast.ts';
 import { openDevice } from './open-device.ts';
 import type { RankReport } from './rank-report.ts';
@@ -99,6 +100,7 @@ export class LocalWorld implements World {
       logger,
     });
     this.#closers.push(() => this.#store.close());
+    this.#closers.push(() => leaveTogether(this.#store));
     const protocol = job.targets.engine === 'worker' ? v2Protocol() : v1Protocol();
     this.#server = await ParameterServer.create({
       store: this.#store,
@@ -140,8 +142,11 @@ export class LocalWorld implements World {
 
   /** Reads the checkpoint while the engine gets ready, if it has only just been started. */
   async #register(update: UpdateJob): Promise<RegisteredCheckpoint> {
-    const { onEvent } = this.#options;
+    const { onEvent, identity } = this.#options;
     const { checkpointName: name, checkpointPath: files, keepFiles } = update;
+    const atMs = performance.timeOrigin + performance.now();
+    // The reader reports what it has read: that it begins is said here.
+    onEvent({ type: 'register', rank: identity.rank, doneBytes: 0, totalBytes: 0, atMs });
     for (const other of this.#server.checkpoints) await this.#server.unregisterCheckpoint(other);
     const [registered] = await bothOrNone(this.#options.signal, [
       (signal) => this.#server.registerCheckpoint(name, { files, keepFiles }, { signal, onEvent }),
