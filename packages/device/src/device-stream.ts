@@ -10,9 +10,10 @@ export class DeviceStream implements Stream {
   readonly #native: NativeStream;
 
   constructor(owner: MemoryOwner, name: string) {
+    if (typeof name !== 'string') throw new TypeError('name must be a string');
     this.name = name;
     this.#owner = owner;
-    this.#native = addon().createStream(owner.native, name);
+    this.#native = addon().createStream(owner.native);
   }
 
   copy(copies: readonly Copy[]): Promise<void> {

@@ -1,6 +1,6 @@
-import { availableParallelism } from 'node:os';
 import type { AllocateHostOptions, Device, HostMemory, SharedMemory } from '@checkpoint-engine/interface';
 import { awaitNative } from '@checkpoint-engine/native-kit';
+import { defaultSharedDirectory, defaultThreads } from './defaults.ts';
 import { addon } from './native.ts';
 import { NativeBackedDevice } from './native-backed-device.ts';
 
@@ -29,10 +29,6 @@ export interface HostDevice extends Device {
   allocateHost(sizeBytes: number, options?: AllocateHostOptions): Promise<HostMemory>;
 }
 
-/** @default of {@link HostDeviceOptions.directory} */
-export const defaultSharedDirectory = '/dev/shm';
-const mostThreads = 16;
-
 /**
  * Makes a device of the host's memory and threads. Segments that processes of this user left behind when they were
  * killed are removed first, see {@link sweepShared}.
@@ -44,7 +40,7 @@ const mostThreads = 16;
  */
 export async function createHostDevice(options: HostDeviceOptions = {}): Promise<HostDevice> {
   const index = options.index ?? 0;
-  const threads = options.threads ?? Math.min(availableParallelism(), mostThreads);
+  const threads = options.threads ?? defaultThreads();
   if (!Number.isSafeInteger(index) || index < 0) throw new RangeError(`index must be 0 or more: ${index}`);
   if (!Number.isSafeInteger(threads) || threads < 1) throw new RangeError(`threads must be 1 or more: ${threads}`);
   const made = await awaitNative(() =>

@@ -3,10 +3,17 @@
  *
  * @packageDocumentation
  */
+export {
+  type CudaDeviceInfo,
+  type CudaDeviceOptions,
+  type CudaDevices,
+  createCudaDevice,
+  listCudaDevices,
+} from './cuda-device.ts';
+export { defaultSharedDirectory } from './defaults.ts';
 export { detachView, isHostMemory, isSharedMemory } from './device-memory.ts';
 export {
   createHostDevice,
-  defaultSharedDirectory,
   type HostDevice,
   type HostDeviceOptions,
   type SharedHostMemory,

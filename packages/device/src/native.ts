@@ -20,6 +20,13 @@ export interface MadeDevice {
 /** The functions of the addon. Errors are native failures, see native-kit's `fromNativeError`. */
 export interface Addon {
   createHostDevice(index: number, threads: number, directory: string): Promise<MadeDevice>;
+  createCudaDevice(index: number, threads: number, directory: string): Promise<MadeDevice>;
+  listCudaDevices(): Promise<{
+    unavailable: string;
+    driverPath: string;
+    driverVersion: number;
+    devices: { index: number; uuid: string; name: string; totalBytes: number }[];
+  }>;
   closeDevice(device: NativeDevice): Promise<void>;
   memoryInfo(device: NativeDevice): { freeBytes: number; totalBytes: number };
   allocateShared(device: NativeDevice, sizeBytes: number): Promise<NativeMemory>;
@@ -40,7 +47,7 @@ export interface Addon {
   write(device: NativeDevice, memory: NativeMemory, offsetBytes: number, bytes: Uint8Array): Promise<void>;
   pin(device: NativeDevice, memory: NativeMemory): Promise<void>;
 
-  createStream(device: NativeDevice, name: string): NativeStream;
+  createStream(device: NativeDevice): NativeStream;
   closeStream(stream: NativeStream): void;
   /** Rows of `from, fromOffset, to, toOffset, size`; `from` and `to` are places in `memories`. */
   copy(stream: NativeStream, memories: readonly NativeMemory[], rows: Float64Array): Promise<void>;

@@ -32,8 +32,8 @@ class Device {
   virtual MemoryPtr AllocateHost(size_t size, bool shared) = 0;
   virtual MemoryPtr Map(const std::string& path) = 0;
   virtual void Pin(const MemoryPtr& memory) = 0;
-  virtual std::shared_ptr<Stream> CreateStream(const std::string& name) = 0;
-  // Starts to read and returns at once. Where `pin` stands the memory is pinned as it is filled.
+  virtual std::shared_ptr<Stream> CreateStream() = 0;
+  // Starts to read and returns at once. What was read is pinned, where the device has use for that, before `done`.
   virtual std::shared_ptr<ReadJob> Read(MemoryPtr memory, const std::vector<std::string>& paths,
                                         std::vector<ReadRange> ranges, Stream::Completion done) = 0;
   // Does not block.

@@ -70,7 +70,7 @@ MemoryPtr HostDevice::Map(const std::string& path) { return MapFile(path, FileSh
 
 void HostDevice::Pin(const MemoryPtr&) {}
 
-std::shared_ptr<Stream> HostDevice::CreateStream(const std::string&) { return std::make_shared<HostStream>(copy_pool_); }
+std::shared_ptr<Stream> HostDevice::CreateStream() { return std::make_shared<HostStream>(copy_pool_); }
 
 std::shared_ptr<ReadJob> HostDevice::Read(MemoryPtr memory, const std::vector<std::string>& paths,
                                           std::vector<ReadRange> ranges, Stream::Completion done) {

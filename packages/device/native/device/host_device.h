@@ -24,7 +24,7 @@ class HostDevice final : public Device {
   MemoryPtr AllocateHost(size_t size, bool shared) override;
   MemoryPtr Map(const std::string& path) override;
   void Pin(const MemoryPtr& memory) override;
-  std::shared_ptr<Stream> CreateStream(const std::string& name) override;
+  std::shared_ptr<Stream> CreateStream() override;
   std::shared_ptr<ReadJob> Read(MemoryPtr memory, const std::vector<std::string>& paths, std::vector<ReadRange> ranges,
                                 Stream::Completion done) override;
   std::shared_ptr<ThreadPool> copy_pool() const override { return copy_pool_; }

@@ -26,6 +26,8 @@ class Memory {
   virtual std::string handle() const { return {}; }
   // Whether the device copies from it at full speed.
   virtual bool pinned() const { return true; }
+  // A device's copies must not cross a multiple of this; 0 where they may.
+  virtual size_t piece_bytes() const { return 0; }
   // Its owner closed it: nobody opens it from now on. What holds it may go on using it.
   virtual void Retire() noexcept {}
 

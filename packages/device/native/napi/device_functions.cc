@@ -3,6 +3,7 @@
 #include "ce/arguments.h"
 #include "ce/js_error.h"
 #include "ce/reaper.h"
+#include "device/cuda_device.h"
 #include "device/host_device.h"
 #include "memory/shared_segment.h"
 #include "napi/boxes.h"
@@ -37,6 +38,36 @@ Napi::Value CreateHostDevice(const Napi::CallbackInfo& info) {
   HostOptions options{static_cast<unsigned>(ToBytes(info[0], "index")),
                       static_cast<unsigned>(ToBytes(info[1], "threads")), ToText(info[2], "directory")};
   return Async(info.Env(), [options = std::move(options)] { return DeviceValue(std::make_shared<HostDevice>(options)); });
+}
+
+// createCudaDevice(index, threads, directory)
+Napi::Value CreateCudaDevice(const Napi::CallbackInfo& info) {
+  CudaOptions options{static_cast<int>(ToBytes(info[0], "index")), static_cast<unsigned>(ToBytes(info[1], "threads")),
+                      ToText(info[2], "directory")};
+  return Async(info.Env(), [options = std::move(options)] { return DeviceValue(std::make_shared<CudaDevice>(options)); });
+}
+
+// listCudaDevices(): { unavailable, driverPath, driverVersion, devices }
+Napi::Value ListCudaDevices(const Napi::CallbackInfo& info) {
+  return Async(info.Env(), []() -> MakeValue {
+    return [list = CudaDevices::List()](Napi::Env env) {
+      Napi::Array devices = Napi::Array::New(env, list.devices.size());
+      for (uint32_t i = 0; i < list.devices.size(); i++) {
+        Napi::Object device = Napi::Object::New(env);
+        device.Set("index", list.devices[i].index);
+        device.Set("uuid", list.devices[i].uuid);
+        device.Set("name", list.devices[i].name);
+        device.Set("totalBytes", static_cast<double>(list.devices[i].total_bytes));
+        devices.Set(i, device);
+      }
+      Napi::Object result = Napi::Object::New(env);
+      result.Set("unavailable", list.unavailable);
+      result.Set("driverPath", list.driver_path);
+      result.Set("driverVersion", list.driver_version);
+      result.Set("devices", devices);
+      return result;
+    };
+  });
 }
 
 // closeDevice(device): resolves when what nobody uses any more is given back.
@@ -110,6 +141,8 @@ Napi::Value SweepShared(const Napi::CallbackInfo& info) {
 
 void ExportDeviceFunctions(Napi::Object exports) {
   Export<CreateHostDevice>(exports, "createHostDevice");
+  Export<CreateCudaDevice>(exports, "createCudaDevice");
+  Export<ListCudaDevices>(exports, "listCudaDevices");
   Export<CloseDevice>(exports, "closeDevice");
   Export<MemoryInfoOf>(exports, "memoryInfo");
   Export<AllocateShared>(exports, "allocateShared");

@@ -36,10 +36,10 @@ CopyBatch ToBatch(const Napi::Value& memories, const Napi::Value& table) {
   return batch;
 }
 
-// createStream(device, name)
+// createStream(device)
 Napi::Value CreateStream(const Napi::CallbackInfo& info) {
   auto box = std::make_unique<StreamBox>();
-  box->stream = DeviceOf(info[0])->CreateStream(ToText(info[1], "name"));
+  box->stream = DeviceOf(info[0])->CreateStream();
   return Boxed<StreamBox>::New(info.Env(), std::move(box));
 }
 

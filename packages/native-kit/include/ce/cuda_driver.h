@@ -57,6 +57,7 @@ constexpr unsigned kHostRegisterReadOnly = 8;
   X(MemGetInfo, cuMemGetInfo_v2, (size_t * free, size_t * total))                                               \
   X(MemAlloc, cuMemAlloc_v2, (CUdeviceptr * pointer, size_t bytes))                                             \
   X(MemFree, cuMemFree_v2, (CUdeviceptr pointer))                                                               \
+  X(MemGetAddressRange, cuMemGetAddressRange_v2, (CUdeviceptr * base, size_t * bytes, CUdeviceptr pointer))     \
   X(IpcGetMemHandle, cuIpcGetMemHandle, (CUipcMemHandle * handle, CUdeviceptr pointer))                         \
   X(IpcOpenMemHandle, cuIpcOpenMemHandle_v2, (CUdeviceptr * pointer, CUipcMemHandle handle, unsigned flags))    \
   X(IpcCloseMemHandle, cuIpcCloseMemHandle, (CUdeviceptr pointer))                                              \

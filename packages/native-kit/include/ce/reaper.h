@@ -24,7 +24,7 @@ class Reaper {
     return std::shared_ptr<T>(object.release(), [](T* raw) { Get().Destroy(std::unique_ptr<T>(raw)); });
   }
 
-  // Returns when everything that was handed over before is destroyed.
+  // Returns when everything that was handed over before is destroyed. Not to be called on the reaper's own thread.
   void Wait() {
     auto reached = std::make_shared<std::promise<void>>();
     std::future<void> future = reached->get_future();
@@ -43,14 +43,21 @@ class Reaper {
 
   template <class T>
   void Destroy(std::unique_ptr<T> object) {
+    if (on_its_thread_) return;  // A part of what is being destroyed: it goes right now.
     T* raw = object.release();
+    const auto destroy = [raw] {
+      on_its_thread_ = true;
+      delete raw;
+      on_its_thread_ = false;
+    };
     try {
-      pool_.Submit(std::make_shared<Call>([raw] { delete raw; }));
+      pool_.Submit(std::make_shared<Call>(destroy));
     } catch (const std::system_error&) {
-      delete raw;  // No thread to be had: slow is better than never.
+      destroy();  // No thread to be had: slow is better than never.
     }
   }
 
+  static inline thread_local bool on_its_thread_ = false;
   ThreadPool pool_{1, "ce-reaper"};
 };
 

@@ -1,0 +1,31 @@
+// A device's context, and the right to call the CUDA driver with it.
+#pragma once
+
+#include <memory>
+
+#include "ce/cuda_driver.h"
+#include "cuda/driver_gate.h"
+
+namespace ce {
+
+using CudaContextPtr = std::shared_ptr<CudaContext>;
+
+// The primary context of a device, released when nobody holds it any more. Throws CE_DEVICE_UNAVAILABLE.
+CudaContextPtr RetainContext(int index);
+
+// As long as it lives, this thread calls the driver with the device's context. Not to be nested.
+class CudaSession {
+ public:
+  // Throws CE_DEVICE_FAILED.
+  explicit CudaSession(const CudaContext& context) : pass_(DriverGate::Get().Enter()), driver_(context.driver()) {
+    context.Enter();
+  }
+
+  const CudaDriver* operator->() const { return &driver_; }
+
+ private:
+  const DriverGate::Pass pass_;
+  const CudaDriver& driver_;
+};
+
+}  // namespace ce

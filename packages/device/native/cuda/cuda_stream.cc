@@ -1,0 +1,158 @@
+#include "cuda/cuda_stream.h"
+
+#include <algorithm>
+#include <cstring>
+#include <utility>
+
+#include "ce/thread.h"
+
+namespace ce {
+namespace {
+
+// Calls `copy(from, to, size)` for parts that do not cross a piece boundary of the host memory.
+template <class Copy>
+void Split(const CopyRange& range, const Memory& host, uint64_t host_address, Copy copy) {
+  const size_t piece = host.piece_bytes();
+  uint64_t offset = host_address - host.address();
+  for (size_t done = 0; done < range.size;) {
+    const size_t rest = range.size - done;
+    const size_t size = piece == 0 ? rest : std::min<size_t>(rest, piece - offset % piece);
+    copy(range.from + done, range.to + done, size);
+    done += size;
+    offset += size;
+  }
+}
+
+}  // namespace
+
+CudaStream::CudaStream(CudaContextPtr context) : context_(std::move(context)) {
+  {
+    const CudaSession cuda(*context_);
+    cuda->Check(cuda->StreamCreate(&stream_, kStreamNonBlocking), "cuStreamCreate");
+  }
+  issuer_ = StartThread("ce-cuda-issue", [this] { SubmitEntries(); });
+  waiter_ = StartThread("ce-cuda-wait", [this] { AwaitEntries(); });
+}
+
+CudaStream::~CudaStream() {
+  {
+    std::lock_guard lock(mutex_);
+    closing_ = true;
+  }
+  submitted_.notify_one();
+  issuer_.join();
+  waiter_.join();
+  try {
+    const CudaSession cuda(*context_);
+    for (CUevent event : events_) cuda->EventDestroy(event);
+    cuda->StreamDestroy(stream_);
+  } catch (const Failure&) {
+    // A context that cannot be entered has lost its streams already.
+  }
+}
+
+void CudaStream::Submit(CopyBatch batch, Completion done) {
+  {
+    std::lock_guard lock(mutex_);
+    to_issue_.push_back({std::move(batch), std::move(done), nullptr, std::nullopt});
+  }
+  submitted_.notify_one();
+}
+
+void CudaStream::SubmitEntries() {
+  std::unique_lock lock(mutex_);
+  for (;;) {
+    submitted_.wait(lock, [this] { return closing_ || !to_issue_.empty(); });
+    if (to_issue_.empty()) break;
+    Entry entry = std::move(to_issue_.front());
+    to_issue_.pop_front();
+    lock.unlock();
+    Issue(entry);
+    lock.lock();
+    to_await_.push_back(std::move(entry));
+    issued_.notify_one();
+  }
+  all_issued_ = true;
+  issued_.notify_one();
+}
+
+void CudaStream::AwaitEntries() {
+  std::unique_lock lock(mutex_);
+  for (;;) {
+    issued_.wait(lock, [this] { return all_issued_ || !to_await_.empty(); });
+    if (to_await_.empty()) return;
+    Entry entry = std::move(to_await_.front());
+    to_await_.pop_front();
+    lock.unlock();
+    Await(entry);
+    entry.batch = {};  // The memories may go before anybody hears that the copies are done.
+    entry.done(entry.failure);
+    entry = {};
+    lock.lock();
+  }
+}
+
+void CudaStream::Issue(Entry& entry) {
+  try {
+    const CudaSession cuda(*context_);
+    entry.event = TakeEvent(cuda);
+    try {
+      for (const CopyRange& range : entry.batch.ranges) IssueRange(cuda, range);
+    } catch (const Failure& failure) {
+      entry.failure = failure;  // The copies before it are under way: their end is waited for.
+    }
+    cuda->Check(cuda->EventRecord(entry.event, stream_), "cuEventRecord");
+  } catch (const Failure& failure) {
+    if (!entry.failure) entry.failure = failure;
+  }
+}
+
+void CudaStream::IssueRange(const CudaSession& cuda, const CopyRange& range) {
+  const bool from_host = range.from_memory->kind() == MemoryKind::kHost;
+  const bool to_host = range.to_memory->kind() == MemoryKind::kHost;
+  if (from_host && to_host) {
+    cuda->Check(cuda->StreamSynchronize(stream_), "cuStreamSynchronize");
+    std::memmove(reinterpret_cast<void*>(range.to), reinterpret_cast<const void*>(range.from), range.size);
+  } else if (from_host) {
+    Split(range, *range.from_memory, range.from, [&](uint64_t from, uint64_t to, size_t size) {
+      cuda->Check(cuda->MemcpyHtoDAsync(to, reinterpret_cast<const void*>(from), size, stream_), "cuMemcpyHtoDAsync");
+    });
+  } else if (to_host) {
+    Split(range, *range.to_memory, range.to, [&](uint64_t from, uint64_t to, size_t size) {
+      cuda->Check(cuda->MemcpyDtoHAsync(reinterpret_cast<void*>(to), from, size, stream_), "cuMemcpyDtoHAsync");
+    });
+  } else {
+    cuda->Check(cuda->MemcpyDtoDAsync(range.to, range.from, range.size, stream_), "cuMemcpyDtoDAsync");
+  }
+}
+
+void CudaStream::Await(Entry& entry) {
+  try {
+    const CudaSession cuda(*context_);
+    const CUresult status =
+        entry.event ? cuda->EventSynchronize(entry.event) : cuda->StreamSynchronize(stream_);
+    if (!entry.failure) cuda->Check(status, "cuEventSynchronize");
+  } catch (const Failure& failure) {
+    if (!entry.failure) entry.failure = failure;
+  }
+  if (!entry.event) return;
+  std::lock_guard lock(mutex_);
+  spare_events_.push_back(entry.event);
+}
+
+CUevent CudaStream::TakeEvent(const CudaSession& cuda) {
+  {
+    std::lock_guard lock(mutex_);
+    if (!spare_events_.empty()) {
+      CUevent event = spare_events_.back();
+      spare_events_.pop_back();
+      return event;
+    }
+  }
+  CUevent event = nullptr;
+  cuda->Check(cuda->EventCreate(&event, kEventBlockingSync | kEventDisableTiming), "cuEventCreate");
+  events_.push_back(event);
+  return event;
+}
+
+}  // namespace ce

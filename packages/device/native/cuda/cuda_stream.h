@@ -1,0 +1,54 @@
+// Copies between host and GPU, in the order of a CUDA stream.
+#pragma once
+
+#include <condition_variable>
+#include <deque>
+#include <mutex>
+#include <thread>
+#include <vector>
+
+#include "copy/stream.h"
+#include "cuda/cuda_session.h"
+
+namespace ce {
+
+// One thread submits, since the driver may block (pageable memory, full queues); another waits for the events, so
+// that a promise is settled as soon as its copies are done. Owned through Reaper::Own: its end waits for both.
+class CudaStream final : public Stream {
+ public:
+  explicit CudaStream(CudaContextPtr context);
+  ~CudaStream() override;
+
+  void Submit(CopyBatch batch, Completion done) override;
+
+ private:
+  struct Entry {
+    CopyBatch batch;
+    Completion done;
+    CUevent event = nullptr;
+    std::optional<Failure> failure;
+  };
+
+  void SubmitEntries();
+  void AwaitEntries();
+  void Issue(Entry& entry);
+  void IssueRange(const CudaSession& cuda, const CopyRange& range);
+  void Await(Entry& entry);
+  CUevent TakeEvent(const CudaSession& cuda);
+
+  const CudaContextPtr context_;
+  CUstream stream_ = nullptr;
+  std::mutex mutex_;
+  std::condition_variable submitted_;
+  std::condition_variable issued_;
+  std::deque<Entry> to_issue_;
+  std::deque<Entry> to_await_;
+  std::vector<CUevent> events_;        // All that were created, by the issuing thread.
+  std::vector<CUevent> spare_events_;  // Those not in use.
+  bool closing_ = false;
+  bool all_issued_ = false;
+  std::thread issuer_;
+  std::thread waiter_;
+};
+
+}  // namespace ce

@@ -1,0 +1,49 @@
+// Host memory that is page-locked for the GPU piece by piece.
+#pragma once
+
+#include <algorithm>
+#include <atomic>
+#include <deque>
+#include <mutex>
+
+#include "cuda/cuda_session.h"
+#include "memory/memory.h"
+
+namespace ce {
+
+class PinnableMemory final : public Memory {
+ public:
+  // Small enough that pinning starts soon and ends soon after the last byte was read.
+  static constexpr size_t kPieceBytes = size_t{256} << 20;
+
+  PinnableMemory(CudaContextPtr context, MemoryPtr host);
+  // Unpins, then gives the host memory back.
+  ~PinnableMemory() override;
+
+  std::string handle() const override { return host_->handle(); }
+  bool pinned() const override { return pinned_count_ == pieces_.size(); }
+  size_t piece_bytes() const override { return kPieceBytes; }
+  void Retire() noexcept override { host_->Retire(); }
+
+  // Backs the piece with pages. Where the system cannot, nothing happens.
+  void Populate(size_t piece) const noexcept;
+  size_t pieces() const { return pieces_.size(); }
+  // Returns when the piece is pinned. Idempotent, from any thread. Throws CE_DEVICE_FAILED.
+  void Pin(size_t piece);
+
+ private:
+  struct Piece {
+    std::mutex mutex;
+    bool pinned = false;
+  };
+
+  uint8_t* PieceData(size_t piece) const { return host_->host_data() + piece * kPieceBytes; }
+  size_t PieceSize(size_t piece) const { return std::min(kPieceBytes, size() - piece * kPieceBytes); }
+
+  const CudaContextPtr context_;
+  const MemoryPtr host_;
+  std::deque<Piece> pieces_;
+  std::atomic<size_t> pinned_count_{0};
+};
+
+}  // namespace ce
