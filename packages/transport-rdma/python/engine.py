@@ -1,0 +1,215 @@
+"""A Mooncake Transfer Engine in a process of its own.
+
+Driven over standard input, answering over standard output: frames of a little-endian 32-bit length and JSON. A request
+has an id and an op; its answer has the id and either a value or an error. When standard input ends, so does the process.
+
+    open    {host, protocol, devices}                     starts the engine     -> {port}
+    map     {paths, device, inode, offset, size, share}   maps a file           -> {segment, address}
+    unmap   {segment}
+    read    {peer, waves}                                 reads waves of [segment, offset, remote address, size]
+    cancel  {read}                                        ends a read after the wave that it is at
+
+With the argument --probe it prints what it found of Mooncake and ends.
+"""
+
+import ctypes
+import json
+import mmap
+import os
+import struct
+import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+# Reads that run at the same time. The other side divides its limit of blocks in flight by this.
+CONCURRENT_READS = 4
+
+
+class Refused(Exception):
+    """A request that cannot be done. `status` is the engine's, where it gave one."""
+
+    def __init__(self, text, status=None):
+        super().__init__(text)
+        self.status = status
+
+
+class Mapping:
+    """A range of a file in this process's memory, shared with every process that maps the file."""
+
+    def __init__(self, paths, device, inode, offset, size):
+        descriptor = self._open(paths, device, inode)
+        try:
+            start = offset - offset % mmap.ALLOCATIONGRANULARITY
+            self._map = mmap.mmap(descriptor, offset - start + size, mmap.MAP_SHARED, offset=start)
+        finally:
+            os.close(descriptor)
+        self._first = ctypes.c_char.from_buffer(self._map, offset - start)
+        self.address = ctypes.addressof(self._first)
+        self.size = size
+
+    @staticmethod
+    def _open(paths, device, inode):
+        failures = []
+        for path in paths:
+            try:
+                descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+            except OSError as error:
+                failures.append(str(error))
+                continue
+            found = os.fstat(descriptor)
+            if (f"{os.major(found.st_dev):02x}:{os.minor(found.st_dev):02x}", found.st_ino) == (device, inode):
+                return descriptor
+            os.close(descriptor)
+            failures.append(f"{path} is another file now")
+        raise Refused("; ".join(failures))
+
+    def close(self):
+        del self._first
+        self._map.close()
+
+
+class Engine:
+    """The engine and the memory that it may touch."""
+
+    def __init__(self):
+        self._engine = None
+        self._mappings = {}
+        self._shared = set()
+        self._cancelled = set()
+        self._next_segment = 0
+
+    def open(self, host, protocol, devices):
+        from mooncake import engine
+
+        if protocol == "efa" and not getattr(engine, "SUPPORT_EFA", False):
+            raise Refused("this build of Mooncake has no EFA transport")
+        opened = engine.TransferEngine()
+        status = opened.initialize(host, "P2PHANDSHAKE", protocol, devices)
+        if status != 0:
+            raise Refused("TransferEngine.initialize", status)
+        self._engine = opened
+        return {"port": opened.get_rpc_port()}
+
+    def map(self, paths, device, inode, offset, size, share):
+        mapping = Mapping(paths, device, inode, offset, size)
+        if share:
+            status = self._engine.register_memory(mapping.address, size)
+            if status != 0:
+                mapping.close()
+                raise Refused("TransferEngine.register_memory", status)
+        segment = self._next_segment
+        self._next_segment += 1
+        self._mappings[segment] = mapping
+        if share:
+            self._shared.add(segment)
+        return {"segment": segment, "address": str(mapping.address)}
+
+    def unmap(self, segment):
+        mapping = self._mappings.pop(segment)
+        if segment in self._shared:
+            self._shared.discard(segment)
+            status = self._engine.unregister_memory(mapping.address)
+            if status != 0:
+                # A peer may still be served from it: it stays mapped until this process ends.
+                self._mappings[segment] = mapping
+                raise Refused("TransferEngine.unregister_memory", status)
+        mapping.close()
+
+    def read(self, read, peer, waves):
+        try:
+            for done, wave in enumerate(waves):
+                if read in self._cancelled:
+                    return {"cancelled": True}
+                local = [self._mappings[segment].address + offset for segment, offset, _, _ in wave]
+                remote = [int(address) for _, _, address, _ in wave]
+                sizes = [size for _, _, _, size in wave]
+                status = self._engine.batch_transfer_sync_read(peer, local, remote, sizes)
+                if status != 0:
+                    raise Refused(f"TransferEngine.batch_transfer_sync_read, {done} of {len(waves)} waves done", status)
+            return {"cancelled": False}
+        finally:
+            self._cancelled.discard(read)
+
+    def cancel(self, read):
+        self._cancelled.add(read)
+
+
+class Requests:
+    """Frames in, frames out."""
+
+    def __init__(self, source, target):
+        self._source = source
+        self._target = target
+        self._writing = threading.Lock()
+
+    def next(self):
+        head = self._read(4)
+        body = head and self._read(struct.unpack("<I", head)[0])
+        return json.loads(body) if body else None
+
+    def _read(self, size):
+        chunks = []
+        while size > 0:
+            chunk = os.read(self._source, min(size, 1 << 20))
+            if not chunk:
+                return None
+            chunks.append(chunk)
+            size -= len(chunk)
+        return b"".join(chunks)
+
+    def answer(self, answer):
+        body = json.dumps(answer).encode()
+        data = memoryview(struct.pack("<I", len(body)) + body)
+        with self._writing:
+            while data:
+                data = data[os.write(self._target, data) :]
+
+    def run(self, request, work):
+        """Does the work of a request and answers it."""
+        try:
+            self.answer({"id": request["id"], "value": work()})
+        except Refused as error:
+            self.answer({"id": request["id"], "error": str(error), "status": error.status})
+        except Exception as error:  # whatever it is, the other side has to hear of it
+            self.answer({"id": request["id"], "error": f"{type(error).__name__}: {error}"})
+
+
+def serve():
+    answers = os.dup(1)
+    os.dup2(2, 1)  # whatever the engine prints is no answer
+    requests = Requests(0, answers)
+    engine = Engine()
+    memory = ThreadPoolExecutor(1)
+    reads = ThreadPoolExecutor(CONCURRENT_READS)
+    while (request := requests.next()) is not None:
+        arguments = {name: value for name, value in request.items() if name not in ("id", "op")}
+        operation = getattr(engine, request["op"])
+        if request["op"] == "cancel":
+            operation(**arguments)
+        elif request["op"] == "read":
+            reads.submit(requests.run, request, lambda o=operation, a=arguments, r=request["id"]: o(r, **a))
+        else:
+            memory.submit(requests.run, request, lambda o=operation, a=arguments: o(**a))
+    os._exit(0)  # nothing is waited for: a stuck transfer would never end
+
+
+def probe():
+    from importlib import metadata
+
+    from mooncake import engine
+
+    found = metadata.packages_distributions().get("mooncake", [None]) if sys.version_info >= (3, 10) else [None]
+    print(
+        json.dumps(
+            {
+                "module": engine.__file__,
+                "distribution": found[0],
+                "version": metadata.version(found[0]) if found[0] else None,
+                "efa": bool(getattr(engine, "SUPPORT_EFA", False)),
+            }
+        )
+    )
+
+
+if __name__ == "__main__":
+    probe() if "--probe" in sys.argv else serve()

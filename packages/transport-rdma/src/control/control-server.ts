@@ -1,0 +1,135 @@
+import { createServer, type Server, type Socket } from 'node:net';
+import { CheckpointEngineError } from '@checkpoint-engine/interface';
+import { encodeFrame, FrameDecoder } from '../frames.ts';
+import { randomId } from './key.ts';
+import { type Entry, type Hello, mostHandshakeBytes, mostMessageBytes, type Request } from './messages.ts';
+import { channelKey, isProof, prove } from './proof.ts';
+import type { RangeTable } from './range-table.ts';
+
+const handshakeMs = 10_000;
+const keepAliveMs = 10_000;
+const mostConnections = 4096;
+const longestLeaseMs = 3_600_000;
+
+/** What the owner's side of the control channel is about. */
+export interface ControlServerOptions {
+  readonly host: string;
+  /** The first of these that is free; 0 is any. */
+  readonly ports: readonly number[];
+  /** The engine's address. */
+  readonly address: string;
+  readonly incarnation: string;
+  readonly secret: string;
+  readonly token: string | undefined;
+  readonly ranges: RangeTable;
+}
+
+/** Answers readers that ask whether ranges are still what they were told, and keeps their leases. */
+export class ControlServer {
+  readonly port: number;
+  readonly #server: Server;
+  readonly #sockets = new Set<Socket>();
+  readonly #options: ControlServerOptions;
+  readonly #key: Uint8Array;
+
+  private constructor(server: Server, port: number, options: ControlServerOptions) {
+    this.#server = server;
+    this.port = port;
+    this.#options = options;
+    this.#key = channelKey(options.secret, options.token);
+    server.maxConnections = mostConnections;
+    server.on('connection', (socket) => this.#serve(socket));
+  }
+
+  /** @throws `CE_ADDRESS_IN_USE`, `CE_CONFIG_INVALID` when the host is no address of this machine. */
+  static async listen(options: ControlServerOptions): Promise<ControlServer> {
+    let failure: NodeJS.ErrnoException | undefined;
+    for (const port of options.ports) {
+      const server = createServer();
+      failure = await new Promise<NodeJS.ErrnoException | undefined>((resolve) => {
+        server.once('error', resolve);
+        server.listen(port, options.host, () => resolve(undefined));
+      });
+      const bound = server.address();
+      if (failure === undefined && typeof bound === 'object' && bound !== null) {
+        return new ControlServer(server, bound.port, options);
+      }
+      if (failure?.code !== 'EADDRINUSE') break;
+    }
+    const inUse = failure?.code === 'EADDRINUSE';
+    throw new CheckpointEngineError(
+      inUse ? 'CE_ADDRESS_IN_USE' : 'CE_CONFIG_INVALID',
+      `The control channel cannot listen on ${options.host}: ${failure?.message}`,
+      inUse ? 'Give a wider range of ports' : 'Give an address of this machine as host',
+      { op: 'open', cause: failure },
+    );
+  }
+
+  async close(): Promise<void> {
+    for (const socket of this.#sockets) socket.destroy();
+    await new Promise((resolve) => this.#server.close(resolve));
+  }
+
+  #serve(socket: Socket): void {
+    this.#sockets.add(socket);
+    const leases = new Set<number>();
+    socket.once('close', () => {
+      this.#sockets.delete(socket);
+      for (const lease of leases) this.#options.ranges.release(lease);
+    });
+    socket.on('error', () => {}); // 'close' follows
+    socket.setNoDelay(true).setKeepAlive(true, keepAliveMs);
+    const timer = setTimeout(() => socket.destroy(), handshakeMs);
+    socket.once('close', () => clearTimeout(timer));
+
+    const decoder = new FrameDecoder(mostHandshakeBytes);
+    let expected: string | undefined;
+    let isKnown = false;
+    const take = (message: unknown): void => {
+      if (isKnown) {
+        this.#answer(socket, leases, message as Request);
+      } else if (expected === undefined) {
+        expected = this.#welcome(socket, message as Hello);
+      } else if (isProof((message as Entry).proof, expected)) {
+        isKnown = true;
+        clearTimeout(timer);
+        decoder.mostBytes = mostMessageBytes;
+      } else {
+        socket.destroy();
+      }
+    };
+    socket.on('data', (piece) => {
+      try {
+        for (const message of decoder.push(piece)) take(message);
+      } catch {
+        socket.destroy(); // it does not speak this protocol
+      }
+    });
+  }
+
+  /** Answers a hello. Gives the proof that the reader owes. */
+  #welcome(socket: Socket, hello: Hello): string | undefined {
+    const { incarnation, address } = this.#options;
+    if (hello.incarnation !== incarnation) {
+      socket.end(encodeFrame({ another: true }));
+      return undefined;
+    }
+    const nonce = randomId();
+    const meeting = { incarnation, address, ownerNonce: nonce, readerNonce: String(hello.nonce) };
+    socket.write(encodeFrame({ incarnation, address, nonce, proof: prove(this.#key, 'owner', meeting) }));
+    return prove(this.#key, 'reader', meeting);
+  }
+
+  #answer(socket: Socket, leases: Set<number>, request: Request): void {
+    const { ranges } = this.#options;
+    if (request.op === 'release') {
+      leases.delete(request.lease);
+      socket.write(encodeFrame({ id: request.id, held: ranges.release(request.lease) }));
+      return;
+    }
+    const ttlMs = Math.min(Math.max(Number(request.ttlMs) || 0, 1), longestLeaseMs);
+    const given = ranges.lease(request.ranges, ttlMs);
+    if ('lease' in given) leases.add(given.lease);
+    socket.write(encodeFrame({ id: request.id, ...given }));
+  }
+}

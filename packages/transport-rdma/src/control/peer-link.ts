@@ -1,0 +1,134 @@
+import { connect, type Socket } from 'node:net';
+import { CheckpointEngineError } from '@checkpoint-engine/interface';
+import { splitAddress } from '../address.ts';
+import { lost, notRegistered, unreachable } from '../errors.ts';
+import { encodeFrame, FrameDecoder } from '../frames.ts';
+import { type RangeKey, randomId } from './key.ts';
+import { mostMessageBytes, type Reply, type Request, type Welcome } from './messages.ts';
+import { channelKey, isProof, prove } from './proof.ts';
+
+const keepAliveMs = 10_000;
+
+type RequestBody = Request extends infer Each ? (Each extends Request ? Omit<Each, 'id'> : never) : never;
+
+/** The reader's side of the control channel to one owner. */
+export class PeerLink {
+  readonly #peer: string;
+  readonly #socket: Socket;
+  readonly #waiting: ((message: unknown) => void)[] = [];
+  readonly #pending = new Map<number, { resolve: (reply: Reply) => void; reject: (error: Error) => void }>();
+  readonly #lost = new AbortController();
+  #ready = false;
+  #next = 0;
+
+  private constructor(peer: string, socket: Socket) {
+    this.#peer = peer;
+    this.#socket = socket;
+    const decoder = new FrameDecoder(mostMessageBytes);
+    socket.on('data', (piece) => {
+      try {
+        for (const message of decoder.push(piece)) this.#take(message);
+      } catch {
+        socket.destroy();
+      }
+    });
+    socket.once('close', () => {
+      this.#lost.abort(lost(this.#peer));
+      for (const { reject } of this.#pending.values()) reject(this.signal.reason);
+      this.#pending.clear();
+    });
+  }
+
+  /** Fires, with `CE_PEER_LOST`, when the owner is gone. */
+  get signal(): AbortSignal {
+    return this.#lost.signal;
+  }
+
+  /**
+   * Connects to the owner of a range, and proves it to be that owner.
+   *
+   * @throws `CE_PEER_UNREACHABLE`, `CE_RANGE_NOT_REGISTERED` when another process has the owner's place,
+   *         `CE_TOKEN_REFUSED`.
+   */
+  static async connect(peer: string, key: RangeKey, token: string | undefined, timeoutMs: number): Promise<PeerLink> {
+    const socket = connect({ host: splitAddress(peer).host, port: key.port });
+    socket.setNoDelay(true).setKeepAlive(true, keepAliveMs);
+    let failure: Error | undefined;
+    socket.on('error', (error) => {
+      failure = error;
+    });
+    const link = new PeerLink(peer, socket);
+    const timer = setTimeout(() => {
+      failure = new Error(`no answer within ${timeoutMs} ms`);
+      socket.destroy();
+    }, timeoutMs);
+    try {
+      const readerNonce = randomId();
+      socket.write(encodeFrame({ incarnation: key.incarnation, nonce: readerNonce }));
+      const welcome = (await link.#message()) as Welcome;
+      if ('another' in welcome) throw notRegistered(peer, 'another process has its owner’s address now');
+      const meeting = {
+        incarnation: key.incarnation,
+        address: String(welcome.address),
+        ownerNonce: String(welcome.nonce),
+        readerNonce,
+      };
+      const secret = channelKey(key.secret, token);
+      if (!isProof(welcome.proof, prove(secret, 'owner', meeting))) throw refused(peer);
+      if (welcome.address !== peer) throw notRegistered(peer, `it belongs to ${welcome.address}`);
+      socket.write(encodeFrame({ proof: prove(secret, 'reader', meeting) }));
+      link.#ready = true;
+      return link;
+    } catch (error) {
+      socket.destroy();
+      throw link.signal.aborted && error === link.signal.reason ? unreachable(peer, failure) : error;
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
+  /** @throws `CE_PEER_LOST` */
+  request(body: RequestBody): Promise<Reply> {
+    return new Promise((resolve, reject) => {
+      if (this.signal.aborted) return reject(this.signal.reason);
+      const id = this.#next++;
+      this.#pending.set(id, { resolve, reject });
+      this.#socket.write(encodeFrame({ ...body, id }));
+    });
+  }
+
+  close(): void {
+    this.#socket.destroy();
+  }
+
+  /** The next message of the handshake. */
+  #message(): Promise<unknown> {
+    return new Promise((resolve, reject) => {
+      const end = (): void => reject(this.signal.reason);
+      this.signal.addEventListener('abort', end, { once: true });
+      this.#waiting.push((message) => {
+        this.signal.removeEventListener('abort', end);
+        resolve(message);
+      });
+    });
+  }
+
+  #take(message: unknown): void {
+    if (!this.#ready) {
+      this.#waiting.shift()?.(message);
+      return;
+    }
+    const reply = message as Reply;
+    this.#pending.get(reply.id)?.resolve(reply);
+    this.#pending.delete(reply.id);
+  }
+}
+
+function refused(peer: string): CheckpointEngineError {
+  return new CheckpointEngineError(
+    'CE_TOKEN_REFUSED',
+    `${peer} and this process do not share the same token`,
+    'Give all ranks the same token',
+    { op: 'read', peer },
+  );
+}

@@ -1,0 +1,190 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import process from 'node:process';
+import { fileURLToPath } from 'node:url';
+import { CheckpointEngineError } from '@checkpoint-engine/interface';
+import { encodeFrame, FrameDecoder } from '../frames.ts';
+import type { EngineSettings } from '../settings.ts';
+
+const program = fileURLToPath(new URL('../../python/engine.py', import.meta.url));
+const mostAnswerBytes = 1 << 20;
+const mostLogBytes = 4096;
+const exitMs = 2000;
+
+/** A request was refused by the engine's process, which goes on. */
+export class EngineRefusal extends Error {
+  readonly status: number | undefined;
+
+  constructor(message: string, status: number | undefined) {
+    super(message);
+    this.status = status;
+  }
+}
+
+/** The engine's process ended under a request. */
+export class EngineEnded extends Error {}
+
+interface Answer {
+  readonly id: number;
+  readonly value?: unknown;
+  readonly error?: string;
+  readonly status?: number | null;
+}
+
+interface Pending {
+  readonly resolve: (value: never) => void;
+  readonly reject: (error: Error) => void;
+}
+
+/** A transfer engine in a process of its own. Whatever it hangs in or dies of stays there. */
+export class EngineProcess {
+  /** `host:port` by which peers reach this engine. */
+  address = '';
+  readonly #child: ChildProcess;
+  readonly #exited: Promise<void>;
+  readonly #pending = new Map<number, Pending>();
+  #nextId = 0;
+  #log = '';
+  #ended: EngineEnded | undefined;
+
+  private constructor(settings: EngineSettings) {
+    this.#child = spawn(settings.python, [program], {
+      env: { ...process.env, ...settings.env },
+      stdio: ['pipe', 'pipe', 'pipe'],
+    });
+    const decoder = new FrameDecoder(mostAnswerBytes);
+    this.#child.stdout!.on('data', (piece: Uint8Array) => {
+      for (const answer of decoder.push(piece)) this.#settle(answer as Answer);
+    });
+    this.#child.stderr!.setEncoding('utf8').on('data', (text: string) => {
+      this.#log = (this.#log + text).slice(-mostLogBytes);
+    });
+    this.#child.stdin!.on('error', () => {}); // it ended: 'close' says so
+    this.#exited = new Promise((resolve) => {
+      this.#child.once('error', (error) => {
+        this.#end(`cannot be started: ${error.message}`);
+        resolve();
+      });
+      this.#child.once('close', (code, signal) => {
+        this.#end(signal === null ? `ended with status ${code}` : `was ended by ${signal}`);
+        resolve();
+      });
+    });
+  }
+
+  /**
+   * Starts an engine.
+   *
+   * @throws `CE_LIBRARY_NOT_FOUND` when Python or Mooncake is not there, `CE_TRANSPORT_FAILED` when the engine does not
+   *         start, `CE_TIMEOUT` when it takes too long.
+   */
+  static async start(settings: EngineSettings): Promise<EngineProcess> {
+    const engine = new EngineProcess(settings);
+    let late = false;
+    const timer = setTimeout(() => {
+      late = true;
+      void engine.kill();
+    }, settings.startTimeoutMs);
+    try {
+      const { host, protocol, devices } = settings;
+      const opened = await engine.call<{ port: number }>('open', { host, protocol, devices: devices.join(',') });
+      engine.address = `${host.includes(':') ? `[${host}]` : host}:${opened.port}`;
+      return engine;
+    } catch (error) {
+      await engine.kill();
+      throw startFailure(error as Error, settings, late, engine.log);
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
+  /** Why the process is gone, if it is. */
+  get ended(): EngineEnded | undefined {
+    return this.#ended;
+  }
+
+  /** Resolves when the process is gone. */
+  get exited(): Promise<void> {
+    return this.#exited;
+  }
+
+  /** The end of what the engine logged. */
+  get log(): string {
+    return this.#log.trim();
+  }
+
+  /** @throws {EngineRefusal} @throws {EngineEnded} */
+  call<T>(op: string, args: object): Promise<T> {
+    return this.request<T>(op, args).answer;
+  }
+
+  /** {@link call}, with the number by which the request can be cancelled. */
+  request<T>(op: string, args: object): { readonly id: number; readonly answer: Promise<T> } {
+    const id = this.#nextId++;
+    const answer = new Promise<T>((resolve, reject) => {
+      if (this.#ended) return reject(this.#ended);
+      this.#pending.set(id, { resolve, reject });
+      this.#child.stdin!.write(encodeFrame({ ...args, id, op }));
+    });
+    return { id, answer };
+  }
+
+  /** Asks a read to end early. */
+  cancel(read: number): void {
+    if (!this.#ended) this.#child.stdin!.write(encodeFrame({ id: this.#nextId++, op: 'cancel', read }));
+  }
+
+  /** Ends the process at once. When this resolves, it writes to no memory any more. */
+  async kill(): Promise<void> {
+    this.#child.kill('SIGKILL');
+    await this.#exited;
+  }
+
+  /** Lets the process end by itself, and ends it when it does not. */
+  async close(): Promise<void> {
+    this.#child.stdin!.end();
+    const timer = setTimeout(() => this.#child.kill('SIGKILL'), exitMs);
+    await this.#exited;
+    clearTimeout(timer);
+  }
+
+  #settle({ id, value, error, status }: Answer): void {
+    const pending = this.#pending.get(id);
+    this.#pending.delete(id);
+    if (error === undefined) pending?.resolve(value as never);
+    else pending?.reject(new EngineRefusal(error, status ?? undefined));
+  }
+
+  #end(how: string): void {
+    this.#ended ??= new EngineEnded(`The transfer engine's process ${how}`);
+    for (const { reject } of this.#pending.values()) reject(this.#ended);
+    this.#pending.clear();
+  }
+}
+
+function startFailure(error: Error, { python, startTimeoutMs }: EngineSettings, late: boolean, log: string): Error {
+  const details = {
+    op: 'open',
+    detail: log || undefined,
+    status: (error as Partial<EngineRefusal>).status,
+    cause: error,
+  };
+  if (late) {
+    return new CheckpointEngineError(
+      'CE_TIMEOUT',
+      `Mooncake's transfer engine did not start within ${startTimeoutMs} ms`,
+      'Raise startTimeoutMs, or look at what it logged',
+      details,
+    );
+  }
+  const missing = /cannot be started|ModuleNotFoundError|ImportError|no EFA transport/.test(error.message);
+  return new CheckpointEngineError(
+    missing ? 'CE_LIBRARY_NOT_FOUND' : 'CE_TRANSPORT_FAILED',
+    `Mooncake's transfer engine cannot be used with ${python}: ${error.message}`,
+    missing ? installHint : 'Look at what it logged, and at the devices and the protocol that were asked for',
+    details,
+  );
+}
+
+/** How to get what is missing. */
+export const installHint: string =
+  'Install Mooncake for that Python (pip install mooncake-transfer-engine, or mooncake-transfer-engine-non-cuda without CUDA, mooncake-transfer-engine-efa on AWS) and the system packages libibverbs1, libnuma1 and libcurl4';

@@ -1,0 +1,66 @@
+import { execFile } from 'node:child_process';
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import process from 'node:process';
+import { fileURLToPath } from 'node:url';
+import { CheckpointEngineError } from '@checkpoint-engine/interface';
+import { installHint } from './engine-process.ts';
+
+const program = fileURLToPath(new URL('../../python/engine.py', import.meta.url));
+const probeMs = 30_000;
+
+/** A Python that has Mooncake. */
+export interface MooncakePython {
+  /** Its interpreter. */
+  readonly python: string;
+  /** The module's file. */
+  readonly module: string;
+  /** `mooncake-transfer-engine` or one of its kin; `null` where Python does not say. */
+  readonly distribution: string | null;
+  /** `0.3.13.post1` */
+  readonly version: string | null;
+  /** Whether it was built for Elastic Fabric Adapters. */
+  readonly efa: boolean;
+}
+
+type Environment = Readonly<Record<string, string | undefined>>;
+
+/** Interpreters to try, in order: the active environment's, then those of the PATH. */
+export function pythonCandidates(env: Environment = process.env): string[] {
+  const prefixes = [env.VIRTUAL_ENV, env.CONDA_PREFIX].filter((prefix) => prefix !== undefined && prefix !== '');
+  const folders = [...prefixes.map((prefix) => join(prefix!, 'bin')), ...(env.PATH ?? '').split(':')];
+  const files = folders.filter((folder) => folder !== '').map((folder) => join(folder, 'python3'));
+  return [...new Set(files)].filter((file) => existsSync(file));
+}
+
+/**
+ * Finds a Python that has Mooncake.
+ *
+ * @param chosen The only one to try, where one was chosen.
+ * @throws `CE_LIBRARY_NOT_FOUND` with what each one said.
+ */
+export async function findPython(chosen?: string, env: Environment = process.env): Promise<MooncakePython> {
+  const candidates = chosen === undefined ? pythonCandidates(env) : [chosen];
+  const failures: string[] = [];
+  for (const python of candidates) {
+    const found = await probe(python, env);
+    if (typeof found !== 'string') return found;
+    failures.push(`${python}: ${found}`);
+  }
+  throw new CheckpointEngineError(
+    'CE_LIBRARY_NOT_FOUND',
+    `Mooncake's Python module was not found: ${failures.join('; ') || 'there is no python3 on the PATH'}`,
+    installHint,
+    { op: 'open', detail: failures.join('\n') || undefined },
+  );
+}
+
+/** What a Python has of Mooncake, or the reason why it has nothing. */
+function probe(python: string, env: Environment): Promise<MooncakePython | string> {
+  return new Promise((resolve) => {
+    execFile(python, [program, '--probe'], { timeout: probeMs, env: { ...env } }, (error, output, log) => {
+      if (error === null) return resolve({ python, ...JSON.parse(output.trim().split('\n').at(-1)!) });
+      resolve(log.trim().split('\n').at(-1) || error.message);
+    });
+  });
+}

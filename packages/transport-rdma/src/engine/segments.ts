@@ -1,0 +1,76 @@
+import type { Backing } from '../memory/backing.ts';
+import type { EngineProcess } from './engine-process.ts';
+
+/** A memory as an engine has it. */
+export interface Segment {
+  readonly segment: number;
+  /** Where it lies in the engine's process, decimal. */
+  readonly address: string;
+}
+
+interface Entry {
+  users: number;
+  readonly mapped: Promise<Segment>;
+  timer?: ReturnType<typeof setTimeout> | undefined;
+}
+
+/** The memories that an engine has mapped, each once however many use it. */
+export class Segments {
+  readonly #engine: EngineProcess;
+  readonly #share: boolean;
+  readonly #lingerMs: number;
+  readonly #entries = new Map<string, Entry>();
+
+  /**
+   * @param share    Whether peers, and the network card, may access the memories.
+   * @param lingerMs How long a memory stays mapped after its last use, for the next one.
+   */
+  constructor(engine: EngineProcess, { share, lingerMs = 0 }: { share: boolean; lingerMs?: number }) {
+    this.#engine = engine;
+    this.#share = share;
+    this.#lingerMs = lingerMs;
+  }
+
+  /** Maps a memory, or uses it once more. */
+  async acquire(backing: Backing): Promise<Segment> {
+    const key = keyOf(backing);
+    let entry = this.#entries.get(key);
+    if (entry === undefined) {
+      entry = { users: 0, mapped: this.#engine.call<Segment>('map', { ...backing, share: this.#share }) };
+      this.#entries.set(key, entry);
+    }
+    clearTimeout(entry.timer);
+    entry.users++;
+    try {
+      return await entry.mapped;
+    } catch (error) {
+      if (this.#entries.get(key) === entry) this.#entries.delete(key);
+      throw error;
+    }
+  }
+
+  /** Ends a use. The last one takes the memory back from the engine. */
+  async release(backing: Backing): Promise<void> {
+    const entry = this.#entries.get(keyOf(backing));
+    if (entry === undefined || --entry.users > 0) return;
+    if (this.#lingerMs === 0) return await this.#unmap(backing, entry);
+    entry.timer = setTimeout(() => void this.#unmap(backing, entry).catch(() => {}), this.#lingerMs);
+    entry.timer.unref();
+  }
+
+  /** Leaves no timer; what is mapped goes with the engine. */
+  close(): void {
+    for (const { timer } of this.#entries.values()) clearTimeout(timer);
+    this.#entries.clear();
+  }
+
+  async #unmap(backing: Backing, entry: Entry): Promise<void> {
+    this.#entries.delete(keyOf(backing));
+    const { segment } = await entry.mapped;
+    if (!this.#engine.ended) await this.#engine.call('unmap', { segment });
+  }
+}
+
+function keyOf({ device, inode, offset, size }: Backing): string {
+  return `${device} ${inode} ${offset} ${size}`;
+}

@@ -1,0 +1,114 @@
+import { CheckpointEngineError, type MemoryRange, type Registration } from '@checkpoint-engine/interface';
+import { ControlServer } from './control/control-server.ts';
+import { formatKey, randomId } from './control/key.ts';
+import { RangeTable } from './control/range-table.ts';
+import { EngineProcess, EngineRefusal } from './engine/engine-process.ts';
+import { Segments } from './engine/segments.ts';
+import { backingOf } from './memory/backing.ts';
+import type { RdmaSettings } from './options.ts';
+import type { EngineSettings } from './settings.ts';
+
+interface Identity {
+  readonly incarnation: string;
+  readonly secret: string;
+}
+
+/** The serving half of an endpoint: an engine that peers read from, and the control channel beside it. */
+export class Owner {
+  readonly #engine: EngineProcess;
+  readonly #control: ControlServer;
+  readonly #segments: Segments;
+  readonly #ranges: RangeTable;
+  readonly #identity: Identity;
+  readonly #drainTimeoutMs: number;
+  readonly #registrations = new Set<Registration>();
+
+  private constructor(
+    engine: EngineProcess,
+    control: ControlServer,
+    ranges: RangeTable,
+    identity: Identity,
+    drainTimeoutMs: number,
+  ) {
+    this.#engine = engine;
+    this.#control = control;
+    this.#ranges = ranges;
+    this.#identity = identity;
+    this.#drainTimeoutMs = drainTimeoutMs;
+    this.#segments = new Segments(engine, { share: true });
+    void engine.exited.then(() => ranges.clear());
+  }
+
+  static async open(engineSettings: EngineSettings, settings: RdmaSettings): Promise<Owner> {
+    const { host, ports, token, drainTimeoutMs } = settings;
+    const engine = await EngineProcess.start(engineSettings);
+    try {
+      const identity = { incarnation: randomId(), secret: randomId() };
+      const ranges = new RangeTable();
+      const wanted = ports === undefined ? [0] : descending(ports);
+      const { address } = engine;
+      const control = await ControlServer.listen({ host, ports: wanted, address, token, ranges, ...identity });
+      return new Owner(engine, control, ranges, identity, drainTimeoutMs);
+    } catch (error) {
+      await engine.close();
+      throw error;
+    }
+  }
+
+  get address(): string {
+    return this.#engine.address;
+  }
+
+  /**
+   * Lets peers read a range.
+   *
+   * @throws `CE_NOT_SUPPORTED` when the memory is this process's alone, `CE_TRANSPORT_FAILED` when the engine refuses it.
+   */
+  async register(range: MemoryRange): Promise<Registration> {
+    const backing = backingOf(range.memory);
+    const segment = await this.#segments.acquire(backing).catch((error: Error) => {
+      throw refusal(error, backing.size, this.#engine.log);
+    });
+    const address = String(BigInt(segment.address) + BigInt(range.offsetBytes));
+    const { number } = this.#ranges.add(address, range.sizeBytes);
+    const key = formatKey({ ...this.#identity, port: this.#control.port, range: number });
+    let closing: Promise<void> | undefined;
+    const close = async (): Promise<void> => {
+      await this.#ranges.remove(number, this.#drainTimeoutMs);
+      // What the engine refuses to give up goes with its process; nobody gets a lease on it any more.
+      await this.#segments.release(backing).catch(() => {});
+      this.#registrations.delete(registration);
+    };
+    const registration: Registration = {
+      remote: { address, sizeBytes: range.sizeBytes, key },
+      close: () => {
+        closing ??= close();
+        return closing;
+      },
+    };
+    this.#registrations.add(registration);
+    return registration;
+  }
+
+  async close(): Promise<void> {
+    await Promise.all([...this.#registrations].map((registration) => registration.close()));
+    this.#segments.close();
+    await Promise.all([this.#control.close(), this.#engine.close()]);
+  }
+}
+
+function descending([first, last]: readonly [number, number]): number[] {
+  return Array.from({ length: last - first + 1 }, (_, i) => last - i);
+}
+
+function refusal(error: Error, sizeBytes: number, log: string): Error {
+  const refused = error instanceof EngineRefusal;
+  return new CheckpointEngineError(
+    'CE_TRANSPORT_FAILED',
+    `Mooncake cannot register ${sizeBytes} bytes of memory: ${error.message}`,
+    refused
+      ? 'Look at what it logged; RDMA needs memory that may be locked (ulimit -l unlimited) and devices that see it'
+      : 'Open the transport again, and look at what the engine logged',
+    { op: 'register', status: refused ? error.status : undefined, detail: log || undefined, cause: error },
+  );
+}

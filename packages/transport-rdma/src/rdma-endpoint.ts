@@ -1,0 +1,129 @@
+import {
+  abortError,
+  CheckpointEngineError,
+  type MemoryRange,
+  type P2PEndpoint,
+  type P2PRead,
+  type P2PReadOptions,
+  type Registration,
+} from '@checkpoint-engine/interface';
+import { Links } from './control/links.ts';
+import { EngineEnded, EngineRefusal } from './engine/engine-process.ts';
+import { Reader } from './engine/reader.ts';
+import { closed } from './errors.ts';
+import { explainFailure } from './explain-failure.ts';
+import { checkRange } from './memory/range.ts';
+import type { RdmaSettings } from './options.ts';
+import { Owner } from './owner.ts';
+import { prepareReads, type ReadBatch } from './read-batch.ts';
+import type { EngineSettings } from './settings.ts';
+import { withLease } from './with-lease.ts';
+
+/** Reads that the engine's process runs side by side, see python/engine.py. */
+const concurrentReads = 4;
+
+/** This process's end of the transport. */
+export class RdmaEndpoint implements P2PEndpoint {
+  /** What Mooncake moves bytes over. */
+  readonly protocol: 'rdma' | 'tcp' | 'efa';
+  /** The RDMA devices that it uses; none over TCP. */
+  readonly devices: readonly string[];
+  readonly #settings: RdmaSettings;
+  readonly #owner: Owner;
+  readonly #reader: Reader;
+  readonly #links: Links;
+  readonly #pending = new Set<Promise<unknown>>();
+  readonly #ended = new AbortController();
+  #closing: Promise<void> | undefined;
+
+  private constructor(owner: Owner, engineSettings: EngineSettings, settings: RdmaSettings) {
+    const { blockBytes, maxInFlight, token, connectTimeoutMs } = settings;
+    this.protocol = engineSettings.protocol;
+    this.devices = engineSettings.devices;
+    this.#settings = settings;
+    this.#owner = owner;
+    this.#reader = new Reader(engineSettings, { blockBytes, waveBlocks: Math.floor(maxInFlight / concurrentReads) });
+    this.#links = new Links(token, connectTimeoutMs);
+  }
+
+  static async open(engineSettings: EngineSettings, settings: RdmaSettings): Promise<RdmaEndpoint> {
+    return new RdmaEndpoint(await Owner.open(engineSettings, settings), engineSettings, settings);
+  }
+
+  get address(): string {
+    return this.#owner.address;
+  }
+
+  async register(range: MemoryRange): Promise<Registration> {
+    this.#refuseWhenClosed();
+    checkRange(range, 'register');
+    if (range.sizeBytes === 0) throw new RangeError('A range to register must not be empty');
+    return await this.#track(this.#owner.register(range));
+  }
+
+  async read(peer: string, reads: readonly P2PRead[], options: P2PReadOptions = {}): Promise<void> {
+    this.#refuseWhenClosed();
+    const batch = prepareReads(peer, reads);
+    if (options.signal?.aborted) throw abortError(options.signal, 'read');
+    if (batch.sizeBytes === 0) return;
+    const timeoutMs = options.timeoutMs ?? this.#settings.readTimeoutMs;
+    await this.#track(this.#read(batch, timeoutMs, options.signal));
+  }
+
+  /** Waits for those who read from here, at most for `drainTimeoutMs` a registration, then leaves no process. */
+  close(): Promise<void> {
+    this.#closing ??= this.#close();
+    return this.#closing;
+  }
+
+  async #read(batch: ReadBatch, timeoutMs: number, signal: AbortSignal | undefined): Promise<void> {
+    const { peer } = batch.job;
+    const ending = new AbortController();
+    const giveUp = (): void => ending.abort(abortError(signal!, 'read'));
+    const end = (): void => ending.abort(this.#ended.signal.reason);
+    const timer = setTimeout(() => ending.abort(tookTooLong(batch, timeoutMs)), timeoutMs);
+    signal?.addEventListener('abort', giveUp, { once: true });
+    this.#ended.signal.addEventListener('abort', end, { once: true });
+    try {
+      await withLease(this.#links, batch, timeoutMs, ending, () => this.#reader.read(batch.job, ending.signal));
+    } catch (error) {
+      if (ending.signal.aborted) throw ending.signal.reason;
+      if (error instanceof EngineRefusal || error instanceof EngineEnded)
+        throw await explainFailure(peer, batch, error);
+      throw error;
+    } finally {
+      clearTimeout(timer);
+      signal?.removeEventListener('abort', giveUp);
+      this.#ended.signal.removeEventListener('abort', end);
+    }
+  }
+
+  async #close(): Promise<void> {
+    this.#ended.abort(closed('endpoint'));
+    while (this.#pending.size > 0) await Promise.allSettled(this.#pending);
+    this.#links.close();
+    await Promise.all([this.#reader.close(), this.#owner.close()]);
+  }
+
+  #track<T>(work: Promise<T>): Promise<T> {
+    this.#pending.add(work);
+    const forget = (): void => {
+      this.#pending.delete(work);
+    };
+    work.then(forget, forget);
+    return work;
+  }
+
+  #refuseWhenClosed(): void {
+    if (this.#closing !== undefined) throw closed('endpoint');
+  }
+}
+
+function tookTooLong({ job: { peer }, sizeBytes }: ReadBatch, timeoutMs: number): CheckpointEngineError {
+  return new CheckpointEngineError(
+    'CE_TIMEOUT',
+    `Reading ${sizeBytes} bytes from ${peer} took longer than ${timeoutMs} ms`,
+    'Raise the time-out, or check the network between the two hosts',
+    { op: 'read', peer, retryable: true },
+  );
+}

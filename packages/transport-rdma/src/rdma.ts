@@ -1,0 +1,69 @@
+import { CheckpointEngineError, type OpenOptions, type P2PTransport } from '@checkpoint-engine/interface';
+import { findPython } from './engine/find-python.ts';
+import { closed } from './errors.ts';
+import { type RdmaOptions, resolveOptions } from './options.ts';
+import { RdmaEndpoint } from './rdma-endpoint.ts';
+import { engineSettings } from './settings.ts';
+
+/** {@link P2PTransport} over Mooncake. */
+export interface RdmaTransport extends P2PTransport {
+  open(options: OpenOptions): Promise<RdmaEndpoint>;
+}
+
+/**
+ * P2P reads between hosts through the Mooncake Transfer Engine, which runs in processes of its own: what it hangs in or
+ * dies of is ended with them, and no byte is copied for it, because they map the same memory. So memory must be shared
+ * memory of the host: `allocateHost(sizeBytes, { shared: true })`, or a file mapped in `/dev/shm`.
+ *
+ * The engine is started when an endpoint is opened; a second one by its first read.
+ *
+ * @throws {TypeError} @throws {RangeError} An option is not valid.
+ * @example
+ * ```ts
+ * const endpoint = await rdma({ host: '10.0.0.7' }).open({ device });
+ * const { remote } = await endpoint.register({ memory: pool, offsetBytes: 0, sizeBytes: pool.sizeBytes });
+ * ```
+ */
+export function rdma(options: RdmaOptions = {}): RdmaTransport {
+  const settings = resolveOptions(options);
+  const opening = new Set<Promise<RdmaEndpoint>>();
+  let isClosed = false;
+
+  async function open(signal: AbortSignal | undefined): Promise<RdmaEndpoint> {
+    signal?.throwIfAborted();
+    const { python, efa } = await findPython(settings.python);
+    const wanted = engineSettings(settings, python);
+    if (wanted.protocol === 'efa' && !efa) throw noEfa(python);
+    const endpoint = await RdmaEndpoint.open(wanted, settings);
+    if (!isClosed && !signal?.aborted) return endpoint;
+    await endpoint.close();
+    signal?.throwIfAborted();
+    throw closed('transport');
+  }
+
+  return {
+    specVersion: 1,
+    name: 'rdma',
+    supports: { registers: ['host'], readsInto: ['host'], remoteHosts: true },
+    async open({ signal }) {
+      if (isClosed) throw closed('transport');
+      const opened = open(signal);
+      opening.add(opened);
+      opened.catch(() => opening.delete(opened));
+      return await opened;
+    },
+    async close() {
+      isClosed = true;
+      await Promise.all([...opening].map(async (opened) => (await opened.catch(() => undefined))?.close()));
+    },
+  };
+}
+
+function noEfa(python: string): CheckpointEngineError {
+  return new CheckpointEngineError(
+    'CE_NOT_SUPPORTED',
+    `The Mooncake of ${python} was built without support for Elastic Fabric Adapters`,
+    'Install mooncake-transfer-engine-efa instead, or use protocol "tcp"',
+    { op: 'open' },
+  );
+}

@@ -1,0 +1,79 @@
+import process from 'node:process';
+import { CheckpointEngineError } from '@checkpoint-engine/interface';
+import { listRdmaDevices, type RdmaDevice } from './devices/list-rdma-devices.ts';
+import type { RdmaSettings } from './options.ts';
+
+/** What a transfer engine is started with. */
+export interface EngineSettings {
+  readonly python: string;
+  readonly env: Readonly<Record<string, string>>;
+  readonly host: string;
+  readonly protocol: 'rdma' | 'tcp' | 'efa';
+  /** None where all may be used. */
+  readonly devices: readonly string[];
+  readonly startTimeoutMs: number;
+  /** Whether memory that is read into has to be registered with the network card. */
+  readonly pinsReads: boolean;
+}
+
+/**
+ * Settles what `auto` means on this host.
+ *
+ * @throws `CE_DEVICE_UNAVAILABLE` when devices are asked for that are not there, or do not speak the protocol.
+ */
+export function engineSettings(
+  settings: RdmaSettings,
+  python: string,
+  available: readonly RdmaDevice[] = listRdmaDevices(),
+): EngineSettings {
+  const wanted = settings.devices ?? available.map(({ name }) => name);
+  const usable = available.filter(({ name }) => wanted.includes(name));
+  const missing = (settings.devices ?? []).filter((name) => !available.some((device) => device.name === name));
+  const efa = usable.filter(({ isEfa }) => isEfa);
+  const verbs = usable.filter(({ isEfa }) => !isEfa);
+  const auto = verbs.length > 0 ? 'rdma' : efa.length > 0 ? 'efa' : 'tcp';
+  const protocol = settings.protocol === 'auto' ? auto : settings.protocol;
+  const chosen = { rdma: verbs, efa, tcp: [] }[protocol];
+  if (protocol !== 'tcp' && (chosen.length === 0 || missing.length > 0)) throw noDevice(protocol, missing, available);
+  if (settings.protocol === 'auto' && missing.length > 0) throw noDevice(protocol, missing, available);
+  return {
+    python,
+    env: engineEnvironment(protocol, settings.ports, process.env),
+    host: settings.host,
+    protocol,
+    devices: chosen.map(({ name }) => name),
+    startTimeoutMs: settings.startTimeoutMs,
+    pinsReads: protocol !== 'tcp',
+  };
+}
+
+/** Variables that Mooncake reads when it is loaded. What the user has set stays. */
+function engineEnvironment(
+  protocol: EngineSettings['protocol'],
+  ports: RdmaSettings['ports'],
+  env: Readonly<Record<string, string | undefined>>,
+): Record<string, string> {
+  const wanted: Record<string, string> = {
+    MC_LOG_LEVEL: 'ERROR',
+    // Without it every block is a connection of its own.
+    MC_TCP_ENABLE_CONNECTION_POOL: '1',
+    ...(ports && { MC_MIN_RPC_PORT: String(ports[0]), MC_MAX_RPC_PORT: String(ports[1]) }),
+  };
+  const free = Object.entries(wanted).filter(([name]) => env[name] === undefined);
+  return { ...Object.fromEntries(free), ...(protocol === 'tcp' && { MC_FORCE_TCP: '1' }) };
+}
+
+function noDevice(
+  protocol: string,
+  missing: readonly string[],
+  available: readonly RdmaDevice[],
+): CheckpointEngineError {
+  const names = available.map(({ name, isEfa }) => (isEfa ? `${name} (EFA)` : name)).join(', ');
+  const what = missing.length > 0 ? `There is no RDMA device ${missing.join(', ')}` : `No device speaks ${protocol}`;
+  return new CheckpointEngineError(
+    'CE_DEVICE_UNAVAILABLE',
+    `${what}: this host has ${names || 'none'}`,
+    'Name devices that are there (ls /sys/class/infiniband; containers need --device=/dev/infiniband), or use protocol "tcp"',
+    { op: 'open' },
+  );
+}

@@ -1,0 +1,69 @@
+import { CheckpointEngineError } from '@checkpoint-engine/interface';
+import type { RangeKey } from './control/key.ts';
+import type { Links } from './control/links.ts';
+import type { PeerLink } from './control/peer-link.ts';
+import { notRegistered } from './errors.ts';
+import type { ReadBatch } from './read-batch.ts';
+
+/** An owner need not wait for a reader longer than the reader itself waits, and this. */
+const marginMs = 1000;
+
+/**
+ * Reads while the owner holds a lease on the ranges: it is asked before whether they are still registered, and afterwards
+ * whether they were all the time. Ranges without a control channel are read as they are.
+ *
+ * @param ending Aborted, with the reason, when the owner is lost meanwhile.
+ */
+export async function withLease(
+  links: Links,
+  batch: ReadBatch,
+  timeoutMs: number,
+  ending: AbortController,
+  read: () => Promise<void>,
+): Promise<void> {
+  if (batch.key === undefined) return await read();
+  const { link, lease } = await takeLease(links, batch, batch.key, timeoutMs + marginMs, ending.signal);
+  const end = (): void => ending.abort(link.signal.reason);
+  link.signal.addEventListener('abort', end, { once: true });
+  try {
+    await read();
+    const reply = await unlessAborted(link.request({ op: 'release', lease }), ending.signal);
+    if (!('held' in reply && reply.held)) throw notRegistered(batch.job.peer, 'it was taken back while it was read');
+  } catch (error) {
+    link.request({ op: 'release', lease }).catch(() => {});
+    throw error;
+  } finally {
+    link.signal.removeEventListener('abort', end);
+  }
+}
+
+async function takeLease(
+  links: Links,
+  batch: ReadBatch,
+  key: RangeKey,
+  ttlMs: number,
+  signal: AbortSignal,
+): Promise<{ link: PeerLink; lease: number }> {
+  for (let isFirst = true; ; isFirst = false) {
+    const link = await unlessAborted(links.to(batch.job.peer, key), signal);
+    try {
+      const reply = await unlessAborted(link.request({ op: 'lease', ranges: batch.ranges, ttlMs }), signal);
+      if ('lease' in reply) return { link, lease: reply.lease };
+      throw notRegistered(batch.job.peer, 'its owner has taken it back');
+    } catch (error) {
+      // The channel was left over from an earlier read, and its end had not been noticed: a new one tells what is there.
+      const stale = CheckpointEngineError.isInstance(error) && error.code === 'CE_PEER_LOST';
+      if (!stale || !isFirst) throw error;
+    }
+  }
+}
+
+/** The promise's outcome, or the signal's reason if that comes first. */
+function unlessAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
+  return new Promise((resolve, reject) => {
+    const give = (): void => reject(signal.reason);
+    if (signal.aborted) give();
+    signal.addEventListener('abort', give, { once: true });
+    promise.then(resolve, reject).finally(() => signal.removeEventListener('abort', give));
+  });
+}
