@@ -18,7 +18,7 @@ export interface ProofSubject {
 }
 
 // PKCS #8 of an X25519 private key, up to its 32 raw bytes (RFC 8410).
-const PKCS8_X25519 = Buffer.from('302e020100300506032b656e04220420', 'hex');
+const PKCS8_X25519 = '302e020100300506032b656e04220420';
 
 /**
  * Derives the keys of a world from its token. The server's public key is never sent, so it is as secret as the token:
@@ -35,7 +35,7 @@ export function deriveTokenKeys(token: string): TokenKeys {
 }
 
 function publicKeyOf(secret: Uint8Array): Uint8Array {
-  const key = Buffer.concat([PKCS8_X25519, secret]);
+  const key = Buffer.concat([Buffer.from(PKCS8_X25519, 'hex'), secret]);
   const jwk = createPublicKey(createPrivateKey({ key, format: 'der', type: 'pkcs8' })).export({ format: 'jwk' });
   return Buffer.from(jwk.x!, 'base64url');
 }
