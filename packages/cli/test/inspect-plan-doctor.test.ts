@@ -133,6 +133,6 @@ describe('doctor', () => {
 
   it('names a library that its variable names wrongly', async () => {
     const { stdout } = await runCli(['doctor'], { env: { CHECKPOINT_ENGINE_NCCL_LIB: '/nowhere/libnccl.so.2' } });
-    expect(stdout).toMatch(/✗ NCCL +CHECKPOINT_ENGINE_NCCL_LIB names \/nowhere\/libnccl\.so\.2/);
+    expect(stdout).toMatch(/✗ NCCL .*\/nowhere\/libnccl\.so\.2/);
   });
 });

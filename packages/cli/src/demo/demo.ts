@@ -1,13 +1,12 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { listCudaDevices } from '@checkpoint-engine/device';
 import type { CommandContext } from '../commands/command-context.ts';
 import { readMemoryLimits } from '../config/environment.ts';
 import type { DeviceKind } from '../config/jobs.ts';
 import { createLogger, type LogOptions, LogSink } from '../output/log.ts';
 import { watchInterrupts } from '../process/interrupts.ts';
-import { resolveDeviceKind } from '../rank/open-device.ts';
+import { countGpus, resolveDeviceKind } from '../rank/open-device.ts';
 import { sweepLeftovers } from '../rank/sweep-leftovers.ts';
 import { Cleanup } from './cleanup.ts';
 import { verdictText } from './demo-text.ts';
@@ -38,7 +37,7 @@ export async function demo(
   const cleanup = new Cleanup();
   try {
     const device = await resolveDeviceKind(flags.device, flags.ranks ?? 1);
-    const gpuCount = device === 'cuda' ? (await listCudaDevices()).length : DEFAULT_RANKS;
+    const gpuCount = device === 'cuda' ? await countGpus() : DEFAULT_RANKS;
     const folder = await mkdtemp(join(tmpdir(), 'checkpoint-engine-demo-'));
     cleanup.use(folder, (path) => rm(path, { recursive: true, force: true }));
     const outcome = await runDemo({

@@ -15,7 +15,7 @@ export async function diagnose(env: Environment): Promise<Diagnosis> {
     checkDriver(),
     checkGpus(),
     checkNccl(env),
-    checkMooncake(env),
+    checkMooncake(),
     checkRdma(),
     checkMemory(),
     checkSharedMemory(),

@@ -1,5 +1,4 @@
 import { type CudaDeviceInfo, listCudaDevices } from '@checkpoint-engine/device';
-import { toCheckpointEngineError } from '@checkpoint-engine/interface';
 import { formatBytes } from '@checkpoint-engine/planner';
 import { plural } from '../output/format.ts';
 import type { Check } from './check.ts';
@@ -10,21 +9,18 @@ import { readText } from './read-text.ts';
 export async function checkGpus(): Promise<Check> {
   const about = { id: 'gpus', title: 'GPUs' };
   const need = 'needed for --device cuda';
-  try {
-    const gpus = await listCudaDevices();
-    if (gpus.length === 0) {
-      return {
-        ...about,
-        status: 'optional',
-        value: `none; ${need}`,
-        hint: 'Look at CUDA_VISIBLE_DEVICES and at "nvidia-smi"; in a container, docker run --gpus all',
-      };
-    }
-    return { ...about, status: 'found', value: gpusText(gpus), details: { gpus } };
-  } catch (error) {
-    const { message, hint } = toCheckpointEngineError(error);
-    return { ...about, status: 'optional', value: `${message}; ${need}`, hint };
+  const cuda = await listCudaDevices();
+  const details = { ...cuda };
+  if (!cuda.available) {
+    const hint =
+      'Install the NVIDIA driver on the host, or set CHECKPOINT_ENGINE_CUDA_LIB to the path of libcuda.so.1; in a container, docker run --gpus all';
+    return { ...about, status: 'optional', value: `${cuda.reason}; ${need}`, hint, details };
   }
+  if (cuda.devices.length === 0) {
+    const hint = 'Look at CUDA_VISIBLE_DEVICES and at "nvidia-smi"; in a container, docker run --gpus all';
+    return { ...about, status: 'optional', value: `none; ${need}`, hint, details };
+  }
+  return { ...about, status: 'found', value: `${gpusText(cuda.devices)}, CUDA ${cuda.cudaVersion}`, details };
 }
 
 /** The NVIDIA driver of the kernel. */

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { parseChoice, parseDriverVersion, parseLdconfig, parseLimit, parseMeminfo } from './proc-files.ts';
+import { parseChoice, parseDriverVersion, parseLimit, parseMeminfo } from './proc-files.ts';
 
 describe('what the kernel says', () => {
   it('parseMeminfo', () => {
@@ -27,11 +27,5 @@ describe('what the kernel says', () => {
     const text =
       'NVRM version: NVIDIA UNIX Open Kernel Module for x86_64  580.95.05  Release Build  (x)\nGCC version: 13\n';
     expect(parseDriverVersion(text)).toBe('580.95.05');
-  });
-
-  it('parseLdconfig', () => {
-    const text =
-      '2 libs found in cache\n\tlibnccl.so.2 (libc6,x86-64) => /usr/lib/libnccl.so.2\n\tlibncclx.so.2 (libc6) => /x\n';
-    expect(parseLdconfig(text, 'libnccl.so.2')).toEqual(['/usr/lib/libnccl.so.2']);
   });
 });

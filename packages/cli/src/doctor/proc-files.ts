@@ -27,11 +27,3 @@ export function parseChoice(text: string): string | undefined {
 export function parseDriverVersion(text: string): string | undefined {
   return /NVRM version:.*?\s(\d+\.\d+(?:\.\d+)?)\s/.exec(text)?.[1];
 }
-
-/** Paths of a library by its name, from the output of `ldconfig -p`, in the loader's order. */
-export function parseLdconfig(text: string, soname: string): string[] {
-  return text.split('\n').flatMap((line) => {
-    const [name, path] = line.trim().split(' => ');
-    return path && name?.split(' ')[0] === soname ? [path] : [];
-  });
-}

@@ -68,13 +68,12 @@ export class LiveProgress implements ProgressView {
 
   #refresh(): void {
     for (const view of stageViews(this.#state)) {
-      const bar = this.#barOf.get(view.stage);
-      if (bar) bar.update(view.doneBytes, { view });
-      else
-        this.#barOf.set(
-          view.stage,
-          this.#bars.create(Math.max(view.totalBytes, 1), view.doneBytes, { view }, { format: this.#barText }),
-        );
+      const totalBytes = Math.max(view.totalBytes, 1);
+      const bar = this.#barOf.get(view.stage) ?? this.#bars.create(totalBytes, 0, { view }, { format: this.#barText });
+      this.#barOf.set(view.stage, bar);
+      // Totals grow while ranks begin.
+      bar.setTotal(totalBytes);
+      bar.update(view.doneBytes, { view });
     }
   }
 

@@ -10,7 +10,7 @@ import type { DeviceKind } from '../config/jobs.ts';
  */
 export async function resolveDeviceKind(device: DeviceKind | 'auto', rankCount: number): Promise<DeviceKind> {
   if (device === 'host') return 'host';
-  const gpuCount = (await listCudaDevices()).length;
+  const gpuCount = await countGpus();
   if (device === 'auto' && gpuCount === 0) return 'host';
   if (gpuCount >= rankCount) return 'cuda';
   throw new CheckpointEngineError(
@@ -20,6 +20,12 @@ export async function resolveDeviceKind(device: DeviceKind | 'auto', rankCount: 
       ? 'Run "checkpoint-engine doctor" to see why no GPU is found, or use --device host'
       : `Use --nproc-per-node ${gpuCount}, or --device host`,
   );
+}
+
+/** GPUs that this process can use. */
+export async function countGpus(): Promise<number> {
+  const cuda = await listCudaDevices();
+  return cuda.available ? cuda.devices.length : 0;
 }
 
 /** The device of a rank. */
