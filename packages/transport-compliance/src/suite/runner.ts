@@ -5,7 +5,7 @@ export interface RegisterTest {
   readonly skip?: ((name: string, body: () => Promise<void>) => unknown) | undefined;
 }
 
-/** The test runner that drives a suite: `import * as runner from 'vitest'`. */
+/** The test runner that drives a suite: the module vitest is one, and so are node:test and Deno's bdd. */
 export interface Runner {
   describe(name: string, body: () => void): unknown;
   readonly it: RegisterTest;
