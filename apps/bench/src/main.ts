@@ -3,6 +3,7 @@ import { parseSize } from '@checkpoint-engine/planner';
 import { Command } from 'commander';
 import { hostScenario } from './host/host-scenario.ts';
 import { updateScenario } from './update/update-scenario.ts';
+import { worldScenario } from './world/world-scenario.ts';
 
 const program = new Command('bench').description('Measures checkpoint-engine beside its floors and its peers');
 
@@ -20,6 +21,21 @@ program
   .option('--json <file>', 'write the figures there')
   .action(async ({ bucketSize, deviceMemory, ...options }) => {
     const ok = await updateScenario({ ...options, bucketBytes: bucketSize, deviceMemoryBytes: deviceMemory });
+    if (!ok) process.exitCode = 1;
+  });
+
+program
+  .command('world')
+  .description('several ranks over NCCL, each with an unmodified Python worker')
+  .requiredOption('--dir <dir>', 'safetensors checkpoint to bring in')
+  .option('--ranks <n>', 'ranks; more than GPUs share them, for correctness only', Number, 2)
+  .option('--updates <n>', 'updates in a row', Number, 4)
+  .option('--python <path>', 'Python with torch and checkpoint-engine', 'python3')
+  .option('--bucket-size <size>', 'most bytes of a bucket', parseSize)
+  .option('--device-memory <size>', 'most bytes of device memory', parseSize)
+  .option('--json <file>', 'write the figures there')
+  .action(async ({ bucketSize, deviceMemory, ...options }) => {
+    const ok = await worldScenario({ ...options, bucketBytes: bucketSize, deviceMemoryBytes: deviceMemory });
     if (!ok) process.exitCode = 1;
   });
 

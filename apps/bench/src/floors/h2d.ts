@@ -7,7 +7,11 @@ export interface H2dFloor {
 }
 
 /** Copies one pinned buffer to the device in slices of a bucket's size, several times, and takes the best. */
-export async function measureH2d(device: Device, sizeBytes = 2 ** 30, sliceBytes = 128 * 2 ** 20): Promise<H2dFloor> {
+export async function measureH2d(
+  device: Device,
+  sizeBytes: number = 2 ** 30,
+  sliceBytes: number = 128 * 2 ** 20,
+): Promise<H2dFloor> {
   const host = await device.allocateHost(sizeBytes);
   const target = await device.allocate(sliceBytes);
   const stream = device.createStream('floor');

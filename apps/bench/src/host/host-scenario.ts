@@ -11,9 +11,9 @@ import { freePort } from '../report/free-port.ts';
 import { describeMachine } from '../report/machine.ts';
 import { median } from '../report/statistics.ts';
 import { printTable } from '../report/table.ts';
-import { message, start } from './children.ts';
+import { message, start } from '../world/children.ts';
+import type { RankFigures, RankTask } from '../world/rank-main.ts';
 import { fileDigests } from './file-digests.ts';
-import type { RankFigures, RankTask } from './rank-main.ts';
 import { type SyntheticCheckpoint, writeCheckpoint } from './synthetic-checkpoint.ts';
 
 /** What `bench host` is asked to do. */
@@ -64,7 +64,9 @@ async function runWorld(
     await Promise.all(workers.map((worker) => message(worker)));
     const port = await freePort();
     const running = sockets.map((workerSocket, rank) => {
-      const task: RankTask = { rank, worldSize, port, files: checkpoint.files, workerSocket, updates, bucketBytes };
+      const { files } = checkpoint;
+      const engine = { workerSocket };
+      const task: RankTask = { rank, worldSize, port, files, device: 'host', engine, updates, bucketBytes };
       return start('rank-main', [JSON.stringify(task)]);
     });
     children.push(...running);

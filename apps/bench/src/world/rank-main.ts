@@ -1,9 +1,19 @@
-// One rank of the host benchmark: registers, gathers, updates as often as asked, and sends its figures to the parent.
+// One rank of a benchmark: registers, gathers, updates as often as asked, and sends its figures to the parent.
 import { readFileSync } from 'node:fs';
 import { monitorEventLoopDelay } from 'node:perf_hooks';
 import process from 'node:process';
-import { createHostDevice } from '@checkpoint-engine/device';
-import { openStore, ParameterServer, type UpdateResult, v2Protocol, workerEngine } from '@checkpoint-engine/ps';
+import { createCudaDevice, createHostDevice } from '@checkpoint-engine/device';
+import {
+  openStore,
+  ParameterServer,
+  type ProgressEvent,
+  type UpdateResult,
+  v1Protocol,
+  v2Protocol,
+  vllmEngine,
+  workerEngine,
+} from '@checkpoint-engine/ps';
+import { nccl } from '@checkpoint-engine/transport-nccl';
 import { shm } from '@checkpoint-engine/transport-shm';
 
 /** What the parent passes as the only argument, in JSON. */
@@ -12,9 +22,13 @@ export interface RankTask {
   readonly worldSize: number;
   readonly port: number;
   readonly files: readonly string[];
-  readonly workerSocket: string;
+  /** `host`, or the CUDA ordinal of this rank's GPU. */
+  readonly device: 'host' | number;
+  /** Our own worker behind a Unix socket, or an engine that speaks vLLM's route. */
+  readonly engine: { readonly workerSocket: string } | { readonly vllmUrl: string };
   readonly updates: number;
   readonly bucketBytes?: number | undefined;
+  readonly deviceMemoryBytes?: number | undefined;
 }
 
 /** What a rank measured. */
@@ -29,24 +43,33 @@ export interface RankFigures {
   readonly registerPauseMs: number;
   readonly updatePauseMs: number;
   readonly peakRssBytes: number;
+  /** Of the last update. */
+  readonly events: readonly ProgressEvent[];
 }
 
 const task = JSON.parse(process.argv[2]!) as RankTask;
 const delay = monitorEventLoopDelay({ resolution: 5 });
-const device = await createHostDevice({ index: task.rank });
+const device =
+  task.device === 'host'
+    ? await createHostDevice({ index: task.rank })
+    : await createCudaDevice({ index: task.device });
 const store = await openStore({
   rank: task.rank,
   worldSize: task.worldSize,
   masterAddr: '127.0.0.1',
   masterPort: task.port,
 });
-const broadcast = task.worldSize > 1 ? shm() : undefined;
-const server = await ParameterServer.create({ store, device, broadcast, protocol: v2Protocol() });
-const engine = workerEngine({ endpoints: [{ url: 'http://worker', uds: task.workerSocket }] });
+const broadcast = task.worldSize === 1 ? undefined : task.device === 'host' ? shm() : nccl();
+const protocol = 'vllmUrl' in task.engine ? v1Protocol() : v2Protocol();
+const server = await ParameterServer.create({ store, device, broadcast, protocol });
+const engine =
+  'vllmUrl' in task.engine
+    ? vllmEngine({ endpoints: [{ url: task.engine.vllmUrl }] })
+    : workerEngine({ endpoints: [{ url: 'http://worker', uds: task.engine.workerSocket }] });
 
 await store.barrier('start');
 delay.enable();
-const registered = await server.registerCheckpoint('weights', { files: task.files, inPlace: false });
+const registered = await server.registerCheckpoint('weights', { files: task.files, inPlace: false, keepFiles: true });
 delay.disable();
 const registerPauseMs = delay.max / 1e6;
 await store.barrier('registered');
@@ -55,9 +78,11 @@ await server.gatherMetas('weights');
 const gatherMs = performance.now() - gatherStartedAtMs;
 const updateMs: number[] = [];
 const results: UpdateResult[] = [];
+let events: ProgressEvent[] = [];
 delay.reset();
 for (let round = 0; round < task.updates; round++) {
   await store.barrier('update');
+  events = [];
   delay.enable();
   const startedAtMs = performance.now();
   results.push(
@@ -65,6 +90,8 @@ for (let round = 0; round < task.updates; round++) {
       requestEngine: ({ handles, signal, timeoutMs }) => engine.update({ handles, signal, timeoutMs }),
       inferenceParallelSize: 1,
       bucketBytes: task.bucketBytes,
+      deviceMemoryBytes: task.deviceMemoryBytes,
+      onEvent: (event) => events.push(event),
     }),
   );
   updateMs.push(performance.now() - startedAtMs);
@@ -80,6 +107,7 @@ const figures: RankFigures = {
   registerPauseMs,
   updatePauseMs: delay.max / 1e6,
   peakRssBytes: Number(/VmHWM:\s+(\d+)/.exec(readFileSync('/proc/self/status', 'utf8'))?.[1]) * 1024,
+  events,
 };
 process.send!(figures);
 await server.close();

@@ -1,10 +1,16 @@
 import { type ChildProcess, fork } from 'node:child_process';
+import process from 'node:process';
 import { fileURLToPath } from 'node:url';
 
 /** Starts a script of this folder as a process with a message channel. */
-export function start(script: 'rank-main' | 'worker-main', args: readonly string[]): ChildProcess {
+export function start(
+  script: 'rank-main' | 'worker-main',
+  args: readonly string[],
+  env: Readonly<Record<string, string>> = {},
+): ChildProcess {
   return fork(fileURLToPath(new URL(`./${script}.js`, import.meta.url)), [...args], {
     stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
+    env: { ...process.env, ...env },
   });
 }
 

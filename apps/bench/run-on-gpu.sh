@@ -1,0 +1,55 @@
+#!/usr/bin/env bash
+# Measures and checks on a GPU machine that has Python with torch, safetensors and checkpoint-engine, from the bundle.
+#
+#   apps/bench/run-on-gpu.sh OUT STEP...     steps: quick correct update world faults
+set -u
+out=$1
+shift
+root=$(cd "$(dirname "$0")/../.." && pwd)
+run=$root/bundle/run
+make=$root/apps/bench/python/make_checkpoint.py
+data=${CHECKPOINT_ENGINE_BENCH_DATA:-/tmp/checkpoint-engine-data}
+mkdir -p "$data" "$out"
+model() { [ -d "$data/$1" ] || python3 "$make" --dir "$data/$1" --model "${2:-$1}" "${@:3}"; }
+say() { printf '\n=== %s (%s s)\n' "$1" "$SECONDS"; }
+
+model one one --shards 1
+for step; do
+  case $step in
+    quick)
+      say quick
+      nvidia-smi -L
+      "$run" cli doctor
+      model small qwen3-8b --layers 2 --shards 2
+      "$run" bench update --dir "$data/small" --small-dir "$data/one" --updates 3 --no-peer
+      ;;
+    correct)
+      for name in mixed many huge; do
+        say "correct: $name"
+        model $name
+        "$run" bench update --dir "$data/$name" --small-dir "$data/one" --updates 2 --registers 1 --no-peer --json "$out/correct-$name.json"
+      done
+      say 'correct: 16 MiB buckets'
+      "$run" bench update --dir "$data/small" --small-dir "$data/one" --updates 20 --registers 1 --no-peer --bucket-size 16MiB
+      ;;
+    update)
+      model qwen3-8b
+      for size in ${BUCKETS:-128MiB}; do
+        say "update: $size"
+        "$run" bench update --dir "$data/qwen3-8b" --small-dir "$data/one" --updates 5 --registers 2 --bucket-size "$size" ${PEER:---no-peer} --json "$out/update-$size.json"
+      done
+      ;;
+    world)
+      model small qwen3-8b --layers 2 --shards 2
+      for ranks in ${RANKS:-2}; do
+        say "world: $ranks ranks"
+        "$run" bench world --dir "$data/${WORLD_MODEL:-small}" --ranks "$ranks" --updates "${UPDATES:-4}" --json "$out/world-$ranks.json"
+      done
+      ;;
+    *)
+      echo "unknown step $step" >&2
+      exit 2
+      ;;
+  esac
+done
+say done
