@@ -93,17 +93,21 @@ void CudaStream::AwaitEntries() {
 }
 
 void CudaStream::Issue(Entry& entry) {
+  const auto fail = [&](const Failure& failure) {
+    if (!entry.failure) entry.failure = failure;
+  };
   try {
     const CudaSession cuda(*context_);
-    entry.event = TakeEvent(cuda);
     try {
       for (const CopyRange& range : entry.batch.ranges) IssueRange(cuda, range);
     } catch (const Failure& failure) {
-      entry.failure = failure;  // The copies before it are under way: their end is waited for.
+      fail(failure);  // The copies before it are under way: their end is waited for.
     }
-    cuda->Check(cuda->EventRecord(entry.event, stream_), "cuEventRecord");
+    CUevent event = TakeEvent(cuda);
+    cuda->Check(cuda->EventRecord(event, stream_), "cuEventRecord");
+    entry.event = event;
   } catch (const Failure& failure) {
-    if (!entry.failure) entry.failure = failure;
+    fail(failure);
   }
 }
 
@@ -129,8 +133,8 @@ void CudaStream::IssueRange(const CudaSession& cuda, const CopyRange& range) {
 void CudaStream::Await(Entry& entry) {
   try {
     const CudaSession cuda(*context_);
-    const CUresult status =
-        entry.event ? cuda->EventSynchronize(entry.event) : cuda->StreamSynchronize(stream_);
+    const CUresult status = entry.event ? cuda->EventSynchronize(entry.event) : kCudaSuccess;
+    if (!entry.event || status != kCudaSuccess) cuda->StreamSynchronize(stream_);
     if (!entry.failure) cuda->Check(status, "cuEventSynchronize");
   } catch (const Failure& failure) {
     if (!entry.failure) entry.failure = failure;

@@ -25,7 +25,7 @@ class CudaStream final : public Stream {
   struct Entry {
     CopyBatch batch;
     Completion done;
-    CUevent event = nullptr;
+    CUevent event = nullptr;  // Null when none could be recorded behind the copies.
     std::optional<Failure> failure;
   };
 
