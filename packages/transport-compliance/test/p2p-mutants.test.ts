@@ -17,7 +17,7 @@ async function failures(mutation: P2PMutation, groups: readonly string[]): Promi
       world: inProcess({ kill: killHeapPeer }),
       maxRanks: 3,
       bigBytes: 300_001,
-      patienceMs: 1500,
+      patienceMs: 2500,
       lossMs: 700,
     });
   });

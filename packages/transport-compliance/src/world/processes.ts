@@ -31,24 +31,25 @@ export function processes({ env = {}, execArgv = [], exitTimeoutMs = 10_000 }: P
       const worldName = newWorldName();
       const server = serveHub(new StoreHub(), storePath(worldName));
       const children: ChildProcess[] = [];
+      const exits: Promise<void>[] = [];
       const start = async (rank: number) => {
         const args: MemberArguments = { kind, factory: factory.href, rank, worldSize: size, worldName };
         const options = { env: { ...process.env, ...env }, execArgv: [...execArgv] };
         const child = fork(memberMain, [JSON.stringify(args)], options);
-        children.push(child);
         const exited = new Promise<void>((resolve) => child.once('exit', () => resolve()));
+        children.push(child);
+        exits.push(exited);
         const calls = new MemberCalls(rank, child);
         await calls.ready;
         return makeMember<never>(control(rank, child, calls, exited), (name, args) => calls.call(name, args));
       };
+      const starting = Promise.all(Array.from({ length: size }, (_, rank) => start(rank)));
+      void Promise.all(exits).then(() => server.close());
       try {
-        return await Promise.all(Array.from({ length: size }, (_, rank) => start(rank)));
+        return await starting;
       } catch (error) {
         for (const child of children) child.kill('SIGKILL');
-        server.close();
         throw error;
-      } finally {
-        server.unref();
       }
     },
   };

@@ -141,7 +141,7 @@ class HeapEndpoint implements P2PEndpoint {
   #block(reads: readonly P2PRead[]): void {
     if (this.#mutation !== 'blocks-owner' || this.#blocked) return;
     this.#blocked = reads.some(({ local }) => local.sizeBytes > 200_000);
-    if (this.#blocked) for (const end = Date.now() + 600; Date.now() < end; );
+    if (this.#blocked) for (const end = Date.now() + 1200; Date.now() < end; );
   }
 
   #check(): void {
