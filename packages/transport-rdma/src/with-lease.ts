@@ -25,13 +25,20 @@ export async function withLease(
   const { link, lease } = await takeLease(links, batch, batch.key, timeoutMs + marginMs, ending.signal);
   const end = (): void => ending.abort(link.signal.reason);
   link.signal.addEventListener('abort', end, { once: true });
-  try {
-    await read();
+  const release = async (): Promise<boolean> => {
     const reply = await unlessAborted(link.request({ op: 'release', lease }), ending.signal);
-    if (!('held' in reply && reply.held)) throw notRegistered(batch.job.peer, 'it was taken back while it was read');
-  } catch (error) {
-    link.request({ op: 'release', lease }).catch(() => {});
-    throw error;
+    return 'held' in reply && reply.held;
+  };
+  try {
+    const failure = await read().then(
+      () => undefined,
+      (error: Error) => error,
+    );
+    const wasHeld = await release().catch((error) => {
+      throw failure ?? error;
+    });
+    if (!wasHeld) throw notRegistered(batch.job.peer, 'it was taken back while it was read', { cause: failure });
+    if (failure !== undefined) throw failure;
   } finally {
     link.signal.removeEventListener('abort', end);
   }

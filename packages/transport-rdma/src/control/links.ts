@@ -14,7 +14,7 @@ export class Links {
 
   /** The channel to the owner of a range; made where there is none. @throws As {@link PeerLink.connect} */
   to(peer: string, key: RangeKey): Promise<PeerLink> {
-    const name = `${peer} ${key.incarnation}`;
+    const name = `${peer} ${key.port} ${key.incarnation} ${key.secret}`;
     const known = this.#links.get(name);
     if (known !== undefined) return known;
     const link = PeerLink.connect(peer, key, this.#token, this.#timeoutMs);

@@ -75,25 +75,19 @@ export class EngineProcess {
    * Starts an engine.
    *
    * @throws `CE_LIBRARY_NOT_FOUND` when Python or Mooncake is not there, `CE_TRANSPORT_FAILED` when the engine does not
-   *         start, `CE_TIMEOUT` when it takes too long.
+   *         start, or not in time.
    */
   static async start(settings: EngineSettings): Promise<EngineProcess> {
     const engine = new EngineProcess(settings);
-    let late = false;
-    const timer = setTimeout(() => {
-      late = true;
-      void engine.kill();
-    }, settings.startTimeoutMs);
     try {
-      const { host, protocol, devices } = settings;
-      const opened = await engine.call<{ port: number }>('open', { host, protocol, devices: devices.join(',') });
+      const { host, protocol, devices, startTimeoutMs } = settings;
+      const args = { host, protocol, devices: devices.join(',') };
+      const opened = await engine.call<{ port: number }>('open', args, startTimeoutMs);
       engine.address = `${host.includes(':') ? `[${host}]` : host}:${opened.port}`;
       return engine;
     } catch (error) {
       await engine.kill();
-      throw startFailure(error as Error, settings, late, engine.log);
-    } finally {
-      clearTimeout(timer);
+      throw startFailure(error as Error, settings, engine.log);
     }
   }
 
@@ -112,12 +106,20 @@ export class EngineProcess {
     return this.#log.trim();
   }
 
-  /** @throws {EngineRefusal} @throws {EngineEnded} */
-  call<T>(op: string, args: object): Promise<T> {
-    return this.request<T>(op, args).answer;
+  /** Asks for something and waits for it. An engine that does not answer in time is ended. @throws As {@link request} */
+  async call<T>(op: string, args: object, timeoutMs: number): Promise<T> {
+    const timer = setTimeout(() => {
+      this.#end(`did not answer "${op}" within ${timeoutMs} ms and was ended`);
+      void this.kill();
+    }, timeoutMs);
+    try {
+      return await this.request<T>(op, args).answer;
+    } finally {
+      clearTimeout(timer);
+    }
   }
 
-  /** {@link call}, with the number by which the request can be cancelled. */
+  /** Asks for something that can be cancelled by its number. @throws {EngineRefusal} @throws {EngineEnded} */
   request<T>(op: string, args: object): { readonly id: number; readonly answer: Promise<T> } {
     const id = this.#nextId++;
     const answer = new Promise<T>((resolve, reject) => {
@@ -161,27 +163,13 @@ export class EngineProcess {
   }
 }
 
-function startFailure(error: Error, { python, startTimeoutMs }: EngineSettings, late: boolean, log: string): Error {
-  const details = {
-    op: 'open',
-    detail: log || undefined,
-    status: (error as Partial<EngineRefusal>).status,
-    cause: error,
-  };
-  if (late) {
-    return new CheckpointEngineError(
-      'CE_TIMEOUT',
-      `Mooncake's transfer engine did not start within ${startTimeoutMs} ms`,
-      'Raise startTimeoutMs, or look at what it logged',
-      details,
-    );
-  }
+function startFailure(error: Error, { python }: EngineSettings, log: string): Error {
   const missing = /cannot be started|ModuleNotFoundError|ImportError|no EFA transport/.test(error.message);
   return new CheckpointEngineError(
     missing ? 'CE_LIBRARY_NOT_FOUND' : 'CE_TRANSPORT_FAILED',
     `Mooncake's transfer engine cannot be used with ${python}: ${error.message}`,
     missing ? installHint : 'Look at what it logged, and at the devices and the protocol that were asked for',
-    details,
+    { op: 'open', detail: log || undefined, status: (error as Partial<EngineRefusal>).status, cause: error },
   );
 }
 

@@ -36,7 +36,7 @@ export class Segments {
     const key = keyOf(backing);
     let entry = this.#entries.get(key);
     if (entry === undefined) {
-      entry = { users: 0, mapped: this.#engine.call<Segment>('map', { ...backing, share: this.#share }) };
+      entry = { users: 0, mapped: this.#map(backing) };
       this.#entries.set(key, entry);
     }
     clearTimeout(entry.timer);
@@ -67,10 +67,20 @@ export class Segments {
   async #unmap(backing: Backing, entry: Entry): Promise<void> {
     this.#entries.delete(keyOf(backing));
     const { segment } = await entry.mapped;
-    if (!this.#engine.ended) await this.#engine.call('unmap', { segment });
+    if (!this.#engine.ended) await this.#engine.call('unmap', { segment }, patienceMs(backing));
+  }
+
+  #map(backing: Backing): Promise<Segment> {
+    return this.#engine.call<Segment>('map', { ...backing, share: this.#share }, patienceMs(backing));
   }
 }
 
 function keyOf({ device, inode, offset, size }: Backing): string {
   return `${device} ${inode} ${offset} ${size}`;
+}
+
+/** What registering a memory with network cards may take: they have to pin it. */
+function patienceMs({ size }: Backing): number {
+  const slowestBytesAMs = 500_000;
+  return 30_000 + size / slowestBytesAMs;
 }

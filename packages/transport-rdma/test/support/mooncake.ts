@@ -56,13 +56,13 @@ async function unusable(python: string): Promise<string | undefined> {
   return found.available ? undefined : found.reason;
 }
 
-/** Processes of transfer engines whose parent is `parent`, or whose parent is gone. */
+/** Processes of transfer engines that a process has started. */
 export function engineProcesses(parent: number = process.pid): number[] {
   const lines = execFileSync('ps', ['-eo', 'pid=,ppid=,args='], { encoding: 'utf8' }).split('\n');
   return lines
     .filter((line) => line.includes('python/engine.py'))
     .map((line) => line.trim().split(/\s+/).slice(0, 2).map(Number))
-    .filter(([, ppid]) => ppid === parent || ppid === 1)
+    .filter(([, ppid]) => ppid === parent)
     .map(([pid]) => pid!);
 }
 

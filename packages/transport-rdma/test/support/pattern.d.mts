@@ -1,0 +1,1 @@
+export declare function pattern(sizeBytes: number, seed: number): Uint8Array;
