@@ -133,7 +133,11 @@ describe('update under attack', () => {
     cleanup.push(() => engine.close());
     const running = startCli(update('--uds', socket, '--nproc-per-node', '3', '--timeout', '60', '--json'));
     cleanup.push(() => void running.child.kill('SIGKILL'));
-    await engine.asked;
+    // Later its end is looked at by the test.
+    const ended = running.result.then(({ stdout, stderr }) =>
+      Promise.reject(new Error(`Ended too early: ${stdout}${stderr}`)),
+    );
+    await Promise.race([engine.asked, ended]);
     const ranks = rankProcesses(running.child.pid!);
     expect([...ranks.keys()].sort()).toEqual([0, 1, 2]);
     return { engine, running, ranks };
