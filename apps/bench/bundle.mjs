@@ -111,7 +111,7 @@ what=$1
 shift
 case $what in
   bench) exec "$to/bin/node" "$to/apps/bench/dist/main.js" "$@" ;;
-  cli) exec "$to/bin/node" "$to/packages/cli/dist/main.js" "$@" ;;
+  cli) exec "$to/bin/node" "$to/node_modules/@checkpoint-engine/cli/dist/main.js" "$@" ;;
   node) exec "$to/bin/node" "$@" ;;
   *) echo "usage: run bench|cli|node ARGS..." >&2; exit 2 ;;
 esac
