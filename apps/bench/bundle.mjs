@@ -47,7 +47,8 @@ function addDependencies(folder) {
         if (existsSync(path)) {
           cpSync(path, join(target, part), {
             recursive: true,
-            filter: (file) => statSync(file).isDirectory() || /\.(js|mjs|json|node|py)$/.test(file),
+            filter: (file) =>
+              (statSync(file).isDirectory() && !file.endsWith('/sanitize')) || /\.(js|mjs|json|node|py)$/.test(file),
           });
         }
       }
@@ -65,7 +66,7 @@ function addDependencies(folder) {
 
 const bench = join(root, 'apps/bench');
 addDependencies(bench);
-for (const part of ['package.json', 'dist', 'python']) {
+for (const part of ['package.json', 'dist', 'python', 'build']) {
   cpSync(join(bench, part), join(stage, 'apps/bench', part), { recursive: true });
 }
 

@@ -2,6 +2,7 @@ import process from 'node:process';
 import { parseSize } from '@checkpoint-engine/planner';
 import { Command } from 'commander';
 import { hostScenario } from './host/host-scenario.ts';
+import { registerScenario } from './register/register-scenario.ts';
 import { updateScenario } from './update/update-scenario.ts';
 import { worldScenario } from './world/world-scenario.ts';
 
@@ -38,6 +39,14 @@ program
     const ok = await worldScenario({ ...options, bucketBytes: bucketSize, deviceMemoryBytes: deviceMemory });
     if (!ok) process.exitCode = 1;
   });
+
+program
+  .command('register')
+  .description('files into the pool, beside plain threads that read')
+  .requiredOption('--dir <dir>', 'safetensors checkpoint')
+  .option('--threads <n>', 'threads that read', Number)
+  .option('--rounds <n>', 'registrations in a row', Number, 3)
+  .action(registerScenario);
 
 program
   .command('host')

@@ -1,12 +1,11 @@
 import type { ChildProcess } from 'node:child_process';
-import { execFileSync } from 'node:child_process';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { availableParallelism, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import process from 'node:process';
-import { fileURLToPath } from 'node:url';
 import { createHostDevice } from '@checkpoint-engine/device';
 import { formatBytes } from '@checkpoint-engine/planner';
+import { type FloorFigures, floor } from '../floors/floor-program.ts';
 import { freePort } from '../report/free-port.ts';
 import { describeMachine } from '../report/machine.ts';
 import { median } from '../report/statistics.ts';
@@ -26,8 +25,6 @@ export interface HostScenarioOptions {
   readonly json?: string | undefined;
 }
 
-const FLOOR = fileURLToPath(new URL('../../build/floor', import.meta.url));
-
 /** N ranks and N workers on the host device, beside plain threads that copy and read the same bytes. */
 export async function hostScenario(options: HostScenarioOptions): Promise<boolean> {
   const folder = mkdtempSync(join(tmpdir(), 'checkpoint-engine-bench-'));
@@ -43,13 +40,6 @@ export async function hostScenario(options: HostScenarioOptions): Promise<boolea
     rmSync(folder, { recursive: true, force: true });
   }
 }
-
-interface Floor {
-  readonly bytes: number;
-  readonly seconds: readonly number[];
-}
-
-const floor = (args: readonly string[]): Floor => JSON.parse(execFileSync(FLOOR, args, { encoding: 'utf8' })) as Floor;
 
 async function runWorld(
   folder: string,
@@ -94,8 +84,8 @@ async function report(
   checkpoint: SyntheticCheckpoint,
   ranks: readonly RankFigures[],
   wrong: number,
-  memcpyFloor: Floor,
-  preadFloor: Floor,
+  memcpyFloor: FloorFigures,
+  preadFloor: FloorFigures,
 ): Promise<boolean> {
   const device = await createHostDevice();
   const machine = describeMachine(device);
