@@ -9,7 +9,8 @@ has an id and an op; its answer has the id and either a value or an error. When 
     read    {peer, waves}                                 reads waves of [segment, offset, remote address, size]
     cancel  {read}                                        ends a read after the wave that it is at
 
-With the argument --probe it prints what it found of Mooncake and ends.
+With the argument --probe it prints what it found of Mooncake and ends. The engine is that of the Python module
+mooncake, or that of the shared library that CHECKPOINT_ENGINE_MOONCAKE_LIB names.
 """
 
 import ctypes
@@ -79,11 +80,7 @@ class Engine:
         self._next_segment = 0
 
     def open(self, host, protocol, devices):
-        from mooncake import engine
-
-        if protocol == "efa" and not getattr(engine, "SUPPORT_EFA", False):
-            raise Refused("this build of Mooncake has no EFA transport")
-        opened = engine.TransferEngine()
+        opened = new_engine()
         status = opened.initialize(host, "P2PHANDSHAKE", protocol, devices)
         if status != 0:
             raise Refused("TransferEngine.initialize", status)
@@ -193,23 +190,40 @@ def serve():
     os._exit(0)  # nothing is waited for: a stuck transfer would never end
 
 
+def new_engine():
+    path = os.environ.get("CHECKPOINT_ENGINE_MOONCAKE_LIB")
+    if not path:
+        from mooncake import engine
+
+        return engine.TransferEngine()
+    import library
+
+    return library.TransferEngine(library.Library(path))
+
+
 def probe():
+    path = os.environ.get("CHECKPOINT_ENGINE_MOONCAKE_LIB")
+    if path:
+        import library
+
+        library.Library(path)
+        return {"file": path, "distribution": None, "version": None, "efa": False}
     from importlib import metadata
 
     from mooncake import engine
 
-    found = metadata.packages_distributions().get("mooncake", [None]) if sys.version_info >= (3, 10) else [None]
-    print(
-        json.dumps(
-            {
-                "module": engine.__file__,
-                "distribution": found[0],
-                "version": metadata.version(found[0]) if found[0] else None,
-                "efa": bool(getattr(engine, "SUPPORT_EFA", False)),
-            }
-        )
-    )
+    owners = metadata.packages_distributions() if sys.version_info >= (3, 10) else {}
+    distribution = owners.get("mooncake", [None])[0]
+    return {
+        "file": engine.__file__,
+        "distribution": distribution,
+        "version": metadata.version(distribution) if distribution else None,
+        "efa": bool(getattr(engine, "SUPPORT_EFA", False)),
+    }
 
 
 if __name__ == "__main__":
-    probe() if "--probe" in sys.argv else serve()
+    if "--probe" in sys.argv:
+        print(json.dumps(probe()))
+    else:
+        serve()

@@ -62,7 +62,13 @@ describe.skipIf(missing)('beside the TransferEngine of Python', () => {
 
 describe('mooncakeAvailability', () => {
   test.skipIf(missing)('says what was found', async () => {
-    expect(await mooncakeAvailability(python)).toMatchObject({ available: true, python, version, efa: false });
+    expect(await mooncakeAvailability(python)).toMatchObject({
+      available: true,
+      way: 'module',
+      python,
+      version,
+      efa: false,
+    });
   });
 
   test('says what is missing and how to get it', async () => {

@@ -164,7 +164,7 @@ export class EngineProcess {
 }
 
 function startFailure(error: Error, { python }: EngineSettings, log: string): Error {
-  const missing = /cannot be started|ModuleNotFoundError|ImportError|no EFA transport/.test(error.message);
+  const missing = /cannot be started|ModuleNotFoundError|ImportError/.test(error.message);
   return new CheckpointEngineError(
     missing ? 'CE_LIBRARY_NOT_FOUND' : 'CE_TRANSPORT_FAILED',
     `Mooncake's transfer engine cannot be used with ${python}: ${error.message}`,

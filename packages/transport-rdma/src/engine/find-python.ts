@@ -9,12 +9,14 @@ import { installHint } from './engine-process.ts';
 const program = fileURLToPath(new URL('../../python/engine.py', import.meta.url));
 const probeMs = 30_000;
 
-/** A Python that has Mooncake. */
+/** A Python that reaches Mooncake: by its module, or by the library that `CHECKPOINT_ENGINE_MOONCAKE_LIB` names. */
 export interface MooncakePython {
   /** Its interpreter. */
   readonly python: string;
-  /** The module's file. */
-  readonly module: string;
+  /** `library` for Mooncake's C API, `module` for its Python module. */
+  readonly way: 'library' | 'module';
+  /** The library, or the module's file. */
+  readonly file: string;
   /** `mooncake-transfer-engine` or one of its kin; `null` where Python does not say. */
   readonly distribution: string | null;
   /** `0.3.13.post1` */
@@ -22,6 +24,9 @@ export interface MooncakePython {
   /** Whether it was built for Elastic Fabric Adapters. */
   readonly efa: boolean;
 }
+
+const libraryHint =
+  'CHECKPOINT_ENGINE_MOONCAKE_LIB must name a libtransfer_engine.so of Mooncake that was built with BUILD_SHARED_LIBS=ON; without it, the Python module is used';
 
 type Environment = Readonly<Record<string, string | undefined>>;
 
@@ -49,17 +54,18 @@ export async function findPython(chosen?: string, env: Environment = process.env
   }
   throw new CheckpointEngineError(
     'CE_LIBRARY_NOT_FOUND',
-    `Mooncake's Python module was not found: ${failures.join('; ') || 'there is no python3 on the PATH'}`,
-    installHint,
+    `Mooncake was not found: ${failures.join('; ') || 'there is no python3 on the PATH'}`,
+    env.CHECKPOINT_ENGINE_MOONCAKE_LIB ? libraryHint : installHint,
     { op: 'open', detail: failures.join('\n') || undefined },
   );
 }
 
 /** What a Python has of Mooncake, or the reason why it has nothing. */
 function probe(python: string, env: Environment): Promise<MooncakePython | string> {
+  const way = env.CHECKPOINT_ENGINE_MOONCAKE_LIB ? 'library' : 'module';
   return new Promise((resolve) => {
     execFile(python, [program, '--probe'], { timeout: probeMs, env: { ...env } }, (error, output, log) => {
-      if (error === null) return resolve({ python, ...JSON.parse(output.trim().split('\n').at(-1)!) });
+      if (error === null) return resolve({ python, way, ...JSON.parse(output.trim().split('\n').at(-1)!) });
       resolve(log.trim().split('\n').at(-1) || error.message);
     });
   });

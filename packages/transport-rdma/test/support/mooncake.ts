@@ -23,37 +23,73 @@ export interface MooncakeForTests {
 export async function mooncakeForTests(): Promise<MooncakeForTests> {
   const folder = join(cache, `mooncake-${version}`);
   const python = join(folder, 'bin', 'python3');
-  const missing = install(folder, python) ?? (await unusable(python));
-  if (missing !== undefined && process.env.REQUIRE_MOONCAKE === '1') throw new Error(missing);
-  if (missing !== undefined) console.warn(`Tests with Mooncake are skipped: ${missing}`);
-  return { python, missing };
+  const missing =
+    installOnce(folder, python, distribution, (fresh) => {
+      const wheel = `${distribution}==${version}`;
+      run('python3', ['-m', 'venv', fresh]);
+      run(join(fresh, 'bin', 'python3'), ['-m', 'pip', 'install', '-q', '--no-deps', '--only-binary=:all:', wheel]);
+    }) ?? (await unusable(python));
+  return { python, missing: told(missing, 'Mooncake') };
 }
 
-function install(folder: string, python: string): string | undefined {
-  if (existsSync(python)) return undefined;
+/** Makes `folder`, which then has `file` in it, unless it is there. Gives what is in the way. */
+function installOnce(folder: string, file: string, what: string, make: (fresh: string) => void): string | undefined {
+  if (existsSync(file)) return undefined;
   const fresh = `${folder}-${process.pid}`;
   mkdirSync(cache, { recursive: true });
-  const run = (file: string, args: readonly string[]): void => {
-    execFileSync(file, args, { timeout: installMs, stdio: ['ignore', 'ignore', 'pipe'], encoding: 'utf8' });
-  };
   try {
-    run('python3', ['-m', 'venv', fresh]);
-    const wheel = `${distribution}==${version}`;
-    run(join(fresh, 'bin', 'python3'), ['-m', 'pip', 'install', '--quiet', '--no-deps', '--only-binary=:all:', wheel]);
+    make(fresh);
     renameSync(fresh, folder); // whoever comes first
     return undefined;
   } catch (error) {
-    if (existsSync(python)) return undefined;
+    if (existsSync(file)) return undefined;
     const { message, stderr } = error as Error & { stderr?: string };
-    return `${distribution} ${version} cannot be installed: ${stderr?.trim().split('\n').at(-1) || message}`;
+    return `${what} ${version} cannot be installed: ${stderr?.trim().split('\n').at(-1) || message}`;
   } finally {
     rmSync(fresh, { recursive: true, force: true });
   }
 }
 
+function run(file: string, args: readonly string[]): void {
+  execFileSync(file, args, { timeout: installMs, stdio: ['ignore', 'ignore', 'pipe'], encoding: 'utf8' });
+}
+
+function told(missing: string | undefined, what: string): string | undefined {
+  if (missing !== undefined && process.env.REQUIRE_MOONCAKE === '1') throw new Error(missing);
+  if (missing !== undefined) console.warn(`Tests with ${what} are skipped: ${missing}`);
+  return missing;
+}
+
 async function unusable(python: string): Promise<string | undefined> {
   const found = await mooncakeAvailability(python);
   return found.available ? undefined : found.reason;
+}
+
+/** A Mooncake with the C API, and the environment that it needs, or why there is none. */
+export interface LibraryForTests {
+  readonly env: Readonly<Record<string, string>>;
+  readonly missing: string | undefined;
+}
+
+/**
+ * Installs the only build of the registry that has the C API: the one for Ascend. TCP needs nothing of Ascend, so that
+ * empty libraries stand in for its driver.
+ */
+export async function libraryForTests(): Promise<LibraryForTests> {
+  const folder = join(cache, `mooncake-library-${version}`);
+  const env = {
+    CHECKPOINT_ENGINE_MOONCAKE_LIB: join(folder, 'mooncake', 'libtransfer_engine.so'),
+    LD_LIBRARY_PATH: join(folder, 'driver'),
+  };
+  const missing = installOnce(folder, env.CHECKPOINT_ENGINE_MOONCAKE_LIB, 'mooncake-transfer-engine-npu', (fresh) => {
+    const wheel = `mooncake-transfer-engine-npu==${version}`;
+    run('python3', ['-m', 'pip', 'install', '-q', '--no-deps', '--only-binary=:all:', '--target', fresh, wheel]);
+    mkdirSync(join(fresh, 'driver'));
+    for (const name of ['ascendcl', 'llm_datadist', 'metadef']) {
+      run('cc', ['-shared', '-x', 'c', '/dev/null', '-o', join(fresh, 'driver', `lib${name}.so`)]);
+    }
+  });
+  return { env, missing: told(missing, "Mooncake's C API") };
 }
 
 /** Processes of transfer engines that a process has started. */
