@@ -1,21 +1,16 @@
 import { readdirSync } from 'node:fs';
-import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import { describe, expect, it } from 'vitest';
 import { parseJson, runCli, startCli } from './run-cli.ts';
+import { RUNTIMES } from './runtimes.ts';
 
-const deno = createRequire(import.meta.url).resolve('@deno/linux-x64-glibc/deno');
-const runtimes = [
-  ['Node.js', undefined],
-  ['Deno', [deno, 'run', '--allow-all', '--quiet']],
-] as const;
 const folders = (): string[] => readdirSync(tmpdir()).filter((name) => name.startsWith('checkpoint-engine-demo-'));
 
 describe('demo', () => {
-  it.each(runtimes)('is right to the last byte under %s, and leaves nothing', async (_, runtime) => {
+  it.each(RUNTIMES)('is right to the last byte under %s, and leaves nothing', async (_, runtime) => {
     const before = folders();
     const args = ['demo', '--device', 'host', '--ranks', '2', '--size', '8MiB', '--json', '--log-level', 'warn'];
-    const result = await runCli(args, runtime ? { runtime } : {});
+    const result = await runCli(args, { runtime });
     expect(result.stderr).toBe('');
     expect(result.code).toBe(0);
     const outcome = parseJson<{

@@ -23,7 +23,7 @@ export function demoCommand({ terminal, env, setExitCode }: CommandContext): Com
     )
     .addOption(new Option('--device <kind>', 'what the ranks run on').choices(['auto', 'cuda', 'host']).default('auto'))
     .addOption(jsonOption())
-    .addOption(logLevelOption('warn'))
+    .addOption(logLevelOption('error'))
     .addOption(logFormatOption())
     .addHelpText('after', EXAMPLES)
     .action(async (flags: DemoFlags) => {
