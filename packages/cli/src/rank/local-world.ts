@@ -1,10 +1,4 @@
-import {
-  type BroadcastTransport,
-  type Device,
-  type Logger,
-  type Store,
-  toCheckpointEngineError,
-} from '@checkpoint-engine/interface';
+import type { BroadcastTransport, CheckpointEngineError, Device, Logger, Store } from '@checkpoint-engine/interface';
 import {
   type EngineClient,
   openStore,
@@ -18,6 +12,7 @@ import type { RankIdentity, Secrets } from '../config/environment.ts';
 import type { UpdateJob, WorldJob } from '../config/jobs.ts';
 import type { RankDevice } from '../process/messages.ts';
 import type { World } from '../process/world.ts';
+import { atRank } from './at-rank.ts';
 import { bothOrNone } from './both-or-none.ts';
 import { engineClient } from './engine-client.ts';
 import { leaveTogether } from './leave-together.ts';
@@ -56,9 +51,9 @@ export class LocalWorld implements World {
       await world.#open();
       return world;
     } catch (error) {
-      await world.#fail(error);
+      const failure = await world.#fail(error);
       await world.close();
-      throw error;
+      throw failure;
     }
   }
 
@@ -71,8 +66,7 @@ export class LocalWorld implements World {
     try {
       return [await this.#update(update)];
     } catch (error) {
-      await this.#fail(error);
-      throw error;
+      throw await this.#fail(error);
     }
   }
 
@@ -167,8 +161,10 @@ export class LocalWorld implements World {
     return engineClient(job.targets, groupIndex, { apiKey: secrets.apiKey, logger });
   }
 
-  /** Tells the other ranks, which may be waiting for this one. */
-  async #fail(error: unknown): Promise<void> {
-    await this.#store?.abort(toCheckpointEngineError(error)).catch(() => {});
+  /** Tells the other ranks, which may be waiting for this one, and gives the error to throw. */
+  async #fail(error: unknown): Promise<CheckpointEngineError> {
+    const failure = atRank(error, this.#options.identity.rank);
+    await this.#store?.abort(failure).catch(() => {});
+    return failure;
   }
 }
