@@ -1,11 +1,18 @@
 #include "copy/host_stream.h"
 
-#include <system_error>
+#include <exception>
 #include <utility>
 
+#include "ce/call_job.h"
 #include "copy/host_copy_job.h"
 
 namespace ce {
+namespace {
+
+// Cutting this many ranges into pieces takes the JavaScript thread some microseconds; more are left to the pool.
+constexpr size_t kMostPlannedByCaller = 256;
+
+}  // namespace
 
 void HostStream::Queue::Submit(const std::shared_ptr<Queue>& self, CopyBatch batch, Completion done) {
   {
@@ -22,9 +29,24 @@ void HostStream::Queue::Start(const std::shared_ptr<Queue>& self) {
     std::lock_guard lock(self->mutex);
     batch = std::move(self->entries.front().batch);
   }
-  try {
+  if (batch.ranges.size() <= kMostPlannedByCaller) return Copy(self, std::move(batch));
+  auto shared = std::make_shared<CopyBatch>(std::move(batch));
+  Try(self, [&] {
+    self->pool->Submit(std::make_shared<CallJob>([self, shared] { Copy(self, std::move(*shared)); }));
+  });
+}
+
+void HostStream::Queue::Copy(const std::shared_ptr<Queue>& self, CopyBatch batch) {
+  Try(self, [&] {
     self->pool->Submit(std::make_shared<HostCopyJob>(std::move(batch), [self] { Finish(self, std::nullopt); }));
-  } catch (const std::system_error& error) {
+  });
+}
+
+template <class Function>
+void HostStream::Queue::Try(const std::shared_ptr<Queue>& self, Function submit) {
+  try {
+    submit();
+  } catch (const std::exception& error) {
     Finish(self, ToFailure(error));
   }
 }

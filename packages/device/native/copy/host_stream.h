@@ -23,7 +23,12 @@ class HostStream final : public Stream {
 
     static void Submit(const std::shared_ptr<Queue>& self, CopyBatch batch, Completion done);
     static void Start(const std::shared_ptr<Queue>& self);
+    static void Copy(const std::shared_ptr<Queue>& self, CopyBatch batch);
     static void Finish(const std::shared_ptr<Queue>& self, const std::optional<Failure>& failure);
+
+    // A job that cannot be submitted fails its entry.
+    template <class Function>
+    static void Try(const std::shared_ptr<Queue>& self, Function submit);
 
     struct Entry {
       CopyBatch batch;

@@ -154,6 +154,12 @@ static Range* keep(uint8_t* data, size_t size, int device) {
   return range;
 }
 
+__attribute__((destructor)) static void unlink_all(void) {
+  for (Range* range = ranges; range; range = range->next) {
+    if (range->device >= 0 && !range->opened) shm_unlink(range->name);
+  }
+}
+
 EXPORT int cuInit(unsigned flags) {
   (void)flags;
   ENTER("cuInit");

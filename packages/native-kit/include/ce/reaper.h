@@ -2,10 +2,10 @@
 // and off the threads that did the work.
 #pragma once
 
-#include <functional>
 #include <future>
 #include <memory>
 
+#include "ce/call_job.h"
 #include "ce/thread_pool.h"
 
 namespace ce {
@@ -28,19 +28,11 @@ class Reaper {
   void Wait() {
     auto reached = std::make_shared<std::promise<void>>();
     std::future<void> future = reached->get_future();
-    pool_.Submit(std::make_shared<Call>([reached] { reached->set_value(); }));
+    pool_.Submit(std::make_shared<CallJob>([reached] { reached->set_value(); }));
     future.wait();
   }
 
  private:
-  struct Call : Job {
-    explicit Call(std::function<void()> function) : function(std::move(function)) {}
-    size_t pieces() const override { return 1; }
-    void Run(size_t) noexcept override { function(); }
-    void Done() noexcept override {}
-    std::function<void()> function;
-  };
-
   template <class T>
   void Destroy(std::unique_ptr<T> object) {
     if (on_its_thread_) return;  // A part of what is being destroyed: it goes right now.
@@ -51,7 +43,7 @@ class Reaper {
       on_its_thread_ = false;
     };
     try {
-      pool_.Submit(std::make_shared<Call>(destroy));
+      pool_.Submit(std::make_shared<CallJob>(destroy));
     } catch (const std::system_error&) {
       destroy();  // No thread to be had: slow is better than never.
     }
