@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Measures and checks on a GPU machine that has Python with torch, safetensors and checkpoint-engine, from the bundle.
 #
-#   apps/bench/run-on-gpu.sh OUT STEP...     steps: quick correct update world faults
+#   apps/bench/run-on-gpu.sh OUT STEP...     steps: quick correct update checks world
 set -u
 out=$1
 shift
@@ -36,8 +36,14 @@ for step; do
       model qwen3-8b
       for size in ${BUCKETS:-128MiB}; do
         say "update: $size"
-        "$run" bench update --dir "$data/qwen3-8b" --small-dir "$data/one" --updates 5 --registers 2 --bucket-size "$size" ${PEER:---no-peer} --json "$out/update-$size.json"
+        "$run" bench update --dir "$data/qwen3-8b" --small-dir "$data/one" --updates 5 --registers 2 --bucket-size "$size" ${NO_PEER:+--no-peer} --json "$out/update-$size.json"
       done
+      ;;
+    checks)
+      say checks
+      model small qwen3-8b --layers 2 --shards 2
+      [ -d "$data/lm" ] || python3 "$root/apps/bench/python/make_lm.py" --dir "$data/lm"
+      "$run" bench checks --dir "$data/small" --lm-dir "$data/lm"
       ;;
     world)
       model small qwen3-8b --layers 2 --shards 2

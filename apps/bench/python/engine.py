@@ -5,10 +5,13 @@ It answers vLLM's `GET /health` and `POST /collective_rpc` and receives weights 
 written in place afterwards. Beside that it answers:
 
     GET /verify?dir=DIR   compares every parameter with the safetensors files, bit for bit
+    GET /lm?dir=DIR       with --causal-lm: compares the logits with those of a fresh model loaded from DIR
     GET /stats            bytes of device memory, open files, updates so far
     POST /fault           {"kind": "raise", "bucket": 3} | {"kind": "exit", "bucket": 3} | {"kind": "status", "status": 500} | {}
 
-usage: engine.py --port PORT [--device 0]
+usage: engine.py --port PORT [--device 0] [--causal-lm DIR]
+
+With --causal-lm the model is a Hugging Face causal language model, loaded from DIR; updates write into its parameters.
 """
 
 import argparse
@@ -26,7 +29,7 @@ from checkpoint_engine.worker import update_weights_from_ipc
 
 
 class Engine:
-    def __init__(self, device: int):
+    def __init__(self, device: int, causal_lm: str | None = None):
         self.device = device
         torch.cuda.set_device(device)
         torch.zeros(1, device="cuda")
@@ -37,7 +40,12 @@ class Engine:
         self.fault: dict = {}
         self.bucket = 0
         self.load_seconds = 0.0
+        self.model = None
+        if causal_lm is not None:
+            self.model = load_causal_lm(causal_lm, device)
+            self.parameters = dict(self.model.named_parameters())
 
+    @torch.no_grad()
     def load(self, weights: list[tuple[str, torch.Tensor]]) -> None:
         started = time.perf_counter()
         if self.fault.get("bucket") == self.bucket:
@@ -80,6 +88,20 @@ class Engine:
                         wrong.append(name)
         return {"tensors": count, "bytes": size, "wrong": len(wrong), "first_wrong": wrong[:5]}
 
+    @torch.no_grad()
+    def compare_lm(self, folder: str) -> dict:
+        fresh = load_causal_lm(folder, self.device)
+        prompt = torch.arange(1, 65, device=f"cuda:{self.device}").unsqueeze(0)
+        ours, theirs = self.model(prompt).logits, fresh(prompt).logits
+        generated = self.model.generate(prompt, max_new_tokens=16, do_sample=False)
+        expected = fresh.generate(prompt, max_new_tokens=16, do_sample=False)
+        return {
+            "equal": bool(torch.equal(ours, theirs)),
+            "same_tokens": bool(torch.equal(generated, expected)),
+            "largest_difference": float((ours - theirs).abs().max()),
+            "tokens": generated[0, -16:].tolist(),
+        }
+
     def stats(self) -> dict:
         free, total = torch.cuda.mem_get_info(self.device)
         return {
@@ -96,6 +118,12 @@ def same_bits(a: torch.Tensor, b: torch.Tensor) -> bool:
     if a.numel() == 0:
         return True
     return torch.equal(a.contiguous().reshape(-1).view(torch.uint8), b.contiguous().reshape(-1).view(torch.uint8))
+
+
+def load_causal_lm(folder: str, device: int):
+    from transformers import AutoModelForCausalLM
+
+    return AutoModelForCausalLM.from_pretrained(folder, dtype=torch.bfloat16).to(f"cuda:{device}").eval()
 
 
 def handler_of(engine: Engine):
@@ -118,6 +146,8 @@ def handler_of(engine: Engine):
                 self.answer(200, engine.stats())
             elif url.path == "/verify":
                 self.answer(200, engine.verify(parse_qs(url.query)["dir"][0]))
+            elif url.path == "/lm":
+                self.answer(200, engine.compare_lm(parse_qs(url.query)["dir"][0]))
             else:
                 self.answer(404)
 
@@ -149,8 +179,9 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--device", type=int, default=0)
+    parser.add_argument("--causal-lm")
     args = parser.parse_args()
-    engine = Engine(args.device)
+    engine = Engine(args.device, args.causal_lm)
     server = ThreadingHTTPServer(("127.0.0.1", args.port), handler_of(engine))
     print(json.dumps({"ready": True, "uuid": engine.uuid}), flush=True)
     server.serve_forever()

@@ -1,6 +1,7 @@
 import process from 'node:process';
 import { parseSize } from '@checkpoint-engine/planner';
 import { Command } from 'commander';
+import { checksScenario } from './checks/checks-scenario.ts';
 import { hostScenario } from './host/host-scenario.ts';
 import { registerScenario } from './register/register-scenario.ts';
 import { updateScenario } from './update/update-scenario.ts';
@@ -38,6 +39,16 @@ program
   .action(async ({ bucketSize, deviceMemory, ...options }) => {
     const ok = await worldScenario({ ...options, bucketBytes: bucketSize, deviceMemoryBytes: deviceMemory });
     if (!ok) process.exitCode = 1;
+  });
+
+program
+  .command('checks')
+  .description('faults, leaks and a real language model on one GPU')
+  .requiredOption('--dir <dir>', 'safetensors checkpoint of a few gigabytes')
+  .requiredOption('--lm-dir <dir>', 'folder of python/make_lm.py')
+  .option('--python <path>', 'Python with torch, transformers and checkpoint-engine', 'python3')
+  .action(async (options) => {
+    if (!(await checksScenario(options))) process.exitCode = 1;
   });
 
 program

@@ -21,6 +21,15 @@ export interface Verification {
   readonly first_wrong: readonly string[];
 }
 
+/** How the language model that was updated compares with a fresh one. */
+export interface LmComparison {
+  /** The logits are equal, bit for bit. */
+  readonly equal: boolean;
+  readonly same_tokens: boolean;
+  readonly largest_difference: number;
+  readonly tokens: readonly number[];
+}
+
 const SCRIPT = fileURLToPath(new URL('../../python/engine.py', import.meta.url));
 
 /** A Python process that receives weights with the unmodified worker of the Python tool. */
@@ -35,10 +44,10 @@ export class EngineProcess {
     this.endpoint = `http://127.0.0.1:${port}`;
   }
 
-  /** Starts it and waits until it answers. */
-  static async start(python: string, device = 0): Promise<EngineProcess> {
+  /** Starts it and waits until it answers. `args` are further arguments of the script. */
+  static async start(python: string, device = 0, args: readonly string[] = []): Promise<EngineProcess> {
     const port = await freePort();
-    const child = spawn(python, [SCRIPT, '--port', String(port), '--device', String(device)], {
+    const child = spawn(python, [SCRIPT, '--port', String(port), '--device', String(device), ...args], {
       stdio: ['ignore', 'pipe', 'inherit'],
     });
     await new Promise<void>((resolve, reject) => {
@@ -56,6 +65,11 @@ export class EngineProcess {
   /** Compares every parameter with the checkpoint's files, bit for bit, on the GPU. */
   verify(folder: string): Promise<Verification> {
     return this.#get(`/verify?dir=${encodeURIComponent(folder)}`);
+  }
+
+  /** Compares the language model's logits and tokens with those of a fresh one loaded from a folder. */
+  compareLm(folder: string): Promise<LmComparison> {
+    return this.#get(`/lm?dir=${encodeURIComponent(folder)}`);
   }
 
   /** Plants a fault for the next update; `{}` takes it back. */

@@ -7,6 +7,7 @@ import {
   openStore,
   ParameterServer,
   type ProgressEvent,
+  type RegisteredCheckpoint,
   type UpdateResult,
   v1Protocol,
   v2Protocol,
@@ -26,6 +27,7 @@ export interface RankTask {
   readonly device: 'host' | number;
   /** Our own worker behind a Unix socket, or an engine that speaks vLLM's route. */
   readonly engine: { readonly workerSocket: string } | { readonly vllmUrl: string };
+  readonly registers: number;
   readonly updates: number;
   readonly bucketBytes?: number | undefined;
   readonly deviceMemoryBytes?: number | undefined;
@@ -33,7 +35,8 @@ export interface RankTask {
 
 /** What a rank measured. */
 export interface RankFigures {
-  readonly registerMs: number;
+  /** One figure a registration; the first warms memory up. */
+  readonly registerMs: readonly number[];
   readonly gatherMs: number;
   readonly updateMs: readonly number[];
   readonly results: readonly UpdateResult[];
@@ -67,10 +70,16 @@ const engine =
     ? vllmEngine({ endpoints: [{ url: task.engine.vllmUrl }] })
     : workerEngine({ endpoints: [{ url: 'http://worker', uds: task.engine.workerSocket }] });
 
-await store.barrier('start');
-delay.enable();
-const registered = await server.registerCheckpoint('weights', { files: task.files, inPlace: false, keepFiles: true });
-delay.disable();
+const registerMs: number[] = [];
+let registered!: RegisteredCheckpoint;
+for (let round = 0; round < task.registers; round++) {
+  if (round > 0) await server.unregisterCheckpoint('weights');
+  await store.barrier('register');
+  delay.enable();
+  registered = await server.registerCheckpoint('weights', { files: task.files, inPlace: false, keepFiles: true });
+  delay.disable();
+  registerMs.push(registered.durationMs);
+}
 const registerPauseMs = delay.max / 1e6;
 await store.barrier('registered');
 const gatherStartedAtMs = performance.now();
@@ -98,7 +107,7 @@ for (let round = 0; round < task.updates; round++) {
   delay.disable();
 }
 const figures: RankFigures = {
-  registerMs: registered.durationMs,
+  registerMs,
   gatherMs,
   updateMs,
   results,

@@ -45,6 +45,7 @@ export async function worldScenario(options: WorldScenarioOptions): Promise<bool
         files,
         device: rank % gpus,
         engine: { vllmUrl: engine.endpoint },
+        registers: 1,
         updates: options.updates,
         bucketBytes: options.bucketBytes,
         deviceMemoryBytes: options.deviceMemoryBytes,
@@ -85,7 +86,7 @@ function report(
     ['what', 'measured', 'beside'],
     [
       ['world', `${options.ranks} ranks on ${gpus} GPUs`, formatBytes(totalBytes)],
-      ['register', `${Math.max(...ranks.map((rank) => rank.registerMs)).toFixed(0)} ms`, 'slowest rank'],
+      ['register', `${Math.max(...ranks.map((rank) => rank.registerMs[0]!)).toFixed(0)} ms`, 'slowest rank'],
       ['gather metas', `${Math.max(...ranks.map((rank) => rank.gatherMs)).toFixed(1)} ms`, ''],
       [
         'update',
