@@ -3,11 +3,15 @@
 Driven over standard input, answering over standard output: frames of a little-endian 32-bit length and JSON. A request
 has an id and an op; its answer has the id and either a value or an error. When standard input ends, so does the process.
 
-    open    {host, protocol, devices}                     starts the engine     -> {port}
-    map     {paths, device, inode, offset, size, share}   maps a file           -> {segment, address}
+    open    {host, protocol, devices}                                           -> {port}
+            starts the engine
+    map     {paths, device, inode, offset, size, share, writable}               -> {segment, address}
+            maps a file, and where it is to be shared, registers it with the engine
     unmap   {segment}
-    read    {peer, waves}                                 reads waves of [segment, offset, remote address, size]
-    cancel  {read}                                        ends a read after the wave that it is at
+    read    {peer, waves}                                                       -> {cancelled}
+            reads waves of [segment, offset, remote address, size]
+    cancel  {read}
+            ends a read after the wave that it is at; has no answer
 
 With the argument --probe it prints what it found of Mooncake and ends. The engine is that of the Python module
 mooncake, or that of the shared library that CHECKPOINT_ENGINE_MOONCAKE_LIB names.
@@ -21,6 +25,12 @@ import struct
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
+
+libc = ctypes.CDLL(None, use_errno=True)
+libc.mmap.restype = ctypes.c_void_p
+libc.mmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int, ctypes.c_int, ctypes.c_int, ctypes.c_long]
+libc.munmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t]
+MAP_FAILED = ctypes.c_void_p(-1).value
 
 # Reads that run at the same time. The other side divides its limit of blocks in flight by this.
 CONCURRENT_READS = 4
@@ -37,23 +47,27 @@ class Refused(Exception):
 class Mapping:
     """A range of a file in this process's memory, shared with every process that maps the file."""
 
-    def __init__(self, paths, device, inode, offset, size):
-        descriptor = self._open(paths, device, inode)
+    def __init__(self, paths, device, inode, offset, size, writable):
+        descriptor = self._open(paths, device, inode, os.O_RDWR if writable else os.O_RDONLY)
         try:
-            start = offset - offset % mmap.ALLOCATIONGRANULARITY
-            self._map = mmap.mmap(descriptor, offset - start + size, mmap.MAP_SHARED, offset=start)
+            if os.fstat(descriptor).st_size < offset + size:
+                raise Refused("the file is shorter than the memory")
+            skipped = offset % mmap.PAGESIZE
+            access = mmap.PROT_READ | (mmap.PROT_WRITE if writable else 0)
+            start = libc.mmap(None, skipped + size, access, mmap.MAP_SHARED, descriptor, offset - skipped)
+            if start == MAP_FAILED:
+                raise Refused(f"mmap: {os.strerror(ctypes.get_errno())}")
         finally:
             os.close(descriptor)
-        self._first = ctypes.c_char.from_buffer(self._map, offset - start)
-        self.address = ctypes.addressof(self._first)
-        self.size = size
+        self._whole = start, skipped + size
+        self.address = start + skipped
 
     @staticmethod
-    def _open(paths, device, inode):
+    def _open(paths, device, inode, flags):
         failures = []
         for path in paths:
             try:
-                descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+                descriptor = os.open(path, flags | os.O_CLOEXEC)
             except OSError as error:
                 failures.append(str(error))
                 continue
@@ -65,8 +79,7 @@ class Mapping:
         raise Refused("; ".join(failures))
 
     def close(self):
-        del self._first
-        self._map.close()
+        libc.munmap(*self._whole)
 
 
 class Engine:
@@ -87,8 +100,8 @@ class Engine:
         self._engine = opened
         return {"port": opened.get_rpc_port()}
 
-    def map(self, paths, device, inode, offset, size, share):
-        mapping = Mapping(paths, device, inode, offset, size)
+    def map(self, paths, device, inode, offset, size, share, writable):
+        mapping = Mapping(paths, device, inode, offset, size, writable)
         if share:
             status = self._engine.register_memory(mapping.address, size)
             if status != 0:

@@ -28,6 +28,7 @@ export class Owner {
     control: ControlServer,
     ranges: RangeTable,
     identity: Identity,
+    { pinsMemory }: EngineSettings,
     drainTimeoutMs: number,
   ) {
     this.#engine = engine;
@@ -35,7 +36,8 @@ export class Owner {
     this.#ranges = ranges;
     this.#identity = identity;
     this.#drainTimeoutMs = drainTimeoutMs;
-    this.#segments = new Segments(engine, { share: true });
+    // Mooncake lets every peer write to what is registered. Over TCP the engine itself cannot.
+    this.#segments = new Segments(engine, { share: true, writable: pinsMemory });
     void engine.exited.then(() => ranges.clear());
   }
 
@@ -48,7 +50,7 @@ export class Owner {
       const wanted = ports === undefined ? [0] : descending(ports);
       const { address } = engine;
       const control = await ControlServer.listen({ host, ports: wanted, address, token, ranges, ...identity });
-      return new Owner(engine, control, ranges, identity, drainTimeoutMs);
+      return new Owner(engine, control, ranges, identity, engineSettings, drainTimeoutMs);
     } catch (error) {
       await engine.close();
       throw error;

@@ -12,8 +12,8 @@ export interface EngineSettings {
   /** None where all may be used. */
   readonly devices: readonly string[];
   readonly startTimeoutMs: number;
-  /** Whether memory that is read into has to be registered with the network card. */
-  readonly pinsReads: boolean;
+  /** Whether network cards access the memory: all of it has to be registered with them, and writable. */
+  readonly pinsMemory: boolean;
 }
 
 /**
@@ -43,7 +43,7 @@ export function engineSettings(
     protocol,
     devices: chosen.map(({ name }) => name),
     startTimeoutMs: settings.startTimeoutMs,
-    pinsReads: protocol !== 'tcp',
+    pinsMemory: protocol !== 'tcp',
   };
 }
 

@@ -3,13 +3,15 @@ import * as runner from 'vitest';
 import { mooncakeForTests } from './support/mooncake.ts';
 
 const { python, missing } = await mooncakeForTests();
+/** `rdma` or `efa` on hosts that have the devices; then `MOONCAKE_HOST` says by which address. */
+const protocol = process.env.MOONCAKE_PROTOCOL ?? 'tcp';
 
 runner.describe.skipIf(missing)('compliance', () => {
   p2pSuite({
     runner,
-    name: 'rdma over TCP',
+    name: `rdma over ${protocol}`,
     factory: new URL('./support/compliance-member.mjs', import.meta.url),
-    world: processes({ env: { MOONCAKE_PYTHON: python } }),
+    world: processes({ env: { MOONCAKE_PYTHON: python, MOONCAKE_PROTOCOL: protocol } }),
     maxRanks: 3,
   });
 });

@@ -58,6 +58,26 @@ describe.skipIf(missing)('beside the TransferEngine of Python', () => {
       await transport.close();
     }
   });
+
+  test('Python cannot overwrite what is registered here', async () => {
+    await using device = await createHostDevice();
+    const transport = rdma({ python, protocol: 'tcp' });
+    try {
+      const endpoint = await transport.open({ device });
+      const memory = await device.allocateHost(sizeBytes, { shared: true });
+      memory.view(0, sizeBytes).set(pattern(sizeBytes, 4));
+      const { remote } = await endpoint.register({ memory, offsetBytes: 0, sizeBytes });
+      const args = [program, 'write', endpoint.address, remote.address, String(sizeBytes)];
+      execFileSync(python, args, { env, encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] });
+      expect(Buffer.compare(memory.view(0, sizeBytes), pattern(sizeBytes, 4))).toBe(0);
+      const into = await device.allocateHost(sizeBytes, { shared: true });
+      const local = { memory: into, offsetBytes: 0, sizeBytes };
+      await endpoint.read(endpoint.address, [{ remote, remoteOffsetBytes: 0, local }]); // it still serves
+      expect(Buffer.compare(into.view(0, sizeBytes), pattern(sizeBytes, 4))).toBe(0);
+    } finally {
+      await transport.close();
+    }
+  });
 });
 
 describe('mooncakeAvailability', () => {

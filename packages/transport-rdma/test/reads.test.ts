@@ -197,6 +197,24 @@ describe.skipIf(missing)('reads between processes', () => {
     await outcome;
   });
 
+  test('an engine that dies takes its ranges with it, and nothing else', async () => {
+    const owner = await Peer.start(options);
+    const remote = await owner.share('weights', MiB, 1);
+    const peer = await owner.address();
+    const memory = await land(MiB);
+    await readAll(peer, remote, memory);
+    const own = await endpoint.register({ memory, offsetBytes: 0, sizeBytes: MiB });
+
+    for (const pid of engineProcesses()) process.kill(pid, 'SIGKILL');
+    await readAll(peer, remote, memory); // with a new engine
+    const range = { memory, offsetBytes: 0, sizeBytes: MiB };
+    await expect(endpoint.register(range)).rejects.toMatchObject({ code: 'CE_TRANSPORT_FAILED' });
+    const into = await land(MiB);
+    await expect(readAll(endpoint.address, own.remote, into)).rejects.toMatchObject({
+      code: 'CE_RANGE_NOT_REGISTERED',
+    });
+  });
+
   test('the token is asked for on both sides', async () => {
     const owner = await Peer.start({ ...options, token: 'a' });
     const remote = await owner.share('weights', MiB, 1);

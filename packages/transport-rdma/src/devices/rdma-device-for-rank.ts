@@ -14,7 +14,7 @@ export function rdmaDeviceForRank(localRank: number, gpuCount: number, devices: 
   if (!Number.isSafeInteger(localRank) || localRank < 0 || localRank >= gpuCount) {
     throw new RangeError(`localRank must be 0 to ${gpuCount - 1}: ${localRank}`);
   }
-  if (devices.length === 0) throw wrongDevices('No RDMA device is left to choose from');
+  if (devices.length === 0) throw wrongDevices('There is no RDMA device to choose');
   if (devices.length >= gpuCount && devices.length % gpuCount === 0) {
     const each = devices.length / gpuCount;
     return devices.slice(localRank * each, (localRank + 1) * each).join(',');

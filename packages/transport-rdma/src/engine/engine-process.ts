@@ -53,7 +53,12 @@ export class EngineProcess {
     });
     const decoder = new FrameDecoder(mostAnswerBytes);
     this.#child.stdout!.on('data', (piece: Uint8Array) => {
-      for (const answer of decoder.push(piece)) this.#settle(answer as Answer);
+      try {
+        for (const answer of decoder.push(piece)) this.#settle(answer as Answer);
+      } catch (error) {
+        this.#end(`answered what cannot be read: ${(error as Error).message}`);
+        void this.kill();
+      }
     });
     this.#child.stderr!.setEncoding('utf8').on('data', (text: string) => {
       this.#log = (this.#log + text).slice(-mostLogBytes);

@@ -103,7 +103,7 @@ export class Reader {
 
   async #start(): Promise<Opened> {
     const engine = await EngineProcess.start(this.#settings);
-    const segments = new Segments(engine, { share: this.#settings.pinsReads, lingerMs });
+    const segments = new Segments(engine, { share: this.#settings.pinsMemory, writable: true, lingerMs });
     void engine.exited.then(() => segments.close());
     return { engine, segments };
   }

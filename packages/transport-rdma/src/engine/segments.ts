@@ -14,20 +14,26 @@ interface Entry {
   timer?: ReturnType<typeof setTimeout> | undefined;
 }
 
+/** Options of {@link Segments}. */
+export interface SegmentsOptions {
+  /** Whether peers, and the network card, may access the memories. */
+  readonly share: boolean;
+  /** Whether anybody may write to them through this engine. */
+  readonly writable: boolean;
+  /** How long a memory stays mapped after its last use, for the next one. @default 0 */
+  readonly lingerMs?: number | undefined;
+}
+
 /** The memories that an engine has mapped, each once however many use it. */
 export class Segments {
   readonly #engine: EngineProcess;
-  readonly #share: boolean;
+  readonly #access: { readonly share: boolean; readonly writable: boolean };
   readonly #lingerMs: number;
   readonly #entries = new Map<string, Entry>();
 
-  /**
-   * @param share    Whether peers, and the network card, may access the memories.
-   * @param lingerMs How long a memory stays mapped after its last use, for the next one.
-   */
-  constructor(engine: EngineProcess, { share, lingerMs = 0 }: { share: boolean; lingerMs?: number }) {
+  constructor(engine: EngineProcess, { share, writable, lingerMs = 0 }: SegmentsOptions) {
     this.#engine = engine;
-    this.#share = share;
+    this.#access = { share, writable };
     this.#lingerMs = lingerMs;
   }
 
@@ -71,7 +77,7 @@ export class Segments {
   }
 
   #map(backing: Backing): Promise<Segment> {
-    return this.#engine.call<Segment>('map', { ...backing, share: this.#share }, patienceMs(backing));
+    return this.#engine.call<Segment>('map', { ...backing, ...this.#access }, patienceMs(backing));
   }
 }
 

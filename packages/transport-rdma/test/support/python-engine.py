@@ -2,13 +2,15 @@
 
 own SIZE SEED               prints {"peer", "address"}, then waits for the end of standard input
 read PEER ADDRESS SIZE      prints the SHA-256 of what it read
-bench PEER ADDRESS SIZE BLOCK WAVE TIMES   prints the best rate in GB/s
+write PEER ADDRESS SIZE     tries to overwrite what somebody registered, and prints the engine's answer
+bench PEER ADDRESS SIZE BLOCK WAVE         reads once for each line of standard input, and prints the seconds that it took
 """
 
 import ctypes
 import hashlib
 import json
 import mmap
+import os
 import sys
 import time
 
@@ -26,14 +28,14 @@ def memory(size):
 
 def started():
     engine = TransferEngine()
-    assert engine.initialize("127.0.0.1", "P2PHANDSHAKE", "tcp", "") == 0
+    assert engine.initialize("127.0.0.1", "P2PHANDSHAKE", os.environ.get("MOONCAKE_PROTOCOL", "tcp"), "") == 0
     return engine
 
 
 def own(size, seed):
     engine = started()
     mapped, address = memory(size)
-    mapped[:] = pattern(size, seed)
+    mapped[:] = pattern(size, seed) if seed else b"\1" * size
     assert engine.register_memory(address, size) == 0
     print(json.dumps({"peer": f"127.0.0.1:{engine.get_rpc_port()}", "address": str(address)}), flush=True)
     sys.stdin.read()
@@ -46,25 +48,27 @@ def read(peer, remote, size):
     print(hashlib.sha256(mapped).hexdigest())
 
 
-def bench(peer, remote, size, block, wave, times):
+def write(peer, remote, size):
     engine = started()
     mapped, address = memory(size)
-    mapped[:] = bytes(size)
+    print(engine.batch_transfer_sync_write(peer, [address], [remote], [size]))
+
+
+def bench(peer, remote, size, block, wave):
+    engine = started()
+    mapped, address = memory(size)
     blocks = [(start, min(block, size - start)) for start in range(0, size, block)]
-    rates = []
-    for _ in range(times):
+    for _ in sys.stdin:
+        mapped[:] = bytes(size)
         start = time.perf_counter()
         for first in range(0, len(blocks), wave):
             some = blocks[first : first + wave]
-            starts = [offset for offset, _ in some]
-            sizes = [length for _, length in some]
-            assert engine.batch_transfer_sync_read(
-                peer, [address + offset for offset in starts], [remote + offset for offset in starts], sizes
-            ) == 0
-        rates.append(size / (time.perf_counter() - start) / 1e9)
-    print(json.dumps(rates))
+            local = [address + offset for offset, _ in some]
+            there = [remote + offset for offset, _ in some]
+            assert engine.batch_transfer_sync_read(peer, local, there, [length for _, length in some]) == 0
+        print(time.perf_counter() - start, flush=True)
 
 
-{"own": own, "read": read, "bench": bench}[sys.argv[1]](
+{"own": own, "read": read, "write": write, "bench": bench}[sys.argv[1]](
     *(argument if ":" in argument else int(argument) for argument in sys.argv[2:])
 )

@@ -1,0 +1,125 @@
+import { once } from 'node:events';
+import { connect, createServer, type Server } from 'node:net';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { encodeFrame } from '../frames.ts';
+import { ControlServer } from './control-server.ts';
+import { formatKey, parseKey, type RangeKey, randomId } from './key.ts';
+import { PeerLink } from './peer-link.ts';
+import { RangeTable } from './range-table.ts';
+
+const peer = '127.0.0.1:15999';
+
+describe('control channel', () => {
+  let ranges: RangeTable;
+  let server: ControlServer;
+  let key: RangeKey;
+  const listen = (token?: string): Promise<ControlServer> => {
+    const { incarnation, secret } = key;
+    return ControlServer.listen({ host: '127.0.0.1', ports: [0], address: peer, incarnation, secret, token, ranges });
+  };
+  const link = (more: Partial<RangeKey> = {}, token?: string): Promise<PeerLink> =>
+    PeerLink.connect(peer, { ...key, ...more }, token, 2000);
+
+  beforeEach(async () => {
+    ranges = new RangeTable();
+    key = { incarnation: randomId(), secret: randomId(), port: 0, range: 1 };
+    server = await listen('token');
+    key = { ...key, port: server.port };
+  });
+  afterEach(() => server.close());
+
+  test('gives leases and takes them back, at the latest with the connection', async () => {
+    const { number } = ranges.add('4096', 10);
+    const reader = await link({}, 'token');
+    const reply = await reader.request({ op: 'lease', ranges: [[number, '4096', 10]], ttlMs: 60_000 });
+    expect(reply).toMatchObject({ lease: expect.any(Number) });
+    const { lease } = reply as { lease: number };
+    expect(await reader.request({ op: 'release', lease })).toMatchObject({ held: true });
+    await reader.request({ op: 'lease', ranges: [[number, '4096', 10]], ttlMs: 60_000 });
+    const removing = ranges.remove(number, 60_000);
+    reader.close();
+    await removing;
+  });
+
+  test.each<[string, () => Partial<RangeKey>, string | undefined, string]>([
+    ['another token', () => ({}), 'other', 'CE_TOKEN_REFUSED'],
+    ['no token', () => ({}), undefined, 'CE_TOKEN_REFUSED'],
+    ['another secret', () => ({ secret: randomId() }), 'token', 'CE_TOKEN_REFUSED'],
+    ['another incarnation', () => ({ incarnation: randomId() }), 'token', 'CE_RANGE_NOT_REGISTERED'],
+    ['a port where nobody listens', () => ({ port: 1 }), 'token', 'CE_PEER_UNREACHABLE'],
+  ])('refuses %s', async (_, more, token, code) => {
+    await expect(link(more(), token)).rejects.toMatchObject({ code, peer });
+  });
+
+  test('another owner’s channel does not pass for the one that was asked for', async () => {
+    await expect(PeerLink.connect('127.0.0.1:15998', key, 'token', 2000)).rejects.toMatchObject({
+      code: 'CE_RANGE_NOT_REGISTERED',
+    });
+  });
+
+  test('a reader that does not prove itself is shown out before it may ask', async () => {
+    const { number } = ranges.add('4096', 10);
+    const socket = connect(server.port, '127.0.0.1');
+    socket.write(encodeFrame({ incarnation: key.incarnation, nonce: 'nonce' }));
+    const [welcome] = await once(socket, 'data');
+    expect(String(welcome)).toContain('proof');
+    socket.write(encodeFrame({ proof: 'guess' }));
+    socket.write(encodeFrame({ op: 'lease', id: 0, ranges: [[number, '4096', 10]], ttlMs: 1000 }));
+    const answers: unknown[] = [];
+    socket.on('data', (piece) => answers.push(piece));
+    await once(socket, 'close');
+    expect(answers).toEqual([]);
+  });
+
+  test('what does not speak the protocol is shown out', async () => {
+    const socket = connect(server.port, '127.0.0.1');
+    socket.write('GET / HTTP/1.1\r\n\r\n');
+    await once(socket, 'close');
+  });
+
+  test('an owner that goes away is lost', async () => {
+    const reader = await link({}, 'token');
+    const asked = reader.request({ op: 'release', lease: 1 });
+    await asked;
+    await server.close();
+    await once(reader.signal, 'abort');
+    expect(reader.signal.reason).toMatchObject({ code: 'CE_PEER_LOST', peer });
+    await expect(reader.request({ op: 'release', lease: 1 })).rejects.toMatchObject({ code: 'CE_PEER_LOST' });
+  });
+
+  test('an owner that says nothing is unreachable in time', async () => {
+    const silent: Server = createServer(() => {}).listen(0, '127.0.0.1');
+    await once(silent, 'listening');
+    const { port } = silent.address() as { port: number };
+    await expect(PeerLink.connect(peer, { ...key, port }, undefined, 100)).rejects.toMatchObject({
+      code: 'CE_PEER_UNREACHABLE',
+      message: expect.stringContaining('100 ms'),
+    });
+    silent.close();
+  });
+
+  test('takes the first port that is free', async () => {
+    const { incarnation, secret } = key;
+    const options = { host: '127.0.0.1', address: peer, incarnation, secret, token: undefined, ranges };
+    const next = await ControlServer.listen({ ...options, ports: [server.port, 0] });
+    expect(next.port).not.toBe(server.port);
+    await next.close();
+    await expect(ControlServer.listen({ ...options, ports: [server.port] })).rejects.toMatchObject({
+      code: 'CE_ADDRESS_IN_USE',
+    });
+    await expect(ControlServer.listen({ ...options, ports: [0], host: '203.0.113.1' })).rejects.toMatchObject({
+      code: 'CE_CONFIG_INVALID',
+    });
+  });
+});
+
+describe('keys', () => {
+  test('come out as they went in', () => {
+    const key = { incarnation: randomId(), secret: randomId(), port: 65_535, range: 12 };
+    expect(parseKey(formatKey(key))).toEqual(key);
+    expect(parseKey('mooncake')).toBeUndefined();
+  });
+  test.each(['', 'ce1', 'segment-7', 'ce2.a.1.1.b'])('"%s" is refused', (key) => {
+    expect(() => parseKey(key)).toThrowError(expect.objectContaining({ code: 'CE_METAS_INVALID' }));
+  });
+});
