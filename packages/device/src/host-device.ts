@@ -46,6 +46,7 @@ export async function createHostDevice(options: HostDeviceOptions = {}): Promise
   const made = await awaitNative(() =>
     addon().createHostDevice(index, threads, options.directory ?? defaultSharedDirectory),
   );
+  // All memory of this kind is host memory, which the class, made for both kinds, does not know.
   return new NativeBackedDevice(made, {
     kind: 'host',
     index,

@@ -108,7 +108,13 @@ CudaDevice::CudaDevice(CudaOptions options)
       context_(RetainContext(options_.index)),
       copy_pool_(Reaper::Own(std::make_unique<ThreadPool>(options_.threads, "ce-copy"))),
       read_pool_(Reaper::Own(std::make_unique<ThreadPool>(options_.threads, "ce-read"))),
-      pin_pool_(Reaper::Own(std::make_unique<ThreadPool>(2, "ce-pin"))) {}
+      pin_pool_(Reaper::Own(std::make_unique<ThreadPool>(2, "ce-pin"))) {
+  try {
+    SweepSegments(options_.directory);
+  } catch (const Failure&) {
+    // A GPU is of use without shared host memory, too.
+  }
+}
 
 MemoryInfo CudaDevice::Info() const {
   const CudaSession cuda(*context_);

@@ -35,16 +35,18 @@ std::optional<uint64_t> ReadField(const std::string& path, const std::string& ke
 struct CgroupFiles {
   const char* limit;
   const char* usage;
-  const char* reclaimable;  // A field of memory.stat: file pages that the kernel drops before it refuses memory.
+  const char* reclaimable[2];  // Fields of memory.stat: file pages, which the kernel drops before it refuses memory.
 };
-constexpr CgroupFiles kVersion1{"/memory.limit_in_bytes", "/memory.usage_in_bytes", "total_inactive_file"};
-constexpr CgroupFiles kVersion2{"/memory.max", "/memory.current", "inactive_file"};
+constexpr CgroupFiles kVersion1{
+    "/memory.limit_in_bytes", "/memory.usage_in_bytes", {"total_inactive_file", "total_active_file"}};
+constexpr CgroupFiles kVersion2{"/memory.max", "/memory.current", {"inactive_file", "active_file"}};
 
 uint64_t LeftInCgroup(const std::string& folder, const CgroupFiles& files) {
   const auto limit = ReadNumber(folder + files.limit);
   const auto usage = ReadNumber(folder + files.usage);
   if (!limit || !usage) return kUnlimited;
-  const uint64_t reclaimable = ReadField(folder + "/memory.stat", files.reclaimable).value_or(0);
+  uint64_t reclaimable = 0;
+  for (const char* field : files.reclaimable) reclaimable += ReadField(folder + "/memory.stat", field).value_or(0);
   const uint64_t used = *usage - std::min(*usage, reclaimable);
   return *limit - std::min(*limit, used);
 }
