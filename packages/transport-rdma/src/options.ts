@@ -12,7 +12,8 @@ export interface RdmaOptions {
   /** Names of the RDMA devices to use, see `chooseRdmaDevices`. @default all */
   readonly devices?: readonly string[] | undefined;
   /**
-   * First and last port to listen on, at least five; for firewalls. An endpoint that only reads listens too.
+   * First and last port to listen on, five for each endpoint of the host; for firewalls. An endpoint that only reads
+   * listens too.
    *
    * @default any of the control channel, 15000 to 17000 of Mooncake
    */

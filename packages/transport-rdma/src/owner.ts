@@ -6,7 +6,7 @@ import { EngineProcess, EngineRefusal } from './engine/engine-process.ts';
 import { Segments } from './engine/segments.ts';
 import { backingOf } from './memory/backing.ts';
 import type { RdmaSettings } from './options.ts';
-import type { EngineSettings } from './settings.ts';
+import { controlPorts, type EngineSettings } from './settings.ts';
 
 interface Identity {
   readonly incarnation: string;
@@ -43,16 +43,15 @@ export class Owner {
 
   static async open(engineSettings: EngineSettings, settings: RdmaSettings): Promise<Owner> {
     const { host, ports, token, drainTimeoutMs } = settings;
-    const engine = await EngineProcess.start(engineSettings);
+    const identity = { incarnation: randomId(), secret: randomId() };
+    const ranges = new RangeTable();
+    const control = await ControlServer.listen({ host, ports: controlPorts(ports), token, ranges, ...identity });
     try {
-      const identity = { incarnation: randomId(), secret: randomId() };
-      const ranges = new RangeTable();
-      const wanted = ports === undefined ? [0] : descending(ports);
-      const { address } = engine;
-      const control = await ControlServer.listen({ host, ports: wanted, address, token, ranges, ...identity });
+      const engine = await EngineProcess.start(engineSettings);
+      control.address = engine.address;
       return new Owner(engine, control, ranges, identity, engineSettings, drainTimeoutMs);
     } catch (error) {
-      await engine.close();
+      await control.close();
       throw error;
     }
   }
@@ -97,10 +96,6 @@ export class Owner {
     this.#segments.close();
     await Promise.all([this.#control.close(), this.#engine.close()]);
   }
-}
-
-function descending([first, last]: readonly [number, number]): number[] {
-  return Array.from({ length: last - first + 1 }, (_, i) => last - i);
 }
 
 function refusal(error: Error, sizeBytes: number, log: string): Error {

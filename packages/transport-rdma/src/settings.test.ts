@@ -1,7 +1,7 @@
 import { afterEach, describe, expect, test, vi } from 'vitest';
 import type { RdmaDevice } from './devices/list-rdma-devices.ts';
 import { type RdmaOptions, resolveOptions } from './options.ts';
-import { engineSettings } from './settings.ts';
+import { controlPorts, engineSettings } from './settings.ts';
 
 const device = (name: string, isEfa = false): RdmaDevice => ({ name, isEfa, numaNode: undefined, ports: [] });
 const host = [device('mlx5_0'), device('mlx5_1')];
@@ -36,12 +36,20 @@ describe('engineSettings', () => {
 
   test('leaves what the user has set for Mooncake', () => {
     vi.stubEnv('MC_LOG_LEVEL', 'INFO');
-    expect(settle({ protocol: 'tcp', ports: [20_000, 20_010] }).env).toEqual({
+    expect(settle({ protocol: 'tcp', ports: [20_000, 20_009] }).env).toEqual({
       MC_TCP_ENABLE_CONNECTION_POOL: '1',
       MC_MIN_RPC_PORT: '20000',
-      MC_MAX_RPC_PORT: '20010',
+      MC_MAX_RPC_PORT: '20007',
       MC_FORCE_TCP: '1',
     });
+  });
+});
+
+describe('controlPorts', () => {
+  test('are those that the engines leave, the last one first', () => {
+    expect(controlPorts([20_000, 20_009])).toEqual([20_009, 20_008]);
+    expect(controlPorts([20_000, 20_004])).toEqual([20_004]);
+    expect(controlPorts(undefined)).toEqual([0]);
   });
 });
 

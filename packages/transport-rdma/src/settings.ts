@@ -57,10 +57,22 @@ function engineEnvironment(
     MC_LOG_LEVEL: 'ERROR',
     // Without it every block is a connection of its own.
     MC_TCP_ENABLE_CONNECTION_POOL: '1',
-    ...(ports && { MC_MIN_RPC_PORT: String(ports[0]), MC_MAX_RPC_PORT: String(ports[1]) }),
+    ...(ports && { MC_MIN_RPC_PORT: String(ports[0]), MC_MAX_RPC_PORT: String(lastEnginePort(ports)) }),
   };
   const free = Object.entries(wanted).filter(([name]) => env[name] === undefined);
   return { ...Object.fromEntries(free), ...(protocol === 'tcp' && { MC_FORCE_TCP: '1' }) };
+}
+
+/** The control channels have the upper fifth of the ports: an engine takes two, and an endpoint has two engines. */
+function lastEnginePort([first, last]: readonly [number, number]): number {
+  return last - Math.floor((last - first + 1) / 5);
+}
+
+/** Ports for the control channel, in the order in which they are tried; an owner that comes back gets the same one. */
+export function controlPorts(ports: RdmaSettings['ports']): number[] {
+  if (ports === undefined) return [0];
+  const last = ports[1];
+  return Array.from({ length: last - lastEnginePort(ports) }, (_, i) => last - i);
 }
 
 function noDevice(

@@ -16,8 +16,6 @@ export interface ControlServerOptions {
   readonly host: string;
   /** The first of these that is free; 0 is any. */
   readonly ports: readonly number[];
-  /** The engine's address. */
-  readonly address: string;
   readonly incarnation: string;
   readonly secret: string;
   readonly token: string | undefined;
@@ -27,6 +25,8 @@ export interface ControlServerOptions {
 /** Answers readers that ask whether ranges are still what they were told, and keeps their leases. */
 export class ControlServer {
   readonly port: number;
+  /** The engine's address, which readers know this owner by. */
+  address = '';
   readonly #server: Server;
   readonly #sockets = new Set<Socket>();
   readonly #options: ControlServerOptions;
@@ -109,7 +109,8 @@ export class ControlServer {
 
   /** Answers a hello. Gives the proof that the reader owes. */
   #welcome(socket: Socket, hello: Hello): string | undefined {
-    const { incarnation, address } = this.#options;
+    const { address } = this;
+    const { incarnation } = this.#options;
     if (hello.incarnation !== incarnation) {
       socket.end(encodeFrame({ another: true }));
       return undefined;

@@ -13,17 +13,15 @@ describe('control channel', () => {
   let ranges: RangeTable;
   let server: ControlServer;
   let key: RangeKey;
-  const listen = (token?: string): Promise<ControlServer> => {
-    const { incarnation, secret } = key;
-    return ControlServer.listen({ host: '127.0.0.1', ports: [0], address: peer, incarnation, secret, token, ranges });
-  };
   const link = (more: Partial<RangeKey> = {}, token?: string): Promise<PeerLink> =>
     PeerLink.connect(peer, { ...key, ...more }, token, 2000);
 
   beforeEach(async () => {
     ranges = new RangeTable();
     key = { incarnation: randomId(), secret: randomId(), port: 0, range: 1 };
-    server = await listen('token');
+    const { incarnation, secret } = key;
+    server = await ControlServer.listen({ host: '127.0.0.1', ports: [0], incarnation, secret, token: 'token', ranges });
+    server.address = peer;
     key = { ...key, port: server.port };
   });
   afterEach(() => server.close());
@@ -100,7 +98,7 @@ describe('control channel', () => {
 
   test('takes the first port that is free', async () => {
     const { incarnation, secret } = key;
-    const options = { host: '127.0.0.1', address: peer, incarnation, secret, token: undefined, ranges };
+    const options = { host: '127.0.0.1', incarnation, secret, token: undefined, ranges };
     const next = await ControlServer.listen({ ...options, ports: [server.port, 0] });
     expect(next.port).not.toBe(server.port);
     await next.close();

@@ -37,8 +37,9 @@ export class Segments {
     this.#lingerMs = lingerMs;
   }
 
-  /** Maps a memory, or uses it once more. */
+  /** Maps a memory, or uses it once more. @throws {EngineRefusal} @throws {EngineEnded} */
   async acquire(backing: Backing): Promise<Segment> {
+    if (this.#engine.ended) throw this.#engine.ended;
     const key = keyOf(backing);
     let entry = this.#entries.get(key);
     if (entry === undefined) {
