@@ -43,6 +43,24 @@ describe('copy', () => {
     );
   });
 
+  it('keeps that order where the ranges are large enough for several threads', async () => {
+    const slot = 8 << 20;
+    using memory = await device.allocateHost(8 * slot);
+    const words = new Float64Array(slot / 8).map((_, i) => i);
+    const bytes = new Uint8Array(words.buffer);
+    await memory.write(0, bytes);
+    const stream = device.createStream('large order');
+    await stream.copy(
+      Array.from({ length: 7 }, (_, i) => ({
+        from: range(memory, i * slot, slot),
+        to: range(memory, (i + 1) * slot, slot),
+      })),
+    );
+    for (let i = 1; i < 8; i++) expect(Buffer.compare(memory.view(i * slot, slot), bytes)).toBe(0);
+    await stream.copy([{ from: range(memory, 0, slot), to: range(memory, 4096, slot) }]);
+    expect(Buffer.compare(memory.view(4096, slot), bytes)).toBe(0);
+  });
+
   it('moves large ranges and many small ones', async () => {
     const size = 40 << 20;
     using from = await device.allocateHost(size);
