@@ -1,10 +1,18 @@
 import type { HostMemory } from '@checkpoint-engine/interface';
 import type { ParameterMeta } from '@checkpoint-engine/meta';
+import type { BucketSource, SourceOptions } from '../update/bucket-source.ts';
 
-/** A checkpoint's share that lies in this rank's host memory, ready to be sent. */
+/** One region of what a rank holds: memory, or a file that stays on its disk until an update reads it. */
+export interface HeldRegion {
+  readonly sizeBytes: number;
+  /** Absent for a file on disk. */
+  readonly memory?: HostMemory | undefined;
+}
+
+/** A checkpoint's share that this rank can send. */
 export interface HeldCheckpoint {
-  readonly regions: readonly HostMemory[];
-  /** In pool order. */
+  readonly regions: readonly HeldRegion[];
+  /** In the order of the regions, then by offset. */
   readonly tensors: readonly ParameterMeta[];
   /** Bytes of the tensors. */
   readonly sizeBytes: number;
@@ -13,6 +21,8 @@ export interface HeldCheckpoint {
   readonly warnings: readonly string[];
   /** Files used in place that other ranks share: to be unlinked once all of them have mapped theirs. */
   readonly removableFiles: readonly string[];
+  /** Gives the tensors' bytes to one update. @throws `CE_HOST_OUT_OF_MEMORY` */
+  openSource(options: SourceOptions): Promise<BucketSource>;
   /** Gives the memory back (a shared pool: to its next user). Idempotent. */
   close(): void;
 }

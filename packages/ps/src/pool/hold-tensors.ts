@@ -1,6 +1,7 @@
 import { CheckpointEngineError } from '@checkpoint-engine/interface';
 import { tensorBytes } from '@checkpoint-engine/meta';
 import type { NamedTensor } from '../server/api.ts';
+import { PoolSource } from '../update/pool-source.ts';
 import type { HeldCheckpoint } from './held-checkpoint.ts';
 import { layOut } from './layout.ts';
 import type { PoolContext } from './pool-context.ts';
@@ -31,12 +32,13 @@ export async function holdTensors(
     throw error;
   }
   return {
-    regions: [memory],
+    regions: [{ sizeBytes: memory.sizeBytes, memory }],
     tensors: metas,
     sizeBytes: metas.reduce((sum, meta) => sum + meta.sizeBytes, 0),
     poolBytes: memory.sizeBytes,
     warnings: [],
     removableFiles: [],
+    openSource: async (options) => new PoolSource([memory], options),
     close: () => context.releasePool(memory),
   };
 }

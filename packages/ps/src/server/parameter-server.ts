@@ -11,8 +11,9 @@ import {
 } from '@checkpoint-engine/interface';
 import { decodeRankMetas, encodeRankMetas, metasDigest, type RankMetas } from '@checkpoint-engine/meta';
 import { checkUniqueTensors } from '@checkpoint-engine/planner';
+import { removeFiles } from '../pool/file-share.ts';
 import type { HeldCheckpoint } from '../pool/held-checkpoint.ts';
-import { holdFiles, removeFiles } from '../pool/hold-files.ts';
+import { holdFiles } from '../pool/hold-files.ts';
 import { holdTensors } from '../pool/hold-tensors.ts';
 import type { PoolContext } from '../pool/pool-context.ts';
 import { SharedPool } from '../pool/shared-pool.ts';
@@ -36,7 +37,8 @@ import type {
 /** A checkpoint that this rank holds, and how peers read it. */
 interface Entry {
   readonly held: HeldCheckpoint;
-  readonly registrations: readonly Registration[];
+  /** By region; none for a file on disk. */
+  readonly registrations: readonly (Registration | undefined)[];
 }
 
 interface Gathered {
@@ -162,7 +164,7 @@ export class ParameterServer {
       this.#entries.delete(name);
       this.#gathered.delete(name);
       const usedSharedPool = this.#sharedPool.user === name;
-      for (const registration of entry.registrations) await registration.close();
+      for (const registration of entry.registrations) await registration?.close();
       entry.held.close();
       if (usedSharedPool && options.force === true) this.#sharedPool.close();
     });
@@ -254,7 +256,7 @@ export class ParameterServer {
     this.#isClosed = true;
     await this.#link.drop();
     for (const { held, registrations } of this.#entries.values()) {
-      for (const registration of registrations) await registration.close();
+      for (const registration of registrations) await registration?.close();
       held.close();
     }
     this.#entries.clear();
@@ -289,16 +291,16 @@ export class ParameterServer {
     };
   }
 
-  async #registerRegions(held: HeldCheckpoint): Promise<Registration[]> {
-    const registrations: Registration[] = [];
+  async #registerRegions(held: HeldCheckpoint): Promise<Entry['registrations']> {
+    const registrations: (Registration | undefined)[] = [];
     if (this.#endpoint === undefined) return registrations;
     try {
-      for (const memory of held.regions) {
-        registrations.push(await this.#endpoint.register({ memory, offsetBytes: 0, sizeBytes: memory.sizeBytes }));
+      for (const { memory, sizeBytes } of held.regions) {
+        registrations.push(memory && (await this.#endpoint.register({ memory, offsetBytes: 0, sizeBytes })));
       }
       return registrations;
     } catch (error) {
-      for (const registration of registrations) await registration.close();
+      for (const registration of registrations) await registration?.close();
       held.close();
       throw error;
     }

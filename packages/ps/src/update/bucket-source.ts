@@ -1,34 +1,30 @@
-import type { HostMemory, MemoryRange, Stream } from '@checkpoint-engine/interface';
+import type { Logger, MemoryRange, Stream } from '@checkpoint-engine/interface';
 import type { RankMetas } from '@checkpoint-engine/meta';
-import { type Bucket, bucketLayout } from '@checkpoint-engine/planner';
+import type { Bucket } from '@checkpoint-engine/planner';
+import type { ProgressEvent } from '../server/api.ts';
 
-/** Where the bytes of this rank's buckets come from: the host pool, a remote pool, a file. */
+/** Where the bytes of this rank's buckets come from during one update: the host pool, a remote pool, files. */
 export interface BucketSource {
-  /** Brings a bucket's bytes into device memory. Resolves when they are there. Calls may overlap. */
+  /** Resolves when the bucket can be loaded. Asked in the order of the buckets; empty buckets are left out. */
+  ready(bucket: Bucket): Promise<void>;
+  /** Brings the bytes of a bucket that is ready into device memory. Resolves when they are there. Calls may overlap. */
   load(bucket: Bucket, target: MemoryRange): Promise<void>;
+  /** Ends what the source does ahead and gives back what it took. No load is under way then. Idempotent. */
+  close(): Promise<void>;
 }
 
-/** The bytes lie in this rank's host pool: one copy to the device for each run of neighbours. */
-export class PoolSource implements BucketSource {
-  readonly #metas: RankMetas;
-  readonly #regions: readonly HostMemory[];
-  readonly #stream: Stream;
-  readonly #alignBytes: number;
-
-  constructor(metas: RankMetas, regions: readonly HostMemory[], stream: Stream, alignBytes: number) {
-    this.#metas = metas;
-    this.#regions = regions;
-    this.#stream = stream;
-    this.#alignBytes = alignBytes;
-  }
-
-  load(bucket: Bucket, target: MemoryRange): Promise<void> {
-    const { copies } = bucketLayout(this.#metas, bucket, this.#alignBytes);
-    return this.#stream.copy(
-      copies.map(({ region, offsetBytes, bucketOffsetBytes, sizeBytes }) => ({
-        from: { memory: this.#regions[region]!, offsetBytes, sizeBytes },
-        to: { memory: target.memory, offsetBytes: target.offsetBytes + bucketOffsetBytes, sizeBytes },
-      })),
-    );
-  }
+/** What a source is opened for. */
+export interface SourceOptions {
+  /** Of this rank. */
+  readonly metas: RankMetas;
+  /** Of this rank, in the order in which they will be asked for. */
+  readonly buckets: readonly Bucket[];
+  /** The plan's. */
+  readonly alignBytes: number;
+  /** For copies to the device. */
+  readonly stream: Stream;
+  /** Fires when the update has failed. */
+  readonly signal: AbortSignal;
+  readonly emit: (event: ProgressEvent) => void;
+  readonly logger: Logger;
 }

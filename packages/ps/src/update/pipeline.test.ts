@@ -106,6 +106,8 @@ function simulate(setting: Setting) {
     transfers: buckets.map((bucket) => ({ bucket, root: bucket.ownerRank })),
     rank: 0,
     source: {
+      ready: () => step('read', -1),
+      close: async () => {},
       async load(bucket, target) {
         occupancy.enter(target, bucket.index);
         await step('h2d', bucket.index);

@@ -130,7 +130,12 @@ async function loadOwn(job: PipelineJob, steps: readonly Steps[], wait: Wait, ru
     else await sent(staging.after(turn));
     const target = staging?.range(turn) ?? ring.range(index);
     const { loaded } = steps[index]!;
-    loaded.follow(bucket.sizeBytes === 0 ? Promise.resolve() : run('h2d', bucket, job.source.load(bucket, target)));
+    if (bucket.sizeBytes > 0) {
+      await wait(job.source.ready(bucket));
+      loaded.follow(run('h2d', bucket, job.source.load(bucket, target)));
+    } else {
+      loaded.follow(Promise.resolve());
+    }
   }
 }
 

@@ -14,7 +14,6 @@ import { Cleanup } from '../util/cleanup.ts';
 import { followSignals } from '../util/follow-signals.ts';
 import { type Agreement, agree } from './agreement.ts';
 import type { BroadcastLink } from './broadcast-link.ts';
-import { PoolSource } from './bucket-source.ts';
 import { gatherHandles, sharesDevice } from './handles.ts';
 import { runPipeline } from './pipeline.ts';
 import type { PlanCache } from './plan-cache.ts';
@@ -102,6 +101,18 @@ export async function runUpdate(context: UpdateContext, options: UpdateOptions):
     if (sizing.grown) context.logger.warn({ rank, checkpoint }, sizing.reason);
     const plan = context.plans.get(context.metas, context.metasDigest, sizing);
     emitPlan(emit, rank, plan, sizing);
+    const ownBuckets = plan.buckets.filter(({ ownerRank }) => ownerRank === rank);
+    const source = cleanup.use(
+      await context.held.openSource({
+        metas: context.metas.find((metas) => metas.rank === rank)!,
+        buckets: ownBuckets,
+        alignBytes: plan.alignBytes,
+        stream: cleanup.use(device.createStream('h2d')),
+        signal,
+        emit,
+        logger: context.logger,
+      }),
+    );
     const group = agreement.members.length > 1 ? await link.group(agreement, waiting) : undefined;
 
     watch.enter('handshake');
@@ -111,8 +122,7 @@ export async function runUpdate(context: UpdateContext, options: UpdateOptions):
       device.uuid,
       async () => {
         memory.ring = await takeRing(device, plan, sizing, cleanup);
-        const own = plan.buckets.filter(({ ownerRank }) => ownerRank === rank);
-        memory.staging = await takeStaging(device, own, sizing, cleanup);
+        memory.staging = await takeStaging(device, ownBuckets, sizing, cleanup);
         session = cleanup.use(await openSession(context, protocol, agreement, sizing, timeoutMs));
         return session.address;
       },
@@ -131,12 +141,10 @@ export async function runUpdate(context: UpdateContext, options: UpdateOptions):
     request.catch(fail);
     const opened = session!.open(memory.ring!.memory, { signal }).then(() => watch.enter('stream'));
     opened.catch(fail);
-    const stream = cleanup.use(device.createStream('h2d'));
-    const own = context.metas.find((metas) => metas.rank === rank)!;
     await runPipeline({
       transfers: plan.buckets.map((bucket) => ({ bucket, root: bucket.ownerRank })),
       rank,
-      source: new PoolSource(own, context.held.regions, stream, plan.alignBytes),
+      source,
       ring: memory.ring!,
       staging: memory.staging,
       group,

@@ -1,0 +1,75 @@
+import { realpath, rm } from 'node:fs/promises';
+import { CheckpointEngineError, type Store } from '@checkpoint-engine/interface';
+import { type ParameterMeta, readCheckpoint, type SafetensorsFile, type TensorEntry } from '@checkpoint-engine/meta';
+import { balanceByBytes } from '@checkpoint-engine/planner';
+import type { FileSource } from '../server/api.ts';
+import type { PoolContext } from './pool-context.ts';
+
+const IN_PLACE_FOLDER = '/dev/shm/';
+
+/** What a rank takes of a checkpoint's files, from their headers. */
+export interface FileShare {
+  readonly files: readonly SafetensorsFile[];
+  /** This rank's, in the order of the files, then by offset. */
+  readonly tensors: readonly TensorEntry[];
+  /** Files on `/dev/shm` that are to be used where they lie. */
+  readonly inPlacePaths: ReadonlySet<string>;
+  readonly warnings: readonly string[];
+}
+
+/** Reads the headers and finds this rank's share. @throws `CE_FILE_*`, `CE_TENSOR_*`, `CE_CHECKPOINT_EMPTY` */
+export async function findShare(name: string, source: FileSource, { store, signal }: PoolContext): Promise<FileShare> {
+  const { files, tensors, warnings } = await readCheckpoint(source.files, { signal });
+  if (tensors.length === 0) {
+    throw new CheckpointEngineError(
+      'CE_CHECKPOINT_EMPTY',
+      `Checkpoint "${name}" has no tensors in ${files.length} files`,
+      'Name a folder or files that hold safetensors with weights',
+    );
+  }
+  return {
+    files,
+    tensors: source.share === 'all' ? tensors : ownShare(tensors, store),
+    inPlacePaths: source.inPlace === false ? new Set() : await onDevShm(files.map(({ path }) => path)),
+    warnings,
+  };
+}
+
+function ownShare(tensors: readonly TensorEntry[], { rank, worldSize }: Store): TensorEntry[] {
+  const owners = balanceByBytes(tensors, worldSize);
+  return tensors.filter((_, index) => owners[index] === rank);
+}
+
+async function onDevShm(paths: readonly string[]): Promise<Set<string>> {
+  const real = await Promise.all(paths.map((path) => realpath(path)));
+  return new Set(paths.filter((_, index) => real[index]!.startsWith(IN_PLACE_FOLDER)));
+}
+
+/** The meta of a tensor in a region that is its whole file. */
+export function metaInFile(
+  { name, dtype, shape, sizeBytes, fileOffsetBytes }: TensorEntry,
+  region: number,
+): ParameterMeta {
+  return { name, dtype, shape, sizeBytes, region, offsetBytes: fileOffsetBytes };
+}
+
+/**
+ * Unlinks the files that were mapped in place, where they are not to be kept.
+ *
+ * @returns Those that other ranks share: they go once all of them have mapped theirs.
+ */
+export async function removeInPlace(
+  { inPlacePaths }: FileShare,
+  source: FileSource,
+  { store }: PoolContext,
+): Promise<readonly string[]> {
+  if (source.keepFiles === true) return [];
+  if (source.share !== 'all' && store.worldSize > 1) return [...inPlacePaths];
+  await removeFiles(inPlacePaths);
+  return [];
+}
+
+/** Unlinks files; one that another rank of this host unlinked already is fine. Their mappings keep the bytes. */
+export async function removeFiles(paths: Iterable<string>): Promise<void> {
+  for (const path of paths) await rm(path, { force: true });
+}
