@@ -6,7 +6,7 @@ export type MooncakeAvailability =
   | ({ readonly available: true } & MooncakePython)
   | {
       readonly available: false;
-      /** What was searched, and what each place said. */
+      /** What was searched, then a line for what each place said. */
       readonly reason: string;
       /** How to install it. */
       readonly hint: string;
@@ -22,6 +22,6 @@ export async function mooncakeAvailability(python?: string): Promise<MooncakeAva
     return { available: true, ...(await findPython(python)) };
   } catch (error) {
     if (!CheckpointEngineError.isInstance(error)) throw error;
-    return { available: false, reason: error.message, hint: error.hint };
+    return { available: false, reason: [error.message, error.detail].filter(Boolean).join('\n'), hint: error.hint };
   }
 }

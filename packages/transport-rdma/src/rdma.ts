@@ -1,4 +1,4 @@
-import { CheckpointEngineError, type OpenOptions, type P2PTransport } from '@checkpoint-engine/interface';
+import { abortError, CheckpointEngineError, type OpenOptions, type P2PTransport } from '@checkpoint-engine/interface';
 import { findPython } from './engine/find-python.ts';
 import { closed } from './errors.ts';
 import { type RdmaOptions, resolveOptions } from './options.ts';
@@ -30,15 +30,14 @@ export function rdma(options: RdmaOptions = {}): RdmaTransport {
   let isClosed = false;
 
   async function open(signal: AbortSignal | undefined): Promise<RdmaEndpoint> {
-    signal?.throwIfAborted();
+    if (signal?.aborted) throw abortError(signal, 'open');
     const { python, efa } = await findPython(settings.python);
     const wanted = engineSettings(settings, python);
     if (wanted.protocol === 'efa' && !efa) throw noEfa(python);
     const endpoint = await RdmaEndpoint.open(wanted, settings);
     if (!isClosed && !signal?.aborted) return endpoint;
     await endpoint.close();
-    signal?.throwIfAborted();
-    throw closed('transport');
+    throw signal?.aborted ? abortError(signal, 'open') : closed('transport');
   }
 
   return {

@@ -54,7 +54,7 @@ export async function findPython(chosen?: string, env: Environment = process.env
   }
   throw new CheckpointEngineError(
     'CE_LIBRARY_NOT_FOUND',
-    `Mooncake was not found: ${failures.join('; ') || 'there is no python3 on the PATH'}`,
+    `Mooncake was not found: looked with ${candidates.join(', ') || 'no Python, for there is no python3 on the PATH'}`,
     env.CHECKPOINT_ENGINE_MOONCAKE_LIB ? libraryHint : installHint,
     { op: 'open', detail: failures.join('\n') || undefined },
   );
