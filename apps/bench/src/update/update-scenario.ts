@@ -93,7 +93,7 @@ function print({ floor, workerFixedMs, ours, wrong, pythonTool, machine }: Updat
         .join(', '),
       'ms',
     ],
-    ['ring', `${last.ringSlots} x ${formatBytes(last.bucketBytes)}`, `device memory ${formatBytes(last.deviceBytes)}`],
+    ['device memory', formatBytes(last.deviceBytes), last.reason],
     ['#wrong', String(wrong.wrong), `of ${wrong.tensors} tensors`],
   ];
   if (pythonTool !== undefined) {

@@ -22,6 +22,9 @@ export interface V1Options {
  */
 type State = 'bound' | 'awaited' | 'greeted' | 'finished' | 'closed';
 
+/** How long a worker is waited for whose engine has said no: one that was called all the same comes at once. */
+const REFUSED_GRACE_MS = 300;
+
 /** How long a bind waits for the address to be free again after the last socket on it was closed. */
 const REBIND_MS = 2_000;
 
@@ -101,7 +104,8 @@ export class V1Session implements WorkerSession {
     // Where no engine was asked yet nobody is waited for.
     if (this.#state === 'bound' && !this.#link.isConnected) return;
     const { logger, rank } = this.#options;
-    const endsAt = performance.now() + Math.min(this.#failGraceMs, this.#options.timeoutMs);
+    const graceMs = refusedBeforeConnecting(error, this.#link) ? REFUSED_GRACE_MS : this.#failGraceMs;
+    const endsAt = performance.now() + Math.min(graceMs, this.#options.timeoutMs);
     const left = () => ({ timeoutMs: Math.max(0, endsAt - performance.now()) });
     const message = encodeError(`checkpoint-engine: the update failed: ${error.message}`);
     try {
@@ -183,4 +187,9 @@ async function bindFreed(link: WorkerLink, address: string): Promise<void> {
       await backoff.pause();
     }
   }
+}
+
+/** Whether the engine refused the update, or was not to be reached, before its worker came. */
+function refusedBeforeConnecting(error: Error, link: WorkerLink): boolean {
+  return !link.isConnected && CheckpointEngineError.isInstance(error) && error.code.startsWith('CE_ENGINE_');
 }
