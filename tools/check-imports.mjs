@@ -20,6 +20,9 @@ const ALLOWED = {
 /** Composition roots import what they compose. */
 const ROOTS = new Set(['cli', 'bench']);
 
+/** Static imports and re-exports, also over several lines, and dynamic imports of a literal; relative ones are left out. */
+const IMPORTS = /^(?:import|export)\s(?:[^;'"]*?\sfrom\s)?'([^'.][^']*)'|\bimport\('([^'.][^']*)'\)/gm;
+
 const files = (folder) =>
   readdirSync(folder).flatMap((name) => {
     const path = join(folder, name);
@@ -33,7 +36,8 @@ for (const folder of [...readdirSync('packages').map((name) => join('packages', 
   const declared = { ...manifest.dependencies, ...manifest.optionalDependencies, ...manifest.peerDependencies };
   for (const file of files(join(folder, 'src'))) {
     const isTest = /\.test\.ts$/.test(file);
-    for (const [, specifier] of readFileSync(file, 'utf8').matchAll(/(?:from|import)\s*\(?\s*'([^'.][^']*)'/g)) {
+    for (const [, fromStatic, fromDynamic] of readFileSync(file, 'utf8').matchAll(IMPORTS)) {
+      const specifier = fromStatic ?? fromDynamic;
       const ours = /^@checkpoint-engine\/([^/]+)(\/.*)?$/.exec(specifier);
       if (ours) {
         const [, target] = ours;
