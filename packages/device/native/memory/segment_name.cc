@@ -1,12 +1,14 @@
 #include "memory/segment_name.h"
 
+#include <sys/random.h>
 #include <unistd.h>
 
 #include <cinttypes>
 #include <cstdio>
 #include <fstream>
-#include <random>
 #include <sstream>
+
+#include "ce/failure.h"
 
 namespace ce {
 namespace {
@@ -30,8 +32,10 @@ std::optional<uint64_t> StartOf(pid_t process) {
 }  // namespace
 
 SegmentName SegmentName::Make() {
-  std::random_device random;
-  const uint64_t number = uint64_t{random()} << 32 | random();
+  uint64_t number = 0;
+  if (::getrandom(&number, sizeof number, 0) != sizeof number) {
+    throw SystemFailure("CE_SHM_FAILED", "The system gives no random number", "Look at the kernel log", "getrandom");
+  }
   SegmentName name{::geteuid(), ::getpid(), StartOf(::getpid()).value_or(0), {}};
   char text[128];
   std::snprintf(text, sizeof text, "%s%u-%d-%" PRIu64 "-%016" PRIx64, kPrefix, name.user, name.process,

@@ -50,7 +50,6 @@ class Reaper {
   }
 
   static inline thread_local bool on_its_thread_ = false;
-  inline static thread_local bool reaping_ = false;
   ThreadPool pool_{1, "ce-reaper"};
 };
 
