@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "ce/thread.h"
+#include "live_threads.h"
 
 namespace ce {
 
@@ -69,6 +70,7 @@ class Communicator::Shared {
 
   // The thread: joins, works, leaves.
   void Run(const Settler& ready) {
+    const LiveThreads<Shared>::Entry live(*this);
     try {
       context_ = std::make_unique<CudaContext>(options_.device);
       context_->Enter();

@@ -1,18 +1,20 @@
 import {
+  abortError,
   type BroadcastBuffers,
   type BroadcastGroup,
   CheckpointEngineError,
   type Device,
   type JoinOptions,
-  type MemoryRange,
   type Store,
 } from '@checkpoint-engine/interface';
 import { fromNativeError } from '@checkpoint-engine/native-kit';
+import { checkCall } from './check-call.ts';
 import { ncclCandidates } from './library.ts';
 import { type NativeCommunicator, native } from './native.ts';
+import { isPeersFault, untilFired } from './peer-news.ts';
 
-/** NCCL's own fault can be a peer's death, which the store knows by name a little later: the time to wait for it. */
-const PEER_NEWS_MS = 8_000;
+/** Broadcasts that may be pending on a group: enough to keep the stream filled. */
+export const MAX_PENDING = 8;
 const DEFAULT_TIMEOUT_MS = 120_000;
 const ID_KEY = 'nccl-unique-id';
 
@@ -23,84 +25,100 @@ export class NcclGroup implements BroadcastGroup {
   readonly #device: Device;
   readonly #timeoutMs: number;
   readonly #communicator: NativeCommunicator;
-  readonly #onLost: () => void;
-  readonly #children = new Set<NcclGroup>();
-  #ended: Error | undefined;
+  readonly #onClosed: () => void | Promise<void>;
+  readonly #onStoreFailed = (): void => this.abort(abortError(this.#store.signal, 'broadcast'));
+  /** Also keeps the memory that NCCL works on from being collected. */
+  readonly #pending = new Set<BroadcastBuffers>();
+  readonly #parts = new Set<NcclGroup>();
+  /** The first failure; it has ended the communicator, or is about to. */
+  #failure: Error | undefined;
   #closing: Promise<void> | undefined;
 
-  private constructor(options: JoinOptions, timeoutMs: number, communicator: NativeCommunicator) {
-    this.members = options.store.members;
-    this.#store = options.store;
-    this.#device = options.device;
+  private constructor(
+    { store, device }: JoinOptions,
+    timeoutMs: number,
+    communicator: NativeCommunicator,
+    onClosed: () => void | Promise<void>,
+  ) {
+    this.members = store.members;
+    this.#store = store;
+    this.#device = device;
     this.#timeoutMs = timeoutMs;
     this.#communicator = communicator;
-    this.#onLost = () => this.abort(this.#store.signal.reason as Error);
-    this.#store.signal.addEventListener('abort', this.#onLost, { once: true });
+    this.#onClosed = onClosed;
+    store.signal.addEventListener('abort', this.#onStoreFailed, { once: true });
+    if (store.signal.aborted) this.#onStoreFailed();
   }
 
-  /** Joins the communicator of the store's members. Every member calls it. */
-  static async join(options: JoinOptions): Promise<NcclGroup> {
-    const { store, device, signal } = options;
-    if (device.kind !== 'cuda') {
-      throw new CheckpointEngineError(
-        'CE_NOT_SUPPORTED',
-        `NCCL moves the memory of GPUs, and this device is of kind "${device.kind}"`,
-        'Use transport-shm for the host device',
-        { rank: store.rank, op: 'join' },
-      );
-    }
-    const timeoutMs = options.timeoutMs ?? DEFAULT_TIMEOUT_MS;
+  /**
+   * Joins the communicator of the store's members. Every member calls it. A member that gives up tells the others.
+   *
+   * @param onClosed Called once the group has left, for whoever keeps track of it.
+   */
+  static async join(options: JoinOptions, onClosed: (group: NcclGroup) => void | Promise<void>): Promise<NcclGroup> {
+    const { store, device, signal, timeoutMs = DEFAULT_TIMEOUT_MS } = options;
+    checkDevice(device, store.rank);
+    if (signal?.aborted) throw abortError(signal, 'join');
+    const startedAtMs = performance.now();
     const candidates = ncclCandidates();
     const rank = store.members.indexOf(store.rank);
     const id = rank === 0 ? await publishId(store, candidates) : await store.wait(ID_KEY, { timeoutMs, signal });
-    const { communicator, ready } = native().join(candidates, device.index, rank, store.members.length, id, timeoutMs);
-    const abort = (): void => native().abort(communicator);
-    for (const source of [signal, store.signal]) source?.addEventListener('abort', abort, { once: true });
-    try {
-      if (signal?.aborted || store.signal.aborted) abort();
-      await ready;
-    } catch (error) {
-      throw reasonOf(signal) ?? reasonOf(store.signal) ?? fromNativeError(error, { rank: store.rank });
-    } finally {
-      for (const source of [signal, store.signal]) source?.removeEventListener('abort', abort);
-    }
-    return new NcclGroup(options, timeoutMs, communicator);
+    const leftMs = Math.max(1, Math.ceil(timeoutMs - (performance.now() - startedAtMs)));
+    const { communicator, ready } = native().join(candidates, device.index, rank, store.members.length, id, leftMs);
+    const group: NcclGroup = new NcclGroup(options, timeoutMs, communicator, () => onClosed(group));
+    await group.#untilJoined(ready, signal);
+    return group;
   }
 
-  async broadcast(root: number, { target, source = target }: BroadcastBuffers): Promise<void> {
-    if (this.#ended !== undefined) throw this.#ended;
-    const rootIndex = this.members.indexOf(root);
-    if (rootIndex < 0) throw new RangeError(`root must be one of [${this.members.join(', ')}]: ${root}`);
-    if (source.sizeBytes !== target.sizeBytes) {
-      throw new RangeError(
-        `source and target must have the same size: ${source.sizeBytes} and ${target.sizeBytes} bytes`,
-      );
-    }
-    const isRoot = root === this.#store.rank;
-    const receive = addressOf(target, 'target');
-    const send = isRoot ? addressOf(source, 'source') : receive;
+  async broadcast(root: number, buffers: BroadcastBuffers): Promise<void> {
+    this.#checkUsable();
+    const { target } = buffers;
+    const { rootIndex, send, receive } = checkCall(root, buffers, this.members, this.#store.rank);
     if (target.sizeBytes === 0) return;
+    if (this.#pending.size >= MAX_PENDING) throw tooManyPending(this.#store.rank);
+    const pending = { ...buffers };
+    this.#pending.add(pending);
     try {
       await native().broadcast(this.#communicator, send, receive, target.sizeBytes, rootIndex);
     } catch (error) {
       throw await this.#explain(error);
+    } finally {
+      this.#pending.delete(pending);
     }
   }
 
+  /** Makes a communicator of its own: parts work at the same time as each other and as the whole. */
   async split(name: string, members: readonly number[]): Promise<BroadcastGroup> {
+    this.#checkUsable();
+    for (const rank of [...members, this.#store.rank]) {
+      if (!this.members.includes(rank) || !members.includes(rank)) {
+        throw new RangeError(
+          `members must be some of [${this.members.join(', ')}] with rank ${this.#store.rank} among them: [${members.join(', ')}]`,
+        );
+      }
+    }
     const store = this.#store.epoch(`split:${name}`, members);
-    const child = await NcclGroup.join({ store, device: this.#device, timeoutMs: this.#timeoutMs });
-    this.#children.add(child);
-    return child;
+    try {
+      const options = { store, device: this.#device, timeoutMs: this.#timeoutMs };
+      const part = await NcclGroup.join(options, async (group) => {
+        this.#parts.delete(group);
+        await store.close();
+      });
+      this.#parts.add(part);
+      return part;
+    } catch (error) {
+      await store.close();
+      throw error;
+    }
   }
 
   abort(reason: Error): void {
-    if (this.#ended !== undefined) return;
-    this.#ended = reason;
+    if (this.#failure !== undefined) return;
+    this.#failure = reason;
     // The others hear of it through the store: NCCL has no word for it.
-    this.#store.abort(reason).catch(() => {});
+    if (!this.#store.signal.aborted) this.#store.abort(reason).catch(() => {});
     native().abort(this.#communicator);
-    for (const child of this.#children) child.abort(reason);
+    for (const part of this.#parts) part.abort(reason);
   }
 
   close(): Promise<void> {
@@ -109,56 +127,72 @@ export class NcclGroup implements BroadcastGroup {
   }
 
   async #close(): Promise<void> {
-    for (const child of this.#children) await child.close();
-    this.#ended ??= new CheckpointEngineError('CE_CLOSED', 'This NCCL group is closed', 'Join a new one');
-    this.#store.signal.removeEventListener('abort', this.#onLost);
+    await Promise.all([...this.#parts].map((part) => part.close()));
+    // Until it has left, the loss of a peer has to end what is pending, and the leaving itself.
     await native().close(this.#communicator);
+    this.#store.signal.removeEventListener('abort', this.#onStoreFailed);
+    this.#failure ??= closedError(this.#store.rank);
+    await this.#onClosed();
   }
 
-  /** What to throw for a failed broadcast: the reason of an abort, the loss of a peer, or NCCL's own words. */
-  async #explain(error: unknown): Promise<unknown> {
-    if (this.#ended !== undefined) return this.#ended;
-    await aborted(this.#store.signal, PEER_NEWS_MS);
-    const failure = this.#ended ?? reasonOf(this.#store.signal) ?? fromNativeError(error, { rank: this.#store.rank });
-    this.abort(failure as Error);
-    return failure;
+  async #untilJoined(ready: Promise<void>, signal: AbortSignal | undefined): Promise<void> {
+    const giveUp = (): void => this.abort(abortError(signal!, 'join'));
+    signal?.addEventListener('abort', giveUp, { once: true });
+    if (signal?.aborted) giveUp();
+    try {
+      await ready;
+    } catch (error) {
+      this.#store.signal.removeEventListener('abort', this.#onStoreFailed);
+      throw await this.#explain(error);
+    } finally {
+      signal?.removeEventListener('abort', giveUp);
+    }
+  }
+
+  /** What to throw for a failed call: the reason of an abort, the loss of a peer, or NCCL's own words. */
+  async #explain(error: unknown): Promise<Error> {
+    const failure = fromNativeError(error, { rank: this.#store.rank }) as Error;
+    if (this.#failure === undefined && isPeersFault(failure)) await untilFired(this.#store.signal);
+    this.abort(this.#store.signal.aborted ? abortError(this.#store.signal) : failure);
+    return this.#failure!;
+  }
+
+  #checkUsable(): void {
+    if (this.#failure !== undefined) throw this.#failure;
+    if (this.#closing !== undefined) throw closedError(this.#store.rank);
   }
 }
 
 async function publishId(store: Store, candidates: readonly string[]): Promise<Uint8Array> {
+  let id: Uint8Array;
   try {
-    const id = await native().uniqueId(candidates);
-    await store.set(ID_KEY, id);
-    return id;
+    id = await native().uniqueId(candidates);
   } catch (error) {
     throw fromNativeError(error, { rank: store.rank });
   }
+  await store.set(ID_KEY, id);
+  return id;
 }
 
-function reasonOf(signal: AbortSignal | undefined): unknown {
-  return signal?.aborted === true ? signal.reason : undefined;
+function checkDevice({ kind }: Device, rank: number): void {
+  if (kind === 'cuda') return;
+  throw new CheckpointEngineError(
+    'CE_NOT_SUPPORTED',
+    `NCCL moves the memory of GPUs, and this device is of kind "${kind}"`,
+    'Use transport-shm for the host device',
+    { rank, op: 'join' },
+  );
 }
 
-function addressOf({ memory, offsetBytes, sizeBytes }: MemoryRange, name: string): bigint {
-  if (memory.kind !== 'device') throw new TypeError(`${name} must be device memory`);
-  if (offsetBytes < 0 || offsetBytes + sizeBytes > memory.sizeBytes) {
-    throw new RangeError(
-      `${name} must lie inside its memory of ${memory.sizeBytes} bytes: ${sizeBytes} bytes at ${offsetBytes}`,
-    );
-  }
-  return memory.address + BigInt(offsetBytes);
+function tooManyPending(rank: number): CheckpointEngineError {
+  return new CheckpointEngineError(
+    'CE_NOT_SUPPORTED',
+    `${MAX_PENDING} broadcasts are pending on this NCCL group, and that is as many as it takes`,
+    'Wait for an earlier broadcast first',
+    { rank, op: 'broadcast' },
+  );
 }
 
-/** Resolves when the signal fires, at the latest after the time-out. */
-function aborted(signal: AbortSignal, timeoutMs: number): Promise<void> {
-  if (signal.aborted) return Promise.resolve();
-  return new Promise((resolve) => {
-    const end = (): void => {
-      clearTimeout(timer);
-      signal.removeEventListener('abort', end);
-      resolve();
-    };
-    const timer = setTimeout(end, timeoutMs);
-    signal.addEventListener('abort', end);
-  });
+function closedError(rank: number): CheckpointEngineError {
+  return new CheckpointEngineError('CE_CLOSED', 'This NCCL group is closed', 'Join a new one', { rank });
 }

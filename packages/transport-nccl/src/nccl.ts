@@ -1,15 +1,20 @@
-import type { BroadcastGroup, BroadcastTransport, JoinOptions } from '@checkpoint-engine/interface';
+import {
+  type BroadcastGroup,
+  type BroadcastTransport,
+  CheckpointEngineError,
+  type JoinOptions,
+} from '@checkpoint-engine/interface';
 import { openNccl } from './library.ts';
-import { NcclGroup } from './nccl-group.ts';
-
-/** Broadcasts that may be pending on a group: enough to keep the stream filled. */
-const MAX_PENDING = 8;
+import { MAX_PENDING, NcclGroup } from './nccl-group.ts';
 
 /**
  * Broadcast between GPUs over NCCL, one rank a GPU.
  *
  * The library is opened when the first group is joined. A communicator lives as long as its group; its calls are made on
  * a thread of its own and on a stream of its own.
+ *
+ * NCCL does not compare what members call: members that differ in size or root wait for each other until the group is
+ * aborted, or receive each other's bytes wrongly. The parameter server therefore compares plans before it sends.
  *
  * @example
  * ```ts
@@ -18,19 +23,27 @@ const MAX_PENDING = 8;
  */
 export function nccl(): BroadcastTransport {
   const groups = new Set<NcclGroup>();
+  let isClosed = false;
   return {
     specVersion: 1,
     name: 'nccl',
     supports: { memory: ['device'], outOfPlace: true, split: true, maxPending: MAX_PENDING },
     async join(options: JoinOptions): Promise<BroadcastGroup> {
+      if (isClosed) throw closedError(options.store.rank);
       openNccl();
-      const group = await NcclGroup.join(options);
+      const group = await NcclGroup.join(options, (closed) => void groups.delete(closed));
       groups.add(group);
-      return group;
+      if (!isClosed) return group;
+      await group.close();
+      throw closedError(options.store.rank);
     },
     async close(): Promise<void> {
-      for (const group of groups) await group.close();
-      groups.clear();
+      isClosed = true;
+      await Promise.all([...groups].map((group) => group.close()));
     },
   };
+}
+
+function closedError(rank: number): CheckpointEngineError {
+  return new CheckpointEngineError('CE_CLOSED', 'This NCCL transport is closed', 'Make a new one', { rank });
 }

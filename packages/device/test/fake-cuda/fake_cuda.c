@@ -44,6 +44,7 @@ typedef struct Operation {
   const uint8_t* from;
   size_t size;
   Event* event;
+  void (*function)(void*);  // Called with `to`.
 } Operation;
 
 typedef struct Stream {
@@ -359,7 +360,8 @@ static void* run(void* argument) {
     } else {
       pthread_mutex_unlock(&mutex);
       if (delay) usleep(delay);
-      memmove(op->to, op->from, op->size);
+      if (op->function) op->function(op->to);
+      else memmove(op->to, op->from, op->size);
       pthread_mutex_lock(&mutex);
     }
     stream->first = op->next;
@@ -447,6 +449,14 @@ EXPORT int cuMemcpyDtoHAsync_v2(void* to, unsigned long long from, size_t size, 
 EXPORT int cuMemcpyDtoDAsync_v2(unsigned long long to, unsigned long long from, size_t size, Stream* stream) {
   ENTER_CONTEXT("cuMemcpyDtoDAsync_v2");
   return copy((uint8_t*)(uintptr_t)to, (uint8_t*)(uintptr_t)from, size, stream, true, true);
+}
+
+EXPORT int cuLaunchHostFunc(Stream* stream, void (*function)(void*), void* argument) {
+  ENTER_CONTEXT("cuLaunchHostFunc");
+  pthread_mutex_lock(&mutex);
+  append(stream, (Operation){.function = function, .to = argument});
+  pthread_mutex_unlock(&mutex);
+  return OK;
 }
 
 EXPORT int cuEventCreate(Event** event, unsigned flags) {

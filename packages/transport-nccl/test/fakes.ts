@@ -1,0 +1,26 @@
+// A FAKE driver and a FAKE NCCL, for tests on machines without a GPU: what this package does around NCCL, not NCCL.
+import { execFileSync } from 'node:child_process';
+import { fileURLToPath } from 'node:url';
+
+const packageFolder = fileURLToPath(new URL('..', import.meta.url));
+const deviceFolder = fileURLToPath(new URL('../../device', import.meta.url));
+
+/** Why the fakes cannot be built here; empty when they can. */
+export const noCompiler = ((): string => {
+  try {
+    execFileSync('cc', ['--version'], { stdio: 'ignore' });
+    return '';
+  } catch {
+    return 'there is no C compiler';
+  }
+})();
+
+/** Builds both, and gives the environment in which a process finds them. */
+export function buildFakes(): Record<'CHECKPOINT_ENGINE_CUDA_LIB' | 'CHECKPOINT_ENGINE_NCCL_LIB', string> {
+  execFileSync('make', ['-C', `${deviceFolder}/native`, '-s', 'fake-cuda']);
+  execFileSync('make', ['-C', `${packageFolder}/native`, '-s', 'fake-nccl']);
+  return {
+    CHECKPOINT_ENGINE_CUDA_LIB: `${deviceFolder}/build/libfake-cuda.so`,
+    CHECKPOINT_ENGINE_NCCL_LIB: `${packageFolder}/build/libfake-nccl.so`,
+  };
+}
