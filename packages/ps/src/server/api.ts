@@ -29,6 +29,19 @@ export interface FileSource {
    * @default false
    */
   readonly keepFiles?: boolean | undefined;
+  /**
+   * Leave the bytes in the files until an update reads them: file read, copy to the device, broadcast and reload then
+   * run at the same time, and host memory stays bounded. Each update reads the files again; a file that has changed
+   * since registration fails it (`CE_FILE_CHANGED`). Files used in place are not read.
+   * @default false
+   */
+  readonly stream?: boolean | undefined;
+  /**
+   * Most host memory that an update of a checkpoint that streams reads into; it grows to the largest bucket. Three
+   * buckets and more let reading run ahead.
+   * @default 2 GiB
+   */
+  readonly hostMemoryBytes?: number | undefined;
 }
 
 /** Where a checkpoint's bytes come from. */
@@ -36,7 +49,11 @@ export type CheckpointSource = FileSource | { readonly tensors: readonly NamedTe
 
 /** Options of {@link ParameterServer.registerCheckpoint}. */
 export interface RegisterOptions {
-  /** `shared`: use the one reusable pool of this server, which outlives the checkpoint and has one user at a time. @default 'own' */
+  /**
+   * `shared`: use the one reusable pool of this server, which outlives the checkpoint and has one user at a time. A
+   * checkpoint that streams uses it during its updates only.
+   * @default 'own'
+   */
   readonly pool?: 'own' | 'shared' | undefined;
   readonly signal?: AbortSignal | undefined;
   readonly onEvent?: ((event: ProgressEvent) => void) | undefined;
@@ -48,7 +65,7 @@ export interface RegisteredCheckpoint {
   readonly tensorCount: number;
   /** Bytes of the tensors. */
   readonly sizeBytes: number;
-  /** Bytes of memory that hold them, alignment included. */
+  /** Bytes of memory that hold them, alignment included. None for files that are read during the update. */
   readonly poolBytes: number;
   readonly warnings: readonly string[];
   readonly durationMs: number;

@@ -14,6 +14,7 @@ import { checkUniqueTensors } from '@checkpoint-engine/planner';
 import { removeFiles } from '../pool/file-share.ts';
 import type { HeldCheckpoint } from '../pool/held-checkpoint.ts';
 import { holdFiles } from '../pool/hold-files.ts';
+import { holdStream } from '../pool/hold-stream.ts';
 import { holdTensors } from '../pool/hold-tensors.ts';
 import type { PoolContext } from '../pool/pool-context.ts';
 import { SharedPool } from '../pool/shared-pool.ts';
@@ -109,7 +110,8 @@ export class ParameterServer {
   }
 
   /**
-   * Brings this rank's share of a checkpoint into host memory. Nothing stays behind when it rejects.
+   * Brings this rank's share of a checkpoint into host memory, or, where it streams, only finds it: then its files have
+   * to stay as they are until the last update. Nothing stays behind when it rejects.
    *
    * @throws `CE_CHECKPOINT_EXISTS`; `CE_FILE_*`, `CE_DTYPE_UNKNOWN`, `CE_TENSOR_*` naming file and tensor;
    * `CE_HOST_OUT_OF_MEMORY`.
@@ -132,8 +134,7 @@ export class ParameterServer {
     const context = this.#poolContext(name, options);
     this.#pending.add(name);
     try {
-      const held =
-        'tensors' in source ? await holdTensors(name, source.tensors, context) : await holdFiles(name, source, context);
+      const held = await hold(name, source, context);
       const registrations = await this.#registerRegions(held);
       this.#entries.set(name, { held, registrations });
       this.#gathered.delete(name);
@@ -218,7 +219,8 @@ export class ParameterServer {
    * when every worker has run its post-load hook.
    *
    * @throws `CE_METAS_MISSING`, `CE_CHECKPOINT_BUSY`, `CE_PLAN_MEMORY_TOO_SMALL` before anything moves; then
-   * `CE_WORKER_*`, `CE_ENGINE_*`, `CE_RANK_LOST`, `CE_TIMEOUT`, `CE_DEVICE_*`: the first failure of any rank, on all.
+   * `CE_WORKER_*`, `CE_ENGINE_*`, `CE_RANK_LOST`, `CE_TIMEOUT`, `CE_DEVICE_*`, and for a checkpoint that streams
+   * `CE_FILE_*`: the first failure of any rank, on all.
    */
   async update(name: string, options: UpdateOptions): Promise<UpdateResult> {
     this.#checkOpen();
@@ -348,4 +350,9 @@ export class ParameterServer {
       rank: this.rank,
     });
   }
+}
+
+function hold(name: string, source: CheckpointSource, context: PoolContext): Promise<HeldCheckpoint> {
+  if ('tensors' in source) return holdTensors(name, source.tensors, context);
+  return source.stream === true ? holdStream(name, source, context) : holdFiles(name, source, context);
 }

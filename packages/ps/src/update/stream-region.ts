@@ -1,0 +1,49 @@
+import type { Copy, FileRead, HostMemory, Memory, MemoryRange } from '@checkpoint-engine/interface';
+import type { BucketCopy } from '@checkpoint-engine/planner';
+import type { StreamedFile } from './streamed-file.ts';
+
+/** A file of a checkpoint that streams: read when its turn comes, or on `/dev/shm` and mapped in place. */
+export type StreamRegion =
+  | { readonly sizeBytes: number; readonly file: StreamedFile; readonly memory?: undefined }
+  | { readonly sizeBytes: number; readonly memory: HostMemory; readonly file?: undefined };
+
+/** The reads that bring a bucket's bytes to its place in the host ring. None where all of it is mapped. */
+export function readsOf(
+  copies: readonly BucketCopy[],
+  regions: readonly StreamRegion[],
+  { offsetBytes: placeBytes }: MemoryRange,
+): FileRead[] {
+  return copies.flatMap(({ region, offsetBytes, bucketOffsetBytes, sizeBytes }) => {
+    const { file } = regions[region]!;
+    if (file === undefined) return [];
+    return [{ path: file.path, fileOffsetBytes: offsetBytes, offsetBytes: placeBytes + bucketOffsetBytes, sizeBytes }];
+  });
+}
+
+/**
+ * The copies that bring a bucket to the device. What was read lies in the ring as it will lie in the bucket, so that
+ * neighbours there are one copy, whatever gaps they had in their file.
+ */
+export function copiesOf(
+  copies: readonly BucketCopy[],
+  regions: readonly StreamRegion[],
+  place: MemoryRange,
+  target: MemoryRange,
+): Copy[] {
+  const parts: { memory: Memory; offsetBytes: number; toBytes: number; sizeBytes: number }[] = [];
+  for (const { region, offsetBytes, bucketOffsetBytes: toBytes, sizeBytes } of copies) {
+    const { memory } = regions[region]!;
+    const last = parts.at(-1);
+    if (memory !== undefined) {
+      parts.push({ memory, offsetBytes, toBytes, sizeBytes });
+    } else if (last?.memory === place.memory) {
+      last.sizeBytes = toBytes + sizeBytes - last.toBytes;
+    } else {
+      parts.push({ memory: place.memory, offsetBytes: place.offsetBytes + toBytes, toBytes, sizeBytes });
+    }
+  }
+  return parts.map(({ memory, offsetBytes, toBytes, sizeBytes }) => ({
+    from: { memory, offsetBytes, sizeBytes },
+    to: { memory: target.memory, offsetBytes: target.offsetBytes + toBytes, sizeBytes },
+  }));
+}
