@@ -7,10 +7,11 @@ namespace ce {
 
 namespace {
 
-// 2.8 and older counted in other steps; they are too old in either reading.
+// Up to 2.8 NCCL wrote 2.7.8 as 2708; 2.18.5 is 21805.
 std::string VersionTextOf(int version) {
-  return std::to_string(version / 10000) + '.' + std::to_string(version / 100 % 100) + '.' +
-         std::to_string(version % 100);
+  const int major = version < 10000 ? version / 1000 : version / 10000;
+  const int minor = version < 10000 ? version / 100 % 10 : version / 100 % 100;
+  return std::to_string(major) + '.' + std::to_string(minor) + '.' + std::to_string(version % 100);
 }
 
 }  // namespace
@@ -47,7 +48,8 @@ const NcclLibrary& NcclLibrary::Open(const std::vector<std::string>& candidates)
       "Install NCCL 2.18 or later (pip install nvidia-nccl-cu12, or Debian's libnccl2), or name its libnccl.so.2 in "
       "CHECKPOINT_ENGINE_NCCL_LIB";
   if (!too_old.empty()) {
-    throw Failure("CE_LIBRARY_TOO_OLD", too_old + ", and 2.18 is the oldest that can be used", hint).Detail(reasons);
+    throw Failure("CE_LIBRARY_TOO_OLD", too_old + ", and 2.18 is the oldest that can be used", hint)
+        .Detail(reasons == too_old ? "" : reasons);
   }
   throw Failure("CE_LIBRARY_NOT_FOUND", "No usable libnccl.so.2 was found", hint).Detail(reasons);
 }

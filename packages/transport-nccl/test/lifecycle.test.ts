@@ -1,0 +1,89 @@
+// How processes end that still have communicators, on a fake driver and a fake NCCL.
+import { spawnSync } from 'node:child_process';
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { describe, expect, it } from 'vitest';
+import { buildFakes, noCompiler } from './fakes.ts';
+
+const packageFolder = fileURLToPath(new URL('..', import.meta.url));
+/** Two ranks in one process, joined; `send(rank)` broadcasts rank 0's bytes. */
+const prelude = `
+  import process from 'node:process';
+  import { createCudaDevice } from '@checkpoint-engine/device';
+  import { hubLink, StoreHub, TestStore } from '@checkpoint-engine/transport-compliance';
+  import { nccl } from '@checkpoint-engine/transport-nccl';
+  const hub = new StoreHub();
+  const ranks = await Promise.all([0, 1].map(async (rank) => {
+    const device = await createCudaDevice({ index: rank });
+    const store = new TestStore(hubLink(hub, rank), rank, 2);
+    const transport = nccl();
+    return { device, store, transport, target: await device.allocate(1 << 20) };
+  }));
+  const groups = await Promise.all(ranks.map(({ transport, store, device }) => transport.join({ store: store.epoch('g'), device })));
+  const send = (rank) => groups[rank].broadcast(0, { target: { memory: ranks[rank].target, offsetBytes: 0, sizeBytes: 1 << 20 } });
+  const closeAll = () => Promise.all(ranks.map(async ({ transport, device, store }) => {
+    await transport.close();
+    await device.close();
+    await store.close();
+  }));
+`;
+
+describe.skipIf(noCompiler !== '')(`a process with communicators${noCompiler && ` (skipped: ${noCompiler})`}`, () => {
+  const env = noCompiler === '' ? buildFakes() : {};
+  const run = (code: string) => {
+    const startedAtMs = Date.now();
+    const { status, signal, stdout, stderr } = spawnSync(
+      process.execPath,
+      ['--input-type=module', '-e', prelude + code],
+      { cwd: packageFolder, env: { ...process.env, ...env }, encoding: 'utf8', timeout: 20_000 },
+    );
+    return { status, signal, output: stdout.trim(), errors: stderr.trim(), ms: Date.now() - startedAtMs };
+  };
+  const quiet = (output: string) => ({ status: 0, signal: null, output, errors: '' });
+
+  it('ends by itself when everything is closed', () => {
+    const end = run(`await Promise.all([send(0), send(1)]); await closeAll(); console.log('closed');`);
+    expect(end).toMatchObject(quiet('closed'));
+  });
+
+  it('ends by itself with a group that nobody closed', () => {
+    expect(run(`await Promise.all([send(0), send(1)]); console.log('left open');`)).toMatchObject(quiet('left open'));
+  });
+
+  it('exits in the middle of a collective', () => {
+    const end = run(`send(1).catch(() => {}); setTimeout(() => { console.log('exit'); process.exit(0); }, 200);`);
+    expect(end).toMatchObject(quiet('exit'));
+    expect(end.ms).toBeLessThan(5_000);
+  });
+
+  it('may end a worker thread in the middle of a collective', () => {
+    const file = join(packageFolder, 'build', 'lifecycle-worker.mjs');
+    const sending = `send(1).catch(() => {}); setTimeout(() => parentPort.postMessage('sent'), 100);`;
+    writeFileSync(file, `import { parentPort } from 'node:worker_threads'; ${prelude} ${sending}`);
+    const end = run(`
+      import { once } from 'node:events';
+      import { Worker } from 'node:worker_threads';
+      const worker = new Worker(${JSON.stringify(file)}, { execArgv: [] });
+      await once(worker, 'message');
+      await worker.terminate();
+      await Promise.all([send(0), send(1)]);
+      await closeAll();
+      console.log('ended');
+    `);
+    expect(end).toMatchObject(quiet('ended'));
+  });
+
+  it('closes while a peer is gone, and a second close and an abort change nothing', () => {
+    const end = run(`
+      const pending = send(1).catch((error) => error.message);
+      groups[0].abort(new Error('enough'));
+      console.log(await pending);
+      await Promise.all([groups[0].close(), groups[1].close(), groups[0].close()]);
+      groups[0].abort(new Error('again'));
+      console.log(await send(0).catch((error) => error.message));
+      await closeAll();
+    `);
+    expect(end).toMatchObject(quiet('enough\nenough'));
+  });
+});
