@@ -1,4 +1,5 @@
 // One rank in a process of its own, driven by the test over the message channel: {id, call, args} -> {id, ok | error}.
+import { readFileSync } from 'node:fs';
 import process from 'node:process';
 import { createHostDevice } from '@checkpoint-engine/device';
 import { CheckpointEngineError, toCheckpointEngineError } from '@checkpoint-engine/interface';
@@ -9,6 +10,7 @@ let device;
 let store;
 let broadcast;
 let server;
+let updating = new AbortController();
 let nextRequest = 0;
 const requests = new Map();
 
@@ -28,15 +30,21 @@ const calls = {
     broadcast = worldSize > 1 ? shm() : undefined;
     server = await ParameterServer.create({ store, device, broadcast, protocol: v2Protocol() });
   },
-  register: ({ name, source }) => server.registerCheckpoint(name, source),
+  register: ({ name, source, options }) => server.registerCheckpoint(name, source, options),
   unregister: ({ name }) => server.unregisterCheckpoint(name),
   gather: async ({ name }) => (await server.gatherMetas(name)).reduce((sum, { tensors }) => sum + tensors.length, 0),
-  update: ({ name, options }) =>
-    server.update(name, {
+  update({ name, options }) {
+    updating = new AbortController();
+    return server.update(name, {
       requestEngine,
       ...options,
+      signal: updating.signal,
       onEvent: (event) => event.type === 'bucket-end' && process.send({ bucketEnd: event }),
-    }),
+    });
+  },
+  abort: () => updating.abort(),
+  /** Most bytes of memory that this process has had at a time. */
+  peakBytes: () => Number(/VmHWM:\s+(\d+) kB/.exec(readFileSync('/proc/self/status', 'utf8'))[1]) * 1024,
   async close() {
     await server?.close();
     await broadcast?.close();

@@ -1,6 +1,6 @@
 import { createServer } from 'node:net';
 import { CheckpointEngineError, type SerializedError } from '@checkpoint-engine/interface';
-import type { CheckpointSource, RegisteredCheckpoint, UpdateResult } from '@checkpoint-engine/ps';
+import type { CheckpointSource, ProgressEvent, RegisteredCheckpoint, UpdateResult } from '@checkpoint-engine/ps';
 import { Child } from './child.ts';
 
 /** Options of the update that a test may set. */
@@ -10,13 +10,24 @@ export interface TestUpdate {
   readonly deviceMemoryBytes?: number;
 }
 
+/** The end of a bucket's stage. */
+export type BucketEvent = Extract<ProgressEvent, { type: 'bucket-start' | 'bucket-end' }>;
+
+/** How the ranks of a test are started. */
+export interface WorldOptions {
+  readonly token?: string;
+  readonly directory?: string;
+  /** A program and its arguments that start each rank, Node's path appended. */
+  readonly runner?: readonly string[];
+}
+
 /** N ranks and N workers, each in a process of its own; rank i speaks to worker i. */
 export class World {
   readonly ranks: Child[] = [];
   readonly workers: Child[] = [];
   readonly size: number;
   /** Called when a rank finished a step of a bucket. */
-  onBucketEnd: (rank: number) => void = () => {};
+  onBucketEnd: (rank: number, event: BucketEvent) => void = () => {};
   /** Leave the addresses undelivered: workers never connect. */
   isEngineMute = false;
   #port = 0;
@@ -25,7 +36,7 @@ export class World {
     this.size = size;
   }
 
-  static async start(size: number, options: { token?: string; directory?: string } = {}): Promise<World> {
+  static async start(size: number, options: WorldOptions = {}): Promise<World> {
     const world = new World(size);
     await Promise.all(Array.from({ length: size }, (_, rank) => world.startWorker(rank)));
     world.#port = await freePort();
@@ -33,8 +44,8 @@ export class World {
     return world;
   }
 
-  async startRanks(options: { token?: string; directory?: string } = {}): Promise<void> {
-    for (let rank = 0; rank < this.size; rank++) this.ranks[rank] = this.#spawnRank(rank);
+  async startRanks(options: WorldOptions = {}): Promise<void> {
+    for (let rank = 0; rank < this.size; rank++) this.ranks[rank] = this.#spawnRank(rank, options.runner);
     await Promise.all(this.ranks.map((child, rank) => child.call('start', this.#startArgs(rank, options))));
   }
 
@@ -89,16 +100,16 @@ export class World {
     return { inferenceParallelSize: 1, timeoutMs: 30_000, ...options };
   }
 
-  #startArgs(rank: number, options: { token?: string; directory?: string }): object {
+  #startArgs(rank: number, { runner: _, ...options }: WorldOptions): object {
     return { rank, worldSize: this.size, port: this.#port, ...options };
   }
 
-  #spawnRank(rank: number): Child {
-    const child = new Child('rank-process');
+  #spawnRank(rank: number, runner: readonly string[] = []): Child {
+    const child = new Child('rank-process', [], runner);
     child.process.on(
       'message',
-      (message: { request?: number; handles?: Record<string, string>; bucketEnd?: object }) => {
-        if (message.bucketEnd !== undefined) this.onBucketEnd(rank);
+      (message: { request?: number; handles?: Record<string, string>; bucketEnd?: BucketEvent }) => {
+        if (message.bucketEnd !== undefined) this.onBucketEnd(rank, message.bucketEnd);
         if (message.request !== undefined) void this.#deliver(child, rank, message.request, message.handles!);
       },
     );

@@ -1,0 +1,32 @@
+import { execFileSync } from 'node:child_process';
+import { mkdtempSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+/** Makes the reads of rank processes fail or hang. */
+export class FaultyDisk {
+  readonly #folder = mkdtempSync(join(tmpdir(), 'checkpoint-engine-faulty-disk-'));
+  /** Starts a rank whose reads it rules: `runner` of a world. */
+  readonly runner: readonly string[];
+
+  constructor() {
+    const library = join(this.#folder, 'faulty-disk.so');
+    const source = fileURLToPath(new URL('./faulty_disk.c', import.meta.url));
+    execFileSync('cc', ['-shared', '-fPIC', '-O1', '-o', library, source, '-ldl']);
+    this.does('ok');
+    this.runner = ['/usr/bin/env', `LD_PRELOAD=${library}`, `FAULTY_DISK=${join(this.#folder, 'command')}`];
+  }
+
+  /** What reads do from now on. */
+  does(command: 'ok' | 'stall' | `eio ${number}`): void {
+    const path = join(this.#folder, 'command');
+    writeFileSync(`${path}.new`, command);
+    renameSync(`${path}.new`, path);
+  }
+
+  remove(): void {
+    this.does('ok');
+    rmSync(this.#folder, { recursive: true });
+  }
+}
