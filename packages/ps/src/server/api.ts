@@ -98,6 +98,18 @@ export interface UpdateOptions {
   readonly bucketBytes?: number | undefined;
   /** Most bytes of device memory that the update may take. */
   readonly deviceMemoryBytes?: number | undefined;
+  /**
+   * `3`: copies to the device, broadcasts and reloads of different buckets run at the same time. `2`: copies and
+   * broadcasts take turns (the Python tool's order), for machines on which they disturb each other. `auto`: the first
+   * update measures both on its first buckets and goes on with the faster one, and so do later ones.
+   * @default 3
+   */
+  readonly stages?: 2 | 3 | 'auto' | undefined;
+  /**
+   * Gives the memory of the broadcast transport's communicators back after the update. The next one makes them anew,
+   * which can take seconds. @default false
+   */
+  readonly releaseCommunicators?: boolean | undefined;
   /** For the whole update. @default 300_000 */
   readonly timeoutMs?: number | undefined;
   readonly weightVersion?: string | undefined;

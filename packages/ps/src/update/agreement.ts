@@ -14,7 +14,9 @@ export interface Proposal {
   readonly deviceUuid: string;
   readonly host: string;
   readonly freeBytes: number;
-  /** Options that have to be equal: `[bucketBytes, deviceMemoryBytes, inferenceParallelSize]`. */
+  /** The order of stages that an earlier update with this group found faster. */
+  readonly measuredStages: 2 | 3 | null;
+  /** Options that have to be equal. */
   readonly options: readonly (number | null)[];
 }
 
@@ -73,7 +75,7 @@ function checkSame(checkpoint: string, firstRank: number, rank: number, first: P
     throw new CheckpointEngineError(
       'CE_PLAN_MISMATCH',
       `Ranks ${firstRank} and ${rank} were given different options for the update of "${checkpoint}": [${first.options.join(', ')}] and [${other.options.join(', ')}]`,
-      'Pass the same bucket size, device memory and inference parallel size on all ranks',
+      'Pass the same bucket size, device memory, inference parallel size, stages and release of communicators on all ranks',
       { rank },
     );
   }

@@ -6,6 +6,7 @@ import type { ProgressEvent } from '../server/api.ts';
 import type { BucketMessage, WorkerSession } from '../session.ts';
 import { type PipelineJob, runPipeline } from './pipeline.ts';
 import { Ring } from './ring.ts';
+import { threeStages } from './stage-order.ts';
 
 const SLOT = 256;
 const memory = (sizeBytes: number): SharedMemory => ({
@@ -116,6 +117,7 @@ function simulate(setting: Setting) {
     ring,
     staging,
     group,
+    order: threeStages,
     maxPendingBroadcasts: setting.maxPendingBroadcasts,
     session,
     opened: sleep(1),

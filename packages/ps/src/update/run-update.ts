@@ -15,6 +15,7 @@ import { followSignals } from '../util/follow-signals.ts';
 import { type Agreement, agree } from './agreement.ts';
 import type { BroadcastLink } from './broadcast-link.ts';
 import { gatherHandles, sharesDevice } from './handles.ts';
+import { orderStages } from './order-stages.ts';
 import { runPipeline } from './pipeline.ts';
 import type { PlanCache } from './plan-cache.ts';
 import { Ring } from './ring.ts';
@@ -141,12 +142,30 @@ export async function runUpdate(context: UpdateContext, options: UpdateOptions):
     request.catch(fail);
     const opened = session!.open(memory.ring!.memory, { signal }).then(() => watch.enter('stream'));
     opened.catch(fail);
+    const transfers = plan.buckets.map((bucket) => ({ bucket, root: bucket.ownerRank }));
+    const ring = memory.ring!;
+    const { staging } = memory;
+    const order = orderStages({
+      stages: options.stages,
+      agreement,
+      transfers,
+      rank,
+      ring,
+      staging,
+      epoch,
+      waiting,
+      onMeasured: (stages) => {
+        link.measuredStages = stages;
+        context.logger.info({ rank, checkpoint, stages }, `${stages} stages move the buckets faster here`);
+      },
+    });
     await runPipeline({
-      transfers: plan.buckets.map((bucket) => ({ bucket, root: bucket.ownerRank })),
+      transfers,
       rank,
       source,
-      ring: memory.ring!,
-      staging: memory.staging,
+      ring,
+      staging,
+      order,
       group,
       maxPendingBroadcasts: Math.min(link.maxPending, sizing.ringSlots),
       session: session!,
@@ -154,24 +173,33 @@ export async function runUpdate(context: UpdateContext, options: UpdateOptions):
       describe: describer(context.metas, plan),
       signal,
       onFailure: fail,
-      emit,
+      emit: (event) => {
+        order.observe?.(event);
+        emit(event);
+      },
     });
 
     watch.enter('release');
     await session!.finish({ signal, onPhase: (phase) => phase === 'released' && watch.enter('hook') });
     await untilAborted(request, signal);
     await epoch.barrier('done', waiting);
+    if (options.releaseCommunicators === true) await leaveGroup(context);
     watch.enter('done');
     return summarise(context, agreement, plan, sizing, watch);
   } catch (error) {
     fail(error);
     const failure = atRank(signal.reason, rank);
     await Promise.allSettled([epoch?.abort(failure), session?.fail(failure)]);
-    await link.drop().catch((cause) => context.logger.warn({ rank, cause }, 'Leaving the broadcast group failed'));
+    await leaveGroup(context);
     throw failure;
   } finally {
     await cleanup.run().catch((cause) => context.logger.warn({ rank, cause }, 'Cleaning up after an update failed'));
   }
+}
+
+/** The next update makes a new one: that this one was not left in good order harms nothing. */
+async function leaveGroup({ link, logger, store: { rank } }: UpdateContext): Promise<void> {
+  await link.drop().catch((cause) => logger.warn({ rank, cause }, 'Leaving the broadcast group failed'));
 }
 
 function propose({ counter, link, metasDigest, device, host }: UpdateContext, options: UpdateOptions) {
@@ -183,7 +211,14 @@ function propose({ counter, link, metasDigest, device, host }: UpdateContext, op
     deviceUuid: device.uuid,
     host,
     freeBytes: device.memoryInfo().freeBytes,
-    options: [options.bucketBytes ?? null, options.deviceMemoryBytes ?? null, options.inferenceParallelSize ?? null],
+    measuredStages: link.measuredStages,
+    options: [
+      options.bucketBytes ?? null,
+      options.deviceMemoryBytes ?? null,
+      options.inferenceParallelSize ?? null,
+      options.stages === 'auto' ? 0 : (options.stages ?? 3),
+      Number(options.releaseCommunicators ?? false),
+    ],
   };
 }
 

@@ -1,0 +1,52 @@
+import type { Memory, Store, WaitOptions } from '@checkpoint-engine/interface';
+import type { UpdateOptions } from '../server/api.ts';
+import type { Agreement } from './agreement.ts';
+import { MeasuredOrder } from './measured-order.ts';
+import type { Transfer } from './pipeline.ts';
+import type { Ring } from './ring.ts';
+import { type StageOrder, threeStages, twoStages } from './stage-order.ts';
+
+/** What {@link orderStages} goes by. */
+export interface OrderOptions {
+  /** @default 3 */
+  readonly stages: UpdateOptions['stages'];
+  readonly agreement: Agreement;
+  readonly transfers: readonly Transfer[];
+  readonly rank: number;
+  readonly ring: Ring<Memory>;
+  readonly staging: Ring | undefined;
+  /** The update's. */
+  readonly epoch: Store;
+  /** Bounds the wait for what another rank measured. */
+  readonly waiting: WaitOptions;
+  /** Called at the rank that measured for all, to be remembered. */
+  readonly onMeasured: (stages: 2 | 3) => void;
+}
+
+/** Gives the order that was asked for; `auto` measures in the first update of a world and remembers. */
+export function orderStages(options: OrderOptions): StageOrder {
+  const { agreement, transfers, rank, ring, staging, epoch, waiting, onMeasured } = options;
+  const [decider] = agreement.members;
+  const asked = options.stages ?? 3;
+  const stages = asked === 'auto' ? (agreement.proposals[0]!.measuredStages ?? 'auto') : asked;
+  if (stages === 3 || agreement.members.length === 1) return threeStages;
+  const own = transfers.flatMap(({ root }, index) => (root === rank ? [index] : []));
+  const roomAfter = (turn: number): number =>
+    staging === undefined ? ring.after(own[turn]!) : (own[staging.after(turn)] ?? -1);
+  const two = twoStages(transfers, rank, roomAfter);
+  if (stages === 2) return two;
+  const order = new MeasuredOrder(transfers, two, (measured) => {
+    if (rank !== decider) return;
+    order.choose(measured);
+    onMeasured(measured);
+    epoch.set(KEY, Uint8Array.of(measured), waiting).catch(() => {});
+  });
+  if (rank !== decider) {
+    const chosen = epoch.wait(KEY, waiting).then(([measured]) => order.choose(measured === 2 ? 2 : 3));
+    // The update ends before anything was measured, or fails: then nobody asks any more.
+    chosen.catch(() => {});
+  }
+  return order;
+}
+
+const KEY = 'stages';
