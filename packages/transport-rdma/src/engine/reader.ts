@@ -16,8 +16,11 @@ interface Opened {
   readonly segments: Segments;
 }
 
-/** How long a mapping is kept for the next read into the same memory. */
-const lingerMs = 1000;
+/**
+ * How long a mapping is kept for the next read into the same memory: a new one is paid for with a page fault for every
+ * 4 KiB, which can cost more than the read.
+ */
+const lingerMs = 5000;
 /** How long a read that is given up may take to come to an end by itself. */
 const cancelMs = 300;
 /** How often a read is started again because another one took the engine with it. */
