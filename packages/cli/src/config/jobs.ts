@@ -34,6 +34,8 @@ export interface UpdateJob {
   readonly keepFiles: boolean;
   readonly bucketBytes?: number | undefined;
   readonly deviceMemoryBytes?: number | undefined;
+  readonly stages?: 2 | 3 | 'auto' | undefined;
+  readonly releaseCommunicators?: boolean | undefined;
   /** For registration and for the update, each. */
   readonly timeoutMs: number;
   readonly weightVersion?: string | undefined;

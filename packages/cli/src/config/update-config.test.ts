@@ -6,6 +6,7 @@ const flags: UpdateFlags = {
   device: 'auto',
   engine: 'vllm',
   endpoint: ['http://a'],
+  stages: '3',
   timeout: 1000,
   sleepTime: 0,
   logLevel: 'info',
@@ -24,6 +25,18 @@ describe('updateConfig', () => {
   it('takes the world from a launcher', () => {
     const env = { RANK: '3', WORLD_SIZE: '8', MASTER_PORT: '29500' };
     expect(updateConfig(flags, env)).toMatchObject({ worldSize: 8, identity: { rank: 3 } });
+  });
+
+  it('gives each rank of a launcher a trace of its own, and ranks of this command one for all', () => {
+    const env = { RANK: '3', WORLD_SIZE: '8', MASTER_PORT: '29500' };
+    expect(updateConfig({ ...flags, trace: '/tmp/update.json' }, env).traceFile).toBe('/tmp/update.rank-3.json');
+    expect(updateConfig({ ...flags, nprocPerNode: 8, trace: 'update.json' }, {}).traceFile).toBe('update.json');
+  });
+
+  it('passes the order of stages on', () => {
+    expect(updateConfig(flags, {}).update).toMatchObject({ stages: 3, releaseCommunicators: false });
+    const changed = updateConfig({ ...flags, stages: 'auto', releaseCommunicators: true }, {}).update;
+    expect(changed).toMatchObject({ stages: 'auto', releaseCommunicators: true });
   });
 
   it('refuses to start ranks where a launcher did', () => {

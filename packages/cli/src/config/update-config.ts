@@ -1,4 +1,4 @@
-import { basename, resolve } from 'node:path';
+import { basename, join, parse, resolve } from 'node:path';
 import { CheckpointEngineError } from '@checkpoint-engine/interface';
 import type { LogOptions } from '../output/log.ts';
 import {
@@ -22,6 +22,8 @@ export interface UpdateFlags extends LogOptions {
   readonly inferenceParallelSize?: number;
   readonly bucketSize?: number;
   readonly deviceMemory?: number;
+  readonly stages: '2' | '3' | 'auto';
+  readonly releaseCommunicators?: true;
   readonly timeout: number;
   readonly weightVersion?: string;
   readonly keepFiles?: true;
@@ -70,15 +72,23 @@ export function updateConfig(flags: UpdateFlags, env: Environment): UpdateConfig
       keepFiles: flags.keepFiles === true,
       bucketBytes: flags.bucketSize,
       deviceMemoryBytes: flags.deviceMemory,
+      stages: flags.stages === 'auto' ? 'auto' : flags.stages === '2' ? 2 : 3,
+      releaseCommunicators: flags.releaseCommunicators === true,
       timeoutMs: flags.timeout,
       weightVersion: flags.weightVersion,
       metasFile: flags.saveMetasFile,
     },
     sleepMs: flags.sleepTime,
-    traceFile: flags.trace,
+    traceFile: identity && flags.trace ? ofRank(flags.trace, identity.rank) : flags.trace,
     json: flags.json === true,
     log: { logLevel, logFormat },
   };
+}
+
+/** Ranks that a launcher started write a trace each: `update.json` becomes `update.rank-3.json`. */
+function ofRank(file: string, rank: number): string {
+  const { dir, name, ext } = parse(file);
+  return join(dir, `${name}.rank-${rank}${ext}`);
 }
 
 function engineTargets(flags: UpdateFlags, worldSize: number): EngineTargets {

@@ -126,6 +126,8 @@ export class LocalWorld implements World {
       inferenceParallelSize: job.targets.parallelSize,
       bucketBytes: update.bucketBytes,
       deviceMemoryBytes: update.deviceMemoryBytes,
+      stages: update.stages,
+      releaseCommunicators: update.releaseCommunicators,
       timeoutMs,
       weightVersion: update.weightVersion,
       signal,
