@@ -56,6 +56,30 @@ describe('update', () => {
     expect(new Set(traceEvents.map(({ cat }) => cat))).toEqual(new Set([undefined, 'phases', 'read', 'h2d', 'reload']));
   });
 
+  it('streams by default: files are read during the update, and the trace shows it', async () => {
+    const { uds, all } = await workers(1);
+    const traceFile = join(folder, 'stream.json');
+    const flags = ['--json', '--trace', traceFile, '--bucket-size', '256KiB', '--host-memory', '1MiB'];
+    const result = await runCli(update(...uds, ...flags));
+    expect(result).toMatchObject({ code: 0, stderr: '' });
+    const { bucketCount, ranks } = parseJson(result) as { bucketCount: number; ranks: { poolBytes: number }[] };
+    expect(ranks.map(({ poolBytes }) => poolBytes)).toEqual([0]);
+    expect(await all[0]!.digests()).toEqual(wanted);
+    const { traceEvents } = JSON.parse(await readFile(traceFile, 'utf8')) as { traceEvents: { cat?: string }[] };
+    for (const stage of ['read', 'h2d', 'reload']) {
+      expect(traceEvents.filter(({ cat }) => cat === stage)).toHaveLength(bucketCount);
+    }
+  });
+
+  it('reads everything first with --no-stream', async () => {
+    const { uds, all } = await workers(2);
+    const result = await runCli(update(...uds, '--nproc-per-node', '2', '--no-stream', '--json'));
+    expect(result).toMatchObject({ code: 0, stderr: '' });
+    const { ranks } = parseJson(result) as { ranks: { poolBytes: number }[] };
+    for (const { poolBytes } of ranks) expect(poolBytes).toBeGreaterThan(0);
+    for (const worker of all) expect(await worker.digests()).toEqual(wanted);
+  });
+
   it('brings every byte into the workers of three ranks that it supervises', async () => {
     const { uds, all } = await workers(3);
     const result = await runCli(update(...uds, '--nproc-per-node', '3', '--bucket-size', '256KiB'));

@@ -15,6 +15,10 @@ Examples:
       --endpoint http://127.0.0.1:8000 --endpoint http://127.0.0.1:8001 \\
       --endpoint http://127.0.0.1:8002 --endpoint http://127.0.0.1:8003
 
+  The same, with at most 512 MiB of host memory a GPU for what is read from the files:
+    checkpoint-engine update --checkpoint-path /models/step-100 --nproc-per-node 8 --host-memory 512MiB \\
+      --endpoint http://127.0.0.1:8000
+
   One rank of a world that torchrun, Slurm or Kubernetes started (RANK, WORLD_SIZE, MASTER_ADDR, MASTER_PORT are set):
     checkpoint-engine update --checkpoint-path /models/step-100 --endpoint http://127.0.0.1:8000
 
@@ -64,6 +68,16 @@ export function updateCommand({ terminal, env, setExitCode }: CommandContext): C
       new Option('--timeout <seconds>', 'for reading the checkpoint and for the update, each')
         .argParser(timeoutFlag)
         .default(300_000, '300'),
+    )
+    .option(
+      '--stream',
+      'read the files while the update runs, through little host memory: the default, unless --sleep-time or --save-metas-file keep the weights there',
+    )
+    .option('--no-stream', 'read the files into host memory first, all of them')
+    .option(
+      '--host-memory <size>',
+      'most host memory that a rank reads into while it streams (default: 2GiB)',
+      sizeFlag,
     )
     .option('--weight-version <version>', 'version that the engine is told, where it takes one')
     .option('--keep-files', 'leave files that lie on /dev/shm there; by default they are used in place and removed')

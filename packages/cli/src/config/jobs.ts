@@ -32,6 +32,10 @@ export interface UpdateJob {
   readonly checkpointName: string;
   readonly checkpointPath: string;
   readonly keepFiles: boolean;
+  /** Read the files during the update instead of before it. */
+  readonly stream: boolean;
+  /** Bounds what a rank that streams reads into. */
+  readonly hostMemoryBytes?: number | undefined;
   readonly bucketBytes?: number | undefined;
   readonly deviceMemoryBytes?: number | undefined;
   readonly stages?: 2 | 3 | 'auto' | undefined;

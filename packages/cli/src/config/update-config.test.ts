@@ -63,6 +63,15 @@ describe('updateConfig', () => {
     expect(() => updateConfig(withoutEndpoint, {})).toThrow(invalid(/Neither --endpoint nor --uds/));
   });
 
+  it('streams unless the weights are to stay in host memory', () => {
+    const streams = (change: Partial<UpdateFlags>): boolean => updateConfig({ ...flags, ...change }, {}).update.stream;
+    expect(streams({})).toBe(true);
+    expect(streams({ stream: false })).toBe(false);
+    expect(streams({ sleepTime: 1 })).toBe(false);
+    expect(streams({ saveMetasFile: 'm' })).toBe(false);
+    expect(updateConfig({ ...flags, hostMemory: 100 }, {}).update.hostMemoryBytes).toBe(100);
+  });
+
   it('reads the limits of the environment', () => {
     expect(updateConfig(flags, { PS_MEM_FRACTION: '0.5' }).limits).toEqual({ memFraction: 0.5 });
   });
@@ -73,6 +82,10 @@ describe('updateConfig', () => {
       { nprocPerNode: 8, inferenceParallelSize: 2, endpoint: ['http://a', 'http://b'] },
       /--endpoint is given 2 times for 4/,
     ],
+    [{ stream: true, sleepTime: 1 }, /--stream leaves no weights in host memory, and --sleep-time/],
+    [{ stream: true, saveMetasFile: 'm' }, /--save-metas-file/],
+    [{ stream: false, hostMemory: 100 }, /--host-memory 100 .* --no-stream/],
+    [{ sleepTime: 1, hostMemory: 100 }, /--host-memory 100 .* --sleep-time/],
     [{ nprocPerNode: 4, uds: ['/a', '/b', '/c'] }, /--uds is given 3 times for 1/],
   ])('refuses %o', (change, pattern) =>
     expect(() => updateConfig({ ...flags, ...change }, {})).toThrow(invalid(pattern)),

@@ -25,6 +25,8 @@ export interface UpdateFlags extends LogOptions {
   readonly stages: '2' | '3' | 'auto';
   readonly releaseCommunicators?: true;
   readonly timeout: number;
+  readonly stream?: boolean;
+  readonly hostMemory?: number;
   readonly weightVersion?: string;
   readonly keepFiles?: true;
   readonly saveMetasFile?: string;
@@ -70,6 +72,7 @@ export function updateConfig(flags: UpdateFlags, env: Environment): UpdateConfig
       checkpointName: flags.checkpointName ?? basename(resolve(flags.checkpointPath)),
       checkpointPath: flags.checkpointPath,
       keepFiles: flags.keepFiles === true,
+      ...streaming(flags),
       bucketBytes: flags.bucketSize,
       deviceMemoryBytes: flags.deviceMemory,
       stages: flags.stages === 'auto' ? 'auto' : flags.stages === '2' ? 2 : 3,
@@ -120,6 +123,28 @@ function engineTargets(flags: UpdateFlags, worldSize: number): EngineTargets {
     }
   }
   return { engine, endpoints, uds, parallelSize };
+}
+
+/** Files stream unless somebody wants to find the weights in host memory after the update. */
+function streaming({ stream, hostMemory, sleepTime, saveMetasFile }: UpdateFlags): {
+  stream: boolean;
+  hostMemoryBytes?: number | undefined;
+} {
+  const keeps = sleepTime > 0 ? '--sleep-time' : saveMetasFile && '--save-metas-file';
+  if (stream && keeps) {
+    throw invalid(
+      `--stream leaves no weights in host memory, and ${keeps} is for ranks that read them there afterwards`,
+      `Leave out --stream or ${keeps}`,
+    );
+  }
+  const streams = stream ?? !keeps;
+  if (!streams && hostMemory !== undefined) {
+    throw invalid(
+      `--host-memory ${hostMemory} bounds what a streaming update reads into, but ${keeps ?? '--no-stream'} keeps all weights in host memory`,
+      `Leave out --host-memory or ${keeps ?? '--no-stream'}`,
+    );
+  }
+  return { stream: streams, hostMemoryBytes: hostMemory };
 }
 
 /** Several targets share the ranks evenly. */

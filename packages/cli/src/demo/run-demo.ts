@@ -120,6 +120,7 @@ async function updateAndCompare(options: RunDemoOptions, stage: DemoStage): Prom
       checkpointName: name,
       checkpointPath: checkpoint.folder,
       keepFiles: true,
+      stream: true,
       timeoutMs: TIMEOUT_MS,
     });
     progress.view.close();

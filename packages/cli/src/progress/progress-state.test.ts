@@ -19,7 +19,7 @@ const plan = (rank: number): ProgressEvent => ({
 });
 const bucket = (
   type: 'bucket-start' | 'bucket-end',
-  stage: 'h2d' | 'broadcast' | 'reload',
+  stage: 'read' | 'h2d' | 'broadcast' | 'reload',
   rank: number,
   atMs: number,
   sizeBytes = 100,
@@ -54,6 +54,14 @@ describe('stageViews', () => {
       { type: 'register', rank: 0, doneBytes: 50, totalBytes: 100, atMs: 100 },
     ];
     expect(stageViews(after(2, events))).toMatchObject([{ stage: 'read', doneBytes: 90, totalBytes: 160 }]);
+  });
+
+  it('counts what is read during the update, where nothing was registered before', () => {
+    const events = [plan(0), bucket('bucket-end', 'read', 0, 10), bucket('bucket-end', 'h2d', 0, 20, 50)];
+    expect(stageViews(after(1, events))).toMatchObject([
+      { stage: 'read', doneBytes: 100, totalBytes: 200 },
+      { stage: 'h2d', doneBytes: 50 },
+    ]);
   });
 
   it('counts a copy once, but a broadcast and a reload when all ranks have it', () => {

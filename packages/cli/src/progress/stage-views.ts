@@ -20,7 +20,8 @@ const LEAST_MS = 20;
  * reloaded when every rank has it.
  */
 export function stageViews(state: ProgressState): StageView[] {
-  const views = [registerView(state)];
+  const registered = registerView(state);
+  const views = [registered];
   const { plan, rankCount, stages } = state;
   if (plan) {
     const { totalBytes } = plan;
@@ -32,6 +33,8 @@ export function stageViews(state: ProgressState): StageView[] {
       const doneBytes = Math.min(passed.doneBytes / receivers, paddedBytes);
       return timed(stage, doneBytes, totalBytes, passed.lastAtMs - passed.startedAtMs);
     };
+    // Files that stream are read during the update: each byte by one rank.
+    if (registered === undefined) views.push(view('read', 1));
     views.push(view('h2d', 1), view('broadcast', rankCount), view('reload', rankCount));
   }
   return views.filter((view) => view !== undefined);

@@ -139,13 +139,14 @@ export class LocalWorld implements World {
   /** Reads the checkpoint while the engine gets ready, if it has only just been started. */
   async #register(update: UpdateJob): Promise<RegisteredCheckpoint> {
     const { onEvent, identity } = this.#options;
-    const { checkpointName: name, checkpointPath: files, keepFiles } = update;
+    const { checkpointName: name, checkpointPath: files, keepFiles, stream, hostMemoryBytes } = update;
+    const source = { files, keepFiles, stream, hostMemoryBytes };
     const atMs = performance.timeOrigin + performance.now();
-    // The reader reports what it has read: that it begins is said here.
-    onEvent({ type: 'register', rank: identity.rank, doneBytes: 0, totalBytes: 0, atMs });
+    // The reader reports what it has read: that it begins is said here. Files that stream are read later.
+    if (!stream) onEvent({ type: 'register', rank: identity.rank, doneBytes: 0, totalBytes: 0, atMs });
     for (const other of this.#server.checkpoints) await this.#server.unregisterCheckpoint(other);
     const [registered] = await bothOrNone(this.#options.signal, [
-      (signal) => this.#server.registerCheckpoint(name, { files, keepFiles }, { signal, onEvent }),
+      (signal) => this.#server.registerCheckpoint(name, source, { signal, onEvent }),
       (signal) => this.#untilEngineReady(signal, update.timeoutMs),
     ]);
     return registered;
