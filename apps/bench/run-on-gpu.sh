@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Measures and checks on a GPU machine that has Python with torch, safetensors and checkpoint-engine, from the bundle.
 #
-#   apps/bench/run-on-gpu.sh OUT STEP...     steps: quick correct update checks world
+#   apps/bench/run-on-gpu.sh OUT STEP...     steps: quick correct update checks world stages compliance kill
 set -u
 out=$1
 shift
@@ -51,6 +51,24 @@ for step; do
         say "world: $ranks ranks"
         "$run" bench world --dir "$data/${WORLD_MODEL:-small}" --ranks "$ranks" --updates "${UPDATES:-4}" --json "$out/world-$ranks.json"
       done
+      ;;
+    stages)
+      model small qwen3-8b --layers 2 --shards 2
+      for stages in 2 3 auto; do
+        say "stages: $stages"
+        "$run" bench world --dir "$data/${WORLD_MODEL:-small}" --ranks "${RANKS:-2}" --updates "${UPDATES:-4}" --bucket-size "${BUCKET:-16MiB}" --stages "$stages" --trace "$out/trace-$stages.json" --json "$out/stages-$stages.json"
+      done
+      say 'stages: communicators released'
+      "$run" bench world --dir "$data/small" --ranks "${RANKS:-2}" --updates 3 --release-communicators --json "$out/released.json"
+      ;;
+    compliance)
+      say compliance
+      "$run" bench compliance ${COMPLIANCE_RANKS:+--ranks "$COMPLIANCE_RANKS"} 2>&1 | tee "$out/compliance.txt"
+      ;;
+    kill)
+      model small qwen3-8b --layers 2 --shards 2
+      say "kill: one of ${KILL_RANKS:-3} ranks"
+      "$run" bench kill --dir "$data/small" --ranks "${KILL_RANKS:-3}" --json "$out/kill.json"
       ;;
     *)
       echo "unknown step $step" >&2

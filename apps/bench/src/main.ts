@@ -1,8 +1,10 @@
 import process from 'node:process';
 import { parseSize } from '@checkpoint-engine/planner';
-import { Command } from 'commander';
+import { Command, Option } from 'commander';
 import { checksScenario } from './checks/checks-scenario.ts';
+import { complianceScenario } from './compliance/compliance-scenario.ts';
 import { hostScenario } from './host/host-scenario.ts';
+import { killScenario } from './kill/kill-scenario.ts';
 import { registerScenario } from './register/register-scenario.ts';
 import { updateScenario } from './update/update-scenario.ts';
 import { worldScenario } from './world/world-scenario.ts';
@@ -35,9 +37,17 @@ program
   .option('--python <path>', 'Python with torch and checkpoint-engine', 'python3')
   .option('--bucket-size <size>', 'most bytes of a bucket', parseSize)
   .option('--device-memory <size>', 'most bytes of device memory', parseSize)
+  .addOption(new Option('--stages <count>', 'order of copies and broadcasts').choices(['2', '3', 'auto']).default('3'))
+  .option('--release-communicators', 'give their memory back after each update', false)
+  .option('--trace <file>', 'write a trace of the last update of all ranks, for https://ui.perfetto.dev')
   .option('--json <file>', 'write the figures there')
-  .action(async ({ bucketSize, deviceMemory, ...options }) => {
-    const ok = await worldScenario({ ...options, bucketBytes: bucketSize, deviceMemoryBytes: deviceMemory });
+  .action(async ({ bucketSize, deviceMemory, stages, ...options }) => {
+    const ok = await worldScenario({
+      ...options,
+      stages: stages === 'auto' ? 'auto' : stages === '2' ? 2 : 3,
+      bucketBytes: bucketSize,
+      deviceMemoryBytes: deviceMemory,
+    });
     if (!ok) process.exitCode = 1;
   });
 
@@ -49,6 +59,27 @@ program
   .option('--python <path>', 'Python with torch, transformers and checkpoint-engine', 'python3')
   .action(async (options) => {
     if (!(await checksScenario(options))) process.exitCode = 1;
+  });
+
+program
+  .command('compliance')
+  .description('the suite that every broadcast transport passes, each member a process')
+  .addOption(new Option('--transport <name>', 'what is tested').choices(['nccl', 'shm']).default('nccl'))
+  .option('--ranks <n>', 'members of the largest group', Number)
+  .option('--large-memory', 'also test a range beyond 4 GiB', false)
+  .action(complianceScenario);
+
+program
+  .command('kill')
+  .description('one rank is killed in the middle of a broadcast, and restarted')
+  .requiredOption('--dir <dir>', 'safetensors checkpoint')
+  .option('--ranks <n>', 'ranks, 2 and more; more than GPUs share them', Number, 3)
+  .addOption(new Option('--device <kind>', 'what the ranks run on').choices(['cuda', 'host']).default('cuda'))
+  .option('--python <path>', 'Python with torch and checkpoint-engine', 'python3')
+  .option('--bucket-size <size>', 'most bytes of a bucket', parseSize, 16 * 2 ** 20)
+  .option('--json <file>', 'write the figures there')
+  .action(async ({ bucketSize, ...options }) => {
+    if (!(await killScenario({ ...options, bucketBytes: bucketSize }))) process.exitCode = 1;
   });
 
 program

@@ -2,9 +2,9 @@ import { type ChildProcess, fork } from 'node:child_process';
 import process from 'node:process';
 import { fileURLToPath } from 'node:url';
 
-/** Starts a script of this folder as a process with a message channel. */
+/** Starts a script, relative to this folder, as a process with a message channel. */
 export function start(
-  script: 'rank-main' | 'worker-main',
+  script: 'rank-main' | 'worker-main' | '../kill/kill-rank-main',
   args: readonly string[],
   env: Readonly<Record<string, string>> = {},
 ): ChildProcess {

@@ -2,35 +2,18 @@
 import { readFileSync } from 'node:fs';
 import { monitorEventLoopDelay } from 'node:perf_hooks';
 import process from 'node:process';
-import { createCudaDevice, createHostDevice } from '@checkpoint-engine/device';
-import {
-  openStore,
-  ParameterServer,
-  type ProgressEvent,
-  type RegisteredCheckpoint,
-  type UpdateResult,
-  v1Protocol,
-  v2Protocol,
-  vllmEngine,
-  workerEngine,
-} from '@checkpoint-engine/ps';
-import { nccl } from '@checkpoint-engine/transport-nccl';
-import { shm } from '@checkpoint-engine/transport-shm';
+import type { ProgressEvent, RegisteredCheckpoint, UpdateOptions, UpdateResult } from '@checkpoint-engine/ps';
+import { openRank, type RankIdentity } from './open-rank.ts';
 
 /** What the parent passes as the only argument, in JSON. */
-export interface RankTask {
-  readonly rank: number;
-  readonly worldSize: number;
-  readonly port: number;
+export interface RankTask extends RankIdentity {
   readonly files: readonly string[];
-  /** `host`, or the CUDA ordinal of this rank's GPU. */
-  readonly device: 'host' | number;
-  /** Our own worker behind a Unix socket, or an engine that speaks vLLM's route. */
-  readonly engine: { readonly workerSocket: string } | { readonly vllmUrl: string };
   readonly registers: number;
   readonly updates: number;
   readonly bucketBytes?: number | undefined;
   readonly deviceMemoryBytes?: number | undefined;
+  readonly stages?: UpdateOptions['stages'];
+  readonly releaseCommunicators?: boolean | undefined;
 }
 
 /** What a rank measured. */
@@ -52,23 +35,7 @@ export interface RankFigures {
 
 const task = JSON.parse(process.argv[2]!) as RankTask;
 const delay = monitorEventLoopDelay({ resolution: 5 });
-const device =
-  task.device === 'host'
-    ? await createHostDevice({ index: task.rank })
-    : await createCudaDevice({ index: task.device });
-const store = await openStore({
-  rank: task.rank,
-  worldSize: task.worldSize,
-  masterAddr: '127.0.0.1',
-  masterPort: task.port,
-});
-const broadcast = task.worldSize === 1 ? undefined : task.device === 'host' ? shm() : nccl();
-const protocol = 'vllmUrl' in task.engine ? v1Protocol() : v2Protocol();
-const server = await ParameterServer.create({ store, device, broadcast, protocol });
-const engine =
-  'vllmUrl' in task.engine
-    ? vllmEngine({ endpoints: [{ url: task.engine.vllmUrl }] })
-    : workerEngine({ endpoints: [{ url: 'http://worker', uds: task.engine.workerSocket }] });
+const { store, server, engine, close } = await openRank(task);
 
 const registerMs: number[] = [];
 let registered!: RegisteredCheckpoint;
@@ -100,6 +67,8 @@ for (let round = 0; round < task.updates; round++) {
       inferenceParallelSize: 1,
       bucketBytes: task.bucketBytes,
       deviceMemoryBytes: task.deviceMemoryBytes,
+      stages: task.stages,
+      releaseCommunicators: task.releaseCommunicators,
       onEvent: (event) => events.push(event),
     }),
   );
@@ -119,8 +88,5 @@ const figures: RankFigures = {
   events,
 };
 process.send!(figures);
-await server.close();
-await broadcast?.close();
-await store.close();
-await device.close();
+await close();
 process.disconnect();

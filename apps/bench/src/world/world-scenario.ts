@@ -1,6 +1,7 @@
 import type { ChildProcess } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
 import process from 'node:process';
+import { traceEvents } from '@checkpoint-engine/cli';
 import { listCudaDevices } from '@checkpoint-engine/device';
 import { readCheckpoint } from '@checkpoint-engine/meta';
 import { formatBytes } from '@checkpoint-engine/planner';
@@ -11,6 +12,7 @@ import { printTable } from '../report/table.ts';
 import { EngineProcess, type Verification } from '../update/engine-process.ts';
 import { message, start } from './children.ts';
 import type { RankFigures, RankTask } from './rank-main.ts';
+import { sharedGpu } from './shared-gpu.ts';
 
 /** What `bench world` is asked to do. */
 export interface WorldScenarioOptions {
@@ -20,6 +22,10 @@ export interface WorldScenarioOptions {
   readonly python: string;
   readonly bucketBytes?: number | undefined;
   readonly deviceMemoryBytes?: number | undefined;
+  readonly stages: 2 | 3 | 'auto';
+  readonly releaseCommunicators: boolean;
+  /** Where a trace of the last update goes, made of the events that the overlap is worked out from. */
+  readonly trace?: string | undefined;
   readonly json?: string | undefined;
 }
 
@@ -49,6 +55,8 @@ export async function worldScenario(options: WorldScenarioOptions): Promise<bool
         updates: options.updates,
         bucketBytes: options.bucketBytes,
         deviceMemoryBytes: options.deviceMemoryBytes,
+        stages: options.stages,
+        releaseCommunicators: options.releaseCommunicators,
       };
       ranks.push(start('rank-main', [JSON.stringify(task)], options.ranks > gpus ? sharedGpu(rank) : {}));
     }
@@ -62,9 +70,6 @@ export async function worldScenario(options: WorldScenarioOptions): Promise<bool
     for (const engine of engines) await engine.stop();
   }
 }
-
-/** NCCL refuses two ranks of one host on one GPU: these are told to be of different hosts. Right bytes, not speed. */
-const sharedGpu = (rank: number): Record<string, string> => ({ NCCL_HOSTID: `rank-${rank}`, NCCL_SOCKET_IFNAME: 'lo' });
 
 function report(
   options: WorldScenarioOptions,
@@ -85,7 +90,7 @@ function report(
   printTable(
     ['what', 'measured', 'beside'],
     [
-      ['world', `${options.ranks} ranks on ${gpus} GPUs`, formatBytes(totalBytes)],
+      ['world', `${options.ranks} ranks on ${gpus} GPUs, --stages ${options.stages}`, formatBytes(totalBytes)],
       ['register', `${Math.max(...ranks.map((rank) => rank.registerMs[0]!)).toFixed(0)} ms`, 'slowest rank'],
       ['gather metas', `${Math.max(...ranks.map((rank) => rank.gatherMs)).toFixed(1)} ms`, ''],
       [
@@ -110,6 +115,10 @@ function report(
       ],
     ],
   );
+  if (options.trace !== undefined) {
+    const events = traceEvents(ranks.flatMap((rank) => rank.events));
+    writeFileSync(options.trace, JSON.stringify({ displayTimeUnit: 'ms', traceEvents: events }));
+  }
   if (options.json !== undefined) {
     const figures = { version: 1, scenario: 'world', gpus, totalBytes, updateMs, overlaps, wrong, ranks };
     writeFileSync(options.json, `${JSON.stringify(figures)}\n`);

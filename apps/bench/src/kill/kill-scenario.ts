@@ -1,0 +1,201 @@
+import { writeFileSync } from 'node:fs';
+import { listCudaDevices } from '@checkpoint-engine/device';
+import { CheckpointEngineError } from '@checkpoint-engine/interface';
+import { readCheckpoint } from '@checkpoint-engine/meta';
+import { formatBytes } from '@checkpoint-engine/planner';
+import { freePort } from '../report/free-port.ts';
+import { printTable } from '../report/table.ts';
+import { sharedGpu } from '../world/shared-gpu.ts';
+import { DrivenRank, type KillRankTask } from './driven-rank.ts';
+import { hostReceiver, pythonReceiver, type Receiver } from './receivers.ts';
+
+/** What `bench kill` is asked to do. */
+export interface KillScenarioOptions {
+  readonly dir: string;
+  readonly ranks: number;
+  readonly device: 'cuda' | 'host';
+  readonly python: string;
+  readonly bucketBytes: number;
+  readonly json?: string | undefined;
+}
+
+/** How soon the others have to know who died. */
+const LOSS_MS = 10_000;
+/** What a driver may keep of its own between two looks at the same state. */
+const SLACK_BYTES = 64 * 2 ** 20;
+
+/** How one survivor heard of the death. */
+interface Report {
+  readonly rank: number;
+  readonly ms: number;
+  readonly error: string;
+  readonly namesIt: boolean;
+}
+
+/**
+ * Kills one rank in the middle of a broadcast. The others have to reject with its name, and to give device memory back;
+ * restarted, it takes part in an update that brings the right bytes.
+ */
+export async function killScenario(options: KillScenarioOptions): Promise<boolean> {
+  const world = await KillWorld.start(options);
+  try {
+    await world.update({ releaseCommunicators: true });
+    const freeBefore = await world.freeBytes();
+    await world.update({});
+    const freeHeld = await world.freeBytes();
+    const reports = await world.kill(options.ranks - 1);
+    await world.restart(options.ranks - 1);
+    const wrongBefore = await world.wrong();
+    await world.update({ releaseCommunicators: true });
+    const freeAfter = await world.freeBytes();
+    await world.update({});
+    const wrong = await world.wrong();
+    const endedWell = await world.end();
+    const kept = options.device === 'cuda' ? Math.max(...freeBefore.map((free, i) => free - freeAfter[i]!)) : 0;
+    const ok =
+      reports.every(({ namesIt, ms }) => namesIt && ms < LOSS_MS) && kept < SLACK_BYTES && wrong === 0 && endedWell;
+    printTable(
+      ['what', 'measured', 'wanted'],
+      [
+        ['world', `${options.ranks} ranks, device ${options.device}`, ''],
+        ['killed', `rank ${options.ranks - 1}, in its third broadcast`, ''],
+        ...reports.map(({ rank, ms, error }) => [
+          `rank ${rank} rejected`,
+          `${ms.toFixed(0)} ms: ${error}`,
+          `${LOSS_MS} ms: RankLostError that names rank ${options.ranks - 1}`,
+        ]),
+        ['communicators hold', formatBytes(Math.max(0, ...freeBefore.map((free, i) => free - freeHeld[i]!))), ''],
+        ['device memory kept', formatBytes(Math.max(0, kept)), `less than ${formatBytes(SLACK_BYTES)}`],
+        ['#wrong', String(wrong), `0, after the restarted world has updated (${wrongBefore} before it)`],
+        ['ranks ended by themselves', endedWell ? 'yes' : 'no', 'yes'],
+      ],
+    );
+    if (options.json !== undefined) {
+      const figures = { version: 1, scenario: 'kill', ...options, reports, freeBefore, freeHeld, freeAfter, wrong, ok };
+      writeFileSync(options.json, `${JSON.stringify(figures, undefined, 2)}\n`);
+    }
+    return ok;
+  } finally {
+    await world.end();
+  }
+}
+
+/** The ranks and what stands behind them. */
+class KillWorld {
+  readonly #options: KillScenarioOptions;
+  readonly #files: readonly string[];
+  readonly #gpus: number;
+  readonly #port: number;
+  readonly #ranks: DrivenRank[] = [];
+  readonly #receivers: Receiver[] = [];
+
+  private constructor(options: KillScenarioOptions, files: readonly string[], gpus: number, port: number) {
+    this.#options = options;
+    this.#files = files;
+    this.#gpus = gpus;
+    this.#port = port;
+  }
+
+  static async start(options: KillScenarioOptions): Promise<KillWorld> {
+    const { files } = await readCheckpoint(options.dir);
+    const gpus = options.device === 'cuda' ? await countGpus() : 0;
+    const world = new KillWorld(
+      options,
+      files.map(({ path }) => path),
+      gpus,
+      await freePort(),
+    );
+    try {
+      const all = Array.from({ length: options.ranks }, (_, rank) => rank);
+      await Promise.all(all.map((rank) => world.#startReceiver(rank)));
+      await Promise.all(all.map((rank) => world.#startRank(rank)));
+      await world.#onAll((rank) => rank.call('gather', null));
+      return world;
+    } catch (error) {
+      await world.end();
+      throw error;
+    }
+  }
+
+  async update(args: { readonly releaseCommunicators?: boolean }): Promise<void> {
+    await this.#onAll((rank) => rank.call('update', args));
+  }
+
+  /** Starts an update in which `victim` dies, and gives how the others ended. */
+  async kill(victim: number): Promise<Report[]> {
+    let diedAtMs = Number.NaN;
+    const died = this.#ranks[victim]!.exited.then(() => {
+      diedAtMs = performance.now();
+    });
+    const updates = this.#ranks.map((rank, index) =>
+      rank.call('update', index === victim ? { dieAtBroadcast: 3 } : {}).then(
+        () => ({ error: undefined, atMs: performance.now() }),
+        (error: unknown) => ({ error, atMs: performance.now() }),
+      ),
+    );
+    await died;
+    const ends = await Promise.all(updates);
+    return ends.flatMap(({ error, atMs }, rank) => {
+      if (rank === victim) return [];
+      const isLoss = CheckpointEngineError.isInstance(error) && error.code === 'CE_RANK_LOST';
+      return [{ rank, ms: atMs - diedAtMs, error: String(error), namesIt: isLoss && error.peer === victim }];
+    });
+  }
+
+  /** Starts a rank that died again, with a new receiver: a Python worker waits for the dead one for ever. */
+  async restart(rank: number): Promise<void> {
+    await this.#receivers[rank]!.stop();
+    await this.#startReceiver(rank);
+    await this.#startRank(rank);
+    await this.#onAll((one) => one.call('gather', null));
+  }
+
+  freeBytes(): Promise<number[]> {
+    return this.#onAll((rank) => rank.call('freeBytes', null));
+  }
+
+  /** Tensors that differ from the files, in all receivers together. */
+  async wrong(): Promise<number> {
+    const counts = await Promise.all(this.#receivers.map((receiver) => receiver.wrong()));
+    return counts.reduce((sum, count) => sum + count, 0);
+  }
+
+  /** Tells whether all ranks ended by themselves. Idempotent. */
+  async end(): Promise<boolean> {
+    const ends = await Promise.all(this.#ranks.map((rank) => rank.end()));
+    await Promise.all(this.#receivers.map((receiver) => receiver.stop()));
+    return ends.every(Boolean);
+  }
+
+  async #startReceiver(rank: number): Promise<void> {
+    const { device, python, dir } = this.#options;
+    this.#receivers[rank] =
+      device === 'host' ? await hostReceiver(rank, this.#files) : await pythonReceiver(python, rank % this.#gpus, dir);
+  }
+
+  async #startRank(rank: number): Promise<void> {
+    const { ranks, device, bucketBytes } = this.#options;
+    const task: KillRankTask = {
+      rank,
+      worldSize: ranks,
+      port: this.#port,
+      device: device === 'host' ? 'host' : rank % this.#gpus,
+      engine: this.#receivers[rank]!.engine,
+      files: this.#files,
+      bucketBytes,
+    };
+    const env = device === 'cuda' && ranks > this.#gpus ? sharedGpu(rank) : {};
+    this.#ranks[rank] = await DrivenRank.start(task, env);
+    await this.#ranks[rank].call('register', null);
+  }
+
+  #onAll<T>(work: (rank: DrivenRank) => Promise<T>): Promise<T[]> {
+    return Promise.all(this.#ranks.map(work));
+  }
+}
+
+async function countGpus(): Promise<number> {
+  const found = await listCudaDevices();
+  if (!found.available) throw new Error(`No GPU: ${found.reason}`);
+  return found.devices.length;
+}
