@@ -1,0 +1,58 @@
+// How would an update run? Planning needs names, dtypes and shapes only: no device, no rank, no byte of the weights.
+//
+//   node main.mjs                      plans for a pretend model
+//   node main.mjs /models/step-100     plans for a safetensors checkpoint, read from its headers
+import { argv } from 'node:process';
+import { readCheckpoint, tensorBytes } from '@checkpoint-engine/meta';
+import * as planner from '@checkpoint-engine/planner';
+
+const worldSize = 8;
+const tensors = argv[2] ? (await readCheckpoint(argv[2])).tensors : pretendModel();
+
+// 1. Who owns what? Every rank works this out for itself, from the same headers, and nobody asks anybody.
+const owners = planner.balanceByBytes(tensors, worldSize);
+const metas = Array.from({ length: worldSize }, (_, rank) => metasOf(rank));
+
+// 2. How large are buckets, and how much device memory do they pass through? Here 4 GiB are free beside the engine.
+const sizing = planner.sizeBuckets({
+  freeBytes: 4 * 2 ** 30,
+  largestTensorBytes: Math.max(...tensors.map(({ sizeBytes }) => sizeBytes)),
+  totalBytes: tensors.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0),
+  worldSize,
+  staging: true, // owners copy into staging memory of their own while the ring takes what others broadcast
+});
+console.log(`Buckets: ${sizing.reason}`);
+
+// 3. Which tensors travel together, and when? Equal metas give an equal plan, so that no plan is ever sent.
+const plan = planner.planBuckets(metas, sizing);
+const summary = planner.planSummary(plan, metas);
+for (const { rank, sizeBytes, tensorCount, bucketCount } of summary.owners) {
+  const share = planner.formatBytes(sizeBytes);
+  console.log(`Rank ${rank} owns ${tensorCount} tensors, ${share}, and sends ${bucketCount} buckets`);
+}
+
+// 4. How long should it take? Put in the rates of your machines (1 GBps is 1e9 bytes a second).
+const rates = { h2dGBps: 50, broadcastGBps: 150, reloadGBps: 400 };
+const { totalMs, boundBy } = planner.estimateUpdate(plan, rates, worldSize);
+console.log(`About ${Math.round(totalMs)} ms at the rates given, bound by ${boundBy}`);
+console.log(`Plan ${plan.digest}: ${plan.buckets.length} buckets of ${plan.tensorCount} tensors, no byte moved`);
+
+/** What a rank would tell the others: its tensors, one after another in one region of memory. */
+function metasOf(rank) {
+  const own = [];
+  let endBytes = 0;
+  for (const { name, dtype, shape, sizeBytes } of tensors.filter((_, index) => owners[index] === rank)) {
+    own.push({ name, dtype, shape, sizeBytes, region: 0, offsetBytes: endBytes });
+    endBytes += Math.ceil(sizeBytes / 256) * 256; // tensors start at multiples of 256 bytes
+  }
+  const regions = [{ sizeBytes: endBytes }];
+  return { checkpoint: 'dry-run', rank, host: 'nowhere', deviceUuid: '', nics: [], regions, tensors: own };
+}
+
+function pretendModel() {
+  const bf16 = (name, shape) => ({ name, dtype: 'BF16', shape, sizeBytes: tensorBytes('BF16', shape) });
+  const layers = Array.from({ length: 36 }, (_, layer) =>
+    ['query', 'key', 'value', 'output', 'mlp'].map((part) => bf16(`layers.${layer}.${part}`, [4096, 4096])),
+  );
+  return [bf16('embedding', [32_000, 4096]), ...layers.flat(), bf16('head', [32_000, 4096])];
+}
