@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Measures and checks on a GPU machine that has Python with torch, safetensors and checkpoint-engine, from the bundle.
 #
-#   apps/bench/run-on-gpu.sh OUT STEP...     steps: quick correct update checks world stages compliance kill
+#   apps/bench/run-on-gpu.sh OUT STEP...     steps: quick correct update stream checks world stages compliance kill
 set -u
 out=$1
 shift
@@ -37,6 +37,13 @@ for step; do
       for size in ${BUCKETS:-128MiB}; do
         say "update: $size"
         "$run" bench update --dir "$data/qwen3-8b" --small-dir "$data/one" --updates 5 --registers 2 --bucket-size "$size" ${NO_PEER:+--no-peer} --json "$out/update-$size.json"
+      done
+      ;;
+    stream)
+      model qwen3-8b
+      for memory in ${HOST_MEMORY:-2GiB}; do
+        say "stream: --host-memory $memory"
+        "$run" bench stream --dir "$data/qwen3-8b" --small-dir "$data/one" --rounds "${ROUNDS:-3}" --host-memory "$memory" ${PEER:+--peer} ${COLD:+--cold} --json "$out/stream-$memory.json"
       done
       ;;
     checks)

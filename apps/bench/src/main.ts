@@ -6,6 +6,7 @@ import { complianceScenario } from './compliance/compliance-scenario.ts';
 import { hostScenario } from './host/host-scenario.ts';
 import { killScenario } from './kill/kill-scenario.ts';
 import { registerScenario } from './register/register-scenario.ts';
+import { readThreads, streamScenario } from './stream/stream-scenario.ts';
 import { updateScenario } from './update/update-scenario.ts';
 import { worldScenario } from './world/world-scenario.ts';
 
@@ -25,6 +26,27 @@ program
   .option('--json <file>', 'write the figures there')
   .action(async ({ bucketSize, deviceMemory, ...options }) => {
     const ok = await updateScenario({ ...options, bucketBytes: bucketSize, deviceMemoryBytes: deviceMemory });
+    if (!ok) process.exitCode = 1;
+  });
+
+program
+  .command('stream')
+  .description('from files to live weights: the streaming update beside its floors, the pool and the Python tool')
+  .requiredOption('--dir <dir>', 'safetensors checkpoint to bring in')
+  .requiredOption('--small-dir <dir>', 'checkpoint of one small tensor (python/make_checkpoint.py --model one)')
+  .addOption(new Option('--device <kind>', 'what ranks and workers run on').choices(['cuda', 'host']).default('cuda'))
+  .option('--ranks <n>', 'ranks, and as many receivers', Number, 1)
+  .option('--rounds <n>', 'runs in fresh processes, each way', Number, 3)
+  .option('--no-pool', 'leave registering into the pool out')
+  .option('--cold', 'drop the files from the page cache before each run', false)
+  .option('--peer', 'run the Python tool too', false)
+  .option('--python <path>', 'Python with torch and checkpoint-engine', 'python3')
+  .option('--threads <n>', 'threads of the read floor', Number, readThreads())
+  .option('--host-memory <size>', 'most host memory that a rank reads into', parseSize)
+  .option('--bucket-size <size>', 'most bytes of a bucket', parseSize)
+  .option('--json <file>', 'write the figures there')
+  .action(async ({ hostMemory, bucketSize, ...options }) => {
+    const ok = await streamScenario({ ...options, hostMemoryBytes: hostMemory, bucketBytes: bucketSize });
     if (!ok) process.exitCode = 1;
   });
 

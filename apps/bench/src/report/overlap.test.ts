@@ -13,7 +13,7 @@ describe('overlapOf', () => {
     expect(overlapOf(events)).toEqual({
       spanMs: 40,
       busyMs: { h2d: 30, broadcast: 20, reload: 20 },
-      atLeastMs: [0, 40, 20, 10],
+      atLeastMs: [0, 40, 20, 10, 0],
     });
   });
 

@@ -6,7 +6,7 @@ export interface Overlap {
   readonly spanMs: number;
   /** Milliseconds in which each stage had a bucket. */
   readonly busyMs: Readonly<Partial<Record<Stage, number>>>;
-  /** Milliseconds in which at least so many stages had a bucket: index 1 for one, 2 for two, 3 for three. */
+  /** Milliseconds in which at least so many stages had a bucket: index 1 for one, 2 for two, and so on to 4. */
   readonly atLeastMs: readonly number[];
 }
 
@@ -19,7 +19,7 @@ export function overlapOf(events: readonly ProgressEvent[]): Overlap {
     .sort((a, b) => a.atMs - b.atMs);
   const open = new Map<Stage, number>();
   const busyMs: Partial<Record<Stage, number>> = {};
-  const atLeastMs = [0, 0, 0, 0];
+  const atLeastMs = [0, 0, 0, 0, 0];
   let lastMs = changes[0]?.atMs ?? 0;
   for (const { type, stage, atMs } of changes) {
     const elapsedMs = atMs - lastMs;

@@ -2,7 +2,7 @@
 import { readFileSync } from 'node:fs';
 import { monitorEventLoopDelay } from 'node:perf_hooks';
 import process from 'node:process';
-import type { ProgressEvent, RegisteredCheckpoint, UpdateOptions, UpdateResult } from '@checkpoint-engine/ps';
+import type { ProgressEvent, RegisteredCheckpoint, Stage, UpdateOptions, UpdateResult } from '@checkpoint-engine/ps';
 import { openRank, type RankIdentity } from './open-rank.ts';
 
 /** What the parent passes as the only argument, in JSON. */
@@ -10,6 +10,8 @@ export interface RankTask extends RankIdentity {
   readonly files: readonly string[];
   readonly registers: number;
   readonly updates: number;
+  /** Read the files during the update, into at most so much host memory. @default register them into a pool */
+  readonly stream?: { readonly hostMemoryBytes?: number | undefined } | undefined;
   readonly bucketBytes?: number | undefined;
   readonly deviceMemoryBytes?: number | undefined;
   readonly stages?: UpdateOptions['stages'];
@@ -21,6 +23,8 @@ export interface RankFigures {
   /** One figure a registration; the first warms memory up. */
   readonly registerMs: readonly number[];
   readonly gatherMs: number;
+  /** From the device made to the worker's last acknowledgement in the first update. */
+  readonly firstAckMs: number;
   readonly updateMs: readonly number[];
   readonly results: readonly UpdateResult[];
   readonly sizeBytes: number;
@@ -35,7 +39,7 @@ export interface RankFigures {
 
 const task = JSON.parse(process.argv[2]!) as RankTask;
 const delay = monitorEventLoopDelay({ resolution: 5 });
-const { store, server, engine, close } = await openRank(task);
+const { deviceMadeAtMs, store, server, engine, close } = await openRank(task);
 
 const registerMs: number[] = [];
 let registered!: RegisteredCheckpoint;
@@ -43,7 +47,13 @@ for (let round = 0; round < task.registers; round++) {
   if (round > 0) await server.unregisterCheckpoint('weights');
   await store.barrier('register');
   delay.enable();
-  registered = await server.registerCheckpoint('weights', { files: task.files, inPlace: false, keepFiles: true });
+  registered = await server.registerCheckpoint('weights', {
+    files: task.files,
+    inPlace: false,
+    keepFiles: true,
+    stream: task.stream !== undefined,
+    hostMemoryBytes: task.stream?.hostMemoryBytes,
+  });
   delay.disable();
   registerMs.push(registered.durationMs);
 }
@@ -55,6 +65,7 @@ const gatherMs = performance.now() - gatherStartedAtMs;
 const updateMs: number[] = [];
 const results: UpdateResult[] = [];
 let events: ProgressEvent[] = [];
+let firstAckMs = 0;
 delay.reset();
 for (let round = 0; round < task.updates; round++) {
   await store.barrier('update');
@@ -73,11 +84,13 @@ for (let round = 0; round < task.updates; round++) {
     }),
   );
   updateMs.push(performance.now() - startedAtMs);
+  if (round === 0) firstAckMs = lastEndMs(events, 'reload') - deviceMadeAtMs;
   delay.disable();
 }
 const figures: RankFigures = {
   registerMs,
   gatherMs,
+  firstAckMs,
   updateMs,
   results,
   sizeBytes: registered.sizeBytes,
@@ -90,3 +103,7 @@ const figures: RankFigures = {
 process.send!(figures);
 await close();
 process.disconnect();
+
+function lastEndMs(of: readonly ProgressEvent[], stage: Stage): number {
+  return Math.max(...of.map((event) => (event.type === 'bucket-end' && event.stage === stage ? event.atMs : 0)));
+}
