@@ -97,6 +97,7 @@ program
   .requiredOption('--dir <dir>', 'safetensors checkpoint')
   .option('--ranks <n>', 'ranks, 2 and more; more than GPUs share them', Number, 3)
   .addOption(new Option('--device <kind>', 'what the ranks run on').choices(['cuda', 'host']).default('cuda'))
+  .addOption(new Option('--receiver <who>', 'who holds the weights').choices(['python', 'ours']).default('python'))
   .option('--python <path>', 'Python with torch and checkpoint-engine', 'python3')
   .option('--bucket-size <size>', 'most bytes of a bucket', parseSize, 16 * 2 ** 20)
   .option('--json <file>', 'write the figures there')

@@ -25,11 +25,11 @@ export async function pythonReceiver(python: string, gpu: number, dir: string): 
   };
 }
 
-/** A worker of ours on the host device. */
-export async function hostReceiver(index: number, files: readonly string[]): Promise<Receiver> {
+/** A worker of ours. */
+export async function ourReceiver(kind: 'cuda' | 'host', index: number, files: readonly string[]): Promise<Receiver> {
   const folder = mkdtempSync(join(tmpdir(), 'checkpoint-engine-kill-'));
   const workerSocket = join(folder, 'worker.sock');
-  const child: ChildProcess = start('worker-main', [String(index), workerSocket]);
+  const child: ChildProcess = start('worker-main', [String(index), workerSocket, kind]);
   await message(child);
   return {
     engine: { workerSocket },

@@ -1,10 +1,11 @@
-// One worker of the host benchmark: takes every tensor, and tells the parent their digests when asked.
+// One worker of ours: takes every tensor, and tells the parent their digests when asked.
 import process from 'node:process';
-import { createHostDevice } from '@checkpoint-engine/device';
+import { createCudaDevice, createHostDevice } from '@checkpoint-engine/device';
 import { copyingWorker, serveWorker } from '@checkpoint-engine/worker';
 
-const [index, socket] = process.argv.slice(2) as [string, string];
-const device = await createHostDevice({ index: Number(index) });
+const [index, socket, kind] = process.argv.slice(2) as [string, string, 'cuda' | undefined];
+const createDevice = kind === 'cuda' ? createCudaDevice : createHostDevice;
+const device = await createDevice({ index: Number(index) });
 const worker = copyingWorker({ device });
 const server = await serveWorker({ devices: [device], onUpdate: worker.receive, listen: { path: socket } });
 process.on('message', async (message) => {
