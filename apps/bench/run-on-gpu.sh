@@ -70,7 +70,10 @@ for step; do
       ;;
     compliance)
       say compliance
-      "$run" bench compliance ${COMPLIANCE_RANKS:+--ranks "$COMPLIANCE_RANKS"} 2>&1 | tee "$out/compliance.txt"
+      "$run" bench compliance ${COMPLIANCE_RANKS:+--ranks "$COMPLIANCE_RANKS"} >"$out/compliance.txt" 2>&1
+      echo "exit status $?"
+      grep -E '^(NCCL |skipped:|[0-9]+ ranks|# (tests|pass|fail|skipped|duration))' "$out/compliance.txt"
+      grep -A 25 -E '^ {8,}not ok' "$out/compliance.txt" | head -n 150
       ;;
     kill)
       model small qwen3-8b --layers 2 --shards 2
