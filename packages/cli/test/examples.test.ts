@@ -24,15 +24,21 @@ describe('the examples', () => {
   });
 
   it.each(Object.entries(LAST_LINES))('%s does what it says', async (name, lastLine) => {
-    const { code, stdout, stderr } = await run(`${EXAMPLES}${name}/main.mjs`);
-    expect(stderr).toBe('');
-    expect(code).toBe(0);
-    expect(stdout.trimEnd().split('\n').at(-1)).toMatch(lastLine);
+    expect(await lastLineOf([`${EXAMPLES}${name}/main.mjs`])).toMatch(lastLine);
   });
 });
 
-async function run(file: string): Promise<{ code: number | null; stdout: string; stderr: string }> {
-  const child = spawn(execPath, [file], { stdio: ['ignore', 'pipe', 'pipe'] });
+describe('the example of the README of ps', () => {
+  it('runs as it stands there', async () => {
+    const folder = fileURLToPath(new URL('../../ps/', import.meta.url));
+    const [, code] = /```ts\n(.*?)```/s.exec(readFileSync(`${folder}README.md`, 'utf8'))!;
+    expect(await lastLineOf(['--input-type=module', '--eval', code!], folder)).toBe('Float32Array(4) [ 1, 2, 3, 4 ]');
+  });
+});
+
+/** Runs Node.js to its end, which has to be a good one, and gives the last line that it printed. */
+async function lastLineOf(args: readonly string[], cwd?: string): Promise<string | undefined> {
+  const child = spawn(execPath, args, { cwd, stdio: ['ignore', 'pipe', 'pipe'] });
   let stdout = '';
   let stderr = '';
   child.stdout.setEncoding('utf8').on('data', (text: string) => {
@@ -42,5 +48,6 @@ async function run(file: string): Promise<{ code: number | null; stdout: string;
     stderr += text;
   });
   const [code] = (await once(child, 'close')) as [number | null];
-  return { code, stdout, stderr };
+  expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
+  return stdout.trimEnd().split('\n').at(-1);
 }
