@@ -41,7 +41,7 @@ describe('a streaming update over real processes', () => {
     }
   });
 
-  it('brings buckets that are larger than the ring that was asked for', async () => {
+  it('brings tensors that are larger than the ring, in parts', async () => {
     const { folder, digests } = await made(largeTensors(16 * MIB));
     world = await World.start(1);
     await world.register('a', { files: folder, stream: true, hostMemoryBytes: MIB });

@@ -69,7 +69,7 @@ describe('updateConfig', () => {
     expect(streams({ stream: false })).toBe(false);
     expect(streams({ sleepTime: 1 })).toBe(false);
     expect(streams({ saveMetasFile: 'm' })).toBe(false);
-    expect(updateConfig({ ...flags, hostMemory: 100 }, {}).update.hostMemoryBytes).toBe(100);
+    expect(updateConfig({ ...flags, hostMemory: 2 ** 20 }, {}).update.hostMemoryBytes).toBe(2 ** 20);
   });
 
   it('reads the limits of the environment', () => {
@@ -85,6 +85,7 @@ describe('updateConfig', () => {
     [{ stream: true, sleepTime: 1 }, /--stream leaves no weights in host memory, and --sleep-time/],
     [{ stream: true, saveMetasFile: 'm' }, /--save-metas-file/],
     [{ stream: false, hostMemory: 100 }, /--host-memory 100 .* --no-stream/],
+    [{ hostMemory: 100 }, /--host-memory is 100 bytes/],
     [{ sleepTime: 1, hostMemory: 100 }, /--host-memory 100 .* --sleep-time/],
     [{ nprocPerNode: 4, uds: ['/a', '/b', '/c'] }, /--uds is given 3 times for 1/],
   ])('refuses %o', (change, pattern) =>

@@ -10,6 +10,8 @@ import {
 } from './environment.ts';
 import type { DeviceKind, EngineKind, EngineTargets, UpdateJob } from './jobs.ts';
 
+const LEAST_HOST_MEMORY_BYTES = 2 ** 20;
+
 /** The flags of `update`, parsed one by one. Durations in milliseconds, sizes in bytes. */
 export interface UpdateFlags extends LogOptions {
   readonly checkpointPath: string;
@@ -143,6 +145,9 @@ function streaming({ stream, hostMemory, sleepTime, saveMetasFile }: UpdateFlags
       `--host-memory ${hostMemory} bounds what a streaming update reads into, but ${keeps ?? '--no-stream'} keeps all weights in host memory`,
       `Leave out --host-memory or ${keeps ?? '--no-stream'}`,
     );
+  }
+  if (hostMemory !== undefined && hostMemory < LEAST_HOST_MEMORY_BYTES) {
+    throw invalid(`--host-memory is ${hostMemory} bytes, wanted 1MiB or more`, 'Give 256MiB or more for speed');
   }
   return { stream: streams, hostMemoryBytes: hostMemory };
 }

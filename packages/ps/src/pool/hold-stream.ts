@@ -1,18 +1,23 @@
 import type { HostMemory } from '@checkpoint-engine/interface';
 import type { ParameterMeta } from '@checkpoint-engine/meta';
-import { formatBytes } from '@checkpoint-engine/planner';
 import type { FileSource } from '../server/api.ts';
 import type { BucketSource, SourceOptions } from '../update/bucket-source.ts';
-import { Ring } from '../update/ring.ts';
+import { chunksOf } from '../update/stream-chunk.ts';
 import type { StreamRegion } from '../update/stream-region.ts';
 import { StreamSource } from '../update/stream-source.ts';
 import { StreamedFile } from '../update/streamed-file.ts';
 import { findShare, metaInFile, removeInPlace } from './file-share.ts';
 import type { HeldCheckpoint } from './held-checkpoint.ts';
-import { align } from './layout.ts';
+import { ALIGN_BYTES, align } from './layout.ts';
 import type { PoolContext } from './pool-context.ts';
 
-const DEFAULT_HOST_MEMORY_BYTES = 2 * 2 ** 30;
+const MIB = 2 ** 20;
+const DEFAULT_HOST_MEMORY_BYTES = 2048 * MIB;
+const LEAST_HOST_MEMORY_BYTES = MIB;
+/** An ordinary bucket of a GPU: every thread of a device has a part of it to read. */
+const CHUNK_BYTES = 128 * MIB;
+/** That have room in the ring at least, so that some are read while others are copied. */
+const CHUNKS = 4;
 
 /**
  * Finds this rank's share of a checkpoint's files and leaves the bytes where they are: each update reads them anew,
@@ -22,8 +27,8 @@ const DEFAULT_HOST_MEMORY_BYTES = 2 * 2 ** 30;
  */
 export async function holdStream(name: string, source: FileSource, context: PoolContext): Promise<HeldCheckpoint> {
   const hostMemoryBytes = source.hostMemoryBytes ?? DEFAULT_HOST_MEMORY_BYTES;
-  if (!Number.isSafeInteger(hostMemoryBytes) || hostMemoryBytes < 1) {
-    throw new RangeError(`hostMemoryBytes is ${hostMemoryBytes}, wanted a whole number above 0`);
+  if (!Number.isSafeInteger(hostMemoryBytes) || hostMemoryBytes < LEAST_HOST_MEMORY_BYTES) {
+    throw new RangeError(`hostMemoryBytes is ${hostMemoryBytes}, wanted ${LEAST_HOST_MEMORY_BYTES} or more`);
   }
   const share = await findShare(name, source, context);
   const regions: StreamRegion[] = [];
@@ -69,22 +74,11 @@ async function openStream(
   context: PoolContext,
   options: SourceOptions,
 ): Promise<BucketSource> {
-  const { buckets, metas, logger } = options;
-  const isRead = ({ region, sizeBytes }: ParameterMeta): boolean =>
-    sizeBytes > 0 && regions[region]!.file !== undefined;
-  const sizes = buckets
-    .filter(({ sizeBytes }) => sizeBytes > 0)
-    .map(({ firstTensor, tensorCount, sizeBytes }) =>
-      metas.tensors.slice(firstTensor, firstTensor + tensorCount).some(isRead) ? sizeBytes : 0,
-    );
-  const largestBytes = align(Math.max(0, ...sizes));
-  if (largestBytes > hostMemoryBytes) {
-    logger.warn(
-      { rank: metas.rank },
-      `The largest bucket takes ${formatBytes(largestBytes)} of host memory, more than the ${formatBytes(hostMemoryBytes)} allowed: reading does not run ahead of it`,
-    );
-  }
-  const allBytes = sizes.reduce((sum, sizeBytes) => sum + align(sizeBytes), 0);
-  const memory = await context.acquirePool(Math.max(largestBytes, Math.min(hostMemoryBytes, allBytes)));
-  return new StreamSource(regions, new Ring(memory, sizes), () => context.releasePool(memory), options);
+  const chunkBytes = Math.min(CHUNK_BYTES, alignDown(hostMemoryBytes / CHUNKS));
+  const chunks = chunksOf(options.buckets, options.metas, regions, chunkBytes);
+  const allBytes = chunks.reduce((sum, { ringBytes }) => sum + align(ringBytes), 0);
+  const memory = await context.acquirePool(Math.min(hostMemoryBytes, allBytes));
+  return new StreamSource(regions, chunks, memory, () => context.releasePool(memory), options);
 }
+
+const alignDown = (bytes: number): number => Math.floor(bytes / ALIGN_BYTES) * ALIGN_BYTES;

@@ -37,8 +37,8 @@ export interface FileSource {
    */
   readonly stream?: boolean | undefined;
   /**
-   * Most host memory that an update of a checkpoint that streams reads into; it grows to the largest bucket. Three
-   * buckets and more let reading run ahead.
+   * Most host memory that an update of a checkpoint that streams reads into, 1 MiB and up. Larger tensors pass through
+   * it in parts.
    * @default 2 GiB
    */
   readonly hostMemoryBytes?: number | undefined;

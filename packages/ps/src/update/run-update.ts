@@ -75,7 +75,7 @@ export async function runUpdate(context: UpdateContext, options: UpdateOptions):
     link.abort(failure);
   };
   // What aborts from outside ends the broadcasts too.
-  signal.addEventListener('abort', () => link.abort(signal.reason as Error), { once: true });
+  signal.addEventListener('abort', () => link.abort(atRank(signal.reason, rank)), { once: true });
 
   try {
     watch.enter('plan');

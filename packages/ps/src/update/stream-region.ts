@@ -7,7 +7,7 @@ export type StreamRegion =
   | { readonly sizeBytes: number; readonly file: StreamedFile; readonly memory?: undefined }
   | { readonly sizeBytes: number; readonly memory: HostMemory; readonly file?: undefined };
 
-/** The reads that bring a bucket's bytes to its place in the host ring. None where all of it is mapped. */
+/** The reads that bring a chunk's bytes to its place in the host ring. None where all of it is mapped. */
 export function readsOf(
   copies: readonly BucketCopy[],
   regions: readonly StreamRegion[],
@@ -21,7 +21,7 @@ export function readsOf(
 }
 
 /**
- * The copies that bring a bucket to the device. What was read lies in the ring as it will lie in the bucket, so that
+ * The copies that bring a chunk to the device. What was read lies in the ring as it will lie in the bucket, so that
  * neighbours there are one copy, whatever gaps they had in their file.
  */
 export function copiesOf(

@@ -11,7 +11,7 @@ import type { Bucket } from '@checkpoint-engine/planner';
 import fc from 'fast-check';
 import { describe, expect, it, vi } from 'vitest';
 import type { ProgressEvent } from '../server/api.ts';
-import { Ring } from './ring.ts';
+import { chunksOf } from './stream-chunk.ts';
 import type { StreamRegion } from './stream-region.ts';
 import { StreamSource } from './stream-source.ts';
 import type { StreamedFile } from './streamed-file.ts';
@@ -23,6 +23,8 @@ const target = { memory: {} as HostMemory, offsetBytes: 0, sizeBytes: 0 };
 interface Setting {
   readonly sizes: readonly number[];
   readonly ringBytes: number;
+  /** @default one chunk a bucket */
+  readonly chunkBytes?: number;
   /** The first region is a file; the others are mapped. @default all in the file */
   readonly regionOf?: readonly number[];
   readonly read?: (attempt: number, options: ReadOptions) => Promise<void>;
@@ -31,7 +33,7 @@ interface Setting {
 }
 
 /** One tensor a bucket, one behind the other in their regions; the ring is watched for bytes that are overwritten early. */
-function open({ sizes, ringBytes, regionOf = sizes.map(() => 0), read, copy, check }: Setting) {
+function open({ sizes, ringBytes, chunkBytes = 2 ** 20, regionOf = sizes.map(() => 0), read, copy, check }: Setting) {
   const buckets: Bucket[] = sizes.map((sizeBytes, index) => {
     return { index, ownerRank: 0, sizeBytes, firstTensor: index, tensorCount: 1 };
   });
@@ -75,8 +77,8 @@ function open({ sizes, ringBytes, regionOf = sizes.map(() => 0), read, copy, che
   const controller = new AbortController();
   const release = vi.fn();
   const metas = { checkpoint: 'c', rank: 0, host: 'h', deviceUuid: 'd', nics: [], regions, tensors } as RankMetas;
-  const places = sizes.map((size, index) => (regionOf[index] === 0 ? size : 0)).filter((_, index) => sizes[index]! > 0);
-  const source = new StreamSource(regions, new Ring(memory, places), release, {
+  const chunks = chunksOf(buckets, metas, regions, chunkBytes);
+  const source = new StreamSource(regions, chunks, memory, release, {
     metas,
     buckets,
     alignBytes: 256,
@@ -132,6 +134,27 @@ describe('StreamSource', () => {
             sizes.flatMap((size, index) => (size > 0 ? [[offsets[index]!, size]] : [])),
           );
           expect(release).toHaveBeenCalledOnce();
+        },
+      ),
+      { numRuns: 60 },
+    );
+  });
+
+  it('brings buckets of any size through little memory, in chunks', async () => {
+    await fc.assert(
+      fc.asyncProperty(
+        fc.array(fc.integer({ min: 0, max: 40 * SLOT }), { maxLength: 8 }),
+        fc.array(fc.constantFrom(0, 1), { minLength: 8, maxLength: 8 }),
+        async (sizes, regionOf) => {
+          const ringBytes = 4 * SLOT;
+          const { run, violations, copies, events, source } = open({ sizes, regionOf, ringBytes, chunkBytes: SLOT });
+          await run();
+          await source.close();
+          expect(violations).toEqual([]);
+          const sum = (values: readonly number[]): number => values.reduce((all, value) => all + value, 0);
+          expect(sum(copies.map(({ to }) => to.sizeBytes))).toBe(sum(sizes));
+          const isRead = (size: number, index: number): boolean => size > 0 && regionOf[index] === 0;
+          expect(events.filter(({ type }) => type === 'bucket-end')).toHaveLength(sizes.filter(isRead).length);
         },
       ),
       { numRuns: 60 },

@@ -1,0 +1,50 @@
+import type { RankMetas } from '@checkpoint-engine/meta';
+import type { Bucket, BucketCopy } from '@checkpoint-engine/planner';
+import type { StreamRegion } from './stream-region.ts';
+
+/** A part of a bucket that passes through the host ring in one piece. Bytes count from the start of the bucket. */
+export interface Chunk {
+  readonly bucket: Bucket;
+  readonly fromBytes: number;
+  readonly toBytes: number;
+  /** What it takes of the ring: nothing where all of its bucket is mapped. */
+  readonly ringBytes: number;
+}
+
+/** Cuts buckets into chunks, in order. Empty buckets have none. */
+export function chunksOf(
+  buckets: readonly Bucket[],
+  { tensors }: RankMetas,
+  regions: readonly StreamRegion[],
+  chunkBytes: number,
+): Chunk[] {
+  return buckets.flatMap((bucket) => {
+    const { firstTensor, tensorCount, sizeBytes: bucketBytes } = bucket;
+    const isRead = tensors
+      .slice(firstTensor, firstTensor + tensorCount)
+      .some(({ region, sizeBytes }) => sizeBytes > 0 && regions[region]!.file !== undefined);
+    return Array.from({ length: Math.ceil(bucketBytes / chunkBytes) }, (_, index) => {
+      const fromBytes = index * chunkBytes;
+      const toBytes = Math.min(bucketBytes, fromBytes + chunkBytes);
+      return { bucket, fromBytes, toBytes, ringBytes: isRead ? toBytes - fromBytes : 0 };
+    });
+  });
+}
+
+/** The part of a bucket's copies that lies in a chunk, with `bucketOffsetBytes` from the start of the chunk. */
+export function copiesWithin(copies: readonly BucketCopy[], { fromBytes, toBytes }: Chunk): BucketCopy[] {
+  return copies.flatMap(({ region, offsetBytes, bucketOffsetBytes, sizeBytes }) => {
+    const from = Math.max(bucketOffsetBytes, fromBytes);
+    const to = Math.min(bucketOffsetBytes + sizeBytes, toBytes);
+    if (from >= to) return [];
+    const skippedBytes = from - bucketOffsetBytes;
+    return [
+      {
+        region,
+        offsetBytes: offsetBytes + skippedBytes,
+        bucketOffsetBytes: from - fromBytes,
+        sizeBytes: to - from,
+      },
+    ];
+  });
+}
