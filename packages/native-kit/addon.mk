@@ -22,16 +22,18 @@ ALL_CXXFLAGS := -std=c++17 -fPIC -fvisibility=hidden -pthread -Wall -Wextra -Wer
   -DNAPI_VERSION=8 -DNAPI_CPP_EXCEPTIONS -DNODE_ADDON_API_DISABLE_DEPRECATED -D_FILE_OFFSET_BITS=64 \
   -I. -I$(KIT)/include $(addprefix -isystem ,$(NODE_INCLUDES)) \
   $(if $(SANITIZE),-fsanitize=$(SANITIZE) -fno-omit-frame-pointer -fno-sanitize-recover=all)
-# nodelete: threads of the addon may outlive the worker thread that loaded it. The C++ runtime is linked in so that
-# images without it (slim, distroless) load the addon too.
-ALL_LDFLAGS := -shared -pthread -Wl,-z,nodelete -Wl,-z,now $(LDFLAGS) \
-  $(if $(SANITIZE),-fsanitize=$(SANITIZE),-static-libstdc++ -static-libgcc)
+# nodelete: threads of the addon may outlive the worker thread that loaded it. The C++ runtime is linked in, hidden, and
+# without the parts that nobody calls, so that older systems and images without it (slim, distroless) load the addon.
+ALL_LDFLAGS := -shared -pthread -Wl,-z,nodelete -Wl,-z,now -Wl,--version-script=$(KIT)/include/addon.map $(LDFLAGS) \
+  $(if $(SANITIZE),-fsanitize=$(SANITIZE),-static-libstdc++ -static-libgcc -Wl,--gc-sections)
 
 .PHONY: all clean
 all: $(ADDON)
 
-$(ADDON): $(OBJECTS)
-	$(CXX) -o $@ $^ $(ALL_LDFLAGS) -ldl
+# Renamed into place, so that processes that load it meanwhile find the old one or the new one.
+$(ADDON): $(OBJECTS) $(KIT)/include/addon.map
+	$(CXX) -o $@.new $(OBJECTS) $(ALL_LDFLAGS) -ldl
+	mv $@.new $@
 
 $(BUILD)/obj/%.o: %.cc $(MAKEFILE_LIST)
 	@mkdir -p $(@D)

@@ -94,7 +94,7 @@ describe('read', () => {
     await memory.read(reads);
     const tookMs = performance.now() - start;
     console.log(`140,000 ranges: ${tookMs.toFixed(0)} ms`);
-    expect(tookMs).toBeLessThan(1_500);
+    expect(tookMs).toBeLessThan(process.env.LD_PRELOAD ? 15_000 : 1_500); // Sanitizers are slow.
     for (const i of [0, 1, 99_999, 139_999]) {
       const from = Math.floor(i / 100) * 700;
       expect(same(memory.view(i * 64, 64), bytes.subarray(from, from + 64))).toBe(true);
