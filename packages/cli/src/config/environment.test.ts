@@ -45,6 +45,11 @@ describe('readRankIdentity', () => {
 
 describe('readMasterPort', () => {
   it('may be absent', () => expect(readMasterPort({})).toBeUndefined());
+
+  it('is the next one where the agent of torchrun listens on it', () => {
+    expect(readMasterPort({ MASTER_PORT: '29500', TORCHELASTIC_USE_AGENT_STORE: 'True' })).toBe(29_501);
+    expect(readMasterPort({ MASTER_PORT: '29500', TORCHELASTIC_USE_AGENT_STORE: 'False' })).toBe(29_500);
+  });
 });
 
 describe('readMemoryLimits', () => {

@@ -46,9 +46,15 @@ export function readMasterAddr(env: Environment): string {
   return env.MASTER_ADDR || '127.0.0.1';
 }
 
-/** `MASTER_PORT`, or `undefined` when none is set. @throws {CheckpointEngineError} `CE_CONFIG_INVALID` */
+/**
+ * The port that the ranks meet at: `MASTER_PORT`, or `undefined` when none is set. Where torchrun's agent listens there
+ * itself (it says so in `TORCHELASTIC_USE_AGENT_STORE`), the next one.
+ *
+ * @throws {CheckpointEngineError} `CE_CONFIG_INVALID`
+ */
 export function readMasterPort(env: Environment): number | undefined {
-  return integer(env, 'MASTER_PORT', 1, 65_535);
+  const port = integer(env, 'MASTER_PORT', 1, 65_535);
+  return port !== undefined && env.TORCHELASTIC_USE_AGENT_STORE === 'True' ? port + 1 : port;
 }
 
 /** What the environment gives so that it is in no list of processes. */
