@@ -2,8 +2,8 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { monitorEventLoopDelay } from 'node:perf_hooks';
 import process from 'node:process';
 import { fileURLToPath } from 'node:url';
+import { connectStore, startStoreServer } from '@checkpoint-engine/ps';
 import { expect, test } from 'vitest';
-import { connectStore, startStoreServer } from '../dist/store/index.js';
 
 const SCRIPT = fileURLToPath(new URL('store-gather.mjs', import.meta.url));
 const WORLD = 64;
