@@ -1,4 +1,3 @@
-import process from 'node:process';
 import { defineConfig } from 'vitest/config';
 
 const resolve = { conditions: ['@checkpoint-engine/source', 'node', 'import', 'default'] };
@@ -20,8 +19,6 @@ export default defineConfig({
           include: ['packages/*/test/**/*.test.ts', 'apps/*/test/**/*.test.ts'],
           pool: 'forks',
           maxWorkers: 1,
-          // Real processes on shared machines: one that was starved is given a second chance where nobody watches.
-          retry: process.env.CI ? 1 : 0,
           testTimeout: 60_000,
           hookTimeout: 60_000,
         },
