@@ -2,36 +2,61 @@ import { execFileSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { cpus, totalmem } from 'node:os';
 import process from 'node:process';
+import { fileURLToPath } from 'node:url';
 import type { Device } from '@checkpoint-engine/interface';
+import { ncclAvailability } from '@checkpoint-engine/transport-nccl';
 
-/** Where a figure was measured. */
+/** Where a figure was measured, and with what. */
 export interface MachineDescription {
+  /** `2 x NVIDIA H100 80GB HBM3`, or the processor where no GPU took part. */
   readonly device: string;
+  /** Of the GPU. */
   readonly driver: string | undefined;
+  readonly nccl: string | undefined;
   readonly cpu: string;
   readonly cores: number;
   readonly memoryBytes: number;
   readonly kernel: string;
   readonly runtime: string;
+  /** The commit that was measured; `-dirty` where files differed from it. */
   readonly commit: string | undefined;
   readonly date: string;
 }
 
-/** Describes this machine and the device that was measured. */
-export function describeMachine(device: Device): MachineDescription {
+/** Describes this machine and what was measured on: a device, several of a kind, or the processor alone. */
+export function describeMachine(device?: Pick<Device, 'name' | 'kind'>, count = 1): MachineDescription {
+  const cpu = cpus()[0]?.model.trim() ?? 'unknown';
+  const isGpu = device?.kind === 'cuda';
+  const nccl = isGpu ? ncclAvailability() : undefined;
+  const name = isGpu ? device.name : `host, ${cpu}`;
   return {
-    device: device.name,
-    driver: quiet(() => /Kernel Module[^\d]*([\d.]+)/.exec(readFileSync('/proc/driver/nvidia/version', 'utf8'))?.[1]),
-    cpu: cpus()[0]?.model ?? 'unknown',
+    device: count > 1 ? `${count} x ${name}` : name,
+    driver: isGpu ? quiet(driverVersion) : undefined,
+    nccl: nccl?.available ? nccl.version : undefined,
+    cpu,
     cores: cpus().length,
     memoryBytes: totalmem(),
     kernel: quiet(() => readFileSync('/proc/sys/kernel/osrelease', 'utf8').trim()) ?? 'unknown',
-    runtime: `Node ${process.version}`,
-    commit: quiet(() =>
-      execFileSync('git', ['rev-parse', '--short', 'HEAD'], { encoding: 'utf8', stdio: 'pipe' }).trim(),
-    ),
+    runtime: `Node ${process.versions.node}`,
+    commit: quiet(bundledCommit) ?? quiet(checkedOutCommit),
     date: new Date().toISOString(),
   };
+}
+
+function driverVersion(): string | undefined {
+  const text = readFileSync('/proc/driver/nvidia/version', 'utf8');
+  return /\s(\d{3,}\.\d+(?:\.\d+)?)\s/.exec(text)?.[1];
+}
+
+/** A bundle carries the commit that it was made of. */
+function bundledCommit(): string {
+  return readFileSync(fileURLToPath(new URL('../../commit.txt', import.meta.url)), 'utf8').trim();
+}
+
+function checkedOutCommit(): string {
+  const cwd = fileURLToPath(new URL('.', import.meta.url));
+  const git = (...args: string[]): string => execFileSync('git', args, { cwd, encoding: 'utf8', stdio: 'pipe' }).trim();
+  return `${git('rev-parse', '--short', 'HEAD')}${git('status', '--porcelain', '-uno') === '' ? '' : '-dirty'}`;
 }
 
 function quiet<T>(read: () => T): T | undefined {

@@ -1,0 +1,30 @@
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { dirname } from 'node:path';
+import process from 'node:process';
+import type { Command } from 'commander';
+import { printResult } from './print.ts';
+import { type BenchResult, RESULT_VERSION, wrongCount } from './result.ts';
+
+/** Where a result goes beside the terminal. */
+export interface PublishOptions {
+  /** A file for the JSON. */
+  readonly json?: string | undefined;
+}
+
+/** Adds the options that every scenario has. */
+export function withPublishOptions(command: Command): Command {
+  return command.option('--json <file>', 'write the result there');
+}
+
+/** Prints a result, writes its files, and makes the process fail when anything was wrong. Gives whether all was right. */
+export function publish(result: Omit<BenchResult, 'version'>, { json }: PublishOptions): boolean {
+  const whole: BenchResult = { version: RESULT_VERSION, ...result };
+  printResult(whole);
+  if (json !== undefined) {
+    mkdirSync(dirname(json), { recursive: true });
+    writeFileSync(json, `${JSON.stringify(whole)}\n`);
+  }
+  const isRight = wrongCount(whole) === 0;
+  if (!isRight) process.exitCode = 1;
+  return isRight;
+}
