@@ -1,0 +1,26 @@
+import type { BucketSizing } from '@checkpoint-engine/planner';
+import type { WorkerProtocol, WorkerSession } from '../session.ts';
+import type { Agreement } from './agreement.ts';
+import { sharesDevice } from './handles.ts';
+import type { UpdateContext } from './update-context.ts';
+
+/** Opens this rank's end towards its worker. */
+export function openSession(
+  { store, device, checkpoint, logger }: UpdateContext,
+  protocol: WorkerProtocol,
+  { members, proposals, counter }: Agreement,
+  { ringSlots }: BucketSizing,
+  timeoutMs: number,
+): Promise<WorkerSession> {
+  return protocol.createSession({
+    deviceUuid: device.uuid,
+    updateId: `${checkpoint}:${counter}`,
+    counter,
+    rank: store.rank,
+    rankInAddress: sharesDevice(members, proposals, store.rank),
+    slots: ringSlots,
+    checkpoint,
+    timeoutMs,
+    logger,
+  });
+}

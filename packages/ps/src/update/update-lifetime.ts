@@ -1,0 +1,61 @@
+import { CheckpointEngineError, type Store } from '@checkpoint-engine/interface';
+import { atRank } from '../util/at-rank.ts';
+import type { Cleanup } from '../util/cleanup.ts';
+import { followSignals } from '../util/follow-signals.ts';
+
+/** What {@link UpdateLifetime} is bounded by. */
+export interface UpdateBoundaries {
+  readonly checkpoint: string;
+  readonly rank: number;
+  readonly timeoutMs: number;
+  /** Each of them ends the update when it fires. */
+  readonly signals: readonly (AbortSignal | undefined)[];
+  /** Undoes what following them takes. */
+  readonly cleanup: Cleanup;
+}
+
+/** How long one update lives at this rank: until it is done, or until the first failure of anybody. */
+export class UpdateLifetime {
+  readonly timeoutMs: number;
+  readonly #rank: number;
+  readonly #cleanup: Cleanup;
+  readonly #controller = new AbortController();
+
+  constructor({ checkpoint, rank, timeoutMs, signals, cleanup }: UpdateBoundaries) {
+    this.timeoutMs = timeoutMs;
+    this.#rank = rank;
+    this.#cleanup = cleanup;
+    const timer = setTimeout(() => this.#controller.abort(timedOut(checkpoint, timeoutMs, rank)), timeoutMs);
+    cleanup.defer(() => clearTimeout(timer));
+    cleanup.defer(followSignals(this.#controller, signals));
+  }
+
+  /** Fires at the first failure, with it as the reason. */
+  get signal(): AbortSignal {
+    return this.#controller.signal;
+  }
+
+  /** The failure; set once the signal has fired. */
+  get failure(): CheckpointEngineError {
+    return atRank(this.signal.reason, this.#rank);
+  }
+
+  /** Ends when that scope fails, too. */
+  follow(scope: Store): void {
+    this.#cleanup.defer(followSignals(this.#controller, [scope.signal]));
+  }
+
+  /** Fails the update here. The first failure counts. */
+  readonly fail = (error: unknown): void => {
+    if (!this.signal.aborted) this.#controller.abort(atRank(error, this.#rank));
+  };
+}
+
+function timedOut(checkpoint: string, timeoutMs: number, rank: number): CheckpointEngineError {
+  return new CheckpointEngineError(
+    'CE_TIMEOUT',
+    `The update of checkpoint "${checkpoint}" did not end within ${timeoutMs} ms`,
+    'Look at the logs of the engine and of the slowest rank; raise the time-out if it was only slow',
+    { rank, op: 'update', retryable: true },
+  );
+}

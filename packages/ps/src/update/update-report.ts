@@ -1,0 +1,45 @@
+import type { BucketSizing, Plan } from '@checkpoint-engine/planner';
+import type { ProgressEvent, UpdateResult } from '../server/api.ts';
+import type { Agreement } from './agreement.ts';
+import type { Stopwatch } from './stopwatch.ts';
+import type { UpdateContext } from './update-context.ts';
+
+/** Tells the listener what will be moved, and how. */
+export function emitPlan(emit: (event: ProgressEvent) => void, rank: number, plan: Plan, sizing: BucketSizing): void {
+  const { bucketBytes, ringSlots, stagingSlots, deviceBytes, reason } = sizing;
+  emit({
+    type: 'plan',
+    rank,
+    bucketBytes,
+    bucketCount: plan.buckets.length,
+    ringSlots,
+    stagingSlots,
+    deviceBytes,
+    totalBytes: plan.totalBytes,
+    reason,
+    atMs: performance.timeOrigin + performance.now(),
+  });
+}
+
+/** What the update did, seen from this rank. */
+export function summarise(
+  { checkpoint }: UpdateContext,
+  { counter }: Agreement,
+  { totalBytes, tensorCount, buckets }: Plan,
+  { bucketBytes, ringSlots, stagingSlots, deviceBytes, reason }: BucketSizing,
+  { durationsMs }: Stopwatch,
+): UpdateResult {
+  return {
+    checkpoint,
+    counter,
+    totalBytes,
+    tensorCount,
+    bucketCount: buckets.length,
+    bucketBytes,
+    ringSlots,
+    stagingSlots,
+    deviceBytes,
+    reason,
+    durationsMs,
+  };
+}
