@@ -7,6 +7,7 @@ import { join } from 'node:path';
 const ALLOWED = {
   interface: [],
   meta: ['interface'],
+  'model-tensors': ['meta'],
   planner: ['interface', 'meta'],
   'native-kit': ['interface'],
   device: ['interface', 'native-kit'],
