@@ -1,6 +1,8 @@
 import { once } from 'node:events';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { inspect } from 'node:util';
+import type { Logger } from '@checkpoint-engine/interface';
 import { expect } from 'vitest';
 import type { EngineEndpoint } from '../src/engines/index.ts';
 
@@ -14,8 +16,13 @@ export interface Step {
   readonly status?: number;
   /** JSON, or text as it is. */
   readonly reply?: unknown;
-  /** Called before the answer is sent; it waits for the promise. `hang` never answers, `drop` cuts the connection. */
-  readonly before?: (() => Promise<void>) | 'hang' | 'drop';
+  /** Where a redirect points. */
+  readonly location?: string;
+  /**
+   * Called before the answer is sent; it waits for the promise. `hang` never answers, `drop` cuts the connection, `half`
+   * cuts it in the middle of the answer.
+   */
+  readonly before?: (() => Promise<void>) | 'hang' | 'drop' | 'half';
 }
 
 /** An engine's HTTP server that accepts exactly the requests that it was told of, in their order. */
@@ -73,12 +80,20 @@ export class FakeEngine {
       response.writeHead(418).end(fault);
       return;
     }
-    const { status = 200, reply = '', before } = step!;
+    const { status = 200, reply = '', location, before } = step!;
     if (before === 'hang') return;
     if (before === 'drop') return void request.socket.destroy();
+    if (before === 'half') {
+      response.writeHead(status, { 'content-length': 1_000 });
+      response.write('{"success":', () => request.socket.end());
+      return;
+    }
     await before?.();
     const isText = typeof reply === 'string';
-    response.writeHead(status, { 'content-type': isText ? 'text/plain' : 'application/json' });
+    response.writeHead(status, {
+      'content-type': isText ? 'text/plain' : 'application/json',
+      ...(location && { location }),
+    });
     response.end(isText ? reply : JSON.stringify(reply));
   }
 
@@ -98,12 +113,20 @@ export class FakeEngine {
       url: step.path,
       body: step.body,
       type: hasBody ? 'application/json' : undefined,
-      size: hasBody ? String(Buffer.byteLength(text)) : undefined,
+      size: hasBody ? String(Buffer.byteLength(text)) : step.method === 'POST' ? '0' : undefined,
       key: this.#apiKey === undefined ? undefined : `Bearer ${this.#apiKey}`,
     };
     const [one, other] = [seen, wanted].map((value) => JSON.stringify(value));
     return one === other ? undefined : `got ${one}, wanted ${other}`;
   }
+}
+
+/** A logger that keeps all that it is told, as text. */
+export function keepingLogger(): Logger & { readonly lines: readonly string[] } {
+  const lines: string[] = [];
+  const keep = (level: string) => (fields: object, message: string) =>
+    void lines.push(`${level} ${message} ${inspect(fields, { depth: 9 })}`);
+  return { lines, debug: keep('debug'), info: keep('info'), warn: keep('warn'), error: keep('error') };
 }
 
 /** Resolves when it has been called as often as there are parties: shows that calls run at the same time. */

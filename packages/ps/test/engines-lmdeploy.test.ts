@@ -1,6 +1,6 @@
 import { afterEach, describe, expect, it } from 'vitest';
 import { type EngineUpdate, lmdeployEngine } from '../src/engines/index.ts';
-import { FakeEngine, meeting, type Step } from './engines-fake.ts';
+import { FakeEngine, keepingLogger, meeting, type Step } from './engines-fake.ts';
 
 const handles = { 'GPU-a': 'ipc://@a.sock', 'GPU-b': 'ipc://@b.sock' };
 const update: EngineUpdate = { signal: new AbortController().signal, timeoutMs: 5_000, handles };
@@ -151,12 +151,16 @@ describe('lmdeploy', () => {
       status({ ...empty, device_uuids: ['GPU-b'] }),
       receive({ 'GPU-b': handles['GPU-b'] }, 'hang'),
     );
-    await expect(client([one, other], true).update(update)).rejects.toMatchObject({
+    const logger = keepingLogger();
+    const endpoints = [one.endpoint, other.endpoint];
+    const engine = lmdeployEngine({ endpoints, apiKey: 'sesame', wakeAfter: true, logger });
+    await expect(engine.update(update)).rejects.toMatchObject({
       code: 'CE_ENGINE_FAILED',
       status: 400,
       message: expect.stringContaining('partially updated'),
     });
     await expect.poll(() => other.cutCount).toBe(1);
+    expect(logger.lines).toContainEqual(expect.stringMatching(/^error LMDeploy stays asleep .*recreate its replicas/));
   });
 
   it('says what another backend lacks', async () => {

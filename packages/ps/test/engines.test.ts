@@ -2,6 +2,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { inspect } from 'node:util';
 import { afterEach, describe, expect, it } from 'vitest';
 import {
   createEngineClient,
@@ -12,7 +13,7 @@ import {
   vllmEngine,
   workerEngine,
 } from '../src/engines/index.ts';
-import { FakeEngine, type Step } from './engines-fake.ts';
+import { FakeEngine, keepingLogger, type Step } from './engines-fake.ts';
 
 const handles = { 'GPU-b': 'ipc://@b.sock', 'GPU-a': 'ipc://@a.sock' };
 const wait: EngineWait = { signal: new AbortController().signal, timeoutMs: 5_000 };
@@ -37,6 +38,7 @@ const vllmStep: Step = {
   path: '/collective_rpc',
   body: { method: 'update_weights_from_ipc', args: [handles], timeout: 5 },
 };
+const flushStep: Step = { method: 'POST', path: '/reset_prefix_cache', reply: { success: true } };
 const sglangStep: Step = {
   method: 'POST',
   path: '/update_weights_from_ipc',
@@ -49,12 +51,67 @@ describe('vllm', () => {
     const { endpoint } = await fake([
       { method: 'GET', path: '/health' },
       { ...vllmStep, reply: { results: [null, null] } },
+      flushStep,
       vllmStep,
+      flushStep,
     ]);
     const engine = vllmEngine({ endpoints: [endpoint] });
     await engine.ready(wait);
     await engine.update(update);
     await engine.update(update); // an empty answer is fine too
+  });
+
+  it('is told the weight version once the weights are in', async () => {
+    const { endpoint } = await fake([
+      vllmStep,
+      { method: 'POST', path: '/update_weight_version', body: { new_version: 'step-7' } },
+    ]);
+    await vllmEngine({ endpoints: [endpoint], flushCache: false }).update({ ...update, weightVersion: 'step-7' });
+  });
+
+  it('warns where it cannot forget prefixes or keep a version, and fails where it breaks', async () => {
+    const version: Step = { method: 'POST', path: '/update_weight_version', body: { new_version: 'v' }, status: 404 };
+    const { endpoint } = await fake([
+      vllmStep,
+      { ...flushStep, status: 404, reply: { detail: 'Not Found' } },
+      version,
+      vllmStep,
+      { ...flushStep, reply: { success: false } },
+      vllmStep,
+      { ...flushStep, status: 500, reply: 'EngineDeadError' },
+    ]);
+    const logger = keepingLogger();
+    const engine = vllmEngine({ endpoints: [endpoint], logger });
+    await engine.update({ ...update, weightVersion: 'v' });
+    await engine.update(update);
+    const warnings = logger.lines.filter((line) => line.startsWith('warn'));
+    expect(warnings).toEqual([
+      expect.stringContaining('no route to forget cached prefixes'),
+      expect.stringContaining('keeps no weight version'),
+      expect.stringContaining('while requests use them'),
+    ]);
+    await expect(engine.update(update)).rejects.toMatchObject({ code: 'CE_ENGINE_FAILED', status: 500 });
+  });
+
+  it.each([
+    ['all of it', 2, 2],
+    ['a replica of a data-parallel engine', 8, 2],
+    ['what an older release does not tell', undefined, undefined],
+  ])('passes the pre-flight for %s', async (_, total, replica) => {
+    const { endpoint } = await fake(worldSize(total, replica));
+    await vllmEngine({ endpoints: [endpoint] }).preflight!(update);
+  });
+
+  it.each([
+    ['more workers', 4, 4, 'has 4 workers, but'],
+    ['fewer workers', 1, 1, 'has 1 workers, but'],
+    ['replicas that the update cuts', 8, 4, 'has 8 workers (2 replicas of 4), but the update is for 2 devices'],
+  ])('finds %s in the pre-flight', async (_, total, replica, message) => {
+    const { endpoint } = await fake(worldSize(total, replica));
+    await expect(vllmEngine({ endpoints: [endpoint] }).preflight!(update)).rejects.toMatchObject({
+      code: 'CE_ENGINE_MISMATCH',
+      message: expect.stringContaining(message),
+    });
   });
 
   it('takes anything that workers return for a failure', async () => {
@@ -119,10 +176,31 @@ describe('vllm', () => {
     });
   });
 
+  it('reports an answer that breaks off', async () => {
+    const { endpoint } = await fake([{ ...vllmStep, before: 'half' }]);
+    await expect(vllmEngine({ endpoints: [endpoint] }).update(update)).rejects.toMatchObject({
+      code: 'CE_ENGINE_UNREACHABLE',
+      op: 'POST /collective_rpc',
+    });
+  });
+
+  it('follows no redirect, so that the key goes nowhere else', async () => {
+    const other = await fake([]);
+    const location = `${other.endpoint.url}/collective_rpc`;
+    const { endpoint } = await fake([{ ...vllmStep, status: 307, location }], { apiKey: 'sesame' });
+    await expect(vllmEngine({ endpoints: [endpoint], apiKey: 'sesame' }).update(update)).rejects.toMatchObject({
+      code: 'CE_ENGINE_FAILED',
+      status: 307,
+      message: expect.stringContaining(location),
+      hint: expect.stringContaining('redirects are not followed'),
+    });
+  });
+
   it('keeps a path in front of its own, and takes another path for the update', async () => {
     const { endpoint } = await fake([
       { method: 'GET', path: '/proxy/health' },
       { ...vllmStep, path: '/proxy/inference?x=1' },
+      { ...flushStep, path: '/proxy/reset_prefix_cache' },
     ]);
     const engine = vllmEngine({ endpoints: [{ url: `${endpoint.url}/proxy/` }], updatePath: '/inference?x=1' });
     await engine.ready(wait);
@@ -130,10 +208,43 @@ describe('vllm', () => {
   });
 });
 
+describe('secrets', () => {
+  it('stay out of logs and errors, also where the engine repeats them', async () => {
+    const { endpoint } = await fake(
+      [
+        { method: 'GET', path: '/ping', status: 503, reply: 'sesame is starting' },
+        { method: 'GET', path: '/ping' },
+        { ...sglangStep, status: 400, reply: { success: false, message: 'bad request from Bearer sesame' } },
+      ],
+      { apiKey: 'sesame' },
+    );
+    const url = endpoint.url.replace('http://', 'http://user:hunter2@');
+    const logger = keepingLogger();
+    const engine = sglangEngine({ endpoints: [{ url }], apiKey: 'sesame', logger });
+    await engine.ready(wait);
+    const failure: unknown = await engine.update(update).catch((error: unknown) => error);
+    expect(failure).toMatchObject({ code: 'CE_ENGINE_FAILED', status: 400, peer: endpoint.url });
+    const gone = await sglangEngine({ endpoints: [{ url: url.replace(/\d+$/, '1') }], apiKey: 'sesame', logger })
+      .update(update)
+      .catch((error: unknown) => error);
+    expect(gone).toMatchObject({ code: 'CE_ENGINE_UNREACHABLE', peer: 'http://127.0.0.1:1' });
+    const said = [...logger.lines, inspect(failure, { depth: 9 }), inspect(gone, { depth: 9 })].join('\n');
+    expect(said).toContain('Waiting for sglang');
+    expect(said).not.toMatch(/sesame|hunter2/);
+  });
+
+  it('are refused where no header can carry them, without being said', () => {
+    const make = () => vllmEngine({ endpoints: [{ url: 'http://localhost:1' }], apiKey: 'sesame\n' });
+    expect(make).toThrow(expect.objectContaining({ code: 'CE_CONFIG_INVALID' }));
+    expect(make).not.toThrow(/sesame/);
+  });
+});
+
 describe('readiness', () => {
   it('is waited for: first nobody listens, then the engine is loading, then it is there', async () => {
     const port = await freePort();
-    const ready = vllmEngine({ endpoints: [{ url: `http://127.0.0.1:${port}` }] }).ready(wait);
+    const logger = keepingLogger();
+    const ready = vllmEngine({ endpoints: [{ url: `http://127.0.0.1:${port}` }], logger }).ready(wait);
     await new Promise((resolve) => setTimeout(resolve, 250));
     let looks = 0;
     const { createServer: createHttp } = await import('node:http');
@@ -144,6 +255,10 @@ describe('readiness', () => {
     try {
       await ready;
       expect(looks).toBe(3);
+      expect(logger.lines.filter((line) => line.startsWith('info'))).toEqual([
+        expect.stringMatching(/Waiting for vllm at http:.*GET \/health got no answer .*ECONNREFUSED/),
+        expect.stringContaining('vllm is ready'),
+      ]);
     } finally {
       server.close();
     }
@@ -180,6 +295,25 @@ describe('readiness', () => {
 });
 
 describe('sglang', () => {
+  it.each([
+    ['/server_info', { tp_size: 2, api_key: 'sesame' }],
+    ['/get_server_info', { tp_size: 1, pp_size: 2 }],
+    ['neither', {}],
+  ])('is checked before bytes move where it tells of itself: %s', async (path, reply) => {
+    const steps: Step[] = [
+      { method: 'GET', path: '/server_info', status: 404 },
+      { method: 'GET', path: '/get_server_info', status: 404 },
+    ];
+    const at = steps.findIndex((step) => step.path === path);
+    const told = at < 0 ? steps : [...steps.slice(0, at), { method: 'GET', path, reply } as const];
+    const { endpoint } = await fake([...told, ...told]);
+    const engine = sglangEngine({ endpoints: [endpoint] });
+    await engine.preflight!(update);
+    const failed = engine.preflight!({ ...update, handles: { 'GPU-a': 'ipc://@a.sock' } });
+    if (at < 0) await failed;
+    else await expect(failed).rejects.toMatchObject({ code: 'CE_ENGINE_MISMATCH' });
+  });
+
   it('flushes its cache and takes the weight version', async () => {
     const { endpoint } = await fake([
       { method: 'GET', path: '/ping' },
@@ -267,6 +401,15 @@ describe('createEngineClient', () => {
     expect(() => createEngineClient('vllm', { endpoints: [] })).toThrow(TypeError);
   });
 });
+
+/** What vLLM answers to the questions of the pre-flight. */
+function worldSize(total: number | undefined, replica: number | undefined): Step[] {
+  const answer = (size: number | undefined) => (size === undefined ? { status: 404 } : { reply: { world_size: size } });
+  return [
+    { method: 'GET', path: '/get_world_size?include_dp=true', ...answer(total) },
+    { method: 'GET', path: '/get_world_size?include_dp=false', ...answer(replica) },
+  ];
+}
 
 async function freePort(): Promise<number> {
   const server = createServer().listen(0, '127.0.0.1');

@@ -1,6 +1,6 @@
+import { ENGINE_NAMES } from '@checkpoint-engine/ps/engines';
 import { Command, Option } from 'commander';
 import { countFlag, repeated, secondsFlag, sizeFlag, timeoutFlag, urlFlag } from '../config/flag-values.ts';
-import { ENGINES } from '../config/jobs.ts';
 import { type UpdateFlags, updateConfig } from '../config/update-config.ts';
 import type { CommandContext } from './command-context.ts';
 import { jsonOption, logFormatOption, logLevelOption } from './shared-flags.ts';
@@ -44,7 +44,7 @@ export function updateCommand({ terminal, env, setExitCode }: CommandContext): C
         .choices(['broadcast'])
         .default('broadcast'),
     )
-    .addOption(new Option('--engine <name>', 'what receives').choices(ENGINES).default('vllm'))
+    .addOption(new Option('--engine <name>', 'what receives').choices(ENGINE_NAMES).default('vllm'))
     .option(
       '--endpoint <url>',
       'where the engine listens; once for all inference groups, or once for each',

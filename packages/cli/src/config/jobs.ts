@@ -1,16 +1,13 @@
+import type { EngineName } from '@checkpoint-engine/ps/engines';
 import type { LogLevel } from '../output/log.ts';
 import type { MemoryLimits } from './environment.ts';
-
-/** Kinds of `--engine`. `worker` is `@checkpoint-engine/worker`. */
-export const ENGINES = ['vllm', 'sglang', 'lmdeploy', 'worker'] as const;
-export type EngineKind = (typeof ENGINES)[number];
 
 /** Kinds of devices that ranks run on. */
 export type DeviceKind = 'cuda' | 'host';
 
 /** The engines that receive: one URL or socket for all inference groups, or one for each. */
 export interface EngineTargets {
-  readonly engine: EngineKind;
+  readonly engine: EngineName;
   readonly endpoints: readonly string[];
   /** Unix sockets that are spoken to instead of the endpoints' hosts. */
   readonly uds: readonly string[];

@@ -1,5 +1,6 @@
 import { basename, join, parse, resolve } from 'node:path';
 import { CheckpointEngineError } from '@checkpoint-engine/interface';
+import type { EngineName } from '@checkpoint-engine/ps/engines';
 import type { LogOptions } from '../output/log.ts';
 import {
   type Environment,
@@ -8,7 +9,7 @@ import {
   readMemoryLimits,
   readRankIdentity,
 } from './environment.ts';
-import type { DeviceKind, EngineKind, EngineTargets, UpdateJob } from './jobs.ts';
+import type { DeviceKind, EngineTargets, UpdateJob } from './jobs.ts';
 
 const LEAST_HOST_MEMORY_BYTES = 2 ** 20;
 
@@ -18,7 +19,7 @@ export interface UpdateFlags extends LogOptions {
   readonly checkpointName?: string;
   readonly nprocPerNode?: number;
   readonly device: DeviceKind | 'auto';
-  readonly engine: EngineKind;
+  readonly engine: EngineName;
   readonly endpoint?: readonly string[];
   readonly uds?: readonly string[];
   readonly inferenceParallelSize?: number;

@@ -95,7 +95,7 @@ export class LocalWorld implements World {
     });
     this.#closers.push(() => this.#store.close());
     this.#closers.push(() => leaveTogether(this.#store));
-    const protocol = job.targets.engine === 'worker' ? v2Protocol() : v1Protocol();
+    const protocol = this.#engine(0).workers === 'v2' ? v2Protocol() : v1Protocol();
     this.#server = await ParameterServer.create({
       store: this.#store,
       device: this.#device,

@@ -1,15 +1,36 @@
 import type { EngineUpdate } from './engine-client.ts';
+import type { EngineReport } from './engine-report.ts';
 
-/** What tells one engine's HTTP API from another's. */
+/**
+ * All that tells one engine from another, as data. `httpEngine` does the work: readiness, pre-flight, life cycle,
+ * deadlines, errors. The servers of an instance are always asked at the same time.
+ */
 export interface EngineAdapter {
   readonly name: string;
-  /** Answers with a status of 200 to 299 once the engine can be asked. */
+  /** The worker protocol that its workers speak: `v1` is the Python tool's, `v2` that of `@checkpoint-engine/worker`. */
+  readonly workers: 'v1' | 'v2';
+  /** Answers a GET with a status of 200 to 299 once the engine can be asked. */
   readonly readyPath: string;
-  readonly updatePath: string;
-  /** JSON body of the update request. */
-  body(update: EngineUpdate): object;
-  /** What went wrong according to an answer of status 200 to 299; `undefined` when all is well. */
-  failureIn(text: string): string | undefined;
+  /** What the engine tells of itself. Looked at before bytes move, and again after `before`. */
+  readonly looks?: readonly EngineLook[] | undefined;
+  /**
+   * The requests that make the engine fit to receive, one after the other. Where there are none, it has to be ready as
+   * it is.
+   *
+   * @param reports By endpoint.
+   */
+  readonly before?: ((reports: readonly EngineReport[], update: EngineUpdate) => readonly EngineStep[]) | undefined;
+  /** The request that receives; it is answered when the weights are in. */
+  readonly update: {
+    /** Also the path of looks that name none. */
+    readonly path: string;
+    /** JSON body. `update.handles` are those of the server's own devices where it told them. */
+    body(update: EngineUpdate): object;
+    /** What went wrong according to an answer of status 200 to 299; `undefined` when all is well. */
+    failureIn(text: string): string | undefined;
+  };
+  /** The requests that follow an update that went through. `reports` are those from before it. */
+  readonly after?: ((reports: readonly EngineReport[], update: EngineUpdate) => readonly EngineStep[]) | undefined;
   /** What to do when ... */
   readonly hints: {
     /** ... there is no such route (404, 405, 501). */
@@ -18,21 +39,31 @@ export interface EngineAdapter {
     readonly failed: string;
     /** ... it does not answer in time. */
     readonly slow: string;
+    /** ... it says that it cannot receive. @default `failed` */
+    readonly notReady?: string | undefined;
   };
+  /** The state that a failed update leaves the engine in, and what to do about it: logged, whoever failed. */
+  readonly afterFailure?: string | undefined;
 }
 
-/** `failureIn` of engines that answer `{"success": true, "message": "..."}`. */
-export function successOrMessage(text: string): string | undefined {
-  const reply = parseJson(text) as { success?: unknown; message?: unknown } | null | undefined;
-  if (reply?.success === true) return undefined;
-  return typeof reply?.message === 'string' ? reply.message : `unexpected answer: ${text.slice(0, 200)}`;
+/** A GET whose answer says something about the engine. */
+export interface EngineLook {
+  /** Tried in turn until one exists. @default that of the update */
+  readonly paths?: readonly string[] | undefined;
+  /** Whether the update goes on where the engine has no such route or does not answer it properly. @default false */
+  readonly isOptional?: boolean | undefined;
+  /** Reads the JSON of the answer. What is not in it, or is of an unexpected type, stays out of the report. */
+  read(fields: Readonly<Record<string, unknown>>): Partial<EngineReport>;
 }
 
-/** The value, or `undefined` where the text is no JSON. */
-export function parseJson(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined;
-  }
+/** A POST that changes the engine's state. */
+export interface EngineStep {
+  /** With its query. */
+  readonly path: string;
+  /** JSON body. @default none */
+  readonly body?: object | undefined;
+  /** What is missed where the engine has no such route: logged then, and the update goes on. @default it fails */
+  readonly otherwise?: string | undefined;
+  /** What the engine complains about in an answer of status 200 to 299: logged. */
+  complaintIn?(text: string): string | undefined;
 }

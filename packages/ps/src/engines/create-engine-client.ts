@@ -21,7 +21,7 @@ export const ENGINE_NAMES: readonly EngineName[] = Object.keys(FACTORIES) as Eng
 /**
  * The client of an engine by its name, with the engine's own options at their defaults.
  *
- * @throws `CE_CONFIG_INVALID` for an unknown name or an endpoint that is no URL.
+ * @throws `CE_CONFIG_INVALID` for an unknown name, an endpoint that is no URL, an API key that no header can carry.
  */
 export function createEngineClient(name: string, options: EngineOptions): EngineClient {
   const known = ENGINE_NAMES.find((engine) => engine === name);

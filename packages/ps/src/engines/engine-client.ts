@@ -29,7 +29,7 @@ export interface EngineWait {
 export interface EngineUpdate extends EngineWait {
   /** Device UUID to worker address, for the devices of this instance only. */
   readonly handles: Readonly<Record<string, string>>;
-  /** Told to engines that keep one (SGLang). */
+  /** Told to engines that keep one (SGLang, newer releases of vLLM). */
   readonly weightVersion?: string | undefined;
 }
 
@@ -40,6 +40,8 @@ export interface EngineUpdate extends EngineWait {
  */
 export interface EngineClient {
   readonly name: string;
+  /** The protocol that its workers speak: `v1Protocol` or `v2Protocol`. @default 'v1' */
+  readonly workers?: 'v1' | 'v2' | undefined;
   /**
    * Resolves when the engine answers; until then it is asked again, less and less often.
    *

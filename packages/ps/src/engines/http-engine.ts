@@ -1,168 +1,149 @@
-import { setTimeout as sleep } from 'node:timers/promises';
-import { abortError, CheckpointEngineError, type Logger, silentLogger } from '@checkpoint-engine/interface';
-import { type EngineAdapter, parseJson } from './adapter.ts';
+import { type Logger, silentLogger } from '@checkpoint-engine/interface';
+import type { EngineAdapter, EngineLook, EngineStep } from './adapter.ts';
 import type { EngineClient, EngineEndpoint, EngineOptions, EngineUpdate, EngineWait } from './engine-client.ts';
-import { type HttpCall, type HttpReply, httpRequest } from './http-request.ts';
+import { EngineHttp, isMissing, isRefused } from './engine-http.ts';
+import { checkReady, checkTopology, type EngineReport, handlesOf } from './engine-report.ts';
 import { onAll } from './on-all.ts';
+import { parseFields } from './replies.ts';
+import { untilReady } from './until-ready.ts';
 
-/** Pauses between two looks whether an engine is ready. */
-const FIRST_PAUSE_MS = 100;
-const LONGEST_PAUSE_MS = 2_000;
-/** How long one look may take. */
-const LOOK_TIMEOUT_MS = 5_000;
+/** How long one look at an engine may take. */
+const LOOK_TIMEOUT_MS = 10_000;
 
-/** The client of an engine whose update is one request. */
-export class HttpEngine implements EngineClient {
+/**
+ * The client of an engine that an adapter describes.
+ *
+ * @throws `CE_CONFIG_INVALID` for an endpoint that is no URL, or an API key that no header can carry.
+ */
+export function httpEngine(adapter: EngineAdapter, options: EngineOptions): EngineClient {
+  return new HttpEngine(adapter, options);
+}
+
+class HttpEngine implements EngineClient {
   readonly name: string;
-  readonly endpoints: readonly EngineEndpoint[];
+  readonly workers: 'v1' | 'v2';
   readonly #adapter: EngineAdapter;
+  readonly #endpoints: readonly EngineEndpoint[];
   readonly #updatePath: string;
-  readonly #apiKey: string | undefined;
   readonly #logger: Logger;
+  readonly #http: EngineHttp;
 
-  /** @throws `CE_CONFIG_INVALID` for an endpoint that is no URL. */
-  constructor(adapter: EngineAdapter, { endpoints, apiKey, updatePath, logger }: EngineOptions) {
+  constructor(adapter: EngineAdapter, { endpoints, apiKey, updatePath, logger = silentLogger }: EngineOptions) {
     if (endpoints.length === 0) throw new TypeError('An engine needs at least one endpoint');
-    for (const { url } of endpoints) checkUrl(url);
     this.name = adapter.name;
-    this.endpoints = endpoints;
+    this.workers = adapter.workers;
     this.#adapter = adapter;
-    this.#updatePath = updatePath ?? adapter.updatePath;
-    this.#apiKey = apiKey;
-    this.#logger = logger ?? silentLogger;
+    this.#endpoints = endpoints;
+    this.#updatePath = updatePath ?? adapter.update.path;
+    this.#logger = logger;
+    this.#http = new EngineHttp({ name: adapter.name, hints: adapter.hints, endpoints, apiKey, logger });
   }
 
   async ready({ signal, timeoutMs }: EngineWait): Promise<void> {
-    await onAll(this.endpoints, signal, (endpoint, stop) => this.#untilReady(endpoint, { signal: stop, timeoutMs }));
+    const path = this.#adapter.readyPath;
+    await onAll(this.#endpoints, signal, (endpoint, stop) =>
+      untilReady(this.#http, endpoint, path, { signal: stop, timeoutMs }, this.#logger),
+    );
+  }
+
+  async preflight(update: EngineUpdate): Promise<void> {
+    const reports = await this.#look(update);
+    checkTopology(this.name, reports, update);
+    if (this.#stepsBefore(reports, update).length === 0) this.#checkReady(reports);
   }
 
   async update(update: EngineUpdate): Promise<void> {
-    await onAll(this.endpoints, update.signal, (endpoint, signal) => this.updateOne(endpoint, { ...update, signal }));
-  }
-
-  /** Asks one endpoint for the update. */
-  async updateOne(endpoint: EngineEndpoint, update: EngineUpdate): Promise<void> {
-    const call: HttpCall = { method: 'POST', path: this.#updatePath, body: this.#adapter.body(update) };
-    const { status, text } = await this.call(endpoint, call, update);
-    const failure = this.#adapter.failureIn(text);
-    if (failure !== undefined) throw this.#failed(endpoint, call, { status, text }, failure);
-  }
-
-  /**
-   * Sends one request and gives the answer.
-   *
-   * @throws `CE_ENGINE_FAILED` for a status other than 200 to 299, and as {@link EngineClient.update}.
-   */
-  async call(endpoint: EngineEndpoint, call: HttpCall, wait: EngineWait): Promise<HttpReply> {
-    this.#logger.debug(
-      { engine: this.name, url: endpoint.url, method: call.method, path: call.path },
-      'Asking the engine',
-    );
-    let reply: HttpReply;
+    const endsAt = performance.now() + update.timeoutMs;
+    const left = (): EngineUpdate => ({ ...update, timeoutMs: Math.max(1, endsAt - performance.now()) });
+    const { before, after } = this.#adapter;
+    // An engine that is taken as it is was looked at by the pre-flight.
+    const reports = before ? await this.#look(left()) : this.#endpoints.map((endpoint) => this.#unknown(endpoint));
+    checkTopology(this.name, reports, update);
+    const steps = this.#stepsBefore(reports, update);
+    if (steps.length === 0) this.#checkReady(reports);
     try {
-      reply = await httpRequest(endpoint, { ...call, apiKey: this.#apiKey }, wait);
+      const prepared = steps.length === 0 ? reports : await this.#prepare(steps, left);
+      await onAll([...prepared.keys()], update.signal, (index, signal) => {
+        const handles = handlesOf(prepared[index]!, update);
+        return this.#receive(this.#endpoints[index]!, { ...(before ? left() : update), signal, handles });
+      });
     } catch (error) {
-      const isTimeout = CheckpointEngineError.isInstance(error) && error.code === 'CE_TIMEOUT' && !wait.signal.aborted;
-      throw isTimeout ? this.#slow(endpoint, call, wait.timeoutMs) : error;
+      const { afterFailure } = this.#adapter;
+      if (afterFailure !== undefined) this.#logger.error({ engine: this.name }, afterFailure);
+      throw error;
     }
-    if (!isFine(reply)) throw this.#failed(endpoint, call, reply, messageIn(reply.text));
-    return reply;
+    for (const step of after?.(reports, update) ?? []) await this.#take(step, left());
   }
 
-  async #untilReady(endpoint: EngineEndpoint, { signal, timeoutMs }: EngineWait): Promise<void> {
-    const call: HttpCall = { method: 'GET', path: this.#adapter.readyPath, apiKey: this.#apiKey };
-    const endsAt = performance.now() + timeoutMs;
-    let pauseMs = FIRST_PAUSE_MS;
-    let last: unknown;
-    for (;;) {
-      const leftMs = Math.max(1, endsAt - performance.now());
-      try {
-        const reply = await httpRequest(endpoint, call, { signal, timeoutMs: Math.min(LOOK_TIMEOUT_MS, leftMs) });
-        if (isFine(reply)) return;
-        last = this.#failed(endpoint, call, reply, messageIn(reply.text));
-        if (reply.status === 401 || reply.status === 403) throw last;
-      } catch (error) {
-        if (signal.aborted || error === last) throw error;
-        last = error;
+  /** Gives what the servers say of themselves once they are prepared. */
+  async #prepare(steps: readonly EngineStep[], left: () => EngineUpdate): Promise<readonly EngineReport[]> {
+    for (const step of steps) await this.#take(step, left());
+    const reports = await this.#look(left());
+    checkTopology(this.name, reports, left());
+    this.#checkReady(reports);
+    return reports;
+  }
+
+  async #receive(endpoint: EngineEndpoint, update: EngineUpdate): Promise<void> {
+    const { body, failureIn } = this.#adapter.update;
+    const call = { method: 'POST', path: this.#updatePath, body: body(update) } as const;
+    const reply = await this.#http.call(endpoint, call, update);
+    const failure = failureIn(reply.text);
+    if (failure !== undefined) throw this.#http.failed(endpoint, call, reply, failure);
+  }
+
+  /** What each server says of itself. */
+  #look({ signal, timeoutMs }: EngineWait): Promise<EngineReport[]> {
+    const wait = { timeoutMs: Math.min(LOOK_TIMEOUT_MS, timeoutMs) };
+    return onAll(this.#endpoints, signal, async (endpoint, stop) => {
+      let report = this.#unknown(endpoint);
+      for (const look of this.#adapter.looks ?? []) {
+        report = { ...report, ...(await this.#lookOnce(endpoint, look, { ...wait, signal: stop })) };
       }
-      if (performance.now() + pauseMs >= endsAt) throw this.#notReady(endpoint, call, timeoutMs, last);
-      await pause(pauseMs, signal);
-      pauseMs = Math.min(LONGEST_PAUSE_MS, pauseMs * 1.5);
+      return report;
+    });
+  }
+
+  async #lookOnce(endpoint: EngineEndpoint, look: EngineLook, wait: EngineWait): Promise<Partial<EngineReport>> {
+    const [path, ...others] = look.paths ?? [this.#updatePath];
+    try {
+      const { text } = await this.#http.call(endpoint, { method: 'GET', path: path! }, wait);
+      return look.read(parseFields(text));
+    } catch (error) {
+      if (wait.signal.aborted) throw error;
+      if (isMissing(error) && others.length > 0)
+        return await this.#lookOnce(endpoint, { ...look, paths: others }, wait);
+      if (!look.isOptional || isRefused(error)) throw error;
+      this.#logger.debug({ engine: this.name, error }, 'The engine does not tell this of itself');
+      return {};
     }
   }
 
-  #failed(
-    endpoint: EngineEndpoint,
-    { method, path }: HttpCall,
-    { status, text }: HttpReply,
-    why: string,
-  ): CheckpointEngineError {
-    const { missing, failed } = this.#adapter.hints;
-    const hint =
-      status === 401 || status === 403
-        ? "Pass the engine's API key"
-        : status === 404 || status === 405 || status === 501
-          ? missing
-          : failed;
-    return new CheckpointEngineError(
-      'CE_ENGINE_FAILED',
-      `${this.name} at ${endpoint.url} answered ${method} ${path} with ${status}: ${why}`,
-      hint,
-      { op: `${method} ${path}`, peer: endpoint.url, status, detail: text },
-    );
+  async #take(step: EngineStep, { signal, timeoutMs }: EngineWait): Promise<void> {
+    const { path, body, otherwise } = step;
+    await onAll(this.#endpoints, signal, async (endpoint, stop) => {
+      try {
+        const wait = { signal: stop, timeoutMs };
+        const { text } = await this.#http.call(endpoint, { method: 'POST', path, body }, wait);
+        const complaint = step.complaintIn?.(text);
+        if (complaint !== undefined) this.#logger.warn({ engine: this.name, path }, complaint);
+      } catch (error) {
+        if (otherwise === undefined || !isMissing(error)) throw error;
+        this.#logger.warn({ engine: this.name, path, error }, otherwise);
+      }
+    });
   }
 
-  #slow(endpoint: EngineEndpoint, { method, path }: HttpCall, timeoutMs: number): CheckpointEngineError {
-    return new CheckpointEngineError(
-      'CE_TIMEOUT',
-      `${this.name} at ${endpoint.url} did not answer ${method} ${path} within ${Math.round(timeoutMs)} ms`,
-      this.#adapter.hints.slow,
-      { op: `${method} ${path}`, peer: endpoint.url },
-    );
+  #stepsBefore(reports: readonly EngineReport[], update: EngineUpdate): readonly EngineStep[] {
+    return this.#adapter.before?.(reports, update) ?? [];
   }
 
-  #notReady(
-    endpoint: EngineEndpoint,
-    { method, path }: HttpCall,
-    timeoutMs: number,
-    cause: unknown,
-  ): CheckpointEngineError {
-    const last = cause instanceof Error ? `; last: ${cause.message}` : '';
-    return new CheckpointEngineError(
-      'CE_ENGINE_UNREACHABLE',
-      `${this.name} at ${endpoint.url} was not ready within ${timeoutMs} ms${last}`,
-      'Start the engine, check its address, or raise the time-out',
-      { op: `${method} ${path}`, peer: endpoint.url, retryable: true, cause },
-    );
+  #checkReady(reports: readonly EngineReport[]): void {
+    const { notReady, failed } = this.#adapter.hints;
+    checkReady(this.name, reports, notReady ?? failed);
   }
-}
 
-const isFine = ({ status }: HttpReply): boolean => status >= 200 && status < 300;
-
-/** The sentence in an error answer: engines put it in one of these fields. */
-function messageIn(text: string): string {
-  const reply = parseJson(text);
-  const fields = (typeof reply === 'object' && reply !== null ? reply : {}) as Record<string, unknown>;
-  const found = [fields.message, fields.detail, fields.error, fields.title, reply].find(
-    (value) => typeof value === 'string',
-  );
-  return String(found ?? (text.trim() || 'no text')).slice(0, 500);
-}
-
-function checkUrl(url: string): void {
-  const protocol = URL.canParse(url) ? new URL(url).protocol : undefined;
-  if (protocol === 'http:' || protocol === 'https:') return;
-  throw new CheckpointEngineError(
-    'CE_CONFIG_INVALID',
-    `Engine endpoint "${url}" is no HTTP URL`,
-    'Write it as http://HOST:PORT; give the path of a Unix socket apart from it',
-  );
-}
-
-async function pause(ms: number, signal: AbortSignal): Promise<void> {
-  try {
-    await sleep(ms, undefined, { signal });
-  } catch {
-    throw abortError(signal, 'Waiting for the engine');
+  #unknown(endpoint: EngineEndpoint): EngineReport {
+    return { address: this.#http.shown(endpoint) };
   }
 }

@@ -13,13 +13,20 @@ export interface HttpCall {
   /** Sent as JSON. */
   readonly body?: object | undefined;
   readonly apiKey?: string | undefined;
+  /** The endpoint in errors. @default its URL */
+  readonly shownAs?: string | undefined;
 }
 
-/** The answer, whatever its status. */
+/** The answer, whatever its status. Redirects are answers: the API key goes nowhere else. */
 export interface HttpReply {
   readonly status: number;
   readonly text: string;
+  /** Where a redirect points. */
+  readonly location?: string | undefined;
 }
+
+/** How long a connection may take: an engine that is there takes it at once, however busy it is. */
+const CONNECT_TIMEOUT_MS = 10_000;
 
 /** Most characters of an answer that are kept. */
 const KEPT_CHARACTERS = 1024 * 1024;
@@ -41,7 +48,7 @@ export async function httpRequest(endpoint: EngineEndpoint, call: HttpCall, wait
     return await deadline.race(reply(request, call));
   } catch (error) {
     if (CheckpointEngineError.isInstance(error)) throw error;
-    throw unreachable(endpoint, op, error);
+    throw unreachable(call.shownAs ?? endpoint.url, op, error);
   } finally {
     request.destroy();
   }
@@ -71,9 +78,15 @@ function reply(request: ClientRequest, { body }: HttpCall): Promise<HttpReply> {
       response.on('data', (chunk: string) => {
         if (text.length < KEPT_CHARACTERS) text += chunk;
       });
-      response.on('end', () => resolve({ status: response.statusCode ?? 0, text }));
+      const { statusCode: status = 0, headers } = response;
+      response.on('end', () => resolve({ status, text, location: headers.location }));
       response.on('error', reject);
+      // After an `end` this changes nothing.
+      response.on('close', () =>
+        reject(new Error(`the connection was closed in the middle of its answer (${status})`)),
+      );
     });
+    boundConnecting(request);
     request.setSocketKeepAlive(true, KEEP_ALIVE_MS);
     if (body === undefined) {
       request.end();
@@ -85,8 +98,18 @@ function reply(request: ClientRequest, { body }: HttpCall): Promise<HttpReply> {
   });
 }
 
-function unreachable({ url, uds }: EngineEndpoint, op: string, cause: unknown): CheckpointEngineError {
-  const where = uds === undefined ? url : `${url} over ${uds}`;
+function boundConnecting(request: ClientRequest): void {
+  request.once('socket', (socket) => {
+    if (!socket.connecting) return;
+    const timer = setTimeout(() => {
+      request.destroy(new Error(`no connection within ${CONNECT_TIMEOUT_MS} ms`));
+    }, CONNECT_TIMEOUT_MS);
+    const stop = (): void => clearTimeout(timer);
+    socket.once('connect', stop).once('close', stop);
+  });
+}
+
+function unreachable(where: string, op: string, cause: unknown): CheckpointEngineError {
   const why = cause instanceof Error ? cause.message || (cause as NodeJS.ErrnoException).code : String(cause);
   return new CheckpointEngineError(
     'CE_ENGINE_UNREACHABLE',

@@ -1,6 +1,9 @@
+export type { EngineAdapter, EngineLook, EngineStep } from './adapter.ts';
 export { createEngineClient, ENGINE_NAMES, type EngineName } from './create-engine-client.ts';
 export type { EngineClient, EngineEndpoint, EngineOptions, EngineUpdate, EngineWait } from './engine-client.ts';
+export type { EngineReport } from './engine-report.ts';
+export { httpEngine } from './http-engine.ts';
 export { type LmdeployOptions, lmdeployEngine } from './lmdeploy.ts';
 export { type SglangOptions, sglangEngine } from './sglang.ts';
-export { vllmEngine } from './vllm.ts';
+export { type VllmOptions, vllmEngine } from './vllm.ts';
 export { workerEngine } from './worker.ts';

@@ -1,6 +1,7 @@
-import { successOrMessage } from './adapter.ts';
+import type { EngineAdapter } from './adapter.ts';
 import type { EngineClient, EngineOptions } from './engine-client.ts';
-import { HttpEngine } from './http-engine.ts';
+import { httpEngine } from './http-engine.ts';
+import { countOf, successOrMessage } from './replies.ts';
 
 /** Options of {@link sglangEngine}. */
 export interface SglangOptions extends EngineOptions {
@@ -12,29 +13,41 @@ export interface SglangOptions extends EngineOptions {
 
 /**
  * SGLang. Its readiness says only that HTTP listens. Its post-load hook logs what fails and reports success all the
- * same. With a draft model it loads twice through each address: the session has to be served a second time.
+ * same. With a draft model it loads once more for each draft runner, through the same addresses.
  *
- * @source https://github.com/sgl-project/sglang `python/sglang/srt/entrypoints/http_server.py`
+ * @source https://pypi.org/project/sglang/ 0.5.23, `srt/entrypoints/http_server.py`
  */
 export function sglangEngine({ flushCache = true, torchEmptyCache, ...options }: SglangOptions): EngineClient {
-  return new HttpEngine(
+  return httpEngine(sglang(flushCache, torchEmptyCache), options);
+}
+
+const sglang = (flushCache: boolean, torchEmptyCache: boolean | undefined): EngineAdapter => ({
+  name: 'sglang',
+  workers: 'v1',
+  readyPath: '/ping',
+  looks: [
     {
-      name: 'sglang',
-      readyPath: '/ping',
-      updatePath: '/update_weights_from_ipc',
-      body: ({ handles, weightVersion }) => ({
-        zmq_handles: handles,
-        flush_cache: flushCache,
-        weight_version: weightVersion ?? null,
-        ...(torchEmptyCache === undefined ? {} : { torch_empty_cache: torchEmptyCache }),
-      }),
-      failureIn: successOrMessage,
-      hints: {
-        missing: 'Use a release of SGLang with this route, and install the Python package checkpoint-engine beside it',
-        failed: "Read the answer in detail and SGLang's log, and restart SGLang if its workers still wait",
-        slow: "Look at SGLang's log; with a draft model it loads every weight twice, which has to be asked for",
+      paths: ['/server_info', '/get_server_info'],
+      isOptional: true,
+      read: ({ tp_size, pp_size = 1 }) => {
+        const [tensor, pipeline] = [countOf(tp_size), countOf(pp_size)];
+        return { workerCount: tensor && pipeline && tensor * pipeline };
       },
     },
-    options,
-  );
-}
+  ],
+  update: {
+    path: '/update_weights_from_ipc',
+    body: ({ handles, weightVersion }) => ({
+      zmq_handles: handles,
+      flush_cache: flushCache,
+      weight_version: weightVersion ?? null,
+      ...(torchEmptyCache === undefined ? {} : { torch_empty_cache: torchEmptyCache }),
+    }),
+    failureIn: successOrMessage,
+  },
+  hints: {
+    missing: 'Use a release of SGLang with this route, and install the Python package checkpoint-engine beside it',
+    failed: "Read the answer in detail and SGLang's log, and restart SGLang if its workers still wait",
+    slow: "Look at SGLang's log; with a draft model it loads every weight twice, which has to be asked for",
+  },
+});

@@ -1,37 +1,89 @@
-import { type EngineAdapter, parseJson } from './adapter.ts';
+import type { EngineAdapter } from './adapter.ts';
 import type { EngineClient, EngineOptions } from './engine-client.ts';
-import { HttpEngine } from './http-engine.ts';
+import { httpEngine } from './http-engine.ts';
+import { countOf, parseFields } from './replies.ts';
+
+/** Options of {@link vllmEngine}. */
+export interface VllmOptions extends EngineOptions {
+  /** Forget cached prefixes, which belong to the old weights. @default true */
+  readonly flushCache?: boolean | undefined;
+}
 
 /**
  * vLLM, with the worker extension of the Python tool: `VLLM_SERVER_DEV_MODE=1 vllm serve ... --worker-extension-cls
- * checkpoint_engine.worker.VllmColocateWorkerExtension`. It keeps no weight version for this route.
+ * checkpoint_engine.worker.VllmColocateWorkerExtension`.
  *
- * @source https://docs.vllm.ai `/collective_rpc`
+ * Releases that tell their world size are checked before bytes move. Those that keep a weight version are told it once
+ * the weights are in.
+ *
+ * @source https://pypi.org/project/vllm/ 0.33.0, `entrypoints/serve/dev`, `entrypoints/rl/online`
  */
-export function vllmEngine(options: EngineOptions): EngineClient {
-  return new HttpEngine(adapter, options);
+export function vllmEngine({ flushCache = true, ...options }: VllmOptions): EngineClient {
+  return httpEngine(vllm(flushCache), options);
 }
 
-const adapter: EngineAdapter = {
+const vllm = (flushCache: boolean): EngineAdapter => ({
   name: 'vllm',
+  workers: 'v1',
   readyPath: '/health',
-  updatePath: '/collective_rpc',
-  body: ({ handles, timeoutMs }) => ({
-    method: 'update_weights_from_ipc',
-    args: [handles],
-    timeout: timeoutMs / 1000,
-  }),
-  failureIn(text) {
-    if (text.trim() === '') return undefined;
-    const results = (parseJson(text) as { results?: unknown } | null | undefined)?.results;
-    // The method returns nothing: one null a worker.
-    if (Array.isArray(results) && results.every((result) => result === null)) return undefined;
-    return `the workers returned something: ${text.slice(0, 200)}`;
+  looks: [
+    {
+      paths: ['/get_world_size?include_dp=true'],
+      isOptional: true,
+      read: ({ world_size }) => ({ workerCount: countOf(world_size) }),
+    },
+    {
+      paths: ['/get_world_size?include_dp=false'],
+      isOptional: true,
+      read: ({ world_size }) => ({ replicaSize: countOf(world_size) }),
+    },
+  ],
+  update: {
+    path: '/collective_rpc',
+    body: ({ handles, timeoutMs }) => ({
+      method: 'update_weights_from_ipc',
+      args: [handles],
+      timeout: timeoutMs / 1000,
+    }),
+    failureIn: somethingReturned,
   },
+  after: (_, { weightVersion }) => [
+    ...(flushCache
+      ? [
+          {
+            path: '/reset_prefix_cache',
+            otherwise: 'vLLM has no route to forget cached prefixes: those of the old weights stay',
+            complaintIn: keptPrefixes,
+          },
+        ]
+      : []),
+    ...(weightVersion === undefined
+      ? []
+      : [
+          {
+            path: '/update_weight_version',
+            body: { new_version: weightVersion },
+            otherwise: 'This release of vLLM keeps no weight version',
+          },
+        ]),
+  ],
   hints: {
     missing: 'Start vLLM with VLLM_SERVER_DEV_MODE=1: without it there is no such route',
     failed:
       "Read the answer in detail and vLLM's log; it must run with --worker-extension-cls checkpoint_engine.worker.VllmColocateWorkerExtension",
     slow: "Look at vLLM's log: a worker that hangs has no time-out of its own, restart it then",
   },
-};
+});
+
+/** The method returns nothing: the answer is empty, or has one null a worker. */
+function somethingReturned(text: string): string | undefined {
+  if (text.trim() === '') return undefined;
+  const { results } = parseFields(text);
+  if (Array.isArray(results) && results.every((result) => result === null)) return undefined;
+  return `the workers returned something: ${text.slice(0, 200)}`;
+}
+
+function keptPrefixes(text: string): string | undefined {
+  if (parseFields(text).success !== false) return undefined;
+  return 'vLLM keeps cached prefixes of the old weights while requests use them: pause it around updates';
+}

@@ -1,0 +1,135 @@
+import { CheckpointEngineError, type Logger } from '@checkpoint-engine/interface';
+import type { EngineAdapter } from './adapter.ts';
+import type { EngineEndpoint, EngineWait } from './engine-client.ts';
+import { type HttpCall, type HttpReply, httpRequest } from './http-request.ts';
+import { messageIn } from './replies.ts';
+
+/** What {@link EngineHttp} is made of. */
+export interface EngineHttpOptions {
+  readonly name: string;
+  readonly hints: EngineAdapter['hints'];
+  readonly endpoints: readonly EngineEndpoint[];
+  readonly apiKey: string | undefined;
+  readonly logger: Logger;
+}
+
+/** Sends an engine's requests, and says what their failure means. No secret gets into what it says. */
+export class EngineHttp {
+  readonly #options: EngineHttpOptions;
+
+  /** @throws `CE_CONFIG_INVALID` for an endpoint that is no URL, or an API key that no header can carry. */
+  constructor(options: EngineHttpOptions) {
+    for (const { url } of options.endpoints) checkUrl(url);
+    checkApiKey(options.apiKey);
+    this.#options = options;
+  }
+
+  get name(): string {
+    return this.#options.name;
+  }
+
+  /** An endpoint as people may see it: without a password in its URL. */
+  shown({ url, uds }: EngineEndpoint): string {
+    const address = new URL(url);
+    address.username = '';
+    address.password = '';
+    const text = address.href.replace(/\/$/, '');
+    return uds === undefined ? text : `${text} over ${uds}`;
+  }
+
+  /**
+   * Sends one request and gives the answer.
+   *
+   * @throws `CE_ENGINE_FAILED` for a status other than 200 to 299; `CE_ENGINE_UNREACHABLE`, `CE_TIMEOUT`, `CE_ABORTED`.
+   */
+  async call(endpoint: EngineEndpoint, call: HttpCall, wait: EngineWait): Promise<HttpReply> {
+    const { name, apiKey, logger } = this.#options;
+    const { method, path } = call;
+    logger.debug({ engine: name, url: this.shown(endpoint), method, path }, 'Asking the engine');
+    const reply = await this.#send(endpoint, call, wait);
+    const text = apiKey === undefined ? reply.text : reply.text.replaceAll(apiKey, '***');
+    const safe = { ...reply, text };
+    if (!isFine(reply)) throw this.failed(endpoint, call, safe, whyOf(safe));
+    return safe;
+  }
+
+  /** The error for an answer that means a failure. */
+  failed(
+    endpoint: EngineEndpoint,
+    { method, path }: HttpCall,
+    { status, text }: HttpReply,
+    why: string,
+  ): CheckpointEngineError {
+    const address = this.shown(endpoint);
+    return new CheckpointEngineError(
+      'CE_ENGINE_FAILED',
+      `${this.name} at ${address} answered ${method} ${path} with ${status}: ${why}`,
+      this.#hintFor(status),
+      { op: `${method} ${path}`, peer: address, status, detail: text },
+    );
+  }
+
+  async #send(endpoint: EngineEndpoint, call: HttpCall, wait: EngineWait): Promise<HttpReply> {
+    const { apiKey, hints, name } = this.#options;
+    const address = this.shown(endpoint);
+    try {
+      return await httpRequest(endpoint, { ...call, apiKey, shownAs: address }, wait);
+    } catch (error) {
+      const isTimeout = CheckpointEngineError.isInstance(error) && error.code === 'CE_TIMEOUT' && !wait.signal.aborted;
+      if (!isTimeout) throw error;
+      const op = `${call.method} ${call.path}`;
+      throw new CheckpointEngineError(
+        'CE_TIMEOUT',
+        `${name} at ${address} did not answer ${op} within ${Math.round(wait.timeoutMs)} ms`,
+        hints.slow,
+        { op, peer: address },
+      );
+    }
+  }
+
+  #hintFor(status: number): string {
+    const { missing, failed } = this.#options.hints;
+    if (status === 401 || status === 403) return "Pass the engine's API key";
+    if (status === 404 || status === 405 || status === 501) return missing;
+    return status >= 300 && status < 400 ? "Give the engine's own address: redirects are not followed" : failed;
+  }
+}
+
+/** Whether the engine answered that it has no such route. */
+export function isMissing(error: unknown): boolean {
+  return hasStatus(error, [404, 405, 501]);
+}
+
+/** Whether asking again changes nothing: the key is wrong, or the engine is somewhere else. */
+export function isRefused(error: unknown): boolean {
+  return hasStatus(error, [401, 403, 301, 302, 303, 307, 308]);
+}
+
+function hasStatus(error: unknown, statuses: readonly number[]): boolean {
+  return CheckpointEngineError.isInstance(error) && error.status !== undefined && statuses.includes(error.status);
+}
+
+const isFine = ({ status }: HttpReply): boolean => status >= 200 && status < 300;
+
+function whyOf({ location, text }: HttpReply): string {
+  return location === undefined ? messageIn(text) : `it is at ${location}`;
+}
+
+function checkUrl(url: string): void {
+  const protocol = URL.canParse(url) ? new URL(url).protocol : undefined;
+  if (protocol === 'http:' || protocol === 'https:') return;
+  throw new CheckpointEngineError(
+    'CE_CONFIG_INVALID',
+    `Engine endpoint "${url}" is no HTTP URL`,
+    'Write it as http://HOST:PORT; give the path of a Unix socket apart from it',
+  );
+}
+
+function checkApiKey(apiKey: string | undefined): void {
+  if (apiKey === undefined || /^[\x21-\x7e]+$/.test(apiKey)) return;
+  throw new CheckpointEngineError(
+    'CE_CONFIG_INVALID',
+    `The engine's API key (${apiKey.length} characters) is empty or has spaces, line ends or other characters that no HTTP header can carry`,
+    'Check how it was read: a file often ends with a line end',
+  );
+}

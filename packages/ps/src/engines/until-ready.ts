@@ -1,0 +1,76 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { abortError, CheckpointEngineError, type Logger } from '@checkpoint-engine/interface';
+import type { EngineEndpoint, EngineWait } from './engine-client.ts';
+import { type EngineHttp, isRefused } from './engine-http.ts';
+
+/** Pauses between two looks whether an engine is ready. */
+const FIRST_PAUSE_MS = 100;
+const LONGEST_PAUSE_MS = 2_000;
+/** How long one look may take. */
+const LOOK_TIMEOUT_MS = 5_000;
+/** How often the log says what is waited for. */
+const LOG_EVERY_MS = 10_000;
+
+/**
+ * Asks an engine again and again, less and less often, until it is ready.
+ *
+ * @throws `CE_ENGINE_UNREACHABLE` with the last answer after the time-out; `CE_ENGINE_FAILED` at once where asking again
+ * changes nothing.
+ */
+export async function untilReady(
+  http: EngineHttp,
+  endpoint: EngineEndpoint,
+  path: string,
+  { signal, timeoutMs }: EngineWait,
+  logger: Logger,
+): Promise<void> {
+  const startedAt = performance.now();
+  const endsAt = startedAt + timeoutMs;
+  let pauseMs = FIRST_PAUSE_MS;
+  let loggedAt = Number.NEGATIVE_INFINITY;
+  for (;;) {
+    const look = { signal, timeoutMs: Math.min(LOOK_TIMEOUT_MS, Math.max(1, endsAt - performance.now())) };
+    let last: unknown;
+    try {
+      await http.call(endpoint, { method: 'GET', path }, look);
+      if (loggedAt > 0) logger.info({ engine: http.name, waitedMs: elapsed(startedAt) }, `${http.name} is ready`);
+      return;
+    } catch (error) {
+      if (signal.aborted || isRefused(error)) throw error;
+      last = error;
+    }
+    const now = performance.now();
+    if (now + pauseMs >= endsAt) throw notReady(http, endpoint, path, timeoutMs, last);
+    if (now - loggedAt >= LOG_EVERY_MS) {
+      loggedAt = now;
+      const why = last instanceof Error ? last.message : String(last);
+      logger.info(
+        { engine: http.name, waitedMs: elapsed(startedAt), timeoutMs },
+        `Waiting for ${http.name} at ${http.shown(endpoint)}: ${why}`,
+      );
+    }
+    await pause(pauseMs, signal);
+    pauseMs = Math.min(LONGEST_PAUSE_MS, pauseMs * 1.5);
+  }
+}
+
+function notReady(http: EngineHttp, endpoint: EngineEndpoint, path: string, timeoutMs: number, cause: unknown) {
+  const address = http.shown(endpoint);
+  const last = cause instanceof Error ? `; last: ${cause.message}` : '';
+  return new CheckpointEngineError(
+    'CE_ENGINE_UNREACHABLE',
+    `${http.name} at ${address} was not ready within ${timeoutMs} ms${last}`,
+    'Start the engine, check its address, or raise the time-out',
+    { op: `GET ${path}`, peer: address, retryable: true, cause },
+  );
+}
+
+async function pause(ms: number, signal: AbortSignal): Promise<void> {
+  try {
+    await sleep(ms, undefined, { signal });
+  } catch {
+    throw abortError(signal, 'Waiting for the engine');
+  }
+}
+
+const elapsed = (since: number): number => Math.round(performance.now() - since);
