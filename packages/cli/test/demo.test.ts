@@ -1,16 +1,21 @@
-import { readdirSync } from 'node:fs';
+import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { describe, expect, it } from 'vitest';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { parseJson, runCli, startCli } from './run-cli.ts';
 import { RUNTIMES } from './runtimes.ts';
 
-const folders = (): string[] => readdirSync(tmpdir()).filter((name) => name.startsWith('checkpoint-engine-demo-'));
+/** A temporary folder of each test's own: other demos may run on this machine. */
+let temporary: string;
+beforeEach(() => {
+  temporary = mkdtempSync(join(tmpdir(), 'ce-demo-test-'));
+});
+afterEach(() => rmSync(temporary, { recursive: true }));
 
 describe('demo', () => {
   it.each(RUNTIMES)('is right to the last byte under %s, and leaves nothing', async (_, runtime) => {
-    const before = folders();
     const args = ['demo', '--device', 'host', '--ranks', '2', '--size', '8MiB', '--json', '--log-level', 'warn'];
-    const result = await runCli(args, { runtime });
+    const result = await runCli(args, { runtime, env: { TMPDIR: temporary } });
     expect(result.stderr).toBe('');
     expect(result.code).toBe(0);
     const outcome = parseJson<{
@@ -25,7 +30,7 @@ describe('demo', () => {
       expect(comparisons.map(({ equalCount }) => equalCount)).toEqual([outcome.tensorCount, outcome.tensorCount]);
     }
     expect(outcome.updates[1]!.inPlaceCount).toBe(2 * outcome.tensorCount);
-    expect(folders()).toEqual(before);
+    expect(readdirSync(temporary)).toEqual([]);
   });
 
   it('tells people what it does', async () => {
@@ -37,13 +42,15 @@ describe('demo', () => {
   });
 
   it('removes everything when it is interrupted', async () => {
-    const before = folders();
-    const running = startCli(['demo', '--device', 'host', '--ranks', '2', '--size', '64MiB']);
+    const running = startCli(['demo', '--device', 'host', '--ranks', '2', '--size', '64MiB'], {
+      env: { TMPDIR: temporary },
+    });
     await running.untilPrinted(/Started 2 workers/);
+    expect(readdirSync(temporary)).not.toEqual([]);
     running.child.kill('SIGINT');
     const result = await running.result;
     expect(result.code).toBe(1);
     expect(result.stderr).toMatch(/^error: Interrupted by SIGINT/m);
-    expect(folders()).toEqual(before);
+    expect(readdirSync(temporary)).toEqual([]);
   });
 });
