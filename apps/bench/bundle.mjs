@@ -42,13 +42,12 @@ function addDependencies(folder) {
     const target = join(stage, relative(root, source));
     if (name.startsWith('@checkpoint-engine/')) {
       mkdirSync(target, { recursive: true });
-      for (const part of ['package.json', 'dist', 'build', 'prebuilds', 'python']) {
+      for (const part of ['package.json', 'dist', 'prebuilds', 'python']) {
         const path = join(source, part);
         if (existsSync(path)) {
           cpSync(path, join(target, part), {
             recursive: true,
-            filter: (file) =>
-              (statSync(file).isDirectory() && !file.endsWith('/sanitize')) || /\.(js|mjs|json|node|py)$/.test(file),
+            filter: (file) => statSync(file).isDirectory() || /\.(js|mjs|json|node|py)$/.test(file),
           });
         }
       }

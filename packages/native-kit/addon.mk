@@ -1,9 +1,10 @@
 # How every addon of this project is built. A package's native/Makefile sets
 #
-#   NAME     the addon becomes ../build/ce_$(NAME).node
+#   NAME     the addon becomes ../prebuilds/<platform>-<arch>/ce_$(NAME).node, which is what the package ships
 #   SOURCES  its .cc files, relative to native/
 #
-# and includes this file. `make SANITIZE=address,undefined` builds into ../build/sanitize/ instead.
+# and includes this file. `make SANITIZE=address,undefined` builds into ../build/sanitize/ instead, `make ARCH=arm64` for
+# another processor (with Debian's g++-aarch64-linux-gnu, or the compiler that CXX names).
 
 KIT := $(patsubst %/,%,$(dir $(abspath $(lastword $(MAKEFILE_LIST)))))
 NODE ?= node
@@ -13,11 +14,19 @@ ifneq ($(words $(NODE_INCLUDES)),2)
 $(error node-addon-api and node-api-headers were not found: run npm install first)
 endif
 
-BUILD := ../build$(if $(SANITIZE),/sanitize)
-OBJECTS := $(SOURCES:%.cc=$(BUILD)/obj/%.o)
-ADDON := $(BUILD)/ce_$(NAME).node
+OWN_ARCH := $(shell $(NODE) -p process.arch)
+ARCH ?= $(OWN_ARCH)
+ifneq ($(ARCH),$(OWN_ARCH))
+ifeq ($(origin CXX),default)
+CXX := $(patsubst arm64,aarch64,$(patsubst x64,x86_64,$(ARCH)))-linux-gnu-g++
+endif
+endif
 
-CXXFLAGS ?= -O2 -g1
+BUILD := ../build/$(if $(SANITIZE),sanitize,linux-$(ARCH))
+OBJECTS := $(SOURCES:%.cc=$(BUILD)/obj/%.o)
+ADDON := $(if $(SANITIZE),$(BUILD),../prebuilds/linux-$(ARCH))/ce_$(NAME).node
+
+CXXFLAGS ?= -O2$(if $(SANITIZE), -g1)
 ALL_CXXFLAGS := -std=c++17 -fPIC -fvisibility=hidden -pthread -Wall -Wextra -Werror $(CXXFLAGS) \
   -DNAPI_VERSION=8 -DNAPI_CPP_EXCEPTIONS -DNODE_ADDON_API_DISABLE_DEPRECATED -D_FILE_OFFSET_BITS=64 \
   -I. -I$(KIT)/include $(addprefix -isystem ,$(NODE_INCLUDES)) \
@@ -25,13 +34,14 @@ ALL_CXXFLAGS := -std=c++17 -fPIC -fvisibility=hidden -pthread -Wall -Wextra -Wer
 # nodelete: threads of the addon may outlive the worker thread that loaded it. The C++ runtime is linked in, hidden, and
 # without the parts that nobody calls, so that older systems and images without it (slim, distroless) load the addon.
 ALL_LDFLAGS := -shared -pthread -Wl,-z,nodelete -Wl,-z,now -Wl,--version-script=$(KIT)/include/addon.map $(LDFLAGS) \
-  $(if $(SANITIZE),-fsanitize=$(SANITIZE),-static-libstdc++ -static-libgcc -Wl,--gc-sections)
+  $(if $(SANITIZE),-fsanitize=$(SANITIZE),-static-libstdc++ -static-libgcc -Wl,--gc-sections -Wl,--strip-debug)
 
 .PHONY: all clean
 all: $(ADDON)
 
 # Renamed into place, so that processes that load it meanwhile find the old one or the new one.
 $(ADDON): $(OBJECTS) $(KIT)/include/addon.map
+	@mkdir -p $(@D)
 	$(CXX) -o $@.new $(OBJECTS) $(ALL_LDFLAGS) -ldl
 	mv $@.new $@
 
@@ -40,6 +50,6 @@ $(BUILD)/obj/%.o: %.cc $(MAKEFILE_LIST)
 	$(CXX) $(ALL_CXXFLAGS) -MMD -MP -c -o $@ $<
 
 clean:
-	rm -rf $(BUILD)
+	rm -rf $(BUILD) $(ADDON)
 
 -include $(OBJECTS:.o=.d)

@@ -5,9 +5,9 @@ import { fileURLToPath } from 'node:url';
 import { CheckpointEngineError } from '@checkpoint-engine/interface';
 
 /**
- * Loads the native addon of a package: the one built in its `build/`, or else the one shipped in its
- * `prebuilds/<platform>-<arch>/`. Where the environment variable `CHECKPOINT_ENGINE_ADDONS` names a folder of the
- * package (`build/sanitize`), only that one counts.
+ * Loads the native addon of a package: the one in its `prebuilds/<platform>-<arch>/`, where building puts it and from
+ * where it is published. Where the environment variable `CHECKPOINT_ENGINE_ADDONS` names another folder of the package
+ * (`build/sanitize`), that one counts.
  *
  * @param packageUrl URL of the package's folder, with a slash at its end: `new URL('../', import.meta.url)`.
  * @param name       Name of the addon, as in `ce_<name>.node`.
@@ -16,16 +16,14 @@ import { CheckpointEngineError } from '@checkpoint-engine/interface';
  */
 export function loadAddon<T>(packageUrl: URL | string, name: string): T {
   const file = `ce_${name}.node`;
-  const chosen = process.env.CHECKPOINT_ENGINE_ADDONS;
-  const folders = chosen ? [chosen] : ['build', `prebuilds/${process.platform}-${process.arch}`];
-  const candidates = folders.map((folder) => fileURLToPath(new URL(`${folder}/${file}`, packageUrl)));
-  const path = candidates.find((candidate) => existsSync(candidate));
-  if (path === undefined) {
+  const folder = process.env.CHECKPOINT_ENGINE_ADDONS || `prebuilds/${process.platform}-${process.arch}`;
+  const path = fileURLToPath(new URL(`${folder}/${file}`, packageUrl));
+  if (!existsSync(path)) {
     throw new CheckpointEngineError(
       'CE_LIBRARY_NOT_FOUND',
-      `The native addon "${name}" was not found: looked for ${candidates.join(' and ')}`,
-      'Run `npm run build` in the repository, or install the package on a platform that it ships an addon for (linux-x64, glibc)',
-      { op: 'loadAddon', file: candidates[0] },
+      `The native addon "${name}" was not found: looked for ${path}`,
+      'Install the package on a platform that it ships an addon for (linux-x64 or linux-arm64, glibc 2.35 or later), or run `npm run build` in the repository',
+      { op: 'loadAddon', file: path },
     );
   }
   try {
@@ -34,7 +32,7 @@ export function loadAddon<T>(packageUrl: URL | string, name: string): T {
     throw new CheckpointEngineError(
       'CE_LIBRARY_NOT_FOUND',
       `The native addon ${path} cannot be loaded: ${cause instanceof Error ? cause.message : String(cause)}`,
-      'Run `npm run build` again on this machine; under Deno, allow native code with --allow-ffi',
+      'It needs glibc 2.35 or later: in the repository, run `npm run build` again on this machine; under Deno, allow native code with --allow-ffi',
       { op: 'loadAddon', file: path, cause },
     );
   }
