@@ -1,0 +1,61 @@
+// Fails when a tarball is not fit to be published: `node tools/release/check-packages.mjs FOLDER [ARCH...]`.
+// Looks at manifests and files (publint), at the types as each kind of importer finds them (are the types wrong), and at
+// the addons for each ARCH (this machine's when none is named).
+import { execFileSync } from 'node:child_process';
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import process from 'node:process';
+import { checkPackage, createPackageFromTarballData } from '@arethetypeswrong/core';
+import { publint } from 'publint';
+import { formatMessage } from 'publint/utils';
+import { addonProblems } from './check-addons.mjs';
+
+/** Import is the only way in: the packages are ES modules, and `require` of one works from Node.js 20.19 on. */
+const TOLERATED = new Set(['CJSResolvesToESM', 'NoResolution']);
+const NATIVE = new Set(['@checkpoint-engine/device', '@checkpoint-engine/transport-nccl']);
+/** Nothing else is shipped. */
+const FILES = /^(LICENSE|(README|CHANGELOG)\.md|package\.json|addon\.mk|(dist|include|prebuilds|python)\/.*)$/;
+const UNWANTED = /\.test\.|\.tsbuildinfo$|\.[jt]s\.map$|(?<!\.d)\.ts$/;
+
+async function problemsOf(tarball, archs) {
+  const data = readFileSync(tarball);
+  const folder = mkdtempSync(join(tmpdir(), 'ce-check-'));
+  try {
+    execFileSync('tar', ['-xzf', tarball, '-C', folder, '--strip-components=1']);
+    const files = readdirSync(folder, { recursive: true, withFileTypes: true })
+      .filter((entry) => entry.isFile())
+      .map(({ parentPath, name }) => join(parentPath, name).slice(folder.length + 1));
+    const manifest = JSON.parse(readFileSync(join(folder, 'package.json'), 'utf8'));
+    const addons = files.filter((file) => file.endsWith('.node'));
+    const lint = await publint({ pkgDir: folder, pack: false, strict: true });
+    const types = await checkPackage(createPackageFromTarballData(new Uint8Array(data)));
+    return [
+      ...lint.messages.map((message) => `publint: ${formatMessage(message, manifest, { color: false })}`),
+      ...(types.types === false ? ['no types'] : types.problems)
+        .filter(({ kind, resolutionKind }) => !TOLERATED.has(kind) || resolutionKind === 'bundler')
+        .map((problem) => `types: ${problem.kind ?? problem} ${JSON.stringify(problem)}`),
+      ...files
+        .filter((file) => !FILES.test(file) || UNWANTED.test(file))
+        .map((file) => `${file} does not belong in it`),
+      ...(manifest.scripts ? ['it has scripts'] : []),
+      ...['LICENSE', 'README.md'].filter((file) => !files.includes(file)).map((file) => `${file} is missing`),
+      ...(NATIVE.has(manifest.name) ? archs : [])
+        .filter((arch) => !addons.some((file) => file.startsWith(`prebuilds/linux-${arch}/`)))
+        .map((arch) => `it has no addon for linux-${arch}`),
+      ...(NATIVE.has(manifest.name) ? [] : addons).map((file) => `${file}: this package has no addon`),
+      ...addons.flatMap((file) => addonProblems(join(folder, file)).map((problem) => `${file}: ${problem}`)),
+    ].map((problem) => `${manifest.name}: ${problem}`);
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+}
+
+const [out, ...archs] = process.argv.slice(2);
+const tarballs = readdirSync(out).filter((name) => name.endsWith('.tgz'));
+const problems = [];
+for (const name of tarballs)
+  problems.push(...(await problemsOf(join(out, name), archs.length > 0 ? archs : [process.arch])));
+for (const problem of problems) console.error(problem);
+console.log(`${tarballs.length} packages, ${problems.length} problems`);
+process.exitCode = problems.length > 0 || tarballs.length === 0 ? 1 : 0;
