@@ -19,7 +19,8 @@ describe('updateConfig', () => {
   it('is one rank by default, named after the last part of the path', () => {
     const config = updateConfig(flags, {});
     expect(config).toMatchObject({ worldSize: 1, identity: undefined, json: false });
-    expect(config.update).toMatchObject({ checkpointName: 'step-100', keepFiles: false, timeoutMs: 1000 });
+    expect(config.delivery.register).toMatchObject({ name: 'step-100', keepFiles: false });
+    expect(config.delivery.update).toMatchObject({ name: 'step-100', timeoutMs: 1000 });
   });
 
   it('takes the world from a launcher', () => {
@@ -34,8 +35,8 @@ describe('updateConfig', () => {
   });
 
   it('passes the order of stages on', () => {
-    expect(updateConfig(flags, {}).update).toMatchObject({ stages: 3, releaseCommunicators: false });
-    const changed = updateConfig({ ...flags, stages: 'auto', releaseCommunicators: true }, {}).update;
+    expect(updateConfig(flags, {}).delivery.update).toMatchObject({ stages: 3, releaseCommunicators: false });
+    const changed = updateConfig({ ...flags, stages: 'auto', releaseCommunicators: true }, {}).delivery.update;
     expect(changed).toMatchObject({ stages: 'auto', releaseCommunicators: true });
   });
 
@@ -46,17 +47,17 @@ describe('updateConfig', () => {
 
   it('shares the ranks among several endpoints', () => {
     const config = updateConfig({ ...flags, nprocPerNode: 8, endpoint: ['http://a', 'http://b'] }, {});
-    expect(config.targets).toMatchObject({ parallelSize: 4, endpoints: ['http://a', 'http://b'] });
+    expect(config.delivery.update.targets).toMatchObject({ parallelSize: 4, endpoints: ['http://a', 'http://b'] });
   });
 
   it('lets one endpoint stand for all groups', () => {
     const config = updateConfig({ ...flags, nprocPerNode: 8, inferenceParallelSize: 2 }, {});
-    expect(config.targets).toMatchObject({ parallelSize: 2, endpoints: ['http://a'] });
+    expect(config.delivery.update.targets).toMatchObject({ parallelSize: 2, endpoints: ['http://a'] });
   });
 
   it('takes sockets instead of endpoints', () => {
     const { endpoint, ...withoutEndpoint } = flags;
-    expect(updateConfig({ ...withoutEndpoint, uds: ['/a.sock'] }, {}).targets).toMatchObject({
+    expect(updateConfig({ ...withoutEndpoint, uds: ['/a.sock'] }, {}).delivery.update.targets).toMatchObject({
       endpoints: [],
       uds: ['/a.sock'],
     });
@@ -64,12 +65,13 @@ describe('updateConfig', () => {
   });
 
   it('streams unless the weights are to stay in host memory', () => {
-    const streams = (change: Partial<UpdateFlags>): boolean => updateConfig({ ...flags, ...change }, {}).update.stream;
+    const streams = (change: Partial<UpdateFlags>): boolean =>
+      updateConfig({ ...flags, ...change }, {}).delivery.register.stream;
     expect(streams({})).toBe(true);
     expect(streams({ stream: false })).toBe(false);
     expect(streams({ sleepTime: 1 })).toBe(false);
     expect(streams({ saveMetasFile: 'm' })).toBe(false);
-    expect(updateConfig({ ...flags, hostMemory: 2 ** 20 }, {}).update.hostMemoryBytes).toBe(2 ** 20);
+    expect(updateConfig({ ...flags, hostMemory: 2 ** 20 }, {}).delivery.register.hostMemoryBytes).toBe(2 ** 20);
   });
 
   it('reads the limits of the environment', () => {

@@ -9,7 +9,7 @@ import {
   readMemoryLimits,
   readRankIdentity,
 } from './environment.ts';
-import type { DeviceKind, EngineTargets, UpdateJob } from './jobs.ts';
+import type { DeliveryJob, DeviceKind, EngineTargets } from './jobs.ts';
 
 const LEAST_HOST_MEMORY_BYTES = 2 ** 20;
 
@@ -44,9 +44,8 @@ export interface UpdateConfig {
   readonly identity?: RankIdentity | undefined;
   readonly worldSize: number;
   readonly device: DeviceKind | 'auto';
-  readonly targets: EngineTargets;
   readonly limits: MemoryLimits;
-  readonly update: UpdateJob;
+  readonly delivery: DeliveryJob;
   /** How long the ranks stay after the update. */
   readonly sleepMs: number;
   readonly traceFile?: string | undefined;
@@ -64,24 +63,25 @@ export function updateConfig(flags: UpdateFlags, env: Environment): UpdateConfig
     );
   }
   const worldSize = identity?.worldSize ?? flags.nprocPerNode ?? 1;
+  const name = flags.checkpointName ?? basename(resolve(flags.checkpointPath));
   const { logLevel, logFormat } = flags;
   return {
     identity,
     worldSize,
     device: flags.device,
-    targets: engineTargets(flags, worldSize),
     limits: readMemoryLimits(env),
-    update: {
-      checkpointName: flags.checkpointName ?? basename(resolve(flags.checkpointPath)),
-      checkpointPath: flags.checkpointPath,
-      keepFiles: flags.keepFiles === true,
-      ...streaming(flags),
-      bucketBytes: flags.bucketSize,
-      deviceMemoryBytes: flags.deviceMemory,
-      stages: flags.stages === 'auto' ? 'auto' : flags.stages === '2' ? 2 : 3,
-      releaseCommunicators: flags.releaseCommunicators === true,
-      timeoutMs: flags.timeout,
-      weightVersion: flags.weightVersion,
+    delivery: {
+      register: { name, files: flags.checkpointPath, keepFiles: flags.keepFiles === true, ...streaming(flags) },
+      update: {
+        name,
+        targets: engineTargets(flags, worldSize),
+        bucketBytes: flags.bucketSize,
+        deviceMemoryBytes: flags.deviceMemory,
+        stages: flags.stages === 'auto' ? 'auto' : flags.stages === '2' ? 2 : 3,
+        releaseCommunicators: flags.releaseCommunicators === true,
+        timeoutMs: flags.timeout,
+        weightVersion: flags.weightVersion,
+      },
       metasFile: flags.saveMetasFile,
     },
     sleepMs: flags.sleepTime,

@@ -10,7 +10,7 @@ import type { Terminal } from '../output/terminal.ts';
 import type { Interrupts } from '../process/interrupts.ts';
 import { SupervisedWorld } from '../process/supervised-world.ts';
 import { openProgress } from '../progress/open-progress.ts';
-import { noProgress } from '../progress/progress-view.ts';
+import { deliver } from '../update/deliver.ts';
 import { updateOutcome } from '../update/update-outcome.ts';
 import type { Cleanup } from './cleanup.ts';
 import { DemoFleet } from './demo-fleet.ts';
@@ -60,14 +60,13 @@ export async function runDemo(options: RunDemoOptions): Promise<DemoOutcome> {
   );
 
   const fleet = options.cleanup.use(await startFleet(options), (started) => started.close());
-  const progress = { view: noProgress };
-  const world = options.cleanup.use(await startWorld(options, fleet, progress), (started) => started.close());
+  const world = options.cleanup.use(await startWorld(options), (started) => started.close());
   const on = device === 'cuda' ? 'GPUs' : 'this host';
   done(`Started ${plural(rankCount, 'worker')} and ${plural(rankCount, 'rank')} on ${on}`);
 
   const updates: DemoUpdate[] = [];
   for (const [index, checkpoint] of made.entries()) {
-    const update = await updateAndCompare(options, { fleet, world, progress, checkpoint, name: SEEDS[index]! });
+    const update = await updateAndCompare(options, { fleet, world, checkpoint, name: SEEDS[index]! });
     updates.push(update);
     say(demoUpdateText(update, index, colors));
   }
@@ -87,18 +86,20 @@ function startFleet({ device, rankCount, folder, logLevel, sink }: RunDemoOption
   return DemoFleet.start({ size: rankCount, device, folder, logLevel, onLogLine });
 }
 
-function startWorld(
-  { device, rankCount, limits, logLevel, env, sink, interrupts }: RunDemoOptions,
-  { sockets }: DemoFleet,
-  progress: { readonly view: typeof noProgress },
-): Promise<SupervisedWorld> {
-  const targets = { engine: 'worker', endpoints: [], uds: sockets, parallelSize: 1 } as const;
+function startWorld({
+  device,
+  rankCount,
+  limits,
+  logLevel,
+  env,
+  sink,
+  interrupts,
+}: RunDemoOptions): Promise<SupervisedWorld> {
   return SupervisedWorld.start({
     worldSize: rankCount,
-    job: { deviceKind: device, targets, timeoutMs: TIMEOUT_MS, logLevel, ...limits },
+    job: { deviceKind: device, lifetime: 'update', timeoutMs: TIMEOUT_MS, logLevel, ...limits },
     env,
     interrupts,
-    onEvent: (event) => progress.view.onEvent(event),
     onLogLine: (line, rank) => sink.writeLine(rankLogLine(line, rank)),
   });
 }
@@ -106,24 +107,29 @@ function startWorld(
 interface DemoStage {
   readonly fleet: DemoFleet;
   readonly world: SupervisedWorld;
-  readonly progress: { view: typeof noProgress };
   readonly checkpoint: MadeCheckpoint;
   readonly name: string;
 }
 
 async function updateAndCompare(options: RunDemoOptions, stage: DemoStage): Promise<DemoUpdate> {
   const { rankCount, live, terminal, sink, logger, interrupts } = options;
-  const { fleet, world, progress, checkpoint, name } = stage;
-  progress.view = openProgress({ title: `Updating to ${name}`, rankCount, live, terminal, sink, logger });
+  const { fleet, world, checkpoint, name } = stage;
+  const progress = openProgress({ title: `Updating to ${name}`, rankCount, live, terminal, sink, logger });
   try {
-    const reports = await world.update({
-      checkpointName: name,
-      checkpointPath: checkpoint.folder,
-      keepFiles: true,
-      stream: true,
-      timeoutMs: TIMEOUT_MS,
-    });
-    progress.view.close();
+    const targets = { engine: 'worker', endpoints: [], uds: fleet.sockets, parallelSize: 1 } as const;
+    const reports = await deliver(
+      world,
+      {
+        register: { name, files: checkpoint.folder, keepFiles: true, stream: true },
+        update: { name, targets, timeoutMs: TIMEOUT_MS },
+      },
+      {
+        signal: interrupts.asked,
+        onEvent: (event) => event.type !== 'engine' && progress.onEvent(event),
+      },
+    );
+    await world.call('unregister', { name });
+    progress.close();
     const startedAtMs = performance.now();
     const files = await fileDigests(checkpoint.folder, interrupts.asked);
     const compared = await fleet.compare(files);
@@ -131,7 +137,6 @@ async function updateAndCompare(options: RunDemoOptions, stage: DemoStage): Prom
     const outcome = updateOutcome(rankCount, world.devices, reports);
     return { outcome, ...compared, compareMs: performance.now() - startedAtMs };
   } finally {
-    progress.view.close();
-    progress.view = noProgress;
+    progress.close();
   }
 }

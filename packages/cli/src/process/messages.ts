@@ -1,7 +1,40 @@
 import type { SerializedError } from '@checkpoint-engine/interface';
-import type { ProgressEvent } from '@checkpoint-engine/ps';
-import type { UpdateJob, WorldJob } from '../config/jobs.ts';
-import type { RankReport } from '../rank/rank-report.ts';
+import type { ProgressEvent, RegisteredCheckpoint, UpdateResult } from '@checkpoint-engine/ps';
+import type { EngineTargets, RegisterJob, UpdateJob, WorldJob } from '../config/jobs.ts';
+
+/** What ranks can be asked for, with what, and what each replies. Plain data. */
+export interface RankCalls {
+  register(job: RegisterJob): RegisteredCheckpoint;
+  unregister(job: { readonly name: string; readonly force?: boolean | undefined }): null;
+  /** Called at all ranks. Rank 0 writes the metas to `metasFile`. */
+  gatherMetas(job: { readonly name: string; readonly timeoutMs: number; readonly metasFile?: string | undefined }): {
+    readonly durationMs: number;
+  };
+  /** Waits until the engines answer that the ranks are to ask. */
+  engineReady(job: { readonly targets: EngineTargets; readonly timeoutMs: number }): null;
+  /** Called at all ranks. */
+  update(job: UpdateJob): UpdateResult;
+}
+
+/** Name of a call. */
+export type CallName = keyof RankCalls;
+/** What a call takes. */
+export type CallJob<Name extends CallName> = Parameters<RankCalls[Name]>[0];
+/** What one rank replies. */
+export type CallResult<Name extends CallName> = ReturnType<RankCalls[Name]>;
+
+/** An engine was asked for the update by the first rank of its group, and answered. */
+export interface EngineEvent {
+  readonly type: 'engine';
+  readonly rank: number;
+  readonly groupIndex: number;
+  /** Where it listens: its URL, or the path of its socket. */
+  readonly endpoint: string;
+  readonly atMs: number;
+}
+
+/** What a call tells while it runs. */
+export type RankEvent = ProgressEvent | EngineEvent;
 
 /**
  * What a supervisor writes to a rank's standard input, one JSON object a line. The end of the input without `close` says
@@ -9,15 +42,17 @@ import type { RankReport } from '../rank/rank-report.ts';
  */
 export type ToRank =
   | { readonly type: 'open'; readonly world: WorldJob }
-  | { readonly type: 'update'; readonly update: UpdateJob }
-  | { readonly type: 'abort'; readonly error: SerializedError }
+  | { readonly type: 'call'; readonly id: number; readonly name: CallName; readonly job: unknown }
+  /** Fails one call, or all that is under way. */
+  | { readonly type: 'abort'; readonly id?: number | undefined; readonly error: SerializedError }
   | { readonly type: 'close' };
 
 /** What a rank writes to its standard output, one JSON object a line. Its log goes to standard error. */
 export type FromRank =
-  | { readonly type: 'events'; readonly events: readonly ProgressEvent[] }
   | { readonly type: 'opened'; readonly device: RankDevice }
-  | { readonly type: 'updated'; readonly report: RankReport }
+  | { readonly type: 'events'; readonly id: number; readonly events: readonly RankEvent[] }
+  | { readonly type: 'result'; readonly id: number; readonly value: unknown }
+  | { readonly type: 'error'; readonly id: number; readonly error: SerializedError; readonly atMs: number }
   /** The rank cannot go on: it gives back what it holds and ends. */
   | { readonly type: 'failed'; readonly error: SerializedError; readonly atMs: number };
 

@@ -1,15 +1,15 @@
 import { randomBytes } from 'node:crypto';
 import { type CheckpointEngineError, toCheckpointEngineError } from '@checkpoint-engine/interface';
-import type { ProgressEvent } from '@checkpoint-engine/ps';
 import { type Environment, readMasterAddr, readMasterPort } from '../config/environment.ts';
-import type { UpdateJob, WorldJob } from '../config/jobs.ts';
-import type { RankReport } from '../rank/rank-report.ts';
-import { firstFailure, type RankFailure } from './first-failure.ts';
+import type { WorldJob } from '../config/jobs.ts';
 import { freePort } from './free-port.ts';
 import type { Interrupts } from './interrupts.ts';
-import type { RankDevice } from './messages.ts';
-import { RankProcess } from './rank-process.ts';
-import type { World } from './world.ts';
+import { joinCalls } from './join-calls.ts';
+import type { CallJob, CallName, CallResult, RankDevice } from './messages.ts';
+import { spawnRank } from './spawn-rank.ts';
+import { type SentCall, SupervisedRank } from './supervised-rank.ts';
+import { within } from './within.ts';
+import type { CallOptions, World } from './world.ts';
 
 /** What {@link SupervisedWorld.start} takes. */
 export interface SupervisedWorldOptions {
@@ -17,39 +17,35 @@ export interface SupervisedWorldOptions {
   readonly job: WorldJob;
   readonly env: Environment;
   readonly interrupts: Pick<Interrupts, 'asked' | 'insisted'>;
-  readonly onEvent: (event: ProgressEvent) => void;
   readonly onLogLine: (line: string, rank: number) => void;
 }
 
-/** How long ranks have to learn of a failure from each other, before they are told. */
-const FOLLOW_MS = 1_000;
 /** How long ranks have to give back what they hold. */
 const CLOSE_MS = 10_000;
 
-/** The ranks of a world as processes of their own, started and watched over by this one. */
+/**
+ * The ranks of a world as processes of their own, started and watched over by this one. The first failure ends all of
+ * them.
+ */
 export class SupervisedWorld implements World {
   devices: readonly RankDevice[] = [];
-  readonly #ranks: readonly RankProcess[];
-  readonly #failures: RankFailure[] = [];
-  readonly #failed: Promise<void>;
+  readonly ranks: readonly number[];
+  readonly #ranks: readonly SupervisedRank[];
+  readonly #asked: AbortSignal;
   readonly #stopListening: () => void;
-  #interruption: CheckpointEngineError | undefined;
 
-  private constructor(options: SupervisedWorldOptions, address: Environment) {
-    const { worldSize, env, onEvent, onLogLine } = options;
-    let noteFailure!: () => void;
-    this.#failed = new Promise((resolve) => {
-      noteFailure = resolve;
-    });
-    const onFailure = (failure: RankFailure): void => {
-      this.#failures.push(failure);
-      noteFailure();
-    };
+  private constructor({ worldSize, env, onLogLine, interrupts }: SupervisedWorldOptions, address: Environment) {
     this.#ranks = Array.from({ length: worldSize }, (_, rank) => {
       const identity = { RANK: `${rank}`, LOCAL_RANK: `${rank}`, WORLD_SIZE: `${worldSize}` };
-      return new RankProcess({ rank, env: { ...env, ...address, ...identity }, onLogLine, onEvent, onFailure });
+      const rankEnv = { ...env, ...address, ...identity };
+      return new SupervisedRank({ rank, onLogLine, open: (events) => spawnRank(rankEnv, events) });
     });
-    this.#stopListening = this.#follow(options.interrupts, noteFailure);
+    this.ranks = this.#ranks.map(({ rank }) => rank);
+    const { asked, insisted } = interrupts;
+    this.#asked = asked;
+    const onInsisted = (): void => this.#kill();
+    insisted.addEventListener('abort', onInsisted, { once: true });
+    this.#stopListening = () => insisted.removeEventListener('abort', onInsisted);
   }
 
   /**
@@ -66,75 +62,44 @@ export class SupervisedWorld implements World {
       // Other users of this host cannot join the world by guessing its port.
       CHECKPOINT_ENGINE_TOKEN: env.CHECKPOINT_ENGINE_TOKEN || randomBytes(24).toString('base64url'),
     });
-    const opened = await world.#all((rank) => rank.request({ type: 'open', world: job }, 'opened'));
-    world.devices = opened.map(({ device }) => device);
+    world.devices = await world.#join(world.#ranks.map((rank) => rank.open(job)));
     return world;
   }
 
   /** @throws The first failure of any rank; no process is left then. */
-  async update(update: UpdateJob): Promise<readonly RankReport[]> {
-    const replies = await this.#all((rank) => rank.request({ type: 'update', update }, 'updated'));
-    return replies.map(({ report }) => report);
+  async call<Name extends CallName>(
+    name: Name,
+    job: CallJob<Name>,
+    { signal, onEvent }: CallOptions = {},
+  ): Promise<CallResult<Name>[]> {
+    return await this.#join(
+      this.#ranks.map((rank) => rank.call(name, job, onEvent)),
+      signal,
+    );
   }
 
   async close(): Promise<void> {
     for (const rank of this.#ranks) rank.close();
-    if (!(await this.#endWithin(CLOSE_MS))) this.#kill();
-    await this.#ended();
+    const ended = Promise.all(this.#ranks.map((rank) => rank.ended));
+    if (!(await within(ended, CLOSE_MS))) this.#kill();
+    await ended;
     this.#stopListening();
   }
 
-  /** What all ranks reply; rejects with the first failure of any, once all processes have ended. */
-  async #all<T>(ask: (rank: RankProcess) => Promise<T>): Promise<T[]> {
-    const replies = Promise.all(this.#ranks.map(ask));
-    const result = await Promise.race([replies, this.#failed]);
-    if (result) return result;
-    // That a process died is known here before its peers miss it.
-    const followMs = this.#failures.some(({ died }) => died) ? 0 : FOLLOW_MS;
-    if (!(await this.#endWithin(followMs))) this.#abort(this.#error());
+  async #join<Value>(calls: readonly SentCall<Value>[], ...signals: (AbortSignal | undefined)[]): Promise<Value[]> {
+    const given = signals.filter((signal) => signal !== undefined);
+    const signal = AbortSignal.any([this.#asked, ...given]);
+    const { values, failed } = await joinCalls(calls, { signal, settleMs: 0 });
+    if (values) return values;
+    const failure: CheckpointEngineError = this.#asked.aborted
+      ? toCheckpointEngineError(this.#asked.reason)
+      : failed.failure;
+    for (const rank of this.#ranks) rank.abortAll(failure);
     await this.close();
-    throw this.#error();
-  }
-
-  #error(): CheckpointEngineError {
-    return this.#interruption ?? firstFailure(this.#failures)!.error;
-  }
-
-  #follow({ asked, insisted }: SupervisedWorldOptions['interrupts'], noteFailure: () => void): () => void {
-    const onAsked = (): void => {
-      this.#interruption = toCheckpointEngineError(asked.reason);
-      this.#abort(this.#interruption);
-      noteFailure();
-    };
-    const onInsisted = (): void => this.#kill();
-    asked.addEventListener('abort', onAsked, { once: true });
-    insisted.addEventListener('abort', onInsisted, { once: true });
-    if (asked.aborted) onAsked();
-    return () => {
-      asked.removeEventListener('abort', onAsked);
-      insisted.removeEventListener('abort', onInsisted);
-    };
-  }
-
-  #abort(error: CheckpointEngineError): void {
-    for (const rank of this.#ranks) rank.send({ type: 'abort', error: error.toJSON() });
+    throw failure;
   }
 
   #kill(): void {
     for (const rank of this.#ranks) rank.kill();
-  }
-
-  #ended(): Promise<unknown> {
-    return Promise.all(this.#ranks.map((rank) => rank.ended));
-  }
-
-  async #endWithin(milliseconds: number): Promise<boolean> {
-    let timer: NodeJS.Timeout | undefined;
-    const late = new Promise<false>((resolve) => {
-      timer = setTimeout(() => resolve(false), milliseconds);
-    });
-    const inTime = await Promise.race([this.#ended().then(() => true), late]);
-    clearTimeout(timer);
-    return inTime;
   }
 }

@@ -19,5 +19,15 @@ export function engineClient(
   groupIndex: number,
   options: { readonly apiKey?: string | undefined; readonly logger: Logger },
 ): EngineClient {
-  return createEngineClient(targets.engine, { endpoints: [engineEndpoint(targets, groupIndex)], ...options });
+  return createEngineClient(targets.engine, {
+    endpoints: [engineEndpoint(targets, groupIndex)],
+    updatePath: targets.updatePath,
+    ...options,
+  });
+}
+
+/** The engine of an inference group by where it listens: the path of its socket, or its URL. */
+export function engineName(targets: EngineTargets, groupIndex: number): string {
+  const { url, uds } = engineEndpoint(targets, groupIndex);
+  return uds ?? url;
 }

@@ -1,18 +1,18 @@
-import type { ProgressEvent } from '@checkpoint-engine/ps';
+import type { RankEvent } from '../process/messages.ts';
 
 const EVERY_MS = 25;
 
 /** Hands events on in batches, so that a stream of small buckets does not become a stream of small writes. */
 export class EventBatches {
-  readonly #send: (events: readonly ProgressEvent[]) => void;
-  #events: ProgressEvent[] = [];
+  readonly #send: (events: readonly RankEvent[]) => void;
+  #events: RankEvent[] = [];
   #timer: NodeJS.Timeout | undefined;
 
-  constructor(send: (events: readonly ProgressEvent[]) => void) {
+  constructor(send: (events: readonly RankEvent[]) => void) {
     this.#send = send;
   }
 
-  add(event: ProgressEvent): void {
+  add(event: RankEvent): void {
     this.#events.push(event);
     this.#timer ??= setTimeout(() => this.flush(), EVERY_MS);
   }

@@ -2,52 +2,68 @@ import { PassThrough } from 'node:stream';
 import { CheckpointEngineError } from '@checkpoint-engine/interface';
 import { describe, expect, it } from 'vitest';
 import type { ToRank } from '../process/messages.ts';
-import { followSupervisor, type RankRequest } from './follow-supervisor.ts';
+import { followSupervisor, type SupervisorHandlers } from './follow-supervisor.ts';
 
-const update = { type: 'update', update: {} } as unknown as ToRank;
-const setUp = (handle: (request: RankRequest) => Promise<void> = async () => {}) => {
+const open = { type: 'open', world: {} } as unknown as ToRank;
+const callOf = (id: number): ToRank => ({ type: 'call', id, name: 'update', job: {} });
+const setUp = (handlers: Partial<SupervisorHandlers> = {}) => {
   const input = new PassThrough();
-  const aborts: CheckpointEngineError[] = [];
-  const followed = followSupervisor(input, { handle, abort: (error) => aborts.push(error) });
+  const aborts: [string, number | undefined][] = [];
+  const followed = followSupervisor(input, {
+    open: async () => {},
+    call: async () => {},
+    abort: (error, id) => aborts.push([error.message, id]),
+    ...handlers,
+  });
   followed.catch(() => {});
   return { input, aborts, followed, say: (message: ToRank) => input.write(`${JSON.stringify(message)}\n`) };
 };
+const pause = (): Promise<void> => new Promise((resolve) => setTimeout(resolve, 5));
 
 describe('followSupervisor', () => {
-  it('handles one request after the other, and resolves when it is told to close', async () => {
+  it('joins first, runs calls at the same time, and resolves when it is told to close and all have ended', async () => {
     const log: string[] = [];
-    const { say, input, followed } = setUp(async ({ type }) => {
-      log.push(`${type} begins`);
-      await new Promise((resolve) => setTimeout(resolve, 5));
-      log.push(`${type} ends`);
+    const { say, input, followed } = setUp({
+      open: async () => {
+        await pause();
+        log.push('opened');
+      },
+      call: async ({ id }) => {
+        log.push(`${id} begins`);
+        await pause();
+        log.push(`${id} ends`);
+      },
     });
-    say({ type: 'open', world: {} } as unknown as ToRank);
-    say(update);
+    say(open);
+    say(callOf(1));
+    say(callOf(2));
     say({ type: 'close' });
     input.end();
     await followed;
-    expect(log).toEqual(['open begins', 'open ends', 'update begins', 'update ends']);
+    expect(log).toEqual(['opened', '1 begins', '2 begins', '1 ends', '2 ends']);
   });
 
-  it('aborts at once, while a request is under way', async () => {
-    let end!: () => void;
-    const { say, aborts } = setUp(
-      () =>
-        new Promise((resolve) => {
-          end = resolve;
-        }),
-    );
-    say(update);
-    say({ type: 'abort', error: new CheckpointEngineError('CE_ABORTED', 'Stop', 'Wait').toJSON() });
-    await expect.poll(() => aborts.map(({ message }) => message)).toEqual(['Stop']);
-    end();
+  it('aborts at once, one call or all', async () => {
+    const { say, aborts } = setUp({ call: () => new Promise(() => {}) });
+    const error = new CheckpointEngineError('CE_ABORTED', 'Stop', 'Wait').toJSON();
+    say(callOf(7));
+    say({ type: 'abort', id: 7, error });
+    say({ type: 'abort', error });
+    await expect
+      .poll(() => aborts)
+      .toEqual([
+        ['Stop', 7],
+        ['Stop', undefined],
+      ]);
   });
 
-  it('rejects with what a request failed with', async () => {
-    const { say, followed } = setUp(async () => {
-      throw new RangeError('no');
+  it('rejects with what kept it from joining', async () => {
+    const { say, followed } = setUp({
+      open: async () => {
+        throw new RangeError('no');
+      },
     });
-    say(update);
+    say(open);
     await expect(followed).rejects.toThrow('no');
   });
 

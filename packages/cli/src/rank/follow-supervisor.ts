@@ -4,42 +4,50 @@ import { parseMessage, readLines } from '../process/json-lines.ts';
 import type { ToRank } from '../process/messages.ts';
 
 /** A message that asks a rank to do something. */
-export type RankRequest = Extract<ToRank, { type: 'open' | 'update' }>;
+export type RankRequest = Extract<ToRank, { type: 'open' | 'call' }>;
 
 /** What {@link followSupervisor} calls. */
 export interface SupervisorHandlers {
-  /** Does what is asked for. Called for one request after the other. */
-  readonly handle: (request: RankRequest) => Promise<void>;
-  /** Fails what is under way. Called at once. */
-  readonly abort: (error: CheckpointEngineError) => void;
+  /** Joins the world. Nothing else is handled before it has. */
+  readonly open: (request: Extract<ToRank, { type: 'open' }>) => Promise<void>;
+  /** Does what is asked for, and replies. Calls run at the same time. Never rejects. */
+  readonly call: (request: Extract<ToRank, { type: 'call' }>) => Promise<void>;
+  /** Fails the call of this id, or everything. Called at once. */
+  readonly abort: (error: CheckpointEngineError, id?: number) => void;
 }
 
 /**
  * Does what a supervisor writes to this rank's input. Resolves when it says that this was all.
  *
- * @throws The first failure of a request; `CE_ABORTED` when the input ends too early: the supervisor is gone.
+ * @throws What kept the rank from joining; `CE_ABORTED` when the input ends too early: the supervisor is gone.
  */
-export async function followSupervisor(input: Readable, { handle, abort }: SupervisorHandlers): Promise<void> {
+export async function followSupervisor(input: Readable, { open, call, abort }: SupervisorHandlers): Promise<void> {
   let isClosed = false;
-  let work: Promise<void> = Promise.resolve();
+  let opened: Promise<void> = Promise.resolve();
   let fail!: (error: unknown) => void;
   const failed = new Promise<never>((_, reject) => {
     fail = reject;
   });
+  const running = new Set<Promise<void>>();
   const ended = readLines(input, (line) => {
     const message = parseMessage(line) as ToRank | undefined;
     if (message?.type === 'abort') {
-      abort(CheckpointEngineError.fromJSON(message.error));
+      abort(CheckpointEngineError.fromJSON(message.error), message.id);
     } else if (message?.type === 'close') {
       isClosed = true;
+    } else if (message?.type === 'open') {
+      opened = open(message);
+      opened.catch(fail);
     } else if (message) {
-      work = work.then(() => handle(message));
-      work.catch(fail);
+      const work = opened.then(() => call(message)).catch(fail);
+      running.add(work);
+      void work.finally(() => running.delete(work));
     }
   });
   await Promise.race([ended, failed]);
   if (!isClosed) abort(orphanedError());
-  await work;
+  await opened;
+  await Promise.all(running);
   if (!isClosed) throw orphanedError();
 }
 

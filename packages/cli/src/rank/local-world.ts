@@ -1,25 +1,14 @@
 import type { BroadcastTransport, CheckpointEngineError, Device, Logger, Store } from '@checkpoint-engine/interface';
-import {
-  type EngineClient,
-  openStore,
-  ParameterServer,
-  type ProgressEvent,
-  type RegisteredCheckpoint,
-  v1Protocol,
-  v2Protocol,
-} from '@checkpoint-engine/ps';
+import { connectStore, openStore, ParameterServer } from '@checkpoint-engine/ps';
 import type { RankIdentity, Secrets } from '../config/environment.ts';
-import type { UpdateJob, WorldJob } from '../config/jobs.ts';
-import type { RankDevice } from '../process/messages.ts';
-import type { World } from '../process/world.ts';
+import type { WorldJob } from '../config/jobs.ts';
+import type { CallJob, CallName, CallResult, RankDevice } from '../process/messages.ts';
+import type { CallOptions, World } from '../process/world.ts';
 import { atRank } from './at-rank.ts';
-import { bothOrNone } from './both-or-none.ts';
-import { engineClient } from './engine-client.ts';
 import { leaveTogether } from './leave-together.ts';
 import { loadBroadcast } from './load-broadcast.ts';
 import { openDevice } from './open-device.ts';
-import type { RankReport } from './rank-report.ts';
-import { writeMetas } from './write-metas.ts';
+import { RANK_CALLS } from './rank-calls.ts';
 
 /** What {@link LocalWorld.open} takes. */
 export interface LocalWorldOptions {
@@ -27,9 +16,8 @@ export interface LocalWorldOptions {
   readonly job: WorldJob;
   readonly secrets: Secrets;
   readonly logger: Logger;
-  /** Fails what is under way, on all ranks. */
+  /** Ends the joining, and fails what is under way, on all ranks. */
   readonly signal: AbortSignal;
-  readonly onEvent: (event: ProgressEvent) => void;
 }
 
 /** One rank in this process: its device, its place in the world, its parameter server. */
@@ -44,7 +32,7 @@ export class LocalWorld implements World {
     this.#options = options;
   }
 
-  /** Joins the world; resolves when all ranks are there. Nothing stays behind when it rejects. */
+  /** Joins the world. Nothing stays behind when it rejects. */
   static async open(options: LocalWorldOptions): Promise<LocalWorld> {
     const world = new LocalWorld(options);
     try {
@@ -57,14 +45,24 @@ export class LocalWorld implements World {
     }
   }
 
+  get ranks(): readonly number[] {
+    return [this.#options.identity.rank];
+  }
+
   get devices(): readonly RankDevice[] {
     const { kind, uuid, name } = this.#device;
     return [{ kind, uuid, name }];
   }
 
-  async update(update: UpdateJob): Promise<readonly [RankReport]> {
+  async call<Name extends CallName>(
+    name: Name,
+    job: CallJob<Name>,
+    { signal = this.#options.signal, onEvent = () => {} }: CallOptions = {},
+  ): Promise<[CallResult<Name>]> {
+    const { secrets, logger } = this.#options;
+    const context = { server: this.#server, rank: this.#options.identity.rank, secrets, logger, signal, onEvent };
     try {
-      return [await this.#update(update)];
+      return [await RANK_CALLS[name](context, job)];
     } catch (error) {
       throw await this.#fail(error);
     }
@@ -75,99 +73,42 @@ export class LocalWorld implements World {
   }
 
   async #open(): Promise<void> {
-    const { identity, job, secrets, logger, signal } = this.#options;
-    const { rank, worldSize, masterAddr, masterPort, localRank } = identity;
-    const { deviceKind, memFraction, maxBucketBytes, timeoutMs } = job;
+    const { identity, job, logger, signal } = this.#options;
+    const { deviceKind, memFraction, maxBucketBytes, timeoutMs, lifetime } = job;
     // What may be missing on this machine is found out before others are kept waiting.
-    const broadcast: BroadcastTransport | undefined = await loadBroadcast(deviceKind, worldSize);
+    const broadcast: BroadcastTransport | undefined = await loadBroadcast(deviceKind, identity.worldSize);
     if (broadcast) this.#closers.push(() => broadcast.close());
-    this.#device = await openDevice(deviceKind, localRank);
+    this.#device = await openDevice(deviceKind, identity.localRank);
     this.#closers.push(() => this.#device.close());
-    this.#store = await openStore({
-      rank,
-      worldSize,
-      masterAddr,
-      masterPort,
-      token: secrets.token,
-      timeoutMs,
-      signal,
-      logger,
-    });
+    this.#store = await this.#openStore();
     this.#closers.push(() => this.#store.close());
-    this.#closers.push(() => leaveTogether(this.#store));
-    const protocol = this.#engine(0).workers === 'v2' ? v2Protocol() : v1Protocol();
+    if (lifetime === 'update') this.#closers.push(() => leaveTogether(this.#store));
     this.#server = await ParameterServer.create({
       store: this.#store,
       device: this.#device,
       broadcast,
-      protocol,
       logger,
       memFraction,
       maxBucketBytes,
     });
     this.#closers.push(() => this.#server.close());
-    await this.#store.barrier('opened', { timeoutMs, signal });
+    // A server's supervisor knows itself who is there.
+    if (lifetime === 'update') await this.#store.barrier('opened', { timeoutMs, signal });
   }
 
-  async #update(update: UpdateJob): Promise<RankReport> {
-    const { job, identity, signal, onEvent } = this.#options;
-    const { checkpointName: name, timeoutMs } = update;
-    const registered = await this.#register(update);
-    const startedAtMs = performance.now();
-    const metas = await this.#server.gatherMetas(name, { timeoutMs, signal });
-    const gatherMs = performance.now() - startedAtMs;
-    if (update.metasFile && identity.rank === 0) await writeMetas(update.metasFile, metas);
-    const result = await this.#server.update(name, {
-      requestEngine: async ({ groupIndex, ...request }) => {
-        const client = this.#engine(groupIndex);
-        await client.preflight?.(request);
-        await client.update(request);
-      },
-      inferenceParallelSize: job.targets.parallelSize,
-      bucketBytes: update.bucketBytes,
-      deviceMemoryBytes: update.deviceMemoryBytes,
-      stages: update.stages,
-      releaseCommunicators: update.releaseCommunicators,
-      timeoutMs,
-      weightVersion: update.weightVersion,
-      signal,
-      onEvent,
-    });
-    return { rank: identity.rank, registered, gatherMs, update: result };
-  }
-
-  /** Reads the checkpoint while the engine gets ready, if it has only just been started. */
-  async #register(update: UpdateJob): Promise<RegisteredCheckpoint> {
-    const { onEvent, identity } = this.#options;
-    const { checkpointName: name, checkpointPath: files, keepFiles, stream, hostMemoryBytes } = update;
-    const source = { files, keepFiles, stream, hostMemoryBytes };
-    const atMs = performance.timeOrigin + performance.now();
-    // The reader reports what it has read: that it begins is said here. Files that stream are read later.
-    if (!stream) onEvent({ type: 'register', rank: identity.rank, doneBytes: 0, totalBytes: 0, atMs });
-    for (const other of this.#server.checkpoints) await this.#server.unregisterCheckpoint(other);
-    const [registered] = await bothOrNone(this.#options.signal, [
-      (signal) => this.#server.registerCheckpoint(name, source, { signal, onEvent }),
-      (signal) => this.#untilEngineReady(signal, update.timeoutMs),
-    ]);
-    return registered;
-  }
-
-  /** The first rank of each inference group speaks to its engine. */
-  async #untilEngineReady(signal: AbortSignal, timeoutMs: number): Promise<void> {
-    const { rank } = this.#options.identity;
-    const { parallelSize } = this.#options.job.targets;
-    if (rank % parallelSize === 0) await this.#engine(rank / parallelSize).ready({ signal, timeoutMs });
-  }
-
-  #engine(groupIndex: number): EngineClient {
-    const { job, secrets, logger } = this.#options;
-    return engineClient(job.targets, groupIndex, { apiKey: secrets.apiKey, logger });
+  #openStore(): Promise<Store> {
+    const { identity, job, secrets, logger, signal } = this.#options;
+    const { rank, worldSize, masterAddr, masterPort } = identity;
+    const options = { rank, worldSize, token: secrets.token, timeoutMs: job.timeoutMs, signal, logger };
+    return job.lifetime === 'server' && worldSize > 1
+      ? connectStore({ ...options, host: masterAddr, port: masterPort })
+      : openStore({ ...options, masterAddr, masterPort });
   }
 
   /** Tells the other ranks, which may be waiting for this one, and gives the error to throw. */
   async #fail(error: unknown): Promise<CheckpointEngineError> {
     const failure = atRank(error, this.#options.identity.rank);
-    await this.#store?.abort(failure).catch(() => {});
+    if (this.#options.job.lifetime === 'update') await this.#store?.abort(failure).catch(() => {});
     return failure;
   }
 }

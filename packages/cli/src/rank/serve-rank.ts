@@ -5,9 +5,9 @@ import type { WorldJob } from '../config/jobs.ts';
 import { createLogger } from '../output/log.ts';
 import { exitAfter } from '../process/exit-after.ts';
 import { watchInterrupts } from '../process/interrupts.ts';
-import type { FromRank } from '../process/messages.ts';
+import type { CallJob, FromRank } from '../process/messages.ts';
 import { EventBatches } from './event-batches.ts';
-import { followSupervisor, type RankRequest } from './follow-supervisor.ts';
+import { followSupervisor } from './follow-supervisor.ts';
 import { LocalWorld } from './local-world.ts';
 
 /** How long a rank may take to end in good order once nobody waits for it any more. */
@@ -19,42 +19,51 @@ const END_MS = 8_000;
  * @returns The exit status, when everything was given back.
  */
 export async function serveRank(): Promise<0 | 1> {
-  const controller = new AbortController();
+  const all = new AbortController();
+  const calls = new Map<number, AbortController>();
   const send = (message: FromRank): void => void stdout.write(`${JSON.stringify(message)}\n`);
-  const events = new EventBatches((batch) => send({ type: 'events', events: batch }));
   let world: LocalWorld | undefined;
 
-  const open = (job: WorldJob): Promise<LocalWorld> => {
+  const open = async (job: WorldJob): Promise<void> => {
     const identity = readRankIdentity(env)!;
     const sink = { writeLine: (line: string) => void stderr.write(`${line}\n`) };
-    return LocalWorld.open({
-      identity,
-      job,
-      secrets: readSecrets(env),
-      logger: createLogger(job.logLevel, sink, { rank: identity.rank }),
-      signal: controller.signal,
-      onEvent: (event) => events.add(event),
-    });
+    const logger = createLogger(job.logLevel, sink, { rank: identity.rank });
+    world = await LocalWorld.open({ identity, job, secrets: readSecrets(env), logger, signal: all.signal });
+    send({ type: 'opened', device: world.devices[0]! });
+    // A terminal's Ctrl-C, and a service manager's SIGTERM, come to ranks as well: a server says itself when they end.
+    if (job.lifetime === 'server') interrupts.asked.removeEventListener('abort', onAsked);
   };
-  const handle = async (request: RankRequest): Promise<void> => {
-    if (request.type === 'open') {
-      world = await open(request.world);
-      send({ type: 'opened', device: world.devices[0]! });
-    } else {
-      const [report] = await world!.update(request.update);
+  const call = async ({ id, name, job }: { id: number; name: Parameters<LocalWorld['call']>[0]; job: unknown }) => {
+    const controller = new AbortController();
+    calls.set(id, controller);
+    const events = new EventBatches((batch) => send({ type: 'events', id, events: batch }));
+    try {
+      const [value] = await world!.call(name, job as CallJob<typeof name>, {
+        signal: AbortSignal.any([all.signal, controller.signal]),
+        onEvent: (event) => events.add(event),
+      });
       events.flush();
-      send({ type: 'updated', report });
+      send({ type: 'result', id, value });
+    } catch (error) {
+      events.flush();
+      send({ type: 'error', id, error: toCheckpointEngineError(error).toJSON(), atMs: Date.now() });
+    } finally {
+      calls.delete(id);
     }
   };
 
   const interrupts = watchInterrupts();
-  interrupts.asked.addEventListener('abort', () => controller.abort(interrupts.asked.reason), { once: true });
+  const onAsked = (): void => all.abort(interrupts.asked.reason);
+  interrupts.asked.addEventListener('abort', onAsked, { once: true });
   interrupts.insisted.addEventListener('abort', () => exitAfter(0), { once: true });
   try {
-    await followSupervisor(stdin, { handle, abort: (error) => controller.abort(error) });
+    await followSupervisor(stdin, {
+      open: ({ world: job }) => open(job),
+      call,
+      abort: (error, id) => (id === undefined ? all : calls.get(id))?.abort(error),
+    });
     return 0;
   } catch (error) {
-    events.flush();
     send({ type: 'failed', error: toCheckpointEngineError(error).toJSON(), atMs: Date.now() });
     return 1;
   } finally {

@@ -1,5 +1,4 @@
 import type { Logger } from '@checkpoint-engine/interface';
-import type { ProgressEvent } from '@checkpoint-engine/ps';
 import { type Environment, readSecrets } from '../config/environment.ts';
 import type { DeviceKind, WorldJob } from '../config/jobs.ts';
 import type { UpdateConfig } from '../config/update-config.ts';
@@ -15,17 +14,17 @@ export interface OpenWorldOptions {
   readonly env: Environment;
   readonly logger: Logger;
   readonly interrupts: Interrupts;
-  readonly onEvent: (event: ProgressEvent) => void;
   readonly onLogLine: (line: string, rank: number) => void;
 }
 
 /** A world of one, and a rank that a launcher started, run in this process; otherwise ranks are processes of their own. */
 export async function openWorld(options: OpenWorldOptions): Promise<World> {
-  const { config, deviceKind, env, logger, interrupts, onEvent, onLogLine } = options;
-  const { worldSize, targets, limits, update, log } = config;
-  const job: WorldJob = { deviceKind, targets, timeoutMs: update.timeoutMs, logLevel: log.logLevel, ...limits };
+  const { config, deviceKind, env, logger, interrupts, onLogLine } = options;
+  const { worldSize, limits, delivery, log } = config;
+  const { timeoutMs } = delivery.update;
+  const job: WorldJob = { deviceKind, lifetime: 'update', timeoutMs, logLevel: log.logLevel, ...limits };
   if (!config.identity && worldSize > 1) {
-    return await SupervisedWorld.start({ worldSize, job, env, interrupts, onEvent, onLogLine });
+    return await SupervisedWorld.start({ worldSize, job, env, interrupts, onLogLine });
   }
   const { LocalWorld } = await import('../rank/local-world.ts');
   interrupts.insisted.addEventListener('abort', () => exitAfter(0), { once: true });
@@ -35,6 +34,5 @@ export async function openWorld(options: OpenWorldOptions): Promise<World> {
     secrets: readSecrets(env),
     logger,
     signal: interrupts.asked,
-    onEvent,
   });
 }

@@ -1,6 +1,6 @@
 import { gigabytesPerSecond } from '../output/format.ts';
 import type { RankDevice } from '../process/messages.ts';
-import type { RankReport } from '../rank/rank-report.ts';
+import type { RankReport } from './rank-report.ts';
 
 /** Phases of an update and of what comes before it, in their order. */
 export const TIMED_PHASES = [

@@ -11,6 +11,7 @@ import { noProgress, type ProgressView } from '../progress/progress-view.ts';
 import { resolveDeviceKind } from '../rank/open-device.ts';
 import { sweepLeftovers } from '../rank/sweep-leftovers.ts';
 import { writeTrace } from '../trace/write-trace.ts';
+import { deliver } from './deliver.ts';
 import { openWorld } from './open-world.ts';
 import { outcomeText } from './outcome-text.ts';
 import { updateOutcome } from './update-outcome.ts';
@@ -25,7 +26,7 @@ export async function update(
   config: UpdateConfig,
   { terminal, env }: Pick<CommandContext, 'terminal' | 'env'>,
 ): Promise<0> {
-  const { identity, worldSize, json, log } = config;
+  const { identity, worldSize, delivery, json, log } = config;
   const sink = new LogSink(terminal, log.logFormat);
   const logger = createLogger(log.logLevel, sink, identity ? { rank: identity.rank } : {});
   const interrupts = watchInterrupts();
@@ -34,7 +35,7 @@ export async function update(
   let world: World | undefined;
   try {
     const deviceKind = await resolveDeviceKind(config.device, identity ? 1 : worldSize);
-    const title = `Updating ${config.update.checkpointName} on ${worldSize === 1 ? '1 rank' : `${worldSize} ranks`}`;
+    const title = `Updating ${delivery.register.name} on ${worldSize === 1 ? '1 rank' : `${worldSize} ranks`}`;
     progress = openProgress({
       title,
       rankCount: identity ? 1 : worldSize,
@@ -49,20 +50,23 @@ export async function update(
       env,
       logger,
       interrupts,
+      onLogLine: (line, rank) => sink.writeLine(rankLogLine(line, rank)),
+    });
+    const reports = await deliver(world, delivery, {
+      signal: interrupts.asked,
       onEvent: (event) => {
+        if (event.type === 'engine') return;
         progress.onEvent(event);
         if (config.traceFile) events.push(event);
       },
-      onLogLine: (line, rank) => sink.writeLine(rankLogLine(line, rank)),
     });
-    const reports = await world.update(config.update);
     progress.close();
     if (config.traceFile) await writeTrace(config.traceFile, events);
     const outcome = updateOutcome(worldSize, world.devices, reports);
     // In a world that a launcher started one rank speaks for all.
     if (!identity || identity.rank === 0) {
       const { traceFile } = config;
-      const { metasFile } = config.update;
+      const { metasFile } = delivery;
       terminal.print(
         json
           ? JSON.stringify({ ok: true, command: 'update', ...outcome, traceFile, metasFile })

@@ -1,0 +1,68 @@
+import { type CheckpointEngineError, toCheckpointEngineError } from '@checkpoint-engine/interface';
+import { firstFailure, type RankFailure } from './first-failure.ts';
+import type { CallOutcome, SentCall } from './supervised-rank.ts';
+import { within } from './within.ts';
+
+/** How long ranks have to learn of a failure from each other, before they are told. */
+const FOLLOW_MS = 1_000;
+
+/** The failure of a call that was sent to several ranks. */
+export interface CallFailure {
+  readonly failure: CheckpointEngineError;
+  /** Of single ranks; none where the caller's signal ended the call. */
+  readonly failures: readonly RankFailure[];
+  /** Indexes of the calls that had not ended when waiting for them was given up. */
+  readonly hanging: readonly number[];
+}
+
+/** How a call at several ranks ended. */
+export type JointOutcome<Value> =
+  | { readonly values: Value[]; readonly failed?: undefined }
+  | { readonly values?: undefined; readonly failed: CallFailure };
+
+/**
+ * Waits for one call at several ranks. When one of them fails, the others hear of it from each other or, after a
+ * second, from here; when the signal fires, all are told at once.
+ *
+ * @param settleMs How long those that were told have to end.
+ */
+export async function joinCalls<Value>(
+  calls: readonly SentCall<Value>[],
+  { signal, settleMs }: { readonly signal?: AbortSignal | undefined; readonly settleMs: number },
+): Promise<JointOutcome<Value>> {
+  const failures: RankFailure[] = [];
+  const hanging = new Set(calls.keys());
+  let onFailure!: () => void;
+  const failed = new Promise<void>((resolve) => {
+    onFailure = resolve;
+  });
+  const outcomes = Promise.all(
+    calls.map(async ({ outcome }, index): Promise<CallOutcome<Value>> => {
+      const result = await outcome;
+      hanging.delete(index);
+      if (result.failure) {
+        failures.push(result.failure);
+        onFailure();
+      }
+      return result;
+    }),
+  );
+  signal?.addEventListener('abort', onFailure, { once: true });
+  if (signal?.aborted) onFailure();
+  try {
+    await Promise.race([outcomes, failed]);
+    if (failures.length === 0 && !signal?.aborted)
+      return { values: (await outcomes).map(({ value }) => value as Value) };
+    const reason = (): CheckpointEngineError =>
+      signal?.aborted ? toCheckpointEngineError(signal.reason) : firstFailure(failures)!.error;
+    // That a process died is known here before its peers miss it.
+    const atOnce = signal?.aborted === true || failures.some(({ died }) => died);
+    if (!(await within(outcomes, atOnce ? 0 : FOLLOW_MS))) {
+      for (const index of hanging) calls[index]!.abort(reason());
+    }
+    await within(outcomes, settleMs);
+    return { failed: { failure: reason(), failures, hanging: [...hanging] } };
+  } finally {
+    signal?.removeEventListener('abort', onFailure);
+  }
+}

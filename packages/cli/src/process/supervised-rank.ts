@@ -1,0 +1,170 @@
+import { CheckpointEngineError } from '@checkpoint-engine/interface';
+import type { WorldJob } from '../config/jobs.ts';
+import { deathError, type RankFailure } from './first-failure.ts';
+import type { CallJob, CallName, CallResult, FromRank, RankDevice, RankEvent } from './messages.ts';
+import type { OpenRankPort, RankExit, RankPort } from './rank-port.ts';
+
+/** What a {@link SupervisedRank} is started with. */
+export interface SupervisedRankOptions {
+  readonly rank: number;
+  readonly open: OpenRankPort;
+  /** Lines of the rank's standard error. */
+  readonly onLogLine: (line: string, rank: number) => void;
+}
+
+/** How one rank did a call. Never rejects, so that the failures of several ranks can be weighed against each other. */
+export type CallOutcome<Value> =
+  | { readonly value: Value; readonly failure?: undefined }
+  | { readonly value?: undefined; readonly failure: RankFailure };
+
+/** A call that was sent. */
+export interface SentCall<Value> {
+  readonly outcome: Promise<CallOutcome<Value>>;
+  /** Fails it at the rank; the rank then says so. */
+  abort(error: CheckpointEngineError): void;
+}
+
+interface PendingCall {
+  readonly resolve: (outcome: CallOutcome<never>) => void;
+  readonly onEvent: ((event: RankEvent) => void) | undefined;
+}
+
+/** Lines of standard error that are kept for a rank that dies without a word. */
+const LAST_LINES = 20;
+/** The id of the call that `open` counts as. */
+const OPEN_ID = 0;
+
+/** A rank's process as its supervisor sees it: calls, and how it ended. */
+export class SupervisedRank {
+  readonly rank: number;
+  /** Resolves when the process has ended and all that it wrote was read, with why: `undefined` when it was to end. */
+  readonly ended: Promise<RankFailure | undefined>;
+  readonly #port: RankPort;
+  readonly #lastLines: string[] = [];
+  readonly #pending = new Map<number, PendingCall>();
+  #nextId = OPEN_ID + 1;
+  #failure: RankFailure | undefined;
+  #mayEnd = false;
+  #hasEnded = false;
+
+  constructor({ rank, open, onLogLine }: SupervisedRankOptions) {
+    this.rank = rank;
+    let end!: (failure: RankFailure | undefined) => void;
+    this.ended = new Promise((resolve) => {
+      end = resolve;
+    });
+    this.#port = open({
+      onMessage: (message) => this.#onMessage(message),
+      onLogLine: (line) => {
+        this.#lastLines.push(line);
+        if (this.#lastLines.length > LAST_LINES) this.#lastLines.shift();
+        onLogLine(line, rank);
+      },
+      onExit: (exit) => end(this.#onExit(exit)),
+    });
+  }
+
+  /** Lets the rank join its world. */
+  open(world: WorldJob): SentCall<RankDevice> {
+    const outcome = this.#expect<RankDevice>(OPEN_ID, undefined);
+    this.#port.send({ type: 'open', world });
+    return { outcome, abort: (error) => this.abortAll(error) };
+  }
+
+  call<Name extends CallName>(
+    name: Name,
+    job: CallJob<Name>,
+    onEvent?: (event: RankEvent) => void,
+  ): SentCall<CallResult<Name>> {
+    const id = this.#nextId++;
+    const outcome = this.#expect<CallResult<Name>>(id, onEvent);
+    this.#port.send({ type: 'call', id, name, job });
+    return { outcome, abort: (error) => this.#port.send({ type: 'abort', id, error: error.toJSON() }) };
+  }
+
+  /** Fails everything that the rank does. */
+  abortAll(error: CheckpointEngineError): void {
+    this.#port.send({ type: 'abort', error: error.toJSON() });
+  }
+
+  /** Lets the rank give back what it holds and end. From now on its end is no failure. */
+  close(): void {
+    this.#mayEnd = true;
+    this.#port.close();
+  }
+
+  /** Ends the process now. From now on its end is no failure. */
+  kill(): void {
+    this.#mayEnd = true;
+    this.#port.kill();
+  }
+
+  #expect<Value>(id: number, onEvent: PendingCall['onEvent']): Promise<CallOutcome<Value>> {
+    return new Promise((resolve) => {
+      if (this.#hasEnded) resolve({ failure: this.#failure ?? this.#closedFailure() });
+      else this.#pending.set(id, { resolve, onEvent });
+    });
+  }
+
+  #onMessage(message: FromRank): void {
+    switch (message.type) {
+      case 'events': {
+        const onEvent = this.#pending.get(message.id)?.onEvent;
+        if (onEvent) for (const event of message.events) onEvent(event);
+        return;
+      }
+      case 'opened':
+        this.#settle(OPEN_ID, { value: message.device as never });
+        return;
+      case 'result':
+        this.#settle(message.id, { value: message.value as never });
+        return;
+      case 'error':
+        this.#settle(message.id, { failure: this.#reported(message) });
+        return;
+      case 'failed':
+        this.#failure ??= this.#reported(message);
+        this.#failAll(this.#failure);
+    }
+  }
+
+  #settle(id: number, outcome: CallOutcome<never>): void {
+    this.#pending.get(id)?.resolve(outcome);
+    this.#pending.delete(id);
+  }
+
+  #failAll(failure: RankFailure): void {
+    for (const id of [...this.#pending.keys()]) this.#settle(id, { failure });
+  }
+
+  #onExit(exit: RankExit): RankFailure | undefined {
+    this.#hasEnded = true;
+    if (!this.#mayEnd && !this.#failure) this.#failure = this.#died(exit);
+    this.#failAll(this.#failure ?? this.#closedFailure());
+    return this.#failure;
+  }
+
+  #reported({ error, atMs }: Extract<FromRank, { type: 'error' | 'failed' }>): RankFailure {
+    return { rank: this.rank, error: CheckpointEngineError.fromJSON(error), atMs, died: false };
+  }
+
+  #died({ code, signal, startError }: RankExit): RankFailure {
+    const error =
+      startError === undefined
+        ? deathError(this.rank, { code, signal, lastLines: this.#lastLines })
+        : new CheckpointEngineError(
+            'CE_INTERNAL',
+            `Rank ${this.rank} could not be started: ${startError}`,
+            'Look at the limits on processes (ulimit -u) and on memory',
+            { rank: this.rank },
+          );
+    return { rank: this.rank, error, atMs: Date.now(), died: startError === undefined };
+  }
+
+  #closedFailure(): RankFailure {
+    const error = new CheckpointEngineError('CE_CLOSED', `Rank ${this.rank} was ended`, 'Start it again', {
+      rank: this.rank,
+    });
+    return { rank: this.rank, error, atMs: Date.now(), died: false };
+  }
+}

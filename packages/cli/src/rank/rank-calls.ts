@@ -1,0 +1,74 @@
+import type { Logger } from '@checkpoint-engine/interface';
+import { type ParameterServer, v1Protocol, v2Protocol } from '@checkpoint-engine/ps';
+import type { Secrets } from '../config/environment.ts';
+import type { EngineTargets } from '../config/jobs.ts';
+import type { CallJob, CallName, CallResult, RankEvent } from '../process/messages.ts';
+import { engineClient, engineName } from './engine-client.ts';
+import { writeMetas } from './write-metas.ts';
+
+/** What a call is done with. */
+export interface RankContext {
+  readonly server: ParameterServer;
+  readonly rank: number;
+  readonly secrets: Secrets;
+  readonly logger: Logger;
+  readonly signal: AbortSignal;
+  readonly onEvent: (event: RankEvent) => void;
+}
+
+/** What one rank does for each call. */
+export const RANK_CALLS: {
+  readonly [Name in CallName]: (context: RankContext, job: CallJob<Name>) => Promise<CallResult<Name>>;
+} = {
+  async register({ server, rank, signal, onEvent }, { name, ...source }) {
+    // The reader reports what it has read: that it begins is said here. Files that stream are read later.
+    if (!source.stream) onEvent({ type: 'register', rank, doneBytes: 0, totalBytes: 0, atMs: now() });
+    return await server.registerCheckpoint(name, source, { signal, onEvent });
+  },
+
+  async unregister({ server }, { name, force = false }) {
+    await server.unregisterCheckpoint(name, { force });
+    return null;
+  },
+
+  async gatherMetas({ server, rank, signal }, { name, timeoutMs, metasFile }) {
+    const startedAtMs = performance.now();
+    const metas = await server.gatherMetas(name, { timeoutMs, signal });
+    const durationMs = performance.now() - startedAtMs;
+    if (metasFile && rank === 0) await writeMetas(metasFile, metas);
+    return { durationMs };
+  },
+
+  /** The first rank of each inference group speaks to its engine. */
+  async engineReady(context, { targets, timeoutMs }) {
+    const { rank, signal } = context;
+    const isHead = rank % targets.parallelSize === 0;
+    if (isHead) await client(context, targets, rank / targets.parallelSize).ready({ signal, timeoutMs });
+    return null;
+  },
+
+  async update(context, { name, targets, ...options }) {
+    const { server, rank, signal, onEvent } = context;
+    return await server.update(name, {
+      ...options,
+      requestEngine: async ({ groupIndex, ...request }) => {
+        const engine = client(context, targets, groupIndex);
+        await engine.preflight?.(request);
+        await engine.update(request);
+        onEvent({ type: 'engine', rank, groupIndex, endpoint: engineName(targets, groupIndex), atMs: now() });
+      },
+      protocol: client(context, targets, 0).workers === 'v2' ? v2Protocol() : v1Protocol(),
+      inferenceParallelSize: targets.parallelSize,
+      signal,
+      onEvent,
+    });
+  },
+};
+
+function client({ secrets, logger }: RankContext, targets: EngineTargets, groupIndex: number) {
+  return engineClient(targets, groupIndex, { apiKey: secrets.apiKey, logger });
+}
+
+function now(): number {
+  return performance.timeOrigin + performance.now();
+}
