@@ -1,6 +1,7 @@
 import { Buffer } from 'node:buffer';
 import { randomUUID } from 'node:crypto';
 import { CheckpointEngineError, type Logger, silentLogger } from '@checkpoint-engine/interface';
+import { portReleased } from '../util/port-released.ts';
 import { curveIsAvailable } from '../zmq/curve.ts';
 import { openRouter } from '../zmq/router-socket.ts';
 import type { ZmqSocket } from '../zmq/socket.ts';
@@ -69,13 +70,14 @@ export async function startStoreServer(options: StoreServerOptions): Promise<Sto
     socket.close();
     throw CheckpointEngineError.isInstance(error) ? bindFailure(error, host, port) : error;
   }
-  return new RunningServer(socket, worldSize, keys, times, options.logger ?? silentLogger);
+  return new RunningServer(socket, host, worldSize, keys, times, options.logger ?? silentLogger);
 }
 
 class RunningServer implements StoreServer {
   readonly address: string;
   readonly port: number;
   readonly #socket: ZmqSocket;
+  readonly #host: string;
   readonly #heartbeat: Heartbeat;
   readonly #outbox: Outbox;
   readonly #sessions: Sessions;
@@ -83,10 +85,18 @@ class RunningServer implements StoreServer {
   readonly #receiving: Promise<void>;
   #closing: Promise<void> | undefined;
 
-  constructor(socket: ZmqSocket, worldSize: number, keys: TokenKeys | undefined, times: Heartbeat, logger: Logger) {
+  constructor(
+    socket: ZmqSocket,
+    host: string,
+    worldSize: number,
+    keys: TokenKeys | undefined,
+    times: Heartbeat,
+    logger: Logger,
+  ) {
     this.address = socket.address;
     this.port = portOf(socket.address);
     this.#socket = socket;
+    this.#host = host;
     this.#heartbeat = times;
     this.#outbox = new Outbox((frames) => socket.send(frames));
     const server = randomUUID();
@@ -120,6 +130,8 @@ class RunningServer implements StoreServer {
     await this.#outbox.flush(FLUSH_MS);
     this.#socket.close();
     await this.#receiving;
+    // ZeroMQ closes the listener on a thread of its own.
+    await portReleased(this.#host, this.port);
   }
 }
 

@@ -1,6 +1,7 @@
 import { Buffer } from 'node:buffer';
 import { randomBytes } from 'node:crypto';
 import { getEventListeners } from 'node:events';
+import { type AddressInfo, createServer, type Socket } from 'node:net';
 import { CheckpointEngineError, RankLostError, type Store, silentLogger } from '@checkpoint-engine/interface';
 import { afterEach, describe, expect, test } from 'vitest';
 import { type ConnectStoreOptions, connectStore } from './connect-store.ts';
@@ -419,6 +420,29 @@ describe('opening', () => {
       await expect(a.get('k')).rejects.toMatchObject({ code: 'CE_CLOSED' });
     }
   });
+
+  test('a server that is closed leaves its port free at once', async () => {
+    let port = 0;
+    for (let i = 0; i < 30; i++) {
+      const server = await startStoreServer({ port, worldSize: 2 });
+      port = server.port;
+      await server.close();
+    }
+  });
+
+  test('a rank gets through to the server although something else took its first connection and said nothing', async () => {
+    const silent = createServer();
+    await new Promise<void>((resolve) => silent.listen(0, '127.0.0.1', resolve));
+    const { port: masterPort } = silent.address() as AddressInfo;
+    const taken = new Promise<Socket>((resolve) => silent.once('connection', resolve));
+    const joining = openStore({ worldSize: 2, masterPort, rank: 1, timeoutMs: 20_000 });
+    const connection = await taken;
+    silent.close();
+    const server = await openStore({ worldSize: 2, masterPort, rank: 0 });
+    const store = await joining;
+    await Promise.all([store.close(), server.close()]);
+    connection.destroy();
+  }, 25_000);
 
   test('an abort ends the joining', async () => {
     const controller = new AbortController();

@@ -2,6 +2,7 @@ import type { WaitOptions } from '@checkpoint-engine/interface';
 import { Request } from 'zeromq';
 import { Backoff } from '../zmq/backoff.ts';
 import { Deadline } from '../zmq/deadline.ts';
+import { keepInDeno } from '../zmq/keep-in-deno.ts';
 import { ZmqSocket } from '../zmq/socket.ts';
 
 /** How often a wait looks whether the worker is still there. */
@@ -26,7 +27,7 @@ export class WorkerLink {
   #looking: Promise<Uint8Array | undefined> | undefined;
 
   constructor() {
-    this.#native = new Request({ linger: LINGER_MS, relaxed: true, correlate: true });
+    this.#native = keepInDeno(new Request({ linger: LINGER_MS, relaxed: true, correlate: true }));
     this.#socket = new ZmqSocket(this.#native, BACKOFF);
     this.#native.receiveTimeout = WAKES ? LOOK_EVERY_MS : 0;
   }

@@ -25,6 +25,8 @@ export function openDealer(options: DealerOptions): ZmqSocket {
     ipv6: options.ipv6 ?? false,
     reconnectInterval: 100,
     reconnectMaxInterval: 1_000,
+    // Whoever took the connection may be about to close, or no ZeroMQ at all: the next one may be the server.
+    handshakeInterval: 2_000,
   });
   return new ZmqSocket(native, { spinMs: 0.5, maxPauseMs: 10 });
 }

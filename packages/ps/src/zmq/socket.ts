@@ -4,6 +4,7 @@ import { CheckpointEngineError } from '@checkpoint-engine/interface';
 import type { Readable, Socket, Writable } from 'zeromq';
 import { Backoff, type BackoffOptions } from './backoff.ts';
 import { Deadline } from './deadline.ts';
+import { keepInDeno } from './keep-in-deno.ts';
 
 /** Bytes of a multi-part message, one array a part. */
 export type Frames = readonly Uint8Array[];
@@ -38,7 +39,7 @@ export class ZmqSocket {
   #closed = false;
 
   constructor(native: NativeSocket, backoff: BackoffOptions) {
-    this.#native = native;
+    this.#native = keepInDeno(native);
     this.#backoff = backoff;
     native.sendTimeout = 0;
     native.receiveTimeout = WAKES ? -1 : 0;
