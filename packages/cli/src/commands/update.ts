@@ -71,7 +71,7 @@ export function updateCommand({ terminal, env, setExitCode }: CommandContext): C
     )
     .option(
       '--stream',
-      'read the files while the update runs, through little host memory: the default, unless --sleep-time or --save-metas-file keep the weights there',
+      'read the files while the update runs, through little host memory: the default, unless --sleep-time or --save-metas-file keep the weights there (they are read into it while the update runs, too)',
     )
     .option('--no-stream', 'read the files into host memory first, all of them')
     .option(

@@ -38,6 +38,8 @@ export interface RegisterJob {
   readonly keepFiles: boolean;
   /** Read the files during the update instead of before it. */
   readonly stream: boolean;
+  /** `background`: an update may run while they are read into host memory. @default 'now' */
+  readonly load?: 'now' | 'background' | undefined;
   /** Bounds what a rank that streams reads into. */
   readonly hostMemoryBytes?: number | undefined;
 }

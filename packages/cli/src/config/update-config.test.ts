@@ -64,14 +64,15 @@ describe('updateConfig', () => {
     expect(() => updateConfig(withoutEndpoint, {})).toThrow(invalid(/Neither --endpoint nor --uds/));
   });
 
-  it('streams unless the weights are to stay in host memory', () => {
-    const streams = (change: Partial<UpdateFlags>): boolean =>
-      updateConfig({ ...flags, ...change }, {}).delivery.register.stream;
-    expect(streams({})).toBe(true);
-    expect(streams({ stream: false })).toBe(false);
-    expect(streams({ sleepTime: 1 })).toBe(false);
-    expect(streams({ saveMetasFile: 'm' })).toBe(false);
-    expect(updateConfig({ ...flags, hostMemory: 2 ** 20 }, {}).delivery.register.hostMemoryBytes).toBe(2 ** 20);
+  it('streams, and reads in the background where the weights are to stay in host memory', () => {
+    const register = (change: Partial<UpdateFlags>): object =>
+      updateConfig({ ...flags, ...change }, {}).delivery.register;
+    expect(register({})).toMatchObject({ stream: true, load: 'now' });
+    expect(register({ stream: false })).toMatchObject({ stream: false, load: 'now' });
+    expect(register({ stream: false, sleepTime: 1 })).toMatchObject({ stream: false, load: 'now' });
+    expect(register({ sleepTime: 1 })).toMatchObject({ stream: false, load: 'background' });
+    expect(register({ saveMetasFile: 'm' })).toMatchObject({ stream: false, load: 'background' });
+    expect(register({ hostMemory: 2 ** 20 })).toMatchObject({ hostMemoryBytes: 2 ** 20 });
   });
 
   it('reads the limits of the environment', () => {

@@ -9,7 +9,7 @@ import {
   readMemoryLimits,
   readRankIdentity,
 } from './environment.ts';
-import type { DeliveryJob, DeviceKind, EngineTargets } from './jobs.ts';
+import type { DeliveryJob, DeviceKind, EngineTargets, RegisterJob } from './jobs.ts';
 
 const LEAST_HOST_MEMORY_BYTES = 2 ** 20;
 
@@ -71,7 +71,7 @@ export function updateConfig(flags: UpdateFlags, env: Environment): UpdateConfig
     device: flags.device,
     limits: readMemoryLimits(env),
     delivery: {
-      register: { name, files: flags.checkpointPath, keepFiles: flags.keepFiles === true, ...streaming(flags) },
+      register: { name, files: flags.checkpointPath, keepFiles: flags.keepFiles === true, ...reading(flags) },
       update: {
         name,
         targets: engineTargets(flags, worldSize),
@@ -128,11 +128,16 @@ function engineTargets(flags: UpdateFlags, worldSize: number): EngineTargets {
   return { engine, endpoints, uds, parallelSize };
 }
 
-/** Files stream unless somebody wants to find the weights in host memory after the update. */
-function streaming({ stream, hostMemory, sleepTime, saveMetasFile }: UpdateFlags): {
-  stream: boolean;
-  hostMemoryBytes?: number | undefined;
-} {
+/**
+ * Files stream unless somebody wants to find the weights in host memory after the update; then they are read there while
+ * it runs.
+ */
+function reading({
+  stream,
+  hostMemory,
+  sleepTime,
+  saveMetasFile,
+}: UpdateFlags): Pick<RegisterJob, 'stream' | 'load' | 'hostMemoryBytes'> {
   const keeps = sleepTime > 0 ? '--sleep-time' : saveMetasFile && '--save-metas-file';
   if (stream && keeps) {
     throw invalid(
@@ -150,7 +155,7 @@ function streaming({ stream, hostMemory, sleepTime, saveMetasFile }: UpdateFlags
   if (hostMemory !== undefined && hostMemory < LEAST_HOST_MEMORY_BYTES) {
     throw invalid(`--host-memory is ${hostMemory} bytes, wanted 1MiB or more`, 'Give 256MiB or more for speed');
   }
-  return { stream: streams, hostMemoryBytes: hostMemory };
+  return { stream: streams, load: stream === false || streams ? 'now' : 'background', hostMemoryBytes: hostMemory };
 }
 
 /** Several targets share the ranks evenly. */

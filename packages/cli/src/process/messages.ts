@@ -5,6 +5,8 @@ import type { EngineTargets, RegisterJob, UpdateJob, WorldJob } from '../config/
 /** What ranks can be asked for, with what, and what each replies. Plain data. */
 export interface RankCalls {
   register(job: RegisterJob): RegisteredCheckpoint;
+  /** Resolves when what is read in the background is in host memory. */
+  loaded(job: { readonly name: string }): null;
   unregister(job: { readonly name: string; readonly force?: boolean | undefined }): null;
   /** Called at all ranks. Rank 0 writes the metas to `metasFile`. */
   gatherMetas(job: { readonly name: string; readonly timeoutMs: number; readonly metasFile?: string | undefined }): {

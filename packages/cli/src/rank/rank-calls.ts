@@ -21,9 +21,15 @@ export const RANK_CALLS: {
   readonly [Name in CallName]: (context: RankContext, job: CallJob<Name>) => Promise<CallResult<Name>>;
 } = {
   async register({ server, rank, signal, onEvent }, { name, ...source }) {
-    // The reader reports what it has read: that it begins is said here. Files that stream are read later.
-    if (!source.stream) onEvent({ type: 'register', rank, doneBytes: 0, totalBytes: 0, atMs: now() });
+    // The reader reports what it has read: that it begins is said here. Other files are read later.
+    const readsNow = !source.stream && source.load !== 'background';
+    if (readsNow) onEvent({ type: 'register', rank, doneBytes: 0, totalBytes: 0, atMs: now() });
     return await server.registerCheckpoint(name, source, { signal, onEvent });
+  },
+
+  async loaded({ server, signal }, { name }) {
+    await server.checkpointLoaded(name, { signal });
+    return null;
   },
 
   async unregister({ server }, { name, force = false }) {

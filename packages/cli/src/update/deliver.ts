@@ -20,8 +20,13 @@ export async function deliver(
     (stop) => world.call('register', register, { signal: stop, onEvent }),
     (stop) => world.call('engineReady', { targets, timeoutMs }, { signal: stop }),
   ]);
-  const gathered = await world.call('gatherMetas', { name, timeoutMs, metasFile }, { signal });
+  const gathered = await world.call('gatherMetas', { name, timeoutMs }, { signal });
   const updated = await world.call('update', update, { signal, onEvent });
+  if (metasFile !== undefined) {
+    // Others read what the metas name: all of it has to be there.
+    await world.call('loaded', { name }, { signal });
+    await world.call('gatherMetas', { name, timeoutMs, metasFile }, { signal });
+  }
   return world.ranks.map((rank, index) => ({
     rank,
     registered: registered[index]!,

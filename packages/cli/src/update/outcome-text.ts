@@ -12,10 +12,9 @@ export function outcomeText(outcome: UpdateOutcome, colors: Colors): string {
     Object.entries(parts)
       .map(([name, milliseconds]) => `${name} ${formatDuration(milliseconds)}`)
       .join(colors.dim(' · '));
-  const isPooled = outcome.ranks.some(({ poolBytes }) => poolBytes > 0);
   const rows: [string, string][] = [
     ['weights', `${plural(tensorCount, 'tensor')}, ${formatBytes(totalBytes)}`],
-    ['before', took({ [isPooled ? 'read files' : 'read headers']: register, 'gather metas': gatherMetas })],
+    ['before', took({ register, 'gather metas': gatherMetas })],
     ['update', `${colors.bold(formatDuration(update))} at ${colors.bold(formatRate(totalBytes, update))}`],
     ['', took({ plan, handshake, stream, release, 'post-load hook': hook })],
     [

@@ -1,6 +1,7 @@
 import type { HostMemory } from '@checkpoint-engine/interface';
 import type { ParameterMeta } from '@checkpoint-engine/meta';
 import type { BucketSource, SourceOptions } from '../update/bucket-source.ts';
+import type { PoolFill } from './pool-fill.ts';
 
 /** One region of what a rank holds: memory, or a file that stays on its disk until an update reads it. */
 export interface HeldRegion {
@@ -21,8 +22,10 @@ export interface HeldCheckpoint {
   readonly warnings: readonly string[];
   /** Files used in place that other ranks share: to be unlinked once all of them have mapped theirs. */
   readonly removableFiles: readonly string[];
+  /** Brings the bytes into memory in the background. Absent where that is done, or never is. */
+  readonly fill?: PoolFill | undefined;
   /** Gives the tensors' bytes to one update. @throws `CE_HOST_OUT_OF_MEMORY` */
   openSource(options: SourceOptions): Promise<BucketSource>;
   /** Gives the memory back (a shared pool: to its next user). Idempotent. */
-  close(): void;
+  close(): Promise<void>;
 }

@@ -1,15 +1,24 @@
 import type { FileRead, HostMemory } from '@checkpoint-engine/interface';
 import type { ParameterMeta, TensorEntry } from '@checkpoint-engine/meta';
 import type { FileSource } from '../server/api.ts';
+import { FillingSource } from '../update/filling-source.ts';
 import { PoolSource } from '../update/pool-source.ts';
-import { findShare, metaInFile, removeInPlace } from './file-share.ts';
+import { StreamedFile } from '../update/streamed-file.ts';
+import { type FileShare, findShare, metaInFile, removeInPlace } from './file-share.ts';
 import type { HeldCheckpoint } from './held-checkpoint.ts';
 import { layOut } from './layout.ts';
 import type { PoolContext } from './pool-context.ts';
+import { PoolFill } from './pool-fill.ts';
+import { partsOf } from './pool-part.ts';
+
+/** What a CUDA device pins at a time: a part that ends elsewhere would have the driver fault pages in. */
+const PINNED_PART_BYTES = 256 * 2 ** 20;
+/** Where nothing is pinned, the first bucket need not wait for so much. */
+const PART_BYTES = 32 * 2 ** 20;
 
 /**
  * Brings this rank's share of a checkpoint's files into host memory. Files on `/dev/shm` stay where they are and are
- * pinned in place; all others are read into one pool.
+ * pinned in place; all others are read into one pool, in the background where the source says so.
  *
  * Nothing is held when it rejects.
  */
@@ -20,16 +29,26 @@ export async function holdFiles(name: string, source: FileSource, context: PoolC
   const tensors: ParameterMeta[] = metas;
   const regions: HostMemory[] = [];
   const hasPool = pooled.length > 0;
+  let fill: PoolFill | undefined;
   const release = (): void => {
     for (const region of regions.slice(hasPool ? 1 : 0)) region.close();
     if (hasPool && regions.length > 0) context.releasePool(regions[0]!);
   };
+  const close = async (): Promise<void> => (fill === undefined ? release() : fill.close(release));
   try {
     if (hasPool) {
+      const reads = fileReads(pooled, metas);
+      const files = source.load === 'background' ? await observe(share, pooled) : undefined;
       const memory = await context.acquirePool(poolSize);
       regions.push(memory);
       const { signal, onProgress } = context;
-      await memory.read(fileReads(pooled, metas), { signal, onProgress: (done) => onProgress(done, poolSize) });
+      if (files === undefined) {
+        await memory.read(reads, { signal, onProgress: (done) => onProgress(done, poolSize) });
+      } else {
+        const partBytes = context.device.supports.pinning ? PINNED_PART_BYTES : PART_BYTES;
+        const { store, logger } = context;
+        fill = new PoolFill({ memory, parts: partsOf(reads, partBytes), files, rank: store.rank, logger });
+      }
     }
     for (const path of share.inPlacePaths) {
       const own = share.tensors.filter((tensor) => tensor.path === path);
@@ -40,20 +59,39 @@ export async function holdFiles(name: string, source: FileSource, context: PoolC
         tensors.push(...own.map((tensor) => metaInFile(tensor, region)));
       }
     }
+    const removableFiles = await removeInPlace(share, source, context);
+    fill?.start();
     return {
       regions: regions.map((memory) => ({ sizeBytes: memory.sizeBytes, memory })),
       tensors,
       sizeBytes: tensors.reduce((sum, tensor) => sum + tensor.sizeBytes, 0),
       poolBytes: regions.reduce((sum, region) => sum + region.sizeBytes, 0),
       warnings: share.warnings,
-      removableFiles: await removeInPlace(share, source, context),
-      openSource: async (options) => new PoolSource(regions, options),
-      close: release,
+      removableFiles,
+      fill,
+      openSource: async (options) => {
+        const pool = new PoolSource(regions, options);
+        return fill === undefined ? pool : new FillingSource(pool, fill, options);
+      },
+      close,
     };
   } catch (error) {
     release();
     throw error;
   }
+}
+
+/** The files of these tensors as they are now. */
+async function observe(
+  { files }: FileShare,
+  tensors: readonly TensorEntry[],
+): Promise<ReadonlyMap<string, StreamedFile>> {
+  const wanted = new Set(tensors.map(({ path }) => path));
+  const observed = new Map<string, StreamedFile>();
+  for (const file of files) {
+    if (wanted.has(file.path)) observed.set(file.path, await StreamedFile.observe(file));
+  }
+  return observed;
 }
 
 function fileReads(entries: readonly TensorEntry[], metas: readonly ParameterMeta[]): FileRead[] {

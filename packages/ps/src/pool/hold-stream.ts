@@ -60,7 +60,7 @@ export async function holdStream(name: string, source: FileSource, context: Pool
       warnings: share.warnings,
       removableFiles: await removeInPlace(share, source, context),
       openSource: (options) => openStream(regions, hostMemoryBytes, context, options),
-      close: release,
+      close: async () => release(),
     };
   } catch (error) {
     release();

@@ -39,7 +39,7 @@ export async function holdTensors(
     warnings: [],
     removableFiles: [],
     openSource: async (options) => new PoolSource([memory], options),
-    close: () => context.releasePool(memory),
+    close: async () => context.releasePool(memory),
   };
 }
 

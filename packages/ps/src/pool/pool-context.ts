@@ -1,10 +1,11 @@
-import type { Device, HostMemory, Store } from '@checkpoint-engine/interface';
+import type { Device, HostMemory, Logger, Store } from '@checkpoint-engine/interface';
 
 /** What holding a checkpoint needs from the server. */
 export interface PoolContext {
   readonly device: Device;
   readonly store: Store;
   readonly signal: AbortSignal | undefined;
+  readonly logger: Logger;
   /** Gives memory of at least this size, from the pool that the caller asked for. */
   acquirePool(sizeBytes: number): Promise<HostMemory>;
   /** Takes it back. */

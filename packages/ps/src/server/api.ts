@@ -30,6 +30,15 @@ export interface FileSource {
    */
   readonly keepFiles?: boolean | undefined;
   /**
+   * `now`: registration resolves when the bytes are in host memory. `background`: it resolves once the headers are
+   * read; the files are read from then on, and an update may run meanwhile: it takes every bucket as soon as its bytes
+   * are there. The files have to stay as they are until {@link ParameterServer.checkpointLoaded} or an update has resolved; one
+   * that changes before fails both (`CE_FILE_CHANGED`). Other failures end reading, and the next update goes on with
+   * it. Not together with `stream`.
+   * @default 'now'
+   */
+  readonly load?: 'now' | 'background' | undefined;
+  /**
    * Leave the bytes in the files until an update reads them: file read, copy to the device, broadcast and reload then
    * run at the same time, and host memory stays bounded. Each update reads the files again; a file that has changed
    * since registration fails it (`CE_FILE_CHANGED`). Files used in place are not read.
@@ -56,6 +65,7 @@ export interface RegisterOptions {
    */
   readonly pool?: 'own' | 'shared' | undefined;
   readonly signal?: AbortSignal | undefined;
+  /** Not called for what is read in the background: updates tell of that. */
   readonly onEvent?: ((event: ProgressEvent) => void) | undefined;
 }
 

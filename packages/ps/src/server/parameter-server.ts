@@ -24,6 +24,7 @@ import { runUpdate } from '../update/run-update.ts';
 import { atRank } from '../util/at-rank.ts';
 import { exchange } from '../util/exchange.ts';
 import { Mutex } from '../util/mutex.ts';
+import { untilAborted } from '../util/until-aborted.ts';
 import { v1Protocol } from '../v1/index.ts';
 import type {
   CheckpointSource,
@@ -38,8 +39,8 @@ import type {
 /** A checkpoint that this rank holds, and how peers read it. */
 interface Entry {
   readonly held: HeldCheckpoint;
-  /** By region; none for a file on disk. */
-  readonly registrations: readonly (Registration | undefined)[];
+  /** By region; none for a file on disk. Empty while the checkpoint is read in the background. */
+  registrations: readonly (Registration | undefined)[];
 }
 
 interface Gathered {
@@ -135,8 +136,12 @@ export class ParameterServer {
     this.#pending.add(name);
     try {
       const held = await hold(name, source, context);
-      const registrations = await this.#registerRegions(held);
-      this.#entries.set(name, { held, registrations });
+      const entry: Entry = { held, registrations: [] };
+      await this.#offer(entry).catch(async (error) => {
+        await held.close();
+        throw error;
+      });
+      this.#entries.set(name, entry);
       this.#gathered.delete(name);
       return {
         name,
@@ -154,7 +159,19 @@ export class ParameterServer {
   }
 
   /**
-   * Forgets a checkpoint and gives its memory back.
+   * Resolves when all of a checkpoint that is read in the background is in this rank's host memory; at once for others.
+   * From then on its files may go, and {@link ParameterServer.gatherMetas} tells peers where to read it.
+   *
+   * @throws `CE_CHECKPOINT_UNKNOWN`; `CE_FILE_*` when reading has failed (calling again goes on with it); `CE_CLOSED`
+   * when it is unregistered meanwhile.
+   */
+  async checkpointLoaded(name: string, options: { readonly signal?: AbortSignal | undefined } = {}): Promise<void> {
+    const { fill } = this.#entry(name).held;
+    if (fill !== undefined) await untilAborted(fill.loaded(), options.signal);
+  }
+
+  /**
+   * Forgets a checkpoint and gives its memory back; ends reading it in the background.
    *
    * @param options.force Also gives back the shared pool that the checkpoint used, instead of keeping it for the next.
    * @throws `CE_CHECKPOINT_UNKNOWN`; `CE_CHECKPOINT_BUSY` while an update runs.
@@ -166,7 +183,7 @@ export class ParameterServer {
       this.#gathered.delete(name);
       const usedSharedPool = this.#sharedPool.user === name;
       for (const registration of entry.registrations) await registration?.close();
-      entry.held.close();
+      await entry.held.close();
       if (usedSharedPool && options.force === true) this.#sharedPool.close();
     });
   }
@@ -181,7 +198,8 @@ export class ParameterServer {
     options: { readonly timeoutMs?: number; readonly signal?: AbortSignal } = {},
   ): Promise<WorldMetas> {
     this.#checkOpen();
-    const replies = await exchange(this.#store, `metas:${name}`, () => encodeRankMetas(this.#ownMetas(name)), options);
+    const own = async (): Promise<Uint8Array> => encodeRankMetas(await this.#ownMetas(name));
+    const replies = await exchange(this.#store, `metas:${name}`, own, options);
     const metas = replies.map((reply) => decodeRankMetas(reply));
     this.loadMetas(metas);
     await removeFiles(this.#entry(name).held.removableFiles);
@@ -259,7 +277,7 @@ export class ParameterServer {
     await this.#link.drop();
     for (const { held, registrations } of this.#entries.values()) {
       for (const registration of registrations) await registration?.close();
-      held.close();
+      await held.close();
     }
     this.#entries.clear();
     this.#sharedPool.close();
@@ -276,6 +294,7 @@ export class ParameterServer {
       device: this.#device,
       store: this.#store,
       signal,
+      logger: this.#logger,
       // Allocations are never empty, so that a checkpoint of empty tensors needs no special way.
       acquirePool: (sizeBytes): Promise<HostMemory> => {
         const wanted = Math.max(sizeBytes, 1);
@@ -293,23 +312,26 @@ export class ParameterServer {
     };
   }
 
-  async #registerRegions(held: HeldCheckpoint): Promise<Entry['registrations']> {
+  /** Lets peers read a checkpoint's memory, once its bytes are there. */
+  async #offer(entry: Entry): Promise<void> {
+    const { regions, fill } = entry.held;
+    if (this.#endpoint === undefined || entry.registrations.length > 0 || fill?.isLoaded === false) return;
     const registrations: (Registration | undefined)[] = [];
-    if (this.#endpoint === undefined) return registrations;
     try {
-      for (const { memory, sizeBytes } of held.regions) {
+      for (const { memory, sizeBytes } of regions) {
         registrations.push(memory && (await this.#endpoint.register({ memory, offsetBytes: 0, sizeBytes })));
       }
-      return registrations;
+      entry.registrations = registrations;
     } catch (error) {
       for (const registration of registrations) await registration?.close();
-      held.close();
       throw error;
     }
   }
 
-  #ownMetas(name: string): RankMetas {
-    const { held, registrations } = this.#entry(name);
+  async #ownMetas(name: string): Promise<RankMetas> {
+    const entry = this.#entry(name);
+    await this.#offer(entry);
+    const { held, registrations } = entry;
     return {
       checkpoint: name,
       rank: this.rank,
@@ -352,7 +374,10 @@ export class ParameterServer {
   }
 }
 
-function hold(name: string, source: CheckpointSource, context: PoolContext): Promise<HeldCheckpoint> {
+async function hold(name: string, source: CheckpointSource, context: PoolContext): Promise<HeldCheckpoint> {
   if ('tensors' in source) return holdTensors(name, source.tensors, context);
+  if (source.stream === true && source.load === 'background') {
+    throw new TypeError('A checkpoint either streams (`stream`) or is read in the background (`load`), not both');
+  }
   return source.stream === true ? holdStream(name, source, context) : holdFiles(name, source, context);
 }

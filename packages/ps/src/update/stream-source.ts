@@ -4,7 +4,7 @@ import { Deferred } from '../util/deferred.ts';
 import { followSignals } from '../util/follow-signals.ts';
 import { settlesWithin } from '../util/settles-within.ts';
 import type { BucketSource, SourceOptions } from './bucket-source.ts';
-import { retryRead } from './retry-read.ts';
+import { readUnchanged } from './read-unchanged.ts';
 import { Ring } from './ring.ts';
 import { type Chunk, copiesWithin } from './stream-chunk.ts';
 import { copiesOf, readsOf, type StreamRegion } from './stream-region.ts';
@@ -155,28 +155,10 @@ export class StreamSource implements BucketSource {
     if (chunk.ringBytes === 0) return;
     const copies = copiesWithin(this.#copies(bucket), chunk);
     const reads = readsOf(copies, this.#regions, place);
-    const files = new Set(copies.map(({ region }) => this.#regions[region]!.file));
-    const checkFiles = async (): Promise<void> => {
-      for (const file of files) await file?.checkUnchanged();
-    };
+    const files = new Set(copies.flatMap(({ region }) => this.#regions[region]!.file ?? []));
     const event = { rank, stage: 'read', bucket: bucket.index, sizeBytes: bucket.sizeBytes } as const;
     if (chunk.fromBytes === 0) emit({ type: 'bucket-start', ...event, atMs: now() });
-    await retryRead(
-      async () => {
-        await checkFiles();
-        await this.#memory.read(reads, { signal });
-        await checkFiles();
-      },
-      {
-        signal,
-        onRetry: (error, delayMs) =>
-          logger.warn(
-            { rank, bucket: bucket.index, file: error.file },
-            `${error.message}; reading again in ${delayMs} ms`,
-          ),
-      },
-    );
-    signal.throwIfAborted();
+    await readUnchanged({ memory: this.#memory, reads, files, signal, logger, fields: { rank, bucket: bucket.index } });
     const left = this.#unread.get(bucket.index)! - 1;
     this.#unread.set(bucket.index, left);
     if (left === 0) emit({ type: 'bucket-end', ...event, atMs: now() });

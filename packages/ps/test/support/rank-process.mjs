@@ -32,6 +32,7 @@ const calls = {
   },
   register: ({ name, source, options }) => server.registerCheckpoint(name, source, options),
   unregister: ({ name }) => server.unregisterCheckpoint(name),
+  loaded: ({ name }) => server.checkpointLoaded(name),
   gather: async ({ name }) => (await server.gatherMetas(name)).reduce((sum, { tensors }) => sum + tensors.length, 0),
   update({ name, options }) {
     updating = new AbortController();

@@ -1,0 +1,61 @@
+import type { MemoryRange } from '@checkpoint-engine/interface';
+import type { Bucket } from '@checkpoint-engine/planner';
+import type { PoolFill } from '../pool/pool-fill.ts';
+import type { BucketSource, SourceOptions } from './bucket-source.ts';
+import type { PoolSource } from './pool-source.ts';
+
+/** The pool's region in the metas. */
+const POOL = 0;
+
+/** A pool that is still being filled: a bucket is ready once its bytes were read. Other regions are complete. */
+export class FillingSource implements BucketSource {
+  readonly #pool: PoolSource;
+  readonly #fill: PoolFill;
+  readonly #options: SourceOptions;
+  #isClosed = false;
+
+  /** Goes on with filling where that failed before. */
+  constructor(pool: PoolSource, fill: PoolFill, options: SourceOptions) {
+    this.#pool = pool;
+    this.#fill = fill;
+    this.#options = options;
+    if (fill.isLoaded) return;
+    fill.start();
+    for (const bucket of options.buckets) this.#announce(bucket);
+  }
+
+  async ready(bucket: Bucket): Promise<void> {
+    await this.#range(bucket)?.read;
+  }
+
+  load(bucket: Bucket, target: MemoryRange): Promise<void> {
+    return this.#pool.load(bucket, target);
+  }
+
+  /** Filling goes on. */
+  async close(): Promise<void> {
+    this.#isClosed = true;
+  }
+
+  /** Undefined for a bucket that lies in other regions. */
+  #range({ firstTensor, tensorCount }: Bucket): ReturnType<PoolFill['range']> | undefined {
+    const { tensors } = this.#options.metas;
+    const pooled = tensors
+      .slice(firstTensor, firstTensor + tensorCount)
+      .filter(({ region, sizeBytes }) => region === POOL && sizeBytes > 0);
+    const last = pooled.at(-1);
+    return last && this.#fill.range(pooled[0]!.offsetBytes, last.offsetBytes + last.sizeBytes);
+  }
+
+  /** Tells when a bucket is read, or was before the update began. */
+  #announce(bucket: Bucket): void {
+    const range = this.#range(bucket);
+    const { metas, emit } = this.#options;
+    const tell = (type: 'bucket-start' | 'bucket-end') => (atMs: number) => {
+      const event = { rank: metas.rank, stage: 'read', bucket: bucket.index, sizeBytes: bucket.sizeBytes } as const;
+      if (!this.#isClosed) emit({ type, ...event, atMs });
+    };
+    range?.started.then(tell('bucket-start'));
+    range?.read.then(tell('bucket-end'), () => {});
+  }
+}
