@@ -46,6 +46,11 @@ for step; do
         "$run" bench stream --dir "$data/qwen3-8b" --small-dir "$data/one" --rounds "${ROUNDS:-3}" --host-memory "$memory" ${PEER:+--peer} ${COLD:+--cold} --json "$out/stream-$memory.json"
       done
       ;;
+    register)
+      model qwen3-8b
+      say 'register: memory used for the first time, and again'
+      "$run" bench register --fresh --dir "$data/qwen3-8b" --rounds "${ROUNDS:-2}" --json "$out/register-fresh.json"
+      ;;
     checks)
       say checks
       model small qwen3-8b --layers 2 --shards 2

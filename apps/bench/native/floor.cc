@@ -2,8 +2,10 @@
 //
 //   floor memcpy BYTES RECEIVERS THREADS   every byte to a small ring and on to a buffer of its own, for each receiver
 //   floor pread THREADS FILE...            warm files into freshly mapped huge pages
+//   floor hold read|touch THREADS FILE...  the same once, touching all pages before where asked; holds the memory until
+//                                          its standard input ends
 //
-// Prints one JSON object: seconds of each of the rounds, and the bytes that a round moves.
+// Prints one JSON object: seconds of each of the rounds (of touching and reading), and the bytes that a round moves.
 #include <fcntl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -87,42 +89,80 @@ void Memcpy(size_t bytes, size_t receivers, unsigned threads) {
   Print(seconds, bytes * receivers * 2);
 }
 
-void Pread(unsigned threads, const std::vector<std::string>& files) {
+struct Chunk {
+  int file;
+  size_t from, to, size;
+};
+
+struct Chunks {
+  std::vector<Chunk> list;
+  size_t bytes = 0;
+};
+
+Chunks Open(const std::vector<std::string>& files) {
   constexpr size_t kChunk = 8 * kMiB;
-  struct Chunk {
-    int file;
-    size_t from, to, size;
-  };
-  std::vector<Chunk> chunks;
-  size_t total = 0;
+  Chunks chunks;
   for (const std::string& path : files) {
     const int file = open(path.c_str(), O_RDONLY | O_CLOEXEC);
     struct stat stat;
     if (file < 0 || fstat(file, &stat) != 0) Fail(path);
     const size_t size = static_cast<size_t>(stat.st_size);
-    for (size_t at = 0; at < size; at += kChunk) chunks.push_back({file, at, total + at, std::min(kChunk, size - at)});
-    total += size;
+    for (size_t at = 0; at < size; at += kChunk) {
+      chunks.list.push_back({file, at, chunks.bytes + at, std::min(kChunk, size - at)});
+    }
+    chunks.bytes += size;
   }
+  return chunks;
+}
+
+void ReadAll(unsigned threads, const Chunks& chunks, char* pool) {
+  std::atomic<size_t> next{0};
+  Time(threads, [&](unsigned) {
+    for (size_t i = next++; i < chunks.list.size(); i = next++) {
+      const Chunk& chunk = chunks.list[i];
+      for (size_t done = 0; done < chunk.size;) {
+        const ssize_t n = pread(chunk.file, pool + chunk.to + done, chunk.size - done, chunk.from + done);
+        if (n <= 0) Fail("pread");
+        done += static_cast<size_t>(n);
+      }
+    }
+  });
+}
+
+void Pread(unsigned threads, const std::vector<std::string>& files) {
+  const Chunks chunks = Open(files);
   std::vector<double> seconds;
   for (int round = 0; round < kRounds; round++) {
-    char* pool = nullptr;
-    std::atomic<size_t> next{0};
     const auto start = std::chrono::steady_clock::now();
-    pool = MapHuge(total);
-    Time(threads, [&](unsigned) {
-      for (size_t i = next++; i < chunks.size(); i = next++) {
-        const Chunk& chunk = chunks[i];
-        for (size_t done = 0; done < chunk.size;) {
-          const ssize_t n = pread(chunk.file, pool + chunk.to + done, chunk.size - done, chunk.from + done);
-          if (n <= 0) Fail("pread");
-          done += static_cast<size_t>(n);
-        }
-      }
-    });
+    char* pool = MapHuge(chunks.bytes);
+    ReadAll(threads, chunks, pool);
     seconds.push_back(std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
-    munmap(pool, total);
+    munmap(pool, chunks.bytes);
   }
-  Print(seconds, total);
+  Print(seconds, chunks.bytes);
+}
+
+void Hold(bool touch, unsigned threads, const std::vector<std::string>& files) {
+  constexpr size_t kPage = 4096;
+  const Chunks chunks = Open(files);
+  char* pool = MapHuge(chunks.bytes);
+  std::vector<double> seconds;
+  if (touch) {
+    std::atomic<size_t> next{0};
+    seconds.push_back(Time(threads, [&](unsigned) {
+      for (size_t at = next.fetch_add(kHuge); at < chunks.bytes; at = next.fetch_add(kHuge)) {
+        const size_t end = std::min(at + kHuge, chunks.bytes);
+        for (size_t page = at; page < end; page += kPage) const_cast<volatile char*>(pool)[page] = 1;
+      }
+    }));
+  }
+  const auto start = std::chrono::steady_clock::now();
+  ReadAll(threads, chunks, pool);
+  seconds.push_back(std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
+  Print(seconds, chunks.bytes);
+  std::fflush(stdout);
+  while (std::getchar() != EOF) {
+  }
 }
 
 }  // namespace
@@ -133,8 +173,10 @@ int main(int argc, char** argv) {
     Memcpy(std::strtoull(argv[2], nullptr, 10), std::strtoull(argv[3], nullptr, 10), std::atoi(argv[4]));
   } else if (mode == "pread" && argc > 3) {
     Pread(std::atoi(argv[2]), {argv + 3, argv + argc});
+  } else if (mode == "hold" && argc > 4) {
+    Hold(std::strcmp(argv[2], "touch") == 0, std::atoi(argv[3]), {argv + 4, argv + argc});
   } else {
-    std::fprintf(stderr, "usage: floor memcpy BYTES RECEIVERS THREADS | floor pread THREADS FILE...\n");
+    std::fprintf(stderr, "usage: floor memcpy BYTES RECEIVERS THREADS | floor pread THREADS FILE... | floor hold read|touch THREADS FILE...\n");
     return 2;
   }
 }

@@ -5,6 +5,7 @@ import { checksScenario } from './checks/checks-scenario.ts';
 import { complianceScenario } from './compliance/compliance-scenario.ts';
 import { hostScenario } from './host/host-scenario.ts';
 import { killScenario } from './kill/kill-scenario.ts';
+import { freshScenario } from './register/fresh-scenario.ts';
 import { registerScenario } from './register/register-scenario.ts';
 import { readThreads, streamScenario } from './stream/stream-scenario.ts';
 import { updateScenario } from './update/update-scenario.ts';
@@ -111,7 +112,11 @@ program
   .requiredOption('--dir <dir>', 'safetensors checkpoint')
   .option('--threads <n>', 'threads that read', Number)
   .option('--rounds <n>', 'registrations in a row', Number, 3)
-  .action(registerScenario);
+  .option('--fresh', 'in memory that is used for the first time, too, step by step', false)
+  .option('--json <file>', 'with --fresh: write the result there')
+  .action(async ({ fresh, ...options }) => {
+    await (fresh ? freshScenario(options) : registerScenario(options));
+  });
 
 program
   .command('host')

@@ -1,4 +1,6 @@
-import { execFileSync } from 'node:child_process';
+import { execFileSync, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 
 /** What the floor program measured. */
@@ -14,4 +16,26 @@ const PROGRAM = fileURLToPath(new URL('../../build/floor', import.meta.url));
 /** Runs `apps/bench/native/floor.cc`, which has none of the product's code in it. */
 export function floor(args: readonly string[]): FloorFigures {
   return JSON.parse(execFileSync(PROGRAM, args, { encoding: 'utf8' })) as FloorFigures;
+}
+
+/** What a floor program measured that still holds its memory. */
+export interface HeldFloor extends FloorFigures {
+  /** Lets it give its memory back, and resolves when it has. */
+  release(): Promise<void>;
+}
+
+/** Runs `floor hold`: its seconds are those of touching, where asked, and of reading. */
+export async function holdFloor(way: 'read' | 'touch', threads: number, files: readonly string[]): Promise<HeldFloor> {
+  const child = spawn(PROGRAM, ['hold', way, String(threads), ...files], { stdio: ['pipe', 'pipe', 'inherit'] });
+  const ended = once(child, 'exit');
+  const lines = createInterface({ input: child.stdout });
+  const line = await Promise.race([once(lines, 'line'), ended.then(() => undefined)]);
+  if (line === undefined) throw new Error(`The floor program ended with ${child.exitCode}`);
+  return {
+    ...(JSON.parse(line[0] as string) as FloorFigures),
+    async release() {
+      child.stdin.end();
+      await ended;
+    },
+  };
 }

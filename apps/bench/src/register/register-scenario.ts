@@ -2,11 +2,11 @@ import { availableParallelism } from 'node:os';
 import process from 'node:process';
 import { createCudaDevice, createHostDevice, listCudaDevices } from '@checkpoint-engine/device';
 import type { Device, FileRead } from '@checkpoint-engine/interface';
-import { readCheckpoint } from '@checkpoint-engine/meta';
 import { formatBytes } from '@checkpoint-engine/planner';
 import { floor } from '../floors/floor-program.ts';
 import { median } from '../report/statistics.ts';
 import { printTable } from '../report/table.ts';
+import { checkpointReads } from './checkpoint-reads.ts';
 
 /** What `bench register` is asked to do. */
 export interface RegisterScenarioOptions {
@@ -21,14 +21,7 @@ export async function registerScenario({
   threads = availableParallelism(),
   rounds,
 }: RegisterScenarioOptions): Promise<void> {
-  const checkpoint = await readCheckpoint(dir);
-  const reads: FileRead[] = [];
-  let sizeBytes = 0;
-  for (const { path, fileOffsetBytes, sizeBytes: bytes } of checkpoint.tensors) {
-    reads.push({ path, fileOffsetBytes, sizeBytes: bytes, offsetBytes: sizeBytes });
-    sizeBytes += Math.ceil(bytes / 256) * 256;
-  }
-  const paths = checkpoint.files.map(({ path }) => path);
+  const { reads, paths, sizeBytes } = await checkpointReads(dir);
   const rows: string[][] = [];
   const row = (what: string, ms: readonly number[]): void => {
     const best = median(ms.slice(ms.length > 1 ? 1 : 0));
