@@ -16,7 +16,7 @@ export default defineConfig({
         // Real processes, sockets, shared memory and native addons: they run what `npm run build` made.
         test: {
           name: 'integration',
-          include: ['packages/*/test/**/*.test.ts', 'apps/*/test/**/*.test.ts'],
+          include: ['packages/*/test/**/*.test.ts', 'apps/*/test/**/*.test.ts', 'tools/test/**/*.test.ts'],
           pool: 'forks',
           maxWorkers: 1,
           testTimeout: 60_000,

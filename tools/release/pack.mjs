@@ -1,4 +1,4 @@
-// Packs every public package as it is published: `node tools/release/pack.mjs [FOLDER]` (release/ when left out).
+// Packs every public package as it is published: `node tools/release/pack.mjs [FOLDER [REPOSITORY]]`.
 // The manifest loses what only this repository needs, so that nothing in a tarball names what is not in it.
 import { execFileSync } from 'node:child_process';
 import { cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
@@ -65,5 +65,5 @@ export function pack(out, root = ROOT) {
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
-  for (const tarball of pack(process.argv[2] ?? join(ROOT, 'release'))) console.log(tarball);
+  for (const tarball of pack(process.argv[2] ?? 'release', process.argv[3])) console.log(tarball);
 }

@@ -1,0 +1,45 @@
+#!/usr/bin/env bash
+# A release, step by step, each of which can be run again:
+#
+#   tools/release/release.sh version            changesets become versions and changelogs; commit what changed
+#   tools/release/release.sh build [ARCH...]    builds, packs into release/, checks and tests the tarballs (x64 arm64)
+#   tools/release/release.sh publish [FLAG...]  publishes what the registry does not have yet, and tags it; npm's flags
+#
+# Addons for another processor than this machine's need its compiler: apt-get install g++-aarch64-linux-gnu.
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+
+version() {
+  npx changeset version
+  npm install --package-lock-only --ignore-scripts
+  node tools/strip-lockfile.mjs
+  npx biome check --write .
+}
+
+build() {
+  local archs=("$@")
+  if [ ${#archs[@]} -eq 0 ]; then archs=(x64 arm64); fi
+  npm ci
+  npm run build
+  for package in device transport-nccl; do
+    for arch in "${archs[@]}"; do make -C "packages/$package/native" -j2 -s ARCH="$arch"; done
+  done
+  node tools/release/pack.mjs release
+  node tools/release/check-packages.mjs release "${archs[@]}"
+  RELEASE_TARBALLS="$PWD/release" REQUIRE_REGISTRY=1 npx vitest run --project integration tools/test/release.test.ts
+}
+
+publish() {
+  node tools/release/publish.mjs release "$@" | while read -r released; do
+    echo "$released"
+    git tag --annotate "$released" --message "$released"
+  done
+}
+
+case "${1-}" in
+  version | build | publish) "$@" ;;
+  *)
+    sed -n '2,8s/^# \{0,1\}//p' "$0" >&2
+    exit 2
+    ;;
+esac
