@@ -7,6 +7,7 @@
 #
 # Addons for another processor than this machine's need its compiler: apt-get install g++-aarch64-linux-gnu.
 set -euo pipefail
+usage=$(sed -n '2,8s/^# \{0,1\}//p' "$0")
 cd "$(dirname "$0")/../.."
 
 version() {
@@ -39,7 +40,7 @@ publish() {
 case "${1-}" in
   version | build | publish) "$@" ;;
   *)
-    sed -n '2,8s/^# \{0,1\}//p' "$0" >&2
+    echo "$usage" >&2
     exit 2
     ;;
 esac

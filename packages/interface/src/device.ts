@@ -19,6 +19,7 @@ export interface Stream {
    * @throws `CE_DEVICE_FAILED` with the driver's status and text.
    */
   copy(copies: readonly Copy[]): Promise<void>;
+  /** Waits for its copies, then ends it. Idempotent. */
   close(): Promise<void>;
 }
 
@@ -38,7 +39,7 @@ export interface DeviceSupports {
 
 /** Options of {@link Device.allocateHost}. */
 export interface AllocateHostOptions {
-  /** Other processes of this user can open it with {@link Device.openShared}. @default false */
+  /** Other processes of this user can open it with `Device.openShared`. @default false */
   readonly shared?: boolean | undefined;
 }
 
@@ -55,6 +56,7 @@ export interface Device {
   readonly name: string;
   readonly index: number;
   readonly supports: DeviceSupports;
+  /** How much memory the device has, and how much of it is free right now. */
   memoryInfo(): MemoryInfo;
   /**
    * Device memory that other processes can open: an allocation of its own, never part of a larger one.
@@ -73,8 +75,10 @@ export interface Device {
    * be unlinked once this has resolved.
    */
   mapFile(path: string): Promise<HostMemory>;
+  /** A new stream of copies. `name` stands in errors and logs. */
   createStream(name: string): Stream;
   /** Waits for submitted copies, then releases everything. Idempotent. */
   close(): Promise<void>;
+  /** As `close`. */
   [Symbol.asyncDispose](): Promise<void>;
 }

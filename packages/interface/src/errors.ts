@@ -122,6 +122,8 @@ export class CheckpointEngineError extends Error {
   readonly retryable: boolean;
 
   /**
+   * Makes an error; `throw` it.
+   *
    * @param code    Stable code.
    * @param what    What happened and where, with the current and the wanted value; no period at the end.
    * @param hint    What to do, as one imperative sentence without a period.
@@ -170,6 +172,7 @@ export class RankLostError extends CheckpointEngineError {
   }
   readonly lostRank: number;
 
+  /** The error of `lostRank` being gone; `what` and `details` as in {@link CheckpointEngineError}. */
   constructor(lostRank: number, what: string = `Rank ${lostRank} was lost`, details: ErrorDetails = {}) {
     super(
       'CE_RANK_LOST',

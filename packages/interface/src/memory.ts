@@ -12,6 +12,7 @@ export interface Memory {
   readonly sizeBytes: number;
   /** Gives the memory back once no copy that was already submitted needs it. Idempotent. */
   close(): void;
+  /** As `close`. */
   [Symbol.dispose](): void;
 }
 
@@ -24,7 +25,7 @@ export interface MemoryRange {
 
 /** Memory of a device that other processes can open by its handle. */
 export interface SharedMemory extends Memory {
-  /** Opaque bytes for {@link Device.openShared} in another process (host: segment name; CUDA: the 64-byte IPC handle). */
+  /** Opaque bytes for `Device.openShared` in another process (host: segment name; CUDA: the 64-byte IPC handle). */
   readonly handle: Uint8Array;
 }
 

@@ -56,6 +56,7 @@ export interface P2PEndpoint {
    * @throws {RangeError} A read lies outside its remote range; checked here, before anything is sent.
    */
   read(peer: string, reads: readonly P2PRead[], options?: P2PReadOptions): Promise<void>;
+  /** Takes every range back and lets go of peers; what is pending rejects. Idempotent. */
   close(): Promise<void>;
 }
 
@@ -70,6 +71,8 @@ export interface P2PTransport {
   readonly specVersion: SpecVersion;
   readonly name: string;
   readonly supports: P2PSupports;
+  /** Opens an endpoint for ranges of this device; the process may have several. */
   open(options: OpenOptions): Promise<P2PEndpoint>;
+  /** Closes its endpoints. Idempotent. */
   close(): Promise<void>;
 }

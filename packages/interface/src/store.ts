@@ -21,6 +21,7 @@ export interface Store {
   readonly members: readonly number[];
   /** Fires when this scope failed; the reason is a CheckpointEngineError (`CE_RANK_LOST`, or the error that was passed to abort). */
   readonly signal: AbortSignal;
+  /** Puts a value where every member of the scope can get it, and wakes those who wait for it. */
   set(key: string, value: Uint8Array, options?: WaitOptions): Promise<void>;
   /** The value now, or `undefined`. */
   get(key: string, options?: WaitOptions): Promise<Uint8Array | undefined>;

@@ -7,6 +7,7 @@ import { engineSettings } from './settings.ts';
 
 /** {@link P2PTransport} over Mooncake. */
 export interface RdmaTransport extends P2PTransport {
+  /** Starts an engine that serves. @throws `CE_LIBRARY_NOT_FOUND` where there is no Mooncake. */
   open(options: OpenOptions): Promise<RdmaEndpoint>;
 }
 

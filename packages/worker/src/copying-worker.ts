@@ -78,6 +78,7 @@ export class CopyingWorker implements AsyncDisposable {
     this.#tensors.clear();
   }
 
+  /** As `close`. */
   async [Symbol.asyncDispose](): Promise<void> {
     await this.close();
   }

@@ -142,6 +142,7 @@ export class IncomingUpdate implements AsyncIterable<IncomingTensor>, AsyncDispo
     await this.#link.closed;
   }
 
+  /** As `close`. */
   async [Symbol.asyncDispose](): Promise<void> {
     await this.close();
   }

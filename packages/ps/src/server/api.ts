@@ -124,6 +124,7 @@ export interface UpdateOptions {
   readonly timeoutMs?: number | undefined;
   readonly weightVersion?: string | undefined;
   readonly signal?: AbortSignal | undefined;
+  /** Called with what happens, as it happens. It must not throw. */
   readonly onEvent?: ((event: ProgressEvent) => void) | undefined;
 }
 

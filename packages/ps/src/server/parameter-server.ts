@@ -97,10 +97,12 @@ export class ParameterServer {
     return new ParameterServer(options, endpoint);
   }
 
+  /** This rank, counted from 0. */
   get rank(): number {
     return this.#store.rank;
   }
 
+  /** How many ranks there are. */
   get worldSize(): number {
     return this.#store.worldSize;
   }

@@ -41,6 +41,7 @@ export interface StoreServer {
    * releases the port. Idempotent.
    */
   close(): Promise<void>;
+  /** As `close`. */
   [Symbol.asyncDispose](): Promise<void>;
 }
 

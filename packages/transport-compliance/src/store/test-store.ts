@@ -23,6 +23,7 @@ export class TestStore implements Store {
   readonly #rounds = new Map<string, number>();
   #closed = false;
 
+  /** A scope of the ranks in `members` (all when left out), named `epochName`, behind `link`. */
   constructor(link: StoreLink, rank: number, worldSize: number, epochName = '', members?: readonly number[]) {
     this.#link = link;
     this.rank = rank;
@@ -42,6 +43,7 @@ export class TestStore implements Store {
     return this.#failure.signal;
   }
 
+  /** Puts a value where every member of the scope can get it. */
   async set(key: string, value: Uint8Array, options?: WaitOptions): Promise<void> {
     await this.#call({ op: 'set', scope: this.epochName, key, value: toBase64(value) }, options);
   }

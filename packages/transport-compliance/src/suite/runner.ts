@@ -7,6 +7,7 @@ export interface RegisterTest {
 
 /** The test runner that drives a suite: the module vitest is one, and so are node:test and Deno's bdd. */
 export interface Runner {
+  /** Groups the tests that `body` declares. */
   describe(name: string, body: () => void): unknown;
   readonly it: RegisterTest;
   /** Where there is one, it ends the members also when tests were filtered out. */

@@ -1,0 +1,51 @@
+// The API reference, of everything that the packages export: `npm run docs` writes it to docs/api. Checking that every
+// export has a comment, and that no comment speaks of what is not there, is the same with `--emit none`.
+import { relative } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { publicPackages } from '../release/packages.mjs';
+
+const here = fileURLToPath(new URL('.', import.meta.url));
+const SOURCE_CONDITION = '@checkpoint-engine/source';
+
+const packages = publicPackages();
+const entryPoints = packages.flatMap(({ folder, manifest }) =>
+  Object.values(manifest.exports).map((conditions) => relative(here, `${folder}/${conditions[SOURCE_CONDITION]}`)),
+);
+
+/** @type {Partial<import('typedoc').TypeDocOptions>} */
+export default {
+  name: 'checkpoint-engine',
+  entryPoints,
+  tsconfig: 'tsconfig.json',
+  out: '../../docs/api',
+  readme: 'none',
+  excludePrivate: true,
+  excludeInternal: true,
+  blockTags: [
+    '@param',
+    '@typeParam',
+    '@returns',
+    '@throws',
+    '@example',
+    '@remarks',
+    '@see',
+    '@default',
+    '@deprecated',
+    '@source',
+  ],
+  requiredToBeDocumented: [
+    'Enum',
+    'Variable',
+    'Function',
+    'Class',
+    'Interface',
+    'TypeAlias',
+    'Method',
+    'Accessor',
+    'Constructor',
+  ],
+  packagesRequiringDocumentation: packages.map(({ manifest }) => manifest.name),
+  validation: { notExported: false, invalidLink: true, notDocumented: true, unusedMergeModuleWith: true },
+  treatWarningsAsErrors: true,
+  treatValidationWarningsAsErrors: true,
+};
