@@ -19,6 +19,7 @@ export function propose({ counter, link, metasDigest, device, host }: UpdateCont
       options.inferenceParallelSize ?? null,
       options.stages === 'auto' ? 0 : (options.stages ?? 3),
       Number(options.releaseCommunicators ?? false),
+      Number(options.passes === 'any'),
     ],
   };
 }

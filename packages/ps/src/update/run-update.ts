@@ -4,8 +4,10 @@ import type { WorkerSession } from '../session.ts';
 import { Cleanup } from '../util/cleanup.ts';
 import { untilAborted } from '../util/until-aborted.ts';
 import { agree } from './agreement.ts';
+import type { SourceOptions } from './bucket-source.ts';
 import { describeBuckets } from './describe-buckets.ts';
 import { gatherHandles } from './handles.ts';
+import { nextPass } from './next-pass.ts';
 import { openSession } from './open-session.ts';
 import { orderStages } from './order-stages.ts';
 import { runPipeline } from './pipeline.ts';
@@ -72,17 +74,16 @@ export async function runUpdate(context: UpdateContext, options: UpdateOptions):
     const plan = context.plans.get(context.metas, context.metasDigest, sizing);
     emitPlan(emit, rank, plan, sizing);
     const ownBuckets = plan.buckets.filter(({ ownerRank }) => ownerRank === rank);
-    const source = cleanup.use(
-      await context.held.openSource({
-        metas: context.metas.find((metas) => metas.rank === rank)!,
-        buckets: ownBuckets,
-        alignBytes: plan.alignBytes,
-        stream: cleanup.use(device.createStream('h2d')),
-        signal,
-        emit,
-        logger: context.logger,
-      }),
-    );
+    const sourceOptions: SourceOptions = {
+      metas: context.metas.find((metas) => metas.rank === rank)!,
+      buckets: ownBuckets,
+      alignBytes: plan.alignBytes,
+      stream: cleanup.use(device.createStream('h2d')),
+      signal,
+      emit,
+      logger: context.logger,
+    };
+    let source = cleanup.use(await context.held.openSource(sourceOptions));
     const group = agreement.members.length > 1 ? await link.group(agreement, waiting) : undefined;
 
     watch.enter('handshake');
@@ -108,8 +109,6 @@ export async function runUpdate(context: UpdateContext, options: UpdateOptions):
         })
       : Promise.resolve();
     request.catch(fail);
-    const opened = session!.open(ring.memory, { signal }).then(() => watch.enter('stream'));
-    opened.catch(fail);
     const transfers = plan.buckets.map((bucket) => ({ bucket, root: bucket.ownerRank }));
     const order = orderStages({
       stages: options.stages,
@@ -125,28 +124,40 @@ export async function runUpdate(context: UpdateContext, options: UpdateOptions):
         context.logger.info({ rank, checkpoint, stages }, `${stages} stages move the buckets faster here`);
       },
     });
-    await runPipeline({
-      transfers,
-      rank,
-      source,
-      ring,
-      staging,
-      order,
-      group,
-      maxPendingBroadcasts: Math.min(link.maxPending, sizing.ringSlots),
-      session: session!,
-      opened,
-      describe: describeBuckets(context.metas, plan),
-      signal,
-      onFailure: fail,
-      emit: (event) => {
-        order.observe?.(event);
-        emit(event);
-      },
-    });
+    const mayRepeat = options.passes === 'any' && session!.reopen !== undefined;
+    let isAgain = false;
+    for (let pass = 0; pass === 0 || isAgain; pass++) {
+      const opened = session!.open(ring.memory, { signal }).then(() => watch.enter('stream'));
+      opened.catch(fail);
+      if (isAgain) {
+        await source.close();
+        source = cleanup.use(await context.held.openSource(sourceOptions));
+      }
+      await runPipeline({
+        transfers,
+        rank,
+        source,
+        ring,
+        staging,
+        order,
+        group,
+        maxPendingBroadcasts: Math.min(link.maxPending, sizing.ringSlots),
+        session: session!,
+        opened,
+        describe: describeBuckets(context.metas, plan),
+        signal,
+        onFailure: fail,
+        emit: (event) => {
+          if (pass === 0) order.observe?.(event);
+          emit(event);
+        },
+      });
+      watch.enter('release');
+      await session!.finish({ signal, onPhase: (phase) => phase === 'released' && watch.enter('hook') });
+      isAgain =
+        mayRepeat && (await nextPass({ pass, session: session!, request, isHead: inference.isHead, epoch, waiting }));
+    }
 
-    watch.enter('release');
-    await session!.finish({ signal, onPhase: (phase) => phase === 'released' && watch.enter('hook') });
     await untilAborted(request, signal);
     await epoch.barrier('done', waiting);
     if (options.releaseCommunicators === true) await leaveGroup(context);
