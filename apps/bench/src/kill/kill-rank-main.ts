@@ -29,7 +29,10 @@ const calls: RankCalls = {
       },
     });
   },
-  freeBytes: async () => device.memoryInfo().freeBytes,
+  async usedBytes() {
+    const { freeBytes, totalBytes } = device.memoryInfo();
+    return totalBytes - freeBytes;
+  },
   async close() {
     await close();
     setImmediate(() => process.disconnect());
