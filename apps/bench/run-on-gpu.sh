@@ -1,8 +1,7 @@
 #!/usr/bin/env bash
 # Measures and checks on a GPU machine that has Python with torch, safetensors and checkpoint-engine, from the bundle.
 #
-#   apps/bench/run-on-gpu.sh OUT STEP...     steps: quick correct update stream cold big register checks
-#                                                world stages compliance kill
+#   apps/bench/run-on-gpu.sh OUT STEP...     steps: quick correct update stream checks world stages compliance kill
 set -u
 out=$1
 shift
@@ -46,16 +45,6 @@ for step; do
         say "stream: --host-memory $memory"
         "$run" bench stream --dir "$data/qwen3-8b" --small-dir "$data/one" --rounds "${ROUNDS:-3}" --host-memory "$memory" ${PEER:+--peer} ${COLD:+--cold} --json "$out/stream-$memory.json"
       done
-      ;;
-    cold)
-      model small qwen3-8b --layers 2 --shards 2
-      say 'cold: files that the page cache does not have, beside dd past it'
-      "$run" bench stream --dir "$data/small" --small-dir "$data/one" --rounds "${ROUNDS:-2}" --cold --json "$out/cold.json"
-      ;;
-    big)
-      model big qwen3-8b --layers 77 --shards 16
-      say 'big: host memory beside the ring, 30 GiB'
-      "$run" bench stream --dir "$data/big" --small-dir "$data/one" --rounds 1 --no-pool --json "$out/big.json"
       ;;
     register)
       model qwen3-8b

@@ -15,8 +15,8 @@ export interface RankCalls {
   register(args: null): Promise<void>;
   gather(args: null): Promise<void>;
   update(args: { readonly dieAtBroadcast?: number; readonly releaseCommunicators?: boolean }): Promise<void>;
-  /** Of its device, whoever uses it. */
-  usedBytes(args: null): Promise<number>;
+  /** Of its device. */
+  freeBytes(args: null): Promise<number>;
   close(args: null): Promise<void>;
 }
 
@@ -49,10 +49,6 @@ export class DrivenRank {
       rank.exited.then(() => Promise.reject(new Error('A rank ended early'))),
     ]);
     return rank;
-  }
-
-  get pid(): number {
-    return this.#child.pid!;
   }
 
   call<Name extends keyof RankCalls>(

@@ -29,10 +29,7 @@ const calls: RankCalls = {
       },
     });
   },
-  async usedBytes() {
-    const { freeBytes, totalBytes } = device.memoryInfo();
-    return totalBytes - freeBytes;
-  },
+  freeBytes: async () => device.memoryInfo().freeBytes,
   async close() {
     await close();
     setImmediate(() => process.disconnect());

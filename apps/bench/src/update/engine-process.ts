@@ -6,9 +6,6 @@ import { freePort } from '../report/free-port.ts';
 export interface EngineStats {
   readonly uuid: string;
   readonly device_used_bytes: number;
-  /** Of its own tensors, and with what torch keeps for later ones. */
-  readonly torch_allocated_bytes: number;
-  readonly torch_reserved_bytes: number;
   readonly open_files: number;
   readonly updates: number;
   /** Seconds inside the worker's own copies during the last update. */
@@ -59,10 +56,6 @@ export class EngineProcess {
       child.stdout!.once('data', () => resolve());
     });
     return new EngineProcess(child, port);
-  }
-
-  get pid(): number {
-    return this.#child.pid!;
   }
 
   stats(): Promise<EngineStats> {

@@ -55,7 +55,6 @@ export const RANK_CALLS: {
 
   async update(context, { name, targets, ...options }) {
     const { server, rank, signal, onEvent } = context;
-    const { workers, passes } = client(context, targets, 0);
     return await server.update(name, {
       ...options,
       requestEngine: async ({ groupIndex, ...request }) => {
@@ -64,8 +63,7 @@ export const RANK_CALLS: {
         await engine.update(request);
         onEvent({ type: 'engine', rank, groupIndex, endpoint: engineName(targets, groupIndex), atMs: now() });
       },
-      protocol: workers === 'v2' ? v2Protocol() : v1Protocol(),
-      passes,
+      protocol: client(context, targets, 0).workers === 'v2' ? v2Protocol() : v1Protocol(),
       inferenceParallelSize: targets.parallelSize,
       signal,
       onEvent,

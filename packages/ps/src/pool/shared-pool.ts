@@ -1,4 +1,9 @@
-import { CheckpointEngineError, type Device, type HostMemory } from '@checkpoint-engine/interface';
+import {
+  type AllocateHostOptions,
+  CheckpointEngineError,
+  type Device,
+  type HostMemory,
+} from '@checkpoint-engine/interface';
 
 /**
  * Host memory that outlives a checkpoint and is used again by the next one: pinning many gigabytes takes seconds.
@@ -7,11 +12,13 @@ import { CheckpointEngineError, type Device, type HostMemory } from '@checkpoint
  */
 export class SharedPool {
   readonly #device: Device;
+  readonly #options: AllocateHostOptions;
   #memory: HostMemory | undefined;
   #user: string | undefined;
 
-  constructor(device: Device) {
+  constructor(device: Device, options: AllocateHostOptions) {
     this.#device = device;
+    this.#options = options;
   }
 
   /** The checkpoint that uses the pool now. */
@@ -33,7 +40,7 @@ export class SharedPool {
       if (this.#memory === undefined || this.#memory.sizeBytes < sizeBytes) {
         this.#memory?.close();
         this.#memory = undefined;
-        this.#memory = await this.#device.allocateHost(sizeBytes);
+        this.#memory = await this.#device.allocateHost(sizeBytes, this.#options);
       }
       return this.#memory;
     } catch (error) {

@@ -96,11 +96,16 @@ export interface EngineRequest {
 /** Options of {@link ParameterServer.update}. Equal on all ranks, but for callbacks and signals. */
 export interface UpdateOptions {
   /**
+   * Ranks whose engines receive; the others serve: they are read from, and their own engines are left alone. All ranks
+   * of the world call `update` even so. @default all
+   */
+  readonly ranks?: readonly number[] | undefined;
+  /**
    * Asks the inference engine to receive; resolves when the engine says that it is done, rejects when it refuses. The
    * update fails at once when it rejects.
    */
   readonly requestEngine: (request: EngineRequest) => Promise<void>;
-  /** Ranks an inference instance spans. @default the world size */
+  /** Ranks an inference instance spans. `ranks` has all of an instance's or none. @default all that receive */
   readonly inferenceParallelSize?: number | undefined;
   /** How workers are spoken to. @default the server's protocol */
   readonly protocol?: WorkerProtocol | undefined;
@@ -116,12 +121,6 @@ export interface UpdateOptions {
    */
   readonly stages?: 2 | 3 | 'auto' | undefined;
   /**
-   * `any`: after their post-load hook, workers may come again to the same address before the engine answers, and get all
-   * buckets once more. SGLang does so for each draft runner. All engines of the world have to load equally often.
-   * @default 'one'
-   */
-  readonly passes?: 'one' | 'any' | undefined;
-  /**
    * Gives the memory of the broadcast transport's communicators back after the update. The next one makes them anew,
    * which can take seconds. @default false
    */
@@ -134,7 +133,7 @@ export interface UpdateOptions {
   readonly onEvent?: ((event: ProgressEvent) => void) | undefined;
 }
 
-/** The stages of a bucket's way. `read` is file to host memory (registration and streaming). */
+/** The stages of a bucket's way. `read` is from a file (registration and streaming), or out of a peer's memory (P2P). */
 export type Stage = 'read' | 'h2d' | 'broadcast' | 'reload';
 
 /** What happens while bytes move. Times are milliseconds since the epoch, comparable between the processes of a host. */
@@ -195,14 +194,22 @@ export interface ParameterServerOptions {
   /** The outermost scope of the world; rank and world size come from it. */
   readonly store: Store;
   readonly device: Device;
-  /** Needed when the world has more than one rank. */
+  /** Needed when the world has more than one rank, unless `p2p` is given: then each rank reads all for itself. */
   readonly broadcast?: BroadcastTransport | undefined;
+  /**
+   * Lets peers read what this server holds, and this server read what peers hold. Pools then lie in shared memory of the
+   * host.
+   */
   readonly p2p?: P2PTransport | undefined;
   /** @default the Python tool's (v1) */
   readonly protocol?: WorkerProtocol | undefined;
   readonly logger?: Logger | undefined;
   /** Identifies this host in metas. @default the host name */
   readonly host?: string | undefined;
+  /**
+   * Names of the NICs that peers reach this rank through; ranks of a host with the same ones share them. Reads are
+   * spread over the NICs of both sides.
+   */
   readonly nics?: readonly string[] | undefined;
   /** Share of free device memory that updates may take, 0 to 1 (`PS_MEM_FRACTION`). */
   readonly memFraction?: number | undefined;

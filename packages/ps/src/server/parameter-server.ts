@@ -18,9 +18,11 @@ import { holdStream } from '../pool/hold-stream.ts';
 import { holdTensors } from '../pool/hold-tensors.ts';
 import type { PoolContext } from '../pool/pool-context.ts';
 import { SharedPool } from '../pool/shared-pool.ts';
-import { BroadcastLink } from '../update/broadcast-link.ts';
+import { BroadcastLinks } from '../update/broadcast-links.ts';
+import { checkSameCheckpoint } from '../update/holder-index.ts';
 import { PlanCache } from '../update/plan-cache.ts';
 import { runUpdate } from '../update/run-update.ts';
+import type { P2PAccess } from '../update/update-context.ts';
 import { atRank } from '../util/at-rank.ts';
 import { exchange } from '../util/exchange.ts';
 import { Mutex } from '../util/mutex.ts';
@@ -46,6 +48,7 @@ interface Entry {
 interface Gathered {
   readonly metas: WorldMetas;
   readonly digest: string;
+  readonly fallbacks: readonly WorldMetas[];
 }
 
 /**
@@ -71,7 +74,7 @@ export class ParameterServer {
   readonly #logger: Logger;
   readonly #endpoint: P2PEndpoint | undefined;
   readonly #sharedPool: SharedPool;
-  readonly #link: BroadcastLink;
+  readonly #links: BroadcastLinks;
   readonly #plans = new PlanCache();
   readonly #updates = new Mutex();
   readonly #entries = new Map<string, Entry>();
@@ -87,8 +90,12 @@ export class ParameterServer {
     this.#device = options.device;
     this.#logger = options.logger ?? silentLogger;
     this.#endpoint = endpoint;
-    this.#sharedPool = new SharedPool(options.device);
-    this.#link = new BroadcastLink(options.broadcast, options.device, options.store);
+    this.#sharedPool = new SharedPool(options.device, { shared: endpoint !== undefined });
+    this.#links = new BroadcastLinks({
+      transport: options.broadcast,
+      device: options.device,
+      store: options.store,
+    });
   }
 
   /** Opens the server's end of the P2P transport, where it has one. The parts stay the caller's to close. */
@@ -213,8 +220,15 @@ export class ParameterServer {
     return this.#gatheredMetas(name).metas;
   }
 
-  /** Takes metas that were gathered elsewhere. @throws `CE_TENSOR_DUPLICATE`, `CE_METAS_INVALID` */
-  loadMetas(metas: WorldMetas): void {
+  /**
+   * Takes metas that were gathered elsewhere: the next update reads what they speak of out of the pools of that world,
+   * over the P2P transport. All ranks load the same ones.
+   *
+   * @param options.fallbacks Metas of further worlds that hold the same checkpoint under the same name: where an owner
+   * of `metas` is gone, or has no longer got the bytes, they are read from.
+   * @throws `CE_TENSOR_DUPLICATE`, `CE_METAS_INVALID`, `CE_CHECKPOINT_EMPTY`
+   */
+  loadMetas(metas: WorldMetas, options: { readonly fallbacks?: readonly WorldMetas[] } = {}): void {
     const name = metas[0]?.checkpoint;
     if (name === undefined || metas.some(({ checkpoint }) => checkpoint !== name)) {
       throw new CheckpointEngineError(
@@ -231,34 +245,45 @@ export class ParameterServer {
         'Register its files on at least one rank',
       );
     }
-    this.#gathered.set(name, { metas, digest: metasDigest(metas) });
+    const { fallbacks = [] } = options;
+    for (const fallback of fallbacks) {
+      checkUniqueTensors(fallback);
+      checkSameCheckpoint(metas, fallback);
+    }
+    this.#gathered.set(name, { metas, digest: metasDigest(metas), fallbacks });
   }
 
   /**
    * Brings a checkpoint into the inference engine, in place. Called on all ranks with equal options; resolves on all
-   * when every worker has run its post-load hook.
+   * when every worker that receives has run its post-load hook.
    *
-   * @throws `CE_METAS_MISSING`, `CE_CHECKPOINT_BUSY`, `CE_PLAN_MEMORY_TOO_SMALL` before anything moves; then
-   * `CE_WORKER_*`, `CE_ENGINE_*`, `CE_RANK_LOST`, `CE_TIMEOUT`, `CE_DEVICE_*`, and for a checkpoint that streams
-   * `CE_FILE_*`: the first failure of any rank, on all.
+   * @throws `CE_METAS_MISSING`, `CE_METAS_INVALID`, `CE_CHECKPOINT_BUSY`, `CE_PLAN_MEMORY_TOO_SMALL` before anything
+   * moves, and for what peers hold `CE_PEER_*`, `CE_RANGE_NOT_REGISTERED`; then `CE_WORKER_*`, `CE_ENGINE_*`,
+   * `CE_RANK_LOST`, `CE_TIMEOUT`, `CE_DEVICE_*`, for a checkpoint that streams `CE_FILE_*`, and again those of peers: the
+   * first failure of any rank, on all.
    */
   async update(name: string, options: UpdateOptions): Promise<UpdateResult> {
     this.#checkOpen();
-    const { metas, digest } = this.#gatheredMetas(name);
-    const { held } = this.#entry(name);
+    const { metas, digest, fallbacks } = this.#gatheredMetas(name);
+    const isForeign = !this.#isOwnWorld(metas);
+    const held = isForeign ? undefined : this.#entry(name).held;
     return await this.#updates.run(`the update of checkpoint "${name}"`, () =>
       runUpdate(
         {
           checkpoint: name,
           metas,
           metasDigest: digest,
+          isForeign,
+          fallbacks,
           held,
           device: this.#device,
           store: this.#store,
-          link: this.#link,
+          links: this.#links,
+          p2p: this.#p2p,
           protocol: this.#options.protocol ?? v1Protocol(),
           plans: this.#plans,
           host: this.#host,
+          nics: this.#options.nics ?? [],
           memFraction: this.#options.memFraction,
           maxBucketBytes: this.#options.maxBucketBytes,
           logger: this.#logger,
@@ -276,7 +301,7 @@ export class ParameterServer {
   async close(): Promise<void> {
     if (this.#isClosed) return;
     this.#isClosed = true;
-    await this.#link.drop();
+    await this.#links.drop();
     for (const { held, registrations } of this.#entries.values()) {
       for (const registration of registrations) await registration?.close();
       await held.close();
@@ -290,6 +315,24 @@ export class ParameterServer {
     return this.#options.host ?? hostname();
   }
 
+  get #p2p(): P2PAccess | undefined {
+    const transport = this.#options.p2p;
+    if (transport === undefined || this.#endpoint === undefined) return undefined;
+    return { name: transport.name, supports: transport.supports, endpoint: this.#endpoint };
+  }
+
+  /** Whether metas speak of this rank's own world, and not of another one that has a rank of the same number. */
+  #isOwnWorld(metas: WorldMetas): boolean {
+    const own = metas.find(({ rank }) => rank === this.rank);
+    return (
+      own !== undefined &&
+      this.#entries.has(own.checkpoint) &&
+      own.host === this.#host &&
+      own.deviceUuid === this.#device.uuid &&
+      own.p2pAddress === this.#endpoint?.address
+    );
+  }
+
   #poolContext(name: string, { pool, signal, onEvent }: RegisterOptions): PoolContext {
     const isShared = pool === 'shared';
     return {
@@ -300,7 +343,9 @@ export class ParameterServer {
       // Allocations are never empty, so that a checkpoint of empty tensors needs no special way.
       acquirePool: (sizeBytes): Promise<HostMemory> => {
         const wanted = Math.max(sizeBytes, 1);
-        return isShared ? this.#sharedPool.acquire(name, wanted) : this.#device.allocateHost(wanted);
+        return isShared
+          ? this.#sharedPool.acquire(name, wanted)
+          : this.#device.allocateHost(wanted, { shared: this.#endpoint !== undefined });
       },
       releasePool: (memory) => (isShared ? this.#sharedPool.release() : memory.close()),
       onProgress: (doneBytes, totalBytes) =>

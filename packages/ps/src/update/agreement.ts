@@ -6,58 +6,61 @@ import { exchange } from '../util/exchange.ts';
 export interface Proposal {
   /** Updates that this rank has seen. */
   readonly counter: number;
-  /** Broadcast groups that this rank has seen. */
+  /** Broadcast groups that this rank has seen, of whatever ranks. */
+  readonly generation: number;
+  /** Number of the broadcast group that the update needs, where it is usable here; otherwise 0. */
   readonly groupGeneration: number;
-  /** Whether the group of that generation is usable here. */
-  readonly hasGroup: boolean;
   readonly metasDigest: string;
   readonly deviceUuid: string;
   readonly host: string;
+  readonly nics: readonly string[];
   readonly freeBytes: number;
   /** The order of stages that an earlier update with this group found faster. */
   readonly measuredStages: 2 | 3 | null;
-  /** Options that have to be equal. */
-  readonly options: readonly (number | null)[];
+  /** By name: options and circumstances that have to be equal. */
+  readonly options: Readonly<Record<string, unknown>>;
 }
 
 /** What all ranks agreed on. */
 export interface Agreement {
   /** Number of this update: larger than any that a member has seen. */
   readonly counter: number;
+  /** Number of the broadcast group: that which all of its members have, or a new one. */
   readonly groupGeneration: number;
-  /** All members can go on with the group that they have. */
-  readonly keepsGroup: boolean;
-  /** Least free device memory of the members. */
-  readonly freeBytes: number;
-  readonly members: readonly number[];
-  readonly proposals: readonly Proposal[];
+  readonly proposals: ReadonlyMap<number, Proposal>;
 }
 
 /**
  * Meets the other ranks for one update. Every rank draws the same conclusions from the same proposals.
  *
+ * @param propose Gives this rank's proposal, and which ranks are to form the broadcast group.
  * @throws `CE_PLAN_MISMATCH` Ranks hold different metas or were given different options.
  */
 export async function agree(
   store: Store,
   checkpoint: string,
-  propose: () => Proposal,
+  propose: () => { proposal: Proposal; group: readonly number[] },
   options: WaitOptions,
 ): Promise<Agreement> {
-  const replies = await exchange(store, `update:${checkpoint}`, () => encode(propose()), options);
-  const proposals = replies.map((reply) => decode(reply) as Proposal);
-  const first = proposals[0]!;
-  for (const [index, proposal] of proposals.entries()) {
-    checkSame(checkpoint, store.members[0]!, store.members[index]!, first, proposal);
-  }
-  const groupGeneration = Math.max(...proposals.map((proposal) => proposal.groupGeneration));
-  const keepsGroup = proposals.every((proposal) => proposal.hasGroup && proposal.groupGeneration === groupGeneration);
+  let group: readonly number[] = [];
+  const replies = await exchange(
+    store,
+    `update:${checkpoint}`,
+    () => {
+      const own = propose();
+      group = own.group;
+      return encode(own.proposal);
+    },
+    options,
+  );
+  const proposals = new Map(store.members.map((rank, index) => [rank, decode(replies[index]!) as Proposal]));
+  const all = [...proposals.values()];
+  for (const [rank, proposal] of proposals) checkSame(checkpoint, store.members[0]!, rank, all[0]!, proposal);
+  const generations = new Set(group.map((rank) => proposals.get(rank)!.groupGeneration));
+  const [known = 0] = generations;
   return {
-    counter: Math.max(...proposals.map((proposal) => proposal.counter)) + 1,
-    groupGeneration: keepsGroup ? groupGeneration : groupGeneration + 1,
-    keepsGroup,
-    freeBytes: Math.min(...proposals.map((proposal) => proposal.freeBytes)),
-    members: store.members,
+    counter: Math.max(...all.map(({ counter }) => counter)) + 1,
+    groupGeneration: generations.size === 1 && known > 0 ? known : Math.max(...all.map((p) => p.generation)) + 1,
     proposals,
   };
 }
@@ -67,15 +70,20 @@ function checkSame(checkpoint: string, firstRank: number, rank: number, first: P
     throw new CheckpointEngineError(
       'CE_PLAN_MISMATCH',
       `Ranks ${firstRank} and ${rank} hold different metas of checkpoint "${checkpoint}"`,
-      'Gather the metas again on all ranks before the update',
+      'Gather the metas again on all ranks before the update, or load the same ones',
       { rank, retryable: false },
     );
   }
-  if (other.options.join() !== first.options.join()) {
+  const differing = Object.keys(first.options).filter(
+    (name) => JSON.stringify(first.options[name]) !== JSON.stringify(other.options[name]),
+  );
+  if (differing.length > 0) {
+    const values = (options: Proposal['options']): string =>
+      differing.map((name) => JSON.stringify(options[name])).join();
     throw new CheckpointEngineError(
       'CE_PLAN_MISMATCH',
-      `Ranks ${firstRank} and ${rank} were given different options for the update of "${checkpoint}": [${first.options.join(', ')}] and [${other.options.join(', ')}]`,
-      'Pass the same bucket size, device memory, inference parallel size, stages and release of communicators on all ranks',
+      `Ranks ${firstRank} and ${rank} were given different options for the update of "${checkpoint}": ${differing.join(', ')} ${values(first.options)} and ${values(other.options)}`,
+      'Pass the same options on all ranks, and the same transports to all servers',
       { rank },
     );
   }

@@ -5,53 +5,52 @@ import {
   type Device,
   type Store,
 } from '@checkpoint-engine/interface';
-import type { Agreement } from './agreement.ts';
 
-/** The broadcast group of a server. It lives on between updates, since making one can take seconds; a failure ends it. */
+/** What {@link BroadcastLink} makes its groups with. */
+export interface LinkParts {
+  readonly transport: BroadcastTransport | undefined;
+  readonly device: Device;
+  /** The outermost scope of the world. */
+  readonly store: Store;
+}
+
+/**
+ * The broadcast group of some ranks. It lives on between updates, since making one can take seconds; a failure ends it.
+ */
 export class BroadcastLink {
-  readonly #transport: BroadcastTransport | undefined;
-  readonly #device: Device;
-  readonly #store: Store;
+  readonly members: readonly number[];
+  readonly #parts: LinkParts;
   #group: BroadcastGroup | undefined;
   #scope: Store | undefined;
   #generation = 0;
   /** The order of stages that was found faster with this group. */
   measuredStages: 2 | 3 | null = null;
 
-  constructor(transport: BroadcastTransport | undefined, device: Device, store: Store) {
-    this.#transport = transport;
-    this.#device = device;
-    this.#store = store;
+  constructor(members: readonly number[], parts: LinkParts) {
+    this.members = members;
+    this.#parts = parts;
   }
 
+  /** Number of the group that is usable here; 0 where there is none. */
   get generation(): number {
-    return this.#generation;
-  }
-
-  get isUsable(): boolean {
-    return this.#group !== undefined;
+    return this.#group === undefined ? 0 : this.#generation;
   }
 
   /** Broadcasts that may be pending at a time. */
   get maxPending(): number {
-    return this.#transport?.supports.maxPending ?? 1;
+    return this.#parts.transport?.supports.maxPending ?? 1;
   }
 
-  /** Gives the group that the members agreed on; makes it where they agreed on a new one. */
-  async group(agreement: Agreement, options: { timeoutMs: number; signal: AbortSignal }): Promise<BroadcastGroup> {
-    if (agreement.keepsGroup && this.#group !== undefined) return this.#group;
+  /** Gives the group of that number; makes it where there is another one or none. All members call it. */
+  async group(generation: number, options: { timeoutMs: number; signal: AbortSignal }): Promise<BroadcastGroup> {
+    if (this.#group !== undefined && this.#generation === generation) return this.#group;
     await this.drop();
-    if (this.#transport === undefined) {
-      throw new CheckpointEngineError(
-        'CE_CONFIG_INVALID',
-        `A world of ${agreement.members.length} ranks needs a broadcast transport, and the server was given none`,
-        'Pass `broadcast`: nccl() for GPUs, shm() for the host device',
-      );
-    }
-    this.#generation = agreement.groupGeneration;
-    this.#scope = this.#store.epoch(`broadcast:${this.#generation}`, agreement.members);
+    const { transport, device, store } = this.#parts;
+    if (transport === undefined) throw noTransport(this.members.length);
+    this.#generation = generation;
+    this.#scope = store.epoch(`broadcast:${generation}`, this.members);
     try {
-      this.#group = await this.#transport.join({ store: this.#scope, device: this.#device, ...options });
+      this.#group = await transport.join({ store: this.#scope, device, ...options });
     } catch (error) {
       await this.#scope.abort(error as Error).catch(() => {});
       await this.drop();
@@ -75,4 +74,12 @@ export class BroadcastLink {
     await group?.close();
     await scope?.close();
   }
+}
+
+function noTransport(size: number): CheckpointEngineError {
+  return new CheckpointEngineError(
+    'CE_CONFIG_INVALID',
+    `${size} ranks need a broadcast transport, and the server was given none`,
+    'Pass `broadcast`: nccl() for GPUs, shm() for the host device',
+  );
 }

@@ -1,6 +1,6 @@
 import type { ProgressEvent } from '../server/api.ts';
-import type { Transfer } from './pipeline.ts';
 import { type StageOrder, startsOfRounds, threeStages } from './stage-order.ts';
+import type { Transfer } from './transfers.ts';
 
 /** Rounds that are not measured at the start of the update, and after each change of the order. */
 const SETTLING_ROUNDS = 1;

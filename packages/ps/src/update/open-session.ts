@@ -8,7 +8,7 @@ import type { UpdateContext } from './update-context.ts';
 export function openSession(
   { store, device, checkpoint, logger }: UpdateContext,
   protocol: WorkerProtocol,
-  { members, proposals, counter }: Agreement,
+  { proposals, counter }: Agreement,
   { ringSlots }: BucketSizing,
   timeoutMs: number,
 ): Promise<WorkerSession> {
@@ -17,7 +17,7 @@ export function openSession(
     updateId: `${checkpoint}:${counter}`,
     counter,
     rank: store.rank,
-    rankInAddress: sharesDevice(members, proposals, store.rank),
+    rankInAddress: sharesDevice(proposals, store.rank),
     slots: ringSlots,
     checkpoint,
     timeoutMs,

@@ -1,16 +1,18 @@
 import type { Memory, Store, WaitOptions } from '@checkpoint-engine/interface';
 import type { UpdateOptions } from '../server/api.ts';
-import type { Agreement } from './agreement.ts';
 import { MeasuredOrder } from './measured-order.ts';
-import type { Transfer } from './pipeline.ts';
 import type { Ring } from './ring.ts';
 import { type StageOrder, threeStages, twoStages } from './stage-order.ts';
+import type { Transfer } from './transfers.ts';
 
 /** What {@link orderStages} goes by. */
 export interface OrderOptions {
   /** @default 3 */
   readonly stages: UpdateOptions['stages'];
-  readonly agreement: Agreement;
+  /** Ranks that broadcast to each other. */
+  readonly group: readonly number[];
+  /** What an earlier update with this group found faster. */
+  readonly measuredStages: 2 | 3 | null;
   readonly transfers: readonly Transfer[];
   readonly rank: number;
   readonly ring: Ring<Memory>;
@@ -25,11 +27,11 @@ export interface OrderOptions {
 
 /** Gives the order that was asked for; `auto` measures in the first update of a world and remembers. */
 export function orderStages(options: OrderOptions): StageOrder {
-  const { agreement, transfers, rank, ring, staging, epoch, waiting, onMeasured } = options;
-  const [decider] = agreement.members;
+  const { group, measuredStages, transfers, rank, ring, staging, epoch, waiting, onMeasured } = options;
+  const [decider] = group;
   const asked = options.stages ?? 3;
-  const stages = asked === 'auto' ? (agreement.proposals[0]!.measuredStages ?? 'auto') : asked;
-  if (stages === 3 || agreement.members.length === 1) return threeStages;
+  const stages = asked === 'auto' ? (measuredStages ?? 'auto') : asked;
+  if (stages === 3 || group.length === 0) return threeStages;
   const own = transfers.flatMap(({ root }, index) => (root === rank ? [index] : []));
   const roomAfter = (turn: number): number =>
     staging === undefined ? ring.after(own[turn]!) : (own[staging.after(turn)] ?? -1);

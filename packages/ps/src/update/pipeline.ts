@@ -6,12 +6,7 @@ import { Deferred } from '../util/deferred.ts';
 import type { BucketSource } from './bucket-source.ts';
 import type { Ring } from './ring.ts';
 import type { StageOrder } from './stage-order.ts';
-
-/** One bucket on its way, and the rank that sends it. */
-export interface Transfer {
-  readonly bucket: Bucket;
-  readonly root: number;
-}
+import type { Transfer } from './transfers.ts';
 
 /** What one rank needs to bring all buckets to its worker. */
 export interface PipelineJob {
@@ -29,7 +24,8 @@ export interface PipelineJob {
   readonly order: StageOrder;
   /** Broadcasts that may be pending on the group. */
   readonly maxPendingBroadcasts: number;
-  readonly session: WorkerSession;
+  /** Absent where this rank only sends: what arrives is let go of. */
+  readonly session: WorkerSession | undefined;
   /** Resolves when the worker holds the ring; loading and broadcasting start before. */
   readonly opened: Promise<void>;
   /** Tells the worker what a bucket holds, at this offset of the ring. */
@@ -140,7 +136,7 @@ async function loadOwn(job: PipelineJob, steps: readonly Steps[], wait: Wait, ru
     const { loaded } = steps[index]!;
     if (bucket.sizeBytes > 0) {
       await wait(job.source.ready(bucket));
-      loaded.follow(run('h2d', bucket, job.source.load(bucket, target)));
+      loaded.follow(run(job.source.stageOf?.(bucket) ?? 'h2d', bucket, job.source.load(bucket, target)));
     } else {
       loaded.follow(Promise.resolve());
     }
@@ -176,6 +172,11 @@ async function broadcastAll(job: PipelineJob, steps: readonly Steps[], wait: Wai
 /** Stage 3: the worker takes every bucket out of the ring. */
 async function reloadAll(job: PipelineJob, steps: readonly Steps[], wait: Wait, run: Run): Promise<void> {
   const { transfers, ring, session, signal } = job;
+  if (session === undefined) {
+    for (const { arrived, taken } of steps) taken.follow(arrived.promise);
+    for (const { taken } of steps) await wait(taken.promise);
+    return;
+  }
   await wait(job.opened);
   for (const [index, { bucket }] of transfers.entries()) {
     const message = job.describe(bucket, ring.range(index).offsetBytes);

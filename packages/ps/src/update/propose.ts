@@ -1,25 +1,31 @@
 import type { UpdateOptions } from '../server/api.ts';
 import type { Proposal } from './agreement.ts';
+import type { BroadcastLink } from './broadcast-link.ts';
 import type { UpdateContext } from './update-context.ts';
 
-/** What this rank brings to an update. */
-export function propose({ counter, link, metasDigest, device, host }: UpdateContext, options: UpdateOptions): Proposal {
+/** What this rank brings to an update. @param link Of the group that the update needs. */
+export function propose(context: UpdateContext, options: UpdateOptions, link: BroadcastLink | undefined): Proposal {
+  const { counter, links, metasDigest, device, host, nics } = context;
   return {
     counter,
-    groupGeneration: link.generation,
-    hasGroup: link.isUsable,
+    generation: links.generation,
+    groupGeneration: link?.generation ?? 0,
     metasDigest,
     deviceUuid: device.uuid,
     host,
+    nics,
     freeBytes: device.memoryInfo().freeBytes,
-    measuredStages: link.measuredStages,
-    options: [
-      options.bucketBytes ?? null,
-      options.deviceMemoryBytes ?? null,
-      options.inferenceParallelSize ?? null,
-      options.stages === 'auto' ? 0 : (options.stages ?? 3),
-      Number(options.releaseCommunicators ?? false),
-      Number(options.passes === 'any'),
-    ],
+    measuredStages: link?.measuredStages ?? null,
+    options: {
+      ranks: options.ranks ?? [],
+      bucketBytes: options.bucketBytes ?? null,
+      deviceMemoryBytes: options.deviceMemoryBytes ?? null,
+      inferenceParallelSize: options.inferenceParallelSize ?? null,
+      stages: options.stages ?? 3,
+      releaseCommunicators: options.releaseCommunicators ?? false,
+      metas: context.isForeign ? 'loaded' : 'gathered',
+      broadcast: links.hasTransport,
+      p2p: context.p2p?.name ?? null,
+    },
   };
 }

@@ -4,15 +4,16 @@ import type { WorkerSession } from '../session.ts';
 import { Cleanup } from '../util/cleanup.ts';
 import { untilAborted } from '../util/until-aborted.ts';
 import { agree } from './agreement.ts';
-import type { SourceOptions } from './bucket-source.ts';
+import type { BroadcastLink } from './broadcast-link.ts';
 import { describeBuckets } from './describe-buckets.ts';
 import { gatherHandles } from './handles.ts';
-import { nextPass } from './next-pass.ts';
 import { openSession } from './open-session.ts';
 import { orderStages } from './order-stages.ts';
 import { runPipeline } from './pipeline.ts';
+import { planUpdate } from './plan-update.ts';
 import { propose } from './propose.ts';
-import { sizeUpdate } from './size-update.ts';
+import { assignRoles, type Roles } from './roles.ts';
+import { openSources } from './sources.ts';
 import { Stopwatch } from './stopwatch.ts';
 import { takeRing, takeStaging } from './take-memory.ts';
 import type { UpdateContext } from './update-context.ts';
@@ -22,13 +23,13 @@ import { emitPlan, summarise } from './update-report.ts';
 const DEFAULT_TIMEOUT_MS = 300_000;
 
 /**
- * Brings a registered checkpoint into the inference engine. Called on all ranks; resolves on all of them when every
- * worker has run its post-load hook.
+ * Brings a checkpoint into the inference engines of some ranks or of all. Called on all ranks; resolves on all of them
+ * when every worker that receives has run its post-load hook.
  *
  * When it rejects, every rank rejects, every worker and the engine were told, and what the update took is given back.
  */
 export async function runUpdate(context: UpdateContext, options: UpdateOptions): Promise<UpdateResult> {
-  const { store, device, link, checkpoint } = context;
+  const { store, device, links, checkpoint } = context;
   const protocol = options.protocol ?? context.protocol;
   const { rank } = store;
   const timeoutMs = options.timeoutMs ?? DEFAULT_TIMEOUT_MS;
@@ -46,57 +47,50 @@ export async function runUpdate(context: UpdateContext, options: UpdateOptions):
   const waiting = { signal, timeoutMs };
   let epoch: Store | undefined;
   let session: WorkerSession | undefined;
-  signal.addEventListener('abort', () => link.abort(life.failure), { once: true });
+  let link: BroadcastLink | undefined;
+  signal.addEventListener('abort', () => link?.abort(life.failure), { once: true });
 
   try {
     watch.enter('plan');
+    let roles!: Roles;
     const agreement = await agree(
       store,
       checkpoint,
       () => {
+        roles = rolesOf(context, options);
+        if (roles.group.includes(rank)) link = links.of(roles.group);
         for (const { tensors } of context.metas) protocol.check?.(tensors);
-        return propose(context, options);
+        return { proposal: propose(context, options, link), group: roles.group };
       },
       waiting,
     );
     context.onCounter(agreement.counter);
+    links.generation = Math.max(links.generation, agreement.groupGeneration);
     epoch = cleanup.use(store.epoch(`update:${agreement.counter}`));
     life.follow(epoch);
-    const sizing = sizeUpdate(context.metas, device.kind, {
-      freeBytes: agreement.freeBytes,
-      memberCount: agreement.members.length,
-      bucketBytes: options.bucketBytes,
-      maxBucketBytes: context.maxBucketBytes,
-      deviceMemoryBytes: options.deviceMemoryBytes,
-      memFraction: context.memFraction,
-    });
-    if (sizing.grown) context.logger.warn({ rank, checkpoint }, sizing.reason);
-    const plan = context.plans.get(context.metas, context.metasDigest, sizing);
-    emitPlan(emit, rank, plan, sizing);
-    const ownBuckets = plan.buckets.filter(({ ownerRank }) => ownerRank === rank);
-    const sourceOptions: SourceOptions = {
-      metas: context.metas.find((metas) => metas.rank === rank)!,
-      buckets: ownBuckets,
-      alignBytes: plan.alignBytes,
-      stream: cleanup.use(device.createStream('h2d')),
-      signal,
-      emit,
-      logger: context.logger,
-    };
-    let source = cleanup.use(await context.held.openSource(sourceOptions));
-    const group = agreement.members.length > 1 ? await link.group(agreement, waiting) : undefined;
+    const planned = planUpdate(context, options, roles, agreement);
+    const { plan, sizing, transfers, ownBuckets } = planned;
+    const receives = roles.receivers.includes(rank);
+    // Others are read from, if they hold anything, and wait for the end.
+    const moves = receives || link !== undefined;
+    if (moves && sizing.grown) context.logger.warn({ rank, checkpoint }, sizing.reason);
+    if (moves) emitPlan(emit, rank, plan, sizing);
+    const source = await openSources({ context, planned, signal, emit, cleanup });
+    const group = await link?.group(agreement.groupGeneration, waiting);
+    await links.trim();
 
     watch.enter('handshake');
-    const ring = await takeRing(device, plan, sizing, cleanup);
-    const staging = await takeStaging(device, ownBuckets, sizing, cleanup);
+    const ring = moves ? await takeRing(device, transfers, sizing, cleanup) : undefined;
+    const staging = moves ? await takeStaging(device, ownBuckets, sizing, cleanup) : undefined;
     const inference = await gatherHandles(
       epoch,
       device.uuid,
+      roles.receivers,
       async () => {
         session = cleanup.use(await openSession(context, protocol, agreement, sizing, timeoutMs));
         return session.address;
       },
-      options.inferenceParallelSize ?? store.worldSize,
+      options.inferenceParallelSize,
       waiting,
     );
     const request = inference.isHead
@@ -109,30 +103,28 @@ export async function runUpdate(context: UpdateContext, options: UpdateOptions):
         })
       : Promise.resolve();
     request.catch(fail);
-    const transfers = plan.buckets.map((bucket) => ({ bucket, root: bucket.ownerRank }));
-    const order = orderStages({
-      stages: options.stages,
-      agreement,
-      transfers,
-      rank,
-      ring,
-      staging,
-      epoch,
-      waiting,
-      onMeasured: (stages) => {
-        link.measuredStages = stages;
-        context.logger.info({ rank, checkpoint, stages }, `${stages} stages move the buckets faster here`);
-      },
-    });
-    const mayRepeat = options.passes === 'any' && session!.reopen !== undefined;
-    let isAgain = false;
-    for (let pass = 0; pass === 0 || isAgain; pass++) {
-      const opened = session!.open(ring.memory, { signal }).then(() => watch.enter('stream'));
-      opened.catch(fail);
-      if (isAgain) {
-        await source.close();
-        source = cleanup.use(await context.held.openSource(sourceOptions));
-      }
+    const opened = session?.open(ring!.memory, { signal }) ?? Promise.resolve();
+    opened.catch(fail);
+    if (ring !== undefined) {
+      opened.then(
+        () => watch.enter('stream'),
+        () => {},
+      );
+      const order = orderStages({
+        stages: options.stages,
+        group: roles.group,
+        measuredStages: agreement.proposals.get(roles.group[0] ?? rank)!.measuredStages,
+        transfers,
+        rank,
+        ring,
+        staging,
+        epoch,
+        waiting,
+        onMeasured: (stages) => {
+          link!.measuredStages = stages;
+          context.logger.info({ rank, checkpoint, stages }, `${stages} stages move the buckets faster here`);
+        },
+      });
       await runPipeline({
         transfers,
         rank,
@@ -141,40 +133,50 @@ export async function runUpdate(context: UpdateContext, options: UpdateOptions):
         staging,
         order,
         group,
-        maxPendingBroadcasts: Math.min(link.maxPending, sizing.ringSlots),
-        session: session!,
+        maxPendingBroadcasts: Math.min(link?.maxPending ?? 1, sizing.ringSlots),
+        session,
         opened,
         describe: describeBuckets(context.metas, plan),
         signal,
         onFailure: fail,
         emit: (event) => {
-          if (pass === 0) order.observe?.(event);
+          order.observe?.(event);
           emit(event);
         },
       });
-      watch.enter('release');
-      await session!.finish({ signal, onPhase: (phase) => phase === 'released' && watch.enter('hook') });
-      isAgain =
-        mayRepeat && (await nextPass({ pass, session: session!, request, isHead: inference.isHead, epoch, waiting }));
     }
 
+    watch.enter('release');
+    await session?.finish({ signal, onPhase: (phase) => phase === 'released' && watch.enter('hook') });
     await untilAborted(request, signal);
     await epoch.barrier('done', waiting);
-    if (options.releaseCommunicators === true) await leaveGroup(context);
+    if (options.releaseCommunicators === true) await leaveGroup(link, context);
     watch.enter('done');
-    return summarise(context, agreement, plan, sizing, watch);
+    return summarise(context, agreement, plan, moves ? sizing : { ...sizing, deviceBytes: 0 }, watch);
   } catch (error) {
     fail(error);
     const { failure } = life;
     await Promise.allSettled([epoch?.abort(failure), session?.fail(failure)]);
-    await leaveGroup(context);
+    await leaveGroup(link, context);
     throw failure;
   } finally {
     await cleanup.run().catch((cause) => context.logger.warn({ rank, cause }, 'Cleaning up after an update failed'));
   }
 }
 
+function rolesOf({ store, metas, isForeign, links, p2p }: UpdateContext, options: UpdateOptions): Roles {
+  return assignRoles({
+    members: store.members,
+    ranks: options.ranks,
+    metas,
+    isForeign,
+    hasBroadcast: links.hasTransport,
+    hasP2P: p2p !== undefined,
+    inferenceParallelSize: options.inferenceParallelSize,
+  });
+}
+
 /** The next update makes a new one: that this one was not left in good order harms nothing. */
-async function leaveGroup({ link, logger, store: { rank } }: UpdateContext): Promise<void> {
-  await link.drop().catch((cause) => logger.warn({ rank, cause }, 'Leaving the broadcast group failed'));
+async function leaveGroup(link: BroadcastLink | undefined, { logger, store: { rank } }: UpdateContext): Promise<void> {
+  await link?.drop().catch((cause) => logger.warn({ rank, cause }, 'Leaving the broadcast group failed'));
 }

@@ -1,5 +1,5 @@
 import type { ProgressEvent } from '../server/api.ts';
-import type { Transfer } from './pipeline.ts';
+import type { Transfer } from './transfers.ts';
 
 /** Which of one rank's steps wait for which, beside the room in memory and the bytes themselves. */
 export interface StageOrder {

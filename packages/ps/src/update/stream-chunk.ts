@@ -2,11 +2,15 @@ import type { RankMetas } from '@checkpoint-engine/meta';
 import type { Bucket, BucketCopy } from '@checkpoint-engine/planner';
 import type { StreamRegion } from './stream-region.ts';
 
-/** A part of a bucket that passes through the host ring in one piece. Bytes count from the start of the bucket. */
-export interface Chunk {
+/** A part of a bucket. Bytes count from the start of the bucket. */
+export interface BucketPart {
   readonly bucket: Bucket;
   readonly fromBytes: number;
   readonly toBytes: number;
+}
+
+/** A part of a bucket that passes through the host ring in one piece. */
+export interface Chunk extends BucketPart {
   /** What it takes of the ring: nothing where all of its bucket is mapped. */
   readonly ringBytes: number;
 }
@@ -31,8 +35,8 @@ export function chunksOf(
   });
 }
 
-/** The part of a bucket's copies that lies in a chunk, with `bucketOffsetBytes` from the start of the chunk. */
-export function copiesWithin(copies: readonly BucketCopy[], { fromBytes, toBytes }: Chunk): BucketCopy[] {
+/** Those of a bucket's copies that fill a part of it, cut to it, with `bucketOffsetBytes` from the start of the part. */
+export function copiesWithin(copies: readonly BucketCopy[], { fromBytes, toBytes }: BucketPart): BucketCopy[] {
   return copies.flatMap(({ region, offsetBytes, bucketOffsetBytes, sizeBytes }) => {
     const from = Math.max(bucketOffsetBytes, fromBytes);
     const to = Math.min(bucketOffsetBytes + sizeBytes, toBytes);

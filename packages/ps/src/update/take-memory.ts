@@ -1,19 +1,20 @@
 import type { Device, SharedMemory } from '@checkpoint-engine/interface';
-import type { Bucket, BucketSizing, Plan } from '@checkpoint-engine/planner';
+import type { Bucket, BucketSizing } from '@checkpoint-engine/planner';
 import type { Cleanup } from '../util/cleanup.ts';
 import { Ring } from './ring.ts';
+import type { Transfer } from './transfers.ts';
 
 /** Takes the memory that the worker reads out of; all buckets pass through it. */
 export async function takeRing(
   device: Device,
-  plan: Plan,
+  transfers: readonly Transfer[],
   { ringBytes }: BucketSizing,
   cleanup: Cleanup,
 ): Promise<Ring<SharedMemory>> {
   const memory = cleanup.use(await device.allocateShared(ringBytes));
   return new Ring(
     memory,
-    plan.buckets.map(({ sizeBytes }) => sizeBytes),
+    transfers.map(({ bucket }) => bucket.sizeBytes),
   );
 }
 

@@ -1,23 +1,38 @@
-import type { Device, Logger, Store } from '@checkpoint-engine/interface';
+import type { Device, Logger, P2PEndpoint, P2PSupports, Store } from '@checkpoint-engine/interface';
 import type { HeldCheckpoint } from '../pool/held-checkpoint.ts';
 import type { WorldMetas } from '../server/api.ts';
 import type { WorkerProtocol } from '../session.ts';
-import type { BroadcastLink } from './broadcast-link.ts';
+import type { BroadcastLinks } from './broadcast-links.ts';
 import type { PlanCache } from './plan-cache.ts';
+
+/** This rank's end of its P2P transport. */
+export interface P2PAccess {
+  /** Of the transport. */
+  readonly name: string;
+  readonly supports: P2PSupports;
+  readonly endpoint: P2PEndpoint;
+}
 
 /** What one update is made from. */
 export interface UpdateContext {
   readonly checkpoint: string;
   readonly metas: WorldMetas;
   readonly metasDigest: string;
-  readonly held: HeldCheckpoint;
+  /** The metas are those of another world: its ranks hold the weights, and no rank of this one. */
+  readonly isForeign: boolean;
+  /** Metas of further worlds that hold the same bytes, to be read where an owner fails. */
+  readonly fallbacks: readonly WorldMetas[];
+  /** This rank's share; absent where the metas are those of another world. */
+  readonly held: HeldCheckpoint | undefined;
   readonly device: Device;
   readonly store: Store;
-  readonly link: BroadcastLink;
+  readonly links: BroadcastLinks;
+  readonly p2p: P2PAccess | undefined;
   /** How workers are spoken to, where the caller of this update does not say. */
   readonly protocol: WorkerProtocol;
   readonly plans: PlanCache;
   readonly host: string;
+  readonly nics: readonly string[];
   readonly memFraction: number | undefined;
   readonly maxBucketBytes: number | undefined;
   readonly logger: Logger;

@@ -3,12 +3,14 @@ import { readFileSync } from 'node:fs';
 import process from 'node:process';
 import { createHostDevice } from '@checkpoint-engine/device';
 import { CheckpointEngineError, toCheckpointEngineError } from '@checkpoint-engine/interface';
+import { decodeWorldMetas, encodeWorldMetas } from '@checkpoint-engine/meta';
 import { openStore, ParameterServer, v2Protocol } from '@checkpoint-engine/ps';
-import { shm } from '@checkpoint-engine/transport-shm';
+import { shm, shmP2P } from '@checkpoint-engine/transport-shm';
 
 let device;
 let store;
 let broadcast;
+let p2p;
 let server;
 let updating = new AbortController();
 let nextRequest = 0;
@@ -23,17 +25,32 @@ function requestEngine({ handles, groupIndex }) {
   });
 }
 
+/** `shm`, or the options of Mooncake. */
+async function openP2P(wanted) {
+  if (wanted === undefined) return undefined;
+  if (wanted === 'shm') return shmP2P({ unregisterTimeoutMs: 5_000 });
+  const { rdma } = await import('@checkpoint-engine/transport-rdma');
+  return rdma(wanted);
+}
+
 const calls = {
-  async start({ rank, worldSize, port, token, directory, timeoutMs = 20_000 }) {
+  async start({ rank, worldSize, port, token, directory, timeoutMs = 20_000, ...transports }) {
     device = await createHostDevice({ index: rank, ...(directory && { directory }) });
     store = await openStore({ rank, worldSize, masterAddr: '127.0.0.1', masterPort: port, token, timeoutMs });
-    broadcast = worldSize > 1 ? shm() : undefined;
-    server = await ParameterServer.create({ store, device, broadcast, protocol: v2Protocol() });
+    broadcast = worldSize > 1 && transports.broadcast !== false ? shm() : undefined;
+    p2p = await openP2P(transports.p2p);
+    const { nics } = transports;
+    server = await ParameterServer.create({ store, device, broadcast, p2p, nics, protocol: v2Protocol() });
   },
   register: ({ name, source, options }) => server.registerCheckpoint(name, source, options),
   unregister: ({ name }) => server.unregisterCheckpoint(name),
   loaded: ({ name }) => server.checkpointLoaded(name),
   gather: async ({ name }) => (await server.gatherMetas(name)).reduce((sum, { tensors }) => sum + tensors.length, 0),
+  metas: ({ name }) => Buffer.from(encodeWorldMetas(server.getMetas(name))).toString('base64'),
+  load({ metas, fallbacks = [] }) {
+    const [world, ...others] = [metas, ...fallbacks].map((text) => decodeWorldMetas(Buffer.from(text, 'base64')));
+    server.loadMetas(world, { fallbacks: others });
+  },
   update({ name, options }) {
     updating = new AbortController();
     return server.update(name, {
@@ -49,6 +66,7 @@ const calls = {
   async close() {
     await server?.close();
     await broadcast?.close();
+    await p2p?.close();
     await store?.close();
     await device?.close();
     setImmediate(() => process.disconnect());

@@ -5,6 +5,8 @@ import { Child } from './child.ts';
 
 /** Options of the update that a test may set. */
 export interface TestUpdate {
+  readonly ranks?: readonly number[];
+  readonly inferenceParallelSize?: number;
   readonly timeoutMs?: number;
   readonly bucketBytes?: number;
   readonly deviceMemoryBytes?: number;
@@ -19,6 +21,11 @@ export interface WorldOptions {
   readonly directory?: string;
   /** A program and its arguments that start each rank, Node's path appended. */
   readonly runner?: readonly string[];
+  /** The P2P transport: that of shared memory, or options of Mooncake's. @default none */
+  readonly p2p?: 'shm' | object;
+  /** Whether there is a broadcast transport. @default true */
+  readonly broadcast?: boolean;
+  readonly nics?: readonly string[];
 }
 
 /** N ranks and N workers, each in a process of its own; rank i speaks to worker i. */
@@ -63,6 +70,16 @@ export class World {
 
   register(name: string, source: CheckpointSource): Promise<RegisteredCheckpoint[]> {
     return this.onAll((rank) => rank.call<RegisteredCheckpoint>('register', { name, source }));
+  }
+
+  /** The metas of all ranks, as they are written to a file, in base64. */
+  metas(name: string): Promise<string> {
+    return this.ranks[0]!.call<string>('metas', { name });
+  }
+
+  /** Takes the metas of another world, and of others that hold the same. */
+  load(metas: string, fallbacks: readonly string[] = []): Promise<unknown> {
+    return this.onAll((rank) => rank.call('load', { metas, fallbacks }));
   }
 
   gather(name: string): Promise<number[]> {

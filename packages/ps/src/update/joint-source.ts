@@ -1,0 +1,37 @@
+import type { MemoryRange } from '@checkpoint-engine/interface';
+import type { Bucket } from '@checkpoint-engine/planner';
+import type { Stage } from '../server/api.ts';
+import type { BucketSource } from './bucket-source.ts';
+
+/** Takes some buckets from one source and the rest from another: what this rank holds, and what it reads from peers. */
+export class JointSource implements BucketSource {
+  readonly #own: BucketSource;
+  readonly #others: BucketSource;
+  readonly #isOwn: (bucket: Bucket) => boolean;
+
+  constructor(own: BucketSource, others: BucketSource, isOwn: (bucket: Bucket) => boolean) {
+    this.#own = own;
+    this.#others = others;
+    this.#isOwn = isOwn;
+  }
+
+  stageOf(bucket: Bucket): Stage {
+    return this.#of(bucket).stageOf?.(bucket) ?? 'h2d';
+  }
+
+  ready(bucket: Bucket): Promise<void> {
+    return this.#of(bucket).ready(bucket);
+  }
+
+  load(bucket: Bucket, target: MemoryRange): Promise<void> {
+    return this.#of(bucket).load(bucket, target);
+  }
+
+  async close(): Promise<void> {
+    await Promise.all([this.#own.close(), this.#others.close()]);
+  }
+
+  #of(bucket: Bucket): BucketSource {
+    return this.#isOwn(bucket) ? this.#own : this.#others;
+  }
+}

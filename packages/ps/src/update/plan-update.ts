@@ -1,0 +1,40 @@
+import type { Bucket, BucketSizing, Plan } from '@checkpoint-engine/planner';
+import type { UpdateOptions } from '../server/api.ts';
+import type { Agreement } from './agreement.ts';
+import type { Roles } from './roles.ts';
+import { sizeUpdate } from './size-update.ts';
+import { planTransfers, type Transfer } from './transfers.ts';
+import type { UpdateContext } from './update-context.ts';
+
+/** What will be moved, and how, seen from one rank. */
+export interface PlannedUpdate {
+  readonly plan: Plan;
+  readonly sizing: BucketSizing;
+  /** In the order in which they are made. */
+  readonly transfers: readonly Transfer[];
+  /** Those that this rank brings to the others. */
+  readonly ownBuckets: readonly Bucket[];
+}
+
+/** Plans an update. @throws `CE_PLAN_MEMORY_TOO_SMALL`, `CE_PLAN_NO_RECEIVER` */
+export function planUpdate(
+  context: UpdateContext,
+  options: UpdateOptions,
+  roles: Roles,
+  { proposals }: Agreement,
+): PlannedUpdate {
+  const { metas, metasDigest, isForeign, device, store } = context;
+  const users = [...proposals].filter(([rank]) => roles.receivers.includes(rank) || roles.group.includes(rank));
+  const sizing = sizeUpdate(metas, device.kind, {
+    freeBytes: Math.min(...users.map(([, { freeBytes }]) => freeBytes)),
+    memberCount: Math.max(1, roles.group.length),
+    bucketBytes: options.bucketBytes,
+    maxBucketBytes: context.maxBucketBytes,
+    deviceMemoryBytes: options.deviceMemoryBytes,
+    memFraction: context.memFraction,
+  });
+  const plan = context.plans.get(metas, metasDigest, sizing);
+  const transfers = planTransfers({ plan, roles, metas, isForeign, proposals, rank: store.rank });
+  const ownBuckets = transfers.flatMap(({ bucket, root }) => (root === store.rank ? [bucket] : []));
+  return { plan, sizing, transfers, ownBuckets };
+}

@@ -1,0 +1,109 @@
+import { CheckpointEngineError } from '@checkpoint-engine/interface';
+import type { RankMetas } from '@checkpoint-engine/meta';
+import type { WorldMetas } from '../server/api.ts';
+
+/** What {@link assignRoles} goes by. Equal on all ranks. */
+export interface RolesInput {
+  /** All ranks of this world, ascending. */
+  readonly members: readonly number[];
+  /** Ranks that are to receive; all where it is absent or empty. */
+  readonly ranks: readonly number[] | undefined;
+  readonly metas: WorldMetas;
+  /** The metas are those of another world: its ranks hold the weights, and no rank of this one. */
+  readonly isForeign: boolean;
+  readonly hasBroadcast: boolean;
+  readonly hasP2P: boolean;
+  readonly inferenceParallelSize: number | undefined;
+}
+
+/** Who does what in an update. Equal on all ranks. */
+export interface Roles {
+  /** Ranks whose engines receive, ascending. */
+  readonly receivers: readonly number[];
+  /**
+   * Ranks that broadcast to each other, ascending: the receivers, and owners among the others that cannot be read from.
+   * Without a group every receiver gets all buckets for itself.
+   */
+  readonly group: readonly number[];
+}
+
+/**
+ * Says who takes part in an update, and how. What is held outside of the group is read by P2P.
+ *
+ * @throws {RangeError} `ranks` or `inferenceParallelSize` do not fit the world.
+ * @throws `CE_CONFIG_INVALID` A transport is wanting; `CE_METAS_INVALID` An owner cannot be read from.
+ */
+export function assignRoles(input: RolesInput): Roles {
+  const { metas, isForeign, hasBroadcast, hasP2P } = input;
+  const receivers = receiversOf(input);
+  const owners = metas.filter(({ tensors }) => tensors.length > 0);
+  const isReceiver = ({ rank }: RankMetas): boolean => !isForeign && receivers.includes(rank);
+  const senders = isForeign
+    ? []
+    : owners.filter((owner) => !isReceiver(owner) && !(hasP2P && isReadable(owner))).map(({ rank }) => rank);
+  const group = [...receivers, ...senders].sort((a, b) => a - b);
+  const broadcasts = hasBroadcast && group.length > 1;
+  if (group.length > 1 && !hasBroadcast && (!hasP2P || senders.length > 0)) throw noTransport(input, senders);
+  const read = owners.filter((owner) => isForeign || !(broadcasts && group.includes(owner.rank)));
+  // With one receiver that owns everything nothing is read by anybody.
+  const others = read.filter(({ rank }) => isForeign || receivers.length > 1 || rank !== receivers[0]);
+  if (others.length > 0 && !hasP2P) throw noP2P(input);
+  for (const owner of others) if (!isReadable(owner)) throw unreadable(owner);
+  return { receivers, group: broadcasts ? group : [] };
+}
+
+/** Whether peers can read all of what a rank holds. */
+function isReadable({ p2pAddress, regions, tensors }: RankMetas): boolean {
+  if (p2pAddress === undefined) return false;
+  const used = new Set(tensors.map(({ region }) => region));
+  return regions.every(({ remote, sizeBytes }, index) => !used.has(index) || (remote?.sizeBytes ?? -1) >= sizeBytes);
+}
+
+function receiversOf({ members, ranks, inferenceParallelSize: size }: RolesInput): readonly number[] {
+  if (size !== undefined && !(Number.isSafeInteger(size) && size >= 1)) {
+    throw new RangeError(`inferenceParallelSize is ${size}, wanted 1 or more`);
+  }
+  if (ranks === undefined || ranks.length === 0) return members;
+  const receivers = [...new Set(ranks)].sort((a, b) => a - b);
+  const stranger = receivers.find((rank) => !members.includes(rank));
+  if (stranger !== undefined) {
+    throw new RangeError(`ranks names ${stranger}, wanted ranks of this world, ${members[0]} to ${members.at(-1)}`);
+  }
+  if (size === undefined) return receivers;
+  const instanceOf = (rank: number): number => Math.floor(rank / size);
+  const instances = new Set(receivers.map(instanceOf));
+  const absent = members.find((rank) => instances.has(instanceOf(rank)) && !receivers.includes(rank));
+  if (absent === undefined) return receivers;
+  throw new RangeError(
+    `ranks leaves out rank ${absent}, but has others of its inference instance of ${size} ranks: wanted all of them or none`,
+  );
+}
+
+function noTransport({ members }: RolesInput, senders: readonly number[]): CheckpointEngineError {
+  return new CheckpointEngineError(
+    'CE_CONFIG_INVALID',
+    senders.length > 0
+      ? `Ranks ${senders.join(', ')} own weights that peers cannot read, and the servers were given no broadcast transport`
+      : `A world of ${members.length} ranks needs a broadcast transport, and the server was given none`,
+    'Pass `broadcast`: nccl() for GPUs, shm() for the host device; or pass `p2p` on all ranks before they register',
+  );
+}
+
+function noP2P({ metas }: RolesInput): CheckpointEngineError {
+  return new CheckpointEngineError(
+    'CE_CONFIG_INVALID',
+    `Checkpoint "${metas[0]?.checkpoint}" is held by another world, and the server was given no P2P transport to read it`,
+    'Pass `p2p`, the same transport as the owners have: rdma() between hosts, shmP2P() within one',
+  );
+}
+
+function unreadable({ rank, p2pAddress, checkpoint }: RankMetas): CheckpointEngineError {
+  return new CheckpointEngineError(
+    'CE_METAS_INVALID',
+    p2pAddress === undefined
+      ? `Rank ${rank} owns weights of checkpoint "${checkpoint}", but its metas say no address to read them from`
+      : `Rank ${rank} owns weights of checkpoint "${checkpoint}" that it keeps in files, or that its P2P transport could not share`,
+    'Give the owners a P2P transport, let them register the checkpoint into memory (no streaming), and save the metas again',
+    { peer: rank },
+  );
+}

@@ -1,0 +1,55 @@
+import type { MemoryRange } from '@checkpoint-engine/interface';
+import type { Bucket } from '@checkpoint-engine/planner';
+import type { ProgressEvent } from '../server/api.ts';
+import type { Cleanup } from '../util/cleanup.ts';
+import type { BucketSource } from './bucket-source.ts';
+import { JointSource } from './joint-source.ts';
+import { openPeerSource } from './open-peer-source.ts';
+import type { PlannedUpdate } from './plan-update.ts';
+import type { UpdateContext } from './update-context.ts';
+
+/** What {@link openSources} opens sources for. */
+export interface SourcesInput {
+  readonly context: UpdateContext;
+  readonly planned: PlannedUpdate;
+  readonly signal: AbortSignal;
+  readonly emit: (event: ProgressEvent) => void;
+  readonly cleanup: Cleanup;
+}
+
+/** Opens where the buckets come from that this rank brings to the others: its own pool, pools of peers, both or none. */
+export async function openSources(input: SourcesInput): Promise<BucketSource> {
+  const { context, planned, signal, emit, cleanup } = input;
+  const { rank } = context.store;
+  const isOwn = ({ ownerRank }: Bucket): boolean => !context.isForeign && ownerRank === rank;
+  const held = planned.ownBuckets.filter(isOwn);
+  const read = planned.ownBuckets.filter((bucket) => !isOwn(bucket));
+  const options = {
+    alignBytes: planned.plan.alignBytes,
+    stream: cleanup.use(context.device.createStream('h2d')),
+    signal,
+    emit,
+    logger: context.logger,
+  };
+  const others = read.length > 0 ? cleanup.use(await openPeerSource(context, read, options)) : noSource;
+  if (held.length === 0) return others;
+  const own = cleanup.use(
+    await context.held!.openSource({
+      ...options,
+      metas: context.metas.find((metas) => metas.rank === rank)!,
+      buckets: held,
+    }),
+  );
+  return read.length === 0 ? own : new JointSource(own, others, isOwn);
+}
+
+/** Of a rank that brings nothing to anybody. */
+const noSource: BucketSource = {
+  ready: (bucket) => nothing(bucket),
+  load: (bucket: Bucket, _target: MemoryRange) => nothing(bucket),
+  close: async () => {},
+};
+
+function nothing({ index }: Bucket): Promise<never> {
+  return Promise.reject(new Error(`Bucket ${index} was asked for, but this rank brings none`));
+}

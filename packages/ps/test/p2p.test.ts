@@ -1,0 +1,173 @@
+import { readdirSync } from 'node:fs';
+import { decodeWorldMetas, encodeWorldMetas, type RankMetas } from '@checkpoint-engine/meta';
+import { afterEach, describe, expect, it } from 'vitest';
+import { mixedTensors, type TensorSpec, type TestCheckpoint, writeCheckpoint } from './support/checkpoint.ts';
+import { World, type WorldOptions } from './support/world.ts';
+
+const MIB = 2 ** 20;
+const worlds: World[] = [];
+const checkpoints: TestCheckpoint[] = [];
+
+afterEach(async () => {
+  await Promise.all(worlds.splice(0).map((world) => world.end()));
+  for (const checkpoint of checkpoints.splice(0)) await checkpoint.remove();
+});
+
+async function made(tensors: readonly TensorSpec[]): Promise<TestCheckpoint> {
+  const checkpoint = await writeCheckpoint(tensors, { shardCount: 3 });
+  checkpoints.push(checkpoint);
+  return checkpoint;
+}
+
+async function started(size: number, options: WorldOptions): Promise<World> {
+  const world = await World.start(size, options);
+  worlds.push(world);
+  return world;
+}
+
+/** A world that holds a checkpoint in its pools, and its metas. */
+async function owners(size: number, folder: string, options: WorldOptions = { p2p: 'shm' }) {
+  const world = await started(size, options);
+  await world.register('a', { files: folder });
+  await world.gather('a');
+  return { world, metas: await world.metas('a') };
+}
+
+const changed = (metas: string, change: (metas: RankMetas) => RankMetas): string =>
+  Buffer.from(encodeWorldMetas(decodeWorldMetas(Buffer.from(metas, 'base64')).map(change))).toString('base64');
+
+describe('an update of some ranks of a world', () => {
+  it.each([
+    ['read from the others by P2P', { p2p: 'shm' }],
+    ['sent by the others, without P2P', {}],
+    ['read by each rank for itself, without broadcast', { p2p: 'shm', broadcast: false }],
+  ] as const)('brings every byte to their workers alone: %s', async (_, options) => {
+    const { folder, digests } = await made(mixedTensors(120));
+    const { world } = await owners(4, folder, options);
+    const ranks = [1, 2];
+    const results = await world.update('a', { ranks, bucketBytes: MIB, inferenceParallelSize: 1 });
+    for (const rank of ranks) expect(await world.digests(rank)).toEqual(digests);
+    for (const rank of [0, 3]) expect(await world.digests(rank)).toEqual({});
+    const isRead = 'p2p' in options;
+    expect(results.map(({ deviceBytes }) => deviceBytes > 0)).toEqual([!isRead, true, true, !isRead]);
+    // Another set of ranks, then all of them.
+    await world.update('a', { ranks: [3], bucketBytes: MIB });
+    expect(await world.digests(3)).toEqual(digests);
+    await world.update('a', { bucketBytes: MIB });
+    expect(await world.digests(0)).toEqual(digests);
+  });
+
+  it('is refused on all ranks where the ranks make no sense, and the next one works', async () => {
+    const { folder, digests } = await made(mixedTensors(20));
+    const { world } = await owners(3, folder, {});
+    for (const options of [{ ranks: [3] }, { ranks: [0], inferenceParallelSize: 3 }]) {
+      for (const { message } of await world.failedUpdate('a', options)) {
+        expect(message).toMatch(/^ranks (names 3, wanted ranks of this world|leaves out rank 1)/);
+      }
+    }
+    await world.update('a');
+    expect(await world.digests(2)).toEqual(digests);
+  });
+});
+
+describe('a world that joins', () => {
+  it.each([
+    ['with broadcast', { p2p: 'shm' }],
+    ['without', { p2p: 'shm', broadcast: false }],
+  ] as const)('reads every byte out of the pools of the world that serves, %s', async (_, options) => {
+    const { folder, digests } = await made(mixedTensors(300));
+    const { world: a, metas } = await owners(2, folder);
+    const b = await started(3, options);
+    await b.load(metas);
+    const read = new Map<number, number>();
+    b.onBucketEnd = (rank, { stage }) => stage === 'read' && read.set(rank, (read.get(rank) ?? 0) + 1);
+    const [result] = await b.update('a', { bucketBytes: MIB });
+    for (const index of [0, 1, 2]) expect(await b.digests(index)).toEqual(digests);
+    const reads = [...read.values()].reduce((sum, count) => sum + count, 0);
+    expect(reads).toBeGreaterThan(0);
+    if ('broadcast' in options) expect(reads % result!.bucketCount).toBe(0);
+    else expect(reads).toBeLessThanOrEqual(result!.bucketCount);
+    // Those who serve have noticed nothing, and can update themselves and forget the checkpoint.
+    await a.update('a');
+    expect(await a.digests(1)).toEqual(digests);
+    await a.onAll((rank) => rank.call('unregister', { name: 'a' }));
+    expect(segmentsOf(a)).toEqual([]);
+    for (const error of await b.failedUpdate('a')) {
+      expect(error).toMatchObject({ code: 'CE_RANGE_NOT_REGISTERED', hint: expect.stringContaining('metas') });
+    }
+  });
+
+  it('may be several at once', async () => {
+    const { folder, digests } = await made(mixedTensors(60));
+    const { metas } = await owners(2, folder);
+    const joiners = [await started(1, { p2p: 'shm' }), await started(1, { p2p: 'shm' })];
+    for (const joiner of joiners) await joiner.load(metas);
+    await Promise.all(joiners.map((joiner) => joiner.update('a', { bucketBytes: MIB })));
+    for (const joiner of joiners) expect(await joiner.digests(0)).toEqual(digests);
+  });
+
+  it('reads from another holder when an owner dies in the middle, and says so when there is none', async () => {
+    const { folder, digests } = await made(mixedTensors(300));
+    const { world: a, metas } = await owners(2, folder);
+    const { metas: others } = await owners(3, folder);
+    const joiner = await started(1, { p2p: 'shm' });
+    const killLater = (): void => {
+      joiner.onBucketEnd = (_, { stage }) => {
+        if (stage === 'reload') void a.ranks[1]!.kill();
+      };
+    };
+    killLater();
+    await joiner.load(metas, [others]);
+    await joiner.update('a', { bucketBytes: 128 * 1024 });
+    expect(a.ranks[1]!.isAlive).toBe(false);
+    expect(await joiner.digests(0)).toEqual(digests);
+    await joiner.load(metas);
+    const [error] = await joiner.failedUpdate('a');
+    expect(error).toMatchObject({ code: 'CE_PEER_UNREACHABLE', peer: 1 });
+    expect(JSON.stringify(error)).not.toContain('shm:');
+    // With the others it works again.
+    await joiner.load(metas, [others]);
+    await joiner.update('a');
+    expect(await joiner.digests(0)).toEqual(digests);
+  });
+
+  it('is told before anything moves what is wrong with the metas', async () => {
+    const { folder, digests } = await made(mixedTensors(20));
+    const { metas } = await owners(1, folder);
+    const joiner = await started(1, { p2p: 'shm' });
+    const withoutAddress = changed(metas, ({ p2pAddress: _, ...rest }) => rest);
+    const withoutRegions = changed(metas, (own) => ({
+      ...own,
+      regions: own.regions.map(({ sizeBytes }) => ({ sizeBytes })),
+    }));
+    const deadAddress = changed(metas, (own) => ({ ...own, p2pAddress: own.p2pAddress!.replace(/:[^:]+:/, ':gone:') }));
+    for (const [wrong, code, message] of [
+      [withoutAddress, 'CE_METAS_INVALID', /Rank 0 .* no address/],
+      [withoutRegions, 'CE_METAS_INVALID', /Rank 0 .* keeps in files/],
+      [deadAddress, 'CE_PEER_UNREACHABLE', /Owner rank 0/],
+    ] as const) {
+      await joiner.load(wrong);
+      const [error] = await joiner.failedUpdate('a');
+      expect(error).toMatchObject({ code, message: expect.stringMatching(message) });
+    }
+    const renamed = changed(metas, (own) => ({ ...own, checkpoint: 'b' }));
+    await expect(joiner.load(metas, [renamed])).rejects.toMatchObject({ code: 'CE_METAS_INVALID' });
+    await joiner.load(metas);
+    await joiner.update('a');
+    expect(await joiner.digests(0)).toEqual(digests);
+  });
+
+  it('needs a P2P transport', async () => {
+    const { folder } = await made(mixedTensors(5));
+    const { metas } = await owners(1, folder);
+    const joiner = await started(1, {});
+    await joiner.load(metas);
+    const [error] = await joiner.failedUpdate('a');
+    expect(error).toMatchObject({ code: 'CE_CONFIG_INVALID', message: expect.stringContaining('no P2P transport') });
+  });
+});
+
+function segmentsOf({ ranks, workers }: World): string[] {
+  const pids = [...ranks, ...workers].map(({ process }) => `-${process.pid}-`);
+  return readdirSync('/dev/shm').filter((name) => pids.some((pid) => name.includes(pid)));
+}
