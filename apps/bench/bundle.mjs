@@ -69,6 +69,11 @@ for (const part of ['package.json', 'dist', 'python', 'build']) {
   cpSync(join(bench, part), join(stage, 'apps/bench', part), { recursive: true });
 }
 
+const git = (...args) => execFileSync('git', args, { cwd: root, encoding: 'utf8' }).trim();
+const isDirty = git('status', '--porcelain', '--untracked-files=no') !== '';
+const commit = `${git('rev-parse', '--short', 'HEAD')}${isDirty ? '-dirty' : ''}`;
+writeFileSync(join(stage, 'apps/bench/commit.txt'), `${commit}\n`);
+
 mkdirSync(out, { recursive: true });
 execFileSync('tar', ['-C', stage, '-cJf', join(out, 'app.tar.xz'), '.']);
 rmSync(stage, { recursive: true });

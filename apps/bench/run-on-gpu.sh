@@ -1,50 +1,65 @@
 #!/usr/bin/env bash
-# Measures and checks on a GPU machine that has Python with torch, safetensors and checkpoint-engine, from the bundle.
+# Measures and checks on a GPU machine that has Python with torch, safetensors, pyzmq and checkpoint-engine, from the bundle.
 #
-#   apps/bench/run-on-gpu.sh OUT STEP...     steps: quick correct update stream checks world stages compliance kill
+#   apps/bench/run-on-gpu.sh OUT STEP...
+#
+# Figures of one GPU:      table (update, beside the Python tool) register startup memory sizes kimi stream
+# Figures of all GPUs:     multi multi-sizes multi-glm
+# Checks:                  quick correct checks compliance kill
+#
+# Each step stands alone and takes a few minutes at most. Results are packed into OUT/results.tar.gz after each step; what
+# is printed is short. RANKS (all GPUs), UPDATES, MODEL and SCALE override what a step takes.
 set -u
 out=$1
 shift
 root=$(cd "$(dirname "$0")/../.." && pwd)
 run=$root/bundle/run
-make=$root/apps/bench/python/make_checkpoint.py
-data=${CHECKPOINT_ENGINE_BENCH_DATA:-/tmp/checkpoint-engine-data}
-mkdir -p "$data" "$out"
-model() { [ -d "$data/$1" ] || python3 "$make" --dir "$data/$1" --model "${2:-$1}" "${@:3}"; }
+export CHECKPOINT_ENGINE_BENCH_DATA=${CHECKPOINT_ENGINE_BENCH_DATA:-/tmp/checkpoint-engine-data}
+results=$CHECKPOINT_ENGINE_BENCH_DATA/results
+mkdir -p "$results" "$out"
+gpus=$(nvidia-smi -L | wc -l)
+ranks=${RANKS:-$gpus}
+failed=
+bench() {
+  local name=$1
+  shift
+  "$run" bench "$@" --json "$results/$name.json" 2>>"$results/$name.log" || {
+    failed="$failed $name"
+    echo "FAILED: $name"
+    tail -n 15 "$results/$name.log"
+  }
+}
 say() { printf '\n=== %s (%s s)\n' "$1" "$SECONDS"; }
 
-model one one --shards 1
 for step; do
+  say "$step"
   case $step in
+    table) bench table update --brief --peer --link-floors --timelines --updates "${UPDATES:-5}" ;;
+    register) bench register register --brief --peer ;;
+    startup) bench startup startup --brief --peer ;;
+    memory) bench memory memory --brief --model glm-4.5-air --scale "${SCALE:-16GiB}" --device-memory 192MiB,384MiB,768MiB,1GiB,4GiB ;;
+    sizes)
+      bench sizes update --brief --updates 2 --device-memory 26GiB --bucket-sizes 16MiB,64MiB,256MiB,1GiB,2GiB,8GiB
+      bench sizes-giant update --brief --model giant --updates 2 --registers 1 --device-memory 30GiB
+      ;;
+    kimi) bench kimi update --brief --model kimi-k2 --scale "${SCALE:-8GiB}" --peer --updates 3 --registers 1 ;;
+    stream)
+      bench stream stream --dir "$("$run" bench checkpoint --model qwen3-8b)" --small-dir "$("$run" bench checkpoint --model one)" --rounds "${ROUNDS:-3}" ${PEER:+--peer}
+      ;;
+    multi) bench "multi-$ranks" update --brief --ranks "$ranks" --peer --link-floors --timelines --updates "${UPDATES:-20}" --registers 1 ;;
+    multi-sizes) bench "multi-sizes-$ranks" update --brief --ranks "$ranks" --link-floors --timelines --updates 3 --registers 1 --device-memory 16GiB --bucket-sizes 64MiB,512MiB,2GiB --stages 3,2,auto ;;
+    multi-glm) bench "multi-glm-$ranks" update --brief --ranks "$ranks" --peer --link-floors --timelines --updates 5 --registers 1 --model "${MODEL:-glm-4.5-air}" --scale "${SCALE:-24GiB}" ;;
     quick)
-      say quick
       nvidia-smi -L
       "$run" cli doctor
-      model small qwen3-8b --layers 2 --shards 2
-      "$run" bench update --dir "$data/small" --small-dir "$data/one" --updates 3 --no-peer
+      bench quick update --brief --scale 3GiB --updates 3
       ;;
     correct)
-      for name in mixed many huge; do
-        say "correct: $name"
-        model $name
-        "$run" bench update --dir "$data/$name" --small-dir "$data/one" --updates 2 --registers 1 --no-peer --json "$out/correct-$name.json"
+      for model in mixed many huge; do
+        bench "correct-$model" update --brief --model "$model" --updates 2 --registers 1
       done
-      say 'correct: 16 MiB buckets'
-      "$run" bench update --dir "$data/small" --small-dir "$data/one" --updates 20 --registers 1 --no-peer --bucket-size 16MiB
-      ;;
-    update)
-      model qwen3-8b
-      for size in ${BUCKETS:-128MiB}; do
-        say "update: $size"
-        "$run" bench update --dir "$data/qwen3-8b" --small-dir "$data/one" --updates 5 --registers 2 --bucket-size "$size" ${NO_PEER:+--no-peer} --json "$out/update-$size.json"
-      done
-      ;;
-    stream)
-      model qwen3-8b
-      for memory in ${HOST_MEMORY:-2GiB}; do
-        say "stream: --host-memory $memory"
-        "$run" bench stream --dir "$data/qwen3-8b" --small-dir "$data/one" --rounds "${ROUNDS:-3}" --host-memory "$memory" ${PEER:+--peer} ${COLD:+--cold} --json "$out/stream-$memory.json"
-      done
+      bench correct-16MiB update --brief --scale 3GiB --updates 20 --bucket-sizes 16MiB
+      bench correct-shared update --brief --scale 3GiB --updates 10 --bucket-sizes 16MiB --stages 3,2 --ranks $((gpus + 1))
       ;;
     register)
       model qwen3-8b
@@ -52,43 +67,24 @@ for step; do
       "$run" bench register --fresh --dir "$data/qwen3-8b" --rounds "${ROUNDS:-2}" --json "$out/register-fresh.json"
       ;;
     checks)
-      say checks
-      model small qwen3-8b --layers 2 --shards 2
-      [ -d "$data/lm" ] || python3 "$root/apps/bench/python/make_lm.py" --dir "$data/lm"
-      "$run" bench checks --dir "$data/small" --lm-dir "$data/lm"
-      ;;
-    world)
-      model small qwen3-8b --layers 2 --shards 2
-      for ranks in ${RANKS:-2}; do
-        say "world: $ranks ranks"
-        "$run" bench world --dir "$data/${WORLD_MODEL:-small}" --ranks "$ranks" --updates "${UPDATES:-4}" --json "$out/world-$ranks.json"
-      done
-      ;;
-    stages)
-      model small qwen3-8b --layers 2 --shards 2
-      for stages in 2 3 auto; do
-        say "stages: $stages"
-        "$run" bench world --dir "$data/${WORLD_MODEL:-small}" --ranks "${RANKS:-2}" --updates "${UPDATES:-4}" --bucket-size "${BUCKET:-16MiB}" --stages "$stages" --trace "$out/trace-$stages.json" --json "$out/stages-$stages.json"
-      done
-      say 'stages: communicators released'
-      "$run" bench world --dir "$data/small" --ranks "${RANKS:-2}" --updates 3 --release-communicators --json "$out/released.json"
+      lm=$CHECKPOINT_ENGINE_BENCH_DATA/lm
+      [ -d "$lm" ] || python3 "$root/apps/bench/python/make_lm.py" --dir "$lm"
+      "$run" bench checks --dir "$("$run" bench checkpoint --model qwen3-8b --scale 3GiB)" --lm-dir "$lm" || failed="$failed checks"
       ;;
     compliance)
-      say compliance
-      "$run" bench compliance ${COMPLIANCE_RANKS:+--ranks "$COMPLIANCE_RANKS"} >"$out/compliance.txt" 2>&1
-      echo "exit status $?"
-      grep -E '^(NCCL |skipped:|[0-9]+ ranks|# (tests|pass|fail|skipped|duration))' "$out/compliance.txt"
-      grep -A 25 -E '^ {8,}not ok' "$out/compliance.txt" | head -n 150
+      "$run" bench compliance ${RANKS:+--ranks "$RANKS"} >"$results/compliance.txt" 2>&1 || failed="$failed compliance"
+      grep -E '^(NCCL |skipped:|[0-9]+ ranks|# (tests|pass|fail|skipped|duration))' "$results/compliance.txt"
+      grep -A 25 -E '^ {8,}not ok' "$results/compliance.txt" | head -n 150
       ;;
     kill)
-      model small qwen3-8b --layers 2 --shards 2
-      say "kill: one of ${KILL_RANKS:-3} ranks"
-      "$run" bench kill --dir "$data/small" --ranks "${KILL_RANKS:-3}" --json "$out/kill.json"
+      bench kill kill --dir "$("$run" bench checkpoint --model qwen3-8b --scale 3GiB)" --ranks "${KILL_RANKS:-3}"
       ;;
     *)
       echo "unknown step $step" >&2
       exit 2
       ;;
   esac
+  tar -czf "$out/results.tar.gz" -C "$results" .
 done
-say done
+say "done${failed:+, FAILED:$failed}"
+[ -z "$failed" ]

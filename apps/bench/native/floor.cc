@@ -4,8 +4,10 @@
 //   floor pread THREADS FILE...            warm files into freshly mapped huge pages
 //   floor hold read|touch THREADS FILE...  the same once, touching all pages before where asked; holds the memory until
 //                                          its standard input ends
+//   floor context                          the CUDA driver's start and a context on the first GPU
 //
 // Prints one JSON object: seconds of each of the rounds (of touching and reading), and the bytes that a round moves.
+#include <dlfcn.h>
 #include <fcntl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -165,6 +167,21 @@ void Hold(bool touch, unsigned threads, const std::vector<std::string>& files) {
   }
 }
 
+/** What any program pays before it can use a GPU. */
+void Context() {
+  const auto start = std::chrono::steady_clock::now();
+  void* cuda = dlopen("libcuda.so.1", RTLD_NOW);
+  const auto init = cuda ? reinterpret_cast<int (*)(unsigned)>(dlsym(cuda, "cuInit")) : nullptr;
+  const auto retain =
+      cuda ? reinterpret_cast<int (*)(void**, int)>(dlsym(cuda, "cuDevicePrimaryCtxRetain")) : nullptr;
+  void* context = nullptr;
+  if (!init || !retain || init(0) != 0 || retain(&context, 0) != 0) {
+    std::fprintf(stderr, "no GPU: %s\n", cuda ? "the driver refused" : dlerror());
+    std::exit(1);
+  }
+  Print({std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count()}, 0);
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -175,8 +192,12 @@ int main(int argc, char** argv) {
     Pread(std::atoi(argv[2]), {argv + 3, argv + argc});
   } else if (mode == "hold" && argc > 4) {
     Hold(std::strcmp(argv[2], "touch") == 0, std::atoi(argv[3]), {argv + 4, argv + argc});
+  } else if (mode == "context") {
+    Context();
   } else {
-    std::fprintf(stderr, "usage: floor memcpy BYTES RECEIVERS THREADS | floor pread THREADS FILE... | floor hold read|touch THREADS FILE...\n");
+    std::fprintf(stderr,
+                 "usage: floor memcpy BYTES RECEIVERS THREADS | floor pread THREADS FILE... |\n"
+                 "       floor hold read|touch THREADS FILE... | floor context\n");
     return 2;
   }
 }

@@ -4,9 +4,11 @@ It answers vLLM's `GET /health` and `POST /collective_rpc` and receives weights 
 `checkpoint_engine.worker.update_weights_from_ipc`. The "model" is a dict of parameters on the GPU: made on first sight,
 written in place afterwards. Beside that it answers:
 
-    GET /verify?dir=DIR   compares every parameter with the safetensors files, bit for bit
+    GET /verify?dir=DIR   compares every parameter with the safetensors files, bit for bit; with &keep=1 it keeps a copy of
+                          parameters that were all right, if the GPU has room, and compares with that the next time
     GET /lm?dir=DIR       with --causal-lm: compares the logits with those of a fresh model loaded from DIR
-    GET /stats            bytes of device memory, open files, updates so far
+    GET /stats            bytes of device memory, open files, updates so far, what the worker did in the last one
+    POST /spoil           inverts every bit of every parameter
     POST /fault           {"kind": "raise", "bucket": 3} | {"kind": "exit", "bucket": 3} | {"kind": "status", "status": 500} | {}
 
 usage: engine.py --port PORT [--device 0] [--causal-lm DIR]
@@ -18,6 +20,7 @@ import argparse
 import glob
 import json
 import os
+import pickle
 import time
 import traceback
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -28,14 +31,67 @@ import zmq
 from checkpoint_engine.worker import update_weights_from_ipc
 
 
+class WorkerClock:
+    """When the worker's messages came and were answered: its own time told apart from its waiting."""
+
+    def __init__(self):
+        self.reset()
+
+    def reset(self) -> None:
+        self.messages: list[tuple[float, float, float]] = []  # asked for, received, answered
+        self.asked_at = 0.0
+        self.received_at = 0.0
+
+    def answered(self) -> None:
+        self.messages.append((self.asked_at, self.received_at, time.perf_counter()))
+
+    def stats(self) -> dict:
+        """Of the messages handle, bucket..., let go, post hook."""
+        if len(self.messages) < 3:
+            return {}
+        handle, *buckets, release, hook = self.messages
+        return {
+            "buckets": len(buckets),
+            "handle_seconds": handle[2] - handle[1],
+            "bucket_busy_seconds": sum(answered - received for _, received, answered in buckets),
+            "bucket_wait_seconds": sum(received - asked for asked, received, _ in [*buckets, release]),
+            "release_seconds": release[2] - release[1],
+            "hook_seconds": hook[2] - hook[1],
+        }
+
+
+CLOCK = WorkerClock()
+
+
+class TimedSocket(zmq.Socket):
+    """The worker's socket, with a clock beside it. The worker itself is unmodified."""
+
+    def recv_pyobj(self, flags: int = 0):
+        CLOCK.asked_at = time.perf_counter()
+        data = self.recv(flags)
+        CLOCK.received_at = time.perf_counter()
+        return pickle.loads(data)
+
+    def send(self, *args, **kwargs):
+        result = super().send(*args, **kwargs)
+        CLOCK.answered()
+        return result
+
+
+class TimedContext(zmq.Context):
+    _socket_class = TimedSocket
+
+
 class Engine:
     def __init__(self, device: int, causal_lm: str | None = None):
         self.device = device
         torch.cuda.set_device(device)
         torch.zeros(1, device="cuda")
         self.uuid = f"GPU-{torch.cuda.get_device_properties(device).uuid!s}"
-        self.context = zmq.Context()
+        self.context = TimedContext()
         self.parameters: dict[str, torch.Tensor] = {}
+        # Copies of parameters that were equal to the files, by folder: only the last.
+        self.kept: tuple[str, dict[str, torch.Tensor]] | None = None
         self.updates = 0
         self.fault: dict = {}
         self.bucket = 0
@@ -65,28 +121,41 @@ class Engine:
     def update(self, handles: dict[str, str]) -> None:
         self.bucket = 0
         self.load_seconds = 0.0
+        CLOCK.reset()
         torch.cuda.set_device(self.device)
         update_weights_from_ipc(
             self.context, handles[self.uuid], device_id=self.device, run=self.load, post_hook=lambda: None
         )
         self.updates += 1
 
-    def verify(self, folder: str) -> dict:
-        from safetensors import safe_open
+    def verify(self, folder: str, keep: bool = False) -> dict:
+        if keep and self.kept is not None and self.kept[0] == folder:
+            return self.compare(self.kept[1].items())
+        self.kept = None
+        result = self.compare(tensors_of(folder, self.device))
+        free, _ = torch.cuda.mem_get_info(self.device)
+        if keep and result["wrong"] == 0 and free > result["bytes"] + KEEP_FREE_BYTES:
+            self.kept = (folder, {name: tensor.clone() for name, tensor in self.parameters.items()})
+        return result
 
+    def compare(self, wanted) -> dict:
         wrong: list[str] = []
         count = 0
         size = 0
-        for path in sorted(glob.glob(os.path.join(folder, "*.safetensors"))):
-            with safe_open(path, framework="pt", device=f"cuda:{self.device}") as file:
-                for name in file.keys():
-                    want = file.get_tensor(name)
-                    have = self.parameters.get(name)
-                    count += 1
-                    size += want.numel() * want.element_size()
-                    if have is None or have.shape != want.shape or have.dtype != want.dtype or not same_bits(have, want):
-                        wrong.append(name)
+        for name, want in wanted:
+            have = self.parameters.get(name)
+            count += 1
+            size += want.numel() * want.element_size()
+            if have is None or have.shape != want.shape or have.dtype != want.dtype or not same_bits(have, want):
+                wrong.append(name)
         return {"tensors": count, "bytes": size, "wrong": len(wrong), "first_wrong": wrong[:5]}
+
+    @torch.no_grad()
+    def spoil(self) -> None:
+        for tensor in self.parameters.values():
+            if tensor.numel() > 0:
+                tensor.reshape(-1).view(torch.uint8).bitwise_not_()
+        torch.cuda.synchronize(self.device)
 
     @torch.no_grad()
     def compare_lm(self, folder: str) -> dict:
@@ -110,8 +179,23 @@ class Engine:
             "open_files": len(os.listdir("/proc/self/fd")),
             "updates": self.updates,
             "load_seconds": self.load_seconds,
+            "worker": CLOCK.stats(),
             "torch": torch.__version__,
         }
+
+
+# Room that is left for updates beside a copy of the parameters.
+KEEP_FREE_BYTES = 28 * 2**30
+
+
+def tensors_of(folder: str, device: int):
+    """Every tensor of the files, on the GPU."""
+    from safetensors import safe_open
+
+    for path in sorted(glob.glob(os.path.join(folder, "*.safetensors"))):
+        with safe_open(path, framework="pt", device=f"cuda:{device}") as file:
+            for name in file.keys():
+                yield name, file.get_tensor(name)
 
 
 def same_bits(a: torch.Tensor, b: torch.Tensor) -> bool:
@@ -145,7 +229,8 @@ def handler_of(engine: Engine):
             elif url.path == "/stats":
                 self.answer(200, engine.stats())
             elif url.path == "/verify":
-                self.answer(200, engine.verify(parse_qs(url.query)["dir"][0]))
+                query = parse_qs(url.query)
+                self.answer(200, engine.verify(query["dir"][0], "keep" in query))
             elif url.path == "/lm":
                 self.answer(200, engine.compare_lm(parse_qs(url.query)["dir"][0]))
             else:
@@ -153,7 +238,10 @@ def handler_of(engine: Engine):
 
         def do_POST(self) -> None:
             body = json.loads(self.rfile.read(int(self.headers.get("content-length", "0"))) or b"{}")
-            if self.path == "/fault":
+            if self.path == "/spoil":
+                engine.spoil()
+                self.answer(200)
+            elif self.path == "/fault":
                 engine.fault = body
                 self.answer(200)
             elif self.path == "/collective_rpc":

@@ -1,44 +1,66 @@
-"""The Python tool on the same weights: registers, gathers and updates, and prints one JSON object.
+"""The Python tool on the same weights, one rank of it: registers, gathers, updates, and prints one JSON object.
 
-usage: reference.py --dir DIR --engine-port PORT --uuid UUID [--updates 3] [--keep-group]
+usage: RANK=r WORLD_SIZE=n MASTER_ADDR=a MASTER_PORT=p reference.py --dir DIR --engine-port PORT [--updates 3]
+                                                       [--registers 1] [--bucket-gib 8 ...] [--startup-only]
+
+Every rank registers the files r, r + n, r + 2n, ... as the tool's own launcher does.
 """
 
 import argparse
 import glob
 import json
 import os
+import sys
+import threading
 import time
 import urllib.request
 
-os.environ.setdefault("RANK", "0")
-os.environ.setdefault("WORLD_SIZE", "1")
-os.environ.setdefault("MASTER_ADDR", "127.0.0.1")
-os.environ.setdefault("MASTER_PORT", "29511")
+started_at = float(os.environ.get("CHECKPOINT_ENGINE_BENCH_STARTED_AT", time.time()))
 
 import torch  # noqa: E402
+import torch.distributed as dist  # noqa: E402
 from checkpoint_engine.ps import ParameterServer  # noqa: E402
+from loguru import logger  # noqa: E402
+
+WATCH_EVERY_S = 0.002
 
 
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--dir", required=True)
-    parser.add_argument("--engine-port", type=int, required=True)
+    parser.add_argument("--engine-port", type=int, default=0)
     parser.add_argument("--updates", type=int, default=3)
-    parser.add_argument("--registers", type=int, default=2)
+    parser.add_argument("--registers", type=int, default=1)
+    parser.add_argument("--bucket-gib", type=float, nargs="*", default=[8])
+    parser.add_argument("--startup-only", action="store_true")
     args = parser.parse_args()
-    files = sorted(glob.glob(os.path.join(args.dir, "*.safetensors")))
+    # A line a bucket would be measured, too: only what goes wrong is logged.
+    logger.remove()
+    logger.add(sys.stderr, level="WARNING")
+    rank, world = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
+    files = sorted(glob.glob(os.path.join(args.dir, "*.safetensors")))[rank::world]
+    base = f"http://127.0.0.1:{args.engine_port}"
 
     def request(handles: list[tuple[str, str]]) -> None:
         body = {"method": "update_weights_from_ipc", "args": [dict(handles)], "timeout": 300.0}
         call = urllib.request.Request(
-            f"http://127.0.0.1:{args.engine_port}/collective_rpc",
-            data=json.dumps(body).encode(),
-            headers={"content-type": "application/json"},
+            f"{base}/collective_rpc", data=json.dumps(body).encode(), headers={"content-type": "application/json"}
         )
         urllib.request.urlopen(call, timeout=300).read()
 
-    result: dict = {"torch": torch.__version__, "register_s": [], "update_s": [], "update_kept_group_s": []}
+    def worker_stats() -> dict:
+        with urllib.request.urlopen(f"{base}/stats", timeout=60) as answer:
+            return json.loads(answer.read())["worker"]
+
     server = ParameterServer(auto_pg=True)
+    torch.zeros(1, device="cuda")
+    torch.cuda.synchronize()
+    result: dict = {"torch": torch.__version__, "rank": rank, "ready_s": time.time() - started_at}
+    if args.startup_only:
+        print(json.dumps(result), flush=True)
+        return
+
+    result["register_s"] = []
     for index in range(args.registers):
         started = time.perf_counter()
         server.register_checkpoint(f"weights-{index}", files=files)
@@ -49,22 +71,54 @@ def main() -> None:
     started = time.perf_counter()
     server.gather_metas(name)
     result["gather_s"] = time.perf_counter() - started
-    for _ in range(args.updates):
+
+    def update() -> float:
         started = time.perf_counter()
         server.update(name, request)
-        result["update_s"].append(time.perf_counter() - started)
-    # The same with its process group kept between the updates.
-    server._auto_pg = False
-    if not torch.distributed.is_initialized():
+        return time.perf_counter() - started
+
+    result["buckets"] = []
+    for bucket_gib in args.bucket_gib:
+        os.environ["PS_MAX_BUCKET_SIZE_GB"] = str(bucket_gib)
+        figures: dict = {"bucket_gib": bucket_gib, "device_memory_bytes": watched(update)}
+        # As shipped: the process group is made and destroyed in every update.
+        server._auto_pg = True
+        figures["update_s"] = [update() for _ in range(args.updates)]
+        figures["worker"] = worker_stats()
+        # The same with the process group kept between the updates.
+        server._auto_pg = False
         server.init_process_group()
-    for _ in range(args.updates):
-        started = time.perf_counter()
-        server.update(name, request)
-        result["update_kept_group_s"].append(time.perf_counter() - started)
-    free, total = torch.cuda.mem_get_info()
-    result["device_used_bytes"] = total - free
-    torch.distributed.destroy_process_group()
+        update()
+        figures["update_kept_group_s"] = []
+        for _ in range(args.updates):
+            dist.barrier()
+            figures["update_kept_group_s"].append(update())
+        figures["worker_kept_group"] = worker_stats()
+        dist.barrier()
+        dist.destroy_process_group()
+        result["buckets"].append(figures)
     print(json.dumps(result), flush=True)
+
+
+def watched(work) -> int:
+    """Most device memory that was used while it ran, beside what was used before."""
+    free_before, _ = torch.cuda.mem_get_info()
+    least_free = free_before
+    done = threading.Event()
+
+    def watch() -> None:
+        nonlocal least_free
+        while not done.wait(WATCH_EVERY_S):
+            least_free = min(least_free, torch.cuda.mem_get_info()[0])
+
+    thread = threading.Thread(target=watch)
+    thread.start()
+    try:
+        work()
+    finally:
+        done.set()
+        thread.join()
+    return free_before - least_free
 
 
 if __name__ == "__main__":

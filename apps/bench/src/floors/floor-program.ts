@@ -39,3 +39,8 @@ export async function holdFloor(way: 'read' | 'touch', threads: number, files: r
     },
   };
 }
+
+/** How long the driver's own start and a context take in a plain program, milliseconds; each in a fresh process. */
+export function contextMs(rounds: number): number[] {
+  return Array.from({ length: rounds }, () => floor(['context']).seconds[0]! * 1e3);
+}

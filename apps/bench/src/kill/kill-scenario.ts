@@ -6,8 +6,9 @@ import { readCheckpoint } from '@checkpoint-engine/meta';
 import { formatBytes } from '@checkpoint-engine/planner';
 import { freePort } from '../report/free-port.ts';
 import { printTable } from '../report/table.ts';
+import { DrivenProcess } from '../world/driven-process.ts';
 import { sharedGpu } from '../world/shared-gpu.ts';
-import { DrivenRank, type KillRankTask } from './driven-rank.ts';
+import type { KillRankCalls, KillRankTask } from './kill-rank.ts';
 import { ourReceiver, pythonReceiver, type Receiver } from './receivers.ts';
 
 /** What `bench kill` is asked to do. */
@@ -88,6 +89,8 @@ export async function killScenario(options: KillScenarioOptions): Promise<boolea
     await world.end();
   }
 }
+
+type DrivenRank = DrivenProcess<KillRankCalls>;
 
 /** The ranks and what stands behind them. */
 class KillWorld {
@@ -198,7 +201,7 @@ class KillWorld {
       bucketBytes,
     };
     const env = device === 'cuda' && ranks > this.#gpus ? sharedGpu(rank) : {};
-    this.#ranks[rank] = await DrivenRank.start(task, env);
+    this.#ranks[rank] = await DrivenProcess.start('../kill/kill-rank-main', task, env);
     await this.#ranks[rank].call('register', null);
   }
 

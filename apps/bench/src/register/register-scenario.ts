@@ -1,51 +1,125 @@
-import { availableParallelism } from 'node:os';
-import process from 'node:process';
-import { createCudaDevice, createHostDevice, listCudaDevices } from '@checkpoint-engine/device';
-import type { Device, FileRead } from '@checkpoint-engine/interface';
+import { createCudaDevice, createHostDevice } from '@checkpoint-engine/device';
+import type { Device } from '@checkpoint-engine/interface';
 import { formatBytes } from '@checkpoint-engine/planner';
+import { type BenchCheckpoint, benchCheckpoint, type CheckpointOptions } from '../checkpoints/bench-checkpoint.ts';
 import { floor } from '../floors/floor-program.ts';
+import { formatMs } from '../report/format.ts';
+import { describeMachine } from '../report/machine.ts';
+import { type PublishOptions, publish } from '../report/publish.ts';
+import type { ResultRow, Target } from '../report/result.ts';
 import { median } from '../report/statistics.ts';
-import { printTable } from '../report/table.ts';
+import { MeasuredWorld } from '../update/measured-world.ts';
 import { checkpointReads } from './checkpoint-reads.ts';
+import { peerRows } from './peer-rows.ts';
 
 /** What `bench register` is asked to do. */
-export interface RegisterScenarioOptions {
-  readonly dir: string;
-  readonly threads?: number | undefined;
+export interface RegisterScenarioOptions extends CheckpointOptions, PublishOptions {
+  readonly device: 'cuda' | 'host';
+  readonly threads: number;
   readonly rounds: number;
+  /** Beside the Python tool and the safetensors library. */
+  readonly peer: boolean;
+  readonly python: string;
 }
 
-/** Reads warm files into a fresh pool, with and without pinning, beside plain threads that do nothing but read. */
-export async function registerScenario({
-  dir,
-  threads = availableParallelism(),
-  rounds,
-}: RegisterScenarioOptions): Promise<void> {
-  const { reads, paths, sizeBytes } = await checkpointReads(dir);
-  const rows: string[][] = [];
-  const row = (what: string, ms: readonly number[]): void => {
-    const best = median(ms.slice(ms.length > 1 ? 1 : 0));
-    rows.push([
-      what,
-      ms.map((value) => `${value.toFixed(0)} ms`).join(', '),
-      `${(sizeBytes / best / 1e6).toFixed(1)} GB/s`,
-    ]);
-  };
-  row(
-    `floor: ${threads} threads pread`,
-    floor(['pread', String(threads), ...paths]).seconds.map((s) => s * 1e3),
+const OURS = 'checkpoint-engine';
+/** Registration from warm page cache, wanted for 16 GiB. */
+const WANTED_MS = 2000;
+
+/** Warm files into a fresh pool, beside plain threads that do nothing but read, and beside the peers. */
+export async function registerScenario(options: RegisterScenarioOptions): Promise<void> {
+  const checkpoint = await benchCheckpoint(options);
+  const common = { model: checkpoint.title, sizeBytes: checkpoint.sizeBytes };
+  const readMs = floor(['pread', String(options.threads), ...checkpoint.files]).seconds.map((s) => s * 1e3);
+  const floorMs = median(readMs.slice(1));
+  const row = (by: string, what: string, ms: readonly number[], hostBytes?: number): ResultRow => ({
+    ...common,
+    ...{ by, what, floorMs, hostBytes },
+    samplesMs: ms.length > 1 ? ms.slice(1) : ms,
+    warmupMs: ms.slice(0, ms.length > 1 ? 1 : 0),
+  });
+  const device = await (options.device === 'cuda' ? createCudaDevice : createHostDevice)({ threads: options.threads });
+  const machine = describeMachine(device);
+  const rows: ResultRow[] = [
+    row(`floor: ${options.threads} threads of pread into fresh huge pages`, 'read', readMs),
+    ...(await deviceRows(device, checkpoint, options, row)),
+  ];
+  await device.close();
+  const whole = await wholeRegistrations(options, checkpoint);
+  rows.push(row(OURS, 'register', whole.samplesMs, whole.poolBytes));
+  if (options.peer) rows.push(...(await peerRows(options, checkpoint, row)));
+  const ourMs = median(rows.find(({ by, what }) => by === OURS && what === 'register')!.samplesMs);
+  const peers = rows.filter(({ by, what }) => what === 'register' && by !== OURS);
+  publish(
+    {
+      scenario: 'register',
+      title:
+        `${checkpoint.title} (${formatBytes(checkpoint.sizeBytes)}) is registered from warm files in ${formatMs(ourMs)}` +
+        peers.map(({ by, samplesMs }) => `; ${by} takes ${formatMs(median(samplesMs))}`).join(''),
+      machine,
+      options: { device: options.device, threads: options.threads, rounds: options.rounds },
+      rows,
+      targets: targetsOf(options, ourMs, floorMs),
+      notes: ['The first round of each is a warm-up: memory that the machine had not given out before costs more'],
+    },
+    options,
   );
-  const host = await createHostDevice({ threads });
-  row('read, no pinning', await times(rounds, () => fill(host, sizeBytes, reads)));
-  await host.close();
-  if ((await listCudaDevices()).available) {
-    const cuda = await createCudaDevice({ threads });
-    row('read and pin', await times(rounds, () => fill(cuda, sizeBytes, reads)));
-    row('pin memory that was never touched', await times(rounds, () => pin(cuda, sizeBytes)));
-    await cuda.close();
+}
+
+function targetsOf({ device }: RegisterScenarioOptions, ourMs: number, floorMs: number): Target[] {
+  const share: Target = {
+    what: 'registration, share of the read floor',
+    measured: floorMs / ourMs,
+    atLeast: 0.8,
+    unit: 'x',
+  };
+  return device === 'host'
+    ? [share]
+    : [{ what: 'registration', measured: ourMs, atMost: WANTED_MS, unit: 'ms' }, share];
+}
+
+/** The parts of a registration by themselves. */
+async function deviceRows(
+  device: Device,
+  checkpoint: BenchCheckpoint,
+  { rounds }: RegisterScenarioOptions,
+  row: (by: string, what: string, ms: readonly number[]) => ResultRow,
+): Promise<ResultRow[]> {
+  const { reads, sizeBytes } = await checkpointReads(checkpoint.folder);
+  const fill = async (): Promise<() => void> => {
+    const memory = await device.allocateHost(sizeBytes);
+    await memory.read(reads);
+    return () => memory.close();
+  };
+  const pin = async (): Promise<() => void> => {
+    const memory = await device.allocateHost(sizeBytes);
+    await memory.pin();
+    return () => memory.close();
+  };
+  const rows = [row(OURS, device.supports.pinning ? 'read and pin' : 'read', await times(rounds, fill))];
+  if (device.supports.pinning) rows.push(row(OURS, 'pin untouched memory', await times(rounds, pin)));
+  return rows;
+}
+
+/** `registerCheckpoint` of a server in a process of its own: headers, layout, reading, pinning. */
+async function wholeRegistrations(
+  { device, rounds }: RegisterScenarioOptions,
+  { files }: BenchCheckpoint,
+): Promise<{ samplesMs: number[]; poolBytes: number }> {
+  const world = await MeasuredWorld.start({ device }, [{ workerSocket: 'none' }]);
+  try {
+    const samplesMs: number[] = [];
+    let poolBytes = 0;
+    for (let round = 0; round < rounds; round++) {
+      const registered = await world.register('weights', files);
+      samplesMs.push(registered.durationMs);
+      poolBytes = registered.poolBytes;
+      await world.unregister('weights');
+    }
+    return { samplesMs, poolBytes };
+  } finally {
+    await world.end();
   }
-  process.stdout.write(`${formatBytes(sizeBytes)} in ${reads.length} tensors, ${paths.length} files\n`);
-  printTable(['what', 'rounds', 'rate'], rows);
 }
 
 async function times(rounds: number, work: () => Promise<() => void>): Promise<number[]> {
@@ -57,16 +131,4 @@ async function times(rounds: number, work: () => Promise<() => void>): Promise<n
     release();
   }
   return ms;
-}
-
-async function fill(device: Device, sizeBytes: number, reads: readonly FileRead[]): Promise<() => void> {
-  const memory = await device.allocateHost(sizeBytes);
-  await memory.read(reads);
-  return () => memory.close();
-}
-
-async function pin(device: Device, sizeBytes: number): Promise<() => void> {
-  const memory = await device.allocateHost(sizeBytes);
-  await memory.pin();
-  return () => memory.close();
 }

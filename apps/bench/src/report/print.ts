@@ -3,8 +3,8 @@ import Table from 'cli-table3';
 import { type BenchResult, wrongCount } from './result.ts';
 import { type View, viewsOf } from './views.ts';
 
-/** Prints a result for a person: the sentence, the machine, the tables. */
-export function printResult(result: BenchResult): void {
+/** Prints a result for a person: the sentence, the machine, the tables; or, briefly, figures and targets alone. */
+export function printResult(result: BenchResult, brief = false): void {
   const { machine, title, notes = [] } = result;
   const where = [
     machine.device,
@@ -15,21 +15,26 @@ export function printResult(result: BenchResult): void {
     machine.commit && `commit ${machine.commit}`,
   ];
   write(`\n${title}\n${where.filter(Boolean).join(' · ')}\n`);
-  for (const view of viewsOf(result)) printView(view);
-  for (const note of notes) write(`- ${note}\n`);
+  for (const view of viewsOf(result)) if (!brief || view.isBrief) printView(view);
+  if (!brief) for (const note of notes) write(`- ${note}\n`);
   const wrong = wrongCount(result);
   if (wrong > 0) write(`WRONG: ${wrong}\n`);
 }
 
-/** Columns are as wide as their text: nothing is cut where the output is read from a file. */
+/** Without borders: it has to be read in a log, too. */
 function printView({ title, head, rows }: View): void {
+  const none = { top: '', 'top-mid': '', 'top-left': '', 'top-right': '' };
   const table = new Table({
-    head: [...head],
-    style: { head: [], border: [], compact: true },
-    chars: { mid: '', 'left-mid': '', 'mid-mid': '', 'right-mid': '' },
+    head: head.map((text) => text.toUpperCase()),
+    style: { head: [], border: [], compact: true, 'padding-left': 0, 'padding-right': 0 },
+    chars: {
+      ...none,
+      ...{ bottom: '', 'bottom-mid': '', 'bottom-left': '', 'bottom-right': '' },
+      ...{ left: '', 'left-mid': '', mid: '', 'mid-mid': '', right: '', 'right-mid': '', middle: '  ' },
+    },
   });
   table.push(...rows.map((row) => [...row]));
-  write(`${title}\n${table.toString()}\n`);
+  write(`\n${title}\n${table.toString().replaceAll(/ +$/gm, '')}\n`);
 }
 
 const write = (text: string): void => {

@@ -9,17 +9,21 @@ import { type BenchResult, RESULT_VERSION, wrongCount } from './result.ts';
 export interface PublishOptions {
   /** A file for the JSON. */
   readonly json?: string | undefined;
+  /** Print the figures and targets only. */
+  readonly brief?: boolean | undefined;
 }
 
 /** Adds the options that every scenario has. */
 export function withPublishOptions(command: Command): Command {
-  return command.option('--json <file>', 'write the result there');
+  return command
+    .option('--json <file>', 'write the result there')
+    .option('--brief', 'print figures and targets only; the rest is in the JSON', false);
 }
 
 /** Prints a result, writes its files, and makes the process fail when anything was wrong. Gives whether all was right. */
-export function publish(result: Omit<BenchResult, 'version'>, { json }: PublishOptions): boolean {
+export function publish(result: Omit<BenchResult, 'version'>, { json, brief }: PublishOptions): boolean {
   const whole: BenchResult = { version: RESULT_VERSION, ...result };
-  printResult(whole);
+  printResult(whole, brief);
   if (json !== undefined) {
     mkdirSync(dirname(json), { recursive: true });
     writeFileSync(json, `${JSON.stringify(whole)}\n`);

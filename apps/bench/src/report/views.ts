@@ -9,18 +9,26 @@ export interface View {
   readonly title: string;
   readonly head: readonly string[];
   readonly rows: readonly (readonly string[])[];
+  /** Part of the shortest output. */
+  readonly isBrief?: boolean;
 }
 
 /** All views of a result that have something to show, the most telling first. */
 export function viewsOf(result: BenchResult): View[] {
-  return [comparisonView(result), detailView(result), phaseView(result), targetView(result)].filter(
-    ({ rows }) => rows.length > 0,
-  );
+  return [comparisonView(result), detailView(result), phaseView(result), targetView(result)]
+    .filter(({ rows }) => rows.length > 0)
+    .map(withoutEmptyColumns);
+}
+
+function withoutEmptyColumns(view: View): View {
+  const isUsed = view.head.map((_, column) => view.rows.some((row) => row[column] !== '-' && row[column] !== ''));
+  const used = (cells: readonly string[]): string[] => cells.filter((_, column) => isUsed[column]);
+  return { ...view, head: used(view.head), rows: view.rows.map(used) };
 }
 
 /** The columns of the Python tool's README, so that results compare line by line. */
 function comparisonView({ rows, machine }: BenchResult): View {
-  const updates = rows.filter(({ what }) => what === 'update' || what === 'update p2p');
+  const updates = rows.filter(({ what, sizeBytes }) => what.startsWith('update') && sizeBytes !== undefined);
   const cell = (row: ResultRow | undefined): string =>
     row === undefined
       ? '-'
@@ -47,12 +55,20 @@ function comparisonView({ rows, machine }: BenchResult): View {
   };
 }
 
-function detailView({ rows }: BenchResult): View {
+/** The model is said once where nearly all is about one. */
+function whatOf({ rows }: BenchResult): (row: ResultRow) => string {
+  const main = rows.findLast(({ model }) => model !== undefined)?.model;
+  return ({ what, model }) => (model === undefined || model === main ? what : `${what}, ${model}`);
+}
+
+function detailView(result: BenchResult): View {
+  const what = whatOf(result);
   return {
     title: 'What was measured',
+    isBrief: true,
     head: ['What', 'By', 'With', 'p50', 'p99', 'cv', 'GB/s', '% of floor', 'Device memory', 'Driver says', '#wrong'],
-    rows: rows.map((row) => [
-      row.model === undefined ? row.what : `${row.what}, ${row.model}`,
+    rows: result.rows.map((row) => [
+      what(row),
       row.by,
       describeSettings(row),
       formatMs(median(row.samplesMs)),
@@ -67,16 +83,17 @@ function detailView({ rows }: BenchResult): View {
   };
 }
 
-function phaseView({ rows }: BenchResult): View {
+function phaseView(result: BenchResult): View {
+  const what = whatOf(result);
   return {
     title: 'Where the time went, and further figures',
     head: ['What', 'By', 'With', 'Phases of the last one', 'Figures', 'Note'],
-    rows: rows
+    rows: result.rows
       .filter(({ phasesMs, figures: more, note, hostBytes, wireBytes }) =>
         [phasesMs, more, note, hostBytes, wireBytes].some((value) => value !== undefined),
       )
       .map((row) => [
-        row.model === undefined ? row.what : `${row.what}, ${row.model}`,
+        what(row),
         row.by,
         describeSettings(row),
         entries(row.phasesMs, (ms) => formatMs(ms)),
@@ -95,6 +112,7 @@ function phaseView({ rows }: BenchResult): View {
 function targetView({ targets }: BenchResult): View {
   return {
     title: 'Targets',
+    isBrief: true,
     head: ['Target', 'Measured', 'Wanted', ''],
     rows: targets.map((target) => [
       target.what,

@@ -86,7 +86,7 @@ export function printReport(report: StreamReport): void {
     );
   }
   if (pythonTool !== undefined) {
-    const [register, update] = [pythonTool.register_s[0]! * 1e3, pythonTool.update_s[0]! * 1e3];
+    const [register, update] = [pythonTool.register_s[0]! * 1e3, pythonTool.buckets[0]!.update_s[0]! * 1e3];
     const gather = pythonTool.gather_s * 1e3;
     rows.push([
       'Python tool: the same',

@@ -68,7 +68,7 @@ export async function streamScenario(options: StreamScenarioOptions): Promise<bo
     if (cold) dropFromCache(files);
     const pythonTool =
       options.peer && receivers.port !== undefined
-        ? await runPythonTool(python, options.dir, receivers.port, 3)
+        ? (await runPythonTool({ python, folder: options.dir, enginePorts: [receivers.port], updates: 3 }))[0]
         : undefined;
     const { hostMemoryBytes = 2 * 2 ** 30 } = options;
     const report: StreamReport = {

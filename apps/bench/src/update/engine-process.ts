@@ -2,6 +2,18 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { freePort } from '../report/free-port.ts';
 
+/** What the worker did during an update. Seconds. */
+export interface WorkerClock {
+  readonly buckets: number;
+  readonly handle_seconds: number;
+  /** From a bucket's message received to its answer: unpickling, copying, synchronising. */
+  readonly bucket_busy_seconds: number;
+  /** Waiting for the next bucket, or for the end. */
+  readonly bucket_wait_seconds: number;
+  readonly release_seconds: number;
+  readonly hook_seconds: number;
+}
+
 /** What the engine says of itself. */
 export interface EngineStats {
   readonly uuid: string;
@@ -10,6 +22,8 @@ export interface EngineStats {
   readonly updates: number;
   /** Seconds inside the worker's own copies during the last update. */
   readonly load_seconds: number;
+  /** Empty before the first update. */
+  readonly worker: WorkerClock | Record<string, never>;
   readonly torch: string;
 }
 
@@ -62,9 +76,17 @@ export class EngineProcess {
     return this.#get('/stats');
   }
 
-  /** Compares every parameter with the checkpoint's files, bit for bit, on the GPU. */
-  verify(folder: string): Promise<Verification> {
-    return this.#get(`/verify?dir=${encodeURIComponent(folder)}`);
+  /**
+   * Compares every parameter with the checkpoint's files, bit for bit, on the GPU. With `keep` it remembers parameters
+   * that were right, where the GPU has room for them, and compares with those the next time.
+   */
+  verify(folder: string, { keep = false }: { readonly keep?: boolean } = {}): Promise<Verification> {
+    return this.#get(`/verify?dir=${encodeURIComponent(folder)}${keep ? '&keep=1' : ''}`);
+  }
+
+  /** Inverts every bit of every parameter. */
+  async spoil(): Promise<void> {
+    await this.#post('/spoil', {});
   }
 
   /** Compares the language model's logits and tokens with those of a fresh one loaded from a folder. */
@@ -74,7 +96,7 @@ export class EngineProcess {
 
   /** Plants a fault for the next update; `{}` takes it back. */
   async plantFault(fault: object): Promise<void> {
-    await fetch(`${this.endpoint}/fault`, { method: 'POST', body: JSON.stringify(fault) });
+    await this.#post('/fault', fault);
   }
 
   stop(): Promise<void> {
@@ -83,6 +105,11 @@ export class EngineProcess {
       this.#child.once('exit', () => resolve());
       this.#child.kill('SIGKILL');
     });
+  }
+
+  async #post(path: string, body: object): Promise<void> {
+    const response = await fetch(`${this.endpoint}${path}`, { method: 'POST', body: JSON.stringify(body) });
+    if (!response.ok) throw new Error(`POST ${path}: ${response.status} ${await response.text()}`);
   }
 
   async #get<T>(path: string): Promise<T> {

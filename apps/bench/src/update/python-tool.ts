@@ -1,41 +1,52 @@
-import { spawn } from 'node:child_process';
-import { fileURLToPath } from 'node:url';
+import type { WorkerClock } from './engine-process.ts';
+import { runPythonRanks } from './python-ranks.ts';
 
-/** What the Python tool took on the same weights. Seconds. */
+/** What one rank of the Python tool took. Seconds. */
 export interface PythonToolFigures {
   readonly torch: string;
+  readonly rank: number;
+  /** From its process's start to a server on a GPU that is ready to register. */
+  readonly ready_s: number;
   readonly register_s: readonly number[];
   readonly gather_s: number;
+  readonly buckets: readonly PythonToolUpdates[];
+}
+
+/** Its updates with one bucket size. */
+export interface PythonToolUpdates {
+  readonly bucket_gib: number;
+  /** Most device memory in use during an update, beside what was in use before. */
+  readonly device_memory_bytes: number;
   /** As shipped: its process group is made and destroyed in every update. */
   readonly update_s: readonly number[];
   readonly update_kept_group_s: readonly number[];
-  readonly device_used_bytes: number;
+  readonly worker: WorkerClock;
+  readonly worker_kept_group: WorkerClock;
 }
 
-const SCRIPT = fileURLToPath(new URL('../../python/reference.py', import.meta.url));
+/** How the Python tool is run. */
+export interface PythonToolOptions {
+  readonly python: string;
+  readonly folder: string;
+  /** Where the engine of each rank listens. */
+  readonly enginePorts: readonly number[];
+  readonly updates: number;
+  readonly registers?: number | undefined;
+  /** `PS_MAX_BUCKET_SIZE_GB`, one after the other. @default its own, 8 GiB */
+  readonly bucketGiB?: readonly number[] | undefined;
+}
 
-/** Runs the Python tool against the same engine and gives its figures. */
-export function runPythonTool(
-  python: string,
-  folder: string,
-  enginePort: number,
-  updates: number,
-): Promise<PythonToolFigures> {
-  return new Promise((resolve, reject) => {
-    const child = spawn(
-      python,
-      [SCRIPT, '--dir', folder, '--engine-port', String(enginePort), '--updates', String(updates)],
-      { stdio: ['ignore', 'pipe', 'inherit'] },
-    );
-    let output = '';
-    child.stdout.on('data', (chunk) => {
-      output += String(chunk);
-    });
-    child.once('error', reject);
-    child.once('exit', (code) => {
-      const line = output.trim().split('\n').at(-1) ?? '';
-      if (code === 0) resolve(JSON.parse(line) as PythonToolFigures);
-      else reject(new Error(`${python} ${SCRIPT} exited with ${code}: ${output.slice(-2000)}`));
-    });
+/** Runs the Python tool against the same engines, one rank for each, and gives the figures of every rank. */
+export async function runPythonTool(options: PythonToolOptions): Promise<PythonToolFigures[]> {
+  const { python, folder, enginePorts, updates, registers = 1, bucketGiB = [8] } = options;
+  const figures = await runPythonRanks<PythonToolFigures>({
+    python,
+    script: 'reference.py',
+    worldSize: enginePorts.length,
+    args: (rank) => [
+      ...['--dir', folder, '--engine-port', String(enginePorts[rank]), '--updates', String(updates)],
+      ...['--registers', String(registers), '--bucket-gib', ...bucketGiB.map(String)],
+    ],
   });
+  return figures.map((one) => one!);
 }

@@ -1,124 +1,127 @@
-import { mkdirSync, writeFileSync } from 'node:fs';
-import { dirname } from 'node:path';
-import { createCudaDevice } from '@checkpoint-engine/device';
-import { formatBytes } from '@checkpoint-engine/planner';
-import { type H2dFloor, measureH2d } from '../floors/h2d.ts';
-import { describeMachine, type MachineDescription } from '../report/machine.ts';
+import process from 'node:process';
+import { type BenchCheckpoint, benchCheckpoint, type CheckpointOptions } from '../checkpoints/bench-checkpoint.ts';
+import { type DeviceFloors, deviceFloors } from '../floors/device-floors.ts';
+import { type LinkFloors, linkFloors } from '../floors/link-floors.ts';
+import { type PublishOptions, publish } from '../report/publish.ts';
 import { median } from '../report/statistics.ts';
-import { printTable } from '../report/table.ts';
-import { EngineProcess, type Verification } from './engine-process.ts';
+import type { Receiver } from '../world/receiver.ts';
+import { measureVariant, type VariantFigures } from './measure-variant.ts';
+import type { UpdateVariant } from './measured-rank.ts';
+import { MeasuredWorld, startReceivers, stopReceivers, verify, type WorldOptions } from './measured-world.ts';
 import { type PythonToolFigures, runPythonTool } from './python-tool.ts';
-import { type OurFigures, runUpdates } from './run-updates.ts';
+import { updateResult } from './update-result.ts';
 
 /** What `bench update` is asked to do. */
-export interface UpdateScenarioOptions {
-  readonly dir: string;
-  /** A checkpoint of one small tensor: its update takes the worker's own fixed time. */
-  readonly smallDir: string;
+export interface UpdateScenarioOptions extends CheckpointOptions, WorldOptions, PublishOptions {
   readonly updates: number;
+  readonly warmups: number;
   readonly registers: number;
-  readonly python: string;
+  /** One measurement each: every bucket size with every order of stages. */
+  readonly variants: readonly UpdateVariant[];
+  readonly watchMemory: boolean;
+  /** Run the Python tool against the same engines. */
   readonly peer: boolean;
-  readonly bucketBytes?: number | undefined;
-  readonly deviceMemoryBytes?: number | undefined;
-  readonly json?: string | undefined;
+  /** Its bucket sizes. */
+  readonly peerBucketGiB: readonly number[];
+  /** Measure the links with torch and NCCL. */
+  readonly linkFloors: boolean;
+  /** Keep the timeline of each variant's last update. */
+  readonly timelines: boolean;
 }
 
-interface UpdateReport {
-  readonly version: 1;
-  readonly scenario: 'update';
-  readonly machine: MachineDescription;
-  readonly floor: H2dFloor & { readonly floorMs: number };
-  readonly workerFixedMs: number;
-  readonly ours: OurFigures;
-  readonly wrong: Verification;
-  readonly pythonTool: PythonToolFigures | undefined;
+/** What was measured, before it is a result. */
+export interface UpdateFigures {
+  readonly checkpoint: BenchCheckpoint;
+  readonly floors: DeviceFloors;
+  readonly links: LinkFloors | undefined;
+  /** Updates of one small tensor: the receiver's own fixed time, and what a bucket costs beside its bytes. */
+  readonly fixedMs: readonly number[];
+  readonly registerMs: readonly number[];
+  readonly poolBytes: number;
+  readonly gatherMs: readonly number[];
+  readonly variants: readonly VariantFigures[];
+  readonly python:
+    | { readonly ranks: readonly PythonToolFigures[]; readonly checked: number; readonly wrong: number }
+    | undefined;
 }
 
-/** One rank on one GPU against the unmodified Python worker, beside the Python tool and the measured H2D rate. */
-export async function updateScenario(options: UpdateScenarioOptions): Promise<boolean> {
-  const engine = await EngineProcess.start(options.python);
-  const device = await createCudaDevice({ index: 0 });
+/** Ranks in processes of their own, each with a receiver, beside the Python tool and the floors of the same machine. */
+export async function updateScenario(options: UpdateScenarioOptions): Promise<void> {
+  const checkpoint = await benchCheckpoint(options);
+  const small = await benchCheckpoint({ dataDir: options.dataDir, model: 'one' });
+  const floors = await deviceFloors(options.device, options.device === 'host' ? 1 : options.ranks);
+  const links = options.linkFloors ? await linkFloors(options.python, options.ranks) : undefined;
+  const receivers = await startReceivers(options);
   try {
-    const floor = await measureH2d(device);
-    const small = await runUpdates(device, engine, { folder: options.smallDir, updates: 5, registers: 1 });
-    const workerFixedMs = median(small.updateMs.slice(1));
-    const ours = await runUpdates(device, engine, { ...options, folder: options.dir });
-    const wrong = await engine.verify(options.dir);
-    const pythonTool = options.peer
-      ? await runPythonTool(options.python, options.dir, engine.port, options.updates)
-      : undefined;
-    const floorMs = ours.sizeBytes / floor.rateGBps / 1e6;
-    const report: UpdateReport = {
-      version: 1,
-      scenario: 'update',
-      machine: describeMachine(device),
-      floor: { ...floor, floorMs },
-      workerFixedMs,
-      ours,
-      wrong,
-      pythonTool,
-    };
-    print(report);
-    if (options.json !== undefined) {
-      mkdirSync(dirname(options.json), { recursive: true });
-      writeFileSync(options.json, `${JSON.stringify(report, undefined, 2)}\n`);
-    }
-    return wrong.wrong === 0;
+    const ours = await measureOurs(options, receivers, checkpoint, small);
+    const python = options.peer ? await measurePython(options, receivers, checkpoint) : undefined;
+    publish(updateResult(options, { checkpoint, floors, links, ...ours, python }), options);
   } finally {
-    await engine.stop();
-    await device.close();
+    await stopReceivers(receivers);
   }
 }
 
-function print({ floor, workerFixedMs, ours, wrong, pythonTool, machine }: UpdateReport): void {
-  const update = median(ours.updateMs.slice(1));
-  const last = ours.results.at(-1)!;
-  const allowed = floor.floorMs * 1.05 + workerFixedMs;
-  const rows: string[][] = [
-    ['bytes', `${formatBytes(ours.sizeBytes)} in ${ours.tensorCount} tensors`, ''],
-    ['H2D rate, pinned', `${floor.rateGBps.toFixed(1)} GB/s`, `floor ${floor.floorMs.toFixed(0)} ms`],
-    ["worker's fixed time", `${workerFixedMs.toFixed(0)} ms`, 'update of one small tensor, median'],
-    ['register', seconds(ours.registerMs), `pool ${formatBytes(ours.poolBytes)}`],
-    ['gather metas', `${ours.gatherMs.toFixed(1)} ms`, ''],
-    [
-      'update',
-      milliseconds(ours.updateMs),
-      `median of the later ones ${update.toFixed(0)} ms; 1.05 x floor + fixed = ${allowed.toFixed(0)} ms`,
-    ],
-    [
-      'phases of the last',
-      Object.entries(last.durationsMs)
-        .map(([name, ms]) => `${name} ${ms.toFixed(0)}`)
-        .join(', '),
-      'ms',
-    ],
-    ['device memory', formatBytes(last.deviceBytes), last.reason],
-    ['#wrong', String(wrong.wrong), `of ${wrong.tensors} tensors`],
-  ];
-  if (pythonTool !== undefined) {
-    rows.push(
-      [
-        'Python tool: register',
-        pythonTool.register_s.map((s) => `${s.toFixed(2)} s`).join(', '),
-        ratio(median(pythonTool.register_s) * 1e3, median(ours.registerMs)),
-      ],
-      [
-        'Python tool: update',
-        pythonTool.update_s.map((s) => `${(s * 1e3).toFixed(0)} ms`).join(', '),
-        ratio(median(pythonTool.update_s) * 1e3, update),
-      ],
-      [
-        'Python tool: group kept',
-        pythonTool.update_kept_group_s.map((s) => `${(s * 1e3).toFixed(0)} ms`).join(', '),
-        ratio(median(pythonTool.update_kept_group_s) * 1e3, update),
-      ],
-    );
+/** Of the checkpoint in the ranks. */
+const NAME = 'weights';
+
+async function measureOurs(
+  options: UpdateScenarioOptions,
+  receivers: readonly Receiver[],
+  checkpoint: BenchCheckpoint,
+  small: BenchCheckpoint,
+): Promise<Pick<UpdateFigures, 'fixedMs' | 'registerMs' | 'poolBytes' | 'gatherMs' | 'variants'>> {
+  const world = await MeasuredWorld.start(
+    options,
+    receivers.map(({ engine }) => engine),
+  );
+  try {
+    await world.register('small', small.files);
+    await world.gather('small');
+    const fixedMs: number[] = [];
+    for (let round = 0; round < 6; round++) {
+      fixedMs.push(Math.max(...(await world.update('small', {})).map(({ updateMs }) => updateMs)));
+    }
+    await world.unregister('small');
+    const registerMs: number[] = [];
+    let poolBytes = 0;
+    for (let round = 0; round < options.registers; round++) {
+      if (round > 0) await world.unregister(NAME);
+      const registered = await world.register(NAME, checkpoint.files);
+      registerMs.push(registered.durationMs);
+      poolBytes = registered.poolBytes;
+    }
+    const gatherMs = [await world.gather(NAME), await world.gather(NAME), await world.gather(NAME)];
+    const variants: VariantFigures[] = [];
+    for (const variant of options.variants) {
+      const figures = await measureVariant(world, receivers, { name: NAME, ...checkpoint }, variant, options);
+      variants.push(figures);
+      say(`${JSON.stringify(variant)}: ${median(figures.samplesMs).toFixed(0)} ms, ${figures.wrong} wrong`);
+    }
+    return { fixedMs: fixedMs.slice(1), registerMs, poolBytes, gatherMs, variants };
+  } finally {
+    await world.end();
   }
-  process.stdout.write(`${machine.device}, driver ${machine.driver ?? '?'}, ${machine.runtime}\n`);
-  printTable(['what', 'measured', 'beside'], rows);
 }
 
-const seconds = (values: readonly number[]): string => values.map((ms) => `${(ms / 1e3).toFixed(2)} s`).join(', ');
-const milliseconds = (values: readonly number[]): string => values.map((ms) => `${ms.toFixed(0)} ms`).join(', ');
-const ratio = (theirs: number, ours: number): string => `${(theirs / ours).toFixed(2)} x ours`;
+async function measurePython(
+  options: UpdateScenarioOptions,
+  receivers: readonly Receiver[],
+  checkpoint: BenchCheckpoint,
+): Promise<UpdateFigures['python']> {
+  const enginePorts = receivers.flatMap(({ port }) => (port === undefined ? [] : [port]));
+  if (enginePorts.length < receivers.length) throw new Error('The Python tool needs Python engines: --receiver python');
+  const ranks = await runPythonTool({
+    python: options.python,
+    folder: checkpoint.folder,
+    enginePorts,
+    updates: options.updates,
+    registers: options.registers,
+    bucketGiB: options.peerBucketGiB,
+  });
+  return { ranks, ...(await verify(receivers, checkpoint)) };
+}
+
+/** A run takes minutes: this says how far it is. */
+function say(text: string): void {
+  process.stderr.write(`${text}\n`);
+}

@@ -2,9 +2,17 @@ import { type ChildProcess, fork } from 'node:child_process';
 import process from 'node:process';
 import { fileURLToPath } from 'node:url';
 
-/** Starts a script, relative to this folder, as a process with a message channel. */
+/** A program of this bench that runs as a process of its own, relative to this folder. */
+export type ChildScript =
+  | 'rank-main'
+  | 'worker-main'
+  | '../kill/kill-rank-main'
+  | '../update/measured-rank-main'
+  | '../floors/device-floors-main';
+
+/** Starts it with a message channel. */
 export function start(
-  script: 'rank-main' | 'worker-main' | '../kill/kill-rank-main',
+  script: ChildScript,
   args: readonly string[],
   env: Readonly<Record<string, string>> = {},
 ): ChildProcess {

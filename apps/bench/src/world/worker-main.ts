@@ -1,7 +1,9 @@
-// One worker of ours: takes every tensor, and tells the parent their digests when asked.
+// One worker of ours: takes every tensor, tells the parent their digests when asked, and spoils them when told to.
 import process from 'node:process';
 import { createCudaDevice, createHostDevice } from '@checkpoint-engine/device';
 import { copyingWorker, serveWorker } from '@checkpoint-engine/worker';
+
+const STEP_BYTES = 2 ** 30;
 
 const [index, socket, kind] = process.argv.slice(2) as [string, string, 'cuda' | undefined];
 const createDevice = kind === 'cuda' ? createCudaDevice : createHostDevice;
@@ -10,6 +12,14 @@ const worker = copyingWorker({ device });
 const server = await serveWorker({ devices: [device], onUpdate: worker.receive, listen: { path: socket } });
 process.on('message', async (message) => {
   if (message === 'digests') process.send!(Object.fromEntries(await worker.digests()));
+  if (message === 'spoil') {
+    for (const tensor of worker.tensors.values()) {
+      for (let at = 0; at < tensor.sizeBytes; at += STEP_BYTES) {
+        tensor.bytes(at, Math.min(STEP_BYTES, tensor.sizeBytes - at)).fill(0x5a);
+      }
+    }
+    process.send!('spoilt');
+  }
   if (message === 'stop') {
     await server.close();
     await worker.close();

@@ -1,0 +1,23 @@
+// Measures pinned copies to every GPU, in a process of its own so that no context is left on them.
+import process from 'node:process';
+import { createCudaDevice, createHostDevice } from '@checkpoint-engine/device';
+import type { Device } from '@checkpoint-engine/interface';
+import { describeMachine } from '../report/machine.ts';
+import type { DeviceFloors } from './device-floors.ts';
+import { measureH2d } from './h2d.ts';
+
+const { kind, count } = JSON.parse(process.argv[2]!) as { kind: 'cuda' | 'host'; count: number };
+const devices: Device[] = [];
+for (let index = 0; index < count; index++) {
+  devices.push(await (kind === 'cuda' ? createCudaDevice({ index }) : createHostDevice({ index })));
+}
+const alone = await measureH2d(devices[0]!);
+const together = count === 1 ? [alone] : await Promise.all(devices.map((device) => measureH2d(device)));
+const floors: DeviceFloors = {
+  machine: describeMachine(devices[0]!, count),
+  h2dAloneGBps: alone.rateGBps,
+  h2dTogetherGBps: Math.min(...together.map(({ rateGBps }) => rateGBps)),
+};
+process.send!(floors);
+for (const device of devices) await device.close();
+process.disconnect();

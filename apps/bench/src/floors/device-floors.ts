@@ -1,0 +1,21 @@
+import { once } from 'node:events';
+import type { MachineDescription } from '../report/machine.ts';
+import { message, start } from '../world/children.ts';
+
+/** What pinned copies from the host reach on this machine. 1e9 bytes a second for each GPU. */
+export interface DeviceFloors {
+  readonly machine: MachineDescription;
+  /** One GPU while the others do nothing. */
+  readonly h2dAloneGBps: number;
+  /** The slowest of all GPUs at once. */
+  readonly h2dTogetherGBps: number;
+}
+
+/** Measures them, and describes the machine. */
+export async function deviceFloors(kind: 'cuda' | 'host', count: number): Promise<DeviceFloors> {
+  const child = start('../floors/device-floors-main', [JSON.stringify({ kind, count })]);
+  const exited = once(child, 'exit');
+  const floors = await message<DeviceFloors>(child);
+  await exited;
+  return floors;
+}

@@ -1,0 +1,88 @@
+import type { BenchCheckpoint } from '../checkpoints/bench-checkpoint.ts';
+import type { Receiver } from '../world/receiver.ts';
+import type { EngineStats, WorkerClock } from './engine-process.ts';
+import type { MeasuredUpdate, UpdateVariant } from './measured-rank.ts';
+import { type MeasuredWorld, spoil, verify, workerClock } from './measured-world.ts';
+
+/** What updates with one set of options gave. */
+export interface VariantFigures {
+  readonly variant: UpdateVariant;
+  readonly warmupMs: readonly number[];
+  /** Of the slowest rank, one an update. */
+  readonly samplesMs: readonly number[];
+  /** The last update, as every rank saw it. */
+  readonly last: readonly MeasuredUpdate[];
+  readonly worker: WorkerClock | undefined;
+  /** Most device memory in use while an update ran, less what was in use before. None on the host. */
+  readonly driverBytes: number | undefined;
+  /** What was more in use after the updates than before, at the receiver where it was most. Python engines only. */
+  readonly growth: Growth | undefined;
+  readonly checked: number;
+  readonly wrong: number;
+}
+
+/** Device memory of the whole GPU, and open files of the engine. */
+export interface Growth {
+  readonly deviceBytes: number;
+  readonly openFiles: number;
+}
+
+/** How often, and what to look at. */
+export interface MeasureOptions {
+  readonly updates: number;
+  readonly warmups: number;
+  readonly watchMemory: boolean;
+}
+
+/** A checkpoint, and the name under which the ranks have it. */
+export type Registered = BenchCheckpoint & { readonly name: string };
+
+/** Updates as often as asked; the last one starts with receivers in which every byte is wrong. */
+export async function measureVariant(
+  world: MeasuredWorld,
+  receivers: readonly Receiver[],
+  { name, ...checkpoint }: Registered,
+  variant: UpdateVariant,
+  { updates, warmups, watchMemory }: MeasureOptions,
+): Promise<VariantFigures> {
+  const warmupMs: number[] = [];
+  for (let round = 0; round < warmups; round++) warmupMs.push(slowest(await world.update(name, variant)));
+  const driverBytes = watchMemory ? mostUsed(await world.update(name, variant, true)) : undefined;
+  const before = await stats(receivers);
+  const samplesMs: number[] = [];
+  let last: MeasuredUpdate[] = [];
+  for (let round = 0; round < updates; round++) {
+    if (round === updates - 1) await spoil(receivers);
+    last = await world.update(name, variant);
+    samplesMs.push(slowest(last));
+  }
+  const worker = await workerClock(receivers);
+  return {
+    variant,
+    warmupMs,
+    samplesMs,
+    last,
+    worker,
+    driverBytes,
+    growth: growthOf(before, await stats(receivers)),
+    ...(await verify(receivers, checkpoint)),
+  };
+}
+
+const stats = (receivers: readonly Receiver[]): Promise<(EngineStats | undefined)[]> =>
+  Promise.all(receivers.map((receiver) => receiver.stats()));
+
+function growthOf(
+  before: readonly (EngineStats | undefined)[],
+  after: readonly (EngineStats | undefined)[],
+): Growth | undefined {
+  const most = (of: (stats: EngineStats) => number): number =>
+    Math.max(...after.map((one, index) => (one && before[index] ? of(one) - of(before[index]) : 0)));
+  if (before.some((one) => one === undefined)) return undefined;
+  return { deviceBytes: most((one) => one.device_used_bytes), openFiles: most((one) => one.open_files) };
+}
+
+const slowest = (ranks: readonly MeasuredUpdate[]): number => Math.max(...ranks.map(({ updateMs }) => updateMs));
+
+const mostUsed = (ranks: readonly MeasuredUpdate[]): number =>
+  Math.max(...ranks.map(({ usedPeakBytes = 0, usedBeforeBytes = 0 }) => usedPeakBytes - usedBeforeBytes));

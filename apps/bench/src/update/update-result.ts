@@ -1,0 +1,222 @@
+import { formatBytes } from '@checkpoint-engine/planner';
+import type { BenchResult, ResultRow, Target } from '../report/result.ts';
+import { median } from '../report/statistics.ts';
+import { timelineOf } from '../report/timeline.ts';
+import type { VariantFigures } from './measure-variant.ts';
+import type { MeasuredUpdate } from './measured-rank.ts';
+import { pythonRows } from './python-rows.ts';
+import type { UpdateFigures, UpdateScenarioOptions } from './update-scenario.ts';
+import { workerFigures } from './worker-figures.ts';
+
+/** The driver gives memory in pieces of 2 MiB, and a piece more is no leak. */
+const GROWTH_MIB = 4;
+const OURS = 'checkpoint-engine';
+
+/** Makes the figures of `bench update` a result: rows, targets and timelines. */
+export function updateResult(options: UpdateScenarioOptions, figures: UpdateFigures): Omit<BenchResult, 'version'> {
+  const { checkpoint, floors, fixedMs, registerMs, gatherMs, variants } = figures;
+  const common = { model: checkpoint.title, ranks: options.ranks };
+  const floorMs = floorOf(options, figures);
+  const updates = variants.map((variant) => updateRow(options, figures, variant, floorMs));
+  const python = pythonRows(figures, common, floorMs);
+  const best = updates.toSorted((a, b) => median(a.samplesMs) - median(b.samplesMs))[0]!;
+  return {
+    scenario: 'update',
+    title: titleOf(best, python, checkpoint.sizeBytes),
+    machine: figures.links === undefined ? floors.machine : { ...floors.machine, nccl: figures.links.nccl },
+    options: {
+      model: options.model ?? '',
+      scaleBytes: options.scale ?? 0,
+      device: options.device,
+      receiver: options.receiver,
+      ranks: options.ranks,
+      updates: options.updates,
+    },
+    rows: [
+      ...floorRows(options, figures),
+      {
+        ...common,
+        model: 'one small tensor',
+        by: OURS,
+        what: 'update',
+        samplesMs: fixedMs,
+        note: "the receiver's own fixed time: handshake, release, post hook",
+      },
+      {
+        ...common,
+        by: OURS,
+        what: 'register',
+        samplesMs: registerMs.length > 1 ? registerMs.slice(1) : registerMs,
+        warmupMs: registerMs.length > 1 ? registerMs.slice(0, 1) : [],
+        sizeBytes: checkpoint.sizeBytes,
+        hostBytes: figures.poolBytes,
+      },
+      { ...common, by: OURS, what: 'gather', samplesMs: gatherMs },
+      ...updates,
+      ...python,
+    ],
+    // On the host the floor is another one: `bench host` has it.
+    targets: options.device === 'cuda' ? targetsOf(options, figures, updates, python, floorMs) : [],
+    timelines: options.timelines
+      ? variants.map(({ variant, last }) =>
+          timelineOf(
+            [
+              checkpoint.title,
+              ...Object.entries(variant).flatMap(([name, value]) => (value ? [`${name} ${value}`] : [])),
+            ].join(', '),
+            last.map(({ events }) => events),
+          ),
+        )
+      : [],
+    notes: notesOf(options, variants),
+  };
+}
+
+/** Every byte has to come from the host once, and to every GPU once. */
+function floorOf({ ranks }: UpdateScenarioOptions, { checkpoint, floors, links }: UpdateFigures): number {
+  const h2dGBps = Math.max(floors.h2dTogetherGBps, links?.h2d_all_GBps ?? 0);
+  const h2dMs = checkpoint.sizeBytes / ranks / h2dGBps / 1e6;
+  const broadcastMs = links?.broadcast_GBps === undefined ? 0 : checkpoint.sizeBytes / links.broadcast_GBps / 1e6;
+  return Math.max(h2dMs, broadcastMs);
+}
+
+function updateRow(
+  { ranks }: UpdateScenarioOptions,
+  { checkpoint }: UpdateFigures,
+  { variant, samplesMs, warmupMs, last, worker, driverBytes, growth, checked, wrong }: VariantFigures,
+  floorMs: number,
+): ResultRow {
+  const { result } = slowestOf(last);
+  const { stages, deviceMemoryBytes, releaseCommunicators } = variant;
+  return {
+    by: OURS,
+    what: 'update',
+    model: checkpoint.title,
+    ranks,
+    bucketBytes: result.bucketBytes,
+    settings: {
+      ...(ranks > 1 && { stages: stages ?? 3 }),
+      ...(variant.bucketBytes !== undefined && { 'bucket-size': formatBytes(variant.bucketBytes) }),
+      ...(deviceMemoryBytes !== undefined && { 'device-memory': formatBytes(deviceMemoryBytes) }),
+      ...(releaseCommunicators && { 'release-communicators': true }),
+    },
+    samplesMs,
+    warmupMs,
+    sizeBytes: checkpoint.sizeBytes,
+    floorMs,
+    phasesMs: result.durationsMs,
+    deviceBytes: Math.max(...last.map((one) => one.result.deviceBytes)),
+    driverBytes,
+    checked,
+    wrong,
+    figures: {
+      buckets: result.bucketCount,
+      'streaming GB/s': checkpoint.sizeBytes / result.durationsMs.stream / 1e6,
+      ...(growth && { 'growth MiB': growth.deviceBytes / 2 ** 20, 'growth files': growth.openFiles }),
+      ...(worker && workerFigures(worker, median(samplesMs), checkpoint.tensorCount)),
+    },
+    note: result.reason,
+  };
+}
+
+const slowestOf = (ranks: readonly MeasuredUpdate[]): MeasuredUpdate =>
+  ranks.toSorted((a, b) => b.updateMs - a.updateMs)[0]!;
+
+function floorRows({ ranks }: UpdateScenarioOptions, { checkpoint, floors, links }: UpdateFigures): ResultRow[] {
+  const { sizeBytes } = checkpoint;
+  const row = (what: string, rateGBps: number | undefined, bytes: number, note: string): ResultRow[] =>
+    rateGBps === undefined
+      ? []
+      : [{ by: `floor: ${note}`, what, ranks, samplesMs: [bytes / rateGBps / 1e6], sizeBytes: bytes }];
+  const shareBytes = sizeBytes / ranks;
+  return [
+    ...row('H2D, one GPU alone', floors.h2dAloneGBps, shareBytes, 'pinned copies, our device'),
+    ...(ranks > 1 ? row('H2D, all GPUs', floors.h2dTogetherGBps, shareBytes, 'pinned copies, our device') : []),
+    ...row('H2D, one GPU alone', links?.h2d_alone_GBps, shareBytes, 'pinned copies, torch'),
+    ...(ranks > 1 ? row('H2D, all GPUs', links?.h2d_all_GBps, shareBytes, 'pinned copies, torch') : []),
+    ...row('broadcast', links?.broadcast_GBps, sizeBytes, 'NCCL, torch'),
+    ...row('H2D and broadcast together', links?.both_GBps, sizeBytes, 'NCCL and copies, torch'),
+  ];
+}
+
+function targetsOf(
+  { ranks }: UpdateScenarioOptions,
+  { fixedMs, variants }: UpdateFigures,
+  updates: readonly ResultRow[],
+  python: readonly ResultRow[],
+  floorMs: number,
+): Target[] {
+  // The first variant is the one that a user gets who chooses nothing, or the one that was asked for first.
+  const [update] = updates;
+  const ms = median(update!.samplesMs);
+  const streamMs = variants[0]!.last.map(({ result }) => result.durationsMs.stream);
+  const kept = python.find(({ by, what }) => what === 'update' && by.includes('group kept'));
+  return [
+    ...(ranks === 1
+      ? [
+          {
+            what: 'update <= 1.05 x floor + fixed time',
+            measured: ms,
+            atMost: 1.05 * floorMs + median(fixedMs),
+            unit: 'ms',
+          },
+        ]
+      : [
+          { what: 'update <= 1.15 x floor', measured: ms, atMost: 1.15 * floorMs, unit: 'ms' },
+          {
+            what: 'update <= 1.15 x floor + fixed time',
+            measured: ms,
+            atMost: 1.15 * floorMs + median(fixedMs),
+            unit: 'ms',
+          },
+        ]),
+    { what: 'streaming alone <= 1.15 x floor', measured: Math.max(...streamMs), atMost: 1.15 * floorMs, unit: 'ms' },
+    ...(variants[0]!.growth === undefined
+      ? []
+      : [
+          {
+            what: `device memory after ${variants[0]!.samplesMs.length} updates in a row, less before`,
+            measured: variants[0]!.growth.deviceBytes / 2 ** 20,
+            atMost: GROWTH_MIB,
+            unit: 'MiB',
+          },
+        ]),
+    ...(kept === undefined
+      ? []
+      : [
+          {
+            what: "sender's time for each tensor over the Python tool's, group kept",
+            measured:
+              (update!.figures?.['sender us/tensor'] ?? Number.NaN) /
+              (kept.figures?.['sender us/tensor'] ?? Number.NaN),
+            atMost: 0.5,
+            unit: 'x',
+          },
+          {
+            what: 'faster than the Python tool, group kept',
+            measured: median(kept.samplesMs) / ms,
+            atLeast: 1.5,
+            unit: 'x',
+          },
+        ]),
+  ];
+}
+
+function titleOf(best: ResultRow, python: readonly ResultRow[], sizeBytes: number): string {
+  const ms = median(best.samplesMs);
+  const updates = python.filter(({ what }) => what === 'update');
+  const beside = updates.map(({ by, samplesMs }) => `${(median(samplesMs) / ms).toFixed(2)} x as fast as the ${by}`);
+  return (
+    `${best.model} (${formatBytes(sizeBytes)}) reaches ${best.ranks} ${best.ranks === 1 ? 'engine' : 'engines'} in ` +
+    `${ms.toFixed(0)} ms${beside.length > 0 ? `: ${[...new Set(beside)].join(', ')}` : ''}`
+  );
+}
+
+function notesOf({ device, receiver, ranks }: UpdateScenarioOptions, variants: readonly VariantFigures[]): string[] {
+  return [
+    `Receivers: ${device === 'cuda' && receiver === 'python' ? 'the unmodified worker of the Python tool, one process a rank' : 'our worker, one process a rank'}`,
+    'Before the last update of each kind every byte in the receivers was made wrong; #wrong was counted after it',
+    ...(ranks > 1 ? ['Times are of the slowest rank'] : []),
+    ...(variants.length > 1 && ranks > 1 ? ['Targets are those of the first update row'] : []),
+  ];
+}

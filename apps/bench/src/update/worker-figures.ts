@@ -1,0 +1,17 @@
+import type { WorkerClock } from './engine-process.ts';
+
+/**
+ * What the worker's own clock says of an update: its own time, which no sender can shorten, told apart from what it waited
+ * for its sender. Milliseconds, and microseconds for each tensor.
+ */
+export function workerFigures(worker: WorkerClock, updateMs: number, tensorCount: number): Record<string, number> {
+  const ownMs =
+    (worker.handle_seconds + worker.bucket_busy_seconds + worker.release_seconds + worker.hook_seconds) * 1e3;
+  return {
+    'worker ms': ownMs,
+    'worker loading ms': worker.bucket_busy_seconds * 1e3,
+    'worker waiting ms': worker.bucket_wait_seconds * 1e3,
+    'worker us/tensor': (ownMs / tensorCount) * 1e3,
+    'sender us/tensor': (Math.max(0, updateMs - ownMs) / tensorCount) * 1e3,
+  };
+}

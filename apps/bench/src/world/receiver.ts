@@ -1,0 +1,68 @@
+import type { ChildProcess } from 'node:child_process';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileDigests } from '../host/file-digests.ts';
+import { EngineProcess, type EngineStats } from '../update/engine-process.ts';
+import { message, start } from './children.ts';
+import type { RankIdentity } from './open-rank.ts';
+
+/** What stands behind a rank and holds the weights. */
+export interface Receiver {
+  readonly engine: RankIdentity['engine'];
+  /** Where a Python engine listens. */
+  readonly port?: number | undefined;
+  /** Compares all that it holds with the checkpoint's files. */
+  verify(folder: string, files: readonly string[]): Promise<{ readonly checked: number; readonly wrong: number }>;
+  /** Makes every byte that it holds wrong, so that only a whole update can pass `verify`. */
+  spoil(): Promise<void>;
+  /** What its worker did in the last update; none where the worker is ours. */
+  stats(): Promise<EngineStats | undefined>;
+  stop(): Promise<void>;
+}
+
+/** A Python process with the unmodified worker of the Python tool. */
+export async function pythonReceiver(python: string, gpu: number): Promise<Receiver> {
+  const engine = await EngineProcess.start(python, gpu);
+  return {
+    engine: { vllmUrl: engine.endpoint },
+    port: engine.port,
+    async verify(folder) {
+      const { tensors, wrong } = await engine.verify(folder, { keep: true });
+      return { checked: tensors, wrong };
+    },
+    spoil: () => engine.spoil(),
+    stats: () => engine.stats(),
+    stop: () => engine.stop(),
+  };
+}
+
+/** A worker of ours. */
+export async function ourReceiver(kind: 'cuda' | 'host', index: number): Promise<Receiver> {
+  const folder = mkdtempSync(join(tmpdir(), 'checkpoint-engine-bench-'));
+  const workerSocket = join(folder, 'worker.sock');
+  const child = start('worker-main', [String(index), workerSocket, kind]);
+  await message(child);
+  return {
+    engine: { workerSocket },
+    async verify(_, files) {
+      const held = await ask<Record<string, string>>(child, 'digests');
+      const wanted = [...(await fileDigests(files))];
+      return { checked: wanted.length, wrong: wanted.filter(([name, digest]) => held[name] !== digest).length };
+    },
+    async spoil() {
+      await ask(child, 'spoil');
+    },
+    stats: async () => undefined,
+    async stop() {
+      if (child.exitCode === null) child.kill('SIGKILL');
+      rmSync(folder, { recursive: true, force: true });
+    },
+  };
+}
+
+function ask<T>(child: ChildProcess, question: string): Promise<T> {
+  const reply = message<T>(child);
+  child.send(question);
+  return reply;
+}
