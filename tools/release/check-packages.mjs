@@ -27,6 +27,7 @@ async function problemsOf(tarball, archs) {
       .filter((entry) => entry.isFile())
       .map(({ parentPath, name }) => join(parentPath, name).slice(folder.length + 1));
     const manifest = JSON.parse(readFileSync(join(folder, 'package.json'), 'utf8'));
+    const declarations = files.filter((file) => file.endsWith('.d.ts'));
     const addons = files.filter((file) => file.endsWith('.node'));
     const lint = await publint({ pkgDir: folder, pack: false, strict: true });
     const types = await checkPackage(createPackageFromTarballData(new Uint8Array(data)));
@@ -38,6 +39,9 @@ async function problemsOf(tarball, archs) {
       ...files
         .filter((file) => !FILES.test(file) || UNWANTED.test(file))
         .map((file) => `${file} does not belong in it`),
+      ...declarations
+        .filter((file) => /['"]\.[^'"\n]*(?<!\.d)\.ts['"]/.test(readFileSync(join(folder, file), 'utf8')))
+        .map((file) => `${file} names a source, which is not shipped`),
       ...(manifest.scripts ? ['it has scripts'] : []),
       ...['LICENSE', 'README.md'].filter((file) => !files.includes(file)).map((file) => `${file} is missing`),
       ...(NATIVE.has(manifest.name) ? archs : [])

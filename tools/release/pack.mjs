@@ -1,7 +1,7 @@
 // Packs every public package as it is published: `node tools/release/pack.mjs [FOLDER [REPOSITORY]]`.
 // The manifest loses what only this repository needs, so that nothing in a tarball names what is not in it.
 import { execFileSync } from 'node:child_process';
-import { cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { basename, join, relative, resolve } from 'node:path';
 import process from 'node:process';
@@ -36,6 +36,15 @@ function hasSource(folder, path) {
   return top !== 'dist' || !/(\.d\.ts|\.js)$/.test(path) || existsSync(source);
 }
 
+/** tsc leaves `.ts` in the imports of declarations, which TypeScript understands and Deno does not. */
+function nameDeclarationsAsBuilt(dist) {
+  for (const name of readdirSync(dist, { recursive: true }).filter((file) => file.endsWith('.d.ts'))) {
+    const path = join(dist, name);
+    const text = readFileSync(path, 'utf8');
+    writeFileSync(path, text.replace(/\b((?:from|import)\s*\(?\s*['"]\.[^'"]*)\.ts(['"])/g, '$1.js$2'));
+  }
+}
+
 /** Packs the public packages of the repository at `root` into `out`, which is emptied first. Returns the tarballs. */
 export function pack(out, root = ROOT) {
   rmSync(out, { recursive: true, force: true });
@@ -49,6 +58,7 @@ export function pack(out, root = ROOT) {
         filter: (path) =>
           !/^(node_modules|src|test|native|build|\.turbo)$/.test(relative(folder, path)) && hasSource(folder, path),
       });
+      nameDeclarationsAsBuilt(join(staged, 'dist'));
       cpSync(join(root, 'LICENSE'), join(staged, 'LICENSE'));
       const published = publishedManifest(manifest, relative(root, folder));
       writeFileSync(join(staged, 'package.json'), `${JSON.stringify(published, undefined, 2)}\n`);

@@ -43,6 +43,12 @@ export class Sandbox {
     return folder;
   }
 
+  /** The environment that makes npm and Deno use the registry, for programs that need more than the sandbox has. */
+  get registryEnv(): Record<string, string> {
+    const { PATH: _path, ...rest } = this.#env;
+    return { ...rest, PATH: process.env.PATH ?? '' };
+  }
+
   /** Runs a program to its end, which has to be a good one, and gives its standard output. */
   run(cwd: string, file: string, args: readonly string[], env: Readonly<Record<string, string>> = {}): string {
     return execFileSync(file, args, { cwd, env: { ...this.#env, ...env }, encoding: 'utf8', timeout: 120_000 });

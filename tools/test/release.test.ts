@@ -1,6 +1,6 @@
 // Two releases into a registry on this machine, by the release's own scripts, and what users do with them: installing
 // into empty folders with no compiler to be found, and running.
-import { execFileSync } from 'node:child_process';
+import { execFileSync, spawnSync } from 'node:child_process';
 import { cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -158,6 +158,41 @@ describe.skipIf(missing)(`a release${missing ? ` (skipped: ${missing})` : ''}`, 
     const demo = ['demo', '--device', 'host', '--ranks', '2', '--size', '4MiB', '--json'];
     const run = ['run', '--quiet', '--allow-all', `npm:@checkpoint-engine/cli@${version}`, ...demo];
     expect(JSON.parse(sandbox.run(project, DENO, run))).toMatchObject({ ok: true, rankCount: 2 });
+  });
+
+  it('can be imported whole, and has types, under Node.js and Deno', () => {
+    const project = sandbox.install('all', names());
+    const imports = names().map(
+      (name) => `import * as p_${name.replace(/-/g, '_')} from '@checkpoint-engine/${name}';`,
+    );
+    const exported = names().map((name) => `Object.keys(p_${name.replace(/-/g, '_')}).length`);
+    writeFileSync(join(project, 'all.mjs'), `${imports.join('\n')}\nconsole.log([${exported}].every(Boolean));`);
+    writeFileSync(
+      join(project, 'types.ts'),
+      `import { type ErrorCode, CheckpointEngineError } from '@checkpoint-engine/interface';
+       import { ParameterServer, type UpdateOptions } from '@checkpoint-engine/ps';
+       export const code: ErrorCode = new CheckpointEngineError('CE_CLOSED', 'a', 'b').code;
+       export const timeout = (options: UpdateOptions): number | undefined => options.timeoutMs;
+       // @ts-expect-error: it takes options
+       export const server = (): Promise<ParameterServer> => ParameterServer.create();`,
+    );
+    expect(sandbox.run(project, 'node', ['all.mjs']).trim()).toBe('true');
+    const deno = ['--quiet', '--node-modules-dir=manual'];
+    expect(sandbox.run(project, DENO, ['run', '--allow-all', ...deno, 'all.mjs']).trim()).toBe('true');
+    sandbox.run(project, DENO, ['check', ...deno, 'types.ts']);
+    measure('everything', project);
+  });
+
+  it('makes one executable of the command, which needs neither Node.js nor Deno', ({ skip }) => {
+    const project = sandbox.make('executable');
+    const output = join(project, 'checkpoint-engine');
+    const env = { ...sandbox.registryEnv, RELEASE_TARBALLS: tarballs };
+    const compiled = spawnSync(join(ROOT, 'tools/release/compile.sh'), [output], { env, encoding: 'utf8' });
+    const isWithoutBase = compiled.stderr.includes('Setting up base binary');
+    skip(isWithoutBase && process.env.REQUIRE_DENORT !== '1', 'the base of executables (denort) cannot be had here');
+    expect(compiled).toMatchObject({ status: 0 });
+    const demo = ['demo', '--device', 'host', '--ranks', '2', '--size', '4MiB', '--json'];
+    expect(JSON.parse(sandbox.run(project, output, demo, { PATH: '' }))).toMatchObject({ ok: true, rankCount: 2 });
   });
 
   it.skipIf(given)('of one package brings that one and its dependents, and nothing else', () => {

@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs';
 import { execArgv, execPath, versions } from 'node:process';
 import { fileURLToPath } from 'node:url';
 
@@ -7,10 +8,35 @@ export const runtime: { readonly name: 'Node.js' | 'Deno'; readonly version: str
     ? { name: 'Deno', version: versions.deno }
     : { name: 'Node.js', version: versions.node };
 
+/** What a rank needs where not everything is allowed: its parent's permissions, and native code. */
+const NAMED_PERMISSIONS = ['read', 'write', 'env', 'net', 'run', 'sys', 'ffi'].map((name) => `--allow-${name}`);
+
 /** The program and its arguments that run this command again, with other arguments, under the same runtime. */
 export function ownCommand(args: readonly string[]): { file: string; args: string[] } {
+  return { file: execPath, args: [...beforeArguments(), ...args] };
+}
+
+function beforeArguments(): string[] {
   const main = fileURLToPath(new URL('../main.js', import.meta.url));
-  // Deno's permissions are not in its execArgv. A child needs what its parent needed: everything.
-  const own = runtime.name === 'Deno' ? ['run', '--allow-all', '--quiet', main] : [...execArgv, main];
-  return { file: execPath, args: [...own, ...args] };
+  if (runtime.name === 'Node.js') return [...execArgv, main];
+  // An executable made by `deno compile` has the command and its permissions in it.
+  if (isStandalone()) return [];
+  // Deno does not tell a process its own permissions.
+  const permissions = isAllAllowed() ? ['--allow-all'] : ['--no-prompt', ...NAMED_PERMISSIONS];
+  return ['run', '--quiet', ...permissions, main];
+}
+
+function isStandalone(): boolean {
+  const { Deno } = globalThis as { Deno?: { build?: { standalone?: boolean } } };
+  return Deno?.build?.standalone === true;
+}
+
+/** Deno shows this file only to a process that is allowed everything. */
+function isAllAllowed(): boolean {
+  try {
+    readFileSync('/proc/self/maps');
+    return true;
+  } catch {
+    return false;
+  }
 }
