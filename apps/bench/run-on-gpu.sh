@@ -3,12 +3,14 @@
 #
 #   apps/bench/run-on-gpu.sh OUT STEP...
 #
-# Figures of one GPU:      table (update, beside the Python tool) register startup memory sizes kimi stream
+# Figures of one GPU:      table (update, beside the Python tool) register register-fresh startup memory sizes kimi
+#                          stream cold big
 # Figures of all GPUs:     multi multi-sizes multi-glm
 # Checks:                  quick correct checks compliance kill
 #
 # Each step stands alone and takes a few minutes at most. Results are packed into OUT/results.tar.gz after each step; what
-# is printed is short. RANKS (all GPUs), UPDATES, MODEL and SCALE override what a step takes.
+# is printed is short. RANKS (all GPUs), UPDATES, MODEL and SCALE override what a step takes. DEVICE=host tries the steps
+# without a GPU and without Python; the figures then mean nothing.
 set -u
 out=$1
 shift
@@ -17,8 +19,17 @@ run=$root/bundle/run
 export CHECKPOINT_ENGINE_BENCH_DATA=${CHECKPOINT_ENGINE_BENCH_DATA:-/tmp/checkpoint-engine-data}
 results=$CHECKPOINT_ENGINE_BENCH_DATA/results
 mkdir -p "$results" "$out"
-gpus=$(nvidia-smi -L | wc -l)
+if [ "${DEVICE:-cuda}" = cuda ]; then
+  gpus=$(nvidia-smi -L | wc -l)
+  on=(--device cuda --peer)
+  links=(--link-floors)
+else
+  gpus=1
+  on=(--device "$DEVICE")
+  links=()
+fi
 ranks=${RANKS:-$gpus}
+scaled=(${MODEL:+--model "$MODEL"} ${SCALE:+--scale "$SCALE"})
 failed=
 bench() {
   local name=$1
@@ -34,37 +45,39 @@ say() { printf '\n=== %s (%s s)\n' "$1" "$SECONDS"; }
 for step; do
   say "$step"
   case $step in
-    table) bench table update --brief --peer --link-floors --timelines --updates "${UPDATES:-5}" ;;
-    register) bench register register --brief --peer ;;
-    startup) bench startup startup --brief --peer ;;
-    memory) bench memory memory --brief --model glm-4.5-air --scale "${SCALE:-16GiB}" --device-memory 192MiB,384MiB,768MiB,1GiB,4GiB ;;
+    table) bench table update --brief "${on[@]}" "${links[@]}" --timelines --updates "${UPDATES:-5}" "${scaled[@]}" ;;
+    register) bench register register --brief "${on[@]}" "${scaled[@]}" ;;
+    startup) bench startup startup --brief "${on[@]}" ;;
+    memory) bench memory memory --brief "${on[@]:0:2}" --model glm-4.5-air --scale "${SCALE:-16GiB}" --device-memory 192MiB,384MiB,768MiB,1GiB,4GiB ;;
     sizes)
-      bench sizes update --brief --updates 2 --device-memory 26GiB --bucket-sizes 16MiB,64MiB,256MiB,1GiB,2GiB,8GiB
-      bench sizes-giant update --brief --model giant --updates 2 --registers 1 --device-memory 30GiB
+      bench sizes update --brief "${on[@]:0:2}" "${scaled[@]}" --updates 2 --device-memory 26GiB --bucket-sizes 16MiB,64MiB,256MiB,1GiB,2GiB,8GiB
+      bench sizes-giant update --brief "${on[@]:0:2}" --model giant --updates 2 --registers 1 --device-memory 30GiB
       ;;
-    kimi) bench kimi update --brief --model kimi-k2 --scale "${SCALE:-8GiB}" --peer --updates 3 --registers 1 ;;
+    kimi) bench kimi update --brief "${on[@]}" --model kimi-k2 --scale "${SCALE:-8GiB}" --updates 3 --registers 1 ;;
     stream)
       bench stream stream --dir "$("$run" bench checkpoint --model qwen3-8b)" --small-dir "$("$run" bench checkpoint --model one)" --rounds "${ROUNDS:-3}" ${PEER:+--peer}
       ;;
-    multi) bench "multi-$ranks" update --brief --ranks "$ranks" --peer --link-floors --timelines --updates "${UPDATES:-20}" --registers 1 ;;
-    multi-sizes) bench "multi-sizes-$ranks" update --brief --ranks "$ranks" --link-floors --timelines --updates 3 --registers 1 --device-memory 16GiB --bucket-sizes 64MiB,512MiB,2GiB --stages 3,2,auto ;;
-    multi-glm) bench "multi-glm-$ranks" update --brief --ranks "$ranks" --peer --link-floors --timelines --updates 5 --registers 1 --model "${MODEL:-glm-4.5-air}" --scale "${SCALE:-24GiB}" ;;
+    register-fresh) bench register-fresh register --fresh --brief "${on[@]:0:2}" "${scaled[@]}" --rounds "${ROUNDS:-2}" ;;
+    cold)
+      bench cold stream --cold --dir "$("$run" bench checkpoint --model qwen3-8b --scale 3GiB)" --small-dir "$("$run" bench checkpoint --model one)" --rounds "${ROUNDS:-2}"
+      ;;
+    big)
+      bench big stream --no-pool --dir "$("$run" bench checkpoint --model glm-4.5-air --scale 30GiB)" --small-dir "$("$run" bench checkpoint --model one)" --rounds 1
+      ;;
+    multi) bench "multi-$ranks" update --brief "${on[@]}" "${links[@]}" --ranks "$ranks" --timelines --updates "${UPDATES:-20}" --registers 1 "${scaled[@]}" ;;
+    multi-sizes) bench "multi-sizes-$ranks" update --brief "${on[@]:0:2}" "${links[@]}" "${scaled[@]}" --ranks "$ranks" --timelines --updates 3 --registers 1 --device-memory 16GiB --bucket-sizes 64MiB,512MiB,2GiB --stages 3,2,auto ;;
+    multi-glm) bench "multi-glm-$ranks" update --brief "${on[@]}" "${links[@]}" --ranks "$ranks" --timelines --updates 5 --registers 1 --model "${MODEL:-glm-4.5-air}" --scale "${SCALE:-24GiB}" ;;
     quick)
       nvidia-smi -L
       "$run" cli doctor
-      bench quick update --brief --scale 3GiB --updates 3
+      bench quick update --brief "${on[@]:0:2}" --scale 3GiB --updates 3
       ;;
     correct)
       for model in mixed many huge; do
-        bench "correct-$model" update --brief --model "$model" --updates 2 --registers 1
+        bench "correct-$model" update --brief "${on[@]:0:2}" --model "$model" --updates 2 --registers 1
       done
-      bench correct-16MiB update --brief --scale 3GiB --updates 20 --bucket-sizes 16MiB
-      bench correct-shared update --brief --scale 3GiB --updates 10 --bucket-sizes 16MiB --stages 3,2 --ranks $((gpus + 1))
-      ;;
-    register)
-      model qwen3-8b
-      say 'register: memory used for the first time, and again'
-      "$run" bench register --fresh --dir "$data/qwen3-8b" --rounds "${ROUNDS:-2}" --json "$out/register-fresh.json"
+      bench correct-16MiB update --brief "${on[@]:0:2}" --scale 3GiB --updates 20 --bucket-sizes 16MiB
+      bench correct-shared update --brief "${on[@]:0:2}" --scale 3GiB --updates 10 --bucket-sizes 16MiB --stages 3,2 --ranks $((gpus + 1))
       ;;
     checks)
       lm=$CHECKPOINT_ENGINE_BENCH_DATA/lm

@@ -176,6 +176,8 @@ class Engine:
         return {
             "uuid": self.uuid,
             "device_used_bytes": total - free,
+            "torch_allocated_bytes": torch.cuda.memory_allocated(self.device),
+            "torch_reserved_bytes": torch.cuda.memory_reserved(self.device),
             "open_files": len(os.listdir("/proc/self/fd")),
             "updates": self.updates,
             "load_seconds": self.load_seconds,

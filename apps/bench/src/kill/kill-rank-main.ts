@@ -30,7 +30,10 @@ serveCalls<KillRankCalls>(
         },
       });
     },
-    freeBytes: async () => device.memoryInfo().freeBytes,
+    async usedBytes() {
+      const { freeBytes, totalBytes } = device.memoryInfo();
+      return totalBytes - freeBytes;
+    },
   },
   close,
 );

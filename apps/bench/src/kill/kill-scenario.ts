@@ -8,7 +8,8 @@ import { freePort } from '../report/free-port.ts';
 import { printTable } from '../report/table.ts';
 import { DrivenProcess } from '../world/driven-process.ts';
 import { sharedGpu } from '../world/shared-gpu.ts';
-import type { KillRankCalls, KillRankTask } from './kill-rank.ts';
+import type { KillRank, KillRankTask } from './kill-rank.ts';
+import { MemoryLog, type MemoryLook } from './memory-log.ts';
 import { ourReceiver, pythonReceiver, type Receiver } from './receivers.ts';
 
 /** What `bench kill` is asked to do. */
@@ -28,8 +29,9 @@ const LOSS_MS = 10_000;
 /** What a driver may keep of its own between two looks at the same state. */
 const SLACK_BYTES = 64 * 2 ** 20;
 
-/** Memory is given back off the threads that used it. */
-const SETTLE_MS = 500;
+/** Between two looks at memory that may still be given back, and the most time for that. */
+const SETTLE_MS = 250;
+const MOST_SETTLE_MS = 5_000;
 
 /** How one survivor heard of the death. */
 interface Report {
@@ -45,44 +47,53 @@ interface Report {
  */
 export async function killScenario(options: KillScenarioOptions): Promise<boolean> {
   const world = await KillWorld.start(options);
+  const { ranks, device, json } = options;
   try {
     await world.update({ releaseCommunicators: true });
-    const freeBefore = await world.freeBytes();
+    const before = await world.settled('an update that released its communicators');
     await world.update({});
-    const freeHeld = await world.freeBytes();
-    const reports = await world.kill(options.ranks - 1);
-    await world.restart(options.ranks - 1);
+    const held = await world.settled('one that kept them');
+    const reports = await world.kill(ranks - 1);
+    await world.look('the kill, survivors', ranks - 1);
+    await world.restart(ranks - 1);
+    await world.settled('the restart');
     const wrongBefore = await world.wrong();
+    await world.look('comparing with the files');
     await world.update({ releaseCommunicators: true });
-    const freeAfter = await world.freeBytes();
+    await world.look('an update that released, at once');
+    const after = await world.settled('the same, settled', before);
     await world.update({});
     const wrong = await world.wrong();
     const endedWell = await world.end();
-    const kept = options.device === 'cuda' ? Math.max(...freeBefore.map((free, i) => free - freeAfter[i]!)) : 0;
+    const more = (look: MemoryLook): number =>
+      device === 'cuda' ? Math.max(...look.usedBytes.map((used, index) => used - before.usedBytes[index]!)) : 0;
+    const kept = more(after);
     const ok =
       reports.every(({ namesIt, ms }) => namesIt && ms < LOSS_MS) && kept < SLACK_BYTES && wrong === 0 && endedWell;
     const memoryRows = [
-      ['communicators hold', formatBytes(Math.max(0, ...freeBefore.map((free, i) => free - freeHeld[i]!))), ''],
+      ['communicators hold', formatBytes(Math.max(0, more(held))), ''],
       ['device memory kept', formatBytes(Math.max(0, kept)), `less than ${formatBytes(SLACK_BYTES)}`],
     ];
     printTable(
       ['what', 'measured', 'wanted'],
       [
-        ['world', `${options.ranks} ranks, device ${options.device}`, ''],
-        ['killed', `rank ${options.ranks - 1}, in its third broadcast`, ''],
+        ['world', `${ranks} ranks, device ${device}`, ''],
+        ['killed', `rank ${ranks - 1}, in its third broadcast`, ''],
         ...reports.map(({ rank, ms, error }) => [
           `rank ${rank} rejected`,
           `${ms.toFixed(0)} ms: ${error}`,
-          `${LOSS_MS} ms: RankLostError that names rank ${options.ranks - 1}`,
+          `${LOSS_MS} ms: RankLostError that names rank ${ranks - 1}`,
         ]),
-        ...(options.device === 'host' ? [] : memoryRows),
+        ...(device === 'host' ? [] : memoryRows),
         ['#wrong', String(wrong), `0, after the restarted world has updated (${wrongBefore} before it)`],
         ['ranks ended by themselves', endedWell ? 'yes' : 'no', 'yes'],
       ],
     );
-    if (options.json !== undefined) {
-      const figures = { version: 1, scenario: 'kill', ...options, reports, freeBefore, freeHeld, freeAfter, wrong, ok };
-      writeFileSync(options.json, `${JSON.stringify(figures, undefined, 2)}\n`);
+    if (device === 'cuda') world.memory.print();
+    if (json !== undefined) {
+      const { looks } = world.memory;
+      const figures = { version: 2, scenario: 'kill', ...options, reports, looks, kept, wrong, ok };
+      writeFileSync(json, `${JSON.stringify(figures, undefined, 2)}\n`);
     }
     return ok;
   } finally {
@@ -90,16 +101,15 @@ export async function killScenario(options: KillScenarioOptions): Promise<boolea
   }
 }
 
-type DrivenRank = DrivenProcess<KillRankCalls>;
-
 /** The ranks and what stands behind them. */
 class KillWorld {
   readonly #options: KillScenarioOptions;
   readonly #files: readonly string[];
   readonly #gpus: number;
   readonly #port: number;
-  readonly #ranks: DrivenRank[] = [];
+  readonly #ranks: KillRank[] = [];
   readonly #receivers: Receiver[] = [];
+  readonly memory = new MemoryLog();
 
   private constructor(options: KillScenarioOptions, files: readonly string[], gpus: number, port: number) {
     this.#options = options;
@@ -162,9 +172,31 @@ class KillWorld {
     await this.#onAll((one) => one.call('gather', null));
   }
 
-  async freeBytes(): Promise<number[]> {
-    await sleep(SETTLE_MS);
-    return await this.#onAll((rank) => rank.call('freeBytes', null));
+  /** Looks at device memory now; without the rank that died. */
+  look(step: string, dead?: number): Promise<MemoryLook> {
+    return this.memory.look(step, {
+      ranks: this.#ranks.filter((_, rank) => rank !== dead),
+      receivers: this.#receivers,
+    });
+  }
+
+  /**
+   * Looks at device memory once it no longer changes, which is given back off the threads that used it.
+   *
+   * @param wanted Waits for no more than this was, too, up to a limit.
+   */
+  async settled(step: string, wanted?: MemoryLook): Promise<MemoryLook> {
+    const startedAtMs = performance.now();
+    let last: readonly number[] = [];
+    for (;;) {
+      await sleep(SETTLE_MS);
+      const used = await this.#onAll((rank) => rank.call('usedBytes', null));
+      const isStill = used.every((bytes, rank) => Math.abs(bytes - (last[rank] ?? 0)) < 2 ** 20);
+      const isAsWanted = used.every((bytes, rank) => bytes - (wanted?.usedBytes[rank] ?? Infinity) < SLACK_BYTES);
+      last = used;
+      const ms = performance.now() - startedAtMs;
+      if ((isStill && isAsWanted) || ms > MOST_SETTLE_MS) return await this.look(`${step} (${ms.toFixed(0)} ms later)`);
+    }
   }
 
   /** Tensors that differ from the files, in all receivers together. */
@@ -205,7 +237,7 @@ class KillWorld {
     await this.#ranks[rank].call('register', null);
   }
 
-  #onAll<T>(work: (rank: DrivenRank) => Promise<T>): Promise<T[]> {
+  #onAll<T>(work: (rank: KillRank) => Promise<T>): Promise<T[]> {
     return Promise.all(this.#ranks.map(work));
   }
 }

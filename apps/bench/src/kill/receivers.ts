@@ -10,6 +10,9 @@ import type { RankIdentity } from '../world/open-rank.ts';
 /** What stands behind a rank and holds the weights. */
 export interface Receiver {
   readonly engine: RankIdentity['engine'];
+  readonly pid: number;
+  /** What torch says that it holds of the GPU: tensors, and with what it keeps for later ones. */
+  torchBytes?(): Promise<{ readonly allocated: number; readonly reserved: number }>;
   /** How many of its tensors differ from the checkpoint's files. */
   wrong(): Promise<number>;
   stop(): Promise<void>;
@@ -20,6 +23,11 @@ export async function pythonReceiver(python: string, gpu: number, dir: string): 
   const engine = await EngineProcess.start(python, gpu);
   return {
     engine: { vllmUrl: engine.endpoint },
+    pid: engine.pid,
+    async torchBytes() {
+      const { torch_allocated_bytes: allocated, torch_reserved_bytes: reserved } = await engine.stats();
+      return { allocated, reserved };
+    },
     wrong: async () => (await engine.verify(dir)).wrong,
     stop: () => engine.stop(),
   };
@@ -33,6 +41,7 @@ export async function ourReceiver(kind: 'cuda' | 'host', index: number, files: r
   await message(child);
   return {
     engine: { workerSocket },
+    pid: child.pid!,
     async wrong() {
       const reply = message<Record<string, string>>(child);
       child.send('digests');

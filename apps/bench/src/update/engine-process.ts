@@ -18,6 +18,9 @@ export interface WorkerClock {
 export interface EngineStats {
   readonly uuid: string;
   readonly device_used_bytes: number;
+  /** Of its own tensors, and with what torch keeps for later ones. */
+  readonly torch_allocated_bytes: number;
+  readonly torch_reserved_bytes: number;
   readonly open_files: number;
   readonly updates: number;
   /** Seconds inside the worker's own copies during the last update. */
@@ -70,6 +73,10 @@ export class EngineProcess {
       child.stdout!.once('data', () => resolve());
     });
     return new EngineProcess(child, port);
+  }
+
+  get pid(): number {
+    return this.#child.pid!;
   }
 
   stats(): Promise<EngineStats> {

@@ -43,6 +43,10 @@ export class DrivenProcess<T extends Calls<T>> {
     return driven;
   }
 
+  get pid(): number {
+    return this.#child.pid!;
+  }
+
   call<Name extends keyof T>(name: Name, args: Argument<T[Name]>): Promise<Answer<T[Name]>> {
     return new Promise((resolve, reject) => {
       const id = this.#nextId++;
