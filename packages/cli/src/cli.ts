@@ -8,6 +8,7 @@ import { doctorCommand } from './commands/doctor.ts';
 import { inspectCommand } from './commands/inspect.ts';
 import { planCommand } from './commands/plan.ts';
 import { rankCommand } from './commands/rank.ts';
+import { serveCommand } from './commands/serve.ts';
 import { updateCommand } from './commands/update.ts';
 import type { Environment } from './config/environment.ts';
 import { reportFailure } from './output/report-failure.ts';
@@ -58,7 +59,7 @@ function createProgram(context: CommandContext): Command {
     .showSuggestionAfterError()
     .configureOutput({ writeErr: () => {}, writeOut: (text) => context.terminal.print(text.trimEnd()) })
     .exitOverride();
-  const shown = [updateCommand, inspectCommand, planCommand, doctorCommand, demoCommand];
+  const shown = [updateCommand, serveCommand, inspectCommand, planCommand, doctorCommand, demoCommand];
   for (const make of shown) program.addCommand(make(context).copyInheritedSettings(program));
   for (const make of [rankCommand, demoWorkerCommand]) {
     program.addCommand(make(context).copyInheritedSettings(program), { hidden: true });

@@ -43,6 +43,8 @@ export type ErrorCode =
   | 'CE_CHECKPOINT_EXISTS'
   | 'CE_CHECKPOINT_BUSY'
   | 'CE_CHECKPOINT_EMPTY'
+  /** A rank was restarted, and could not register its share again. */
+  | 'CE_CHECKPOINT_LOST'
   | 'CE_METAS_INVALID'
   | 'CE_METAS_MISSING'
   /** Plans. */
@@ -65,6 +67,9 @@ export type ErrorCode =
   | 'CE_ENGINE_UNREACHABLE'
   | 'CE_ENGINE_FAILED'
   | 'CE_ENGINE_MISMATCH'
+  /** The HTTP API: a request that is not one of its, and an update that it does not know (any more). */
+  | 'CE_REQUEST_INVALID'
+  | 'CE_UPDATE_UNKNOWN'
   /** The configuration (flags, environment) cannot be honoured. */
   | 'CE_CONFIG_INVALID'
   | 'CE_INTERNAL';

@@ -42,6 +42,8 @@ export interface RegisterJob {
   readonly load?: 'now' | 'background' | undefined;
   /** Bounds what a rank that streams reads into. */
   readonly hostMemoryBytes?: number | undefined;
+  /** Folders below which all files have to lie, symbolic links resolved. @default anywhere */
+  readonly allowedRoots?: readonly string[] | undefined;
 }
 
 /** One update of a registered checkpoint. Plain data, equal on all ranks. */

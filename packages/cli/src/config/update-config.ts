@@ -1,7 +1,7 @@
 import { basename, join, parse, resolve } from 'node:path';
 import { CheckpointEngineError } from '@checkpoint-engine/interface';
-import type { EngineName } from '@checkpoint-engine/ps/engines';
 import type { LogOptions } from '../output/log.ts';
+import { type EngineFlags, neededEngineTargets } from './engine-targets.ts';
 import {
   type Environment,
   type MemoryLimits,
@@ -9,20 +9,16 @@ import {
   readMemoryLimits,
   readRankIdentity,
 } from './environment.ts';
-import type { DeliveryJob, DeviceKind, EngineTargets, RegisterJob } from './jobs.ts';
+import type { DeliveryJob, DeviceKind, RegisterJob } from './jobs.ts';
 
 const LEAST_HOST_MEMORY_BYTES = 2 ** 20;
 
 /** The flags of `update`, parsed one by one. Durations in milliseconds, sizes in bytes. */
-export interface UpdateFlags extends LogOptions {
+export interface UpdateFlags extends LogOptions, EngineFlags {
   readonly checkpointPath: string;
   readonly checkpointName?: string;
   readonly nprocPerNode?: number;
   readonly device: DeviceKind | 'auto';
-  readonly engine: EngineName;
-  readonly endpoint?: readonly string[];
-  readonly uds?: readonly string[];
-  readonly inferenceParallelSize?: number;
   readonly bucketSize?: number;
   readonly deviceMemory?: number;
   readonly stages: '2' | '3' | 'auto';
@@ -74,7 +70,7 @@ export function updateConfig(flags: UpdateFlags, env: Environment): UpdateConfig
       register: { name, files: flags.checkpointPath, keepFiles: flags.keepFiles === true, ...reading(flags) },
       update: {
         name,
-        targets: engineTargets(flags, worldSize),
+        targets: neededEngineTargets(flags, worldSize),
         bucketBytes: flags.bucketSize,
         deviceMemoryBytes: flags.deviceMemory,
         stages: flags.stages === 'auto' ? 'auto' : flags.stages === '2' ? 2 : 3,
@@ -95,37 +91,6 @@ export function updateConfig(flags: UpdateFlags, env: Environment): UpdateConfig
 function ofRank(file: string, rank: number): string {
   const { dir, name, ext } = parse(file);
   return join(dir, `${name}.rank-${rank}${ext}`);
-}
-
-function engineTargets(flags: UpdateFlags, worldSize: number): EngineTargets {
-  const { engine, endpoint: endpoints = [], uds = [] } = flags;
-  const targetCount = Math.max(endpoints.length, uds.length);
-  if (targetCount === 0) {
-    throw invalid(
-      'Neither --endpoint nor --uds says where the engine is',
-      'Add --endpoint http://HOST:PORT or --uds PATH',
-    );
-  }
-  const parallelSize = flags.inferenceParallelSize ?? defaultParallelSize(worldSize, targetCount);
-  if (worldSize % parallelSize !== 0) {
-    throw invalid(
-      `--inference-parallel-size ${parallelSize} does not divide the world size ${worldSize}`,
-      'Give the number of ranks that one engine spans (its tensor times pipeline parallel size)',
-    );
-  }
-  const groupCount = worldSize / parallelSize;
-  for (const [flag, values] of [
-    ['--endpoint', endpoints],
-    ['--uds', uds],
-  ] as const) {
-    if (values.length > 1 && values.length !== groupCount) {
-      throw invalid(
-        `${flag} is given ${values.length} times for ${groupCount} inference groups (world size ${worldSize} / --inference-parallel-size ${parallelSize})`,
-        `Give ${flag} once for all groups, or once for each`,
-      );
-    }
-  }
-  return { engine, endpoints, uds, parallelSize };
 }
 
 /**
@@ -156,11 +121,6 @@ function reading({
     throw invalid(`--host-memory is ${hostMemory} bytes, wanted 1MiB or more`, 'Give 256MiB or more for speed');
   }
   return { stream: streams, load: stream === false || streams ? 'now' : 'background', hostMemoryBytes: hostMemory };
-}
-
-/** Several targets share the ranks evenly. */
-function defaultParallelSize(worldSize: number, targetCount: number): number {
-  return worldSize % targetCount === 0 ? worldSize / targetCount : worldSize;
 }
 
 function invalid(what: string, hint: string): CheckpointEngineError {

@@ -1,10 +1,11 @@
 import type { SerializedError } from '@checkpoint-engine/interface';
-import type { ProgressEvent, RegisteredCheckpoint, UpdateResult } from '@checkpoint-engine/ps';
+import type { RegisteredCheckpoint, UpdateResult } from '@checkpoint-engine/ps';
+import type { UpdateEvent } from '@checkpoint-engine/ps/http';
 import type { EngineTargets, RegisterJob, UpdateJob, WorldJob } from '../config/jobs.ts';
 
 /** What ranks can be asked for, with what, and what each replies. Plain data. */
 export interface RankCalls {
-  register(job: RegisterJob): RegisteredCheckpoint;
+  register(job: RegisterJob): RegisteredFiles;
   /** Resolves when what is read in the background is in host memory. */
   loaded(job: { readonly name: string }): null;
   unregister(job: { readonly name: string; readonly force?: boolean | undefined }): null;
@@ -12,10 +13,20 @@ export interface RankCalls {
   gatherMetas(job: { readonly name: string; readonly timeoutMs: number; readonly metasFile?: string | undefined }): {
     readonly durationMs: number;
   };
+  /** The metas of all ranks, encoded, in base64. */
+  getMetas(job: { readonly name: string }): string;
+  /** Takes such metas. */
+  loadMetas(job: { readonly metas: string }): null;
   /** Waits until the engines answer that the ranks are to ask. */
   engineReady(job: { readonly targets: EngineTargets; readonly timeoutMs: number }): null;
   /** Called at all ranks. */
   update(job: UpdateJob): UpdateResult;
+}
+
+/** What one rank has registered. */
+export interface RegisteredFiles extends RegisteredCheckpoint {
+  /** Changes when any of the files does. */
+  readonly fingerprint: string;
 }
 
 /** Name of a call. */
@@ -25,18 +36,8 @@ export type CallJob<Name extends CallName> = Parameters<RankCalls[Name]>[0];
 /** What one rank replies. */
 export type CallResult<Name extends CallName> = ReturnType<RankCalls[Name]>;
 
-/** An engine was asked for the update by the first rank of its group, and answered. */
-export interface EngineEvent {
-  readonly type: 'engine';
-  readonly rank: number;
-  readonly groupIndex: number;
-  /** Where it listens: its URL, or the path of its socket. */
-  readonly endpoint: string;
-  readonly atMs: number;
-}
-
 /** What a call tells while it runs. */
-export type RankEvent = ProgressEvent | EngineEvent;
+export type RankEvent = UpdateEvent;
 
 /**
  * What a supervisor writes to a rank's standard input, one JSON object a line. The end of the input without `close` says

@@ -64,6 +64,10 @@ export class SupervisedRank {
     });
   }
 
+  get isRunning(): boolean {
+    return !this.#hasEnded;
+  }
+
   /** Lets the rank join its world. */
   open(world: WorldJob): SentCall<RankDevice> {
     const outcome = this.#expect<RankDevice>(OPEN_ID, undefined);

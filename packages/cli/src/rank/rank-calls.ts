@@ -1,9 +1,13 @@
+import { Buffer } from 'node:buffer';
 import type { Logger } from '@checkpoint-engine/interface';
+import { decodeWorldMetas, encodeWorldMetas } from '@checkpoint-engine/meta';
 import { type ParameterServer, v1Protocol, v2Protocol } from '@checkpoint-engine/ps';
 import type { Secrets } from '../config/environment.ts';
 import type { EngineTargets } from '../config/jobs.ts';
 import type { CallJob, CallName, CallResult, RankEvent } from '../process/messages.ts';
+import { checkAllowed } from './check-allowed.ts';
 import { engineClient, engineName } from './engine-client.ts';
+import { fingerprintFiles } from './fingerprint-files.ts';
 import { writeMetas } from './write-metas.ts';
 
 /** What a call is done with. */
@@ -20,11 +24,13 @@ export interface RankContext {
 export const RANK_CALLS: {
   readonly [Name in CallName]: (context: RankContext, job: CallJob<Name>) => Promise<CallResult<Name>>;
 } = {
-  async register({ server, rank, signal, onEvent }, { name, ...source }) {
+  async register({ server, rank, signal, onEvent }, { name, allowedRoots, ...source }) {
+    if (allowedRoots) await checkAllowed(source.files, allowedRoots);
+    const fingerprint = await fingerprintFiles(source.files);
     // The reader reports what it has read: that it begins is said here. Other files are read later.
     const readsNow = !source.stream && source.load !== 'background';
     if (readsNow) onEvent({ type: 'register', rank, doneBytes: 0, totalBytes: 0, atMs: now() });
-    return await server.registerCheckpoint(name, source, { signal, onEvent });
+    return { ...(await server.registerCheckpoint(name, source, { signal, onEvent })), fingerprint };
   },
 
   async loaded({ server, signal }, { name }) {
@@ -45,6 +51,15 @@ export const RANK_CALLS: {
     return { durationMs };
   },
 
+  async getMetas({ server }, { name }) {
+    return Buffer.from(encodeWorldMetas(server.getMetas(name))).toString('base64');
+  },
+
+  async loadMetas({ server }, { metas }) {
+    server.loadMetas(decodeWorldMetas(new Uint8Array(Buffer.from(metas, 'base64'))));
+    return null;
+  },
+
   /** The first rank of each inference group speaks to its engine. */
   async engineReady(context, { targets, timeoutMs }) {
     const { rank, signal } = context;
@@ -59,9 +74,11 @@ export const RANK_CALLS: {
       ...options,
       requestEngine: async ({ groupIndex, ...request }) => {
         const engine = client(context, targets, groupIndex);
+        const about = { type: 'engine', rank, groupIndex, endpoint: engineName(targets, groupIndex) } as const;
         await engine.preflight?.(request);
+        onEvent({ ...about, state: 'asked', atMs: now() });
         await engine.update(request);
-        onEvent({ type: 'engine', rank, groupIndex, endpoint: engineName(targets, groupIndex), atMs: now() });
+        onEvent({ ...about, state: 'acknowledged', atMs: now() });
       },
       protocol: client(context, targets, 0).workers === 'v2' ? v2Protocol() : v1Protocol(),
       inferenceParallelSize: targets.parallelSize,

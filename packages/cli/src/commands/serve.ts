@@ -1,0 +1,81 @@
+import { ENGINE_NAMES } from '@checkpoint-engine/ps/engines';
+import { Command, Option } from 'commander';
+import { countFlag, repeated, secondsFlag, sizeFlag, urlFlag } from '../config/flag-values.ts';
+import { type ServeFlags, serveConfig } from '../config/serve-config.ts';
+import type { CommandContext } from './command-context.ts';
+import { logFormatOption, logLevelOption } from './shared-flags.ts';
+
+const EXAMPLES = `
+Examples:
+  Eight ranks beside a vLLM server of eight GPUs; the API is at http://127.0.0.1:19730:
+    checkpoint-engine serve --nproc-per-node 8 --endpoint http://127.0.0.1:8000
+
+    curl -fX POST 127.0.0.1:19730/v1/checkpoints/step-100/files -H 'content-type: application/json' \\
+      -d '{"files": ["/checkpoints/step-100"]}'
+    curl -fX POST 127.0.0.1:19730/v1/checkpoints/step-100/gather-metas
+    curl -fX POST 127.0.0.1:19730/v1/checkpoints/step-100/update
+    curl -fX DELETE 127.0.0.1:19730/v1/checkpoints/step-100
+
+  At a Unix socket that only this user can open:
+    checkpoint-engine serve --nproc-per-node 8 --uds /run/user/1000/checkpoint-engine.sock
+
+  For other hosts, with a token, and files from one folder only:
+    export CHECKPOINT_ENGINE_TOKEN=$(openssl rand -base64 32)
+    checkpoint-engine serve --nproc-per-node 8 --listen 0.0.0.0:19730 --allow-path /checkpoints
+
+Environment:
+  CHECKPOINT_ENGINE_TOKEN     what clients send as Authorization: Bearer; needed where other hosts can reach the server
+  CHECKPOINT_ENGINE_API_KEY   sent to the engine as Authorization: Bearer
+  PS_MAX_BUCKET_SIZE_GB       most GiB of a bucket
+  PS_MEM_FRACTION             share of the free device memory that an update may take
+
+GET /openapi.json describes the API. Exit status: 0 ended as asked, 1 failed, 2 wrong arguments.`;
+
+/** `serve`: the HTTP API for a whole world of ranks. */
+export function serveCommand({ terminal, env, setExitCode }: CommandContext): Command {
+  return new Command('serve')
+    .description('Serve the HTTP API for a world of ranks: register checkpoints, update engines')
+    .option('--nproc-per-node <n>', 'ranks to start and supervise, one for each GPU', countFlag, 1)
+    .option('--listen <host:port>', 'where the API listens (default: 127.0.0.1:19730)')
+    .option('--uds <path>', 'listen at this Unix socket instead, which only this user can open')
+    .addOption(new Option('--device <kind>', 'what the ranks run on').choices(['auto', 'cuda', 'host']).default('auto'))
+    .addOption(
+      new Option('--engine <name>', 'what receives: how updates are asked for').choices(ENGINE_NAMES).default('vllm'),
+    )
+    .option(
+      '--endpoint <url>',
+      'where the engine listens, for updates that name no update_url; once for all inference groups, or once for each',
+      repeated(urlFlag),
+    )
+    .option('--engine-uds <path>', 'its Unix socket; once for all groups, or once for each', repeated(String))
+    .option(
+      '--inference-parallel-size <m>',
+      'ranks that one engine spans (default: all, shared by the endpoints)',
+      countFlag,
+    )
+    .option(
+      '--allow-path <folder>',
+      'register files below this folder only; may be given several times; needed with a token',
+      repeated(String),
+    )
+    .option('--bucket-size <size>', 'most bytes of a bucket; it grows to the largest tensor', sizeFlag)
+    .option('--device-memory <size>', 'most bytes of device memory that a rank may take for an update', sizeFlag)
+    .addOption(
+      new Option('--stages <count>', '2: copies to the GPU and broadcasts take turns; auto: measure, keep the faster')
+        .choices(['2', '3', 'auto'])
+        .default('3'),
+    )
+    .addOption(
+      new Option('--grace-time <seconds>', 'how long an update that runs may go on after SIGTERM or Ctrl-C')
+        .argParser(secondsFlag)
+        .default(30_000, '30'),
+    )
+    .addOption(logLevelOption('info'))
+    .addOption(logFormatOption())
+    .addHelpText('after', EXAMPLES)
+    .action(async (flags: ServeFlags) => {
+      const config = serveConfig(flags, env);
+      const { serve } = await import('../serve/serve.ts');
+      setExitCode(await serve(config, { terminal, env }));
+    });
+}

@@ -1,0 +1,64 @@
+import { CheckpointEngineError } from '@checkpoint-engine/interface';
+import type { EngineName } from '@checkpoint-engine/ps/engines';
+import type { EngineTargets } from './jobs.ts';
+
+/** The flags that say where engines are. */
+export interface EngineFlags {
+  readonly engine: EngineName;
+  readonly endpoint?: readonly string[];
+  /** Unix sockets of engines. */
+  readonly uds?: readonly string[];
+  readonly inferenceParallelSize?: number;
+}
+
+/**
+ * The engines that flags name, checked against the size of the world.
+ *
+ * @param udsFlag How the flag of `uds` is called.
+ * @returns `undefined` where they name none.
+ * @throws {CheckpointEngineError} `CE_CONFIG_INVALID`
+ */
+export function engineTargets(flags: EngineFlags, worldSize: number, udsFlag = '--uds'): EngineTargets | undefined {
+  const { engine, endpoint: endpoints = [], uds = [] } = flags;
+  const targetCount = Math.max(endpoints.length, uds.length);
+  if (targetCount === 0) return undefined;
+  const parallelSize = flags.inferenceParallelSize ?? defaultParallelSize(worldSize, targetCount);
+  if (worldSize % parallelSize !== 0) {
+    throw invalid(
+      `--inference-parallel-size ${parallelSize} does not divide the world size ${worldSize}`,
+      'Give the number of ranks that one engine spans (its tensor times pipeline parallel size)',
+    );
+  }
+  const groupCount = worldSize / parallelSize;
+  for (const [flag, values] of [
+    ['--endpoint', endpoints],
+    [udsFlag, uds],
+  ] as const) {
+    if (values.length > 1 && values.length !== groupCount) {
+      throw invalid(
+        `${flag} is given ${values.length} times for ${groupCount} inference groups (world size ${worldSize} / --inference-parallel-size ${parallelSize})`,
+        `Give ${flag} once for all groups, or once for each`,
+      );
+    }
+  }
+  return { engine, endpoints, uds, parallelSize };
+}
+
+/** As {@link engineTargets}, where there have to be some. */
+export function neededEngineTargets(flags: EngineFlags, worldSize: number): EngineTargets {
+  const targets = engineTargets(flags, worldSize);
+  if (targets) return targets;
+  throw invalid(
+    'Neither --endpoint nor --uds says where the engine is',
+    'Add --endpoint http://HOST:PORT or --uds PATH',
+  );
+}
+
+/** Several targets share the ranks evenly. */
+function defaultParallelSize(worldSize: number, targetCount: number): number {
+  return worldSize % targetCount === 0 ? worldSize / targetCount : worldSize;
+}
+
+function invalid(what: string, hint: string): CheckpointEngineError {
+  return new CheckpointEngineError('CE_CONFIG_INVALID', what, hint);
+}

@@ -1,0 +1,111 @@
+import { resolve } from 'node:path';
+import { CheckpointEngineError } from '@checkpoint-engine/interface';
+import type { EngineName } from '@checkpoint-engine/ps/engines';
+import type { LogOptions } from '../output/log.ts';
+import type { ListenAddress } from '../serve/listen.ts';
+import { type EngineFlags, engineTargets } from './engine-targets.ts';
+import { type Environment, type MemoryLimits, readMemoryLimits, readSecrets } from './environment.ts';
+import type { DeviceKind, EngineTargets, UpdateJob } from './jobs.ts';
+
+/** The flags of `serve`, parsed one by one. Durations in milliseconds, sizes in bytes. */
+export interface ServeFlags extends LogOptions, Omit<EngineFlags, 'uds'> {
+  readonly nprocPerNode: number;
+  readonly listen?: string;
+  /** The socket to listen at. What is `--uds` of `update` is `--engine-uds` here. */
+  readonly uds?: string;
+  readonly device: DeviceKind | 'auto';
+  readonly engineUds?: readonly string[];
+  readonly allowPath?: readonly string[];
+  readonly bucketSize?: number;
+  readonly deviceMemory?: number;
+  readonly stages: '2' | '3' | 'auto';
+  readonly graceTime: number;
+}
+
+/** What `serve` is to do, checked as a whole. */
+export interface ServeConfig {
+  readonly worldSize: number;
+  readonly device: DeviceKind | 'auto';
+  readonly address: ListenAddress;
+  /** Asked of clients. */
+  readonly token?: string | undefined;
+  readonly engine: EngineName;
+  readonly targets?: EngineTargets | undefined;
+  readonly update: Pick<UpdateJob, 'bucketBytes' | 'deviceMemoryBytes' | 'stages'>;
+  readonly limits: MemoryLimits;
+  readonly allowedRoots?: readonly string[] | undefined;
+  /** How long an update that runs may go on after the server was asked to end. */
+  readonly graceMs: number;
+  readonly log: LogOptions;
+}
+
+/** Where the server listens when nothing is said. */
+const DEFAULT_ADDRESS = { host: '127.0.0.1', port: 19_730 };
+
+/** Checks the flags against each other and the environment. @throws {CheckpointEngineError} `CE_CONFIG_INVALID` */
+export function serveConfig(flags: ServeFlags, env: Environment): ServeConfig {
+  if (env.RANK || env.WORLD_SIZE) {
+    throw invalid(
+      `RANK=${env.RANK ?? ''} and WORLD_SIZE=${env.WORLD_SIZE ?? ''} say that a launcher starts the ranks, but serve starts them itself`,
+      'Start serve once on each host, with --nproc-per-node, and unset RANK and WORLD_SIZE',
+    );
+  }
+  const { token } = readSecrets(env);
+  const address = listenAddress(flags);
+  if (!('path' in address) && !isLoopback(address.host) && token === undefined) {
+    throw invalid(
+      `--listen ${flags.listen} can be reached from other hosts, and CHECKPOINT_ENGINE_TOKEN is not set`,
+      'Set CHECKPOINT_ENGINE_TOKEN to a long random secret (openssl rand -base64 32), or listen on 127.0.0.1',
+    );
+  }
+  const worldSize = flags.nprocPerNode;
+  const { logLevel, logFormat } = flags;
+  return {
+    worldSize,
+    device: flags.device,
+    address,
+    token,
+    engine: flags.engine,
+    targets: engineTargets(engineFlags(flags), worldSize, '--engine-uds'),
+    update: {
+      bucketBytes: flags.bucketSize,
+      deviceMemoryBytes: flags.deviceMemory,
+      stages: flags.stages === 'auto' ? 'auto' : flags.stages === '2' ? 2 : 3,
+    },
+    limits: readMemoryLimits(env),
+    allowedRoots: allowedRoots(flags.allowPath, token),
+    graceMs: flags.graceTime,
+    log: { logLevel, logFormat },
+  };
+}
+
+function engineFlags({ uds: _, engineUds, ...flags }: ServeFlags): EngineFlags {
+  return engineUds ? { ...flags, uds: engineUds } : flags;
+}
+
+/** Who has the token may not be who may read every file of this user. */
+function allowedRoots(paths: readonly string[] | undefined, token: string | undefined): readonly string[] | undefined {
+  if (paths) return paths.map((path) => resolve(path));
+  return token === undefined ? undefined : [];
+}
+
+function listenAddress({ listen, uds }: ServeFlags): ListenAddress {
+  if (listen !== undefined && uds !== undefined) {
+    throw invalid('--listen and --uds are both given', 'Leave one of them out');
+  }
+  if (uds !== undefined) return { path: uds };
+  if (listen === undefined) return DEFAULT_ADDRESS;
+  const [, v6, name, port] = /^(?:\[([^\]]+)\]|([^:]*)):(\d{1,5})$/.exec(listen) ?? [];
+  if (port === undefined || Number(port) > 65_535) {
+    throw invalid(`--listen is "${listen}", wanted HOST:PORT`, 'Write it like 127.0.0.1:19730 or [::1]:19730');
+  }
+  return { host: v6 ?? (name || '127.0.0.1'), port: Number(port) };
+}
+
+function isLoopback(host: string): boolean {
+  return host === 'localhost' || host === '::1' || /^127(\.\d{1,3}){3}$/.test(host);
+}
+
+function invalid(what: string, hint: string): CheckpointEngineError {
+  return new CheckpointEngineError('CE_CONFIG_INVALID', what, hint);
+}

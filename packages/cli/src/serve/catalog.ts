@@ -1,0 +1,173 @@
+import { CheckpointEngineError, type SerializedError } from '@checkpoint-engine/interface';
+import type { CheckpointView, ShareState, ShareView } from '@checkpoint-engine/ps/http';
+import type { RegisterJob } from '../config/jobs.ts';
+import type { RegisteredFiles } from '../process/messages.ts';
+
+/** One rank's share of a checkpoint. */
+interface Share {
+  state: ShareState;
+  tensorCount: number;
+  sizeBytes: number;
+  poolBytes: number;
+  fingerprint: string | undefined;
+  error: SerializedError | undefined;
+}
+
+/** A checkpoint of a served world: what it was registered from, and what each rank has of it. */
+export class CatalogEntry {
+  readonly name: string;
+  /** Absent where only metas were imported. */
+  readonly job: RegisterJob | undefined;
+  isUpdating = false;
+  /** Gathered or imported. */
+  hasMetas = false;
+  /** Gathered before, but a rank was restarted since. */
+  mustGather = false;
+  /** Metas of another world, in base64. */
+  importedMetas: string | undefined;
+  readonly #shares = new Map<number, Share>();
+  #warnings: readonly string[] = [];
+
+  constructor(name: string, job: RegisterJob | undefined, worldSize: number) {
+    this.name = name;
+    this.job = job;
+    if (!job) return;
+    for (let rank = 0; rank < worldSize; rank++) {
+      this.#shares.set(rank, {
+        state: 'registering',
+        tensorCount: 0,
+        sizeBytes: 0,
+        poolBytes: 0,
+        fingerprint: undefined,
+        error: undefined,
+      });
+    }
+  }
+
+  get state(): ShareState {
+    const states = [...this.#shares.values()].map(({ state }) => state);
+    return states.find((state) => state === 'lost') ?? states.find((state) => state === 'registering') ?? 'registered';
+  }
+
+  noteProgress(rank: number, doneBytes: number): void {
+    this.#shares.get(rank)!.sizeBytes = doneBytes;
+  }
+
+  /** @throws `CE_FILE_CHANGED`: a restarted rank found other files than the others have. */
+  noteRegistered(rank: number, registered: RegisteredFiles): void {
+    const { tensorCount, sizeBytes, poolBytes, fingerprint, warnings } = registered;
+    const share = this.#shares.get(rank)!;
+    if (share.fingerprint !== undefined && share.fingerprint !== fingerprint) throw changed(this.name, rank);
+    Object.assign(share, { state: 'registered', tensorCount, sizeBytes, poolBytes, fingerprint, error: undefined });
+    // Every rank reads the same files.
+    this.#warnings = [...new Set([...this.#warnings, ...warnings])];
+  }
+
+  noteGathered(): void {
+    this.hasMetas = true;
+    this.mustGather = false;
+    this.importedMetas = undefined;
+  }
+
+  noteImported(metas: string): void {
+    this.hasMetas = true;
+    this.mustGather = false;
+    this.importedMetas = metas;
+  }
+
+  /** A rank that is restarted knows no metas. */
+  noteRankLost(): void {
+    this.mustGather = this.hasMetas && this.importedMetas === undefined;
+  }
+
+  noteLost(rank: number, error: CheckpointEngineError): void {
+    Object.assign(this.#shares.get(rank)!, { state: 'lost', poolBytes: 0, error: error.toJSON() });
+  }
+
+  /** @throws `CE_CHECKPOINT_LOST`, `CE_CHECKPOINT_BUSY` while it registers. */
+  checkWhole(): void {
+    for (const [rank, { state, error }] of this.#shares) {
+      if (state === 'lost') {
+        throw new CheckpointEngineError(
+          'CE_CHECKPOINT_LOST',
+          `Rank ${rank} was restarted and lost its share of checkpoint "${this.name}": ${error?.message ?? 'it is gone'}`,
+          'Delete the checkpoint and register it again',
+          { rank, cause: error && CheckpointEngineError.fromJSON(error) },
+        );
+      }
+    }
+    if (this.state !== 'registered') {
+      throw new CheckpointEngineError(
+        'CE_CHECKPOINT_BUSY',
+        `Checkpoint "${this.name}" is being registered`,
+        'Wait until its registration is answered',
+        { retryable: true },
+      );
+    }
+  }
+
+  view(): CheckpointView {
+    const ranks = [...this.#shares].map(([rank, { fingerprint, ...share }]): ShareView => ({ rank, ...share }));
+    return {
+      name: this.name,
+      state: this.state,
+      files: this.job?.files,
+      hasMetas: this.hasMetas,
+      tensorCount: ranks.reduce((sum, { tensorCount }) => sum + tensorCount, 0),
+      sizeBytes: ranks.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0),
+      warnings: this.#warnings,
+      ranks,
+    };
+  }
+}
+
+/** The checkpoints of a served world. */
+export class Catalog {
+  readonly #entries = new Map<string, CatalogEntry>();
+
+  get all(): readonly CatalogEntry[] {
+    return [...this.#entries.values()];
+  }
+
+  /** @throws `CE_CHECKPOINT_UNKNOWN` */
+  get(name: string): CatalogEntry {
+    const entry = this.#entries.get(name);
+    if (entry) return entry;
+    throw new CheckpointEngineError(
+      'CE_CHECKPOINT_UNKNOWN',
+      `There is no checkpoint "${name}"; there are ${JSON.stringify([...this.#entries.keys()])}`,
+      'Register it first',
+    );
+  }
+
+  /** @throws `CE_CHECKPOINT_EXISTS` */
+  add(entry: CatalogEntry): void {
+    if (this.#entries.has(entry.name)) {
+      throw new CheckpointEngineError(
+        'CE_CHECKPOINT_EXISTS',
+        `Checkpoint "${entry.name}" is registered already`,
+        'Delete it first, or use another name',
+      );
+    }
+    this.#entries.set(entry.name, entry);
+  }
+
+  getOrAdd(name: string, make: () => CatalogEntry): CatalogEntry {
+    const entry = this.#entries.get(name) ?? make();
+    this.#entries.set(name, entry);
+    return entry;
+  }
+
+  delete(entry: CatalogEntry): void {
+    if (this.#entries.get(entry.name) === entry) this.#entries.delete(entry.name);
+  }
+}
+
+function changed(name: string, rank: number): CheckpointEngineError {
+  return new CheckpointEngineError(
+    'CE_FILE_CHANGED',
+    `The files of checkpoint "${name}" are not those that it was registered from`,
+    'Delete the checkpoint and register it again',
+    { rank },
+  );
+}

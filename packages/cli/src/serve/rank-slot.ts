@@ -1,0 +1,146 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { CheckpointEngineError, type Logger, type SerializedError } from '@checkpoint-engine/interface';
+import type { RankState, RankView } from '@checkpoint-engine/ps/http';
+import type { WorldJob } from '../config/jobs.ts';
+import type { RankFailure } from '../process/first-failure.ts';
+import type { CallJob, CallName, CallResult, RankDevice, RankEvent } from '../process/messages.ts';
+import type { OpenRankPort } from '../process/rank-port.ts';
+import { type SentCall, SupervisedRank } from '../process/supervised-rank.ts';
+
+/** What a {@link RankSlot} is made of. */
+export interface RankSlotOptions {
+  readonly rank: number;
+  /** The host that runs it. */
+  readonly node: number;
+  readonly job: WorldJob;
+  readonly open: OpenRankPort;
+  readonly logger: Logger;
+  readonly onLogLine: (line: string, rank: number) => void;
+  /** Brings a restarted rank to where it was, before it counts as ready. Never rejects. */
+  readonly recover: (slot: RankSlot) => Promise<void>;
+  readonly onChange: (slot: RankSlot) => void;
+}
+
+/** Pauses before a rank is started again: doubled while it dies soon after its start. */
+const FIRST_PAUSE_MS = 100;
+const LONGEST_PAUSE_MS = 10_000;
+/** A rank that has lived for so long starts over with the first pause. */
+const HEALTHY_MS = 30_000;
+
+/** The place of one rank in a world: its process, and the next one when that dies. */
+export class RankSlot implements RankView {
+  readonly rank: number;
+  readonly node: number;
+  state: RankState = 'starting';
+  device: RankDevice | undefined;
+  restarts = 0;
+  lastError: SerializedError | undefined;
+  readonly #options: RankSlotOptions;
+  readonly #closing = new AbortController();
+  #process: SupervisedRank | undefined;
+  #life: Promise<void> | undefined;
+
+  constructor(options: RankSlotOptions) {
+    this.rank = options.rank;
+    this.node = options.node;
+    this.#options = options;
+  }
+
+  /** Starts the rank and, from then on, restarts it whenever it dies. @throws Why it did not come up. */
+  async start(): Promise<void> {
+    const process = this.#spawn();
+    const failure = await this.#open(process);
+    if (failure) {
+      process.kill();
+      await process.ended;
+      throw failure.error;
+    }
+    this.#setState('ready');
+    this.#life = this.#live(process);
+  }
+
+  /** Asks the rank's process that is there now. */
+  call<Name extends CallName>(
+    name: Name,
+    job: CallJob<Name>,
+    onEvent?: (event: RankEvent) => void,
+  ): SentCall<CallResult<Name>> {
+    return this.#process!.call(name, job, onEvent);
+  }
+
+  /** Ends a process that does not answer; the next one takes its place. */
+  kill(): void {
+    this.#process?.kill();
+  }
+
+  /** Lets the rank end in good order. Resolves when its process has ended. */
+  async close(): Promise<void> {
+    this.#closing.abort();
+    this.#process?.close();
+    await this.#process?.ended;
+    await this.#life;
+  }
+
+  #spawn(): SupervisedRank {
+    const { rank, open, onLogLine } = this.#options;
+    this.#process = new SupervisedRank({ rank, open, onLogLine });
+    return this.#process;
+  }
+
+  async #open(process: SupervisedRank): Promise<RankFailure | undefined> {
+    const { value, failure } = await process.open(this.#options.job).outcome;
+    if (value) this.device = value;
+    return failure;
+  }
+
+  async #live(first: SupervisedRank): Promise<void> {
+    const { logger } = this.#options;
+    let process = first;
+    let pauseMs = FIRST_PAUSE_MS;
+    for (;;) {
+      const startedAtMs = performance.now();
+      const failure = await process.ended;
+      if (this.#closing.signal.aborted) return;
+      const error = failure?.error ?? notAnswering(this.rank);
+      this.lastError = error.toJSON();
+      this.#setState('lost');
+      pauseMs = performance.now() - startedAtMs > HEALTHY_MS ? FIRST_PAUSE_MS : pauseMs;
+      logger.error({ rank: this.rank, err: error, pauseMs }, 'A rank died and is started again');
+      await sleep(pauseMs, undefined, { signal: this.#closing.signal }).catch(() => {});
+      if (this.#closing.signal.aborted) return;
+      pauseMs = Math.min(LONGEST_PAUSE_MS, pauseMs * 2);
+      this.restarts += 1;
+      this.#setState('starting');
+      process = this.#spawn();
+      await this.#comeBack(process);
+    }
+  }
+
+  async #comeBack(process: SupervisedRank): Promise<void> {
+    const failure = await this.#open(process);
+    if (failure) {
+      process.kill();
+      return;
+    }
+    await this.#options.recover(this);
+    // It may have died again meanwhile; then that is seen next.
+    if (process.isRunning) {
+      this.#setState('ready');
+      this.#options.logger.info({ rank: this.rank }, 'A rank is back');
+    }
+  }
+
+  #setState(state: RankState): void {
+    this.state = state;
+    this.#options.onChange(this);
+  }
+}
+
+function notAnswering(rank: number): CheckpointEngineError {
+  return new CheckpointEngineError(
+    'CE_RANK_LOST',
+    `Rank ${rank} did not answer and was ended`,
+    'Look at its log for what it was doing',
+    { rank, peer: rank },
+  );
+}

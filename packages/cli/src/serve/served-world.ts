@@ -1,0 +1,274 @@
+import { Buffer } from 'node:buffer';
+import { CheckpointEngineError, type Logger, toCheckpointEngineError } from '@checkpoint-engine/interface';
+import { decodeWorldMetas } from '@checkpoint-engine/meta';
+import type {
+  CheckpointView,
+  HttpWorld,
+  RankView,
+  RegisterOrder,
+  UpdateEvent,
+  UpdateOrder,
+  UpdateSummary,
+} from '@checkpoint-engine/ps/http';
+import type { RegisterJob, WorldJob } from '../config/jobs.ts';
+import { joinCalls } from '../process/join-calls.ts';
+import type { CallJob, CallName, CallResult } from '../process/messages.ts';
+import type { OpenRankPort } from '../process/rank-port.ts';
+import type { CallOptions } from '../process/world.ts';
+import { Catalog, CatalogEntry } from './catalog.ts';
+import { RankSlot } from './rank-slot.ts';
+import { Readiness } from './readiness.ts';
+import { Turns } from './turns.ts';
+import { summaryOf } from './update-summary.ts';
+import { type DefaultTargets, updateTargets } from './update-targets.ts';
+
+/** Where a rank runs. */
+export interface RankPlace {
+  readonly node: number;
+  readonly open: OpenRankPort;
+}
+
+/** What {@link ServedWorld.start} takes. */
+export interface ServedWorldOptions {
+  /** By rank. */
+  readonly places: readonly RankPlace[];
+  readonly job: WorldJob;
+  readonly engines: DefaultTargets;
+  readonly update: Pick<CallJob<'update'>, 'bucketBytes' | 'deviceMemoryBytes' | 'stages' | 'releaseCommunicators'>;
+  readonly allowedRoots?: readonly string[] | undefined;
+  readonly logger: Logger;
+  readonly onLogLine: (line: string, rank: number) => void;
+}
+
+/** How long ranks that were told to give a call up have for it, before they are ended. */
+const SETTLE_MS = 20_000;
+/** How long ranks have for metas. */
+const GATHER_MS = 120_000;
+
+/** A world that outlives failures: ranks that die are restarted and brought to where they were. */
+export class ServedWorld implements HttpWorld {
+  readonly worldSize: number;
+  readonly #options: ServedWorldOptions;
+  readonly #slots: readonly RankSlot[];
+  readonly #catalog = new Catalog();
+  /** What all ranks have to do together. */
+  readonly #together = new Turns();
+  readonly #readiness: Readiness;
+
+  private constructor(options: ServedWorldOptions) {
+    const { places, job, logger, onLogLine } = options;
+    this.#options = options;
+    this.worldSize = places.length;
+    this.#slots = places.map(
+      ({ node, open }, rank) =>
+        new RankSlot({
+          rank,
+          node,
+          job,
+          open,
+          logger,
+          onLogLine,
+          recover: (slot) => this.#recover(slot),
+          onChange: (slot) => this.#onChange(slot),
+        }),
+    );
+    this.#readiness = new Readiness(this.#slots);
+  }
+
+  /** Starts the ranks; resolves when all have joined. @throws Why one did not; none is left then. */
+  static async start(options: ServedWorldOptions, signal: AbortSignal): Promise<ServedWorld> {
+    const world = new ServedWorld(options);
+    let onAbort!: () => void;
+    const aborted = new Promise<never>((_, reject) => {
+      onAbort = () => reject(signal.reason);
+    });
+    signal.addEventListener('abort', onAbort, { once: true });
+    try {
+      signal.throwIfAborted();
+      await Promise.race([Promise.all(world.#slots.map((slot) => slot.start())), aborted]);
+      return world;
+    } catch (error) {
+      world.kill();
+      await world.close();
+      throw error;
+    } finally {
+      signal.removeEventListener('abort', onAbort);
+    }
+  }
+
+  ranks(): readonly RankView[] {
+    return this.#slots;
+  }
+
+  checkpoints(): readonly CheckpointView[] {
+    return this.#catalog.all.map((entry) => entry.view());
+  }
+
+  async register(name: string, order: RegisterOrder, { signal }: { readonly signal: AbortSignal }): Promise<void> {
+    const { files, keepFiles = false, stream = false } = order;
+    const { allowedRoots } = this.#options;
+    // One path may be a folder.
+    const job: RegisterJob = { name, files: files.length === 1 ? files[0]! : files, keepFiles, stream, allowedRoots };
+    const entry = new CatalogEntry(name, job, this.worldSize);
+    this.#catalog.add(entry);
+    try {
+      await this.#readiness.untilReady(signal);
+      const registered = await this.#call('register', job, {
+        signal,
+        onEvent: (event) => event.type === 'register' && entry.noteProgress(event.rank, event.doneBytes),
+      });
+      for (const [rank, share] of registered.entries()) entry.noteRegistered(rank, share);
+    } catch (error) {
+      await this.#unregisterAtRanks(name);
+      this.#catalog.delete(entry);
+      throw error;
+    }
+  }
+
+  async unregister(name: string, { force }: { readonly force: boolean }): Promise<void> {
+    const entry = this.#catalog.get(name);
+    // While it registers or updates it is in use; a share that is lost harms nothing.
+    if (entry.state === 'registering' || entry.isUpdating) throw busy(name);
+    await this.#together.take(async () => {
+      this.#catalog.delete(entry);
+      await this.#unregisterAtRanks(name, force);
+    });
+  }
+
+  async gatherMetas(name: string, { signal }: { readonly signal: AbortSignal }): Promise<void> {
+    const entry = this.#catalog.get(name);
+    await this.#together.take(() => this.#gather(entry, signal), signal);
+  }
+
+  async exportMetas(name: string): Promise<Uint8Array> {
+    const entry = this.#catalog.get(name);
+    return await this.#together.take(async () => {
+      await this.#gatherAgain(entry, undefined);
+      const { outcome } = this.#slots[0]!.call('getMetas', { name });
+      const { value, failure } = await outcome;
+      if (failure) throw failure.error;
+      return new Uint8Array(Buffer.from(value, 'base64'));
+    });
+  }
+
+  async importMetas(name: string, metas: Uint8Array): Promise<void> {
+    checkName(name, metas);
+    await this.#together.take(async () => {
+      await this.#readiness.untilReady();
+      const encoded = Buffer.from(metas).toString('base64');
+      await this.#call('loadMetas', { metas: encoded });
+      this.#catalog.getOrAdd(name, () => new CatalogEntry(name, undefined, this.worldSize)).noteImported(encoded);
+    });
+  }
+
+  async update(
+    name: string,
+    order: UpdateOrder,
+    { signal, onEvent }: { readonly signal: AbortSignal; readonly onEvent: (event: UpdateEvent) => void },
+  ): Promise<UpdateSummary> {
+    const entry = this.#catalog.get(name);
+    const { engines, update } = this.#options;
+    const { timeoutMs, weightVersion } = order;
+    const targets = updateTargets(order, engines, this.worldSize);
+    return await this.#together.take(async () => {
+      entry.isUpdating = true;
+      try {
+        await this.#readiness.untilReady(signal);
+        entry.checkWhole();
+        await this.#gatherAgain(entry, signal);
+        const job = { ...update, name, targets, timeoutMs, weightVersion };
+        return summaryOf(await this.#call('update', job, { signal, onEvent }));
+      } finally {
+        entry.isUpdating = false;
+      }
+    }, signal);
+  }
+
+  /** Ends all ranks now. */
+  kill(): void {
+    for (const slot of this.#slots) slot.kill();
+  }
+
+  /** Lets all ranks give back what they hold. Resolves when their processes have ended. Idempotent. */
+  async close(): Promise<void> {
+    await Promise.all(this.#slots.map((slot) => slot.close()));
+  }
+
+  /** @throws The first failure of any rank. */
+  async #call<Name extends CallName>(
+    name: Name,
+    job: CallJob<Name>,
+    { signal, onEvent }: CallOptions = {},
+  ): Promise<CallResult<Name>[]> {
+    const calls = this.#slots.map((slot) => slot.call(name, job, onEvent));
+    const { values, failed } = await joinCalls(calls, { signal, settleMs: SETTLE_MS });
+    if (values) return values;
+    for (const rank of failed.hanging) {
+      this.#options.logger.error({ rank, call: name }, 'A rank did not give up what it was told to, and is ended');
+      this.#slots[rank]!.kill();
+    }
+    throw failed.failure;
+  }
+
+  async #gather(entry: CatalogEntry, signal: AbortSignal | undefined): Promise<void> {
+    await this.#readiness.untilReady(signal);
+    entry.checkWhole();
+    await this.#call('gatherMetas', { name: entry.name, timeoutMs: GATHER_MS }, { signal });
+    entry.noteGathered();
+  }
+
+  async #gatherAgain(entry: CatalogEntry, signal: AbortSignal | undefined): Promise<void> {
+    if (entry.mustGather) await this.#gather(entry, signal);
+  }
+
+  /** Ranks that do not have it have nothing to give back. */
+  async #unregisterAtRanks(name: string, force = false): Promise<void> {
+    await Promise.all(this.#slots.map((slot) => slot.call('unregister', { name, force }).outcome));
+  }
+
+  /** Registers again at a rank that was restarted. */
+  async #recover(slot: RankSlot): Promise<void> {
+    for (const entry of this.#catalog.all) {
+      if (entry.importedMetas) await slot.call('loadMetas', { metas: entry.importedMetas }).outcome;
+      if (entry.state === 'registering' || !entry.job) continue;
+      const { value, failure } = await slot.call('register', entry.job).outcome;
+      // Who died again is asked again.
+      if (failure?.died) return;
+      try {
+        if (failure) throw failure.error;
+        entry.noteRegistered(slot.rank, value);
+      } catch (thrown) {
+        const error = toCheckpointEngineError(thrown);
+        await slot.call('unregister', { name: entry.name }).outcome;
+        entry.noteLost(slot.rank, error);
+        this.#options.logger.error({ rank: slot.rank, checkpoint: entry.name, err: error }, 'A share is lost');
+      }
+    }
+  }
+
+  #onChange(slot: RankSlot): void {
+    if (slot.state === 'lost') {
+      for (const entry of this.#catalog.all) entry.noteRankLost();
+    }
+    this.#readiness.noteChange();
+  }
+}
+
+function checkName(name: string, metas: Uint8Array): void {
+  const named = decodeWorldMetas(metas)[0]?.checkpoint;
+  if (named === name) return;
+  throw new CheckpointEngineError(
+    'CE_METAS_INVALID',
+    `The metas are those of checkpoint "${named}", not of "${name}"`,
+    'Send them to the path of their checkpoint',
+  );
+}
+
+function busy(name: string): CheckpointEngineError {
+  return new CheckpointEngineError(
+    'CE_CHECKPOINT_BUSY',
+    `Checkpoint "${name}" is being registered or updated from`,
+    'Try again when that is over, or cancel it',
+    { retryable: true },
+  );
+}

@@ -1,0 +1,17 @@
+import type { UpdateResult } from '@checkpoint-engine/ps';
+import type { UpdateSummary } from '@checkpoint-engine/ps/http';
+
+/** What all ranks did, as one. There is at least one result. */
+export function summaryOf(results: readonly UpdateResult[]): UpdateSummary {
+  const { totalBytes, tensorCount, bucketCount } = results[0]!;
+  const phases = Object.keys(results[0]!.durationsMs) as (keyof UpdateResult['durationsMs'])[];
+  const slowest = (phase: (typeof phases)[number]): number =>
+    Math.max(...results.map(({ durationsMs }) => durationsMs[phase]));
+  return {
+    totalBytes,
+    tensorCount,
+    bucketCount,
+    deviceBytes: Math.max(...results.map(({ deviceBytes }) => deviceBytes)),
+    durationsMs: Object.fromEntries(phases.map((phase) => [phase, slowest(phase)])),
+  };
+}

@@ -1,0 +1,46 @@
+import { CheckpointEngineError } from '@checkpoint-engine/interface';
+import type { UpdateOrder } from '@checkpoint-engine/ps/http';
+import type { EngineTargets } from '../config/jobs.ts';
+
+/** What a server was told of the engines when it was started. */
+export type DefaultTargets = Pick<EngineTargets, 'engine'> & { readonly targets?: EngineTargets | undefined };
+
+/** Paths that engines take updates at by themselves: what stands before them is where the engine is. */
+const OWN_PATH = /\/(collective_rpc|update_weights_from_ipc|update)\/?$/;
+
+/**
+ * The engines of an update: that of its `updateUrl`, which spans all ranks, or those that the server was started with.
+ *
+ * @throws `CE_CONFIG_INVALID`
+ */
+export function updateTargets(order: UpdateOrder, defaults: DefaultTargets, worldSize: number): EngineTargets {
+  const { updateUrl, uds, inferenceGroupRanks: group } = order;
+  if (updateUrl === undefined && uds === undefined) {
+    if (defaults.targets) return defaults.targets;
+    throw invalid(
+      'The update names no update_url, and the server was started without --endpoint or --uds',
+      'Name the update_url of the engine, or start the server with --endpoint',
+    );
+  }
+  const all = Array.from({ length: worldSize }, (_, rank) => rank);
+  if (group.length > 0 && String([...group].sort((a, b) => a - b)) !== String(all)) {
+    throw invalid(
+      `inference_group_ranks [${group.join(', ')}] leaves ranks of the world without an engine`,
+      `Name all ranks from 0 to ${worldSize - 1}, or start the server with one --endpoint for each engine`,
+    );
+  }
+  const { engine } = defaults;
+  const about = { engine, uds: uds === undefined ? [] : [uds], parallelSize: worldSize };
+  if (updateUrl === undefined) return { ...about, endpoints: [] };
+  const { origin, pathname, search } = new URL(updateUrl);
+  if (search === '' && OWN_PATH.test(pathname)) {
+    const path = OWN_PATH.exec(pathname)![0];
+    const before = pathname.slice(0, -path.length);
+    return { ...about, endpoints: [origin + before], updatePath: path.replace(/\/$/, '') };
+  }
+  return { ...about, endpoints: [origin], updatePath: pathname + search };
+}
+
+function invalid(what: string, hint: string): CheckpointEngineError {
+  return new CheckpointEngineError('CE_CONFIG_INVALID', what, hint);
+}

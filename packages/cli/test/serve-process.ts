@@ -1,0 +1,72 @@
+import { request } from 'node:http';
+import { type RunningCli, startCli } from './run-cli.ts';
+
+/** An answer of the server. */
+export interface Answer {
+  readonly status: number;
+  readonly headers: Readonly<Record<string, string | string[] | undefined>>;
+  readonly text: string;
+  /** The text as JSON. */
+  json<T = Record<string, unknown>>(): T;
+}
+
+/** A server under test, at a Unix socket or a port. */
+export interface TestServer {
+  readonly running: RunningCli;
+  readonly address: string;
+  call(method: string, path: string, body?: unknown, headers?: Readonly<Record<string, string>>): Promise<Answer>;
+}
+
+/** Starts `serve` on the host device; resolves when it serves. */
+export async function startServer(
+  args: readonly string[],
+  options: Parameters<typeof startCli>[1] = {},
+): Promise<TestServer> {
+  const running = startCli(['serve', '--device', 'host', '--log-format', 'json', ...args], options);
+  const printed = await running.untilPrinted(/"msg":"Serving"/);
+  const line = printed.split('\n').find((text) => text.includes('"msg":"Serving"'))!;
+  const { address } = JSON.parse(line) as { address: string };
+  return {
+    running,
+    address,
+    call: (method, path, body, headers = {}) => call(address, method, path, body, headers),
+  };
+}
+
+function call(
+  address: string,
+  method: string,
+  path: string,
+  body: unknown,
+  headers: Readonly<Record<string, string>>,
+): Promise<Answer> {
+  const isBinary = body instanceof Uint8Array;
+  const content = body === undefined ? undefined : isBinary ? body : JSON.stringify(body);
+  const { hostname, port } = address.startsWith('http://') ? new URL(address) : { hostname: 'localhost', port: '' };
+  return new Promise((resolve, reject) => {
+    const sent = request(
+      {
+        ...(port ? { hostname, port } : { socketPath: address }),
+        path,
+        method,
+        headers: {
+          ...(content === undefined ? {} : { 'content-type': isBinary ? 'application/msgpack' : 'application/json' }),
+          ...headers,
+        },
+        agent: false,
+      },
+      (response) => {
+        const chunks: Buffer[] = [];
+        response.on('data', (chunk: Buffer) => chunks.push(chunk));
+        response.on('end', () => {
+          const text = Buffer.concat(chunks).toString('latin1');
+          const { statusCode = 0, headers: received } = response;
+          resolve({ status: statusCode, headers: received, text, json: () => JSON.parse(text) });
+        });
+        response.on('error', reject);
+      },
+    );
+    sent.on('error', reject);
+    sent.end(content);
+  });
+}

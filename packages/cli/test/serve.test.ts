@@ -1,0 +1,173 @@
+import { statSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:net';
+import { join } from 'node:path';
+import { afterAll, afterEach, describe, expect, it } from 'vitest';
+import { smallCheckpoint, temporaryFolder, tensorDigests } from './checkpoints.ts';
+import { startTestWorker, type TestWorker } from './demo-worker.ts';
+import { rankProcesses, runs, sharedMemoryOf } from './processes.ts';
+import { runCli } from './run-cli.ts';
+import { RUNTIMES } from './runtimes.ts';
+import { startServer, type TestServer } from './serve-process.ts';
+import { startSilentEngine } from './silent-engine.ts';
+
+const { folder, remove } = await temporaryFolder();
+const checkpoint = await smallCheckpoint(join(folder, 'step-1'), 'one');
+const wanted = await tensorDigests(checkpoint);
+const cleanup: (() => Promise<void> | void)[] = [];
+afterEach(async () => {
+  for (const step of cleanup.splice(0).reverse()) await step();
+});
+afterAll(remove);
+
+let sockets = 0;
+const socketPath = (): string => join(folder, `${sockets++}.sock`);
+const startWorkers = async (count: number): Promise<{ flags: string[]; all: TestWorker[] }> => {
+  const paths = Array.from({ length: count }, socketPath);
+  const all = await Promise.all(paths.map((path, index) => startTestWorker(index, path)));
+  cleanup.push(async () => {
+    await Promise.all(all.map((worker) => worker.close()));
+  });
+  return { flags: ['--engine', 'worker', ...paths.flatMap((path) => ['--engine-uds', path])], all };
+};
+const serve = async (args: readonly string[], options?: Parameters<typeof startServer>[1]): Promise<TestServer> => {
+  const server = await startServer(args, options);
+  cleanup.push(async () => {
+    server.running.child.kill('SIGKILL');
+    await server.running.result;
+  });
+  return server;
+};
+const register = (server: TestServer, name: string, headers = {}) =>
+  server.call('POST', `/v1/checkpoints/${name}/files`, { files: [checkpoint] }, headers);
+const end = async ({ running }: TestServer): Promise<number | null> => {
+  running.child.kill('SIGTERM');
+  return (await running.result).code;
+};
+
+describe.each(RUNTIMES)('serve under %s', (_, runtime) => {
+  it('does what a client of the Python tool asks for, and ends clean', async () => {
+    const { flags, all } = await startWorkers(2);
+    const socket = socketPath();
+    const server = await serve(['--uds', socket, '--nproc-per-node', '2', ...flags], { runtime });
+    expect(statSync(socket).mode & 0o777).toBe(0o600);
+    const ranks = rankProcesses(server.running.child.pid!);
+    const steps = [
+      await server.call('GET', '/v1/healthz'),
+      await register(server, 'step-1'),
+      await server.call('POST', '/v1/checkpoints/step-1/gather-metas'),
+      await server.call('POST', '/v1/checkpoints/step-1/update', {
+        ranks: [],
+        inference_group_ranks: [],
+        timeout: 300,
+        weight_version: 'v7',
+      }),
+    ];
+    expect(steps.map(({ status, text }) => [status, text])).toEqual(steps.map(() => [200, '']));
+    for (const worker of all) expect(await worker.digests()).toEqual(wanted);
+    expect((await server.call('GET', '/v1/instances')).json()).toMatchObject({
+      instances: [
+        { state: 'current', checkpoint: 'step-1', weight_version: 'v7' },
+        { state: 'current', checkpoint: 'step-1', weight_version: 'v7' },
+      ],
+    });
+    expect((await server.call('DELETE', '/v1/checkpoints/step-1')).status).toBe(200);
+    expect(await end(server)).toBe(0);
+    expect([...ranks.values()].filter(runs)).toEqual([]);
+    expect(sharedMemoryOf(ranks.values())).toEqual([]);
+    expect(() => statSync(socket)).toThrow(/ENOENT/);
+  });
+});
+
+describe('serve under attack', () => {
+  it('restarts a rank that was killed in an update, with its checkpoint, and says who died', async () => {
+    const engine = socketPath();
+    const silent = await startSilentEngine(engine);
+    cleanup.push(() => silent.close());
+    const { flags, all } = await startWorkers(2);
+    const server = await serve(['--uds', socketPath(), '--nproc-per-node', '2', ...flags]);
+    await register(server, 'step-1');
+    await server.call('POST', '/v1/checkpoints/step-1/gather-metas');
+    const hanging = server.call('POST', '/v1/checkpoints/step-1/update', { uds: engine });
+    await silent.asked;
+    const ranks = rankProcesses(server.running.child.pid!);
+    process.kill(ranks.get(0)!, 'SIGKILL');
+    const failed = await hanging;
+    expect(failed.status).toBe(503);
+    expect(failed.json()).toMatchObject({ code: 'CE_RANK_LOST', rank: 0, detail: 'Rank 0 was killed by SIGKILL' });
+    await silent.givenUp;
+    // It waits until the rank is back.
+    const again = await server.call('POST', '/v1/checkpoints/step-1/update');
+    expect(again).toMatchObject({ status: 200, text: '' });
+    for (const worker of all) expect(await worker.digests()).toEqual(wanted);
+    expect((await server.call('GET', '/v1/readyz')).json()).toMatchObject({
+      ready: true,
+      ranks: [{ restarts: 1 }, {}],
+    });
+    expect(await end(server)).toBe(0);
+  });
+
+  it('leaves no rank behind when it is killed itself, and starts again at the same socket', async () => {
+    const socket = socketPath();
+    const server = await serve(['--uds', socket, '--nproc-per-node', '2']);
+    await register(server, 'step-1');
+    const ranks = rankProcesses(server.running.child.pid!);
+    server.running.child.kill('SIGKILL');
+    await server.running.result;
+    await expect.poll(() => [...ranks.values()].filter(runs), { timeout: 15_000 }).toEqual([]);
+    expect(sharedMemoryOf(ranks.values())).toEqual([]);
+    const next = await serve(['--uds', socket]);
+    expect((await register(next, 'step-1')).status).toBe(200);
+    expect(await end(next)).toBe(0);
+  });
+
+  it('cancels the update that runs when its grace is over, and tells the engine', async () => {
+    const engine = socketPath();
+    const silent = await startSilentEngine(engine);
+    cleanup.push(() => silent.close());
+    const server = await serve(['--uds', socketPath(), '--engine', 'worker', '--grace-time', '0']);
+    await register(server, 'step-1');
+    await server.call('POST', '/v1/checkpoints/step-1/gather-metas');
+    const hanging = server.call('POST', '/v1/checkpoints/step-1/update', { uds: engine });
+    await silent.asked;
+    expect(await end(server)).toBe(0);
+    expect((await hanging).json()).toMatchObject({ status: 409, code: 'CE_ABORTED' });
+    await silent.givenUp;
+  });
+});
+
+describe('the address of serve', () => {
+  it('asks other hosts for a token', async () => {
+    const result = await runCli(['serve', '--listen', '0.0.0.0:0', '--device', 'host']);
+    expect(result.code).toBe(2);
+    expect(result.stderr).toMatch(/CHECKPOINT_ENGINE_TOKEN is not set/);
+  });
+
+  it('lets in who has the token, to files below its folders only', async () => {
+    const env = { CHECKPOINT_ENGINE_TOKEN: 'a-long-secret' };
+    const server = await serve(['--listen', '127.0.0.1:0', '--allow-path', checkpoint], { env });
+    const bearer = { authorization: 'Bearer a-long-secret' };
+    expect(await server.call('GET', '/v1/healthz')).toMatchObject({ status: 200 });
+    const refused = await server.call('GET', '/v1/checkpoints', undefined, { authorization: 'Bearer a-long-secreT' });
+    expect(refused.json()).toMatchObject({ status: 401, code: 'CE_TOKEN_REFUSED' });
+    expect(refused.headers['www-authenticate']).toBe('Bearer');
+    const outside = await server.call('POST', '/v1/checkpoints/x/files', { files: ['/etc/passwd'] }, bearer);
+    expect(outside.json()).toMatchObject({ status: 422, code: 'CE_CONFIG_INVALID', file: '/etc/passwd' });
+    expect((await register(server, 'step-1', bearer)).status).toBe(200);
+    expect(await end(server)).toBe(0);
+    expect((await server.running.result).stderr).not.toContain('a-long-secret');
+  });
+
+  it('does not take an address away from whoever listens there', async () => {
+    const socket = socketPath();
+    const other = createServer().listen(socket);
+    cleanup.push(() => void other.close());
+    const result = await runCli(['serve', '--uds', socket, '--device', 'host', '--log-level', 'error']);
+    expect(result.code).toBe(1);
+    expect(result.stderr).toMatch(/Something else is at .*CE_ADDRESS_IN_USE/s);
+    const file = join(folder, 'a-file');
+    writeFileSync(file, 'mine');
+    const onFile = await runCli(['serve', '--uds', file, '--device', 'host', '--log-level', 'error']);
+    expect(onFile.code).toBe(1);
+    expect(statSync(file).size).toBe(4);
+  });
+});

@@ -1,0 +1,166 @@
+import { type CheckpointEngineError, type Logger, silentLogger } from '@checkpoint-engine/interface';
+import { OpenAPIHono } from '@hono/zod-openapi';
+import { bodyLimit } from 'hono/body-limit';
+import type { Registry } from 'prom-client';
+import { browserGuard, tokenGuard } from './guard.ts';
+import { Metrics } from './metrics.ts';
+import { describeApi } from './openapi.ts';
+import { type Problem, problemOf, RequestError } from './problem.ts';
+import { checkpointRoutes } from './routes/checkpoints.ts';
+import type { RouteContext } from './routes/context.ts';
+import { eventRoutes } from './routes/events.ts';
+import { metasRoutes } from './routes/metas.ts';
+import { serverRoutes } from './routes/server.ts';
+import { updateRoutes } from './routes/updates.ts';
+import { Updates } from './updates.ts';
+import type { HttpWorld } from './world.ts';
+
+/** Most bytes of a JSON body, and of metas. */
+const JSON_BYTES = 8 * 2 ** 20;
+const METAS_BYTES = 256 * 2 ** 20;
+
+/** Options of {@link createHttpApi}. */
+export interface HttpApiOptions {
+  /** Asked for as `Authorization: Bearer` by all routes but health and readiness. */
+  readonly token?: string | undefined;
+  /**
+   * Web pages cannot reach the server, as where it listens at a Unix socket. Otherwise, where there is no token,
+   * their requests are refused, and those for another host than this one.
+   * @default false
+   */
+  readonly isOutOfBrowsersReach?: boolean | undefined;
+  readonly logger?: Logger | undefined;
+  /** Metrics of the process that are to be told with those of the API. */
+  readonly registry?: Registry | undefined;
+}
+
+/** The HTTP API of a world. */
+export interface HttpApi {
+  /** Answers one request. */
+  readonly fetch: (request: Request) => Response | Promise<Response>;
+  /**
+   * Takes no more updates, and refuses those that wait. Resolves when the one that runs is over, or at once where there
+   * is none.
+   */
+  drain(): Promise<void>;
+  /** Ends the update that runs, with this reason, and resolves when it has ended. */
+  cancelRunning(reason: CheckpointEngineError): Promise<void>;
+  /** Ends long answers. */
+  close(): void;
+}
+
+/**
+ * Makes the HTTP API of a world, as a function from requests to responses: for Node.js (`@hono/node-server`), Deno
+ * (`Deno.serve`) and all else that speaks in these. It describes itself at `/openapi.json`.
+ */
+export function createHttpApi(world: HttpWorld, options: HttpApiOptions = {}): HttpApi {
+  const { token, isOutOfBrowsersReach = false, logger = silentLogger, registry } = options;
+  const closing = new AbortController();
+  const metrics = new Metrics(world, () => updates, registry);
+  const updates = new Updates({ world, logger, onEnd: (update) => metrics.noteUpdate(update) });
+  const context: RouteContext = { world, updates, closing: closing.signal };
+  const app = new OpenAPIHono({
+    defaultHook: (result) => {
+      if (!result.success) throw invalidRequest(result.target, result.error.issues);
+    },
+  });
+
+  app.use(async (request, next) => {
+    const startedAtMs = performance.now();
+    await next();
+    const { method, path } = request.req;
+    const status = request.res.status;
+    const route = status === 404 ? 'unknown' : request.req.routePath;
+    const durationMs = performance.now() - startedAtMs;
+    metrics.noteRequest({ method, route, status }, durationMs);
+    logger.debug({ method, path, status, durationMs: Math.round(durationMs) }, 'Answered a request');
+  });
+  if (token !== undefined) app.use(tokenGuard(token));
+  else if (!isOutOfBrowsersReach) app.use(browserGuard);
+  app.use('/v1/checkpoints/:name/metas', limitBody(METAS_BYTES));
+  app.use('/v1/checkpoints/:name/:action{files|update|gather-metas}', limitBody(JSON_BYTES));
+  checkpointRoutes(app, context);
+  metasRoutes(app, context);
+  updateRoutes(app, context);
+  eventRoutes(app, context);
+  serverRoutes(app, context, metrics);
+  describeApi(app, { hasToken: token !== undefined });
+  refuseOtherMethods(app);
+  app.notFound((request) => {
+    throw new RequestError(404, `There is no ${request.req.path}`, 'GET /openapi.json lists what there is');
+  });
+  app.onError((error, request) => {
+    const problem = problemOf(error);
+    if (problem.status === 500) logger.error({ path: request.req.path, err: error }, 'A request failed');
+    return problemResponse(problem, request.res.headers);
+  });
+
+  return {
+    fetch: (request) => app.fetch(request),
+    drain: () => updates.close(closingError()),
+    cancelRunning: async (reason) => {
+      const { running } = updates;
+      if (running) await updates.cancel(running, reason);
+    },
+    close: () => closing.abort(),
+  };
+}
+
+function problemResponse(problem: Problem, headers: Headers): Response {
+  const kept = ['www-authenticate', 'allow'].flatMap((name): [string, string][] => {
+    const value = headers.get(name);
+    return value === null ? [] : [[name, value]];
+  });
+  return new Response(JSON.stringify(problem), {
+    status: problem.status,
+    headers: [['content-type', 'application/problem+json'], ...kept],
+  });
+}
+
+function limitBody(maxSize: number) {
+  return bodyLimit({
+    maxSize,
+    onError: () => {
+      throw new RequestError(413, `The body has more than ${maxSize} bytes`, 'Send less');
+    },
+  });
+}
+
+/** Known paths answer other methods with 405 and what they take. */
+function refuseOtherMethods(app: OpenAPIHono): void {
+  const byPath = new Map<string, Set<string>>();
+  for (const { path, method } of app.routes) {
+    if (method === 'ALL') continue;
+    byPath.set(path, (byPath.get(path) ?? new Set()).add(method));
+  }
+  for (const [path, methods] of byPath) {
+    if (methods.has('GET')) methods.add('HEAD');
+    const allow = [...methods].sort().join(', ');
+    app.all(path, (context) => {
+      context.header('allow', allow);
+      throw new RequestError(405, `${context.req.path} does not take ${context.req.method}`, `Use ${allow}`);
+    });
+  }
+}
+
+interface Issue {
+  readonly path: readonly PropertyKey[];
+  readonly message: string;
+}
+
+function invalidRequest(target: string, issues: readonly Issue[]): RequestError {
+  const told = issues
+    .slice(0, 5)
+    .map(({ path, message }) => (path.length > 0 ? `${path.join('.')}: ${message}` : message))
+    .join('; ');
+  const part = target === 'json' ? 'body' : target === 'param' ? 'path' : target;
+  return new RequestError(
+    422,
+    `The ${part} of the request is not what is wanted: ${told}`,
+    'GET /openapi.json says it',
+  );
+}
+
+function closingError(): CheckpointEngineError {
+  return new RequestError(503, 'The server is ending', 'Ask again when it is back', 'CE_CLOSED');
+}

@@ -1,0 +1,53 @@
+import { createHash, timingSafeEqual } from 'node:crypto';
+import type { MiddlewareHandler } from 'hono';
+import { RequestError } from './problem.ts';
+
+/** Paths that tell nothing and are asked by machines that have no token. */
+const OPEN_PATHS: ReadonlySet<string> = new Set(['/v1/healthz', '/v1/readyz']);
+
+/** Lets in who sends the token as `Authorization: Bearer`. It is compared in constant time. */
+export function tokenGuard(token: string): MiddlewareHandler {
+  const wanted = digest(`Bearer ${token}`);
+  return async (context, next) => {
+    const given = context.req.header('authorization') ?? '';
+    if (!OPEN_PATHS.has(context.req.path) && !timingSafeEqual(digest(given), wanted)) {
+      context.header('WWW-Authenticate', 'Bearer');
+      throw new RequestError(
+        401,
+        'The request does not carry the token',
+        'Send the value of CHECKPOINT_ENGINE_TOKEN as "Authorization: Bearer"',
+        'CE_TOKEN_REFUSED',
+      );
+    }
+    await next();
+  };
+}
+
+/**
+ * Keeps web pages out of a server that asks for no token: they can make a browser on this host send requests, under
+ * their own name (`Origin`) or under a name of theirs that they let point here (`Host`).
+ */
+export const browserGuard: MiddlewareHandler = async (context, next) => {
+  const host = context.req.header('host') ?? '';
+  if (host !== '' && !isLoopbackHost(host)) {
+    throw new RequestError(
+      421,
+      `The request is for host "${host}", which is not a name of this server`,
+      'Ask for localhost or 127.0.0.1, or start the server with a token',
+    );
+  }
+  const origin = context.req.header('origin');
+  if (origin !== undefined && origin !== `http://${host}`) {
+    throw new RequestError(403, `Requests from the web page ${origin} are refused`, 'Start the server with a token');
+  }
+  await next();
+};
+
+/** `localhost`, `127.x.x.x` and `[::1]`, with or without a port. */
+function isLoopbackHost(host: string): boolean {
+  return /^(localhost|127(\.\d{1,3}){3}|\[::1\])(:\d+)?$/i.test(host);
+}
+
+function digest(text: string): Uint8Array {
+  return createHash('sha256').update(text).digest();
+}

@@ -1,0 +1,90 @@
+import type { SerializedError } from '@checkpoint-engine/interface';
+import { CheckpointEngineError } from '@checkpoint-engine/interface';
+import type { InstanceView } from './instances.ts';
+import { type Problem, problemOf } from './problem.ts';
+import type { UpdateRecord } from './update-record.ts';
+import type { CheckpointView, RankView } from './world.ts';
+
+// What the schemas of replies.ts describe.
+
+export function rankJson({ rank, state, node, device, restarts, lastError }: RankView): object {
+  return { rank, state, node, device, restarts, last_error: errorJson(lastError) };
+}
+
+export function checkpointJson(checkpoint: CheckpointView): object {
+  const { name, state, files, hasMetas, tensorCount, sizeBytes, warnings, ranks } = checkpoint;
+  return {
+    name,
+    state,
+    files,
+    has_metas: hasMetas,
+    tensor_count: tensorCount,
+    size_bytes: sizeBytes,
+    warnings,
+    ranks: ranks.map((share) => ({
+      rank: share.rank,
+      state: share.state,
+      tensor_count: share.tensorCount,
+      size_bytes: share.sizeBytes,
+      pool_bytes: share.poolBytes,
+      error: errorJson(share.error),
+    })),
+  };
+}
+
+export function updateJson(update: UpdateRecord): object {
+  const { progress, summary, error } = update;
+  return {
+    id: update.id,
+    checkpoint: update.checkpoint,
+    state: update.state,
+    weight_version: update.order.weightVersion,
+    created_at: isoTime(update.createdAtMs),
+    started_at: isoTime(update.startedAtMs),
+    ended_at: isoTime(update.endedAtMs),
+    duration_ms: update.startedAtMs === undefined ? undefined : update.durationMs,
+    stage: update.state === 'succeeded' ? 'done' : progress.stage,
+    done_bytes: update.state === 'succeeded' ? progress.totalBytes : progress.doneBytes,
+    total_bytes: progress.totalBytes,
+    done_buckets: update.state === 'succeeded' ? progress.bucketCount : progress.doneBuckets,
+    bucket_count: progress.bucketCount,
+    rate_gb_per_s: progress.rateGBps,
+    ranks: [...progress.ranks.values()]
+      .sort((a, b) => a.rank - b.rank)
+      .map((rank) => ({
+        rank: rank.rank,
+        stage: rank.stage,
+        h2d_bytes: rank.h2dBytes,
+        broadcast_bytes: rank.broadcastBytes,
+        reload_bytes: rank.reloadBytes,
+        reloaded_buckets: rank.reloadedBuckets,
+      })),
+    engines: [...progress.engines.values()].map(({ groupIndex, endpoint, acknowledged }) => ({
+      group_index: groupIndex,
+      endpoint,
+      acknowledged,
+    })),
+    durations_ms: summary?.durationsMs,
+    error: error && problemOf(error),
+  };
+}
+
+export function instanceJson(instance: InstanceView): object {
+  const { endpoint, state, checkpoint, weightVersion, updateId, acknowledgedAtMs } = instance;
+  return {
+    endpoint,
+    state,
+    checkpoint,
+    weight_version: weightVersion,
+    update_id: updateId,
+    acknowledged_at: isoTime(acknowledgedAtMs),
+  };
+}
+
+function errorJson(error: SerializedError | undefined): Problem | undefined {
+  return error && problemOf(CheckpointEngineError.fromJSON(error));
+}
+
+function isoTime(atMs: number | undefined): string | undefined {
+  return atMs === undefined ? undefined : new Date(atMs).toISOString();
+}

@@ -1,0 +1,20 @@
+import { z } from '@hono/zod-openapi';
+
+/** Parameters of a path that names a checkpoint. */
+export const checkpointPath: z.ZodObject<{ name: z.ZodString }> = z.object({
+  name: z
+    .string()
+    .min(1)
+    .max(256)
+    .regex(/^\P{Cc}+$/u, 'Control characters are not allowed')
+    .openapi({ param: { name: 'name', in: 'path' }, example: 'step-100' }),
+});
+
+/** Parameters of a path that names an update. */
+export const updatePath: z.ZodObject<{ id: z.ZodString }> = z.object({
+  id: z
+    .string()
+    .min(1)
+    .max(64)
+    .openapi({ param: { name: 'id', in: 'path' }, example: '6f1c2a0e-3f0b-4d6e-9a9e-1c4f3d2b1a00' }),
+});

@@ -1,0 +1,118 @@
+import { z } from '@hono/zod-openapi';
+
+/** An error as RFC 9457 problem details. */
+export const problemReply: z.ZodType = z
+  .object({
+    type: z.string(),
+    title: z.string(),
+    status: z.int(),
+    detail: z.string().openapi({ description: 'What happened' }),
+    code: z.string().openapi({ description: 'Stable: see docs/errors.md', example: 'CE_CHECKPOINT_UNKNOWN' }),
+    hint: z.string().openapi({ description: 'What to do' }),
+    rank: z.int().optional(),
+    peer: z.string().optional(),
+    op: z.string().optional(),
+    file: z.string().optional(),
+    tensor: z.string().optional(),
+    said: z.string().optional().openapi({ description: "What the other side said: a worker's traceback" }),
+    retryable: z.boolean(),
+  })
+  .openapi('Problem');
+
+const shareState = z.enum(['registering', 'registered', 'lost']);
+
+const rank = z
+  .object({
+    rank: z.int(),
+    state: z.enum(['starting', 'ready', 'lost']),
+    node: z.int(),
+    device: z.object({ kind: z.string(), uuid: z.string(), name: z.string() }).optional(),
+    restarts: z.int(),
+    last_error: problemReply.optional(),
+  })
+  .openapi('Rank');
+
+/** `GET /v1/readyz` */
+export const readyReply: z.ZodType = z
+  .object({ ready: z.boolean(), world_size: z.int(), ranks: z.array(rank) })
+  .openapi('Ready');
+
+/** One checkpoint. */
+export const checkpointReply: z.ZodType = z
+  .object({
+    name: z.string(),
+    state: shareState,
+    files: z.union([z.string(), z.array(z.string())]).optional(),
+    has_metas: z.boolean(),
+    tensor_count: z.int(),
+    size_bytes: z.int(),
+    warnings: z.array(z.string()),
+    ranks: z.array(
+      z.object({
+        rank: z.int(),
+        state: shareState,
+        tensor_count: z.int(),
+        size_bytes: z.int(),
+        pool_bytes: z.int(),
+        error: problemReply.optional(),
+      }),
+    ),
+  })
+  .openapi('Checkpoint');
+
+export const checkpointsReply: z.ZodType = z.object({ checkpoints: z.array(checkpointReply) }).openapi('Checkpoints');
+
+const stage = z.enum(['waiting', 'plan', 'handshake', 'stream', 'release', 'hook', 'done']);
+
+/** One update. */
+export const updateReply: z.ZodType = z
+  .object({
+    id: z.string(),
+    checkpoint: z.string(),
+    state: z.enum(['waiting', 'running', 'succeeded', 'failed', 'cancelled']),
+    weight_version: z.string().optional(),
+    created_at: z.iso.datetime(),
+    started_at: z.iso.datetime().optional(),
+    ended_at: z.iso.datetime().optional(),
+    duration_ms: z.number().optional(),
+    stage,
+    done_bytes: z.int().openapi({ description: 'Reloaded by the slowest rank' }),
+    total_bytes: z.int(),
+    done_buckets: z.int(),
+    bucket_count: z.int(),
+    rate_gb_per_s: z.number().openapi({ description: '1e9 bytes a second, of the slowest rank' }),
+    ranks: z.array(
+      z.object({
+        rank: z.int(),
+        stage,
+        h2d_bytes: z.int(),
+        broadcast_bytes: z.int(),
+        reload_bytes: z.int(),
+        reloaded_buckets: z.int(),
+      }),
+    ),
+    engines: z.array(z.object({ group_index: z.int(), endpoint: z.string(), acknowledged: z.boolean() })),
+    durations_ms: z.record(z.string(), z.number()).optional(),
+    error: problemReply.optional(),
+  })
+  .openapi('UpdateStatus');
+
+export const updatesReply: z.ZodType = z.object({ updates: z.array(updateReply) }).openapi('Updates');
+
+/** `GET /v1/instances` */
+export const instancesReply: z.ZodType = z
+  .object({
+    instances: z.array(
+      z.object({
+        endpoint: z.string(),
+        state: z
+          .enum(['current', 'unknown'])
+          .openapi({ description: 'unknown: an update runs or failed; it may hold old and new weights' }),
+        checkpoint: z.string().optional(),
+        weight_version: z.string().optional(),
+        update_id: z.string().optional(),
+        acknowledged_at: z.iso.datetime().optional(),
+      }),
+    ),
+  })
+  .openapi('Instances');

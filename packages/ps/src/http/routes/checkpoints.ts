@@ -1,0 +1,122 @@
+import { createRoute, type OpenAPIHono, z } from '@hono/zod-openapi';
+import { checkpointJson } from '../json.ts';
+import { jsonContent, problems } from '../openapi.ts';
+import { checkpointPath } from '../paths.ts';
+import { RequestError } from '../problem.ts';
+import { checkpointReply, checkpointsReply } from '../replies.ts';
+import type { RouteContext } from './context.ts';
+
+const tags = ['checkpoints'];
+const unknown = { 404: 'There is no such checkpoint' };
+
+const filesBody = z
+  .object({
+    files: z
+      .array(
+        z
+          .string()
+          .min(1)
+          .max(4096)
+          .regex(/^\P{Cc}+$/u, 'Control characters are not allowed'),
+      )
+      .min(1)
+      .max(100_000)
+      .openapi({
+        description: 'Safetensors files, or one folder, as the ranks see them',
+        example: ['/checkpoints/step-100'],
+      }),
+    keep_files: z
+      .boolean()
+      .default(false)
+      .openapi({ description: 'Leave files that lie on /dev/shm there; otherwise they are used in place and removed' }),
+    stream: z
+      .boolean()
+      .default(false)
+      .openapi({ description: 'Read the files during each update instead of keeping them in host memory' }),
+  })
+  .openapi('RegisterFiles');
+
+const forceQuery = z.object({
+  force: z
+    .enum(['true', 'false'])
+    .default('false')
+    .openapi({ param: { name: 'force', in: 'query' }, description: 'Give a shared pool back to the system, too' }),
+});
+
+/** Registering checkpoints, looking at them, and giving them back. */
+export function checkpointRoutes(app: OpenAPIHono, { world }: RouteContext): void {
+  app.openapi(
+    createRoute({
+      method: 'get',
+      path: '/v1/checkpoints',
+      operationId: 'listCheckpoints',
+      summary: 'All checkpoints',
+      tags,
+      responses: { 200: { description: 'All checkpoints', content: jsonContent(checkpointsReply) }, ...problems({}) },
+    }),
+    (context) => context.json({ checkpoints: world.checkpoints().map(checkpointJson) }, 200),
+  );
+
+  app.openapi(
+    createRoute({
+      method: 'get',
+      path: '/v1/checkpoints/{name}',
+      operationId: 'getCheckpoint',
+      summary: 'One checkpoint, with its state by rank',
+      tags,
+      request: { params: checkpointPath },
+      responses: {
+        200: { description: 'The checkpoint', content: jsonContent(checkpointReply) },
+        ...problems(unknown),
+      },
+    }),
+    (context) => {
+      const { name } = context.req.valid('param');
+      const found = world.checkpoints().find((checkpoint) => checkpoint.name === name);
+      if (found) return context.json(checkpointJson(found), 200);
+      throw new RequestError(404, `There is no checkpoint "${name}"`, 'Register it first', 'CE_CHECKPOINT_UNKNOWN');
+    },
+  );
+
+  app.openapi(
+    createRoute({
+      method: 'post',
+      path: '/v1/checkpoints/{name}/files',
+      operationId: 'registerFiles',
+      summary: 'Bring safetensors files into the pools of all ranks',
+      description: 'Answers when all ranks hold their share. A client that goes away ends the registration.',
+      tags,
+      request: { params: checkpointPath, body: { required: true, content: jsonContent(filesBody) } },
+      responses: {
+        200: { description: 'Registered; the body is empty' },
+        ...problems({ 409: 'The name is taken', 422: 'The body or a file is not what is wanted' }),
+      },
+    }),
+    async (context) => {
+      const { name } = context.req.valid('param');
+      const { files, keep_files: keepFiles, stream } = context.req.valid('json');
+      await world.register(name, { files, keepFiles, stream }, { signal: context.req.raw.signal });
+      return context.body(null, 200);
+    },
+  );
+
+  app.openapi(
+    createRoute({
+      method: 'delete',
+      path: '/v1/checkpoints/{name}',
+      operationId: 'unregisterCheckpoint',
+      summary: 'Give the memory of a checkpoint back',
+      tags,
+      request: { params: checkpointPath, query: forceQuery },
+      responses: {
+        200: { description: 'Gone; the body is empty' },
+        ...problems({ ...unknown, 409: 'An update of it runs' }),
+      },
+    }),
+    async (context) => {
+      const { force } = context.req.valid('query');
+      await world.unregister(context.req.valid('param').name, { force: force === 'true' });
+      return context.body(null, 200);
+    },
+  );
+}

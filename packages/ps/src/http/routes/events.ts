@@ -1,0 +1,67 @@
+import { createRoute, type OpenAPIHono, z } from '@hono/zod-openapi';
+import { streamSSE } from 'hono/streaming';
+import { updateJson } from '../json.ts';
+import { problems } from '../openapi.ts';
+import { updatePath } from '../paths.ts';
+import type { UpdateRecord } from '../update-record.ts';
+import type { RouteContext } from './context.ts';
+
+/** How often progress is told. */
+const EVERY_MS = 200;
+/** How often something is said while nothing happens, so that proxies keep the connection. */
+const ALIVE_MS = 15_000;
+
+/**
+ * An update's progress as server-sent events. Each event is the whole state, and the newest one: a client that reads
+ * slowly misses some, and nothing is kept for it.
+ */
+export function eventRoutes(app: OpenAPIHono, { updates, closing }: RouteContext): void {
+  app.openapi(
+    createRoute({
+      method: 'get',
+      path: '/v1/updates/{id}/events',
+      operationId: 'followUpdate',
+      summary: 'Follow an update: server-sent events',
+      description: 'Events "progress" and at last "end"; the data of both is an UpdateStatus.',
+      tags: ['updates'],
+      request: { params: updatePath },
+      responses: {
+        200: { description: 'The events', content: { 'text/event-stream': { schema: z.string() } } },
+        ...problems({ 404: 'There is no such update' }),
+      },
+    }),
+    (context) => {
+      const update = updates.get(context.req.valid('param').id);
+      context.header('cache-control', 'no-store');
+      return streamSSE(context, async (stream) => {
+        let told = -1;
+        let toldAtMs = 0;
+        while (!update.isOver && !stream.aborted && !closing.aborted) {
+          if (told !== versionOf(update)) {
+            told = versionOf(update);
+            toldAtMs = Date.now();
+            await stream.writeSSE({ event: 'progress', data: JSON.stringify(updateJson(update)) });
+          } else if (Date.now() - toldAtMs > ALIVE_MS) {
+            toldAtMs = Date.now();
+            await stream.write(': alive\n\n');
+          }
+          await untilNext(update);
+        }
+        if (update.isOver) await stream.writeSSE({ event: 'end', data: JSON.stringify(updateJson(update)) });
+      }) as never;
+    },
+  );
+}
+
+function versionOf({ state, progress }: UpdateRecord): number {
+  return progress.version * 2 + (state === 'waiting' ? 0 : 1);
+}
+
+async function untilNext(update: UpdateRecord): Promise<void> {
+  let timer: NodeJS.Timeout | undefined;
+  const later = new Promise<void>((resolve) => {
+    timer = setTimeout(resolve, EVERY_MS);
+  });
+  await Promise.race([update.ended, later]);
+  clearTimeout(timer);
+}

@@ -1,0 +1,80 @@
+import { createRoute, type OpenAPIHono, z } from '@hono/zod-openapi';
+import { problems } from '../openapi.ts';
+import { checkpointPath } from '../paths.ts';
+import { RequestError } from '../problem.ts';
+import type { RouteContext } from './context.ts';
+
+const tags = ['checkpoints'];
+const MSGPACK = 'application/msgpack';
+const TYPES: ReadonlySet<string> = new Set([MSGPACK, 'application/octet-stream']);
+const binary = z.string().openapi({ format: 'binary', description: 'Metas in the versioned codec, msgpack' });
+
+/** Metas: gathered among the ranks, given to other worlds, taken from them. */
+export function metasRoutes(app: OpenAPIHono, { world }: RouteContext): void {
+  app.openapi(
+    createRoute({
+      method: 'post',
+      path: '/v1/checkpoints/{name}/gather-metas',
+      operationId: 'gatherMetas',
+      summary: 'Tell all ranks what each of them holds',
+      tags,
+      request: { params: checkpointPath },
+      responses: {
+        200: { description: 'Gathered; the body is empty' },
+        ...problems({ 404: 'There is no such checkpoint', 409: 'A rank has lost its share' }),
+      },
+    }),
+    async (context) => {
+      await world.gatherMetas(context.req.valid('param').name, { signal: context.req.raw.signal });
+      return context.body(null, 200);
+    },
+  );
+
+  app.openapi(
+    createRoute({
+      method: 'get',
+      path: '/v1/checkpoints/{name}/metas',
+      operationId: 'getMetas',
+      summary: 'What each rank holds, for ranks that join',
+      tags,
+      request: { params: checkpointPath },
+      responses: {
+        200: { description: 'The metas of all ranks', content: { [MSGPACK]: { schema: binary } } },
+        ...problems({ 404: 'There is no such checkpoint', 409: 'The metas were not gathered' }),
+      },
+    }),
+    async (context) => {
+      const metas = await world.exportMetas(context.req.valid('param').name);
+      return context.body(metas as Uint8Array<ArrayBuffer>, 200, { 'content-type': MSGPACK });
+    },
+  );
+
+  app.openapi(
+    createRoute({
+      method: 'post',
+      path: '/v1/checkpoints/{name}/metas',
+      operationId: 'putMetas',
+      summary: 'Take the metas that another world gathered',
+      tags,
+      request: {
+        params: checkpointPath,
+        body: {
+          required: true,
+          content: { [MSGPACK]: { schema: binary }, 'application/octet-stream': { schema: binary } },
+        },
+      },
+      responses: {
+        200: { description: 'Taken; the body is empty' },
+        ...problems({ 415: 'The body is of another type', 422: 'The metas are not valid' }),
+      },
+    }),
+    async (context) => {
+      const type = context.req.header('content-type')?.split(';')[0]?.trim().toLowerCase() ?? '';
+      if (!TYPES.has(type)) {
+        throw new RequestError(415, `The body is "${type}", wanted ${MSGPACK}`, `Send Content-Type: ${MSGPACK}`);
+      }
+      await world.importMetas(context.req.valid('param').name, new Uint8Array(await context.req.arrayBuffer()));
+      return context.body(null, 200);
+    },
+  );
+}

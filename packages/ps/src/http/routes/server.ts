@@ -1,0 +1,72 @@
+import { createRoute, type OpenAPIHono, z } from '@hono/zod-openapi';
+import { instanceJson, rankJson } from '../json.ts';
+import type { Metrics } from '../metrics.ts';
+import { jsonContent, problems } from '../openapi.ts';
+import { instancesReply, readyReply } from '../replies.ts';
+import type { RouteContext } from './context.ts';
+
+const tags = ['server'];
+
+/** What the server says of itself and of the engines. */
+export function serverRoutes(app: OpenAPIHono, { world, updates }: RouteContext, metrics: Metrics): void {
+  app.openapi(
+    createRoute({
+      method: 'get',
+      path: '/v1/healthz',
+      operationId: 'healthz',
+      summary: 'Whether the server lives',
+      tags,
+      security: [],
+      responses: { 200: { description: 'It does; the body is empty' }, ...problems({}) },
+    }),
+    (context) => context.body(null, 200),
+  );
+
+  app.openapi(
+    createRoute({
+      method: 'get',
+      path: '/v1/readyz',
+      operationId: 'readyz',
+      summary: 'Whether all ranks can work',
+      tags,
+      security: [],
+      responses: {
+        200: { description: 'They can', content: jsonContent(readyReply) },
+        503: { description: 'Not all can', content: jsonContent(readyReply) },
+        default: problems({}).default!,
+      },
+    }),
+    (context) => {
+      const ranks = world.ranks();
+      const ready = ranks.length === world.worldSize && ranks.every(({ state }) => state === 'ready');
+      return context.json({ ready, world_size: world.worldSize, ranks: ranks.map(rankJson) }, ready ? 200 : 503);
+    },
+  );
+
+  app.openapi(
+    createRoute({
+      method: 'get',
+      path: '/v1/instances',
+      operationId: 'listInstances',
+      summary: 'Which weights each inference instance acknowledged',
+      tags,
+      responses: { 200: { description: 'All instances', content: jsonContent(instancesReply) }, ...problems({}) },
+    }),
+    (context) => context.json({ instances: updates.instances.all.map(instanceJson) }, 200),
+  );
+
+  app.openapi(
+    createRoute({
+      method: 'get',
+      path: '/metrics',
+      operationId: 'metrics',
+      summary: 'Metrics for Prometheus',
+      tags,
+      responses: {
+        200: { description: 'Prometheus text', content: { 'text/plain': { schema: z.string() } } },
+        ...problems({}),
+      },
+    }),
+    async (context) => context.text(await metrics.text(), 200, { 'content-type': metrics.contentType }) as never,
+  );
+}

@@ -1,0 +1,151 @@
+import { createRoute, type OpenAPIHono, z } from '@hono/zod-openapi';
+import { updateJson } from '../json.ts';
+import { jsonContent, problems } from '../openapi.ts';
+import { checkpointPath, updatePath } from '../paths.ts';
+import { RequestError } from '../problem.ts';
+import { updateReply, updatesReply } from '../replies.ts';
+import { cancelledError } from '../updates.ts';
+import type { UpdateOrder } from '../world.ts';
+import type { RouteContext } from './context.ts';
+
+const tags = ['updates'];
+
+const rankList = z.array(z.int().min(0).max(1_000_000)).max(100_000).default([]);
+
+/** The Python tool's fields, and those that it does not have. */
+const updateBody = z
+  .object({
+    ranks: rankList.openapi({ description: 'Ranks that update; the others only serve. Empty: all' }),
+    update_url: z
+      .url({ protocol: /^https?$/ })
+      .max(2048)
+      .nullish()
+      .openapi({
+        description: 'Where the engine takes the request, its path included. Left out: the engine of --endpoint, --uds',
+        example: 'http://127.0.0.1:8000/collective_rpc',
+      }),
+    inference_group_ranks: rankList.openapi({ description: "Ranks whose workers are that engine's. Empty: all" }),
+    timeout: z.number().positive().max(86_400).default(300).openapi({ description: 'Seconds for the whole update' }),
+    uds: z.string().min(1).max(256).nullish().openapi({ description: 'Unix socket to send the request through' }),
+    weight_version: z.string().min(1).max(256).nullish().openapi({ description: 'Told to engines that keep one' }),
+  })
+  .openapi('Update');
+
+const updateQuery = z.object({
+  wait: z
+    .enum(['true', 'false'])
+    .default('true')
+    .openapi({ param: { name: 'wait', in: 'query' }, description: 'false: answer 202 at once' }),
+  busy: z
+    .enum(['wait', 'refuse'])
+    .default('wait')
+    .openapi({ param: { name: 'busy', in: 'query' }, description: 'While another update runs: wait, or answer 409' }),
+});
+
+/** Updates: asking for them, looking at them, ending them. */
+export function updateRoutes(app: OpenAPIHono, { updates }: RouteContext): void {
+  app.openapi(
+    createRoute({
+      method: 'post',
+      path: '/v1/checkpoints/{name}/update',
+      operationId: 'updateCheckpoint',
+      summary: 'Bring a checkpoint into the engines, in place',
+      description:
+        'Answers 200 with an empty body when every worker has the weights; with `wait=false` or ' +
+        '`Prefer: respond-async` it answers 202 at once. One update runs at a time. A client that goes away does not end ' +
+        'an update that runs; one that still waits for its turn is withdrawn.',
+      tags,
+      request: { params: checkpointPath, query: updateQuery, body: { content: jsonContent(updateBody) } },
+      responses: {
+        200: { description: 'The engines have the weights; the body is empty' },
+        202: { description: 'It will run', content: jsonContent(updateReply) },
+        ...problems({
+          404: 'There is no such checkpoint',
+          409: 'Another update runs, metas are missing, a rank has lost its share, or the update was cancelled',
+          422: 'The body is not what is wanted',
+          502: 'An engine or a worker failed',
+          503: 'A rank was lost',
+          504: 'It did not end in time',
+        }),
+      },
+    }),
+    async (context) => {
+      const { wait, busy } = context.req.valid('query');
+      const update = updates.submit(context.req.valid('param').name, orderOf(context.req.valid('json')), busy);
+      const location = { location: `/v1/updates/${update.id}` };
+      const prefers = context.req.header('prefer') ?? '';
+      if (wait === 'false' || /(^|[,;\s])respond-async($|[,;\s])/i.test(prefers)) {
+        return context.json(updateJson(update), 202, location);
+      }
+      context.req.raw.signal.addEventListener('abort', () => {
+        if (update.state === 'waiting') void updates.cancel(update, cancelledError());
+      });
+      await update.ended;
+      if (update.error) throw update.error;
+      return context.body(null, 200, location);
+    },
+  );
+
+  app.openapi(
+    createRoute({
+      method: 'get',
+      path: '/v1/updates',
+      operationId: 'listUpdates',
+      summary: 'The last updates, newest first',
+      tags,
+      responses: { 200: { description: 'The last updates', content: jsonContent(updatesReply) }, ...problems({}) },
+    }),
+    (context) => context.json({ updates: updates.all.map(updateJson) }, 200),
+  );
+
+  app.openapi(
+    createRoute({
+      method: 'get',
+      path: '/v1/updates/{id}',
+      operationId: 'getUpdate',
+      summary: 'How far an update is, or how it ended',
+      tags,
+      request: { params: updatePath },
+      responses: {
+        200: { description: 'The update', content: jsonContent(updateReply) },
+        ...problems({ 404: 'There is no such update' }),
+      },
+    }),
+    (context) => context.json(updateJson(updates.get(context.req.valid('param').id)), 200),
+  );
+
+  app.openapi(
+    createRoute({
+      method: 'delete',
+      path: '/v1/updates/{id}',
+      operationId: 'cancelUpdate',
+      summary: 'End an update that waits or runs',
+      description: 'Answers when it has ended. The engines may hold old and new weights then: update them again.',
+      tags,
+      request: { params: updatePath },
+      responses: {
+        200: { description: 'It has ended', content: jsonContent(updateReply) },
+        ...problems({ 404: 'There is no such update', 409: 'It was over already' }),
+      },
+    }),
+    async (context) => {
+      const update = updates.get(context.req.valid('param').id);
+      if (update.isOver) {
+        throw new RequestError(409, `Update ${update.id} is over: it has ${update.state}`, 'Nothing is left to cancel');
+      }
+      await updates.cancel(update, cancelledError());
+      return context.json(updateJson(update), 200);
+    },
+  );
+}
+
+function orderOf(body: z.infer<typeof updateBody>): UpdateOrder {
+  return {
+    ranks: body.ranks,
+    updateUrl: body.update_url ?? undefined,
+    uds: body.uds ?? undefined,
+    inferenceGroupRanks: body.inference_group_ranks,
+    timeoutMs: Math.ceil(body.timeout * 1000),
+    weightVersion: body.weight_version ?? undefined,
+  };
+}

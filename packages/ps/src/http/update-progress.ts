@@ -1,0 +1,112 @@
+import type { UpdatePhase } from '../server/api.ts';
+import type { UpdateEvent, UpdateSummary } from './world.ts';
+
+/** How far one rank is. */
+export interface RankProgress {
+  readonly rank: number;
+  stage: UpdatePhase | 'waiting';
+  h2dBytes: number;
+  broadcastBytes: number;
+  reloadBytes: number;
+  reloadedBuckets: number;
+}
+
+/** An engine of an update. */
+export interface EngineProgress {
+  readonly groupIndex: number;
+  readonly endpoint: string;
+  acknowledged: boolean;
+}
+
+/** How far an update is, put together from the events of all ranks. */
+export class UpdateProgress {
+  totalBytes = 0;
+  bucketCount = 0;
+  readonly ranks: Map<number, RankProgress> = new Map();
+  readonly engines: Map<number, EngineProgress> = new Map();
+  /** Rises with every event. */
+  version = 0;
+  #streamStartMs: number | undefined;
+  #lastMs = 0;
+
+  add(event: UpdateEvent): void {
+    this.version += 1;
+    this.#lastMs = Math.max(this.#lastMs, event.atMs);
+    switch (event.type) {
+      case 'engine':
+        this.engines.set(event.groupIndex, {
+          groupIndex: event.groupIndex,
+          endpoint: event.endpoint,
+          acknowledged: event.state === 'acknowledged',
+        });
+        return;
+      case 'plan':
+        this.totalBytes = event.totalBytes;
+        this.bucketCount = event.bucketCount;
+        return;
+      case 'phase':
+        this.#rank(event.rank).stage = event.phase;
+        if (event.phase === 'stream') this.#streamStartMs ??= event.atMs;
+        return;
+      case 'bucket-end': {
+        const rank = this.#rank(event.rank);
+        if (event.stage === 'h2d') rank.h2dBytes += event.sizeBytes;
+        if (event.stage === 'broadcast') rank.broadcastBytes += event.sizeBytes;
+        if (event.stage === 'reload') {
+          rank.reloadBytes += event.sizeBytes;
+          rank.reloadedBuckets += 1;
+        }
+      }
+    }
+  }
+
+  /** Takes what the whole did, for worlds that tell of no buckets. */
+  finish({ totalBytes, bucketCount }: UpdateSummary): void {
+    this.version += 1;
+    this.totalBytes = totalBytes;
+    this.bucketCount = bucketCount;
+  }
+
+  /** Of the slowest rank. */
+  get doneBytes(): number {
+    return this.ranks.size === 0 ? 0 : Math.min(...[...this.ranks.values()].map(({ reloadBytes }) => reloadBytes));
+  }
+
+  /** Of the slowest rank. */
+  get doneBuckets(): number {
+    return this.ranks.size === 0
+      ? 0
+      : Math.min(...[...this.ranks.values()].map(({ reloadedBuckets }) => reloadedBuckets));
+  }
+
+  /** The earliest stage that any rank is in. */
+  get stage(): UpdatePhase | 'waiting' {
+    const stages = [...this.ranks.values()].map(({ stage }) => ORDER.indexOf(stage));
+    return ORDER[Math.min(...stages, stages.length === 0 ? 0 : ORDER.length - 1)] ?? 'waiting';
+  }
+
+  /** Reloaded by the slowest rank since bytes began to flow, in 1e9 bytes a second. */
+  get rateGBps(): number {
+    const elapsedMs = this.#lastMs - (this.#streamStartMs ?? this.#lastMs);
+    return elapsedMs > 0 ? this.doneBytes / elapsedMs / 1e6 : 0;
+  }
+
+  #rank(rank: number): RankProgress {
+    let progress = this.ranks.get(rank);
+    if (!progress) {
+      progress = { rank, stage: 'waiting', h2dBytes: 0, broadcastBytes: 0, reloadBytes: 0, reloadedBuckets: 0 };
+      this.ranks.set(rank, progress);
+    }
+    return progress;
+  }
+}
+
+const ORDER: readonly (UpdatePhase | 'waiting')[] = [
+  'waiting',
+  'plan',
+  'handshake',
+  'stream',
+  'release',
+  'hook',
+  'done',
+];

@@ -1,0 +1,65 @@
+import type { CheckpointEngineError } from '@checkpoint-engine/interface';
+import { UpdateProgress } from './update-progress.ts';
+import type { UpdateOrder, UpdateSummary } from './world.ts';
+
+/** Where an update is in its life. */
+export type UpdateState = 'waiting' | 'running' | 'succeeded' | 'failed' | 'cancelled';
+
+/** One update from the request to its end. */
+export class UpdateRecord {
+  readonly id: string;
+  readonly checkpoint: string;
+  readonly order: UpdateOrder;
+  readonly progress: UpdateProgress = new UpdateProgress();
+  readonly createdAtMs: number = Date.now();
+  /** Resolves when it is over. Never rejects. */
+  readonly ended: Promise<void>;
+  state: UpdateState = 'waiting';
+  startedAtMs: number | undefined;
+  endedAtMs: number | undefined;
+  summary: UpdateSummary | undefined;
+  error: CheckpointEngineError | undefined;
+  readonly #controller = new AbortController();
+  #resolve!: () => void;
+
+  constructor(id: string, checkpoint: string, order: UpdateOrder) {
+    this.id = id;
+    this.checkpoint = checkpoint;
+    this.order = order;
+    this.ended = new Promise((resolve) => {
+      this.#resolve = resolve;
+    });
+  }
+
+  /** Fires when it is to end. */
+  get signal(): AbortSignal {
+    return this.#controller.signal;
+  }
+
+  get isOver(): boolean {
+    return this.endedAtMs !== undefined;
+  }
+
+  /** From its beginning to its end, or to now. */
+  get durationMs(): number {
+    return (this.endedAtMs ?? Date.now()) - (this.startedAtMs ?? this.createdAtMs);
+  }
+
+  abort(reason: CheckpointEngineError): void {
+    this.#controller.abort(reason);
+  }
+
+  begin(): void {
+    this.state = 'running';
+    this.startedAtMs = Date.now();
+  }
+
+  end({ summary, error }: { readonly summary?: UpdateSummary; readonly error?: CheckpointEngineError }): void {
+    if (summary) this.progress.finish(summary);
+    this.summary = summary;
+    this.error = error;
+    this.state = summary ? 'succeeded' : this.signal.aborted ? 'cancelled' : 'failed';
+    this.endedAtMs = Date.now();
+    this.#resolve();
+  }
+}

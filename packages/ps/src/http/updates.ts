@@ -1,0 +1,145 @@
+import { randomUUID } from 'node:crypto';
+import { CheckpointEngineError, type Logger, toCheckpointEngineError } from '@checkpoint-engine/interface';
+import { Instances } from './instances.ts';
+import { RequestError } from './problem.ts';
+import { UpdateRecord } from './update-record.ts';
+import type { HttpWorld, UpdateOrder } from './world.ts';
+
+/** Updates that are over and still can be asked for. */
+const KEPT = 100;
+/** Updates that may wait for their turn. */
+const MAX_WAITING = 64;
+
+/** What {@link Updates} is made of. */
+export interface UpdatesOptions {
+  readonly world: HttpWorld;
+  readonly logger: Logger;
+  readonly onEnd: (update: UpdateRecord) => void;
+}
+
+/** The updates of a world: one at a time, the others wait in their order. */
+export class Updates {
+  readonly instances: Instances = new Instances();
+  readonly #options: UpdatesOptions;
+  readonly #records = new Map<string, UpdateRecord>();
+  readonly #waiting: UpdateRecord[] = [];
+  #running: UpdateRecord | undefined;
+  #closing: CheckpointEngineError | undefined;
+
+  constructor(options: UpdatesOptions) {
+    this.#options = options;
+  }
+
+  get running(): UpdateRecord | undefined {
+    return this.#running;
+  }
+
+  get waitingCount(): number {
+    return this.#waiting.length;
+  }
+
+  /** Newest first. */
+  get all(): readonly UpdateRecord[] {
+    return [...this.#records.values()].reverse();
+  }
+
+  /** @throws `CE_UPDATE_UNKNOWN` */
+  get(id: string): UpdateRecord {
+    const record = this.#records.get(id);
+    if (record) return record;
+    throw new CheckpointEngineError(
+      'CE_UPDATE_UNKNOWN',
+      `There is no update "${id}"`,
+      `Use the id that the update was answered with; the last ${KEPT} are remembered`,
+    );
+  }
+
+  /**
+   * Takes an update in: it begins when those before it are over.
+   *
+   * @param whenBusy `refuse`: instead of waiting.
+   * @throws `CE_CHECKPOINT_BUSY`, `CE_CLOSED`
+   */
+  submit(checkpoint: string, order: UpdateOrder, whenBusy: 'wait' | 'refuse'): UpdateRecord {
+    if (this.#closing) throw this.#closing;
+    const running = this.#running;
+    if (running && (whenBusy === 'refuse' || this.#waiting.length >= MAX_WAITING)) {
+      throw new CheckpointEngineError(
+        'CE_CHECKPOINT_BUSY',
+        `Update ${running.id} of checkpoint "${running.checkpoint}" is running, and ${this.#waiting.length} wait`,
+        'Try again when it is over, or cancel it with DELETE /v1/updates/{id}',
+        { retryable: true },
+      );
+    }
+    const record = new UpdateRecord(randomUUID(), checkpoint, order);
+    this.#records.set(record.id, record);
+    this.#waiting.push(record);
+    this.#next();
+    return record;
+  }
+
+  /** Ends an update that waits or runs, and resolves when it has ended. One that is over stays as it is. */
+  async cancel(record: UpdateRecord, reason: CheckpointEngineError): Promise<void> {
+    if (record.isOver) return;
+    record.abort(reason);
+    const at = this.#waiting.indexOf(record);
+    if (at >= 0) {
+      this.#waiting.splice(at, 1);
+      this.#end(record, { error: reason });
+    }
+    await record.ended;
+  }
+
+  /** Takes no more updates. Those that wait are refused; resolves when the one that runs is over. */
+  async close(reason: CheckpointEngineError): Promise<void> {
+    this.#closing = reason;
+    await Promise.all([...this.#waiting].map((record) => this.cancel(record, reason)));
+    await this.#running?.ended;
+  }
+
+  #next(): void {
+    if (this.#running) return;
+    const record = this.#waiting.shift();
+    if (!record) return;
+    this.#running = record;
+    void this.#run(record).finally(() => {
+      this.#running = undefined;
+      this.#next();
+    });
+  }
+
+  async #run(record: UpdateRecord): Promise<void> {
+    const { id, checkpoint, order } = record;
+    const { weightVersion } = order;
+    const { world, logger } = this.#options;
+    record.begin();
+    logger.info({ update: id, checkpoint, weightVersion }, 'An update begins');
+    try {
+      const summary = await world.update(checkpoint, order, {
+        signal: record.signal,
+        onEvent: (event) => {
+          if (event.type === 'engine') this.instances.note(event, { id, checkpoint, weightVersion });
+          record.progress.add(event);
+        },
+      });
+      this.#end(record, { summary });
+      logger.info({ update: id, checkpoint, durationMs: Math.round(record.durationMs) }, 'An update is over');
+    } catch (thrown) {
+      const error = toCheckpointEngineError(thrown);
+      this.#end(record, { error });
+      logger.error({ update: id, checkpoint, err: error }, 'An update failed');
+    }
+  }
+
+  #end(record: UpdateRecord, outcome: Parameters<UpdateRecord['end']>[0]): void {
+    record.end(outcome);
+    this.#options.onEnd(record);
+    const over = [...this.#records.values()].filter(({ isOver }) => isOver);
+    for (const { id } of over.slice(0, Math.max(0, over.length - KEPT))) this.#records.delete(id);
+  }
+}
+
+/** Why an update ends that somebody asked to end. */
+export function cancelledError(): CheckpointEngineError {
+  return new RequestError(409, 'The update was cancelled', 'Start it again when ready', 'CE_ABORTED');
+}

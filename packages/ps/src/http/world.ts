@@ -1,0 +1,126 @@
+import type { SerializedError } from '@checkpoint-engine/interface';
+import type { ProgressEvent } from '../server/api.ts';
+
+/** A world of ranks as the HTTP API needs it. Calls of different checkpoints may run at the same time. */
+export interface HttpWorld {
+  readonly worldSize: number;
+  /** All ranks as they are now, by rank. */
+  ranks(): readonly RankView[];
+  /** All checkpoints as they are now. */
+  checkpoints(): readonly CheckpointView[];
+  /**
+   * Brings a checkpoint into the pools of all ranks; resolves when all hold their share.
+   *
+   * @throws `CE_CHECKPOINT_EXISTS`, `CE_FILE_*`, `CE_TENSOR_*`, `CE_DTYPE_UNKNOWN`, `CE_HOST_OUT_OF_MEMORY`, `CE_RANK_LOST`
+   */
+  register(name: string, source: RegisterOrder, options: { readonly signal: AbortSignal }): Promise<void>;
+  /** Gives the memory back, also of a checkpoint that some ranks have lost. @throws `CE_CHECKPOINT_UNKNOWN`, `_BUSY` */
+  unregister(name: string, options: { readonly force: boolean }): Promise<void>;
+  /** Tells all ranks what each of them holds. @throws `CE_CHECKPOINT_UNKNOWN`, `CE_CHECKPOINT_LOST`, `CE_TENSOR_DUPLICATE` */
+  gatherMetas(name: string, options: { readonly signal: AbortSignal }): Promise<void>;
+  /** The metas of all ranks, encoded by `encodeWorldMetas`. @throws `CE_METAS_MISSING` before they were gathered */
+  exportMetas(name: string): Promise<Uint8Array>;
+  /** Takes metas that another world exported. @throws `CE_METAS_INVALID` */
+  importMetas(name: string, metas: Uint8Array): Promise<void>;
+  /**
+   * Brings a checkpoint into the engines. Called for one update at a time.
+   *
+   * @throws The first failure of any rank, worker or engine. Registered checkpoints are intact then.
+   */
+  update(
+    name: string,
+    order: UpdateOrder,
+    options: { readonly signal: AbortSignal; readonly onEvent: (event: UpdateEvent) => void },
+  ): Promise<UpdateSummary>;
+}
+
+/** What a rank does: joins the world, works, or is gone and about to be restarted. */
+export type RankState = 'starting' | 'ready' | 'lost';
+
+/** One rank. */
+export interface RankView {
+  readonly rank: number;
+  readonly state: RankState;
+  /** The host that runs it. */
+  readonly node: number;
+  readonly device?: { readonly kind: string; readonly uuid: string; readonly name: string } | undefined;
+  readonly restarts: number;
+  /** Why it was restarted last. */
+  readonly lastError?: SerializedError | undefined;
+}
+
+/** What a rank has of a checkpoint. `lost`: it was restarted, and could not register its share again. */
+export type ShareState = 'registering' | 'registered' | 'lost';
+
+/** One rank's share of a checkpoint. */
+export interface ShareView {
+  readonly rank: number;
+  readonly state: ShareState;
+  readonly tensorCount: number;
+  /** Of its tensors; while it registers, of what it has read. */
+  readonly sizeBytes: number;
+  readonly poolBytes: number;
+  /** Why it is lost. */
+  readonly error?: SerializedError | undefined;
+}
+
+/** One checkpoint. Its state is the worst of its shares'. */
+export interface CheckpointView {
+  readonly name: string;
+  readonly state: ShareState;
+  /** Absent where only metas were imported. */
+  readonly files?: string | readonly string[] | undefined;
+  readonly hasMetas: boolean;
+  readonly tensorCount: number;
+  readonly sizeBytes: number;
+  readonly warnings: readonly string[];
+  readonly ranks: readonly ShareView[];
+}
+
+/** What is to be registered. Every rank takes its share of the files. */
+export interface RegisterOrder {
+  /** Safetensors files, or one folder. */
+  readonly files: readonly string[];
+  /** Leave files that lie on `/dev/shm` there. @default false */
+  readonly keepFiles?: boolean | undefined;
+  /** Read the files during updates instead of now. @default false */
+  readonly stream?: boolean | undefined;
+}
+
+/** What is to be updated. What is left out is as the server was started with. */
+export interface UpdateOrder {
+  /** Ranks that update; the others only serve. Empty: all. */
+  readonly ranks: readonly number[];
+  /** Where one engine takes the request, its path included. */
+  readonly updateUrl?: string | undefined;
+  /** Unix socket to send it through. */
+  readonly uds?: string | undefined;
+  /** The ranks whose workers belong to that engine. Empty: all. */
+  readonly inferenceGroupRanks: readonly number[];
+  readonly timeoutMs: number;
+  readonly weightVersion?: string | undefined;
+}
+
+/** An engine was asked to receive, or said that it has. */
+export interface EngineEvent {
+  readonly type: 'engine';
+  readonly state: 'asked' | 'acknowledged';
+  /** The rank that asked. */
+  readonly rank: number;
+  readonly groupIndex: number;
+  /** Where the engine listens: its URL, or the path of its socket. */
+  readonly endpoint: string;
+  readonly atMs: number;
+}
+
+/** What happens during an update. */
+export type UpdateEvent = ProgressEvent | EngineEvent;
+
+/** What an update did. Durations are those of the slowest rank. */
+export interface UpdateSummary {
+  readonly totalBytes: number;
+  readonly tensorCount: number;
+  readonly bucketCount: number;
+  readonly deviceBytes: number;
+  readonly durationsMs: Readonly<Record<string, number>>;
+}
