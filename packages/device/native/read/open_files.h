@@ -1,6 +1,8 @@
 // The files of one read: each is opened when its first run is read and closed after its last.
 #pragma once
 
+#include <sys/types.h>
+
 #include <atomic>
 #include <deque>
 #include <mutex>
@@ -19,6 +21,10 @@ class OpenFiles {
   const std::string& path(size_t file) const { return files_[file].path; }
   // Open until Release was called for each run of the file. Throws Failure.
   int Acquire(size_t file);
+  // The same past the page cache; negative where that cannot be.
+  int AcquireDirect(size_t file);
+  // Of an acquired file.
+  dev_t file_system(size_t file) const { return files_[file].file_system; }
   void Release(size_t file);
 
  private:
@@ -27,6 +33,8 @@ class OpenFiles {
     const std::string path;
     std::mutex mutex;
     UniqueFd fd;
+    UniqueFd direct;
+    dev_t file_system = 0;
     std::atomic<size_t> runs_left{0};
   };
   std::deque<File> files_;

@@ -40,8 +40,6 @@ class ReadJob final : public Job {
   void Done() noexcept override;
 
  private:
-  void ReadOneRun(const ReadRun& run);
-
   MemoryPtr memory_;
   const ReadPlan plan_;
   const std::shared_ptr<Listener> listener_;

@@ -1,0 +1,41 @@
+// What of a run is still to be read.
+#pragma once
+
+#include <limits.h>
+#include <sys/uio.h>
+
+#include <cstddef>
+#include <cstdint>
+
+#include "read/read_plan.h"
+
+namespace ce {
+
+class RunCursor {
+ public:
+  RunCursor(uint8_t* memory, const ReadPlan& plan, const ReadRun& run);
+  RunCursor(const RunCursor&) = delete;
+  RunCursor& operator=(const RunCursor&) = delete;
+
+  bool done() const { return first_ == last_; }
+  // Place of the next byte in the file, and of the one behind the last.
+  uint64_t offset() const { return offset_; }
+  uint64_t end() const { return end_; }
+  // Where the next bytes go.
+  const iovec* vectors() const { return first_; }
+  int count() const { return static_cast<int>(last_ - first_); }
+
+  // `bytes` were read to where they go.
+  void Advance(size_t bytes);
+  // Copies bytes that were read elsewhere to where they go.
+  void Put(const uint8_t* bytes, size_t size);
+
+ private:
+  iovec vectors_[IOV_MAX];
+  iovec* first_ = vectors_;
+  iovec* last_ = vectors_;
+  uint64_t offset_;
+  uint64_t end_;
+};
+
+}  // namespace ce
