@@ -1,6 +1,7 @@
 import process from 'node:process';
 import { parseSize } from '@checkpoint-engine/planner';
 import { Command, Option } from 'commander';
+import { addChaosCommand } from './chaos/chaos-command.ts';
 import { addCheckpointCommand } from './checkpoints/checkpoint-command.ts';
 import { checksScenario } from './checks/checks-scenario.ts';
 import { complianceScenario } from './compliance/compliance-scenario.ts';
@@ -8,6 +9,7 @@ import { hostScenario } from './host/host-scenario.ts';
 import { killScenario } from './kill/kill-scenario.ts';
 import { addMemoryCommand } from './memory/memory-command.ts';
 import { addRegisterCommand } from './register/register-command.ts';
+import { addSoakCommand } from './soak/soak-command.ts';
 import { addStartupCommand } from './startup/startup-command.ts';
 import { readThreads, streamScenario } from './stream/stream-scenario.ts';
 import { addUpdateCommand } from './update/update-command.ts';
@@ -87,5 +89,8 @@ program
     const ok = await hostScenario({ ...options, sizeBytes: size, tensorBytes: tensorSize, bucketBytes: bucketSize });
     if (!ok) process.exitCode = 1;
   });
+
+addSoakCommand(program);
+addChaosCommand(program);
 
 await program.parseAsync();
