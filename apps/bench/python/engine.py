@@ -17,6 +17,7 @@ With --causal-lm the model is a Hugging Face causal language model, loaded from 
 """
 
 import argparse
+import gc
 import glob
 import json
 import os
@@ -39,11 +40,30 @@ class WorkerClock:
 
     def reset(self) -> None:
         self.messages: list[tuple[float, float, float]] = []  # asked for, received, answered
+        self.calls: list[dict[str, float]] = []  # for each message: seconds in functions that are timed
         self.asked_at = 0.0
         self.received_at = 0.0
+        self.call_seconds: dict[str, float] = {}
+
+    def received(self) -> None:
+        self.received_at = time.perf_counter()
+        self.call_seconds = {}
 
     def answered(self) -> None:
         self.messages.append((self.asked_at, self.received_at, time.perf_counter()))
+        self.calls.append(self.call_seconds)
+
+    def time_calls(self, module, name: str) -> None:
+        function = getattr(module, name)
+
+        def timed(*args, **kwargs):
+            started = time.perf_counter()
+            try:
+                return function(*args, **kwargs)
+            finally:
+                self.call_seconds[name] = self.call_seconds.get(name, 0.0) + time.perf_counter() - started
+
+        setattr(module, name, timed)
 
     def stats(self) -> dict:
         """Of the messages handle, bucket..., let go, post hook."""
@@ -56,11 +76,20 @@ class WorkerClock:
             "bucket_busy_seconds": sum(answered - received for _, received, answered in buckets),
             "bucket_wait_seconds": sum(received - asked for asked, received, _ in [*buckets, release]),
             "release_seconds": release[2] - release[1],
+            "release_call_seconds": self.calls[-2],
             "hook_seconds": hook[2] - hook[1],
         }
 
 
 CLOCK = WorkerClock()
+# What the worker does to let go of the shared buffer; the rest of that time is closing the buffer itself.
+for module, name in (
+    (gc, "collect"),
+    (torch.cuda, "synchronize"),
+    (torch.cuda, "ipc_collect"),
+    (torch.cuda, "empty_cache"),
+):
+    CLOCK.time_calls(module, name)
 
 
 class TimedSocket(zmq.Socket):
@@ -69,7 +98,7 @@ class TimedSocket(zmq.Socket):
     def recv_pyobj(self, flags: int = 0):
         CLOCK.asked_at = time.perf_counter()
         data = self.recv(flags)
-        CLOCK.received_at = time.perf_counter()
+        CLOCK.received()
         return pickle.loads(data)
 
     def send(self, *args, **kwargs):

@@ -11,6 +11,8 @@ export interface WorkerClock {
   /** Waiting for the next bucket, or for the end. */
   readonly bucket_wait_seconds: number;
   readonly release_seconds: number;
+  /** Of that, in each of the functions that it calls for it: `collect` is the garbage collection. */
+  readonly release_call_seconds: Readonly<Record<string, number>>;
   readonly hook_seconds: number;
 }
 

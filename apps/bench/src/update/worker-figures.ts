@@ -7,10 +7,15 @@ import type { WorkerClock } from './engine-process.ts';
 export function workerFigures(worker: WorkerClock, updateMs: number, tensorCount: number): Record<string, number> {
   const ownMs =
     (worker.handle_seconds + worker.bucket_busy_seconds + worker.release_seconds + worker.hook_seconds) * 1e3;
+  const calls = Object.entries(worker.release_call_seconds);
+  const otherSeconds = calls.reduce((left, [, seconds]) => left - seconds, worker.release_seconds);
   return {
     'worker ms': ownMs,
     'worker loading ms': worker.bucket_busy_seconds * 1e3,
     'worker waiting ms': worker.bucket_wait_seconds * 1e3,
+    'worker release ms': worker.release_seconds * 1e3,
+    ...Object.fromEntries(calls.map(([name, seconds]) => [`release ${name} ms`, seconds * 1e3])),
+    'release, closing the buffer ms': otherSeconds * 1e3,
     'worker us/tensor': (ownMs / tensorCount) * 1e3,
     'sender us/tensor': (Math.max(0, updateMs - ownMs) / tensorCount) * 1e3,
   };
