@@ -50,6 +50,8 @@ export interface RegisterJob {
 export interface UpdateJob {
   readonly name: string;
   readonly targets: EngineTargets;
+  /** Ranks whose engines receive; the others are read from. @default all */
+  readonly ranks?: readonly number[] | undefined;
   readonly bucketBytes?: number | undefined;
   readonly deviceMemoryBytes?: number | undefined;
   readonly stages?: 2 | 3 | 'auto' | undefined;

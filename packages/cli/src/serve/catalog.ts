@@ -13,24 +13,31 @@ interface Share {
   error: SerializedError | undefined;
 }
 
+const WORST_FIRST: readonly ShareState[] = ['lost', 'registering', 'loading', 'registered'];
+
 /** A checkpoint of a served world: what it was registered from, and what each rank has of it. */
 export class CatalogEntry {
   readonly name: string;
   /** Absent where only metas were imported. */
   readonly job: RegisterJob | undefined;
   isUpdating = false;
+  /** Its registration has not been answered. */
+  isRegistering: boolean;
   /** Gathered or imported. */
   hasMetas = false;
   /** Gathered before, but a rank was restarted since. */
   mustGather = false;
   /** Metas of another world, in base64. */
   importedMetas: string | undefined;
+  /** Ends its registration. */
+  readonly registration: AbortController = new AbortController();
   readonly #shares = new Map<number, Share>();
   #warnings: readonly string[] = [];
 
   constructor(name: string, job: RegisterJob | undefined, worldSize: number) {
     this.name = name;
     this.job = job;
+    this.isRegistering = job !== undefined;
     if (!job) return;
     for (let rank = 0; rank < worldSize; rank++) {
       this.#shares.set(rank, {
@@ -46,21 +53,30 @@ export class CatalogEntry {
 
   get state(): ShareState {
     const states = [...this.#shares.values()].map(({ state }) => state);
-    return states.find((state) => state === 'lost') ?? states.find((state) => state === 'registering') ?? 'registered';
+    return WORST_FIRST.find((state) => states.includes(state)) ?? 'registered';
   }
 
-  noteProgress(rank: number, doneBytes: number): void {
-    this.#shares.get(rank)!.sizeBytes = doneBytes;
-  }
-
-  /** @throws `CE_FILE_CHANGED`: a restarted rank found other files than the others have. */
-  noteRegistered(rank: number, registered: RegisteredFiles): void {
+  /**
+   * A rank has its share, or, where it is still read in the background, knows what is in it.
+   *
+   * @throws `CE_FILE_CHANGED`: a restarted rank found other files than the others have.
+   */
+  noteRegistered(rank: number, registered: RegisteredFiles, isLoading: boolean): void {
     const { tensorCount, sizeBytes, poolBytes, fingerprint, warnings } = registered;
     const share = this.#shares.get(rank)!;
     if (share.fingerprint !== undefined && share.fingerprint !== fingerprint) throw changed(this.name, rank);
-    Object.assign(share, { state: 'registered', tensorCount, sizeBytes, poolBytes, fingerprint, error: undefined });
+    const state: ShareState = isLoading ? 'loading' : 'registered';
+    this.isRegistering = isLoading;
+    Object.assign(share, { state, tensorCount, sizeBytes, poolBytes, fingerprint, error: undefined });
     // Every rank reads the same files.
     this.#warnings = [...new Set([...this.#warnings, ...warnings])];
+  }
+
+  /** All that was read in the background is in host memory: peers can be told where. */
+  noteLoaded(): void {
+    for (const share of this.#shares.values()) if (share.state === 'loading') share.state = 'registered';
+    this.isRegistering = false;
+    this.mustGather ||= this.hasMetas;
   }
 
   noteGathered(): void {
@@ -84,19 +100,25 @@ export class CatalogEntry {
     Object.assign(this.#shares.get(rank)!, { state: 'lost', poolBytes: 0, error: error.toJSON() });
   }
 
+  /** Its registration failed after it had been answered. */
+  noteFailed(error: CheckpointEngineError): void {
+    this.isRegistering = false;
+    for (const rank of this.#shares.keys()) this.noteLost(rank, error);
+  }
+
   /** @throws `CE_CHECKPOINT_LOST`, `CE_CHECKPOINT_BUSY` while it registers. */
   checkWhole(): void {
     for (const [rank, { state, error }] of this.#shares) {
       if (state === 'lost') {
         throw new CheckpointEngineError(
           'CE_CHECKPOINT_LOST',
-          `Rank ${rank} was restarted and lost its share of checkpoint "${this.name}": ${error?.message ?? 'it is gone'}`,
+          `Rank ${rank} has lost its share of checkpoint "${this.name}": ${error?.message ?? 'it is gone'}`,
           'Delete the checkpoint and register it again',
           { rank, cause: error && CheckpointEngineError.fromJSON(error) },
         );
       }
     }
-    if (this.state !== 'registered') {
+    if (this.state === 'registering') {
       throw new CheckpointEngineError(
         'CE_CHECKPOINT_BUSY',
         `Checkpoint "${this.name}" is being registered`,

@@ -48,7 +48,7 @@ export async function openServedWorld(
   }));
   try {
     const world = await ServedWorld.start(
-      { places, job, engines: { engine, targets }, update, allowedRoots, logger, onLogLine },
+      { places, job, engines: { engine, targets }, update, allowedRoots, store, logger, onLogLine },
       signal,
     );
     return {

@@ -18,7 +18,8 @@ export interface RankSlotOptions {
   readonly onLogLine: (line: string, rank: number) => void;
   /** Brings a restarted rank to where it was, before it counts as ready. Never rejects. */
   readonly recover: (slot: RankSlot) => Promise<void>;
-  readonly onChange: (slot: RankSlot) => void;
+  /** Called when its state has changed; `error` is why it is lost. */
+  readonly onChange: (slot: RankSlot, error?: CheckpointEngineError) => void;
 }
 
 /** Pauses before a rank is started again: doubled while it dies soon after its start. */
@@ -103,7 +104,7 @@ export class RankSlot implements RankView {
       if (this.#closing.signal.aborted) return;
       const error = failure?.error ?? notAnswering(this.rank);
       this.lastError = error.toJSON();
-      this.#setState('lost');
+      this.#setState('lost', error);
       pauseMs = performance.now() - startedAtMs > HEALTHY_MS ? FIRST_PAUSE_MS : pauseMs;
       logger.error({ rank: this.rank, err: error, pauseMs }, 'A rank died and is started again');
       await sleep(pauseMs, undefined, { signal: this.#closing.signal }).catch(() => {});
@@ -130,9 +131,9 @@ export class RankSlot implements RankView {
     }
   }
 
-  #setState(state: RankState): void {
+  #setState(state: RankState, error?: CheckpointEngineError): void {
     this.state = state;
-    this.#options.onChange(this);
+    this.#options.onChange(this, error);
   }
 }
 

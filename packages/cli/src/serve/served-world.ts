@@ -1,6 +1,7 @@
 import { Buffer } from 'node:buffer';
 import { CheckpointEngineError, type Logger, toCheckpointEngineError } from '@checkpoint-engine/interface';
 import { decodeWorldMetas } from '@checkpoint-engine/meta';
+import type { StoreServer } from '@checkpoint-engine/ps';
 import type {
   CheckpointView,
   HttpWorld,
@@ -36,6 +37,8 @@ export interface ServedWorldOptions {
   readonly engines: DefaultTargets;
   readonly update: Pick<CallJob<'update'>, 'bucketBytes' | 'deviceMemoryBytes' | 'stages' | 'releaseCommunicators'>;
   readonly allowedRoots?: readonly string[] | undefined;
+  /** Where the ranks meet; none for a world of one. */
+  readonly store?: Pick<StoreServer, 'lose'> | undefined;
   readonly logger: Logger;
   readonly onLogLine: (line: string, rank: number) => void;
 }
@@ -69,7 +72,7 @@ export class ServedWorld implements HttpWorld {
           logger,
           onLogLine,
           recover: (slot) => this.#recover(slot),
-          onChange: (slot) => this.#onChange(slot),
+          onChange: (slot, error) => this.#onChange(slot, error),
         }),
     );
     this.#readiness = new Readiness(this.#slots);
@@ -104,31 +107,46 @@ export class ServedWorld implements HttpWorld {
     return this.#catalog.all.map((entry) => entry.view());
   }
 
-  async register(name: string, order: RegisterOrder, { signal }: { readonly signal: AbortSignal }): Promise<void> {
-    const { files, keepFiles = false, stream = false } = order;
+  async register(
+    name: string,
+    order: RegisterOrder,
+    { signal, onAccepted }: { readonly signal: AbortSignal; readonly onAccepted?: (() => void) | undefined },
+  ): Promise<void> {
+    const { keepFiles = false, stream = false } = order;
     const { allowedRoots } = this.#options;
     // One path may be a folder.
-    const job: RegisterJob = { name, files: files.length === 1 ? files[0]! : files, keepFiles, stream, allowedRoots };
+    const files = order.files.length === 1 ? order.files[0]! : order.files;
+    // What is read in the background can be updated from meanwhile.
+    const load = stream ? undefined : ('background' as const);
+    const job: RegisterJob = { name, files, keepFiles, stream, load, allowedRoots };
     const entry = new CatalogEntry(name, job, this.worldSize);
     this.#catalog.add(entry);
+    const stop = AbortSignal.any([signal, entry.registration.signal]);
+    let isAccepted = false;
     try {
-      await this.#readiness.untilReady(signal);
-      const registered = await this.#call('register', job, {
-        signal,
-        onEvent: (event) => event.type === 'register' && entry.noteProgress(event.rank, event.doneBytes),
-      });
-      for (const [rank, share] of registered.entries()) entry.noteRegistered(rank, share);
-    } catch (error) {
+      await this.#readiness.untilReady(stop);
+      const registered = await this.#call('register', job, { signal: stop });
+      for (const [rank, share] of registered.entries()) entry.noteRegistered(rank, share, load === 'background');
+      isAccepted = onAccepted !== undefined;
+      onAccepted?.();
+      if (load === 'background') {
+        await this.#call('loaded', { name }, { signal: stop });
+        entry.noteLoaded();
+      }
+    } catch (thrown) {
+      const error = toCheckpointEngineError(thrown);
       await this.#unregisterAtRanks(name);
-      this.#catalog.delete(entry);
+      if (!isAccepted || stop.aborted) this.#catalog.delete(entry);
+      else entry.noteFailed(error);
+      this.#options.logger.error({ checkpoint: name, err: error }, 'A registration failed');
       throw error;
     }
   }
 
   async unregister(name: string, { force }: { readonly force: boolean }): Promise<void> {
     const entry = this.#catalog.get(name);
-    // While it registers or updates it is in use; a share that is lost harms nothing.
-    if (entry.state === 'registering' || entry.isUpdating) throw busy(name);
+    if (entry.isUpdating) throw busy(name);
+    entry.registration.abort(unregistered(name));
     await this.#together.take(async () => {
       this.#catalog.delete(entry);
       await this.#unregisterAtRanks(name, force);
@@ -170,13 +188,14 @@ export class ServedWorld implements HttpWorld {
     const { engines, update } = this.#options;
     const { timeoutMs, weightVersion } = order;
     const targets = updateTargets(order, engines, this.worldSize);
+    const ranks = order.ranks.length > 0 ? order.ranks : undefined;
     return await this.#together.take(async () => {
       entry.isUpdating = true;
       try {
         await this.#readiness.untilReady(signal);
         entry.checkWhole();
         await this.#gatherAgain(entry, signal);
-        const job = { ...update, name, targets, timeoutMs, weightVersion };
+        const job = { ...update, name, ranks, targets, timeoutMs, weightVersion };
         return summaryOf(await this.#call('update', job, { signal, onEvent }));
       } finally {
         entry.isUpdating = false;
@@ -230,13 +249,13 @@ export class ServedWorld implements HttpWorld {
   async #recover(slot: RankSlot): Promise<void> {
     for (const entry of this.#catalog.all) {
       if (entry.importedMetas) await slot.call('loadMetas', { metas: entry.importedMetas }).outcome;
-      if (entry.state === 'registering' || !entry.job) continue;
-      const { value, failure } = await slot.call('register', entry.job).outcome;
+      if (entry.isRegistering || !entry.job) continue;
+      const { value, failure } = await slot.call('register', { ...entry.job, load: undefined }).outcome;
       // Who died again is asked again.
       if (failure?.died) return;
       try {
         if (failure) throw failure.error;
-        entry.noteRegistered(slot.rank, value);
+        entry.noteRegistered(slot.rank, value, false);
       } catch (thrown) {
         const error = toCheckpointEngineError(thrown);
         await slot.call('unregister', { name: entry.name }).outcome;
@@ -246,8 +265,9 @@ export class ServedWorld implements HttpWorld {
     }
   }
 
-  #onChange(slot: RankSlot): void {
+  #onChange(slot: RankSlot, error: CheckpointEngineError | undefined): void {
     if (slot.state === 'lost') {
+      this.#options.store?.lose(slot.rank, error?.message ?? `Rank ${slot.rank} ended`);
       for (const entry of this.#catalog.all) entry.noteRankLost();
     }
     this.#readiness.noteChange();
@@ -267,8 +287,16 @@ function checkName(name: string, metas: Uint8Array): void {
 function busy(name: string): CheckpointEngineError {
   return new CheckpointEngineError(
     'CE_CHECKPOINT_BUSY',
-    `Checkpoint "${name}" is being registered or updated from`,
-    'Try again when that is over, or cancel it',
+    `Checkpoint "${name}" is being updated from`,
+    'Try again when the update is over, or cancel it with DELETE /v1/updates/{id}',
     { retryable: true },
+  );
+}
+
+function unregistered(name: string): CheckpointEngineError {
+  return new CheckpointEngineError(
+    'CE_ABORTED',
+    `Checkpoint "${name}" was deleted while it was registered`,
+    'Register it again',
   );
 }

@@ -19,7 +19,7 @@ export const problemReply: z.ZodType = z
   })
   .openapi('Problem');
 
-const shareState = z.enum(['registering', 'registered', 'lost']);
+const shareState = z.enum(['registering', 'loading', 'registered', 'lost']);
 
 const rank = z
   .object({

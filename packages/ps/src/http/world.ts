@@ -9,11 +9,16 @@ export interface HttpWorld {
   /** All checkpoints as they are now. */
   checkpoints(): readonly CheckpointView[];
   /**
-   * Brings a checkpoint into the pools of all ranks; resolves when all hold their share.
+   * Brings a checkpoint into the pools of all ranks; resolves when all hold their share. Once `onAccepted` is called
+   * all know what is in it, and it can be gathered and updated from.
    *
    * @throws `CE_CHECKPOINT_EXISTS`, `CE_FILE_*`, `CE_TENSOR_*`, `CE_DTYPE_UNKNOWN`, `CE_HOST_OUT_OF_MEMORY`, `CE_RANK_LOST`
    */
-  register(name: string, source: RegisterOrder, options: { readonly signal: AbortSignal }): Promise<void>;
+  register(
+    name: string,
+    source: RegisterOrder,
+    options: { readonly signal: AbortSignal; readonly onAccepted?: (() => void) | undefined },
+  ): Promise<void>;
   /** Gives the memory back, also of a checkpoint that some ranks have lost. @throws `CE_CHECKPOINT_UNKNOWN`, `_BUSY` */
   unregister(name: string, options: { readonly force: boolean }): Promise<void>;
   /** Tells all ranks what each of them holds. @throws `CE_CHECKPOINT_UNKNOWN`, `CE_CHECKPOINT_LOST`, `CE_TENSOR_DUPLICATE` */
@@ -49,15 +54,18 @@ export interface RankView {
   readonly lastError?: SerializedError | undefined;
 }
 
-/** What a rank has of a checkpoint. `lost`: it was restarted, and could not register its share again. */
-export type ShareState = 'registering' | 'registered' | 'lost';
+/**
+ * What a rank has of a checkpoint. `loading`: it knows what is in its share and reads it, so that an update may run.
+ * `lost`: it was restarted, and could not register its share again.
+ */
+export type ShareState = 'registering' | 'loading' | 'registered' | 'lost';
 
 /** One rank's share of a checkpoint. */
 export interface ShareView {
   readonly rank: number;
   readonly state: ShareState;
   readonly tensorCount: number;
-  /** Of its tensors; while it registers, of what it has read. */
+  /** Of its tensors. */
   readonly sizeBytes: number;
   readonly poolBytes: number;
   /** Why it is lost. */

@@ -71,6 +71,12 @@ export class Sessions {
     }
   }
 
+  /** Gives up a rank whose end is known, before it has been silent for long enough. */
+  lose(rank: number, what: string): void {
+    const session = this.#joined.get(rank);
+    if (session) this.#drop(session, what);
+  }
+
   /**
    * Tells everybody that the server goes. Resolves when all have left, and so have got what was on its way to them, or
    * after `limitMs`.

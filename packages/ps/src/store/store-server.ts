@@ -37,6 +37,13 @@ export interface StoreServer {
   readonly address: string;
   readonly port: number;
   /**
+   * Gives up a rank whose process is known to have ended, before it has been silent for `lostAfterMs`: the others hear
+   * of it at once, and its successor is let in.
+   *
+   * @param what How it ended, as a sentence without a period.
+   */
+  lose(rank: number, what: string): void;
+  /**
    * Tells every rank that it goes, waits until they have got what was on its way to them (at most `lostAfterMs`), and
    * releases the port. Idempotent.
    */
@@ -114,6 +121,10 @@ class RunningServer implements StoreServer {
       this.#sessions.receive(Buffer.from(identity!).toString('latin1'), frames),
     );
     logger.info({ address: this.address, worldSize, encrypted: keys !== undefined }, 'The store listens');
+  }
+
+  lose(rank: number, what: string): void {
+    this.#sessions.lose(rank, what);
   }
 
   close(): Promise<void> {

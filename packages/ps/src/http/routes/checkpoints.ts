@@ -4,7 +4,9 @@ import { jsonContent, problems } from '../openapi.ts';
 import { checkpointPath } from '../paths.ts';
 import { RequestError } from '../problem.ts';
 import { checkpointReply, checkpointsReply } from '../replies.ts';
+import type { CheckpointView, HttpWorld } from '../world.ts';
 import type { RouteContext } from './context.ts';
+import { waitQuery, waits } from './wait.ts';
 
 const tags = ['checkpoints'];
 const unknown = { 404: 'There is no such checkpoint' };
@@ -44,7 +46,7 @@ const forceQuery = z.object({
 });
 
 /** Registering checkpoints, looking at them, and giving them back. */
-export function checkpointRoutes(app: OpenAPIHono, { world }: RouteContext): void {
+export function checkpointRoutes(app: OpenAPIHono, { world, closing }: RouteContext): void {
   app.openapi(
     createRoute({
       method: 'get',
@@ -71,10 +73,7 @@ export function checkpointRoutes(app: OpenAPIHono, { world }: RouteContext): voi
       },
     }),
     (context) => {
-      const { name } = context.req.valid('param');
-      const found = world.checkpoints().find((checkpoint) => checkpoint.name === name);
-      if (found) return context.json(checkpointJson(found), 200);
-      throw new RequestError(404, `There is no checkpoint "${name}"`, 'Register it first', 'CE_CHECKPOINT_UNKNOWN');
+      return context.json(checkpointJson(findCheckpoint(world, context.req.valid('param').name)), 200);
     },
   );
 
@@ -84,19 +83,32 @@ export function checkpointRoutes(app: OpenAPIHono, { world }: RouteContext): voi
       path: '/v1/checkpoints/{name}/files',
       operationId: 'registerFiles',
       summary: 'Bring safetensors files into the pools of all ranks',
-      description: 'Answers when all ranks hold their share. A client that goes away ends the registration.',
+      description:
+        'Answers 200 when all ranks hold their share; a client that goes away before ends the registration. With ' +
+        '`wait=false` or `Prefer: respond-async` it answers 202 once all know what is in the files. From then on the ' +
+        'checkpoint can be gathered and updated from, while the rest is read.',
       tags,
-      request: { params: checkpointPath, body: { required: true, content: jsonContent(filesBody) } },
+      request: {
+        params: checkpointPath,
+        query: waitQuery,
+        body: { required: true, content: jsonContent(filesBody) },
+      },
       responses: {
         200: { description: 'Registered; the body is empty' },
+        202: { description: 'It is being read', content: jsonContent(checkpointReply) },
         ...problems({ 409: 'The name is taken', 422: 'The body or a file is not what is wanted' }),
       },
     }),
     async (context) => {
       const { name } = context.req.valid('param');
       const { files, keep_files: keepFiles, stream } = context.req.valid('json');
-      await world.register(name, { files, keepFiles, stream }, { signal: context.req.raw.signal });
-      return context.body(null, 200);
+      const order = { files, keepFiles, stream };
+      if (waits(context)) {
+        await world.register(name, order, { signal: context.req.raw.signal });
+        return context.body(null, 200);
+      }
+      await untilAccepted((onAccepted) => world.register(name, order, { signal: closing, onAccepted }));
+      return context.json(checkpointJson(findCheckpoint(world, name)), 202);
     },
   );
 
@@ -119,4 +131,17 @@ export function checkpointRoutes(app: OpenAPIHono, { world }: RouteContext): voi
       return context.body(null, 200);
     },
   );
+}
+
+function findCheckpoint(world: HttpWorld, name: string): CheckpointView {
+  const found = world.checkpoints().find((checkpoint) => checkpoint.name === name);
+  if (found) return found;
+  throw new RequestError(404, `There is no checkpoint "${name}"`, 'Register it first', 'CE_CHECKPOINT_UNKNOWN');
+}
+
+/** Resolves when a registration is accepted; what becomes of it then is seen at the checkpoint. */
+function untilAccepted(register: (onAccepted: () => void) => Promise<void>): Promise<void> {
+  return new Promise((resolve, reject) => {
+    register(resolve).then(resolve, reject);
+  });
 }

@@ -7,6 +7,7 @@ import { updateReply, updatesReply } from '../replies.ts';
 import { cancelledError } from '../updates.ts';
 import type { UpdateOrder } from '../world.ts';
 import type { RouteContext } from './context.ts';
+import { waitQuery, waits } from './wait.ts';
 
 const tags = ['updates'];
 
@@ -31,11 +32,7 @@ const updateBody = z
   })
   .openapi('Update');
 
-const updateQuery = z.object({
-  wait: z
-    .enum(['true', 'false'])
-    .default('true')
-    .openapi({ param: { name: 'wait', in: 'query' }, description: 'false: answer 202 at once' }),
+const updateQuery = waitQuery.extend({
   busy: z
     .enum(['wait', 'refuse'])
     .default('wait')
@@ -70,13 +67,12 @@ export function updateRoutes(app: OpenAPIHono, { updates }: RouteContext): void 
       },
     }),
     async (context) => {
-      const { wait, busy } = context.req.valid('query');
-      const update = updates.submit(context.req.valid('param').name, orderOf(context.req.valid('json')), busy);
+      const { busy } = context.req.valid('query');
+      // Where there is no body, no schema has filled the defaults in.
+      const order = orderOf(updateBody.parse(context.req.valid('json')));
+      const update = updates.submit(context.req.valid('param').name, order, busy);
       const location = { location: `/v1/updates/${update.id}` };
-      const prefers = context.req.header('prefer') ?? '';
-      if (wait === 'false' || /(^|[,;\s])respond-async($|[,;\s])/i.test(prefers)) {
-        return context.json(updateJson(update), 202, location);
-      }
+      if (!waits(context)) return context.json(updateJson(update), 202, location);
       context.req.raw.signal.addEventListener('abort', () => {
         if (update.state === 'waiting') void updates.cancel(update, cancelledError());
       });

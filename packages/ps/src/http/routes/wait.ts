@@ -1,0 +1,18 @@
+import { z } from '@hono/zod-openapi';
+import type { Context } from 'hono';
+
+type WaitShape = { wait: z.ZodDefault<z.ZodEnum<{ true: 'true'; false: 'false' }>> };
+
+/** Query of requests that are answered when all is done, or at once. */
+export const waitQuery: z.ZodObject<WaitShape> = z.object({
+  wait: z
+    .enum(['true', 'false'])
+    .default('true')
+    .openapi({ param: { name: 'wait', in: 'query' }, description: 'false: answer 202 at once' }),
+});
+
+/** Whether the client wants its answer when all is done: it says otherwise by `wait=false` or `Prefer: respond-async`. */
+export function waits(context: Context): boolean {
+  const prefers = context.req.header('prefer') ?? '';
+  return context.req.query('wait') !== 'false' && !/(^|[,;\s])respond-async($|[,;\s])/i.test(prefers);
+}
