@@ -5,7 +5,7 @@
 #
 # Figures of one GPU:      table (update, beside the Python tool) register register-fresh startup memory sizes kimi
 #                          stream cold big
-# Figures of all GPUs:     multi multi-sizes multi-glm
+# Figures of all GPUs:     multi multi-sizes multi-subset multi-glm
 # Checks:                  quick correct checks compliance kill
 #
 # Each step stands alone and takes a few minutes at most. Results are packed into OUT/results.tar.gz after each step; what
@@ -66,6 +66,7 @@ for step; do
       ;;
     multi) bench "multi-$ranks" update --brief "${on[@]}" "${links[@]}" --ranks "$ranks" --timelines --updates "${UPDATES:-20}" --registers 1 "${scaled[@]}" ;;
     multi-sizes) bench "multi-sizes-$ranks" update --brief "${on[@]:0:2}" "${links[@]}" "${scaled[@]}" --ranks "$ranks" --timelines --updates 3 --registers 1 --device-memory 16GiB --bucket-sizes 64MiB,512MiB,2GiB --stages 3,2,auto ;;
+    multi-subset) bench "multi-subset-$ranks" update --brief "${on[@]:0:2}" "${scaled[@]}" --ranks "$ranks" --timelines --updates 5 --registers 1 --receiving-ranks "${RECEIVING:-0}" ;;
     multi-glm) bench "multi-glm-$ranks" update --brief "${on[@]}" "${links[@]}" --ranks "$ranks" --timelines --updates 5 --registers 1 --model "${MODEL:-glm-4.5-air}" --scale "${SCALE:-24GiB}" ;;
     quick)
       nvidia-smi -L

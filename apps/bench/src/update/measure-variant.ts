@@ -40,11 +40,12 @@ export type Registered = BenchCheckpoint & { readonly name: string };
 /** Updates as often as asked; the last one starts with receivers in which every byte is wrong. */
 export async function measureVariant(
   world: MeasuredWorld,
-  receivers: readonly Receiver[],
+  all: readonly Receiver[],
   { name, ...checkpoint }: Registered,
   variant: UpdateVariant,
   { updates, warmups, watchMemory }: MeasureOptions,
 ): Promise<VariantFigures> {
+  const receivers = variant.ranks === undefined ? all : variant.ranks.map((rank) => all[rank]!);
   const warmupMs: number[] = [];
   for (let round = 0; round < warmups; round++) warmupMs.push(slowest(await world.update(name, variant)));
   const driverBytes = watchMemory ? mostUsed(await world.update(name, variant, true)) : undefined;

@@ -7,7 +7,7 @@ export type MeasuredRankTask = RankIdentity;
 /** The options of an update that travel to rank processes. */
 export type UpdateVariant = Pick<
   UpdateOptions,
-  'bucketBytes' | 'deviceMemoryBytes' | 'stages' | 'releaseCommunicators'
+  'ranks' | 'bucketBytes' | 'deviceMemoryBytes' | 'stages' | 'releaseCommunicators'
 >;
 
 /** What to bring in, and how. */

@@ -11,6 +11,7 @@ interface ParsedOptions {
   readonly bucketSizes: readonly number[];
   readonly deviceMemory?: number | undefined;
   readonly stages: readonly Stages[];
+  readonly receivingRanks?: readonly number[] | undefined;
   readonly releaseCommunicators: boolean;
 }
 
@@ -26,6 +27,11 @@ export function addUpdateCommand(program: Command): void {
     .option('--bucket-sizes <sizes>', 'bucket sizes, one measurement each: 64MiB,2GiB', parseSizes, [])
     .option('--device-memory <size>', 'most bytes of device memory', parseSize)
     .option('--stages <orders>', '3, 2 or auto, one measurement each: 3,2,auto', parseStages, [3])
+    .option(
+      '--receiving-ranks <ranks>',
+      'ranks whose engines receive, the others serve: 0,2 (default: all)',
+      parseNumbers,
+    )
     .option('--release-communicators', 'give their memory back after each update', false)
     .option('--no-watch-memory', "leave the driver's figure of device memory out")
     .option('--peer', 'run the Python tool against the same engines', false)
@@ -66,13 +72,20 @@ export function withWorldOptions(command: Command): Command {
     .option('--python <path>', 'Python with torch and checkpoint-engine', 'python3');
 }
 
-function variantsOf({ bucketSizes, deviceMemory, stages, releaseCommunicators }: ParsedOptions): UpdateVariant[] {
+function variantsOf({
+  bucketSizes,
+  deviceMemory,
+  stages,
+  receivingRanks,
+  releaseCommunicators,
+}: ParsedOptions): UpdateVariant[] {
   const sizes = bucketSizes.length === 0 ? [undefined] : bucketSizes;
   return stages.flatMap((order) =>
     sizes.map((bucketBytes) => ({
       stages: order,
       ...(bucketBytes !== undefined && { bucketBytes }),
       ...(deviceMemory !== undefined && { deviceMemoryBytes: deviceMemory }),
+      ...(receivingRanks !== undefined && { ranks: receivingRanks }),
       ...(releaseCommunicators && { releaseCommunicators }),
     })),
   );

@@ -22,7 +22,7 @@ export function updateResult(options: UpdateScenarioOptions, figures: UpdateFigu
   const best = updates.toSorted((a, b) => median(a.samplesMs) - median(b.samplesMs))[0]!;
   return {
     scenario: 'update',
-    title: titleOf(best, python, checkpoint.sizeBytes),
+    title: titleOf(best, variants[0]!.variant.ranks?.length ?? options.ranks, python, checkpoint.sizeBytes),
     machine: figures.links === undefined ? floors.machine : { ...floors.machine, nccl: figures.links.nccl },
     options: {
       model: options.model ?? '',
@@ -87,7 +87,7 @@ function updateRow(
   floorMs: number,
 ): ResultRow {
   const { result } = slowestOf(last);
-  const { stages, deviceMemoryBytes, releaseCommunicators } = variant;
+  const { ranks: receiving, stages, deviceMemoryBytes, releaseCommunicators } = variant;
   return {
     by: OURS,
     what: 'update',
@@ -96,6 +96,7 @@ function updateRow(
     bucketBytes: result.bucketBytes,
     settings: {
       ...(ranks > 1 && { stages: stages ?? 3 }),
+      ...(receiving !== undefined && { 'receiving ranks': receiving.join(',') }),
       ...(variant.bucketBytes !== undefined && { 'bucket-size': formatBytes(variant.bucketBytes) }),
       ...(deviceMemoryBytes !== undefined && { 'device-memory': formatBytes(deviceMemoryBytes) }),
       ...(releaseCommunicators && { 'release-communicators': true }),
@@ -202,12 +203,12 @@ function targetsOf(
   ];
 }
 
-function titleOf(best: ResultRow, python: readonly ResultRow[], sizeBytes: number): string {
+function titleOf(best: ResultRow, engines: number, python: readonly ResultRow[], sizeBytes: number): string {
   const ms = median(best.samplesMs);
   const updates = python.filter(({ what }) => what === 'update');
   const beside = updates.map(({ by, samplesMs }) => `${(median(samplesMs) / ms).toFixed(2)} x as fast as the ${by}`);
   return (
-    `${best.model} (${formatBytes(sizeBytes)}) reaches ${best.ranks} ${best.ranks === 1 ? 'engine' : 'engines'} in ` +
+    `${best.model} (${formatBytes(sizeBytes)}) reaches ${engines} ${engines === 1 ? 'engine' : 'engines'} in ` +
     `${ms.toFixed(0)} ms${beside.length > 0 ? `: ${[...new Set(beside)].join(', ')}` : ''}`
   );
 }
