@@ -6,6 +6,7 @@ import { demoCommand } from './commands/demo.ts';
 import { demoWorkerCommand } from './commands/demo-worker.ts';
 import { doctorCommand } from './commands/doctor.ts';
 import { inspectCommand } from './commands/inspect.ts';
+import { joinCommand } from './commands/join.ts';
 import { planCommand } from './commands/plan.ts';
 import { rankCommand } from './commands/rank.ts';
 import { serveCommand } from './commands/serve.ts';
@@ -59,7 +60,7 @@ function createProgram(context: CommandContext): Command {
     .showSuggestionAfterError()
     .configureOutput({ writeErr: () => {}, writeOut: (text) => context.terminal.print(text.trimEnd()) })
     .exitOverride();
-  const shown = [updateCommand, serveCommand, inspectCommand, planCommand, doctorCommand, demoCommand];
+  const shown = [updateCommand, joinCommand, serveCommand, inspectCommand, planCommand, doctorCommand, demoCommand];
   for (const make of shown) program.addCommand(make(context).copyInheritedSettings(program));
   for (const make of [rankCommand, demoWorkerCommand]) {
     program.addCommand(make(context).copyInheritedSettings(program), { hidden: true });

@@ -8,7 +8,7 @@ describe('usage', () => {
     const commands = [...stdout.matchAll(/^ {2}([a-z]+) \[/gm)]
       .map(([, name]) => name!)
       .filter((name) => name !== 'help');
-    expect(commands).toEqual(['update', 'inspect', 'plan', 'doctor', 'demo']);
+    expect(commands).toEqual(['update', 'join', 'serve', 'inspect', 'plan', 'doctor', 'demo']);
     for (const command of commands) {
       const help = await runCli([command, '--help']);
       expect(help.code).toBe(0);
@@ -28,6 +28,12 @@ describe('usage', () => {
 
   it.each([
     [[], /No command was given/, /checkpoint-engine --help/],
+    [['join', '--endpoint', 'http://x'], /--load-metas-file/, /checkpoint-engine join --help/],
+    [
+      ['update', '--checkpoint-path', '/x', '--endpoint', 'http://x', '--ranks', '3'],
+      /rank 3 in a world of 1/,
+      /from 0/,
+    ],
     [['inspct'], /Unknown command 'inspct'/, /Use inspect/],
     [
       ['update', '--checkpoint-path', '/x', '--endpiont', 'http://x'],

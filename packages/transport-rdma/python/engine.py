@@ -21,6 +21,7 @@ import ctypes
 import json
 import mmap
 import os
+import signal
 import struct
 import sys
 import threading
@@ -185,6 +186,9 @@ class Requests:
 
 
 def serve():
+    # A terminal sends Ctrl-C here too. The end of standard input is what ends this process, once peers have been served.
+    for name in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(name, signal.SIG_IGN)
     answers = os.dup(1)
     os.dup2(2, 1)  # whatever the engine prints is no answer
     requests = Requests(0, answers)

@@ -1,10 +1,12 @@
 import { describe, expect, it } from 'vitest';
-import { countFlag, repeated, secondsFlag, sizeFlag, timeoutFlag, urlFlag } from './flag-values.ts';
+import { countFlag, ranksFlag, repeated, secondsFlag, sizeFlag, timeoutFlag, urlFlag } from './flag-values.ts';
 
 describe('flag values', () => {
   it('reads what it ought to', () => {
     expect(sizeFlag('512MiB')).toBe(2 ** 29);
     expect(countFlag('8')).toBe(8);
+    expect(ranksFlag('0-3')).toEqual([0, 1, 2, 3]);
+    expect(ranksFlag('6, 0,4-5,5')).toEqual([0, 4, 5, 6]);
     expect(secondsFlag('1.5')).toBe(1500);
     expect(secondsFlag('0')).toBe(0);
     expect(timeoutFlag('300')).toBe(300_000);
@@ -16,6 +18,9 @@ describe('flag values', () => {
     [sizeFlag, '2G'],
     [sizeFlag, '-1'],
     [countFlag, '0'],
+    [ranksFlag, ''],
+    [ranksFlag, '3-1'],
+    [ranksFlag, '0;1'],
     [countFlag, '1.5'],
     [countFlag, ''],
     [secondsFlag, '-1'],

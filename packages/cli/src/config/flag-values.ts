@@ -19,6 +19,19 @@ export function countFlag(text: string): number {
   throw new InvalidArgumentError('It is not a count. Write an integer from 1 on.');
 }
 
+/** A flag's ranks, ascending: `0-7`, `0,2,4-5`. */
+export function ranksFlag(text: string): number[] {
+  const ranks = new Set<number>();
+  for (const part of text.split(',')) {
+    const [, first, last = first] = /^\s*(\d{1,6})(?:-(\d{1,6}))?\s*$/.exec(part) ?? [];
+    if (first === undefined || Number(last) < Number(first)) {
+      throw new InvalidArgumentError('It is not a list of ranks. Write it like 0-7 or 0,2,4-5.');
+    }
+    for (let rank = Number(first); rank <= Number(last); rank++) ranks.add(rank);
+  }
+  return [...ranks].sort((a, b) => a - b);
+}
+
 /** A flag's seconds, in milliseconds. */
 export function secondsFlag(text: string): number {
   const seconds = text.trim() === '' ? Number.NaN : Number(text);

@@ -17,6 +17,19 @@ export interface EngineTargets {
   readonly updatePath?: string | undefined;
 }
 
+/** What P2P reads go over. `auto`: what Mooncake finds, RDMA devices or else TCP. `shm`: memory of this host. */
+export const P2P_WAYS = ['auto', 'rdma', 'efa', 'tcp', 'shm'] as const;
+export type P2PWay = (typeof P2P_WAYS)[number];
+
+/** How ranks read from each other, and let others read from them. Plain data. */
+export interface P2PJob {
+  readonly way: P2PWay;
+  /** Address of this host by which peers reach it, or the name of an interface that has it. */
+  readonly host: string;
+  /** Peers have to know `CHECKPOINT_ENGINE_TOKEN`. Not where a supervisor made one up that no other world has. */
+  readonly needsToken: boolean;
+}
+
 /** What all ranks of a world have in common. Plain data: it travels to rank processes. */
 export interface WorldJob extends MemoryLimits {
   readonly deviceKind: DeviceKind;
@@ -25,6 +38,8 @@ export interface WorldJob extends MemoryLimits {
    * the world outlives failures, and it is the supervisor alone who says when it ends.
    */
   readonly lifetime: 'update' | 'server';
+  /** Absent where nobody reads from anybody. */
+  readonly p2p?: P2PJob | undefined;
   /** Bounds joining the world. */
   readonly timeoutMs: number;
   readonly logLevel: LogLevel;
@@ -50,7 +65,7 @@ export interface RegisterJob {
 export interface UpdateJob {
   readonly name: string;
   readonly targets: EngineTargets;
-  /** Ranks whose engines receive; the others are read from. @default all */
+  /** Ranks whose engines receive. @default all */
   readonly ranks?: readonly number[] | undefined;
   readonly bucketBytes?: number | undefined;
   readonly deviceMemoryBytes?: number | undefined;
@@ -60,10 +75,20 @@ export interface UpdateJob {
   readonly weightVersion?: string | undefined;
 }
 
-/** The whole way of one checkpoint into the engines: what the command `update` does. */
+/** Metas of a checkpoint that other worlds hold. Plain data. */
+export interface LoadJob {
+  /** Their files: the first is read from, the others where an owner of it fails. */
+  readonly files: readonly string[];
+  /** What the checkpoint has to be called. @default whatever it is */
+  readonly name?: string | undefined;
+}
+
+/** The whole way of one checkpoint into the engines: what the commands `update` and `join` do. */
 export interface DeliveryJob {
-  readonly register: RegisterJob;
-  readonly update: UpdateJob;
+  /** Where the weights come from: files, or pools of another world. */
+  readonly source: { readonly register: RegisterJob } | { readonly load: LoadJob };
+  /** One after the other. Of a checkpoint whose metas are loaded the name is not known before. */
+  readonly updates: readonly Omit<UpdateJob, 'name'>[];
   /** Where rank 0 writes the metas of all ranks. */
   readonly metasFile?: string | undefined;
 }

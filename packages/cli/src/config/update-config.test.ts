@@ -1,8 +1,11 @@
 import { describe, expect, it } from 'vitest';
-import { type UpdateFlags, updateConfig } from './update-config.ts';
+import type { RegisterJob } from './jobs.ts';
+import { joinConfig, type UpdateConfig, type UpdateFlags, updateConfig } from './update-config.ts';
 
 const flags: UpdateFlags = {
   checkpointPath: '/models/step-100/',
+  updateMethod: 'broadcast',
+  p2pHost: '127.0.0.1',
   device: 'auto',
   engine: 'vllm',
   endpoint: ['http://a'],
@@ -15,12 +18,16 @@ const flags: UpdateFlags = {
 const invalid = (pattern: RegExp) =>
   expect.objectContaining({ code: 'CE_CONFIG_INVALID', message: expect.stringMatching(pattern) });
 
+const registerOf = ({ delivery: { source } }: UpdateConfig): RegisterJob =>
+  (source as { register: RegisterJob }).register;
+const updateOf = ({ delivery }: UpdateConfig) => delivery.updates[0]!;
+
 describe('updateConfig', () => {
   it('is one rank by default, named after the last part of the path', () => {
     const config = updateConfig(flags, {});
     expect(config).toMatchObject({ worldSize: 1, identity: undefined, json: false });
-    expect(config.delivery.register).toMatchObject({ name: 'step-100', keepFiles: false });
-    expect(config.delivery.update).toMatchObject({ name: 'step-100', timeoutMs: 1000 });
+    expect(registerOf(config)).toMatchObject({ name: 'step-100', keepFiles: false });
+    expect(config.delivery.updates).toEqual([expect.objectContaining({ timeoutMs: 1000, ranks: undefined })]);
   });
 
   it('takes the world from a launcher', () => {
@@ -35,8 +42,8 @@ describe('updateConfig', () => {
   });
 
   it('passes the order of stages on', () => {
-    expect(updateConfig(flags, {}).delivery.update).toMatchObject({ stages: 3, releaseCommunicators: false });
-    const changed = updateConfig({ ...flags, stages: 'auto', releaseCommunicators: true }, {}).delivery.update;
+    expect(updateOf(updateConfig(flags, {}))).toMatchObject({ stages: 3, releaseCommunicators: false });
+    const changed = updateOf(updateConfig({ ...flags, stages: 'auto', releaseCommunicators: true }, {}));
     expect(changed).toMatchObject({ stages: 'auto', releaseCommunicators: true });
   });
 
@@ -47,17 +54,17 @@ describe('updateConfig', () => {
 
   it('shares the ranks among several endpoints', () => {
     const config = updateConfig({ ...flags, nprocPerNode: 8, endpoint: ['http://a', 'http://b'] }, {});
-    expect(config.delivery.update.targets).toMatchObject({ parallelSize: 4, endpoints: ['http://a', 'http://b'] });
+    expect(updateOf(config).targets).toMatchObject({ parallelSize: 4, endpoints: ['http://a', 'http://b'] });
   });
 
   it('lets one endpoint stand for all groups', () => {
     const config = updateConfig({ ...flags, nprocPerNode: 8, inferenceParallelSize: 2 }, {});
-    expect(config.delivery.update.targets).toMatchObject({ parallelSize: 2, endpoints: ['http://a'] });
+    expect(updateOf(config).targets).toMatchObject({ parallelSize: 2, endpoints: ['http://a'] });
   });
 
   it('takes sockets instead of endpoints', () => {
     const { endpoint, ...withoutEndpoint } = flags;
-    expect(updateConfig({ ...withoutEndpoint, uds: ['/a.sock'] }, {}).delivery.update.targets).toMatchObject({
+    expect(updateOf(updateConfig({ ...withoutEndpoint, uds: ['/a.sock'] }, {})).targets).toMatchObject({
       endpoints: [],
       uds: ['/a.sock'],
     });
@@ -65,8 +72,7 @@ describe('updateConfig', () => {
   });
 
   it('streams, and reads in the background where the weights are to stay in host memory', () => {
-    const register = (change: Partial<UpdateFlags>): object =>
-      updateConfig({ ...flags, ...change }, {}).delivery.register;
+    const register = (change: Partial<UpdateFlags>): object => registerOf(updateConfig({ ...flags, ...change }, {}));
     expect(register({})).toMatchObject({ stream: true, load: 'now' });
     expect(register({ stream: false })).toMatchObject({ stream: false, load: 'now' });
     expect(register({ stream: false, sleepTime: 1 })).toMatchObject({ stream: false, load: 'now' });
@@ -94,4 +100,53 @@ describe('updateConfig', () => {
   ])('refuses %o', (change, pattern) =>
     expect(() => updateConfig({ ...flags, ...change }, {})).toThrow(invalid(pattern)),
   );
+});
+
+describe('updates of some ranks, and by P2P', () => {
+  const world = { ...flags, nprocPerNode: 8 };
+
+  it('lets some ranks receive, with one engine for them unless more is said', () => {
+    const some = updateConfig({ ...world, ranks: [4, 5, 6, 7] }, {});
+    expect(updateOf(some)).toMatchObject({ ranks: [4, 5, 6, 7], targets: { parallelSize: 4 } });
+    expect(some.p2p).toBeUndefined();
+    const two = updateConfig({ ...world, ranks: [0, 1, 4, 5], inferenceParallelSize: 2 }, {});
+    expect(updateOf(two).targets.parallelSize).toBe(2);
+  });
+
+  it('reads by P2P where it is asked to, or where others are to read afterwards', () => {
+    expect(updateConfig({ ...world, updateMethod: 'p2p', inferenceParallelSize: 4 }, {})).toMatchObject({
+      p2p: { way: 'auto', host: '127.0.0.1', needsToken: false },
+      delivery: {
+        source: { register: { stream: false, load: 'now' } },
+        updates: [{ ranks: [0, 1, 2, 3] }],
+      },
+    });
+    const both = updateConfig({ ...world, updateMethod: 'all', ranks: [0, 1], inferenceParallelSize: 2 }, {});
+    expect(both.delivery.updates.map(({ ranks }) => ranks)).toEqual([undefined, [0, 1]]);
+    const serving = { ...world, saveMetasFile: 'metas', sleepTime: 1000, p2p: 'tcp', p2pHost: 'eth0' } as const;
+    expect(updateConfig(serving, { CHECKPOINT_ENGINE_TOKEN: 'x' }).p2p).toEqual({
+      way: 'tcp',
+      host: 'eth0',
+      needsToken: true,
+    });
+    expect(updateConfig({ ...world, saveMetasFile: 'metas' }, {}).p2p).toBeUndefined();
+  });
+
+  it('joins with metas files', () => {
+    const { checkpointPath: _, updateMethod: __, ...shared } = world;
+    expect(joinConfig({ ...shared, loadMetasFile: ['/x/a.metas', 'b'], checkpointName: 'a' }, {})).toMatchObject({
+      command: 'join',
+      p2p: { way: 'auto' },
+      delivery: { source: { load: { files: ['/x/a.metas', 'b'], name: 'a' } }, updates: [{ ranks: undefined }] },
+    });
+  });
+
+  it.each<[Partial<UpdateFlags>, RegExp]>([
+    [{ ranks: [8] }, /--ranks names rank 8 in a world of 8/],
+    [{ ranks: [0, 1, 2], inferenceParallelSize: 2 }, /--ranks leaves out rank 3/],
+    [{ updateMethod: 'p2p', stream: true }, /--stream leaves no weights in host memory, and --update-method p2p/],
+    [{ updateMethod: 'all', hostMemory: 2 ** 30 }, /--update-method all keeps all weights in host memory/],
+  ])('refuses %j', (change, pattern) => {
+    expect(() => updateConfig({ ...world, ...change }, {})).toThrow(invalid(pattern));
+  });
 });

@@ -8,39 +8,61 @@ import {
   type RankIdentity,
   readMemoryLimits,
   readRankIdentity,
+  readSecrets,
 } from './environment.ts';
-import type { DeliveryJob, DeviceKind, RegisterJob } from './jobs.ts';
+import type { DeliveryJob, DeviceKind, EngineTargets, P2PJob, P2PWay, RegisterJob, UpdateJob } from './jobs.ts';
 
 const LEAST_HOST_MEMORY_BYTES = 2 ** 20;
 
-/** The flags of `update`, parsed one by one. Durations in milliseconds, sizes in bytes. */
-export interface UpdateFlags extends LogOptions, EngineFlags {
-  readonly checkpointPath: string;
+/** How `--update-method` can bring weights to the ranks. */
+export const UPDATE_METHODS = ['broadcast', 'p2p', 'all'] as const;
+
+/** The flags that `update` and `join` share, parsed one by one. Durations in milliseconds, sizes in bytes. */
+export interface DeliveryFlags extends LogOptions, EngineFlags {
   readonly checkpointName?: string;
   readonly nprocPerNode?: number;
   readonly device: DeviceKind | 'auto';
+  readonly ranks?: readonly number[];
+  readonly p2p?: P2PWay;
+  readonly p2pHost: string;
   readonly bucketSize?: number;
   readonly deviceMemory?: number;
   readonly stages: '2' | '3' | 'auto';
   readonly releaseCommunicators?: true;
   readonly timeout: number;
-  readonly stream?: boolean;
-  readonly hostMemory?: number;
   readonly weightVersion?: string;
-  readonly keepFiles?: true;
-  readonly saveMetasFile?: string;
-  readonly sleepTime: number;
   readonly trace?: string;
   readonly json?: true;
 }
 
-/** What `update` is to do, checked as a whole. */
+/** The flags of `update`. */
+export interface UpdateFlags extends DeliveryFlags {
+  readonly checkpointPath: string;
+  readonly updateMethod: (typeof UPDATE_METHODS)[number];
+  readonly stream?: boolean;
+  readonly hostMemory?: number;
+  readonly keepFiles?: true;
+  readonly saveMetasFile?: string;
+  readonly sleepTime: number;
+}
+
+/** The flags of `join`. */
+export interface JoinFlags extends DeliveryFlags {
+  readonly loadMetasFile: readonly string[];
+}
+
+/** What `update` or `join` is to do, checked as a whole. */
 export interface UpdateConfig {
+  readonly command: 'update' | 'join';
   /** The one rank that this process is, where a launcher started it; otherwise this process starts its ranks. */
   readonly identity?: RankIdentity | undefined;
   readonly worldSize: number;
   readonly device: DeviceKind | 'auto';
   readonly limits: MemoryLimits;
+  /** Absent where nobody reads from anybody. */
+  readonly p2p?: P2PJob | undefined;
+  /** What is brought in, for people. */
+  readonly title: string;
   readonly delivery: DeliveryJob;
   /** How long the ranks stay after the update. */
   readonly sleepMs: number;
@@ -51,6 +73,51 @@ export interface UpdateConfig {
 
 /** Checks the flags against each other and the environment. @throws {CheckpointEngineError} `CE_CONFIG_INVALID` */
 export function updateConfig(flags: UpdateFlags, env: Environment): UpdateConfig {
+  const world = worldConfig(flags, env);
+  const name = flags.checkpointName ?? basename(resolve(flags.checkpointPath));
+  const { updateMethod: method, saveMetasFile: metasFile, sleepTime: sleepMs, ranks } = flags;
+  const update = updateJob(flags, world.worldSize);
+  const { parallelSize } = update.targets;
+  // As in the Python tool: the first inference instance, where nobody is named.
+  const some = ranks ?? Array.from({ length: parallelSize }, (_, rank) => rank);
+  const isRead = method !== 'broadcast' || flags.p2p !== undefined || (metasFile !== undefined && sleepMs > 0);
+  return {
+    command: 'update',
+    ...world,
+    p2p: isRead ? p2pJob(flags, env) : undefined,
+    title: name,
+    delivery: {
+      source: {
+        register: { name, files: flags.checkpointPath, keepFiles: flags.keepFiles === true, ...reading(flags) },
+      },
+      updates: [
+        ...(method === 'p2p' ? [] : [method === 'all' ? { ...update, ranks: undefined } : update]),
+        ...(method === 'broadcast' ? [] : [{ ...update, ranks: some }]),
+      ],
+      metasFile,
+    },
+    sleepMs,
+  };
+}
+
+/** As {@link updateConfig}, for ranks that join. @throws {CheckpointEngineError} `CE_CONFIG_INVALID` */
+export function joinConfig(flags: JoinFlags, env: Environment): UpdateConfig {
+  const world = worldConfig(flags, env);
+  const { loadMetasFile: files, checkpointName: name } = flags;
+  return {
+    command: 'join',
+    ...world,
+    p2p: p2pJob(flags, env),
+    title: name ?? basename(files[0]!),
+    delivery: { source: { load: { files, name } }, updates: [updateJob(flags, world.worldSize)] },
+    sleepMs: 0,
+  };
+}
+
+function worldConfig(
+  flags: DeliveryFlags,
+  env: Environment,
+): Pick<UpdateConfig, 'identity' | 'worldSize' | 'device' | 'limits' | 'traceFile' | 'json' | 'log'> {
   const identity = readRankIdentity(env);
   if (identity && flags.nprocPerNode !== undefined) {
     throw invalid(
@@ -59,32 +126,62 @@ export function updateConfig(flags: UpdateFlags, env: Environment): UpdateConfig
     );
   }
   const worldSize = identity?.worldSize ?? flags.nprocPerNode ?? 1;
-  const name = flags.checkpointName ?? basename(resolve(flags.checkpointPath));
+  const stranger = flags.ranks?.find((rank) => rank >= worldSize);
+  if (stranger !== undefined) {
+    throw invalid(
+      `--ranks names rank ${stranger} in a world of ${worldSize}`,
+      `Count ranks from 0 to ${worldSize - 1}`,
+    );
+  }
   const { logLevel, logFormat } = flags;
   return {
     identity,
     worldSize,
     device: flags.device,
     limits: readMemoryLimits(env),
-    delivery: {
-      register: { name, files: flags.checkpointPath, keepFiles: flags.keepFiles === true, ...reading(flags) },
-      update: {
-        name,
-        targets: neededEngineTargets(flags, worldSize),
-        bucketBytes: flags.bucketSize,
-        deviceMemoryBytes: flags.deviceMemory,
-        stages: flags.stages === 'auto' ? 'auto' : flags.stages === '2' ? 2 : 3,
-        releaseCommunicators: flags.releaseCommunicators === true,
-        timeoutMs: flags.timeout,
-        weightVersion: flags.weightVersion,
-      },
-      metasFile: flags.saveMetasFile,
-    },
-    sleepMs: flags.sleepTime,
     traceFile: identity && flags.trace ? ofRank(flags.trace, identity.rank) : flags.trace,
     json: flags.json === true,
     log: { logLevel, logFormat },
   };
+}
+
+function p2pJob({ p2p: way = 'auto', p2pHost: host }: DeliveryFlags, env: Environment): P2PJob {
+  return { way, host, needsToken: readSecrets(env).token !== undefined };
+}
+
+function updateJob(flags: DeliveryFlags, worldSize: number): Omit<UpdateJob, 'name'> {
+  return {
+    targets: targetsOf(flags, worldSize),
+    ranks: flags.ranks,
+    bucketBytes: flags.bucketSize,
+    deviceMemoryBytes: flags.deviceMemory,
+    stages: flags.stages === 'auto' ? 'auto' : flags.stages === '2' ? 2 : 3,
+    releaseCommunicators: flags.releaseCommunicators === true,
+    timeoutMs: flags.timeout,
+    weightVersion: flags.weightVersion,
+  };
+}
+
+/** The ranks of one engine receive together or not at all; by default those that receive have one engine. */
+function targetsOf(flags: DeliveryFlags, worldSize: number): EngineTargets {
+  const { ranks, endpoint = [], uds = [] } = flags;
+  const isOne = ranks !== undefined && Math.max(endpoint.length, uds.length) === 1;
+  const inferenceParallelSize = flags.inferenceParallelSize ?? (isOne ? ranks.length : undefined);
+  const targets = neededEngineTargets(
+    inferenceParallelSize === undefined ? flags : { ...flags, inferenceParallelSize },
+    worldSize,
+  );
+  const size = targets.parallelSize;
+  for (const rank of ranks ?? []) {
+    const first = rank - (rank % size);
+    const absent = Array.from({ length: size }, (_, index) => first + index).find((other) => !ranks!.includes(other));
+    if (absent === undefined) continue;
+    throw invalid(
+      `--ranks leaves out rank ${absent}, whose engine spans ranks ${first} to ${first + size - 1}`,
+      'Name all ranks of an engine or none, and say with --inference-parallel-size how many an engine spans',
+    );
+  }
+  return targets;
 }
 
 /** Ranks that a launcher started write a trace each: `update.json` becomes `update.rank-3.json`. */
@@ -94,33 +191,31 @@ function ofRank(file: string, rank: number): string {
 }
 
 /**
- * Files stream unless somebody wants to find the weights in host memory after the update; then they are read there while
- * it runs.
+ * Files stream unless somebody wants to find the weights in host memory, during the update or after it; for afterwards
+ * they are read there while it runs.
  */
-function reading({
-  stream,
-  hostMemory,
-  sleepTime,
-  saveMetasFile,
-}: UpdateFlags): Pick<RegisterJob, 'stream' | 'load' | 'hostMemoryBytes'> {
-  const keeps = sleepTime > 0 ? '--sleep-time' : saveMetasFile && '--save-metas-file';
+function reading(flags: UpdateFlags): Pick<RegisterJob, 'stream' | 'load' | 'hostMemoryBytes'> {
+  const { stream, hostMemory, sleepTime, saveMetasFile, updateMethod } = flags;
+  const isRead = updateMethod !== 'broadcast' && `--update-method ${updateMethod}`;
+  const keeps = isRead || (sleepTime > 0 ? '--sleep-time' : saveMetasFile && '--save-metas-file');
   if (stream && keeps) {
     throw invalid(
-      `--stream leaves no weights in host memory, and ${keeps} is for ranks that read them there afterwards`,
+      `--stream leaves no weights in host memory, and ${keeps} is for ranks that read them there`,
       `Leave out --stream or ${keeps}`,
     );
   }
   const streams = stream ?? !keeps;
   if (!streams && hostMemory !== undefined) {
     throw invalid(
-      `--host-memory ${hostMemory} bounds what a streaming update reads into, but ${keeps ?? '--no-stream'} keeps all weights in host memory`,
-      `Leave out --host-memory or ${keeps ?? '--no-stream'}`,
+      `--host-memory ${hostMemory} bounds what a streaming update reads into, but ${keeps || '--no-stream'} keeps all weights in host memory`,
+      `Leave out --host-memory or ${keeps || '--no-stream'}`,
     );
   }
   if (hostMemory !== undefined && hostMemory < LEAST_HOST_MEMORY_BYTES) {
     throw invalid(`--host-memory is ${hostMemory} bytes, wanted 1MiB or more`, 'Give 256MiB or more for speed');
   }
-  return { stream: streams, load: stream === false || streams ? 'now' : 'background', hostMemoryBytes: hostMemory };
+  const isNow = stream === false || streams || isRead;
+  return { stream: streams, load: isNow ? 'now' : 'background', hostMemoryBytes: hostMemory };
 }
 
 function invalid(what: string, hint: string): CheckpointEngineError {

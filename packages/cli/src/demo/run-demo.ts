@@ -117,11 +117,11 @@ async function updateAndCompare(options: RunDemoOptions, stage: DemoStage): Prom
   const progress = openProgress({ title: `Updating to ${name}`, rankCount, live, terminal, sink, logger });
   try {
     const targets = { engine: 'worker', endpoints: [], uds: fleet.sockets, parallelSize: 1 } as const;
-    const reports = await deliver(
+    const [reports] = await deliver(
       world,
       {
-        register: { name, files: checkpoint.folder, keepFiles: true, stream: true },
-        update: { name, targets, timeoutMs: TIMEOUT_MS },
+        source: { register: { name, files: checkpoint.folder, keepFiles: true, stream: true } },
+        updates: [{ targets, timeoutMs: TIMEOUT_MS }],
       },
       {
         signal: interrupts.asked,
@@ -134,7 +134,7 @@ async function updateAndCompare(options: RunDemoOptions, stage: DemoStage): Prom
     const files = await fileDigests(checkpoint.folder, interrupts.asked);
     const compared = await fleet.compare(files);
     interrupts.asked.throwIfAborted();
-    const outcome = updateOutcome(rankCount, world.devices, reports);
+    const outcome = updateOutcome(rankCount, world.devices, reports!);
     return { outcome, ...compared, compareMs: performance.now() - startedAtMs };
   } finally {
     progress.close();

@@ -1,7 +1,7 @@
 import type { SerializedError } from '@checkpoint-engine/interface';
 import type { RegisteredCheckpoint, UpdateResult } from '@checkpoint-engine/ps';
 import type { UpdateEvent } from '@checkpoint-engine/ps/http';
-import type { EngineTargets, RegisterJob, UpdateJob, WorldJob } from '../config/jobs.ts';
+import type { RegisterJob, UpdateJob, WorldJob } from '../config/jobs.ts';
 
 /** What ranks can be asked for, with what, and what each replies. Plain data. */
 export interface RankCalls {
@@ -15,10 +15,10 @@ export interface RankCalls {
   };
   /** The metas of all ranks, encoded, in base64. */
   getMetas(job: { readonly name: string }): string;
-  /** Takes such metas. */
-  loadMetas(job: { readonly metas: string }): null;
+  /** Takes such metas, of another world, and those of further holders of the same checkpoint. */
+  loadMetas(job: { readonly metas: string; readonly fallbacks?: readonly string[] | undefined }): null;
   /** Waits until the engines answer that the ranks are to ask. */
-  engineReady(job: { readonly targets: EngineTargets; readonly timeoutMs: number }): null;
+  engineReady(job: Pick<UpdateJob, 'targets' | 'ranks' | 'timeoutMs'>): null;
   /** Called at all ranks. */
   update(job: UpdateJob): UpdateResult;
 }

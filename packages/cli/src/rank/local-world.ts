@@ -1,3 +1,4 @@
+import { env } from 'node:process';
 import type { BroadcastTransport, CheckpointEngineError, Device, Logger, Store } from '@checkpoint-engine/interface';
 import { connectStore, openStore, ParameterServer } from '@checkpoint-engine/ps';
 import type { RankIdentity, Secrets } from '../config/environment.ts';
@@ -7,7 +8,8 @@ import type { CallOptions, World } from '../process/world.ts';
 import { atRank } from './at-rank.ts';
 import { leaveTogether } from './leave-together.ts';
 import { loadBroadcast } from './load-broadcast.ts';
-import { openDevice } from './open-device.ts';
+import { type LoadedP2P, loadP2P } from './load-p2p.ts';
+import { countGpus, openDevice } from './open-device.ts';
 import { RANK_CALLS } from './rank-calls.ts';
 
 /** What {@link LocalWorld.open} takes. */
@@ -78,6 +80,8 @@ export class LocalWorld implements World {
     // What may be missing on this machine is found out before others are kept waiting.
     const broadcast: BroadcastTransport | undefined = await loadBroadcast(deviceKind, identity.worldSize);
     if (broadcast) this.#closers.push(() => broadcast.close());
+    const p2p = await this.#loadP2P();
+    if (p2p) this.#closers.push(() => p2p.transport.close());
     this.#device = await openDevice(deviceKind, identity.localRank);
     this.#closers.push(() => this.#device.close());
     this.#store = await this.#openStore();
@@ -87,6 +91,8 @@ export class LocalWorld implements World {
       store: this.#store,
       device: this.#device,
       broadcast,
+      p2p: p2p?.transport,
+      nics: p2p?.nics,
       logger,
       memFraction,
       maxBucketBytes,
@@ -94,6 +100,22 @@ export class LocalWorld implements World {
     this.#closers.push(() => this.#server.close());
     // A server's supervisor knows itself who is there.
     if (lifetime === 'update') await this.#store.barrier('opened', { timeoutMs, signal });
+  }
+
+  async #loadP2P(): Promise<LoadedP2P | undefined> {
+    const { identity, job, secrets } = this.#options;
+    const { p2p, deviceKind } = job;
+    if (p2p === undefined) return undefined;
+    const { localRank } = identity;
+    const gpuCount = Math.max(deviceKind === 'cuda' ? await countGpus() : identity.worldSize, localRank + 1);
+    return await loadP2P({
+      job: p2p,
+      deviceKind,
+      localRank,
+      gpuCount,
+      env,
+      token: p2p.needsToken ? secrets.token : undefined,
+    });
   }
 
   #openStore(): Promise<Store> {

@@ -55,15 +55,16 @@ export const RANK_CALLS: {
     return Buffer.from(encodeWorldMetas(server.getMetas(name))).toString('base64');
   },
 
-  async loadMetas({ server }, { metas }) {
-    server.loadMetas(decodeWorldMetas(new Uint8Array(Buffer.from(metas, 'base64'))));
+  async loadMetas({ server }, { metas, fallbacks = [] }) {
+    const decode = (text: string) => decodeWorldMetas(new Uint8Array(Buffer.from(text, 'base64')));
+    server.loadMetas(decode(metas), { fallbacks: fallbacks.map(decode) });
     return null;
   },
 
   /** The first rank of each inference group speaks to its engine. */
-  async engineReady(context, { targets, timeoutMs }) {
+  async engineReady(context, { targets, ranks, timeoutMs }) {
     const { rank, signal } = context;
-    const isHead = rank % targets.parallelSize === 0;
+    const isHead = rank % targets.parallelSize === 0 && (ranks?.includes(rank) ?? true);
     if (isHead) await client(context, targets, rank / targets.parallelSize).ready({ signal, timeoutMs });
     return null;
   },

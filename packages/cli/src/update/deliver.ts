@@ -1,36 +1,77 @@
-import type { DeliveryJob } from '../config/jobs.ts';
+import { Buffer } from 'node:buffer';
+import type { RegisteredCheckpoint } from '@checkpoint-engine/ps';
+import type { DeliveryJob, LoadJob, RegisterJob } from '../config/jobs.ts';
 import type { CallOptions, World } from '../process/world.ts';
 import { bothOrNone } from './both-or-none.ts';
 import type { RankReport } from './rank-report.ts';
+import { readMetas } from './read-metas.ts';
+
+type Following = CallOptions & { readonly signal: AbortSignal };
+
+/** What the ranks can update to. */
+interface Ready {
+  readonly name: string;
+  /** By rank; absent where others hold the weights. */
+  readonly registered: readonly (RegisteredCheckpoint | undefined)[];
+  /** By rank: what gathering or loading the metas took. */
+  readonly metasMs: readonly number[];
+}
 
 /**
  * Brings one checkpoint the whole way into the engines. It is read while the engines get ready, if they have only just
  * been started. Called by all processes that share the world.
  *
- * @returns The reports of the ranks that this process knows.
+ * @returns For each update the reports of the ranks that this process knows.
  * @throws The first failure of any of them.
  */
 export async function deliver(
   world: World,
-  { register, update, metasFile }: DeliveryJob,
-  { signal, onEvent }: CallOptions & { readonly signal: AbortSignal },
-): Promise<readonly RankReport[]> {
-  const { name, timeoutMs, targets } = update;
-  const [registered] = await bothOrNone(signal, [
-    (stop) => world.call('register', register, { signal: stop, onEvent }),
-    (stop) => world.call('engineReady', { targets, timeoutMs }, { signal: stop }),
+  { source, updates, metasFile }: DeliveryJob,
+  following: Following,
+): Promise<readonly (readonly RankReport[])[]> {
+  const { signal } = following;
+  const [{ targets, ranks, timeoutMs }] = updates as [(typeof updates)[0]];
+  const [{ name, registered, metasMs }] = await bothOrNone(signal, [
+    (stop) => {
+      const own = { ...following, signal: stop };
+      return 'load' in source ? load(world, source.load, own) : register(world, source.register, own);
+    },
+    (stop) => world.call('engineReady', { targets, ranks, timeoutMs }, { signal: stop }),
   ]);
-  const gathered = await world.call('gatherMetas', { name, timeoutMs }, { signal });
-  const updated = await world.call('update', update, { signal, onEvent });
+  // All ranks have to have registered.
+  const gathered =
+    'load' in source
+      ? metasMs
+      : (await world.call('gatherMetas', { name, timeoutMs }, { signal })).map(({ durationMs }) => durationMs);
+  const reports: RankReport[][] = [];
+  for (const update of updates) {
+    const results = await world.call('update', { ...update, name }, following);
+    reports.push(
+      world.ranks.map((rank, index) => ({
+        rank,
+        registered: registered[index],
+        metasMs: gathered[index]!,
+        update: results[index]!,
+      })),
+    );
+  }
   if (metasFile !== undefined) {
     // Others read what the metas name: all of it has to be there.
     await world.call('loaded', { name }, { signal });
     await world.call('gatherMetas', { name, timeoutMs, metasFile }, { signal });
   }
-  return world.ranks.map((rank, index) => ({
-    rank,
-    registered: registered[index]!,
-    gatherMs: gathered[index]!.durationMs,
-    update: updated[index]!,
-  }));
+  return reports;
+}
+
+async function register(world: World, job: RegisterJob, following: Following): Promise<Ready> {
+  return { name: job.name, registered: await world.call('register', job, following), metasMs: [] };
+}
+
+async function load(world: World, job: LoadJob, { signal }: Following): Promise<Ready> {
+  const startedAtMs = performance.now();
+  const { checkpoint: name, files } = await readMetas(job);
+  const [metas, ...fallbacks] = files.map((bytes) => Buffer.from(bytes).toString('base64'));
+  await world.call('loadMetas', { metas: metas!, fallbacks }, { signal });
+  const durationMs = performance.now() - startedAtMs;
+  return { name, registered: world.ranks.map(() => undefined), metasMs: world.ranks.map(() => durationMs) };
 }

@@ -20,9 +20,9 @@ export interface OpenWorldOptions {
 /** A world of one, and a rank that a launcher started, run in this process; otherwise ranks are processes of their own. */
 export async function openWorld(options: OpenWorldOptions): Promise<World> {
   const { config, deviceKind, env, logger, interrupts, onLogLine } = options;
-  const { worldSize, limits, delivery, log } = config;
-  const { timeoutMs } = delivery.update;
-  const job: WorldJob = { deviceKind, lifetime: 'update', timeoutMs, logLevel: log.logLevel, ...limits };
+  const { worldSize, limits, p2p, delivery, log } = config;
+  const { timeoutMs } = delivery.updates[0]!;
+  const job: WorldJob = { deviceKind, lifetime: 'update', p2p, timeoutMs, logLevel: log.logLevel, ...limits };
   if (!config.identity && worldSize > 1) {
     return await SupervisedWorld.start({ worldSize, job, env, interrupts, onLogLine });
   }

@@ -68,8 +68,8 @@ export function updateOutcome(
   const { plan, handshake, stream, release, hook } = reports[0]!.update.durationsMs;
   const phases = { plan, handshake, stream, release, hook };
   const durationsMs = {
-    register: slowest(({ registered }) => registered.durationMs),
-    gatherMetas: slowest(({ gatherMs }) => gatherMs),
+    register: slowest(({ registered }) => registered?.durationMs ?? 0),
+    gatherMetas: slowest(({ metasMs }) => metasMs),
     ...(Object.fromEntries(
       Object.keys(phases).map((phase) => [
         phase,
@@ -93,14 +93,14 @@ export function updateOutcome(
     durationsMs,
     rateGBps: gigabytesPerSecond(totalBytes, durationsMs.update),
     // Every rank reads the same files.
-    warnings: [...new Set(reports.flatMap(({ registered }) => registered.warnings))],
+    warnings: [...new Set(reports.flatMap(({ registered }) => registered?.warnings ?? []))],
     ranks: reports.map(({ rank, registered, update }, index) => ({
       rank,
       device: devices[index]!,
-      tensorCount: registered.tensorCount,
-      sizeBytes: registered.sizeBytes,
-      poolBytes: registered.poolBytes,
-      registerMs: registered.durationMs,
+      tensorCount: registered?.tensorCount ?? 0,
+      sizeBytes: registered?.sizeBytes ?? 0,
+      poolBytes: registered?.poolBytes ?? 0,
+      registerMs: registered?.durationMs ?? 0,
       updateMs: update.durationsMs.total,
     })),
   };

@@ -14,10 +14,10 @@ import { writeTrace } from '../trace/write-trace.ts';
 import { deliver } from './deliver.ts';
 import { openWorld } from './open-world.ts';
 import { outcomeText } from './outcome-text.ts';
-import { updateOutcome } from './update-outcome.ts';
+import { type UpdateOutcome, updateOutcome } from './update-outcome.ts';
 
 /**
- * Runs `update`.
+ * Runs `update` or `join`.
  *
  * @returns The exit status.
  * @throws What kept it from running, when everything was given back.
@@ -26,7 +26,7 @@ export async function update(
   config: UpdateConfig,
   { terminal, env }: Pick<CommandContext, 'terminal' | 'env'>,
 ): Promise<0> {
-  const { identity, worldSize, delivery, json, log } = config;
+  const { command, identity, worldSize, delivery, json, log } = config;
   const sink = new LogSink(terminal, log.logFormat);
   const logger = createLogger(log.logLevel, sink, identity ? { rank: identity.rank } : {});
   const interrupts = watchInterrupts();
@@ -35,7 +35,7 @@ export async function update(
   let world: World | undefined;
   try {
     const deviceKind = await resolveDeviceKind(config.device, identity ? 1 : worldSize);
-    const title = `Updating ${delivery.register.name} on ${worldSize === 1 ? '1 rank' : `${worldSize} ranks`}`;
+    const title = `Updating ${config.title} on ${worldSize === 1 ? '1 rank' : `${worldSize} ranks`}`;
     progress = openProgress({
       title,
       rankCount: identity ? 1 : worldSize,
@@ -52,7 +52,7 @@ export async function update(
       interrupts,
       onLogLine: (line, rank) => sink.writeLine(rankLogLine(line, rank)),
     });
-    const reports = await deliver(world, delivery, {
+    const delivered = await deliver(world, delivery, {
       signal: interrupts.asked,
       onEvent: (event) => {
         if (event.type === 'engine') return;
@@ -62,15 +62,16 @@ export async function update(
     });
     progress.close();
     if (config.traceFile) await writeTrace(config.traceFile, events);
-    const outcome = updateOutcome(worldSize, world.devices, reports);
+    const { devices } = world;
+    const outcomes = delivered.map((reports) => updateOutcome(worldSize, devices, reports));
     // In a world that a launcher started one rank speaks for all.
     if (!identity || identity.rank === 0) {
       const { traceFile } = config;
       const { metasFile } = delivery;
       terminal.print(
         json
-          ? JSON.stringify({ ok: true, command: 'update', ...outcome, traceFile, metasFile })
-          : outcomeText(outcome, terminal.out.colors),
+          ? JSON.stringify({ ok: true, command, ...outcomes.at(-1)!, ...before(outcomes), traceFile, metasFile })
+          : outcomes.map((outcome) => outcomeText(outcome, terminal.out.colors)).join('\n'),
       );
     }
     // An interruption ends the wait, and is no failure any more.
@@ -87,4 +88,9 @@ export async function update(
     await world?.close();
     interrupts.stop();
   }
+}
+
+/** The last update is what counts; those before it stand beside it. */
+function before(outcomes: readonly UpdateOutcome[]): { readonly before?: readonly UpdateOutcome[] } {
+  return outcomes.length === 1 ? {} : { before: outcomes.slice(0, -1) };
 }

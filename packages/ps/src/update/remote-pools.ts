@@ -56,7 +56,10 @@ export class RemotePools {
     for (const bucket of buckets) {
       if (bucket.sizeBytes > 0 && !first.has(bucket.ownerRank)) first.set(bucket.ownerRank, bucket);
     }
-    await Promise.all([...first.values()].map((bucket) => this.read({ bucket, fromBytes: 0, toBytes: 1 }, place)));
+    const reading = [...first.values()].map((bucket) => this.read({ bucket, fromBytes: 0, toBytes: 1 }, place));
+    // Nothing may write to the place any more when this has settled.
+    await Promise.allSettled(reading);
+    await Promise.all(reading);
   }
 
   /** @param world Which of the worlds to read from; those after it are its fallbacks. */

@@ -1,0 +1,46 @@
+import { Command } from 'commander';
+import { repeated } from '../config/flag-values.ts';
+import { type JoinFlags, joinConfig } from '../config/update-config.ts';
+import type { CommandContext } from './command-context.ts';
+import {
+  addEngineOptions,
+  addOutputOptions,
+  addP2POptions,
+  addRankOptions,
+  addTransferOptions,
+  ENVIRONMENT_HELP,
+} from './delivery-flags.ts';
+
+const EXAMPLES = `
+Examples:
+  A new instance of 8 GPUs reads the weights out of the ranks that serve, and they go on serving. They were started with
+  update --save-metas-file /shared/step-100.metas --sleep-time 3600 --p2p-host eth0:
+    checkpoint-engine join --load-metas-file /shared/step-100.metas --nproc-per-node 8 --p2p-host eth0 \\
+      --endpoint http://127.0.0.1:8000
+
+  Two instances hold the weights: where a rank of the first is gone, the second is read from:
+    checkpoint-engine join --load-metas-file a.metas --load-metas-file b.metas --endpoint http://127.0.0.1:8000
+`;
+
+/** `join`: brings a checkpoint that other ranks hold in host memory into inference engines of this world. */
+export function joinCommand({ terminal, env, setExitCode }: CommandContext): Command {
+  const command = new Command('join')
+    .description('Bring a checkpoint that other ranks hold into inference engines, by reading their host memory')
+    .requiredOption(
+      '--load-metas-file <file>',
+      'what the ranks that serve wrote with --save-metas-file; again for further holders of the same checkpoint',
+      repeated(String),
+    )
+    .option('--checkpoint-name <name>', 'refuse metas of another checkpoint');
+  addRankOptions(command);
+  addP2POptions(command);
+  addEngineOptions(command);
+  addTransferOptions(command);
+  return addOutputOptions(command)
+    .addHelpText('after', EXAMPLES + ENVIRONMENT_HELP)
+    .action(async (flags: JoinFlags) => {
+      const config = joinConfig(flags, env);
+      const { update } = await import('../update/update.ts');
+      setExitCode(await update(config, { terminal, env }));
+    });
+}

@@ -1,0 +1,75 @@
+import { networkInterfaces } from 'node:os';
+import { CheckpointEngineError, type P2PTransport } from '@checkpoint-engine/interface';
+import type { Environment } from '../config/environment.ts';
+import type { DeviceKind, P2PJob } from '../config/jobs.ts';
+import { loadPackage } from './load-package.ts';
+
+/** What ranks read from each other through. */
+export interface LoadedP2P {
+  readonly transport: P2PTransport;
+  /** Names of the NICs that peers reach this rank through. */
+  readonly nics: readonly string[];
+}
+
+/** What {@link loadP2P} goes by. */
+export interface LoadP2POptions {
+  readonly job: P2PJob;
+  readonly deviceKind: DeviceKind;
+  readonly localRank: number;
+  /** GPUs of this host, which share its NICs. */
+  readonly gpuCount: number;
+  /** Names the NICs to use: `PS_P2P_STORE_RDMA_DEVICES`, `NCCL_IB_HCA`. */
+  readonly env: Environment;
+  /** What the ranks share, those of all worlds that read from each other. */
+  readonly token: string | undefined;
+}
+
+/** A rank that is asked to end waits so long for those who read from it: their read of one bucket, not of all. */
+const DRAIN_MS = 5_000;
+
+/**
+ * The transport that ranks read from each other through.
+ *
+ * @throws {CheckpointEngineError} `CE_PACKAGE_NOT_FOUND`; `CE_CONFIG_INVALID` where the NICs cannot be shared out, or the
+ * host is none of ours.
+ */
+export async function loadP2P(options: LoadP2POptions): Promise<LoadedP2P> {
+  const { job, deviceKind, localRank, gpuCount, env, token } = options;
+  if (job.way === 'shm') {
+    if (deviceKind !== 'host') {
+      throw new CheckpointEngineError(
+        'CE_CONFIG_INVALID',
+        '--p2p shm is for --device host, and the ranks run on GPUs',
+        'Use --p2p tcp between processes of one host, rdma between hosts',
+      );
+    }
+    const name = '@checkpoint-engine/transport-shm';
+    const { shmP2P } = await loadPackage(name, () => import('@checkpoint-engine/transport-shm'), '--p2p shm needs it');
+    return { transport: shmP2P({ unregisterTimeoutMs: DRAIN_MS }), nics: [] };
+  }
+  const name = '@checkpoint-engine/transport-rdma';
+  const load = () => import('@checkpoint-engine/transport-rdma');
+  const { rdma, listRdmaDevices, chooseRdmaDevices } = await loadPackage(name, load, 'ranks that read by P2P need it');
+  const host = addressOf(job.host);
+  const available = job.way === 'tcp' ? [] : listRdmaDevices().map(({ name: device }) => device);
+  const chooses = job.way !== 'tcp' && (available.length > 0 || Boolean(env.PS_P2P_STORE_RDMA_DEVICES));
+  const devices = chooses ? chooseRdmaDevices({ env, localRank, gpuCount, available }) : undefined;
+  return {
+    transport: rdma({ protocol: job.way, host, devices, token, drainTimeoutMs: DRAIN_MS }),
+    // Over TCP the ranks of an address share what stands behind it.
+    nics: devices ?? [host],
+  };
+}
+
+/** An address as it is, and that of an interface which is given by its name. */
+function addressOf(host: string): string {
+  const addresses = networkInterfaces()[host];
+  if (addresses === undefined) return host;
+  const usable = addresses.find(({ family, scopeid }) => family === 'IPv4' || !scopeid) ?? addresses[0];
+  if (usable !== undefined) return usable.address;
+  throw new CheckpointEngineError(
+    'CE_CONFIG_INVALID',
+    `The interface ${host} of --p2p-host has no address`,
+    'Name one that has (ip address), or give the address itself',
+  );
+}

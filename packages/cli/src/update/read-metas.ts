@@ -1,0 +1,63 @@
+import { readFile } from 'node:fs/promises';
+import { CheckpointEngineError } from '@checkpoint-engine/interface';
+import { decodeWorldMetas } from '@checkpoint-engine/meta';
+import type { LoadJob } from '../config/jobs.ts';
+
+/** Metas of one checkpoint as other worlds wrote them. */
+export interface ReadMetas {
+  readonly checkpoint: string;
+  /** The contents of the files, in their order. */
+  readonly files: readonly Uint8Array[];
+}
+
+/**
+ * Reads metas files, and checks that they are whole and of the checkpoint that is wanted.
+ *
+ * @throws {CheckpointEngineError} `CE_FILE_NOT_FOUND`, `CE_FILE_UNREADABLE`; `CE_METAS_INVALID` for another version, a
+ * file that was cut off or changed, or another checkpoint.
+ */
+export async function readMetas({ files, name }: LoadJob): Promise<ReadMetas> {
+  const contents: Uint8Array[] = [];
+  let checkpoint = name;
+  for (const path of files) {
+    const bytes = await readBytes(path);
+    const found = decode(bytes, path);
+    checkpoint ??= found;
+    if (found !== checkpoint) {
+      throw new CheckpointEngineError(
+        'CE_METAS_INVALID',
+        `The metas in "${path}" are of checkpoint "${found}", wanted "${checkpoint}"`,
+        name === undefined ? 'Load metas files of one checkpoint' : 'Correct --checkpoint-name or --load-metas-file',
+        { file: path },
+      );
+    }
+    contents.push(bytes);
+  }
+  return { checkpoint: checkpoint!, files: contents };
+}
+
+async function readBytes(path: string): Promise<Uint8Array> {
+  try {
+    return new Uint8Array(await readFile(path));
+  } catch (error) {
+    const isAbsent = (error as NodeJS.ErrnoException).code === 'ENOENT';
+    throw new CheckpointEngineError(
+      isAbsent ? 'CE_FILE_NOT_FOUND' : 'CE_FILE_UNREADABLE',
+      isAbsent ? `No metas file at "${path}"` : `The metas file "${path}" cannot be read: ${(error as Error).message}`,
+      'Give the file that the serving ranks wrote with --save-metas-file',
+      { file: path, cause: error },
+    );
+  }
+}
+
+function decode(bytes: Uint8Array, path: string): string | undefined {
+  try {
+    return decodeWorldMetas(bytes)[0]?.checkpoint;
+  } catch (error) {
+    if (!CheckpointEngineError.isInstance(error)) throw error;
+    throw new CheckpointEngineError(error.code, `"${path}": ${error.message}`, error.hint, {
+      file: path,
+      cause: error,
+    });
+  }
+}
