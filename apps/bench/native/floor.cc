@@ -1,6 +1,7 @@
 // The floors of the host benchmarks.
 //
-//   floor memcpy BYTES RECEIVERS THREADS   every byte to a small ring and on to a buffer of its own, for each receiver
+//   floor memcpy BYTES RECEIVERS THREADS each   for each receiver every byte to a small ring and on to a buffer of its own
+//   floor memcpy BYTES RECEIVERS THREADS once   every byte to a small ring once, and from there to each receiver's buffer
 //   floor pread THREADS FILE...            warm files into freshly mapped huge pages
 //   floor hold read|touch THREADS FILE...  the same once, touching all pages before where asked; holds the memory until
 //                                          its standard input ends
@@ -58,7 +59,7 @@ void Print(const std::vector<double>& seconds, size_t bytes) {
   std::printf("]}\n");
 }
 
-void Memcpy(size_t bytes, size_t receivers, unsigned threads) {
+void Memcpy(size_t bytes, size_t receivers, unsigned threads, bool once) {
   constexpr size_t kChunk = 4 * kMiB;
   char* source = MapHuge(bytes);
   std::memset(source, 1, bytes);
@@ -81,14 +82,14 @@ void Memcpy(size_t bytes, size_t receivers, unsigned threads) {
         if (at >= bytes) return;
         const size_t size = std::min(kChunk, bytes - at);
         for (size_t receiver = 0; receiver < receivers; receiver++) {
-          char* slot = rings[thread] + (turn * receivers + receiver) % 4 * kChunk;
-          std::memcpy(slot, source + at, size);
+          char* slot = rings[thread] + (once ? turn : turn * receivers + receiver) % 4 * kChunk;
+          if (receiver == 0 || !once) std::memcpy(slot, source + at, size);
           std::memcpy(targets[receiver] + at, slot, size);
         }
       }
     }));
   }
-  Print(seconds, bytes * receivers * 2);
+  Print(seconds, bytes * (once ? 1 + receivers : 2 * receivers));
 }
 
 struct Chunk {
@@ -186,8 +187,9 @@ void Context() {
 
 int main(int argc, char** argv) {
   const std::string mode = argc > 1 ? argv[1] : "";
-  if (mode == "memcpy" && argc == 5) {
-    Memcpy(std::strtoull(argv[2], nullptr, 10), std::strtoull(argv[3], nullptr, 10), std::atoi(argv[4]));
+  const std::string copies = mode == "memcpy" && argc == 6 ? argv[5] : "";
+  if (copies == "each" || copies == "once") {
+    Memcpy(std::strtoull(argv[2], nullptr, 10), std::strtoull(argv[3], nullptr, 10), std::atoi(argv[4]), copies == "once");
   } else if (mode == "pread" && argc > 3) {
     Pread(std::atoi(argv[2]), {argv + 3, argv + argc});
   } else if (mode == "hold" && argc > 4) {
@@ -196,7 +198,7 @@ int main(int argc, char** argv) {
     Context();
   } else {
     std::fprintf(stderr,
-                 "usage: floor memcpy BYTES RECEIVERS THREADS | floor pread THREADS FILE... |\n"
+                 "usage: floor memcpy BYTES RECEIVERS THREADS each|once | floor pread THREADS FILE... |\n"
                  "       floor hold read|touch THREADS FILE... | floor context\n");
     return 2;
   }

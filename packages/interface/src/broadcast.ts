@@ -8,6 +8,8 @@ export interface BroadcastSupports {
   readonly memory: readonly MemoryKind[];
   /** The root may send from a range other than the one it receives into. */
   readonly outOfPlace: boolean;
+  /** {@link BroadcastGroup.broadcastShared} works: members on one host can have one copy between them. */
+  readonly sharedTarget: boolean;
   /** {@link BroadcastGroup.split} works. */
   readonly split: boolean;
   /** Most broadcasts that may be pending at a time on one group. */
@@ -31,6 +33,17 @@ export interface BroadcastBuffers {
   readonly source?: MemoryRange | undefined;
 }
 
+/** One broadcast into memory that all members have mapped. */
+export interface SharedBroadcast {
+  /** Where the bytes end up: the same range of the same shared memory at every member. */
+  readonly target: MemoryRange;
+  /**
+   * At the root: writes the bytes into `target`. Called once, when every member has made its call and nothing that was
+   * called before touches the range any more. Others leave it out.
+   */
+  readonly fill?: (() => Promise<void>) | undefined;
+}
+
 /**
  * One group of ranks that broadcast to each other.
  *
@@ -49,6 +62,17 @@ export interface BroadcastGroup {
    * @throws {RangeError} `root` is no member, or sizes differ.
    */
   broadcast(root: number, buffers: BroadcastBuffers): Promise<void>;
+  /**
+   * Lets `root` write a range that every member reads: one copy for all of them instead of one each. A member that calls
+   * says by it that the range may be overwritten. Resolves at a member when the range holds the bytes.
+   *
+   * Takes its turn among the calls of {@link BroadcastGroup.broadcast}, and counts as one of them.
+   *
+   * @throws `CE_NOT_SUPPORTED` where `supports.sharedTarget` is false.
+   * @throws {RankLostError} A member died.
+   * @throws {RangeError} `root` is no member, or the ranges differ. What `fill` throws rejects at every member.
+   */
+  broadcastShared(root: number, buffers: SharedBroadcast): Promise<void>;
   /** A group of some of the members. Every rank in `members` calls it; the others need not. */
   split(name: string, members: readonly number[]): Promise<BroadcastGroup>;
   /** Makes every pending and later call on every member reject with `reason`, at once. Idempotent. */

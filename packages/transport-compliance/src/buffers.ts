@@ -60,6 +60,19 @@ export class Buffers {
     return memory.kind;
   }
 
+  /** What another process opens a buffer with. */
+  handleOf(buffer: string): Uint8Array {
+    const memory = this.#memory(buffer);
+    if ('handle' in memory && memory.handle instanceof Uint8Array) return memory.handle;
+    throw new TypeError(`The buffer "${buffer}" is not shared`);
+  }
+
+  /** Opens memory that another member shares, under a name. */
+  async open(args: { buffer: string; handle: Uint8Array; sizeBytes: number }): Promise<void> {
+    if (this.#memories.has(args.buffer)) throw new TypeError(`The buffer "${args.buffer}" exists already`);
+    this.#memories.set(args.buffer, await this.#device.openShared(args.handle, args.sizeBytes));
+  }
+
   /** The memory range that a slice means; ranges outside the memory are passed on as they are. */
   range(slice: Slice): MemoryRange {
     return {

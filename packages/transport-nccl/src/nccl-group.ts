@@ -87,6 +87,16 @@ export class NcclGroup implements BroadcastGroup {
     }
   }
 
+  async broadcastShared(): Promise<void> {
+    this.#checkUsable();
+    throw new CheckpointEngineError(
+      'CE_NOT_SUPPORTED',
+      'NCCL gives every GPU a copy of its own',
+      'Use broadcast(); look at supports.sharedTarget first',
+      { rank: this.#store.rank, op: 'broadcast' },
+    );
+  }
+
   /** Makes a communicator of its own: parts work at the same time as each other and as the whole. */
   async split(name: string, members: readonly number[]): Promise<BroadcastGroup> {
     this.#checkUsable();

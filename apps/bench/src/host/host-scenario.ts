@@ -34,7 +34,13 @@ export async function hostScenario(options: HostScenarioOptions): Promise<boolea
     const threads = availableParallelism();
     const preadFloor = floor(['pread', String(threads), ...checkpoint.files]);
     const { ranks, wrong } = await runWorld(folder, checkpoint, options);
-    const memcpyFloor = floor(['memcpy', String(checkpoint.sizeBytes), String(options.ranks), String(threads)]);
+    const memcpyFloor = floor([
+      'memcpy',
+      String(checkpoint.sizeBytes),
+      String(options.ranks),
+      String(threads),
+      options.ranks > 1 ? 'once' : 'each',
+    ]);
     return await report(options, checkpoint, ranks, wrong, memcpyFloor, preadFloor);
   } finally {
     rmSync(folder, { recursive: true, force: true });

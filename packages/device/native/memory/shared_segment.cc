@@ -41,11 +41,16 @@ class SharedSegment final : public Memory {
 
 class OpenedSegment final : public Memory {
  public:
-  OpenedSegment(Mapping mapping, size_t size)
-      : Memory(MemoryKind::kHost, reinterpret_cast<uint64_t>(mapping.data()), size), mapping_(std::move(mapping)) {}
+  OpenedSegment(Mapping mapping, size_t size, std::string name)
+      : Memory(MemoryKind::kHost, reinterpret_cast<uint64_t>(mapping.data()), size),
+        mapping_(std::move(mapping)),
+        name_(std::move(name)) {}
+
+  std::string handle() const override { return name_; }
 
  private:
   const Mapping mapping_;
+  const std::string name_;
 };
 
 Failure TooSmall(const std::string& directory, size_t wanted, uint64_t available) {
@@ -134,7 +139,7 @@ MemoryPtr OpenSegment(const std::string& directory, const std::string& handle, s
   if (static_cast<uint64_t>(info.st_size) < size) {
     throw refuse("it has " + std::to_string(info.st_size) + " bytes, not " + std::to_string(size));
   }
-  return Reaper::Own<Memory>(std::make_unique<OpenedSegment>(MapShared(fd, size, path), size));
+  return Reaper::Own<Memory>(std::make_unique<OpenedSegment>(MapShared(fd, size, path), size, handle));
 }
 
 }  // namespace ce

@@ -116,7 +116,8 @@ export interface UpdateOptions {
   /**
    * `3`: copies to the device, broadcasts and reloads of different buckets run at the same time. `2`: copies and
    * broadcasts take turns (the Python tool's order), for machines on which they disturb each other. `auto`: the first
-   * update measures both on its first buckets and goes on with the faster one, and so do later ones.
+   * update measures both on its first buckets and goes on with the faster one, and so do later ones. Where the ranks
+   * share one ring (on the host device) there is one copy and nothing to be put in order.
    * @default 3
    */
   readonly stages?: 2 | 3 | 'auto' | undefined;

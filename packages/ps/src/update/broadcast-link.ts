@@ -36,6 +36,11 @@ export class BroadcastLink {
     return this.#group === undefined ? 0 : this.#generation;
   }
 
+  /** The members have one ring between them, and each bucket lies in it once. */
+  get sharesRing(): boolean {
+    return this.#transport?.supports.sharedTarget ?? false;
+  }
+
   /** Broadcasts that may be pending at a time. */
   get maxPending(): number {
     return this.#parts.transport?.supports.maxPending ?? 1;

@@ -3,37 +3,53 @@ import { decode, encode } from '@msgpack/msgpack';
 import { exchange } from '../util/exchange.ts';
 import type { Proposal } from './agreement.ts';
 
+/** What one rank tells of its own. */
+export interface OwnHandles {
+  /** Opens the address of this rank's worker; called where the rank is one of the receivers. */
+  address(): Promise<string>;
+  /** What the ring that it took is opened with. */
+  readonly ring: Uint8Array | undefined;
+}
+
+type Handles = [worker: [deviceUuid: string, address: string] | null, ring: Uint8Array | null];
+
 /** The ranks that one inference instance spans, and whether this rank speaks to it. */
 export interface InferenceGroup {
   readonly index: number;
   readonly isHead: boolean;
   /** Device UUID to worker address, for the members of this group. */
   readonly handles: Readonly<Record<string, string>>;
+  /** What the ring of a rank is opened with; nothing where it took none. */
+  ringOf(rank: number): Uint8Array | undefined;
 }
 
 /**
  * Tells all ranks the addresses of all workers, and gives the ones of this rank's inference instance: ranks
  * `[k * size, (k + 1) * size)` form instance k; without a size all receivers are one.
- *
- * @param address Opens the address of this rank's worker; called where the rank is one of the receivers.
  */
 export async function gatherHandles(
   store: Store,
   deviceUuid: string,
   receivers: readonly number[],
-  address: () => Promise<string>,
+  own: OwnHandles,
   inferenceParallelSize: number | undefined,
   options: WaitOptions,
 ): Promise<InferenceGroup> {
   const isReceiver = receivers.includes(store.rank);
-  const own = async (): Promise<Uint8Array> => encode(isReceiver ? [deviceUuid, await address()] : null);
-  const replies = await exchange(store, 'handles', own, options);
+  const produce = async (): Promise<Uint8Array> =>
+    encode([isReceiver ? [deviceUuid, await own.address()] : null, own.ring ?? null] satisfies Handles);
+  const replies = (await exchange(store, 'handles', produce, options)).map((reply) => decode(reply) as Handles);
   const instanceOf = (rank: number): number =>
     inferenceParallelSize === undefined ? 0 : Math.floor(rank / inferenceParallelSize);
   const index = instanceOf(store.rank);
   const ranks = isReceiver ? receivers.filter((rank) => instanceOf(rank) === index) : [];
-  const handles = ranks.map((rank) => decode(replies[store.members.indexOf(rank)]!) as [string, string]);
-  return { index, isHead: store.rank === ranks[0], handles: Object.fromEntries(handles) };
+  const replyOf = (rank: number): Handles => replies[store.members.indexOf(rank)]!;
+  return {
+    index,
+    isHead: store.rank === ranks[0],
+    handles: Object.fromEntries(ranks.map((rank) => replyOf(rank)[0]!)),
+    ringOf: (rank) => replyOf(rank)[1] ?? undefined,
+  };
 }
 
 /** Whether another rank of the same host uses this rank's device too (several ranks on one GPU: tests). */

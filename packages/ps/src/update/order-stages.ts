@@ -15,6 +15,8 @@ export interface OrderOptions {
   readonly measuredStages: 2 | 3 | null;
   readonly transfers: readonly Transfer[];
   readonly rank: number;
+  /** Buckets are copied into one ring for all ranks by their broadcasts: there is no copy beside them to be put in order. */
+  readonly sharesRing: boolean;
   readonly ring: Ring<Memory>;
   readonly staging: Ring | undefined;
   /** The update's. */
@@ -27,11 +29,11 @@ export interface OrderOptions {
 
 /** Gives the order that was asked for; `auto` measures in the first update of a world and remembers. */
 export function orderStages(options: OrderOptions): StageOrder {
-  const { group, measuredStages, transfers, rank, ring, staging, epoch, waiting, onMeasured } = options;
+  const { group, measuredStages, transfers, rank, sharesRing, ring, staging, epoch, waiting, onMeasured } = options;
   const [decider] = group;
   const asked = options.stages ?? 3;
   const stages = asked === 'auto' ? (measuredStages ?? 'auto') : asked;
-  if (stages === 3 || group.length === 0) return threeStages;
+  if (stages === 3 || sharesRing || group.length === 0) return threeStages;
   const own = transfers.flatMap(({ root }, index) => (root === rank ? [index] : []));
   const roomAfter = (turn: number): number =>
     staging === undefined ? ring.after(own[turn]!) : (own[staging.after(turn)] ?? -1);

@@ -85,6 +85,7 @@ function simulate(setting: Setting) {
           await step('broadcast', bucket);
           if (source !== undefined) occupancy.leave(source.memory, bucket);
         },
+        broadcastShared: () => Promise.reject(new Error('unused')),
         split: () => Promise.reject(new Error('unused')),
         abort() {},
         close: async () => {},
@@ -115,6 +116,7 @@ function simulate(setting: Setting) {
       },
     },
     ring,
+    sharesRing: false,
     staging,
     group,
     order: threeStages,

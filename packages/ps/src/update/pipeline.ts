@@ -16,6 +16,8 @@ export interface PipelineJob {
   readonly source: BucketSource;
   /** Memory that the worker reads out of; all buckets pass through it. */
   readonly ring: Ring<SharedMemory>;
+  /** The ring is one memory for all members of the group: each bucket's root loads it there once, for all of them. */
+  readonly sharesRing: boolean;
   /** Where own buckets wait for their broadcast. Without it they are loaded straight into the ring. */
   readonly staging: Ring | undefined;
   /** Absent with one rank. */
@@ -117,6 +119,7 @@ const takenOf = (steps: readonly Steps[]): Promise<void>[] => steps.map(({ taken
 /** Stage 1: this rank's own buckets, host to device, as soon as there is room. */
 async function loadOwn(job: PipelineJob, steps: readonly Steps[], wait: Wait, run: Run): Promise<void> {
   const { transfers, staging, ring, order } = job;
+  if (job.sharesRing) return; // Only the broadcast knows when the ring is free at all members.
   const own = transfers.flatMap(({ root }, index) => (root === job.rank ? [index] : []));
   const taken = passing(takenOf(steps), wait);
   const sent = passing(
@@ -157,15 +160,25 @@ async function broadcastAll(job: PipelineJob, steps: readonly Steps[], wait: Wai
     const isRoot = root === job.rank;
     await taken(ring.after(index));
     await loadedOwn(order.broadcastAfter(index));
-    if (isRoot) await wait(loaded.promise);
+    if (isRoot && !job.sharesRing) await wait(loaded.promise);
     const source = isRoot ? staging?.range(ownTurn++) : undefined;
     if (group === undefined || bucket.sizeBytes === 0) {
-      arrived.follow(isRoot ? loaded.promise : Promise.resolve());
+      arrived.follow(isRoot && !job.sharesRing ? loaded.promise : Promise.resolve());
       continue;
     }
     const oldest = index - job.maxPendingBroadcasts;
     if (oldest >= 0) await wait(steps[oldest]!.arrived.promise);
-    arrived.follow(run('broadcast', bucket, group.broadcast(root, { target: ring.range(index), source })));
+    const target = ring.range(index);
+    if (!job.sharesRing) {
+      arrived.follow(run('broadcast', bucket, group.broadcast(root, { target, source })));
+      continue;
+    }
+    const fill = async (): Promise<void> => {
+      await wait(job.source.ready(bucket));
+      loaded.follow(run(job.source.stageOf?.(bucket) ?? 'h2d', bucket, job.source.load(bucket, target)));
+      await loaded.promise;
+    };
+    arrived.follow(run('broadcast', bucket, group.broadcastShared(root, { target, fill: isRoot ? fill : undefined })));
   }
 }
 

@@ -12,10 +12,11 @@ import { orderStages } from './order-stages.ts';
 import { runPipeline } from './pipeline.ts';
 import { planUpdate } from './plan-update.ts';
 import { propose } from './propose.ts';
+import { Ring } from './ring.ts';
 import { assignRoles, type Roles } from './roles.ts';
 import { openSources } from './sources.ts';
 import { Stopwatch } from './stopwatch.ts';
-import { takeRing, takeStaging } from './take-memory.ts';
+import { openRing, takeRing, takeStaging } from './take-memory.ts';
 import type { UpdateContext } from './update-context.ts';
 import { UpdateLifetime } from './update-lifetime.ts';
 import { emitPlan, summarise } from './update-report.ts';
@@ -80,19 +81,32 @@ export async function runUpdate(context: UpdateContext, options: UpdateOptions):
     await links.trim();
 
     watch.enter('handshake');
-    const ring = moves ? await takeRing(device, transfers, sizing, cleanup) : undefined;
+    const sharesRing = link?.sharesRing ?? false;
+    const [ringOwner] = sharesRing ? roles.group : [rank];
+    const ownRing = moves && rank === ringOwner ? await takeRing(device, sizing, cleanup) : undefined;
     const staging = moves ? await takeStaging(device, ownBuckets, sizing, cleanup) : undefined;
     const inference = await gatherHandles(
       epoch,
       device.uuid,
       roles.receivers,
-      async () => {
-        session = cleanup.use(await openSession(context, protocol, agreement, sizing, timeoutMs));
-        return session.address;
+      {
+        address: async () => {
+          session = cleanup.use(await openSession(context, protocol, agreement, sizing, timeoutMs));
+          return session.address;
+        },
+        ring: ownRing?.handle,
       },
       options.inferenceParallelSize,
       waiting,
     );
+    const ringMemory =
+      ownRing ?? (moves ? await openRing(device, inference.ringOf(ringOwner!), sizing, cleanup) : undefined);
+    const ring =
+      ringMemory &&
+      new Ring(
+        ringMemory,
+        transfers.map(({ bucket }) => bucket.sizeBytes),
+      );
     const request = inference.isHead
       ? options.requestEngine({
           handles: inference.handles,
@@ -116,6 +130,7 @@ export async function runUpdate(context: UpdateContext, options: UpdateOptions):
         measuredStages: agreement.proposals.get(roles.group[0] ?? rank)!.measuredStages,
         transfers,
         rank,
+        sharesRing,
         ring,
         staging,
         epoch,
@@ -130,6 +145,7 @@ export async function runUpdate(context: UpdateContext, options: UpdateOptions):
         rank,
         source,
         ring,
+        sharesRing,
         staging,
         order,
         group,

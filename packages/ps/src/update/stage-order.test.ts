@@ -75,6 +75,7 @@ async function simulate({ roots, ranks, ringSlots, stagingSlots, delayMs, order 
         await meeting.all;
         await delay('broadcast');
       },
+      broadcastShared: () => Promise.reject(new Error('unused')),
       split: () => Promise.reject(new Error('unused')),
       abort() {},
       close: async () => {},
@@ -93,6 +94,7 @@ async function simulate({ roots, ranks, ringSlots, stagingSlots, delayMs, order 
       rank,
       source: { ready: async () => {}, load: () => delay('h2d'), close: async () => {} },
       ring,
+      sharesRing: false,
       staging,
       group,
       order: chosen,

@@ -7,6 +7,7 @@ import {
   type Store,
 } from '@checkpoint-engine/interface';
 import type { Slice } from '../buffers.ts';
+import type { Pattern } from '../pattern.ts';
 import { MemberHost } from '../world/member-host.ts';
 import type { BroadcastManifest, BroadcastMember, JoinArguments } from './broadcast-member.ts';
 
@@ -50,6 +51,34 @@ export class BroadcastHost extends MemberHost implements BroadcastMember {
     await this.#group(args.group).broadcast(args.root, {
       target: this.buffers.range(args.target),
       source: args.source && this.buffers.range(args.source),
+    });
+  }
+
+  async handleOf({ buffer }: { buffer: string }): Promise<readonly number[]> {
+    return [...this.buffers.handleOf(buffer)];
+  }
+
+  async open(args: { buffer: string; handle: readonly number[]; sizeBytes: number }): Promise<void> {
+    await this.buffers.open({ ...args, handle: Uint8Array.from(args.handle) });
+  }
+
+  async broadcastShared(args: {
+    group: string;
+    root: number;
+    target: Slice;
+    pattern?: Pattern | undefined;
+    failure?: string | undefined;
+  }): Promise<void> {
+    const { target, pattern, failure } = args;
+    const { buffer, offsetBytes, sizeBytes } = target;
+    const fill = async (): Promise<void> => {
+      if (failure !== undefined) throw new Error(failure);
+      const contents = pattern && [{ offsetBytes, sizeBytes, pattern }];
+      await this.buffers.fill({ buffer, contents, fromBytes: offsetBytes, toBytes: offsetBytes + sizeBytes });
+    };
+    await this.#group(args.group).broadcastShared(args.root, {
+      target: this.buffers.range(target),
+      fill: args.root === this.store.rank ? fill : undefined,
     });
   }
 

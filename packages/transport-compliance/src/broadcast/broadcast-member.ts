@@ -1,5 +1,6 @@
 import type { BroadcastSupports, BroadcastTransport, SerializedError } from '@checkpoint-engine/interface';
 import type { Slice } from '../buffers.ts';
+import type { Pattern } from '../pattern.ts';
 import type { MemberContext, MemberParts } from '../world/factory.ts';
 import type { MemberOperations } from '../world/member.ts';
 
@@ -33,6 +34,18 @@ export interface BroadcastMember extends MemberOperations {
   /** Splits `group`, and gives the members of the part, which this suite calls `as`. */
   split(args: { group: string; members: readonly number[]; as: string }): Promise<readonly number[]>;
   broadcast(args: { group: string; root: number; target: Slice; source?: Slice | undefined }): Promise<void>;
+  /** What other members open the buffer with. */
+  handleOf(args: { buffer: string }): Promise<readonly number[]>;
+  /** Opens another member's buffer, under a name. */
+  open(args: { buffer: string; handle: readonly number[]; sizeBytes: number }): Promise<void>;
+  /** Broadcasts into shared memory; the root fills it with a pattern, or fails to. */
+  broadcastShared(args: {
+    group: string;
+    root: number;
+    target: Slice;
+    pattern?: Pattern | undefined;
+    failure?: string | undefined;
+  }): Promise<void>;
   /** Broadcasts one range `times` times, one after another, the roots taking turns. */
   repeat(args: { group: string; roots: readonly number[]; target: Slice; times: number }): Promise<void>;
   abort(args: { group: string; reason: SerializedError }): Promise<void>;

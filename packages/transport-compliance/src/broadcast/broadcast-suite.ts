@@ -9,6 +9,7 @@ import { lossTests } from './groups/loss.ts';
 import { manifestTests } from './groups/manifest.ts';
 import { mismatchTests, misuseTests } from './groups/misuse.ts';
 import { pendingTests } from './groups/pending.ts';
+import { sharedTests } from './groups/shared.ts';
 
 /** Registers the tests that every broadcast transport passes. */
 export function broadcastSuite(options: SuiteOptions<'broadcast'>): void {
@@ -19,6 +20,7 @@ export function broadcastSuite(options: SuiteOptions<'broadcast'>): void {
     rootTests(options),
     placementTests(),
     pendingTests(),
+    sharedTests(options),
     groupTests(options),
     misuseTests(),
     mismatchTests(options),

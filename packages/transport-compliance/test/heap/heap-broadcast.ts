@@ -82,7 +82,7 @@ export class HeapBroadcast implements BroadcastTransport {
     this.#worldName = worldName;
     this.#mutation = mutation;
     const outOfPlace = mutation !== 'sends-target-out-of-place';
-    this.supports = { memory: ['host'], outOfPlace, split: true, maxPending: 4, ...supports };
+    this.supports = { memory: ['host'], outOfPlace, sharedTarget: false, split: true, maxPending: 4, ...supports };
   }
 
   async join({ store, timeoutMs, signal }: JoinOptions): Promise<HeapGroup> {
@@ -142,6 +142,11 @@ class HeapGroup implements BroadcastGroup {
     });
     this.#pending.add(done);
     await done.finally(() => this.#pending.delete(done));
+  }
+
+  async broadcastShared(): Promise<void> {
+    this.#check();
+    throw new CheckpointEngineError('CE_NOT_SUPPORTED', 'Heap memory is not shared', 'Use broadcast()');
   }
 
   async split(name: string, members: readonly number[]): Promise<BroadcastGroup> {

@@ -25,6 +25,27 @@ export interface ExpectFrame extends Frame {
   readonly sizeBytes: number;
 }
 
+/** Receiver to root: this shared range may be written. */
+export interface ReadyFrame extends Frame {
+  readonly type: 'ready';
+  readonly call: number;
+  readonly handle: Uint8Array;
+  readonly offsetBytes: number;
+  readonly sizeBytes: number;
+}
+
+/** Root to all: the shared range holds the bytes. */
+export interface FilledFrame extends Frame {
+  readonly type: 'filled';
+  readonly call: number;
+}
+
+/** Root to all, when it has waited for a while: it takes itself for the root of this call, see whether that is right. */
+export interface RootFrame extends Frame {
+  readonly type: 'root';
+  readonly call: number;
+}
+
 /** To all: the group has failed. */
 export interface AbortFrame extends Frame {
   readonly type: 'abort';
@@ -38,6 +59,6 @@ export interface ByeFrame extends Frame {
 }
 
 /** Frames that belong to one broadcast. */
-export type CallFrame = AnnounceFrame | AckFrame | ExpectFrame;
+export type CallFrame = AnnounceFrame | AckFrame | ExpectFrame | ReadyFrame | FilledFrame | RootFrame;
 /** All frames of a group. */
 export type GroupFrame = CallFrame | AbortFrame | ByeFrame;

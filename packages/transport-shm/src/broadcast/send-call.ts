@@ -31,8 +31,11 @@ export class SendCall implements Call {
 
   accept(from: number, frame: CallFrame): void {
     const { sizeBytes } = this.#source;
-    if (frame.type === 'announce') {
+    if (frame.type === 'announce' || frame.type === 'filled' || frame.type === 'root') {
       throw new RangeError(`Ranks ${from} and ${this.#context.rank} are both the root of broadcast ${this.#call}`);
+    }
+    if (frame.type === 'ready') {
+      throw new RangeError(`Broadcast ${this.#call}: rank ${from} expects it in shared memory, its root does not`);
     }
     if (frame.type === 'expect') {
       if (frame.sizeBytes === sizeBytes) return;

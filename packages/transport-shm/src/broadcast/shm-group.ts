@@ -3,7 +3,9 @@ import {
   type BroadcastGroup,
   CheckpointEngineError,
   type Device,
+  type MemoryRange,
   RankLostError,
+  type SharedBroadcast,
   type Store,
   toCheckpointEngineError,
 } from '@checkpoint-engine/interface';
@@ -11,13 +13,16 @@ import { SegmentCache } from '../memory/segment-cache.ts';
 import type { Connection } from '../wire/connection.ts';
 import { encodeFrame } from '../wire/frame-codec.ts';
 import { fromWireError, toWireError } from '../wire/wire-error.ts';
+import { AwaitFillCall } from './await-fill-call.ts';
 import type { Call, CallContext } from './call.ts';
 import { checkBuffers } from './check-buffers.ts';
+import { FillCall } from './fill-call.ts';
 import type { AbortFrame, ByeFrame, CallFrame, GroupFrame } from './frames.ts';
 import { Fuse } from './fuse.ts';
-import { Order } from './order.ts';
+import { Order, type Step } from './order.ts';
 import { ReceiveCall } from './receive-call.ts';
 import { SendCall } from './send-call.ts';
+import { overlap, sharedTarget } from './shared-target.ts';
 
 /** What a group is made of. */
 export interface GroupParts {
@@ -40,6 +45,8 @@ export class ShmGroup implements BroadcastGroup {
   readonly #fuse = new Fuse();
   readonly #order = new Order();
   readonly #calls = new Map<number, Call>();
+  /** What pending calls read or write at this member. */
+  readonly #ranges = new Map<number, readonly MemoryRange[]>();
   readonly #running = new Set<Promise<void>>();
   /** Frames of calls that this member has not made yet. */
   readonly #early = new Map<number, { from: number; frame: CallFrame }[]>();
@@ -69,24 +76,28 @@ export class ShmGroup implements BroadcastGroup {
   }
 
   async broadcast(root: number, buffers: BroadcastBuffers): Promise<void> {
-    this.#refuseWhenOver();
-    if (!this.members.includes(root)) throw new RangeError(`Rank ${root} is none of the members ${this.members}`);
-    const isRoot = root === this.#context.rank;
-    const source = checkBuffers(buffers, isRoot);
-    this.#refuseTooMany();
-    const call = this.#nextCall++;
+    const isRoot = this.#checkRoot(root);
     const { target } = buffers;
-    const done = this.#order.enter((before) => {
-      const made = isRoot
+    const source = checkBuffers(buffers, isRoot);
+    await this.#begin([target, source], (call, before) =>
+      isRoot
         ? new SendCall(call, this.#context, source, target, before)
-        : new ReceiveCall(call, this.#context, root, target, before);
-      this.#calls.set(call, made);
-      return { written: made.written, read: made instanceof SendCall ? made.read : made.written };
+        : new ReceiveCall(call, this.#context, root, target, before),
+    );
+  }
+
+  async broadcastShared(root: number, { target, fill }: SharedBroadcast): Promise<void> {
+    const isRoot = this.#checkRoot(root);
+    const shared = sharedTarget(target);
+    if (isRoot && fill === undefined) throw new TypeError('The root of a shared broadcast says how to fill its target');
+    const isFree = ![...this.#ranges.values()].flat().some((range) => overlap(range, target));
+    await this.#begin([target], (call, { quiet }) => {
+      // What does not touch the range is not waited for: ranges of a ring are filled at the same time.
+      const mayWrite = isFree ? Promise.resolve() : quiet;
+      return isRoot
+        ? new FillCall(call, this.#context, shared, fill!, mayWrite)
+        : new AwaitFillCall(call, this.#context, root, shared, mayWrite);
     });
-    const early = this.#early.get(call) ?? [];
-    this.#early.delete(call);
-    for (const { from, frame } of early) this.#accept(from, frame);
-    await this.#run(call, done);
   }
 
   async split(name: string, members: readonly number[]): Promise<BroadcastGroup> {
@@ -124,12 +135,39 @@ export class ShmGroup implements BroadcastGroup {
     await this.#parts.onClose(this);
   }
 
+  /** Whether this member is the root. @throws {RangeError} The root is no member. */
+  #checkRoot(root: number): boolean {
+    this.#refuseWhenOver();
+    if (!this.members.includes(root)) throw new RangeError(`Rank ${root} is none of the members ${this.members}`);
+    return root === this.#context.rank;
+  }
+
+  /** Makes the next call, which touches these ranges, and gives it the frames that have come for it. */
+  async #begin(
+    ranges: readonly MemoryRange[],
+    make: (call: number, before: Step) => Call & { written: Promise<void>; read?: Promise<void> },
+  ): Promise<void> {
+    this.#refuseTooMany();
+    const call = this.#nextCall++;
+    this.#ranges.set(call, ranges);
+    const done = this.#order.enter((before) => {
+      const made = make(call, before);
+      this.#calls.set(call, made);
+      return { written: made.written, read: made.read ?? made.written };
+    });
+    const early = this.#early.get(call) ?? [];
+    this.#early.delete(call);
+    for (const { from, frame } of early) this.#accept(from, frame);
+    await this.#run(call, done);
+  }
+
   /** Lets the caller know the end of a call, or at once that the group failed. */
   async #run(call: number, done: Promise<void>): Promise<void> {
     const ended = done
       .catch((error: unknown) => this.#fail(error instanceof Error ? error : toCheckpointEngineError(error)))
       .finally(() => {
         this.#calls.delete(call);
+        this.#ranges.delete(call);
         this.#running.delete(ended);
       });
     this.#running.add(ended);

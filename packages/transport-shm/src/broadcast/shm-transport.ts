@@ -47,7 +47,7 @@ class ShmTransport implements BroadcastTransport {
       throw new RangeError(`maxPending must be 1 or more: ${maxPending}`);
     }
     this.#options = options;
-    this.supports = { memory: ['host'], outOfPlace: true, split: true, maxPending };
+    this.supports = { memory: ['host'], outOfPlace: true, sharedTarget: true, split: true, maxPending };
   }
 
   async join(options: JoinOptions): Promise<BroadcastGroup> {

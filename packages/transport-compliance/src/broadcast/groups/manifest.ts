@@ -16,6 +16,7 @@ export function manifestTests(): TestGroup<'broadcast'> {
           assert.ok(supports.memory.length > 0, 'It supports no kind of memory');
           for (const kind of supports.memory) assert.ok(['host', 'device'].includes(kind), `Kind of memory: ${kind}`);
           assert.equal(typeof supports.outOfPlace, 'boolean');
+          assert.equal(typeof supports.sharedTarget, 'boolean');
           assert.equal(typeof supports.split, 'boolean');
           const { maxPending } = supports;
           assert.ok(Number.isSafeInteger(maxPending) && maxPending >= 1, `maxPending: ${maxPending}`);

@@ -1,0 +1,61 @@
+import type { Call, CallContext } from './call.ts';
+import type { CallFrame, ReadyFrame } from './frames.ts';
+import { type SharedTarget, sameTarget } from './shared-target.ts';
+
+/** How long a root waits before it tells the others that it is the root, so that a mistake comes out. */
+const patienceMs = 100;
+
+/** A broadcast into shared memory at its root: fills the range once every peer has said that it may. */
+export class FillCall implements Call {
+  /** Resolves when the range holds the bytes and peers have been told. */
+  readonly written: Promise<void>;
+  readonly #call: number;
+  readonly #context: CallContext;
+  readonly #target: SharedTarget;
+  readonly #missing: Set<number>;
+  #allReady: () => void = () => {};
+
+  /** @param mayWrite Resolves when nothing at this member touches the range any more. */
+  constructor(
+    call: number,
+    context: CallContext,
+    target: SharedTarget,
+    fill: () => Promise<void>,
+    mayWrite: Promise<void>,
+  ) {
+    this.#call = call;
+    this.#context = context;
+    this.#target = target;
+    this.#missing = new Set(context.peers.keys());
+    const ready = new Promise<void>((resolve) => {
+      this.#allReady = resolve;
+    });
+    if (this.#missing.size === 0) this.#allReady();
+    const timer = setTimeout(() => this.#tell({ type: 'root', call }), patienceMs);
+    const everybody = context.fuse.guard(ready).finally(() => clearTimeout(timer));
+    everybody.catch(() => {}); // `written` tells
+    this.written = mayWrite.then(() => everybody).then(() => this.#fill(fill));
+  }
+
+  accept(from: number, frame: CallFrame): void {
+    if (frame.type !== 'ready') {
+      throw new RangeError(
+        `Broadcast ${this.#call}: rank ${from} makes another call than its root ${this.#context.rank}`,
+      );
+    }
+    const difference = sameTarget(this.#target, frame);
+    if (difference !== undefined) throw new RangeError(`Broadcast ${this.#call}: rank ${from} ${difference}`);
+    this.#missing.delete(from);
+    if (this.#missing.size === 0) this.#allReady();
+  }
+
+  async #fill(fill: () => Promise<void>): Promise<void> {
+    if (this.#context.fuse.error) throw this.#context.fuse.error;
+    await fill();
+    this.#tell({ type: 'filled', call: this.#call });
+  }
+
+  #tell(frame: Exclude<CallFrame, ReadyFrame>): void {
+    for (const peer of this.#context.peers.values()) peer.send(frame);
+  }
+}
