@@ -76,7 +76,7 @@ describe('shared host memory', () => {
     using opened = await device.openShared(pool.handle, 1 << 20);
     await pool.write(0, Uint8Array.of(5));
     expect(opened.view(0, 1)[0]).toBe(5);
-    expect(isSharedMemory(opened)).toBe(false);
+    expect(isSharedMemory(opened) && opened.handle).toEqual(pool.handle); // it can be passed on
   });
 
   it('loses its name when it is closed, and lives on where it is open', async () => {

@@ -64,7 +64,10 @@ export interface Device {
    * @throws `CE_DEVICE_OUT_OF_MEMORY` or `CE_SHM_TOO_SMALL`, with free and wanted bytes.
    */
   allocateShared(sizeBytes: number): Promise<SharedMemory>;
-  /** Opens memory that another process shares. A process cannot open its own CUDA memory. */
+  /**
+   * Opens memory that another process shares. A process cannot open its own CUDA memory. On the host what was opened has
+   * the same handle, and so is a {@link SharedMemory} too.
+   */
   openShared(handle: Uint8Array, sizeBytes: number): Promise<Memory>;
   /** Device memory for this process alone. */
   allocate(sizeBytes: number): Promise<Memory>;

@@ -5,6 +5,14 @@ export interface WaitOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
+/** Options of {@link Store.allGather}. Equal at all members. */
+export interface GatherOptions extends WaitOptions {
+  /** Members whose values are given, ascending. @default all */
+  readonly from?: readonly number[] | undefined;
+  /** Members that are given them, ascending; others get none. @default all */
+  readonly to?: readonly number[] | undefined;
+}
+
 /**
  * The rendezvous of a world of ranks: small values, counters, barriers, and the news that somebody failed.
  *
@@ -31,8 +39,11 @@ export interface Store {
   add(key: string, delta: number, options?: WaitOptions): Promise<number>;
   /** Resolves when every member of the scope has called it as often as this one with this name. */
   barrier(name: string, options?: WaitOptions): Promise<void>;
-  /** Every member gives a value and gets those of all, in the order of {@link Store.members}. */
-  allGather(name: string, value: Uint8Array, options?: WaitOptions): Promise<Uint8Array[]>;
+  /**
+   * Every member gives a value and gets those of all, in the order of {@link Store.members}: all at once, when the last
+   * one has come. `from` and `to` leave out what is not needed: a gather at one member, a broadcast of one.
+   */
+  allGather(name: string, value: Uint8Array, options?: GatherOptions): Promise<Uint8Array[]>;
   /**
    * A scope of its own in the same world, for one update or one group. Members that use the same name meet.
    *

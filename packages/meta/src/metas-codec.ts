@@ -31,6 +31,7 @@ export function decodeRankMetas(bytes: Uint8Array): RankMetas {
   const world = decodeWorldMetas(bytes);
   const [metas] = world;
   if (metas === undefined || world.length > 1) throw invalidMetas(`they are of ${world.length} ranks, want one`);
+  digests.set(metas, bytes.slice(DIGEST_OFFSET, PAYLOAD_OFFSET));
   return metas;
 }
 
@@ -61,14 +62,31 @@ export function decodeWorldMetas(bytes: Uint8Array): RankMetas[] {
   return world;
 }
 
+/** SHA-256 of each rank's encoded metas: they are not to be changed, and are encoded once. */
+const digests = new WeakMap<RankMetas, Uint8Array>();
+
 /**
- * SHA-256 of metas, in hex: equal metas have equal digests, in whatever order their ranks come.
+ * SHA-256 of metas, in hex: equal metas have equal digests, in whatever order their ranks come. Costs next to nothing
+ * for metas that came out of {@link decodeRankMetas}: they are checked and digested then.
  *
  * @throws `CE_METAS_INVALID` The metas break what {@link RankMetas} promises, or a rank is there twice.
  */
 export function metasDigest(metas: readonly RankMetas[]): string {
-  const byRank = [...metas].sort((a, b) => a.rank - b.rank);
-  return createHash('sha256').update(encodePayload(byRank)).digest('hex');
+  checkRanks(metas);
+  const hash = createHash('sha256');
+  for (const rank of [...metas].sort((a, b) => a.rank - b.rank)) hash.update(rankDigest(rank));
+  return hash.digest('hex');
+}
+
+function rankDigest(metas: RankMetas): Uint8Array {
+  let digest = digests.get(metas);
+  if (digest === undefined) {
+    digest = createHash('sha256')
+      .update(encodePayload([metas]))
+      .digest();
+    digests.set(metas, digest);
+  }
+  return digest;
 }
 
 function encodePayload(metas: readonly RankMetas[]): Uint8Array {

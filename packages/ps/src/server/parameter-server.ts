@@ -9,8 +9,10 @@ import {
   type Store,
   silentLogger,
 } from '@checkpoint-engine/interface';
-import { decodeRankMetas, encodeRankMetas, metasDigest, type RankMetas } from '@checkpoint-engine/meta';
+import { encodeRankMetas, type RankMetas } from '@checkpoint-engine/meta';
 import { checkUniqueTensors } from '@checkpoint-engine/planner';
+import { gatherMetas } from '../metas/gather-metas.ts';
+import { checkMetas, checkpointOf, type GatheredMetas } from '../metas/gathered-metas.ts';
 import { removeFiles } from '../pool/file-share.ts';
 import type { HeldCheckpoint } from '../pool/held-checkpoint.ts';
 import { holdFiles } from '../pool/hold-files.ts';
@@ -24,7 +26,6 @@ import { PlanCache } from '../update/plan-cache.ts';
 import { runUpdate } from '../update/run-update.ts';
 import type { P2PAccess } from '../update/update-context.ts';
 import { atRank } from '../util/at-rank.ts';
-import { exchange } from '../util/exchange.ts';
 import { Mutex } from '../util/mutex.ts';
 import { untilAborted } from '../util/until-aborted.ts';
 import { v1Protocol } from '../v1/index.ts';
@@ -45,9 +46,8 @@ interface Entry {
   registrations: readonly (Registration | undefined)[];
 }
 
-interface Gathered {
-  readonly metas: WorldMetas;
-  readonly digest: string;
+/** Metas that an update goes by, and what else its bytes can be read from. */
+interface Gathered extends GatheredMetas {
   readonly fallbacks: readonly WorldMetas[];
 }
 
@@ -208,11 +208,10 @@ export class ParameterServer {
   ): Promise<WorldMetas> {
     this.#checkOpen();
     const own = async (): Promise<Uint8Array> => encodeRankMetas(await this.#ownMetas(name));
-    const replies = await exchange(this.#store, `metas:${name}`, own, options);
-    const metas = replies.map((reply) => decodeRankMetas(reply));
-    this.loadMetas(metas);
+    const gathered = await gatherMetas(this.#store, name, own, options);
+    this.#gathered.set(name, { ...gathered, fallbacks: [] });
     await removeFiles(this.#entry(name).held.removableFiles);
-    return metas;
+    return gathered.metas;
   }
 
   /** What all ranks hold of a checkpoint, as gathered or loaded last. @throws `CE_METAS_MISSING` */
@@ -229,28 +228,13 @@ export class ParameterServer {
    * @throws `CE_TENSOR_DUPLICATE`, `CE_METAS_INVALID`, `CE_CHECKPOINT_EMPTY`
    */
   loadMetas(metas: WorldMetas, options: { readonly fallbacks?: readonly WorldMetas[] } = {}): void {
-    const name = metas[0]?.checkpoint;
-    if (name === undefined || metas.some(({ checkpoint }) => checkpoint !== name)) {
-      throw new CheckpointEngineError(
-        'CE_METAS_INVALID',
-        `Metas of one checkpoint are wanted, but these name ${JSON.stringify([...new Set(metas.map((m) => m.checkpoint))])}`,
-        'Load the metas of one checkpoint at a time',
-      );
-    }
-    checkUniqueTensors(metas);
-    if (!metas.some(({ tensors }) => tensors.length > 0)) {
-      throw new CheckpointEngineError(
-        'CE_CHECKPOINT_EMPTY',
-        `No rank holds a tensor of checkpoint "${name}"`,
-        'Register its files on at least one rank',
-      );
-    }
+    const checked = checkMetas(metas);
     const { fallbacks = [] } = options;
     for (const fallback of fallbacks) {
       checkUniqueTensors(fallback);
       checkSameCheckpoint(metas, fallback);
     }
-    this.#gathered.set(name, { metas, digest: metasDigest(metas), fallbacks });
+    this.#gathered.set(checkpointOf(metas), { ...checked, fallbacks });
   }
 
   /**

@@ -24,7 +24,7 @@ export interface ClientWorldOptions {
 }
 
 /** What a call says, beside what every call says. */
-export type CallBody = Pick<CallMessage, 'op' | 'key' | 'delta' | 'error'>;
+export type CallBody = Pick<CallMessage, 'op' | 'key' | 'delta' | 'from' | 'to' | 'error'>;
 
 /** One rank's side of the world: its scopes, and its calls that wait for an answer. */
 export class ClientWorld {

@@ -13,6 +13,8 @@ export type Round = readonly { readonly rank: number; readonly arrival: Arrival 
  */
 export class Meeting {
   readonly #queues: Map<number, Arrival[]>;
+  /** Members whose queue has a head. */
+  #come = 0;
 
   constructor(members: readonly number[]) {
     this.#queues = new Map(members.map((rank) => [rank, []]));
@@ -24,14 +26,16 @@ export class Meeting {
   }
 
   get empty(): boolean {
-    return [...this.#queues.values()].every((queue) => queue.length === 0);
+    return this.#come === 0;
   }
 
   /** Adds a call; gives the round that it completes, if it does. */
   arrive(rank: number, arrival: Arrival): Round | undefined {
-    this.#queues.get(rank)!.push(arrival);
-    if (this.missing.length > 0) return undefined;
-    return [...this.#queues].map(([member, queue]) => ({ rank: member, arrival: queue.shift()! }));
+    if (this.#queues.get(rank)!.push(arrival) === 1) this.#come += 1;
+    if (this.#come < this.#queues.size) return undefined;
+    const round = [...this.#queues].map(([member, queue]) => ({ rank: member, arrival: queue.shift()! }));
+    this.#count();
+    return round;
   }
 
   /** Takes a call back, as if it had not been made; tells whether it was still pending. */
@@ -39,16 +43,25 @@ export class Meeting {
     const queue = this.#queues.get(rank)!;
     const at = queue.findIndex((arrival) => arrival.id === id);
     if (at >= 0) queue.splice(at, 1);
+    this.#count();
     return at >= 0;
   }
 
   /** Takes every call of a rank back. */
   withdrawAll(rank: number): void {
     this.#queues.get(rank)?.splice(0);
+    this.#count();
   }
 
   /** Takes every pending call out. */
   drain(): { rank: number; id: number }[] {
-    return [...this.#queues].flatMap(([rank, queue]) => queue.splice(0).map(({ id }) => ({ rank, id })));
+    const pending = [...this.#queues].flatMap(([rank, queue]) => queue.splice(0).map(({ id }) => ({ rank, id })));
+    this.#count();
+    return pending;
+  }
+
+  #count(): void {
+    this.#come = 0;
+    for (const queue of this.#queues.values()) if (queue.length > 0) this.#come += 1;
   }
 }

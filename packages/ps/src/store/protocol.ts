@@ -20,6 +20,9 @@ export interface CallMessage {
   /** Key of the value or counter, name of the barrier or all-gather. */
   readonly key: string;
   readonly delta?: number;
+  /** Of an all-gather: whose values are given, and to whom. All where absent. */
+  readonly from?: readonly number[];
+  readonly to?: readonly number[];
   readonly error?: SerializedError;
 }
 

@@ -144,8 +144,9 @@ export class ScopeState {
     }
   }
 
-  #meet(rank: number, { id, op, key }: CallMessage, value: Uint8Array): void {
-    const name = `${op} "${key}"`;
+  #meet(rank: number, { id, op, key, from, to }: CallMessage, value: Uint8Array): void {
+    // Members that want something else of each other do not meet.
+    const name = `${op} "${key}"${from ? ` from ${from}` : ''}${to ? ` to ${to}` : ''}`;
     const [closed] = this.#closed;
     if (closed !== undefined) {
       this.#send(rank, { t: 'failure', id, error: this.#closedBefore(closed, name).toJSON() });
@@ -156,11 +157,15 @@ export class ScopeState {
     const round = meeting.arrive(rank, { id, value });
     if (round === undefined) return;
     if (meeting.empty) this.#meetings.delete(name);
-    this.#sendRound(round, op === 'barrier' ? EMPTY_PAYLOAD : toPayload(round.map(({ arrival }) => arrival.value)));
+    const given = op === 'barrier' ? [] : round.filter((one) => from?.includes(one.rank) ?? true);
+    this.#sendRound(round, toPayload(given.map(({ arrival }) => arrival.value)), to);
   }
 
-  #sendRound(round: Round, payload: Payload): void {
-    for (const { rank, arrival } of round) this.#send(rank, { t: 'result', id: arrival.id }, payload);
+  #sendRound(round: Round, payload: Payload, to: readonly number[] | undefined): void {
+    for (const { rank, arrival } of round) {
+      const isGiven = to?.includes(rank) ?? true;
+      this.#send(rank, { t: 'result', id: arrival.id }, isGiven ? payload : EMPTY_PAYLOAD);
+    }
   }
 
   #sendValue(rank: number, id: number, value: Uint8Array | undefined): void {

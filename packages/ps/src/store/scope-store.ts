@@ -1,4 +1,10 @@
-import { abortError, CheckpointEngineError, type Store, type WaitOptions } from '@checkpoint-engine/interface';
+import {
+  abortError,
+  CheckpointEngineError,
+  type GatherOptions,
+  type Store,
+  type WaitOptions,
+} from '@checkpoint-engine/interface';
 import type { CallBody, ClientWorld } from './client-world.ts';
 import { MAX_VALUE_BYTES } from './payload.ts';
 import type { CallResult } from './pending-call.ts';
@@ -77,9 +83,12 @@ export class ScopeStore implements Store {
     await this.#call('Barrier', { op: 'barrier', key: name }, options);
   }
 
-  async allGather(name: string, value: Uint8Array, options: WaitOptions = {}): Promise<Uint8Array[]> {
+  async allGather(name: string, value: Uint8Array, options: GatherOptions = {}): Promise<Uint8Array[]> {
     checkValue(value);
-    const { values } = await this.#call('All-gather', { op: 'allGather', key: name }, options, [value]);
+    const { from, to } = options;
+    for (const ranks of [from, to]) this.#checkSome(ranks);
+    const body = { op: 'allGather', key: name, ...(from && { from }), ...(to && { to }) } as const;
+    const { values } = await this.#call('All-gather', body, options, [value]);
     return [...values];
   }
 
@@ -141,6 +150,11 @@ export class ScopeStore implements Store {
     const subject = `${kind} "${body.key}"${this.id === '' ? '' : ` of ${this.#title}`}`;
     if (signal?.aborted) throw abortError(signal, subject);
     return this.#world.call(this, subject, body, values, options);
+  }
+
+  #checkSome(ranks: readonly number[] | undefined): void {
+    const stranger = ranks?.find((rank) => !this.members.includes(rank));
+    if (stranger !== undefined) throw new RangeError(`Rank ${stranger} is no member of ${this.#title}`);
   }
 
   get #title(): string {

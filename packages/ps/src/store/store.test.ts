@@ -70,6 +70,16 @@ describe('values, counters and meetings', () => {
     for (const values of all) expect(values.map(text)).toEqual(['r0', 'r1', 'r3']);
   });
 
+  test('allGather leaves out whose values are not wanted and who wants none', async () => {
+    const stores = await world(3);
+    const name = (store: Store): Uint8Array => bytes(`r${store.rank}`);
+    const atOne = await Promise.all(stores.map((store) => store.allGather('x', name(store), { to: [1] })));
+    expect(atOne.map((values) => values.map(text))).toEqual([[], ['r0', 'r1', 'r2'], []]);
+    const ofTwo = await Promise.all(stores.map((store) => store.allGather('x', name(store), { from: [0, 2] })));
+    for (const values of ofTwo) expect(values.map(text)).toEqual(['r0', 'r2']);
+    await expect(stores[0]!.allGather('x', bytes(''), { to: [3] })).rejects.toThrow(RangeError);
+  });
+
   test('a barrier name is used again and again, and the fast rank never runs ahead by more than one', async () => {
     const stores = await world(3);
     let done = 0;

@@ -9,6 +9,8 @@ import { atRank } from './at-rank.ts';
 
 type Envelope = { ok: Uint8Array } | { error: SerializedError };
 
+const NOTHING = new Uint8Array(0);
+
 /**
  * All-gather in which a member that fails says so: every member then rejects with that error at once, instead of
  * waiting for a value that never comes.
@@ -22,19 +24,51 @@ export async function exchange(
   produce: () => Uint8Array | Promise<Uint8Array>,
   options?: WaitOptions,
 ): Promise<Uint8Array[]> {
-  let envelope: Envelope;
-  let failure: unknown;
-  try {
-    envelope = { ok: await produce() };
-  } catch (error) {
-    failure = atRank(error, store.rank);
-    envelope = { error: (failure as CheckpointEngineError).toJSON() };
-  }
-  const replies = await store.allGather(name, encode(envelope, { ignoreUndefined: true }), options);
+  const { bytes, failure } = await seal(store.rank, produce);
+  const replies = await store.allGather(name, bytes, options);
   if (failure !== undefined) throw failure;
-  return replies.map((reply) => {
-    const other = decode(reply) as Envelope;
-    if ('error' in other) throw CheckpointEngineError.fromJSON(other.error);
-    return other.ok;
-  });
+  return replies.map(unseal);
+}
+
+/**
+ * Brings the values of all members to the first one, and what that makes of them to all: so that a large value passes
+ * the wire once for each member, and not once for each pair. A failure is everybody's, as with {@link exchange}.
+ *
+ * @param combine Run by the first member, with the values in the order of the store's members.
+ */
+export async function exchangeThroughFirst(
+  store: Store,
+  name: string,
+  produce: () => Uint8Array | Promise<Uint8Array>,
+  combine: (values: readonly Uint8Array[]) => Promise<Uint8Array>,
+  options?: WaitOptions,
+): Promise<Uint8Array> {
+  const first = store.members.slice(0, 1);
+  const own = await seal(store.rank, produce);
+  const values = await store.allGather(name, own.bytes, { ...options, to: first });
+  const isFirst = store.rank === first[0];
+  const combined = isFirst ? await seal(store.rank, () => combine(values.map(unseal))) : undefined;
+  const [reply] = await store.allGather(name, combined?.bytes ?? NOTHING, { ...options, from: first });
+  if (own.failure !== undefined) throw own.failure;
+  return unseal(reply!);
+}
+
+/** A member's value, or why it has none. */
+async function seal(
+  rank: number,
+  produce: () => Uint8Array | Promise<Uint8Array>,
+): Promise<{ bytes: Uint8Array; failure?: CheckpointEngineError }> {
+  const close = (envelope: Envelope): Uint8Array => encode(envelope, { ignoreUndefined: true });
+  try {
+    return { bytes: close({ ok: await produce() }) };
+  } catch (error) {
+    const failure = atRank(error, rank);
+    return { bytes: close({ error: failure.toJSON() }), failure };
+  }
+}
+
+function unseal(bytes: Uint8Array): Uint8Array {
+  const envelope = decode(bytes) as Envelope;
+  if ('error' in envelope) throw CheckpointEngineError.fromJSON(envelope.error);
+  return envelope.ok;
 }

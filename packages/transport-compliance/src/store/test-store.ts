@@ -2,6 +2,7 @@ import { Buffer } from 'node:buffer';
 import {
   abortError,
   CheckpointEngineError,
+  type GatherOptions,
   type SerializedError,
   type Store,
   toCheckpointEngineError,
@@ -65,12 +66,14 @@ export class TestStore implements Store {
     await this.allGather(`barrier/${name}`, new Uint8Array(), options);
   }
 
-  async allGather(name: string, value: Uint8Array, options?: WaitOptions): Promise<Uint8Array[]> {
+  async allGather(name: string, value: Uint8Array, options: GatherOptions = {}): Promise<Uint8Array[]> {
+    const { from = this.members, to = this.members } = options;
     const round = this.#rounds.get(name) ?? 0;
     this.#rounds.set(name, round + 1);
     const key = (rank: number) => `gather/${name}/${round}/${rank}`;
     await this.set(key(this.rank), value, options);
-    return await Promise.all(this.members.map((member) => this.wait(key(member), options)));
+    const values = await Promise.all(this.members.map((member) => this.wait(key(member), options)));
+    return to.includes(this.rank) ? values.filter((_, index) => from.includes(this.members[index]!)) : [];
   }
 
   epoch(name: string, members?: readonly number[]): Store {

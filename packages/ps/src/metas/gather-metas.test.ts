@@ -1,0 +1,87 @@
+import { CheckpointEngineError, type Store } from '@checkpoint-engine/interface';
+import { encodeRankMetas, metasDigest, type RankMetas } from '@checkpoint-engine/meta';
+import { afterEach, describe, expect, it } from 'vitest';
+import { connectStore } from '../store/connect-store.ts';
+import { startStoreServer } from '../store/store-server.ts';
+import { gatherMetas } from './gather-metas.ts';
+
+const open: { close(): Promise<void> }[] = [];
+
+afterEach(async () => {
+  for (const each of open.splice(0).reverse()) await each.close();
+});
+
+async function world(worldSize: number): Promise<Store[]> {
+  const server = await startStoreServer({ port: 0, worldSize });
+  open.push(server);
+  const { address } = server;
+  return await Promise.all(
+    Array.from({ length: worldSize }, async (_, rank) => {
+      const store = await connectStore({ address, rank, worldSize, timeoutMs: 5_000 });
+      open.push(store);
+      return store;
+    }),
+  );
+}
+
+const owner = (rank: number, ...names: string[]): RankMetas => ({
+  checkpoint: 'c',
+  rank,
+  host: 'h',
+  deviceUuid: `HOST-0-${rank}`,
+  nics: [],
+  regions: [{ sizeBytes: names.length }],
+  tensors: names.map((name, at) => ({ name, dtype: 'U8', shape: [1], sizeBytes: 1, region: 0, offsetBytes: at })),
+});
+
+const gather = (stores: readonly Store[], own: (rank: number) => RankMetas) =>
+  Promise.all(stores.map((store) => gatherMetas(store, 'c', () => encodeRankMetas(own(store.rank)))));
+
+describe('gatherMetas', () => {
+  it('gives every rank the metas of all, in the order of the ranks', async () => {
+    const stores = await world(3);
+    const wanted = [owner(0, 'a', 'b'), owner(1), owner(2, 'c')];
+    for (const { metas, digest } of await gather(stores, (rank) => wanted[rank]!)) {
+      expect(metas).toEqual(wanted);
+      expect(digest).toBe(metasDigest(wanted));
+    }
+  });
+
+  it('decodes what was gathered before once, and what has changed anew', async () => {
+    const stores = await world(2);
+    const [first, same] = await gather(stores, (rank) => owner(rank, `t${rank}`));
+    expect(same).toBe(first);
+    const [again] = await gather(stores, (rank) => owner(rank, `t${rank}`));
+    expect(again).toBe(first);
+    const [changed] = await gather(stores, (rank) => owner(rank, `t${rank}`, `u${rank}`));
+    expect(changed!.digest).not.toBe(first!.digest);
+    expect(changed!.metas[1]).toEqual(owner(1, 't1', 'u1'));
+  });
+
+  it.each([0, 2])('rejects on all ranks with the error of rank %d', async (failing) => {
+    const stores = await world(3);
+    const outcomes = await Promise.allSettled(
+      stores.map((store) =>
+        gatherMetas(store, 'c', () => {
+          if (store.rank === failing) throw new CheckpointEngineError('CE_CHECKPOINT_UNKNOWN', 'not here', 'register');
+          return encodeRankMetas(owner(store.rank, `t${store.rank}`));
+        }),
+      ),
+    );
+    for (const outcome of outcomes) {
+      expect(outcome).toMatchObject({ reason: { code: 'CE_CHECKPOINT_UNKNOWN', rank: failing, message: 'not here' } });
+    }
+    const [after] = await gather(stores, (rank) => owner(rank, `t${rank}`));
+    expect(after!.metas).toHaveLength(3);
+  });
+
+  it('rejects on all ranks where two own a tensor, naming both', async () => {
+    const stores = await world(2);
+    const outcomes = await Promise.allSettled(
+      stores.map((store) => gatherMetas(store, 'c', () => encodeRankMetas(owner(store.rank, 'same')))),
+    );
+    for (const outcome of outcomes) {
+      expect(outcome).toMatchObject({ reason: { code: 'CE_TENSOR_DUPLICATE', tensor: 'same' } });
+    }
+  });
+});

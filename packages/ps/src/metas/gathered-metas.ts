@@ -1,0 +1,52 @@
+import { setImmediate } from 'node:timers/promises';
+import { CheckpointEngineError } from '@checkpoint-engine/interface';
+import { decodeRankMetas, metasDigest, type RankMetas } from '@checkpoint-engine/meta';
+import { checkUniqueTensors } from '@checkpoint-engine/planner';
+import type { WorldMetas } from '../server/api.ts';
+
+/** Decoding goes on for so long before the event loop gets a turn. */
+const SLICE_MS = 8;
+
+/** What all ranks hold of a checkpoint, checked. */
+export interface GatheredMetas {
+  readonly metas: WorldMetas;
+  readonly digest: string;
+}
+
+/** The name of the checkpoint that metas are of. @throws `CE_METAS_INVALID` They name none, or several. */
+export function checkpointOf(metas: WorldMetas): string {
+  const name = metas[0]?.checkpoint;
+  if (name !== undefined && metas.every(({ checkpoint }) => checkpoint === name)) return name;
+  throw new CheckpointEngineError(
+    'CE_METAS_INVALID',
+    `Metas of one checkpoint are wanted, but these name ${JSON.stringify([...new Set(metas.map((m) => m.checkpoint))])}`,
+    'Load the metas of one checkpoint at a time',
+  );
+}
+
+/** Checks metas as a whole. @throws `CE_METAS_INVALID`, `CE_TENSOR_DUPLICATE`, `CE_CHECKPOINT_EMPTY` */
+export function checkMetas(metas: WorldMetas): GatheredMetas {
+  const name = checkpointOf(metas);
+  checkUniqueTensors(metas);
+  if (!metas.some(({ tensors }) => tensors.length > 0)) {
+    throw new CheckpointEngineError(
+      'CE_CHECKPOINT_EMPTY',
+      `No rank holds a tensor of checkpoint "${name}"`,
+      'Register its files on at least one rank',
+    );
+  }
+  return { metas, digest: metasDigest(metas) };
+}
+
+/** Decodes and checks the metas of a world, a rank at a time. @throws What {@link checkMetas} does */
+export async function decodeMetas(encoded: readonly Uint8Array[]): Promise<GatheredMetas> {
+  const metas: RankMetas[] = [];
+  let sliceEndsAt = performance.now() + SLICE_MS;
+  for (const bytes of encoded) {
+    metas.push(decodeRankMetas(bytes));
+    if (performance.now() < sliceEndsAt) continue;
+    await setImmediate();
+    sliceEndsAt = performance.now() + SLICE_MS;
+  }
+  return checkMetas(metas);
+}
