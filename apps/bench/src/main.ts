@@ -5,9 +5,11 @@ import { addChaosCommand } from './chaos/chaos-command.ts';
 import { addCheckpointCommand } from './checkpoints/checkpoint-command.ts';
 import { checksScenario } from './checks/checks-scenario.ts';
 import { complianceScenario } from './compliance/compliance-scenario.ts';
+import { addGatherCommand } from './gather/gather-command.ts';
 import { hostScenario } from './host/host-scenario.ts';
 import { killScenario } from './kill/kill-scenario.ts';
 import { addMemoryCommand } from './memory/memory-command.ts';
+import { addPlanCommand } from './plan/plan-command.ts';
 import { addRegisterCommand } from './register/register-command.ts';
 import { addSoakCommand } from './soak/soak-command.ts';
 import { addStartupCommand } from './startup/startup-command.ts';
@@ -92,5 +94,7 @@ program
 
 addSoakCommand(program);
 addChaosCommand(program);
+addGatherCommand(program);
+addPlanCommand(program);
 
 await program.parseAsync();

@@ -4,6 +4,8 @@
  * @packageDocumentation
  */
 export * from './engines/index.ts';
+export { gatherMetas } from './metas/gather-metas.ts';
+export type { GatheredMetas } from './metas/gathered-metas.ts';
 export type * from './server/api.ts';
 export { ParameterServer } from './server/parameter-server.ts';
 export type {

@@ -8,7 +8,9 @@ export type ChildScript =
   | 'worker-main'
   | '../kill/kill-rank-main'
   | '../update/measured-rank-main'
-  | '../floors/device-floors-main';
+  | '../floors/device-floors-main'
+  | '../gather/gather-main'
+  | '../plan/plan-main';
 
 /** Starts it with a message channel. */
 export function start(

@@ -25,7 +25,8 @@ const forget = new FinalizationRegistry<string>((key) => {
 });
 
 /**
- * Tells all members what each of them holds. The first one packs the metas of all, and every member is sent the same
+ * Tells all members what each of them holds: what `ParameterServer.gatherMetas` does, for servers composed otherwise.
+ * Called on all members. The first one packs the metas of all, and every member is sent the same
  * bytes: those grow with the tensors, not with the square of the ranks.
  *
  * @param own Encodes this rank's metas.
@@ -50,7 +51,7 @@ export async function gatherMetas(
 }
 
 /** Puts encoded metas into one value, without what they have in common. */
-export async function packMetas(encoded: readonly Uint8Array[]): Promise<Uint8Array> {
+async function packMetas(encoded: readonly Uint8Array[]): Promise<Uint8Array> {
   return await deflate(encode(encoded), { level: LEVEL });
 }
 

@@ -1,0 +1,33 @@
+// Plans Kimi-K2 in a fresh process, and sends what it took the first time and later.
+import process from 'node:process';
+import { decodeRankMetas, encodeRankMetas } from '@checkpoint-engine/meta';
+import { planBuckets } from '@checkpoint-engine/planner';
+import { kimiK2Metas } from '../gather/kimi-k2-metas.ts';
+import { threadTime } from '../report/thread-time.ts';
+
+/** What one process measured. */
+export interface PlanFigures {
+  readonly ms: readonly number[];
+  /** The part of it that the thread ran on a core: what a busy machine does not add to. */
+  readonly busyMs: readonly number[];
+  readonly bucketCount: number;
+  readonly tensorCount: number;
+  readonly digest: string;
+}
+
+const [owners, rounds, bucketBytes, fillBytes] = process.argv.slice(2).map(Number) as [number, number, number, number];
+// As ranks have them: decoded, not made.
+const metas = kimiK2Metas(owners, 'kimi-k2').map((rank) => decodeRankMetas(encodeRankMetas(rank)));
+const ms: number[] = [];
+const busyMs: number[] = [];
+let plan!: ReturnType<typeof planBuckets>;
+for (let round = 0; round < rounds; round++) {
+  const startedAtMs = performance.now();
+  const before = threadTime();
+  plan = planBuckets(metas, { bucketBytes, fillBytes });
+  busyMs.push(threadTime().busyMs - before.busyMs);
+  ms.push(performance.now() - startedAtMs);
+}
+const { buckets, tensorCount, digest } = plan;
+process.send!({ ms, busyMs, bucketCount: buckets.length, tensorCount, digest } satisfies PlanFigures);
+process.disconnect();

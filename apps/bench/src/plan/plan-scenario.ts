@@ -1,0 +1,68 @@
+import { modelOf } from '@checkpoint-engine/model-tensors';
+import { describeMachine } from '../report/machine.ts';
+import { publish } from '../report/publish.ts';
+import type { ResultRow } from '../report/result.ts';
+import { median } from '../report/statistics.ts';
+import { message, start } from '../world/children.ts';
+import type { PlanFigures } from './plan-main.ts';
+
+/** What `bench plan` is asked to do. */
+export interface PlanScenarioOptions {
+  readonly owners: number;
+  /** Fresh processes: the first plan of a process is not compiled yet, and is the one that an update waits for. */
+  readonly processes: number;
+  /** Plans in each process. */
+  readonly rounds: number;
+  readonly json?: string | undefined;
+}
+
+/** Kimi-K2's largest tensor has 2.19 GiB, and buckets grow to it; they are filled to what GPUs prefer. */
+const BUCKET_BYTES = 4 * 2 ** 30;
+const FILL_BYTES = 128 * 2 ** 20;
+const TARGET_MS = 30;
+
+/** Plans an update of Kimi-K2: the same work on every rank, before anything moves. */
+export async function planScenario(options: PlanScenarioOptions): Promise<void> {
+  const { owners, processes, rounds } = options;
+  const figures: PlanFigures[] = [];
+  for (let at = 0; at < processes; at++) {
+    const args = [owners, rounds, BUCKET_BYTES, FILL_BYTES].map(String);
+    figures.push(await message<PlanFigures>(start('../plan/plan-main', args)));
+  }
+  const [{ bucketCount, tensorCount }] = figures as [PlanFigures];
+  const wanted = modelOf('kimi-k2').tensors().length;
+  const rowOf = (what: string, pick: (of: readonly number[]) => readonly number[]): ResultRow => ({
+    by: 'checkpoint-engine',
+    what,
+    model: 'Kimi-K2',
+    ranks: owners,
+    bucketBytes: FILL_BYTES,
+    samplesMs: figures.flatMap(({ ms }) => pick(ms)),
+    figures: { busyMs: median(figures.flatMap(({ busyMs }) => pick(busyMs))), bucketCount },
+  });
+  const first = rowOf('plan, first of a process', (of) => of.slice(0, 1));
+  const later = rowOf('plan, later', (of) => of.slice(1));
+  const isRight = tensorCount === wanted && new Set(figures.map(({ digest }) => digest)).size === 1;
+  publish(
+    {
+      scenario: 'plan',
+      title: `${tensorCount} tensors of ${owners} owners are planned in ${median(first.samplesMs).toFixed(0)} ms`,
+      machine: describeMachine(),
+      options: { owners, processes, rounds },
+      rows: [{ ...first, checked: processes, wrong: isRight ? 0 : processes }, later],
+      targets: [
+        {
+          what: `plan, ${owners} owners, time on a core`,
+          measured: first.figures!.busyMs!,
+          atMost: TARGET_MS,
+          unit: 'ms',
+        },
+      ],
+      notes: [
+        'busyMs is the time that the planning thread was on a core; on a machine that is busy with other work the time of the clock says little.',
+        'The Python tool takes 61 to 73 ms for the same list of tensors (measured apart, on another machine).',
+      ],
+    },
+    options,
+  );
+}

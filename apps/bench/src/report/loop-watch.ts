@@ -1,0 +1,51 @@
+import { threadTime } from './thread-time.ts';
+
+const EVERY_MS = 5;
+
+/** The longest that an event loop was not free, and what it did then. */
+export interface LoopPauses {
+  /** Longest time between two turns of a timer, less the timer's own. */
+  readonly longestMs: number;
+  /** Most time on a core between two turns: no synchronous work of ours took longer. */
+  readonly busyMs: number;
+  /** Most time between two turns in which the thread could have run and had no core. */
+  readonly waitedMs: number;
+}
+
+/**
+ * Watches the event loop of this process with a timer. Where more threads want to run than there are cores, a thread
+ * that does next to nothing can be late: so what the thread did in each pause is told apart.
+ */
+export class LoopWatch {
+  #timer: NodeJS.Timeout | undefined;
+  #pauses = { longestMs: 0, busyMs: 0, waitedMs: 0 };
+
+  /** Starts, or goes on. */
+  start(): void {
+    if (this.#timer !== undefined) return;
+    let last = { atMs: performance.now(), ...threadTime() };
+    this.#timer = setInterval(() => {
+      const now = { atMs: performance.now(), ...threadTime() };
+      const { longestMs, busyMs, waitedMs } = this.#pauses;
+      this.#pauses = {
+        longestMs: Math.max(longestMs, now.atMs - last.atMs - EVERY_MS),
+        busyMs: Math.max(busyMs, now.busyMs - last.busyMs),
+        waitedMs: Math.max(waitedMs, now.waitedMs - last.waitedMs),
+      };
+      last = now;
+    }, EVERY_MS);
+  }
+
+  /** Stops, and gives what was seen since it was made or taken last. */
+  take(): LoopPauses {
+    this.stop();
+    const pauses = this.#pauses;
+    this.#pauses = { longestMs: 0, busyMs: 0, waitedMs: 0 };
+    return pauses;
+  }
+
+  stop(): void {
+    clearInterval(this.#timer);
+    this.#timer = undefined;
+  }
+}
