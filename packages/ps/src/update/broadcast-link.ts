@@ -38,7 +38,7 @@ export class BroadcastLink {
 
   /** The members have one ring between them, and each bucket lies in it once. */
   get sharesRing(): boolean {
-    return this.#transport?.supports.sharedTarget ?? false;
+    return this.#parts.transport?.supports.sharedTarget ?? false;
   }
 
   /** Broadcasts that may be pending at a time. */
