@@ -30,7 +30,7 @@ const forget = new FinalizationRegistry<string>((key) => {
  * bytes: those grow with the tensors, not with the square of the ranks.
  *
  * @param own Encodes this rank's metas.
- * @throws What `own` throws at any member, and what {@link decodeMetas} does.
+ * @throws What `own` throws at any member; `CE_METAS_INVALID`, `CE_TENSOR_DUPLICATE`, `CE_CHECKPOINT_EMPTY`.
  */
 export async function gatherMetas(
   store: Store,
