@@ -1,7 +1,7 @@
 import { createRoute, type OpenAPIHono, z } from '@hono/zod-openapi';
 import { checkpointJson } from '../json.ts';
 import { jsonContent, problems } from '../openapi.ts';
-import { checkpointPath } from '../paths.ts';
+import { checkpointPath, NO_CONTROLS } from '../paths.ts';
 import { RequestError } from '../problem.ts';
 import { checkpointReply, checkpointsReply } from '../replies.ts';
 import type { CheckpointView, HttpWorld } from '../world.ts';
@@ -14,13 +14,7 @@ const unknown = { 404: 'There is no such checkpoint' };
 const filesBody = z
   .object({
     files: z
-      .array(
-        z
-          .string()
-          .min(1)
-          .max(4096)
-          .regex(/^\P{Cc}+$/u, 'Control characters are not allowed'),
-      )
+      .array(z.string().min(1).max(4096).regex(NO_CONTROLS, 'Control characters are not allowed'))
       .min(1)
       .max(100_000)
       .openapi({
