@@ -64,10 +64,12 @@ export interface WorkerSession {
    */
   finish(options: FinishOptions): Promise<void>;
   /**
-   * Serves the same address once more, after `finish`: the next call is `open`. For engines that load twice through one
+   * Opens the same address once more, after `finish`: the next call is `open`. For engines that load twice through one
    * address (SGLang with a draft model). Absent where the protocol has no use for it.
    */
   reopen?(): Promise<void>;
+  /** Resolves when a worker has come to the address. Beside `reopen`. */
+  untilCalled?(options: SessionCallOptions): Promise<void>;
   /** Tells the worker that the update failed, as well as it can in bounded time. Never throws. */
   fail(error: Error): Promise<void>;
   /** Releases the address. Idempotent. */

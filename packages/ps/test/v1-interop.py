@@ -1,6 +1,8 @@
 """The Python tool's own worker with the real torch, but with a file of /dev/shm standing in for device memory.
 
 Prints one JSON line for every tensor that load_weights is given, and one for every other call.
+
+usage: v1-interop.py ADDRESS PATH [SESSIONS]    with "-" for PATH the handle is the file's name
 """
 
 import hashlib
@@ -16,6 +18,7 @@ from torch.multiprocessing import reductions
 from checkpoint_engine import worker
 
 ADDRESS, PATH = sys.argv[1:3]
+SESSIONS = int(sys.argv[3]) if len(sys.argv) > 3 else 1
 PARAMETERS = list(inspect.signature(reductions.rebuild_cuda_tensor).parameters)
 
 
@@ -30,7 +33,8 @@ def open_file(*args):
     assert given["storage_device"] == 5, "the worker puts its own device in place"
     assert given["requires_grad"] is False and given["event_sync_required"] is False
     say("open", handle=given["storage_handle"].hex(), size=given["storage_size_bytes"])
-    with open(PATH, "r+b") as file:
+    path = PATH if PATH != "-" else "/dev/shm/" + given["storage_handle"].rstrip(b"\0").decode()
+    with open(path, "r+b") as file:
         return torch.frombuffer(mmap.mmap(file.fileno(), 0), dtype=torch.uint8)
 
 
@@ -61,9 +65,9 @@ reductions.rebuild_cuda_tensor = open_file
 worker.DeviceManager = DeviceManager
 
 try:
-    worker.update_weights_from_ipc(
-        zmq.Context(), ADDRESS, 5, run=load_weights, post_hook=lambda: say("hook")
-    )
+    context = zmq.Context()
+    for _ in range(SESSIONS):
+        worker.update_weights_from_ipc(context, ADDRESS, 5, run=load_weights, post_hook=lambda: say("hook"))
     say("end")
 except Exception as error:
     say("raised", type=type(error).__name__, text=str(error))

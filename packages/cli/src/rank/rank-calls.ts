@@ -71,6 +71,7 @@ export const RANK_CALLS: {
 
   async update(context, { name, targets, ...options }) {
     const { server, rank, signal, onEvent } = context;
+    const { workers, passes } = client(context, targets, 0);
     return await server.update(name, {
       ...options,
       requestEngine: async ({ groupIndex, ...request }) => {
@@ -81,7 +82,8 @@ export const RANK_CALLS: {
         await engine.update(request);
         onEvent({ ...about, state: 'acknowledged', atMs: now() });
       },
-      protocol: client(context, targets, 0).workers === 'v2' ? v2Protocol() : v1Protocol(),
+      protocol: workers === 'v2' ? v2Protocol() : v1Protocol(),
+      passes,
       inferenceParallelSize: targets.parallelSize,
       signal,
       onEvent,

@@ -9,6 +9,8 @@ export interface EngineAdapter {
   readonly name: string;
   /** The worker protocol that its workers speak: `v1` is the Python tool's, `v2` that of `@checkpoint-engine/worker`. */
   readonly workers: 'v1' | 'v2';
+  /** Whether its workers may load more than once through the same addresses in one update. @default 'one' */
+  readonly passes?: 'one' | 'any' | undefined;
   /** Answers a GET with a status of 200 to 299 once the engine can be asked. */
   readonly readyPath: string;
   /** What the engine tells of itself. Looked at before bytes move, and again after `before`. */

@@ -42,6 +42,8 @@ export interface EngineClient {
   readonly name: string;
   /** The protocol that its workers speak: `v1Protocol` or `v2Protocol`. @default 'v1' */
   readonly workers?: 'v1' | 'v2' | undefined;
+  /** Whether its workers may load more than once in one update: what `passes` of the update should be. @default 'one' */
+  readonly passes?: 'one' | 'any' | undefined;
   /**
    * Resolves when the engine answers; until then it is asked again, less and less often.
    *

@@ -22,6 +22,7 @@ export function httpEngine(adapter: EngineAdapter, options: EngineOptions): Engi
 class HttpEngine implements EngineClient {
   readonly name: string;
   readonly workers: 'v1' | 'v2';
+  readonly passes: 'one' | 'any';
   readonly #adapter: EngineAdapter;
   readonly #endpoints: readonly EngineEndpoint[];
   readonly #updatePath: string;
@@ -32,6 +33,7 @@ class HttpEngine implements EngineClient {
     if (endpoints.length === 0) throw new TypeError('An engine needs at least one endpoint');
     this.name = adapter.name;
     this.workers = adapter.workers;
+    this.passes = adapter.passes ?? 'one';
     this.#adapter = adapter;
     this.#endpoints = endpoints;
     this.#updatePath = updatePath ?? adapter.update.path;

@@ -13,7 +13,7 @@ export interface SglangOptions extends EngineOptions {
 
 /**
  * SGLang. Its readiness says only that HTTP listens. Its post-load hook logs what fails and reports success all the
- * same. With a draft model it loads once more for each draft runner, through the same addresses.
+ * same. With a draft model it loads once more for each draft runner, through the same addresses: `passes: 'any'`.
  *
  * @source https://pypi.org/project/sglang/ 0.5.23, `srt/entrypoints/http_server.py`
  */
@@ -24,6 +24,7 @@ export function sglangEngine({ flushCache = true, torchEmptyCache, ...options }:
 const sglang = (flushCache: boolean, torchEmptyCache: boolean | undefined): EngineAdapter => ({
   name: 'sglang',
   workers: 'v1',
+  passes: 'any',
   readyPath: '/ping',
   looks: [
     {
@@ -48,6 +49,6 @@ const sglang = (flushCache: boolean, torchEmptyCache: boolean | undefined): Engi
   hints: {
     missing: 'Use a release of SGLang with this route, and install the Python package checkpoint-engine beside it',
     failed: "Read the answer in detail and SGLang's log, and restart SGLang if its workers still wait",
-    slow: "Look at SGLang's log; with a draft model it loads every weight twice, which has to be asked for",
+    slow: "Look at SGLang's log; with a draft model it loads every weight again: the update needs passes: 'any'",
   },
 });

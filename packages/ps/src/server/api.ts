@@ -122,6 +122,12 @@ export interface UpdateOptions {
    */
   readonly stages?: 2 | 3 | 'auto' | undefined;
   /**
+   * `any`: after their post-load hook, workers may come again to the same address before the engine answers, and get all
+   * buckets once more. SGLang does so for each draft runner. All engines of the world have to load equally often.
+   * @default 'one'
+   */
+  readonly passes?: 'one' | 'any' | undefined;
+  /**
    * Gives the memory of the broadcast transport's communicators back after the update. The next one makes them anew,
    * which can take seconds. @default false
    */

@@ -23,6 +23,7 @@ export function propose(context: UpdateContext, options: UpdateOptions, link: Br
       inferenceParallelSize: options.inferenceParallelSize ?? null,
       stages: options.stages ?? 3,
       releaseCommunicators: options.releaseCommunicators ?? false,
+      passes: options.passes ?? 'one',
       metas: context.isForeign ? 'loaded' : 'gathered',
       broadcast: links.hasTransport,
       p2p: context.p2p?.name ?? null,

@@ -7,6 +7,7 @@ import { agree } from './agreement.ts';
 import type { BroadcastLink } from './broadcast-link.ts';
 import { describeBuckets } from './describe-buckets.ts';
 import { gatherHandles } from './handles.ts';
+import { nextPass } from './next-pass.ts';
 import { openSession } from './open-session.ts';
 import { orderStages } from './order-stages.ts';
 import { runPipeline } from './pipeline.ts';
@@ -76,7 +77,7 @@ export async function runUpdate(context: UpdateContext, options: UpdateOptions):
     const moves = receives || link !== undefined;
     if (moves && sizing.grown) context.logger.warn({ rank, checkpoint }, sizing.reason);
     if (moves) emitPlan(emit, rank, plan, sizing);
-    const source = await openSources({ context, planned, signal, emit, cleanup });
+    let source = await openSources({ context, planned, signal, emit, cleanup });
     const group = await link?.group(agreement.groupGeneration, waiting);
     await links.trim();
 
@@ -117,14 +118,9 @@ export async function runUpdate(context: UpdateContext, options: UpdateOptions):
         })
       : Promise.resolve();
     request.catch(fail);
-    const opened = session?.open(ring!.memory, { signal }) ?? Promise.resolve();
-    opened.catch(fail);
-    if (ring !== undefined) {
-      opened.then(
-        () => watch.enter('stream'),
-        () => {},
-      );
-      const order = orderStages({
+    const order =
+      ring &&
+      orderStages({
         stages: options.stages,
         group: roles.group,
         measuredStages: agreement.proposals.get(roles.group[0] ?? rank)!.measuredStages,
@@ -140,30 +136,46 @@ export async function runUpdate(context: UpdateContext, options: UpdateOptions):
           context.logger.info({ rank, checkpoint, stages }, `${stages} stages move the buckets faster here`);
         },
       });
-      await runPipeline({
-        transfers,
-        rank,
-        source,
-        ring,
-        sharesRing,
-        staging,
-        order,
-        group,
-        maxPendingBroadcasts: Math.min(link?.maxPending ?? 1, sizing.ringSlots),
-        session,
-        opened,
-        describe: describeBuckets(context.metas, plan),
-        signal,
-        onFailure: fail,
-        emit: (event) => {
-          order.observe?.(event);
-          emit(event);
-        },
-      });
+    let isAgain = false;
+    for (let pass = 0; pass === 0 || isAgain; pass++) {
+      if (isAgain) {
+        await source.close();
+        source = await openSources({ context, planned, signal, emit, cleanup });
+      }
+      const opened = session?.open(ring!.memory, { signal }) ?? Promise.resolve();
+      opened.catch(fail);
+      if (ring && order) {
+        opened.then(
+          () => watch.enter('stream'),
+          () => {},
+        );
+        await runPipeline({
+          transfers,
+          rank,
+          source,
+          ring,
+          sharesRing,
+          staging,
+          order,
+          group,
+          maxPendingBroadcasts: Math.min(link?.maxPending ?? 1, sizing.ringSlots),
+          session,
+          opened,
+          describe: describeBuckets(context.metas, plan),
+          signal,
+          onFailure: fail,
+          emit: (event) => {
+            if (pass === 0) order.observe?.(event);
+            emit(event);
+          },
+        });
+      }
+      watch.enter('release');
+      await session?.finish({ signal, onPhase: (phase) => phase === 'released' && watch.enter('hook') });
+      isAgain =
+        options.passes === 'any' &&
+        (await nextPass({ pass, session, request, isHead: inference.isHead, epoch, waiting }));
     }
-
-    watch.enter('release');
-    await session?.finish({ signal, onPhase: (phase) => phase === 'released' && watch.enter('hook') });
     await untilAborted(request, signal);
     await epoch.barrier('done', waiting);
     if (options.releaseCommunicators === true) await leaveGroup(link, context);

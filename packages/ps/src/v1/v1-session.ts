@@ -1,4 +1,4 @@
-import { CheckpointEngineError, type SharedMemory } from '@checkpoint-engine/interface';
+import { abortError, CheckpointEngineError, type SharedMemory } from '@checkpoint-engine/interface';
 import type { BucketMessage, FinishOptions, SessionCallOptions, SessionOptions, WorkerSession } from '../session.ts';
 import { Backoff } from '../zmq/backoff.ts';
 import { type Task, type Worker, workerGone, workerRefused, workerTimedOut } from './errors.ts';
@@ -97,6 +97,14 @@ export class V1Session implements WorkerSession {
     this.#link = new WorkerLink();
     await bindFreed(this.#link, this.address);
     this.#state = 'bound';
+  }
+
+  async untilCalled({ signal }: SessionCallOptions): Promise<void> {
+    const backoff = new Backoff({ spinMs: 0, maxPauseMs: 10 });
+    while (!this.#link.isConnected) {
+      if (signal.aborted) throw abortError(signal, 'untilCalled');
+      await backoff.pause();
+    }
   }
 
   async fail(error: Error): Promise<void> {

@@ -1,0 +1,123 @@
+// Workers that load several times through one address in one update, as SGLang's do with a draft model: the Python
+// tool's own worker, two ranks, one update.
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { createInterface } from 'node:readline';
+import { createHostDevice } from '@checkpoint-engine/device';
+import type { SharedMemory } from '@checkpoint-engine/interface';
+import { type EngineRequest, openStore, ParameterServer, v1Protocol, type WorkerProtocol } from '@checkpoint-engine/ps';
+import { shm } from '@checkpoint-engine/transport-shm';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { mixedTensors, type TestCheckpoint, writeCheckpoint } from './support/checkpoint.ts';
+import { freePort } from './support/world.ts';
+import { python, reasonToSkip, scriptPath } from './v1-python.ts';
+
+const reason = reasonToSkip('torch', 'zmq', 'checkpoint_engine.worker');
+
+interface Event {
+  readonly event: string;
+  readonly name?: string;
+  readonly sha256?: string;
+}
+
+/** The protocol with host memory: its handle is padded to the size of CUDA's, and the worker finds the file by it. */
+const overHostMemory: WorkerProtocol = {
+  name: 'v1',
+  createSession: async (options) => {
+    const session = await v1Protocol().createSession(options);
+    const open = session.open.bind(session);
+    session.open = ({ sizeBytes, handle }, call) => {
+      const padded = new Uint8Array(64);
+      padded.set(handle);
+      return open({ sizeBytes, handle: padded } as unknown as SharedMemory, call);
+    };
+    return session;
+  },
+};
+
+describe.skipIf(reason)(`an update of workers that load again${reason ? ` (skipped: ${reason})` : ''}`, () => {
+  const closers: (() => unknown)[] = [];
+  const servers: ParameterServer[] = [];
+  let checkpoint: TestCheckpoint;
+  let heard: Event[][];
+  let sessions = 1;
+
+  beforeAll(async () => {
+    checkpoint = await writeCheckpoint(mixedTensors(30));
+    const port = await freePort();
+    await Promise.all(
+      [0, 1].map(async (rank) => {
+        const device = await createHostDevice({ index: rank });
+        const store = await openStore({ rank, worldSize: 2, masterAddr: '127.0.0.1', masterPort: port });
+        const broadcast = shm();
+        servers[rank] = await ParameterServer.create({ store, device, broadcast, protocol: overHostMemory });
+        await servers[rank].registerCheckpoint('a', { files: checkpoint.folder, stream: rank === 1 });
+        closers.push(async () => {
+          await servers[rank]!.close();
+          await broadcast.close();
+          await store.close();
+          await device.close();
+        });
+      }),
+    );
+    await Promise.all(servers.map((server) => server.gatherMetas('a')));
+  });
+
+  afterAll(async () => {
+    await Promise.all(closers.map((close) => close()));
+    await checkpoint?.remove();
+  });
+
+  /** Plays the engine: a worker for each address; answers when all have ended. */
+  async function requestEngine({ handles, signal }: EngineRequest): Promise<void> {
+    const workers = Object.values(handles).map((address, index): [ChildProcess, Promise<void>] => {
+      const child = spawn(python, [scriptPath('v1-interop.py'), address, '-', `${sessions}`], {
+        stdio: ['ignore', 'pipe', 'inherit'],
+        signal,
+      });
+      child.on('error', () => {});
+      const listen = async (): Promise<void> => {
+        const events: Event[] = [];
+        heard[index] = events;
+        for await (const line of createInterface({ input: child.stdout! })) events.push(JSON.parse(line) as Event);
+      };
+      return [child, listen()];
+    });
+    await Promise.all(workers.map(async ([child, listened]) => Promise.all([once(child, 'exit'), listened])));
+    if (heard.some((events) => events.at(-1)?.event !== 'end')) throw new Error('A worker did not end well');
+  }
+
+  it.each([1, 3])('brings all bytes %i times', async (count) => {
+    sessions = count;
+    heard = [];
+    const options = { requestEngine, passes: 'any', bucketBytes: 64 * 1024, timeoutMs: 50_000 } as const;
+    await Promise.all(servers.map((server) => server.update('a', options)));
+    for (const events of heard) {
+      expect(events.filter(({ event }) => event === 'hook')).toHaveLength(count);
+      const tensors = events.filter(({ event }) => event === 'tensor');
+      expect(tensors).toHaveLength(30 * count);
+      for (let pass = 0; pass < count; pass++) {
+        const loaded = tensors.slice(30 * pass, 30 * (pass + 1)).map(({ name, sha256 }) => [name, sha256]);
+        expect(Object.fromEntries(loaded)).toEqual(checkpoint.digests);
+      }
+    }
+  });
+
+  it('fails at once where the engine fails between two loads', async () => {
+    sessions = 1;
+    heard = [];
+    const options = { passes: 'any', bucketBytes: 64 * 1024, timeoutMs: 50_000 } as const;
+    const refused = async (request: EngineRequest): Promise<void> => {
+      await requestEngine(request);
+      throw new Error('the draft model does not load');
+    };
+    const ended = await Promise.allSettled(servers.map((s) => s.update('a', { ...options, requestEngine: refused })));
+    for (const outcome of ended) {
+      expect(outcome).toMatchObject({
+        status: 'rejected',
+        reason: expect.objectContaining({ name: expect.any(String) }),
+      });
+      expect(String((outcome as PromiseRejectedResult).reason)).toContain('the draft model does not load');
+    }
+  });
+});
