@@ -2,9 +2,10 @@ import type { HostMemory } from '@checkpoint-engine/interface';
 import type { ParameterMeta } from '@checkpoint-engine/meta';
 import type { FileSource } from '../server/api.ts';
 import type { BucketSource, SourceOptions } from '../update/bucket-source.ts';
+import { FileChunks } from '../update/file-chunks.ts';
+import { ReadAheadSource } from '../update/read-ahead-source.ts';
 import { chunksOf } from '../update/stream-chunk.ts';
 import type { StreamRegion } from '../update/stream-region.ts';
-import { StreamSource } from '../update/stream-source.ts';
 import { StreamedFile } from '../update/streamed-file.ts';
 import { findShare, metaInFile, removeInPlace } from './file-share.ts';
 import type { HeldCheckpoint } from './held-checkpoint.ts';
@@ -78,7 +79,9 @@ async function openStream(
   const chunks = chunksOf(options.buckets, options.metas, regions, chunkBytes);
   const allBytes = chunks.reduce((sum, { ringBytes }) => sum + align(ringBytes), 0);
   const memory = await context.acquirePool(Math.min(hostMemoryBytes, allBytes));
-  return new StreamSource(regions, chunks, memory, () => context.releasePool(memory), options);
+  const files = new FileChunks(regions, memory, options);
+  const release = (): void => context.releasePool(memory);
+  return new ReadAheadSource(files, chunks, memory, release, { ...options, rank: options.metas.rank });
 }
 
 const alignDown = (bytes: number): number => Math.floor(bytes / ALIGN_BYTES) * ALIGN_BYTES;

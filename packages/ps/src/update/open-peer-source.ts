@@ -1,29 +1,58 @@
 import type { Bucket } from '@checkpoint-engine/planner';
+import { align } from '../pool/layout.ts';
 import type { BucketSource, SourceOptions } from './bucket-source.ts';
+import { PeerChunks } from './peer-chunks.ts';
 import { PeerSource } from './peer-source.ts';
+import { ReadAheadSource } from './read-ahead-source.ts';
 import { RemotePools } from './remote-pools.ts';
+import { cut } from './stream-chunk.ts';
 import type { UpdateContext } from './update-context.ts';
 
 /** Enough to read a byte into. */
 const KNOCK_BYTES = 4096;
+const MIB = 2 ** 20;
+/** Small enough that the first copy to the device starts soon, large enough that asking for it costs little. */
+const CHUNK_BYTES = 32 * MIB;
+/** Of pinned host memory: some chunks are read while others are copied. */
+const RING_BYTES = 8 * CHUNK_BYTES;
+
+/** How {@link openPeerSource} reads. */
+export type PeerSourceOptions = Omit<SourceOptions, 'metas' | 'buckets'>;
 
 /**
- * Opens the pools of the peers that own these buckets, and looks whether they can be read from.
+ * Opens the pools of the peers that own these buckets, and looks whether they can be read from. What the transport
+ * cannot write to the device itself passes through pinned host memory.
  *
  * @throws `CE_PEER_UNREACHABLE`, `CE_PEER_LOST`, `CE_RANGE_NOT_REGISTERED`, `CE_TIMEOUT` naming an owner.
  */
 export async function openPeerSource(
-  { p2p, metas, fallbacks, device, logger }: UpdateContext,
+  context: UpdateContext,
   buckets: readonly Bucket[],
-  { alignBytes, signal }: Omit<SourceOptions, 'metas' | 'buckets'>,
+  options: PeerSourceOptions,
 ): Promise<BucketSource> {
-  const { endpoint } = p2p!;
-  const pools = new RemotePools({ endpoint, metas, fallbacks, alignBytes, signal, logger });
-  const memory = await device.allocateHost(KNOCK_BYTES, { shared: true });
+  const { p2p, metas, fallbacks, device, store } = context;
+  const { endpoint, supports } = p2p!;
+  const pools = new RemotePools({ ...options, endpoint, metas, fallbacks });
+  const small = await device.allocateHost(KNOCK_BYTES, { shared: true });
   try {
-    await pools.knock(buckets, { memory, offsetBytes: 0, sizeBytes: KNOCK_BYTES });
+    await pools.knock(buckets, { memory: small, offsetBytes: 0, sizeBytes: KNOCK_BYTES });
   } finally {
-    memory.close();
+    small.close();
   }
-  return new PeerSource(pools);
+  if (supports.readsInto.includes(device.kind === 'cuda' ? 'device' : 'host')) return new PeerSource(pools);
+  const chunks = buckets.flatMap((bucket) =>
+    cut(bucket, CHUNK_BYTES).map((part) => ({ ...part, ringBytes: part.toBytes - part.fromBytes })),
+  );
+  const allBytes = chunks.reduce((sum, { ringBytes }) => sum + align(ringBytes), 0);
+  const memory = await device.allocateHost(Math.max(1, Math.min(RING_BYTES, allBytes)), { shared: true });
+  try {
+    await memory.pin();
+  } catch (error) {
+    memory.close();
+    throw error;
+  }
+  return new ReadAheadSource(new PeerChunks(pools), chunks, memory, () => memory.close(), {
+    ...options,
+    rank: store.rank,
+  });
 }

@@ -23,15 +23,19 @@ export function chunksOf(
   chunkBytes: number,
 ): Chunk[] {
   return buckets.flatMap((bucket) => {
-    const { firstTensor, tensorCount, sizeBytes: bucketBytes } = bucket;
+    const { firstTensor, tensorCount } = bucket;
     const isRead = tensors
       .slice(firstTensor, firstTensor + tensorCount)
       .some(({ region, sizeBytes }) => sizeBytes > 0 && regions[region]!.file !== undefined);
-    return Array.from({ length: Math.ceil(bucketBytes / chunkBytes) }, (_, index) => {
-      const fromBytes = index * chunkBytes;
-      const toBytes = Math.min(bucketBytes, fromBytes + chunkBytes);
-      return { bucket, fromBytes, toBytes, ringBytes: isRead ? toBytes - fromBytes : 0 };
-    });
+    return cut(bucket, chunkBytes).map((part) => ({ ...part, ringBytes: isRead ? part.toBytes - part.fromBytes : 0 }));
+  });
+}
+
+/** Cuts a bucket into parts of at most so many bytes. An empty one has none. */
+export function cut(bucket: Bucket, partBytes: number): BucketPart[] {
+  return Array.from({ length: Math.ceil(bucket.sizeBytes / partBytes) }, (_, index) => {
+    const fromBytes = index * partBytes;
+    return { bucket, fromBytes, toBytes: Math.min(bucket.sizeBytes, fromBytes + partBytes) };
   });
 }
 

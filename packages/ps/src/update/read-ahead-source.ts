@@ -1,13 +1,11 @@
-import { CheckpointEngineError, type HostMemory, type MemoryRange } from '@checkpoint-engine/interface';
-import { type Bucket, type BucketCopy, bucketLayout } from '@checkpoint-engine/planner';
+import { CheckpointEngineError, type Copy, type HostMemory, type MemoryRange } from '@checkpoint-engine/interface';
+import type { Bucket } from '@checkpoint-engine/planner';
 import { Deferred } from '../util/deferred.ts';
 import { followSignals } from '../util/follow-signals.ts';
 import { settlesWithin } from '../util/settles-within.ts';
 import type { BucketSource, SourceOptions } from './bucket-source.ts';
-import { readUnchanged } from './read-unchanged.ts';
 import { Ring } from './ring.ts';
-import { type Chunk, copiesWithin } from './stream-chunk.ts';
-import { copiesOf, readsOf, type StreamRegion } from './stream-region.ts';
+import type { Chunk } from './stream-chunk.ts';
 
 /**
  * Chunks that are read at a time: enough that every thread of the device has something to read while the first ones
@@ -16,6 +14,17 @@ import { copiesOf, readsOf, type StreamRegion } from './stream-region.ts';
 const PENDING_READS = 4;
 /** How long closing waits for reads that were cancelled. One that hangs in the system is left to end by itself. */
 const CANCEL_MS = 1_000;
+
+/** How the bytes of chunks come into host memory, and how they leave it. */
+export interface ChunkReader {
+  /** Brings a chunk to its place. Not called for one that takes nothing of the ring. */
+  read(chunk: Chunk, place: MemoryRange, signal: AbortSignal): Promise<void>;
+  /** The copies that bring it from there to the device. */
+  copies(chunk: Chunk, place: MemoryRange, target: MemoryRange): readonly Copy[];
+}
+
+/** What a {@link ReadAheadSource} works with. */
+export type ReadAheadOptions = Pick<SourceOptions, 'stream' | 'signal' | 'emit' | 'logger'> & { readonly rank: number };
 
 /** The way of one chunk through host memory. */
 interface Turn {
@@ -30,16 +39,16 @@ interface Turn {
 }
 
 /**
- * The bytes are read from files during the update, ahead of the pipeline, into a ring of host memory.
+ * The bytes are read during the update, from files or out of peers' memory, ahead of the pipeline, into a ring of host
+ * memory.
  *
  * Reading starts at once and goes on as far as the ring has room. Buckets pass in chunks, so that a huge one needs no
- * more memory than others. A file is compared with what it was at registration before and after each chunk is read.
+ * more memory than others.
  */
-export class StreamSource implements BucketSource {
-  readonly #regions: readonly StreamRegion[];
-  readonly #memory: HostMemory;
+export class ReadAheadSource implements BucketSource {
+  readonly #reader: ChunkReader;
   readonly #release: () => void;
-  readonly #options: SourceOptions;
+  readonly #options: ReadAheadOptions;
   readonly #turns: readonly Turn[];
   /** By bucket, ascending. */
   readonly #turnsOf = new Map<number, Turn[]>();
@@ -52,20 +61,18 @@ export class StreamSource implements BucketSource {
   #closing: Promise<void> | undefined;
 
   /**
-   * @param regions In the order of the metas' regions.
-   * @param chunks  Of the buckets of `options`, in order.
+   * @param chunks  Of the buckets that will be asked for, in order.
    * @param memory  Holds at least the largest chunk; the chunks take turns in it.
    * @param release Gives the memory back; called once, when nothing reads into it any more.
    */
   constructor(
-    regions: readonly StreamRegion[],
+    reader: ChunkReader,
     chunks: readonly Chunk[],
     memory: HostMemory,
     release: () => void,
-    options: SourceOptions,
+    options: ReadAheadOptions,
   ) {
-    this.#regions = regions;
-    this.#memory = memory;
+    this.#reader = reader;
     this.#release = release;
     this.#options = options;
     const ring = new Ring(
@@ -98,13 +105,12 @@ export class StreamSource implements BucketSource {
   }
 
   async load(bucket: Bucket, target: MemoryRange): Promise<void> {
-    const copies = this.#copies(bucket);
     const copying: Promise<void>[] = [];
     try {
       for (const { chunk, place, read, copied } of this.#turnsOf.get(bucket.index)!) {
         await this.#wait(read.promise);
         const part = { ...target, offsetBytes: target.offsetBytes + chunk.fromBytes };
-        const copy = this.#options.stream.copy(copiesOf(copiesWithin(copies, chunk), this.#regions, place, part));
+        const copy = this.#options.stream.copy(this.#reader.copies(chunk, place, part));
         copied.follow(copy);
         copying.push(copy);
       }
@@ -126,10 +132,7 @@ export class StreamSource implements BucketSource {
     this.#unfollow();
     const settled = Promise.allSettled(this.#running).then(this.#release);
     if (await settlesWithin(settled, CANCEL_MS)) return;
-    this.#options.logger.warn(
-      { rank: this.#options.metas.rank },
-      'A read of a file hangs in the system: its host memory is given back when it ends',
-    );
+    this.#options.logger.warn({ rank: this.#options.rank }, 'A read hangs: its host memory is given back when it ends');
   }
 
   /** Starts one read after the other, as places in the ring become free. */
@@ -148,24 +151,17 @@ export class StreamSource implements BucketSource {
   }
 
   async #read({ chunk, place }: Turn): Promise<void> {
-    const { metas, emit, logger } = this.#options;
-    const { rank } = metas;
+    const { rank, emit } = this.#options;
     const { signal } = this.#controller;
     const { bucket } = chunk;
     if (chunk.ringBytes === 0) return;
-    const copies = copiesWithin(this.#copies(bucket), chunk);
-    const reads = readsOf(copies, this.#regions, place);
-    const files = new Set(copies.flatMap(({ region }) => this.#regions[region]!.file ?? []));
     const event = { rank, stage: 'read', bucket: bucket.index, sizeBytes: bucket.sizeBytes } as const;
     if (chunk.fromBytes === 0) emit({ type: 'bucket-start', ...event, atMs: now() });
-    await readUnchanged({ memory: this.#memory, reads, files, signal, logger, fields: { rank, bucket: bucket.index } });
+    await this.#reader.read(chunk, place, signal);
+    signal.throwIfAborted();
     const left = this.#unread.get(bucket.index)! - 1;
     this.#unread.set(bucket.index, left);
     if (left === 0) emit({ type: 'bucket-end', ...event, atMs: now() });
-  }
-
-  #copies(bucket: Bucket): readonly BucketCopy[] {
-    return bucketLayout(this.#options.metas, bucket, this.#options.alignBytes).copies;
   }
 
   #wait<T>(promise: Promise<T>): Promise<T> {

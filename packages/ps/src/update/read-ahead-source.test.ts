@@ -11,9 +11,10 @@ import type { Bucket } from '@checkpoint-engine/planner';
 import fc from 'fast-check';
 import { describe, expect, it, vi } from 'vitest';
 import type { ProgressEvent } from '../server/api.ts';
+import { FileChunks } from './file-chunks.ts';
+import { type ReadAheadOptions, ReadAheadSource } from './read-ahead-source.ts';
 import { chunksOf } from './stream-chunk.ts';
 import type { StreamRegion } from './stream-region.ts';
-import { StreamSource } from './stream-source.ts';
 import type { StreamedFile } from './streamed-file.ts';
 
 const SLOT = 256;
@@ -78,9 +79,9 @@ function open({ sizes, ringBytes, chunkBytes = 2 ** 20, regionOf = sizes.map(() 
   const release = vi.fn();
   const metas = { checkpoint: 'c', rank: 0, host: 'h', deviceUuid: 'd', nics: [], regions, tensors } as RankMetas;
   const chunks = chunksOf(buckets, metas, regions, chunkBytes);
-  const source = new StreamSource(regions, chunks, memory, release, {
+  const options: ReadAheadOptions & { metas: RankMetas; alignBytes: number } = {
+    rank: 0,
     metas,
-    buckets,
     alignBytes: 256,
     stream: {
       name: 'h2d',
@@ -94,7 +95,9 @@ function open({ sizes, ringBytes, chunkBytes = 2 ** 20, regionOf = sizes.map(() 
     signal: controller.signal,
     emit: (event) => events.push(event),
     logger: silentLogger,
-  });
+  };
+  const files = new FileChunks(regions, memory, options);
+  const source = new ReadAheadSource(files, chunks, memory, release, options);
   const run = async (): Promise<void> => {
     for (const bucket of buckets.filter(({ sizeBytes }) => sizeBytes > 0)) {
       await source.ready(bucket);
@@ -109,7 +112,7 @@ const failure = (status: number): CheckpointEngineError =>
 const EIO = 5;
 const EACCES = 13;
 
-describe('StreamSource', () => {
+describe('ReadAheadSource', () => {
   it('reads every byte once, in order, and never over bytes that are still to be copied', async () => {
     await fc.assert(
       fc.asyncProperty(

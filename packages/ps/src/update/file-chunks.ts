@@ -1,0 +1,46 @@
+import type { Copy, HostMemory, MemoryRange } from '@checkpoint-engine/interface';
+import { type BucketCopy, bucketLayout } from '@checkpoint-engine/planner';
+import type { SourceOptions } from './bucket-source.ts';
+import type { ChunkReader } from './read-ahead-source.ts';
+import { readUnchanged } from './read-unchanged.ts';
+import { type Chunk, copiesWithin } from './stream-chunk.ts';
+import { copiesOf, readsOf, type StreamRegion } from './stream-region.ts';
+
+/** Chunks out of the files of this rank's share, which are compared with what they were at registration. */
+export class FileChunks implements ChunkReader {
+  readonly #regions: readonly StreamRegion[];
+  readonly #memory: HostMemory;
+  readonly #options: Pick<SourceOptions, 'metas' | 'alignBytes' | 'logger'>;
+
+  /**
+   * @param regions In the order of the metas' regions.
+   * @param memory  The ring that the chunks are read into.
+   */
+  constructor(
+    regions: readonly StreamRegion[],
+    memory: HostMemory,
+    options: Pick<SourceOptions, 'metas' | 'alignBytes' | 'logger'>,
+  ) {
+    this.#regions = regions;
+    this.#memory = memory;
+    this.#options = options;
+  }
+
+  async read(chunk: Chunk, place: MemoryRange, signal: AbortSignal): Promise<void> {
+    const { metas, logger } = this.#options;
+    const copies = this.#copies(chunk);
+    const files = new Set(copies.flatMap(({ region }) => this.#regions[region]!.file ?? []));
+    const reads = readsOf(copies, this.#regions, place);
+    const fields = { rank: metas.rank, bucket: chunk.bucket.index };
+    await readUnchanged({ memory: this.#memory, reads, files, signal, logger, fields });
+  }
+
+  copies(chunk: Chunk, place: MemoryRange, target: MemoryRange): readonly Copy[] {
+    return copiesOf(this.#copies(chunk), this.#regions, place, target);
+  }
+
+  #copies(chunk: Chunk): BucketCopy[] {
+    const { metas, alignBytes } = this.#options;
+    return copiesWithin(bucketLayout(metas, chunk.bucket, alignBytes).copies, chunk);
+  }
+}
