@@ -1,5 +1,6 @@
 // One rank in a process of its own, driven by the test over the message channel: {id, call, args} -> {id, ok | error}.
-import { readFileSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
+import { monitorEventLoopDelay } from 'node:perf_hooks';
 import process from 'node:process';
 import { createHostDevice } from '@checkpoint-engine/device';
 import { CheckpointEngineError, toCheckpointEngineError } from '@checkpoint-engine/interface';
@@ -14,6 +15,7 @@ let p2p;
 let server;
 let updating = new AbortController();
 let nextRequest = 0;
+let delay;
 const requests = new Map();
 
 /** Has the test bring the addresses to the workers, as an engine's HTTP API would. */
@@ -61,6 +63,14 @@ const calls = {
     });
   },
   abort: () => updating.abort(),
+  /** What this process holds, and the longest that its event loop stood still since this was asked last. */
+  usage() {
+    delay ??= monitorEventLoopDelay({ resolution: 5 });
+    const longestPauseMs = Math.max(0, delay.max / 1e6 - 5);
+    delay.reset();
+    delay.enable();
+    return { longestPauseMs, openFiles: readdirSync('/proc/self/fd').length, residentBytes: process.memoryUsage.rss() };
+  },
   /** Most bytes of memory that this process has had at a time. */
   peakBytes: () => Number(/VmHWM:\s+(\d+) kB/.exec(readFileSync('/proc/self/status', 'utf8'))[1]) * 1024,
   async close() {

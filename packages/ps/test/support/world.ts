@@ -21,6 +21,8 @@ export interface WorldOptions {
   readonly directory?: string;
   /** A program and its arguments that start each rank, Node's path appended. */
   readonly runner?: readonly string[];
+  /** The same for workers. */
+  readonly workerRunner?: readonly string[];
   /** The P2P transport: that of shared memory, or options of Mooncake's. @default none */
   readonly p2p?: 'shm' | object;
   /** Whether there is a broadcast transport. @default true */
@@ -45,7 +47,7 @@ export class World {
 
   static async start(size: number, options: WorldOptions = {}): Promise<World> {
     const world = new World(size);
-    await Promise.all(Array.from({ length: size }, (_, rank) => world.startWorker(rank)));
+    await Promise.all(Array.from({ length: size }, (_, rank) => world.startWorker(rank, options.workerRunner)));
     world.#port = await freePort();
     await world.startRanks(options);
     return world;
@@ -62,8 +64,8 @@ export class World {
     await this.ranks[rank].call('start', this.#startArgs(rank, {}));
   }
 
-  async startWorker(index: number): Promise<void> {
-    const worker = new Child('worker-process', [String(index)]);
+  async startWorker(index: number, runner: readonly string[] = []): Promise<void> {
+    const worker = new Child('worker-process', [String(index)], runner);
     this.workers[index] = worker;
     await new Promise<void>((resolve) => worker.process.once('message', () => resolve()));
   }
@@ -105,6 +107,11 @@ export class World {
     return this.workers[index]!.call('digests');
   }
 
+  /** Ends all processes at once, as a power cut would. */
+  async kill(): Promise<void> {
+    await Promise.all([...this.ranks, ...this.workers].map((child) => child.kill()));
+  }
+
   async end(): Promise<void> {
     await Promise.all([...this.ranks, ...this.workers].map((child) => child.end()));
   }
@@ -117,7 +124,7 @@ export class World {
     return { inferenceParallelSize: 1, timeoutMs: 30_000, ...options };
   }
 
-  #startArgs(rank: number, { runner: _, ...options }: WorldOptions): object {
+  #startArgs(rank: number, { runner: _, workerRunner: __, ...options }: WorldOptions): object {
     return { rank, worldSize: this.size, port: this.#port, ...options };
   }
 

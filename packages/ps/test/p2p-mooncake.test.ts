@@ -1,0 +1,100 @@
+import { afterAll, afterEach, describe, expect, it } from 'vitest';
+import { engineProcesses, mooncakeForTests } from '../../transport-rdma/test/support/mooncake.ts';
+import { mixedTensors, type TestCheckpoint, writeCheckpoint } from './support/checkpoint.ts';
+import { type TwoHosts, twoHosts } from './support/namespaces.ts';
+import { World, type WorldOptions } from './support/world.ts';
+
+const { python, missing } = await mooncakeForTests();
+const hosts = missing ?? twoHosts();
+const reason = typeof hosts === 'string' ? hosts : undefined;
+if (reason !== undefined) console.warn(`Joins between hosts are not tested: ${reason}`);
+
+describe.skipIf(reason)('a world that joins from another host, over Mooncake', () => {
+  const { addresses, on, remove } = hosts as TwoHosts;
+  const worlds: World[] = [];
+  const checkpoints: TestCheckpoint[] = [];
+  afterEach(async () => {
+    await Promise.all(worlds.splice(0).map((world) => world.end()));
+    for (const checkpoint of checkpoints.splice(0)) await checkpoint.remove();
+  });
+  afterAll(remove);
+
+  async function started(host: 0 | 1, options: WorldOptions = {}): Promise<World> {
+    const [runner, address] = [on(host), addresses[host]];
+    const p2p = { python, protocol: 'tcp', host: address, connectTimeoutMs: 3_000 };
+    const world = await World.start(2, { runner, workerRunner: runner, p2p, nics: [address], ...options });
+    worlds.push(world);
+    return world;
+  }
+
+  it('has every byte right, again and again, while joiners are killed; those who serve hold no more afterwards', async () => {
+    const checkpoint = await writeCheckpoint(mixedTensors(300), { shardCount: 3 });
+    checkpoints.push(checkpoint);
+    const a = await started(0);
+    await a.register('a', { files: checkpoint.folder });
+    await a.gather('a');
+    // What an update of their own keeps open is not counted.
+    await a.update('a');
+    const metas = await a.metas('a');
+    const usage = () => a.onAll((rank) => rank.call<{ openFiles: number }>('usage'));
+    const openFiles = async () => (await usage()).map((each) => each.openFiles);
+
+    const killed = await started(1);
+    await killed.load(metas);
+    let isRead!: () => void;
+    const reading = new Promise<void>((resolve) => {
+      isRead = resolve;
+    });
+    killed.onBucketEnd = (_, { stage }) => stage === 'read' && isRead();
+    const cut = killed.update('a', { bucketBytes: 256 * 1024 });
+    cut.catch(() => {});
+    await reading;
+    await killed.kill();
+    await expect(cut).rejects.toThrow(/SIGKILL/);
+    worlds.splice(worlds.indexOf(killed), 1);
+    const before = await openFiles();
+
+    for (const options of [{}, { broadcast: false }]) {
+      const b = await started(1, options);
+      await b.load(metas);
+      // Those who serve go on with their own.
+      await Promise.all([b.update('a', { bucketBytes: 2 ** 20 }), a.update('a')]);
+      for (const index of [0, 1]) expect(await b.digests(index)).toEqual(checkpoint.digests);
+      await b.end();
+      worlds.splice(worlds.indexOf(b), 1);
+    }
+    for (const index of [0, 1]) expect(await a.digests(index)).toEqual(checkpoint.digests);
+    await expect.poll(openFiles, { timeout: 10_000 }).toEqual(before);
+    for (const { process } of a.ranks) expect(engineProcesses(process.pid!)).toHaveLength(1);
+  });
+
+  it('says that the owners are gone, and when they are back, that they hold something else', async () => {
+    const checkpoint = await writeCheckpoint(mixedTensors(12), { shardCount: 1 });
+    checkpoints.push(checkpoint);
+    const p2p = { python, protocol: 'tcp', host: addresses[0] };
+    const owner = async (ports: readonly [number, number]): Promise<World> => {
+      const world = await World.start(1, { runner: on(0), workerRunner: on(0), p2p: { ...p2p, ports } });
+      worlds.push(world);
+      await world.register('a', { files: checkpoint.folder });
+      await world.gather('a');
+      return world;
+    };
+    const ports = [20_000, 20_009] as const;
+    const first = await owner(ports);
+    const metas = await first.metas('a');
+    await first.kill();
+    worlds.splice(worlds.indexOf(first), 1);
+
+    const b = await started(1);
+    await b.load(metas);
+    for (const error of await b.failedUpdate('a'))
+      expect(error).toMatchObject({ code: 'CE_PEER_UNREACHABLE', peer: 0 });
+    await owner(ports);
+    for (const error of await b.failedUpdate('a')) {
+      expect(error).toMatchObject({
+        code: expect.stringMatching(/^CE_(RANGE_NOT_REGISTERED|PEER_UNREACHABLE)$/),
+        peer: 0,
+      });
+    }
+  });
+});
