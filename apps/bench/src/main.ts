@@ -9,6 +9,7 @@ import { addGatherCommand } from './gather/gather-command.ts';
 import { hostScenario } from './host/host-scenario.ts';
 import { killScenario } from './kill/kill-scenario.ts';
 import { addMemoryCommand } from './memory/memory-command.ts';
+import { addPageCommand } from './page/page-command.ts';
 import { addPlanCommand } from './plan/plan-command.ts';
 import { addRegisterCommand } from './register/register-command.ts';
 import { addSoakCommand } from './soak/soak-command.ts';
@@ -20,6 +21,7 @@ const program = new Command('bench').description('Measures checkpoint-engine bes
 
 addUpdateCommand(program);
 addCheckpointCommand(program);
+addPageCommand(program);
 
 program
   .command('stream')
