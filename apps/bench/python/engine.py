@@ -158,26 +158,26 @@ class Engine:
         self.updates += 1
 
     def verify(self, folder: str, keep: bool = False) -> dict:
-        if keep and self.kept is not None and self.kept[0] == folder:
-            return self.compare(self.kept[1].items())
-        self.kept = None
-        result = self.compare(tensors_of(folder, self.device))
-        free, _ = torch.cuda.mem_get_info(self.device)
-        if keep and result["wrong"] == 0 and free > result["bytes"] + KEEP_FREE_BYTES:
-            self.kept = (folder, {name: tensor.clone() for name, tensor in self.parameters.items()})
-        return result
+        kept = self.kept if keep and self.kept is not None and self.kept[0] == folder else None
+        names, size, wrong = self.compare(kept[1].items() if kept else tensors_of(folder, self.device))
+        if kept is None:
+            free, _ = torch.cuda.mem_get_info(self.device)
+            fits = keep and not wrong and free > size + KEEP_FREE_BYTES
+            # What other checkpoints left in the engine is no part of this one, and its updates leave it alone.
+            self.kept = (folder, {name: self.parameters[name].clone() for name in names}) if fits else None
+        return {"tensors": len(names), "bytes": size, "wrong": len(wrong), "first_wrong": wrong[:5]}
 
-    def compare(self, wanted) -> dict:
+    def compare(self, wanted) -> tuple[list[str], int, list[str]]:
+        names: list[str] = []
         wrong: list[str] = []
-        count = 0
         size = 0
         for name, want in wanted:
             have = self.parameters.get(name)
-            count += 1
+            names.append(name)
             size += want.numel() * want.element_size()
             if have is None or have.shape != want.shape or have.dtype != want.dtype or not same_bits(have, want):
                 wrong.append(name)
-        return {"tensors": count, "bytes": size, "wrong": len(wrong), "first_wrong": wrong[:5]}
+        return names, size, wrong
 
     @torch.no_grad()
     def spoil(self) -> None:
