@@ -12,6 +12,7 @@ import { addMemoryCommand } from './memory/memory-command.ts';
 import { addPageCommand } from './page/page-command.ts';
 import { addPlanCommand } from './plan/plan-command.ts';
 import { addRegisterCommand } from './register/register-command.ts';
+import { addResultsCommand } from './results/results-command.ts';
 import { addSoakCommand } from './soak/soak-command.ts';
 import { addStartupCommand } from './startup/startup-command.ts';
 import { readThreads, streamScenario } from './stream/stream-scenario.ts';
@@ -22,6 +23,7 @@ const program = new Command('bench').description('Measures checkpoint-engine bes
 addUpdateCommand(program);
 addCheckpointCommand(program);
 addPageCommand(program);
+addResultsCommand(program);
 
 program
   .command('stream')
