@@ -1,16 +1,22 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { readdirSync, readFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
 import { execPath } from 'node:process';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
 
+const DENO = createRequire(import.meta.url).resolve('@deno/linux-x64-glibc/deno');
 const EXAMPLES = fileURLToPath(new URL('../../../examples/', import.meta.url));
 
-/** The last line that each example prints. */
+/** The last line that each example prints; those for GPUs say what is missing where there are none. */
 const LAST_LINES: Readonly<Record<string, RegExp>> = {
   '01-plan-dry-run': /^Plan [0-9a-f]{16}: \d+ buckets of 182 tensors, no byte moved$/,
   '02-host-broadcast': /^2 workers hold 32 tensors, 33554432 bytes in 8 buckets$/,
+  '03-own-transport': /^2 workers hold 12 tensors, sent through the store in 3 buckets$/,
+  '04-nccl-broadcast': /^(\d+ GPUs hold the 67108864 bytes of GPU 0|Missing: .*lib(cuda|nccl).*)$/,
+  '06-metrics': /^weights_phase\{phase="done"\} 1$/,
+  '07-deno': /^The worker holds 65536 bytes that came over HTTP$/,
 };
 
 describe('the examples', () => {
@@ -19,12 +25,24 @@ describe('the examples', () => {
     expect(folders.map(({ name }) => name).sort()).toEqual(Object.keys(LAST_LINES));
   });
 
-  it.each(Object.keys(LAST_LINES))('%s is at most 60 lines long', (name) => {
-    expect(readFileSync(`${EXAMPLES}${name}/main.mjs`, 'utf8').trimEnd().split('\n').length).toBeLessThanOrEqual(60);
+  it.each(Object.keys(LAST_LINES))('%s has no file of more than 60 lines', (name) => {
+    for (const file of readdirSync(EXAMPLES + name).filter((entry) => /\.m?[jt]s$/.test(entry))) {
+      const lines = readFileSync(`${EXAMPLES}${name}/${file}`, 'utf8').trimEnd().split('\n');
+      expect(lines.length, file).toBeLessThanOrEqual(60);
+    }
   });
 
   it.each(Object.entries(LAST_LINES))('%s does what it says', async (name, lastLine) => {
-    expect(await lastLineOf([`${EXAMPLES}${name}/main.mjs`])).toMatch(lastLine);
+    const folder = EXAMPLES + name;
+    const { scripts } = JSON.parse(readFileSync(`${folder}/package.json`, 'utf8'));
+    const [program, ...args] = scripts.start.split(' ');
+    expect(await lastLineOf(program === 'deno' ? DENO : execPath, args, folder)).toMatch(lastLine);
+  });
+
+  it('have a transport that passes the compliance suite', async () => {
+    const lines = await outputOf(execPath, ['--test', 'compliance.mjs'], `${EXAMPLES}03-own-transport`);
+    expect(lines).toContain('# fail 0');
+    expect(Number(/^# pass (\d+)$/m.exec(lines)![1])).toBeGreaterThan(40);
   });
 });
 
@@ -32,13 +50,18 @@ describe('the example of the README of ps', () => {
   it('runs as it stands there', async () => {
     const folder = fileURLToPath(new URL('../../ps/', import.meta.url));
     const [, code] = /```ts\n(.*?)```/s.exec(readFileSync(`${folder}README.md`, 'utf8'))!;
-    expect(await lastLineOf(['--input-type=module', '--eval', code!], folder)).toBe('Float32Array(4) [ 1, 2, 3, 4 ]');
+    const args = ['--input-type=module', '--eval', code!];
+    expect(await lastLineOf(execPath, args, folder)).toBe('Float32Array(4) [ 1, 2, 3, 4 ]');
   });
 });
 
-/** Runs Node.js to its end, which has to be a good one, and gives the last line that it printed. */
-async function lastLineOf(args: readonly string[], cwd?: string): Promise<string | undefined> {
-  const child = spawn(execPath, args, { cwd, stdio: ['ignore', 'pipe', 'pipe'] });
+async function lastLineOf(file: string, args: readonly string[], cwd: string): Promise<string | undefined> {
+  return (await outputOf(file, args, cwd)).trimEnd().split('\n').at(-1);
+}
+
+/** Runs a program to its end, which has to be a good one, and gives what it printed. */
+async function outputOf(file: string, args: readonly string[], cwd: string): Promise<string> {
+  const child = spawn(file, args, { cwd, stdio: ['ignore', 'pipe', 'pipe'] });
   let stdout = '';
   let stderr = '';
   child.stdout.setEncoding('utf8').on('data', (text: string) => {
@@ -49,5 +72,5 @@ async function lastLineOf(args: readonly string[], cwd?: string): Promise<string
   });
   const [code] = (await once(child, 'close')) as [number | null];
   expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
-  return stdout.trimEnd().split('\n').at(-1);
+  return stdout;
 }

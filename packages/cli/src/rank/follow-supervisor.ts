@@ -3,9 +3,6 @@ import { CheckpointEngineError } from '@checkpoint-engine/interface';
 import { parseMessage, readLines } from '../process/json-lines.ts';
 import type { ToRank } from '../process/messages.ts';
 
-/** A message that asks a rank to do something. */
-export type RankRequest = Extract<ToRank, { type: 'open' | 'call' }>;
-
 /** What {@link followSupervisor} calls. */
 export interface SupervisorHandlers {
   /** Joins the world. Nothing else is handled before it has. */

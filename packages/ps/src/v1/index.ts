@@ -1,3 +1,2 @@
-export { checkV1Dtypes, type TorchType, type TypedTensor, torchType } from './torch-dtype.ts';
 export { v1Protocol } from './v1-protocol.ts';
 export type { V1Options } from './v1-session.ts';

@@ -1,0 +1,49 @@
+// A server of your own: your transport, your way of asking the engine, your events. Two ranks and two workers in one
+// process here; over several processes the calls are the same.
+import assert from 'node:assert/strict';
+import { randomBytes } from 'node:crypto';
+import { createHostDevice } from '@checkpoint-engine/device';
+import { connectStore, ParameterServer, startStoreServer, v2Protocol } from '@checkpoint-engine/ps';
+import { copyingWorker, receiveUpdate } from '@checkpoint-engine/worker';
+import { throughStore } from './through-store.mjs';
+
+const devices = [await createHostDevice({ index: 0 }), await createHostDevice({ index: 1 })];
+const workers = devices.map((device) => copyingWorker({ device }));
+const tensors = Array.from({ length: 12 }, (_, layer) => {
+  return { name: `layers.${layer}.weight`, dtype: 'F32', shape: [256, 256], bytes: randomBytes(256 * 256 * 4) };
+});
+
+// The rendezvous, on a port that is free. Beyond loopback it wants a token.
+const rendezvous = await startStoreServer({ host: '127.0.0.1', port: 0, worldSize: 2 });
+
+async function runRank(rank) {
+  const store = await connectStore({ rank, worldSize: 2, address: rendezvous.address });
+  const server = await ParameterServer.create({
+    store,
+    device: devices[rank],
+    broadcast: throughStore(),
+    protocol: v2Protocol(),
+  });
+  await server.registerCheckpoint('step-1', { tensors: rank === 0 ? tensors : [] }); // rank 1 has nothing of its own
+  await server.gatherMetas('step-1');
+  const { bucketCount } = await server.update('step-1', { requestEngine, bucketBytes: 2 ** 20 });
+  await server.close();
+  await store.close();
+  return bucketCount;
+}
+
+// The engine: asked by rank 0, it lets each of its workers receive what its device's parameter server has.
+async function requestEngine({ handles, signal }) {
+  const receive = async (device, index) =>
+    workers[index].receive(await receiveUpdate(handles[device.uuid], { device, signal }));
+  await Promise.all(devices.map(receive));
+}
+
+const [bucketCount] = await Promise.all([runRank(0), runRank(1)]);
+await rendezvous.close();
+for (const worker of workers) {
+  for (const { name, bytes } of tensors) assert.ok(bytes.equals(worker.tensors.get(name).bytes()), `${name} differs`);
+  await worker.close();
+}
+for (const device of devices) await device.close();
+console.log(`2 workers hold ${tensors.length} tensors, sent through the store in ${bucketCount} buckets`);
