@@ -4,8 +4,9 @@ import { join } from 'node:path';
 import { afterAll, afterEach, describe, expect, it } from 'vitest';
 import { smallCheckpoint, temporaryFolder, tensorDigests } from './checkpoints.ts';
 import { startTestWorker, type TestWorker } from './demo-worker.ts';
+import { freePort } from './free-port.ts';
 import { rankProcesses, runs, sharedMemoryOf } from './processes.ts';
-import { runCli } from './run-cli.ts';
+import { runCli, startCli } from './run-cli.ts';
 import { RUNTIMES } from './runtimes.ts';
 import { startServer, type TestServer } from './serve-process.ts';
 import { startSilentEngine } from './silent-engine.ts';
@@ -21,9 +22,12 @@ afterAll(remove);
 
 let sockets = 0;
 const socketPath = (): string => join(folder, `${sockets++}.sock`);
-const startWorkers = async (count: number): Promise<{ flags: string[]; all: TestWorker[] }> => {
+const startWorkers = async (
+  count: number,
+  deviceIndex = (index: number) => index,
+): Promise<{ flags: string[]; all: TestWorker[] }> => {
   const paths = Array.from({ length: count }, socketPath);
-  const all = await Promise.all(paths.map((path, index) => startTestWorker(index, path)));
+  const all = await Promise.all(paths.map((path, index) => startTestWorker(deviceIndex(index), path)));
   cleanup.push(async () => {
     await Promise.all(all.map((worker) => worker.close()));
   });
@@ -132,6 +136,53 @@ describe('serve under attack', () => {
     expect(await end(server)).toBe(0);
     expect((await hanging).json()).toMatchObject({ status: 409, code: 'CE_ABORTED' });
     await silent.givenUp;
+  });
+});
+
+describe('serve on several hosts', () => {
+  it('fronts the ranks of the others, and takes a host in again that was lost', async () => {
+    // Each host counts its devices from 0.
+    const { flags, all } = await startWorkers(2, () => 0);
+    const port = await freePort();
+    const env = { CHECKPOINT_ENGINE_TOKEN: 'a-long-secret' };
+    const bearer = { authorization: 'Bearer a-long-secret' };
+    const hosts = ['--nnodes', '2', '--master-addr', '127.0.0.1', '--master-port', `${port}`];
+    const other = () => {
+      const started = startCli(['serve', '--device', 'host', ...hosts, '--node-rank', '1'], { env });
+      cleanup.push(() => void started.child.kill('SIGKILL'));
+      return started;
+    };
+    const first = other();
+    const server = await serve(['--uds', socketPath(), ...hosts, '--allow-path', checkpoint, ...flags], { env });
+    expect((await server.call('GET', '/v1/readyz')).json()).toMatchObject({ ranks: [{ node: 0 }, { node: 1 }] });
+    expect((await register(server, 'step-1', bearer)).status).toBe(200);
+    await server.call('POST', '/v1/checkpoints/step-1/gather-metas', undefined, bearer);
+    const update = () => server.call('POST', '/v1/checkpoints/step-1/update', undefined, bearer);
+    expect(await update()).toMatchObject({ status: 200, text: '' });
+    for (const worker of all) expect(await worker.digests()).toEqual(wanted);
+
+    const [orphan] = rankProcesses(first.child.pid!).values();
+    first.child.kill('SIGKILL');
+    await server.running.untilPrinted(/A host is gone/);
+    const second = other();
+    expect(await update()).toMatchObject({ status: 200, text: '' });
+    expect(runs(orphan!)).toBe(false);
+    expect(await end(server)).toBe(0);
+    expect((await second.result).code).toBe(0);
+  });
+
+  it('asks for a token, and for the same number of ranks on all hosts', async () => {
+    const hosts = ['--device', 'host', '--nnodes', '2', '--master-addr', '127.0.0.1', '--master-port'];
+    const without = await runCli(['serve', ...hosts, '29500']);
+    expect(without).toMatchObject({ code: 2, stderr: expect.stringMatching(/needs CHECKPOINT_ENGINE_TOKEN/) });
+    const port = `${await freePort()}`;
+    const env = { CHECKPOINT_ENGINE_TOKEN: 'a-long-secret' };
+    const server = startCli(['serve', '--uds', socketPath(), ...hosts, port], { env });
+    cleanup.push(() => void server.child.kill('SIGKILL'));
+    const refused = await runCli(['serve', ...hosts, port, '--node-rank', '1', '--nproc-per-node', '2'], { env });
+    expect(refused).toMatchObject({ code: 2, stderr: expect.stringMatching(/Node 1 has --nproc-per-node 2/) });
+    server.child.kill('SIGTERM');
+    expect((await server.result).code).toBe(0);
   });
 });
 

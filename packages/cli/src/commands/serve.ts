@@ -1,6 +1,6 @@
 import { ENGINE_NAMES } from '@checkpoint-engine/ps/engines';
 import { Command, Option } from 'commander';
-import { countFlag, repeated, secondsFlag, sizeFlag, urlFlag } from '../config/flag-values.ts';
+import { countFlag, indexFlag, repeated, secondsFlag, sizeFlag, urlFlag } from '../config/flag-values.ts';
 import { type ServeFlags, serveConfig } from '../config/serve-config.ts';
 import type { CommandContext } from './command-context.ts';
 import { logFormatOption, logLevelOption } from './shared-flags.ts';
@@ -23,8 +23,13 @@ Examples:
     export CHECKPOINT_ENGINE_TOKEN=$(openssl rand -base64 32)
     checkpoint-engine serve --nproc-per-node 8 --listen 0.0.0.0:19730 --allow-path /checkpoints
 
+  Two hosts of eight GPUs; the first serves the API for both (the token is the same):
+    checkpoint-engine serve --nproc-per-node 8 --nnodes 2 --master-addr 10.0.0.1 --master-port 29500 \\
+      --allow-path /checkpoints --endpoint http://10.0.0.1:8000 --endpoint http://10.0.0.2:8000
+    checkpoint-engine serve --nproc-per-node 8 --nnodes 2 --master-addr 10.0.0.1 --master-port 29500 --node-rank 1
+
 Environment:
-  CHECKPOINT_ENGINE_TOKEN     what clients send as Authorization: Bearer; needed where other hosts can reach the server
+  CHECKPOINT_ENGINE_TOKEN     what hosts share, and what clients send as Authorization: Bearer; needed where other hosts can reach the server
   CHECKPOINT_ENGINE_API_KEY   sent to the engine as Authorization: Bearer
   PS_MAX_BUCKET_SIZE_GB       most GiB of a bucket
   PS_MEM_FRACTION             share of the free device memory that an update may take
@@ -36,6 +41,18 @@ export function serveCommand({ terminal, env, setExitCode }: CommandContext): Co
   return new Command('serve')
     .description('Serve the HTTP API for a world of ranks: register checkpoints, update engines')
     .option('--nproc-per-node <n>', 'ranks to start and supervise, one for each GPU', countFlag, 1)
+    .option('--nnodes <n>', 'hosts that run ranks, each with --nproc-per-node', countFlag, 1)
+    .addOption(
+      new Option('--node-rank <n>', 'which of them this is; the first, 0, serves the API')
+        .argParser(indexFlag)
+        .default(0),
+    )
+    .option('--master-addr <host>', 'address of the first host (default: MASTER_ADDR)')
+    .option(
+      '--master-port <port>',
+      'where the hosts meet there; the port after it is used, too (default: MASTER_PORT)',
+      countFlag,
+    )
     .option('--listen <host:port>', 'where the API listens (default: 127.0.0.1:19730)')
     .option('--uds <path>', 'listen at this Unix socket instead, which only this user can open')
     .addOption(new Option('--device <kind>', 'what the ranks run on').choices(['auto', 'cuda', 'host']).default('auto'))

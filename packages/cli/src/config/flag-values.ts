@@ -32,6 +32,12 @@ export function ranksFlag(text: string): number[] {
   return [...ranks].sort((a, b) => a - b);
 }
 
+/** A flag's integer from 0 on. */
+export function indexFlag(text: string): number {
+  if (/^\d{1,9}$/.test(text)) return Number(text);
+  throw new InvalidArgumentError('It is not an index. Write an integer from 0 on.');
+}
+
 /** A flag's seconds, in milliseconds. */
 export function secondsFlag(text: string): number {
   const seconds = text.trim() === '' ? Number.NaN : Number(text);

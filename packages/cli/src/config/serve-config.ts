@@ -4,7 +4,7 @@ import type { EngineName } from '@checkpoint-engine/ps/engines';
 import type { LogOptions } from '../output/log.ts';
 import type { ListenAddress } from '../serve/listen.ts';
 import { type EngineFlags, engineTargets } from './engine-targets.ts';
-import { type Environment, type MemoryLimits, readMemoryLimits, readSecrets } from './environment.ts';
+import { type Environment, type MemoryLimits, readMasterPort, readMemoryLimits, readSecrets } from './environment.ts';
 import type { DeviceKind, EngineTargets, UpdateJob } from './jobs.ts';
 
 /** The flags of `serve`, parsed one by one. Durations in milliseconds, sizes in bytes. */
@@ -20,11 +20,30 @@ export interface ServeFlags extends LogOptions, Omit<EngineFlags, 'uds'> {
   readonly deviceMemory?: number;
   readonly stages: '2' | '3' | 'auto';
   readonly graceTime: number;
+  readonly nnodes: number;
+  readonly nodeRank: number;
+  readonly masterAddr?: string;
+  readonly masterPort?: number;
+}
+
+/** The hosts of a world. */
+export interface NodesConfig {
+  /** Which of them this is, counted from 0. The first one serves the API. */
+  readonly node: number;
+  readonly nodeCount: number;
+  /** Where the first host is. */
+  readonly host: string;
+  /** Where the hosts meet; their ranks meet at the next port. */
+  readonly port: number;
+  /** What the hosts share. */
+  readonly token: string;
 }
 
 /** What `serve` is to do, checked as a whole. */
 export interface ServeConfig {
-  readonly worldSize: number;
+  readonly nprocPerNode: number;
+  /** Where ranks run on several hosts. */
+  readonly nodes?: NodesConfig | undefined;
   readonly device: DeviceKind | 'auto';
   readonly address: ListenAddress;
   /** Asked of clients. */
@@ -58,10 +77,13 @@ export function serveConfig(flags: ServeFlags, env: Environment): ServeConfig {
       'Set CHECKPOINT_ENGINE_TOKEN to a long random secret (openssl rand -base64 32), or listen on 127.0.0.1',
     );
   }
-  const worldSize = flags.nprocPerNode;
+  const nodes = nodesConfig(flags, env, token);
+  const { nprocPerNode } = flags;
+  const worldSize = flags.nnodes * nprocPerNode;
   const { logLevel, logFormat } = flags;
   return {
-    worldSize,
+    nprocPerNode,
+    nodes,
     device: flags.device,
     address,
     token,
@@ -77,6 +99,34 @@ export function serveConfig(flags: ServeFlags, env: Environment): ServeConfig {
     graceMs: flags.graceTime,
     log: { logLevel, logFormat },
   };
+}
+
+function nodesConfig(flags: ServeFlags, env: Environment, token: string | undefined): NodesConfig | undefined {
+  const { nnodes: nodeCount, nodeRank: node } = flags;
+  if (node >= nodeCount) {
+    throw invalid(`--node-rank is ${node} among ${nodeCount} hosts`, 'Count --node-rank from 0 to --nnodes minus 1');
+  }
+  if (nodeCount === 1) return undefined;
+  const host = flags.masterAddr ?? env.MASTER_ADDR;
+  const port = flags.masterPort ?? readMasterPort(env);
+  if (!host || port === undefined) {
+    throw invalid(
+      `--nnodes ${nodeCount} needs --master-addr and --master-port`,
+      'Give the address of the first host and a free port of it, the same on all hosts; the port after it has to be free, too',
+    );
+  }
+  if (token === undefined) {
+    throw invalid(
+      `--nnodes ${nodeCount} needs CHECKPOINT_ENGINE_TOKEN`,
+      'Set it to the same long random secret on all hosts (openssl rand -base64 32)',
+    );
+  }
+  const needless = (['listen', 'uds', 'endpoint', 'engineUds', 'allowPath'] as const).find((flag) => flags[flag]);
+  if (node > 0 && needless) {
+    const name = needless.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
+    throw invalid(`--${name} is for the first host, and --node-rank is ${node}`, `Leave --${name} out here`);
+  }
+  return { node, nodeCount, host, port, token };
 }
 
 function engineFlags({ uds: _, engineUds, ...flags }: ServeFlags): EngineFlags {

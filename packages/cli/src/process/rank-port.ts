@@ -6,6 +6,8 @@ export interface RankExit {
   readonly signal: string | null;
   /** Why it could not be started. */
   readonly startError?: string | undefined;
+  /** Why nobody knows how it ended: its host is gone. */
+  readonly lost?: string | undefined;
 }
 
 /** What a rank's process tells, in its order. */

@@ -1,4 +1,4 @@
-import { CheckpointEngineError } from '@checkpoint-engine/interface';
+import { CheckpointEngineError, RankLostError } from '@checkpoint-engine/interface';
 import type { WorldJob } from '../config/jobs.ts';
 import { deathError, type RankFailure } from './first-failure.ts';
 import type { CallJob, CallName, CallResult, FromRank, RankDevice, RankEvent } from './messages.ts';
@@ -152,7 +152,11 @@ export class SupervisedRank {
     return { rank: this.rank, error: CheckpointEngineError.fromJSON(error), atMs, died: false };
   }
 
-  #died({ code, signal, startError }: RankExit): RankFailure {
+  #died({ code, signal, startError, lost }: RankExit): RankFailure {
+    if (lost !== undefined) {
+      const error = new RankLostError(this.rank, `Rank ${this.rank} is lost: ${lost}`, { rank: this.rank });
+      return { rank: this.rank, error, atMs: Date.now(), died: true };
+    }
     const error =
       startError === undefined
         ? deathError(this.rank, { code, signal, lastLines: this.#lastLines })

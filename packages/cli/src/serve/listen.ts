@@ -1,9 +1,10 @@
 import { once } from 'node:events';
-import { chmodSync, lstatSync, unlinkSync } from 'node:fs';
+import { chmodSync, lstatSync, rmSync, unlinkSync } from 'node:fs';
 import { createServer, type RequestListener, type Server } from 'node:http';
 import { type AddressInfo, connect, type ListenOptions } from 'node:net';
 import { umask } from 'node:process';
 import { CheckpointEngineError } from '@checkpoint-engine/interface';
+import { within } from '../process/within.ts';
 
 /** Where the server listens. */
 export type ListenAddress = { readonly host: string; readonly port: number } | { readonly path: string };
@@ -24,6 +25,8 @@ const LIMITS = {
   connectionsCheckingInterval: 2_000,
 } as const;
 const MAX_CONNECTIONS = 1_024;
+/** How long answers have when the server ends. */
+const ANSWER_MS = 1_000;
 
 /**
  * Serves HTTP at an address. A Unix socket can be opened by this user only, and takes the place of one that nobody
@@ -67,6 +70,18 @@ async function open(server: Server, where: ListenOptions, name: string): Promise
   } catch (error) {
     throw listenError(error as NodeJS.ErrnoException, name);
   }
+}
+
+/** Lets answers that are under way end, for a moment, and removes the socket. */
+export async function stopListening({ server, address }: Listening): Promise<void> {
+  if (!server.listening) return;
+  const closed = once(server, 'close');
+  server.close();
+  server.closeIdleConnections();
+  if (!(await within(closed, ANSWER_MS))) server.closeAllConnections();
+  await closed;
+  // Node.js removes it by itself, Deno does not.
+  if (!address.startsWith('http://')) rmSync(address, { force: true });
 }
 
 /** Whether a socket is left of a process that is gone. What is no socket is left alone. */

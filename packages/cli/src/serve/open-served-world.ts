@@ -4,61 +4,69 @@ import { type StoreServer, startStoreServer } from '@checkpoint-engine/ps';
 import type { Environment } from '../config/environment.ts';
 import type { WorldJob } from '../config/jobs.ts';
 import type { ServeConfig } from '../config/serve-config.ts';
+import type { OpenRankPort } from '../process/rank-port.ts';
 import { spawnRank } from '../process/spawn-rank.ts';
 import { resolveDeviceKind } from '../rank/open-device.ts';
-import { ServedWorld } from './served-world.ts';
+import { NodeHub } from './nodes/node-hub.ts';
+import { type RankPlace, ServedWorld } from './served-world.ts';
 
 /** What is around a served world. */
 export interface OpenServedWorldOptions {
   readonly env: Environment;
   readonly logger: Logger;
-  /** Ends the starting. */
-  readonly signal: AbortSignal;
   readonly onLogLine: (line: string, rank: number) => void;
+}
+
+/** A world that is to be started, and what it needs. */
+export interface OpenedWorld {
+  readonly world: ServedWorld;
+  /** Ends the ranks, on other hosts too, and what they met at. */
+  close(): Promise<void>;
 }
 
 /** How long ranks have to join. */
 const JOIN_MS = 120_000;
 const LOOPBACK = '127.0.0.1';
 
-/** Starts the store and the ranks of a world that is to be served. Nothing is left when it rejects. */
-export async function openServedWorld(
-  config: ServeConfig,
-  { env, logger, signal, onLogLine }: OpenServedWorldOptions,
-): Promise<{ readonly world: ServedWorld; close(): Promise<void> }> {
-  const { worldSize, engine, targets, update, limits, allowedRoots, log } = config;
-  const deviceKind = await resolveDeviceKind(config.device, worldSize);
+/** Prepares the world of a server: where hosts and ranks meet. Its ranks are not started. */
+export async function openServedWorld(config: ServeConfig, options: OpenServedWorldOptions): Promise<OpenedWorld> {
+  const { nprocPerNode, nodes, engine, targets, update, limits, allowedRoots, log } = config;
+  const { env, logger, onLogLine } = options;
+  const deviceKind = await resolveDeviceKind(config.device, nprocPerNode);
+  const worldSize = nprocPerNode * (nodes?.nodeCount ?? 1);
   // The ranks' secret is their own: who may use the API is no member of the world.
   const token = randomBytes(24).toString('base64url');
-  // Here it outlives every rank. A world of one needs none.
-  const store: StoreServer | undefined =
-    worldSize > 1 ? await startStoreServer({ host: LOOPBACK, port: 0, worldSize, token, logger }) : undefined;
-  const job: WorldJob = { deviceKind, lifetime: 'server', timeoutMs: JOIN_MS, logLevel: log.logLevel, ...limits };
-  const rankEnv = {
-    ...env,
-    WORLD_SIZE: `${worldSize}`,
-    MASTER_ADDR: LOOPBACK,
-    MASTER_PORT: `${store?.port ?? 1}`,
-    CHECKPOINT_ENGINE_TOKEN: token,
-  };
-  const places = Array.from({ length: worldSize }, (_, rank) => ({
-    node: 0,
-    open: (events: Parameters<typeof spawnRank>[1]) =>
-      spawnRank({ ...rankEnv, RANK: `${rank}`, LOCAL_RANK: `${rank}` }, events),
-  }));
+  const hub = nodes && (await NodeHub.open({ ...nodes, nprocPerNode, logger }));
+  let store: StoreServer | undefined;
   try {
-    const world = await ServedWorld.start(
-      { places, job, engines: { engine, targets }, update, allowedRoots, store, logger, onLogLine },
-      signal,
-    );
+    // Here it outlives every rank. A world of one needs none.
+    const where = nodes ? { host: nodes.host, port: nodes.port + 1 } : { host: LOOPBACK, port: 0 };
+    store = worldSize > 1 ? await startStoreServer({ ...where, worldSize, token, logger }) : undefined;
+    const rankEnv = {
+      WORLD_SIZE: `${worldSize}`,
+      MASTER_ADDR: where.host,
+      MASTER_PORT: `${store?.port ?? 1}`,
+      CHECKPOINT_ENGINE_TOKEN: token,
+    };
+    const places = Array.from({ length: worldSize }, (_, rank): RankPlace => {
+      const node = Math.floor(rank / nprocPerNode);
+      const identity = { ...rankEnv, RANK: `${rank}`, LOCAL_RANK: `${rank % nprocPerNode}` };
+      const here: OpenRankPort = (events) => spawnRank({ ...env, ...identity }, events);
+      return { node, open: node === 0 ? here : hub!.nodes[node - 1]!.openRank(rank, identity) };
+    });
+    const job: WorldJob = { deviceKind, lifetime: 'server', timeoutMs: JOIN_MS, logLevel: log.logLevel, ...limits };
+    const engines = { engine, targets };
+    const world = new ServedWorld({ places, job, engines, update, allowedRoots, store, logger, onLogLine });
     return {
       world,
       close: async () => {
         await world.close();
+        await hub?.close();
         await store?.close();
       },
     };
   } catch (error) {
+    await hub?.close();
     await store?.close();
     throw error;
   }

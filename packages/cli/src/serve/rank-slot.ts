@@ -6,6 +6,7 @@ import type { RankFailure } from '../process/first-failure.ts';
 import type { CallJob, CallName, CallResult, RankDevice, RankEvent } from '../process/messages.ts';
 import type { OpenRankPort } from '../process/rank-port.ts';
 import { type SentCall, SupervisedRank } from '../process/supervised-rank.ts';
+import { within } from '../process/within.ts';
 
 /** What a {@link RankSlot} is made of. */
 export interface RankSlotOptions {
@@ -27,6 +28,8 @@ const FIRST_PAUSE_MS = 100;
 const LONGEST_PAUSE_MS = 10_000;
 /** A rank that has lived for so long starts over with the first pause. */
 const HEALTHY_MS = 30_000;
+/** How long a rank has to give back what it holds. */
+const CLOSE_MS = 10_000;
 
 /** The place of one rank in a world: its process, and the next one when that dies. */
 export class RankSlot implements RankView {
@@ -66,7 +69,9 @@ export class RankSlot implements RankView {
     job: CallJob<Name>,
     onEvent?: (event: RankEvent) => void,
   ): SentCall<CallResult<Name>> {
-    return this.#process!.call(name, job, onEvent);
+    if (this.#process) return this.#process.call(name, job, onEvent);
+    const failure = { rank: this.rank, error: notStarted(this.rank), atMs: Date.now(), died: false };
+    return { outcome: Promise.resolve({ failure }), abort: () => {} };
   }
 
   /** Ends a process that does not answer; the next one takes its place. */
@@ -77,8 +82,10 @@ export class RankSlot implements RankView {
   /** Lets the rank end in good order. Resolves when its process has ended. */
   async close(): Promise<void> {
     this.#closing.abort();
-    this.#process?.close();
-    await this.#process?.ended;
+    const process = this.#process;
+    process?.close();
+    if (process && !(await within(process.ended, CLOSE_MS))) process.kill();
+    await process?.ended;
     await this.#life;
   }
 
@@ -135,6 +142,18 @@ export class RankSlot implements RankView {
     this.state = state;
     this.#options.onChange(this, error);
   }
+}
+
+function notStarted(rank: number): CheckpointEngineError {
+  return new CheckpointEngineError(
+    'CE_RANK_LOST',
+    `Rank ${rank} has not been started`,
+    'Wait until /v1/readyz says ready',
+    {
+      rank,
+      peer: rank,
+    },
+  );
 }
 
 function notAnswering(rank: number): CheckpointEngineError {

@@ -20,6 +20,7 @@ import { Catalog, CatalogEntry } from './catalog.ts';
 import { RankSlot } from './rank-slot.ts';
 import { Readiness } from './readiness.ts';
 import { Turns } from './turns.ts';
+import { untilAborted } from './until-aborted.ts';
 import { summaryOf } from './update-summary.ts';
 import { type DefaultTargets, updateTargets } from './update-targets.ts';
 
@@ -29,7 +30,7 @@ export interface RankPlace {
   readonly open: OpenRankPort;
 }
 
-/** What {@link ServedWorld.start} takes. */
+/** What a {@link ServedWorld} is made of. */
 export interface ServedWorldOptions {
   /** By rank. */
   readonly places: readonly RankPlace[];
@@ -58,7 +59,7 @@ export class ServedWorld implements HttpWorld {
   readonly #together = new Turns();
   readonly #readiness: Readiness;
 
-  private constructor(options: ServedWorldOptions) {
+  constructor(options: ServedWorldOptions) {
     const { places, job, logger, onLogLine } = options;
     this.#options = options;
     this.worldSize = places.length;
@@ -78,25 +79,13 @@ export class ServedWorld implements HttpWorld {
     this.#readiness = new Readiness(this.#slots);
   }
 
-  /** Starts the ranks; resolves when all have joined. @throws Why one did not; none is left then. */
-  static async start(options: ServedWorldOptions, signal: AbortSignal): Promise<ServedWorld> {
-    const world = new ServedWorld(options);
-    let onAbort!: () => void;
-    const aborted = new Promise<never>((_, reject) => {
-      onAbort = () => reject(signal.reason);
-    });
-    signal.addEventListener('abort', onAbort, { once: true });
-    try {
-      signal.throwIfAborted();
-      await Promise.race([Promise.all(world.#slots.map((slot) => slot.start())), aborted]);
-      return world;
-    } catch (error) {
-      world.kill();
-      await world.close();
-      throw error;
-    } finally {
-      signal.removeEventListener('abort', onAbort);
-    }
+  /**
+   * Starts the ranks; resolves when all have joined.
+   *
+   * @throws Why one did not, or the signal's reason. Close the world then.
+   */
+  async start(signal: AbortSignal): Promise<void> {
+    await untilAborted(Promise.all(this.#slots.map((slot) => slot.start())), signal);
   }
 
   ranks(): readonly RankView[] {
@@ -211,6 +200,8 @@ export class ServedWorld implements HttpWorld {
   /** Lets all ranks give back what they hold. Resolves when their processes have ended. Idempotent. */
   async close(): Promise<void> {
     await Promise.all(this.#slots.map((slot) => slot.close()));
+    // Who was killed has not left by itself.
+    for (const { rank } of this.#slots) this.#options.store?.lose(rank, `Rank ${rank} has ended`);
   }
 
   /** @throws The first failure of any rank. */

@@ -1,0 +1,32 @@
+import { once } from 'node:events';
+import { CheckpointEngineError, type Logger } from '@checkpoint-engine/interface';
+import type { HttpApi } from '@checkpoint-engine/ps/http';
+import type { Interrupts } from '../process/interrupts.ts';
+import { within } from '../process/within.ts';
+
+/** What {@link drain} takes. */
+export interface DrainOptions {
+  /** How long the update that runs may go on. */
+  readonly graceMs: number;
+  readonly interrupts: Interrupts;
+  readonly logger: Logger;
+}
+
+/**
+ * Takes no more updates. The one that runs may end, for a while; then it is cancelled and its workers are told. Where
+ * somebody insists nothing is waited for.
+ */
+export async function drain(api: HttpApi, { graceMs, interrupts, logger }: DrainOptions): Promise<void> {
+  const { insisted } = interrupts;
+  if (insisted.aborted) return;
+  const hurry = once(insisted, 'abort');
+  logger.info({ graceMs }, 'Ending: no update begins any more');
+  const drained = api.drain();
+  await Promise.race([within(drained, graceMs), hurry]);
+  const reason = new CheckpointEngineError(
+    'CE_ABORTED',
+    `The server was asked to end, and the update did not end within ${graceMs} ms`,
+    'Run the update again when the server is back',
+  );
+  await Promise.race([Promise.all([api.cancelRunning(reason), drained]), hurry]);
+}
