@@ -1,19 +1,6 @@
-import { spawnSync } from 'node:child_process';
-import { env } from 'node:process';
 import { fileURLToPath } from 'node:url';
 
-/** The Python that tests talk to: `CHECKPOINT_ENGINE_PYTHON`, or `python3`. */
-export const python: string = env.CHECKPOINT_ENGINE_PYTHON ?? 'python3';
-
-/** Why a test that needs these Python modules cannot run, or `undefined` when it can. The reason is printed. */
-export function reasonToSkip(...modules: string[]): string | undefined {
-  const probe = spawnSync(python, ['-c', modules.map((module) => `import ${module}`).join('\n')], { encoding: 'utf8' });
-  if (probe.status === 0) return undefined;
-  const cause = probe.error?.message ?? probe.stderr.trim().split('\n').at(-1);
-  const reason = `${python} with ${modules.join(', ')} is missing: ${cause}`;
-  console.warn(`skipped: ${reason}`);
-  return reason;
-}
+export { python, reasonToSkip } from '../../../tools/test/python.ts';
 
 export function scriptPath(name: string): string {
   return fileURLToPath(new URL(name, import.meta.url));

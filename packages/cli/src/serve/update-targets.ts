@@ -14,6 +14,12 @@ const OWN_PATH = /\/(collective_rpc|update_weights_from_ipc|update)\/?$/;
  * @throws `CE_CONFIG_INVALID`
  */
 export function updateTargets(order: UpdateOrder, defaults: DefaultTargets, worldSize: number): EngineTargets {
+  const targets = targetsOf(order, defaults, worldSize);
+  checkRanks(order.ranks, targets.parallelSize, worldSize);
+  return targets;
+}
+
+function targetsOf(order: UpdateOrder, defaults: DefaultTargets, worldSize: number): EngineTargets {
   const { updateUrl, uds, inferenceGroupRanks: group } = order;
   if (updateUrl === undefined && uds === undefined) {
     if (defaults.targets) return defaults.targets;
@@ -39,6 +45,25 @@ export function updateTargets(order: UpdateOrder, defaults: DefaultTargets, worl
     return { ...about, endpoints: [origin + before], updatePath: path.replace(/\/$/, '') };
   }
   return { ...about, endpoints: [origin], updatePath: pathname + search };
+}
+
+/** Ranks that are named have to exist, and be those of whole engines. */
+function checkRanks(ranks: readonly number[], parallelSize: number, worldSize: number): void {
+  const stranger = ranks.find((rank) => rank >= worldSize);
+  if (stranger !== undefined) {
+    throw invalid(
+      `ranks names rank ${stranger}, and this world has ranks 0 to ${worldSize - 1}`,
+      'Name ranks of this world, or none for all',
+    );
+  }
+  const engineOf = (rank: number): number => Math.floor(rank / parallelSize);
+  const all = Array.from({ length: worldSize }, (_, rank) => rank);
+  const absent = all.find((rank) => !ranks.includes(rank) && ranks.some((other) => engineOf(other) === engineOf(rank)));
+  if (absent === undefined) return;
+  throw invalid(
+    `ranks [${ranks.join(', ')}] leaves out rank ${absent}, whose engine spans ${parallelSize} ranks`,
+    'Name all ranks of an engine, or none of them; the server takes the size of engines from --inference-parallel-size',
+  );
 }
 
 function invalid(what: string, hint: string): CheckpointEngineError {

@@ -1,0 +1,19 @@
+import { spawnSync } from 'node:child_process';
+import { existsSync } from 'node:fs';
+import { env } from 'node:process';
+import { fileURLToPath } from 'node:url';
+
+const OWN = fileURLToPath(new URL('../python/.venv/bin/python', import.meta.url));
+
+/** The Python that tests run: `CHECKPOINT_ENGINE_PYTHON`, that of `tools/python/make-env.sh`, or `python3`. */
+export const python: string = env.CHECKPOINT_ENGINE_PYTHON ?? (existsSync(OWN) ? OWN : 'python3');
+
+/** Why a test that needs these Python modules cannot run, or `undefined` when it can. The reason is printed. */
+export function reasonToSkip(...modules: string[]): string | undefined {
+  const probe = spawnSync(python, ['-c', modules.map((module) => `import ${module}`).join('\n')], { encoding: 'utf8' });
+  if (probe.status === 0) return undefined;
+  const cause = probe.error?.message ?? probe.stderr.trim().split('\n').at(-1);
+  const reason = `${python} with ${modules.join(', ')} is missing: ${cause}`;
+  console.warn(`skipped: ${reason}`);
+  return reason;
+}
