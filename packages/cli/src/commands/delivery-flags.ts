@@ -1,7 +1,6 @@
-import { ENGINE_NAMES } from '@checkpoint-engine/ps/engines';
 import { type Command, Option } from 'commander';
 import { countFlag, ranksFlag, repeated, sizeFlag, timeoutFlag, urlFlag } from '../config/flag-values.ts';
-import { P2P_WAYS } from '../config/jobs.ts';
+import { ENGINES, P2P_WAYS } from '../config/jobs.ts';
 import { jsonOption, logFormatOption, logLevelOption } from './shared-flags.ts';
 
 /** The part of the help on the environment that `update` and `join` have in common. */
@@ -38,7 +37,7 @@ export function addP2POptions(command: Command): Command {
 /** The engines that receive. */
 export function addEngineOptions(command: Command): Command {
   return command
-    .addOption(new Option('--engine <name>', 'what receives').choices(ENGINE_NAMES).default('vllm'))
+    .addOption(new Option('--engine <name>', 'what receives').choices(ENGINES).default('vllm'))
     .option(
       '--endpoint <url>',
       'where the engine listens; once for all inference groups, or once for each',

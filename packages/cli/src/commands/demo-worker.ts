@@ -1,6 +1,6 @@
 import { Command } from 'commander';
 import type { DeviceKind } from '../config/jobs.ts';
-import type { LogLevel } from '../output/log.ts';
+import type { LogLevel } from '../output/log-options.ts';
 
 /** `demo-worker`: a worker of `demo`, which starts it. */
 export function demoWorkerCommand(): Command {

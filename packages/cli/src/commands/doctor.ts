@@ -1,5 +1,4 @@
 import { Command } from 'commander';
-import { diagnosisText } from '../doctor/diagnosis-text.ts';
 import type { CommandContext } from './command-context.ts';
 
 const EXAMPLES = `
@@ -17,6 +16,7 @@ export function doctorCommand({ terminal, env, setExitCode }: CommandContext): C
     .addHelpText('after', EXAMPLES)
     .action(async (flags: { readonly json?: true }) => {
       const { diagnose } = await import('../doctor/diagnose.ts');
+      const { diagnosisText } = await import('../doctor/diagnosis-text.ts');
       const diagnosis = await diagnose(env);
       const ok = diagnosis.devices.length > 0;
       terminal.print(

@@ -1,7 +1,4 @@
 import { Command } from 'commander';
-import { inspectCheckpoint } from '../inspect/inspect-checkpoint.ts';
-import { inspectionJson } from '../inspect/inspection-json.ts';
-import { inspectionText } from '../inspect/inspection-text.ts';
 import type { CommandContext } from './command-context.ts';
 
 interface Flags {
@@ -26,6 +23,9 @@ export function inspectCommand({ terminal, setExitCode }: CommandContext): Comma
     .option('--json', 'print one JSON object')
     .addHelpText('after', EXAMPLES)
     .action(async (path: string, flags: Flags) => {
+      const { inspectCheckpoint } = await import('../inspect/inspect-checkpoint.ts');
+      const { inspectionJson } = await import('../inspect/inspection-json.ts');
+      const { inspectionText } = await import('../inspect/inspection-text.ts');
       const inspection = await inspectCheckpoint(path);
       const allTensors = flags.tensors === true;
       const { colors } = terminal.out;

@@ -2,7 +2,6 @@ import { Command, Option } from 'commander';
 import { readMemoryLimits } from '../config/environment.ts';
 import { countFlag, sizeFlag } from '../config/flag-values.ts';
 import type { DeviceKind } from '../config/jobs.ts';
-import { planText } from '../plan/plan-text.ts';
 import type { CommandContext } from './command-context.ts';
 
 interface Flags {
@@ -41,6 +40,7 @@ export function planCommand({ terminal, env }: CommandContext): Command {
     .addHelpText('after', EXAMPLES)
     .action(async (flags: Flags) => {
       const { planUpdate } = await import('../plan/plan-update.ts');
+      const { planText } = await import('../plan/plan-text.ts');
       const planned = await planUpdate({
         path: flags.checkpointPath,
         worldSize: flags.worldSize,

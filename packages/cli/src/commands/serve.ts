@@ -1,6 +1,6 @@
-import { ENGINE_NAMES } from '@checkpoint-engine/ps/engines';
 import { Command, Option } from 'commander';
 import { countFlag, indexFlag, repeated, secondsFlag, sizeFlag, urlFlag } from '../config/flag-values.ts';
+import { ENGINES } from '../config/jobs.ts';
 import { type ServeFlags, serveConfig } from '../config/serve-config.ts';
 import type { CommandContext } from './command-context.ts';
 import { logFormatOption, logLevelOption } from './shared-flags.ts';
@@ -57,7 +57,7 @@ export function serveCommand({ terminal, env, setExitCode }: CommandContext): Co
     .option('--uds <path>', 'listen at this Unix socket instead, which only this user can open')
     .addOption(new Option('--device <kind>', 'what the ranks run on').choices(['auto', 'cuda', 'host']).default('auto'))
     .addOption(
-      new Option('--engine <name>', 'what receives: how updates are asked for').choices(ENGINE_NAMES).default('vllm'),
+      new Option('--engine <name>', 'what receives: how updates are asked for').choices(ENGINES).default('vllm'),
     )
     .option(
       '--endpoint <url>',

@@ -1,6 +1,6 @@
 import { stderr } from 'node:process';
 import { Option } from 'commander';
-import { LOG_FORMATS, LOG_LEVELS } from '../output/log.ts';
+import { LOG_FORMATS, LOG_LEVELS } from '../output/log-options.ts';
 
 /** `--log-level` */
 export function logLevelOption(level: (typeof LOG_LEVELS)[number]): Option {

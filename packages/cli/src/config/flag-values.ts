@@ -1,5 +1,5 @@
 import { CheckpointEngineError } from '@checkpoint-engine/interface';
-import { parseSize } from '@checkpoint-engine/planner';
+import { parseSize } from '@checkpoint-engine/planner/sizes';
 import { InvalidArgumentError } from 'commander';
 
 /** A flag's bytes: `512MiB`, `2GiB`, `8e9`. */

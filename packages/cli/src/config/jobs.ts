@@ -1,6 +1,14 @@
 import type { EngineName } from '@checkpoint-engine/ps/engines';
-import type { LogLevel } from '../output/log.ts';
+import type { LogLevel } from '../output/log-options.ts';
 import type { MemoryLimits } from './environment.ts';
+
+/** Kinds of `--engine`. They stand here so that help and wrong arguments need not wait for the engines' clients. */
+export const ENGINES = Object.keys({
+  vllm: true,
+  sglang: true,
+  lmdeploy: true,
+  worker: true,
+} satisfies Record<EngineName, true>) as EngineName[];
 
 /** Kinds of devices that ranks run on. */
 export type DeviceKind = 'cuda' | 'host';

@@ -1,7 +1,7 @@
 import { resolve } from 'node:path';
 import { CheckpointEngineError } from '@checkpoint-engine/interface';
 import type { EngineName } from '@checkpoint-engine/ps/engines';
-import type { LogOptions } from '../output/log.ts';
+import type { LogOptions } from '../output/log-options.ts';
 import type { ListenAddress } from '../serve/listen.ts';
 import { type EngineFlags, engineTargets } from './engine-targets.ts';
 import { type Environment, type MemoryLimits, readMasterPort, readMemoryLimits, readSecrets } from './environment.ts';

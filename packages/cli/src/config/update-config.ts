@@ -1,6 +1,6 @@
 import { basename, join, parse, resolve } from 'node:path';
 import { CheckpointEngineError } from '@checkpoint-engine/interface';
-import type { LogOptions } from '../output/log.ts';
+import type { LogOptions } from '../output/log-options.ts';
 import { type EngineFlags, neededEngineTargets } from './engine-targets.ts';
 import {
   type Environment,

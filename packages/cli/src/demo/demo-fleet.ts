@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 import type { DeviceKind } from '../config/jobs.ts';
-import type { LogLevel } from '../output/log.ts';
+import type { LogLevel } from '../output/log-options.ts';
 import { type Comparison, compareDigests } from './compare-digests.ts';
 import { DemoWorker } from './demo-worker.ts';
 import type { HeldTensorInfo } from './worker-messages.ts';

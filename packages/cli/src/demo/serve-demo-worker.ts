@@ -1,7 +1,8 @@
 import { stderr, stdin, stdout } from 'node:process';
 import { copyingWorker, serveWorker } from '@checkpoint-engine/worker';
 import type { DeviceKind } from '../config/jobs.ts';
-import { createLogger, type LogLevel } from '../output/log.ts';
+import { createLogger } from '../output/log.ts';
+import type { LogLevel } from '../output/log-options.ts';
 import { exitAfter } from '../process/exit-after.ts';
 import { watchInterrupts } from '../process/interrupts.ts';
 import { parseMessage, readLines } from '../process/json-lines.ts';

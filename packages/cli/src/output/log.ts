@@ -1,21 +1,8 @@
 import { CheckpointEngineError } from '@checkpoint-engine/interface';
 import { type Logger as Pino, pino } from 'pino';
+import type { LogFormat, LogLevel } from './log-options.ts';
 import { prettyLogLine } from './pretty-log.ts';
 import type { Terminal } from './terminal.ts';
-
-/** Levels of `--log-level`, quietest last. */
-export const LOG_LEVELS = ['debug', 'info', 'warn', 'error', 'silent'] as const;
-export type LogLevel = (typeof LOG_LEVELS)[number];
-
-/** Forms of `--log-format`. */
-export const LOG_FORMATS = ['pretty', 'json'] as const;
-export type LogFormat = (typeof LOG_FORMATS)[number];
-
-/** What the log flags say. */
-export interface LogOptions {
-  readonly logLevel: LogLevel;
-  readonly logFormat: LogFormat;
-}
 
 /** The log of this process and of the processes it supervises, on standard error. */
 export class LogSink {
