@@ -2,10 +2,13 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { readdirSync, readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
-import { execPath } from 'node:process';
+import { dirname } from 'node:path';
+import { env, execPath } from 'node:process';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
+import { mooncakeForTests } from '../../transport-rdma/test/support/mooncake.ts';
 
+const mooncake = await mooncakeForTests();
 const DENO = createRequire(import.meta.url).resolve('@deno/linux-x64-glibc/deno');
 const EXAMPLES = fileURLToPath(new URL('../../../examples/', import.meta.url));
 
@@ -15,6 +18,7 @@ const LAST_LINES: Readonly<Record<string, RegExp>> = {
   '02-host-broadcast': /^2 workers hold 32 tensors, 33554432 bytes in 8 buckets$/,
   '03-own-transport': /^2 workers hold 12 tensors, sent through the store in 3 buckets$/,
   '04-nccl-broadcast': /^(\d+ GPUs hold the 67108864 bytes of GPU 0|Missing: .*lib(cuda|nccl).*)$/,
+  '05-rdma-join': /^(The worker of the rank that joined holds 25165824 bytes .*|Missing: .*[Mm]ooncake.*)$/,
   '06-metrics': /^weights_phase\{phase="done"\} 1$/,
   '07-deno': /^The worker holds 65536 bytes that came over HTTP$/,
 };
@@ -61,7 +65,8 @@ async function lastLineOf(file: string, args: readonly string[], cwd: string): P
 
 /** Runs a program to its end, which has to be a good one, and gives what it printed. */
 async function outputOf(file: string, args: readonly string[], cwd: string): Promise<string> {
-  const child = spawn(file, args, { cwd, stdio: ['ignore', 'pipe', 'pipe'] });
+  const path = mooncake.missing ? env.PATH : `${dirname(mooncake.python)}:${env.PATH}`;
+  const child = spawn(file, args, { cwd, env: { ...env, PATH: path }, stdio: ['ignore', 'pipe', 'pipe'] });
   let stdout = '';
   let stderr = '';
   child.stdout.setEncoding('utf8').on('data', (text: string) => {
