@@ -11,7 +11,7 @@ import { copyingWorker, receiveUpdate } from '@checkpoint-engine/worker';
 
 const mooncake = await mooncakeAvailability();
 if (!mooncake.available) {
-  console.log(`Missing: ${mooncake.reason}`);
+  console.log(`Missing: ${mooncake.reason.replaceAll('\n', '; ')}`);
   process.exit();
 }
 
