@@ -22,6 +22,8 @@ import glob
 import json
 import os
 import pickle
+import sys
+import threading
 import time
 import traceback
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -294,12 +296,20 @@ def handler_of(engine: Engine):
     return Handler
 
 
+def end_with_parent() -> None:
+    """The parent holds the other end of standard input for as long as it lives."""
+    if not sys.stdin.isatty():
+        sys.stdin.buffer.read()
+        os._exit(0)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--device", type=int, default=0)
     parser.add_argument("--causal-lm")
     args = parser.parse_args()
+    threading.Thread(target=end_with_parent, daemon=True).start()
     engine = Engine(args.device, args.causal_lm)
     server = ThreadingHTTPServer(("127.0.0.1", args.port), handler_of(engine))
     print(json.dumps({"ready": True, "uuid": engine.uuid}), flush=True)

@@ -67,7 +67,8 @@ export class EngineProcess {
   static async start(python: string, device = 0, args: readonly string[] = []): Promise<EngineProcess> {
     const port = await freePort();
     const child = spawn(python, [SCRIPT, '--port', String(port), '--device', String(device), ...args], {
-      stdio: ['ignore', 'pipe', 'inherit'],
+      // It ends when its standard input does: a parent that is gone leaves no engine on the GPU.
+      stdio: ['pipe', 'pipe', 'inherit'],
     });
     await new Promise<void>((resolve, reject) => {
       child.once('error', reject);

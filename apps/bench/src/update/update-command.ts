@@ -38,6 +38,7 @@ export function addUpdateCommand(program: Command): void {
     .option('--peer-bucket-gib <sizes>', 'its bucket sizes in GiB: 8,2', parseNumbers, [8])
     .option('--link-floors', 'measure the links with torch and NCCL', false)
     .option('--timelines', "keep the timeline of each measurement's last update", false)
+    .option('--trace <file>', 'write a trace of the last update of all ranks, for https://ui.perfetto.dev')
     .addHelpText(
       'after',
       `

@@ -1,4 +1,5 @@
 import { formatBytes } from '@checkpoint-engine/planner';
+import { overlapOf } from '../report/overlap.ts';
 import type { BenchResult, ResultRow, Target } from '../report/result.ts';
 import { median } from '../report/statistics.ts';
 import { timelineOf } from '../report/timeline.ts';
@@ -113,11 +114,19 @@ function updateRow(
     figures: {
       buckets: result.bucketCount,
       'streaming GB/s': checkpoint.sizeBytes / result.durationsMs.stream / 1e6,
+      ...overlapFigures(last[0]!),
       ...(growth && { 'growth MiB': growth.deviceBytes / 2 ** 20, 'growth files': growth.openFiles }),
       ...(worker && workerFigures(worker, median(samplesMs), checkpoint.tensorCount)),
     },
     note: result.reason,
   };
+}
+
+/** How much of the time several stages ran at once, at the first rank. */
+function overlapFigures({ events }: MeasuredUpdate): Record<string, number> {
+  const { spanMs, atLeastMs } = overlapOf(events);
+  const percent = (count: number): number => (100 * atLeastMs[count]!) / spanMs;
+  return spanMs === 0 ? {} : { 'two stages at once %': percent(2), 'three stages at once %': percent(3) };
 }
 
 const slowestOf = (ranks: readonly MeasuredUpdate[]): MeasuredUpdate =>

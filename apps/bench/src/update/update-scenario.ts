@@ -1,4 +1,6 @@
+import { writeFileSync } from 'node:fs';
 import process from 'node:process';
+import { traceEvents } from '@checkpoint-engine/cli';
 import { type BenchCheckpoint, benchCheckpoint, type CheckpointOptions } from '../checkpoints/bench-checkpoint.ts';
 import { type DeviceFloors, deviceFloors } from '../floors/device-floors.ts';
 import { type LinkFloors, linkFloors } from '../floors/link-floors.ts';
@@ -27,6 +29,8 @@ export interface UpdateScenarioOptions extends CheckpointOptions, WorldOptions, 
   readonly linkFloors: boolean;
   /** Keep the timeline of each variant's last update. */
   readonly timelines: boolean;
+  /** A file for a trace of the last update, for https://ui.perfetto.dev. */
+  readonly trace?: string | undefined;
 }
 
 /** What was measured, before it is a result. */
@@ -55,6 +59,7 @@ export async function updateScenario(options: UpdateScenarioOptions): Promise<vo
   try {
     const ours = await measureOurs(options, receivers, checkpoint, small);
     const python = options.peer ? await measurePython(options, receivers, checkpoint) : undefined;
+    if (options.trace !== undefined) writeTrace(options.trace, ours.variants.at(-1)!);
     publish(updateResult(options, { checkpoint, floors, links, ...ours, python }), options);
   } finally {
     await stopReceivers(receivers);
@@ -119,6 +124,11 @@ async function measurePython(
     bucketGiB: options.peerBucketGiB,
   });
   return { ranks, ...(await verify(receivers, checkpoint)) };
+}
+
+function writeTrace(file: string, { last }: VariantFigures): void {
+  const events = traceEvents(last.flatMap((rank) => rank.events));
+  writeFileSync(file, JSON.stringify({ displayTimeUnit: 'ms', traceEvents: events }));
 }
 
 /** A run takes minutes: this says how far it is. */

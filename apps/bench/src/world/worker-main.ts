@@ -27,4 +27,6 @@ process.on('message', async (message) => {
     process.disconnect();
   }
 });
+// A parent that is gone leaves no worker behind.
+process.on('disconnect', () => process.exit());
 process.send!('ready');
