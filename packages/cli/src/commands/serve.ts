@@ -3,6 +3,7 @@ import { countFlag, indexFlag, repeated, secondsFlag, sizeFlag, urlFlag } from '
 import { ENGINES } from '../config/jobs.ts';
 import { type ServeFlags, serveConfig } from '../config/serve-config.ts';
 import type { CommandContext } from './command-context.ts';
+import { addP2POptions } from './delivery-flags.ts';
 import { logFormatOption, logLevelOption } from './shared-flags.ts';
 
 const EXAMPLES = `
@@ -31,6 +32,8 @@ Examples:
 Environment:
   CHECKPOINT_ENGINE_TOKEN     what hosts share, and what clients send as Authorization: Bearer; needed where other hosts can reach the server
   CHECKPOINT_ENGINE_API_KEY   sent to the engine as Authorization: Bearer
+  MASTER_ADDR, MASTER_PORT    where the hosts meet, unless --master-addr and --master-port say it
+  PS_P2P_STORE_RDMA_DEVICES, NCCL_IB_HCA   RDMA devices that ranks read through, with --p2p
   PS_MAX_BUCKET_SIZE_GB       most GiB of a bucket
   PS_MEM_FRACTION             share of the free device memory that an update may take
 
@@ -38,7 +41,7 @@ GET /openapi.json describes the API. Exit status: 0 ended as asked, 1 failed, 2 
 
 /** `serve`: the HTTP API for a whole world of ranks. */
 export function serveCommand({ terminal, env, setExitCode }: CommandContext): Command {
-  return new Command('serve')
+  const command = new Command('serve')
     .description('Serve the HTTP API for a world of ranks: register checkpoints, update engines')
     .option('--nproc-per-node <n>', 'ranks to start and supervise, one for each GPU', countFlag, 1)
     .option('--nnodes <n>', 'hosts that run ranks, each with --nproc-per-node', countFlag, 1)
@@ -95,4 +98,5 @@ export function serveCommand({ terminal, env, setExitCode }: CommandContext): Co
       const { serve } = await import('../serve/serve.ts');
       setExitCode(await serve(config, { terminal, env }));
     });
+  return addP2POptions(command);
 }

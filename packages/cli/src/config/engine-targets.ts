@@ -2,6 +2,9 @@ import { CheckpointEngineError } from '@checkpoint-engine/interface';
 import type { EngineName } from '@checkpoint-engine/ps/engines';
 import type { EngineTargets } from './jobs.ts';
 
+/** Engines that the ranks are shared out among. */
+export type SizedEngineTargets = EngineTargets & { readonly parallelSize: number };
+
 /** The flags that say where engines are. */
 export interface EngineFlags {
   readonly engine: EngineName;
@@ -18,7 +21,11 @@ export interface EngineFlags {
  * @returns `undefined` where they name none.
  * @throws {CheckpointEngineError} `CE_CONFIG_INVALID`
  */
-export function engineTargets(flags: EngineFlags, worldSize: number, udsFlag = '--uds'): EngineTargets | undefined {
+export function engineTargets(
+  flags: EngineFlags,
+  worldSize: number,
+  udsFlag = '--uds',
+): SizedEngineTargets | undefined {
   const { engine, endpoint: endpoints = [], uds = [] } = flags;
   const targetCount = Math.max(endpoints.length, uds.length);
   if (targetCount === 0) return undefined;
@@ -45,7 +52,7 @@ export function engineTargets(flags: EngineFlags, worldSize: number, udsFlag = '
 }
 
 /** As {@link engineTargets}, where there have to be some. */
-export function neededEngineTargets(flags: EngineFlags, worldSize: number): EngineTargets {
+export function neededEngineTargets(flags: EngineFlags, worldSize: number): SizedEngineTargets {
   const targets = engineTargets(flags, worldSize);
   if (targets) return targets;
   throw invalid(

@@ -19,8 +19,8 @@ export interface EngineTargets {
   readonly endpoints: readonly string[];
   /** Unix sockets that are spoken to instead of the endpoints' hosts. */
   readonly uds: readonly string[];
-  /** Ranks that an engine spans. */
-  readonly parallelSize: number;
+  /** Ranks that an engine spans. @default all that receive */
+  readonly parallelSize?: number | undefined;
   /** Path of the update request. @default the engine's own */
   readonly updatePath?: string | undefined;
 }

@@ -5,7 +5,7 @@ import type { LogOptions } from '../output/log-options.ts';
 import type { ListenAddress } from '../serve/listen.ts';
 import { type EngineFlags, engineTargets } from './engine-targets.ts';
 import { type Environment, type MemoryLimits, readMasterPort, readMemoryLimits, readSecrets } from './environment.ts';
-import type { DeviceKind, EngineTargets, UpdateJob } from './jobs.ts';
+import type { DeviceKind, EngineTargets, P2PJob, P2PWay, UpdateJob } from './jobs.ts';
 
 /** The flags of `serve`, parsed one by one. Durations in milliseconds, sizes in bytes. */
 export interface ServeFlags extends LogOptions, Omit<EngineFlags, 'uds'> {
@@ -20,6 +20,8 @@ export interface ServeFlags extends LogOptions, Omit<EngineFlags, 'uds'> {
   readonly deviceMemory?: number;
   readonly stages: '2' | '3' | 'auto';
   readonly graceTime: number;
+  readonly p2p?: P2PWay;
+  readonly p2pHost: string;
   readonly nnodes: number;
   readonly nodeRank: number;
   readonly masterAddr?: string;
@@ -52,6 +54,10 @@ export interface ServeConfig {
   readonly targets?: EngineTargets | undefined;
   readonly update: Pick<UpdateJob, 'bucketBytes' | 'deviceMemoryBytes' | 'stages'>;
   readonly limits: MemoryLimits;
+  /** Absent where nobody reads from anybody. */
+  readonly p2p?: P2PJob | undefined;
+  /** Address or interface of this host by which P2P peers reach it. */
+  readonly p2pHost: string;
   readonly allowedRoots?: readonly string[] | undefined;
   /** How long an update that runs may go on after the server was asked to end. */
   readonly graceMs: number;
@@ -95,6 +101,8 @@ export function serveConfig(flags: ServeFlags, env: Environment): ServeConfig {
       stages: flags.stages === 'auto' ? 'auto' : flags.stages === '2' ? 2 : 3,
     },
     limits: readMemoryLimits(env),
+    p2p: flags.p2p && { way: flags.p2p, host: flags.p2pHost, needsToken: token !== undefined },
+    p2pHost: flags.p2pHost,
     allowedRoots: allowedRoots(flags.allowPath, token),
     graceMs: flags.graceTime,
     log: { logLevel, logFormat },

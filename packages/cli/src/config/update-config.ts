@@ -1,7 +1,7 @@
 import { basename, join, parse, resolve } from 'node:path';
 import { CheckpointEngineError } from '@checkpoint-engine/interface';
 import type { LogOptions } from '../output/log-options.ts';
-import { type EngineFlags, neededEngineTargets } from './engine-targets.ts';
+import { type EngineFlags, neededEngineTargets, type SizedEngineTargets } from './engine-targets.ts';
 import {
   type Environment,
   type MemoryLimits,
@@ -10,7 +10,7 @@ import {
   readRankIdentity,
   readSecrets,
 } from './environment.ts';
-import type { DeliveryJob, DeviceKind, EngineTargets, P2PJob, P2PWay, RegisterJob, UpdateJob } from './jobs.ts';
+import type { DeliveryJob, DeviceKind, P2PJob, P2PWay, RegisterJob, UpdateJob } from './jobs.ts';
 
 const LEAST_HOST_MEMORY_BYTES = 2 ** 20;
 
@@ -149,7 +149,10 @@ function p2pJob({ p2p: way = 'auto', p2pHost: host }: DeliveryFlags, env: Enviro
   return { way, host, needsToken: readSecrets(env).token !== undefined };
 }
 
-function updateJob(flags: DeliveryFlags, worldSize: number): Omit<UpdateJob, 'name'> {
+function updateJob(
+  flags: DeliveryFlags,
+  worldSize: number,
+): Omit<UpdateJob, 'name'> & { readonly targets: SizedEngineTargets } {
   return {
     targets: targetsOf(flags, worldSize),
     ranks: flags.ranks,
@@ -163,7 +166,7 @@ function updateJob(flags: DeliveryFlags, worldSize: number): Omit<UpdateJob, 'na
 }
 
 /** The ranks of one engine receive together or not at all; by default those that receive have one engine. */
-function targetsOf(flags: DeliveryFlags, worldSize: number): EngineTargets {
+function targetsOf(flags: DeliveryFlags, worldSize: number): SizedEngineTargets {
   const { ranks, endpoint = [], uds = [] } = flags;
   const isOne = ranks !== undefined && Math.max(endpoint.length, uds.length) === 1;
   const inferenceParallelSize = flags.inferenceParallelSize ?? (isOne ? ranks.length : undefined);

@@ -64,8 +64,9 @@ export const RANK_CALLS: {
   /** The first rank of each inference group speaks to its engine. */
   async engineReady(context, { targets, ranks, timeoutMs }) {
     const { rank, signal } = context;
-    const isHead = rank % targets.parallelSize === 0 && (ranks?.includes(rank) ?? true);
-    if (isHead) await client(context, targets, rank / targets.parallelSize).ready({ signal, timeoutMs });
+    const { parallelSize = Number.POSITIVE_INFINITY } = targets;
+    const isHead = rank % parallelSize === 0 && (ranks?.includes(rank) ?? true);
+    if (isHead) await client(context, targets, rank / parallelSize).ready({ signal, timeoutMs });
     return null;
   },
 

@@ -30,12 +30,12 @@ const LOOPBACK = '127.0.0.1';
 
 /** Prepares the world of a server: where hosts and ranks meet. Its ranks are not started. */
 export async function openServedWorld(config: ServeConfig, options: OpenServedWorldOptions): Promise<OpenedWorld> {
-  const { nprocPerNode, nodes, engine, targets, update, limits, allowedRoots, log } = config;
+  const { nprocPerNode, nodes, engine, targets, update, limits, p2p, allowedRoots, log } = config;
   const { env, logger, onLogLine } = options;
   const deviceKind = await resolveDeviceKind(config.device, nprocPerNode);
   const worldSize = nprocPerNode * (nodes?.nodeCount ?? 1);
-  // The ranks' secret is their own: who may use the API is no member of the world.
-  const token = randomBytes(24).toString('base64url');
+  // Worlds that read from each other share the user's.
+  const token = config.token ?? randomBytes(24).toString('base64url');
   const hub = nodes && (await NodeHub.open({ ...nodes, nprocPerNode, logger }));
   let store: StoreServer | undefined;
   try {
@@ -54,7 +54,14 @@ export async function openServedWorld(config: ServeConfig, options: OpenServedWo
       const here: OpenRankPort = (events) => spawnRank({ ...env, ...identity }, events);
       return { node, open: node === 0 ? here : hub!.nodes[node - 1]!.openRank(rank, identity) };
     });
-    const job: WorldJob = { deviceKind, lifetime: 'server', timeoutMs: JOIN_MS, logLevel: log.logLevel, ...limits };
+    const job: WorldJob = {
+      deviceKind,
+      lifetime: 'server',
+      p2p,
+      timeoutMs: JOIN_MS,
+      logLevel: log.logLevel,
+      ...limits,
+    };
     const engines = { engine, targets };
     const world = new ServedWorld({ places, job, engines, update, allowedRoots, store, logger, onLogLine });
     return {

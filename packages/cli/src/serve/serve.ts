@@ -32,7 +32,8 @@ export async function serve(
   try {
     await sweepLeftovers(logger);
     if (config.nodes && config.nodes.node > 0) {
-      await serveNode({ ...config.nodes, nprocPerNode: config.nprocPerNode, env, logger, interrupts });
+      const { nprocPerNode, p2pHost } = config;
+      await serveNode({ ...config.nodes, nprocPerNode, p2pHost, env, logger, interrupts });
       return 0;
     }
     const onLogLine = (line: string, rank: number): void => sink.writeLine(rankLogLine(line, rank));

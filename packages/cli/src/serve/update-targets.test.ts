@@ -3,20 +3,41 @@ import { describe, expect, it } from 'vitest';
 import { updateTargets } from './update-targets.ts';
 
 const targets = { engine: 'vllm', endpoints: ['http://a', 'http://b'], uds: [], parallelSize: 2 } as const;
-const ask = (ranks: readonly number[]) =>
-  updateTargets({ ranks, inferenceGroupRanks: [] } as unknown as UpdateOrder, { engine: 'vllm', targets }, 4);
+const ask = (
+  change: Partial<UpdateOrder>,
+  defaults: Parameters<typeof updateTargets>[1] = { engine: 'vllm', targets },
+) => updateTargets({ ranks: [], inferenceGroupRanks: [], timeoutMs: 1000, ...change }, defaults, 4);
 
 describe('updateTargets', () => {
-  it('takes whole engines', () => {
-    for (const ranks of [[], [0, 1], [2, 3], [3, 1, 0, 2]]) expect(ask(ranks)).toBe(targets);
+  it('are those of the server, where the update names none: whole engines', () => {
+    for (const ranks of [[], [0, 1], [2, 3], [3, 1, 0, 2]]) expect(ask({ ranks })).toBe(targets);
+  });
+
+  it('are that of update_url, whatever the ranks that receive', () => {
+    for (const ranks of [[], [2, 3], [1, 2]]) {
+      expect(ask({ ranks, updateUrl: 'http://h/x', inferenceGroupRanks: ranks }).parallelSize).toBeUndefined();
+    }
   });
 
   it.each([
-    [[0, 1, 4], 'ranks names rank 4, and this world has ranks 0 to 3'],
-    [[0, 1, 2], 'leaves out rank 3, whose engine spans 2 ranks'],
-  ])('refuses ranks %j', (ranks, message) => {
-    expect(() => ask(ranks)).toThrow(
+    ['http://h:1/collective_rpc', ['http://h:1'], '/collective_rpc'],
+    ['http://h:1/behind/a/proxy/collective_rpc', ['http://h:1/behind/a/proxy'], '/collective_rpc'],
+    ['http://h:1/inference', ['http://h:1'], '/inference'],
+    ['http://h:1/inference?model=a', ['http://h:1'], '/inference?model=a'],
+  ])('ask %s for what it says', (updateUrl, endpoints, updatePath) =>
+    expect(ask({ updateUrl })).toEqual({ engine: 'vllm', endpoints, updatePath, uds: [] }),
+  );
+
+  it.each([
+    [{ ranks: [0, 1, 4] }, 'names rank 4, and this world has ranks 0 to 3'],
+    [{ ranks: [0, 1, 2] }, 'leaves out rank 3, whose engine spans 2 ranks'],
+    [{ updateUrl: 'http://h/x', inferenceGroupRanks: [0, 1] }, 'inference_group_ranks is [0, 1]'],
+  ])('refuse %j', (change, message) => {
+    expect(() => ask(change)).toThrow(
       expect.objectContaining({ code: 'CE_CONFIG_INVALID', message: expect.stringContaining(message) }),
     );
   });
+
+  it('say so where there are none at all', () =>
+    expect(() => ask({}, { engine: 'vllm' })).toThrow(/names no update_url/));
 });

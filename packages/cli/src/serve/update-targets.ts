@@ -9,18 +9,26 @@ export type DefaultTargets = Pick<EngineTargets, 'engine'> & { readonly targets?
 const OWN_PATH = /\/(collective_rpc|update_weights_from_ipc|update)\/?$/;
 
 /**
- * The engines of an update: that of its `updateUrl`, which spans all ranks, or those that the server was started with.
+ * The engines of an update: that of its `updateUrl`, which spans all ranks that receive, or those that the server was started with.
  *
  * @throws `CE_CONFIG_INVALID`
  */
 export function updateTargets(order: UpdateOrder, defaults: DefaultTargets, worldSize: number): EngineTargets {
+  const { ranks } = order;
+  const stranger = [...ranks, ...order.inferenceGroupRanks].find((rank) => rank >= worldSize);
+  if (stranger !== undefined) {
+    throw invalid(
+      `The update names rank ${stranger}, and this world has ranks 0 to ${worldSize - 1}`,
+      'Name ranks of this world, or none for all',
+    );
+  }
   const targets = targetsOf(order, defaults, worldSize);
-  checkRanks(order.ranks, targets.parallelSize, worldSize);
+  if (targets.parallelSize !== undefined) checkWholeEngines(ranks, targets.parallelSize, worldSize);
   return targets;
 }
 
 function targetsOf(order: UpdateOrder, defaults: DefaultTargets, worldSize: number): EngineTargets {
-  const { updateUrl, uds, inferenceGroupRanks: group } = order;
+  const { updateUrl, uds, inferenceGroupRanks: group, ranks } = order;
   if (updateUrl === undefined && uds === undefined) {
     if (defaults.targets) return defaults.targets;
     throw invalid(
@@ -29,14 +37,15 @@ function targetsOf(order: UpdateOrder, defaults: DefaultTargets, worldSize: numb
     );
   }
   const all = Array.from({ length: worldSize }, (_, rank) => rank);
-  if (group.length > 0 && String([...group].sort((a, b) => a - b)) !== String(all)) {
+  const receiving = ascending(ranks.length > 0 ? ranks : all);
+  if (group.length > 0 && ascending(group) !== receiving) {
     throw invalid(
-      `inference_group_ranks [${group.join(', ')}] leaves ranks of the world without an engine`,
-      `Name all ranks from 0 to ${worldSize - 1}, or start the server with one --endpoint for each engine`,
+      `inference_group_ranks is [${ascending(group)}], and the ranks that receive are [${receiving}]`,
+      'Name the same ranks in both, or start the server with one --endpoint for each engine',
     );
   }
   const { engine } = defaults;
-  const about = { engine, uds: uds === undefined ? [] : [uds], parallelSize: worldSize };
+  const about = { engine, uds: uds === undefined ? [] : [uds] };
   if (updateUrl === undefined) return { ...about, endpoints: [] };
   const { origin, pathname, search } = new URL(updateUrl);
   if (search === '' && OWN_PATH.test(pathname)) {
@@ -47,15 +56,8 @@ function targetsOf(order: UpdateOrder, defaults: DefaultTargets, worldSize: numb
   return { ...about, endpoints: [origin], updatePath: pathname + search };
 }
 
-/** Ranks that are named have to exist, and be those of whole engines. */
-function checkRanks(ranks: readonly number[], parallelSize: number, worldSize: number): void {
-  const stranger = ranks.find((rank) => rank >= worldSize);
-  if (stranger !== undefined) {
-    throw invalid(
-      `ranks names rank ${stranger}, and this world has ranks 0 to ${worldSize - 1}`,
-      'Name ranks of this world, or none for all',
-    );
-  }
+/** Ranks that are named have to be those of whole engines. */
+function checkWholeEngines(ranks: readonly number[], parallelSize: number, worldSize: number): void {
   const engineOf = (rank: number): number => Math.floor(rank / parallelSize);
   const all = Array.from({ length: worldSize }, (_, rank) => rank);
   const absent = all.find((rank) => !ranks.includes(rank) && ranks.some((other) => engineOf(other) === engineOf(rank)));
@@ -64,6 +66,10 @@ function checkRanks(ranks: readonly number[], parallelSize: number, worldSize: n
     `ranks [${ranks.join(', ')}] leaves out rank ${absent}, whose engine spans ${parallelSize} ranks`,
     'Name all ranks of an engine, or none of them; the server takes the size of engines from --inference-parallel-size',
   );
+}
+
+function ascending(ranks: readonly number[]): string {
+  return [...new Set(ranks)].sort((a, b) => a - b).join(', ');
 }
 
 function invalid(what: string, hint: string): CheckpointEngineError {

@@ -4,6 +4,7 @@ import { CheckpointEngineError, type Logger, type Store } from '@checkpoint-engi
 import { connectStore } from '@checkpoint-engine/ps';
 import type { Environment } from '../../config/environment.ts';
 import type { Interrupts } from '../../process/interrupts.ts';
+import type { ToRank } from '../../process/messages.ts';
 import type { RankPort } from '../../process/rank-port.ts';
 import { spawnRank } from '../../process/spawn-rank.ts';
 import { NodeChannel } from './node-channel.ts';
@@ -18,6 +19,8 @@ export interface ServeNodeOptions {
   readonly host: string;
   readonly port: number;
   readonly token: string;
+  /** Address or interface of this host by which P2P peers reach it. */
+  readonly p2pHost: string;
   readonly env: Environment;
   readonly logger: Logger;
   readonly interrupts: Interrupts;
@@ -160,11 +163,18 @@ class NodeSession {
         this.#start(message.rank, message.env);
         return;
       case 'send':
-        this.#ranks.get(message.rank)?.port.send(message.message);
+        this.#ranks.get(message.rank)?.port.send(this.#ofThisHost(message.message));
         return;
       default:
         this.#ranks.get(message.rank)?.port[message.type]();
     }
+  }
+
+  /** Peers reach this host by another address than the first one. */
+  #ofThisHost(message: ToRank): ToRank {
+    if (message.type !== 'open' || !message.world.p2p) return message;
+    const { world } = message;
+    return { ...message, world: { ...world, p2p: { ...world.p2p!, host: this.#options.p2pHost } } };
   }
 
   #start(rank: number, env: Readonly<Record<string, string>>): void {

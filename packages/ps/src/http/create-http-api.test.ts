@@ -1,0 +1,377 @@
+import { CheckpointEngineError } from '@checkpoint-engine/interface';
+import { describe, expect, it } from 'vitest';
+import { createHttpApi, type HttpApiOptions } from './create-http-api.ts';
+import type { CheckpointView, HttpWorld, UpdateEvent, UpdateSummary } from './world.ts';
+
+type Update = Parameters<HttpWorld['update']>;
+
+/** Stands in for ranks: holds names, and lets the test say what happens in an update. */
+class FakeWorld implements HttpWorld {
+  readonly worldSize = 2;
+  readonly names = new Set<string>();
+  readonly running: { update: Update; end(): void; fail(error: Error): void; tell(event: UpdateEvent): void }[] = [];
+  metas: Uint8Array | undefined;
+
+  ranks() {
+    return [0, 1].map((rank) => ({ rank, state: 'ready' as const, node: 0, restarts: 0 }));
+  }
+
+  checkpoints(): CheckpointView[] {
+    const nothing = { tensorCount: 0, sizeBytes: 0, warnings: [], ranks: [] };
+    return [...this.names].map((name) => ({ name, state: 'registered' as const, hasMetas: false, ...nothing }));
+  }
+
+  async register(name: string): Promise<void> {
+    if (this.names.has(name)) throw new CheckpointEngineError('CE_CHECKPOINT_EXISTS', 'taken', 'rename');
+    this.names.add(name);
+  }
+
+  async unregister(name: string): Promise<void> {
+    if (!this.names.delete(name)) throw new CheckpointEngineError('CE_CHECKPOINT_UNKNOWN', 'none', 'register');
+  }
+
+  async gatherMetas(): Promise<void> {}
+
+  async exportMetas(): Promise<Uint8Array> {
+    return new Uint8Array([0x80, 0xff]);
+  }
+
+  async importMetas(_: string, metas: Uint8Array): Promise<void> {
+    this.metas = metas;
+  }
+
+  update(...update: Update): Promise<UpdateSummary> {
+    const { signal, onEvent } = update[2];
+    return new Promise((resolve, reject) => {
+      signal.addEventListener('abort', () => reject(signal.reason));
+      this.running.push({
+        update,
+        end: () =>
+          resolve({ totalBytes: 8, tensorCount: 1, bucketCount: 1, deviceBytes: 8, durationsMs: { total: 1 } }),
+        fail: reject,
+        tell: onEvent,
+      });
+    });
+  }
+}
+
+const setUp = (options: HttpApiOptions = { isOutOfBrowsersReach: true }) => {
+  const world = new FakeWorld();
+  const api = createHttpApi(world, options);
+  const call = async (method: string, path: string, body?: unknown, init: RequestInit = {}): Promise<Response> =>
+    await api.fetch(
+      new Request(`http://localhost${path}`, {
+        method,
+        ...(body === undefined ? {} : { body: JSON.stringify(body), headers: { 'content-type': 'application/json' } }),
+        ...init,
+      }),
+    );
+  const begun = (count: number) => expect.poll(() => world.running.length).toBe(count);
+  return { world, api, call, begun };
+};
+const UPDATE = '/v1/checkpoints/a/update';
+const stateOf = async (response: Response) => (await response.json()) as { id: string; state: string; error?: object };
+
+describe('routes of the Python tool', () => {
+  it('answer 200 with an empty body', async () => {
+    const { call, world, begun } = setUp();
+    const update = call('POST', UPDATE, { ranks: [], update_url: 'http://h/x', inference_group_ranks: [], timeout: 5 });
+    await begun(1);
+    world.running[0]!.end();
+    const answers = [
+      await call('POST', '/v1/checkpoints/a/files', { files: ['/a'] }),
+      await call('POST', '/v1/checkpoints/a/gather-metas'),
+      await update,
+      await call('DELETE', '/v1/checkpoints/a'),
+      await call('GET', '/v1/healthz'),
+    ];
+    for (const answer of answers) expect([answer.status, await answer.text()]).toEqual([200, '']);
+    expect(world.running[0]!.update[1]).toMatchObject({ ranks: [], updateUrl: 'http://h/x', timeoutMs: 5000 });
+  });
+
+  it('fill the defaults in where there is no body', async () => {
+    const { call, world, begun } = setUp();
+    void call('POST', UPDATE);
+    await begun(1);
+    expect(world.running[0]!.update[1]).toMatchObject({ ranks: [], inferenceGroupRanks: [], timeoutMs: 300_000 });
+  });
+});
+
+describe('problems', () => {
+  it.each([
+    ['GET', '/nowhere', undefined, {}, 404, 'CE_REQUEST_INVALID'],
+    ['DELETE', '/v1/checkpoints/a', undefined, {}, 404, 'CE_CHECKPOINT_UNKNOWN'],
+    ['GET', '/v1/updates/x', undefined, {}, 404, 'CE_UPDATE_UNKNOWN'],
+    ['PUT', '/v1/checkpoints', undefined, {}, 405, 'CE_REQUEST_INVALID'],
+    ['POST', '/v1/checkpoints/a/files', { files: [] }, {}, 422, 'CE_REQUEST_INVALID'],
+    ['POST', '/v1/checkpoints/a/files', { files: ['\u0000'] }, {}, 422, 'CE_REQUEST_INVALID'],
+    ['POST', UPDATE, { timeout: -1 }, {}, 422, 'CE_REQUEST_INVALID'],
+    ['POST', UPDATE, { update_url: 'file:///etc/passwd' }, {}, 422, 'CE_REQUEST_INVALID'],
+    [
+      'POST',
+      '/v1/checkpoints/a/files',
+      undefined,
+      { body: '{', headers: { 'content-type': 'application/json' } },
+      400,
+      'CE_REQUEST_INVALID',
+    ],
+    [
+      'POST',
+      '/v1/checkpoints/a/metas',
+      undefined,
+      { body: 'x', headers: { 'content-type': 'text/plain' } },
+      415,
+      'CE_REQUEST_INVALID',
+    ],
+    [
+      'POST',
+      '/v1/checkpoints/a/files',
+      undefined,
+      { body: 'x'.repeat(9e6), headers: { 'content-type': 'application/json' } },
+      413,
+      'CE_REQUEST_INVALID',
+    ],
+  ] as const)('%s %s %j is one of %s', async (method, path, body, init, status, code) => {
+    const answer = await setUp().call(method, path, body, init);
+    expect(answer.headers.get('content-type')).toBe('application/problem+json');
+    expect(await answer.json()).toMatchObject({ status, code, detail: expect.any(String), hint: expect.any(String) });
+    expect(answer.status).toBe(status);
+  });
+
+  it('carry rank, file and tensor, and no stack', async () => {
+    const { call, world, begun } = setUp();
+    const update = call('POST', UPDATE);
+    await begun(1);
+    const details = { rank: 1, file: '/f', tensor: 't', retryable: true };
+    world.running[0]!.fail(new CheckpointEngineError('CE_FILE_CHANGED', 'changed', 'register', details));
+    expect(await (await update).json()).toMatchObject({ status: 409, code: 'CE_FILE_CHANGED', ...details });
+    const broken = call('POST', UPDATE);
+    await begun(2);
+    world.running[1]!.fail(new TypeError('oops'));
+    const text = await (await broken).text();
+    expect(JSON.parse(text)).toMatchObject({ status: 500, code: 'CE_INTERNAL' });
+    expect(text).not.toContain('.ts:');
+  });
+});
+
+describe('updates', () => {
+  it('run one at a time, in their order', async () => {
+    const { call, world, begun } = setUp();
+    const first = call('POST', UPDATE);
+    const second = call('POST', '/v1/checkpoints/b/update');
+    await begun(1);
+    expect((await call('POST', `${UPDATE}?busy=refuse`)).status).toBe(409);
+    world.running[0]!.end();
+    expect((await first).status).toBe(200);
+    await begun(2);
+    expect(world.running[1]!.update[0]).toBe('b');
+    world.running[1]!.end();
+    expect((await second).status).toBe(200);
+  });
+
+  it.each([
+    [`${UPDATE}?wait=false`, {}],
+    [UPDATE, { prefer: 'respond-async' }],
+  ])('are followed by their id where they are not waited for: %s %j', async (path, headers) => {
+    const { call, world, begun } = setUp();
+    const accepted = await call('POST', path, undefined, { headers });
+    expect(accepted.status).toBe(202);
+    const { id } = await stateOf(accepted);
+    expect(accepted.headers.get('location')).toBe(`/v1/updates/${id}`);
+    await begun(1);
+    const events = (await call('GET', `/v1/updates/${id}/events`)).text();
+    const about = { rank: 0, atMs: 1000 };
+    world.running[0]!.tell({ type: 'phase', phase: 'stream', ...about });
+    world.running[0]!.tell({ type: 'bucket-end', stage: 'reload', bucket: 0, sizeBytes: 8, rank: 0, atMs: 2000 });
+    expect(await (await call('GET', `/v1/updates/${id}`)).json()).toMatchObject({
+      state: 'running',
+      stage: 'stream',
+      done_bytes: 8,
+      rate_gb_per_s: 8e-9,
+      ranks: [{ rank: 0, reload_bytes: 8, reloaded_buckets: 1 }],
+    });
+    world.running[0]!.end();
+    const told = (await events).split('\n\n').filter(Boolean);
+    expect(told.at(-1)).toMatch(/^event: end\ndata: .*"state":"succeeded"/);
+    expect(told[0]).toMatch(/^event: progress\n/);
+  });
+
+  it('end when they are cancelled, whether they wait or run, and the next one runs', async () => {
+    const { call, world, begun } = setUp();
+    const ids: string[] = [];
+    for (let i = 0; i < 3; i++) ids.push((await stateOf(await call('POST', `${UPDATE}?wait=false`))).id);
+    await begun(1);
+    expect(await stateOf(await call('DELETE', `/v1/updates/${ids[1]}`))).toMatchObject({ state: 'cancelled' });
+    expect(await stateOf(await call('DELETE', `/v1/updates/${ids[0]}`))).toMatchObject({
+      state: 'cancelled',
+      error: { code: 'CE_ABORTED' },
+    });
+    await begun(2);
+    world.running[1]!.end();
+    await expect.poll(async () => (await stateOf(await call('GET', `/v1/updates/${ids[2]}`))).state).toBe('succeeded');
+    expect((await call('DELETE', `/v1/updates/${ids[2]}`)).status).toBe(409);
+  });
+
+  it('are withdrawn when their client goes before their turn, and run on when it goes later', async () => {
+    const { call, world, begun } = setUp();
+    const [first, second] = [new AbortController(), new AbortController()];
+    void call('POST', UPDATE, undefined, { signal: first.signal });
+    void call('POST', UPDATE, undefined, { signal: second.signal });
+    await begun(1);
+    first.abort();
+    second.abort();
+    const states = async () =>
+      ((await (await call('GET', '/v1/updates')).json()) as { updates: { state: string }[] }).updates.map(
+        (u) => u.state,
+      );
+    await expect.poll(states).toEqual(['cancelled', 'running']);
+    world.running[0]!.end();
+    await expect.poll(states).toEqual(['cancelled', 'succeeded']);
+  });
+
+  it('are not held by a client that does not read its events', async () => {
+    const { call, world, begun } = setUp();
+    const update = call('POST', UPDATE);
+    await begun(1);
+    const { updates } = (await (await call('GET', '/v1/updates')).json()) as { updates: { id: string }[] };
+    const unread = await call('GET', `/v1/updates/${updates[0]!.id}/events`);
+    for (let i = 0; i < 10_000; i++)
+      world.running[0]!.tell({ type: 'bucket-end', stage: 'reload', bucket: i, sizeBytes: 1, rank: 0, atMs: i });
+    world.running[0]!.end();
+    expect((await update).status).toBe(200);
+    await unread.body?.cancel();
+  });
+
+  it('are refused once the server ends, and the one that runs is waited for', async () => {
+    const { api, call, world, begun } = setUp();
+    const first = call('POST', UPDATE);
+    const second = call('POST', UPDATE);
+    await begun(1);
+    let isDrained = false;
+    const drained = api.drain().then(() => {
+      isDrained = true;
+    });
+    expect(await (await second).json()).toMatchObject({ status: 503, code: 'CE_CLOSED' });
+    expect((await call('POST', UPDATE)).status).toBe(503);
+    expect(isDrained).toBe(false);
+    world.running[0]!.end();
+    await drained;
+    expect((await first).status).toBe(200);
+  });
+
+  it('leave behind which version each instance acknowledged', async () => {
+    const { call, world, begun } = setUp();
+    const engine = { type: 'engine', rank: 0, groupIndex: 0, endpoint: 'http://e', atMs: 0 } as const;
+    const instances = async () => (await (await call('GET', '/v1/instances')).json()) as { instances: object[] };
+    const first = call('POST', UPDATE, { weight_version: 'v1' });
+    await begun(1);
+    world.running[0]!.tell({ ...engine, state: 'asked' });
+    expect((await instances()).instances).toEqual([{ endpoint: 'http://e', state: 'unknown' }]);
+    world.running[0]!.tell({ ...engine, state: 'acknowledged' });
+    world.running[0]!.end();
+    await first;
+    const current = { endpoint: 'http://e', state: 'current', checkpoint: 'a', weight_version: 'v1' };
+    expect((await instances()).instances).toMatchObject([current]);
+    const second = call('POST', UPDATE, { weight_version: 'v2' });
+    await begun(2);
+    world.running[1]!.tell({ ...engine, state: 'asked' });
+    world.running[1]!.fail(new CheckpointEngineError('CE_ENGINE_FAILED', 'no', 'look'));
+    expect((await second).status).toBe(502);
+    expect((await instances()).instances).toMatchObject([{ ...current, state: 'unknown' }]);
+  });
+});
+
+describe('metas', () => {
+  it('come and go as bytes', async () => {
+    const { call, world } = setUp();
+    const got = await call('GET', '/v1/checkpoints/a/metas');
+    expect(got.headers.get('content-type')).toBe('application/msgpack');
+    const bytes = new Uint8Array(await got.arrayBuffer());
+    const headers = { 'content-type': 'application/octet-stream' };
+    expect((await call('POST', '/v1/checkpoints/b/metas', undefined, { body: bytes, headers })).status).toBe(200);
+    expect(world.metas).toEqual(new Uint8Array([0x80, 0xff]));
+  });
+});
+
+describe('guards', () => {
+  const bearer = (token: string): RequestInit => ({ headers: { authorization: `Bearer ${token}` } });
+
+  it('ask for the token everywhere but for health', async () => {
+    const { call } = setUp({ token: 'secret' });
+    expect((await call('GET', '/v1/healthz')).status).toBe(200);
+    expect((await call('GET', '/v1/readyz')).status).toBe(200);
+    for (const init of [{}, bearer('secre'), bearer('secret1')]) {
+      const refused = await call('GET', '/v1/checkpoints', undefined, init);
+      expect(refused.status).toBe(401);
+      expect(refused.headers.get('www-authenticate')).toBe('Bearer');
+    }
+    expect((await call('GET', '/v1/checkpoints', undefined, bearer('secret'))).status).toBe(200);
+  });
+
+  it.each([
+    [{ host: 'localhost:19730' }, 200],
+    [{ host: '127.0.0.1' }, 200],
+    [{ host: '[::1]:80' }, 200],
+    [{ host: 'rebound.example' }, 421],
+    [{ host: '127.0.0.1.example' }, 421],
+    [{ host: 'localhost', origin: 'http://localhost' }, 200],
+    [{ host: 'localhost', origin: 'https://page.example' }, 403],
+    [{ host: 'localhost', origin: 'null' }, 403],
+  ])('keep web pages out where there is no token: %j', async (headers, status) => {
+    const answer = await setUp({}).call('GET', '/v1/checkpoints', undefined, { headers });
+    expect(answer.status).toBe(status);
+  });
+});
+
+describe('the OpenAPI document', () => {
+  it('names every route, each with an id of its own', async () => {
+    const document = (await (
+      await setUp({ token: 'x' }).call('GET', '/openapi.json', undefined, { headers: { authorization: 'Bearer x' } })
+    ).json()) as {
+      openapi: string;
+      paths: Record<string, Record<string, { operationId: string; responses: object }>>;
+      components: { securitySchemes: object };
+    };
+    expect(document.openapi).toBe('3.1.0');
+    const routes = Object.entries(document.paths).flatMap(([path, methods]) =>
+      Object.entries(methods).map(([method, { operationId }]) => [`${method} ${path}`, operationId]),
+    );
+    expect(routes.map(([route]) => route).sort()).toEqual([
+      'delete /v1/checkpoints/{name}',
+      'delete /v1/updates/{id}',
+      'get /metrics',
+      'get /v1/checkpoints',
+      'get /v1/checkpoints/{name}',
+      'get /v1/checkpoints/{name}/metas',
+      'get /v1/healthz',
+      'get /v1/instances',
+      'get /v1/readyz',
+      'get /v1/updates',
+      'get /v1/updates/{id}',
+      'get /v1/updates/{id}/events',
+      'post /v1/checkpoints/{name}/files',
+      'post /v1/checkpoints/{name}/gather-metas',
+      'post /v1/checkpoints/{name}/metas',
+      'post /v1/checkpoints/{name}/update',
+    ]);
+    expect(new Set(routes.map(([, id]) => id)).size).toBe(routes.length);
+    expect(document.components.securitySchemes).toHaveProperty('token');
+  });
+});
+
+describe('metrics', () => {
+  it('count updates and requests', async () => {
+    const { call, world, begun } = setUp();
+    const update = call('POST', UPDATE);
+    await begun(1);
+    world.running[0]!.end();
+    await update;
+    const text = await (await call('GET', '/metrics')).text();
+    expect(text).toContain('checkpoint_engine_updates_total{result="succeeded"} 1');
+    expect(text).toContain('checkpoint_engine_update_bytes_total 8');
+    expect(text).toContain('checkpoint_engine_ranks_ready 2');
+    expect(text).toMatch(
+      /http_request_seconds_count\{method="POST",route="\/v1\/checkpoints\/:name\/update",status="200"\} 1/,
+    );
+  });
+});
