@@ -9,6 +9,7 @@ import { addGatherCommand } from './gather/gather-command.ts';
 import { hostScenario } from './host/host-scenario.ts';
 import { killScenario } from './kill/kill-scenario.ts';
 import { addMemoryCommand } from './memory/memory-command.ts';
+import { addP2PCommand } from './p2p/p2p-command.ts';
 import { addPageCommand } from './page/page-command.ts';
 import { addPlanCommand } from './plan/plan-command.ts';
 import { addRegisterCommand } from './register/register-command.ts';
@@ -100,5 +101,6 @@ addSoakCommand(program);
 addChaosCommand(program);
 addGatherCommand(program);
 addPlanCommand(program);
+addP2PCommand(program);
 
 await program.parseAsync();

@@ -129,6 +129,8 @@ describe('a world that joins', () => {
     await joiner.load(metas, [others]);
     await joiner.update('a');
     expect(await joiner.digests(0)).toEqual(digests);
+    // The rank that is left would wait for the one that died.
+    await a.kill();
   });
 
   it('is told before anything moves what is wrong with the metas', async () => {

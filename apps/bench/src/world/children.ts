@@ -10,17 +10,26 @@ export type ChildScript =
   | '../update/measured-rank-main'
   | '../floors/device-floors-main'
   | '../gather/gather-main'
-  | '../plan/plan-main';
+  | '../plan/plan-main'
+  | '../p2p/p2p-rank-main';
 
-/** Starts it with a message channel. */
+/**
+ * Starts it with a message channel.
+ *
+ * @param runner A program and its arguments that start it, Node's path appended. @default Node itself
+ */
 export function start(
   script: ChildScript,
   args: readonly string[],
   env: Readonly<Record<string, string>> = {},
+  runner: readonly string[] = [],
 ): ChildProcess {
+  const [execPath = process.execPath, ...execArgv] = runner.length > 0 ? [...runner, process.execPath] : [];
   return fork(fileURLToPath(new URL(`./${script}.js`, import.meta.url)), [...args], {
     stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
     env: { ...process.env, ...env },
+    execPath,
+    execArgv,
   });
 }
 

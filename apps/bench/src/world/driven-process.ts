@@ -33,8 +33,9 @@ export class DrivenProcess<T extends Calls<T>> {
     script: ChildScript,
     task: unknown,
     env: Readonly<Record<string, string>> = {},
+    runner: readonly string[] = [],
   ): Promise<DrivenProcess<T>> {
-    const child = start(script, [JSON.stringify(task)], env);
+    const child = start(script, [JSON.stringify(task)], env, runner);
     const driven = new DrivenProcess<T>(child);
     await Promise.race([
       once(child, 'message'),

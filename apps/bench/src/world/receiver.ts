@@ -38,10 +38,14 @@ export async function pythonReceiver(python: string, gpu: number): Promise<Recei
 }
 
 /** A worker of ours. */
-export async function ourReceiver(kind: 'cuda' | 'host', index: number): Promise<Receiver> {
+export async function ourReceiver(
+  kind: 'cuda' | 'host',
+  index: number,
+  runner: readonly string[] = [],
+): Promise<Receiver> {
   const folder = mkdtempSync(join(tmpdir(), 'checkpoint-engine-bench-'));
   const workerSocket = join(folder, 'worker.sock');
-  const child = start('worker-main', [String(index), workerSocket, kind]);
+  const child = start('worker-main', [String(index), workerSocket, kind], {}, runner);
   await message(child);
   return {
     engine: { workerSocket },

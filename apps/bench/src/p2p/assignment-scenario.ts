@@ -1,0 +1,135 @@
+import { Buffer } from 'node:buffer';
+import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { decodeWorldMetas, encodeWorldMetas } from '@checkpoint-engine/meta';
+import { writeCheckpoint } from '../host/synthetic-checkpoint.ts';
+import { describeMachine } from '../report/machine.ts';
+import { type PublishOptions, publish } from '../report/publish.ts';
+import { median } from '../report/statistics.ts';
+import { DrivenProcess } from '../world/driven-process.ts';
+import { P2PWorld } from './joining.ts';
+import { type SimulatedHosts, simulateHosts } from './networks.ts';
+import type { P2PRankCalls } from './p2p-rank.ts';
+
+/** What `bench p2p assignment` is asked to do. */
+export interface AssignmentScenarioOptions extends PublishOptions {
+  readonly mooncakePython: string;
+  readonly owners: number;
+  readonly joiners: number;
+  /** Of each NIC, 1e6 bits a second. */
+  readonly rateMbps: number;
+  readonly sizeBytes: number;
+  readonly updates: number;
+  readonly bucketBytes: number;
+}
+
+const TENSOR_BYTES = 2 ** 20;
+const MOST_RATIO = 1.2;
+
+/**
+ * Owners and joiners, each with a NIC of its own that is limited to a rate: are all NICs of the narrower side busy all the
+ * time? The joiners are one world on one host and broadcast through its memory; the transfer engine of each runs on a
+ * simulated host of its own, so that its reads come through its own NIC.
+ */
+export async function assignmentScenario(options: AssignmentScenarioOptions): Promise<void> {
+  const { owners, joiners, rateMbps, updates, sizeBytes, bucketBytes } = options;
+  const folder = mkdtempSync(join(tmpdir(), 'checkpoint-engine-bench-'));
+  const weights = join(folder, 'weights');
+  const { files } = await writeCheckpoint(
+    weights,
+    Array(Math.ceil(sizeBytes / TENSOR_BYTES)).fill(TENSOR_BYTES),
+    owners,
+  );
+  const hosts = simulateHosts(owners + joiners + 1, rateMbps);
+  const serving: DrivenProcess<P2PRankCalls>[] = [];
+  let joining: P2PWorld | undefined;
+  try {
+    for (let owner = 0; owner < owners; owner++) serving.push(await startOwner(owner, hosts, options.mooncakePython));
+    const metas = await gatherAll(serving, files);
+    const front = owners + joiners;
+    joining = await P2PWorld.start(
+      Array.from({ length: joiners }, (_, joiner) => ({
+        p2p: {
+          protocol: 'tcp' as const,
+          host: hosts.addresses[front]!,
+          python: pythonOn(hosts.on(owners + joiner), options.mooncakePython, join(folder, `python-${joiner}`)),
+        },
+        nics: [`nic${joiner}`],
+        runner: hosts.on(front),
+      })),
+    );
+    const world = joining;
+    await world.all((rank) => rank.call('load', metas));
+    const streamMs: number[] = [];
+    let checked = 0;
+    let wrong = 0;
+    for (let round = 0; round <= updates; round++) {
+      await Promise.all(world.receivers.map((receiver) => (round > 0 ? receiver.spoil() : undefined)));
+      const took = await world.all((rank) => rank.call('update', bucketBytes));
+      streamMs.push(Math.max(...took.map((each) => each.streamMs)));
+      const compared = await world.verify(weights, files);
+      checked += compared.checked;
+      wrong += compared.wrong;
+    }
+    const [warmupMs, ...samplesMs] = streamMs as [number, ...number[]];
+    const bytesAMs = (rateMbps * 1e6) / 8 / 1000;
+    const floorMs = sizeBytes / (bytesAMs * Math.min(owners, joiners));
+    const ratio = median(samplesMs) / floorMs;
+    publish(
+      {
+        scenario: 'p2p assignment',
+        title: `${owners} owners and ${joiners} joiners on NICs of ${rateMbps} Mbit/s: ${ratio.toFixed(2)} x the best possible time`,
+        machine: describeMachine(),
+        options: { owners, joiners, rateMbps, sizeBytes, bucketBytes, updates },
+        rows: [
+          {
+            by: 'checkpoint-engine',
+            what: 'update p2p, the part that moves bytes',
+            ranks: joiners,
+            bucketBytes,
+            samplesMs,
+            warmupMs: [warmupMs],
+            sizeBytes,
+            floorMs,
+            checked,
+            wrong,
+          },
+        ],
+        targets: [{ what: 'time / best possible', measured: ratio, atMost: MOST_RATIO, unit: 'x' }],
+        notes: ['The best possible time is all bytes once through the NICs of the narrower side, headers not counted.'],
+      },
+      options,
+    );
+  } finally {
+    await joining?.end();
+    await Promise.all(serving.map((owner) => owner.end()));
+    hosts.remove();
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+function startOwner(owner: number, hosts: SimulatedHosts, python: string): Promise<DrivenProcess<P2PRankCalls>> {
+  const p2p = { protocol: 'tcp', host: hosts.addresses[owner]!, python } as const;
+  const task = { rank: 0, worldSize: 1, port: 0, device: 'host', p2p, nics: [`nic${owner}`] };
+  return DrivenProcess.start('../p2p/p2p-rank-main', task, {}, hosts.on(owner));
+}
+
+/** Each owner is a world of one here: its metas are put together as those of one world. */
+async function gatherAll(serving: readonly DrivenProcess<P2PRankCalls>[], files: readonly string[]): Promise<string> {
+  const metas = await Promise.all(
+    serving.map(async (owner, rank) => {
+      await owner.call('register', [files[rank]!]);
+      const [own] = decodeWorldMetas(new Uint8Array(Buffer.from(await owner.call('gather', null), 'base64')));
+      return { ...own!, rank };
+    }),
+  );
+  return Buffer.from(encodeWorldMetas(metas)).toString('base64');
+}
+
+/** A command that stands for a Python and runs on a simulated host. */
+function pythonOn(runner: readonly string[], python: string, path: string): string {
+  writeFileSync(path, `#!/bin/sh\nexec ${[...runner, python].join(' ')} "$@"\n`);
+  chmodSync(path, 0o755);
+  return path;
+}

@@ -1,0 +1,30 @@
+import type { RdmaOptions } from '@checkpoint-engine/transport-rdma';
+import type { LoopPauses } from '../report/loop-watch.ts';
+import type { RankIdentity } from '../world/open-rank.ts';
+
+/** Which rank a process is, and how peers reach it. */
+export interface P2PRankTask extends Omit<RankIdentity, 'engine'> {
+  /** Absent where the rank updates nobody. */
+  readonly engine?: RankIdentity['engine'] | undefined;
+  readonly p2p: RdmaOptions;
+  readonly nics: readonly string[];
+}
+
+/** What a rank process holds and how it does. */
+export interface P2PUsage extends LoopPauses {
+  readonly openFiles: number;
+  readonly residentBytes: number;
+  /** Transfer engines that it has started and that still run. */
+  readonly engineProcesses: number;
+}
+
+/** What such a process can be asked for. */
+export interface P2PRankCalls {
+  register(files: readonly string[]): Promise<{ readonly sizeBytes: number }>;
+  /** Metas of its world, in base64. */
+  gather(args: null): Promise<string>;
+  load(metas: string): Promise<null>;
+  update(bucketBytes: number | null): Promise<{ readonly totalMs: number; readonly streamMs: number }>;
+  /** Since it was asked last. */
+  usage(args: null): Promise<P2PUsage>;
+}
