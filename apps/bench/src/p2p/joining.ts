@@ -31,7 +31,15 @@ export class P2PWorld {
     const ranks = await Promise.all(
       places.map(({ runner, ...place }, rank) => {
         const { engine } = receivers[rank]!;
-        const task = { ...place, rank, worldSize: places.length, port, device: 'host', engine } as const;
+        const task = {
+          ...place,
+          rank,
+          worldSize: places.length,
+          port,
+          device: 'host',
+          hostIndex: firstDevice + rank,
+          engine,
+        } as const;
         return DrivenProcess.start<P2PRankCalls>('../p2p/p2p-rank-main', task, {}, runner);
       }),
     );

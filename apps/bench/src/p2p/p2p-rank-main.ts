@@ -22,7 +22,9 @@ const NAME = 'weights';
 const task = JSON.parse(process.argv[2]!) as P2PRankTask;
 const { rank, worldSize, port, engine } = task;
 const device =
-  task.device === 'host' ? await createHostDevice({ index: rank }) : await createCudaDevice({ index: task.device });
+  task.device === 'host'
+    ? await createHostDevice({ index: task.hostIndex ?? rank })
+    : await createCudaDevice({ index: task.device });
 const store =
   worldSize === 1 ? localStore() : await openStore({ rank, worldSize, masterAddr: '127.0.0.1', masterPort: port });
 const broadcast = worldSize > 1 ? shm() : undefined;

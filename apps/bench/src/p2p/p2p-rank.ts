@@ -4,6 +4,8 @@ import type { RankIdentity } from '../world/open-rank.ts';
 
 /** Which rank a process is, and how peers reach it. */
 export interface P2PRankTask extends Omit<RankIdentity, 'engine'> {
+  /** On the host device: which of its indices. @default the rank */
+  readonly hostIndex?: number | undefined;
   /** Absent where the rank updates nobody. */
   readonly engine?: RankIdentity['engine'] | undefined;
   readonly p2p: RdmaOptions;

@@ -28,6 +28,8 @@ export function planUpdate(
   const sizing = sizeUpdate(metas, device.kind, {
     freeBytes: Math.min(...users.map(([, { freeBytes }]) => freeBytes)),
     memberCount: Math.max(1, roles.group.length),
+    // On a GPU reads go ahead through host memory instead.
+    readsIntoRing: roles.reads && device.kind === 'host',
     bucketBytes: options.bucketBytes,
     maxBucketBytes: context.maxBucketBytes,
     deviceMemoryBytes: options.deviceMemoryBytes,

@@ -28,25 +28,38 @@ function roles(input: Partial<RolesInput> = {}) {
 
 describe('assignRoles', () => {
   const all = [0, 1, 2, 3];
-  it.each<[string, Partial<RolesInput>, readonly number[], readonly number[]]>([
-    ['all ranks send and receive', {}, all, all],
-    ['no ranks are all ranks', { ranks: [] }, all, all],
-    ['some receive, those who can be read from stay out of the group', { ranks: [2, 1, 1] }, [1, 2], [1, 2]],
-    ['without P2P owners join the group to send', { ranks: [1], hasP2P: false }, [1], all],
-    ['without P2P ranks that own nothing stay out', { ranks: [1], hasP2P: false, metas: [owner(2)] }, [1], [1, 2]],
-    ['an owner that cannot be read from sends', { ranks: [1], metas: [owner(0, false), owner(2)] }, [1], [0, 1]],
-    ['one rank that reads needs no group', { ranks: [3] }, [3], []],
-    ['one rank that owns everything needs nobody', { ranks: [3], metas: [owner(3, false)], hasP2P: false }, [3], []],
-    ['without broadcast each reads for itself', { hasBroadcast: false }, all, []],
-    ['a world that joins broadcasts what it reads', { isForeign: true }, all, all],
+  it.each<[string, Partial<RolesInput>, readonly number[], readonly number[], boolean]>([
+    ['all ranks send and receive', {}, all, all, false],
+    ['no ranks are all ranks', { ranks: [] }, all, all, false],
+    ['some receive, those who can be read from stay out of the group', { ranks: [2, 1, 1] }, [1, 2], [1, 2], true],
+    ['without P2P owners join the group to send', { ranks: [1], hasP2P: false }, [1], all, false],
+    [
+      'without P2P ranks that own nothing stay out',
+      { ranks: [1], hasP2P: false, metas: [owner(2)] },
+      [1],
+      [1, 2],
+      false,
+    ],
+    ['an owner that cannot be read from sends', { ranks: [1], metas: [owner(0, false), owner(2)] }, [1], [0, 1], true],
+    ['one rank that reads needs no group', { ranks: [3] }, [3], [], true],
+    [
+      'one rank that owns everything needs nobody',
+      { ranks: [3], metas: [owner(3, false)], hasP2P: false },
+      [3],
+      [],
+      false,
+    ],
+    ['without broadcast each reads for itself', { hasBroadcast: false }, all, [], true],
+    ['a world that joins broadcasts what it reads', { isForeign: true }, all, all, true],
     [
       'and without broadcast each reads for itself',
       { isForeign: true, hasBroadcast: false, ranks: [0, 1] },
       [0, 1],
       [],
+      true,
     ],
-  ])('%s', (_, input, receivers, group) => {
-    expect(roles(input)).toEqual({ receivers, group });
+  ])('%s', (_, input, receivers, group, reads) => {
+    expect(roles(input)).toEqual({ receivers, group, reads });
   });
 
   it.each<[string, Partial<RolesInput>, string, RegExp]>([

@@ -25,6 +25,8 @@ export interface Roles {
    * Without a group every receiver gets all buckets for itself.
    */
   readonly group: readonly number[];
+  /** Some buckets are read out of peers' memory. */
+  readonly reads: boolean;
 }
 
 /**
@@ -49,7 +51,7 @@ export function assignRoles(input: RolesInput): Roles {
   const others = read.filter(({ rank }) => isForeign || receivers.length > 1 || rank !== receivers[0]);
   if (others.length > 0 && !hasP2P) throw noP2P(input);
   for (const owner of others) if (!isReadable(owner)) throw unreadable(owner);
-  return { receivers, group: broadcasts ? group : [] };
+  return { receivers, group: broadcasts ? group : [], reads: others.length > 0 };
 }
 
 /** Whether peers can read all of what a rank holds. */

@@ -7,10 +7,15 @@ const MIB = 2 ** 20;
 /** Buckets that are sized for the device's caches and links; larger ones gain nothing and hold memory. */
 const PREFERRED_BUCKET_BYTES: Readonly<Record<Device['kind'], number>> = { cuda: 128 * MIB, host: 16 * MIB };
 
+/** Reads take their time to begin and to end: several have to be under way at each rank that reads. */
+const READING_RING_SLOTS = 8;
+
 /** What bounds the buckets of an update. */
 export interface UpdateBounds {
   readonly freeBytes: number;
   readonly memberCount: number;
+  /** Buckets are read out of peers' memory straight into the ring. @default false */
+  readonly readsIntoRing?: boolean | undefined;
   readonly bucketBytes: number | undefined;
   readonly maxBucketBytes: number | undefined;
   readonly deviceMemoryBytes: number | undefined;
@@ -32,6 +37,7 @@ export function sizeUpdate(metas: WorldMetas, kind: Device['kind'], bounds: Upda
     largestTensorBytes,
     totalBytes,
     worldSize: bounds.memberCount,
+    ring: bounds.readsIntoRing ? { slots: READING_RING_SLOTS } : undefined,
     maxBucketBytes: bounds.bucketBytes ?? bounds.maxBucketBytes,
     preferredBucketBytes: bounds.bucketBytes ?? PREFERRED_BUCKET_BYTES[kind],
     deviceMemoryBytes: bounds.deviceMemoryBytes,

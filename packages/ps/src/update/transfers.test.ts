@@ -33,14 +33,14 @@ function transfers(input: Partial<TransfersInput>) {
     proposals,
     isForeign: true,
     rank: 0,
-    roles: { receivers: [0, 1, 2, 3], group: [0, 1, 2, 3] },
+    roles: { receivers: [0, 1, 2, 3], group: [0, 1, 2, 3], reads: true },
     ...input,
   });
 }
 
 describe('planTransfers', () => {
   it('has every bucket once, numbered in their order', () => {
-    for (const input of [{}, { isForeign: false }, { roles: { receivers: [0, 1], group: [] }, rank: 1 }]) {
+    for (const input of [{}, { isForeign: false }, { roles: { receivers: [0, 1], group: [], reads: true }, rank: 1 }]) {
       const made = transfers(input);
       expect(made.map(({ bucket }) => bucket.index)).toEqual(plan.buckets.map((_, index) => index));
       expect(made.map(({ bucket }) => nameOf(bucket)).sort()).toEqual(plan.buckets.map(nameOf).sort());
@@ -57,7 +57,7 @@ describe('planTransfers', () => {
   });
 
   it('lets members of the group send what they own, and reads what others own', () => {
-    const made = transfers({ isForeign: false, roles: { receivers: [1, 2], group: [1, 2] } });
+    const made = transfers({ isForeign: false, roles: { receivers: [1, 2], group: [1, 2], reads: true } });
     for (const { bucket, root } of made) {
       if ([1, 2].includes(bucket.ownerRank)) expect(root).toBe(bucket.ownerRank);
       else expect([1, 2]).toContain(root);
@@ -69,7 +69,7 @@ describe('planTransfers', () => {
 
   it('without a group lets each receiver read all, beginning with another owner', () => {
     const first = [0, 1, 2, 3].map((rank) => {
-      const made = transfers({ rank, roles: { receivers: [0, 1, 2, 3], group: [] } });
+      const made = transfers({ rank, roles: { receivers: [0, 1, 2, 3], group: [], reads: true } });
       expect(made.every(({ root }) => root === rank)).toBe(true);
       return nameOf(made[0]!.bucket);
     });

@@ -1,3 +1,4 @@
+import { setMaxListeners } from 'node:events';
 import { CheckpointEngineError, type Store } from '@checkpoint-engine/interface';
 import { atRank } from '../util/at-rank.ts';
 import type { Cleanup } from '../util/cleanup.ts';
@@ -25,6 +26,8 @@ export class UpdateLifetime {
     this.timeoutMs = timeoutMs;
     this.#rank = rank;
     this.#cleanup = cleanup;
+    // Every read, broadcast and reload that is under way listens.
+    setMaxListeners(0, this.signal);
     const timer = setTimeout(() => this.#controller.abort(timedOut(checkpoint, timeoutMs, rank)), timeoutMs);
     cleanup.defer(() => clearTimeout(timer));
     cleanup.defer(followSignals(this.#controller, signals));

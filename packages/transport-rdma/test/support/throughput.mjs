@@ -1,7 +1,8 @@
-// Reads within this host, through this package and through Mooncake's own Python, in turns, with the same blocks.
+// Reads within this host, through this package and through Mooncake's own Python, in turns, with the same blocks; beside
+// them iperf3, where it is installed: what one TCP connection carries when nobody looks at the bytes.
 // MOONCAKE_PROTOCOL says over what (tcp).
 //   node throughput.mjs PYTHON [SIZE_MIB] [ROUNDS]
-import { spawn } from 'node:child_process';
+import { execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import process from 'node:process';
 import { fileURLToPath } from 'node:url';
@@ -84,4 +85,22 @@ for (const blockMiB of [1, 4, 16]) {
   const [here, there] = seconds.map(rates);
   console.log(`${String(blockMiB).padStart(11)} | ${here.padStart(18)} | ${there}`);
 }
+const floor = await iperf3();
+console.log(floor === undefined ? 'iperf3 is not installed' : `iperf3, one connection: ${floor.toFixed(2)}`);
 await device.close();
+
+/** GB/s. */
+async function iperf3() {
+  const port = String(20_000 + (process.pid % 10_000));
+  const server = spawn('iperf3', ['-s', '-1', '-p', port], { stdio: 'ignore' });
+  server.on('error', () => {});
+  try {
+    await new Promise((resolve) => setTimeout(resolve, 500));
+    const output = execFileSync('iperf3', ['-c', '127.0.0.1', '-p', port, '-t', '4', '-J'], { encoding: 'utf8' });
+    return JSON.parse(output).end.sum_received.bits_per_second / 8e9;
+  } catch {
+    return undefined;
+  } finally {
+    server.kill();
+  }
+}
