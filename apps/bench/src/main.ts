@@ -6,7 +6,7 @@ import { addCheckpointCommand } from './checkpoints/checkpoint-command.ts';
 import { checksScenario } from './checks/checks-scenario.ts';
 import { complianceScenario } from './compliance/compliance-scenario.ts';
 import { addGatherCommand } from './gather/gather-command.ts';
-import { hostScenario } from './host/host-scenario.ts';
+import { addHostCommand } from './host/host-command.ts';
 import { killScenario } from './kill/kill-scenario.ts';
 import { addMemoryCommand } from './memory/memory-command.ts';
 import { addP2PCommand } from './p2p/p2p-command.ts';
@@ -83,20 +83,7 @@ addRegisterCommand(program);
 addStartupCommand(program);
 addMemoryCommand(program);
 
-program
-  .command('host')
-  .description('ranks and workers on the host device, beside memcpy and pread')
-  .option('--size <size>', 'bytes of the checkpoint', parseSize, 2 * 2 ** 30)
-  .option('--tensor-size <size>', 'bytes of a tensor', parseSize, 8 * 2 ** 20)
-  .option('--ranks <n>', 'ranks, and as many workers', Number, 4)
-  .option('--updates <n>', 'updates in a row', Number, 4)
-  .option('--bucket-size <size>', 'most bytes of a bucket', parseSize)
-  .option('--json <file>', 'write the figures there')
-  .action(async ({ size, tensorSize, bucketSize, ...options }) => {
-    const ok = await hostScenario({ ...options, sizeBytes: size, tensorBytes: tensorSize, bucketBytes: bucketSize });
-    if (!ok) process.exitCode = 1;
-  });
-
+addHostCommand(program);
 addSoakCommand(program);
 addChaosCommand(program);
 addGatherCommand(program);

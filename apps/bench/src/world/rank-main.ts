@@ -1,8 +1,10 @@
 // One rank of a benchmark: registers, gathers, updates as often as asked, and sends its figures to the parent.
 import { readFileSync } from 'node:fs';
-import { monitorEventLoopDelay } from 'node:perf_hooks';
 import process from 'node:process';
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { ProgressEvent, RegisteredCheckpoint, Stage, UpdateOptions, UpdateResult } from '@checkpoint-engine/ps';
+import { type LoopPauses, LoopWatch } from '../report/loop-watch.ts';
+import { threadTime } from '../report/thread-time.ts';
 import { openRank, type RankIdentity } from './open-rank.ts';
 
 /** What the parent passes as the only argument, in JSON. */
@@ -29,24 +31,34 @@ export interface RankFigures {
   readonly results: readonly UpdateResult[];
   readonly sizeBytes: number;
   readonly poolBytes: number;
-  /** Longest pause of the event loop while bytes moved, registration and updates apart. */
-  readonly registerPauseMs: number;
-  readonly updatePauseMs: number;
+  /** Pauses of the event loop while bytes moved, registration and updates apart. */
+  readonly registerPauses: LoopPauses;
+  readonly updatePauses: LoopPauses;
+  /** Time on a core of the JavaScript thread, by update. */
+  readonly updateBusyMs: readonly number[];
   readonly peakRssBytes: number;
+  /** Memory of its own before anything was registered. */
+  readonly baseBytes: number;
   /** Of the last update. */
   readonly events: readonly ProgressEvent[];
 }
 
 const task = JSON.parse(process.argv[2]!) as RankTask;
-const delay = monitorEventLoopDelay({ resolution: 5 });
+const watch = new LoopWatch();
+/** The system gives memory back in the background: the next registration is not to wait for it. */
+const SETTLE_MS = 100;
 const { deviceMadeAtMs, store, server, engine, close } = await openRank(task);
 
+const baseBytes = statusBytes('RssAnon');
 const registerMs: number[] = [];
 let registered!: RegisteredCheckpoint;
 for (let round = 0; round < task.registers; round++) {
-  if (round > 0) await server.unregisterCheckpoint('weights');
+  if (round > 0) {
+    await server.unregisterCheckpoint('weights');
+    await sleep(SETTLE_MS);
+  }
   await store.barrier('register');
-  delay.enable();
+  watch.start();
   registered = await server.registerCheckpoint('weights', {
     files: task.files,
     inPlace: false,
@@ -54,23 +66,24 @@ for (let round = 0; round < task.registers; round++) {
     stream: task.stream !== undefined,
     hostMemoryBytes: task.stream?.hostMemoryBytes,
   });
-  delay.disable();
+  watch.stop();
   registerMs.push(registered.durationMs);
 }
-const registerPauseMs = delay.max / 1e6;
+const registerPauses = watch.take();
 await store.barrier('registered');
 const gatherStartedAtMs = performance.now();
 await server.gatherMetas('weights');
 const gatherMs = performance.now() - gatherStartedAtMs;
 const updateMs: number[] = [];
+const updateBusyMs: number[] = [];
 const results: UpdateResult[] = [];
 let events: ProgressEvent[] = [];
 let firstAckMs = 0;
-delay.reset();
 for (let round = 0; round < task.updates; round++) {
   await store.barrier('update');
   events = [];
-  delay.enable();
+  watch.start();
+  const { busyMs } = threadTime();
   const startedAtMs = performance.now();
   results.push(
     await server.update('weights', {
@@ -85,7 +98,8 @@ for (let round = 0; round < task.updates; round++) {
   );
   updateMs.push(performance.now() - startedAtMs);
   if (round === 0) firstAckMs = lastEndMs(events, 'reload') - deviceMadeAtMs;
-  delay.disable();
+  updateBusyMs.push(threadTime().busyMs - busyMs);
+  watch.stop();
 }
 const figures: RankFigures = {
   registerMs,
@@ -95,14 +109,20 @@ const figures: RankFigures = {
   results,
   sizeBytes: registered.sizeBytes,
   poolBytes: registered.poolBytes,
-  registerPauseMs,
-  updatePauseMs: delay.max / 1e6,
-  peakRssBytes: Number(/VmHWM:\s+(\d+)/.exec(readFileSync('/proc/self/status', 'utf8'))?.[1]) * 1024,
+  registerPauses,
+  updatePauses: watch.take(),
+  updateBusyMs,
+  peakRssBytes: statusBytes('VmHWM'),
+  baseBytes,
   events,
 };
 process.send!(figures);
 await close();
 process.disconnect();
+
+function statusBytes(field: 'RssAnon' | 'VmHWM'): number {
+  return Number(new RegExp(`${field}:\\s+(\\d+)`).exec(readFileSync('/proc/self/status', 'utf8'))?.[1]) * 1024;
+}
 
 function lastEndMs(of: readonly ProgressEvent[], stage: Stage): number {
   return Math.max(...of.map((event) => (event.type === 'bucket-end' && event.stage === stage ? event.atMs : 0)));

@@ -4,11 +4,16 @@
 #include <cstring>
 #include <utility>
 
+#include "copy/copy_bytes.h"
+
 namespace ce {
 namespace {
 
 // Large enough that handing out pieces costs nothing, small enough that all threads finish together.
 constexpr size_t kPieceBytes = size_t{2} << 20;
+
+// Below this the caches take the bytes anyway.
+constexpr size_t kLeastPastCache = size_t{256} << 10;
 
 uint8_t* Pointer(uint64_t address) { return reinterpret_cast<uint8_t*>(address); }
 
@@ -43,8 +48,8 @@ bool OrderMatters(const std::vector<CopyRange>& ranges) {
 }  // namespace
 
 HostCopyJob::HostCopyJob(CopyBatch batch, std::function<void()> done)
-    : batch_(std::move(batch)), done_(std::move(done)) {
-  if (OrderMatters(batch_.ranges)) {
+    : batch_(std::move(batch)), done_(std::move(done)), overlaps_(OrderMatters(batch_.ranges)) {
+  if (overlaps_) {
     piece_ends_.push_back(batch_.ranges.size());
   } else {
     CutIntoPieces();
@@ -77,7 +82,14 @@ void HostCopyJob::CutIntoPieces() {
 void HostCopyJob::Run(size_t piece) noexcept {
   for (size_t i = piece == 0 ? 0 : piece_ends_[piece - 1]; i < piece_ends_[piece]; i++) {
     const CopyRange& range = batch_.ranges[i];
-    std::memmove(Pointer(range.to), Pointer(range.from), range.size);
+    // What is written to shared memory is read by another process next; what is written elsewhere came to stay.
+    if (overlaps_) {
+      std::memmove(Pointer(range.to), Pointer(range.from), range.size);
+    } else if (range.size >= kLeastPastCache && range.to_memory->handle().empty()) {
+      CopyPastCache(Pointer(range.to), Pointer(range.from), range.size);
+    } else {
+      CopyThroughCache(Pointer(range.to), Pointer(range.from), range.size);
+    }
   }
 }
 

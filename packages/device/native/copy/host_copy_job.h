@@ -23,6 +23,7 @@ class HostCopyJob final : public Job {
 
   CopyBatch batch_;
   std::function<void()> done_;
+  const bool overlaps_;
   std::vector<size_t> piece_ends_;  // Of each piece: one past its last range.
 };
 

@@ -1,0 +1,29 @@
+import { parseSize } from '@checkpoint-engine/planner';
+import type { Command } from 'commander';
+import { withPublishOptions } from '../report/publish.ts';
+import { hostScenario } from './host-scenario.ts';
+
+/** Adds `bench host`. */
+export function addHostCommand(program: Command): void {
+  withPublishOptions(
+    program
+      .command('host')
+      .description('ranks and workers on the host device, beside memcpy and pread')
+      .option('--size <size>', 'bytes of the checkpoint', parseSize, 2 * 2 ** 30)
+      .option('--tensor-size <size>', 'bytes of a tensor', parseSize, 8 * 2 ** 20)
+      .option('--largest-tensor <size>', 'bytes of one tensor among them', parseSize)
+      .option('--shards <n>', 'files', Number, 8)
+      .option('--ranks <n>', 'ranks, and as many workers', Number, 4)
+      .option('--registers <n>', 'registrations in a row', Number, 6)
+      .option('--updates <n>', 'updates in a row', Number, 6)
+      .option('--bucket-size <size>', 'most bytes of a bucket', parseSize),
+  ).action(async ({ size, tensorSize, largestTensor, bucketSize, ...options }) => {
+    await hostScenario({
+      ...options,
+      sizeBytes: size,
+      tensorBytes: tensorSize,
+      largestBytes: largestTensor,
+      bucketBytes: bucketSize,
+    });
+  });
+}

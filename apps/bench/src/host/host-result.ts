@@ -1,0 +1,161 @@
+import { createHostDevice } from '@checkpoint-engine/device';
+import { formatBytes } from '@checkpoint-engine/planner';
+import type { LoopPauses } from '../report/loop-watch.ts';
+import { describeMachine } from '../report/machine.ts';
+import type { BenchResult, ResultRow, Target } from '../report/result.ts';
+import { median } from '../report/statistics.ts';
+import { timelineOf } from '../report/timeline.ts';
+import type { RankFigures } from '../world/rank-main.ts';
+import type { HostScenarioOptions } from './host-scenario.ts';
+import type { HostWorldFigures } from './run-host-world.ts';
+import type { SyntheticCheckpoint } from './synthetic-checkpoint.ts';
+
+/** Rounds of the floors, in milliseconds; the first of the copies warm memory up. */
+export interface HostFloors {
+  readonly preadMs: readonly number[];
+  /** Each byte to a ring once and from there to every receiver: the copies that ranks of one host make. */
+  readonly onceMs: readonly number[];
+  /** Each byte to a ring and on, for every receiver by itself: the copies of ranks that share no ring. */
+  readonly eachMs: readonly number[];
+}
+
+/** Puts what `bench host` measured into the form of all results. */
+export async function hostResult(
+  options: HostScenarioOptions,
+  checkpoint: SyntheticCheckpoint,
+  { ranks, memory, wrong }: HostWorldFigures,
+  floors: HostFloors,
+): Promise<Omit<BenchResult, 'version'>> {
+  const device = await createHostDevice();
+  const machine = describeMachine(device);
+  await device.close();
+  const { sizeBytes, tensorCount } = checkpoint;
+  const [first] = ranks as readonly [RankFigures];
+  const last = first.results.at(-1)!;
+  const [readFloorMs, onceMs, eachMs] = [floors.preadMs, floors.onceMs.slice(1), floors.eachMs.slice(1)].map(
+    median,
+  ) as [number, number, number];
+  const common = {
+    by: 'checkpoint-engine',
+    model: `${tensorCount} tensors`,
+    ranks: options.ranks,
+    sizeBytes,
+    bucketBytes: last.bucketBytes,
+  };
+  const registerMs = slowest(ranks, (rank) => rank.registerMs);
+  const updateMs = slowest(ranks, (rank) => rank.updateMs);
+  const poolBytes = ranks.reduce((sum, rank) => sum + rank.poolBytes, 0);
+  const baseBytes = ranks.reduce((sum, rank) => sum + rank.baseBytes, 0);
+  const beyondBytes = memory.ownBytes + memory.sharedBytes - baseBytes - sizeBytes;
+  const register: ResultRow = {
+    ...common,
+    what: 'register',
+    samplesMs: registerMs.length > 1 ? registerMs.slice(1) : registerMs,
+    warmupMs: registerMs.length > 1 ? registerMs.slice(0, 1) : [],
+    floorMs: readFloorMs,
+    figures: { poolOverhead: poolBytes / sizeBytes - 1, ...pauses(ranks.map((rank) => rank.registerPauses)) },
+  };
+  const gather: ResultRow = {
+    ...common,
+    what: 'gather',
+    samplesMs: [Math.max(...ranks.map(({ gatherMs }) => gatherMs))],
+  };
+  const update: ResultRow = {
+    ...common,
+    what: 'update',
+    samplesMs: updateMs.length > 1 ? updateMs.slice(1) : updateMs,
+    warmupMs: updateMs.length > 1 ? updateMs.slice(0, 1) : [],
+    floorMs: onceMs,
+    phasesMs: last.durationsMs,
+    deviceBytes: last.deviceBytes,
+    hostBytes: Math.max(...ranks.map(({ peakRssBytes }) => peakRssBytes)),
+    figures: {
+      ofFloorWithARingEach: eachMs / median(updateMs.slice(1)),
+      rankBusyMs: median(ranks.flatMap(({ updateBusyMs }) => updateBusyMs.slice(1))),
+      ...pauses(ranks.map((rank) => rank.updatePauses)),
+      beyondCheckpointMiB: beyondBytes / 2 ** 20,
+    },
+    checked: tensorCount * options.ranks,
+    wrong,
+  };
+  const planMs = Math.max(...ranks.map(({ results }) => results[0]!.durationsMs.plan));
+  const readyMs = registerMs[0]! + gather.samplesMs[0]! + planMs;
+  return {
+    scenario: 'host',
+    title: `${options.ranks} ranks bring ${formatBytes(sizeBytes)} into ${options.ranks} workers in ${median(update.samplesMs).toFixed(0)} ms`,
+    machine,
+    options: {
+      size: options.sizeBytes,
+      tensorSize: options.tensorBytes,
+      largestTensor: options.largestBytes ?? options.tensorBytes,
+      ranks: options.ranks,
+      updates: options.updates,
+      bucketSize: options.bucketBytes ?? 'default',
+    },
+    rows: [
+      register,
+      gather,
+      { ...common, what: 'register, gather and plan, first', samplesMs: [readyMs], bucketBytes: undefined },
+      update,
+      { ...common, by: 'floor: memcpy, one ring for all', what: 'update', samplesMs: floors.onceMs.slice(1) },
+      { ...common, by: 'floor: memcpy, a ring each', what: 'update', samplesMs: floors.eachMs.slice(1) },
+      { ...common, by: 'floor: pread', what: 'register', samplesMs: floors.preadMs },
+    ],
+    targets: targetsOf({ update, register, onceMs, readFloorMs, poolBytes, sizeBytes, readyMs, ranks }),
+    timelines: [
+      timelineOf(
+        'last update',
+        ranks.map(({ events }) => events),
+      ),
+    ],
+    notes: [
+      last.reason,
+      'A round is as slow as its slowest rank. The first update is a warm-up: workers allocate their tensors in it.',
+      'The floor of an update makes the same copies with plain threads and memcpy in one process: each byte into a ring once and out of it once for each worker. "ofFloorWithARingEach" compares with twice as many copies, one ring for each rank, as ranks did before they shared one.',
+      'busyMs is the most that the JavaScript thread ran between two turns of a 5 ms timer; waitedMs the most that it could have run and had no core. A pause with little of the first and much of the second is a machine with more threads than cores.',
+      'beyondCheckpointMiB: most memory of all ranks at one time (their own and /dev/shm), less the checkpoint and what the processes took before they registered: ring, heaps, and any second copy.',
+    ],
+  };
+}
+
+interface TargetInput {
+  readonly update: ResultRow;
+  readonly register: ResultRow;
+  readonly onceMs: number;
+  readonly readFloorMs: number;
+  readonly poolBytes: number;
+  readonly sizeBytes: number;
+  readonly readyMs: number;
+  readonly ranks: readonly RankFigures[];
+}
+
+function targetsOf({
+  update,
+  register,
+  onceMs,
+  readFloorMs,
+  poolBytes,
+  sizeBytes,
+  readyMs,
+  ranks,
+}: TargetInput): Target[] {
+  const { busyMs, longestMs } = pauses(ranks.map((rank) => rank.updatePauses));
+  return [
+    { what: 'update: floor / median', measured: onceMs / median(update.samplesMs), atLeast: 0.7, unit: 'x' },
+    { what: 'register: floor / median', measured: readFloorMs / median(register.samplesMs), atLeast: 0.8, unit: 'x' },
+    { what: 'pool / checkpoint', measured: poolBytes / sizeBytes, atMost: 1.02, unit: 'x' },
+    { what: 'register, gather and plan, first', measured: readyMs, atMost: 10_000, unit: 'ms' },
+    { what: 'event loop, longest pause in an update', measured: longestMs, atMost: 50, unit: 'ms' },
+    { what: 'event loop, most work of ours without a pause', measured: busyMs, atMost: 50, unit: 'ms' },
+  ];
+}
+
+function pauses(of: readonly LoopPauses[]): { longestMs: number; busyMs: number; waitedMs: number } {
+  const most = (name: keyof LoopPauses): number => Math.max(...of.map((one) => one[name]));
+  return { longestMs: most('longestMs'), busyMs: most('busyMs'), waitedMs: most('waitedMs') };
+}
+
+/** A world is as slow as its slowest rank, round by round. */
+function slowest(ranks: readonly RankFigures[], of: (rank: RankFigures) => readonly number[]): number[] {
+  return of(ranks[0]!).map((_, round) => Math.max(...ranks.map((rank) => of(rank)[round]!)));
+}

@@ -1,0 +1,68 @@
+import type { ChildProcess } from 'node:child_process';
+import { join } from 'node:path';
+import { freePort } from '../report/free-port.ts';
+import { message, start } from '../world/children.ts';
+import type { RankFigures, RankTask } from '../world/rank-main.ts';
+import { fileDigests } from './file-digests.ts';
+import { type MemoryPeak, MemorySampler } from './memory-sampler.ts';
+import type { SyntheticCheckpoint } from './synthetic-checkpoint.ts';
+
+/** What the ranks of a world on the host device are asked to do. */
+export interface HostWorldOptions {
+  readonly ranks: number;
+  readonly registers: number;
+  readonly updates: number;
+  readonly bucketBytes?: number | undefined;
+}
+
+/** What came of it. */
+export interface HostWorldFigures {
+  readonly ranks: readonly RankFigures[];
+  /** Of all ranks together. */
+  readonly memory: MemoryPeak;
+  /** Tensors whose SHA-256 in a worker is not that in the file. */
+  readonly wrong: number;
+}
+
+/** N ranks and N workers, a process each, bring a checkpoint in as often as asked; then every byte is compared. */
+export async function runHostWorld(
+  folder: string,
+  { files }: SyntheticCheckpoint,
+  { ranks: worldSize, registers, updates, bucketBytes }: HostWorldOptions,
+): Promise<HostWorldFigures> {
+  const children: ChildProcess[] = [];
+  try {
+    const sockets = Array.from({ length: worldSize }, (_, index) => join(folder, `worker-${index}.sock`));
+    const workers = sockets.map((socket, index) => start('worker-main', [String(index), socket]));
+    children.push(...workers);
+    await Promise.all(workers.map((worker) => message(worker)));
+    const port = await freePort();
+    const running = sockets.map((workerSocket, rank) => {
+      const engine = { workerSocket };
+      const task: RankTask = { rank, worldSize, port, files, device: 'host', engine, registers, updates, bucketBytes };
+      return start('rank-main', [JSON.stringify(task)]);
+    });
+    children.push(...running);
+    const sampler = new MemorySampler(running.map(({ pid }) => pid!));
+    const ranks = await Promise.all(running.map((child) => message<RankFigures>(child)));
+    const memory = sampler.stop();
+    return { ranks, memory, wrong: await countWrong(workers, await fileDigests(files)) };
+  } finally {
+    for (const child of children) if (child.exitCode === null && child.connected === false) child.kill();
+    setTimeout(() => {
+      for (const child of children) child.kill('SIGKILL');
+    }, 2_000).unref();
+  }
+}
+
+async function countWrong(workers: readonly ChildProcess[], wanted: ReadonlyMap<string, string>): Promise<number> {
+  let wrong = 0;
+  for (const worker of workers) {
+    const reply = message<Record<string, string>>(worker);
+    worker.send('digests');
+    const held = await reply;
+    for (const [name, digest] of wanted) if (held[name] !== digest) wrong += 1;
+    worker.send('stop');
+  }
+  return wrong;
+}
