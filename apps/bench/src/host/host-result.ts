@@ -53,7 +53,11 @@ export async function hostResult(
     samplesMs: registerMs.length > 1 ? registerMs.slice(1) : registerMs,
     warmupMs: registerMs.length > 1 ? registerMs.slice(0, 1) : [],
     floorMs: readFloorMs,
-    figures: { poolOverhead: poolBytes / sizeBytes - 1, ...pauses(ranks.map((rank) => rank.registerPauses)) },
+    figures: {
+      bestOfBestFloor: Math.min(...floors.preadMs) / Math.min(...registerMs.slice(1)),
+      poolOverhead: poolBytes / sizeBytes - 1,
+      ...pauses(ranks.map((rank) => rank.registerPauses)),
+    },
   };
   const gather: ResultRow = {
     ...common,
@@ -70,6 +74,7 @@ export async function hostResult(
     deviceBytes: last.deviceBytes,
     hostBytes: Math.max(...ranks.map(({ peakRssBytes }) => peakRssBytes)),
     figures: {
+      bestOfBestFloor: Math.min(...floors.onceMs.slice(1)) / Math.min(...updateMs.slice(1)),
       ofFloorWithARingEach: eachMs / median(updateMs.slice(1)),
       rankBusyMs: median(ranks.flatMap(({ updateBusyMs }) => updateBusyMs.slice(1))),
       ...pauses(ranks.map((rank) => rank.updatePauses)),
@@ -112,6 +117,7 @@ export async function hostResult(
       last.reason,
       'A round is as slow as its slowest rank. The first update is a warm-up: workers allocate their tensors in it.',
       'The floor of an update makes the same copies with plain threads and memcpy in one process: each byte into a ring once and out of it once for each worker. "ofFloorWithARingEach" compares with twice as many copies, one ring for each rank, as ranks did before they shared one.',
+      'bestOfBestFloor compares the fastest round with the fastest round of the floor: where other work shares the machine, it is the fairer of the two.',
       'busyMs is the most that the JavaScript thread ran between two turns of a 5 ms timer; waitedMs the most that it could have run and had no core. A pause with little of the first and much of the second is a machine with more threads than cores.',
       'beyondCheckpointMiB: most memory of all ranks at one time (their own and /dev/shm), less the checkpoint and what the processes took before they registered: ring, heaps, and any second copy.',
     ],

@@ -16,6 +16,6 @@ let file: number | undefined;
 /** What the system's scheduler counts for the main thread of this process, which calls this. Costs some microseconds. */
 export function threadTime(): ThreadTime {
   file ??= openSync(`/proc/self/task/${process.pid}/schedstat`, 'r');
-  const [busyNs, waitedNs] = text.latin1Slice(0, readSync(file, text, 0, text.length, 0)).split(' ');
+  const [busyNs, waitedNs] = text.toString('latin1', 0, readSync(file, text, 0, text.length, 0)).split(' ');
   return { busyMs: Number(busyNs) / 1e6, waitedMs: Number(waitedNs) / 1e6 };
 }

@@ -21,9 +21,9 @@ describe('readRankIdentity', () => {
     });
   });
 
-  it('takes the rank as local rank, and this host as master', () => {
+  it('leaves the local rank open where no launcher gives it, and takes this host as master', () => {
     expect(readRankIdentity({ RANK: '1', WORLD_SIZE: '2', MASTER_PORT: '1' })).toMatchObject({
-      localRank: 1,
+      localRank: undefined,
       masterAddr: '127.0.0.1',
     });
   });

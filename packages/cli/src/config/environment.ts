@@ -7,8 +7,8 @@ export type Environment = Readonly<Record<string, string | undefined>>;
 export interface RankIdentity {
   readonly rank: number;
   readonly worldSize: number;
-  /** Which of its host's devices the rank uses. */
-  readonly localRank: number;
+  /** Which of its host's devices the rank uses. @default `rank` modulo the GPUs of the host */
+  readonly localRank?: number | undefined;
   readonly masterAddr: string;
   readonly masterPort: number;
 }
@@ -35,7 +35,7 @@ export function readRankIdentity(env: Environment): RankIdentity | undefined {
   return {
     rank,
     worldSize,
-    localRank: integer(env, 'LOCAL_RANK', 0) ?? rank,
+    localRank: integer(env, 'LOCAL_RANK', 0),
     masterAddr: readMasterAddr(env),
     masterPort: readMasterPort(env) ?? 0,
   };

@@ -9,7 +9,7 @@ import { atRank } from './at-rank.ts';
 import { leaveTogether } from './leave-together.ts';
 import { loadBroadcast } from './load-broadcast.ts';
 import { type LoadedP2P, loadP2P } from './load-p2p.ts';
-import { countGpus, openDevice } from './open-device.ts';
+import { countGpus, localRankOf, openDevice } from './open-device.ts';
 import { RANK_CALLS } from './rank-calls.ts';
 
 /** What {@link LocalWorld.open} takes. */
@@ -82,7 +82,7 @@ export class LocalWorld implements World {
     if (broadcast) this.#closers.push(() => broadcast.close());
     const p2p = await this.#loadP2P();
     if (p2p) this.#closers.push(() => p2p.transport.close());
-    this.#device = await openDevice(deviceKind, identity.localRank);
+    this.#device = await openDevice(deviceKind, await localRankOf(identity, deviceKind));
     this.#closers.push(() => this.#device.close());
     this.#store = await this.#openStore();
     this.#closers.push(() => this.#store.close());
@@ -106,7 +106,7 @@ export class LocalWorld implements World {
     const { identity, job, secrets } = this.#options;
     const { p2p, deviceKind } = job;
     if (p2p === undefined) return undefined;
-    const { localRank } = identity;
+    const localRank = await localRankOf(identity, deviceKind);
     const gpuCount = Math.max(deviceKind === 'cuda' ? await countGpus() : identity.worldSize, localRank + 1);
     return await loadP2P({
       job: p2p,

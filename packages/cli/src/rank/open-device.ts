@@ -1,5 +1,6 @@
 import { createCudaDevice, createHostDevice, listCudaDevices } from '@checkpoint-engine/device';
 import { CheckpointEngineError, type Device } from '@checkpoint-engine/interface';
+import type { RankIdentity } from '../config/environment.ts';
 import type { DeviceKind } from '../config/jobs.ts';
 
 /**
@@ -26,6 +27,16 @@ export async function resolveDeviceKind(device: DeviceKind | 'auto', rankCount: 
 export async function countGpus(): Promise<number> {
   const cuda = await listCudaDevices();
   return cuda.available ? cuda.devices.length : 0;
+}
+
+/**
+ * Which of this host's devices a rank uses. Where its launcher does not say, ranks are taken to be numbered host by host,
+ * one for each GPU.
+ */
+export async function localRankOf({ rank, localRank }: RankIdentity, kind: DeviceKind): Promise<number> {
+  if (localRank !== undefined) return localRank;
+  const gpuCount = kind === 'cuda' ? await countGpus() : 0;
+  return gpuCount > 0 ? rank % gpuCount : rank;
 }
 
 /** The device of a rank. */

@@ -42,8 +42,9 @@ export async function holdFiles(name: string, source: FileSource, context: PoolC
       const memory = await context.acquirePool(poolSize);
       regions.push(memory);
       const { signal, onProgress } = context;
+      const pooledBytes = pooled.reduce((sum, tensor) => sum + tensor.sizeBytes, 0);
       if (files === undefined) {
-        await memory.read(reads, { signal, onProgress: (done) => onProgress(done, poolSize) });
+        await memory.read(reads, { signal, onProgress: (done) => onProgress(done, pooledBytes) });
       } else {
         const partBytes = context.device.supports.pinning ? PINNED_PART_BYTES : PART_BYTES;
         const { store, logger } = context;

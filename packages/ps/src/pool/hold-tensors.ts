@@ -17,6 +17,7 @@ export async function holdTensors(
     tensors.map((tensor) => ({ ...tensor, sizeBytes: tensor.bytes.byteLength })),
     0,
   );
+  const totalBytes = metas.reduce((sum, meta) => sum + meta.sizeBytes, 0);
   const memory = await context.acquirePool(poolSize);
   try {
     let doneBytes = 0;
@@ -24,7 +25,7 @@ export async function holdTensors(
       context.signal?.throwIfAborted();
       if (tensor.bytes.byteLength > 0) await memory.write(metas[index]!.offsetBytes, tensor.bytes);
       doneBytes += tensor.bytes.byteLength;
-      context.onProgress(doneBytes, poolSize);
+      context.onProgress(doneBytes, totalBytes);
     }
     await memory.pin();
   } catch (error) {
@@ -34,7 +35,7 @@ export async function holdTensors(
   return {
     regions: [{ sizeBytes: memory.sizeBytes, memory }],
     tensors: metas,
-    sizeBytes: metas.reduce((sum, meta) => sum + meta.sizeBytes, 0),
+    sizeBytes: totalBytes,
     poolBytes: memory.sizeBytes,
     warnings: [],
     removableFiles: [],

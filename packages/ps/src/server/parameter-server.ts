@@ -38,6 +38,7 @@ import type {
   UpdateResult,
   WorldMetas,
 } from './api.ts';
+import { checkSpecVersions } from './check-spec-versions.ts';
 
 /** A checkpoint that this rank holds, and how peers read it. */
 interface Entry {
@@ -98,8 +99,13 @@ export class ParameterServer {
     });
   }
 
-  /** Opens the server's end of the P2P transport, where it has one. The parts stay the caller's to close. */
+  /**
+   * Opens the server's end of the P2P transport, where it has one. The parts stay the caller's to close.
+   *
+   * @throws `CE_NOT_SUPPORTED` A part was written for another version of the contracts.
+   */
   static async create(options: ParameterServerOptions): Promise<ParameterServer> {
+    checkSpecVersions(options);
     const endpoint = await options.p2p?.open({ device: options.device });
     return new ParameterServer(options, endpoint);
   }

@@ -10,6 +10,11 @@ export interface HeartbeatOptions {
 export class Silence {
   #beats = 0;
 
+  /** Beats of ours that went by since something was heard. */
+  get beats(): number {
+    return this.#beats;
+  }
+
   heard(): void {
     this.#beats = 0;
   }

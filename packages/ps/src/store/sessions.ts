@@ -18,6 +18,9 @@ export interface SessionsOptions {
   readonly push: (identity: string, messages: Iterable<Uint8Array[]>, urgent?: boolean) => void;
 }
 
+/** A client that lives beats as often as the server: after so many silent beats it will not say goodbye. */
+const LAST_BEATS = 3;
+
 type Hello = Extract<ClientMessage, { t: 'hello' }>;
 
 /** Clients before and after they join: hello, proof of the token, heartbeats, duplicates, loss. */
@@ -65,7 +68,8 @@ export class Sessions {
   beat(): void {
     const { heartbeat } = this.#options;
     for (const session of [...this.#sessions.values()]) {
-      if (session.silence.beat(heartbeat)) {
+      const isLost = session.silence.beat(heartbeat);
+      if (isLost || (this.#onEmpty !== undefined && session.silence.beats >= LAST_BEATS)) {
         this.#drop(session, `Rank ${session.rank} has been silent for ${heartbeat.lostAfterMs} ms`);
       } else session.beat();
     }
@@ -78,8 +82,8 @@ export class Sessions {
   }
 
   /**
-   * Tells everybody that the server goes. Resolves when all have left, and so have got what was on its way to them, or
-   * after `limitMs`.
+   * Tells everybody that the server goes. Resolves when all have left, and so have got what was on its way to them; who
+   * has been silent for three beats is not waited for. At the latest after `limitMs`.
    */
   close(limitMs: number): Promise<void> {
     return new Promise((resolve) => {
