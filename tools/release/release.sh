@@ -5,7 +5,7 @@
 #   tools/release/release.sh build [ARCH...]    builds, packs into release/, checks and tests the tarballs (x64 arm64)
 #   tools/release/release.sh publish [FLAG...]  publishes what the registry does not have yet, and tags it; npm's flags
 #
-# Addons for another processor than this machine's need its compiler: apt-get install g++-aarch64-linux-gnu.
+# Addons for arm64 need a compiler and an emulator elsewhere: apt-get install g++-aarch64-linux-gnu qemu-user.
 set -euo pipefail
 usage=$(sed -n '2,8s/^# \{0,1\}//p' "$0")
 cd "$(dirname "$0")/../.."
@@ -25,6 +25,7 @@ build() {
   for package in device transport-nccl; do
     for arch in "${archs[@]}"; do make -C "packages/$package/native" -j2 -s ARCH="$arch"; done
   done
+  case " ${archs[*]} " in *' arm64 '*) if [ "$(uname -m)" = x86_64 ]; then tools/release/try-arm64.sh; fi ;; esac
   node tools/release/pack.mjs release
   node tools/release/check-packages.mjs release "${archs[@]}"
   RELEASE_TARBALLS="$PWD/release" REQUIRE_REGISTRY=1 npx vitest run --project integration tools/test/release.test.ts
