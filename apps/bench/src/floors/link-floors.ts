@@ -16,3 +16,17 @@ export async function linkFloors(python: string, worldSize: number): Promise<Lin
   const [first] = await runPythonRanks<LinkFloors>({ python, script: 'floors.py', worldSize });
   return first!;
 }
+
+/** What torch's gloo backend took to broadcast between processes. */
+export interface GlooFigures {
+  readonly torch: string;
+  readonly seconds: readonly number[];
+  readonly bytes: number;
+}
+
+/** Broadcasts so many bytes with gloo: a peer of the host device. Needs Python with torch. */
+export async function glooBroadcast(python: string, worldSize: number, sizeBytes: number): Promise<GlooFigures> {
+  const args = (): string[] => ['--bytes', String(sizeBytes)];
+  const [first] = await runPythonRanks<GlooFigures>({ python, script: 'gloo.py', worldSize, args });
+  return first!;
+}

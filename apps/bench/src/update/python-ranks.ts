@@ -6,7 +6,7 @@ import { freePort } from '../report/free-port.ts';
 /** A script of `apps/bench/python` that runs as the ranks of a world. */
 export interface PythonRanks {
   readonly python: string;
-  readonly script: 'reference.py' | 'floors.py' | 'load_safetensors.py';
+  readonly script: 'reference.py' | 'floors.py' | 'load_safetensors.py' | 'gloo.py';
   readonly worldSize: number;
   readonly args?: ((rank: number) => readonly string[]) | undefined;
 }

@@ -36,7 +36,7 @@ export function addUpdateCommand(program: Command): void {
     .option('--no-watch-memory', "leave the driver's figure of device memory out")
     .option('--peer', 'run the Python tool against the same engines', false)
     .option('--peer-bucket-gib <sizes>', 'its bucket sizes in GiB: 8,2', parseNumbers, [8])
-    .option('--link-floors', 'measure the links with torch and NCCL', false)
+    .option('--link-floors', 'measure the links with torch and NCCL; on the host, a broadcast with gloo', false)
     .option('--timelines', "keep the timeline of each measurement's last update", false)
     .option('--trace <file>', 'write a trace of the last update of all ranks, for https://ui.perfetto.dev')
     .addHelpText(

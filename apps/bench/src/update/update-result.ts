@@ -132,7 +132,7 @@ function overlapFigures({ events }: MeasuredUpdate): Record<string, number> {
 const slowestOf = (ranks: readonly MeasuredUpdate[]): MeasuredUpdate =>
   ranks.toSorted((a, b) => b.updateMs - a.updateMs)[0]!;
 
-function floorRows({ ranks }: UpdateScenarioOptions, { checkpoint, floors, links }: UpdateFigures): ResultRow[] {
+function floorRows({ ranks }: UpdateScenarioOptions, { checkpoint, floors, links, gloo }: UpdateFigures): ResultRow[] {
   const { sizeBytes } = checkpoint;
   const row = (what: string, rateGBps: number | undefined, bytes: number, note: string): ResultRow[] =>
     rateGBps === undefined
@@ -145,6 +145,15 @@ function floorRows({ ranks }: UpdateScenarioOptions, { checkpoint, floors, links
     ...row('H2D, one GPU alone', links?.h2d_alone_GBps, shareBytes, 'pinned copies, torch'),
     ...(ranks > 1 ? row('H2D, all GPUs', links?.h2d_all_GBps, shareBytes, 'pinned copies, torch') : []),
     ...row('broadcast', links?.broadcast_GBps, sizeBytes, 'NCCL, torch'),
+    ...(gloo === undefined
+      ? []
+      : [
+          {
+            ...{ by: 'torch gloo', what: 'broadcast', ranks, sizeBytes: gloo.bytes },
+            samplesMs: gloo.seconds.slice(1).map((seconds) => seconds * 1e3),
+            note: 'into memory of each process; nothing is reloaded from there',
+          },
+        ]),
     ...row('H2D and broadcast together', links?.both_GBps, sizeBytes, 'NCCL and copies, torch'),
   ];
 }

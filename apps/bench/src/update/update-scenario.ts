@@ -3,7 +3,7 @@ import process from 'node:process';
 import { traceEvents } from '@checkpoint-engine/cli';
 import { type BenchCheckpoint, benchCheckpoint, type CheckpointOptions } from '../checkpoints/bench-checkpoint.ts';
 import { type DeviceFloors, deviceFloors } from '../floors/device-floors.ts';
-import { type LinkFloors, linkFloors } from '../floors/link-floors.ts';
+import { type GlooFigures, glooBroadcast, type LinkFloors, linkFloors } from '../floors/link-floors.ts';
 import { type PublishOptions, publish } from '../report/publish.ts';
 import { median } from '../report/statistics.ts';
 import type { Receiver } from '../world/receiver.ts';
@@ -38,6 +38,8 @@ export interface UpdateFigures {
   readonly checkpoint: BenchCheckpoint;
   readonly floors: DeviceFloors;
   readonly links: LinkFloors | undefined;
+  /** A peer of the host device. */
+  readonly gloo?: GlooFigures | undefined;
   /** Updates of one small tensor: the receiver's own fixed time, and what a bucket costs beside its bytes. */
   readonly fixedMs: readonly number[];
   readonly registerMs: readonly number[];
@@ -54,13 +56,18 @@ export async function updateScenario(options: UpdateScenarioOptions): Promise<vo
   const checkpoint = await benchCheckpoint(options);
   const small = await benchCheckpoint({ dataDir: options.dataDir, model: 'one' });
   const floors = await deviceFloors(options.device, options.device === 'host' ? 1 : options.ranks);
-  const links = options.linkFloors ? await linkFloors(options.python, options.ranks) : undefined;
+  const links =
+    options.linkFloors && options.device === 'cuda' ? await linkFloors(options.python, options.ranks) : undefined;
+  const gloo =
+    options.linkFloors && options.device === 'host' && options.ranks > 1
+      ? await glooBroadcast(options.python, options.ranks, checkpoint.sizeBytes)
+      : undefined;
   const receivers = await startReceivers(options);
   try {
     const ours = await measureOurs(options, receivers, checkpoint, small);
     const python = options.peer ? await measurePython(options, receivers, checkpoint) : undefined;
     if (options.trace !== undefined) writeTrace(options.trace, ours.variants.at(-1)!);
-    publish(updateResult(options, { checkpoint, floors, links, ...ours, python }), options);
+    publish(updateResult(options, { checkpoint, floors, links, gloo, ...ours, python }), options);
   } finally {
     await stopReceivers(receivers);
   }
