@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { describeMachine } from '../report/machine.ts';
 import type { BenchResult } from '../report/result.ts';
-import { RESULTS_PAGE, resultsOfFolder } from './results-folder.ts';
+import { README, RESULTS_PAGE, readmeWithResults, resultsOfFolder } from './results-folder.ts';
 import { resultsMarkdown } from './results-markdown.ts';
 
 const result = (title: string, date: string): BenchResult => ({
@@ -14,6 +14,7 @@ const result = (title: string, date: string): BenchResult => ({
 describe('RESULTS.md', () => {
   it('is what `npm run results -w apps/bench` makes of the files beside it', () => {
     expect(readFileSync(RESULTS_PAGE, 'utf8')).toBe(resultsOfFolder());
+    expect(readFileSync(README, 'utf8')).toBe(readmeWithResults());
   });
 
   it('has a section for each result, the newest first, with commit and file, and then prose', () => {
