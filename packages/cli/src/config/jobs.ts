@@ -23,6 +23,8 @@ export interface EngineTargets {
   readonly parallelSize?: number | undefined;
   /** Path of the update request. @default the engine's own */
   readonly updatePath?: string | undefined;
+  /** Named by a client of the server, who is not to learn the API key: it is not sent there. @default false */
+  readonly isStranger?: boolean | undefined;
 }
 
 /** What P2P reads go over. `auto`: what Mooncake finds, RDMA devices or else TCP. `shm`: memory of this host. */

@@ -93,7 +93,8 @@ export const RANK_CALLS: {
 };
 
 function client({ secrets, logger }: RankContext, targets: EngineTargets, groupIndex: number) {
-  return engineClient(targets, groupIndex, { apiKey: secrets.apiKey, logger });
+  const apiKey = targets.isStranger === true ? undefined : secrets.apiKey;
+  return engineClient(targets, groupIndex, { apiKey, logger });
 }
 
 function now(): number {

@@ -25,7 +25,7 @@ describe('updateTargets', () => {
     ['http://h:1/inference', ['http://h:1'], '/inference'],
     ['http://h:1/inference?model=a', ['http://h:1'], '/inference?model=a'],
   ])('ask %s for what it says', (updateUrl, endpoints, updatePath) =>
-    expect(ask({ updateUrl })).toEqual({ engine: 'vllm', endpoints, updatePath, uds: [] }),
+    expect(ask({ updateUrl })).toMatchObject({ engine: 'vllm', endpoints, updatePath, uds: [] }),
   );
 
   it.each([
@@ -37,6 +37,16 @@ describe('updateTargets', () => {
       expect.objectContaining({ code: 'CE_CONFIG_INVALID', message: expect.stringContaining(message) }),
     );
   });
+
+  it.each([
+    [{ updateUrl: 'http://a/collective_rpc' }, false],
+    [{ updateUrl: 'http://a:81/collective_rpc' }, true],
+    [{ updateUrl: 'http://a.example/collective_rpc' }, true],
+    [{ updateUrl: 'http://a/collective_rpc', uds: '/engine.sock' }, true],
+    [{ uds: '/engine.sock' }, true],
+  ])('keep the API key from whom only the client knows: %j', (change, isStranger) =>
+    expect(ask(change).isStranger).toBe(isStranger),
+  );
 
   it('say so where there are none at all', () =>
     expect(() => ask({}, { engine: 'vllm' })).toThrow(/names no update_url/));

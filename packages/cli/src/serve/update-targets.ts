@@ -45,7 +45,7 @@ function targetsOf(order: UpdateOrder, defaults: DefaultTargets, worldSize: numb
     );
   }
   const { engine } = defaults;
-  const about = { engine, uds: uds === undefined ? [] : [uds] };
+  const about = { engine, uds: uds === undefined ? [] : [uds], isStranger: isStranger(order, defaults) };
   if (updateUrl === undefined) return { ...about, endpoints: [] };
   const { origin, pathname, search } = new URL(updateUrl);
   if (search === '' && OWN_PATH.test(pathname)) {
@@ -66,6 +66,14 @@ function checkWholeEngines(ranks: readonly number[], parallelSize: number, world
     `ranks [${ranks.join(', ')}] leaves out rank ${absent}, whose engine spans ${parallelSize} ranks`,
     'Name all ranks of an engine, or none of them; the server takes the size of engines from --inference-parallel-size',
   );
+}
+
+/** Whether an update names an engine that the server was not started with. */
+function isStranger({ updateUrl, uds }: UpdateOrder, { targets }: DefaultTargets): boolean {
+  // Where there is a socket it is what is connected to.
+  if (uds !== undefined) return targets?.uds.includes(uds) !== true;
+  const { origin } = new URL(updateUrl!);
+  return targets?.endpoints.some((endpoint) => new URL(endpoint).origin === origin) !== true;
 }
 
 function ascending(ranks: readonly number[]): string {
