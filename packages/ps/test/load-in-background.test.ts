@@ -1,9 +1,10 @@
 import { rm, utimes } from 'node:fs/promises';
 import type { CheckpointEngineError } from '@checkpoint-engine/interface';
+import { decodeWorldMetas } from '@checkpoint-engine/meta';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { type TestCheckpoint, writeCheckpoint } from './support/checkpoint.ts';
 import { FaultyDisk } from './support/faulty-disk.ts';
-import { World } from './support/world.ts';
+import { World, type WorldOptions } from './support/world.ts';
 
 const MIB = 2 ** 20;
 const SIZES = { bucketBytes: 2 * MIB };
@@ -27,8 +28,8 @@ afterEach(async () => {
 });
 
 /** Registers while the disk hangs: no byte is there when it resolves. */
-async function registerStalled(size: number): Promise<void> {
-  world = await World.start(size, { runner: disk.runner });
+async function registerStalled(size: number, options: WorldOptions = {}): Promise<void> {
+  world = await World.start(size, { runner: disk.runner, ...options });
   disk.does('stall');
   await register();
 }
@@ -107,6 +108,28 @@ describe('a checkpoint that is read in the background', () => {
     disk.does('ok');
     await world.update('a', SIZES);
     await expectWeights();
+  });
+
+  it('can be read by a world that joins once it is there, and not before', async () => {
+    await registerStalled(2, { p2p: 'shm' });
+    const isOffered = async (): Promise<boolean[]> =>
+      decodeWorldMetas(Buffer.from(await world.metas('a'), 'base64')).map(({ regions }) =>
+        regions.some(({ remote }) => remote !== undefined),
+      );
+    expect(await isOffered()).toEqual([false, false]);
+    const loaded = world.onAll((rank) => rank.call('loaded', { name: 'a' }));
+    disk.does('ok');
+    await loaded;
+    await world.gather('a');
+    expect(await isOffered()).toEqual([true, true]);
+    const joining = await World.start(1, { p2p: 'shm' });
+    try {
+      await joining.load(await world.metas('a'));
+      await joining.update('a', SIZES);
+      expect(await joining.digests(0)).toEqual(checkpoint.digests);
+    } finally {
+      await joining.end();
+    }
   });
 
   it('can be unregistered in the middle', async () => {
