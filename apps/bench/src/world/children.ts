@@ -33,14 +33,15 @@ export function start(
   });
 }
 
-/** The child's next message. Rejects when it exits before. */
+/** The child's next message. Rejects when it ends before: what it has sent by then is still to be read after its exit. */
 export function message<T>(child: ChildProcess): Promise<T> {
   return new Promise((resolve, reject) => {
-    const onExit = (code: number | null, signal: string | null): void =>
-      reject(new Error(`Process ${child.spawnargs.join(' ')} ended with ${code ?? signal}`));
-    child.once('exit', onExit);
+    const onEnd = (): void => {
+      reject(new Error(`Process ${child.spawnargs.join(' ')} ended with ${child.exitCode ?? child.signalCode}`));
+    };
+    child.once('disconnect', onEnd);
     child.once('message', (value) => {
-      child.off('exit', onExit);
+      child.off('disconnect', onEnd);
       resolve(value as T);
     });
   });

@@ -116,7 +116,7 @@ const figures: RankFigures = {
   baseBytes,
   events,
 };
-process.send!(figures);
+await new Promise((resolve) => process.send!(figures, undefined, undefined, resolve));
 await close();
 process.disconnect();
 
