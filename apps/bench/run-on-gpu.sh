@@ -6,7 +6,7 @@
 # Figures of one GPU:      table (update, beside the Python tool) register register-fresh startup memory sizes kimi
 #                          stream cold big
 # Figures of all GPUs:     multi multi-sizes multi-subset multi-glm
-# Checks:                  quick correct checks compliance kill
+# Checks:                  quick correct checks compliance kill p2p (needs bundle/mooncake)
 #
 # Each step stands alone and takes a few minutes at most. Results are packed into OUT/results.tar.gz after each step; what
 # is printed is short. RANKS (all GPUs), UPDATES, MODEL and SCALE override what a step takes. DEVICE=host tries the steps
@@ -89,6 +89,10 @@ for step; do
       "$run" bench compliance ${RANKS:+--ranks "$RANKS"} >"$results/compliance.txt" 2>&1 || failed="$failed compliance"
       grep -E '^(NCCL |skipped:|[0-9]+ ranks|# (tests|pass|fail|skipped|duration))' "$results/compliance.txt"
       grep -A 25 -E '^ {8,}not ok' "$results/compliance.txt" | head -n 150
+      ;;
+    p2p)
+      # Needs bundle/mooncake (apps/bench/carry-mooncake.sh), or MOONCAKE_PYTHON, a Python that has Mooncake.
+      bench p2p p2p join --brief "${on[@]:0:2}" --receiver "$([ "${DEVICE:-cuda}" = cuda ] && echo python || echo ours)" --mooncake-python "${MOONCAKE_PYTHON:-$root/bundle/mooncake/python}" --scale "${SCALE:-3GiB}" --updates "${UPDATES:-3}"
       ;;
     kill)
       bench kill kill --dir "$("$run" bench checkpoint --model qwen3-8b --scale 3GiB)" --ranks "${KILL_RANKS:-3}"
