@@ -10,7 +10,12 @@ export default defineConfig({
         // Small, fast, in one process: they read the sources and need no build of the TypeScript.
         resolve,
         ssr,
-        test: { name: 'unit', include: ['packages/*/src/**/*.test.ts', 'apps/*/src/**/*.test.ts'], pool: 'forks' },
+        test: {
+          name: 'unit',
+          include: ['packages/*/src/**/*.test.ts', 'apps/*/src/**/*.test.ts'],
+          pool: 'forks',
+          testTimeout: 20_000,
+        },
       },
       {
         // Real processes, sockets, shared memory and native addons: they run what `npm run build` made.
