@@ -4,6 +4,10 @@ What stands behind the routes (models, schedulers, GPUs) is replaced: calls are 
 the engine would. Modules of the engine that are not named in REAL are empty stand-ins, so that nothing heavy loads.
 
 usage: engines-http.py vllm|sglang|lmdeploy PORT API_KEY
+
+The engines are installed with `pip install --no-deps`; beside them fastapi, uvicorn, prometheus-client (vllm), shortuuid
+(lmdeploy), and aiohttp, msgspec, numpy, orjson, python-multipart, pyzmq, requests, torch, uvloop (sglang). Seen to work:
+vllm 0.33.0, sglang 0.5.23, lmdeploy 0.18.0.
 """
 
 import importlib
