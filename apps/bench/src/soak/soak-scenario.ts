@@ -24,8 +24,8 @@ interface Sample {
 }
 
 const MIB = 2 ** 20;
-/** The first cycles fill caches and heaps: what they end with is what later ones are held against. */
-const WARMUP_SHARE = 0.2;
+/** The first cycles, some 500, fill caches and heaps: what they end with is what later ones are held against. */
+const WARMUP_SHARE = 0.5;
 const SAMPLES = 100;
 const PROBE_EVERY_MS = 2;
 const KEPT_SAMPLES = 200;
