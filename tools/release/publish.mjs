@@ -1,6 +1,6 @@
 // Publishes the tarballs of a folder whose versions the registry does not have yet, dependencies first:
 // `node tools/release/publish.mjs FOLDER [REPOSITORY] [npm publish's own flags]`. What was tested is what is published.
-import { execFile, execFileSync } from 'node:child_process';
+import { execFile } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { resolve } from 'node:path';
 import process from 'node:process';
@@ -32,7 +32,15 @@ const wanted = packages.filter((_, index) => !published[index]);
 for (const { tarball } of wanted) {
   if (!existsSync(tarball)) throw new Error(`${tarball} is missing: run tools/release/pack.mjs`);
 }
+
+// Side by side, but none before what it depends on.
+const done = new Map();
 for (const { manifest, tarball } of wanted) {
-  execFileSync('npm', ['publish', tarball, ...flags], { cwd: root, stdio: ['ignore', 'ignore', 'inherit'] });
-  console.log(`${manifest.name}@${manifest.version}`);
+  const needed = Object.keys(manifest.dependencies ?? {}).map((name) => done.get(name));
+  const publishing = Promise.all(needed).then(async () => {
+    await promisify(execFile)('npm', ['publish', tarball, ...flags], { cwd: root });
+    console.log(`${manifest.name}@${manifest.version}`);
+  });
+  done.set(manifest.name, publishing);
 }
+await Promise.all(done.values());

@@ -49,13 +49,12 @@ function copyRepository(): void {
   git('commit', '--quiet', '--message=As it is');
 }
 
-/** Versions, packs, checks and publishes, and gives the versions that came to the registry. */
+/** Versions, packs and publishes, and gives the versions that came to the registry. */
 function release(): string[] {
   const node = (...args: string[]): string =>
     execFileSync(process.execPath, args, { cwd: repository, encoding: 'utf8', stdio: ['ignore', 'pipe', 'inherit'] });
   node(join(ROOT, 'node_modules/@changesets/cli/bin.js'), 'version');
   node(join(ROOT, 'tools/release/pack.mjs'), tarballs, repository);
-  node(join(ROOT, 'tools/release/check-packages.mjs'), tarballs);
   return publish();
 }
 
@@ -82,6 +81,10 @@ describe.skipIf(missing)(`a release${missing ? ` (skipped: ${missing})` : ''}`, 
     const published = given ? publish() : release();
     expect(published).toEqual(names().map((name) => `@checkpoint-engine/${name}@${manifestOf(name).version}`));
     expect(publish()).toEqual([]);
+  });
+
+  it('has tarballs that are fit to be published', () => {
+    execFileSync(process.execPath, [join(ROOT, 'tools/release/check-packages.mjs'), tarballs], { stdio: 'inherit' });
   });
 
   it('plans with the planner alone, which brings nothing native', () => {
