@@ -6,6 +6,7 @@ export interface Answer {
   readonly status: number;
   readonly headers: Readonly<Record<string, string | string[] | undefined>>;
   readonly text: string;
+  readonly bytes: Uint8Array;
   /** The text as JSON. */
   json<T = Record<string, unknown>>(): T;
 }
@@ -59,9 +60,10 @@ function call(
         const chunks: Buffer[] = [];
         response.on('data', (chunk: Buffer) => chunks.push(chunk));
         response.on('end', () => {
-          const text = Buffer.concat(chunks).toString('latin1');
+          const bytes = Buffer.concat(chunks);
+          const text = bytes.toString();
           const { statusCode = 0, headers: received } = response;
-          resolve({ status: statusCode, headers: received, text, json: () => JSON.parse(text) });
+          resolve({ status: statusCode, headers: received, text, bytes, json: () => JSON.parse(text) });
         });
         response.on('error', reject);
       },

@@ -82,6 +82,27 @@ describe.each(RUNTIMES)('serve under %s', (_, runtime) => {
   });
 });
 
+describe('serve with P2P', () => {
+  it('gives another world its metas, which then reads the weights out of its pools', async () => {
+    const { flags, all } = await startWorkers(2, () => 0);
+    const [ours, theirs] = [flags.slice(0, 4), [...flags.slice(0, 2), ...flags.slice(4)]];
+    const p2p = ['--p2p', 'shm'];
+    const owner = await serve(['--uds', socketPath(), ...p2p, ...ours]);
+    const joiner = await serve(['--uds', socketPath(), ...p2p, ...theirs]);
+    await register(owner, 'step-1');
+    await owner.call('POST', '/v1/checkpoints/step-1/gather-metas');
+    const metas = await owner.call('GET', '/v1/checkpoints/step-1/metas');
+    expect(metas.status).toBe(200);
+    expect((await joiner.call('POST', '/v1/checkpoints/another/metas', metas.bytes)).status).toBe(422);
+    expect((await joiner.call('POST', '/v1/checkpoints/step-1/metas', metas.bytes)).status).toBe(200);
+    expect(await joiner.call('POST', '/v1/checkpoints/step-1/update')).toMatchObject({ status: 200, text: '' });
+    expect(await all[1]!.digests()).toEqual(wanted);
+    expect((await all[0]!.digests()).size).toBe(0);
+    expect(await end(joiner)).toBe(0);
+    expect(await end(owner)).toBe(0);
+  });
+});
+
 describe('serve under attack', () => {
   it('restarts a rank that was killed in an update, with its checkpoint, and says who died', async () => {
     const engine = socketPath();
