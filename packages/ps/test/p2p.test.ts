@@ -57,6 +57,14 @@ describe('an update of some ranks of a world', () => {
     expect(await world.digests(0)).toEqual(digests);
   });
 
+  it('is sent by owners whose memory peers cannot open: files that are used in place', async () => {
+    const checkpoint = await writeCheckpoint(mixedTensors(20), { shardCount: 2, parent: '/dev/shm' });
+    checkpoints.push(checkpoint);
+    const { world } = await owners(2, checkpoint.folder);
+    await world.update('a', { ranks: [1] });
+    expect(await world.digests(1)).toEqual(checkpoint.digests);
+  });
+
   it('is refused on all ranks where the ranks make no sense, and the next one works', async () => {
     const { folder, digests } = await made(mixedTensors(20));
     const { world } = await owners(3, folder, {});

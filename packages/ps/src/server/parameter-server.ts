@@ -4,6 +4,7 @@ import {
   type Device,
   type HostMemory,
   type Logger,
+  type MemoryRange,
   type P2PEndpoint,
   type Registration,
   type Store,
@@ -356,12 +357,23 @@ export class ParameterServer {
     const registrations: (Registration | undefined)[] = [];
     try {
       for (const { memory, sizeBytes } of regions) {
-        registrations.push(memory && (await this.#endpoint.register({ memory, offsetBytes: 0, sizeBytes })));
+        registrations.push(memory && (await this.#register({ memory, offsetBytes: 0, sizeBytes })));
       }
       entry.registrations = registrations;
     } catch (error) {
       for (const registration of registrations) await registration?.close();
       throw error;
+    }
+  }
+
+  /** Nothing where the transport cannot share memory of this kind: a file in place, for one. Then this rank only sends. */
+  async #register(range: MemoryRange): Promise<Registration | undefined> {
+    try {
+      return await this.#endpoint!.register(range);
+    } catch (error) {
+      if (!CheckpointEngineError.isInstance(error) || error.code !== 'CE_NOT_SUPPORTED') throw error;
+      this.#logger.warn({ rank: this.rank, err: error }, 'Peers cannot read part of a checkpoint here');
+      return undefined;
     }
   }
 
