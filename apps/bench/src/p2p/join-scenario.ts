@@ -1,3 +1,4 @@
+import { listCudaDevices } from '@checkpoint-engine/device';
 import { type BenchCheckpoint, benchCheckpoint, type CheckpointOptions } from '../checkpoints/bench-checkpoint.ts';
 import { freePort } from '../report/free-port.ts';
 import { describeMachine } from '../report/machine.ts';
@@ -53,7 +54,7 @@ export async function joinScenario(options: JoinScenarioOptions): Promise<void> 
       {
         scenario: 'p2p join',
         title: `${checkpoint.title} comes into ${options.receiver === 'python' ? 'the unmodified Python worker' : 'our worker'} by P2P reads over TCP: ${wrong} of ${checked} tensors wrong`,
-        machine: describeMachine(),
+        machine: describeMachine(options.device === 'cuda' ? await firstGpu() : undefined),
         options: { device: options.device, receiver: options.receiver, updates: options.updates },
         rows: [
           {
@@ -81,4 +82,9 @@ export async function joinScenario(options: JoinScenarioOptions): Promise<void> 
     await owner.end();
     await receiver.stop();
   }
+}
+
+async function firstGpu(): Promise<{ name: string; kind: 'cuda' } | undefined> {
+  const cuda = await listCudaDevices();
+  return cuda.available && cuda.devices[0] ? { name: cuda.devices[0].name, kind: 'cuda' } : undefined;
 }
