@@ -18,7 +18,7 @@ export interface LmdeployOptions extends EngineOptions {
  * that sleeps is updated as it is. After a failure it stays asleep: its weights may be partly new, so its replicas are
  * to be recreated. It keeps no weight version, and loses its cached prefixes by sleeping.
  *
- * @source https://pypi.org/project/lmdeploy/ 0.18.0, `serve/openai/endpoints/management.py`
+ * @source PyPI package lmdeploy 0.18.0, `serve/openai/endpoints/management.py`
  */
 export function lmdeployEngine({ wakeAfter, ...options }: LmdeployOptions): EngineClient {
   return httpEngine(lmdeploy(wakeAfter), options);

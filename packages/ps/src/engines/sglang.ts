@@ -15,7 +15,7 @@ export interface SglangOptions extends EngineOptions {
  * SGLang. Its readiness says only that HTTP listens. Its post-load hook logs what fails and reports success all the
  * same. With a draft model it loads once more for each draft runner, through the same addresses: `passes: 'any'`.
  *
- * @source https://pypi.org/project/sglang/ 0.5.23, `srt/entrypoints/http_server.py`
+ * @source PyPI package sglang 0.5.23, `srt/entrypoints/http_server.py`
  */
 export function sglangEngine({ flushCache = true, torchEmptyCache, ...options }: SglangOptions): EngineClient {
   return httpEngine(sglang(flushCache, torchEmptyCache), options);

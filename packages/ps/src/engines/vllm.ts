@@ -16,7 +16,7 @@ export interface VllmOptions extends EngineOptions {
  * Releases that tell their world size are checked before bytes move. Those that keep a weight version are told it once
  * the weights are in.
  *
- * @source https://pypi.org/project/vllm/ 0.33.0, `entrypoints/serve/dev`, `entrypoints/rl/online`
+ * @source PyPI package vllm 0.33.0, `entrypoints/serve/dev`, `entrypoints/rl/online`
  */
 export function vllmEngine({ flushCache = true, ...options }: VllmOptions): EngineClient {
   return httpEngine(vllm(flushCache), options);
