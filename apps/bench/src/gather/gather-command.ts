@@ -9,7 +9,12 @@ export function addGatherCommand(program: Command): void {
       .command('gather')
       .description('every rank of a large world tells every other one what it holds of Kimi-K2')
       .option('--ranks <n,...>', 'world sizes, up to 4096', (text) => text.split(',').map(Number), [256, 1024])
-      .option('--processes <n>', 'processes that the ranks live in', Number, 4)
+      .option(
+        '--processes <n>',
+        'processes that the ranks live in; more where they would be over 1,000 in one',
+        Number,
+        4,
+      )
       .option('--rounds <n>', 'gathers of new metas', Number, 5),
   ).action(gatherScenario);
 }

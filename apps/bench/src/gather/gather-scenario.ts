@@ -27,6 +27,9 @@ interface WorldRound {
   readonly wrong: number;
 }
 
+/** A process has at most 1,023 sockets of ZeroMQ. */
+const RANKS_A_PROCESS = 1_000;
+
 /** What is aimed at, on two cores. */
 const TARGETS_MS: ReadonlyMap<number, number> = new Map([
   [256, 500],
@@ -38,10 +41,11 @@ export async function gatherScenario(options: GatherScenarioOptions): Promise<vo
   const rows: ResultRow[] = [];
   const targets: Target[] = [];
   for (const ranks of options.ranks) {
-    const rounds = await runWorld(ranks, options);
+    const processes = Math.min(Math.max(options.processes, Math.ceil(ranks / RANKS_A_PROCESS)), ranks);
+    const rounds = await runWorld(ranks, processes, options.rounds);
     const fresh = rounds.filter((_, round) => round % 2 === 0);
     const same = rounds.filter((_, round) => round % 2 === 1);
-    rows.push(rowOf(ranks, options.processes, 'gather', fresh), rowOf(ranks, options.processes, 'gather again', same));
+    rows.push(rowOf(ranks, processes, 'gather', fresh), rowOf(ranks, processes, 'gather again', same));
     const atMost = TARGETS_MS.get(ranks);
     const measured = median(fresh.map(({ ms }) => ms));
     if (atMost !== undefined) targets.push({ what: `gather, ${ranks} ranks`, measured, atMost, unit: 'ms' });
@@ -81,8 +85,7 @@ function rowOf(ranks: number, processes: number, what: string, rounds: readonly 
   };
 }
 
-async function runWorld(worldSize: number, options: GatherScenarioOptions): Promise<WorldRound[]> {
-  const processes = Math.min(options.processes, worldSize);
+async function runWorld(worldSize: number, processes: number, roundCount: number): Promise<WorldRound[]> {
   const port = await freePort();
   const edge = (at: number): number => Math.round((worldSize * at) / processes);
   const children: ChildProcess[] = Array.from({ length: processes }, (_, at) => {
@@ -91,13 +94,13 @@ async function runWorld(worldSize: number, options: GatherScenarioOptions): Prom
       worldSize,
       fromRank: edge(at),
       toRank: edge(at + 1),
-      rounds: 2 * options.rounds,
+      rounds: 2 * roundCount,
     };
     return start('../gather/gather-main', [JSON.stringify(task)]);
   });
   try {
     const rounds: WorldRound[] = [];
-    for (let round = 0; round < 2 * options.rounds; round++) {
+    for (let round = 0; round < 2 * roundCount; round++) {
       const before = loopbackBytes();
       const figures = await Promise.all(children.map((child) => message<GatherRound>(child)));
       const sum = (of: (one: GatherRound) => number): number => figures.reduce((total, one) => total + of(one), 0);
