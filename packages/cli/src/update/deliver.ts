@@ -1,12 +1,17 @@
 import { Buffer } from 'node:buffer';
 import type { RegisteredCheckpoint } from '@checkpoint-engine/ps';
-import type { DeliveryJob, LoadJob, RegisterJob } from '../config/jobs.ts';
+import type { DeliveryJob, RegisterJob } from '../config/jobs.ts';
 import type { CallOptions, World } from '../process/world.ts';
 import { bothOrNone } from './both-or-none.ts';
 import type { RankReport } from './rank-report.ts';
-import { readMetas } from './read-metas.ts';
+import type { ReadMetas } from './read-metas.ts';
 
 type Following = CallOptions & { readonly signal: AbortSignal };
+
+/** What is to be done, with metas that have been read: what is wrong with them is said before ranks are started. */
+export interface Delivery extends Omit<DeliveryJob, 'source'> {
+  readonly source: { readonly register: RegisterJob } | { readonly load: ReadMetas };
+}
 
 /** What the ranks can update to. */
 interface Ready {
@@ -26,7 +31,7 @@ interface Ready {
  */
 export async function deliver(
   world: World,
-  { source, updates, metasFile }: DeliveryJob,
+  { source, updates, metasFile }: Delivery,
   following: Following,
 ): Promise<readonly (readonly RankReport[])[]> {
   const { signal } = following;
@@ -67,9 +72,8 @@ async function register(world: World, job: RegisterJob, following: Following): P
   return { name: job.name, registered: await world.call('register', job, following), metasMs: [] };
 }
 
-async function load(world: World, job: LoadJob, { signal }: Following): Promise<Ready> {
+async function load(world: World, { checkpoint: name, files }: ReadMetas, { signal }: Following): Promise<Ready> {
   const startedAtMs = performance.now();
-  const { checkpoint: name, files } = await readMetas(job);
   const [metas, ...fallbacks] = files.map((bytes) => Buffer.from(bytes).toString('base64'));
   await world.call('loadMetas', { metas: metas!, fallbacks }, { signal });
   const durationMs = performance.now() - startedAtMs;

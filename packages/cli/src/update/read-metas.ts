@@ -55,9 +55,6 @@ function decode(bytes: Uint8Array, path: string): string | undefined {
     return decodeWorldMetas(bytes)[0]?.checkpoint;
   } catch (error) {
     if (!CheckpointEngineError.isInstance(error)) throw error;
-    throw new CheckpointEngineError(error.code, `"${path}": ${error.message}`, error.hint, {
-      file: path,
-      cause: error,
-    });
+    throw new CheckpointEngineError(error.code, `"${path}": ${error.message}`, error.hint, { file: path });
   }
 }

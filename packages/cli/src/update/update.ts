@@ -14,6 +14,7 @@ import { writeTrace } from '../trace/write-trace.ts';
 import { deliver } from './deliver.ts';
 import { openWorld } from './open-world.ts';
 import { outcomeText } from './outcome-text.ts';
+import { readMetas } from './read-metas.ts';
 import { type UpdateOutcome, updateOutcome } from './update-outcome.ts';
 
 /**
@@ -34,6 +35,7 @@ export async function update(
   let progress: ProgressView = noProgress;
   let world: World | undefined;
   try {
+    const source = 'load' in delivery.source ? { load: await readMetas(delivery.source.load) } : delivery.source;
     const deviceKind = await resolveDeviceKind(config.device, identity ? 1 : worldSize);
     const title = `Updating ${config.title} on ${worldSize === 1 ? '1 rank' : `${worldSize} ranks`}`;
     progress = openProgress({
@@ -52,14 +54,18 @@ export async function update(
       interrupts,
       onLogLine: (line, rank) => sink.writeLine(rankLogLine(line, rank)),
     });
-    const delivered = await deliver(world, delivery, {
-      signal: interrupts.asked,
-      onEvent: (event) => {
-        if (event.type === 'engine') return;
-        progress.onEvent(event);
-        if (config.traceFile) events.push(event);
+    const delivered = await deliver(
+      world,
+      { ...delivery, source },
+      {
+        signal: interrupts.asked,
+        onEvent: (event) => {
+          if (event.type === 'engine') return;
+          progress.onEvent(event);
+          if (config.traceFile) events.push(event);
+        },
       },
-    });
+    );
     progress.close();
     if (config.traceFile) await writeTrace(config.traceFile, events);
     const { devices } = world;
