@@ -52,7 +52,7 @@ export function memoryChart({ rows }: BenchResult): Chart | undefined {
     title:
       least === undefined || fastest === undefined
         ? 'Device memory against speed'
-        : `${formatMs(least.ms)} with ${formatBytes(least.gib * 2 ** 30)} of device memory, ${formatMs(fastest.ms)} with ${formatBytes(fastest.gib * 2 ** 30)}`,
+        : `${formatMs(least.ms)} with ${formatBytes(least.gib * 2 ** 30)} of device memory${fastest === least ? '' : `, ${formatMs(fastest.ms)} with ${formatBytes(fastest.gib * 2 ** 30)}`}`,
     svg,
     caption:
       'Each point is one kind of update: further left takes less device memory, further down is faster. Ours is what the ' +
