@@ -76,6 +76,6 @@ async function outputOf(file: string, args: readonly string[], cwd: string): Pro
     stderr += text;
   });
   const [code] = (await once(child, 'close')) as [number | null];
-  expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
+  expect({ code, stderr }, stdout).toEqual({ code: 0, stderr: '' });
   return stdout;
 }
