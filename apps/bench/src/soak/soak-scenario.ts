@@ -94,8 +94,8 @@ export async function soak({ cycles, ranks, sizeBytes }: SoakScenarioOptions): P
     ],
     targets: [
       { what: 'growth of resident memory, server and ranks', measured: growth.worldPercent, atMost: 5, unit: '%' },
-      // Their heaps swing by a quarter in waves of some 2,000 cycles: between two collections that looks like growth.
-      { what: 'growth of resident memory, engines', measured: growth.enginesPercent, atMost: 25, unit: '%' },
+      // Their heaps swing by a quarter in waves of some 2,000 cycles: a miss may be one of those. Look at a longer run.
+      { what: 'growth of resident memory, engines', measured: growth.enginesPercent, atMost: 5, unit: '%' },
       { what: 'growth of open files', measured: growth.openFiles, atMost: 0, unit: 'files' },
       { what: 'segments left in /dev/shm', measured: left, atMost: 0, unit: 'segments' },
       { what: 'p99 of GET /v1/healthz during updates', measured: p99Ms, atMost: 50, unit: 'ms' },
