@@ -49,6 +49,7 @@ async function registerAnew(): Promise<void> {
 async function expectUpdateWorks(): Promise<void> {
   await world.update('a', SIZES);
   for (let index = 0; index < world.size; index++) expect(await world.digests(index)).toEqual(checkpoint.digests);
+  await world.onAll((rank) => rank.call('unregister', { name: 'a' }));
   const pids = [...world.ranks, ...world.workers].map(({ process }) => `-${process.pid}-`);
   expect(readdirSync('/dev/shm').filter((name) => pids.some((pid) => name.includes(pid)))).toEqual([]);
 }

@@ -10,7 +10,7 @@ import type { HostScenarioOptions } from './host-scenario.ts';
 import type { HostWorldFigures } from './run-host-world.ts';
 import type { SyntheticCheckpoint } from './synthetic-checkpoint.ts';
 
-/** Rounds of the floors, in milliseconds; the first of the copies warm memory up. */
+/** Rounds of the floors, in milliseconds. */
 export interface HostFloors {
   readonly preadMs: readonly number[];
   /** Each byte to a ring once and from there to every receiver: the copies that ranks of one host make. */
@@ -32,9 +32,11 @@ export async function hostResult(
   const { sizeBytes, tensorCount } = checkpoint;
   const [first] = ranks as readonly [RankFigures];
   const last = first.results.at(-1)!;
-  const [readFloorMs, onceMs, eachMs] = [floors.preadMs, floors.onceMs.slice(1), floors.eachMs.slice(1)].map(
-    median,
-  ) as [number, number, number];
+  const [readFloorMs, onceMs, eachMs] = [floors.preadMs, floors.onceMs, floors.eachMs].map(median) as [
+    number,
+    number,
+    number,
+  ];
   const common = {
     by: 'checkpoint-engine',
     model: `${tensorCount} tensors`,
@@ -74,7 +76,7 @@ export async function hostResult(
     deviceBytes: last.deviceBytes,
     hostBytes: Math.max(...ranks.map(({ peakRssBytes }) => peakRssBytes)),
     figures: {
-      bestOfBestFloor: Math.min(...floors.onceMs.slice(1)) / Math.min(...updateMs.slice(1)),
+      bestOfBestFloor: Math.min(...floors.onceMs) / Math.min(...updateMs.slice(1)),
       ofFloorWithARingEach: eachMs / median(updateMs.slice(1)),
       rankBusyMs: median(ranks.flatMap(({ updateBusyMs }) => updateBusyMs.slice(1))),
       ...pauses(ranks.map((rank) => rank.updatePauses)),
@@ -102,8 +104,8 @@ export async function hostResult(
       gather,
       { ...common, what: 'register, gather and plan, first', samplesMs: [readyMs], bucketBytes: undefined },
       update,
-      { ...common, by: 'floor: memcpy, one ring for all', what: 'update', samplesMs: floors.onceMs.slice(1) },
-      { ...common, by: 'floor: memcpy, a ring each', what: 'update', samplesMs: floors.eachMs.slice(1) },
+      { ...common, by: 'floor: memcpy, one ring for all', what: 'update', samplesMs: floors.onceMs },
+      { ...common, by: 'floor: memcpy, a ring each', what: 'update', samplesMs: floors.eachMs },
       { ...common, by: 'floor: pread', what: 'register', samplesMs: floors.preadMs },
     ],
     targets: targetsOf({ update, register, onceMs, readFloorMs, poolBytes, sizeBytes, readyMs, ranks }),

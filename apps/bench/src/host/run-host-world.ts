@@ -7,6 +7,9 @@ import { fileDigests } from './file-digests.ts';
 import { type MemoryPeak, MemorySampler } from './memory-sampler.ts';
 import type { SyntheticCheckpoint } from './synthetic-checkpoint.ts';
 
+/** Updates whose event loops are watched, after those that are timed. */
+const WATCHED_UPDATES = 3;
+
 /** What the ranks of a world on the host device are asked to do. */
 export interface HostWorldOptions {
   readonly ranks: number;
@@ -39,7 +42,18 @@ export async function runHostWorld(
     const port = await freePort();
     const running = sockets.map((workerSocket, rank) => {
       const engine = { workerSocket };
-      const task: RankTask = { rank, worldSize, port, files, device: 'host', engine, registers, updates, bucketBytes };
+      const task: RankTask = {
+        rank,
+        worldSize,
+        port,
+        files,
+        device: 'host',
+        engine,
+        registers,
+        updates,
+        watchedUpdates: WATCHED_UPDATES,
+        bucketBytes,
+      };
       return start('rank-main', [JSON.stringify(task)]);
     });
     children.push(...running);

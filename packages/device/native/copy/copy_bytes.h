@@ -5,10 +5,10 @@
 
 namespace ce {
 
-// For bytes that are read again soon: they stay in the caches.
+// For a few bytes: they stay in the caches.
 void CopyThroughCache(void* to, const void* from, size_t size);
 
-// For bytes that are not: they go to memory past the caches, where the processor can, and nothing is read first of what
+// For many: they go to memory past the caches, where the processor can, and nothing is read first of what
 // is overwritten.
 void CopyPastCache(void* to, const void* from, size_t size);
 

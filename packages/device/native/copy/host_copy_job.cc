@@ -12,7 +12,8 @@ namespace {
 // Large enough that handing out pieces costs nothing, small enough that all threads finish together.
 constexpr size_t kPieceBytes = size_t{2} << 20;
 
-// Below this the caches take the bytes anyway.
+// Below this the caches take the bytes anyway. Above it even a reader that comes next gains by it: buckets in shared
+// memory are too large for the caches, and writing through them costs reading what is overwritten.
 constexpr size_t kLeastPastCache = size_t{256} << 10;
 
 uint8_t* Pointer(uint64_t address) { return reinterpret_cast<uint8_t*>(address); }
@@ -82,10 +83,9 @@ void HostCopyJob::CutIntoPieces() {
 void HostCopyJob::Run(size_t piece) noexcept {
   for (size_t i = piece == 0 ? 0 : piece_ends_[piece - 1]; i < piece_ends_[piece]; i++) {
     const CopyRange& range = batch_.ranges[i];
-    // What is written to shared memory is read by another process next; what is written elsewhere came to stay.
     if (overlaps_) {
       std::memmove(Pointer(range.to), Pointer(range.from), range.size);
-    } else if (range.size >= kLeastPastCache && range.to_memory->handle().empty()) {
+    } else if (range.size >= kLeastPastCache) {
       CopyPastCache(Pointer(range.to), Pointer(range.from), range.size);
     } else {
       CopyThroughCache(Pointer(range.to), Pointer(range.from), range.size);

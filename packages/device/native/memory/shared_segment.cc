@@ -89,12 +89,18 @@ void Reserve(const std::string& directory, const UniqueFd& fd, size_t size) {
 // Larger memory is mapped page by page as it is used: the whole of a pool may never be.
 constexpr size_t kMostMappedAtOnce = size_t{256} << 20;
 
-Mapping MapShared(const UniqueFd& fd, size_t size, const std::string& path) {
+enum class Populate { kWrite, kRead };
+
+Mapping MapShared(const UniqueFd& fd, size_t size, const std::string& path, Populate how) {
   Mapping mapping = Mapping::Map(size, PROT_READ | PROT_WRITE, MAP_SHARED, fd.get());
   if (mapping) {
-#ifdef MADV_POPULATE_WRITE
-    // A ring is used again and again: all its pages at once cost a fraction of a fault each. Older kernels refuse.
-    if (size <= kMostMappedAtOnce) ::madvise(mapping.data(), size, MADV_POPULATE_WRITE);
+#if defined(MADV_POPULATE_WRITE) && defined(MADV_POPULATE_READ)
+    // A ring is used again and again: all its pages at once cost a fraction of a fault each. Pages that exist are mapped
+    // many at a time for reading, and can then be written too. Older kernels refuse.
+    const int advice = how == Populate::kWrite ? MADV_POPULATE_WRITE : MADV_POPULATE_READ;
+    if (size <= kMostMappedAtOnce) ::madvise(mapping.data(), size, advice);
+#else
+    static_cast<void>(how);
 #endif
     return mapping;
   }
@@ -118,7 +124,7 @@ MemoryPtr CreateSegment(const std::string& directory, size_t size) {
   try {
     ::flock(fd.get(), LOCK_SH | LOCK_NB);
     Reserve(directory, fd, size);
-    Mapping mapping = MapShared(fd, size, path);
+    Mapping mapping = MapShared(fd, size, path, Populate::kWrite);
     return Reaper::Own<Memory>(
         std::make_unique<SharedSegment>(std::move(mapping), size, std::move(fd), path, name));
   } catch (...) {
@@ -148,7 +154,7 @@ MemoryPtr OpenSegment(const std::string& directory, const std::string& handle, s
   if (static_cast<uint64_t>(info.st_size) < size) {
     throw refuse("it has " + std::to_string(info.st_size) + " bytes, not " + std::to_string(size));
   }
-  return Reaper::Own<Memory>(std::make_unique<OpenedSegment>(MapShared(fd, size, path), size, handle));
+  return Reaper::Own<Memory>(std::make_unique<OpenedSegment>(MapShared(fd, size, path, Populate::kRead), size, handle));
 }
 
 }  // namespace ce

@@ -24,6 +24,7 @@ import { SharedPool } from '../pool/shared-pool.ts';
 import { BroadcastLinks } from '../update/broadcast-links.ts';
 import { checkSameCheckpoint } from '../update/holder-index.ts';
 import { PlanCache } from '../update/plan-cache.ts';
+import { RingKeeper } from '../update/ring-keeper.ts';
 import { runUpdate } from '../update/run-update.ts';
 import type { P2PAccess } from '../update/update-context.ts';
 import { atRank } from '../util/at-rank.ts';
@@ -77,6 +78,7 @@ export class ParameterServer {
   readonly #endpoint: P2PEndpoint | undefined;
   readonly #sharedPool: SharedPool;
   readonly #links: BroadcastLinks;
+  readonly #rings: RingKeeper;
   readonly #plans = new PlanCache();
   readonly #updates = new Mutex();
   readonly #entries = new Map<string, Entry>();
@@ -98,6 +100,7 @@ export class ParameterServer {
       device: options.device,
       store: options.store,
     });
+    this.#rings = new RingKeeper(options.device);
   }
 
   /**
@@ -200,6 +203,7 @@ export class ParameterServer {
       const usedSharedPool = this.#sharedPool.user === name;
       for (const registration of entry.registrations) await registration?.close();
       await entry.held.close();
+      if (this.#entries.size === 0) this.#rings.close();
       if (usedSharedPool && options.force === true) this.#sharedPool.close();
     });
   }
@@ -270,6 +274,7 @@ export class ParameterServer {
           device: this.#device,
           store: this.#store,
           links: this.#links,
+          rings: this.#rings,
           p2p: this.#p2p,
           protocol: this.#options.protocol ?? v1Protocol(),
           plans: this.#plans,
@@ -293,6 +298,7 @@ export class ParameterServer {
     if (this.#isClosed) return;
     this.#isClosed = true;
     await this.#links.drop();
+    this.#rings.close();
     for (const { held, registrations } of this.#entries.values()) {
       for (const registration of registrations) await registration?.close();
       await held.close();

@@ -5,7 +5,7 @@ import type { UpdateContext } from './update-context.ts';
 
 /** What this rank brings to an update. @param link Of the group that the update needs. */
 export function propose(context: UpdateContext, options: UpdateOptions, link: BroadcastLink | undefined): Proposal {
-  const { counter, links, metasDigest, device, host, nics } = context;
+  const { counter, links, rings, metasDigest, device, host, nics } = context;
   return {
     counter,
     generation: links.generation,
@@ -14,7 +14,7 @@ export function propose(context: UpdateContext, options: UpdateOptions, link: Br
     deviceUuid: device.uuid,
     host,
     nics,
-    freeBytes: device.memoryInfo().freeBytes,
+    freeBytes: device.memoryInfo().freeBytes + rings.keptBytes,
     measuredStages: link?.measuredStages ?? null,
     options: {
       ranks: options.ranks ?? [],

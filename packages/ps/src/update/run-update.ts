@@ -1,4 +1,4 @@
-import type { Store } from '@checkpoint-engine/interface';
+import type { SharedMemory, Store } from '@checkpoint-engine/interface';
 import type { ProgressEvent, UpdateOptions, UpdateResult } from '../server/api.ts';
 import type { WorkerSession } from '../session.ts';
 import { Cleanup } from '../util/cleanup.ts';
@@ -17,7 +17,7 @@ import { Ring } from './ring.ts';
 import { assignRoles, type Roles } from './roles.ts';
 import { openSources } from './sources.ts';
 import { Stopwatch } from './stopwatch.ts';
-import { openRing, takeRing, takeStaging } from './take-memory.ts';
+import { takeStaging } from './take-staging.ts';
 import type { UpdateContext } from './update-context.ts';
 import { UpdateLifetime } from './update-lifetime.ts';
 import { emitPlan, summarise } from './update-report.ts';
@@ -31,13 +31,14 @@ const DEFAULT_TIMEOUT_MS = 300_000;
  * When it rejects, every rank rejects, every worker and the engine were told, and what the update took is given back.
  */
 export async function runUpdate(context: UpdateContext, options: UpdateOptions): Promise<UpdateResult> {
-  const { store, device, links, checkpoint } = context;
+  const { store, device, links, rings, checkpoint } = context;
   const protocol = options.protocol ?? context.protocol;
   const { rank } = store;
   const timeoutMs = options.timeoutMs ?? DEFAULT_TIMEOUT_MS;
   const emit = (event: ProgressEvent): void => options.onEvent?.(event);
   const watch = new Stopwatch(rank, emit);
   const cleanup = new Cleanup();
+  let isDone = false;
   const life = new UpdateLifetime({
     checkpoint,
     rank,
@@ -52,8 +53,14 @@ export async function runUpdate(context: UpdateContext, options: UpdateOptions):
   let link: BroadcastLink | undefined;
   signal.addEventListener('abort', () => link?.abort(life.failure), { once: true });
 
+  const keepRing = (memory: SharedMemory, isOwn: boolean): SharedMemory => {
+    cleanup.defer(() => rings.giveBack(memory, { isOwn, isSound: isDone }));
+    return memory;
+  };
+
   try {
     watch.enter('plan');
+    rings.begin(kindOf(context, options));
     let roles!: Roles;
     const agreement = await agree(
       store,
@@ -84,7 +91,7 @@ export async function runUpdate(context: UpdateContext, options: UpdateOptions):
     watch.enter('handshake');
     const sharesRing = link?.sharesRing ?? false;
     const [ringOwner] = sharesRing ? roles.group : [rank];
-    const ownRing = moves && rank === ringOwner ? await takeRing(device, sizing, cleanup) : undefined;
+    const ownRing = moves && rank === ringOwner ? keepRing(await rings.take(sizing.ringBytes), true) : undefined;
     const staging = moves ? await takeStaging(device, ownBuckets, sizing, cleanup) : undefined;
     const inference = await gatherHandles(
       epoch,
@@ -101,7 +108,8 @@ export async function runUpdate(context: UpdateContext, options: UpdateOptions):
       waiting,
     );
     const ringMemory =
-      ownRing ?? (moves ? await openRing(device, inference.ringOf(ringOwner!), sizing, cleanup) : undefined);
+      ownRing ??
+      (moves ? keepRing(await rings.open(inference.ringOf(ringOwner!), sizing.ringBytes), false) : undefined);
     const ring =
       ringMemory &&
       new Ring(
@@ -180,6 +188,7 @@ export async function runUpdate(context: UpdateContext, options: UpdateOptions):
     await epoch.barrier('done', waiting);
     if (options.releaseCommunicators === true) await leaveGroup(link, context);
     watch.enter('done');
+    isDone = true;
     return summarise(context, agreement, plan, moves ? sizing : { ...sizing, deviceBytes: 0 }, watch);
   } catch (error) {
     fail(error);
@@ -190,6 +199,11 @@ export async function runUpdate(context: UpdateContext, options: UpdateOptions):
   } finally {
     await cleanup.run().catch((cause) => context.logger.warn({ rank, cause }, 'Cleaning up after an update failed'));
   }
+}
+
+/** Updates of one kind take rings of one size, as far as that can be known before the ranks meet. */
+function kindOf({ metasDigest }: UpdateContext, { bucketBytes, deviceMemoryBytes, ranks }: UpdateOptions): string {
+  return [metasDigest, bucketBytes, deviceMemoryBytes, ranks].join(':');
 }
 
 function rolesOf({ store, metas, isForeign, links, p2p }: UpdateContext, options: UpdateOptions): Roles {

@@ -5,7 +5,7 @@ import type { WorldMetas } from '../server/api.ts';
 const MIB = 2 ** 20;
 
 /** Buckets that are sized for the device's caches and links; larger ones gain nothing and hold memory. */
-const PREFERRED_BUCKET_BYTES: Readonly<Record<Device['kind'], number>> = { cuda: 128 * MIB, host: 16 * MIB };
+const PREFERRED_BUCKET_BYTES: Readonly<Record<Device['kind'], number>> = { cuda: 128 * MIB, host: 32 * MIB };
 
 /** Reads take their time to begin and to end: several have to be under way at each rank that reads. */
 const READING_RING_SLOTS = 8;

@@ -4,6 +4,7 @@ import type { WorldMetas } from '../server/api.ts';
 import type { WorkerProtocol } from '../session.ts';
 import type { BroadcastLinks } from './broadcast-links.ts';
 import type { PlanCache } from './plan-cache.ts';
+import type { RingKeeper } from './ring-keeper.ts';
 
 /** This rank's end of its P2P transport. */
 export interface P2PAccess {
@@ -27,6 +28,7 @@ export interface UpdateContext {
   readonly device: Device;
   readonly store: Store;
   readonly links: BroadcastLinks;
+  readonly rings: RingKeeper;
   readonly p2p: P2PAccess | undefined;
   /** How workers are spoken to, where the caller of this update does not say. */
   readonly protocol: WorkerProtocol;

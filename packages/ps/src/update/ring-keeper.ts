@@ -1,0 +1,98 @@
+import { CheckpointEngineError, type Device, type Memory, type SharedMemory } from '@checkpoint-engine/interface';
+
+interface Kept {
+  readonly memory: SharedMemory;
+  /** This rank took the memory itself; otherwise it opened what another rank took. */
+  readonly isOwn: boolean;
+  /** What kind of update it is for. */
+  readonly kind: string;
+}
+
+/**
+ * Gives updates the memory that workers read out of, the ring. On the host the ring of a good update is kept for the
+ * next one like it: taking it anew costs the clearing and mapping of all its pages, at every rank. On a GPU it never is:
+ * between updates the memory is the inference engine's.
+ */
+export class RingKeeper {
+  readonly #device: Device;
+  readonly #keeps: boolean;
+  #kind = '';
+  #kept: Kept | undefined;
+
+  constructor(device: Device) {
+    this.#device = device;
+    this.#keeps = device.kind === 'host';
+  }
+
+  /** Memory that the next update can have beside what the device says is free. */
+  get keptBytes(): number {
+    return this.#kept?.memory.sizeBytes ?? 0;
+  }
+
+  /** Begins an update: gives back what another kind of update left, before anybody takes memory. */
+  begin(kind: string): void {
+    this.#kind = kind;
+    if (this.#kept?.kind !== kind) this.close();
+  }
+
+  /** Takes a ring that other processes can open. */
+  async take(sizeBytes: number): Promise<SharedMemory> {
+    const kept = this.#takeKept(({ memory, isOwn }) => isOwn && memory.sizeBytes === sizeBytes);
+    return kept ?? (await this.#device.allocateShared(sizeBytes));
+  }
+
+  /** Opens the ring that another rank of this host took for all. @throws `CE_NOT_SUPPORTED` There is none to open. */
+  async open(handle: Uint8Array | undefined, sizeBytes: number): Promise<SharedMemory> {
+    if (handle === undefined) throw cannotShare('The first rank shares no ring');
+    const kept = this.#takeKept(({ memory, isOwn }) => !isOwn && isSame(memory.handle, handle));
+    if (kept !== undefined) return kept;
+    const memory = await this.#device.openShared(handle, sizeBytes);
+    if (isShared(memory)) return memory;
+    memory.close();
+    throw cannotShare(`A ${this.#device.kind} device does not pass shared memory on`);
+  }
+
+  /**
+   * Ends the use of a ring.
+   *
+   * @param isSound The update went well: no worker and no rank touches the ring any more.
+   */
+  giveBack(memory: SharedMemory, { isOwn, isSound }: { isOwn: boolean; isSound: boolean }): void {
+    if (!this.#keeps || !isSound) {
+      memory.close();
+      return;
+    }
+    this.close();
+    this.#kept = { memory, isOwn, kind: this.#kind };
+  }
+
+  /** Gives back what is kept. Idempotent. */
+  close(): void {
+    this.#kept?.memory.close();
+    this.#kept = undefined;
+  }
+
+  #takeKept(fits: (kept: Kept) => boolean): SharedMemory | undefined {
+    const kept = this.#kept;
+    if (kept === undefined || !fits(kept)) {
+      this.close();
+      return undefined;
+    }
+    this.#kept = undefined;
+    return kept.memory;
+  }
+}
+
+const isShared = (memory: Memory): memory is SharedMemory => 'handle' in memory && memory.handle instanceof Uint8Array;
+
+function isSame(a: Uint8Array, b: Uint8Array): boolean {
+  return a.length === b.length && a.every((byte, at) => byte === b[at]);
+}
+
+function cannotShare(message: string): CheckpointEngineError {
+  return new CheckpointEngineError(
+    'CE_NOT_SUPPORTED',
+    message,
+    'Use the same release on all ranks, and a transport whose supports.sharedTarget fits the device',
+  );
+}

@@ -1,0 +1,19 @@
+import type { Device } from '@checkpoint-engine/interface';
+import type { Bucket, BucketSizing } from '@checkpoint-engine/planner';
+import type { Cleanup } from '../util/cleanup.ts';
+import { Ring } from './ring.ts';
+
+/** Takes the memory where own buckets wait for their broadcast; none where they are loaded straight into the ring. */
+export async function takeStaging(
+  device: Device,
+  own: readonly Bucket[],
+  { stagingBytes }: BucketSizing,
+  cleanup: Cleanup,
+): Promise<Ring | undefined> {
+  if (stagingBytes === 0) return undefined;
+  const memory = cleanup.use(await device.allocate(stagingBytes));
+  return new Ring(
+    memory,
+    own.map(({ sizeBytes }) => sizeBytes),
+  );
+}

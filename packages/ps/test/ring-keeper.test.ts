@@ -1,0 +1,82 @@
+import { existsSync } from 'node:fs';
+import { createHostDevice, type HostDevice } from '@checkpoint-engine/device';
+import type { Device, SharedMemory } from '@checkpoint-engine/interface';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { RingKeeper } from '../src/update/ring-keeper.ts';
+
+const SIZE_BYTES = 64 * 2 ** 10;
+let device: HostDevice;
+let rings: RingKeeper;
+
+beforeEach(async () => {
+  device = await createHostDevice();
+  rings = new RingKeeper(device);
+});
+afterEach(async () => {
+  rings.close();
+  await device.close();
+});
+
+const exists = ({ handle }: SharedMemory): boolean => existsSync(`/dev/shm/${new TextDecoder().decode(handle)}`);
+
+async function update(kind: string, sizeBytes = SIZE_BYTES, isSound = true): Promise<SharedMemory> {
+  rings.begin(kind);
+  const memory = await rings.take(sizeBytes);
+  rings.giveBack(memory, { isOwn: true, isSound });
+  return memory;
+}
+
+describe('RingKeeper', () => {
+  it('gives the ring of a good update to the next one like it', async () => {
+    const first = await update('a');
+    expect(rings.keptBytes).toBe(SIZE_BYTES);
+    expect(await update('a')).toBe(first);
+    expect(exists(first)).toBe(true);
+  });
+
+  it('gives the memory back before an update of another kind takes its own', async () => {
+    const first = await update('a');
+    rings.begin('b');
+    expect(exists(first)).toBe(false);
+    expect(rings.keptBytes).toBe(0);
+  });
+
+  it.each([
+    { what: 'a failed one', isSound: false },
+    { what: 'one of another size', sizeBytes: 2 * SIZE_BYTES },
+  ])('takes a new one after $what', async ({ sizeBytes, isSound }) => {
+    const first = await update('a', sizeBytes, isSound);
+    expect(await update('a')).not.toBe(first);
+    expect(exists(first)).toBe(false);
+  });
+
+  it('opens the ring of another rank once, for as long as it stays the same', async () => {
+    const theirs = await device.allocateShared(SIZE_BYTES);
+    const open = async (handle: Uint8Array): Promise<SharedMemory> => {
+      rings.begin('a');
+      const memory = await rings.open(handle, SIZE_BYTES);
+      rings.giveBack(memory, { isOwn: false, isSound: true });
+      return memory;
+    };
+    const opened = await open(theirs.handle);
+    expect(await open(theirs.handle)).toBe(opened);
+    const another = await device.allocateShared(SIZE_BYTES);
+    expect(await open(another.handle)).not.toBe(opened);
+    // What it opened is none that it could share itself.
+    expect(Buffer.from((await rings.take(SIZE_BYTES)).handle)).not.toEqual(Buffer.from(another.handle));
+  });
+
+  it('keeps nothing on a GPU: its memory is for the engine', async () => {
+    const memory = { sizeBytes: SIZE_BYTES, isClosed: false, close: () => Object.assign(memory, { isClosed: true }) };
+    const gpu = { kind: 'cuda', allocateShared: async () => memory } as unknown as Device;
+    const keeper = new RingKeeper(gpu);
+    keeper.begin('a');
+    keeper.giveBack(await keeper.take(SIZE_BYTES), { isOwn: true, isSound: true });
+    expect(memory.isClosed).toBe(true);
+    expect(keeper.keptBytes).toBe(0);
+  });
+
+  it('says what is missing where no ring is shared', async () => {
+    await expect(rings.open(undefined, SIZE_BYTES)).rejects.toMatchObject({ code: 'CE_NOT_SUPPORTED' });
+  });
+});
