@@ -1,10 +1,13 @@
 import { WORKER_FRAME_LIMITS, type WorkerMessage } from '@checkpoint-engine/interface';
-import { decode, encode } from '@msgpack/msgpack';
+import { Decoder, Encoder } from '@msgpack/msgpack';
 import { assertHonestLengths } from './honest-lengths.ts';
+
+const decoder = new Decoder();
+const encoder = new Encoder({ ignoreUndefined: true });
 
 /** The bytes of one message: its size (u32, little-endian) and its msgpack map. */
 export function encodeFrame(message: WorkerMessage): Uint8Array {
-  const payload = encode(message, { ignoreUndefined: true });
+  const payload = encoder.encodeSharedRef(message);
   const frame = new Uint8Array(4 + payload.byteLength);
   new DataView(frame.buffer).setUint32(0, payload.byteLength, true);
   frame.set(payload, 4);
@@ -68,7 +71,7 @@ export class FrameReader {
 function decodePayload(payload: Uint8Array): unknown {
   try {
     assertHonestLengths(payload);
-    return decode(payload);
+    return decoder.decode(payload);
   } catch (error) {
     throw new RangeError('a frame that is not msgpack', { cause: error });
   }

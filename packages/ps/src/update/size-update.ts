@@ -4,11 +4,14 @@ import type { WorldMetas } from '../server/api.ts';
 
 const MIB = 2 ** 20;
 
-/** Buckets that are sized for the device's caches and links; larger ones gain nothing and hold memory. */
-const PREFERRED_BUCKET_BYTES: Readonly<Record<Device['kind'], number>> = { cuda: 128 * MIB, host: 32 * MIB };
+/**
+ * Where a bucket costs little beside its bytes: larger ones gain nothing and hold memory. On the host that cost is the
+ * messages about it, on the same cores that copy.
+ */
+const PREFERRED_BUCKET_BYTES: Readonly<Record<Device['kind'], number>> = { cuda: 128 * MIB, host: 64 * MIB };
 
-/** Reads take their time to begin and to end: several have to be under way at each rank that reads. */
-const READING_RING_SLOTS = 8;
+/** Reads take their time to begin and to end: several have to be under way at each rank that reads, small ones do. */
+const READING_RING = { slots: 8, bucketBytes: 16 * MIB };
 
 /** What bounds the buckets of an update. */
 export interface UpdateBounds {
@@ -37,9 +40,10 @@ export function sizeUpdate(metas: WorldMetas, kind: Device['kind'], bounds: Upda
     largestTensorBytes,
     totalBytes,
     worldSize: bounds.memberCount,
-    ring: bounds.readsIntoRing ? { slots: READING_RING_SLOTS } : undefined,
+    ring: bounds.readsIntoRing ? { slots: READING_RING.slots } : undefined,
     maxBucketBytes: bounds.bucketBytes ?? bounds.maxBucketBytes,
-    preferredBucketBytes: bounds.bucketBytes ?? PREFERRED_BUCKET_BYTES[kind],
+    preferredBucketBytes:
+      bounds.bucketBytes ?? (bounds.readsIntoRing ? READING_RING.bucketBytes : PREFERRED_BUCKET_BYTES[kind]),
     deviceMemoryBytes: bounds.deviceMemoryBytes,
     memFraction: bounds.memFraction,
     // With one rank buckets go straight into the ring. On the host a second copy would only cost: the root loads into

@@ -1,8 +1,9 @@
 import { type ServerMessage, WORKER_FRAME_LIMITS } from '@checkpoint-engine/interface';
-import { decode, encode } from '@msgpack/msgpack';
+import { Decoder, Encoder } from '@msgpack/msgpack';
 
 /** What a worker may send: flat maps and an error's nested ones, never a list whose length could be a lie. */
-const DECODE_LIMITS = { maxArrayLength: 0, maxMapLength: 32, maxExtLength: 0 };
+const decoder = new Decoder({ maxArrayLength: 0, maxMapLength: 32, maxExtLength: 0 });
+const encoder = new Encoder({ ignoreUndefined: true });
 
 /**
  * The bytes of one message: its size (u32, little-endian) and its msgpack map.
@@ -10,7 +11,7 @@ const DECODE_LIMITS = { maxArrayLength: 0, maxMapLength: 32, maxExtLength: 0 };
  * @throws {RangeError} The payload is larger than a worker accepts.
  */
 export function encodeFrame(message: ServerMessage): Uint8Array {
-  const payload = encode(message, { ignoreUndefined: true });
+  const payload = encoder.encodeSharedRef(message);
   if (payload.byteLength > WORKER_FRAME_LIMITS.fromServer) {
     throw new RangeError(
       `A ${message.type} message has ${payload.byteLength} bytes, a worker accepts ${WORKER_FRAME_LIMITS.fromServer}`,
@@ -82,7 +83,7 @@ export class FrameReader {
 function parse(payload: Uint8Array): ReceivedMessage {
   let value: unknown;
   try {
-    value = decode(payload, DECODE_LIMITS);
+    value = decoder.decode(payload);
   } catch (error) {
     throw new RangeError('a frame that is not msgpack', { cause: error });
   }
