@@ -1,6 +1,8 @@
 import { execFileSync } from 'node:child_process';
+import { once } from 'node:events';
 import { readdirSync } from 'node:fs';
 import { chmod, mkdtemp, rm, truncate, writeFile } from 'node:fs/promises';
+import { type AddressInfo, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import process from 'node:process';
@@ -204,16 +206,16 @@ describe('shared memory that is too small', () => {
 describe('a world that cannot form', () => {
   it('names the port that is taken', async () => {
     world = await World.start(1);
-    const port = await freePort();
-    const args = (rank: number) => ({ rank, worldSize: 2, port, timeoutMs: 5_000 });
-    const holder = new Child('rank-process');
-    const second = new Child('rank-process');
-    const starting = holder.call('start', args(0)).catch(() => {});
-    await new Promise((resolve) => setTimeout(resolve, 1_000));
-    await expect(second.call('start', args(0))).rejects.toMatchObject({ code: 'CE_ADDRESS_IN_USE' });
-    await second.kill();
-    await holder.kill();
-    await starting;
+    const holder = createServer();
+    await once(holder.listen(0, '127.0.0.1'), 'listening');
+    const { port } = holder.address() as AddressInfo;
+    const rank = new Child('rank-process');
+    await expect(rank.call('start', { rank: 0, worldSize: 2, port, timeoutMs: 5_000 })).rejects.toMatchObject({
+      code: 'CE_ADDRESS_IN_USE',
+      message: expect.stringContaining(String(port)),
+    });
+    await rank.kill();
+    holder.close();
   });
 
   it('keeps out a rank with the wrong token', async () => {
