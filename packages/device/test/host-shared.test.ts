@@ -217,6 +217,27 @@ describe('shared memory that is too small', () => {
   });
 });
 
+describe('shared memory that is closed', () => {
+  it('makes room for the next that is asked for', async (context) => {
+    let small: string;
+    try {
+      small = mountSmall();
+    } catch (error) {
+      return context.skip(`mounting a tmpfs needs root: ${error}`);
+    }
+    try {
+      await using host = await createHostDevice({ directory: small });
+      for (let round = 0; round < 20; round++) {
+        using memory = await host.allocateShared(8 << 20);
+        memory.view(0, 8 << 20).fill(1);
+      }
+    } finally {
+      execFileSync('umount', [small]);
+      rmSync(small, { recursive: true });
+    }
+  });
+});
+
 describe('mapFile', () => {
   it('maps a file in place, which may be unlinked then', async () => {
     const path = join(folder, 'weights');

@@ -110,6 +110,8 @@ Mapping MapShared(const UniqueFd& fd, size_t size, const std::string& path, Popu
 }  // namespace
 
 MemoryPtr CreateSegment(const std::string& directory, size_t size) {
+  // What was closed a moment ago is given back first: it and the new memory may not fit together.
+  Reaper::Get().Wait();
   const uint64_t available = FreeBytes(directory);
   if (size > available) throw TooSmall(directory, size, available);
   CheckAvailableMemory(size);

@@ -15,11 +15,17 @@ struct DeviceBox {
   std::shared_ptr<Device> device;
 };
 
+// A view of a memory that JavaScript may hold.
+struct MemoryView {
+  Napi::Reference<Napi::ArrayBuffer> buffer;  // Weak.
+  std::weak_ptr<MemoryPtr> owner;             // What keeps the memory for it.
+};
+
 struct MemoryBox {
   static constexpr napi_type_tag kTypeTag{0xa81c5e93f7d04b26, 0xb46f02d89e1a7c35};
   static constexpr char kTypeName[] = "memory";
   MemoryPtr memory;
-  std::vector<Napi::Reference<Napi::ArrayBuffer>> views;  // Weak.
+  std::vector<MemoryView> views;
 };
 
 struct StreamBox {

@@ -14,10 +14,11 @@ namespace {
 
 constexpr uint64_t kLargestView = uint64_t{2} << 30;
 
-void Detach(const Napi::ArrayBuffer& buffer) {
+// Returns whether nobody else had done it.
+bool Detach(const Napi::ArrayBuffer& buffer) {
   bool detached = false;
   napi_is_detached_arraybuffer(buffer.Env(), buffer, &detached);
-  if (!detached) napi_detach_arraybuffer(buffer.Env(), buffer);
+  return !detached && napi_detach_arraybuffer(buffer.Env(), buffer) == napi_ok;
 }
 
 // memoryAddress(memory): 0n once closed.
@@ -51,8 +52,10 @@ Napi::Value MemoryPinned(const Napi::CallbackInfo& info) {
 Napi::Value CloseMemory(const Napi::CallbackInfo& info) {
   MemoryBox& box = Boxed<MemoryBox>::Get(info[0]);
   if (!box.memory) return info.Env().Undefined();
-  for (const auto& view : box.views) {
-    if (!view.IsEmpty() && !view.Value().IsEmpty()) Detach(view.Value());
+  for (const auto& [buffer, held] : box.views) {
+    if (buffer.IsEmpty() || buffer.Value().IsEmpty() || !Detach(buffer.Value())) continue;
+    // Its finalizer runs some time later; the memory goes now.
+    if (const auto owner = held.lock()) owner->reset();
   }
   box.views.clear();
   box.memory->Retire();
@@ -70,10 +73,12 @@ Napi::Value View(const Napi::CallbackInfo& info) {
   if (memory->kind() != MemoryKind::kHost) throw Napi::TypeError::New(env, "Device memory cannot be viewed");
   if (size > kLargestView) throw Napi::RangeError::New(env, "A view has at most 2 GiB: " + std::to_string(size));
   if (size == 0) return Napi::ArrayBuffer::New(env, 0);
-  auto owner = std::make_unique<MemoryPtr>(memory);
+  using Owner = std::shared_ptr<MemoryPtr>;
+  auto owner = std::make_unique<Owner>(std::make_shared<MemoryPtr>(memory));
+  const std::weak_ptr<MemoryPtr> held = *owner;
   napi_value value;
   const napi_status status = napi_create_external_arraybuffer(
-      env, memory->host_data() + offset, size, [](napi_env, void*, void* hint) { delete static_cast<MemoryPtr*>(hint); },
+      env, memory->host_data() + offset, size, [](napi_env, void*, void* hint) { delete static_cast<Owner*>(hint); },
       owner.get(), &value);
   if (status != napi_ok) {
     throw Failure("CE_NOT_SUPPORTED", "This runtime gives no views of foreign memory", "Use Node.js or Deno")
@@ -82,9 +87,10 @@ Napi::Value View(const Napi::CallbackInfo& info) {
   owner.release();
   const Napi::ArrayBuffer buffer(env, value);
   auto& views = Boxed<MemoryBox>::Get(info[0]).views;
-  views.erase(std::remove_if(views.begin(), views.end(), [](const auto& view) { return view.Value().IsEmpty(); }),
-              views.end());
-  views.push_back(Napi::Reference<Napi::ArrayBuffer>::New(buffer, 0));
+  views.erase(
+      std::remove_if(views.begin(), views.end(), [](const auto& view) { return view.buffer.Value().IsEmpty(); }),
+      views.end());
+  views.push_back({Napi::Reference<Napi::ArrayBuffer>::New(buffer, 0), held});
   return buffer;
 }
 
