@@ -5,6 +5,7 @@
 //   floor pread THREADS FILE...            warm files into freshly mapped huge pages
 //   floor hold read|touch THREADS FILE...  the same once, touching all pages before where asked; holds the memory until
 //                                          its standard input ends
+//   floor touch THREADS BYTES              touches all pages of so much memory in huge pages, and gives it back
 //   floor context                          the CUDA driver's start and a context on the first GPU
 //
 // Prints one JSON object: seconds of each of the rounds (of touching and reading), and the bytes that a round moves.
@@ -145,20 +146,24 @@ void Pread(unsigned threads, const std::vector<std::string>& files) {
   Print(seconds, chunks.bytes);
 }
 
-void Hold(bool touch, unsigned threads, const std::vector<std::string>& files) {
+double TouchAll(unsigned threads, char* pool, size_t bytes) {
   constexpr size_t kPage = 4096;
+  std::atomic<size_t> next{0};
+  return Time(threads, [&](unsigned) {
+    for (size_t at = next.fetch_add(kHuge); at < bytes; at = next.fetch_add(kHuge)) {
+      const size_t end = std::min(at + kHuge, bytes);
+      for (size_t page = at; page < end; page += kPage) const_cast<volatile char*>(pool)[page] = 1;
+    }
+  });
+}
+
+void Touch(unsigned threads, size_t bytes) { Print({TouchAll(threads, MapHuge(bytes), bytes)}, bytes); }
+
+void Hold(bool touch, unsigned threads, const std::vector<std::string>& files) {
   const Chunks chunks = Open(files);
   char* pool = MapHuge(chunks.bytes);
   std::vector<double> seconds;
-  if (touch) {
-    std::atomic<size_t> next{0};
-    seconds.push_back(Time(threads, [&](unsigned) {
-      for (size_t at = next.fetch_add(kHuge); at < chunks.bytes; at = next.fetch_add(kHuge)) {
-        const size_t end = std::min(at + kHuge, chunks.bytes);
-        for (size_t page = at; page < end; page += kPage) const_cast<volatile char*>(pool)[page] = 1;
-      }
-    }));
-  }
+  if (touch) seconds.push_back(TouchAll(threads, pool, chunks.bytes));
   const auto start = std::chrono::steady_clock::now();
   ReadAll(threads, chunks, pool);
   seconds.push_back(std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
@@ -194,12 +199,14 @@ int main(int argc, char** argv) {
     Pread(std::atoi(argv[2]), {argv + 3, argv + argc});
   } else if (mode == "hold" && argc > 4) {
     Hold(std::strcmp(argv[2], "touch") == 0, std::atoi(argv[3]), {argv + 4, argv + argc});
+  } else if (mode == "touch" && argc == 4) {
+    Touch(std::atoi(argv[2]), std::strtoull(argv[3], nullptr, 10));
   } else if (mode == "context") {
     Context();
   } else {
     std::fprintf(stderr,
                  "usage: floor memcpy BYTES RECEIVERS THREADS each|once | floor pread THREADS FILE... |\n"
-                 "       floor hold read|touch THREADS FILE... | floor context\n");
+                 "       floor hold read|touch THREADS FILE... | floor touch THREADS BYTES | floor context\n");
     return 2;
   }
 }

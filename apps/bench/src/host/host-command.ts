@@ -14,7 +14,7 @@ export function addHostCommand(program: Command): void {
       .option('--largest-tensor <size>', 'bytes of one tensor among them', parseSize)
       .option('--shards <n>', 'files', Number, 8)
       .option('--ranks <n>', 'ranks, and as many workers', Number, 4)
-      .option('--registers <n>', 'registrations in a row', Number, 6)
+      .option('--registers <n>', 'registrations, a round of their floor before each', Number, 12)
       .option('--updates <n>', 'updates in a row', Number, 6)
       .option('--bucket-size <size>', 'most bytes of a bucket', parseSize),
   ).action(async ({ size, tensorSize, largestTensor, bucketSize, ...options }) => {

@@ -12,6 +12,7 @@ import type { SyntheticCheckpoint } from './synthetic-checkpoint.ts';
 
 /** Rounds of the floors, in milliseconds. */
 export interface HostFloors {
+  /** One before each registration. */
   readonly preadMs: readonly number[];
   /** Each byte to a ring once and from there to every receiver: the copies that ranks of one host make. */
   readonly onceMs: readonly number[];
@@ -118,6 +119,7 @@ export async function hostResult(
     notes: [
       last.reason,
       'A round is as slow as its slowest rank. The first update is a warm-up: workers allocate their tensors in it.',
+      'The floor of a registration and the registrations take turns, each in memory that was touched and given back right before: a virtual machine that hands free memory to its host pays for touching it again.',
       'The floor of an update makes the same copies with plain threads and memcpy in one process: each byte into a ring once and out of it once for each worker. "ofFloorWithARingEach" compares with twice as many copies, one ring for each rank, as ranks did before they shared one.',
       'bestOfBestFloor compares the fastest round with the fastest round of the floor: where other work shares the machine, it is the fairer of the two.',
       'busyMs is the most that the JavaScript thread ran between two turns of a 5 ms timer; waitedMs the most that it could have run and had no core. A pause with little of the first and much of the second is a machine with more threads than cores.',

@@ -16,6 +16,8 @@ export interface HostWorldOptions {
   readonly registers: number;
   readonly updates: number;
   readonly bucketBytes?: number | undefined;
+  /** Called before each registration, while the ranks do nothing. */
+  readonly beforeRegister: () => Promise<void>;
 }
 
 /** What came of it. */
@@ -31,7 +33,7 @@ export interface HostWorldFigures {
 export async function runHostWorld(
   folder: string,
   { files }: SyntheticCheckpoint,
-  { ranks: worldSize, registers, updates, bucketBytes }: HostWorldOptions,
+  { ranks: worldSize, registers, updates, bucketBytes, beforeRegister }: HostWorldOptions,
 ): Promise<HostWorldFigures> {
   const children: ChildProcess[] = [];
   try {
@@ -43,21 +45,19 @@ export async function runHostWorld(
     const running = sockets.map((workerSocket, rank) => {
       const engine = { workerSocket };
       const task: RankTask = {
-        rank,
-        worldSize,
-        port,
-        files,
-        device: 'host',
-        engine,
-        registers,
-        updates,
+        ...{ rank, worldSize, port, files, device: 'host', engine, registers, updates, bucketBytes },
+        waitsToRegister: true,
         watchedUpdates: WATCHED_UPDATES,
-        bucketBytes,
       };
       return start('rank-main', [JSON.stringify(task)]);
     });
     children.push(...running);
     const sampler = new MemorySampler(running.map(({ pid }) => pid!));
+    for (let round = 0; round < registers; round++) {
+      await Promise.all(running.map((child) => message(child)));
+      await beforeRegister();
+      for (const child of running) child.send('register');
+    }
     const ranks = await Promise.all(running.map((child) => message<RankFigures>(child)));
     const memory = sampler.stop();
     return { ranks, memory, wrong: await countWrong(workers, await fileDigests(files)) };

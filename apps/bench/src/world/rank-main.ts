@@ -1,4 +1,5 @@
 // One rank of a benchmark: registers, gathers, updates as often as asked, and sends its figures to the parent.
+import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import process from 'node:process';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -11,6 +12,8 @@ import { openRank, type RankIdentity } from './open-rank.ts';
 export interface RankTask extends RankIdentity {
   readonly files: readonly string[];
   readonly registers: number;
+  /** Say when it could register, and wait for any message of the parent before each time. @default false */
+  readonly waitsToRegister?: boolean | undefined;
   readonly updates: number;
   /** Updates after those in which the event loop is watched, which costs time. @default those themselves are watched */
   readonly watchedUpdates?: number | undefined;
@@ -58,6 +61,11 @@ for (let round = 0; round < task.registers; round++) {
   if (round > 0) {
     await server.unregisterCheckpoint('weights');
     await sleep(SETTLE_MS);
+  }
+  if (task.waitsToRegister) {
+    const told = once(process, 'message');
+    process.send!('could register');
+    await told;
   }
   await store.barrier('register');
   watch.start();
