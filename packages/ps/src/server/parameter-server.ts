@@ -2,32 +2,22 @@ import { hostname } from 'node:os';
 import {
   CheckpointEngineError,
   type Device,
-  type HostMemory,
   type Logger,
-  type MemoryRange,
   type P2PEndpoint,
-  type Registration,
   type Store,
   silentLogger,
 } from '@checkpoint-engine/interface';
-import { encodeRankMetas, type RankMetas } from '@checkpoint-engine/meta';
-import { checkUniqueTensors } from '@checkpoint-engine/planner';
+import { encodeRankMetas } from '@checkpoint-engine/meta';
 import { gatherMetas } from '../metas/gather-metas.ts';
-import { checkMetas, checkpointOf, type GatheredMetas } from '../metas/gathered-metas.ts';
+import { KnownMetas } from '../metas/known-metas.ts';
+import { isAt, metasAt, type RankPlace } from '../metas/rank-place.ts';
+import { Checkpoints } from '../pool/checkpoints.ts';
 import { removeFiles } from '../pool/file-share.ts';
-import type { HeldCheckpoint } from '../pool/held-checkpoint.ts';
-import { holdFiles } from '../pool/hold-files.ts';
-import { holdStream } from '../pool/hold-stream.ts';
-import { holdTensors } from '../pool/hold-tensors.ts';
-import type { PoolContext } from '../pool/pool-context.ts';
-import { SharedPool } from '../pool/shared-pool.ts';
 import { BroadcastLinks } from '../update/broadcast-links.ts';
-import { checkSameCheckpoint } from '../update/holder-index.ts';
 import { PlanCache } from '../update/plan-cache.ts';
 import { RingKeeper } from '../update/ring-keeper.ts';
 import { runUpdate } from '../update/run-update.ts';
 import type { P2PAccess } from '../update/update-context.ts';
-import { atRank } from '../util/at-rank.ts';
 import { Mutex } from '../util/mutex.ts';
 import { untilAborted } from '../util/until-aborted.ts';
 import { v1Protocol } from '../v1/index.ts';
@@ -41,18 +31,6 @@ import type {
   WorldMetas,
 } from './api.ts';
 import { checkSpecVersions } from './check-spec-versions.ts';
-
-/** A checkpoint that this rank holds, and how peers read it. */
-interface Entry {
-  readonly held: HeldCheckpoint;
-  /** By region; none for a file on disk. Empty while the checkpoint is read in the background. */
-  registrations: readonly (Registration | undefined)[];
-}
-
-/** Metas that an update goes by, and what else its bytes can be read from. */
-interface Gathered extends GatheredMetas {
-  readonly fallbacks: readonly WorldMetas[];
-}
 
 /**
  * One rank's parameter server: it holds its share of checkpoints in host memory and brings them into the inference
@@ -76,31 +54,27 @@ export class ParameterServer {
   readonly #device: Device;
   readonly #logger: Logger;
   readonly #endpoint: P2PEndpoint | undefined;
-  readonly #sharedPool: SharedPool;
+  readonly #checkpoints: Checkpoints;
+  readonly #metas: KnownMetas;
   readonly #links: BroadcastLinks;
   readonly #rings: RingKeeper;
   readonly #plans = new PlanCache();
   readonly #updates = new Mutex();
-  readonly #entries = new Map<string, Entry>();
-  readonly #pending = new Set<string>();
-  readonly #gathered = new Map<string, Gathered>();
   // Starts at the clock, so that a worker that still waits for an update of a killed server never meets ours.
   #counter = Math.floor(Date.now() / 1000);
   #isClosed = false;
 
   private constructor(options: ParameterServerOptions, endpoint: P2PEndpoint | undefined) {
+    const { store, device, broadcast, logger = silentLogger } = options;
     this.#options = options;
-    this.#store = options.store;
-    this.#device = options.device;
-    this.#logger = options.logger ?? silentLogger;
+    this.#store = store;
+    this.#device = device;
+    this.#logger = logger;
     this.#endpoint = endpoint;
-    this.#sharedPool = new SharedPool(options.device, { shared: endpoint !== undefined });
-    this.#links = new BroadcastLinks({
-      transport: options.broadcast,
-      device: options.device,
-      store: options.store,
-    });
-    this.#rings = new RingKeeper(options.device);
+    this.#checkpoints = new Checkpoints({ device, store, logger, endpoint });
+    this.#metas = new KnownMetas(store.rank);
+    this.#links = new BroadcastLinks({ transport: broadcast, device, store });
+    this.#rings = new RingKeeper(device);
   }
 
   /**
@@ -126,7 +100,7 @@ export class ParameterServer {
 
   /** Names of the checkpoints that this rank holds. */
   get checkpoints(): readonly string[] {
-    return [...this.#entries.keys()];
+    return this.#checkpoints.names;
   }
 
   /**
@@ -142,39 +116,9 @@ export class ParameterServer {
     options: RegisterOptions = {},
   ): Promise<RegisteredCheckpoint> {
     this.#checkOpen();
-    if (this.#entries.has(name) || this.#pending.has(name)) {
-      throw new CheckpointEngineError(
-        'CE_CHECKPOINT_EXISTS',
-        `Checkpoint "${name}" is registered already`,
-        'Unregister it first, or use another name',
-        { rank: this.rank },
-      );
-    }
-    const startedAtMs = performance.now();
-    const context = this.#poolContext(name, options);
-    this.#pending.add(name);
-    try {
-      const held = await hold(name, source, context);
-      const entry: Entry = { held, registrations: [] };
-      await this.#offer(entry).catch(async (error) => {
-        await held.close();
-        throw error;
-      });
-      this.#entries.set(name, entry);
-      this.#gathered.delete(name);
-      return {
-        name,
-        tensorCount: held.tensors.length,
-        sizeBytes: held.sizeBytes,
-        poolBytes: held.poolBytes,
-        warnings: held.warnings,
-        durationMs: performance.now() - startedAtMs,
-      };
-    } catch (error) {
-      throw atRank(error, this.rank);
-    } finally {
-      this.#pending.delete(name);
-    }
+    const registered = await this.#checkpoints.add(name, source, options);
+    this.#metas.forget(name);
+    return registered;
   }
 
   /**
@@ -185,7 +129,7 @@ export class ParameterServer {
    * when it is unregistered meanwhile.
    */
   async checkpointLoaded(name: string, options: { readonly signal?: AbortSignal | undefined } = {}): Promise<void> {
-    const { fill } = this.#entry(name).held;
+    const { fill } = this.#checkpoints.get(name).held;
     if (fill !== undefined) await untilAborted(fill.loaded(), options.signal);
   }
 
@@ -196,15 +140,11 @@ export class ParameterServer {
    * @throws `CE_CHECKPOINT_UNKNOWN`; `CE_CHECKPOINT_BUSY` while an update runs.
    */
   async unregisterCheckpoint(name: string, options: { readonly force?: boolean } = {}): Promise<void> {
-    const entry = this.#entry(name);
+    this.#checkpoints.get(name);
     await this.#updates.run(`unregistering checkpoint "${name}"`, async () => {
-      this.#entries.delete(name);
-      this.#gathered.delete(name);
-      const usedSharedPool = this.#sharedPool.user === name;
-      for (const registration of entry.registrations) await registration?.close();
-      await entry.held.close();
-      if (this.#entries.size === 0) this.#rings.close();
-      if (usedSharedPool && options.force === true) this.#sharedPool.close();
+      this.#metas.forget(name);
+      await this.#checkpoints.remove(name, options);
+      if (this.#checkpoints.names.length === 0) this.#rings.close();
     });
   }
 
@@ -218,16 +158,20 @@ export class ParameterServer {
     options: { readonly timeoutMs?: number; readonly signal?: AbortSignal } = {},
   ): Promise<WorldMetas> {
     this.#checkOpen();
-    const own = async (): Promise<Uint8Array> => encodeRankMetas(await this.#ownMetas(name));
+    const own = async (): Promise<Uint8Array> => {
+      const entry = this.#checkpoints.get(name);
+      await this.#checkpoints.offer(entry);
+      return encodeRankMetas(metasAt(this.#place, name, entry));
+    };
     const gathered = await gatherMetas(this.#store, name, own, options);
-    this.#gathered.set(name, { ...gathered, fallbacks: [] });
-    await removeFiles(this.#entry(name).held.removableFiles);
+    this.#metas.setGathered(name, gathered);
+    await removeFiles(this.#checkpoints.get(name).held.removableFiles);
     return gathered.metas;
   }
 
   /** What all ranks hold of a checkpoint, as gathered or loaded last. @throws `CE_METAS_MISSING` */
   getMetas(name: string): WorldMetas {
-    return this.#gatheredMetas(name).metas;
+    return this.#metas.get(name).metas;
   }
 
   /**
@@ -239,13 +183,7 @@ export class ParameterServer {
    * @throws `CE_TENSOR_DUPLICATE`, `CE_METAS_INVALID`, `CE_CHECKPOINT_EMPTY`
    */
   loadMetas(metas: WorldMetas, options: { readonly fallbacks?: readonly WorldMetas[] } = {}): void {
-    const checked = checkMetas(metas);
-    const { fallbacks = [] } = options;
-    for (const fallback of fallbacks) {
-      checkUniqueTensors(fallback);
-      checkSameCheckpoint(metas, fallback);
-    }
-    this.#gathered.set(checkpointOf(metas), { ...checked, fallbacks });
+    this.#metas.load(metas, options.fallbacks ?? []);
   }
 
   /**
@@ -259,9 +197,9 @@ export class ParameterServer {
    */
   async update(name: string, options: UpdateOptions): Promise<UpdateResult> {
     this.#checkOpen();
-    const { metas, digest, fallbacks } = this.#gatheredMetas(name);
+    const { metas, digest, fallbacks } = this.#metas.get(name);
     const isForeign = !this.#isOwnWorld(metas);
-    const held = isForeign ? undefined : this.#entry(name).held;
+    const held = isForeign ? undefined : this.#checkpoints.get(name).held;
     return await this.#updates.run(`the update of checkpoint "${name}"`, () =>
       runUpdate(
         {
@@ -278,8 +216,8 @@ export class ParameterServer {
           p2p: this.#p2p,
           protocol: this.#options.protocol ?? v1Protocol(),
           plans: this.#plans,
-          host: this.#host,
-          nics: this.#options.nics ?? [],
+          host: this.#place.host,
+          nics: this.#place.nics,
           memFraction: this.#options.memFraction,
           maxBucketBytes: this.#options.maxBucketBytes,
           logger: this.#logger,
@@ -299,17 +237,13 @@ export class ParameterServer {
     this.#isClosed = true;
     await this.#links.drop();
     this.#rings.close();
-    for (const { held, registrations } of this.#entries.values()) {
-      for (const registration of registrations) await registration?.close();
-      await held.close();
-    }
-    this.#entries.clear();
-    this.#sharedPool.close();
+    await this.#checkpoints.close();
     await this.#endpoint?.close();
   }
 
-  get #host(): string {
-    return this.#options.host ?? hostname();
+  get #place(): RankPlace {
+    const { host = hostname(), nics = [] } = this.#options;
+    return { rank: this.rank, host, deviceUuid: this.#device.uuid, p2pAddress: this.#endpoint?.address, nics };
   }
 
   get #p2p(): P2PAccess | undefined {
@@ -321,104 +255,7 @@ export class ParameterServer {
   /** Whether metas speak of this rank's own world, and not of another one that has a rank of the same number. */
   #isOwnWorld(metas: WorldMetas): boolean {
     const own = metas.find(({ rank }) => rank === this.rank);
-    return (
-      own !== undefined &&
-      this.#entries.has(own.checkpoint) &&
-      own.host === this.#host &&
-      own.deviceUuid === this.#device.uuid &&
-      own.p2pAddress === this.#endpoint?.address
-    );
-  }
-
-  #poolContext(name: string, { pool, signal, onEvent }: RegisterOptions): PoolContext {
-    const isShared = pool === 'shared';
-    return {
-      device: this.#device,
-      store: this.#store,
-      signal,
-      logger: this.#logger,
-      // Allocations are never empty, so that a checkpoint of empty tensors needs no special way.
-      acquirePool: (sizeBytes): Promise<HostMemory> => {
-        const wanted = Math.max(sizeBytes, 1);
-        return isShared
-          ? this.#sharedPool.acquire(name, wanted)
-          : this.#device.allocateHost(wanted, { shared: this.#endpoint !== undefined });
-      },
-      releasePool: (memory) => (isShared ? this.#sharedPool.release() : memory.close()),
-      onProgress: (doneBytes, totalBytes) =>
-        onEvent?.({
-          type: 'register',
-          rank: this.rank,
-          doneBytes,
-          totalBytes,
-          atMs: performance.timeOrigin + performance.now(),
-        }),
-    };
-  }
-
-  /** Lets peers read a checkpoint's memory, once its bytes are there. */
-  async #offer(entry: Entry): Promise<void> {
-    const { regions, fill } = entry.held;
-    if (this.#endpoint === undefined || entry.registrations.length > 0 || fill?.isLoaded === false) return;
-    const registrations: (Registration | undefined)[] = [];
-    try {
-      for (const { memory, sizeBytes } of regions) {
-        registrations.push(memory && (await this.#register({ memory, offsetBytes: 0, sizeBytes })));
-      }
-      entry.registrations = registrations;
-    } catch (error) {
-      for (const registration of registrations) await registration?.close();
-      throw error;
-    }
-  }
-
-  /** Nothing where the transport cannot share memory of this kind: a file in place, for one. Then this rank only sends. */
-  async #register(range: MemoryRange): Promise<Registration | undefined> {
-    try {
-      return await this.#endpoint!.register(range);
-    } catch (error) {
-      if (!CheckpointEngineError.isInstance(error) || error.code !== 'CE_NOT_SUPPORTED') throw error;
-      this.#logger.warn({ rank: this.rank, err: error }, 'Peers cannot read part of a checkpoint here');
-      return undefined;
-    }
-  }
-
-  async #ownMetas(name: string): Promise<RankMetas> {
-    const entry = this.#entry(name);
-    await this.#offer(entry);
-    const { held, registrations } = entry;
-    return {
-      checkpoint: name,
-      rank: this.rank,
-      host: this.#host,
-      deviceUuid: this.#device.uuid,
-      p2pAddress: this.#endpoint?.address,
-      nics: this.#options.nics ?? [],
-      regions: held.regions.map(({ sizeBytes }, index) => ({ sizeBytes, remote: registrations[index]?.remote })),
-      tensors: held.tensors,
-    };
-  }
-
-  #entry(name: string): Entry {
-    const entry = this.#entries.get(name);
-    if (entry !== undefined) return entry;
-    throw new CheckpointEngineError(
-      'CE_CHECKPOINT_UNKNOWN',
-      `Checkpoint "${name}" is not registered at rank ${this.rank}; it holds ${JSON.stringify(this.checkpoints)}`,
-      'Register it on every rank first',
-      { rank: this.rank },
-    );
-  }
-
-  #gatheredMetas(name: string): Gathered {
-    const gathered = this.#gathered.get(name);
-    if (gathered !== undefined) return gathered;
-    throw new CheckpointEngineError(
-      'CE_METAS_MISSING',
-      `The metas of checkpoint "${name}" have not been gathered at rank ${this.rank}`,
-      'Call gatherMetas on all ranks after registration, and again when anything was registered anew',
-      { rank: this.rank },
-    );
+    return own !== undefined && this.#checkpoints.has(own.checkpoint) && isAt(own, this.#place);
   }
 
   #checkOpen(): void {
@@ -427,12 +264,4 @@ export class ParameterServer {
       rank: this.rank,
     });
   }
-}
-
-async function hold(name: string, source: CheckpointSource, context: PoolContext): Promise<HeldCheckpoint> {
-  if ('tensors' in source) return holdTensors(name, source.tensors, context);
-  if (source.stream === true && source.load === 'background') {
-    throw new TypeError('A checkpoint either streams (`stream`) or is read in the background (`load`), not both');
-  }
-  return source.stream === true ? holdStream(name, source, context) : holdFiles(name, source, context);
 }

@@ -1,0 +1,51 @@
+import { CheckpointEngineError } from '@checkpoint-engine/interface';
+import { checkUniqueTensors } from '@checkpoint-engine/planner';
+import type { WorldMetas } from '../server/api.ts';
+import { checkSameCheckpoint } from '../update/holder-index.ts';
+import { checkMetas, checkpointOf, type GatheredMetas } from './gathered-metas.ts';
+
+/** Metas that an update goes by, and what else its bytes can be read from. */
+export interface UpdateMetas extends GatheredMetas {
+  readonly fallbacks: readonly WorldMetas[];
+}
+
+/** What a rank knows of who holds what, by checkpoint: as gathered or loaded last. */
+export class KnownMetas {
+  readonly #rank: number;
+  readonly #byCheckpoint = new Map<string, UpdateMetas>();
+
+  constructor(rank: number) {
+    this.#rank = rank;
+  }
+
+  /** @throws `CE_METAS_MISSING` */
+  get(checkpoint: string): UpdateMetas {
+    const known = this.#byCheckpoint.get(checkpoint);
+    if (known !== undefined) return known;
+    throw new CheckpointEngineError(
+      'CE_METAS_MISSING',
+      `The metas of checkpoint "${checkpoint}" have not been gathered at rank ${this.#rank}`,
+      'Call gatherMetas on all ranks after registration, and again when anything was registered anew',
+      { rank: this.#rank },
+    );
+  }
+
+  /** Takes what the ranks of this world told each other. */
+  setGathered(checkpoint: string, gathered: GatheredMetas): void {
+    this.#byCheckpoint.set(checkpoint, { ...gathered, fallbacks: [] });
+  }
+
+  /** Takes metas from elsewhere. @throws `CE_TENSOR_DUPLICATE`, `CE_METAS_INVALID`, `CE_CHECKPOINT_EMPTY` */
+  load(metas: WorldMetas, fallbacks: readonly WorldMetas[]): void {
+    const checked = checkMetas(metas);
+    for (const fallback of fallbacks) {
+      checkUniqueTensors(fallback);
+      checkSameCheckpoint(metas, fallback);
+    }
+    this.#byCheckpoint.set(checkpointOf(metas), { ...checked, fallbacks });
+  }
+
+  forget(checkpoint: string): void {
+    this.#byCheckpoint.delete(checkpoint);
+  }
+}

@@ -1,0 +1,156 @@
+import {
+  CheckpointEngineError,
+  type Device,
+  type Logger,
+  type P2PEndpoint,
+  type Registration,
+  type Store,
+} from '@checkpoint-engine/interface';
+import type { CheckpointSource, RegisteredCheckpoint, RegisterOptions } from '../server/api.ts';
+import { atRank } from '../util/at-rank.ts';
+import type { HeldCheckpoint } from './held-checkpoint.ts';
+import { hold } from './hold.ts';
+import { offerRegions } from './offer-regions.ts';
+import type { PoolContext } from './pool-context.ts';
+import { SharedPool } from './shared-pool.ts';
+
+/** What holding checkpoints needs of the rank. */
+export interface CheckpointsOptions {
+  readonly device: Device;
+  readonly store: Store;
+  readonly logger: Logger;
+  /** Peers read through it. */
+  readonly endpoint: P2PEndpoint | undefined;
+}
+
+/** A checkpoint that this rank holds, and how peers read it. */
+export interface Entry {
+  readonly held: HeldCheckpoint;
+  /** By region; none for a file on disk. Empty while the checkpoint is read in the background. */
+  registrations: readonly (Registration | undefined)[];
+}
+
+/** The checkpoints that a rank holds, by name, and the memory that outlives them. */
+export class Checkpoints {
+  readonly #options: CheckpointsOptions;
+  readonly #sharedPool: SharedPool;
+  readonly #entries = new Map<string, Entry>();
+  readonly #pending = new Set<string>();
+
+  constructor(options: CheckpointsOptions) {
+    this.#options = options;
+    this.#sharedPool = new SharedPool(options.device, { shared: options.endpoint !== undefined });
+  }
+
+  get names(): readonly string[] {
+    return [...this.#entries.keys()];
+  }
+
+  has(name: string): boolean {
+    return this.#entries.has(name);
+  }
+
+  /** @throws `CE_CHECKPOINT_UNKNOWN` */
+  get(name: string): Entry {
+    const entry = this.#entries.get(name);
+    if (entry !== undefined) return entry;
+    const { rank } = this.#options.store;
+    throw new CheckpointEngineError(
+      'CE_CHECKPOINT_UNKNOWN',
+      `Checkpoint "${name}" is not registered at rank ${rank}; it holds ${JSON.stringify(this.names)}`,
+      'Register it on every rank first',
+      { rank },
+    );
+  }
+
+  /** Holds one more, and lets peers read it. Nothing stays behind when it rejects. @throws `CE_CHECKPOINT_EXISTS` */
+  async add(name: string, source: CheckpointSource, options: RegisterOptions): Promise<RegisteredCheckpoint> {
+    const { rank } = this.#options.store;
+    if (this.#entries.has(name) || this.#pending.has(name)) {
+      throw new CheckpointEngineError(
+        'CE_CHECKPOINT_EXISTS',
+        `Checkpoint "${name}" is registered already`,
+        'Unregister it first, or use another name',
+        { rank },
+      );
+    }
+    const startedAtMs = performance.now();
+    this.#pending.add(name);
+    try {
+      const held = await hold(name, source, this.#poolContext(name, options));
+      const entry: Entry = { held, registrations: [] };
+      await this.offer(entry).catch(async (error) => {
+        await held.close();
+        throw error;
+      });
+      this.#entries.set(name, entry);
+      return {
+        name,
+        tensorCount: held.tensors.length,
+        sizeBytes: held.sizeBytes,
+        poolBytes: held.poolBytes,
+        warnings: held.warnings,
+        durationMs: performance.now() - startedAtMs,
+      };
+    } catch (error) {
+      throw atRank(error, rank);
+    } finally {
+      this.#pending.delete(name);
+    }
+  }
+
+  /** Lets peers read a checkpoint's memory, once its bytes are there. */
+  async offer(entry: Entry): Promise<void> {
+    const { endpoint, store, logger } = this.#options;
+    const { regions, fill } = entry.held;
+    if (endpoint === undefined || entry.registrations.length > 0 || fill?.isLoaded === false) return;
+    entry.registrations = await offerRegions(regions, { endpoint, rank: store.rank, logger });
+  }
+
+  /**
+   * Forgets one and gives its memory back.
+   *
+   * @param options.force Also gives back the shared pool, where it used that.
+   * @throws `CE_CHECKPOINT_UNKNOWN`
+   */
+  async remove(name: string, { force = false }: { readonly force?: boolean | undefined }): Promise<void> {
+    const entry = this.get(name);
+    this.#entries.delete(name);
+    const usedSharedPool = this.#sharedPool.user === name;
+    await giveBack(entry);
+    if (usedSharedPool && force) this.#sharedPool.close();
+  }
+
+  /** Gives all memory back. Idempotent. */
+  async close(): Promise<void> {
+    for (const entry of this.#entries.values()) await giveBack(entry);
+    this.#entries.clear();
+    this.#sharedPool.close();
+  }
+
+  #poolContext(name: string, { pool, signal, onEvent }: RegisterOptions): PoolContext {
+    const { device, store, logger, endpoint } = this.#options;
+    const isShared = pool === 'shared';
+    return {
+      ...{ device, store, signal, logger },
+      // Allocations are never empty, so that a checkpoint of empty tensors needs no special way.
+      acquirePool: (sizeBytes) => {
+        const wanted = Math.max(sizeBytes, 1);
+        return isShared
+          ? this.#sharedPool.acquire(name, wanted)
+          : device.allocateHost(wanted, { shared: endpoint !== undefined });
+      },
+      releasePool: (memory) => (isShared ? this.#sharedPool.release() : memory.close()),
+      onProgress: (doneBytes, totalBytes) =>
+        onEvent?.({
+          ...{ type: 'register', rank: store.rank, doneBytes, totalBytes },
+          atMs: performance.timeOrigin + performance.now(),
+        }),
+    };
+  }
+}
+
+async function giveBack({ held, registrations }: Entry): Promise<void> {
+  for (const registration of registrations) await registration?.close();
+  await held.close();
+}

@@ -1,0 +1,15 @@
+import type { CheckpointSource } from '../server/api.ts';
+import type { HeldCheckpoint } from './held-checkpoint.ts';
+import { holdFiles } from './hold-files.ts';
+import { holdStream } from './hold-stream.ts';
+import { holdTensors } from './hold-tensors.ts';
+import type { PoolContext } from './pool-context.ts';
+
+/** Holds a checkpoint the way that its source asks for. Nothing is held when it rejects. */
+export async function hold(name: string, source: CheckpointSource, context: PoolContext): Promise<HeldCheckpoint> {
+  if ('tensors' in source) return holdTensors(name, source.tensors, context);
+  if (source.stream === true && source.load === 'background') {
+    throw new TypeError('A checkpoint either streams (`stream`) or is read in the background (`load`), not both');
+  }
+  return source.stream === true ? holdStream(name, source, context) : holdFiles(name, source, context);
+}
