@@ -3,45 +3,46 @@ import { readFileSync, statfsSync } from 'node:fs';
 const EVERY_MS = 25;
 const SHARED_FOLDER = '/dev/shm';
 
-/** Most memory that processes held at one time. */
-export interface MemoryPeak {
-  /** Of their own: heaps and pools, what they share left out. */
-  readonly ownBytes: number;
-  /** What lay in shared memory, beyond what lay there when the sampler was made. */
+/** The most that each held at any time. */
+export interface MemoryPeaks {
+  /** By process, of its own: heaps and pools, what it shares left out. */
+  readonly ownBytes: readonly number[];
+  /** In shared memory, counted once, beyond what lay there when the sampler was made. */
   readonly sharedBytes: number;
 }
 
-/** Adds up what a set of processes holds, every 25 ms. */
+/** Looks at what a set of processes holds, every 25 ms. */
 export class MemorySampler {
   readonly #pids: readonly number[];
   readonly #sharedBefore = sharedBytes();
   readonly #timer: NodeJS.Timeout;
-  #peak = { ownBytes: 0, sharedBytes: 0 };
+  #peaks: MemoryPeaks;
 
   constructor(pids: readonly number[]) {
     this.#pids = pids;
+    this.#peaks = { ownBytes: pids.map(ownBytesOf), sharedBytes: 0 };
     this.#timer = setInterval(() => this.#sample(), EVERY_MS);
   }
 
-  stop(): MemoryPeak {
+  stop(): MemoryPeaks {
     clearInterval(this.#timer);
-    return this.#peak;
+    return this.#peaks;
   }
 
   #sample(): void {
-    const own = this.#pids.reduce((sum, pid) => sum + ownBytes(pid), 0);
-    this.#peak = {
-      ownBytes: Math.max(this.#peak.ownBytes, own),
-      sharedBytes: Math.max(this.#peak.sharedBytes, sharedBytes() - this.#sharedBefore),
+    this.#peaks = {
+      ownBytes: this.#pids.map((pid, index) => Math.max(this.#peaks.ownBytes[index]!, ownBytesOf(pid))),
+      sharedBytes: Math.max(this.#peaks.sharedBytes, sharedBytes() - this.#sharedBefore),
     };
   }
 }
 
-function ownBytes(pid: number): number {
+/** Memory of a process that it shares with nobody; 0 when it has ended. */
+export function ownBytesOf(pid: number): number {
   try {
     return Number(/RssAnon:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1] ?? 0) * 1024;
   } catch {
-    return 0; // it has ended
+    return 0;
   }
 }
 

@@ -4,7 +4,7 @@ import { freePort } from '../report/free-port.ts';
 import { message, start } from '../world/children.ts';
 import type { RankFigures, RankTask } from '../world/rank-main.ts';
 import { fileDigests } from './file-digests.ts';
-import { type MemoryPeak, MemorySampler } from './memory-sampler.ts';
+import { type MemoryPeaks, MemorySampler, ownBytesOf } from './memory-sampler.ts';
 import type { SyntheticCheckpoint } from './synthetic-checkpoint.ts';
 
 /** Updates whose event loops are watched, after those that are timed. */
@@ -23,8 +23,10 @@ export interface HostWorldOptions {
 /** What came of it. */
 export interface HostWorldFigures {
   readonly ranks: readonly RankFigures[];
-  /** Of all ranks together. */
-  readonly memory: MemoryPeak;
+  /** Of the ranks, then the workers. */
+  readonly memory: MemoryPeaks;
+  /** Of each worker, of its own, before it received anything. */
+  readonly workerBaseBytes: readonly number[];
   /** Tensors whose SHA-256 in a worker is not that in the file. */
   readonly wrong: number;
 }
@@ -52,7 +54,8 @@ export async function runHostWorld(
       return start('rank-main', [JSON.stringify(task)]);
     });
     children.push(...running);
-    const sampler = new MemorySampler(running.map(({ pid }) => pid!));
+    const workerBaseBytes = workers.map(({ pid }) => ownBytesOf(pid!));
+    const sampler = new MemorySampler([...running, ...workers].map(({ pid }) => pid!));
     for (let round = 0; round < registers; round++) {
       await Promise.all(running.map((child) => message(child)));
       await beforeRegister();
@@ -60,7 +63,7 @@ export async function runHostWorld(
     }
     const ranks = await Promise.all(running.map((child) => message<RankFigures>(child)));
     const memory = sampler.stop();
-    return { ranks, memory, wrong: await countWrong(workers, await fileDigests(files)) };
+    return { ranks, memory, workerBaseBytes, wrong: await countWrong(workers, await fileDigests(files)) };
   } finally {
     for (const child of children) if (child.exitCode === null && child.connected === false) child.kill();
     setTimeout(() => {

@@ -62,6 +62,18 @@ describe('publish', () => {
     expect(printed).toContain('WRONG: 2');
   });
 
+  it('makes the process fail when a required target was missed', () => {
+    const target = { what: 'explained', measured: 40, atMost: 32, unit: 'MiB', isRequired: true };
+    const memory = [
+      { who: 'rank 0', sizeBytes: 552 * 2 ** 20, parts: { pool: 512 * 2 ** 20 }, unexplainedBytes: 40 * 2 ** 20 },
+    ];
+    expect(publish({ ...resultOf([row]), memory, targets: [{ ...target, measured: 30 }] }, {})).toBe(true);
+    expect(printed).toMatch(/rank 0 +552 MiB +512 MiB +40 MiB/);
+    expect(process.exitCode).toBeUndefined();
+    expect(publish({ ...resultOf([row]), targets: [target] }, {})).toBe(false);
+    expect(process.exitCode).toBe(1);
+  });
+
   it('writes versioned JSON with the machine and the commit, making the folder', () => {
     const json = join(folder, 'new', 'result.json');
     publish(resultOf([row]), { json });

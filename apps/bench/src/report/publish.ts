@@ -3,7 +3,7 @@ import { dirname } from 'node:path';
 import process from 'node:process';
 import type { Command } from 'commander';
 import { printResult } from './print.ts';
-import { type BenchResult, RESULT_VERSION, wrongCount } from './result.ts';
+import { type BenchResult, isMet, RESULT_VERSION, wrongCount } from './result.ts';
 
 /** Where a result goes beside the terminal. */
 export interface PublishOptions {
@@ -20,7 +20,7 @@ export function withPublishOptions(command: Command): Command {
     .option('--brief', 'print figures and targets only; the rest is in the JSON', false);
 }
 
-/** Prints a result, writes its files, and makes the process fail when anything was wrong. Gives whether all was right. */
+/** Prints a result, writes its files, and makes the process fail when anything was wrong, or a required target was missed. Gives whether all was right. */
 export function publish(result: Omit<BenchResult, 'version'>, { json, brief }: PublishOptions): boolean {
   const whole: BenchResult = { version: RESULT_VERSION, ...result };
   printResult(whole, brief);
@@ -28,7 +28,7 @@ export function publish(result: Omit<BenchResult, 'version'>, { json, brief }: P
     mkdirSync(dirname(json), { recursive: true });
     writeFileSync(json, `${JSON.stringify(whole)}\n`);
   }
-  const isRight = wrongCount(whole) === 0;
+  const isRight = wrongCount(whole) === 0 && whole.targets.every((target) => isMet(target) || !target.isRequired);
   if (!isRight) process.exitCode = 1;
   return isRight;
 }

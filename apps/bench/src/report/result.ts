@@ -14,8 +14,10 @@ export interface BenchResult {
   /** What it was asked: the options by name. */
   readonly options: Readonly<Record<string, string | number | boolean>>;
   readonly rows: readonly ResultRow[];
-  /** What was aimed at. A missed target does not fail the run: a wrong byte does. */
+  /** What was aimed at. A missed target fails the run only where it is required: a wrong byte always does. */
   readonly targets: readonly Target[];
+  /** Who held memory: each at its own peak. */
+  readonly memory?: readonly MemoryHolder[] | undefined;
   /** Where the time went, of one update each. */
   readonly timelines?: readonly Timeline[] | undefined;
   /** What a reader has to know to read the figures right. */
@@ -71,6 +73,17 @@ export interface Target {
   readonly atLeast?: number | undefined;
   /** `ms`, `x`, `GiB`, `us`. */
   readonly unit: string;
+  /** Missing it fails the run: it depends on no other work of the machine. @default false */
+  readonly isRequired?: boolean | undefined;
+}
+
+/** A process, or memory that processes share, and what it holds. */
+export interface MemoryHolder {
+  readonly who: string;
+  readonly sizeBytes: number;
+  /** What is known of it: bytes by name. */
+  readonly parts: Readonly<Record<string, number>>;
+  readonly unexplainedBytes: number;
 }
 
 /** The stages of one update at every rank. Times are milliseconds from the first span's start. */

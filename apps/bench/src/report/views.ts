@@ -1,6 +1,6 @@
 import { formatBytes } from '@checkpoint-engine/planner';
 import { describeSettings, figures, formatMs, formatOptionalBytes, rateGBps, shareOfFloor } from './format.ts';
-import type { BenchResult, ResultRow, Target } from './result.ts';
+import type { BenchResult, MemoryHolder, ResultRow, Target } from './result.ts';
 import { isMet } from './result.ts';
 import { coefficientOfVariation, median, percentile } from './statistics.ts';
 
@@ -15,7 +15,7 @@ export interface View {
 
 /** All views of a result that have something to show, the most telling first. */
 export function viewsOf(result: BenchResult): View[] {
-  return [comparisonView(result), detailView(result), phaseView(result), targetView(result)]
+  return [comparisonView(result), detailView(result), phaseView(result), memoryView(result), targetView(result)]
     .filter(({ rows }) => rows.length > 0)
     .map(withoutEmptyColumns);
 }
@@ -106,6 +106,29 @@ function phaseView(result: BenchResult): View {
           .join(', '),
         row.note ?? '',
       ]),
+  };
+}
+
+function memoryView({ memory = [] }: BenchResult): View {
+  const names = [...new Set(memory.flatMap(({ parts }) => Object.keys(parts)))];
+  const sum = (of: (holder: MemoryHolder) => number): string =>
+    formatBytes(memory.reduce((all, one) => all + of(one), 0));
+  const rows = memory.map(({ who, sizeBytes, parts, unexplainedBytes }) => [
+    who,
+    formatBytes(sizeBytes),
+    ...names.map((name) => formatOptionalBytes(parts[name])),
+    formatBytes(unexplainedBytes),
+  ]);
+  const all = [
+    'all',
+    sum(({ sizeBytes }) => sizeBytes),
+    ...names.map((name) => sum(({ parts }) => parts[name] ?? 0)),
+    sum(({ unexplainedBytes }) => unexplainedBytes),
+  ];
+  return {
+    title: 'Memory, the most that each held',
+    head: ['Who', 'At most', ...names, 'Unexplained'],
+    rows: memory.length === 0 ? [] : [...rows, all],
   };
 }
 

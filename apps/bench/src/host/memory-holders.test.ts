@@ -1,0 +1,32 @@
+import { describe, expect, it } from 'vitest';
+import { memoryHolders } from './memory-holders.ts';
+import type { HostWorldFigures } from './run-host-world.ts';
+
+const MIB = 2 ** 20;
+const rank = { baseBytes: 20 * MIB, poolBytes: 512 * MIB, results: [{ deviceBytes: 48 * MIB }] };
+const worldOf = (ownMiB: readonly number[], sharedMiB: number): HostWorldFigures =>
+  ({
+    ranks: [rank],
+    memory: { ownBytes: ownMiB.map((mib) => mib * MIB), sharedBytes: sharedMiB * MIB },
+    workerBaseBytes: [10 * MIB],
+    wrong: 0,
+  }) as unknown as HostWorldFigures;
+
+const unexplainedMiB = (world: HostWorldFigures): Record<string, number> =>
+  Object.fromEntries(memoryHolders(world, 512 * MIB).map((one) => [one.who, one.unexplainedBytes / MIB]));
+
+describe('memoryHolders', () => {
+  it('explains a pool, a ring and what a worker received', () => {
+    expect(unexplainedMiB(worldOf([532, 522], 48))).toEqual({ 'rank 0': 0, 'worker 0': 0, 'shared memory': 0 });
+  });
+
+  it('leaves a second copy unexplained, wherever it is', () => {
+    expect(unexplainedMiB(worldOf([1044, 522], 48))['rank 0']).toBe(512);
+    expect(unexplainedMiB(worldOf([532, 1034], 48))['worker 0']).toBe(512);
+    expect(unexplainedMiB(worldOf([532, 522], 96))['shared memory']).toBe(48);
+  });
+
+  it('lets a part that was not there yet explain nothing else', () => {
+    expect(unexplainedMiB(worldOf([532, 10], 96))).toEqual({ 'rank 0': 0, 'worker 0': 0, 'shared memory': 48 });
+  });
+});
