@@ -21,6 +21,8 @@ export class UpdateLifetime {
   readonly #rank: number;
   readonly #cleanup: Cleanup;
   readonly #controller = new AbortController();
+  readonly #tell: ((failure: CheckpointEngineError) => unknown)[] = [];
+  readonly #leave: (() => unknown)[] = [];
 
   constructor({ checkpoint, rank, timeoutMs, signals, cleanup }: UpdateBoundaries) {
     this.timeoutMs = timeoutMs;
@@ -46,6 +48,25 @@ export class UpdateLifetime {
   /** Ends when that scope fails, too. */
   follow(scope: Store): void {
     this.#cleanup.defer(followSignals(this.#controller, [scope.signal]));
+  }
+
+  /** Has somebody told, when the update has failed here: see {@link UpdateLifetime.end}. */
+  onFailure(tell: (failure: CheckpointEngineError) => unknown): void {
+    this.#tell.push(tell);
+  }
+
+  /** Has something left, when everybody has been told: who sees it left before would take it for the failure. */
+  afterFailure(leave: () => unknown): void {
+    this.#leave.push(leave);
+  }
+
+  /** Fails the update with this error, unless it has failed already, has everybody told, and gives the failure. */
+  async end(error: unknown): Promise<CheckpointEngineError> {
+    this.fail(error);
+    const { failure } = this;
+    await Promise.allSettled(this.#tell.map(async (tell) => tell(failure)));
+    await Promise.allSettled(this.#leave.map(async (leave) => leave()));
+    return failure;
   }
 
   /** Fails the update here. The first failure counts. */

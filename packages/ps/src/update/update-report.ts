@@ -1,6 +1,7 @@
 import type { BucketSizing, Plan } from '@checkpoint-engine/planner';
 import type { ProgressEvent, UpdateResult } from '../server/api.ts';
 import type { Agreement } from './agreement.ts';
+import type { PlannedUpdate } from './plan-update.ts';
 import type { Stopwatch } from './stopwatch.ts';
 import type { UpdateContext } from './update-context.ts';
 
@@ -25,20 +26,21 @@ export function emitPlan(emit: (event: ProgressEvent) => void, rank: number, pla
 export function summarise(
   { checkpoint }: UpdateContext,
   { counter }: Agreement,
-  { totalBytes, tensorCount, buckets }: Plan,
-  { bucketBytes, ringSlots, stagingSlots, deviceBytes, reason }: BucketSizing,
+  { plan, sizing }: PlannedUpdate,
+  moves: boolean,
   { durationsMs }: Stopwatch,
 ): UpdateResult {
+  const { bucketBytes, ringSlots, stagingSlots, deviceBytes, reason } = sizing;
   return {
     checkpoint,
     counter,
-    totalBytes,
-    tensorCount,
-    bucketCount: buckets.length,
+    totalBytes: plan.totalBytes,
+    tensorCount: plan.tensorCount,
+    bucketCount: plan.buckets.length,
     bucketBytes,
     ringSlots,
     stagingSlots,
-    deviceBytes,
+    deviceBytes: moves ? deviceBytes : 0,
     reason,
     durationsMs,
   };

@@ -1,0 +1,75 @@
+import type { Store } from '@checkpoint-engine/interface';
+import type { UpdateOptions } from '../server/api.ts';
+import { type Agreement, agree } from './agreement.ts';
+import type { BroadcastLink } from './broadcast-link.ts';
+import { type PlannedUpdate, planUpdate } from './plan-update.ts';
+import { propose } from './propose.ts';
+import { assignRoles, type Roles } from './roles.ts';
+import type { UpdateContext } from './update-context.ts';
+import { emitPlan } from './update-report.ts';
+import type { UpdateRun } from './update-run.ts';
+
+/** What the ranks agreed on, and this rank's part in it. */
+export interface Meeting {
+  readonly agreement: Agreement;
+  readonly roles: Roles;
+  readonly planned: PlannedUpdate;
+  /** The update's own scope of the store. */
+  readonly epoch: Store;
+  /** Where this rank broadcasts with others. */
+  readonly link: BroadcastLink | undefined;
+  /** Buckets come through this rank. Others are read from, if they hold anything, and wait for the end. */
+  readonly moves: boolean;
+}
+
+/** Meets the other ranks and plans the update. */
+export async function meet({ context, options, protocol, life, cleanup, emit, waiting }: UpdateRun): Promise<Meeting> {
+  const { store, links, checkpoint, logger } = context;
+  const { rank } = store;
+  let roles!: Roles;
+  let link: BroadcastLink | undefined;
+  life.signal.addEventListener('abort', () => link?.abort(life.failure), { once: true });
+  life.afterFailure(() => leaveGroup(link, context));
+  const agreement = await agree(
+    store,
+    checkpoint,
+    () => {
+      roles = rolesOf(context, options);
+      if (roles.group.includes(rank)) link = links.of(roles.group);
+      for (const { tensors } of context.metas) protocol.check?.(tensors);
+      return { proposal: propose(context, options, link), group: roles.group };
+    },
+    waiting,
+  );
+  context.onCounter(agreement.counter);
+  links.generation = Math.max(links.generation, agreement.groupGeneration);
+  const epoch = cleanup.use(store.epoch(`update:${agreement.counter}`));
+  life.follow(epoch);
+  life.onFailure((failure) => epoch.abort(failure));
+  const planned = planUpdate(context, options, roles, agreement);
+  const { plan, sizing } = planned;
+  const moves = roles.receivers.includes(rank) || link !== undefined;
+  if (moves && sizing.grown) logger.warn({ rank, checkpoint }, sizing.reason);
+  if (moves) emitPlan(emit, rank, plan, sizing);
+  return { agreement, roles, planned, epoch, link, moves };
+}
+
+/** The next update makes a new one: that this one was not left in good order harms nothing. */
+export async function leaveGroup(
+  link: BroadcastLink | undefined,
+  { logger, store: { rank } }: UpdateContext,
+): Promise<void> {
+  await link?.drop().catch((cause) => logger.warn({ rank, cause }, 'Leaving the broadcast group failed'));
+}
+
+function rolesOf({ store, metas, isForeign, links, p2p }: UpdateContext, options: UpdateOptions): Roles {
+  return assignRoles({
+    members: store.members,
+    ranks: options.ranks,
+    metas,
+    isForeign,
+    hasBroadcast: links.hasTransport,
+    hasP2P: p2p !== undefined,
+    inferenceParallelSize: options.inferenceParallelSize,
+  });
+}

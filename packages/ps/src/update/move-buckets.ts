@@ -1,0 +1,113 @@
+import type { BucketSource } from './bucket-source.ts';
+import { describeBuckets } from './describe-buckets.ts';
+import type { Handshake } from './handshake.ts';
+import type { Meeting } from './meet.ts';
+import { nextPass } from './next-pass.ts';
+import { orderStages } from './order-stages.ts';
+import { runPipeline } from './pipeline.ts';
+import { openSources } from './sources.ts';
+import type { StageOrder } from './stage-order.ts';
+import type { UpdateRun } from './update-run.ts';
+
+/** Brings all buckets to this rank's worker, and again for as long as its engine loads again. */
+export async function moveBuckets(
+  run: UpdateRun,
+  meeting: Meeting,
+  handshake: Handshake,
+  firstSource: BucketSource,
+): Promise<void> {
+  const { options, watch, waiting } = run;
+  const { session, request, inference } = handshake;
+  const order = orderOf(run, meeting, handshake);
+  let source = firstSource;
+  let isAgain = false;
+  for (let pass = 0; pass === 0 || isAgain; pass++) {
+    if (isAgain) {
+      await source.close();
+      source = await openSourcesOf(run, meeting);
+    }
+    await movePass(run, meeting, handshake, { source, order, isFirst: pass === 0 });
+    watch.enter('release');
+    await session?.finish({
+      signal: waiting.signal,
+      onPhase: (phase) => phase === 'released' && watch.enter('hook'),
+    });
+    isAgain =
+      options.passes === 'any' &&
+      (await nextPass({ pass, session, request, isHead: inference.isHead, epoch: meeting.epoch, waiting }));
+  }
+}
+
+/** Opens what this rank's buckets are read from. */
+export async function openSourcesOf(run: UpdateRun, { planned }: Meeting): Promise<BucketSource> {
+  const { context, life, emit, cleanup } = run;
+  return await openSources({ context, planned, signal: life.signal, emit, cleanup });
+}
+
+interface Pass {
+  readonly source: BucketSource;
+  readonly order: StageOrder | undefined;
+  readonly isFirst: boolean;
+}
+
+async function movePass(
+  { context, watch, life, emit }: UpdateRun,
+  { planned, link }: Meeting,
+  { ring, sharesRing, staging, group, session }: Handshake,
+  { source, order, isFirst }: Pass,
+): Promise<void> {
+  if (ring === undefined || order === undefined) return;
+  const { signal } = life;
+  const opened = session?.open(ring.memory, { signal }) ?? Promise.resolve();
+  opened.catch(life.fail);
+  opened.then(
+    () => watch.enter('stream'),
+    () => {},
+  );
+  await runPipeline({
+    transfers: planned.transfers,
+    rank: context.store.rank,
+    source,
+    ring,
+    sharesRing,
+    staging,
+    order,
+    group,
+    maxPendingBroadcasts: Math.min(link?.maxPending ?? 1, planned.sizing.ringSlots),
+    session,
+    opened,
+    describe: describeBuckets(context.metas, planned.plan),
+    signal,
+    onFailure: life.fail,
+    emit: (event) => {
+      if (isFirst) order.observe?.(event);
+      emit(event);
+    },
+  });
+}
+
+function orderOf(
+  { context, options, waiting }: UpdateRun,
+  { agreement, roles, planned, epoch, link }: Meeting,
+  { ring, sharesRing, staging }: Handshake,
+): StageOrder | undefined {
+  const { store, checkpoint, logger } = context;
+  const { rank } = store;
+  if (ring === undefined) return undefined;
+  return orderStages({
+    stages: options.stages,
+    group: roles.group,
+    measuredStages: agreement.proposals.get(roles.group[0] ?? rank)!.measuredStages,
+    transfers: planned.transfers,
+    rank,
+    sharesRing,
+    ring,
+    staging,
+    epoch,
+    waiting,
+    onMeasured: (stages) => {
+      link!.measuredStages = stages;
+      logger.info({ rank, checkpoint, stages }, `${stages} stages move the buckets faster here`);
+    },
+  });
+}
