@@ -1,7 +1,8 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { availableParallelism, tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { floor, holdFloor, warmMemory } from '../floors/floor-program.ts';
+import { floor } from '../floors/floor-program.ts';
+import { readFloorMs } from '../floors/read-floor.ts';
 import { publish } from '../report/publish.ts';
 import { hostResult } from './host-result.ts';
 import { runHostWorld } from './run-host-world.ts';
@@ -31,13 +32,9 @@ export async function hostScenario(options: HostScenarioOptions): Promise<void> 
     const memcpy = (copies: 'once' | 'each'): number[] =>
       warmRounds(['memcpy', String(sizeBytes), String(options.ranks), String(threads), copies]);
     const preadMs: number[] = [];
-    // Floor and ranks take turns, each in memory that was warmed right before.
+    // Floor and ranks take turns.
     const beforeRegister = async (): Promise<void> => {
-      warmMemory(sizeBytes, threads);
-      const { seconds, release } = await holdFloor('read', threads, files);
-      preadMs.push(seconds[0]! * 1e3);
-      await release();
-      warmMemory(sizeBytes, threads);
+      preadMs.push(await readFloorMs(files, sizeBytes, threads));
     };
     // What a machine that is shared gives changes within minutes: floors are taken on both sides.
     const onceBefore = memcpy('once');

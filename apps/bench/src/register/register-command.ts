@@ -13,7 +13,7 @@ export function addRegisterCommand(program: Command): void {
   withPublishOptions(withCheckpointOptions(command))
     .addOption(new Option('--device <kind>', 'whose pool').choices(['cuda', 'host']).default('cuda'))
     .option('--threads <n>', 'threads that read', Number, readThreads())
-    .option('--rounds <n>', 'registrations in a row; the first is a warm-up', Number, 3)
+    .option('--rounds <n>', 'registrations, their floor before each; the first is a warm-up', Number, 5)
     .option('--fresh', 'in memory that is used for the first time, too, step by step, and nothing else', false)
     .option('--peer', 'run the safetensors library, and with a GPU the Python tool, on the same files', false)
     .option('--python <path>', 'Python with torch and safetensors', 'python3')

@@ -2,7 +2,8 @@ import { createCudaDevice, createHostDevice } from '@checkpoint-engine/device';
 import type { Device } from '@checkpoint-engine/interface';
 import { formatBytes } from '@checkpoint-engine/planner';
 import { type BenchCheckpoint, benchCheckpoint, type CheckpointOptions } from '../checkpoints/bench-checkpoint.ts';
-import { floor } from '../floors/floor-program.ts';
+import { warmMemory } from '../floors/floor-program.ts';
+import { readFloorMs } from '../floors/read-floor.ts';
 import { formatMs } from '../report/format.ts';
 import { describeMachine } from '../report/machine.ts';
 import { type PublishOptions, publish } from '../report/publish.ts';
@@ -30,8 +31,8 @@ const WANTED_MS = 2000;
 export async function registerScenario(options: RegisterScenarioOptions): Promise<void> {
   const checkpoint = await benchCheckpoint(options);
   const common = { model: checkpoint.title, sizeBytes: checkpoint.sizeBytes };
-  const readMs = floor(['pread', String(options.threads), ...checkpoint.files]).seconds.map((s) => s * 1e3);
-  const floorMs = median(readMs.slice(1));
+  const whole = await wholeRegistrations(options, checkpoint);
+  const floorMs = median(whole.floorsMs.slice(options.rounds > 1 ? 1 : 0));
   const row = (by: string, what: string, ms: readonly number[], hostBytes?: number): ResultRow => ({
     ...common,
     ...{ by, what, floorMs, hostBytes },
@@ -41,11 +42,10 @@ export async function registerScenario(options: RegisterScenarioOptions): Promis
   const device = await (options.device === 'cuda' ? createCudaDevice : createHostDevice)({ threads: options.threads });
   const machine = describeMachine(device);
   const rows: ResultRow[] = [
-    row(`floor: ${options.threads} threads of pread into fresh huge pages`, 'read', readMs),
+    row(`floor: ${options.threads} threads of pread into fresh huge pages`, 'read', whole.floorsMs),
     ...(await deviceRows(device, checkpoint, options, row)),
   ];
   await device.close();
-  const whole = await wholeRegistrations(options, checkpoint);
   rows.push(row(OURS, 'register', whole.samplesMs, whole.poolBytes));
   if (options.peer) rows.push(...(await peerRows(options, checkpoint, row)));
   const ourMs = median(rows.find(({ by, what }) => by === OURS && what === 'register')!.samplesMs);
@@ -60,7 +60,9 @@ export async function registerScenario(options: RegisterScenarioOptions): Promis
       options: { device: options.device, threads: options.threads, rounds: options.rounds },
       rows,
       targets: targetsOf(options, ourMs, floorMs),
-      notes: ['The first round of each is a warm-up: memory that the machine had not given out before costs more'],
+      notes: [
+        'The first round of each is a warm-up. Floor and registrations take turns, all in memory that was touched and given back right before: what the machine had not given out before costs more.',
+      ],
     },
     options,
   );
@@ -82,10 +84,11 @@ function targetsOf({ device }: RegisterScenarioOptions, ourMs: number, floorMs: 
 async function deviceRows(
   device: Device,
   checkpoint: BenchCheckpoint,
-  { rounds }: RegisterScenarioOptions,
+  { rounds, threads }: RegisterScenarioOptions,
   row: (by: string, what: string, ms: readonly number[]) => ResultRow,
 ): Promise<ResultRow[]> {
   const { reads, sizeBytes } = await checkpointReads(checkpoint.folder);
+  const warm = (): void => warmMemory(sizeBytes, threads);
   const fill = async (): Promise<() => void> => {
     const memory = await device.allocateHost(sizeBytes);
     await memory.read(reads);
@@ -96,35 +99,38 @@ async function deviceRows(
     await memory.pin();
     return () => memory.close();
   };
-  const rows = [row(OURS, device.supports.pinning ? 'read and pin' : 'read', await times(rounds, fill))];
-  if (device.supports.pinning) rows.push(row(OURS, 'pin untouched memory', await times(rounds, pin)));
+  const rows = [row(OURS, device.supports.pinning ? 'read and pin' : 'read', await times(rounds, warm, fill))];
+  if (device.supports.pinning) rows.push(row(OURS, 'pin untouched memory', await times(rounds, warm, pin)));
   return rows;
 }
 
-/** `registerCheckpoint` of a server in a process of its own: headers, layout, reading, pinning. */
+/** `registerCheckpoint` of a server in a process of its own: headers, layout, reading, pinning; its floor before each. */
 async function wholeRegistrations(
-  { device, rounds }: RegisterScenarioOptions,
-  { files }: BenchCheckpoint,
-): Promise<{ samplesMs: number[]; poolBytes: number }> {
+  { device, rounds, threads }: RegisterScenarioOptions,
+  { files, sizeBytes }: BenchCheckpoint,
+): Promise<{ samplesMs: number[]; floorsMs: number[]; poolBytes: number }> {
   const world = await MeasuredWorld.start({ device }, [{ workerSocket: 'none' }]);
   try {
     const samplesMs: number[] = [];
+    const floorsMs: number[] = [];
     let poolBytes = 0;
     for (let round = 0; round < rounds; round++) {
+      floorsMs.push(await readFloorMs(files, sizeBytes, threads));
       const registered = await world.register('weights', files);
       samplesMs.push(registered.durationMs);
       poolBytes = registered.poolBytes;
       await world.unregister('weights');
     }
-    return { samplesMs, poolBytes };
+    return { samplesMs, floorsMs, poolBytes };
   } finally {
     await world.end();
   }
 }
 
-async function times(rounds: number, work: () => Promise<() => void>): Promise<number[]> {
+async function times(rounds: number, prepare: () => void, work: () => Promise<() => void>): Promise<number[]> {
   const ms: number[] = [];
   for (let round = 0; round < rounds; round++) {
+    prepare();
     const startedAtMs = performance.now();
     const release = await work();
     ms.push(performance.now() - startedAtMs);

@@ -1,0 +1,13 @@
+import { holdFloor, warmMemory } from './floor-program.ts';
+
+/**
+ * One round of the floor of a registration, milliseconds: warm files into freshly mapped huge pages, by plain threads.
+ * The memory that it takes is warmed before, and again for the registration that comes next, so that both find the same.
+ */
+export async function readFloorMs(files: readonly string[], sizeBytes: number, threads: number): Promise<number> {
+  warmMemory(sizeBytes, threads);
+  const { seconds, release } = await holdFloor('read', threads, files);
+  await release();
+  warmMemory(sizeBytes, threads);
+  return seconds[0]! * 1e3;
+}
