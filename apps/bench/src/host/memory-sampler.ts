@@ -21,7 +21,7 @@ export class MemorySampler {
   constructor(pids: readonly number[]) {
     this.#pids = pids;
     this.#peaks = { ownBytes: pids.map(ownBytesOf), sharedBytes: 0 };
-    this.#timer = setInterval(() => this.#sample(), EVERY_MS);
+    this.#timer = setInterval(() => this.#sample(), EVERY_MS).unref();
   }
 
   stop(): MemoryPeaks {
