@@ -2,6 +2,7 @@
 //
 //   floor memcpy BYTES RECEIVERS THREADS each   for each receiver every byte to a small ring and on to a buffer of its own
 //   floor memcpy BYTES RECEIVERS THREADS once   every byte to a small ring once, and from there to each receiver's buffer
+//   floor memcpy ... turns                 the same, a round for each line of its standard input, and a line for each round
 //   floor pread THREADS FILE...            warm files into freshly mapped huge pages
 //   floor hold read|touch THREADS FILE...  the same once, touching all pages before where asked; holds the memory until
 //                                          its standard input ends
@@ -60,37 +61,62 @@ void Print(const std::vector<double>& seconds, size_t bytes) {
   std::printf("]}\n");
 }
 
-void Memcpy(size_t bytes, size_t receivers, unsigned threads, bool once) {
-  constexpr size_t kChunk = 4 * kMiB;
-  char* source = MapHuge(bytes);
-  std::memset(source, 1, bytes);
+/** Buffers of the copies, touched. */
+struct Copies {
+  size_t bytes;
+  unsigned threads;
+  bool once;
+  char* source;
   std::vector<char*> targets;
-  for (size_t i = 0; i < receivers; i++) {
-    targets.push_back(MapHuge(bytes));
-    std::memset(targets.back(), 2, bytes);
-  }
   std::vector<char*> rings;
-  for (unsigned i = 0; i < threads; i++) {
-    rings.push_back(MapHuge(16 * kMiB));
-    std::memset(rings.back(), 3, 16 * kMiB);
-  }
-  std::vector<double> seconds;
-  for (int round = 0; round < kRounds; round++) {
+
+  double Round() const {
     std::atomic<size_t> next{0};
-    seconds.push_back(Time(threads, [&](unsigned thread) {
+    return Time(threads, [&](unsigned thread) {
       for (size_t turn = 0;; turn++) {
         const size_t at = next.fetch_add(kChunk);
         if (at >= bytes) return;
         const size_t size = std::min(kChunk, bytes - at);
-        for (size_t receiver = 0; receiver < receivers; receiver++) {
-          char* slot = rings[thread] + (once ? turn : turn * receivers + receiver) % 4 * kChunk;
+        for (size_t receiver = 0; receiver < targets.size(); receiver++) {
+          char* slot = rings[thread] + (once ? turn : turn * targets.size() + receiver) % 4 * kChunk;
           if (receiver == 0 || !once) std::memcpy(slot, source + at, size);
           std::memcpy(targets[receiver] + at, slot, size);
         }
       }
-    }));
+    });
   }
-  Print(seconds, bytes * (once ? 1 + receivers : 2 * receivers));
+
+  size_t moved() const { return bytes * (once ? 1 + targets.size() : 2 * targets.size()); }
+
+  static constexpr size_t kChunk = 4 * kMiB;
+};
+
+Copies MakeCopies(size_t bytes, size_t receivers, unsigned threads, bool once) {
+  Copies copies{bytes, threads, once, MapHuge(bytes), {}, {}};
+  std::memset(copies.source, 1, bytes);
+  for (size_t i = 0; i < receivers; i++) {
+    copies.targets.push_back(MapHuge(bytes));
+    std::memset(copies.targets.back(), 2, bytes);
+  }
+  for (unsigned i = 0; i < threads; i++) {
+    copies.rings.push_back(MapHuge(4 * Copies::kChunk));
+    std::memset(copies.rings.back(), 3, 4 * Copies::kChunk);
+  }
+  return copies;
+}
+
+void Memcpy(const Copies& copies) {
+  std::vector<double> seconds;
+  for (int round = 0; round < kRounds; round++) seconds.push_back(copies.Round());
+  Print(seconds, copies.moved());
+}
+
+void MemcpyInTurns(const Copies& copies) {
+  for (int c = std::getchar(); c != EOF; c = std::getchar()) {
+    if (c != '\n') continue;
+    Print({copies.Round()}, copies.moved());
+    std::fflush(stdout);
+  }
 }
 
 struct Chunk {
@@ -192,9 +218,12 @@ void Context() {
 
 int main(int argc, char** argv) {
   const std::string mode = argc > 1 ? argv[1] : "";
-  const std::string copies = mode == "memcpy" && argc == 6 ? argv[5] : "";
-  if (copies == "each" || copies == "once") {
-    Memcpy(std::strtoull(argv[2], nullptr, 10), std::strtoull(argv[3], nullptr, 10), std::atoi(argv[4]), copies == "once");
+  const std::string how = mode == "memcpy" && argc >= 6 ? argv[5] : "";
+  const bool in_turns = argc == 7 && std::strcmp(argv[6], "turns") == 0;
+  if ((how == "each" || how == "once") && (argc == 6 || in_turns)) {
+    const Copies copies = MakeCopies(std::strtoull(argv[2], nullptr, 10), std::strtoull(argv[3], nullptr, 10),
+                                     std::atoi(argv[4]), how == "once");
+    in_turns ? MemcpyInTurns(copies) : Memcpy(copies);
   } else if (mode == "pread" && argc > 3) {
     Pread(std::atoi(argv[2]), {argv + 3, argv + argc});
   } else if (mode == "hold" && argc > 4) {
@@ -205,7 +234,7 @@ int main(int argc, char** argv) {
     Context();
   } else {
     std::fprintf(stderr,
-                 "usage: floor memcpy BYTES RECEIVERS THREADS each|once | floor pread THREADS FILE... |\n"
+                 "usage: floor memcpy BYTES RECEIVERS THREADS each|once [turns] | floor pread THREADS FILE... |\n"
                  "       floor hold read|touch THREADS FILE... | floor touch THREADS BYTES | floor context\n");
     return 2;
   }

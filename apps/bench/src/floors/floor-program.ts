@@ -51,6 +51,33 @@ export async function holdFloor(way: 'read' | 'touch', threads: number, files: r
   };
 }
 
+/** A floor program that makes a round when it is asked to. */
+export interface FloorInTurns {
+  /** Milliseconds of one round. */
+  round(): Promise<number>;
+  end(): Promise<void>;
+}
+
+/** Starts `floor memcpy ... turns`; its buffers are touched before the first round. */
+export function floorInTurns(args: readonly string[]): FloorInTurns {
+  const child = spawn(PROGRAM, [...args, 'turns'], { stdio: ['pipe', 'pipe', 'inherit'] });
+  const ended = once(child, 'exit');
+  const lines = createInterface({ input: child.stdout });
+  return {
+    async round() {
+      const line = once(lines, 'line');
+      child.stdin.write('\n');
+      const came = await Promise.race([line, ended.then(() => undefined)]);
+      if (came === undefined) throw new Error(`The floor program ended with ${child.exitCode}`);
+      return (JSON.parse(came[0] as string) as FloorFigures).seconds[0]! * 1e3;
+    },
+    async end() {
+      child.stdin.end();
+      await ended;
+    },
+  };
+}
+
 /** How long the driver's own start and a context take in a plain program, milliseconds; each in a fresh process. */
 export function contextMs(rounds: number): number[] {
   return Array.from({ length: rounds }, () => floor(['context']).seconds[0]! * 1e3);

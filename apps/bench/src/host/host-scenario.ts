@@ -1,7 +1,7 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { availableParallelism, tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { floor } from '../floors/floor-program.ts';
+import { type FloorInTurns, floorInTurns } from '../floors/floor-program.ts';
 import { readFloorMs } from '../floors/read-floor.ts';
 import { publish } from '../report/publish.ts';
 import { hostResult } from './host-result.ts';
@@ -29,33 +29,44 @@ export async function hostScenario(options: HostScenarioOptions): Promise<void> 
     const checkpoint = await writeCheckpoint(folder, tensorSizes(options), options.shards);
     const threads = availableParallelism();
     const { sizeBytes, files } = checkpoint;
-    const memcpy = (copies: 'once' | 'each'): number[] =>
-      warmRounds(['memcpy', String(sizeBytes), String(options.ranks), String(threads), copies]);
     const preadMs: number[] = [];
     // Floor and ranks take turns.
     const beforeRegister = async (): Promise<void> => {
       preadMs.push(await readFloorMs(files, sizeBytes, threads));
     };
-    // What a machine that is shared gives changes within minutes: floors are taken on both sides.
-    const onceBefore = memcpy('once');
-    const world = await runHostWorld(folder, checkpoint, { ...options, beforeRegister });
-    const floors = {
-      // The first registration warms up, and its floor goes with it.
-      preadMs: preadMs.slice(options.registers > 1 ? 1 : 0),
-      onceMs: [...onceBefore, ...memcpy('once')],
-      eachMs: memcpy('each'),
+    const onceMs: number[] = [];
+    const eachMs: number[] = [];
+    const copies = (of: 'once' | 'each'): FloorInTurns => copiesInTurns(of, options.ranks, threads, sizeBytes);
+    const [onceFloor, eachFloor] = [copies('once'), copies('each')];
+    const beforeUpdate = async (): Promise<void> => {
+      onceMs.push(await onceFloor.round());
+      eachMs.push(await eachFloor.round());
     };
-    publish(await hostResult(options, checkpoint, world, floors), options);
+    try {
+      const world = await runHostWorld(folder, checkpoint, { ...options, beforeRegister, beforeUpdate });
+      // The first registration and the first update warm up, and their floors go with them.
+      const floors = {
+        preadMs: preadMs.slice(options.registers > 1 ? 1 : 0),
+        onceMs: onceMs.slice(options.updates > 1 ? 1 : 0),
+        eachMs: eachMs.slice(options.updates > 1 ? 1 : 0),
+      };
+      publish(await hostResult(options, checkpoint, world, floors), options);
+    } finally {
+      await Promise.all([onceFloor.end(), eachFloor.end()]);
+    }
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }
 }
 
-/** Milliseconds of the floor program's rounds, without the first. */
-function warmRounds(args: readonly string[]): number[] {
-  return floor(args)
-    .seconds.slice(1)
-    .map((seconds) => seconds * 1e3);
+/** Most bytes that a floor copies in a round: its buffers lie in memory beside those of ranks and workers. */
+const MOST_FLOOR_BYTES = 2 ** 29;
+
+/** Rounds of copies of so many bytes; where they are more than a floor has room for, calculated from fewer. */
+function copiesInTurns(copies: 'once' | 'each', ranks: number, threads: number, sizeBytes: number): FloorInTurns {
+  const bytes = Math.min(sizeBytes, MOST_FLOOR_BYTES);
+  const floor = floorInTurns(['memcpy', String(bytes), String(ranks), String(threads), copies]);
+  return { round: async () => ((await floor.round()) * sizeBytes) / bytes, end: () => floor.end() };
 }
 
 function tensorSizes({ sizeBytes, tensorBytes, largestBytes = 0 }: HostScenarioOptions): number[] {

@@ -18,6 +18,8 @@ export interface HostWorldOptions {
   readonly bucketBytes?: number | undefined;
   /** Called before each registration, while the ranks do nothing. */
   readonly beforeRegister: () => Promise<void>;
+  /** Likewise before each timed update. */
+  readonly beforeUpdate: () => Promise<void>;
 }
 
 /** What came of it. */
@@ -35,7 +37,7 @@ export interface HostWorldFigures {
 export async function runHostWorld(
   folder: string,
   { files }: SyntheticCheckpoint,
-  { ranks: worldSize, registers, updates, bucketBytes, beforeRegister }: HostWorldOptions,
+  { ranks: worldSize, registers, updates, bucketBytes, beforeRegister, beforeUpdate }: HostWorldOptions,
 ): Promise<HostWorldFigures> {
   const children: ChildProcess[] = [];
   try {
@@ -48,7 +50,7 @@ export async function runHostWorld(
       const engine = { workerSocket };
       const task: RankTask = {
         ...{ rank, worldSize, port, files, device: 'host', engine, registers, updates, bucketBytes },
-        waitsToRegister: true,
+        waits: true,
         watchedUpdates: WATCHED_UPDATES,
       };
       return start('rank-main', [JSON.stringify(task)]);
@@ -56,11 +58,16 @@ export async function runHostWorld(
     children.push(...running);
     const workerBaseBytes = workers.map(({ pid }) => ownBytesOf(pid!));
     const sampler = new MemorySampler([...running, ...workers].map(({ pid }) => pid!));
-    for (let round = 0; round < registers; round++) {
-      await Promise.all(running.map((child) => message(child)));
-      await beforeRegister();
-      for (const child of running) child.send('register');
-    }
+    const turns = async (count: number, before: () => Promise<void>): Promise<void> => {
+      for (let turn = 0; turn < count; turn++) {
+        await Promise.all(running.map((child) => message(child)));
+        await before();
+        for (const child of running) child.send('go on');
+      }
+    };
+    await turns(registers, beforeRegister);
+    await turns(updates, beforeUpdate);
+    await turns(WATCHED_UPDATES, async () => {});
     const ranks = await Promise.all(running.map((child) => message<RankFigures>(child)));
     const memory = sampler.stop();
     return { ranks, memory, workerBaseBytes, wrong: await countWrong(workers, await fileDigests(files)) };

@@ -12,8 +12,8 @@ import { openRank, type RankIdentity } from './open-rank.ts';
 export interface RankTask extends RankIdentity {
   readonly files: readonly string[];
   readonly registers: number;
-  /** Say when it could register, and wait for any message of the parent before each time. @default false */
-  readonly waitsToRegister?: boolean | undefined;
+  /** Say when it could register or update, and wait for any message of the parent before each time. @default false */
+  readonly waits?: boolean | undefined;
   readonly updates: number;
   /** Updates after those in which the event loop is watched, which costs time. @default those themselves are watched */
   readonly watchedUpdates?: number | undefined;
@@ -62,11 +62,7 @@ for (let round = 0; round < task.registers; round++) {
     await server.unregisterCheckpoint('weights');
     await sleep(SETTLE_MS);
   }
-  if (task.waitsToRegister) {
-    const told = once(process, 'message');
-    process.send!('could register');
-    await told;
-  }
+  await waitForTurn();
   await store.barrier('register');
   watch.start();
   registered = await server.registerCheckpoint('weights', {
@@ -90,6 +86,7 @@ const results: UpdateResult[] = [];
 let events: ProgressEvent[] = [];
 let firstAckMs = 0;
 for (let round = 0; round < task.updates + (task.watchedUpdates ?? 0); round++) {
+  await waitForTurn();
   await store.barrier('update');
   const isTimed = round < task.updates;
   events = [];
@@ -131,6 +128,13 @@ const figures: RankFigures = {
 await new Promise((resolve) => process.send!(figures, undefined, undefined, resolve));
 await close();
 process.disconnect();
+
+async function waitForTurn(): Promise<void> {
+  if (!task.waits) return;
+  const told = once(process, 'message');
+  process.send!('could go on');
+  await told;
+}
 
 function statusBytes(field: 'RssAnon' | 'VmHWM'): number {
   return Number(new RegExp(`${field}:\\s+(\\d+)`).exec(readFileSync('/proc/self/status', 'utf8'))?.[1]) * 1024;
