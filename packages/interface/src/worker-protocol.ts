@@ -92,6 +92,8 @@ export interface ServerWelcome {
   readonly sizeBytes: number;
   /** Buckets that lie in the buffer at a time: the most that can be in flight. */
   readonly slots: number;
+  /** The next update comes through the same buffer, if this one goes well: its mapping may be kept. @default false */
+  readonly bufferStays?: boolean | undefined;
 }
 
 /** The tensors of a bucket in columns of equal length. */

@@ -88,6 +88,8 @@ export interface SessionOptions {
   readonly rankInAddress?: boolean | undefined;
   /** Slots of the ring inside the shared buffer. */
   readonly slots: number;
+  /** The next update comes through the same buffer, if this one goes well. @default false */
+  readonly bufferStays?: boolean | undefined;
   readonly checkpoint: string;
   /** How long one reply of the worker may take. */
   readonly timeoutMs: number;

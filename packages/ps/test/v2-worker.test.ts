@@ -112,8 +112,10 @@ describe('sender and worker in one process', () => {
     const gates = new Map<number, () => void>();
     const reading = update.forEachBucket((_, index) => new Promise((resolve) => gates.set(index, resolve)));
     const done: number[] = [];
-    const reloads = [0, 1, 2, 3].map(async (index) => {
-      await sender.session.reload(await sender.place(index, buckets[index]!), call);
+    const placed = [];
+    for (const index of [0, 1, 2, 3]) placed.push(await sender.place(index, buckets[index]!));
+    const reloads = placed.map(async (message, index) => {
+      await sender.session.reload(message, call);
       done.push(index);
     });
     await expect.poll(() => [...gates.keys()].sort()).toEqual([0, 1, 2]);

@@ -1,12 +1,8 @@
 import { setImmediate } from 'node:timers';
-import {
-  CheckpointEngineError,
-  type Memory,
-  type ServerMessage,
-  type ServerWelcome,
-} from '@checkpoint-engine/interface';
+import { CheckpointEngineError, type ServerMessage, type ServerWelcome } from '@checkpoint-engine/interface';
 import { IncomingBucket } from './incoming-bucket.ts';
 import type { IncomingTensor } from './incoming-tensor.ts';
+import type { MappedBuffer } from './mapped-buffer.ts';
 import type { ServerLink } from './server-link.ts';
 import { serverBroke } from './server-message.ts';
 import { asWorkerError } from './worker-error.ts';
@@ -27,19 +23,19 @@ export class IncomingUpdate implements AsyncIterable<IncomingTensor>, AsyncDispo
   readonly signal: AbortSignal;
   readonly #failed = new AbortController();
   readonly #link: ServerLink;
-  readonly #memory: Memory;
+  readonly #buffer: MappedBuffer;
   readonly #inHand = new Set<IncomingBucket>();
   #phase: 'fresh' | 'reading' | 'released' | 'over' = 'fresh';
   #finish: Promise<void> | undefined;
 
   /** @internal */
-  constructor(link: ServerLink, memory: Memory, welcome: ServerWelcome) {
+  constructor(link: ServerLink, buffer: MappedBuffer, welcome: ServerWelcome) {
     this.checkpoint = welcome.checkpoint;
     this.updateId = welcome.updateId;
     this.deviceUuid = welcome.deviceUuid;
     this.signal = this.#failed.signal;
     this.#link = link;
-    this.#memory = memory;
+    this.#buffer = buffer;
     link.onFailure = (error) => {
       this.#phase = 'over';
       this.#failed.abort(error);
@@ -158,7 +154,7 @@ export class IncomingUpdate implements AsyncIterable<IncomingTensor>, AsyncDispo
     const message = await this.#link.receive();
     try {
       if (message.type === 'bucket') {
-        const bucket = new IncomingBucket(this.#memory, message);
+        const bucket = new IncomingBucket(this.#buffer.memory, message);
         this.#inHand.add(bucket);
         return bucket;
       }
@@ -167,7 +163,7 @@ export class IncomingUpdate implements AsyncIterable<IncomingTensor>, AsyncDispo
       this.fail(error);
       throw error;
     }
-    this.#memory.close();
+    this.#buffer.close(true);
     this.#phase = 'released';
     this.#link.send({ type: 'released' });
     return undefined;
@@ -201,7 +197,7 @@ export class IncomingUpdate implements AsyncIterable<IncomingTensor>, AsyncDispo
   /** Unmaps and hangs up, once nothing is in the caller's hands. */
   #letGo(): void {
     if (this.#inHand.size > 0) return;
-    this.#memory.close();
+    this.#buffer.close(false);
     void this.#link.end();
   }
 

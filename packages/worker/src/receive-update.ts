@@ -1,6 +1,7 @@
 import { CheckpointEngineError, type Device } from '@checkpoint-engine/interface';
 import { parseWorkerAddress } from './address.ts';
 import { IncomingUpdate } from './incoming-update.ts';
+import { mapBuffer } from './mapped-buffer.ts';
 import { ServerLink } from './server-link.ts';
 import { serverBroke } from './server-message.ts';
 import { asWorkerError } from './worker-error.ts';
@@ -42,12 +43,12 @@ export async function receiveUpdate(address: string, options: ReceiveOptions): P
     const welcome = await link.receive();
     if (welcome.type !== 'welcome') throw serverBroke(`"${welcome.type}" before its welcome`);
     if (welcome.deviceUuid !== device.uuid) throw otherDevice(welcome.deviceUuid, device.uuid);
-    const memory = await device.openShared(new Uint8Array(welcome.handle), welcome.sizeBytes);
+    const buffer = await mapBuffer(device, welcome);
     if (link.failure) {
-      memory.close();
+      buffer.close(false);
       throw link.failure;
     }
-    const update = new IncomingUpdate(link, memory, welcome);
+    const update = new IncomingUpdate(link, buffer, welcome);
     link.mostUnread = Math.min(credits ?? welcome.slots, welcome.slots);
     link.send({ type: 'ready', credits: link.mostUnread });
     return update;

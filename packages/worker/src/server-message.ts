@@ -70,7 +70,8 @@ function isWelcome(fields: Fields): boolean {
     isCount(fields.rank) &&
     isCount(fields.sizeBytes) &&
     isCount(fields.slots) &&
-    fields.slots > 0
+    fields.slots > 0 &&
+    (fields.bufferStays === undefined || typeof fields.bufferStays === 'boolean')
   );
 }
 

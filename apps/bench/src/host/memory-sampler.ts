@@ -15,18 +15,27 @@ export interface MemoryPeaks {
 export class MemorySampler {
   readonly #pids: readonly number[];
   readonly #sharedBefore = sharedBytes();
-  readonly #timer: NodeJS.Timeout;
+  #timer: NodeJS.Timeout | undefined;
   #peaks: MemoryPeaks;
 
   constructor(pids: readonly number[]) {
     this.#pids = pids;
     this.#peaks = { ownBytes: pids.map(ownBytesOf), sharedBytes: 0 };
-    this.#timer = setInterval(() => this.#sample(), EVERY_MS).unref();
   }
 
-  stop(): MemoryPeaks {
-    clearInterval(this.#timer);
+  get peaks(): MemoryPeaks {
     return this.#peaks;
+  }
+
+  /** Starts, or goes on. */
+  start(): void {
+    this.#timer ??= setInterval(() => this.#sample(), EVERY_MS).unref();
+  }
+
+  /** Looking takes time from those that are looked at: not while they are timed. */
+  stop(): void {
+    clearInterval(this.#timer);
+    this.#timer = undefined;
   }
 
   #sample(): void {

@@ -7,7 +7,7 @@ import { fileDigests } from './file-digests.ts';
 import { type MemoryPeaks, MemorySampler, ownBytesOf } from './memory-sampler.ts';
 import type { SyntheticCheckpoint } from './synthetic-checkpoint.ts';
 
-/** Updates whose event loops are watched, after those that are timed. */
+/** Updates whose event loops and memory are watched, after those that are timed. */
 const WATCHED_UPDATES = 3;
 
 /** What the ranks of a world on the host device are asked to do. */
@@ -58,18 +58,23 @@ export async function runHostWorld(
     children.push(...running);
     const workerBaseBytes = workers.map(({ pid }) => ownBytesOf(pid!));
     const sampler = new MemorySampler([...running, ...workers].map(({ pid }) => pid!));
-    const turns = async (count: number, before: () => Promise<void>): Promise<void> => {
+    const turns = async (count: number, before: (turn: number) => Promise<void>): Promise<void> => {
       for (let turn = 0; turn < count; turn++) {
         await Promise.all(running.map((child) => message(child)));
-        await before();
+        await before(turn);
         for (const child of running) child.send('go on');
       }
     };
+    sampler.start();
     await turns(registers, beforeRegister);
-    await turns(updates, beforeUpdate);
-    await turns(WATCHED_UPDATES, async () => {});
+    await turns(updates, async (turn) => {
+      if (turn > 0) sampler.stop(); // the first one warms up
+      await beforeUpdate();
+    });
+    await turns(WATCHED_UPDATES, async () => sampler.start());
     const ranks = await Promise.all(running.map((child) => message<RankFigures>(child)));
-    const memory = sampler.stop();
+    sampler.stop();
+    const memory = sampler.peaks;
     return { ranks, memory, workerBaseBytes, wrong: await countWrong(workers, await fileDigests(files)) };
   } finally {
     for (const child of children) if (child.exitCode === null && child.connected === false) child.kill();

@@ -6,7 +6,7 @@ import type { UpdateContext } from './update-context.ts';
 
 /** Opens this rank's end towards its worker. */
 export function openSession(
-  { store, device, checkpoint, logger }: UpdateContext,
+  { store, device, rings, checkpoint, logger }: UpdateContext,
   protocol: WorkerProtocol,
   { proposals, counter }: Agreement,
   { ringSlots }: BucketSizing,
@@ -19,6 +19,7 @@ export function openSession(
     rank: store.rank,
     rankInAddress: sharesDevice(proposals, store.rank),
     slots: ringSlots,
+    bufferStays: rings.keeps,
     checkpoint,
     timeoutMs,
     logger,

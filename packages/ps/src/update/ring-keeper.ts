@@ -14,14 +14,15 @@ interface Kept {
  * between updates the memory is the inference engine's.
  */
 export class RingKeeper {
+  /** Whether rings stay at all. */
+  readonly keeps: boolean;
   readonly #device: Device;
-  readonly #keeps: boolean;
   #kind = '';
   #kept: Kept | undefined;
 
   constructor(device: Device) {
     this.#device = device;
-    this.#keeps = device.kind === 'host';
+    this.keeps = device.kind === 'host';
   }
 
   /** Memory that the next update can have beside what the device says is free. */
@@ -58,7 +59,7 @@ export class RingKeeper {
    * @param isSound The update went well: no worker and no rank touches the ring any more.
    */
   giveBack(memory: SharedMemory, { isOwn, isSound }: { isOwn: boolean; isSound: boolean }): void {
-    if (!this.#keeps || !isSound) {
+    if (!this.keeps || !isSound) {
       memory.close();
       return;
     }

@@ -57,7 +57,7 @@ export class WorkerSessionV2 implements WorkerSession {
 
   async open(buffer: SharedMemory, options: SessionCallOptions): Promise<void> {
     if (!this.#connection) await this.#reply('hello', 'connect', options);
-    const { deviceUuid, checkpoint, updateId, rank, slots } = this.#options;
+    const { deviceUuid, checkpoint, updateId, rank, slots, bufferStays } = this.#options;
     this.#connection?.send({
       type: 'welcome',
       protocol: WORKER_PROTOCOL_VERSION,
@@ -69,6 +69,7 @@ export class WorkerSessionV2 implements WorkerSession {
       handle: buffer.handle,
       sizeBytes: buffer.sizeBytes,
       slots,
+      bufferStays,
     });
     const { credits } = await this.#reply('ready', 'map the buffer', options);
     if (typeof credits !== 'number' || !Number.isSafeInteger(credits) || credits < 1) {
