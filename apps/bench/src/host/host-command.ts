@@ -15,7 +15,7 @@ export function addHostCommand(program: Command): void {
       .option('--shards <n>', 'files', Number, 8)
       .option('--ranks <n>', 'ranks, and as many workers', Number, 4)
       .option('--registers <n>', 'registrations, a round of their floor before each', Number, 12)
-      .option('--updates <n>', 'updates in a row', Number, 6)
+      .option('--updates <n>', 'updates in a row', Number, 12)
       .option('--bucket-size <size>', 'most bytes of a bucket', parseSize),
   ).action(async ({ size, tensorSize, largestTensor, bucketSize, ...options }) => {
     await hostScenario({
