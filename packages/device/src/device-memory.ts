@@ -57,6 +57,12 @@ export class DeviceMemory implements Memory {
     this.owner.forget(this);
   }
 
+  /** As `SharedMemory.discard`. */
+  discard(): void {
+    addon().closeMemory(this.#native, true);
+    this.owner.forget(this);
+  }
+
   [Symbol.dispose](): void {
     this.close();
   }

@@ -41,7 +41,7 @@ export interface Addon {
   memoryIsHost(memory: NativeMemory): boolean;
   memoryHandle(memory: NativeMemory): Uint8Array | undefined;
   memoryPinned(memory: NativeMemory): boolean;
-  closeMemory(memory: NativeMemory): void;
+  closeMemory(memory: NativeMemory, discard?: boolean): void;
   view(memory: NativeMemory, offsetBytes: number, sizeBytes: number): ArrayBuffer;
   detach(buffer: ArrayBuffer): void;
   write(device: NativeDevice, memory: NativeMemory, offsetBytes: number, bytes: Uint8Array): Promise<void>;

@@ -238,6 +238,32 @@ describe('shared memory that is closed', () => {
   });
 });
 
+describe('shared memory that is discarded', () => {
+  it('makes room although another process has it open, which reads zeros', async (context) => {
+    let small: string;
+    try {
+      small = mountSmall();
+    } catch (error) {
+      return context.skip(`mounting a tmpfs needs root: ${error}`);
+    }
+    try {
+      await using host = await createHostDevice({ directory: small });
+      await using other = await createHostDevice({ directory: small });
+      const memory = await host.allocateShared(6 << 20);
+      memory.view(0, 6 << 20).fill(7);
+      const opened = await other.openShared(memory.handle, 6 << 20);
+      expect(opened.view((6 << 20) - 1, 1)[0]).toBe(7);
+      memory.discard!();
+      using next = await host.allocateShared(6 << 20);
+      expect(next.view(0, 1)[0]).toBe(0);
+      expect([opened.view(0, 1)[0], opened.view((6 << 20) - 1, 1)[0]]).toEqual([0, 0]);
+    } finally {
+      execFileSync('umount', [small]);
+      rmSync(small, { recursive: true });
+    }
+  });
+});
+
 describe('mapFile', () => {
   it('maps a file in place, which may be unlinked then', async () => {
     const path = join(folder, 'weights');

@@ -27,6 +27,11 @@ export interface MemoryRange {
 export interface SharedMemory extends Memory {
   /** Opaque bytes for `Device.openShared` in another process (host: segment name; CUDA: the 64-byte IPC handle). */
   readonly handle: Uint8Array;
+  /**
+   * As `close`, and where this process made the memory and the device can, all of it is given back even while others
+   * have it open: they read zeros from then on. For memory whose users may be slow to let go.
+   */
+  discard?(): void;
 }
 
 /** One range of a file to be read into host memory. */

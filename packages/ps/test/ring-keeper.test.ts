@@ -1,5 +1,5 @@
 import { existsSync } from 'node:fs';
-import { createHostDevice, type HostDevice } from '@checkpoint-engine/device';
+import { createHostDevice, type HostDevice, type SharedHostMemory } from '@checkpoint-engine/device';
 import type { Device, SharedMemory } from '@checkpoint-engine/interface';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { RingKeeper } from '../src/update/ring-keeper.ts';
@@ -34,11 +34,16 @@ describe('RingKeeper', () => {
     expect(exists(first)).toBe(true);
   });
 
-  it('gives the memory back before an update of another kind takes its own', async () => {
-    const first = await update('a');
+  it('gives the memory back before an update of another kind takes its own, though a worker has it mapped', async () => {
+    rings.begin('a');
+    const first = (await rings.take(SIZE_BYTES)) as SharedHostMemory;
+    first.view(0, 1)[0] = 7;
+    const mapped = await device.openShared(first.handle, SIZE_BYTES);
+    rings.giveBack(first, { isOwn: true, isSound: true });
     rings.begin('b');
     expect(exists(first)).toBe(false);
     expect(rings.keptBytes).toBe(0);
+    await expect.poll(() => mapped.view(0, 1)[0]).toBe(0);
   });
 
   it.each([

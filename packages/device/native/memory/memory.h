@@ -30,6 +30,8 @@ class Memory {
   virtual size_t piece_bytes() const { return 0; }
   // Its owner closed it: nobody opens it from now on. What holds it may go on using it.
   virtual void Retire() noexcept {}
+  // Also gives it back where other processes have it open, once nothing here holds it.
+  virtual void Discard() noexcept {}
 
  protected:
   Memory(MemoryKind kind, uint64_t address, size_t size) : kind_(kind), address_(address), size_(size) {}

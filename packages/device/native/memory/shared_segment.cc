@@ -6,6 +6,7 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <utility>
 
 #include "ce/failure.h"
@@ -27,12 +28,17 @@ class SharedSegment final : public Memory {
         lock_(std::move(lock)),
         path_(std::move(path)),
         name_(std::move(name)) {}
-  ~SharedSegment() override { Retire(); }
+  ~SharedSegment() override {
+    Retire();
+    if (discarded_) ::madvise(mapping_.data(), mapping_.size(), MADV_REMOVE);
+  }
 
   std::string handle() const override { return name_; }
   void Retire() noexcept override { ExitUnlink::Get().UnlinkNow(path_); }
+  void Discard() noexcept override { discarded_ = true; }
 
  private:
+  std::atomic<bool> discarded_{false};
   const Mapping mapping_;
   const UniqueFd lock_;  // Held by the maker as long as it lives: see SweepSegments.
   const std::string path_;

@@ -49,6 +49,7 @@ Napi::Value MemoryPinned(const Napi::CallbackInfo& info) {
   return Napi::Boolean::New(info.Env(), memory && memory->pinned());
 }
 
+// closeMemory(memory, discard?)
 Napi::Value CloseMemory(const Napi::CallbackInfo& info) {
   MemoryBox& box = Boxed<MemoryBox>::Get(info[0]);
   if (!box.memory) return info.Env().Undefined();
@@ -58,6 +59,7 @@ Napi::Value CloseMemory(const Napi::CallbackInfo& info) {
     if (const auto owner = held.lock()) owner->reset();
   }
   box.views.clear();
+  if (info[1].ToBoolean()) box.memory->Discard();
   box.memory->Retire();
   box.memory.reset();
   return info.Env().Undefined();

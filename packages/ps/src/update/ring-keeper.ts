@@ -69,8 +69,12 @@ export class RingKeeper {
 
   /** Gives back what is kept. Idempotent. */
   close(): void {
-    this.#kept?.memory.close();
+    const kept = this.#kept;
     this.#kept = undefined;
+    if (kept === undefined) return;
+    // Workers may keep it mapped for a while.
+    if (kept.isOwn && kept.memory.discard) kept.memory.discard();
+    else kept.memory.close();
   }
 
   #takeKept(fits: (kept: Kept) => boolean): SharedMemory | undefined {
