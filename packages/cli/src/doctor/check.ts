@@ -5,7 +5,7 @@ export interface Check {
   readonly title: string;
   /** `warning`: it is there, but will do harm. `optional`: it is not there, and only some uses need it. */
   readonly status: 'found' | 'missing' | 'optional' | 'warning';
-  /** What was found, or what is missing. */
+  /** What was found, or what is missing; in several lines where there is much. */
   readonly value: string;
   /** How to get it, or what to change. */
   readonly hint?: string | undefined;

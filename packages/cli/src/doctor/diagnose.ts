@@ -4,6 +4,7 @@ import { checkDriver, checkGpus } from './gpu-checks.ts';
 import { checkHugePages, checkLimits, checkMemory, checkRuntime, checkSharedMemory } from './host-checks.ts';
 import { checkLeftovers } from './leftovers-check.ts';
 import { checkMooncake, checkNccl } from './library-checks.ts';
+import { checkNuma } from './numa-check.ts';
 import { checkRdma } from './rdma-check.ts';
 
 /** Looks at everything that updates need. */
@@ -17,6 +18,7 @@ export async function diagnose(env: Environment): Promise<Diagnosis> {
     checkNccl(env),
     checkMooncake(),
     checkRdma(),
+    checkNuma(),
     checkMemory(),
     checkSharedMemory(),
     checkHugePages(),

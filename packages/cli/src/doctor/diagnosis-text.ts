@@ -11,7 +11,7 @@ export function diagnosisText({ checks, devices }: Diagnosis, colors: Colors): s
   };
   const width = Math.max(...checks.map(({ title }) => title.length)) + 2;
   const lines = checks.flatMap(({ status, title, value, hint }) => [
-    `${mark[status]} ${colors.bold(title.padEnd(width))}${value}`,
+    `${mark[status]} ${colors.bold(title.padEnd(width))}${value.replaceAll('\n', `\n  ${' '.repeat(width)}`)}`,
     ...(hint ? [`  ${' '.repeat(width)}${colors.dim('→')} ${hint}`] : []),
   ]);
   return [...lines, '', verdict(devices, colors)].join('\n');
