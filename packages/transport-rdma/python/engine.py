@@ -33,6 +33,8 @@ libc.mmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int, ctypes.c_i
 libc.munmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t]
 MAP_FAILED = ctypes.c_void_p(-1).value
 
+# What it calls of mooncake.engine.TransferEngine.
+CALLS = ("initialize", "get_rpc_port", "register_memory", "unregister_memory", "batch_transfer_sync_read")
 # Reads that run at the same time. The other side divides its limit of blocks in flight by this.
 CONCURRENT_READS = 4
 
@@ -224,7 +226,7 @@ def probe():
         import library
 
         library.Library(path)
-        return {"file": path, "distribution": None, "version": None, "efa": False}
+        return {"file": path, "distribution": None, "version": None, "efa": False, "lacks": []}
     from importlib import metadata
 
     from mooncake import engine
@@ -236,6 +238,7 @@ def probe():
         "distribution": distribution,
         "version": metadata.version(distribution) if distribution else None,
         "efa": bool(getattr(engine, "SUPPORT_EFA", False)),
+        "lacks": [name for name in CALLS if not hasattr(engine.TransferEngine, name)],
     }
 
 

@@ -7,7 +7,7 @@ import { engineSettings } from './settings.ts';
 
 /** {@link P2PTransport} over Mooncake. */
 export interface RdmaTransport extends P2PTransport {
-  /** Starts an engine that serves. @throws `CE_LIBRARY_NOT_FOUND` where there is no Mooncake. */
+  /** Starts an engine that serves. @throws `CE_LIBRARY_NOT_FOUND` where there is no Mooncake, `CE_LIBRARY_TOO_OLD` */
   open(options: OpenOptions): Promise<RdmaEndpoint>;
 }
 

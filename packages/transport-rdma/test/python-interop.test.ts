@@ -1,15 +1,17 @@
 import { execFileSync, spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { once } from 'node:events';
+import { dirname } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { createHostDevice } from '@checkpoint-engine/device';
 import { bareMemory, mooncakeAvailability, rdma } from '@checkpoint-engine/transport-rdma';
-import { describe, expect, test } from 'vitest';
-import { mooncakeForTests, version } from './support/mooncake.ts';
+import { afterEach, describe, expect, test, vi } from 'vitest';
+import { engineProcesses, mooncakeForTests, oldMooncakeForTests, oldVersion, version } from './support/mooncake.ts';
 import { pattern } from './support/pattern.mjs';
 
 const program = fileURLToPath(new URL('./support/python-engine.py', import.meta.url));
 const { python, missing } = await mooncakeForTests();
+const old = oldMooncakeForTests();
 const env = { ...process.env, MC_FORCE_TCP: '1', MC_LOG_LEVEL: 'ERROR' };
 const sizeBytes = 3_000_017;
 
@@ -81,6 +83,10 @@ describe.skipIf(missing)('beside the TransferEngine of Python', () => {
 });
 
 describe('mooncakeAvailability', () => {
+  afterEach(() => {
+    vi.unstubAllEnvs();
+  });
+
   test.skipIf(missing)('says what was found', async () => {
     expect(await mooncakeAvailability(python)).toMatchObject({
       available: true,
@@ -102,5 +108,29 @@ describe('mooncakeAvailability', () => {
     await using device = await createHostDevice();
     await expect(transport.open({ device })).rejects.toMatchObject({ code: 'CE_LIBRARY_NOT_FOUND' });
     await transport.close();
+  });
+
+  test.skipIf(old.missing)('says that what is there is too old, and how to get a newer one', async () => {
+    expect(await mooncakeAvailability(old.python)).toMatchObject({
+      available: false,
+      reason: expect.stringMatching(/^Mooncake 0\.3\.1 of \S+ lacks batch_transfer_sync_read, wanted 0\.3\.4 or newer/),
+      hint: `Install a newer one: ${old.python} -m pip install --upgrade mooncake-transfer-engine`,
+    });
+    const transport = rdma({ python: old.python, protocol: 'tcp' });
+    await using device = await createHostDevice();
+    await expect(transport.open({ device })).rejects.toMatchObject({ code: 'CE_LIBRARY_TOO_OLD', op: 'open' });
+    await transport.close();
+    expect(engineProcesses()).toEqual([]);
+  });
+
+  test.skipIf(missing ?? old.missing)('goes on looking where the first one is too old', async () => {
+    vi.stubEnv('VIRTUAL_ENV', dirname(dirname(old.python)));
+    vi.stubEnv('PATH', dirname(python));
+    expect(await mooncakeAvailability()).toMatchObject({ available: true, python, version });
+    vi.stubEnv('PATH', '/nowhere');
+    expect(await mooncakeAvailability()).toMatchObject({
+      available: false,
+      reason: expect.stringContaining(oldVersion),
+    });
   });
 });

@@ -28,6 +28,14 @@ export interface MooncakePython {
 const libraryHint =
   'CHECKPOINT_ENGINE_MOONCAKE_LIB must name a libtransfer_engine.so of Mooncake that was built with BUILD_SHARED_LIBS=ON; without it, the Python module is used';
 
+/** The first with all that is called; 0.3.12 and newer also check where peers read. */
+const leastVersion = '0.3.4';
+
+interface Probed extends MooncakePython {
+  /** What is called and not there. */
+  readonly lacks: readonly string[];
+}
+
 type Environment = Readonly<Record<string, string | undefined>>;
 
 /** Interpreters to try, in order: the active environment's, then those of the PATH. */
@@ -42,16 +50,23 @@ export function pythonCandidates(env: Environment = process.env): string[] {
  * Finds a Python that has Mooncake.
  *
  * @param chosen The only one to try, where one was chosen.
- * @throws `CE_LIBRARY_NOT_FOUND` with what each one said.
+ * @throws `CE_LIBRARY_NOT_FOUND` with what each one said, `CE_LIBRARY_TOO_OLD` when none has one that can be used.
  */
 export async function findPython(chosen?: string, env: Environment = process.env): Promise<MooncakePython> {
   const candidates = chosen === undefined ? pythonCandidates(env) : [chosen];
   const failures: string[] = [];
+  let old: Probed | undefined;
   for (const python of candidates) {
-    const found = await probe(python, env);
-    if (typeof found !== 'string') return found;
-    failures.push(`${python}: ${found}`);
+    const probed = await probe(python, env);
+    if (typeof probed === 'string') {
+      failures.push(`${python}: ${probed}`);
+      continue;
+    }
+    const { lacks, ...found } = probed;
+    if (lacks.length === 0) return found;
+    old ??= probed;
   }
+  if (old !== undefined) throw tooOld(old);
   throw new CheckpointEngineError(
     'CE_LIBRARY_NOT_FOUND',
     `Mooncake was not found: looked with ${candidates.join(', ') || 'no Python, for there is no python3 on the PATH'}`,
@@ -61,7 +76,7 @@ export async function findPython(chosen?: string, env: Environment = process.env
 }
 
 /** What a Python has of Mooncake, or the reason why it has nothing. */
-function probe(python: string, env: Environment): Promise<MooncakePython | string> {
+function probe(python: string, env: Environment): Promise<Probed | string> {
   const way = env.CHECKPOINT_ENGINE_MOONCAKE_LIB ? 'library' : 'module';
   return new Promise((resolve) => {
     execFile(python, [program, '--probe'], { timeout: probeMs, env: { ...env } }, (error, output, log) => {
@@ -69,4 +84,13 @@ function probe(python: string, env: Environment): Promise<MooncakePython | strin
       resolve(log.trim().split('\n').at(-1) || error.message);
     });
   });
+}
+
+function tooOld({ python, file, distribution, version, lacks }: Probed): CheckpointEngineError {
+  return new CheckpointEngineError(
+    'CE_LIBRARY_TOO_OLD',
+    `Mooncake ${version ?? 'of an unknown version'} of ${python} lacks ${lacks.join(', ')}, wanted ${leastVersion} or newer`,
+    `Install a newer one: ${python} -m pip install --upgrade ${distribution ?? 'mooncake-transfer-engine'}`,
+    { op: 'open', detail: file },
+  );
 }

@@ -6,6 +6,7 @@ import { mooncakeAvailability } from '@checkpoint-engine/transport-rdma';
 
 const distribution = 'mooncake-transfer-engine-non-cuda';
 export const version = '0.3.13.post1';
+export const oldVersion = '0.3.1';
 const cache = fileURLToPath(new URL('../../../../node_modules/.cache/checkpoint-engine/', import.meta.url));
 const installMs = 300_000;
 
@@ -21,15 +22,26 @@ export interface MooncakeForTests {
  * the way is an error; otherwise the tests are skipped, and the reason is printed.
  */
 export async function mooncakeForTests(): Promise<MooncakeForTests> {
+  const { python, missing } = environmentWith(distribution, version);
+  return { python, missing: told(missing ?? (await unusable(python)), 'Mooncake') };
+}
+
+/** Installs, in the same way, the first Mooncake of the registry: it lacks what is needed. */
+export function oldMooncakeForTests(): MooncakeForTests {
+  const { python, missing } = environmentWith('mooncake-transfer-engine', oldVersion);
+  return { python, missing: told(missing, 'an old Mooncake') };
+}
+
+/** A virtual environment with one wheel. */
+function environmentWith(distribution: string, version: string): MooncakeForTests {
   const folder = join(cache, `mooncake-${version}`);
   const python = join(folder, 'bin', 'python3');
-  const missing =
-    installOnce(folder, python, distribution, (fresh) => {
-      const wheel = `${distribution}==${version}`;
-      run('python3', ['-m', 'venv', fresh]);
-      run(join(fresh, 'bin', 'python3'), ['-m', 'pip', 'install', '-q', '--no-deps', '--only-binary=:all:', wheel]);
-    }) ?? (await unusable(python));
-  return { python, missing: told(missing, 'Mooncake') };
+  const missing = installOnce(folder, python, `${distribution} ${version}`, (fresh) => {
+    run('python3', ['-m', 'venv', fresh]);
+    const wheel = `${distribution}==${version}`;
+    run(join(fresh, 'bin', 'python3'), ['-m', 'pip', 'install', '-q', '--no-deps', '--only-binary=:all:', wheel]);
+  });
+  return { python, missing };
 }
 
 /** Makes `folder`, which then has `file` in it, unless it is there. Gives what is in the way. */
@@ -44,7 +56,7 @@ function installOnce(folder: string, file: string, what: string, make: (fresh: s
   } catch (error) {
     if (existsSync(file)) return undefined;
     const { message, stderr } = error as Error & { stderr?: string };
-    return `${what} ${version} cannot be installed: ${stderr?.trim().split('\n').at(-1) || message}`;
+    return `${what} cannot be installed: ${stderr?.trim().split('\n').at(-1) || message}`;
   } finally {
     rmSync(fresh, { recursive: true, force: true });
   }
@@ -81,8 +93,8 @@ export async function libraryForTests(): Promise<LibraryForTests> {
     CHECKPOINT_ENGINE_MOONCAKE_LIB: join(folder, 'mooncake', 'libtransfer_engine.so'),
     LD_LIBRARY_PATH: join(folder, 'driver'),
   };
-  const missing = installOnce(folder, env.CHECKPOINT_ENGINE_MOONCAKE_LIB, 'mooncake-transfer-engine-npu', (fresh) => {
-    const wheel = `mooncake-transfer-engine-npu==${version}`;
+  const wheel = `mooncake-transfer-engine-npu==${version}`;
+  const missing = installOnce(folder, env.CHECKPOINT_ENGINE_MOONCAKE_LIB, wheel, (fresh) => {
     run('python3', ['-m', 'pip', 'install', '-q', '--no-deps', '--only-binary=:all:', '--target', fresh, wheel]);
     mkdirSync(join(fresh, 'driver'));
     for (const name of ['ascendcl', 'llm_datadist', 'metadef']) {
