@@ -41,7 +41,7 @@ export async function assignmentScenario(options: AssignmentScenarioOptions): Pr
     Array(Math.ceil(sizeBytes / TENSOR_BYTES)).fill(TENSOR_BYTES),
     owners,
   );
-  const hosts = simulateHosts(owners + joiners + 1, rateMbps);
+  const hosts = simulateHosts(owners + joiners + 1, { rateMbps });
   const serving: DrivenProcess<P2PRankCalls>[] = [];
   let joining: P2PWorld | undefined;
   try {

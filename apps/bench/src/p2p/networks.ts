@@ -1,4 +1,5 @@
 import { execFileSync } from 'node:child_process';
+import { availableParallelism } from 'node:os';
 import process from 'node:process';
 
 /** Hosts of a benchmark: network namespaces, each with a NIC of its own on one switch. Needs root. */
@@ -16,9 +17,13 @@ const run = (file: string, ...args: string[]): void => {
 /**
  * Makes hosts whose NICs send no faster than a rate.
  *
- * @param rateMbps 1e6 bits a second that each NIC sends at most. @default as fast as the machine does
+ * @param options.rateMbps 1e6 bits a second that each NIC sends at most. @default as fast as the machine does
+ * @param options.coresApart Gives each host its own part of this machine's cores, as hosts have. @default false
  */
-export function simulateHosts(count: number, rateMbps?: number): SimulatedHosts {
+export function simulateHosts(
+  count: number,
+  { rateMbps, coresApart = false }: { readonly rateMbps?: number; readonly coresApart?: boolean } = {},
+): SimulatedHosts {
   const suffix = process.pid % 10_000;
   const namespaces: string[] = [];
   const remove = (): void => {
@@ -52,9 +57,21 @@ export function simulateHosts(count: number, rateMbps?: number): SimulatedHosts 
       }
       return `10.231.90.${host + 1}`;
     });
-    return { addresses, on: (host) => ['ip', 'netns', 'exec', names[host]!], remove };
+    const cores = coresOf(count);
+    const pinned = (host: number): string[] => (coresApart ? ['taskset', '--cpu-list', cores[host]!] : []);
+    return { addresses, on: (host) => ['ip', 'netns', 'exec', names[host]!, ...pinned(host)], remove };
   } catch (error) {
     remove();
     throw error;
   }
+}
+
+/** Equal parts of the cores, one for each host; hosts take turns where there are fewer cores. */
+function coresOf(hosts: number): string[] {
+  const cores = availableParallelism();
+  const each = Math.max(1, Math.floor(cores / hosts));
+  return Array.from({ length: hosts }, (_, host) => {
+    const first = (host * each) % cores;
+    return `${first}-${first + each - 1}`;
+  });
 }

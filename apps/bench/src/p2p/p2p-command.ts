@@ -49,6 +49,7 @@ export function addP2PCommand(program: Command): void {
     .requiredOption('--mooncake-python <path>', 'Python with Mooncake')
     .option('--ranks <n>', 'ranks on each side', Number, 2)
     .option('--cycles <n>', 'times that the joiners are killed', Number, 20)
+    .option('--shared-cores', 'run both hosts on the same cores (default: each on its own part of them)')
     .option('--size <size>', 'bytes of the checkpoint', parseSize, 64 * MIB)
     .option('--bucket-size <size>', 'most bytes of a bucket', parseSize, 4 * MIB);
   withPublishOptions(rejoin).action(({ size, bucketSize, ...options }) =>

@@ -53,12 +53,17 @@ serveCalls<P2PRankCalls>(
       return null;
     },
     async update(bucketBytes) {
+      const takenAtMs: number[] = [];
       const { durationsMs } = await server.update(NAME, {
         requestEngine: ({ handles, signal, timeoutMs }) => client!.update({ handles, signal, timeoutMs }),
         inferenceParallelSize: 1,
         bucketBytes: bucketBytes ?? undefined,
+        onEvent: (event) => {
+          if (event.type === 'bucket-end' && event.stage === 'reload') takenAtMs.push(event.atMs);
+        },
       });
-      return { totalMs: durationsMs.total, streamMs: durationsMs.stream };
+      const gapsMs = takenAtMs.slice(1).map((atMs, index) => atMs - takenAtMs[index]!);
+      return { totalMs: durationsMs.total, streamMs: durationsMs.stream, longestGapMs: Math.max(0, ...gapsMs) };
     },
     async usage() {
       const pauses = watch.take();

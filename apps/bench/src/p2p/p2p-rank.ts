@@ -20,13 +20,21 @@ export interface P2PUsage extends LoopPauses {
   readonly engineProcesses: number;
 }
 
+/** How one update went. */
+export interface P2PUpdateFigures {
+  readonly totalMs: number;
+  readonly streamMs: number;
+  /** Longest time in which the worker took no bucket, between its first and its last. */
+  readonly longestGapMs: number;
+}
+
 /** What such a process can be asked for. */
 export interface P2PRankCalls {
   register(files: readonly string[]): Promise<{ readonly sizeBytes: number }>;
   /** Metas of its world, in base64. */
   gather(args: null): Promise<string>;
   load(metas: string): Promise<null>;
-  update(bucketBytes: number | null): Promise<{ readonly totalMs: number; readonly streamMs: number }>;
+  update(bucketBytes: number | null): Promise<P2PUpdateFigures>;
   /** Since it was asked last. */
   usage(args: null): Promise<P2PUsage>;
 }

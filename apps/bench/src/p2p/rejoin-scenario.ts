@@ -18,6 +18,8 @@ export interface RejoinScenarioOptions extends PublishOptions {
   readonly cycles: number;
   readonly sizeBytes: number;
   readonly bucketBytes: number;
+  /** The hosts run on the same cores. @default each on its own part of them */
+  readonly sharedCores?: boolean | undefined;
 }
 
 const TENSOR_BYTES = 2 ** 20;
@@ -30,10 +32,10 @@ const RESIDENT_SLACK_BYTES = 32 * 2 ** 20;
  * their next update, and join again, again and again. Nothing may grow at those who serve, and nothing stand still.
  */
 export async function rejoinScenario(options: RejoinScenarioOptions): Promise<void> {
-  const { ranks, cycles, sizeBytes, bucketBytes, mooncakePython: python } = options;
+  const { ranks, cycles, sizeBytes, bucketBytes, sharedCores, mooncakePython: python } = options;
   const folder = mkdtempSync(join(tmpdir(), 'checkpoint-engine-bench-'));
   const { files } = await writeCheckpoint(folder, Array(Math.ceil(sizeBytes / TENSOR_BYTES)).fill(TENSOR_BYTES), ranks);
-  const hosts = simulateHosts(2);
+  const hosts = simulateHosts(2, { coresApart: !sharedCores });
   const placesOn = (host: number) =>
     Array.from({ length: ranks }, () => ({
       p2p: { protocol: 'tcp' as const, host: hosts.addresses[host]!, python },
@@ -51,7 +53,7 @@ export async function rejoinScenario(options: RejoinScenarioOptions): Promise<vo
     const alone = await traffic(a, bucketBytes, sleep(3_000));
     const before = await usage();
     const joinMs: number[] = [];
-    const seen: { gapMs: number; usage: P2PUsage }[] = [];
+    const seen: { traffic: Traffic; usage: P2PUsage }[] = [];
     let checked = 0;
     let wrong = 0;
     for (let cycle = 0; cycle < cycles; cycle++) {
@@ -66,8 +68,7 @@ export async function rejoinScenario(options: RejoinScenarioOptions): Promise<vo
           joinMs.push(performance.now() - startedAtMs);
           return took;
         });
-      const { longestMs } = await traffic(a, bucketBytes, joined);
-      seen.push({ gapMs: longestMs, usage: await usage() });
+      seen.push({ traffic: await traffic(a, bucketBytes, joined), usage: await usage() });
       const compared = await joining.verify(folder, files);
       checked += compared.checked;
       wrong += compared.wrong;
@@ -82,13 +83,14 @@ export async function rejoinScenario(options: RejoinScenarioOptions): Promise<vo
     const own = await a.verify(folder, files);
     const longestPauseMs = Math.max(...seen.map((each) => each.usage.longestMs));
     const busyMs = Math.max(...seen.map((each) => each.usage.busyMs));
-    const longestUpdateMs = Math.max(...seen.map(({ gapMs }) => gapMs));
+    const longestUpdateMs = Math.max(...seen.map((each) => each.traffic.longestMs));
+    const longestGapMs = Math.max(...seen.map((each) => each.traffic.longestGapMs));
     publish(
       {
         scenario: 'p2p rejoin',
         title: `${ranks} joiners killed and joined again ${cycles} times: ${wrong} of ${checked} tensors wrong; open files of those who serve ${before.openFiles} before, ${after.openFiles} after`,
         machine: describeMachine(),
-        options: { ranks, cycles, sizeBytes, bucketBytes },
+        options: { ranks, cycles, sizeBytes, bucketBytes, sharedCores: sharedCores ?? false },
         rows: [
           { by: 'checkpoint-engine', what: 'join', ranks, bucketBytes, samplesMs: joinMs, sizeBytes, checked, wrong },
           {
@@ -100,6 +102,8 @@ export async function rejoinScenario(options: RejoinScenarioOptions): Promise<vo
               longestPauseMs,
               longestPauseOnCoreMs: busyMs,
               longestPauseAloneMs: before.longestMs,
+              longestGapMs,
+              longestGapAloneMs: alone.longestGapMs,
               longestUpdateMs,
               longestUpdateAloneMs: alone.longestMs,
               medianUpdateAloneMs: alone.medianMs,
@@ -120,6 +124,12 @@ export async function rejoinScenario(options: RejoinScenarioOptions): Promise<vo
             atMost: MOST_PAUSE_MS,
             unit: 'ms',
           },
+          {
+            what: 'time in which a worker of those who serve got no bucket of an update',
+            measured: longestGapMs,
+            atMost: MOST_PAUSE_MS,
+            unit: 'ms',
+          },
           { what: 'open files that are left', measured: after.openFiles - before.openFiles, atMost: 0, unit: '' },
           {
             what: 'resident bytes that are left',
@@ -130,6 +140,7 @@ export async function rejoinScenario(options: RejoinScenarioOptions): Promise<vo
         ],
         notes: [
           'Those who serve update their own workers in a loop while others join: what that costs without joiners stands beside it.',
+          `The two hosts are network namespaces of this machine, ${sharedCores ? 'on the same cores' : 'each with its own part of the cores'}.`,
         ],
       },
       options,
@@ -142,20 +153,29 @@ export async function rejoinScenario(options: RejoinScenarioOptions): Promise<vo
   }
 }
 
+/** What updates in a loop took. */
+interface Traffic {
+  readonly longestMs: number;
+  readonly medianMs: number;
+  readonly longestGapMs: number;
+}
+
 /** Updates a world's own workers in a loop until something is over, at least once. */
-async function traffic(world: P2PWorld, bucketBytes: number, until: Promise<unknown>) {
+async function traffic(world: P2PWorld, bucketBytes: number, until: Promise<unknown>): Promise<Traffic> {
   let isOver = false;
   const over = until.finally(() => {
     isOver = true;
   });
   over.catch(() => {});
   const tookMs: number[] = [];
+  let longestGapMs = 0;
   do {
     const took = await world.all((rank) => rank.call('update', bucketBytes));
     tookMs.push(Math.max(...took.map(({ totalMs }) => totalMs)));
+    longestGapMs = Math.max(longestGapMs, ...took.map((each) => each.longestGapMs));
   } while (!isOver);
   await over;
-  return { longestMs: Math.max(...tookMs), medianMs: median(tookMs) };
+  return { longestMs: Math.max(...tookMs), medianMs: median(tookMs), longestGapMs };
 }
 
 function worst(all: readonly P2PUsage[]): P2PUsage {
