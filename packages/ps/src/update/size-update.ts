@@ -8,7 +8,10 @@ const MIB = 2 ** 20;
  * Where a bucket costs little beside its bytes: larger ones gain nothing and hold memory. On the host that cost is the
  * messages about it, on the same cores that copy.
  */
-const PREFERRED_BUCKET_BYTES: Readonly<Record<Device['kind'], number>> = { cuda: 128 * MIB, host: 64 * MIB };
+const PREFERRED_BUCKET_BYTES: Readonly<Record<Device['kind'], number>> = { cuda: 128 * MIB, host: 96 * MIB };
+
+/** Slots of the ring on the host: nothing is copied to a device there, so that one bucket is filled while one reloads. */
+const HOST_RING_SLOTS = 2;
 
 /** Reads take their time to begin and to end: several have to be under way at each rank that reads, small ones do. */
 const READING_RING = { slots: 8, bucketBytes: 16 * MIB };
@@ -40,7 +43,7 @@ export function sizeUpdate(metas: WorldMetas, kind: Device['kind'], bounds: Upda
     largestTensorBytes,
     totalBytes,
     worldSize: bounds.memberCount,
-    ring: bounds.readsIntoRing ? { slots: READING_RING.slots } : undefined,
+    ring: ringOf(kind, bounds),
     maxBucketBytes: bounds.bucketBytes ?? bounds.maxBucketBytes,
     preferredBucketBytes:
       bounds.bucketBytes ?? (bounds.readsIntoRing ? READING_RING.bucketBytes : PREFERRED_BUCKET_BYTES[kind]),
@@ -50,4 +53,9 @@ export function sizeUpdate(metas: WorldMetas, kind: Device['kind'], bounds: Upda
     // its own ring, and the others copy from there.
     staging: bounds.memberCount > 1 && kind !== 'host',
   });
+}
+
+function ringOf(kind: Device['kind'], { readsIntoRing = false }: UpdateBounds): { slots: number } | undefined {
+  if (readsIntoRing) return { slots: READING_RING.slots };
+  return kind === 'host' ? { slots: HOST_RING_SLOTS } : undefined;
 }
