@@ -1,11 +1,11 @@
 import { writeFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { listCudaDevices } from '@checkpoint-engine/device';
 import { CheckpointEngineError } from '@checkpoint-engine/interface';
 import { readCheckpoint } from '@checkpoint-engine/meta';
 import { formatBytes } from '@checkpoint-engine/planner';
 import { freePort } from '../report/free-port.ts';
 import { printTable } from '../report/table.ts';
+import { countGpus } from '../world/count-gpus.ts';
 import { DrivenProcess } from '../world/driven-process.ts';
 import { sharedGpu } from '../world/shared-gpu.ts';
 import type { KillRank, KillRankTask } from './kill-rank.ts';
@@ -240,10 +240,4 @@ class KillWorld {
   #onAll<T>(work: (rank: KillRank) => Promise<T>): Promise<T[]> {
     return Promise.all(this.#ranks.map(work));
   }
-}
-
-async function countGpus(): Promise<number> {
-  const found = await listCudaDevices();
-  if (!found.available) throw new Error(`No GPU: ${found.reason}`);
-  return found.devices.length;
 }

@@ -1,5 +1,5 @@
-import { listCudaDevices } from '@checkpoint-engine/device';
 import { freePort } from '../report/free-port.ts';
+import { countGpus } from '../world/count-gpus.ts';
 import { DrivenProcess } from '../world/driven-process.ts';
 import type { RankIdentity } from '../world/open-rank.ts';
 import { ourReceiver, pythonReceiver, type Receiver } from '../world/receiver.ts';
@@ -126,10 +126,4 @@ export async function verify(
 export async function workerClock(receivers: readonly Receiver[]): Promise<WorkerClock | undefined> {
   const clock = (await receivers[0]!.stats())?.worker;
   return clock !== undefined && 'buckets' in clock ? (clock as WorkerClock) : undefined;
-}
-
-async function countGpus(): Promise<number> {
-  const found = await listCudaDevices();
-  if (!found.available) throw new Error(`No GPU: ${found.reason}`);
-  return found.devices.length;
 }
