@@ -17,7 +17,7 @@ for (let index = 0; index < count; index++) {
 const alone = await measureH2d(devices[0]!);
 const together = count === 1 ? [alone] : await Promise.all(devices.map((device) => measureH2d(device)));
 const floors: DeviceFloors = {
-  machine: describeMachine(devices[0]!, count),
+  machine: describeMachine(devices[0]!, Math.min(count, gpus ?? count)),
   h2dAloneGBps: alone.rateGBps,
   h2dTogetherGBps: Math.min(...together.map(({ rateGBps }) => rateGBps)),
 };
