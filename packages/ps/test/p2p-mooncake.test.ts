@@ -1,4 +1,8 @@
-import { afterAll, afterEach, describe, expect, it } from 'vitest';
+import { execFileSync } from 'node:child_process';
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { engineProcesses, mooncakeForTests } from '../../transport-rdma/test/support/mooncake.ts';
 import { mixedTensors, type TestCheckpoint, writeCheckpoint } from './support/checkpoint.ts';
 import { type TwoHosts, twoHosts } from './support/namespaces.ts';
@@ -97,4 +101,45 @@ describe.skipIf(reason)('a world that joins from another host, over Mooncake', (
       });
     }
   });
+});
+
+// A FAKE driver stands in for CUDA's: it is on GPUs that files lie in memory which others can map.
+const packages = fileURLToPath(new URL('../..', import.meta.url));
+const fakeCuda = join(packages, 'device', 'build', 'libfake-cuda.so');
+
+describe.skipIf(missing)('files used in place on /dev/shm, where a file without a name cannot be opened', () => {
+  beforeAll(() => {
+    execFileSync('make', ['-C', join(packages, 'device', 'native'), '-s', 'fake-cuda']);
+  });
+  const ends: (() => Promise<unknown>)[] = [];
+  afterEach(async () => {
+    await Promise.all(ends.splice(0).map((end) => end()));
+  });
+
+  it.each(['now', 'background'] as const)(
+    'can be read by a world that joins, and have lost their names (load: %s)',
+    async (load) => {
+      const inPlace = await writeCheckpoint(mixedTensors(10), { parent: '/dev/shm', shardCount: 1 });
+      const onDisk = await writeCheckpoint(mixedTensors(20).slice(10), { shardCount: 1 });
+      ends.push(inPlace.remove, onDisk.remove);
+      // Only those with this right may open what has lost its name, root among them.
+      const unprivileged = process.getuid?.() === 0 ? ['setpriv', '--bounding-set=-all', '--'] : [];
+      const runner = ['env', `CHECKPOINT_ENGINE_CUDA_LIB=${fakeCuda}`, ...unprivileged];
+      const p2p = { python, protocol: 'tcp' };
+      const started = async (options: WorldOptions): Promise<World> => {
+        const world = await World.start(1, { p2p, ...options });
+        ends.push(() => world.end());
+        return world;
+      };
+      const [a, b] = await Promise.all([started({ runner, device: 'cuda' }), started({})]);
+      const files = [inPlace.files[0]!, onDisk.files[0]!];
+      await a.register('a', { files, load });
+      expect(files.map((file) => existsSync(file))).toEqual([false, true]);
+      await a.onAll((rank) => rank.call('loaded', { name: 'a' }));
+      await a.gather('a');
+      await b.load(await a.metas('a'));
+      await b.update('a');
+      expect(await b.digests(0)).toEqual({ ...inPlace.digests, ...onDisk.digests });
+    },
+  );
 });

@@ -1,4 +1,5 @@
 import { existsSync, readdirSync } from 'node:fs';
+import { writeFile } from 'node:fs/promises';
 import { afterEach, describe, expect, it } from 'vitest';
 import { mixedTensors, type TensorSpec, type TestCheckpoint, writeCheckpoint } from './support/checkpoint.ts';
 import { World } from './support/world.ts';
@@ -88,6 +89,10 @@ describe('an update over real processes', () => {
     expect(files.every((file) => existsSync(file))).toBe(true);
     await world.gather('a');
     expect(files.some((file) => existsSync(file))).toBe(false);
+    // The next checkpoint may take their names at once.
+    await writeFile(files[0]!, 'next');
+    await world.gather('a');
+    expect(existsSync(files[0]!)).toBe(true);
     await world.update('a');
     expect(await world.digests(2)).toEqual(digests);
   });

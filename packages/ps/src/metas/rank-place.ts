@@ -5,11 +5,11 @@ import type { Entry } from '../pool/checkpoints.ts';
 export type RankPlace = Pick<RankMetas, 'rank' | 'host' | 'deviceUuid' | 'p2pAddress' | 'nics'>;
 
 /** What a rank tells of a checkpoint that it holds. */
-export function metasAt(place: RankPlace, checkpoint: string, { held, registrations }: Entry): RankMetas {
+export function metasAt(place: RankPlace, checkpoint: string, { held, offers }: Entry): RankMetas {
   return {
     checkpoint,
     ...place,
-    regions: held.regions.map(({ sizeBytes }, index) => ({ sizeBytes, remote: registrations[index]?.remote })),
+    regions: held.regions.map((region) => ({ sizeBytes: region.sizeBytes, remote: offers.get(region)?.remote })),
     tensors: held.tensors,
   };
 }

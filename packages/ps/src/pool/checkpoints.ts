@@ -1,16 +1,16 @@
+import { rm } from 'node:fs/promises';
 import {
   CheckpointEngineError,
   type Device,
   type Logger,
   type P2PEndpoint,
-  type Registration,
   type Store,
 } from '@checkpoint-engine/interface';
 import type { CheckpointSource, RegisteredCheckpoint, RegisterOptions } from '../server/api.ts';
 import { atRank } from '../util/at-rank.ts';
 import type { HeldCheckpoint } from './held-checkpoint.ts';
 import { hold } from './hold.ts';
-import { offerRegions } from './offer-regions.ts';
+import { type Offers, offerRegions } from './offer-regions.ts';
 import type { PoolContext } from './pool-context.ts';
 import { SharedPool } from './shared-pool.ts';
 
@@ -26,8 +26,10 @@ export interface CheckpointsOptions {
 /** A checkpoint that this rank holds, and how peers read it. */
 export interface Entry {
   readonly held: HeldCheckpoint;
-  /** By region; none for a file on disk. Empty while the checkpoint is read in the background. */
-  registrations: readonly (Registration | undefined)[];
+  /** A pool that is read in the background is offered once its bytes are there. */
+  offers: Offers;
+  /** Files used in place that still have their names and are to lose them. */
+  removablePaths: readonly string[];
 }
 
 /** The checkpoints that a rank holds, by name, and the memory that outlives them. */
@@ -78,11 +80,14 @@ export class Checkpoints {
     this.#pending.add(name);
     try {
       const held = await hold(name, source, this.#poolContext(name, options));
-      const entry: Entry = { held, registrations: [] };
-      await this.offer(entry).catch(async (error) => {
-        await held.close();
+      const entry: Entry = { held, offers: new Map(), removablePaths: held.removable.paths };
+      try {
+        await this.offer(entry);
+        if (!held.removable.areShared) await this.removeFiles(entry);
+      } catch (error) {
+        await giveBack(entry);
         throw error;
-      });
+      }
       this.#entries.set(name, entry);
       return {
         name,
@@ -99,12 +104,25 @@ export class Checkpoints {
     }
   }
 
-  /** Lets peers read a checkpoint's memory, once its bytes are there. */
+  /** Lets peers read those regions of a checkpoint whose bytes are there and that are not offered yet. */
   async offer(entry: Entry): Promise<void> {
     const { endpoint, store, logger } = this.#options;
+    if (endpoint === undefined) return;
     const { regions, fill } = entry.held;
-    if (endpoint === undefined || entry.registrations.length > 0 || fill?.isLoaded === false) return;
-    entry.registrations = await offerRegions(regions, { endpoint, rank: store.rank, logger });
+    const pending = fill?.isLoaded === false ? fill.memory : undefined;
+    const ready = regions.filter(
+      (region) => !entry.offers.has(region) && (!region.memory || region.memory !== pending),
+    );
+    const offers = await offerRegions(ready, { endpoint, rank: store.rank, logger });
+    entry.offers = new Map([...entry.offers, ...offers]);
+  }
+
+  /** Unlinks the files that a checkpoint uses in place, unless they are to be kept. Once: others may take their names. */
+  async removeFiles(entry: Entry): Promise<void> {
+    const paths = entry.removablePaths;
+    entry.removablePaths = [];
+    // One that another rank of this host unlinked already is fine. The mappings keep the bytes.
+    for (const path of paths) await rm(path, { force: true });
   }
 
   /**
@@ -150,7 +168,7 @@ export class Checkpoints {
   }
 }
 
-async function giveBack({ held, registrations }: Entry): Promise<void> {
-  for (const registration of registrations) await registration?.close();
+async function giveBack({ held, offers }: Entry): Promise<void> {
+  for (const registration of offers.values()) await registration?.close();
   await held.close();
 }

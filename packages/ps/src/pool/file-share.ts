@@ -1,4 +1,4 @@
-import { realpath, rm } from 'node:fs/promises';
+import { realpath } from 'node:fs/promises';
 import { CheckpointEngineError, type Store } from '@checkpoint-engine/interface';
 import { type ParameterMeta, readCheckpoint, type SafetensorsFile, type TensorEntry } from '@checkpoint-engine/meta';
 import { balanceByBytes } from '@checkpoint-engine/planner';
@@ -6,6 +6,13 @@ import type { FileSource } from '../server/api.ts';
 import type { PoolContext } from './pool-context.ts';
 
 const IN_PLACE_FOLDER = '/dev/shm/';
+
+/** Files to unlink once they are mapped, here and by those who let peers read them: that takes their names. */
+export interface RemovableFiles {
+  readonly paths: readonly string[];
+  /** Other ranks map them too: they go once all of them have. */
+  readonly areShared: boolean;
+}
 
 /** What a rank takes of a checkpoint's files, from their headers. */
 export interface FileShare {
@@ -53,23 +60,11 @@ export function metaInFile(
   return { name, dtype, shape, sizeBytes, region, offsetBytes: fileOffsetBytes };
 }
 
-/**
- * Unlinks the files that were mapped in place, where they are not to be kept.
- *
- * @returns Those that other ranks share: they go once all of them have mapped theirs.
- */
-export async function removeInPlace(
+/** The files that are used in place and are not to be kept. */
+export function removableFiles(
   { inPlacePaths }: FileShare,
-  source: FileSource,
+  { keepFiles, share }: FileSource,
   { store }: PoolContext,
-): Promise<readonly string[]> {
-  if (source.keepFiles === true) return [];
-  if (source.share !== 'all' && store.worldSize > 1) return [...inPlacePaths];
-  await removeFiles(inPlacePaths);
-  return [];
-}
-
-/** Unlinks files; one that another rank of this host unlinked already is fine. Their mappings keep the bytes. */
-export async function removeFiles(paths: Iterable<string>): Promise<void> {
-  for (const path of paths) await rm(path, { force: true });
+): RemovableFiles {
+  return { paths: keepFiles === true ? [] : [...inPlacePaths], areShared: share !== 'all' && store.worldSize > 1 };
 }

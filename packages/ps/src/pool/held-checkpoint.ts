@@ -1,6 +1,7 @@
 import type { HostMemory } from '@checkpoint-engine/interface';
 import type { ParameterMeta } from '@checkpoint-engine/meta';
 import type { BucketSource, SourceOptions } from '../update/bucket-source.ts';
+import type { RemovableFiles } from './file-share.ts';
 import type { PoolFill } from './pool-fill.ts';
 
 /** One region of what a rank holds: memory, or a file that stays on its disk until an update reads it. */
@@ -20,8 +21,7 @@ export interface HeldCheckpoint {
   /** Bytes of the memory that holds them. */
   readonly poolBytes: number;
   readonly warnings: readonly string[];
-  /** Files used in place that other ranks share: to be unlinked once all of them have mapped theirs. */
-  readonly removableFiles: readonly string[];
+  readonly removable: RemovableFiles;
   /** Brings the bytes into memory in the background. Absent where that is done, or never is. */
   readonly fill?: PoolFill | undefined;
   /** Gives the tensors' bytes to one update. @throws `CE_HOST_OUT_OF_MEMORY` */

@@ -4,7 +4,7 @@ import type { FileSource } from '../server/api.ts';
 import { FillingSource } from '../update/filling-source.ts';
 import { PoolSource } from '../update/pool-source.ts';
 import { StreamedFile } from '../update/streamed-file.ts';
-import { type FileShare, findShare, metaInFile, removeInPlace } from './file-share.ts';
+import { type FileShare, findShare, metaInFile, removableFiles } from './file-share.ts';
 import type { HeldCheckpoint } from './held-checkpoint.ts';
 import { layOut } from './layout.ts';
 import type { PoolContext } from './pool-context.ts';
@@ -60,7 +60,6 @@ export async function holdFiles(name: string, source: FileSource, context: PoolC
         tensors.push(...own.map((tensor) => metaInFile(tensor, region)));
       }
     }
-    const removableFiles = await removeInPlace(share, source, context);
     fill?.start();
     return {
       regions: regions.map((memory) => ({ sizeBytes: memory.sizeBytes, memory })),
@@ -68,7 +67,7 @@ export async function holdFiles(name: string, source: FileSource, context: PoolC
       sizeBytes: tensors.reduce((sum, tensor) => sum + tensor.sizeBytes, 0),
       poolBytes: regions.reduce((sum, region) => sum + region.sizeBytes, 0),
       warnings: share.warnings,
-      removableFiles,
+      removable: removableFiles(share, source, context),
       fill,
       openSource: async (options) => {
         const pool = new PoolSource(regions, options);

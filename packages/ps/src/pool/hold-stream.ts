@@ -7,7 +7,7 @@ import { ReadAheadSource } from '../update/read-ahead-source.ts';
 import { chunksOf } from '../update/stream-chunk.ts';
 import type { StreamRegion } from '../update/stream-region.ts';
 import { StreamedFile } from '../update/streamed-file.ts';
-import { findShare, metaInFile, removeInPlace } from './file-share.ts';
+import { findShare, metaInFile, removableFiles } from './file-share.ts';
 import type { HeldCheckpoint } from './held-checkpoint.ts';
 import { ALIGN_BYTES, align } from './layout.ts';
 import type { PoolContext } from './pool-context.ts';
@@ -59,7 +59,7 @@ export async function holdStream(name: string, source: FileSource, context: Pool
       sizeBytes: tensors.reduce((sum, tensor) => sum + tensor.sizeBytes, 0),
       poolBytes: mapped.reduce((sum, memory) => sum + memory.sizeBytes, 0),
       warnings: share.warnings,
-      removableFiles: await removeInPlace(share, source, context),
+      removable: removableFiles(share, source, context),
       openSource: (options) => openStream(regions, hostMemoryBytes, context, options),
       close: async () => release(),
     };

@@ -38,7 +38,7 @@ export async function holdTensors(
     sizeBytes: totalBytes,
     poolBytes: memory.sizeBytes,
     warnings: [],
-    removableFiles: [],
+    removable: { paths: [], areShared: false },
     openSource: async (options) => new PoolSource([memory], options),
     close: async () => context.releasePool(memory),
   };

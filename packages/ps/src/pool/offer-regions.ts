@@ -14,24 +14,20 @@ export interface OfferContext {
   readonly logger: Logger;
 }
 
-/**
- * Lets peers read the memory of a checkpoint.
- *
- * @returns By region; none for a file on disk, and for memory that the transport cannot share. Nothing is registered
- * when it rejects.
- */
-export async function offerRegions(
-  regions: readonly HeldRegion[],
-  context: OfferContext,
-): Promise<(Registration | undefined)[]> {
-  const registrations: (Registration | undefined)[] = [];
+/** How peers read what was offered to them: not at all a file on disk, and memory that the transport cannot share. */
+export type Offers = ReadonlyMap<HeldRegion, Registration | undefined>;
+
+/** Lets peers read regions of a checkpoint. Nothing is registered when it rejects. */
+export async function offerRegions(regions: readonly HeldRegion[], context: OfferContext): Promise<Offers> {
+  const offers = new Map<HeldRegion, Registration | undefined>();
   try {
-    for (const { memory, sizeBytes } of regions) {
-      registrations.push(memory && (await register({ memory, offsetBytes: 0, sizeBytes }, context)));
+    for (const region of regions) {
+      const { memory, sizeBytes } = region;
+      offers.set(region, memory && (await register({ memory, offsetBytes: 0, sizeBytes }, context)));
     }
-    return registrations;
+    return offers;
   } catch (error) {
-    for (const registration of registrations) await registration?.close();
+    for (const registration of offers.values()) await registration?.close();
     throw error;
   }
 }

@@ -36,6 +36,11 @@ export class PoolFill {
     this.#options = options;
   }
 
+  /** The pool that it reads into. */
+  get memory(): HostMemory {
+    return this.#options.memory;
+  }
+
   get isLoaded(): boolean {
     return this.#options.parts.every(({ isRead }) => isRead);
   }

@@ -12,7 +12,6 @@ import { gatherMetas } from '../metas/gather-metas.ts';
 import { KnownMetas } from '../metas/known-metas.ts';
 import { isAt, metasAt, type RankPlace } from '../metas/rank-place.ts';
 import { Checkpoints } from '../pool/checkpoints.ts';
-import { removeFiles } from '../pool/file-share.ts';
 import { BroadcastLinks } from '../update/broadcast-links.ts';
 import { PlanCache } from '../update/plan-cache.ts';
 import { RingKeeper } from '../update/ring-keeper.ts';
@@ -165,7 +164,7 @@ export class ParameterServer {
     };
     const gathered = await gatherMetas(this.#store, name, own, options);
     this.#metas.setGathered(name, gathered);
-    await removeFiles(this.#checkpoints.get(name).held.removableFiles);
+    await this.#checkpoints.removeFiles(this.#checkpoints.get(name));
     return gathered.metas;
   }
 

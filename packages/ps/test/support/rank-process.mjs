@@ -2,7 +2,7 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { monitorEventLoopDelay } from 'node:perf_hooks';
 import process from 'node:process';
-import { createHostDevice } from '@checkpoint-engine/device';
+import { createCudaDevice, createHostDevice } from '@checkpoint-engine/device';
 import { CheckpointEngineError, toCheckpointEngineError } from '@checkpoint-engine/interface';
 import { decodeWorldMetas, encodeWorldMetas } from '@checkpoint-engine/meta';
 import { openStore, ParameterServer, v2Protocol } from '@checkpoint-engine/ps';
@@ -37,7 +37,11 @@ async function openP2P(wanted) {
 
 const calls = {
   async start({ rank, worldSize, port, token, directory, timeoutMs = 20_000, ...transports }) {
-    device = await createHostDevice({ index: rank, ...(directory && { directory }) });
+    const { device: kind = 'host' } = transports;
+    device =
+      kind === 'cuda'
+        ? await createCudaDevice()
+        : await createHostDevice({ index: rank, ...(directory && { directory }) });
     store = await openStore({ rank, worldSize, masterAddr: '127.0.0.1', masterPort: port, token, timeoutMs });
     broadcast = worldSize > 1 && transports.broadcast !== false ? shm() : undefined;
     p2p = await openP2P(transports.p2p);

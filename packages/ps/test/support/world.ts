@@ -28,6 +28,8 @@ export interface WorldOptions {
   /** Whether there is a broadcast transport. @default true */
   readonly broadcast?: boolean;
   readonly nics?: readonly string[];
+  /** @default 'host' */
+  readonly device?: 'cuda';
 }
 
 /** N ranks and N workers, each in a process of its own; rank i speaks to worker i. */
