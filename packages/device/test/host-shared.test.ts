@@ -16,7 +16,7 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createHostDevice, type HostDevice, isSharedMemory, sweepShared } from '@checkpoint-engine/device';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, type TestContext } from 'vitest';
 import { Script } from './support.ts';
 
 let folder: string;
@@ -178,22 +178,26 @@ describe('sweepShared', () => {
   });
 });
 
-/** A tmpfs of 8 MiB, or why there is none. */
-function mountSmall(): string {
+/** Runs a test on a tmpfs of 8 MiB of its own; skips it, with the reason, where none can be mounted. */
+async function onSmallTmpfs(context: TestContext, run: (directory: string) => Promise<void>): Promise<void> {
   const path = mkdtempSync(join(tmpdir(), 'ce-small-'));
-  execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=8m', 'tmpfs', path], { stdio: 'pipe' });
-  return path;
+  try {
+    execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=8m', 'tmpfs', path], { stdio: 'pipe' });
+  } catch (error) {
+    rmSync(path, { recursive: true });
+    context.skip(`mounting a tmpfs needs root: ${error}`);
+  }
+  try {
+    await run(path);
+  } finally {
+    execFileSync('umount', [path]);
+    rmSync(path, { recursive: true });
+  }
 }
 
 describe('shared memory that is too small', () => {
   it('is refused with both numbers, and nothing is left', async (context) => {
-    let small: string;
-    try {
-      small = mountSmall();
-    } catch (error) {
-      return context.skip(`mounting a tmpfs needs root: ${error}`);
-    }
-    try {
+    await onSmallTmpfs(context, async (small) => {
       await using host = await createHostDevice({ directory: small });
       expect(host.memoryInfo()).toEqual({ freeBytes: 8 << 20, totalBytes: 8 << 20 });
       using first = await host.allocateShared(6 << 20);
@@ -210,43 +214,25 @@ describe('shared memory that is too small', () => {
       expect(refused.length).toBeGreaterThan(0);
       for (const { reason } of refused) expect(reason).toMatchObject({ code: 'CE_SHM_TOO_SMALL' });
       expect(readdirSync(small).length).toBe(2 - refused.length);
-    } finally {
-      execFileSync('umount', [small]);
-      rmSync(small, { recursive: true });
-    }
+    });
   });
 });
 
 describe('shared memory that is closed', () => {
   it('makes room for the next that is asked for', async (context) => {
-    let small: string;
-    try {
-      small = mountSmall();
-    } catch (error) {
-      return context.skip(`mounting a tmpfs needs root: ${error}`);
-    }
-    try {
+    await onSmallTmpfs(context, async (small) => {
       await using host = await createHostDevice({ directory: small });
       for (let round = 0; round < 20; round++) {
         using memory = await host.allocateShared(8 << 20);
         memory.view(0, 8 << 20).fill(1);
       }
-    } finally {
-      execFileSync('umount', [small]);
-      rmSync(small, { recursive: true });
-    }
+    });
   });
 });
 
 describe('shared memory that is discarded', () => {
-  it('makes room although another process has it open, which reads zeros', async (context) => {
-    let small: string;
-    try {
-      small = mountSmall();
-    } catch (error) {
-      return context.skip(`mounting a tmpfs needs root: ${error}`);
-    }
-    try {
+  it('makes room although it is open elsewhere, and reads as zeros there', async (context) => {
+    await onSmallTmpfs(context, async (small) => {
       await using host = await createHostDevice({ directory: small });
       await using other = await createHostDevice({ directory: small });
       const memory = await host.allocateShared(6 << 20);
@@ -257,10 +243,7 @@ describe('shared memory that is discarded', () => {
       using next = await host.allocateShared(6 << 20);
       expect(next.view(0, 1)[0]).toBe(0);
       expect([opened.view(0, 1)[0], opened.view((6 << 20) - 1, 1)[0]]).toEqual([0, 0]);
-    } finally {
-      execFileSync('umount', [small]);
-      rmSync(small, { recursive: true });
-    }
+    });
   });
 });
 
