@@ -1,5 +1,4 @@
 import { connect, createServer, type Server, type Socket } from 'node:net';
-import { createInterface } from 'node:readline';
 import { CheckpointEngineError } from '@checkpoint-engine/interface';
 import type { StoreAnswer, StoreCall, StoreLink } from './store-call.ts';
 import type { StoreHub } from './store-hub.ts';
@@ -57,10 +56,19 @@ export async function socketLink(path: string, rank: number): Promise<StoreLink>
   };
 }
 
+/** Lines that have come whole: of a member that was killed while it wrote, the last one is cut, and is dropped. */
 function onLine(socket: Socket, take: (text: string) => void): void {
-  const lines = createInterface({ input: socket });
-  lines.on('line', take);
-  for (const emitter of [socket, lines]) emitter.on('error', () => {}); // 'close' follows
+  let rest = '';
+  socket.setEncoding('utf8');
+  socket.on('data', (text: string) => {
+    const [first, ...others] = text.split('\n');
+    rest += first;
+    for (const other of others) {
+      take(rest);
+      rest = other;
+    }
+  });
+  socket.on('error', () => {}); // 'close' follows
 }
 
 function send(socket: Socket, value: object): void {
