@@ -65,7 +65,8 @@ export function processes({ env = {}, execArgv = [], exitTimeoutMs = 10_000 }: P
       const timer = new AbortController();
       const late = sleep(exitTimeoutMs, true, { signal: timer.signal }).catch(() => false);
       try {
-        const ended = calls.call('shutDown', undefined).then(() => exited);
+        const shut = calls.call('shutDown', undefined).finally(() => child.connected && child.disconnect());
+        const ended = shut.then(() => exited);
         if (await Promise.race([ended.then(() => false), late])) {
           throw new Error(`The process of rank ${rank} did not end within ${exitTimeoutMs} ms of being shut down`);
         }

@@ -19,10 +19,10 @@ export async function runMember({ kind, factory, rank, worldSize, worldName }: M
     const openStore = async () => new TestStore(await socketLink(storePath(worldName), rank), rank, worldSize);
     const host = await makeHost(kind, new URL(factory), { rank, worldSize, worldName }, openStore);
     process.on('message', async (request: MemberRequest) => {
-      await reply(await run(host, request));
-      if (request.name !== 'shutDown') return;
-      process.off('disconnect', die);
-      process.disconnect?.(); // nothing is left that keeps the process alive, or the parent will say so
+      const answer = await run(host, request);
+      // The parent disconnects when it has the answer: then nothing is left that keeps the process alive, or it says so.
+      if (request.name === 'shutDown') process.off('disconnect', die);
+      await reply(answer);
     });
     await reply({ id: readyId });
   } catch (error) {
