@@ -1,6 +1,8 @@
 import { defineConfig } from 'vitest/config';
 
 const resolve = { conditions: ['@checkpoint-engine/source', 'node', 'import', 'default'] };
+// On a busy machine what comes soon comes a little later: the default is a second.
+const expect = { poll: { timeout: 15_000 } };
 const ssr = { resolve: { conditions: ['@checkpoint-engine/source', 'node', 'import', 'default'] } };
 
 export default defineConfig({
@@ -11,6 +13,7 @@ export default defineConfig({
         resolve,
         ssr,
         test: {
+          expect,
           name: 'unit',
           include: ['packages/*/src/**/*.test.ts', 'apps/*/src/**/*.test.ts'],
           pool: 'forks',
@@ -20,6 +23,7 @@ export default defineConfig({
       {
         // Real processes, sockets, shared memory and native addons: they run what `npm run build` made.
         test: {
+          expect,
           name: 'integration',
           include: ['packages/*/test/**/*.test.ts', 'apps/*/test/**/*.test.ts', 'tools/test/**/*.test.ts'],
           pool: 'forks',
