@@ -119,15 +119,9 @@ describe('a world that joins', () => {
     const { world: a, metas } = await owners(2, folder);
     const { metas: others } = await owners(3, folder);
     const joiner = await started(1, { p2p: 'shm' });
-    const killLater = (): void => {
-      joiner.onBucketEnd = (_, { stage }) => {
-        if (stage === 'reload') void a.ranks[1]!.kill();
-      };
-    };
-    killLater();
     await joiner.load(metas, [others]);
-    await joiner.update('a', { bucketBytes: 128 * 1024 });
-    expect(a.ranks[1]!.isAlive).toBe(false);
+    const update = () => joiner.update('a', { bucketBytes: 128 * 1024 });
+    await joiner.inTheMiddle(0, 1, update, () => a.ranks[1]!.kill());
     expect(await joiner.digests(0)).toEqual(digests);
     await joiner.load(metas);
     const [error] = await joiner.failedUpdate('a');

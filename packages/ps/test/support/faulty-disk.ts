@@ -1,7 +1,8 @@
 import { execFileSync } from 'node:child_process';
-import { mkdtempSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 
 /** Makes the reads of rank processes fail or hang. */
@@ -21,8 +22,18 @@ export class FaultyDisk {
   /** What reads do from now on. */
   does(command: 'ok' | 'stall' | `eio ${number}`): void {
     const path = join(this.#folder, 'command');
+    rmSync(this.#stalledPath, { force: true });
     writeFileSync(`${path}.new`, command);
     renameSync(`${path}.new`, path);
+  }
+
+  /** Resolves when a read hangs that was told to. */
+  async stalled(): Promise<void> {
+    while (!existsSync(this.#stalledPath)) await sleep(10);
+  }
+
+  get #stalledPath(): string {
+    return join(this.#folder, 'command.stalled');
   }
 
   remove(): void {

@@ -1,5 +1,5 @@
 /* Preloaded into a rank: makes reads of files fail or hang as a file in the test's hands says. The file holds "ok",
- * "stall" (reads wait until it says something else) or "eio N" (N reads fail). */
+ * "stall" (reads wait until it says something else, and make a file ".stalled" beside it) or "eio N" (N reads fail). */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>
@@ -20,9 +20,17 @@ static void Command(char* text, size_t size) {
   if (file) fclose(file);
 }
 
+static void SayStalled(void) {
+  char path[4096];
+  snprintf(path, sizeof path, "%s.stalled", getenv("FAULTY_DISK"));
+  FILE* file = fopen(path, "w");
+  if (file) fclose(file);
+}
+
 static ssize_t Read(const char* name, int fd, const struct iovec* vectors, int count, off_t offset) {
   char text[64];
   for (Command(text, sizeof text); strncmp(text, "stall", 5) == 0; Command(text, sizeof text)) {
+    SayStalled();
     const struct timespec pause = {0, 10000000};
     nanosleep(&pause, NULL);
   }

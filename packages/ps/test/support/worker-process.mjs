@@ -1,5 +1,5 @@
-// One worker in a process of its own, driven by the test. A fault {kind: 'throw' | 'exit' | 'freeze', bucket} is acted out
-// when that bucket arrives.
+// One worker in a process of its own, driven by the test. A fault {kind: 'throw' | 'exit' | 'freeze' | 'hold', bucket} is
+// acted out when that bucket arrives; one that is held waits for the next `plant`.
 import process from 'node:process';
 import { createHostDevice } from '@checkpoint-engine/device';
 import { toCheckpointEngineError } from '@checkpoint-engine/interface';
@@ -8,6 +8,18 @@ import { copyingWorker, receiveUpdate } from '@checkpoint-engine/worker';
 const device = await createHostDevice({ index: Number(process.argv[2]) });
 const worker = copyingWorker({ device });
 let fault;
+let onHeld;
+let letGo;
+let held;
+
+/** Keeps the update where it is until the test lets go, or it ends elsewhere. */
+async function hold({ signal }) {
+  onHeld();
+  await new Promise((resolve, reject) => {
+    letGo = resolve;
+    signal.addEventListener('abort', () => reject(signal.reason));
+  });
+}
 
 const calls = {
   async receive({ address }) {
@@ -18,6 +30,7 @@ const calls = {
         if (fault.kind === 'throw') throw new Error('planted fault: this worker throws');
         if (fault.kind === 'exit') process.kill(process.pid, 'SIGKILL');
         if (fault.kind === 'freeze') await new Promise(() => {});
+        if (fault.kind === 'hold') await hold(update);
       }
       await worker.copyBucket(tensors);
     });
@@ -25,7 +38,13 @@ const calls = {
   },
   plant: async (planted) => {
     fault = planted ?? undefined;
+    letGo?.();
+    held = new Promise((resolve) => {
+      onHeld = resolve;
+    });
   },
+  /** Resolves when the bucket is there that is held. */
+  held: () => held,
   digests: async () => Object.fromEntries(await worker.digests()),
   async close() {
     await worker.close();

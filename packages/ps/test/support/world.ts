@@ -105,6 +105,22 @@ export class World {
     });
   }
 
+  /**
+   * Does something in the middle of an update: while a worker holds a bucket, so that the update cannot be over before.
+   *
+   * @param index The worker.
+   */
+  async inTheMiddle<T>(index: number, bucket: number, update: () => Promise<T>, work: () => unknown): Promise<T> {
+    const worker = this.workers[index]!;
+    await worker.call('plant', { kind: 'hold', bucket });
+    const updating = update();
+    updating.catch(() => {});
+    await Promise.race([worker.call('held'), updating.then(() => Promise.reject(new Error('Nothing was held')))]);
+    await work();
+    await worker.call('plant', null);
+    return await updating;
+  }
+
   digests(index: number): Promise<Record<string, string>> {
     return this.workers[index]!.call('digests');
   }
