@@ -34,6 +34,8 @@ export class FakeEngine {
   readonly #faults: string[] = [];
   /** Connections that the client cut before they were answered. */
   cutCount = 0;
+  /** Requests that have come, whole. */
+  askedCount = 0;
 
   private constructor(server: Server, endpoint: EngineEndpoint, steps: readonly Step[], apiKey: string | undefined) {
     this.#server = server;
@@ -72,6 +74,7 @@ export class FakeEngine {
     response.on('close', () => {
       if (!response.writableFinished) this.cutCount++;
     });
+    this.askedCount++;
     const step = this.#steps.shift();
     const fault =
       step === undefined ? `unexpected ${request.method} ${request.url}` : this.#faultOf(request, text, step);

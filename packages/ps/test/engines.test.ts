@@ -144,8 +144,8 @@ describe('vllm', () => {
   });
 
   it('owns the deadline', async () => {
-    const engine = await fake([{ ...vllmStep, body: { ...(vllmStep.body as object), timeout: 0.15 }, before: 'hang' }]);
-    const failed = vllmEngine({ endpoints: [engine.endpoint] }).update({ ...update, timeoutMs: 150 });
+    const engine = await fake([{ ...vllmStep, body: { ...(vllmStep.body as object), timeout: 1 }, before: 'hang' }]);
+    const failed = vllmEngine({ endpoints: [engine.endpoint] }).update({ ...update, timeoutMs: 1_000 });
     await expect(failed).rejects.toMatchObject({ code: 'CE_TIMEOUT', hint: expect.stringContaining('vLLM') });
     await expect.poll(() => engine.cutCount).toBe(1);
   });
@@ -155,7 +155,9 @@ describe('vllm', () => {
     const controller = new AbortController();
     const failed = vllmEngine({ endpoints: [engine.endpoint] }).update({ ...update, signal: controller.signal });
     const reason = new Error('rank 1 failed');
-    setTimeout(() => controller.abort(reason), 100);
+    failed.catch(() => {});
+    await expect.poll(() => engine.askedCount).toBe(1);
+    controller.abort(reason);
     await expect(failed).rejects.toMatchObject({ code: 'CE_ABORTED', cause: reason });
     await expect.poll(() => engine.cutCount).toBe(1);
     const late = vllmEngine({ endpoints: [engine.endpoint] }).update({ ...update, signal: controller.signal });
@@ -245,7 +247,7 @@ describe('readiness', () => {
     const port = await freePort();
     const logger = keepingLogger();
     const ready = vllmEngine({ endpoints: [{ url: `http://127.0.0.1:${port}` }], logger }).ready(wait);
-    await new Promise((resolve) => setTimeout(resolve, 250));
+    await expect.poll(() => logger.lines.join()).toContain('Waiting for vllm');
     let looks = 0;
     const { createServer: createHttp } = await import('node:http');
     const server = createHttp((request, response) => {
@@ -267,9 +269,9 @@ describe('readiness', () => {
   it('ends with the time-out and says what came last', async () => {
     const port = await freePort();
     const url = `http://127.0.0.1:${port}`;
-    await expect(sglangEngine({ endpoints: [{ url }] }).ready({ ...wait, timeoutMs: 400 })).rejects.toMatchObject({
+    await expect(sglangEngine({ endpoints: [{ url }] }).ready({ ...wait, timeoutMs: 1_000 })).rejects.toMatchObject({
       code: 'CE_ENGINE_UNREACHABLE',
-      message: expect.stringMatching(/was not ready within 400 ms; last: GET \/ping got no answer .*ECONNREFUSED/),
+      message: expect.stringMatching(/was not ready within 1000 ms; last: GET \/ping got no answer .*ECONNREFUSED/),
       retryable: true,
     });
   });
@@ -351,7 +353,7 @@ describe('sglang', () => {
 
   it('names the draft model where it takes too long', async () => {
     const { endpoint } = await fake([{ ...sglangStep, before: 'hang' }]);
-    const failed = sglangEngine({ endpoints: [endpoint] }).update({ ...update, timeoutMs: 100 });
+    const failed = sglangEngine({ endpoints: [endpoint] }).update({ ...update, timeoutMs: 1_000 });
     await expect(failed).rejects.toMatchObject({ code: 'CE_TIMEOUT', hint: expect.stringContaining('draft model') });
   });
 });
