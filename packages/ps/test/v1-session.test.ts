@@ -166,12 +166,10 @@ describe.skipIf(reason)(`v1 sessions with a Python worker${reason ? ` (skipped: 
     const { session } = await start({ die_at: 1 });
     await session.open(buffer, call);
     await session.reload(bucket(0), call);
-    const startedAt = performance.now();
     await expect(session.reload(bucket(1), call)).rejects.toMatchObject({ code: 'CE_WORKER_LOST', rank: 3 });
     await expect(session.reload(bucket(2), call)).rejects.toMatchObject({ code: 'CE_WORKER_LOST' });
     await session.fail(failure);
-    expect(performance.now() - startedAt).toBeLessThan(3_000);
-    expect(warnings).toEqual([]);
+    expect(warnings).toEqual([]); // it says so where it has waited for its whole grace
   });
 
   it('see that the post-load hook raised', async () => {
@@ -230,7 +228,7 @@ describe.skipIf(reason)(`v1 sessions with a Python worker${reason ? ` (skipped: 
   });
 
   it('tell a worker that connects only after the failure', async () => {
-    const { session, peer } = await start({ late: 1 });
+    const { session, peer } = await start({ late: 1 }, { failGraceMs: 20_000 });
     await expect(session.open(buffer, { signal: AbortSignal.timeout(50) })).rejects.toThrow();
     await session.fail(failure);
     await session.close();
@@ -288,17 +286,15 @@ describe('v1 sessions without a worker', () => {
 
   it('fail at once where no worker was awaited, and within the grace where one was', async () => {
     const { session } = await start(undefined, { failGraceMs: 300 });
-    let startedAt = performance.now();
     await session.fail(failure);
-    expect(performance.now() - startedAt).toBeLessThan(200);
-    expect(warnings).toEqual([]);
+    expect(warnings).toEqual([]); // it says so where it has waited
     await expect(session.open(buffer, { signal: AbortSignal.abort(failure) })).rejects.toMatchObject({
       cause: failure,
     });
-    startedAt = performance.now();
+    const startedAt = performance.now();
     await session.fail(failure);
     expect(performance.now() - startedAt).toBeGreaterThan(250);
-    expect(performance.now() - startedAt).toBeLessThan(2_000);
+    expect(warnings).toHaveLength(1);
   });
 
   it('refuse handles that are not of CUDA', async () => {

@@ -128,12 +128,17 @@ export class Peer {
   readonly exited: Promise<unknown>;
   readonly child: ChildProcess;
   #onEvent: () => void = () => {};
+  #isOver = false;
 
   constructor(script: string, args: readonly string[], command: readonly string[] = [process.execPath]) {
     const [program, ...flags] = command;
     const path = fileURLToPath(new URL(script, import.meta.url));
     this.child = spawn(program!, [...flags, path, ...args], { stdio: ['pipe', 'pipe', 'inherit'] });
     this.exited = once(this.child, 'close');
+    this.child.once('close', () => {
+      this.#isOver = true;
+      this.#onEvent();
+    });
     createInterface({ input: this.child.stdout! }).on('line', (line) => {
       this.events.push(JSON.parse(line) as Event);
       this.#onEvent();
@@ -145,10 +150,9 @@ export class Peer {
     for (;;) {
       const found = this.events.find(({ event }) => event === name);
       if (found) return found;
-      if (this.child.exitCode !== null) throw new Error(`The process ended without "${name}"`);
+      if (this.#isOver) throw new Error(`The process ended without "${name}"`);
       await new Promise<void>((resolve) => {
         this.#onEvent = resolve;
-        this.child.once('close', () => resolve());
       });
     }
   }

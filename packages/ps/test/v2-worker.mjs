@@ -11,7 +11,7 @@ const isMapped = () => /\/dev\/shm\/checkpoint-engine/.test(readFileSync('/proc/
 
 /** Memory that was closed is unmapped by another thread, a moment later. */
 const staysMapped = async () => {
-  for (let tries = 0; tries < 50 && isMapped(); tries += 1) await new Promise((resolve) => setTimeout(resolve, 10));
+  for (let tries = 0; tries < 1_000 && isMapped(); tries += 1) await new Promise((resolve) => setTimeout(resolve, 10));
   return isMapped();
 };
 
@@ -40,7 +40,7 @@ try {
     tell('digests', { digests: Object.fromEntries(await worker.digests()) });
   }
 } catch (error) {
-  tell('failed', { code: error.code, message: error.message, atMs: Date.now(), mapped: await staysMapped() });
+  tell('failed', { code: error.code, message: error.message, mapped: await staysMapped() });
 }
 await worker.close();
 await device.close();
