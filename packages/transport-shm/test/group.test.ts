@@ -32,18 +32,24 @@ describe('ShmGroup', () => {
       expect(members.map(byteOf)).toEqual([2, 2]);
     }));
 
-  it('waits for a slow receiver before the source may be overwritten', () =>
-    withGroup(
+  it('waits for a slow receiver before the source may be overwritten', () => {
+    let receive = (): void => {};
+    const told = new Promise<void>((resolve) => {
+      receive = resolve;
+    });
+    return withGroup(
       3,
       async (members) => {
         const [root, slow, quick] = send(members, 0);
         await quick;
         const early = await Promise.race([root, slow, pause(50).then(() => 'pending')]);
+        receive();
         expect(early).toBe('pending');
         await Promise.all([root, slow]);
       },
-      (rank) => (rank === 1 ? { beforeReceive: () => pause(200).then(() => {}) } : {}),
-    ));
+      (rank) => (rank === 1 ? { beforeReceive: () => told } : {}),
+    );
+  });
 
   it('fails at every member when one of them cannot receive', () =>
     withGroup(

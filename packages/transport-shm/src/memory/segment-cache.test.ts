@@ -33,11 +33,11 @@ describe('SegmentCache', () => {
     const cache = new SegmentCache(device, 20);
     await cache.use([segment(1)], async () => {});
     await cache.use([segment(2)], async () => {
-      await pause(100);
+      await expect.poll(() => closed).toEqual([1]);
+      await pause(50);
       expect(closed).toEqual([1]);
     });
-    await pause(100);
-    expect(closed).toEqual([1, 2]);
+    await expect.poll(() => closed).toEqual([1, 2]);
     await cache.use([segment(1)], async () => {});
     expect(opened).toEqual([1, 2, 1]);
     cache.close();
