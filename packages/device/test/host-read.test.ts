@@ -80,7 +80,7 @@ describe('read', () => {
     }
   });
 
-  it('takes 140,000 scattered ranges of 100 files well under a second', async () => {
+  it('takes 140,000 scattered ranges of 100 files', async () => {
     const bytes = pattern(1 << 20, 4);
     const paths = Array.from({ length: 100 }, (_, i) => file(`many-${i}`, bytes));
     const reads = Array.from({ length: 140_000 }, (_, i) => ({
@@ -90,15 +90,13 @@ describe('read', () => {
       sizeBytes: 64,
     }));
     using memory = await device.allocateHost(140_000 * 64);
-    const start = performance.now();
     await memory.read(reads);
-    const tookMs = performance.now() - start;
-    console.log(`140,000 ranges: ${tookMs.toFixed(0)} ms`);
-    expect(tookMs).toBeLessThan(process.env.LD_PRELOAD ? 15_000 : 1_500); // Sanitizers are slow.
-    for (const i of [0, 1, 99_999, 139_999]) {
-      const from = Math.floor(i / 100) * 700;
-      expect(same(memory.view(i * 64, 64), bytes.subarray(from, from + 64))).toBe(true);
-    }
+    const view = memory.view(0, memory.sizeBytes);
+    const wrong = reads.filter(
+      ({ offsetBytes: at, fileOffsetBytes: from }) =>
+        !same(view.subarray(at, at + 64), bytes.subarray(from, from + 64)),
+    );
+    expect(wrong).toEqual([]);
   });
 
   it('is done at once when there is nothing to read', async () => {
