@@ -187,7 +187,7 @@ describe('serve on several hosts', () => {
     await server.running.untilPrinted(/A host is gone/);
     const second = other();
     expect(await update()).toMatchObject({ status: 200, text: '' });
-    expect(runs(orphan!)).toBe(false);
+    await expect.poll(() => runs(orphan!)).toBe(false);
     expect(await end(server)).toBe(0);
     expect((await second.result).code).toBe(0);
   });
