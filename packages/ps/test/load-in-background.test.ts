@@ -55,6 +55,7 @@ describe('a checkpoint that is read in the background', () => {
     disk.does('ok');
     await updating;
     await expectWeights();
+    expect(world.passed).toEqual(world.planned);
     await rm(checkpoint.folder, { recursive: true });
     await world.onAll((rank) => rank.call('loaded', { name: 'a' }));
     await world.workers[0]!.end();

@@ -50,6 +50,8 @@ describe('an update of some ranks of a world', () => {
     for (const rank of [0, 3]) expect(await world.digests(rank)).toEqual({});
     const isRead = 'p2p' in options;
     expect(results.map(({ deviceBytes }) => deviceBytes > 0)).toEqual([!isRead, true, true, !isRead]);
+    expect(world.passed).toEqual(world.planned);
+    expect(world.planned.size).toBe(isRead ? 2 : 4);
     // Another set of ranks, then all of them.
     await world.update('a', { ranks: [3], bucketBytes: MIB });
     expect(await world.digests(3)).toEqual(digests);
@@ -91,6 +93,9 @@ describe('a world that joins', () => {
     b.onBucketEnd = (rank, { stage }) => stage === 'read' && read.set(rank, (read.get(rank) ?? 0) + 1);
     const [result] = await b.update('a', { bucketBytes: MIB });
     for (const index of [0, 1, 2]) expect(await b.digests(index)).toEqual(digests);
+    expect(b.passed).toEqual(b.planned);
+    const readBytes = [...b.planned.values()].reduce((sum, bytes) => sum + bytes.read, 0);
+    expect(readBytes).toBe(b.planned.get(0)!.reload * ('broadcast' in options ? 3 : 1));
     const reads = [...read.values()].reduce((sum, count) => sum + count, 0);
     expect(reads).toBeGreaterThan(0);
     if ('broadcast' in options) expect(reads % result!.bucketCount).toBe(0);

@@ -64,6 +64,7 @@ describe('a streaming update over real processes', () => {
       expect(stages('reload')).toBe(0);
     });
     expect([stages('read'), stages('h2d'), stages('reload')]).toEqual(Array(3).fill(result!.bucketCount));
+    expect(world.passed).toEqual(world.planned);
   });
 
   it('uses files on /dev/shm in place beside files that it reads', async () => {
@@ -77,6 +78,7 @@ describe('a streaming update over real processes', () => {
     await world.gather('a');
     expect(files.map((file) => existsSync(file))).toEqual([false, true]);
     await world.update('a', { bucketBytes: 256 * KIB });
+    expect(world.passed).toEqual(world.planned);
     for (const index of [0, 1]) expect(await world.digests(index)).toEqual({ ...inPlace.digests, ...onDisk.digests });
   });
 

@@ -30,6 +30,7 @@ describe('an update over real processes', () => {
     const results = await world.update('a', { bucketBytes: MIB });
     expect(results.every(({ bucketCount }) => bucketCount > 3)).toBe(true);
     for (let index = 0; index < size; index++) expect(await world.digests(index)).toEqual(digests);
+    expect(world.passed).toEqual(world.planned);
   });
 
   it('updates again and again, also to another checkpoint, with one ring that goes with the last checkpoint', async () => {

@@ -6,14 +6,23 @@ export type WorldPhase = 'register' | UpdatePhase;
 /** Phases in their order. */
 export const PHASES: readonly WorldPhase[] = ['register', 'plan', 'handshake', 'stream', 'release', 'hook', 'done'];
 
-/** What has passed a stage, of all ranks together. */
-export interface StageProgress {
-  readonly doneBytes: number;
+/** When something began, and when it went on last. */
+export interface Span {
   readonly startedAtMs: number;
   readonly lastAtMs: number;
 }
 
-type PlanEvent = Extract<ProgressEvent, { type: 'plan' }>;
+/** What has passed a stage at one rank. */
+export interface StageProgress extends Span {
+  readonly doneBytes: number;
+}
+
+/** One rank's part in the update that runs. */
+export interface RankProgress {
+  /** What it is to bring through each stage. */
+  readonly plannedBytes?: Readonly<Record<Stage, number>> | undefined;
+  readonly stages: Readonly<Partial<Record<Stage, StageProgress>>>;
+}
 
 /** How far an update is, put together from the events of its ranks. Immutable. */
 export interface ProgressState {
@@ -21,34 +30,39 @@ export interface ProgressState {
   readonly rankCount: number;
   readonly phaseOf: ReadonlyMap<number, WorldPhase>;
   readonly registered: ReadonlyMap<number, { readonly doneBytes: number; readonly totalBytes: number }>;
-  readonly plan?: PlanEvent | undefined;
-  readonly stages: Readonly<Partial<Record<Stage, StageProgress>>>;
+  readonly registering?: Span | undefined;
+  readonly ranks: ReadonlyMap<number, RankProgress>;
 }
 
 /** Nothing has happened. */
 export function startProgress(rankCount: number): ProgressState {
-  return { rankCount, phaseOf: new Map(), registered: new Map(), stages: {} };
+  return { rankCount, phaseOf: new Map(), registered: new Map(), ranks: new Map() };
 }
 
 /** The state after an event. Events of one rank come in order, those of several ranks in any. */
 export function reduceProgress(state: ProgressState, event: ProgressEvent): ProgressState {
   switch (event.type) {
     case 'phase':
-      return { ...state, phaseOf: new Map(state.phaseOf).set(event.rank, event.phase) };
+      return {
+        // A command may make several updates.
+        ...(event.phase === 'plan' ? withRank(state, event.rank, { stages: {} }) : state),
+        phaseOf: new Map(state.phaseOf).set(event.rank, event.phase),
+      };
     case 'register': {
       const { rank, doneBytes, totalBytes } = event;
       return {
-        ...advance(state, 'read', 0, event.atMs),
+        ...state,
+        registering: extended(state.registering, event.atMs),
         phaseOf: new Map(state.phaseOf).set(rank, 'register'),
         registered: new Map(state.registered).set(rank, { doneBytes, totalBytes }),
       };
     }
     case 'plan':
-      return { ...state, plan: event };
+      return withRank(state, event.rank, { ...partOf(state, event.rank), plannedBytes: event.stageBytes });
     case 'bucket-start':
-      return advance(state, event.stage, 0, event.atMs);
+      return advance(state, event, 0);
     case 'bucket-end':
-      return advance(state, event.stage, event.sizeBytes, event.atMs);
+      return advance(state, event, event.sizeBytes);
   }
 }
 
@@ -59,12 +73,24 @@ export function worldPhase({ phaseOf, rankCount }: ProgressState): WorldPhase {
   return PHASES[least]!;
 }
 
-function advance(state: ProgressState, stage: Stage, sizeBytes: number, atMs: number): ProgressState {
-  const before = state.stages[stage] ?? { doneBytes: 0, startedAtMs: atMs, lastAtMs: atMs };
-  const next = {
-    doneBytes: before.doneBytes + sizeBytes,
-    startedAtMs: Math.min(before.startedAtMs, atMs),
-    lastAtMs: Math.max(before.lastAtMs, atMs),
-  };
-  return { ...state, stages: { ...state.stages, [stage]: next } };
+type BucketEvent = Extract<ProgressEvent, { type: 'bucket-start' | 'bucket-end' }>;
+
+function advance(state: ProgressState, { rank, stage, atMs }: BucketEvent, sizeBytes: number): ProgressState {
+  const part = partOf(state, rank);
+  const before = part.stages[stage];
+  const next = { ...extended(before, atMs), doneBytes: (before?.doneBytes ?? 0) + sizeBytes };
+  return withRank(state, rank, { ...part, stages: { ...part.stages, [stage]: next } });
+}
+
+function partOf({ ranks }: ProgressState, rank: number): RankProgress {
+  return ranks.get(rank) ?? { stages: {} };
+}
+
+function withRank(state: ProgressState, rank: number, part: RankProgress): ProgressState {
+  return { ...state, ranks: new Map(state.ranks).set(rank, part) };
+}
+
+function extended(span: Span | undefined, atMs: number): Span {
+  if (span === undefined) return { startedAtMs: atMs, lastAtMs: atMs };
+  return { startedAtMs: Math.min(span.startedAtMs, atMs), lastAtMs: Math.max(span.lastAtMs, atMs) };
 }

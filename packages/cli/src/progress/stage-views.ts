@@ -1,5 +1,5 @@
 import type { Stage } from '@checkpoint-engine/ps';
-import type { ProgressState } from './progress-state.ts';
+import type { ProgressState, RankProgress, Span } from './progress-state.ts';
 
 /** A stage as people see it: bytes of the checkpoint, whatever the number of ranks. */
 export interface StageView {
@@ -16,33 +16,40 @@ export interface StageView {
 const LEAST_MS = 20;
 
 /**
- * The stages that this update has, in their order. A byte is copied to a device by one rank, but it is broadcast and
- * reloaded when every rank has it.
+ * The stages that this update has, in their order, seen over all ranks together. What is read during the update takes
+ * the place of what was read before it.
  */
 export function stageViews(state: ProgressState): StageView[] {
-  const registered = registerView(state);
-  const views = [registered];
-  const { plan, rankCount, stages } = state;
-  if (plan) {
-    const { totalBytes } = plan;
-    const paddedBytes = Math.max(totalBytes, 1);
-    const view = (stage: Stage, receivers: number): StageView | undefined => {
-      const passed = stages[stage];
-      if (!passed) return undefined;
-      // Buckets carry alignment beside the tensors' bytes.
-      const doneBytes = Math.min(passed.doneBytes / receivers, paddedBytes);
-      return timed(stage, doneBytes, totalBytes, passed.lastAtMs - passed.startedAtMs);
-    };
-    // Files that stream are read during the update: each byte by one rank.
-    if (registered === undefined) views.push(view('read', 1));
-    views.push(view('h2d', 1), view('broadcast', rankCount), view('reload', rankCount));
-  }
+  const ranks = [...state.ranks.values()];
+  const broadcasts = ranks.some(({ plannedBytes }) => plannedBytes !== undefined && plannedBytes.broadcast > 0);
+  const views = [
+    planView(ranks, 'read', broadcasts) ?? registerView(state),
+    planView(ranks, 'h2d', broadcasts),
+    planView(ranks, 'broadcast', false),
+    planView(ranks, 'reload', false),
+  ];
   return views.filter((view) => view !== undefined);
 }
 
-function registerView({ registered, phaseOf, stages }: ProgressState): StageView | undefined {
-  const read = stages.read;
-  if (!read || registered.size === 0) return undefined;
+/** @param isShared Each rank has bytes of its own, and each byte passes once. Otherwise all of them have the same. */
+function planView(ranks: readonly RankProgress[], stage: Stage, isShared: boolean): StageView | undefined {
+  const parts = ranks.flatMap(({ plannedBytes, stages }) => {
+    const totalBytes = plannedBytes?.[stage] ?? 0;
+    return totalBytes > 0 ? [{ totalBytes, passed: stages[stage] }] : [];
+  });
+  const passed = parts.flatMap((part) => part.passed ?? []);
+  if (passed.length === 0) return undefined;
+  const copies = isShared ? 1 : parts.length;
+  // Workers may load more than once.
+  const doneBytes = parts.reduce((sum, part) => sum + Math.min(part.passed?.doneBytes ?? 0, part.totalBytes), 0);
+  const totalBytes = parts.reduce((sum, part) => sum + part.totalBytes, 0);
+  const startedAtMs = Math.min(...passed.map((part) => part.startedAtMs));
+  const lastAtMs = Math.max(...passed.map((part) => part.lastAtMs));
+  return timed(stage, doneBytes / copies, totalBytes / copies, { startedAtMs, lastAtMs });
+}
+
+function registerView({ registered, registering, phaseOf }: ProgressState): StageView | undefined {
+  if (registering === undefined) return undefined;
   let doneBytes = 0;
   let totalBytes = 0;
   for (const [rank, own] of registered) {
@@ -50,10 +57,11 @@ function registerView({ registered, phaseOf, stages }: ProgressState): StageView
     doneBytes += phaseOf.get(rank) === 'register' ? own.doneBytes : own.totalBytes;
     totalBytes += own.totalBytes;
   }
-  return timed('read', doneBytes, totalBytes, read.lastAtMs - read.startedAtMs);
+  return timed('read', doneBytes, totalBytes, registering);
 }
 
-function timed(stage: Stage, doneBytes: number, totalBytes: number, durationMs: number): StageView {
+function timed(stage: Stage, doneBytes: number, totalBytes: number, { startedAtMs, lastAtMs }: Span): StageView {
+  const durationMs = lastAtMs - startedAtMs;
   if (durationMs < LEAST_MS || doneBytes === 0) return { stage, doneBytes, totalBytes };
   const rate = doneBytes / durationMs;
   return { stage, doneBytes, totalBytes, rateGBps: rate / 1e6, leftMs: Math.max(0, totalBytes - doneBytes) / rate };

@@ -70,6 +70,10 @@ const setUp = (options: HttpApiOptions = { isOutOfBrowsersReach: true }) => {
   return { world, api, call, begun };
 };
 const UPDATE = '/v1/checkpoints/a/update';
+const planOf = (rank: number): UpdateEvent => ({
+  ...{ type: 'plan', rank, bucketBytes: 8, bucketCount: 2, ringSlots: 2, stagingSlots: 0, deviceBytes: 16 },
+  ...{ totalBytes: 16, stageBytes: { read: 0, h2d: 16, broadcast: 0, reload: 16 }, reason: '', atMs: 0 },
+});
 const stateOf = async (response: Response) => (await response.json()) as { id: string; state: string; error?: object };
 
 describe('routes of the Python tool', () => {
@@ -181,6 +185,9 @@ describe('updates', () => {
     await begun(1);
     const events = (await call('GET', `/v1/updates/${id}/events`)).text();
     const about = { rank: 0, atMs: 1000 };
+    // A rank that is only read from holds nobody up.
+    world.running[0]!.tell({ type: 'phase', phase: 'release', rank: 1, atMs: 1000 });
+    world.running[0]!.tell(planOf(0));
     world.running[0]!.tell({ type: 'phase', phase: 'stream', ...about });
     world.running[0]!.tell({ type: 'bucket-end', stage: 'reload', bucket: 0, sizeBytes: 8, rank: 0, atMs: 2000 });
     expect(await (await call('GET', `/v1/updates/${id}`)).json()).toMatchObject({
@@ -188,7 +195,10 @@ describe('updates', () => {
       stage: 'stream',
       done_bytes: 8,
       rate_gb_per_s: 8e-9,
-      ranks: [{ rank: 0, reload_bytes: 8, reloaded_buckets: 1 }],
+      ranks: [
+        { rank: 0, reload_bytes: 8, reloaded_buckets: 1 },
+        { rank: 1, reload_bytes: 0 },
+      ],
     });
     world.running[0]!.end();
     const told = (await events).split('\n\n').filter(Boolean);

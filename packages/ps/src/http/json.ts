@@ -54,6 +54,7 @@ export function updateJson(update: UpdateRecord): object {
       .map((rank) => ({
         rank: rank.rank,
         stage: rank.stage,
+        read_bytes: rank.readBytes,
         h2d_bytes: rank.h2dBytes,
         broadcast_bytes: rank.broadcastBytes,
         reload_bytes: rank.reloadBytes,

@@ -76,7 +76,7 @@ export const updateReply: z.ZodType = z
     ended_at: z.iso.datetime().optional(),
     duration_ms: z.number().optional(),
     stage,
-    done_bytes: z.int().openapi({ description: 'Reloaded by the slowest rank' }),
+    done_bytes: z.int().openapi({ description: 'Reloaded by the slowest rank of those that receive' }),
     total_bytes: z.int(),
     done_buckets: z.int(),
     bucket_count: z.int(),
@@ -85,6 +85,7 @@ export const updateReply: z.ZodType = z
       z.object({
         rank: z.int(),
         stage,
+        read_bytes: z.int().openapi({ description: 'During the update: from files, or out of memory of peers' }),
         h2d_bytes: z.int(),
         broadcast_bytes: z.int(),
         reload_bytes: z.int(),

@@ -5,6 +5,9 @@ import type { UpdateEvent, UpdateSummary } from './world.ts';
 export interface RankProgress {
   readonly rank: number;
   stage: UpdatePhase | 'waiting';
+  /** Its worker gets the buckets; others of the world may only be read from, or send. */
+  receives: boolean;
+  readBytes: number;
   h2dBytes: number;
   broadcastBytes: number;
   reloadBytes: number;
@@ -43,6 +46,7 @@ export class UpdateProgress {
       case 'plan':
         this.totalBytes = event.totalBytes;
         this.bucketCount = event.bucketCount;
+        this.#rank(event.rank).receives = event.stageBytes.reload > 0;
         return;
       case 'phase':
         this.#rank(event.rank).stage = event.phase;
@@ -50,12 +54,8 @@ export class UpdateProgress {
         return;
       case 'bucket-end': {
         const rank = this.#rank(event.rank);
-        if (event.stage === 'h2d') rank.h2dBytes += event.sizeBytes;
-        if (event.stage === 'broadcast') rank.broadcastBytes += event.sizeBytes;
-        if (event.stage === 'reload') {
-          rank.reloadBytes += event.sizeBytes;
-          rank.reloadedBuckets += 1;
-        }
+        rank[`${event.stage}Bytes`] += event.sizeBytes;
+        if (event.stage === 'reload') rank.reloadedBuckets += 1;
       }
     }
   }
@@ -69,14 +69,12 @@ export class UpdateProgress {
 
   /** Of the slowest rank. */
   get doneBytes(): number {
-    return this.ranks.size === 0 ? 0 : Math.min(...[...this.ranks.values()].map(({ reloadBytes }) => reloadBytes));
+    return this.#least(({ reloadBytes }) => reloadBytes);
   }
 
   /** Of the slowest rank. */
   get doneBuckets(): number {
-    return this.ranks.size === 0
-      ? 0
-      : Math.min(...[...this.ranks.values()].map(({ reloadedBuckets }) => reloadedBuckets));
+    return this.#least(({ reloadedBuckets }) => reloadedBuckets);
   }
 
   /** The earliest stage that any rank is in. */
@@ -91,15 +89,23 @@ export class UpdateProgress {
     return elapsedMs > 0 ? this.doneBytes / elapsedMs / 1e6 : 0;
   }
 
+  /** Of the receiving ranks. */
+  #least(of: (rank: RankProgress) => number): number {
+    const receiving = [...this.ranks.values()].filter(({ receives }) => receives);
+    return receiving.length === 0 ? 0 : Math.min(...receiving.map(of));
+  }
+
   #rank(rank: number): RankProgress {
     let progress = this.ranks.get(rank);
     if (!progress) {
-      progress = { rank, stage: 'waiting', h2dBytes: 0, broadcastBytes: 0, reloadBytes: 0, reloadedBuckets: 0 };
+      progress = { rank, stage: 'waiting', receives: false, ...noBytes, reloadedBuckets: 0 };
       this.ranks.set(rank, progress);
     }
     return progress;
   }
 }
+
+const noBytes = { readBytes: 0, h2dBytes: 0, broadcastBytes: 0, reloadBytes: 0 };
 
 const ORDER: readonly (UpdatePhase | 'waiting')[] = [
   'waiting',

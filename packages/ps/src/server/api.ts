@@ -162,6 +162,11 @@ export type ProgressEvent =
       readonly stagingSlots: number;
       readonly deviceBytes: number;
       readonly totalBytes: number;
+      /**
+       * What this rank is about to bring through each stage: the sum of `sizeBytes` of the `bucket-end` events that
+       * follow, in one pass. 0 where it has no part in a stage.
+       */
+      readonly stageBytes: Readonly<Record<Stage, number>>;
       readonly reason: string;
       readonly atMs: number;
     }

@@ -5,8 +5,8 @@ import type { ProgressEvent, Stage } from '../server/api.ts';
 
 /** Where the bytes of this rank's buckets come from during one update: the host pool, a remote pool, files. */
 export interface BucketSource {
-  /** What loading this bucket is shown as. @default `h2d` */
-  stageOf?(bucket: Bucket): Stage;
+  /** What bringing this bucket is shown as: the last one is its load, what stands before is done ahead. @default `h2d` */
+  stagesOf?(bucket: Bucket): readonly Stage[];
   /** Resolves when the bucket can be loaded. Asked in the order of the buckets; empty buckets are left out. */
   ready(bucket: Bucket): Promise<void>;
   /** Brings the bytes of a bucket that is ready into device memory. Resolves when they are there. Calls may overlap. */

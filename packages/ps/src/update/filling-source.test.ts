@@ -78,8 +78,10 @@ describe('FillingSource', () => {
   });
 
   it('tells of the reads of an update, and of none when all is there', async () => {
-    const { source, fill, ends, events } = open();
+    const { source, fill, buckets, ends, events } = open();
     const filling = source();
+    const stages = (of: FillingSource) => buckets.map((bucket) => of.stagesOf(bucket).join(' '));
+    expect(stages(filling)).toEqual(['read h2d', 'read h2d', 'h2d', 'read h2d', 'read h2d']);
     for (const end of ends) end.follow();
     await fill.loaded();
     await new Promise(setImmediate);
@@ -91,8 +93,9 @@ describe('FillingSource', () => {
     expect(told[0]).toMatchObject({ rank: 3, stage: 'read', sizeBytes: TENSOR_BYTES });
     await filling.close();
     events.length = 0;
-    source();
+    const full = source();
     await new Promise(setImmediate);
     expect(events).toEqual([]);
+    expect(stages(full)).toEqual(Array(5).fill('h2d'));
   });
 });

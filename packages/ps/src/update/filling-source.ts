@@ -1,6 +1,7 @@
 import type { MemoryRange } from '@checkpoint-engine/interface';
 import type { Bucket } from '@checkpoint-engine/planner';
 import type { PoolFill } from '../pool/pool-fill.ts';
+import type { Stage } from '../server/api.ts';
 import type { BucketSource, SourceOptions } from './bucket-source.ts';
 import type { PoolSource } from './pool-source.ts';
 
@@ -12,6 +13,7 @@ export class FillingSource implements BucketSource {
   readonly #pool: PoolSource;
   readonly #fill: PoolFill;
   readonly #options: SourceOptions;
+  readonly #announced = new Set<number>();
   #isClosed = false;
 
   /** Goes on with filling where that failed before. */
@@ -22,6 +24,10 @@ export class FillingSource implements BucketSource {
     if (fill.isLoaded) return;
     fill.start();
     for (const bucket of options.buckets) this.#announce(bucket);
+  }
+
+  stagesOf({ index }: Bucket): readonly Stage[] {
+    return this.#announced.has(index) ? ['read', 'h2d'] : ['h2d'];
   }
 
   async ready(bucket: Bucket): Promise<void> {
@@ -55,7 +61,9 @@ export class FillingSource implements BucketSource {
       const event = { rank: metas.rank, stage: 'read', bucket: bucket.index, sizeBytes: bucket.sizeBytes } as const;
       if (!this.#isClosed) emit({ type, ...event, atMs });
     };
-    range?.started.then(tell('bucket-start'));
-    range?.read.then(tell('bucket-end'), () => {});
+    if (range === undefined) return;
+    this.#announced.add(bucket.index);
+    range.started.then(tell('bucket-start'));
+    range.read.then(tell('bucket-end'), () => {});
   }
 }

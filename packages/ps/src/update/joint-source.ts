@@ -2,6 +2,7 @@ import type { MemoryRange } from '@checkpoint-engine/interface';
 import type { Bucket } from '@checkpoint-engine/planner';
 import type { Stage } from '../server/api.ts';
 import type { BucketSource } from './bucket-source.ts';
+import { stagesOf } from './stage-bytes.ts';
 
 /** Takes some buckets from one source and the rest from another: what this rank holds, and what it reads from peers. */
 export class JointSource implements BucketSource {
@@ -15,8 +16,8 @@ export class JointSource implements BucketSource {
     this.#isOwn = isOwn;
   }
 
-  stageOf(bucket: Bucket): Stage {
-    return this.#of(bucket).stageOf?.(bucket) ?? 'h2d';
+  stagesOf(bucket: Bucket): readonly Stage[] {
+    return stagesOf(this.#of(bucket), bucket);
   }
 
   ready(bucket: Bucket): Promise<void> {

@@ -6,7 +6,6 @@ import { type PlannedUpdate, planUpdate } from './plan-update.ts';
 import { propose } from './propose.ts';
 import { assignRoles, type Roles } from './roles.ts';
 import type { UpdateContext } from './update-context.ts';
-import { emitPlan } from './update-report.ts';
 import type { UpdateRun } from './update-run.ts';
 
 /** What the ranks agreed on, and this rank's part in it. */
@@ -23,7 +22,7 @@ export interface Meeting {
 }
 
 /** Meets the other ranks and plans the update. */
-export async function meet({ context, options, protocol, life, cleanup, emit, waiting }: UpdateRun): Promise<Meeting> {
+export async function meet({ context, options, protocol, life, cleanup, waiting }: UpdateRun): Promise<Meeting> {
   const { store, links, checkpoint, logger } = context;
   const { rank } = store;
   let roles!: Roles;
@@ -47,10 +46,9 @@ export async function meet({ context, options, protocol, life, cleanup, emit, wa
   life.follow(epoch);
   life.onFailure((failure) => epoch.abort(failure));
   const planned = planUpdate(context, options, roles, agreement);
-  const { plan, sizing } = planned;
+  const { grown, reason } = planned.sizing;
   const moves = roles.receivers.includes(rank) || link !== undefined;
-  if (moves && sizing.grown) logger.warn({ rank, checkpoint }, sizing.reason);
-  if (moves) emitPlan(emit, rank, plan, sizing);
+  if (moves && grown) logger.warn({ rank, checkpoint }, reason);
   return { agreement, roles, planned, epoch, link, moves };
 }
 

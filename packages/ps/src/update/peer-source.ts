@@ -16,8 +16,8 @@ export class PeerSource implements BucketSource {
     this.#pools = pools;
   }
 
-  stageOf(): Stage {
-    return 'read';
+  stagesOf(): readonly Stage[] {
+    return ['read'];
   }
 
   async ready(): Promise<void> {

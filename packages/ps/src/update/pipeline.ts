@@ -5,6 +5,7 @@ import type { BucketMessage, WorkerSession } from '../session.ts';
 import { Deferred } from '../util/deferred.ts';
 import type { BucketSource } from './bucket-source.ts';
 import type { Ring } from './ring.ts';
+import { loadStageOf } from './stage-bytes.ts';
 import type { StageOrder } from './stage-order.ts';
 import type { Transfer } from './transfers.ts';
 
@@ -139,7 +140,7 @@ async function loadOwn(job: PipelineJob, steps: readonly Steps[], wait: Wait, ru
     const { loaded } = steps[index]!;
     if (bucket.sizeBytes > 0) {
       await wait(job.source.ready(bucket));
-      loaded.follow(run(job.source.stageOf?.(bucket) ?? 'h2d', bucket, job.source.load(bucket, target)));
+      loaded.follow(run(loadStageOf(job.source, bucket), bucket, job.source.load(bucket, target)));
     } else {
       loaded.follow(Promise.resolve());
     }
@@ -175,7 +176,7 @@ async function broadcastAll(job: PipelineJob, steps: readonly Steps[], wait: Wai
     }
     const fill = async (): Promise<void> => {
       await wait(job.source.ready(bucket));
-      loaded.follow(run(job.source.stageOf?.(bucket) ?? 'h2d', bucket, job.source.load(bucket, target)));
+      loaded.follow(run(loadStageOf(job.source, bucket), bucket, job.source.load(bucket, target)));
       await loaded.promise;
     };
     arrived.follow(run('broadcast', bucket, group.broadcastShared(root, { target, fill: isRoot ? fill : undefined })));

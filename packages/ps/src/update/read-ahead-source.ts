@@ -1,5 +1,6 @@
 import { CheckpointEngineError, type Copy, type HostMemory, type MemoryRange } from '@checkpoint-engine/interface';
 import type { Bucket } from '@checkpoint-engine/planner';
+import type { Stage } from '../server/api.ts';
 import { Deferred } from '../util/deferred.ts';
 import { followSignals } from '../util/follow-signals.ts';
 import { settlesWithin } from '../util/settles-within.ts';
@@ -97,6 +98,11 @@ export class ReadAheadSource implements BucketSource {
     const reading = this.#readAll();
     reading.catch((error) => this.#controller.abort(error));
     this.#running.push(reading);
+  }
+
+  stagesOf({ index }: Bucket): readonly Stage[] {
+    const isRead = this.#turnsOf.get(index)?.some(({ chunk }) => chunk.ringBytes > 0);
+    return isRead ? ['read', 'h2d'] : ['h2d'];
   }
 
   /** Resolves when the first chunk can be copied. */

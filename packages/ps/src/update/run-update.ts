@@ -7,7 +7,7 @@ import { moveBuckets, openSourcesOf } from './move-buckets.ts';
 import { Stopwatch } from './stopwatch.ts';
 import type { UpdateContext } from './update-context.ts';
 import { UpdateLifetime } from './update-lifetime.ts';
-import { summarise } from './update-report.ts';
+import { emitPlan, summarise } from './update-report.ts';
 import type { UpdateRun } from './update-run.ts';
 
 const DEFAULT_TIMEOUT_MS = 300_000;
@@ -29,6 +29,7 @@ export async function runUpdate(context: UpdateContext, options: UpdateOptions):
     const meeting = await meet(run);
     const { agreement, planned, link, epoch, moves } = meeting;
     const source = await openSourcesOf(run, meeting);
+    emitPlan(run, meeting, source);
     const group = await link?.group(agreement.groupGeneration, waiting);
     await links.trim();
     watch.enter('handshake');

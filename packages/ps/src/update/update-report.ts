@@ -1,12 +1,22 @@
-import type { BucketSizing, Plan } from '@checkpoint-engine/planner';
-import type { ProgressEvent, UpdateResult } from '../server/api.ts';
+import type { UpdateResult } from '../server/api.ts';
 import type { Agreement } from './agreement.ts';
+import type { BucketSource } from './bucket-source.ts';
+import type { Meeting } from './meet.ts';
 import type { PlannedUpdate } from './plan-update.ts';
+import { stageBytes } from './stage-bytes.ts';
 import type { Stopwatch } from './stopwatch.ts';
 import type { UpdateContext } from './update-context.ts';
+import type { UpdateRun } from './update-run.ts';
 
-/** Tells the listener what will be moved, and how. */
-export function emitPlan(emit: (event: ProgressEvent) => void, rank: number, plan: Plan, sizing: BucketSizing): void {
+/** Tells the listener what will be moved, and how, where buckets come through this rank. */
+export function emitPlan(
+  { emit, context }: UpdateRun,
+  { planned, roles, link, moves }: Meeting,
+  source: BucketSource,
+): void {
+  if (!moves) return;
+  const { rank } = context.store;
+  const { plan, sizing } = planned;
   const { bucketBytes, ringSlots, stagingSlots, deviceBytes, reason } = sizing;
   emit({
     type: 'plan',
@@ -17,6 +27,12 @@ export function emitPlan(emit: (event: ProgressEvent) => void, rank: number, pla
     stagingSlots,
     deviceBytes,
     totalBytes: plan.totalBytes,
+    stageBytes: stageBytes({
+      ...planned,
+      source,
+      broadcasts: link !== undefined,
+      receives: roles.receivers.includes(rank),
+    }),
     reason,
     atMs: performance.timeOrigin + performance.now(),
   });

@@ -63,7 +63,10 @@ const calls = {
       requestEngine,
       ...options,
       signal: updating.signal,
-      onEvent: (event) => event.type === 'bucket-end' && process.send({ bucketEnd: event }),
+      onEvent(event) {
+        if (event.type === 'bucket-end') process.send({ bucketEnd: event });
+        if (event.type === 'plan') process.send({ plan: event });
+      },
     });
   },
   abort: () => updating.abort(),

@@ -15,6 +15,9 @@ export interface TestUpdate {
 /** The end of a bucket's stage. */
 export type BucketEvent = Extract<ProgressEvent, { type: 'bucket-start' | 'bucket-end' }>;
 
+type PlanEvent = Extract<ProgressEvent, { type: 'plan' }>;
+type StageBytes = PlanEvent['stageBytes'];
+
 /** How the ranks of a test are started. */
 export interface WorldOptions {
   readonly token?: string;
@@ -32,6 +35,13 @@ export interface WorldOptions {
   readonly device?: 'cuda';
 }
 
+interface FromRank {
+  readonly request?: number;
+  readonly handles?: Record<string, string>;
+  readonly bucketEnd?: BucketEvent;
+  readonly plan?: PlanEvent;
+}
+
 /** N ranks and N workers, each in a process of its own; rank i speaks to worker i. */
 export class World {
   readonly ranks: Child[] = [];
@@ -41,6 +51,10 @@ export class World {
   onBucketEnd: (rank: number, event: BucketEvent) => void = () => {};
   /** Leave the addresses undelivered: workers never connect. */
   isEngineMute = false;
+  /** By rank, what the last update was to bring through each stage. */
+  readonly planned = new Map<number, StageBytes>();
+  /** By rank, what it has brought through them. */
+  readonly passed = new Map<number, StageBytes>();
   #port = 0;
 
   constructor(size: number) {
@@ -91,6 +105,8 @@ export class World {
   }
 
   update(name: string, options: TestUpdate = {}): Promise<UpdateResult[]> {
+    this.planned.clear();
+    this.passed.clear();
     return this.onAll((rank) => rank.call<UpdateResult>('update', { name, options: this.#withDefaults(options) }));
   }
 
@@ -148,14 +164,19 @@ export class World {
 
   #spawnRank(rank: number, runner: readonly string[] = []): Child {
     const child = new Child('rank-process', [], runner);
-    child.process.on(
-      'message',
-      (message: { request?: number; handles?: Record<string, string>; bucketEnd?: BucketEvent }) => {
-        if (message.bucketEnd !== undefined) this.onBucketEnd(rank, message.bucketEnd);
-        if (message.request !== undefined) void this.#deliver(child, rank, message.request, message.handles!);
-      },
-    );
+    child.process.on('message', ({ bucketEnd, plan, request, handles }: FromRank) => {
+      if (bucketEnd !== undefined) this.#onBucketEnd(rank, bucketEnd);
+      if (plan !== undefined) this.planned.set(rank, plan.stageBytes);
+      if (request !== undefined) void this.#deliver(child, rank, request, handles!);
+    });
     return child;
+  }
+
+  #onBucketEnd(rank: number, event: BucketEvent): void {
+    const { stage, sizeBytes } = event;
+    const passed = this.passed.get(rank) ?? { read: 0, h2d: 0, broadcast: 0, reload: 0 };
+    this.passed.set(rank, { ...passed, [stage]: passed[stage] + sizeBytes });
+    this.onBucketEnd(rank, event);
   }
 
   /** Plays the engine: hands the address to the worker, and answers when the worker is done. */

@@ -1,0 +1,36 @@
+import type { Bucket } from '@checkpoint-engine/planner';
+import type { Stage } from '../server/api.ts';
+import type { BucketSource } from './bucket-source.ts';
+import type { Transfer } from './transfers.ts';
+
+/** What {@link stageBytes} adds up. */
+export interface StageBytesInput {
+  readonly transfers: readonly Transfer[];
+  /** Those that this rank brings to the others. */
+  readonly ownBuckets: readonly Bucket[];
+  /** Where these come from. */
+  readonly source: BucketSource;
+  /** There is a group to broadcast in. */
+  readonly broadcasts: boolean;
+  /** This rank has a worker that receives. */
+  readonly receives: boolean;
+}
+
+/** Bytes that one rank brings through each stage. */
+export function stageBytes(input: StageBytesInput): Record<Stage, number> {
+  const { transfers, ownBuckets, source, broadcasts, receives } = input;
+  const allBytes = transfers.reduce((sum, { bucket }) => sum + bucket.sizeBytes, 0);
+  const bytes = { read: 0, h2d: 0, broadcast: broadcasts ? allBytes : 0, reload: receives ? allBytes : 0 };
+  for (const bucket of ownBuckets) for (const stage of stagesOf(source, bucket)) bytes[stage] += bucket.sizeBytes;
+  return bytes;
+}
+
+/** What bringing a bucket is shown as. */
+export function stagesOf(source: BucketSource, bucket: Bucket): readonly Stage[] {
+  return source.stagesOf?.(bucket) ?? ['h2d'];
+}
+
+/** What loading a bucket is shown as, when all that is done ahead is done. */
+export function loadStageOf(source: BucketSource, bucket: Bucket): Stage {
+  return stagesOf(source, bucket).at(-1)!;
+}
