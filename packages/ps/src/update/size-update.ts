@@ -5,10 +5,10 @@ import type { WorldMetas } from '../server/api.ts';
 const MIB = 2 ** 20;
 
 /**
- * Where a bucket costs little beside its bytes: larger ones gain nothing and hold memory. On the host that cost is the
- * messages about it, on the same cores that copy.
+ * Where a bucket costs little beside its bytes: larger ones gain next to nothing and hold memory. On the host that cost
+ * is the messages about it, on the same cores that copy.
  */
-const PREFERRED_BUCKET_BYTES: Readonly<Record<Device['kind'], number>> = { cuda: 128 * MIB, host: 96 * MIB };
+const PREFERRED_BUCKET_BYTES = 128 * MIB;
 
 /** Slots of the ring on the host: nothing is copied to a device there, so that one bucket is filled while one reloads. */
 const HOST_RING_SLOTS = 2;
@@ -46,7 +46,7 @@ export function sizeUpdate(metas: WorldMetas, kind: Device['kind'], bounds: Upda
     ring: ringOf(kind, bounds),
     maxBucketBytes: bounds.bucketBytes ?? bounds.maxBucketBytes,
     preferredBucketBytes:
-      bounds.bucketBytes ?? (bounds.readsIntoRing ? READING_RING.bucketBytes : PREFERRED_BUCKET_BYTES[kind]),
+      bounds.bucketBytes ?? (bounds.readsIntoRing ? READING_RING.bucketBytes : PREFERRED_BUCKET_BYTES),
     deviceMemoryBytes: bounds.deviceMemoryBytes,
     memFraction: bounds.memFraction,
     // With one rank buckets go straight into the ring. On the host a second copy would only cost: the root loads into
