@@ -44,8 +44,12 @@ export interface P2PReadOptions {
 
 /** This process's end of a P2P transport. */
 export interface P2PEndpoint {
-  /** What peers pass to {@link P2PEndpoint.read}. */
-  readonly address: string;
+  /**
+   * What peers pass to {@link P2PEndpoint.read}; the same for as long as the endpoint is open. Asked of those that share
+   * something: what serves peers is started by the first call of this or of {@link P2PEndpoint.register}, and an endpoint
+   * that only reads needs none of it.
+   */
+  address(): Promise<string>;
   /** Lets peers read a range. The memory must outlive the registration. */
   register(range: MemoryRange): Promise<Registration>;
   /**

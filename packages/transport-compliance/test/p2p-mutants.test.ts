@@ -45,6 +45,11 @@ const mutants: { mutation: P2PMutation; groups: readonly string[]; fails: readon
     fails: ['reads > the owner keeps its event loop free while it is read'],
   },
   {
+    mutation: 'changes-address',
+    groups: ['lifecycle'],
+    fails: ['lifecycle > an endpoint has an address of its own, and keeps it'],
+  },
+  {
     mutation: 'reads-after-unregister',
     groups: ['registrations'],
     fails: [

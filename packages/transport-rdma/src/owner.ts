@@ -4,7 +4,7 @@ import { formatKey, randomId } from './control/key.ts';
 import { RangeTable } from './control/range-table.ts';
 import { EngineProcess, EngineRefusal } from './engine/engine-process.ts';
 import { Segments } from './engine/segments.ts';
-import { backingOf } from './memory/backing.ts';
+import type { Backing } from './memory/backing.ts';
 import type { RdmaSettings } from './options.ts';
 import { controlPorts, type EngineSettings } from './settings.ts';
 
@@ -41,6 +41,7 @@ export class Owner {
     void engine.exited.then(() => ranges.clear());
   }
 
+  /** @throws `CE_ADDRESS_IN_USE`, `CE_CONFIG_INVALID`, `CE_LIBRARY_NOT_FOUND`, `CE_TRANSPORT_FAILED` */
   static async open(engineSettings: EngineSettings, settings: RdmaSettings): Promise<Owner> {
     const { host, ports, token, drainTimeoutMs } = settings;
     const identity = { incarnation: randomId(), secret: randomId() };
@@ -63,10 +64,10 @@ export class Owner {
   /**
    * Lets peers read a range.
    *
-   * @throws `CE_NOT_SUPPORTED` when the memory is this process's alone, `CE_TRANSPORT_FAILED` when the engine refuses it.
+   * @param backing Of the range's memory.
+   * @throws `CE_TRANSPORT_FAILED` when the engine refuses it.
    */
-  async register(range: MemoryRange): Promise<Registration> {
-    const backing = backingOf(range.memory);
+  async register(range: MemoryRange, backing: Backing): Promise<Registration> {
     const segment = await this.#segments.acquire(backing).catch((error: Error) => {
       throw refusal(error, backing.size, this.#engine.log);
     });

@@ -12,6 +12,7 @@ import { EngineEnded, EngineRefusal } from './engine/engine-process.ts';
 import { Reader } from './engine/reader.ts';
 import { closed } from './errors.ts';
 import { explainFailure } from './explain-failure.ts';
+import { backingOf } from './memory/backing.ts';
 import { checkRange } from './memory/range.ts';
 import type { RdmaSettings } from './options.ts';
 import { Owner } from './owner.ts';
@@ -29,36 +30,36 @@ export class RdmaEndpoint implements P2PEndpoint {
   /** The RDMA devices that it uses; none over TCP. */
   readonly devices: readonly string[];
   readonly #settings: RdmaSettings;
-  readonly #owner: Owner;
+  readonly #engineSettings: EngineSettings;
   readonly #reader: Reader;
   readonly #links: Links;
   readonly #pending = new Set<Promise<unknown>>();
   readonly #ended = new AbortController();
+  #owner: Promise<Owner> | undefined;
   #closing: Promise<void> | undefined;
 
-  private constructor(owner: Owner, engineSettings: EngineSettings, settings: RdmaSettings) {
+  constructor(engineSettings: EngineSettings, settings: RdmaSettings) {
     const { blockBytes, maxInFlight, token, connectTimeoutMs } = settings;
     this.protocol = engineSettings.protocol;
     this.devices = engineSettings.devices;
     this.#settings = settings;
-    this.#owner = owner;
+    this.#engineSettings = engineSettings;
     this.#reader = new Reader(engineSettings, { blockBytes, waveBlocks: Math.floor(maxInFlight / concurrentReads) });
     this.#links = new Links(token, connectTimeoutMs);
   }
 
-  static async open(engineSettings: EngineSettings, settings: RdmaSettings): Promise<RdmaEndpoint> {
-    return new RdmaEndpoint(await Owner.open(engineSettings, settings), engineSettings, settings);
-  }
-
-  get address(): string {
-    return this.#owner.address;
+  /** @throws `CE_ADDRESS_IN_USE`, `CE_TRANSPORT_FAILED` when the engine that serves does not start. */
+  async address(): Promise<string> {
+    this.#refuseWhenClosed();
+    return (await this.#track(this.#serve())).address;
   }
 
   async register(range: MemoryRange): Promise<Registration> {
     this.#refuseWhenClosed();
     checkRange(range, 'register');
     if (range.sizeBytes === 0) throw new RangeError('A range to register must not be empty');
-    return await this.#track(this.#owner.register(range));
+    const backing = backingOf(range.memory);
+    return await this.#track(this.#serve().then((owner) => owner.register(range, backing)));
   }
 
   async read(peer: string, reads: readonly P2PRead[], options: P2PReadOptions = {}): Promise<void> {
@@ -102,7 +103,19 @@ export class RdmaEndpoint implements P2PEndpoint {
     this.#ended.abort(closed('endpoint'));
     while (this.#pending.size > 0) await Promise.allSettled(this.#pending);
     this.#links.close();
-    await Promise.all([this.#reader.close(), this.#owner.close()]);
+    const owner = await this.#owner?.catch(() => undefined);
+    await Promise.all([this.#reader.close(), owner?.close()]);
+  }
+
+  /** Starts what serves peers, once. After a failure it is tried again. */
+  #serve(): Promise<Owner> {
+    if (this.#owner === undefined) {
+      this.#owner = Owner.open(this.#engineSettings, this.#settings);
+      this.#owner.catch(() => {
+        this.#owner = undefined;
+      });
+    }
+    return this.#owner;
   }
 
   #track<T>(work: Promise<T>): Promise<T> {

@@ -1,4 +1,5 @@
 import { abortError, CheckpointEngineError, type OpenOptions, type P2PTransport } from '@checkpoint-engine/interface';
+import { checkHost } from './control/control-server.ts';
 import { findPython } from './engine/find-python.ts';
 import { closed } from './errors.ts';
 import { type RdmaOptions, resolveOptions } from './options.ts';
@@ -7,7 +8,12 @@ import { engineSettings } from './settings.ts';
 
 /** {@link P2PTransport} over Mooncake. */
 export interface RdmaTransport extends P2PTransport {
-  /** Starts an engine that serves. @throws `CE_LIBRARY_NOT_FOUND` where there is no Mooncake, `CE_LIBRARY_TOO_OLD` */
+  /**
+   * Finds Mooncake and looks whether all is there that was asked for. Starts no engine yet.
+   *
+   * @throws `CE_LIBRARY_NOT_FOUND` where there is no Mooncake, `CE_LIBRARY_TOO_OLD`, `CE_DEVICE_UNAVAILABLE`,
+   * `CE_CONFIG_INVALID` where `host` is no address of this machine.
+   */
   open(options: OpenOptions): Promise<RdmaEndpoint>;
 }
 
@@ -16,7 +22,8 @@ export interface RdmaTransport extends P2PTransport {
  * dies of is ended with them, and no byte is copied for it, because they map the same memory. So memory must be shared
  * memory of the host: `allocateHost(sizeBytes, { shared: true })`, or a file mapped in `/dev/shm`.
  *
- * The engine is started when an endpoint is opened; a second one by its first read.
+ * An endpoint starts the engine that serves when something is registered, or its address is asked for; and another one
+ * by its first read.
  *
  * @throws {TypeError} @throws {RangeError} An option is not valid.
  * @example
@@ -35,7 +42,8 @@ export function rdma(options: RdmaOptions = {}): RdmaTransport {
     const { python, efa } = await findPython(settings.python);
     const wanted = engineSettings(settings, python);
     if (wanted.protocol === 'efa' && !efa) throw noEfa(python);
-    const endpoint = await RdmaEndpoint.open(wanted, settings);
+    await checkHost(settings.host);
+    const endpoint = new RdmaEndpoint(wanted, settings);
     if (!isClosed && !signal?.aborted) return endpoint;
     await endpoint.close();
     throw signal?.aborted ? abortError(signal, 'open') : closed('transport');

@@ -53,7 +53,7 @@ describe.skipIf(missing)('beside the TransferEngine of Python', () => {
       const memory = await device.allocateHost(sizeBytes, { shared: true });
       memory.view(0, sizeBytes).set(pattern(sizeBytes, 4));
       const { remote } = await endpoint.register({ memory, offsetBytes: 0, sizeBytes });
-      const args = [program, 'read', endpoint.address, remote.address, String(sizeBytes)];
+      const args = [program, 'read', await endpoint.address(), remote.address, String(sizeBytes)];
       const digest = execFileSync(python, args, { env, encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] }).trim();
       expect(digest).toBe(createHash('sha256').update(pattern(sizeBytes, 4)).digest('hex'));
     } finally {
@@ -69,12 +69,12 @@ describe.skipIf(missing)('beside the TransferEngine of Python', () => {
       const memory = await device.allocateHost(sizeBytes, { shared: true });
       memory.view(0, sizeBytes).set(pattern(sizeBytes, 4));
       const { remote } = await endpoint.register({ memory, offsetBytes: 0, sizeBytes });
-      const args = [program, 'write', endpoint.address, remote.address, String(sizeBytes)];
+      const args = [program, 'write', await endpoint.address(), remote.address, String(sizeBytes)];
       execFileSync(python, args, { env, encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] });
       expect(Buffer.compare(memory.view(0, sizeBytes), pattern(sizeBytes, 4))).toBe(0);
       const into = await device.allocateHost(sizeBytes, { shared: true });
       const local = { memory: into, offsetBytes: 0, sizeBytes };
-      await endpoint.read(endpoint.address, [{ remote, remoteOffsetBytes: 0, local }]); // it still serves
+      await endpoint.read(await endpoint.address(), [{ remote, remoteOffsetBytes: 0, local }]); // it still serves
       expect(Buffer.compare(into.view(0, sizeBytes), pattern(sizeBytes, 4))).toBe(0);
     } finally {
       await transport.close();

@@ -51,8 +51,12 @@ describe.skipIf(missing)('reads between processes', () => {
     const sizeBytes = 48 * MiB + 5;
     const remote = await owner.share('weights', sizeBytes, 7);
     const memory = await land(sizeBytes);
-    await readAll(await owner.address(), remote, memory);
+    const peer = await owner.address();
+    expect([engineProcesses().length, engineProcesses(owner.pid).length]).toEqual([0, 1]);
+    await readAll(peer, remote, memory);
     expect(Buffer.compare(memory.view(0, sizeBytes), pattern(sizeBytes, 7))).toBe(0);
+    // Neither has an engine for what it does not do.
+    expect([engineProcesses().length, engineProcesses(owner.pid).length]).toEqual([1, 1]);
     await owner.close();
   });
 
@@ -211,7 +215,7 @@ describe.skipIf(missing)('reads between processes', () => {
     const range = { memory, offsetBytes: 0, sizeBytes: MiB };
     await expect(endpoint.register(range)).rejects.toMatchObject({ code: 'CE_TRANSPORT_FAILED' });
     const into = await land(MiB);
-    await expect(readAll(endpoint.address, own.remote, into)).rejects.toMatchObject({
+    await expect(readAll(await endpoint.address(), own.remote, into)).rejects.toMatchObject({
       code: 'CE_RANGE_NOT_REGISTERED',
     });
   });
@@ -242,7 +246,7 @@ describe.skipIf(missing)('reads between processes', () => {
     memory.view(0, 2 * MiB).set(pattern(2 * MiB, 5));
     const { remote } = await endpoint.register({ memory, offsetBytes: 1001, sizeBytes: MiB });
     const into = await land(MiB);
-    await readAll(endpoint.address, remote, into);
+    await readAll(await endpoint.address(), remote, into);
     expect(Buffer.compare(into.view(0, MiB), pattern(2 * MiB, 5).subarray(1001, 1001 + MiB))).toBe(0);
   });
 
@@ -252,7 +256,7 @@ describe.skipIf(missing)('reads between processes', () => {
     unlinkSync(`/dev/shm/${Buffer.from(memory.handle).toString()}`);
     const { remote } = await endpoint.register({ memory, offsetBytes: 0, sizeBytes: MiB });
     const into = await land(MiB);
-    await readAll(endpoint.address, remote, into);
+    await readAll(await endpoint.address(), remote, into);
     expect(Buffer.compare(into.view(0, MiB), pattern(MiB, 6))).toBe(0);
   });
 });

@@ -42,7 +42,7 @@ async function slowRead(unregisterTimeoutMs: number) {
   const reader = await shmP2P().open({ device: slowDevice(gate) });
   const local = await device.allocateHost(1000);
   const reads = [{ remote: registration.remote, remoteOffsetBytes: 0, local: all(local) }];
-  const read = reader.read(owner.address, reads);
+  const read = reader.read(await owner.address(), reads);
   expect(await isPending(read)).toBe(true);
   return { registration, reader, read, reads, open, local };
 }
@@ -61,7 +61,7 @@ describe('Registration.close', () => {
     const { registration, reader, read, reads, open } = await slowRead(10_000);
     const closing = registration.close();
     expect(await isPending(closing)).toBe(true);
-    await expect(reader.read(owner.address, reads)).rejects.toMatchObject({ code: 'CE_RANGE_NOT_REGISTERED' });
+    await expect(reader.read(await owner.address(), reads)).rejects.toMatchObject({ code: 'CE_RANGE_NOT_REGISTERED' });
     open();
     await Promise.all([read, closing]);
     await reader.close();
@@ -80,7 +80,9 @@ describe('Registration.close', () => {
 describe('P2PEndpoint.read', () => {
   it('times out, and keeps its lease until the copy has ended', async () => {
     const { registration, reader, read, reads, open } = await slowRead(10_000);
-    await expect(reader.read(owner.address, reads, { timeoutMs: 50 })).rejects.toMatchObject({ code: 'CE_TIMEOUT' });
+    await expect(reader.read(await owner.address(), reads, { timeoutMs: 50 })).rejects.toMatchObject({
+      code: 'CE_TIMEOUT',
+    });
     const closing = registration.close();
     expect(await isPending(closing)).toBe(true);
     open();

@@ -30,7 +30,7 @@ it('an endpoint hangs up on whoever does not know its secret, and goes on servin
   const device = await createHostDevice();
   const owner = await shmP2P().open({ device });
   const reader = await shmP2P().open({ device });
-  const [, name, secret] = owner.address.split(':') as [string, string, string];
+  const [, name, secret] = (await owner.address()).split(':') as [string, string, string];
   expect(await talk(name, falseHello())).toBe(0);
   expect(await talk(name, new TextEncoder().encode('GET / HTTP/1.1\r\n\r\n'))).toBe(0);
 
@@ -40,7 +40,7 @@ it('an endpoint hangs up on whoever does not know its secret, and goes on servin
   const reads = [{ remote, remoteOffsetBytes: 0, local }];
   const wrong = `shm:${name}:${secret.replace(/^./, (first) => (first === 'A' ? 'B' : 'A'))}`;
   await expect(reader.read(wrong, reads)).rejects.toMatchObject({ code: 'CE_PEER_UNREACHABLE' });
-  await reader.read(owner.address, reads);
+  await reader.read(await owner.address(), reads);
   await Promise.all([owner.close(), reader.close()]);
   await device.close();
 });

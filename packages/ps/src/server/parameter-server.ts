@@ -61,6 +61,8 @@ export class ParameterServer {
   readonly #updates = new Mutex();
   // Starts at the clock, so that a worker that still waits for an update of a killed server never meets ours.
   #counter = Math.floor(Date.now() / 1000);
+  /** Known once this rank has told others of it. */
+  #p2pAddress: string | undefined;
   #isClosed = false;
 
   private constructor(options: ParameterServerOptions, endpoint: P2PEndpoint | undefined) {
@@ -160,6 +162,7 @@ export class ParameterServer {
     const own = async (): Promise<Uint8Array> => {
       const entry = this.#checkpoints.get(name);
       await this.#checkpoints.offer(entry);
+      this.#p2pAddress ??= await this.#endpoint?.address();
       return encodeRankMetas(metasAt(this.#place, name, entry));
     };
     const gathered = await gatherMetas(this.#store, name, own, options);
@@ -242,7 +245,7 @@ export class ParameterServer {
 
   get #place(): RankPlace {
     const { host = hostname(), nics = [] } = this.#options;
-    return { rank: this.rank, host, deviceUuid: this.#device.uuid, p2pAddress: this.#endpoint?.address, nics };
+    return { rank: this.rank, host, deviceUuid: this.#device.uuid, p2pAddress: this.#p2pAddress, nics };
   }
 
   get #p2p(): P2PAccess | undefined {

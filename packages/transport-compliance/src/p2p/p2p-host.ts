@@ -31,7 +31,11 @@ export class P2PHost extends MemberHost implements P2PMember {
   async open({ endpoint }: { endpoint: string }): Promise<string> {
     const opened = await this.#transport.open({ device: this.device });
     this.#endpoints.set(endpoint, opened);
-    return opened.address;
+    return await opened.address();
+  }
+
+  async address({ endpoint }: { endpoint: string }): Promise<string> {
+    return await this.#endpoint(endpoint).address();
   }
 
   async closeEndpoint({ endpoint }: { endpoint: string }): Promise<void> {

@@ -39,6 +39,8 @@ export interface P2PMember extends MemberOperations {
   manifest(): Promise<P2PManifest>;
   /** Opens an endpoint and gives its address. */
   open(args: { endpoint: string }): Promise<string>;
+  /** The address of one that is open. */
+  address(args: { endpoint: string }): Promise<string>;
   closeEndpoint(args: { endpoint: string }): Promise<void>;
   /** Registers a range, which this suite calls `as`. */
   register(args: { endpoint: string; range: Slice; as: string }): Promise<RemoteMemory>;

@@ -22,7 +22,8 @@ export type P2PMutation =
   | 'blocks-owner'
   | 'ignores-signal'
   | 'leaks-memory'
-  | 'registers-after-close';
+  | 'registers-after-close'
+  | 'changes-address';
 
 /** The endpoints of this process; one that was killed is `lost`. */
 const endpoints = new Map<string, HeapEndpoint>();
@@ -55,7 +56,7 @@ export class HeapP2P implements P2PTransport {
   async open(): Promise<HeapEndpoint> {
     if (this.#closed) throw new CheckpointEngineError('CE_CLOSED', 'The transport is closed', 'Make a new one');
     const endpoint = new HeapEndpoint(`${this.#prefix}/${nextEndpoint++}`, this.#mutation);
-    endpoints.set(endpoint.address, endpoint);
+    endpoints.set(endpoint.name, endpoint);
     this.#opened.push(endpoint);
     return endpoint;
   }
@@ -67,7 +68,7 @@ export class HeapP2P implements P2PTransport {
 }
 
 class HeapEndpoint implements P2PEndpoint {
-  readonly address: string;
+  readonly name: string;
   readonly ranges = new Map<string, MemoryRange>();
   lost = false;
   readonly #mutation: P2PMutation | undefined;
@@ -75,15 +76,21 @@ class HeapEndpoint implements P2PEndpoint {
   #nextKey = 0;
   #blocked = false;
 
-  constructor(address: string, mutation: P2PMutation | undefined) {
-    this.address = address;
+  constructor(name: string, mutation: P2PMutation | undefined) {
+    this.name = name;
     this.#mutation = mutation;
+  }
+
+  async address(): Promise<string> {
+    this.#check();
+    if (this.#mutation === 'changes-address' && this.ranges.size > 0) return `${this.name}/again`;
+    return this.name;
   }
 
   async register(range: MemoryRange): Promise<Registration> {
     if (this.#mutation !== 'registers-after-close') this.#check();
     checkRange(range);
-    const key = `${this.address}#${this.#nextKey++}`;
+    const key = `${this.name}#${this.#nextKey++}`;
     this.ranges.set(key, range);
     const address = String(range.memory.address + BigInt(range.offsetBytes));
     return {
@@ -125,7 +132,7 @@ class HeapEndpoint implements P2PEndpoint {
 
   async close(): Promise<void> {
     this.#closed = true;
-    endpoints.delete(this.address);
+    endpoints.delete(this.name);
   }
 
   #copy(source: MemoryRange, remoteOffsetBytes: number, local: MemoryRange): void {

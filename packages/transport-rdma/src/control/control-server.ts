@@ -46,23 +46,14 @@ export class ControlServer {
     let failure: NodeJS.ErrnoException | undefined;
     for (const port of options.ports) {
       const server = createServer();
-      failure = await new Promise<NodeJS.ErrnoException | undefined>((resolve) => {
-        server.once('error', resolve);
-        server.listen(port, options.host, () => resolve(undefined));
-      });
+      failure = await listening(server, port, options.host);
       const bound = server.address();
       if (failure === undefined && typeof bound === 'object' && bound !== null) {
         return new ControlServer(server, bound.port, options);
       }
       if (failure?.code !== 'EADDRINUSE') break;
     }
-    const inUse = failure?.code === 'EADDRINUSE';
-    throw new CheckpointEngineError(
-      inUse ? 'CE_ADDRESS_IN_USE' : 'CE_CONFIG_INVALID',
-      `The control channel cannot listen on ${options.host}: ${failure?.message}`,
-      inUse ? 'Give a wider range of ports' : 'Give an address of this machine as host',
-      { op: 'open', cause: failure },
-    );
+    throw cannotListen(options.host, failure!);
   }
 
   async close(): Promise<void> {
@@ -133,4 +124,29 @@ export class ControlServer {
     if ('lease' in given) leases.add(given.lease);
     socket.write(encodeFrame({ id: request.id, ...given }));
   }
+}
+
+/** Looks whether a host is an address of this machine. @throws `CE_CONFIG_INVALID` */
+export async function checkHost(host: string): Promise<void> {
+  const server = createServer();
+  const failure = await listening(server, 0, host);
+  server.close();
+  if (failure !== undefined) throw cannotListen(host, failure);
+}
+
+function listening(server: Server, port: number, host: string): Promise<NodeJS.ErrnoException | undefined> {
+  return new Promise((resolve) => {
+    server.once('error', resolve);
+    server.listen(port, host, () => resolve(undefined));
+  });
+}
+
+function cannotListen(host: string, failure: NodeJS.ErrnoException): CheckpointEngineError {
+  const inUse = failure.code === 'EADDRINUSE';
+  return new CheckpointEngineError(
+    inUse ? 'CE_ADDRESS_IN_USE' : 'CE_CONFIG_INVALID',
+    `The control channel cannot listen on ${host}: ${failure.message}`,
+    inUse ? 'Give a wider range of ports' : 'Give an address of this machine as host',
+    { op: 'open', cause: failure },
+  );
 }

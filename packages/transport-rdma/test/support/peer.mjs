@@ -11,7 +11,7 @@ const endpoint = await transport.open({ device });
 const shares = new Map();
 
 const operations = {
-  address: () => endpoint.address,
+  address: () => endpoint.address(),
   async share({ name, sizeBytes, seed }) {
     const memory = await device.allocateHost(sizeBytes, { shared: true });
     memory.view(0, sizeBytes).set(pattern(sizeBytes, seed));

@@ -14,7 +14,7 @@ source.view(0, sizeBytes).set(pattern(sizeBytes, 1));
 const { remote } = await endpoint.register({ memory: source, offsetBytes: 0, sizeBytes });
 const target = await device.allocateHost(sizeBytes, { shared: true });
 const local = { memory: target, offsetBytes: 0, sizeBytes };
-await endpoint.read(endpoint.address, [{ remote, remoteOffsetBytes: 0, local }]);
+await endpoint.read(await endpoint.address(), [{ remote, remoteOffsetBytes: 0, local }]);
 console.log(createHash('sha256').update(target.view(0, sizeBytes)).digest('hex'));
 await transport.close();
 await device.close();

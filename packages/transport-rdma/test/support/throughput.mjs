@@ -33,7 +33,7 @@ async function ours(blockBytes) {
   const once = async () => {
     target.view(0, sizeBytes).fill(0);
     const start = performance.now();
-    await reader.read(owner.address, [{ remote, remoteOffsetBytes: 0, local }]);
+    await reader.read(await owner.address(), [{ remote, remoteOffsetBytes: 0, local }]);
     const seconds = (performance.now() - start) / 1000;
     for (let at = 0; at < sizeBytes; at += 256 * MiB) {
       const size = Math.min(256 * MiB, sizeBytes - at);

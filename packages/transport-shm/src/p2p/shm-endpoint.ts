@@ -33,7 +33,7 @@ export interface EndpointParts {
 
 /** One process's end: what it shares, and its connections to owners. */
 export class ShmEndpoint implements P2PEndpoint {
-  readonly address: string;
+  readonly #address: string;
   readonly #socket: string;
   readonly #parts: EndpointParts;
   readonly #server: Server;
@@ -53,7 +53,7 @@ export class ShmEndpoint implements P2PEndpoint {
     readers: Set<Connection>,
     book: LeaseBook,
   ) {
-    this.address = formatAddress(address);
+    this.#address = formatAddress(address);
     this.#socket = address.socket;
     this.#parts = parts;
     this.#server = server;
@@ -75,6 +75,11 @@ export class ShmEndpoint implements P2PEndpoint {
       if ((await awaitHello(connection, address.socket, address.secret)) !== undefined) serveReader(connection, book);
     });
     return new ShmEndpoint(parts, address, server, readers, book);
+  }
+
+  async address(): Promise<string> {
+    this.#refuseWhenClosed('address');
+    return this.#address;
   }
 
   async register(range: MemoryRange): Promise<Registration> {

@@ -26,7 +26,7 @@ export interface ShmP2POptions {
  * @example
  * const owner = await shmP2P().open({ device });
  * const { remote } = await owner.register({ memory, offsetBytes: 0, sizeBytes: memory.sizeBytes });
- * // and in another process, given owner.address and remote:
+ * // and in another process, given what owner.address() gives and remote:
  * await reader.read(address, [{ remote, remoteOffsetBytes: 0, local }]);
  */
 export function shmP2P(options: ShmP2POptions = {}): P2PTransport {

@@ -33,12 +33,14 @@ export function lifecycleTests(): TestGroup<'p2p'> {
     name: 'lifecycle',
     tests: [
       {
-        name: 'an endpoint has an address of its own',
+        name: 'an endpoint has an address of its own, and keeps it',
         async run(stage) {
           const members = await stage.members();
           const addresses = await openAll(members);
           for (const address of addresses) assert.ok(address.length > 0, 'The address is empty');
           assert.equal(new Set(addresses).size, addresses.length, `Addresses: ${addresses.join(', ')}`);
+          await share(stage, members[0]!, addresses[0]!, 1000);
+          assert.equal(await members[0]!.address({ endpoint }), addresses[0], 'The address has changed');
         },
       },
       {
@@ -55,6 +57,7 @@ export function lifecycleTests(): TestGroup<'p2p'> {
           await rejects(read, { code: 'CE_CLOSED' }, 'A read on a closed endpoint');
           const register = reader!.register({ endpoint, range: range(buffer), as: stage.newName('registration') });
           await rejects(register, { code: 'CE_CLOSED' }, 'A registration on a closed endpoint');
+          await rejects(reader!.address({ endpoint }), { code: 'CE_CLOSED' }, 'The address of a closed endpoint');
         },
       },
       {
