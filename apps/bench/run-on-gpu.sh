@@ -9,7 +9,7 @@
 # Checks:                  quick correct checks compliance kill p2p (needs bundle/mooncake)
 #
 # Each step stands alone and takes a few minutes at most. Results are packed into OUT/results.tar.gz after each step; what
-# is printed is short. RANKS (all GPUs), UPDATES, MODEL and SCALE override what a step takes. DEVICE=host tries the steps
+# is printed is short. RANKS (all GPUs), JOINERS (1, of p2p), UPDATES, MODEL and SCALE override what a step takes. DEVICE=host tries the steps
 # without a GPU and without Python; the figures then mean nothing.
 set -u
 out=$1
@@ -92,7 +92,7 @@ for step; do
       ;;
     p2p)
       # Needs bundle/mooncake (apps/bench/carry-mooncake.sh), or MOONCAKE_PYTHON, a Python that has Mooncake.
-      bench p2p p2p join --brief "${on[@]:0:2}" --receiver "$([ "${DEVICE:-cuda}" = cuda ] && echo python || echo ours)" --mooncake-python "${MOONCAKE_PYTHON:-$root/bundle/mooncake/python}" --scale "${SCALE:-3GiB}" --updates "${UPDATES:-3}"
+      bench p2p p2p join --brief "${on[@]:0:2}" --receiver "$([ "${DEVICE:-cuda}" = cuda ] && echo python || echo ours)" --mooncake-python "${MOONCAKE_PYTHON:-$root/bundle/mooncake/python}" --scale "${SCALE:-3GiB}" --updates "${UPDATES:-3}" --ranks "${JOINERS:-1}"
       ;;
     kill)
       bench kill kill --dir "$("$run" bench checkpoint --model qwen3-8b --scale 3GiB)" --ranks "${KILL_RANKS:-3}"

@@ -14,11 +14,12 @@ export function addP2PCommand(program: Command): void {
 
   const join = p2p
     .command('join')
-    .description('one rank reads what another holds, over TCP on this host, and brings it into an engine')
+    .description('ranks read what another one holds, over TCP on this host, and bring it into an engine each')
     .addOption(new Option('--device <kind>', 'what the joiner runs on').choices(['cuda', 'host']).default('cuda'))
     .addOption(new Option('--receiver <who>', 'what receives').choices(['python', 'ours']).default('python'))
     .option('--python <path>', 'Python with torch and checkpoint-engine', 'python3')
     .option('--mooncake-python <path>', 'Python with Mooncake (default: the first one that has it)')
+    .option('--ranks <n>', 'ranks that join, a device each: they share the reads and broadcast', Number, 1)
     .option('--updates <n>', 'updates in a row', Number, 3)
     .option('--bucket-size <size>', 'most bytes of a bucket', parseSize);
   withPublishOptions(withCheckpointOptions(join)).action(({ bucketSize, ...options }) =>

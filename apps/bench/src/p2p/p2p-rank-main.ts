@@ -12,6 +12,7 @@ import {
   vllmEngine,
   workerEngine,
 } from '@checkpoint-engine/ps';
+import { nccl } from '@checkpoint-engine/transport-nccl';
 import { rdma } from '@checkpoint-engine/transport-rdma';
 import { shm } from '@checkpoint-engine/transport-shm';
 import { LoopWatch } from '../report/loop-watch.ts';
@@ -27,7 +28,7 @@ const device =
     : await createCudaDevice({ index: task.device });
 const store =
   worldSize === 1 ? localStore() : await openStore({ rank, worldSize, masterAddr: '127.0.0.1', masterPort: port });
-const broadcast = worldSize > 1 ? shm() : undefined;
+const broadcast = worldSize === 1 ? undefined : task.device === 'host' ? shm() : nccl();
 const p2p = rdma(task.p2p);
 const isPython = engine !== undefined && 'vllmUrl' in engine;
 const protocol = isPython ? v1Protocol() : v2Protocol();
