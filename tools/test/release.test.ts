@@ -17,6 +17,8 @@ const repository = join(folder, 'repository');
 /** Tarballs that are about to be published. Without any, a release is made here, of the changesets that are there. */
 const given = process.env.RELEASE_TARBALLS;
 const tarballs = given ?? join(folder, 'tarballs');
+/** Each test runs npm some ten times, for a second and more of a core: on one busy core a minute is not enough. */
+const timeout = 300_000;
 let registry: LocalRegistry;
 let sandbox: Sandbox;
 
@@ -26,7 +28,7 @@ beforeAll(async () => {
   mkdirSync(join(folder, 'sandbox'));
   sandbox = new Sandbox(join(folder, 'sandbox'), registry.url);
   copyRepository();
-});
+}, timeout);
 afterAll(async () => {
   await registry?.close();
   rmSync(folder, { recursive: true, force: true });
@@ -76,7 +78,7 @@ const measure = (what: string, project: string): void => {
 const CORE = ['interface', 'meta', 'planner', 'ps'];
 const NATIVE = ['device', 'native-kit'];
 
-describe.skipIf(missing)(`a release${missing ? ` (skipped: ${missing})` : ''}`, () => {
+describe.skipIf(missing)(`a release${missing ? ` (skipped: ${missing})` : ''}`, { timeout }, () => {
   it('brings every package to the registry, once', () => {
     const published = given ? publish() : release();
     expect(published).toEqual(names().map((name) => `@checkpoint-engine/${name}@${manifestOf(name).version}`));
