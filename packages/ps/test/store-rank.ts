@@ -40,14 +40,15 @@ export class RankProcess {
     this.process.stderr!.on('data', (chunk) => {
       this.stderr += chunk;
     });
-    this.exited = new Promise((resolve) => this.process.once('exit', resolve));
+    // Not 'exit': what it wrote at last may not be read then.
+    this.exited = new Promise((resolve) => this.process.once('close', resolve));
     const lines = createInterface({ input: this.process.stdout! });
     this.joined = new Promise((resolve, reject) => {
       lines.on('line', (line) => {
         const printed: Printed = JSON.parse(line);
         if (printed.event === 'joined' || printed.event === 'refused') resolve(printed.error);
       });
-      this.process.once('exit', (code) => reject(new Error(`The rank exited with ${code}: ${this.stderr}`)));
+      this.process.once('close', (code) => reject(new Error(`The rank exited with ${code}: ${this.stderr}`)));
     });
     this.joined.catch(() => {});
     this.failed = new Promise((resolve) => {

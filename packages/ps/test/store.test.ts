@@ -152,8 +152,11 @@ describe('Deno', () => {
         [20_000_000, 1, 1],
         [20_000_000, 2, 2],
       ]);
-    ranks[1]!.kill('SIGKILL');
-    expect(await ranks[0]!.failed).toMatchObject({ code: 'CE_RANK_LOST', peer: 1 });
+    // Who notices is the server; that of Node.js has noticed above.
+    if (server === 'deno') {
+      ranks[1]!.kill('SIGKILL');
+      expect(await ranks[0]!.failed).toMatchObject({ code: 'CE_RANK_LOST', peer: 1 });
+    }
     await ranks[0]!.call('close', '');
     ranks[0]!.process.stdin!.end();
     expect(await ranks[0]!.exited).toBe(0);
@@ -164,10 +167,10 @@ describe('Deno', () => {
     const ranks = [0, 1].map((rank) => start({ rank, worldSize: 2, masterPort }, 'deno'));
     for (const rank of ranks) expect(await rank.joined).toBeUndefined();
     const before = await Promise.all(ranks.map((rank) => rank.call('cpu', '')));
-    await new Promise((resolve) => setTimeout(resolve, 5_000));
+    await new Promise((resolve) => setTimeout(resolve, 2_000));
     const after = await Promise.all(ranks.map((rank) => rank.call('cpu', '')));
     const usedMs = after.map((ms, rank) => Math.round(Number(ms) - Number(before[rank])));
-    console.log(`CPU of two idle Deno ranks over 5 s: ${usedMs.join(' and ')} ms`);
-    for (const ms of usedMs) expect(ms).toBeLessThan(1_500);
+    console.log(`CPU of two idle Deno ranks over 2 s: ${usedMs.join(' and ')} ms`);
+    for (const ms of usedMs) expect(ms).toBeLessThan(600);
   });
 });
