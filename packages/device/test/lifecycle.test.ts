@@ -17,7 +17,7 @@ const prelude = `
   const residentMiB = () => Number(/RssShmem:\\s+(\\d+)|$/.exec(readFileSync('/proc/self/status', 'utf8'))[1] ?? 0) / 1024
     + Number(/RssAnon:\\s+(\\d+)/.exec(readFileSync('/proc/self/status', 'utf8'))[1]) / 1024;
   const settle = async (until) => {
-    for (let i = 0; i < 100 && !until(); i++) { globalThis.gc(); await new Promise((done) => setTimeout(done, 20)); }
+    for (let i = 0; i < 1_000 && !until(); i++) { globalThis.gc(); await new Promise((done) => setTimeout(done, 20)); }
   };
   const mib = 1 << 20;
 `;

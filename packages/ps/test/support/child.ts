@@ -33,7 +33,8 @@ export class Child {
     return new Promise<T>((resolve, reject) => {
       const id = this.#nextId++;
       this.#pending.set(id, { resolve: resolve as (value: unknown) => void, reject });
-      this.process.send({ id, call, args });
+      // One that is dying takes no more; that it ended is told above.
+      this.process.send({ id, call, args }, () => {});
     });
   }
 
