@@ -4,7 +4,7 @@ import type { CheckpointEngineError } from '@checkpoint-engine/interface';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { type TestCheckpoint, writeCheckpoint } from './support/checkpoint.ts';
 import { FaultyDisk } from './support/faulty-disk.ts';
-import { World } from './support/world.ts';
+import { World, type WorldOptions } from './support/world.ts';
 
 const MIB = 2 ** 20;
 /** 32 buckets of a tensor each, through a ring of 4: most of the files is not read yet when the first one is there. */
@@ -33,8 +33,8 @@ afterEach(async () => {
   await checkpoint.remove();
 });
 
-async function ready(size: number): Promise<void> {
-  world = await World.start(size, { runner: disk.runner });
+async function ready(size: number, options: WorldOptions = {}): Promise<void> {
+  world = await World.start(size, { runner: disk.runner, ...options });
   await world.register('a', source());
   await world.gather('a');
 }
@@ -170,7 +170,7 @@ describe('a streaming update that ends in the middle', () => {
   });
 
   it('works again after a rank was killed', async () => {
-    await ready(2);
+    await ready(2, { lostAfterMs: 2_000 });
     for (const error of await inTheMiddle(failedUpdate, () => world.ranks[1]!.kill()))
       expect(error).toMatchObject({ code: 'CE_RANK_LOST', peer: 1 });
     await world.restartRank(1);

@@ -10,13 +10,13 @@ import { encodeSafetensorsHeader } from '@checkpoint-engine/meta';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { mixedTensors, type TestCheckpoint, writeCheckpoint } from './support/checkpoint.ts';
 import { Child } from './support/child.ts';
-import { freePort, World } from './support/world.ts';
+import { freePort, World, type WorldOptions } from './support/world.ts';
 
 let world: World;
 let checkpoint: TestCheckpoint;
 
-async function ready(size: number): Promise<void> {
-  world = await World.start(size);
+async function ready(size: number, options: WorldOptions = {}): Promise<void> {
+  world = await World.start(size, options);
   await world.register('a', { files: checkpoint.folder });
   await world.gather('a');
 }
@@ -79,7 +79,7 @@ describe('a failed update', () => {
   });
 
   it('names the rank that was killed in the middle; restarted, it takes part again', async () => {
-    await ready(3);
+    await ready(3, { lostAfterMs: 2_000 });
     const update = () => world.failedUpdate('a', { bucketBytes: 2 ** 16 });
     const errors = await world.inTheMiddle(1, 2, update, () => world.ranks[1]!.kill());
     expect(errors).toHaveLength(2);

@@ -36,13 +36,14 @@ async function openP2P(wanted) {
 }
 
 const calls = {
-  async start({ rank, worldSize, port, token, directory, timeoutMs = 20_000, ...transports }) {
+  async start({ rank, worldSize, port, token, directory, timeoutMs = 20_000, lostAfterMs, ...transports }) {
     const { device: kind = 'host' } = transports;
     device =
       kind === 'cuda'
         ? await createCudaDevice()
         : await createHostDevice({ index: rank, ...(directory && { directory }) });
-    store = await openStore({ rank, worldSize, masterAddr: '127.0.0.1', masterPort: port, token, timeoutMs });
+    const master = { masterAddr: '127.0.0.1', masterPort: port };
+    store = await openStore({ rank, worldSize, ...master, token, timeoutMs, lostAfterMs });
     broadcast = worldSize > 1 && transports.broadcast !== false ? shm() : undefined;
     p2p = await openP2P(transports.p2p);
     const { nics } = transports;

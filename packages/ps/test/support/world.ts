@@ -21,6 +21,8 @@ type StageBytes = PlanEvent['stageBytes'];
 /** How the ranks of a test are started. */
 export interface WorldOptions {
   readonly token?: string;
+  /** For tests that kill a rank: how long the others miss it before it is lost. @default the store's */
+  readonly lostAfterMs?: number;
   readonly directory?: string;
   /** A program and its arguments that start each rank, Node's path appended. */
   readonly runner?: readonly string[];
