@@ -208,7 +208,7 @@ describe('update under attack', () => {
     const startedAtMs = performance.now();
     running.child.kill('SIGINT');
     expect(await running.result).toMatchObject({ code: 1 });
-    expect(performance.now() - startedAtMs).toBeLessThan(8_000); // good order has 10 s;
+    expect(performance.now() - startedAtMs).toBeLessThan(8_000); // good order has 10 s
     expectGone(ranks);
   });
 

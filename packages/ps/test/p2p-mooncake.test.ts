@@ -25,7 +25,7 @@ describe.skipIf(reason)('a world that joins from another host, over Mooncake', (
 
   async function started(host: 0 | 1, options: WorldOptions = {}): Promise<World> {
     const [runner, address] = [on(host), addresses[host]];
-    const p2p = { python, protocol: 'tcp', host: address, connectTimeoutMs: 3_000 };
+    const p2p = { python, protocol: 'tcp', host: address };
     const world = await World.start(2, { runner, workerRunner: runner, p2p, nics: [address], ...options });
     worlds.push(world);
     return world;
