@@ -79,8 +79,9 @@ describe('control channel', () => {
     const reader = await link({}, 'token');
     const asked = reader.request({ op: 'release', lease: 1 });
     await asked;
+    const lost = once(reader.signal, 'abort');
     await server.close();
-    await once(reader.signal, 'abort');
+    await lost;
     expect(reader.signal.reason).toMatchObject({ code: 'CE_PEER_LOST', peer });
     await expect(reader.request({ op: 'release', lease: 1 })).rejects.toMatchObject({ code: 'CE_PEER_LOST' });
   });
