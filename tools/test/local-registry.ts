@@ -45,7 +45,10 @@ export function missingRegistry(): string | undefined {
 /** Starts a registry that keeps everything in `folder` and already has what the public packages need of others. */
 export async function startRegistry(folder: string): Promise<LocalRegistry> {
   const storage = join(folder, 'storage');
-  const port = await freePort();
+  // The port stands in what is stored, which takes some seconds: nobody else is given it meanwhile.
+  const holder = createServer().listen(0, '127.0.0.1');
+  await once(holder, 'listening');
+  const { port } = holder.address() as { port: number };
   const url = `http://127.0.0.1:${port}/`;
   mkdirSync(storage, { recursive: true });
   for (const source of thirdParty()) store(storage, source, url);
@@ -58,6 +61,8 @@ export async function startRegistry(folder: string): Promise<LocalRegistry> {
     max_body_size: '100mb',
   };
   writeFileSync(join(folder, 'config.yaml'), JSON.stringify(config)); // JSON is YAML
+  holder.close();
+  await once(holder, 'close');
   const child = spawn(
     process.execPath,
     [VERDACCIO, '--config', join(folder, 'config.yaml'), '--listen', `127.0.0.1:${port}`],
@@ -81,14 +86,6 @@ async function answers(url: string): Promise<boolean> {
   } catch {
     return false;
   }
-}
-
-async function freePort(): Promise<number> {
-  const probe = createServer().listen(0, '127.0.0.1');
-  await once(probe, 'listening');
-  const { port } = probe.address() as { port: number };
-  probe.close();
-  return port;
 }
 
 const manifestOf = (folder: string): Manifest => JSON.parse(readFileSync(join(folder, 'package.json'), 'utf8'));
