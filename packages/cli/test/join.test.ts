@@ -1,5 +1,8 @@
+import { spawnSync } from 'node:child_process';
 import { readFile, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { execPath } from 'node:process';
+import { encodeWorldMetas } from '@checkpoint-engine/meta';
 import { afterAll, afterEach, describe, expect, it } from 'vitest';
 import { smallCheckpoint, temporaryFolder, tensorDigests } from './checkpoints.ts';
 import { startTestWorker, type TestWorker } from './demo-worker.ts';
@@ -99,6 +102,73 @@ describe('join', () => {
       expect(result.code).toBe(1);
       expect(parseJson(result)).toMatchObject({ error: { code, message: expect.stringMatching(message) } });
     }
+  });
+});
+
+/** What an owner told that is on another host. */
+const elsewhere = {
+  ...{ checkpoint: 'step-1', rank: 0, host: 'other', deviceUuid: 'HOST-0', p2pAddress: '127.0.0.1:1', nics: [] },
+  regions: [{ sizeBytes: 256, remote: { address: '4096', sizeBytes: 256, key: 'mooncake' } }],
+  tensors: [{ name: 't', dtype: 'U8', shape: [256], sizeBytes: 256, region: 0, offsetBytes: 0 } as const],
+};
+/** A host with these RDMA devices: a mount namespace of the command's own. Needs root. Tells what is left in /dev/shm. */
+const onHostWith = (devices: readonly string[]): readonly string[] => {
+  const ports = devices.map((name) => `/sys/class/infiniband/${name}/ports/1`).join(' ');
+  const set = `mount -t tmpfs tmpfs /sys/class && mkdir -p /sys/class/infiniband ${ports} && mount -t tmpfs tmpfs /dev/shm`;
+  const script = `${set} || exit 99; "$@"; code=$?; ls -A /dev/shm | sed 's/^/left: /' >&2; exit $code`;
+  return ['unshare', '--mount', 'sh', '-c', script, 'sh', execPath];
+};
+const probe = spawnSync('unshare', ['--mount', 'mount', '-t', 'tmpfs', 'tmpfs', '/sys/class'], { encoding: 'utf8' });
+const noNamespaces = probe.status === 0 ? undefined : `mount namespaces need root: ${probe.stderr ?? probe.error}`;
+if (noNamespaces) console.warn(`Choices of RDMA devices are not tested with processes: ${noNamespaces}`);
+
+describe.skipIf(noNamespaces)('RDMA devices that do not fit', () => {
+  it.each([
+    ['none there', [], {}, ['--p2p', 'rdma'], 'CE_DEVICE_UNAVAILABLE', /No device speaks rdma: this host has none/],
+    [
+      'a name that is not there, whatever the way',
+      [],
+      { PS_P2P_STORE_RDMA_DEVICES: 'mlx5_9' },
+      ['--p2p', 'auto'],
+      'CE_CONFIG_INVALID',
+      /PS_P2P_STORE_RDMA_DEVICES names mlx5_9, and this host has no RDMA device/,
+    ],
+    [
+      'one name of two that is not there',
+      ['mlx5_0'],
+      { PS_P2P_STORE_RDMA_DEVICES: 'mlx5_0,mlx5_9' },
+      ['--p2p', 'rdma'],
+      'CE_CONFIG_INVALID',
+      /names mlx5_9, and this host has mlx5_0/,
+    ],
+    [
+      'none that NCCL_IB_HCA selects',
+      ['mlx5_0'],
+      { NCCL_IB_HCA: '=mlx5_9' },
+      ['--p2p', 'rdma'],
+      'CE_CONFIG_INVALID',
+      /There is no RDMA device to choose/,
+    ],
+    [
+      'three for two ranks',
+      ['mlx5_0', 'mlx5_1', 'mlx5_2'],
+      {},
+      ['--p2p', 'rdma', '--nproc-per-node', '2'],
+      'CE_CONFIG_INVALID',
+      /3 RDMA devices \(mlx5_0, mlx5_1, mlx5_2\) cannot be shared out evenly among 2 GPUs/,
+    ],
+  ] as const)('are told of before anything moves: %s', async (_, devices, env, flags, code, message) => {
+    const ranks = flags.some((flag) => flag === '--nproc-per-node') ? 2 : 1;
+    const { uds, all } = await workers(ranks);
+    const metasFile = join(folder, 'elsewhere.metas');
+    await writeFile(metasFile, encodeWorldMetas([elsewhere]));
+    for (const command of [joining(metasFile, ...uds, ...flags), update(...uds, '--update-method', 'p2p', ...flags)]) {
+      const result = await runCli(command, { env, runtime: onHostWith(devices) });
+      expect(result.code).toBe(code === 'CE_CONFIG_INVALID' ? 2 : 1);
+      expect(parseJson(result)).toMatchObject({ error: { code, message: expect.stringMatching(message) } });
+      expect(result.stderr).not.toContain('left: ');
+    }
+    for (const worker of all) expect((await worker.digests()).size).toBe(0);
   });
 });
 

@@ -1,4 +1,4 @@
-import { readdirSync } from 'node:fs';
+import { existsSync, readdirSync } from 'node:fs';
 import { decodeWorldMetas, encodeWorldMetas, type RankMetas } from '@checkpoint-engine/meta';
 import { afterEach, describe, expect, it } from 'vitest';
 import { mixedTensors, type TensorSpec, type TestCheckpoint, writeCheckpoint } from './support/checkpoint.ts';
@@ -59,12 +59,14 @@ describe('an update of some ranks of a world', () => {
     expect(await world.digests(0)).toEqual(digests);
   });
 
-  it('is sent by owners whose memory peers cannot open: files that are used in place', async () => {
-    const checkpoint = await writeCheckpoint(mixedTensors(20), { shardCount: 2, parent: '/dev/shm' });
-    checkpoints.push(checkpoint);
-    const { world } = await owners(2, checkpoint.folder);
+  it('is sent by owners that hold no memory which peers could read: they stream', async () => {
+    const { folder, digests } = await made(mixedTensors(20));
+    const world = await started(2, { p2p: 'shm' });
+    await world.register('a', { files: folder, stream: true });
+    await world.gather('a');
     await world.update('a', { ranks: [1] });
-    expect(await world.digests(1)).toEqual(checkpoint.digests);
+    expect(await world.digests(1)).toEqual(digests);
+    expect(world.planned.size).toBe(2);
   });
 
   it('is refused on all ranks where the ranks make no sense, and the next one works', async () => {
@@ -108,6 +110,17 @@ describe('a world that joins', () => {
     for (const error of await b.failedUpdate('a')) {
       expect(error).toMatchObject({ code: 'CE_RANGE_NOT_REGISTERED', hint: expect.stringContaining('metas') });
     }
+  });
+
+  it('reads what owners on the host have from files on /dev/shm, which stay', async () => {
+    const checkpoint = await writeCheckpoint(mixedTensors(20), { shardCount: 2, parent: '/dev/shm' });
+    checkpoints.push(checkpoint);
+    const { metas } = await owners(2, checkpoint.folder);
+    expect(checkpoint.files.filter((file) => existsSync(file))).toEqual(checkpoint.files);
+    const joiner = await started(1, { p2p: 'shm' });
+    await joiner.load(metas);
+    await joiner.update('a');
+    expect(await joiner.digests(0)).toEqual(checkpoint.digests);
   });
 
   it('may be several at once', async () => {

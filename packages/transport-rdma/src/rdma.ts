@@ -20,7 +20,8 @@ export interface RdmaTransport extends P2PTransport {
 /**
  * P2P reads between hosts through the Mooncake Transfer Engine, which runs in processes of its own: what it hangs in or
  * dies of is ended with them, and no byte is copied for it, because they map the same memory. So memory must be shared
- * memory of the host: `allocateHost(sizeBytes, { shared: true })`, or a file mapped in `/dev/shm`.
+ * memory of the host: `allocateHost(sizeBytes, { shared: true })`, or a file in `/dev/shm` that a GPU's device maps
+ * in place.
  *
  * An endpoint starts the engine that serves when something is registered, or its address is asked for; and another one
  * by its first read.
@@ -39,11 +40,11 @@ export function rdma(options: RdmaOptions = {}): RdmaTransport {
 
   async function open(signal: AbortSignal | undefined): Promise<RdmaEndpoint> {
     if (signal?.aborted) throw abortError(signal, 'open');
-    const { python, efa } = await findPython(settings.python);
-    const wanted = engineSettings(settings, python);
-    if (wanted.protocol === 'efa' && !efa) throw noEfa(python);
+    const wanted = engineSettings(settings);
     await checkHost(settings.host);
-    const endpoint = new RdmaEndpoint(wanted, settings);
+    const { python, efa } = await findPython(settings.python);
+    if (wanted.protocol === 'efa' && !efa) throw noEfa(python);
+    const endpoint = new RdmaEndpoint({ ...wanted, python }, settings);
     if (!isClosed && !signal?.aborted) return endpoint;
     await endpoint.close();
     throw signal?.aborted ? abortError(signal, 'open') : closed('transport');

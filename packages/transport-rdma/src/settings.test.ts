@@ -6,7 +6,7 @@ import { controlPorts, engineSettings } from './settings.ts';
 const device = (name: string, isEfa = false): RdmaDevice => ({ name, isEfa, numaNode: undefined, ports: [] });
 const host = [device('mlx5_0'), device('mlx5_1')];
 const settle = (options: RdmaOptions, available: readonly RdmaDevice[] = host): ReturnType<typeof engineSettings> =>
-  engineSettings(resolveOptions(options), 'python3', available);
+  engineSettings(resolveOptions(options), available);
 
 afterEach(() => {
   vi.unstubAllEnvs();

@@ -23,9 +23,8 @@ export interface EngineSettings {
  */
 export function engineSettings(
   settings: RdmaSettings,
-  python: string,
   available: readonly RdmaDevice[] = listRdmaDevices(),
-): EngineSettings {
+): Omit<EngineSettings, 'python'> {
   const wanted = settings.devices ?? available.map(({ name }) => name);
   const usable = available.filter(({ name }) => wanted.includes(name));
   const missing = (settings.devices ?? []).filter((name) => !available.some((device) => device.name === name));
@@ -37,7 +36,6 @@ export function engineSettings(
   if (protocol !== 'tcp' && (chosen.length === 0 || missing.length > 0)) throw noDevice(protocol, missing, available);
   if (settings.protocol === 'auto' && missing.length > 0) throw noDevice(protocol, missing, available);
   return {
-    python,
     env: engineEnvironment(protocol, settings.ports, process.env),
     host: settings.host,
     protocol,

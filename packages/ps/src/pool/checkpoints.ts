@@ -151,6 +151,7 @@ export class Checkpoints {
     const isShared = pool === 'shared';
     return {
       ...{ device, store, signal, logger },
+      copiesForPeers: endpoint !== undefined && device.kind === 'host',
       // Allocations are never empty, so that a checkpoint of empty tensors needs no special way.
       acquirePool: (sizeBytes) => {
         const wanted = Math.max(sizeBytes, 1);

@@ -18,12 +18,13 @@ const PART_BYTES = 32 * 2 ** 20;
 
 /**
  * Brings this rank's share of a checkpoint's files into host memory. Files on `/dev/shm` stay where they are and are
- * pinned in place; all others are read into one pool, in the background where the source says so.
+ * pinned in place, unless peers could not read them so; all others are read into one pool, in the background where the
+ * source says so.
  *
  * Nothing is held when it rejects.
  */
 export async function holdFiles(name: string, source: FileSource, context: PoolContext): Promise<HeldCheckpoint> {
-  const share = await findShare(name, source, context);
+  const share = await findShare(name, context.copiesForPeers ? { ...source, inPlace: false } : source, context);
   const pooled = share.tensors.filter(({ path }) => !share.inPlacePaths.has(path));
   const { metas, sizeBytes: poolSize } = layOut(pooled, 0);
   const tensors: ParameterMeta[] = metas;

@@ -6,6 +6,8 @@ export interface PoolContext {
   readonly store: Store;
   readonly signal: AbortSignal | undefined;
   readonly logger: Logger;
+  /** Peers are to read what is held, and files that this device maps belong to this process alone. */
+  readonly copiesForPeers: boolean;
   /** Gives memory of at least this size, from the pool that the caller asked for. */
   acquirePool(sizeBytes: number): Promise<HostMemory>;
   /** Takes it back. */

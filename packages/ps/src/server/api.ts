@@ -21,7 +21,10 @@ export interface FileSource {
    * @default 'balanced'
    */
   readonly share?: 'balanced' | 'all' | undefined;
-  /** Use files on `/dev/shm` where they lie instead of copying them into the pool. @default true */
+  /**
+   * Use files on `/dev/shm` where they lie instead of copying them into the pool. On the host device with `p2p` they are
+   * copied all the same, and not removed: peers could not read them where they lie. @default true
+   */
   readonly inPlace?: boolean | undefined;
   /**
    * Leave files that are used in place on `/dev/shm`. By default they are unlinked once every rank that shares them has
