@@ -47,14 +47,11 @@ describe.skipIf(reason)('a world that joins from another host, over Mooncake', (
 
     const killed = await started(1);
     await killed.load(metas);
-    let isRead!: () => void;
-    const reading = new Promise<void>((resolve) => {
-      isRead = resolve;
-    });
-    killed.onBucketEnd = (_, { stage }) => stage === 'read' && isRead();
+    const [engine] = killed.workers;
+    await engine!.call('plant', { kind: 'hold', bucket: 1 });
     const cut = killed.update('a', { bucketBytes: 256 * 1024 });
     cut.catch(() => {});
-    await reading;
+    await engine!.call('held'); // some is read, and some is not
     await killed.kill();
     await expect(cut).rejects.toThrow(/SIGKILL/);
     worlds.splice(worlds.indexOf(killed), 1);

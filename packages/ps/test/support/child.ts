@@ -33,8 +33,7 @@ export class Child {
     return new Promise<T>((resolve, reject) => {
       const id = this.#nextId++;
       this.#pending.set(id, { resolve: resolve as (value: unknown) => void, reject });
-      // One that is dying takes no more; that it ended is told above.
-      this.process.send({ id, call, args }, () => {});
+      this.process.send({ id, call, args }, (error) => error && reject(error)); // it has ended, or is about to
     });
   }
 
