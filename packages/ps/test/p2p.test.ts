@@ -28,9 +28,9 @@ async function started(size: number, options: WorldOptions): Promise<World> {
 /** A world that holds a checkpoint in its pools, and its metas. */
 async function owners(size: number, folder: string, options: WorldOptions = { p2p: 'shm' }) {
   const world = await started(size, options);
-  await world.register('a', { files: folder });
+  const registered = await world.register('a', { files: folder });
   await world.gather('a');
-  return { world, metas: await world.metas('a') };
+  return { world, registered, metas: await world.metas('a') };
 }
 
 const changed = (metas: string, change: (metas: RankMetas) => RankMetas): string =>
@@ -115,7 +115,8 @@ describe('a world that joins', () => {
   it('reads what owners on the host have from files on /dev/shm, which stay', async () => {
     const checkpoint = await writeCheckpoint(mixedTensors(20), { shardCount: 2, parent: '/dev/shm' });
     checkpoints.push(checkpoint);
-    const { metas } = await owners(2, checkpoint.folder);
+    const { metas, registered } = await owners(2, checkpoint.folder);
+    for (const { warnings } of registered) expect(warnings).toEqual([expect.stringMatching(/2 files on \/dev\/shm/)]);
     expect(checkpoint.files.filter((file) => existsSync(file))).toEqual(checkpoint.files);
     const joiner = await started(1, { p2p: 'shm' });
     await joiner.load(metas);

@@ -19,13 +19,14 @@ export interface FileShare {
   readonly files: readonly SafetensorsFile[];
   /** This rank's, in the order of the files, then by offset. */
   readonly tensors: readonly TensorEntry[];
-  /** Files on `/dev/shm` that are to be used where they lie. */
+  /** Files on `/dev/shm` that are to be used where they lie: none where peers could not read them so. */
   readonly inPlacePaths: ReadonlySet<string>;
   readonly warnings: readonly string[];
 }
 
 /** Reads the headers and finds this rank's share. @throws `CE_FILE_*`, `CE_TENSOR_*`, `CE_CHECKPOINT_EMPTY` */
-export async function findShare(name: string, source: FileSource, { store, signal }: PoolContext): Promise<FileShare> {
+export async function findShare(name: string, source: FileSource, context: PoolContext): Promise<FileShare> {
+  const { store, signal, copiesForPeers } = context;
   const { files, tensors, warnings } = await readCheckpoint(source.files, { signal });
   if (tensors.length === 0) {
     throw new CheckpointEngineError(
@@ -34,11 +35,13 @@ export async function findShare(name: string, source: FileSource, { store, signa
       'Name a folder or files that hold safetensors with weights',
     );
   }
+  const onShm = source.inPlace === false ? new Set<string>() : await onDevShm(files.map(({ path }) => path));
+  const areCopied = copiesForPeers && onShm.size > 0;
   return {
     files,
     tensors: source.share === 'all' ? tensors : ownShare(tensors, store),
-    inPlacePaths: source.inPlace === false ? new Set() : await onDevShm(files.map(({ path }) => path)),
-    warnings,
+    inPlacePaths: areCopied ? new Set() : onShm,
+    warnings: areCopied ? [...warnings, copiedForPeers(onShm.size)] : warnings,
   };
 }
 
@@ -50,6 +53,13 @@ function ownShare(tensors: readonly TensorEntry[], { rank, worldSize }: Store): 
 async function onDevShm(paths: readonly string[]): Promise<Set<string>> {
   const real = await Promise.all(paths.map((path) => realpath(path)));
   return new Set(paths.filter((_, index) => real[index]!.startsWith(IN_PLACE_FOLDER)));
+}
+
+function copiedForPeers(count: number): string {
+  return (
+    `${count} files on /dev/shm are copied and stay there, so that they take their room twice: peers could not read ` +
+    'them in place. Remove them, or keep checkpoints that peers read on a disk'
+  );
 }
 
 /** The meta of a tensor in a region that is its whole file. */

@@ -24,7 +24,7 @@ const PART_BYTES = 32 * 2 ** 20;
  * Nothing is held when it rejects.
  */
 export async function holdFiles(name: string, source: FileSource, context: PoolContext): Promise<HeldCheckpoint> {
-  const share = await findShare(name, context.copiesForPeers ? { ...source, inPlace: false } : source, context);
+  const share = await findShare(name, source, context);
   const pooled = share.tensors.filter(({ path }) => !share.inPlacePaths.has(path));
   const { metas, sizeBytes: poolSize } = layOut(pooled, 0);
   const tensors: ParameterMeta[] = metas;
