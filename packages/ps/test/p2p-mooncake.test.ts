@@ -70,6 +70,23 @@ describe.skipIf(reason)('a world that joins from another host, over Mooncake', (
     for (const { process } of a.ranks) expect(engineProcesses(process.pid!)).toHaveLength(1);
   });
 
+  it('reads from another holder when an owner dies in the middle', async () => {
+    const checkpoint = await writeCheckpoint(mixedTensors(300), { shardCount: 3 });
+    checkpoints.push(checkpoint);
+    const [a, others] = await Promise.all([started(0), started(0)]);
+    for (const world of [a, others]) {
+      await world.register('a', { files: checkpoint.folder });
+      await world.gather('a');
+    }
+    const b = await started(1);
+    await b.load(await a.metas('a'), [await others.metas('a')]);
+    const update = () => b.update('a', { bucketBytes: 128 * 1024 });
+    await b.inTheMiddle(0, 1, update, () => a.ranks[1]!.kill());
+    for (const index of [0, 1]) expect(await b.digests(index)).toEqual(checkpoint.digests);
+    await a.kill(); // the rank that is left would wait for the one that died
+    worlds.splice(worlds.indexOf(a), 1);
+  });
+
   it('says that the owners are gone, and when they are back, that they hold something else', async () => {
     const checkpoint = await writeCheckpoint(mixedTensors(12), { shardCount: 1 });
     checkpoints.push(checkpoint);
