@@ -69,6 +69,18 @@ describe('an update of some ranks of a world', () => {
     expect(world.planned.size).toBe(2);
   });
 
+  it('uses files on /dev/shm in place where they stream: peers read none of them', async () => {
+    const checkpoint = await writeCheckpoint(mixedTensors(20), { shardCount: 2, parent: '/dev/shm' });
+    checkpoints.push(checkpoint);
+    const world = await started(2, { p2p: 'shm' });
+    const registered = await world.register('a', { files: checkpoint.folder, stream: true });
+    await world.gather('a');
+    for (const { warnings } of registered) expect(warnings).toEqual([]);
+    expect(checkpoint.files.filter((file) => existsSync(file))).toEqual([]);
+    await world.update('a', { ranks: [1] });
+    expect(await world.digests(1)).toEqual(checkpoint.digests);
+  });
+
   it('is refused on all ranks where the ranks make no sense, and the next one works', async () => {
     const { folder, digests } = await made(mixedTensors(20));
     const { world } = await owners(3, folder, {});
@@ -116,7 +128,8 @@ describe('a world that joins', () => {
     const checkpoint = await writeCheckpoint(mixedTensors(20), { shardCount: 2, parent: '/dev/shm' });
     checkpoints.push(checkpoint);
     const { metas, registered } = await owners(2, checkpoint.folder);
-    for (const { warnings } of registered) expect(warnings).toEqual([expect.stringMatching(/2 files on \/dev\/shm/)]);
+    for (const { warnings } of registered)
+      expect(warnings).toEqual([expect.stringMatching(/Files on \/dev\/shm \(2\)/)]);
     expect(checkpoint.files.filter((file) => existsSync(file))).toEqual(checkpoint.files);
     const joiner = await started(1, { p2p: 'shm' });
     await joiner.load(metas);

@@ -30,7 +30,7 @@ export async function joinScenario(options: JoinScenarioOptions): Promise<void> 
   const p2p = { protocol: 'tcp', python: options.mooncakePython } as const;
   const isPython = options.receiver === 'python';
   const receivers = await Promise.all(
-    indices(ranks).map((index) =>
+    Array.from({ length: ranks }, (_, index) =>
       isPython ? pythonReceiver(options.python, index) : ourReceiver(options.device, index),
     ),
   );
@@ -100,10 +100,6 @@ export async function joinScenario(options: JoinScenarioOptions): Promise<void> 
     await owner.end();
     await Promise.all(receivers.map((receiver) => receiver.stop()));
   }
-}
-
-function indices(count: number): number[] {
-  return Array.from({ length: count }, (_, index) => index);
 }
 
 async function firstGpu(): Promise<{ name: string; kind: 'cuda' } | undefined> {

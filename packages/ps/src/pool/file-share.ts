@@ -19,14 +19,13 @@ export interface FileShare {
   readonly files: readonly SafetensorsFile[];
   /** This rank's, in the order of the files, then by offset. */
   readonly tensors: readonly TensorEntry[];
-  /** Files on `/dev/shm` that are to be used where they lie: none where peers could not read them so. */
+  /** Files on `/dev/shm` that are to be used where they lie. */
   readonly inPlacePaths: ReadonlySet<string>;
   readonly warnings: readonly string[];
 }
 
 /** Reads the headers and finds this rank's share. @throws `CE_FILE_*`, `CE_TENSOR_*`, `CE_CHECKPOINT_EMPTY` */
-export async function findShare(name: string, source: FileSource, context: PoolContext): Promise<FileShare> {
-  const { store, signal, copiesForPeers } = context;
+export async function findShare(name: string, source: FileSource, { store, signal }: PoolContext): Promise<FileShare> {
   const { files, tensors, warnings } = await readCheckpoint(source.files, { signal });
   if (tensors.length === 0) {
     throw new CheckpointEngineError(
@@ -35,13 +34,11 @@ export async function findShare(name: string, source: FileSource, context: PoolC
       'Name a folder or files that hold safetensors with weights',
     );
   }
-  const onShm = source.inPlace === false ? new Set<string>() : await onDevShm(files.map(({ path }) => path));
-  const areCopied = copiesForPeers && onShm.size > 0;
   return {
     files,
     tensors: source.share === 'all' ? tensors : ownShare(tensors, store),
-    inPlacePaths: areCopied ? new Set() : onShm,
-    warnings: areCopied ? [...warnings, copiedForPeers(onShm.size)] : warnings,
+    inPlacePaths: source.inPlace === false ? new Set() : await onDevShm(files.map(({ path }) => path)),
+    warnings,
   };
 }
 
@@ -55,11 +52,14 @@ async function onDevShm(paths: readonly string[]): Promise<Set<string>> {
   return new Set(paths.filter((_, index) => real[index]!.startsWith(IN_PLACE_FOLDER)));
 }
 
-function copiedForPeers(count: number): string {
-  return (
-    `${count} files on /dev/shm are copied and stay there, so that they take their room twice: peers could not read ` +
-    'them in place. Remove them, or keep checkpoints that peers read on a disk'
-  );
+/** The same share with nothing used in place, for peers that could not read it so. */
+export function copiedForPeers(share: FileShare): FileShare {
+  const { size } = share.inPlacePaths;
+  if (size === 0) return share;
+  const warning =
+    `Files on /dev/shm (${size}) are copied and stay there, so that they take their room twice: peers could not read ` +
+    'them in place. Remove them, or keep checkpoints that peers read on a disk';
+  return { ...share, inPlacePaths: new Set(), warnings: [...share.warnings, warning] };
 }
 
 /** The meta of a tensor in a region that is its whole file. */

@@ -4,7 +4,7 @@ import type { FileSource } from '../server/api.ts';
 import { FillingSource } from '../update/filling-source.ts';
 import { PoolSource } from '../update/pool-source.ts';
 import { StreamedFile } from '../update/streamed-file.ts';
-import { type FileShare, findShare, metaInFile, removableFiles } from './file-share.ts';
+import { copiedForPeers, type FileShare, findShare, metaInFile, removableFiles } from './file-share.ts';
 import type { HeldCheckpoint } from './held-checkpoint.ts';
 import { layOut } from './layout.ts';
 import type { PoolContext } from './pool-context.ts';
@@ -24,7 +24,8 @@ const PART_BYTES = 32 * 2 ** 20;
  * Nothing is held when it rejects.
  */
 export async function holdFiles(name: string, source: FileSource, context: PoolContext): Promise<HeldCheckpoint> {
-  const share = await findShare(name, source, context);
+  const found = await findShare(name, source, context);
+  const share = context.copiesForPeers ? copiedForPeers(found) : found;
   const pooled = share.tensors.filter(({ path }) => !share.inPlacePaths.has(path));
   const { metas, sizeBytes: poolSize } = layOut(pooled, 0);
   const tensors: ParameterMeta[] = metas;

@@ -23,7 +23,7 @@ export interface FileSource {
   readonly share?: 'balanced' | 'all' | undefined;
   /**
    * Use files on `/dev/shm` where they lie instead of copying them into the pool. On the host device with `p2p` they are
-   * copied all the same, and not removed: peers could not read them where they lie. @default true
+   * copied all the same, unless they stream, and not removed: peers could not read them where they lie. @default true
    */
   readonly inPlace?: boolean | undefined;
   /**
