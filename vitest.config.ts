@@ -26,6 +26,18 @@ export default defineConfig({
           expect,
           name: 'integration',
           include: ['packages/*/test/**/*.test.ts', 'apps/*/test/**/*.test.ts', 'tools/test/**/*.test.ts'],
+          exclude: ['tools/test/release.test.ts'],
+          pool: 'forks',
+          maxWorkers: 1,
+          testTimeout: 60_000,
+          hookTimeout: 60_000,
+        },
+      },
+      {
+        // Packs, publishes to a registry on this machine and installs from it: minutes, so not part of every run.
+        test: {
+          name: 'release',
+          include: ['tools/test/release.test.ts'],
           pool: 'forks',
           maxWorkers: 1,
           testTimeout: 60_000,

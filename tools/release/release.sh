@@ -28,7 +28,7 @@ build() {
   case " ${archs[*]} " in *' arm64 '*) if [ "$(uname -m)" = x86_64 ]; then tools/release/try-arm64.sh; fi ;; esac
   node tools/release/pack.mjs release
   node tools/release/check-packages.mjs release "${archs[@]}"
-  RELEASE_TARBALLS="$PWD/release" REQUIRE_REGISTRY=1 npx vitest run --project integration tools/test/release.test.ts
+  RELEASE_TARBALLS="$PWD/release" REQUIRE_REGISTRY=1 npx vitest run --project release
 }
 
 publish() {

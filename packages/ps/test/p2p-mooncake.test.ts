@@ -14,14 +14,15 @@ const reason = typeof hosts === 'string' ? hosts : undefined;
 if (reason !== undefined) console.warn(`Joins between hosts are not tested: ${reason}`);
 
 describe.skipIf(reason)('a world that joins from another host, over Mooncake', () => {
-  const { addresses, on, remove } = hosts as TwoHosts;
+  // A skipped suite's body runs too.
+  const { addresses, on, remove } = (typeof hosts === 'string' ? {} : hosts) as TwoHosts;
   const worlds: World[] = [];
   const checkpoints: TestCheckpoint[] = [];
   afterEach(async () => {
     await Promise.all(worlds.splice(0).map((world) => world.end()));
     for (const checkpoint of checkpoints.splice(0)) await checkpoint.remove();
   });
-  afterAll(remove);
+  afterAll(() => remove());
 
   async function started(host: 0 | 1, options: WorldOptions = {}): Promise<World> {
     const [runner, address] = [on(host), addresses[host]];

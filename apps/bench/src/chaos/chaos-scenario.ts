@@ -3,7 +3,7 @@ import { describeMachine } from '../report/machine.ts';
 import { publish } from '../report/publish.ts';
 import type { BenchResult } from '../report/result.ts';
 import { percentile } from '../report/statistics.ts';
-import { isAlive, orphanedSegments } from '../served/processes.ts';
+import { isAlive, segmentsOf } from '../served/processes.ts';
 import { ServedWorld } from '../served/served-world.ts';
 import { randomFrom } from './random.ts';
 import { type Outcome, type Target, target, VICTIMS, type Victim } from './victims.ts';
@@ -61,7 +61,7 @@ export async function chaos(options: ChaosScenarioOptions): Promise<Omit<BenchRe
   } finally {
     await world.end();
   }
-  const left = orphanedSegments().length;
+  const left = segmentsOf(world.seenPids).length;
   const faults = rounds.flatMap(({ victim, rank, faults: all }, index) =>
     all.map((fault) => `round ${index + 1}, ${victim} ${rank}: ${fault}`),
   );
@@ -101,6 +101,7 @@ export async function chaos(options: ChaosScenarioOptions): Promise<Omit<BenchRe
 
 async function runRound(world: ServedWorld, victim: Target, afterMs: number, updatesMs: number[]): Promise<Round> {
   const faults: string[] = [];
+  const seen = new Set(world.seenPids);
   const before = { pids: world.server.pids, ...(await world.server.readiness()) };
   const startedAt = performance.now();
   let endedAt = Number.NaN;
@@ -127,7 +128,7 @@ async function runRound(world: ServedWorld, victim: Target, afterMs: number, upd
   } catch (error) {
     faults.push(`the next update failed: ${String(error)}`);
   }
-  const segments = orphanedSegments();
+  const segments = segmentsOf([...seen].filter((pid) => !isAlive(pid)));
   if (segments.length > 0) faults.push(`${segments.length} segments of dead processes are left`);
   return {
     victim: victim.victim,

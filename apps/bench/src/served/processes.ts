@@ -36,14 +36,10 @@ export function isAlive(pid: number): boolean {
   return state !== undefined && state !== 'Z' && state !== 'X';
 }
 
-/** Names of our segments in `/dev/shm`. */
-export function segments(): string[] {
-  return readdirSync('/dev/shm').filter((name) => name.startsWith('checkpoint-engine-'));
-}
-
-/** Those whose process has ended. */
-export function orphanedSegments(): string[] {
-  return segments().filter((name) => !isAlive(Number(/^checkpoint-engine-\d+-(\d+)-/.exec(name)?.[1])));
+/** Names of the segments in `/dev/shm` that these processes created. Other worlds on the machine have segments too. */
+export function segmentsOf(pids: Iterable<number>): string[] {
+  const makers = new Set(pids);
+  return readdirSync('/dev/shm').filter((name) => makers.has(Number(/^checkpoint-engine-\d+-(\d+)-/.exec(name)?.[1])));
 }
 
 function livePids(): number[] {

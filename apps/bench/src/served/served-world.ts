@@ -23,6 +23,7 @@ export class ServedWorld {
   readonly #options: ServedWorldOptions;
   readonly #wanted: ReadonlyMap<string, string>;
   readonly #root: string;
+  readonly #seenPids = new Set<number>();
   server!: Server;
 
   private constructor(
@@ -66,6 +67,12 @@ export class ServedWorld {
   async wrong(): Promise<number> {
     const counts = await Promise.all(this.engines.map((engine) => engine.wrong(this.#wanted)));
     return counts.reduce((sum, count) => sum + count, 0);
+  }
+
+  /** Processes of the server, its ranks and the engines that run now or ran when this was read before. */
+  get seenPids(): ReadonlySet<number> {
+    for (const pid of [...this.server.pids, ...this.engines.map((engine) => engine.pid)]) this.#seenPids.add(pid);
+    return this.#seenPids;
   }
 
   get tensorCount(): number {

@@ -2,7 +2,7 @@ import { describeMachine } from '../report/machine.ts';
 import { publish } from '../report/publish.ts';
 import type { BenchResult } from '../report/result.ts';
 import { median, percentile } from '../report/statistics.ts';
-import { type Held, heldBy, segments } from '../served/processes.ts';
+import { type Held, heldBy, segmentsOf } from '../served/processes.ts';
 import { ServedWorld } from '../served/served-world.ts';
 import { HealthProber } from './health-prober.ts';
 
@@ -44,6 +44,7 @@ export async function soak({ cycles, ranks, sizeBytes }: SoakScenarioOptions): P
   const prober = new HealthProber(world.server, PROBE_EVERY_MS);
   let wrong = 0;
   let status: number | null = null;
+  const pids = world.seenPids;
   try {
     for (let cycle = 1; cycle <= cycles; cycle++) {
       await runCycle(world, prober, phasesMs);
@@ -54,7 +55,7 @@ export async function soak({ cycles, ranks, sizeBytes }: SoakScenarioOptions): P
   } finally {
     status = await world.end();
   }
-  const left = segments().length;
+  const left = segmentsOf(pids).length;
   const growth = growthOf(samples);
   const { duringUpdatesMs } = prober;
   const p99Ms = percentile(duringUpdatesMs, 0.99);
@@ -117,12 +118,13 @@ async function runCycle(world: ServedWorld, prober: HealthProber, phasesMs: Reco
   });
 }
 
-function sample({ server, engines }: ServedWorld, cycle: number): Sample {
+function sample(world: ServedWorld, cycle: number): Sample {
+  const { server, engines } = world;
   return {
     cycle,
     world: heldBy(server.pids),
     engines: heldBy(engines.map(({ pid }) => pid)),
-    segmentCount: segments().length,
+    segmentCount: segmentsOf(world.seenPids).length,
   };
 }
 

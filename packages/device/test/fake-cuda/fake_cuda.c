@@ -1,5 +1,5 @@
-// A FAKE of libcuda.so.1, for tests on machines without a GPU. Device memory is shared memory of the host, a stream is
-// a thread. It is stricter than the driver: what the driver forgives or answers with undefined behaviour (freeing what
+// A FAKE of libcuda.so.1, for tests on machines without a GPU. Device memory is a memfd, which the kernel frees with its
+// process even when that is killed; its IPC handle is the memfd's path in /proc. A stream is a thread. It is stricter than the driver: what the driver forgives or answers with undefined behaviour (freeing what
 // a copy still uses, leaving a context with memory in it) aborts the process with a line on standard error.
 //
 //   FAKE_CUDA_DEVICES   number of devices                                  [2]
@@ -30,7 +30,8 @@ typedef struct Range {
   size_t size;
   int device;  // -1: registered host memory
   bool opened;
-  char name[64];
+  int fd;         // Of device memory allocated here, open while it exists.
+  char name[64];  // Path by which other processes open it.
 } Range;
 
 typedef struct Event {
@@ -150,7 +151,7 @@ static Range* find(const void* data, bool host) {
 
 static Range* keep(uint8_t* data, size_t size, int device) {
   Range* range = calloc(1, sizeof *range);
-  *range = (Range){ranges, data, size, device, false, ""};
+  *range = (Range){ranges, data, size, device, false, -1, ""};
   ranges = range;
   return range;
 }
@@ -242,20 +243,18 @@ EXPORT int cuMemGetInfo_v2(size_t* free_bytes, size_t* total_bytes) {
 }
 EXPORT int cuMemAlloc_v2(unsigned long long* pointer, size_t size) {
   ENTER_CONTEXT("cuMemAlloc_v2");
-  static int count;
   pthread_mutex_lock(&mutex);
   if (used[current] + size > device_bytes()) {
     pthread_mutex_unlock(&mutex);
     return OUT_OF_MEMORY;
   }
   used[current] += size;
-  char name[64];
-  snprintf(name, sizeof name, "/fake-cuda-%d-%d", getpid(), ++count);
-  const int fd = shm_open(name, O_RDWR | O_CREAT | O_EXCL, 0600);
-  if (fd < 0 || ftruncate(fd, (off_t)size) != 0) die("no shared memory for device memory");
+  const int fd = memfd_create("fake-cuda", MFD_CLOEXEC);
+  if (fd < 0 || ftruncate(fd, (off_t)size) != 0) die("no memory for device memory");
   uint8_t* data = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-  close(fd);
-  strcpy(keep(data, size, current)->name, name);
+  Range* range = keep(data, size, current);
+  range->fd = fd;
+  snprintf(range->name, sizeof range->name, "/proc/%d/fd/%d", getpid(), fd);
   pthread_mutex_unlock(&mutex);
   *pointer = (unsigned long long)(uintptr_t)data;
   return OK;
@@ -267,7 +266,7 @@ EXPORT int cuMemFree_v2(unsigned long long pointer) {
   if (!range || range->opened || range->device != current) die("cuMemFree of what was not allocated here");
   refuse_while_in_use("cuMemFree", range);
   munmap(range->data, range->size);
-  shm_unlink(range->name);
+  close(range->fd);
   used[current] -= range->size;
   drop(range);
   pthread_mutex_unlock(&mutex);
@@ -296,9 +295,9 @@ EXPORT int cuIpcGetMemHandle(Handle* handle, unsigned long long pointer) {
 EXPORT int cuIpcOpenMemHandle_v2(unsigned long long* pointer, Handle handle, unsigned flags) {
   ENTER_CONTEXT("cuIpcOpenMemHandle_v2");
   int owner = 0;
-  if (flags != 1 || sscanf(handle.name, "/fake-cuda-%d-", &owner) != 1) return INVALID_VALUE;
+  if (flags != 1 || sscanf(handle.name, "/proc/%d/fd/", &owner) != 1) return INVALID_VALUE;
   if (owner == getpid()) return INVALID_CONTEXT;
-  const int fd = shm_open(handle.name, O_RDWR, 0);
+  const int fd = open(handle.name, O_RDWR | O_CLOEXEC);
   if (fd < 0) return INVALID_VALUE;
   struct stat info;
   fstat(fd, &info);

@@ -15,7 +15,7 @@ const ip = (...args: string[]): void => {
 
 /** @returns Why there are none, where they cannot be made here. */
 export function twoHosts(): TwoHosts | string {
-  const suffix = process.pid % 10_000;
+  const suffix = process.pid;
   const names = [`ce-a-${suffix}`, `ce-b-${suffix}`] as const;
   const addresses = ['10.231.78.1', '10.231.78.2'] as const;
   const made: string[] = [];

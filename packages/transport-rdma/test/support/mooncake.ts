@@ -26,10 +26,21 @@ export async function mooncakeForTests(): Promise<MooncakeForTests> {
   return { python, missing: told(missing ?? (await unusable(python)), 'Mooncake') };
 }
 
-/** Installs, in the same way, the first Mooncake of the registry: it lacks what is needed. */
+/** Installs, in the same way, an old Mooncake, which lacks functions that the transport needs. */
 export function oldMooncakeForTests(): MooncakeForTests {
   const { python, missing } = environmentWith('mooncake-transfer-engine', oldVersion);
-  return { python, missing: told(missing, 'an old Mooncake') };
+  return { python, missing: told(missing ?? notImportable(python), 'an old Mooncake') };
+}
+
+/** Says why Python cannot load the module: a system library such as libibverbs may be missing. */
+function notImportable(python: string): string | undefined {
+  try {
+    run(python, ['-c', 'import mooncake.engine']);
+    return undefined;
+  } catch (error) {
+    const { message, stderr } = error as Error & { stderr?: string };
+    return stderr?.trim().split('\n').at(-1) || message;
+  }
 }
 
 /** A virtual environment with one wheel. */
