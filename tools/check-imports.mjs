@@ -16,6 +16,7 @@ const ALLOWED = {
   'transport-rdma': ['interface', 'native-kit', 'device'],
   'transport-compliance': ['interface'],
   ps: ['interface', 'meta', 'planner'],
+  http: ['interface', 'ps'],
   worker: ['interface', 'device'],
 };
 /** Composition roots import what they compose. */

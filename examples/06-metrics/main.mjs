@@ -1,4 +1,4 @@
-// How far an update is, as Prometheus reads it, from a server of your own. (`createHttpApi` of @checkpoint-engine/ps/http
+// How far an update is, as Prometheus reads it, from a server of your own. (`createHttpApi` of @checkpoint-engine/http
 // is a whole one, with metrics of updates that are over.)
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';

@@ -143,7 +143,7 @@ describe.skipIf(missing)(`a release${missing ? ` (skipped: ${missing})` : ''}`, 
     const demo = ['demo', '--device', 'host', '--ranks', '2', '--size', '4MiB', '--json'];
     expect(JSON.parse(sandbox.run(project, command, demo))).toMatchObject({ ok: true, rankCount: 2 });
     expect(installedPackages(join(project, 'lib/node_modules/@checkpoint-engine/cli')).ours.sort()).toEqual(
-      [...CORE, ...NATIVE, 'transport-shm', 'worker'].sort(),
+      [...CORE, ...NATIVE, 'http', 'transport-shm', 'worker'].sort(),
     );
     measure('the command', join(project, 'lib/node_modules/@checkpoint-engine/cli'));
   });
@@ -208,11 +208,12 @@ describe.skipIf(missing)(`a release${missing ? ` (skipped: ${missing})` : ''}`, 
     );
     expect(release().map((entry) => entry.replace(/^@checkpoint-engine\/(.*)@.*$/, '$1'))).toEqual([
       'cli',
+      'http',
       'planner',
       'ps',
     ]);
     for (const name of names()) {
-      const isNew = ['cli', 'planner', 'ps'].includes(name);
+      const isNew = ['cli', 'http', 'planner', 'ps'].includes(name);
       expect(manifestOf(name).version === before[name], name).toBe(!isNew);
     }
     const project = sandbox.install('second', ['ps', 'device', 'transport-shm', 'worker']);

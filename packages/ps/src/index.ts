@@ -3,10 +3,10 @@
  *
  * @packageDocumentation
  */
+export type * from './api.ts';
 export * from './engines/index.ts';
 export { gatherMetas } from './metas/gather-metas.ts';
 export type { GatheredMetas } from './metas/gathered-metas.ts';
-export type * from './server/api.ts';
 export { ParameterServer } from './server/parameter-server.ts';
 export type {
   BucketMessage,

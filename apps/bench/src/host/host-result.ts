@@ -6,7 +6,7 @@ import type { BenchResult, MemoryHolder, ResultRow, Target } from '../report/res
 import { median } from '../report/statistics.ts';
 import { timelineOf } from '../report/timeline.ts';
 import type { RankFigures } from '../world/rank-main.ts';
-import type { HostScenarioOptions } from './host-scenario.ts';
+import type { HostScenarioOptions } from './host-options.ts';
 import { memoryHolders } from './memory-holders.ts';
 import type { HostWorldFigures } from './run-host-world.ts';
 import type { SyntheticCheckpoint } from './synthetic-checkpoint.ts';

@@ -4,23 +4,10 @@ import { join } from 'node:path';
 import { type FloorInTurns, floorInTurns } from '../floors/floor-program.ts';
 import { readFloorMs } from '../floors/read-floor.ts';
 import { publish } from '../report/publish.ts';
+import type { HostScenarioOptions } from './host-options.ts';
 import { hostResult } from './host-result.ts';
 import { runHostWorld } from './run-host-world.ts';
 import { writeCheckpoint } from './synthetic-checkpoint.ts';
-
-/** What `bench host` is asked to do. */
-export interface HostScenarioOptions {
-  readonly sizeBytes: number;
-  readonly tensorBytes: number;
-  /** One tensor of this size among the others. */
-  readonly largestBytes?: number | undefined;
-  readonly shards: number;
-  readonly ranks: number;
-  readonly registers: number;
-  readonly updates: number;
-  readonly bucketBytes?: number | undefined;
-  readonly json?: string | undefined;
-}
 
 /** N ranks and N workers on the host device, beside plain threads that copy and read the same bytes. */
 export async function hostScenario(options: HostScenarioOptions): Promise<void> {

@@ -2,7 +2,7 @@ import type { BenchCheckpoint } from '../checkpoints/bench-checkpoint.ts';
 import type { ResultRow } from '../report/result.ts';
 import { runPythonRanks } from '../update/python-ranks.ts';
 import { runPythonTool } from '../update/python-tool.ts';
-import type { RegisterScenarioOptions } from './register-scenario.ts';
+import type { RegisterScenarioOptions } from './register-options.ts';
 
 interface SafetensorsFigures {
   readonly one_thread_s: readonly number[];

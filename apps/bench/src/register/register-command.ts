@@ -3,7 +3,8 @@ import { benchCheckpoint, withCheckpointOptions } from '../checkpoints/bench-che
 import { withPublishOptions } from '../report/publish.ts';
 import { readThreads } from '../stream/stream-scenario.ts';
 import { freshScenario } from './fresh-scenario.ts';
-import { type RegisterScenarioOptions, registerScenario } from './register-scenario.ts';
+import type { RegisterScenarioOptions } from './register-options.ts';
+import { registerScenario } from './register-scenario.ts';
 
 /** Adds `bench register`. */
 export function addRegisterCommand(program: Command): void {

@@ -1,27 +1,18 @@
 import { createCudaDevice, createHostDevice } from '@checkpoint-engine/device';
 import type { Device } from '@checkpoint-engine/interface';
 import { formatBytes } from '@checkpoint-engine/planner';
-import { type BenchCheckpoint, benchCheckpoint, type CheckpointOptions } from '../checkpoints/bench-checkpoint.ts';
+import { type BenchCheckpoint, benchCheckpoint } from '../checkpoints/bench-checkpoint.ts';
 import { warmMemory } from '../floors/floor-program.ts';
 import { readFloorMs } from '../floors/read-floor.ts';
 import { formatMs } from '../report/format.ts';
 import { describeMachine } from '../report/machine.ts';
-import { type PublishOptions, publish } from '../report/publish.ts';
+import { publish } from '../report/publish.ts';
 import type { ResultRow, Target } from '../report/result.ts';
 import { median } from '../report/statistics.ts';
 import { MeasuredWorld } from '../update/measured-world.ts';
 import { checkpointReads } from './checkpoint-reads.ts';
 import { peerRows } from './peer-rows.ts';
-
-/** What `bench register` is asked to do. */
-export interface RegisterScenarioOptions extends CheckpointOptions, PublishOptions {
-  readonly device: 'cuda' | 'host';
-  readonly threads: number;
-  readonly rounds: number;
-  /** Beside the Python tool and the safetensors library. */
-  readonly peer: boolean;
-  readonly python: string;
-}
+import type { RegisterScenarioOptions } from './register-options.ts';
 
 const OURS = 'checkpoint-engine';
 /** Registration from warm page cache, wanted for 16 GiB. */

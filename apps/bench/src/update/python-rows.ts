@@ -1,7 +1,7 @@
 import type { ResultRow } from '../report/result.ts';
 import { median } from '../report/statistics.ts';
 import type { PythonToolFigures, PythonToolUpdates } from './python-tool.ts';
-import type { UpdateFigures } from './update-scenario.ts';
+import type { UpdateFigures } from './update-figures.ts';
 import { workerFigures } from './worker-figures.ts';
 
 const SHIPPED = 'Python tool, as shipped';

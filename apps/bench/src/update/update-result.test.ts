@@ -5,8 +5,8 @@ import { isMet, RESULT_VERSION, type ResultRow } from '../report/result.ts';
 import { viewsOf } from '../report/views.ts';
 import type { WorkerClock } from './engine-process.ts';
 import type { VariantFigures } from './measure-variant.ts';
+import type { UpdateFigures, UpdateScenarioOptions } from './update-figures.ts';
 import { updateResult } from './update-result.ts';
-import type { UpdateFigures, UpdateScenarioOptions } from './update-scenario.ts';
 
 const GB = 1e9;
 const clock = (busySeconds: number): WorkerClock => ({

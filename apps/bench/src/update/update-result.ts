@@ -6,7 +6,7 @@ import { timelineOf } from '../report/timeline.ts';
 import type { VariantFigures } from './measure-variant.ts';
 import type { MeasuredUpdate } from './measured-rank.ts';
 import { pythonRows } from './python-rows.ts';
-import type { UpdateFigures, UpdateScenarioOptions } from './update-scenario.ts';
+import type { UpdateFigures, UpdateScenarioOptions } from './update-figures.ts';
 import { workerFigures } from './worker-figures.ts';
 
 /** The driver gives memory in pieces of 2 MiB, and a piece more is no leak. */

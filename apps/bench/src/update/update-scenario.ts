@@ -1,55 +1,17 @@
 import { writeFileSync } from 'node:fs';
 import process from 'node:process';
 import { traceEvents } from '@checkpoint-engine/cli';
-import { type BenchCheckpoint, benchCheckpoint, type CheckpointOptions } from '../checkpoints/bench-checkpoint.ts';
-import { type DeviceFloors, deviceFloors } from '../floors/device-floors.ts';
-import { type GlooFigures, glooBroadcast, type LinkFloors, linkFloors } from '../floors/link-floors.ts';
-import { type PublishOptions, publish } from '../report/publish.ts';
+import { type BenchCheckpoint, benchCheckpoint } from '../checkpoints/bench-checkpoint.ts';
+import { deviceFloors } from '../floors/device-floors.ts';
+import { glooBroadcast, linkFloors } from '../floors/link-floors.ts';
+import { publish } from '../report/publish.ts';
 import { median } from '../report/statistics.ts';
 import type { Receiver } from '../world/receiver.ts';
 import { measureVariant, type VariantFigures } from './measure-variant.ts';
-import type { UpdateVariant } from './measured-rank.ts';
-import { MeasuredWorld, startReceivers, stopReceivers, verify, type WorldOptions } from './measured-world.ts';
-import { type PythonToolFigures, runPythonTool } from './python-tool.ts';
+import { MeasuredWorld, startReceivers, stopReceivers, verify } from './measured-world.ts';
+import { runPythonTool } from './python-tool.ts';
+import type { UpdateFigures, UpdateScenarioOptions } from './update-figures.ts';
 import { updateResult } from './update-result.ts';
-
-/** What `bench update` is asked to do. */
-export interface UpdateScenarioOptions extends CheckpointOptions, WorldOptions, PublishOptions {
-  readonly updates: number;
-  readonly warmups: number;
-  readonly registers: number;
-  /** One measurement each: every bucket size with every order of stages. */
-  readonly variants: readonly UpdateVariant[];
-  readonly watchMemory: boolean;
-  /** Run the Python tool against the same engines. */
-  readonly peer: boolean;
-  /** Its bucket sizes. */
-  readonly peerBucketGiB: readonly number[];
-  /** Measure the links with torch and NCCL. */
-  readonly linkFloors: boolean;
-  /** Keep the timeline of each variant's last update. */
-  readonly timelines: boolean;
-  /** A file for a trace of the last update, for https://ui.perfetto.dev. */
-  readonly trace?: string | undefined;
-}
-
-/** What was measured, before it is a result. */
-export interface UpdateFigures {
-  readonly checkpoint: BenchCheckpoint;
-  readonly floors: DeviceFloors;
-  readonly links: LinkFloors | undefined;
-  /** A peer of the host device. */
-  readonly gloo?: GlooFigures | undefined;
-  /** Updates of one small tensor: the receiver's own fixed time, and what a bucket costs beside its bytes. */
-  readonly fixedMs: readonly number[];
-  readonly registerMs: readonly number[];
-  readonly poolBytes: number;
-  readonly gatherMs: readonly number[];
-  readonly variants: readonly VariantFigures[];
-  readonly python:
-    | { readonly ranks: readonly PythonToolFigures[]; readonly checked: number; readonly wrong: number }
-    | undefined;
-}
 
 /** Ranks in processes of their own, each with a receiver, beside the Python tool and the floors of the same machine. */
 export async function updateScenario(options: UpdateScenarioOptions): Promise<void> {

@@ -1,6 +1,6 @@
+import type { UpdateEvent } from '@checkpoint-engine/http';
 import type { SerializedError } from '@checkpoint-engine/interface';
 import type { RegisteredCheckpoint, UpdateResult } from '@checkpoint-engine/ps';
-import type { UpdateEvent } from '@checkpoint-engine/ps/http';
 import type { RegisterJob, UpdateJob, WorldJob } from '../config/jobs.ts';
 
 /** What ranks can be asked for, with what, and what each replies. Plain data. */

@@ -1,5 +1,5 @@
+import type { CheckpointView, ShareState, ShareView } from '@checkpoint-engine/http';
 import { CheckpointEngineError, type SerializedError } from '@checkpoint-engine/interface';
-import type { CheckpointView, ShareState, ShareView } from '@checkpoint-engine/ps/http';
 import type { RegisterJob } from '../config/jobs.ts';
 import type { RegisteredFiles } from '../process/messages.ts';
 

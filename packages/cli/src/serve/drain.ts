@@ -1,6 +1,6 @@
 import { once } from 'node:events';
+import type { HttpApi } from '@checkpoint-engine/http';
 import { CheckpointEngineError, type Logger } from '@checkpoint-engine/interface';
-import type { HttpApi } from '@checkpoint-engine/ps/http';
 import type { Interrupts } from '../process/interrupts.ts';
 import { within } from '../process/within.ts';
 

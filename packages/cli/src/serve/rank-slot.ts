@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+import type { RankState, RankView } from '@checkpoint-engine/http';
 import { CheckpointEngineError, type Logger, type SerializedError } from '@checkpoint-engine/interface';
-import type { RankState, RankView } from '@checkpoint-engine/ps/http';
 import type { WorldJob } from '../config/jobs.ts';
 import type { RankFailure } from '../process/first-failure.ts';
 import type { CallJob, CallName, CallResult, RankDevice, RankEvent } from '../process/messages.ts';

@@ -1,5 +1,5 @@
+import type { RankView } from '@checkpoint-engine/http';
 import { abortError, type CheckpointEngineError, RankLostError } from '@checkpoint-engine/interface';
-import type { RankView } from '@checkpoint-engine/ps/http';
 
 /** How long calls wait for ranks that are being restarted. */
 const READY_MS = 60_000;

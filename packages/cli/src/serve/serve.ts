@@ -1,5 +1,5 @@
 import { once } from 'node:events';
-import { createHttpApi } from '@checkpoint-engine/ps/http';
+import { createHttpApi } from '@checkpoint-engine/http';
 import { getRequestListener } from '@hono/node-server';
 import type { CommandContext } from '../commands/command-context.ts';
 import type { ServeConfig } from '../config/serve-config.ts';

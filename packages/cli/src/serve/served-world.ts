@@ -1,7 +1,4 @@
 import { Buffer } from 'node:buffer';
-import { CheckpointEngineError, type Logger, toCheckpointEngineError } from '@checkpoint-engine/interface';
-import { decodeWorldMetas } from '@checkpoint-engine/meta';
-import type { StoreServer } from '@checkpoint-engine/ps';
 import type {
   CheckpointView,
   HttpWorld,
@@ -10,7 +7,10 @@ import type {
   UpdateEvent,
   UpdateOrder,
   UpdateSummary,
-} from '@checkpoint-engine/ps/http';
+} from '@checkpoint-engine/http';
+import { CheckpointEngineError, type Logger, toCheckpointEngineError } from '@checkpoint-engine/interface';
+import { decodeWorldMetas } from '@checkpoint-engine/meta';
+import type { StoreServer } from '@checkpoint-engine/ps';
 import type { RegisterJob, WorldJob } from '../config/jobs.ts';
 import { joinCalls } from '../process/join-calls.ts';
 import type { CallJob, CallName, CallResult } from '../process/messages.ts';

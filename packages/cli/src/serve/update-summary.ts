@@ -1,5 +1,5 @@
+import type { UpdateSummary } from '@checkpoint-engine/http';
 import type { UpdateResult } from '@checkpoint-engine/ps';
-import type { UpdateSummary } from '@checkpoint-engine/ps/http';
 
 /** What all ranks did, as one. There is at least one result. */
 export function summaryOf(results: readonly UpdateResult[]): UpdateSummary {

@@ -1,4 +1,4 @@
-import type { UpdateOrder } from '@checkpoint-engine/ps/http';
+import type { UpdateOrder } from '@checkpoint-engine/http';
 import { describe, expect, it } from 'vitest';
 import { updateTargets } from './update-targets.ts';
 

@@ -1,5 +1,5 @@
+import type { UpdateOrder } from '@checkpoint-engine/http';
 import { CheckpointEngineError } from '@checkpoint-engine/interface';
-import type { UpdateOrder } from '@checkpoint-engine/ps/http';
 import type { EngineTargets } from '../config/jobs.ts';
 
 /** What a server was told of the engines when it was started. */

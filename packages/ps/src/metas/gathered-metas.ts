@@ -2,7 +2,7 @@ import { setImmediate } from 'node:timers/promises';
 import { CheckpointEngineError } from '@checkpoint-engine/interface';
 import { decodeRankMetas, metasDigest, type RankMetas } from '@checkpoint-engine/meta';
 import { checkUniqueTensors } from '@checkpoint-engine/planner';
-import type { WorldMetas } from '../server/api.ts';
+import type { WorldMetas } from '../api.ts';
 
 /** Decoding goes on for so long before the event loop gets a turn. */
 const SLICE_MS = 8;

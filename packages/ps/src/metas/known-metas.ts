@@ -1,7 +1,7 @@
 import { CheckpointEngineError } from '@checkpoint-engine/interface';
 import { checkUniqueTensors } from '@checkpoint-engine/planner';
-import type { WorldMetas } from '../server/api.ts';
-import { checkSameCheckpoint } from '../update/holder-index.ts';
+import type { WorldMetas } from '../api.ts';
+import { checkSameCheckpoint } from '../sources/holder-index.ts';
 import { checkMetas, checkpointOf, type GatheredMetas } from './gathered-metas.ts';
 
 /** Metas that an update goes by, and what else its bytes can be read from. */

@@ -6,7 +6,7 @@ import {
   type P2PEndpoint,
   type Store,
 } from '@checkpoint-engine/interface';
-import type { CheckpointSource, RegisteredCheckpoint, RegisterOptions } from '../server/api.ts';
+import type { CheckpointSource, RegisteredCheckpoint, RegisterOptions } from '../api.ts';
 import { atRank } from '../util/at-rank.ts';
 import type { HeldCheckpoint } from './held-checkpoint.ts';
 import { hold } from './hold.ts';

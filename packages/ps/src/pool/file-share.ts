@@ -2,7 +2,7 @@ import { realpath } from 'node:fs/promises';
 import { CheckpointEngineError, type Store } from '@checkpoint-engine/interface';
 import { type ParameterMeta, readCheckpoint, type SafetensorsFile, type TensorEntry } from '@checkpoint-engine/meta';
 import { balanceByBytes } from '@checkpoint-engine/planner';
-import type { FileSource } from '../server/api.ts';
+import type { FileSource } from '../api.ts';
 import type { PoolContext } from './pool-context.ts';
 
 const IN_PLACE_FOLDER = '/dev/shm/';

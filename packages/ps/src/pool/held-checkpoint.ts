@@ -1,8 +1,8 @@
 import type { HostMemory } from '@checkpoint-engine/interface';
 import type { ParameterMeta } from '@checkpoint-engine/meta';
-import type { BucketSource, SourceOptions } from '../update/bucket-source.ts';
+import type { BucketSource, SourceOptions } from '../sources/bucket-source.ts';
+import type { PoolFill } from '../sources/pool-fill.ts';
 import type { RemovableFiles } from './file-share.ts';
-import type { PoolFill } from './pool-fill.ts';
 
 /** One region of what a rank holds: memory, or a file that stays on its disk until an update reads it. */
 export interface HeldRegion {

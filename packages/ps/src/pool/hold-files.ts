@@ -1,15 +1,15 @@
 import type { FileRead, HostMemory } from '@checkpoint-engine/interface';
 import type { ParameterMeta, TensorEntry } from '@checkpoint-engine/meta';
-import type { FileSource } from '../server/api.ts';
-import { FillingSource } from '../update/filling-source.ts';
-import { PoolSource } from '../update/pool-source.ts';
-import { StreamedFile } from '../update/streamed-file.ts';
+import type { FileSource } from '../api.ts';
+import { FillingSource } from '../sources/filling-source.ts';
+import { layOut } from '../sources/layout.ts';
+import { PoolFill } from '../sources/pool-fill.ts';
+import { partsOf } from '../sources/pool-part.ts';
+import { PoolSource } from '../sources/pool-source.ts';
+import { StreamedFile } from '../sources/streamed-file.ts';
 import { copiedForPeers, type FileShare, findShare, metaInFile, removableFiles } from './file-share.ts';
 import type { HeldCheckpoint } from './held-checkpoint.ts';
-import { layOut } from './layout.ts';
 import type { PoolContext } from './pool-context.ts';
-import { PoolFill } from './pool-fill.ts';
-import { partsOf } from './pool-part.ts';
 
 /** What a CUDA device pins at a time: a part that ends elsewhere would have the driver fault pages in. */
 const PINNED_PART_BYTES = 256 * 2 ** 20;

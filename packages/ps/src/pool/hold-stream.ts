@@ -1,15 +1,15 @@
 import type { HostMemory } from '@checkpoint-engine/interface';
 import type { ParameterMeta } from '@checkpoint-engine/meta';
-import type { FileSource } from '../server/api.ts';
-import type { BucketSource, SourceOptions } from '../update/bucket-source.ts';
-import { FileChunks } from '../update/file-chunks.ts';
-import { ReadAheadSource } from '../update/read-ahead-source.ts';
-import { chunksOf } from '../update/stream-chunk.ts';
-import type { StreamRegion } from '../update/stream-region.ts';
-import { StreamedFile } from '../update/streamed-file.ts';
+import type { FileSource } from '../api.ts';
+import type { BucketSource, SourceOptions } from '../sources/bucket-source.ts';
+import { FileChunks } from '../sources/file-chunks.ts';
+import { ALIGN_BYTES, align } from '../sources/layout.ts';
+import { ReadAheadSource } from '../sources/read-ahead-source.ts';
+import { chunksOf } from '../sources/stream-chunk.ts';
+import type { StreamRegion } from '../sources/stream-region.ts';
+import { StreamedFile } from '../sources/streamed-file.ts';
 import { findShare, metaInFile, removableFiles } from './file-share.ts';
 import type { HeldCheckpoint } from './held-checkpoint.ts';
-import { ALIGN_BYTES, align } from './layout.ts';
 import type { PoolContext } from './pool-context.ts';
 
 const MIB = 2 ** 20;

@@ -1,9 +1,9 @@
 import { CheckpointEngineError } from '@checkpoint-engine/interface';
 import { tensorBytes } from '@checkpoint-engine/meta';
-import type { NamedTensor } from '../server/api.ts';
-import { PoolSource } from '../update/pool-source.ts';
+import type { NamedTensor } from '../api.ts';
+import { layOut } from '../sources/layout.ts';
+import { PoolSource } from '../sources/pool-source.ts';
 import type { HeldCheckpoint } from './held-checkpoint.ts';
-import { layOut } from './layout.ts';
 import type { PoolContext } from './pool-context.ts';
 
 /** Copies tensors that the caller holds in memory into the pool (none: a rank that only receives). Nothing is held when it rejects. */

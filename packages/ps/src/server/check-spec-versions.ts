@@ -1,5 +1,5 @@
 import { CheckpointEngineError, type SpecVersion } from '@checkpoint-engine/interface';
-import type { ParameterServerOptions } from './api.ts';
+import type { ParameterServerOptions } from '../api.ts';
 
 /** The version of the contracts that this package is written for. */
 const SPEC_VERSION: SpecVersion = 1;

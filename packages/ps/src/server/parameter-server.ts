@@ -8,6 +8,15 @@ import {
   silentLogger,
 } from '@checkpoint-engine/interface';
 import { encodeRankMetas } from '@checkpoint-engine/meta';
+import type {
+  CheckpointSource,
+  ParameterServerOptions,
+  RegisteredCheckpoint,
+  RegisterOptions,
+  UpdateOptions,
+  UpdateResult,
+  WorldMetas,
+} from '../api.ts';
 import { gatherMetas } from '../metas/gather-metas.ts';
 import { KnownMetas } from '../metas/known-metas.ts';
 import { isAt, metasAt, type RankPlace } from '../metas/rank-place.ts';
@@ -20,15 +29,6 @@ import type { P2PAccess } from '../update/update-context.ts';
 import { Mutex } from '../util/mutex.ts';
 import { untilAborted } from '../util/until-aborted.ts';
 import { v1Protocol } from '../v1/index.ts';
-import type {
-  CheckpointSource,
-  ParameterServerOptions,
-  RegisteredCheckpoint,
-  RegisterOptions,
-  UpdateOptions,
-  UpdateResult,
-  WorldMetas,
-} from './api.ts';
 import { checkSpecVersions } from './check-spec-versions.ts';
 
 /**

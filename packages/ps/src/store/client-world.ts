@@ -1,8 +1,8 @@
 import { CheckpointEngineError, type WaitOptions } from '@checkpoint-engine/interface';
 import type { Received } from './framing.ts';
 import { type CallResult, PendingCall } from './pending-call.ts';
-import { type CallMessage, type ClientMessage, SCOPE_SEPARATOR, type ServerMessage } from './protocol.ts';
-import { ScopeStore } from './scope-store.ts';
+import { type CallBody, type ClientMessage, SCOPE_SEPARATOR, type ServerMessage } from './protocol.ts';
+import { ScopeStore, type ScopeWorld } from './scope-store.ts';
 
 /** The way to the server. */
 export interface Link {
@@ -23,11 +23,8 @@ export interface ClientWorldOptions {
   readonly onClose?: (() => Promise<void>) | undefined;
 }
 
-/** What a call says, beside what every call says. */
-export type CallBody = Pick<CallMessage, 'op' | 'key' | 'delta' | 'from' | 'to' | 'error'>;
-
 /** One rank's side of the world: its scopes, and its calls that wait for an answer. */
-export class ClientWorld {
+export class ClientWorld implements ScopeWorld {
   readonly rank: number;
   readonly worldSize: number;
   readonly root: ScopeStore;

@@ -26,6 +26,9 @@ export interface CallMessage {
   readonly error?: SerializedError;
 }
 
+/** What a call says, beside what every call says. */
+export type CallBody = Pick<CallMessage, 'op' | 'key' | 'delta' | 'from' | 'to' | 'error'>;
+
 /** What a rank says to the server. */
 export type ClientMessage =
   | { readonly t: 'hello'; readonly protocol: number; readonly rank: number; readonly worldSize: number }

@@ -5,19 +5,38 @@ import {
   type Store,
   type WaitOptions,
 } from '@checkpoint-engine/interface';
-import type { CallBody, ClientWorld } from './client-world.ts';
 import { MAX_VALUE_BYTES } from './payload.ts';
 import type { CallResult } from './pending-call.ts';
-import { SCOPE_SEPARATOR } from './protocol.ts';
+import { type CallBody, SCOPE_SEPARATOR } from './protocol.ts';
 import { toWireError } from './wire-error.ts';
 
 /** How long {@link ScopeStore.abort} waits for the server before it fails this rank's side alone. */
 const ABORT_TIMEOUT_MS = 5_000;
 const MAX_KEY = 1_024;
 
+/** The world that a scope belongs to, which makes the scope's calls. */
+export interface ScopeWorld {
+  readonly rank: number;
+  readonly worldSize: number;
+  openScope(parent: ScopeStore, name: string, members: readonly number[]): ScopeStore;
+  /** Makes a call on a scope that is open and has not failed. */
+  call(
+    scope: ScopeStore,
+    subject: string,
+    body: CallBody,
+    values: readonly Uint8Array[],
+    options: WaitOptions,
+  ): Promise<CallResult>;
+  rejectCalls(scope: ScopeStore, error: CheckpointEngineError): void;
+  /** Forgets a scope and those inside it. */
+  closeScope(scope: ScopeStore): void;
+  /** Leaves the world. */
+  close(): Promise<void>;
+}
+
 /** What {@link ScopeStore} is made of. */
 export interface ScopeStoreOptions {
-  readonly world: ClientWorld;
+  readonly world: ScopeWorld;
   readonly id: string;
   readonly name: string;
   readonly members: readonly number[];
@@ -29,7 +48,7 @@ export class ScopeStore implements Store {
   readonly id: string;
   readonly epochName: string;
   readonly members: readonly number[];
-  readonly #world: ClientWorld;
+  readonly #world: ScopeWorld;
   #generation: number;
   #controller = new AbortController();
   #ended = false;

@@ -1,5 +1,5 @@
 import { type Bucket, bucketLayout, type Plan } from '@checkpoint-engine/planner';
-import type { WorldMetas } from '../server/api.ts';
+import type { WorldMetas } from '../api.ts';
 import type { BucketMessage } from '../session.ts';
 
 /** Makes the messages for workers; their layout is worked out when a bucket's turn comes. */

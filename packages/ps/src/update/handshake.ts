@@ -1,9 +1,9 @@
 import type { BroadcastGroup, SharedMemory } from '@checkpoint-engine/interface';
 import type { WorkerSession } from '../session.ts';
+import { Ring } from '../sources/ring.ts';
 import { gatherHandles, type InferenceGroup } from './handles.ts';
 import type { Meeting } from './meet.ts';
 import { openSession } from './open-session.ts';
-import { Ring } from './ring.ts';
 import { takeStaging } from './take-staging.ts';
 import type { UpdateRun } from './update-run.ts';
 

@@ -1,4 +1,4 @@
-import type { ProgressEvent } from '../server/api.ts';
+import type { ProgressEvent } from '../api.ts';
 import { type StageOrder, startsOfRounds, threeStages } from './stage-order.ts';
 import type { Transfer } from './transfers.ts';
 

@@ -1,5 +1,5 @@
 import type { Store } from '@checkpoint-engine/interface';
-import type { UpdateOptions } from '../server/api.ts';
+import type { UpdateOptions } from '../api.ts';
 import { type Agreement, agree } from './agreement.ts';
 import type { BroadcastLink } from './broadcast-link.ts';
 import { type PlannedUpdate, planUpdate } from './plan-update.ts';

@@ -1,4 +1,4 @@
-import type { BucketSource } from './bucket-source.ts';
+import type { BucketSource } from '../sources/bucket-source.ts';
 import { describeBuckets } from './describe-buckets.ts';
 import type { Handshake } from './handshake.ts';
 import type { Meeting } from './meet.ts';

@@ -1,11 +1,11 @@
 import type { Bucket } from '@checkpoint-engine/planner';
-import { align } from '../pool/layout.ts';
-import type { BucketSource, SourceOptions } from './bucket-source.ts';
-import { PeerChunks } from './peer-chunks.ts';
-import { PeerSource } from './peer-source.ts';
-import { ReadAheadSource } from './read-ahead-source.ts';
-import { RemotePools } from './remote-pools.ts';
-import { cut } from './stream-chunk.ts';
+import type { BucketSource, SourceOptions } from '../sources/bucket-source.ts';
+import { align } from '../sources/layout.ts';
+import { PeerChunks } from '../sources/peer-chunks.ts';
+import { PeerSource } from '../sources/peer-source.ts';
+import { ReadAheadSource } from '../sources/read-ahead-source.ts';
+import { RemotePools } from '../sources/remote-pools.ts';
+import { cut } from '../sources/stream-chunk.ts';
 import type { UpdateContext } from './update-context.ts';
 
 /** Enough to read a byte into. */

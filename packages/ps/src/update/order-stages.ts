@@ -1,7 +1,7 @@
 import type { Memory, Store, WaitOptions } from '@checkpoint-engine/interface';
-import type { UpdateOptions } from '../server/api.ts';
+import type { UpdateOptions } from '../api.ts';
+import type { Ring } from '../sources/ring.ts';
 import { MeasuredOrder } from './measured-order.ts';
-import type { Ring } from './ring.ts';
 import { type StageOrder, threeStages, twoStages } from './stage-order.ts';
 import type { Transfer } from './transfers.ts';
 

@@ -2,8 +2,8 @@ import type { BroadcastGroup, SharedBroadcast, SharedMemory } from '@checkpoint-
 import type { Bucket } from '@checkpoint-engine/planner';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { Ring } from '../sources/ring.ts';
 import { runPipeline } from './pipeline.ts';
-import { Ring } from './ring.ts';
 import { threeStages } from './stage-order.ts';
 
 const SLOT = 256;

@@ -2,10 +2,10 @@ import type { BroadcastBuffers, BroadcastGroup, MemoryRange, SharedMemory } from
 import type { Bucket } from '@checkpoint-engine/planner';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import type { ProgressEvent } from '../server/api.ts';
+import type { ProgressEvent } from '../api.ts';
 import type { BucketMessage, WorkerSession } from '../session.ts';
+import { Ring } from '../sources/ring.ts';
 import { type PipelineJob, runPipeline } from './pipeline.ts';
-import { Ring } from './ring.ts';
 import { threeStages } from './stage-order.ts';
 
 const SLOT = 256;

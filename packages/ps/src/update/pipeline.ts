@@ -1,11 +1,10 @@
 import { abortError, type BroadcastGroup, type SharedMemory } from '@checkpoint-engine/interface';
 import type { Bucket } from '@checkpoint-engine/planner';
-import type { ProgressEvent, Stage } from '../server/api.ts';
+import type { ProgressEvent, Stage } from '../api.ts';
 import type { BucketMessage, WorkerSession } from '../session.ts';
+import { type BucketSource, loadStageOf } from '../sources/bucket-source.ts';
+import type { Ring } from '../sources/ring.ts';
 import { Deferred } from '../util/deferred.ts';
-import type { BucketSource } from './bucket-source.ts';
-import type { Ring } from './ring.ts';
-import { loadStageOf } from './stage-bytes.ts';
 import type { StageOrder } from './stage-order.ts';
 import type { Transfer } from './transfers.ts';
 

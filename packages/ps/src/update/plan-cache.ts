@@ -1,6 +1,6 @@
 import { type BucketSizing, type Plan, planBuckets } from '@checkpoint-engine/planner';
-import { ALIGN_BYTES } from '../pool/layout.ts';
-import type { WorldMetas } from '../server/api.ts';
+import type { WorldMetas } from '../api.ts';
+import { ALIGN_BYTES } from '../sources/layout.ts';
 
 /** Remembers the last plan: the same metas and the same sizes give the same plan, made once. */
 export class PlanCache {

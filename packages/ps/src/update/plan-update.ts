@@ -1,5 +1,5 @@
 import type { Bucket, BucketSizing, Plan } from '@checkpoint-engine/planner';
-import type { UpdateOptions } from '../server/api.ts';
+import type { UpdateOptions } from '../api.ts';
 import type { Agreement } from './agreement.ts';
 import type { Roles } from './roles.ts';
 import { sizeUpdate } from './size-update.ts';

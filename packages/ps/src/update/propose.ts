@@ -1,4 +1,4 @@
-import type { UpdateOptions } from '../server/api.ts';
+import type { UpdateOptions } from '../api.ts';
 import type { Proposal } from './agreement.ts';
 import type { BroadcastLink } from './broadcast-link.ts';
 import type { UpdateContext } from './update-context.ts';

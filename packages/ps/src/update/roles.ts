@@ -1,6 +1,6 @@
 import { CheckpointEngineError } from '@checkpoint-engine/interface';
 import type { RankMetas } from '@checkpoint-engine/meta';
-import type { WorldMetas } from '../server/api.ts';
+import type { WorldMetas } from '../api.ts';
 
 /** What {@link assignRoles} goes by. Equal on all ranks. */
 export interface RolesInput {

@@ -1,4 +1,4 @@
-import type { UpdateOptions, UpdateResult } from '../server/api.ts';
+import type { UpdateOptions, UpdateResult } from '../api.ts';
 import { Cleanup } from '../util/cleanup.ts';
 import { untilAborted } from '../util/until-aborted.ts';
 import { shakeHands } from './handshake.ts';

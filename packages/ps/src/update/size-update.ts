@@ -1,6 +1,6 @@
 import type { Device } from '@checkpoint-engine/interface';
 import { type BucketSizing, sizeBuckets } from '@checkpoint-engine/planner';
-import type { WorldMetas } from '../server/api.ts';
+import type { WorldMetas } from '../api.ts';
 
 const MIB = 2 ** 20;
 

@@ -1,6 +1,6 @@
 import type { Bucket } from '@checkpoint-engine/planner';
-import type { Stage } from '../server/api.ts';
-import type { BucketSource } from './bucket-source.ts';
+import type { Stage } from '../api.ts';
+import { type BucketSource, stagesOf } from '../sources/bucket-source.ts';
 import type { Transfer } from './transfers.ts';
 
 /** What {@link stageBytes} adds up. */
@@ -23,14 +23,4 @@ export function stageBytes(input: StageBytesInput): Record<Stage, number> {
   const bytes = { read: 0, h2d: 0, broadcast: broadcasts ? allBytes : 0, reload: receives ? allBytes : 0 };
   for (const bucket of ownBuckets) for (const stage of stagesOf(source, bucket)) bytes[stage] += bucket.sizeBytes;
   return bytes;
-}
-
-/** What bringing a bucket is shown as. */
-export function stagesOf(source: BucketSource, bucket: Bucket): readonly Stage[] {
-  return source.stagesOf?.(bucket) ?? ['h2d'];
-}
-
-/** What loading a bucket is shown as, when all that is done ahead is done. */
-export function loadStageOf(source: BucketSource, bucket: Bucket): Stage {
-  return stagesOf(source, bucket).at(-1)!;
 }

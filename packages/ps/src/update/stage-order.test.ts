@@ -2,10 +2,10 @@ import type { BroadcastGroup, Memory, SharedMemory } from '@checkpoint-engine/in
 import type { Bucket } from '@checkpoint-engine/planner';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import type { ProgressEvent, Stage } from '../server/api.ts';
+import type { ProgressEvent, Stage } from '../api.ts';
+import { Ring } from '../sources/ring.ts';
 import { MeasuredOrder } from './measured-order.ts';
 import { runPipeline } from './pipeline.ts';
-import { Ring } from './ring.ts';
 import { type StageOrder, threeStages, twoStages } from './stage-order.ts';
 
 const SLOT = 256;

@@ -1,4 +1,4 @@
-import type { ProgressEvent } from '../server/api.ts';
+import type { ProgressEvent } from '../api.ts';
 import type { Transfer } from './transfers.ts';
 
 /** Which of one rank's steps wait for which, beside the room in memory and the bytes themselves. */

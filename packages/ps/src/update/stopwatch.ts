@@ -1,4 +1,4 @@
-import type { ProgressEvent, UpdatePhase, UpdateResult } from '../server/api.ts';
+import type { ProgressEvent, UpdatePhase, UpdateResult } from '../api.ts';
 
 /** Tells phases apart in time and tells the listener of them. */
 export class Stopwatch {

@@ -1,5 +1,5 @@
 import { assignReceiverRanks, type Bucket, type Plan, type Topology } from '@checkpoint-engine/planner';
-import type { WorldMetas } from '../server/api.ts';
+import type { WorldMetas } from '../api.ts';
 import type { Proposal } from './agreement.ts';
 import type { Roles } from './roles.ts';
 

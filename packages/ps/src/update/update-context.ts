@@ -1,6 +1,6 @@
 import type { Device, Logger, P2PEndpoint, P2PSupports, Store } from '@checkpoint-engine/interface';
+import type { WorldMetas } from '../api.ts';
 import type { HeldCheckpoint } from '../pool/held-checkpoint.ts';
-import type { WorldMetas } from '../server/api.ts';
 import type { WorkerProtocol } from '../session.ts';
 import type { BroadcastLinks } from './broadcast-links.ts';
 import type { PlanCache } from './plan-cache.ts';

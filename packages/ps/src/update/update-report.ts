@@ -1,6 +1,6 @@
-import type { UpdateResult } from '../server/api.ts';
+import type { UpdateResult } from '../api.ts';
+import type { BucketSource } from '../sources/bucket-source.ts';
 import type { Agreement } from './agreement.ts';
-import type { BucketSource } from './bucket-source.ts';
 import type { Meeting } from './meet.ts';
 import type { PlannedUpdate } from './plan-update.ts';
 import { stageBytes } from './stage-bytes.ts';

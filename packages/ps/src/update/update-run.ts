@@ -1,4 +1,4 @@
-import type { ProgressEvent, UpdateOptions } from '../server/api.ts';
+import type { ProgressEvent, UpdateOptions } from '../api.ts';
 import type { WorkerProtocol } from '../session.ts';
 import type { Cleanup } from '../util/cleanup.ts';
 import type { Stopwatch } from './stopwatch.ts';

@@ -1,8 +1,8 @@
 import type { BroadcastSupports, BroadcastTransport, SerializedError } from '@checkpoint-engine/interface';
 import type { Slice } from '../buffers.ts';
 import type { Pattern } from '../pattern.ts';
-import type { MemberContext, MemberParts } from '../world/factory.ts';
 import type { MemberOperations } from '../world/member.ts';
+import type { MemberContext, MemberParts } from '../world/member-parts.ts';
 
 /** Makes what one member of a broadcast world is made of. */
 export type BroadcastFactory = (

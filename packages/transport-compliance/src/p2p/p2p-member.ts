@@ -1,7 +1,7 @@
 import type { P2PSupports, P2PTransport, RemoteMemory } from '@checkpoint-engine/interface';
 import type { Slice } from '../buffers.ts';
-import type { MemberContext, MemberParts } from '../world/factory.ts';
 import type { MemberOperations } from '../world/member.ts';
+import type { MemberContext, MemberParts } from '../world/member-parts.ts';
 
 /** Makes what one member of a P2P world is made of. */
 export type P2PFactory = (context: MemberContext) => Promise<MemberParts & { readonly transport: P2PTransport }>;

@@ -3,8 +3,9 @@ import { BroadcastHost } from '../broadcast/broadcast-host.ts';
 import type { BroadcastFactory } from '../broadcast/broadcast-member.ts';
 import { P2PHost } from '../p2p/p2p-host.ts';
 import type { P2PFactory } from '../p2p/p2p-member.ts';
-import { type MemberContext, resolveFactory } from './factory.ts';
+import { resolveFactory } from './factory.ts';
 import type { MemberHost } from './member-host.ts';
+import type { MemberContext } from './member-parts.ts';
 import type { Factory, Kind } from './world.ts';
 
 /** Makes a member of this process, with the suite's own store where the factory gives none. */

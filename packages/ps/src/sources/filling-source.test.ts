@@ -2,11 +2,11 @@ import { type FileRead, type HostMemory, silentLogger } from '@checkpoint-engine
 import type { RankMetas } from '@checkpoint-engine/meta';
 import type { Bucket } from '@checkpoint-engine/planner';
 import { describe, expect, it, vi } from 'vitest';
-import { PoolFill } from '../pool/pool-fill.ts';
-import { partsOf } from '../pool/pool-part.ts';
-import type { ProgressEvent } from '../server/api.ts';
+import type { ProgressEvent } from '../api.ts';
 import { Deferred } from '../util/deferred.ts';
 import { FillingSource } from './filling-source.ts';
+import { PoolFill } from './pool-fill.ts';
+import { partsOf } from './pool-part.ts';
 import type { PoolSource } from './pool-source.ts';
 import type { StreamedFile } from './streamed-file.ts';
 

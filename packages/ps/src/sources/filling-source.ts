@@ -1,8 +1,8 @@
 import type { MemoryRange } from '@checkpoint-engine/interface';
 import type { Bucket } from '@checkpoint-engine/planner';
-import type { PoolFill } from '../pool/pool-fill.ts';
-import type { Stage } from '../server/api.ts';
+import type { Stage } from '../api.ts';
 import type { BucketSource, SourceOptions } from './bucket-source.ts';
+import type { PoolFill } from './pool-fill.ts';
 import type { PoolSource } from './pool-source.ts';
 
 /** The pool's region in the metas. */

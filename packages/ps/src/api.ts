@@ -1,6 +1,6 @@
 import type { BroadcastTransport, Device, Logger, P2PTransport, Store } from '@checkpoint-engine/interface';
 import type { DType, RankMetas } from '@checkpoint-engine/meta';
-import type { WorkerProtocol } from '../session.ts';
+import type { WorkerProtocol } from './session.ts';
 
 /** A tensor that the caller holds in memory. */
 export interface NamedTensor {

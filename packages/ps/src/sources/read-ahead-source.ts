@@ -1,6 +1,6 @@
 import { CheckpointEngineError, type Copy, type HostMemory, type MemoryRange } from '@checkpoint-engine/interface';
 import type { Bucket } from '@checkpoint-engine/planner';
-import type { Stage } from '../server/api.ts';
+import type { Stage } from '../api.ts';
 import { Deferred } from '../util/deferred.ts';
 import { followSignals } from '../util/follow-signals.ts';
 import { settlesWithin } from '../util/settles-within.ts';

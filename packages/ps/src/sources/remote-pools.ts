@@ -1,6 +1,6 @@
 import { CheckpointEngineError, type Logger, type MemoryRange, type P2PEndpoint } from '@checkpoint-engine/interface';
 import type { Bucket } from '@checkpoint-engine/planner';
-import type { WorldMetas } from '../server/api.ts';
+import type { WorldMetas } from '../api.ts';
 import { type HeldPart, HolderIndex } from './holder-index.ts';
 import type { BucketPart } from './stream-chunk.ts';
 

@@ -1,4 +1,4 @@
-import type { UpdatePhase } from '../server/api.ts';
+import type { UpdatePhase } from '@checkpoint-engine/ps';
 import type { UpdateEvent, UpdateSummary } from './world.ts';
 
 /** How far one rank is. */

@@ -1,10 +1,10 @@
 import { CheckpointEngineError, type FileRead, type HostMemory, silentLogger } from '@checkpoint-engine/interface';
 import fc from 'fast-check';
 import { afterEach, describe, expect, it, vi } from 'vitest';
-import type { StreamedFile } from '../update/streamed-file.ts';
 import { Deferred } from '../util/deferred.ts';
 import { PoolFill } from './pool-fill.ts';
 import { partsOf } from './pool-part.ts';
+import type { StreamedFile } from './streamed-file.ts';
 
 const PART_BYTES = 100;
 

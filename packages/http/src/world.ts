@@ -1,5 +1,5 @@
 import type { SerializedError } from '@checkpoint-engine/interface';
-import type { ProgressEvent } from '../server/api.ts';
+import type { ProgressEvent } from '@checkpoint-engine/ps';
 
 /** A world of ranks as the HTTP API needs it. Calls of different checkpoints may run at the same time. */
 export interface HttpWorld {

@@ -1,7 +1,7 @@
 import { CheckpointEngineError } from '@checkpoint-engine/interface';
 import type { ParameterMeta, RankMetas } from '@checkpoint-engine/meta';
 import { type BucketCopy, bucketLayout } from '@checkpoint-engine/planner';
-import type { WorldMetas } from '../server/api.ts';
+import type { WorldMetas } from '../api.ts';
 import { type BucketPart, copiesWithin } from './stream-chunk.ts';
 
 /** What one owner has of a part of a bucket. `bucketOffsetBytes` of the copies is from the start of the part. */

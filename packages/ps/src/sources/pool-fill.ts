@@ -1,8 +1,8 @@
 import { CheckpointEngineError, type HostMemory, type Logger } from '@checkpoint-engine/interface';
-import { readUnchanged } from '../update/read-unchanged.ts';
-import type { StreamedFile } from '../update/streamed-file.ts';
 import { settlesWithin } from '../util/settles-within.ts';
 import type { PoolPart } from './pool-part.ts';
+import { readUnchanged } from './read-unchanged.ts';
+import type { StreamedFile } from './streamed-file.ts';
 
 /** Parts that are read at a time: every thread of a device has something to read while others' parts are pinned. */
 const PENDING_READS = 4;

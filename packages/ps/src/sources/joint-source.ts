@@ -1,8 +1,7 @@
 import type { MemoryRange } from '@checkpoint-engine/interface';
 import type { Bucket } from '@checkpoint-engine/planner';
-import type { Stage } from '../server/api.ts';
-import type { BucketSource } from './bucket-source.ts';
-import { stagesOf } from './stage-bytes.ts';
+import type { Stage } from '../api.ts';
+import { type BucketSource, stagesOf } from './bucket-source.ts';
 
 /** Takes some buckets from one source and the rest from another: what this rank holds, and what it reads from peers. */
 export class JointSource implements BucketSource {

@@ -1,7 +1,7 @@
 import type { Logger, MemoryRange, Stream } from '@checkpoint-engine/interface';
 import type { RankMetas } from '@checkpoint-engine/meta';
 import type { Bucket } from '@checkpoint-engine/planner';
-import type { ProgressEvent, Stage } from '../server/api.ts';
+import type { ProgressEvent, Stage } from '../api.ts';
 
 /** Where the bytes of this rank's buckets come from during one update: the host pool, a remote pool, files. */
 export interface BucketSource {
@@ -29,4 +29,14 @@ export interface SourceOptions {
   readonly signal: AbortSignal;
   readonly emit: (event: ProgressEvent) => void;
   readonly logger: Logger;
+}
+
+/** What bringing a bucket is shown as. */
+export function stagesOf(source: BucketSource, bucket: Bucket): readonly Stage[] {
+  return source.stagesOf?.(bucket) ?? ['h2d'];
+}
+
+/** What loading a bucket is shown as, when all that is done ahead is done. */
+export function loadStageOf(source: BucketSource, bucket: Bucket): Stage {
+  return stagesOf(source, bucket).at(-1)!;
 }

@@ -1,0 +1,46 @@
+import type { BenchCheckpoint, CheckpointOptions } from '../checkpoints/bench-checkpoint.ts';
+import type { DeviceFloors } from '../floors/device-floors.ts';
+import type { GlooFigures, LinkFloors } from '../floors/link-floors.ts';
+import type { PublishOptions } from '../report/publish.ts';
+import type { VariantFigures } from './measure-variant.ts';
+import type { UpdateVariant } from './measured-rank.ts';
+import type { WorldOptions } from './measured-world.ts';
+import type { PythonToolFigures } from './python-tool.ts';
+
+/** What `bench update` is asked to do. */
+export interface UpdateScenarioOptions extends CheckpointOptions, WorldOptions, PublishOptions {
+  readonly updates: number;
+  readonly warmups: number;
+  readonly registers: number;
+  /** One measurement each: every bucket size with every order of stages. */
+  readonly variants: readonly UpdateVariant[];
+  readonly watchMemory: boolean;
+  /** Run the Python tool against the same engines. */
+  readonly peer: boolean;
+  /** Its bucket sizes. */
+  readonly peerBucketGiB: readonly number[];
+  /** Measure the links with torch and NCCL. */
+  readonly linkFloors: boolean;
+  /** Keep the timeline of each variant's last update. */
+  readonly timelines: boolean;
+  /** A file for a trace of the last update, for https://ui.perfetto.dev. */
+  readonly trace?: string | undefined;
+}
+
+/** What was measured, before it is a result. */
+export interface UpdateFigures {
+  readonly checkpoint: BenchCheckpoint;
+  readonly floors: DeviceFloors;
+  readonly links: LinkFloors | undefined;
+  /** A peer of the host device. */
+  readonly gloo?: GlooFigures | undefined;
+  /** Updates of one small tensor: the receiver's own fixed time, and what a bucket costs beside its bytes. */
+  readonly fixedMs: readonly number[];
+  readonly registerMs: readonly number[];
+  readonly poolBytes: number;
+  readonly gatherMs: readonly number[];
+  readonly variants: readonly VariantFigures[];
+  readonly python:
+    | { readonly ranks: readonly PythonToolFigures[]; readonly checked: number; readonly wrong: number }
+    | undefined;
+}

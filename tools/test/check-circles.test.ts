@@ -1,0 +1,61 @@
+import { spawnSync } from 'node:child_process';
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, join, resolve } from 'node:path';
+import { afterEach, describe, expect, it } from 'vitest';
+
+const PROGRAM = resolve('tools/check-circles.mjs');
+const folders: string[] = [];
+
+/** Runs the check in a repository that has these files below `packages/x/src`. */
+function check(files: Readonly<Record<string, string>>): { status: number | null; stderr: string } {
+  const root = mkdtempSync(join(tmpdir(), 'ce-circles-'));
+  folders.push(root);
+  mkdirSync(join(root, 'apps'));
+  for (const [name, text] of Object.entries(files)) {
+    const path = join(root, 'packages/x/src', name);
+    mkdirSync(dirname(path), { recursive: true });
+    writeFileSync(path, text);
+  }
+  const { status, stderr } = spawnSync(process.execPath, [PROGRAM], { cwd: root, encoding: 'utf8' });
+  return { status, stderr };
+}
+
+afterEach(() => {
+  for (const folder of folders.splice(0)) rmSync(folder, { recursive: true });
+});
+
+describe('check-circles', () => {
+  it('passes where all imports point one way', () => {
+    const files = {
+      'a.ts': "import { b } from './b.ts';\nimport { d } from './low/d.ts';\n",
+      'b.ts': "export * from './low/c.ts';\n",
+      'low/c.ts': "import {\n  d,\n} from './d.ts';\n",
+      'low/d.ts': 'export const d = 1;\n',
+    };
+    expect(check(files)).toEqual({ status: 0, stderr: '' });
+  });
+
+  it.each([
+    ['an import', "import { a } from './a.ts';\n"],
+    ['an import over several lines', "import {\n  a,\n} from './a.ts';\n"],
+    ['a type-only import', "import type { A } from './a.ts';\n"],
+    ['a re-export', "export * from './a.ts';\n"],
+    ['a dynamic import', "export const load = () => import('./a.ts');\n"],
+  ])('finds a circle that %s closes', (_, text) => {
+    const { status, stderr } = check({ 'low/a.ts': "import { c } from './c.ts';\n", 'low/c.ts': text });
+    expect(stderr).toBe('These files import each other: packages/x/src/low/a.ts, packages/x/src/low/c.ts\n');
+    expect(status).toBe(1);
+  });
+
+  it('finds folders that import each other, where no two files do', () => {
+    const { status, stderr } = check({
+      'up/a.ts': "import '../down/b.ts';\n",
+      'down/b.ts': '',
+      'down/c.ts': "import '../up/d.ts';\n",
+      'up/d.ts': '',
+    });
+    expect(stderr).toBe('These folders of packages/x/src import each other: down, up\n');
+    expect(status).toBe(1);
+  });
+});
