@@ -1,0 +1,8 @@
+"""The version of this package, in step with the npm packages, and of the protocol that it speaks."""
+
+from typing import Final
+
+__version__ = "0.0.0"
+
+#: As `WORKER_PROTOCOL_VERSION` in the npm package `@checkpoint-engine/interface`.
+PROTOCOL_VERSION: Final = 2

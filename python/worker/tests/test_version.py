@@ -1,0 +1,14 @@
+import subprocess
+import sys
+
+import checkpoint_engine_worker
+
+
+def test_importing_the_package_imports_neither_torch_nor_an_engine() -> None:
+    """A bare environment must be able to import it and be told what is missing."""
+    code = (
+        "import sys, checkpoint_engine_worker as w;"
+        "print(w.__version__, sorted({'torch', 'vllm', 'sglang', 'msgspec'} & set(sys.modules)))"
+    )
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert out.strip() == f"{checkpoint_engine_worker.__version__} []"
