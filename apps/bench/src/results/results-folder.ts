@@ -1,40 +1,40 @@
-import { readdirSync, readFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseResult } from '../report/parse-result.ts';
 import { measuredTable, withMeasuredTable } from './measured-table.ts';
-import { type KeptResult, resultsMarkdown } from './results-markdown.ts';
+import { detailPage, type KeptResult } from './results-markdown.ts';
+import { resultsSummary } from './results-summary.ts';
 
 /** Where results are kept, from the sources and from what is built. */
 const FOLDER = fileURLToPath(new URL('../../results', import.meta.url));
+const PAGES = join(FOLDER, 'pages');
+const RESULTS = fileURLToPath(new URL('../../RESULTS.md', import.meta.url));
+const README = fileURLToPath(new URL('../../../../README.md', import.meta.url));
 
-export const RESULTS_PAGE: string = fileURLToPath(new URL('../../RESULTS.md', import.meta.url));
-
-export const README: string = fileURLToPath(new URL('../../../../README.md', import.meta.url));
-
-/** A link of a page in the folder to a file beside it. */
-const LINK_BESIDE = /\]\(([^/:#)]+)\)/g;
-
-/** README.md with the table of the newest results in it. */
-export function readmeWithResults(): string {
-  return withMeasuredTable(readFileSync(README, 'utf8'), measuredTable(keptResults().map(({ result }) => result)));
+/** Every page that is made from the results, by path: RESULTS.md, a page per result, and the README with its table. */
+export function resultPages(): ReadonlyMap<string, string> {
+  const kept = keptResults();
+  const reasons = JSON.parse(readFileSync(join(FOLDER, 'reasons.json'), 'utf8')) as Record<string, string>;
+  return new Map([
+    [RESULTS, resultsSummary(kept, reasons)],
+    [README, withMeasuredTable(readFileSync(README, 'utf8'), measuredTable(kept.map(({ result }) => result)))],
+    ...kept.map((one): [string, string] => [join(PAGES, `${one.name}.md`), detailPage(one)]),
+  ]);
 }
 
-/** RESULTS.md as the folder has it: JSON of this version as sections, Markdown as it is, the newest first. */
-export function resultsOfFolder(): string {
-  const prose = readdirSync(FOLDER)
-    .toSorted()
-    .filter((name) => name.endsWith('.md'))
-    .toReversed()
-    .map((name) => readFileSync(join(FOLDER, name), 'utf8').replaceAll(LINK_BESIDE, '](results/$1)'));
-  return resultsMarkdown(keptResults(), prose);
+/** Writes {@link resultPages}, and removes pages of results that no longer exist. */
+export function writeResultPages(): void {
+  rmSync(PAGES, { recursive: true, force: true });
+  mkdirSync(PAGES, { recursive: true });
+  for (const [path, text] of resultPages()) writeFileSync(path, text);
 }
 
 function keptResults(): KeptResult[] {
-  return readdirSync(FOLDER)
-    .filter((name) => name.endsWith('.json'))
-    .flatMap((name): KeptResult[] => {
-      const result = parseResult(readFileSync(join(FOLDER, name), 'utf8'));
-      return result === undefined ? [] : [{ file: `results/${name}`, result }];
-    });
+  const names = readdirSync(FOLDER).filter((name) => name.endsWith('.json') && name !== 'reasons.json');
+  return names.toSorted().map((name) => {
+    const result = parseResult(readFileSync(join(FOLDER, name), 'utf8'));
+    if (result === undefined) throw new Error(`${name} is not a result of this version of the benchmark`);
+    return { name: name.slice(0, -'.json'.length), result };
+  });
 }

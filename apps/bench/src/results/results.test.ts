@@ -1,33 +1,70 @@
-import { readFileSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
+import { basename, dirname } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { describeMachine } from '../report/machine.ts';
-import type { BenchResult } from '../report/result.ts';
-import { README, RESULTS_PAGE, readmeWithResults, resultsOfFolder } from './results-folder.ts';
-import { resultsMarkdown } from './results-markdown.ts';
+import type { BenchResult, Target } from '../report/result.ts';
+import { resultPages } from './results-folder.ts';
+import { detailPage } from './results-markdown.ts';
+import { resultsSummary } from './results-summary.ts';
 
-const result = (title: string, date: string): BenchResult => ({
-  ...{ version: 2, scenario: 'update', title, options: {}, targets: [] },
+const result = (date: string, ms: number, targets: readonly Target[] = []): BenchResult => ({
+  ...{ version: 2, scenario: 'update', title: `Took ${ms} ms`, options: {}, targets },
   machine: { ...describeMachine(), date, commit: 'abc1234' },
-  rows: [{ by: 'a|b', what: 'update', samplesMs: [100], sizeBytes: 1e9, checked: 3, wrong: 0 }],
+  rows: [
+    { by: 'checkpoint-engine', what: 'update', sizeBytes: 1, samplesMs: [1] },
+    { by: 'checkpoint-engine', what: 'update', sizeBytes: 9, samplesMs: [ms], floorMs: 80, checked: 3, wrong: 0 },
+    { by: 'a|b', what: 'update', samplesMs: [300], sizeBytes: 1e9 },
+    { by: 'Python tool, as shipped', what: 'update', samplesMs: [400] },
+  ],
+});
+const kept = (name: string, date: string, ms: number, targets?: readonly Target[]) => ({
+  name,
+  result: result(date, ms, targets),
 });
 
-describe('RESULTS.md', () => {
-  it('is what `npm run results -w apps/bench` makes of the files beside it', () => {
-    expect(readFileSync(RESULTS_PAGE, 'utf8')).toBe(resultsOfFolder());
-    expect(readFileSync(README, 'utf8')).toBe(readmeWithResults());
+describe('the pages of results', () => {
+  it('are what `npm run results -w apps/bench` makes of the files next to them', () => {
+    const pages = resultPages();
+    for (const [path, text] of pages) expect(readFileSync(path, 'utf8'), path).toBe(text);
+    const details = [...pages.keys()].filter((path) => basename(dirname(path)) === 'pages');
+    expect(readdirSync(dirname(details[0]!)).toSorted()).toEqual(details.map((path) => basename(path)).toSorted());
   });
 
-  it('has a section for each result, the newest first, with commit and file, and then prose', () => {
-    const page = resultsMarkdown(
-      [
-        { file: 'results/a.json', result: result('Older', '2026-01-01T00:00:00Z') },
-        { file: 'results/b.json', result: result('Newer', '2026-01-02T00:00:00Z') },
-      ],
-      ['## By hand'],
+  it('begin with a summary that fits on two screens', () => {
+    const [, summary] = [...resultPages()].find(([path]) => basename(path) === 'RESULTS.md')!;
+    expect(summary.split('\n').length).toBeLessThanOrEqual(80);
+  });
+});
+
+describe('the summary', () => {
+  it('has the newest run of each scenario and machine, with floor and peer', () => {
+    const page = resultsSummary(
+      [kept('2026-01-01-h100-a', '2026-01-01', 150), kept('2026-01-02-h100-a', '2026-01-02', 100)],
+      {},
     );
-    expect(page.match(/^## .*/gm)).toEqual(['## Newer', '## Older', '## By hand']);
+    const rows = page.split('\n').filter((text) => text.startsWith('| update: [h100-a]'));
+    expect(rows).toHaveLength(1);
+    expect(rows[0]).toContain('results/pages/2026-01-02-h100-a.md');
+    expect(rows[0]).toContain('| 2026-01-02 | 100 ms | 80.0 ms | 400 ms | 0 of 3 | - |');
+  });
+
+  it('says which targets are missed, and why', () => {
+    const targets = [
+      { what: 'update <= 1.15 x floor', measured: 100, atMost: 92, unit: 'ms' },
+      { what: 'update <= 1.15 x floor + fixed time', measured: 100, atMost: 95, unit: 'ms' },
+      { what: 'growth', measured: 0, atMost: 0, unit: 'files' },
+    ];
+    const page = resultsSummary([kept('2026-01-01-h100-a', '2026-01-01', 100, targets)], { 'h100-a': 'The reason' });
+    expect(page).toContain('missed 1 of 2: update &lt;= 1.15 x floor + fixed time (100 ms). The reason |');
+  });
+});
+
+describe('the page of a result', () => {
+  it('has the commit, a link to the file and every table', () => {
+    const page = detailPage(kept('2026-01-01-h100-a', '2026-01-01', 100));
+    expect(page).toContain('# Took 100 ms');
     expect(page).toContain('commit abc1234');
-    expect(page).toContain('[json](results/b.json)');
-    expect(page).toContain('| update | a\\|b | 100 ms | 10.0 | 0 of 3 |');
+    expect(page).toContain('[JSON](../2026-01-01-h100-a.json)');
+    expect(page).toContain('| update | a\\|b | 300 ms |');
   });
 });
