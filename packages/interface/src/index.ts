@@ -5,10 +5,13 @@
  * @packageDocumentation
  */
 export type * from './broadcast.ts';
+export * from './check-pull.ts';
 export type * from './device.ts';
 export * from './errors.ts';
 export * from './logger.ts';
 export type * from './memory.ts';
 export type * from './p2p.ts';
+export * from './pull-columns.ts';
 export type * from './store.ts';
 export * from './worker-protocol.ts';
+export * from './worker-pull.ts';

@@ -1,4 +1,5 @@
 import type { SerializedError } from './errors.ts';
+import type { PullOffer, ServerPullMessage, WorkerPullMessage } from './worker-pull.ts';
 
 /**
  * Worker protocol 2: what the parameter server and a TypeScript worker say to each other during one update of one
@@ -43,6 +44,8 @@ export interface WorkerHello {
   /** The address's key, hexadecimal. */
   readonly key: string;
   readonly pid: number;
+  /** The worker can pull. @default buckets only */
+  readonly pull?: PullOffer | undefined;
 }
 
 /** The buffer is mapped. */
@@ -75,7 +78,14 @@ export interface WorkerError {
 }
 
 /** What a worker says. */
-export type WorkerMessage = WorkerHello | WorkerReady | WorkerAck | WorkerReleased | WorkerFinished | WorkerError;
+export type WorkerMessage =
+  | WorkerHello
+  | WorkerReady
+  | WorkerAck
+  | WorkerReleased
+  | WorkerFinished
+  | WorkerError
+  | WorkerPullMessage;
 
 /** The key was right: what comes, and where. */
 export interface ServerWelcome {
@@ -133,4 +143,10 @@ export interface ServerAbort {
 }
 
 /** What a server says. */
-export type ServerMessage = ServerWelcome | ServerBucket | ServerRelease | ServerFinish | ServerAbort;
+export type ServerMessage =
+  | ServerWelcome
+  | ServerBucket
+  | ServerRelease
+  | ServerFinish
+  | ServerAbort
+  | ServerPullMessage;

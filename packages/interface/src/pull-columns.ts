@@ -1,0 +1,118 @@
+import type { NeedsColumns, PlacesColumns } from './worker-pull.ts';
+
+/** What a worker keeps, as numbers. Columns of boxes have equal lengths. */
+export interface Needs {
+  readonly tensor: Uint32Array;
+  readonly offsetBytes: Float64Array;
+  readonly rows: Float64Array;
+  readonly rowBytes: Float64Array;
+  readonly pitchBytes: Float64Array;
+  /** Tensors that have to come whole. */
+  readonly rest: Uint32Array;
+}
+
+/** Where ranges of tensors are, as numbers in columns of equal length. */
+export interface Places {
+  readonly tensor: Uint32Array;
+  readonly tensorOffsetBytes: Float64Array;
+  readonly sizeBytes: Float64Array;
+  readonly region: Uint32Array;
+  readonly offsetBytes: Float64Array;
+}
+
+/** Writes whole numbers from 0 to 2^32 - 1. */
+export function encodeU32(values: ArrayLike<number>): Uint8Array {
+  const bytes = new Uint8Array(values.length * 4);
+  const view = new DataView(bytes.buffer);
+  for (let at = 0; at < values.length; at++) view.setUint32(at * 4, values[at]!, true);
+  return bytes;
+}
+
+/** Writes whole numbers from 0 to 2^53 - 1. */
+export function encodeU64(values: ArrayLike<number>): Uint8Array {
+  const bytes = new Uint8Array(values.length * 8);
+  const view = new DataView(bytes.buffer);
+  for (let at = 0; at < values.length; at++) {
+    view.setUint32(at * 8, values[at]! % 2 ** 32, true);
+    view.setUint32(at * 8 + 4, Math.floor(values[at]! / 2 ** 32), true);
+  }
+  return bytes;
+}
+
+/** Reads a column of u32. @throws {RangeError} It ends within a number. */
+export function decodeU32(bytes: Uint8Array): Uint32Array {
+  if (bytes.byteLength % 4 !== 0) throw new RangeError(`a column of ${bytes.byteLength} bytes, wanted a multiple of 4`);
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  return Uint32Array.from({ length: bytes.byteLength / 4 }, (_, at) => view.getUint32(at * 4, true));
+}
+
+/** Reads a column of u64. @throws {RangeError} It ends within a number, or a number is larger than 2^53 - 1. */
+export function decodeU64(bytes: Uint8Array): Float64Array {
+  if (bytes.byteLength % 8 !== 0) throw new RangeError(`a column of ${bytes.byteLength} bytes, wanted a multiple of 8`);
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  const values = new Float64Array(bytes.byteLength / 8);
+  for (let at = 0; at < values.length; at++) {
+    const high = view.getUint32(at * 8 + 4, true);
+    if (high >= 2 ** 21) throw new RangeError(`a number of ${high} x 2^32 or more, wanted at most 2^53 - 1`);
+    values[at] = high * 2 ** 32 + view.getUint32(at * 8, true);
+  }
+  return values;
+}
+
+/** Needs as they are sent. */
+export function encodeNeeds({ tensor, offsetBytes, rows, rowBytes, pitchBytes, rest }: Needs): NeedsColumns {
+  return {
+    tensor: encodeU32(tensor),
+    offset: encodeU64(offsetBytes),
+    rows: encodeU64(rows),
+    rowBytes: encodeU64(rowBytes),
+    pitch: encodeU64(pitchBytes),
+    rest: encodeU32(rest),
+  };
+}
+
+/** Needs out of their columns. Not checked against any tensor yet. @throws {RangeError} The columns differ in length. */
+export function decodeNeeds({ tensor, offset, rows, rowBytes, pitch, rest }: NeedsColumns): Needs {
+  const needs = {
+    tensor: decodeU32(tensor),
+    offsetBytes: decodeU64(offset),
+    rows: decodeU64(rows),
+    rowBytes: decodeU64(rowBytes),
+    pitchBytes: decodeU64(pitch),
+    rest: decodeU32(rest),
+  };
+  const { length } = needs.tensor;
+  const isEqual = [needs.offsetBytes, needs.rows, needs.rowBytes, needs.pitchBytes].every(
+    (column) => column.length === length,
+  );
+  if (!isEqual) throw new RangeError('columns of needs that differ in length');
+  return needs;
+}
+
+/** Places as they are sent. */
+export function encodePlaces({ tensor, tensorOffsetBytes, sizeBytes, region, offsetBytes }: Places): PlacesColumns {
+  return {
+    tensor: encodeU32(tensor),
+    tensorOffset: encodeU64(tensorOffsetBytes),
+    size: encodeU64(sizeBytes),
+    region: encodeU32(region),
+    offset: encodeU64(offsetBytes),
+  };
+}
+
+/** Places out of their columns. Not checked yet. @throws {RangeError} The columns differ in length. */
+export function decodePlaces({ tensor, tensorOffset, size, region, offset }: PlacesColumns): Places {
+  const places = {
+    tensor: decodeU32(tensor),
+    tensorOffsetBytes: decodeU64(tensorOffset),
+    sizeBytes: decodeU64(size),
+    region: decodeU32(region),
+    offsetBytes: decodeU64(offset),
+  };
+  const { length } = places.tensor;
+  const isEqual = [places.tensorOffsetBytes, places.sizeBytes, places.region, places.offsetBytes].every(
+    (column) => column.length === length,
+  );
+  if (!isEqual) throw new RangeError('columns of places that differ in length');
+  return places;
+}
