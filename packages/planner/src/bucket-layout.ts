@@ -1,6 +1,7 @@
 import { CheckpointEngineError } from '@checkpoint-engine/interface';
 import type { DType, ParameterMeta, RankMetas } from '@checkpoint-engine/meta';
 import { alignUp } from './align.ts';
+import { bucketTensors } from './bucket-tensors.ts';
 import { checkPowerOfTwo } from './check-argument.ts';
 import { formatBytesExactly } from './format-bytes.ts';
 import type { Bucket } from './plan.ts';
@@ -47,17 +48,10 @@ export interface BucketLayout {
  */
 export function bucketLayout(metas: RankMetas, bucket: Bucket, alignBytes: number): BucketLayout {
   checkPowerOfTwo('alignBytes', alignBytes);
-  const { firstTensor, tensorCount, ownerRank } = bucket;
-  if (metas.rank !== ownerRank || firstTensor + tensorCount > metas.tensors.length) {
-    throw new RangeError(
-      `Bucket ${bucket.index} is of rank ${ownerRank}, tensors ${firstTensor} to ${firstTensor + tensorCount - 1}: ` +
-        `the metas are of rank ${metas.rank} with ${metas.tensors.length} tensors`,
-    );
-  }
   const tensors: BucketTensor[] = [];
   const copies: BucketCopy[] = [];
   let endBytes = 0;
-  for (const tensor of metas.tensors.slice(firstTensor, firstTensor + tensorCount)) {
+  for (const tensor of bucketTensors(metas, bucket)) {
     const { name, dtype, shape, sizeBytes } = tensor;
     checkInsideRegion(tensor, metas);
     const offsetBytes = alignUp(endBytes, alignBytes);

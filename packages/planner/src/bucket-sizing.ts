@@ -1,12 +1,16 @@
+import type { TensorGroup } from './measure-metas.ts';
+
 /** What {@link sizeBuckets} decides from. All sizes in bytes. */
 export interface SizeBucketsInput {
   /** Free device memory, of the rank that has the least: all ranks must come to the same sizing. */
   readonly freeBytes: number;
   readonly largestTensorBytes: number;
+  /** Tensors that are loaded in one call and therefore travel in one bucket. @default the largest tensor */
+  readonly largestGroup?: TensorGroup | undefined;
   /** Of all tensors of all ranks. */
   readonly totalBytes: number;
   readonly worldSize: number;
-  /** The bucket grows beyond this only for a tensor that is larger. @default none */
+  /** The bucket grows beyond this only for a tensor or a group that is larger. @default none */
   readonly maxBucketBytes?: number | undefined;
   /** Bounds both rings together, strictly. @default 1 GiB; with a larger tensor what that needs and 512 MiB beside it */
   readonly deviceMemoryBytes?: number | undefined;
@@ -31,7 +35,7 @@ export interface RingPreference {
 export interface BucketSizing {
   /** Most bytes of a bucket, a multiple of 256; `bucketBytes` of {@link planBuckets}. */
   readonly bucketBytes: number;
-  /** Most bytes of an ordinary bucket, less than `bucketBytes` where a tensor is larger; `fillBytes` of {@link planBuckets}. */
+  /** Most bytes of an ordinary bucket, less than `bucketBytes` where a group is larger; `fillBytes` of {@link planBuckets}. */
   readonly fillBytes: number;
   /** Ordinary buckets that the ring is made for. At least 1: serial. */
   readonly ringSlots: number;
@@ -43,7 +47,7 @@ export interface BucketSizing {
   readonly stagingBytes: number;
   /** Both together. */
   readonly deviceBytes: number;
-  /** The bucket is larger than preferred or allowed, because of the largest tensor. */
+  /** The bucket is larger than preferred or allowed, because of the largest tensor or group. */
   readonly grown: boolean;
   /** How this came about, for a log line. */
   readonly reason: string;

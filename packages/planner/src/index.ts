@@ -5,16 +5,21 @@
  *
  * @packageDocumentation
  */
+export { type Affinity, affinityOf, orderByAffinity } from './affinity.ts';
+export { affinityKey } from './affinity-key.ts';
 export * from './assign-receiver-ranks.ts';
 export * from './balance-by-bytes.ts';
 export * from './bucket-layout.ts';
 export type * from './bucket-sizing.ts';
+export * from './bucket-tensors.ts';
 export * from './check-unique-tensors.ts';
 export * from './estimate-update.ts';
 export { formatBytes } from './format-bytes.ts';
+export * from './measure-metas.ts';
 export * from './parse-size.ts';
 export * from './place-in-ring.ts';
 export type * from './plan.ts';
 export * from './plan-buckets.ts';
 export * from './plan-summary.ts';
 export * from './size-buckets.ts';
+export * from './split-groups.ts';

@@ -1,5 +1,7 @@
 import { CheckpointEngineError } from '@checkpoint-engine/interface';
 import type { ParameterMeta, RankMetas } from '@checkpoint-engine/meta';
+import { affinityOf } from './affinity.ts';
+import { affinityKey } from './affinity-key.ts';
 import { alignUp, DEFAULT_ALIGN_BYTES } from './align.ts';
 import { checkPositiveInteger, checkPowerOfTwo } from './check-argument.ts';
 import { Digest } from './digest.ts';
@@ -12,13 +14,13 @@ export interface PlanBucketsOptions {
   /** No bucket is larger: the size of a slot. */
   readonly bucketBytes: number;
   /**
-   * A bucket is closed rather than filled beyond this; only a tensor that is larger by itself makes a larger bucket.
-   * Keeps the pipeline fine-grained where slots had to grow for one large tensor. @default `bucketBytes`
+   * A bucket is closed rather than filled beyond this; only a group of tensors that is larger by itself makes a larger
+   * bucket. Keeps the pipeline fine-grained where slots had to grow for one large group. @default `bucketBytes`
    */
   readonly fillBytes?: number | undefined;
   /** Tensors start at multiples of this power of two. @default 256 */
   readonly alignBytes?: number | undefined;
-  /** Bounds the message that announces a bucket to a worker. @default 8192 */
+  /** Bounds the message that announces a bucket to a worker; only a larger group exceeds it. @default 8192 */
   readonly maxTensorsPerBucket?: number | undefined;
 }
 
@@ -28,8 +30,9 @@ type UnplacedBucket = Omit<Bucket, 'index'>;
 /**
  * Cuts what all ranks own into buckets and puts these into the order in which they are sent.
  *
- * Every tensor, empty ones too, is in exactly one bucket. A bucket is a run of neighbours of one owner, filled in pool
- * order until the next tensor does not fit. Buckets of different owners are interleaved so that at any point of the
+ * Every tensor, empty ones too, is in exactly one bucket. Tensors of one owner that a loader needs in one call (see
+ * {@link affinityKey}) are in the same one. A bucket is filled in pool order until the next group of them does not fit;
+ * where the pool holds groups together, it is a run of neighbours. Buckets of different owners are interleaved so that at any point of the
  * plan all owners have sent the same share of their bytes, give or take half a bucket: all owners copy to their
  * devices while others send, those with more bytes start earlier and come more often, all finish together.
  *
@@ -37,7 +40,8 @@ type UnplacedBucket = Omit<Bucket, 'index'>;
  * see {@link checkUniqueTensors}.
  *
  * @param metasByRank One entry a rank. Ranks without tensors get no bucket. Not changed.
- * @throws {CheckpointEngineError} `CE_PLAN_MEMORY_TOO_SMALL` naming a tensor that is larger than `bucketBytes`;
+ * @throws {CheckpointEngineError} `CE_PLAN_MEMORY_TOO_SMALL` naming a tensor, or the first of a group, that is
+ *   larger than `bucketBytes`;
  *   `CE_METAS_INVALID` when a rank is there twice.
  * @throws {RangeError} An option is out of its range.
  * @example
@@ -90,44 +94,72 @@ function byRank(metasByRank: readonly RankMetas[]): RankMetas[] {
   return owners;
 }
 
-/** The buckets of one owner, in pool order, and the bytes of its tensors. */
-function cut({ rank, tensors }: RankMetas, limits: Limits): { buckets: UnplacedBucket[]; totalBytes: number } {
+/** The buckets of one owner, in the order of its groups, and the bytes of its tensors. */
+function cut(metas: RankMetas, limits: Limits): { buckets: UnplacedBucket[]; totalBytes: number } {
+  const { rank, tensors } = metas;
   const { bucketBytes, fillBytes, alignBytes, maxTensorsPerBucket } = limits;
+  const { order, starts } = affinityOf(tensors);
   const buckets: UnplacedBucket[] = [];
   let totalBytes = 0;
-  let firstTensor = 0;
+  let first = 0;
   let endBytes = 0;
   const close = (next: number): void => {
-    buckets.push({ ownerRank: rank, sizeBytes: endBytes, firstTensor, tensorCount: next - firstTensor });
-    firstTensor = next;
+    const bucket = { ownerRank: rank, sizeBytes: endBytes, firstTensor: first, tensorCount: next - first };
+    buckets.push(order === undefined ? bucket : picked(bucket, order, metas, alignBytes));
+    first = next;
     endBytes = 0;
   };
-  for (let index = 0; index < tensors.length; index++) {
-    const { sizeBytes } = tensors[index]!;
-    if (sizeBytes > bucketBytes) throw tensorTooLargeError(tensors[index]!, rank, bucketBytes);
-    const alignedBytes = alignUp(endBytes, alignBytes) + sizeBytes;
-    const full = alignedBytes > fillBytes || index - firstTensor === maxTensorsPerBucket;
-    if (full && index > firstTensor) {
-      close(index);
-      endBytes = sizeBytes;
-    } else {
-      endBytes = alignedBytes;
+  const sorted = order === undefined ? tensors : Array.from(order, (index) => tensors[index]!);
+  const count = sorted.length;
+  for (let start = 0; start < count; ) {
+    let groupBytes = sorted[start]!.sizeBytes;
+    let next = start + 1;
+    totalBytes += groupBytes;
+    while (next < count && starts[next] === 0) {
+      const { sizeBytes } = sorted[next++]!;
+      groupBytes = alignUp(groupBytes, alignBytes) + sizeBytes;
+      totalBytes += sizeBytes;
     }
-    totalBytes += sizeBytes;
+    if (groupBytes > bucketBytes) throw tooLargeError(sorted.slice(start, next), groupBytes, rank, bucketBytes);
+    const filledBytes = alignUp(endBytes, alignBytes) + groupBytes;
+    // In pool order another tensor may be the last one, which needs no alignment after it.
+    const mostBytes = order === undefined ? filledBytes : alignUp(filledBytes, alignBytes);
+    if (start > first && (mostBytes > fillBytes || next - first > maxTensorsPerBucket)) {
+      close(start);
+      endBytes = groupBytes;
+    } else {
+      endBytes = filledBytes;
+    }
+    start = next;
   }
   if (tensors.length > 0) close(tensors.length);
   return { buckets, totalBytes };
 }
 
-function placed({ ownerRank, sizeBytes, firstTensor, tensorCount }: UnplacedBucket, index: number): Bucket {
-  return { index, ownerRank, sizeBytes, firstTensor, tensorCount };
+/** A bucket whose tensors come from places of the pool: they lie in it in pool order, so that copies are few. */
+function picked(bucket: UnplacedBucket, order: Int32Array, { tensors }: RankMetas, alignBytes: number): UnplacedBucket {
+  const { firstTensor, tensorCount } = bucket;
+  const indices = [...order.subarray(firstTensor, firstTensor + tensorCount).sort()];
+  let sizeBytes = 0;
+  for (const index of indices) sizeBytes = alignUp(sizeBytes, alignBytes) + tensors[index]!.sizeBytes;
+  const areNeighbours = indices.at(-1)! - indices[0]! === tensorCount - 1;
+  return { ...bucket, sizeBytes, firstTensor: indices[0]!, ...(areNeighbours ? undefined : { indices }) };
 }
 
-function tensorTooLargeError({ name, sizeBytes }: ParameterMeta, rank: number, bucketBytes: number): Error {
+function placed({ indices, ...bucket }: UnplacedBucket, index: number): Bucket {
+  return indices === undefined ? { index, ...bucket } : { index, ...bucket, indices };
+}
+
+function tooLargeError(group: readonly ParameterMeta[], groupBytes: number, rank: number, bucketBytes: number): Error {
+  const { name } = group[0]!;
+  const what =
+    group.length === 1
+      ? `Tensor "${name}" of rank ${rank} has`
+      : `The ${group.length} tensors "${affinityKey(name)}" of rank ${rank}, which are loaded in one call, have`;
   return new CheckpointEngineError(
     'CE_PLAN_MEMORY_TOO_SMALL',
-    `Tensor "${name}" of rank ${rank} has ${formatBytesExactly(sizeBytes)} but a bucket holds ${formatBytesExactly(bucketBytes)}`,
-    `Plan with buckets of ${sizeBytes} bytes or more: a tensor is never split`,
+    `${what} ${formatBytesExactly(groupBytes)} but a bucket holds ${formatBytesExactly(bucketBytes)}`,
+    `Plan with buckets of ${groupBytes} bytes or more: neither a tensor nor such a group is ever split`,
     { rank, tensor: name },
   );
 }
@@ -141,12 +173,13 @@ function digestOf(owners: readonly RankMetas[], limits: Limits, buckets: readonl
   const digest = new Digest();
   digest.addNumber(limits.bucketBytes);
   digest.addNumber(limits.alignBytes);
-  for (const { ownerRank, sizeBytes, firstTensor, tensorCount } of buckets) {
+  for (const { ownerRank, sizeBytes, firstTensor, tensorCount, indices } of buckets) {
     digest.addNumber(ownerRank);
     digest.addNumber(sizeBytes);
     digest.addNumber(firstTensor);
     digest.addNumber(tensorCount);
     digest.addString(tensorsOf.get(ownerRank)![firstTensor]!.name);
+    for (const index of indices ?? []) digest.addNumber(index);
   }
   return digest.toHex();
 }

@@ -1,4 +1,4 @@
-/** One bucket: neighbouring tensors of one owner that travel together. Plain data. */
+/** One bucket: tensors of one owner that travel together and are loaded in one call. Plain data. */
 export interface Bucket {
   /** Place in {@link Plan.buckets}; buckets are sent in this order. */
   readonly index: number;
@@ -8,8 +8,13 @@ export interface Bucket {
   readonly sizeBytes: number;
   /** Index of the first tensor in the owner's metas. */
   readonly firstTensor: number;
-  /** Its tensors are `firstTensor` up to, not including, `firstTensor + tensorCount`. At least 1. */
+  /** At least 1. */
   readonly tensorCount: number;
+  /**
+   * Indices of its tensors in the owner's metas, ascending. Absent where they are neighbours: `firstTensor` up to, not
+   * including, `firstTensor + tensorCount`. See {@link bucketTensors}.
+   */
+  readonly indices?: readonly number[] | undefined;
 }
 
 /** Which tensors travel together, and in which order. Plain data, equal on every rank that has equal metas. */

@@ -45,7 +45,7 @@ export function sizeBuckets(input: SizeBucketsInput): BucketSizing {
   check(input);
   const { freeBytes, deviceMemoryBytes, memFraction = DEFAULT_MEM_FRACTION, staging, ring = {} } = input;
   const all: Slots = { ring: ring.slots ?? 3, staging: staging ? (ring.stagingSlots ?? 2) : 0 };
-  const tensorBytes = slotBytes(alignUp(input.largestTensorBytes, DEFAULT_ALIGN_BYTES));
+  const tensorBytes = slotBytes(alignUp(largestUnitBytes(input), DEFAULT_ALIGN_BYTES));
   const strictBytes = Math.min(deviceMemoryBytes ?? Number.POSITIVE_INFINITY, Math.floor(freeBytes * memFraction));
   const defaultBytes = Math.max(DEFAULT_BOUND_BYTES, ringsOf(all) * tensorBytes + BESIDE_LARGEST_BYTES);
   const boundBytes = Math.min(deviceMemoryBytes ?? defaultBytes, strictBytes);
@@ -74,13 +74,14 @@ export function sizeBuckets(input: SizeBucketsInput): BucketSizing {
   const grown = tensorBytes > slotBytes(allowedBytes);
   const notes = [
     `${slotsText(slots)} of ${formatBytes(fillBytes)}, ${formatBytes(deviceBytes)} of device memory in all`,
-    grown && `the bucket of the largest tensor grew from ${formatBytes(allowedBytes)} to ${formatBytes(tensorBytes)}`,
+    grown &&
+      `the bucket of ${largestText(input)} grew from ${formatBytes(allowedBytes)} to ${formatBytes(tensorBytes)}`,
     fillBytes < wantedBytes && `buckets shrank from ${formatBytes(wantedBytes)} to fit ${formatBytes(boundBytes)}`,
     slots.ring + slots.staging < all.ring + all.staging &&
       `fewer than ${slotsText(all)}, which do not fit ${formatBytes(boundBytes)}`,
     deviceBytes > DEFAULT_BOUND_BYTES &&
       deviceMemoryBytes === undefined &&
-      `above the default bound of ${formatBytes(DEFAULT_BOUND_BYTES)}, for the largest tensor`,
+      `above the default bound of ${formatBytes(DEFAULT_BOUND_BYTES)}, for ${largestText(input)}`,
     slots.ring < OVERLAPPING_RING_SLOTS && 'stages run one after the other',
   ];
   return {
@@ -133,8 +134,8 @@ function slotBytes(bytes: number): number {
 }
 
 /** Beyond this a bucket brings nothing: there would be too few to overlap, or no owner could fill it. */
-function usefulBytes({ totalBytes, largestTensorBytes, worldSize }: SizeBucketsInput): number {
-  const ownerBytes = totalBytes / worldSize + largestTensorBytes;
+function usefulBytes({ totalBytes, worldSize, ...input }: SizeBucketsInput): number {
+  const ownerBytes = totalBytes / worldSize + largestUnitBytes(input);
   return Math.max(SMALLEST_USEFUL_BUCKET_BYTES, Math.min(totalBytes / LEAST_BUCKETS, ownerBytes));
 }
 
@@ -145,6 +146,19 @@ function overlappingSlots(all: Slots): Slots[] {
   const staging = Math.min(all.staging, 1);
   for (let ring = all.ring - 1; ring >= OVERLAPPING_RING_SLOTS; ring--) choices.push({ ring, staging });
   return choices;
+}
+
+/** The least that a bucket has to hold. */
+function largestUnitBytes({
+  largestTensorBytes,
+  largestGroup,
+}: Omit<SizeBucketsInput, 'totalBytes' | 'worldSize'>): number {
+  return Math.max(largestTensorBytes, largestGroup?.sizeBytes ?? 0);
+}
+
+function largestText({ largestTensorBytes, largestGroup }: SizeBucketsInput): string {
+  if (largestGroup === undefined || largestGroup.sizeBytes <= largestTensorBytes) return 'the largest tensor';
+  return `the ${largestGroup.tensorCount} tensors "${largestGroup.key}", which are loaded in one call,`;
 }
 
 function slotsText({ ring, staging }: Slots): string {
@@ -163,8 +177,8 @@ function tooSmallError(input: SizeBucketsInput, slots: Slots, tensorBytes: numbe
   ];
   return new CheckpointEngineError(
     'CE_PLAN_MEMORY_TOO_SMALL',
-    `An update needs ${formatBytesExactly(neededBytes)} of device memory (${slotsText(slots)} for the largest tensor of ` +
-      `${formatBytesExactly(input.largestTensorBytes)}) but has ${formatBytesExactly(availableBytes)}, ` +
+    `An update needs ${formatBytesExactly(neededBytes)} of device memory (${slotsText(slots)} for ${largestText(input)} of ` +
+      `${formatBytesExactly(largestUnitBytes(input))}) but has ${formatBytesExactly(availableBytes)}, ` +
       (availableBytes === deviceMemoryBytes
         ? 'all that --device-memory allows'
         : `${memFraction} of what is free (PS_MEM_FRACTION)`),

@@ -32,6 +32,11 @@ export type FinishPhase = 'released' | 'loaded';
 export interface FinishOptions extends SessionCallOptions {
   /** Called when each phase is over, in order, for those that time them. */
   readonly onPhase?: ((phase: FinishPhase) => void) | undefined;
+  /**
+   * The engine's answer to the request for this update. It decides where a worker ends as soon as it has let go of the
+   * buffer: some run their hook then, others have failed. Absent: such a worker has failed.
+   */
+  readonly answer?: Promise<void> | undefined;
 }
 
 /**

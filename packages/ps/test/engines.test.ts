@@ -297,6 +297,17 @@ describe('readiness', () => {
 });
 
 describe('sglang', () => {
+  it('is asked while its warm-up waits for the weights, and not through a proxy that cannot reach it', async () => {
+    const { endpoint } = await fake([
+      { method: 'GET', path: '/ping', status: 503, reply: 'no healthy upstream' },
+      { method: 'GET', path: '/ping', status: 503, reply: '' },
+      sglangStep,
+    ]);
+    const engine = sglangEngine({ endpoints: [endpoint] });
+    await engine.ready(wait);
+    await engine.update(update);
+  });
+
   it.each([
     ['/server_info', { tp_size: 2, api_key: 'sesame' }],
     ['/get_server_info', { tp_size: 1, pp_size: 2 }],

@@ -191,6 +191,20 @@ describe.skipIf(reason)(`v1 sessions with a Python worker${reason ? ` (skipped: 
     expect(peer.names).toEqual(['connected', 'open', 'release', 'end']);
   });
 
+  it.each(['resolves', 'rejects'])(
+    'end with the release of workers that are not known to be old where the answer %s',
+    async (how) => {
+      const { session, peer } = await start({ old: true });
+      await session.open(buffer, call);
+      const answer = peer.exited.then(() => (how === 'resolves' ? undefined : Promise.reject(failure)));
+      answer.catch(() => {});
+      const finished = session.finish({ ...call, answer });
+      if (how === 'resolves') await finished;
+      else await expect(finished).rejects.toMatchObject({ code: 'CE_WORKER_LOST', op: 'run its post-load hook' });
+      expect(peer.names).toEqual(['connected', 'open', 'release', 'end']);
+    },
+  );
+
   it('tell a worker that is busy, once it has time, and drop its late reply', async () => {
     const { session, peer } = await start({ sleep_at: 1, sleep: 1.5 });
     await session.open(buffer, call);

@@ -1,7 +1,7 @@
 // Plans Kimi-K2 in a fresh process, and sends what it took the first time and later.
 import process from 'node:process';
 import { decodeRankMetas, encodeRankMetas } from '@checkpoint-engine/meta';
-import { planBuckets } from '@checkpoint-engine/planner';
+import { affinityOf, planBuckets } from '@checkpoint-engine/planner';
 import { kimiK2Metas } from '../gather/kimi-k2-metas.ts';
 import { threadTime } from '../report/thread-time.ts';
 
@@ -10,6 +10,8 @@ export interface PlanFigures {
   readonly ms: readonly number[];
   /** The part of it that the thread ran on a core: what a busy machine does not add to. */
   readonly busyMs: readonly number[];
+  /** Finding the tensors that have to stay together: once, when metas are gathered. On a core. */
+  readonly groupsBusyMs: number;
   readonly bucketCount: number;
   readonly tensorCount: number;
   readonly digest: string;
@@ -18,6 +20,9 @@ export interface PlanFigures {
 const [owners, rounds, bucketBytes, fillBytes] = process.argv.slice(2).map(Number) as [number, number, number, number];
 // As ranks have them: decoded, not made.
 const metas = kimiK2Metas(owners, 'kimi-k2').map((rank) => decodeRankMetas(encodeRankMetas(rank)));
+const beforeGroups = threadTime();
+for (const { tensors } of metas) affinityOf(tensors);
+const groupsBusyMs = threadTime().busyMs - beforeGroups.busyMs;
 const ms: number[] = [];
 const busyMs: number[] = [];
 let plan!: ReturnType<typeof planBuckets>;
@@ -29,5 +34,5 @@ for (let round = 0; round < rounds; round++) {
   ms.push(performance.now() - startedAtMs);
 }
 const { buckets, tensorCount, digest } = plan;
-process.send!({ ms, busyMs, bucketCount: buckets.length, tensorCount, digest } satisfies PlanFigures);
+process.send!({ ms, busyMs, groupsBusyMs, bucketCount: buckets.length, tensorCount, digest } satisfies PlanFigures);
 process.disconnect();

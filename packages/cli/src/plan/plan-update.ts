@@ -2,6 +2,7 @@ import { type ParameterMeta, type RankMetas, readCheckpoint, type TensorEntry } 
 import {
   type BucketSizing,
   balanceByBytes,
+  orderByAffinity,
   type PlanSummary,
   planBuckets,
   planSummary,
@@ -60,7 +61,7 @@ export async function planUpdate(input: PlanUpdateInput): Promise<PlannedUpdate>
 function shares(tensors: readonly TensorEntry[], worldSize: number): RankMetas[] {
   const owners = balanceByBytes(tensors, worldSize);
   return Array.from({ length: worldSize }, (_, rank) => {
-    const own = tensors.filter((_, index) => owners[index] === rank);
+    const own = orderByAffinity(tensors.filter((_, index) => owners[index] === rank));
     let endBytes = 0;
     const placed = own.map(({ name, dtype, shape, sizeBytes }): ParameterMeta => {
       const offsetBytes = endBytes;

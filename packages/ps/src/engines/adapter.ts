@@ -1,5 +1,6 @@
 import type { EngineUpdate } from './engine-client.ts';
 import type { EngineReport } from './engine-report.ts';
+import type { HttpReply } from './http-request.ts';
 
 /**
  * All that tells one engine from another, as data. `httpEngine` does the work: readiness, pre-flight, life cycle,
@@ -13,6 +14,8 @@ export interface EngineAdapter {
   readonly passes?: 'one' | 'any' | undefined;
   /** Answers a GET with a status of 200 to 299 once the engine can be asked. */
   readonly readyPath: string;
+  /** Whether that answer means so although its status is another. @default none does */
+  readonly isListening?: ((reply: HttpReply) => boolean) | undefined;
   /** What the engine tells of itself. Looked at before bytes move, and again after `before`. */
   readonly looks?: readonly EngineLook[] | undefined;
   /**

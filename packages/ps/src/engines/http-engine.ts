@@ -42,9 +42,8 @@ class HttpEngine implements EngineClient {
   }
 
   async ready({ signal, timeoutMs }: EngineWait): Promise<void> {
-    const path = this.#adapter.readyPath;
     await onAll(this.#endpoints, signal, (endpoint, stop) =>
-      untilReady(this.#http, endpoint, path, { signal: stop, timeoutMs }, this.#logger),
+      untilReady(this.#http, endpoint, this.#adapter, { signal: stop, timeoutMs }, this.#logger),
     );
   }
 

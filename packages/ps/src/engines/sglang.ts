@@ -12,7 +12,8 @@ export interface SglangOptions extends EngineOptions {
 }
 
 /**
- * SGLang. Its readiness says only that HTTP listens. Its post-load hook logs what fails and reports success all the
+ * SGLang. It can be asked as soon as its HTTP server listens: before its warm-up, which waits for the weights under
+ * `--checkpoint-engine-wait-weights-before-ready`. Its post-load hook logs what fails and reports success all the
  * same. With a draft model it loads once more for each draft runner, through the same addresses: `passes: 'any'`.
  *
  * @source PyPI package sglang 0.5.23, `srt/entrypoints/http_server.py`
@@ -26,6 +27,8 @@ const sglang = (flushCache: boolean, torchEmptyCache: boolean | undefined): Engi
   workers: 'v1',
   passes: 'any',
   readyPath: '/ping',
+  // Since 0.5.23 it is 503 until the warm-up is over, which may wait for these very weights. A proxy's 503 has a text.
+  isListening: ({ status, text }) => status === 503 && text === '',
   looks: [
     {
       paths: ['/server_info', '/get_server_info'],

@@ -1,7 +1,9 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { abortError, CheckpointEngineError, type Logger } from '@checkpoint-engine/interface';
+import type { EngineAdapter } from './adapter.ts';
 import type { EngineEndpoint, EngineWait } from './engine-client.ts';
 import { type EngineHttp, isRefused } from './engine-http.ts';
+import type { HttpReply } from './http-request.ts';
 
 /** Pauses between two looks whether an engine is ready. */
 const FIRST_PAUSE_MS = 100;
@@ -20,7 +22,7 @@ const LOG_EVERY_MS = 10_000;
 export async function untilReady(
   http: EngineHttp,
   endpoint: EngineEndpoint,
-  path: string,
+  { readyPath: path, isListening }: Pick<EngineAdapter, 'readyPath' | 'isListening'>,
   { signal, timeoutMs }: EngineWait,
   logger: Logger,
 ): Promise<void> {
@@ -33,11 +35,14 @@ export async function untilReady(
     let last: unknown;
     try {
       await http.call(endpoint, { method: 'GET', path }, look);
-      if (loggedAt > 0) logger.info({ engine: http.name, waitedMs: elapsed(startedAt) }, `${http.name} is ready`);
-      return;
     } catch (error) {
       if (signal.aborted || isRefused(error)) throw error;
       last = error;
+    }
+    const answer = last === undefined ? undefined : replyIn(last);
+    if (last === undefined || (answer !== undefined && isListening?.(answer))) {
+      if (loggedAt > 0) logger.info({ engine: http.name, waitedMs: elapsed(startedAt) }, `${http.name} is ready`);
+      return;
     }
     const now = performance.now();
     if (now + pauseMs >= endsAt) throw notReady(http, endpoint, path, timeoutMs, last);
@@ -52,6 +57,12 @@ export async function untilReady(
     await pause(pauseMs, signal);
     pauseMs = Math.min(LONGEST_PAUSE_MS, pauseMs * 1.5);
   }
+}
+
+/** The answer that an error of {@link EngineHttp.call} speaks of. */
+function replyIn(error: unknown): HttpReply | undefined {
+  if (!CheckpointEngineError.isInstance(error) || error.status === undefined) return undefined;
+  return { status: error.status, text: error.detail ?? '' };
 }
 
 function notReady(http: EngineHttp, endpoint: EngineEndpoint, path: string, timeoutMs: number, cause: unknown) {

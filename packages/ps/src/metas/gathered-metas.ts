@@ -1,7 +1,7 @@
 import { setImmediate } from 'node:timers/promises';
 import { CheckpointEngineError } from '@checkpoint-engine/interface';
 import { decodeRankMetas, metasDigest, type RankMetas } from '@checkpoint-engine/meta';
-import { checkUniqueTensors } from '@checkpoint-engine/planner';
+import { affinityOf, checkUniqueTensors } from '@checkpoint-engine/planner';
 import type { WorldMetas } from '../api.ts';
 
 /** Decoding goes on for so long before the event loop gets a turn. */
@@ -43,7 +43,10 @@ export async function decodeMetas(encoded: readonly Uint8Array[]): Promise<Gathe
   const metas: RankMetas[] = [];
   let sliceEndsAt = performance.now() + SLICE_MS;
   for (const bytes of encoded) {
-    metas.push(decodeRankMetas(bytes));
+    const rankMetas = decodeRankMetas(bytes);
+    metas.push(rankMetas);
+    // Planning asks for the groups of all tensors; finding them takes longer than the plan.
+    affinityOf(rankMetas.tensors);
     if (performance.now() < sliceEndsAt) continue;
     await setImmediate();
     sliceEndsAt = performance.now() + SLICE_MS;

@@ -1,5 +1,6 @@
 import type { FileRead, HostMemory } from '@checkpoint-engine/interface';
 import type { ParameterMeta, TensorEntry } from '@checkpoint-engine/meta';
+import { orderByAffinity } from '@checkpoint-engine/planner';
 import type { FileSource } from '../api.ts';
 import { FillingSource } from '../sources/filling-source.ts';
 import { layOut } from '../sources/layout.ts';
@@ -19,14 +20,14 @@ const PART_BYTES = 32 * 2 ** 20;
 /**
  * Brings this rank's share of a checkpoint's files into host memory. Files on `/dev/shm` stay where they are and are
  * pinned in place, unless peers could not read them so; all others are read into one pool, in the background where the
- * source says so.
+ * source says so. The pool holds tensors that travel together in one piece.
  *
  * Nothing is held when it rejects.
  */
 export async function holdFiles(name: string, source: FileSource, context: PoolContext): Promise<HeldCheckpoint> {
   const found = await findShare(name, source, context);
   const share = context.copiesForPeers ? copiedForPeers(found) : found;
-  const pooled = share.tensors.filter(({ path }) => !share.inPlacePaths.has(path));
+  const pooled = orderByAffinity(share.tensors.filter(({ path }) => !share.inPlacePaths.has(path)));
   const { metas, sizeBytes: poolSize } = layOut(pooled, 0);
   const tensors: ParameterMeta[] = metas;
   const regions: HostMemory[] = [];

@@ -1,5 +1,6 @@
 import { CheckpointEngineError } from '@checkpoint-engine/interface';
 import { tensorBytes } from '@checkpoint-engine/meta';
+import { orderByAffinity } from '@checkpoint-engine/planner';
 import type { NamedTensor } from '../api.ts';
 import { layOut } from '../sources/layout.ts';
 import { PoolSource } from '../sources/pool-source.ts';
@@ -9,10 +10,11 @@ import type { PoolContext } from './pool-context.ts';
 /** Copies tensors that the caller holds in memory into the pool (none: a rank that only receives). Nothing is held when it rejects. */
 export async function holdTensors(
   name: string,
-  tensors: readonly NamedTensor[],
+  given: readonly NamedTensor[],
   context: PoolContext,
 ): Promise<HeldCheckpoint> {
-  check(name, tensors);
+  check(name, given);
+  const tensors = orderByAffinity(given);
   const { metas, sizeBytes: poolSize } = layOut(
     tensors.map((tensor) => ({ ...tensor, sizeBytes: tensor.bytes.byteLength })),
     0,

@@ -20,6 +20,7 @@ import type {
 import { gatherMetas } from '../metas/gather-metas.ts';
 import { KnownMetas } from '../metas/known-metas.ts';
 import { isAt, metasAt, type RankPlace } from '../metas/rank-place.ts';
+import { warnOfSplitGroups } from '../metas/warn-of-split-groups.ts';
 import { Checkpoints } from '../pool/checkpoints.ts';
 import { BroadcastLinks } from '../update/broadcast-links.ts';
 import { PlanCache } from '../update/plan-cache.ts';
@@ -167,6 +168,7 @@ export class ParameterServer {
     };
     const gathered = await gatherMetas(this.#store, name, own, options);
     this.#metas.setGathered(name, gathered);
+    if (this.rank === 0) warnOfSplitGroups(name, gathered.metas, this.#logger);
     await this.#checkpoints.removeFiles(this.#checkpoints.get(name));
     return gathered.metas;
   }

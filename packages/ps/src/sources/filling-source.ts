@@ -1,5 +1,5 @@
 import type { MemoryRange } from '@checkpoint-engine/interface';
-import type { Bucket } from '@checkpoint-engine/planner';
+import { type Bucket, bucketTensors } from '@checkpoint-engine/planner';
 import type { Stage } from '../api.ts';
 import type { BucketSource, SourceOptions } from './bucket-source.ts';
 import type { PoolFill } from './pool-fill.ts';
@@ -44,11 +44,10 @@ export class FillingSource implements BucketSource {
   }
 
   /** Undefined for a bucket that lies in other regions. */
-  #range({ firstTensor, tensorCount }: Bucket): ReturnType<PoolFill['range']> | undefined {
-    const { tensors } = this.#options.metas;
-    const pooled = tensors
-      .slice(firstTensor, firstTensor + tensorCount)
-      .filter(({ region, sizeBytes }) => region === POOL && sizeBytes > 0);
+  #range(bucket: Bucket): ReturnType<PoolFill['range']> | undefined {
+    const pooled = bucketTensors(this.#options.metas, bucket).filter(
+      ({ region, sizeBytes }) => region === POOL && sizeBytes > 0,
+    );
     const last = pooled.at(-1);
     return last && this.#fill.range(pooled[0]!.offsetBytes, last.offsetBytes + last.sizeBytes);
   }

@@ -1,5 +1,5 @@
 import type { RankMetas } from '@checkpoint-engine/meta';
-import type { Bucket, BucketCopy } from '@checkpoint-engine/planner';
+import { type Bucket, type BucketCopy, bucketTensors } from '@checkpoint-engine/planner';
 import type { StreamRegion } from './stream-region.ts';
 
 /** A part of a bucket. Bytes count from the start of the bucket. */
@@ -18,15 +18,14 @@ export interface Chunk extends BucketPart {
 /** Cuts buckets into chunks, in order. Empty buckets have none. */
 export function chunksOf(
   buckets: readonly Bucket[],
-  { tensors }: RankMetas,
+  metas: RankMetas,
   regions: readonly StreamRegion[],
   chunkBytes: number,
 ): Chunk[] {
   return buckets.flatMap((bucket) => {
-    const { firstTensor, tensorCount } = bucket;
-    const isRead = tensors
-      .slice(firstTensor, firstTensor + tensorCount)
-      .some(({ region, sizeBytes }) => sizeBytes > 0 && regions[region]!.file !== undefined);
+    const isRead = bucketTensors(metas, bucket).some(
+      ({ region, sizeBytes }) => sizeBytes > 0 && regions[region]!.file !== undefined,
+    );
     return cut(bucket, chunkBytes).map((part) => ({ ...part, ringBytes: isRead ? part.toBytes - part.fromBytes : 0 }));
   });
 }

@@ -30,6 +30,7 @@ export async function moveBuckets(
     watch.enter('release');
     await session?.finish({
       signal: waiting.signal,
+      answer: request,
       onPhase: (phase) => phase === 'released' && watch.enter('hook'),
     });
     isAgain =

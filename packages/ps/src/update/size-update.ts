@@ -1,5 +1,5 @@
 import type { Device } from '@checkpoint-engine/interface';
-import { type BucketSizing, sizeBuckets } from '@checkpoint-engine/planner';
+import { type BucketSizing, measureMetas, sizeBuckets } from '@checkpoint-engine/planner';
 import type { WorldMetas } from '../api.ts';
 
 const MIB = 2 ** 20;
@@ -30,18 +30,9 @@ export interface UpdateBounds {
 
 /** Sizes buckets, ring and staging for one update. Equal on all ranks for equal metas and bounds. */
 export function sizeUpdate(metas: WorldMetas, kind: Device['kind'], bounds: UpdateBounds): BucketSizing {
-  let largestTensorBytes = 0;
-  let totalBytes = 0;
-  for (const { tensors } of metas) {
-    for (const { sizeBytes } of tensors) {
-      if (sizeBytes > largestTensorBytes) largestTensorBytes = sizeBytes;
-      totalBytes += sizeBytes;
-    }
-  }
   return sizeBuckets({
+    ...measureMetas(metas),
     freeBytes: bounds.freeBytes,
-    largestTensorBytes,
-    totalBytes,
     worldSize: bounds.memberCount,
     ring: ringOf(kind, bounds),
     maxBucketBytes: bounds.bucketBytes ?? bounds.maxBucketBytes,

@@ -1,4 +1,5 @@
 import { CheckpointEngineError } from '@checkpoint-engine/interface';
+import { hintOf } from './known-failures.ts';
 
 /** Whose worker it is, and where it was spoken to: named in every error. */
 export interface Worker {
@@ -34,7 +35,7 @@ export function workerGone(worker: Worker, task: Task): CheckpointEngineError {
     'CE_WORKER_LOST',
     `The worker on device "${worker.deviceUuid}" went away when it was to ${task}`,
     task === 'run its post-load hook'
-      ? "Look at the engine's log for what its post-load hook raised; workers of checkpoint-engine before 0.4.0 need the option endsOnRelease"
+      ? "Look at the engine's log for what its post-load hook raised; without an engine's answer, workers of checkpoint-engine before 0.4.0 need the option endsOnRelease"
       : "Look at the engine's log for why the worker died, restart it, and run the update again",
     details(worker, task),
   );
@@ -56,7 +57,8 @@ export function workerRefused(worker: Worker, task: Task, reply: Uint8Array): Ch
     `The worker on device "${worker.deviceUuid}" failed to ${task}: ${lastLine(traceback)}`,
     task === 'open the buffer'
       ? `Read the worker's traceback in detail; where CUDA refuses the handle, ${SAME_NAMESPACES}`
-      : "Read the worker's traceback in detail: the model's load_weights or its post-load hook raised it",
+      : (hintOf(traceback) ??
+          "Read the worker's traceback in detail: the model's load_weights or its post-load hook raised it"),
     { ...details(worker, task), detail: traceback },
   );
 }

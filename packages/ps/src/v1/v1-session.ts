@@ -1,5 +1,6 @@
 import { abortError, CheckpointEngineError, type SharedMemory } from '@checkpoint-engine/interface';
 import type { BucketMessage, FinishOptions, SessionCallOptions, SessionOptions, WorkerSession } from '../session.ts';
+import { untilAborted } from '../util/until-aborted.ts';
 import { Backoff } from '../zmq/backoff.ts';
 import { type Task, type Worker, workerGone, workerRefused, workerTimedOut } from './errors.ts';
 import { CUDA_HANDLE_BYTES, encodeBucket, encodeBuffer, encodeError, encodeNone } from './messages.ts';
@@ -12,7 +13,12 @@ export interface V1Options {
    * buffer. @default 5_000
    */
   readonly failGraceMs?: number | undefined;
-  /** Workers of checkpoint-engine before 0.4.0: they run the post-load hook as part of the release. @default false */
+  /**
+   * Workers of checkpoint-engine before 0.4.0: they run the post-load hook as part of the release, and end. Those are
+   * recognized without this where the engine's answer is known.
+   *
+   * @default false
+   */
   readonly endsOnRelease?: boolean | undefined;
 }
 
@@ -82,10 +88,10 @@ export class V1Session implements WorkerSession {
     await this.#ask(`take bucket ${bucket.index}`, encodeBucket(bucket.tensors), signal);
   }
 
-  async finish({ signal, onPhase }: FinishOptions): Promise<void> {
+  async finish({ signal, onPhase, answer }: FinishOptions): Promise<void> {
     await this.#ask('let go of the buffer', encodeNone(), signal);
     onPhase?.('released');
-    if (!this.#endsOnRelease) await this.#ask('run its post-load hook', encodeNone(), signal);
+    if (!this.#endsOnRelease) await this.#runHook(signal, answer);
     this.#state = 'finished';
     onPhase?.('loaded');
   }
@@ -138,6 +144,26 @@ export class V1Session implements WorkerSession {
   async close(): Promise<void> {
     this.#state = 'closed';
     this.#link.close();
+  }
+
+  /** Workers before 0.4.0 have run their hook by now, and end; later ones end here only where it raised. */
+  async #runHook(signal: AbortSignal, answer: Promise<void> | undefined): Promise<void> {
+    try {
+      await this.#ask('run its post-load hook', encodeNone(), signal);
+    } catch (error) {
+      const hasEnded = CheckpointEngineError.isInstance(error) && error.code === 'CE_WORKER_LOST';
+      if (!hasEnded || answer === undefined) throw error;
+      const isLoaded = await untilAborted(answer, signal).then(
+        () => true,
+        () => false,
+      );
+      if (!isLoaded) throw error;
+      const { logger, rank } = this.#options;
+      logger.debug(
+        { rank, worker: this.#worker },
+        'The worker ended with the release, as before checkpoint-engine 0.4.0',
+      );
+    }
   }
 
   async #ask(task: Task, message: Uint8Array, signal: AbortSignal): Promise<void> {

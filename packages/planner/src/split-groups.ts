@@ -1,0 +1,34 @@
+import type { RankMetas } from '@checkpoint-engine/meta';
+import { affinityOf } from './affinity.ts';
+import { affinityKey, isModuleWeight, keyOfModuleWeight } from './affinity-key.ts';
+
+/**
+ * The keys of groups (see {@link affinityKey}) that several ranks hold parts of. A bucket has one owner, so that the
+ * tensors of such a group reach a loader in several calls. Ranks that share a checkpoint's files have none.
+ */
+export function splitGroups(metasByRank: readonly RankMetas[]): string[] {
+  const split = new Set<string>();
+  /** The owner of each group that does not begin with the weight of a module: few, as pools are laid out. */
+  const owners = new Map<string, number>();
+  let hasModules = false;
+  for (const { rank, tensors } of metasByRank) {
+    const { order, starts } = affinityOf(tensors);
+    for (const [at, starting] of starts.entries()) {
+      const { name } = tensors[order?.[at] ?? at]!;
+      if (starting === 0 || isModuleWeight(name)) continue;
+      const key = affinityKey(name);
+      hasModules ||= name.startsWith(`${key}.`);
+      if ((owners.get(key) ?? rank) !== rank) split.add(key);
+      owners.set(key, rank);
+    }
+  }
+  if (!hasModules) return [...split];
+  for (const { rank, tensors } of metasByRank) {
+    for (const { name } of tensors) {
+      if (!isModuleWeight(name)) continue;
+      const key = keyOfModuleWeight(name);
+      if ((owners.get(key) ?? rank) !== rank) split.add(key);
+    }
+  }
+  return [...split];
+}
