@@ -1,0 +1,93 @@
+"""Copies that convert, such as a bias kept in F32 by an engine and in BF16 by a checkpoint. Imports torch.
+
+They are small: the bytes of a tensor are gathered in host memory, and torch converts them when all have come.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+
+from checkpoint_engine_worker.pieces import place_addresses
+from checkpoint_engine_worker.pull_types import MappedRegion, Places
+from checkpoint_engine_worker.recording import CastNote, Recording
+
+#: Tensors whose conversions would take more than this in host memory go through the engine's loader.
+MAX_CAST_BYTES = 256 << 20
+
+
+class CastPull:
+    """Gathers the tensors of some conversions and executes or checks them."""
+
+    def __init__(self, recording: Recording, casts: Sequence[CastNote]) -> None:
+        self._recording = recording
+        self._by_tensor: dict[int, list[CastNote]] = {}
+        for cast in casts:
+            self._by_tensor.setdefault(cast.tensor, []).append(cast)
+        self._gathered: dict[int, tuple[Any, int]] = {}
+
+    def pull(self, places: Places, regions: Mapping[int, MappedRegion]) -> int:
+        """Takes what these places hold, converts what is complete, and says how many bytes were taken."""
+        taken = 0
+        for tensor, data in self._take(places, regions).items():
+            taken += data.numel()
+            for cast in self._by_tensor[tensor]:
+                _destination(self._recording, cast).copy_(_source(data, cast))
+        return taken
+
+    def equal(self, places: Places, regions: Mapping[int, MappedRegion]) -> dict[CastNote, bool]:
+        """For each conversion whose bytes are all there, whether the engine holds its result."""
+        found = {}
+        for tensor, data in self._take(places, regions).items():
+            for cast in self._by_tensor[tensor]:
+                live = self._recording.live[cast.owner]
+                if live is not None:
+                    held = _destination(self._recording, cast)
+                    wanted = torch.empty_like(held).copy_(_source(data, cast))
+                    found[cast] = torch.equal(_bytes(held), _bytes(wanted))
+        return found
+
+    def _take(self, places: Places, regions: Mapping[int, MappedRegion]) -> dict[int, Any]:
+        """The tensors that are complete with these places, as bytes."""
+        if not self._by_tensor:
+            return {}
+        complete = {}
+        chosen = np.flatnonzero(np.isin(places.tensor, list(self._by_tensor)))
+        addresses = place_addresses(places, regions)
+        for i in chosen.tolist():
+            tensor, size = int(places.tensor[i]), int(places.size[i])
+            whole = self._recording.tensors[tensor].size_bytes
+            data, held = self._gathered.pop(tensor, (None, 0))
+            if data is None:
+                data = torch.empty(whole, dtype=torch.uint8)
+            at = int(places.tensor_offset[i])
+            if at < 0 or at + size > whole:
+                raise ValueError(f"A place holds bytes {at} to {at + size} of a tensor of {whole} bytes")
+            ctypes.memmove(data.data_ptr() + at, int(addresses[i]), size)
+            if held + size >= whole:
+                complete[tensor] = data
+            else:
+                self._gathered[tensor] = (data, held + size)
+        return complete
+
+
+def _source(data: Any, cast: CastNote) -> Any:
+    return torch.as_strided(data.view(cast.source_dtype), cast.shape, cast.source_strides, cast.source_offset)
+
+
+def _destination(recording: Recording, cast: CastNote) -> Any:
+    live = recording.live[cast.owner]
+    assert live is not None  # noqa: S101  only owners in use are direct
+    storage = live.tensor.untyped_storage()
+    item = torch.empty((), dtype=cast.dtype).element_size()
+    first = live.tensor.data_ptr() - storage.data_ptr() + cast.offset_bytes
+    whole = torch.empty(0, dtype=cast.dtype, device=live.tensor.device).set_(storage, first // item, (0,), (1,))
+    return torch.as_strided(whole, cast.shape, cast.strides, first // item)
+
+
+def _bytes(tensor: Any) -> Any:
+    return tensor.contiguous().reshape(-1).view(torch.uint8)

@@ -1,0 +1,236 @@
+"""Records which bytes of a checkpoint an engine keeps, from names, types and shapes alone. Imports torch.
+
+    recording = record(Engine(model.load_weights, [("", model)], "cuda:0", facts), tensors)
+
+runs the engine's loader on tensors without bytes; nothing is written to the engine and no bytes move. Layers that look
+alike are recorded three times and stamped for the others. Nothing of a recording is used before `proof.prove` compared
+it with the live parameters.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Container, Iterable, Sequence
+from contextlib import nullcontext
+
+import numpy as np
+
+from checkpoint_engine_worker.boxes import boxes_of
+from checkpoint_engine_worker.casts import MAX_CAST_BYTES
+from checkpoint_engine_worker.engine import Engine
+from checkpoint_engine_worker.fingerprint import fingerprint_of, layer_forms, metas_digest
+from checkpoint_engine_worker.layer_notes import Notes, same_template, stamp, template_of
+from checkpoint_engine_worker.layers import LayerClass, layer_classes
+from checkpoint_engine_worker.loader_trace import CopyNote, LoaderTrace
+from checkpoint_engine_worker.observe import observe, pattern_of
+from checkpoint_engine_worker.overlaps import FILL, settle
+from checkpoint_engine_worker.pull_types import TensorMeta
+from checkpoint_engine_worker.recording import COLUMNS, OWNER, CastNote, LiveTensor, OwnerInfo, Recording
+from checkpoint_engine_worker.tensor_map import TensorMap, named_tensors
+
+#: A class of at most this many layers is recorded whole: first, middle and last stand for more.
+_SAMPLES = 3
+
+
+def record(
+    engine: Engine, tensors: Sequence[TensorMeta], *, metas: str | None = None, stamped: bool = True
+) -> Recording:
+    """Records the engine for these tensors. `metas` is their digest where the caller has one.
+
+    With `stamped=False` every layer is recorded by itself: for engines whose layers look alike and are not.
+    """
+    started = time.monotonic()
+    fingerprint = fingerprint_of(engine, metas or metas_digest(tensors))
+    with engine.load_format() if engine.load_format else nullcontext():
+        known = TensorMap(engine.roots)
+        classes, loose = layer_classes(tensors, layer_forms(engine.roots))
+        notes = _record_all(engine, known, tensors, classes, loose, stamped)
+    boxes, tensor_reasons, owner_reasons = settle(notes.boxes)
+    notes.boxes = boxes
+    for mine, found in ((notes.tensor_reasons, tensor_reasons), (notes.owner_reasons, owner_reasons)):
+        for key, reason in found.items():
+            mine.setdefault(key, reason)
+    owners = [
+        OwnerInfo(owner.path, owner.module, owner.module_class, owner.size_bytes, tuple(owner.shared_with))
+        for owner in known.owners
+    ]
+    _limit_casts(notes, tensors)
+    _link_siblings(notes, tensors)
+    in_use = TensorMap(engine.roots)
+    live = [_live(in_use, owner.path, owner.size_bytes) for owner in known.owners]
+    held = {
+        known.owners[i].path: found.address
+        for i in {*notes.boxes[:, OWNER].tolist(), *(cast.owner for cast in notes.casts)}
+        if known.owners[i].held and (found := live[i]) is not None
+    }
+    return Recording(
+        tensors=tensors,
+        owners=owners,
+        boxes=notes.boxes,
+        casts=notes.casts,
+        tensor_reasons=notes.tensor_reasons,
+        owner_reasons=notes.owner_reasons,
+        links=notes.links,
+        fingerprint=fingerprint,
+        live=live,
+        in_place=lambda: not held or _held_addresses(engine, held) == held,
+        recorded_ms=(time.monotonic() - started) * 1e3,
+    )
+
+
+def _held_addresses(engine: Engine, paths: Container[str]) -> dict[str, int]:
+    found = (named for named in named_tensors(engine.roots) if named.held and named.path in paths)
+    return {named.path: int(named.tensor.data_ptr()) for named in found}
+
+
+def _live(in_use: TensorMap, path: str, size_bytes: int) -> LiveTensor | None:
+    """The tensor in use of the size of the one that is loaded. Only the proof says if it is the same."""
+    owner = in_use.tensor_at(path)
+    if owner is None or owner.size_bytes != size_bytes or owner.tensor.is_meta:
+        return None
+    return LiveTensor(owner.address, owner.size_bytes, owner.tensor)
+
+
+def _record_all(
+    engine: Engine,
+    known: TensorMap,
+    tensors: Sequence[TensorMeta],
+    classes: list[LayerClass],
+    loose: list[int],
+    stamped: bool,
+) -> Notes:
+    refused: dict[str, str] = {}
+    first = list(loose)
+    for layers in classes:
+        for key in _samples(layers) if stamped else layers.members:
+            first += layers.members[key]
+    notes = _notes(observe(engine, known, tensors, sorted(first), refused), tensors, refused, first)
+    if not stamped:
+        return notes
+    later: list[int] = []
+    stamps = []
+    for layers in classes:
+        made = _stamped(layers, known, notes)
+        stamps += made if made is not None else []
+        if made is None:
+            samples = _samples(layers)
+            later += [i for key, members in layers.members.items() if key not in samples for i in members]
+    for made_notes in stamps:
+        notes.add(made_notes)
+    if later:
+        notes.add(_notes(observe(engine, known, tensors, sorted(later), refused), tensors, refused, later))
+    return notes
+
+
+def _samples(layers: LayerClass) -> list[tuple[str, int]]:
+    keys = sorted(layers.members)
+    return keys if len(keys) <= _SAMPLES else [keys[0], keys[len(keys) // 2], keys[-1]]
+
+
+def _stamped(layers: LayerClass, known: TensorMap, notes: Notes) -> list[Notes] | None:
+    """Notes of the layers that were not recorded; None where the recorded ones differ, or the engine's are others."""
+    samples = _samples(layers)
+    if len(samples) == len(layers.members):
+        return []
+    templates = [template_of(notes, known, key[1], layers.members[key]) for key in samples]
+    model = templates[0]
+    if model is None or any(other is None or not same_template(model, other) for other in templates[1:]):
+        return None
+    found = []
+    for key, members in layers.members.items():
+        if key not in samples:
+            made = stamp(model, known, key[1], members)
+            if made is None:
+                return None
+            found.append(made)
+    return found
+
+
+def _notes(
+    traces: Iterable[LoaderTrace], tensors: Sequence[TensorMeta], refused: dict[str, str], indices: Sequence[int]
+) -> Notes:
+    """The notes of traces as boxes. Tensors whose pattern was refused are opaque."""
+    notes = Notes(np.zeros((0, len(COLUMNS)), dtype=np.int64))
+    rows: list[tuple[int, ...]] = []
+    copy = 0
+    for trace in traces:
+        for note in trace.notes:
+            copy += 1
+            if not isinstance(note, CopyNote):
+                found = boxes_of(note.shape, [0] * len(note.shape), note.strides, note.item_bytes)
+                if found is None:
+                    notes.owner_reasons.setdefault(note.owner, "the loader fills a scattered part of it")
+                rows += [(FILL, note.owner, copy, 0, note.offset_bytes + b[1], *b[2:]) for b in found or []]
+                continue
+            source = note.source
+            if source.dtype != note.dtype:
+                notes.casts.append(_cast(note))
+                continue
+            item = note.dtype.itemsize
+            found = boxes_of(note.shape, source.strides, note.strides, item)
+            if found is None:
+                notes.tensor_reasons.setdefault(source.tensor, "its loader scatters it")
+                notes.owner_reasons.setdefault(note.owner, "its loader scatters a tensor over it")
+                notes.links.append((source.tensor, note.owner))
+            at = source.offset * item
+            rows += [
+                (source.tensor, note.owner, copy, at + b[0], note.offset_bytes + b[1], *b[2:]) for b in found or []
+            ]
+        notes.links += trace.links
+        for mine, theirs in (
+            (notes.tensor_reasons, trace.tensor_reasons),
+            (notes.owner_reasons, trace.owner_reasons),
+        ):
+            for key, reason in theirs.items():
+                mine.setdefault(key, reason)
+    if rows:
+        notes.boxes = np.array(rows, dtype=np.int64)
+    for i in indices if refused else ():
+        why = refused.get(pattern_of(tensors[i].name))
+        if why is not None:
+            notes.tensor_reasons.setdefault(i, why)
+    return notes
+
+
+def _cast(note: CopyNote) -> CastNote:
+    source = note.source
+    return CastNote(
+        source.tensor,
+        note.owner,
+        note.shape,
+        source.dtype,
+        source.offset,
+        source.strides,
+        note.dtype,
+        note.offset_bytes,
+        note.strides,
+    )
+
+
+def _limit_casts(notes: Notes, tensors: Sequence[TensorMeta]) -> None:
+    """Leaves conversions to the engine where they are more than a few small tensors."""
+    if sum(tensors[i].size_bytes for i in {cast.tensor for cast in notes.casts}) > MAX_CAST_BYTES:
+        for cast in notes.casts:
+            notes.owner_reasons.setdefault(cast.owner, "its loader converts more than is kept in host memory")
+
+
+def _link_siblings(notes: Notes, tensors: Sequence[TensorMeta]) -> None:
+    """Joins an opaque tensor to the owners of its siblings: `x.weight_scale` belongs to the module of `x.weight`."""
+    if not notes.tensor_reasons:
+        return
+    opaque: dict[str, list[int]] = {}
+    for i in notes.tensor_reasons:
+        opaque.setdefault(tensors[i].name.rpartition(".")[0], []).append(i)
+    pairs = {(int(t), int(o)) for t, o in notes.boxes[:, :2].tolist()}
+    pairs |= {(cast.tensor, cast.owner) for cast in notes.casts} | set(notes.links)
+    reasons = []
+    for tensor, owner in sorted(pairs):
+        for i in opaque.get(tensors[tensor].name.rpartition(".")[0], ()):
+            notes.links.append((i, owner))
+            reasons.append((owner, notes.tensor_reasons[i]))
+    for owner, reason in reasons:
+        notes.owner_reasons.setdefault(owner, reason)
+    # What an opaque tensor's own copies wrote is opaque as well.
+    for tensor, owner in sorted(pairs):
+        if tensor in notes.tensor_reasons:
+            notes.owner_reasons.setdefault(owner, notes.tensor_reasons[tensor])
