@@ -12,11 +12,10 @@ import { CheckpointEngineError, type Logger, toCheckpointEngineError } from '@ch
 import { decodeWorldMetas } from '@checkpoint-engine/meta';
 import type { StoreServer } from '@checkpoint-engine/ps';
 import type { RegisterJob, WorldJob } from '../config/jobs.ts';
-import { joinCalls } from '../process/join-calls.ts';
 import type { CallJob, CallName, CallResult } from '../process/messages.ts';
 import type { OpenRankPort } from '../process/rank-port.ts';
-import { TimeLimit } from '../process/time-limit.ts';
 import type { CallOptions } from '../process/world.ts';
+import { callRanks } from './call-ranks.ts';
 import { Catalog, CatalogEntry } from './catalog.ts';
 import { RankSlot } from './rank-slot.ts';
 import { READY_MS, Readiness } from './readiness.ts';
@@ -45,12 +44,6 @@ export interface ServedWorldOptions {
   readonly onLogLine: (line: string, rank: number) => void;
 }
 
-/** How long ranks that were told to give a call up have for it, before they are ended. */
-const SETTLE_MS = 20_000;
-/** The same where the call's time is over: with {@link GRACE_MS} it bounds an answer to 10 s after its time-out. */
-const LATE_SETTLE_MS = 8_000;
-/** How much longer than its own time-out a call may take before the ranks are told to give it up. */
-const GRACE_MS = 2_000;
 /** How long ranks have for metas. */
 const GATHER_MS = 120_000;
 /** How long ranks have to give a checkpoint's memory back, and to give or take metas. */
@@ -228,35 +221,14 @@ export class ServedWorld implements HttpWorld {
     return await this.#callSome(this.#slots, name, job, timeoutMs, options);
   }
 
-  /**
-   * Asks ranks for the same. Ends within 10 s of the time-out, whatever the ranks do: those that do not answer are ended,
-   * and started again.
-   */
-  async #callSome<Name extends CallName>(
+  #callSome<Name extends CallName>(
     slots: readonly RankSlot[],
     name: Name,
     job: CallJob<Name>,
     timeoutMs: number,
-    { signal, onEvent }: CallOptions = {},
+    options: CallOptions = {},
   ): Promise<CallResult<Name>[]> {
-    const latestMs = performance.now() + timeoutMs + GRACE_MS + LATE_SETTLE_MS;
-    const limit = new TimeLimit(`The call "${name}"`, timeoutMs + GRACE_MS, 'Look at the logs of the ranks');
-    try {
-      const stop = signal ? AbortSignal.any([signal, limit.signal]) : limit.signal;
-      const calls = slots.map((slot) => slot.call(name, job, onEvent));
-      const settleMs = (): number => Math.max(0, Math.min(SETTLE_MS, latestMs - performance.now()));
-      const { values, failed } = await joinCalls(calls, { signal: stop, settleMs });
-      if (values) return values;
-      const hanging = failed.hanging.map((index) => slots[index]!);
-      for (const slot of hanging) {
-        this.#options.logger.error({ rank: slot.rank, call: name }, 'A rank did not give a call up and is ended');
-        slot.kill();
-      }
-      const isLate = limit.signal.aborted && failed.failure.code === 'CE_TIMEOUT';
-      throw isLate && hanging.length > 0 ? notAnswered(name, timeoutMs, hanging) : failed.failure;
-    } finally {
-      limit.stop();
-    }
+    return callRanks(slots, { name, job, timeoutMs, ...options }, this.#options.logger);
   }
 
   /** Waits for ranks that are restarted, within the time of an update. @throws `CE_TIMEOUT`, `CE_RANK_LOST`, `CE_ABORTED` */
@@ -335,17 +307,6 @@ function checkName(name: string, metas: Uint8Array): void {
     'CE_METAS_INVALID',
     `The metas are those of checkpoint "${named}", not of "${name}"`,
     'Send them to the path of their checkpoint',
-  );
-}
-
-function notAnswered(call: string, timeoutMs: number, slots: readonly RankSlot[]): CheckpointEngineError {
-  const ranks = slots.map(({ rank }) => rank);
-  const [are, each] = ranks.length === 1 ? [`Rank ${ranks[0]}`, 'was'] : [`Ranks ${ranks.join(', ')}`, 'were'];
-  return new CheckpointEngineError(
-    'CE_TIMEOUT',
-    `${are} did not answer the call "${call}" within ${timeoutMs} ms and ${each} ended`,
-    'Look at the log for what they did; they are started again, and the checkpoints that have their files are registered again',
-    { rank: ranks[0], peer: ranks[0], op: call, retryable: true },
   );
 }
 

@@ -49,7 +49,16 @@ export type ConnectStoreOptions = StoreLocation &
  * @throws `CE_TOKEN_REFUSED`, `CE_ABORTED`.
  */
 export async function connectStore(options: ConnectStoreOptions): Promise<Store> {
-  const { rank, worldSize, token, timeoutMs = STORE_TIMEOUT_MS, signal, logger = silentLogger, onClose, onLost } = options;
+  const {
+    rank,
+    worldSize,
+    token,
+    timeoutMs = STORE_TIMEOUT_MS,
+    signal,
+    logger = silentLogger,
+    onClose,
+    onLost,
+  } = options;
   if (signal?.aborted) throw abortError(signal, 'Joining the store');
   const address =
     options.address === undefined ? tcpAddress(options.host, options.port) : normalizeAddress(options.address);
