@@ -14,9 +14,10 @@ import { updateCommand } from './commands/update.ts';
 import type { Environment } from './config/environment.ts';
 import { reportFailure } from './output/report-failure.ts';
 import type { Terminal } from './output/terminal.ts';
+import { interruptStatus } from './process/interrupts.ts';
 
-/** 0 done, 1 failed, 2 wrong arguments. */
-export type ExitCode = 0 | 1 | 2;
+/** 0 done, 1 failed, 2 wrong arguments, 129, 130 or 143 interrupted by SIGHUP, SIGINT or SIGTERM. */
+export type ExitCode = number;
 
 const EXAMPLES = `
 Examples:
@@ -48,7 +49,8 @@ export async function runCli(args: readonly string[], terminal: Terminal, env: E
     if (error instanceof CommanderError && error.exitCode === 0) return 0;
     const failure = error instanceof CommanderError ? usageError(error, program, args) : error;
     reportFailure(failure, args, terminal);
-    return CheckpointEngineError.isInstance(failure) && failure.code === 'CE_CONFIG_INVALID' ? 2 : 1;
+    if (CheckpointEngineError.isInstance(failure) && failure.code === 'CE_CONFIG_INVALID') return 2;
+    return interruptStatus() ?? 1;
   }
 }
 

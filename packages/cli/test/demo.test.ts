@@ -49,7 +49,7 @@ describe('demo', () => {
     expect(readdirSync(temporary)).not.toEqual([]);
     running.child.kill('SIGINT');
     const result = await running.result;
-    expect(result.code).toBe(1);
+    expect(result.code).toBe(130);
     expect(result.stderr).toMatch(/^error: Interrupted by SIGINT/m);
     expect(readdirSync(temporary)).toEqual([]);
   });

@@ -175,7 +175,9 @@ describe('serve on several hosts', () => {
     };
     const first = other();
     const server = await serve(['--uds', socketPath(), ...hosts, '--allow-path', checkpoint, ...flags], { env });
-    expect((await server.call('GET', '/v1/readyz')).json()).toMatchObject({ ranks: [{ node: 0 }, { node: 1 }] });
+    expect((await server.call('GET', '/v1/readyz', undefined, bearer)).json()).toMatchObject({
+      ranks: [{ node: 0 }, { node: 1 }],
+    });
     expect((await register(server, 'step-1', bearer)).status).toBe(200);
     await server.call('POST', '/v1/checkpoints/step-1/gather-metas', undefined, bearer);
     const update = () => server.call('POST', '/v1/checkpoints/step-1/update', undefined, bearer);

@@ -189,7 +189,7 @@ describe('update under attack', () => {
     const { engine, running, ranks } = await inTheMiddle();
     running.child.kill(signal);
     const result = await running.result;
-    expect(result.code).toBe(1);
+    expect(result.code).toBe(signal === 'SIGINT' ? 130 : 143);
     expect(parseJson(result)).toMatchObject({
       ok: false,
       error: { code: 'CE_ABORTED', message: `Interrupted by ${signal}` },
@@ -207,7 +207,7 @@ describe('update under attack', () => {
     await new Promise((resolve) => setTimeout(resolve, 500));
     const startedAtMs = performance.now();
     running.child.kill('SIGINT');
-    expect(await running.result).toMatchObject({ code: 1 });
+    expect(await running.result).toMatchObject({ code: 130 });
     expect(performance.now() - startedAtMs).toBeLessThan(8_000); // good order has 10 s
     expectGone(ranks);
   });

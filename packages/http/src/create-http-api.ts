@@ -1,5 +1,6 @@
 import { type CheckpointEngineError, type Logger, silentLogger } from '@checkpoint-engine/interface';
 import { OpenAPIHono } from '@hono/zod-openapi';
+import type { MiddlewareHandler } from 'hono';
 import { bodyLimit } from 'hono/body-limit';
 import type { Registry } from 'prom-client';
 import { browserGuard, tokenGuard } from './guard.ts';
@@ -79,6 +80,7 @@ export function createHttpApi(world: HttpWorld, options: HttpApiOptions = {}): H
   else if (!isOutOfBrowsersReach) app.use(browserGuard);
   app.use('/v1/checkpoints/:name/metas', limitBody(METAS_BYTES));
   app.use('/v1/checkpoints/:name/:action{files|update|gather-metas}', limitBody(JSON_BYTES));
+  app.use('/v1/checkpoints/:name/update', allowEmptyBody);
   checkpointRoutes(app, context);
   metasRoutes(app, context);
   updateRoutes(app, context);
@@ -126,6 +128,13 @@ function limitBody(maxSize: number) {
   });
 }
 
+/** Some clients name the type of a body that they do not send. */
+const allowEmptyBody: MiddlewareHandler = async (context, next) => {
+  if (context.req.method === 'POST' && (await context.req.text()) === '')
+    context.req.raw.headers.delete('content-type');
+  await next();
+};
+
 /** Known paths answer other methods with 405 and what they take. */
 function refuseOtherMethods(app: OpenAPIHono): void {
   const byPath = new Map<string, Set<string>>();
@@ -157,7 +166,7 @@ function invalidRequest(target: string, issues: readonly Issue[]): RequestError 
   return new RequestError(
     422,
     `The ${part} of the request is not what is wanted: ${told}`,
-    'GET /openapi.json says it',
+    'Send what GET /openapi.json describes',
   );
 }
 

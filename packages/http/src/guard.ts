@@ -1,16 +1,25 @@
 import { createHash, timingSafeEqual } from 'node:crypto';
-import type { MiddlewareHandler } from 'hono';
+import type { Context, MiddlewareHandler } from 'hono';
 import { RequestError } from './problem.ts';
 
-/** Paths that tell nothing and are asked by machines that have no token. */
+/** Paths that are asked by machines that have no token, which are told nothing but whether all is well. */
 const OPEN_PATHS: ReadonlySet<string> = new Set(['/v1/healthz', '/v1/readyz']);
+
+const STRANGER = 'isStranger';
+
+/** Whether a request came without the token that the server asks for. */
+export function isStranger(context: Context): boolean {
+  return context.get(STRANGER) === true;
+}
 
 /** Lets in who sends the token as `Authorization: Bearer`. It is compared in constant time. */
 export function tokenGuard(token: string): MiddlewareHandler {
   const wanted = digest(`Bearer ${token}`);
   return async (context, next) => {
     const given = context.req.header('authorization') ?? '';
-    if (!OPEN_PATHS.has(context.req.path) && !timingSafeEqual(digest(given), wanted)) {
+    const isKnown = timingSafeEqual(digest(given), wanted);
+    if (!isKnown) context.set(STRANGER, true);
+    if (!isKnown && !OPEN_PATHS.has(context.req.path)) {
       context.header('WWW-Authenticate', 'Bearer');
       throw new RequestError(
         401,

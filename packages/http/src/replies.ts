@@ -24,7 +24,7 @@ const shareState = z.enum(['registering', 'loading', 'registered', 'lost']);
 const rank = z
   .object({
     rank: z.int(),
-    state: z.enum(['starting', 'ready', 'lost']),
+    state: z.enum(['starting', 'ready', 'unresponsive', 'lost']),
     node: z.int(),
     device: z.object({ kind: z.string(), uuid: z.string(), name: z.string() }).optional(),
     restarts: z.int(),
@@ -34,7 +34,12 @@ const rank = z
 
 /** `GET /v1/readyz` */
 export const readyReply: z.ZodType = z
-  .object({ ready: z.boolean(), world_size: z.int(), ranks: z.array(rank) })
+  .object({
+    ready: z.boolean(),
+    ending: z.boolean().openapi({ description: 'The server was asked to end' }),
+    world_size: z.int(),
+    ranks: z.array(rank).optional().openapi({ description: 'Left out for clients that do not send the token' }),
+  })
   .openapi('Ready');
 
 /** One checkpoint. */

@@ -90,6 +90,11 @@ export class Updates {
     await record.ended;
   }
 
+  /** Whether it takes no more updates. */
+  get isClosing(): boolean {
+    return this.#closing !== undefined;
+  }
+
   /** Takes no more updates. Those that wait are refused; resolves when the one that runs is over. */
   async close(reason: CheckpointEngineError): Promise<void> {
     this.#closing = reason;

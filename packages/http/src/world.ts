@@ -39,8 +39,11 @@ export interface HttpWorld {
   ): Promise<UpdateSummary>;
 }
 
-/** What a rank does: joins the world, works, or is gone and about to be restarted. */
-export type RankState = 'starting' | 'ready' | 'lost';
+/**
+ * What a rank does: joins the world, works, does not answer any more and is restarted if it goes on, or is gone and about
+ * to be restarted.
+ */
+export type RankState = 'starting' | 'ready' | 'unresponsive' | 'lost';
 
 /** One rank. */
 export interface RankView {
@@ -93,6 +96,8 @@ export interface RegisterOrder {
   readonly keepFiles?: boolean | undefined;
   /** Read the files during updates instead of now. @default false */
   readonly stream?: boolean | undefined;
+  /** For reading all of it. @default the world's own */
+  readonly timeoutMs?: number | undefined;
 }
 
 /** What is to be updated. What is left out is as the server was started with. */

@@ -5,6 +5,6 @@ import type { Terminal } from '../output/terminal.ts';
 export interface CommandContext {
   readonly terminal: Terminal;
   readonly env: Environment;
-  /** Sets what the process ends with: 0 done, 1 failed, 2 wrong arguments. */
-  setExitCode(code: 0 | 1 | 2): void;
+  /** Sets what the process ends with: 0 done, 1 failed, 2 wrong arguments, 128 and a signal's number interrupted. */
+  setExitCode(code: number): void;
 }

@@ -13,7 +13,8 @@ Environment:
   CHECKPOINT_ENGINE_TOKEN     secret that the ranks share; for reads between worlds the same in all of them
   CHECKPOINT_ENGINE_API_KEY   sent to the engine as Authorization: Bearer
 
-Sizes are written like 512MiB, 2GiB or 8e9. Exit status: 0 done, 1 failed, 2 wrong arguments.`;
+Sizes are written like 512MiB, 2GiB or 8e9. Exit status: 0 done (with a warning where an output
+file could not be written), 1 failed, 2 wrong arguments, 130 or 143 interrupted by SIGINT or SIGTERM.`;
 
 /** Ranks, what they run on, and which of them receive. */
 export function addRankOptions(command: Command): Command {

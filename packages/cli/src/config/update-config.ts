@@ -76,6 +76,9 @@ export function updateConfig(flags: UpdateFlags, env: Environment): UpdateConfig
   const world = worldConfig(flags, env);
   const name = flags.checkpointName ?? basename(resolve(flags.checkpointPath));
   const { updateMethod: method, saveMetasFile: metasFile, sleepTime: sleepMs, ranks } = flags;
+  if (metasFile !== undefined && flags.trace !== undefined && resolve(metasFile) === resolve(flags.trace)) {
+    throw invalid(`--trace and --save-metas-file both name "${metasFile}"`, 'Give each a file of its own');
+  }
   const update = updateJob(flags, world.worldSize);
   const { parallelSize } = update.targets;
   // As in the Python tool: the first inference instance, where nobody is named.

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import type { CommandContext } from '../commands/command-context.ts';
 import { readMemoryLimits } from '../config/environment.ts';
 import type { DeviceKind } from '../config/jobs.ts';
+import { jsonText } from '../output/json-text.ts';
 import { createLogger, LogSink } from '../output/log.ts';
 import type { LogOptions } from '../output/log-options.ts';
 import { watchInterrupts } from '../process/interrupts.ts';
@@ -58,9 +59,7 @@ export async function demo(
       cleanup,
     });
     await cleanup.run();
-    terminal.print(
-      flags.json ? JSON.stringify({ command: 'demo', ...outcome }) : verdictText(outcome, terminal.out.colors),
-    );
+    terminal.print(flags.json ? jsonText({ command: 'demo', ...outcome }) : verdictText(outcome, terminal.out.colors));
     return outcome.ok ? 0 : 1;
   } catch (error) {
     await cleanup.run();

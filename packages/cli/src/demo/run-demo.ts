@@ -118,7 +118,7 @@ async function updateAndCompare(options: RunDemoOptions, stage: DemoStage): Prom
   const progress = openProgress({ title: `Updating to ${name}`, rankCount, live, terminal, sink, logger });
   try {
     const targets = { engine: 'worker', endpoints: [], uds: fleet.sockets, parallelSize: 1 } as const;
-    const [reports] = await deliver(
+    const { reports } = await deliver(
       world,
       {
         source: { register: { name, files: checkpoint.folder, keepFiles: true, stream: true } },
@@ -135,7 +135,7 @@ async function updateAndCompare(options: RunDemoOptions, stage: DemoStage): Prom
     const files = await fileDigests(checkpoint.folder, interrupts.asked);
     const compared = await fleet.compare(files);
     interrupts.asked.throwIfAborted();
-    const outcome = updateOutcome(rankCount, world.devices, reports!);
+    const outcome = updateOutcome(rankCount, world.devices, reports[0]!);
     return { outcome, ...compared, compareMs: performance.now() - startedAtMs };
   } finally {
     progress.close();

@@ -1,9 +1,10 @@
-import { stderr, stdin, stdout } from 'node:process';
+import { stdin } from 'node:process';
 import { copyingWorker, serveWorker } from '@checkpoint-engine/worker';
 import type { DeviceKind } from '../config/jobs.ts';
 import { createLogger } from '../output/log.ts';
 import type { LogLevel } from '../output/log-options.ts';
-import { exitAfter } from '../process/exit-after.ts';
+import { writeLog, writeOutput } from '../output/standard-streams.ts';
+import { exitAfter, exitNow } from '../process/exit-after.ts';
 import { watchInterrupts } from '../process/interrupts.ts';
 import { parseMessage, readLines } from '../process/json-lines.ts';
 import { openDevice } from '../rank/open-device.ts';
@@ -20,15 +21,15 @@ export interface DemoWorkerOptions {
 
 /** Stands in for an inference engine on one device: holds a copy of every tensor. Runs until its input ends. */
 export async function serveDemoWorker({ index, device: kind, socket, logLevel }: DemoWorkerOptions): Promise<void> {
-  const send = (message: FromDemoWorker): void => void stdout.write(`${JSON.stringify(message)}\n`);
-  const logger = createLogger(logLevel, { writeLine: (line) => void stderr.write(`${line}\n`) }, { worker: index });
+  const send = (message: FromDemoWorker): void => writeOutput(`${JSON.stringify(message)}\n`);
+  const logger = createLogger(logLevel, { writeLine: (line) => writeLog(`${line}\n`) }, { worker: index });
   const device = await openDevice(kind, index);
   const worker = copyingWorker({ device });
   const server = await serveWorker({ devices: [device], onUpdate: worker.receive, listen: { path: socket }, logger });
 
   // Ctrl-C comes to every process of the demo: the one that started this worker says when it is to end.
   const interrupts = watchInterrupts();
-  interrupts.insisted.addEventListener('abort', () => exitAfter(0), { once: true });
+  interrupts.insisted.addEventListener('abort', exitNow, { once: true });
   let work: Promise<void> = Promise.resolve();
   const ended = readLines(stdin, (line) => {
     const message = parseMessage(line) as ToDemoWorker | undefined;

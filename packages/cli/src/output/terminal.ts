@@ -1,5 +1,6 @@
 import { stderr, stdout } from 'node:process';
 import pico from 'picocolors';
+import { guardStandardStreams, writeLog, writeOutput } from './standard-streams.ts';
 
 /** Colours, or functions that leave text as it is where the stream takes none. */
 export type Colors = ReturnType<typeof pico.createColors>;
@@ -14,11 +15,15 @@ export interface Terminal {
   readonly err: { readonly colors: Colors; readonly isTTY: boolean };
 }
 
-/** The terminal that this process was started in. Honours `NO_COLOR` and `FORCE_COLOR`. */
+/**
+ * The terminal that this process was started in. Honours `NO_COLOR` and `FORCE_COLOR`. Output that cannot be written is
+ * lost: it neither throws nor ends the process.
+ */
 export function processTerminal(): Terminal {
+  guardStandardStreams();
   return {
-    print: (text) => void stdout.write(`${text}\n`),
-    note: (text) => void stderr.write(text),
+    print: (text) => writeOutput(`${text}\n`),
+    note: writeLog,
     out: { colors: pico.createColors(pico.isColorSupported && stdout.isTTY === true) },
     err: { colors: pico.createColors(pico.isColorSupported && stderr.isTTY === true), isTTY: stderr.isTTY === true },
   };

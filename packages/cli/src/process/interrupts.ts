@@ -1,7 +1,9 @@
+import { constants } from 'node:os';
 import process from 'node:process';
 import { CheckpointEngineError } from '@checkpoint-engine/interface';
 
 const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
+type Signal = (typeof SIGNALS)[number];
 
 /** The system's requests to end, as signals that work can be given. */
 export interface Interrupts {
@@ -9,8 +11,33 @@ export interface Interrupts {
   readonly asked: AbortSignal;
   /** Fires at the next one: end now. */
   readonly insisted: AbortSignal;
+  /** The signal that asked first. */
+  readonly askedBy: string | undefined;
   /** Gives the signals back to the system. */
   stop(): void;
+}
+
+/** Options of {@link watchInterrupts}. */
+export interface WatchInterruptsOptions {
+  /**
+   * Whether SIGHUP is a request to end. Node.js resets the disposition that `nohup` sets, so that the terminal has to
+   * tell: where no standard stream is a terminal, its end does not concern this process.
+   * @default whether a standard stream is a terminal
+   */
+  readonly endsAtHangup?: boolean | undefined;
+  /** Called when SIGHUP is ignored. */
+  readonly onHangupIgnored?: (() => void) | undefined;
+}
+
+/** What the log says when SIGHUP is ignored. */
+export const HANGUP_IGNORED: string =
+  'SIGHUP is ignored, as no standard stream is a terminal: end the process with SIGTERM';
+
+let firstSignal: Signal | undefined;
+
+/** The exit status that stands for the signal that this process was asked to end by: 128 and its number. */
+export function interruptStatus(): number | undefined {
+  return firstSignal && 128 + constants.signals[firstSignal];
 }
 
 /**
@@ -18,13 +45,24 @@ export interface Interrupts {
  *
  * A terminal sends Ctrl-C to every process of a command, so that ranks may see it as well as their supervisor.
  */
-export function watchInterrupts(): Interrupts {
+export function watchInterrupts(options: WatchInterruptsOptions = {}): Interrupts {
+  const { endsAtHangup = hasTerminal(), onHangupIgnored } = options;
   const asked = new AbortController();
   const insisted = new AbortController();
+  let askedBy: Signal | undefined;
   const listeners = SIGNALS.map((name) => {
     const listener = (): void => {
-      if (asked.signal.aborted) insisted.abort();
-      else asked.abort(interruptedError(name));
+      if (name === 'SIGHUP' && !endsAtHangup) {
+        onHangupIgnored?.();
+        return;
+      }
+      if (asked.signal.aborted) {
+        insisted.abort();
+        return;
+      }
+      askedBy = name;
+      firstSignal = name;
+      asked.abort(interruptedError(name));
     };
     process.on(name, listener);
     return () => process.off(name, listener);
@@ -32,16 +70,23 @@ export function watchInterrupts(): Interrupts {
   return {
     asked: asked.signal,
     insisted: insisted.signal,
+    get askedBy() {
+      return askedBy;
+    },
     stop: () => {
       for (const stop of listeners) stop();
     },
   };
 }
 
+function hasTerminal(): boolean {
+  return [process.stdin, process.stdout, process.stderr].some(({ isTTY }) => isTTY === true);
+}
+
 function interruptedError(signal: string): CheckpointEngineError {
   return new CheckpointEngineError(
     'CE_ABORTED',
     `Interrupted by ${signal}`,
-    'Run the command again when ready: the workers were told that this update failed',
+    'Run the command again; workers that an update had reached were told that it failed',
   );
 }

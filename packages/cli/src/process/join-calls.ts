@@ -28,7 +28,7 @@ export type JointOutcome<Value> =
  */
 export async function joinCalls<Value>(
   calls: readonly SentCall<Value>[],
-  { signal, settleMs }: { readonly signal?: AbortSignal | undefined; readonly settleMs: number },
+  { signal, settleMs }: { readonly signal?: AbortSignal | undefined; readonly settleMs: number | (() => number) },
 ): Promise<JointOutcome<Value>> {
   const failures: RankFailure[] = [];
   const hanging = new Set(calls.keys());
@@ -60,7 +60,7 @@ export async function joinCalls<Value>(
     if (!(await within(outcomes, atOnce ? 0 : FOLLOW_MS))) {
       for (const index of hanging) calls[index]!.abort(reason());
     }
-    await within(outcomes, settleMs);
+    await within(outcomes, typeof settleMs === 'number' ? settleMs : settleMs());
     return { failed: { failure: reason(), failures, hanging: [...hanging] } };
   } finally {
     signal?.removeEventListener('abort', onFailure);

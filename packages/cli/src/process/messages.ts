@@ -12,6 +12,8 @@ export interface RankCalls {
   /** Called at all ranks. Rank 0 writes the metas to `metasFile`. */
   gatherMetas(job: { readonly name: string; readonly timeoutMs: number; readonly metasFile?: string | undefined }): {
     readonly durationMs: number;
+    /** Why `metasFile` could not be written. */
+    readonly unwritten?: string | undefined;
   };
   /** The metas of all ranks, encoded, in base64. */
   getMetas(job: { readonly name: string }): string;
@@ -48,10 +50,13 @@ export type ToRank =
   | { readonly type: 'call'; readonly id: number; readonly name: CallName; readonly job: unknown }
   /** Fails one call, or all that is under way. */
   | { readonly type: 'abort'; readonly id?: number | undefined; readonly error: SerializedError }
+  /** Answered with `pong` at once, whatever the rank does. */
+  | { readonly type: 'ping' }
   | { readonly type: 'close' };
 
 /** What a rank writes to its standard output, one JSON object a line. Its log goes to standard error. */
 export type FromRank =
+  | { readonly type: 'pong' }
   | { readonly type: 'opened'; readonly device: RankDevice }
   | { readonly type: 'events'; readonly id: number; readonly events: readonly RankEvent[] }
   | { readonly type: 'result'; readonly id: number; readonly value: unknown }

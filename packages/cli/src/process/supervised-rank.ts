@@ -1,6 +1,7 @@
 import { CheckpointEngineError, RankLostError } from '@checkpoint-engine/interface';
 import type { WorldJob } from '../config/jobs.ts';
 import { deathError, type RankFailure } from './first-failure.ts';
+import { FROZEN_BEATS, Heartbeat } from './heartbeat.ts';
 import type { CallJob, CallName, CallResult, FromRank, RankDevice, RankEvent } from './messages.ts';
 import type { OpenRankPort, RankExit, RankPort } from './rank-port.ts';
 
@@ -10,6 +11,8 @@ export interface SupervisedRankOptions {
   readonly open: OpenRankPort;
   /** Lines of the rank's standard error. */
   readonly onLogLine: (line: string, rank: number) => void;
+  /** The rank has become unresponsive, or answers again. */
+  readonly onAnswering?: ((isAnswering: boolean) => void) | undefined;
 }
 
 /** How one rank did a call. Never rejects, so that the failures of several ranks can be weighed against each other. */
@@ -31,6 +34,8 @@ interface PendingCall {
 
 /** Lines of standard error that are kept for a rank that dies without a word. */
 const LAST_LINES = 20;
+/** How long a process has to end once it was killed: one that hangs in the kernel does not. */
+const KILL_MS = 10_000;
 /** The id of the call that `open` counts as. */
 const OPEN_ID = 0;
 
@@ -46,13 +51,19 @@ export class SupervisedRank {
   #failure: RankFailure | undefined;
   #mayEnd = false;
   #hasEnded = false;
+  #heartbeat: Heartbeat | undefined;
+  #killTimer: NodeJS.Timeout | undefined;
+  readonly #onAnswering: (isAnswering: boolean) => void;
+  readonly #end: (failure: RankFailure | undefined) => void;
 
-  constructor({ rank, open, onLogLine }: SupervisedRankOptions) {
+  constructor({ rank, open, onLogLine, onAnswering = () => {} }: SupervisedRankOptions) {
     this.rank = rank;
+    this.#onAnswering = onAnswering;
     let end!: (failure: RankFailure | undefined) => void;
     this.ended = new Promise((resolve) => {
       end = resolve;
     });
+    this.#end = end;
     this.#port = open({
       onMessage: (message) => this.#onMessage(message),
       onLogLine: (line) => {
@@ -60,12 +71,13 @@ export class SupervisedRank {
         if (this.#lastLines.length > LAST_LINES) this.#lastLines.shift();
         onLogLine(line, rank);
       },
-      onExit: (exit) => end(this.#onExit(exit)),
+      onExit: (exit) => this.#onExit(exit),
     });
   }
 
+  /** Whether it can be asked: it has not failed, and was not told to end. */
   get isRunning(): boolean {
-    return !this.#hasEnded;
+    return !this.#hasEnded && !this.#mayEnd && this.#failure === undefined;
   }
 
   /** Lets the rank join its world. */
@@ -100,24 +112,40 @@ export class SupervisedRank {
   /** Ends the process now. From now on its end is no failure. */
   kill(): void {
     this.#mayEnd = true;
+    this.#kill();
+  }
+
+  #kill(): void {
+    this.#heartbeat?.stop();
+    if (this.#hasEnded) return;
     this.#port.kill();
+    const lost = 'its process was killed and does not end: it hangs in the kernel';
+    this.#killTimer ??= setTimeout(() => this.#onExit({ code: null, signal: null, lost }), KILL_MS);
   }
 
   #expect<Value>(id: number, onEvent: PendingCall['onEvent']): Promise<CallOutcome<Value>> {
     return new Promise((resolve) => {
-      if (this.#hasEnded) resolve({ failure: this.#failure ?? this.#closedFailure() });
+      if (this.#hasEnded || this.#failure) resolve({ failure: this.#failure ?? this.#closedFailure() });
       else this.#pending.set(id, { resolve, onEvent });
     });
   }
 
   #onMessage(message: FromRank): void {
+    this.#heartbeat?.heard();
     switch (message.type) {
+      case 'pong':
+        return;
       case 'events': {
         const onEvent = this.#pending.get(message.id)?.onEvent;
         if (onEvent) for (const event of message.events) onEvent(event);
         return;
       }
       case 'opened':
+        this.#heartbeat ??= new Heartbeat({
+          ask: () => this.#port.send({ type: 'ping' }),
+          onChange: this.#onAnswering,
+          onFrozen: () => this.#onFrozen(),
+        });
         this.#settle(OPEN_ID, { value: message.device as never });
         return;
       case 'result':
@@ -132,6 +160,13 @@ export class SupervisedRank {
     }
   }
 
+  /** A process that stands still is ended, so that nothing waits for it. */
+  #onFrozen(): void {
+    this.#failure ??= { rank: this.rank, error: frozenError(this.rank), atMs: Date.now(), died: true };
+    this.#failAll(this.#failure);
+    this.#kill();
+  }
+
   #settle(id: number, outcome: CallOutcome<never>): void {
     this.#pending.get(id)?.resolve(outcome);
     this.#pending.delete(id);
@@ -141,11 +176,14 @@ export class SupervisedRank {
     for (const id of [...this.#pending.keys()]) this.#settle(id, { failure });
   }
 
-  #onExit(exit: RankExit): RankFailure | undefined {
+  #onExit(exit: RankExit): void {
+    if (this.#hasEnded) return;
     this.#hasEnded = true;
+    this.#heartbeat?.stop();
+    clearTimeout(this.#killTimer);
     if (!this.#mayEnd && !this.#failure) this.#failure = this.#died(exit);
     this.#failAll(this.#failure ?? this.#closedFailure());
-    return this.#failure;
+    this.#end(this.#failure);
   }
 
   #reported({ error, atMs }: Extract<FromRank, { type: 'error' | 'failed' }>): RankFailure {
@@ -175,4 +213,13 @@ export class SupervisedRank {
     });
     return { rank: this.rank, error, atMs: Date.now(), died: false };
   }
+}
+
+function frozenError(rank: number): CheckpointEngineError {
+  return new CheckpointEngineError(
+    'CE_RANK_LOST',
+    `Rank ${rank} has not answered for ${FROZEN_BEATS} s and was ended: its process stood still`,
+    'Look for what stopped it, such as SIGSTOP, a debugger, a frozen cgroup or a disk that hangs',
+    { rank, peer: rank },
+  );
 }

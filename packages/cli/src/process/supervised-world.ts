@@ -8,6 +8,7 @@ import { joinCalls } from './join-calls.ts';
 import type { CallJob, CallName, CallResult, RankDevice } from './messages.ts';
 import { spawnRank } from './spawn-rank.ts';
 import { type SentCall, SupervisedRank } from './supervised-rank.ts';
+import { withTimeLimit } from './time-limit.ts';
 import { within } from './within.ts';
 import type { CallOptions, World } from './world.ts';
 
@@ -22,6 +23,8 @@ export interface SupervisedWorldOptions {
 
 /** How long ranks have to give back what they hold. */
 const CLOSE_MS = 10_000;
+/** How much longer than its own time-out a call may take, before the ranks are told to give it up. */
+const GRACE_MS = 10_000;
 
 /**
  * The ranks of a world as processes of their own, started and watched over by this one. The first failure ends all of
@@ -31,10 +34,12 @@ export class SupervisedWorld implements World {
   devices: readonly RankDevice[] = [];
   readonly ranks: readonly number[];
   readonly #ranks: readonly SupervisedRank[];
+  readonly #timeoutMs: number;
   readonly #asked: AbortSignal;
   readonly #stopListening: () => void;
 
-  private constructor({ worldSize, env, onLogLine, interrupts }: SupervisedWorldOptions, address: Environment) {
+  private constructor({ worldSize, job, env, onLogLine, interrupts }: SupervisedWorldOptions, address: Environment) {
+    this.#timeoutMs = job.timeoutMs;
     this.#ranks = Array.from({ length: worldSize }, (_, rank) => {
       const identity = { RANK: `${rank}`, LOCAL_RANK: `${rank}`, WORLD_SIZE: `${worldSize}` };
       const rankEnv = { ...env, ...address, ...identity };
@@ -62,7 +67,9 @@ export class SupervisedWorld implements World {
       // Other users of this host cannot join the world by guessing its port.
       CHECKPOINT_ENGINE_TOKEN: env.CHECKPOINT_ENGINE_TOKEN || randomBytes(24).toString('base64url'),
     });
-    world.devices = await world.#join(world.#ranks.map((rank) => rank.open(job)));
+    world.devices = await world.#join('Starting the ranks', job.timeoutMs, () => {
+      return world.#ranks.map((rank) => rank.open(job));
+    });
     return world;
   }
 
@@ -72,12 +79,12 @@ export class SupervisedWorld implements World {
     job: CallJob<Name>,
     { signal, onEvent }: CallOptions = {},
   ): Promise<CallResult<Name>[]> {
-    return await this.#join(
-      this.#ranks.map((rank) => rank.call(name, job, onEvent)),
-      signal,
-    );
+    const timeoutMs = 'timeoutMs' in job ? job.timeoutMs : this.#timeoutMs;
+    const send = () => this.#ranks.map((rank) => rank.call(name, job, onEvent));
+    return await this.#join(`The call "${name}" of the ranks`, timeoutMs, send, signal);
   }
 
+  /** Takes at most 10 s for the ranks to end, and 10 s more where they have to be killed. */
   async close(): Promise<void> {
     for (const rank of this.#ranks) rank.close();
     const ended = Promise.all(this.#ranks.map((rank) => rank.ended));
@@ -86,10 +93,18 @@ export class SupervisedWorld implements World {
     this.#stopListening();
   }
 
-  async #join<Value>(calls: readonly SentCall<Value>[], ...signals: (AbortSignal | undefined)[]): Promise<Value[]> {
-    const given = signals.filter((signal) => signal !== undefined);
-    const signal = AbortSignal.any([this.#asked, ...given]);
-    const { values, failed } = await joinCalls(calls, { signal, settleMs: 0 });
+  async #join<Value>(
+    what: string,
+    timeoutMs: number,
+    send: () => readonly SentCall<Value>[],
+    signal?: AbortSignal,
+  ): Promise<Value[]> {
+    const hint = 'Look at the logs of the ranks; raise --timeout if they were only slow';
+    const limit = { what, timeoutMs: timeoutMs + GRACE_MS, hint };
+    const asked = signal ? AbortSignal.any([this.#asked, signal]) : this.#asked;
+    const { values, failed } = await withTimeLimit(limit, asked, (stop) =>
+      joinCalls(send(), { signal: stop, settleMs: 0 }),
+    );
     if (values) return values;
     const failure: CheckpointEngineError = this.#asked.aborted
       ? toCheckpointEngineError(this.#asked.reason)

@@ -12,6 +12,7 @@ const setUp = (handlers: Partial<SupervisorHandlers> = {}) => {
   const followed = followSupervisor(input, {
     open: async () => {},
     call: async () => {},
+    ping: () => {},
     abort: (error, id) => aborts.push([error.message, id]),
     ...handlers,
   });

@@ -9,6 +9,8 @@ export interface SupervisorHandlers {
   readonly open: (request: Extract<ToRank, { type: 'open' }>) => Promise<void>;
   /** Does what is asked for, and replies. Calls run at the same time. Never rejects. */
   readonly call: (request: Extract<ToRank, { type: 'call' }>) => Promise<void>;
+  /** Says that this rank lives. Called at once. */
+  readonly ping: () => void;
   /** Fails the call of this id, or everything. Called at once. */
   readonly abort: (error: CheckpointEngineError, id?: number) => void;
 }
@@ -18,7 +20,10 @@ export interface SupervisorHandlers {
  *
  * @throws What kept the rank from joining; `CE_ABORTED` when the input ends too early: the supervisor is gone.
  */
-export async function followSupervisor(input: Readable, { open, call, abort }: SupervisorHandlers): Promise<void> {
+export async function followSupervisor(
+  input: Readable,
+  { open, call, ping, abort }: SupervisorHandlers,
+): Promise<void> {
   let isClosed = false;
   let opened: Promise<void> = Promise.resolve();
   let fail!: (error: unknown) => void;
@@ -30,6 +35,8 @@ export async function followSupervisor(input: Readable, { open, call, abort }: S
     const message = parseMessage(line) as ToRank | undefined;
     if (message?.type === 'abort') {
       abort(CheckpointEngineError.fromJSON(message.error), message.id);
+    } else if (message?.type === 'ping') {
+      ping();
     } else if (message?.type === 'close') {
       isClosed = true;
     } else if (message?.type === 'open') {

@@ -18,6 +18,8 @@ export interface LocalWorldOptions {
   readonly job: WorldJob;
   readonly secrets: Secrets;
   readonly logger: Logger;
+  /** Called where the world of a server goes on without this rank, as after a long standstill. */
+  readonly onLost?: ((error: CheckpointEngineError) => void) | undefined;
   /** Ends the joining, and fails what is under way, on all ranks. */
   readonly signal: AbortSignal;
 }
@@ -119,11 +121,11 @@ export class LocalWorld implements World {
   }
 
   #openStore(): Promise<Store> {
-    const { identity, job, secrets, logger, signal } = this.#options;
+    const { identity, job, secrets, logger, signal, onLost } = this.#options;
     const { rank, worldSize, masterAddr, masterPort } = identity;
     const options = { rank, worldSize, token: secrets.token, timeoutMs: job.timeoutMs, signal, logger };
     return job.lifetime === 'server' && worldSize > 1
-      ? connectStore({ ...options, host: masterAddr, port: masterPort })
+      ? connectStore({ ...options, host: masterAddr, port: masterPort, onLost })
       : openStore({ ...options, masterAddr, masterPort });
   }
 

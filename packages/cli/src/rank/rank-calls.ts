@@ -47,8 +47,8 @@ export const RANK_CALLS: {
     const startedAtMs = performance.now();
     const metas = await server.gatherMetas(name, { timeoutMs, signal });
     const durationMs = performance.now() - startedAtMs;
-    if (metasFile && rank === 0) await writeMetas(metasFile, metas);
-    return { durationMs };
+    const unwritten = metasFile && rank === 0 ? await writeMetas(metasFile, metas) : undefined;
+    return { durationMs, unwritten };
   },
 
   async getMetas({ server }, { name }) {

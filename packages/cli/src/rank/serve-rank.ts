@@ -1,9 +1,10 @@
-import { env, stderr, stdin, stdout } from 'node:process';
+import { env, stdin } from 'node:process';
 import { toCheckpointEngineError } from '@checkpoint-engine/interface';
 import { readRankIdentity, readSecrets } from '../config/environment.ts';
 import type { WorldJob } from '../config/jobs.ts';
 import { createLogger } from '../output/log.ts';
-import { exitAfter } from '../process/exit-after.ts';
+import { writeLog, writeOutput } from '../output/standard-streams.ts';
+import { exitAfter, exitNow } from '../process/exit-after.ts';
 import { watchInterrupts } from '../process/interrupts.ts';
 import type { CallJob, FromRank } from '../process/messages.ts';
 import { EventBatches } from './event-batches.ts';
@@ -21,14 +22,21 @@ const END_MS = 8_000;
 export async function serveRank(): Promise<0 | 1> {
   const all = new AbortController();
   const calls = new Map<number, AbortController>();
-  const send = (message: FromRank): void => void stdout.write(`${JSON.stringify(message)}\n`);
+  const send = (message: FromRank): void => writeOutput(`${JSON.stringify(message)}\n`);
   let world: LocalWorld | undefined;
+  let onLost!: (error: unknown) => void;
+  // Its supervisor starts it again: it joins the world anew.
+  const lost = new Promise<never>((_, reject) => {
+    onLost = reject;
+  });
+  lost.catch((error) => all.abort(error));
 
   const open = async (job: WorldJob): Promise<void> => {
     const identity = readRankIdentity(env)!;
-    const sink = { writeLine: (line: string) => void stderr.write(`${line}\n`) };
+    const sink = { writeLine: (line: string) => writeLog(`${line}\n`) };
     const logger = createLogger(job.logLevel, sink, { rank: identity.rank });
-    world = await LocalWorld.open({ identity, job, secrets: readSecrets(env), logger, signal: all.signal });
+    const secrets = readSecrets(env);
+    world = await LocalWorld.open({ identity, job, secrets, logger, signal: all.signal, onLost });
     send({ type: 'opened', device: world.devices[0]! });
     // A terminal's Ctrl-C, and a service manager's SIGTERM, come to ranks as well: a server says itself when they end.
     if (job.lifetime === 'server') interrupts.asked.removeEventListener('abort', onAsked);
@@ -55,13 +63,15 @@ export async function serveRank(): Promise<0 | 1> {
   const interrupts = watchInterrupts();
   const onAsked = (): void => all.abort(interrupts.asked.reason);
   interrupts.asked.addEventListener('abort', onAsked, { once: true });
-  interrupts.insisted.addEventListener('abort', () => exitAfter(0), { once: true });
+  interrupts.insisted.addEventListener('abort', exitNow, { once: true });
   try {
-    await followSupervisor(stdin, {
+    const followed = followSupervisor(stdin, {
       open: ({ world: job }) => open(job),
       call,
+      ping: () => send({ type: 'pong' }),
       abort: (error, id) => (id === undefined ? all : calls.get(id))?.abort(error),
     });
+    await Promise.race([followed, lost]);
     return 0;
   } catch (error) {
     send({ type: 'failed', error: toCheckpointEngineError(error).toJSON(), atMs: Date.now() });

@@ -1,23 +1,16 @@
-import { rename, writeFile } from 'node:fs/promises';
-import { CheckpointEngineError } from '@checkpoint-engine/interface';
 import { encodeWorldMetas, type RankMetas } from '@checkpoint-engine/meta';
+import { writeOutputFile } from '../output/output-file.ts';
 
 /**
- * Writes the metas of all ranks to a file that its owner alone can read: who has them may read the weights. Who reads the file at the same time sees the old one or the new one.
+ * Writes the metas of all ranks to a file that its owner alone can read: who has them may read the weights.
  *
- * @throws {CheckpointEngineError} `CE_CONFIG_INVALID`: the file cannot be written.
+ * @returns Why they could not be written; `undefined` when they were. The update that came before is done either way.
  */
-export async function writeMetas(path: string, metas: readonly RankMetas[]): Promise<void> {
-  const unfinished = `${path}.unfinished`;
+export async function writeMetas(path: string, metas: readonly RankMetas[]): Promise<string | undefined> {
   try {
-    await writeFile(unfinished, encodeWorldMetas(metas), { mode: 0o600 });
-    await rename(unfinished, path);
+    await writeOutputFile(path, encodeWorldMetas(metas), 0o600);
+    return undefined;
   } catch (error) {
-    throw new CheckpointEngineError(
-      'CE_CONFIG_INVALID',
-      `The metas cannot be written to "${path}": ${(error as Error).message}`,
-      'Correct --save-metas-file',
-      { file: path, cause: error },
-    );
+    return `The metas could not be written to "${path}": ${(error as Error).message}`;
   }
 }

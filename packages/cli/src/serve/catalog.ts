@@ -20,6 +20,8 @@ export class CatalogEntry {
   readonly name: string;
   /** Absent where only metas were imported. */
   readonly job: RegisterJob | undefined;
+  /** How long ranks have to read it. */
+  readonly timeoutMs: number;
   isUpdating = false;
   /** Its registration has not been answered. */
   isRegistering: boolean;
@@ -34,9 +36,10 @@ export class CatalogEntry {
   readonly #shares = new Map<number, Share>();
   #warnings: readonly string[] = [];
 
-  constructor(name: string, job: RegisterJob | undefined, worldSize: number) {
+  constructor(name: string, job: RegisterJob | undefined, worldSize: number, timeoutMs: number) {
     this.name = name;
     this.job = job;
+    this.timeoutMs = timeoutMs;
     this.isRegistering = job !== undefined;
     if (!job) return;
     for (let rank = 0; rank < worldSize; rank++) {

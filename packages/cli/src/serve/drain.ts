@@ -13,14 +13,14 @@ export interface DrainOptions {
 }
 
 /**
- * Takes no more updates. The one that runs may end, for a while; then it is cancelled and its workers are told. Where
- * somebody insists nothing is waited for.
+ * Takes no more updates, and is not ready any more. The one that runs may end, for a while; then it is cancelled and its
+ * workers are told. A second signal ends the wait.
  */
 export async function drain(api: HttpApi, { graceMs, interrupts, logger }: DrainOptions): Promise<void> {
   const { insisted } = interrupts;
   if (insisted.aborted) return;
   const hurry = once(insisted, 'abort');
-  logger.info({ graceMs }, 'Ending: no update begins any more');
+  logger.info({ signal: interrupts.askedBy, graceMs }, 'Ending: no update begins any more');
   const drained = api.drain();
   await Promise.race([within(drained, graceMs), hurry]);
   const reason = new CheckpointEngineError(

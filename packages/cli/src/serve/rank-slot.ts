@@ -2,10 +2,11 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { RankState, RankView } from '@checkpoint-engine/http';
 import { CheckpointEngineError, type Logger, type SerializedError } from '@checkpoint-engine/interface';
 import type { WorldJob } from '../config/jobs.ts';
-import type { RankFailure } from '../process/first-failure.ts';
+import { joinCalls } from '../process/join-calls.ts';
 import type { CallJob, CallName, CallResult, RankDevice, RankEvent } from '../process/messages.ts';
 import type { OpenRankPort } from '../process/rank-port.ts';
 import { type SentCall, SupervisedRank } from '../process/supervised-rank.ts';
+import { withTimeLimit } from '../process/time-limit.ts';
 import { within } from '../process/within.ts';
 
 /** What a {@link RankSlot} is made of. */
@@ -17,7 +18,7 @@ export interface RankSlotOptions {
   readonly open: OpenRankPort;
   readonly logger: Logger;
   readonly onLogLine: (line: string, rank: number) => void;
-  /** Brings a restarted rank to where it was, before it counts as ready. Never rejects. */
+  /** Brings a restarted rank to where it was, before it counts as ready. Never rejects, and ends in bounded time. */
   readonly recover: (slot: RankSlot) => Promise<void>;
   /** Called when its state has changed; `error` is why it is lost. */
   readonly onChange: (slot: RankSlot, error?: CheckpointEngineError) => void;
@@ -30,6 +31,8 @@ const LONGEST_PAUSE_MS = 10_000;
 const HEALTHY_MS = 30_000;
 /** How long a rank has to give back what it holds. */
 const CLOSE_MS = 10_000;
+/** How much longer than its own time-out joining the world may take. */
+const OPEN_GRACE_MS = 10_000;
 
 /** The place of one rank in a world: its process, and the next one when that dies. */
 export class RankSlot implements RankView {
@@ -57,7 +60,7 @@ export class RankSlot implements RankView {
     if (failure) {
       process.kill();
       await process.ended;
-      throw failure.error;
+      throw failure;
     }
     this.#setState('ready');
     this.#life = this.#live(process);
@@ -74,12 +77,17 @@ export class RankSlot implements RankView {
     return { outcome: Promise.resolve({ failure }), abort: () => {} };
   }
 
+  /** Whether a process is there now. */
+  get isRunning(): boolean {
+    return this.#process?.isRunning === true;
+  }
+
   /** Ends a process that does not answer; the next one takes its place. */
   kill(): void {
     this.#process?.kill();
   }
 
-  /** Lets the rank end in good order. Resolves when its process has ended. */
+  /** Lets the rank end in good order. Resolves when its process has ended: within 10 s, or 20 s where it is killed. */
   async close(): Promise<void> {
     this.#closing.abort();
     const process = this.#process;
@@ -91,14 +99,42 @@ export class RankSlot implements RankView {
 
   #spawn(): SupervisedRank {
     const { rank, open, onLogLine } = this.#options;
-    this.#process = new SupervisedRank({ rank, open, onLogLine });
-    return this.#process;
+    const process: SupervisedRank = new SupervisedRank({
+      rank,
+      open,
+      onLogLine,
+      onAnswering: (isAnswering) => {
+        if (process === this.#process) this.#noteAnswering(isAnswering);
+      },
+    });
+    this.#process = process;
+    return process;
   }
 
-  async #open(process: SupervisedRank): Promise<RankFailure | undefined> {
-    const { value, failure } = await process.open(this.#options.job).outcome;
-    if (value) this.device = value;
-    return failure;
+  async #open(process: SupervisedRank): Promise<CheckpointEngineError | undefined> {
+    const { job } = this.#options;
+    const limit = {
+      what: `Starting rank ${this.rank}`,
+      timeoutMs: job.timeoutMs + OPEN_GRACE_MS,
+      hint: 'Look at its log for what it waits for',
+    };
+    const { values, failed } = await withTimeLimit(limit, undefined, (signal) =>
+      joinCalls([process.open(job)], { signal, settleMs: 0 }),
+    );
+    if (values) this.device = values[0];
+    return failed?.failure;
+  }
+
+  /** Only a rank that works is told apart: one that is starting counts as absent in any case. */
+  #noteAnswering(isAnswering: boolean): void {
+    const { logger } = this.#options;
+    if (this.state === 'ready' && !isAnswering) {
+      logger.warn({ rank: this.rank }, 'A rank does not answer; it is ended and started again if it goes on');
+      this.#setState('unresponsive');
+    } else if (this.state === 'unresponsive' && isAnswering) {
+      logger.info({ rank: this.rank }, 'The rank answers again');
+      this.#setState('ready');
+    }
   }
 
   async #live(first: SupervisedRank): Promise<void> {

@@ -1,8 +1,8 @@
 import type { RankView } from '@checkpoint-engine/http';
 import { abortError, type CheckpointEngineError, RankLostError } from '@checkpoint-engine/interface';
 
-/** How long calls wait for ranks that are being restarted. */
-const READY_MS = 60_000;
+/** How long calls wait for ranks that are being restarted, unless they say otherwise. */
+export const READY_MS = 60_000;
 
 /** Lets calls wait until all ranks of a world can work. */
 export class Readiness {
@@ -19,7 +19,7 @@ export class Readiness {
   }
 
   /** @throws `CE_RANK_LOST` naming a rank that does not come back in time, `CE_ABORTED` */
-  untilReady(signal?: AbortSignal): Promise<void> {
+  untilReady(signal?: AbortSignal, timeoutMs: number = READY_MS): Promise<void> {
     if (!this.#missing()) return Promise.resolve();
     return new Promise((resolve, reject) => {
       const finish = (error?: CheckpointEngineError): void => {
@@ -33,7 +33,7 @@ export class Readiness {
         if (!this.#missing()) finish();
       };
       const onAbort = (): void => finish(abortError(signal!, 'Waiting for all ranks'));
-      const timer = setTimeout(() => finish(notBack(this.#missing()!)), READY_MS);
+      const timer = setTimeout(() => finish(notBack(this.#missing()!, timeoutMs)), timeoutMs);
       this.#waiters.add(look);
       signal?.addEventListener('abort', onAbort, { once: true });
       if (signal?.aborted) onAbort();
@@ -45,7 +45,7 @@ export class Readiness {
   }
 }
 
-function notBack({ rank, lastError }: RankView): CheckpointEngineError {
-  const why = lastError ? `: ${lastError.message}` : '';
-  return new RankLostError(rank, `Rank ${rank} did not come back within ${READY_MS} ms${why}`);
+function notBack({ rank, state, lastError }: RankView, timeoutMs: number): CheckpointEngineError {
+  const why = state === 'unresponsive' ? ': its process does not answer' : lastError ? `: ${lastError.message}` : '';
+  return new RankLostError(rank, `Rank ${rank} did not come back within ${timeoutMs} ms${why}`);
 }

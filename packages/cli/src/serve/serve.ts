@@ -5,7 +5,7 @@ import type { CommandContext } from '../commands/command-context.ts';
 import type { ServeConfig } from '../config/serve-config.ts';
 import { createLogger, LogSink } from '../output/log.ts';
 import { rankLogLine } from '../output/rank-log-line.ts';
-import { watchInterrupts } from '../process/interrupts.ts';
+import { HANGUP_IGNORED, watchInterrupts } from '../process/interrupts.ts';
 import { sweepLeftovers } from '../rank/sweep-leftovers.ts';
 import { drain } from './drain.ts';
 import { type Listening, listen, stopListening } from './listen.ts';
@@ -24,7 +24,7 @@ export async function serve(
 ): Promise<0> {
   const sink = new LogSink(terminal, config.log.logFormat);
   const logger = createLogger(config.log.logLevel, sink);
-  const interrupts = watchInterrupts();
+  const interrupts = watchInterrupts({ onHangupIgnored: () => logger.warn({}, HANGUP_IGNORED) });
   let opened: OpenedWorld | undefined;
   let listening: Listening | undefined;
   const kill = (): void => opened?.world.kill();
@@ -41,7 +41,8 @@ export async function serve(
     const { world } = opened;
     const { token, address, allowedRoots, graceMs } = config;
     const api = createHttpApi(world, { token, isOutOfBrowsersReach: 'path' in address, logger });
-    const answer = getRequestListener(api.fetch);
+    // Clients of HTTP/1.0 may send no Host.
+    const answer = getRequestListener(api.fetch, { hostname: 'localhost' });
     // The address is taken first: who cannot have it starts no ranks.
     listening = await listen((request, response) => void answer(request, response), address);
     logger.info(
@@ -59,7 +60,10 @@ export async function serve(
     return 0;
   } catch (error) {
     // Who asks it to end while it starts has got what was asked for.
-    if (error === interrupts.asked.reason) return 0;
+    if (error === interrupts.asked.reason) {
+      logger.info({ signal: interrupts.askedBy }, 'Ending before the ranks have started');
+      return 0;
+    }
     throw error;
   } finally {
     if (interrupts.insisted.aborted) kill();

@@ -12,13 +12,13 @@ import { CheckpointEngineError, type Logger, toCheckpointEngineError } from '@ch
 import { decodeWorldMetas } from '@checkpoint-engine/meta';
 import type { StoreServer } from '@checkpoint-engine/ps';
 import type { RegisterJob, WorldJob } from '../config/jobs.ts';
-import { joinCalls } from '../process/join-calls.ts';
 import type { CallJob, CallName, CallResult } from '../process/messages.ts';
 import type { OpenRankPort } from '../process/rank-port.ts';
 import type { CallOptions } from '../process/world.ts';
+import { callRanks } from './call-ranks.ts';
 import { Catalog, CatalogEntry } from './catalog.ts';
 import { RankSlot } from './rank-slot.ts';
-import { Readiness } from './readiness.ts';
+import { READY_MS, Readiness } from './readiness.ts';
 import { Turns } from './turns.ts';
 import { untilAborted } from './until-aborted.ts';
 import { summaryOf } from './update-summary.ts';
@@ -44,10 +44,12 @@ export interface ServedWorldOptions {
   readonly onLogLine: (line: string, rank: number) => void;
 }
 
-/** How long ranks that were told to give a call up have for it, before they are ended. */
-const SETTLE_MS = 20_000;
 /** How long ranks have for metas. */
 const GATHER_MS = 120_000;
+/** How long ranks have to give a checkpoint's memory back, and to give or take metas. */
+const SHORT_CALL_MS = 60_000;
+/** How long ranks have to read a checkpoint, unless its registration says otherwise. */
+const REGISTER_MS = 3_600_000;
 
 /** A world that outlives failures: ranks that die are restarted and brought to where they were. */
 export class ServedWorld implements HttpWorld {
@@ -101,25 +103,26 @@ export class ServedWorld implements HttpWorld {
     order: RegisterOrder,
     { signal, onAccepted }: { readonly signal: AbortSignal; readonly onAccepted?: (() => void) | undefined },
   ): Promise<void> {
-    const { keepFiles = false, stream = false } = order;
+    const { keepFiles = false, stream = false, timeoutMs = REGISTER_MS } = order;
     const { allowedRoots } = this.#options;
     // One path may be a folder.
     const files = order.files.length === 1 ? order.files[0]! : order.files;
     // What is read in the background can be updated from meanwhile.
     const load = stream ? undefined : ('background' as const);
     const job: RegisterJob = { name, files, keepFiles, stream, load, allowedRoots };
-    const entry = new CatalogEntry(name, job, this.worldSize);
+    const entry = new CatalogEntry(name, job, this.worldSize, timeoutMs);
     this.#catalog.add(entry);
     const stop = AbortSignal.any([signal, entry.registration.signal]);
+    const left = timeLeft(timeoutMs);
     let isAccepted = false;
     try {
-      await this.#readiness.untilReady(stop);
-      const registered = await this.#call('register', job, { signal: stop });
+      await this.#readiness.untilReady(stop, Math.min(READY_MS, left()));
+      const registered = await this.#call('register', job, left(), { signal: stop });
       for (const [rank, share] of registered.entries()) entry.noteRegistered(rank, share, load === 'background');
       isAccepted = onAccepted !== undefined;
       onAccepted?.();
       if (load === 'background') {
-        await this.#call('loaded', { name }, { signal: stop });
+        await this.#call('loaded', { name }, left(), { signal: stop });
         entry.noteLoaded();
       }
     } catch (thrown) {
@@ -144,17 +147,15 @@ export class ServedWorld implements HttpWorld {
 
   async gatherMetas(name: string, { signal }: { readonly signal: AbortSignal }): Promise<void> {
     const entry = this.#catalog.get(name);
-    await this.#together.take(() => this.#gather(entry, signal), signal);
+    await this.#together.take(() => this.#gather(entry, signal, GATHER_MS), { signal });
   }
 
   async exportMetas(name: string): Promise<Uint8Array> {
     const entry = this.#catalog.get(name);
     return await this.#together.take(async () => {
-      await this.#gatherAgain(entry, undefined);
-      const { outcome } = this.#slots[0]!.call('getMetas', { name });
-      const { value, failure } = await outcome;
-      if (failure) throw failure.error;
-      return new Uint8Array(Buffer.from(value, 'base64'));
+      await this.#gatherAgain(entry, undefined, GATHER_MS);
+      const [metas] = await this.#callSome([this.#slots[0]!], 'getMetas', { name }, SHORT_CALL_MS);
+      return new Uint8Array(Buffer.from(metas!, 'base64'));
     });
   }
 
@@ -163,8 +164,10 @@ export class ServedWorld implements HttpWorld {
     await this.#together.take(async () => {
       await this.#readiness.untilReady();
       const encoded = Buffer.from(metas).toString('base64');
-      await this.#call('loadMetas', { metas: encoded });
-      this.#catalog.getOrAdd(name, () => new CatalogEntry(name, undefined, this.worldSize)).noteImported(encoded);
+      await this.#call('loadMetas', { metas: encoded }, SHORT_CALL_MS);
+      this.#catalog
+        .getOrAdd(name, () => new CatalogEntry(name, undefined, this.worldSize, REGISTER_MS))
+        .noteImported(encoded);
     });
   }
 
@@ -178,18 +181,22 @@ export class ServedWorld implements HttpWorld {
     const { timeoutMs, weightVersion } = order;
     const targets = updateTargets(order, engines, this.worldSize);
     const ranks = order.ranks.length > 0 ? order.ranks : undefined;
-    return await this.#together.take(async () => {
-      entry.isUpdating = true;
-      try {
-        await this.#readiness.untilReady(signal);
-        entry.checkWhole();
-        await this.#gatherAgain(entry, signal);
-        const job = { ...update, name, ranks, targets, timeoutMs, weightVersion };
-        return summaryOf(await this.#call('update', job, { signal, onEvent }));
-      } finally {
-        entry.isUpdating = false;
-      }
-    }, signal);
+    return await this.#together.take(
+      async () => {
+        const left = timeLeft(timeoutMs);
+        entry.isUpdating = true;
+        try {
+          await this.#untilReadyWithin(name, timeoutMs, signal);
+          entry.checkWhole();
+          await this.#gatherAgain(entry, signal, Math.min(GATHER_MS, left()));
+          const job = { ...update, name, ranks, targets, timeoutMs: left(), weightVersion };
+          return summaryOf(await this.#call('update', job, job.timeoutMs, { signal, onEvent }));
+        } finally {
+          entry.isUpdating = false;
+        }
+      },
+      { signal, waitMs: timeoutMs },
+    );
   }
 
   /** Ends all ranks now. */
@@ -208,48 +215,70 @@ export class ServedWorld implements HttpWorld {
   async #call<Name extends CallName>(
     name: Name,
     job: CallJob<Name>,
-    { signal, onEvent }: CallOptions = {},
+    timeoutMs: number,
+    options?: CallOptions,
   ): Promise<CallResult<Name>[]> {
-    const calls = this.#slots.map((slot) => slot.call(name, job, onEvent));
-    const { values, failed } = await joinCalls(calls, { signal, settleMs: SETTLE_MS });
-    if (values) return values;
-    for (const rank of failed.hanging) {
-      this.#options.logger.error({ rank, call: name }, 'A rank did not give up what it was told to, and is ended');
-      this.#slots[rank]!.kill();
-    }
-    throw failed.failure;
+    return await this.#callSome(this.#slots, name, job, timeoutMs, options);
   }
 
-  async #gather(entry: CatalogEntry, signal: AbortSignal | undefined): Promise<void> {
+  #callSome<Name extends CallName>(
+    slots: readonly RankSlot[],
+    name: Name,
+    job: CallJob<Name>,
+    timeoutMs: number,
+    options: CallOptions = {},
+  ): Promise<CallResult<Name>[]> {
+    return callRanks(slots, { name, job, timeoutMs, ...options }, this.#options.logger);
+  }
+
+  /** Waits for ranks that are restarted, within the time of an update. @throws `CE_TIMEOUT`, `CE_RANK_LOST`, `CE_ABORTED` */
+  async #untilReadyWithin(name: string, timeoutMs: number, signal: AbortSignal): Promise<void> {
+    try {
+      await this.#readiness.untilReady(signal, Math.min(READY_MS, timeoutMs));
+    } catch (thrown) {
+      const error = toCheckpointEngineError(thrown);
+      if (error.code !== 'CE_RANK_LOST' || timeoutMs >= READY_MS) throw error;
+      throw new CheckpointEngineError(
+        'CE_TIMEOUT',
+        `The update of checkpoint "${name}" did not begin within ${timeoutMs} ms: ${error.message}`,
+        'Run it again when /v1/readyz says ready, or with a longer time-out',
+        { rank: error.rank, peer: error.peer, retryable: true },
+      );
+    }
+  }
+
+  async #gather(entry: CatalogEntry, signal: AbortSignal | undefined, timeoutMs: number): Promise<void> {
     await this.#readiness.untilReady(signal);
     entry.checkWhole();
-    await this.#call('gatherMetas', { name: entry.name, timeoutMs: GATHER_MS }, { signal });
+    await this.#call('gatherMetas', { name: entry.name, timeoutMs }, timeoutMs, { signal });
     entry.noteGathered();
   }
 
-  async #gatherAgain(entry: CatalogEntry, signal: AbortSignal | undefined): Promise<void> {
-    if (entry.mustGather) await this.#gather(entry, signal);
+  async #gatherAgain(entry: CatalogEntry, signal: AbortSignal | undefined, timeoutMs: number): Promise<void> {
+    if (entry.mustGather) await this.#gather(entry, signal, timeoutMs);
   }
 
-  /** Ranks that do not have it have nothing to give back. */
+  /** Ranks that do not have it have nothing to give back, and those that do not answer are ended. Never rejects. */
   async #unregisterAtRanks(name: string, force = false): Promise<void> {
-    await Promise.all(this.#slots.map((slot) => slot.call('unregister', { name, force }).outcome));
+    const unregister = (slot: RankSlot) => this.#callSome([slot], 'unregister', { name, force }, SHORT_CALL_MS);
+    await Promise.allSettled(this.#slots.map(unregister));
   }
 
   /** Registers again at a rank that was restarted. */
   async #recover(slot: RankSlot): Promise<void> {
     for (const entry of this.#catalog.all) {
-      if (entry.importedMetas) await slot.call('loadMetas', { metas: entry.importedMetas }).outcome;
+      const metas = entry.importedMetas;
+      if (metas) await this.#callSome([slot], 'loadMetas', { metas }, SHORT_CALL_MS).catch(() => {});
       if (entry.isRegistering || !entry.job) continue;
-      const { value, failure } = await slot.call('register', { ...entry.job, load: undefined }).outcome;
-      // Who died again is asked again.
-      if (failure?.died) return;
       try {
-        if (failure) throw failure.error;
-        entry.noteRegistered(slot.rank, value, false);
+        const job = { ...entry.job, load: undefined };
+        const [registered] = await this.#callSome([slot], 'register', job, entry.timeoutMs);
+        entry.noteRegistered(slot.rank, registered!, false);
       } catch (thrown) {
+        // A rank that died again is asked again.
+        if (!slot.isRunning) return;
         const error = toCheckpointEngineError(thrown);
-        await slot.call('unregister', { name: entry.name }).outcome;
+        await this.#callSome([slot], 'unregister', { name: entry.name }, SHORT_CALL_MS).catch(() => {});
         entry.noteLost(slot.rank, error);
         this.#options.logger.error({ rank: slot.rank, checkpoint: entry.name, err: error }, 'A share is lost');
       }
@@ -263,6 +292,12 @@ export class ServedWorld implements HttpWorld {
     }
     this.#readiness.noteChange();
   }
+}
+
+/** What is left of a time, in steps of 100 ms, so that messages tell the time-out that was asked for. */
+function timeLeft(timeoutMs: number): () => number {
+  const endsAtMs = performance.now() + timeoutMs;
+  return () => Math.max(100, Math.ceil((endsAtMs - performance.now()) / 100) * 100);
 }
 
 function checkName(name: string, metas: Uint8Array): void {

@@ -1,14 +1,63 @@
-/** Lets one piece of work run at a time; the others wait in their order. */
+import { abortError, CheckpointEngineError } from '@checkpoint-engine/interface';
+
+/** How long a piece of work waits for its turn, unless it says otherwise. */
+export const TURN_MS = 300_000;
+
+/** Options of {@link Turns.take}. */
+export interface TurnOptions {
+  /** Ends the wait. */
+  readonly signal?: AbortSignal | undefined;
+  /** @default 300_000 */
+  readonly waitMs?: number | undefined;
+}
+
+/** Lets one piece of work run at a time; the others wait in their order, for a bounded time. */
 export class Turns {
   #last: Promise<unknown> = Promise.resolve();
 
-  /** @throws the signal's reason, when it has fired by the time that the turn comes. */
-  take<T>(work: () => Promise<T>, signal?: AbortSignal): Promise<T> {
-    const turn = this.#last.then(async () => {
-      signal?.throwIfAborted();
-      return await work();
+  /**
+   * @throws The signal's reason, when it fires before the turn comes; `CE_CHECKPOINT_BUSY` when the turn does not come
+   * in time.
+   */
+  async take<T>(work: () => Promise<T>, { signal, waitMs = TURN_MS }: TurnOptions = {}): Promise<T> {
+    const before = this.#last;
+    let release!: () => void;
+    const done = new Promise<void>((resolve) => {
+      release = resolve;
     });
-    this.#last = turn.catch(() => {});
-    return turn;
+    this.#last = before.then(() => done);
+    try {
+      await this.#wait(before, signal, waitMs);
+      if (signal?.aborted) throw abortError(signal, 'Waiting for other work of the ranks');
+      return await work();
+    } finally {
+      release();
+    }
   }
+
+  async #wait(turn: Promise<unknown>, signal: AbortSignal | undefined, waitMs: number): Promise<void> {
+    let timer: NodeJS.Timeout | undefined;
+    let onAbort!: () => void;
+    const given = new Promise<never>((_, reject) => {
+      onAbort = () => reject(abortError(signal!, 'Waiting for other work of the ranks'));
+      timer = setTimeout(() => reject(busy(waitMs)), waitMs);
+    });
+    signal?.addEventListener('abort', onAbort, { once: true });
+    if (signal?.aborted) onAbort();
+    try {
+      await Promise.race([turn, given]);
+    } finally {
+      clearTimeout(timer);
+      signal?.removeEventListener('abort', onAbort);
+    }
+  }
+}
+
+function busy(waitMs: number): CheckpointEngineError {
+  return new CheckpointEngineError(
+    'CE_CHECKPOINT_BUSY',
+    `The ranks were busy with other work for ${waitMs} ms`,
+    'Try again when it is over; GET /v1/updates shows the update that runs, and DELETE /v1/updates/{id} cancels it',
+    { retryable: true },
+  );
 }

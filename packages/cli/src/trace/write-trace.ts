@@ -1,9 +1,17 @@
-import { writeFile } from 'node:fs/promises';
 import type { ProgressEvent } from '@checkpoint-engine/ps';
+import { writeOutputFile } from '../output/output-file.ts';
 import { traceEvents } from './trace-events.ts';
 
-/** Writes the trace of `events` to `path`. See {@link traceEvents}. */
-export async function writeTrace(path: string, events: readonly ProgressEvent[]): Promise<void> {
-  const trace = { displayTimeUnit: 'ms', traceEvents: traceEvents(events) };
-  await writeFile(path, JSON.stringify(trace));
+/**
+ * Writes the trace of `events` to `path`. See {@link traceEvents}.
+ *
+ * @returns Why it could not be written; `undefined` when it was. A trace that is lost fails no update.
+ */
+export async function writeTrace(path: string, events: readonly ProgressEvent[]): Promise<string | undefined> {
+  try {
+    await writeOutputFile(path, JSON.stringify({ displayTimeUnit: 'ms', traceEvents: traceEvents(events) }));
+    return undefined;
+  } catch (error) {
+    return `The trace could not be written to "${path}": ${(error as Error).message}`;
+  }
 }

@@ -1,6 +1,8 @@
 import { Buffer } from 'node:buffer';
+import { CheckpointEngineError, toCheckpointEngineError } from '@checkpoint-engine/interface';
 import type { RegisteredCheckpoint } from '@checkpoint-engine/ps';
 import type { DeliveryJob, RegisterJob } from '../config/jobs.ts';
+import { withTimeLimit } from '../process/time-limit.ts';
 import type { CallOptions, World } from '../process/world.ts';
 import { bothOrNone } from './both-or-none.ts';
 import type { RankReport } from './rank-report.ts';
@@ -11,6 +13,14 @@ type Following = CallOptions & { readonly signal: AbortSignal };
 /** What is to be done, with metas that have been read: what is wrong with them is said before ranks are started. */
 export interface Delivery extends Omit<DeliveryJob, 'source'> {
   readonly source: { readonly register: RegisterJob } | { readonly load: ReadMetas };
+}
+
+/** What was done. */
+export interface Delivered {
+  /** For each update the reports of the ranks that this process knows. */
+  readonly reports: readonly (readonly RankReport[])[];
+  /** Why the metas file was not written, though the updates are done. */
+  readonly unwrittenMetas?: string | undefined;
 }
 
 /** What the ranks can update to. */
@@ -26,20 +36,19 @@ interface Ready {
  * Brings one checkpoint the whole way into the engines. It is read while the engines get ready, if they have only just
  * been started. Called by all processes that share the world.
  *
- * @returns For each update the reports of the ranks that this process knows.
- * @throws The first failure of any of them.
+ * @throws The first failure of any of the ranks. What fails after the updates says that the engines have the weights.
  */
 export async function deliver(
   world: World,
   { source, updates, metasFile }: Delivery,
   following: Following,
-): Promise<readonly (readonly RankReport[])[]> {
+): Promise<Delivered> {
   const { signal } = following;
   const [{ targets, ranks, timeoutMs }] = updates as [(typeof updates)[0]];
   const [{ name, registered, metasMs }] = await bothOrNone(signal, [
     (stop) => {
       const own = { ...following, signal: stop };
-      return 'load' in source ? load(world, source.load, own) : register(world, source.register, own);
+      return 'load' in source ? load(world, source.load, own) : register(world, source.register, timeoutMs, own);
     },
     (stop) => world.call('engineReady', { targets, ranks, timeoutMs }, { signal: stop }),
   ]);
@@ -60,16 +69,40 @@ export async function deliver(
       })),
     );
   }
-  if (metasFile !== undefined) {
-    // Others read what the metas name: all of it has to be there.
-    await world.call('loaded', { name }, { signal });
-    await world.call('gatherMetas', { name, timeoutMs, metasFile }, { signal });
-  }
-  return reports;
+  const unwrittenMetas =
+    metasFile === undefined ? undefined : await saveMetas(world, name, metasFile, following, timeoutMs);
+  return { reports, unwrittenMetas };
 }
 
-async function register(world: World, job: RegisterJob, following: Following): Promise<Ready> {
-  return { name: job.name, registered: await world.call('register', job, following), metasMs: [] };
+/** Others read what the metas name: all of it has to be in host memory. */
+async function saveMetas(
+  world: World,
+  name: string,
+  metasFile: string,
+  { signal }: Following,
+  timeoutMs: number,
+): Promise<string | undefined> {
+  try {
+    await withTimeLimit(reading(name, timeoutMs), signal, (stop) => world.call('loaded', { name }, { signal: stop }));
+    const gathered = await world.call('gatherMetas', { name, timeoutMs, metasFile }, { signal });
+    return gathered.find(({ unwritten }) => unwritten !== undefined)?.unwritten;
+  } catch (thrown) {
+    const { code, message, hint, ...details } = toCheckpointEngineError(thrown);
+    const what = `The engines have the new weights, but the metas were not saved: ${message}`;
+    throw new CheckpointEngineError(code, what, hint, { ...details, cause: thrown });
+  }
+}
+
+async function register(world: World, job: RegisterJob, timeoutMs: number, following: Following): Promise<Ready> {
+  const registered = await withTimeLimit(reading(job.name, timeoutMs), following.signal, (signal) =>
+    world.call('register', job, { ...following, signal }),
+  );
+  return { name: job.name, registered, metasMs: [] };
+}
+
+function reading(name: string, timeoutMs: number): Parameters<typeof withTimeLimit>[0] {
+  const hint = 'Look at the disk or file system that the files are on; raise --timeout if it is only slow';
+  return { what: `Reading checkpoint "${name}"`, timeoutMs, hint };
 }
 
 async function load(world: World, { checkpoint: name, files }: ReadMetas, { signal }: Following): Promise<Ready> {

@@ -2,7 +2,7 @@ import type { Logger } from '@checkpoint-engine/interface';
 import { type Environment, readSecrets } from '../config/environment.ts';
 import type { DeviceKind, WorldJob } from '../config/jobs.ts';
 import type { UpdateConfig } from '../config/update-config.ts';
-import { exitAfter } from '../process/exit-after.ts';
+import { exitNow } from '../process/exit-after.ts';
 import type { Interrupts } from '../process/interrupts.ts';
 import { SupervisedWorld } from '../process/supervised-world.ts';
 import type { World } from '../process/world.ts';
@@ -27,7 +27,7 @@ export async function openWorld(options: OpenWorldOptions): Promise<World> {
     return await SupervisedWorld.start({ worldSize, job, env, interrupts, onLogLine });
   }
   const { LocalWorld } = await import('../rank/local-world.ts');
-  interrupts.insisted.addEventListener('abort', () => exitAfter(0), { once: true });
+  interrupts.insisted.addEventListener('abort', exitNow, { once: true });
   return await LocalWorld.open({
     identity: config.identity ?? { rank: 0, worldSize: 1, localRank: 0, masterAddr: '127.0.0.1', masterPort: 0 },
     job,

@@ -47,11 +47,16 @@ export interface RankOutcome {
   readonly updateMs: number;
 }
 
-/** Puts the reports of ranks together. There is at least one; `devices` are in the order of the reports. */
+/**
+ * Puts the reports of ranks together. There is at least one; `devices` are in the order of the reports.
+ *
+ * @param warnings Those that no rank reported.
+ */
 export function updateOutcome(
   worldSize: number,
   devices: readonly RankDevice[],
   reports: readonly RankReport[],
+  warnings: readonly string[] = [],
 ): UpdateOutcome {
   const {
     checkpoint,
@@ -93,7 +98,7 @@ export function updateOutcome(
     durationsMs,
     rateGBps: gigabytesPerSecond(totalBytes, durationsMs.update),
     // Every rank reads the same files.
-    warnings: [...new Set(reports.flatMap(({ registered }) => registered?.warnings ?? []))],
+    warnings: [...new Set([...reports.flatMap(({ registered }) => registered?.warnings ?? []), ...warnings])],
     ranks: reports.map(({ rank, registered, update }, index) => ({
       rank,
       device: devices[index]!,

@@ -2,9 +2,12 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { ProgressEvent } from '@checkpoint-engine/ps';
 import type { CommandContext } from '../commands/command-context.ts';
 import type { UpdateConfig } from '../config/update-config.ts';
+import { updateWarnings } from '../config/update-warnings.ts';
+import { jsonText } from '../output/json-text.ts';
 import { createLogger, LogSink } from '../output/log.ts';
+import { checkOutputFile, type OutputFile } from '../output/output-file.ts';
 import { rankLogLine } from '../output/rank-log-line.ts';
-import { watchInterrupts } from '../process/interrupts.ts';
+import { HANGUP_IGNORED, watchInterrupts } from '../process/interrupts.ts';
 import type { World } from '../process/world.ts';
 import { openProgress } from '../progress/open-progress.ts';
 import { noProgress, type ProgressView } from '../progress/progress-view.ts';
@@ -20,7 +23,7 @@ import { type UpdateOutcome, updateOutcome } from './update-outcome.ts';
 /**
  * Runs `update` or `join`.
  *
- * @returns The exit status.
+ * @returns The exit status: 0 also where the update is done and one of its output files could not be written.
  * @throws What kept it from running, when everything was given back.
  */
 export async function update(
@@ -30,11 +33,12 @@ export async function update(
   const { command, identity, worldSize, delivery, json, log } = config;
   const sink = new LogSink(terminal, log.logFormat);
   const logger = createLogger(log.logLevel, sink, identity ? { rank: identity.rank } : {});
-  const interrupts = watchInterrupts();
+  const interrupts = watchInterrupts({ onHangupIgnored: () => logger.info({}, HANGUP_IGNORED) });
   const events: ProgressEvent[] = [];
   let progress: ProgressView = noProgress;
   let world: World | undefined;
   try {
+    for (const file of outputFiles(config)) await checkOutputFile(file);
     const source = 'load' in delivery.source ? { load: await readMetas(delivery.source.load) } : delivery.source;
     const deviceKind = await resolveDeviceKind(config.device, identity ? 1 : worldSize);
     const title = `Updating ${config.title} on ${worldSize === 1 ? '1 rank' : `${worldSize} ranks`}`;
@@ -67,16 +71,20 @@ export async function update(
       },
     );
     progress.close();
-    if (config.traceFile) await writeTrace(config.traceFile, events);
+    const unwrittenTrace = config.traceFile && (await writeTrace(config.traceFile, events));
     const { devices } = world;
-    const outcomes = delivered.map((reports) => updateOutcome(worldSize, devices, reports));
+    const unwritten = [unwrittenTrace, delivered.unwrittenMetas].filter((text) => typeof text === 'string');
+    const warnings = [...updateWarnings(config), ...unwritten];
+    const outcomes = delivered.reports.map((reports) => updateOutcome(worldSize, devices, reports, warnings));
     // In a world that a launcher started one rank speaks for all.
-    if (!identity || identity.rank === 0) {
-      const { traceFile } = config;
-      const { metasFile } = delivery;
+    if (identity && identity.rank > 0) {
+      if (unwrittenTrace) logger.warn({}, unwrittenTrace);
+    } else {
+      const traceFile = unwrittenTrace ? undefined : config.traceFile;
+      const metasFile = delivered.unwrittenMetas === undefined ? delivery.metasFile : undefined;
       terminal.print(
         json
-          ? JSON.stringify({ ok: true, command, ...outcomes.at(-1)!, ...before(outcomes), traceFile, metasFile })
+          ? jsonText({ ok: true, command, ...outcomes.at(-1)!, ...before(outcomes), traceFile, metasFile })
           : outcomes.map((outcome) => outcomeText(outcome, terminal.out.colors)).join('\n'),
       );
     }
@@ -85,7 +93,8 @@ export async function update(
     return 0;
   } catch (error) {
     progress.close();
-    if (config.traceFile && events.length > 0) await writeTrace(config.traceFile, events);
+    const unwritten = config.traceFile && events.length > 0 && (await writeTrace(config.traceFile, events));
+    if (unwritten) logger.warn({}, unwritten);
     await world?.close();
     await sweepLeftovers(logger);
     throw error;
@@ -94,6 +103,15 @@ export async function update(
     await world?.close();
     interrupts.stop();
   }
+}
+
+/** What is written when the work is done. The first rank writes the metas of all. */
+function outputFiles({ identity, traceFile, delivery: { metasFile } }: UpdateConfig): OutputFile[] {
+  const files: OutputFile[] = [];
+  if (traceFile !== undefined) files.push({ path: traceFile, flag: '--trace' });
+  if (metasFile !== undefined && (identity?.rank ?? 0) === 0)
+    files.push({ path: metasFile, flag: '--save-metas-file' });
+  return files;
 }
 
 /** The last update is what counts; those before it stand beside it. */

@@ -12,7 +12,7 @@ const tags = ['checkpoints'];
 const unknown = { 404: 'There is no such checkpoint' };
 
 const filesBody = z
-  .object({
+  .strictObject({
     files: z
       .array(z.string().min(1).max(4096).regex(NO_CONTROLS, 'Control characters are not allowed'))
       .min(1)
@@ -29,10 +29,16 @@ const filesBody = z
       .boolean()
       .default(false)
       .openapi({ description: 'Read the files during each update instead of keeping them in host memory' }),
+    timeout: z
+      .number()
+      .positive()
+      .max(86_400)
+      .default(3_600)
+      .openapi({ description: 'Seconds for reading the checkpoint' }),
   })
   .openapi('RegisterFiles');
 
-const forceQuery = z.object({
+const forceQuery = z.strictObject({
   force: z
     .enum(['true', 'false'])
     .default('false')
@@ -95,8 +101,8 @@ export function checkpointRoutes(app: OpenAPIHono, { world, closing }: RouteCont
     }),
     async (context) => {
       const { name } = context.req.valid('param');
-      const { files, keep_files: keepFiles, stream } = context.req.valid('json');
-      const order = { files, keepFiles, stream };
+      const { files, keep_files: keepFiles, stream, timeout } = context.req.valid('json');
+      const order = { files, keepFiles, stream, timeoutMs: Math.ceil(timeout * 1000) };
       if (waits(context)) {
         await world.register(name, order, { signal: context.req.raw.signal });
         return context.body(null, 200);

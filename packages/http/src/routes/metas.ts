@@ -1,4 +1,5 @@
 import { createRoute, type OpenAPIHono, z } from '@hono/zod-openapi';
+import type { Context } from 'hono';
 import { problems } from '../openapi.ts';
 import { checkpointPath } from '../paths.ts';
 import { RequestError } from '../problem.ts';
@@ -25,6 +26,7 @@ export function metasRoutes(app: OpenAPIHono, { world }: RouteContext): void {
       },
     }),
     async (context) => {
+      await refuseFields(context);
       await world.gatherMetas(context.req.valid('param').name, { signal: context.req.raw.signal });
       return context.body(null, 200);
     },
@@ -77,4 +79,11 @@ export function metasRoutes(app: OpenAPIHono, { world }: RouteContext): void {
       return context.body(null, 200);
     },
   );
+}
+
+/** The request takes no body: an empty one, whatever its type, and an empty object are fine. */
+async function refuseFields(context: Context): Promise<void> {
+  const text = (await context.req.text()).trim();
+  if (/^(\{\s*\}|null)?$/.test(text)) return;
+  throw new RequestError(422, 'The request has a body, and takes none', 'Leave the body out');
 }

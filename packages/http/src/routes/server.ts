@@ -1,4 +1,5 @@
 import { createRoute, type OpenAPIHono, z } from '@hono/zod-openapi';
+import { isStranger } from '../guard.ts';
 import { instanceJson, rankJson } from '../json.ts';
 import type { Metrics } from '../metrics.ts';
 import { jsonContent, problems } from '../openapi.ts';
@@ -27,19 +28,21 @@ export function serverRoutes(app: OpenAPIHono, { world, updates }: RouteContext,
       method: 'get',
       path: '/v1/readyz',
       operationId: 'readyz',
-      summary: 'Whether all ranks can work',
+      summary: 'Whether updates can run: all ranks work, and the server was not asked to end',
       tags,
       security: [],
       responses: {
         200: { description: 'They can', content: jsonContent(readyReply) },
-        503: { description: 'Not all can', content: jsonContent(readyReply) },
+        503: { description: 'A rank cannot work, or the server ends', content: jsonContent(readyReply) },
         default: problems({}).default!,
       },
     }),
     (context) => {
       const ranks = world.ranks();
-      const ready = ranks.length === world.worldSize && ranks.every(({ state }) => state === 'ready');
-      return context.json({ ready, world_size: world.worldSize, ranks: ranks.map(rankJson) }, ready ? 200 : 503);
+      const ending = updates.isClosing;
+      const ready = !ending && ranks.length === world.worldSize && ranks.every(({ state }) => state === 'ready');
+      const about = { ready, ending, world_size: world.worldSize };
+      return context.json(isStranger(context) ? about : { ...about, ranks: ranks.map(rankJson) }, ready ? 200 : 503);
     },
   );
 

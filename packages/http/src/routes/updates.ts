@@ -15,7 +15,7 @@ const rankList = z.array(z.int().min(0).max(1_000_000)).max(100_000).default([])
 
 /** The Python tool's fields, and those that it does not have. */
 const updateBody = z
-  .object({
+  .strictObject({
     ranks: rankList.openapi({ description: 'Ranks that update; the others only serve. Empty: all' }),
     update_url: z
       .url({ protocol: /^https?$/ })

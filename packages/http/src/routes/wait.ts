@@ -4,7 +4,7 @@ import type { Context } from 'hono';
 type WaitShape = { wait: z.ZodDefault<z.ZodEnum<{ true: 'true'; false: 'false' }>> };
 
 /** Query of requests that are answered when all is done, or at once. */
-export const waitQuery: z.ZodObject<WaitShape> = z.object({
+export const waitQuery: z.ZodObject<WaitShape> = z.strictObject({
   wait: z
     .enum(['true', 'false'])
     .default('true')

@@ -1,4 +1,11 @@
-import { abortError, type Logger, type Store, silentLogger, type WaitOptions } from '@checkpoint-engine/interface';
+import {
+  abortError,
+  type CheckpointEngineError,
+  type Logger,
+  type Store,
+  silentLogger,
+  type WaitOptions,
+} from '@checkpoint-engine/interface';
 import { Deadline } from '../zmq/deadline.ts';
 import { normalizeAddress, tcpAddress } from './address.ts';
 import { ClientWorld } from './client-world.ts';
@@ -25,6 +32,8 @@ export type ConnectStoreOptions = StoreLocation &
     /** Ends the joining only. */
     readonly signal?: AbortSignal | undefined;
     readonly logger?: Logger | undefined;
+    /** Called once when the world goes on without this rank, or its server is gone: this store is of no use any more. */
+    readonly onLost?: ((error: CheckpointEngineError) => void) | undefined;
     /** Runs when the store has been closed. */
     readonly onClose?: (() => Promise<void>) | undefined;
   };
@@ -40,7 +49,16 @@ export type ConnectStoreOptions = StoreLocation &
  * @throws `CE_TOKEN_REFUSED`, `CE_ABORTED`.
  */
 export async function connectStore(options: ConnectStoreOptions): Promise<Store> {
-  const { rank, worldSize, token, timeoutMs = STORE_TIMEOUT_MS, signal, logger = silentLogger, onClose } = options;
+  const {
+    rank,
+    worldSize,
+    token,
+    timeoutMs = STORE_TIMEOUT_MS,
+    signal,
+    logger = silentLogger,
+    onClose,
+    onLost,
+  } = options;
   if (signal?.aborted) throw abortError(signal, 'Joining the store');
   const address =
     options.address === undefined ? tcpAddress(options.host, options.port) : normalizeAddress(options.address);
@@ -55,6 +73,7 @@ export async function connectStore(options: ConnectStoreOptions): Promise<Store>
     onLost: (error) => {
       logger.warn({ rank, code: error.code }, error.message);
       world?.fail(error);
+      onLost?.(error);
     },
   });
   // Made in the same turn as the welcome is read, so that no message behind it is missed.

@@ -1,0 +1,64 @@
+import { chmod, mkdir, mkdtemp, readdir, readFile, rm, stat, symlink, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { getuid } from 'node:process';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { checkOutputFile, writeOutputFile } from './output-file.ts';
+
+let folder: string;
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'output-file-'));
+  await mkdir(join(folder, 'a-folder'));
+  await writeFile(join(folder, 'a-file'), 'old');
+  await mkdir(join(folder, 'locked'), { mode: 0o555 });
+});
+afterAll(async () => {
+  await chmod(join(folder, 'locked'), 0o755);
+  await rm(folder, { recursive: true });
+});
+const check = (name: string) => checkOutputFile({ path: join(folder, name), flag: '--trace' });
+
+describe('checkOutputFile', () => {
+  it.each([
+    ['absent/out.json', /folder does not exist/],
+    ['a-file/out.json', /not a folder/],
+    ['a-folder', /is a directory/],
+    [`${'x'.repeat(300)}.json`, /ENAMETOOLONG|too long/],
+  ])('refuses %s', async (name, why) => {
+    await expect(check(name)).rejects.toMatchObject({ code: 'CE_CONFIG_INVALID', message: expect.stringMatching(why) });
+    await expect(check(name)).rejects.toThrow(/--trace/);
+  });
+
+  it.skipIf(getuid?.() === 0)('refuses a folder that this user may not write to', async () => {
+    await expect(check('locked/out.json')).rejects.toThrow(/may not write/);
+  });
+
+  it('leaves nothing behind, and an old file as it is', async () => {
+    await check('new.json');
+    await check('a-file');
+    expect((await readdir(folder)).sort()).toEqual(['a-file', 'a-folder', 'locked']);
+    expect(await readFile(join(folder, 'a-file'), 'utf8')).toBe('old');
+    await checkOutputFile({ path: '/dev/null', flag: '--trace' });
+  });
+});
+
+describe('writeOutputFile', () => {
+  it('replaces a file as a whole, with the mode that is asked for', async () => {
+    const path = join(folder, 'secret');
+    await writeOutputFile(path, 'new', 0o600);
+    expect([await readFile(path, 'utf8'), (await stat(path)).mode & 0o777]).toEqual(['new', 0o600]);
+    await rm(path);
+  });
+
+  it('writes to devices as they are', async () => {
+    await writeOutputFile('/dev/null', 'gone');
+    expect((await stat('/dev/null')).isCharacterDevice()).toBe(true);
+  });
+
+  it('rejects and leaves nothing where it cannot write', async () => {
+    await expect(writeOutputFile(join(folder, 'a-folder', 'absent', 'x'), 'y')).rejects.toThrow('ENOENT');
+    await symlink('/dev/full', join(folder, 'full'));
+    await expect(writeOutputFile(join(folder, 'full'), 'y')).rejects.toThrow('ENOSPC');
+    await rm(join(folder, 'full'));
+  });
+});

@@ -1,0 +1,55 @@
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { FROZEN_BEATS, Heartbeat } from './heartbeat.ts';
+
+beforeEach(() => {
+  vi.useFakeTimers();
+});
+afterEach(() => {
+  vi.useRealTimers();
+});
+
+const start = () => {
+  const log: string[] = [];
+  const heartbeat = new Heartbeat({
+    ask: () => log.push('ask'),
+    onChange: (isAnswering) => log.push(isAnswering ? 'answers' : 'unresponsive'),
+    onFrozen: () => log.push('frozen'),
+  });
+  return { log, heartbeat, told: () => log.filter((entry) => entry !== 'ask') };
+};
+
+describe('Heartbeat', () => {
+  it('tells nothing of a process that answers', () => {
+    const { heartbeat, told } = start();
+    for (let beat = 0; beat < 100; beat++) {
+      vi.advanceTimersByTime(1_000);
+      heartbeat.heard();
+    }
+    expect(told()).toEqual([]);
+  });
+
+  it('tells that a process is unresponsive, and that it answers again', () => {
+    const { heartbeat, told } = start();
+    vi.advanceTimersByTime(8_000);
+    heartbeat.heard();
+    heartbeat.heard();
+    vi.advanceTimersByTime(2_000);
+    expect(told()).toEqual(['unresponsive', 'answers']);
+  });
+
+  it('gives a process up once, and asks no more', () => {
+    const { log, told } = start();
+    vi.advanceTimersByTime(1_000 * FROZEN_BEATS);
+    const { length } = log;
+    vi.advanceTimersByTime(60_000);
+    expect(told()).toEqual(['unresponsive', 'frozen']);
+    expect(log).toHaveLength(length);
+  });
+
+  it('tells nothing once it is stopped', () => {
+    const { heartbeat, log } = start();
+    heartbeat.stop();
+    vi.advanceTimersByTime(60_000);
+    expect(log).toEqual([]);
+  });
+});

@@ -1,0 +1,42 @@
+import { CheckpointEngineError } from '@checkpoint-engine/interface';
+
+/** The longest time that a timer takes: longer ones fire at once. */
+const LONGEST_TIMER_MS = 2 ** 31 - 1;
+
+/** Ends work that takes too long: fires a signal with `CE_TIMEOUT` after a time, unless it is stopped before. */
+export class TimeLimit {
+  readonly signal: AbortSignal;
+  readonly #timer: NodeJS.Timeout;
+
+  /** @param what Starts the error's sentence: `Reading the checkpoint`. */
+  constructor(what: string, timeoutMs: number, hint: string) {
+    const controller = new AbortController();
+    this.signal = controller.signal;
+    const expire = (): void =>
+      controller.abort(
+        new CheckpointEngineError('CE_TIMEOUT', `${what} did not end within ${timeoutMs} ms`, hint, {
+          retryable: true,
+        }),
+      );
+    this.#timer = setTimeout(expire, Math.min(timeoutMs, LONGEST_TIMER_MS));
+  }
+
+  /** Idempotent. */
+  stop(): void {
+    clearTimeout(this.#timer);
+  }
+}
+
+/** Does work under a time limit and a signal. Resolves or rejects when the work does: it has to heed its signal. */
+export async function withTimeLimit<T>(
+  limit: { readonly what: string; readonly timeoutMs: number; readonly hint: string },
+  signal: AbortSignal | undefined,
+  work: (signal: AbortSignal) => Promise<T>,
+): Promise<T> {
+  const timeLimit = new TimeLimit(limit.what, limit.timeoutMs, limit.hint);
+  try {
+    return await work(signal ? AbortSignal.any([signal, timeLimit.signal]) : timeLimit.signal);
+  } finally {
+    timeLimit.stop();
+  }
+}

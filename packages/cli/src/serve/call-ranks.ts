@@ -1,0 +1,63 @@
+import { CheckpointEngineError, type Logger } from '@checkpoint-engine/interface';
+import { joinCalls } from '../process/join-calls.ts';
+import type { CallJob, CallName, CallResult } from '../process/messages.ts';
+import { TimeLimit } from '../process/time-limit.ts';
+import type { CallOptions } from '../process/world.ts';
+import type { RankSlot } from './rank-slot.ts';
+
+/** What ranks are asked for. */
+export interface RankCall<Name extends CallName> extends CallOptions {
+  readonly name: Name;
+  readonly job: CallJob<Name>;
+  readonly timeoutMs: number;
+}
+
+/** How long ranks that were told to give a call up have for it, before they are ended. */
+const SETTLE_MS = 20_000;
+/** The same where the call's time is over: with {@link GRACE_MS} it bounds an answer to 10 s after its time-out. */
+const LATE_SETTLE_MS = 8_000;
+/** How much longer than its own time-out a call may take before the ranks are told to give it up. */
+const GRACE_MS = 2_000;
+
+/**
+ * Asks ranks for the same. Ends within 10 s of the time-out, whatever the ranks do: those that do not answer are ended,
+ * and started again.
+ *
+ * @throws The first failure of any rank; `CE_TIMEOUT`; the signal's reason.
+ */
+export async function callRanks<Name extends CallName>(
+  slots: readonly RankSlot[],
+  { name, job, timeoutMs, signal, onEvent }: RankCall<Name>,
+  logger: Logger,
+): Promise<CallResult<Name>[]> {
+  const latestMs = performance.now() + timeoutMs + GRACE_MS + LATE_SETTLE_MS;
+  const limit = new TimeLimit(`The call "${name}"`, timeoutMs + GRACE_MS, 'Look at the logs of the ranks');
+  try {
+    const stop = signal ? AbortSignal.any([signal, limit.signal]) : limit.signal;
+    const calls = slots.map((slot) => slot.call(name, job, onEvent));
+    const settleMs = (): number => Math.max(0, Math.min(SETTLE_MS, latestMs - performance.now()));
+    const { values, failed } = await joinCalls(calls, { signal: stop, settleMs });
+    if (values) return values;
+    const hanging = failed.hanging.map((index) => slots[index]!);
+    for (const slot of hanging) {
+      logger.error({ rank: slot.rank, call: name }, 'A rank did not give a call up and is ended');
+      slot.kill();
+    }
+    const isLate = limit.signal.aborted && failed.failure.code === 'CE_TIMEOUT';
+    throw isLate && hanging.length > 0 ? notAnswered(name, timeoutMs, hanging) : failed.failure;
+  } finally {
+    limit.stop();
+  }
+}
+
+function notAnswered(call: string, timeoutMs: number, slots: readonly RankSlot[]): CheckpointEngineError {
+  const ranks = slots.map(({ rank }) => rank);
+  const who = ranks.length === 1 ? `Rank ${ranks[0]}` : `Ranks ${ranks.join(', ')}`;
+  const were = ranks.length === 1 ? 'was' : 'were';
+  return new CheckpointEngineError(
+    'CE_TIMEOUT',
+    `${who} did not answer the call "${call}" within ${timeoutMs} ms and ${were} ended`,
+    'Look at the log for what went on; ranks are started again, and checkpoints whose files are there are registered again',
+    { rank: ranks[0], peer: ranks[0], op: call, retryable: true },
+  );
+}
