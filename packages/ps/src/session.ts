@@ -1,5 +1,6 @@
 import type { Logger, SharedMemory } from '@checkpoint-engine/interface';
 import type { DType } from '@checkpoint-engine/meta';
+import type { PullChannel } from './pull-channel.ts';
 
 /** One tensor of a bucket, as the worker finds it in the shared buffer. */
 export interface BucketTensor {
@@ -50,6 +51,8 @@ export interface WorkerSession {
   readonly address: string;
   /** Reloads that may be in flight at a time (v1: 1). */
   readonly maxPending: number;
+  /** Has the worker copy what it keeps out of shared memory. Absent where the protocol cannot. */
+  readonly pull?: PullChannel | undefined;
   /**
    * Waits for the worker and hands over the buffer.
    *
@@ -104,6 +107,8 @@ export interface SessionOptions {
 /** A way to talk to workers. */
 export interface WorkerProtocol {
   readonly name: string;
+  /** Its sessions have a `pull`. @default false */
+  readonly pulls?: boolean | undefined;
   /**
    * Checks that workers can be told of every tensor. Called on all ranks before anything moves.
    *

@@ -17,6 +17,7 @@ import { newSessionAddress } from './address.ts';
 import { toWire, workerBroke, workerTimeout } from './errors.ts';
 import { encodeFrame, type ReceivedMessage } from './frames.ts';
 import { type Caller, SessionListener } from './listener.ts';
+import { PullChannelV2 } from './pull-channel.ts';
 import { Replies } from './replies.ts';
 import { WorkerConnection } from './worker-connection.ts';
 
@@ -37,10 +38,24 @@ export class WorkerSessionV2 implements WorkerSession {
   /** Names of reloads that wait for a credit, first come first served. */
   readonly #queue: string[] = [];
   #isFinished = false;
+  /** The buffer is the worker's to release. */
+  #isOpened = false;
+  #isHeld = false;
+  readonly pull: PullChannelV2;
 
   private constructor(options: SessionOptions, address: string) {
     this.#options = options;
     this.address = address;
+    this.pull = new PullChannelV2({
+      session: options,
+      hello: async (call) => this.#connection?.hello ?? (await this.#reply('hello', 'connect', call)),
+      send: (message) => this.#connection?.send(message),
+      reply: (name, whatFor, call) => this.#reply(name, whatFor, call),
+      hold: () => {
+        this.#isHeld = true;
+        return this.#connection!.hold();
+      },
+    });
   }
 
   /** Opens the address of a new session. */
@@ -58,6 +73,7 @@ export class WorkerSessionV2 implements WorkerSession {
   async open(buffer: SharedMemory, options: SessionCallOptions): Promise<void> {
     if (!this.#connection) await this.#reply('hello', 'connect', options);
     const { deviceUuid, checkpoint, updateId, rank, slots, bufferStays } = this.#options;
+    this.#isOpened = true;
     this.#connection?.send({
       type: 'welcome',
       protocol: WORKER_PROTOCOL_VERSION,
@@ -91,8 +107,10 @@ export class WorkerSessionV2 implements WorkerSession {
   }
 
   async finish(options: FinishOptions): Promise<void> {
-    this.#connection?.send({ type: 'release' });
-    await this.#reply('released', 'let go of the buffer', options);
+    if (this.#isOpened) {
+      this.#connection?.send({ type: 'release' });
+      await this.#reply('released', 'let go of the buffer', options);
+    }
     options.onPhase?.('released');
     this.#connection?.send({ type: 'finish' });
     await this.#reply('finished', 'run its post-load hook', options);
@@ -110,7 +128,8 @@ export class WorkerSessionV2 implements WorkerSession {
         rank: this.#options.rank,
       }),
     );
-    await Promise.all([this.#listener?.close(), this.#connection?.close()]);
+    if (this.#isHeld) this.#listener?.stop();
+    else await Promise.all([this.#listener?.close(), this.#connection?.close()]);
   }
 
   /** A caller showed the key: the worker, unless it speaks another protocol, comes second, or comes too late. */
@@ -139,6 +158,8 @@ export class WorkerSessionV2 implements WorkerSession {
 
   #onReply(name: string, message: ReceivedMessage): boolean {
     if (name === 'finished') this.#isFinished = true;
+    // Until the last part has come nobody is told.
+    if (name === 'needs' && !this.pull.takeNeeds(message)) return true;
     return this.#replies.resolve(name, message);
   }
 
