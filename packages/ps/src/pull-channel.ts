@@ -7,7 +7,7 @@ import type {
   WorkerProved,
   WorkerPulled,
 } from '@checkpoint-engine/interface';
-import type { WorldMetas } from './server/api.ts';
+import type { WorldMetas } from './api.ts';
 import type { SessionCallOptions } from './session.ts';
 
 /** What a worker is asked first. */

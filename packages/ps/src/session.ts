@@ -26,6 +26,12 @@ export interface SessionCallOptions {
   readonly signal: AbortSignal;
 }
 
+/** Options of {@link WorkerSession.open}. */
+export interface OpenOptions extends SessionCallOptions {
+  /** Slots of the ring inside the buffer. @default those of the session */
+  readonly slots?: number | undefined;
+}
+
 /** A part of {@link WorkerSession.finish} that is over: the buffer is let go of, the post-load hook has run. */
 export type FinishPhase = 'released' | 'loaded';
 
@@ -58,13 +64,19 @@ export interface WorkerSession {
    *
    * @throws `CE_WORKER_TIMEOUT`, `CE_WORKER_FAILED` with the worker's own text in `detail`, `CE_WORKER_LOST`.
    */
-  open(buffer: SharedMemory, options: SessionCallOptions): Promise<void>;
+  open(buffer: SharedMemory, options: OpenOptions): Promise<void>;
   /**
    * Resolves when the worker has taken the tensors, so that their bytes may be overwritten.
    *
    * @throws As {@link WorkerSession.open}.
    */
   reload(bucket: BucketMessage, options: SessionCallOptions): Promise<void>;
+  /**
+   * Makes the worker let go of the buffer before {@link WorkerSession.finish}. Beside `pull`.
+   *
+   * @throws As {@link WorkerSession.open}.
+   */
+  release?(options: SessionCallOptions): Promise<void>;
   /**
    * Makes the worker let go of the buffer and run its post-load hook.
    *

@@ -3,7 +3,7 @@
  *
  * @packageDocumentation
  */
-export { CopyingWorker, copyingWorker } from './copying-worker.ts';
+export { CopyingWorker, type CopyingWorkerOptions, copyingWorker } from './copying-worker.ts';
 export type { HeldTensor } from './held-tensor.ts';
 export type { IncomingTensor } from './incoming-tensor.ts';
 export type { IncomingUpdate } from './incoming-update.ts';

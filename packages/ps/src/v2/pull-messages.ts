@@ -1,7 +1,7 @@
 import { encodePlaces, PULL_PART_LIMITS, type ServerMetas, type ServerRegions } from '@checkpoint-engine/interface';
 import type { ParameterMeta } from '@checkpoint-engine/meta';
+import type { WorldMetas } from '../api.ts';
 import type { PullLayout } from '../pull-channel.ts';
-import type { WorldMetas } from '../server/api.ts';
 
 /** Most tensors of a part: a worker refuses messages of some 600,000 lists. */
 const MOST_TENSORS = 65_536;

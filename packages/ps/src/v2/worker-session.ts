@@ -9,6 +9,7 @@ import type {
   BucketMessage,
   BucketTensor,
   FinishOptions,
+  OpenOptions,
   SessionCallOptions,
   SessionOptions,
   WorkerSession,
@@ -34,6 +35,7 @@ export class WorkerSessionV2 implements WorkerSession {
   #failure: CheckpointEngineError | undefined;
   /** What the worker takes at a time; set by its ready. */
   #credits: number | undefined;
+  #slots: number;
   #inFlight = 0;
   /** Names of reloads that wait for a credit, first come first served. */
   readonly #queue: string[] = [];
@@ -45,6 +47,7 @@ export class WorkerSessionV2 implements WorkerSession {
 
   private constructor(options: SessionOptions, address: string) {
     this.#options = options;
+    this.#slots = options.slots;
     this.address = address;
     this.pull = new PullChannelV2({
       session: options,
@@ -67,12 +70,14 @@ export class WorkerSessionV2 implements WorkerSession {
   }
 
   get maxPending(): number {
-    return Math.min(this.#credits ?? this.#options.slots, this.#options.slots);
+    return Math.min(this.#credits ?? this.#slots, this.#slots);
   }
 
-  async open(buffer: SharedMemory, options: SessionCallOptions): Promise<void> {
+  async open(buffer: SharedMemory, options: OpenOptions): Promise<void> {
     if (!this.#connection) await this.#reply('hello', 'connect', options);
-    const { deviceUuid, checkpoint, updateId, rank, slots, bufferStays } = this.#options;
+    const { deviceUuid, checkpoint, updateId, rank, bufferStays } = this.#options;
+    const slots = options.slots ?? this.#options.slots;
+    this.#slots = slots;
     this.#isOpened = true;
     this.#connection?.send({
       type: 'welcome',
@@ -106,11 +111,15 @@ export class WorkerSessionV2 implements WorkerSession {
     }
   }
 
+  async release(options: SessionCallOptions): Promise<void> {
+    if (!this.#isOpened) return;
+    this.#isOpened = false;
+    this.#connection?.send({ type: 'release' });
+    await this.#reply('released', 'let go of the buffer', options);
+  }
+
   async finish(options: FinishOptions): Promise<void> {
-    if (this.#isOpened) {
-      this.#connection?.send({ type: 'release' });
-      await this.#reply('released', 'let go of the buffer', options);
-    }
+    await this.release(options);
     options.onPhase?.('released');
     this.#connection?.send({ type: 'finish' });
     await this.#reply('finished', 'run its post-load hook', options);
@@ -149,7 +158,8 @@ export class WorkerSessionV2 implements WorkerSession {
     this.#connection = new WorkerConnection(caller, this.#options, {
       onReply: (name, message) => this.#onReply(name, message),
       onFailure: (error) => {
-        if (!this.#isFinished) this.#fail(error);
+        if (this.#isFinished) this.#replies.fail(error);
+        else this.#fail(error);
       },
     });
     this.#replies.resolve('hello', caller.hello);

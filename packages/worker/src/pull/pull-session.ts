@@ -58,9 +58,10 @@ export class PullSession {
     const { metasDigest } = this.#survey;
     const puller = this.#puller;
     const known = puller.knows(metasDigest);
-    const { fingerprint, isProved } = puller;
+    const { fingerprint } = puller;
+    const isProved = puller.isProved(metasDigest);
     this.#link.mostUnread = PULL_PART_LIMITS.parts;
-    this.#link.send({ type: 'surveyed', known, proved: known && isProved, fingerprint });
+    this.#link.send({ type: 'surveyed', known, proved: isProved, fingerprint });
     if (known) this.#sendNeeds();
     for (;;) {
       const message = await this.#link.receive();

@@ -71,9 +71,9 @@ export class Puller {
     return this.#known?.metasDigest === metasDigest;
   }
 
-  /** Whether slices are pulled, and not only declared. */
-  get isProved(): boolean {
-    return this.#options.prove !== true || this.#known?.proved !== undefined;
+  /** Whether slices of these tensors are pulled, and not only declared. */
+  isProved(metasDigest: string): boolean {
+    return this.#options.prove !== true || (this.knows(metasDigest) && this.#known?.proved !== undefined);
   }
 
   /** Has the engine declare what it keeps. @throws {RangeError} That is not in the tensors, or in its memory. */
