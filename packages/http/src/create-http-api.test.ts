@@ -72,7 +72,13 @@ const setUp = (options: HttpApiOptions = { isOutOfBrowsersReach: true }) => {
 const UPDATE = '/v1/checkpoints/a/update';
 const planOf = (rank: number): UpdateEvent => ({
   ...{ type: 'plan', rank, bucketBytes: 8, bucketCount: 2, ringSlots: 2, stagingSlots: 0, deviceBytes: 16 },
-  ...{ totalBytes: 16, stageBytes: { read: 0, h2d: 16, broadcast: 0, reload: 16 }, reason: '', atMs: 0 },
+  ...{
+    totalBytes: 16,
+    stageBytes: { read: 0, h2d: 16, broadcast: 0, reload: 16, pull: 0 },
+    reason: '',
+    ...{ strategy: 'buckets', strategyReason: '', neededBytes: 16 },
+    atMs: 0,
+  },
 });
 const stateOf = async (response: Response) => (await response.json()) as { id: string; state: string; error?: object };
 

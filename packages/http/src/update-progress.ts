@@ -11,6 +11,9 @@ export interface RankProgress {
   h2dBytes: number;
   broadcastBytes: number;
   reloadBytes: number;
+  pullBytes: number;
+  /** That are to come to its worker, reloaded and pulled. */
+  wantedBytes: number;
   reloadedBuckets: number;
 }
 
@@ -46,7 +49,11 @@ export class UpdateProgress {
       case 'plan':
         this.totalBytes = event.totalBytes;
         this.bucketCount = event.bucketCount;
-        this.#rank(event.rank).receives = event.stageBytes.reload > 0;
+        {
+          const rank = this.#rank(event.rank);
+          rank.wantedBytes = event.stageBytes.reload + event.stageBytes.pull;
+          rank.receives = rank.wantedBytes > 0;
+        }
         return;
       case 'phase':
         this.#rank(event.rank).stage = event.phase;
@@ -67,9 +74,11 @@ export class UpdateProgress {
     this.bucketCount = bucketCount;
   }
 
-  /** Of the slowest rank. */
+  /** Of the slowest rank; of one that pulls, the checkpoint's share that answers to what it has of what it keeps. */
   get doneBytes(): number {
-    return this.#least(({ reloadBytes }) => reloadBytes);
+    return this.#least(({ reloadBytes, pullBytes, wantedBytes }) =>
+      pullBytes === 0 ? reloadBytes : Math.floor(((reloadBytes + pullBytes) / wantedBytes) * this.totalBytes),
+    );
   }
 
   /** Of the slowest rank. */
@@ -105,7 +114,7 @@ export class UpdateProgress {
   }
 }
 
-const noBytes = { readBytes: 0, h2dBytes: 0, broadcastBytes: 0, reloadBytes: 0 };
+const noBytes = { readBytes: 0, h2dBytes: 0, broadcastBytes: 0, reloadBytes: 0, pullBytes: 0, wantedBytes: 0 };
 
 const ORDER: readonly (UpdatePhase | 'waiting')[] = [
   'waiting',

@@ -36,7 +36,7 @@ export const PULL_PART_LIMITS: {
   readonly fromWorkerBytes: number;
   /** Most parts of one message. */
   readonly parts: number;
-} = { fromServerBytes: 8 * 1024 * 1024, fromWorkerBytes: 512 * 1024, parts: 4096 };
+} = { fromServerBytes: 8 * 1024 * 1024, fromWorkerBytes: 512 * 1024, parts: 512 };
 
 /** In `hello`: the worker can pull. */
 export interface PullOffer {

@@ -7,6 +7,7 @@
  */
 export { type Affinity, affinityOf, orderByAffinity } from './affinity.ts';
 export { affinityKey } from './affinity-key.ts';
+export * from './assign-pull-readers.ts';
 export * from './assign-receiver-ranks.ts';
 export * from './balance-by-bytes.ts';
 export * from './bucket-layout.ts';
@@ -16,10 +17,12 @@ export * from './check-unique-tensors.ts';
 export * from './estimate-update.ts';
 export { formatBytes } from './format-bytes.ts';
 export * from './measure-metas.ts';
+export * from './needed-bytes.ts';
 export * from './parse-size.ts';
 export * from './place-in-ring.ts';
 export type * from './plan.ts';
 export * from './plan-buckets.ts';
+export * from './plan-pull.ts';
 export * from './plan-summary.ts';
 export * from './size-buckets.ts';
 export * from './split-groups.ts';

@@ -108,6 +108,13 @@ export interface UpdateOptions {
    * update fails at once when it rejects.
    */
   readonly requestEngine: (request: EngineRequest) => Promise<void>;
+  /**
+   * `auto`: workers that say what they keep copy exactly that out of memory of their host, and take in buckets only what
+   * has to pass through their loader; where some worker cannot, everything comes in buckets to all. `pull`: fail instead.
+   * `buckets`: do not ask.
+   * @default 'auto'
+   */
+  readonly strategy?: 'auto' | 'pull' | 'buckets' | undefined;
   /** Ranks an inference instance spans. `ranks` has all of an instance's or none. @default all that receive */
   readonly inferenceParallelSize?: number | undefined;
   /** How workers are spoken to. @default the server's protocol */
@@ -143,8 +150,8 @@ export interface UpdateOptions {
   readonly onEvent?: ((event: ProgressEvent) => void) | undefined;
 }
 
-/** The stages of a bucket's way. `read` is from a file (registration and streaming), or out of a peer's memory (P2P). */
-export type Stage = 'read' | 'h2d' | 'broadcast' | 'reload';
+/** The stages of a bucket's way; `pull`: a worker copies what it keeps. `read` is from a file (registration and streaming), or out of a peer's memory (P2P). */
+export type Stage = 'read' | 'h2d' | 'broadcast' | 'reload' | 'pull';
 
 /** What happens while bytes move. Times are milliseconds since the epoch, comparable between the processes of a host. */
 export type ProgressEvent =
@@ -165,6 +172,11 @@ export type ProgressEvent =
       readonly stagingSlots: number;
       readonly deviceBytes: number;
       readonly totalBytes: number;
+      /** How the bytes come, and why so. */
+      readonly strategy: 'pull' | 'buckets';
+      readonly strategyReason: string;
+      /** Of `totalBytes`, those that this rank's worker keeps; all where it is not asked. */
+      readonly neededBytes: number;
       /**
        * What this rank is about to bring through each stage: the sum of `sizeBytes` of the `bucket-end` events that
        * follow, in one pass. 0 where it has no part in a stage.
@@ -192,6 +204,13 @@ export interface UpdateResult {
   readonly counter: number;
   readonly totalBytes: number;
   readonly tensorCount: number;
+  /** How the bytes came, and why so. */
+  readonly strategy: 'pull' | 'buckets';
+  readonly strategyReason: string;
+  /** Of `totalBytes`, those that this rank's worker keeps; all where it was not asked. */
+  readonly neededBytes: number;
+  /** That it copied itself; the others of `neededBytes` came in buckets. */
+  readonly pulledBytes: number;
   readonly bucketCount: number;
   readonly bucketBytes: number;
   readonly ringSlots: number;
@@ -216,6 +235,11 @@ export interface ParameterServerOptions {
    * host.
    */
   readonly p2p?: P2PTransport | undefined;
+  /**
+   * Hold checkpoints in shared memory of the host (`/dev/shm`), so that workers can copy out of it. Otherwise what they
+   * keep passes through a ring in shared memory. @default false, and true with `p2p`
+   */
+  readonly sharePools?: boolean | undefined;
   /** @default the Python tool's (v1) */
   readonly protocol?: WorkerProtocol | undefined;
   readonly logger?: Logger | undefined;

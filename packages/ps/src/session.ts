@@ -1,5 +1,6 @@
 import type { Logger, SharedMemory } from '@checkpoint-engine/interface';
 import type { DType } from '@checkpoint-engine/meta';
+import type { PullChannel } from './pull-channel.ts';
 
 /** One tensor of a bucket, as the worker finds it in the shared buffer. */
 export interface BucketTensor {
@@ -23,6 +24,12 @@ export interface BucketMessage {
 export interface SessionCallOptions {
   /** Ends the wait; the call rejects with the signal's reason, and only `fail` and `close` may follow. */
   readonly signal: AbortSignal;
+}
+
+/** Options of {@link WorkerSession.open}. */
+export interface OpenOptions extends SessionCallOptions {
+  /** Slots of the ring inside the buffer. @default those of the session */
+  readonly slots?: number | undefined;
 }
 
 /** A part of {@link WorkerSession.finish} that is over: the buffer is let go of, the post-load hook has run. */
@@ -50,18 +57,26 @@ export interface WorkerSession {
   readonly address: string;
   /** Reloads that may be in flight at a time (v1: 1). */
   readonly maxPending: number;
+  /** Has the worker copy what it keeps out of shared memory. Absent where the protocol cannot. */
+  readonly pull?: PullChannel | undefined;
   /**
    * Waits for the worker and hands over the buffer.
    *
    * @throws `CE_WORKER_TIMEOUT`, `CE_WORKER_FAILED` with the worker's own text in `detail`, `CE_WORKER_LOST`.
    */
-  open(buffer: SharedMemory, options: SessionCallOptions): Promise<void>;
+  open(buffer: SharedMemory, options: OpenOptions): Promise<void>;
   /**
    * Resolves when the worker has taken the tensors, so that their bytes may be overwritten.
    *
    * @throws As {@link WorkerSession.open}.
    */
   reload(bucket: BucketMessage, options: SessionCallOptions): Promise<void>;
+  /**
+   * Makes the worker let go of the buffer before {@link WorkerSession.finish}. Beside `pull`.
+   *
+   * @throws As {@link WorkerSession.open}.
+   */
+  release?(options: SessionCallOptions): Promise<void>;
   /**
    * Makes the worker let go of the buffer and run its post-load hook.
    *
@@ -104,6 +119,8 @@ export interface SessionOptions {
 /** A way to talk to workers. */
 export interface WorkerProtocol {
   readonly name: string;
+  /** Its sessions have a `pull`. @default false */
+  readonly pulls?: boolean | undefined;
   /**
    * Checks that workers can be told of every tensor. Called on all ranks before anything moves.
    *

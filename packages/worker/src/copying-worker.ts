@@ -1,9 +1,18 @@
 import { createHash } from 'node:crypto';
 import { setImmediate } from 'node:timers/promises';
-import { CheckpointEngineError, type Copy, type Device, type Stream } from '@checkpoint-engine/interface';
+import {
+  CheckpointEngineError,
+  type Copy,
+  type Device,
+  type MemoryRange,
+  type Stream,
+} from '@checkpoint-engine/interface';
 import { HeldTensor, TensorHome } from './held-tensor.ts';
 import type { IncomingTensor } from './incoming-tensor.ts';
 import type { IncomingUpdate } from './incoming-update.ts';
+import type { Declaration, PulledSlice } from './pull/declaration.ts';
+import { type CheckpointTensor, type KeptSlice, wholeOf } from './pull/kept-slice.ts';
+import { Puller } from './pull/puller.ts';
 
 const ALIGNMENT_BYTES = 256;
 /** Bytes that are hashed before other work gets a turn. */
@@ -19,10 +28,21 @@ export class CopyingWorker implements AsyncDisposable {
   readonly #stream: Stream;
   readonly #tensors = new Map<string, HeldTensor>();
 
+  readonly #keep: CopyingWorkerOptions['keep'];
+  readonly #puller: Puller | undefined;
+
   /** @internal */
-  constructor(device: Device) {
+  constructor({ device, keep, inBuckets, prove }: CopyingWorkerOptions) {
     this.#device = device;
+    this.#keep = keep;
     this.#stream = device.createStream('copying-worker');
+    if (keep === undefined) return;
+    this.#puller = new Puller({ device, prove, declare: (tensors) => this.#declare(tensors, inBuckets) });
+  }
+
+  /** What it keeps, for `receiveUpdate` and `serveWorker`. Absent where it keeps everything. */
+  get puller(): Puller | undefined {
+    return this.#puller;
   }
 
   /** What is held, by name. */
@@ -38,13 +58,20 @@ export class CopyingWorker implements AsyncDisposable {
 
   /** Copies the tensors of one bucket, for callers that drive the update themselves. */
   async copyBucket(tensors: readonly IncomingTensor[]): Promise<void> {
-    await this.#makeRoom(tensors.filter(({ name, sizeBytes }) => this.#tensors.get(name)?.sizeBytes !== sizeBytes));
+    const kept = tensors.map((tensor) => this.#slicesOf(tensor));
+    await this.#makeRoom(tensors, kept);
     const copies: Copy[] = [];
-    for (const tensor of tensors) {
-      const held = this.#held(tensor.name);
+    for (const [at, tensor] of tensors.entries()) {
+      const held = this.#tensors.get(tensor.name);
+      if (held === undefined) continue;
       held.dtype = tensor.dtype;
       held.shape = tensor.shape;
-      if (tensor.sizeBytes > 0) copies.push({ from: tensor.range, to: held.range });
+      for (const { from, to, sizeBytes } of rowsOf(kept[at]!)) {
+        copies.push({
+          from: { ...tensor.range, offsetBytes: tensor.range.offsetBytes + from, sizeBytes },
+          to: { ...held.range, offsetBytes: held.range.offsetBytes + to, sizeBytes },
+        });
+      }
     }
     if (copies.length > 0) await this.#stream.copy(copies);
   }
@@ -74,6 +101,7 @@ export class CopyingWorker implements AsyncDisposable {
   /** Waits for copies that run, and frees the memory. Idempotent. */
   async close(): Promise<void> {
     await this.#stream.close();
+    await this.#puller?.close();
     for (const home of new Set([...this.#tensors.values()].map((tensor) => tensor.home))) home.close();
     this.#tensors.clear();
   }
@@ -84,19 +112,50 @@ export class CopyingWorker implements AsyncDisposable {
   }
 
   /** Allocates one piece of memory for all tensors that are new, or of another size than before. */
-  async #makeRoom(tensors: readonly IncomingTensor[]): Promise<void> {
-    if (tensors.length === 0) return;
-    const offsets: number[] = [];
+  async #makeRoom(
+    tensors: readonly CheckpointTensor[],
+    kept: readonly (readonly KeptSlice[] | undefined)[],
+  ): Promise<void> {
+    const places: { readonly tensor: CheckpointTensor; readonly sizeBytes: number; readonly offsetBytes: number }[] =
+      [];
     let totalBytes = 0;
-    for (const { sizeBytes } of tensors) {
-      offsets.push(totalBytes);
+    for (const [at, tensor] of tensors.entries()) {
+      const slices = kept[at];
+      if (slices === undefined) continue;
+      const sizeBytes = slices.reduce((sum, { rows, rowBytes }) => sum + rows * rowBytes, 0);
+      if (this.#tensors.get(tensor.name)?.sizeBytes === sizeBytes) continue;
+      places.push({ tensor, sizeBytes, offsetBytes: totalBytes });
       totalBytes += Math.ceil(sizeBytes / ALIGNMENT_BYTES) * ALIGNMENT_BYTES;
     }
+    if (places.length === 0) return;
     const home = new TensorHome(await this.#device.allocateHost(Math.max(totalBytes, ALIGNMENT_BYTES)));
-    for (const [at, tensor] of tensors.entries()) {
-      this.#tensors.get(tensor.name)?.home.leave();
-      this.#tensors.set(tensor.name, new HeldTensor(home, offsets[at]!, tensor));
+    for (const { tensor, sizeBytes, offsetBytes } of places) {
+      const { name, dtype, shape } = tensor;
+      this.#tensors.get(name)?.home.leave();
+      this.#tensors.set(name, new HeldTensor(home, offsetBytes, { name, dtype, shape, sizeBytes }));
     }
+  }
+
+  /** Slices that are kept; `undefined` of a tensor that is not. */
+  #slicesOf(tensor: CheckpointTensor): readonly KeptSlice[] | undefined {
+    return this.#keep === undefined ? wholeOf(tensor) : this.#keep(tensor);
+  }
+
+  async #declare(
+    tensors: readonly CheckpointTensor[],
+    inBuckets: CopyingWorkerOptions['inBuckets'],
+  ): Promise<Declaration> {
+    const kept = tensors.map((tensor) => this.#slicesOf(tensor));
+    await this.#makeRoom(tensors, kept);
+    const slices: PulledSlice[] = [];
+    const rest: number[] = [];
+    for (const [index, tensor] of tensors.entries()) {
+      const held = this.#tensors.get(tensor.name);
+      if (kept[index] === undefined || held === undefined) continue;
+      if (inBuckets?.(tensor) === true) rest.push(index);
+      else slices.push(...packed(index, kept[index], held.range));
+    }
+    return { slices, rest };
   }
 
   #held(name: string): HeldTensor {
@@ -111,7 +170,46 @@ export class CopyingWorker implements AsyncDisposable {
   }
 }
 
+/** Slices packed one after another. */
+function packed(tensor: number, slices: readonly KeptSlice[], { memory, offsetBytes }: MemoryRange): PulledSlice[] {
+  let at = offsetBytes;
+  return slices.map((slice) => {
+    const to = { memory, offsetBytes: at };
+    at += slice.rows * slice.rowBytes;
+    return { ...slice, tensor, to };
+  });
+}
+
+/** Where each row of some slices is in its tensor, and where it goes when they are packed. */
+function* rowsOf(
+  slices: readonly KeptSlice[] = [],
+): Generator<{ readonly from: number; readonly to: number; readonly sizeBytes: number }> {
+  let to = 0;
+  for (const { offsetBytes, rows, rowBytes, pitchBytes } of slices) {
+    for (let row = 0; row < rows; row++) {
+      yield { from: offsetBytes + row * pitchBytes, to, sizeBytes: rowBytes };
+      to += rowBytes;
+    }
+  }
+}
+
+/** Options of {@link copyingWorker}. */
+export interface CopyingWorkerOptions {
+  /** Stays the caller's. */
+  readonly device: Device;
+  /**
+   * Slices of a tensor to be held, packed one after another; `undefined` for none of it. Pass the worker's `puller` to
+   * `receiveUpdate` or `serveWorker`, and they are copied out of the parameter server's memory.
+   * @default whole tensors
+   */
+  readonly keep?: ((tensor: CheckpointTensor) => readonly KeptSlice[] | undefined) | undefined;
+  /** Tensors that come whole in buckets all the same. @default none */
+  readonly inBuckets?: ((tensor: CheckpointTensor) => boolean) | undefined;
+  /** As in `Puller`. @default false */
+  readonly prove?: boolean | undefined;
+}
+
 /** A {@link CopyingWorker} for one device, which stays the caller's. */
-export function copyingWorker(options: { readonly device: Device }): CopyingWorker {
-  return new CopyingWorker(options.device);
+export function copyingWorker(options: CopyingWorkerOptions): CopyingWorker {
+  return new CopyingWorker(options);
 }

@@ -3,6 +3,7 @@ import { CheckpointEngineError, type ServerMessage, type ServerWelcome } from '@
 import { IncomingBucket } from './incoming-bucket.ts';
 import type { IncomingTensor } from './incoming-tensor.ts';
 import type { MappedBuffer } from './mapped-buffer.ts';
+import type { PullSession } from './pull/pull-session.ts';
 import type { ServerLink } from './server-link.ts';
 import { serverBroke } from './server-message.ts';
 import { asWorkerError } from './worker-error.ts';
@@ -19,23 +20,35 @@ export class IncomingUpdate implements AsyncIterable<IncomingTensor>, AsyncDispo
   readonly checkpoint: string;
   readonly updateId: string;
   readonly deviceUuid: string;
+  /** `prepare`: nothing comes, and the post-load hook does not run; what later updates need is made ready. */
+  readonly intent: 'update' | 'prepare';
   /** Fires when the update has failed; the reason is the error. */
   readonly signal: AbortSignal;
   readonly #failed = new AbortController();
   readonly #link: ServerLink;
-  readonly #buffer: MappedBuffer;
+  readonly #buffer: MappedBuffer | undefined;
+  readonly #pulling: PullSession | undefined;
   readonly #inHand = new Set<IncomingBucket>();
   #phase: 'fresh' | 'reading' | 'released' | 'over' = 'fresh';
   #finish: Promise<void> | undefined;
+  /** The connection outlives the update. */
+  #staysOpen = false;
 
   /** @internal */
-  constructor(link: ServerLink, buffer: MappedBuffer, welcome: ServerWelcome) {
+  constructor(
+    link: ServerLink,
+    buffer: MappedBuffer | undefined,
+    welcome: Pick<ServerWelcome, 'checkpoint' | 'updateId' | 'deviceUuid'>,
+    pulling: PullSession | undefined,
+  ) {
     this.checkpoint = welcome.checkpoint;
     this.updateId = welcome.updateId;
     this.deviceUuid = welcome.deviceUuid;
     this.signal = this.#failed.signal;
     this.#link = link;
     this.#buffer = buffer;
+    this.#pulling = pulling;
+    this.intent = pulling?.intent ?? 'update';
     link.onFailure = (error) => {
       this.#phase = 'over';
       this.#failed.abort(error);
@@ -135,7 +148,7 @@ export class IncomingUpdate implements AsyncIterable<IncomingTensor>, AsyncDispo
   async close(): Promise<void> {
     if (this.#phase !== 'over') this.fail(closedEarly());
     for (const bucket of [...this.#inHand]) this.#giveBack(bucket);
-    await this.#link.closed;
+    if (!this.#staysOpen) await this.#link.closed;
   }
 
   /** As `close`. */
@@ -151,10 +164,14 @@ export class IncomingUpdate implements AsyncIterable<IncomingTensor>, AsyncDispo
 
   /** The next bucket, or `undefined` when the server has no more and the buffer is unmapped. */
   async #nextBucket(): Promise<IncomingBucket | undefined> {
+    if (this.#buffer === undefined) {
+      this.#phase = 'released';
+      return undefined;
+    }
     const message = await this.#link.receive();
     try {
       if (message.type === 'bucket') {
-        const bucket = new IncomingBucket(this.#buffer.memory, message);
+        const bucket = new IncomingBucket(this.#buffer!.memory, message);
         this.#inHand.add(bucket);
         return bucket;
       }
@@ -163,25 +180,57 @@ export class IncomingUpdate implements AsyncIterable<IncomingTensor>, AsyncDispo
       this.fail(error);
       throw error;
     }
-    this.#buffer.close(true);
+    this.#buffer!.close(true);
     this.#phase = 'released';
     this.#link.send({ type: 'released' });
     return undefined;
   }
 
   async #runFinish(postLoadHook: (() => Promise<void> | void) | undefined): Promise<void> {
-    const message = await this.#link.receive();
     try {
-      if (message.type !== 'finish') throw unexpected(message);
-      await postLoadHook?.();
+      if (this.#pulling?.intent !== 'prepare') {
+        await this.#pullAll();
+        await postLoadHook?.();
+        this.#throwIfFailed();
+        this.#link.send({ type: 'finished' });
+      }
+      if (this.#pulling !== undefined) {
+        await this.#sayBye(this.#pulling);
+        return;
+      }
     } catch (error) {
       this.fail(error);
       throw error;
     }
-    this.#throwIfFailed();
     this.#phase = 'over';
-    this.#link.send({ type: 'finished' });
     await this.#link.end();
+  }
+
+  /** Pulls until the server has no more, and says that all workers are through. */
+  async #pullAll(): Promise<void> {
+    for (;;) {
+      const message = await this.#link.receive();
+      if (message.type === 'finish') return;
+      if (message.type !== 'pull' || this.#pulling === undefined) throw unexpected(message);
+      await this.#pulling.pull(message);
+    }
+  }
+
+  async #sayBye(pulling: PullSession): Promise<void> {
+    for (;;) {
+      const message = await this.#link.receive();
+      if (message.type === 'bye') {
+        this.#throwIfFailed();
+        this.#phase = 'over';
+        this.#staysOpen = message.keep;
+        if (message.keep) this.#link.idle();
+        pulling.bye(message.keep);
+        if (!message.keep) await this.#link.end();
+        return;
+      }
+      if (message.type !== 'prove') throw unexpected(message);
+      await pulling.prove();
+    }
   }
 
   #giveBack(bucket: IncomingBucket): void {
@@ -197,8 +246,13 @@ export class IncomingUpdate implements AsyncIterable<IncomingTensor>, AsyncDispo
   /** Unmaps and hangs up, once nothing is in the caller's hands. */
   #letGo(): void {
     if (this.#inHand.size > 0) return;
-    this.#buffer.close(false);
-    void this.#link.end();
+    this.#buffer?.close(false);
+    void this.#hangUp();
+  }
+
+  async #hangUp(): Promise<void> {
+    await this.#pulling?.abort();
+    await this.#link.end();
   }
 
   #throwIfFailed(): void {

@@ -1,5 +1,6 @@
 import { CheckpointEngineError, type Device } from '@checkpoint-engine/interface';
 import type { IncomingUpdate } from './incoming-update.ts';
+import type { Puller } from './pull/puller.ts';
 import { receiveUpdate } from './receive-update.ts';
 import { asWorkerError } from './worker-error.ts';
 
@@ -11,6 +12,7 @@ export interface ReceiveOnAllOptions {
   readonly addresses: ReadonlyMap<Device, string>;
   readonly onUpdate: OnUpdate;
   readonly credits: number | undefined;
+  readonly pullerOf: ((device: Device) => Puller | undefined) | undefined;
   /** For the whole update. */
   readonly timeoutMs: number;
   readonly signal: AbortSignal;
@@ -23,7 +25,7 @@ export interface ReceiveOnAllOptions {
  * @throws The first failure, when every device is through with it.
  */
 export async function receiveOnAll(options: ReceiveOnAllOptions): Promise<void> {
-  const { addresses, onUpdate, credits, timeoutMs, signal } = options;
+  const { addresses, onUpdate, credits, pullerOf, timeoutMs, signal } = options;
   const stop = new AbortController();
   const onAbort = (): void => stop.abort(signal.reason);
   signal.addEventListener('abort', onAbort, { once: true });
@@ -32,7 +34,10 @@ export async function receiveOnAll(options: ReceiveOnAllOptions): Promise<void> 
   const errors: CheckpointEngineError[] = [];
   const receive = async ([device, address]: [Device, string]): Promise<void> => {
     try {
-      const update = await receiveUpdate(address, { device, credits, timeoutMs, signal: stop.signal });
+      const update = await receiveUpdate(address, {
+        ...{ device, credits, timeoutMs, signal: stop.signal },
+        puller: pullerOf?.(device),
+      });
       try {
         await onUpdate(update, device);
         await update.finished();

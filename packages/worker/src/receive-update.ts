@@ -2,6 +2,8 @@ import { CheckpointEngineError, type Device } from '@checkpoint-engine/interface
 import { parseWorkerAddress } from './address.ts';
 import { IncomingUpdate } from './incoming-update.ts';
 import { mapBuffer } from './mapped-buffer.ts';
+import { PullSession } from './pull/pull-session.ts';
+import type { Puller } from './pull/puller.ts';
 import { ServerLink } from './server-link.ts';
 import { serverBroke } from './server-message.ts';
 import { asWorkerError } from './worker-error.ts';
@@ -19,6 +21,11 @@ export interface ReceiveOptions {
    * time. @default as many as lie in the buffer
    */
   readonly credits?: number | undefined;
+  /**
+   * Says what the engine keeps, so that those bytes are copied straight into its memory. Tensors that it does not name
+   * are not brought. @default everything comes in buckets
+   */
+  readonly puller?: Puller | undefined;
   /** How long the parameter server may say nothing while the worker waits. Its death is seen at once. @default 300_000 */
   readonly timeoutMs?: number | undefined;
 }
@@ -33,14 +40,30 @@ export interface ReceiveOptions {
  *   `CE_REMOTE_FAILED` (the update failed elsewhere), `CE_PEER_LOST`, `CE_TIMEOUT`, `CE_ABORTED`, `CE_WORKER_PROTOCOL`.
  */
 export async function receiveUpdate(address: string, options: ReceiveOptions): Promise<IncomingUpdate> {
-  const { device, signal, credits, timeoutMs = DEFAULT_TIMEOUT_MS } = options;
+  const { device, signal, credits, puller, timeoutMs = DEFAULT_TIMEOUT_MS } = options;
   if (credits !== undefined && !(Number.isSafeInteger(credits) && credits > 0)) {
     throw new RangeError(`credits is a whole number of 1 and up, got ${credits}`);
   }
   if (!(timeoutMs > 0 && timeoutMs < 2 ** 31)) throw new RangeError(`timeoutMs is 1 to 2^31 - 1, got ${timeoutMs}`);
-  const link = await ServerLink.connect(parseWorkerAddress(address), { timeoutMs, signal });
+  const link = await ServerLink.connect(parseWorkerAddress(address), {
+    ...{ timeoutMs, signal },
+    canPull: puller !== undefined,
+  });
+  let pulling: PullSession | undefined;
   try {
-    const welcome = await link.receive();
+    let welcome = await link.receive();
+    if (welcome.type === 'survey' && puller !== undefined) {
+      if (welcome.deviceUuid !== device.uuid) throw otherDevice(welcome.deviceUuid, device.uuid);
+      puller.begin();
+      pulling = new PullSession(link, puller, welcome);
+      const { checkpoint, updateId, deviceUuid } = welcome;
+      welcome = await pulling.negotiate();
+      if (welcome.type !== 'welcome') {
+        link.putBack(welcome);
+        link.mostUnread = 1;
+        return new IncomingUpdate(link, undefined, { checkpoint, updateId, deviceUuid }, pulling);
+      }
+    }
     if (welcome.type !== 'welcome') throw serverBroke(`"${welcome.type}" before its welcome`);
     if (welcome.deviceUuid !== device.uuid) throw otherDevice(welcome.deviceUuid, device.uuid);
     const buffer = await mapBuffer(device, welcome);
@@ -48,12 +71,13 @@ export async function receiveUpdate(address: string, options: ReceiveOptions): P
       buffer.close(false);
       throw link.failure;
     }
-    const update = new IncomingUpdate(link, buffer, welcome);
+    const update = new IncomingUpdate(link, buffer, welcome, pulling);
     link.mostUnread = Math.min(credits ?? welcome.slots, welcome.slots);
     link.send({ type: 'ready', credits: link.mostUnread });
     return update;
   } catch (error) {
     link.fail(asWorkerError(error));
+    await pulling?.abort();
     await link.end();
     throw error;
   }

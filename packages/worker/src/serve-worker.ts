@@ -9,6 +9,7 @@ import {
 } from '@checkpoint-engine/interface';
 import { RequestProblem, readJson, sendJson, sendProblem } from './http-json.ts';
 import { type ListenAddress, listen } from './listen.ts';
+import type { Puller } from './pull/puller.ts';
 import { type OnUpdate, receiveOnAll } from './receive-on-all.ts';
 import { readUpdateRequest, type UpdateRequest } from './update-request.ts';
 import { asWorkerError } from './worker-error.ts';
@@ -31,6 +32,8 @@ export interface ServeWorkerOptions {
   readonly token?: string | undefined;
   /** As in `receiveUpdate`. */
   readonly credits?: number | undefined;
+  /** What each device's engine keeps: as in `receiveUpdate`. The same at each call. */
+  readonly pullerOf?: ((device: Device) => Puller | undefined) | undefined;
   /** For a whole update that does not bring its own. @default 300_000 */
   readonly timeoutMs?: number | undefined;
   readonly logger?: Logger | undefined;
@@ -101,12 +104,13 @@ export class WorkerServer implements AsyncDisposable {
   }
 
   async #update({ addresses, timeoutMs }: UpdateRequest): Promise<void> {
-    const { onUpdate, credits } = this.#options;
+    const { onUpdate, credits, pullerOf } = this.#options;
     const startMs = performance.now();
     await receiveOnAll({
       addresses,
       onUpdate,
       credits,
+      pullerOf,
       timeoutMs: timeoutMs ?? this.#options.timeoutMs ?? DEFAULT_TIMEOUT_MS,
       signal: this.#closing.signal,
     });

@@ -6,6 +6,7 @@ import {
   type ServerMessage,
   toCheckpointEngineError,
   WORKER_PROTOCOL_VERSION,
+  WORKER_PULL_VERSION,
   type WorkerMessage,
 } from '@checkpoint-engine/interface';
 import type { WorkerAddress } from './address.ts';
@@ -22,6 +23,8 @@ export interface LinkOptions {
   readonly timeoutMs: number;
   /** Ends the link when it fires. */
   readonly signal: AbortSignal | undefined;
+  /** Offer to pull. */
+  readonly canPull: boolean;
 }
 
 interface Waiter {
@@ -47,6 +50,8 @@ export class ServerLink {
   #waiter: Waiter | undefined;
   #failure: CheckpointEngineError | undefined;
   #isEnding = false;
+  /** What comes now, and that nothing comes any more, is not the update's. */
+  #isOver = false;
 
   private constructor(socket: Socket, { timeoutMs, signal }: LinkOptions) {
     this.#socket = socket;
@@ -84,7 +89,8 @@ export class ServerLink {
     });
     socket.removeAllListeners('error');
     const link = new ServerLink(socket, options);
-    link.send({ type: 'hello', protocol: WORKER_PROTOCOL_VERSION, key: address.key, pid });
+    const pull = options.canPull ? { version: WORKER_PULL_VERSION } : undefined;
+    link.send({ type: 'hello', protocol: WORKER_PROTOCOL_VERSION, key: address.key, pid, pull });
     return link;
   }
 
@@ -112,6 +118,18 @@ export class ServerLink {
     });
   }
 
+  /** Gives the next {@link ServerLink.receive} a message that was received. */
+  putBack(message: ServerMessage): void {
+    this.#unread.unshift(message);
+  }
+
+  /** The update is over, and the connection stays: its end is no failure any more. */
+  idle(): void {
+    this.#isOver = true;
+    this.#socket.once('end', () => this.#socket.end());
+    if (this.#socket.readableEnded) this.#socket.end();
+  }
+
   /** Sends a message; does nothing once the link has ended. */
   send(message: WorkerMessage): void {
     if (this.#socket.writable) this.#socket.write(encodeFrame(message));
@@ -119,7 +137,7 @@ export class ServerLink {
 
   /** Ends the link: the reader rejects with this error, and the server is told of it. The first error stays. */
   fail(error: CheckpointEngineError): void {
-    if (this.#failure || this.#isEnding) return;
+    if (this.#failure || this.#isEnding || this.#isOver) return;
     this.#failure = error;
     this.#unread.length = 0;
     this.#waiter?.reject(error);
@@ -137,7 +155,7 @@ export class ServerLink {
   }
 
   #read(chunk: Uint8Array): void {
-    if (this.#failure || this.#isEnding) return;
+    if (this.#failure || this.#isEnding || this.#isOver) return;
     try {
       this.#reader.push(chunk);
       for (let value = this.#reader.next(); value !== undefined; value = this.#reader.next()) {

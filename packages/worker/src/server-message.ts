@@ -1,6 +1,8 @@
 import {
   CheckpointEngineError,
   type ErrorCode,
+  type PlacesColumns,
+  type PullRegion,
   type ServerMessage,
   type TensorColumns,
   WORKER_PROTOCOL_VERSION,
@@ -20,7 +22,13 @@ export function readServerMessage(value: unknown): ServerMessage {
     type === 'release' ||
     type === 'finish' ||
     (type === 'welcome' && isWelcome(fields)) ||
+    type === 'prove' ||
     (type === 'bucket' && isCount(fields.index) && isColumns(fields.tensors)) ||
+    (type === 'survey' && isSurvey(fields)) ||
+    (type === 'metas' && isPart(fields) && isMetas(fields)) ||
+    (type === 'regions' && isPart(fields) && isRegions(fields)) ||
+    (type === 'pull' && isCount(fields.index) && (fields.places === undefined || isPlaces(fields.places))) ||
+    (type === 'bye' && typeof fields.keep === 'boolean') ||
     (type === 'abort' && typeof fields.error === 'object' && fields.error !== null);
   if (isValid) return value as ServerMessage;
   const named = typeof type === 'string' ? `a message "${type.slice(0, 40)}"` : 'a message without a type';
@@ -73,6 +81,46 @@ function isWelcome(fields: Fields): boolean {
     fields.slots > 0 &&
     (fields.bufferStays === undefined || typeof fields.bufferStays === 'boolean')
   );
+}
+
+function isSurvey(fields: Fields): boolean {
+  return (
+    fields.protocol === WORKER_PROTOCOL_VERSION &&
+    (fields.intent === 'update' || fields.intent === 'prepare') &&
+    ['checkpoint', 'updateId', 'deviceKind', 'deviceUuid', 'metasDigest'].every((name) => isText(fields[name])) &&
+    isCount(fields.rank) &&
+    isCount(fields.tensorCount) &&
+    (fields.version === undefined || isText(fields.version))
+  );
+}
+
+function isPart({ part, parts }: Fields): boolean {
+  return isCount(part) && isCount(parts) && part < parts;
+}
+
+function isMetas({ names, dtypes, shapes, sizes }: Fields): boolean {
+  return (
+    isListOf(names, isText) &&
+    isListOf(dtypes, isText, names.length) &&
+    isListOf(shapes, isShape, names.length) &&
+    isListOf(sizes, isCount, names.length)
+  );
+}
+
+function isRegions({ layoutDigest, regions, places }: Fields): boolean {
+  return isText(layoutDigest) && isListOf(regions, isRegion) && (places === undefined || isPlaces(places));
+}
+
+function isRegion(value: unknown): value is PullRegion {
+  if (typeof value !== 'object' || value === null) return false;
+  const { id, handle, sizeBytes } = value as Fields;
+  return isCount(id) && id < 2 ** 32 && handle instanceof Uint8Array && isCount(sizeBytes) && sizeBytes > 0;
+}
+
+function isPlaces(value: unknown): value is PlacesColumns {
+  if (typeof value !== 'object' || value === null) return false;
+  const columns = value as Fields;
+  return ['tensor', 'tensorOffset', 'size', 'region', 'offset'].every((name) => columns[name] instanceof Uint8Array);
 }
 
 function isColumns(value: unknown): value is TensorColumns {

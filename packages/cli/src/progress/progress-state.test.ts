@@ -6,11 +6,12 @@ import { stageViews } from './stage-views.ts';
 const after = (rankCount: number, events: readonly ProgressEvent[]) =>
   events.reduce(reduceProgress, startProgress(rankCount));
 type Bytes = Readonly<Record<Stage, number>>;
-const NONE: Bytes = { read: 0, h2d: 0, broadcast: 0, reload: 0 };
+const NONE: Bytes = { read: 0, h2d: 0, broadcast: 0, reload: 0, pull: 0 };
 /** Of a checkpoint of 200 bytes. */
 const plan = (rank: number, stageBytes: Partial<Bytes>): ProgressEvent => ({
   ...{ type: 'plan', rank, bucketBytes: 100, bucketCount: 2, ringSlots: 3, stagingSlots: 0, deviceBytes: 300 },
   ...{ totalBytes: 200, stageBytes: { ...NONE, ...stageBytes }, reason: '', atMs: 0 },
+  ...{ strategy: 'buckets', strategyReason: '', neededBytes: 200 },
 });
 const bucket = (
   type: 'bucket-start' | 'bucket-end',

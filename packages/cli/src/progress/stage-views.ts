@@ -27,6 +27,7 @@ export function stageViews(state: ProgressState): StageView[] {
     planView(ranks, 'h2d', broadcasts),
     planView(ranks, 'broadcast', false),
     planView(ranks, 'reload', false),
+    planView(ranks, 'pull', true),
   ];
   return views.filter((view) => view !== undefined);
 }

@@ -27,7 +27,7 @@ interface Span {
 type Row = (typeof ROWS)[number];
 
 /** In the order in which they are shown. */
-const ROWS = ['phases', 'read', 'h2d', 'broadcast', 'reload'] as const;
+const ROWS = ['phases', 'read', 'h2d', 'broadcast', 'reload', 'pull'] as const;
 /** Tracks that a row may need for spans that overlap. */
 const LANES = 100;
 
@@ -91,7 +91,14 @@ function spansOf(events: readonly ProgressEvent[]): Span[] {
       if (startMs === undefined) continue;
       buckets.delete(bucketKey(event));
       const { stage, bucket, sizeBytes } = event;
-      spans.push({ rank, row: stage, name: `bucket ${bucket}`, startMs, endMs: atMs, sizeBytes });
+      spans.push({
+        rank,
+        row: stage,
+        name: `${stage === 'pull' ? 'pull' : 'bucket'} ${bucket}`,
+        startMs,
+        endMs: atMs,
+        sizeBytes,
+      });
     }
   }
   for (const rank of [...reads.keys()]) endRead(rank);

@@ -21,6 +21,8 @@ export interface CheckpointsOptions {
   readonly logger: Logger;
   /** Peers read through it. */
   readonly endpoint: P2PEndpoint | undefined;
+  /** Workers open pools. @default where peers do */
+  readonly sharesPools?: boolean | undefined;
 }
 
 /** A checkpoint that this rank holds, and how peers read it. */
@@ -35,13 +37,15 @@ export interface Entry {
 /** The checkpoints that a rank holds, by name, and the memory that outlives them. */
 export class Checkpoints {
   readonly #options: CheckpointsOptions;
+  readonly #isShared: boolean;
   readonly #sharedPool: SharedPool;
   readonly #entries = new Map<string, Entry>();
   readonly #pending = new Set<string>();
 
   constructor(options: CheckpointsOptions) {
     this.#options = options;
-    this.#sharedPool = new SharedPool(options.device, { shared: options.endpoint !== undefined });
+    this.#isShared = options.sharesPools ?? options.endpoint !== undefined;
+    this.#sharedPool = new SharedPool(options.device, { shared: this.#isShared });
   }
 
   get names(): readonly string[] {
@@ -157,7 +161,7 @@ export class Checkpoints {
         const wanted = Math.max(sizeBytes, 1);
         return isShared
           ? this.#sharedPool.acquire(name, wanted)
-          : device.allocateHost(wanted, { shared: endpoint !== undefined });
+          : device.allocateHost(wanted, { shared: this.#isShared });
       },
       releasePool: (memory) => (isShared ? this.#sharedPool.release() : memory.close()),
       onProgress: (doneBytes, totalBytes) =>

@@ -2,6 +2,7 @@ import type { HostMemory } from '@checkpoint-engine/interface';
 import type { ParameterMeta } from '@checkpoint-engine/meta';
 import type { BucketSource, SourceOptions } from '../sources/bucket-source.ts';
 import type { PoolFill } from '../sources/pool-fill.ts';
+import type { StreamedFile } from '../sources/streamed-file.ts';
 import type { RemovableFiles } from './file-share.ts';
 
 /** One region of what a rank holds: memory, or a file that stays on its disk until an update reads it. */
@@ -9,6 +10,8 @@ export interface HeldRegion {
   readonly sizeBytes: number;
   /** Absent for a file on disk. */
   readonly memory?: HostMemory | undefined;
+  /** Present for a file on disk. */
+  readonly file?: StreamedFile | undefined;
 }
 
 /** A checkpoint's share that this rank can send. */

@@ -4,6 +4,7 @@ import {
   type Device,
   type Logger,
   type P2PEndpoint,
+  type PullIntent,
   type Store,
   silentLogger,
 } from '@checkpoint-engine/interface';
@@ -22,6 +23,8 @@ import { KnownMetas } from '../metas/known-metas.ts';
 import { isAt, metasAt, type RankPlace } from '../metas/rank-place.ts';
 import { warnOfSplitGroups } from '../metas/warn-of-split-groups.ts';
 import { Checkpoints } from '../pool/checkpoints.ts';
+import { PullKeeper } from '../pull/pull-keeper.ts';
+
 import { BroadcastLinks } from '../update/broadcast-links.ts';
 import { PlanCache } from '../update/plan-cache.ts';
 import { RingKeeper } from '../update/ring-keeper.ts';
@@ -59,6 +62,7 @@ export class ParameterServer {
   readonly #links: BroadcastLinks;
   readonly #rings: RingKeeper;
   readonly #plans = new PlanCache();
+  readonly #pulls = new PullKeeper();
   readonly #updates = new Mutex();
   // Starts at the clock, so that a worker that still waits for an update of a killed server never meets ours.
   #counter = Math.floor(Date.now() / 1000);
@@ -73,7 +77,7 @@ export class ParameterServer {
     this.#device = device;
     this.#logger = logger;
     this.#endpoint = endpoint;
-    this.#checkpoints = new Checkpoints({ device, store, logger, endpoint });
+    this.#checkpoints = new Checkpoints({ device, store, logger, endpoint, sharesPools: options.sharePools });
     this.#metas = new KnownMetas(store.rank);
     this.#links = new BroadcastLinks({ transport: broadcast, device, store });
     this.#rings = new RingKeeper(device);
@@ -146,7 +150,10 @@ export class ParameterServer {
     await this.#updates.run(`unregistering checkpoint "${name}"`, async () => {
       this.#metas.forget(name);
       await this.#checkpoints.remove(name, options);
-      if (this.#checkpoints.names.length === 0) this.#rings.close();
+      if (this.#checkpoints.names.length === 0) {
+        this.#rings.close();
+        await this.#pulls.release();
+      }
     });
   }
 
@@ -200,6 +207,23 @@ export class ParameterServer {
    * first failure of any rank, on all.
    */
   async update(name: string, options: UpdateOptions): Promise<UpdateResult> {
+    return await this.#run(name, options, 'update');
+  }
+
+  /**
+   * Has workers say what they keep of a checkpoint and map the memory that it is in, so that no update has to wait for
+   * that. Nothing is brought to the engine. Called on all ranks with the options of the updates that follow; does
+   * nothing where workers are not asked (see `UpdateOptions.strategy`).
+   *
+   * @throws As {@link ParameterServer.update}.
+   */
+  async prepare(name: string, options: UpdateOptions): Promise<UpdateResult | undefined> {
+    const { pulls = false } = options.protocol ?? this.#options.protocol ?? v1Protocol();
+    if (!pulls || options.strategy === 'buckets' || options.passes === 'any') return undefined;
+    return await this.#run(name, options, 'prepare');
+  }
+
+  async #run(name: string, options: UpdateOptions, intent: PullIntent): Promise<UpdateResult> {
     this.#checkOpen();
     const { metas, digest, fallbacks } = this.#metas.get(name);
     const isForeign = !this.#isOwnWorld(metas);
@@ -217,6 +241,7 @@ export class ParameterServer {
           store: this.#store,
           links: this.#links,
           rings: this.#rings,
+          pulls: this.#pulls,
           p2p: this.#p2p,
           protocol: this.#options.protocol ?? v1Protocol(),
           plans: this.#plans,
@@ -231,6 +256,7 @@ export class ParameterServer {
           },
         },
         options,
+        intent,
       ),
     );
   }
@@ -241,6 +267,7 @@ export class ParameterServer {
     this.#isClosed = true;
     await this.#links.drop();
     this.#rings.close();
+    await this.#pulls.release();
     await this.#checkpoints.close();
     await this.#endpoint?.close();
   }

@@ -1,14 +1,9 @@
-import { CheckpointEngineError, type Logger, type MemoryRange, type P2PEndpoint } from '@checkpoint-engine/interface';
+import type { Logger, MemoryRange, P2PEndpoint } from '@checkpoint-engine/interface';
 import type { Bucket } from '@checkpoint-engine/planner';
 import type { WorldMetas } from '../api.ts';
 import { type HeldPart, HolderIndex } from './holder-index.ts';
+import { isOwnersFault, readFromOwner } from './read-from-owner.ts';
 import type { BucketPart } from './stream-chunk.ts';
-
-/** A read of so many bytes may take so long, beside {@link READ_GRACE_MS}. */
-const SLOWEST_BYTES_A_MS = 20_000;
-const READ_GRACE_MS = 30_000;
-/** A connection can break while its owner lives. */
-const TRIES = 2;
 
 /** What {@link RemotePools} reads by. */
 export interface RemotePoolsOptions {
@@ -91,38 +86,6 @@ export class RemotePools {
       remoteOffsetBytes: offsetBytes,
       local: { memory: place.memory, offsetBytes: place.offsetBytes + bucketOffsetBytes, sizeBytes },
     }));
-    const { endpoint, signal } = this.#options;
-    const bytes = copies.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
-    const timeoutMs = Math.ceil(READ_GRACE_MS + bytes / SLOWEST_BYTES_A_MS);
-    for (let left = TRIES; ; ) {
-      try {
-        return await endpoint.read(owner.p2pAddress!, reads, { signal, timeoutMs });
-      } catch (error) {
-        const isBroken = CheckpointEngineError.isInstance(error) && error.code === 'CE_PEER_LOST';
-        if (signal.aborted || !isBroken || --left === 0) throw ofOwner(error, owner.rank, owner.host);
-      }
-    }
+    await readFromOwner(owner, reads, this.#options);
   }
-}
-
-const OWNERS_FAULTS: ReadonlySet<string> = new Set([
-  'CE_PEER_UNREACHABLE',
-  'CE_PEER_LOST',
-  'CE_RANGE_NOT_REGISTERED',
-  'CE_TIMEOUT',
-]);
-
-function isOwnersFault(error: unknown): error is CheckpointEngineError {
-  return CheckpointEngineError.isInstance(error) && OWNERS_FAULTS.has(error.code);
-}
-
-/** Names the owner by its rank: its address may carry a secret. */
-function ofOwner(error: unknown, rank: number, host: string): unknown {
-  if (!isOwnersFault(error)) return error;
-  return new CheckpointEngineError(error.code, `Owner rank ${rank} of host "${host}": ${error.message}`, error.hint, {
-    op: 'read',
-    peer: rank,
-    detail: error.detail,
-    retryable: error.retryable,
-  });
 }

@@ -2,17 +2,24 @@ import { type Bucket, bucketLayout, type Plan } from '@checkpoint-engine/planner
 import type { WorldMetas } from '../api.ts';
 import type { BucketMessage } from '../session.ts';
 
-/** Makes the messages for workers; their layout is worked out when a bucket's turn comes. */
+/**
+ * Makes the messages for workers; their layout is worked out when a bucket's turn comes.
+ *
+ * @param only Tensors that the worker is told of. @default all
+ */
 export function describeBuckets(
   metas: WorldMetas,
   plan: Plan,
+  only?: ReadonlySet<string>,
 ): (bucket: Bucket, ringOffsetBytes: number) => BucketMessage {
   const byRank = new Map(metas.map((rankMetas) => [rankMetas.rank, rankMetas]));
   return (bucket, ringOffsetBytes) => {
     const { tensors } = bucketLayout(byRank.get(bucket.ownerRank)!, bucket, plan.alignBytes);
     return {
       index: bucket.index,
-      tensors: tensors.map((tensor) => ({ ...tensor, offsetBytes: ringOffsetBytes + tensor.offsetBytes })),
+      tensors: tensors
+        .filter(({ name }) => only?.has(name) ?? true)
+        .map((tensor) => ({ ...tensor, offsetBytes: ringOffsetBytes + tensor.offsetBytes })),
     };
   };
 }

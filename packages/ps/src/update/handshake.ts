@@ -1,9 +1,12 @@
 import type { BroadcastGroup, SharedMemory } from '@checkpoint-engine/interface';
+import { decode, encode } from '@msgpack/msgpack';
 import type { WorkerSession } from '../session.ts';
 import { Ring } from '../sources/ring.ts';
+import { exchange } from '../util/exchange.ts';
 import { gatherHandles, type InferenceGroup } from './handles.ts';
 import type { Meeting } from './meet.ts';
 import { openSession } from './open-session.ts';
+import type { PlannedUpdate } from './plan-update.ts';
 import { takeStaging } from './take-staging.ts';
 import type { UpdateRun } from './update-run.ts';
 
@@ -23,58 +26,114 @@ export interface Handshake {
   keepRing(): void;
 }
 
+/** What the ranks told each other of their workers, and of the ring of the first one. */
+export type Contact = Pick<Handshake, 'session' | 'inference' | 'request'>;
+
+/** Memory that buckets pass through. */
+export type BucketMemory = Pick<Handshake, 'ring' | 'sharesRing' | 'staging' | 'keepRing'>;
+
 /** Takes the memory that buckets pass through, tells all ranks of all workers' addresses, and asks the engine to come. */
 export async function shakeHands(
   run: UpdateRun,
   meeting: Meeting,
+  planned: PlannedUpdate,
   group: BroadcastGroup | undefined,
 ): Promise<Handshake> {
+  const lent = await lendRing(run, meeting, planned);
+  const staging = meeting.moves
+    ? await takeStaging(run.context.device, planned.ownBuckets, planned.sizing, run.cleanup)
+    : undefined;
+  const contact = await callWorkers(run, meeting, { slots: planned.sizing.ringSlots, ring: lent.own?.handle });
+  const memory = await lent.open(contact.inference.ringOf(lent.owner));
+  return {
+    ...contact,
+    ring: memory && ringOf(memory, planned),
+    sharesRing: meeting.link?.sharesRing ?? false,
+    staging,
+    group,
+    keepRing: lent.keep,
+  };
+}
+
+/** Takes the memory that buckets pass through, where workers were called before. */
+export async function takeMemory(run: UpdateRun, meeting: Meeting, planned: PlannedUpdate): Promise<BucketMemory> {
+  const { context, cleanup, waiting } = run;
+  const { epoch, moves, link } = meeting;
+  const lent = await lendRing(run, meeting, planned);
+  const staging = moves ? await takeStaging(context.device, planned.ownBuckets, planned.sizing, cleanup) : undefined;
+  const sharesRing = link?.sharesRing ?? false;
+  const handles = await exchange(epoch, 'ring', () => encode(lent.own?.handle ?? null), waiting);
+  const handle = decode(handles[epoch.members.indexOf(lent.owner)]!) as Uint8Array | null;
+  const memory = await lent.open(handle ?? undefined);
+  return { ring: memory && ringOf(memory, planned), sharesRing, staging, keepRing: lent.keep };
+}
+
+/** Opens this rank's address for its worker, tells all ranks of all addresses, and asks the engine to come. */
+export async function callWorkers(
+  run: UpdateRun,
+  { agreement, roles, epoch }: Meeting,
+  own: { readonly slots: number; readonly ring: Uint8Array | undefined },
+): Promise<Contact> {
   const { context, options, protocol, life, cleanup, waiting } = run;
-  const { agreement, roles, planned, epoch, link, moves } = meeting;
-  const { device, rings, store } = context;
-  const { sizing, transfers, ownBuckets } = planned;
+  let session: WorkerSession | undefined;
+  const inference = await gatherHandles(
+    epoch,
+    context.device.uuid,
+    roles.receivers,
+    {
+      address: async () => {
+        session = cleanup.use(await openSession(context, protocol, agreement, own.slots, life.timeoutMs));
+        life.onFailure((failure) => session!.fail(failure));
+        return session.address;
+      },
+      ring: own.ring,
+    },
+    options.inferenceParallelSize,
+    waiting,
+  );
+  const request = inference.isHead ? askEngine(run, inference) : Promise.resolve();
+  request.catch(life.fail);
+  return { session, inference, request };
+}
+
+interface LentRing {
+  /** Rank whose ring this one uses. */
+  readonly owner: number;
+  /** Where that is this rank. */
+  readonly own: SharedMemory | undefined;
+  /** Gives the ring that buckets come through here; opens it where another rank took it. */
+  open(handle: Uint8Array | undefined): Promise<SharedMemory | undefined>;
+  keep(): void;
+}
+
+async function lendRing(
+  { context, cleanup }: UpdateRun,
+  { roles, link, moves }: Meeting,
+  { sizing }: PlannedUpdate,
+): Promise<LentRing> {
+  const { rings, store } = context;
   let isSound = false;
   const lend = (memory: SharedMemory, isOwn: boolean): SharedMemory => {
     cleanup.defer(() => rings.giveBack(memory, { isOwn, isSound }));
     return memory;
   };
-  const sharesRing = link?.sharesRing ?? false;
-  const ringOwner = sharesRing ? roles.group[0]! : store.rank;
-  const ownRing = moves && store.rank === ringOwner ? lend(await rings.take(sizing.ringBytes), true) : undefined;
-  const staging = moves ? await takeStaging(device, ownBuckets, sizing, cleanup) : undefined;
-  let session: WorkerSession | undefined;
-  const inference = await gatherHandles(
-    epoch,
-    device.uuid,
-    roles.receivers,
-    {
-      address: async () => {
-        session = cleanup.use(await openSession(context, protocol, agreement, sizing, life.timeoutMs));
-        life.onFailure((failure) => session!.fail(failure));
-        return session.address;
-      },
-      ring: ownRing?.handle,
-    },
-    options.inferenceParallelSize,
-    waiting,
-  );
-  const memory =
-    ownRing ?? (moves ? lend(await rings.open(inference.ringOf(ringOwner), sizing.ringBytes), false) : undefined);
-  const sizesBytes = transfers.map(({ bucket }) => bucket.sizeBytes);
-  const request = inference.isHead ? askEngine(run, inference) : Promise.resolve();
-  request.catch(life.fail);
+  const owner = link?.sharesRing === true ? roles.group[0]! : store.rank;
+  const own = moves && store.rank === owner ? lend(await rings.take(sizing.ringBytes), true) : undefined;
   return {
-    ring: memory && new Ring(memory, sizesBytes),
-    sharesRing,
-    staging,
-    group,
-    session,
-    inference,
-    request,
-    keepRing: () => {
+    owner,
+    own,
+    open: async (handle) => own ?? (moves ? lend(await rings.open(handle, sizing.ringBytes), false) : undefined),
+    keep: () => {
       isSound = true;
     },
   };
+}
+
+function ringOf(memory: SharedMemory, { transfers }: PlannedUpdate): Ring<SharedMemory> {
+  return new Ring(
+    memory,
+    transfers.map(({ bucket }) => bucket.sizeBytes),
+  );
 }
 
 async function askEngine({ options, waiting }: UpdateRun, { handles, index }: InferenceGroup): Promise<void> {

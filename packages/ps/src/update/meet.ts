@@ -2,7 +2,6 @@ import type { Store } from '@checkpoint-engine/interface';
 import type { UpdateOptions } from '../api.ts';
 import { type Agreement, agree } from './agreement.ts';
 import type { BroadcastLink } from './broadcast-link.ts';
-import { type PlannedUpdate, planUpdate } from './plan-update.ts';
 import { propose } from './propose.ts';
 import { assignRoles, type Roles } from './roles.ts';
 import type { UpdateContext } from './update-context.ts';
@@ -12,7 +11,6 @@ import type { UpdateRun } from './update-run.ts';
 export interface Meeting {
   readonly agreement: Agreement;
   readonly roles: Roles;
-  readonly planned: PlannedUpdate;
   /** The update's own scope of the store. */
   readonly epoch: Store;
   /** Where this rank broadcasts with others. */
@@ -21,9 +19,9 @@ export interface Meeting {
   readonly moves: boolean;
 }
 
-/** Meets the other ranks and plans the update. */
+/** Meets the other ranks. */
 export async function meet({ context, options, protocol, life, cleanup, waiting }: UpdateRun): Promise<Meeting> {
-  const { store, links, checkpoint, logger } = context;
+  const { store, links, checkpoint } = context;
   const { rank } = store;
   let roles!: Roles;
   let link: BroadcastLink | undefined;
@@ -36,7 +34,7 @@ export async function meet({ context, options, protocol, life, cleanup, waiting 
       roles = rolesOf(context, options);
       if (roles.group.includes(rank)) link = links.of(roles.group);
       for (const { tensors } of context.metas) protocol.check?.(tensors);
-      return { proposal: propose(context, options, link), group: roles.group };
+      return { proposal: propose(context, options, protocol, link), group: roles.group };
     },
     waiting,
   );
@@ -45,11 +43,8 @@ export async function meet({ context, options, protocol, life, cleanup, waiting 
   const epoch = cleanup.use(store.epoch(`update:${agreement.counter}`));
   life.follow(epoch);
   life.onFailure((failure) => epoch.abort(failure));
-  const planned = planUpdate(context, options, roles, agreement);
-  const { grown, reason } = planned.sizing;
   const moves = roles.receivers.includes(rank) || link !== undefined;
-  if (moves && grown) logger.warn({ rank, checkpoint }, reason);
-  return { agreement, roles, planned, epoch, link, moves };
+  return { agreement, roles, epoch, link, moves };
 }
 
 /** The next update makes a new one: that this one was not left in good order harms nothing. */

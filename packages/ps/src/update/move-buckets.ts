@@ -5,6 +5,7 @@ import type { Meeting } from './meet.ts';
 import { nextPass } from './next-pass.ts';
 import { orderStages } from './order-stages.ts';
 import { runPipeline } from './pipeline.ts';
+import type { PlannedUpdate } from './plan-update.ts';
 import { openSources } from './sources.ts';
 import type { StageOrder } from './stage-order.ts';
 import type { UpdateRun } from './update-run.ts';
@@ -13,20 +14,21 @@ import type { UpdateRun } from './update-run.ts';
 export async function moveBuckets(
   run: UpdateRun,
   meeting: Meeting,
+  planned: PlannedUpdate,
   handshake: Handshake,
   firstSource: BucketSource,
 ): Promise<void> {
   const { options, watch, waiting } = run;
   const { session, request, inference } = handshake;
-  const order = orderOf(run, meeting, handshake);
+  const order = orderOf(run, meeting, planned, handshake);
   let source = firstSource;
   let isAgain = false;
   for (let pass = 0; pass === 0 || isAgain; pass++) {
     if (isAgain) {
       await source.close();
-      source = await openSourcesOf(run, meeting);
+      source = await openSourcesOf(run, planned);
     }
-    await movePass(run, meeting, handshake, { source, order, isFirst: pass === 0 });
+    await movePass(run, meeting, planned, handshake, { source, order, isFirst: pass === 0 });
     watch.enter('release');
     await session?.finish({
       signal: waiting.signal,
@@ -40,26 +42,31 @@ export async function moveBuckets(
 }
 
 /** Opens what this rank's buckets are read from. */
-export async function openSourcesOf(run: UpdateRun, { planned }: Meeting): Promise<BucketSource> {
+export async function openSourcesOf(run: UpdateRun, planned: PlannedUpdate): Promise<BucketSource> {
   const { context, life, emit, cleanup } = run;
   return await openSources({ context, planned, signal: life.signal, emit, cleanup });
 }
 
-interface Pass {
+/** One pass of buckets. */
+export interface Pass {
   readonly source: BucketSource;
   readonly order: StageOrder | undefined;
   readonly isFirst: boolean;
+  /** Tensors that the worker is told of. @default all */
+  readonly only?: ReadonlySet<string> | undefined;
 }
 
-async function movePass(
+/** Brings all buckets to this rank's worker once. */
+export async function movePass(
   { context, watch, life, emit }: UpdateRun,
-  { planned, link }: Meeting,
+  { link }: Meeting,
+  planned: PlannedUpdate,
   { ring, sharesRing, staging, group, session }: Handshake,
-  { source, order, isFirst }: Pass,
+  { source, order, isFirst, only }: Pass,
 ): Promise<void> {
   if (ring === undefined || order === undefined) return;
   const { signal } = life;
-  const opened = session?.open(ring.memory, { signal }) ?? Promise.resolve();
+  const opened = session?.open(ring.memory, { signal, slots: planned.sizing.ringSlots }) ?? Promise.resolve();
   opened.catch(life.fail);
   opened.then(
     () => watch.enter('stream'),
@@ -77,7 +84,7 @@ async function movePass(
     maxPendingBroadcasts: Math.min(link?.maxPending ?? 1, planned.sizing.ringSlots),
     session,
     opened,
-    describe: describeBuckets(context.metas, planned.plan),
+    describe: describeBuckets(context.metas, planned.plan, only),
     signal,
     onFailure: life.fail,
     emit: (event) => {
@@ -87,10 +94,12 @@ async function movePass(
   });
 }
 
-function orderOf(
+/** What the steps of the buckets wait for, beside each other. */
+export function orderOf(
   { context, options, waiting }: UpdateRun,
-  { agreement, roles, planned, epoch, link }: Meeting,
-  { ring, sharesRing, staging }: Handshake,
+  { agreement, roles, epoch, link }: Meeting,
+  planned: PlannedUpdate,
+  { ring, sharesRing, staging }: Pick<Handshake, 'ring' | 'sharesRing' | 'staging'>,
 ): StageOrder | undefined {
   const { store, checkpoint, logger } = context;
   const { rank } = store;

@@ -1,4 +1,3 @@
-import type { BucketSizing } from '@checkpoint-engine/planner';
 import type { WorkerProtocol, WorkerSession } from '../session.ts';
 import type { Agreement } from './agreement.ts';
 import { sharesDevice } from './handles.ts';
@@ -9,7 +8,7 @@ export function openSession(
   { store, device, rings, checkpoint, logger }: UpdateContext,
   protocol: WorkerProtocol,
   { proposals, counter }: Agreement,
-  { ringSlots }: BucketSizing,
+  slots: number,
   timeoutMs: number,
 ): Promise<WorkerSession> {
   return protocol.createSession({
@@ -18,7 +17,7 @@ export function openSession(
     counter,
     rank: store.rank,
     rankInAddress: sharesDevice(proposals, store.rank),
-    slots: ringSlots,
+    slots,
     bufferStays: rings.keeps,
     checkpoint,
     timeoutMs,

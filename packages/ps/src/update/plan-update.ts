@@ -37,6 +37,11 @@ export function planUpdate(
   });
   const plan = context.plans.get(metas, metasDigest, sizing);
   const transfers = planTransfers({ plan, roles, metas, isForeign, proposals, rank: store.rank });
+  const { grown, reason } = sizing;
+  const { rank } = store;
+  if (grown && (roles.receivers.includes(rank) || roles.group.includes(rank))) {
+    context.logger.warn({ rank, checkpoint: context.checkpoint }, reason);
+  }
   const ownBuckets = transfers.flatMap(({ bucket, root }) => (root === store.rank ? [bucket] : []));
   return { plan, sizing, transfers, ownBuckets };
 }

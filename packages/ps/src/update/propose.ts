@@ -1,10 +1,16 @@
 import type { UpdateOptions } from '../api.ts';
+import type { WorkerProtocol } from '../session.ts';
 import type { Proposal } from './agreement.ts';
 import type { BroadcastLink } from './broadcast-link.ts';
 import type { UpdateContext } from './update-context.ts';
 
 /** What this rank brings to an update. @param link Of the group that the update needs. */
-export function propose(context: UpdateContext, options: UpdateOptions, link: BroadcastLink | undefined): Proposal {
+export function propose(
+  context: UpdateContext,
+  options: UpdateOptions,
+  protocol: WorkerProtocol,
+  link: BroadcastLink | undefined,
+): Proposal {
   const { counter, links, rings, metasDigest, device, host, nics } = context;
   return {
     counter,
@@ -24,6 +30,8 @@ export function propose(context: UpdateContext, options: UpdateOptions, link: Br
       stages: options.stages ?? 3,
       releaseCommunicators: options.releaseCommunicators ?? false,
       passes: options.passes ?? 'one',
+      strategy: options.strategy ?? 'auto',
+      pulls: protocol.pulls ?? false,
       metas: context.isForeign ? 'loaded' : 'gathered',
       broadcast: links.hasTransport,
       p2p: context.p2p?.name ?? null,

@@ -1,9 +1,12 @@
+import type { PullIntent } from '@checkpoint-engine/interface';
 import type { UpdateOptions, UpdateResult } from '../api.ts';
+import { runPull } from '../pull/run-pull.ts';
 import { Cleanup } from '../util/cleanup.ts';
 import { untilAborted } from '../util/until-aborted.ts';
 import { shakeHands } from './handshake.ts';
 import { leaveGroup, meet } from './meet.ts';
 import { moveBuckets, openSourcesOf } from './move-buckets.ts';
+import { planUpdate } from './plan-update.ts';
 import { Stopwatch } from './stopwatch.ts';
 import type { UpdateContext } from './update-context.ts';
 import { UpdateLifetime } from './update-lifetime.ts';
@@ -18,23 +21,29 @@ const DEFAULT_TIMEOUT_MS = 300_000;
  *
  * When it rejects, every rank rejects, every worker and the engine were told, and what the update took is given back.
  */
-export async function runUpdate(context: UpdateContext, options: UpdateOptions): Promise<UpdateResult> {
+export async function runUpdate(
+  context: UpdateContext,
+  options: UpdateOptions,
+  intent: PullIntent = 'update',
+): Promise<UpdateResult> {
   const run = begin(context, options);
   const { watch, life, cleanup, waiting } = run;
   const { store, links, rings, logger } = context;
   const { rank } = store;
   try {
     watch.enter('plan');
-    rings.begin(kindOf(context, options));
+    if (!canPull(run)) rings.begin(kindOf(context, options));
     const meeting = await meet(run);
-    const { agreement, planned, link, epoch, moves } = meeting;
-    const source = await openSourcesOf(run, meeting);
-    emitPlan(run, meeting, source);
+    if (canPull(run)) return await runPull(run, meeting, intent);
+    const { agreement, roles, link, epoch, moves } = meeting;
+    const planned = planUpdate(context, options, roles, agreement);
+    const source = await openSourcesOf(run, planned);
+    emitPlan(run, meeting, planned, source);
     const group = await link?.group(agreement.groupGeneration, waiting);
     await links.trim();
     watch.enter('handshake');
-    const handshake = await shakeHands(run, meeting, group);
-    await moveBuckets(run, meeting, handshake, source);
+    const handshake = await shakeHands(run, meeting, planned, group);
+    await moveBuckets(run, meeting, planned, handshake, source);
     await untilAborted(handshake.request, life.signal);
     await epoch.barrier('done', waiting);
     if (options.releaseCommunicators === true) await leaveGroup(link, context);
@@ -46,6 +55,11 @@ export async function runUpdate(context: UpdateContext, options: UpdateOptions):
   } finally {
     await cleanup.run().catch((cause) => logger.warn({ rank, cause }, 'Cleaning up after an update failed'));
   }
+}
+
+/** Workers are asked what they keep. Equal on all ranks. */
+function canPull({ protocol, options }: UpdateRun): boolean {
+  return protocol.pulls === true && options.strategy !== 'buckets' && options.passes !== 'any';
 }
 
 function begin(context: UpdateContext, options: UpdateOptions): UpdateRun {

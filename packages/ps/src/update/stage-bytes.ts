@@ -20,7 +20,7 @@ export interface StageBytesInput {
 export function stageBytes(input: StageBytesInput): Record<Stage, number> {
   const { transfers, ownBuckets, source, broadcasts, receives } = input;
   const allBytes = transfers.reduce((sum, { bucket }) => sum + bucket.sizeBytes, 0);
-  const bytes = { read: 0, h2d: 0, broadcast: broadcasts ? allBytes : 0, reload: receives ? allBytes : 0 };
+  const bytes = { read: 0, h2d: 0, broadcast: broadcasts ? allBytes : 0, reload: receives ? allBytes : 0, pull: 0 };
   for (const bucket of ownBuckets) for (const stage of stagesOf(source, bucket)) bytes[stage] += bucket.sizeBytes;
   return bytes;
 }

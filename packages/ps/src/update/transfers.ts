@@ -59,7 +59,7 @@ function numbered(transfers: readonly Transfer[]): Transfer[] {
 }
 
 /** Ranks by the NICs that they have in common. */
-function topologyOf(ranks: Iterable<readonly [number, { host: string; nics: readonly string[] }]>): Topology {
+export function topologyOf(ranks: Iterable<readonly [number, { host: string; nics: readonly string[] }]>): Topology {
   const topology = new Map<string, Set<number>>();
   for (const [rank, { host, nics }] of ranks) {
     const nic = `${nics.join(',')}@${host}`;

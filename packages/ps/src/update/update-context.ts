@@ -1,6 +1,7 @@
 import type { Device, Logger, P2PEndpoint, P2PSupports, Store } from '@checkpoint-engine/interface';
 import type { WorldMetas } from '../api.ts';
 import type { HeldCheckpoint } from '../pool/held-checkpoint.ts';
+import type { PullKeeper } from '../pull/pull-keeper.ts';
 import type { WorkerProtocol } from '../session.ts';
 import type { BroadcastLinks } from './broadcast-links.ts';
 import type { PlanCache } from './plan-cache.ts';
@@ -19,6 +20,8 @@ export interface UpdateContext {
   readonly checkpoint: string;
   readonly metas: WorldMetas;
   readonly metasDigest: string;
+  /** Of all tensors, where `metas` has those alone that come in buckets. */
+  readonly wholeMetas?: WorldMetas | undefined;
   /** The metas are those of another world: its ranks hold the weights, and no rank of this one. */
   readonly isForeign: boolean;
   /** Metas of further worlds that hold the same bytes, to be read where an owner fails. */
@@ -29,6 +32,7 @@ export interface UpdateContext {
   readonly store: Store;
   readonly links: BroadcastLinks;
   readonly rings: RingKeeper;
+  readonly pulls: PullKeeper;
   readonly p2p: P2PAccess | undefined;
   /** How workers are spoken to, where the caller of this update does not say. */
   readonly protocol: WorkerProtocol;

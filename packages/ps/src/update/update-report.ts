@@ -1,4 +1,6 @@
 import type { UpdateResult } from '../api.ts';
+import type { Strategy } from '../pull/choose-strategy.ts';
+import { tensorList } from '../pull/tensor-list.ts';
 import type { BucketSource } from '../sources/bucket-source.ts';
 import type { Agreement } from './agreement.ts';
 import type { Meeting } from './meet.ts';
@@ -8,31 +10,59 @@ import type { Stopwatch } from './stopwatch.ts';
 import type { UpdateContext } from './update-context.ts';
 import type { UpdateRun } from './update-run.ts';
 
+/** How the bytes come, and how many of them this rank's worker keeps. */
+export interface StrategyReport {
+  readonly strategy: Strategy;
+  /** @default all */
+  readonly neededBytes?: number | undefined;
+  /** That the worker copies itself. */
+  readonly pullBytes: number;
+  /** That this rank reads into its host's ring. */
+  readonly readBytes: number;
+}
+
+const WHOLE_BUCKETS: StrategyReport = {
+  strategy: { name: 'buckets', reason: 'Workers are not asked what they keep' },
+  ...{ pullBytes: 0, readBytes: 0 },
+};
+
+const NO_BUCKETS = {
+  ...{ bucketBytes: 0, ringSlots: 0, stagingSlots: 0, deviceBytes: 0 },
+  reason: 'Nothing comes in buckets',
+};
+
+const NOTHING = { read: 0, h2d: 0, broadcast: 0, reload: 0, pull: 0 };
+
 /** Tells the listener what will be moved, and how, where buckets come through this rank. */
 export function emitPlan(
   { emit, context }: UpdateRun,
-  { planned, roles, link, moves }: Meeting,
-  source: BucketSource,
+  { roles, link, moves }: Meeting,
+  planned: PlannedUpdate | undefined,
+  source: BucketSource | undefined,
+  report: StrategyReport = WHOLE_BUCKETS,
 ): void {
   if (!moves) return;
   const { rank } = context.store;
-  const { plan, sizing } = planned;
-  const { bucketBytes, ringSlots, stagingSlots, deviceBytes, reason } = sizing;
+  const { strategy, neededBytes, pullBytes, readBytes } = report;
+  const { bucketBytes, ringSlots, stagingSlots, deviceBytes, reason } = planned?.sizing ?? NO_BUCKETS;
+  const totalBytes = bytesOf(context);
+  const stages =
+    planned !== undefined && source !== undefined
+      ? stageBytes({ ...planned, source, broadcasts: link !== undefined, receives: roles.receivers.includes(rank) })
+      : NOTHING;
   emit({
     type: 'plan',
     rank,
     bucketBytes,
-    bucketCount: plan.buckets.length,
+    bucketCount: planned?.plan.buckets.length ?? 0,
     ringSlots,
     stagingSlots,
     deviceBytes,
-    totalBytes: plan.totalBytes,
-    stageBytes: stageBytes({
-      ...planned,
-      source,
-      broadcasts: link !== undefined,
-      receives: roles.receivers.includes(rank),
-    }),
+    totalBytes,
+    strategy: strategy.name,
+    strategyReason: strategy.reason,
+    neededBytes: neededBytes ?? totalBytes,
+    stageBytes: { ...stages, pull: pullBytes, read: stages.read + readBytes },
     reason,
     atMs: performance.timeOrigin + performance.now(),
   });
@@ -40,19 +70,26 @@ export function emitPlan(
 
 /** What the update did, seen from this rank. */
 export function summarise(
-  { checkpoint }: UpdateContext,
+  context: UpdateContext,
   { counter }: Agreement,
-  { plan, sizing }: PlannedUpdate,
+  planned: PlannedUpdate | undefined,
   moves: boolean,
   { durationsMs }: Stopwatch,
+  report: StrategyReport & { readonly pulledBytes?: number } = WHOLE_BUCKETS,
 ): UpdateResult {
-  const { bucketBytes, ringSlots, stagingSlots, deviceBytes, reason } = sizing;
+  const { bucketBytes, ringSlots, stagingSlots, deviceBytes, reason } = planned?.sizing ?? NO_BUCKETS;
+  const totalBytes = bytesOf(context);
+  const { strategy, neededBytes, pulledBytes = 0 } = report;
   return {
-    checkpoint,
+    checkpoint: context.checkpoint,
     counter,
-    totalBytes: plan.totalBytes,
-    tensorCount: plan.tensorCount,
-    bucketCount: plan.buckets.length,
+    totalBytes,
+    tensorCount: context.metas.reduce((sum, { tensors }) => sum + tensors.length, 0),
+    strategy: strategy.name,
+    strategyReason: strategy.reason,
+    neededBytes: neededBytes ?? totalBytes,
+    pulledBytes,
+    bucketCount: planned?.plan.buckets.length ?? 0,
     bucketBytes,
     ringSlots,
     stagingSlots,
@@ -60,4 +97,8 @@ export function summarise(
     reason,
     durationsMs,
   };
+}
+
+function bytesOf({ wholeMetas, metas }: UpdateContext): number {
+  return tensorList(wholeMetas ?? metas).sizesBytes.reduce((sum, sizeBytes) => sum + sizeBytes, 0);
 }

@@ -55,6 +55,11 @@ export class SessionListener {
     if (this.#server.listening) await new Promise<void>((resolve) => this.#server.close(() => resolve()));
   }
 
+  /** Stops listening; those who called stay connected. */
+  stop(): void {
+    this.#server.close();
+  }
+
   #admit(socket: Socket): void {
     if (this.#strangers >= MOST_STRANGERS) {
       socket.destroy();

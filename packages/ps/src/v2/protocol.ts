@@ -7,5 +7,5 @@ import { WorkerSessionV2 } from './worker-session.ts';
  * network namespace.
  */
 export function v2Protocol(): WorkerProtocol {
-  return { name: 'v2', createSession: (options) => WorkerSessionV2.listen(options) };
+  return { name: 'v2', pulls: true, createSession: (options) => WorkerSessionV2.listen(options) };
 }

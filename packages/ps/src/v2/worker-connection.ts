@@ -1,9 +1,19 @@
 import { type CheckpointEngineError, type ServerMessage, WORKER_FRAME_LIMITS } from '@checkpoint-engine/interface';
+import type { RegionHold } from '../pull-channel.ts';
+import { settlesWithin } from '../util/settles-within.ts';
 import { type SessionIdentity, toWire, workerBroke, workerFailed, workerLost } from './errors.ts';
 import { encodeFrame, type ReceivedMessage } from './frames.ts';
 import type { Caller } from './listener.ts';
 
-const REPLIES: ReadonlySet<string> = new Set(['ready', 'ack', 'released', 'finished']);
+const REPLIES: ReadonlySet<string> = new Set([
+  ...['ready', 'ack', 'released', 'finished'],
+  ...['surveyed', 'needs', 'mapped', 'pulled', 'proved'],
+]);
+/** Replies of which several may be waited for, told apart by their index. */
+const INDEXED: ReadonlySet<string> = new Set(['ack', 'pulled']);
+
+/** How long a worker that keeps regions mapped may take to unmap them. */
+const HOLD_GRACE_MS = 2_000;
 
 /** What a connection tells its session. */
 export interface ConnectionEvents {
@@ -42,6 +52,11 @@ export class WorkerConnection {
     socket.once('close', () => this.#fail(workerLost(identity, cause)));
   }
 
+  /** The worker's first message. */
+  get hello(): ReceivedMessage {
+    return this.#caller.hello;
+  }
+
   /** Reads what came together with the hello. */
   start(): void {
     this.#read();
@@ -61,6 +76,21 @@ export class WorkerConnection {
     const timer = setTimeout(() => socket.destroy(), graceMs);
     await this.closed;
     clearTimeout(timer);
+  }
+
+  /** Leaves the connection to a worker that keeps regions mapped: what it says from now on is ignored. */
+  hold(): RegionHold {
+    this.#over = true;
+    const { socket } = this.#caller;
+    socket.resume();
+    socket.unref();
+    return {
+      closed: this.closed,
+      end: async () => {
+        socket.end();
+        if (!(await settlesWithin(this.closed, HOLD_GRACE_MS))) socket.destroy();
+      },
+    };
   }
 
   /** Hangs up. Idempotent. */
@@ -88,7 +118,7 @@ export class WorkerConnection {
       this.#fail(workerFailed(this.#identity, message.error));
       return;
     }
-    const name = message.type === 'ack' ? `ack ${String(message.index)}` : message.type;
+    const name = INDEXED.has(message.type) ? `${message.type} ${String(message.index)}` : message.type;
     if (REPLIES.has(message.type) && this.#events.onReply(name, message)) return;
     const what = REPLIES.has(message.type)
       ? `"${name.slice(0, 40)}", which nothing waits for`

@@ -9,6 +9,7 @@ import type {
   BucketMessage,
   BucketTensor,
   FinishOptions,
+  OpenOptions,
   SessionCallOptions,
   SessionOptions,
   WorkerSession,
@@ -17,6 +18,7 @@ import { newSessionAddress } from './address.ts';
 import { toWire, workerBroke, workerTimeout } from './errors.ts';
 import { encodeFrame, type ReceivedMessage } from './frames.ts';
 import { type Caller, SessionListener } from './listener.ts';
+import { PullChannelV2 } from './pull-channel.ts';
 import { Replies } from './replies.ts';
 import { WorkerConnection } from './worker-connection.ts';
 
@@ -33,14 +35,30 @@ export class WorkerSessionV2 implements WorkerSession {
   #failure: CheckpointEngineError | undefined;
   /** What the worker takes at a time; set by its ready. */
   #credits: number | undefined;
+  #slots: number;
   #inFlight = 0;
   /** Names of reloads that wait for a credit, first come first served. */
   readonly #queue: string[] = [];
   #isFinished = false;
+  /** The buffer is the worker's to release. */
+  #isOpened = false;
+  #isHeld = false;
+  readonly pull: PullChannelV2;
 
   private constructor(options: SessionOptions, address: string) {
     this.#options = options;
+    this.#slots = options.slots;
     this.address = address;
+    this.pull = new PullChannelV2({
+      session: options,
+      hello: async (call) => this.#connection?.hello ?? (await this.#reply('hello', 'connect', call)),
+      send: (message) => this.#connection?.send(message),
+      reply: (name, whatFor, call) => this.#reply(name, whatFor, call),
+      hold: () => {
+        this.#isHeld = true;
+        return this.#connection!.hold();
+      },
+    });
   }
 
   /** Opens the address of a new session. */
@@ -52,12 +70,15 @@ export class WorkerSessionV2 implements WorkerSession {
   }
 
   get maxPending(): number {
-    return Math.min(this.#credits ?? this.#options.slots, this.#options.slots);
+    return Math.min(this.#credits ?? this.#slots, this.#slots);
   }
 
-  async open(buffer: SharedMemory, options: SessionCallOptions): Promise<void> {
+  async open(buffer: SharedMemory, options: OpenOptions): Promise<void> {
     if (!this.#connection) await this.#reply('hello', 'connect', options);
-    const { deviceUuid, checkpoint, updateId, rank, slots, bufferStays } = this.#options;
+    const { deviceUuid, checkpoint, updateId, rank, bufferStays } = this.#options;
+    const slots = options.slots ?? this.#options.slots;
+    this.#slots = slots;
+    this.#isOpened = true;
     this.#connection?.send({
       type: 'welcome',
       protocol: WORKER_PROTOCOL_VERSION,
@@ -90,9 +111,15 @@ export class WorkerSessionV2 implements WorkerSession {
     }
   }
 
-  async finish(options: FinishOptions): Promise<void> {
+  async release(options: SessionCallOptions): Promise<void> {
+    if (!this.#isOpened) return;
+    this.#isOpened = false;
     this.#connection?.send({ type: 'release' });
     await this.#reply('released', 'let go of the buffer', options);
+  }
+
+  async finish(options: FinishOptions): Promise<void> {
+    await this.release(options);
     options.onPhase?.('released');
     this.#connection?.send({ type: 'finish' });
     await this.#reply('finished', 'run its post-load hook', options);
@@ -110,7 +137,8 @@ export class WorkerSessionV2 implements WorkerSession {
         rank: this.#options.rank,
       }),
     );
-    await Promise.all([this.#listener?.close(), this.#connection?.close()]);
+    if (this.#isHeld) this.#listener?.stop();
+    else await Promise.all([this.#listener?.close(), this.#connection?.close()]);
   }
 
   /** A caller showed the key: the worker, unless it speaks another protocol, comes second, or comes too late. */
@@ -130,7 +158,8 @@ export class WorkerSessionV2 implements WorkerSession {
     this.#connection = new WorkerConnection(caller, this.#options, {
       onReply: (name, message) => this.#onReply(name, message),
       onFailure: (error) => {
-        if (!this.#isFinished) this.#fail(error);
+        if (this.#isFinished) this.#replies.fail(error);
+        else this.#fail(error);
       },
     });
     this.#replies.resolve('hello', caller.hello);
@@ -139,6 +168,8 @@ export class WorkerSessionV2 implements WorkerSession {
 
   #onReply(name: string, message: ReceivedMessage): boolean {
     if (name === 'finished') this.#isFinished = true;
+    // Until the last part has come nobody is told.
+    if (name === 'needs' && !this.pull.takeNeeds(message)) return true;
     return this.#replies.resolve(name, message);
   }
 

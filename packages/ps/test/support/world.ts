@@ -176,7 +176,7 @@ export class World {
 
   #onBucketEnd(rank: number, event: BucketEvent): void {
     const { stage, sizeBytes } = event;
-    const passed = this.passed.get(rank) ?? { read: 0, h2d: 0, broadcast: 0, reload: 0 };
+    const passed = this.passed.get(rank) ?? { read: 0, h2d: 0, broadcast: 0, reload: 0, pull: 0 };
     this.passed.set(rank, { ...passed, [stage]: passed[stage] + sizeBytes });
     this.onBucketEnd(rank, event);
   }

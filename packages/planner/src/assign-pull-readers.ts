@@ -1,0 +1,44 @@
+import { assignReceiverRanks, type Topology } from './assign-receiver-ranks.ts';
+import type { PullChunk } from './plan-pull.ts';
+
+/** A chunk, and the rank that reads it. */
+export interface ReadChunk extends PullChunk {
+  readonly readerRank: number;
+}
+
+/** What {@link assignPullReaders} goes by. */
+export interface PullReaders {
+  /** Ranks of the host that own chunks themselves: each reads its own. */
+  readonly local: ReadonlySet<number>;
+  /** NICs of the host. */
+  readonly localTopology: Topology;
+  /** NICs of the owners elsewhere. */
+  readonly remoteTopology: Topology;
+}
+
+/**
+ * Says which rank of a host reads which chunk: its owner where that is here, otherwise ranks in turn, so that NICs on
+ * both sides work at the same time.
+ *
+ * @returns The chunks in the order in which they are to be read: readers alternate, so that all work all the time.
+ * @throws `CE_PLAN_NO_RECEIVER`, `CE_METAS_INVALID`
+ */
+export function assignPullReaders(chunks: readonly PullChunk[], readers: PullReaders): ReadChunk[] {
+  const remote = chunks.filter(({ ownerRank }) => !readers.local.has(ownerRank));
+  const assigned = assignReceiverRanks(
+    remote.map((chunk) => ({ ownerRank: chunk.ownerRank, bucket: chunk })),
+    readers.localTopology,
+    readers.remoteTopology,
+  );
+  const queues = new Map<number, ReadChunk[]>();
+  const add = (readerRank: number, chunk: PullChunk): void => {
+    const queue = queues.get(readerRank) ?? [];
+    queues.set(readerRank, queue);
+    queue.push({ ...chunk, readerRank });
+  };
+  for (const chunk of chunks) if (readers.local.has(chunk.ownerRank)) add(chunk.ownerRank, chunk);
+  for (const { bucket, receiverRank } of assigned) add(receiverRank, bucket);
+  const ordered = [...queues.entries()].sort(([a], [b]) => a - b).map(([, queue]) => queue);
+  const longest = Math.max(0, ...ordered.map(({ length }) => length));
+  return Array.from({ length: longest }, (_, turn) => ordered.flatMap((queue) => queue[turn] ?? [])).flat();
+}

@@ -1,0 +1,132 @@
+import type { Needs } from '@checkpoint-engine/interface';
+import { alignUp, DEFAULT_ALIGN_BYTES } from './align.ts';
+import { checkPositiveInteger } from './check-argument.ts';
+import { neededRanges } from './needed-ranges.ts';
+
+/** A chunk closes rather than take a piece that is cut to fewer bytes than this. */
+const SMALLEST_CUT_BYTES = 4096;
+
+/** Ranges of one owner's tensors that travel to a host together. Plain data. */
+export interface PullChunk {
+  /** Rank whose memory or files hold the tensors. */
+  readonly ownerRank: number;
+  /** From the start of the chunk to the end of its last range, gaps included. */
+  readonly sizeBytes: number;
+  /** Ranges of tensors, ascending by tensor, then by offset; columns of equal length. */
+  readonly tensor: Uint32Array;
+  readonly tensorOffsetBytes: Float64Array;
+  readonly rangeBytes: Float64Array;
+  /** Where each range is, from the start of the chunk: as far from a multiple of 256 as in its tensor. */
+  readonly offsetBytes: Float64Array;
+  /** Ranks that need some of it, ascending. */
+  readonly receivers: readonly number[];
+}
+
+/** What {@link planPull} goes by. */
+export interface PlanPullInput {
+  /** By tensor, the rank that brings it; -1 for one that receivers have at hand. */
+  readonly ownerOf: Int32Array;
+  /** What each rank of the host keeps. */
+  readonly needs: ReadonlyMap<number, Needs>;
+  /** No chunk is larger. 4096 and up. */
+  readonly chunkBytes: number;
+  /**
+   * Rows of a box with at most this between them are brought as one run, gaps included: a column of a matrix would
+   * otherwise cross the network in pieces of a few bytes. @default 4096
+   */
+  readonly gapBytes?: number | undefined;
+}
+
+/**
+ * Cuts what the ranks of one host need, and do not have at hand, into chunks of one owner each.
+ *
+ * Every needed byte is in exactly one chunk, whatever number of ranks needs it. No other byte is in any, except for the
+ * gaps of at most `gapBytes` between the rows of a box.
+ *
+ * @returns By owner ascending, then by tensor.
+ * @throws {RangeError} An option is out of its range.
+ */
+export function planPull({ ownerOf, needs, chunkBytes, gapBytes = 4096 }: PlanPullInput): PullChunk[] {
+  checkPositiveInteger('chunkBytes', chunkBytes);
+  if (chunkBytes < SMALLEST_CUT_BYTES) throw new RangeError(`chunkBytes is ${chunkBytes}, wanted 4096 or more`);
+  const makers = new Map<number, ChunkMaker>();
+  for (const range of neededRanges(ownerOf, needs, gapBytes)) {
+    const owner = ownerOf[range.tensor]!;
+    let maker = makers.get(owner);
+    if (maker === undefined) {
+      maker = new ChunkMaker(owner, chunkBytes);
+      makers.set(owner, maker);
+    }
+    maker.add(range.tensor, range.fromBytes, range.toBytes, range.users);
+  }
+  return [...makers.keys()].sort((a, b) => a - b).flatMap((owner) => makers.get(owner)!.finish());
+}
+
+/** Fills the chunks of one owner. */
+class ChunkMaker {
+  readonly #owner: number;
+  readonly #chunkBytes: number;
+  readonly #chunks: PullChunk[] = [];
+  #rows: [tensor: number, tensorOffset: number, size: number, offset: number][] = [];
+  #receivers = new Set<number>();
+  #endBytes = 0;
+
+  constructor(owner: number, chunkBytes: number) {
+    this.#owner = owner;
+    this.#chunkBytes = chunkBytes;
+  }
+
+  /** @param users Who needs which part of the range. */
+  add(tensor: number, fromBytes: number, toBytes: number, users: readonly RangeUser[]): void {
+    for (let from = fromBytes; from < toBytes; ) {
+      const leftBytes = toBytes - from;
+      let offset = placeAfter(this.#endBytes, from);
+      const roomBytes = this.#chunkBytes - offset;
+      if (roomBytes < Math.min(leftBytes, SMALLEST_CUT_BYTES)) {
+        this.#close();
+        offset = placeAfter(0, from);
+      }
+      const size = Math.min(leftBytes, this.#chunkBytes - offset);
+      this.#rows.push([tensor, from, size, offset]);
+      this.#endBytes = offset + size;
+      for (const { rank, fromBytes: start, toBytes: end } of users) {
+        if (start < from + size && from < end) this.#receivers.add(rank);
+      }
+      from += size;
+    }
+  }
+
+  finish(): PullChunk[] {
+    this.#close();
+    return this.#chunks;
+  }
+
+  #close(): void {
+    if (this.#rows.length === 0) return;
+    const rows = this.#rows;
+    this.#chunks.push({
+      ownerRank: this.#owner,
+      sizeBytes: this.#endBytes,
+      tensor: Uint32Array.from(rows, (row) => row[0]),
+      tensorOffsetBytes: Float64Array.from(rows, (row) => row[1]),
+      rangeBytes: Float64Array.from(rows, (row) => row[2]),
+      offsetBytes: Float64Array.from(rows, (row) => row[3]),
+      receivers: [...this.#receivers].sort((a, b) => a - b),
+    });
+    this.#rows = [];
+    this.#receivers = new Set();
+    this.#endBytes = 0;
+  }
+}
+
+/** A rank, and the part of a range that it needs. */
+export interface RangeUser {
+  readonly rank: number;
+  readonly fromBytes: number;
+  readonly toBytes: number;
+}
+
+/** So far from a multiple of 256 as in the tensor, so that wide copies are aligned on both sides. */
+function placeAfter(endBytes: number, tensorOffsetBytes: number): number {
+  return alignUp(endBytes, DEFAULT_ALIGN_BYTES) + (tensorOffsetBytes % DEFAULT_ALIGN_BYTES);
+}

@@ -1,0 +1,69 @@
+import type { PullIntent, Store } from '@checkpoint-engine/interface';
+import type { SurveyAnswer } from '../pull-channel.ts';
+import type { WorkerSession } from '../session.ts';
+import type { Meeting } from '../update/meet.ts';
+import type { UpdateRun } from '../update/update-run.ts';
+import { chooseStrategy, type Strategy } from './choose-strategy.ts';
+import { gatherNeeds } from './gather-needs.ts';
+import { type HostPlan, planHost } from './host-plan.ts';
+import { exchangeOffers, type Offer } from './offer.ts';
+import { tensorList } from './tensor-list.ts';
+import { unionOf } from './tensor-set.ts';
+
+/** What the ranks agreed on, and what it means at this one. */
+export interface PullAgreement {
+  readonly strategy: Strategy;
+  readonly offers: ReadonlyMap<number, Offer>;
+  /** Of this rank's worker. */
+  readonly answer: SurveyAnswer | undefined;
+  /** Tensors that some worker takes in buckets, as a set. */
+  readonly rest: Uint8Array;
+  /** Absent with whole buckets. */
+  readonly host: HostAgreement | undefined;
+}
+
+/** What the ranks of one host share. */
+export interface HostAgreement {
+  /** Of the ranks of this host. */
+  readonly scope: Store;
+  readonly plan: HostPlan;
+}
+
+/** Asks workers what they keep, and agrees with the other ranks on how that gets there. */
+export async function agreeOnPull(
+  run: UpdateRun,
+  meeting: Meeting,
+  session: WorkerSession | undefined,
+  intent: PullIntent,
+): Promise<PullAgreement> {
+  const { context, options, life, cleanup } = run;
+  const { agreement, epoch } = meeting;
+  const { metas, pulls, host } = context;
+  const list = tensorList(metas);
+  const question = { intent, metas, metasDigest: list.digest, version: options.weightVersion };
+  const offers = await exchangeOffers(run, meeting, async () => {
+    return await session?.pull?.survey(question, { signal: life.signal });
+  });
+  const { byRank, answer } = offers;
+  const strategy = chooseStrategy(options.strategy, byRank);
+  const rest = unionOf(
+    [...byRank.values()].map((offer) => offer.rest),
+    list.metas.length,
+  );
+  if (strategy.name === 'buckets') return { strategy, offers: byRank, answer, rest, host: undefined };
+  const members = [...agreement.proposals].filter(([, proposal]) => proposal.host === host).map(([rank]) => rank);
+  const scope = cleanup.use(epoch.epoch(`host:${members[0]}`, members));
+  life.onFailure((failure) => scope.abort(failure));
+  const needs = await gatherNeeds(run, scope, offers);
+  const key = JSON.stringify([
+    ...[context.metasDigest, context.isForeign, options.bucketBytes ?? null],
+    members.map((rank) => [rank, byRank.get(rank)!.needsDigest, byRank.get(rank)!.handles.map(hex)]),
+    members.map((rank) => agreement.proposals.get(rank)!.nics),
+  ]);
+  const plan = pulls.plan(key, () =>
+    planHost({ context, meeting, offers: byRank, needs, bucketBytes: options.bucketBytes }),
+  );
+  return { strategy, offers: byRank, answer, rest, host: { scope, plan } };
+}
+
+const hex = (handle: Uint8Array | null): string | null => handle && new TextDecoder().decode(handle);

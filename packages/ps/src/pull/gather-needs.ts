@@ -1,0 +1,30 @@
+import { decodeNeeds, encodeNeeds, type Needs, type NeedsColumns, type Store } from '@checkpoint-engine/interface';
+import { decode, encode } from '@msgpack/msgpack';
+import type { UpdateRun } from '../update/update-run.ts';
+import { exchange } from '../util/exchange.ts';
+import type { Offers } from './offer.ts';
+
+/** Tells the ranks of one host what each of their workers keeps; what all of them know already is not sent again. */
+export async function gatherNeeds(
+  { context, waiting }: UpdateRun,
+  scope: Store,
+  { byRank, answer }: Offers,
+): Promise<Map<number, Needs>> {
+  const { pulls } = context;
+  if (answer !== undefined) pulls.remember(answer.needsDigest, answer.needs);
+  const others = scope.members.filter((rank) => rank !== scope.rank);
+  const isKnown = answer === undefined || others.every((rank) => byRank.get(rank)!.known.includes(answer.needsDigest));
+  const replies =
+    others.length === 0
+      ? []
+      : await exchange(scope, 'needs', () => encode(isKnown ? null : encodeNeeds(answer.needs)), waiting);
+  const needs = new Map<number, Needs>();
+  for (const [at, rank] of scope.members.entries()) {
+    const { needsDigest } = byRank.get(rank)!;
+    if (needsDigest === null) continue;
+    const columns = replies[at] && (decode(replies[at]) as NeedsColumns | null);
+    if (columns && rank !== scope.rank) pulls.remember(needsDigest, decodeNeeds(columns));
+    needs.set(rank, pulls.needsOf(needsDigest)!);
+  }
+  return needs;
+}

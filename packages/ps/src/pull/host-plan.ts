@@ -1,0 +1,103 @@
+import { createHash } from 'node:crypto';
+import type { Needs, Places, PullRegion } from '@checkpoint-engine/interface';
+import { assignPullReaders, type Placement, placeInRing, planPull, type ReadChunk } from '@checkpoint-engine/planner';
+import type { Meeting } from '../update/meet.ts';
+import { topologyOf } from '../update/transfers.ts';
+import type { UpdateContext } from '../update/update-context.ts';
+import type { Offer } from './offer.ts';
+import { isHere } from './refusal.ts';
+import { tensorList } from './tensor-list.ts';
+
+/** A chunk, and where it passes through its reader's ring. */
+export interface HostChunk extends ReadChunk {
+  /** Position among all chunks of the host. */
+  readonly index: number;
+  readonly place: Placement;
+}
+
+/** What workers of one host map and copy. Equal on all ranks of the host. */
+export interface HostPlan {
+  /** Pools of the host's ranks. */
+  readonly pools: readonly PullRegion[];
+  /** Where tensors are in the pools. */
+  readonly places: Places;
+  /** By tensor, the rank that brings it through a ring; -1 for those in the pools. */
+  readonly ownerOf: Int32Array;
+  /** What passes through rings, in the order in which it is read. */
+  readonly chunks: readonly HostChunk[];
+  /** By rank that reads, the bytes of its ring. */
+  readonly ringBytes: ReadonlyMap<number, number>;
+  /** Of everything but the rings' handles. */
+  readonly digest: string;
+}
+
+const MIB = 2 ** 20;
+/** Large enough that telling others of it costs little, small enough that several are under way. */
+const CHUNK_BYTES = 32 * MIB;
+const CHUNKS_IN_RING = 4;
+const LEAST_CHUNK_BYTES = 4096;
+
+/** What {@link planHost} goes by. */
+export interface HostPlanInput {
+  readonly context: UpdateContext;
+  readonly meeting: Meeting;
+  readonly offers: ReadonlyMap<number, Offer>;
+  /** Of the ranks of this host. */
+  readonly needs: ReadonlyMap<number, Needs>;
+  readonly bucketBytes: number | undefined;
+}
+
+/** Plans what passes through the pools and rings of this rank's host. */
+export function planHost({ context, meeting, offers, needs, bucketBytes }: HostPlanInput): HostPlan {
+  const { metas, isForeign, host, metasDigest } = context;
+  const { agreement } = meeting;
+  const list = tensorList(metas);
+  const pools: PullRegion[] = [];
+  const ids = new Map<string, number>();
+  for (const holder of metas) {
+    if (!isHere(holder, context)) continue;
+    for (const [at, handle] of (offers.get(holder.rank)?.handles ?? []).entries()) {
+      if (handle === null || handle === undefined) continue;
+      ids.set(`${holder.rank}:${at}`, pools.length);
+      pools.push({ id: pools.length, handle, sizeBytes: holder.regions[at]!.sizeBytes });
+    }
+  }
+  const poolOf = (index: number): number | undefined =>
+    isHere(list.holders[index]!, context)
+      ? ids.get(`${list.holders[index]!.rank}:${list.metas[index]!.region}`)
+      : undefined;
+  const ownerOf = Int32Array.from(list.metas, (_, index) =>
+    poolOf(index) === undefined ? list.holders[index]!.rank : -1,
+  );
+  const pooled = [...ownerOf.keys()].filter((index) => ownerOf[index] === -1);
+  const places: Places = {
+    tensor: Uint32Array.from(pooled),
+    tensorOffsetBytes: new Float64Array(pooled.length),
+    sizeBytes: Float64Array.from(pooled, (index) => list.sizesBytes[index]!),
+    region: Uint32Array.from(pooled, (index) => poolOf(index)!),
+    offsetBytes: Float64Array.from(pooled, (index) => list.metas[index]!.offsetBytes),
+  };
+  const chunkBytes = Math.max(LEAST_CHUNK_BYTES, Math.min(bucketBytes ?? CHUNK_BYTES, CHUNK_BYTES));
+  const here = [...agreement.proposals].filter(([, proposal]) => proposal.host === host);
+  const read = assignPullReaders(planPull({ ownerOf, needs, chunkBytes }), {
+    local: new Set(isForeign ? [] : here.map(([rank]) => rank)),
+    localTopology: topologyOf(here),
+    remoteTopology: topologyOf(metas.map((holder) => [holder.rank, holder])),
+  });
+  const ringBytes = new Map<number, number>();
+  const chunks: HostChunk[] = Array(read.length);
+  for (const rank of new Set(read.map(({ readerRank }) => readerRank))) {
+    const own = [...read.entries()].filter(([, { readerRank }]) => readerRank === rank);
+    const sizes = own.map(([, { sizeBytes }]) => sizeBytes);
+    const allBytes = sizes.reduce((sum, size) => sum + alignUp(size), 0);
+    const bytes = Math.min(allBytes, CHUNKS_IN_RING * alignUp(chunkBytes));
+    ringBytes.set(rank, bytes);
+    const placements = placeInRing(sizes, bytes);
+    for (const [at, [index, chunk]] of own.entries()) chunks[index] = { ...chunk, index, place: placements[at]! };
+  }
+  const hash = createHash('sha256').update(metasDigest);
+  for (const { handle, sizeBytes } of pools) hash.update(`${sizeBytes}:`).update(handle);
+  return { pools, places, ownerOf, chunks, ringBytes, digest: hash.digest('hex').slice(0, 32) };
+}
+
+const alignUp = (bytes: number): number => Math.ceil(bytes / 256) * 256;

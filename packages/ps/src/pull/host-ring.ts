@@ -1,0 +1,106 @@
+import type { HostMemory, Store } from '@checkpoint-engine/interface';
+import type { UpdateRun } from '../update/update-run.ts';
+import { Deferred } from '../util/deferred.ts';
+import { untilAborted } from '../util/until-aborted.ts';
+import { ChunkReader } from './chunk-reader.ts';
+import type { HostChunk } from './host-plan.ts';
+
+/** Reads that are under way at a time. */
+const PENDING_READS = 4;
+
+/** What {@link readChunks} works with. */
+export interface ChunkReading {
+  readonly run: UpdateRun;
+  /** Of the host's ranks. */
+  readonly scope: Store;
+  /** Of the host, in order. */
+  readonly chunks: readonly HostChunk[];
+  /** This rank's; its chunks take turns in it. */
+  readonly ring: HostMemory;
+}
+
+/** Tells the ranks of a host that a chunk is in its ring, and its reader that nobody reads it any more. */
+export class ChunkNews {
+  readonly #run: UpdateRun;
+  readonly #scope: Store;
+  readonly #own = new Map<string, Deferred>();
+
+  constructor(run: UpdateRun, scope: Store) {
+    this.#run = run;
+    this.#scope = scope;
+  }
+
+  /** Resolves when the chunk is in its reader's ring. */
+  async untilRead({ index, readerRank }: HostChunk): Promise<void> {
+    if (readerRank === this.#scope.rank) await this.#deferred(`read ${index}`).promise;
+    else await this.#scope.wait(`read ${index}`, this.#run.waiting);
+  }
+
+  /** Says that a chunk is there. */
+  async tellRead({ index, receivers }: HostChunk): Promise<void> {
+    this.#deferred(`read ${index}`).follow();
+    if (receivers.some((rank) => rank !== this.#scope.rank)) {
+      await this.#scope.set(`read ${index}`, NOTHING, this.#run.waiting);
+    }
+  }
+
+  /** Resolves when no worker reads the chunk any more. */
+  async untilPulled({ index, receivers }: HostChunk): Promise<void> {
+    for (const rank of receivers) {
+      if (rank === this.#scope.rank) await this.#deferred(`pulled ${index}`).promise;
+      else await this.#scope.wait(`pulled ${index} ${rank}`, this.#run.waiting);
+    }
+  }
+
+  /** Says that this rank's worker has copied a chunk. */
+  async tellPulled({ index, readerRank }: HostChunk): Promise<void> {
+    const { rank } = this.#scope;
+    if (readerRank === rank) this.#deferred(`pulled ${index}`).follow();
+    else await this.#scope.set(`pulled ${index} ${rank}`, NOTHING, this.#run.waiting);
+  }
+
+  #deferred(name: string): Deferred {
+    let deferred = this.#own.get(name);
+    if (deferred === undefined) {
+      deferred = new Deferred();
+      this.#own.set(name, deferred);
+    }
+    return deferred;
+  }
+}
+
+const NOTHING = new Uint8Array(0);
+
+/** Reads this rank's chunks into its ring, as places in it become free. Nothing writes to the ring once it has settled. */
+export async function readChunks({ run, scope, chunks, ring }: ChunkReading, news: ChunkNews): Promise<void> {
+  const { context, cleanup, life, emit } = run;
+  const { rank } = scope;
+  const own = chunks.filter(({ readerRank }) => readerRank === rank);
+  const stream = cleanup.use(context.device.createStream('pull'));
+  const reader = new ChunkReader(context, ring, stream, life.signal);
+  const running: Promise<void>[] = [];
+  const read = async (chunk: HostChunk): Promise<void> => {
+    const event = { rank, stage: 'read', bucket: chunk.index, sizeBytes: chunk.sizeBytes } as const;
+    emit({ type: 'bucket-start', ...event, atMs: now() });
+    await reader.read(chunk);
+    emit({ type: 'bucket-end', ...event, atMs: now() });
+    await news.tellRead(chunk);
+  };
+  let free = 0;
+  try {
+    for (const [turn, chunk] of own.entries()) {
+      while (free <= chunk.place.after) await untilAborted(news.untilPulled(own[free++]!), life.signal);
+      if (turn >= PENDING_READS) await running[turn - PENDING_READS];
+      life.signal.throwIfAborted();
+      const reading = read(chunk);
+      reading.catch(life.fail);
+      running.push(reading);
+    }
+    await Promise.all(running);
+  } finally {
+    await Promise.allSettled(running);
+  }
+}
+
+/** Milliseconds since the epoch with the resolution of a monotonic clock. */
+const now = (): number => performance.timeOrigin + performance.now();

@@ -1,0 +1,71 @@
+import { neededBytes } from '@checkpoint-engine/planner';
+import { decode, encode } from '@msgpack/msgpack';
+import type { SurveyAnswer } from '../pull-channel.ts';
+import type { Meeting } from '../update/meet.ts';
+import type { UpdateRun } from '../update/update-run.ts';
+import { exchange } from '../util/exchange.ts';
+import { refusalOf } from './refusal.ts';
+import { handleOf } from './region-handles.ts';
+import { type TensorList, tensorList } from './tensor-list.ts';
+import { setOf } from './tensor-set.ts';
+
+/** What one rank tells the others of its worker, and of the memory that it holds. */
+export interface Offer {
+  /** Why its worker cannot pull; null where it can, and at ranks that receive nothing. */
+  readonly refusal: string | null;
+  readonly needsDigest: string | null;
+  /** Tensors that its worker takes in buckets. */
+  readonly rest: Uint8Array;
+  /** Its worker keeps bytes that it copies itself. */
+  readonly pulls: boolean;
+  readonly neededBytes: number;
+  /** Digests of needs of others that it remembers. */
+  readonly known: readonly string[];
+  /** Of its regions in the metas: how another process of the host opens them, where it can. */
+  readonly handles: readonly (Uint8Array | null)[];
+  /** Its memory is still being filled. */
+  readonly isFilling: boolean;
+}
+
+/** The offers of all ranks, and what this rank's own worker said. */
+export interface Offers {
+  readonly byRank: ReadonlyMap<number, Offer>;
+  readonly answer: SurveyAnswer | undefined;
+}
+
+/** Asks this rank's worker what it needs, and tells all ranks. */
+export async function exchangeOffers(
+  run: UpdateRun,
+  { epoch, roles }: Meeting,
+  survey: () => Promise<SurveyAnswer | undefined>,
+): Promise<Offers> {
+  const { context, waiting } = run;
+  const { store } = context;
+  let answer: SurveyAnswer | undefined;
+  const produce = async (): Promise<Uint8Array> => {
+    const receives = roles.receivers.includes(store.rank);
+    answer = receives ? await survey() : undefined;
+    return encode(makeOffer(run, answer, receives));
+  };
+  const replies = await exchange(epoch, 'offers', produce, waiting);
+  return {
+    answer,
+    byRank: new Map(epoch.members.map((rank, at) => [rank, decode(replies[at]!) as Offer])),
+  };
+}
+
+function makeOffer({ context }: UpdateRun, answer: SurveyAnswer | undefined, receives: boolean): Offer {
+  const { held, pulls, metas, store } = context;
+  const list: TensorList = tensorList(metas);
+  const silent = receives && answer === undefined;
+  return {
+    refusal: silent ? `The worker of rank ${store.rank} takes buckets only` : refusalOf(context, answer, list),
+    needsDigest: answer?.needsDigest ?? null,
+    rest: setOf(answer?.needs.rest ?? [], list.metas.length),
+    pulls: (answer?.needs.tensor.length ?? 0) > 0,
+    neededBytes: answer === undefined ? 0 : neededBytes(answer.needs, list.sizesBytes),
+    known: pulls.knownNeeds,
+    handles: held?.regions.map(({ memory }) => handleOf(memory) ?? null) ?? [],
+    isFilling: held?.fill?.isLoaded === false,
+  };
+}

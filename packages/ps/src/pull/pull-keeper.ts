@@ -1,0 +1,77 @@
+import type { HostMemory, Needs } from '@checkpoint-engine/interface';
+import type { RegionHold } from '../pull-channel.ts';
+import type { HostPlan } from './host-plan.ts';
+
+const MOST_NEEDS = 64;
+
+/** What outlives an update that was pulled: plans, needs, the ring, and workers that keep regions mapped. */
+export class PullKeeper {
+  readonly #needs = new Map<string, Needs>();
+  readonly #holds = new Set<RegionHold>();
+  #plan: { readonly key: string; readonly plan: HostPlan } | undefined;
+  #ring: HostMemory | undefined;
+
+  /** Digests of the needs that are remembered. */
+  get knownNeeds(): readonly string[] {
+    return [...this.#needs.keys()];
+  }
+
+  /** Needs of this digest. */
+  needsOf(digest: string): Needs | undefined {
+    return this.#needs.get(digest);
+  }
+
+  /** Remembers needs; those that were remembered longest ago go. */
+  remember(digest: string, needs: Needs): void {
+    this.#needs.delete(digest);
+    this.#needs.set(digest, needs);
+    for (const old of this.#needs.keys()) {
+      if (this.#needs.size <= MOST_NEEDS) return;
+      this.#needs.delete(old);
+    }
+  }
+
+  /** The plan of this key, made once. */
+  plan(key: string, make: () => HostPlan): HostPlan {
+    if (this.#plan?.key !== key) this.#plan = { key, plan: make() };
+    return this.#plan.plan;
+  }
+
+  /** A ring of this size that a good update left, if there is one. */
+  takeRing(sizeBytes: number): HostMemory | undefined {
+    const ring = this.#ring;
+    this.#ring = undefined;
+    if (ring?.sizeBytes === sizeBytes) return ring;
+    discard(ring);
+    return undefined;
+  }
+
+  /** Ends the use of a ring. It is kept only where no worker can read it any more. */
+  giveBack(ring: HostMemory, isSound: boolean): void {
+    discard(this.#ring);
+    this.#ring = undefined;
+    if (isSound) this.#ring = ring;
+    else discard(ring);
+  }
+
+  /** A worker keeps regions mapped. */
+  hold(hold: RegionHold | undefined): void {
+    if (hold === undefined) return;
+    this.#holds.add(hold);
+    void hold.closed.then(() => this.#holds.delete(hold));
+  }
+
+  /** Has all workers unmap what they keep, and gives the ring back. Idempotent. */
+  async release(): Promise<void> {
+    await Promise.all([...this.#holds].map((hold) => hold.end()));
+    discard(this.#ring);
+    this.#ring = undefined;
+  }
+}
+
+/** Workers may keep it mapped for a while. */
+function discard(ring: HostMemory | undefined): void {
+  if (ring === undefined) return;
+  if ('discard' in ring && typeof ring.discard === 'function') ring.discard();
+  else ring.close();
+}

@@ -1,0 +1,27 @@
+import type { RankMetas } from '@checkpoint-engine/meta';
+import type { SurveyAnswer } from '../pull-channel.ts';
+import type { UpdateContext } from '../update/update-context.ts';
+import type { TensorList } from './tensor-list.ts';
+
+/** Whether a rank's bytes are in memory or files of this host, for its servers to share with workers. */
+export function isHere(holder: RankMetas, { isForeign, host }: Pick<UpdateContext, 'isForeign' | 'host'>): boolean {
+  return !isForeign && holder.host === host;
+}
+
+/** Why not every byte that a worker copies itself can be brought to its host; null where it can. */
+export function refusalOf(
+  context: UpdateContext,
+  answer: SurveyAnswer | undefined,
+  { holders, metas }: TensorList,
+): string | null {
+  if (answer === undefined) return null;
+  for (const index of answer.needs.tensor) {
+    const holder = holders[index]!;
+    if (isHere(holder, context)) continue;
+    const { region } = metas[index]!;
+    const isReadable = holder.p2pAddress !== undefined && holder.regions[region]!.remote !== undefined;
+    if (context.p2p !== undefined && isReadable) continue;
+    return `Rank ${context.store.rank} needs bytes that rank ${holder.rank} of host "${holder.host}" holds, and cannot read them from there`;
+  }
+  return null;
+}

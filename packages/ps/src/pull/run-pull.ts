@@ -1,0 +1,152 @@
+import type { NeedsSummary, PullIntent } from '@checkpoint-engine/interface';
+import { boxBytes } from '@checkpoint-engine/planner';
+import type { UpdateResult } from '../api.ts';
+
+import { callWorkers, takeMemory } from '../update/handshake.ts';
+import { leaveGroup, type Meeting } from '../update/meet.ts';
+import { movePass, openSourcesOf, orderOf } from '../update/move-buckets.ts';
+import { type PlannedUpdate, planUpdate } from '../update/plan-update.ts';
+import { emitPlan, summarise } from '../update/update-report.ts';
+import type { UpdateRun } from '../update/update-run.ts';
+import { untilAborted } from '../util/until-aborted.ts';
+import { agreeOnPull, type PullAgreement } from './agree-on-pull.ts';
+import { pullAll } from './pull-all.ts';
+import { type SharedRings, shareRings } from './share-rings.ts';
+import { tensorList } from './tensor-list.ts';
+import { has, isEmpty, metasOf } from './tensor-set.ts';
+
+/** Buckets that may be in flight before it is known how many come. */
+const NOMINAL_SLOTS = 2;
+
+/**
+ * Runs an update of workers that may say what they keep: what they copy themselves is pulled, the rest comes in
+ * buckets; or all comes in buckets, where some worker cannot pull.
+ *
+ * @param intent `prepare` only maps and records what updates will need.
+ */
+export async function runPull(run: UpdateRun, meeting: Meeting, intent: PullIntent): Promise<UpdateResult> {
+  const { context, options, watch, life, waiting } = run;
+  const { rings, pulls, logger } = context;
+  const { epoch, link, agreement } = meeting;
+  watch.enter('handshake');
+  const contact = await callWorkers(run, meeting, { slots: NOMINAL_SLOTS, ring: undefined });
+  const { session, request } = contact;
+  const channel = session?.pull;
+  const pulling = await agreeOnPull(run, meeting, session, intent);
+  const { strategy, answer, host } = pulling;
+  if (answer?.summary !== undefined) logModules(run, answer.summary);
+  const shared = host && (await shareRings(run, host));
+  const mustProve = answer !== undefined && host !== undefined && canProve(run, pulling, intent);
+  if (shared !== undefined && answer !== undefined && (mustProve || answer.needs.tensor.length > 0)) {
+    await channel!.map(shared.layout, { signal: life.signal });
+  }
+  const buckets = intent === 'prepare' ? undefined : bucketsOf(run, meeting, pulling);
+  rings.begin(
+    `${buckets?.run.context.metasDigest}:${options.bucketBytes}:${options.deviceMemoryBytes}:${options.ranks}`,
+  );
+  let keepBuffer: (() => void) | undefined;
+  const report = {
+    strategy,
+    neededBytes: answer === undefined ? 0 : pulling.offers.get(context.store.rank)!.neededBytes,
+    pullBytes: pullBytesOf(pulling),
+    readBytes: readBytesOf(context.store.rank, shared, pulling),
+  };
+  if (buckets === undefined) emitPlan(run, meeting, undefined, undefined, report);
+  else keepBuffer = await moveBuckets(buckets, meeting, contact, report);
+  let pulledBytes = 0;
+  if (shared !== undefined && intent === 'update') {
+    watch.enter('stream');
+    pulledBytes = (await pullAll(run, pulling, shared, channel)).bytes;
+  }
+  if (intent === 'update') {
+    watch.enter('release');
+    await session?.finish({
+      signal: life.signal,
+      onPhase: (phase) => phase === 'released' && watch.enter('hook'),
+    });
+  }
+  if (mustProve) logModules(run, (await channel!.prove({ signal: life.signal })).summary);
+  pulls.hold(channel?.bye(shared !== undefined));
+  await untilAborted(request, life.signal);
+  await epoch.barrier('done', waiting);
+  if (options.releaseCommunicators === true) await leaveGroup(link, context);
+  watch.enter('done');
+  keepBuffer?.();
+  shared?.keep();
+  logger.debug({ rank: context.store.rank, strategy: strategy.name, pulledBytes }, strategy.reason);
+  return summarise(context, agreement, buckets?.planned, meeting.moves, watch, { ...report, pulledBytes });
+}
+
+interface Buckets {
+  /** Its context has the tensors that come in buckets, and no others. */
+  readonly run: UpdateRun;
+  readonly planned: PlannedUpdate;
+  /** Tensors that this rank's worker is told of; all where it is absent. */
+  readonly only: ReadonlySet<string> | undefined;
+}
+
+/** What comes in buckets: everything, what some worker does not copy itself, or nothing. */
+function bucketsOf(run: UpdateRun, { roles, agreement }: Meeting, pulling: PullAgreement): Buckets | undefined {
+  const { context, options } = run;
+  const isWhole = pulling.strategy.name === 'buckets';
+  if (!isWhole && isEmpty(pulling.rest)) return undefined;
+  const metas = isWhole ? context.metas : metasOf(context.metas, pulling.rest);
+  const rest = new TextDecoder('latin1').decode(pulling.rest);
+  const metasDigest = metas === context.metas ? context.metasDigest : `${context.metasDigest}:${rest}`;
+  const narrowed = { ...context, metas, metasDigest, wholeMetas: context.metas };
+  const list = tensorList(context.metas);
+  const own = pulling.offers.get(context.store.rank)!.rest;
+  const only = isWhole ? undefined : new Set(list.metas.filter((_, index) => has(own, index)).map(({ name }) => name));
+  return { run: { ...run, context: narrowed }, planned: planUpdate(narrowed, options, roles, agreement), only };
+}
+
+/** @returns Has the buffer kept for the next update. */
+async function moveBuckets(
+  { run, planned, only }: Buckets,
+  meeting: Meeting,
+  contact: Awaited<ReturnType<typeof callWorkers>>,
+  report: Parameters<typeof emitPlan>[4],
+): Promise<() => void> {
+  const { context, waiting, watch, life } = run;
+  const { link, agreement } = meeting;
+  const source = await openSourcesOf(run, planned);
+  emitPlan(run, meeting, planned, source, report);
+  const group = await link?.group(agreement.groupGeneration, waiting);
+  await context.links.trim();
+  const memory = await takeMemory(run, meeting, planned);
+  const handshake = { ...contact, ...memory, group };
+  const order = orderOf(run, meeting, planned, handshake);
+  await movePass(run, meeting, planned, handshake, { source, order, isFirst: true, only });
+  if (memory.ring !== undefined && contact.session !== undefined) {
+    watch.enter('release');
+    await contact.session.release?.({ signal: life.signal });
+  }
+  return memory.keepRing;
+}
+
+/** The regions hold what the worker is loaded with, and it has not compared yet. */
+function canProve({ options }: UpdateRun, { answer, host }: PullAgreement, intent: PullIntent): boolean {
+  if (answer === undefined || answer.proved || answer.needs.rest.length === 0 || host === undefined) return false;
+  const isCovered = answer.needs.rest.every((index) => host.plan.ownerOf[index] === -1);
+  if (intent === 'update') return isCovered;
+  return isCovered && answer.holds !== undefined && options.weightVersion === answer.holds;
+}
+
+function pullBytesOf({ answer, host }: PullAgreement): number {
+  if (answer === undefined || host === undefined) return 0;
+  return boxBytes(answer.needs);
+}
+
+function readBytesOf(rank: number, shared: SharedRings | undefined, { host }: PullAgreement): number {
+  if (shared === undefined) return 0;
+  return host!.plan.chunks.reduce((sum, chunk) => sum + (chunk.readerRank === rank ? chunk.sizeBytes : 0), 0);
+}
+
+function logModules({ context }: UpdateRun, { modules, direct, staged, opaque, reasons }: NeedsSummary): void {
+  const { logger, store, checkpoint } = context;
+  const [first] = reasons.split('\n');
+  logger.info(
+    { rank: store.rank, checkpoint, modules, direct, staged, opaque },
+    `${direct} of ${modules} modules direct, ${staged} staged, ${opaque} opaque${first ? `: ${first.replace('\t', ' ')}` : ''}`,
+  );
+}

@@ -1,0 +1,59 @@
+import { createHash } from 'node:crypto';
+import type { HostMemory, PullRegion } from '@checkpoint-engine/interface';
+import { decode, encode } from '@msgpack/msgpack';
+import type { PullLayout } from '../pull-channel.ts';
+import type { UpdateRun } from '../update/update-run.ts';
+import { exchange } from '../util/exchange.ts';
+import type { HostAgreement } from './agree-on-pull.ts';
+import { handleOf } from './region-handles.ts';
+
+/** What this rank's worker maps, and the ring that this rank reads into. */
+export interface SharedRings {
+  readonly layout: PullLayout;
+  /** Region of a rank's ring. */
+  readonly regionOf: ReadonlyMap<number, number>;
+  readonly ring: HostMemory | undefined;
+  /** Nobody reads the ring any more: it is fit for the next update. */
+  keep(): void;
+}
+
+/** Takes this rank's ring, where it reads anything, and tells the ranks of the host how theirs are opened. */
+export async function shareRings(run: UpdateRun, { scope, plan }: HostAgreement): Promise<SharedRings> {
+  const { context, cleanup, waiting } = run;
+  const { device, pulls } = context;
+  const { pools, places, ringBytes } = plan;
+  let ring: HostMemory | undefined;
+  let isSound = false;
+  const handles = new Map<number, Uint8Array>();
+  if (plan.chunks.length > 0) {
+    const produce = async (): Promise<Uint8Array> => {
+      const bytes = ringBytes.get(scope.rank);
+      if (bytes === undefined) return encode(null);
+      const taken = pulls.takeRing(bytes) ?? (await device.allocateHost(bytes, { shared: true }));
+      ring = taken;
+      cleanup.defer(() => pulls.giveBack(taken, isSound));
+      return encode(handleOf(taken)!);
+    };
+    const replies = await exchange(scope, 'rings', produce, waiting);
+    for (const [at, rank] of scope.members.entries()) {
+      const handle = decode(replies[at]!) as Uint8Array | null;
+      if (handle !== null) handles.set(rank, handle);
+    }
+  }
+  const regionOf = new Map<number, number>();
+  const rings = [...handles].map(([rank, handle], at): PullRegion => {
+    regionOf.set(rank, pools.length + at);
+    return { id: pools.length + at, handle, sizeBytes: ringBytes.get(rank)! };
+  });
+  const hash = createHash('sha256').update(plan.digest);
+  for (const { id, handle, sizeBytes } of rings) hash.update(`${id}:${sizeBytes}:`).update(handle);
+  const digest = hash.digest('hex').slice(0, 32);
+  return {
+    layout: { digest, regions: [...pools, ...rings], places },
+    regionOf,
+    ring,
+    keep: () => {
+      isSound = true;
+    },
+  };
+}

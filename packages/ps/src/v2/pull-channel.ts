@@ -1,0 +1,112 @@
+import {
+  checkNeeds,
+  encodePlaces,
+  type Places,
+  type ServerMessage,
+  WORKER_PROTOCOL_VERSION,
+  WORKER_PULL_VERSION,
+  type WorkerProved,
+  type WorkerPulled,
+} from '@checkpoint-engine/interface';
+import type { PullChannel, PullLayout, RegionHold, SurveyAnswer, SurveyQuestion } from '../pull-channel.ts';
+import type { SessionCallOptions, SessionOptions } from '../session.ts';
+import { workerBroke } from './errors.ts';
+import type { ReceivedMessage } from './frames.ts';
+import { NeedsParts, type ReceivedNeeds, readSummary } from './needs-parts.ts';
+import { metasMessages, regionsMessages, tensorsOf } from './pull-messages.ts';
+
+/** What a {@link PullChannelV2} uses of its session. */
+export interface ChannelParts {
+  readonly session: SessionOptions;
+  /** The worker's first message. */
+  hello(options: SessionCallOptions): Promise<ReceivedMessage>;
+  send(message: ServerMessage): void;
+  reply(name: string, whatFor: string, options: SessionCallOptions): Promise<ReceivedMessage>;
+  hold(): RegionHold;
+}
+
+/** Pulling, over protocol 2. */
+export class PullChannelV2 implements PullChannel {
+  readonly #parts: ChannelParts;
+  readonly #needs = new NeedsParts();
+  #received: ReceivedNeeds | undefined;
+  #nextIndex = 0;
+  #isOffered = false;
+
+  constructor(parts: ChannelParts) {
+    this.#parts = parts;
+  }
+
+  /** Takes one part of the worker's needs. @returns Whether it was the last. @throws {RangeError} It is none. */
+  takeNeeds(message: ReceivedMessage): boolean {
+    this.#received = this.#needs.take(message);
+    return this.#received !== undefined;
+  }
+
+  async survey(question: SurveyQuestion, options: SessionCallOptions): Promise<SurveyAnswer | undefined> {
+    const { session, hello, send, reply } = this.#parts;
+    const { pull } = await hello(options);
+    if (!isOffer(pull)) return undefined;
+    this.#isOffered = true;
+    const { checkpoint, updateId, rank, deviceUuid } = session;
+    const sizesBytes = Float64Array.from(tensorsOf(question.metas), ({ sizeBytes }) => sizeBytes);
+    // Both are waited for from now on: they may come in one piece.
+    const surveying = reply('surveyed', 'say what it knows', options);
+    const telling = reply('needs', 'say what it needs', options);
+    telling.catch(() => {});
+    send({
+      ...{ type: 'survey', protocol: WORKER_PROTOCOL_VERSION, intent: question.intent, checkpoint, updateId, rank },
+      ...{ deviceKind: deviceUuid.startsWith('HOST-') ? 'host' : 'cuda', deviceUuid },
+      ...{ metasDigest: question.metasDigest, tensorCount: sizesBytes.length, version: question.version },
+    });
+    const { known, proved, fingerprint, holds } = await surveying;
+    if (known !== true) for (const message of metasMessages(question.metas)) send(message);
+    await telling;
+    const { needs, digest, summary } = this.#received!;
+    try {
+      checkNeeds(needs, sizesBytes);
+    } catch (error) {
+      throw workerBroke(session, (error as Error).message, WORKER_PROTOCOL_VERSION, error as Error);
+    }
+    return {
+      ...{ needs, needsDigest: digest, summary, proved: proved === true },
+      fingerprint: typeof fingerprint === 'string' ? fingerprint : '',
+      holds: typeof holds === 'string' ? holds : undefined,
+    };
+  }
+
+  async map(layout: PullLayout, options: SessionCallOptions): Promise<void> {
+    const { send, reply, session } = this.#parts;
+    for (const withPlaces of [false, true]) {
+      for (const message of regionsMessages(layout, withPlaces)) send(message);
+      const { needPlaces } = await reply('mapped', 'map the regions', options);
+      if (needPlaces !== true) return;
+    }
+    throw workerBroke(session, 'a "mapped" that asks for places a second time', WORKER_PROTOCOL_VERSION);
+  }
+
+  async pull(places: Places | undefined, options: SessionCallOptions): Promise<WorkerPulled> {
+    const index = this.#nextIndex++;
+    const { send, reply } = this.#parts;
+    send({ type: 'pull', index, places: places && encodePlaces(places) });
+    const { bytes, durationMs } = await reply(`pulled ${index}`, 'pull what it needs', options);
+    return { type: 'pulled', index, bytes: amount(bytes), durationMs: amount(durationMs) };
+  }
+
+  async prove(options: SessionCallOptions): Promise<WorkerProved> {
+    this.#parts.send({ type: 'prove' });
+    const { proved, summary } = await this.#parts.reply('proved', 'compare what it holds', options);
+    return { type: 'proved', proved: proved === true, summary: readSummary(summary) ?? readSummary({})! };
+  }
+
+  bye(keep: boolean): RegionHold | undefined {
+    if (!this.#isOffered) return undefined;
+    this.#parts.send({ type: 'bye', keep });
+    return keep ? this.#parts.hold() : undefined;
+  }
+}
+
+const isOffer = (value: unknown): boolean =>
+  typeof value === 'object' && value !== null && 'version' in value && value.version === WORKER_PULL_VERSION;
+
+const amount = (value: unknown): number => (typeof value === 'number' && value >= 0 ? value : 0);

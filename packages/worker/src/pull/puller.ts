@@ -1,0 +1,220 @@
+import type { Device, Memory, Needs, NeedsSummary, Places, PullRegion, Stream } from '@checkpoint-engine/interface';
+import { type Declaration, needsOf, type PulledSlice } from './declaration.ts';
+import { differingTensors } from './differing-tensors.ts';
+import type { CheckpointTensor } from './kept-slice.ts';
+import { copiesOf } from './pull-table.ts';
+import { RegionMaps } from './region-maps.ts';
+
+/** Options of {@link Puller}. */
+export interface PullerOptions {
+  /** The engine's. It stays the caller's. */
+  readonly device: Device;
+  /**
+   * Says what the engine keeps of these tensors, and where. Called once for each list of tensors; the memory stays as
+   * it is from then on.
+   */
+  readonly declare: (tensors: readonly CheckpointTensor[]) => Declaration | Promise<Declaration>;
+  /** Names the model and its placement. @default 'declared' */
+  readonly fingerprint?: string | undefined;
+  /**
+   * Take whole tensors until a comparison of what the engine made of them with the slices has found them equal. What
+   * differs always comes whole. @default false
+   */
+  readonly prove?: boolean | undefined;
+}
+
+interface Known {
+  readonly metasDigest: string;
+  readonly tensors: readonly CheckpointTensor[];
+  readonly declaration: Declaration;
+  readonly needs: Needs;
+  /** Tensors that are pulled. */
+  proved: ReadonlySet<number> | undefined;
+  provedMs: number;
+  readonly recordedMs: number;
+}
+
+/** A connection whose end says that regions are not to stay mapped any longer. */
+export interface Held {
+  readonly closed: Promise<void>;
+  end(): Promise<void>;
+}
+
+interface Layout {
+  readonly digest: string;
+  readonly places: Places;
+  readonly regions: ReadonlyMap<number, Memory>;
+}
+
+/**
+ * What an engine keeps of checkpoints, and how it gets there: out of memory that the parameter server shares, straight
+ * into the engine's own.
+ */
+export class Puller {
+  readonly fingerprint: string;
+  readonly #options: PullerOptions;
+  readonly #stream: Stream;
+  readonly #maps: RegionMaps;
+  #known: Known | undefined;
+  #layout: Layout | undefined;
+  #held: Held | undefined;
+
+  constructor(options: PullerOptions) {
+    this.#options = options;
+    this.fingerprint = options.fingerprint ?? 'declared';
+    this.#stream = options.device.createStream('pull');
+    this.#maps = new RegionMaps(options.device);
+  }
+
+  /** Whether the list of tensors was declared for. */
+  knows(metasDigest: string): boolean {
+    return this.#known?.metasDigest === metasDigest;
+  }
+
+  /** Whether slices of these tensors are pulled, and not only declared. */
+  isProved(metasDigest: string): boolean {
+    return this.#options.prove !== true || (this.knows(metasDigest) && this.#known?.proved !== undefined);
+  }
+
+  /** Has the engine declare what it keeps. @throws {RangeError} That is not in the tensors, or in its memory. */
+  async learn(metasDigest: string, tensors: readonly CheckpointTensor[]): Promise<void> {
+    const startMs = performance.now();
+    const declaration = await this.#options.declare(tensors);
+    const needs = needsOf(declaration, tensors);
+    const recordedMs = performance.now() - startMs;
+    const proved = this.#options.prove === true ? undefined : new Set(needs.tensor);
+    this.#known = { metasDigest, tensors, declaration, needs, proved, provedMs: 0, recordedMs };
+  }
+
+  /** What is to come, and how. */
+  needs(): { readonly needs: Needs; readonly summary: NeedsSummary } {
+    const { needs, tensors, proved } = this.#get();
+    const summary = this.summary;
+    if (proved === undefined) {
+      const all = Uint32Array.from(new Set([...needs.tensor, ...needs.rest])).sort();
+      return { needs: { ...EMPTY, rest: all }, summary };
+    }
+    const kept = [...needs.tensor.keys()].filter((at) => proved.has(needs.tensor[at]!));
+    if (kept.length === needs.tensor.length) return { needs, summary };
+    const failed = new Set([...needs.tensor].filter((index) => index < tensors.length && !proved.has(index)));
+    return {
+      needs: {
+        tensor: Uint32Array.from(kept, (at) => needs.tensor[at]!),
+        offsetBytes: Float64Array.from(kept, (at) => needs.offsetBytes[at]!),
+        rows: Float64Array.from(kept, (at) => needs.rows[at]!),
+        rowBytes: Float64Array.from(kept, (at) => needs.rowBytes[at]!),
+        pitchBytes: Float64Array.from(kept, (at) => needs.pitchBytes[at]!),
+        rest: Uint32Array.from([...needs.rest, ...failed]).sort(),
+      },
+      summary,
+    };
+  }
+
+  /** What of the model is pulled; a tensor counts as a module. */
+  get summary(): NeedsSummary {
+    const { needs, tensors, proved, provedMs, recordedMs } = this.#get();
+    const declared = new Set(needs.tensor);
+    const failed = proved === undefined ? [] : [...declared].filter((index) => !proved.has(index));
+    return {
+      modules: declared.size + needs.rest.length,
+      direct: proved?.size ?? 0,
+      staged: 0,
+      opaque: needs.rest.length + failed.length,
+      reasons: failed
+        .slice(0, 100)
+        .map((index) => `${tensors[index]!.name}\tdiffers from what was loaded`)
+        .join('\n'),
+      recordedMs,
+      provedMs,
+    };
+  }
+
+  /** Sizes of the tensors, by index. */
+  get sizesBytes(): readonly number[] {
+    return this.#get().tensors.map(({ sizeBytes }) => sizeBytes);
+  }
+
+  /** Maps regions; where `places` are not given, those of the same layout are used. @returns Whether they were known. */
+  async map(digest: string, regions: readonly PullRegion[], places: Places | undefined): Promise<boolean> {
+    const known = places ?? (this.#layout?.digest === digest ? this.#layout.places : undefined);
+    this.#layout = undefined;
+    const mapped = await this.#maps.map(regions);
+    if (known === undefined) return false;
+    this.#layout = { digest, places: known, regions: mapped };
+    return true;
+  }
+
+  /** Copies what is there, of the layout or of these places. @returns Bytes */
+  async pull(places: Places | undefined): Promise<number> {
+    const layout = this.#layout!;
+    let bytes = 0;
+    for (const copies of copiesOf(this.#pulled(), places ?? layout.places, layout.regions)) {
+      for (const { from } of copies) bytes += from.sizeBytes;
+      await this.#stream.copy(copies);
+    }
+    return bytes;
+  }
+
+  /** Compares what the engine holds with what the regions do. @returns Whether slices are pulled from now on. */
+  async prove(): Promise<boolean> {
+    const known = this.#get();
+    const startMs = performance.now();
+    const { slices } = known.declaration;
+    const { places, regions } = this.#layout!;
+    const there = new Set(places.tensor);
+    const differing = await differingTensors(slices, places, regions);
+    const isEqual = (index: number): boolean => there.has(index) && !differing.has(index);
+    known.proved = new Set([...known.needs.tensor].filter(isEqual));
+    known.provedMs = performance.now() - startMs;
+    return true;
+  }
+
+  /** Keeps regions mapped until this connection ends, or until the next session. */
+  hold(connection: Held): void {
+    this.#letGo();
+    this.#held = connection;
+    void connection.closed.then(() => {
+      if (this.#held === connection) this.unmap();
+    });
+  }
+
+  /** A session begins: it takes over what another one left mapped. */
+  begin(): void {
+    this.#letGo();
+  }
+
+  /** Unmaps all regions. */
+  unmap(): void {
+    this.#letGo();
+    this.#layout = undefined;
+    this.#maps.close();
+  }
+
+  /** Unmaps all regions and ends the stream. Idempotent. */
+  async close(): Promise<void> {
+    await this.#stream.close();
+    this.unmap();
+  }
+
+  #letGo(): void {
+    const held = this.#held;
+    this.#held = undefined;
+    void held?.end();
+  }
+
+  #pulled(): readonly PulledSlice[] {
+    const { declaration, proved } = this.#get();
+    return declaration.slices.filter(({ tensor }) => proved?.has(tensor) ?? false);
+  }
+
+  #get(): Known {
+    if (this.#known !== undefined) return this.#known;
+    throw new TypeError('Declare what the engine keeps before you ask for it');
+  }
+}
+
+const NONE = new Float64Array(0);
+const EMPTY = {
+  tensor: new Uint32Array(0),
+  ...{ offsetBytes: NONE, rows: NONE, rowBytes: NONE, pitchBytes: NONE },
+};
