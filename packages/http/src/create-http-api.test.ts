@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs';
 import { CheckpointEngineError } from '@checkpoint-engine/interface';
 import { describe, expect, it } from 'vitest';
 import { createHttpApi, type HttpApiOptions } from './create-http-api.ts';
@@ -13,7 +14,7 @@ class FakeWorld implements HttpWorld {
   metas: Uint8Array | undefined;
 
   ranks() {
-    return [0, 1].map((rank) => ({ rank, state: 'ready' as const, node: 0, restarts: 0 }));
+    return [0, 1].map((rank) => ({ rank, state: 'ready' as const, node: 0, restarts: rank * 2 }));
   }
 
   checkpoints(): CheckpointView[] {
@@ -47,7 +48,13 @@ class FakeWorld implements HttpWorld {
       this.running.push({
         update,
         end: () =>
-          resolve({ totalBytes: 8, tensorCount: 1, bucketCount: 1, deviceBytes: 8, durationsMs: { total: 1 } }),
+          resolve({
+            totalBytes: 8,
+            tensorCount: 1,
+            bucketCount: 1,
+            deviceBytes: 8,
+            durationsMs: { stream: 1, total: 1 },
+          }),
         fail: reject,
         tell: onEvent,
       });
@@ -389,5 +396,50 @@ describe('metrics', () => {
     expect(text).toMatch(
       /http_request_seconds_count\{method="POST",route="\/v1\/checkpoints\/:name\/update",status="200"\} 1/,
     );
+  });
+
+  it('tell stages by rank, phases, errors by code, restarts and the version of each instance', async () => {
+    const { call, world, begun } = setUp();
+    const update = call('POST', UPDATE, { weight_version: 'step-7' });
+    await begun(1);
+    const [first] = world.running;
+    first!.tell(planOf(1));
+    first!.tell({ type: 'bucket-end', rank: 1, stage: 'h2d', bucket: 0, sizeBytes: 16, atMs: 1 });
+    const engine = { type: 'engine', rank: 0, groupIndex: 0, endpoint: 'http://h:1', atMs: 2 } as const;
+    first!.tell({ ...engine, state: 'asked' });
+    first!.tell({ ...engine, state: 'acknowledged' });
+    first!.end();
+    await update;
+    const text = async () => await (await call('GET', '/metrics')).text();
+    const version = 'checkpoint_engine_instance_weights{endpoint="http://h:1",checkpoint="a",weight_version="step-7"}';
+    expect(await text()).toContain('checkpoint_engine_stage_bytes_total{stage="h2d",rank="1"} 16');
+    expect(await text()).toContain('checkpoint_engine_update_phase_seconds_count{phase="stream"} 1');
+    expect(await text()).not.toContain('phase="total"');
+    expect(await text()).toContain(`${version} 1`);
+    expect(await text()).toContain('checkpoint_engine_rank_restarts_total 2');
+
+    const failing = call('POST', UPDATE);
+    await begun(2);
+    world.running[1]!.tell({ ...engine, state: 'asked' });
+    world.running[1]!.fail(new CheckpointEngineError('CE_WORKER_FAILED', 'broke', 'look'));
+    await failing;
+    expect(await text()).toContain('checkpoint_engine_update_errors_total{code="CE_WORKER_FAILED"} 1');
+    expect(await text()).toContain(`${version} 0`);
+    expect(await text()).toContain('checkpoint_engine_rank_restarts_total 2');
+  });
+
+  it.each([
+    ['the page that describes them', '../../../docs/metrics.md'],
+    ['the dashboard', '../../../deploy/grafana/checkpoint-engine.json'],
+  ])('have the names that %s uses', async (_, file) => {
+    const { call } = setUp();
+    const text = await (await call('GET', '/metrics')).text();
+    const known = new Set([...text.matchAll(/^# TYPE (checkpoint_engine_\w+)/gm)].map(([, name]) => name));
+    const content = readFileSync(new URL(file, import.meta.url), 'utf8');
+    const used = new Set(
+      [...content.matchAll(/checkpoint_engine_\w+/g)].map(([name]) => name.replace(/_(bucket|sum|count)$/, '')),
+    );
+    expect([...used].filter((name) => !known.has(name))).toEqual([]);
+    expect([...known].filter((name) => file.endsWith('.md') && !used.has(name!))).toEqual([]);
   });
 });

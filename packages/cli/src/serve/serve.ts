@@ -11,6 +11,7 @@ import { drain } from './drain.ts';
 import { type Listening, listen, stopListening } from './listen.ts';
 import { serveNode } from './nodes/serve-node.ts';
 import { type OpenedWorld, openServedWorld } from './open-served-world.ts';
+import { processMetrics } from './process-metrics.ts';
 
 /**
  * Runs `serve` until it is asked to end.
@@ -40,7 +41,8 @@ export async function serve(
     opened = await openServedWorld(config, { env, logger, onLogLine });
     const { world } = opened;
     const { token, address, allowedRoots, graceMs } = config;
-    const api = createHttpApi(world, { token, isOutOfBrowsersReach: 'path' in address, logger });
+    const isOutOfBrowsersReach = 'path' in address;
+    const api = createHttpApi(world, { token, isOutOfBrowsersReach, logger, registry: processMetrics() });
     // Clients of HTTP/1.0 may send no Host.
     const answer = getRequestListener(api.fetch, { hostname: 'localhost' });
     // The address is taken first: who cannot have it starts no ranks.
