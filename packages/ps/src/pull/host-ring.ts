@@ -76,6 +76,8 @@ export async function readChunks({ run, scope, chunks, ring }: ChunkReading, new
   const { context, cleanup, life, emit } = run;
   const { rank } = scope;
   const own = chunks.filter(({ readerRank }) => readerRank === rank);
+  // What is still being read into memory of this rank is not copied out of it before.
+  await untilAborted(context.held?.fill?.loaded() ?? Promise.resolve(), life.signal);
   const stream = cleanup.use(context.device.createStream('pull'));
   const reader = new ChunkReader(context, ring, stream, life.signal);
   const running: Promise<void>[] = [];
