@@ -18,8 +18,8 @@ _WORDS = {1: tl.int8, 2: tl.int16, 4: tl.int32, 8: tl.int64, 16: tl.int64}
 
 @triton.jit(do_not_specialize=["count"])  # type: ignore[misc, untyped-decorator, unused-ignore]
 def copy_kernel(
-    table: Any,
-    count: Any,
+    table,  # type: ignore[no-untyped-def]
+    count,  # type: ignore[no-untyped-def]
     PROGRAMS: tl.constexpr,  # noqa: N803
     WORD: tl.constexpr,  # noqa: N803
     PAIRS: tl.constexpr,  # noqa: N803
@@ -54,9 +54,9 @@ def copy_kernel(
 
 @triton.jit(do_not_specialize=["count"])  # type: ignore[misc, untyped-decorator, unused-ignore]
 def compare_kernel(
-    table: Any,
-    unequal: Any,
-    count: Any,
+    table,  # type: ignore[no-untyped-def]
+    unequal,  # type: ignore[no-untyped-def]
+    count,  # type: ignore[no-untyped-def]
     PROGRAMS: tl.constexpr,  # noqa: N803
     WORD: tl.constexpr,  # noqa: N803
     PAIRS: tl.constexpr,  # noqa: N803
