@@ -1,6 +1,8 @@
 import {
   abortError,
+  type FileMemory,
   type FileRead,
+  type FileState,
   type HostMemory,
   type Memory,
   type MemoryKind,
@@ -100,6 +102,13 @@ export class DeviceHostMemory extends DeviceMemory implements HostMemory {
 
   view(offsetBytes: number, sizeBytes: number): Uint8Array {
     return new Uint8Array(callNative(() => addon().view(DeviceMemory.nativeOf(this), offsetBytes, sizeBytes)));
+  }
+}
+
+/** A file that is mapped as host memory. */
+export class DeviceFileMemory extends DeviceHostMemory implements FileMemory {
+  fileState(): Promise<FileState> {
+    return this.owner.track(awaitNative(async () => addon().fileState(DeviceMemory.nativeOf(this))));
   }
 }
 

@@ -3,13 +3,14 @@ import {
   CheckpointEngineError,
   type Device,
   type DeviceSupports,
+  type FileMemory,
   type HostMemory,
   type MemoryInfo,
   type SharedMemory,
   type Stream,
 } from '@checkpoint-engine/interface';
 import { awaitNative, callNative } from '@checkpoint-engine/native-kit';
-import { DeviceHostMemory, DeviceMemory, type MemoryOwner } from './device-memory.ts';
+import { DeviceFileMemory, DeviceHostMemory, DeviceMemory, type MemoryOwner } from './device-memory.ts';
 import { DeviceStream } from './device-stream.ts';
 import { addon, type MadeDevice, type NativeDevice, type NativeMemory } from './native.ts';
 
@@ -68,8 +69,8 @@ export class NativeBackedDevice implements Device, MemoryOwner {
     return (await this.#take(() => addon().allocateHost(this.native, sizeBytes, shared))) as DeviceHostMemory;
   }
 
-  async mapFile(path: string): Promise<HostMemory> {
-    return (await this.#take(() => addon().mapFile(this.native, path))) as DeviceHostMemory;
+  async mapFile(path: string): Promise<FileMemory> {
+    return (await this.#take(() => addon().mapFile(this.native, path), DeviceFileMemory)) as DeviceFileMemory;
   }
 
   createStream(name: string): Stream {
@@ -101,10 +102,15 @@ export class NativeBackedDevice implements Device, MemoryOwner {
     this.#memories.delete(memory);
   }
 
-  async #take(make: () => Promise<NativeMemory>): Promise<DeviceMemory> {
+  /** @param Kind What the memory becomes in JavaScript. @default by where it lies */
+  async #take(
+    make: () => Promise<NativeMemory>,
+    Kind?: new (owner: MemoryOwner, native: NativeMemory) => DeviceMemory,
+  ): Promise<DeviceMemory> {
     this.#refuseWhenClosing();
     const native = await this.track(awaitNative(make));
-    const memory = addon().memoryIsHost(native) ? new DeviceHostMemory(this, native) : new DeviceMemory(this, native);
+    const Made = Kind ?? (addon().memoryIsHost(native) ? DeviceHostMemory : DeviceMemory);
+    const memory = new Made(this, native);
     if (this.#closing) {
       memory.close();
       this.#refuseWhenClosing();

@@ -1,3 +1,4 @@
+import type { FileState } from '@checkpoint-engine/interface';
 import { loadAddon } from '@checkpoint-engine/native-kit';
 
 declare const kind: unique symbol;
@@ -46,6 +47,7 @@ export interface Addon {
   detach(buffer: ArrayBuffer): void;
   write(device: NativeDevice, memory: NativeMemory, offsetBytes: number, bytes: Uint8Array): Promise<void>;
   pin(device: NativeDevice, memory: NativeMemory): Promise<void>;
+  fileState(memory: NativeMemory): Promise<FileState>;
 
   createStream(device: NativeDevice): NativeStream;
   closeStream(stream: NativeStream): void;

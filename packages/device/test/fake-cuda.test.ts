@@ -334,6 +334,30 @@ describe('pinning', () => {
       rmSync(path);
     }
   });
+
+  it('fails the copy out of a file that was cut short, and lives', async () => {
+    const path = `/dev/shm/ce-test-cut-short-${process.pid}`;
+    writeFileSync(path, new Uint8Array(8192).fill(7));
+    try {
+      const end = await run(`
+        import { truncateSync } from 'node:fs';
+        const device = await createCudaDevice();
+        const mapped = await device.mapFile(${JSON.stringify(path)});
+        await mapped.pin();
+        truncateSync(${JSON.stringify(path)}, 100);
+        const stream = device.createStream('x');
+        for (const memory of [await device.allocate(8192), await device.allocateHost(8192)]) {
+          await stream.copy(copyOf(range(mapped), range(memory))).catch((e) => console.log(e.code, e.file));
+        }
+        console.log((await mapped.fileState()).sizeBytes);
+        await device.close();
+      `);
+      const line = `CE_FILE_CHANGED ${path}`;
+      expect(end).toEqual(quiet(`${line}\n${line}\n100`));
+    } finally {
+      rmSync(path);
+    }
+  });
 });
 
 describe('closing', () => {

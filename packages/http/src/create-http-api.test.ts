@@ -53,6 +53,7 @@ class FakeWorld implements HttpWorld {
             tensorCount: 1,
             bucketCount: 1,
             deviceBytes: 8,
+            removedFiles: [],
             durationsMs: { stream: 1, total: 1 },
           }),
         fail: reject,

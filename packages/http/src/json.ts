@@ -66,6 +66,7 @@ export function updateJson(update: UpdateRecord): object {
       acknowledged,
     })),
     durations_ms: summary?.durationsMs,
+    removed_files: summary?.removedFiles,
     error: error && problemOf(error),
   };
 }

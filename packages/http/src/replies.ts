@@ -99,6 +99,10 @@ export const updateReply: z.ZodType = z
     ),
     engines: z.array(z.object({ group_index: z.int(), endpoint: z.string(), acknowledged: z.boolean() })),
     durations_ms: z.record(z.string(), z.number()).optional(),
+    removed_files: z
+      .array(z.string())
+      .optional()
+      .openapi({ description: 'Files on /dev/shm that were used in place and are gone now' }),
     error: problemReply.optional(),
   })
   .openapi('UpdateStatus');

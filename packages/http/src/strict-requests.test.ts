@@ -19,7 +19,14 @@ const setUp = (options: HttpApiOptions = { isOutOfBrowsersReach: true }) => {
     importMetas: async () => {},
     update: async (...call) => {
       asked.push(call);
-      return { totalBytes: 8, tensorCount: 1, bucketCount: 1, deviceBytes: 8, durationsMs: { total: 1 } };
+      return {
+        totalBytes: 8,
+        tensorCount: 1,
+        bucketCount: 1,
+        deviceBytes: 8,
+        removedFiles: [],
+        durationsMs: { total: 1 },
+      };
     },
   };
   const api = createHttpApi(world, options);

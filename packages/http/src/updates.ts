@@ -128,7 +128,12 @@ export class Updates {
         },
       });
       this.#end(record, { summary });
-      logger.info({ update: id, checkpoint, durationMs: Math.round(record.durationMs) }, 'An update is over');
+      const { removedFiles } = summary;
+      const removed = removedFiles.length > 0 ? { removedFiles } : {};
+      logger.info(
+        { update: id, checkpoint, durationMs: Math.round(record.durationMs), ...removed },
+        'An update is over',
+      );
     } catch (thrown) {
       const error = toCheckpointEngineError(thrown);
       this.#end(record, { error });

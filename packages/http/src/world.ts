@@ -92,7 +92,7 @@ export interface CheckpointView {
 export interface RegisterOrder {
   /** Safetensors files, or one folder. */
   readonly files: readonly string[];
-  /** Leave files that lie on `/dev/shm` there. @default false */
+  /** Leave files that lie on `/dev/shm` there after an update has succeeded. @default false */
   readonly keepFiles?: boolean | undefined;
   /** Read the files during updates instead of now. @default false */
   readonly stream?: boolean | undefined;
@@ -135,5 +135,7 @@ export interface UpdateSummary {
   readonly tensorCount: number;
   readonly bucketCount: number;
   readonly deviceBytes: number;
+  /** Files on `/dev/shm` that were used in place and are gone now. */
+  readonly removedFiles: readonly string[];
   readonly durationsMs: Readonly<Record<string, number>>;
 }

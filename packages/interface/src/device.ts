@@ -1,4 +1,4 @@
-import type { HostMemory, Memory, MemoryRange, SharedMemory } from './memory.ts';
+import type { FileMemory, HostMemory, Memory, MemoryRange, SharedMemory } from './memory.ts';
 
 /** Version of the contracts in this package that a component was written for; checked when components are composed. */
 export type SpecVersion = 1;
@@ -75,9 +75,10 @@ export interface Device {
   allocateHost(sizeBytes: number, options?: AllocateHostOptions): Promise<HostMemory>;
   /**
    * Maps an existing file as host memory, in place (for files on `/dev/shm`: no second copy of the bytes). The file may
-   * be unlinked once this has resolved.
+   * be unlinked once this has resolved. A copy out of a file that has become shorter rejects with `CE_FILE_CHANGED`;
+   * other changes are the caller's to look for, with {@link FileMemory.fileState}.
    */
-  mapFile(path: string): Promise<HostMemory>;
+  mapFile(path: string): Promise<FileMemory>;
   /** A new stream of copies. `name` stands in errors and logs. */
   createStream(name: string): Stream;
   /** Waits for submitted copies, then releases everything. Idempotent. */

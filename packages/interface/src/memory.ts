@@ -43,6 +43,20 @@ export interface FileRead {
   readonly sizeBytes: number;
 }
 
+/** What tells one version of a file from another. */
+export interface FileState {
+  /** Of the file system that holds the file; with `inode` it identifies the file, whatever its name. */
+  readonly device: bigint;
+  readonly inode: bigint;
+  readonly sizeBytes: number;
+  /** When the content was written last, in nanoseconds since the epoch. A process can set it. */
+  readonly modifiedNs: bigint;
+  /** When the content, the names or the rights were changed last. No process can set it. */
+  readonly changedNs: bigint;
+  /** How many names the file has. */
+  readonly links: number;
+}
+
 /** Options of {@link HostMemory.read}. */
 export interface ReadOptions {
   readonly signal?: AbortSignal | undefined;
@@ -72,4 +86,10 @@ export interface HostMemory extends Memory {
    * is closed.
    */
   view(offsetBytes: number, sizeBytes: number): Uint8Array;
+}
+
+/** Host memory that maps a file. */
+export interface FileMemory extends HostMemory {
+  /** What the file is now, also where its name is gone or belongs to another file. @throws `CE_FILE_UNREADABLE` */
+  fileState(): Promise<FileState>;
 }

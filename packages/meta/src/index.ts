@@ -6,6 +6,8 @@
 export type { CheckpointIndex } from './checkpoint-index.ts';
 export * from './dtype.ts';
 export * from './encode-safetensors-header.ts';
+export { unreadableFile } from './file-errors.ts';
+export { changedFile, changeOf, fileStateOf, isSameFile } from './file-state.ts';
 export { checkRankMetas } from './metas-check.ts';
 export * from './metas-codec.ts';
 export type * from './parameter-meta.ts';

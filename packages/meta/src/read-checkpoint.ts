@@ -6,13 +6,13 @@ import { invalidFile, unreadableFile } from './file-errors.ts';
 import { mapBounded } from './map-bounded.ts';
 import { throwIfAborted } from './read-file.ts';
 import { type ReadHeaderOptions, readSafetensorsHeader } from './read-safetensors-header.ts';
-import type { SafetensorsFile, TensorEntry } from './safetensors-file.ts';
+import type { CheckpointFile, TensorEntry } from './safetensors-file.ts';
 
 const PENDING_HEADERS = 8;
 
 /** The files of a checkpoint and all their tensors. */
 export interface CheckpointFiles {
-  readonly files: readonly SafetensorsFile[];
+  readonly files: readonly CheckpointFile[];
   /** In the order of the files, then by offset. Names are unique. */
   readonly tensors: readonly TensorEntry[];
   /** Bytes of all tensors. */

@@ -1,11 +1,18 @@
 import { type FileHandle, open, stat } from 'node:fs/promises';
-import { abortError, CheckpointEngineError } from '@checkpoint-engine/interface';
+import { setTimeout } from 'node:timers/promises';
+import { abortError, CheckpointEngineError, type FileState } from '@checkpoint-engine/interface';
 import { invalidFile, truncatedFile, unreadableFile } from './file-errors.ts';
+import { changedFile, changeOf, fileStateOf } from './file-state.ts';
+
+/** No file system of Linux keeps times more coarsely. */
+const TICK_MS = 20;
 
 /** A regular file that is open for reading. */
 export interface OpenFile {
   readonly path: string;
   readonly sizeBytes: number;
+  /** What it was when it was opened. */
+  readonly state: FileState;
   /** Reads exactly `sizeBytes` at `offsetBytes`. @throws `CE_FILE_TRUNCATED`, `CE_FILE_UNREADABLE` */
   read(offsetBytes: number, sizeBytes: number): Promise<Uint8Array>;
 }
@@ -33,7 +40,8 @@ export async function withFile<T>(
     }
     const opened = await open(path, 'r');
     handle = opened;
-    const sizeBytes = (await opened.stat()).size;
+    const state = await settledState(opened);
+    const { sizeBytes } = state;
     const read = async (offsetBytes: number, size: number) => {
       const bytes = new Uint8Array(size);
       for (let done = 0; done < size; ) {
@@ -46,12 +54,28 @@ export async function withFile<T>(
       }
       return bytes;
     };
-    return await use({ path, sizeBytes, read });
+    const result = await use({ path, sizeBytes, state, read });
+    const change = changeOf(state, fileStateOf(await opened.stat({ bigint: true })));
+    if (change !== undefined) throw changedFile(path, change);
+    return result;
   } catch (error) {
     throw CheckpointEngineError.isInstance(error) ? error : unreadableFile(path, error);
   } finally {
     await handle?.close();
   }
+}
+
+/**
+ * The state of an open file. Where it was changed just now, the next tick of the file system's clock is awaited first: a
+ * change within the same tick would leave no trace.
+ */
+async function settledState(file: FileHandle): Promise<FileState> {
+  const state = fileStateOf(await file.stat({ bigint: true }));
+  const ageMs = Date.now() - Number(state.changedNs / 1_000_000n);
+  // A file of the future is one of a host whose clock is ahead: nothing can be told from its age.
+  if (ageMs < 0 || ageMs >= TICK_MS) return state;
+  await setTimeout(TICK_MS - ageMs);
+  return fileStateOf(await file.stat({ bigint: true }));
 }
 
 /** Throws the signal's error where it has fired. */

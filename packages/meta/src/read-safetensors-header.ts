@@ -1,5 +1,6 @@
+import { createHash } from 'node:crypto';
 import { withFile } from './read-file.ts';
-import type { SafetensorsFile } from './safetensors-file.ts';
+import type { CheckpointFile } from './safetensors-file.ts';
 import { LENGTH_BYTES, parseSafetensorsHeader, readDataOffset } from './safetensors-header.ts';
 
 /** Options of the functions that read files. */
@@ -12,10 +13,12 @@ export interface ReadHeaderOptions {
  *
  * @throws `CE_FILE_NOT_FOUND`, `CE_FILE_UNREADABLE`, `CE_ABORTED`, and what {@link parseSafetensorsHeader} throws
  */
-export async function readSafetensorsHeader(path: string, options: ReadHeaderOptions = {}): Promise<SafetensorsFile> {
+export async function readSafetensorsHeader(path: string, options: ReadHeaderOptions = {}): Promise<CheckpointFile> {
   return withFile(path, options.signal, async (file) => {
     const source = { path, fileSizeBytes: file.sizeBytes };
     const length = await file.read(0, Math.min(LENGTH_BYTES, file.sizeBytes));
-    return parseSafetensorsHeader(await file.read(0, readDataOffset(length, source)), source);
+    const bytes = await file.read(0, readDataOffset(length, source));
+    const headerDigest = createHash('sha256').update(bytes).digest('base64url');
+    return { ...parseSafetensorsHeader(bytes, source), state: file.state, headerDigest };
   });
 }

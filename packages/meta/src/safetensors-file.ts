@@ -1,3 +1,4 @@
+import type { FileState } from '@checkpoint-engine/interface';
 import type { DType } from './dtype.ts';
 
 /** One tensor of a safetensors file and where its bytes lie. */
@@ -24,4 +25,12 @@ export interface SafetensorsFile {
   readonly metadata: Readonly<Record<string, string>>;
   /** Ascending by file offset; they cover the file from `dataOffsetBytes` to its end. */
   readonly tensors: readonly TensorEntry[];
+}
+
+/** A safetensors file whose header was read from the file system. */
+export interface CheckpointFile extends SafetensorsFile {
+  /** What the file was when its header was read. */
+  readonly state: FileState;
+  /** SHA-256 of the length and the header, in base64url. */
+  readonly headerDigest: string;
 }

@@ -27,8 +27,14 @@ export interface FileSource {
    */
   readonly inPlace?: boolean | undefined;
   /**
-   * Leave files that are used in place on `/dev/shm`. By default they are unlinked once every rank that shares them has
-   * mapped them, so that their memory is freed with the checkpoint (the Python tool does so too).
+   * Leave files that are used in place on `/dev/shm`. By default they are removed once an update of the checkpoint has
+   * succeeded on all ranks, so that their memory is freed with the checkpoint. Until then they stay: after a failure all
+   * can be registered again. A file is removed only while its name still belongs to it and its content is unchanged;
+   * what is reached through a symbolic link stays.
+   *
+   * Files that are used in place have to stay as they are until they are removed or the checkpoint is unregistered: an
+   * update of files that were rewritten or shortened fails (`CE_FILE_CHANGED`). Another file under the same name does no
+   * harm.
    * @default false
    */
   readonly keepFiles?: boolean | undefined;
@@ -44,7 +50,7 @@ export interface FileSource {
   /**
    * Leave the bytes in the files until an update reads them: file read, copy to the device, broadcast and reload then
    * run at the same time, and host memory stays bounded. Each update reads the files again; a file that has changed
-   * since registration fails it (`CE_FILE_CHANGED`). Files used in place are not read.
+   * since registration fails it (`CE_FILE_CHANGED`). Files used in place are not read; they are looked at all the same.
    * @default false
    */
   readonly stream?: boolean | undefined;
@@ -142,6 +148,8 @@ export interface UpdateOptions {
    * which can take seconds. @default false
    */
   readonly releaseCommunicators?: boolean | undefined;
+  /** Leave files on `/dev/shm` that are used in place for a later update, or {@link ParameterServer.removeFiles}. @default false */
+  readonly keepFiles?: boolean | undefined;
   /** For the whole update. @default 300_000 */
   readonly timeoutMs?: number | undefined;
   readonly weightVersion?: string | undefined;
@@ -221,6 +229,8 @@ export interface UpdateResult {
   readonly reason: string;
   /** Milliseconds of each phase, and of the whole. */
   readonly durationsMs: Readonly<Record<Exclude<UpdatePhase, 'done'> | 'total', number>>;
+  /** Files on `/dev/shm` that this rank removed, since all ranks have succeeded. */
+  readonly removedFiles: readonly string[];
 }
 
 /** What a parameter server is made of. It is handed its parts: it loads no transport by itself. */

@@ -83,12 +83,13 @@ describe('an update over real processes', () => {
     expect(await world.digests(0)).toEqual(digests);
   });
 
-  it('uses files on /dev/shm in place and unlinks them once all ranks have mapped them', async () => {
+  it('uses files on /dev/shm in place and unlinks them once an update has succeeded on all ranks', async () => {
     const { folder, files, digests } = await made(mixedTensors(30), { parent: '/dev/shm' });
     world = await World.start(3);
     await world.register('a', { files: folder });
-    expect(files.every((file) => existsSync(file))).toBe(true);
     await world.gather('a');
+    expect(files.every((file) => existsSync(file))).toBe(true);
+    await world.update('a');
     expect(files.some((file) => existsSync(file))).toBe(false);
     // The next checkpoint may take their names at once.
     await writeFile(files[0]!, 'next');

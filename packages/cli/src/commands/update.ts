@@ -60,7 +60,10 @@ export function updateCommand({ terminal, env, setExitCode }: CommandContext): C
       'most host memory that a rank reads into while it streams (default: 2GiB)',
       sizeFlag,
     )
-    .option('--keep-files', 'leave files that lie on /dev/shm there; by default they are used in place and removed')
+    .option(
+      '--keep-files',
+      'leave files that lie on /dev/shm there; by default they are used in place, and removed after success',
+    )
     .option('--save-metas-file <file>', 'write what each rank holds to a file, for join; keep it to yourself')
     .addOption(
       new Option('--sleep-time <seconds>', 'keep the ranks and what they hold for so long after the update')

@@ -81,6 +81,8 @@ export interface UpdateJob {
   readonly deviceMemoryBytes?: number | undefined;
   readonly stages?: 2 | 3 | 'auto' | undefined;
   readonly releaseCommunicators?: boolean | undefined;
+  /** Leave files on `/dev/shm` that are used in place for the caller to remove. @default false */
+  readonly keepFiles?: boolean | undefined;
   readonly timeoutMs: number;
   readonly weightVersion?: string | undefined;
 }

@@ -87,6 +87,6 @@ function interruptedError(signal: string): CheckpointEngineError {
   return new CheckpointEngineError(
     'CE_ABORTED',
     `Interrupted by ${signal}`,
-    'Run the command again; workers that an update had reached were told that it failed',
+    'Run the command again; all files are where they were, and workers that an update had reached were told that it failed',
   );
 }

@@ -23,6 +23,8 @@ export interface RankCalls {
   engineReady(job: Pick<UpdateJob, 'targets' | 'ranks' | 'timeoutMs'>): null;
   /** Called at all ranks. */
   update(job: UpdateJob): UpdateResult;
+  /** Removes the files on `/dev/shm` that a checkpoint uses in place. The reply names those that this rank removed. */
+  removeFiles(job: { readonly name: string }): readonly string[];
 }
 
 /** What one rank has registered. */

@@ -51,6 +51,10 @@ export const RANK_CALLS: {
     return { durationMs, unwritten };
   },
 
+  async removeFiles({ server }, { name }) {
+    return await server.removeFiles(name);
+  },
+
   async getMetas({ server }, { name }) {
     return Buffer.from(encodeWorldMetas(server.getMetas(name))).toString('base64');
   },

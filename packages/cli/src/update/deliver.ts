@@ -21,6 +21,8 @@ export interface Delivered {
   readonly reports: readonly (readonly RankReport[])[];
   /** Why the metas file was not written, though the updates are done. */
   readonly unwrittenMetas?: string | undefined;
+  /** Files on `/dev/shm` that were used in place and were removed when all was done. */
+  readonly removedFiles: readonly string[];
 }
 
 /** What the ranks can update to. */
@@ -59,7 +61,7 @@ export async function deliver(
       : (await world.call('gatherMetas', { name, timeoutMs }, { signal })).map(({ durationMs }) => durationMs);
   const reports: RankReport[][] = [];
   for (const update of updates) {
-    const results = await world.call('update', { ...update, name }, following);
+    const results = await world.call('update', { ...update, name, keepFiles: true }, following);
     reports.push(
       world.ranks.map((rank, index) => ({
         rank,
@@ -71,7 +73,16 @@ export async function deliver(
   }
   const unwrittenMetas =
     metasFile === undefined ? undefined : await saveMetas(world, name, metasFile, following, timeoutMs);
-  return { reports, unwrittenMetas };
+  // Whoever is interrupted before finds the files where they were.
+  signal.throwIfAborted();
+  const removedFiles = 'load' in source ? [] : await removeFiles(world, name);
+  return { reports, unwrittenMetas, removedFiles };
+}
+
+/** All is done by now: a rank that is interrupted here has not failed. */
+async function removeFiles(world: World, name: string): Promise<readonly string[]> {
+  const removed = await world.call('removeFiles', { name }).catch(() => []);
+  return removed.flat().sort();
 }
 
 /** Others read what the metas name: all of it has to be in host memory. */

@@ -1,3 +1,4 @@
+import { dirname } from 'node:path';
 import { formatBytes } from '@checkpoint-engine/planner';
 import { formatDuration, formatRate, plural } from '../output/format.ts';
 import type { Colors } from '../output/terminal.ts';
@@ -22,9 +23,17 @@ export function outcomeText(outcome: UpdateOutcome, colors: Colors): string {
       `${plural(bucketCount, 'bucket')} of at most ${formatBytes(bucketBytes)}; ${formatBytes(deviceBytes)} of device memory a rank`,
     ],
   ];
+  if (outcome.removedFiles.length > 0) rows.push(['removed', removedText(outcome.removedFiles)]);
   return [
     `${colors.green('✓')} ${colors.bold(checkpoint)} is live on ${plural(worldSize, `${device} rank`)}`,
     ...rows.map(([name, text]) => `  ${colors.dim(name.padEnd(9))}${text}`),
     ...outcome.warnings.map((text) => `  ${colors.yellow('!')} ${text}`),
   ].join('\n');
+}
+
+/** Says which files are gone: by their folder where they have one, and how to keep them. */
+function removedText(files: readonly string[]): string {
+  const folders = [...new Set(files.map((path) => dirname(path)))];
+  const where = folders.length === 1 && files.length > 1 ? `of ${folders[0]}` : files.join(', ');
+  return `${plural(files.length, 'file')} that ${files.length === 1 ? 'was' : 'were'} used in place: ${where} (--keep-files keeps them)`;
 }

@@ -31,6 +31,8 @@ export interface UpdateOutcome {
   readonly durationsMs: Readonly<Record<(typeof TIMED_PHASES)[number], number>>;
   /** Bytes of the checkpoint over the duration of the update, in 1e9 bytes a second. */
   readonly rateGBps?: number | undefined;
+  /** Files on `/dev/shm` that were used in place and are gone now. */
+  readonly removedFiles: readonly string[];
   readonly warnings: readonly string[];
   /** Those whose reports this process has. */
   readonly ranks: readonly RankOutcome[];
@@ -56,7 +58,7 @@ export function updateOutcome(
   worldSize: number,
   devices: readonly RankDevice[],
   reports: readonly RankReport[],
-  warnings: readonly string[] = [],
+  { warnings = [], removedFiles = [] }: Partial<Pick<UpdateOutcome, 'warnings' | 'removedFiles'>> = {},
 ): UpdateOutcome {
   const {
     checkpoint,
@@ -97,6 +99,7 @@ export function updateOutcome(
     reason,
     durationsMs,
     rateGBps: gigabytesPerSecond(totalBytes, durationsMs.update),
+    removedFiles,
     // Every rank reads the same files.
     warnings: [...new Set([...reports.flatMap(({ registered }) => registered?.warnings ?? []), ...warnings])],
     ranks: reports.map(({ rank, registered, update }, index) => ({

@@ -75,7 +75,11 @@ export async function update(
     const { devices } = world;
     const unwritten = [unwrittenTrace, delivered.unwrittenMetas].filter((text) => typeof text === 'string');
     const warnings = [...updateWarnings(config), ...unwritten];
-    const outcomes = delivered.reports.map((reports) => updateOutcome(worldSize, devices, reports, warnings));
+    const last = delivered.reports.length - 1;
+    const outcomes = delivered.reports.map((reports, index) => {
+      const removedFiles = index === last ? delivered.removedFiles : [];
+      return updateOutcome(worldSize, devices, reports, { warnings, removedFiles });
+    });
     // In a world that a launcher started one rank speaks for all.
     if (identity && identity.rank > 0) {
       if (unwrittenTrace) logger.warn({}, unwrittenTrace);

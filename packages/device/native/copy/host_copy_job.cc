@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "copy/copy_bytes.h"
+#include "memory/backing_file.h"
 
 namespace ce {
 namespace {
@@ -48,7 +49,7 @@ bool OrderMatters(const std::vector<CopyRange>& ranges) {
 
 }  // namespace
 
-HostCopyJob::HostCopyJob(CopyBatch batch, std::function<void()> done)
+HostCopyJob::HostCopyJob(CopyBatch batch, Completion done)
     : batch_(std::move(batch)), done_(std::move(done)), overlaps_(OrderMatters(batch_.ranges)) {
   if (overlaps_) {
     piece_ends_.push_back(batch_.ranges.size());
@@ -81,21 +82,33 @@ void HostCopyJob::CutIntoPieces() {
 }
 
 void HostCopyJob::Run(size_t piece) noexcept {
-  for (size_t i = piece == 0 ? 0 : piece_ends_[piece - 1]; i < piece_ends_[piece]; i++) {
-    const CopyRange& range = batch_.ranges[i];
-    if (overlaps_) {
-      std::memmove(Pointer(range.to), Pointer(range.from), range.size);
-    } else if (range.size >= kLeastPastCache) {
-      CopyPastCache(Pointer(range.to), Pointer(range.from), range.size);
-    } else {
-      CopyThroughCache(Pointer(range.to), Pointer(range.from), range.size);
+  try {
+    for (size_t i = piece == 0 ? 0 : piece_ends_[piece - 1]; i < piece_ends_[piece] && !failed_; i++) {
+      Copy(batch_.ranges[i]);
     }
+  } catch (const Failure& failure) {
+    std::lock_guard lock(mutex_);
+    if (!failure_) failure_ = failure;
+    failed_ = true;
+  }
+}
+
+void HostCopyJob::Copy(const CopyRange& range) const {
+  const BackingFile* const file = range.from_memory == nullptr ? nullptr : range.from_memory->file();
+  if (file != nullptr) {
+    file->Read(range.from - range.from_memory->address(), Pointer(range.to), range.size);
+  } else if (overlaps_) {
+    std::memmove(Pointer(range.to), Pointer(range.from), range.size);
+  } else if (range.size >= kLeastPastCache) {
+    CopyPastCache(Pointer(range.to), Pointer(range.from), range.size);
+  } else {
+    CopyThroughCache(Pointer(range.to), Pointer(range.from), range.size);
   }
 }
 
 void HostCopyJob::Done() noexcept {
   batch_ = {};  // The memories may go before anybody hears that the copies are done.
-  done_();
+  done_(failure_);
 }
 
 }  // namespace ce

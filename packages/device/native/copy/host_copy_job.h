@@ -1,9 +1,13 @@
 // A batch of host copies, cut into pieces for a thread pool.
 #pragma once
 
+#include <atomic>
 #include <functional>
+#include <mutex>
+#include <optional>
 #include <vector>
 
+#include "ce/failure.h"
 #include "ce/thread_pool.h"
 #include "copy/copy_batch.h"
 
@@ -11,8 +15,11 @@ namespace ce {
 
 class HostCopyJob final : public Job {
  public:
+  // Told why the copies failed, which only those out of a file can.
+  using Completion = std::function<void(const std::optional<Failure>&)>;
+
   // `done` is called after the last piece.
-  HostCopyJob(CopyBatch batch, std::function<void()> done);
+  HostCopyJob(CopyBatch batch, Completion done);
 
   size_t pieces() const override { return piece_ends_.size(); }
   void Run(size_t piece) noexcept override;
@@ -20,11 +27,15 @@ class HostCopyJob final : public Job {
 
  private:
   void CutIntoPieces();
+  void Copy(const CopyRange& range) const;
 
   CopyBatch batch_;
-  std::function<void()> done_;
+  Completion done_;
   const bool overlaps_;
   std::vector<size_t> piece_ends_;  // Of each piece: one past its last range.
+  std::atomic<bool> failed_{false};
+  std::mutex mutex_;
+  std::optional<Failure> failure_;
 };
 
 }  // namespace ce

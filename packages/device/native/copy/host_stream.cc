@@ -38,7 +38,7 @@ void HostStream::Queue::Start(const std::shared_ptr<Queue>& self) {
 
 void HostStream::Queue::Copy(const std::shared_ptr<Queue>& self, CopyBatch batch) {
   Try(self, [&] {
-    self->pool->Submit(std::make_shared<HostCopyJob>(std::move(batch), [self] { Finish(self, std::nullopt); }));
+    self->pool->Submit(std::make_shared<HostCopyJob>(std::move(batch), [self](const std::optional<Failure>& failure) { Finish(self, failure); }));
   });
 }
 

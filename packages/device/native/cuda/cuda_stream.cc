@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "ce/thread.h"
+#include "memory/backing_file.h"
 
 namespace ce {
 namespace {
@@ -114,8 +115,15 @@ void CudaStream::Issue(Entry& entry) {
 void CudaStream::IssueRange(const CudaSession& cuda, const CopyRange& range) {
   const bool from_host = range.from_memory->kind() == MemoryKind::kHost;
   const bool to_host = range.to_memory->kind() == MemoryKind::kHost;
+  const BackingFile* const file = range.from_memory->file();
+  // The driver may copy a few bytes by the processor.
+  if (file != nullptr) file->CheckSize();
   if (from_host && to_host) {
     cuda->Check(cuda->StreamSynchronize(stream_), "cuStreamSynchronize");
+    if (file != nullptr) {
+      file->Read(range.from - range.from_memory->address(), reinterpret_cast<uint8_t*>(range.to), range.size);
+      return;
+    }
     std::memmove(reinterpret_cast<void*>(range.to), reinterpret_cast<const void*>(range.from), range.size);
   } else if (from_host) {
     Split(range, *range.from_memory, range.from, [&](uint64_t from, uint64_t to, size_t size) {

@@ -23,6 +23,7 @@ class PinnableMemory final : public Memory {
   std::string handle() const override { return host_->handle(); }
   bool pinned() const override { return pinned_count_ == pieces_.size(); }
   size_t piece_bytes() const override { return kPieceBytes; }
+  const BackingFile* file() const override { return host_->file(); }
   void Retire() noexcept override { host_->Retire(); }
 
   // Backs the piece with pages. Where the system cannot, nothing happens.

@@ -10,6 +10,7 @@
 #include "ce/mapping.h"
 #include "ce/reaper.h"
 #include "ce/unique_fd.h"
+#include "memory/backing_file.h"
 #include "memory/file_failure.h"
 
 namespace ce {
@@ -17,11 +18,16 @@ namespace {
 
 class MappedFile final : public Memory {
  public:
-  MappedFile(Mapping mapping, size_t size)
-      : Memory(MemoryKind::kHost, reinterpret_cast<uint64_t>(mapping.data()), size), mapping_(std::move(mapping)) {}
+  MappedFile(Mapping mapping, size_t size, UniqueFd fd, const std::string& path)
+      : Memory(MemoryKind::kHost, reinterpret_cast<uint64_t>(mapping.data()), size),
+        mapping_(std::move(mapping)),
+        file_(std::move(fd), path, size) {}
+
+  const BackingFile* file() const override { return &file_; }
 
  private:
   const Mapping mapping_;
+  const BackingFile file_;
 };
 
 bool IsOnTmpfs(const UniqueFd& fd) {
@@ -47,7 +53,7 @@ MemoryPtr MapFile(const std::string& path, FileSharing sharing) {
   const auto size = static_cast<size_t>(info.st_size);
   Mapping mapping = Mapping::Map(size, PROT_READ | PROT_WRITE, shared ? MAP_SHARED : MAP_PRIVATE, fd.get());
   if (!mapping) throw FileFailure(path, "mmap", errno);
-  return Reaper::Own<Memory>(std::make_unique<MappedFile>(std::move(mapping), size));
+  return Reaper::Own<Memory>(std::make_unique<MappedFile>(std::move(mapping), size, std::move(fd), path));
 }
 
 }  // namespace ce

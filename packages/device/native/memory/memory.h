@@ -10,6 +10,8 @@ namespace ce {
 
 enum class MemoryKind { kHost, kDevice };
 
+class BackingFile;
+
 // Always owned through Reaper::Own: copies in flight hold it, and whoever lets go last does not pay for freeing it.
 class Memory {
  public:
@@ -28,6 +30,9 @@ class Memory {
   virtual bool pinned() const { return true; }
   // A device's copies must not cross a multiple of this; 0 where they may.
   virtual size_t piece_bytes() const { return 0; }
+  // The file whose bytes the memory maps; null where there is none. The processor copies such bytes through the file: a
+  // page that the file has lost would end the process.
+  virtual const BackingFile* file() const { return nullptr; }
   // Its owner closed it: nobody opens it from now on. What holds it may go on using it.
   virtual void Retire() noexcept {}
   // Also gives it back where other processes have it open, once nothing here holds it.

@@ -5,6 +5,7 @@
 #include "ce/arguments.h"
 #include "ce/js_error.h"
 #include "copy/host_copy_job.h"
+#include "memory/backing_file.h"
 #include "napi/boxes.h"
 #include "napi/environment.h"
 #include "napi/exports.h"
@@ -121,7 +122,7 @@ Napi::Value Write(const Napi::CallbackInfo& info) {
   Settler settler(env, Environment::Queue(env));
   settler.Keep(bytes);
   settler.Start([&] {
-    pool->Submit(std::make_shared<HostCopyJob>(std::move(batch), [settler, pool] { settler.Resolve(Nothing()); }));
+    pool->Submit(std::make_shared<HostCopyJob>(std::move(batch), [settler, pool](const auto&) { settler.Resolve(Nothing()); }));
   });
   return settler.promise(env);
 }
@@ -131,6 +132,24 @@ Napi::Value Pin(const Napi::CallbackInfo& info) {
   return Async(info.Env(), [device = DeviceOf(info[0]), memory = MemoryOf(info[1])] {
     device->Pin(memory);
     return Nothing();
+  });
+}
+
+// fileState(memory): of the file that it maps.
+Napi::Value FileStateOf(const Napi::CallbackInfo& info) {
+  return Async(info.Env(), [memory = MemoryOf(info[0])]() -> MakeValue {
+    const BackingFile* const file = memory->file();
+    if (file == nullptr) throw Failure("CE_NOT_SUPPORTED", "This memory maps no file", "Call it on what mapFile() gave");
+    return [state = file->State()](Napi::Env env) {
+      Napi::Object result = Napi::Object::New(env);
+      result.Set("device", Napi::BigInt::New(env, state.device));
+      result.Set("inode", Napi::BigInt::New(env, state.inode));
+      result.Set("sizeBytes", static_cast<double>(state.size));
+      result.Set("modifiedNs", Napi::BigInt::New(env, state.modified_ns));
+      result.Set("changedNs", Napi::BigInt::New(env, state.changed_ns));
+      result.Set("links", static_cast<double>(state.links));
+      return result;
+    };
   });
 }
 
@@ -147,6 +166,7 @@ void ExportMemoryFunctions(Napi::Object exports) {
   Export<DetachView>(exports, "detach");
   Export<Write>(exports, "write");
   Export<Pin>(exports, "pin");
+  Export<FileStateOf>(exports, "fileState");
 }
 
 }  // namespace ce

@@ -21,10 +21,10 @@ const filesBody = z
         description: 'Safetensors files, or one folder, as the ranks see them',
         example: ['/checkpoints/step-100'],
       }),
-    keep_files: z
-      .boolean()
-      .default(false)
-      .openapi({ description: 'Leave files that lie on /dev/shm there; otherwise they are used in place and removed' }),
+    keep_files: z.boolean().default(false).openapi({
+      description:
+        'Leave files that lie on /dev/shm there; otherwise they are used in place, and removed when an update of the checkpoint has succeeded',
+    }),
     stream: z
       .boolean()
       .default(false)

@@ -1,4 +1,3 @@
-import { rm } from 'node:fs/promises';
 import {
   CheckpointEngineError,
   type Device,
@@ -12,6 +11,7 @@ import type { HeldCheckpoint } from './held-checkpoint.ts';
 import { hold } from './hold.ts';
 import { type Offers, offerRegions } from './offer-regions.ts';
 import type { PoolContext } from './pool-context.ts';
+import { type RemovableFile, removeFile } from './remove-file.ts';
 import { SharedPool } from './shared-pool.ts';
 
 /** What holding checkpoints needs of the rank. */
@@ -31,7 +31,7 @@ export interface Entry {
   /** A pool that is read in the background is offered once its bytes are there. */
   offers: Offers;
   /** Files used in place that still have their names and are to lose them. */
-  removablePaths: readonly string[];
+  removableFiles: readonly RemovableFile[];
 }
 
 /** The checkpoints that a rank holds, by name, and the memory that outlives them. */
@@ -84,10 +84,9 @@ export class Checkpoints {
     this.#pending.add(name);
     try {
       const held = await hold(name, source, this.#poolContext(name, options));
-      const entry: Entry = { held, offers: new Map(), removablePaths: held.removable.paths };
+      const entry: Entry = { held, offers: new Map(), removableFiles: held.removableFiles };
       try {
         await this.offer(entry);
-        if (!held.removable.areShared) await this.removeFiles(entry);
       } catch (error) {
         await giveBack(entry);
         throw error;
@@ -121,12 +120,36 @@ export class Checkpoints {
     entry.offers = new Map([...entry.offers, ...offers]);
   }
 
-  /** Unlinks the files that a checkpoint uses in place, unless they are to be kept. Once: others may take their names. */
-  async removeFiles(entry: Entry): Promise<void> {
-    const paths = entry.removablePaths;
-    entry.removablePaths = [];
-    // One that another rank of this host unlinked already is fine. The mappings keep the bytes.
-    for (const path of paths) await rm(path, { force: true });
+  /**
+   * Removes the files that a checkpoint uses in place, unless they are to be kept. The mappings keep the bytes. Never
+   * rejects: a file that cannot be removed stays, and the log says why.
+   *
+   * @returns The files that this rank removed; other ranks of the host may have removed the rest.
+   * @throws `CE_CHECKPOINT_UNKNOWN`
+   */
+  async removeFiles(name: string): Promise<readonly string[]> {
+    const entry = this.get(name);
+    const { logger, store } = this.#options;
+    const files = entry.removableFiles;
+    entry.removableFiles = [];
+    const removed: string[] = [];
+    for (const file of files) {
+      try {
+        if (await removeFile(file)) removed.push(file.path);
+      } catch (error) {
+        logger.warn(
+          { rank: store.rank, file: file.path, err: error },
+          'A file on /dev/shm cannot be removed, and stays',
+        );
+      }
+    }
+    if (removed.length > 0) {
+      logger.info(
+        { rank: store.rank, checkpoint: name, files: removed },
+        'Removed files on /dev/shm: their checkpoint is live',
+      );
+    }
+    return removed;
   }
 
   /**

@@ -1,22 +1,22 @@
 import { realpath } from 'node:fs/promises';
 import { CheckpointEngineError, type Store } from '@checkpoint-engine/interface';
-import { type ParameterMeta, readCheckpoint, type SafetensorsFile, type TensorEntry } from '@checkpoint-engine/meta';
+import {
+  type CheckpointFile,
+  type ParameterMeta,
+  readCheckpoint,
+  type TensorEntry,
+  unreadableFile,
+} from '@checkpoint-engine/meta';
 import { balanceByBytes } from '@checkpoint-engine/planner';
 import type { FileSource } from '../api.ts';
 import type { PoolContext } from './pool-context.ts';
+import type { RemovableFile } from './remove-file.ts';
 
 const IN_PLACE_FOLDER = '/dev/shm/';
 
-/** Files to unlink once they are mapped, here and by those who let peers read them: that takes their names. */
-export interface RemovableFiles {
-  readonly paths: readonly string[];
-  /** Other ranks map them too: they go once all of them have. */
-  readonly areShared: boolean;
-}
-
 /** What a rank takes of a checkpoint's files, from their headers. */
 export interface FileShare {
-  readonly files: readonly SafetensorsFile[];
+  readonly files: readonly CheckpointFile[];
   /** This rank's, in the order of the files, then by offset. */
   readonly tensors: readonly TensorEntry[];
   /** Files on `/dev/shm` that are to be used where they lie. */
@@ -48,7 +48,13 @@ function ownShare(tensors: readonly TensorEntry[], { rank, worldSize }: Store): 
 }
 
 async function onDevShm(paths: readonly string[]): Promise<Set<string>> {
-  const real = await Promise.all(paths.map((path) => realpath(path)));
+  const real = await Promise.all(
+    paths.map((path) =>
+      realpath(path).catch((error: unknown) => {
+        throw unreadableFile(path, error);
+      }),
+    ),
+  );
   return new Set(paths.filter((_, index) => real[index]!.startsWith(IN_PLACE_FOLDER)));
 }
 
@@ -70,11 +76,7 @@ export function metaInFile(
   return { name, dtype, shape, sizeBytes, region, offsetBytes: fileOffsetBytes };
 }
 
-/** The files that are used in place and are not to be kept. */
-export function removableFiles(
-  { inPlacePaths }: FileShare,
-  { keepFiles, share }: FileSource,
-  { store }: PoolContext,
-): RemovableFiles {
-  return { paths: keepFiles === true ? [] : [...inPlacePaths], areShared: share !== 'all' && store.worldSize > 1 };
+/** The files that are used in place and are not to be kept, also those of which other ranks of this host have a share. */
+export function removableFiles({ files, inPlacePaths }: FileShare, { keepFiles }: FileSource): RemovableFile[] {
+  return keepFiles === true ? [] : files.filter(({ path }) => inPlacePaths.has(path));
 }

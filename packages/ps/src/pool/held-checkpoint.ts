@@ -1,9 +1,10 @@
 import type { HostMemory } from '@checkpoint-engine/interface';
 import type { ParameterMeta } from '@checkpoint-engine/meta';
 import type { BucketSource, SourceOptions } from '../sources/bucket-source.ts';
+import type { PlacedFile } from '../sources/placed-file.ts';
 import type { PoolFill } from '../sources/pool-fill.ts';
 import type { StreamedFile } from '../sources/streamed-file.ts';
-import type { RemovableFiles } from './file-share.ts';
+import type { RemovableFile } from './remove-file.ts';
 
 /** One region of what a rank holds: memory, or a file that stays on its disk until an update reads it. */
 export interface HeldRegion {
@@ -12,6 +13,8 @@ export interface HeldRegion {
   readonly memory?: HostMemory | undefined;
   /** Present for a file on disk. */
   readonly file?: StreamedFile | undefined;
+  /** Present for a file that is used in place: the memory is its bytes. */
+  readonly placed?: PlacedFile | undefined;
 }
 
 /** A checkpoint's share that this rank can send. */
@@ -24,7 +27,8 @@ export interface HeldCheckpoint {
   /** Bytes of the memory that holds them. */
   readonly poolBytes: number;
   readonly warnings: readonly string[];
-  readonly removable: RemovableFiles;
+  /** Files on `/dev/shm` that are to lose their names once the checkpoint is in the engines. */
+  readonly removableFiles: readonly RemovableFile[];
   /** Brings the bytes into memory in the background. Absent where that is done, or never is. */
   readonly fill?: PoolFill | undefined;
   /** Gives the tensors' bytes to one update. @throws `CE_HOST_OUT_OF_MEMORY` */

@@ -1,12 +1,14 @@
-import type { FileRead, HostMemory } from '@checkpoint-engine/interface';
+import type { FileRead } from '@checkpoint-engine/interface';
 import type { ParameterMeta, TensorEntry } from '@checkpoint-engine/meta';
 import { orderByAffinity } from '@checkpoint-engine/planner';
 import type { FileSource } from '../api.ts';
 import { FillingSource } from '../sources/filling-source.ts';
 import { layOut } from '../sources/layout.ts';
+import { PlacedFile } from '../sources/placed-file.ts';
 import { PoolFill } from '../sources/pool-fill.ts';
 import { partsOf } from '../sources/pool-part.ts';
-import { PoolSource } from '../sources/pool-source.ts';
+import { type PoolRegion, PoolSource } from '../sources/pool-source.ts';
+import { readUnchanged } from '../sources/read-unchanged.ts';
 import { StreamedFile } from '../sources/streamed-file.ts';
 import { copiedForPeers, type FileShare, findShare, metaInFile, removableFiles } from './file-share.ts';
 import type { HeldCheckpoint } from './held-checkpoint.ts';
@@ -30,50 +32,49 @@ export async function holdFiles(name: string, source: FileSource, context: PoolC
   const pooled = orderByAffinity(share.tensors.filter(({ path }) => !share.inPlacePaths.has(path)));
   const { metas, sizeBytes: poolSize } = layOut(pooled, 0);
   const tensors: ParameterMeta[] = metas;
-  const regions: HostMemory[] = [];
+  const regions: PoolRegion[] = [];
   const hasPool = pooled.length > 0;
   let fill: PoolFill | undefined;
   const release = (): void => {
-    for (const region of regions.slice(hasPool ? 1 : 0)) region.close();
-    if (hasPool && regions.length > 0) context.releasePool(regions[0]!);
+    for (const { memory } of regions.slice(hasPool ? 1 : 0)) memory.close();
+    if (hasPool && regions.length > 0) context.releasePool(regions[0]!.memory);
   };
   const close = async (): Promise<void> => (fill === undefined ? release() : fill.close(release));
   try {
     if (hasPool) {
-      const reads = fileReads(pooled, metas);
-      const files = source.load === 'background' ? await observe(share, pooled) : undefined;
       const memory = await context.acquirePool(poolSize);
-      regions.push(memory);
-      const { signal, onProgress } = context;
-      const pooledBytes = pooled.reduce((sum, tensor) => sum + tensor.sizeBytes, 0);
-      if (files === undefined) {
-        await memory.read(reads, { signal, onProgress: (done) => onProgress(done, pooledBytes) });
-      } else {
+      regions.push({ memory });
+      const reads = fileReads(pooled, metas);
+      const files = streamedFiles(share, pooled);
+      const { store, logger, signal } = context;
+      if (source.load === 'background') {
         const partBytes = context.device.supports.pinning ? PINNED_PART_BYTES : PART_BYTES;
-        const { store, logger } = context;
         fill = new PoolFill({ memory, parts: partsOf(reads, partBytes), files, rank: store.rank, logger });
+      } else {
+        const pooledBytes = pooled.reduce((sum, tensor) => sum + tensor.sizeBytes, 0);
+        const onProgress = (doneBytes: number): void => context.onProgress(doneBytes, pooledBytes);
+        const fields = { rank: store.rank };
+        await readUnchanged({ memory, reads, files: files.values(), signal, onProgress, logger, fields });
       }
     }
-    for (const path of share.inPlacePaths) {
-      const own = share.tensors.filter((tensor) => tensor.path === path);
-      if (own.length > 0) {
-        const region = regions.length;
-        regions.push(await context.device.mapFile(path));
-        await regions[region]!.pin();
-        tensors.push(...own.map((tensor) => metaInFile(tensor, region)));
-      }
+    for (const file of share.files.filter(({ path }) => share.inPlacePaths.has(path))) {
+      const own = share.tensors.filter((tensor) => tensor.path === file.path);
+      if (own.length === 0) continue;
+      const placed = await PlacedFile.open(context.device, file);
+      const region = regions.push({ memory: placed.memory, placed }) - 1;
+      tensors.push(...own.map((tensor) => metaInFile(tensor, region)));
     }
     fill?.start();
     return {
-      regions: regions.map((memory) => ({ sizeBytes: memory.sizeBytes, memory })),
+      regions: regions.map(({ memory, placed }) => ({ sizeBytes: memory.sizeBytes, memory, placed })),
       tensors,
       sizeBytes: tensors.reduce((sum, tensor) => sum + tensor.sizeBytes, 0),
-      poolBytes: regions.reduce((sum, region) => sum + region.sizeBytes, 0),
+      poolBytes: regions.reduce((sum, { memory }) => sum + memory.sizeBytes, 0),
       warnings: share.warnings,
-      removable: removableFiles(share, source, context),
+      removableFiles: removableFiles(share, source),
       fill,
       openSource: async (options) => {
-        const pool = new PoolSource(regions, options);
+        const pool = await PoolSource.open(regions, options);
         return fill === undefined ? pool : new FillingSource(pool, fill, options);
       },
       close,
@@ -84,17 +85,10 @@ export async function holdFiles(name: string, source: FileSource, context: PoolC
   }
 }
 
-/** The files of these tensors as they are now. */
-async function observe(
-  { files }: FileShare,
-  tensors: readonly TensorEntry[],
-): Promise<ReadonlyMap<string, StreamedFile>> {
+/** The files of these tensors, as they were when their headers were read. */
+function streamedFiles({ files }: FileShare, tensors: readonly TensorEntry[]): Map<string, StreamedFile> {
   const wanted = new Set(tensors.map(({ path }) => path));
-  const observed = new Map<string, StreamedFile>();
-  for (const file of files) {
-    if (wanted.has(file.path)) observed.set(file.path, await StreamedFile.observe(file));
-  }
-  return observed;
+  return new Map(files.filter(({ path }) => wanted.has(path)).map((file) => [file.path, new StreamedFile(file)]));
 }
 
 function fileReads(entries: readonly TensorEntry[], metas: readonly ParameterMeta[]): FileRead[] {

@@ -4,6 +4,7 @@ import type { FileSource } from '../api.ts';
 import type { BucketSource, SourceOptions } from '../sources/bucket-source.ts';
 import { FileChunks } from '../sources/file-chunks.ts';
 import { ALIGN_BYTES, align } from '../sources/layout.ts';
+import { PlacedFile } from '../sources/placed-file.ts';
 import { ReadAheadSource } from '../sources/read-ahead-source.ts';
 import { chunksOf } from '../sources/stream-chunk.ts';
 import type { StreamRegion } from '../sources/stream-region.ts';
@@ -44,12 +45,12 @@ export async function holdStream(name: string, source: FileSource, context: Pool
       if (own.length === 0) continue;
       const region = regions.length;
       if (share.inPlacePaths.has(file.path)) {
-        const memory = await context.device.mapFile(file.path);
+        const placed = await PlacedFile.open(context.device, file);
+        const { memory } = placed;
         mapped.push(memory);
-        await memory.pin();
-        regions.push({ sizeBytes: memory.sizeBytes, memory });
+        regions.push({ sizeBytes: memory.sizeBytes, memory, placed });
       } else {
-        regions.push({ sizeBytes: file.sizeBytes, file: await StreamedFile.observe(file) });
+        regions.push({ sizeBytes: file.sizeBytes, file: new StreamedFile(file) });
       }
       tensors.push(...own.map((tensor) => metaInFile(tensor, region)));
     }
@@ -59,7 +60,7 @@ export async function holdStream(name: string, source: FileSource, context: Pool
       sizeBytes: tensors.reduce((sum, tensor) => sum + tensor.sizeBytes, 0),
       poolBytes: mapped.reduce((sum, memory) => sum + memory.sizeBytes, 0),
       warnings: share.warnings,
-      removable: removableFiles(share, source, context),
+      removableFiles: removableFiles(share, source),
       openSource: (options) => openStream(regions, hostMemoryBytes, context, options),
       close: async () => release(),
     };
@@ -75,6 +76,7 @@ async function openStream(
   context: PoolContext,
   options: SourceOptions,
 ): Promise<BucketSource> {
+  for (const { placed } of regions) await placed?.checkUnchanged();
   const chunkBytes = Math.min(CHUNK_BYTES, alignDown(hostMemoryBytes / CHUNKS));
   const chunks = chunksOf(options.buckets, options.metas, regions, chunkBytes);
   const allBytes = chunks.reduce((sum, { ringBytes }) => sum + align(ringBytes), 0);

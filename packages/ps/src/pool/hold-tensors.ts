@@ -40,8 +40,8 @@ export async function holdTensors(
     sizeBytes: totalBytes,
     poolBytes: memory.sizeBytes,
     warnings: [],
-    removable: { paths: [], areShared: false },
-    openSource: async (options) => new PoolSource([memory], options),
+    removableFiles: [],
+    openSource: (options) => PoolSource.open([{ memory }], options),
     close: async () => context.releasePool(memory),
   };
 }

@@ -9,6 +9,7 @@ import type {
 } from '@checkpoint-engine/interface';
 import type { ParameterMeta, RankMetas } from '@checkpoint-engine/meta';
 import type { WorldMetas } from '../api.ts';
+import type { PlacedFile } from '../sources/placed-file.ts';
 import { isOwnersFault, readFromOwner } from '../sources/read-from-owner.ts';
 import { readUnchanged } from '../sources/read-unchanged.ts';
 import type { StreamedFile } from '../sources/streamed-file.ts';
@@ -64,8 +65,10 @@ export class ChunkReader {
     const reads: FileRead[] = [];
     const copies: Copy[] = [];
     const files = new Set<StreamedFile>();
+    const placedFiles = new Set<PlacedFile>();
     for (const { meta, tensorOffsetBytes, to } of pieces) {
-      const { file, memory } = held!.regions[meta.region]!;
+      const { file, memory, placed } = held!.regions[meta.region]!;
+      if (placed !== undefined) placedFiles.add(placed);
       const offsetBytes = meta.offsetBytes + tensorOffsetBytes;
       const { sizeBytes } = to;
       if (file !== undefined) {
@@ -85,6 +88,7 @@ export class ChunkReader {
     // Nothing may write to the ring any more when this has settled.
     await Promise.allSettled(work);
     await Promise.all(work);
+    for (const placed of placedFiles) await placed.checkUnchanged();
   }
 
   /** @param world Which of the worlds that hold the bytes to read from; those after it are its fallbacks. */

@@ -176,7 +176,6 @@ export class ParameterServer {
     const gathered = await gatherMetas(this.#store, name, own, options);
     this.#metas.setGathered(name, gathered);
     if (this.rank === 0) warnOfSplitGroups(name, gathered.metas, this.#logger);
-    await this.#checkpoints.removeFiles(this.#checkpoints.get(name));
     return gathered.metas;
   }
 
@@ -203,8 +202,8 @@ export class ParameterServer {
    *
    * @throws `CE_METAS_MISSING`, `CE_METAS_INVALID`, `CE_CHECKPOINT_BUSY`, `CE_PLAN_MEMORY_TOO_SMALL` before anything
    * moves, and for what peers hold `CE_PEER_*`, `CE_RANGE_NOT_REGISTERED`; then `CE_WORKER_*`, `CE_ENGINE_*`,
-   * `CE_RANK_LOST`, `CE_TIMEOUT`, `CE_DEVICE_*`, for a checkpoint that streams `CE_FILE_*`, and again those of peers: the
-   * first failure of any rank, on all.
+   * `CE_RANK_LOST`, `CE_TIMEOUT`, `CE_DEVICE_*`, for files that stream or are used in place `CE_FILE_*`, and again those of
+   * peers: the first failure of any rank, on all.
    */
   async update(name: string, options: UpdateOptions): Promise<UpdateResult> {
     return await this.#run(name, options, 'update');
@@ -228,8 +227,8 @@ export class ParameterServer {
     const { metas, digest, fallbacks } = this.#metas.get(name);
     const isForeign = !this.#isOwnWorld(metas);
     const held = isForeign ? undefined : this.#checkpoints.get(name).held;
-    return await this.#updates.run(`the update of checkpoint "${name}"`, () =>
-      runUpdate(
+    return await this.#updates.run(`the update of checkpoint "${name}"`, async () => {
+      const updated = await runUpdate(
         {
           checkpoint: name,
           metas,
@@ -257,8 +256,22 @@ export class ParameterServer {
         },
         options,
         intent,
-      ),
-    );
+      );
+      // Foreign metas name no files of this world.
+      const removes = intent === 'update' && !isForeign && options.keepFiles !== true;
+      return removes ? { ...updated, removedFiles: await this.#checkpoints.removeFiles(name) } : updated;
+    });
+  }
+
+  /**
+   * Removes the files on `/dev/shm` that a checkpoint uses in place, as an update does that has succeeded: for callers
+   * whose updates kept them (`keepFiles`). Files that were registered with `keepFiles` stay.
+   *
+   * @returns The files that this rank removed: none that another rank of this host removed before.
+   * @throws `CE_CHECKPOINT_UNKNOWN`
+   */
+  async removeFiles(name: string): Promise<readonly string[]> {
+    return await this.#checkpoints.removeFiles(name);
   }
 
   /** Gives back all checkpoints and leaves the broadcast group. Idempotent. */

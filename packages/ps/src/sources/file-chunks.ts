@@ -1,5 +1,5 @@
 import type { Copy, HostMemory, MemoryRange } from '@checkpoint-engine/interface';
-import { type BucketCopy, bucketLayout } from '@checkpoint-engine/planner';
+import { type Bucket, type BucketCopy, bucketLayout } from '@checkpoint-engine/planner';
 import type { SourceOptions } from './bucket-source.ts';
 import type { ChunkReader } from './read-ahead-source.ts';
 import { readUnchanged } from './read-unchanged.ts';
@@ -37,6 +37,15 @@ export class FileChunks implements ChunkReader {
 
   copies(chunk: Chunk, place: MemoryRange, target: MemoryRange): readonly Copy[] {
     return copiesOf(this.#copies(chunk), this.#regions, place, target);
+  }
+
+  async checkCopied(bucket: Bucket): Promise<void> {
+    const { metas } = this.#options;
+    const { firstTensor, tensorCount } = bucket;
+    const tensors = metas.tensors.slice(firstTensor, firstTensor + tensorCount);
+    for (const region of new Set(tensors.map((tensor) => tensor.region))) {
+      await this.#regions[region]!.placed?.checkUnchanged();
+    }
   }
 
   #copies(chunk: Chunk): BucketCopy[] {

@@ -12,6 +12,7 @@ import fc from 'fast-check';
 import { describe, expect, it, vi } from 'vitest';
 import type { ProgressEvent } from '../api.ts';
 import { FileChunks } from './file-chunks.ts';
+import type { PlacedFile } from './placed-file.ts';
 import { type ReadAheadOptions, ReadAheadSource } from './read-ahead-source.ts';
 import { chunksOf } from './stream-chunk.ts';
 import type { StreamRegion } from './stream-region.ts';
@@ -71,7 +72,7 @@ function open({ sizes, ringBytes, chunkBytes = 2 ** 20, regionOf = sizes.map(() 
   const file = { path: '/weights', sizeBytes: ends[0]!, checkUnchanged: check ?? (async () => {}) };
   const regions: StreamRegion[] = [
     { sizeBytes: ends[0]!, file: file as unknown as StreamedFile },
-    { sizeBytes: ends[1]!, memory: mapped },
+    { sizeBytes: ends[1]!, memory: mapped, placed: { checkUnchanged: async () => {} } as unknown as PlacedFile },
   ];
   const copies: Copy[] = [];
   const events: ProgressEvent[] = [];

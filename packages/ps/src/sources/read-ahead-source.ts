@@ -22,6 +22,8 @@ export interface ChunkReader {
   read(chunk: Chunk, place: MemoryRange, signal: AbortSignal): Promise<void>;
   /** The copies that bring it from there to the device. */
   copies(chunk: Chunk, place: MemoryRange, target: MemoryRange): readonly Copy[];
+  /** Called when all of a bucket was copied. Rejects where the bytes may not be those that were wanted. */
+  checkCopied?(bucket: Bucket): Promise<void>;
 }
 
 /** What a {@link ReadAheadSource} works with. */
@@ -124,6 +126,7 @@ export class ReadAheadSource implements BucketSource {
       await Promise.allSettled(copying);
     }
     await Promise.all(copying);
+    await this.#reader.checkCopied?.(bucket);
   }
 
   close(): Promise<void> {

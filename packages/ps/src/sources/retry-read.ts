@@ -10,7 +10,7 @@ const TRANSIENT: ReadonlySet<number | undefined> = new Set([EIO, ETIMEDOUT, ESTA
 /** Options of {@link retryRead}. */
 export interface RetryReadOptions {
   /** Ends the tries. */
-  readonly signal: AbortSignal;
+  readonly signal?: AbortSignal | undefined;
   /** Called before each wait. */
   readonly onRetry: (error: CheckpointEngineError, delayMs: number) => void;
 }
@@ -21,11 +21,11 @@ export async function retryRead(read: () => Promise<void>, { signal, onRetry }: 
     try {
       return await read();
     } catch (error) {
-      if (signal.aborted || !isTransient(error)) throw error;
+      if (signal?.aborted || !isTransient(error)) throw error;
       onRetry(error, delayMs);
     }
     await sleep(delayMs, undefined, { signal }).catch(() => {
-      throw abortError(signal, 'read');
+      throw abortError(signal!, 'read');
     });
   }
   await read();

@@ -1,11 +1,17 @@
 import type { Copy, FileRead, HostMemory, Memory, MemoryRange } from '@checkpoint-engine/interface';
 import type { BucketCopy } from '@checkpoint-engine/planner';
+import type { PlacedFile } from './placed-file.ts';
 import type { StreamedFile } from './streamed-file.ts';
 
 /** A file of a checkpoint that streams: read when its turn comes, or on `/dev/shm` and mapped in place. */
 export type StreamRegion =
-  | { readonly sizeBytes: number; readonly file: StreamedFile; readonly memory?: undefined }
-  | { readonly sizeBytes: number; readonly memory: HostMemory; readonly file?: undefined };
+  | {
+      readonly sizeBytes: number;
+      readonly file: StreamedFile;
+      readonly memory?: undefined;
+      readonly placed?: undefined;
+    }
+  | { readonly sizeBytes: number; readonly memory: HostMemory; readonly placed: PlacedFile; readonly file?: undefined };
 
 /** The reads that bring a chunk's bytes to its place in the host ring. None where all of it is mapped. */
 export function readsOf(

@@ -1,41 +1,43 @@
+import type { BigIntStats } from 'node:fs';
 import { stat } from 'node:fs/promises';
-import { CheckpointEngineError } from '@checkpoint-engine/interface';
-import type { SafetensorsFile } from '@checkpoint-engine/meta';
+import { CheckpointEngineError, type FileState } from '@checkpoint-engine/interface';
+import { type CheckpointFile, changedFile, changeOf, fileStateOf } from '@checkpoint-engine/meta';
 
-/** A checkpoint's file that stays on its disk until an update reads it, as it was when its header was read. */
+/** A checkpoint's file that is read by its name, and is to be what it was when its header was read. */
 export class StreamedFile {
   readonly path: string;
   readonly sizeBytes: number;
-  readonly #modifiedNs: bigint;
+  #state: FileState;
+  #wasMissing = false;
 
-  private constructor(path: string, sizeBytes: number, modifiedNs: bigint) {
+  constructor({ path, sizeBytes, state }: Pick<CheckpointFile, 'path' | 'sizeBytes' | 'state'>) {
     this.path = path;
     this.sizeBytes = sizeBytes;
-    this.#modifiedNs = modifiedNs;
-  }
-
-  /** Remembers the file as it is now. @throws as {@link StreamedFile.checkUnchanged} */
-  static async observe({ path, sizeBytes }: Pick<SafetensorsFile, 'path' | 'sizeBytes'>): Promise<StreamedFile> {
-    const { mtimeNs } = await statFile(path);
-    const file = new StreamedFile(path, sizeBytes, mtimeNs);
-    await file.checkUnchanged();
-    return file;
+    this.#state = state;
   }
 
   /** @throws `CE_FILE_CHANGED`, `CE_FILE_NOT_FOUND`, `CE_FILE_UNREADABLE` */
   async checkUnchanged(): Promise<void> {
-    const { size, mtimeNs } = await statFile(this.path);
-    if (Number(size) === this.sizeBytes && mtimeNs === this.#modifiedNs) return;
-    throw new CheckpointEngineError(
-      'CE_FILE_CHANGED',
-      `${this.path} was changed after it was registered: it had ${this.sizeBytes} bytes and has ${size}, written at ${time(this.#modifiedNs)} and at ${time(mtimeNs)}`,
-      'Write new weights into a new folder, and register the files once they are complete',
-      { file: this.path },
-    );
+    const now = fileStateOf(await this.#stat());
+    // Moving a file away and back changes its time of change, and nothing else.
+    const before = this.#wasMissing ? { ...this.#state, changedNs: now.changedNs } : this.#state;
+    const change = changeOf(before, now);
+    if (change !== undefined) throw changedFile(this.path, change);
+    this.#wasMissing = false;
+    this.#state = now;
+  }
+
+  async #stat(): Promise<BigIntStats> {
+    try {
+      return await statFile(this.path);
+    } catch (error) {
+      this.#wasMissing ||= CheckpointEngineError.isInstance(error) && error.code === 'CE_FILE_NOT_FOUND';
+      throw error;
+    }
   }
 }
 
-async function statFile(path: string): Promise<{ size: bigint; mtimeNs: bigint }> {
+async function statFile(path: string): Promise<BigIntStats> {
   try {
     return await stat(path, { bigint: true });
   } catch (cause) {
@@ -49,5 +51,3 @@ async function statFile(path: string): Promise<{ size: bigint; mtimeNs: bigint }
     throw new CheckpointEngineError('CE_FILE_UNREADABLE', `Cannot read ${path}: ${message}`, hint, details);
   }
 }
-
-const time = (ns: bigint): string => new Date(Number(ns / 1_000_000n)).toISOString();

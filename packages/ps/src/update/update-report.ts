@@ -96,6 +96,7 @@ export function summarise(
     deviceBytes: moves ? deviceBytes : 0,
     reason,
     durationsMs,
+    removedFiles: [],
   };
 }
 

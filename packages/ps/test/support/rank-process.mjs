@@ -51,6 +51,7 @@ const calls = {
   },
   register: ({ name, source, options }) => server.registerCheckpoint(name, source, options),
   unregister: ({ name }) => server.unregisterCheckpoint(name),
+  removeFiles: ({ name }) => server.removeFiles(name),
   loaded: ({ name }) => server.checkpointLoaded(name),
   gather: async ({ name }) => (await server.gatherMetas(name)).reduce((sum, { tensors }) => sum + tensors.length, 0),
   metas: ({ name }) => Buffer.from(encodeWorldMetas(server.getMetas(name))).toString('base64'),

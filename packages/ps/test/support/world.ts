@@ -10,6 +10,7 @@ export interface TestUpdate {
   readonly timeoutMs?: number;
   readonly bucketBytes?: number;
   readonly deviceMemoryBytes?: number;
+  readonly keepFiles?: boolean;
 }
 
 /** The end of a bucket's stage. */

@@ -75,7 +75,7 @@ export class HeapDevice implements Device {
     return new HeapMemory(sizeBytes);
   }
 
-  async mapFile(): Promise<HeapMemory> {
+  async mapFile(): Promise<never> {
     throw new CheckpointEngineError('CE_NOT_SUPPORTED', 'Heap memory maps no files', 'Use a real device');
   }
 

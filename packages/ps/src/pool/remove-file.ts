@@ -1,0 +1,59 @@
+import { randomUUID } from 'node:crypto';
+import { link, lstat, rename, unlink } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import type { FileState } from '@checkpoint-engine/interface';
+import { type CheckpointFile, fileStateOf, isSameFile } from '@checkpoint-engine/meta';
+
+/** A file that may be removed: its name, and the file that the name belonged to. */
+export type RemovableFile = Pick<CheckpointFile, 'path' | 'state'>;
+
+/**
+ * Removes a file by its name, unless the name belongs to another file or to a symbolic link by now, or the file was
+ * written to. No file is lost that takes the name at the same time: the name is moved aside first, and moved back where
+ * it turns out to be that of another file.
+ *
+ * @returns Whether the file was removed.
+ * @throws What the file system says: the file is still there then.
+ */
+export async function removeFile({ path, state }: RemovableFile): Promise<boolean> {
+  if (!(await isUntouched(path, state))) return false;
+  const aside = join(dirname(path), `.checkpoint-engine-removed-${randomUUID()}`);
+  try {
+    await rename(path, aside);
+  } catch (error) {
+    if (isGone(error)) return false;
+    throw error;
+  }
+  let isOwn = false;
+  try {
+    isOwn = await isUntouched(aside, state);
+    if (isOwn) await unlink(aside);
+  } finally {
+    if (!isOwn) await moveBack(aside, path);
+  }
+  return isOwn;
+}
+
+/** A link never replaces a file: where the name was taken again, the file there is the newest one, and stays. */
+async function moveBack(aside: string, path: string): Promise<void> {
+  try {
+    await link(aside, path);
+  } catch (error) {
+    if (codeOf(error) !== 'EEXIST') return await rename(aside, path);
+  }
+  await unlink(aside);
+}
+
+/** Whether the name is that of the file, and the file's content is what it was. */
+async function isUntouched(path: string, state: FileState): Promise<boolean> {
+  try {
+    const now = fileStateOf(await lstat(path, { bigint: true }));
+    return isSameFile(now, state) && now.sizeBytes === state.sizeBytes && now.modifiedNs === state.modifiedNs;
+  } catch (error) {
+    if (isGone(error)) return false;
+    throw error;
+  }
+}
+
+const codeOf = (error: unknown): string | undefined => (error as NodeJS.ErrnoException).code;
+const isGone = (error: unknown): boolean => codeOf(error) === 'ENOENT' || codeOf(error) === 'ENOTDIR';
