@@ -10,7 +10,7 @@ export function throughStore() {
   return {
     specVersion: 1,
     name: 'through-store',
-    supports: { memory: ['host'], outOfPlace: false, sharedTarget: false, split: false, maxPending: 1 },
+    supports: { memory: ['host'], outOfPlace: false, sharedTarget: false, maxPending: 1 },
     async join({ store, timeoutMs, signal }) {
       if (isClosed) throw closed();
       await store.barrier('join', { timeoutMs, signal });
@@ -44,9 +44,6 @@ function groupOf(store) {
       if (pending) throw fail('CE_NOT_SUPPORTED', 'sends one thing at a time', 'Wait for the pending broadcast');
       pending = send(root, memory.view(offsetBytes, sizeBytes)).finally(() => (pending = undefined));
       await pending;
-    },
-    async split() {
-      throw isClosed ? closed() : fail('CE_NOT_SUPPORTED', 'has no groups within groups', 'Join another group');
     },
     async broadcastShared() {
       throw isClosed ? closed() : fail('CE_NOT_SUPPORTED', 'has no memory in common', 'Give each member its own');
