@@ -1,10 +1,15 @@
-// A broadcast transport that sends the bytes through the store: slow, and all there is to one (docs/write-a-transport.md).
-import { CheckpointEngineError } from '@checkpoint-engine/interface';
+// A broadcast transport that sends the bytes through the store: slow, but complete (docs/write-a-transport.md).
+import { CheckpointEngineError, isHostMemory } from '@checkpoint-engine/interface';
 
+/** @import { BroadcastGroup, BroadcastTransport, ErrorCode, Store } from '@checkpoint-engine/interface' */
+
+/** @type {(code: ErrorCode, what: string, hint: string) => CheckpointEngineError} */
 const fail = (code, what, hint) => new CheckpointEngineError(code, `The transport through-store ${what}`, hint);
 const closed = () => fail('CE_CLOSED', 'is closed', 'Make a new one');
 
+/** @returns {BroadcastTransport} */
 export function throughStore() {
+  /** @type {BroadcastGroup[]} */
   const groups = [];
   let isClosed = false;
   return {
@@ -14,8 +19,9 @@ export function throughStore() {
     async join({ store, timeoutMs, signal }) {
       if (isClosed) throw closed();
       await store.barrier('join', { timeoutMs, signal });
-      groups.push(groupOf(store));
-      return groups.at(-1);
+      const group = groupOf(store);
+      groups.push(group);
+      return group;
     },
     async close() {
       isClosed = true;
@@ -24,14 +30,18 @@ export function throughStore() {
   };
 }
 
+/** @type {(store: Store) => BroadcastGroup} */
 function groupOf(store) {
   const { members, rank } = store;
-  let [isClosed, pending] = [false];
+  let isClosed = false;
+  /** @type {Promise<void> | undefined} */
+  let pending;
+  /** @type {(root: number, bytes: Uint8Array) => Promise<void>} */
   async function send(root, bytes) {
     const about = Buffer.from(`${root} ${bytes.length}`.padEnd(32));
     const sent = await store.allGather('broadcast', rank === root ? Buffer.concat([about, bytes]) : about);
     if (!sent.every((value) => about.equals(value.subarray(0, 32)))) throw new RangeError('Members disagree');
-    if (rank !== root) bytes.set(sent[members.indexOf(root)].subarray(32));
+    if (rank !== root) bytes.set(sent[members.indexOf(root)]?.subarray(32) ?? []);
   }
   return {
     members,
@@ -40,15 +50,17 @@ function groupOf(store) {
       if (!members.includes(root)) throw new RangeError(`Rank ${root} is not in the group of ${members}`);
       if (source && source.sizeBytes !== sizeBytes) throw new RangeError('Source and target differ in size');
       if (source) throw fail('CE_NOT_SUPPORTED', 'sends in place only', 'Leave the source out');
-      if (memory.kind !== 'host') throw fail('CE_NOT_SUPPORTED', 'sends host memory only', 'Use a host device');
+      if (!isHostMemory(memory)) throw fail('CE_NOT_SUPPORTED', 'sends host memory only', 'Use a host device');
       if (pending) throw fail('CE_NOT_SUPPORTED', 'sends one thing at a time', 'Wait for the pending broadcast');
-      pending = send(root, memory.view(offsetBytes, sizeBytes)).finally(() => (pending = undefined));
+      pending = send(root, memory.view(offsetBytes, sizeBytes)).finally(() => {
+        pending = undefined;
+      });
       await pending;
     },
     async broadcastShared() {
       throw isClosed ? closed() : fail('CE_NOT_SUPPORTED', 'has no memory in common', 'Give each member its own');
     },
-    abort: (reason) => store.abort(reason),
+    abort: (reason) => void store.abort(reason),
     async close() {
       isClosed = true;
       await pending?.catch(() => {});

@@ -1,4 +1,4 @@
-import type { Logger, SharedMemory } from '@checkpoint-engine/interface';
+import type { DeviceKind, Logger, SharedMemory } from '@checkpoint-engine/interface';
 import type { DType } from '@checkpoint-engine/meta';
 import type { PullChannel } from './pull-channel.ts';
 
@@ -98,6 +98,8 @@ export interface WorkerSession {
 
 /** What a session is made of. */
 export interface SessionOptions {
+  /** The kind of the device that the worker runs on. */
+  readonly deviceKind: DeviceKind;
   /** The device that the worker runs on, as the `uuid` of its `Device` spells it. */
   readonly deviceUuid: string;
   readonly updateId: string;
