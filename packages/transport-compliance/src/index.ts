@@ -12,6 +12,8 @@ export { hubLink } from './store/hub-link.ts';
 export { serveHub, socketLink } from './store/socket-link.ts';
 export { StoreHub } from './store/store-hub.ts';
 export { TestStore } from './store/test-store.ts';
+export { storeSuite } from './store-suite/store-suite.ts';
+export type { StoreSuiteOptions, StoreWorld } from './store-suite/store-suite-options.ts';
 export type { RegisterTest, Runner, Skip } from './suite/runner.ts';
 export type { SuiteOptions } from './suite/suite-options.ts';
 export { type InProcessOptions, inProcess } from './world/in-process.ts';
