@@ -1,60 +1,27 @@
-// A broadcast transport that sends the bytes through the store: slow, and all there is to one (docs/write-a-transport.md).
-import { CheckpointEngineError } from '@checkpoint-engine/interface';
+// A broadcast transport that sends the bytes through the store: slow, but complete (docs/write-a-transport.md).
+import { closed, groupOf } from './group.mjs';
 
-const fail = (code, what, hint) => new CheckpointEngineError(code, `The transport through-store ${what}`, hint);
-const closed = () => fail('CE_CLOSED', 'is closed', 'Make a new one');
+/** @import { BroadcastGroup, BroadcastTransport } from '@checkpoint-engine/interface' */
 
+/** @returns {BroadcastTransport} */
 export function throughStore() {
+  /** @type {BroadcastGroup[]} */
   const groups = [];
   let isClosed = false;
   return {
     specVersion: 1,
     name: 'through-store',
-    supports: { memory: ['host'], outOfPlace: false, sharedTarget: false, split: false, maxPending: 1 },
+    supports: { memory: ['host'], outOfPlace: false, sharedTarget: false, maxPending: 1 },
     async join({ store, timeoutMs, signal }) {
       if (isClosed) throw closed();
       await store.barrier('join', { timeoutMs, signal });
-      groups.push(groupOf(store));
-      return groups.at(-1);
+      const group = groupOf(store);
+      groups.push(group);
+      return group;
     },
     async close() {
       isClosed = true;
       await Promise.all(groups.map((group) => group.close()));
-    },
-  };
-}
-
-function groupOf(store) {
-  const { members, rank } = store;
-  let [isClosed, pending] = [false];
-  async function send(root, bytes) {
-    const about = Buffer.from(`${root} ${bytes.length}`.padEnd(32));
-    const sent = await store.allGather('broadcast', rank === root ? Buffer.concat([about, bytes]) : about);
-    if (!sent.every((value) => about.equals(value.subarray(0, 32)))) throw new RangeError('Members disagree');
-    if (rank !== root) bytes.set(sent[members.indexOf(root)].subarray(32));
-  }
-  return {
-    members,
-    async broadcast(root, { target: { memory, offsetBytes, sizeBytes }, source }) {
-      if (isClosed) throw closed();
-      if (!members.includes(root)) throw new RangeError(`Rank ${root} is not in the group of ${members}`);
-      if (source && source.sizeBytes !== sizeBytes) throw new RangeError('Source and target differ in size');
-      if (source) throw fail('CE_NOT_SUPPORTED', 'sends in place only', 'Leave the source out');
-      if (memory.kind !== 'host') throw fail('CE_NOT_SUPPORTED', 'sends host memory only', 'Use a host device');
-      if (pending) throw fail('CE_NOT_SUPPORTED', 'sends one thing at a time', 'Wait for the pending broadcast');
-      pending = send(root, memory.view(offsetBytes, sizeBytes)).finally(() => (pending = undefined));
-      await pending;
-    },
-    async split() {
-      throw isClosed ? closed() : fail('CE_NOT_SUPPORTED', 'has no groups within groups', 'Join another group');
-    },
-    async broadcastShared() {
-      throw isClosed ? closed() : fail('CE_NOT_SUPPORTED', 'has no memory in common', 'Give each member its own');
-    },
-    abort: (reason) => store.abort(reason),
-    async close() {
-      isClosed = true;
-      await pending?.catch(() => {});
     },
   };
 }

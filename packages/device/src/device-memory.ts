@@ -7,7 +7,6 @@ import {
   type Memory,
   type MemoryKind,
   type ReadOptions,
-  type SharedMemory,
 } from '@checkpoint-engine/interface';
 import { awaitNative, callNative } from '@checkpoint-engine/native-kit';
 import { addon, type NativeDevice, type NativeMemory, type NativeRead } from './native.ts';
@@ -133,16 +132,6 @@ async function watchRead(
     clearInterval(timer);
     signal?.removeEventListener('abort', cancel);
   }
-}
-
-/** Whether `memory` is host memory of a device of this package, so that it has `view`, `read` and `write`. */
-export function isHostMemory(memory: Memory): memory is HostMemory {
-  return memory instanceof DeviceHostMemory;
-}
-
-/** Whether another process can open `memory` by its `handle`. */
-export function isSharedMemory(memory: Memory): memory is SharedMemory {
-  return memory instanceof DeviceMemory && memory.handle !== undefined;
 }
 
 /**

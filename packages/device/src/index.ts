@@ -11,7 +11,7 @@ export {
   listCudaDevices,
 } from './cuda-device.ts';
 export { defaultSharedDirectory } from './defaults.ts';
-export { detachView, isHostMemory, isSharedMemory } from './device-memory.ts';
+export { detachView } from './device-memory.ts';
 export {
   createHostDevice,
   type HostDevice,

@@ -5,8 +5,8 @@ import { closeSync, existsSync, mkdtempSync, openSync, readdirSync, rmSync, writ
 import { freemem } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { createCudaDevice, isSharedMemory, listCudaDevices } from '@checkpoint-engine/device';
-import type { Device, HostMemory } from '@checkpoint-engine/interface';
+import { createCudaDevice, listCudaDevices } from '@checkpoint-engine/device';
+import { type Device, type HostMemory, isSharedMemory } from '@checkpoint-engine/interface';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { quietEnd, range, Script } from './support.ts';
 

@@ -17,7 +17,8 @@ afterAll(() => rmSync(folder, { recursive: true }));
 const prelude = `
   import process from 'node:process';
   import { writeFileSync } from 'node:fs';
-  import { createCudaDevice, createHostDevice, isHostMemory, isSharedMemory, listCudaDevices } from '@checkpoint-engine/device';
+  import { createCudaDevice, createHostDevice, listCudaDevices } from '@checkpoint-engine/device';
+  import { isHostMemory, isSharedMemory } from '@checkpoint-engine/interface';
   const range = (memory, offsetBytes = 0, sizeBytes = memory.sizeBytes) => ({ memory, offsetBytes, sizeBytes });
   const copyOf = (from, to) => [{ from, to }];
   const mib = 1 << 20;

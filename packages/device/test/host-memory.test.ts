@@ -1,4 +1,5 @@
-import { createHostDevice, detachView, type HostDevice, isHostMemory, isSharedMemory } from '@checkpoint-engine/device';
+import { createHostDevice, detachView, type HostDevice } from '@checkpoint-engine/device';
+import { isHostMemory, isSharedMemory } from '@checkpoint-engine/interface';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { range } from './support.ts';
 

@@ -15,7 +15,8 @@ import {
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { createHostDevice, type HostDevice, isSharedMemory, sweepShared } from '@checkpoint-engine/device';
+import { createHostDevice, type HostDevice, sweepShared } from '@checkpoint-engine/device';
+import { isSharedMemory } from '@checkpoint-engine/interface';
 import { afterEach, beforeEach, describe, expect, it, type TestContext } from 'vitest';
 import { Script } from './support.ts';
 

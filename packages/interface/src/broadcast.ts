@@ -10,8 +10,6 @@ export interface BroadcastSupports {
   readonly outOfPlace: boolean;
   /** {@link BroadcastGroup.broadcastShared} works: members on one host can have one copy between them. */
   readonly sharedTarget: boolean;
-  /** {@link BroadcastGroup.split} works. */
-  readonly split: boolean;
   /** Most broadcasts that may be pending at a time on one group. */
   readonly maxPending: number;
 }
@@ -73,8 +71,6 @@ export interface BroadcastGroup {
    * @throws {RangeError} `root` is no member, or the ranges differ. What `fill` throws rejects at every member.
    */
   broadcastShared(root: number, buffers: SharedBroadcast): Promise<void>;
-  /** A group of some of the members. Every rank in `members` calls it; the others need not. */
-  split(name: string, members: readonly number[]): Promise<BroadcastGroup>;
   /** Makes every pending and later call on every member reject with `reason`, at once. Idempotent. */
   abort(reason: Error): void;
   /** Leaves the group when its pending calls are done. Idempotent. */

@@ -29,9 +29,18 @@ export interface MemoryInfo {
   readonly totalBytes: number;
 }
 
+/**
+ * The kind of a device: `cuda` for a GPU behind the CUDA driver, `host` for the host standing in for a GPU, or the name
+ * of another kind. It names the device in messages; what to do with a device follows from its `supports`.
+ */
+export type DeviceKind = 'cuda' | 'host' | (string & {});
+
 /** What a device can do. */
 export interface DeviceSupports {
-  /** `openShared` gives a host address, so that JS can view the shared memory. */
+  /**
+   * The device's memory is host memory: `allocate`, `allocateShared` and `openShared` give a {@link HostMemory}. Weights
+   * need no copy from host memory to such a device, and its memory does not compete with an inference engine's.
+   */
   readonly hostAddressable: boolean;
   /** Copies from host memory need it pinned to reach full speed. */
   readonly pinning: boolean;
@@ -44,13 +53,13 @@ export interface AllocateHostOptions {
 }
 
 /**
- * Memory and copies of one GPU (`cuda`), or of the host standing in for one (`host`).
+ * Memory and copies of one GPU, or of the host standing in for one.
  *
  * A device is used from one process. Everything it gave out is released by {@link Device.close}, in the right order.
  */
 export interface Device {
   readonly specVersion: SpecVersion;
-  readonly kind: 'cuda' | 'host';
+  readonly kind: DeviceKind;
   /** `GPU-<uuid>` as nvidia-smi prints it, or `HOST-<...>-<index>`. */
   readonly uuid: string;
   readonly name: string;

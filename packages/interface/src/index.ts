@@ -1,6 +1,6 @@
 /**
- * The contracts of checkpoint-engine: what a device, a transport and a store are, and the errors they throw. No
- * dependency, no runtime API: everything else in the project, and a stranger's transport, is written against this.
+ * The contracts of checkpoint-engine: what a device, a transport and a store are, and the errors they throw. It has no
+ * dependency, and next to nothing that runs: the project and third-party transports are written against it.
  *
  * @packageDocumentation
  */
@@ -9,7 +9,7 @@ export * from './check-pull.ts';
 export type * from './device.ts';
 export * from './errors.ts';
 export * from './logger.ts';
-export type * from './memory.ts';
+export * from './memory.ts';
 export type * from './p2p.ts';
 export * from './pull-columns.ts';
 export type * from './store.ts';

@@ -6,6 +6,7 @@ export type MemoryKind = 'host' | 'device';
  * can be far larger than any typed array.
  */
 export interface Memory {
+  /** Memory of kind `host` is a {@link HostMemory}; {@link isHostMemory} narrows it. */
   readonly kind: MemoryKind;
   /** Address in this process (host pointer or device pointer). 0 once closed. */
   readonly address: bigint;
@@ -14,6 +15,16 @@ export interface Memory {
   close(): void;
   /** As `close`. */
   [Symbol.dispose](): void;
+}
+
+/** Whether a memory is host memory, which JavaScript can view, read into and write: every memory of kind `host` is. */
+export function isHostMemory(memory: Memory): memory is HostMemory {
+  return memory.kind === 'host';
+}
+
+/** Whether another process can open a memory by its handle. */
+export function isSharedMemory(memory: Memory): memory is SharedMemory {
+  return (memory as Partial<SharedMemory>).handle instanceof Uint8Array;
 }
 
 /** A byte range of a memory. */

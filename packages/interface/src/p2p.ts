@@ -7,8 +7,6 @@ export interface P2PSupports {
   readonly registers: readonly MemoryKind[];
   /** Kinds of memory that reads can land in. */
   readonly readsInto: readonly MemoryKind[];
-  /** Whether it reaches other hosts. */
-  readonly remoteHosts: boolean;
 }
 
 /** A registered range as peers see it. Plain data: it travels in metas. */

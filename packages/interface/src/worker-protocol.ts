@@ -1,3 +1,4 @@
+import type { DeviceKind } from './device.ts';
 import type { SerializedError } from './errors.ts';
 import type { PullOffer, ServerPullMessage, WorkerPullMessage } from './worker-pull.ts';
 
@@ -95,7 +96,7 @@ export interface ServerWelcome {
   readonly updateId: string;
   /** Rank of the server, 0 and up. */
   readonly rank: number;
-  readonly deviceKind: 'cuda' | 'host';
+  readonly deviceKind: DeviceKind;
   readonly deviceUuid: string;
   /** For `Device.openShared`. */
   readonly handle: Uint8Array;

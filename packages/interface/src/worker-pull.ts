@@ -1,3 +1,5 @@
+import type { DeviceKind } from './device.ts';
+
 /**
  * The pull extension of worker protocol 2: a worker tells which bytes of which tensors it keeps, and copies exactly
  * those out of host memory that the parameter server shares. Nothing passes through a bucket, except the tensors that
@@ -116,7 +118,7 @@ export interface ServerSurvey {
   readonly updateId: string;
   /** Rank of the server, 0 and up. */
   readonly rank: number;
-  readonly deviceKind: 'cuda' | 'host';
+  readonly deviceKind: DeviceKind;
   readonly deviceUuid: string;
   /** Names the list of tensors: equal for equal names, dtypes and shapes in the same order. Opaque to the worker. */
   readonly metasDigest: string;

@@ -1,5 +1,11 @@
 import type { Needs } from '@checkpoint-engine/interface';
-import type { RangeUser } from './plan-pull.ts';
+
+/** A rank, and the part of a range that it needs. */
+export interface RangeUser {
+  readonly rank: number;
+  readonly fromBytes: number;
+  readonly toBytes: number;
+}
 
 /** Bytes of one tensor that some rank needs, in one run. */
 export interface NeededRange {

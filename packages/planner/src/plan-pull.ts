@@ -1,7 +1,7 @@
 import type { Needs } from '@checkpoint-engine/interface';
 import { alignUp, DEFAULT_ALIGN_BYTES } from './align.ts';
 import { checkPositiveInteger } from './check-argument.ts';
-import { neededRanges } from './needed-ranges.ts';
+import { neededRanges, type RangeUser } from './needed-ranges.ts';
 
 /** A chunk closes rather than take a piece that is cut to fewer bytes than this. */
 const SMALLEST_CUT_BYTES = 4096;
@@ -117,13 +117,6 @@ class ChunkMaker {
     this.#receivers = new Set();
     this.#endBytes = 0;
   }
-}
-
-/** A rank, and the part of a range that it needs. */
-export interface RangeUser {
-  readonly rank: number;
-  readonly fromBytes: number;
-  readonly toBytes: number;
 }
 
 /** So far from a multiple of 256 as in the tensor, so that wide copies are aligned on both sides. */

@@ -7,13 +7,13 @@ import type {
   WorkerProved,
   WorkerPulled,
 } from '@checkpoint-engine/interface';
-import type { WorldMetas } from './api.ts';
-import type { SessionCallOptions } from './session.ts';
+import type { RankMetas } from '@checkpoint-engine/meta';
+import type { SessionCallOptions } from './session-call-options.ts';
 
 /** What a worker is asked first. */
 export interface SurveyQuestion {
   readonly intent: PullIntent;
-  readonly metas: WorldMetas;
+  readonly metas: readonly RankMetas[];
   /** Of names, dtypes and shapes: see `tensorListDigest`. */
   readonly metasDigest: string;
   readonly version?: string | undefined;

@@ -1,6 +1,9 @@
-import type { Logger, SharedMemory } from '@checkpoint-engine/interface';
+import type { DeviceKind, Logger, SharedMemory } from '@checkpoint-engine/interface';
 import type { DType } from '@checkpoint-engine/meta';
 import type { PullChannel } from './pull-channel.ts';
+import type { SessionCallOptions } from './session-call-options.ts';
+
+export type { SessionCallOptions } from './session-call-options.ts';
 
 /** One tensor of a bucket, as the worker finds it in the shared buffer. */
 export interface BucketTensor {
@@ -18,12 +21,6 @@ export interface BucketMessage {
   /** Position in the update, 0 and up. */
   readonly index: number;
   readonly tensors: readonly BucketTensor[];
-}
-
-/** Options of every waiting call of a {@link WorkerSession}. Its time-out is the session's. */
-export interface SessionCallOptions {
-  /** Ends the wait; the call rejects with the signal's reason, and only `fail` and `close` may follow. */
-  readonly signal: AbortSignal;
 }
 
 /** Options of {@link WorkerSession.open}. */
@@ -98,6 +95,8 @@ export interface WorkerSession {
 
 /** What a session is made of. */
 export interface SessionOptions {
+  /** The kind of the device that the worker runs on. */
+  readonly deviceKind: DeviceKind;
   /** The device that the worker runs on, as the `uuid` of its `Device` spells it. */
   readonly deviceUuid: string;
   readonly updateId: string;

@@ -73,7 +73,8 @@ describe('RingKeeper', () => {
 
   it('keeps nothing on a GPU: its memory is for the engine', async () => {
     const memory = { sizeBytes: SIZE_BYTES, isClosed: false, close: () => Object.assign(memory, { isClosed: true }) };
-    const gpu = { kind: 'cuda', allocateShared: async () => memory } as unknown as Device;
+    const supports = { hostAddressable: false, pinning: true };
+    const gpu = { kind: 'cuda', supports, allocateShared: async () => memory } as unknown as Device;
     const keeper = new RingKeeper(gpu);
     keeper.begin('a');
     keeper.giveBack(await keeper.take(SIZE_BYTES), { isOwn: true, isSound: true });

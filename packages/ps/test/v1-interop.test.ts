@@ -39,7 +39,8 @@ const tensors = DTYPES.filter((dtype) => !dtype.startsWith('F6')).flatMap((dtype
 );
 
 async function start(counter: number): Promise<{ session: WorkerSession; lines: AsyncIterableIterator<string> }> {
-  const options = { deviceUuid: `GPU-interop-${process.pid}`, updateId: 'u', rank: 0, slots: 1, checkpoint: 'c' };
+  const place = { deviceKind: 'cuda', deviceUuid: `GPU-interop-${process.pid}`, rank: 0 };
+  const options = { ...place, updateId: 'u', slots: 1, checkpoint: 'c' };
   const session = await v1Protocol().createSession({ ...options, counter, timeoutMs: 50_000, logger: silentLogger });
   const child = spawn(python, [scriptPath('v1-interop.py'), session.address, path], {
     stdio: ['ignore', 'pipe', 'inherit'],

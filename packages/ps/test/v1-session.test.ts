@@ -69,6 +69,7 @@ async function start(
 ) {
   const warn = (_: object, message: string): void => void warnings.push(message);
   const session = await v1Protocol(v1).createSession({
+    deviceKind: 'cuda',
     deviceUuid: `GPU-test-${process.pid}`,
     updateId: 'update',
     counter: counter++,
@@ -319,6 +320,7 @@ describe('v1 sessions without a worker', () => {
 
   it('name the address that is taken, and tell ranks on one device apart', async () => {
     const options = {
+      deviceKind: 'cuda',
       deviceUuid: `GPU-taken-${process.pid}`,
       updateId: 'update',
       counter: 0,

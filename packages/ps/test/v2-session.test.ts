@@ -7,7 +7,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { WorkerSession } from '../src/session.ts';
 import { call, createSession, RawCaller } from './v2-support.ts';
 
-const device = { uuid: 'GPU-00000000-1111-2222-3333-444444444444' };
+const device = { kind: 'cuda', uuid: 'GPU-00000000-1111-2222-3333-444444444444' };
 const buffer: SharedMemory = {
   kind: 'device',
   address: 1n,

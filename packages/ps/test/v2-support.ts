@@ -47,8 +47,12 @@ export function digestsOf(buckets: readonly (readonly TestTensor[])[]): Record<s
   return Object.fromEntries(buckets.flat().map((tensor) => [tensor.name, digestOf(tensor.bytes)]));
 }
 
-export function sessionOptions(device: { uuid: string }, options: Partial<SessionOptions> = {}): SessionOptions {
+export function sessionOptions(
+  device: { kind?: string; uuid: string },
+  options: Partial<SessionOptions> = {},
+): SessionOptions {
   return {
+    deviceKind: device.kind ?? 'host',
     deviceUuid: device.uuid,
     updateId: 'update-7',
     counter: 7,
@@ -61,7 +65,10 @@ export function sessionOptions(device: { uuid: string }, options: Partial<Sessio
   };
 }
 
-export function createSession(device: { uuid: string }, options: Partial<SessionOptions> = {}): Promise<WorkerSession> {
+export function createSession(
+  device: { kind?: string; uuid: string },
+  options: Partial<SessionOptions> = {},
+): Promise<WorkerSession> {
   return v2Protocol().createSession(sessionOptions(device, options));
 }
 

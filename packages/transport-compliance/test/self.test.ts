@@ -15,7 +15,7 @@ broadcastSuite({
   runner,
   name: 'heap with the least support',
   factory: async ({ worldName }) => {
-    const least = { outOfPlace: false, split: false, maxPending: 1 };
+    const least = { outOfPlace: false, maxPending: 1 };
     return { device: new HeapDevice(), transport: new HeapBroadcast(worldName, undefined, least) };
   },
   world: inProcess(),

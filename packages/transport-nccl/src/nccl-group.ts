@@ -22,28 +22,18 @@ const ID_KEY = 'nccl-unique-id';
 export class NcclGroup implements BroadcastGroup {
   readonly members: readonly number[];
   readonly #store: Store;
-  readonly #device: Device;
-  readonly #timeoutMs: number;
   readonly #communicator: NativeCommunicator;
-  readonly #onClosed: () => void | Promise<void>;
+  readonly #onClosed: () => void;
   readonly #onStoreFailed = (): void => this.abort(abortError(this.#store.signal, 'broadcast'));
   /** Also keeps the memory that NCCL works on from being collected. */
   readonly #pending = new Set<BroadcastBuffers>();
-  readonly #parts = new Set<NcclGroup>();
   /** The first failure; it has ended the communicator, or is about to. */
   #failure: Error | undefined;
   #closing: Promise<void> | undefined;
 
-  private constructor(
-    { store, device }: JoinOptions,
-    timeoutMs: number,
-    communicator: NativeCommunicator,
-    onClosed: () => void | Promise<void>,
-  ) {
+  private constructor(store: Store, communicator: NativeCommunicator, onClosed: () => void) {
     this.members = store.members;
     this.#store = store;
-    this.#device = device;
-    this.#timeoutMs = timeoutMs;
     this.#communicator = communicator;
     this.#onClosed = onClosed;
     store.signal.addEventListener('abort', this.#onStoreFailed, { once: true });
@@ -55,7 +45,7 @@ export class NcclGroup implements BroadcastGroup {
    *
    * @param onClosed Called once the group has left, for whoever keeps track of it.
    */
-  static async join(options: JoinOptions, onClosed: (group: NcclGroup) => void | Promise<void>): Promise<NcclGroup> {
+  static async join(options: JoinOptions, onClosed: (group: NcclGroup) => void): Promise<NcclGroup> {
     const { store, device, signal, timeoutMs = DEFAULT_TIMEOUT_MS } = options;
     checkDevice(device, store.rank);
     if (signal?.aborted) throw abortError(signal, 'join');
@@ -65,7 +55,7 @@ export class NcclGroup implements BroadcastGroup {
     const id = rank === 0 ? await publishId(store, candidates) : await store.wait(ID_KEY, { timeoutMs, signal });
     const leftMs = Math.max(1, Math.ceil(timeoutMs - (performance.now() - startedAtMs)));
     const { communicator, ready } = native().join(candidates, device.index, rank, store.members.length, id, leftMs);
-    const group: NcclGroup = new NcclGroup(options, timeoutMs, communicator, () => onClosed(group));
+    const group: NcclGroup = new NcclGroup(store, communicator, () => onClosed(group));
     await group.#untilJoined(ready, signal);
     return group;
   }
@@ -97,38 +87,12 @@ export class NcclGroup implements BroadcastGroup {
     );
   }
 
-  /** Makes a communicator of its own: parts work at the same time as each other and as the whole. */
-  async split(name: string, members: readonly number[]): Promise<BroadcastGroup> {
-    this.#checkUsable();
-    for (const rank of [...members, this.#store.rank]) {
-      if (!this.members.includes(rank) || !members.includes(rank)) {
-        throw new RangeError(
-          `members must be some of [${this.members.join(', ')}] with rank ${this.#store.rank} among them: [${members.join(', ')}]`,
-        );
-      }
-    }
-    const store = this.#store.epoch(`split:${name}`, members);
-    try {
-      const options = { store, device: this.#device, timeoutMs: this.#timeoutMs };
-      const part = await NcclGroup.join(options, async (group) => {
-        this.#parts.delete(group);
-        await store.close();
-      });
-      this.#parts.add(part);
-      return part;
-    } catch (error) {
-      await store.close();
-      throw error;
-    }
-  }
-
   abort(reason: Error): void {
     if (this.#failure !== undefined) return;
     this.#failure = reason;
     // The others hear of it through the store: NCCL has no word for it.
     if (!this.#store.signal.aborted) this.#store.abort(reason).catch(() => {});
     native().abort(this.#communicator);
-    for (const part of this.#parts) part.abort(reason);
   }
 
   close(): Promise<void> {
@@ -137,12 +101,11 @@ export class NcclGroup implements BroadcastGroup {
   }
 
   async #close(): Promise<void> {
-    await Promise.all([...this.#parts].map((part) => part.close()));
     // Until it has left, the loss of a peer has to end what is pending, and the leaving itself.
     await native().close(this.#communicator);
     this.#store.signal.removeEventListener('abort', this.#onStoreFailed);
     this.#failure ??= closedError(this.#store.rank);
-    await this.#onClosed();
+    this.#onClosed();
   }
 
   async #untilJoined(ready: Promise<void>, signal: AbortSignal | undefined): Promise<void> {

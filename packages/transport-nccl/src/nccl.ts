@@ -27,7 +27,7 @@ export function nccl(): BroadcastTransport {
   return {
     specVersion: 1,
     name: 'nccl',
-    supports: { memory: ['device'], outOfPlace: true, sharedTarget: false, split: true, maxPending: MAX_PENDING },
+    supports: { memory: ['device'], outOfPlace: true, sharedTarget: false, maxPending: MAX_PENDING },
     async join(options: JoinOptions): Promise<BroadcastGroup> {
       if (isClosed) throw closedError(options.store.rank);
       openNccl();

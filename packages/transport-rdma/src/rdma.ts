@@ -53,7 +53,7 @@ export function rdma(options: RdmaOptions = {}): RdmaTransport {
   return {
     specVersion: 1,
     name: 'rdma',
-    supports: { registers: ['host'], readsInto: ['host'], remoteHosts: true },
+    supports: { registers: ['host'], readsInto: ['host'] },
     async open({ signal }) {
       if (isClosed) throw closed('transport');
       const opened = open(signal);

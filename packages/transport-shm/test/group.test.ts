@@ -102,22 +102,6 @@ describe('ShmGroup', () => {
       expect(outcome).toMatchObject({ reason: { code: 'CE_FILE_TRUNCATED', message: 'The file ends early' } });
     }));
 
-  it('splits off parts of one name, with other members, again and again', () =>
-    withGroup(4, async (members) => {
-      for (let round = 0; round < 2; round++) {
-        const parts = await Promise.all(members.map(({ group }, i) => group.split('half', i < 2 ? [0, 1] : [3, 2])));
-        expect(parts.map((part) => part.members)).toEqual([
-          [0, 1],
-          [0, 1],
-          [2, 3],
-          [2, 3],
-        ]);
-        await Promise.all(parts.map((part, i) => part.broadcast(i < 2 ? 1 : 3, { target: members[i]!.target })));
-        expect(members.map(byteOf)).toEqual([2, 2, 4, 4]);
-        await Promise.all(parts.map((part) => part.close()));
-      }
-    }));
-
   it("lets go of peers' memory soon after its last use", () =>
     withGroup(2, async (members) => {
       await Promise.all(send(members, 0));

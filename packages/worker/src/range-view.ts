@@ -1,5 +1,5 @@
-import { detachView, isHostMemory } from '@checkpoint-engine/device';
-import { CheckpointEngineError, type HostMemory, type Memory } from '@checkpoint-engine/interface';
+import { detachView } from '@checkpoint-engine/device';
+import { CheckpointEngineError, type HostMemory, isHostMemory, type Memory } from '@checkpoint-engine/interface';
 
 /** Most bytes of one view. */
 const LARGEST_VIEW_BYTES = 2 ** 31;

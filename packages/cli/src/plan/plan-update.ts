@@ -45,7 +45,8 @@ export async function planUpdate(input: PlanUpdateInput): Promise<PlannedUpdate>
   const { path, worldSize, deviceKind, freeBytes } = input;
   const { tensors, warnings } = await readCheckpoint(path);
   const metas = shares(tensors, worldSize);
-  const sizing = sizeUpdate(metas, deviceKind, {
+  const sizing = sizeUpdate(metas, {
+    hostAddressable: deviceKind === 'host',
     freeBytes,
     memberCount: worldSize,
     bucketBytes: input.bucketBytes,

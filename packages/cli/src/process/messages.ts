@@ -1,5 +1,5 @@
 import type { UpdateEvent } from '@checkpoint-engine/http';
-import type { SerializedError } from '@checkpoint-engine/interface';
+import type { DeviceKind, SerializedError } from '@checkpoint-engine/interface';
 import type { RegisteredCheckpoint, UpdateResult } from '@checkpoint-engine/ps';
 import type { RegisterJob, UpdateJob, WorldJob } from '../config/jobs.ts';
 
@@ -68,7 +68,7 @@ export type FromRank =
 
 /** The device that a rank runs on. */
 export interface RankDevice {
-  readonly kind: 'cuda' | 'host';
+  readonly kind: DeviceKind;
   readonly uuid: string;
   readonly name: string;
 }

@@ -178,7 +178,8 @@ export class Checkpoints {
     const isShared = pool === 'shared';
     return {
       ...{ device, store, signal, logger },
-      copiesForPeers: endpoint !== undefined && device.kind === 'host',
+      // A device with pages of its own maps files so that peers can read them; one of host memory maps them for itself.
+      copiesForPeers: endpoint !== undefined && device.supports.hostAddressable,
       // Allocations are never empty, so that a checkpoint of empty tensors needs no special way.
       acquirePool: (sizeBytes) => {
         const wanted = Math.max(sizeBytes, 1);

@@ -1,13 +1,15 @@
 import type { PullIntent, Store } from '@checkpoint-engine/interface';
 import type { SurveyAnswer } from '../pull-channel.ts';
 import type { WorkerSession } from '../session.ts';
+import type { HostPlan } from '../update/host-plan.ts';
 import type { Meeting } from '../update/meet.ts';
+import type { Strategy } from '../update/strategy.ts';
+import { tensorList } from '../update/tensor-list.ts';
 import type { UpdateRun } from '../update/update-run.ts';
-import { chooseStrategy, type Strategy } from './choose-strategy.ts';
+import { chooseStrategy } from './choose-strategy.ts';
 import { gatherNeeds } from './gather-needs.ts';
-import { type HostPlan, planHost } from './host-plan.ts';
 import { exchangeOffers, type Offer } from './offer.ts';
-import { tensorList } from './tensor-list.ts';
+import { planHost } from './plan-host.ts';
 import { unionOf } from './tensor-set.ts';
 
 /** What the ranks agreed on, and what it means at this one. */

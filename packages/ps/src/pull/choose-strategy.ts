@@ -1,12 +1,7 @@
 import { CheckpointEngineError } from '@checkpoint-engine/interface';
 import type { UpdateOptions } from '../api.ts';
+import type { Strategy } from '../update/strategy.ts';
 import type { Offer } from './offer.ts';
-
-/** How an update brings its bytes, and why so. Equal on all ranks. */
-export interface Strategy {
-  readonly name: 'pull' | 'buckets';
-  readonly reason: string;
-}
 
 /**
  * Says how the bytes come: workers copy what they keep where all of them can, otherwise all gets to all in buckets.

@@ -13,10 +13,10 @@ import type { PlacedFile } from '../sources/placed-file.ts';
 import { isOwnersFault, readFromOwner } from '../sources/read-from-owner.ts';
 import { readUnchanged } from '../sources/read-unchanged.ts';
 import type { StreamedFile } from '../sources/streamed-file.ts';
+import type { HostChunk } from '../update/host-plan.ts';
+import { tensorList } from '../update/tensor-list.ts';
 import type { UpdateContext } from '../update/update-context.ts';
-import type { HostChunk } from './host-plan.ts';
 import { isHere } from './refusal.ts';
-import { tensorList } from './tensor-list.ts';
 
 /** One range of a chunk: a tensor of a holder, and where its bytes go. */
 interface Piece {

@@ -1,9 +1,9 @@
 import type { HostMemory, Store } from '@checkpoint-engine/interface';
+import type { HostChunk } from '../update/host-plan.ts';
 import type { UpdateRun } from '../update/update-run.ts';
 import { Deferred } from '../util/deferred.ts';
 import { untilAborted } from '../util/until-aborted.ts';
 import { ChunkReader } from './chunk-reader.ts';
-import type { HostChunk } from './host-plan.ts';
 
 /** Reads that are under way at a time. */
 const PENDING_READS = 4;

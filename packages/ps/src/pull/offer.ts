@@ -2,11 +2,11 @@ import { neededBytes } from '@checkpoint-engine/planner';
 import { decode, encode } from '@msgpack/msgpack';
 import type { SurveyAnswer } from '../pull-channel.ts';
 import type { Meeting } from '../update/meet.ts';
+import { type TensorList, tensorList } from '../update/tensor-list.ts';
 import type { UpdateRun } from '../update/update-run.ts';
 import { exchange } from '../util/exchange.ts';
 import { refusalOf } from './refusal.ts';
 import { handleOf } from './region-handles.ts';
-import { type TensorList, tensorList } from './tensor-list.ts';
 import { setOf } from './tensor-set.ts';
 
 /** What one rank tells the others of its worker, and of the memory that it holds. */

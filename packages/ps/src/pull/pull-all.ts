@@ -1,9 +1,9 @@
 import type { Needs, Places } from '@checkpoint-engine/interface';
 import type { PullChannel } from '../pull-channel.ts';
+import type { HostChunk } from '../update/host-plan.ts';
 import type { UpdateRun } from '../update/update-run.ts';
 import { untilAborted } from '../util/until-aborted.ts';
 import type { PullAgreement } from './agree-on-pull.ts';
-import type { HostChunk } from './host-plan.ts';
 import { ChunkNews, readChunks } from './host-ring.ts';
 import type { SharedRings } from './share-rings.ts';
 

@@ -1,7 +1,7 @@
 import type { RankMetas } from '@checkpoint-engine/meta';
 import type { SurveyAnswer } from '../pull-channel.ts';
+import type { TensorList } from '../update/tensor-list.ts';
 import type { UpdateContext } from '../update/update-context.ts';
-import type { TensorList } from './tensor-list.ts';
 
 /** Whether a rank's bytes are in memory or files of this host, for its servers to share with workers. */
 export function isHere(holder: RankMetas, { isForeign, host }: Pick<UpdateContext, 'isForeign' | 'host'>): boolean {

@@ -6,13 +6,13 @@ import { callWorkers, takeMemory } from '../update/handshake.ts';
 import { leaveGroup, type Meeting } from '../update/meet.ts';
 import { movePass, openSourcesOf, orderOf } from '../update/move-buckets.ts';
 import { type PlannedUpdate, planUpdate } from '../update/plan-update.ts';
+import { tensorList } from '../update/tensor-list.ts';
 import { emitPlan, summarise } from '../update/update-report.ts';
 import type { UpdateRun } from '../update/update-run.ts';
 import { untilAborted } from '../util/until-aborted.ts';
 import { agreeOnPull, type PullAgreement } from './agree-on-pull.ts';
 import { pullAll } from './pull-all.ts';
 import { type SharedRings, shareRings } from './share-rings.ts';
-import { tensorList } from './tensor-list.ts';
 import { has, isEmpty, metasOf } from './tensor-set.ts';
 
 /** Buckets that may be in flight before it is known how many come. */

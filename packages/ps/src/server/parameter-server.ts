@@ -23,17 +23,16 @@ import { KnownMetas } from '../metas/known-metas.ts';
 import { isAt, metasAt, type RankPlace } from '../metas/rank-place.ts';
 import { warnOfSplitGroups } from '../metas/warn-of-split-groups.ts';
 import { Checkpoints } from '../pool/checkpoints.ts';
-import { PullKeeper } from '../pull/pull-keeper.ts';
-
 import { BroadcastLinks } from '../update/broadcast-links.ts';
 import { PlanCache } from '../update/plan-cache.ts';
+import { PullKeeper } from '../update/pull-keeper.ts';
 import { RingKeeper } from '../update/ring-keeper.ts';
-import { runUpdate } from '../update/run-update.ts';
 import type { P2PAccess } from '../update/update-context.ts';
 import { Mutex } from '../util/mutex.ts';
 import { untilAborted } from '../util/until-aborted.ts';
 import { v1Protocol } from '../v1/index.ts';
 import { checkSpecVersions } from './check-spec-versions.ts';
+import { runUpdate } from './run-update.ts';
 
 /**
  * One rank's parameter server: it holds its share of checkpoints in host memory and brings them into the inference

@@ -19,6 +19,11 @@ export class BroadcastLinks {
     return this.#parts.transport !== undefined;
   }
 
+  /** The transport can send from another range than it receives into. */
+  get outOfPlace(): boolean {
+    return this.#parts.transport?.supports.outOfPlace ?? true;
+  }
+
   /** The link of these ranks, ascending. Those that have not been used for longest are forgotten. */
   of(members: readonly number[]): BroadcastLink {
     const key = members.join();

@@ -39,7 +39,7 @@ export async function openPeerSource(
   } finally {
     small.close();
   }
-  if (supports.readsInto.includes(device.kind === 'cuda' ? 'device' : 'host')) return new PeerSource(pools);
+  if (supports.readsInto.includes(device.supports.hostAddressable ? 'host' : 'device')) return new PeerSource(pools);
   const chunks = buckets.flatMap((bucket) =>
     cut(bucket, CHUNK_BYTES).map((part) => ({ ...part, ringBytes: part.toBytes - part.fromBytes })),
   );

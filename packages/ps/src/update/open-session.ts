@@ -12,6 +12,7 @@ export function openSession(
   timeoutMs: number,
 ): Promise<WorkerSession> {
   return protocol.createSession({
+    deviceKind: device.kind,
     deviceUuid: device.uuid,
     updateId: `${checkpoint}:${counter}`,
     counter,

@@ -54,7 +54,6 @@ async function simulate({ ranks, buckets: wanted, ringSlots, maxPending, delayMs
         await meeting.over.promise;
         await sleep(delayMs());
       },
-      split: () => Promise.reject(new Error('unused')),
       abort() {},
       close: async () => {},
     };

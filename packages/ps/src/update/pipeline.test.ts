@@ -86,7 +86,6 @@ function simulate(setting: Setting) {
           if (source !== undefined) occupancy.leave(source.memory, bucket);
         },
         broadcastShared: () => Promise.reject(new Error('unused')),
-        split: () => Promise.reject(new Error('unused')),
         abort() {},
         close: async () => {},
       }

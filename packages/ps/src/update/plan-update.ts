@@ -23,13 +23,16 @@ export function planUpdate(
   roles: Roles,
   { proposals }: Agreement,
 ): PlannedUpdate {
-  const { metas, metasDigest, isForeign, device, store } = context;
+  const { metas, metasDigest, isForeign, links, store } = context;
+  const { hostAddressable } = context.device.supports;
   const users = [...proposals].filter(([rank]) => roles.receivers.includes(rank) || roles.group.includes(rank));
-  const sizing = sizeUpdate(metas, device.kind, {
+  const sizing = sizeUpdate(metas, {
+    hostAddressable,
+    outOfPlace: links.outOfPlace,
     freeBytes: Math.min(...users.map(([, { freeBytes }]) => freeBytes)),
     memberCount: Math.max(1, roles.group.length),
     // On a GPU reads go ahead through host memory instead.
-    readsIntoRing: roles.reads && device.kind === 'host',
+    readsIntoRing: roles.reads && hostAddressable,
     bucketBytes: options.bucketBytes,
     maxBucketBytes: context.maxBucketBytes,
     deviceMemoryBytes: options.deviceMemoryBytes,

@@ -34,6 +34,7 @@ export function propose(
       pulls: protocol.pulls ?? false,
       metas: context.isForeign ? 'loaded' : 'gathered',
       broadcast: links.hasTransport,
+      outOfPlace: links.outOfPlace,
       p2p: context.p2p?.name ?? null,
     },
   };

@@ -1,4 +1,4 @@
-import { CheckpointEngineError, type Device, type Memory, type SharedMemory } from '@checkpoint-engine/interface';
+import { CheckpointEngineError, type Device, isSharedMemory, type SharedMemory } from '@checkpoint-engine/interface';
 
 interface Kept {
   readonly memory: SharedMemory;
@@ -22,7 +22,7 @@ export class RingKeeper {
 
   constructor(device: Device) {
     this.#device = device;
-    this.keeps = device.kind === 'host';
+    this.keeps = device.supports.hostAddressable;
   }
 
   /** Memory that the next update can have beside what the device says is free. */
@@ -48,7 +48,7 @@ export class RingKeeper {
     const kept = this.#takeKept(({ memory, isOwn }) => !isOwn && isSame(memory.handle, handle));
     if (kept !== undefined) return kept;
     const memory = await this.#device.openShared(handle, sizeBytes);
-    if (isShared(memory)) return memory;
+    if (isSharedMemory(memory)) return memory;
     memory.close();
     throw cannotShare(`A ${this.#device.kind} device does not pass shared memory on`);
   }
@@ -87,8 +87,6 @@ export class RingKeeper {
     return kept.memory;
   }
 }
-
-const isShared = (memory: Memory): memory is SharedMemory => 'handle' in memory && memory.handle instanceof Uint8Array;
 
 function isSame(a: Uint8Array, b: Uint8Array): boolean {
   return a.length === b.length && a.every((byte, at) => byte === b[at]);

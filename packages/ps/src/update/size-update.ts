@@ -1,4 +1,3 @@
-import type { Device } from '@checkpoint-engine/interface';
 import { type BucketSizing, measureMetas, sizeBuckets } from '@checkpoint-engine/planner';
 import type { WorldMetas } from '../api.ts';
 
@@ -18,6 +17,10 @@ const READING_RING = { slots: 8, bucketBytes: 16 * MIB };
 
 /** What bounds the buckets of an update. */
 export interface UpdateBounds {
+  /** `supports.hostAddressable` of the device. */
+  readonly hostAddressable: boolean;
+  /** `supports.outOfPlace` of the broadcast transport: without it there is no staging. @default true */
+  readonly outOfPlace?: boolean | undefined;
   readonly freeBytes: number;
   readonly memberCount: number;
   /** Buckets are read out of peers' memory straight into the ring. @default false */
@@ -29,24 +32,24 @@ export interface UpdateBounds {
 }
 
 /** Sizes buckets, ring and staging for one update. Equal on all ranks for equal metas and bounds. */
-export function sizeUpdate(metas: WorldMetas, kind: Device['kind'], bounds: UpdateBounds): BucketSizing {
+export function sizeUpdate(metas: WorldMetas, bounds: UpdateBounds): BucketSizing {
   return sizeBuckets({
     ...measureMetas(metas),
     freeBytes: bounds.freeBytes,
     worldSize: bounds.memberCount,
-    ring: ringOf(kind, bounds),
+    ring: ringOf(bounds),
     maxBucketBytes: bounds.bucketBytes ?? bounds.maxBucketBytes,
     preferredBucketBytes:
       bounds.bucketBytes ?? (bounds.readsIntoRing ? READING_RING.bucketBytes : PREFERRED_BUCKET_BYTES),
     deviceMemoryBytes: bounds.deviceMemoryBytes,
     memFraction: bounds.memFraction,
-    // With one rank buckets go straight into the ring. On the host a second copy would only cost: the root loads into
-    // its own ring, and the others copy from there.
-    staging: bounds.memberCount > 1 && kind !== 'host',
+    // With one rank buckets go straight into the ring, and so they do where the transport sends in place only. On the
+    // host a second copy would only cost: the root loads into the ring that its host shares, or into its own one.
+    staging: bounds.memberCount > 1 && !bounds.hostAddressable && (bounds.outOfPlace ?? true),
   });
 }
 
-function ringOf(kind: Device['kind'], { readsIntoRing = false }: UpdateBounds): { slots: number } | undefined {
+function ringOf({ hostAddressable, readsIntoRing = false }: UpdateBounds): { slots: number } | undefined {
   if (readsIntoRing) return { slots: READING_RING.slots };
-  return kind === 'host' ? { slots: HOST_RING_SLOTS } : undefined;
+  return hostAddressable ? { slots: HOST_RING_SLOTS } : undefined;
 }

@@ -76,7 +76,6 @@ async function simulate({ roots, ranks, ringSlots, stagingSlots, delayMs, order 
         await delay('broadcast');
       },
       broadcastShared: () => Promise.reject(new Error('unused')),
-      split: () => Promise.reject(new Error('unused')),
       abort() {},
       close: async () => {},
     };

@@ -1,10 +1,10 @@
 import type { Device, Logger, P2PEndpoint, P2PSupports, Store } from '@checkpoint-engine/interface';
 import type { WorldMetas } from '../api.ts';
 import type { HeldCheckpoint } from '../pool/held-checkpoint.ts';
-import type { PullKeeper } from '../pull/pull-keeper.ts';
 import type { WorkerProtocol } from '../session.ts';
 import type { BroadcastLinks } from './broadcast-links.ts';
 import type { PlanCache } from './plan-cache.ts';
+import type { PullKeeper } from './pull-keeper.ts';
 import type { RingKeeper } from './ring-keeper.ts';
 
 /** This rank's end of its P2P transport. */

@@ -1,12 +1,12 @@
 import type { UpdateResult } from '../api.ts';
-import type { Strategy } from '../pull/choose-strategy.ts';
-import { tensorList } from '../pull/tensor-list.ts';
 import type { BucketSource } from '../sources/bucket-source.ts';
 import type { Agreement } from './agreement.ts';
 import type { Meeting } from './meet.ts';
 import type { PlannedUpdate } from './plan-update.ts';
 import { stageBytes } from './stage-bytes.ts';
 import type { Stopwatch } from './stopwatch.ts';
+import type { Strategy } from './strategy.ts';
+import { tensorList } from './tensor-list.ts';
 import type { UpdateContext } from './update-context.ts';
 import type { UpdateRun } from './update-run.ts';
 

@@ -48,7 +48,7 @@ export class PullChannelV2 implements PullChannel {
     const { pull } = await hello(options);
     if (!isOffer(pull)) return undefined;
     this.#isOffered = true;
-    const { checkpoint, updateId, rank, deviceUuid } = session;
+    const { checkpoint, updateId, rank, deviceKind, deviceUuid } = session;
     const sizesBytes = Float64Array.from(tensorsOf(question.metas), ({ sizeBytes }) => sizeBytes);
     // Both are waited for from now on: they may come in one piece.
     const surveying = reply('surveyed', 'say what it knows', options);
@@ -56,7 +56,7 @@ export class PullChannelV2 implements PullChannel {
     telling.catch(() => {});
     send({
       ...{ type: 'survey', protocol: WORKER_PROTOCOL_VERSION, intent: question.intent, checkpoint, updateId, rank },
-      ...{ deviceKind: deviceUuid.startsWith('HOST-') ? 'host' : 'cuda', deviceUuid },
+      ...{ deviceKind, deviceUuid },
       ...{ metasDigest: question.metasDigest, tensorCount: sizesBytes.length, version: question.version },
     });
     const { known, proved, fingerprint, holds } = await surveying;

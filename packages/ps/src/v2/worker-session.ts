@@ -75,7 +75,7 @@ export class WorkerSessionV2 implements WorkerSession {
 
   async open(buffer: SharedMemory, options: OpenOptions): Promise<void> {
     if (!this.#connection) await this.#reply('hello', 'connect', options);
-    const { deviceUuid, checkpoint, updateId, rank, bufferStays } = this.#options;
+    const { deviceKind, deviceUuid, checkpoint, updateId, rank, bufferStays } = this.#options;
     const slots = options.slots ?? this.#options.slots;
     this.#slots = slots;
     this.#isOpened = true;
@@ -85,7 +85,7 @@ export class WorkerSessionV2 implements WorkerSession {
       checkpoint,
       updateId,
       rank,
-      deviceKind: deviceUuid.startsWith('HOST-') ? 'host' : 'cuda',
+      deviceKind,
       deviceUuid,
       handle: buffer.handle,
       sizeBytes: buffer.sizeBytes,

@@ -41,12 +41,6 @@ export class BroadcastHost extends MemberHost implements BroadcastMember {
     }
   }
 
-  async split(args: { group: string; members: readonly number[]; as: string }): Promise<readonly number[]> {
-    const part = await this.#group(args.group).split(args.as, args.members);
-    this.#groups.set(args.as, part);
-    return part.members;
-  }
-
   async broadcast(args: { group: string; root: number; target: Slice; source?: Slice | undefined }): Promise<void> {
     await this.#group(args.group).broadcast(args.root, {
       target: this.buffers.range(args.target),

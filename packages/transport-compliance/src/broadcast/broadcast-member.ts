@@ -26,13 +26,11 @@ export interface JoinArguments {
   readonly abortAfterMs?: number | undefined;
 }
 
-/** The operations of a member of broadcast groups. Groups are known by the names that `join` and `split` give them. */
+/** The operations of a member of broadcast groups. Groups are known by the names that `join` gives them. */
 export interface BroadcastMember extends MemberOperations {
   manifest(): Promise<BroadcastManifest>;
   /** Joins, and gives the group's members. */
   join(args: JoinArguments): Promise<readonly number[]>;
-  /** Splits `group`, and gives the members of the part, which this suite calls `as`. */
-  split(args: { group: string; members: readonly number[]; as: string }): Promise<readonly number[]>;
   broadcast(args: { group: string; root: number; target: Slice; source?: Slice | undefined }): Promise<void>;
   /** What other members open the buffer with. */
   handleOf(args: { buffer: string }): Promise<readonly number[]>;

@@ -82,7 +82,7 @@ export class HeapBroadcast implements BroadcastTransport {
     this.#worldName = worldName;
     this.#mutation = mutation;
     const outOfPlace = mutation !== 'sends-target-out-of-place';
-    this.supports = { memory: ['host'], outOfPlace, sharedTarget: false, split: true, maxPending: 4, ...supports };
+    this.supports = { memory: ['host'], outOfPlace, sharedTarget: false, maxPending: 4, ...supports };
   }
 
   async join({ store, timeoutMs, signal }: JoinOptions): Promise<HeapGroup> {
@@ -110,7 +110,6 @@ class HeapGroup implements BroadcastGroup {
   readonly #meeting: Meeting;
   readonly #supports: BroadcastSupports;
   readonly #mutation: BroadcastMutation | undefined;
-  readonly #parts: HeapGroup[] = [];
   readonly #pending = new Set<Promise<void>>();
   #next = 0;
   #closed = false;
@@ -149,21 +148,6 @@ class HeapGroup implements BroadcastGroup {
     throw new CheckpointEngineError('CE_NOT_SUPPORTED', 'Heap memory is not shared', 'Use broadcast()');
   }
 
-  async split(name: string, members: readonly number[]): Promise<BroadcastGroup> {
-    this.#check();
-    if (!this.#supports.split) throw new CheckpointEngineError('CE_NOT_SUPPORTED', 'No split', 'Join another group');
-    if (!members.includes(this.#store.rank) || members.some((rank) => !this.members.includes(rank))) {
-      throw new RangeError('A part has members of its group, and the caller among them');
-    }
-    const store = this.#store.epoch(name, members);
-    await store.barrier('split');
-    const meeting = meetings.get(`${this.#meeting.members}/${store.epochName}`) ?? new Meeting(store.members);
-    meetings.set(`${this.#meeting.members}/${store.epochName}`, meeting);
-    const part = new HeapGroup(store, meeting, this.#supports, this.#mutation);
-    this.#parts.push(part);
-    return part;
-  }
-
   abort(reason: Error): void {
     this.#failure ??= reason;
     if (this.#mutation === 'ignores-abort') return;
@@ -174,7 +158,6 @@ class HeapGroup implements BroadcastGroup {
     if (this.#mutation === 'broadcasts-after-close') return;
     await Promise.allSettled(this.#pending);
     this.#closed = true;
-    await Promise.all(this.#parts.map((part) => part.close()));
   }
 
   #check(): void {

@@ -42,7 +42,7 @@ export function killHeapPeer(worldName: string, rank: number): void {
 export class HeapP2P implements P2PTransport {
   readonly specVersion = 1;
   readonly name = 'heap';
-  readonly supports = { registers: ['host'], readsInto: ['host'], remoteHosts: false } as const;
+  readonly supports = { registers: ['host'], readsInto: ['host'] } as const;
   readonly #prefix: string;
   readonly #mutation: P2PMutation | undefined;
   readonly #opened: HeapEndpoint[] = [];

@@ -31,10 +31,8 @@ export interface GroupParts {
   readonly peers: ReadonlyMap<number, Connection>;
   readonly maxPending: number;
   readonly beforeReceive: CallContext['beforeReceive'];
-  /** Makes the group of a part of the members; its store is closed with it. */
-  readonly makePart: (store: Store) => Promise<BroadcastGroup>;
-  /** Lets go of what was made for the group. */
-  readonly onClose: (group: BroadcastGroup) => Promise<void>;
+  /** Runs when the group has closed. */
+  readonly onClose: (group: BroadcastGroup) => void;
 }
 
 /** A group of members that copy out of each other's shared memory. */
@@ -52,8 +50,6 @@ export class ShmGroup implements BroadcastGroup {
   readonly #early = new Map<number, { from: number; frame: CallFrame }[]>();
   /** Peers that have left, and after how many calls. */
   readonly #left = new Map<number, number>();
-  /** How often a part was split off, by its name and members. */
-  readonly #splits = new Map<string, number>();
   readonly #onStoreFailure = (): void => this.#fail(this.#parts.store.signal.reason as Error);
   #nextCall = 0;
   #closing: Promise<void> | undefined;
@@ -100,19 +96,6 @@ export class ShmGroup implements BroadcastGroup {
     });
   }
 
-  async split(name: string, members: readonly number[]): Promise<BroadcastGroup> {
-    this.#refuseWhenOver();
-    const { rank } = this.#context;
-    const stranger = members.find((member) => !this.members.includes(member));
-    if (stranger !== undefined) throw new RangeError(`Rank ${stranger} is none of the members ${this.members}`);
-    if (!members.includes(rank)) throw new RangeError(`Rank ${rank} splits off a part without itself: ${members}`);
-    // Parts of the same name may have other members, and the same part may be split off again.
-    const part = `split/${name}/${[...members].sort((a, b) => a - b)}`;
-    const count = this.#splits.get(part) ?? 0;
-    this.#splits.set(part, count + 1);
-    return await this.#parts.makePart(this.#parts.store.epoch(`${part}/${count}`, members));
-  }
-
   abort(reason: Error): void {
     this.#fail(reason);
   }
@@ -132,7 +115,7 @@ export class ShmGroup implements BroadcastGroup {
     await Promise.all([...peers.values()].map((peer) => peer.end(bye)));
     segments.close();
     await stream.close();
-    await this.#parts.onClose(this);
+    this.#parts.onClose(this);
   }
 
   /** Whether this member is the root. @throws {RangeError} The root is no member. */

@@ -47,21 +47,10 @@ class ShmTransport implements BroadcastTransport {
       throw new RangeError(`maxPending must be 1 or more: ${maxPending}`);
     }
     this.#options = options;
-    this.supports = { memory: ['host'], outOfPlace: true, sharedTarget: true, split: true, maxPending };
+    this.supports = { memory: ['host'], outOfPlace: true, sharedTarget: true, maxPending };
   }
 
   async join(options: JoinOptions): Promise<BroadcastGroup> {
-    return await this.#join(options, async () => {});
-  }
-
-  async close(): Promise<void> {
-    this.#closing.abort(
-      new CheckpointEngineError('CE_CLOSED', 'The transport is closed', 'Make a new one with shm()', { op: 'join' }),
-    );
-    await Promise.all([...this.#groups].map((group) => group.close()));
-  }
-
-  async #join(options: JoinOptions, release: () => Promise<void>): Promise<BroadcastGroup> {
     const { store, device, timeoutMs = defaultJoinTimeoutMs, signal } = options;
     refuseOtherDevices(device);
     const limits = {
@@ -76,24 +65,16 @@ class ShmTransport implements BroadcastTransport {
       peers,
       maxPending: this.supports.maxPending,
       beforeReceive: this.#options.beforeReceive,
-      makePart: (part) => this.#joinPart({ store: part, device, timeoutMs }),
-      onClose: async (closed) => {
-        this.#groups.delete(closed);
-        await release();
-      },
+      onClose: (closed) => void this.#groups.delete(closed),
     });
     this.#groups.add(group);
     return group;
   }
 
-  /** Joins a part, whose scope is ours to close. */
-  async #joinPart(options: JoinOptions): Promise<BroadcastGroup> {
-    const release = () => options.store.close();
-    try {
-      return await this.#join(options, release);
-    } catch (error) {
-      await release();
-      throw error;
-    }
+  async close(): Promise<void> {
+    this.#closing.abort(
+      new CheckpointEngineError('CE_CLOSED', 'The transport is closed', 'Make a new one with shm()', { op: 'join' }),
+    );
+    await Promise.all([...this.#groups].map((group) => group.close()));
   }
 }

@@ -1,4 +1,10 @@
-import { CheckpointEngineError, type Device, type MemoryRange, type SharedMemory } from '@checkpoint-engine/interface';
+import {
+  CheckpointEngineError,
+  type Device,
+  isSharedMemory,
+  type MemoryRange,
+  type SharedMemory,
+} from '@checkpoint-engine/interface';
 
 /** Checks a range against its memory. @throws {RangeError} It lies outside. @throws `CE_NOT_SUPPORTED` Not host memory. */
 export function checkRange({ memory, offsetBytes, sizeBytes }: MemoryRange, what: string): void {
@@ -30,8 +36,7 @@ export function refuseOtherDevices({ kind }: Device): void {
 
 /** The range's memory as one that peers can open. @throws `CE_NOT_SUPPORTED` They cannot. */
 export function sharedMemoryOf({ memory }: MemoryRange, what: string): SharedMemory {
-  const { handle } = memory as Partial<SharedMemory>;
-  if (handle instanceof Uint8Array) return memory as SharedMemory;
+  if (isSharedMemory(memory)) return memory;
   throw new CheckpointEngineError(
     'CE_NOT_SUPPORTED',
     `${what} lies in memory of this process alone, which peers cannot open`,

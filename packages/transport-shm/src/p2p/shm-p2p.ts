@@ -36,7 +36,7 @@ export function shmP2P(options: ShmP2POptions = {}): P2PTransport {
 class ShmP2P implements P2PTransport {
   readonly specVersion = 1;
   readonly name = 'shm';
-  readonly supports = { registers: ['host'], readsInto: ['host'], remoteHosts: false } as const;
+  readonly supports = { registers: ['host'], readsInto: ['host'] } as const;
   readonly #unregisterTimeoutMs: number;
   readonly #endpoints = new Set<P2PEndpoint>();
   #closed = false;

@@ -1,11 +1,6 @@
-import assert from 'node:assert/strict';
 import type { TestGroup } from '../../suite/define-suite.ts';
-import { rejects } from '../../suite/outcome.ts';
-import type { Stage, StageMember } from '../../suite/stage.ts';
 import type { SuiteOptions } from '../../suite/suite-options.ts';
-import { anyKind, exchangeBytes, joinGroup, supportsOf } from '../exchange.ts';
-
-type Members = StageMember<'broadcast'>[];
+import { anyKind, exchangeBytes, joinGroup } from '../exchange.ts';
 
 /** Several groups on one transport. */
 export function groupTests({ maxRanks = 4 }: SuiteOptions<'broadcast'>): TestGroup<'broadcast'> {
@@ -14,18 +9,14 @@ export function groupTests({ maxRanks = 4 }: SuiteOptions<'broadcast'>): TestGro
     name: 'groups',
     tests: [
       {
-        name: 'disjoint parts of a split group broadcast at the same time, or split is refused',
+        name: 'disjoint groups broadcast at the same time, and the group of all their members works meanwhile',
         unavailable: needsTwo,
         async run(stage) {
           const members = await stage.members();
           const whole = await joinGroup(stage, members);
-          if (!(await supportsOf(members)).split) {
-            const refused = members[0]!.split({ group: whole, members: [0], as: stage.newName('part') });
-            return await rejects(refused, { code: 'CE_NOT_SUPPORTED' }, 'A split');
-          }
           const half = Math.ceil(members.length / 2);
           const parts = [members.slice(0, half), members.slice(half)];
-          const names = await Promise.all(parts.map((part) => split(stage, whole, part)));
+          const names = await Promise.all(parts.map((part) => joinGroup(stage, part)));
           const kind = await anyKind(members);
           await Promise.all(
             parts.map(async (part, p) => {
@@ -34,23 +25,19 @@ export function groupTests({ maxRanks = 4 }: SuiteOptions<'broadcast'>): TestGro
               }
             }),
           );
-          // The whole group still works beside its parts, and after them.
           await exchangeBytes(members, { group: whole, root: 0, sizeBytes: 1001, kind, seed: 1 });
           await Promise.all(parts.flatMap((part, p) => part.map((member) => member.leave({ group: names[p]! }))));
           await exchangeBytes(members, { group: whole, root: 1, sizeBytes: 1001, kind, seed: 2 });
         },
       },
       {
-        name: 'a part need not hold the lowest rank, and ranks stay those of the world',
+        name: 'a group need not hold the lowest rank, and its members keep their ranks of the world',
         unavailable: needsTwo,
         async run(stage) {
-          const members = await stage.members();
-          const whole = await joinGroup(stage, members);
-          if (!(await supportsOf(members)).split) return; // refused above
-          const part = members.slice(1);
-          const group = await split(stage, whole, part);
+          const members = (await stage.members()).slice(1);
+          const group = await joinGroup(stage, members);
           const kind = await anyKind(members);
-          await exchangeBytes(part, { group, root: members.length - 1, sizeBytes: 777, kind, seed: 1 });
+          await exchangeBytes(members, { group, root: members.length, sizeBytes: 777, kind, seed: 1 });
         },
       },
       {
@@ -71,12 +58,4 @@ export function groupTests({ maxRanks = 4 }: SuiteOptions<'broadcast'>): TestGro
       },
     ],
   };
-}
-
-async function split(stage: Stage<'broadcast'>, group: string, part: Members): Promise<string> {
-  const as = stage.newName('part');
-  const ranks = part.map((member) => member.rank);
-  const seen = await Promise.all(part.map((member) => member.split({ group, members: ranks, as })));
-  for (const list of seen) assert.deepEqual(list, ranks);
-  return as;
 }

@@ -17,7 +17,6 @@ export function manifestTests(): TestGroup<'broadcast'> {
           for (const kind of supports.memory) assert.ok(['host', 'device'].includes(kind), `Kind of memory: ${kind}`);
           assert.equal(typeof supports.outOfPlace, 'boolean');
           assert.equal(typeof supports.sharedTarget, 'boolean');
-          assert.equal(typeof supports.split, 'boolean');
           const { maxPending } = supports;
           assert.ok(Number.isSafeInteger(maxPending) && maxPending >= 1, `maxPending: ${maxPending}`);
         },

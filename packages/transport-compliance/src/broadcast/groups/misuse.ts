@@ -48,19 +48,6 @@ export function misuseTests(): TestGroup<'broadcast'> {
           }
         },
       },
-      {
-        name: 'a part with a rank that is no member, or without the caller, is refused',
-        async run(stage) {
-          const { members, group } = await prepared(stage);
-          if (!(await supportsOf(members)).split) return; // refused altogether
-          const [first] = members;
-          const wrong = first!.split({ group, members: [0, members.length + 3], as: stage.newName('part') });
-          await rejects(wrong, { misuse: 'RangeError' }, 'A part with a rank that is no member');
-          if (members.length < 2) return;
-          const without = first!.split({ group, members: [1], as: stage.newName('part') });
-          await rejects(without, { misuse: 'RangeError' }, 'A part without the caller');
-        },
-      },
     ],
   };
 }

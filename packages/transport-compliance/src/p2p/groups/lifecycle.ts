@@ -19,7 +19,6 @@ export function manifestTests(): TestGroup<'p2p'> {
             assert.ok(kinds.length > 0, 'It supports no kind of memory');
             for (const kind of kinds) assert.ok(['host', 'device'].includes(kind), `Kind of memory: ${kind}`);
           }
-          assert.equal(typeof supports.remoteHosts, 'boolean');
         },
       },
     ],

@@ -1,17 +1,17 @@
 import type { PullIntent } from '@checkpoint-engine/interface';
 import type { UpdateOptions, UpdateResult } from '../api.ts';
 import { runPull } from '../pull/run-pull.ts';
+import { shakeHands } from '../update/handshake.ts';
+import { leaveGroup, meet } from '../update/meet.ts';
+import { moveBuckets, openSourcesOf } from '../update/move-buckets.ts';
+import { planUpdate } from '../update/plan-update.ts';
+import { Stopwatch } from '../update/stopwatch.ts';
+import type { UpdateContext } from '../update/update-context.ts';
+import { UpdateLifetime } from '../update/update-lifetime.ts';
+import { emitPlan, summarise } from '../update/update-report.ts';
+import type { UpdateRun } from '../update/update-run.ts';
 import { Cleanup } from '../util/cleanup.ts';
 import { untilAborted } from '../util/until-aborted.ts';
-import { shakeHands } from './handshake.ts';
-import { leaveGroup, meet } from './meet.ts';
-import { moveBuckets, openSourcesOf } from './move-buckets.ts';
-import { planUpdate } from './plan-update.ts';
-import { Stopwatch } from './stopwatch.ts';
-import type { UpdateContext } from './update-context.ts';
-import { UpdateLifetime } from './update-lifetime.ts';
-import { emitPlan, summarise } from './update-report.ts';
-import type { UpdateRun } from './update-run.ts';
 
 const DEFAULT_TIMEOUT_MS = 300_000;
 

@@ -1,35 +1,13 @@
 import { createHash } from 'node:crypto';
 import type { Needs, Places, PullRegion } from '@checkpoint-engine/interface';
-import { assignPullReaders, type Placement, placeInRing, planPull, type ReadChunk } from '@checkpoint-engine/planner';
+import { assignPullReaders, placeInRing, planPull } from '@checkpoint-engine/planner';
+import type { HostChunk, HostPlan } from '../update/host-plan.ts';
 import type { Meeting } from '../update/meet.ts';
+import { tensorList } from '../update/tensor-list.ts';
 import { topologyOf } from '../update/transfers.ts';
 import type { UpdateContext } from '../update/update-context.ts';
 import type { Offer } from './offer.ts';
 import { isHere } from './refusal.ts';
-import { tensorList } from './tensor-list.ts';
-
-/** A chunk, and where it passes through its reader's ring. */
-export interface HostChunk extends ReadChunk {
-  /** Position among all chunks of the host. */
-  readonly index: number;
-  readonly place: Placement;
-}
-
-/** What workers of one host map and copy. Equal on all ranks of the host. */
-export interface HostPlan {
-  /** Pools of the host's ranks. */
-  readonly pools: readonly PullRegion[];
-  /** Where tensors are in the pools. */
-  readonly places: Places;
-  /** By tensor, the rank that brings it through a ring; -1 for those in the pools. */
-  readonly ownerOf: Int32Array;
-  /** What passes through rings, in the order in which it is read. */
-  readonly chunks: readonly HostChunk[];
-  /** By rank that reads, the bytes of its ring. */
-  readonly ringBytes: ReadonlyMap<number, number>;
-  /** Of everything but the rings' handles. */
-  readonly digest: string;
-}
 
 const MIB = 2 ** 20;
 /** Large enough that telling others of it costs little, small enough that several are under way. */

@@ -1,0 +1,1 @@
+export { createCudaDevice as open } from '@checkpoint-engine/device';

@@ -1,0 +1,1 @@
+export { createHostDevice as open } from '@checkpoint-engine/device';

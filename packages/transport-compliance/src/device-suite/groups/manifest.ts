@@ -1,0 +1,46 @@
+import assert from 'node:assert/strict';
+import { isHostMemory } from '@checkpoint-engine/interface';
+import type { CaseGroup } from '../../suite/register-groups.ts';
+import type { DeviceSubject } from '../device-suite-options.ts';
+
+/** What a device says of itself. */
+export function manifestTests(): CaseGroup<DeviceSubject> {
+  return {
+    name: 'manifest',
+    tests: [
+      {
+        name: 'names itself, the contract it was written for, and all that it supports',
+        async run({ device }) {
+          assert.equal(device.specVersion, 1);
+          for (const what of ['kind', 'uuid', 'name'] as const) {
+            assert.equal(typeof device[what], 'string', what);
+            assert.ok(device[what].length > 0, `The ${what} is empty`);
+          }
+          assert.ok(Number.isSafeInteger(device.index) && device.index >= 0, `index: ${device.index}`);
+          assert.equal(typeof device.supports.hostAddressable, 'boolean');
+          assert.equal(typeof device.supports.pinning, 'boolean');
+        },
+      },
+      {
+        name: 'says how much memory it has and how much of it is free',
+        async run({ device }) {
+          const { freeBytes, totalBytes } = device.memoryInfo();
+          assert.ok(Number.isSafeInteger(totalBytes) && totalBytes > 0, `totalBytes: ${totalBytes}`);
+          assert.ok(Number.isSafeInteger(freeBytes) && freeBytes >= 0, `freeBytes: ${freeBytes}`);
+          assert.ok(freeBytes <= totalBytes, `${freeBytes} bytes are free of ${totalBytes}`);
+        },
+      },
+      {
+        name: 'gives memory of its own as host memory where it says so, and as device memory elsewhere',
+        async run({ device }) {
+          const wanted = device.supports.hostAddressable ? 'host' : 'device';
+          for (const memory of [await device.allocate(1000), await device.allocateShared(1000)]) {
+            assert.equal(memory.kind, wanted);
+            if (isHostMemory(memory)) assert.equal(memory.view(0, 1000).length, 1000);
+          }
+          assert.equal((await device.allocateHost(1000)).kind, 'host');
+        },
+      },
+    ],
+  };
+}

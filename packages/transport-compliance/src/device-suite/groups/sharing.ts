@@ -1,0 +1,44 @@
+import assert from 'node:assert/strict';
+import { isSharedMemory, type SharedMemory } from '@checkpoint-engine/interface';
+import type { CaseGroup } from '../../suite/register-groups.ts';
+import type { DeviceSubject } from '../device-suite-options.ts';
+import { assertHolds, filledHost, patternOf, range } from '../helpers.ts';
+
+const SIZE = 200_003;
+
+/** Memory that several processes have open. */
+export function sharingTests(): CaseGroup<DeviceSubject> {
+  return {
+    name: 'sharing',
+    tests: [
+      {
+        name: 'memory of the device is one memory for those who open its handle: both see what the other writes',
+        async run(subject) {
+          await exchange(subject, await subject.device.allocateShared(SIZE));
+        },
+      },
+      {
+        name: 'so is host memory that was allocated to be shared, and no other has a handle',
+        async run(subject) {
+          const memory = await subject.device.allocateHost(SIZE, { shared: true });
+          assert.ok(isSharedMemory(memory), 'Shared host memory has no handle');
+          await exchange(subject, memory);
+          assert.equal(isSharedMemory(await subject.device.allocateHost(SIZE)), false);
+          assert.equal(isSharedMemory(await subject.device.allocate(SIZE)), false);
+        },
+      },
+    ],
+  };
+}
+
+async function exchange({ device, startPeer }: DeviceSubject, memory: SharedMemory): Promise<void> {
+  const stream = device.createStream('sharing');
+  await stream.copy([{ from: range(await filledHost(device, SIZE, 1)), to: range(memory) }]);
+  const peer = await startPeer();
+  await peer.open(memory.handle, SIZE);
+  assert.equal(await peer.check(patternOf(1)), null);
+  await stream.copy([{ from: range(await filledHost(device, SIZE, 2)), to: range(memory) }]);
+  assert.equal(await peer.check(patternOf(2)), null);
+  await peer.fill(patternOf(3));
+  await assertHolds(device, range(memory), 3, 'What the peer wrote');
+}

@@ -1,0 +1,35 @@
+import { rejects } from '../../suite/outcome.ts';
+import type { CaseGroup } from '../../suite/register-groups.ts';
+import { bytes } from '../helpers.ts';
+import type { StoreSubject } from '../store-suite-options.ts';
+
+/** Closing. */
+export function lifecycleTests(): CaseGroup<StoreSubject> {
+  return {
+    name: 'lifecycle',
+    tests: [
+      {
+        name: 'an epoch is closed twice without harm, refuses calls from then on, and leaves its parent open',
+        async run({ stores }) {
+          const scopes = stores.map((store) => store.epoch('update'));
+          await Promise.all(scopes.map((scope) => scope.barrier('b')));
+          await Promise.all(scopes.map((scope) => scope.close()));
+          await Promise.all(scopes.map((scope) => scope.close()));
+          for (const scope of scopes) await rejects(scope.get('k'), { code: 'CE_CLOSED' }, 'A get in a closed epoch');
+          await Promise.all(stores.map((store) => store.barrier('b')));
+        },
+      },
+      {
+        name: 'a store is closed twice without harm, and refuses calls from then on',
+        async run({ stores }) {
+          await Promise.all(stores.map((store) => store.barrier('b')));
+          await Promise.all(stores.map((store) => store.close()));
+          await Promise.all(stores.map((store) => store.close()));
+          for (const store of stores) {
+            await rejects(store.set('k', bytes('v')), { code: 'CE_CLOSED' }, 'A set in a closed store');
+          }
+        },
+      },
+    ],
+  };
+}
