@@ -3,6 +3,7 @@ import { OpenAPIHono } from '@hono/zod-openapi';
 import type { MiddlewareHandler } from 'hono';
 import { bodyLimit } from 'hono/body-limit';
 import type { Registry } from 'prom-client';
+import { BodyBudget } from './body-budget.ts';
 import { browserGuard, tokenGuard } from './guard.ts';
 import { Metrics } from './metrics.ts';
 import { describeApi } from './openapi.ts';
@@ -16,9 +17,9 @@ import { updateRoutes } from './routes/updates.ts';
 import { Updates } from './updates.ts';
 import type { HttpWorld } from './world.ts';
 
-/** Most bytes of a JSON body, and of metas. */
+/** Most bytes of a JSON body, and of metas: those of the largest models have less than 4 MiB. */
 const JSON_BYTES = 8 * 2 ** 20;
-const METAS_BYTES = 256 * 2 ** 20;
+const METAS_BYTES = 16 * 2 ** 20;
 
 /** Options of {@link createHttpApi}. */
 export interface HttpApiOptions {
@@ -78,8 +79,9 @@ export function createHttpApi(world: HttpWorld, options: HttpApiOptions = {}): H
   });
   if (token !== undefined) app.use(tokenGuard(token));
   else if (!isOutOfBrowsersReach) app.use(browserGuard);
-  app.use('/v1/checkpoints/:name/metas', limitBody(METAS_BYTES));
-  app.use('/v1/checkpoints/:name/:action{files|update|gather-metas}', limitBody(JSON_BYTES));
+  const budget = new BodyBudget();
+  app.use('/v1/checkpoints/:name/metas', budget.limit(METAS_BYTES), limitBody(METAS_BYTES));
+  app.use('/v1/checkpoints/:name/:action{files|update|gather-metas}', budget.limit(JSON_BYTES), limitBody(JSON_BYTES));
   app.use('/v1/checkpoints/:name/update', allowEmptyBody);
   checkpointRoutes(app, context);
   metasRoutes(app, context);
@@ -109,7 +111,7 @@ export function createHttpApi(world: HttpWorld, options: HttpApiOptions = {}): H
 }
 
 function problemResponse(problem: Problem, headers: Headers): Response {
-  const kept = ['www-authenticate', 'allow'].flatMap((name): [string, string][] => {
+  const kept = ['www-authenticate', 'allow', 'retry-after'].flatMap((name): [string, string][] => {
     const value = headers.get(name);
     return value === null ? [] : [[name, value]];
   });

@@ -9,6 +9,7 @@ export * from './check-pull.ts';
 export type * from './device.ts';
 export * from './errors.ts';
 export * from './logger.ts';
+export * from './longest-timer.ts';
 export * from './memory.ts';
 export type * from './p2p.ts';
 export * from './pull-columns.ts';

@@ -335,6 +335,34 @@ describe('decodeWorldMetas', () => {
     );
   });
 
+  it('refuses few bytes that name millions of tensors, at once', () => {
+    const count = 1_000_001;
+    const writer = new ByteWriter();
+    for (const value of [1, 0, 0, 0, 0, 0, 0, 1, 100, count, 0]) writer.natural(value);
+    const columns = [
+      Uint8Array.from([3, 1, 2, 0, ...new TextEncoder().encode('xU8')]),
+      Uint8Array.from([1, 1, 1, 0]),
+      Uint8Array.from([1, 0, 0, 0]),
+      writer.view(),
+      new Uint8Array(count),
+      Uint8Array.from([0, 1]),
+    ];
+    expect(failure(() => decodeWorldMetas(withPayload(encode(columns)))).message).toMatch(
+      /name 1000001 tensors, want at most 1000000/,
+    );
+  });
+
+  it('refuses a shape of millions of dimensions', () => {
+    const writer = new ByteWriter();
+    for (const value of [1, 1, 1_000]) writer.natural(value);
+    const kinds = new Uint8Array([...writer.view(), ...new Uint8Array(1_000).fill(1)]);
+    const columns = [Uint8Array.from([3, 1, 2, 0, ...new TextEncoder().encode('xU8')]), kinds];
+    const rest = [Uint8Array.from([0]), Uint8Array.from([0]), new Uint8Array(0), new Uint8Array(0)];
+    expect(failure(() => decodeWorldMetas(withPayload(encode([...columns, ...rest])))).message).toMatch(
+      /a list has 1000 items, want at most 256/,
+    );
+  });
+
   it('of one rank refuses a world', () => {
     const two = encodeWorldMetas([small(), { ...small(), rank: 4 }]);
     expect(failure(() => decodeRankMetas(two)).message).toBe('Metas: they are of 2 ranks, want one');

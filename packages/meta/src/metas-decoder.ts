@@ -5,6 +5,12 @@ import { invalidMetas } from './metas-error.ts';
 import type { ParameterMeta, PoolRegion, RankMetas } from './parameter-meta.ts';
 import { tensorBytes } from './tensor-bytes.ts';
 
+/** Most tensors of a world's metas: the largest models have 200,000. Bounds what few bytes can make a reader do. */
+const MAX_TENSORS = 1_000_000;
+/** Most items of one list, and most dimensions of one shape. */
+const MAX_ITEMS = 4 * MAX_TENSORS;
+const MAX_DIMENSIONS = 256;
+
 interface Kind {
   readonly dtype: DType;
   readonly shape: readonly number[];
@@ -45,7 +51,7 @@ function readKinds(column: Uint8Array, strings: readonly string[]): Kind[] {
   const kinds = readItems(reader, (): Kind => {
     const dtype = reader.item(strings);
     if (!isDType(dtype)) throw invalidMetas(`${JSON.stringify(dtype)} is no dtype`);
-    const shape = readItems(reader, () => reader.natural());
+    const shape = readItems(reader, () => reader.natural(), MAX_DIMENSIONS);
     try {
       return { dtype, shape, sizeBytes: tensorBytes(dtype, shape) };
     } catch (cause) {
@@ -65,8 +71,9 @@ function readSteps(column: Uint8Array, strings: readonly string[], kinds: readon
   return steps;
 }
 
-function readItems<T>(reader: ByteReader, read: () => T): T[] {
+function readItems<T>(reader: ByteReader, read: () => T, most: number = MAX_ITEMS): T[] {
   const count = reader.count();
+  if (count > most) throw invalidMetas(`a list has ${count} items, want at most ${most}`);
   const items: T[] = [];
   for (let index = 0; index < count; index++) items.push(read());
   return items;
@@ -82,6 +89,7 @@ class RankReader {
   #gapRun = 0;
   #name = '';
   #nameUnits = 0;
+  #tensorCount = 0;
 
   constructor(columns: Columns, strings: readonly string[], steps: readonly Step[]) {
     this.#strings = strings;
@@ -124,6 +132,10 @@ class RankReader {
     const ranks = this.#ranks;
     const sizeBytes = ranks.natural();
     const count = ranks.natural();
+    this.#tensorCount += count;
+    if (this.#tensorCount > MAX_TENSORS) {
+      throw invalidMetas(`they name ${this.#tensorCount} tensors, want at most ${MAX_TENSORS}`);
+    }
     const address = this.#optional();
     const remote =
       address === undefined ? undefined : { address, sizeBytes: ranks.natural(), key: ranks.item(this.#strings) };

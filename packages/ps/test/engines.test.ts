@@ -421,6 +421,7 @@ function worldSize(total: number | undefined, replica: number | undefined): Step
   return [
     { method: 'GET', path: '/get_world_size?include_dp=true', ...answer(total) },
     { method: 'GET', path: '/get_world_size?include_dp=false', ...answer(replica) },
+    { method: 'GET', path: '/is_sleeping', status: 404 },
   ];
 }
 

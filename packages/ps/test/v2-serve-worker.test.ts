@@ -144,6 +144,32 @@ describe('serveWorker', () => {
     expect(await (await answer).json()).toMatchObject({ status: 500, code: 'CE_CLOSED' });
   });
 
+  it('keeps web pages out where there is no token', async () => {
+    const ask = (url: string, path: string, headers: Record<string, string>): Promise<number | undefined> =>
+      new Promise((resolve, reject) => {
+        const { hostname, port } = new URL(url);
+        const method = path === '/update' ? 'POST' : 'GET';
+        request({ hostname, port, path, method, headers }, (response) => resolve(response.resume().statusCode))
+          .on('error', reject)
+          .end();
+      });
+    const url = await serve();
+    expect(await ask(url, '/healthz', { host: 'rebound.example' })).toBe(421);
+    expect(await ask(url, '/update', { host: 'rebound.example', origin: 'http://rebound.example' })).toBe(421);
+    expect(await ask(url, '/update', { origin: 'https://page.example' })).toBe(403);
+    for (const host of ['localhost', '127.0.0.1:1', '[::1]']) expect(await ask(url, '/healthz', { host })).toBe(200);
+    await server.close();
+    // Who has the token is no page.
+    const guarded = await serve({ token: 'secret' });
+    expect(await ask(guarded, '/healthz', { host: 'engine-0.engines' })).toBe(200);
+  });
+
+  it('refuses fields that it does not know', async () => {
+    const answer = await post(await serve(), { handles: {}, timeout: 5 });
+    expect(answer.status).toBe(400);
+    expect(await answer.json()).toMatchObject({ detail: expect.stringContaining('"timeout"') });
+  });
+
   it('listens at a Unix socket of its user alone, and nowhere else without being told to', async () => {
     await expect(serve({ listen: { host: '0.0.0.0', port: 0 } })).rejects.toThrow(/allowRemote/);
     const folder = mkdtempSync(join(tmpdir(), 'serve-worker-'));

@@ -1,6 +1,7 @@
 import {
   abortError,
   CheckpointEngineError,
+  LONGEST_TIMER_MS,
   type MemoryRange,
   type P2PEndpoint,
   type P2PRead,
@@ -82,7 +83,8 @@ export class RdmaEndpoint implements P2PEndpoint {
     const ending = new AbortController();
     const giveUp = (): void => ending.abort(abortError(signal!, 'read'));
     const end = (): void => ending.abort(this.#ended.signal.reason);
-    const timer = setTimeout(() => ending.abort(tookTooLong(batch, timeoutMs)), timeoutMs);
+    const late = (): void => ending.abort(tookTooLong(batch, timeoutMs));
+    const timer = setTimeout(late, Math.min(timeoutMs, LONGEST_TIMER_MS));
     signal?.addEventListener('abort', giveUp, { once: true });
     this.#ended.signal.addEventListener('abort', end, { once: true });
     try {

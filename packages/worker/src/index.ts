@@ -15,3 +15,4 @@ export type { OnUpdate } from './receive-on-all.ts';
 export { type ReceiveOptions, receiveUpdate } from './receive-update.ts';
 export { type ServeWorkerOptions, serveWorker, type WorkerServer } from './serve-worker.ts';
 export type { TypedArray } from './typed-array.ts';
+export { checkSocketPath, listenAtSocket } from './unix-socket.ts';

@@ -1,4 +1,4 @@
-import { CheckpointEngineError, type Device } from '@checkpoint-engine/interface';
+import { CheckpointEngineError, type Device, LONGEST_TIMER_MS } from '@checkpoint-engine/interface';
 import type { IncomingUpdate } from './incoming-update.ts';
 import type { Puller } from './pull/puller.ts';
 import { receiveUpdate } from './receive-update.ts';
@@ -30,7 +30,7 @@ export async function receiveOnAll(options: ReceiveOnAllOptions): Promise<void> 
   const onAbort = (): void => stop.abort(signal.reason);
   signal.addEventListener('abort', onAbort, { once: true });
   if (signal.aborted) onAbort();
-  const timer = setTimeout(() => stop.abort(tooLong(timeoutMs)), timeoutMs);
+  const timer = setTimeout(() => stop.abort(tooLong(timeoutMs)), Math.min(timeoutMs, LONGEST_TIMER_MS));
   const errors: CheckpointEngineError[] = [];
   const receive = async ([device, address]: [Device, string]): Promise<void> => {
     try {

@@ -7,8 +7,9 @@ import {
   silentLogger,
   WORKER_PROTOCOL_VERSION,
 } from '@checkpoint-engine/interface';
+import { refuseBrowsers } from './browser-guard.ts';
 import { RequestProblem, readJson, sendJson, sendProblem } from './http-json.ts';
-import { type ListenAddress, listen } from './listen.ts';
+import { isLoopback, type ListenAddress, listen } from './listen.ts';
 import type { Puller } from './pull/puller.ts';
 import { type OnUpdate, receiveOnAll } from './receive-on-all.ts';
 import { readUpdateRequest, type UpdateRequest } from './update-request.ts';
@@ -84,6 +85,11 @@ export class WorkerServer implements AsyncDisposable {
   }
 
   async #answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    const address = this.#address;
+    // Pages cannot reach a Unix socket, and do not know a token.
+    if (!('path' in address) && this.#options.token === undefined) {
+      refuseBrowsers(request, isLoopback(address.host ?? '127.0.0.1'));
+    }
     const path = new URL(request.url ?? '/', 'http://worker').pathname;
     if (path === '/healthz') {
       if (request.method !== 'GET') throw new RequestProblem(405, 'Use GET');
@@ -144,7 +150,8 @@ export class WorkerServer implements AsyncDisposable {
  *   on bad input, 401 without the token, 409 while another update runs, 500 with problem details when it failed.
  * - `GET /healthz`: `{ "protocol": 2, "devices": ["<uuid>"], "updating": false }`.
  *
- * Listens on the loopback interface, or at a Unix socket that only this user can open.
+ * Listens on the loopback interface, or at a Unix socket that only this user can open; the socket of a process that is
+ * gone is replaced. Without a token, requests of web pages are refused: 403 for a foreign `Origin`, 421 for another `Host`.
  *
  * @throws {TypeError} There is no device, or the host is not the loopback interface without `allowRemote`.
  * @throws `CE_ADDRESS_IN_USE`, `CE_CONFIG_INVALID`.

@@ -3,6 +3,7 @@ import { pid } from 'node:process';
 import {
   abortError,
   CheckpointEngineError,
+  LONGEST_TIMER_MS,
   type ServerMessage,
   toCheckpointEngineError,
   WORKER_PROTOCOL_VERSION,
@@ -105,7 +106,8 @@ export class ServerLink {
     const message = this.#unread.shift();
     if (message) return Promise.resolve(message);
     return new Promise((resolve, reject) => {
-      const timer = setTimeout(() => this.fail(silence(this.#timeoutMs)), this.#timeoutMs);
+      const timeoutMs = Math.min(this.#timeoutMs, LONGEST_TIMER_MS);
+      const timer = setTimeout(() => this.fail(silence(this.#timeoutMs)), timeoutMs);
       const settle = (act: () => void): void => {
         clearTimeout(timer);
         this.#waiter = undefined;
@@ -196,7 +198,7 @@ function silence(timeoutMs: number): CheckpointEngineError {
 function unreachable(address: WorkerAddress, cause: Error): CheckpointEngineError {
   return new CheckpointEngineError(
     'CE_PEER_UNREACHABLE',
-    `No parameter server listens at the abstract Unix socket "${address.socketName}": ${cause.message}`,
+    `No parameter server listens at the abstract Unix socket "${address.socketName}": ${cause.message.replaceAll('\0', '@')}`,
     'Check that the update still runs, and that both processes share a network namespace',
     { op: 'connect', peer: address.socketName, cause, retryable: true },
   );

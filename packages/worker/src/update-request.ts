@@ -17,11 +17,13 @@ export interface UpdateRequest {
  * @throws {RequestProblem} 400
  */
 export function readUpdateRequest(body: unknown, devices: readonly Device[]): UpdateRequest {
-  const { handles, timeoutMs } = isRecord(body) ? body : {};
+  const { handles, timeoutMs, ...unknown } = isRecord(body) ? body : {};
   if (!isRecord(handles)) throw new RequestProblem(400, 'Expected "handles", an object of device UUID to address');
   if (timeoutMs !== undefined && !(typeof timeoutMs === 'number' && timeoutMs > 0 && timeoutMs < 2 ** 31)) {
     throw new RequestProblem(400, `Expected "timeoutMs" of 1 to 2^31 - 1, got ${JSON.stringify(timeoutMs)}`);
   }
+  const [stray] = Object.keys(unknown);
+  if (stray !== undefined) throw new RequestProblem(400, `The body has the unknown field "${stray}"`);
   const own = devices.map((device) => `"${device.uuid}"`).join(', ');
   const stranger = Object.keys(handles).find((uuid) => !devices.some((device) => device.uuid === uuid));
   if (stranger !== undefined) {

@@ -6,6 +6,9 @@ import { ownCommand } from '../process/runtime.ts';
 import type { DemoWorkerOptions } from './serve-demo-worker.ts';
 import type { FromDemoWorker, HeldTensorInfo, ToDemoWorker } from './worker-messages.ts';
 
+/** How long a worker has to start, and to digest what it holds. */
+const ANSWER_MS = 300_000;
+
 /** A worker of the demo, in a process of its own. It ends when this process does. */
 export class DemoWorker {
   readonly index: number;
@@ -33,7 +36,12 @@ export class DemoWorker {
   /** Starts a worker; resolves when it listens. */
   static async start(options: DemoWorkerOptions, onLogLine: (line: string) => void): Promise<DemoWorker> {
     const worker = new DemoWorker(options, onLogLine);
-    await worker.#next('listening');
+    try {
+      await worker.#next('listening');
+    } catch (error) {
+      await worker.close();
+      throw error;
+    }
     return worker;
   }
 
@@ -54,9 +62,15 @@ export class DemoWorker {
 
   #next<T extends FromDemoWorker['type']>(type: T): Promise<Extract<FromDemoWorker, { type: T }>> {
     return new Promise((resolve, reject) => {
-      this.#reject = reject;
+      const timer = setTimeout(() => reject(silentError(this.index, type)), ANSWER_MS);
+      this.#reject = (error) => {
+        clearTimeout(timer);
+        reject(error);
+      };
       this.#resolve = (message) => {
-        if (message.type === type) resolve(message as Extract<FromDemoWorker, { type: T }>);
+        if (message.type !== type) return;
+        clearTimeout(timer);
+        resolve(message as Extract<FromDemoWorker, { type: T }>);
       };
     });
   }
@@ -72,5 +86,13 @@ function diedError(index: number, how: string): CheckpointEngineError {
     'CE_WORKER_LOST',
     `Worker ${index} of the demo died: ${how}`,
     'Run the demo with --log-level debug, and with a smaller --size if memory is short',
+  );
+}
+
+function silentError(index: number, type: string): CheckpointEngineError {
+  return new CheckpointEngineError(
+    'CE_TIMEOUT',
+    `Worker ${index} of the demo was not "${type}" within ${ANSWER_MS} ms`,
+    'Run the demo with --log-level debug, and with a smaller --size',
   );
 }

@@ -1,6 +1,8 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { CheckpointEngineError } from '@checkpoint-engine/interface';
+import { checkSocketPath } from '@checkpoint-engine/worker';
 import type { CommandContext } from '../commands/command-context.ts';
 import { readMemoryLimits } from '../config/environment.ts';
 import type { DeviceKind } from '../config/jobs.ts';
@@ -23,6 +25,8 @@ export interface DemoFlags extends LogOptions {
 }
 
 const DEFAULT_RANKS = 4;
+/** The longest path of a worker's socket in the folder. */
+const LONGEST_SOCKET = 'worker-9999.sock';
 
 /**
  * Runs `demo`. Nothing is left of it afterwards, whatever happens.
@@ -40,7 +44,7 @@ export async function demo(
   try {
     const device = await resolveDeviceKind(flags.device, flags.ranks ?? 1);
     const gpuCount = device === 'cuda' ? await countGpus() : DEFAULT_RANKS;
-    const folder = await mkdtemp(join(tmpdir(), 'checkpoint-engine-demo-'));
+    const folder = await temporaryFolder();
     cleanup.use(folder, (path) => rm(path, { recursive: true, force: true }));
     const outcome = await runDemo({
       device,
@@ -67,5 +71,22 @@ export async function demo(
     throw error;
   } finally {
     interrupts.stop();
+  }
+}
+
+/** A folder for checkpoints and sockets. @throws `CE_CONFIG_INVALID`: there can be none, or no socket in it. */
+async function temporaryFolder(): Promise<string> {
+  const parent = tmpdir();
+  const prefix = join(parent, 'checkpoint-engine-demo-');
+  try {
+    checkSocketPath(join(`${prefix}XXXXXX`, LONGEST_SOCKET));
+    return await mkdtemp(prefix);
+  } catch (error) {
+    throw new CheckpointEngineError(
+      'CE_CONFIG_INVALID',
+      `The demo cannot use the temporary folder "${parent}": ${(error as Error).message}`,
+      'Set TMPDIR to a folder with a short path that this user may write to, such as /tmp',
+      { file: parent, cause: error },
+    );
   }
 }

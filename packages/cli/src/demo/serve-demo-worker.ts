@@ -25,7 +25,16 @@ export async function serveDemoWorker({ index, device: kind, socket, logLevel }:
   const logger = createLogger(logLevel, { writeLine: (line) => writeLog(`${line}\n`) }, { worker: index });
   const device = await openDevice(kind, index);
   const worker = copyingWorker({ device });
-  const server = await serveWorker({ devices: [device], onUpdate: worker.receive, listen: { path: socket }, logger });
+  const server = await serveWorker({
+    devices: [device],
+    onUpdate: worker.receive,
+    listen: { path: socket },
+    logger,
+  }).catch(async (error: unknown) => {
+    await worker.close();
+    await device.close();
+    throw error;
+  });
 
   // Ctrl-C comes to every process of the demo: the one that started this worker says when it is to end.
   const interrupts = watchInterrupts();
@@ -35,12 +44,13 @@ export async function serveDemoWorker({ index, device: kind, socket, logLevel }:
     const message = parseMessage(line) as ToDemoWorker | undefined;
     if (message?.type !== 'describe') return;
     work = work.then(async () => {
-      const tensors: Record<string, HeldTensorInfo> = {};
+      const tensors: [string, HeldTensorInfo][] = [];
       for (const [name, { range }] of worker.tensors) {
         const address = range.memory.address + BigInt(range.offsetBytes);
-        tensors[name] = { digest: await worker.digest(name), address: `${address}` };
+        tensors.push([name, { digest: await worker.digest(name), address: `${address}` }]);
       }
-      send({ type: 'described', tensors });
+      // A tensor may be called `__proto__`.
+      send({ type: 'described', tensors: Object.fromEntries(tensors) });
     });
   });
   send({ type: 'listening' });

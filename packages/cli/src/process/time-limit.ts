@@ -1,7 +1,4 @@
-import { CheckpointEngineError } from '@checkpoint-engine/interface';
-
-/** The longest time that a timer takes: longer ones fire at once. */
-const LONGEST_TIMER_MS = 2 ** 31 - 1;
+import { CheckpointEngineError, LONGEST_TIMER_MS } from '@checkpoint-engine/interface';
 
 /** Ends work that takes too long: fires a signal with `CE_TIMEOUT` after a time, unless it is stopped before. */
 export class TimeLimit {

@@ -1,10 +1,11 @@
 import { once } from 'node:events';
-import { chmodSync, lstatSync, rmSync, unlinkSync } from 'node:fs';
+import { rmSync } from 'node:fs';
 import { createServer, type RequestListener, type Server } from 'node:http';
-import { type AddressInfo, connect, type ListenOptions } from 'node:net';
-import { umask } from 'node:process';
+import type { AddressInfo } from 'node:net';
 import { CheckpointEngineError } from '@checkpoint-engine/interface';
+import { listenAtSocket } from '@checkpoint-engine/worker';
 import { within } from '../process/within.ts';
+import { limitConnections } from './limit-connections.ts';
 
 /** Where the server listens. */
 export type ListenAddress = { readonly host: string; readonly port: number } | { readonly path: string };
@@ -30,45 +31,30 @@ const ANSWER_MS = 1_000;
 
 /**
  * Serves HTTP at an address. A Unix socket can be opened by this user only, and takes the place of one that nobody
- * listens on any more.
+ * listens on any more. Nothing listens when it rejects.
  *
  * @throws `CE_ADDRESS_IN_USE`, `CE_CONFIG_INVALID`
  */
 export async function listen(answer: RequestListener, address: ListenAddress): Promise<Listening> {
   const server = createServer(LIMITS, answer);
-  server.maxConnections = MAX_CONNECTIONS;
-  if (!('path' in address)) {
-    await open(server, { host: address.host, port: address.port }, `${address.host}:${address.port}`);
-    const { port } = server.address() as AddressInfo;
-    const host = address.host.includes(':') ? `[${address.host}]` : address.host;
-    return { server, address: `http://${host}:${port}` };
+  limitConnections(server, MAX_CONNECTIONS);
+  if ('path' in address) {
+    await listenAtSocket(server, address.path);
+    return { server, address: address.path };
   }
-  const { path } = address;
-  try {
-    await open(server, { path }, path);
-  } catch (error) {
-    if (!CheckpointEngineError.isInstance(error) || error.code !== 'CE_ADDRESS_IN_USE' || !(await isStale(path)))
-      throw error;
-    unlinkSync(path);
-    await open(server, { path }, path);
-  }
-  chmodSync(path, 0o600);
-  return { server, address: path };
+  await open(server, address);
+  const { port } = server.address() as AddressInfo;
+  const host = address.host.includes(':') ? `[${address.host}]` : address.host;
+  return { server, address: `http://${host}:${port}` };
 }
 
-async function open(server: Server, where: ListenOptions, name: string): Promise<void> {
+async function open(server: Server, { host, port }: { readonly host: string; readonly port: number }): Promise<void> {
   const listening = once(server, 'listening');
-  // The socket is bound within the call: it comes into being with this mode, not with a moment of another.
-  const before = umask(0o177);
-  try {
-    server.listen(where);
-  } finally {
-    umask(before);
-  }
+  server.listen({ host, port });
   try {
     await listening;
   } catch (error) {
-    throw listenError(error as NodeJS.ErrnoException, name);
+    throw listenError(error as NodeJS.ErrnoException, `${host}:${port}`);
   }
 }
 
@@ -82,19 +68,6 @@ export async function stopListening({ server, address }: Listening): Promise<voi
   await closed;
   // Node.js removes it by itself, Deno does not.
   if (!address.startsWith('http://')) rmSync(address, { force: true });
-}
-
-/** Whether a socket is left of a process that is gone. What is no socket is left alone. */
-async function isStale(path: string): Promise<boolean> {
-  if (!lstatSync(path, { throwIfNoEntry: false })?.isSocket()) return false;
-  return await new Promise((resolve) => {
-    const socket = connect(path);
-    socket.once('connect', () => {
-      socket.destroy();
-      resolve(false);
-    });
-    socket.once('error', ({ code }: NodeJS.ErrnoException) => resolve(code === 'ECONNREFUSED'));
-  });
 }
 
 function listenError(error: NodeJS.ErrnoException, name: string): CheckpointEngineError {

@@ -1,8 +1,9 @@
 import { createRoute, type OpenAPIHono, z } from '@hono/zod-openapi';
-import { streamSSE } from 'hono/streaming';
+import { type SSEStreamingApi, streamSSE } from 'hono/streaming';
 import { updateJson } from '../json.ts';
 import { problems } from '../openapi.ts';
 import { updatePath } from '../paths.ts';
+import { RequestError } from '../problem.ts';
 import type { UpdateRecord } from '../update-record.ts';
 import type { RouteContext } from './context.ts';
 
@@ -10,12 +11,15 @@ import type { RouteContext } from './context.ts';
 const EVERY_MS = 200;
 /** How often something is said while nothing happens, so that proxies keep the connection. */
 const ALIVE_MS = 15_000;
+/** Most streams at a time: they hold a connection each. */
+const MAX_STREAMS = 256;
 
 /**
  * An update's progress as server-sent events. Each event is the whole state, and the newest one: a client that reads
  * slowly misses some, and nothing is kept for it.
  */
 export function eventRoutes(app: OpenAPIHono, { updates, closing }: RouteContext): void {
+  let streamCount = 0;
   app.openapi(
     createRoute({
       method: 'get',
@@ -32,25 +36,38 @@ export function eventRoutes(app: OpenAPIHono, { updates, closing }: RouteContext
     }),
     (context) => {
       const update = updates.get(context.req.valid('param').id);
+      if (streamCount >= MAX_STREAMS) {
+        throw new RequestError(503, `${MAX_STREAMS} event streams are open`, 'Ask GET /v1/updates/{id} instead');
+      }
+      streamCount += 1;
       context.header('cache-control', 'no-store');
       return streamSSE(context, async (stream) => {
-        let told = -1;
-        let toldAtMs = 0;
-        while (!update.isOver && !stream.aborted && !closing.aborted) {
-          if (told !== versionOf(update)) {
-            told = versionOf(update);
-            toldAtMs = Date.now();
-            await stream.writeSSE({ event: 'progress', data: JSON.stringify(updateJson(update)) });
-          } else if (Date.now() - toldAtMs > ALIVE_MS) {
-            toldAtMs = Date.now();
-            await stream.write(': alive\n\n');
-          }
-          await untilNext(update);
+        try {
+          await tellProgress(stream, update, closing);
+        } finally {
+          streamCount -= 1;
         }
-        if (update.isOver) await stream.writeSSE({ event: 'end', data: JSON.stringify(updateJson(update)) });
       }) as never;
     },
   );
+}
+
+/** Tells each state that the client has time for, and the last one. */
+async function tellProgress(stream: SSEStreamingApi, update: UpdateRecord, closing: AbortSignal): Promise<void> {
+  let told = -1;
+  let toldAtMs = 0;
+  while (!update.isOver && !stream.aborted && !closing.aborted) {
+    if (told !== versionOf(update)) {
+      told = versionOf(update);
+      toldAtMs = Date.now();
+      await stream.writeSSE({ event: 'progress', data: JSON.stringify(updateJson(update)) });
+    } else if (Date.now() - toldAtMs > ALIVE_MS) {
+      toldAtMs = Date.now();
+      await stream.write(': alive\n\n');
+    }
+    await untilNext(update);
+  }
+  if (update.isOver) await stream.writeSSE({ event: 'end', data: JSON.stringify(updateJson(update)) });
 }
 
 function versionOf({ state, progress }: UpdateRecord): number {

@@ -34,7 +34,12 @@ export interface EngineAdapter {
     /** What went wrong according to an answer of status 200 to 299; `undefined` when all is well. */
     failureIn(text: string): string | undefined;
   };
-  /** The requests that follow an update that went through. `reports` are those from before it. */
+  /** What may go wrong with an engine that says this of itself: logged before bytes move. */
+  cautionOf?(report: EngineReport): string | undefined;
+  /**
+   * The requests that follow an update that went through. `reports` are those from before it. The weights are in: one that
+   * fails is a warning, unless the engine needs it.
+   */
   readonly after?: ((reports: readonly EngineReport[], update: EngineUpdate) => readonly EngineStep[]) | undefined;
   /** What to do when ... */
   readonly hints: {
@@ -67,8 +72,12 @@ export interface EngineStep {
   readonly path: string;
   /** JSON body. @default none */
   readonly body?: object | undefined;
+  /** Without it the engine does not serve: after an update its failure is one, though the weights are in. @default false */
+  readonly isNeeded?: boolean | undefined;
   /** What is missed where the engine has no such route: logged then, and the update goes on. @default it fails */
   readonly otherwise?: string | undefined;
+  /** What to do when it fails. @default that of the engine's failures */
+  readonly hint?: string | undefined;
   /** What the engine complains about in an answer of status 200 to 299: logged. */
   complaintIn?(text: string): string | undefined;
 }

@@ -47,7 +47,8 @@ export interface EngineClient {
   /**
    * Resolves when the engine answers; until then it is asked again, less and less often.
    *
-   * @throws `CE_ENGINE_UNREACHABLE` after the time-out, `CE_ENGINE_FAILED` where it refuses the API key.
+   * @throws `CE_ENGINE_UNREACHABLE` after the time-out, or at once where waiting does not help; `CE_ENGINE_FAILED` where it
+   * refuses the API key.
    */
   ready(options: EngineWait): Promise<void>;
   /**

@@ -2,7 +2,10 @@ import { CheckpointEngineError, type Logger } from '@checkpoint-engine/interface
 import type { EngineAdapter } from './adapter.ts';
 import type { EngineEndpoint, EngineWait } from './engine-client.ts';
 import { type HttpCall, type HttpReply, httpRequest } from './http-request.ts';
-import { messageIn } from './replies.ts';
+import { messageIn, parseFields } from './replies.ts';
+
+/** Most bytes of the path of a Unix socket on Linux. */
+const MAX_SOCKET_PATH_BYTES = 107;
 
 /** What {@link EngineHttp} is made of. */
 export interface EngineHttpOptions {
@@ -19,7 +22,10 @@ export class EngineHttp {
 
   /** @throws `CE_CONFIG_INVALID` for an endpoint that is no URL, or an API key that no header can carry. */
   constructor(options: EngineHttpOptions) {
-    for (const { url } of options.endpoints) checkUrl(url);
+    for (const { url, uds } of options.endpoints) {
+      checkUrl(url);
+      checkSocket(uds);
+    }
     checkApiKey(options.apiKey);
     this.#options = options;
   }
@@ -64,8 +70,8 @@ export class EngineHttp {
     return new CheckpointEngineError(
       'CE_ENGINE_FAILED',
       `${this.name} at ${address} answered ${method} ${path} with ${status}: ${why}`,
-      this.#hintFor(status),
-      { op: `${method} ${path}`, peer: address, status, detail: text },
+      hintIn(text, status) ?? this.#hintFor(status),
+      { op: `${method} ${path}`, peer: address, status, detail: detailIn(text) },
     );
   }
 
@@ -95,6 +101,19 @@ export class EngineHttp {
   }
 }
 
+/** What the engine itself advises: it knows why it failed. What a request lacks is known better here. */
+function hintIn(text: string, status: number): string | undefined {
+  const { hint } = parseFields(text);
+  return status >= 500 && typeof hint === 'string' && hint.trim() !== '' ? hint.slice(0, 500) : undefined;
+}
+
+/** The other side's own words: the stack that a problem document carries, or the whole answer. */
+function detailIn(text: string): string {
+  const { error } = parseFields(text);
+  if (typeof error !== 'object' || error === null || !('code' in error)) return text;
+  return 'detail' in error && typeof error.detail === 'string' ? error.detail : messageIn(text);
+}
+
 /** Whether the engine answered that it has no such route. */
 export function isMissing(error: unknown): boolean {
   return hasStatus(error, [404, 405, 501]);
@@ -120,8 +139,19 @@ function checkUrl(url: string): void {
   if (protocol === 'http:' || protocol === 'https:') return;
   throw new CheckpointEngineError(
     'CE_CONFIG_INVALID',
-    `Engine endpoint "${url}" is no HTTP URL`,
+    `Engine endpoint "${url}" is not an HTTP URL`,
     'Write it as http://HOST:PORT; give the path of a Unix socket apart from it',
+  );
+}
+
+/** Longer paths are cut off silently, and another socket is connected to. */
+function checkSocket(uds: string | undefined): void {
+  const sizeBytes = new TextEncoder().encode(uds ?? 'none').byteLength;
+  if (sizeBytes > 0 && sizeBytes <= MAX_SOCKET_PATH_BYTES) return;
+  throw new CheckpointEngineError(
+    'CE_CONFIG_INVALID',
+    `The path of the engine's socket has ${sizeBytes} bytes, wanted 1 to ${MAX_SOCKET_PATH_BYTES}: "${uds}"`,
+    'Let the engine listen at a shorter path',
   );
 }
 

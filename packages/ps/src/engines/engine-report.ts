@@ -15,6 +15,8 @@ export interface EngineReport {
   /** Workers of one replica: the tensor times the pipeline parallel size. */
   readonly replicaSize?: number | undefined;
   readonly isSleeping?: boolean | undefined;
+  /** It says that it sleeps, although its weights may be awake. */
+  readonly maySleep?: boolean | undefined;
   /** What it gave the memory back of. */
   readonly sleepingTags?: readonly string[] | undefined;
 }

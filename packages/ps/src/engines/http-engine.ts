@@ -1,4 +1,9 @@
-import { type Logger, silentLogger } from '@checkpoint-engine/interface';
+import {
+  CheckpointEngineError,
+  type Logger,
+  silentLogger,
+  toCheckpointEngineError,
+} from '@checkpoint-engine/interface';
 import type { EngineAdapter, EngineLook, EngineStep } from './adapter.ts';
 import type { EngineClient, EngineEndpoint, EngineOptions, EngineUpdate, EngineWait } from './engine-client.ts';
 import { EngineHttp, isMissing, isRefused } from './engine-http.ts';
@@ -49,6 +54,10 @@ class HttpEngine implements EngineClient {
 
   async preflight(update: EngineUpdate): Promise<void> {
     const reports = await this.#look(update);
+    for (const report of reports) {
+      const caution = this.#adapter.cautionOf?.(report);
+      if (caution !== undefined) this.#logger.warn({ engine: this.name }, caution);
+    }
     checkTopology(this.name, reports, update);
     if (this.#stepsBefore(reports, update).length === 0) this.#checkReady(reports);
   }
@@ -73,7 +82,21 @@ class HttpEngine implements EngineClient {
       if (afterFailure !== undefined) this.#logger.error({ engine: this.name }, afterFailure);
       throw error;
     }
-    for (const step of after?.(reports, update) ?? []) await this.#take(step, left());
+    for (const step of after?.(reports, update) ?? []) await this.#follow(step, left());
+  }
+
+  /** Takes a step after an update: the weights are in, whatever becomes of it. */
+  async #follow(step: EngineStep, wait: EngineWait): Promise<void> {
+    try {
+      await this.#take(step, wait);
+    } catch (thrown) {
+      if (wait.signal.aborted || !stillLives(thrown)) throw thrown;
+      const { code, message, ...details } = toCheckpointEngineError(thrown);
+      const what = `${this.name} has the new weights, but ${message}`;
+      const { hint = details.hint } = step;
+      if (step.isNeeded) throw new CheckpointEngineError(code, what, hint, { ...details, cause: thrown });
+      this.#logger.warn({ engine: this.name, path: step.path, error: thrown, hint }, what);
+    }
   }
 
   /** Gives what the servers say of themselves once they are prepared. */
@@ -147,4 +170,10 @@ class HttpEngine implements EngineClient {
   #unknown(endpoint: EngineEndpoint): EngineReport {
     return { address: this.#http.shown(endpoint) };
   }
+}
+
+/** An engine that is gone, or says that it is dead, has no weights. */
+function stillLives(error: unknown): boolean {
+  if (!CheckpointEngineError.isInstance(error)) return false;
+  return error.code !== 'CE_ENGINE_UNREACHABLE' && !/EngineDead/.test(`${error.message} ${error.detail}`);
 }

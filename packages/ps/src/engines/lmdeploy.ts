@@ -48,7 +48,7 @@ const lmdeploy = (wakeAfter: boolean | undefined): EngineAdapter => ({
     body: ({ handles }) => ({ zmq_handles: handles }),
     failureIn: successOrMessage,
   },
-  after: (reports) => ((wakeAfter ?? serves(reports)) ? [wake('kv_cache')] : []),
+  after: (reports) => ((wakeAfter ?? serves(reports)) ? [{ ...wake('kv_cache'), isNeeded: true }] : []),
   hints: {
     missing: 'Use a release of LMDeploy with this route, started with --backend pytorch',
     failed: "Read the answer in detail and LMDeploy's log; after a failed update recreate its replicas",

@@ -4,6 +4,7 @@ import type { EngineAdapter } from './adapter.ts';
 import type { EngineEndpoint, EngineWait } from './engine-client.ts';
 import { type EngineHttp, isRefused } from './engine-http.ts';
 import type { HttpReply } from './http-request.ts';
+import { lastingFailure } from './lasting-failure.ts';
 
 /** Pauses between two looks whether an engine is ready. */
 const FIRST_PAUSE_MS = 100;
@@ -16,8 +17,8 @@ const LOG_EVERY_MS = 10_000;
 /**
  * Asks an engine again and again, less and less often, until it is ready.
  *
- * @throws `CE_ENGINE_UNREACHABLE` with the last answer after the time-out; `CE_ENGINE_FAILED` at once where asking again
- * changes nothing.
+ * @throws `CE_ENGINE_UNREACHABLE` with the last answer after the time-out, and at once where asking again changes nothing:
+ * another server is there, the name does not resolve, TLS fails; `CE_ENGINE_FAILED` where it refuses the API key.
  */
 export async function untilReady(
   http: EngineHttp,
@@ -30,13 +31,15 @@ export async function untilReady(
   const endsAt = startedAt + timeoutMs;
   let pauseMs = FIRST_PAUSE_MS;
   let loggedAt = Number.NEGATIVE_INFINITY;
-  for (;;) {
+  for (let before = 0; ; before++) {
     const look = { signal, timeoutMs: Math.min(LOOK_TIMEOUT_MS, Math.max(1, endsAt - performance.now())) };
     let last: unknown;
     try {
       await http.call(endpoint, { method: 'GET', path }, look);
     } catch (error) {
       if (signal.aborted || isRefused(error)) throw error;
+      const lasting = await lastingFailure(http, { endpoint, path, error, before, signal });
+      if (lasting) throw lasting;
       last = error;
     }
     const answer = last === undefined ? undefined : replyIn(last);

@@ -37,7 +37,13 @@ const vllm = (flushCache: boolean): EngineAdapter => ({
       isOptional: true,
       read: ({ world_size }) => ({ replicaSize: countOf(world_size) }),
     },
+    // It stays true after a wake-up of the weights alone.
+    { paths: ['/is_sleeping'], isOptional: true, read: ({ is_sleeping }) => ({ maySleep: is_sleeping === true }) },
   ],
+  cautionOf: ({ address, maySleep }) =>
+    maySleep
+      ? `vLLM at ${address} sleeps: where its weights have no memory, an update ends it; wake them first, with POST /wake_up?tags=weights`
+      : undefined,
   update: {
     path: '/collective_rpc',
     body: ({ handles, timeoutMs }) => ({
@@ -54,6 +60,7 @@ const vllm = (flushCache: boolean): EngineAdapter => ({
             path: '/reset_prefix_cache',
             otherwise: 'vLLM has no route to forget cached prefixes: those of the old weights stay',
             complaintIn: keptPrefixes,
+            hint: 'Cached prefixes of the old weights may be used: reset them with POST /reset_prefix_cache',
           },
         ]
       : []),
@@ -75,12 +82,18 @@ const vllm = (flushCache: boolean): EngineAdapter => ({
   },
 });
 
-/** The method returns nothing: the answer is empty, or has one null a worker. */
+/** The method returns nothing: the answer is empty, or has a null for each worker; behind Ray Serve, for each replica. */
 function somethingReturned(text: string): string | undefined {
   if (text.trim() === '') return undefined;
   const { results } = parseFields(text);
-  if (Array.isArray(results) && results.every((result) => result === null)) return undefined;
+  if (Array.isArray(results) && results.every(isNothing)) return undefined;
   return `the workers returned something: ${text.slice(0, 200)}`;
+}
+
+function isNothing(result: unknown): boolean {
+  if (typeof result !== 'object' || result === null) return result === null;
+  const { worker_results: workers } = result as { worker_results?: unknown };
+  return Array.isArray(workers) && workers.every((worker) => worker === null);
 }
 
 function keptPrefixes(text: string): string | undefined {

@@ -2,6 +2,7 @@ import type { NeedsSummary, PullIntent } from '@checkpoint-engine/interface';
 import { boxBytes } from '@checkpoint-engine/planner';
 import type { UpdateResult } from '../api.ts';
 
+import { expectWorker } from '../update/expect-worker.ts';
 import { callWorkers, takeMemory } from '../update/handshake.ts';
 import { leaveGroup, type Meeting } from '../update/meet.ts';
 import { movePass, openSourcesOf, orderOf } from '../update/move-buckets.ts';
@@ -30,9 +31,11 @@ export async function runPull(run: UpdateRun, meeting: Meeting, intent: PullInte
   const { epoch, link, agreement } = meeting;
   watch.enter('handshake');
   const contact = await callWorkers(run, meeting, { slots: NOMINAL_SLOTS, ring: undefined });
-  const { session, request } = contact;
+  const { session, request, inference } = contact;
   const channel = session?.pull;
-  const pulling = await agreeOnPull(run, meeting, session, intent);
+  const agreeing = agreeOnPull(run, meeting, session, intent);
+  if (session && inference.isHead) void expectWorker(run, request, agreeing);
+  const pulling = await agreeing;
   const { strategy, answer, host } = pulling;
   if (answer?.summary !== undefined) logModules(run, answer.summary);
   const shared = host && (await shareRings(run, host));

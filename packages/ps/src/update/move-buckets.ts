@@ -1,5 +1,6 @@
 import type { BucketSource } from '../sources/bucket-source.ts';
 import { describeBuckets } from './describe-buckets.ts';
+import { expectWorker } from './expect-worker.ts';
 import type { Handshake } from './handshake.ts';
 import type { Meeting } from './meet.ts';
 import { nextPass } from './next-pass.ts';
@@ -58,16 +59,18 @@ export interface Pass {
 
 /** Brings all buckets to this rank's worker once. */
 export async function movePass(
-  { context, watch, life, emit }: UpdateRun,
+  run: UpdateRun,
   { link }: Meeting,
   planned: PlannedUpdate,
-  { ring, sharesRing, staging, group, session }: Handshake,
+  { ring, sharesRing, staging, group, session, request, inference }: Handshake,
   { source, order, isFirst, only }: Pass,
 ): Promise<void> {
   if (ring === undefined || order === undefined) return;
+  const { context, watch, life, emit } = run;
   const { signal } = life;
   const opened = session?.open(ring.memory, { signal, slots: planned.sizing.ringSlots }) ?? Promise.resolve();
   opened.catch(life.fail);
+  if (isFirst && session && inference.isHead) void expectWorker(run, request, opened);
   opened.then(
     () => watch.enter('stream'),
     () => {},

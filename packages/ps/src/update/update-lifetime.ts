@@ -1,5 +1,5 @@
 import { setMaxListeners } from 'node:events';
-import { CheckpointEngineError, type Store } from '@checkpoint-engine/interface';
+import { CheckpointEngineError, LONGEST_TIMER_MS, type Store } from '@checkpoint-engine/interface';
 import { atRank } from '../util/at-rank.ts';
 import type { Cleanup } from '../util/cleanup.ts';
 import { followSignals } from '../util/follow-signals.ts';
@@ -30,7 +30,8 @@ export class UpdateLifetime {
     this.#cleanup = cleanup;
     // Every read, broadcast and reload that is under way listens.
     setMaxListeners(0, this.signal);
-    const timer = setTimeout(() => this.#controller.abort(timedOut(checkpoint, timeoutMs, rank)), timeoutMs);
+    const expire = (): void => this.#controller.abort(timedOut(checkpoint, timeoutMs, rank));
+    const timer = setTimeout(expire, Math.min(timeoutMs, LONGEST_TIMER_MS));
     cleanup.defer(() => clearTimeout(timer));
     cleanup.defer(followSignals(this.#controller, signals));
   }

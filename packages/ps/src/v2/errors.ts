@@ -50,7 +50,7 @@ export function workerFailed(who: SessionIdentity, reported: unknown): Checkpoin
   return new CheckpointEngineError(
     'CE_WORKER_FAILED',
     `The worker on device "${who.deviceUuid}" failed: ${message}`,
-    "Look at the worker's stack in detail and at the engine's log",
+    adviceOf(fields) ?? "Look at the worker's stack in detail and at the engine's log",
     {
       rank: who.rank,
       peer: who.deviceUuid,
@@ -64,6 +64,11 @@ export function workerFailed(who: SessionIdentity, reported: unknown): Checkpoin
       ),
     },
   );
+}
+
+/** The worker's own hint, unless its engine's code threw and the hint is about its stack. */
+function adviceOf({ code, hint }: Record<string, unknown>): string | undefined {
+  return code === 'CE_WORKER_FAILED' ? undefined : text(hint) || undefined;
 }
 
 /** An error as the worker is told it. The chain of causes stays here, where the log is. */

@@ -1,3 +1,5 @@
+import { LONGEST_TIMER_MS } from '@checkpoint-engine/interface';
+
 /** A range that peers may lease. */
 export interface OwnedRange {
   readonly number: number;
@@ -37,7 +39,7 @@ export class RangeTable {
       const look = (): void => {
         if (!isRead()) end();
       };
-      const timer = setTimeout(end, timeoutMs);
+      const timer = setTimeout(end, Math.min(timeoutMs, LONGEST_TIMER_MS));
       this.#waiting.add(look);
     });
     for (const [lease, { ranges }] of this.#leases) if (ranges.includes(number)) this.release(lease);
@@ -53,7 +55,7 @@ export class RangeTable {
       if (range?.address !== address || range.sizeBytes !== sizeBytes) return { unknown: number };
     }
     const lease = this.#next++;
-    const timer = setTimeout(() => this.release(lease), ttlMs);
+    const timer = setTimeout(() => this.release(lease), Math.min(ttlMs, LONGEST_TIMER_MS));
     timer.unref();
     this.#leases.set(lease, { ranges: ranges.map(([number]) => number), timer });
     return { lease };

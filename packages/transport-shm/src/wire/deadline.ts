@@ -1,4 +1,4 @@
-import { abortError, CheckpointEngineError } from '@checkpoint-engine/interface';
+import { abortError, CheckpointEngineError, LONGEST_TIMER_MS } from '@checkpoint-engine/interface';
 
 /** What limits an operation. */
 export interface Limits {
@@ -22,7 +22,7 @@ export async function withDeadline<T>(limits: Limits, work: (signal: AbortSignal
     const fired = signals.find((signal) => signal.aborted);
     if (fired) deadline.abort(abortError(fired, what));
   };
-  const timer = setTimeout(() => deadline.abort(timeoutError(what, timeoutMs)), timeoutMs);
+  const timer = setTimeout(() => deadline.abort(timeoutError(what, timeoutMs)), Math.min(timeoutMs, LONGEST_TIMER_MS));
   for (const signal of signals) signal.addEventListener('abort', giveUp);
   giveUp();
   try {

@@ -1,0 +1,84 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { existsSync, mkdirSync, readdirSync } from 'node:fs';
+import { createServer } from 'node:http';
+import { join } from 'node:path';
+import { execPath } from 'node:process';
+import { afterAll, afterEach, describe, expect, it } from 'vitest';
+import { smallCheckpoint, temporaryFolder } from './checkpoints.ts';
+import { startTestWorker } from './demo-worker.ts';
+import { parseJson, runCli, startCli } from './run-cli.ts';
+
+const { folder, remove } = await temporaryFolder();
+const checkpoint = await smallCheckpoint(join(folder, 'step-1'), 'one');
+const cleanup: (() => Promise<void> | void)[] = [];
+afterEach(async () => {
+  for (const step of cleanup.splice(0).reverse()) await step();
+});
+afterAll(remove);
+const update = (...args: string[]): string[] => [
+  ...['update', '--checkpoint-path', checkpoint, '--device', 'host', '--log-level', 'error', '--json', ...args],
+];
+
+describe('sockets that cannot be', () => {
+  it('end serve at once, and nothing is left of them', async () => {
+    const place = join(folder, 'sockets');
+    mkdirSync(place);
+    for (const path of [join(place, `${'y'.repeat(120)}.sock`), join(place, 'absent', 'x.sock')]) {
+      const result = await runCli(['serve', '--device', 'host', '--uds', path, '--log-level', 'error']);
+      expect(result).toMatchObject({ code: 2, stderr: expect.stringContaining('CE_CONFIG_INVALID') });
+    }
+    expect(readdirSync(place)).toEqual([]);
+  });
+
+  it.each(['/nonexistent/folder', `/tmp/${'s'.repeat(90)}`])('end the demo, which names TMPDIR: %s', async (TMPDIR) => {
+    const result = await runCli(['demo', '--size', '4MiB', '--device', 'host'], { env: { TMPDIR } });
+    expect(result.code).toBe(2);
+    expect(result.stderr).toMatch(/Set TMPDIR to/);
+    expect(existsSync(TMPDIR)).toBe(false);
+  });
+
+  it('end a worker, which can be started again at the socket of one that was killed', async () => {
+    const long = startCli(['demo-worker', '0', 'host', join(folder, `${'w'.repeat(120)}.sock`), 'silent']);
+    expect(await long.result).toMatchObject({ code: 2, stderr: expect.stringMatching(/wanted 1 to 107/) });
+    const path = join(folder, 'worker.sock');
+    const listening = `require('net').createServer().listen(${JSON.stringify(path)}, () => console.log('listening'))`;
+    const killed = spawn(execPath, ['-e', listening], { stdio: ['ignore', 'pipe', 'inherit'] });
+    await once(killed.stdout, 'data');
+    killed.kill('SIGKILL');
+    await once(killed, 'exit');
+    expect(existsSync(path)).toBe(true);
+    const second = await startTestWorker(0, path);
+    cleanup.push(() => second.close());
+    expect(await runCli(update('--engine', 'worker', '--uds', path))).toMatchObject({ code: 0 });
+  });
+});
+
+describe('an engine that calls no worker', () => {
+  it('is found out by its answer, long before the time-out', async () => {
+    const server = createServer((request, response) => {
+      request.resume();
+      response.end('{"results":[null]}');
+    }).listen(0, '127.0.0.1');
+    cleanup.push(() => void server.close());
+    await once(server, 'listening');
+    const address = server.address();
+    const port = typeof address === 'object' ? address?.port : 0;
+    const endpoint = ['--engine', 'worker', '--endpoint', `http://127.0.0.1:${port}`];
+    const result = await runCli(update(...endpoint, '--timeout', '3600'));
+    expect(result.code).toBe(1);
+    expect(parseJson(result)).toMatchObject({
+      error: { code: 'CE_ENGINE_FAILED', message: expect.stringContaining('no worker has called') },
+    });
+  });
+
+  it('is another kind of engine, which the hint names', async () => {
+    const path = join(folder, 'other.sock');
+    const worker = await startTestWorker(0, path);
+    cleanup.push(() => worker.close());
+    const result = await runCli(update('--uds', path, '--timeout', '3600'));
+    expect(parseJson(result)).toMatchObject({
+      error: { code: 'CE_ENGINE_UNREACHABLE', hint: expect.stringContaining('--engine worker') },
+    });
+  });
+});

@@ -1,0 +1,141 @@
+import { connect } from 'node:tls';
+import { CheckpointEngineError, type ErrorDetails } from '@checkpoint-engine/interface';
+import type { EngineEndpoint } from './engine-client.ts';
+import { type EngineHttp, isMissing } from './engine-http.ts';
+import { parseFields } from './replies.ts';
+
+/** How long one look at a server may take that is found to be the wrong one. */
+const LOOK_TIMEOUT_MS = 2_000;
+
+/** What engines answer when they are ready, by which another engine than the one that was named is recognised. */
+const READY_PATHS: readonly { readonly path: string; readonly engine: string }[] = [
+  { path: '/healthz', engine: 'worker' },
+  { path: '/ping', engine: 'sglang' },
+  { path: '/health', engine: 'vllm or lmdeploy' },
+];
+
+/** Names that cannot be looked up right now may be there a moment later; after so many tries they are not. */
+const MAX_LOOKUPS = 3;
+
+/** What is known of a look at an engine that failed. */
+export interface FailedLook {
+  readonly endpoint: EngineEndpoint;
+  readonly path: string;
+  readonly error: unknown;
+  /** Looks that have failed before. */
+  readonly before: number;
+  readonly signal: AbortSignal;
+}
+
+/**
+ * Why asking again changes nothing: another server is there, or none can be reached by this address. `undefined` where
+ * the engine may only be starting: the connection is refused, or it answers with an error of its own.
+ */
+export async function lastingFailure(http: EngineHttp, look: FailedLook): Promise<CheckpointEngineError | undefined> {
+  const { endpoint, error } = look;
+  const failed = (what: string, hint: string, details: ErrorDetails = {}): CheckpointEngineError =>
+    new CheckpointEngineError('CE_ENGINE_UNREACHABLE', `${http.name} at ${http.shown(endpoint)} ${what}`, hint, {
+      op: `GET ${look.path}`,
+      peer: http.shown(endpoint),
+      cause: error,
+      ...details,
+    });
+  if (isMissing(error)) return await wrongServer(http, look, failed);
+  const { code = '', message } = causeOf(error);
+  const { hostname, protocol } = new URL(endpoint.url);
+  if (code === 'ENOTFOUND' || (code === 'EAI_AGAIN' && look.before + 1 >= MAX_LOOKUPS)) {
+    return failed(
+      `cannot be reached: the name ${hostname} does not resolve (${code})`,
+      'Correct the host of --endpoint',
+    );
+  }
+  if (code === 'EACCES' || code === 'ENOTSOCK' || code === 'EPERM') {
+    return failed(`cannot be reached: ${message}`, 'Correct --uds, or the permissions of the socket');
+  }
+  if (protocol === 'https:' && isWrongVersion(code, message)) {
+    return failed('does not speak TLS', 'Write its address with http://', { detail: message });
+  }
+  if (protocol === 'https:' && isTls(code, message)) {
+    const hint =
+      'Name the authority that signed its certificate in NODE_EXTRA_CA_CERTS, and use the name that it is for';
+    return failed(`cannot be reached over TLS: ${message}`, hint, { detail: message });
+  }
+  if (protocol === 'http:' && isNoHttp(code, error) && (await speaksTls(endpoint, look.signal))) {
+    return failed('speaks TLS', 'Write its address with https://');
+  }
+  if (code.startsWith('HPE_')) {
+    return failed(
+      `does not speak HTTP: ${message}`,
+      'Check the port of --endpoint: something else than an engine is there',
+    );
+  }
+  return undefined;
+}
+
+async function wrongServer(
+  http: EngineHttp,
+  { endpoint, path, error, signal }: FailedLook,
+  failed: (what: string, hint: string, details?: ErrorDetails) => CheckpointEngineError,
+): Promise<CheckpointEngineError> {
+  const { status } = error as CheckpointEngineError;
+  const what = `has no ${path}: it answers ${status}`;
+  for (const { path: other, engine } of READY_PATHS) {
+    if (other === path) continue;
+    const reply = await http
+      .call(endpoint, { method: 'GET', path: other }, { signal, timeoutMs: LOOK_TIMEOUT_MS })
+      .catch(() => undefined);
+    const isOther = reply !== undefined && (engine !== 'worker' || 'protocol' in parseFields(reply.text));
+    if (isOther) return failed(what, `It answers GET ${other}: use --engine ${engine}`, { status });
+  }
+  const { pathname, origin } = new URL(endpoint.url);
+  const hint =
+    pathname === '/'
+      ? 'Check the address, and --engine: vllm, sglang, lmdeploy and worker answer at different paths'
+      : `Leave ${pathname} out of the address (${origin}), unless a proxy needs it; check --engine, too`;
+  return failed(what, hint, { status });
+}
+
+function causeOf(error: unknown): NodeJS.ErrnoException {
+  const { cause } = error as { cause?: unknown };
+  return (cause instanceof Error ? cause : error) as NodeJS.ErrnoException;
+}
+
+function isWrongVersion(code: string, message: string): boolean {
+  return /WRONG_VERSION_NUMBER|PACKET_LENGTH_TOO_LONG|HTTP_REQUEST/.test(code) || /wrong version number/i.test(message);
+}
+
+/** Certificates and handshakes. A connection that breaks off may be a server that is only starting. */
+function isTls(code: string, message: string): boolean {
+  return (
+    /^(ERR_TLS_|ERR_SSL_|CERT_|UNABLE_TO_|SELF_SIGNED_|DEPTH_ZERO_|EPROTO|HOSTNAME_MISMATCH|INVALID_CA)/.test(code) ||
+    /certificate|SSL alert|tlsv1 alert|handshake failure/i.test(message)
+  );
+}
+
+/** Answers of servers that expect TLS: bytes that are no HTTP, a connection that is cut, a page that says so. */
+function isNoHttp(code: string, error: unknown): boolean {
+  const status = CheckpointEngineError.isInstance(error) ? error.status : undefined;
+  return status === 400 || code === 'ECONNRESET' || code.startsWith('HPE_');
+}
+
+/** Whether a TLS handshake succeeds, whoever signed the certificate. */
+function speaksTls({ url, uds }: EngineEndpoint, signal: AbortSignal): Promise<boolean> {
+  const { hostname, port } = new URL(url);
+  const host = hostname.replace(/^\[(.*)\]$/, '$1');
+  const where = uds === undefined ? { host, port: Number(port || 80) } : { path: uds };
+  return new Promise((resolve) => {
+    const socket = connect({ ...where, rejectUnauthorized: false });
+    const end = (speaks: boolean): void => {
+      clearTimeout(timer);
+      signal.removeEventListener('abort', give);
+      socket.destroy();
+      resolve(speaks);
+    };
+    const give = (): void => end(false);
+    const timer = setTimeout(give, LOOK_TIMEOUT_MS);
+    signal.addEventListener('abort', give, { once: true });
+    socket.once('secureConnect', () => end(true));
+    socket.once('error', give);
+    socket.once('close', give);
+  });
+}

@@ -1,0 +1,107 @@
+import { chmodSync, lstatSync, unlinkSync } from 'node:fs';
+import type { Server } from 'node:http';
+import { connect } from 'node:net';
+import { umask } from 'node:process';
+import { CheckpointEngineError } from '@checkpoint-engine/interface';
+
+/** Most bytes of a socket's path: `sun_path` of Linux has 108, and the last one is 0. Longer paths are cut off silently. */
+const MAX_PATH_BYTES = 107;
+
+/** How long a process that listens has to take a connection, before its socket counts as stale or not. */
+const PROBE_MS = 2_000;
+
+/** @throws `CE_CONFIG_INVALID`: no socket can be made at this path, whoever asks. */
+export function checkSocketPath(path: string): void {
+  const sizeBytes = new TextEncoder().encode(path).byteLength;
+  if (sizeBytes > 0 && sizeBytes <= MAX_PATH_BYTES && !path.includes('\0')) return;
+  throw new CheckpointEngineError(
+    'CE_CONFIG_INVALID',
+    `The path of the socket has ${sizeBytes} bytes, wanted 1 to ${MAX_PATH_BYTES}: "${path}"`,
+    'Give a shorter path, such as one below /tmp or /run',
+    { op: 'listen', file: path },
+  );
+}
+
+/**
+ * Lets a server listen at a Unix socket that only this user can open. It takes the place of a socket whose process is
+ * gone. Where it fails, the server does not listen.
+ *
+ * @throws `CE_ADDRESS_IN_USE`: a process listens there, or the path is that of something else than a socket;
+ * `CE_CONFIG_INVALID`.
+ */
+export async function listenAtSocket(server: Server, path: string): Promise<void> {
+  checkSocketPath(path);
+  try {
+    await open(server, path);
+  } catch (error) {
+    if (!(await isStale(error, path))) throw listenError(error as NodeJS.ErrnoException, path);
+    try {
+      unlinkSync(path);
+      await open(server, path);
+    } catch (again) {
+      throw listenError(again as NodeJS.ErrnoException, path);
+    }
+  }
+  try {
+    chmodSync(path, 0o600);
+  } catch (error) {
+    await new Promise((resolve) => server.close(resolve));
+    throw listenError(error as NodeJS.ErrnoException, path);
+  }
+}
+
+function open(server: Server, path: string): Promise<void> {
+  return new Promise((resolve, reject) => {
+    server.once('error', reject);
+    privately(() =>
+      server.listen(path, () => {
+        server.off('error', reject);
+        resolve();
+      }),
+    );
+  });
+}
+
+/** The socket is bound within the call: it comes into being with this mode, not with a moment of another. */
+function privately(open: () => void): void {
+  let before: number | undefined;
+  try {
+    before = umask(0o177);
+  } catch {
+    // Threads cannot set it: there the mode is set right after.
+  }
+  try {
+    open();
+  } finally {
+    if (before !== undefined) umask(before);
+  }
+}
+
+/** Whether the path is in use by a socket whose process is gone. */
+async function isStale(error: unknown, path: string): Promise<boolean> {
+  if ((error as NodeJS.ErrnoException).code !== 'EADDRINUSE') return false;
+  if (!lstatSync(path, { throwIfNoEntry: false })?.isSocket()) return false;
+  return await new Promise((resolve) => {
+    const socket = connect(path);
+    const end = (stale: boolean): void => {
+      clearTimeout(timer);
+      socket.destroy();
+      resolve(stale);
+    };
+    const timer = setTimeout(() => end(false), PROBE_MS);
+    socket.once('connect', () => end(false));
+    socket.once('error', ({ code }: NodeJS.ErrnoException) => end(code === 'ECONNREFUSED'));
+  });
+}
+
+function listenError(error: NodeJS.ErrnoException, path: string): CheckpointEngineError {
+  const isInUse = error.code === 'EADDRINUSE';
+  return new CheckpointEngineError(
+    isInUse ? 'CE_ADDRESS_IN_USE' : 'CE_CONFIG_INVALID',
+    isInUse ? `Something else is at "${path}"` : `Cannot listen at "${path}": ${error.message}`,
+    isInUse
+      ? 'Stop what listens there, or choose another path'
+      : 'Choose a path in a folder that this user may write to',
+    { op: 'listen', peer: path, cause: error },
+  );
+}
