@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import torch
 
+from checkpoint_engine_worker.derived import changed_modules, unwritten_digests
 from checkpoint_engine_worker.errors import CheckpointEngineError
 from checkpoint_engine_worker.fingerprint import fingerprint_of, metas_digest
 from checkpoint_engine_worker.proof import prove
@@ -410,3 +411,40 @@ def test_a_tensor_in_an_attribute_that_was_replaced_voids_the_proof() -> None:
         recording.check(recording.fingerprint)
     assert kept is not None
     assert not recording.proved
+
+
+def test_layers_with_derived_values_are_left_to_the_engine() -> None:
+    def build(toy: Toy) -> None:
+        toy.layers = torch.nn.ModuleList()
+        for _ in range(2):
+            layer = torch.nn.Module()
+            linear(layer, "a", 4, 4)
+            linear(layer, "b", 4, 4)
+            toy.layers.append(layer)
+        toy.layers[1].cache = torch.nn.Module()
+        toy.layers[1].cache.register_buffer("squares", torch.zeros(4, 4))
+        toy.layers[1].cache.register_buffer("constant", torch.ones(4))
+        toy.held = torch.zeros(2)
+
+    def load(toy: Toy, name: str, tensor: torch.Tensor) -> None:
+        _, layer, part, _ = name.split(".")
+        getattr(toy.layers[int(layer)], part).weight.data.copy_(tensor)
+
+    form = {f"layers.{i}.{part}.weight": torch.zeros(4, 4) for i in range(2) for part in "ab"}
+    toy = Toy(build, load)
+    metas, pool = metas_of(form), Pool(form)
+    recording = record(toy.engine(), metas)
+    before = unwritten_digests(toy.engine(), recording)
+    assert set(before) == {"layers.1.cache.squares", "layers.1.cache.constant", "held"}
+    assert changed_modules(before, unwritten_digests(toy.engine(), recording)) == set()
+    weights = random_like(form, 4)
+    pool.fill(weights)
+    toy.load_weights(list(weights.items()))
+    toy.layers[1].cache.squares.copy_(toy.layers[1].a.weight ** 2)
+    derived = changed_modules(before, unwritten_digests(toy.engine(), recording))
+    assert derived == {"layers.1.cache"}
+    assert unwritten_digests(toy.engine(), recording, lambda module: hasattr(module, "squares")).keys() == {"held"}
+    result = prove(recording, pool.places, pool.regions, "cpu", derived=derived)
+    result.accept(recording, recording.fingerprint)
+    assert {metas[i].name for i in recording.rest().tolist()} == {"layers.1.a.weight", "layers.1.b.weight"}
+    assert "derives values of layers.1.cache" in str(recording.summary())
