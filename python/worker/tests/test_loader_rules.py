@@ -448,3 +448,48 @@ def test_layers_with_derived_values_are_left_to_the_engine() -> None:
     result.accept(recording, recording.fingerprint)
     assert {metas[i].name for i in recording.rest().tolist()} == {"layers.1.a.weight", "layers.1.b.weight"}
     assert "derives values of layers.1.cache" in str(recording.summary())
+
+
+@pytest.mark.parametrize("way", ["parameter", "data", "attribute", "list", "dict"])
+def test_tensors_that_a_loader_puts_in_place_of_others_are_opaque_and_taken_out(way: str) -> None:
+    def build(toy: Toy) -> None:
+        linear(toy, "a", 4, 4)
+        linear(toy, "b", 4, 4)
+        toy.a.scale = torch.ones(4, 4)
+        toy.a.scales = [torch.ones(4, 4), torch.ones(2)]
+        toy.a.more = {"x": {"y": torch.ones(4, 4)}}
+
+    def load(toy: Toy, name: str, tensor: torch.Tensor) -> None:
+        if name == "b.weight":
+            toy.b.weight.data.copy_(tensor)
+        elif way == "parameter":
+            toy.a.weight = torch.nn.Parameter(tensor, requires_grad=False)
+        elif way == "data":
+            toy.a.weight.data = tensor
+        elif way == "attribute":
+            toy.a.scale = tensor
+        elif way == "list":
+            toy.a.scales[0] = tensor
+        else:
+            toy.a.more["x"]["y"] = tensor
+
+    form = {"a.odd": torch.zeros(4, 4), "b.weight": torch.zeros(4, 4)}
+    toy = Toy(build, load)
+    before, weight, address = toy.state(), toy.a.weight, toy.a.weight.data_ptr()
+    recording = record(toy.engine(), metas_of(form))
+    assert set(recording.tensor_reasons) == {0}
+    assert toy.a.weight is weight
+    assert toy.a.weight.data_ptr() == address
+    assert toy.state() == before
+    for held in (toy.a.scale, *toy.a.scales, toy.a.more["x"]["y"]):
+        assert type(held) is torch.Tensor
+        assert held.eq(1).all()
+
+
+def test_an_engine_of_which_nothing_can_be_pulled() -> None:
+    def load(toy: Toy, name: str, tensor: torch.Tensor) -> None:
+        toy.a.weight.data.copy_(tensor * 2)
+
+    _, recording = check(lambda toy: linear(toy, "a", 4, 4), load, {"a.weight": torch.zeros(4, 4)}, rest={"a.weight"})
+    assert recording.needs().size_bytes == 0
+    assert recording.rest_groups() == [[0]]
