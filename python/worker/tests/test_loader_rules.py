@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 import pytest
@@ -493,3 +494,34 @@ def test_an_engine_of_which_nothing_can_be_pulled() -> None:
     _, recording = check(lambda toy: linear(toy, "a", 4, 4), load, {"a.weight": torch.zeros(4, 4)}, rest={"a.weight"})
     assert recording.needs().size_bytes == 0
     assert recording.rest_groups() == [[0]]
+
+
+class _Handle:
+    """As a library's packed weight: released when it goes."""
+
+    def __del__(self) -> None:
+        pass
+
+
+@pytest.mark.parametrize("way", ["closure", "partial", "handle", "default", "alias", "bound"])
+def test_modules_that_compute_with_a_copy_of_their_weights_are_staged(way: str) -> None:
+    def load(toy: Toy, name: str, tensor: torch.Tensor) -> None:
+        getattr(toy, name.split(".")[0]).weight.data.copy_(tensor)
+
+    def build(toy: Toy) -> None:
+        a = linear(toy, "a", 4, 4)
+        linear(toy, "b", 4, 4)
+        packed, handle, alias = a.weight.detach().clone(), _Handle(), a.weight.detach()
+        a.compute = {
+            "closure": lambda x: x @ packed,
+            "partial": partial(torch.matmul, packed),
+            "handle": lambda x: (handle, x),
+            "default": lambda x, w=[packed]: x @ w[0],
+            "alias": lambda x: x @ alias,
+            "bound": toy.load_weights,
+        }[way]
+
+    form = {"a.weight": torch.zeros(4, 4), "b.weight": torch.zeros(4, 4)}
+    staged = way not in ("alias", "bound")
+    _, recording = check(build, load, form, rest={"a.weight"} if staged else set())
+    assert ("computes with a copy" in str(recording.summary())) == staged

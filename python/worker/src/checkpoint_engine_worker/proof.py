@@ -115,6 +115,8 @@ def _verdicts(
     written = {*np.unique(recording.boxes[:, OWNER]).tolist(), *(cast.owner for cast in recording.casts)}
     gone = [owner for owner in written if recording.live[owner] is None]
     lower(gone, "staged", "the engine keeps it in another form than it is loaded in")
+    for owner, reason in recording.transformed.items():
+        lower([owner], "staged", reason)
     unequal = [*np.unique(boxes[~equal, OWNER]).tolist(), *(c.owner for c, same in casts.items() if same is False)]
     lower(unequal, "staged", "the engine changes its values after they are loaded")
     return verdicts

@@ -12,6 +12,7 @@ from __future__ import annotations
 import time
 from collections.abc import Container, Iterable, Sequence
 from contextlib import nullcontext
+from typing import Any
 
 import numpy as np
 
@@ -19,6 +20,7 @@ from checkpoint_engine_worker.boxes import boxes_of
 from checkpoint_engine_worker.casts import MAX_CAST_BYTES
 from checkpoint_engine_worker.engine import Engine
 from checkpoint_engine_worker.fingerprint import fingerprint_of, layer_forms, metas_digest
+from checkpoint_engine_worker.kept_copies import keeps_copy
 from checkpoint_engine_worker.layer_notes import Notes, same_template, stamp, template_of
 from checkpoint_engine_worker.layers import LayerClass, layer_classes, split_layer
 from checkpoint_engine_worker.loader_trace import CopyNote, LoaderTrace
@@ -74,6 +76,7 @@ def record(
         links=notes.links,
         fingerprint=fingerprint,
         live=live,
+        transformed=_transformed(engine, in_use, owners),
         in_place=lambda: not held or _held_addresses(engine, held) == held,
         recorded_ms=(time.monotonic() - started) * 1e3,
     )
@@ -82,6 +85,18 @@ def record(
 def _held_addresses(engine: Engine, paths: Container[str]) -> dict[str, int]:
     found = (named for named in named_tensors(engine.roots) if named.held and named.path in paths)
     return {named.path: int(named.tensor.data_ptr()) for named in found}
+
+
+def _transformed(engine: Engine, in_use: TensorMap, owners: Sequence[OwnerInfo]) -> dict[int, str]:
+    """Owners of modules that compute with a copy of their weights."""
+    modules = {path: module for name, root in engine.roots for path, module in root.named_modules(prefix=name)}
+
+    def known(tensor: Any) -> bool:
+        owner = in_use.touches(tensor)
+        return owner is not None and not in_use.owners[owner].held
+
+    found = {path for path, module in modules.items() if keeps_copy(module, known)}
+    return {i: "the engine computes with a copy of it" for i, owner in enumerate(owners) if owner.module in found}
 
 
 def _live(in_use: TensorMap, path: str, size_bytes: int) -> LiveTensor | None:
