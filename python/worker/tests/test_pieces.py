@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from checkpoint_engine_worker.boxes import boxes_of
 from checkpoint_engine_worker.host_pieces import copy_pieces, equal_pieces
 from checkpoint_engine_worker.pieces import cut
-from checkpoint_engine_worker.word_tables import word_tables
+from checkpoint_engine_worker.word_tables import TILE_WIDTHS, every_kind, word_tables
 
 SIZE = 1 << 16
 
@@ -154,3 +154,8 @@ def test_boxes_are_the_bytes_of_a_strided_copy(shape: list[int], seed: int) -> N
 def test_a_transposed_matrix_of_a_model_is_too_scattered_for_a_table() -> None:
     found = boxes_of((70_000, 70_000), (1, 70_000), (70_000, 1), 2)
     assert found is None
+
+
+def test_the_kinds_to_compile_for_are_all_that_a_table_can_have() -> None:
+    keys = {kind.key for kind in word_tables(every_kind())}
+    assert keys == {(word, tile) for word in (1, 2, 4, 8, 16) for tile in TILE_WIDTHS}

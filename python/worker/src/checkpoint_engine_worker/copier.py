@@ -23,6 +23,10 @@ class Copier(Protocol):
         """Undoes `register`. Once is enough, more often is allowed."""
         ...
 
+    def warm(self) -> None:
+        """Compiles whatever any table may need: for tables that are made during an update, from the slots of a ring."""
+        ...
+
     def prepare(self, table: Int64s) -> Any:
         """Whatever takes time and can be done before an update: compilation, upload of the table."""
         ...
@@ -43,6 +47,9 @@ class HostCopier:
         return region
 
     def unregister(self, region: MappedRegion) -> None:
+        pass
+
+    def warm(self) -> None:
         pass
 
     def prepare(self, table: Int64s) -> Int64s:

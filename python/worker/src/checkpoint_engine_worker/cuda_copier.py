@@ -18,7 +18,7 @@ from checkpoint_engine_worker import cuda_runtime
 from checkpoint_engine_worker.pieces import P_DESTINATION, P_ROW_BYTES, P_ROWS, P_SOURCE, P_SOURCE_PITCH
 from checkpoint_engine_worker.pull_kernels import launch_compare, launch_copy
 from checkpoint_engine_worker.pull_types import Int64s, MappedRegion
-from checkpoint_engine_worker.word_tables import WordTable, word_tables
+from checkpoint_engine_worker.word_tables import WordTable, every_kind, word_tables
 
 #: Single runs, joined over adjacent pieces, of at least this many bytes go by the copy engines.
 COPY_ENGINE_BYTES = 8 << 20
@@ -82,6 +82,9 @@ class CudaCopier:
                 if mine:
                     torch.cuda.synchronize(self._device)
                     cuda_runtime.unregister_host_memory(region.address)
+
+    def warm(self) -> None:
+        self.prepare(every_kind())
 
     def prepare(self, table: Int64s) -> Prepared:
         runs, rest = wide_runs(table, self._copy_engine_bytes)

@@ -52,6 +52,8 @@ class PullTable:
                 self._regions[number] = self._copier.register(region)
             if places is not None:
                 self._prepare_whole(places)
+            else:
+                self._copier.warm()
         except BaseException:
             self.close()
             raise
