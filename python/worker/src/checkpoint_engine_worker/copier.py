@@ -9,7 +9,11 @@ import numpy.typing as npt
 
 from checkpoint_engine_worker.errors import CheckpointEngineError
 from checkpoint_engine_worker.host_pieces import copy_pieces, equal_pieces
+from checkpoint_engine_worker.pieces import cut, of_all
 from checkpoint_engine_worker.pull_types import Int64s, MappedRegion
+
+#: What a thread takes at a time.
+_CUT_BYTES = 1 << 20
 
 
 class Copier(Protocol):
@@ -53,13 +57,14 @@ class HostCopier:
         pass
 
     def prepare(self, table: Int64s) -> Int64s:
-        return table
+        return cut(table, _CUT_BYTES)[0]
 
     def copy(self, prepared: Int64s) -> None:
         copy_pieces(prepared)
 
     def equal(self, table: Int64s) -> npt.NDArray[np.bool_]:
-        return equal_pieces(table)
+        pieces, parent = cut(table, _CUT_BYTES)
+        return of_all(equal_pieces(pieces), parent, len(table))
 
 
 def copier_for(device: Any) -> Copier:

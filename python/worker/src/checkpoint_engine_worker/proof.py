@@ -19,12 +19,12 @@ import numpy.typing as npt
 from checkpoint_engine_worker.casts import CastPull
 from checkpoint_engine_worker.copier import Copier, copier_for
 from checkpoint_engine_worker.layers import split_layer
-from checkpoint_engine_worker.pieces import CUT_BYTES, BoxIndex
+from checkpoint_engine_worker.pieces import BoxIndex
 from checkpoint_engine_worker.pull_types import MappedRegion, Places
 from checkpoint_engine_worker.recording import OWNER, ROW_BYTES, ROWS, Recording, Verdict
 
-#: Pieces compared by one launch: a table of them takes 6 MB.
-_BATCH = 1 << 17
+#: Pieces compared at once, so that their table stays small on the device.
+_BATCH = 1 << 16
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ def prove(
     try:
         for number, region in regions.items():
             mapped[number] = copier.register(region)
-        pieces = BoxIndex(boxes, recording.live_addresses()).pieces(places, mapped, CUT_BYTES)
+        pieces = BoxIndex(boxes, recording.live_addresses()).pieces(places, mapped)
         equal = np.ones(len(boxes), dtype=np.bool_)
         for at in range(0, len(pieces.table), _BATCH):
             part = slice(at, at + _BATCH)
