@@ -74,7 +74,7 @@ def random_table(random: np.random.Generator, source: int, size: int, count: int
     rows, at = [], 0
     for _ in range(count):
         unit = int(random.choice([1, 2, 4, 8, 16, 16]))
-        row_bytes = int(random.integers(1, 2000)) * unit
+        row_bytes = int(random.integers(1, 4000)) * unit
         n = int(random.integers(1, 40))
         source_pitch = 0 if random.integers(0, 12) == 0 else row_bytes + int(random.integers(0, 30)) * unit
         pitch = row_bytes + int(random.integers(0, 5)) * unit
@@ -103,9 +103,14 @@ def correctness(copier: CudaCopier, pool: Pool) -> None:
             here[:, 0] += host
             here[:, 1] += wanted.data_ptr()
             pieces, parent = cut(there, cut_bytes)
+            destination_of_engines = torch.zeros(size, dtype=torch.uint8, device="cuda")
+            uncut = there.copy()
+            uncut[:, 1] += destination_of_engines.data_ptr() - destination.data_ptr()
+            copier.copy(copier.prepare(uncut))
             copy_pieces(here)
             copier.copy(copier.prepare(pieces))
             check(f"copy from {name}, pieces of {cut_bytes}", torch.equal(destination.cpu(), wanted))
+            check(f"copy from {name} with copy engines", torch.equal(destination_of_engines.cpu(), wanted))
             check(f"compare with {name}", bool(copier.equal(pieces).all()))
             last = table[-1]
             destination[int(last[1] + (last[2] - 1) * last[5] + last[3] - 1)] ^= 1
@@ -125,7 +130,7 @@ def throughput(pool: Pool, total: int) -> None:
     device_source = pool.bytes[:total].cuda()
     stream = torch.cuda.current_stream().cuda_stream
     for programs in (8, 16, 32, 64, 132):
-        copier = CudaCopier("cuda:0", copy_engine_bytes=1 << 62, programs=programs)
+        copier = CudaCopier("cuda:0", copy_engines=False, programs=programs)
         found = {}
         for size in (2048, 4096, 16384, 65536, 131072, 1 << 20):
             prepared = copier.prepare(pieces_of(pool.mapped.address, destination.data_ptr(), total, size))
@@ -146,7 +151,7 @@ def throughput(pool: Pool, total: int) -> None:
 
         found[size] = round(part / best(engine) / 1e9, 1)
     say(what="copy engine, page-locked host memory, GB/s by run", by_run=found)
-    copier = CudaCopier("cuda:0", copy_engine_bytes=1 << 62)
+    copier = CudaCopier("cuda:0", copy_engines=False)
     for row in (64, 128, 256, 512, 1024, 2048, 4096, 16384):
         pitch, rows_count = row * 8, total // (row * 8)
         wide = np.array([(pool.mapped.address, destination.data_ptr(), rows_count, row, pitch, row)], dtype=np.int64)
@@ -159,7 +164,7 @@ def throughput(pool: Pool, total: int) -> None:
         engine_GBps = rows_count * row / best(engine_rows) / 1e9  # noqa: N806
         say(what="rows, one of 8, GB/s", row=row, kernel=round(kernel, 1), copy_engine=round(engine_GBps, 1))
     for programs in (32, 132, 264, 528):
-        copier = CudaCopier("cuda:0", copy_engine_bytes=1 << 62, programs=programs)
+        copier = CudaCopier("cuda:0", copy_engines=False, programs=programs)
         found = {}
         for size in (2048, 3584, 16384, 131072):
             prepared = copier.prepare(

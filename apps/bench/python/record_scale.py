@@ -15,7 +15,7 @@ import time
 import numpy as np
 import torch
 from checkpoint_engine_worker.engine import Engine
-from checkpoint_engine_worker.pieces import BoxIndex
+from checkpoint_engine_worker.pieces import BoxIndex, cut
 from checkpoint_engine_worker.pull_types import MappedRegion, Places, TensorMeta
 from checkpoint_engine_worker.record import record
 from checkpoint_engine_worker.recording import Verdict
@@ -174,7 +174,7 @@ def main() -> None:
     started = time.monotonic()
     places, regions = places_of(tensors)
     pieces = BoxIndex(recording.direct_boxes(), recording.live_addresses()).pieces(places, regions)
-    kinds = word_tables(pieces.table)
+    kinds = word_tables(cut(pieces.table, 128 << 10)[0])
     table_ms = (time.monotonic() - started) * 1e3
     print(
         json.dumps(

@@ -5,11 +5,13 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 import pytest
 import torch
 
+from checkpoint_engine_worker.derived import changed_modules, unwritten_digests
 from checkpoint_engine_worker.errors import CheckpointEngineError
 from checkpoint_engine_worker.fingerprint import fingerprint_of, metas_digest
 from checkpoint_engine_worker.proof import prove
@@ -410,3 +412,116 @@ def test_a_tensor_in_an_attribute_that_was_replaced_voids_the_proof() -> None:
         recording.check(recording.fingerprint)
     assert kept is not None
     assert not recording.proved
+
+
+def test_layers_with_derived_values_are_left_to_the_engine() -> None:
+    def build(toy: Toy) -> None:
+        toy.layers = torch.nn.ModuleList()
+        for _ in range(2):
+            layer = torch.nn.Module()
+            linear(layer, "a", 4, 4)
+            linear(layer, "b", 4, 4)
+            toy.layers.append(layer)
+        toy.layers[1].cache = torch.nn.Module()
+        toy.layers[1].cache.register_buffer("squares", torch.zeros(4, 4))
+        toy.layers[1].cache.register_buffer("constant", torch.ones(4))
+        toy.held = torch.zeros(2)
+
+    def load(toy: Toy, name: str, tensor: torch.Tensor) -> None:
+        _, layer, part, _ = name.split(".")
+        getattr(toy.layers[int(layer)], part).weight.data.copy_(tensor)
+
+    form = {f"layers.{i}.{part}.weight": torch.zeros(4, 4) for i in range(2) for part in "ab"}
+    toy = Toy(build, load)
+    metas, pool = metas_of(form), Pool(form)
+    recording = record(toy.engine(), metas)
+    before = unwritten_digests(toy.engine(), recording)
+    assert set(before) == {"layers.1.cache.squares", "layers.1.cache.constant", "held"}
+    assert changed_modules(before, unwritten_digests(toy.engine(), recording)) == set()
+    weights = random_like(form, 4)
+    pool.fill(weights)
+    toy.load_weights(list(weights.items()))
+    toy.layers[1].cache.squares.copy_(toy.layers[1].a.weight ** 2)
+    derived = changed_modules(before, unwritten_digests(toy.engine(), recording))
+    assert derived == {"layers.1.cache"}
+    assert unwritten_digests(toy.engine(), recording, lambda module: hasattr(module, "squares")).keys() == {"held"}
+    result = prove(recording, pool.places, pool.regions, "cpu", derived=derived)
+    result.accept(recording, recording.fingerprint)
+    assert {metas[i].name for i in recording.rest().tolist()} == {"layers.1.a.weight", "layers.1.b.weight"}
+    assert "derives values of layers.1.cache" in str(recording.summary())
+
+
+@pytest.mark.parametrize("way", ["parameter", "data", "attribute", "list", "dict"])
+def test_tensors_that_a_loader_puts_in_place_of_others_are_opaque_and_taken_out(way: str) -> None:
+    def build(toy: Toy) -> None:
+        linear(toy, "a", 4, 4)
+        linear(toy, "b", 4, 4)
+        toy.a.scale = torch.ones(4, 4)
+        toy.a.scales = [torch.ones(4, 4), torch.ones(2)]
+        toy.a.more = {"x": {"y": torch.ones(4, 4)}}
+
+    def load(toy: Toy, name: str, tensor: torch.Tensor) -> None:
+        if name == "b.weight":
+            toy.b.weight.data.copy_(tensor)
+        elif way == "parameter":
+            toy.a.weight = torch.nn.Parameter(tensor, requires_grad=False)
+        elif way == "data":
+            toy.a.weight.data = tensor
+        elif way == "attribute":
+            toy.a.scale = tensor
+        elif way == "list":
+            toy.a.scales[0] = tensor
+        else:
+            toy.a.more["x"]["y"] = tensor
+
+    form = {"a.odd": torch.zeros(4, 4), "b.weight": torch.zeros(4, 4)}
+    toy = Toy(build, load)
+    before, weight, address = toy.state(), toy.a.weight, toy.a.weight.data_ptr()
+    recording = record(toy.engine(), metas_of(form))
+    assert set(recording.tensor_reasons) == {0}
+    assert toy.a.weight is weight
+    assert toy.a.weight.data_ptr() == address
+    assert toy.state() == before
+    for held in (toy.a.scale, *toy.a.scales, toy.a.more["x"]["y"]):
+        assert type(held) is torch.Tensor
+        assert held.eq(1).all()
+
+
+def test_an_engine_of_which_nothing_can_be_pulled() -> None:
+    def load(toy: Toy, name: str, tensor: torch.Tensor) -> None:
+        toy.a.weight.data.copy_(tensor * 2)
+
+    _, recording = check(lambda toy: linear(toy, "a", 4, 4), load, {"a.weight": torch.zeros(4, 4)}, rest={"a.weight"})
+    assert recording.needs().size_bytes == 0
+    assert recording.rest_groups() == [[0]]
+
+
+class _Handle:
+    """As a library's packed weight: released when it goes."""
+
+    def __del__(self) -> None:
+        pass
+
+
+@pytest.mark.parametrize("way", ["closure", "partial", "handle", "default", "alias", "bound"])
+def test_modules_that_compute_with_a_copy_of_their_weights_are_staged(way: str) -> None:
+    def load(toy: Toy, name: str, tensor: torch.Tensor) -> None:
+        getattr(toy, name.split(".")[0]).weight.data.copy_(tensor)
+
+    def build(toy: Toy) -> None:
+        a = linear(toy, "a", 4, 4)
+        linear(toy, "b", 4, 4)
+        packed, handle, alias = a.weight.detach().clone(), _Handle(), a.weight.detach()
+        a.compute = {
+            "closure": lambda x: x @ packed,
+            "partial": partial(torch.matmul, packed),
+            "handle": lambda x: (handle, x),
+            "default": lambda x, w=[packed]: x @ w[0],
+            "alias": lambda x: x @ alias,
+            "bound": toy.load_weights,
+        }[way]
+
+    form = {"a.weight": torch.zeros(4, 4), "b.weight": torch.zeros(4, 4)}
+    staged = way not in ("alias", "bound")
+    _, recording = check(build, load, form, rest={"a.weight"} if staged else set())
+    assert ("computes with a copy" in str(recording.summary())) == staged

@@ -15,10 +15,12 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from checkpoint_engine_worker import copy_engines
 from checkpoint_engine_worker.boxes import boxes_of
+from checkpoint_engine_worker.copier import HostCopier
 from checkpoint_engine_worker.host_pieces import copy_pieces, equal_pieces
 from checkpoint_engine_worker.pieces import cut
-from checkpoint_engine_worker.word_tables import word_tables
+from checkpoint_engine_worker.word_tables import TILE_WIDTHS, every_kind, word_tables
 
 SIZE = 1 << 16
 
@@ -83,6 +85,7 @@ def test_host_copies_and_comparisons(pieces: list[tuple[int, int, int, int, int]
     table = memory.table(pieces)
     wanted = reference(memory, table)
     parts, parent = cut(table, cut_bytes)
+    assert HostCopier().equal(table).shape == (len(table),)
     assert (parts[:, 2] * parts[:, 3] <= max(cut_bytes, 1)).all()
     assert int((parts[:, 2] * parts[:, 3]).sum()) == int((table[:, 2] * table[:, 3]).sum())
     copy_pieces(parts)
@@ -96,6 +99,7 @@ def test_host_copies_and_comparisons(pieces: list[tuple[int, int, int, int, int]
         equal = equal_pieces(parts)
         assert not equal.all()
         assert set(parent[~equal].tolist()) == {len(table) - 1}
+        assert HostCopier().equal(table).tolist() == [i < len(table) - 1 for i in range(len(table))]
 
 
 @settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
@@ -154,3 +158,40 @@ def test_boxes_are_the_bytes_of_a_strided_copy(shape: list[int], seed: int) -> N
 def test_a_transposed_matrix_of_a_model_is_too_scattered_for_a_table() -> None:
     found = boxes_of((70_000, 70_000), (1, 70_000), (70_000, 1), 2)
     assert found is None
+
+
+def test_the_kinds_to_compile_for_are_all_that_a_table_can_have() -> None:
+    keys = {kind.key for kind in word_tables(every_kind())}
+    assert keys == {(word, tile) for word in (1, 2, 4, 8, 16) for tile in TILE_WIDTHS}
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@given(pieces=PIECES, cut_bytes=st.integers(16, 300), run_bytes=st.integers(16, 400), seed=st.integers(0, 99))
+def test_the_share_of_the_copy_engines(
+    pieces: list[tuple[int, int, int, int, int]], cut_bytes: int, run_bytes: int, seed: int
+) -> None:
+    memory = Memory(seed)
+    whole = memory.table(pieces)
+    wanted = reference(memory, whole)
+    table, _ = cut(whole, cut_bytes)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(copy_engines, "RUN_BYTES", run_bytes)
+        patch.setattr(copy_engines, "ROW_BYTES", 8)
+        patch.setattr(copy_engines, "ROWS_BYTES", 64)
+        share = copy_engines.for_copy_engines(table)
+    assert (share.runs[:, 3] >= run_bytes).all()
+    assert (share.rows[:, 4] >= share.rows[:, 3]).all()
+    total = sum(int((part[:, 2] * part[:, 3]).sum()) for part in (share.runs, share.rows, share.rest))
+    assert total == int((table[:, 2] * table[:, 3]).sum())
+    for part in (share.runs, share.rows, share.rest):
+        copy_pieces(part)
+    assert np.array_equal(memory.b, wanted)
+
+
+def test_adjacent_pieces_are_one_run_for_a_copy_engine() -> None:
+    size = 1 << 20
+    rows = [(1 << 40) + i * size for i in range(4)]
+    table = np.array([(row, row + (1 << 41), 1, size, 0, 0) for row in (rows[2], rows[0], rows[3], rows[1])])
+    share = copy_engines.for_copy_engines(table)
+    assert share.runs.tolist() == [[1 << 40, (1 << 40) + (1 << 41), 1, 4 * size, 0, 0]]
+    assert len(share.rest) == 0

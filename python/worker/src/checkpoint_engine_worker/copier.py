@@ -9,7 +9,11 @@ import numpy.typing as npt
 
 from checkpoint_engine_worker.errors import CheckpointEngineError
 from checkpoint_engine_worker.host_pieces import copy_pieces, equal_pieces
+from checkpoint_engine_worker.pieces import cut, of_all
 from checkpoint_engine_worker.pull_types import Int64s, MappedRegion
+
+#: What a thread takes at a time.
+_CUT_BYTES = 1 << 20
 
 
 class Copier(Protocol):
@@ -21,6 +25,10 @@ class Copier(Protocol):
 
     def unregister(self, region: MappedRegion) -> None:
         """Undoes `register`. Once is enough, more often is allowed."""
+        ...
+
+    def warm(self) -> None:
+        """Compiles whatever any table may need: for tables that are made during an update, from the slots of a ring."""
         ...
 
     def prepare(self, table: Int64s) -> Any:
@@ -45,14 +53,18 @@ class HostCopier:
     def unregister(self, region: MappedRegion) -> None:
         pass
 
+    def warm(self) -> None:
+        pass
+
     def prepare(self, table: Int64s) -> Int64s:
-        return table
+        return cut(table, _CUT_BYTES)[0]
 
     def copy(self, prepared: Int64s) -> None:
         copy_pieces(prepared)
 
     def equal(self, table: Int64s) -> npt.NDArray[np.bool_]:
-        return equal_pieces(table)
+        pieces, parent = cut(table, _CUT_BYTES)
+        return of_all(equal_pieces(pieces), parent, len(table))
 
 
 def copier_for(device: Any) -> Copier:

@@ -12,9 +12,13 @@ from typing import Any
 from checkpoint_engine_worker.engine import Engine
 from checkpoint_engine_worker.fake_weights import FakeWeight
 from checkpoint_engine_worker.loader_trace import LoaderTrace, ValuesNeededError
+from checkpoint_engine_worker.module_state import ModuleState
 from checkpoint_engine_worker.pull_types import TensorMeta
 from checkpoint_engine_worker.tensor_map import TensorMap
 from checkpoint_engine_worker.torch_dtypes import torch_dtype
+
+#: The reason of an owner that the loader replaced.
+REPLACED = "its loader replaces a parameter"
 
 _NUMBER = re.compile(r"\d+")
 
@@ -64,8 +68,11 @@ def observe(
 def _run(engine: Engine, trace: LoaderTrace, tensors: Sequence[TensorMeta], indices: list[int]) -> Exception | None:
     weights = [(tensors[i].name, trace.fake(i, tensors[i].shape, torch_dtype(tensors[i].dtype))) for i in indices]
     try:
-        with _unchanged(engine, trace), trace.watching():
-            engine.load_weights(weights)
+        with _unchanged(engine, trace):
+            with trace.watching():
+                engine.load_weights(weights)
+            del weights
+            _note_kept(trace)
     except Exception as error:
         return error
     return None
@@ -100,20 +107,26 @@ def _short(error: Exception) -> str:
     return text if len(text) <= 160 else f"{text[:157]}..."
 
 
-def _forget_kept(trace: LoaderTrace) -> None:
-    """Notes tensors that the loader still holds, and takes them out of whatever holds them.
-
-    A later call of the loader would otherwise meet a tensor without bytes.
-    """
+def _note_kept(trace: LoaderTrace) -> None:
+    """Notes tensors that the loader still holds: as a parameter, an attribute, or for a later call."""
     if not any(ref() is not None for ref, _ in trace.alive):
         return
     gc.collect()
     for ref, kept_tensors in trace.alive:
+        if ref() is not None:
+            for tensor in kept_tensors:
+                trace.tensor_reasons.setdefault(tensor, "its loader keeps it beyond the call")
+
+
+def _forget_kept(trace: LoaderTrace) -> None:
+    """Takes tensors without bytes out of whatever holds them: a later call of the loader would meet them."""
+    if not any(ref() is not None for ref, _ in trace.alive):
+        return
+    gc.collect()
+    for ref, _ in trace.alive:
         fake = ref()
         if fake is None:
             continue
-        for tensor in kept_tensors:
-            trace.tensor_reasons.setdefault(tensor, "its loader keeps it beyond the call")
         for holder in gc.get_referrers(fake):
             if isinstance(holder, (tuple, set, frozenset)):
                 for outer in gc.get_referrers(holder):
@@ -134,32 +147,15 @@ def _take_out(holder: Any, value: Any) -> None:
 
 @contextmanager
 def _unchanged(engine: Engine, trace: LoaderTrace) -> Iterator[None]:
-    """Puts back parameters and buffers that the loader replaced by others, and notes them."""
-    before = []
-    for name, root in engine.roots:
-        for path, module in root.named_modules(prefix=name):
-            for table in (module._parameters, module._buffers):
-                before.append((path, table, dict(table), {k: v.data for k, v in table.items() if v is not None}))
+    """Puts back parameters, buffers and attributes that the loader replaced by others, and notes them."""
+    states = [
+        ModuleState(path, module) for name, root in engine.roots for path, module in root.named_modules(prefix=name)
+    ]
     try:
         yield
     finally:
-        for path, table, tensors, data in before:
-            for key, tensor in tensors.items():
-                moved = tensor is not None and not _same_memory(tensor.data, data[key])
-                if moved:
-                    tensor.data = data[key]
-                if table.get(key) is not tensor or moved:
-                    table[key] = tensor
-                    owner = trace.tensors.by_path.get(f"{path}.{key}" if path else key)
-                    if owner is not None:
-                        trace.owner_reasons.setdefault(owner, "the loader replaces it")
-            for key in [key for key in table if key not in tensors]:
-                del table[key]
-
-
-def _same_memory(a: Any, b: Any) -> bool:
-    if isinstance(a, FakeWeight) or a.is_meta != b.is_meta or a.shape != b.shape:
-        return False
-    if a.is_meta:
-        return bool(a.untyped_storage()._cdata == b.untyped_storage()._cdata)
-    return bool(a.data_ptr() == b.data_ptr())
+        for state in states:
+            for path in state.restore():
+                owner = trace.tensors.by_path.get(path)
+                if owner is not None:
+                    trace.owner_reasons.setdefault(owner, REPLACED)

@@ -1,4 +1,4 @@
-"""Cuts recorded boxes into the pieces of a copy table, by where the bytes of their tensors are. No torch.
+"""Makes the pieces of a copy table of recorded boxes, by where the bytes of their tensors are. No torch.
 
 A piece is a row of int64: source address, destination address, rows, row bytes, source pitch, destination pitch.
 """
@@ -26,9 +26,6 @@ from checkpoint_engine_worker.recording import (
 
 P_SOURCE, P_DESTINATION, P_ROWS, P_ROW_BYTES, P_SOURCE_PITCH, P_DESTINATION_PITCH = range(6)
 
-#: Pieces are cut to at most this many bytes, so that programs of a kernel get equal shares.
-CUT_BYTES = 128 << 10
-
 
 @dataclass(frozen=True)
 class Pieces:
@@ -53,7 +50,7 @@ class BoxIndex:
     def __len__(self) -> int:
         return len(self.boxes)
 
-    def pieces(self, places: Places, regions: Mapping[int, MappedRegion], cut_bytes: int = CUT_BYTES) -> Pieces:
+    def pieces(self, places: Places, regions: Mapping[int, MappedRegion]) -> Pieces:
         """The pieces of what these places hold of the boxes. Bytes that no box wants are left out."""
         addresses = place_addresses(places, regions)
         first = np.searchsorted(self.boxes[:, TENSOR], places.tensor, side="left")
@@ -69,8 +66,7 @@ class BoxIndex:
             low + places.size[place],
             addresses[place] - low,
         )
-        table, parent = cut(table, cut_bytes)
-        return Pieces(table, self.order[box[pair[parent]]])
+        return Pieces(joined_rows(table), self.order[box[pair]])
 
 
 def place_addresses(places: Places, regions: Mapping[int, MappedRegion]) -> Int64s:
@@ -134,13 +130,8 @@ def _sub_boxes(
 
 def cut(table: Int64s, cut_bytes: int) -> tuple[Int64s, npt.NDArray[np.int64]]:
     """(pieces of at most `cut_bytes`, the row that each is a piece of). Rows that follow on each other are joined."""
-    table = table.copy()
+    table = joined_rows(table)
     row, rows = table[:, P_ROW_BYTES], table[:, P_ROWS]
-    joined = (rows > 1) & (table[:, P_SOURCE_PITCH] == row) & (table[:, P_DESTINATION_PITCH] == row)
-    row[joined] *= rows[joined]
-    rows[joined] = 1
-    table[rows == 1, P_SOURCE_PITCH] = 0
-    table[rows == 1, P_DESTINATION_PITCH] = 0
     # Rows wider than a cut become rows of their own first.
     wide = row > cut_bytes
     count = np.where(wide, rows, 1)
@@ -161,6 +152,25 @@ def cut(table: Int64s, cut_bytes: int) -> tuple[Int64s, npt.NDArray[np.int64]]:
     result[:, P_ROWS] = np.where(is_narrow, np.minimum(rows_each[index], left), 1)
     result[:, P_ROW_BYTES] = np.where(is_narrow, width[index], np.minimum(cut_bytes, width[index] - nth * cut_bytes))
     return (result, parent[index])
+
+
+def joined_rows(table: Int64s) -> Int64s:
+    """The same pieces, with rows that follow on each other joined to one row. Single rows have no pitch."""
+    table = table.copy()
+    row, rows = table[:, P_ROW_BYTES], table[:, P_ROWS]
+    joined = (rows > 1) & (table[:, P_SOURCE_PITCH] == row) & (table[:, P_DESTINATION_PITCH] == row)
+    row[joined] *= rows[joined]
+    rows[joined] = 1
+    table[rows == 1, P_SOURCE_PITCH] = 0
+    table[rows == 1, P_DESTINATION_PITCH] = 0
+    return table
+
+
+def of_all(equal: npt.NDArray[np.bool_], parent: npt.NDArray[np.int64], count: int) -> npt.NDArray[np.bool_]:
+    """For each of `count` rows of a table that was cut, whether all of its pieces are equal."""
+    found = np.ones(count, dtype=np.bool_)
+    found[parent[~equal]] = False
+    return found
 
 
 def _repeated(table: Int64s, count: Int64s, rows: Int64s) -> tuple[Int64s, npt.NDArray[np.int64]]:

@@ -9,7 +9,7 @@ loaded) or *opaque* (the recorder could not follow the loader).
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,12 +18,13 @@ import numpy.typing as npt
 
 from checkpoint_engine_worker.casts import CastPull
 from checkpoint_engine_worker.copier import Copier, copier_for
-from checkpoint_engine_worker.pieces import CUT_BYTES, BoxIndex
+from checkpoint_engine_worker.layers import split_layer
+from checkpoint_engine_worker.pieces import BoxIndex
 from checkpoint_engine_worker.pull_types import MappedRegion, Places
 from checkpoint_engine_worker.recording import OWNER, ROW_BYTES, ROWS, Recording, Verdict
 
-#: Pieces compared by one launch: a table of them takes 6 MB.
-_BATCH = 1 << 17
+#: Pieces compared at once, so that their table stays small on the device.
+_BATCH = 1 << 16
 
 
 @dataclass(frozen=True)
@@ -45,9 +46,14 @@ def prove(
     regions: Mapping[int, MappedRegion],
     device: Any,
     *,
+    derived: Collection[str] = (),
     copier: Copier | None = None,
 ) -> ProofResult:
-    """Proves the recording. The regions hold exactly what the engine loaded last; the engine is only read."""
+    """Proves the recording. The regions hold exactly what the engine loaded last; the engine is only read.
+
+    `derived` are modules that hold values which the engine computes from weights (`derived.changed_modules`): their
+    layers are left to the engine, which computes them again.
+    """
     started = time.monotonic()
     copier = copier or copier_for(device)
     in_use = np.array([live is not None for live in recording.live], dtype=np.bool_)
@@ -57,7 +63,7 @@ def prove(
     try:
         for number, region in regions.items():
             mapped[number] = copier.register(region)
-        pieces = BoxIndex(boxes, recording.live_addresses()).pieces(places, mapped, CUT_BYTES)
+        pieces = BoxIndex(boxes, recording.live_addresses()).pieces(places, mapped)
         equal = np.ones(len(boxes), dtype=np.bool_)
         for at in range(0, len(pieces.table), _BATCH):
             part = slice(at, at + _BATCH)
@@ -73,7 +79,18 @@ def prove(
     casts = [cast for cast in recording.casts if recording.live[cast.owner] is not None]
     results = CastPull(recording, casts).equal(places, regions)
     verdicts = _verdicts(recording, boxes, equal, missing, {c: results.get(c) for c in casts})
+    _lower_derived(recording, verdicts, derived)
     return ProofResult(tuple(verdicts), (time.monotonic() - started) * 1e3, pieces.size_bytes)
+
+
+def _lower_derived(recording: Recording, verdicts: list[Verdict], derived: Collection[str]) -> None:
+    owner_groups, _ = recording.groups()
+    for module in derived:
+        split = split_layer(f"{module}.")
+        layer = f"{split[0][0]}{split[0][1]}." if split else ""
+        for owner, info in enumerate(recording.owners):
+            if info.path.startswith(layer) and verdicts[owner_groups[owner]].kind == "direct":
+                verdicts[owner_groups[owner]] = Verdict("staged", f"the engine derives values of {module} from weights")
 
 
 def _verdicts(
@@ -98,6 +115,8 @@ def _verdicts(
     written = {*np.unique(recording.boxes[:, OWNER]).tolist(), *(cast.owner for cast in recording.casts)}
     gone = [owner for owner in written if recording.live[owner] is None]
     lower(gone, "staged", "the engine keeps it in another form than it is loaded in")
+    for owner, reason in recording.transformed.items():
+        lower([owner], "staged", reason)
     unequal = [*np.unique(boxes[~equal, OWNER]).tolist(), *(c.owner for c, same in casts.items() if same is False)]
     lower(unequal, "staged", "the engine changes its values after they are loaded")
     return verdicts

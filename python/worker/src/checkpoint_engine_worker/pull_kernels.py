@@ -17,9 +17,9 @@ _WORDS = {1: tl.int8, 2: tl.int16, 4: tl.int32, 8: tl.int64, 16: tl.int64}
 
 
 @triton.jit(do_not_specialize=["count"])  # type: ignore[misc, untyped-decorator, unused-ignore]
-def copy_kernel(
-    table,  # type: ignore[no-untyped-def]
-    count,  # type: ignore[no-untyped-def]
+def copy_kernel(  # type: ignore[no-untyped-def]
+    table,
+    count,
     PROGRAMS: tl.constexpr,  # noqa: N803
     WORD: tl.constexpr,  # noqa: N803
     PAIRS: tl.constexpr,  # noqa: N803
@@ -53,10 +53,10 @@ def copy_kernel(
 
 
 @triton.jit(do_not_specialize=["count"])  # type: ignore[misc, untyped-decorator, unused-ignore]
-def compare_kernel(
-    table,  # type: ignore[no-untyped-def]
-    unequal,  # type: ignore[no-untyped-def]
-    count,  # type: ignore[no-untyped-def]
+def compare_kernel(  # type: ignore[no-untyped-def]
+    table,
+    unequal,
+    count,
     PROGRAMS: tl.constexpr,  # noqa: N803
     WORD: tl.constexpr,  # noqa: N803
     PAIRS: tl.constexpr,  # noqa: N803

@@ -15,7 +15,7 @@ from typing import Any
 from checkpoint_engine_worker.casts import CastPull
 from checkpoint_engine_worker.copier import Copier, copier_for
 from checkpoint_engine_worker.errors import CheckpointEngineError
-from checkpoint_engine_worker.pieces import CUT_BYTES, BoxIndex
+from checkpoint_engine_worker.pieces import BoxIndex
 from checkpoint_engine_worker.pull_types import MappedRegion, Places
 from checkpoint_engine_worker.recording import ROW_BYTES, ROWS, Recording
 
@@ -34,13 +34,11 @@ class PullTable:
         device: Any,
         *,
         copier: Copier | None = None,
-        cut_bytes: int = CUT_BYTES,
     ) -> None:
         if not recording.proved:
             raise CheckpointEngineError("CE_ENGINE_MISMATCH", "The recording is not proved", "Prove it before pulling")
         self._recording = recording
         self._copier = copier or copier_for(device)
-        self._cut_bytes = cut_bytes
         self._index = BoxIndex(recording.direct_boxes(), recording.live_addresses())
         self._casts = CastPull(recording, recording.direct_casts())
         self._registered = dict(regions)
@@ -52,6 +50,8 @@ class PullTable:
                 self._regions[number] = self._copier.register(region)
             if places is not None:
                 self._prepare_whole(places)
+            else:
+                self._copier.warm()
         except BaseException:
             self.close()
             raise
@@ -64,7 +64,7 @@ class PullTable:
             prepared, size = self._whole
             self._copier.copy(prepared)
             return int(size) + self._casts.pull(self._places, self._registered)
-        pieces = self._index.pieces(subset, self._regions, self._cut_bytes)
+        pieces = self._index.pieces(subset, self._regions)
         if len(pieces.table):
             self._copier.copy(self._copier.prepare(pieces.table))
         return pieces.size_bytes + self._casts.pull(subset, self._registered)
@@ -77,7 +77,7 @@ class PullTable:
         self._whole = None
 
     def _prepare_whole(self, places: Places) -> None:
-        pieces = self._index.pieces(places, self._regions, self._cut_bytes)
+        pieces = self._index.pieces(places, self._regions)
         boxes = self._index.boxes
         wanted = int((boxes[:, ROWS] * boxes[:, ROW_BYTES]).sum())
         if pieces.size_bytes != wanted:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import time
 from collections.abc import Container, Iterable, Sequence
 from contextlib import nullcontext
+from typing import Any
 
 import numpy as np
 
@@ -19,13 +20,14 @@ from checkpoint_engine_worker.boxes import boxes_of
 from checkpoint_engine_worker.casts import MAX_CAST_BYTES
 from checkpoint_engine_worker.engine import Engine
 from checkpoint_engine_worker.fingerprint import fingerprint_of, layer_forms, metas_digest
+from checkpoint_engine_worker.kept_copies import keeps_copy
 from checkpoint_engine_worker.layer_notes import Notes, same_template, stamp, template_of
-from checkpoint_engine_worker.layers import LayerClass, layer_classes
+from checkpoint_engine_worker.layers import LayerClass, layer_classes, split_layer
 from checkpoint_engine_worker.loader_trace import CopyNote, LoaderTrace
-from checkpoint_engine_worker.observe import observe, pattern_of
+from checkpoint_engine_worker.observe import REPLACED, observe, pattern_of
 from checkpoint_engine_worker.overlaps import FILL, settle
 from checkpoint_engine_worker.pull_types import TensorMeta
-from checkpoint_engine_worker.recording import COLUMNS, OWNER, CastNote, LiveTensor, OwnerInfo, Recording
+from checkpoint_engine_worker.recording import COLUMNS, OWNER, TENSOR, CastNote, LiveTensor, OwnerInfo, Recording
 from checkpoint_engine_worker.tensor_map import TensorMap, named_tensors
 
 #: A class of at most this many layers is recorded whole: first, middle and last stand for more.
@@ -55,6 +57,7 @@ def record(
         for owner in known.owners
     ]
     _limit_casts(notes, tensors)
+    _explain_replaced(notes, tensors, known)
     _link_siblings(notes, tensors)
     in_use = TensorMap(engine.roots)
     live = [_live(in_use, owner.path, owner.size_bytes) for owner in known.owners]
@@ -73,6 +76,7 @@ def record(
         links=notes.links,
         fingerprint=fingerprint,
         live=live,
+        transformed=_transformed(engine, in_use, owners),
         in_place=lambda: not held or _held_addresses(engine, held) == held,
         recorded_ms=(time.monotonic() - started) * 1e3,
     )
@@ -81,6 +85,18 @@ def record(
 def _held_addresses(engine: Engine, paths: Container[str]) -> dict[str, int]:
     found = (named for named in named_tensors(engine.roots) if named.held and named.path in paths)
     return {named.path: int(named.tensor.data_ptr()) for named in found}
+
+
+def _transformed(engine: Engine, in_use: TensorMap, owners: Sequence[OwnerInfo]) -> dict[int, str]:
+    """Owners of modules that compute with a copy of their weights."""
+    modules = {path: module for name, root in engine.roots for path, module in root.named_modules(prefix=name)}
+
+    def known(tensor: Any) -> bool:
+        owner = in_use.touches(tensor)
+        return owner is not None and not in_use.owners[owner].held
+
+    found = {path for path, module in modules.items() if keeps_copy(module, known)}
+    return {i: "the engine computes with a copy of it" for i, owner in enumerate(owners) if owner.module in found}
 
 
 def _live(in_use: TensorMap, path: str, size_bytes: int) -> LiveTensor | None:
@@ -212,6 +228,22 @@ def _limit_casts(notes: Notes, tensors: Sequence[TensorMeta]) -> None:
     if sum(tensors[i].size_bytes for i in {cast.tensor for cast in notes.casts}) > MAX_CAST_BYTES:
         for cast in notes.casts:
             notes.owner_reasons.setdefault(cast.owner, "its loader converts more than is kept in host memory")
+
+
+def _explain_replaced(notes: Notes, tensors: Sequence[TensorMeta], known: TensorMap) -> None:
+    """Where the loader replaced a tensor by an unknown one, each tensor of its layer that left no trace may be it."""
+    linked = {owner for _, owner in notes.links} | set(notes.boxes[:, OWNER].tolist())
+    replaced = [owner for owner, why in notes.owner_reasons.items() if why == REPLACED and owner not in linked]
+    if not replaced:
+        return
+    traced = set(notes.boxes[:, TENSOR].tolist()) | {cast.tensor for cast in notes.casts} | set(notes.tensor_reasons)
+    for owner in replaced:
+        layer = split_layer(known.owners[owner].path)
+        for i, meta in enumerate(tensors):
+            other = split_layer(meta.name)
+            if i not in traced and (layer and layer[0][1]) == (other and other[0][1]):
+                notes.tensor_reasons[i] = REPLACED
+                notes.links.append((i, owner))
 
 
 def _link_siblings(notes: Notes, tensors: Sequence[TensorMeta]) -> None:

@@ -7,7 +7,7 @@ proved: before a proof everything is in `rest`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -91,6 +91,8 @@ class Recording:
     recorded_ms: float
     #: The engine's tensors as they are in use, by owner; None where an owner has no tensor of its size there.
     live: Sequence[LiveTensor | None] = ()
+    #: Owners that the engine computes with in another form, although they are in use.
+    transformed: Mapping[int, str] = field(default_factory=dict)
     #: Whether the written tensors that the fingerprint does not cover are still where they were.
     in_place: Callable[[], bool] = field(default=lambda: True, repr=False)
     proved_ms: float = 0.0

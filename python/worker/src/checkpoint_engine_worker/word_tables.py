@@ -58,3 +58,11 @@ def word_tables(table: Int64s) -> list[WordTable]:
             part[:, [P_ROW_BYTES, P_SOURCE_PITCH, P_DESTINATION_PITCH]] //= min(width, 8)
             found.append(WordTable(part, piece, width, tile, max(1, TILE_WORDS // tile)))
     return found
+
+
+def every_kind() -> Int64s:
+    """A table with a piece of each kind, to compile for: its addresses mean nothing."""
+    base = 1 << 14
+    words = [1, 2, 4, 8, 16]
+    rows = [(base + word, base + word, 1, tile * min(word, 8), 0, 0) for word in words for tile in TILE_WIDTHS]
+    return np.array(rows, dtype=np.int64)

@@ -1,0 +1,73 @@
+"""Chooses what a device's copy engines do better than a kernel. No torch.
+
+On an H100, from page-locked host memory: runs of 8 MiB 53 GB/s (a kernel 48), of 1 MiB 45; rows of 128 bytes to 4 KiB
+at a pitch 50 to 55 GB/s (a kernel 39 to 48). Each copy costs a call, so small ones stay with the kernel.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from checkpoint_engine_worker.pieces import (
+    P_DESTINATION,
+    P_DESTINATION_PITCH,
+    P_ROW_BYTES,
+    P_ROWS,
+    P_SOURCE,
+    P_SOURCE_PITCH,
+)
+from checkpoint_engine_worker.pull_types import Int64s
+
+#: Single runs, joined over adjacent pieces, of at least so many bytes.
+RUN_BYTES = 2 << 20
+#: Rows of at least so many bytes, in pieces of at least so many.
+ROW_BYTES, ROWS_BYTES = 128, 1 << 20
+_MAX_PITCH = (1 << 31) - 1
+
+
+@dataclass(frozen=True)
+class Share:
+    """Pieces by what copies them: single runs, rows at two pitches, and what is left to the kernel."""
+
+    runs: Int64s
+    rows: Int64s
+    rest: Int64s
+
+
+def for_copy_engines(table: Int64s) -> Share:
+    """Shares out a table. Its pieces are not cut."""
+    runs, in_runs = _wide_runs(table)
+    row, source_pitch, pitch = table[:, P_ROW_BYTES], table[:, P_SOURCE_PITCH], table[:, P_DESTINATION_PITCH]
+    rows = (table[:, P_ROWS] > 1) & (row >= ROW_BYTES) & (row * table[:, P_ROWS] >= ROWS_BYTES)
+    rows &= (source_pitch >= row) & (pitch >= row) & (np.maximum(source_pitch, pitch) <= _MAX_PITCH)
+    return Share(runs, table[rows], table[~(in_runs | rows)])
+
+
+def nothing_for_copy_engines(table: Int64s) -> Share:
+    """Leaves all to the kernel."""
+    return Share(table[:0], table[:0], table)
+
+
+def _wide_runs(table: Int64s) -> tuple[Int64s, npt.NDArray[np.bool_]]:
+    """(wide runs, which pieces are in them)."""
+    inside = np.zeros(len(table), dtype=np.bool_)
+    single = np.flatnonzero(table[:, P_ROWS] == 1)
+    if not len(single):
+        return (table[:0], inside)
+    single = single[np.argsort(table[single, P_DESTINATION], kind="stable")]
+    part = table[single]
+    size = part[:, P_ROW_BYTES]
+    follows = (part[1:, P_DESTINATION] == part[:-1, P_DESTINATION] + size[:-1]) & (
+        part[1:, P_SOURCE] == part[:-1, P_SOURCE] + size[:-1]
+    )
+    first = np.concatenate([[True], ~follows])
+    run = np.cumsum(first) - 1
+    sizes = np.add.reduceat(size, np.flatnonzero(first))
+    wide = sizes >= RUN_BYTES
+    runs = part[first][wide].copy()
+    runs[:, P_ROW_BYTES] = sizes[wide]
+    inside[single[wide[run]]] = True
+    return (runs, inside)

@@ -1,0 +1,41 @@
+"""Refreshes what a vLLM worker derives from weights, after a pull wrote them without its loaders.
+
+An update that goes through vLLM's layerwise reload does not need it: the reload's end does the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from checkpoint_engine_worker.vllm_recording import vllm_context
+
+
+def refresh_derived(models: Sequence[tuple[Any, Any]], vllm_config: Any, device: Any, runner: Any = None) -> int:
+    """Recomputes MLA's absorbed matrices and attention's scales in place. Returns the number of layers that were asked.
+
+    `runner` is the worker's model runner: what its adapters derived from weights is reset.
+    """
+    count = 0
+    with vllm_context(vllm_config, device):
+        for model, config in models:
+            for module in model.modules():
+                if _derives(module):
+                    module.process_weights_after_loading(config.dtype)
+                    count += 1
+    for name in ("reset_lora_state", "reset_mm_cache", "reset_encoder_cache"):
+        reset = getattr(runner, name, None)
+        if callable(reset):
+            reset()
+    return count
+
+
+def _derives(module: Any) -> bool:
+    """Whether a module is an attention layer that vLLM processes after all others."""
+    if not callable(getattr(module, "process_weights_after_loading", None)):
+        return False
+    try:
+        from vllm.model_executor.layers.attention import is_deferred_attention_layer
+    except ImportError:
+        return type(module).__name__ in ("Attention", "MLAAttention", "MMEncoderAttention")
+    return bool(is_deferred_attention_layer(module))

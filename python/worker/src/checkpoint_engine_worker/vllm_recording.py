@@ -1,0 +1,119 @@
+"""A vLLM worker as the recorder sees it: its loader, its parameters in the form that is loaded, and its facts.
+
+    engine = vllm_engine([(model, model_config)], vllm_config, device)
+    recording = record(engine, tensors)
+
+vLLM's processing after loading takes the loaders from quantized parameters. They are recorded on *meta* parameters that
+vLLM's layerwise reload restores, with their loaders, and that are taken out again before anything runs.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+from checkpoint_engine_worker.engine import Engine
+
+
+def vllm_engine(
+    models: Sequence[tuple[Any, Any]], vllm_config: Any, device: Any, more_facts: Mapping[str, str] | None = None
+) -> Engine:
+    """The engine of a worker. `models`: each model that loads the checkpoint, with its configuration.
+
+    `more_facts` are what the caller knows of the worker's runner, such as `expert_placement`.
+    """
+    roots = [("" if i == 0 else f"draft{i}", model) for i, (model, _) in enumerate(models)]
+
+    def load_weights(weights: list[tuple[str, Any]]) -> None:
+        with vllm_context(vllm_config, device):
+            for model, _ in models:
+                model.load_weights(iter(weights))
+
+    @contextmanager
+    def load_format() -> Iterator[None]:
+        with vllm_context(vllm_config, device), ExitStack() as stack:
+            for model, _ in models:
+                stack.enter_context(_load_format(model))
+            yield
+
+    return Engine(load_weights, roots, device, {**vllm_facts(vllm_config), **(more_facts or {})}, load_format)
+
+
+@contextmanager
+def vllm_context(vllm_config: Any, device: Any) -> Iterator[None]:
+    """What vLLM's loaders and hooks expect around them: the configuration, the default device, no gradients."""
+    import torch
+    from vllm.config import set_current_vllm_config
+
+    with set_current_vllm_config(vllm_config), torch.device(device), torch.no_grad():
+        yield
+
+
+def vllm_facts(vllm_config: Any) -> dict[str, str]:
+    """Whatever in the configuration changes what a loader does, or where it writes."""
+    import vllm
+
+    parallel = vllm_config.parallel_config
+    facts = {"vllm": str(vllm.__version__)}
+    for name in (
+        "tensor_parallel_size",
+        "pipeline_parallel_size",
+        "data_parallel_size",
+        "data_parallel_rank",
+        "prefill_context_parallel_size",
+        "decode_context_parallel_size",
+        "enable_expert_parallel",
+        "enable_eplb",
+        "expert_placement_strategy",
+        "rank",
+    ):
+        facts[name] = str(getattr(parallel, name, None))
+    model = vllm_config.model_config
+    facts["model"] = str(getattr(model, "architectures", None) or getattr(model, "model", None))
+    facts["dtype"] = str(getattr(model, "dtype", None))
+    facts["quantization"] = str(getattr(model, "quantization", None))
+    facts["lora"] = str(getattr(vllm_config, "lora_config", None))
+    return facts
+
+
+def expert_placement(runner: Any) -> dict[str, str]:
+    """The placement of experts that vLLM's load balancer has chosen, as a fact. Empty without a balancer."""
+    state = getattr(runner, "eplb_state", None)
+    if state is None:
+        return {}
+    digest = hashlib.sha256()
+    found = getattr(state, "model_states", None)
+    states = found.values() if isinstance(found, dict) else [state]
+    for one in states:
+        placement = getattr(one, "physical_to_logical_map", None)
+        if placement is not None:
+            digest.update(placement.detach().cpu().contiguous().numpy().tobytes())
+    return {"expert_placement": digest.hexdigest()}
+
+
+@contextmanager
+def _load_format(model: Any) -> Iterator[None]:
+    """Meta parameters with their own loaders in the modules of a model; the kernels' tensors come back at the end."""
+    try:
+        from vllm.model_executor.model_loader.reload import initialize_layerwise_reload, layerwise
+    except ImportError:  # older than the layerwise reload: live parameters have their loaders
+        yield
+        return
+    quantizes = getattr(model, "_do_torchao_reload", None)
+    initialize_layerwise_reload(model)
+    try:
+        for module in model.modules():
+            for tensor in [*module._parameters.values(), *module._buffers.values()]:
+                if tensor is not None and hasattr(tensor, "weight_loader"):
+                    tensor.weight_loader = layerwise._get_original_loader(tensor)
+        yield
+    finally:
+        for module in model.modules():
+            info = layerwise.get_layerwise_info(module)
+            if info.kernel_tensors is not None:
+                layerwise._place_kernel_tensors(module, info)
+            info.reset()
+        if quantizes is not None:
+            model._do_torchao_reload = quantizes
