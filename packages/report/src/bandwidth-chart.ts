@@ -38,7 +38,7 @@ export function bandwidthChart({ ranks }: ReportedUpdate): Chart | undefined {
       Plot.ruleY([0]),
     ],
   });
-  const rates = best.map(({ stage, rateGBps }) => `${stage} ${rateGBps.toFixed(1)}`).join(', ');
+  const rates = best.map(({ stage, rateGBps }) => `${stage} ${rateGBps.toPrecision(3)}`).join(', ');
   return {
     title: `The fastest buckets of rank ${slowest.rank} reached, in GB/s: ${rates}`,
     svg,

@@ -1,6 +1,7 @@
 import * as Plot from '@observablehq/plot';
 import type { Chart } from './chart.ts';
 import type { ReportedUpdate } from './reported-update.ts';
+import { formatMs } from './format-ms.ts';
 import { legendOf, PHASE_COLORS } from './stages.ts';
 import { drawPlot } from './svg.ts';
 
@@ -50,5 +51,5 @@ function sentence(
   const longest = new Map<string, number>();
   for (const { name, fromMs, toMs } of phases) longest.set(name, Math.max(longest.get(name) ?? 0, toMs - fromMs));
   const [name, ms] = [...longest].toSorted(([, a], [, b]) => b - a)[0]!;
-  return `The longest phase is ${name}, with ${ms.toFixed(0)} ms on the slowest rank`;
+  return `The longest phase is ${name}, with ${formatMs(ms)} on the slowest rank`;
 }

@@ -1,5 +1,6 @@
 import * as Plot from '@observablehq/plot';
 import type { Chart } from './chart.ts';
+import { formatMs } from './format-ms.ts';
 import type { RankReport, ReportedUpdate, StageSpan } from './reported-update.ts';
 import { legendOf, STAGE_COLORS, STAGES } from './stages.ts';
 import { drawPlot } from './svg.ts';
@@ -61,7 +62,7 @@ function sentence({ rank, spans }: RankReport, stages: readonly string[]): strin
     .filter(({ share }) => share > 0);
   const most = busy.toSorted((a, b) => b.share - a.share)[0]!;
   const all = busy.map(({ stage, share }) => `${stage} ${(100 * share).toFixed(0)} %`).join(', ');
-  return `Bytes move for ${lengthMs.toFixed(0)} ms, most of it limited by: ${STAGES[most.stage] ?? most.stage}. Busy on rank ${rank}: ${all}`;
+  return `Bytes move for ${formatMs(lengthMs)}, most of it limited by: ${STAGES[most.stage] ?? most.stage}. Busy on rank ${rank}: ${all}`;
 }
 
 /** Milliseconds in which at least one of the spans is open. */

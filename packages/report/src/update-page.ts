@@ -1,6 +1,7 @@
 import { formatBytes } from '@checkpoint-engine/planner';
 import { bandwidthChart } from './bandwidth-chart.ts';
 import type { Chart } from './chart.ts';
+import { formatMs } from './format-ms.ts';
 import { phasesChart } from './phases-chart.ts';
 import type { ReportedUpdate } from './reported-update.ts';
 import { timelineChart } from './timeline-chart.ts';
@@ -16,7 +17,7 @@ table { border-collapse: collapse; font-size: .85rem; display: block; overflow-x
 th, td { text-align: left; padding: .25rem .7rem; border-bottom: 1px solid var(--line); vertical-align: top; white-space: nowrap }
 th { background: var(--head) } td.number { text-align: right; font-variant-numeric: tabular-nums }
 .failed, .cancelled { color: var(--bad) } .succeeded { color: var(--good) } .facts td { border: 0; white-space: normal; padding: .1rem .9rem .1rem 0 }
-ul { padding-left: 1.25rem } svg { max-width: 100%; height: auto } figure svg { min-width: 640px }
+ul { padding-left: 1.25rem } svg[width="1000"] { max-width: 100%; min-width: 640px; height: auto }
 `;
 
 /** Rows of the table of ranks: more are left out and counted. */
@@ -83,8 +84,8 @@ function rankTable({ ranks }: ReportedUpdate): string {
       formatBytes(neededBytes),
       formatBytes(receivedBytes),
       formatBytes(poolBytes),
-      `${totalMs.toFixed(0)} ms`,
-      streamMs > 0 ? `${(receivedBytes / streamMs / 1e6).toFixed(2)} GB/s` : '-',
+      formatMs(totalMs),
+      streamMs > 0 ? `${(receivedBytes / streamMs / 1e6).toPrecision(3)} GB/s` : '-',
     ];
   });
   const cell = (text: string, column: number): string =>
