@@ -1,7 +1,7 @@
 import * as Plot from '@observablehq/plot';
 import type { Chart } from './chart.ts';
-import type { ReportedUpdate } from './reported-update.ts';
 import { formatMs } from './format-ms.ts';
+import type { ReportedUpdate } from './reported-update.ts';
 import { legendOf, PHASE_COLORS } from './stages.ts';
 import { drawPlot } from './svg.ts';
 
