@@ -17,6 +17,7 @@ const ALLOWED = {
   'transport-compliance': ['interface'],
   ps: ['interface', 'meta', 'planner'],
   http: ['interface', 'ps'],
+  report: ['interface', 'planner'],
   worker: ['interface', 'device'],
 };
 /** Composition roots import what they compose. */

@@ -10,7 +10,6 @@ import { addHostCommand } from './host/host-command.ts';
 import { killScenario } from './kill/kill-scenario.ts';
 import { addMemoryCommand } from './memory/memory-command.ts';
 import { addP2PCommand } from './p2p/p2p-command.ts';
-import { addPageCommand } from './page/page-command.ts';
 import { addPlanCommand } from './plan/plan-command.ts';
 import { addRegisterCommand } from './register/register-command.ts';
 import { addResultsCommand } from './results/results-command.ts';
@@ -23,7 +22,6 @@ const program = new Command('bench').description('Measures checkpoint-engine bes
 
 addUpdateCommand(program);
 addCheckpointCommand(program);
-addPageCommand(program);
 addResultsCommand(program);
 
 program

@@ -14,8 +14,9 @@ import { eventRoutes } from './routes/events.ts';
 import { metasRoutes } from './routes/metas.ts';
 import { serverRoutes } from './routes/server.ts';
 import { updateRoutes } from './routes/updates.ts';
+import type { UpdateRecord } from './update-record.ts';
 import { Updates } from './updates.ts';
-import type { HttpWorld } from './world.ts';
+import type { HttpWorld, UpdateEvent } from './world.ts';
 
 /** Most bytes of a JSON body, and of metas: those of the largest models have less than 4 MiB. */
 const JSON_BYTES = 8 * 2 ** 20;
@@ -34,6 +35,16 @@ export interface HttpApiOptions {
   readonly logger?: Logger | undefined;
   /** Metrics of the process that are to be told with those of the API. */
   readonly registry?: Registry | undefined;
+  /** Follows updates, for reports and traces. Its functions must not throw. */
+  readonly observer?: UpdateObserver | undefined;
+}
+
+/** What an observer of updates is told. */
+export interface UpdateObserver {
+  /** Something happened in an update that runs. */
+  readonly onEvent: (update: UpdateRecord, event: UpdateEvent) => void;
+  /** An update has ended, or was cancelled before it began. */
+  readonly onEnd: (update: UpdateRecord) => void;
 }
 
 /** The HTTP API of a world. */
@@ -56,10 +67,18 @@ export interface HttpApi {
  * (`Deno.serve`) and all else that speaks in these. It describes itself at `/openapi.json`.
  */
 export function createHttpApi(world: HttpWorld, options: HttpApiOptions = {}): HttpApi {
-  const { token, isOutOfBrowsersReach = false, logger = silentLogger, registry } = options;
+  const { token, isOutOfBrowsersReach = false, logger = silentLogger, registry, observer } = options;
   const closing = new AbortController();
   const metrics = new Metrics(world, () => updates, registry);
-  const updates = new Updates({ world, logger, onEnd: (update) => metrics.noteUpdate(update) });
+  const updates = new Updates({
+    world,
+    logger,
+    onEnd: (update) => {
+      metrics.noteUpdate(update);
+      observer?.onEnd(update);
+    },
+    onEvent: observer?.onEvent,
+  });
   const context: RouteContext = { world, updates, closing: closing.signal };
   const app = new OpenAPIHono({
     defaultHook: (result) => {

@@ -3,5 +3,6 @@
  *
  * @packageDocumentation
  */
-export { createHttpApi, type HttpApi, type HttpApiOptions } from './create-http-api.ts';
+export { createHttpApi, type HttpApi, type HttpApiOptions, type UpdateObserver } from './create-http-api.ts';
+export type { UpdateRecord } from './update-record.ts';
 export type * from './world.ts';

@@ -3,7 +3,7 @@ import { CheckpointEngineError, type Logger, toCheckpointEngineError } from '@ch
 import { Instances } from './instances.ts';
 import { RequestError } from './problem.ts';
 import { UpdateRecord } from './update-record.ts';
-import type { HttpWorld, UpdateOrder } from './world.ts';
+import type { HttpWorld, UpdateEvent, UpdateOrder } from './world.ts';
 
 /** Updates that are over and still can be asked for. */
 const KEPT = 100;
@@ -15,6 +15,7 @@ export interface UpdatesOptions {
   readonly world: HttpWorld;
   readonly logger: Logger;
   readonly onEnd: (update: UpdateRecord) => void;
+  readonly onEvent?: ((update: UpdateRecord, event: UpdateEvent) => void) | undefined;
 }
 
 /** The updates of a world: one at a time, the others wait in their order. */
@@ -125,6 +126,7 @@ export class Updates {
         onEvent: (event) => {
           if (event.type === 'engine') this.instances.note(event, { id, checkpoint, weightVersion });
           record.progress.add(event);
+          this.#options.onEvent?.(record, event);
         },
       });
       this.#end(record, { summary });

@@ -74,6 +74,7 @@ export function addTransferOptions(command: Command): Command {
 /** What is told, and how. */
 export function addOutputOptions(command: Command): Command {
   return command
+    .option('--report <file>', 'write a page that shows where the time went (needs @checkpoint-engine/report)')
     .option('--trace <file>', 'write a trace of all buckets for https://ui.perfetto.dev')
     .addOption(jsonOption())
     .addOption(logLevelOption('info'))

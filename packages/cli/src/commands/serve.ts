@@ -90,6 +90,11 @@ export function serveCommand({ terminal, env, setExitCode }: CommandContext): Co
         .argParser(secondsFlag)
         .default(30_000, '30'),
     )
+    .option(
+      '--report-folder <folder>',
+      'write a page and a trace of each update there (needs @checkpoint-engine/report)',
+    )
+    .option('--keep-reports <n>', 'updates whose page and trace are kept there: the newest', countFlag, 20)
     .addOption(logLevelOption('info'))
     .addOption(logFormatOption())
     .addHelpText('after', EXAMPLES)

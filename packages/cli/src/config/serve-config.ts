@@ -20,6 +20,8 @@ export interface ServeFlags extends LogOptions, Omit<EngineFlags, 'uds'> {
   readonly deviceMemory?: number;
   readonly stages: '2' | '3' | 'auto';
   readonly graceTime: number;
+  readonly reportFolder?: string;
+  readonly keepReports: number;
   readonly p2p?: P2PWay;
   readonly p2pHost: string;
   readonly nnodes: number;
@@ -61,6 +63,8 @@ export interface ServeConfig {
   readonly allowedRoots?: readonly string[] | undefined;
   /** How long an update that runs may go on after the server was asked to end. */
   readonly graceMs: number;
+  /** Where a page and a trace of each update are written. */
+  readonly reports?: { readonly folder: string; readonly keep: number } | undefined;
   readonly log: LogOptions;
 }
 
@@ -105,6 +109,7 @@ export function serveConfig(flags: ServeFlags, env: Environment): ServeConfig {
     p2pHost: flags.p2pHost,
     allowedRoots: allowedRoots(flags.allowPath, token),
     graceMs: flags.graceTime,
+    reports: flags.reportFolder === undefined ? undefined : { folder: flags.reportFolder, keep: flags.keepReports },
     log: { logLevel, logFormat },
   };
 }

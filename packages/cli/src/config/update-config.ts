@@ -32,6 +32,7 @@ export interface DeliveryFlags extends LogOptions, EngineFlags {
   readonly timeout: number;
   readonly weightVersion?: string;
   readonly trace?: string;
+  readonly report?: string;
   readonly json?: true;
 }
 
@@ -67,6 +68,7 @@ export interface UpdateConfig {
   /** How long the ranks stay after the update. */
   readonly sleepMs: number;
   readonly traceFile?: string | undefined;
+  readonly reportFile?: string | undefined;
   readonly json: boolean;
   readonly log: LogOptions;
 }
@@ -76,9 +78,7 @@ export function updateConfig(flags: UpdateFlags, env: Environment): UpdateConfig
   const world = worldConfig(flags, env);
   const name = flags.checkpointName ?? basename(resolve(flags.checkpointPath));
   const { updateMethod: method, saveMetasFile: metasFile, sleepTime: sleepMs, ranks } = flags;
-  if (metasFile !== undefined && flags.trace !== undefined && resolve(metasFile) === resolve(flags.trace)) {
-    throw invalid(`--trace and --save-metas-file both name "${metasFile}"`, 'Give each a file of its own');
-  }
+  checkDistinctFiles({ '--trace': flags.trace, '--report': flags.report, '--save-metas-file': metasFile });
   const update = updateJob(flags, world.worldSize);
   const { parallelSize } = update.targets;
   // As in the Python tool: the first inference instance, where nobody is named.
@@ -103,10 +103,22 @@ export function updateConfig(flags: UpdateFlags, env: Environment): UpdateConfig
   };
 }
 
+/** @throws {CheckpointEngineError} `CE_CONFIG_INVALID` Two flags name the same output file. */
+function checkDistinctFiles(files: Readonly<Record<string, string | undefined>>): void {
+  const flagOf = new Map<string, string>();
+  for (const [flag, file] of Object.entries(files)) {
+    if (file === undefined) continue;
+    const other = flagOf.get(resolve(file));
+    if (other !== undefined) throw invalid(`${other} and ${flag} both name "${file}"`, 'Give each a file of its own');
+    flagOf.set(resolve(file), flag);
+  }
+}
+
 /** As {@link updateConfig}, for ranks that join. @throws {CheckpointEngineError} `CE_CONFIG_INVALID` */
 export function joinConfig(flags: JoinFlags, env: Environment): UpdateConfig {
   const world = worldConfig(flags, env);
   const { loadMetasFile: files, checkpointName: name } = flags;
+  checkDistinctFiles({ '--trace': flags.trace, '--report': flags.report });
   return {
     command: 'join',
     ...world,
@@ -120,7 +132,7 @@ export function joinConfig(flags: JoinFlags, env: Environment): UpdateConfig {
 function worldConfig(
   flags: DeliveryFlags,
   env: Environment,
-): Pick<UpdateConfig, 'identity' | 'worldSize' | 'device' | 'limits' | 'traceFile' | 'json' | 'log'> {
+): Pick<UpdateConfig, 'identity' | 'worldSize' | 'device' | 'limits' | 'traceFile' | 'reportFile' | 'json' | 'log'> {
   const identity = readRankIdentity(env);
   if (identity && flags.nprocPerNode !== undefined) {
     throw invalid(
@@ -143,6 +155,7 @@ function worldConfig(
     device: flags.device,
     limits: readMemoryLimits(env),
     traceFile: identity && flags.trace ? ofRank(flags.trace, identity.rank) : flags.trace,
+    reportFile: identity && flags.report ? ofRank(flags.report, identity.rank) : flags.report,
     json: flags.json === true,
     log: { logLevel, logFormat },
   };

@@ -12,6 +12,7 @@ import { type Listening, listen, stopListening } from './listen.ts';
 import { serveNode } from './nodes/serve-node.ts';
 import { type OpenedWorld, openServedWorld } from './open-served-world.ts';
 import { processMetrics } from './process-metrics.ts';
+import { openReportFolder } from './report-folder.ts';
 
 /**
  * Runs `serve` until it is asked to end.
@@ -40,9 +41,10 @@ export async function serve(
     const onLogLine = (line: string, rank: number): void => sink.writeLine(rankLogLine(line, rank));
     opened = await openServedWorld(config, { env, logger, onLogLine });
     const { world } = opened;
-    const { token, address, allowedRoots, graceMs } = config;
+    const { token, address, allowedRoots, graceMs, reports } = config;
     const isOutOfBrowsersReach = 'path' in address;
-    const api = createHttpApi(world, { token, isOutOfBrowsersReach, logger, registry: processMetrics() });
+    const observer = reports && (await openReportFolder({ ...reports, world, logger }));
+    const api = createHttpApi(world, { token, isOutOfBrowsersReach, logger, registry: processMetrics(), observer });
     // Clients of HTTP/1.0 may send no Host.
     const answer = getRequestListener(api.fetch, { hostname: 'localhost' });
     // The address is taken first: who cannot have it starts no ranks.

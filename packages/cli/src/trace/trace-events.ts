@@ -1,4 +1,5 @@
-import type { ProgressEvent, UpdatePhase } from '@checkpoint-engine/ps';
+import type { ProgressEvent } from '@checkpoint-engine/ps';
+import { ROWS, type Row, type Span, spansOf } from './spans.ts';
 
 /** One entry of a Chrome trace. Times are microseconds. */
 export interface TraceEvent {
@@ -14,20 +15,6 @@ export interface TraceEvent {
   readonly args?: Readonly<Record<string, string | number>>;
 }
 
-/** A span of time on one of a rank's rows. */
-interface Span {
-  readonly rank: number;
-  readonly row: Row;
-  readonly name: string;
-  readonly startMs: number;
-  readonly endMs: number;
-  readonly sizeBytes?: number;
-}
-
-type Row = (typeof ROWS)[number];
-
-/** In the order in which they are shown. */
-const ROWS = ['phases', 'read', 'h2d', 'broadcast', 'reload', 'pull'] as const;
 /** Tracks that a row may need for spans that overlap. */
 const LANES = 100;
 
@@ -60,53 +47,6 @@ export function traceEvents(events: readonly ProgressEvent[]): TraceEvent[] {
     };
   });
   return [...tracks.values(), ...shown];
-}
-
-function spansOf(events: readonly ProgressEvent[]): Span[] {
-  const spans: Span[] = [];
-  const buckets = new Map<string, number>();
-  const phases = new Map<number, { phase: UpdatePhase; atMs: number }>();
-  const reads = new Map<number, { startMs: number; endMs: number; sizeBytes: number }>();
-  const endRead = (rank: number): void => {
-    const read = reads.get(rank);
-    if (read && read.endMs > read.startMs) spans.push({ rank, row: 'read', name: 'read files', ...read });
-    reads.delete(rank);
-  };
-  for (const event of events) {
-    const { rank, type, atMs } = event;
-    if (type === 'phase') {
-      endRead(rank);
-      const before = phases.get(rank);
-      if (before && before.phase !== 'done') {
-        spans.push({ rank, row: 'phases', name: before.phase, startMs: before.atMs, endMs: atMs });
-      }
-      phases.set(rank, { phase: event.phase, atMs });
-    } else if (type === 'register') {
-      const startMs = reads.get(rank)?.startMs ?? atMs;
-      reads.set(rank, { startMs, endMs: atMs, sizeBytes: event.doneBytes });
-    } else if (type === 'bucket-start') {
-      buckets.set(bucketKey(event), atMs);
-    } else if (type === 'bucket-end') {
-      const startMs = buckets.get(bucketKey(event));
-      if (startMs === undefined) continue;
-      buckets.delete(bucketKey(event));
-      const { stage, bucket, sizeBytes } = event;
-      spans.push({
-        rank,
-        row: stage,
-        name: `${stage === 'pull' ? 'pull' : 'bucket'} ${bucket}`,
-        startMs,
-        endMs: atMs,
-        sizeBytes,
-      });
-    }
-  }
-  for (const rank of [...reads.keys()]) endRead(rank);
-  return spans;
-}
-
-function bucketKey({ rank, stage, bucket }: Extract<ProgressEvent, { type: 'bucket-start' | 'bucket-end' }>): string {
-  return `${rank}:${stage}:${bucket}`;
 }
 
 /** The first lane of the span's row on which nothing lies at its start; takes it. */

@@ -1,4 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+import { toCheckpointEngineError } from '@checkpoint-engine/interface';
 import type { ProgressEvent } from '@checkpoint-engine/ps';
 import type { CommandContext } from '../commands/command-context.ts';
 import type { UpdateConfig } from '../config/update-config.ts';
@@ -13,10 +14,14 @@ import { openProgress } from '../progress/open-progress.ts';
 import { noProgress, type ProgressView } from '../progress/progress-view.ts';
 import { resolveDeviceKind } from '../rank/open-device.ts';
 import { sweepLeftovers } from '../rank/sweep-leftovers.ts';
+import { loadReport } from '../report/load-report.ts';
+import type { EndedUpdate } from '../report/reported-update.ts';
+import { writeReport } from '../report/write-report.ts';
 import { writeTrace } from '../trace/write-trace.ts';
 import { deliver } from './deliver.ts';
 import { openWorld } from './open-world.ts';
 import { outcomeText } from './outcome-text.ts';
+import type { RankReport } from './rank-report.ts';
 import { readMetas } from './read-metas.ts';
 import { type UpdateOutcome, updateOutcome } from './update-outcome.ts';
 
@@ -39,6 +44,7 @@ export async function update(
   let world: World | undefined;
   try {
     for (const file of outputFiles(config)) await checkOutputFile(file);
+    if (config.reportFile) await loadReport('--report');
     const source = 'load' in delivery.source ? { load: await readMetas(delivery.source.load) } : delivery.source;
     const deviceKind = await resolveDeviceKind(config.device, identity ? 1 : worldSize);
     const title = `Updating ${config.title} on ${worldSize === 1 ? '1 rank' : `${worldSize} ranks`}`;
@@ -66,14 +72,19 @@ export async function update(
         onEvent: (event) => {
           if (event.type === 'engine') return;
           progress.onEvent(event);
-          if (config.traceFile) events.push(event);
+          if (config.traceFile || config.reportFile) events.push(event);
         },
       },
     );
     progress.close();
     const unwrittenTrace = config.traceFile && (await writeTrace(config.traceFile, events));
     const { devices } = world;
-    const unwritten = [unwrittenTrace, delivered.unwrittenMetas].filter((text) => typeof text === 'string');
+    const unwrittenReport =
+      config.reportFile &&
+      (await writeReport(config.reportFile, endedUpdate(config, world, events, delivered.reports.at(-1))));
+    const unwritten = [unwrittenTrace, unwrittenReport, delivered.unwrittenMetas].filter(
+      (text) => typeof text === 'string',
+    );
     const warnings = [...updateWarnings(config), ...unwritten];
     const last = delivered.reports.length - 1;
     const outcomes = delivered.reports.map((reports, index) => {
@@ -82,13 +93,14 @@ export async function update(
     });
     // In a world that a launcher started one rank speaks for all.
     if (identity && identity.rank > 0) {
-      if (unwrittenTrace) logger.warn({}, unwrittenTrace);
+      for (const text of [unwrittenTrace, unwrittenReport]) if (text) logger.warn({}, text);
     } else {
       const traceFile = unwrittenTrace ? undefined : config.traceFile;
+      const reportFile = unwrittenReport ? undefined : config.reportFile;
       const metasFile = delivered.unwrittenMetas === undefined ? delivery.metasFile : undefined;
       terminal.print(
         json
-          ? jsonText({ ok: true, command, ...outcomes.at(-1)!, ...before(outcomes), traceFile, metasFile })
+          ? jsonText({ ok: true, command, ...outcomes.at(-1)!, ...before(outcomes), traceFile, reportFile, metasFile })
           : outcomes.map((outcome) => outcomeText(outcome, terminal.out.colors)).join('\n'),
       );
     }
@@ -99,6 +111,11 @@ export async function update(
     progress.close();
     const unwritten = config.traceFile && events.length > 0 && (await writeTrace(config.traceFile, events));
     if (unwritten) logger.warn({}, unwritten);
+    if (config.reportFile && world && events.length > 0) {
+      const failed = { ...endedUpdate(config, world, events), ...failure(error, interrupts.asked) };
+      const unwrittenReport = await writeReport(config.reportFile, failed);
+      if (unwrittenReport) logger.warn({}, unwrittenReport);
+    }
     await world?.close();
     await sweepLeftovers(logger);
     throw error;
@@ -109,10 +126,32 @@ export async function update(
   }
 }
 
+function endedUpdate(
+  { title, worldSize, delivery }: UpdateConfig,
+  { ranks, devices }: World,
+  events: readonly ProgressEvent[],
+  reports: readonly RankReport[] = [],
+): EndedUpdate {
+  return {
+    title: `${title} into ${worldSize === 1 ? '1 rank' : `${worldSize} ranks`}`,
+    outcome: 'succeeded',
+    events,
+    devices: new Map(ranks.map((rank, index) => [rank, devices[index]])),
+    poolBytes: new Map(reports.map(({ rank, registered }) => [rank, registered?.poolBytes ?? 0])),
+    warnings: [...new Set(reports.flatMap(({ registered }) => registered?.warnings ?? []))],
+    weightVersion: delivery.updates[0]?.weightVersion,
+  };
+}
+
+function failure(error: unknown, asked: AbortSignal): Pick<EndedUpdate, 'outcome' | 'error'> {
+  return { outcome: asked.aborted ? 'cancelled' : 'failed', error: toCheckpointEngineError(error) };
+}
+
 /** What is written when the work is done. The first rank writes the metas of all. */
-function outputFiles({ identity, traceFile, delivery: { metasFile } }: UpdateConfig): OutputFile[] {
+function outputFiles({ identity, traceFile, reportFile, delivery: { metasFile } }: UpdateConfig): OutputFile[] {
   const files: OutputFile[] = [];
   if (traceFile !== undefined) files.push({ path: traceFile, flag: '--trace' });
+  if (reportFile !== undefined) files.push({ path: reportFile, flag: '--report' });
   if (metasFile !== undefined && (identity?.rank ?? 0) === 0)
     files.push({ path: metasFile, flag: '--save-metas-file' });
   return files;

@@ -1,30 +1,33 @@
-/** Stages in the order of a bucket's way, and what they are called where there is room. */
+/** Stages in the order in which bytes pass through them, with their names in prose. */
 export const STAGES: Readonly<Record<string, string>> = {
   read: 'read from file or peer',
   h2d: 'host to device',
   broadcast: 'broadcast',
   reload: 'reload by the engine',
+  pull: 'pull into the parameters',
 };
 
-/** The same colour everywhere; apart for eyes that do not tell red from green. */
+/** One color per stage. They differ for readers who do not see red and green, on light and dark backgrounds. */
 export const STAGE_COLORS: Readonly<Record<string, string>> = {
-  read: '#b8b8b8',
+  read: '#999999',
   h2d: '#4477aa',
   broadcast: '#ee7733',
   reload: '#228833',
+  pull: '#aa3377',
 };
 
 /** Phases of an update in their order. */
 export const PHASE_COLORS: Readonly<Record<string, string>> = {
+  register: '#999999',
+  gatherMetas: '#bbcc33',
   plan: '#cc6677',
-  handshake: '#ddcc77',
+  handshake: '#ddaa33',
   stream: '#4477aa',
   release: '#aa4499',
-  hook: '#88ccee',
-  'not told apart': '#bbbbbb',
+  hook: '#44bb99',
 };
 
-/** A legend whose order is that of the colours. */
+/** A legend in the order of the colors. */
 export function legendOf(
   colors: Readonly<Record<string, string>>,
   used: ReadonlySet<string>,

@@ -1,0 +1,91 @@
+import { version } from 'node:process';
+import type { CheckpointEngineError } from '@checkpoint-engine/interface';
+import type { ProgressEvent } from '@checkpoint-engine/ps';
+import type { RankReport, ReportedUpdate } from '@checkpoint-engine/report';
+import type { RankDevice } from '../process/messages.ts';
+import { type Span, spansOf } from '../trace/spans.ts';
+
+/** An update that has ended, with the events of the ranks that this process knows. */
+export interface EndedUpdate {
+  readonly title: string;
+  readonly outcome: ReportedUpdate['outcome'];
+  readonly error?: CheckpointEngineError | undefined;
+  readonly events: readonly ProgressEvent[];
+  /** By rank. */
+  readonly devices: ReadonlyMap<number, RankDevice | undefined>;
+  /** Host memory by rank, where it is known. */
+  readonly poolBytes: ReadonlyMap<number, number>;
+  readonly warnings: readonly string[];
+  readonly weightVersion?: string | undefined;
+}
+
+type PlanEvent = Extract<ProgressEvent, { type: 'plan' }>;
+
+/** Puts the events of an update together for its page. */
+export function reportedUpdate(update: EndedUpdate): ReportedUpdate {
+  const { title, outcome, error, events, devices, poolBytes, warnings, weightVersion } = update;
+  const spans = spansOf(events);
+  const originMs = Math.min(...events.map(({ atMs }) => atMs), ...spans.map(({ startMs }) => startMs));
+  const plans = new Map(
+    events.filter((event): event is PlanEvent => event.type === 'plan').map((one) => [one.rank, one]),
+  );
+  const known = new Set([...devices.keys(), ...events.map(({ rank }) => rank)]);
+  const [plan] = plans.values();
+  return {
+    title,
+    outcome,
+    error: error && { code: error.code, what: error.message, hint: error.hint },
+    date: new Date(Number.isFinite(originMs) ? originMs : Date.now()).toISOString(),
+    facts: [
+      ...(weightVersion === undefined ? [] : [['Weight version', weightVersion] as const]),
+      ...(plan === undefined ? [] : planFacts(plan)),
+      ['Ranks', String(known.size)],
+      ['Node.js', version],
+    ],
+    totalBytes: plan?.totalBytes ?? 0,
+    deviceBytes: Math.max(0, ...[...plans.values()].map(({ deviceBytes }) => deviceBytes)),
+    warnings,
+    ranks: [...known]
+      .toSorted((a, b) => a - b)
+      .map((rank) => ({
+        rank,
+        device: devices.get(rank)?.name ?? 'unknown',
+        neededBytes: neededBytesOf(plans.get(rank)),
+        poolBytes: poolBytes.get(rank) ?? 0,
+        ...timesOf(
+          spans.filter((span) => span.rank === rank),
+          originMs,
+        ),
+      })),
+  };
+}
+
+function planFacts({ bucketCount, bucketBytes, strategy, strategyReason, reason }: PlanEvent): [string, string][] {
+  return [
+    ['Strategy', strategyReason === '' ? strategy : `${strategy}: ${strategyReason}`],
+    ['Buckets', bucketCount === 0 ? 'none' : `${bucketCount} of at most ${(bucketBytes / 2 ** 20).toFixed(0)} MiB`],
+    ...(reason === '' ? [] : [['Sizes', reason] as [string, string]]),
+  ];
+}
+
+/** What its worker keeps; the whole checkpoint where it takes every bucket. */
+function neededBytesOf(plan: PlanEvent | undefined): number {
+  if (plan === undefined) return 0;
+  if (plan.neededBytes > 0) return plan.neededBytes;
+  return plan.stageBytes.reload > 0 ? plan.totalBytes : 0;
+}
+
+function timesOf(spans: readonly Span[], originMs: number): Pick<RankReport, 'phases' | 'spans' | 'receivedBytes'> {
+  const stages = spans.filter(({ row }) => row !== 'phases');
+  return {
+    phases: spans
+      .filter(({ row }) => row === 'phases')
+      .map(({ name, startMs, endMs }) => ({ name, fromMs: startMs - originMs, toMs: endMs - originMs })),
+    spans: stages.map(({ row, index = 0, startMs, endMs, sizeBytes = 0 }) => {
+      return { stage: row, index, fromMs: startMs - originMs, toMs: endMs - originMs, sizeBytes };
+    }),
+    receivedBytes: stages
+      .filter(({ row }) => row === 'reload' || row === 'pull')
+      .reduce((sum, { sizeBytes = 0 }) => sum + sizeBytes, 0),
+  };
+}

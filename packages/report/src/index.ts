@@ -1,0 +1,8 @@
+/**
+ * A self-contained HTML page about one update.
+ *
+ * @packageDocumentation
+ */
+
+export type { PhaseSpan, RankReport, ReportedUpdate, StageSpan } from './reported-update.ts';
+export { updatePage } from './update-page.ts';

@@ -1,0 +1,52 @@
+/** A phase of an update on one rank. Times are milliseconds from the start of the update. */
+export interface PhaseSpan {
+  /** `register`, `gatherMetas`, `plan`, `handshake`, `stream`, `release`, `hook`. */
+  readonly name: string;
+  readonly fromMs: number;
+  readonly toMs: number;
+}
+
+/** A bucket, or a pull, in one stage of one rank. */
+export interface StageSpan {
+  /** `read`, `h2d`, `broadcast`, `reload`, `pull`. */
+  readonly stage: string;
+  /** Number of the bucket or of the pull. */
+  readonly index: number;
+  readonly fromMs: number;
+  readonly toMs: number;
+  readonly sizeBytes: number;
+}
+
+/** One rank of an update. */
+export interface RankReport {
+  readonly rank: number;
+  readonly device: string;
+  /** Bytes that its worker keeps: all of the checkpoint where that is not known. */
+  readonly neededBytes: number;
+  /** Bytes that reached its worker. */
+  readonly receivedBytes: number;
+  /** Host memory that holds its share of the checkpoint. */
+  readonly poolBytes: number;
+  readonly phases: readonly PhaseSpan[];
+  readonly spans: readonly StageSpan[];
+}
+
+/** An update as its page shows it. */
+export interface ReportedUpdate {
+  /** What was updated: `step-100 into 8 ranks`. */
+  readonly title: string;
+  readonly outcome: 'succeeded' | 'failed' | 'cancelled';
+  /** Why it did not succeed, and what to do about it. */
+  readonly error?: { readonly code: string; readonly what: string; readonly hint: string } | undefined;
+  /** ISO 8601. */
+  readonly date: string;
+  /** Further lines of the head: names and values. */
+  readonly facts: readonly (readonly [name: string, value: string])[];
+  /** Bytes of the checkpoint. */
+  readonly totalBytes: number;
+  /** Device memory that the update took on the rank that needed most. */
+  readonly deviceBytes: number;
+  readonly warnings: readonly string[];
+  /** Ascending by rank. */
+  readonly ranks: readonly RankReport[];
+}
