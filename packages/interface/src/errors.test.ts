@@ -147,3 +147,29 @@ describe('abortError', () => {
     expect(abortError(aborted()).cause).toMatchObject({ name: 'AbortError' });
   });
 });
+
+describe('what the system says', () => {
+  it.each([
+    ['ENOENT', 'CE_FILE_NOT_FOUND'],
+    ['ENOTDIR', 'CE_FILE_NOT_FOUND'],
+    ['EACCES', 'CE_FILE_UNREADABLE'],
+    ['EISDIR', 'CE_FILE_UNREADABLE'],
+    ['ELOOP', 'CE_FILE_UNREADABLE'],
+    ['ENAMETOOLONG', 'CE_FILE_UNREADABLE'],
+    ['EMFILE', 'CE_FILE_UNREADABLE'],
+    ['EADDRINUSE', 'CE_ADDRESS_IN_USE'],
+    ['ECONNREFUSED', 'CE_PEER_UNREACHABLE'],
+  ])('%s is %s, also as a cause', (code, wanted) => {
+    const error = Object.assign(new Error(`${code}: no, stat '/x'`), { code, errno: -2, syscall: 'stat', path: '/x' });
+    const typed = { code: wanted, op: 'stat', status: 2, file: '/x', message: error.message };
+    expect(toCheckpointEngineError(error)).toMatchObject(typed);
+    const outer = new CheckpointEngineError('CE_FILE_INVALID', 'what', 'hint', { cause: error });
+    expect(outer.toJSON().cause).toMatchObject(typed);
+  });
+
+  it('is told from errors of this program', () => {
+    const { code } = toCheckpointEngineError(Object.assign(new TypeError('no'), { code: 'ERR_INVALID_ARG_TYPE' }));
+    expect(code).toBe('CE_INTERNAL');
+    expect(toCheckpointEngineError(new Error('ENOENT')).code).toBe('CE_INTERNAL');
+  });
+});

@@ -189,13 +189,53 @@ export class RankLostError extends CheckpointEngineError {
   }
 }
 
-/** Gives `value` itself where it is a CheckpointEngineError, otherwise wraps it as `CE_INTERNAL`. */
+/**
+ * Gives `value` itself where it is a CheckpointEngineError. What the system said becomes an error of its kind, and
+ * everything else `CE_INTERNAL`.
+ */
 export function toCheckpointEngineError(value: unknown): CheckpointEngineError {
   if (CheckpointEngineError.isInstance(value)) return value;
   const error = value instanceof Error ? value : new Error(String(value));
+  const system = systemError(error);
+  if (system !== undefined) return system;
   return new CheckpointEngineError('CE_INTERNAL', error.message, 'Report this with the log: it should not happen', {
     cause: error.cause,
     detail: error.stack,
+  });
+}
+
+/** What a failed system call means, by the system's code, and what to do about it. */
+const SYSTEM_ERRORS: Readonly<Record<string, readonly [code: ErrorCode, hint: string]>> = {
+  ENOENT: ['CE_FILE_NOT_FOUND', 'Correct the path'],
+  ENOTDIR: ['CE_FILE_NOT_FOUND', 'Correct the path'],
+  EMFILE: ['CE_FILE_UNREADABLE', 'Raise the limit of open files (ulimit -n)'],
+  ENFILE: ['CE_FILE_UNREADABLE', 'Raise the limit of open files of the system'],
+  ENOMEM: ['CE_HOST_OUT_OF_MEMORY', 'Free host memory'],
+  EADDRINUSE: ['CE_ADDRESS_IN_USE', 'Name another address, or end what uses it'],
+  EADDRNOTAVAIL: ['CE_CONFIG_INVALID', 'Name an address of this host'],
+  ECONNREFUSED: ['CE_PEER_UNREACHABLE', 'Check that the other side listens at this address'],
+  EHOSTUNREACH: ['CE_PEER_UNREACHABLE', 'Check the address and the network'],
+  ENETUNREACH: ['CE_PEER_UNREACHABLE', 'Check the address and the network'],
+  ENOTFOUND: ['CE_PEER_UNREACHABLE', 'Check the name of the host'],
+  EAI_AGAIN: ['CE_PEER_UNREACHABLE', 'Check the name of the host and the name server'],
+  ETIMEDOUT: ['CE_TIMEOUT', 'Check the address and the network'],
+  ECONNRESET: ['CE_PEER_LOST', 'Look at the log of the other side'],
+  ECONNABORTED: ['CE_PEER_LOST', 'Look at the log of the other side'],
+  EPIPE: ['CE_PEER_LOST', 'Look at the log of the other side'],
+};
+/** Of a file that the system does not give for another reason. */
+const UNREADABLE = ['CE_FILE_UNREADABLE', "Check the user's rights, the disk and the log of the file system"] as const;
+
+/** The error of a system call that failed; nothing for other errors. */
+function systemError(error: Error): CheckpointEngineError | undefined {
+  const { code, errno, syscall, path } = error as Error & Readonly<Record<string, unknown>>;
+  if (typeof code !== 'string' || !/^E[A-Z0-9_]+$/.test(code) || typeof syscall !== 'string') return undefined;
+  const [kind, hint] = SYSTEM_ERRORS[code] ?? UNREADABLE;
+  return new CheckpointEngineError(kind, error.message, hint, {
+    op: syscall,
+    file: typeof path === 'string' ? path : undefined,
+    status: typeof errno === 'number' ? Math.abs(errno) : undefined,
+    cause: error.cause,
   });
 }
 

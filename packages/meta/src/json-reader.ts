@@ -11,6 +11,10 @@ const COMMA = 0x2c;
 const ZERO = 0x30;
 const NINE = 0x39;
 const MAX_DEPTH = 128;
+/** Of one array; no tensor has more dimensions in any framework. */
+const MAX_NUMBERS = 64;
+/** Of all objects that are open at a time: they are remembered, and a file must not take the memory of a process. */
+const MAX_KEYS = 1_000_000;
 const LONE_SURROGATE = /\p{Surrogate}/u;
 const NUMBER = /-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?/y;
 const LITERAL = /true|false|null/y;
@@ -27,6 +31,7 @@ export class JsonReader {
   readonly #keys: KeySet[] = [];
   #at = 0;
   #depth = 0;
+  #openKeys = 0;
 
   /** @param fail Throws the caller's error; `what` completes a sentence that names the file. */
   constructor(text: string, fail: (what: string) => never) {
@@ -39,13 +44,17 @@ export class JsonReader {
     this.#open(OPEN_BRACE, what);
     if (!this.#take(CLOSE_BRACE)) {
       const keys = this.#keysOfDepth();
+      const openKeys = this.#openKeys;
       do {
+        if (this.#openKeys++ === MAX_KEYS)
+          this.#fail(`the JSON has more than ${MAX_KEYS} keys, want at most that many`);
         const key = this.string('a key');
         if (!keys.add(key)) this.#fail(`${what} has the key ${JSON.stringify(key)} twice, want it once`);
         if (!this.#take(COLON)) this.#unexpected('":"');
         member(key);
       } while (this.#take(COMMA));
       if (!this.#take(CLOSE_BRACE)) this.#unexpected('"," or "}"');
+      this.#openKeys = openKeys;
     }
     this.#depth--;
   }
@@ -59,6 +68,14 @@ export class JsonReader {
       if (!this.#take(CLOSE_BRACKET)) this.#unexpected('"," or "]"');
     }
     this.#depth--;
+  }
+
+  /** Reads `null`, where it is next. */
+  takeNull(): boolean {
+    this.#space();
+    if (!this.#text.startsWith('null', this.#at)) return false;
+    this.#at += 4;
+    return true;
   }
 
   string(what: string): string {
@@ -103,11 +120,12 @@ export class JsonReader {
     return value;
   }
 
-  /** Reads an array of whole numbers. `item` is what one of them is called in errors. */
+  /** Reads an array of at most 64 whole numbers. `item` is what one of them is called in errors. */
   naturals(what: string, item: string): number[] {
     const numbers = this.#numbers;
     let count = 0;
     this.array(what, () => {
+      if (count === MAX_NUMBERS) this.#fail(`${what} has more than ${MAX_NUMBERS} numbers, want at most that many`);
       numbers[count++] = this.natural(item);
     });
     // A copy of the exact length: arrays that grow by push keep room for more.

@@ -7,6 +7,8 @@ import { encodeColumns } from './metas-encoder.ts';
 import { invalidMetas } from './metas-error.ts';
 import type { RankMetas } from './parameter-meta.ts';
 
+/** What a pickle of Python begins with. */
+const PICKLE = 0x80;
 const MAGIC = new TextEncoder().encode('CEMT');
 const VERSION = 1;
 const DIGEST_BYTES = 32;
@@ -98,6 +100,11 @@ function encodePayload(metas: readonly RankMetas[]): Uint8Array {
 
 function openPayload(bytes: Uint8Array): Columns {
   if (MAGIC.some((byte, index) => bytes[index] !== byte)) {
+    if (bytes[0] === PICKLE) {
+      throw invalidMetas('the bytes are a Python pickle, as the Python tool writes its metas', {
+        hint: 'Save the metas with this tool: checkpoint-engine update --save-metas-file',
+      });
+    }
     throw invalidMetas('the bytes do not begin with "CEMT"', { hint: 'Look whether these are metas at all' });
   }
   const version = bytes[MAGIC.length];

@@ -1,14 +1,25 @@
-import { readdir, stat } from 'node:fs/promises';
-import { join } from 'node:path';
+import { readdir, readlink, stat } from 'node:fs/promises';
+import { basename, join } from 'node:path';
 import { CheckpointEngineError } from '@checkpoint-engine/interface';
 import { type CheckpointIndex, INDEX_NAME, invalidIndex, readCheckpointIndex } from './checkpoint-index.ts';
+import { chooseFiles, listed } from './choose-files.ts';
+import { emptyFolder } from './empty-folder.ts';
 import { invalidFile, unreadableFile } from './file-errors.ts';
 import { mapBounded } from './map-bounded.ts';
 import { throwIfAborted } from './read-file.ts';
 import { type ReadHeaderOptions, readSafetensorsHeader } from './read-safetensors-header.ts';
 import type { CheckpointFile, TensorEntry } from './safetensors-file.ts';
+import { incompleteSets } from './shard-sets.ts';
 
 const PENDING_HEADERS = 8;
+/** How tools name a file that they have not written in full. */
+const UNFINISHED = /\.safetensors\.(incomplete|part|partial|crdownload|download|aria2)$/i;
+
+/** Options of {@link readCheckpoint}. */
+export interface ReadCheckpointOptions extends ReadHeaderOptions {
+  /** The list of files is a part of the checkpoint's: that it lacks shards is no reason for a warning. @default false */
+  readonly isPart?: boolean | undefined;
+}
 
 /** The files of a checkpoint and all their tensors. */
 export interface CheckpointFiles {
@@ -33,61 +44,150 @@ interface Source {
 /**
  * Reads the headers of a checkpoint.
  *
- * A folder is read by its `model.safetensors.index.json`, or, where it has none, all its `*.safetensors` files are, in
- * the order of their names. Index and shards have to agree on every tensor.
+ * A folder is read by its `model.safetensors.index.json`, or, where it has none, by the names of its `*.safetensors`
+ * files, see {@link chooseFiles}. Index and shards have to agree on every tensor.
  *
  * @param source A folder, a safetensors file, or a list of safetensors files.
- * @throws `CE_CHECKPOINT_EMPTY` there is no file
+ * @throws `CE_CHECKPOINT_EMPTY` there is no file, or no tensor in any
+ * @throws `CE_FILE_NOT_FOUND` naming all shards that are missing
  * @throws `CE_TENSOR_DUPLICATE` two files have a tensor of the same name
  * @throws `CE_TENSOR_MISSING` the index names a tensor that no shard has
  * @throws what {@link readSafetensorsHeader} throws, of the first file in order
  */
 export async function readCheckpoint(
   source: string | readonly string[],
-  options: ReadHeaderOptions = {},
+  options: ReadCheckpointOptions = {},
 ): Promise<CheckpointFiles> {
-  const { paths, index, warnings } = typeof source === 'string' ? await resolve(source, options.signal) : list(source);
+  const { paths, index, warnings } =
+    typeof source === 'string' ? await resolve(source, options.signal) : list(source, options);
   const files = await mapBounded(paths, PENDING_HEADERS, (path) => readSafetensorsHeader(path, options));
   const tensors = files.flatMap((file) => file.tensors);
+  if (tensors.length === 0) throw withoutTensors(typeof source === 'string' ? source : source[0]!, files.length);
   const byName = indexByName(tensors);
   const totalBytes = tensors.reduce((sum, tensor) => sum + tensor.sizeBytes, 0);
-  if (index === undefined) return { files, tensors, totalBytes, warnings };
+  const all = [...warnings, ...adapterWarnings(tensors)];
+  if (index === undefined) return { files, tensors, totalBytes, warnings: all };
   checkIndex(index, byName, source as string);
-  return { files, tensors, totalBytes, index, warnings: [...warnings, ...checkTotalSize(index, totalBytes)] };
+  return { files, tensors, totalBytes, index, warnings: [...all, ...checkTotalSize(index, totalBytes)] };
 }
 
-function list(paths: readonly string[]): Source {
+/**
+ * The files of a checkpoint that are there, for looking at each of them where {@link readCheckpoint} rejects. Files that
+ * an index places outside of the folder are not among them.
+ */
+export async function listCheckpointFiles(path: string): Promise<string[]> {
+  try {
+    if (!(await stat(path)).isDirectory()) return [path];
+    const present = safetensorsOf(await readdir(path));
+    const { weightMap } = await readCheckpointIndex(path).catch(() => ({ weightMap: new Map<string, string>() }));
+    const names = [...new Set([...present, ...weightMap.values()])].sort();
+    const missing = await missingOf(path, names);
+    return names.filter((name) => !missing.has(name)).map((name) => join(path, name));
+  } catch {
+    // Said by the error that made the caller ask.
+    return [];
+  }
+}
+
+function list(paths: readonly string[], { isPart = false }: ReadCheckpointOptions): Source {
   if (paths.length === 0) {
     throw new CheckpointEngineError('CE_CHECKPOINT_EMPTY', 'The list of files is empty', 'Name at least one file');
   }
-  return { paths, warnings: [] };
+  const sets = isPart ? [] : incompleteSets(paths.map((path) => basename(path)));
+  const warnings = sets.flatMap(({ missing, total }) =>
+    missing.length > 0 ? [`The list lacks ${missing.length} of ${total} shards: ${listed(missing)}`] : [],
+  );
+  return { paths, warnings };
 }
 
 async function resolve(path: string, signal: AbortSignal | undefined): Promise<Source> {
   throwIfAborted(signal, path);
   let names: string[];
   try {
-    if (!(await stat(path)).isDirectory()) return { paths: [path], warnings: [] };
+    if (!(await stat(path)).isDirectory()) return { paths: [path], warnings: onePart(path) };
     names = await readdir(path);
   } catch (error) {
-    throw unreadableFile(path, error);
+    throw await unreadableFile(path, error);
   }
-  // Names with a dot in front are what systems and tools leave behind.
-  const present = names.filter((name) => name.endsWith('.safetensors') && !name.startsWith('.')).sort();
+  const present = safetensorsOf(names);
+  const unfinished = names
+    .filter((name) => UNFINISHED.test(name))
+    .map((name) => `File "${join(path, name)}" is left out: its download has not finished`);
   if (!names.includes(INDEX_NAME)) {
-    if (present.length > 0) return { paths: present.map((name) => join(path, name)), warnings: [] };
-    throw emptyFolder(path, `has no *.safetensors file among its ${names.length} entries`);
+    if (present.length === 0) throw emptyFolder(path, names);
+    const { names: chosen, warnings } = chooseFiles(path, present);
+    return { paths: chosen.map((name) => join(path, name)), warnings: [...warnings, ...unfinished] };
   }
   const index = await readCheckpointIndex(path, signal);
   const shards = [...new Set(index.weightMap.values())].sort();
-  if (shards.length === 0) throw emptyFolder(path, 'has an index without a tensor');
+  if (shards.length === 0) throw invalidIndexedFolder(path);
+  const missing = await missingOf(path, shards);
+  if (missing.size > 0) throw missingShards(index.path, shards.length, missing, path);
   const others = present.filter((name) => !shards.includes(name));
   const warnings = others.map((name) => `File "${join(path, name)}" is left out: the index does not name it`);
-  return { paths: shards.map((name) => join(path, name)), index, warnings };
+  return { paths: shards.map((name) => join(path, name)), index, warnings: [...warnings, ...unfinished] };
 }
 
-function emptyFolder(path: string, what: string): CheckpointEngineError {
-  return invalidFile(path, what, { code: 'CE_CHECKPOINT_EMPTY', hint: 'Name the folder that holds the weights' });
+function onePart(path: string): string[] {
+  const [set] = incompleteSets([basename(path)]);
+  return set === undefined ? [] : [`File "${path}" is one of ${set.total} shards: the others are not read`];
+}
+
+/** Names with a dot in front are what systems and tools leave behind. */
+function safetensorsOf(names: readonly string[]): string[] {
+  return names.filter((name) => name.endsWith('.safetensors') && !name.startsWith('.')).sort();
+}
+
+/** Those of the names that do not lead to a file, with what a symbolic link says. */
+async function missingOf(folder: string, names: readonly string[]): Promise<Map<string, string | undefined>> {
+  const missing = new Map<string, string | undefined>();
+  await mapBounded(names, PENDING_HEADERS, async (name) => {
+    const path = join(folder, name);
+    const code = await stat(path).then(
+      () => undefined,
+      (error: NodeJS.ErrnoException) => error.code,
+    );
+    if (code === 'ENOENT' || code === 'ENOTDIR') missing.set(name, await readlink(path).catch(() => undefined));
+  });
+  return missing;
+}
+
+function missingShards(
+  index: string,
+  count: number,
+  missing: ReadonlyMap<string, string | undefined>,
+  folder: string,
+): CheckpointEngineError {
+  const names = [...missing].sort().map(([name, target]) => {
+    return target === undefined ? name : `${name} (a link to "${target}", which is not there)`;
+  });
+  return new CheckpointEngineError(
+    'CE_FILE_NOT_FOUND',
+    `The index "${index}" names ${count} files, and ${missing.size} of them ${missing.size === 1 ? 'is' : 'are'} missing: ${listed(names)}`,
+    'Download or copy the missing files, and wait until all are complete',
+    { file: join(folder, [...missing.keys()].sort()[0]!) },
+  );
+}
+
+function invalidIndexedFolder(path: string): CheckpointEngineError {
+  return invalidFile(path, 'has an index without a tensor', {
+    code: 'CE_CHECKPOINT_EMPTY',
+    hint: 'Name the folder that holds the weights',
+  });
+}
+
+function withoutTensors(path: string, fileCount: number): CheckpointEngineError {
+  const files = fileCount === 1 ? 'its header names none' : `the headers of its ${fileCount} files name none`;
+  return invalidFile(path, `has no tensors: ${files}`, {
+    code: 'CE_CHECKPOINT_EMPTY',
+    hint: 'Name a folder or files that hold weights',
+  });
+}
+
+function adapterWarnings(tensors: readonly TensorEntry[]): string[] {
+  const { length } = tensors.filter(({ name }) => /[._]lora_([ab]|up|down)\b/i.test(name));
+  if (length === 0) return [];
+  return [`${length} of ${tensors.length} tensors are those of an adapter (LoRA): engines expect a merged model`];
 }
 
 function indexByName(tensors: readonly TensorEntry[]): Map<string, TensorEntry> {

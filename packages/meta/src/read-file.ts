@@ -59,7 +59,7 @@ export async function withFile<T>(
     if (change !== undefined) throw changedFile(path, change);
     return result;
   } catch (error) {
-    throw CheckpointEngineError.isInstance(error) ? error : unreadableFile(path, error);
+    throw CheckpointEngineError.isInstance(error) ? error : await unreadableFile(path, error);
   } finally {
     await handle?.close();
   }

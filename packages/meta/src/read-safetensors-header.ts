@@ -1,7 +1,9 @@
 import { createHash } from 'node:crypto';
+import { invalidFile } from './file-errors.ts';
+import { foreignFormat, LOOKED_AT_BYTES } from './foreign-format.ts';
 import { withFile } from './read-file.ts';
 import type { CheckpointFile } from './safetensors-file.ts';
-import { LENGTH_BYTES, parseSafetensorsHeader, readDataOffset } from './safetensors-header.ts';
+import { parseSafetensorsHeader, readDataOffset } from './safetensors-header.ts';
 
 /** Options of the functions that read files. */
 export interface ReadHeaderOptions {
@@ -16,8 +18,10 @@ export interface ReadHeaderOptions {
 export async function readSafetensorsHeader(path: string, options: ReadHeaderOptions = {}): Promise<CheckpointFile> {
   return withFile(path, options.signal, async (file) => {
     const source = { path, fileSizeBytes: file.sizeBytes };
-    const length = await file.read(0, Math.min(LENGTH_BYTES, file.sizeBytes));
-    const bytes = await file.read(0, readDataOffset(length, source));
+    const begin = await file.read(0, Math.min(LOOKED_AT_BYTES, file.sizeBytes));
+    const foreign = foreignFormat(begin, path);
+    if (foreign !== undefined) throw invalidFile(path, foreign.what, { hint: foreign.hint });
+    const bytes = await file.read(0, readDataOffset(begin, source));
     const headerDigest = createHash('sha256').update(bytes).digest('base64url');
     return { ...parseSafetensorsHeader(bytes, source), state: file.state, headerDigest };
   });

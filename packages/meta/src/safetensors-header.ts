@@ -83,6 +83,8 @@ function readHeader(text: string, path: string, dataOffsetBytes: number) {
   const tensors: TensorEntry[] = [];
   reader.object('the header', (key) => {
     if (key === '__metadata__') {
+      // What safetensors accepts, though it never writes it.
+      if (reader.takeNull()) return;
       reader.object('__metadata__', (name) => {
         metadata[name] = reader.string(`__metadata__[${JSON.stringify(name)}]`);
       });

@@ -1,15 +1,12 @@
-import { readdir, readFile, stat } from 'node:fs/promises';
-import { join } from 'node:path';
 import { type CheckpointEngineError, toCheckpointEngineError } from '@checkpoint-engine/interface';
 import {
   type DType,
+  listCheckpointFiles,
   readCheckpoint,
   readSafetensorsHeader,
   type SafetensorsFile,
   type TensorEntry,
 } from '@checkpoint-engine/meta';
-
-const INDEX_NAME = 'model.safetensors.index.json';
 
 /** Tensors of one dtype together. */
 export interface DTypeSum {
@@ -61,7 +58,7 @@ function inspection(
 async function readEach(path: string): Promise<{ files: SafetensorsFile[]; problems: CheckpointEngineError[] }> {
   const files: SafetensorsFile[] = [];
   const problems: CheckpointEngineError[] = [];
-  for (const file of await shardsOf(path)) {
+  for (const file of await listCheckpointFiles(path)) {
     try {
       files.push(await readSafetensorsHeader(file));
     } catch (error) {
@@ -69,30 +66,6 @@ async function readEach(path: string): Promise<{ files: SafetensorsFile[]; probl
     }
   }
   return { files, problems };
-}
-
-/** The files that are there and those that the index names. */
-async function shardsOf(path: string): Promise<string[]> {
-  try {
-    if (!(await stat(path)).isDirectory()) return [path];
-    const present = (await readdir(path)).filter((name) => name.endsWith('.safetensors') && !name.startsWith('.'));
-    const shards = new Set([...present, ...(await indexedShards(path))]);
-    return [...shards].sort().map((name) => join(path, name));
-  } catch {
-    // Said already by the error that brought us here.
-    return [];
-  }
-}
-
-/** The shards that the index names; none where it cannot be read, which {@link readCheckpoint} has said. */
-async function indexedShards(folder: string): Promise<string[]> {
-  try {
-    const index: unknown = JSON.parse(await readFile(join(folder, INDEX_NAME), 'utf8'));
-    const { weight_map: weightMap } = index as { weight_map: Readonly<Record<string, unknown>> };
-    return Object.values(weightMap).filter((name) => typeof name === 'string');
-  } catch {
-    return [];
-  }
 }
 
 function sumByDType(tensors: readonly TensorEntry[]): DTypeSum[] {

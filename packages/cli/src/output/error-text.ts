@@ -10,6 +10,8 @@ export interface ErrorTextOptions {
 
 /** Most lines of the other side's own words that are shown without `--log-level debug`: their ends say the most. */
 const DETAIL_LINES = 15;
+/** What Node.js says of a system call that failed. */
+const SYSTEM_MESSAGE = /^(E[A-Z0-9_]+: |[a-z]+ E[A-Z0-9_]+)/;
 
 /**
  * An error as people read it: what happened and at which rank, where, what the other side said, what to do, the code.
@@ -22,7 +24,9 @@ export function errorText(value: unknown, { colors, debug }: ErrorTextOptions): 
   // The detail of an internal error is a stack.
   if (error.detail && (debug || error.code !== 'CE_INTERNAL')) lines.push(...detailLines(error.detail, colors, debug));
   // What a system call or a library said is in the message already.
-  const causes = [...causesOf(error)].filter(({ code }) => debug || code !== 'CE_INTERNAL');
+  const causes = [...causesOf(error)].filter(
+    ({ code, message }) => debug || (code !== 'CE_INTERNAL' && !SYSTEM_MESSAGE.test(message)),
+  );
   lines.push(...causes.map((cause) => `  ${colors.dim('Because:')} ${cause.message}${atRank(cause)}`));
   lines.push(`  ${colors.bold('What to do:')} ${error.hint}`, `  ${colors.dim('Code:')} ${error.code}`);
   if (debug && error.stack && error.code !== 'CE_INTERNAL')

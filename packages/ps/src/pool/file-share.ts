@@ -1,5 +1,5 @@
 import { realpath } from 'node:fs/promises';
-import { CheckpointEngineError, type Store } from '@checkpoint-engine/interface';
+import type { Store } from '@checkpoint-engine/interface';
 import {
   type CheckpointFile,
   type ParameterMeta,
@@ -25,15 +25,9 @@ export interface FileShare {
 }
 
 /** Reads the headers and finds this rank's share. @throws `CE_FILE_*`, `CE_TENSOR_*`, `CE_CHECKPOINT_EMPTY` */
-export async function findShare(name: string, source: FileSource, { store, signal }: PoolContext): Promise<FileShare> {
-  const { files, tensors, warnings } = await readCheckpoint(source.files, { signal });
-  if (tensors.length === 0) {
-    throw new CheckpointEngineError(
-      'CE_CHECKPOINT_EMPTY',
-      `Checkpoint "${name}" has no tensors in ${files.length} files`,
-      'Name a folder or files that hold safetensors with weights',
-    );
-  }
+export async function findShare(source: FileSource, { store, signal }: PoolContext): Promise<FileShare> {
+  const isPart = source.share === 'all';
+  const { files, tensors, warnings } = await readCheckpoint(source.files, { signal, isPart });
   return {
     files,
     tensors: source.share === 'all' ? tensors : ownShare(tensors, store),
@@ -50,8 +44,8 @@ function ownShare(tensors: readonly TensorEntry[], { rank, worldSize }: Store): 
 async function onDevShm(paths: readonly string[]): Promise<Set<string>> {
   const real = await Promise.all(
     paths.map((path) =>
-      realpath(path).catch((error: unknown) => {
-        throw unreadableFile(path, error);
+      realpath(path).catch(async (error: unknown) => {
+        throw await unreadableFile(path, error);
       }),
     ),
   );

@@ -1,5 +1,5 @@
 import type { HostMemory } from '@checkpoint-engine/interface';
-import type { ParameterMeta } from '@checkpoint-engine/meta';
+import type { CheckpointFile, ParameterMeta } from '@checkpoint-engine/meta';
 import type { BucketSource, SourceOptions } from '../sources/bucket-source.ts';
 import type { PlacedFile } from '../sources/placed-file.ts';
 import type { PoolFill } from '../sources/pool-fill.ts';
@@ -27,6 +27,8 @@ export interface HeldCheckpoint {
   /** Bytes of the memory that holds them. */
   readonly poolBytes: number;
   readonly warnings: readonly string[];
+  /** All files that the share was worked out from; absent where it is not a share. */
+  readonly sharedFiles?: readonly CheckpointFile[] | undefined;
   /** Files on `/dev/shm` that are to lose their names once the checkpoint is in the engines. */
   readonly removableFiles: readonly RemovableFile[];
   /** Brings the bytes into memory in the background. Absent where that is done, or never is. */

@@ -26,8 +26,8 @@ const PART_BYTES = 32 * 2 ** 20;
  *
  * Nothing is held when it rejects.
  */
-export async function holdFiles(name: string, source: FileSource, context: PoolContext): Promise<HeldCheckpoint> {
-  const found = await findShare(name, source, context);
+export async function holdFiles(source: FileSource, context: PoolContext): Promise<HeldCheckpoint> {
+  const found = await findShare(source, context);
   const share = context.copiesForPeers ? copiedForPeers(found) : found;
   const pooled = orderByAffinity(share.tensors.filter(({ path }) => !share.inPlacePaths.has(path)));
   const { metas, sizeBytes: poolSize } = layOut(pooled, 0);
@@ -71,6 +71,7 @@ export async function holdFiles(name: string, source: FileSource, context: PoolC
       sizeBytes: tensors.reduce((sum, tensor) => sum + tensor.sizeBytes, 0),
       poolBytes: regions.reduce((sum, { memory }) => sum + memory.sizeBytes, 0),
       warnings: share.warnings,
+      sharedFiles: source.share === 'all' ? undefined : share.files,
       removableFiles: removableFiles(share, source),
       fill,
       openSource: async (options) => {

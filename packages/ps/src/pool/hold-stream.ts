@@ -27,12 +27,12 @@ const CHUNKS = 4;
  *
  * Nothing is held when it rejects.
  */
-export async function holdStream(name: string, source: FileSource, context: PoolContext): Promise<HeldCheckpoint> {
+export async function holdStream(source: FileSource, context: PoolContext): Promise<HeldCheckpoint> {
   const hostMemoryBytes = source.hostMemoryBytes ?? DEFAULT_HOST_MEMORY_BYTES;
   if (!Number.isSafeInteger(hostMemoryBytes) || hostMemoryBytes < LEAST_HOST_MEMORY_BYTES) {
     throw new RangeError(`hostMemoryBytes is ${hostMemoryBytes}, wanted ${LEAST_HOST_MEMORY_BYTES} or more`);
   }
-  const share = await findShare(name, source, context);
+  const share = await findShare(source, context);
   const regions: StreamRegion[] = [];
   const tensors: ParameterMeta[] = [];
   const mapped: HostMemory[] = [];
@@ -60,6 +60,7 @@ export async function holdStream(name: string, source: FileSource, context: Pool
       sizeBytes: tensors.reduce((sum, tensor) => sum + tensor.sizeBytes, 0),
       poolBytes: mapped.reduce((sum, memory) => sum + memory.sizeBytes, 0),
       warnings: share.warnings,
+      sharedFiles: source.share === 'all' ? undefined : share.files,
       removableFiles: removableFiles(share, source),
       openSource: (options) => openStream(regions, hostMemoryBytes, context, options),
       close: async () => release(),

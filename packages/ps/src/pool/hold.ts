@@ -11,5 +11,5 @@ export async function hold(name: string, source: CheckpointSource, context: Pool
   if (source.stream === true && source.load === 'background') {
     throw new TypeError('A checkpoint either streams (`stream`) or is read in the background (`load`), not both');
   }
-  return source.stream === true ? holdStream(name, source, context) : holdFiles(name, source, context);
+  return source.stream === true ? holdStream(source, context) : holdFiles(source, context);
 }

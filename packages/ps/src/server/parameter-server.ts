@@ -18,9 +18,11 @@ import type {
   UpdateResult,
   WorldMetas,
 } from '../api.ts';
+import { exchangeFiles } from '../metas/exchange-files.ts';
 import { gatherMetas } from '../metas/gather-metas.ts';
 import { KnownMetas } from '../metas/known-metas.ts';
 import { isAt, metasAt, type RankPlace } from '../metas/rank-place.ts';
+import { type SeenFiles, seenFiles } from '../metas/seen-files.ts';
 import { warnOfSplitGroups } from '../metas/warn-of-split-groups.ts';
 import { Checkpoints } from '../pool/checkpoints.ts';
 import { BroadcastLinks } from '../update/broadcast-links.ts';
@@ -159,7 +161,8 @@ export class ParameterServer {
   /**
    * Tells all ranks what each of them holds. Called on all ranks, after all have registered.
    *
-   * @throws `CE_CHECKPOINT_UNKNOWN` naming a rank that has not registered it; `CE_TENSOR_DUPLICATE`.
+   * @throws `CE_CHECKPOINT_UNKNOWN` naming a rank that has not registered it; `CE_PLAN_MISMATCH` naming two ranks that saw
+   * different files; `CE_TENSOR_DUPLICATE`.
    */
   async gatherMetas(
     name: string,
@@ -172,6 +175,11 @@ export class ParameterServer {
       this.#p2pAddress ??= await this.#endpoint?.address();
       return encodeRankMetas(metasAt(this.#place, name, entry));
     };
+    const files = (): SeenFiles | undefined => {
+      const { sharedFiles } = this.#checkpoints.get(name).held;
+      return sharedFiles && { host: this.#place.host, files: seenFiles(sharedFiles) };
+    };
+    await exchangeFiles(this.#store, name, files, options);
     const gathered = await gatherMetas(this.#store, name, own, options);
     this.#metas.setGathered(name, gathered);
     if (this.rank === 0) warnOfSplitGroups(name, gathered.metas, this.#logger);

@@ -1,0 +1,118 @@
+import { join } from 'node:path';
+import { CheckpointEngineError } from '@checkpoint-engine/interface';
+import { incompleteSets, type ShardSet, shardSets } from './shard-sets.ts';
+
+/** Files that make up a checkpoint, and what is said about them. */
+export interface FileChoice {
+  readonly names: readonly string[];
+  /** A sentence each. */
+  readonly warnings: readonly string[];
+}
+
+type Kind = 'model' | 'consolidated' | 'adapter' | 'training';
+
+const TRAINING =
+  /(^|[-_.])(optimi[sz]er|optim|lr_scheduler|scheduler|grad_scaler|scaler|rng_state|random_states|training_args|trainer_state|training_state)s?(_states?)?([-_.]|\d|$)/i;
+const ADAPTER = /^(adapter_model|adapters?)([-_.]|\d|$)|(^|[-_.])lora(_weights)?$/i;
+const CONSOLIDATED = /^consolidated([-_.]|\d|$)/i;
+/** The common names of a whole model, or of a part of one. */
+const MODEL = /^(pytorch_)?model([-_.]|\d|$)/i;
+const SHARD_NUMBER = /[-_.]?\d+[-_]of[-_]\d+/i;
+const HINT =
+  'Keep the files of one checkpoint only, or write model.safetensors.index.json, which says which file has which tensor';
+
+/**
+ * Chooses the files of a checkpoint among the safetensors files of a folder without an index, by their names. Files of
+ * another kind are left out with a warning: adapters, the state of a training, and the consolidated format where the
+ * usual one is there too.
+ *
+ * @throws `CE_CHECKPOINT_EMPTY` all files are of another kind; `CE_FILE_NOT_FOUND` a shard is missing;
+ * `CE_FILE_INVALID` the files are those of several checkpoints, as far as names tell.
+ */
+export function chooseFiles(folder: string, names: readonly string[]): FileChoice {
+  const byKind = groupBy(names);
+  const of = (kind: Kind): readonly string[] => byKind.get(kind) ?? [];
+  const [model, consolidated] = [of('model'), of('consolidated')];
+  const chosen = model.length > 0 ? model : consolidated;
+  if (chosen.length === 0) throw otherKind(folder, of('adapter'), of('training'));
+  if (model.length > 0 && consolidated.length > 0 && !model.every((name) => MODEL.test(name))) {
+    throw ambiguous(folder, [...model, ...consolidated]);
+  }
+  checkSets(folder, chosen);
+  const leftOut = (files: readonly string[], why: string): string[] =>
+    files.map((name) => `File "${join(folder, name)}" is left out: ${why}`);
+  return {
+    names: chosen,
+    warnings: [
+      ...leftOut(model.length > 0 ? consolidated : [], 'it has the same model in the consolidated format'),
+      ...leftOut(of('adapter'), 'it is an adapter, which has to be merged into the model'),
+      ...leftOut(of('training'), 'it is the state of a training, not a part of the model'),
+      ...(chosen.includes('model.safetensors') && chosen.length > 1
+        ? [`Folder "${folder}" has no index: its ${chosen.length} safetensors files are read as one checkpoint`]
+        : []),
+    ],
+  };
+}
+
+function groupBy(names: readonly string[]): Map<Kind, string[]> {
+  const groups = new Map<Kind, string[]>();
+  for (const name of names) groups.set(kindOf(name), [...(groups.get(kindOf(name)) ?? []), name]);
+  return groups;
+}
+
+function kindOf(name: string): Kind {
+  const stem = name.replace(/\.safetensors$/, '').replace(SHARD_NUMBER, '');
+  if (TRAINING.test(stem)) return 'training';
+  if (ADAPTER.test(stem)) return 'adapter';
+  return CONSOLIDATED.test(name) ? 'consolidated' : 'model';
+}
+
+/** Checks that the files are one complete set of numbered shards, or none are numbered so. */
+function checkSets(folder: string, names: readonly string[]): void {
+  const sets = shardSets(names);
+  if (sets.length === 0) return;
+  const sharded = sets.reduce((sum, { names: own }) => sum + own.length, 0);
+  if (sets.length > 1 || sharded < names.length) throw ambiguous(folder, names, sets);
+  const [incomplete] = incompleteSets(names);
+  if (incomplete === undefined) return;
+  const { missing, total } = incomplete;
+  if (missing.length === 0) throw ambiguous(folder, names, sets);
+  throw new CheckpointEngineError(
+    'CE_FILE_NOT_FOUND',
+    `Folder "${folder}" lacks ${missing.length} of ${total} shards: ${listed(missing)}`,
+    'Download or copy the missing files, and wait until all are complete',
+    { file: join(folder, missing[0]!) },
+  );
+}
+
+function ambiguous(folder: string, names: readonly string[], sets: readonly ShardSet[] = []): CheckpointEngineError {
+  const sharded = new Set(sets.flatMap((set) => set.names));
+  const parts = [
+    ...sets.map((set) => `${set.pattern} (${set.names.length} of ${set.total})`),
+    ...names.filter((name) => !sharded.has(name)),
+  ];
+  return new CheckpointEngineError(
+    'CE_FILE_INVALID',
+    `Folder "${folder}" has no index, and safetensors files of several sets: ${listed(parts)}`,
+    HINT,
+    { file: folder },
+  );
+}
+
+function otherKind(folder: string, adapters: readonly string[], training: readonly string[]): CheckpointEngineError {
+  const isAdapter = adapters.length > 0;
+  return new CheckpointEngineError(
+    'CE_CHECKPOINT_EMPTY',
+    `Folder "${folder}" has ${isAdapter ? 'an adapter (LoRA)' : 'the state of a training'} and no model: ${listed(isAdapter ? adapters : training)}`,
+    isAdapter
+      ? 'Merge the adapter into its base model, and name the folder of the merged model'
+      : 'Name the folder that holds the weights',
+    { file: folder },
+  );
+}
+
+/** At most ten names, and how many more there are. */
+export function listed(names: readonly string[]): string {
+  const shown = names.slice(0, 10).join(', ');
+  return names.length > 10 ? `${shown} and ${names.length - 10} more` : shown;
+}

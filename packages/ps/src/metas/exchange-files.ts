@@ -1,0 +1,39 @@
+import type { Store, WaitOptions } from '@checkpoint-engine/interface';
+import { decode, encode } from '@msgpack/msgpack';
+import { exchangeThroughFirst } from '../util/exchange.ts';
+import { checkSameFiles, digestOf, type SeenFiles } from './seen-files.ts';
+
+/** What the first member answers where all views are equal, and where they have to be compared. */
+const [EQUAL, COMPARE] = [new Uint8Array([0]), new Uint8Array([1])];
+
+/**
+ * Has all members compare what they saw of a checkpoint's files: by digests, and file by file where these differ, as
+ * they do between hosts.
+ *
+ * @param own This member's view; nothing where it registered the checkpoint in another way than by a share of files.
+ * @throws What `own` throws at any member; `CE_PLAN_MISMATCH`.
+ */
+export async function exchangeFiles(
+  store: Store,
+  checkpoint: string,
+  own: () => SeenFiles | undefined,
+  options?: WaitOptions,
+): Promise<void> {
+  if (store.members.length === 1) return;
+  const digest = (): Uint8Array => {
+    const seen = own();
+    return new TextEncoder().encode(seen === undefined ? '' : digestOf(seen));
+  };
+  const compareDigests = async (digests: readonly Uint8Array[]): Promise<Uint8Array> => {
+    const texts = new Set(digests.map((bytes) => new TextDecoder().decode(bytes)));
+    return texts.size === 1 ? EQUAL : COMPARE;
+  };
+  const [verdict] = await exchangeThroughFirst(store, `files:${checkpoint}`, digest, compareDigests, options);
+  if (verdict === EQUAL[0]) return;
+  const compareFiles = async (values: readonly Uint8Array[]): Promise<Uint8Array> => {
+    const views = values.map((bytes) => (decode(bytes) as SeenFiles | null) ?? undefined);
+    checkSameFiles(checkpoint, new Map(store.members.map((rank, index) => [rank, views[index]])));
+    return EQUAL;
+  };
+  await exchangeThroughFirst(store, `file-lists:${checkpoint}`, () => encode(own() ?? null), compareFiles, options);
+}
