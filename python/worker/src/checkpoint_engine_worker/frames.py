@@ -28,7 +28,7 @@ def encode_frame(message: dict[str, Any], limit_bytes: int = LIMIT_FROM_WORKER_B
 
 
 class FrameReader:
-    """Cuts a byte stream into decoded payloads. It holds what has arrived, never what a frame's size promises."""
+    """Cuts a byte stream into messages. It holds what has arrived, never what a frame's size promises."""
 
     def __init__(self, limit_bytes: int = LIMIT_FROM_SERVER_BYTES) -> None:
         self._limit_bytes = limit_bytes
@@ -38,11 +38,11 @@ class FrameReader:
         """Takes bytes that arrived."""
         self._held += chunk
 
-    def next(self) -> Any | None:
-        """The next whole payload, or `None` until more bytes arrive.
+    def next(self) -> dict[str, Any] | None:
+        """The next whole message, or `None` until more bytes arrive.
 
         Raises:
-            ValueError: The frame is too large, or is not MessagePack.
+            ValueError: The frame is too large, or is not a map in MessagePack.
         """
         held = self._held
         if len(held) < _SIZE.size:
@@ -55,4 +55,7 @@ class FrameReader:
             return None
         payload = bytes(memoryview(held)[_SIZE.size : end])
         del held[:end]
-        return codec.decode(payload)
+        message = codec.decode(payload)
+        if not isinstance(message, dict):
+            raise ValueError("a frame that is not a map")
+        return message
