@@ -51,7 +51,9 @@ class Receiver:
         """
         if not self._turn.acquire(blocking=False):
             raise CheckpointEngineError(
-                "CE_BUSY", "Another update of this worker is running", "Wait for it to end, and run the update again"
+                "CE_WORKER_FAILED",
+                "Another update of this worker is running",
+                "Wait for it to end, and run the update again",
             )
         try:
             return self._receive(handles, target, timeout_s)
