@@ -117,7 +117,8 @@ def _first(places: tuple[tuple[str, str], ...], method: str) -> str | None:
     for module_name, class_name in places:
         try:
             owner = getattr(importlib.import_module(module_name), class_name, None)
-        except ImportError:
+        except Exception as error:
+            _LOG.debug("%s cannot be imported: %s", module_name, error)
             continue
         if hasattr(owner, method):
             return f"{module_name}.{class_name}.{method}"
