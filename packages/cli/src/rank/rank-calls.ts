@@ -77,7 +77,11 @@ export const RANK_CALLS: {
     const { rank, signal } = context;
     const { parallelSize = Number.POSITIVE_INFINITY } = targets;
     const isHead = rank % parallelSize === 0 && (ranks?.includes(rank) ?? true);
-    if (isHead) await client(context, targets, rank / parallelSize).ready({ signal, timeoutMs });
+    if (!isHead) return null;
+    const engine = client(context, targets, rank / parallelSize);
+    await engine.ready({ signal, timeoutMs });
+    // The first look at a server can take it seconds, and files are read meanwhile. Only the update goes by the result.
+    await engine.choose?.({ signal, timeoutMs }).catch(() => {});
     return null;
   },
 
