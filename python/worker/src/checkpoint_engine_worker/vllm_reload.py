@@ -39,31 +39,63 @@ def needs_reload(model: torch.nn.Module, device: torch.device) -> str | None:
     return None
 
 
-def initialize(model: torch.nn.Module) -> None:
-    """Gives the model parameters in the layout of the checkpoint."""
-    from vllm.model_executor.model_loader.reload import initialize_layerwise_reload
+class LayerwiseReload:
+    """One reload of one model.
 
-    initialize_layerwise_reload(model)
+    Args:
+        model: Gets parameters in the layout of the checkpoint.
+        model_config: Its configuration.
+        device: Where it is.
+    """
+
+    def __init__(self, model: torch.nn.Module, model_config: Any, device: torch.device) -> None:
+        from vllm.model_executor.model_loader.reload import initialize_layerwise_reload
+
+        self._model = model
+        self._model_config = model_config
+        self._dropped = _drop_packing_kernels(model) if device.type == "cpu" else []
+        initialize_layerwise_reload(model)
+
+    def finalize(self) -> None:
+        """Converts what is not converted yet, and puts back what got no weights."""
+        from vllm.model_executor.model_loader.reload import finalize_layerwise_reload
+
+        finalize_layerwise_reload(self._model, self._model_config)
+        self._put_back_kernels()
+
+    def abandon(self) -> None:
+        """Puts the kernels' memory back into each layer that is not converted, and forgets what it was given."""
+        from vllm.model_executor.model_loader.reload import layerwise
+
+        restore = getattr(self._model, "_original_do_torchao_reload", None)
+        if restore is not None:
+            self._model._do_torchao_reload = restore
+        for module, info in _unfinished(self._model, layerwise):
+            layerwise._place_kernel_tensors(module, info)
+            info.reset()
+        getattr(layerwise, "LOADING_LAYERS", set()).clear()
+        self._put_back_kernels()
+
+    def _put_back_kernels(self) -> None:
+        for method, kernel in self._dropped:
+            if method.moe_kernel is None:
+                method.moe_kernel = kernel
 
 
-def finalize(model: torch.nn.Module, model_config: Any) -> None:
-    """Converts what is not converted yet, and puts back what got no weights."""
-    from vllm.model_executor.model_loader.reload import finalize_layerwise_reload
+def _drop_packing_kernels(model: torch.nn.Module) -> list[tuple[Any, Any]]:
+    """Makes experts on CPUs pack their weights again: vLLM packs them only when it makes their kernel.
 
-    finalize_layerwise_reload(model, model_config)
-
-
-def abandon(model: torch.nn.Module) -> None:
-    """Puts the kernels' memory back into each layer that is not converted, and forgets what it was given."""
-    from vllm.model_executor.model_loader.reload import layerwise
-
-    restore = getattr(model, "_original_do_torchao_reload", None)
-    if restore is not None:
-        model._do_torchao_reload = restore
-    for module, info in _unfinished(model, layerwise):
-        layerwise._place_kernel_tensors(module, info)
-        info.reset()
-    getattr(layerwise, "LOADING_LAYERS", set()).clear()
+    There are no graphs on CPUs that refer to a kernel, so a new one does no harm. Returns what was dropped.
+    """
+    dropped = []
+    for module in model.modules():
+        method = getattr(module, "quant_method", None)
+        kernel = getattr(method, "moe_kernel", None)
+        process = getattr(type(getattr(kernel, "fused_experts", None)), "process_weights_after_loading", None)
+        if process is not None and process.__module__.rpartition(".")[2] != "modular_kernel":
+            dropped.append((method, kernel))
+            method.moe_kernel = None
+    return dropped
 
 
 def _unfinished(model: torch.nn.Module, layerwise: Any) -> Iterator[tuple[torch.nn.Module, Any]]:

@@ -31,19 +31,18 @@ class VllmTarget:
         self._models = models
         self._vllm_config = vllm_config
         self._device = device
-        self._reloads = False
+        self._reloads: list[vllm_reload.LayerwiseReload] = []
 
     def begin(self) -> None:
         """Chooses the way of loading, and prepares the models for it."""
         refuse_sleeping(self._device)
         reasons = [vllm_reload.needs_reload(model, self._device) for model, _ in self._models]
         reason = next((reason for reason in reasons if reason), None)
-        self._reloads = reason is not None
         _LOG.info("Loading %s", f"layer by layer: {reason}" if reason else "straight into the parameters")
-        if self._reloads:
+        if reason:
             with self._context():
-                for model, _ in self._models:
-                    vllm_reload.initialize(model)
+                for model, config in self._models:
+                    self._reloads.append(vllm_reload.LayerwiseReload(model, config, self._device))
 
     def load(self, tensors: Iterable[tuple[str, torch.Tensor]]) -> None:
         """Loads the tensors of one bucket into each model."""
@@ -61,18 +60,16 @@ class VllmTarget:
     def finish(self) -> None:
         """Converts what is left, and refreshes what is derived from weights."""
         with self._context():
-            if self._reloads:
-                for model, config in self._models:
-                    vllm_reload.finalize(model, config)
+            for reload in self._reloads:
+                reload.finalize()
         synchronize(self._device)
 
     def abort(self) -> None:
         """Puts the kernels' memory back."""
         synchronize(self._device)
         with self._context():
-            if self._reloads:
-                for model, _ in self._models:
-                    vllm_reload.abandon(model)
+            for reload in self._reloads:
+                reload.abandon()
 
     def _context(self) -> Any:
         return _Context(self._vllm_config, self._device)
