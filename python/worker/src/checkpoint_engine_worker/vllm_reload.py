@@ -89,7 +89,7 @@ def _drop_packing_kernels(model: torch.nn.Module) -> list[tuple[Any, Any]]:
     """
     dropped = []
     for module in model.modules():
-        method = getattr(module, "quant_method", None)
+        method: Any = getattr(module, "quant_method", None)
         kernel = getattr(method, "moe_kernel", None)
         process = getattr(type(getattr(kernel, "fused_experts", None)), "process_weights_after_loading", None)
         if process is not None and process.__module__.rpartition(".")[2] != "modular_kernel":
