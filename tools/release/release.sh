@@ -12,6 +12,7 @@ cd "$(dirname "$0")/../.."
 
 version() {
   npx changeset version
+  node tools/release/sync-python-version.mjs
   npm install --package-lock-only --ignore-scripts
   node tools/strip-lockfile.mjs
   npx biome check --write .
@@ -27,6 +28,8 @@ build() {
   done
   case " ${archs[*]} " in *' arm64 '*) if [ "$(uname -m)" = x86_64 ]; then tools/release/try-arm64.sh; fi ;; esac
   node tools/release/pack.mjs release
+  tools/python/make-env.sh
+  node tools/release/pack-python.mjs release/python
   node tools/release/check-packages.mjs release "${archs[@]}"
   RELEASE_TARBALLS="$PWD/release" REQUIRE_REGISTRY=1 npx vitest run --project release
 }

@@ -1,5 +1,6 @@
 import type { BroadcastTransport, Device, Logger, P2PTransport, Store } from '@checkpoint-engine/interface';
 import type { DType, RankMetas } from '@checkpoint-engine/meta';
+import type { WorkerChoice } from './engines/engine-client.ts';
 import type { WorkerProtocol } from './session.ts';
 
 /** A tensor that the caller holds in memory. */
@@ -102,6 +103,9 @@ export interface EngineRequest {
   readonly weightVersion?: string | undefined;
 }
 
+/** What {@link UpdateOptions.chooseWorkers} is asked. */
+export type ChoiceRequest = Pick<EngineRequest, 'groupIndex' | 'timeoutMs' | 'signal'>;
+
 /** Options of {@link ParameterServer.update}. Equal on all ranks, but for callbacks and signals. */
 export interface UpdateOptions {
   /**
@@ -125,6 +129,11 @@ export interface UpdateOptions {
   readonly inferenceParallelSize?: number | undefined;
   /** How workers are spoken to. @default the server's protocol */
   readonly protocol?: WorkerProtocol | undefined;
+  /**
+   * Finds out how the workers of an inference group are spoken to, and takes the place of `protocol` and `passes`. The
+   * group's first rank calls it once the ranks have met, and tells the others.
+   */
+  readonly chooseWorkers?: ((request: ChoiceRequest) => Promise<WorkerChoice>) | undefined;
   /** Most bytes of a bucket; it grows to the largest tensor. */
   readonly bucketBytes?: number | undefined;
   /** Most bytes of device memory that the update may take. */

@@ -11,8 +11,8 @@ export interface Step {
   readonly method: 'GET' | 'POST';
   /** With its query. */
   readonly path: string;
-  /** What the JSON body must be; a request without one must have none. */
-  readonly body?: unknown;
+  /** What the JSON body must be, or whether it is right; a request without one must have none. */
+  readonly body?: unknown | ((body: unknown) => boolean);
   readonly status?: number;
   /** JSON, or text as it is. */
   readonly reply?: unknown;
@@ -114,7 +114,7 @@ export class FakeEngine {
     const wanted = {
       method: step.method,
       url: step.path,
-      body: step.body,
+      body: typeof step.body === 'function' ? (step.body(seen.body) ? seen.body : 'another') : step.body,
       type: hasBody ? 'application/json' : undefined,
       size: hasBody ? String(Buffer.byteLength(text)) : step.method === 'POST' ? '0' : undefined,
       key: this.#apiKey === undefined ? undefined : `Bearer ${this.#apiKey}`,

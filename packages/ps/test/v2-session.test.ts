@@ -277,4 +277,54 @@ describe('v2Protocol, sender side', () => {
     caller.socket.write(Uint8Array.from([255, 255, 255, 255, 0]));
     await expect(reload).rejects.toMatchObject({ code: 'CE_WORKER_PROTOCOL' });
   });
+
+  describe('reopened for a worker that loads once more', () => {
+    /** A whole update of no buckets. */
+    async function wholeUpdate(caller: RawCaller, from: number): Promise<void> {
+      const opening = session.open(buffer, call);
+      await caller.messages(from + 1);
+      caller.say({ type: 'ready', credits: 1 });
+      await opening;
+      const finishing = session.finish(call);
+      await caller.messages(from + 2);
+      caller.say({ type: 'released' });
+      await caller.messages(from + 3);
+      caller.say({ type: 'finished' });
+      await finishing;
+    }
+
+    it.each(['before', 'after'])('takes a worker that comes %s it is reopened', async (when) => {
+      const first = newCaller();
+      first.hello();
+      await wholeUpdate(first, 0);
+      const early = when === 'before' ? newCaller() : undefined;
+      early?.hello();
+      if (early) await new Promise((resolve) => setTimeout(resolve, 30));
+      await session.reopen!();
+      const called = session.untilCalled!(call);
+      const second = early ?? newCaller();
+      if (!early) second.hello();
+      await called;
+      await wholeUpdate(second, 0);
+      expect(second.received.map(({ type }) => type)).toEqual(['welcome', 'release', 'finish']);
+    });
+
+    it('ends the wait for a worker that does not come, and nothing else', async () => {
+      const first = newCaller();
+      first.hello();
+      await wholeUpdate(first, 0);
+      await session.reopen!();
+      const answered = new AbortController();
+      const called = session.untilCalled!({ signal: answered.signal });
+      answered.abort();
+      await expect(called).rejects.toMatchObject({ code: 'CE_ABORTED' });
+      const second = newCaller();
+      second.hello();
+      await wholeUpdate(second, 0);
+    });
+
+    it('is refused before the update is finished', async () => {
+      await expect(session.reopen!()).rejects.toThrow(TypeError);
+    });
+  });
 });

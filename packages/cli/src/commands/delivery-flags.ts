@@ -1,6 +1,6 @@
 import { type Command, Option } from 'commander';
 import { countFlag, ranksFlag, repeated, sizeFlag, timeoutFlag, urlFlag } from '../config/flag-values.ts';
-import { ENGINES, P2P_WAYS } from '../config/jobs.ts';
+import { ENGINES, P2P_WAYS, PAUSE_MODES } from '../config/jobs.ts';
 import { jsonOption, logFormatOption, logLevelOption } from './shared-flags.ts';
 
 /** The part of the help on the environment that `update` and `join` have in common. */
@@ -15,6 +15,22 @@ Environment:
 
 Sizes are written like 512MiB, 2GiB or 8e9. Exit status: 0 done (with a warning where an output
 file could not be written), 1 failed, 2 wrong arguments, 130 or 143 interrupted by SIGINT or SIGTERM.`;
+
+/** Keeps cached prefixes. */
+export const FLUSH_CACHE_FLAG = [
+  '--no-flush-cache',
+  'keep cached prefixes, which belong to the old weights (vLLM, SGLang)',
+] as const;
+
+/** Pauses the engine. */
+export function pauseOption(): Option {
+  return new Option(
+    '--pause <mode>',
+    'pause vLLM around the update; abort: end requests that run, wait: let them end, keep: freeze them',
+  )
+    .choices(PAUSE_MODES)
+    .default('off');
+}
 
 /** Ranks, what they run on, and which of them receive. */
 export function addRankOptions(command: Command): Command {
@@ -50,6 +66,8 @@ export function addEngineOptions(command: Command): Command {
       'ranks that one engine spans (default: all that receive, shared by the endpoints)',
       countFlag,
     )
+    .addOption(pauseOption())
+    .option(...FLUSH_CACHE_FLAG)
     .option('--weight-version <version>', 'version that the engine is told, where it takes one');
 }
 

@@ -3,7 +3,7 @@ import { countFlag, indexFlag, repeated, secondsFlag, sizeFlag, urlFlag } from '
 import { ENGINES } from '../config/jobs.ts';
 import { type ServeFlags, serveConfig } from '../config/serve-config.ts';
 import type { CommandContext } from './command-context.ts';
-import { addP2POptions } from './delivery-flags.ts';
+import { addP2POptions, FLUSH_CACHE_FLAG, pauseOption } from './delivery-flags.ts';
 import { logFormatOption, logLevelOption } from './shared-flags.ts';
 
 const EXAMPLES = `
@@ -73,6 +73,8 @@ export function serveCommand({ terminal, env, setExitCode }: CommandContext): Co
       'ranks that one engine spans (default: all, shared by the endpoints)',
       countFlag,
     )
+    .addOption(pauseOption())
+    .option(...FLUSH_CACHE_FLAG)
     .option(
       '--allow-path <folder>',
       'register files below this folder only; may be given several times; needed with a token',

@@ -1,6 +1,6 @@
 import { CheckpointEngineError } from '@checkpoint-engine/interface';
 import type { EngineName } from '@checkpoint-engine/ps/engines';
-import type { EngineTargets } from './jobs.ts';
+import type { EngineTargets, PauseMode } from './jobs.ts';
 
 /** Engines that the ranks are shared out among. */
 export type SizedEngineTargets = EngineTargets & { readonly parallelSize: number };
@@ -12,6 +12,8 @@ export interface EngineFlags {
   /** Unix sockets of engines. */
   readonly uds?: readonly string[];
   readonly inferenceParallelSize?: number;
+  readonly pause?: PauseMode;
+  readonly flushCache?: boolean;
 }
 
 /**
@@ -48,7 +50,7 @@ export function engineTargets(
       );
     }
   }
-  return { engine, endpoints, uds, parallelSize };
+  return { engine, endpoints, uds, parallelSize, ...servingOptions(flags) };
 }
 
 /** As {@link engineTargets}, where there have to be some. */
@@ -59,6 +61,28 @@ export function neededEngineTargets(flags: EngineFlags, worldSize: number): Size
     'Neither --endpoint nor --uds says where the engine is',
     'Add --endpoint http://HOST:PORT or --uds PATH',
   );
+}
+
+/**
+ * How the engine serves around an update.
+ *
+ * @throws {CheckpointEngineError} `CE_CONFIG_INVALID`: the engine does not have the option.
+ */
+export function servingOptions({
+  engine,
+  pause = 'off',
+  flushCache = true,
+}: EngineFlags): Pick<EngineTargets, 'pause' | 'flushCache'> {
+  if (pause !== 'off' && engine !== 'vllm') {
+    throw invalid(
+      `--pause ${pause} is given with --engine ${engine}`,
+      'Pause the engine yourself: only vLLM is paused',
+    );
+  }
+  if (!flushCache && engine !== 'vllm' && engine !== 'sglang') {
+    throw invalid(`--no-flush-cache is given with --engine ${engine}`, 'Leave it out: vLLM and SGLang have the option');
+  }
+  return { ...(pause === 'off' ? {} : { pause }), ...(flushCache ? {} : { flushCache }) };
 }
 
 /** Several targets share the ranks evenly. */

@@ -13,6 +13,10 @@ export const ENGINES = Object.keys({
 /** Kinds of devices that ranks run on. */
 export type DeviceKind = 'cuda' | 'host';
 
+/** What `--pause` does with requests that run. */
+export const PAUSE_MODES = ['off', 'abort', 'wait', 'keep'] as const;
+export type PauseMode = (typeof PAUSE_MODES)[number];
+
 /** The engines that receive: one URL or socket for all inference groups, or one for each. */
 export interface EngineTargets {
   readonly engine: EngineName;
@@ -21,6 +25,10 @@ export interface EngineTargets {
   readonly uds: readonly string[];
   /** Ranks that an engine spans. @default all that receive */
   readonly parallelSize?: number | undefined;
+  /** Pause generation around updates, where the engine can: see `VllmOptions`. @default 'off' */
+  readonly pause?: PauseMode | undefined;
+  /** Forget cached prefixes, which belong to the old weights. @default true */
+  readonly flushCache?: boolean | undefined;
   /** Path of the update request. @default the engine's own */
   readonly updatePath?: string | undefined;
   /** Named by a client of the server, who is not to learn the API key: it is not sent there. @default false */

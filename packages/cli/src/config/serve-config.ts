@@ -3,7 +3,7 @@ import { CheckpointEngineError } from '@checkpoint-engine/interface';
 import type { EngineName } from '@checkpoint-engine/ps/engines';
 import type { LogOptions } from '../output/log-options.ts';
 import type { ListenAddress } from '../serve/listen.ts';
-import { type EngineFlags, engineTargets } from './engine-targets.ts';
+import { type EngineFlags, engineTargets, servingOptions } from './engine-targets.ts';
 import { type Environment, type MemoryLimits, readMasterPort, readMemoryLimits, readSecrets } from './environment.ts';
 import type { DeviceKind, EngineTargets, P2PJob, P2PWay, UpdateJob } from './jobs.ts';
 
@@ -54,6 +54,8 @@ export interface ServeConfig {
   readonly token?: string | undefined;
   readonly engine: EngineName;
   readonly targets?: EngineTargets | undefined;
+  /** How engines serve around updates. */
+  readonly serving: Pick<EngineTargets, 'pause' | 'flushCache'>;
   readonly update: Pick<UpdateJob, 'bucketBytes' | 'deviceMemoryBytes' | 'stages'>;
   readonly limits: MemoryLimits;
   /** Absent where nobody reads from anybody. */
@@ -99,6 +101,7 @@ export function serveConfig(flags: ServeFlags, env: Environment): ServeConfig {
     token,
     engine: flags.engine,
     targets: engineTargets(engineFlags(flags), worldSize, '--engine-uds'),
+    serving: servingOptions(engineFlags(flags)),
     update: {
       bucketBytes: flags.bucketSize,
       deviceMemoryBytes: flags.deviceMemory,

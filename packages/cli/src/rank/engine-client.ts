@@ -22,6 +22,8 @@ export function engineClient(
   return createEngineClient(targets.engine, {
     endpoints: [engineEndpoint(targets, groupIndex)],
     updatePath: targets.updatePath,
+    pause: targets.pause,
+    flushCache: targets.flushCache,
     ...options,
   });
 }

@@ -1,7 +1,14 @@
 import { Buffer } from 'node:buffer';
 import type { Logger } from '@checkpoint-engine/interface';
 import { decodeWorldMetas, encodeWorldMetas } from '@checkpoint-engine/meta';
-import { type ParameterServer, v1Protocol, v2Protocol } from '@checkpoint-engine/ps';
+import {
+  type ChoiceRequest,
+  type EngineClient,
+  type ParameterServer,
+  v1Protocol,
+  v2Protocol,
+  type WorkerChoice,
+} from '@checkpoint-engine/ps';
 import type { Secrets } from '../config/environment.ts';
 import type { EngineTargets } from '../config/jobs.ts';
 import type { CallJob, CallName, CallResult, RankEvent } from '../process/messages.ts';
@@ -70,17 +77,30 @@ export const RANK_CALLS: {
     const { rank, signal } = context;
     const { parallelSize = Number.POSITIVE_INFINITY } = targets;
     const isHead = rank % parallelSize === 0 && (ranks?.includes(rank) ?? true);
-    if (isHead) await client(context, targets, rank / parallelSize).ready({ signal, timeoutMs });
+    if (!isHead) return null;
+    const engine = client(context, targets, rank / parallelSize);
+    await engine.ready({ signal, timeoutMs });
+    // The first look at a server can take it seconds, and files are read meanwhile. Only the update goes by the result.
+    await engine.choose?.({ signal, timeoutMs }).catch(() => {});
     return null;
   },
 
   async update(context, { name, targets, ...options }) {
     const { server, rank, signal, onEvent } = context;
-    const { workers, passes } = client(context, targets, 0);
+    const clients = new Map<number, EngineClient>();
+    // What a client finds out about its engine is used until the end of the update.
+    const engineOf = (groupIndex: number): EngineClient => {
+      const engine = clients.get(groupIndex) ?? client(context, targets, groupIndex);
+      clients.set(groupIndex, engine);
+      return engine;
+    };
+    const { workers, passes, choose } = engineOf(0);
+    const chooseWorkers = async ({ groupIndex, ...wait }: ChoiceRequest): Promise<WorkerChoice> =>
+      await engineOf(groupIndex).choose!(wait);
     return await server.update(name, {
       ...options,
       requestEngine: async ({ groupIndex, ...request }) => {
-        const engine = client(context, targets, groupIndex);
+        const engine = engineOf(groupIndex);
         const about = { type: 'engine', rank, groupIndex, endpoint: engineName(targets, groupIndex) } as const;
         await engine.preflight?.(request);
         onEvent({ ...about, state: 'asked', atMs: now() });
@@ -89,6 +109,7 @@ export const RANK_CALLS: {
       },
       protocol: workers === 'v2' ? v2Protocol() : v1Protocol(),
       passes,
+      chooseWorkers: choose && chooseWorkers,
       inferenceParallelSize: targets.parallelSize,
       signal,
       onEvent,

@@ -62,7 +62,7 @@ export async function openServedWorld(config: ServeConfig, options: OpenServedWo
       logLevel: log.logLevel,
       ...limits,
     };
-    const engines = { engine, targets };
+    const engines = { engine, targets, ...config.serving };
     const world = new ServedWorld({ places, job, engines, update, allowedRoots, store, logger, onLogLine });
     return {
       world,

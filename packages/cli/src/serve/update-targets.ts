@@ -3,7 +3,9 @@ import { CheckpointEngineError } from '@checkpoint-engine/interface';
 import type { EngineTargets } from '../config/jobs.ts';
 
 /** What a server was told of the engines when it was started. */
-export type DefaultTargets = Pick<EngineTargets, 'engine'> & { readonly targets?: EngineTargets | undefined };
+export type DefaultTargets = Pick<EngineTargets, 'engine' | 'pause' | 'flushCache'> & {
+  readonly targets?: EngineTargets | undefined;
+};
 
 /** Paths that engines take updates at by themselves: what stands before them is where the engine is. */
 const OWN_PATH = /\/(collective_rpc|update_weights_from_ipc|update)\/?$/;
@@ -44,8 +46,14 @@ function targetsOf(order: UpdateOrder, defaults: DefaultTargets, worldSize: numb
       'Name the same ranks in both, or start the server with one --endpoint for each engine',
     );
   }
-  const { engine } = defaults;
-  const about = { engine, uds: uds === undefined ? [] : [uds], isStranger: isStranger(order, defaults) };
+  const { engine, pause, flushCache } = defaults;
+  const about = {
+    engine,
+    pause,
+    flushCache,
+    uds: uds === undefined ? [] : [uds],
+    isStranger: isStranger(order, defaults),
+  };
   if (updateUrl === undefined) return { ...about, endpoints: [] };
   const { origin, pathname, search } = new URL(updateUrl);
   if (search === '' && OWN_PATH.test(pathname)) {

@@ -78,6 +78,8 @@ export interface EngineStep {
   readonly otherwise?: string | undefined;
   /** What to do when it fails. @default that of the engine's failures */
   readonly hint?: string | undefined;
+  /** Ends what an earlier update left behind, where the failure shows that it did; the step is then taken once more. */
+  recover?(error: unknown): EngineStep | undefined;
   /** What the engine complains about in an answer of status 200 to 299: logged. */
   complaintIn?(text: string): string | undefined;
 }

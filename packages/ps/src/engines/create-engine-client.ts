@@ -2,13 +2,19 @@ import { CheckpointEngineError } from '@checkpoint-engine/interface';
 import type { EngineClient, EngineOptions } from './engine-client.ts';
 import { lmdeployEngine } from './lmdeploy.ts';
 import { sglangEngine } from './sglang.ts';
-import { vllmEngine } from './vllm.ts';
+import { type VllmOptions, vllmEngine } from './vllm.ts';
 import { workerEngine } from './worker.ts';
 
 /** Engines by the names that the command line takes. */
 export type EngineName = 'vllm' | 'sglang' | 'lmdeploy' | 'worker';
 
-const FACTORIES: Readonly<Record<EngineName, (options: EngineOptions) => EngineClient>> = {
+/** Options of {@link createEngineClient}: those of all engines, each of which takes its own. */
+export interface NamedEngineOptions extends EngineOptions {
+  readonly pause?: VllmOptions['pause'];
+  readonly flushCache?: boolean | undefined;
+}
+
+const FACTORIES: Readonly<Record<EngineName, (options: NamedEngineOptions) => EngineClient>> = {
   vllm: vllmEngine,
   sglang: sglangEngine,
   lmdeploy: lmdeployEngine,
@@ -19,11 +25,11 @@ const FACTORIES: Readonly<Record<EngineName, (options: EngineOptions) => EngineC
 export const ENGINE_NAMES: readonly EngineName[] = Object.keys(FACTORIES) as EngineName[];
 
 /**
- * The client of an engine by its name, with the engine's own options at their defaults.
+ * The client of an engine by its name, with its other options at their defaults.
  *
  * @throws `CE_CONFIG_INVALID` for an unknown name, an endpoint that is no URL, an API key that no header can carry.
  */
-export function createEngineClient(name: string, options: EngineOptions): EngineClient {
+export function createEngineClient(name: string, options: NamedEngineOptions): EngineClient {
   const known = ENGINE_NAMES.find((engine) => engine === name);
   if (known !== undefined) return FACTORIES[known](options);
   throw new CheckpointEngineError(

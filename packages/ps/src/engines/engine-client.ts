@@ -33,6 +33,14 @@ export interface EngineUpdate extends EngineWait {
   readonly weightVersion?: string | undefined;
 }
 
+/** How the workers of an engine are spoken to in an update. */
+export interface WorkerChoice {
+  /** `v1` is the Python tool's protocol, `v2` that of `@checkpoint-engine/worker` and `checkpoint-engine-worker`. */
+  readonly workers: 'v1' | 'v2';
+  /** Whether the workers may load more than once in one update. */
+  readonly passes: 'one' | 'any';
+}
+
 /**
  * Asks an inference engine to receive weights. One client serves one inference instance.
  *
@@ -51,6 +59,13 @@ export interface EngineClient {
    * refuses the API key.
    */
   ready(options: EngineWait): Promise<void>;
+  /**
+   * Finds out which protocol the engine's workers speak, where it can be one or the other. Changes nothing. Absent where
+   * `workers` says it.
+   *
+   * @throws `CE_ENGINE_UNREACHABLE`, `CE_ENGINE_FAILED` where it refuses the API key.
+   */
+  choose?(options: EngineWait): Promise<WorkerChoice>;
   /**
    * Checks that the engine can take this update, before a byte moves. Changes nothing.
    *

@@ -8,6 +8,7 @@ import type { EngineAdapter, EngineLook, EngineStep } from './adapter.ts';
 import type { EngineClient, EngineEndpoint, EngineOptions, EngineUpdate, EngineWait } from './engine-client.ts';
 import { EngineHttp, isMissing, isRefused } from './engine-http.ts';
 import { checkReady, checkTopology, type EngineReport, handlesOf } from './engine-report.ts';
+import type { HttpReply } from './http-request.ts';
 import { onAll } from './on-all.ts';
 import { parseFields } from './replies.ts';
 import { untilReady } from './until-ready.ts';
@@ -144,11 +145,11 @@ class HttpEngine implements EngineClient {
   }
 
   async #take(step: EngineStep, { signal, timeoutMs }: EngineWait): Promise<void> {
-    const { path, body, otherwise } = step;
+    const { path, otherwise } = step;
     await onAll(this.#endpoints, signal, async (endpoint, stop) => {
       try {
         const wait = { signal: stop, timeoutMs };
-        const { text } = await this.#http.call(endpoint, { method: 'POST', path, body }, wait);
+        const { text } = await this.#post(endpoint, step, wait);
         const complaint = step.complaintIn?.(text);
         if (complaint !== undefined) this.#logger.warn({ engine: this.name, path }, complaint);
       } catch (error) {
@@ -156,6 +157,19 @@ class HttpEngine implements EngineClient {
         this.#logger.warn({ engine: this.name, path, error }, otherwise);
       }
     });
+  }
+
+  async #post(endpoint: EngineEndpoint, step: EngineStep, wait: EngineWait): Promise<HttpReply> {
+    const { path, body } = step;
+    try {
+      return await this.#http.call(endpoint, { method: 'POST', path, body }, wait);
+    } catch (error) {
+      const recovery = step.recover?.(error);
+      if (recovery === undefined) throw error;
+      this.#logger.warn({ engine: this.name, path, error }, 'Ending what an earlier update left behind');
+      await this.#http.call(endpoint, { method: 'POST', path: recovery.path, body: recovery.body }, wait);
+      return await this.#http.call(endpoint, { method: 'POST', path, body }, wait);
+    }
   }
 
   #stepsBefore(reports: readonly EngineReport[], update: EngineUpdate): readonly EngineStep[] {

@@ -1,6 +1,13 @@
 export type { EngineAdapter, EngineLook, EngineStep } from './adapter.ts';
-export { createEngineClient, ENGINE_NAMES, type EngineName } from './create-engine-client.ts';
-export type { EngineClient, EngineEndpoint, EngineOptions, EngineUpdate, EngineWait } from './engine-client.ts';
+export { createEngineClient, ENGINE_NAMES, type EngineName, type NamedEngineOptions } from './create-engine-client.ts';
+export type {
+  EngineClient,
+  EngineEndpoint,
+  EngineOptions,
+  EngineUpdate,
+  EngineWait,
+  WorkerChoice,
+} from './engine-client.ts';
 export type { EngineReport } from './engine-report.ts';
 export { httpEngine } from './http-engine.ts';
 export { type LmdeployOptions, lmdeployEngine } from './lmdeploy.ts';

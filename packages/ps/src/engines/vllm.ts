@@ -1,102 +1,98 @@
+import { CheckpointEngineError, type Logger, silentLogger } from '@checkpoint-engine/interface';
 import type { EngineAdapter } from './adapter.ts';
-import type { EngineClient, EngineOptions } from './engine-client.ts';
+import type { EngineClient, EngineOptions, EngineUpdate, EngineWait, WorkerChoice } from './engine-client.ts';
 import { httpEngine } from './http-engine.ts';
-import { countOf, parseFields } from './replies.ts';
+import { type VllmLoading, vllmBackend, vllmExtension, vllmV1 } from './vllm-adapters.ts';
+import { findVllmWay, type VllmWay, wayText } from './vllm-way.ts';
 
 /** Options of {@link vllmEngine}. */
 export interface VllmOptions extends EngineOptions {
   /** Forget cached prefixes, which belong to the old weights. @default true */
   readonly flushCache?: boolean | undefined;
+  /**
+   * Pauses generation around the update: `abort` ends requests that run, `wait` lets them end, `keep` freezes them with
+   * the keys and values of the old weights. After a failed update vLLM stays paused. @default 'off'
+   */
+  readonly pause?: 'off' | 'abort' | 'wait' | 'keep' | undefined;
 }
 
 /**
- * vLLM, with the worker extension of the Python tool: `VLLM_SERVER_DEV_MODE=1 vllm serve ... --worker-extension-cls
- * checkpoint_engine.worker.VllmColocateWorkerExtension`.
+ * vLLM, started with `VLLM_SERVER_DEV_MODE=1` and one of:
  *
- * Releases that tell their world size are checked before bytes move. Those that keep a weight version are told it once
- * the weights are in.
+ * - `--weight-transfer-config '{"backend":"checkpoint_engine"}'` with the Python package `checkpoint-engine-worker` (vLLM
+ *   0.26 and later): protocol v2.
+ * - `--worker-extension-cls checkpoint_engine_worker.vllm_extension.WorkerExtension`: the same, for any release.
+ * - `--worker-extension-cls checkpoint_engine.worker.VllmColocateWorkerExtension` with the Python tool: protocol v1.
+ *
+ * `choose` finds out which. Releases that tell their world size are checked before bytes move. Those that keep a weight
+ * version are told it once the weights are in.
  *
  * @source PyPI package vllm 0.33.0, `entrypoints/serve/dev`, `entrypoints/rl/online`
  */
-export function vllmEngine({ flushCache = true, ...options }: VllmOptions): EngineClient {
-  return httpEngine(vllm(flushCache), options);
+export function vllmEngine(options: VllmOptions): EngineClient {
+  return new VllmEngine(options);
 }
 
-const vllm = (flushCache: boolean): EngineAdapter => ({
-  name: 'vllm',
-  workers: 'v1',
-  readyPath: '/health',
-  looks: [
-    {
-      paths: ['/get_world_size?include_dp=true'],
-      isOptional: true,
-      read: ({ world_size }) => ({ workerCount: countOf(world_size) }),
-    },
-    {
-      paths: ['/get_world_size?include_dp=false'],
-      isOptional: true,
-      read: ({ world_size }) => ({ replicaSize: countOf(world_size) }),
-    },
-    // It stays true after a wake-up of the weights alone.
-    { paths: ['/is_sleeping'], isOptional: true, read: ({ is_sleeping }) => ({ maySleep: is_sleeping === true }) },
-  ],
-  cautionOf: ({ address, maySleep }) =>
-    maySleep
-      ? `vLLM at ${address} sleeps: where its weights have no memory, an update ends it; wake them first, with POST /wake_up?tags=weights`
-      : undefined,
-  update: {
-    path: '/collective_rpc',
-    body: ({ handles, timeoutMs }) => ({
-      method: 'update_weights_from_ipc',
-      args: [handles],
-      timeout: timeoutMs / 1000,
-    }),
-    failureIn: somethingReturned,
-  },
-  after: (_, { weightVersion }) => [
-    ...(flushCache
-      ? [
-          {
-            path: '/reset_prefix_cache',
-            otherwise: 'vLLM has no route to forget cached prefixes: those of the old weights stay',
-            complaintIn: keptPrefixes,
-            hint: 'Cached prefixes of the old weights may be used: reset them with POST /reset_prefix_cache',
-          },
-        ]
-      : []),
-    ...(weightVersion === undefined
-      ? []
-      : [
-          {
-            path: '/update_weight_version',
-            body: { new_version: weightVersion },
-            otherwise: 'This release of vLLM keeps no weight version',
-          },
-        ]),
-  ],
-  hints: {
-    missing: 'Start vLLM with VLLM_SERVER_DEV_MODE=1: without it there is no such route',
-    failed:
-      "Read the answer in detail and vLLM's log; it must run with --worker-extension-cls checkpoint_engine.worker.VllmColocateWorkerExtension",
-    slow: "Look at vLLM's log: a worker that hangs has no time-out of its own, restart it then",
-  },
-});
+const ADAPTERS: Readonly<Record<VllmWay['name'], (loading: VllmLoading) => EngineAdapter>> = {
+  v1: vllmV1,
+  extension: vllmExtension,
+  backend: vllmBackend,
+};
 
-/** The method returns nothing: the answer is empty, or has a null for each worker; behind Ray Serve, for each replica. */
-function somethingReturned(text: string): string | undefined {
-  if (text.trim() === '') return undefined;
-  const { results } = parseFields(text);
-  if (Array.isArray(results) && results.every(isNothing)) return undefined;
-  return `the workers returned something: ${text.slice(0, 200)}`;
-}
+class VllmEngine implements EngineClient {
+  readonly name = 'vllm';
+  readonly #options: VllmOptions;
+  readonly #logger: Logger;
+  #way: VllmWay | undefined;
 
-function isNothing(result: unknown): boolean {
-  if (typeof result !== 'object' || result === null) return result === null;
-  const { worker_results: workers } = result as { worker_results?: unknown };
-  return Array.isArray(workers) && workers.every((worker) => worker === null);
-}
+  constructor(options: VllmOptions) {
+    this.#options = options;
+    this.#logger = options.logger ?? silentLogger;
+    // Bad endpoints and keys are found at once.
+    this.#client({ name: 'v1' });
+  }
 
-function keptPrefixes(text: string): string | undefined {
-  if (parseFields(text).success !== false) return undefined;
-  return 'vLLM keeps cached prefixes of the old weights while requests use them: pause it around updates';
+  ready(wait: EngineWait): Promise<void> {
+    return this.#client({ name: 'v1' }).ready(wait);
+  }
+
+  async choose(wait: EngineWait): Promise<WorkerChoice> {
+    const { endpoints, apiKey } = this.#options;
+    const found = await findVllmWay({ endpoints, apiKey, logger: this.#logger }, wait);
+    this.#way = found;
+    this.#logger.info({ engine: this.name, way: found.name }, wayText(found));
+    return {
+      workers: found.name === 'v1' ? 'v1' : 'v2',
+      passes: found.name === 'backend' && found.loadsDraft === true ? 'any' : 'one',
+    };
+  }
+
+  async preflight(update: EngineUpdate): Promise<void> {
+    await this.#client(await this.#wayOf(update)).preflight!(update);
+  }
+
+  async update(update: EngineUpdate): Promise<void> {
+    const way = await this.#wayOf(update);
+    await this.#client(way).update(update);
+  }
+
+  /** The addresses tell the protocol; which of the two ways of protocol 2 there is has to be looked at. */
+  async #wayOf({ handles, ...wait }: EngineUpdate): Promise<VllmWay> {
+    const isV2 = Object.values(handles).some((address) => address.startsWith('ce2:'));
+    if (!isV2) return { name: 'v1' };
+    if (this.#way === undefined) await this.choose(wait);
+    if (this.#way && this.#way.name !== 'v1') return this.#way;
+    throw new CheckpointEngineError(
+      'CE_ENGINE_MISMATCH',
+      'The update uses worker protocol v2, and vLLM has no receiver for it',
+      'Start vLLM with the Python package checkpoint-engine-worker, see docs/update-vllm.md, or use protocol v1',
+    );
+  }
+
+  #client(way: VllmWay): EngineClient {
+    const { flushCache = true, pause = 'off', updatePath, ...options } = this.#options;
+    const adapter = ADAPTERS[way.name]({ flushCache, pause, loadsDraft: way.loadsDraft });
+    // A path of the caller's own is that of the Python tool's request.
+    return httpEngine(adapter, way.name === 'v1' ? { ...options, updatePath } : options);
+  }
 }

@@ -32,9 +32,12 @@ export async function runUpdate(
   const { rank } = store;
   try {
     watch.enter('plan');
-    if (!canPull(run)) rings.begin(kindOf(context, options));
+    // Where the engines choose, it is known only then whether their workers pull.
+    const choosesLater = options.chooseWorkers !== undefined;
+    if (!choosesLater && !canPull(options, run.protocol.pulls)) rings.begin(kindOf(context, options));
     const meeting = await meet(run);
-    if (canPull(run)) return await runPull(run, meeting, intent);
+    if (canPull(options, meeting.chosen.pulls)) return await runPull(run, meeting, intent);
+    if (choosesLater) rings.begin(kindOf(context, options));
     const { agreement, roles, link, epoch, moves } = meeting;
     const planned = planUpdate(context, options, roles, agreement);
     const source = await openSourcesOf(run, planned);
@@ -58,8 +61,8 @@ export async function runUpdate(
 }
 
 /** Workers are asked what they keep. Equal on all ranks. */
-function canPull({ protocol, options }: UpdateRun): boolean {
-  return protocol.pulls === true && options.strategy !== 'buckets' && options.passes !== 'any';
+function canPull({ strategy, passes }: UpdateOptions, pulls: boolean | undefined): boolean {
+  return pulls === true && strategy !== 'buckets' && passes !== 'any';
 }
 
 function begin(context: UpdateContext, options: UpdateOptions): UpdateRun {

@@ -71,10 +71,10 @@ export async function takeMemory(run: UpdateRun, meeting: Meeting, planned: Plan
 /** Opens this rank's address for its worker, tells all ranks of all addresses, and asks the engine to come. */
 export async function callWorkers(
   run: UpdateRun,
-  { agreement, roles, epoch }: Meeting,
+  { agreement, roles, epoch, chosen }: Meeting,
   own: { readonly slots: number; readonly ring: Uint8Array | undefined },
 ): Promise<Contact> {
-  const { context, options, protocol, life, cleanup, waiting } = run;
+  const { context, options, life, cleanup, waiting } = run;
   let session: WorkerSession | undefined;
   const inference = await gatherHandles(
     epoch,
@@ -82,7 +82,7 @@ export async function callWorkers(
     roles.receivers,
     {
       address: async () => {
-        session = cleanup.use(await openSession(context, protocol, agreement, own.slots, life.timeoutMs));
+        session = cleanup.use(await openSession(context, chosen.protocol, agreement, own.slots, life.timeoutMs));
         life.onFailure((failure) => session!.fail(failure));
         return session.address;
       },

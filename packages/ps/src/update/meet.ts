@@ -2,6 +2,7 @@ import type { Store } from '@checkpoint-engine/interface';
 import type { UpdateOptions } from '../api.ts';
 import { type Agreement, agree } from './agreement.ts';
 import type { BroadcastLink } from './broadcast-link.ts';
+import { type ChosenWorkers, chooseWorkers } from './choose-workers.ts';
 import { propose } from './propose.ts';
 import { assignRoles, type Roles } from './roles.ts';
 import type { UpdateContext } from './update-context.ts';
@@ -17,10 +18,12 @@ export interface Meeting {
   readonly link: BroadcastLink | undefined;
   /** Buckets come through this rank. Others are read from, if they hold anything, and wait for the end. */
   readonly moves: boolean;
+  readonly chosen: ChosenWorkers;
 }
 
 /** Meets the other ranks. */
-export async function meet({ context, options, protocol, life, cleanup, waiting }: UpdateRun): Promise<Meeting> {
+export async function meet(run: UpdateRun): Promise<Meeting> {
+  const { context, options, protocol, life, cleanup, waiting } = run;
   const { store, links, checkpoint } = context;
   const { rank } = store;
   let roles!: Roles;
@@ -33,7 +36,7 @@ export async function meet({ context, options, protocol, life, cleanup, waiting 
     () => {
       roles = rolesOf(context, options);
       if (roles.group.includes(rank)) link = links.of(roles.group);
-      for (const { tensors } of context.metas) protocol.check?.(tensors);
+      if (!options.chooseWorkers) for (const { tensors } of context.metas) protocol.check?.(tensors);
       return { proposal: propose(context, options, protocol, link), group: roles.group };
     },
     waiting,
@@ -44,7 +47,8 @@ export async function meet({ context, options, protocol, life, cleanup, waiting 
   life.follow(epoch);
   life.onFailure((failure) => epoch.abort(failure));
   const moves = roles.receivers.includes(rank) || link !== undefined;
-  return { agreement, roles, epoch, link, moves };
+  const chosen = await chooseWorkers(run, epoch, roles.receivers);
+  return { agreement, roles, epoch, link, moves, chosen };
 }
 
 /** The next update makes a new one: that this one was not left in good order harms nothing. */

@@ -19,7 +19,7 @@ export async function moveBuckets(
   handshake: Handshake,
   firstSource: BucketSource,
 ): Promise<void> {
-  const { options, watch, waiting } = run;
+  const { watch, waiting } = run;
   const { session, request, inference } = handshake;
   const order = orderOf(run, meeting, planned, handshake);
   let source = firstSource;
@@ -37,7 +37,7 @@ export async function moveBuckets(
       onPhase: (phase) => phase === 'released' && watch.enter('hook'),
     });
     isAgain =
-      options.passes === 'any' &&
+      meeting.chosen.passes === 'any' &&
       (await nextPass({ pass, session, request, isHead: inference.isHead, epoch: meeting.epoch, waiting }));
   }
 }

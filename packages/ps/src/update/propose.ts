@@ -31,6 +31,7 @@ export function propose(
       releaseCommunicators: options.releaseCommunicators ?? false,
       passes: options.passes ?? 'one',
       strategy: options.strategy ?? 'auto',
+      choosesWorkers: options.chooseWorkers !== undefined,
       pulls: protocol.pulls ?? false,
       metas: context.isForeign ? 'loaded' : 'gathered',
       broadcast: links.hasTransport,

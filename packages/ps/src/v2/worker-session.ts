@@ -1,4 +1,5 @@
 import {
+  abortError,
   CheckpointEngineError,
   type SharedMemory,
   type TensorColumns,
@@ -25,11 +26,11 @@ import { WorkerConnection } from './worker-connection.ts';
 /** How long a worker that was told of a failure may take to let go of the buffer. */
 const ABORT_GRACE_MS = 5_000;
 
-/** One update with one TypeScript worker, over protocol 2. */
+/** One update with one worker, over protocol 2. */
 export class WorkerSessionV2 implements WorkerSession {
   readonly address: string;
   readonly #options: SessionOptions;
-  readonly #replies = new Replies<ReceivedMessage>();
+  #replies = new Replies<ReceivedMessage>();
   #listener: SessionListener | undefined;
   #connection: WorkerConnection | undefined;
   #failure: CheckpointEngineError | undefined;
@@ -44,6 +45,10 @@ export class WorkerSessionV2 implements WorkerSession {
   #isOpened = false;
   #isHeld = false;
   readonly pull: PullChannelV2;
+  /** A worker that comes again before the session is reopened. */
+  #early: Caller | undefined;
+  /** Called when a worker has shown the key. */
+  #onCalled: (() => void) | undefined;
 
   private constructor(options: SessionOptions, address: string) {
     this.#options = options;
@@ -126,6 +131,38 @@ export class WorkerSessionV2 implements WorkerSession {
     options.onPhase?.('loaded');
   }
 
+  async reopen(): Promise<void> {
+    if (this.#failure) throw this.#failure;
+    if (!this.#isFinished) throw new TypeError('Finish the session before it is reopened');
+    await this.#connection?.close();
+    this.#connection = undefined;
+    this.#replies = new Replies<ReceivedMessage>();
+    this.#credits = undefined;
+    this.#inFlight = 0;
+    this.#isFinished = false;
+    const early = this.#early;
+    this.#early = undefined;
+    if (early) this.#meet(early);
+  }
+
+  async untilCalled({ signal }: SessionCallOptions): Promise<void> {
+    const op = 'Waiting for the worker to connect again';
+    if (signal.aborted) throw abortError(signal, op);
+    if (this.#connection) return;
+    await new Promise<void>((resolve, reject) => {
+      const onAbort = (): void => {
+        this.#onCalled = undefined;
+        reject(abortError(signal, op));
+      };
+      signal.addEventListener('abort', onAbort, { once: true });
+      this.#onCalled = () => {
+        signal.removeEventListener('abort', onAbort);
+        this.#onCalled = undefined;
+        resolve();
+      };
+    });
+  }
+
   async fail(error: Error): Promise<void> {
     this.#fail(toCheckpointEngineError(error));
     if (!this.#isFinished) await this.#connection?.abort(error, Math.min(ABORT_GRACE_MS, this.#options.timeoutMs));
@@ -144,6 +181,10 @@ export class WorkerSessionV2 implements WorkerSession {
   /** A caller showed the key: the worker, unless it speaks another protocol, comes second, or comes too late. */
   #meet(caller: Caller): void {
     const { protocol } = caller.hello;
+    if (this.#isFinished && !this.#failure && !this.#early && protocol === WORKER_PROTOCOL_VERSION) {
+      this.#early = caller;
+      return;
+    }
     const refusal =
       this.#failure ??
       (this.#connection && workerBroke(this.#options, 'a second hello', protocol)) ??
@@ -164,6 +205,7 @@ export class WorkerSessionV2 implements WorkerSession {
     });
     this.#replies.resolve('hello', caller.hello);
     this.#connection.start();
+    this.#onCalled?.();
   }
 
   #onReply(name: string, message: ReceivedMessage): boolean {

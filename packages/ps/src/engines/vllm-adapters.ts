@@ -1,0 +1,186 @@
+import type { EngineAdapter, EngineStep } from './adapter.ts';
+import type { EngineUpdate } from './engine-client.ts';
+import { countOf, parseFields } from './replies.ts';
+
+/** What is done around an update. */
+export interface VllmLoading {
+  readonly flushCache: boolean;
+  readonly pause: 'off' | 'abort' | 'wait' | 'keep';
+  /** The draft model takes the same weights, in a second pass of the backend. */
+  readonly loadsDraft?: boolean | undefined;
+}
+
+/** The worker extension of the Python tool. */
+export function vllmV1(loading: VllmLoading): EngineAdapter {
+  const { looks = [], ...shared } = common(loading);
+  return {
+    ...shared,
+    workers: 'v1',
+    looks: [
+      ...looks,
+      // It stays true after a wake-up of the weights alone. The receivers look at the memory themselves.
+      { paths: ['/is_sleeping'], isOptional: true, read: ({ is_sleeping }) => ({ maySleep: is_sleeping === true }) },
+    ],
+    cautionOf: ({ address, maySleep }) =>
+      maySleep
+        ? `vLLM at ${address} sleeps: where its weights have no memory, an update ends it; wake them first, with POST /wake_up?tags=weights`
+        : undefined,
+    update: {
+      path: '/collective_rpc',
+      body: ({ handles, timeoutMs }) => ({
+        method: 'update_weights_from_ipc',
+        args: [handles],
+        timeout: timeoutMs / 1000,
+      }),
+      failureIn: somethingReturned,
+    },
+    hints: {
+      missing: 'Start vLLM with VLLM_SERVER_DEV_MODE=1: without it there is no such route',
+      failed:
+        "Read the answer in detail and vLLM's log; it must run with --worker-extension-cls checkpoint_engine.worker.VllmColocateWorkerExtension",
+      slow: "Look at vLLM's log: a worker that hangs has no time-out of its own, restart it then",
+    },
+  };
+}
+
+/** The worker extension of `checkpoint-engine-worker`. */
+export function vllmExtension(loading: VllmLoading): EngineAdapter {
+  return {
+    ...common(loading),
+    workers: 'v2',
+    update: {
+      path: '/collective_rpc',
+      body: ({ handles, timeoutMs }) => ({
+        method: 'checkpoint_engine_update',
+        args: [handles, timeoutMs / 1000],
+        timeout: timeoutMs / 1000,
+      }),
+      failureIn: somethingReturned,
+    },
+    hints: HINTS,
+    afterFailure: UNKNOWN,
+  };
+}
+
+/** The weight-transfer backend of `checkpoint-engine-worker`. */
+export function vllmBackend(loading: VllmLoading): EngineAdapter {
+  const { before, after, ...shared } = common(loading);
+  const receive = ({ handles, timeoutMs }: EngineUpdate) => ({
+    update_info: { handles, timeout_s: timeoutMs / 1000 },
+  });
+  return {
+    ...shared,
+    workers: 'v2',
+    passes: loading.loadsDraft ? 'any' : 'one',
+    before: (reports, update) => [
+      ...(before?.(reports, update) ?? []),
+      { path: '/init_weight_transfer_engine', body: { init_info: { checkpoint_engine_protocol: 2 } } },
+      start('/start_weight_update'),
+    ],
+    update: { path: '/update_weights', body: receive, failureIn: () => undefined },
+    after: (reports, update) => [
+      { path: '/finish_weight_update', body: finishBody(update), isNeeded: true },
+      ...(loading.loadsDraft
+        ? [
+            { ...start('/start_draft_weight_update'), isNeeded: true },
+            { path: '/update_weights', body: receive(update), isNeeded: true },
+            { path: '/finish_weight_update', body: finishBody(update), isNeeded: true },
+          ]
+        : []),
+      ...(after?.(reports, update) ?? []),
+    ],
+    hints: HINTS,
+    afterFailure: UNKNOWN,
+  };
+}
+
+const HINTS = {
+  missing: 'Start vLLM with VLLM_SERVER_DEV_MODE=1: without it there is no such route',
+  failed: "Read the answer in detail and vLLM's log",
+  slow: "Look at vLLM's log for where its workers wait; raise the time-out if it is only slow",
+};
+
+const UNKNOWN =
+  "vLLM's weights are unknown: those of some layers may be new and those of others old until an update succeeds";
+
+function common({
+  flushCache,
+  pause,
+}: VllmLoading): Pick<EngineAdapter, 'name' | 'readyPath' | 'looks' | 'before' | 'after'> {
+  return {
+    name: 'vllm',
+    readyPath: '/health',
+    looks: [
+      {
+        paths: ['/get_world_size?include_dp=true'],
+        isOptional: true,
+        read: ({ world_size }) => ({ workerCount: countOf(world_size) }),
+      },
+      {
+        paths: ['/get_world_size?include_dp=false'],
+        isOptional: true,
+        read: ({ world_size }) => ({ replicaSize: countOf(world_size) }),
+      },
+    ],
+    // `keep` freezes requests together with their keys and values, so there is nothing to clear.
+    ...(pause === 'off'
+      ? {}
+      : { before: () => [{ path: `/pause?mode=${pause}&clear_cache=${String(flushCache && pause !== 'keep')}` }] }),
+    after: (_, { weightVersion }) => [
+      ...(flushCache ? [RESET_PREFIX_CACHE] : []),
+      ...(weightVersion === undefined
+        ? []
+        : [
+            {
+              path: '/update_weight_version',
+              body: { new_version: weightVersion },
+              otherwise: 'This release of vLLM keeps no weight version',
+            },
+          ]),
+      ...(pause === 'off' ? [] : [{ path: '/resume', isNeeded: true }]),
+    ],
+  };
+}
+
+const RESET_PREFIX_CACHE: EngineStep = {
+  path: '/reset_prefix_cache',
+  otherwise: 'vLLM has no route to forget cached prefixes: those of the old weights stay',
+  complaintIn: keptPrefixes,
+  hint: 'Cached prefixes of the old weights may be used: reset them with POST /reset_prefix_cache',
+};
+
+/** A parameter server that died between the requests leaves an update open, which vLLM refuses to start again. */
+function start(path: string): EngineStep {
+  return {
+    path,
+    recover: (error) => (isAlreadyActive(error) ? { path: '/finish_weight_update', body: {} } : undefined),
+  };
+}
+
+function isAlreadyActive(error: unknown): boolean {
+  const { detail, message } = error as { readonly detail?: unknown; readonly message?: unknown };
+  return /already\s+active/.test(`${String(detail)} ${String(message)}`);
+}
+
+function finishBody({ weightVersion }: EngineUpdate): object {
+  return weightVersion === undefined ? {} : { weight_version: weightVersion };
+}
+
+/** The method returns nothing: the answer is empty, or has one null per worker; behind Ray Serve, per replica. */
+function somethingReturned(text: string): string | undefined {
+  if (text.trim() === '') return undefined;
+  const { results } = parseFields(text);
+  if (Array.isArray(results) && results.every(isNothing)) return undefined;
+  return `the workers returned something: ${text.slice(0, 200)}`;
+}
+
+function isNothing(result: unknown): boolean {
+  if (typeof result !== 'object' || result === null) return result === null;
+  const { worker_results: workers } = result as { worker_results?: unknown };
+  return Array.isArray(workers) && workers.every((worker) => worker === null);
+}
+
+function keptPrefixes(text: string): string | undefined {
+  if (parseFields(text).success !== false) return undefined;
+  return 'vLLM keeps cached prefixes of the old weights while requests use them: pause it around updates';
+}

@@ -1,0 +1,91 @@
+import type { EngineWait } from './engine-client.ts';
+import { EngineHttp, type EngineHttpOptions, isRefused } from './engine-http.ts';
+import { parseFields } from './replies.ts';
+
+/** How a vLLM server takes weights. */
+export interface VllmWay {
+  /** `v1`: the Python tool's extension. The others belong to the Python package `checkpoint-engine-worker`. */
+  readonly name: 'v1' | 'extension' | 'backend';
+  /** The draft model comes from the target's checkpoint. */
+  readonly loadsDraft?: boolean | undefined;
+  /** The state of the workers' weights, where they tell it: `unknown` after an update that failed in its middle. */
+  readonly weights?: string | undefined;
+}
+
+/** The first answer of a server takes seconds: it looks at its whole environment. */
+const LOOK_TIMEOUT_MS = 30_000;
+/** The backend that `checkpoint-engine-worker` registers. */
+const BACKEND = 'checkpoint_engine';
+/** Extensions of the Python tool: they are not asked what they are, which would be an error in their log. */
+const TOOL_EXTENSION = /^checkpoint_engine\./;
+
+const HINTS = {
+  missing: 'Start vLLM with VLLM_SERVER_DEV_MODE=1: without it there is no such route',
+  failed: "Read vLLM's log",
+  slow: "Look at vLLM's log",
+};
+
+/**
+ * Finds out how a vLLM server takes weights, from its configuration, and from its workers where that leaves it open.
+ * All servers of an instance are started alike, so the first one is asked.
+ *
+ * @throws `CE_ENGINE_UNREACHABLE`, `CE_TIMEOUT`, `CE_ENGINE_FAILED` where it refuses the API key.
+ */
+export async function findVllmWay(
+  options: Pick<EngineHttpOptions, 'endpoints' | 'apiKey' | 'logger'>,
+  wait: EngineWait,
+): Promise<VllmWay> {
+  const http = new EngineHttp({ name: 'vllm', hints: HINTS, ...options });
+  const endpoint = options.endpoints[0]!;
+  const timeoutMs = Math.min(LOOK_TIMEOUT_MS, wait.timeoutMs);
+  const ask = async (method: 'GET' | 'POST', path: string, body?: object) => {
+    try {
+      const { text } = await http.call(endpoint, { method, path, body }, { ...wait, timeoutMs });
+      return parseFields(text);
+    } catch (error) {
+      if (wait.signal.aborted || isRefused(error)) throw error;
+      return undefined;
+    }
+  };
+  const info = await ask('GET', '/server_info?config_format=json');
+  const config = fieldsOf(info?.vllm_config);
+  const extension = fieldsOf(config.parallel_config).worker_extension_cls;
+  const mayExtend = typeof extension === 'string' ? extension !== '' && !TOOL_EXTENSION.test(extension) : true;
+  if (mayExtend) {
+    const call = { method: 'checkpoint_engine_describe', timeout: timeoutMs / 1000 };
+    const described = extensionIn(await ask('POST', '/collective_rpc', call));
+    if (described) return described;
+  }
+  if (fieldsOf(config.weight_transfer_config).backend !== BACKEND) return { name: 'v1' };
+  return { name: 'backend', loadsDraft: hasDraft(config) };
+}
+
+/** What was found, for the log. */
+export function wayText({ name, weights }: VllmWay): string {
+  const state = weights === 'unknown' ? '; its weights are unknown since an update that failed' : '';
+  const texts = {
+    v1: "vLLM takes weights by the Python tool's extension, protocol v1",
+    extension: 'vLLM takes weights by the extension of checkpoint-engine-worker, protocol v2',
+    backend: 'vLLM takes weights by the weight-transfer backend of checkpoint-engine-worker, protocol v2',
+  };
+  return texts[name] + state;
+}
+
+/** The workers' own words, where all of them have the extension. */
+function extensionIn(reply: Readonly<Record<string, unknown>> | undefined): VllmWay | undefined {
+  const results = Array.isArray(reply?.results) ? reply.results.map(fieldsOf) : [];
+  const speak = results.every(({ protocols }) => Array.isArray(protocols) && protocols.includes(2));
+  if (results.length === 0 || !speak) return undefined;
+  const states = results.map(({ weights }) => weights);
+  const unknown = states.includes('unknown') ? 'unknown' : states[0];
+  return { name: 'extension', weights: typeof unknown === 'string' ? unknown : undefined };
+}
+
+function hasDraft({ model_config, speculative_config }: Readonly<Record<string, unknown>>): boolean {
+  const draft = fieldsOf(fieldsOf(speculative_config).draft_model_config).model;
+  return draft !== undefined && draft === fieldsOf(model_config).model;
+}
+
+function fieldsOf(value: unknown): Readonly<Record<string, unknown>> {
+  return typeof value === 'object' && value !== null ? (value as Record<string, unknown>) : {};
+}

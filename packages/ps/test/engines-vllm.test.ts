@@ -1,0 +1,253 @@
+import { silentLogger } from '@checkpoint-engine/interface';
+import { describe, expect, it } from 'vitest';
+import { type EngineUpdate, vllmEngine } from '../src/engines/index.ts';
+import { FakeEngine, type Step } from './engines-fake.ts';
+
+const wait = { signal: new AbortController().signal, timeoutMs: 5_000 };
+const handles = { 'GPU-1': `ce2:name?key=${'ab'.repeat(32)}` };
+const update: EngineUpdate = { ...wait, handles };
+const BACKEND = { backend: 'checkpoint_engine' };
+
+const info = (fields: object, status = 200): Step => ({
+  method: 'GET',
+  path: '/server_info?config_format=json',
+  status,
+  reply: { vllm_config: { parallel_config: { worker_extension_cls: '' }, weight_transfer_config: null, ...fields } },
+});
+const extension = (worker_extension_cls: string) => ({ parallel_config: { worker_extension_cls } });
+const describeCall = (reply: unknown, status = 200): Step => ({
+  method: 'POST',
+  path: '/collective_rpc',
+  body: { method: 'checkpoint_engine_describe', timeout: 5 },
+  status,
+  reply,
+});
+const worker = { package: 'checkpoint-engine-worker', protocols: [2], weights: 'loaded' };
+
+async function withEngine(steps: readonly Step[], test: (fake: FakeEngine) => Promise<void>): Promise<void> {
+  const fake = await FakeEngine.listen(steps);
+  try {
+    await test(fake);
+    fake.check();
+  } finally {
+    fake.close();
+  }
+}
+
+describe('vllmEngine.choose', () => {
+  it.each([
+    ['the Python tool', [info(extension('checkpoint_engine.worker.VllmColocateWorkerExtension'))], 'v1', 'one'],
+    ['nothing at all', [info({})], 'v1', 'one'],
+    ['another backend', [info({ weight_transfer_config: { backend: 'nccl' } })], 'v1', 'one'],
+    ['no server_info, and no receiver', [info({}, 404), describeCall({ error: 'no method' }, 500)], 'v1', 'one'],
+    ['no server_info', [info({}, 404), describeCall({ results: [worker, worker] })], 'v2', 'one'],
+    [
+      'the extension',
+      [info(extension('checkpoint_engine_worker.vllm_extension.WorkerExtension')), describeCall({ results: [worker] })],
+      'v2',
+      'one',
+    ],
+    [
+      'an extension of the user, which is ours',
+      [info(extension('mine.Extension')), describeCall({ results: [worker] })],
+      'v2',
+      'one',
+    ],
+    [
+      'an extension of the user, which is not',
+      [info(extension('mine.Extension')), describeCall({ detail: 'no' }, 500)],
+      'v1',
+      'one',
+    ],
+    [
+      'an extension on some workers only',
+      [info(extension('mine.Extension')), describeCall({ results: [worker, null] })],
+      'v1',
+      'one',
+    ],
+    [
+      'a receiver of another protocol',
+      [info(extension('mine.Extension')), describeCall({ results: [{ ...worker, protocols: [3] }] })],
+      'v1',
+      'one',
+    ],
+    ['the backend', [info({ weight_transfer_config: BACKEND })], 'v2', 'one'],
+    [
+      'the backend, with a draft model of its own',
+      [
+        info({
+          weight_transfer_config: BACKEND,
+          model_config: { model: '/m' },
+          speculative_config: { draft_model_config: { model: '/d' } },
+        }),
+      ],
+      'v2',
+      'one',
+    ],
+    [
+      'the backend, with a draft model in the same checkpoint',
+      [
+        info({
+          weight_transfer_config: BACKEND,
+          model_config: { model: '/m' },
+          speculative_config: { draft_model_config: { model: '/m' } },
+        }),
+      ],
+      'v2',
+      'any',
+    ],
+  ] as const)('finds %s', async (_, steps, workers, passes) => {
+    await withEngine(steps, async ({ endpoint }) => {
+      const engine = vllmEngine({ endpoints: [endpoint] });
+      await expect(engine.choose!(wait)).resolves.toEqual({ workers, passes });
+    });
+  });
+
+  it('says what it found, and that the weights are unknown', async () => {
+    const said: unknown[] = [];
+    const logger = { ...silentLogger, info: (_: unknown, text: string) => said.push(text) };
+    const unknown = { ...worker, weights: 'unknown' };
+    await withEngine([info(extension('x')), describeCall({ results: [worker, unknown] })], async ({ endpoint }) => {
+      await vllmEngine({ endpoints: [endpoint], logger: logger as never }).choose!(wait);
+    });
+    expect(said.join()).toMatch(/extension of checkpoint-engine-worker, protocol v2; its weights are unknown/);
+  });
+
+  it('fails where the engine refuses the key', async () => {
+    await withEngine([info({}, 401)], async ({ endpoint }) => {
+      await expect(vllmEngine({ endpoints: [endpoint] }).choose!(wait)).rejects.toMatchObject({
+        code: 'CE_ENGINE_FAILED',
+        status: 401,
+      });
+    });
+  });
+});
+
+const looks: Step[] = [
+  { method: 'GET', path: '/get_world_size?include_dp=true', reply: { world_size: 1 } },
+  { method: 'GET', path: '/get_world_size?include_dp=false', reply: { world_size: 1 } },
+];
+const post = (path: string, body?: unknown, more: Partial<Step> = {}): Step => ({
+  method: 'POST',
+  path,
+  ...(body === undefined ? {} : { body }),
+  reply: {},
+  ...more,
+});
+const any = (): boolean => true;
+/** The time that is left goes down. */
+const receives = (body: unknown): boolean => {
+  const { update_info } = body as { update_info: { handles: unknown; timeout_s: number } };
+  expect(update_info).toEqual({ handles, timeout_s: update_info.timeout_s });
+  return update_info.timeout_s > 0 && update_info.timeout_s <= 5;
+};
+
+describe('vllmEngine.update', () => {
+  it('asks the extension for the update, and vLLM to forget cached prefixes', async () => {
+    const steps = [
+      info(extension('x')),
+      describeCall({ results: [worker] }),
+      post(
+        '/collective_rpc',
+        { method: 'checkpoint_engine_update', args: [handles, 5], timeout: 5 },
+        {
+          reply: { results: [null] },
+        },
+      ),
+      post('/reset_prefix_cache'),
+    ];
+    await withEngine(steps, async ({ endpoint }) => {
+      await vllmEngine({ endpoints: [endpoint] }).update(update);
+    });
+  });
+
+  it('goes through the life cycle of a backend, paused, with a version', async () => {
+    const steps = [
+      info({ weight_transfer_config: BACKEND }),
+      ...looks,
+      post('/pause?mode=wait&clear_cache=true'),
+      post('/init_weight_transfer_engine', { init_info: { checkpoint_engine_protocol: 2 } }),
+      post('/start_weight_update'),
+      ...looks,
+      post('/update_weights', receives),
+      post('/finish_weight_update', { weight_version: '7' }),
+      post('/reset_prefix_cache'),
+      post('/update_weight_version', { new_version: '7' }),
+      post('/resume'),
+    ];
+    await withEngine(steps, async ({ endpoint }) => {
+      const engine = vllmEngine({ endpoints: [endpoint], pause: 'wait' });
+      await engine.update({ ...update, weightVersion: '7' });
+    });
+  });
+
+  it('ends what a parameter server left open that died, and starts again', async () => {
+    const active = { detail: 'start_weight_update called while a weight update is already active' };
+    const steps = [
+      info({ weight_transfer_config: BACKEND }),
+      ...looks,
+      post('/init_weight_transfer_engine', any),
+      post('/start_weight_update', undefined, { status: 500, reply: active }),
+      post('/finish_weight_update', {}),
+      post('/start_weight_update'),
+      ...looks,
+      post('/update_weights', receives),
+      post('/finish_weight_update', {}),
+      post('/reset_prefix_cache'),
+    ];
+    await withEngine(steps, async ({ endpoint }) => {
+      await vllmEngine({ endpoints: [endpoint] }).update(update);
+    });
+  });
+
+  it('brings the draft model in a second pass of the backend', async () => {
+    const config = {
+      weight_transfer_config: BACKEND,
+      model_config: { model: '/m' },
+      speculative_config: { draft_model_config: { model: '/m' } },
+    };
+    const receive = post('/update_weights', receives);
+    const finish = post('/finish_weight_update', {});
+    const steps = [
+      info(config),
+      ...looks,
+      post('/init_weight_transfer_engine', any),
+      post('/start_weight_update'),
+      ...looks,
+      receive,
+      finish,
+      post('/start_draft_weight_update'),
+      receive,
+      finish,
+    ];
+    await withEngine(steps, async ({ endpoint }) => {
+      await vllmEngine({ endpoints: [endpoint], flushCache: false }).update(update);
+    });
+  });
+
+  it('stays paused after a failure, whose weights are unknown', async () => {
+    const said: unknown[] = [];
+    const logger = { ...silentLogger, error: (_: unknown, text: string) => said.push(text) };
+    const steps = [
+      info(extension('x')),
+      describeCall({ results: [worker] }),
+      ...looks,
+      post('/pause?mode=keep&clear_cache=false'),
+      ...looks,
+      post('/collective_rpc', any, { status: 500, reply: { detail: 'CE_WORKER_FAILED' } }),
+    ];
+    await withEngine(steps, async ({ endpoint }) => {
+      const engine = vllmEngine({ endpoints: [endpoint], pause: 'keep', logger: logger as never });
+      await expect(engine.update(update)).rejects.toMatchObject({ code: 'CE_ENGINE_FAILED' });
+    });
+    expect(said.join()).toMatch(/weights are unknown/);
+  });
+
+  it('refuses addresses of protocol v2 where there is no receiver', async () => {
+    await withEngine([info({})], async ({ endpoint }) => {
+      await expect(vllmEngine({ endpoints: [endpoint] }).update(update)).rejects.toMatchObject({
+        code: 'CE_ENGINE_MISMATCH',
+      });
+    });
+  });
+});

@@ -1,0 +1,66 @@
+"""How a parameter server names the device of a worker."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from checkpoint_engine_worker.errors import CheckpointEngineError
+from checkpoint_engine_worker.torch_module import torch_module
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import torch
+
+_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+
+
+def cuda_uuid(device: torch.device) -> str:
+    """The UUID of a GPU as NVML spells it: `GPU-...`."""
+    uuid = str(torch_module().cuda.get_device_properties(device).uuid)
+    return uuid if uuid.startswith(("GPU-", "MIG-")) else f"GPU-{uuid}"
+
+
+def host_prefix() -> str:
+    """The UUIDs of this host's host devices, without the index at their end."""
+    return f"HOST-{_BOOT_ID.read_text().strip()[:8]}-"
+
+
+def choose_device(handles: Mapping[str, str], device: torch.device, local_rank: int) -> str:
+    """The UUID in `handles` that stands for this worker's device.
+
+    Host devices have no hardware behind them: the workers of one engine share out those of this host in order.
+
+    Args:
+        handles: The addresses of the engine's workers by device UUID.
+        device: The worker's.
+        local_rank: The worker's number among the engine's workers on this host.
+
+    Raises:
+        CheckpointEngineError: `CE_ENGINE_MISMATCH`.
+    """
+    if device.type == "cuda":
+        uuid = cuda_uuid(device)
+        if uuid in handles:
+            return uuid
+        raise _mismatch(f'"{uuid}"', handles)
+    if device.type != "cpu":
+        raise CheckpointEngineError(
+            "CE_NOT_SUPPORTED",
+            f'The engine runs on a device of type "{device.type}", this package knows cuda and cpu',
+            "Use protocol v1 for it, with the Python package checkpoint-engine",
+        )
+    prefix = host_prefix()
+    own = sorted((uuid for uuid in handles if uuid.startswith(prefix)), key=lambda uuid: int(uuid[len(prefix) :]))
+    if local_rank < len(own):
+        return own[local_rank]
+    raise _mismatch(f'"{prefix}..." with local rank {local_rank}', handles)
+
+
+def _mismatch(own: str, handles: Mapping[str, str]) -> CheckpointEngineError:
+    return CheckpointEngineError(
+        "CE_ENGINE_MISMATCH",
+        f"The update is for the devices {sorted(handles)}, this worker runs on {own}",
+        "Start one rank per device of the engine; an engine on CPUs needs --device host",
+    )

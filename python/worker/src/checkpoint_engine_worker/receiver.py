@@ -1,0 +1,100 @@
+"""Receives updates for one worker of an engine, one at a time."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from typing import TYPE_CHECKING, Any
+
+from checkpoint_engine_worker.device import choose_device
+from checkpoint_engine_worker.errors import CheckpointEngineError
+from checkpoint_engine_worker.session import DEFAULT_TIMEOUT_S, ReceivedUpdate, UpdateSession
+from checkpoint_engine_worker.shared_buffer import BufferKeeper
+from checkpoint_engine_worker.worker_state import WorkerState
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import torch
+
+    from checkpoint_engine_worker.target import WeightTarget
+
+_LOG = logging.getLogger(__name__)
+
+
+class Receiver:
+    """What a worker keeps between updates: the mapping of the buffer, and what it knows of its weights."""
+
+    def __init__(self, device: torch.device, local_rank: int = 0) -> None:
+        self._device = device
+        self._local_rank = local_rank
+        self._buffers = BufferKeeper()
+        self._state = WorkerState()
+        self._turn = threading.Lock()
+
+    def describe(self) -> dict[str, Any]:
+        """Plain data: the package, the protocols that it speaks, and the state of the weights."""
+        return self._state.describe()
+
+    def receive(
+        self, handles: Mapping[str, str], target: WeightTarget, timeout_s: float = DEFAULT_TIMEOUT_S
+    ) -> ReceivedUpdate:
+        """Receives one update into a model.
+
+        Args:
+            handles: The addresses of the engine's workers by device UUID.
+            target: The model.
+            timeout_s: Bounds each wait for the parameter server.
+
+        Raises:
+            CheckpointEngineError: What ended the update. The parameter server knows it, too.
+        """
+        if not self._turn.acquire(blocking=False):
+            raise CheckpointEngineError(
+                "CE_WORKER_FAILED",
+                "Another update of this worker is running",
+                "Wait for it to end, and run the update again",
+            )
+        try:
+            return self._receive(handles, target, timeout_s)
+        finally:
+            self._turn.release()
+
+    def close(self) -> None:
+        """Unmaps what is kept for the next update. Idempotent."""
+        self._buffers.close()
+
+    def _receive(self, handles: Mapping[str, str], target: WeightTarget, timeout_s: float) -> ReceivedUpdate:
+        uuid = choose_device(handles, self._device, self._local_rank)
+        session = UpdateSession(
+            handles[uuid],
+            device_uuid=uuid,
+            device=self._device,
+            target=target,
+            buffers=self._buffers,
+            timeout_s=timeout_s,
+        )
+        before = self._state.weights
+        self._state.updating()
+        try:
+            update = session.run()
+        except BaseException as error:
+            known = error if isinstance(error, CheckpointEngineError) else _interrupted(error)
+            self._state.failed(known, has_begun=session.has_begun, before=before)
+            after = "unknown: run the update again" if session.has_begun else f"still {before}"
+            _LOG.error("The update failed (%s); the weights are %s", known, after)
+            raise
+        self._state.loaded(update)
+        _LOG.info(
+            "Received %s: %d tensors, %.2f GB in %d buckets, %.3f s",
+            update.checkpoint,
+            update.tensors,
+            update.size_bytes / 1e9,
+            update.buckets,
+            update.duration_s,
+        )
+        return update
+
+
+def _interrupted(error: BaseException) -> CheckpointEngineError:
+    return CheckpointEngineError("CE_ABORTED", f"{type(error).__name__}: {error}", "Run the update again")

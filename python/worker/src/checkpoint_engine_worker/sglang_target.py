@@ -1,0 +1,71 @@
+"""An SGLang runner's model as what receives an update."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from checkpoint_engine_worker.target import copies, synchronize
+from checkpoint_engine_worker.torch_module import torch_module
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    import torch
+
+
+class SglangTarget:
+    """Loads through SGLang's own loaders. A hook that fails, fails the update.
+
+    Args:
+        model: The runner's model.
+        device: The runner's.
+    """
+
+    def __init__(self, model: torch.nn.Module, device: torch.device) -> None:
+        self._model = model
+        self._device = device
+
+    def begin(self) -> None:
+        """Undoes what the engine packed in place, where this release of SGLang can."""
+        loader = _loader()
+        if hasattr(loader, "restore_weights_before_loading"):
+            with torch_module().no_grad():
+                loader.restore_weights_before_loading(self._model, self._device)
+
+    def load(self, tensors: Iterable[tuple[str, torch.Tensor]]) -> None:
+        """Loads the tensors of one bucket. Some loaders keep a tensor until the one that belongs to it is there."""
+        with torch_module().no_grad():
+            self._model.load_weights(copies(tensors))
+        synchronize(self._device)
+
+    def finish(self) -> None:
+        """Processes the weights as SGLang does after loading."""
+        loader = _loader()
+        with torch_module().no_grad():
+            if hasattr(loader, "postprocess_weights"):
+                loader.postprocess_weights(self._model, self._device)
+            else:
+                _postprocess(self._model, self._device)
+            if hasattr(self._model, "post_load_weights"):
+                self._model.post_load_weights()
+        synchronize(self._device)
+
+    def abort(self) -> None:
+        """Processes what is there, so that the model can run."""
+        self.finish()
+
+
+def _loader() -> Any:
+    from sglang.srt.model_loader.loader import DefaultModelLoader
+
+    return DefaultModelLoader
+
+
+def _postprocess(model: torch.nn.Module, device: torch.device) -> None:
+    from sglang.srt.model_loader.loader import device_loading_context
+
+    for _, module in model.named_modules():
+        method = getattr(module, "quant_method", None)
+        if method is not None:
+            with device_loading_context(module, device):
+                method.process_weights_after_loading(module)

@@ -1,0 +1,86 @@
+"""A weight-transfer backend for vLLM 0.26 and later: `--weight-transfer-config '{"backend":"checkpoint_engine"}'`.
+
+vLLM's routes only tell it where the parameter server waits. The whole update happens inside `update_weights`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from vllm.distributed.weight_transfer.base import (
+    WeightTransferEngine,
+    WeightTransferInitInfo,
+    WeightTransferUpdateInfo,
+)
+
+from checkpoint_engine_worker.errors import CheckpointEngineError
+from checkpoint_engine_worker.receiver import Receiver
+from checkpoint_engine_worker.session import DEFAULT_TIMEOUT_S
+from checkpoint_engine_worker.version import PROTOCOL_VERSION
+from checkpoint_engine_worker.vllm_target import VllmTarget
+
+
+@dataclass
+class InitInfo(WeightTransferInitInfo):  # type: ignore[misc]
+    """The body of `/init_weight_transfer_engine`: other backends refuse it, so that it tells this one from them."""
+
+    checkpoint_engine_protocol: int = PROTOCOL_VERSION
+
+
+@dataclass
+class UpdateInfo(WeightTransferUpdateInfo):  # type: ignore[misc]
+    """The body of `/update_weights`."""
+
+    #: The addresses of all workers by device UUID.
+    handles: dict[str, str] = field(default_factory=dict)
+    timeout_s: float = DEFAULT_TIMEOUT_S
+
+
+class CheckpointEngineBackend(WeightTransferEngine[InitInfo, UpdateInfo]):  # type: ignore[misc]
+    """Receives an update into the model that vLLM names: the target, or the draft model."""
+
+    init_info_cls = InitInfo
+    update_info_cls = UpdateInfo
+    supports_draft_weight_update = True
+
+    def __init__(self, config: Any, vllm_config: Any, device: Any, model: Any) -> None:
+        super().__init__(config, vllm_config, device, model)
+        self._receiver = Receiver(device, vllm_config.parallel_config.rank % _workers_of_host(vllm_config))
+
+    def init_transfer_engine(self, init_info: InitInfo) -> None:
+        """Checks that the parameter server speaks the same protocol."""
+        if init_info.checkpoint_engine_protocol != PROTOCOL_VERSION:
+            raise CheckpointEngineError(
+                "CE_WORKER_PROTOCOL",
+                f"This worker speaks protocol {PROTOCOL_VERSION}, "
+                f"the parameter server {init_info.checkpoint_engine_protocol}",
+                "Install releases of checkpoint-engine-worker and of the npm packages that speak the same protocol",
+            )
+
+    def start_weight_update(self) -> None:
+        """Does nothing: the model is touched when the first bytes are there."""
+
+    def receive_weights(self, update_info: UpdateInfo) -> None:
+        """Receives the whole update."""
+        target = VllmTarget([(self.model, self.model_config)], self.vllm_config, self.device)
+        self._receiver.receive(update_info.handles, target, update_info.timeout_s)
+
+    def finish_weight_update(self) -> None:
+        """Does nothing: the session has finished the update."""
+
+    def shutdown(self) -> None:
+        """Unmaps what is kept for the next update."""
+        self._receiver.close()
+
+    @staticmethod
+    def trainer_send_weights(*_: Any, **__: Any) -> None:
+        """Raises `NotImplementedError`: the parameter server sends. vLLM 0.26 asks for the method."""
+        raise NotImplementedError("The checkpoint-engine command sends the weights")
+
+
+def _workers_of_host(vllm_config: Any) -> int:
+    """How many of the engine's workers run on one host."""
+    parallel = vllm_config.parallel_config
+    hosts = getattr(parallel, "nnodes", 1) or 1
+    return max(1, int(parallel.world_size) // int(hosts))

@@ -1,0 +1,65 @@
+"""A worker extension for vLLM, of any release that has `/collective_rpc`:
+`--worker-extension-cls checkpoint_engine_worker.vllm_extension.WorkerExtension`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from checkpoint_engine_worker.receiver import Receiver
+from checkpoint_engine_worker.session import DEFAULT_TIMEOUT_S
+from checkpoint_engine_worker.vllm_target import VllmTarget, shares_checkpoint
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+class WorkerExtension:
+    """Methods that vLLM adds to its worker class. Their names must not be those of the worker's own."""
+
+    def checkpoint_engine_describe(self) -> dict[str, Any]:
+        """What this worker is and holds, for a parameter server that looks at the engine before an update."""
+        return {**_receiver_of(self).describe(), "loads": "extension"}
+
+    def checkpoint_engine_update(self, handles: Mapping[str, str], timeout_s: float = DEFAULT_TIMEOUT_S) -> None:
+        """Receives one update.
+
+        Args:
+            handles: The addresses of all workers by device UUID.
+            timeout_s: Bounds each wait for the parameter server.
+        """
+        worker: Any = self
+        models = [(_target_model(worker), worker.vllm_config.model_config)]
+        draft = _draft_model(worker)
+        if draft is not None and shares_checkpoint(worker.vllm_config):
+            models.append((draft, worker.vllm_config.speculative_config.draft_model_config))
+        _receiver_of(self).receive(handles, VllmTarget(models, worker.vllm_config, worker.device), timeout_s)
+        reset_lora_state = getattr(worker.model_runner, "reset_lora_state", None)
+        if callable(reset_lora_state):
+            reset_lora_state()
+
+
+def _receiver_of(worker: Any) -> Receiver:
+    receiver = worker.__dict__.get("_checkpoint_engine_receiver")
+    if not isinstance(receiver, Receiver):
+        receiver = Receiver(worker.device, worker.local_rank)
+        worker._checkpoint_engine_receiver = receiver
+    return receiver
+
+
+def _target_model(worker: Any) -> Any:
+    get_model = getattr(worker, "get_model", None)
+    return get_model() if callable(get_model) else worker.model_runner.model
+
+
+def _draft_model(worker: Any) -> Any:
+    """The draft model; its place differs from release to release."""
+    for owner in (worker, worker.model_runner):
+        get_draft_model = getattr(owner, "get_draft_model", None)
+        if callable(get_draft_model):
+            try:
+                return get_draft_model()
+            except AttributeError:
+                # A worker that has the method with a runner that does not.
+                continue
+    return getattr(getattr(worker.model_runner, "drafter", None), "model", None)

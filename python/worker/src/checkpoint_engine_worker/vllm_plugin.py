@@ -1,0 +1,23 @@
+"""The entry point of group `vllm.general_plugins`: vLLM calls it in each of its processes, several times in some."""
+
+from __future__ import annotations
+
+import logging
+
+_LOG = logging.getLogger(__name__)
+
+BACKEND = "checkpoint_engine"
+
+
+def register() -> None:
+    """Adds the weight-transfer backend `checkpoint_engine` where this release of vLLM has a registry for them."""
+    try:
+        from vllm.distributed.weight_transfer.factory import WeightTransferEngineFactory
+    except ImportError:
+        _LOG.debug("This release of vLLM has no weight-transfer backends: use the worker extension")
+        return
+    if BACKEND in WeightTransferEngineFactory._registry:
+        return
+    WeightTransferEngineFactory.register_engine(
+        BACKEND, "checkpoint_engine_worker.vllm_backend", "CheckpointEngineBackend"
+    )

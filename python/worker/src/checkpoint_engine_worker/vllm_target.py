@@ -1,0 +1,119 @@
+"""A vLLM worker's model, and its draft model where both come from one checkpoint, as what receives an update."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any
+
+from checkpoint_engine_worker import vllm_reload
+from checkpoint_engine_worker.errors import CheckpointEngineError
+from checkpoint_engine_worker.target import copies, synchronize
+from checkpoint_engine_worker.torch_module import torch_module
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    import torch
+
+_LOG = logging.getLogger(__name__)
+
+
+class VllmTarget:
+    """Loads through vLLM's own loaders.
+
+    Args:
+        models: The models that take the weights, each with its configuration. The first is the target model.
+        vllm_config: The engine's.
+        device: The worker's.
+    """
+
+    def __init__(self, models: list[tuple[torch.nn.Module, Any]], vllm_config: Any, device: torch.device) -> None:
+        self._models = models
+        self._vllm_config = vllm_config
+        self._device = device
+        self._reloads: list[vllm_reload.LayerwiseReload] = []
+
+    def begin(self) -> None:
+        """Chooses the way of loading, and prepares the models for it."""
+        refuse_sleeping(self._device)
+        reasons = [vllm_reload.needs_reload(model, self._device) for model, _ in self._models]
+        reason = next((reason for reason in reasons if reason), None)
+        _LOG.info("Loading %s", f"layer by layer: {reason}" if reason else "straight into the parameters")
+        if reason:
+            with self._context():
+                for model, config in self._models:
+                    self._reloads.append(vllm_reload.LayerwiseReload(model, config, self._device))
+
+    def load(self, tensors: Iterable[tuple[str, torch.Tensor]]) -> None:
+        """Loads the tensors of one bucket into each model."""
+        with self._context():
+            # The reload keeps tensors until their layer is complete.
+            given = copies(tensors) if self._reloads else tensors
+            if len(self._models) == 1:
+                self._models[0][0].load_weights(given)
+            else:
+                kept = list(given)
+                for model, _ in self._models:
+                    model.load_weights(iter(kept))
+        synchronize(self._device)
+
+    def finish(self) -> None:
+        """Converts what is left, and refreshes what is derived from weights."""
+        with self._context():
+            for reload in self._reloads:
+                reload.finalize()
+        synchronize(self._device)
+
+    def abort(self) -> None:
+        """Puts the kernels' memory back."""
+        synchronize(self._device)
+        with self._context():
+            for reload in self._reloads:
+                reload.abandon()
+
+    def _context(self) -> Any:
+        return _Context(self._vllm_config, self._device)
+
+
+class _Context:
+    """What vLLM's loaders expect around them: the configuration, the default device, no gradients."""
+
+    def __init__(self, vllm_config: Any, device: torch.device) -> None:
+        from contextlib import ExitStack
+
+        from vllm.config import set_current_vllm_config
+
+        self._stack = ExitStack()
+        self._parts = (set_current_vllm_config(vllm_config), torch_module().device(device), torch_module().no_grad())
+
+    def __enter__(self) -> None:
+        for part in self._parts:
+            self._stack.enter_context(part)
+
+    def __exit__(self, *raised: object) -> None:
+        self._stack.close()
+
+
+def shares_checkpoint(vllm_config: Any) -> bool:
+    """Whether the draft model is a part of the target's checkpoint, as with MTP, and not one of its own."""
+    speculative = getattr(vllm_config, "speculative_config", None)
+    draft = getattr(speculative, "draft_model_config", None)
+    return draft is not None and draft.model == vllm_config.model_config.model
+
+
+def refuse_sleeping(device: torch.device) -> None:
+    """Raises `CheckpointEngineError` (`CE_ENGINE_FAILED`) where the weights' memory is given back to the device."""
+    if device.type != "cuda":
+        return
+    try:
+        from vllm.device_allocator.cumem import CuMemAllocator
+    except ImportError:
+        return
+    allocator = CuMemAllocator.instance
+    blocks = allocator.pointer_to_data.values() if allocator else ()
+    if any(block.tag == "weights" and getattr(block, "is_asleep", False) for block in blocks):
+        raise CheckpointEngineError(
+            "CE_ENGINE_FAILED",
+            "The engine sleeps: its weights have no memory to load into",
+            "POST /wake_up?tags=weights to the engine, and run the update again",
+        )

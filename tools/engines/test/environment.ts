@@ -1,0 +1,64 @@
+import { execFileSync, spawnSync } from 'node:child_process';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import process from 'node:process';
+import { fileURLToPath } from 'node:url';
+
+const TOOLS = fileURLToPath(new URL('..', import.meta.url));
+const WORKER = fileURLToPath(new URL('../../../python/worker', import.meta.url));
+
+/** An environment with an engine, this repository's Python package, and tiny models. */
+export interface Engines {
+  readonly python: string;
+  readonly env: NodeJS.ProcessEnv;
+  /** The folder of a model with random weights, made when it is first asked for. */
+  model(kind: 'qwen3' | 'qwen3-moe', seed: number): string;
+  /** What a fresh engine with this model answers, by prompt. */
+  freshTokens(model: string, prompts: readonly (readonly number[])[]): number[][];
+  /** Removes models and package. */
+  close(): void;
+}
+
+/** Why there is no environment, or the folder of it. */
+export function findEnvironment(): { readonly folder: string } | { readonly reason: string } {
+  const made = spawnSync(join(TOOLS, 'make-env.sh'), { encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'] });
+  const reason = made.stderr.trim().split('\n').at(-1) ?? '';
+  return made.status === 0 ? { folder: made.stdout.trim() } : { reason: reason || `make-env.sh: ${made.status}` };
+}
+
+/** Builds the Python package as it is published, and puts it before what the environment has. */
+export function openEngines(folder: string): Engines {
+  const python = join(folder, 'bin/python');
+  const work = mkdtempSync(join(tmpdir(), 'ce-engines-'));
+  const site = join(work, 'site');
+  const build = ['-m', 'pip', 'install', '--quiet', '--disable-pip-version-check', '--no-deps', '--no-index'];
+  execFileSync(python, [...build, '--no-build-isolation', '--target', site, WORKER], { stdio: 'inherit' });
+  const env = {
+    ...process.env,
+    PYTHONPATH: site,
+    VLLM_SERVER_DEV_MODE: '1',
+    VLLM_CPU_KVCACHE_SPACE: '1',
+    VLLM_NO_USAGE_STATS: '1',
+    HF_HUB_OFFLINE: '1',
+  };
+  const run = (script: string, args: readonly string[]): string =>
+    execFileSync(python, [join(TOOLS, script), ...args], { env, encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'] });
+  const models = new Map<string, string>();
+  return {
+    python,
+    env,
+    model(kind, seed) {
+      const path = join(work, `${kind}-${seed}`);
+      if (!models.has(path)) models.set(path, run('make_model.py', [kind, String(seed), path]));
+      return path;
+    },
+    freshTokens(model, prompts) {
+      const out = run('fresh_tokens.py', [model, JSON.stringify(prompts)]);
+      return JSON.parse(/^TOKENS (.*)$/m.exec(out)![1]!) as number[][];
+    },
+    close() {
+      rmSync(work, { recursive: true, force: true });
+    },
+  };
+}

@@ -1,0 +1,156 @@
+import { once } from 'node:events';
+import { createServer } from 'node:net';
+import process from 'node:process';
+import type { EngineRequest } from '@checkpoint-engine/ps';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { type Engines, findEnvironment, openEngines } from './environment.ts';
+import { disturbedUpdate, runCommand } from './update.ts';
+import { VllmServer } from './vllm-server.ts';
+
+const PROMPTS = [
+  [1, 2, 3, 4, 5, 6, 7, 8],
+  [42, 1999, 7],
+];
+const WAYS = [
+  {
+    way: 'extension',
+    kind: 'qwen3',
+    flags: ['--worker-extension-cls', 'checkpoint_engine_worker.vllm_extension.WorkerExtension'],
+  },
+  { way: 'backend', kind: 'qwen3-moe', flags: ['--weight-transfer-config', '{"backend":"checkpoint_engine"}'] },
+] as const;
+
+const found = findEnvironment();
+if ('reason' in found) console.warn(`skipped: no environment with vLLM: ${found.reason}`);
+if ('reason' in found && process.env.REQUIRE_ENGINES) throw new Error(found.reason);
+
+describe.skipIf('reason' in found).each(WAYS)('vLLM by its $way, $kind', ({ way, kind, flags }) => {
+  let engines: Engines;
+  let server: VllmServer;
+  let models: readonly [string, string];
+  let answers: readonly [number[][], number[][]];
+
+  const update = (model: string, ...more: string[]) =>
+    runCommand(['update', '--device', 'host', '--checkpoint-path', model, '--endpoint', server.url, ...more]);
+  const [A, B] = [0, 1] as const;
+  const expectModel = async (which: 0 | 1): Promise<void> =>
+    expect(await server.tokens(PROMPTS)).toEqual(answers[which]);
+
+  beforeAll(async () => {
+    engines = openEngines('folder' in found ? found.folder : '');
+    models = [engines.model(kind, 1), engines.model(kind, 2)];
+    answers = [engines.freshTokens(models[A], PROMPTS), engines.freshTokens(models[B], PROMPTS)];
+    expect(answers[A]).not.toEqual(answers[B]);
+    server = await VllmServer.start(engines, models[A], flags);
+  });
+  afterAll(async () => {
+    await server?.close();
+    engines?.close();
+  });
+
+  it('answers as fresh engines do: before, after B, A and B again', async () => {
+    await expectModel(A);
+    for (const which of [B, A, B] as const) {
+      const { status, stderr } = await update(models[which], '--bucket-size', '1MiB');
+      expect(stderr).toContain(
+        `the ${way === 'backend' ? 'weight-transfer backend' : 'extension'} of checkpoint-engine`,
+      );
+      expect(status, stderr).toBe(0);
+      await expectModel(which);
+    }
+  });
+
+  it('pauses for an update, and forgets cached prefixes', async () => {
+    const { status, stderr } = await update(models[A], '--pause', 'keep', '--weight-version', 'step-7');
+    expect(status, stderr).toBe(0);
+    await expectModel(A);
+    expect(await (await fetch(`${server.url}/is_paused`)).json()).toEqual({ is_paused: false });
+    expect(await (await fetch(`${server.url}/weight_info`)).json()).toEqual({ weight_version: 'step-7' });
+  });
+
+  it('runs on after an update that was aborted in its middle, and the next one is right', async () => {
+    const reason = new Error('the test ends it');
+    const failing = disturbedUpdate({ checkpoint: models[B], url: server.url, disturb: (abort) => abort(reason) });
+    await expect(failing).rejects.toMatchObject({ code: 'CE_ABORTED' });
+    await expect.poll(() => server.log).toMatch(/weights are unknown/);
+    if (way === 'extension') {
+      expect(await server.rpc('checkpoint_engine_describe')).toMatchObject([{ weights: 'unknown' }]);
+    }
+    // Old and new layers side by side still answer.
+    expect((await server.tokens(PROMPTS)).flat()).toHaveLength(32);
+    const { status, stderr } = await update(models[B]);
+    expect(status, stderr).toBe(0);
+    await expectModel(B);
+  });
+
+  it('takes nothing from a server that has another key, or speaks another protocol', async () => {
+    const wrongKey = ({ handles, ...rest }: EngineRequest): Promise<void> =>
+      ask({
+        ...rest,
+        handles: mapValues(handles, (address) => address.replace(/.$/, (last) => (last === '0' ? '1' : '0'))),
+      });
+    await expect(disturbedUpdate({ checkpoint: models[A], url: server.url, request: wrongKey })).rejects.toMatchObject({
+      message: expect.stringContaining('CE_TOKEN_REFUSED'),
+    });
+    const stranger = await strangerServer(3);
+    const answer = ask({ handles: { [stranger.deviceUuid]: stranger.address }, timeoutMs: 20_000 });
+    await expect(answer).rejects.toThrow(/speaks protocol 2, the server 3/);
+    stranger.close();
+    await expectModel(B);
+  });
+
+  it('fails at once when a worker is killed', async () => {
+    const pid = server.workerPid();
+    const failing = disturbedUpdate({
+      checkpoint: models[A],
+      url: server.url,
+      disturb: () => process.kill(pid, 'SIGKILL'),
+    });
+    await expect(failing).rejects.toMatchObject({ code: expect.stringMatching(/^CE_(WORKER_LOST|ENGINE_FAILED)$/) });
+  });
+
+  /** What vLLM's client asks, with addresses of the test. */
+  async function ask({ handles, timeoutMs }: Pick<EngineRequest, 'handles' | 'timeoutMs'>): Promise<void> {
+    const timeout_s = timeoutMs / 1000;
+    if (way === 'extension') {
+      await server.rpc('checkpoint_engine_update', [handles, timeout_s]);
+      return;
+    }
+    await server.post('/start_weight_update', {});
+    await server.post('/update_weights', { update_info: { handles, timeout_s } });
+  }
+});
+
+/** A server that lets any worker in and speaks a protocol of another version. */
+async function strangerServer(protocol: number) {
+  const { uuid: deviceUuid, close } = await deviceOfThisHost();
+  const name = `ce2-stranger-${process.pid}-`.padEnd(107, 'x');
+  const listener = createServer((socket) => {
+    socket.on('error', () => {});
+    socket.once('data', (chunk: Uint8Array) => {
+      expect(new TextDecoder().decode(chunk)).toContain('hello');
+      // {"type": "welcome", "protocol": <version>} in MessagePack, behind its size.
+      const payload = [0x82, ...text('type'), ...text('welcome'), ...text('protocol'), protocol];
+      socket.write(Uint8Array.of(payload.length, 0, 0, 0, ...payload));
+    });
+  }).listen({ path: `\0${name}` });
+  await once(listener, 'listening');
+  await close();
+  return { deviceUuid, address: `ce2:${name}?key=${'ab'.repeat(32)}`, close: () => listener.close() };
+}
+
+/** A short text in MessagePack. */
+const text = (value: string): number[] => [0xa0 + value.length, ...new TextEncoder().encode(value)];
+
+async function deviceOfThisHost() {
+  const { createHostDevice } = await import('@checkpoint-engine/device');
+  const device = await createHostDevice();
+  return { uuid: device.uuid, close: () => device.close() };
+}
+
+function mapValues(
+  record: Readonly<Record<string, string>>,
+  change: (value: string) => string,
+): Record<string, string> {
+  return Object.fromEntries(Object.entries(record).map(([name, value]) => [name, change(value)]));
+}

@@ -1,0 +1,16 @@
+import { defineConfig } from 'vitest/config';
+
+/** Real inference engines: minutes for each start, so they are a lane of their own. */
+export default defineConfig({
+  test: {
+    expect: { poll: { timeout: 60_000 } },
+    name: 'engines',
+    include: ['tools/engines/test/**/*.test.ts'],
+    root: new URL('../..', import.meta.url).pathname,
+    pool: 'forks',
+    maxWorkers: 1,
+    fileParallelism: false,
+    testTimeout: 300_000,
+    hookTimeout: 1_800_000,
+  },
+});
