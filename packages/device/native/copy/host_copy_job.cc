@@ -107,6 +107,9 @@ void HostCopyJob::Copy(const CopyRange& range) const {
 }
 
 void HostCopyJob::Done() noexcept {
+  for (const CopyRange& range : batch_.ranges) {
+    if (range.to_memory != nullptr) range.to_memory->Filled(range.size);
+  }
   batch_ = {};  // The memories may go before anybody hears that the copies are done.
   done_(failure_);
 }

@@ -24,6 +24,7 @@ class PinnableMemory final : public Memory {
   bool pinned() const override { return pinned_count_ == pieces_.size(); }
   size_t piece_bytes() const override { return kPieceBytes; }
   const BackingFile* file() const override { return host_->file(); }
+  void Filled(uint64_t bytes) const noexcept override { host_->Filled(bytes); }
   void Retire() noexcept override { host_->Retire(); }
 
   // Backs the piece with pages. Where the system cannot, nothing happens.

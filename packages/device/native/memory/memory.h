@@ -33,6 +33,8 @@ class Memory {
   // The file whose bytes the memory maps; null where there is none. The processor copies such bytes through the file: a
   // page that the file has lost would end the process.
   virtual const BackingFile* file() const { return nullptr; }
+  // So many more of its bytes are backed by pages.
+  virtual void Filled(uint64_t) const noexcept {}
   // Its owner closed it: nobody opens it from now on. What holds it may go on using it.
   virtual void Retire() noexcept {}
   // Also gives it back where other processes have it open, once nothing here holds it.

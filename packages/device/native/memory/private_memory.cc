@@ -5,7 +5,7 @@
 #include "ce/failure.h"
 #include "ce/mapping.h"
 #include "ce/reaper.h"
-#include "memory/available_memory.h"
+#include "memory/memory_claim.h"
 
 namespace ce {
 namespace {
@@ -14,10 +14,17 @@ constexpr size_t kHugePageBytes = size_t{2} << 20;
 
 class PrivateMemory final : public Memory {
  public:
-  PrivateMemory(Mapping mapping, size_t size)
-      : Memory(MemoryKind::kHost, reinterpret_cast<uint64_t>(mapping.data()), size), mapping_(std::move(mapping)) {}
+  PrivateMemory(Mapping mapping, size_t size, std::unique_ptr<MemoryClaim> claim)
+      : Memory(MemoryKind::kHost, reinterpret_cast<uint64_t>(mapping.data()), size),
+        claim_(std::move(claim)),
+        mapping_(std::move(mapping)) {}
+
+  void Filled(uint64_t bytes) const noexcept override {
+    if (claim_) claim_->Filled(bytes);
+  }
 
  private:
+  const std::unique_ptr<MemoryClaim> claim_;
   const Mapping mapping_;
 };
 
@@ -26,7 +33,7 @@ class PrivateMemory final : public Memory {
 MemoryPtr AllocatePrivate(size_t size) {
   // A pool that was closed a moment ago is given back first: two of them may not fit, and pages used before are faster.
   Reaper::Get().Wait();
-  CheckAvailableMemory(size);
+  std::unique_ptr<MemoryClaim> claim = MemoryClaim::Take(size);
   Mapping mapping = Mapping::Anonymous((size + kHugePageBytes - 1) & ~(kHugePageBytes - 1), kHugePageBytes);
   if (!mapping) {
     throw SystemFailure("CE_HOST_OUT_OF_MEMORY", "Cannot map " + std::to_string(size) + " bytes of host memory",
@@ -34,7 +41,7 @@ MemoryPtr AllocatePrivate(size_t size) {
   }
   // Kernels without huge pages refuse; the memory is as good, only slower to fill.
   ::madvise(mapping.data(), mapping.size(), MADV_HUGEPAGE);
-  return Reaper::Own<Memory>(std::make_unique<PrivateMemory>(std::move(mapping), size));
+  return Reaper::Own<Memory>(std::make_unique<PrivateMemory>(std::move(mapping), size, std::move(claim)));
 }
 
 }  // namespace ce

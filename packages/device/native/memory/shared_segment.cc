@@ -6,6 +6,7 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
 #include <utility>
 
@@ -15,6 +16,7 @@
 #include "ce/unique_fd.h"
 #include "memory/available_memory.h"
 #include "memory/exit_unlink.h"
+#include "memory/memory_claim.h"
 #include "memory/segment_name.h"
 
 namespace ce {
@@ -77,10 +79,18 @@ uint64_t FreeBytes(const std::string& directory) {
 
 // Takes the space now: writing to a hole of a full tmpfs would kill the process.
 void Reserve(const std::string& directory, const UniqueFd& fd, size_t size) {
-  int result;
-  do {
-    result = ::fallocate(fd.get(), 0, 0, static_cast<off_t>(size));
-  } while (result != 0 && errno == EINTR);
+  constexpr size_t kStepBytes = size_t{64} << 20;
+  const std::unique_ptr<MemoryClaim> claim = MemoryClaim::Take(size);
+  int result = 0;
+  for (size_t done = 0; result == 0 && done < size;) {
+    const size_t step = std::min(kStepBytes, size - done);
+    do {
+      result = ::fallocate(fd.get(), 0, static_cast<off_t>(done), static_cast<off_t>(step));
+    } while (result != 0 && errno == EINTR);
+    if (result != 0) break;
+    done += step;
+    if (claim) claim->Filled(step);
+  }
   if (result == 0) return;
   if (errno == ENOSPC) {
     const int error = errno;
@@ -120,7 +130,6 @@ MemoryPtr CreateSegment(const std::string& directory, size_t size) {
   Reaper::Get().Wait();
   const uint64_t available = FreeBytes(directory);
   if (size > available) throw TooSmall(directory, size, available);
-  CheckAvailableMemory(size);
 
   const std::string name = SegmentName::Make().text;
   const std::string path = directory + "/" + name;

@@ -8,6 +8,7 @@
 
 #include "ce/failure.h"
 #include "ce/unique_fd.h"
+#include "memory/memory_claim.h"
 #include "memory/segment_name.h"
 #include "memory/shared_segment.h"
 
@@ -32,6 +33,7 @@ std::vector<std::string> SweepSegments(const std::string& directory) {
                         "opendir")
         .File(directory);
   }
+  if (directory == MemoryClaim::kDirectory) MemoryClaim::Sweep();
   std::vector<std::string> removed;
   const int folder = ::dirfd(entries.get());
   while (const dirent* entry = ::readdir(entries.get())) {

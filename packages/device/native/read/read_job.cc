@@ -28,6 +28,7 @@ void ReadJob::Run(size_t index) noexcept {
         RunReader(files_, plan_.ranges[run.begin].file, done_bytes_).Read(cursor);
         for (size_t r = run.begin; r < run.end; r++) {
           const ReadRange& range = plan_.ranges[r];
+          memory_->Filled(range.size);
           listener_->Filled(range.memory_offset, range.memory_offset + range.size);
         }
       } catch (const Failure& failure) {
