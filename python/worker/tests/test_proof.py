@@ -230,3 +230,16 @@ def test_a_layer_that_only_looks_like_the_others_is_found_by_the_proof() -> None
     toy = Toy(build, load_expert)
     toy.load_weights(list(first.items()))
     assert recorded_and_proved(toy, first, Pool(first), stamped=False).rest().tolist() == []
+
+
+def test_an_update_of_integer_parameters_does_not_void_the_proof() -> None:
+    def build(toy: Toy) -> None:
+        toy.table = torch.nn.Parameter(torch.zeros(6, dtype=torch.int32), requires_grad=False)
+
+    def load(toy: Toy, name: str, tensor: torch.Tensor) -> None:
+        toy.table.data.copy_(tensor)
+
+    form = {"table": torch.zeros(6, dtype=torch.int32)}
+    toy, recording = check(build, load, form, rest=set())
+    recording.check(fingerprint_of(toy.engine(), metas_digest(metas_of(form))))
+    assert recording.proved
