@@ -307,3 +307,25 @@ def test_an_engine_of_which_nothing_can_be_pulled() -> None:
     _, recording = check(lambda toy: linear(toy, "a", 4, 4), load, {"a.weight": torch.zeros(4, 4)}, rest={"a.weight"})
     assert recording.needs().size_bytes == 0
     assert recording.rest_groups() == [[0]]
+
+
+def test_a_loader_that_wants_all_tensors_in_one_call() -> None:
+    count = 8
+
+    def build(toy: Toy) -> None:
+        toy.layers = torch.nn.ModuleList()
+        for _ in range(count):
+            layer = torch.nn.Module()
+            linear(layer, "a", 4, 4)
+            toy.layers.append(layer)
+
+    def one(toy: Toy, name: str, tensor: torch.Tensor) -> None:
+        toy.layers[int(name.split(".")[1])].a.weight.data.copy_(tensor)
+
+    def whole(toy: Toy, weights: list[tuple[str, torch.Tensor]]) -> None:
+        if len(weights) != count:
+            raise ValueError(f"{count - len(weights)} weights are missing")
+        for name, tensor in weights:
+            one(toy, name, tensor)
+
+    check(build, one, {f"layers.{i}.a.weight": torch.zeros(4, 4) for i in range(count)}, rest=set(), whole=whole)
