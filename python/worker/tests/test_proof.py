@@ -243,3 +243,16 @@ def test_an_update_of_integer_parameters_does_not_void_the_proof() -> None:
     toy, recording = check(build, load, form, rest=set())
     recording.check(fingerprint_of(toy.engine(), metas_digest(metas_of(form))))
     assert recording.proved
+
+
+def test_single_elements_at_a_pitch_are_compared_and_converted() -> None:
+    def load(toy: Toy, name: str, tensor: torch.Tensor) -> None:
+        toy.a.weight.data[:, 1].narrow(0, 1, 1).copy_(tensor)
+        toy.a.numbers[::2][:1].copy_(tensor)
+
+    def build(toy: Toy) -> None:
+        linear(toy, "a", 3, 2)
+        toy.a.register_buffer("numbers", torch.zeros(4, dtype=torch.float64)[::2])
+        toy.a.register_buffer("places", torch.arange(4)[::2][1:])
+
+    check(build, load, {"a.weight": torch.zeros(1, dtype=torch.bfloat16)}, rest=set())

@@ -16,6 +16,7 @@ from checkpoint_engine_worker.pull_table import PullTable
 from checkpoint_engine_worker.pull_types import MappedRegion, Places, TensorMeta
 from checkpoint_engine_worker.record import record
 from checkpoint_engine_worker.recording import Recording
+from checkpoint_engine_worker.torch_dtypes import as_bytes
 
 NAMES = {torch.float32: "F32", torch.bfloat16: "BF16", torch.float16: "F16", torch.uint8: "U8", torch.int32: "I32"}
 
@@ -39,7 +40,7 @@ def random_like(weights: Weights, seed: int) -> Weights:
 
 
 def bytes_of(tensor: torch.Tensor) -> bytes:
-    return bytes(tensor.detach().contiguous().reshape(-1).view(torch.uint8).numpy())
+    return bytes(as_bytes(tensor).numpy())
 
 
 class Pool:

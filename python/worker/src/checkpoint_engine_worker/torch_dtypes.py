@@ -1,4 +1,4 @@
-"""The torch types of the names that safetensors uses. Imports torch."""
+"""The torch types of the names that safetensors uses, and tensors as bytes. Imports torch."""
 
 from __future__ import annotations
 
@@ -32,3 +32,11 @@ _NAMES = {
 def torch_dtype(name: str) -> Any:
     """The torch type of a safetensors name; None where torch has none whose elements are bytes."""
     return getattr(torch, _NAMES[name], None) if name in _NAMES else None
+
+
+def as_bytes(tensor: Any) -> Any:
+    """The values of a tensor as a flat tensor of bytes on its device; a copy where they are not next to each other."""
+    flat = tensor.detach().reshape(-1)
+    if flat.numel() and flat.stride(0) != 1:  # one element may have any stride, and stays as it is in a copy by torch
+        flat = torch.empty(flat.shape, dtype=flat.dtype, device=flat.device).copy_(flat)
+    return flat.view(torch.uint8)
