@@ -47,7 +47,7 @@ def unwritten_digests(
     found: Digests = {}
     for named in named_tensors(engine.roots):
         tensor = named.tensor
-        if named.module in skipped or named.path in written or "kv_cache" in named.path or tensor.is_meta:
+        if named.module in skipped or named.path in written or tensor.is_meta:
             continue
         size = span_of(tensor)
         if not 0 < size <= _MAX_BYTES or ends.get(tensor.data_ptr(), 0) >= tensor.data_ptr() + size:
