@@ -257,3 +257,22 @@ def test_single_elements_at_a_pitch_are_compared_and_converted() -> None:
         toy.a.register_buffer("places", torch.arange(4)[::2][1:])
 
     check(build, load, {"a.weight": torch.zeros(1, dtype=torch.bfloat16)}, rest=set())
+
+
+def test_a_module_with_weights_and_derived_values_is_left_to_the_engine_alone() -> None:
+    def build(toy: Toy) -> None:
+        linear(toy, "a", 4, 4)
+        linear(toy, "b", 4, 4)
+        toy.a.register_buffer("squares", torch.zeros(4, 4))
+
+    def load(toy: Toy, name: str, tensor: torch.Tensor) -> None:
+        getattr(toy, name.split(".")[0]).weight.data.copy_(tensor)
+
+    form = {"a.weight": torch.zeros(4, 4), "b.weight": torch.zeros(4, 4)}
+    toy = Toy(build, load)
+    pool, recording = Pool(form), record(toy.engine(), metas_of(form))
+    toy.load_weights(list(form.items()))
+    for derived, rest in (({"a"}, [0]), ({"c.d"}, [0, 1])):
+        result = prove(recording, pool.places, pool.regions, "cpu", derived=derived)
+        result.accept(recording, recording.fingerprint)
+        assert recording.rest().tolist() == rest

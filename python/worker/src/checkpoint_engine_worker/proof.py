@@ -18,7 +18,6 @@ import numpy.typing as npt
 
 from checkpoint_engine_worker.casts import CastPull
 from checkpoint_engine_worker.copier import Copier, copier_for
-from checkpoint_engine_worker.layers import split_layer
 from checkpoint_engine_worker.pieces import BoxIndex
 from checkpoint_engine_worker.pull_types import MappedRegion, Places
 from checkpoint_engine_worker.recording import OWNER, ROW_BYTES, ROWS, Recording, Verdict
@@ -51,8 +50,8 @@ def prove(
 ) -> ProofResult:
     """Proves the recording. The regions hold exactly what the engine loaded last; the engine is only read.
 
-    `derived` are modules that hold values which the engine computes from weights (`derived.changed_modules`): their
-    layers are left to the engine, which computes them again.
+    `derived` are modules that hold values which the engine computes from weights (`derived.changed_modules`). They are
+    left to the engine, which computes them again; where they load nothing, what is around them is.
     """
     started = time.monotonic()
     copier = copier or copier_for(device)
@@ -85,11 +84,17 @@ def prove(
 
 def _lower_derived(recording: Recording, verdicts: list[Verdict], derived: Collection[str]) -> None:
     owner_groups, _ = recording.groups()
+    written = {*np.unique(recording.boxes[:, OWNER]).tolist(), *(cast.owner for cast in recording.casts)}
     for module in derived:
-        split = split_layer(f"{module}.")
-        layer = f"{split[0][0]}{split[0][1]}." if split else ""
-        for owner, info in enumerate(recording.owners):
-            if info.path.startswith(layer) and verdicts[owner_groups[owner]].kind == "direct":
+        scope, inside = module, set[int]()
+        while not inside:
+            prefix = f"{scope}." if scope else ""
+            inside = {owner for owner in written if recording.owners[owner].path.startswith(prefix)}
+            if not scope:
+                break
+            scope = scope.rpartition(".")[0]
+        for owner in inside:
+            if verdicts[owner_groups[owner]].kind == "direct":
                 verdicts[owner_groups[owner]] = Verdict("staged", f"the engine derives values of {module} from weights")
 
 
