@@ -10,7 +10,7 @@ import torch
 from checkpoint_engine_worker.derived import changed_modules, unwritten_digests
 from checkpoint_engine_worker.errors import CheckpointEngineError
 from checkpoint_engine_worker.fingerprint import fingerprint_of, metas_digest
-from checkpoint_engine_worker.proof import prove
+from checkpoint_engine_worker.proof import Proof, prove
 from checkpoint_engine_worker.pull_table import PullTable
 from checkpoint_engine_worker.record import record
 from toy_engine import Pool, Toy, Weights, check, linear, metas_of, parameter, random_like, recorded_and_proved
@@ -276,3 +276,31 @@ def test_a_module_with_weights_and_derived_values_is_left_to_the_engine_alone() 
         result = prove(recording, pool.places, pool.regions, "cpu", derived=derived)
         result.accept(recording, recording.fingerprint)
         assert recording.rest().tolist() == rest
+
+
+def test_a_proof_in_parts_is_the_proof_at_once_and_wants_every_byte() -> None:
+    def build(toy: Toy) -> None:
+        for name in "abc":
+            linear(toy, name, 4, 4, dtype=torch.bfloat16 if name == "b" else torch.float32)
+
+    def load(toy: Toy, name: str, tensor: torch.Tensor) -> None:
+        getattr(toy, name.split(".")[0]).weight.data.copy_(tensor.t() if name == "a.weight" else tensor)
+
+    form = {f"{name}.weight": torch.zeros(4, 4) for name in "abc"}
+    first = random_like(form, 3)
+    toy = Toy(build, load)
+    toy.load_weights(list(first.items()))
+    pool, recording = Pool(first), record(toy.engine(), metas_of(form))
+    parts = pool.cut([7, 3, 11])
+    for given, rest in ((parts, []), (parts[:2], [2]), (parts[1:], [0]), ([], [0, 1, 2])):
+        proof = Proof(recording, "cpu")
+        for part in given:
+            proof.compare(part, pool.regions)
+        proof.result().accept(recording, recording.fingerprint)
+        assert recording.rest().tolist() == rest
+    toy.c.weight.data[3, 3] += 1
+    proof = Proof(recording, "cpu")
+    for part in parts:
+        proof.compare(part, pool.regions)
+    proof.result().accept(recording, recording.fingerprint)
+    assert recording.rest().tolist() == [2]

@@ -39,3 +39,7 @@ def derives(module: Any) -> bool:
     except ImportError:
         return type(module).__name__ in ("Attention", "MLAAttention", "MMEncoderAttention")
     return bool(is_deferred_attention_layer(module))
+
+
+#: The former name of `derives`.
+_derives = derives
