@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import argparse
 import json
+import mmap
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from functools import partial
@@ -20,6 +22,7 @@ import torch
 from checkpoint_engine_worker import cuda_runtime
 from checkpoint_engine_worker.cuda_copier import CudaCopier
 from checkpoint_engine_worker.engine import Engine
+from checkpoint_engine_worker.errors import CheckpointEngineError
 from checkpoint_engine_worker.host_pieces import copy_pieces
 from checkpoint_engine_worker.pieces import cut
 from checkpoint_engine_worker.proof import prove
@@ -116,6 +119,30 @@ def correctness(copier: CudaCopier, pool: Pool) -> None:
             destination[int(last[1] + (last[2] - 1) * last[5] + last[3] - 1)] ^= 1
             unequal = set(parent[~copier.equal(pieces)].tolist())
             check(f"a changed byte is found in {name}", unequal == {len(table) - 1})
+
+
+def read_only(copier: CudaCopier, size: int) -> None:
+    """Memory of /dev/shm that is mapped for reading only, as a worker maps a parameter server's."""
+    with tempfile.NamedTemporaryFile(dir="/dev/shm", prefix="pull-kernel-check-") as file:
+        wanted = np.random.default_rng(5).integers(0, 256, size, dtype=np.uint8)
+        file.write(wanted.tobytes())
+        file.flush()
+        memory = mmap.mmap(file.fileno(), size, mmap.MAP_SHARED, mmap.PROT_READ)
+        address = int(np.frombuffer(memory, dtype=np.uint8).ctypes.data)
+        region = MappedRegion(address, size, memory)
+        started = time.perf_counter()
+        try:
+            mapped = copier.register(region)
+        except CheckpointEngineError as error:
+            say(read_only="refused", error=str(error))
+            return
+        seconds = time.perf_counter() - started
+        for name, source in (("kernel", 2048), ("copy engine", size)):
+            destination = torch.zeros(size, dtype=torch.uint8, device="cuda")
+            copier.copy(copier.prepare(pieces_of(mapped.address, destination.data_ptr(), size, source)))
+            check(f"{name}, memory mapped read-only", bool((destination.cpu().numpy() == wanted).all()))
+        copier.unregister(region)
+        say(read_only="registered", GBps=round(size / seconds / 1e9, 1))
 
 
 def pieces_of(source: int, destination: int, total: int, size: int) -> Any:
@@ -237,6 +264,7 @@ def main() -> int:
     pool = Pool(total, copier)
     started = time.perf_counter()
     correctness(copier, pool)
+    read_only(copier, 256 << 20)
     say(correctness_s=round(time.perf_counter() - started, 1))
     throughput(pool, total)
     copier.unregister(pool.region)

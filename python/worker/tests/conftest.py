@@ -6,7 +6,7 @@ from importlib.util import find_spec
 
 _MISSING = [name for name in ("torch", "numpy", "hypothesis") if find_spec(name) is None]
 
-collect_ignore_glob = ["test_loader_*.py", "test_pieces.py", "test_pull_*.py"] if _MISSING else []
+collect_ignore_glob = ["test_loader_*.py", "test_pieces.py", "test_proof.py", "test_pull_*.py"] if _MISSING else []
 
 
 def pytest_report_header() -> str:

@@ -3,64 +3,15 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
-from typing import Any
 
 import pytest
 import torch
 
-from checkpoint_engine_worker.derived import changed_modules, unwritten_digests
-from checkpoint_engine_worker.errors import CheckpointEngineError
 from checkpoint_engine_worker.fingerprint import fingerprint_of, metas_digest
 from checkpoint_engine_worker.proof import prove
-from checkpoint_engine_worker.pull_table import PullTable
 from checkpoint_engine_worker.record import record
-from toy_engine import Pool, Toy, Weights, metas_of, random_like, recorded_and_proved, update
-
-
-def parameter(*shape: int, dtype: torch.dtype = torch.float32) -> torch.nn.Parameter:
-    return torch.nn.Parameter(torch.randn(shape).to(dtype), requires_grad=False)
-
-
-def linear(toy: torch.nn.Module, name: str, *shape: int, dtype: torch.dtype = torch.float32) -> Any:
-    """A child module with one parameter `weight`."""
-    child = torch.nn.Module()
-    child.weight = parameter(*shape, dtype=dtype)
-    toy.add_module(name, child)
-    return child
-
-
-def check(
-    build: Callable[[Toy], None],
-    load: Callable[[Toy, str, torch.Tensor], None],
-    form: Weights,
-    *,
-    rest: set[str],
-    whole: Callable[[Toy, list[tuple[str, torch.Tensor]]], None] | None = None,
-) -> tuple[Toy, Any]:
-    """Records, proves, updates, compares with a fresh engine, and checks which tensors were left to the loader."""
-
-    def make() -> Toy:
-        toy = Toy(build, load)
-        if whole is not None:
-            toy.load_weights = lambda weights: whole(toy, weights)  # type: ignore[method-assign]
-        return toy
-
-    first, second = random_like(form, 1), random_like(form, 2)
-    toy = make()
-    toy.load_weights(list(first.items()))
-    before = toy.state()
-    pool = Pool(first)
-    recording = recorded_and_proved(toy, first, pool)
-    assert toy.state() == before
-    assert {recording.tensors[i].name for i in recording.rest().tolist()} == rest
-    update(toy, recording, second, pool)
-    fresh = make()
-    fresh.load_weights(list(second.items()))
-    assert toy.state() == fresh.state()
-    return (toy, recording)
+from toy_engine import Pool, Toy, Weights, check, linear, metas_of, parameter, random_like
 
 
 def test_constants_are_noted_and_not_written() -> None:
@@ -313,144 +264,6 @@ def test_casts_are_converted_as_torch_does() -> None:
     check(build, load, form, rest=set())
 
 
-def test_what_the_engine_changes_after_loading_is_staged_with_its_whole_module() -> None:
-    def build(toy: Toy) -> None:
-        linear(toy, "a", 4, 4)
-        toy.a.scale = parameter(4)
-        linear(toy, "b", 4, 4)
-
-    def load(toy: Toy, name: str, tensor: torch.Tensor) -> None:
-        module, kind = name.split(".")
-        getattr(getattr(toy, module), kind).data.copy_(tensor)
-
-    form = {"a.weight": torch.zeros(4, 4), "a.scale": torch.zeros(4), "b.weight": torch.zeros(4, 4)}
-    first = random_like(form, 1)
-    toy = Toy(build, load)
-    toy.load_weights(list(first.items()))
-    toy.a.weight.data.mul_(2)  # what an engine does after loading
-    pool = Pool(first)
-    recording = recorded_and_proved(toy, first, pool)
-    assert set(recording.rest().tolist()) == {0, 1}
-    summary = recording.summary()
-    assert (summary.direct, summary.staged, summary.opaque) == (1, 1, 0)
-    assert "1 of 2 modules direct, 1 staged" in str(summary)
-    before = toy.state()
-    pool.fill(random_like(form, 2))
-    assert PullTable(recording, pool.places, pool.regions, "cpu").execute() == 64
-    after = toy.state()
-    assert after["a.weight"] == before["a.weight"]
-    assert after["a.scale"] == before["a.scale"]
-    assert after["b.weight"] != before["b.weight"]
-
-
-def test_nothing_is_pulled_without_a_proof_or_after_the_engine_changed() -> None:
-    def load(toy: Toy, name: str, tensor: torch.Tensor) -> None:
-        toy.a.weight.data.copy_(tensor)
-
-    form = {"a.weight": torch.zeros(4, 4)}
-    toy = Toy(lambda toy: linear(toy, "a", 4, 4), load)
-    toy.load_weights(list(form.items()))
-    pool = Pool(form)
-    recording = record(toy.engine(), metas_of(form))
-    assert recording.rest().tolist() == [0]
-    assert recording.needs().size_bytes == 0
-    with pytest.raises(CheckpointEngineError, match="not proved"):
-        PullTable(recording, pool.places, pool.regions, "cpu")
-    result = prove(recording, pool.places, pool.regions, "cpu")
-    digest = metas_digest(metas_of(form))
-    result.accept(recording, fingerprint_of(toy.engine(), digest))
-    assert recording.rest().tolist() == []
-    assert fingerprint_of(toy.engine(experts="2"), digest) != recording.fingerprint
-    toy.a.weight = parameter(4, 4)
-    with pytest.raises(CheckpointEngineError, match="changed since"):
-        result.accept(recording, fingerprint_of(toy.engine(), digest))
-    assert not recording.proved
-    assert recording.rest().tolist() == [0]
-
-
-def test_bytes_that_are_missing_for_the_proof_or_the_pull() -> None:
-    def build(toy: Toy) -> None:
-        linear(toy, "a", 4, 4)
-        linear(toy, "b", 4, 4)
-
-    def load(toy: Toy, name: str, tensor: torch.Tensor) -> None:
-        getattr(toy, name.split(".")[0]).weight.data.copy_(tensor)
-
-    form = {"a.weight": torch.zeros(4, 4), "b.weight": torch.zeros(4, 4)}
-    toy = Toy(build, load)
-    toy.load_weights(list(form.items()))
-    pool = Pool(form)
-    recording = record(toy.engine(), metas_of(form))
-    first = pool.cut([1 << 20])[0]
-    result = prove(recording, first, pool.regions, "cpu")
-    result.accept(recording, recording.fingerprint)
-    assert recording.rest().tolist() == [1]
-    prove(recording, pool.places, pool.regions, "cpu").accept(recording, recording.fingerprint)
-    with pytest.raises(CheckpointEngineError, match="64 of the 128 bytes"):
-        PullTable(recording, first, pool.regions, "cpu")
-    beyond = pool.places
-    beyond.offset[1] += 1 << 20
-    with pytest.raises(CheckpointEngineError, match="of region 7, which has"):
-        PullTable(recording, beyond, pool.regions, "cpu")
-
-
-def test_a_tensor_in_an_attribute_that_was_replaced_voids_the_proof() -> None:
-    def build(toy: Toy) -> None:
-        toy.table = {"scale": torch.zeros(3)}
-
-    def load(toy: Toy, name: str, tensor: torch.Tensor) -> None:
-        toy.table["scale"].copy_(tensor)
-
-    form = {"scale": torch.zeros(3)}
-    toy = Toy(build, load)
-    toy.load_weights(list(form.items()))
-    recording = recorded_and_proved(toy, form, Pool(form))
-    assert recording.rest().tolist() == []
-    kept = toy.table["scale"]
-    toy.table["scale"] = torch.zeros(3)
-    with pytest.raises(CheckpointEngineError, match="changed since"):
-        recording.check(recording.fingerprint)
-    assert kept is not None
-    assert not recording.proved
-
-
-def test_layers_with_derived_values_are_left_to_the_engine() -> None:
-    def build(toy: Toy) -> None:
-        toy.layers = torch.nn.ModuleList()
-        for _ in range(2):
-            layer = torch.nn.Module()
-            linear(layer, "a", 4, 4)
-            linear(layer, "b", 4, 4)
-            toy.layers.append(layer)
-        toy.layers[1].cache = torch.nn.Module()
-        toy.layers[1].cache.register_buffer("squares", torch.zeros(4, 4))
-        toy.layers[1].cache.register_buffer("constant", torch.ones(4))
-        toy.held = torch.zeros(2)
-
-    def load(toy: Toy, name: str, tensor: torch.Tensor) -> None:
-        _, layer, part, _ = name.split(".")
-        getattr(toy.layers[int(layer)], part).weight.data.copy_(tensor)
-
-    form = {f"layers.{i}.{part}.weight": torch.zeros(4, 4) for i in range(2) for part in "ab"}
-    toy = Toy(build, load)
-    metas, pool = metas_of(form), Pool(form)
-    recording = record(toy.engine(), metas)
-    before = unwritten_digests(toy.engine(), recording)
-    assert set(before) == {"layers.1.cache.squares", "layers.1.cache.constant", "held"}
-    assert changed_modules(before, unwritten_digests(toy.engine(), recording)) == set()
-    weights = random_like(form, 4)
-    pool.fill(weights)
-    toy.load_weights(list(weights.items()))
-    toy.layers[1].cache.squares.copy_(toy.layers[1].a.weight ** 2)
-    derived = changed_modules(before, unwritten_digests(toy.engine(), recording))
-    assert derived == {"layers.1.cache"}
-    assert unwritten_digests(toy.engine(), recording, lambda module: hasattr(module, "squares")).keys() == {"held"}
-    result = prove(recording, pool.places, pool.regions, "cpu", derived=derived)
-    result.accept(recording, recording.fingerprint)
-    assert {metas[i].name for i in recording.rest().tolist()} == {"layers.1.a.weight", "layers.1.b.weight"}
-    assert "derives values of layers.1.cache" in str(recording.summary())
-
-
 @pytest.mark.parametrize("way", ["parameter", "data", "attribute", "list", "dict"])
 def test_tensors_that_a_loader_puts_in_place_of_others_are_opaque_and_taken_out(way: str) -> None:
     def build(toy: Toy) -> None:
@@ -496,32 +309,23 @@ def test_an_engine_of_which_nothing_can_be_pulled() -> None:
     assert recording.rest_groups() == [[0]]
 
 
-class _Handle:
-    """As a library's packed weight: released when it goes."""
-
-    def __del__(self) -> None:
-        pass
-
-
-@pytest.mark.parametrize("way", ["closure", "partial", "handle", "default", "alias", "bound"])
-def test_modules_that_compute_with_a_copy_of_their_weights_are_staged(way: str) -> None:
-    def load(toy: Toy, name: str, tensor: torch.Tensor) -> None:
-        getattr(toy, name.split(".")[0]).weight.data.copy_(tensor)
+def test_a_loader_that_wants_all_tensors_in_one_call() -> None:
+    count = 8
 
     def build(toy: Toy) -> None:
-        a = linear(toy, "a", 4, 4)
-        linear(toy, "b", 4, 4)
-        packed, handle, alias = a.weight.detach().clone(), _Handle(), a.weight.detach()
-        a.compute = {
-            "closure": lambda x: x @ packed,
-            "partial": partial(torch.matmul, packed),
-            "handle": lambda x: (handle, x),
-            "default": lambda x, w=[packed]: x @ w[0],
-            "alias": lambda x: x @ alias,
-            "bound": toy.load_weights,
-        }[way]
+        toy.layers = torch.nn.ModuleList()
+        for _ in range(count):
+            layer = torch.nn.Module()
+            linear(layer, "a", 4, 4)
+            toy.layers.append(layer)
 
-    form = {"a.weight": torch.zeros(4, 4), "b.weight": torch.zeros(4, 4)}
-    staged = way not in ("alias", "bound")
-    _, recording = check(build, load, form, rest={"a.weight"} if staged else set())
-    assert ("computes with a copy" in str(recording.summary())) == staged
+    def one(toy: Toy, name: str, tensor: torch.Tensor) -> None:
+        toy.layers[int(name.split(".")[1])].a.weight.data.copy_(tensor)
+
+    def whole(toy: Toy, weights: list[tuple[str, torch.Tensor]]) -> None:
+        if len(weights) != count:
+            raise ValueError(f"{count - len(weights)} weights are missing")
+        for name, tensor in weights:
+            one(toy, name, tensor)
+
+    check(build, one, {f"layers.{i}.a.weight": torch.zeros(4, 4) for i in range(count)}, rest=set(), whole=whole)

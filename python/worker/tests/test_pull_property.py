@@ -101,6 +101,18 @@ class Rule:
             target.copy_(tensor.to(target.dtype))
         elif self.write == "compute":
             target.copy_(tensor * 2)
+        elif self.write == "swapped" and self.shape[0] % 2 == 0:
+            # As gate and up projections in the order of some kernels.
+            half = self.shape[0] // 2
+            for source, start in zip(tensor.chunk(2, 0), (half, 0), strict=True):
+                target.narrow(0, start, half).copy_(source)
+        elif self.write == "each":
+            # As the experts of a fused tensor.
+            for i, source in enumerate(tensor.unbind()):
+                target[self.shape[0] - 1 - i] = source
+        elif self.write == "repeated":
+            # As key and value heads that several ranks share.
+            target.copy_(tensor[:1].expand(self.shape))
         elif self.write == "transposed":
             target.transpose(0, -1).copy_(tensor.transpose(0, -1))
         else:
@@ -112,7 +124,9 @@ def rules(draw: st.DrawFn) -> tuple[tuple[int, ...], torch.dtype, Rule]:
     shape = tuple(draw(st.lists(st.integers(1, 6), min_size=1, max_size=3)))
     chain, out = draw(steps(shape))
     pads = tuple(draw(st.integers(0, 2)) for _ in out)
-    writes = ["copy", "copy", "copy", "setitem", "to", "compute"] + (["transposed"] if out else [])
+    writes = ["copy", "copy", "copy", "setitem", "to", "compute"]
+    if out:
+        writes += ["transposed", "swapped", "each", "repeated"]
     dtype = draw(st.sampled_from([torch.float32, torch.bfloat16]))
     kept = dtype if draw(st.integers(0, 4)) else torch.float32
     return (shape, dtype, Rule(chain, out, pads, draw(st.sampled_from(writes)), kept, draw(st.booleans())))

@@ -16,6 +16,7 @@ from checkpoint_engine_worker.pull_table import PullTable
 from checkpoint_engine_worker.pull_types import MappedRegion, Places, TensorMeta
 from checkpoint_engine_worker.record import record
 from checkpoint_engine_worker.recording import Recording
+from checkpoint_engine_worker.torch_dtypes import as_bytes
 
 NAMES = {torch.float32: "F32", torch.bfloat16: "BF16", torch.float16: "F16", torch.uint8: "U8", torch.int32: "I32"}
 
@@ -39,7 +40,7 @@ def random_like(weights: Weights, seed: int) -> Weights:
 
 
 def bytes_of(tensor: torch.Tensor) -> bytes:
-    return bytes(tensor.detach().contiguous().reshape(-1).view(torch.uint8).numpy())
+    return bytes(as_bytes(tensor).numpy())
 
 
 class Pool:
@@ -137,3 +138,46 @@ def update(toy: Toy, recording: Recording, weights: Weights, pool: Pool, cuts: S
         pulled = table.execute()
     table.close()
     return pulled
+
+
+def parameter(*shape: int, dtype: torch.dtype = torch.float32) -> torch.nn.Parameter:
+    return torch.nn.Parameter(torch.randn(shape).to(dtype), requires_grad=False)
+
+
+def linear(toy: torch.nn.Module, name: str, *shape: int, dtype: torch.dtype = torch.float32) -> Any:
+    """A child module with one parameter `weight`."""
+    child = torch.nn.Module()
+    child.weight = parameter(*shape, dtype=dtype)
+    toy.add_module(name, child)
+    return child
+
+
+def check(
+    build: Callable[[Toy], None],
+    load: Callable[[Toy, str, torch.Tensor], None],
+    form: Weights,
+    *,
+    rest: set[str],
+    whole: Callable[[Toy, list[tuple[str, torch.Tensor]]], None] | None = None,
+) -> tuple[Toy, Any]:
+    """Records, proves, updates, compares with a fresh engine, and checks which tensors were left to the loader."""
+
+    def make() -> Toy:
+        toy = Toy(build, load)
+        if whole is not None:
+            toy.load_weights = lambda weights: whole(toy, weights)  # type: ignore[method-assign]
+        return toy
+
+    first, second = random_like(form, 1), random_like(form, 2)
+    toy = make()
+    toy.load_weights(list(first.items()))
+    before = toy.state()
+    pool = Pool(first)
+    recording = recorded_and_proved(toy, first, pool)
+    assert toy.state() == before
+    assert {recording.tensors[i].name for i in recording.rest().tolist()} == rest
+    update(toy, recording, second, pool)
+    fresh = make()
+    fresh.load_weights(list(second.items()))
+    assert toy.state() == fresh.state()
+    return (toy, recording)

@@ -15,6 +15,7 @@ import torch
 from checkpoint_engine_worker.pieces import place_addresses
 from checkpoint_engine_worker.pull_types import MappedRegion, Places
 from checkpoint_engine_worker.recording import CastNote, Recording
+from checkpoint_engine_worker.torch_dtypes import as_bytes
 
 #: Tensors whose conversions would take more than this in host memory go through the engine's loader.
 MAX_CAST_BYTES = 256 << 20
@@ -48,7 +49,7 @@ class CastPull:
                 if live is not None:
                     held = _destination(self._recording, cast)
                     wanted = torch.empty_like(held).copy_(_source(data, cast))
-                    found[cast] = torch.equal(_bytes(held), _bytes(wanted))
+                    found[cast] = torch.equal(as_bytes(held), as_bytes(wanted))
         return found
 
     def _take(self, places: Places, regions: Mapping[int, MappedRegion]) -> dict[int, Any]:
@@ -87,7 +88,3 @@ def _destination(recording: Recording, cast: CastNote) -> Any:
     first = live.tensor.data_ptr() - storage.data_ptr() + cast.offset_bytes
     whole = torch.empty(0, dtype=cast.dtype, device=live.tensor.device).set_(storage, first // item, (0,), (1,))
     return torch.as_strided(whole, cast.shape, cast.strides, first // item)
-
-
-def _bytes(tensor: Any) -> Any:
-    return tensor.contiguous().reshape(-1).view(torch.uint8)

@@ -18,6 +18,7 @@ import torch
 from checkpoint_engine_worker.engine import Engine
 from checkpoint_engine_worker.recording import OWNER, Recording
 from checkpoint_engine_worker.tensor_map import named_tensors, span_of
+from checkpoint_engine_worker.torch_dtypes import as_bytes
 
 #: Larger tensors that no loader writes are caches of requests.
 _MAX_BYTES = 512 << 20
@@ -46,7 +47,7 @@ def unwritten_digests(
     found: Digests = {}
     for named in named_tensors(engine.roots):
         tensor = named.tensor
-        if named.module in skipped or named.path in written or "kv_cache" in named.path or tensor.is_meta:
+        if named.module in skipped or named.path in written or tensor.is_meta:
             continue
         size = span_of(tensor)
         if not 0 < size <= _MAX_BYTES or ends.get(tensor.data_ptr(), 0) >= tensor.data_ptr() + size:
@@ -62,7 +63,7 @@ def changed_modules(before: Mapping[str, tuple[str, int]], after: Mapping[str, t
 
 def _digest(tensor: Any) -> int:
     """A digest that depends on the order of the bytes."""
-    data = tensor.detach().contiguous().reshape(-1).view(torch.uint8)
+    data = as_bytes(tensor)
     total = data.numel()
     for at in range(0, total, _CHUNK_WORDS):
         words = data[at : at + _CHUNK_WORDS].to(torch.int64)

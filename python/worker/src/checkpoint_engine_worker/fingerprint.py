@@ -12,9 +12,10 @@ from checkpoint_engine_worker.engine import Engine
 from checkpoint_engine_worker.layers import split_layer
 from checkpoint_engine_worker.pull_types import TensorMeta
 from checkpoint_engine_worker.tensor_map import named_tensors
+from checkpoint_engine_worker.torch_dtypes import as_bytes
 from checkpoint_engine_worker.version import __version__
 
-#: Integer tensors up to this size say where things are (expert maps), so that their values count.
+#: Integer buffers up to this size say where things are (expert maps), so that their values count.
 _MAX_VALUES = 1 << 16
 
 
@@ -73,9 +74,9 @@ def _address(tensor: Any) -> int:
 def _small_values(tensors: list[Any]) -> dict[int, bytes]:
     found = {}
     for tensor in tensors:
-        if type(tensor) not in (torch.Tensor, torch.nn.Parameter) or tensor.is_meta or tensor.is_floating_point():
-            continue
+        if type(tensor) is not torch.Tensor or tensor.is_meta or tensor.is_floating_point():
+            continue  # parameters are what a loader writes: their values tell nothing of where it does
         if 0 < tensor.numel() <= _MAX_VALUES and not tensor.is_complex() and not tensor.is_quantized:
-            data = tensor.detach().contiguous().cpu().reshape(-1).view(torch.uint8).numpy().tobytes()
+            data = as_bytes(tensor).cpu().numpy().tobytes()
             found[id(tensor)] = hashlib.sha256(data).digest()
     return found

@@ -18,11 +18,17 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from checkpoint_engine_worker.fake_weights import FakeWeight, Origin, SourceView, joined_parts, slabs_of
+from checkpoint_engine_worker.operations import (
+    fakes_in,
+    first_reason,
+    kind_of,
+    on_meta,
+    result_of_write,
+    tensors_written,
+)
 from checkpoint_engine_worker.tensor_map import TensorMap
 
 aten = torch.ops.aten
-
-_SAME_VALUES = {aten.clone, aten.contiguous, aten.lift_fresh_copy, aten._unsafe_view, aten._lazy_clone}
 
 
 class ValuesNeededError(RuntimeError):
@@ -102,8 +108,8 @@ class LoaderTrace:
         """One operation of the loader, with or without fakes among its arguments."""
         kind = self._kinds.get(func)
         if kind is None:
-            kind = self._kinds[func] = _kind_of(func)
-        fakes = _fakes_in(args, kwargs)
+            kind = self._kinds[func] = kind_of(func)
+        fakes = fakes_in(args, kwargs)
         if not fakes:
             return self._plain(func, kind, args, kwargs)
         self.last_tensors = fakes[-1].origin.tensors
@@ -126,7 +132,7 @@ class LoaderTrace:
     def _plain(self, func: Any, kind: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         if kind not in ("copy", "fill", "write"):
             return func(*args, **kwargs)
-        for written in _written(func, args, kwargs):
+        for written in tensors_written(func, args, kwargs):
             owner = self.tensors.touches(written)
             if owner is None:
                 continue
@@ -136,7 +142,7 @@ class LoaderTrace:
                 self.notes.append(FillNote(shape, *place, strides, written.element_size()))
             else:
                 self.owner_reasons.setdefault(owner, f"the loader changes it by {func.overloadpacket.__name__}")
-            return _result_of_write(func, args, kwargs)
+            return result_of_write(func, args, kwargs)
         return func(*args, **kwargs)
 
     def _copy(self, destination: Any, fake: FakeWeight) -> Any:
@@ -203,7 +209,7 @@ class LoaderTrace:
         parts = joined_parts(fakes, dim)
         tensors = tuple(dict.fromkeys(tensor for fake in fakes for tensor in fake.origin.tensors))
         if parts is None:
-            origin = Origin(tensors, reason=_first_reason(fakes) or "its loader joins converted values")
+            origin = Origin(tensors, reason=first_reason(fakes) or "its loader joins converted values")
         else:
             origin = Origin(tensors, parts=parts, dim=dim, shape=tuple(outer.shape))
         return self._make(outer, outer, origin, fakes[0].device)
@@ -215,19 +221,19 @@ class LoaderTrace:
         reason = f"its loader computes with it ({func.overloadpacket.__name__})"
         tensors = tuple(dict.fromkeys(tensor for fake in fakes for tensor in fake.origin.tensors))
         if kind in ("copy", "fill", "write"):
-            for written in _written(func, args, kwargs):
+            for written in tensors_written(func, args, kwargs):
                 if isinstance(written, FakeWeight):
                     written.origin.reason = reason
                     self._refuse([*fakes, written], reason)
                 else:
                     self._refuse(fakes, reason, self.tensors.touches(written))
-            return _result_of_write(func, args, kwargs)
+            return result_of_write(func, args, kwargs)
         try:
-            result = func(*_meta(args), **_meta(kwargs))
+            result = func(*on_meta(args), **on_meta(kwargs))
         except Exception as error:
             self._refuse(fakes, reason)
             raise ValuesNeededError(f"{func} needs the values of a weight") from error
-        origin = Origin(tensors, reason=_first_reason(fakes) or reason)
+        origin = Origin(tensors, reason=first_reason(fakes) or reason)
 
         def wrap(value: Any) -> Any:
             if isinstance(value, torch.Tensor):
@@ -262,70 +268,3 @@ class _Watch(TorchDispatchMode):  # type: ignore[misc]
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         return self._trace.handle(func, args, kwargs or {})
-
-
-def _kind_of(func: Any) -> str:
-    packet = func.overloadpacket
-    if packet is aten.copy_:
-        return "copy"
-    if packet in (aten.fill_, aten.zero_):
-        return "fill"
-    if packet is aten._to_copy:
-        return "cast"
-    if packet in (aten.cat, aten.stack):
-        return "join"
-    if packet in (aten._local_scalar_dense, aten.item, aten.equal, aten.is_nonzero):
-        return "value"
-    if packet in _SAME_VALUES:
-        return "same"
-    schema = func._schema
-    if any(arg.alias_info is not None and arg.alias_info.is_write for arg in schema.arguments):
-        return "write"
-    if schema.returns and all(value.alias_info is not None for value in schema.returns):
-        return "view"
-    return "other"
-
-
-def _fakes_in(args: Any, kwargs: Any) -> list[FakeWeight]:
-    found = []
-    for arg in (*args, *kwargs.values()) if kwargs else args:
-        if isinstance(arg, FakeWeight):
-            found.append(arg)
-        elif isinstance(arg, (list, tuple)):
-            found += [item for item in arg if isinstance(item, FakeWeight)]
-    return found
-
-
-def _written(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[Any]:
-    """The tensors that an operation writes to."""
-    written: list[Any] = []
-    for i, argument in enumerate(func._schema.arguments):
-        if argument.alias_info is not None and argument.alias_info.is_write:
-            value = args[i] if i < len(args) else kwargs.get(argument.name)
-            written += value if isinstance(value, (list, tuple)) else [value]
-    return [value for value in written if isinstance(value, torch.Tensor)]
-
-
-def _result_of_write(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    written = _written(func, args, kwargs)
-    count = len(func._schema.returns)
-    if count == 0:
-        return None
-    return written[0] if count == 1 else tuple(written[:count])
-
-
-def _meta(value: Any) -> Any:
-    """The same arguments with meta tensors for tensors."""
-    if isinstance(value, FakeWeight):
-        return torch.empty_strided(value.outer.shape, value.outer.stride(), dtype=value.dtype, device="meta")
-    if isinstance(value, torch.Tensor):
-        return value if value.is_meta else torch.empty_like(value, device="meta")
-    if isinstance(value, dict):
-        return {key: torch.device("meta") if key == "device" else _meta(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return type(value)(_meta(item) for item in value)
-    return value
-
-
-def _first_reason(fakes: list[FakeWeight]) -> str | None:
-    return next((fake.origin.reason for fake in fakes if fake.origin.reason), None)

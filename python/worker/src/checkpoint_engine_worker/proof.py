@@ -18,10 +18,9 @@ import numpy.typing as npt
 
 from checkpoint_engine_worker.casts import CastPull
 from checkpoint_engine_worker.copier import Copier, copier_for
-from checkpoint_engine_worker.layers import split_layer
-from checkpoint_engine_worker.pieces import BoxIndex
+from checkpoint_engine_worker.pieces import P_ROW_BYTES, P_ROWS, BoxIndex
 from checkpoint_engine_worker.pull_types import MappedRegion, Places
-from checkpoint_engine_worker.recording import OWNER, ROW_BYTES, ROWS, Recording, Verdict
+from checkpoint_engine_worker.recording import OWNER, ROW_BYTES, ROWS, CastNote, Recording, Verdict
 
 #: Pieces compared at once, so that their table stays small on the device.
 _BATCH = 1 << 16
@@ -40,6 +39,50 @@ class ProofResult:
         recording.accept(self.verdicts, self.proved_ms, fingerprint)
 
 
+class Proof:
+    """A proof whose bytes come in parts, as from the slots of a ring: each byte once. The engine is only read."""
+
+    def __init__(self, recording: Recording, device: Any, *, copier: Copier | None = None) -> None:
+        self._recording = recording
+        self._copier = copier or copier_for(device)
+        in_use = np.array([live is not None for live in recording.live], dtype=np.bool_)
+        self._boxes = recording.boxes[np.flatnonzero(in_use[recording.boxes[:, OWNER]])]
+        self._index = BoxIndex(self._boxes, recording.live_addresses())
+        self._equal = np.ones(len(self._boxes), dtype=np.bool_)
+        self._seen = np.zeros(len(self._boxes), dtype=np.int64)
+        self._casts = [cast for cast in recording.casts if recording.live[cast.owner] is not None]
+        self._gathering = CastPull(recording, self._casts)
+        self._converted: dict[CastNote, bool] = {}
+        self._compared_ms = 0.0
+
+    def compare(self, places: Places, regions: Mapping[int, MappedRegion]) -> None:
+        """Compares what is at these places, which hold what the engine loaded last. They may be overwritten after."""
+        started = time.monotonic()
+        mapped: dict[int, MappedRegion] = {}
+        try:
+            for number, region in regions.items():
+                mapped[number] = self._copier.register(region)
+            pieces = self._index.pieces(places, mapped)
+            for at in range(0, len(pieces.table), _BATCH):
+                part = slice(at, at + _BATCH)
+                same = self._copier.equal(np.ascontiguousarray(pieces.table[part]))
+                self._equal[pieces.box[part][~same]] = False
+        finally:
+            for number in mapped:
+                self._copier.unregister(regions[number])
+        np.add.at(self._seen, pieces.box, pieces.table[:, P_ROWS] * pieces.table[:, P_ROW_BYTES])
+        self._converted.update(self._gathering.equal(places, regions))
+        self._compared_ms += (time.monotonic() - started) * 1e3
+
+    def result(self, derived: Collection[str] = ()) -> ProofResult:
+        """The verdicts on all that was compared: what was not, or not wholly, stays with the engine."""
+        missing = self._seen != self._boxes[:, ROWS] * self._boxes[:, ROW_BYTES]
+        casts = {cast: self._converted.get(cast) for cast in self._casts}
+        verdicts = _verdicts(self._recording, self._boxes, self._equal, missing, casts)
+        _lower_derived(self._recording, verdicts, derived)
+        return ProofResult(tuple(verdicts), self._compared_ms, int(self._seen.sum()))
+
+
 def prove(
     recording: Recording,
     places: Places,
@@ -49,47 +92,29 @@ def prove(
     derived: Collection[str] = (),
     copier: Copier | None = None,
 ) -> ProofResult:
-    """Proves the recording. The regions hold exactly what the engine loaded last; the engine is only read.
+    """Proves the recording at once. The regions hold exactly what the engine loaded last; the engine is only read.
 
-    `derived` are modules that hold values which the engine computes from weights (`derived.changed_modules`): their
-    layers are left to the engine, which computes them again.
+    `derived` are modules that hold values which the engine computes from weights (`derived.changed_modules`). They are
+    left to the engine, which computes them again; where they load nothing, what is around them is.
     """
-    started = time.monotonic()
-    copier = copier or copier_for(device)
-    in_use = np.array([live is not None for live in recording.live], dtype=np.bool_)
-    candidates = np.flatnonzero(in_use[recording.boxes[:, OWNER]])
-    boxes = recording.boxes[candidates]
-    mapped: dict[int, MappedRegion] = {}
-    try:
-        for number, region in regions.items():
-            mapped[number] = copier.register(region)
-        pieces = BoxIndex(boxes, recording.live_addresses()).pieces(places, mapped)
-        equal = np.ones(len(boxes), dtype=np.bool_)
-        for at in range(0, len(pieces.table), _BATCH):
-            part = slice(at, at + _BATCH)
-            same = copier.equal(np.ascontiguousarray(pieces.table[part]))
-            equal[pieces.box[part][~same]] = False
-        seen = np.bincount(pieces.box, weights=pieces.table[:, 2] * pieces.table[:, 3], minlength=len(boxes)).astype(
-            np.int64
-        )
-    finally:
-        for number in mapped:
-            copier.unregister(regions[number])
-    missing = seen != boxes[:, ROWS] * boxes[:, ROW_BYTES]
-    casts = [cast for cast in recording.casts if recording.live[cast.owner] is not None]
-    results = CastPull(recording, casts).equal(places, regions)
-    verdicts = _verdicts(recording, boxes, equal, missing, {c: results.get(c) for c in casts})
-    _lower_derived(recording, verdicts, derived)
-    return ProofResult(tuple(verdicts), (time.monotonic() - started) * 1e3, pieces.size_bytes)
+    proof = Proof(recording, device, copier=copier)
+    proof.compare(places, regions)
+    return proof.result(derived)
 
 
 def _lower_derived(recording: Recording, verdicts: list[Verdict], derived: Collection[str]) -> None:
     owner_groups, _ = recording.groups()
+    written = {*np.unique(recording.boxes[:, OWNER]).tolist(), *(cast.owner for cast in recording.casts)}
     for module in derived:
-        split = split_layer(f"{module}.")
-        layer = f"{split[0][0]}{split[0][1]}." if split else ""
-        for owner, info in enumerate(recording.owners):
-            if info.path.startswith(layer) and verdicts[owner_groups[owner]].kind == "direct":
+        scope, inside = module, set[int]()
+        while not inside:
+            prefix = f"{scope}." if scope else ""
+            inside = {owner for owner in written if recording.owners[owner].path.startswith(prefix)}
+            if not scope:
+                break
+            scope = scope.rpartition(".")[0]
+        for owner in inside:
+            if verdicts[owner_groups[owner]].kind == "direct":
                 verdicts[owner_groups[owner]] = Verdict("staged", f"the engine derives values of {module} from weights")
 
 

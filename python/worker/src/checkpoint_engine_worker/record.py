@@ -123,6 +123,9 @@ def _record_all(
     notes = _notes(observe(engine, known, tensors, sorted(first), refused), tensors, refused, first)
     if not stamped:
         return notes
+    if not len(notes.boxes) and not notes.casts and len(first) < len(tensors):
+        # A loader that wants all tensors in one call.
+        return _record_all(engine, known, tensors, classes, loose, False)
     later: list[int] = []
     stamps = []
     for layers in classes:

@@ -98,6 +98,8 @@ class Recording:
     proved_ms: float = 0.0
     #: By group of modules; None while nothing is proved.
     verdicts: list[Verdict] | None = None
+    _needs: Needs | None = field(default=None, repr=False)
+    _summary: Summary | None = field(default=None, repr=False)
     _groups: tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]] | None = field(default=None, repr=False)
 
     def groups(self) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
@@ -109,8 +111,8 @@ class Recording:
     def accept(self, verdicts: Iterable[Verdict], proved_ms: float, fingerprint: str) -> None:
         """Takes over the verdicts of a proof. A proof of another fingerprint is refused, and voids what was proved."""
         self.check(fingerprint)
-        self.verdicts = list(verdicts)
         self.proved_ms = proved_ms
+        self._set(list(verdicts))
 
     def check(self, fingerprint: str) -> None:
         """Refuses, and voids the proof, where the engine is another than the one that was recorded."""
@@ -125,7 +127,10 @@ class Recording:
 
     def void(self) -> None:
         """Forgets the proof: nothing is pulled until the next one."""
-        self.verdicts = None
+        self._set(None)
+
+    def _set(self, verdicts: list[Verdict] | None) -> None:
+        self.verdicts, self._needs, self._summary = verdicts, None, None
 
     @property
     def proved(self) -> bool:
@@ -147,7 +152,12 @@ class Recording:
         return [cast for cast in self.casts if direct[owner_groups[cast.owner]]]
 
     def needs(self) -> Needs:
-        """What a worker asks its parameter server for."""
+        """What a worker asks its parameter server for. Kept until the verdicts change."""
+        if self._needs is None:
+            self._needs = self._make_needs()
+        return self._needs
+
+    def _make_needs(self) -> Needs:
         boxes, casts = self.direct_boxes(), self.direct_casts()
         columns = np.stack(
             [
@@ -195,7 +205,12 @@ class Recording:
         return list(found.values())
 
     def summary(self) -> Summary:
-        """Counts of modules, and at most 100 reasons (module, reason)."""
+        """Counts of modules, and at most 100 reasons (module, reason). Kept until the verdicts change."""
+        if self._summary is None:
+            self._summary = self._make_summary()
+        return self._summary
+
+    def _make_summary(self) -> Summary:
         owner_groups, _ = self.groups()
         kinds: dict[str, Verdict] = {}
         written = set(self.boxes[:, OWNER].tolist()) | {c.owner for c in self.casts} | set(self.owner_reasons)

@@ -42,7 +42,10 @@ class NamedTensor:
 
 
 def named_tensors(roots: Sequence[tuple[str, Any]], *, held: bool = True) -> Iterator[NamedTensor]:
-    """Parameters and buffers, and with `held` tensors in attributes, lists and dicts of modules."""
+    """Parameters and buffers, and with `held` tensors in attributes, lists and dicts of modules.
+
+    Caches of requests are left out: no loader writes them, and they change at any time.
+    """
     seen: set[int] = set()
     for root_name, root in roots:
         for name, module in root.named_modules(prefix=root_name):
@@ -61,7 +64,7 @@ def _attributes(module: Any, held: bool) -> Iterator[tuple[str, Any, bool]]:
             yield (name, value, False)
     if held:
         for name, value in vars(module).items():
-            if name not in ("_parameters", "_buffers", "_modules"):
+            if name not in ("_parameters", "_buffers", "_modules") and "kv_cache" not in name:
                 yield (name, value, True)
 
 

@@ -20,7 +20,7 @@ def refresh_derived(models: Sequence[tuple[Any, Any]], vllm_config: Any, device:
     with vllm_context(vllm_config, device):
         for model, config in models:
             for module in model.modules():
-                if _derives(module):
+                if derives(module):
                     module.process_weights_after_loading(config.dtype)
                     count += 1
     for name in ("reset_lora_state", "reset_mm_cache", "reset_encoder_cache"):
@@ -30,7 +30,7 @@ def refresh_derived(models: Sequence[tuple[Any, Any]], vllm_config: Any, device:
     return count
 
 
-def _derives(module: Any) -> bool:
+def derives(module: Any) -> bool:
     """Whether a module is an attention layer that vLLM processes after all others."""
     if not callable(getattr(module, "process_weights_after_loading", None)):
         return False
@@ -39,3 +39,7 @@ def _derives(module: Any) -> bool:
     except ImportError:
         return type(module).__name__ in ("Attention", "MLAAttention", "MMEncoderAttention")
     return bool(is_deferred_attention_layer(module))
+
+
+#: The former name of `derives`.
+_derives = derives
