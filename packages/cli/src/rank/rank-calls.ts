@@ -1,5 +1,5 @@
 import { Buffer } from 'node:buffer';
-import type { Logger } from '@checkpoint-engine/interface';
+import type { Device, Logger } from '@checkpoint-engine/interface';
 import { decodeWorldMetas, encodeWorldMetas } from '@checkpoint-engine/meta';
 import {
   type ChoiceRequest,
@@ -20,6 +20,7 @@ import { writeMetas } from './write-metas.ts';
 /** What a call is done with. */
 export interface RankContext {
   readonly server: ParameterServer;
+  readonly device: Device;
   readonly rank: number;
   readonly secrets: Secrets;
   readonly logger: Logger;
@@ -82,6 +83,12 @@ export const RANK_CALLS: {
     await engine.ready({ signal, timeoutMs });
     // The first look at a server can take it seconds, and files are read meanwhile. Only the update goes by the result.
     await engine.choose?.({ signal, timeoutMs }).catch(() => {});
+    return null;
+  },
+
+  /** On the host the group costs next to nothing. */
+  async prepare({ server, device, signal }, { timeoutMs }) {
+    if (device.kind === 'cuda') await server.prepare({ timeoutMs, signal });
     return null;
   },
 

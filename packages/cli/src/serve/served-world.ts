@@ -50,6 +50,8 @@ const GATHER_MS = 120_000;
 const SHORT_CALL_MS = 60_000;
 /** How long ranks have to read a checkpoint, unless its registration says otherwise. */
 const REGISTER_MS = 3_600_000;
+/** How long making the communicators ahead may take. */
+const PREPARE_MS = 60_000;
 
 /** A world that outlives failures: ranks that die are restarted and brought to where they were. */
 export class ServedWorld implements HttpWorld {
@@ -88,6 +90,8 @@ export class ServedWorld implements HttpWorld {
    */
   async start(signal: AbortSignal): Promise<void> {
     await untilAborted(Promise.all(this.#slots.map((slot) => slot.start())), signal);
+    // The first update then need not. It waits for it, and says what is wrong if it fails.
+    for (const slot of this.#slots) slot.call('prepare', { timeoutMs: PREPARE_MS }).outcome.catch(() => {});
   }
 
   ranks(): readonly RankView[] {

@@ -1,0 +1,79 @@
+"""SGLang's own loader of DeepSeek models behind the Python tool's own worker; a file of /dev/shm stands for device memory.
+
+usage: sglang-loader.py make DIR KIND DTYPE        writes a checkpoint: KIND of sglang_deepseek.py, DTYPE fp8 or bf16
+       sglang-loader.py receive ADDRESS DIR KIND DTYPE
+
+Receiving prints one JSON line: how many calls came, which parameters differ from those of one load of everything, and how
+many differ where every tensor comes in a call of its own.
+"""
+
+import json
+import mmap
+import os
+import sys
+
+import torch
+import zmq
+from safetensors.torch import load_file, save_file
+from torch.multiprocessing import reductions
+
+import sglang_deepseek
+from checkpoint_engine import worker
+
+
+def open_file(*args):
+    # The handle is the ninth argument of rebuild_cuda_tensor, from 0: seven before it.
+    name = args[7].rstrip(b"\0").decode()
+    with open(f"/dev/shm/{name}", "r+b") as file:
+        return torch.frombuffer(mmap.mmap(file.fileno(), 0), dtype=torch.uint8)
+
+
+class NoDevice:
+    def __getattr__(self, name):
+        return lambda *args, **kwargs: None
+
+
+class DeviceManager(NoDevice):
+    device_module = NoDevice()
+
+
+open_file.__module__, open_file.__qualname__ = reductions.__name__, "rebuild_cuda_tensor"
+reductions.rebuild_cuda_tensor = open_file
+worker.DeviceManager = DeviceManager
+# Workers of older releases call these by their names.
+for function in ("synchronize", "empty_cache", "ipc_collect"):
+    setattr(torch.cuda, function, lambda *args, **kwargs: None)
+
+command, *rest = sys.argv[1:]
+folder, kind, dtype = rest[-3:]
+config = sglang_deepseek.CONFIGS[kind]
+is_fp8 = dtype == "fp8"
+if command == "make":
+    os.makedirs(folder, exist_ok=True)
+    save_file(sglang_deepseek.checkpoint(config, is_fp8, seed=1), f"{folder}/model.safetensors")
+else:
+    mixin = sglang_deepseek.load_mixin()
+    tensors = load_file(f"{folder}/model.safetensors")
+    whole, apart, received = (sglang_deepseek.make_model(mixin, config, is_fp8) for _ in range(3))
+    whole.do_load_weights(list(tensors.items()))
+    for item in tensors.items():
+        apart.do_load_weights([item])
+    calls = []
+
+    def run(weights):
+        calls.append(len(weights))
+        received.do_load_weights(weights)
+
+    # No clones: views of the shared buffer, as an engine gets them.
+    worker.update_weights_from_ipc(zmq.Context(), rest[0], 0, run=run, post_hook=received.post_load_weights)
+    print(
+        json.dumps(
+            {
+                "calls": len(calls),
+                "tensors": sum(calls),
+                "wanted": len(tensors),
+                "differences": sglang_deepseek.differences(whole, received),
+                "differencesApart": len(sglang_deepseek.differences(whole, apart)),
+            }
+        )
+    )
