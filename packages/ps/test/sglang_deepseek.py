@@ -130,9 +130,9 @@ class Config:
 
 
 CONFIGS = {
-    "deepseek-v3": Config(num_hidden_layers=6, first_k_dense_replace=3, n_routed_experts=8, num_attention_heads=8, indexer=False),
-    "deepseek-v3.2": Config(num_hidden_layers=6, first_k_dense_replace=3, n_routed_experts=8, num_attention_heads=8, indexer=True),
-    "kimi-k2": Config(num_hidden_layers=6, first_k_dense_replace=1, n_routed_experts=12, num_attention_heads=4, indexer=False),
+    "deepseek-v3": Config(num_hidden_layers=4, first_k_dense_replace=2, n_routed_experts=4, num_attention_heads=8, indexer=False),
+    "deepseek-v3.2": Config(num_hidden_layers=4, first_k_dense_replace=2, n_routed_experts=4, num_attention_heads=8, indexer=True),
+    "kimi-k2": Config(num_hidden_layers=4, first_k_dense_replace=1, n_routed_experts=6, num_attention_heads=4, indexer=False),
 }
 
 

@@ -22,7 +22,7 @@ export interface RankCalls {
   /** Waits until the engines answer that the ranks are to ask. */
   engineReady(job: Pick<UpdateJob, 'targets' | 'ranks' | 'timeoutMs'>): null;
   /** Makes the communicators ahead of the first update. Called at all ranks. */
-  prepare(job: { readonly timeoutMs: number }): null;
+  connect(job: Pick<UpdateJob, 'targets' | 'timeoutMs'>): null;
   /** Called at all ranks. */
   update(job: UpdateJob): UpdateResult;
   /** Removes the files on `/dev/shm` that a checkpoint uses in place. The reply names those that this rank removed. */

@@ -86,9 +86,11 @@ export const RANK_CALLS: {
     return null;
   },
 
-  /** On the host the group costs next to nothing. */
-  async prepare({ server, device, signal }, { timeoutMs }) {
-    if (device.kind === 'cuda') await server.prepare({ timeoutMs, signal });
+  /** On the host the group costs next to nothing, and workers that take what they keep need none. */
+  async connect(context, { targets, timeoutMs }) {
+    const { server, device, signal } = context;
+    const { workers = 'v1' } = client(context, targets, 0);
+    if (device.kind === 'cuda' && workers === 'v1') await server.connect({ timeoutMs, signal });
     return null;
   },
 

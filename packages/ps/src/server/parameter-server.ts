@@ -26,8 +26,8 @@ import { type SeenFiles, seenFiles } from '../metas/seen-files.ts';
 import { warnOfSplitGroups } from '../metas/warn-of-split-groups.ts';
 import { Checkpoints } from '../pool/checkpoints.ts';
 import { BroadcastLinks } from '../update/broadcast-links.ts';
+import { connectGroup, connectGroup } from '../update/connect-group.ts';
 import { PlanCache } from '../update/plan-cache.ts';
-import { prepareGroup } from '../update/prepare-group.ts';
 import { PullKeeper } from '../update/pull-keeper.ts';
 import { RingKeeper } from '../update/ring-keeper.ts';
 import type { P2PAccess } from '../update/update-context.ts';
@@ -38,7 +38,7 @@ import { v1Protocol } from '../v1/index.ts';
 import { checkSpecVersions } from './check-spec-versions.ts';
 import { runUpdate } from './run-update.ts';
 
-const PREPARE_TIMEOUT_MS = 120_000;
+const CONNECT_TIMEOUT_MS = 120_000;
 
 /**
  * One rank's parameter server: it holds its share of checkpoints in host memory and brings them into the inference
@@ -73,7 +73,7 @@ export class ParameterServer {
   // Starts at the clock, so that a worker that still waits for an update of a killed server never meets ours.
   #counter = Math.floor(Date.now() / 1000);
   /** The broadcast group that is being made ahead of the first update. Never rejects. */
-  #preparing: Promise<void> | undefined;
+  #connecting: Promise<void> | undefined;
   readonly #closing = new AbortController();
   /** Known once this rank has told others of it. */
   #p2pAddress: string | undefined;
@@ -199,15 +199,15 @@ export class ParameterServer {
    * may run while checkpoints are registered. Called on all ranks, before any update; an update waits for it. What fails
    * here is only logged, and tried again by the update.
    */
-  async prepare(options: { readonly timeoutMs?: number; readonly signal?: AbortSignal } = {}): Promise<void> {
+  async connect(options: { readonly timeoutMs?: number; readonly signal?: AbortSignal } = {}): Promise<void> {
     this.#checkOpen();
-    const { timeoutMs = PREPARE_TIMEOUT_MS, signal } = options;
+    const { timeoutMs = CONNECT_TIMEOUT_MS, signal } = options;
     const stop = AbortSignal.any([this.#closing.signal, this.#store.signal, ...(signal ? [signal] : [])]);
     const parts = { store: this.#store, links: this.#links, device: this.#device };
-    this.#preparing ??= prepareGroup(parts, { timeoutMs, signal: stop }).catch((cause) => {
+    this.#connecting ??= connectGroup(parts, { timeoutMs, signal: stop }).catch((cause) => {
       this.#logger.warn({ rank: this.rank, cause }, 'The broadcast group could not be made ahead; the update makes it');
     });
-    await this.#preparing;
+    await this.#connecting;
   }
 
   /** What all ranks hold of a checkpoint, as gathered or loaded last. @throws `CE_METAS_MISSING` */
@@ -258,7 +258,7 @@ export class ParameterServer {
     const { metas, digest, fallbacks } = this.#metas.get(name);
     const isForeign = !this.#isOwnWorld(metas);
     const held = isForeign ? undefined : this.#checkpoints.get(name).held;
-    await untilAborted(this.#preparing ?? Promise.resolve(), options.signal);
+    await untilAborted(this.#connecting ?? Promise.resolve(), options.signal);
     return await this.#updates.run(`the update of checkpoint "${name}"`, async () => {
       const updated = await runUpdate(
         {
@@ -312,7 +312,7 @@ export class ParameterServer {
     if (this.#isClosed) return;
     this.#isClosed = true;
     this.#closing.abort(new CheckpointEngineError('CE_CLOSED', 'This parameter server is closed', 'Create a new one'));
-    await this.#preparing;
+    await this.#connecting;
     await this.#links.drop();
     this.#rings.close();
     await this.#pulls.release();

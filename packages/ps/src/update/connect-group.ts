@@ -9,21 +9,21 @@ import type { BroadcastLinks } from './broadcast-links.ts';
  */
 const WARMUP_BYTES = [64 * 1024, 32 * 2 ** 20];
 
-/** What {@link prepareGroup} works with. */
-export interface PrepareParts {
+/** What {@link connectGroup} works with. */
+export interface ConnectParts {
   readonly store: Store;
   readonly links: BroadcastLinks;
   readonly device: Device;
 }
 
 /** Makes the broadcast group of all ranks, and uses it once on a GPU. Called on all ranks. */
-export async function prepareGroup(
-  { store, links, device }: PrepareParts,
+export async function connectGroup(
+  { store, links, device }: ConnectParts,
   waiting: { readonly timeoutMs: number; readonly signal: AbortSignal },
 ): Promise<void> {
   const { members } = store;
   if (members.length < 2 || !links.hasTransport) return;
-  const replies = await exchange(store, 'prepare', () => encode(links.generation), waiting);
+  const replies = await exchange(store, 'connect', () => encode(links.generation), waiting);
   links.generation = Math.max(...replies.map((reply) => decode(reply) as number)) + 1;
   const link = links.of(members);
   const group = await link.group(links.generation, waiting);
