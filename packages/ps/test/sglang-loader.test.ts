@@ -26,6 +26,9 @@ interface Outcome {
   readonly wanted: number;
   readonly differences: readonly string[];
   readonly differencesApart: number;
+  /** Of a loader that keeps views of a weight until its scale comes, in whatever call. */
+  readonly keptPairs: number;
+  readonly keptWrong: number;
 }
 
 /** Receives at one address; resolves with what it prints at the end. */
