@@ -86,6 +86,14 @@ it('is made by the update where it could not be made ahead', async () => {
   expect(joins.map(({ count }) => count)).toEqual([2, 2]);
 });
 
+it('is not made where a rank does not want it', async () => {
+  const { servers, joins } = await start();
+  await Promise.all(servers.map((server, rank) => server.connect({ isWanted: async () => rank === 0 })));
+  expect(joins.map(({ count }) => count)).toEqual([0, 0]);
+  await updateUntilRefused(servers);
+  expect(joins.map(({ count }) => count)).toEqual([1, 1]);
+});
+
 it('keeps nobody waiting where another rank does not make it', async () => {
   const { servers } = await start();
   const connecting = servers[0]!.connect({ timeoutMs: 60_000 });

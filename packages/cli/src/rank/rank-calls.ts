@@ -28,6 +28,9 @@ export interface RankContext {
   readonly onEvent: (event: RankEvent) => void;
 }
 
+/** How long an engine may take to say what its workers speak, before anything waits for it. */
+const LOOK_MS = 5_000;
+
 /** What one rank does for each call. */
 export const RANK_CALLS: {
   readonly [Name in CallName]: (context: RankContext, job: CallJob<Name>) => Promise<CallResult<Name>>;
@@ -86,11 +89,18 @@ export const RANK_CALLS: {
     return null;
   },
 
-  /** On the host the group costs next to nothing, and workers that take what they keep need none. */
+  /** On the host the group costs next to nothing, and workers that take what they keep need none: the first rank asks. */
   async connect(context, { targets, timeoutMs }) {
-    const { server, device, signal } = context;
-    const { workers = 'v1' } = client(context, targets, 0);
-    if (device.kind === 'cuda' && workers === 'v1') await server.connect({ timeoutMs, signal });
+    const { server, rank, device, signal } = context;
+    const isWanted = async (): Promise<boolean> => {
+      if (rank > 0) return true;
+      const engine = client(context, targets, 0);
+      if (engine.choose === undefined) return engine.workers !== 'v2';
+      const look = { signal, timeoutMs: Math.min(LOOK_MS, timeoutMs) };
+      const choice = await engine.choose(look).catch(() => undefined);
+      return choice?.workers === 'v1';
+    };
+    if (!device.supports.hostAddressable) await server.connect({ isWanted, timeoutMs, signal });
     return null;
   },
 

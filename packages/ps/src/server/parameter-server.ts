@@ -25,8 +25,8 @@ import { isAt, metasAt, type RankPlace } from '../metas/rank-place.ts';
 import { type SeenFiles, seenFiles } from '../metas/seen-files.ts';
 import { warnOfSplitGroups } from '../metas/warn-of-split-groups.ts';
 import { Checkpoints } from '../pool/checkpoints.ts';
-import { connectGroup } from '../update/connect-group.ts';
 import { BroadcastLinks } from '../update/broadcast-links.ts';
+import { connectGroup } from '../update/connect-group.ts';
 import { PlanCache } from '../update/plan-cache.ts';
 import { PullKeeper } from '../update/pull-keeper.ts';
 import { RingKeeper } from '../update/ring-keeper.ts';
@@ -198,12 +198,20 @@ export class ParameterServer {
    * Makes the broadcast group of all ranks now, so that the first update need not: it takes up to a second on GPUs, and
    * may run while checkpoints are registered. Called on all ranks, before any update; an update waits for it. What fails
    * here is only logged, and tried again by the update.
+   *
+   * @param options.isWanted Whether updates will need the group, where a rank knows. One that says no decides for all.
    */
-  async connect(options: { readonly timeoutMs?: number; readonly signal?: AbortSignal } = {}): Promise<void> {
+  async connect(
+    options: {
+      readonly isWanted?: () => Promise<boolean>;
+      readonly timeoutMs?: number;
+      readonly signal?: AbortSignal;
+    } = {},
+  ): Promise<void> {
     this.#checkOpen();
-    const { timeoutMs = CONNECT_TIMEOUT_MS, signal } = options;
+    const { timeoutMs = CONNECT_TIMEOUT_MS, signal, isWanted = async () => true } = options;
     const stop = AbortSignal.any([this.#closing.signal, this.#store.signal, ...(signal ? [signal] : [])]);
-    const parts = { store: this.#store, links: this.#links, device: this.#device };
+    const parts = { store: this.#store, links: this.#links, device: this.#device, isWanted };
     this.#connecting ??= connectGroup(parts, { timeoutMs, signal: stop }).catch((cause) => {
       this.#logger.warn({ rank: this.rank, cause }, 'The broadcast group could not be made ahead; the update makes it');
     });

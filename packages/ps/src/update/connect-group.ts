@@ -14,20 +14,34 @@ export interface ConnectParts {
   readonly store: Store;
   readonly links: BroadcastLinks;
   readonly device: Device;
+  /** Whether this rank expects updates that need the group. */
+  readonly isWanted: () => Promise<boolean>;
 }
 
-/** Makes the broadcast group of all ranks, and uses it once on a GPU. Called on all ranks. */
+/** What a rank brings to the decision. */
+interface Vote {
+  /** Groups that it has seen. */
+  readonly generation: number;
+  readonly isWanted: boolean;
+}
+
+/** Makes the broadcast group of all ranks where all of them want it, and uses it once on a GPU. Called on all ranks. */
 export async function connectGroup(
-  { store, links, device }: ConnectParts,
+  { store, links, device, isWanted }: ConnectParts,
   waiting: { readonly timeoutMs: number; readonly signal: AbortSignal },
 ): Promise<void> {
   const { members } = store;
   if (members.length < 2 || !links.hasTransport) return;
-  const replies = await exchange(store, 'connect', () => encode(links.generation), waiting);
-  links.generation = Math.max(...replies.map((reply) => decode(reply) as number)) + 1;
+  const vote = async (): Promise<Uint8Array> => {
+    const own: Vote = { generation: links.generation, isWanted: await isWanted() };
+    return encode(own);
+  };
+  const votes = (await exchange(store, 'connect', vote, waiting)).map((reply) => decode(reply) as Vote);
+  if (!votes.every((one) => one.isWanted)) return;
+  links.generation = Math.max(...votes.map(({ generation }) => generation)) + 1;
   const link = links.of(members);
   const group = await link.group(links.generation, waiting);
-  if (device.kind !== 'cuda') return;
+  if (device.supports.hostAddressable) return;
   try {
     await warmUp(group, members[0]!, device, waiting.signal);
   } catch (error) {
