@@ -5,6 +5,7 @@
 set -u
 root=$(cd "$(dirname "$0")/../../.." && pwd)
 export CUDA_VISIBLE_DEVICES=${GPUS:-0}
+curl -sf -X POST "http://127.0.0.1:$2/collective_rpc" -H "content-type: application/json" -d "{\"method\":\"bench_offer\",\"args\":[false]}" >/dev/null
 "$root/bundle/run" cli update --checkpoint-path "$3/qwen3-fp8-B" --endpoint "http://127.0.0.1:$2" --json \
   >"$1/fp8-unmodified.json" 2>"$1/fp8-unmodified.log"
 echo "exit status $?"

@@ -1,15 +1,12 @@
 #!/usr/bin/env bash
 # Starts the servers that the measurements want, all at the same time, on two GPUs: TP1 and TP2, dense and MoE, and
-# block-FP8 models with the unmodified extension and with the receiver.
+# block-FP8 models. All have the Python tool's extension, and the receiver beside it.
 #
 #   start-all.sh MODELS
-#
-# RECEIVER (checkpoint_engine_worker.vllm_extension.WorkerExtension) is the receiver's extension; where it is empty, its
-# servers are left out.
 set -u
 models=$1
 here=$(cd "$(dirname "$0")" && pwd)
-receiver=${RECEIVER-checkpoint_engine_worker.vllm_extension.WorkerExtension}
+export BENCH_EXTENSION=checkpoint_engine.worker.VllmColocateWorkerExtension,checkpoint_engine_worker.vllm_extension.WorkerExtension
 export EXTRA_PYTHONPATH=${EXTRA_PYTHONPATH:-$here/../../../python/worker/src}
 for _ in $(seq 240); do
   [ "$(ls -d "$models"/*.config 2>/dev/null | wc -l)" -ge 8 ] && break
@@ -23,7 +20,4 @@ flash=(--attention-backend FLASH_ATTN)
 "$here/start-vllm.sh" 8004 0,1 "$models/qwen3-moe-A.config" "${flash[@]}"
 export LOAD=auto
 "$here/start-vllm.sh" 8005 0 "$models/qwen3-fp8-A" "${flash[@]}"
-[ -n "$receiver" ] || exit 0
-export BENCH_EXTENSION=$receiver
-"$here/start-vllm.sh" 8006 0 "$models/qwen3-fp8-A" "${flash[@]}" ${RECEIVER_ARGS:-}
-"$here/start-vllm.sh" 8007 1 "$models/deepseek-v3-fp8-A" --attention-backend TRITON_MLA ${RECEIVER_ARGS:-}
+"$here/start-vllm.sh" 8006 1 "$models/deepseek-v3-fp8-A" --attention-backend TRITON_MLA

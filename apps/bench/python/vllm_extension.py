@@ -1,6 +1,7 @@
 """The worker extension that vLLM is started with for measurements: another one, and a digest of all parameters beside it.
 
-BENCH_EXTENSION names the other one. By default it is the Python tool's own, unmodified.
+BENCH_EXTENSION names the other one, or several with commas. By default it is the Python tool's own, unmodified. Where the
+receiver is among them, `bench_offer` says whether the server owns up to it: so one server is measured both ways.
 """
 
 import importlib
@@ -9,8 +10,14 @@ import os
 import torch
 
 BASE = os.environ.get("BENCH_EXTENSION", "checkpoint_engine.worker.VllmColocateWorkerExtension")
-_module, _, _name = BASE.rpartition(".")
-Base = getattr(importlib.import_module(_module), _name)
+
+
+def _named(path: str) -> type:
+    module, _, name = path.strip().rpartition(".")
+    return getattr(importlib.import_module(module), name)
+
+
+Bases = tuple(_named(path) for path in BASE.split(","))
 
 # Words that are digested at a time: a bound of the memory that it takes.
 CHUNK = 1 << 25
@@ -33,7 +40,17 @@ def digest_of(tensor: torch.Tensor) -> int:
     return total
 
 
-class BenchExtension(Base):
+class BenchExtension(*Bases):
+    def checkpoint_engine_describe(self) -> dict:
+        """What the receiver says, where it is there and offered."""
+        describe = getattr(super(BenchExtension, self), "checkpoint_engine_describe", None)
+        if describe is None or not getattr(self, "_bench_offers", False):
+            return {"protocols": []}
+        return describe()
+
+    def bench_offer(self, offers: bool) -> None:
+        self._bench_offers = offers
+
     def bench_digest(self) -> dict:
         """Of this worker's model."""
         model = self.model_runner.get_model() if hasattr(self.model_runner, "get_model") else self.model_runner.model

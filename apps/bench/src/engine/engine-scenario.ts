@@ -23,6 +23,8 @@ export interface EngineScenarioOptions {
   readonly peer: boolean;
   /** The server of `endpoint` was started with the first checkpoint: updates with it have to leave what it has. */
   readonly loaded: boolean;
+  /** Ours speak to the receiver of the server, which has to have it. The Python tool never does. */
+  readonly receiver: boolean;
   /** Arguments of vLLM, where it is started. */
   readonly engineArgs: readonly string[];
   /** `cli`, `cli-registered`, `serve`: what is measured of ours, and how. */
@@ -54,6 +56,7 @@ export async function engineScenario(options: EngineScenarioOptions): Promise<vo
       : VllmEngine.at(endpoint);
   try {
     const evidence = await Evidence.of(engine, options.loaded ? 'one' : undefined);
+    await engine.offerReceiver(options.receiver);
     const rows: ResultRow[] = [];
     for (const way of options.ways) {
       for (const variant of options.variants) rows.push(await measureWay(way, variant, engine, evidence, options));
@@ -79,8 +82,9 @@ async function measureWay(
   variant: string,
   engine: VllmEngine,
   evidence: Evidence,
-  { checkpoints, ranks, updates }: EngineScenarioOptions,
+  options: EngineScenarioOptions,
 ): Promise<ResultRow> {
+  const { checkpoints, ranks, updates } = options;
   const args = variant === '' ? [] : variant.split(' ');
   const [one, other] = checkpoints;
   const names: Record<string, string> = { one, other };
@@ -112,7 +116,7 @@ async function measureWay(
     phasesMs,
     deviceBytes,
     ...(bucketBytes !== undefined && { bucketBytes }),
-    settings: variant === '' ? {} : { args: variant },
+    settings: { ...(variant !== '' && { args: variant }), ...(options.receiver && { receiver: true }) },
     figures: {
       wallMs: done.at(-1)!.wallMs,
       ...(bucketCount !== undefined && { bucketCount }),

@@ -93,6 +93,11 @@ export class VllmEngine {
     return results.map(({ digest }) => digest);
   }
 
+  /** Whether the workers say that they have the receiver, where they do. */
+  async offerReceiver(offers: boolean): Promise<void> {
+    await this.#post('/collective_rpc', { method: 'bench_offer', args: [offers] });
+  }
+
   /** Ends one that was started here. */
   async stop(): Promise<void> {
     const child = this.#child;
@@ -129,6 +134,6 @@ export class VllmEngine {
     const response = await fetch(this.url + path, { method: 'POST', headers, body: JSON.stringify(body) });
     const text = await response.text();
     if (!response.ok) throw new Error(`POST ${path}: ${response.status} ${text.slice(0, 500)}`);
-    return JSON.parse(text);
+    return text === '' ? undefined : JSON.parse(text);
   }
 }

@@ -28,8 +28,8 @@ export interface RankContext {
   readonly onEvent: (event: RankEvent) => void;
 }
 
-/** How long an engine may take to say what its workers speak, before anything waits for it. */
-const LOOK_MS = 5_000;
+/** How long an engine may take to say what its workers speak: its first answer takes seconds. */
+const LOOK_MS = 30_000;
 
 /** What one rank does for each call. */
 export const RANK_CALLS: {
