@@ -10,7 +10,17 @@ export const python: string = env.CHECKPOINT_ENGINE_PYTHON ?? (existsSync(OWN) ?
 
 /** Why a test that needs these Python modules cannot run, or `undefined` when it can. The reason is printed. */
 export function reasonToSkip(...modules: string[]): string | undefined {
-  const probe = spawnSync(python, ['-c', modules.map((module) => `import ${module}`).join('\n')], { encoding: 'utf8' });
+  return probe(modules, modules.map((module) => `import ${module}`).join('\n'));
+}
+
+/** The same for a test that reads a package's sources and does not import it, nor what it needs. */
+export function reasonToSkipSources(name: string): string | undefined {
+  const code = `import importlib.util\nif importlib.util.find_spec("${name}") is None: raise SystemExit("it is not installed")`;
+  return probe([`the sources of ${name}`], code);
+}
+
+function probe(modules: readonly string[], code: string): string | undefined {
+  const probe = spawnSync(python, ['-c', code], { encoding: 'utf8' });
   if (probe.status === 0) return undefined;
   const cause = probe.error?.message ?? probe.stderr.trim().split('\n').at(-1);
   const reason = `${python} with ${modules.join(', ')} is missing: ${cause}`;

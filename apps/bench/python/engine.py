@@ -11,7 +11,10 @@ written in place afterwards. Beside that it answers:
     POST /spoil           inverts every bit of every parameter
     POST /fault           {"kind": "raise", "bucket": 3} | {"kind": "exit", "bucket": 3} | {"kind": "status", "status": 500} | {}
 
-usage: engine.py --port PORT [--device 0] [--causal-lm DIR]
+usage: engine.py --port PORT [--device 0] [--causal-lm DIR] [--call-ms 3.5] [--tensor-ms 0.12]
+
+As a vLLM worker's, its heap is frozen, so that collecting garbage is quick, and its loader takes time for each call and for
+each tensor: vLLM builds its tables anew for every call.
 
 With --causal-lm the model is a Hugging Face causal language model, loaded from DIR; updates write into its parameters.
 """
@@ -114,8 +117,9 @@ class TimedContext(zmq.Context):
 
 
 class Engine:
-    def __init__(self, device: int, causal_lm: str | None = None):
+    def __init__(self, device: int, causal_lm: str | None = None, call_ms: float = 0, tensor_ms: float = 0):
         self.device = device
+        self.call_ms, self.tensor_ms = call_ms, tensor_ms
         torch.cuda.set_device(device)
         torch.zeros(1, device="cuda")
         self.uuid = f"GPU-{torch.cuda.get_device_properties(device).uuid!s}"
@@ -147,6 +151,9 @@ class Engine:
                 self.parameters[name] = tensor.clone()
             else:
                 held.copy_(tensor, non_blocking=True)
+        until = started + (self.call_ms + len(weights) * self.tensor_ms) / 1000
+        while time.perf_counter() < until:
+            pass
         self.load_seconds += time.perf_counter() - started
 
     def update(self, handles: dict[str, str]) -> None:
@@ -308,9 +315,13 @@ def main() -> None:
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--device", type=int, default=0)
     parser.add_argument("--causal-lm")
+    parser.add_argument("--call-ms", type=float, default=3.5)
+    parser.add_argument("--tensor-ms", type=float, default=0.12)
     args = parser.parse_args()
     threading.Thread(target=end_with_parent, daemon=True).start()
-    engine = Engine(args.device, args.causal_lm)
+    engine = Engine(args.device, args.causal_lm, args.call_ms, args.tensor_ms)
+    gc.collect()
+    gc.freeze()
     server = ThreadingHTTPServer(("127.0.0.1", args.port), handler_of(engine))
     print(json.dumps({"ready": True, "uuid": engine.uuid}), flush=True)
     server.serve_forever()

@@ -12,8 +12,10 @@ export interface SizeBucketsInput {
   readonly worldSize: number;
   /** The bucket grows beyond this only for a tensor or a group that is larger. @default none */
   readonly maxBucketBytes?: number | undefined;
-  /** Bounds both rings together, strictly. @default 1 GiB; with a larger tensor what that needs and 512 MiB beside it */
+  /** Bounds both rings together, strictly. @default `softMemoryBytes` */
   readonly deviceMemoryBytes?: number | undefined;
+  /** Bounds them, but for a larger tensor: then what that needs and 512 MiB beside it. @default 1 GiB */
+  readonly softMemoryBytes?: number | undefined;
   /** Share of `freeBytes` that may be used, strictly; above 0 and at most 1. @default 0.9 */
   readonly memFraction?: number | undefined;
   /** Size of a bucket where nothing speaks against it. @default 256 MiB */

@@ -24,5 +24,6 @@ export type * from './plan.ts';
 export * from './plan-buckets.ts';
 export * from './plan-pull.ts';
 export * from './plan-summary.ts';
+export * from './prefer-bucket-size.ts';
 export * from './size-buckets.ts';
 export * from './split-groups.ts';

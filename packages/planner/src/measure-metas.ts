@@ -15,6 +15,7 @@ export interface TensorGroup {
 /** What {@link measureMetas} finds. Sizes in bytes; all 0 where there are no tensors. */
 export interface MetasMeasure {
   readonly totalBytes: number;
+  readonly tensorCount: number;
   readonly largestTensorBytes: number;
   /** Tensors that a loader needs in one call: the least that a bucket has to hold. */
   readonly largestGroup: TensorGroup;
@@ -23,10 +24,12 @@ export interface MetasMeasure {
 /** Finds the sizes that buckets depend on. */
 export function measureMetas(metas: readonly RankMetas[]): MetasMeasure {
   let totalBytes = 0;
+  let tensorCount = 0;
   let largestTensorBytes = 0;
   let largestGroup: TensorGroup = { key: '', tensorCount: 0, sizeBytes: 0 };
   for (const { tensors } of metas) {
     const { order, starts } = affinityOf(tensors);
+    tensorCount += tensors.length;
     let first = 0;
     let groupBytes = 0;
     for (let at = 0; at < tensors.length; at++) {
@@ -43,5 +46,5 @@ export function measureMetas(metas: readonly RankMetas[]): MetasMeasure {
       }
     }
   }
-  return { totalBytes, largestTensorBytes, largestGroup };
+  return { totalBytes, tensorCount, largestTensorBytes, largestGroup };
 }

@@ -44,10 +44,11 @@ interface Slots {
 export function sizeBuckets(input: SizeBucketsInput): BucketSizing {
   check(input);
   const { freeBytes, deviceMemoryBytes, memFraction = DEFAULT_MEM_FRACTION, staging, ring = {} } = input;
+  const softBytes = input.softMemoryBytes ?? DEFAULT_BOUND_BYTES;
   const all: Slots = { ring: ring.slots ?? 3, staging: staging ? (ring.stagingSlots ?? 2) : 0 };
   const tensorBytes = slotBytes(alignUp(largestUnitBytes(input), DEFAULT_ALIGN_BYTES));
   const strictBytes = Math.min(deviceMemoryBytes ?? Number.POSITIVE_INFINITY, Math.floor(freeBytes * memFraction));
-  const defaultBytes = Math.max(DEFAULT_BOUND_BYTES, ringsOf(all) * tensorBytes + BESIDE_LARGEST_BYTES);
+  const defaultBytes = Math.max(softBytes, ringsOf(all) * tensorBytes + BESIDE_LARGEST_BYTES);
   const boundBytes = Math.min(deviceMemoryBytes ?? defaultBytes, strictBytes);
   const allowedBytes = Math.min(
     input.preferredBucketBytes ?? PREFERRED_BUCKET_BYTES,
@@ -79,9 +80,9 @@ export function sizeBuckets(input: SizeBucketsInput): BucketSizing {
     fillBytes < wantedBytes && `buckets shrank from ${formatBytes(wantedBytes)} to fit ${formatBytes(boundBytes)}`,
     slots.ring + slots.staging < all.ring + all.staging &&
       `fewer than ${slotsText(all)}, which do not fit ${formatBytes(boundBytes)}`,
-    deviceBytes > DEFAULT_BOUND_BYTES &&
+    deviceBytes > softBytes &&
       deviceMemoryBytes === undefined &&
-      `above the default bound of ${formatBytes(DEFAULT_BOUND_BYTES)}, for ${largestText(input)}`,
+      `above the default bound of ${formatBytes(softBytes)}, for ${largestText(input)}`,
     slots.ring < OVERLAPPING_RING_SLOTS && 'stages run one after the other',
   ];
   return {
@@ -120,6 +121,7 @@ function check(input: SizeBucketsInput): void {
   checkPositiveInteger('worldSize', worldSize);
   checkPositive('maxBucketBytes', input.maxBucketBytes ?? 1);
   checkPositive('deviceMemoryBytes', input.deviceMemoryBytes ?? 1);
+  checkPositive('softMemoryBytes', input.softMemoryBytes ?? 1);
   checkPositive('preferredBucketBytes', input.preferredBucketBytes ?? 1);
   checkPositiveInteger('ring.slots', ring.slots ?? 1);
   checkPositiveInteger('ring.stagingSlots', ring.stagingSlots ?? 1);

@@ -4,12 +4,12 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { createInterface } from 'node:readline';
 import { createHostDevice } from '@checkpoint-engine/device';
-import type { SharedMemory } from '@checkpoint-engine/interface';
-import { type EngineRequest, openStore, ParameterServer, v1Protocol, type WorkerProtocol } from '@checkpoint-engine/ps';
+import { type EngineRequest, openStore, ParameterServer } from '@checkpoint-engine/ps';
 import { shm } from '@checkpoint-engine/transport-shm';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { mixedTensors, type TestCheckpoint, writeCheckpoint } from './support/checkpoint.ts';
 import { freePort } from './support/world.ts';
+import { overHostMemory } from './v1-host-memory.ts';
 import { python, reasonToSkip, scriptPath } from './v1-python.ts';
 
 const WORKERS = [
@@ -32,21 +32,6 @@ interface Event {
   /** What a worker without torch says of a bucket. */
   readonly tensors?: readonly [name: string][];
 }
-
-/** The protocol with host memory: its handle is padded to the size of CUDA's, and the worker finds the file by it. */
-const overHostMemory: WorkerProtocol = {
-  name: 'v1',
-  createSession: async (options) => {
-    const session = await v1Protocol().createSession(options);
-    const open = session.open.bind(session);
-    session.open = ({ sizeBytes, handle }, call) => {
-      const padded = new Uint8Array(64);
-      padded.set(handle);
-      return open({ sizeBytes, handle: padded } as unknown as SharedMemory, call);
-    };
-    return session;
-  },
-};
 
 describe.each(WORKERS)('an update that loads again into $who', ({ reason, args }) => {
   const closers: (() => unknown)[] = [];

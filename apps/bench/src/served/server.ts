@@ -28,7 +28,7 @@ export interface ServerOptions {
   readonly bucketBytes: number;
 }
 
-/** `checkpoint-engine serve` on the host device, as users start it, and a client of its API. */
+/** `checkpoint-engine serve`, as users start it, and a client of its API. */
 export class Server {
   readonly port: number;
   readonly #child: ChildProcess;
@@ -39,13 +39,18 @@ export class Server {
     this.port = port;
   }
 
-  /** Resolves when all ranks can work. */
-  static async start({ ranks, engineSockets, bucketBytes }: ServerOptions): Promise<Server> {
+  /** On the host device, beside engines of ours. Resolves when all ranks can work. */
+  static start({ ranks, engineSockets, bucketBytes }: ServerOptions): Promise<Server> {
+    const args = ['--nproc-per-node', `${ranks}`, '--device', 'host', '--engine', 'worker'];
+    args.push('--inference-parallel-size', '1', '--bucket-size', `${bucketBytes}`);
+    return Server.startWith([...args, ...engineSockets.flatMap((socket) => ['--engine-uds', socket])]);
+  }
+
+  /** With arguments of the command, but for where it listens. Resolves when all ranks can work. */
+  static async startWith(args: readonly string[]): Promise<Server> {
     const port = await freePort();
-    const args = ['serve', '--nproc-per-node', `${ranks}`, '--device', 'host', '--engine', 'worker'];
-    args.push('--listen', `127.0.0.1:${port}`, '--inference-parallel-size', '1', '--bucket-size', `${bucketBytes}`);
-    args.push('--log-level', 'error', ...engineSockets.flatMap((socket) => ['--engine-uds', socket]));
-    const child = spawn(execPath, [MAIN, ...args], { stdio: ['ignore', 'ignore', 'inherit'] });
+    const all = ['serve', '--listen', `127.0.0.1:${port}`, '--log-level', 'error', ...args];
+    const child = spawn(execPath, [MAIN, ...all], { stdio: ['ignore', 'ignore', 'inherit'] });
     const server = new Server(child, port);
     try {
       await server.untilReady();

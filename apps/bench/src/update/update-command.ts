@@ -1,6 +1,7 @@
 import { parseSize } from '@checkpoint-engine/planner';
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { withCheckpointOptions } from '../checkpoints/bench-checkpoint.ts';
+import { engineScenario, type Way } from '../engine/engine-scenario.ts';
 import { withPublishOptions } from '../report/publish.ts';
 import type { UpdateVariant } from './measured-rank.ts';
 import { updateScenario } from './update-scenario.ts';
@@ -38,6 +39,24 @@ export function addUpdateCommand(program: Command): void {
     .option('--peer-bucket-gib <sizes>', 'its bucket sizes in GiB: 8,2', parseNumbers, [8])
     .option('--link-floors', 'measure the links with torch and NCCL; on the host, a broadcast with gloo', false)
     .option('--timelines', "keep the timeline of each measurement's last update", false)
+    .addOption(new Option('--engine <name>', 'a real engine receives, updated as users do').choices(['vllm']))
+    .option(
+      '--checkpoints <folders>',
+      'of --engine: two checkpoints of its model, made by make_model.py: A,B',
+      parsePair,
+    )
+    .option('--endpoint <url>', 'of --engine: a server that runs, with the extension vllm_extension.BenchExtension')
+    .option('--loaded', 'of --endpoint: it was started with the first checkpoint, as the truth to compare with', false)
+    .option('--receiver', 'of --engine: through the package checkpoint-engine-worker, which the server has', false)
+    .option('--engine-args <args>', 'of --engine: arguments of a server that is started', parseWords, [])
+    .option('--ways <ways>', 'of --engine: cli, cli-registered, serve', parseWays, ['cli', 'cli-registered', 'serve'])
+    .option(
+      '--variants <args>',
+      'of --engine: arguments of our commands, one measurement each, with |',
+      parseVariants,
+      [''],
+    )
+    .option('--model-name <name>', 'of --engine: name of the model in results', 'a model')
     .option('--trace <file>', 'write a trace of the last update of all ranks, for https://ui.perfetto.dev')
     .addHelpText(
       'after',
@@ -49,6 +68,9 @@ Examples:
   Eight GPUs, bucket sizes and orders of stages:
     bench update --ranks 8 --bucket-sizes 64MiB,512MiB,2GiB --stages 3,2,auto --link-floors --peer
 
+  A real vLLM on two GPUs, beside the Python tool under torchrun:
+    bench update --engine vllm --python /opt/vllm/bin/python --ranks 2 --checkpoints /tmp/A,/tmp/B --peer
+
   Kimi-K2's 139,583 tensors with shapes that fit:
     bench update --model kimi-k2 --scale 16GiB --peer
 
@@ -56,6 +78,10 @@ Examples:
     bench update --device host --ranks 4 --model glm-4.5-air --scale 2GiB`,
     )
     .action(async (options) => {
+      if (options.engine !== undefined) {
+        if (options.checkpoints === undefined) throw new InvalidArgumentError('--engine needs --checkpoints A,B');
+        return await engineScenario(options);
+      }
       await updateScenario({ ...options, variants: variantsOf(options) });
     });
 }
@@ -94,6 +120,23 @@ function variantsOf({
 
 /** `64MiB,2GiB` */
 export const parseSizes = (text: string): number[] => text.split(',').map(parseSize);
+
+const parseWords = (text: string): string[] => text.split(' ').filter((word) => word !== '');
+
+const parseVariants = (text: string): string[] => text.split('|').map((variant) => variant.trim());
+
+function parsePair(text: string): [string, string] {
+  const [one, other, ...more] = text.split(',');
+  if (!one || !other || more.length > 0) throw new InvalidArgumentError('wanted two folders with a comma between them');
+  return [one, other];
+}
+
+function parseWays(text: string): Way[] {
+  const ways = text.split(',');
+  const isWay = (way: string): way is Way => ['cli', 'cli-registered', 'serve'].includes(way);
+  if (ways.every(isWay)) return ways;
+  throw new InvalidArgumentError('wanted cli, cli-registered, serve, or several of them with commas');
+}
 
 const parseNumbers = (text: string): number[] => text.split(',').map(Number);
 

@@ -21,6 +21,8 @@ export interface RankCalls {
   loadMetas(job: { readonly metas: string; readonly fallbacks?: readonly string[] | undefined }): null;
   /** Waits until the engines answer that the ranks are to ask. */
   engineReady(job: Pick<UpdateJob, 'targets' | 'ranks' | 'timeoutMs'>): null;
+  /** Makes the communicators ahead of the first update. Called at all ranks. */
+  connect(job: Pick<UpdateJob, 'targets' | 'timeoutMs'>): null;
   /** Called at all ranks. */
   update(job: UpdateJob): UpdateResult;
   /** Removes the files on `/dev/shm` that a checkpoint uses in place. The reply names those that this rank removed. */

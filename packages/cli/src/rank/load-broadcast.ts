@@ -1,3 +1,4 @@
+import { env } from 'node:process';
 import type { BroadcastTransport } from '@checkpoint-engine/interface';
 import type { DeviceKind } from '../config/jobs.ts';
 import { loadPackage } from './load-package.ts';
@@ -17,6 +18,8 @@ export async function loadBroadcast(kind: DeviceKind, worldSize: number): Promis
   }
   const name = '@checkpoint-engine/transport-nccl';
   const reason = 'more than one rank on GPUs needs it';
+  // Broadcasts do not use it, and setting it up takes time and device memory.
+  env.NCCL_NVLS_ENABLE ??= '0';
   const { nccl } = await loadPackage(name, () => import('@checkpoint-engine/transport-nccl'), reason);
   return nccl();
 }

@@ -64,7 +64,8 @@ export class LocalWorld implements World {
     { signal = this.#options.signal, onEvent = () => {} }: CallOptions = {},
   ): Promise<[CallResult<Name>]> {
     const { secrets, logger } = this.#options;
-    const context = { server: this.#server, rank: this.#options.identity.rank, secrets, logger, signal, onEvent };
+    const { rank } = this.#options.identity;
+    const context = { server: this.#server, device: this.#device, rank, secrets, logger, signal, onEvent };
     try {
       return [await RANK_CALLS[name](context, job)];
     } catch (error) {

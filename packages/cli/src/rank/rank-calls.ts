@@ -1,5 +1,5 @@
 import { Buffer } from 'node:buffer';
-import type { Logger } from '@checkpoint-engine/interface';
+import type { Device, Logger } from '@checkpoint-engine/interface';
 import { decodeWorldMetas, encodeWorldMetas } from '@checkpoint-engine/meta';
 import {
   type ChoiceRequest,
@@ -20,12 +20,16 @@ import { writeMetas } from './write-metas.ts';
 /** What a call is done with. */
 export interface RankContext {
   readonly server: ParameterServer;
+  readonly device: Device;
   readonly rank: number;
   readonly secrets: Secrets;
   readonly logger: Logger;
   readonly signal: AbortSignal;
   readonly onEvent: (event: RankEvent) => void;
 }
+
+/** How long an engine may take to say what its workers speak: its first answer takes seconds. */
+const LOOK_MS = 30_000;
 
 /** What one rank does for each call. */
 export const RANK_CALLS: {
@@ -82,6 +86,21 @@ export const RANK_CALLS: {
     await engine.ready({ signal, timeoutMs });
     // The first look at a server can take it seconds, and files are read meanwhile. Only the update goes by the result.
     await engine.choose?.({ signal, timeoutMs }).catch(() => {});
+    return null;
+  },
+
+  /** On the host the group costs next to nothing, and workers that take what they keep need none: the first rank asks. */
+  async connect(context, { targets, timeoutMs }) {
+    const { server, rank, device, signal } = context;
+    const isWanted = async (): Promise<boolean> => {
+      if (rank > 0) return true;
+      const engine = client(context, targets, 0);
+      if (engine.choose === undefined) return engine.workers !== 'v2';
+      const look = { signal, timeoutMs: Math.min(LOOK_MS, timeoutMs) };
+      const choice = await engine.choose(look).catch(() => undefined);
+      return choice?.workers === 'v1';
+    };
+    if (!device.supports.hostAddressable) await server.connect({ isWanted, timeoutMs, signal });
     return null;
   },
 

@@ -50,6 +50,8 @@ const GATHER_MS = 120_000;
 const SHORT_CALL_MS = 60_000;
 /** How long ranks have to read a checkpoint, unless its registration says otherwise. */
 const REGISTER_MS = 3_600_000;
+/** How long making the communicators ahead may take. */
+const CONNECT_MS = 60_000;
 
 /** A world that outlives failures: ranks that die are restarted and brought to where they were. */
 export class ServedWorld implements HttpWorld {
@@ -88,6 +90,11 @@ export class ServedWorld implements HttpWorld {
    */
   async start(signal: AbortSignal): Promise<void> {
     await untilAborted(Promise.all(this.#slots.map((slot) => slot.start())), signal);
+    const { targets } = this.#options.engines;
+    if (targets === undefined) return;
+    // The first update then need not. It waits for it, and says what is wrong if it fails.
+    const job = { targets, timeoutMs: CONNECT_MS };
+    for (const slot of this.#slots) slot.call('connect', job).outcome.catch(() => {});
   }
 
   ranks(): readonly RankView[] {

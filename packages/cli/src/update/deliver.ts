@@ -47,6 +47,8 @@ export async function deliver(
 ): Promise<Delivered> {
   const { signal } = following;
   const [{ targets, ranks, timeoutMs }] = updates as [(typeof updates)[0]];
+  // Beside reading and registering. The update waits for it, and says what is wrong if it fails.
+  if (ranks === undefined) world.call('connect', { targets, timeoutMs }, { signal }).catch(() => {});
   const [{ name, registered, metasMs }] = await bothOrNone(signal, [
     (stop) => {
       const own = { ...following, signal: stop };

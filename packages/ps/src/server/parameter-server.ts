@@ -26,15 +26,19 @@ import { type SeenFiles, seenFiles } from '../metas/seen-files.ts';
 import { warnOfSplitGroups } from '../metas/warn-of-split-groups.ts';
 import { Checkpoints } from '../pool/checkpoints.ts';
 import { BroadcastLinks } from '../update/broadcast-links.ts';
+import { connectGroup } from '../update/connect-group.ts';
 import { PlanCache } from '../update/plan-cache.ts';
 import { PullKeeper } from '../update/pull-keeper.ts';
 import { RingKeeper } from '../update/ring-keeper.ts';
 import type { P2PAccess } from '../update/update-context.ts';
+import { WorkerPace } from '../update/worker-pace.ts';
 import { Mutex } from '../util/mutex.ts';
 import { untilAborted } from '../util/until-aborted.ts';
 import { v1Protocol } from '../v1/index.ts';
 import { checkSpecVersions } from './check-spec-versions.ts';
 import { runUpdate } from './run-update.ts';
+
+const CONNECT_TIMEOUT_MS = 120_000;
 
 /**
  * One rank's parameter server: it holds its share of checkpoints in host memory and brings them into the inference
@@ -64,9 +68,13 @@ export class ParameterServer {
   readonly #rings: RingKeeper;
   readonly #plans = new PlanCache();
   readonly #pulls = new PullKeeper();
+  readonly #pace = new WorkerPace();
   readonly #updates = new Mutex();
   // Starts at the clock, so that a worker that still waits for an update of a killed server never meets ours.
   #counter = Math.floor(Date.now() / 1000);
+  /** The broadcast group that is being made ahead of the first update. Never rejects. */
+  #connecting: Promise<void> | undefined;
+  readonly #closing = new AbortController();
   /** Known once this rank has told others of it. */
   #p2pAddress: string | undefined;
   #isClosed = false;
@@ -186,6 +194,30 @@ export class ParameterServer {
     return gathered.metas;
   }
 
+  /**
+   * Makes the broadcast group of all ranks now, so that the first update need not: it takes up to a second on GPUs, and
+   * may run while checkpoints are registered. Called on all ranks, before any update; an update waits for it. What fails
+   * here is only logged, and tried again by the update.
+   *
+   * @param options.isWanted Whether updates will need the group, where a rank knows. One that says no decides for all.
+   */
+  async connect(
+    options: {
+      readonly isWanted?: () => Promise<boolean>;
+      readonly timeoutMs?: number;
+      readonly signal?: AbortSignal;
+    } = {},
+  ): Promise<void> {
+    this.#checkOpen();
+    const { timeoutMs = CONNECT_TIMEOUT_MS, signal, isWanted = async () => true } = options;
+    const stop = AbortSignal.any([this.#closing.signal, this.#store.signal, ...(signal ? [signal] : [])]);
+    const parts = { store: this.#store, links: this.#links, device: this.#device, isWanted };
+    this.#connecting ??= connectGroup(parts, { timeoutMs, signal: stop }).catch((cause) => {
+      this.#logger.warn({ rank: this.rank, cause }, 'The broadcast group could not be made ahead; the update makes it');
+    });
+    await this.#connecting;
+  }
+
   /** What all ranks hold of a checkpoint, as gathered or loaded last. @throws `CE_METAS_MISSING` */
   getMetas(name: string): WorldMetas {
     return this.#metas.get(name).metas;
@@ -234,6 +266,7 @@ export class ParameterServer {
     const { metas, digest, fallbacks } = this.#metas.get(name);
     const isForeign = !this.#isOwnWorld(metas);
     const held = isForeign ? undefined : this.#checkpoints.get(name).held;
+    await untilAborted(this.#connecting ?? Promise.resolve(), options.signal);
     return await this.#updates.run(`the update of checkpoint "${name}"`, async () => {
       const updated = await runUpdate(
         {
@@ -251,6 +284,7 @@ export class ParameterServer {
           p2p: this.#p2p,
           protocol: this.#options.protocol ?? v1Protocol(),
           plans: this.#plans,
+          pace: this.#pace,
           host: this.#place.host,
           nics: this.#place.nics,
           memFraction: this.#options.memFraction,
@@ -285,6 +319,8 @@ export class ParameterServer {
   async close(): Promise<void> {
     if (this.#isClosed) return;
     this.#isClosed = true;
+    this.#closing.abort(new CheckpointEngineError('CE_CLOSED', 'This parameter server is closed', 'Create a new one'));
+    await this.#connecting;
     await this.#links.drop();
     this.#rings.close();
     await this.#pulls.release();

@@ -1,4 +1,5 @@
 import { CheckpointEngineError, type Store, type WaitOptions } from '@checkpoint-engine/interface';
+import type { ReloadCost } from '@checkpoint-engine/planner';
 import { decode, encode } from '@msgpack/msgpack';
 import { exchange } from '../util/exchange.ts';
 
@@ -17,6 +18,8 @@ export interface Proposal {
   readonly freeBytes: number;
   /** The order of stages that an earlier update with this group found faster. */
   readonly measuredStages: 2 | 3 | null;
+  /** What its worker took in earlier updates, where it had one. */
+  readonly reload: ReloadCost | null;
   /** By name: options and circumstances that have to be equal. */
   readonly options: Readonly<Record<string, unknown>>;
 }

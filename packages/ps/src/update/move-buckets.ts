@@ -75,6 +75,9 @@ export async function movePass(
     () => watch.enter('stream'),
     () => {},
   );
+  // With several buckets in flight a reload is mostly waiting for others.
+  const isMeasured = session?.maxPending === 1;
+  const pace = context.pace.follow((bucket) => planned.transfers[bucket]!.bucket.tensorCount);
   await runPipeline({
     transfers: planned.transfers,
     rank: context.store.rank,
@@ -92,9 +95,11 @@ export async function movePass(
     onFailure: life.fail,
     emit: (event) => {
       if (isFirst) order.observe?.(event);
+      if (isMeasured) pace.observe(event);
       emit(event);
     },
   });
+  pace.end();
 }
 
 /** What the steps of the buckets wait for, beside each other. */

@@ -5,6 +5,7 @@ import type { Roles } from './roles.ts';
 import { sizeUpdate } from './size-update.ts';
 import { planTransfers, type Transfer } from './transfers.ts';
 import type { UpdateContext } from './update-context.ts';
+import { dearest } from './worker-pace.ts';
 
 /** What will be moved, and how, seen from one rank. */
 export interface PlannedUpdate {
@@ -33,6 +34,7 @@ export function planUpdate(
     memberCount: Math.max(1, roles.group.length),
     // On a GPU reads go ahead through host memory instead.
     readsIntoRing: roles.reads && hostAddressable,
+    reload: dearest([...proposals.values()].map(({ reload }) => reload)),
     bucketBytes: options.bucketBytes,
     maxBucketBytes: context.maxBucketBytes,
     deviceMemoryBytes: options.deviceMemoryBytes,

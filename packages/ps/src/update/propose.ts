@@ -22,6 +22,7 @@ export function propose(
     nics,
     freeBytes: device.memoryInfo().freeBytes + rings.keptBytes,
     measuredStages: link?.measuredStages ?? null,
+    reload: context.pace.cost ?? null,
     options: {
       ranks: options.ranks ?? [],
       bucketBytes: options.bucketBytes ?? null,

@@ -6,6 +6,7 @@ import type { BroadcastLinks } from './broadcast-links.ts';
 import type { PlanCache } from './plan-cache.ts';
 import type { PullKeeper } from './pull-keeper.ts';
 import type { RingKeeper } from './ring-keeper.ts';
+import type { WorkerPace } from './worker-pace.ts';
 
 /** This rank's end of its P2P transport. */
 export interface P2PAccess {
@@ -37,6 +38,8 @@ export interface UpdateContext {
   /** How workers are spoken to, where the caller of this update does not say. */
   readonly protocol: WorkerProtocol;
   readonly plans: PlanCache;
+  /** Of this rank's worker, over all updates. */
+  readonly pace: WorkerPace;
   readonly host: string;
   readonly nics: readonly string[];
   readonly memFraction: number | undefined;

@@ -1,0 +1,51 @@
+import type { DeviceFloors } from '../floors/device-floors.ts';
+import type { BenchResult, ResultRow, Target } from '../report/result.ts';
+import { median } from '../report/statistics.ts';
+import type { EngineScenarioOptions } from './engine-scenario.ts';
+
+/** What was measured with a real engine. */
+export interface EngineFigures {
+  readonly rows: readonly ResultRow[];
+  readonly floors: DeviceFloors;
+  readonly sizeBytes: number;
+  readonly tensorCount: number;
+}
+
+/** The result of an engine scenario, with the Python tool's figures of the same run as the measure. */
+export function engineResult(
+  { checkpoints, modelName, ranks, updates }: EngineScenarioOptions,
+  { rows, floors, sizeBytes, tensorCount }: EngineFigures,
+): Omit<BenchResult, 'version'> {
+  // Each rank copies its share to its GPU, all at the same time.
+  const floorMs = sizeBytes / ranks / (floors.h2dTogetherGBps * 1e6);
+  const medianOf = (by: string, what: string): number =>
+    median(rows.find((row) => row.by.startsWith(by) && row.what.startsWith(what))?.samplesMs ?? []);
+  const command = medianOf('checkpoint-engine', 'update, command, files read before');
+  const serve = medianOf('checkpoint-engine', 'update, serve');
+  const first = medianOf('Python', 'update, first');
+  const later = medianOf('Python', 'update, later');
+  const ratio = (what: string, ours: number, theirs: number, atMost: number): Target => ({
+    what,
+    measured: ours / theirs,
+    atMost,
+    unit: 'x',
+  });
+  return {
+    scenario: 'engine',
+    title: `A real vLLM on ${ranks} GPUs takes ${modelName} in ${serve.toFixed(0)} ms with serve, ${command.toFixed(0)} ms with the command; with the Python tool in ${later.toFixed(0)} ms, the first time ${first.toFixed(0)} ms`,
+    machine: floors.machine,
+    options: { checkpoints: checkpoints.join(', '), ranks, updates },
+    rows: [
+      ...rows.map((row) => ({ ...row, floorMs })),
+      { by: 'floor: host to device', what: 'all GPUs at once', ranks, sizeBytes, samplesMs: [floorMs] },
+    ],
+    targets: [
+      ratio('command over the first update of the Python tool', command, first, 0.8),
+      ratio('serve over later updates of the Python tool', serve, later, 0.6),
+    ].filter(({ measured }) => Number.isFinite(measured)),
+    notes: [
+      `${tensorCount} tensors. vLLM has random weights first; digests of all parameters of all workers and greedy tokens are compared after each update, of both tools.`,
+      'The command is a new process each time; its figure is the update, without starting and reading. The Python tool makes its process group anew for each update.',
+    ],
+  };
+}

@@ -1,0 +1,158 @@
+import { statSync } from 'node:fs';
+import process from 'node:process';
+import { readCheckpoint } from '@checkpoint-engine/meta';
+import { deviceFloors } from '../floors/device-floors.ts';
+import { publish } from '../report/publish.ts';
+import type { ResultRow } from '../report/result.ts';
+import { engineResult } from './engine-result.ts';
+import { Evidence } from './evidence.ts';
+import { VllmEngine } from './vllm-engine.ts';
+import { cliUpdate, type OwnUpdate, peerUpdates, ServedUpdates } from './ways.ts';
+
+/** What `bench update --engine vllm` is asked to do. */
+export interface EngineScenarioOptions {
+  /** Two checkpoints of one model with different weights: updates alternate between them. */
+  readonly checkpoints: readonly [string, string];
+  /** Name of the model in results. */
+  readonly modelName: string;
+  /** A server that runs already, instead of one that is started. */
+  readonly endpoint?: string | undefined;
+  readonly python: string;
+  readonly ranks: number;
+  readonly updates: number;
+  readonly peer: boolean;
+  /** The server of `endpoint` was started with the first checkpoint: updates with it have to leave what it has. */
+  readonly loaded: boolean;
+  /** Ours speak to the receiver of the server, which has to have it. The Python tool never does. */
+  readonly receiver: boolean;
+  /** Arguments of vLLM, where it is started. */
+  readonly engineArgs: readonly string[];
+  /** `cli`, `cli-registered`, `serve`: what is measured of ours, and how. */
+  readonly ways: readonly Way[];
+  /** Further arguments of our commands, one measurement each. */
+  readonly variants: readonly string[];
+  readonly json?: string | undefined;
+  readonly brief?: boolean | undefined;
+}
+
+/** How users update an engine with ours. */
+export type Way = 'cli' | 'cli-registered' | 'serve';
+
+const TITLES: Readonly<Record<Way, string>> = {
+  cli: 'update, command, files streamed',
+  'cli-registered': 'update, command, files read before',
+  serve: 'update, serve',
+};
+
+/** Measures updates of a real engine, as users run them, beside the Python tool with the same engine. */
+export async function engineScenario(options: EngineScenarioOptions): Promise<void> {
+  const { checkpoints, endpoint, python, ranks, engineArgs } = options;
+  const [first] = checkpoints;
+  const { tensors } = await readCheckpoint(first);
+  const sizeBytes = tensors.reduce((sum, tensor) => sum + tensor.sizeBytes, 0);
+  const engine =
+    endpoint === undefined
+      ? await VllmEngine.start({ python, model: configOf(first), ranks, args: engineArgs })
+      : VllmEngine.at(endpoint);
+  try {
+    const evidence = await Evidence.of(engine, options.loaded ? 'one' : undefined);
+    await engine.offerReceiver(options.receiver);
+    const rows: ResultRow[] = [];
+    for (const way of options.ways) {
+      for (const variant of options.variants) rows.push(await measureWay(way, variant, engine, evidence, options));
+    }
+    if (options.peer) rows.push(...(await measurePeer(engine, evidence, options)));
+    const floors = await deviceFloors('cuda', ranks);
+    const sized = rows.map((row) => ({ ...row, model: options.modelName, ranks, sizeBytes }));
+    publish(engineResult(options, { rows: sized, floors, sizeBytes, tensorCount: tensors.length }), options);
+  } finally {
+    await engine.stop();
+  }
+}
+
+/** The folder with the config alone, which `make_model.py` writes beside a checkpoint; else the checkpoint's. */
+function configOf(folder: string): string {
+  const alone = `${folder.replace(/\/$/, '')}.config`;
+  return statSync(alone, { throwIfNoEntry: false })?.isDirectory() ? alone : folder;
+}
+
+/** One update that does not count, then alternating ones; the engine is looked at after each. */
+async function measureWay(
+  way: Way,
+  variant: string,
+  engine: VllmEngine,
+  evidence: Evidence,
+  options: EngineScenarioOptions,
+): Promise<ResultRow> {
+  const { checkpoints, ranks, updates } = options;
+  const args = variant === '' ? [] : variant.split(' ');
+  const [one, other] = checkpoints;
+  const names: Record<string, string> = { one, other };
+  const served = way === 'serve' ? await ServedUpdates.start(engine.url, names, ranks, args) : undefined;
+  const run = (name: string): Promise<OwnUpdate> =>
+    served?.update(name) ??
+    cliUpdate(engine.url, names[name]!, ranks, [way === 'cli' ? '--stream' : '--no-stream', ...args]);
+  const done: OwnUpdate[] = [];
+  let wrong = 0;
+  try {
+    for (let round = 0; round <= updates; round++) {
+      const name = round % 2 === 0 ? 'one' : 'other';
+      done.push(await run(name));
+      wrong += await evidence.compare(name);
+    }
+  } finally {
+    await served?.stop();
+  }
+  const [warmup, ...counted] = done.map(({ durationsMs }) => durationsMs.update!);
+  const { durationsMs, bucketCount, bucketBytes, deviceBytes } = done.at(-1)!;
+  const { update: _, ...phasesMs } = durationsMs;
+  say(`${way} ${variant}: ${[warmup, ...counted].map((ms) => ms?.toFixed(0)).join(', ')} ms, ${wrong} wrong`);
+  say(`  ${JSON.stringify(done.at(-1))}`);
+  return {
+    by: 'checkpoint-engine',
+    what: TITLES[way],
+    samplesMs: counted,
+    warmupMs: [warmup!],
+    phasesMs,
+    deviceBytes,
+    ...(bucketBytes !== undefined && { bucketBytes }),
+    settings: { ...(variant !== '' && { args: variant }), ...(options.receiver && { receiver: true }) },
+    figures: {
+      wallMs: done.at(-1)!.wallMs,
+      ...(bucketCount !== undefined && { bucketCount }),
+    },
+    checked: done.length,
+    wrong,
+  };
+}
+
+async function measurePeer(
+  engine: VllmEngine,
+  evidence: Evidence,
+  { checkpoints, python, ranks, updates }: EngineScenarioOptions,
+): Promise<ResultRow[]> {
+  const firstMs: number[] = [];
+  const laterMs: number[] = [];
+  let wrong = 0;
+  let registerMs = 0;
+  for (const [at, name] of (['other', 'one'] as const).entries()) {
+    const folder = checkpoints[name === 'one' ? 0 : 1];
+    const figures = await peerUpdates(python, engine.url, folder, ranks, at === 0 ? updates : 1);
+    const [first, ...later] = figures.update_s.map((seconds) => seconds * 1000);
+    firstMs.push(first!);
+    laterMs.push(...later);
+    registerMs = figures.register_s * 1000;
+    wrong += await evidence.compare(name);
+    say(`Python tool: ${JSON.stringify(figures)}, ${wrong} wrong`);
+  }
+  const row = { by: 'Python tool, as shipped', checked: 2, wrong };
+  return [
+    { ...row, what: 'update, first of a process', samplesMs: firstMs, figures: { registerMs } },
+    { ...row, what: 'update, later', samplesMs: laterMs, checked: 0, wrong: 0 },
+  ];
+}
+
+/** A run takes minutes: this says how far it is. */
+function say(text: string): void {
+  process.stderr.write(`${text}\n`);
+}
