@@ -1,6 +1,6 @@
 import { WORKER_FRAME_LIMITS, type WorkerMessage } from '@checkpoint-engine/interface';
+import { checkMsgpack } from '@checkpoint-engine/interface/wire';
 import { Decoder, Encoder } from '@msgpack/msgpack';
-import { assertHonestLengths } from './honest-lengths.ts';
 
 const decoder = new Decoder();
 const encoder = new Encoder({ ignoreUndefined: true });
@@ -70,7 +70,7 @@ export class FrameReader {
 
 function decodePayload(payload: Uint8Array): unknown {
   try {
-    assertHonestLengths(payload);
+    checkMsgpack(payload, { maxBytes: 32 * 2 ** 20, maxDepth: 8, maxValues: 4_000_000, maxContainers: 600_000 });
     return decoder.decode(payload);
   } catch (error) {
     throw new RangeError('a frame that is not msgpack', { cause: error });

@@ -1,0 +1,75 @@
+import { EventEmitter } from 'node:events';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { Strangers } from './strangers.ts';
+
+class FakeSocket extends EventEmitter {
+  isPaused = false;
+  isDestroyed = false;
+  pause(): void {
+    this.isPaused = true;
+  }
+  destroy(): void {
+    this.isDestroyed = true;
+    this.emit('close');
+  }
+}
+
+describe('Strangers', () => {
+  beforeEach(() => vi.useFakeTimers());
+  afterEach(() => vi.useRealTimers());
+
+  it('closes what does not prove itself in time, and not what does', () => {
+    const strangers = new Strangers({ most: 8, timeoutMs: 1_000 });
+    const [silent, known] = [new FakeSocket(), new FakeSocket()];
+    strangers.admit(silent);
+    strangers.admit(known).welcome();
+    vi.advanceTimersByTime(1_000);
+    expect([silent.isDestroyed, known.isDestroyed]).toEqual([true, false]);
+    expect(strangers.size).toBe(0);
+    expect(vi.getTimerCount()).toBe(0);
+  });
+
+  it('does not read what was refused, and closes it after a moment', () => {
+    const strangers = new Strangers({ most: 8, timeoutMs: 60_000 });
+    const socket = new FakeSocket();
+    const stranger = strangers.admit(socket);
+    stranger.refuse('garbage');
+    expect([socket.isPaused, socket.isDestroyed, stranger.isOut]).toEqual([true, false, true]);
+    vi.advanceTimersByTime(500);
+    expect(socket.isDestroyed).toBe(true);
+    expect(vi.getTimerCount()).toBe(0);
+  });
+
+  it('closes the one that got least far when there are too many', () => {
+    const strangers = new Strangers({ most: 3, timeoutMs: 60_000 });
+    const sockets = Array.from({ length: 5 }, () => new FakeSocket());
+    const [first, second, third, fourth, fifth] = sockets as [
+      FakeSocket,
+      FakeSocket,
+      FakeSocket,
+      FakeSocket,
+      FakeSocket,
+    ];
+    strangers.admit(first).advance();
+    strangers.admit(second);
+    strangers.admit(third).refuse('garbage');
+    strangers.admit(fourth);
+    expect(sockets.map(({ isDestroyed }) => isDestroyed)).toEqual([false, false, true, false, false]);
+    strangers.admit(fifth);
+    expect(sockets.map(({ isDestroyed }) => isDestroyed)).toEqual([false, true, true, false, false]);
+    strangers.close();
+    expect(sockets.every(({ isDestroyed }) => isDestroyed)).toBe(true);
+    expect(vi.getTimerCount()).toBe(0);
+  });
+
+  it('tells of refusals in one line for ten seconds', () => {
+    const onRefused = vi.fn();
+    const strangers = new Strangers({ most: 999, timeoutMs: 60_000, onRefused });
+    const refuse = () => strangers.admit(new FakeSocket()).refuse('garbage');
+    for (let i = 0; i < 100; i++) refuse();
+    expect(onRefused.mock.calls).toEqual([['garbage', 1]]);
+    vi.advanceTimersByTime(10_000);
+    refuse();
+    expect(onRefused.mock.calls[1]).toEqual(['garbage', 100]);
+  });
+});

@@ -1,0 +1,146 @@
+/** A refused connection is not read, and stays open this long, so that whoever refills it cannot do so at once. */
+const HANG_UP_AFTER_MS = 500;
+/** Refusals within this time are one line of the log. */
+const LOG_EVERY_MS = 10_000;
+
+/** What is used of a connection; `net.Socket` is one. */
+export interface StrangerSocket {
+  pause(): unknown;
+  destroy(): unknown;
+  once(event: 'close', listener: () => void): unknown;
+}
+
+/** Options of {@link Strangers}. */
+export interface StrangersOptions {
+  /** Connections that have not proved who they are; with one more, the one that got least far is closed. */
+  readonly most: number;
+  /** How long a connection may take to prove who it is. */
+  readonly timeoutMs: number;
+  /** Told of the first refusal, and then every ten seconds at most of how many there were since. */
+  readonly onRefused?: ((why: string, count: number) => void) | undefined;
+}
+
+/** A connection that has not proved who it is. */
+export interface Stranger {
+  /** Whether it was refused, or is gone: nothing of what it sends is to be read any more. */
+  readonly isOut: boolean;
+  /** It got further: those that did are closed last where there are too many. */
+  advance(): void;
+  /** It has proved who it is: it does not count any more. */
+  welcome(): void;
+  /** It is not read any more, and closed after a moment. Idempotent. */
+  refuse(why: string): void;
+}
+
+/**
+ * The connections of a listener that have not proved who they are: how many there may be, and how long each may take.
+ * Whatever they send or do not send costs a bounded number of descriptors, and little time: a refused one is left
+ * unread for half a second before it is closed, so that it neither floods nor comes back at once.
+ */
+export class Strangers {
+  readonly #options: StrangersOptions;
+  readonly #strangers = new Set<OneStranger>();
+  #refusals = 0;
+  #loggedAt = Number.NEGATIVE_INFINITY;
+
+  constructor(options: StrangersOptions) {
+    this.#options = options;
+  }
+
+  /** Connections that have not proved who they are, those that were refused and are still open included. */
+  get size(): number {
+    return this.#strangers.size;
+  }
+
+  /** Counts a new connection. */
+  admit(socket: StrangerSocket): Stranger {
+    const stranger = new OneStranger(socket, {
+      timeoutMs: this.#options.timeoutMs,
+      onRefused: (why) => this.#log(why),
+      onGone: () => this.#strangers.delete(stranger),
+    });
+    this.#strangers.add(stranger);
+    if (this.#strangers.size > this.#options.most) this.#leastFar()?.hangUp();
+    return stranger;
+  }
+
+  /** Closes all of them at once. */
+  close(): void {
+    for (const stranger of [...this.#strangers]) stranger.hangUp();
+  }
+
+  /** The one that got least far, the oldest of those. */
+  #leastFar(): OneStranger | undefined {
+    let least: OneStranger | undefined;
+    for (const stranger of this.#strangers) if (least === undefined || stranger.steps < least.steps) least = stranger;
+    return least;
+  }
+
+  #log(why: string): void {
+    this.#refusals += 1;
+    const now = performance.now();
+    if (now - this.#loggedAt < LOG_EVERY_MS) return;
+    this.#loggedAt = now;
+    this.#options.onRefused?.(why, this.#refusals);
+    this.#refusals = 0;
+  }
+}
+
+interface Events {
+  readonly timeoutMs: number;
+  onRefused(why: string): void;
+  onGone(): void;
+}
+
+class OneStranger implements Stranger {
+  /** How far it got; -1 when it was refused. */
+  steps = 0;
+  readonly #socket: StrangerSocket;
+  readonly #events: Events;
+  #timer: ReturnType<typeof setTimeout>;
+  #isOver = false;
+
+  constructor(socket: StrangerSocket, events: Events) {
+    this.#socket = socket;
+    this.#events = events;
+    this.#timer = setTimeout(() => {
+      this.refuse('it did not say in time who it is');
+      this.hangUp();
+    }, events.timeoutMs);
+    socket.once('close', () => this.#end());
+  }
+
+  get isOut(): boolean {
+    return this.steps < 0;
+  }
+
+  advance(): void {
+    if (!this.isOut) this.steps += 1;
+  }
+
+  welcome(): void {
+    if (!this.isOut) this.#end();
+  }
+
+  refuse(why: string): void {
+    if (this.isOut || this.#isOver) return;
+    this.steps = -1;
+    this.#socket.pause();
+    clearTimeout(this.#timer);
+    this.#timer = setTimeout(() => this.hangUp(), HANG_UP_AFTER_MS);
+    this.#events.onRefused(why);
+  }
+
+  hangUp(): void {
+    this.steps = -1;
+    this.#socket.destroy();
+    this.#end();
+  }
+
+  #end(): void {
+    if (this.#isOver) return;
+    this.#isOver = true;
+    clearTimeout(this.#timer);
+    this.#events.onGone();
+  }
+}
