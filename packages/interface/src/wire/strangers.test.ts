@@ -40,6 +40,15 @@ describe('Strangers', () => {
     expect(vi.getTimerCount()).toBe(0);
   });
 
+  it('closes what had proved who it is at once', () => {
+    const strangers = new Strangers({ most: 8, timeoutMs: 60_000 });
+    const socket = new FakeSocket();
+    const known = strangers.admit(socket);
+    known.welcome();
+    known.refuse('garbage');
+    expect([socket.isDestroyed, known.isOut, vi.getTimerCount()]).toEqual([true, true, 0]);
+  });
+
   it('closes the one that got least far when there are too many', () => {
     const strangers = new Strangers({ most: 3, timeoutMs: 60_000 });
     const sockets = Array.from({ length: 5 }, () => new FakeSocket());

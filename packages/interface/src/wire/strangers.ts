@@ -24,11 +24,15 @@ export interface StrangersOptions {
 export interface Stranger {
   /** Whether it was refused, or is gone: nothing of what it sends is to be read any more. */
   readonly isOut: boolean;
-  /** It got further: those that did are closed last where there are too many. */
-  advance(): void;
+  /**
+   * It got further: those that did are closed last where there are too many.
+   *
+   * @param timeoutMs How long it may take from now on. @default What is left
+   */
+  advance(timeoutMs?: number): void;
   /** It has proved who it is: it does not count any more. */
   welcome(): void;
-  /** It is not read any more, and closed after a moment. Idempotent. */
+  /** It is not read any more, and closed after a moment; one that had proved who it is, at once. Idempotent. */
   refuse(why: string): void;
 }
 
@@ -99,14 +103,15 @@ class OneStranger implements Stranger {
   readonly #events: Events;
   #timer: ReturnType<typeof setTimeout>;
   #isOver = false;
+  readonly #onTimeout = (): void => {
+    this.refuse('it did not say in time who it is');
+    this.hangUp();
+  };
 
   constructor(socket: StrangerSocket, events: Events) {
     this.#socket = socket;
     this.#events = events;
-    this.#timer = setTimeout(() => {
-      this.refuse('it did not say in time who it is');
-      this.hangUp();
-    }, events.timeoutMs);
+    this.#timer = setTimeout(this.#onTimeout, events.timeoutMs);
     socket.once('close', () => this.#end());
   }
 
@@ -114,8 +119,12 @@ class OneStranger implements Stranger {
     return this.steps < 0;
   }
 
-  advance(): void {
-    if (!this.isOut) this.steps += 1;
+  advance(timeoutMs?: number): void {
+    if (this.isOut || this.#isOver) return;
+    this.steps += 1;
+    if (timeoutMs === undefined) return;
+    clearTimeout(this.#timer);
+    this.#timer = setTimeout(this.#onTimeout, timeoutMs);
   }
 
   welcome(): void {
@@ -123,7 +132,11 @@ class OneStranger implements Stranger {
   }
 
   refuse(why: string): void {
-    if (this.isOut || this.#isOver) return;
+    if (this.isOut) return;
+    if (this.#isOver) {
+      this.hangUp();
+      return;
+    }
     this.steps = -1;
     this.#socket.pause();
     clearTimeout(this.#timer);
