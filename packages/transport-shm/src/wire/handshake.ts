@@ -7,7 +7,7 @@ import type { Frame } from './frame-codec.ts';
 /** How long a stranger may keep a connection without saying who it is. */
 export const helloTimeoutMs = 5_000;
 /** Connections of strangers that an endpoint or a joining member keeps, in addition to one for each member. */
-export const mostStrangers = 64;
+export const mostStrangers = 128;
 
 interface Hello extends Frame {
   readonly type: 'hello';
