@@ -245,6 +245,36 @@ describe('v2Protocol, sender side', () => {
     await stranger.closed;
   });
 
+  it('lets the worker in beside any number of strangers that say nothing, too much, or too little', async () => {
+    const opening = session.open(buffer, call);
+    const [, name] = /^ce2:(.+)\?/.exec(session.address)!;
+    const strangers = Array.from({ length: 400 }, (_, i) => {
+      const socket = connect({ path: `\0${name}` }).on('error', () => {});
+      if (i % 4 === 1) socket.write(new Uint8Array(2 ** 20).fill(0xff));
+      if (i % 4 === 2) socket.write(Uint8Array.of(0, 16, 0, 0, 0xdd, 1, 0xc9));
+      return socket.resume();
+    });
+    await expect.poll(() => strangers.filter(({ destroyed }) => destroyed).length).toBeGreaterThanOrEqual(400 - 140);
+    const caller = newCaller();
+    caller.hello();
+    await caller.messages(1);
+    caller.say({ type: 'ready', credits: 1 });
+    await opening;
+    for (const socket of strangers) socket.destroy();
+  });
+
+  it.each([{ credits: { toString: 1 } }, { credits: [] }, { credits: '1' }, {}])(
+    'says what is wrong with a ready of %j',
+    async (fields) => {
+      const opening = session.open(buffer, call);
+      const caller = newCaller();
+      caller.hello();
+      await caller.messages(1);
+      caller.say({ type: 'ready', ...fields });
+      await expect(opening).rejects.toMatchObject({ code: 'CE_WORKER_PROTOCOL' });
+    },
+  );
+
   it('survives garbage: strangers are turned away, memory stays bounded, the worker still gets in', async () => {
     const opening = session.open(buffer, call);
     const before = process.memoryUsage();

@@ -8,6 +8,9 @@ class FakeSocket extends EventEmitter {
   pause(): void {
     this.isPaused = true;
   }
+  destroySoon(): void {
+    this.destroy();
+  }
   destroy(): void {
     this.isDestroyed = true;
     this.emit('close');
@@ -29,14 +32,21 @@ describe('Strangers', () => {
     expect(vi.getTimerCount()).toBe(0);
   });
 
-  it('does not read what was refused, and closes it after a moment', () => {
-    const strangers = new Strangers({ most: 8, timeoutMs: 60_000 });
-    const socket = new FakeSocket();
-    const stranger = strangers.admit(socket);
-    stranger.refuse('garbage');
-    expect([socket.isPaused, socket.isDestroyed, stranger.isOut]).toEqual([true, false, true]);
-    vi.advanceTimersByTime(500);
-    expect(socket.isDestroyed).toBe(true);
+  it('closes what was refused, and makes it wait when there are many', () => {
+    const strangers = new Strangers({ most: 9_999, timeoutMs: 60_000 });
+    const sockets = Array.from({ length: 1_100 }, () => new FakeSocket());
+    const outs = sockets.map((socket) => {
+      const stranger = strangers.admit(socket);
+      stranger.refuse('garbage');
+      return stranger.isOut && socket.isPaused;
+    });
+    expect(outs).not.toContain(false);
+    const closed = () => sockets.filter(({ isDestroyed }) => isDestroyed).length;
+    expect(closed()).toBe(500);
+    vi.advanceTimersByTime(1_000);
+    expect(closed()).toBe(1_000);
+    vi.advanceTimersByTime(1_000);
+    expect(closed()).toBe(1_100);
     expect(vi.getTimerCount()).toBe(0);
   });
 
@@ -61,11 +71,11 @@ describe('Strangers', () => {
     ];
     strangers.admit(first).advance();
     strangers.admit(second);
-    strangers.admit(third).refuse('garbage');
+    strangers.admit(third).advance();
     strangers.admit(fourth);
-    expect(sockets.map(({ isDestroyed }) => isDestroyed)).toEqual([false, false, true, false, false]);
+    expect(sockets.map(({ isDestroyed }) => isDestroyed)).toEqual([false, true, false, false, false]);
     strangers.admit(fifth);
-    expect(sockets.map(({ isDestroyed }) => isDestroyed)).toEqual([false, true, true, false, false]);
+    expect(sockets.map(({ isDestroyed }) => isDestroyed)).toEqual([false, true, false, true, false]);
     strangers.close();
     expect(sockets.every(({ isDestroyed }) => isDestroyed)).toBe(true);
     expect(vi.getTimerCount()).toBe(0);

@@ -1,5 +1,8 @@
-/** A refused connection is not read, and stays open this long, so that whoever refills it cannot do so at once. */
-const HANG_UP_AFTER_MS = 500;
+/** Refused connections that are closed at once within a second; each costs its listener a tenth of a millisecond. */
+const CLOSED_A_SECOND = 500;
+const SECOND_MS = 1_000;
+/** How long a refused connection may take to read why. */
+const FLUSH_MS = 500;
 /** Refusals within this time are one line of the log. */
 const LOG_EVERY_MS = 10_000;
 
@@ -7,6 +10,8 @@ const LOG_EVERY_MS = 10_000;
 export interface StrangerSocket {
   pause(): unknown;
   destroy(): unknown;
+  /** Closes once what was written is out. */
+  destroySoon(): unknown;
   once(event: 'close', listener: () => void): unknown;
 }
 
@@ -32,19 +37,21 @@ export interface Stranger {
   advance(timeoutMs?: number): void;
   /** It has proved who it is: it does not count any more. */
   welcome(): void;
-  /** It is not read any more, and closed after a moment; one that had proved who it is, at once. Idempotent. */
+  /** It is not read any more, and closed: at once, unless there are so many that this alone would cost time. Idempotent. */
   refuse(why: string): void;
 }
 
 /**
  * The connections of a listener that have not proved who they are: how many there may be, and how long each may take.
- * Whatever they send or do not send costs a bounded number of descriptors, and little time: a refused one is left
- * unread for half a second before it is closed, so that it neither floods nor comes back at once.
+ * Whatever they send or do not send costs a bounded number of descriptors, and little time: where many are refused, they
+ * are left unread and open for a while, so that they cannot come back at once.
  */
 export class Strangers {
   readonly #options: StrangersOptions;
   readonly #strangers = new Set<OneStranger>();
   #refusals = 0;
+  #secondBeganAt = Number.NEGATIVE_INFINITY;
+  #closedInSecond = 0;
   #loggedAt = Number.NEGATIVE_INFINITY;
 
   constructor(options: StrangersOptions) {
@@ -60,7 +67,10 @@ export class Strangers {
   admit(socket: StrangerSocket): Stranger {
     const stranger = new OneStranger(socket, {
       timeoutMs: this.#options.timeoutMs,
-      onRefused: (why) => this.#log(why),
+      onRefused: (why) => {
+        this.#log(why);
+        return this.#closeInMs();
+      },
       onGone: () => this.#strangers.delete(stranger),
     });
     this.#strangers.add(stranger);
@@ -80,6 +90,18 @@ export class Strangers {
     return least;
   }
 
+  /** When the next refused connection may be closed. */
+  #closeInMs(): number {
+    const now = performance.now();
+    if (now - this.#secondBeganAt >= SECOND_MS) {
+      this.#secondBeganAt = now;
+      this.#closedInSecond = 0;
+    }
+    const seconds = Math.floor(this.#closedInSecond / CLOSED_A_SECOND);
+    this.#closedInSecond += 1;
+    return seconds === 0 ? 0 : this.#secondBeganAt + seconds * SECOND_MS - now;
+  }
+
   #log(why: string): void {
     this.#refusals += 1;
     const now = performance.now();
@@ -92,7 +114,8 @@ export class Strangers {
 
 interface Events {
   readonly timeoutMs: number;
-  onRefused(why: string): void;
+  /** Tells when it may be closed. */
+  onRefused(why: string): number;
   onGone(): void;
 }
 
@@ -140,8 +163,9 @@ class OneStranger implements Stranger {
     this.steps = -1;
     this.#socket.pause();
     clearTimeout(this.#timer);
-    this.#timer = setTimeout(() => this.hangUp(), HANG_UP_AFTER_MS);
-    this.#events.onRefused(why);
+    const closeInMs = this.#events.onRefused(why);
+    this.#timer = setTimeout(() => this.hangUp(), Math.max(closeInMs, FLUSH_MS));
+    if (closeInMs === 0) this.#socket.destroySoon();
   }
 
   hangUp(): void {
