@@ -139,7 +139,7 @@ describe('v2Protocol, sender side', () => {
   it.each([
     ['an unknown type', { type: 'dance' }, /unknown type "dance"/],
     ['an acknowledgement of nothing', { type: 'ack', index: 9 }, /"ack 9", which nothing waits for/],
-    ['a list', { type: 'ack', index: [1] }, /not msgpack/],
+    ['a list', { type: 'ack', index: [1] }, /"ack object", which nothing waits for/],
     ['a second hello', { type: 'hello' }, /unknown type "hello"/],
   ])('ends the session on %s', async (_, message, text) => {
     const opening = session.open(buffer, call);
