@@ -16,3 +16,9 @@ export function decodeBounded(bytes: Uint8Array, limits: MsgpackLimits): unknown
     throw new RangeError('a message that is not msgpack', { cause });
   }
 }
+
+/** Of what ranks tell each other through the store: small maps and lists around bytes, which may be large. */
+const MEMBER_LIMITS: MsgpackLimits = { maxBytes: 2 ** 31, maxDepth: 32, maxValues: 1_000_000, maxContainers: 100_000 };
+
+/** Decodes what another rank put into the store, as what this release puts there. @throws {RangeError} It costs too much. */
+export const decodeFromRank = <T>(bytes: Uint8Array): T => decodeBounded(bytes, MEMBER_LIMITS) as T;
