@@ -109,12 +109,13 @@ describe('receiveUpdate against a rogue server', () => {
   it('tells which tensor is not aligned', async () => {
     greet = (socket) => {
       socket.write(welcome());
-      socket.write(bucket(0, { offsets: [1] }));
+      const two = { names: ['v', 'w'], dtypes: ['U8', 'F32'], shapes: [[4], [1]], offsets: [0, 257], sizes: [4, 4] };
+      socket.write(bucket(0, two));
     };
     await using update = await receiveUpdate(address, { device, timeoutMs: 5_000 });
-    await expect(update.forEachBucket(([tensor]) => void tensor!.toTypedArray())).rejects.toMatchObject({
+    await expect(update.forEachBucket((tensors) => void tensors[1]!.toTypedArray())).rejects.toMatchObject({
       code: 'CE_WORKER_PROTOCOL',
-      message: expect.stringContaining('tensor "w" of F32, which are not aligned: 4 bytes at offset 1'),
+      message: expect.stringContaining('tensor "w" of F32, which are not aligned: 4 bytes at offset 257'),
     });
   });
 

@@ -13,6 +13,7 @@ export class ByteQueue {
   #isOwn = false;
   #reservedBytes = 0;
 
+  /** Bytes that are held. */
   get sizeBytes(): number {
     return this.#end - this.#start;
   }

@@ -20,6 +20,7 @@ export class FrameCutter {
   readonly #littleEndian: boolean;
   readonly #queue = new ByteQueue();
 
+  /** A cutter that has got nothing yet. */
   constructor({ limitBytes, littleEndian }: FrameCutterOptions) {
     this.limitBytes = limitBytes;
     this.#littleEndian = littleEndian;

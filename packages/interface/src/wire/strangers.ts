@@ -8,10 +8,13 @@ const LOG_EVERY_MS = 10_000;
 
 /** What is used of a connection; `net.Socket` is one. */
 export interface StrangerSocket {
+  /** Reads nothing more. */
   pause(): unknown;
+  /** Closes at once. */
   destroy(): unknown;
   /** Closes once what was written is out. */
   destroySoon(): unknown;
+  /** Calls the listener when it is closed. */
   once(event: 'close', listener: () => void): unknown;
 }
 
@@ -54,6 +57,7 @@ export class Strangers {
   #closedInSecond = 0;
   #loggedAt = Number.NEGATIVE_INFINITY;
 
+  /** Of a listener that has no connection yet. */
   constructor(options: StrangersOptions) {
     this.#options = options;
   }
