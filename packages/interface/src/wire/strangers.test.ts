@@ -5,6 +5,9 @@ import { Strangers } from './strangers.ts';
 class FakeSocket extends EventEmitter {
   isPaused = false;
   isDestroyed = false;
+  resume(): void {
+    this.isPaused = false;
+  }
   pause(): void {
     this.isPaused = true;
   }
@@ -48,6 +51,22 @@ describe('Strangers', () => {
     vi.advanceTimersByTime(1_000);
     expect(closed()).toBe(1_100);
     expect(vi.getTimerCount()).toBe(0);
+  });
+
+  it('reads who sends byte by byte ten times a second', () => {
+    const strangers = new Strangers({ most: 8, timeoutMs: 60_000 });
+    const socket = new FakeSocket();
+    const stranger = strangers.admit(socket);
+    for (let piece = 0; piece < 8; piece++) stranger.dribble();
+    expect(socket.isPaused).toBe(false);
+    stranger.dribble();
+    expect(socket.isPaused).toBe(true);
+    vi.advanceTimersByTime(100);
+    expect(socket.isPaused).toBe(false);
+    stranger.dribble();
+    stranger.refuse('garbage');
+    vi.advanceTimersByTime(100);
+    expect([socket.isPaused, socket.isDestroyed, vi.getTimerCount()]).toEqual([true, true, 0]);
   });
 
   it('closes what had proved who it is at once', () => {

@@ -3,6 +3,9 @@ const CLOSED_A_SECOND = 500;
 const SECOND_MS = 1_000;
 /** How long a refused connection may take to read why. */
 const FLUSH_MS = 500;
+/** Pieces in which a hello may come before its sender is read less often. */
+const FREE_PIECES = 8;
+const REST_MS = 100;
 /** Refusals within this time are one line of the log. */
 const LOG_EVERY_MS = 10_000;
 
@@ -10,6 +13,8 @@ const LOG_EVERY_MS = 10_000;
 export interface StrangerSocket {
   /** Reads nothing more. */
   pause(): unknown;
+  /** Reads again. */
+  resume(): unknown;
   /** Closes at once. */
   destroy(): unknown;
   /** Closes once what was written is out. */
@@ -38,6 +43,11 @@ export interface Stranger {
    * @param timeoutMs How long it may take from now on. @default What is left
    */
   advance(timeoutMs?: number): void;
+  /**
+   * Something of it was read, and it is not enough yet. One that goes on so is read ten times a second at most: who sends
+   * byte by byte costs no more time than who sends all at once.
+   */
+  dribble(): void;
   /** It has proved who it is: it does not count any more. */
   welcome(): void;
   /** It is not read any more, and closed: at once, unless there are so many that this alone would cost time. Idempotent. */
@@ -129,6 +139,8 @@ class OneStranger implements Stranger {
   readonly #socket: StrangerSocket;
   readonly #events: Events;
   #timer: ReturnType<typeof setTimeout>;
+  #rest: ReturnType<typeof setTimeout> | undefined;
+  #pieces = 0;
   #isOver = false;
   readonly #onTimeout = (): void => {
     this.refuse('it did not say in time who it is');
@@ -154,6 +166,14 @@ class OneStranger implements Stranger {
     this.#timer = setTimeout(this.#onTimeout, timeoutMs);
   }
 
+  dribble(): void {
+    this.#pieces += 1;
+    if (this.isOut || this.#isOver || this.#pieces <= FREE_PIECES) return;
+    this.#socket.pause();
+    clearTimeout(this.#rest);
+    this.#rest = setTimeout(() => this.#socket.resume(), REST_MS);
+  }
+
   welcome(): void {
     if (!this.isOut) this.#end();
   }
@@ -165,6 +185,7 @@ class OneStranger implements Stranger {
       return;
     }
     this.steps = -1;
+    clearTimeout(this.#rest);
     this.#socket.pause();
     clearTimeout(this.#timer);
     const closeInMs = this.#events.onRefused(why);
@@ -182,6 +203,7 @@ class OneStranger implements Stranger {
     if (this.#isOver) return;
     this.#isOver = true;
     clearTimeout(this.#timer);
+    clearTimeout(this.#rest);
     this.#events.onGone();
   }
 }

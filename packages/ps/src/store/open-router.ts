@@ -126,6 +126,10 @@ export class OpenRouter implements StoreRouter {
       if (peer.allowance < 0) refuse('it sends more than who has not joined may');
       return !peer.stranger.isOut;
     };
+    socket.on('data', () => {
+      const unknown = peer === undefined ? stranger : peer.stranger;
+      unknown?.dribble();
+    });
     const connection = new ZmtpConnection(socket, { type: 'ROUTER', identity: '' }, STRANGER_LIMITS, {
       onReady: (name) => {
         stranger.advance();

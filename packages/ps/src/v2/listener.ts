@@ -79,7 +79,10 @@ export class SessionListener {
       try {
         reader.push(chunk);
         const hello = reader.next();
-        if (!hello) return;
+        if (!hello) {
+          stranger.dribble();
+          return;
+        }
         if (hello.type !== 'hello' || !this.#knows(hello.key)) {
           refuse('its hello does not show the key');
           return;

@@ -205,7 +205,15 @@ const v2: Target = async (count, seed, look) => {
   let fed = 0;
   while (fed < count) {
     const session = await v2Protocol().createSession({
-      ...{ deviceUuid: device.uuid, updateId: 'u', counter: 1, rank: 0, slots: 3, checkpoint: 'c' },
+      ...{
+        deviceUuid: device.uuid,
+        deviceKind: device.kind,
+        updateId: 'u',
+        counter: 1,
+        rank: 0,
+        slots: 3,
+        checkpoint: 'c',
+      },
       ...{ timeoutMs: 20_000, logger: silentLogger },
     });
     const [, name, key] = /^ce2:(.*)\?key=(.*)$/.exec(session.address)!;

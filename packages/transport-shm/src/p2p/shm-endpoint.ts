@@ -75,7 +75,11 @@ export class ShmEndpoint implements P2PEndpoint {
     const strangers = new Strangers({ most: mostStrangers, timeoutMs: helloTimeoutMs });
     const server = await listenOn(address.socket, async (socket) => {
       const stranger = strangers.admit(socket);
-      const connection = new Connection(socket, () => stranger.refuse('it does not speak the protocol'));
+      const connection = new Connection(
+        socket,
+        () => stranger.refuse('it does not speak the protocol'),
+        () => stranger.dribble(),
+      );
       const from = await awaitHello(connection, stranger, address.socket, address.secret);
       if (from === undefined) return;
       readers.add(connection);

@@ -11,23 +11,30 @@ export class Connection {
   readonly #socket: Socket;
   readonly #reader = new FrameReader();
   readonly #onGarbage: () => void;
+  #onPiece: (() => void) | undefined;
   #consume: ((frame: Frame) => void) | undefined;
 
-  /** @param onGarbage What becomes of a socket whose other side does not speak our protocol. @default It is closed */
-  constructor(socket: Socket, onGarbage: () => void = () => socket.destroy()) {
+  /**
+   * @param onGarbage What becomes of a socket whose other side does not speak our protocol. @default It is closed
+   * @param onPiece   Called for every piece that is read until the other side is trusted.
+   */
+  constructor(socket: Socket, onGarbage: () => void = () => socket.destroy(), onPiece?: () => void) {
     this.#socket = socket;
     this.#onGarbage = onGarbage;
+    this.#onPiece = onPiece;
     this.closed = new Promise((resolve) => socket.once('close', () => resolve()));
     socket.on('error', () => {}); // 'close' follows
     socket.on('data', (chunk) => {
       this.#reader.push(chunk);
       this.#read();
+      this.#onPiece?.();
     });
   }
 
   /** The other side has proved who it is: it may send what members send. */
   trust(): void {
     this.#reader.limits = MEMBER_LIMITS;
+    this.#onPiece = undefined;
   }
 
   /** Sends a frame, unless the socket is closed already: who waits for an answer also waits for `closed`. */

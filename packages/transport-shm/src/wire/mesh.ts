@@ -59,7 +59,11 @@ export async function connectMesh(
   const strangers = new Strangers({ most: mostStrangers + store.members.length, timeoutMs: helloTimeoutMs });
   const server = await listenOn(socket, async (raw) => {
     const stranger = strangers.admit(raw);
-    const connection = new Connection(raw, () => stranger.refuse('it does not speak the protocol'));
+    const connection = new Connection(
+      raw,
+      () => stranger.refuse('it does not speak the protocol'),
+      () => stranger.dribble(),
+    );
     const from = await awaitHello(connection, stranger, String(rank), secret, timeoutMs);
     if (from === undefined) return;
     open(connection);
