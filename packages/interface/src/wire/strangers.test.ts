@@ -63,6 +63,11 @@ describe('Strangers', () => {
     expect(socket.isPaused).toBe(true);
     vi.advanceTimersByTime(100);
     expect(socket.isPaused).toBe(false);
+    const lateSocket = new FakeSocket();
+    const late = strangers.admit(lateSocket);
+    for (let piece = 0; piece < 9; piece++) late.dribble();
+    late.welcome();
+    expect([lateSocket.isPaused, vi.getTimerCount()]).toEqual([false, 1]);
     stranger.dribble();
     stranger.refuse('garbage');
     vi.advanceTimersByTime(100);

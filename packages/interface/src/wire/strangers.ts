@@ -175,7 +175,9 @@ class OneStranger implements Stranger {
   }
 
   welcome(): void {
-    if (!this.isOut) this.#end();
+    if (this.isOut) return;
+    if (this.#rest !== undefined) this.#socket.resume();
+    this.#end();
   }
 
   refuse(why: string): void {
