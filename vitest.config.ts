@@ -1,9 +1,24 @@
+import process from 'node:process';
 import { defineConfig } from 'vitest/config';
 
 const resolve = { conditions: ['@checkpoint-engine/source', 'node', 'import', 'default'] };
 // On a busy machine what comes soon comes a little later: the default is a second.
 const expect = { poll: { timeout: 15_000 } };
 const ssr = { resolve: { conditions: ['@checkpoint-engine/source', 'node', 'import', 'default'] } };
+
+// Long: a hundred thousand messages for everything that reads bytes of others, and the pace of updates beside strangers.
+// `npm run test:stress` runs them, and nothing else does.
+const stress = {
+  test: {
+    expect,
+    name: 'stress',
+    include: ['packages/*/test/**/*.stress.ts'],
+    pool: 'forks' as const,
+    maxWorkers: 1,
+    testTimeout: 1_800_000,
+    hookTimeout: 60_000,
+  },
+};
 
 export default defineConfig({
   test: {
@@ -44,6 +59,7 @@ export default defineConfig({
           hookTimeout: 60_000,
         },
       },
+      ...(process.env.STRESS === '1' ? [stress] : []),
     ],
   },
 });

@@ -27,8 +27,11 @@ OBJECTS := $(SOURCES:%.cc=$(BUILD)/obj/%.o)
 ADDON := $(if $(SANITIZE),$(BUILD),../prebuilds/linux-$(ARCH))/ce_$(NAME).node
 
 CXXFLAGS ?= -O2$(if $(SANITIZE), -g1)
+# Swallow: while an environment ends (a worker thread is terminated), JavaScript cannot take exceptions any more. Without
+# it node-addon-api throws a C++ exception there instead, which nothing catches, and the process aborts.
 ALL_CXXFLAGS := -std=c++17 -fPIC -fvisibility=hidden -pthread -Wall -Wextra -Werror $(CXXFLAGS) \
   -DNAPI_VERSION=8 -DNAPI_CPP_EXCEPTIONS -DNODE_ADDON_API_DISABLE_DEPRECATED -D_FILE_OFFSET_BITS=64 \
+  -DNODE_API_SWALLOW_UNTHROWABLE_EXCEPTIONS \
   -I. -I$(KIT)/include $(addprefix -isystem ,$(NODE_INCLUDES)) \
   $(if $(SANITIZE),-fsanitize=$(SANITIZE) -fno-omit-frame-pointer -fno-sanitize-recover=all)
 # nodelete: threads of the addon may outlive the worker thread that loaded it. The C++ runtime is linked in, hidden, and

@@ -1,5 +1,7 @@
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import {
   abortError,
+  CheckpointEngineError,
   type FileMemory,
   type FileRead,
   type FileState,
@@ -12,6 +14,10 @@ import { awaitNative, callNative } from '@checkpoint-engine/native-kit';
 import { addon, type NativeDevice, type NativeMemory, type NativeRead } from './native.ts';
 import { toReadTable } from './read-table.ts';
 
+/** Copied at a time, in some 200 microseconds. */
+const sliceBytes = 2 ** 20;
+/** How long a write goes on before the event loop gets a turn. */
+const turnMs = 1;
 const progressIntervalMs = 50;
 
 /** What a memory asks of the device that gave it out. */
@@ -91,7 +97,11 @@ export class DeviceHostMemory extends DeviceMemory implements HostMemory {
 
   write(offsetBytes: number, bytes: Uint8Array): Promise<void> {
     return this.owner.track(
-      awaitNative(async () => addon().write(this.owner.native, DeviceMemory.nativeOf(this), offsetBytes, bytes)),
+      awaitNative(async () => {
+        const native = DeviceMemory.nativeOf(this);
+        if (isSharedBuffer(bytes)) await addon().write(this.owner.native, native, offsetBytes, bytes);
+        else await writeInSlices(native, offsetBytes, bytes);
+      }),
     );
   }
 
@@ -109,6 +119,34 @@ export class DeviceFileMemory extends DeviceHostMemory implements FileMemory {
   fileState(): Promise<FileState> {
     return this.owner.track(awaitNative(async () => addon().fileState(DeviceMemory.nativeOf(this))));
   }
+}
+
+const isSharedBuffer = (bytes: Uint8Array): boolean =>
+  bytes instanceof Uint8Array && bytes.buffer instanceof SharedArrayBuffer;
+
+/** Nothing but the JavaScript thread itself can take these bytes away, so that thread copies them. */
+async function writeInSlices(native: NativeMemory, offsetBytes: number, bytes: Uint8Array): Promise<void> {
+  const sizeBytes = bytes?.byteLength ?? 0;
+  let turnEndsAt = performance.now() + turnMs;
+  let start = 0;
+  do {
+    if (start > 0 && bytes.byteLength !== sizeBytes) throw bytesTaken(start, sizeBytes);
+    const end = Math.min(start + sliceBytes, sizeBytes);
+    addon().writeNow(native, offsetBytes, bytes, start, end - start);
+    start = end;
+    if (start === sizeBytes || performance.now() < turnEndsAt) continue;
+    await nextTurn();
+    turnEndsAt = performance.now() + turnMs;
+  } while (start < sizeBytes);
+}
+
+function bytesTaken(doneBytes: number, sizeBytes: number): CheckpointEngineError {
+  return new CheckpointEngineError(
+    'CE_CLOSED',
+    `The bytes were taken away after ${doneBytes} of ${sizeBytes} were written: their buffer was transferred or closed`,
+    'Keep the buffer until write() has resolved',
+    { op: 'write' },
+  );
 }
 
 /** Reports the progress of a read and cancels it when the signal fires; leaves no timer and no listener. */

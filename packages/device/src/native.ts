@@ -45,6 +45,9 @@ export interface Addon {
   closeMemory(memory: NativeMemory, discard?: boolean): void;
   view(memory: NativeMemory, offsetBytes: number, sizeBytes: number): ArrayBuffer;
   detach(buffer: ArrayBuffer): void;
+  /** Copies the part of `bytes` at `start` before it returns; `bytes` as a whole go to `offsetBytes`. */
+  writeNow(memory: NativeMemory, offsetBytes: number, bytes: Uint8Array, start: number, sizeBytes: number): void;
+  /** `bytes` lie in a SharedArrayBuffer. */
   write(device: NativeDevice, memory: NativeMemory, offsetBytes: number, bytes: Uint8Array): Promise<void>;
   pin(device: NativeDevice, memory: NativeMemory): Promise<void>;
   fileState(memory: NativeMemory): Promise<FileState>;

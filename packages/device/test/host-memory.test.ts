@@ -1,3 +1,4 @@
+import { Buffer } from 'node:buffer';
 import { createHostDevice, detachView, type HostDevice } from '@checkpoint-engine/device';
 import { isHostMemory, isSharedMemory } from '@checkpoint-engine/interface';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -47,6 +48,67 @@ describe('a host device', () => {
     const error = device.allocateHost(2 ** 50);
     await expect(error).rejects.toMatchObject({ code: 'CE_HOST_OUT_OF_MEMORY' });
     await expect(error).rejects.toThrow(`${2 ** 50}`);
+  });
+});
+
+describe('writing to host memory', () => {
+  const sizeBytes = 64 * 2 ** 20;
+
+  it('fails when the memory that the bytes are a view of is closed meanwhile', async () => {
+    for (let round = 0; round < 3; round++) {
+      using memory = await device.allocateHost(sizeBytes);
+      const other = await device.allocateHost(sizeBytes);
+      const writing = memory.write(0, other.view(0, sizeBytes));
+      other.close();
+      await expect(writing).rejects.toMatchObject({
+        code: 'CE_CLOSED',
+        message: expect.stringContaining(`${sizeBytes}`),
+      });
+    }
+  });
+
+  it('fails when the buffer of the bytes is transferred meanwhile, and when the memory is closed', async () => {
+    using memory = await device.allocateHost(sizeBytes);
+    const bytes = new Uint8Array(sizeBytes);
+    const writing = memory.write(0, bytes);
+    structuredClone(bytes, { transfer: [bytes.buffer] });
+    await expect(writing).rejects.toMatchObject({ code: 'CE_CLOSED' });
+    const closed = await device.allocateHost(sizeBytes);
+    const other = closed.write(0, new Uint8Array(sizeBytes));
+    closed.close();
+    await expect(other).rejects.toMatchObject({ code: 'CE_CLOSED' });
+  });
+
+  it('leaves turns to the event loop, and copies every byte', async () => {
+    using memory = await device.allocateHost(sizeBytes + 3);
+    let turns = 0;
+    const count = (): void => {
+      turns += 1;
+      timer = setImmediate(count);
+    };
+    let timer = setImmediate(count);
+    const bytes = new Uint8Array(sizeBytes + 1).map((_, at) => at % 251);
+    await memory.write(2, bytes);
+    clearImmediate(timer);
+    expect(turns).toBeGreaterThan(3);
+    expect(Buffer.compare(memory.view(2, bytes.length), bytes)).toBe(0);
+  });
+
+  it('takes bytes that threads share', async () => {
+    using memory = await device.allocateHost(sizeBytes);
+    await memory.write(1, new Uint8Array(new SharedArrayBuffer(sizeBytes - 1)).fill(7));
+    expect([...memory.view(0, 3)]).toEqual([0, 7, 7]);
+    expect(memory.view(sizeBytes - 1, 1)[0]).toBe(7);
+  });
+
+  it('refuses bytes that do not fit, of nothing, and what are not bytes', async () => {
+    using memory = await device.allocateHost(10);
+    await expect(memory.write(5, new Uint8Array(6))).rejects.toThrow(RangeError);
+    await expect(memory.write(11, new Uint8Array(0))).rejects.toThrow(RangeError);
+    await expect(memory.write(0, 'x' as never)).rejects.toThrow(TypeError);
+    await expect(memory.write(0, undefined as never)).rejects.toThrow(TypeError);
+    await expect(memory.write(0, new Uint16Array(1) as never)).rejects.toThrow(TypeError);
+    await memory.write(10, new Uint8Array(0));
   });
 });
 

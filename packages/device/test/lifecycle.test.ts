@@ -100,6 +100,39 @@ describe.each(runtimes)('%s', (name, command) => {
     expect(end).toEqual(quietEnd('true'));
   });
 
+  it.skipIf(name === 'deno')('survives that worker threads are terminated in the middle of their calls', async () => {
+    const end = await run(`
+      import { Worker } from 'node:worker_threads';
+      import { once } from 'node:events';
+      import { pathToFileURL } from 'node:url';
+      const code = ${JSON.stringify(`${prelude}
+        import { parentPort } from 'node:worker_threads';
+        const device = await createHostDevice({ index: 751, threads: 2 });
+        const stream = device.createStream('copy');
+        const [from, to] = [await device.allocateHost(4 * mib), await device.allocateHost(4 * mib)];
+        const quiet = () => {};
+        const go = () => {
+          stream.copy([{ from: range(from), to: range(to) }]).then(go, quiet);
+          from.write(0, new Uint8Array(100_000)).catch(quiet);
+          device.allocateHost(100_000).then((memory) => { memory.view(0, 1000).fill(1); memory.close(); }, quiet);
+          from.read([{ path: '/nonexistent', fileOffsetBytes: 0, offsetBytes: 0, sizeBytes: 10 }]).catch(quiet);
+        };
+        go();
+        parentPort.postMessage('going');
+        setInterval(go, 2);
+      `)};
+      const url = new URL('data:text/javascript,' + encodeURIComponent(code.replace("'@checkpoint-engine/device'", JSON.stringify(pathToFileURL('dist/index.js').href))));
+      for (let i = 0; i < 60; i++) {
+        const worker = new Worker(url);
+        await once(worker, 'message');
+        await new Promise((done) => setTimeout(done, i % 20));
+        await worker.terminate();
+      }
+      console.log('alive');
+    `);
+    expect(end).toEqual(quietEnd('alive'));
+  });
+
   it('works in worker threads, which may end at any time', async () => {
     const end = await run(`
       import { Worker } from 'node:worker_threads';

@@ -160,14 +160,46 @@ export class CheckpointEngineError extends Error {
     return { code, message, hint, rank, peer, op, file, tensor, status, detail, retryable, cause };
   }
 
-  /** Restores an error that another process serialised. Unknown fields are ignored. */
+  /**
+   * Restores an error that another process serialized. Unknown fields, and fields of another type than they have, are
+   * ignored: whatever `data` is, the result is an error.
+   */
   static fromJSON(data: SerializedError): CheckpointEngineError {
-    const details = { ...data, cause: data.cause ? CheckpointEngineError.fromJSON(data.cause) : undefined };
-    if (data.code === 'CE_RANK_LOST' && typeof data.peer === 'number') {
-      return new RankLostError(data.peer, data.message, details);
-    }
-    return new CheckpointEngineError(data.code, data.message, data.hint, details);
+    return restore(data, MOST_CAUSES);
   }
+}
+
+/** Causes of causes that are restored; the rest of a longer chain is dropped. */
+const MOST_CAUSES = 32;
+
+function restore(data: unknown, causes: number): CheckpointEngineError {
+  const fields: Record<string, unknown> = typeof data === 'object' && data !== null ? { ...data } : {};
+  const text = (name: string): string | undefined => {
+    const value = fields[name];
+    return typeof value === 'string' ? value : undefined;
+  };
+  const number = (name: string): number | undefined => {
+    const value = fields[name];
+    return typeof value === 'number' ? value : undefined;
+  };
+  const isCause = typeof fields.cause === 'object' && fields.cause !== null && causes > 0;
+  const details: ErrorDetails = {
+    rank: number('rank'),
+    peer: number('peer') ?? text('peer'),
+    op: text('op'),
+    file: text('file'),
+    tensor: text('tensor'),
+    status: number('status'),
+    detail: text('detail'),
+    retryable: fields.retryable === true,
+    cause: isCause ? restore(fields.cause, causes - 1) : undefined,
+  };
+  const code = (text('code') ?? 'CE_INTERNAL') as ErrorCode;
+  const message = text('message') ?? 'The other side failed without saying why';
+  if (code === 'CE_RANK_LOST' && typeof details.peer === 'number') {
+    return new RankLostError(details.peer, message, details);
+  }
+  return new CheckpointEngineError(code, message, text('hint') ?? 'Look at the log of the other side', details);
 }
 
 /** A rank died or stopped answering. Its `code` is `CE_RANK_LOST` and {@link RankLostError.lostRank} names it. */

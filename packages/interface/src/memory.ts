@@ -88,7 +88,12 @@ export interface HostMemory extends Memory {
    * @throws {RangeError} A range lies outside this memory.
    */
   read(reads: readonly FileRead[], options?: ReadOptions): Promise<void>;
-  /** Copies bytes that JavaScript holds into this memory, off the JS thread. `bytes` is not to be changed meanwhile. */
+  /**
+   * Copies bytes that JavaScript holds into this memory, in slices of about a millisecond between which the event loop
+   * goes on; bytes in a `SharedArrayBuffer` are copied by threads. `bytes` is not to be changed meanwhile.
+   *
+   * @throws `CE_CLOSED` The buffer of `bytes` was transferred, or its memory closed, or this memory was closed.
+   */
   write(offsetBytes: number, bytes: Uint8Array): Promise<void>;
   /** Page-locks the whole memory for the device. Idempotent; does nothing where the device needs none. */
   pin(): Promise<void>;

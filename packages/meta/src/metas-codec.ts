@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto';
+import { checkMsgpack } from '@checkpoint-engine/interface/wire';
 import { decode, encode } from '@msgpack/msgpack';
 import { checkRankMetas, checkRanks } from './metas-check.ts';
 import { COLUMNS, type Columns } from './metas-columns.ts';
@@ -127,7 +128,8 @@ function openPayload(bytes: Uint8Array): Columns {
 
 function decodePayload(payload: Uint8Array): unknown {
   try {
-    return decode(payload, { maxArrayLength: COLUMNS.length, maxMapLength: 0, maxStrLength: 0, maxExtLength: 0 });
+    checkMsgpack(payload, { maxBytes: Number.POSITIVE_INFINITY, maxDepth: 1, maxValues: COLUMNS.length });
+    return decode(payload);
   } catch (cause) {
     throw invalidMetas('the payload is not msgpack', { cause });
   }

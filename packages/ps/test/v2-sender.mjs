@@ -9,6 +9,7 @@ const device = await createHostDevice();
 const buffer = await device.allocateShared(1 << 20);
 const session = await v2Protocol().createSession({
   deviceUuid: device.uuid,
+  deviceKind: device.kind,
   updateId: 'killed',
   counter: 1,
   rank: 0,

@@ -139,7 +139,7 @@ describe('v2Protocol, sender side', () => {
   it.each([
     ['an unknown type', { type: 'dance' }, /unknown type "dance"/],
     ['an acknowledgement of nothing', { type: 'ack', index: 9 }, /"ack 9", which nothing waits for/],
-    ['a list', { type: 'ack', index: [1] }, /not msgpack/],
+    ['a list', { type: 'ack', index: [1] }, /"ack object", which nothing waits for/],
     ['a second hello', { type: 'hello' }, /unknown type "hello"/],
   ])('ends the session on %s', async (_, message, text) => {
     const opening = session.open(buffer, call);
@@ -244,6 +244,36 @@ describe('v2Protocol, sender side', () => {
     await caught;
     await stranger.closed;
   });
+
+  it('lets the worker in beside any number of strangers that say nothing, too much, or too little', async () => {
+    const opening = session.open(buffer, call);
+    const [, name] = /^ce2:(.+)\?/.exec(session.address)!;
+    const strangers = Array.from({ length: 400 }, (_, i) => {
+      const socket = connect({ path: `\0${name}` }).on('error', () => {});
+      if (i % 4 === 1) socket.write(new Uint8Array(2 ** 20).fill(0xff));
+      if (i % 4 === 2) socket.write(Uint8Array.of(0, 16, 0, 0, 0xdd, 1, 0xc9));
+      return socket.resume();
+    });
+    await expect.poll(() => strangers.filter(({ destroyed }) => destroyed).length).toBeGreaterThanOrEqual(400 - 140);
+    const caller = newCaller();
+    caller.hello();
+    await caller.messages(1);
+    caller.say({ type: 'ready', credits: 1 });
+    await opening;
+    for (const socket of strangers) socket.destroy();
+  });
+
+  it.each([{ credits: { toString: 1 } }, { credits: [] }, { credits: '1' }, {}])(
+    'says what is wrong with a ready of %j',
+    async (fields) => {
+      const opening = session.open(buffer, call);
+      const caller = newCaller();
+      caller.hello();
+      await caller.messages(1);
+      caller.say({ type: 'ready', ...fields });
+      await expect(opening).rejects.toMatchObject({ code: 'CE_WORKER_PROTOCOL' });
+    },
+  );
 
   it('survives garbage: strangers are turned away, memory stays bounded, the worker still gets in', async () => {
     const opening = session.open(buffer, call);

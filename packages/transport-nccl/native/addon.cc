@@ -20,16 +20,6 @@ struct EnvData {
 
 const std::shared_ptr<JsQueue>& QueueOf(Napi::Env env) { return env.GetInstanceData<EnvData>()->queue; }
 
-uint64_t ToAddress(const Napi::Value& value, const char* name) {
-  bool lossless = false;
-  if (!value.IsBigInt()) throw Napi::TypeError::New(value.Env(), std::string(name) + " must be a bigint");
-  return value.As<Napi::BigInt>().Uint64Value(&lossless);
-}
-
-int ToInt(const Napi::Value& value, const char* name) {
-  return static_cast<int>(ToBytes(value, name));
-}
-
 // open(candidates): {path, version}
 Napi::Value Open(const Napi::CallbackInfo& info) {
   const NcclLibrary& nccl = NcclLibrary::Open(ToTexts(info[0], "candidates"));

@@ -3,6 +3,7 @@
 #include <utility>
 #include <vector>
 
+#include "ce/cuda_handles.h"
 #include "ce/thread.h"
 #include "live_threads.h"
 
@@ -26,9 +27,17 @@ struct BroadcastCall {
 };
 
 struct Pending {
-  CUevent event;
+  UniqueEvent event;
   Settler done;
 };
+
+// Aborts the communicator: kernels that wait for a peer return, and nothing of it is left.
+struct AbortComm {
+  using pointer = ncclComm_t;
+  const NcclLibrary* nccl;
+  void operator()(ncclComm_t comm) const noexcept { nccl->CommAbort(comm); }
+};
+using UniqueComm = std::unique_ptr<ncclComm_t, AbortComm>;
 
 Failure Aborted() {
   return Failure("CE_ABORTED", "The NCCL communicator was aborted", "Join a new group for the next update");
@@ -38,7 +47,8 @@ Failure Aborted() {
 
 class Communicator::Shared {
  public:
-  Shared(const NcclLibrary& nccl, const Options& options) : nccl_(nccl), options_(options) {}
+  Shared(const NcclLibrary& nccl, const Options& options)
+      : nccl_(nccl), options_(options), comm_(nullptr, AbortComm{&nccl}) {}
 
   void Submit(BroadcastCall broadcast) {
     std::unique_lock lock(mutex_);
@@ -69,22 +79,28 @@ class Communicator::Shared {
   }
 
   // The thread: joins, works, leaves.
-  void Run(const Settler& ready) {
+  void Run(const Settler& ready) noexcept {
     const LiveThreads<Shared>::Entry live(*this);
     try {
       context_ = std::make_unique<CudaContext>(options_.device);
       context_->Enter();
-      cuda().Check(cuda().StreamCreate(&stream_, kStreamNonBlocking), "cuStreamCreate");
+      stream_ = CreateCudaStream(cuda());
       Join();
       ready.Resolve(Nothing());
       Work();
       Leave();
     } catch (const Failure& failure) {
-      Drop();
-      const bool was_joining = !joined_;
-      if (was_joining) ready.Reject(failure);
-      End(failure);
+      Fail(ready, failure);
+    } catch (const std::exception& error) {
+      Fail(ready, ToFailure(error));
     }
+  }
+
+  // Its thread could not be started.
+  void Fail(const Settler& ready, const Failure& failure) noexcept {
+    Drop();
+    ready.Reject(failure);  // Where the ranks have joined already, this does nothing.
+    End(failure);
   }
 
  private:
@@ -107,18 +123,19 @@ class Communicator::Shared {
             .From(operation, status);
       }
       std::this_thread::sleep_for(kPollInterval);
-      ncclResult_t query = nccl_.CommGetAsyncError(comm_, &status);
-      if (query != kNcclSuccess) throw nccl_.FailureOf(query, operation, comm_);
+      ncclResult_t query = nccl_.CommGetAsyncError(comm_.get(), &status);
+      if (query != kNcclSuccess) throw nccl_.FailureOf(query, operation, comm_.get());
     }
-    if (status != kNcclSuccess) throw nccl_.FailureOf(status, operation, comm_);
+    if (status != kNcclSuccess) throw nccl_.FailureOf(status, operation, comm_.get());
   }
 
   void Join() {
     ncclConfig config;
     config.blocking = 0;
-    const ncclResult_t status = nccl_.CommInitRankConfig(&comm_, options_.size, options_.id, options_.rank, &config);
+    ncclComm_t comm = nullptr;
+    const ncclResult_t status = nccl_.CommInitRankConfig(&comm, options_.size, options_.id, options_.rank, &config);
+    comm_.reset(comm);
     Settle(status, "ncclCommInitRankConfig", Clock::now() + options_.timeout);
-    joined_ = true;
   }
 
   void Work() {
@@ -146,71 +163,66 @@ class Communicator::Shared {
   }
 
   void Issue(const BroadcastCall& broadcast) {
-    CUevent event = TakeEvent();
     // From here on the settler is the list's: a failure below rejects it with all others.
-    pending_.push_back({event, broadcast.done});
+    Pending& pending = pending_.emplace_back(Pending{nullptr, broadcast.done});
+    pending.event = TakeEvent();
     const ncclResult_t status = nccl_.Broadcast(reinterpret_cast<const void*>(broadcast.send),
                                                 reinterpret_cast<void*>(broadcast.receive), broadcast.bytes, kNcclUint8,
-                                                broadcast.root, comm_, stream_);
+                                                broadcast.root, comm_.get(), stream_.get());
     Settle(status, "ncclBroadcast", Clock::now() + options_.timeout);
-    cuda().Check(cuda().EventRecord(event, stream_), "cuEventRecord");
+    cuda().Check(cuda().EventRecord(pending.event.get(), stream_.get()), "cuEventRecord");
   }
 
   // Settles what is done, in order, and looks for errors of what is not.
   void Collect() {
     while (!pending_.empty()) {
-      const CUresult state = cuda().EventQuery(pending_.front().event);
+      const CUresult state = cuda().EventQuery(pending_.front().event.get());
       if (state == kCudaNotReady) {
         ncclResult_t error = kNcclSuccess;
-        const ncclResult_t query = nccl_.CommGetAsyncError(comm_, &error);
-        if (query != kNcclSuccess) throw nccl_.FailureOf(query, "ncclCommGetAsyncError", comm_);
-        if (error != kNcclSuccess && error != kNcclInProgress) throw nccl_.FailureOf(error, "ncclBroadcast", comm_);
+        const ncclResult_t query = nccl_.CommGetAsyncError(comm_.get(), &error);
+        if (query != kNcclSuccess) throw nccl_.FailureOf(query, "ncclCommGetAsyncError", comm_.get());
+        if (error != kNcclSuccess && error != kNcclInProgress) throw nccl_.FailureOf(error, "ncclBroadcast", comm_.get());
         return;
       }
       cuda().Check(state, "cuEventQuery");
-      spare_events_.push_back(pending_.front().event);
+      spare_events_.push_back(std::move(pending_.front().event));
       pending_.front().done.Resolve(Nothing());
       pending_.pop_front();
     }
   }
 
-  CUevent TakeEvent() {
-    CUevent event = nullptr;
-    if (!spare_events_.empty()) {
-      event = spare_events_.back();
-      spare_events_.pop_back();
-    } else {
-      cuda().Check(cuda().EventCreate(&event, kEventDisableTiming), "cuEventCreate");
-    }
+  UniqueEvent TakeEvent() {
+    if (spare_events_.empty()) return CreateCudaEvent(cuda(), kEventDisableTiming);
+    UniqueEvent event = std::move(spare_events_.back());
+    spare_events_.pop_back();
     return event;
   }
 
   // The clean way out: every member leaves, nothing is pending.
   void Leave() {
-    Settle(nccl_.CommFinalize(comm_), "ncclCommFinalize", Clock::now() + kFinalizeTimeout);
-    nccl_.CommDestroy(std::exchange(comm_, nullptr));
+    Settle(nccl_.CommFinalize(comm_.get()), "ncclCommFinalize", Clock::now() + kFinalizeTimeout);
+    nccl_.CommDestroy(comm_.release());
     Free();
     End(Failure("CE_CLOSED", "The NCCL communicator is closed", "Join a new group"));
   }
 
   // The way out after a failure: abort makes kernels that wait for a peer return.
-  void Drop() {
-    if (comm_) nccl_.CommAbort(std::exchange(comm_, nullptr));
-    if (context_ && stream_) cuda().StreamSynchronize(stream_);
+  void Drop() noexcept {
+    comm_.reset();
+    if (stream_) cuda().StreamSynchronize(stream_.get());
     Free();
   }
 
-  void Free() {
-    if (!context_) return;
-    for (const Pending& pending : pending_) cuda().EventDestroy(pending.event);
-    for (CUevent event : spare_events_) cuda().EventDestroy(event);
+  // Gives CUDA back what it gave, while the context is retained and current.
+  void Free() noexcept {
+    for (Pending& pending : pending_) pending.event.reset();
     spare_events_.clear();
-    if (stream_) cuda().StreamDestroy(std::exchange(stream_, nullptr));
+    stream_.reset();
     context_.reset();
   }
 
   // Settles everybody who still waits. Later calls find the communicator ended.
-  void End(const Failure& failure) {
+  void End(const Failure& failure) noexcept {
     std::deque<BroadcastCall> queue;
     std::vector<Settler> closers;
     {
@@ -234,18 +246,22 @@ class Communicator::Shared {
   std::vector<Settler> closers_;
   bool aborting_ = false;
   bool ended_ = false;
-  // The thread's own. Given back in the order stream and events, context.
+  // The thread's own. Destroyed from the last to the first: events, communicator, stream, and then the context that all of
+  // them belong to.
   std::unique_ptr<CudaContext> context_;
-  CUstream stream_ = nullptr;
-  ncclComm_t comm_ = nullptr;
-  bool joined_ = false;
+  UniqueStream stream_;
+  UniqueComm comm_;
   std::deque<Pending> pending_;
-  std::vector<CUevent> spare_events_;
+  std::vector<UniqueEvent> spare_events_;
 };
 
 Communicator::Communicator(const NcclLibrary& nccl, const Options& options, Settler ready)
     : shared_(std::make_shared<Shared>(nccl, options)) {
-  StartThread("ce-nccl", [shared = shared_, ready = std::move(ready)] { shared->Run(ready); }).detach();
+  try {
+    StartThread("ce-nccl", [shared = shared_, ready] { shared->Run(ready); }).detach();
+  } catch (const std::exception& error) {
+    shared_->Fail(ready, ToFailure(error));
+  }
 }
 
 Communicator::~Communicator() { shared_->Abort(); }

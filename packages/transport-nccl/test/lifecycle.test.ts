@@ -31,11 +31,11 @@ const prelude = `
 
 describe.skipIf(noCompiler !== '')(`a process with communicators${noCompiler && ` (skipped: ${noCompiler})`}`, () => {
   const env = noCompiler === '' ? buildFakes() : {};
-  const run = (code: string) => {
+  const run = (code: string, more: Record<string, string> = {}) => {
     const { status, signal, stdout, stderr } = spawnSync(
       process.execPath,
       ['--input-type=module', '-e', prelude + code],
-      { cwd: packageFolder, env: { ...process.env, ...env }, encoding: 'utf8', timeout: 50_000 },
+      { cwd: packageFolder, env: { ...process.env, ...env, ...more }, encoding: 'utf8', timeout: 50_000 },
     );
     return { status, signal, output: stdout.trim(), errors: stderr.trim() };
   };
@@ -70,6 +70,41 @@ describe.skipIf(noCompiler !== '')(`a process with communicators${noCompiler && 
       console.log('ended');
     `);
     expect(end).toMatchObject(quiet('ended'));
+  });
+
+  it.each(['cuEventCreate', 'cuEventRecord'])('rejects a broadcast when %s fails, and closes', (symbol) => {
+    const code = `
+      const outcomes = [send(0), send(1)].map((sent) => sent.then(() => 'fine', (error) => error.code));
+      console.log(await Promise.race(outcomes));
+      for (const group of groups) group.abort(new Error('enough'));
+      await Promise.all(outcomes);
+      await closeAll();
+      console.log('closed');
+    `;
+    const end = run(code, { FAKE_CUDA_FAIL: `${symbol}:1:2` });
+    expect(end).toMatchObject(quiet('CE_DEVICE_FAILED\nclosed'));
+  });
+
+  it('says which argument is wrong, in the words for a number', () => {
+    const end = run(`
+      import { createRequire } from 'node:module';
+      const file = new URL('prebuilds/' + process.platform + '-' + process.arch + '/ce_nccl.node', 'file://' + process.cwd() + '/');
+      const addon = createRequire(file)(file.pathname);
+      const candidates = [process.env.CHECKPOINT_ENGINE_NCCL_LIB];
+      for (const args of [[0, 1.5, 2], [0, '1', 2], [0, 1, 2 ** 40]]) {
+        try {
+          addon.join(candidates, ...args, new Uint8Array(128), 1000);
+        } catch (error) {
+          console.log(error.message);
+        }
+      }
+      await closeAll();
+    `);
+    expect(end.output.split('\n')).toEqual([
+      'rank must be a whole number from 0 to 2147483647: 1.5',
+      'rank must be a number',
+      'size must be a whole number from 0 to 2147483647: 1099511627776',
+    ]);
   });
 
   it('closes while a peer is gone, and a second close and an abort change nothing', () => {

@@ -20,6 +20,16 @@ export function lost(peer: string, details: ErrorDetails = {}): CheckpointEngine
   );
 }
 
+/** The owner does not answer a request. */
+export function silent(peer: string, timeoutMs: number): CheckpointEngineError {
+  return new CheckpointEngineError(
+    'CE_TIMEOUT',
+    `${peer} did not answer a request for its ranges within ${timeoutMs} ms`,
+    'Check that its process runs and is not stopped, or raise the time-out',
+    { op: 'read', peer, retryable: true },
+  );
+}
+
 /** The range is not, or no longer, what the metas say. */
 export function notRegistered(peer: string, why: string, details: ErrorDetails = {}): CheckpointEngineError {
   return new CheckpointEngineError(

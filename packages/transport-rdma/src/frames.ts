@@ -1,4 +1,5 @@
 import { Buffer } from 'node:buffer';
+import { FrameCutter } from '@checkpoint-engine/interface/wire';
 
 /** One message as it travels: its length as a little-endian 32-bit number, then JSON. */
 export function encodeFrame(message: unknown): Uint8Array {
@@ -12,13 +13,16 @@ export function encodeFrame(message: unknown): Uint8Array {
 
 /** Puts a stream's pieces together to messages. */
 export class FrameDecoder {
-  /** Longer messages are refused. */
-  mostBytes: number;
-  #pieces: Buffer[] = [];
-  #sizeBytes = 0;
+  readonly #cutter: FrameCutter;
 
+  /** @param mostBytes Longer messages are refused; JSON costs some ten times its bytes once it is decoded. */
   constructor(mostBytes: number) {
-    this.mostBytes = mostBytes;
+    this.#cutter = new FrameCutter({ limitBytes: mostBytes, littleEndian: true });
+  }
+
+  /** Longer messages are refused from now on. */
+  set mostBytes(mostBytes: number) {
+    this.#cutter.limitBytes = mostBytes;
   }
 
   /**
@@ -27,23 +31,9 @@ export class FrameDecoder {
    * @throws {RangeError} A message is too long. @throws {SyntaxError} One is not JSON.
    */
   *push(piece: Uint8Array): Generator<unknown> {
-    this.#pieces.push(Buffer.from(piece.buffer, piece.byteOffset, piece.byteLength));
-    this.#sizeBytes += piece.byteLength;
-    while (this.#sizeBytes >= 4) {
-      if (this.#pieces[0]!.length < 4) this.#join();
-      const sizeBytes = this.#pieces[0]!.readUInt32LE(0);
-      if (sizeBytes > this.mostBytes)
-        throw new RangeError(`A message of ${sizeBytes} bytes, at most ${this.mostBytes}`);
-      if (this.#sizeBytes < 4 + sizeBytes) return;
-      this.#join();
-      const [joined] = this.#pieces;
-      this.#pieces = [joined!.subarray(4 + sizeBytes)];
-      this.#sizeBytes -= 4 + sizeBytes;
-      yield JSON.parse(joined!.toString('utf8', 4, 4 + sizeBytes));
+    this.#cutter.push(piece);
+    for (let payload = this.#cutter.next(); payload !== undefined; payload = this.#cutter.next()) {
+      yield JSON.parse(Buffer.from(payload.buffer, payload.byteOffset, payload.byteLength).toString('utf8'));
     }
-  }
-
-  #join(): void {
-    if (this.#pieces.length > 1) this.#pieces = [Buffer.concat(this.#pieces)];
   }
 }

@@ -26,7 +26,7 @@ export async function withLease(
   const end = (): void => ending.abort(link.signal.reason);
   link.signal.addEventListener('abort', end, { once: true });
   const release = async (): Promise<boolean> => {
-    const reply = await unlessAborted(link.request({ op: 'release', lease }), ending.signal);
+    const reply = await unlessAborted(link.request({ op: 'release', lease }, timeoutMs + marginMs), ending.signal);
     return 'held' in reply && reply.held;
   };
   try {
@@ -54,7 +54,7 @@ async function takeLease(
   for (let isFirst = true; ; isFirst = false) {
     const link = await unlessAborted(links.to(batch.job.peer, key), signal);
     try {
-      const reply = await unlessAborted(link.request({ op: 'lease', ranges: batch.ranges, ttlMs }), signal);
+      const reply = await unlessAborted(link.request({ op: 'lease', ranges: batch.ranges, ttlMs }, ttlMs), signal);
       if ('lease' in reply) return { link, lease: reply.lease };
       throw notRegistered(batch.job.peer, 'its owner has taken it back');
     } catch (error) {

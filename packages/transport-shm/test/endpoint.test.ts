@@ -8,13 +8,17 @@ let device: Device;
 let owner: P2PEndpoint;
 
 /** A device whose copies start when the test says so. */
-function slowDevice(gate: Promise<void>): Device {
+function slowDevice(gate: Promise<void>, onCopy: () => void = () => {}): Device {
   return {
     kind: device.kind,
     openShared: (handle: Uint8Array, sizeBytes: number) => device.openShared(handle, sizeBytes),
     createStream: (name: string) => {
       const stream = device.createStream(name);
-      return { name, copy: (copies) => gate.then(() => stream.copy(copies)), close: () => stream.close() };
+      const copy: typeof stream.copy = (copies) => {
+        onCopy();
+        return gate.then(() => stream.copy(copies));
+      };
+      return { name, copy, close: () => stream.close() };
     },
   } as Partial<Device> as Device;
 }
@@ -39,10 +43,12 @@ async function slowRead(unregisterTimeoutMs: number) {
   const shared = await device.allocateShared(1000);
   const registration = await owner.register({ memory: shared, offsetBytes: 0, sizeBytes: 1000 });
   const { gate, open } = newGate();
-  const reader = await shmP2P().open({ device: slowDevice(gate) });
+  const { gate: copying, open: onCopy } = newGate();
+  const reader = await shmP2P().open({ device: slowDevice(gate, onCopy) });
   const local = await device.allocateHost(1000);
   const reads = [{ remote: registration.remote, remoteOffsetBytes: 0, local: all(local) }];
   const read = reader.read(await owner.address(), reads);
+  await Promise.race([copying, read]);
   expect(await isPending(read)).toBe(true);
   return { registration, reader, read, reads, open, local };
 }

@@ -1,9 +1,40 @@
+import { Buffer } from 'node:buffer';
+import { createHmac } from 'node:crypto';
+import { once } from 'node:events';
 import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
-import { connect } from 'node:net';
+import { connect, type Socket } from 'node:net';
+import process from 'node:process';
 import { createHostDevice } from '@checkpoint-engine/device';
-import { shmP2P } from '@checkpoint-engine/transport-shm';
-import { expect, it } from 'vitest';
+import { hubLink, StoreHub, TestStore } from '@checkpoint-engine/transport-compliance';
+import { shm, shmP2P } from '@checkpoint-engine/transport-shm';
+import { encode } from '@msgpack/msgpack';
+import { afterEach, describe, expect, it } from 'vitest';
 import { all, withGroup } from './world.ts';
+
+const sockets: Socket[] = [];
+afterEach(() => {
+  for (const socket of sockets.splice(0)) socket.destroy();
+});
+
+/** A connection to a socket of this transport, which is not closed by this side. */
+function stranger(name: string): Socket {
+  const socket = connect(`\0${name}`);
+  sockets.push(socket);
+  return socket.on('error', () => {}).resume();
+}
+
+const closing = (socket: Socket): Promise<void> => new Promise((resolve) => socket.once('close', () => resolve()));
+
+function frame(value: unknown): Uint8Array {
+  const body = encode(value);
+  const bytes = new Uint8Array(4 + body.length);
+  new DataView(bytes.buffer).setUint32(0, body.length);
+  bytes.set(body, 4);
+  return bytes;
+}
+
+/** 304 bytes of lists inside each other that each promise 30 million values. */
+const bomb = Uint8Array.from([0, 0, 1, 44, ...Array.from({ length: 60 }, () => [0xdd, 1, 0xc9, 0xc3, 0x80]).flat()]);
 
 /** Connects to a socket, sends bytes, and gives what comes back until the other side hangs up. */
 async function talk(name: string, bytes: Uint8Array): Promise<number> {
@@ -43,6 +74,104 @@ it('an endpoint hangs up on whoever does not know its secret, and goes on servin
   await reader.read(await owner.address(), reads);
   await Promise.all([owner.close(), reader.close()]);
   await device.close();
+});
+
+/** An owner with a registered range, and how a reader reads it. */
+async function serving() {
+  const device = await createHostDevice();
+  const [owner, reader] = [await shmP2P().open({ device }), await shmP2P().open({ device })];
+  const address = await owner.address();
+  const [, name, secret] = address.split(':') as [string, string, string];
+  const { remote } = await owner.register(all(await device.allocateHost(1000, { shared: true })));
+  const local = all(await device.allocateHost(1000));
+  const read = () => reader.read(address, [{ remote, remoteOffsetBytes: 0, local }], { timeoutMs: 10_000 });
+  const close = async () => {
+    await Promise.all([owner.close(), reader.close()]);
+    await device.close();
+  };
+  return { name, secret, key: remote.key, read, close };
+}
+
+describe('strangers at the socket of an endpoint', () => {
+  it('are hung up on when they promise more than they send', async () => {
+    const { name, read, close } = await serving();
+    const before = process.memoryUsage().rss;
+    await Promise.all(Array.from({ length: 20 }, () => talk(name, bomb)));
+    expect(process.memoryUsage().rss - before).toBeLessThan(64 * 2 ** 20);
+    await read();
+    await close();
+  });
+
+  it('take a bounded number of descriptors, and keep no reader out', async () => {
+    const { name, read, close } = await serving();
+    const idle = Array.from({ length: 300 }, () => stranger(name));
+    await expect.poll(() => idle.filter(({ destroyed }) => destroyed).length).toBeGreaterThanOrEqual(300 - 140);
+    await read();
+    await close();
+  });
+
+  it('are not read any more once they flood', async () => {
+    const { name, read, close } = await serving();
+    const socket = stranger(name);
+    const closed = closing(socket);
+    for (let sent = 0; sent < 100 && !socket.destroyed; sent++) socket.write(new Uint8Array(2 ** 20));
+    await read();
+    await closed;
+    expect(socket.bytesWritten - socket.writableLength).toBeLessThan(50e6);
+    await close();
+  });
+
+  it.each<[string, object]>([
+    ['a lease without keys', { type: 'lease', id: 1 }],
+    ['a lease of keys that are lists', { type: 'lease', id: 1, keys: [[]] }],
+    ['a release of nothing', { type: 'release' }],
+    ['an unknown frame', { type: 'toString' }],
+  ])('are hung up on although they know the secret: %s', async (_, sent) => {
+    const { name, secret, read, close } = await serving();
+    const socket = stranger(name);
+    const proof = createHmac('sha256', Buffer.from(secret, 'base64url'))
+      .update(JSON.stringify(['hello', 'x', name]))
+      .digest();
+    socket.write(frame({ type: 'hello', from: 'x', proof: new Uint8Array(proof) }));
+    await once(socket, 'data');
+    socket.write(frame(sent));
+    await closing(socket);
+    await read();
+    await close();
+  });
+});
+
+describe('strangers at the socket of a member that joins', () => {
+  it('neither fill its memory nor keep the others out while it waits', async () => {
+    const hub = new StoreHub();
+    const device = await createHostDevice();
+    const stores = [0, 1].map((rank) => new TestStore(hubLink(hub, rank), rank, 2));
+    const transports = [shm(), shm()];
+    const join = (rank: number) => transports[rank]!.join({ store: stores[rank]!, device, timeoutMs: 30_000 });
+    const joining = join(0);
+    await expect.poll(listening).toHaveLength(1);
+    const name = listening()[0]!.slice(1);
+    const before = process.memoryUsage().rss;
+    const strangers = Array.from({ length: 100 }, () => stranger(name));
+    const flood = frame({ type: 'hello', from: '1', proof: new Uint8Array(32) });
+    const more = new Uint8Array(1000 * flood.length);
+    for (let at = 0; at < more.length; at += flood.length) more.set(flood, at);
+    strangers.forEach((socket, i) => {
+      if (i % 3 === 0) socket.write(bomb);
+      if (i % 3 === 1) for (let sent = 0; sent < 50e6 && socket.write(more); ) sent += more.length;
+    });
+    await new Promise((resolve) => setTimeout(resolve, 500));
+    // What waits to be sent at this side is in it, too.
+    expect(process.memoryUsage().rss - before).toBeLessThan(200e6);
+    const groups = await Promise.all([joining, join(1)]);
+    expect(groups.map((group) => group.members)).toEqual([
+      [0, 1],
+      [0, 1],
+    ]);
+    await Promise.all(transports.map((transport) => transport.close()));
+    await Promise.all(stores.map((store) => store.close()));
+    await device.close();
+  });
 });
 
 /** Sockets of this process that wait for connections. */

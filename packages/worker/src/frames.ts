@@ -1,6 +1,14 @@
 import { WORKER_FRAME_LIMITS, type WorkerMessage } from '@checkpoint-engine/interface';
+import { checkMsgpack, FrameCutter, type MsgpackLimits } from '@checkpoint-engine/interface/wire';
 import { Decoder, Encoder } from '@msgpack/msgpack';
-import { assertHonestLengths } from './honest-lengths.ts';
+
+/** Of a message of the server: a bucket has a list for each tensor and a few more, seven values for each, and its dimensions. */
+const SERVER_LIMITS: MsgpackLimits = {
+  maxBytes: WORKER_FRAME_LIMITS.fromServer,
+  maxDepth: 16,
+  maxValues: 6_000_000,
+  maxContainers: 600_000,
+};
 
 const decoder = new Decoder();
 const encoder = new Encoder({ ignoreUndefined: true });
@@ -14,22 +22,13 @@ export function encodeFrame(message: WorkerMessage): Uint8Array {
   return frame;
 }
 
-/** Cuts a byte stream into decoded payloads. Holds what has arrived, never what a frame's size promises. */
+/** Cuts a byte stream into decoded payloads. */
 export class FrameReader {
-  readonly #limitBytes: number;
-  #chunks: Uint8Array[] = [];
-  #heldBytes = 0;
-  /** Bytes that the frame at the front needs, its size included; 4 until that is known. */
-  #neededBytes = 4;
-
-  constructor(limitBytes: number = WORKER_FRAME_LIMITS.fromServer) {
-    this.#limitBytes = limitBytes;
-  }
+  readonly #cutter = new FrameCutter({ limitBytes: SERVER_LIMITS.maxBytes, littleEndian: true });
 
   /** Takes bytes that arrived. */
   push(chunk: Uint8Array): void {
-    this.#chunks.push(chunk);
-    this.#heldBytes += chunk.byteLength;
+    this.#cutter.push(chunk);
   }
 
   /**
@@ -38,41 +37,16 @@ export class FrameReader {
    * @throws {RangeError} The frame is too large, or is not msgpack.
    */
   next(): unknown {
-    if (this.#heldBytes < this.#neededBytes) return undefined;
-    const held = this.#joined();
-    const sizeBytes = new DataView(held.buffer, held.byteOffset).getUint32(0, true);
-    if (sizeBytes > this.#limitBytes) {
-      throw new RangeError(`a frame of ${sizeBytes} bytes, at most ${this.#limitBytes} are accepted`);
-    }
-    this.#neededBytes = 4 + sizeBytes;
-    if (held.byteLength < this.#neededBytes) return undefined;
-    const payload = held.subarray(4, this.#neededBytes);
-    const rest = held.subarray(this.#neededBytes);
-    this.#chunks = rest.byteLength > 0 ? [rest] : [];
-    this.#heldBytes = rest.byteLength;
-    this.#neededBytes = 4;
-    return decodePayload(payload);
-  }
-
-  /** All bytes held, in one piece. */
-  #joined(): Uint8Array {
-    if (this.#chunks.length === 1) return this.#chunks[0]!;
-    const joined = new Uint8Array(this.#heldBytes);
-    let at = 0;
-    for (const chunk of this.#chunks) {
-      joined.set(chunk, at);
-      at += chunk.byteLength;
-    }
-    this.#chunks = [joined];
-    return joined;
+    const payload = this.#cutter.next();
+    return payload === undefined ? undefined : decodePayload(payload);
   }
 }
 
 function decodePayload(payload: Uint8Array): unknown {
   try {
-    assertHonestLengths(payload);
+    checkMsgpack(payload, SERVER_LIMITS);
     return decoder.decode(payload);
   } catch (error) {
-    throw new RangeError('a frame that is not msgpack', { cause: error });
+    throw new RangeError('a frame that is not msgpack, or costs more than one may', { cause: error });
   }
 }

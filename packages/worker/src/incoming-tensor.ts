@@ -1,5 +1,6 @@
 import { CheckpointEngineError, type MemoryRange } from '@checkpoint-engine/interface';
 import type { RangeView } from './range-view.ts';
+import { serverBroke } from './server-message.ts';
 import { type TypedArray, viewAs } from './typed-array.ts';
 
 /**
@@ -57,9 +58,15 @@ export class IncomingTensor {
    * The tensor's elements, without a copy: `Float32Array` for `F32`, `BigInt64Array` for `I64`, and so on. Dtypes that
    * JavaScript has no array for (`BF16`, `F16`, `F8_*`, `BOOL`) stay bytes.
    *
-   * @throws As {@link IncomingTensor.bytes}.
+   * @throws As {@link IncomingTensor.bytes}, and `CE_WORKER_PROTOCOL` where the server did not align the tensor.
    */
   toTypedArray(): TypedArray {
-    return viewAs(this.dtype, this.bytes);
+    const { bytes } = this;
+    try {
+      return viewAs(this.dtype, bytes);
+    } catch (error) {
+      const where = `${this.sizeBytes} bytes at offset ${this.#offsetBytes}`;
+      throw serverBroke(`tensor "${this.name}" of ${this.dtype}, which are not aligned: ${where}`, undefined, error);
+    }
   }
 }

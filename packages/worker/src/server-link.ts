@@ -84,10 +84,18 @@ export class ServerLink {
     if (signal?.aborted) throw abortError(signal, 'The update');
     // The server takes the end of the stream as the news that the buffer is unmapped, so this side ends its half itself.
     const socket = connect({ path: `\0${address.socketName}`, allowHalfOpen: true });
-    await new Promise<void>((resolve, reject) => {
-      socket.once('connect', resolve);
-      socket.once('error', (error) => reject(unreachable(address, error)));
-    });
+    const timer = setTimeout(
+      () => socket.destroy(new Error(`no answer within ${options.timeoutMs} ms`)),
+      options.timeoutMs,
+    );
+    try {
+      await new Promise<void>((resolve, reject) => {
+        socket.once('connect', resolve);
+        socket.once('error', (error) => reject(unreachable(address, error)));
+      });
+    } finally {
+      clearTimeout(timer);
+    }
     socket.removeAllListeners('error');
     const link = new ServerLink(socket, options);
     const pull = options.canPull ? { version: WORKER_PULL_VERSION } : undefined;

@@ -76,9 +76,8 @@ function isWelcome(fields: Fields): boolean {
     typeof fields.deviceUuid === 'string' &&
     fields.handle instanceof Uint8Array &&
     isCount(fields.rank) &&
-    isCount(fields.sizeBytes) &&
-    isCount(fields.slots) &&
-    fields.slots > 0 &&
+    isPositive(fields.sizeBytes) &&
+    isPositive(fields.slots) &&
     (fields.bufferStays === undefined || typeof fields.bufferStays === 'boolean')
   );
 }
@@ -141,4 +140,5 @@ function isListOf<T>(value: unknown, isOne: (one: unknown) => one is T, length?:
 
 const isText = (value: unknown): value is string => typeof value === 'string';
 const isCount = (value: unknown): value is number => Number.isSafeInteger(value) && (value as number) >= 0;
+const isPositive = (value: unknown): value is number => isCount(value) && value > 0;
 const isShape = (value: unknown): value is number[] => isListOf(value, isCount);

@@ -84,6 +84,13 @@ describe('receiveUpdate against a rogue server', () => {
       () => [frame(Uint8Array.from([0x81, 0xa1, 0x61, 0xdd, 0xff, 0xff, 0xff, 0xff]))],
       /not msgpack/,
     ],
+    ['a buffer without bytes', () => [welcome({ sizeBytes: 0 })], /"welcome"/],
+    ['an extension type', () => [frame(Uint8Array.from([0x81, 0xa1, 0x61, 0xd4, 5, 0]))], /not msgpack/],
+    [
+      'a prototype',
+      () => [frame(Uint8Array.from([0x81, 0xa9, ...new TextEncoder().encode('__proto__'), 0x80]))],
+      /not msgpack/,
+    ],
     ['lists in lists', () => [frame(new Uint8Array(2 ** 21).fill(0x91))], /not msgpack/],
     ['columns of unequal length', () => [welcome(), bucket(0, { dtypes: [] })], /"bucket"/],
     ['a tensor outside the buffer', () => [welcome(), bucket(0, { offsets: [4096] })], /byte 4100 of a buffer of 4096/],
@@ -96,6 +103,19 @@ describe('receiveUpdate against a rogue server', () => {
     await expect(receive()).rejects.toMatchObject({
       code: 'CE_WORKER_PROTOCOL',
       message: expect.stringMatching(text),
+    });
+  });
+
+  it('tells which tensor is not aligned', async () => {
+    greet = (socket) => {
+      socket.write(welcome());
+      const two = { names: ['v', 'w'], dtypes: ['U8', 'F32'], shapes: [[4], [1]], offsets: [0, 257], sizes: [4, 4] };
+      socket.write(bucket(0, two));
+    };
+    await using update = await receiveUpdate(address, { device, timeoutMs: 5_000 });
+    await expect(update.forEachBucket((tensors) => void tensors[1]!.toTypedArray())).rejects.toMatchObject({
+      code: 'CE_WORKER_PROTOCOL',
+      message: expect.stringContaining('tensor "w" of F32, which are not aligned: 4 bytes at offset 257'),
     });
   });
 

@@ -22,6 +22,7 @@ class CudaSession {
   }
 
   const CudaDriver* operator->() const { return &driver_; }
+  const CudaDriver& operator*() const { return driver_; }
 
  private:
   const DriverGate::Pass pass_;

@@ -29,27 +29,38 @@ void Split(const CopyRange& range, const Memory& host, uint64_t host_address, Co
 CudaStream::CudaStream(CudaContextPtr context) : context_(std::move(context)) {
   {
     const CudaSession cuda(*context_);
-    cuda->Check(cuda->StreamCreate(&stream_, kStreamNonBlocking), "cuStreamCreate");
+    stream_ = CreateCudaStream(*cuda);
   }
-  issuer_ = StartThread("ce-cuda-issue", [this] { SubmitEntries(); });
-  waiter_ = StartThread("ce-cuda-wait", [this] { AwaitEntries(); });
+  try {
+    issuer_ = StartThread("ce-cuda-issue", [this] { SubmitEntries(); });
+    waiter_ = StartThread("ce-cuda-wait", [this] { AwaitEntries(); });
+  } catch (...) {
+    Join();
+    throw;
+  }
 }
 
-CudaStream::~CudaStream() {
+void CudaStream::Join() {
   {
     std::lock_guard lock(mutex_);
     closing_ = true;
   }
   submitted_.notify_one();
-  issuer_.join();
-  waiter_.join();
-  try {
+  if (issuer_.joinable()) issuer_.join();
+  if (waiter_.joinable()) waiter_.join();
+}
+
+CudaStream::~CudaStream() {
+  Join();
+  // A context that cannot be entered has lost its streams already.
+  const std::optional<Failure> lost = FailureOf([this] {
     const CudaSession cuda(*context_);
-    for (CUevent event : events_) cuda->EventDestroy(event);
-    cuda->StreamDestroy(stream_);
-  } catch (const Failure&) {
-    // A context that cannot be entered has lost its streams already.
-  }
+    events_.clear();
+    stream_.reset();
+  });
+  if (!lost) return;
+  for (UniqueEvent& event : events_) event.release();
+  stream_.release();
 }
 
 void CudaStream::Submit(CopyBatch batch, Completion done) {
@@ -94,22 +105,17 @@ void CudaStream::AwaitEntries() {
 }
 
 void CudaStream::Issue(Entry& entry) {
-  const auto fail = [&](const Failure& failure) {
-    if (!entry.failure) entry.failure = failure;
-  };
-  try {
+  std::optional<Failure> failure = FailureOf([&] {
     const CudaSession cuda(*context_);
-    try {
+    entry.failure = FailureOf([&] {
       for (const CopyRange& range : entry.batch.ranges) IssueRange(cuda, range);
-    } catch (const Failure& failure) {
-      fail(failure);  // The copies before it are under way: their end is waited for.
-    }
+    });
+    // Also after a failure: the copies before it are under way, their end is waited for.
     CUevent event = TakeEvent(cuda);
-    cuda->Check(cuda->EventRecord(event, stream_), "cuEventRecord");
+    cuda->Check(cuda->EventRecord(event, stream_.get()), "cuEventRecord");
     entry.event = event;
-  } catch (const Failure& failure) {
-    fail(failure);
-  }
+  });
+  if (!entry.failure) entry.failure = std::move(failure);
 }
 
 void CudaStream::IssueRange(const CudaSession& cuda, const CopyRange& range) {
@@ -119,7 +125,7 @@ void CudaStream::IssueRange(const CudaSession& cuda, const CopyRange& range) {
   // The driver may copy a few bytes by the processor.
   if (file != nullptr) file->CheckSize();
   if (from_host && to_host) {
-    cuda->Check(cuda->StreamSynchronize(stream_), "cuStreamSynchronize");
+    cuda->Check(cuda->StreamSynchronize(stream_.get()), "cuStreamSynchronize");
     if (file != nullptr) {
       file->Read(range.from - range.from_memory->address(), reinterpret_cast<uint8_t*>(range.to), range.size);
       return;
@@ -127,26 +133,25 @@ void CudaStream::IssueRange(const CudaSession& cuda, const CopyRange& range) {
     std::memmove(reinterpret_cast<void*>(range.to), reinterpret_cast<const void*>(range.from), range.size);
   } else if (from_host) {
     Split(range, *range.from_memory, range.from, [&](uint64_t from, uint64_t to, size_t size) {
-      cuda->Check(cuda->MemcpyHtoDAsync(to, reinterpret_cast<const void*>(from), size, stream_), "cuMemcpyHtoDAsync");
+      cuda->Check(cuda->MemcpyHtoDAsync(to, reinterpret_cast<const void*>(from), size, stream_.get()), "cuMemcpyHtoDAsync");
     });
   } else if (to_host) {
     Split(range, *range.to_memory, range.to, [&](uint64_t from, uint64_t to, size_t size) {
-      cuda->Check(cuda->MemcpyDtoHAsync(reinterpret_cast<void*>(to), from, size, stream_), "cuMemcpyDtoHAsync");
+      cuda->Check(cuda->MemcpyDtoHAsync(reinterpret_cast<void*>(to), from, size, stream_.get()), "cuMemcpyDtoHAsync");
     });
   } else {
-    cuda->Check(cuda->MemcpyDtoDAsync(range.to, range.from, range.size, stream_), "cuMemcpyDtoDAsync");
+    cuda->Check(cuda->MemcpyDtoDAsync(range.to, range.from, range.size, stream_.get()), "cuMemcpyDtoDAsync");
   }
 }
 
 void CudaStream::Await(Entry& entry) {
-  try {
+  std::optional<Failure> failure = FailureOf([&] {
     const CudaSession cuda(*context_);
     const CUresult status = entry.event ? cuda->EventSynchronize(entry.event) : kCudaSuccess;
-    if (!entry.event || status != kCudaSuccess) cuda->StreamSynchronize(stream_);
-    if (!entry.failure) cuda->Check(status, "cuEventSynchronize");
-  } catch (const Failure& failure) {
-    if (!entry.failure) entry.failure = failure;
-  }
+    if (!entry.event || status != kCudaSuccess) cuda->StreamSynchronize(stream_.get());
+    cuda->Check(status, "cuEventSynchronize");
+  });
+  if (!entry.failure) entry.failure = std::move(failure);
   if (!entry.event) return;
   std::lock_guard lock(mutex_);
   spare_events_.push_back(entry.event);
@@ -161,10 +166,13 @@ CUevent CudaStream::TakeEvent(const CudaSession& cuda) {
       return event;
     }
   }
-  CUevent event = nullptr;
-  cuda->Check(cuda->EventCreate(&event, kEventBlockingSync | kEventDisableTiming), "cuEventCreate");
-  events_.push_back(event);
-  return event;
+  // What is spare later has its place now: giving an event back cannot fail.
+  {
+    std::lock_guard lock(mutex_);
+    spare_events_.reserve(events_.size() + 1);
+  }
+  events_.push_back(CreateCudaEvent(*cuda, kEventBlockingSync | kEventDisableTiming));
+  return events_.back().get();
 }
 
 }  // namespace ce

@@ -7,6 +7,7 @@
 #include <thread>
 #include <vector>
 
+#include "ce/cuda_handles.h"
 #include "copy/stream.h"
 #include "cuda/cuda_session.h"
 
@@ -29,6 +30,7 @@ class CudaStream final : public Stream {
     std::optional<Failure> failure;
   };
 
+  void Join();
   void SubmitEntries();
   void AwaitEntries();
   void Issue(Entry& entry);
@@ -36,15 +38,16 @@ class CudaStream final : public Stream {
   void Await(Entry& entry);
   CUevent TakeEvent(const CudaSession& cuda);
 
+  // Destroyed from the last to the first, the threads joined before: events and stream go before their context.
   const CudaContextPtr context_;
-  CUstream stream_ = nullptr;
+  UniqueStream stream_;
   std::mutex mutex_;
   std::condition_variable submitted_;
   std::condition_variable issued_;
   std::deque<Entry> to_issue_;
   std::deque<Entry> to_await_;
-  std::vector<CUevent> events_;        // All that were created, by the issuing thread.
-  std::vector<CUevent> spare_events_;  // Those not in use.
+  std::vector<UniqueEvent> events_;    // All that were created, by the issuing thread.
+  std::vector<CUevent> spare_events_;  // Those of them that are not in use.
   bool closing_ = false;
   bool all_issued_ = false;
   std::thread issuer_;

@@ -1,6 +1,5 @@
 #include "cuda/pinning_read.h"
 
-#include <system_error>
 #include <utility>
 
 namespace ce {
@@ -17,11 +16,7 @@ class PinningRead::PinJob final : public Job {
   PinJob(std::shared_ptr<PinningRead> read, size_t piece) : read_(std::move(read)), piece_(piece) {}
   size_t pieces() const override { return 1; }
   void Run(size_t) noexcept override {
-    try {
-      read_->memory_->Pin(piece_);
-    } catch (const Failure& failure) {
-      read_->Fail(failure);
-    }
+    read_->Fail(FailureOf([this] { read_->memory_->Pin(piece_); }));
   }
   void Done() noexcept override { read_->Arrive(); }
 
@@ -40,12 +35,11 @@ void PinningRead::Filled(uint64_t begin, uint64_t end) noexcept {
   const size_t piece = PieceOf(begin);
   if ((missing_[piece] -= end - begin) > 0) return;
   ++awaited_;
-  try {
-    pool_->Submit(std::make_shared<PinJob>(shared_from_this(), piece));
-  } catch (const std::system_error& error) {
-    Fail(ToFailure(error));
-    Arrive();
-  }
+  std::optional<Failure> failure =
+      FailureOf([&] { pool_->Submit(std::make_shared<PinJob>(shared_from_this(), piece)); });
+  if (!failure) return;
+  Fail(std::move(failure));
+  Arrive();
 }
 
 void PinningRead::Finished(std::optional<Failure> failure) noexcept {

@@ -64,13 +64,13 @@ class PinJob final : public Job {
   explicit PinJob(std::shared_ptr<PinnableMemory> memory) : memory_(std::move(memory)) {}
   size_t pieces() const override { return memory_->pieces(); }
   void Run(size_t piece) noexcept override {
-    try {
+    std::optional<Failure> failure = FailureOf([&] {
       memory_->Populate(piece);
       memory_->Pin(piece);
-    } catch (const Failure& failure) {
-      std::lock_guard lock(mutex_);
-      if (!failure_) failure_ = failure;
-    }
+    });
+    if (!failure) return;
+    std::lock_guard lock(mutex_);
+    if (!failure_) failure_ = std::move(failure);
   }
   void Done() noexcept override { done_.set_value(); }
 

@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <cstring>
 #include <optional>
 #include <utility>
 
@@ -20,6 +21,13 @@ bool Detach(const Napi::ArrayBuffer& buffer) {
   bool detached = false;
   napi_is_detached_arraybuffer(buffer.Env(), buffer, &detached);
   return !detached && napi_detach_arraybuffer(buffer.Env(), buffer) == napi_ok;
+}
+
+Napi::Uint8Array ToUint8Array(const Napi::Value& value) {
+  if (!value.IsTypedArray() || value.As<Napi::TypedArray>().TypedArrayType() != napi_uint8_array) {
+    throw Napi::TypeError::New(value.Env(), "bytes must be a Uint8Array");
+  }
+  return value.As<Napi::Uint8Array>();
 }
 
 // memoryAddress(memory): 0n once closed.
@@ -104,16 +112,31 @@ Napi::Value DetachView(const Napi::CallbackInfo& info) {
   return info.Env().Undefined();
 }
 
-// write(device, memory, offsetBytes, bytes)
+// writeNow(memory, offsetBytes, bytes, start, sizeBytes): copies a part of `bytes`, which go to `offsetBytes` as a whole,
+// before it returns. So the bytes cannot go away meanwhile: their buffer may be closed, transferred or freed at any other
+// time, and nothing holds what is behind it.
+Napi::Value WriteNow(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  const MemoryPtr memory = MemoryOf(info[0]);
+  const uint64_t offset = ToBytes(info[1], "offsetBytes");
+  const Napi::Uint8Array bytes = ToUint8Array(info[2]);
+  const uint64_t start = ToBytes(info[3], "start");
+  const uint64_t size = ToBytes(info[4], "sizeBytes");
+  CheckRange(env, offset, bytes.ByteLength(), memory->size());
+  CheckRange(env, start, size, bytes.ByteLength());
+  if (memory->kind() != MemoryKind::kHost) throw Napi::TypeError::New(env, "Device memory cannot be written to");
+  if (size > 0) std::memmove(memory->host_data() + offset + start, bytes.Data() + start, size);
+  return env.Undefined();
+}
+
+// write(device, memory, offsetBytes, bytes): by threads of the device. Of `bytes` in a SharedArrayBuffer only, which
+// neither goes away nor moves as long as an array over it is there.
 Napi::Value Write(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
   const std::shared_ptr<ThreadPool> pool = DeviceOf(info[0])->copy_pool();
   const MemoryPtr memory = MemoryOf(info[1]);
   const uint64_t offset = ToBytes(info[2], "offsetBytes");
-  if (!info[3].IsTypedArray() || info[3].As<Napi::TypedArray>().TypedArrayType() != napi_uint8_array) {
-    throw Napi::TypeError::New(env, "bytes must be a Uint8Array");
-  }
-  const auto bytes = info[3].As<Napi::Uint8Array>();
+  const Napi::Uint8Array bytes = ToUint8Array(info[3]);
   CheckRange(env, offset, bytes.ByteLength(), memory->size());
   CopyBatch batch;
   batch.memories.push_back(memory);
@@ -164,6 +187,7 @@ void ExportMemoryFunctions(Napi::Object exports) {
   Export<CloseMemory>(exports, "closeMemory");
   Export<View>(exports, "view");
   Export<DetachView>(exports, "detach");
+  Export<WriteNow>(exports, "writeNow");
   Export<Write>(exports, "write");
   Export<Pin>(exports, "pin");
   Export<FileStateOf>(exports, "fileState");

@@ -11,6 +11,13 @@ namespace {
 
 constexpr size_t kColumns = 5;
 
+const MemoryPtr& MemoryAt(Napi::Env env, const CopyBatch& batch, double place) {
+  const uint64_t index = ToBytes(env, place, "A place in memories");
+  if (index < batch.memories.size()) return batch.memories[index];
+  throw Napi::RangeError::New(env, "There is no memory at place " + std::to_string(index) + " of " +
+                                       std::to_string(batch.memories.size()));
+}
+
 // Rows of [from, fromOffset, to, toOffset, size]; `from` and `to` are places in `memories`.
 CopyBatch ToBatch(const Napi::Value& memories, const Napi::Value& table) {
   const Napi::Env env = memories.Env();
@@ -23,8 +30,8 @@ CopyBatch ToBatch(const Napi::Value& memories, const Napi::Value& table) {
   batch.ranges.reserve(rows.length);
   for (size_t i = 0; i < rows.length; i++) {
     const double* row = rows.data + i * kColumns;
-    const MemoryPtr& from = batch.memories.at(static_cast<size_t>(row[0]));
-    const MemoryPtr& to = batch.memories.at(static_cast<size_t>(row[2]));
+    const MemoryPtr& from = MemoryAt(env, batch, row[0]);
+    const MemoryPtr& to = MemoryAt(env, batch, row[2]);
     const uint64_t from_offset = ToBytes(env, row[1], "from.offsetBytes");
     const uint64_t to_offset = ToBytes(env, row[3], "to.offsetBytes");
     const uint64_t size = ToBytes(env, row[4], "sizeBytes");

@@ -23,7 +23,7 @@ void ReadJob::Run(size_t index) noexcept {
   for (size_t i = piece.begin; i < piece.end; i++) {
     const ReadRun& run = plan_.runs[i];
     if (!failed_) {
-      try {
+      std::optional<Failure> failure = FailureOf([&] {
         RunCursor cursor(memory_->host_data(), plan_, run);
         RunReader(files_, plan_.ranges[run.begin].file, done_bytes_).Read(cursor);
         for (size_t r = run.begin; r < run.end; r++) {
@@ -31,9 +31,8 @@ void ReadJob::Run(size_t index) noexcept {
           memory_->Filled(range.size);
           listener_->Filled(range.memory_offset, range.memory_offset + range.size);
         }
-      } catch (const Failure& failure) {
-        Fail(failure);
-      }
+      });
+      if (failure) Fail(std::move(*failure));
     }
     files_.Release(plan_.ranges[run.begin].file);
   }

@@ -24,6 +24,26 @@ inline uint64_t ToBytes(const Napi::Value& value, const char* name) {
   return ToBytes(value.Env(), value.As<Napi::Number>().DoubleValue(), name);
 }
 
+// A whole number, 0 to 2^31 - 1. Throws TypeError or RangeError.
+inline int ToInt(const Napi::Value& value, const char* name) {
+  if (!value.IsNumber()) throw Napi::TypeError::New(value.Env(), std::string(name) + " must be a number");
+  const double number = value.As<Napi::Number>().DoubleValue();
+  if (!(number >= 0 && number <= INT32_MAX) || number != static_cast<double>(static_cast<int>(number))) {
+    throw Napi::RangeError::New(value.Env(), std::string(name) + " must be a whole number from 0 to 2147483647: " +
+                                                 value.ToString().Utf8Value());
+  }
+  return static_cast<int>(number);
+}
+
+// An address of memory. Throws TypeError or RangeError.
+inline uint64_t ToAddress(const Napi::Value& value, const char* name) {
+  if (!value.IsBigInt()) throw Napi::TypeError::New(value.Env(), std::string(name) + " must be a bigint");
+  bool lossless = false;
+  const uint64_t address = value.As<Napi::BigInt>().Uint64Value(&lossless);
+  if (!lossless) throw Napi::RangeError::New(value.Env(), std::string(name) + " must be an address of 64 bits");
+  return address;
+}
+
 inline std::string ToText(const Napi::Value& value, const char* name) {
   if (!value.IsString()) throw Napi::TypeError::New(value.Env(), std::string(name) + " must be a string");
   return value.As<Napi::String>().Utf8Value();

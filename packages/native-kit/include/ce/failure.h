@@ -63,4 +63,17 @@ inline Failure ToFailure(const std::exception& error) {
   return Failure("CE_INTERNAL", error.what(), "Report this with the log: it should not happen");
 }
 
+// Runs `function` and gives what it threw: for threads and callbacks, out of which nothing may be thrown.
+template <class Function>
+std::optional<Failure> FailureOf(Function function) noexcept {
+  try {
+    function();
+    return std::nullopt;
+  } catch (const Failure& failure) {
+    return failure;
+  } catch (const std::exception& error) {
+    return ToFailure(error);
+  }
+}
+
 }  // namespace ce

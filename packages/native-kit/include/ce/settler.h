@@ -3,6 +3,7 @@
 
 #include <napi.h>
 
+#include <atomic>
 #include <functional>
 #include <memory>
 #include <utility>
@@ -19,20 +20,25 @@ inline MakeValue Nothing() {
   return [](Napi::Env env) { return env.Undefined(); };
 }
 
-// Copies refer to the same promise. Settle it exactly once: until then it keeps the event loop alive.
+// Copies refer to the same promise, which keeps the event loop alive until it is settled. When the last copy goes without
+// having settled it, it is rejected where JavaScript has it, and the event loop is released.
 class Settler {
  public:
-  Settler(Napi::Env env, std::shared_ptr<JsQueue> queue) : queue_(std::move(queue)) {
-    if (napi_create_promise(env, &deferred_, &promise_) != napi_ok) throw Napi::Error::New(env);
-    queue_->Hold(env);
+  Settler(Napi::Env env, std::shared_ptr<JsQueue> queue) : state_(std::make_shared<State>(std::move(queue))) {
+    if (napi_create_promise(env, &state_->deferred, &promise_) != napi_ok) throw Napi::Error::New(env);
+    state_->queue->Hold(env);
+    state_->pending = true;
   }
 
   // On the JavaScript thread, in the scope that made the settler.
-  Napi::Value promise(Napi::Env env) const { return Napi::Value(env, promise_); }
+  Napi::Value promise(Napi::Env env) const {
+    state_->given = true;
+    return Napi::Value(env, promise_);
+  }
 
-  // Keeps a JavaScript object alive until the promise is settled. Before the settler is copied, and once.
+  // Keeps a JavaScript object alive until the promise is settled. Once.
   void Keep(const Napi::Object& object) {
-    if (napi_create_reference(object.Env(), object, 1, &kept_) != napi_ok) throw Napi::Error::New(object.Env());
+    if (napi_create_reference(object.Env(), object, 1, &state_->kept) != napi_ok) throw Napi::Error::New(object.Env());
   }
 
   // Runs what will settle the promise later; where that cannot even start, rejects.
@@ -47,8 +53,9 @@ class Settler {
     }
   }
 
+  // The first of these calls settles the promise, later ones do nothing.
   void Resolve(MakeValue make) const {
-    Settle([deferred = deferred_, make = std::move(make)](Napi::Env env) {
+    state_->Settle([make = std::move(make)](Napi::Env env, napi_deferred deferred) {
       try {
         napi_resolve_deferred(env, deferred, make(env));
       } catch (const Napi::Error& error) {
@@ -58,24 +65,50 @@ class Settler {
   }
 
   void Reject(Failure failure) const {
-    Settle([deferred = deferred_, failure = std::move(failure)](Napi::Env env) {
+    state_->Settle([failure = std::move(failure)](Napi::Env env, napi_deferred deferred) {
       napi_reject_deferred(env, deferred, ToJsError(env, failure).Value());
     });
   }
 
  private:
-  void Settle(JsQueue::Task settle) const {
-    queue_->Post([queue = queue_, kept = kept_, settle = std::move(settle)](Napi::Env env) {
-      queue->Drop(env);
-      if (kept) napi_delete_reference(env, kept);
-      settle(env);
-    });
-  }
+  struct State {
+    explicit State(std::shared_ptr<JsQueue> js_queue) : queue(std::move(js_queue)) {}
+    State(const State&) = delete;
+    State& operator=(const State&) = delete;
 
-  std::shared_ptr<JsQueue> queue_;
-  napi_deferred deferred_ = nullptr;
+    ~State() {
+      if (!pending) return;
+      try {
+        Settle([given = given.load()](Napi::Env env, napi_deferred deferred) {
+          if (!given) return;  // What made it threw instead: nobody would hear of a rejection.
+          const Failure failure("CE_INTERNAL", "The work was given up without a result",
+                                "Report this with the log: it should not happen");
+          napi_reject_deferred(env, deferred, ToJsError(env, failure).Value());
+        });
+      } catch (const std::exception&) {
+        // Out of memory even for this: the promise stays as it is.
+      }
+    }
+
+    template <class Function>
+    void Settle(Function settle) {
+      if (!pending.exchange(false)) return;
+      queue->Post([queue = queue, deferred = deferred, kept = kept, settle = std::move(settle)](Napi::Env env) {
+        queue->Drop(env);
+        if (kept) napi_delete_reference(env, kept);
+        settle(env, deferred);
+      });
+    }
+
+    const std::shared_ptr<JsQueue> queue;
+    napi_deferred deferred = nullptr;
+    napi_ref kept = nullptr;
+    std::atomic<bool> pending{false};
+    std::atomic<bool> given{false};
+  };
+
+  std::shared_ptr<State> state_;
   napi_value promise_ = nullptr;
-  napi_ref kept_ = nullptr;
 };
 
 }  // namespace ce

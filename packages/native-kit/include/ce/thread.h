@@ -1,4 +1,5 @@
-// Threads of an addon: named, and with all signals blocked, so that the runtime's own threads handle those.
+// Threads of an addon: named, and with signals blocked, so that the runtime's own threads handle those. Signals of a fault
+// of the thread itself stay unblocked: a handler, a crash reporter or a sanitizer can say where it was.
 #pragma once
 
 #include <pthread.h>
@@ -14,6 +15,7 @@ template <class Function>
 std::thread StartThread(const char* name, Function function) {
   sigset_t all, before;
   ::sigfillset(&all);
+  for (const int fault : {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT, SIGTRAP}) ::sigdelset(&all, fault);
   ::pthread_sigmask(SIG_SETMASK, &all, &before);
   try {
     std::thread thread(std::move(function));

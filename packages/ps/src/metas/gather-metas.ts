@@ -2,7 +2,8 @@ import { createHash } from 'node:crypto';
 import { promisify } from 'node:util';
 import { deflateRaw, inflateRaw } from 'node:zlib';
 import type { Store, WaitOptions } from '@checkpoint-engine/interface';
-import { decode, encode } from '@msgpack/msgpack';
+import { encode } from '@msgpack/msgpack';
+import { decodeFromRank } from '../util/decode-bounded.ts';
 import { exchangeThroughFirst } from '../util/exchange.ts';
 import { decodeMetas, type GatheredMetas } from './gathered-metas.ts';
 
@@ -56,7 +57,7 @@ async function packMetas(encoded: readonly Uint8Array[]): Promise<Uint8Array> {
 }
 
 async function unpackMetas(packed: Uint8Array, key: string): Promise<GatheredMetas> {
-  const encoded = decode(await inflate(packed, { maxOutputLength: MAX_BYTES })) as Uint8Array[];
+  const encoded = decodeFromRank<Uint8Array[]>(await inflate(packed, { maxOutputLength: MAX_BYTES }));
   const gathered = await decodeMetas(encoded);
   known.set(key, new WeakRef(gathered));
   forget.register(gathered, key);

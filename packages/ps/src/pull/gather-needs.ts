@@ -1,6 +1,7 @@
 import { decodeNeeds, encodeNeeds, type Needs, type NeedsColumns, type Store } from '@checkpoint-engine/interface';
-import { decode, encode } from '@msgpack/msgpack';
+import { encode } from '@msgpack/msgpack';
 import type { UpdateRun } from '../update/update-run.ts';
+import { decodeFromRank } from '../util/decode-bounded.ts';
 import { exchange } from '../util/exchange.ts';
 import type { Offers } from './offer.ts';
 
@@ -22,7 +23,7 @@ export async function gatherNeeds(
   for (const [at, rank] of scope.members.entries()) {
     const { needsDigest } = byRank.get(rank)!;
     if (needsDigest === null) continue;
-    const columns = replies[at] && (decode(replies[at]) as NeedsColumns | null);
+    const columns = replies[at] && decodeFromRank<NeedsColumns | null>(replies[at]);
     if (columns && rank !== scope.rank) pulls.remember(needsDigest, decodeNeeds(columns));
     needs.set(rank, pulls.needsOf(needsDigest)!);
   }

@@ -1,9 +1,10 @@
 import { neededBytes } from '@checkpoint-engine/planner';
-import { decode, encode } from '@msgpack/msgpack';
+import { encode } from '@msgpack/msgpack';
 import type { SurveyAnswer } from '../pull-channel.ts';
 import type { Meeting } from '../update/meet.ts';
 import { type TensorList, tensorList } from '../update/tensor-list.ts';
 import type { UpdateRun } from '../update/update-run.ts';
+import { decodeFromRank } from '../util/decode-bounded.ts';
 import { exchange } from '../util/exchange.ts';
 import { refusalOf } from './refusal.ts';
 import { handleOf } from './region-handles.ts';
@@ -50,7 +51,7 @@ export async function exchangeOffers(
   const replies = await exchange(epoch, 'offers', produce, waiting);
   return {
     answer,
-    byRank: new Map(epoch.members.map((rank, at) => [rank, decode(replies[at]!) as Offer])),
+    byRank: new Map(epoch.members.map((rank, at) => [rank, decodeFromRank<Offer>(replies[at]!)])),
   };
 }
 

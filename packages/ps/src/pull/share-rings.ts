@@ -1,8 +1,9 @@
 import { createHash } from 'node:crypto';
 import type { HostMemory, PullRegion } from '@checkpoint-engine/interface';
-import { decode, encode } from '@msgpack/msgpack';
+import { encode } from '@msgpack/msgpack';
 import type { PullLayout } from '../pull-channel.ts';
 import type { UpdateRun } from '../update/update-run.ts';
+import { decodeFromRank } from '../util/decode-bounded.ts';
 import { exchange } from '../util/exchange.ts';
 import type { HostAgreement } from './agree-on-pull.ts';
 import { handleOf } from './region-handles.ts';
@@ -36,7 +37,7 @@ export async function shareRings(run: UpdateRun, { scope, plan }: HostAgreement)
     };
     const replies = await exchange(scope, 'rings', produce, waiting);
     for (const [at, rank] of scope.members.entries()) {
-      const handle = decode(replies[at]!) as Uint8Array | null;
+      const handle = decodeFromRank<Uint8Array | null>(replies[at]!);
       if (handle !== null) handles.set(rank, handle);
     }
   }

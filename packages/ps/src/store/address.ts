@@ -13,3 +13,7 @@ export function normalizeAddress(address: string): string {
 
 /** The port of an address. */
 export const portOf = (address: string): number => Number(address.slice(address.lastIndexOf(':') + 1));
+
+/** The host of an address, without the brackets of IPv6. */
+export const hostOf = (address: string): string =>
+  address.slice(address.indexOf('://') + 3, address.lastIndexOf(':')).replace(/^\[(.*)\]$/, '$1');

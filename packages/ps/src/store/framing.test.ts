@@ -10,11 +10,13 @@ const size = fc.oneof(
   fc.constantFrom(0, 65_535, 65_536, 65_537, PIECE_BYTES - 1, PIECE_BYTES, PIECE_BYTES + 1, 3 * PIECE_BYTES + 7),
 );
 
+const asNumbered = (value: unknown): { n: number } => value as { n: number };
+
 test('any values come out as they went in, in pieces of bounded size', () => {
   fc.assert(
     fc.property(fc.array(fc.array(size, { maxLength: 6 }), { minLength: 1, maxLength: 3 }), (messages) => {
       const writer = new MessageWriter();
-      const reader = new MessageReader<{ n: number }>();
+      const reader = new MessageReader(asNumbered);
       messages.forEach((sizes, n) => {
         const values = sizes.map((bytes, i) => new Uint8Array(bytes).fill(n + i + 1));
         let received: ReturnType<typeof reader.read>;
@@ -34,7 +36,7 @@ test('any values come out as they went in, in pieces of bounded size', () => {
 
 test('a beat overtakes the pieces of a message without harm', () => {
   const writer = new MessageWriter();
-  const reader = new MessageReader();
+  const reader = new MessageReader(asNumbered);
   const value = new Uint8Array(3 * PIECE_BYTES).fill(5);
   let received: ReturnType<typeof reader.read>;
   for (const frames of writer.write({ n: 1 }, toPayload([value]))) {
@@ -46,7 +48,7 @@ test('a beat overtakes the pieces of a message without harm', () => {
 
 test('a message that was lost is noticed at the next one', () => {
   const writer = new MessageWriter();
-  const reader = new MessageReader();
+  const reader = new MessageReader(asNumbered);
   const [first, , third] = [1, 2, 3].map((n) => [...writer.write({ n })][0]!);
   expect(reader.read(first!)?.message).toEqual({ n: 1 });
   expect(() => reader.read(third!)).toThrow(FramingError);
@@ -56,7 +58,7 @@ test('what is no message is a FramingError, whatever it is', () => {
   fc.assert(
     fc.property(fc.array(fc.uint8Array({ maxLength: 40 }), { maxLength: 4 }), (frames) => {
       try {
-        new MessageReader().read(frames);
+        new MessageReader(asNumbered).read(frames);
       } catch (error) {
         expect(error).toBeInstanceOf(FramingError);
       }

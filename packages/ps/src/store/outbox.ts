@@ -3,20 +3,20 @@ import { setImmediate } from 'node:timers';
 /** Sending goes on for so long before the event loop gets a turn. */
 const SLICE_MS = 8;
 
-/** Hands messages to a socket, in order, in slices that leave the event loop to others. */
-export class Outbox {
-  readonly #send: (frames: Uint8Array[]) => Promise<void>;
-  #queue: Iterable<Uint8Array[]>[] = [];
-  #urgent: Iterable<Uint8Array[]>[] = [];
+/** Hands messages of type `M` to a socket, in order, in slices that leave the event loop to others. */
+export class Outbox<M> {
+  readonly #send: (frames: M) => Promise<void>;
+  #queue: Iterable<M>[] = [];
+  #urgent: Iterable<M>[] = [];
   #running: Promise<void> | undefined;
 
   /** @param send Rejects only when the socket is closed; what is queued is dropped then. */
-  constructor(send: (frames: Uint8Array[]) => Promise<void>) {
+  constructor(send: (frames: M) => Promise<void>) {
     this.#send = send;
   }
 
   /** @param urgent Goes before everything that is not. @default false */
-  push(messages: Iterable<Uint8Array[]>, urgent = false): void {
+  push(messages: Iterable<M>, urgent = false): void {
     (urgent ? this.#urgent : this.#queue).push(messages);
     this.#running ??= this.#run();
   }
@@ -51,7 +51,7 @@ export class Outbox {
     }
   }
 
-  *#messages(): Generator<Uint8Array[]> {
+  *#messages(): Generator<M> {
     while (this.#queue.length > 0 || this.#urgent.length > 0) {
       const queue = this.#queue;
       this.#queue = [];
@@ -65,7 +65,7 @@ export class Outbox {
     }
   }
 
-  *#takeUrgent(): Generator<Uint8Array[]> {
+  *#takeUrgent(): Generator<M> {
     while (this.#urgent.length > 0) yield* this.#urgent.shift()!;
   }
 }

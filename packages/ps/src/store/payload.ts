@@ -2,6 +2,8 @@
 export const PIECE_BYTES: number = 512 * 2 ** 10;
 /** Values below this are copied together, larger ones are sent from, and received into, where they are. */
 const SMALL_BYTES = 64 * 2 ** 10;
+/** A value that is announced gets at most this much memory at first, and twice as much whenever that is full. */
+const FIRST_BYTES = 32 * 2 ** 20;
 /** Largest value that the store takes. */
 export const MAX_VALUE_BYTES: number = 2 ** 30;
 
@@ -47,7 +49,10 @@ function concat(parts: readonly Uint8Array[], sizeBytes: number): Uint8Array {
   return all;
 }
 
-/** Puts values together again as their pieces arrive; the copying is spread over the arrivals. */
+/**
+ * Puts values together again as their pieces arrive; the copying is spread over the arrivals. It holds about what has
+ * arrived, never what a size promises.
+ */
 export class PayloadReader {
   readonly values: Uint8Array[] = [];
   readonly #sizes: readonly number[];
@@ -55,10 +60,8 @@ export class PayloadReader {
   #filled = 0;
 
   /** @throws {RangeError} A size that no value has. */
-  constructor(sizes: readonly number[]) {
-    for (const size of sizes) {
-      if (!Number.isSafeInteger(size) || size < 0 || size > MAX_VALUE_BYTES) throw new RangeError(`Value of ${size} B`);
-    }
+  constructor(sizes: readonly unknown[]) {
+    if (!sizes.every(isSize)) throw new RangeError('A value has a size that no value has');
     this.#sizes = sizes;
     this.push(new Uint8Array(0));
   }
@@ -81,16 +84,28 @@ export class PayloadReader {
         continue;
       }
       if (left === 0) return;
-      this.#target ??= new Uint8Array(sizeBytes);
       const part = piece.subarray(at, at + sizeBytes - this.#filled);
-      this.#target.set(part, this.#filled);
+      this.#makeRoom(this.#filled + part.byteLength, sizeBytes);
+      this.#target!.set(part, this.#filled);
       this.#filled += part.byteLength;
       at += part.byteLength;
       if (this.#filled < sizeBytes) return;
-      this.values.push(this.#target);
+      this.values.push(this.#target!);
       this.#target = undefined;
       this.#filled = 0;
     }
     if (at < piece.byteLength) throw new RangeError('More bytes than announced');
   }
+
+  /** Makes `#target` hold `neededBytes` at least, of a value of `sizeBytes`. */
+  #makeRoom(neededBytes: number, sizeBytes: number): void {
+    const roomBytes = this.#target?.byteLength ?? 0;
+    if (this.#target !== undefined && roomBytes >= neededBytes) return;
+    const grown = new Uint8Array(Math.min(sizeBytes, Math.max(FIRST_BYTES, 2 * roomBytes, neededBytes)));
+    if (this.#target !== undefined) grown.set(this.#target.subarray(0, this.#filled));
+    this.#target = grown;
+  }
 }
+
+const isSize = (size: unknown): size is number =>
+  Number.isSafeInteger(size) && (size as number) >= 0 && (size as number) <= MAX_VALUE_BYTES;

@@ -29,9 +29,16 @@ export interface CallMessage {
 /** What a call says, beside what every call says. */
 export type CallBody = Pick<CallMessage, 'op' | 'key' | 'delta' | 'from' | 'to' | 'error'>;
 
-/** What a rank says to the server. */
+/** What a rank says first. It stands outside the numbering of its messages, and is repeated until it is answered. */
+export interface Hello {
+  readonly t: 'hello';
+  readonly protocol: number;
+  readonly rank: number;
+  readonly worldSize: number;
+}
+
+/** What a rank says to the server after its hello. */
 export type ClientMessage =
-  | { readonly t: 'hello'; readonly protocol: number; readonly rank: number; readonly worldSize: number }
   | { readonly t: 'proof'; readonly mac: Uint8Array }
   | { readonly t: 'pong' }
   | { readonly t: 'open'; readonly scope: string; readonly members: readonly number[] }

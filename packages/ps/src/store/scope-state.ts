@@ -73,7 +73,9 @@ export class ScopeState {
           this.#sendValue(rank, id, known);
           return;
         }
-        this.#waiters.set(key, [...(this.#waiters.get(key) ?? []), { rank, id }]);
+        const waiters = this.#waiters.get(key);
+        if (waiters === undefined) this.#waiters.set(key, [{ rank, id }]);
+        else waiters.push({ rank, id });
         return;
       }
       case 'add': {

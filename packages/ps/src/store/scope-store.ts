@@ -2,6 +2,7 @@ import {
   abortError,
   CheckpointEngineError,
   type GatherOptions,
+  RankLostError,
   type Store,
   type WaitOptions,
 } from '@checkpoint-engine/interface';
@@ -83,19 +84,22 @@ export class ScopeStore implements Store {
   }
 
   async get(key: string, options: WaitOptions = {}): Promise<Uint8Array | undefined> {
-    const { values } = await this.#call('Key', { op: 'get', key }, options);
+    const { values, found } = await this.#call('Key', { op: 'get', key }, options);
+    if (found === true && values[0] === undefined) throw brokenAnswer(`Key "${key}"`);
     return values[0];
   }
 
   async wait(key: string, options: WaitOptions = {}): Promise<Uint8Array> {
     const { values } = await this.#call('Key', { op: 'wait', key }, options);
-    return values[0]!;
+    if (values[0] === undefined) throw brokenAnswer(`Key "${key}"`);
+    return values[0];
   }
 
   async add(key: string, delta: number, options: WaitOptions = {}): Promise<number> {
     if (!Number.isSafeInteger(delta)) throw new RangeError(`delta must be a safe integer, not ${delta}`);
     const { value } = await this.#call('Counter', { op: 'add', key, delta }, options);
-    return value!;
+    if (value === undefined) throw brokenAnswer(`Counter "${key}"`);
+    return value;
   }
 
   async barrier(name: string, options: WaitOptions = {}): Promise<void> {
@@ -108,6 +112,9 @@ export class ScopeStore implements Store {
     for (const ranks of [from, to]) this.#checkSome(ranks);
     const body = { op: 'allGather', key: name, ...(from && { from }), ...(to && { to }) } as const;
     const { values } = await this.#call('All-gather', body, options, [value]);
+    const given = this.members.filter((rank) => from?.includes(rank) ?? true);
+    const wanted = (to?.includes(this.rank) ?? true) ? given.length : 0;
+    if (values.length !== wanted) throw brokenAnswer(`All-gather "${name}"`);
     return [...values];
   }
 
@@ -185,6 +192,10 @@ export class ScopeStore implements Store {
     return new CheckpointEngineError('CE_CLOSED', `Rank ${this.rank} has closed ${this.#title}`, hint);
   }
 }
+
+/** The error of an answer that lacks what was asked for: what holds the port is not the store. */
+const brokenAnswer = (subject: string): RankLostError =>
+  new RankLostError(0, `${subject}: the store's answer lacks the values that were asked for`);
 
 function checkKey(key: string): void {
   if (typeof key !== 'string') throw new TypeError(`A key or name must be a string, not ${String(key)}`);

@@ -1,19 +1,22 @@
 import { randomUUID } from 'node:crypto';
 import { CheckpointEngineError, type Logger, RankLostError } from '@checkpoint-engine/interface';
-import { openDealer } from '../zmq/dealer-socket.ts';
-import type { ZmqSocket } from '../zmq/socket.ts';
 import type { Link } from './client-world.ts';
-import { MessageReader, MessageWriter, type Received, readSingle } from './framing.ts';
+import { CurveDealer } from './curve-dealer.ts';
+import type { StoreDealer } from './dealer.ts';
+import { MEMBER_LIMITS, MessageReader, MessageWriter, type Received, readSingle } from './framing.ts';
+import { OpenDealer } from './open-dealer.ts';
 import { Outbox } from './outbox.ts';
+import { parseServerMessage } from './parse-message.ts';
 import { toPayload } from './payload.ts';
-import { type ClientMessage, PROTOCOL, type ServerMessage, type WelcomeMessage } from './protocol.ts';
+import { type ClientMessage, type Hello, PROTOCOL, type ServerMessage, type WelcomeMessage } from './protocol.ts';
 import { Silence } from './pulse.ts';
-import { pump } from './pump.ts';
 import { prove, type TokenKeys } from './token-keys.ts';
 
 const HELLO_EVERY_MS = 1_000;
 /** How long a link that closes goes on sending what it was given. */
 const FLUSH_MS = 1_000;
+/** However often the server asks for a sign of life, it gets no more. */
+const LEAST_HEARTBEAT_MS = 5;
 /** After this long without an answer the log says what may be wrong. */
 const WARN_AFTER_MS = 5_000;
 
@@ -36,12 +39,11 @@ export class ServerLink implements Link {
   readonly welcome: Promise<WelcomeMessage>;
   readonly #options: ServerLinkOptions;
   readonly #identity: string = randomUUID();
-  readonly #socket: ZmqSocket;
-  readonly #outbox: Outbox;
+  readonly #dealer: StoreDealer;
+  readonly #outbox: Outbox<Uint8Array[]>;
   readonly #writer = new MessageWriter();
-  readonly #reader = new MessageReader<ServerMessage>();
+  readonly #reader = new MessageReader<ServerMessage>(parseServerMessage);
   readonly #silence = new Silence();
-  readonly #receiving: Promise<void>;
   readonly #helloTimer: NodeJS.Timeout;
   readonly #warnTimer: NodeJS.Timeout;
   #beatTimer: NodeJS.Timeout | undefined;
@@ -60,16 +62,17 @@ export class ServerLink implements Link {
       this.#reject = reject;
     });
     this.welcome.catch(() => {});
-    this.#socket = openDealer({
-      identity: this.#identity,
-      ipv6: address.includes('['),
-      curve: keys && { serverKey: keys.serverPublicKey },
-    });
-    this.#outbox = new Outbox((frames) => this.#socket.send(frames));
+    this.#reader.limits = MEMBER_LIMITS;
+    const take = (frames: Uint8Array[]): void => this.#receive(frames);
+    const identity = this.#identity;
+    this.#dealer =
+      keys === undefined
+        ? new OpenDealer({ address, identity, take, onReady: () => this.#hello() })
+        : new CurveDealer({ address, identity, take, serverKey: keys.serverPublicKey });
+    this.#outbox = new Outbox((frames) => this.#dealer.send(frames));
     this.#helloTimer = setInterval(() => this.#hello(), HELLO_EVERY_MS);
     this.#warnTimer = setTimeout(() => logger.warn({ address }, unanswered(address)), WARN_AFTER_MS);
     this.#hello();
-    this.#receiving = pump(this.#socket, (frames) => this.#receive(frames));
   }
 
   send(message: ClientMessage, values: readonly Uint8Array[] = []): void {
@@ -88,17 +91,13 @@ export class ServerLink implements Link {
     this.#stopHello();
     clearInterval(this.#beatTimer);
     if (this.#answered) await this.#outbox.flush(FLUSH_MS);
-    this.#socket.close(this.#answered ? undefined : 0);
-    await this.#receiving;
+    await this.#dealer.close(this.#answered ? undefined : 0);
   }
 
   #hello(): void {
-    const { rank, worldSize, address } = this.#options;
-    // ZeroMQ gives an address up for good when a server there breaks off the handshake; the next one may be ours.
-    if (!this.#socket.writable) this.#socket.connect(address);
-    this.#outbox.push(
-      new MessageWriter().write({ t: 'hello', protocol: PROTOCOL, rank, worldSize } satisfies ClientMessage),
-    );
+    const { rank, worldSize } = this.#options;
+    if (this.#answered || this.#over || !this.#dealer.reach()) return;
+    this.#outbox.push(new MessageWriter().write({ t: 'hello', protocol: PROTOCOL, rank, worldSize } satisfies Hello));
   }
 
   #stopHello(): void {
@@ -111,20 +110,18 @@ export class ServerLink implements Link {
     this.#answered = true;
     this.#stopHello();
     this.#silence.heard();
-    let received: Received<ServerMessage> | undefined;
     try {
-      received = this.#reader.read(frames);
+      const received = this.#reader.read(frames);
+      if (received !== undefined) this.#take(received);
     } catch (error) {
-      const single = readSingle<ServerMessage>(frames);
+      const single = readSingle(frames, parseServerMessage, MEMBER_LIMITS);
       if (single?.t === 'fenced') {
         this.#fenced(single.server);
         return;
       }
       const why = error instanceof Error ? error.message : String(error);
       this.#lost(new RankLostError(0, `The connection of rank ${this.#options.rank} to the store broke: ${why}`));
-      return;
     }
-    if (received !== undefined) this.#take(received);
   }
 
   #take(received: Received<ServerMessage>): void {
@@ -171,7 +168,7 @@ export class ServerLink implements Link {
   #beatEvery(heartbeatMs: number): void {
     clearInterval(this.#beatTimer);
     this.#outbox.push(this.#writer.beat(), true);
-    this.#beatTimer = setInterval(() => this.#beat(), heartbeatMs);
+    this.#beatTimer = setInterval(() => this.#beat(), Math.max(heartbeatMs, LEAST_HEARTBEAT_MS));
   }
 
   #beat(): void {

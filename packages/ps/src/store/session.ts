@@ -1,7 +1,8 @@
 import { CheckpointEngineError } from '@checkpoint-engine/interface';
-import { MessageReader, MessageWriter, type Received } from './framing.ts';
+import { MEMBER_LIMITS, MessageReader, MessageWriter, type Received } from './framing.ts';
+import { parseClientMessage } from './parse-message.ts';
 import type { Payload } from './payload.ts';
-import { type ClientMessage, PROTOCOL, type ServerMessage } from './protocol.ts';
+import { type ClientMessage, type Hello, PROTOCOL, type ServerMessage } from './protocol.ts';
 import { Silence } from './pulse.ts';
 import type { Peer } from './world.ts';
 
@@ -20,7 +21,7 @@ export class Session implements Peer {
   challenger: Session | undefined;
   readonly #writer = new MessageWriter();
   readonly #push: Push;
-  readonly #reader = new MessageReader<ClientMessage>();
+  readonly #reader = new MessageReader<ClientMessage>(parseClientMessage);
   #fresh = true;
 
   constructor(identity: string, push: Push) {
@@ -44,13 +45,14 @@ export class Session implements Peer {
   /** @throws {FramingError} */
   read(frames: readonly Uint8Array[]): Received<ClientMessage> | undefined {
     this.#fresh = false;
+    if (this.state === 'joined') this.#reader.limits = MEMBER_LIMITS;
     return this.#reader.read(frames);
   }
 }
 
 /** Why a hello is not taken, if it is not. */
 export function helloRefusal(
-  { protocol, rank, worldSize }: Extract<ClientMessage, { t: 'hello' }>,
+  { protocol, rank, worldSize }: Hello,
   wantedWorldSize: number,
 ): CheckpointEngineError | undefined {
   if (protocol !== PROTOCOL) {

@@ -1,7 +1,8 @@
 import { randomBytes } from 'node:crypto';
 import { CheckpointEngineError, type Logger, RankLostError } from '@checkpoint-engine/interface';
-import { FramingError, MessageWriter, type Received, readSingle } from './framing.ts';
-import type { ClientMessage } from './protocol.ts';
+import { FramingError, isFramed, MessageWriter, type Received, readSingle } from './framing.ts';
+import { parseHello } from './parse-message.ts';
+import type { ClientMessage, Hello } from './protocol.ts';
 import type { Heartbeat } from './pulse.ts';
 import { duplicateRank, helloRefusal, Session } from './session.ts';
 import { proofHolds, type TokenKeys } from './token-keys.ts';
@@ -16,12 +17,12 @@ export interface SessionsOptions {
   readonly logger: Logger;
   /** Queues wire messages for a client. */
   readonly push: (identity: string, messages: Iterable<Uint8Array[]>, urgent?: boolean) => void;
+  /** Told when a client has joined, and when it is not part of the world any more. */
+  readonly setJoined: (identity: string, hasJoined: boolean) => void;
 }
 
 /** A client that lives beats as often as the server: after so many silent beats it will not say goodbye. */
 const LAST_BEATS = 3;
-
-type Hello = Extract<ClientMessage, { t: 'hello' }>;
 
 /** Clients before and after they join: hello, proof of the token, heartbeats, duplicates, loss. */
 export class Sessions {
@@ -42,15 +43,16 @@ export class Sessions {
     const session = this.#sessions.get(identity);
     if (session === undefined || session.fresh) {
       // A client repeats its hello until it is answered; hellos stand outside the numbering of its messages.
-      const message = readSingle<ClientMessage>(frames);
-      if (message?.t === 'hello') {
-        if (session === undefined && this.#onEmpty === undefined) this.#hello(identity, message);
+      const hello = readSingle(frames, parseHello);
+      if (hello !== undefined) {
+        if (session === undefined && this.#onEmpty === undefined) this.#hello(identity, hello);
         else session?.silence.heard();
         return;
       }
     }
     if (session === undefined) {
-      this.#fence(identity);
+      // A client of another server, or one that was given up. What speaks another protocol gets no answer.
+      if (isFramed(frames)) this.#fence(identity);
       return;
     }
     session.silence.heard();
@@ -171,6 +173,7 @@ export class Sessions {
       return;
     }
     session.state = 'joined';
+    this.#options.setJoined(session.identity, true);
     this.#joined.set(session.rank, session);
     this.#options.world.join(session.rank, session);
     this.#options.logger.info({ rank: session.rank }, 'A rank joined the store');
@@ -203,6 +206,7 @@ export class Sessions {
 
   #forget(session: Session): void {
     this.#sessions.delete(session.identity);
+    this.#options.setJoined(session.identity, false);
     this.#nonces.delete(session);
     if (this.#sessions.size === 0) this.#onEmpty?.();
     const holder = this.#joined.get(session.rank);

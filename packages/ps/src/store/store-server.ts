@@ -1,20 +1,20 @@
-import { Buffer } from 'node:buffer';
 import { randomUUID } from 'node:crypto';
 import { CheckpointEngineError, type Logger, silentLogger } from '@checkpoint-engine/interface';
-import { portReleased } from '../util/port-released.ts';
 import { curveIsAvailable } from '../zmq/curve.ts';
-import { openRouter } from '../zmq/router-socket.ts';
-import type { ZmqSocket } from '../zmq/socket.ts';
-import { portOf, tcpAddress } from './address.ts';
+import { portOf } from './address.ts';
+import { CurveRouter } from './curve-router.ts';
+import { OpenRouter } from './open-router.ts';
 import { Outbox } from './outbox.ts';
 import { type Heartbeat, type HeartbeatOptions, heartbeat } from './pulse.ts';
-import { pump } from './pump.ts';
+import type { Addressed, StoreRouter } from './router.ts';
 import { Sessions } from './sessions.ts';
 import { deriveTokenKeys, type TokenKeys } from './token-keys.ts';
 import { World } from './world.ts';
 
 /** How long a server that closes goes on telling its clients. */
 const FLUSH_MS = 1_000;
+/** How long a client may stay that has not joined, in addition to the time in which a lost rank is found. */
+const STRANGER_MS = 5_000;
 
 /** Options of {@link startStoreServer}. */
 export interface StoreServerOptions extends HeartbeatOptions {
@@ -67,46 +67,48 @@ export async function startStoreServer(options: StoreServerOptions): Promise<Sto
   const times = heartbeat(options);
   const keys = token === undefined ? undefined : deriveTokenKeys(token);
   if (keys !== undefined && !curveIsAvailable()) throw curveMissing();
-  const socket = openRouter({
-    curve: keys && { secretKey: keys.serverSecretKey },
-    ipv6: host.includes(':'),
-    peerTimeoutMs: 2 * times.lostAfterMs,
-  });
+  const logger = options.logger ?? silentLogger;
+  const router = await listen(host, port, worldSize, keys, times, logger);
+  return new RunningServer(router, worldSize, keys, times, logger);
+}
+
+/** Opens the router of a world: with a token ZeroMQ's, which encrypts, and else one that bounds what strangers do. */
+async function listen(
+  host: string,
+  port: number,
+  worldSize: number,
+  keys: TokenKeys | undefined,
+  { lostAfterMs }: Heartbeat,
+  logger: Logger,
+): Promise<StoreRouter> {
   try {
-    await socket.bind(tcpAddress(host, port));
+    if (keys === undefined) {
+      const strangerMs = STRANGER_MS + 3 * lostAfterMs;
+      return await OpenRouter.listen({ host, port, worldSize, strangerMs, logger });
+    }
+    const { serverSecretKey: secretKey } = keys;
+    return await CurveRouter.listen({ host, port, secretKey, peerTimeoutMs: 2 * lostAfterMs, logger });
   } catch (error) {
-    socket.close();
     throw CheckpointEngineError.isInstance(error) ? bindFailure(error, host, port) : error;
   }
-  return new RunningServer(socket, host, worldSize, keys, times, options.logger ?? silentLogger);
 }
 
 class RunningServer implements StoreServer {
   readonly address: string;
   readonly port: number;
-  readonly #socket: ZmqSocket;
-  readonly #host: string;
+  readonly #router: StoreRouter;
   readonly #heartbeat: Heartbeat;
-  readonly #outbox: Outbox;
+  readonly #outbox: Outbox<Addressed>;
   readonly #sessions: Sessions;
   readonly #timer: NodeJS.Timeout;
-  readonly #receiving: Promise<void>;
   #closing: Promise<void> | undefined;
 
-  constructor(
-    socket: ZmqSocket,
-    host: string,
-    worldSize: number,
-    keys: TokenKeys | undefined,
-    times: Heartbeat,
-    logger: Logger,
-  ) {
-    this.address = socket.address;
-    this.port = portOf(socket.address);
-    this.#socket = socket;
-    this.#host = host;
+  constructor(router: StoreRouter, worldSize: number, keys: TokenKeys | undefined, times: Heartbeat, logger: Logger) {
+    this.address = router.address;
+    this.port = portOf(router.address);
+    this.#router = router;
     this.#heartbeat = times;
-    this.#outbox = new Outbox((frames) => socket.send(frames));
+    this.#outbox = new Outbox((message) => router.send(message));
     const server = randomUUID();
     this.#sessions = new Sessions({
       world: new World(worldSize, { server, ...times }),
@@ -115,11 +117,20 @@ class RunningServer implements StoreServer {
       heartbeat: times,
       logger,
       push: (identity, messages, urgent) => this.#outbox.push(addressed(identity, messages), urgent),
+      setJoined: (identity, hasJoined) => router.setJoined(identity, hasJoined),
     });
-    this.#timer = setInterval(() => this.#sessions.beat(), times.heartbeatMs);
-    this.#receiving = pump(socket, ([identity, ...frames]) =>
-      this.#sessions.receive(Buffer.from(identity!).toString('latin1'), frames),
-    );
+    this.#timer = setInterval(() => {
+      this.#sessions.beat();
+      router.beat();
+    }, times.heartbeatMs);
+    router.start(({ identity, frames }) => {
+      try {
+        this.#sessions.receive(identity, frames);
+      } catch (error) {
+        // Whatever one client says, the others go on.
+        logger.warn({ error }, 'The store cannot handle a message');
+      }
+    });
     logger.info({ address: this.address, worldSize, encrypted: keys !== undefined }, 'The store listens');
   }
 
@@ -140,16 +151,12 @@ class RunningServer implements StoreServer {
     await this.#sessions.close(this.#heartbeat.lostAfterMs);
     clearInterval(this.#timer);
     await this.#outbox.flush(FLUSH_MS);
-    this.#socket.close();
-    await this.#receiving;
-    // ZeroMQ closes the listener on a thread of its own.
-    await portReleased(this.#host, this.port);
+    await this.#router.close();
   }
 }
 
-function* addressed(identity: string, messages: Iterable<Uint8Array[]>): Generator<Uint8Array[]> {
-  const to = Buffer.from(identity, 'latin1');
-  for (const frames of messages) yield [to, ...frames];
+function* addressed(identity: string, messages: Iterable<Uint8Array[]>): Generator<Addressed> {
+  for (const frames of messages) yield { identity, frames };
 }
 
 function bindFailure(error: CheckpointEngineError, host: string, port: number): CheckpointEngineError {

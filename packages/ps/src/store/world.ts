@@ -68,14 +68,15 @@ export class World {
         break;
       case 'close': {
         const scope = this.#scopes.get(message.scope);
-        if (scope !== undefined && scope !== this.#root) this.#close(scope, rank);
+        if (scope !== undefined && scope !== this.#root && this.#concerns(scope, rank)) this.#close(scope, rank);
         return;
       }
       case 'call':
         this.#call(rank, message, values[0]);
         break;
       case 'cancel': {
-        const missing = this.#scopes.get(message.scope)?.cancel(rank, message.id);
+        const scope = this.#scopes.get(message.scope);
+        const missing = scope?.members.includes(rank) ? scope.cancel(rank, message.id) : undefined;
         if (missing === undefined) return;
         this.#send(rank, { t: 'cancelled', id: message.id, missing, absent: this.#absent() });
         break;
@@ -91,6 +92,7 @@ export class World {
       this.#send(rank, { t: 'failure', id: call.id, error: usedAgain(rank, call.scope).toJSON() });
       return;
     }
+    if (!this.#concerns(scope, rank)) throw new TypeError(`Rank ${rank} uses a scope that it is not a member of`);
     if (call.op !== 'abort') {
       scope.call(rank, call, value);
       return;
@@ -101,7 +103,10 @@ export class World {
   }
 
   #open(rank: number, id: string, members: readonly number[]): void {
-    if (!members.includes(rank)) throw new TypeError(`Rank ${rank} opened a scope that it is no member of`);
+    if (!members.includes(rank)) throw new TypeError(`Rank ${rank} opened a scope that it is not a member of`);
+    if (!members.every((member, at) => member < this.worldSize && (at === 0 || member > members[at - 1]!))) {
+      throw new TypeError(`Rank ${rank} opened a scope whose members are not ranks of this world in ascending order`);
+    }
     const known = this.#scopes.get(id);
     if (known !== undefined) {
       known.open(rank);
@@ -113,6 +118,11 @@ export class World {
     const failure = this.#inherited(id) ?? members.map((member) => this.#gone.get(member)).find((error) => error);
     if (failure !== undefined) scope.fail(failure);
     for (const member of members) if (this.#gone.has(member)) scope.close(member);
+  }
+
+  /** Whether a rank may use a scope: it is a member, or opened it with other members, which has failed the scope. */
+  #concerns(scope: ScopeState, rank: number): boolean {
+    return scope.members.includes(rank) || scope.failure !== undefined;
   }
 
   /** What a new scope under a failed one fails with. The outermost does not pass its failure on. */

@@ -1,6 +1,7 @@
 import { CheckpointEngineError, type Store, type WaitOptions } from '@checkpoint-engine/interface';
 import type { ReloadCost } from '@checkpoint-engine/planner';
-import { decode, encode } from '@msgpack/msgpack';
+import { encode } from '@msgpack/msgpack';
+import { decodeFromRank } from '../util/decode-bounded.ts';
 import { exchange } from '../util/exchange.ts';
 
 /** What each rank brings to an update. */
@@ -56,7 +57,7 @@ export async function agree(
     },
     options,
   );
-  const proposals = new Map(store.members.map((rank, index) => [rank, decode(replies[index]!) as Proposal]));
+  const proposals = new Map(store.members.map((rank, index) => [rank, decodeFromRank<Proposal>(replies[index]!)]));
   const all = [...proposals.values()];
   for (const [rank, proposal] of proposals) checkSame(checkpoint, store.members[0]!, rank, all[0]!, proposal);
   const generations = new Set(group.map((rank) => proposals.get(rank)!.groupGeneration));

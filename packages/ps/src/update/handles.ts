@@ -1,5 +1,6 @@
 import type { Store, WaitOptions } from '@checkpoint-engine/interface';
-import { decode, encode } from '@msgpack/msgpack';
+import { encode } from '@msgpack/msgpack';
+import { decodeFromRank } from '../util/decode-bounded.ts';
 import { exchange } from '../util/exchange.ts';
 import type { Proposal } from './agreement.ts';
 
@@ -38,7 +39,7 @@ export async function gatherHandles(
   const isReceiver = receivers.includes(store.rank);
   const produce = async (): Promise<Uint8Array> =>
     encode([isReceiver ? [deviceUuid, await own.address()] : null, own.ring ?? null] satisfies Handles);
-  const replies = (await exchange(store, 'handles', produce, options)).map((reply) => decode(reply) as Handles);
+  const replies = (await exchange(store, 'handles', produce, options)).map((reply) => decodeFromRank<Handles>(reply));
   const instanceOf = (rank: number): number =>
     inferenceParallelSize === undefined ? 0 : Math.floor(rank / inferenceParallelSize);
   const index = instanceOf(store.rank);

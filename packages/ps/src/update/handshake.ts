@@ -1,7 +1,8 @@
 import type { BroadcastGroup, SharedMemory } from '@checkpoint-engine/interface';
-import { decode, encode } from '@msgpack/msgpack';
+import { encode } from '@msgpack/msgpack';
 import type { WorkerSession } from '../session.ts';
 import { Ring } from '../sources/ring.ts';
+import { decodeFromRank } from '../util/decode-bounded.ts';
 import { exchange } from '../util/exchange.ts';
 import { gatherHandles, type InferenceGroup } from './handles.ts';
 import type { Meeting } from './meet.ts';
@@ -63,7 +64,7 @@ export async function takeMemory(run: UpdateRun, meeting: Meeting, planned: Plan
   const staging = moves ? await takeStaging(context.device, planned.ownBuckets, planned.sizing, cleanup) : undefined;
   const sharesRing = link?.sharesRing ?? false;
   const handles = await exchange(epoch, 'ring', () => encode(lent.own?.handle ?? null), waiting);
-  const handle = decode(handles[epoch.members.indexOf(lent.owner)]!) as Uint8Array | null;
+  const handle = decodeFromRank<Uint8Array | null>(handles[epoch.members.indexOf(lent.owner)]!);
   const memory = await lent.open(handle ?? undefined);
   return { ring: memory && ringOf(memory, planned), sharesRing, staging, keepRing: lent.keep };
 }

@@ -4,8 +4,9 @@ import {
   type Store,
   type WaitOptions,
 } from '@checkpoint-engine/interface';
-import { decode, encode } from '@msgpack/msgpack';
+import { encode } from '@msgpack/msgpack';
 import { atRank } from './at-rank.ts';
+import { decodeFromRank } from './decode-bounded.ts';
 
 type Envelope = { ok: Uint8Array } | { error: SerializedError };
 
@@ -68,7 +69,7 @@ async function seal(
 }
 
 function unseal(bytes: Uint8Array): Uint8Array {
-  const envelope = decode(bytes) as Envelope;
+  const envelope = decodeFromRank<Envelope>(bytes);
   if ('error' in envelope) throw CheckpointEngineError.fromJSON(envelope.error);
   return envelope.ok;
 }

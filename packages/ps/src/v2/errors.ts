@@ -77,3 +77,6 @@ export function toWire(error: Error): SerializedError {
 }
 
 const text = (value: unknown): string | undefined => (typeof value === 'string' ? value : undefined);
+
+/** A number that a worker sent, as text; where it sent something else, what that is. */
+export const numberText = (value: unknown): string => (typeof value === 'number' ? String(value) : typeof value);

@@ -1,8 +1,13 @@
 import { type ServerMessage, WORKER_FRAME_LIMITS } from '@checkpoint-engine/interface';
-import { Decoder, Encoder } from '@msgpack/msgpack';
+import { FrameCutter, type MsgpackLimits } from '@checkpoint-engine/interface/wire';
+import { Encoder } from '@msgpack/msgpack';
+import { decodeBounded } from '../util/decode-bounded.ts';
 
-/** What a worker may send: flat maps and an error's nested ones, never a list whose length could be a lie. */
-const decoder = new Decoder({ maxArrayLength: 0, maxMapLength: 32, maxExtLength: 0 });
+/** Of a hello, by its payload's size {@link WORKER_FRAME_LIMITS}. */
+const HELLO_LIMITS: MsgpackLimits = { maxBytes: WORKER_FRAME_LIMITS.hello, maxDepth: 4, maxValues: 64 };
+/** Of any other message of a worker. */
+const WORKER_LIMITS: MsgpackLimits = { maxBytes: WORKER_FRAME_LIMITS.fromWorker, maxDepth: 16, maxValues: 100_000 };
+
 const encoder = new Encoder({ ignoreUndefined: true });
 
 /**
@@ -29,66 +34,42 @@ export interface ReceivedMessage {
   readonly [field: string]: unknown;
 }
 
-/** Cuts a byte stream into messages. Holds what has arrived, never what a frame's size promises. */
+/** Cuts a byte stream into messages. */
 export class FrameReader {
-  /** Most bytes of a payload. */
-  limitBytes: number = WORKER_FRAME_LIMITS.hello;
-  #chunks: Uint8Array[] = [];
-  #heldBytes = 0;
-  /** Bytes that the frame at the front needs, its size included; 4 until that is known. */
-  #neededBytes = 4;
+  readonly #cutter = new FrameCutter({ limitBytes: HELLO_LIMITS.maxBytes, littleEndian: true });
+  #limits = HELLO_LIMITS;
+
+  /** The sender has shown the key: it may send what workers send. */
+  trust(): void {
+    this.#limits = WORKER_LIMITS;
+    this.#cutter.limitBytes = WORKER_LIMITS.maxBytes;
+  }
 
   /** Takes bytes that arrived. */
   push(chunk: Uint8Array): void {
-    this.#chunks.push(chunk);
-    this.#heldBytes += chunk.byteLength;
+    this.#cutter.push(chunk);
   }
 
   /**
    * The next whole message, or `undefined` until more bytes arrive.
    *
-   * @throws {RangeError} The frame is larger than {@link FrameReader.limitBytes}, or is no map with a type.
+   * @throws {RangeError} The frame is larger than its sender may send, or is not a map with a type.
    */
   next(): ReceivedMessage | undefined {
-    if (this.#heldBytes < this.#neededBytes) return undefined;
-    const held = this.#joined();
-    const sizeBytes = new DataView(held.buffer, held.byteOffset).getUint32(0, true);
-    if (sizeBytes > this.limitBytes) {
-      throw new RangeError(`a frame of ${sizeBytes} bytes, at most ${this.limitBytes} are accepted`);
+    const payload = this.#cutter.next();
+    if (payload === undefined) return undefined;
+    const value = decodeFrame(payload, this.#limits);
+    if (typeof value === 'object' && value !== null && 'type' in value && typeof value.type === 'string') {
+      return value as ReceivedMessage;
     }
-    this.#neededBytes = 4 + sizeBytes;
-    if (held.byteLength < this.#neededBytes) return undefined;
-    const payload = held.subarray(4, this.#neededBytes);
-    const rest = held.subarray(this.#neededBytes);
-    this.#chunks = rest.byteLength > 0 ? [rest] : [];
-    this.#heldBytes = rest.byteLength;
-    this.#neededBytes = 4;
-    return parse(payload);
-  }
-
-  /** All bytes held, in one piece. */
-  #joined(): Uint8Array {
-    if (this.#chunks.length === 1) return this.#chunks[0]!;
-    const joined = new Uint8Array(this.#heldBytes);
-    let at = 0;
-    for (const chunk of this.#chunks) {
-      joined.set(chunk, at);
-      at += chunk.byteLength;
-    }
-    this.#chunks = [joined];
-    return joined;
+    throw new RangeError('a frame that is not a map with a type');
   }
 }
 
-function parse(payload: Uint8Array): ReceivedMessage {
-  let value: unknown;
+function decodeFrame(payload: Uint8Array, limits: MsgpackLimits): unknown {
   try {
-    value = decoder.decode(payload);
+    return decodeBounded(payload, limits);
   } catch (error) {
-    throw new RangeError('a frame that is not msgpack', { cause: error });
+    throw new RangeError('a frame that is not msgpack, or costs more than one may', { cause: error });
   }
-  if (typeof value === 'object' && value !== null && 'type' in value && typeof value.type === 'string') {
-    return value as ReceivedMessage;
-  }
-  throw new RangeError('a frame that is not a map with a type');
 }

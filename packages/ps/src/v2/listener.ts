@@ -1,13 +1,14 @@
 import { timingSafeEqual } from 'node:crypto';
 import { createServer, type Server, type Socket } from 'node:net';
 import { CheckpointEngineError, type Logger } from '@checkpoint-engine/interface';
+import { Strangers } from '@checkpoint-engine/interface/wire';
 import type { SessionAddress } from './address.ts';
 import { encodeFrame, FrameReader, type ReceivedMessage } from './frames.ts';
 
 /** How long a caller may take to show the key. */
 const HELLO_TIMEOUT_MS = 5_000;
-/** Callers that have not shown the key yet; more are turned away. */
-const MOST_STRANGERS = 16;
+/** Callers that have not shown the key yet; with one more, the oldest is turned away. */
+const MOST_STRANGERS = 128;
 
 /** A caller that showed the key. What it sends next is in the reader. */
 export interface Caller {
@@ -20,15 +21,17 @@ export interface Caller {
 export class SessionListener {
   readonly #server: Server;
   readonly #sockets = new Set<Socket>();
-  /** Those that have not shown the key. */
-  #strangers = 0;
+  readonly #strangers: Strangers;
   readonly #key: Uint8Array;
-  readonly #logger: Logger;
   readonly #onCaller: (caller: Caller) => void;
 
   private constructor(address: SessionAddress, logger: Logger, onCaller: (caller: Caller) => void) {
     this.#key = new TextEncoder().encode(address.key);
-    this.#logger = logger;
+    this.#strangers = new Strangers({
+      most: MOST_STRANGERS,
+      timeoutMs: HELLO_TIMEOUT_MS,
+      onRefused: (why, count) => logger.warn({ why, count }, 'Turned away callers at a worker address'),
+    });
     this.#onCaller = onCaller;
     this.#server = createServer((socket) => this.#admit(socket));
   }
@@ -51,6 +54,7 @@ export class SessionListener {
 
   /** Stops listening and hangs up on everybody. Idempotent. */
   async close(): Promise<void> {
+    this.#strangers.close();
     for (const socket of this.#sockets) socket.destroy();
     if (this.#server.listening) await new Promise<void>((resolve) => this.#server.close(() => resolve()));
   }
@@ -61,49 +65,36 @@ export class SessionListener {
   }
 
   #admit(socket: Socket): void {
-    if (this.#strangers >= MOST_STRANGERS) {
-      socket.destroy();
-      return;
-    }
     this.#sockets.add(socket);
-    this.#strangers += 1;
+    socket.on('error', () => {}); // 'close' follows
+    socket.once('close', () => this.#sockets.delete(socket));
+    const stranger = this.#strangers.admit(socket);
     const reader = new FrameReader();
-    let isStranger = true;
-    const identify = (): void => {
-      if (!isStranger) return;
-      isStranger = false;
-      this.#strangers -= 1;
-      clearTimeout(timer);
-      socket.removeListener('data', onData);
-    };
     const refuse = (why: string): void => {
-      identify();
-      this.#logger.warn({ why }, 'Turned away a caller at a worker address');
-      socket.resume();
-      socket.end(encodeFrame({ type: 'abort', error: refusal(why).toJSON() }), () => socket.destroy());
+      socket.removeListener('data', onData);
+      if (socket.writable) socket.write(encodeFrame({ type: 'abort', error: refusal(why).toJSON() }));
+      stranger.refuse(why);
     };
     const onData = (chunk: Uint8Array): void => {
       try {
         reader.push(chunk);
         const hello = reader.next();
-        if (!hello) return;
-        if (hello.type === 'hello' && this.#knows(hello.key)) {
-          identify();
-          this.#onCaller({ socket, reader, hello });
-        } else {
-          refuse('its hello does not show the key');
+        if (!hello) {
+          stranger.dribble();
+          return;
         }
+        if (hello.type !== 'hello' || !this.#knows(hello.key)) {
+          refuse('its hello does not show the key');
+          return;
+        }
+        socket.removeListener('data', onData);
+        stranger.welcome();
+        this.#onCaller({ socket, reader, hello });
       } catch (error) {
         refuse(error instanceof Error ? error.message : String(error));
       }
     };
-    const timer = setTimeout(() => refuse('it said no hello in time'), HELLO_TIMEOUT_MS);
     socket.on('data', onData);
-    socket.on('error', () => {});
-    socket.once('close', () => {
-      identify();
-      this.#sockets.delete(socket);
-    });
   }
 
   #knows(key: unknown): boolean {

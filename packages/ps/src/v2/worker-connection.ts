@@ -1,7 +1,7 @@
-import { type CheckpointEngineError, type ServerMessage, WORKER_FRAME_LIMITS } from '@checkpoint-engine/interface';
+import type { CheckpointEngineError, ServerMessage } from '@checkpoint-engine/interface';
 import type { RegionHold } from '../pull-channel.ts';
 import { settlesWithin } from '../util/settles-within.ts';
-import { type SessionIdentity, toWire, workerBroke, workerFailed, workerLost } from './errors.ts';
+import { numberText, type SessionIdentity, toWire, workerBroke, workerFailed, workerLost } from './errors.ts';
 import { encodeFrame, type ReceivedMessage } from './frames.ts';
 import type { Caller } from './listener.ts';
 
@@ -37,7 +37,7 @@ export class WorkerConnection {
     this.#identity = identity;
     this.#events = events;
     const { socket, reader } = caller;
-    reader.limitBytes = WORKER_FRAME_LIMITS.fromWorker;
+    reader.trust();
     this.closed = new Promise((resolve) => socket.once('close', () => resolve()));
     let cause: Error | undefined;
     socket.on('error', (error) => {
@@ -118,7 +118,7 @@ export class WorkerConnection {
       this.#fail(workerFailed(this.#identity, message.error));
       return;
     }
-    const name = INDEXED.has(message.type) ? `${message.type} ${String(message.index)}` : message.type;
+    const name = INDEXED.has(message.type) ? `${message.type} ${numberText(message.index)}` : message.type;
     if (REPLIES.has(message.type) && this.#events.onReply(name, message)) return;
     const what = REPLIES.has(message.type)
       ? `"${name.slice(0, 40)}", which nothing waits for`

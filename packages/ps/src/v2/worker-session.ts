@@ -16,7 +16,7 @@ import type {
   WorkerSession,
 } from '../session.ts';
 import { newSessionAddress } from './address.ts';
-import { toWire, workerBroke, workerTimeout } from './errors.ts';
+import { numberText, toWire, workerBroke, workerTimeout } from './errors.ts';
 import { encodeFrame, type ReceivedMessage } from './frames.ts';
 import { type Caller, SessionListener } from './listener.ts';
 import { PullChannelV2 } from './pull-channel.ts';
@@ -99,7 +99,7 @@ export class WorkerSessionV2 implements WorkerSession {
     });
     const { credits } = await this.#reply('ready', 'map the buffer', options);
     if (typeof credits !== 'number' || !Number.isSafeInteger(credits) || credits < 1) {
-      throw workerBroke(this.#options, `a ready with ${String(credits)} credits`, WORKER_PROTOCOL_VERSION);
+      throw workerBroke(this.#options, `a ready with ${numberText(credits)} credits`, WORKER_PROTOCOL_VERSION);
     }
     this.#credits = credits;
   }

@@ -10,6 +10,8 @@ export interface RouterOptions extends StreamSocketOptions {
   readonly curve?: CurveServer | undefined;
   /** Accepts IPv6 too. @default false */
   readonly ipv6?: boolean | undefined;
+  /** A connection whose handshake takes longer is closed. @default 30_000 */
+  readonly handshakeMs?: number | undefined;
 }
 
 /**
@@ -25,6 +27,7 @@ export function openRouter(options: RouterOptions = {}): ZmqSocket {
     backlog: 1_024,
     handover: true,
     ipv6: options.ipv6 ?? false,
+    handshakeInterval: options.handshakeMs ?? 30_000,
   });
   return new ZmqSocket(native, { spinMs: 0.5, maxPauseMs: 10 });
 }

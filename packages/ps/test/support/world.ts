@@ -72,6 +72,11 @@ export class World {
     return world;
   }
 
+  /** Where the store listens. */
+  get port(): number {
+    return this.#port;
+  }
+
   async startRanks(options: WorldOptions = {}): Promise<void> {
     for (let rank = 0; rank < this.size; rank++) this.ranks[rank] = this.#spawnRank(rank, options.runner);
     await Promise.all(this.ranks.map((child, rank) => child.call('start', this.#startArgs(rank, options))));

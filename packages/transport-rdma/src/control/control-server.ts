@@ -1,14 +1,25 @@
 import { createServer, type Server, type Socket } from 'node:net';
 import { CheckpointEngineError } from '@checkpoint-engine/interface';
+import { Strangers } from '@checkpoint-engine/interface/wire';
 import { encodeFrame, FrameDecoder } from '../frames.ts';
 import { randomId } from './key.ts';
-import { type Entry, type Hello, mostHandshakeBytes, mostMessageBytes, type Request } from './messages.ts';
+import {
+  type Entry,
+  type Hello,
+  mostHandshakeBytes,
+  mostMessageBytes,
+  type Request,
+  readHello,
+  readRequest,
+} from './messages.ts';
 import { channelKey, isProof, prove } from './proof.ts';
 import type { RangeTable } from './range-table.ts';
 
 const handshakeMs = 10_000;
 const keepAliveMs = 10_000;
 const mostConnections = 4096;
+/** Connections that have not proved to know the key. */
+const mostStrangers = 128;
 const longestLeaseMs = 3_600_000;
 
 /** What the owner's side of the control channel is about. */
@@ -29,6 +40,7 @@ export class ControlServer {
   address = '';
   readonly #server: Server;
   readonly #sockets = new Set<Socket>();
+  readonly #strangers = new Strangers({ most: mostStrangers, timeoutMs: handshakeMs });
   readonly #options: ControlServerOptions;
   readonly #key: Uint8Array;
 
@@ -38,6 +50,8 @@ export class ControlServer {
     this.#options = options;
     this.#key = channelKey(options.secret, options.token);
     server.maxConnections = mostConnections;
+    server.removeAllListeners('error');
+    server.on('error', () => {}); // a connection that could not be taken: its other side sees it
     server.on('connection', (socket) => this.#serve(socket));
   }
 
@@ -57,6 +71,7 @@ export class ControlServer {
   }
 
   async close(): Promise<void> {
+    this.#strangers.close();
     for (const socket of this.#sockets) socket.destroy();
     await new Promise((resolve) => this.#server.close(resolve));
   }
@@ -70,30 +85,31 @@ export class ControlServer {
     });
     socket.on('error', () => {}); // 'close' follows
     socket.setNoDelay(true).setKeepAlive(true, keepAliveMs);
-    const timer = setTimeout(() => socket.destroy(), handshakeMs);
-    socket.once('close', () => clearTimeout(timer));
+    const stranger = this.#strangers.admit(socket);
 
     const decoder = new FrameDecoder(mostHandshakeBytes);
     let expected: string | undefined;
     let isKnown = false;
     const take = (message: unknown): void => {
       if (isKnown) {
-        this.#answer(socket, leases, message as Request);
+        this.#answer(socket, leases, readRequest(message, leases.size));
       } else if (expected === undefined) {
-        expected = this.#welcome(socket, message as Hello);
-      } else if (isProof((message as Entry).proof, expected)) {
+        expected = this.#welcome(socket, readHello(message));
+        stranger.advance();
+      } else if (isProof((message as Entry | null)?.proof, expected)) {
         isKnown = true;
-        clearTimeout(timer);
+        stranger.welcome();
         decoder.mostBytes = mostMessageBytes;
       } else {
-        socket.destroy();
+        throw new RangeError('it does not know the key');
       }
     };
     socket.on('data', (piece) => {
+      if (stranger.isOut) return;
       try {
         for (const message of decoder.push(piece)) take(message);
-      } catch {
-        socket.destroy(); // it does not speak this protocol
+      } catch (error) {
+        stranger.refuse(error instanceof Error ? error.message : String(error));
       }
     });
   }
@@ -107,7 +123,7 @@ export class ControlServer {
       return undefined;
     }
     const nonce = randomId();
-    const meeting = { incarnation, address, ownerNonce: nonce, readerNonce: String(hello.nonce) };
+    const meeting = { incarnation, address, ownerNonce: nonce, readerNonce: hello.nonce };
     socket.write(encodeFrame({ incarnation, address, nonce, proof: prove(this.#key, 'owner', meeting) }));
     return prove(this.#key, 'reader', meeting);
   }
@@ -119,7 +135,7 @@ export class ControlServer {
       socket.write(encodeFrame({ id: request.id, held: ranges.release(request.lease) }));
       return;
     }
-    const ttlMs = Math.min(Math.max(Number(request.ttlMs) || 0, 1), longestLeaseMs);
+    const ttlMs = Math.min(Math.max(request.ttlMs, 1), longestLeaseMs);
     const given = ranges.lease(request.ranges, ttlMs);
     if ('lease' in given) leases.add(given.lease);
     socket.write(encodeFrame({ id: request.id, ...given }));

@@ -1,5 +1,5 @@
 import { once } from 'node:events';
-import { connect, createServer, type Server } from 'node:net';
+import { connect, createServer, type Server, type Socket } from 'node:net';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { encodeFrame } from '../frames.ts';
 import { ControlServer } from './control-server.ts';
@@ -29,11 +29,11 @@ describe('control channel', () => {
   test('gives leases and takes them back, at the latest with the connection', async () => {
     const { number } = ranges.add('4096', 10);
     const reader = await link({}, 'token');
-    const reply = await reader.request({ op: 'lease', ranges: [[number, '4096', 10]], ttlMs: 60_000 });
+    const reply = await reader.request({ op: 'lease', ranges: [[number, '4096', 10]], ttlMs: 60_000 }, 5_000);
     expect(reply).toMatchObject({ lease: expect.any(Number) });
     const { lease } = reply as { lease: number };
-    expect(await reader.request({ op: 'release', lease })).toMatchObject({ held: true });
-    await reader.request({ op: 'lease', ranges: [[number, '4096', 10]], ttlMs: 60_000 });
+    expect(await reader.request({ op: 'release', lease }, 5_000)).toMatchObject({ held: true });
+    await reader.request({ op: 'lease', ranges: [[number, '4096', 10]], ttlMs: 60_000 }, 5_000);
     const removing = ranges.remove(number, 60_000);
     reader.close();
     await removing;
@@ -75,15 +75,56 @@ describe('control channel', () => {
     await once(socket, 'close');
   });
 
+  test('an owner that does not answer a request is given up in time', async () => {
+    // A frozen owner: what the reader sends does not get there.
+    const held: Socket[] = [];
+    const relay = createServer((near) => {
+      const far = connect(server.port, '127.0.0.1');
+      held.push(near, far);
+      near
+        .on('error', () => {})
+        .pipe(far.on('error', () => {}))
+        .pipe(near);
+    }).listen(0, '127.0.0.1');
+    await once(relay, 'listening');
+    const reader = await link({ port: (relay.address() as { port: number }).port }, 'token');
+    held[0]!.unpipe();
+    await expect(reader.request({ op: 'release', lease: 1 }, 100)).rejects.toMatchObject({ code: 'CE_TIMEOUT', peer });
+    for (const socket of held) socket.destroy();
+    relay.close();
+  });
+
+  test.each<[string, object]>([
+    ['a lease without ranges', { op: 'lease', id: 0, ttlMs: 1 }],
+    ['a lease of ranges that are objects', { op: 'lease', id: 0, ttlMs: 1, ranges: [{}] }],
+    ['a release of nothing', { op: 'release', id: 0 }],
+    ['an unknown request', { op: 'toString', id: 0 }],
+  ])('a reader that knows the key and sends %s is shown out, and the owner goes on', async (_, request) => {
+    const reader = await link({}, 'token');
+    await expect(reader.request(request as never, 5_000)).rejects.toMatchObject({ code: 'CE_PEER_LOST' });
+    await link({}, 'token');
+  });
+
+  test('idle strangers take a bounded number of descriptors, and keep no reader out', async () => {
+    const idle = Array.from({ length: 300 }, () =>
+      connect(server.port, '127.0.0.1')
+        .on('error', () => {})
+        .resume(),
+    );
+    await expect.poll(() => idle.filter(({ destroyed }) => destroyed).length).toBeGreaterThanOrEqual(300 - 140);
+    await link({}, 'token');
+    for (const socket of idle) socket.destroy();
+  });
+
   test('an owner that goes away is lost', async () => {
     const reader = await link({}, 'token');
-    const asked = reader.request({ op: 'release', lease: 1 });
+    const asked = reader.request({ op: 'release', lease: 1 }, 5_000);
     await asked;
     const lost = once(reader.signal, 'abort');
     await server.close();
     await lost;
     expect(reader.signal.reason).toMatchObject({ code: 'CE_PEER_LOST', peer });
-    await expect(reader.request({ op: 'release', lease: 1 })).rejects.toMatchObject({ code: 'CE_PEER_LOST' });
+    await expect(reader.request({ op: 'release', lease: 1 }, 5_000)).rejects.toMatchObject({ code: 'CE_PEER_LOST' });
   });
 
   test('an owner that says nothing is unreachable in time', async () => {

@@ -36,4 +36,52 @@ export type Reply =
   | { readonly id: number; readonly held: boolean };
 
 export const mostHandshakeBytes: number = 1024;
-export const mostMessageBytes: number = 64 << 20;
+/** Of a request or reply: the ranges of one lease, some 40,000. */
+export const mostMessageBytes: number = 2 << 20;
+/** Leases that one reader holds at the same time; it takes one for each read. */
+const mostLeases = 65_536;
+
+type Fields = Readonly<Record<string, unknown>>;
+
+/** @throws {RangeError} It is not a hello. */
+export function readHello(message: unknown): Hello {
+  const { incarnation, nonce } = fieldsOf(message);
+  if (isText(incarnation) && isText(nonce)) return { incarnation, nonce };
+  throw new RangeError('A reader sent no hello');
+}
+
+/** @throws {RangeError} It is not an answer to a hello. */
+export function readWelcome(message: unknown): Welcome {
+  const { another, incarnation, address, nonce, proof } = fieldsOf(message);
+  if (another === true) return { another };
+  if (isText(incarnation) && isText(address) && isText(nonce) && isText(proof)) {
+    return { incarnation, address, nonce, proof };
+  }
+  throw new RangeError('An owner sent no welcome');
+}
+
+/** @param held How many leases the reader holds. @throws {RangeError} It is not a request, or one lease too many. */
+export function readRequest(message: unknown, held: number): Request {
+  const { op, id, lease, ranges, ttlMs } = fieldsOf(message);
+  const isValid =
+    isCount(id) &&
+    ((op === 'release' && isCount(lease)) ||
+      (op === 'lease' && held < mostLeases && isCount(ttlMs) && Array.isArray(ranges) && ranges.every(isRange)));
+  if (isValid) return message as Request;
+  throw new RangeError('A reader sent no request');
+}
+
+/** @throws {RangeError} It is not a reply. */
+export function readReply(message: unknown): Reply {
+  const { id, lease, unknown, held } = fieldsOf(message);
+  if (isCount(id) && (isCount(lease) || isCount(unknown) || typeof held === 'boolean')) return message as Reply;
+  throw new RangeError('An owner sent no reply');
+}
+
+function isRange(value: unknown): value is Extract<Request, { op: 'lease' }>['ranges'][number] {
+  return Array.isArray(value) && value.length === 3 && isCount(value[0]) && isText(value[1]) && isCount(value[2]);
+}
+
+const isText = (value: unknown): value is string => typeof value === 'string';
+const isCount = (value: unknown): value is number => Number.isSafeInteger(value) && (value as number) >= 0;
+const fieldsOf = (value: unknown): Fields => (typeof value === 'object' && value !== null ? (value as Fields) : {});

@@ -1,13 +1,15 @@
 import { connect, type Socket } from 'node:net';
 import { CheckpointEngineError } from '@checkpoint-engine/interface';
 import { splitAddress } from '../address.ts';
-import { lost, notRegistered, unreachable } from '../errors.ts';
+import { lost, notRegistered, silent, unreachable } from '../errors.ts';
 import { encodeFrame, FrameDecoder } from '../frames.ts';
 import { type RangeKey, randomId } from './key.ts';
-import { mostMessageBytes, type Reply, type Request, type Welcome } from './messages.ts';
+import { mostHandshakeBytes, mostMessageBytes, type Reply, type Request, readReply, readWelcome } from './messages.ts';
 import { channelKey, isProof, prove } from './proof.ts';
 
 const keepAliveMs = 10_000;
+/** Timers hold 31 bits; a longer one would fire at once. */
+const longestTimerMs = 2 ** 31 - 1;
 
 type RequestBody = Request extends infer Each ? (Each extends Request ? Omit<Each, 'id'> : never) : never;
 
@@ -18,16 +20,16 @@ export class PeerLink {
   readonly #waiting: ((message: unknown) => void)[] = [];
   readonly #pending = new Map<number, { resolve: (reply: Reply) => void; reject: (error: Error) => void }>();
   readonly #lost = new AbortController();
+  readonly #decoder = new FrameDecoder(mostHandshakeBytes);
   #ready = false;
   #next = 0;
 
   private constructor(peer: string, socket: Socket) {
     this.#peer = peer;
     this.#socket = socket;
-    const decoder = new FrameDecoder(mostMessageBytes);
     socket.on('data', (piece) => {
       try {
-        for (const message of decoder.push(piece)) this.#take(message);
+        for (const message of this.#decoder.push(piece)) this.#take(message);
       } catch {
         socket.destroy();
       }
@@ -65,12 +67,12 @@ export class PeerLink {
     try {
       const readerNonce = randomId();
       socket.write(encodeFrame({ incarnation: key.incarnation, nonce: readerNonce }));
-      const welcome = (await link.#message()) as Welcome;
+      const welcome = readWelcome(await link.#message());
       if ('another' in welcome) throw notRegistered(peer, 'another process has its owner’s address now');
       const meeting = {
         incarnation: key.incarnation,
-        address: String(welcome.address),
-        ownerNonce: String(welcome.nonce),
+        address: welcome.address,
+        ownerNonce: welcome.nonce,
         readerNonce,
       };
       const secret = channelKey(key.secret, token);
@@ -78,21 +80,36 @@ export class PeerLink {
       if (welcome.address !== peer) throw notRegistered(peer, `it belongs to ${welcome.address}`);
       socket.write(encodeFrame({ proof: prove(secret, 'reader', meeting) }));
       link.#ready = true;
+      link.#decoder.mostBytes = mostMessageBytes;
       return link;
     } catch (error) {
       socket.destroy();
-      throw link.signal.aborted && error === link.signal.reason ? unreachable(peer, failure) : error;
+      if (CheckpointEngineError.isInstance(error) && error !== link.signal.reason) throw error;
+      throw unreachable(peer, failure ?? (error === link.signal.reason ? undefined : (error as Error)));
     } finally {
       clearTimeout(timer);
     }
   }
 
-  /** @throws `CE_PEER_LOST` */
-  request(body: RequestBody): Promise<Reply> {
+  /** @throws `CE_PEER_LOST`, `CE_TIMEOUT` */
+  request(body: RequestBody, timeoutMs: number): Promise<Reply> {
     return new Promise((resolve, reject) => {
       if (this.signal.aborted) return reject(this.signal.reason);
       const id = this.#next++;
-      this.#pending.set(id, { resolve, reject });
+      const timer = setTimeout(
+        () => {
+          this.#pending.delete(id);
+          reject(silent(this.#peer, timeoutMs));
+        },
+        Math.min(timeoutMs, longestTimerMs),
+      );
+      const settle =
+        <T>(act: (value: T) => void) =>
+        (value: T): void => {
+          clearTimeout(timer);
+          act(value);
+        };
+      this.#pending.set(id, { resolve: settle(resolve), reject: settle(reject) });
       this.#socket.write(encodeFrame({ ...body, id }));
     });
   }
@@ -118,7 +135,7 @@ export class PeerLink {
       this.#waiting.shift()?.(message);
       return;
     }
-    const reply = message as Reply;
+    const reply = readReply(message);
     this.#pending.get(reply.id)?.resolve(reply);
     this.#pending.delete(reply.id);
   }

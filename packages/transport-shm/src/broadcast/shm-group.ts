@@ -20,9 +20,15 @@ import { FillCall } from './fill-call.ts';
 import type { AbortFrame, ByeFrame, CallFrame, GroupFrame } from './frames.ts';
 import { Fuse } from './fuse.ts';
 import { Order, type Step } from './order.ts';
+import { readGroupFrame } from './read-frame.ts';
 import { ReceiveCall } from './receive-call.ts';
 import { SendCall } from './send-call.ts';
 import { overlap, sharedTarget } from './shared-target.ts';
+
+/** How far a member's calls may be ahead of this one's: far more than broadcasts may be pending at a time. */
+const mostCallsAhead = 65_536;
+/** Frames of one call that this member has not made yet, from each other member. */
+const mostEarlyFrames = 8;
 
 /** What a group is made of. */
 export interface GroupParts {
@@ -64,7 +70,7 @@ export class ShmGroup implements BroadcastGroup {
     const stream = device.createStream(`transport-shm ${store.epochName}`);
     this.#context = { rank: store.rank, peers, segments, stream, fuse: this.#fuse, beforeReceive };
     for (const [rank, connection] of peers) {
-      connection.consume((frame) => this.#receive(rank, frame as GroupFrame));
+      connection.consume((frame) => this.#receive(rank, readGroupFrame(frame)));
       connection.closed.then(() => this.#onDisconnect(rank));
     }
     store.signal.addEventListener('abort', this.#onStoreFailure);
@@ -176,6 +182,9 @@ export class ShmGroup implements BroadcastGroup {
     if (call === undefined) {
       if (frame.call < this.#nextCall) return; // it is over, failed
       const early = this.#early.get(frame.call) ?? [];
+      if (frame.call > this.#nextCall + mostCallsAhead || early.length > mostEarlyFrames * this.members.length) {
+        throw new RangeError(`Rank ${from} sends frames of broadcast ${frame.call}, here it is ${this.#nextCall}`);
+      }
       this.#early.set(frame.call, early);
       early.push({ from, frame });
       return;

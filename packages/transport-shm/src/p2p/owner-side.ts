@@ -1,6 +1,10 @@
 import type { Connection } from '../wire/connection.ts';
-import type { GrantFrame, OwnerFrame, RefuseFrame } from './frames.ts';
+import type { GrantFrame, RefuseFrame } from './frames.ts';
 import type { Lease, LeaseBook } from './lease-book.ts';
+import { readOwnerFrame } from './read-frame.ts';
+
+/** Leases that one reader holds at the same time; a reader takes one for each read. */
+const mostLeases = 65_536;
 
 /** Serves one reader: grants and releases its leases, and ends them all when it goes. */
 export function serveReader(connection: Connection, book: LeaseBook): void {
@@ -11,10 +15,11 @@ export function serveReader(connection: Connection, book: LeaseBook): void {
     if (lease !== undefined) book.release(lease);
   };
   connection.consume((frame) => {
-    const asked = frame as OwnerFrame;
+    const asked = readOwnerFrame(frame);
     if (asked.type === 'release') release(asked.id);
     if (asked.type !== 'lease') return;
     const { id, keys } = asked;
+    if (leases.has(id) || leases.size >= mostLeases) throw new RangeError(`The lease ${id} is one too many`);
     // A reader that keeps its lease too long loses its connection, and so learns that its read has failed.
     const lease: Lease = { revoke: () => connection.destroy() };
     const granted = book.grant(keys, lease);

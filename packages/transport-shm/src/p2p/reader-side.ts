@@ -5,6 +5,7 @@ import { raceSignal } from '../wire/deadline.ts';
 import { sayHello } from '../wire/handshake.ts';
 import { parseAddress } from './address.ts';
 import type { GrantFrame, LeaseFrame, ReaderFrame, ReleaseFrame } from './frames.ts';
+import { readReaderFrame } from './read-frame.ts';
 
 interface Request {
   readonly resolve: (grant: GrantFrame) => void;
@@ -23,7 +24,7 @@ export class OwnerLink {
   private constructor(address: string, connection: Connection) {
     this.#address = address;
     this.#connection = connection;
-    connection.consume((frame) => this.#receive(frame as ReaderFrame));
+    connection.consume((frame) => this.#receive(readReaderFrame(frame)));
     this.lost = connection.closed.then(() => {
       throw peerError('CE_PEER_LOST', address, 'was lost: its connection broke');
     });

@@ -9,12 +9,13 @@ import {
   type Registration,
   type Stream,
 } from '@checkpoint-engine/interface';
+import { Strangers } from '@checkpoint-engine/interface/wire';
 import { checkRange, sharedMemoryOf } from '../memory/range-checks.ts';
 import { SegmentCache } from '../memory/segment-cache.ts';
 import { listenOn } from '../wire/abstract-socket.ts';
 import { Connection } from '../wire/connection.ts';
 import { raceSignal, withDeadline } from '../wire/deadline.ts';
-import { awaitHello } from '../wire/handshake.ts';
+import { awaitHello, helloTimeoutMs, mostStrangers } from '../wire/handshake.ts';
 import { type Address, formatAddress, newAddress } from './address.ts';
 import type { GrantedRange } from './frames.ts';
 import { LeaseBook } from './lease-book.ts';
@@ -37,6 +38,7 @@ export class ShmEndpoint implements P2PEndpoint {
   readonly #socket: string;
   readonly #parts: EndpointParts;
   readonly #server: Server;
+  readonly #strangers: Strangers;
   readonly #readers: Set<Connection>;
   readonly #book: LeaseBook;
   readonly #segments: SegmentCache;
@@ -50,6 +52,7 @@ export class ShmEndpoint implements P2PEndpoint {
     parts: EndpointParts,
     address: Address,
     server: Server,
+    strangers: Strangers,
     readers: Set<Connection>,
     book: LeaseBook,
   ) {
@@ -57,6 +60,7 @@ export class ShmEndpoint implements P2PEndpoint {
     this.#socket = address.socket;
     this.#parts = parts;
     this.#server = server;
+    this.#strangers = strangers;
     this.#readers = readers;
     this.#book = book;
     this.#segments = new SegmentCache(parts.device);
@@ -68,13 +72,21 @@ export class ShmEndpoint implements P2PEndpoint {
     const address = newAddress();
     const book = new LeaseBook(parts.unregisterTimeoutMs);
     const readers = new Set<Connection>();
+    const strangers = new Strangers({ most: mostStrangers, timeoutMs: helloTimeoutMs });
     const server = await listenOn(address.socket, async (socket) => {
-      const connection = new Connection(socket);
+      const stranger = strangers.admit(socket);
+      const connection = new Connection(
+        socket,
+        () => stranger.refuse('it does not speak the protocol'),
+        () => stranger.dribble(),
+      );
+      const from = await awaitHello(connection, stranger, address.socket, address.secret);
+      if (from === undefined) return;
       readers.add(connection);
       void connection.closed.then(() => readers.delete(connection));
-      if ((await awaitHello(connection, address.socket, address.secret)) !== undefined) serveReader(connection, book);
+      serveReader(connection, book);
     });
-    return new ShmEndpoint(parts, address, server, readers, book);
+    return new ShmEndpoint(parts, address, server, strangers, readers, book);
   }
 
   async address(): Promise<string> {
@@ -131,6 +143,7 @@ export class ShmEndpoint implements P2PEndpoint {
   async #close(): Promise<void> {
     this.#closed.abort(closedError('read'));
     this.#server.close();
+    this.#strangers.close();
     await this.#book.removeAll();
     await Promise.allSettled(this.#copying);
     const owners = await Promise.allSettled(this.#owners.values());

@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { connect, createServer, type Server, type Socket } from 'node:net';
+import { CheckpointEngineError } from '@checkpoint-engine/interface';
 import { raceSignal } from './deadline.ts';
 
 /**
@@ -10,16 +11,15 @@ export function newSocketName(): string {
   return `checkpoint-engine-shm-${randomBytes(16).toString('hex')}`;
 }
 
-/** Listens on a name. */
+/** Listens on a name. @throws `CE_TRANSPORT_FAILED` */
 export async function listenOn(name: string, accept: (socket: Socket) => void): Promise<Server> {
   const server = createServer(accept);
   await new Promise<void>((resolve, reject) => {
-    server.once('error', reject);
-    server.listen(`\0${name}`, () => {
-      server.off('error', reject);
-      resolve();
-    });
+    server.once('error', (cause) => reject(cannotListen(cause)));
+    server.listen(`\0${name}`, resolve);
   });
+  server.removeAllListeners('error');
+  server.on('error', () => {}); // a connection that could not be taken: its other side sees it
   return server;
 }
 
@@ -39,4 +39,14 @@ export async function connectTo(name: string, signal: AbortSignal): Promise<Sock
     socket.destroy();
     throw error;
   }
+}
+
+function cannotListen(cause: NodeJS.ErrnoException): CheckpointEngineError {
+  const isFull = cause.code === 'EMFILE' || cause.code === 'ENFILE';
+  return new CheckpointEngineError(
+    'CE_TRANSPORT_FAILED',
+    `Cannot listen on a socket for the other processes of this host: ${cause.message}`,
+    isFull ? 'Raise the limit of open files (ulimit -n)' : 'Run on Linux, where abstract sockets exist',
+    { op: 'listen', retryable: isFull, cause },
+  );
 }

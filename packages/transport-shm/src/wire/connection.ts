@@ -1,26 +1,40 @@
 import type { Socket } from 'node:net';
-import { encodeFrame, type Frame, FrameReader } from './frame-codec.ts';
+import { encodeFrame, type Frame, FrameReader, MEMBER_LIMITS } from './frame-codec.ts';
+
+/** How long a connection that ends waits for the other side to read what was sent. */
+const lingerMs = 1_000;
 
 /** A socket between two members, in frames. */
 export class Connection {
   /** Resolves when the socket is closed, by either side or by the death of the other. */
   readonly closed: Promise<void>;
   readonly #socket: Socket;
-  readonly #waiting: Frame[] = [];
+  readonly #reader = new FrameReader();
+  readonly #onGarbage: () => void;
+  #onPiece: (() => void) | undefined;
   #consume: ((frame: Frame) => void) | undefined;
 
-  constructor(socket: Socket) {
+  /**
+   * @param onGarbage What becomes of a socket whose other side does not speak our protocol. @default It is closed
+   * @param onPiece   Called for every piece that is read until the other side is trusted.
+   */
+  constructor(socket: Socket, onGarbage: () => void = () => socket.destroy(), onPiece?: () => void) {
     this.#socket = socket;
+    this.#onGarbage = onGarbage;
+    this.#onPiece = onPiece;
     this.closed = new Promise((resolve) => socket.once('close', () => resolve()));
-    const reader = new FrameReader();
     socket.on('error', () => {}); // 'close' follows
     socket.on('data', (chunk) => {
-      try {
-        for (const frame of reader.push(chunk)) this.#take(frame);
-      } catch {
-        socket.destroy(); // whoever it is does not speak our protocol
-      }
+      this.#reader.push(chunk);
+      this.#read();
+      this.#onPiece?.();
     });
+  }
+
+  /** The other side has proved who it is: it may send what members send. */
+  trust(): void {
+    this.#reader.limits = MEMBER_LIMITS;
+    this.#onPiece = undefined;
   }
 
   /** Sends a frame, unless the socket is closed already: who waits for an answer also waits for `closed`. */
@@ -33,30 +47,30 @@ export class Connection {
     if (this.#socket.writable) this.#socket.write(bytes);
   }
 
-  /** Gives frames to `consumer` from now on, those first that have arrived meanwhile. It must not throw. */
+  /** Gives frames to `consumer` from now on, those first that have arrived meanwhile. What it throws ends the connection. */
   consume(consumer: (frame: Frame) => void): void {
     this.#consume = consumer;
-    for (const frame of this.#waiting.splice(0)) consumer(frame);
+    this.#read();
   }
 
-  /** The next frame, for the time before `consume`; `undefined` when the socket closes first. */
+  /** The next frame, for the time before `consume`; `undefined` when the socket closes first. Others are not read. */
   async next(): Promise<Frame | undefined> {
-    const first = this.#waiting.shift();
-    if (first !== undefined) return first;
     const arrived = new Promise<Frame>((resolve) => {
-      this.#consume = (frame) => {
+      this.consume((frame) => {
         this.#consume = undefined;
         resolve(frame);
-      };
+      });
     });
     return await Promise.race([arrived, this.closed.then(() => undefined)]);
   }
 
-  /** Sends a last frame and closes the socket behind it. */
+  /** Sends a last frame and closes the socket behind it, without waiting long for a peer that does not read. */
   async end(frame: Frame): Promise<void> {
     this.send(frame);
     this.#socket.destroySoon();
+    const timer = setTimeout(() => this.#socket.destroy(), lingerMs);
     await this.closed;
+    clearTimeout(timer);
   }
 
   /** Closes the socket at once. */
@@ -64,8 +78,21 @@ export class Connection {
     this.#socket.destroy();
   }
 
-  #take(frame: Frame): void {
-    if (this.#consume) this.#consume(frame);
-    else this.#waiting.push(frame);
+  /** Hands over the frames that are here. Nothing more is taken off the socket while nobody consumes them. */
+  #read(): void {
+    try {
+      while (this.#consume !== undefined) {
+        const frame = this.#reader.next();
+        if (frame === undefined) break;
+        this.#consume(frame);
+      }
+    } catch {
+      this.#consume = undefined;
+      this.#socket.pause();
+      this.#onGarbage();
+      return;
+    }
+    if (this.#consume === undefined && this.#reader.heldBytes > 0) this.#socket.pause();
+    else this.#socket.resume();
   }
 }

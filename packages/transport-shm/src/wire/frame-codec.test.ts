@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { encodeFrame, type Frame, FrameReader } from './frame-codec.ts';
+import { encodeFrame, type Frame, FrameReader, MEMBER_LIMITS } from './frame-codec.ts';
 
 const frames = fc.array(
   fc.record({
@@ -17,11 +17,11 @@ describe('FrameReader', () => {
     fc.assert(
       fc.property(frames, fc.array(fc.integer({ min: 1, max: 50 })), (sent, cuts) => {
         const stream = sent.flatMap((frame) => [...encodeFrame(frame)]);
-        const reader = new FrameReader();
+        const reader = new FrameReader(MEMBER_LIMITS);
         const found: Frame[] = [];
         for (let at = 0, i = 0; at < stream.length; i++) {
           const next = at + (cuts[i % Math.max(1, cuts.length)] ?? stream.length);
-          found.push(...reader.push(Uint8Array.from(stream.slice(at, next))));
+          found.push(...read(reader, Uint8Array.from(stream.slice(at, next))));
           at = next;
         }
         expect(found).toEqual(sent);
@@ -29,12 +29,22 @@ describe('FrameReader', () => {
     );
   });
 
-  it('refuses a length that no frame has', () => {
-    expect(() => new FrameReader().push(Uint8Array.of(255, 255, 255, 255))).toThrow(RangeError);
-  });
-
-  it('refuses what is no frame', () => {
-    expect(() => new FrameReader().push(Uint8Array.of(0, 0, 0, 1, 7))).toThrow(RangeError);
-    expect(() => new FrameReader().push(Uint8Array.of(0, 0, 0, 1, 0xc1))).toThrow();
+  it.each<[string, readonly number[]]>([
+    ['a length that no frame has', [255, 255, 255, 255]],
+    ['a length that no hello has', [0, 0, 4, 1]],
+    ['what is not a frame', [0, 0, 0, 1, 7]],
+    ['what is not msgpack', [0, 0, 0, 1, 0xc1]],
+    ['a list that promises more than there is', [0, 0, 0, 5, 0xdd, 0xff, 0xff, 0xff, 0xff]],
+    ['lists inside each other', [0, 0, 0, 3, 0x91, 0x91, 0x90]],
+    ['a map with a prototype', [0, 0, 0, 13, 0x81, 0xa9, ...new TextEncoder().encode('__proto__'), 0x80, 0xc0]],
+  ])('refuses %s', (_, bytes) => {
+    expect(() => read(new FrameReader(), Uint8Array.from(bytes))).toThrow(RangeError);
   });
 });
+
+function read(reader: FrameReader, bytes: Uint8Array): Frame[] {
+  reader.push(bytes);
+  const found: Frame[] = [];
+  for (let frame = reader.next(); frame; frame = reader.next()) found.push(frame);
+  return found;
+}

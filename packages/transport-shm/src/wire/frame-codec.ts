@@ -1,3 +1,4 @@
+import { checkMsgpack, FrameCutter, type MsgpackLimits } from '@checkpoint-engine/interface/wire';
 import { Decoder, Encoder } from '@msgpack/msgpack';
 
 /** One message of the control protocol: plain data with a name. */
@@ -5,10 +6,17 @@ export interface Frame {
   readonly type: string;
 }
 
-const headerBytes = 4;
-/** Far more than any frame has; a length beyond it means that the other side speaks something else. */
-const mostBytes = 16 * 1024 * 1024;
+/** Of a frame from a process that has not proved who it is: a hello. */
+export const HELLO_LIMITS: MsgpackLimits = { maxBytes: 1024, maxDepth: 1, maxValues: 8 };
+/** Of a frame from a member: far more than any has; what is beyond it is another protocol. */
+export const MEMBER_LIMITS: MsgpackLimits = {
+  maxBytes: 16 * 2 ** 20,
+  maxDepth: 32,
+  maxValues: 1_000_000,
+  maxContainers: 200_000,
+};
 
+const headerBytes = 4;
 const encoder = new Encoder({ ignoreUndefined: true });
 const decoder = new Decoder();
 
@@ -23,39 +31,52 @@ export function encodeFrame(frame: Frame): Uint8Array {
 
 /** Cuts what a socket gives into frames. */
 export class FrameReader {
-  #rest: Uint8Array = new Uint8Array();
+  #limits: MsgpackLimits;
+  readonly #cutter: FrameCutter;
+
+  constructor(limits: MsgpackLimits = HELLO_LIMITS) {
+    this.#limits = limits;
+    this.#cutter = new FrameCutter({ limitBytes: limits.maxBytes, littleEndian: false });
+  }
+
+  /** Bytes that have arrived and are in no frame that was given. */
+  get heldBytes(): number {
+    return this.#cutter.heldBytes;
+  }
+
+  /** What frames may cost from now on. */
+  set limits(limits: MsgpackLimits) {
+    this.#limits = limits;
+    this.#cutter.limitBytes = limits.maxBytes;
+  }
+
+  /** Takes the next bytes. */
+  push(chunk: Uint8Array): void {
+    this.#cutter.push(chunk);
+  }
 
   /**
-   * Takes the next bytes and gives the frames that they complete.
+   * The next whole frame, or `undefined` until more bytes arrive.
    *
-   * @throws {RangeError} A length is not plausible, or a frame is not one.
+   * @throws {RangeError} A frame breaks the limits, or is not one.
    */
-  push(chunk: Uint8Array): Frame[] {
-    let bytes = chunk;
-    if (this.#rest.length > 0) {
-      bytes = new Uint8Array(this.#rest.length + chunk.length);
-      bytes.set(this.#rest);
-      bytes.set(chunk, this.#rest.length);
+  next(): Frame | undefined {
+    const payload = this.#cutter.next();
+    if (payload === undefined) return undefined;
+    const value = decodeBounded(payload, this.#limits);
+    if (typeof value === 'object' && value !== null && typeof Reflect.get(value, 'type') === 'string') {
+      return value as Frame;
     }
-    const frames: Frame[] = [];
-    let at = 0;
-    while (bytes.length - at >= headerBytes) {
-      const sizeBytes = new DataView(bytes.buffer, bytes.byteOffset + at).getUint32(0);
-      if (sizeBytes > mostBytes) throw new RangeError(`A frame of ${sizeBytes} bytes, the most is ${mostBytes}`);
-      const end = at + headerBytes + sizeBytes;
-      if (end > bytes.length) break;
-      frames.push(decodeFrame(bytes.subarray(at + headerBytes, end)));
-      at = end;
-    }
-    this.#rest = bytes.slice(at);
-    return frames;
+    throw new RangeError(`A frame is an object with a type, not ${typeof value}`);
   }
 }
 
-function decodeFrame(bytes: Uint8Array): Frame {
-  const value = decoder.decode(bytes);
-  if (typeof value === 'object' && value !== null && typeof Reflect.get(value, 'type') === 'string') {
-    return value as Frame;
+/** Decodes msgpack whose cost is checked before anything is allocated for it. @throws {RangeError} It breaks the limits. */
+export function decodeBounded(bytes: Uint8Array, limits: MsgpackLimits): unknown {
+  checkMsgpack(bytes, limits);
+  try {
+    return decoder.decode(bytes);
+  } catch (cause) {
+    throw new RangeError('a frame that is not msgpack', { cause });
   }
-  throw new RangeError(`A frame is an object with a type, not ${typeof value}`);
 }

@@ -1,10 +1,13 @@
 import { createHmac, timingSafeEqual } from 'node:crypto';
+import type { Stranger } from '@checkpoint-engine/interface/wire';
 import type { Connection } from './connection.ts';
 import { raceSignal } from './deadline.ts';
 import type { Frame } from './frame-codec.ts';
 
 /** How long a stranger may keep a connection without saying who it is. */
-const helloTimeoutMs = 5_000;
+export const helloTimeoutMs = 5_000;
+/** Connections of strangers that an endpoint or a joining member keeps, in addition to one for each member. */
+export const mostStrangers = 128;
 
 interface Hello extends Frame {
   readonly type: 'hello';
@@ -24,33 +27,51 @@ export interface Credentials {
   readonly to: string;
 }
 
-/** Says who we are, and makes sure that the other side knows the secret too. Gives whether it does. */
-export async function sayHello(connection: Connection, mine: Credentials, signal: AbortSignal): Promise<boolean> {
+/**
+ * Says who we are, and makes sure that the other side knows the secret too.
+ *
+ * @returns Whether it does; `undefined` when it hung up without an answer.
+ */
+export async function sayHello(
+  connection: Connection,
+  mine: Credentials,
+  signal: AbortSignal,
+): Promise<boolean | undefined> {
   const hello: Hello = { type: 'hello', from: mine.from, proof: prove('hello', mine) };
   connection.send(hello);
   const answer = await raceSignal(signal, connection.next());
-  return answer?.type === 'welcome' && matches((answer as Welcome).proof, prove('welcome', mine));
+  if (answer === undefined) return undefined;
+  const isKnown = answer.type === 'welcome' && matches((answer as Welcome).proof, prove('welcome', mine));
+  if (isKnown) connection.trust();
+  return isKnown;
 }
 
-/** Waits for the other side to say who it is, and gives its name, or `undefined` for a stranger, which is sent away. */
+/**
+ * Waits for the other side to say who it is, and gives its name, or `undefined` for a stranger, which is sent away.
+ *
+ * @param secretTimeoutMs How long the secret may take to be known, once the hello is there.
+ */
 export async function awaitHello(
   connection: Connection,
+  stranger: Stranger,
   to: string,
   secret: Uint8Array | Promise<Uint8Array>,
+  secretTimeoutMs: number = helloTimeoutMs,
 ): Promise<string | undefined> {
-  const timer = setTimeout(() => connection.destroy(), helloTimeoutMs);
   const hello = await connection.next();
-  clearTimeout(timer);
   const from: unknown = hello?.type === 'hello' ? (hello as Hello).from : undefined;
   if (typeof from === 'string') {
+    stranger.advance(secretTimeoutMs);
     const theirs: Credentials = { secret: await secret, from, to };
-    if (matches((hello as Hello).proof, prove('hello', theirs))) {
+    if (!stranger.isOut && matches((hello as Hello).proof, prove('hello', theirs))) {
+      stranger.welcome();
+      connection.trust();
       const welcome: Welcome = { type: 'welcome', proof: prove('welcome', theirs) };
       connection.send(welcome);
       return from;
     }
   }
-  connection.destroy();
+  if (hello !== undefined) stranger.refuse('it does not know the secret');
   return undefined;
 }
 

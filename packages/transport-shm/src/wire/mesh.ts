@@ -1,16 +1,25 @@
 import { createHash, randomBytes } from 'node:crypto';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { RankLostError, type Store } from '@checkpoint-engine/interface';
-import { decode, encode } from '@msgpack/msgpack';
+import { type MsgpackLimits, Strangers } from '@checkpoint-engine/interface/wire';
+import { encode } from '@msgpack/msgpack';
 import { connectTo, listenOn, newSocketName } from './abstract-socket.ts';
 import { Connection } from './connection.ts';
 import { raceSignal } from './deadline.ts';
-import { awaitHello, sayHello } from './handshake.ts';
+import { decodeBounded } from './frame-codec.ts';
+import { awaitHello, helloTimeoutMs, mostStrangers, sayHello } from './handshake.ts';
 
 /** What every member puts into the store: where it listens, and its share of the secret. */
 interface Card {
   readonly socket: string;
   readonly share: Uint8Array;
 }
+
+const shareBytes = 32;
+const cardLimits: MsgpackLimits = { maxBytes: 512, maxDepth: 1, maxValues: 8 };
+/** A member that hangs up without an answer may have had too many strangers at its socket: it is asked again. */
+const mostTries = 5;
+const retryMs = 50;
 
 /**
  * Connects every member of the store's scope with every other one. The store carries the names of the sockets and the
@@ -44,16 +53,27 @@ export async function connectMesh(
     if (peers.size === store.members.length - 1) allHere();
   };
 
+  const isHigherMember = (peer: number): boolean => peer > rank && store.members.includes(peer) && !peers.has(peer);
+
   const socket = newSocketName();
+  const strangers = new Strangers({ most: mostStrangers + store.members.length, timeoutMs: helloTimeoutMs });
   const server = await listenOn(socket, async (raw) => {
-    const connection = open(new Connection(raw));
-    const from = await awaitHello(connection, String(rank), secret);
-    if (from !== undefined) keep(Number(from), connection);
+    const stranger = strangers.admit(raw);
+    const connection = new Connection(
+      raw,
+      () => stranger.refuse('it does not speak the protocol'),
+      () => stranger.dribble(),
+    );
+    const from = await awaitHello(connection, stranger, String(rank), secret, timeoutMs);
+    if (from === undefined) return;
+    open(connection);
+    if (isHigherMember(Number(from))) keep(Number(from), connection);
+    else connection.destroy();
   });
   try {
-    const card: Card = { socket, share: randomBytes(32) };
+    const card: Card = { socket, share: randomBytes(shareBytes) };
     const gathered = await store.allGather('transport-shm', encode(card), { timeoutMs, signal });
-    const cards = gathered.map((bytes) => decode(bytes) as Card);
+    const cards = gathered.map(readCard);
     learn(joinShares(cards));
     // Each pair needs one connection: the higher rank opens it.
     const lower = store.members.map((peer, i) => ({ peer, card: cards[i]! })).filter(({ peer }) => peer < rank);
@@ -69,6 +89,7 @@ export async function connectMesh(
     for (const connection of opened) connection.destroy();
     throw error;
   } finally {
+    strangers.close();
     server.close();
   }
 }
@@ -83,13 +104,29 @@ async function greet(
 ): Promise<Connection> {
   let cause: unknown;
   try {
-    const connection = open(new Connection(await connectTo(card.socket, signal)));
-    if (await sayHello(connection, { secret, from: String(rank), to: String(peer) }, signal)) return connection;
+    for (let tries = 1; tries <= mostTries; tries += 1) {
+      const connection = open(new Connection(await connectTo(card.socket, signal)));
+      const isKnown = await sayHello(connection, { secret, from: String(rank), to: String(peer) }, signal);
+      if (isKnown) return connection;
+      connection.destroy();
+      if (isKnown === false) break;
+      await sleep(tries * retryMs, undefined, { signal });
+    }
   } catch (error) {
     signal.throwIfAborted();
     cause = error;
   }
   throw new RankLostError(peer, `Rank ${peer} went away while rank ${rank} joined it`, { rank, cause });
+}
+
+/** @throws {RangeError} It is not a card. */
+function readCard(bytes: Uint8Array): Card {
+  const card = decodeBounded(bytes, cardLimits) as Partial<Card> | null;
+  const { socket, share } = card ?? {};
+  if (typeof socket === 'string' && share instanceof Uint8Array && share.byteLength === shareBytes) {
+    return { socket, share };
+  }
+  throw new RangeError('A member gave no socket and share of the secret');
 }
 
 function joinShares(cards: readonly Card[]): Uint8Array {

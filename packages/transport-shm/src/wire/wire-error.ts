@@ -1,20 +1,33 @@
 import { CheckpointEngineError, type SerializedError, toCheckpointEngineError } from '@checkpoint-engine/interface';
 
+const mostText = 16_384;
+const mostCauses = 8;
+
 /** An error on its way to another member; misuse stays misuse. */
 export interface WireError {
   readonly rangeError?: string;
   readonly error?: SerializedError;
 }
 
-/** Makes any error plain data. */
+/** Makes any error plain data, short enough for a frame. */
 export function toWireError(error: Error): WireError {
   return error instanceof RangeError
-    ? { rangeError: error.message }
-    : { error: toCheckpointEngineError(error).toJSON() };
+    ? { rangeError: error.message.slice(0, mostText) }
+    : { error: bounded(toCheckpointEngineError(error).toJSON(), mostCauses) };
 }
 
-/** The error that a member sent. */
+/** The error that a member sent, whatever it sent. */
 export function fromWireError({ rangeError, error }: WireError): Error {
   if (error !== undefined) return CheckpointEngineError.fromJSON(error);
-  return new RangeError(rangeError ?? 'A member failed without saying why');
+  return new RangeError(typeof rangeError === 'string' ? rangeError : 'A member failed without saying why');
+}
+
+function bounded(error: SerializedError, causes: number): SerializedError {
+  const { message, detail, cause } = error;
+  return {
+    ...error,
+    message: message.slice(0, mostText),
+    detail: detail?.slice(0, mostText),
+    cause: cause === undefined || causes === 0 ? undefined : bounded(cause, causes - 1),
+  };
 }

@@ -1,0 +1,118 @@
+import { EventEmitter } from 'node:events';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { Strangers } from './strangers.ts';
+
+class FakeSocket extends EventEmitter {
+  isPaused = false;
+  isDestroyed = false;
+  resume(): void {
+    this.isPaused = false;
+  }
+  pause(): void {
+    this.isPaused = true;
+  }
+  destroySoon(): void {
+    this.destroy();
+  }
+  destroy(): void {
+    this.isDestroyed = true;
+    this.emit('close');
+  }
+}
+
+describe('Strangers', () => {
+  beforeEach(() => vi.useFakeTimers());
+  afterEach(() => vi.useRealTimers());
+
+  it('closes what does not prove itself in time, and not what does', () => {
+    const strangers = new Strangers({ most: 8, timeoutMs: 1_000 });
+    const [silent, known] = [new FakeSocket(), new FakeSocket()];
+    strangers.admit(silent);
+    strangers.admit(known).welcome();
+    vi.advanceTimersByTime(1_000);
+    expect([silent.isDestroyed, known.isDestroyed]).toEqual([true, false]);
+    expect(strangers.size).toBe(0);
+    expect(vi.getTimerCount()).toBe(0);
+  });
+
+  it('closes what was refused, and makes it wait when there are many', () => {
+    const strangers = new Strangers({ most: 9_999, timeoutMs: 60_000 });
+    const sockets = Array.from({ length: 1_100 }, () => new FakeSocket());
+    const outs = sockets.map((socket) => {
+      const stranger = strangers.admit(socket);
+      stranger.refuse('garbage');
+      return stranger.isOut && socket.isPaused;
+    });
+    expect(outs).not.toContain(false);
+    const closed = () => sockets.filter(({ isDestroyed }) => isDestroyed).length;
+    expect(closed()).toBe(500);
+    vi.advanceTimersByTime(1_000);
+    expect(closed()).toBe(1_000);
+    vi.advanceTimersByTime(1_000);
+    expect(closed()).toBe(1_100);
+    expect(vi.getTimerCount()).toBe(0);
+  });
+
+  it('reads who sends byte by byte ten times a second', () => {
+    const strangers = new Strangers({ most: 8, timeoutMs: 60_000 });
+    const socket = new FakeSocket();
+    const stranger = strangers.admit(socket);
+    for (let piece = 0; piece < 8; piece++) stranger.dribble();
+    expect(socket.isPaused).toBe(false);
+    stranger.dribble();
+    expect(socket.isPaused).toBe(true);
+    vi.advanceTimersByTime(100);
+    expect(socket.isPaused).toBe(false);
+    const lateSocket = new FakeSocket();
+    const late = strangers.admit(lateSocket);
+    for (let piece = 0; piece < 9; piece++) late.dribble();
+    late.welcome();
+    expect([lateSocket.isPaused, vi.getTimerCount()]).toEqual([false, 1]);
+    stranger.dribble();
+    stranger.refuse('garbage');
+    vi.advanceTimersByTime(100);
+    expect([socket.isPaused, socket.isDestroyed, vi.getTimerCount()]).toEqual([true, true, 0]);
+  });
+
+  it('closes what had proved who it is at once', () => {
+    const strangers = new Strangers({ most: 8, timeoutMs: 60_000 });
+    const socket = new FakeSocket();
+    const known = strangers.admit(socket);
+    known.welcome();
+    known.refuse('garbage');
+    expect([socket.isDestroyed, known.isOut, vi.getTimerCount()]).toEqual([true, true, 0]);
+  });
+
+  it('closes the one that got least far when there are too many', () => {
+    const strangers = new Strangers({ most: 3, timeoutMs: 60_000 });
+    const sockets = Array.from({ length: 5 }, () => new FakeSocket());
+    const [first, second, third, fourth, fifth] = sockets as [
+      FakeSocket,
+      FakeSocket,
+      FakeSocket,
+      FakeSocket,
+      FakeSocket,
+    ];
+    strangers.admit(first).advance();
+    strangers.admit(second);
+    strangers.admit(third).advance();
+    strangers.admit(fourth);
+    expect(sockets.map(({ isDestroyed }) => isDestroyed)).toEqual([false, true, false, false, false]);
+    strangers.admit(fifth);
+    expect(sockets.map(({ isDestroyed }) => isDestroyed)).toEqual([false, true, false, true, false]);
+    strangers.close();
+    expect(sockets.every(({ isDestroyed }) => isDestroyed)).toBe(true);
+    expect(vi.getTimerCount()).toBe(0);
+  });
+
+  it('tells of refusals in one line for ten seconds', () => {
+    const onRefused = vi.fn();
+    const strangers = new Strangers({ most: 999, timeoutMs: 60_000, onRefused });
+    const refuse = () => strangers.admit(new FakeSocket()).refuse('garbage');
+    for (let i = 0; i < 100; i++) refuse();
+    expect(onRefused.mock.calls).toEqual([['garbage', 1]]);
+    vi.advanceTimersByTime(10_000);
+    refuse();
+    expect(onRefused.mock.calls[1]).toEqual(['garbage', 100]);
+  });
+});

@@ -1,0 +1,164 @@
+import { Buffer } from 'node:buffer';
+import { randomBytes } from 'node:crypto';
+import { createServer, isIPv6, type Server, type Socket } from 'node:net';
+import { CheckpointEngineError, type Logger } from '@checkpoint-engine/interface';
+import { type Stranger, Strangers } from '@checkpoint-engine/interface/wire';
+import { ZmtpConnection, type ZmtpLimits } from '../zmtp/connection.ts';
+import { MEMBER_LIMITS } from './open-dealer.ts';
+import type { Addressed, StoreRouter } from './router.ts';
+
+/** Of who has not joined: a hello, and signs of life until its rank is free. */
+const STRANGER_LIMITS: ZmtpLimits = { frameBytes: 256, frames: 3 };
+/** Messages and commands that who has not joined may send at once, and how many more for each beat of the server. */
+const BURST = 32;
+const PER_BEAT = 8;
+/** Connections that have not joined, in addition to two for each rank. */
+const MOST_STRANGERS = 128;
+/** How long a connection that closes goes on sending. */
+const FLUSH_MS = 500;
+const KEEP_ALIVE_MS = 10_000;
+
+/** Options of {@link OpenRouter.listen}. */
+export interface OpenRouterOptions {
+  readonly host: string;
+  readonly port: number;
+  readonly worldSize: number;
+  /** How long who has not joined may stay. */
+  readonly strangerMs: number;
+  readonly logger: Logger;
+}
+
+interface Peer {
+  readonly identity: string;
+  readonly socket: Socket;
+  readonly connection: ZmtpConnection;
+  /** Set while it has not joined. */
+  stranger: Stranger | undefined;
+  /** Messages and commands that it may still send while it has not joined. */
+  allowance: number;
+}
+
+/**
+ * The router of a world without a token, where anybody who reaches the port may say hello: it bounds what they may send,
+ * and how many of them there may be, until they have joined.
+ */
+export class OpenRouter implements StoreRouter {
+  readonly address: string;
+  readonly #server: Server;
+  readonly #strangers: Strangers;
+  readonly #sockets = new Set<Socket>();
+  readonly #peers = new Map<string, Peer>();
+  #take: (message: Addressed) => void = () => {};
+  #isClosed = false;
+
+  private constructor(server: Server, options: OpenRouterOptions) {
+    const bound = server.address() as { address: string; port: number };
+    this.#server = server;
+    this.address = `tcp://${isIPv6(bound.address) ? `[${bound.address}]` : bound.address}:${bound.port}`;
+    this.#strangers = new Strangers({
+      most: MOST_STRANGERS + 2 * options.worldSize,
+      timeoutMs: options.strangerMs,
+      onRefused: (why, count) => options.logger.warn({ why, count }, 'The store turned strangers away'),
+    });
+    server.on('connection', (socket) => this.#admit(socket));
+    server.on('error', (error) => options.logger.warn({ error }, 'The store cannot take a connection'));
+  }
+
+  /** @throws `CE_ADDRESS_IN_USE`, `CE_CONFIG_INVALID`. */
+  static async listen(options: OpenRouterOptions): Promise<OpenRouter> {
+    const { host, port } = options;
+    const server = createServer();
+    await new Promise<void>((resolve, reject) => {
+      server.once('error', (error) => reject(listenError(error, host, port)));
+      server.listen({ host, port, backlog: 1_024, exclusive: true }, resolve);
+    });
+    server.removeAllListeners('error');
+    return new OpenRouter(server, options);
+  }
+
+  start(take: (message: Addressed) => void): void {
+    this.#take = take;
+  }
+
+  async send({ identity, frames }: Addressed): Promise<void> {
+    if (this.#isClosed) throw new Error('The router is closed');
+    this.#peers.get(identity)?.connection.send(frames);
+  }
+
+  setJoined(identity: string, hasJoined: boolean): void {
+    const peer = this.#peers.get(identity);
+    if (peer === undefined || hasJoined === (peer.stranger === undefined)) return;
+    peer.stranger?.welcome();
+    peer.stranger = hasJoined ? undefined : this.#strangers.admit(peer.socket);
+    peer.connection.limits = hasJoined ? MEMBER_LIMITS : STRANGER_LIMITS;
+  }
+
+  beat(): void {
+    for (const peer of this.#peers.values()) peer.allowance = Math.min(BURST, peer.allowance + PER_BEAT);
+  }
+
+  async close(): Promise<void> {
+    this.#isClosed = true;
+    this.#strangers.close();
+    const closed = new Promise<void>((resolve) => this.#server.close(() => resolve()));
+    for (const socket of this.#sockets) socket.destroySoon();
+    const timer = setTimeout(() => {
+      for (const socket of this.#sockets) socket.destroy();
+    }, FLUSH_MS);
+    await closed;
+    clearTimeout(timer);
+  }
+
+  #admit(socket: Socket): void {
+    this.#sockets.add(socket);
+    socket.on('error', () => {}); // 'close' follows
+    const stranger = this.#strangers.admit(socket);
+    let peer: Peer | undefined;
+    socket.setNoDelay(true).setKeepAlive(true, KEEP_ALIVE_MS);
+    const refuse = (why: string): void => {
+      connection.stop();
+      if (peer !== undefined) this.setJoined(peer.identity, false);
+      (peer?.stranger ?? stranger).refuse(why);
+    };
+    const spend = (): boolean => {
+      if (peer?.stranger === undefined) return true;
+      peer.allowance -= 1;
+      if (peer.allowance < 0) refuse('it sends more than who has not joined may');
+      return !peer.stranger.isOut;
+    };
+    socket.on('data', () => {
+      const unknown = peer === undefined ? stranger : peer.stranger;
+      unknown?.dribble();
+    });
+    const connection = new ZmtpConnection(socket, { type: 'ROUTER', identity: '' }, STRANGER_LIMITS, {
+      onReady: (name) => {
+        stranger.advance();
+        const identity = Buffer.from(name.byteLength > 0 ? name : randomBytes(5)).toString('latin1');
+        // A peer that comes back takes its old connection over.
+        this.#peers.get(identity)?.socket.destroy();
+        peer = { identity, socket, connection, stranger, allowance: BURST };
+        this.#peers.set(identity, peer);
+      },
+      onMessage: (frames) => {
+        if (spend()) this.#take({ identity: peer!.identity, frames });
+      },
+      onCommand: spend,
+      onBroken: refuse,
+    });
+    socket.once('close', () => {
+      this.#sockets.delete(socket);
+      if (peer !== undefined && this.#peers.get(peer.identity) === peer) this.#peers.delete(peer.identity);
+    });
+  }
+}
+
+function listenError(cause: NodeJS.ErrnoException, host: string, port: number): CheckpointEngineError {
+  const code = cause.code === 'EADDRINUSE' ? 'CE_ADDRESS_IN_USE' : 'CE_CONFIG_INVALID';
+  const details = { op: 'bind', peer: `${host}:${port}`, cause };
+  return new CheckpointEngineError(
+    code,
+    `Cannot listen on ${host}:${port}: ${cause.message}`,
+    'Check the address',
+    details,
+  );
+}

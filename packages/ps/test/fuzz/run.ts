@@ -1,0 +1,22 @@
+import { expect, test } from 'vitest';
+import { targets } from './targets.ts';
+import { watch } from './watch.ts';
+
+const MOST_STEP_BYTES = 64 * 2 ** 20;
+
+/** Feeds every target so many messages that are right, nearly right and nothing like it. */
+export function fuzz(count: number, seed: number, timeoutMs: number): void {
+  test.each(Object.entries(targets))(
+    `%s stands ${count} messages of seed ${seed}`,
+    async (name, target) => {
+      const verdict = await watch((look) => target(count, seed, look));
+      const { messages, largestStepBytes, seconds } = verdict;
+      console.info(
+        `${name}: ${messages} messages in ${seconds.toFixed(1)} s, ${(largestStepBytes / 2 ** 20).toFixed(1)} MiB`,
+      );
+      expect(verdict.crashes).toEqual([]);
+      expect(largestStepBytes).toBeLessThan(MOST_STEP_BYTES);
+    },
+    timeoutMs,
+  );
+}
