@@ -25,8 +25,8 @@ Examples:
     checkpoint-engine update --checkpoint-path /models/step-100 --nproc-per-node 8 --host-memory 512MiB \\
       --endpoint http://127.0.0.1:8000
 
-  One rank of a world that torchrun, Slurm or Kubernetes started (RANK, WORLD_SIZE, MASTER_ADDR, MASTER_PORT are set):
-    checkpoint-engine update --checkpoint-path /models/step-100 --endpoint http://127.0.0.1:8000
+  One rank of a world that torchrun (RANK, WORLD_SIZE, MASTER_ADDR, MASTER_PORT are set), srun or mpirun started:
+    srun --ntasks-per-node 8 checkpoint-engine update --checkpoint-path /models/step-100 --endpoint http://127.0.0.1:8000
 
   Keep the weights in host memory for an hour, so that new instances can join (checkpoint-engine join --help):
     checkpoint-engine update --checkpoint-path /models/step-100 --nproc-per-node 8 --endpoint http://127.0.0.1:8000 \\

@@ -11,6 +11,7 @@ import {
   readSecrets,
 } from './environment.ts';
 import type { DeliveryJob, DeviceKind, P2PJob, P2PWay, RegisterJob, UpdateJob } from './jobs.ts';
+import { type LaunchedProcess, readLauncher } from './launchers.ts';
 
 const LEAST_HOST_MEMORY_BYTES = 2 ** 20;
 
@@ -57,6 +58,8 @@ export interface UpdateConfig {
   readonly command: 'update' | 'join';
   /** The one rank that this process is, where a launcher started it; otherwise this process starts its ranks. */
   readonly identity?: RankIdentity | undefined;
+  /** The launcher that this process found itself under, where `RANK` is not set. */
+  readonly launcher?: string | undefined;
   readonly worldSize: number;
   readonly device: DeviceKind | 'auto';
   readonly limits: MemoryLimits;
@@ -132,9 +135,10 @@ export function joinConfig(flags: JoinFlags, env: Environment): UpdateConfig {
 function worldConfig(
   flags: DeliveryFlags,
   env: Environment,
-): Pick<UpdateConfig, 'identity' | 'worldSize' | 'device' | 'limits' | 'traceFile' | 'reportFile' | 'json' | 'log'> {
-  const identity = readRankIdentity(env);
-  if (identity && flags.nprocPerNode !== undefined) {
+): Pick<UpdateConfig, 'identity' | 'launcher' | 'worldSize' | 'device' | 'limits' | 'traceFile' | 'reportFile' | 'json' | 'log'> {
+  const launched = launcherOf(flags, env);
+  const identity = readRankIdentity(launched?.env ?? env);
+  if (identity && !launched && flags.nprocPerNode !== undefined) {
     throw invalid(
       `--nproc-per-node ${flags.nprocPerNode} starts ranks, but RANK=${env.RANK} and WORLD_SIZE=${env.WORLD_SIZE} say that this process is one`,
       'Leave --nproc-per-node out where a launcher starts the ranks, or unset RANK and WORLD_SIZE',
@@ -151,6 +155,7 @@ function worldConfig(
   const { logLevel, logFormat } = flags;
   return {
     identity,
+    launcher: launched?.launcher,
     worldSize,
     device: flags.device,
     limits: readMemoryLimits(env),
@@ -159,6 +164,18 @@ function worldConfig(
     json: flags.json === true,
     log: { logLevel, logFormat },
   };
+}
+
+/** With `--nproc-per-node` the ranks are started here, which the one task of a host may do. */
+function launcherOf({ nprocPerNode }: DeliveryFlags, env: Environment): LaunchedProcess | undefined {
+  if (nprocPerNode === undefined) return readLauncher(env);
+  const isTask = env.SLURM_STEP_ID !== undefined || Boolean(env.SLURM_PROCID && env.SLURM_PROCID !== '0');
+  const launched = isTask || env.OMPI_COMM_WORLD_RANK || env.PMI_RANK ? readLauncher(env) : undefined;
+  if (!launched) return undefined;
+  throw invalid(
+    `--nproc-per-node ${nprocPerNode} starts ranks, but ${launched.launcher} says that this process is rank ${launched.env.RANK} of ${launched.env.WORLD_SIZE}`,
+    'Leave --nproc-per-node out where a launcher starts the ranks, or start one process',
+  );
 }
 
 function p2pJob({ p2p: way = 'auto', p2pHost: host }: DeliveryFlags, env: Environment): P2PJob {
