@@ -1,5 +1,5 @@
 import { Command, Option } from 'commander';
-import { secondsFlag, sizeFlag } from '../config/flag-values.ts';
+import { nameFlag, secondsFlag, sizeFlag } from '../config/flag-values.ts';
 import { UPDATE_METHODS, type UpdateFlags, updateConfig } from '../config/update-config.ts';
 import type { CommandContext } from './command-context.ts';
 import {
@@ -38,7 +38,11 @@ export function updateCommand({ terminal, env, setExitCode }: CommandContext): C
   const command = new Command('update')
     .description('Bring a checkpoint into running inference engines, in place')
     .requiredOption('--checkpoint-path <path>', 'a checkpoint folder or a safetensors file')
-    .option('--checkpoint-name <name>', "the checkpoint's name in logs and metas (default: the last part of the path)");
+    .option(
+      '--checkpoint-name <name>',
+      "the checkpoint's name in logs and metas (default: the last part of the path)",
+      nameFlag,
+    );
   addRankOptions(command).addOption(
     new Option(
       '--update-method <method>',

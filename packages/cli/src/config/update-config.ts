@@ -10,6 +10,7 @@ import {
   readRankIdentity,
   readSecrets,
 } from './environment.ts';
+import { isCheckpointName } from './flag-values.ts';
 import type { DeliveryJob, DeviceKind, P2PJob, P2PWay, RegisterJob, UpdateJob } from './jobs.ts';
 import { type LaunchedProcess, readLauncher } from './launchers.ts';
 
@@ -80,6 +81,9 @@ export interface UpdateConfig {
 export function updateConfig(flags: UpdateFlags, env: Environment): UpdateConfig {
   const world = worldConfig(flags, env);
   const name = flags.checkpointName ?? basename(resolve(flags.checkpointPath));
+  if (!isCheckpointName(name)) {
+    throw invalid(`${JSON.stringify(name)} cannot name a checkpoint`, 'Give it a name with --checkpoint-name');
+  }
   const { updateMethod: method, saveMetasFile: metasFile, sleepTime: sleepMs, ranks } = flags;
   checkDistinctFiles({ '--trace': flags.trace, '--report': flags.report, '--save-metas-file': metasFile });
   const update = updateJob(flags, world.worldSize);
