@@ -89,15 +89,22 @@ function usageError(
     return new CheckpointEngineError('CE_CONFIG_INVALID', 'No command was given', `Run ${help} to see them`);
   }
   const [what = '', ...suggestion] = message.replace(/^error: /, '').split('\n');
-  const ported = /unknown option '(--[\w-]+)/i.exec(what)?.[1];
-  if (ported !== undefined && PYTHON_FLAGS[ported]) {
-    return new CheckpointEngineError('CE_CONFIG_INVALID', capital(what), PYTHON_FLAGS[ported]);
-  }
+  const ported = portedFlag(args);
+  if (ported)
+    return new CheckpointEngineError('CE_CONFIG_INVALID', `Unknown option '${ported}'`, PYTHON_FLAGS[ported]!);
   const meant = /Did you mean (.*)\?/.exec(suggestion.join(' '))?.[1];
   return new CheckpointEngineError(
     'CE_CONFIG_INVALID',
     capital(what),
     meant ? `Use ${meant}, or run ${help} to see what there is` : `Run ${help} to see what there is`,
+  );
+}
+
+/** A flag of the Python tool among the arguments: what else is missing does not matter then. */
+function portedFlag([command, ...args]: readonly string[]): string | undefined {
+  const names = args.map((arg) => arg.split('=', 1)[0]!);
+  return names.find(
+    (name) => Object.hasOwn(PYTHON_FLAGS, name) && !(command === 'join' && name === '--load-metas-file'),
   );
 }
 
