@@ -139,7 +139,10 @@ export function joinConfig(flags: JoinFlags, env: Environment): UpdateConfig {
 function worldConfig(
   flags: DeliveryFlags,
   env: Environment,
-): Pick<UpdateConfig, 'identity' | 'launcher' | 'worldSize' | 'device' | 'limits' | 'traceFile' | 'reportFile' | 'json' | 'log'> {
+): Pick<
+  UpdateConfig,
+  'identity' | 'launcher' | 'worldSize' | 'device' | 'limits' | 'traceFile' | 'reportFile' | 'json' | 'log'
+> {
   const launched = launcherOf(flags, env);
   const identity = readRankIdentity(launched?.env ?? env);
   if (identity && !launched && flags.nprocPerNode !== undefined) {
