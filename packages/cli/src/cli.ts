@@ -27,6 +27,13 @@ Examples:
 
 Help on a command: checkpoint-engine update --help`;
 
+/** Flags of the Python tool's update script that are called otherwise here, or are not there. */
+const PYTHON_FLAGS: Readonly<Record<string, string>> = {
+  '--load-metas-file': 'Use checkpoint-engine join --load-metas-file FILE',
+  '--metas-url': 'Save what the URL answers to a file, and use checkpoint-engine join --load-metas-file FILE',
+  '--custom-dist': 'Leave it out: ranks on GPUs use NCCL; CHECKPOINT_ENGINE_NCCL_LIB names another NCCL library',
+};
+
 /**
  * Runs the command with the arguments behind its name. Never rejects: failures are printed.
  *
@@ -82,12 +89,27 @@ function usageError(
     return new CheckpointEngineError('CE_CONFIG_INVALID', 'No command was given', `Run ${help} to see them`);
   }
   const [what = '', ...suggestion] = message.replace(/^error: /, '').split('\n');
+  const ported = portedFlag(args);
+  if (ported)
+    return new CheckpointEngineError('CE_CONFIG_INVALID', `Unknown option '${ported}'`, PYTHON_FLAGS[ported]!);
   const meant = /Did you mean (.*)\?/.exec(suggestion.join(' '))?.[1];
   return new CheckpointEngineError(
     'CE_CONFIG_INVALID',
-    what.charAt(0).toUpperCase() + what.slice(1).replace(/\.$/, ''),
+    capital(what),
     meant ? `Use ${meant}, or run ${help} to see what there is` : `Run ${help} to see what there is`,
   );
+}
+
+/** A flag of the Python tool among the arguments: what else is missing does not matter then. */
+function portedFlag([command, ...args]: readonly string[]): string | undefined {
+  const names = args.map((arg) => arg.split('=', 1)[0]!);
+  return names.find(
+    (name) => Object.hasOwn(PYTHON_FLAGS, name) && !(command === 'join' && name === '--load-metas-file'),
+  );
+}
+
+function capital(sentence: string): string {
+  return sentence.charAt(0).toUpperCase() + sentence.slice(1).replace(/\.$/, '');
 }
 
 function version(): string {

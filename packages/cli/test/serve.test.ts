@@ -48,6 +48,16 @@ const end = async ({ running }: TestServer): Promise<number | null> => {
   return (await running.result).code;
 };
 
+describe('paths of files', () => {
+  it('are absolute: the server has another working folder than its clients', async () => {
+    const server = await serve(['--uds', socketPath()]);
+    const answer = await server.call('POST', '/v1/checkpoints/a/files', { files: ['step-1'] });
+    expect(answer.status).toBe(422);
+    expect(answer.json()).toMatchObject({ code: 'CE_REQUEST_INVALID', detail: expect.stringContaining('relative') });
+    expect((await server.call('GET', '/v1/checkpoints')).json()).toEqual({ checkpoints: [] });
+  });
+});
+
 describe.each(RUNTIMES)('serve under %s', (_, runtime) => {
   it('does what a client of the Python tool asks for, and ends clean', async () => {
     const { flags, all } = await startWorkers(2);

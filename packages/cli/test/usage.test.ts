@@ -35,6 +35,19 @@ describe('usage', () => {
       /from 0/,
     ],
     [['inspct'], /Unknown command 'inspct'/, /Use inspect/],
+    [['update', '--load-metas-file', 'x'], /Unknown option '--load-metas-file'/, /Use checkpoint-engine join/],
+    [['update', '--custom-dist', 'vllm_nccl'], /Unknown option '--custom-dist'/, /ranks on GPUs use NCCL/],
+    [['join', '--metas-url', 'http://x'], /Unknown option '--metas-url'/, /join --load-metas-file/],
+    [
+      ['update', '--checkpoint-path', '/x', '--endpoint', 'http://x', '--checkpoint-name', ''],
+      /It is not a name/,
+      /update --help/,
+    ],
+    [
+      ['update', '--checkpoint-path', '/x', '--endpoint', 'http://x', '--checkpoint-name', 'a\u001b[31m'],
+      /It is not a name/,
+      /update --help/,
+    ],
     [
       ['update', '--checkpoint-path', '/x', '--endpiont', 'http://x'],
       /Unknown option '--endpiont'/,

@@ -49,8 +49,12 @@ export interface UpdateObserver {
 
 /** The HTTP API of a world. */
 export interface HttpApi {
-  /** Answers one request. */
-  readonly fetch: (request: Request) => Response | Promise<Response>;
+  /**
+   * Answers one request.
+   *
+   * @param env What `@hono/node-server` tells of the connection: the log then says who asked.
+   */
+  readonly fetch: (request: Request, env?: unknown) => Response | Promise<Response>;
   /**
    * Takes no more updates, and refuses those that wait. Resolves when the one that runs is over, or at once where there
    * is none.
@@ -94,7 +98,10 @@ export function createHttpApi(world: HttpWorld, options: HttpApiOptions = {}): H
     const route = status === 404 ? 'unknown' : request.req.routePath;
     const durationMs = performance.now() - startedAtMs;
     metrics.noteRequest({ method, route, status }, durationMs);
-    logger.debug({ method, path, status, durationMs: Math.round(durationMs) }, 'Answered a request');
+    // Who asked for a change is worth a line; probes and looks are not.
+    const level = method === 'POST' || method === 'DELETE' ? 'info' : 'debug';
+    const client = clientOf(request.env);
+    logger[level]({ method, path, status, durationMs: Math.round(durationMs), client }, 'Answered a request');
   });
   if (token !== undefined) app.use(tokenGuard(token));
   else if (!isOutOfBrowsersReach) app.use(browserGuard);
@@ -119,7 +126,7 @@ export function createHttpApi(world: HttpWorld, options: HttpApiOptions = {}): H
   });
 
   return {
-    fetch: (request) => app.fetch(request),
+    fetch: (request, env) => app.fetch(request, Object(env)),
     drain: () => updates.close(closingError()),
     cancelRunning: async (reason) => {
       const { running } = updates;
@@ -127,6 +134,12 @@ export function createHttpApi(world: HttpWorld, options: HttpApiOptions = {}): H
     },
     close: () => closing.abort(),
   };
+}
+
+/** The address of a client over TCP, where the server of Node.js tells it. */
+function clientOf(env: unknown): string | undefined {
+  const { incoming } = Object(env) as { incoming?: { socket?: { remoteAddress?: string | undefined } } };
+  return incoming?.socket?.remoteAddress;
 }
 
 function problemResponse(problem: Problem, headers: Headers): Response {

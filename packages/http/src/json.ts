@@ -42,13 +42,13 @@ export function updateJson(update: UpdateRecord): object {
     created_at: isoTime(update.createdAtMs),
     started_at: isoTime(update.startedAtMs),
     ended_at: isoTime(update.endedAtMs),
-    duration_ms: update.startedAtMs === undefined ? undefined : update.durationMs,
+    duration_ms: update.startedAtMs === undefined ? undefined : rounded(update.durationMs),
     stage: update.state === 'succeeded' ? 'done' : progress.stage,
     done_bytes: update.state === 'succeeded' ? progress.totalBytes : progress.doneBytes,
     total_bytes: progress.totalBytes,
     done_buckets: update.state === 'succeeded' ? progress.bucketCount : progress.doneBuckets,
     bucket_count: progress.bucketCount,
-    rate_gb_per_s: progress.rateGBps,
+    rate_gb_per_s: rounded(progress.rateGBps),
     ranks: [...progress.ranks.values()]
       .sort((a, b) => a.rank - b.rank)
       .map((rank) => ({
@@ -65,7 +65,7 @@ export function updateJson(update: UpdateRecord): object {
       endpoint,
       acknowledged,
     })),
-    durations_ms: summary?.durationsMs,
+    durations_ms: summary && roundedAll(summary.durationsMs),
     removed_files: summary?.removedFiles,
     error: error && problemOf(error),
   };
@@ -89,4 +89,13 @@ function errorJson(error: SerializedError | undefined): Problem | undefined {
 
 function isoTime(atMs: number | undefined): string | undefined {
   return atMs === undefined ? undefined : new Date(atMs).toISOString();
+}
+
+/** Without the digits that no clock measures. */
+function rounded(value: number): number {
+  return Number(Math.abs(value) >= 1 ? value.toFixed(3) : value.toPrecision(3));
+}
+
+function roundedAll(values: Readonly<Record<string, number>>): Record<string, number> {
+  return Object.fromEntries(Object.entries(values).map(([name, value]) => [name, rounded(value)]));
 }

@@ -58,6 +58,12 @@ const STATUSES: Partial<Record<ErrorCode, number>> = {
   CE_HOST_OUT_OF_MEMORY: 507,
 };
 
+/** What clients of the API do about errors whose own hints name functions. */
+const HINTS: Partial<Record<ErrorCode, string>> = {
+  CE_METAS_MISSING:
+    'POST /v1/checkpoints/{name}/gather-metas after registration, and again when anything was registered anew',
+};
+
 const TITLES: Readonly<Record<number, string>> = {
   400: 'Bad Request',
   401: 'Unauthorized',
@@ -96,7 +102,7 @@ export function problemOf(thrown: unknown): Problem {
     status,
     detail: error.message,
     code: error.code,
-    hint: error.hint,
+    hint: HINTS[error.code] ?? error.hint,
     rank: error.rank,
     peer: error.peer === undefined ? undefined : String(error.peer),
     op: error.op,

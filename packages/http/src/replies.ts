@@ -85,7 +85,10 @@ export const updateReply: z.ZodType = z
     total_bytes: z.int(),
     done_buckets: z.int(),
     bucket_count: z.int(),
-    rate_gb_per_s: z.number().openapi({ description: '1e9 bytes a second, of the slowest rank' }),
+    rate_gb_per_s: z.number().openapi({
+      description:
+        '1e9 bytes a second, of the slowest rank, while buckets stream: planning, release and hook do not count',
+    }),
     ranks: z.array(
       z.object({
         rank: z.int(),

@@ -108,3 +108,21 @@ describe('GET /v1/readyz', () => {
     expect(known).toContain('/secret');
   });
 });
+
+describe('requests that change something', () => {
+  it('are logged with who asked', async () => {
+    const lines: [string, object][] = [];
+    const keep = (level: string) => (fields: object) => void lines.push([level, fields]);
+    const logger = { debug: keep('debug'), info: keep('info'), warn: keep('warn'), error: keep('error') };
+    const { api } = setUp({ isOutOfBrowsersReach: true, logger });
+    const env = { incoming: { socket: { remoteAddress: '10.0.0.7' } } };
+    const ask = async (method: string) =>
+      await api.fetch(new Request('http://localhost/v1/checkpoints/a', { method }), env);
+    await ask('DELETE');
+    await ask('GET');
+    expect(lines).toEqual([
+      ['info', expect.objectContaining({ method: 'DELETE', path: '/v1/checkpoints/a', client: '10.0.0.7' })],
+      ['debug', expect.objectContaining({ method: 'GET' })],
+    ]);
+  });
+});

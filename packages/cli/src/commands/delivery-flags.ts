@@ -6,7 +6,8 @@ import { jsonOption, logFormatOption, logLevelOption } from './shared-flags.ts';
 /** The part of the help on the environment that `update` and `join` have in common. */
 export const ENVIRONMENT_HELP = `
 Environment:
-  RANK, WORLD_SIZE, LOCAL_RANK, MASTER_ADDR, MASTER_PORT   as launchers set them
+  RANK, WORLD_SIZE, LOCAL_RANK, MASTER_ADDR, MASTER_PORT   as torchrun sets them; where RANK is not set, the variables
+                              of srun (SLURM_*), Open MPI (OMPI_COMM_WORLD_*) and PMI say the same
   PS_MAX_BUCKET_SIZE_GB       most GiB of a bucket
   PS_MEM_FRACTION             share of the free device memory that the update may take
   PS_P2P_STORE_RDMA_DEVICES, NCCL_IB_HCA   RDMA devices that ranks read through

@@ -1,5 +1,5 @@
 import { Command } from 'commander';
-import { repeated } from '../config/flag-values.ts';
+import { nameFlag, repeated } from '../config/flag-values.ts';
 import { type JoinFlags, joinConfig } from '../config/update-config.ts';
 import type { CommandContext } from './command-context.ts';
 import {
@@ -31,7 +31,7 @@ export function joinCommand({ terminal, env, setExitCode }: CommandContext): Com
       'what the ranks that serve wrote with --save-metas-file; again for further holders of the same checkpoint',
       repeated(String),
     )
-    .option('--checkpoint-name <name>', 'refuse metas of another checkpoint');
+    .option('--checkpoint-name <name>', 'refuse metas of another checkpoint', nameFlag);
   addRankOptions(command);
   addP2POptions(command);
   addEngineOptions(command);

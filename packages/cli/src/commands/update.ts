@@ -1,5 +1,5 @@
 import { Command, Option } from 'commander';
-import { secondsFlag, sizeFlag } from '../config/flag-values.ts';
+import { nameFlag, secondsFlag, sizeFlag } from '../config/flag-values.ts';
 import { UPDATE_METHODS, type UpdateFlags, updateConfig } from '../config/update-config.ts';
 import type { CommandContext } from './command-context.ts';
 import {
@@ -25,8 +25,8 @@ Examples:
     checkpoint-engine update --checkpoint-path /models/step-100 --nproc-per-node 8 --host-memory 512MiB \\
       --endpoint http://127.0.0.1:8000
 
-  One rank of a world that torchrun, Slurm or Kubernetes started (RANK, WORLD_SIZE, MASTER_ADDR, MASTER_PORT are set):
-    checkpoint-engine update --checkpoint-path /models/step-100 --endpoint http://127.0.0.1:8000
+  One rank of a world that torchrun (RANK, WORLD_SIZE, MASTER_ADDR, MASTER_PORT are set), srun or mpirun started:
+    srun --ntasks-per-node 8 checkpoint-engine update --checkpoint-path /models/step-100 --endpoint http://127.0.0.1:8000
 
   Keep the weights in host memory for an hour, so that new instances can join (checkpoint-engine join --help):
     checkpoint-engine update --checkpoint-path /models/step-100 --nproc-per-node 8 --endpoint http://127.0.0.1:8000 \\
@@ -38,7 +38,11 @@ export function updateCommand({ terminal, env, setExitCode }: CommandContext): C
   const command = new Command('update')
     .description('Bring a checkpoint into running inference engines, in place')
     .requiredOption('--checkpoint-path <path>', 'a checkpoint folder or a safetensors file')
-    .option('--checkpoint-name <name>', "the checkpoint's name in logs and metas (default: the last part of the path)");
+    .option(
+      '--checkpoint-name <name>',
+      "the checkpoint's name in logs and metas (default: the last part of the path)",
+      nameFlag,
+    );
   addRankOptions(command).addOption(
     new Option(
       '--update-method <method>',

@@ -41,9 +41,9 @@ export function readRankIdentity(env: Environment): RankIdentity | undefined {
   };
 }
 
-/** `MASTER_ADDR`, where rank 0 listens. @default this host only */
+/** `MASTER_ADDR`, where rank 0 listens; an IPv6 address may stand in brackets. @default this host only */
 export function readMasterAddr(env: Environment): string {
-  return env.MASTER_ADDR || '127.0.0.1';
+  return (env.MASTER_ADDR || '127.0.0.1').replace(/^\[(.*)\]$/, '$1');
 }
 
 /**
@@ -53,6 +53,12 @@ export function readMasterAddr(env: Environment): string {
  * @throws {CheckpointEngineError} `CE_CONFIG_INVALID`
  */
 export function readMasterPort(env: Environment): number | undefined {
+  if (env.MASTER_PORT?.startsWith('tcp://')) {
+    throw invalid(
+      `MASTER_PORT is "${env.MASTER_PORT}": Kubernetes sets it so for a service that is called "master"`,
+      'Set MASTER_PORT to a free port of the host of rank 0, or enableServiceLinks of the pod to false',
+    );
+  }
   const port = integer(env, 'MASTER_PORT', 1, 65_535);
   return port !== undefined && env.TORCHELASTIC_USE_AGENT_STORE === 'True' ? port + 1 : port;
 }

@@ -62,3 +62,14 @@ export function urlFlag(text: string): string {
 export function repeated<T>(parse: (text: string) => T): (text: string, before: T[] | undefined) => T[] {
   return (text, before = []) => [...before, parse(text)];
 }
+
+/** A flag's checkpoint name: as the HTTP API takes it. */
+export function nameFlag(text: string): string {
+  if (isCheckpointName(text)) return text;
+  throw new InvalidArgumentError('It is not a name. Write 1 to 256 characters, none of them a control character.');
+}
+
+/** Whether a text can name a checkpoint. */
+export function isCheckpointName(text: string): boolean {
+  return text.length > 0 && text.length <= 256 && !/\p{Cc}/u.test(text);
+}

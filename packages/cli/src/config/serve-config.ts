@@ -4,7 +4,14 @@ import type { EngineName } from '@checkpoint-engine/ps/engines';
 import type { LogOptions } from '../output/log-options.ts';
 import type { ListenAddress } from '../serve/listen.ts';
 import { type EngineFlags, engineTargets, servingOptions } from './engine-targets.ts';
-import { type Environment, type MemoryLimits, readMasterPort, readMemoryLimits, readSecrets } from './environment.ts';
+import {
+  type Environment,
+  type MemoryLimits,
+  readMasterAddr,
+  readMasterPort,
+  readMemoryLimits,
+  readSecrets,
+} from './environment.ts';
 import type { DeviceKind, EngineTargets, P2PJob, P2PWay, UpdateJob } from './jobs.ts';
 
 /** The flags of `serve`, parsed one by one. Durations in milliseconds, sizes in bytes. */
@@ -123,7 +130,7 @@ function nodesConfig(flags: ServeFlags, env: Environment, token: string | undefi
     throw invalid(`--node-rank is ${node} among ${nodeCount} hosts`, 'Count --node-rank from 0 to --nnodes minus 1');
   }
   if (nodeCount === 1) return undefined;
-  const host = flags.masterAddr ?? env.MASTER_ADDR;
+  const host = flags.masterAddr ?? (env.MASTER_ADDR && readMasterAddr(env));
   const port = flags.masterPort ?? readMasterPort(env);
   if (!host || port === undefined) {
     throw invalid(

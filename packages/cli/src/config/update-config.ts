@@ -10,7 +10,9 @@ import {
   readRankIdentity,
   readSecrets,
 } from './environment.ts';
+import { isCheckpointName } from './flag-values.ts';
 import type { DeliveryJob, DeviceKind, P2PJob, P2PWay, RegisterJob, UpdateJob } from './jobs.ts';
+import { type LaunchedProcess, readLauncher } from './launchers.ts';
 
 const LEAST_HOST_MEMORY_BYTES = 2 ** 20;
 
@@ -57,6 +59,8 @@ export interface UpdateConfig {
   readonly command: 'update' | 'join';
   /** The one rank that this process is, where a launcher started it; otherwise this process starts its ranks. */
   readonly identity?: RankIdentity | undefined;
+  /** The launcher that this process found itself under, where `RANK` is not set. */
+  readonly launcher?: string | undefined;
   readonly worldSize: number;
   readonly device: DeviceKind | 'auto';
   readonly limits: MemoryLimits;
@@ -77,6 +81,9 @@ export interface UpdateConfig {
 export function updateConfig(flags: UpdateFlags, env: Environment): UpdateConfig {
   const world = worldConfig(flags, env);
   const name = flags.checkpointName ?? basename(resolve(flags.checkpointPath));
+  if (!isCheckpointName(name)) {
+    throw invalid(`${JSON.stringify(name)} cannot name a checkpoint`, 'Give it a name with --checkpoint-name');
+  }
   const { updateMethod: method, saveMetasFile: metasFile, sleepTime: sleepMs, ranks } = flags;
   checkDistinctFiles({ '--trace': flags.trace, '--report': flags.report, '--save-metas-file': metasFile });
   const update = updateJob(flags, world.worldSize);
@@ -132,9 +139,13 @@ export function joinConfig(flags: JoinFlags, env: Environment): UpdateConfig {
 function worldConfig(
   flags: DeliveryFlags,
   env: Environment,
-): Pick<UpdateConfig, 'identity' | 'worldSize' | 'device' | 'limits' | 'traceFile' | 'reportFile' | 'json' | 'log'> {
-  const identity = readRankIdentity(env);
-  if (identity && flags.nprocPerNode !== undefined) {
+): Pick<
+  UpdateConfig,
+  'identity' | 'launcher' | 'worldSize' | 'device' | 'limits' | 'traceFile' | 'reportFile' | 'json' | 'log'
+> {
+  const launched = launcherOf(flags, env);
+  const identity = readRankIdentity(launched?.env ?? env);
+  if (identity && !launched && flags.nprocPerNode !== undefined) {
     throw invalid(
       `--nproc-per-node ${flags.nprocPerNode} starts ranks, but RANK=${env.RANK} and WORLD_SIZE=${env.WORLD_SIZE} say that this process is one`,
       'Leave --nproc-per-node out where a launcher starts the ranks, or unset RANK and WORLD_SIZE',
@@ -151,6 +162,7 @@ function worldConfig(
   const { logLevel, logFormat } = flags;
   return {
     identity,
+    launcher: launched?.launcher,
     worldSize,
     device: flags.device,
     limits: readMemoryLimits(env),
@@ -159,6 +171,18 @@ function worldConfig(
     json: flags.json === true,
     log: { logLevel, logFormat },
   };
+}
+
+/** With `--nproc-per-node` the ranks are started here, which the one task of a host may do. */
+function launcherOf({ nprocPerNode }: DeliveryFlags, env: Environment): LaunchedProcess | undefined {
+  if (nprocPerNode === undefined) return readLauncher(env);
+  const isTask = env.SLURM_STEP_ID !== undefined || Boolean(env.SLURM_PROCID && env.SLURM_PROCID !== '0');
+  const launched = isTask || env.OMPI_COMM_WORLD_RANK || env.PMI_RANK ? readLauncher(env) : undefined;
+  if (!launched) return undefined;
+  throw invalid(
+    `--nproc-per-node ${nprocPerNode} starts ranks, but ${launched.launcher} says that this process is rank ${launched.env.RANK} of ${launched.env.WORLD_SIZE}`,
+    'Leave --nproc-per-node out where a launcher starts the ranks, or start one process',
+  );
 }
 
 function p2pJob({ p2p: way = 'auto', p2pHost: host }: DeliveryFlags, env: Environment): P2PJob {

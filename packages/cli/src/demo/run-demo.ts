@@ -54,6 +54,7 @@ export async function runDemo(options: RunDemoOptions): Promise<DemoOutcome> {
     say(stepText(colors, text, performance.now() - stepMs));
     stepMs = performance.now();
   };
+  say(colors.dim(`Making ${SEEDS.length} checkpoints of ${formatBytes(options.sizeBytes)} in ${options.folder} ...`));
   const made = await makeCheckpoints(options);
   const { tensorCount, sizeBytes } = made[0]!;
   done(

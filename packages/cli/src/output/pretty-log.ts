@@ -16,8 +16,9 @@ export function prettyLogLine(line: string, colors: Colors): string {
   const { time, level, rank, msg, ...fields } = record;
   const { name, color } = LEVELS[level] ?? { name: String(level), color: 'dim' };
   const clock = clockText(new Date(time));
-  const who = rank === undefined ? '' : ` ${colors.dim(`rank ${rank}`)}`;
-  const rest = Object.entries(fields).map(([key, value]) => ` ${colors.dim(`${key}=`)}${fieldText(value)}`);
+  const isNamed = rank === undefined || String(msg).startsWith(`Rank ${rank} `);
+  const who = isNamed ? '' : ` ${colors.dim(`rank ${rank}`)}`;
+  const rest = Object.entries(fields).map(([key, value]) => ` ${colors.dim(`${key}=`)}${fieldText(key, value)}`);
   return `${colors.dim(clock)} ${colors[color](name.padEnd(5))}${who} ${msg ?? ''}${rest.join('')}`;
 }
 
@@ -45,6 +46,11 @@ function clockText(date: Date): string {
   return `${date.toTimeString().slice(0, 8)}.${String(date.getMilliseconds()).padStart(3, '0')}`;
 }
 
-function fieldText(value: unknown): string {
+function fieldText(key: string, value: unknown): string {
+  if (key === 'err' && isError(value)) return `${JSON.stringify(value.message)} (${value.code}; ${value.hint})`;
   return typeof value === 'string' && !/[\s"=]/.test(value) ? value : JSON.stringify(value);
+}
+
+function isError(value: unknown): value is { readonly message: string; readonly code: string; readonly hint: string } {
+  return typeof value === 'object' && value !== null && 'message' in value && 'code' in value && 'hint' in value;
 }

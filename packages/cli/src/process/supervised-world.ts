@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { type CheckpointEngineError, toCheckpointEngineError } from '@checkpoint-engine/interface';
-import { type Environment, readMasterAddr, readMasterPort } from '../config/environment.ts';
+import type { Environment } from '../config/environment.ts';
 import type { WorldJob } from '../config/jobs.ts';
 import { freePort } from './free-port.ts';
 import type { Interrupts } from './interrupts.ts';
@@ -21,6 +21,7 @@ export interface SupervisedWorldOptions {
   readonly onLogLine: (line: string, rank: number) => void;
 }
 
+const LOOPBACK = '127.0.0.1';
 /** How long ranks have to give back what they hold. */
 const CLOSE_MS = 10_000;
 /** How much longer than its own time-out a call may take, before the ranks are told to give it up. */
@@ -60,10 +61,10 @@ export class SupervisedWorld implements World {
    */
   static async start(options: SupervisedWorldOptions): Promise<SupervisedWorld> {
     const { env, job } = options;
-    const masterAddr = readMasterAddr(env);
     const world = new SupervisedWorld(options, {
-      MASTER_ADDR: masterAddr,
-      MASTER_PORT: `${readMasterPort(env) ?? (await freePort(masterAddr))}`,
+      // The ranks are all here: what a launcher, or Kubernetes for its services, set is not meant for them.
+      MASTER_ADDR: LOOPBACK,
+      MASTER_PORT: `${await freePort(LOOPBACK)}`,
       // Other users of this host cannot join the world by guessing its port.
       CHECKPOINT_ENGINE_TOKEN: env.CHECKPOINT_ENGINE_TOKEN || randomBytes(24).toString('base64url'),
     });

@@ -11,6 +11,7 @@ import { loadBroadcast } from './load-broadcast.ts';
 import { type LoadedP2P, loadP2P } from './load-p2p.ts';
 import { countGpus, localRankOf, openDevice } from './open-device.ts';
 import { RANK_CALLS } from './rank-calls.ts';
+import { resolveMaster } from './resolve-master.ts';
 
 /** What {@link LocalWorld.open} takes. */
 export interface LocalWorldOptions {
@@ -121,13 +122,16 @@ export class LocalWorld implements World {
     });
   }
 
-  #openStore(): Promise<Store> {
+  async #openStore(): Promise<Store> {
     const { identity, job, secrets, logger, signal, onLost } = this.#options;
     const { rank, worldSize, masterAddr, masterPort } = identity;
     const options = { rank, worldSize, token: secrets.token, timeoutMs: job.timeoutMs, signal, logger };
+    if (worldSize > 1 && job.lifetime === 'update') {
+      await resolveMaster({ identity, timeoutMs: job.timeoutMs, signal, logger });
+    }
     return job.lifetime === 'server' && worldSize > 1
-      ? connectStore({ ...options, host: masterAddr, port: masterPort, onLost })
-      : openStore({ ...options, masterAddr, masterPort });
+      ? await connectStore({ ...options, host: masterAddr, port: masterPort, onLost })
+      : await openStore({ ...options, masterAddr, masterPort });
   }
 
   /** Tells the other ranks, which may be waiting for this one, and gives the error to throw. */

@@ -40,6 +40,12 @@ export async function localRankOf({ rank, localRank }: RankIdentity, kind: Devic
 }
 
 /** The device of a rank. */
-export function openDevice(kind: DeviceKind, localRank: number): Promise<Device> {
-  return kind === 'cuda' ? createCudaDevice({ index: localRank }) : createHostDevice({ index: localRank });
+export async function openDevice(kind: DeviceKind, localRank: number): Promise<Device> {
+  try {
+    return await (kind === 'cuda' ? createCudaDevice({ index: localRank }) : createHostDevice({ index: localRank }));
+  } catch (error) {
+    if (!CheckpointEngineError.isInstance(error) || error.code !== 'CE_SHM_FAILED') throw error;
+    const hint = 'Mount a tmpfs at /dev/shm: in a container, do not mount something else there';
+    throw new CheckpointEngineError(error.code, error.message, hint, { op: error.op, cause: error });
+  }
 }

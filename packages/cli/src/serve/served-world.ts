@@ -1,4 +1,5 @@
 import { Buffer } from 'node:buffer';
+import { isAbsolute } from 'node:path';
 import type {
   CheckpointView,
   HttpWorld,
@@ -112,6 +113,7 @@ export class ServedWorld implements HttpWorld {
   ): Promise<void> {
     const { keepFiles = false, stream = false, timeoutMs = REGISTER_MS } = order;
     const { allowedRoots } = this.#options;
+    checkPaths(order.files);
     // One path may be a folder.
     const files = order.files.length === 1 ? order.files[0]! : order.files;
     // What is read in the background can be updated from meanwhile.
@@ -305,6 +307,18 @@ export class ServedWorld implements HttpWorld {
 function timeLeft(timeoutMs: number): () => number {
   const endsAtMs = performance.now() + timeoutMs;
   return () => Math.max(100, Math.ceil((endsAtMs - performance.now()) / 100) * 100);
+}
+
+/** Ranks on other hosts, and clients, have other working folders. */
+function checkPaths(files: readonly string[]): void {
+  const relative = files.find((file) => !isAbsolute(file));
+  if (relative === undefined) return;
+  throw new CheckpointEngineError(
+    'CE_REQUEST_INVALID',
+    `"${relative}" is a relative path, and the server does not know to which folder`,
+    'Send absolute paths, as the ranks see them',
+    { file: relative },
+  );
 }
 
 function checkName(name: string, metas: Uint8Array): void {

@@ -34,7 +34,7 @@ function targetsOf(order: UpdateOrder, defaults: DefaultTargets, worldSize: numb
   if (updateUrl === undefined && uds === undefined) {
     if (defaults.targets) return defaults.targets;
     throw invalid(
-      'The update names no update_url, and the server was started without --endpoint or --uds',
+      'The update names no update_url, and the server was started without --endpoint or --engine-uds',
       'Name the update_url of the engine, or start the server with --endpoint',
     );
   }

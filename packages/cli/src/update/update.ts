@@ -43,6 +43,11 @@ export async function update(
   let progress: ProgressView = noProgress;
   let world: World | undefined;
   try {
+    if (identity && config.launcher !== undefined) {
+      const { rank, masterAddr, masterPort } = identity;
+      const { launcher } = config;
+      logger.info({ rank, worldSize, masterAddr, masterPort }, `${launcher} started this process as a rank`);
+    }
     for (const file of outputFiles(config)) await checkOutputFile(file);
     if (config.reportFile) await loadReport('--report');
     const source = 'load' in delivery.source ? { load: await readMetas(delivery.source.load) } : delivery.source;

@@ -1,3 +1,4 @@
+import { CheckpointEngineError } from '@checkpoint-engine/interface';
 import {
   type BucketSizing,
   type MetasMeasure,
@@ -37,6 +38,10 @@ const SOFT_MEMORY_BYTES = GIB;
 /** The same with several ranks, which bring bytes faster than workers take small buckets; at most half of what is free. */
 const MOST_SOFT_MEMORY_BYTES = 4 * GIB;
 
+/** On the host, device memory is shared memory. */
+const HOST_HINT =
+  'Enlarge /dev/shm, whose free space is the memory of the host device: docker run --shm-size, an emptyDir of medium Memory on Kubernetes, or mount -o remount,size=';
+
 /** What bounds the buckets of an update. */
 export interface UpdateBounds {
   /** `supports.hostAddressable` of the device. */
@@ -57,6 +62,17 @@ export interface UpdateBounds {
 
 /** Sizes buckets, ring and staging for one update. Equal on all ranks for equal metas and bounds. */
 export function sizeUpdate(metas: WorldMetas, bounds: UpdateBounds): BucketSizing {
+  try {
+    return sizeOf(metas, bounds);
+  } catch (error) {
+    const isShort = CheckpointEngineError.isInstance(error) && error.code === 'CE_PLAN_MEMORY_TOO_SMALL';
+    const { deviceMemoryBytes = Number.POSITIVE_INFINITY, hostAddressable, freeBytes } = bounds;
+    if (!isShort || !hostAddressable || deviceMemoryBytes < freeBytes) throw error;
+    throw new CheckpointEngineError(error.code, error.message, HOST_HINT, { cause: error });
+  }
+}
+
+function sizeOf(metas: WorldMetas, bounds: UpdateBounds): BucketSizing {
   const measure = measureMetas(metas);
   const { memberCount, freeBytes, deviceMemoryBytes, memFraction, hostAddressable, outOfPlace = true } = bounds;
   const softMemoryBytes = softMemory(bounds);

@@ -1,0 +1,89 @@
+import { describe, expect, it } from 'vitest';
+import { readRankIdentity } from './environment.ts';
+import { firstHost, isOneHost } from './host-list.ts';
+import { readLauncher } from './launchers.ts';
+
+const invalid = (pattern: RegExp) =>
+  expect.objectContaining({ code: 'CE_CONFIG_INVALID', message: expect.stringMatching(pattern) });
+const read = (env: Record<string, string>) => {
+  const launched = readLauncher(env);
+  return launched && { launcher: launched.launcher, ...readRankIdentity(launched.env) };
+};
+
+describe('readLauncher', () => {
+  it('reads a task of srun, over two hosts', () => {
+    const env = { SLURM_PROCID: '3', SLURM_NTASKS: '4', SLURM_LOCALID: '1', SLURM_JOB_NODELIST: 'gpu[07-08]' };
+    expect(read({ ...env, SLURM_JOB_ID: '4711', SLURM_STEP_ID: '0' })).toMatchObject({
+      launcher: 'Slurm (srun)',
+      rank: 3,
+      worldSize: 4,
+      localRank: 1,
+      masterAddr: 'gpu07',
+    });
+    const port = (jobId: string) => read({ ...env, SLURM_JOB_ID: jobId })?.masterPort;
+    expect(port('4711')).toBe(port('4711'));
+    expect(port('4711')).not.toBe(port('4712'));
+  });
+
+  it.each([
+    [{ SLURM_PROCID: '1', SLURM_NTASKS: '2', SLURM_LOCALID: '1' }],
+    [{ SLURM_PROCID: '1', SLURM_NTASKS: '2', SLURM_LOCALID: '0', SLURM_JOB_NODELIST: 'gpu07' }],
+    [{ SLURM_PROCID: '1', SLURM_NTASKS: '9', SLURM_STEP_NUM_TASKS: '2', SLURM_NNODES: '1', SLURM_NODELIST: 'a' }],
+    [{ OMPI_COMM_WORLD_RANK: '1', OMPI_COMM_WORLD_SIZE: '2', OMPI_COMM_WORLD_LOCAL_SIZE: '2' }],
+    [{ PMI_RANK: '1', PMI_SIZE: '2', MPI_LOCALNRANKS: '2', MPI_LOCALRANKID: '1' }],
+  ])('knows that all ranks run on this host: %j', (env) => {
+    expect(read(env)).toMatchObject({ rank: 1, worldSize: 2, masterAddr: '127.0.0.1' });
+  });
+
+  it('believes mpirun within a job of Slurm, whose shell is task 0', () => {
+    const slurm = { SLURM_PROCID: '0', SLURM_NTASKS: '8', SLURM_JOB_NODELIST: 'a1,a2' };
+    const mpi = { OMPI_COMM_WORLD_RANK: '5', OMPI_COMM_WORLD_SIZE: '8', OMPI_COMM_WORLD_LOCAL_RANK: '1' };
+    expect(read({ ...slurm, ...mpi })).toMatchObject({ launcher: 'Open MPI (mpirun)', rank: 5, masterAddr: 'a1' });
+  });
+
+  it('leaves what is set as it is', () => {
+    const env = { SLURM_PROCID: '1', SLURM_NTASKS: '2', SLURM_JOB_NODELIST: 'a1,a2' };
+    expect(read({ ...env, MASTER_ADDR: '10.0.0.9', MASTER_PORT: '29999', LOCAL_RANK: '7' })).toMatchObject({
+      masterAddr: '10.0.0.9',
+      masterPort: 29_999,
+      localRank: 7,
+    });
+    expect(readLauncher({ ...env, RANK: '0', WORLD_SIZE: '2' })).toBeUndefined();
+  });
+
+  it.each([[{}], [{ SLURM_JOB_ID: '1' }], [{ SLURM_PROCID: '0', SLURM_NTASKS: '1' }], [{ PMIX_RANK: '0' }]])(
+    'finds no launcher of several ranks in %j',
+    (env) => {
+      expect(readLauncher(env)).toBeUndefined();
+    },
+  );
+
+  it.each([
+    [
+      { OMPI_COMM_WORLD_RANK: '3', OMPI_COMM_WORLD_SIZE: '8', OMPI_COMM_WORLD_LOCAL_SIZE: '4' },
+      /not where rank 0 runs/,
+    ],
+    [{ SLURM_PROCID: '5', SLURM_NTASKS: '8', SLURM_LOCALID: '1' }, /not where rank 0 runs/],
+    [{ PMIX_RANK: '3' }, /how many ranks/],
+  ])('refuses %j, which does not say enough', (env, message) => {
+    expect(() => readLauncher(env)).toThrow(invalid(message));
+  });
+});
+
+describe('firstHost', () => {
+  it.each([
+    ['node1', 'node1'],
+    ['gpu-1,gpu-2', 'gpu-1'],
+    ['gpu[08-11,20],cpu1', 'gpu08'],
+    ['rack[1-2]n[01-04]', 'rack1n01'],
+    ['a[3]', 'a3'],
+    ['host.example.org', 'host.example.org'],
+  ])('of %s is %s', (hosts, first) => {
+    expect(firstHost(hosts)).toBe(first);
+  });
+
+  it('is the only one, or not', () => {
+    expect(['node1', 'a[3]'].map(isOneHost)).toEqual([true, true]);
+    expect(['a,b', 'a[1-2]', 'a[1,3]', 'a[1],b'].map(isOneHost)).toEqual([false, false, false, false]);
+  });
+});

@@ -1,0 +1,48 @@
+import { lookup } from 'node:dns/promises';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { abortError, CheckpointEngineError, type Logger } from '@checkpoint-engine/interface';
+import type { RankIdentity } from '../config/environment.ts';
+
+/** How long the name of rank 0's host may be unknown: that of a pod that is only starting is. */
+const MAX_WAIT_MS = 15_000;
+const LOOK_EVERY_MS = 500;
+
+/** What {@link resolveMaster} goes by. */
+export interface ResolveMasterOptions {
+  readonly identity: RankIdentity;
+  readonly timeoutMs: number;
+  readonly signal: AbortSignal;
+  readonly logger: Logger;
+}
+
+/**
+ * Makes sure that `MASTER_ADDR` names a host, so that a rank does not wait for an answer that cannot come. Rank 0 knows
+ * its own name or never will; the others give it a moment.
+ *
+ * @throws `CE_STORE_UNREACHABLE` naming the host.
+ */
+export async function resolveMaster({ identity, timeoutMs, signal, logger }: ResolveMasterOptions): Promise<void> {
+  const { rank, masterAddr } = identity;
+  const endsAtMs = performance.now() + (rank === 0 ? 0 : Math.min(MAX_WAIT_MS, timeoutMs / 2));
+  for (let isFirst = true; ; isFirst = false) {
+    if (signal.aborted) throw abortError(signal, 'Joining the world');
+    try {
+      await lookup(masterAddr);
+      return;
+    } catch (error) {
+      const { code } = error as NodeJS.ErrnoException;
+      if (performance.now() >= endsAtMs) throw unknownHost(masterAddr, code, error);
+      if (isFirst) logger.warn({ rank, masterAddr, code }, 'MASTER_ADDR does not resolve yet');
+    }
+    await sleep(LOOK_EVERY_MS, undefined, { signal }).catch(() => {});
+  }
+}
+
+function unknownHost(host: string, code: string | undefined, cause: unknown): CheckpointEngineError {
+  return new CheckpointEngineError(
+    'CE_STORE_UNREACHABLE',
+    `MASTER_ADDR "${host}" does not resolve (${code})`,
+    'Set MASTER_ADDR to a name or address of the host of rank 0 that every rank can look up',
+    { peer: host, cause },
+  );
+}
