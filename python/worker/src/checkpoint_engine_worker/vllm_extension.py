@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from checkpoint_engine_worker.engine_logging import log_like
 from checkpoint_engine_worker.receiver import Receiver
 from checkpoint_engine_worker.session import DEFAULT_TIMEOUT_S
 from checkpoint_engine_worker.vllm_puller import vllm_puller
@@ -46,6 +47,7 @@ class WorkerExtension:
 def _receiver_of(worker: Any) -> Receiver:
     receiver = worker.__dict__.get("_checkpoint_engine_receiver")
     if not isinstance(receiver, Receiver):
+        log_like("vllm")
         receiver = Receiver(worker.device, worker.local_rank)
         worker._checkpoint_engine_receiver = receiver
     return receiver
