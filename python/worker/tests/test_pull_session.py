@@ -86,7 +86,7 @@ def content_of(seed: int) -> bytes:
 
 def survey(server: Connection, *, known: bool, proved: bool) -> None:
     hello = expect(server, "hello")
-    assert hello["pull"] == {"version": 1}
+    assert hello["pull"] == {"version": 1, "provesParts": True}
     server.send(
         {
             "type": "survey",
@@ -240,6 +240,44 @@ def test_pulls_parts_of_tensors_out_of_a_ring(rig: Rig) -> None:
         with FakeServer(script) as server:
             rig.receive(server)
     assert rig.holds(content)
+
+
+@pytest.mark.parametrize("is_whole", [True, False])
+def test_proves_in_parts(rig: Rig, *, is_whole: bool) -> None:
+    with segment(content_of(1)) as handle:
+
+        def script(server: Connection) -> None:
+            survey(server, known=False, proved=False)
+            needs_of(server)
+            empty = dict.fromkeys(("tensor", "tensorOffset", "size", "region", "offset"), b"")
+            server.send({**regions(handle), "places": empty})
+            assert not expect(server, "mapped")["needPlaces"]
+            load_whole(server, handle)
+            server.send({"type": "finish"})
+            expect(server, "finished")
+            server.send({"type": "prove", "more": True})
+            assert not expect(server, "proved")["proved"]
+            pieces = [(0, 0), (1, 0), (1, BYTES // 2)]
+            if is_whole:
+                pieces.append((0, BYTES // 2))
+            for at, (tensor, offset) in enumerate(pieces):
+                places = {
+                    "tensor": struct.pack("<I", tensor),
+                    "tensorOffset": struct.pack("<Q", offset),
+                    "size": struct.pack("<Q", BYTES // 2),
+                    "region": struct.pack("<I", 5),
+                    "offset": struct.pack("<Q", tensor * BYTES + offset),
+                }
+                more = {} if at == len(pieces) - 1 else {"more": True}
+                server.send({"type": "prove", "places": places, **more})
+                proved = expect(server, "proved")
+            assert proved["proved"]
+            # The lower half of the first tensor is not the engine's.
+            assert proved["summary"]["direct"] == 2
+            server.send({"type": "bye", "keep": False})
+
+        with FakeServer(script) as server:
+            rig.receive(server)
 
 
 def test_keeps_regions_until_the_server_hangs_up(rig: Rig) -> None:

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from checkpoint_engine_worker.proof import prove
+from checkpoint_engine_worker.copier import copier_for
+from checkpoint_engine_worker.proof import Proof
 from checkpoint_engine_worker.pull_table import PullTable
 from checkpoint_engine_worker.pull_types import Needs, Places, Summary, TensorMeta
 from checkpoint_engine_worker.region_maps import RegionMaps, RegionName
@@ -52,10 +53,14 @@ class EnginePuller:
         self._recording: Recording | None = None
         #: Digests of what no loader writes, from before the load that is to be proved.
         self._before: Any = None
+        self._proof: Proof | None = None
         self._layout = ""
         self._places: Places | None = None
         self._regions: dict[int, MappedRegion] = {}
+        self._copier: Any = None
         self._table: PullTable | None = None
+        #: The layout has places for all that is needed.
+        self._is_whole = False
         self._lock = threading.RLock()
         #: Who keeps the regions mapped between sessions.
         self._holder: object | None = None
@@ -122,6 +127,7 @@ class EnginePuller:
 
         if self._recording is not None and not self._recording.proved:
             self._before = unwritten_digests(self._engine(), self._recording, self._is_refreshed)
+            self._proof = None
 
     def map(self, layout: str, regions: Iterable[RegionName], places: Places | None) -> bool:
         """Maps the regions and prepares the copies.
@@ -138,10 +144,14 @@ class EnginePuller:
             return False
         if layout != self._layout or self._places is None:
             self._close_table()
+            self._release_regions()
             self._regions = self._maps.open(regions)
             self._layout, self._places = layout, places
-        if self._table is None and self.is_proved and self._recording and self._places is not None:
-            self._table = PullTable(self._recording, self._places, self._regions, self._engine().device)
+            # Page-locking takes long: it is done here, and copies only count on it.
+            self._copier = copier_for(self._engine().device)
+            for region in self._regions.values():
+                self._copier.register(region)
+        self._prepare_table()
         return True
 
     def pull(self, places: Places | None) -> int:
@@ -149,22 +159,41 @@ class EnginePuller:
         if self._table is None:
             raise ValueError("Nothing is mapped to be pulled from")
         self._check()
+        if places is None and not self._is_whole:
+            places = self._places
         return self._table.execute(places)
 
-    def prove(self) -> bool:
-        """Compares what was loaded with what the regions hold. What is equal is pulled from now on."""
+    def prove(self, places: Places | None, *, is_last: bool) -> bool:
+        """Compares what was loaded with what is shared. What is equal is pulled from now on.
+
+        Args:
+            places: What to compare with. The whole layout where it is absent.
+            is_last: All has been compared with: decide.
+
+        Returns:
+            Whether the engine is proved, which is not known before the last part.
+        """
+        recording = self._recording
+        if recording is None or self._places is None or self._before is None:
+            return False
+        if self._proof is None:
+            self._proof = Proof(recording, self._engine().device)
+        part = self._places if places is None else places
+        if len(part.tensor) > 0:
+            self._proof.compare(part, self._regions)
+        return self._decide(recording, self._proof) if is_last else False
+
+    def _decide(self, recording: Recording, proof: Proof) -> bool:
         from checkpoint_engine_worker.derived import changed_modules, unwritten_digests
         from checkpoint_engine_worker.fingerprint import fingerprint_of
 
-        recording, before, self._before = self._recording, self._before, None
-        if recording is None or self._places is None or before is None:
-            return False
+        before, self._before, self._proof = self._before, None, None
         engine = self._engine()
         derived = changed_modules(before, unwritten_digests(engine, recording, self._is_refreshed))
-        proof = prove(recording, self._places, self._regions, engine.device, derived=derived)
-        proof.accept(recording, fingerprint_of(engine, self._metas))
+        proof.result(derived).accept(recording, fingerprint_of(engine, self._metas))
         _LOG.info("Proved against the live weights: %s", recording.summary())
         self._close_table()
+        self._prepare_table()
         return recording.proved
 
     def unmap(self) -> None:
@@ -172,7 +201,8 @@ class EnginePuller:
         with self._lock:
             self._holder = None
             self._close_table()
-            self._regions, self._places, self._layout = {}, None, ""
+            self._release_regions()
+            self._places, self._layout = None, ""
             self._maps.close()
 
     def hold(self) -> Callable[[], None]:
@@ -196,7 +226,23 @@ class EnginePuller:
     def forget(self) -> None:
         """Forgets the recording. Idempotent."""
         self._close_table()
-        self._recording, self._metas, self._tensors, self._before = None, "", (), None
+        self._recording, self._metas, self._tensors = None, "", ()
+        self._before = self._proof = None
+
+    def _prepare_table(self) -> None:
+        recording, places = self._recording, self._places
+        if self._table is not None or recording is None or not recording.proved or places is None:
+            return
+        needs = recording.needs()
+        # What streams from files, or is on other hosts, is in no layout: it comes through a ring.
+        self._is_whole = bool(np.isin(needs.tensor, places.tensor).all())
+        whole = places if self._is_whole else None
+        self._table = PullTable(recording, whole, self._regions, self._engine().device)
+
+    def _release_regions(self) -> None:
+        regions, self._regions = self._regions, {}
+        for region in regions.values():
+            self._copier.unregister(region)
 
     def _close_table(self) -> None:
         table, self._table = self._table, None

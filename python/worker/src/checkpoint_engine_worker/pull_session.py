@@ -42,7 +42,7 @@ class PullSession:
         self._is_mapped = False
         self._next_pull = 0
         self.has_pulled = False
-        session.offers["pull"] = {"version": PULL_VERSION}
+        session.offers["pull"] = {"version": PULL_VERSION, "provesParts": True}
         for kind in ("survey", "metas", "regions", "pull", "prove", "bye"):
             session.handlers[kind] = getattr(self, f"_on_{kind}")
 
@@ -135,11 +135,13 @@ class PullSession:
             {"type": "pulled", "index": message["index"], "bytes": size_bytes, "durationMs": duration_ms}
         )
 
-    def _on_prove(self, _: dict[str, Any]) -> None:
+    def _on_prove(self, message: dict[str, Any]) -> None:
         if not self._is_mapped:
             raise unexpected("prove")
+        columns = message.get("places")
+        places = self._places([columns]) if isinstance(columns, dict) else None
         try:
-            proved = self._puller.prove()
+            proved = self._puller.prove(places, is_last=message.get("more") is not True)
         except CheckpointEngineError as error:
             _LOG.warning("Nothing is pulled: the proof failed: %s", error)
             proved = False

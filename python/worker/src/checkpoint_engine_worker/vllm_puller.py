@@ -34,7 +34,7 @@ def vllm_puller(
         return None
     try:
         from checkpoint_engine_worker.engine_puller import EnginePuller
-        from checkpoint_engine_worker.vllm_finish import _derives, refresh_derived
+        from checkpoint_engine_worker.vllm_finish import derives, refresh_derived
         from checkpoint_engine_worker.vllm_recording import expert_placement, vllm_engine
     except ImportError as error:
         _LOG.info("Weights are not pulled: %s", error)
@@ -42,6 +42,6 @@ def vllm_puller(
     return EnginePuller(
         engine=lambda: vllm_engine(models, vllm_config, device, expert_placement(runner)),
         refresh=lambda: refresh_derived(models, vllm_config, device, runner),
-        is_refreshed=_derives,
+        is_refreshed=derives,
         check=lambda: refuse_sleeping(device),
     )
