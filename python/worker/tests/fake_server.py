@@ -20,7 +20,7 @@ class Connection:
 
     def __init__(self, connected: socket.socket) -> None:
         self.socket = connected
-        self.socket.settimeout(10)
+        self.socket.settimeout(60)
 
     def receive(self) -> dict[str, Any] | None:
         """The next message; `None` when the worker has hung up."""
@@ -56,7 +56,7 @@ class FakeServer:
         self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self._listener.bind(b"\0" + name.encode())
         self._listener.listen()
-        self._listener.settimeout(10)
+        self._listener.settimeout(60)
         self._script = script
         self.failure: BaseException | None = None
         self._thread = threading.Thread(target=self._run, daemon=True)
@@ -66,7 +66,7 @@ class FakeServer:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._thread.join(10)
+        self._thread.join(60)
         self._listener.close()
         assert not self._thread.is_alive(), "the script of the server has not ended"
         if self.failure:

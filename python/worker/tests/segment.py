@@ -14,7 +14,9 @@ DIRECTORY = Path("/dev/shm")  # noqa: S108
 @contextmanager
 def segment(content: bytes, mode: int = 0o600) -> Iterator[bytes]:
     """A segment with this content. Gives its handle."""
-    name = f"checkpoint-engine-{os.geteuid()}-{os.getpid()}-1-{secrets.token_hex(8)}"
+    # Segments of processes that are gone are swept away, so the name tells when this one was started.
+    started = Path("/proc/self/stat").read_text().rpartition(")")[2].split()[19]
+    name = f"checkpoint-engine-{os.geteuid()}-{os.getpid()}-{started}-{secrets.token_hex(8)}"
     path = DIRECTORY / name
     path.write_bytes(content)
     path.chmod(mode)

@@ -54,7 +54,7 @@ def bucket(index: int, names: list[str]) -> dict[str, Any]:
 
 
 def receive(
-    server: FakeServer, model: Model, keeper: BufferKeeper | None = None, timeout_s: float = 10
+    server: FakeServer, model: Model, keeper: BufferKeeper | None = None, timeout_s: float = 60
 ) -> ReceivedUpdate:
     return UpdateSession(
         server.address,

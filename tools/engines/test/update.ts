@@ -35,6 +35,41 @@ export interface Disturbance {
   readonly request?: (request: EngineRequest) => Promise<void>;
 }
 
+/** What an update has pulled. */
+export interface PulledUpdate {
+  readonly strategy: string;
+  readonly pulledBytes: number;
+}
+
+/** Updates an engine with several checkpoints, one after the other, out of pools that its workers can pull from. */
+export async function pullingUpdates(
+  url: string,
+  checkpoints: readonly string[],
+  after: (index: number) => Promise<void>,
+): Promise<PulledUpdate[]> {
+  const device = await createHostDevice();
+  const store = localStore();
+  const server = await ParameterServer.create({ store, device, protocol: v2Protocol(), sharePools: true });
+  const engine = vllmEngine({ endpoints: [{ url }] });
+  const updates: PulledUpdate[] = [];
+  try {
+    for (const [index, files] of checkpoints.entries()) {
+      await server.registerCheckpoint(`pulled-${index}`, { files });
+      await server.gatherMetas(`pulled-${index}`);
+      const requestEngine = (asked: EngineRequest): Promise<void> => engine.update(asked);
+      const result = await server.update(`pulled-${index}`, { requestEngine, timeoutMs: 120_000 });
+      updates.push({ strategy: result.strategy, pulledBytes: result.pulledBytes });
+      await after(index);
+      await server.unregisterCheckpoint(`pulled-${index}`, { force: true });
+    }
+    return updates;
+  } finally {
+    await server.close();
+    await store.close();
+    await device.close();
+  }
+}
+
 /** Updates an engine by the library, in buckets of one tensor, and disturbs the update in its middle. */
 export async function disturbedUpdate({ checkpoint, url, disturb, request }: Disturbance): Promise<void> {
   const device = await createHostDevice();

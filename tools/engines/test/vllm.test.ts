@@ -4,7 +4,7 @@ import process from 'node:process';
 import type { EngineRequest } from '@checkpoint-engine/ps';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type Engines, findEnvironment, openEngines } from './environment.ts';
-import { disturbedUpdate, runCommand } from './update.ts';
+import { disturbedUpdate, pullingUpdates, runCommand } from './update.ts';
 import { VllmServer } from './vllm-server.ts';
 
 const PROMPTS = [
@@ -81,6 +81,16 @@ describe.skipIf('reason' in found).each(WAYS)('vLLM by its $way, $kind', ({ way,
     const { status, stderr } = await update(models[B]);
     expect(status, stderr).toBe(0);
     await expectModel(B);
+  });
+
+  it('pulls what it has proved: the first update goes through the loader, the others do not with all of it', async () => {
+    const order = [B, A, B] as const;
+    const updates = await pullingUpdates(
+      server.url,
+      order.map((which) => models[which]),
+      (index) => expectModel(order[index]!),
+    );
+    expect(updates.map(({ pulledBytes }) => pulledBytes > 0)).toEqual([false, true, true]);
   });
 
   it('takes nothing from a server that has another key, or speaks another protocol', async () => {

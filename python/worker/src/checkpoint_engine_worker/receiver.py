@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     import torch
 
+    from checkpoint_engine_worker.engine_puller import EnginePuller
     from checkpoint_engine_worker.target import WeightTarget
 
 _LOG = logging.getLogger(__name__)
@@ -37,7 +38,11 @@ class Receiver:
         return self._state.describe()
 
     def receive(
-        self, handles: Mapping[str, str], target: WeightTarget, timeout_s: float = DEFAULT_TIMEOUT_S
+        self,
+        handles: Mapping[str, str],
+        target: WeightTarget,
+        timeout_s: float = DEFAULT_TIMEOUT_S,
+        puller: EnginePuller | None = None,
     ) -> ReceivedUpdate:
         """Receives one update into a model.
 
@@ -45,6 +50,7 @@ class Receiver:
             handles: The addresses of the engine's workers by device UUID.
             target: The model.
             timeout_s: Bounds each wait for the parameter server.
+            puller: Copies straight into the model, where the parameter server offers its memory for that.
 
         Raises:
             CheckpointEngineError: What ended the update. The parameter server knows it, too.
@@ -56,7 +62,7 @@ class Receiver:
                 "Wait for it to end, and run the update again",
             )
         try:
-            return self._receive(handles, target, timeout_s)
+            return self._receive(handles, target, timeout_s, puller)
         finally:
             self._turn.release()
 
@@ -64,7 +70,9 @@ class Receiver:
         """Unmaps what is kept for the next update. Idempotent."""
         self._buffers.close()
 
-    def _receive(self, handles: Mapping[str, str], target: WeightTarget, timeout_s: float) -> ReceivedUpdate:
+    def _receive(
+        self, handles: Mapping[str, str], target: WeightTarget, timeout_s: float, puller: EnginePuller | None
+    ) -> ReceivedUpdate:
         uuid = choose_device(handles, self._device, self._local_rank)
         session = UpdateSession(
             handles[uuid],
@@ -73,6 +81,7 @@ class Receiver:
             target=target,
             buffers=self._buffers,
             timeout_s=timeout_s,
+            puller=puller,
         )
         before = self._state.weights
         self._state.updating()
@@ -80,10 +89,13 @@ class Receiver:
             update = session.run()
         except BaseException as error:
             known = error if isinstance(error, CheckpointEngineError) else _interrupted(error)
-            self._state.failed(known, has_begun=session.has_begun, before=before)
-            after = "unknown: run the update again" if session.has_begun else f"still {before}"
+            self._state.failed(known, is_touched=session.is_touched, before=before)
+            after = "unknown: run the update again" if session.is_touched else f"still {before}"
             _LOG.error("The update failed (%s); the weights are %s", known, after)
             raise
+        if not update.is_loaded:
+            self._state.restore(before)
+            return update
         self._state.loaded(update)
         _LOG.info(
             "Received %s: %d tensors, %.2f GB in %d buckets, %.3f s",

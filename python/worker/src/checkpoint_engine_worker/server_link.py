@@ -96,7 +96,7 @@ class ServerLink:
         if self._failure:
             raise self._failure
         try:
-            while self._is_open and self._is_readable(0):
+            while self._is_open and not self._has_said_bye() and self._is_readable(0):
                 self._take(self._read())
         except (ValueError, OSError) as error:
             raise self._end(_broken(error)) from error
@@ -121,6 +121,22 @@ class ServerLink:
             # What the server said last tells more than that it hung up.
             self._drain()
             raise self._end(_lost(error)) from error
+
+    def send_last(self, message: dict[str, Any]) -> None:
+        """Sends a message on a link that has failed, where the server still listens."""
+        try:
+            self._socket.sendall(encode_frame(message))
+        except OSError as error:
+            _LOG.debug("The last message did not reach the parameter server: %s", error)
+
+    def until_closed(self) -> None:
+        """Waits until the server hangs up, for as long as that takes. What it says until then is not heard."""
+        try:
+            self._socket.settimeout(None)
+            while self._socket.recv(_CHUNK_BYTES):
+                pass
+        except OSError as error:
+            _LOG.debug("The connection with the parameter server has ended: %s", error)
 
     def fail(self, error: BaseException) -> CheckpointEngineError:
         """Ends the link with an error of this side, and tells the server. The first error stays."""
@@ -157,6 +173,10 @@ class ServerLink:
         poll = select.poll()
         poll.register(self._socket, select.POLLIN)
         return bool(poll.poll(timeout_s * 1000))
+
+    def _has_said_bye(self) -> bool:
+        """The server's last word lies unread: that it hangs up after it is not its death."""
+        return bool(self._unread) and self._unread[-1]["type"] == "bye"
 
     def _read(self) -> bytes:
         chunk = self._socket.recv(_CHUNK_BYTES)

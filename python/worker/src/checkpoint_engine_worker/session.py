@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 
     import torch
 
+    from checkpoint_engine_worker.engine_puller import EnginePuller
     from checkpoint_engine_worker.messages import Bucket
+    from checkpoint_engine_worker.pull_session import PullSession
     from checkpoint_engine_worker.shared_buffer import BufferKeeper, SharedBuffer
     from checkpoint_engine_worker.target import WeightTarget
 
@@ -33,6 +35,8 @@ class ReceivedUpdate:
 
     checkpoint: str
     update_id: str
+    #: The model holds the checkpoint. A session may also only prepare an update.
+    is_loaded: bool
     buckets: int
     tensors: int
     size_bytes: int
@@ -56,6 +60,7 @@ class UpdateSession:
         buffers: BufferKeeper,
         timeout_s: float = DEFAULT_TIMEOUT_S,
         most_buckets: int | None = None,
+        puller: EnginePuller | None = None,
     ) -> None:
         self._address = parse_address(address)
         self._device_uuid = device_uuid
@@ -67,7 +72,11 @@ class UpdateSession:
         self._link: ServerLink | None = None
         self._welcome: Welcome | None = None
         self._buffer: SharedBuffer | None = None
+        self._is_touched = False
         self._has_begun = False
+        self._is_link_held = False
+        self._names = ("", "")
+        self._is_finished = False
         self._phase = "greeting"
         self._counts = [0, 0, 0]
         self.offers: dict[str, Any] = {}
@@ -77,6 +86,7 @@ class UpdateSession:
             "release": self._on_release,
             "finish": self._on_finish,
         }
+        self._pull = _pull_session(self, puller)
 
     @property
     def link(self) -> ServerLink:
@@ -86,16 +96,16 @@ class UpdateSession:
         return self._link
 
     @property
-    def has_begun(self) -> bool:
-        """Whether the model was touched: what it holds is unknown until the session has succeeded."""
-        return self._has_begun
+    def is_touched(self) -> bool:
+        """Whether the model was written to: what it holds is unknown until the session has succeeded."""
+        return self._is_touched
 
     def run(self) -> ReceivedUpdate:
         """Receives the update.
 
         Raises:
             CheckpointEngineError: What ended it. The server is told of errors of this side. The model can run and take
-                the next update, but its weights are partly old and partly new if `has_begun`.
+                the next update, but its weights are partly old and partly new if `is_touched`.
         """
         started_at = time.monotonic()
         self._link = ServerLink.connect(self._address, self._timeout_s, self.offers)
@@ -110,22 +120,62 @@ class UpdateSession:
                 raise failure from (error if failure is not error else failure.__cause__)
             raise
         finally:
-            self._link.close()
-        welcome, (buckets, tensors, size_bytes) = self._welcome, self._counts
+            if not self._is_link_held:
+                self._link.close()
+        buckets, tensors, size_bytes = self._counts
         return ReceivedUpdate(
-            checkpoint=welcome.checkpoint if welcome else "",
-            update_id=welcome.update_id if welcome else "",
+            checkpoint=self._names[0],
+            update_id=self._names[1],
+            is_loaded=self._is_finished,
             buckets=buckets,
             tensors=tensors,
             size_bytes=size_bytes,
             duration_s=time.monotonic() - started_at,
         )
 
-    def begin_loading(self) -> None:
+    def touch(self) -> None:
+        """The model is about to be written to."""
+        self._is_touched = True
+
+    def count_bytes(self, size_bytes: int) -> None:
+        """Bytes came in beside the buckets."""
+        self._counts[2] += size_bytes
+
+    def name_update(self, checkpoint: str, update_id: str) -> None:
+        """What comes in, for reports."""
+        self._names = (checkpoint, update_id)
+
+    def check_device(self, uuid: str) -> None:
+        """Raises `CheckpointEngineError` (`CE_ENGINE_MISMATCH`) where the server means another device."""
+        if uuid == self._device_uuid:
+            return
+        raise CheckpointEngineError(
+            "CE_ENGINE_MISMATCH",
+            f'The address is for device "{uuid}", this worker runs on "{self._device_uuid}"',
+            "Give each worker the address that was made for the UUID of its device",
+        )
+
+    def end(self) -> None:
+        """The server has said its last word."""
+        if self._phase not in ("greeting", "finished"):
+            raise unexpected("bye")
+        self._phase = "over"
+
+    def hold_link(self) -> ServerLink:
+        """Ends the session, and leaves its connection open to the caller."""
+        self.end()
+        self._is_link_held = True
+        return self.link
+
+    def _begin_loading(self) -> None:
         """Prepares the model, once."""
-        if not self._has_begun:
-            self._has_begun = True
-            self._target.begin()
+        if self._has_begun:
+            return
+        if self._pull:
+            self._pull.watch_load()
+        self._has_begun = True
+        self.touch()
+        self._target.begin()
 
     def _handle(self, message: dict[str, Any]) -> None:
         kind = message_type(message)
@@ -138,12 +188,8 @@ class UpdateSession:
         if self._phase != "greeting":
             raise unexpected("welcome")
         welcome = read_welcome(message)
-        if welcome.device_uuid != self._device_uuid:
-            raise CheckpointEngineError(
-                "CE_ENGINE_MISMATCH",
-                f'The address is for device "{welcome.device_uuid}", this worker runs on "{self._device_uuid}"',
-                "Give each worker the address that was made for the UUID of its device",
-            )
+        self.check_device(welcome.device_uuid)
+        self.name_update(welcome.checkpoint, welcome.update_id)
         self._welcome = welcome
         self._buffer = self._buffers.open(welcome, self._device)
         self.link.most_unread = min(self._most_buckets or welcome.slots, welcome.slots)
@@ -154,7 +200,7 @@ class UpdateSession:
         if self._phase != "loading" or self._buffer is None:
             raise unexpected("bucket")
         bucket = read_bucket(message, self._buffer.tensor.numel())
-        self.begin_loading()
+        self._begin_loading()
         self._target.load(self._views(bucket, self._buffer.tensor))
         self._counts[0] += 1
         self.link.send({"type": "ack", "index": bucket.index})
@@ -178,11 +224,16 @@ class UpdateSession:
         self.link.send({"type": "released"})
 
     def _on_finish(self, _: dict[str, Any]) -> None:
-        if self._phase != "released":
+        is_surveyed = self._pull is not None and self._pull.is_surveyed
+        # Where all bytes were pulled there was no buffer to release.
+        if self._phase != "released" and not (is_surveyed and self._phase == "greeting"):
             raise unexpected("finish")
         if self._has_begun:
             self._target.finish()
-        self._phase = "over"
+        if self._pull:
+            self._pull.finish()
+        self._is_finished = True
+        self._phase = "finished" if is_surveyed else "over"
         self.link.send({"type": "finished"})
 
     def _end_buffer(self, *, is_sound: bool) -> None:
@@ -193,7 +244,7 @@ class UpdateSession:
     def _abandon(self, failure: CheckpointEngineError) -> None:
         """Leaves the model usable, unmaps the buffer, and only then hangs up."""
         try:
-            if self._has_begun:
+            if self._is_touched:
                 self._target.abort()
         except Exception:
             _LOG.exception("The model could not be restored after an update that failed: restart the engine")
@@ -202,3 +253,13 @@ class UpdateSession:
         except Exception:
             _LOG.exception("The shared buffer could not be unmapped")
         self.link.fail(failure)
+        if self._pull:
+            self._pull.abandon(self.link)
+
+
+def _pull_session(session: UpdateSession, puller: EnginePuller | None) -> PullSession | None:
+    if puller is None:
+        return None
+    from checkpoint_engine_worker.pull_session import PullSession
+
+    return PullSession(session, puller)

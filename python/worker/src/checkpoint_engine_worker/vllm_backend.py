@@ -6,7 +6,7 @@ vLLM's routes only tell it where the parameter server waits. The whole update ha
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from vllm.distributed.weight_transfer.base import (
     WeightTransferEngine,
@@ -18,7 +18,11 @@ from checkpoint_engine_worker.errors import CheckpointEngineError
 from checkpoint_engine_worker.receiver import Receiver
 from checkpoint_engine_worker.session import DEFAULT_TIMEOUT_S
 from checkpoint_engine_worker.version import PROTOCOL_VERSION
+from checkpoint_engine_worker.vllm_puller import vllm_puller
 from checkpoint_engine_worker.vllm_target import VllmTarget
+
+if TYPE_CHECKING:
+    from checkpoint_engine_worker.engine_puller import EnginePuller
 
 
 @dataclass
@@ -46,6 +50,7 @@ class CheckpointEngineBackend(WeightTransferEngine[InitInfo, UpdateInfo]):  # ty
 
     def __init__(self, config: Any, vllm_config: Any, device: Any, model: Any) -> None:
         super().__init__(config, vllm_config, device, model)
+        self._puller: EnginePuller | None = None
         self._receiver = Receiver(device, vllm_config.parallel_config.rank % _workers_of_host(vllm_config))
 
     def init_transfer_engine(self, init_info: InitInfo) -> None:
@@ -63,8 +68,14 @@ class CheckpointEngineBackend(WeightTransferEngine[InitInfo, UpdateInfo]):  # ty
 
     def receive_weights(self, update_info: UpdateInfo) -> None:
         """Receives the whole update."""
-        target = VllmTarget([(self.model, self.model_config)], self.vllm_config, self.device)
-        self._receiver.receive(update_info.handles, target, update_info.timeout_s)
+        models = [(self.model, self.model_config)]
+        target = VllmTarget(models, self.vllm_config, self.device)
+        # A draft model is small, and comes in a pass of its own: it goes through its loader.
+        is_draft = self.model is not self._default_model
+        if not is_draft and self._puller is None:
+            self._puller = vllm_puller(models, self.vllm_config, self.device)
+        puller = None if is_draft else self._puller
+        self._receiver.receive(update_info.handles, target, update_info.timeout_s, puller)
 
     def finish_weight_update(self) -> None:
         """Does nothing: the session has finished the update."""

@@ -6,12 +6,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from checkpoint_engine_worker.engine_logging import log_like
 from checkpoint_engine_worker.receiver import Receiver
 from checkpoint_engine_worker.session import DEFAULT_TIMEOUT_S
+from checkpoint_engine_worker.vllm_puller import vllm_puller
 from checkpoint_engine_worker.vllm_target import VllmTarget, shares_checkpoint
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from checkpoint_engine_worker.engine_puller import EnginePuller
 
 
 class WorkerExtension:
@@ -33,7 +37,8 @@ class WorkerExtension:
         draft = _draft_model(worker)
         if draft is not None and shares_checkpoint(worker.vllm_config):
             models.append((draft, worker.vllm_config.speculative_config.draft_model_config))
-        _receiver_of(self).receive(handles, VllmTarget(models, worker.vllm_config, worker.device), timeout_s)
+        target = VllmTarget(models, worker.vllm_config, worker.device)
+        _receiver_of(self).receive(handles, target, timeout_s, _puller_of(worker, models))
         reset_lora_state = getattr(worker.model_runner, "reset_lora_state", None)
         if callable(reset_lora_state):
             reset_lora_state()
@@ -42,9 +47,17 @@ class WorkerExtension:
 def _receiver_of(worker: Any) -> Receiver:
     receiver = worker.__dict__.get("_checkpoint_engine_receiver")
     if not isinstance(receiver, Receiver):
+        log_like("vllm")
         receiver = Receiver(worker.device, worker.local_rank)
         worker._checkpoint_engine_receiver = receiver
     return receiver
+
+
+def _puller_of(worker: Any, models: list[tuple[Any, Any]]) -> EnginePuller | None:
+    if "_checkpoint_engine_puller" not in worker.__dict__:
+        worker._checkpoint_engine_puller = vllm_puller(models, worker.vllm_config, worker.device, worker.model_runner)
+    puller: EnginePuller | None = worker._checkpoint_engine_puller
+    return puller
 
 
 def _target_model(worker: Any) -> Any:

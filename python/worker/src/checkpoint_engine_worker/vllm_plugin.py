@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 
+from checkpoint_engine_worker.engine_logging import log_like
+
 _LOG = logging.getLogger(__name__)
 
 BACKEND = "checkpoint_engine"
@@ -16,6 +18,7 @@ def register() -> None:
     except ImportError:
         _LOG.debug("This release of vLLM has no weight-transfer backends: use the worker extension")
         return
+    log_like("vllm")
     if BACKEND in WeightTransferEngineFactory._registry:
         return
     WeightTransferEngineFactory.register_engine(

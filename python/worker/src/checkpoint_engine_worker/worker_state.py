@@ -28,21 +28,27 @@ class WorkerState:
 
     def updating(self) -> None:
         """An update begins. What the model holds is only known when it has succeeded."""
-        self._set("updating", {})
+        with self._lock:
+            self._weights = "updating"
 
     def loaded(self, update: ReceivedUpdate) -> None:
         """The model holds a whole checkpoint."""
         self._set("loaded", {"checkpoint": update.checkpoint, "updateId": update.update_id})
 
-    def failed(self, error: CheckpointEngineError, *, has_begun: bool, before: str) -> None:
+    def restore(self, before: str) -> None:
+        """A session ended that left the weights as they were."""
+        with self._lock:
+            self._weights = before
+
+    def failed(self, error: CheckpointEngineError, *, is_touched: bool, before: str) -> None:
         """An update failed.
 
         Args:
             error: Why.
-            has_begun: The model was touched.
+            is_touched: The model was written to.
             before: The state before the update.
         """
-        self._set("unknown" if has_begun else before, {"error": {"code": error.code, "message": error.what}})
+        self._set("unknown" if is_touched else before, {"error": {"code": error.code, "message": error.what}})
 
     def describe(self) -> dict[str, Any]:
         """Plain data."""

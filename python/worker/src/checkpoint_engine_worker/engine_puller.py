@@ -1,0 +1,250 @@
+"""What an engine keeps of checkpoints, and how it gets there: out of shared host memory, straight into its parameters.
+
+It lives as long as the worker. A session tells it which tensors there are, and which memory they are in.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from checkpoint_engine_worker.copier import copier_for
+from checkpoint_engine_worker.proof import Proof
+from checkpoint_engine_worker.pull_table import PullTable
+from checkpoint_engine_worker.pull_types import Needs, Places, Summary, TensorMeta
+from checkpoint_engine_worker.region_maps import RegionMaps, RegionName
+
+if TYPE_CHECKING:
+    from checkpoint_engine_worker.engine import Engine
+    from checkpoint_engine_worker.pull_types import Int64s, MappedRegion
+    from checkpoint_engine_worker.recording import Recording
+
+_LOG = logging.getLogger(__name__)
+
+
+class EnginePuller:
+    """Records, proves and pulls for one engine.
+
+    Args:
+        engine: Describes the engine as it is now.
+        refresh: Computes again what the engine derives from weights, after a pull.
+        is_refreshed: Whether `refresh` sees to a module.
+        check: Raises where the engine cannot be written to now.
+    """
+
+    def __init__(
+        self,
+        engine: Callable[[], Engine],
+        refresh: Callable[[], object],
+        is_refreshed: Callable[[Any], bool] = lambda _: False,
+        check: Callable[[], object] = lambda: None,
+    ) -> None:
+        self._engine = engine
+        self.refresh = refresh
+        self._is_refreshed = is_refreshed
+        self._check = check
+        self._maps = RegionMaps()
+        self._metas = ""
+        self._tensors: Sequence[TensorMeta] = ()
+        self._recording: Recording | None = None
+        #: Digests of what no loader writes, from before the load that is to be proved.
+        self._before: Any = None
+        self._proof: Proof | None = None
+        self._layout = ""
+        self._places: Places | None = None
+        self._regions: dict[int, MappedRegion] = {}
+        self._copier: Any = None
+        self._table: PullTable | None = None
+        #: The layout has places for all that is needed.
+        self._is_whole = False
+        self._lock = threading.RLock()
+        #: Who keeps the regions mapped between sessions.
+        self._holder: object | None = None
+
+    @property
+    def is_proved(self) -> bool:
+        """Whether anything can be pulled."""
+        return self._recording is not None and self._recording.proved
+
+    @property
+    def fingerprint(self) -> str:
+        """Of the engine that was recorded."""
+        return self._recording.fingerprint if self._recording else "unrecorded"
+
+    @property
+    def sizes_bytes(self) -> Int64s:
+        """Of the tensors of the checkpoint, by index."""
+        return np.array([tensor.size_bytes for tensor in self._tensors], dtype=np.int64)
+
+    def knows(self, metas: str) -> bool:
+        """Whether these tensors were recorded, on the engine as it is now.
+
+        Args:
+            metas: The digest of the list of tensors.
+        """
+        from checkpoint_engine_worker.fingerprint import fingerprint_of
+
+        if metas != self._metas or self._recording is None:
+            return False
+        try:
+            self._recording.check(fingerprint_of(self._engine(), metas))
+        except Exception as error:
+            _LOG.info("The engine is recorded again: %s", error)
+            self.forget()
+            return False
+        return True
+
+    def learn(self, metas: str, tensors: Sequence[TensorMeta]) -> None:
+        """Records what the engine's loader does with these tensors. No bytes move.
+
+        An engine that cannot be recorded takes everything through its loader.
+        """
+        from checkpoint_engine_worker.record import record
+
+        self.forget()
+        self._metas, self._tensors = metas, tensors
+        try:
+            self._recording = record(self._engine(), tensors, metas=metas)
+        except Exception:
+            _LOG.warning("The engine's loader cannot be recorded: all of its weights go through it", exc_info=True)
+
+    def needs(self) -> tuple[Needs, Summary]:
+        """What the engine keeps, and what is known of its modules."""
+        if self._recording is not None:
+            return self._recording.needs(), self._recording.summary()
+        none = np.zeros(0, dtype=np.int64)
+        everything = np.arange(len(self._tensors), dtype=np.uint32)
+        needs = Needs(none.astype(np.uint32), none, none, none, none, everything)
+        return needs, Summary(0, 0, 0, 0, (("", "its loader cannot be recorded"),), 0.0, 0.0)
+
+    def watch_load(self) -> None:
+        """Notes what no loader writes, before whole tensors are loaded that a proof may follow."""
+        from checkpoint_engine_worker.derived import unwritten_digests
+
+        if self._recording is not None and not self._recording.proved:
+            self._before = unwritten_digests(self._engine(), self._recording, self._is_refreshed)
+            self._proof = None
+
+    def map(self, layout: str, regions: Iterable[RegionName], places: Places | None) -> bool:
+        """Maps the regions and prepares the copies.
+
+        Args:
+            layout: Names regions and places together.
+            regions: To be mapped.
+            places: What is in them. Absent where the layout may be known.
+
+        Returns:
+            Whether the places are known.
+        """
+        if places is None and layout != self._layout:
+            return False
+        if layout != self._layout or self._places is None:
+            self._close_table()
+            self._release_regions()
+            self._regions = self._maps.open(regions)
+            self._layout, self._places = layout, places
+            # Page-locking takes long: it is done here, and copies only count on it.
+            self._copier = copier_for(self._engine().device)
+            for region in self._regions.values():
+                self._copier.register(region)
+        self._prepare_table()
+        return True
+
+    def pull(self, places: Places | None) -> int:
+        """Copies what the engine needs of the layout, or of these places. Returns the bytes."""
+        if self._table is None:
+            raise ValueError("Nothing is mapped to be pulled from")
+        self._check()
+        if places is None and not self._is_whole:
+            places = self._places
+        return self._table.execute(places)
+
+    def prove(self, places: Places | None, *, is_last: bool) -> bool:
+        """Compares what was loaded with what is shared. What is equal is pulled from now on.
+
+        Args:
+            places: What to compare with. The whole layout where it is absent.
+            is_last: All has been compared with: decide.
+
+        Returns:
+            Whether the engine is proved, which is not known before the last part.
+        """
+        recording = self._recording
+        if recording is None or self._places is None or self._before is None:
+            return False
+        if self._proof is None:
+            self._proof = Proof(recording, self._engine().device)
+        part = self._places if places is None else places
+        if len(part.tensor) > 0:
+            self._proof.compare(part, self._regions)
+        return self._decide(recording, self._proof) if is_last else False
+
+    def _decide(self, recording: Recording, proof: Proof) -> bool:
+        from checkpoint_engine_worker.derived import changed_modules, unwritten_digests
+        from checkpoint_engine_worker.fingerprint import fingerprint_of
+
+        before, self._before, self._proof = self._before, None, None
+        engine = self._engine()
+        derived = changed_modules(before, unwritten_digests(engine, recording, self._is_refreshed))
+        proof.result(derived).accept(recording, fingerprint_of(engine, self._metas))
+        _LOG.info("Proved against the live weights: %s", recording.summary())
+        self._close_table()
+        self._prepare_table()
+        return recording.proved
+
+    def unmap(self) -> None:
+        """Ends the use of all regions. Idempotent."""
+        with self._lock:
+            self._holder = None
+            self._close_table()
+            self._release_regions()
+            self._places, self._layout = None, ""
+            self._maps.close()
+
+    def hold(self) -> Callable[[], None]:
+        """Leaves the regions mapped. Returns what unmaps them, unless a session has taken them over."""
+        holder = object()
+        with self._lock:
+            self._holder = holder
+
+        def release() -> None:
+            with self._lock:
+                if self._holder is holder:
+                    self.unmap()
+
+        return release
+
+    def take_over(self) -> None:
+        """A session begins, which decides about the regions from now on."""
+        with self._lock:
+            self._holder = None
+
+    def forget(self) -> None:
+        """Forgets the recording. Idempotent."""
+        self._close_table()
+        self._recording, self._metas, self._tensors = None, "", ()
+        self._before = self._proof = None
+
+    def _prepare_table(self) -> None:
+        recording, places = self._recording, self._places
+        if self._table is not None or recording is None or not recording.proved or places is None:
+            return
+        needs = recording.needs()
+        # What streams from files, or is on other hosts, is in no layout: it comes through a ring.
+        self._is_whole = bool(np.isin(needs.tensor, places.tensor).all())
+        whole = places if self._is_whole else None
+        self._table = PullTable(recording, whole, self._regions, self._engine().device)
+
+    def _release_regions(self) -> None:
+        regions, self._regions = self._regions, {}
+        for region in regions.values():
+            self._copier.unregister(region)
+
+    def _close_table(self) -> None:
+        table, self._table = self._table, None
+        if table is not None:
+            table.close()

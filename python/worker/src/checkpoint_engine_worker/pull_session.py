@@ -1,0 +1,221 @@
+"""The part of a session that is about pulling: `worker-pull.ts` describes its messages."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from typing import TYPE_CHECKING, Any
+
+from checkpoint_engine_worker.errors import CheckpointEngineError
+from checkpoint_engine_worker.joined_parts import JoinedParts
+from checkpoint_engine_worker.messages import server_broke, unexpected
+from checkpoint_engine_worker.pull_columns import check_places, decode_places, needs_messages, summary_fields
+from checkpoint_engine_worker.pull_types import DTYPE_BITS, TensorMeta
+from checkpoint_engine_worker.version import PROTOCOL_VERSION
+
+if TYPE_CHECKING:
+    from checkpoint_engine_worker.engine_puller import EnginePuller
+    from checkpoint_engine_worker.pull_types import Places
+    from checkpoint_engine_worker.region_maps import RegionName
+    from checkpoint_engine_worker.server_link import ServerLink
+    from checkpoint_engine_worker.session import UpdateSession
+
+_LOG = logging.getLogger(__name__)
+
+#: As `WORKER_PULL_VERSION`.
+PULL_VERSION = 1
+
+
+class PullSession:
+    """Adds the messages of a pull to a session."""
+
+    def __init__(self, session: UpdateSession, puller: EnginePuller) -> None:
+        self._session = session
+        self._puller = puller
+        self._survey: dict[str, Any] | None = None
+        self._was_known = False
+        self._is_surveyed = False
+        self._metas = JoinedParts("metas")
+        self._regions = JoinedParts("regions")
+        self._region_bytes: dict[int, int] = {}
+        self._is_mapped = False
+        self._next_pull = 0
+        self.has_pulled = False
+        session.offers["pull"] = {"version": PULL_VERSION, "provesParts": True}
+        for kind in ("survey", "metas", "regions", "pull", "prove", "bye"):
+            session.handlers[kind] = getattr(self, f"_on_{kind}")
+
+    @property
+    def is_surveyed(self) -> bool:
+        """The server began with a survey: the session ends with its bye."""
+        return self._survey is not None
+
+    def finish(self) -> None:
+        """Computes again what the engine derives from weights that were pulled."""
+        if self.has_pulled:
+            self._puller.refresh()
+
+    def watch_load(self) -> None:
+        """Whole tensors are about to be loaded."""
+        if self.is_surveyed:
+            self._puller.watch_load()
+
+    def abandon(self, link: ServerLink) -> None:
+        """Ends all use of the regions, and tells the server."""
+        self._puller.unmap()
+        if self.is_surveyed:
+            link.send_last({"type": "aborted"})
+
+    def _on_survey(self, message: dict[str, Any]) -> None:
+        texts = ("intent", "checkpoint", "updateId", "deviceUuid", "metasDigest")
+        if self.is_surveyed or not all(isinstance(message.get(name), str) for name in texts):
+            raise unexpected("survey")
+        if message.get("protocol") != PROTOCOL_VERSION:
+            raise server_broke("a survey of another protocol", message.get("protocol"))
+        self._session.check_device(message["deviceUuid"])
+        self._session.name_update(message["checkpoint"], message["updateId"])
+        self._puller.take_over()
+        self._survey = message
+        known = self._was_known = self._puller.knows(message["metasDigest"])
+        self._session.link.send(
+            {
+                "type": "surveyed",
+                "known": known,
+                "proved": known and self._puller.is_proved,
+                "fingerprint": self._puller.fingerprint,
+            }
+        )
+        # Metas come in many parts, one right after the other.
+        self._session.link.most_unread = 1024
+        if known:
+            self._send_needs()
+
+    def _on_metas(self, message: dict[str, Any]) -> None:
+        survey = self._survey
+        if survey is None or self._was_known or self._is_surveyed:
+            raise unexpected("metas")
+        parts = self._metas.take(message)
+        if parts is None:
+            return
+        tensors = [tensor for part in parts for tensor in _tensors(part)]
+        if len(tensors) != survey.get("tensorCount"):
+            raise server_broke(f"metas of {len(tensors)} tensors, and spoke of {survey.get('tensorCount')}")
+        self._puller.learn(survey["metasDigest"], tensors)
+        self._send_needs()
+
+    def _on_regions(self, message: dict[str, Any]) -> None:
+        if not self._is_surveyed:
+            raise unexpected("regions")
+        parts = self._regions.take(message)
+        if parts is None:
+            return
+        layout, names = message.get("layoutDigest"), _region_names(message)
+        if not isinstance(layout, str):
+            raise unexpected("regions")
+        self._region_bytes = {number: size for number, _, size in names}
+        columns = [part["places"] for part in parts if isinstance(part.get("places"), dict)]
+        places = self._places(columns) if columns else None
+        self._is_mapped = self._puller.map(layout, names, places)
+        self._session.link.send({"type": "mapped", "needPlaces": not self._is_mapped})
+
+    def _on_pull(self, message: dict[str, Any]) -> None:
+        if not self._is_mapped or message.get("index") != self._next_pull:
+            raise unexpected("pull")
+        columns = message.get("places")
+        places = self._places([columns]) if isinstance(columns, dict) else None
+        self._next_pull += 1
+        self.has_pulled = True
+        self._session.touch()
+        started_at = time.monotonic()
+        size_bytes = self._puller.pull(places)
+        duration_ms = (time.monotonic() - started_at) * 1e3
+        self._session.count_bytes(size_bytes)
+        self._session.link.send(
+            {"type": "pulled", "index": message["index"], "bytes": size_bytes, "durationMs": duration_ms}
+        )
+
+    def _on_prove(self, message: dict[str, Any]) -> None:
+        if not self._is_mapped:
+            raise unexpected("prove")
+        columns = message.get("places")
+        places = self._places([columns]) if isinstance(columns, dict) else None
+        try:
+            proved = self._puller.prove(places, is_last=message.get("more") is not True)
+        except CheckpointEngineError as error:
+            _LOG.warning("Nothing is pulled: the proof failed: %s", error)
+            proved = False
+        _needs, summary = self._puller.needs()
+        self._session.link.send({"type": "proved", "proved": proved, "summary": summary_fields(summary)})
+
+    def _on_bye(self, message: dict[str, Any]) -> None:
+        if not self.is_surveyed:
+            raise unexpected("bye")
+        if message.get("keep") is True and self._is_mapped:
+            _unmap_when_closed(self._session.hold_link(), self._puller)
+        else:
+            self._puller.unmap()
+            self._session.end()
+
+    def _send_needs(self) -> None:
+        self._is_surveyed = True
+        needs, summary = self._puller.needs()
+        for part in needs_messages(needs, summary):
+            self._session.link.send(part)
+
+    def _places(self, columns: list[dict[str, Any]]) -> Places:
+        try:
+            places = decode_places(columns)
+            check_places(places, self._puller.sizes_bytes, self._region_bytes)
+        except ValueError as error:
+            raise server_broke(str(error)) from error
+        return places
+
+
+def _tensors(part: dict[str, Any]) -> list[TensorMeta]:
+    columns = [part.get(name) for name in ("names", "dtypes", "shapes", "sizes")]
+    if not all(isinstance(column, list) and len(column) == len(columns[0] or []) for column in columns):
+        raise unexpected("metas")
+    found = []
+    for name, dtype, shape, size in zip(*columns, strict=True):
+        is_valid = (
+            isinstance(name, str)
+            and isinstance(dtype, str)
+            and isinstance(shape, list)
+            and all(isinstance(length, int) and length >= 0 for length in shape)
+        )
+        if not is_valid or dtype not in DTYPE_BITS:
+            raise server_broke(f'a tensor "{name}" of dtype "{dtype}" and shape {shape}')
+        tensor = TensorMeta(name, dtype, tuple(shape))
+        if tensor.size_bytes != size:
+            raise server_broke(f'a tensor "{name}" of {size} bytes, its shape has {tensor.size_bytes}')
+        found.append(tensor)
+    return found
+
+
+def _region_names(message: dict[str, Any]) -> list[RegionName]:
+    regions = message.get("regions")
+    if not isinstance(regions, list):
+        raise unexpected("regions")
+    names = []
+    for region in regions:
+        fields = region if isinstance(region, dict) else {}
+        number, handle, size = fields.get("id"), fields.get("handle"), fields.get("sizeBytes")
+        if not (isinstance(number, int) and isinstance(handle, bytes) and isinstance(size, int) and size > 0):
+            raise unexpected("regions")
+        names.append((number, handle, size))
+    if len({number for number, _, _ in names}) < len(names):
+        raise server_broke("two regions of one id")
+    return names
+
+
+def _unmap_when_closed(link: ServerLink, puller: EnginePuller) -> None:
+    """Keeps the regions until the server hangs up: its memory is then no longer to be relied on."""
+    release = puller.hold()
+
+    def watch() -> None:
+        link.until_closed()
+        release()
+        link.close()
+
+    threading.Thread(target=watch, name="checkpoint-engine-regions", daemon=True).start()

@@ -1,0 +1,47 @@
+"""What pulls for a vLLM worker."""
+
+from __future__ import annotations
+
+import logging
+import os
+from typing import TYPE_CHECKING, Any
+
+from checkpoint_engine_worker.vllm_target import refuse_sleeping
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from checkpoint_engine_worker.engine_puller import EnginePuller
+
+_LOG = logging.getLogger(__name__)
+
+#: Set to 0, it makes workers take all weights through the engine's loader.
+SWITCH = "CHECKPOINT_ENGINE_PULL"
+
+
+def vllm_puller(
+    models: Sequence[tuple[Any, Any]], vllm_config: Any, device: Any, runner: Any = None
+) -> EnginePuller | None:
+    """The puller of a worker, to be kept as long as the worker; `None` where pulling is switched off.
+
+    Args:
+        models: The models that take the weights, each with its configuration.
+        vllm_config: The engine's.
+        device: The worker's.
+        runner: The worker's model runner, where it is known.
+    """
+    if os.environ.get(SWITCH) == "0":
+        return None
+    try:
+        from checkpoint_engine_worker.engine_puller import EnginePuller
+        from checkpoint_engine_worker.vllm_finish import derives, refresh_derived
+        from checkpoint_engine_worker.vllm_recording import expert_placement, vllm_engine
+    except ImportError as error:
+        _LOG.info("Weights are not pulled: %s", error)
+        return None
+    return EnginePuller(
+        engine=lambda: vllm_engine(models, vllm_config, device, expert_placement(runner)),
+        refresh=lambda: refresh_derived(models, vllm_config, device, runner),
+        is_refreshed=derives,
+        check=lambda: refuse_sleeping(device),
+    )

@@ -1,0 +1,34 @@
+import io
+import logging
+
+import pytest
+
+from checkpoint_engine_worker.engine_logging import log_like
+
+
+@pytest.fixture(autouse=True)
+def _fresh_logger() -> None:
+    own = logging.getLogger("checkpoint_engine_worker")
+    own.handlers.clear()
+    own.setLevel(logging.NOTSET)
+    own.propagate = True
+
+
+def test_logs_where_the_engine_logs() -> None:
+    stream = io.StringIO()
+    engine = logging.getLogger("engine-of-the-test")
+    engine.addHandler(logging.StreamHandler(stream))
+    engine.setLevel(logging.INFO)
+    log_like("engine-of-the-test")
+    log_like("engine-of-the-test")
+    logging.getLogger("checkpoint_engine_worker.receiver").info("once")
+    assert stream.getvalue() == "once\n"
+
+
+def test_leaves_a_logger_alone_that_somebody_has_set_up() -> None:
+    own = logging.getLogger("checkpoint_engine_worker")
+    handler = logging.NullHandler()
+    own.addHandler(handler)
+    log_like("engine-of-the-test")
+    assert own.handlers == [handler]
+    own.handlers.clear()
