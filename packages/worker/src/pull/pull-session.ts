@@ -30,7 +30,7 @@ export class PullSession {
   readonly #survey: ServerSurvey;
   readonly #metas: JoinedParts<ServerMetas>;
   readonly #regions: JoinedParts<ServerRegions>;
-  #copying: Promise<unknown> = Promise.resolve();
+  #working: Promise<unknown> = Promise.resolve();
   #regionSizes: ReadonlyMap<number, number> = new Map();
   #isMapped = false;
   #nextIndex = 0;
@@ -60,7 +60,6 @@ export class PullSession {
     const known = puller.knows(metasDigest);
     const { fingerprint } = puller;
     const isProved = puller.isProved(metasDigest);
-    this.#link.mostUnread = PULL_PART_LIMITS.parts;
     this.#link.send({ type: 'surveyed', known, proved: isProved, fingerprint });
     if (known) this.#sendNeeds();
     for (;;) {
@@ -78,9 +77,9 @@ export class PullSession {
     this.#nextIndex += 1;
     const places = columns && this.#places(columns);
     const startMs = performance.now();
-    const copying = this.#puller.pull(places);
-    this.#copying = copying.catch(() => {});
-    const bytes = await copying;
+    const pulling = this.#puller.pull(places);
+    this.#working = pulling.catch(() => {});
+    const bytes = await pulling;
     this.#link.send({ type: 'pulled', index, bytes, durationMs: performance.now() - startMs });
   }
 
@@ -88,19 +87,15 @@ export class PullSession {
   async prove(): Promise<void> {
     if (!this.#isMapped) throw serverBroke('"prove" before its regions');
     const proving = this.#puller.prove();
-    this.#copying = proving.catch(() => {});
+    this.#working = proving.catch(() => {});
     const proved = await proving;
     this.#link.send({ type: 'proved', proved, summary: this.#puller.summary });
   }
 
-  /** Resolves when no copy reads a region. */
-  async settled(): Promise<void> {
-    await this.#copying;
-  }
-
   /** Unmaps all regions once no copy reads them, and tells the server. */
   async abort(): Promise<void> {
-    await this.#copying;
+    await this.#puller.stop();
+    await this.#working;
     this.#puller.unmap();
     this.#link.send({ type: 'aborted' });
   }

@@ -1,4 +1,13 @@
-import type { Device, Memory, Needs, NeedsSummary, Places, PullRegion, Stream } from '@checkpoint-engine/interface';
+import {
+  CheckpointEngineError,
+  type Device,
+  type Memory,
+  type Needs,
+  type NeedsSummary,
+  type Places,
+  type PullRegion,
+  type Stream,
+} from '@checkpoint-engine/interface';
 import { type Declaration, needsOf, type PulledSlice } from './declaration.ts';
 import { differingTensors } from './differing-tensors.ts';
 import type { CheckpointTensor } from './kept-slice.ts';
@@ -58,6 +67,9 @@ export class Puller {
   #known: Known | undefined;
   #layout: Layout | undefined;
   #held: Held | undefined;
+  /** Rises with every session: copies of an earlier one end. */
+  #session = 0;
+  #copying: Promise<unknown> = Promise.resolve();
 
   constructor(options: PullerOptions) {
     this.#options = options;
@@ -146,13 +158,9 @@ export class Puller {
 
   /** Copies what is there, of the layout or of these places. @returns Bytes */
   async pull(places: Places | undefined): Promise<number> {
-    const layout = this.#layout!;
-    let bytes = 0;
-    for (const copies of copiesOf(this.#pulled(), places ?? layout.places, layout.regions)) {
-      for (const { from } of copies) bytes += from.sizeBytes;
-      await this.#stream.copy(copies);
-    }
-    return bytes;
+    const copying = this.#copy(this.#layout!, places);
+    this.#copying = copying.catch(() => {});
+    return await copying;
   }
 
   /** Compares what the engine holds with what the regions do. @returns Whether slices are pulled from now on. */
@@ -178,9 +186,16 @@ export class Puller {
     });
   }
 
-  /** A session begins: it takes over what another one left mapped. */
-  begin(): void {
+  /** A session begins: it takes over what another one left mapped, once nothing of that is copied any more. */
+  async begin(): Promise<void> {
     this.#letGo();
+    await this.stop();
+  }
+
+  /** Ends a pull that runs. Resolves when no copy reads a region any more. */
+  async stop(): Promise<void> {
+    this.#session += 1;
+    await this.#copying;
   }
 
   /** Unmaps all regions. */
@@ -194,6 +209,17 @@ export class Puller {
   async close(): Promise<void> {
     await this.#stream.close();
     this.unmap();
+  }
+
+  async #copy(layout: Layout, places: Places | undefined): Promise<number> {
+    const session = this.#session;
+    let bytes = 0;
+    for (const copies of copiesOf(this.#pulled(), places ?? layout.places, layout.regions)) {
+      if (session !== this.#session) throw stopped();
+      for (const { from } of copies) bytes += from.sizeBytes;
+      await this.#stream.copy(copies);
+    }
+    return bytes;
   }
 
   #letGo(): void {
@@ -211,6 +237,10 @@ export class Puller {
     if (this.#known !== undefined) return this.#known;
     throw new TypeError('Declare what the engine keeps before you ask for it');
   }
+}
+
+function stopped(): CheckpointEngineError {
+  return new CheckpointEngineError('CE_CLOSED', 'The pull was stopped', 'Run the update again');
 }
 
 const NONE = new Float64Array(0);
