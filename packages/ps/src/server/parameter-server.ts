@@ -276,6 +276,7 @@ export class ParameterServer {
           isForeign,
           fallbacks,
           held,
+          wasFilling: held?.fill?.isLoaded === false,
           device: this.#device,
           store: this.#store,
           links: this.#links,

@@ -29,6 +29,8 @@ export interface UpdateContext {
   readonly fallbacks: readonly WorldMetas[];
   /** This rank's share; absent where the metas are those of another world. */
   readonly held: HeldCheckpoint | undefined;
+  /** It was still being read into memory when the update began. */
+  readonly wasFilling: boolean;
   readonly device: Device;
   readonly store: Store;
   readonly links: BroadcastLinks;

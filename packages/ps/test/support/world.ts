@@ -90,9 +90,9 @@ export class World {
   }
 
   /** Starts a rank anew, in the place of one that died. */
-  async restartRank(rank: number): Promise<void> {
+  async restartRank(rank: number, options: WorldOptions = {}): Promise<void> {
     this.ranks[rank] = this.#spawnRank(rank);
-    await this.ranks[rank].call('start', this.#startArgs(rank, {}));
+    await this.ranks[rank].call('start', this.#startArgs(rank, options));
   }
 
   async startWorker(index: number, runner: readonly string[] = [], pull?: WorldOptions['pull']): Promise<void> {
