@@ -119,7 +119,7 @@ describe('a session with a worker that pulls', () => {
     await expect.poll(() => caller.received.at(-1)).toMatchObject({ type: 'finish' });
     caller.say({ type: 'finished' });
     await finishing;
-    const proving = session.pull!.prove(call);
+    const proving = session.pull!.prove(undefined, false, call);
     proving.catch(() => {});
     caller.socket.destroy();
     await expect(proving).rejects.toMatchObject({ code: 'CE_WORKER_LOST' });

@@ -9,6 +9,7 @@ import {
   PULL_PART_LIMITS,
   type ServerMessage,
   type ServerMetas,
+  type ServerProve,
   type ServerPull,
   type ServerRegions,
   type ServerSurvey,
@@ -84,9 +85,9 @@ export class PullSession {
   }
 
   /** Compares what was loaded with what is shared, and tells what came out. */
-  async prove(): Promise<void> {
+  async prove({ places: columns, more = false }: ServerProve): Promise<void> {
     if (!this.#isMapped) throw serverBroke('"prove" before its regions');
-    const proving = this.#puller.prove();
+    const proving = this.#puller.prove(columns && this.#places(columns), more);
     this.#working = proving.catch(() => {});
     const proved = await proving;
     this.#link.send({ type: 'proved', proved, summary: this.#puller.summary });

@@ -8,8 +8,8 @@ import {
   type PullRegion,
   type Stream,
 } from '@checkpoint-engine/interface';
+import { Comparison } from './comparison.ts';
 import { type Declaration, needsOf, type PulledSlice } from './declaration.ts';
-import { differingTensors } from './differing-tensors.ts';
 import type { CheckpointTensor } from './kept-slice.ts';
 import { copiesOf } from './pull-table.ts';
 import { RegionMaps } from './region-maps.ts';
@@ -67,6 +67,8 @@ export class Puller {
   #known: Known | undefined;
   #layout: Layout | undefined;
   #held: Held | undefined;
+  /** A proof that goes on. */
+  #comparison: Comparison | undefined;
   /** Rises with every session: copies of an earlier one end. */
   #session = 0;
   #copying: Promise<unknown> = Promise.resolve();
@@ -163,17 +165,23 @@ export class Puller {
     return await copying;
   }
 
-  /** Compares what the engine holds with what the regions do. @returns Whether slices are pulled from now on. */
-  async prove(): Promise<boolean> {
+  /**
+   * Compares what the engine holds with what the layout does, or with what these places do.
+   *
+   * @param more Other places follow: what is pulled is decided with the last.
+   * @returns Whether slices are pulled from now on.
+   */
+  async prove(places: Places | undefined, more: boolean): Promise<boolean> {
     const known = this.#get();
     const startMs = performance.now();
     const { slices } = known.declaration;
-    const { places, regions } = this.#layout!;
-    const there = new Set(places.tensor);
-    const differing = await differingTensors(slices, places, regions);
-    const isEqual = (index: number): boolean => there.has(index) && !differing.has(index);
-    known.proved = new Set([...known.needs.tensor].filter(isEqual));
-    known.provedMs = performance.now() - startMs;
+    const layout = this.#layout!;
+    this.#comparison ??= new Comparison();
+    await this.#comparison.compare(slices, places ?? layout.places, layout.regions);
+    known.provedMs += performance.now() - startMs;
+    if (more) return false;
+    known.proved = this.#comparison.equalOf(slices);
+    this.#comparison = undefined;
     return true;
   }
 
@@ -188,6 +196,7 @@ export class Puller {
 
   /** A session begins: it takes over what another one left mapped, once nothing of that is copied any more. */
   async begin(): Promise<void> {
+    this.#comparison = undefined;
     this.#letGo();
     await this.stop();
   }
