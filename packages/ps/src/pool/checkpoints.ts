@@ -167,6 +167,11 @@ export class Checkpoints {
     if (usedSharedPool && force) this.#sharedPool.close();
   }
 
+  /** Memory that workers may go on reading after a failed update is not used for other checkpoints. */
+  retirePools(): void {
+    this.#sharedPool.retire();
+  }
+
   /** Gives all memory back. Idempotent. */
   async close(): Promise<void> {
     for (const entry of this.#entries.values()) await giveBack(entry);

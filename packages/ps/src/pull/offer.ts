@@ -27,6 +27,8 @@ export interface Offer {
   readonly known: readonly string[];
   /** Of its regions in the metas: how another process of the host opens them, where it can. */
   readonly handles: readonly (Uint8Array | null)[];
+  /** Most host memory that it reads into. */
+  readonly hostMemoryBytes: number | null;
   /** Its memory is still being filled. */
   readonly isFilling: boolean;
 }
@@ -87,6 +89,7 @@ function makeOffer(
     neededBytes: answer === undefined ? 0 : neededBytes(answer.needs, list.sizesBytes),
     known: pulls.knownNeeds,
     handles: held?.regions.map(({ memory }) => handleOf(memory) ?? null) ?? [],
+    hostMemoryBytes: held?.hostMemoryBytes ?? null,
     isFilling: held?.fill?.isLoaded === false,
   };
 }

@@ -56,8 +56,10 @@ export function planHost({ context, meeting, offers, needs, bucketBytes }: HostP
     region: Uint32Array.from(pooled, (index) => poolOf(index)!),
     offsetBytes: Float64Array.from(pooled, (index) => list.metas[index]!.offsetBytes),
   };
-  const chunkBytes = Math.max(LEAST_CHUNK_BYTES, Math.min(bucketBytes ?? CHUNK_BYTES, CHUNK_BYTES));
   const here = [...agreement.proposals].filter(([, proposal]) => proposal.host === host);
+  const bounds = here.flatMap(([rank]) => offers.get(rank)!.hostMemoryBytes ?? []);
+  const ringBound = Math.floor(Math.min(...bounds, CHUNKS_IN_RING * CHUNK_BYTES) / CHUNKS_IN_RING / 256) * 256;
+  const chunkBytes = Math.max(LEAST_CHUNK_BYTES, Math.min(bucketBytes ?? CHUNK_BYTES, ringBound));
   const readers = {
     local: new Set(isForeign ? [] : here.map(([rank]) => rank)),
     localTopology: topologyOf(here),

@@ -38,6 +38,8 @@ export async function runPull(run: UpdateRun, meeting: Meeting, intent: PullInte
   const pulling = await agreeing;
   const { strategy, answer, host } = pulling;
   if (answer?.summary !== undefined) logModules(run, answer.summary);
+  // From here on workers read memory of this rank.
+  if (host !== undefined) life.onFailure(() => context.retirePools());
   const shared = host && (await shareRings(run, host));
   const mayProve = answer !== undefined && isProvable(answer, intent, options.weightVersion);
   if (shared !== undefined && (mayProve || (answer?.needs.tensor.length ?? 0) > 0)) {

@@ -282,6 +282,7 @@ export class ParameterServer {
           links: this.#links,
           rings: this.#rings,
           pulls: this.#pulls,
+          retirePools: () => this.#checkpoints.retirePools(),
           p2p: this.#p2p,
           protocol: this.#options.protocol ?? v1Protocol(),
           plans: this.#plans,

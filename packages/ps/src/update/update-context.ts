@@ -36,6 +36,8 @@ export interface UpdateContext {
   readonly links: BroadcastLinks;
   readonly rings: RingKeeper;
   readonly pulls: PullKeeper;
+  /** Called where a worker may go on reading the memory of checkpoints after the update has failed. */
+  readonly retirePools: () => void;
   readonly p2p: P2PAccess | undefined;
   /** How workers are spoken to, where the caller of this update does not say. */
   readonly protocol: WorkerProtocol;
