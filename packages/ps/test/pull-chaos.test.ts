@@ -101,7 +101,9 @@ it(
       const after = await write(2 * round + 1);
       await world.register('a', { files: after.path, ...source });
       await world.gather('a');
-      const results = await world.update('a', { bucketBytes: 8192, timeoutMs: 20_000 });
+      const results = await world.update('a', { bucketBytes: 8192, timeoutMs: 20_000 }).catch((cause) => {
+        throw new Error(where, { cause });
+      });
       expect([where, results.map(({ strategy }) => strategy)]).toEqual([where, Array(SIZE).fill('pull')]);
       await expectHeld(after.tensors).catch((cause) => {
         throw new Error(where, { cause });

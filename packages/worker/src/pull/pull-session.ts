@@ -28,6 +28,7 @@ const BOX_BYTES = 4 + 4 * 8;
 export class PullSession {
   readonly #link: ServerLink;
   readonly #puller: Puller;
+  readonly #session: number;
   readonly #survey: ServerSurvey;
   readonly #metas: JoinedParts<ServerMetas>;
   readonly #regions: JoinedParts<ServerRegions>;
@@ -36,7 +37,9 @@ export class PullSession {
   #isMapped = false;
   #nextIndex = 0;
 
-  constructor(link: ServerLink, puller: Puller, survey: ServerSurvey) {
+  /** @param session What the puller calls it. */
+  constructor(link: ServerLink, puller: Puller, session: number, survey: ServerSurvey) {
+    this.#session = session;
     this.#link = link;
     this.#puller = puller;
     this.#survey = survey;
@@ -95,9 +98,8 @@ export class PullSession {
 
   /** Unmaps all regions once no copy reads them, and tells the server. */
   async abort(): Promise<void> {
-    await this.#puller.stop();
+    await this.#puller.abort(this.#session);
     await this.#working;
-    this.#puller.unmap();
     this.#link.send({ type: 'aborted' });
   }
 

@@ -194,17 +194,25 @@ export class Puller {
     });
   }
 
-  /** A session begins: it takes over what another one left mapped, once nothing of that is copied any more. */
-  async begin(): Promise<void> {
+  /**
+   * A session begins: it takes over what another one left mapped, once nothing of that is copied any more.
+   *
+   * @returns Names it for {@link Puller.abort}.
+   */
+  async begin(): Promise<number> {
     this.#comparison = undefined;
     this.#letGo();
-    await this.stop();
+    const session = this.#stop();
+    await this.#copying;
+    return session;
   }
 
-  /** Ends a pull that runs. Resolves when no copy reads a region any more. */
-  async stop(): Promise<void> {
-    this.#session += 1;
+  /** Ends what a session copies, and unmaps its regions once nothing is; leaves those of a later session alone. */
+  async abort(session: number): Promise<void> {
+    if (session !== this.#session) return;
+    const stopped = this.#stop();
     await this.#copying;
+    if (stopped === this.#session) this.unmap();
   }
 
   /** Unmaps all regions. */
@@ -218,6 +226,11 @@ export class Puller {
   async close(): Promise<void> {
     await this.#stream.close();
     this.unmap();
+  }
+
+  #stop(): number {
+    this.#session += 1;
+    return this.#session;
   }
 
   async #copy(layout: Layout, places: Places | undefined): Promise<number> {
