@@ -73,6 +73,7 @@ export class Puller {
   #session = 0;
   #copying: Promise<unknown> = Promise.resolve();
 
+  /** Takes a stream of the device; {@link Puller.close} gives it back. */
   constructor(options: PullerOptions) {
     this.#options = options;
     this.fingerprint = options.fingerprint ?? 'declared';
@@ -177,7 +178,9 @@ export class Puller {
     const { slices } = known.declaration;
     const layout = this.#layout!;
     this.#comparison ??= new Comparison();
-    await this.#comparison.compare(slices, places ?? layout.places, layout.regions);
+    const comparing = this.#comparison.compare(slices, places ?? layout.places, layout.regions);
+    this.#copying = comparing.catch(() => {});
+    await comparing;
     known.provedMs += performance.now() - startMs;
     if (more) return false;
     known.proved = this.#comparison.equalOf(slices);
