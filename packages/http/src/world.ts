@@ -132,6 +132,12 @@ export type UpdateEvent = ProgressEvent | EngineEvent;
 /** What an update did. Durations are those of the slowest rank. */
 export interface UpdateSummary {
   readonly totalBytes: number;
+  /** How the bytes came. */
+  readonly strategy?: 'pull' | 'buckets' | undefined;
+  /** Why so. */
+  readonly strategyReason?: string | undefined;
+  /** Most bytes that a rank's worker keeps. */
+  readonly neededBytes?: number | undefined;
   readonly tensorCount: number;
   readonly bucketCount: number;
   readonly deviceBytes: number;

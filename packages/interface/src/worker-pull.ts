@@ -43,6 +43,8 @@ export const PULL_PART_LIMITS: {
 /** In `hello`: the worker can pull. */
 export interface PullOffer {
   readonly version: number;
+  /** It compares what comes in parts, too: see {@link ServerProve}. @default false */
+  readonly provesParts?: boolean | undefined;
 }
 
 /** What a session is for: an update, or what an update would otherwise have to wait for. */
@@ -156,9 +158,15 @@ export interface ServerPull {
   readonly places?: PlacesColumns | undefined;
 }
 
-/** The regions hold what the worker was just loaded with: compare, and pull what is equal from now on. */
+/**
+ * The layout holds what the worker was just loaded with, or these places do: compare, and pull what is equal from now
+ * on. Every part is answered with `proved`; the worker decides with the last.
+ */
 export interface ServerProve {
   readonly type: 'prove';
+  readonly places?: PlacesColumns | undefined;
+  /** More parts follow. Only to a worker whose offer has `provesParts`. @default false */
+  readonly more?: boolean | undefined;
 }
 
 /** The session is over. */

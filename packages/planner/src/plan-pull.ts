@@ -5,6 +5,8 @@ import { neededRanges, type RangeUser } from './needed-ranges.ts';
 
 /** A chunk closes rather than take a piece that is cut to fewer bytes than this. */
 const SMALLEST_CUT_BYTES = 4096;
+/** Reads of fewer bytes than this cost about as much as reads of this many. */
+const GAP_BYTES = 32 * 1024;
 
 /** Ranges of one owner's tensors that travel to a host together. Plain data. */
 export interface PullChunk {
@@ -32,7 +34,7 @@ export interface PlanPullInput {
   readonly chunkBytes: number;
   /**
    * Rows of a box with at most this between them are brought as one run, gaps included: a column of a matrix would
-   * otherwise cross the network in pieces of a few bytes. @default 4096
+   * otherwise cross the network in pieces of a few bytes. @default 32 KiB
    */
   readonly gapBytes?: number | undefined;
 }
@@ -46,7 +48,7 @@ export interface PlanPullInput {
  * @returns By owner ascending, then by tensor.
  * @throws {RangeError} An option is out of its range.
  */
-export function planPull({ ownerOf, needs, chunkBytes, gapBytes = 4096 }: PlanPullInput): PullChunk[] {
+export function planPull({ ownerOf, needs, chunkBytes, gapBytes = GAP_BYTES }: PlanPullInput): PullChunk[] {
   checkPositiveInteger('chunkBytes', chunkBytes);
   if (chunkBytes < SMALLEST_CUT_BYTES) throw new RangeError(`chunkBytes is ${chunkBytes}, wanted 4096 or more`);
   const makers = new Map<number, ChunkMaker>();

@@ -1,7 +1,15 @@
 // Times planning for Kimi-K2's 139,583 tensors over 256 ranks. Runs what the build made:
 // npx tsc -b packages/planner && npx deno run -A packages/planner/test/measure-plan.ts
 import { performance } from 'node:perf_hooks';
-import { balanceByBytes, bucketLayout, checkUniqueTensors, planBuckets } from '@checkpoint-engine/planner';
+import type { Needs } from '@checkpoint-engine/interface';
+import {
+  assignPullReaders,
+  balanceByBytes,
+  bucketLayout,
+  checkUniqueTensors,
+  planBuckets,
+  planPull,
+} from '@checkpoint-engine/planner';
 import { kimiK2Metas } from './support/kimi-k2.ts';
 
 const RUNS = 15;
@@ -39,3 +47,46 @@ measure(
     for (const bucket of buckets) bucketLayout(metas[bucket.ownerRank]!, bucket, alignBytes);
   },
 );
+
+// What 16 ranks on two hosts of eight keep: experts in turn, a sixteenth of the columns of every other matrix, and all
+// vectors. The host's own eight sixteenths of the tensors are at hand.
+const RANKS = 16;
+const host = Array.from({ length: RANKS / 2 }, (_, rank) => rank);
+const tensors = kimiK2Metas(RANKS).flatMap(({ rank, tensors: own }) => own.map((meta) => ({ rank, ...meta })));
+const ownerOf = Int32Array.from(tensors, ({ rank }) => (host.includes(rank) ? -1 : rank));
+const needs = new Map(host.map((rank) => [rank, keptBy(rank)] as const));
+const chunkBytes = 32 * 2 ** 20;
+measure(
+  `planPull for ${tensors.length} tensors and ${host.length} ranks of a host`,
+  () => ({ ownerOf, needs, chunkBytes }),
+  planPull,
+);
+measure(
+  'assignPullReaders',
+  () => planPull({ ownerOf, needs, chunkBytes }),
+  (chunks) =>
+    assignPullReaders(chunks, {
+      local: new Set(),
+      localTopology: new Map(host.map((rank) => [`nic${rank}`, new Set([rank])])),
+      remoteTopology: new Map(Array.from({ length: RANKS }, (_, rank) => [`nic${rank}`, new Set([rank])])),
+    }),
+);
+
+function keptBy(rank: number): Needs {
+  const boxes = tensors.flatMap(({ name, shape, sizeBytes }, index) => {
+    const expert = /experts\.(\d+)\./.exec(name)?.[1];
+    if (expert !== undefined) return Number(expert) % RANKS === rank ? [[index, 0, 1, sizeBytes, sizeBytes]] : [];
+    const [rows = 1, columns = 1] = shape;
+    const rowBytes = sizeBytes / rows / RANKS;
+    if (columns === 1 || !Number.isSafeInteger(rowBytes)) return [[index, 0, 1, sizeBytes, sizeBytes]];
+    return [[index, rank * rowBytes, rows, rowBytes, rowBytes * RANKS]];
+  });
+  return {
+    tensor: Uint32Array.from(boxes, (box) => box[0]!),
+    offsetBytes: Float64Array.from(boxes, (box) => box[1]!),
+    rows: Float64Array.from(boxes, (box) => box[2]!),
+    rowBytes: Float64Array.from(boxes, (box) => box[3]!),
+    pitchBytes: Float64Array.from(boxes, (box) => box[4]!),
+    rest: new Uint32Array(0),
+  };
+}

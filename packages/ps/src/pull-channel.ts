@@ -28,6 +28,8 @@ export interface SurveyAnswer {
   /** What is pulled was compared with what the engine's loader makes of it. */
   readonly proved: boolean;
   readonly fingerprint: string;
+  /** It compares what comes in parts. */
+  readonly provesParts: boolean;
   /** Version of the checkpoint that its parameters hold. */
   readonly holds: string | undefined;
 }
@@ -60,8 +62,13 @@ export interface PullChannel {
   map(layout: PullLayout, options: SessionCallOptions): Promise<void>;
   /** Has the worker copy what is there: all of the layout, or these places. @throws As `WorkerSession.open`. */
   pull(places: Places | undefined, options: SessionCallOptions): Promise<WorkerPulled>;
-  /** Has the worker compare what it holds with the layout. @throws As `WorkerSession.open`. */
-  prove(options: SessionCallOptions): Promise<WorkerProved>;
+  /**
+   * Has the worker compare what it holds with the layout, or with these places.
+   *
+   * @param more Other parts follow.
+   * @throws As `WorkerSession.open`.
+   */
+  prove(places: Places | undefined, more: boolean, options: SessionCallOptions): Promise<WorkerProved>;
   /** Ends the session. @returns The connection that keeps the regions mapped, where they are to stay. */
   bye(keep: boolean): RegionHold | undefined;
 }

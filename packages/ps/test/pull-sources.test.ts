@@ -156,3 +156,37 @@ describe('a pull between hosts', () => {
     await expectHeld(joiners, tensors);
   });
 });
+
+describe('a proof of what was loaded in buckets', () => {
+  const prove = (size: number) => (rank: number) => ({ keep: tensorParallel(rank % size, size), prove: true });
+
+  it('reads files once more, and pulls from then on', async () => {
+    const world = await start(2, { keepOf: prove(2) });
+    const pulled: number[] = [];
+    for (const seed of [1, 2]) {
+      const tensors = modelTensors(seed, 4);
+      const files = await written(tensors);
+      await world.register('a', () => ({ files, stream: true }));
+      const [first] = await world.update('a', { bucketBytes: 8192 });
+      pulled.push(first!.pulledBytes);
+      await expectHeld(world, tensors);
+      await world.unregister('a');
+    }
+    expect(pulled[0]).toBe(0);
+    expect(pulled[1]).toBeGreaterThan(0);
+  });
+
+  it('reads what is on other hosts, where workers of several hosts have to compare', async () => {
+    const hostOf = (rank: number): string => `host-${Math.floor(rank / 2)}`;
+    const world = await start(4, { p2p: true, hostOf, keepOf: prove(2) });
+    const tensors = modelTensors(3, 4);
+    await world.registerTensors('a', tensors);
+    for (const isPulled of [false, true]) {
+      const results = await world.update('a', { bucketBytes: 8192 });
+      for (const [rank, result] of results.entries()) {
+        expect([rank, result.strategy, result.pulledBytes > 0]).toEqual([rank, 'pull', isPulled]);
+        expect(await world.digests(rank)).toEqual(expected(tensors, tensorParallel(rank % 2, 2)));
+      }
+    }
+  });
+});

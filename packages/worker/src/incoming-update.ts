@@ -229,7 +229,7 @@ export class IncomingUpdate implements AsyncIterable<IncomingTensor>, AsyncDispo
         return;
       }
       if (message.type !== 'prove') throw unexpected(message);
-      await pulling.prove();
+      await pulling.prove(message);
     }
   }
 

@@ -1,4 +1,4 @@
-import { CheckpointEngineError, type Device } from '@checkpoint-engine/interface';
+import { CheckpointEngineError, type Device, PULL_PART_LIMITS } from '@checkpoint-engine/interface';
 import { parseWorkerAddress } from './address.ts';
 import { IncomingUpdate } from './incoming-update.ts';
 import { mapBuffer } from './mapped-buffer.ts';
@@ -49,18 +49,17 @@ export async function receiveUpdate(address: string, options: ReceiveOptions): P
     ...{ timeoutMs, signal },
     canPull: puller !== undefined,
   });
+  if (puller !== undefined) link.mostUnread = PULL_PART_LIMITS.parts;
   let pulling: PullSession | undefined;
   try {
     let welcome = await link.receive();
     if (welcome.type === 'survey' && puller !== undefined) {
       if (welcome.deviceUuid !== device.uuid) throw otherDevice(welcome.deviceUuid, device.uuid);
-      puller.begin();
-      pulling = new PullSession(link, puller, welcome);
+      pulling = new PullSession(link, puller, await puller.begin(), welcome);
       const { checkpoint, updateId, deviceUuid } = welcome;
       welcome = await pulling.negotiate();
       if (welcome.type !== 'welcome') {
         link.putBack(welcome);
-        link.mostUnread = 1;
         return new IncomingUpdate(link, undefined, { checkpoint, updateId, deviceUuid }, pulling);
       }
     }

@@ -98,7 +98,7 @@ export class ServerLink {
     }
     socket.removeAllListeners('error');
     const link = new ServerLink(socket, options);
-    const pull = options.canPull ? { version: WORKER_PULL_VERSION } : undefined;
+    const pull = options.canPull ? { version: WORKER_PULL_VERSION, provesParts: true } : undefined;
     link.send({ type: 'hello', protocol: WORKER_PROTOCOL_VERSION, key: address.key, pid, pull });
     return link;
   }

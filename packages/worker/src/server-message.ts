@@ -22,7 +22,7 @@ export function readServerMessage(value: unknown): ServerMessage {
     type === 'release' ||
     type === 'finish' ||
     (type === 'welcome' && isWelcome(fields)) ||
-    type === 'prove' ||
+    (type === 'prove' && isProve(fields)) ||
     (type === 'bucket' && isCount(fields.index) && isColumns(fields.tensors)) ||
     (type === 'survey' && isSurvey(fields)) ||
     (type === 'metas' && isPart(fields) && isMetas(fields)) ||
@@ -80,6 +80,10 @@ function isWelcome(fields: Fields): boolean {
     isPositive(fields.slots) &&
     (fields.bufferStays === undefined || typeof fields.bufferStays === 'boolean')
   );
+}
+
+function isProve({ places, more }: Fields): boolean {
+  return (places === undefined || isPlaces(places)) && (more === undefined || typeof more === 'boolean');
 }
 
 function isSurvey(fields: Fields): boolean {

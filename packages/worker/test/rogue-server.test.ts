@@ -1,9 +1,11 @@
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
+import { readFileSync } from 'node:fs';
 import { createServer, type Server, type Socket } from 'node:net';
 import process from 'node:process';
 import { createHostDevice, type HostDevice, type SharedHostMemory } from '@checkpoint-engine/device';
-import { receiveUpdate } from '@checkpoint-engine/worker';
+import { encodeU32, encodeU64 } from '@checkpoint-engine/interface';
+import { copyingWorker, receiveUpdate, wholeOf } from '@checkpoint-engine/worker';
 import { encode } from '@msgpack/msgpack';
 import fc from 'fast-check';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
@@ -156,5 +158,117 @@ describe('receiveUpdate against a rogue server', () => {
       { numRuns: 150 },
     );
     expect(process.memoryUsage().rss - before).toBeLessThan(300e6);
+  });
+
+  /** Against a worker that pulls: what is wrong is refused before anything is mapped or copied. */
+  describe('that has it pull', () => {
+    const survey = (fields: object = {}) =>
+      frame(
+        encode({
+          ...{ type: 'survey', protocol: 2, intent: 'update', checkpoint: 'c', updateId: 'u', rank: 0 },
+          ...{ deviceKind: 'host', deviceUuid: device.uuid, metasDigest: 'd', tensorCount: 1, ...fields },
+        }),
+      );
+    const metas = (fields: object = {}) =>
+      frame(
+        encode({
+          type: 'metas',
+          part: 0,
+          parts: 1,
+          names: ['w'],
+          dtypes: ['U8'],
+          shapes: [[64]],
+          sizes: [64],
+          ...fields,
+        }),
+      );
+    const places = (row: readonly number[] = [0, 0, 64, 0, 0]) => {
+      const [index, tensorOffset, size, region, offset] = row.map((value) => [value]);
+      return {
+        ...{ tensor: encodeU32(index!), tensorOffset: encodeU64(tensorOffset!), size: encodeU64(size!) },
+        ...{ region: encodeU32(region!), offset: encodeU64(offset!) },
+      };
+    };
+    const regions = (fields: object = {}) =>
+      frame(
+        encode({
+          ...{ type: 'regions', part: 0, parts: 1, layoutDigest: 'l', places: places() },
+          regions: [{ id: 0, handle: buffer.handle, sizeBytes: 4096 }],
+          ...fields,
+        }),
+      );
+    const pull = (fields: object = {}) => frame(encode({ type: 'pull', index: 0, ...fields }));
+
+    const pulled = async (): Promise<void> => {
+      await using worker = copyingWorker({ device, keep: wholeOf });
+      await using update = await receiveUpdate(address, { device, puller: worker.puller, timeoutMs: 5_000 });
+      await worker.receive(update);
+    };
+
+    it.each<[string, () => Uint8Array[], RegExp | string]>([
+      ['another device', () => [survey({ deviceUuid: 'HOST-other' })], /HOST-other/],
+      ['needs without metas', () => [survey(), regions()], /before its metas|declare/i],
+      ['fewer tensors than it spoke of', () => [survey({ tensorCount: 2 }), metas()], /metas of 1 tensors/],
+      ['metas of unequal length', () => [survey(), metas({ sizes: [] })], /"metas"/],
+      ['parts out of turn', () => [survey(), metas({ part: 1, parts: 2 })], /part 1 of 2/],
+      ['a region that is none', () => [survey(), metas(), regions({ regions: [{ id: 0 }] })], /"regions"/],
+      [
+        'two regions of one id',
+        () => {
+          const region = { id: 0, handle: buffer.handle, sizeBytes: 4096 };
+          return [survey(), metas(), regions({ regions: [region, region] })];
+        },
+        /two regions/,
+      ],
+      [
+        'a region that is no segment',
+        () => [survey(), metas(), regions({ regions: [{ id: 0, handle: Uint8Array.of(46, 46), sizeBytes: 4096 }] })],
+        /refused/,
+      ],
+      [
+        'a place outside its region',
+        () => [survey(), metas(), regions({ places: places([0, 0, 64, 0, 4090]) })],
+        /4090/,
+      ],
+      [
+        'a place outside its tensor',
+        () => [survey(), metas(), regions({ places: places([0, 8, 64, 0, 0]) })],
+        /8 to 72/,
+      ],
+      ['a place of no region', () => [survey(), metas(), regions({ places: places([0, 0, 64, 7, 0]) })], /region 7/],
+      ['a pull before its regions', () => [survey(), metas(), pull()], /out of turn/],
+      ['a pull of the wrong index', () => [survey(), metas(), regions(), pull({ index: 1 })], /pull 1 out of turn/],
+      [
+        'a chunk outside its region',
+        () => [survey(), metas(), regions(), pull({ places: places([0, 0, 64, 0, 8000]) })],
+        /8000/,
+      ],
+    ])('refuses %s', async (_, frames, why) => {
+      greet = (socket) => {
+        for (const bytes of frames()) socket.write(bytes);
+      };
+      await expect(pulled()).rejects.toThrow(why);
+    });
+
+    it('unmaps what it keeps when the server is gone', async () => {
+      let peer: Socket | undefined;
+      greet = (socket) => {
+        peer = socket;
+        for (const bytes of [survey(), metas(), regions(), pull(), frame(encode({ type: 'finish' }))])
+          socket.write(bytes);
+        socket.write(frame(encode({ type: 'bye', keep: true })));
+      };
+      const mapped = (): number =>
+        readFileSync('/proc/self/maps', 'utf8').split(new TextDecoder().decode(buffer.handle)).length - 1;
+      // Memory of the tests before is unmapped in the background.
+      await expect.poll(mapped).toBe(1);
+      await using worker = copyingWorker({ device, keep: wholeOf });
+      const update = await receiveUpdate(address, { device, puller: worker.puller, timeoutMs: 5_000 });
+      await worker.receive(update);
+      await update.close();
+      expect(mapped()).toBe(2);
+      peer!.destroy();
+      await expect.poll(mapped).toBe(1);
+    });
   });
 });

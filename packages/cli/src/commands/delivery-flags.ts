@@ -1,6 +1,6 @@
 import { type Command, Option } from 'commander';
 import { countFlag, ranksFlag, repeated, sizeFlag, timeoutFlag, urlFlag } from '../config/flag-values.ts';
-import { ENGINES, P2P_WAYS, PAUSE_MODES } from '../config/jobs.ts';
+import { ENGINES, METHODS, P2P_WAYS, PAUSE_MODES } from '../config/jobs.ts';
 import { jsonOption, logFormatOption, logLevelOption } from './shared-flags.ts';
 
 /** The part of the help on the environment that `update` and `join` have in common. */
@@ -72,9 +72,20 @@ export function addEngineOptions(command: Command): Command {
     .option('--weight-version <version>', 'version that the engine is told, where it takes one');
 }
 
+/** How the bytes come to workers that can say what they keep. */
+export function methodOption(): Option {
+  return new Option(
+    '--method <method>',
+    'auto: workers that say what they keep copy exactly that out of host memory, others get everything in buckets; pull: fail where one cannot',
+  )
+    .choices(METHODS)
+    .default('auto');
+}
+
 /** How buckets are moved. */
 export function addTransferOptions(command: Command): Command {
   return command
+    .addOption(methodOption())
     .option('--bucket-size <size>', 'most bytes of a bucket; it grows to the largest tensor', sizeFlag)
     .option('--device-memory <size>', 'most bytes of device memory that a rank may take', sizeFlag)
     .addOption(

@@ -3,7 +3,7 @@ import { countFlag, indexFlag, repeated, secondsFlag, sizeFlag, urlFlag } from '
 import { ENGINES } from '../config/jobs.ts';
 import { type ServeFlags, serveConfig } from '../config/serve-config.ts';
 import type { CommandContext } from './command-context.ts';
-import { addP2POptions, FLUSH_CACHE_FLAG, pauseOption } from './delivery-flags.ts';
+import { addP2POptions, FLUSH_CACHE_FLAG, methodOption, pauseOption } from './delivery-flags.ts';
 import { logFormatOption, logLevelOption } from './shared-flags.ts';
 
 const EXAMPLES = `
@@ -82,6 +82,7 @@ export function serveCommand({ terminal, env, setExitCode }: CommandContext): Co
     )
     .option('--bucket-size <size>', 'most bytes of a bucket; it grows to the largest tensor', sizeFlag)
     .option('--device-memory <size>', 'most bytes of device memory that a rank may take for an update', sizeFlag)
+    .addOption(methodOption())
     .addOption(
       new Option('--stages <count>', '2: copies to the GPU and broadcasts take turns; auto: measure, keep the faster')
         .choices(['2', '3', 'auto'])

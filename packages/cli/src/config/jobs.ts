@@ -10,6 +10,15 @@ export const ENGINES = Object.keys({
   worker: true,
 } satisfies Record<EngineName, true>) as EngineName[];
 
+/** How the bytes come to workers that can say what they keep. */
+export const METHODS = ['auto', 'pull', 'buckets'] as const;
+export type Method = (typeof METHODS)[number];
+
+/** Whether workers of an engine can map host memory, so that pools are held where they can. */
+export function canMap(engine: EngineName, method: Method): boolean {
+  return engine === 'worker' && method !== 'buckets';
+}
+
 /** Kinds of devices that ranks run on. */
 export type DeviceKind = 'cuda' | 'host';
 
@@ -58,6 +67,8 @@ export interface WorldJob extends MemoryLimits {
   readonly lifetime: 'update' | 'server';
   /** Absent where nobody reads from anybody. */
   readonly p2p?: P2PJob | undefined;
+  /** Checkpoints are held where workers can map them. @default where peers read them */
+  readonly sharePools?: boolean | undefined;
   /** Bounds joining the world. */
   readonly timeoutMs: number;
   readonly logLevel: LogLevel;
@@ -88,6 +99,8 @@ export interface UpdateJob {
   readonly bucketBytes?: number | undefined;
   readonly deviceMemoryBytes?: number | undefined;
   readonly stages?: 2 | 3 | 'auto' | undefined;
+  /** @default 'auto' */
+  readonly strategy?: Method | undefined;
   readonly releaseCommunicators?: boolean | undefined;
   /** Leave files on `/dev/shm` that are used in place for the caller to remove. @default false */
   readonly keepFiles?: boolean | undefined;

@@ -10,6 +10,7 @@ const flags: UpdateFlags = {
   engine: 'vllm',
   endpoint: ['http://a'],
   stages: '3',
+  method: 'auto',
   timeout: 1000,
   sleepTime: 0,
   logLevel: 'info',

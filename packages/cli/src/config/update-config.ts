@@ -11,7 +11,7 @@ import {
   readSecrets,
 } from './environment.ts';
 import { isCheckpointName } from './flag-values.ts';
-import type { DeliveryJob, DeviceKind, P2PJob, P2PWay, RegisterJob, UpdateJob } from './jobs.ts';
+import type { DeliveryJob, DeviceKind, Method, P2PJob, P2PWay, RegisterJob, UpdateJob } from './jobs.ts';
 import { type LaunchedProcess, readLauncher } from './launchers.ts';
 
 const LEAST_HOST_MEMORY_BYTES = 2 ** 20;
@@ -30,6 +30,7 @@ export interface DeliveryFlags extends LogOptions, EngineFlags {
   readonly bucketSize?: number;
   readonly deviceMemory?: number;
   readonly stages: '2' | '3' | 'auto';
+  readonly method: Method;
   readonly releaseCommunicators?: true;
   readonly timeout: number;
   readonly weightVersion?: string;
@@ -199,6 +200,7 @@ function updateJob(
     bucketBytes: flags.bucketSize,
     deviceMemoryBytes: flags.deviceMemory,
     stages: flags.stages === 'auto' ? 'auto' : flags.stages === '2' ? 2 : 3,
+    strategy: flags.method,
     releaseCommunicators: flags.releaseCommunicators === true,
     timeoutMs: flags.timeout,
     weightVersion: flags.weightVersion,

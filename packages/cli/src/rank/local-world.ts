@@ -80,7 +80,7 @@ export class LocalWorld implements World {
 
   async #open(): Promise<void> {
     const { identity, job, logger, signal } = this.#options;
-    const { deviceKind, memFraction, maxBucketBytes, timeoutMs, lifetime } = job;
+    const { deviceKind, memFraction, maxBucketBytes, timeoutMs, lifetime, sharePools } = job;
     // What may be missing on this machine is found out before others are kept waiting.
     const broadcast: BroadcastTransport | undefined = await loadBroadcast(deviceKind, identity.worldSize);
     if (broadcast) this.#closers.push(() => broadcast.close());
@@ -100,6 +100,7 @@ export class LocalWorld implements World {
       logger,
       memFraction,
       maxBucketBytes,
+      sharePools,
     });
     this.#closers.push(() => this.#server.close());
     // A server's supervisor knows itself who is there.

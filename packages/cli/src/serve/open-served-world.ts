@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto';
 import type { Logger } from '@checkpoint-engine/interface';
 import { type StoreServer, startStoreServer } from '@checkpoint-engine/ps';
 import type { Environment } from '../config/environment.ts';
-import type { WorldJob } from '../config/jobs.ts';
+import { canMap, type WorldJob } from '../config/jobs.ts';
 import type { ServeConfig } from '../config/serve-config.ts';
 import type { OpenRankPort } from '../process/rank-port.ts';
 import { spawnRank } from '../process/spawn-rank.ts';
@@ -56,6 +56,7 @@ export async function openServedWorld(config: ServeConfig, options: OpenServedWo
     });
     const job: WorldJob = {
       deviceKind,
+      sharePools: canMap(config.engine, config.update.strategy ?? 'auto') || undefined,
       lifetime: 'server',
       p2p,
       timeoutMs: JOIN_MS,

@@ -37,7 +37,10 @@ export interface ServedWorldOptions {
   readonly places: readonly RankPlace[];
   readonly job: WorldJob;
   readonly engines: DefaultTargets;
-  readonly update: Pick<CallJob<'update'>, 'bucketBytes' | 'deviceMemoryBytes' | 'stages' | 'releaseCommunicators'>;
+  readonly update: Pick<
+    CallJob<'update'>,
+    'bucketBytes' | 'deviceMemoryBytes' | 'stages' | 'strategy' | 'releaseCommunicators'
+  >;
   readonly allowedRoots?: readonly string[] | undefined;
   /** Where the ranks meet; none for a world of one. */
   readonly store?: Pick<StoreServer, 'lose'> | undefined;

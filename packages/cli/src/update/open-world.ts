@@ -1,6 +1,6 @@
 import type { Logger } from '@checkpoint-engine/interface';
 import { type Environment, readSecrets } from '../config/environment.ts';
-import type { DeviceKind, WorldJob } from '../config/jobs.ts';
+import { canMap, type DeviceKind, type WorldJob } from '../config/jobs.ts';
 import type { UpdateConfig } from '../config/update-config.ts';
 import { exitNow } from '../process/exit-after.ts';
 import type { Interrupts } from '../process/interrupts.ts';
@@ -22,7 +22,12 @@ export async function openWorld(options: OpenWorldOptions): Promise<World> {
   const { config, deviceKind, env, logger, interrupts, onLogLine } = options;
   const { worldSize, limits, p2p, delivery, log } = config;
   const { timeoutMs } = delivery.updates[0]!;
-  const job: WorldJob = { deviceKind, lifetime: 'update', p2p, timeoutMs, logLevel: log.logLevel, ...limits };
+  const { targets, strategy = 'auto' } = config.delivery.updates[0]!;
+  const sharePools = canMap(targets.engine, strategy) || p2p !== undefined;
+  const job: WorldJob = {
+    ...{ deviceKind, lifetime: 'update', p2p, sharePools, timeoutMs, logLevel: log.logLevel },
+    ...limits,
+  };
   if (!config.identity && worldSize > 1) {
     return await SupervisedWorld.start({ worldSize, job, env, interrupts, onLogLine });
   }

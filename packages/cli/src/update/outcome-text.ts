@@ -18,9 +18,12 @@ export function outcomeText(outcome: UpdateOutcome, colors: Colors): string {
     ['before', took({ register, 'gather metas': gatherMetas })],
     ['update', `${colors.bold(formatDuration(update))} at ${colors.bold(formatRate(totalBytes, update))}`],
     ['', took({ plan, handshake, stream, release, 'post-load hook': hook })],
+    ...(outcome.strategy === 'pull' ? [['pull', pullText(outcome)] satisfies [string, string]] : []),
     [
       'memory',
-      `${plural(bucketCount, 'bucket')} of at most ${formatBytes(bucketBytes)}; ${formatBytes(deviceBytes)} of device memory a rank`,
+      bucketCount === 0
+        ? 'no bucket, no device memory'
+        : `${plural(bucketCount, 'bucket')} of at most ${formatBytes(bucketBytes)}; ${formatBytes(deviceBytes)} of device memory a rank`,
     ],
   ];
   if (outcome.removedFiles.length > 0) rows.push(['removed', removedText(outcome.removedFiles)]);
@@ -36,4 +39,15 @@ function removedText(files: readonly string[]): string {
   const folders = [...new Set(files.map((path) => dirname(path)))];
   const where = folders.length === 1 && files.length > 1 ? `of ${folders[0]}` : files.join(', ');
   return `${plural(files.length, 'file')} that ${files.length === 1 ? 'was' : 'were'} used in place: ${where} (--keep-files keeps them)`;
+}
+
+/** Bytes that ranks keep, against those of the checkpoint. */
+function pullText({ ranks, totalBytes }: UpdateOutcome): string {
+  const needed = ranks.map(({ neededBytes }) => neededBytes);
+  const pulled = ranks.map(({ pulledBytes }) => pulledBytes);
+  const span = (bytes: readonly number[]): string => {
+    const [least, most] = [Math.min(...bytes), Math.max(...bytes)];
+    return least === most ? formatBytes(least) : `${formatBytes(least)} to ${formatBytes(most)}`;
+  };
+  return `${span(pulled)} copied by a worker, which keeps ${span(needed)} of ${formatBytes(totalBytes)}`;
 }

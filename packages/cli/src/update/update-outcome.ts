@@ -21,6 +21,9 @@ export interface UpdateOutcome {
   readonly device: RankDevice['kind'];
   readonly totalBytes: number;
   readonly tensorCount: number;
+  /** How the bytes came, and why so. */
+  readonly strategy: 'pull' | 'buckets';
+  readonly strategyReason: string;
   readonly bucketCount: number;
   readonly bucketBytes: number;
   readonly ringSlots: number;
@@ -47,6 +50,10 @@ export interface RankOutcome {
   readonly poolBytes: number;
   readonly registerMs: number;
   readonly updateMs: number;
+  /** Of the checkpoint's bytes, those that this rank's worker keeps. */
+  readonly neededBytes: number;
+  /** Of those, the ones that it copied itself. */
+  readonly pulledBytes: number;
 }
 
 /**
@@ -64,6 +71,8 @@ export function updateOutcome(
     checkpoint,
     totalBytes,
     tensorCount,
+    strategy,
+    strategyReason,
     bucketCount,
     bucketBytes,
     ringSlots,
@@ -91,6 +100,8 @@ export function updateOutcome(
     device: devices[0]!.kind,
     totalBytes,
     tensorCount,
+    strategy,
+    strategyReason,
     bucketCount,
     bucketBytes,
     ringSlots,
@@ -110,6 +121,8 @@ export function updateOutcome(
       poolBytes: registered?.poolBytes ?? 0,
       registerMs: registered?.durationMs ?? 0,
       updateMs: update.durationsMs.total,
+      neededBytes: update.neededBytes,
+      pulledBytes: update.pulledBytes,
     })),
   };
 }

@@ -1,6 +1,7 @@
 import {
   CheckpointEngineError,
   type Device,
+  type HostMemory,
   type Logger,
   type P2PEndpoint,
   type Store,
@@ -166,11 +167,32 @@ export class Checkpoints {
     if (usedSharedPool && force) this.#sharedPool.close();
   }
 
+  /** Memory that workers may go on reading after a failed update is not used for other checkpoints. */
+  retirePools(): void {
+    this.#sharedPool.retire();
+  }
+
   /** Gives all memory back. Idempotent. */
   async close(): Promise<void> {
     for (const entry of this.#entries.values()) await giveBack(entry);
     this.#entries.clear();
     this.#sharedPool.close();
+  }
+
+  /** Where workers alone would map it, memory that cannot be shared does as well: they pull through a ring then. */
+  async #allocate(sizeBytes: number): Promise<HostMemory> {
+    const { device, endpoint, logger, store } = this.#options;
+    try {
+      return await device.allocateHost(sizeBytes, { shared: this.#isShared });
+    } catch (error) {
+      const isOptional = this.#isShared && endpoint === undefined;
+      if (!isOptional || !CheckpointEngineError.isInstance(error) || error.code !== 'CE_SHM_TOO_SMALL') throw error;
+      logger.warn(
+        { rank: store.rank, err: error },
+        'A checkpoint does not fit into shared memory: it is held elsewhere',
+      );
+      return await device.allocateHost(sizeBytes);
+    }
   }
 
   #poolContext(name: string, { pool, signal, onEvent }: RegisterOptions): PoolContext {
@@ -183,9 +205,7 @@ export class Checkpoints {
       // Allocations are never empty, so that a checkpoint of empty tensors needs no special way.
       acquirePool: (sizeBytes) => {
         const wanted = Math.max(sizeBytes, 1);
-        return isShared
-          ? this.#sharedPool.acquire(name, wanted)
-          : device.allocateHost(wanted, { shared: this.#isShared });
+        return isShared ? this.#sharedPool.acquire(name, wanted) : this.#allocate(wanted);
       },
       releasePool: (memory) => (isShared ? this.#sharedPool.release() : memory.close()),
       onProgress: (doneBytes, totalBytes) =>

@@ -26,6 +26,8 @@ export interface HeldCheckpoint {
   readonly sizeBytes: number;
   /** Bytes of the memory that holds them. */
   readonly poolBytes: number;
+  /** Most host memory that an update reads into. @default no bound */
+  readonly hostMemoryBytes?: number | undefined;
   readonly warnings: readonly string[];
   /** All files that the share was worked out from; absent where it is not a share. */
   readonly sharedFiles?: readonly CheckpointFile[] | undefined;

@@ -59,6 +59,7 @@ export async function holdStream(source: FileSource, context: PoolContext): Prom
       tensors,
       sizeBytes: tensors.reduce((sum, tensor) => sum + tensor.sizeBytes, 0),
       poolBytes: mapped.reduce((sum, memory) => sum + memory.sizeBytes, 0),
+      hostMemoryBytes,
       warnings: share.warnings,
       sharedFiles: source.share === 'all' ? undefined : share.files,
       removableFiles: removableFiles(share, source),

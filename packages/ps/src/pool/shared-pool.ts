@@ -15,6 +15,7 @@ export class SharedPool {
   readonly #options: AllocateHostOptions;
   #memory: HostMemory | undefined;
   #user: string | undefined;
+  #isRetired = false;
 
   constructor(device: Device, options: AllocateHostOptions) {
     this.#device = device;
@@ -49,13 +50,22 @@ export class SharedPool {
     }
   }
 
-  /** Frees the pool for its next user; the memory stays. */
+  /** Frees the pool for its next user; the memory stays, unless it was retired. */
   release(): void {
     this.#user = undefined;
+    if (this.#isRetired) this.close();
+  }
+
+  /** Some worker may go on reading the memory: it is not overwritten any more, and goes with its user. */
+  retire(): void {
+    if (this.#memory === undefined) return;
+    this.#isRetired = true;
+    if (this.#user === undefined) this.close();
   }
 
   /** Gives the memory back. Idempotent. */
   close(): void {
+    this.#isRetired = false;
     this.#user = undefined;
     this.#memory?.close();
     this.#memory = undefined;

@@ -43,9 +43,14 @@ export async function agreeOnPull(
   const { metas, pulls, host } = context;
   const list = tensorList(metas);
   const question = { intent, metas, metasDigest: list.digest, version: options.weightVersion };
-  const offers = await exchangeOffers(run, meeting, async () => {
-    return await session?.pull?.survey(question, { signal: life.signal });
-  });
+  const offers = await exchangeOffers(
+    run,
+    meeting,
+    async () => {
+      return await session?.pull?.survey(question, { signal: life.signal });
+    },
+    intent,
+  );
   const { byRank, answer } = offers;
   const strategy = chooseStrategy(options.strategy, byRank);
   const rest = unionOf(
@@ -59,7 +64,12 @@ export async function agreeOnPull(
   const needs = await gatherNeeds(run, scope, offers);
   const key = JSON.stringify([
     ...[context.metasDigest, context.isForeign, options.bucketBytes ?? null],
-    members.map((rank) => [rank, byRank.get(rank)!.needsDigest, byRank.get(rank)!.handles.map(hex)]),
+    members.map((rank) => [
+      rank,
+      byRank.get(rank)!.needsDigest,
+      byRank.get(rank)!.provesParts,
+      byRank.get(rank)!.handles.map(hex),
+    ]),
     members.map((rank) => agreement.proposals.get(rank)!.nics),
   ]);
   const plan = pulls.plan(key, () =>

@@ -1,3 +1,4 @@
+import type { PullIntent } from '@checkpoint-engine/interface';
 import { neededBytes } from '@checkpoint-engine/planner';
 import { encode } from '@msgpack/msgpack';
 import type { SurveyAnswer } from '../pull-channel.ts';
@@ -17,6 +18,8 @@ export interface Offer {
   readonly needsDigest: string | null;
   /** Tensors that its worker takes in buckets. */
   readonly rest: Uint8Array;
+  /** Its worker is to compare those once it is loaded, and takes that in parts. */
+  readonly provesParts: boolean;
   /** Its worker keeps bytes that it copies itself. */
   readonly pulls: boolean;
   readonly neededBytes: number;
@@ -24,6 +27,8 @@ export interface Offer {
   readonly known: readonly string[];
   /** Of its regions in the metas: how another process of the host opens them, where it can. */
   readonly handles: readonly (Uint8Array | null)[];
+  /** Most host memory that it reads into. */
+  readonly hostMemoryBytes: number | null;
   /** Its memory is still being filled. */
   readonly isFilling: boolean;
 }
@@ -39,6 +44,7 @@ export async function exchangeOffers(
   run: UpdateRun,
   { epoch, roles }: Meeting,
   survey: () => Promise<SurveyAnswer | undefined>,
+  intent: PullIntent,
 ): Promise<Offers> {
   const { context, waiting } = run;
   const { store } = context;
@@ -46,7 +52,7 @@ export async function exchangeOffers(
   const produce = async (): Promise<Uint8Array> => {
     const receives = roles.receivers.includes(store.rank);
     answer = receives ? await survey() : undefined;
-    return encode(makeOffer(run, answer, receives));
+    return encode(makeOffer(run, answer, receives, intent));
   };
   const replies = await exchange(epoch, 'offers', produce, waiting);
   return {
@@ -55,7 +61,22 @@ export async function exchangeOffers(
   };
 }
 
-function makeOffer({ context }: UpdateRun, answer: SurveyAnswer | undefined, receives: boolean): Offer {
+/** Whether the worker has not compared yet, and its parameters hold what it would be compared with. */
+export function isProvable(
+  { proved, needs, holds }: SurveyAnswer,
+  intent: PullIntent,
+  version: string | undefined,
+): boolean {
+  if (proved || needs.rest.length === 0) return false;
+  return intent === 'update' || (holds !== undefined && holds === version);
+}
+
+function makeOffer(
+  { context, options }: UpdateRun,
+  answer: SurveyAnswer | undefined,
+  receives: boolean,
+  intent: PullIntent,
+): Offer {
   const { held, pulls, metas, store } = context;
   const list: TensorList = tensorList(metas);
   const silent = receives && answer === undefined;
@@ -63,10 +84,12 @@ function makeOffer({ context }: UpdateRun, answer: SurveyAnswer | undefined, rec
     refusal: silent ? `The worker of rank ${store.rank} takes buckets only` : refusalOf(context, answer, list),
     needsDigest: answer?.needsDigest ?? null,
     rest: setOf(answer?.needs.rest ?? [], list.metas.length),
+    provesParts: answer?.provesParts === true && isProvable(answer, intent, options.weightVersion),
     pulls: (answer?.needs.tensor.length ?? 0) > 0,
     neededBytes: answer === undefined ? 0 : neededBytes(answer.needs, list.sizesBytes),
     known: pulls.knownNeeds,
     handles: held?.regions.map(({ memory }) => handleOf(memory) ?? null) ?? [],
+    hostMemoryBytes: held?.hostMemoryBytes ?? null,
     isFilling: held?.fill?.isLoaded === false,
   };
 }

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import type { Needs, Places, PullRegion } from '@checkpoint-engine/interface';
-import { assignPullReaders, placeInRing, planPull } from '@checkpoint-engine/planner';
+import { assignPullReaders, placeInRing, planPull, type ReadChunk } from '@checkpoint-engine/planner';
 import type { HostChunk, HostPlan } from '../update/host-plan.ts';
 import type { Meeting } from '../update/meet.ts';
 import { tensorList } from '../update/tensor-list.ts';
@@ -8,6 +8,7 @@ import { topologyOf } from '../update/transfers.ts';
 import type { UpdateContext } from '../update/update-context.ts';
 import type { Offer } from './offer.ts';
 import { isHere } from './refusal.ts';
+import { has } from './tensor-set.ts';
 
 const MIB = 2 ** 20;
 /** Large enough that telling others of it costs little, small enough that several are under way. */
@@ -55,27 +56,67 @@ export function planHost({ context, meeting, offers, needs, bucketBytes }: HostP
     region: Uint32Array.from(pooled, (index) => poolOf(index)!),
     offsetBytes: Float64Array.from(pooled, (index) => list.metas[index]!.offsetBytes),
   };
-  const chunkBytes = Math.max(LEAST_CHUNK_BYTES, Math.min(bucketBytes ?? CHUNK_BYTES, CHUNK_BYTES));
   const here = [...agreement.proposals].filter(([, proposal]) => proposal.host === host);
-  const read = assignPullReaders(planPull({ ownerOf, needs, chunkBytes }), {
+  const bounds = here.flatMap(([rank]) => offers.get(rank)!.hostMemoryBytes ?? []);
+  const ringBound = Math.floor(Math.min(...bounds, CHUNKS_IN_RING * CHUNK_BYTES) / CHUNKS_IN_RING / 256) * 256;
+  const chunkBytes = Math.max(LEAST_CHUNK_BYTES, Math.min(bucketBytes ?? CHUNK_BYTES, ringBound));
+  const readers = {
     local: new Set(isForeign ? [] : here.map(([rank]) => rank)),
     localTopology: topologyOf(here),
     remoteTopology: topologyOf(metas.map((holder) => [holder.rank, holder])),
-  });
+  };
+  const pulled = assignPullReaders(planPull({ ownerOf, needs, chunkBytes }), readers);
+  const provers = new Map(here.flatMap(([rank]) => wholeRest(rank, offers, list.sizesBytes)));
+  const compared = assignPullReaders(planPull({ ownerOf, needs: provers, chunkBytes }), readers);
   const ringBytes = new Map<number, number>();
-  const chunks: HostChunk[] = Array(read.length);
-  for (const rank of new Set(read.map(({ readerRank }) => readerRank))) {
-    const own = [...read.entries()].filter(([, { readerRank }]) => readerRank === rank);
-    const sizes = own.map(([, { sizeBytes }]) => sizeBytes);
-    const allBytes = sizes.reduce((sum, size) => sum + alignUp(size), 0);
-    const bytes = Math.min(allBytes, CHUNKS_IN_RING * alignUp(chunkBytes));
-    ringBytes.set(rank, bytes);
-    const placements = placeInRing(sizes, bytes);
-    for (const [at, [index, chunk]] of own.entries()) chunks[index] = { ...chunk, index, place: placements[at]! };
+  for (const { readerRank } of [...pulled, ...compared]) {
+    const most = Math.max(bytesRead(pulled, readerRank), bytesRead(compared, readerRank));
+    if (!ringBytes.has(readerRank)) ringBytes.set(readerRank, Math.min(most, CHUNKS_IN_RING * alignUp(chunkBytes)));
   }
+  const chunks = placed(pulled, ringBytes, 0);
+  const proof = placed(compared, ringBytes, chunks.length);
   const hash = createHash('sha256').update(metasDigest);
   for (const { handle, sizeBytes } of pools) hash.update(`${sizeBytes}:`).update(handle);
-  return { pools, places, ownerOf, chunks, ringBytes, digest: hash.digest('hex').slice(0, 32) };
+  return { pools, places, ownerOf, chunks, proof, ringBytes, digest: hash.digest('hex').slice(0, 32) };
+}
+
+/** What a rank's worker compares: each tensor that it was loaded with, whole. */
+function wholeRest(
+  rank: number,
+  offers: ReadonlyMap<number, Offer>,
+  sizesBytes: Float64Array,
+): [rank: number, needs: Needs][] {
+  const { provesParts, rest } = offers.get(rank)!;
+  if (!provesParts) return [];
+  const tensors = [...sizesBytes.keys()].filter((index) => has(rest, index) && sizesBytes[index]! > 0);
+  const sizes = Float64Array.from(tensors, (index) => sizesBytes[index]!);
+  const needs = {
+    tensor: Uint32Array.from(tensors),
+    offsetBytes: new Float64Array(tensors.length),
+    rows: new Float64Array(tensors.length).fill(1),
+    ...{ rowBytes: sizes, pitchBytes: sizes, rest: new Uint32Array(0) },
+  };
+  return [[rank, needs]];
+}
+
+function bytesRead(chunks: readonly ReadChunk[], reader: number): number {
+  return chunks.reduce((sum, { readerRank, sizeBytes }) => sum + (readerRank === reader ? alignUp(sizeBytes) : 0), 0);
+}
+
+/** Gives chunks their places in the rings of their readers. */
+function placed(read: readonly ReadChunk[], ringBytes: ReadonlyMap<number, number>, firstIndex: number): HostChunk[] {
+  const chunks: HostChunk[] = Array(read.length);
+  for (const [rank, bytes] of ringBytes) {
+    const own = [...read.entries()].filter(([, { readerRank }]) => readerRank === rank);
+    const placements = placeInRing(
+      own.map(([, { sizeBytes }]) => sizeBytes),
+      bytes,
+    );
+    for (const [at, [index, chunk]] of own.entries()) {
+      chunks[index] = { ...chunk, index: firstIndex + index, place: placements[at]! };
+    }
+  }
+  return chunks;
 }
 
 const alignUp = (bytes: number): number => Math.ceil(bytes / 256) * 256;

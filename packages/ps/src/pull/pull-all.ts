@@ -1,50 +1,107 @@
-import type { Needs, Places } from '@checkpoint-engine/interface';
+import type { Needs, Places, PullIntent, WorkerProved } from '@checkpoint-engine/interface';
 import type { PullChannel } from '../pull-channel.ts';
 import type { HostChunk } from '../update/host-plan.ts';
 import type { UpdateRun } from '../update/update-run.ts';
 import { untilAborted } from '../util/until-aborted.ts';
-import type { PullAgreement } from './agree-on-pull.ts';
+import type { HostAgreement, PullAgreement } from './agree-on-pull.ts';
 import { ChunkNews, readChunks } from './host-ring.ts';
+import { isProvable as canProve } from './offer.ts';
 import type { SharedRings } from './share-rings.ts';
 
-/** What a pull brought to this rank's worker. */
-export interface Pulled {
-  readonly bytes: number;
-}
-
-/** Has this rank's worker copy all that it keeps, while this rank reads what passes through its ring. */
+/** Has this rank's worker copy all that it keeps, while this rank reads what passes through its ring. @returns Bytes */
 export async function pullAll(
   run: UpdateRun,
   { answer, host, offers }: PullAgreement,
-  { ring, regionOf }: SharedRings,
+  rings: SharedRings,
   channel: PullChannel | undefined,
-): Promise<Pulled> {
+): Promise<number> {
   const { life, context, emit, waiting } = run;
   const { scope, plan } = host!;
   const { rank } = context.store;
   let bytes = 0;
-  const pull = async (index: number, places: Places | undefined, sizeBytes: number): Promise<void> => {
-    const event = { rank, stage: 'pull', bucket: index } as const;
+  let index = 0;
+  const pull = async (places: Places | undefined, sizeBytes: number): Promise<void> => {
+    const event = { rank, stage: 'pull', bucket: index++ } as const;
     emit({ type: 'bucket-start', ...event, sizeBytes, atMs: now() });
     const pulled = await channel!.pull(places, { signal: life.signal });
     bytes += pulled.bytes;
     emit({ type: 'bucket-end', ...event, sizeBytes: pulled.bytes, atMs: now() });
   };
+  if (scope.members.some((member) => offers.get(member)!.isFilling)) {
+    await untilAborted(context.held?.fill?.loaded() ?? Promise.resolve(), life.signal);
+    await scope.barrier('filled', waiting);
+  }
+  await passChunks(run, host!, rings, plan.chunks, {
+    before: async () => {
+      const pooledBytes = answer === undefined ? 0 : pooledBytesOf(answer.needs, plan.ownerOf);
+      if (pooledBytes > 0) await pull(undefined, pooledBytes);
+    },
+    take: channel && ((places, { sizeBytes }) => pull(places, sizeBytes)),
+  });
+  return bytes;
+}
+
+/**
+ * Has this rank's worker compare what it was loaded with: with the pools, and with what passes through the rings once
+ * more.
+ *
+ * @returns What the worker found; nothing where it does not compare.
+ */
+export async function proveAll(
+  run: UpdateRun,
+  { answer, host, offers }: PullAgreement,
+  rings: SharedRings,
+  channel: PullChannel | undefined,
+  intent: PullIntent,
+): Promise<WorkerProved | undefined> {
+  const { context, life, options } = run;
+  const { plan } = host!;
+  const { rank } = context.store;
+  const own = plan.proof.filter(({ receivers }) => receivers.includes(rank));
+  const isCovered = answer?.needs.rest.every((index) => plan.ownerOf[index] === -1) ?? false;
+  const isProvable = answer !== undefined && canProve(answer, intent, options.weightVersion);
+  const proves = isProvable && (isCovered || offers.get(rank)!.provesParts);
+  let left = own.length;
+  let proved: WorkerProved | undefined;
+  await passChunks(run, host!, rings, plan.proof, {
+    before: async () => {
+      if (proves) proved = await channel!.prove(undefined, left > 0, { signal: life.signal });
+    },
+    take:
+      channel &&
+      (async (places) => {
+        left -= 1;
+        proved = await channel.prove(places, left > 0, { signal: life.signal });
+      }),
+  });
+  return proved;
+}
+
+interface Taking {
+  /** What is done while the first chunks are read. */
+  before(): Promise<void>;
+  /** Has the worker take a chunk. Absent where there is no worker. */
+  readonly take: ((places: Places, chunk: HostChunk) => Promise<void>) | undefined;
+}
+
+/** Reads this rank's chunks into its ring, and has its worker take those of all rings that it needs. */
+async function passChunks(
+  run: UpdateRun,
+  { scope }: HostAgreement,
+  { ring, regionOf }: SharedRings,
+  chunks: readonly HostChunk[],
+  { before, take }: Taking,
+): Promise<void> {
+  const { life, context } = run;
   const news = new ChunkNews(run, scope);
-  const reading = ring === undefined ? Promise.resolve() : readChunks({ run, scope, chunks: plan.chunks, ring }, news);
+  const reading = ring === undefined ? Promise.resolve() : readChunks({ run, scope, chunks, ring }, news);
   reading.catch(life.fail);
   try {
-    if (scope.members.some((member) => offers.get(member)!.isFilling)) {
-      await untilAborted(context.held?.fill?.loaded() ?? Promise.resolve(), life.signal);
-      await scope.barrier('filled', waiting);
-    }
-    let index = 0;
-    const pooledBytes = answer === undefined ? 0 : pooledBytesOf(answer.needs, plan.ownerOf);
-    if (pooledBytes > 0) await pull(index++, undefined, pooledBytes);
-    for (const chunk of plan.chunks) {
-      if (!chunk.receivers.includes(rank) || channel === undefined) continue;
+    await before();
+    for (const chunk of chunks) {
+      if (!chunk.receivers.includes(context.store.rank) || take === undefined) continue;
       await untilAborted(news.untilRead(chunk), life.signal);
-      await pull(index++, placesOf(chunk, regionOf.get(chunk.readerRank)!), chunk.sizeBytes);
+      await take(placesOf(chunk, regionOf.get(chunk.readerRank)!), chunk);
       await news.tellPulled(chunk);
     }
     await untilAborted(reading, life.signal);
@@ -52,7 +109,6 @@ export async function pullAll(
     // Nothing writes to the ring any more when this has settled.
     await reading.catch(() => {});
   }
-  return { bytes };
 }
 
 /** Bytes of boxes that are in pools of the host. */

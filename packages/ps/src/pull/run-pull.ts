@@ -1,7 +1,6 @@
 import type { NeedsSummary, PullIntent } from '@checkpoint-engine/interface';
 import { boxBytes } from '@checkpoint-engine/planner';
 import type { UpdateResult } from '../api.ts';
-
 import { expectWorker } from '../update/expect-worker.ts';
 import { callWorkers, takeMemory } from '../update/handshake.ts';
 import { leaveGroup, type Meeting } from '../update/meet.ts';
@@ -12,7 +11,8 @@ import { emitPlan, summarise } from '../update/update-report.ts';
 import type { UpdateRun } from '../update/update-run.ts';
 import { untilAborted } from '../util/until-aborted.ts';
 import { agreeOnPull, type PullAgreement } from './agree-on-pull.ts';
-import { pullAll } from './pull-all.ts';
+import { isProvable } from './offer.ts';
+import { proveAll, pullAll } from './pull-all.ts';
 import { type SharedRings, shareRings } from './share-rings.ts';
 import { has, isEmpty, metasOf } from './tensor-set.ts';
 
@@ -38,9 +38,11 @@ export async function runPull(run: UpdateRun, meeting: Meeting, intent: PullInte
   const pulling = await agreeing;
   const { strategy, answer, host } = pulling;
   if (answer?.summary !== undefined) logModules(run, answer.summary);
+  // From here on workers read memory of this rank.
+  if (host !== undefined) life.onFailure(() => context.retirePools());
   const shared = host && (await shareRings(run, host));
-  const mustProve = answer !== undefined && host !== undefined && canProve(run, pulling, intent);
-  if (shared !== undefined && answer !== undefined && (mustProve || answer.needs.tensor.length > 0)) {
+  const mayProve = answer !== undefined && isProvable(answer, intent, options.weightVersion);
+  if (shared !== undefined && (mayProve || (answer?.needs.tensor.length ?? 0) > 0)) {
     await channel!.map(shared.layout, { signal: life.signal });
   }
   const buckets = intent === 'prepare' ? undefined : bucketsOf(run, meeting, pulling);
@@ -59,7 +61,7 @@ export async function runPull(run: UpdateRun, meeting: Meeting, intent: PullInte
   let pulledBytes = 0;
   if (shared !== undefined && intent === 'update') {
     watch.enter('stream');
-    pulledBytes = (await pullAll(run, pulling, shared, channel)).bytes;
+    pulledBytes = await pullAll(run, pulling, shared, channel);
   }
   if (intent === 'update') {
     watch.enter('release');
@@ -68,7 +70,8 @@ export async function runPull(run: UpdateRun, meeting: Meeting, intent: PullInte
       onPhase: (phase) => phase === 'released' && watch.enter('hook'),
     });
   }
-  if (mustProve) logModules(run, (await channel!.prove({ signal: life.signal })).summary);
+  const proved = shared && (await proveAll(run, pulling, shared, channel, intent));
+  if (proved !== undefined) logModules(run, proved.summary);
   pulls.hold(channel?.bye(shared !== undefined));
   await untilAborted(request, life.signal);
   await epoch.barrier('done', waiting);
@@ -125,14 +128,6 @@ async function moveBuckets(
     await contact.session.release?.({ signal: life.signal });
   }
   return memory.keepRing;
-}
-
-/** The regions hold what the worker is loaded with, and it has not compared yet. */
-function canProve({ options }: UpdateRun, { answer, host }: PullAgreement, intent: PullIntent): boolean {
-  if (answer === undefined || answer.proved || answer.needs.rest.length === 0 || host === undefined) return false;
-  const isCovered = answer.needs.rest.every((index) => host.plan.ownerOf[index] === -1);
-  if (intent === 'update') return isCovered;
-  return isCovered && answer.holds !== undefined && options.weightVersion === answer.holds;
 }
 
 function pullBytesOf({ answer, host }: PullAgreement): number {

@@ -26,7 +26,7 @@ export async function shareRings(run: UpdateRun, { scope, plan }: HostAgreement)
   let ring: HostMemory | undefined;
   let isSound = false;
   const handles = new Map<number, Uint8Array>();
-  if (plan.chunks.length > 0) {
+  if (plan.ringBytes.size > 0) {
     const produce = async (): Promise<Uint8Array> => {
       const bytes = ringBytes.get(scope.rank);
       if (bytes === undefined) return encode(null);

@@ -3,7 +3,7 @@ import type { Placement, ReadChunk } from '@checkpoint-engine/planner';
 
 /** A chunk, and where it passes through its reader's ring. */
 export interface HostChunk extends ReadChunk {
-  /** Position among all chunks of the host. */
+  /** Position among all chunks of the host, those of the proof after the others. */
   readonly index: number;
   readonly place: Placement;
 }
@@ -18,6 +18,8 @@ export interface HostPlan {
   readonly ownerOf: Int32Array;
   /** What passes through rings, in the order in which it is read. */
   readonly chunks: readonly HostChunk[];
+  /** The same, of what workers compare once they are loaded. */
+  readonly proof: readonly HostChunk[];
   /** By rank that reads, the bytes of its ring. */
   readonly ringBytes: ReadonlyMap<number, number>;
   /** Of everything but the rings' handles. */

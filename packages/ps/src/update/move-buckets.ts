@@ -27,7 +27,8 @@ export async function moveBuckets(
   for (let pass = 0; pass === 0 || isAgain; pass++) {
     if (isAgain) {
       await source.close();
-      source = await openSourcesOf(run, planned);
+      // What was read before is not told of again.
+      source = await openSourcesOf({ ...run, context: { ...run.context, wasFilling: false } }, planned);
     }
     await movePass(run, meeting, planned, handshake, { source, order, isFirst: pass === 0 });
     watch.enter('release');

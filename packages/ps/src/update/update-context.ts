@@ -29,11 +29,15 @@ export interface UpdateContext {
   readonly fallbacks: readonly WorldMetas[];
   /** This rank's share; absent where the metas are those of another world. */
   readonly held: HeldCheckpoint | undefined;
+  /** It was still being read into memory when the update began. */
+  readonly wasFilling: boolean;
   readonly device: Device;
   readonly store: Store;
   readonly links: BroadcastLinks;
   readonly rings: RingKeeper;
   readonly pulls: PullKeeper;
+  /** Called where a worker may go on reading the memory of checkpoints after the update has failed. */
+  readonly retirePools: () => void;
   readonly p2p: P2PAccess | undefined;
   /** How workers are spoken to, where the caller of this update does not say. */
   readonly protocol: WorkerProtocol;

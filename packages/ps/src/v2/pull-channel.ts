@@ -2,6 +2,7 @@ import {
   checkNeeds,
   encodePlaces,
   type Places,
+  type PullOffer,
   type ServerMessage,
   WORKER_PROTOCOL_VERSION,
   WORKER_PULL_VERSION,
@@ -71,6 +72,7 @@ export class PullChannelV2 implements PullChannel {
     return {
       ...{ needs, needsDigest: digest, summary, proved: proved === true },
       fingerprint: typeof fingerprint === 'string' ? fingerprint : '',
+      provesParts: (pull as PullOffer).provesParts === true,
       holds: typeof holds === 'string' ? holds : undefined,
     };
   }
@@ -93,8 +95,9 @@ export class PullChannelV2 implements PullChannel {
     return { type: 'pulled', index, bytes: amount(bytes), durationMs: amount(durationMs) };
   }
 
-  async prove(options: SessionCallOptions): Promise<WorkerProved> {
-    this.#parts.send({ type: 'prove' });
+  async prove(places: Places | undefined, more: boolean, options: SessionCallOptions): Promise<WorkerProved> {
+    const columns = places && encodePlaces(places);
+    this.#parts.send({ type: 'prove', places: columns, ...(more ? { more } : {}) });
     const { proved, summary } = await this.#parts.reply('proved', 'compare what it holds', options);
     return { type: 'proved', proved: proved === true, summary: readSummary(summary) ?? readSummary({})! };
   }

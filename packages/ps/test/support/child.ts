@@ -13,7 +13,11 @@ export class Child {
   #nextId = 0;
 
   /** @param runner A program and its arguments that start the process, Node's path appended. @default Node itself */
-  constructor(script: 'rank-process' | 'worker-process', args: readonly string[] = [], runner: readonly string[] = []) {
+  constructor(
+    script: 'rank-process' | 'worker-process' | 'pull-worker-process',
+    args: readonly string[] = [],
+    runner: readonly string[] = [],
+  ) {
     const [execPath = process.execPath, ...execArgv] = runner.length > 0 ? [...runner, process.execPath] : [];
     this.process = fork(fileURLToPath(new URL(`./${script}.mjs`, import.meta.url)), [...args], { execPath, execArgv });
     this.process.on('message', (message: Reply | string) => {

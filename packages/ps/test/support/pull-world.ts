@@ -15,16 +15,15 @@ import {
 } from '@checkpoint-engine/ps';
 import { shm, shmP2P } from '@checkpoint-engine/transport-shm';
 import {
-  type CheckpointTensor,
   type CopyingWorker,
   type CopyingWorkerOptions,
   copyingWorker,
   type IncomingUpdate,
-  type KeptSlice,
   receiveUpdate,
-  sliceAlong,
   wholeOf,
 } from '@checkpoint-engine/worker';
+
+export { tensorParallel } from './tensor-parallel.mjs';
 
 /** What a rank's worker keeps. */
 export type KeepOf = (rank: number) => Omit<CopyingWorkerOptions, 'device'>;
@@ -39,24 +38,6 @@ export interface PullWorldOptions {
   readonly nicsOf?: (rank: number) => readonly string[];
   /** Tells devices of several worlds apart. @default 0 */
   readonly firstDevice?: number;
-}
-
-/** Tensor-parallel slices: rows, columns, experts and replicated tensors, by the tensor's name. */
-export function tensorParallel(
-  rank: number,
-  size: number,
-): (tensor: CheckpointTensor) => readonly KeptSlice[] | undefined {
-  return (tensor) => {
-    const { name, shape } = tensor;
-    const part = (axis: number): readonly KeptSlice[] => {
-      const length = shape[axis]!;
-      return sliceAlong(tensor, axis, Math.floor((rank * length) / size), Math.floor(((rank + 1) * length) / size));
-    };
-    if (name.startsWith('row')) return part(0);
-    if (name.startsWith('column')) return part(1);
-    if (name.startsWith('expert')) return Number(name.split('.')[1]) % size === rank ? wholeOf(tensor) : undefined;
-    return wholeOf(tensor);
-  };
 }
 
 /** Tensors of each kind that {@link tensorParallel} knows, with bytes that follow from the seed. */

@@ -46,8 +46,11 @@ const calls = {
     store = await openStore({ rank, worldSize, ...master, token, timeoutMs, lostAfterMs });
     broadcast = worldSize > 1 && transports.broadcast !== false ? shm() : undefined;
     p2p = await openP2P(transports.p2p);
-    const { nics } = transports;
-    server = await ParameterServer.create({ store, device, broadcast, p2p, nics, protocol: v2Protocol() });
+    const { nics, sharePools, host } = transports;
+    server = await ParameterServer.create({
+      ...{ store, device, broadcast, p2p, nics, sharePools, host },
+      protocol: v2Protocol(),
+    });
   },
   register: ({ name, source, options }) => server.registerCheckpoint(name, source, options),
   unregister: ({ name }) => server.unregisterCheckpoint(name),

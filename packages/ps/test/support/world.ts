@@ -11,6 +11,7 @@ export interface TestUpdate {
   readonly bucketBytes?: number;
   readonly deviceMemoryBytes?: number;
   readonly keepFiles?: boolean;
+  readonly strategy?: 'auto' | 'pull' | 'buckets';
 }
 
 /** The end of a bucket's stage. */
@@ -29,6 +30,10 @@ export interface WorldOptions {
   readonly runner?: readonly string[];
   /** The same for workers. */
   readonly workerRunner?: readonly string[];
+  /** Workers keep tensor-parallel slices and pull; options of theirs. @default they take whole tensors in buckets */
+  readonly pull?: { readonly prove?: boolean; readonly inBuckets?: readonly string[] };
+  /** Pools are in memory that workers map. */
+  readonly sharePools?: boolean;
   /** The P2P transport: that of shared memory, or options of Mooncake's. @default none */
   readonly p2p?: 'shm' | object;
   /** Whether there is a broadcast transport. @default true */
@@ -66,7 +71,9 @@ export class World {
 
   static async start(size: number, options: WorldOptions = {}): Promise<World> {
     const world = new World(size);
-    await Promise.all(Array.from({ length: size }, (_, rank) => world.startWorker(rank, options.workerRunner)));
+    await Promise.all(
+      Array.from({ length: size }, (_, rank) => world.startWorker(rank, options.workerRunner, options.pull)),
+    );
     world.#port = await freePort();
     await world.startRanks(options);
     return world;
@@ -83,13 +90,16 @@ export class World {
   }
 
   /** Starts a rank anew, in the place of one that died. */
-  async restartRank(rank: number): Promise<void> {
+  async restartRank(rank: number, options: WorldOptions = {}): Promise<void> {
     this.ranks[rank] = this.#spawnRank(rank);
-    await this.ranks[rank].call('start', this.#startArgs(rank, {}));
+    await this.ranks[rank].call('start', this.#startArgs(rank, options));
   }
 
-  async startWorker(index: number, runner: readonly string[] = []): Promise<void> {
-    const worker = new Child('worker-process', [String(index)], runner);
+  async startWorker(index: number, runner: readonly string[] = [], pull?: WorldOptions['pull']): Promise<void> {
+    const worker =
+      pull === undefined
+        ? new Child('worker-process', [String(index)], runner)
+        : new Child('pull-worker-process', [String(index), String(this.size), JSON.stringify(pull)], runner);
     this.workers[index] = worker;
     await new Promise<void>((resolve) => worker.process.once('message', () => resolve()));
   }
@@ -166,7 +176,7 @@ export class World {
     return { inferenceParallelSize: 1, timeoutMs: 30_000, ...options };
   }
 
-  #startArgs(rank: number, { runner: _, workerRunner: __, ...options }: WorldOptions): object {
+  #startArgs(rank: number, { runner: _, workerRunner: __, pull: ___, ...options }: WorldOptions): object {
     return { rank, worldSize: this.size, port: this.#port, ...options };
   }
 

@@ -9,6 +9,7 @@ import {
   PULL_PART_LIMITS,
   type ServerMessage,
   type ServerMetas,
+  type ServerProve,
   type ServerPull,
   type ServerRegions,
   type ServerSurvey,
@@ -27,15 +28,18 @@ const BOX_BYTES = 4 + 4 * 8;
 export class PullSession {
   readonly #link: ServerLink;
   readonly #puller: Puller;
+  readonly #session: number;
   readonly #survey: ServerSurvey;
   readonly #metas: JoinedParts<ServerMetas>;
   readonly #regions: JoinedParts<ServerRegions>;
-  #copying: Promise<unknown> = Promise.resolve();
+  #working: Promise<unknown> = Promise.resolve();
   #regionSizes: ReadonlyMap<number, number> = new Map();
   #isMapped = false;
   #nextIndex = 0;
 
-  constructor(link: ServerLink, puller: Puller, survey: ServerSurvey) {
+  /** @param session What the puller calls it. */
+  constructor(link: ServerLink, puller: Puller, session: number, survey: ServerSurvey) {
+    this.#session = session;
     this.#link = link;
     this.#puller = puller;
     this.#survey = survey;
@@ -60,7 +64,6 @@ export class PullSession {
     const known = puller.knows(metasDigest);
     const { fingerprint } = puller;
     const isProved = puller.isProved(metasDigest);
-    this.#link.mostUnread = PULL_PART_LIMITS.parts;
     this.#link.send({ type: 'surveyed', known, proved: isProved, fingerprint });
     if (known) this.#sendNeeds();
     for (;;) {
@@ -78,30 +81,25 @@ export class PullSession {
     this.#nextIndex += 1;
     const places = columns && this.#places(columns);
     const startMs = performance.now();
-    const copying = this.#puller.pull(places);
-    this.#copying = copying.catch(() => {});
-    const bytes = await copying;
+    const pulling = this.#puller.pull(places);
+    this.#working = pulling.catch(() => {});
+    const bytes = await pulling;
     this.#link.send({ type: 'pulled', index, bytes, durationMs: performance.now() - startMs });
   }
 
   /** Compares what was loaded with what is shared, and tells what came out. */
-  async prove(): Promise<void> {
+  async prove({ places: columns, more = false }: ServerProve): Promise<void> {
     if (!this.#isMapped) throw serverBroke('"prove" before its regions');
-    const proving = this.#puller.prove();
-    this.#copying = proving.catch(() => {});
+    const proving = this.#puller.prove(columns && this.#places(columns), more);
+    this.#working = proving.catch(() => {});
     const proved = await proving;
     this.#link.send({ type: 'proved', proved, summary: this.#puller.summary });
   }
 
-  /** Resolves when no copy reads a region. */
-  async settled(): Promise<void> {
-    await this.#copying;
-  }
-
   /** Unmaps all regions once no copy reads them, and tells the server. */
   async abort(): Promise<void> {
-    await this.#copying;
-    this.#puller.unmap();
+    await this.#puller.abort(this.#session);
+    await this.#working;
     this.#link.send({ type: 'aborted' });
   }
 

@@ -1,6 +1,15 @@
-import type { Device, Memory, Needs, NeedsSummary, Places, PullRegion, Stream } from '@checkpoint-engine/interface';
+import {
+  CheckpointEngineError,
+  type Device,
+  type Memory,
+  type Needs,
+  type NeedsSummary,
+  type Places,
+  type PullRegion,
+  type Stream,
+} from '@checkpoint-engine/interface';
+import { Comparison } from './comparison.ts';
 import { type Declaration, needsOf, type PulledSlice } from './declaration.ts';
-import { differingTensors } from './differing-tensors.ts';
 import type { CheckpointTensor } from './kept-slice.ts';
 import { copiesOf } from './pull-table.ts';
 import { RegionMaps } from './region-maps.ts';
@@ -58,7 +67,13 @@ export class Puller {
   #known: Known | undefined;
   #layout: Layout | undefined;
   #held: Held | undefined;
+  /** A proof that goes on. */
+  #comparison: Comparison | undefined;
+  /** Rises with every session: copies of an earlier one end. */
+  #session = 0;
+  #copying: Promise<unknown> = Promise.resolve();
 
+  /** Takes a stream of the device; {@link Puller.close} gives it back. */
   constructor(options: PullerOptions) {
     this.#options = options;
     this.fingerprint = options.fingerprint ?? 'declared';
@@ -146,26 +161,30 @@ export class Puller {
 
   /** Copies what is there, of the layout or of these places. @returns Bytes */
   async pull(places: Places | undefined): Promise<number> {
-    const layout = this.#layout!;
-    let bytes = 0;
-    for (const copies of copiesOf(this.#pulled(), places ?? layout.places, layout.regions)) {
-      for (const { from } of copies) bytes += from.sizeBytes;
-      await this.#stream.copy(copies);
-    }
-    return bytes;
+    const copying = this.#copy(this.#layout!, places);
+    this.#copying = copying.catch(() => {});
+    return await copying;
   }
 
-  /** Compares what the engine holds with what the regions do. @returns Whether slices are pulled from now on. */
-  async prove(): Promise<boolean> {
+  /**
+   * Compares what the engine holds with what the layout does, or with what these places do.
+   *
+   * @param more Other places follow: what is pulled is decided with the last.
+   * @returns Whether slices are pulled from now on.
+   */
+  async prove(places: Places | undefined, more: boolean): Promise<boolean> {
     const known = this.#get();
     const startMs = performance.now();
     const { slices } = known.declaration;
-    const { places, regions } = this.#layout!;
-    const there = new Set(places.tensor);
-    const differing = await differingTensors(slices, places, regions);
-    const isEqual = (index: number): boolean => there.has(index) && !differing.has(index);
-    known.proved = new Set([...known.needs.tensor].filter(isEqual));
-    known.provedMs = performance.now() - startMs;
+    const layout = this.#layout!;
+    this.#comparison ??= new Comparison();
+    const comparing = this.#comparison.compare(slices, places ?? layout.places, layout.regions);
+    this.#copying = comparing.catch(() => {});
+    await comparing;
+    known.provedMs += performance.now() - startMs;
+    if (more) return false;
+    known.proved = this.#comparison.equalOf(slices);
+    this.#comparison = undefined;
     return true;
   }
 
@@ -178,9 +197,25 @@ export class Puller {
     });
   }
 
-  /** A session begins: it takes over what another one left mapped. */
-  begin(): void {
+  /**
+   * A session begins: it takes over what another one left mapped, once nothing of that is copied any more.
+   *
+   * @returns Names it for {@link Puller.abort}.
+   */
+  async begin(): Promise<number> {
+    this.#comparison = undefined;
     this.#letGo();
+    const session = this.#stop();
+    await this.#copying;
+    return session;
+  }
+
+  /** Ends what a session copies, and unmaps its regions once nothing is; leaves those of a later session alone. */
+  async abort(session: number): Promise<void> {
+    if (session !== this.#session) return;
+    const stopped = this.#stop();
+    await this.#copying;
+    if (stopped === this.#session) this.unmap();
   }
 
   /** Unmaps all regions. */
@@ -194,6 +229,22 @@ export class Puller {
   async close(): Promise<void> {
     await this.#stream.close();
     this.unmap();
+  }
+
+  #stop(): number {
+    this.#session += 1;
+    return this.#session;
+  }
+
+  async #copy(layout: Layout, places: Places | undefined): Promise<number> {
+    const session = this.#session;
+    let bytes = 0;
+    for (const copies of copiesOf(this.#pulled(), places ?? layout.places, layout.regions)) {
+      if (session !== this.#session) throw stopped();
+      for (const { from } of copies) bytes += from.sizeBytes;
+      await this.#stream.copy(copies);
+    }
+    return bytes;
   }
 
   #letGo(): void {
@@ -211,6 +262,10 @@ export class Puller {
     if (this.#known !== undefined) return this.#known;
     throw new TypeError('Declare what the engine keeps before you ask for it');
   }
+}
+
+function stopped(): CheckpointEngineError {
+  return new CheckpointEngineError('CE_CLOSED', 'The pull was stopped', 'Run the update again');
 }
 
 const NONE = new Float64Array(0);
