@@ -1,5 +1,6 @@
 import { spawnSync } from 'node:child_process';
-import { existsSync } from 'node:fs';
+import { existsSync, readdirSync } from 'node:fs';
+import { join } from 'node:path';
 import { env } from 'node:process';
 import { fileURLToPath } from 'node:url';
 
@@ -7,6 +8,16 @@ const OWN = fileURLToPath(new URL('../python/.venv/bin/python', import.meta.url)
 
 /** The Python that tests run: `CHECKPOINT_ENGINE_PYTHON`, that of `tools/python/make-env.sh`, or `python3`. */
 export const python: string = env.CHECKPOINT_ENGINE_PYTHON ?? (existsSync(OWN) ? OWN : 'python3');
+
+const ENGINES = fileURLToPath(new URL('../python/.engines', import.meta.url));
+
+/** Folders of unpacked packages that `tools/python/make-engines.sh` fetched, by their versions. */
+export function fetchedPackages(name: string): { readonly version: string; readonly folder: string }[] {
+  if (!existsSync(ENGINES)) return [];
+  return readdirSync(ENGINES)
+    .filter((folder) => folder.startsWith(`${name}-`))
+    .map((folder) => ({ version: folder.slice(name.length + 1), folder: join(ENGINES, folder) }));
+}
 
 /** Why a test that needs these Python modules cannot run, or `undefined` when it can. The reason is printed. */
 export function reasonToSkip(...modules: string[]): string | undefined {

@@ -139,7 +139,7 @@ function cut(metas: RankMetas, limits: Limits): { buckets: UnplacedBucket[]; tot
 /** A bucket whose tensors come from places of the pool: they lie in it in pool order, so that copies are few. */
 function picked(bucket: UnplacedBucket, order: Int32Array, { tensors }: RankMetas, alignBytes: number): UnplacedBucket {
   const { firstTensor, tensorCount } = bucket;
-  const indices = [...order.subarray(firstTensor, firstTensor + tensorCount).sort()];
+  const indices = [...order.slice(firstTensor, firstTensor + tensorCount).sort()];
   let sizeBytes = 0;
   for (const index of indices) sizeBytes = alignUp(sizeBytes, alignBytes) + tensors[index]!.sizeBytes;
   const areNeighbours = indices.at(-1)! - indices[0]! === tensorCount - 1;

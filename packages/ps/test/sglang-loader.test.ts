@@ -4,14 +4,20 @@ import { spawn, spawnSync } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { env } from 'node:process';
 import { createHostDevice } from '@checkpoint-engine/device';
 import { type EngineRequest, openStore, ParameterServer } from '@checkpoint-engine/ps';
 import { shm } from '@checkpoint-engine/transport-shm';
 import { afterAll, afterEach, describe, expect, it } from 'vitest';
 import { freePort } from './support/world.ts';
 import { overHostMemory } from './v1-host-memory.ts';
-import { python, reasonToSkip, reasonToSkipSources, scriptPath } from './v1-python.ts';
+import { fetchedPackages, python, reasonToSkip, reasonToSkipSources, scriptPath } from './v1-python.ts';
 
+// What tools/python/make-engines.sh fetched comes first.
+const fetched = [...fetchedPackages('sglang'), ...fetchedPackages('checkpoint-engine')].filter(({ version }) =>
+  ['0.5.23', '0.4.2'].includes(version),
+);
+env.PYTHONPATH = [...fetched.map(({ folder }) => folder), env.PYTHONPATH].filter(Boolean).join(':');
 const reason = reasonToSkip('torch', 'zmq', 'safetensors', 'checkpoint_engine.worker') ?? reasonToSkipSources('sglang');
 const RANKS = 2;
 const folder = mkdtempSync(join(tmpdir(), 'ce-sglang-'));

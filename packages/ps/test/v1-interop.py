@@ -40,10 +40,10 @@ def open_file(*args):
 
 class NoDevice:
     def __getattr__(self, name):
-        return lambda: None
+        return lambda *args: None
 
 
-class DeviceManager:
+class DeviceManager(NoDevice):
     device_module = NoDevice()
 
 
@@ -63,6 +63,9 @@ def load_weights(weights):
 open_file.__module__, open_file.__qualname__ = reductions.__name__, "rebuild_cuda_tensor"
 reductions.rebuild_cuda_tensor = open_file
 worker.DeviceManager = DeviceManager
+# Workers before 0.3.0 call these by their names.
+for function in ("synchronize", "empty_cache", "ipc_collect"):
+    setattr(torch.cuda, function, lambda *args: None)
 
 try:
     context = zmq.Context()
