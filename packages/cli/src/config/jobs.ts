@@ -14,9 +14,9 @@ export const ENGINES = Object.keys({
 export const METHODS = ['auto', 'pull', 'buckets'] as const;
 export type Method = (typeof METHODS)[number];
 
-/** Whether workers of an engine can map host memory, so that pools are held where they can. */
+/** Whether workers of an engine may map host memory: LMDeploy's take buckets only. Pools are then held where they can. */
 export function canMap(engine: EngineName, method: Method): boolean {
-  return engine === 'worker' && method !== 'buckets';
+  return engine !== 'lmdeploy' && method !== 'buckets';
 }
 
 /** Kinds of devices that ranks run on. */

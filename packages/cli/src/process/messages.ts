@@ -25,6 +25,10 @@ export interface RankCalls {
   connect(job: Pick<UpdateJob, 'targets' | 'timeoutMs'>): null;
   /** Called at all ranks. */
   update(job: UpdateJob): UpdateResult;
+  /** Whether the workers of the first engine can be asked to prepare. */
+  canPrepare(job: Pick<UpdateJob, 'targets' | 'timeoutMs'>): boolean;
+  /** Has workers record, map and page-lock what updates of a checkpoint need. Called at all ranks. */
+  prepare(job: UpdateJob): null;
   /** Removes the files on `/dev/shm` that a checkpoint uses in place. The reply names those that this rank removed. */
   removeFiles(job: { readonly name: string }): readonly string[];
 }

@@ -4,6 +4,7 @@ import { decodeWorldMetas, encodeWorldMetas } from '@checkpoint-engine/meta';
 import {
   type ChoiceRequest,
   type EngineClient,
+  type EngineRequest,
   type ParameterServer,
   v1Protocol,
   v2Protocol,
@@ -105,36 +106,63 @@ export const RANK_CALLS: {
   },
 
   async update(context, { name, targets, ...options }) {
-    const { server, rank, signal, onEvent } = context;
-    const clients = new Map<number, EngineClient>();
-    // What a client finds out about its engine is used until the end of the update.
-    const engineOf = (groupIndex: number): EngineClient => {
-      const engine = clients.get(groupIndex) ?? client(context, targets, groupIndex);
-      clients.set(groupIndex, engine);
-      return engine;
-    };
-    const { workers, passes, choose } = engineOf(0);
-    const chooseWorkers = async ({ groupIndex, ...wait }: ChoiceRequest): Promise<WorkerChoice> =>
-      await engineOf(groupIndex).choose!(wait);
-    return await server.update(name, {
+    return await context.server.update(name, { ...options, ...engineOptions(context, targets) });
+  },
+
+  /** Asked at one rank, so that all ranks prepare or none does. An engine that does not answer is not prepared. */
+  async canPrepare(context, { targets, timeoutMs }) {
+    if (targets.engine === 'worker') return true;
+    const look = { signal: context.signal, timeoutMs: Math.min(LOOK_MS, timeoutMs) };
+    const choice = await client(context, targets, 0)
+      .choose?.(look)
+      .catch(() => undefined);
+    return choice?.canPrepare === true;
+  },
+
+  /** No weight changes, so requests go on and prefixes stay cached. */
+  async prepare(context, { name, targets, ...options }) {
+    const engine = engineOptions(context, { ...targets, pause: undefined, flushCache: false });
+    await context.server.prepare(name, {
       ...options,
-      requestEngine: async ({ groupIndex, ...request }) => {
-        const engine = engineOf(groupIndex);
-        const about = { type: 'engine', rank, groupIndex, endpoint: engineName(targets, groupIndex) } as const;
-        await engine.preflight?.(request);
-        onEvent({ ...about, state: 'asked', atMs: now() });
-        await engine.update(request);
-        onEvent({ ...about, state: 'acknowledged', atMs: now() });
-      },
-      protocol: workers === 'v2' ? v2Protocol() : v1Protocol(),
-      passes,
-      chooseWorkers: choose && chooseWorkers,
-      inferenceParallelSize: targets.parallelSize,
-      signal,
-      onEvent,
+      ...engine,
+      protocol: v2Protocol(),
+      chooseWorkers: undefined,
+      passes: 'one',
     });
+    return null;
   },
 };
+
+/** How an update speaks to the engines of its inference groups. */
+function engineOptions(context: RankContext, targets: EngineTargets) {
+  const { rank, signal, onEvent } = context;
+  const clients = new Map<number, EngineClient>();
+  // What a client finds out about its engine is used until the end of the update.
+  const engineOf = (groupIndex: number): EngineClient => {
+    const engine = clients.get(groupIndex) ?? client(context, targets, groupIndex);
+    clients.set(groupIndex, engine);
+    return engine;
+  };
+  const { workers, passes, choose } = engineOf(0);
+  const chooseWorkers = async ({ groupIndex, ...wait }: ChoiceRequest): Promise<WorkerChoice> =>
+    await engineOf(groupIndex).choose!(wait);
+  return {
+    requestEngine: async ({ groupIndex, ...request }: EngineRequest): Promise<void> => {
+      const engine = engineOf(groupIndex);
+      const about = { type: 'engine', rank, groupIndex, endpoint: engineName(targets, groupIndex) } as const;
+      await engine.preflight?.(request);
+      onEvent({ ...about, state: 'asked', atMs: now() });
+      await engine.update(request);
+      onEvent({ ...about, state: 'acknowledged', atMs: now() });
+    },
+    protocol: workers === 'v2' ? v2Protocol() : v1Protocol(),
+    passes,
+    chooseWorkers: choose && chooseWorkers,
+    inferenceParallelSize: targets.parallelSize,
+    signal,
+    onEvent,
+  };
+}
 
 function client({ secrets, logger }: RankContext, targets: EngineTargets, groupIndex: number) {
   const apiKey = targets.isStranger === true ? undefined : secrets.apiKey;

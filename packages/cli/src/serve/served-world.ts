@@ -12,7 +12,7 @@ import type {
 import { CheckpointEngineError, type Logger, toCheckpointEngineError } from '@checkpoint-engine/interface';
 import { decodeWorldMetas } from '@checkpoint-engine/meta';
 import type { StoreServer } from '@checkpoint-engine/ps';
-import type { RegisterJob, WorldJob } from '../config/jobs.ts';
+import { canMap, type RegisterJob, type WorldJob } from '../config/jobs.ts';
 import type { CallJob, CallName, CallResult } from '../process/messages.ts';
 import type { OpenRankPort } from '../process/rank-port.ts';
 import type { CallOptions } from '../process/world.ts';
@@ -52,6 +52,8 @@ export interface ServedWorldOptions {
 const GATHER_MS = 120_000;
 /** How long ranks have to give a checkpoint's memory back, and to give or take metas. */
 const SHORT_CALL_MS = 60_000;
+/** How long workers may take to map and record what updates need. */
+const PREPARE_MS = 120_000;
 /** How long ranks have to read a checkpoint, unless its registration says otherwise. */
 const REGISTER_MS = 3_600_000;
 /** How long making the communicators ahead may take. */
@@ -159,7 +161,13 @@ export class ServedWorld implements HttpWorld {
 
   async gatherMetas(name: string, { signal }: { readonly signal: AbortSignal }): Promise<void> {
     const entry = this.#catalog.get(name);
-    await this.#together.take(() => this.#gather(entry, signal, GATHER_MS), { signal });
+    await this.#together.take(
+      async () => {
+        await this.#gather(entry, signal, GATHER_MS);
+        await this.#prepare(entry, signal);
+      },
+      { signal },
+    );
   }
 
   async exportMetas(name: string): Promise<Uint8Array> {
@@ -264,6 +272,24 @@ export class ServedWorld implements HttpWorld {
     entry.checkWhole();
     await this.#call('gatherMetas', { name: entry.name, timeoutMs }, timeoutMs, { signal });
     entry.noteGathered();
+  }
+
+  /** Workers map and record ahead, so that no update waits for it. The update does what fails here. Never rejects. */
+  async #prepare({ name }: CatalogEntry, signal: AbortSignal): Promise<void> {
+    const { engines, update, logger } = this.#options;
+    const { targets } = engines;
+    if (targets === undefined || update.strategy === 'buckets' || !canMap(targets.engine, update.strategy ?? 'auto'))
+      return;
+    const timeoutMs = PREPARE_MS;
+    try {
+      const [can] = await this.#callSome([this.#slots[0]!], 'canPrepare', { targets, timeoutMs }, timeoutMs, {
+        signal,
+      });
+      if (can) await this.#call('prepare', { ...update, name, targets, timeoutMs }, timeoutMs, { signal });
+    } catch (thrown) {
+      const err = toCheckpointEngineError(thrown);
+      logger.warn({ checkpoint: name, err }, 'Workers could not prepare for updates of a checkpoint');
+    }
   }
 
   async #gatherAgain(entry: CatalogEntry, signal: AbortSignal | undefined, timeoutMs: number): Promise<void> {

@@ -39,6 +39,8 @@ export interface WorkerChoice {
   readonly workers: 'v1' | 'v2';
   /** Whether the workers may load more than once in one update. */
   readonly passes: 'one' | 'any';
+  /** The workers can be asked to prepare for updates by the same request as for an update. @default false */
+  readonly canPrepare?: boolean | undefined;
 }
 
 /**

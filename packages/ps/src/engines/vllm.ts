@@ -64,6 +64,7 @@ class VllmEngine implements EngineClient {
     return {
       workers: found.name === 'v1' ? 'v1' : 'v2',
       passes: found.name === 'backend' && found.loadsDraft === true ? 'any' : 'one',
+      canPrepare: found.name === 'extension',
     };
   }
 

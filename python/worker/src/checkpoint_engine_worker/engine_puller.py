@@ -12,18 +12,20 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from checkpoint_engine_worker.copier import copier_for
+from checkpoint_engine_worker.mapped_layout import MappedLayout
 from checkpoint_engine_worker.proof import Proof
-from checkpoint_engine_worker.pull_table import PullTable
 from checkpoint_engine_worker.pull_types import Needs, Places, Summary, TensorMeta
-from checkpoint_engine_worker.region_maps import RegionMaps, RegionName
 
 if TYPE_CHECKING:
     from checkpoint_engine_worker.engine import Engine
-    from checkpoint_engine_worker.pull_types import Int64s, MappedRegion
+    from checkpoint_engine_worker.pull_types import Int64s
     from checkpoint_engine_worker.recording import Recording
+    from checkpoint_engine_worker.region_maps import RegionName
 
 _LOG = logging.getLogger(__name__)
+
+#: Layouts that stay mapped: a server holds a few checkpoints at a time, and page-locking one takes seconds.
+_MOST_LAYOUTS = 4
 
 
 class EnginePuller:
@@ -47,20 +49,15 @@ class EnginePuller:
         self.refresh = refresh
         self._is_refreshed = is_refreshed
         self._check = check
-        self._maps = RegionMaps()
         self._metas = ""
         self._tensors: Sequence[TensorMeta] = ()
         self._recording: Recording | None = None
         #: Digests of what no loader writes, from before the load that is to be proved.
         self._before: Any = None
         self._proof: Proof | None = None
-        self._layout = ""
-        self._places: Places | None = None
-        self._regions: dict[int, MappedRegion] = {}
-        self._copier: Any = None
-        self._table: PullTable | None = None
-        #: The layout has places for all that is needed.
-        self._is_whole = False
+        #: By name, the one that was used last at the end.
+        self._layouts: dict[str, MappedLayout] = {}
+        self._layout: MappedLayout | None = None
         self._lock = threading.RLock()
         #: Who keeps the regions mapped between sessions.
         self._holder: object | None = None
@@ -140,28 +137,23 @@ class EnginePuller:
         Returns:
             Whether the places are known.
         """
-        if places is None and layout != self._layout:
-            return False
-        if layout != self._layout or self._places is None:
-            self._close_table()
-            self._release_regions()
-            self._regions = self._maps.open(regions)
-            self._layout, self._places = layout, places
-            # Page-locking takes long: it is done here, and copies only count on it.
-            self._copier = copier_for(self._engine().device)
-            for region in self._regions.values():
-                self._copier.register(region)
-        self._prepare_table()
+        known = self._layouts.pop(layout, None)
+        if known is None:
+            if places is None:
+                return False
+            for oldest in list(self._layouts)[: len(self._layouts) + 1 - _MOST_LAYOUTS]:
+                self._layouts.pop(oldest).close()
+            known = MappedLayout(regions, places, self._engine().device)
+        self._layouts[layout] = self._layout = known
+        known.prepare(self._recording)
         return True
 
     def pull(self, places: Places | None) -> int:
         """Copies what the engine needs of the layout, or of these places. Returns the bytes."""
-        if self._table is None:
+        if self._layout is None:
             raise ValueError("Nothing is mapped to be pulled from")
         self._check()
-        if places is None and not self._is_whole:
-            places = self._places
-        return self._table.execute(places)
+        return self._layout.pull(places)
 
     def prove(self, places: Places | None, *, is_last: bool) -> bool:
         """Compares what was loaded with what is shared. What is equal is pulled from now on.
@@ -173,14 +165,14 @@ class EnginePuller:
         Returns:
             Whether the engine is proved, which is not known before the last part.
         """
-        recording = self._recording
-        if recording is None or self._places is None or self._before is None:
+        recording, layout = self._recording, self._layout
+        if recording is None or layout is None or self._before is None:
             return False
         if self._proof is None:
             self._proof = Proof(recording, self._engine().device)
-        part = self._places if places is None else places
+        part = layout.places if places is None else places
         if len(part.tensor) > 0:
-            self._proof.compare(part, self._regions)
+            self._proof.compare(part, layout.regions)
         return self._decide(recording, self._proof) if is_last else False
 
     def _decide(self, recording: Recording, proof: Proof) -> bool:
@@ -192,18 +184,17 @@ class EnginePuller:
         derived = changed_modules(before, unwritten_digests(engine, recording, self._is_refreshed))
         proof.result(derived).accept(recording, fingerprint_of(engine, self._metas))
         _LOG.info("Proved against the live weights: %s", recording.summary())
-        self._close_table()
-        self._prepare_table()
+        self._close_tables()
+        if self._layout is not None:
+            self._layout.prepare(recording)
         return recording.proved
 
     def unmap(self) -> None:
         """Ends the use of all regions. Idempotent."""
         with self._lock:
-            self._holder = None
-            self._close_table()
-            self._release_regions()
-            self._places, self._layout = None, ""
-            self._maps.close()
+            self._holder = self._layout = None
+            while self._layouts:
+                self._layouts.popitem()[1].close()
 
     def hold(self) -> Callable[[], None]:
         """Leaves the regions mapped. Returns what unmaps them, unless a session has taken them over."""
@@ -225,26 +216,10 @@ class EnginePuller:
 
     def forget(self) -> None:
         """Forgets the recording. Idempotent."""
-        self._close_table()
+        self._close_tables()
         self._recording, self._metas, self._tensors = None, "", ()
         self._before = self._proof = None
 
-    def _prepare_table(self) -> None:
-        recording, places = self._recording, self._places
-        if self._table is not None or recording is None or not recording.proved or places is None:
-            return
-        needs = recording.needs()
-        # What streams from files, or is on other hosts, is in no layout: it comes through a ring.
-        self._is_whole = bool(np.isin(needs.tensor, places.tensor).all())
-        whole = places if self._is_whole else None
-        self._table = PullTable(recording, whole, self._regions, self._engine().device)
-
-    def _release_regions(self) -> None:
-        regions, self._regions = self._regions, {}
-        for region in regions.values():
-            self._copier.unregister(region)
-
-    def _close_table(self) -> None:
-        table, self._table = self._table, None
-        if table is not None:
-            table.close()
+    def _close_tables(self) -> None:
+        for layout in self._layouts.values():
+            layout.close_table()
