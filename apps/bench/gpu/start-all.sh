@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Starts the servers that the measurements want, all at the same time, on two GPUs: TP1 and TP2, dense and MoE, and
-# block-FP8 models. All have the Python tool's extension, and the receiver beside it.
+# Starts the servers that the measurements want, all at the same time, on all GPUs of the machine: TP1 and one
+# of all GPUs, dense and MoE, and block-FP8 models. All have the Python tool's extension, and the receiver beside it.
 #
 #   start-all.sh MODELS
 set -u
@@ -13,11 +13,13 @@ for _ in $(seq 240); do
   sleep 1
 done
 ls -d "$models"/*.config
+count=$(nvidia-smi -L | wc -l)
+all=$(seq -s, 0 $((count - 1)))
 flash=(--attention-backend FLASH_ATTN)
 "$here/start-vllm.sh" 8001 0 "$models/qwen3-A.config" "${flash[@]}"
 "$here/start-vllm.sh" 8002 1 "$models/qwen3-moe-A.config" "${flash[@]}"
-"$here/start-vllm.sh" 8003 0,1 "$models/qwen3-A.config" "${flash[@]}"
-"$here/start-vllm.sh" 8004 0,1 "$models/qwen3-moe-A.config" "${flash[@]}"
+"$here/start-vllm.sh" 8003 "$all" "$models/qwen3-A.config" "${flash[@]}"
+"$here/start-vllm.sh" 8004 "$all" "$models/qwen3-moe-A.config" "${flash[@]}"
 export LOAD=auto
-"$here/start-vllm.sh" 8005 0 "$models/qwen3-fp8-A" "${flash[@]}"
-"$here/start-vllm.sh" 8006 1 "$models/deepseek-v3-fp8-A" --attention-backend TRITON_MLA
+"$here/start-vllm.sh" 8005 $((2 % count)) "$models/qwen3-fp8-A" "${flash[@]}"
+"$here/start-vllm.sh" 8006 $((3 % count)) "$models/deepseek-v3-fp8-A" --attention-backend TRITON_MLA
