@@ -24,7 +24,7 @@ export interface EngineScenarioOptions {
   /** The server of `endpoint` was started with the first checkpoint: updates with it have to leave what it has. */
   readonly loaded: boolean;
   /** Ours speak to the receiver of the server, which has to have it. The Python tool never does. */
-  readonly receiver: boolean;
+  readonly throughReceiver: boolean;
   /** Arguments of vLLM, where it is started. */
   readonly engineArgs: readonly string[];
   /** `cli`, `cli-registered`, `serve`: what is measured of ours, and how. */
@@ -56,7 +56,7 @@ export async function engineScenario(options: EngineScenarioOptions): Promise<vo
       : VllmEngine.at(endpoint);
   try {
     const evidence = await Evidence.of(engine, options.loaded ? 'one' : undefined);
-    await engine.offerReceiver(options.receiver);
+    await engine.offerReceiver(options.throughReceiver);
     const rows: ResultRow[] = [];
     for (const way of options.ways) {
       for (const variant of options.variants) rows.push(await measureWay(way, variant, engine, evidence, options));
@@ -116,7 +116,7 @@ async function measureWay(
     phasesMs,
     deviceBytes,
     ...(bucketBytes !== undefined && { bucketBytes }),
-    settings: { ...(variant !== '' && { args: variant }), ...(options.receiver && { receiver: true }) },
+    settings: { ...(variant !== '' && { args: variant }), ...(options.throughReceiver && { receiver: true }) },
     figures: {
       wallMs: done.at(-1)!.wallMs,
       ...(bucketCount !== undefined && { bucketCount }),
