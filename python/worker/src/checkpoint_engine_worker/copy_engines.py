@@ -9,19 +9,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from checkpoint_engine_worker.pieces import (
-    P_DESTINATION,
     P_DESTINATION_PITCH,
     P_ROW_BYTES,
     P_ROWS,
-    P_SOURCE,
     P_SOURCE_PITCH,
 )
 from checkpoint_engine_worker.pull_types import Int64s
 
-#: Single runs, joined over adjacent pieces, of at least so many bytes.
+#: Single runs of at least this many bytes. Adjacent pieces are not joined: they may be in different allocations of the
+#: device, and a copy engine refuses a copy that reaches over the end of an allocation.
 RUN_BYTES = 2 << 20
 #: Rows of at least so many bytes, in pieces of at least so many.
 ROW_BYTES, ROWS_BYTES = 128, 1 << 20
@@ -39,35 +37,13 @@ class Share:
 
 def for_copy_engines(table: Int64s) -> Share:
     """Shares out a table. Its pieces are not cut."""
-    runs, in_runs = _wide_runs(table)
+    runs = (table[:, P_ROWS] == 1) & (table[:, P_ROW_BYTES] >= RUN_BYTES)
     row, source_pitch, pitch = table[:, P_ROW_BYTES], table[:, P_SOURCE_PITCH], table[:, P_DESTINATION_PITCH]
     rows = (table[:, P_ROWS] > 1) & (row >= ROW_BYTES) & (row * table[:, P_ROWS] >= ROWS_BYTES)
     rows &= (source_pitch >= row) & (pitch >= row) & (np.maximum(source_pitch, pitch) <= _MAX_PITCH)
-    return Share(runs, table[rows], table[~(in_runs | rows)])
+    return Share(table[runs], table[rows], table[~(runs | rows)])
 
 
 def nothing_for_copy_engines(table: Int64s) -> Share:
     """Leaves all to the kernel."""
     return Share(table[:0], table[:0], table)
-
-
-def _wide_runs(table: Int64s) -> tuple[Int64s, npt.NDArray[np.bool_]]:
-    """(wide runs, which pieces are in them)."""
-    inside = np.zeros(len(table), dtype=np.bool_)
-    single = np.flatnonzero(table[:, P_ROWS] == 1)
-    if not len(single):
-        return (table[:0], inside)
-    single = single[np.argsort(table[single, P_DESTINATION], kind="stable")]
-    part = table[single]
-    size = part[:, P_ROW_BYTES]
-    follows = (part[1:, P_DESTINATION] == part[:-1, P_DESTINATION] + size[:-1]) & (
-        part[1:, P_SOURCE] == part[:-1, P_SOURCE] + size[:-1]
-    )
-    first = np.concatenate([[True], ~follows])
-    run = np.cumsum(first) - 1
-    sizes = np.add.reduceat(size, np.flatnonzero(first))
-    wide = sizes >= RUN_BYTES
-    runs = part[first][wide].copy()
-    runs[:, P_ROW_BYTES] = sizes[wide]
-    inside[single[wide[run]]] = True
-    return (runs, inside)
