@@ -98,7 +98,6 @@ export interface UpdateJob {
   readonly ranks?: readonly number[] | undefined;
   readonly bucketBytes?: number | undefined;
   readonly deviceMemoryBytes?: number | undefined;
-  readonly stages?: 2 | 3 | 'auto' | undefined;
   /** @default 'auto' */
   readonly strategy?: Method | undefined;
   readonly releaseCommunicators?: boolean | undefined;

@@ -9,7 +9,6 @@ const flags: UpdateFlags = {
   device: 'auto',
   engine: 'vllm',
   endpoint: ['http://a'],
-  stages: '3',
   method: 'auto',
   timeout: 1000,
   sleepTime: 0,
@@ -42,10 +41,10 @@ describe('updateConfig', () => {
     expect(updateConfig({ ...flags, nprocPerNode: 8, trace: 'update.json' }, {}).traceFile).toBe('update.json');
   });
 
-  it('passes the order of stages on', () => {
-    expect(updateOf(updateConfig(flags, {}))).toMatchObject({ stages: 3, releaseCommunicators: false });
-    const changed = updateOf(updateConfig({ ...flags, stages: 'auto', releaseCommunicators: true }, {}));
-    expect(changed).toMatchObject({ stages: 'auto', releaseCommunicators: true });
+  it('passes on that communicators are released', () => {
+    expect(updateOf(updateConfig(flags, {}))).toMatchObject({ releaseCommunicators: false });
+    const changed = updateOf(updateConfig({ ...flags, releaseCommunicators: true }, {}));
+    expect(changed).toMatchObject({ releaseCommunicators: true });
   });
 
   it('refuses to start ranks where a launcher did', () => {

@@ -29,7 +29,6 @@ export interface DeliveryFlags extends LogOptions, EngineFlags {
   readonly p2pHost: string;
   readonly bucketSize?: number;
   readonly deviceMemory?: number;
-  readonly stages: '2' | '3' | 'auto';
   readonly method: Method;
   readonly releaseCommunicators?: true;
   readonly timeout: number;
@@ -199,7 +198,6 @@ function updateJob(
     ranks: flags.ranks,
     bucketBytes: flags.bucketSize,
     deviceMemoryBytes: flags.deviceMemory,
-    stages: flags.stages === 'auto' ? 'auto' : flags.stages === '2' ? 2 : 3,
     strategy: flags.method,
     releaseCommunicators: flags.releaseCommunicators === true,
     timeoutMs: flags.timeout,

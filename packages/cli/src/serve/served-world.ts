@@ -39,7 +39,7 @@ export interface ServedWorldOptions {
   readonly engines: DefaultTargets;
   readonly update: Pick<
     CallJob<'update'>,
-    'bucketBytes' | 'deviceMemoryBytes' | 'stages' | 'strategy' | 'releaseCommunicators'
+    'bucketBytes' | 'deviceMemoryBytes' | 'strategy' | 'releaseCommunicators'
   >;
   readonly allowedRoots?: readonly string[] | undefined;
   /** Where the ranks meet; none for a world of one. */

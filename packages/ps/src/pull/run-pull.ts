@@ -4,7 +4,7 @@ import type { UpdateResult } from '../api.ts';
 import { expectWorker } from '../update/expect-worker.ts';
 import { callWorkers, takeMemory } from '../update/handshake.ts';
 import { leaveGroup, type Meeting } from '../update/meet.ts';
-import { movePass, openSourcesOf, orderOf } from '../update/move-buckets.ts';
+import { movePass, openSourcesOf } from '../update/move-buckets.ts';
 import { type PlannedUpdate, planUpdate } from '../update/plan-update.ts';
 import { tensorList } from '../update/tensor-list.ts';
 import { emitPlan, summarise } from '../update/update-report.ts';
@@ -121,8 +121,7 @@ async function moveBuckets(
   await context.links.trim();
   const memory = await takeMemory(run, meeting, planned);
   const handshake = { ...contact, ...memory, group };
-  const order = orderOf(run, meeting, planned, handshake);
-  await movePass(run, meeting, planned, handshake, { source, order, isFirst: true, only });
+  await movePass(run, meeting, planned, handshake, { source, isFirst: true, only });
   if (memory.ring !== undefined && contact.session !== undefined) {
     watch.enter('release');
     await contact.session.release?.({ signal: life.signal });
