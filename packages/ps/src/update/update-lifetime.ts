@@ -1,6 +1,5 @@
 import { setMaxListeners } from 'node:events';
-import { CheckpointEngineError, LONGEST_TIMER_MS, type Store } from '@checkpoint-engine/interface';
-import { atRank } from '../util/at-rank.ts';
+import { atRank, CheckpointEngineError, LONGEST_TIMER_MS, type Store } from '@checkpoint-engine/interface';
 import type { Cleanup } from '../util/cleanup.ts';
 import { followSignals } from '../util/follow-signals.ts';
 
