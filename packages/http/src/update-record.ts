@@ -1,6 +1,6 @@
 import type { CheckpointEngineError } from '@checkpoint-engine/interface';
 import { UpdateProgress } from './update-progress.ts';
-import type { UpdateOrder, UpdateSummary } from './world.ts';
+import type { UpdateRequest, UpdateSummary } from './world.ts';
 
 /** Where an update is in its life. */
 export type UpdateState = 'waiting' | 'running' | 'succeeded' | 'failed' | 'cancelled';
@@ -9,7 +9,7 @@ export type UpdateState = 'waiting' | 'running' | 'succeeded' | 'failed' | 'canc
 export class UpdateRecord {
   readonly id: string;
   readonly checkpoint: string;
-  readonly order: UpdateOrder;
+  readonly order: UpdateRequest;
   readonly progress: UpdateProgress = new UpdateProgress();
   readonly createdAtMs: number = Date.now();
   /** Resolves when it is over. Never rejects. */
@@ -22,7 +22,7 @@ export class UpdateRecord {
   readonly #controller = new AbortController();
   #resolve!: () => void;
 
-  constructor(id: string, checkpoint: string, order: UpdateOrder) {
+  constructor(id: string, checkpoint: string, order: UpdateRequest) {
     this.id = id;
     this.checkpoint = checkpoint;
     this.order = order;

@@ -3,7 +3,7 @@ import { CheckpointEngineError, type Logger, toCheckpointEngineError } from '@ch
 import { Instances } from './instances.ts';
 import { RequestError } from './problem.ts';
 import { UpdateRecord } from './update-record.ts';
-import type { HttpWorld, UpdateEvent, UpdateOrder } from './world.ts';
+import type { HttpWorld, UpdateEvent, UpdateRequest } from './world.ts';
 
 /** Updates that are over and still can be asked for. */
 const KEPT = 100;
@@ -61,7 +61,7 @@ export class Updates {
    * @param whenBusy `refuse`: instead of waiting.
    * @throws `CE_CHECKPOINT_BUSY`, `CE_CLOSED`
    */
-  submit(checkpoint: string, order: UpdateOrder, whenBusy: 'wait' | 'refuse'): UpdateRecord {
+  submit(checkpoint: string, order: UpdateRequest, whenBusy: 'wait' | 'refuse'): UpdateRecord {
     if (this.#closing) throw this.#closing;
     const running = this.#running;
     if (running && (whenBusy === 'refuse' || this.#waiting.length >= MAX_WAITING)) {

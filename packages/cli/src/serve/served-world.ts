@@ -4,9 +4,9 @@ import type {
   CheckpointView,
   HttpWorld,
   RankView,
-  RegisterOrder,
+  RegisterRequest,
   UpdateEvent,
-  UpdateOrder,
+  UpdateRequest,
   UpdateSummary,
 } from '@checkpoint-engine/http';
 import { CheckpointEngineError, type Logger, toCheckpointEngineError } from '@checkpoint-engine/interface';
@@ -113,7 +113,7 @@ export class ServedWorld implements HttpWorld {
 
   async register(
     name: string,
-    order: RegisterOrder,
+    order: RegisterRequest,
     { signal, onAccepted }: { readonly signal: AbortSignal; readonly onAccepted?: (() => void) | undefined },
   ): Promise<void> {
     const { keepFiles = false, stream = false, timeoutMs = REGISTER_MS } = order;
@@ -193,7 +193,7 @@ export class ServedWorld implements HttpWorld {
 
   async update(
     name: string,
-    order: UpdateOrder,
+    order: UpdateRequest,
     { signal, onEvent }: { readonly signal: AbortSignal; readonly onEvent: (event: UpdateEvent) => void },
   ): Promise<UpdateSummary> {
     const entry = this.#catalog.get(name);

@@ -1,4 +1,4 @@
-import type { UpdateOrder } from '@checkpoint-engine/http';
+import type { UpdateRequest } from '@checkpoint-engine/http';
 import { CheckpointEngineError } from '@checkpoint-engine/interface';
 import type { EngineTargets } from '../config/jobs.ts';
 
@@ -15,7 +15,7 @@ const OWN_PATH = /\/(collective_rpc|update_weights_from_ipc|update)\/?$/;
  *
  * @throws `CE_CONFIG_INVALID`
  */
-export function updateTargets(order: UpdateOrder, defaults: DefaultTargets, worldSize: number): EngineTargets {
+export function updateTargets(order: UpdateRequest, defaults: DefaultTargets, worldSize: number): EngineTargets {
   const { ranks } = order;
   const stranger = [...ranks, ...order.inferenceGroupRanks].find((rank) => rank >= worldSize);
   if (stranger !== undefined) {
@@ -29,7 +29,7 @@ export function updateTargets(order: UpdateOrder, defaults: DefaultTargets, worl
   return targets;
 }
 
-function targetsOf(order: UpdateOrder, defaults: DefaultTargets, worldSize: number): EngineTargets {
+function targetsOf(order: UpdateRequest, defaults: DefaultTargets, worldSize: number): EngineTargets {
   const { updateUrl, uds, inferenceGroupRanks: group, ranks } = order;
   if (updateUrl === undefined && uds === undefined) {
     if (defaults.targets) return defaults.targets;
@@ -77,7 +77,7 @@ function checkWholeEngines(ranks: readonly number[], parallelSize: number, world
 }
 
 /** Whether an update names an engine that the server was not started with. */
-function isStranger({ updateUrl, uds }: UpdateOrder, { targets }: DefaultTargets): boolean {
+function isStranger({ updateUrl, uds }: UpdateRequest, { targets }: DefaultTargets): boolean {
   // Where there is a socket it is what is connected to.
   if (uds !== undefined) return targets?.uds.includes(uds) !== true;
   const { origin } = new URL(updateUrl!);

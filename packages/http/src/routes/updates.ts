@@ -5,7 +5,7 @@ import { checkpointPath, updatePath } from '../paths.ts';
 import { RequestError } from '../problem.ts';
 import { updateReply, updatesReply } from '../replies.ts';
 import { cancelledError } from '../updates.ts';
-import type { UpdateOrder } from '../world.ts';
+import type { UpdateRequest } from '../world.ts';
 import type { RouteContext } from './context.ts';
 import { waitQuery, waits } from './wait.ts';
 
@@ -135,7 +135,7 @@ export function updateRoutes(app: OpenAPIHono, { updates }: RouteContext): void 
   );
 }
 
-function orderOf(body: z.infer<typeof updateBody>): UpdateOrder {
+function orderOf(body: z.infer<typeof updateBody>): UpdateRequest {
   return {
     ranks: body.ranks,
     updateUrl: body.update_url ?? undefined,
