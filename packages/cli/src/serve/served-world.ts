@@ -10,6 +10,7 @@ import type {
   UpdateSummary,
 } from '@checkpoint-engine/http';
 import { CheckpointEngineError, type Logger, toCheckpointEngineError } from '@checkpoint-engine/interface';
+import { untilAborted } from '@checkpoint-engine/interface/shared';
 import { decodeWorldMetas } from '@checkpoint-engine/meta';
 import type { StoreServer } from '@checkpoint-engine/ps';
 import { canMap, type RegisterJob, type WorldJob } from '../config/jobs.ts';
@@ -21,7 +22,6 @@ import { Catalog, CatalogEntry } from './catalog.ts';
 import { RankSlot } from './rank-slot.ts';
 import { READY_MS, Readiness } from './readiness.ts';
 import { Turns } from './turns.ts';
-import { untilAborted } from './until-aborted.ts';
 import { summaryOf } from './update-summary.ts';
 import { type DefaultTargets, updateTargets } from './update-targets.ts';
 
@@ -37,10 +37,7 @@ export interface ServedWorldOptions {
   readonly places: readonly RankPlace[];
   readonly job: WorldJob;
   readonly engines: DefaultTargets;
-  readonly update: Pick<
-    CallJob<'update'>,
-    'bucketBytes' | 'deviceMemoryBytes' | 'strategy' | 'releaseCommunicators'
-  >;
+  readonly update: Pick<CallJob<'update'>, 'bucketBytes' | 'deviceMemoryBytes' | 'strategy' | 'releaseCommunicators'>;
   readonly allowedRoots?: readonly string[] | undefined;
   /** Where the ranks meet; none for a world of one. */
   readonly store?: Pick<StoreServer, 'lose'> | undefined;

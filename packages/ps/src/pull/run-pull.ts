@@ -1,4 +1,5 @@
 import type { NeedsSummary, PullIntent } from '@checkpoint-engine/interface';
+import { untilAborted } from '@checkpoint-engine/interface/shared';
 import { boxBytes } from '@checkpoint-engine/planner';
 import type { UpdateResult } from '../api.ts';
 import { expectWorker } from '../update/expect-worker.ts';
@@ -9,7 +10,6 @@ import { type PlannedUpdate, planUpdate } from '../update/plan-update.ts';
 import { tensorList } from '../update/tensor-list.ts';
 import { emitPlan, summarise } from '../update/update-report.ts';
 import type { UpdateRun } from '../update/update-run.ts';
-import { untilAborted } from '../util/until-aborted.ts';
 import { agreeOnPull, type PullAgreement } from './agree-on-pull.ts';
 import { isProvable } from './offer.ts';
 import { proveAll, pullAll } from './pull-all.ts';

@@ -1,6 +1,6 @@
 import { setMaxListeners } from 'node:events';
 import { atRank, CheckpointEngineError, LONGEST_TIMER_MS, type Store } from '@checkpoint-engine/interface';
-import type { Cleanup } from '../util/cleanup.ts';
+import type { Cleanup } from '@checkpoint-engine/interface/shared';
 import { followSignals } from '../util/follow-signals.ts';
 
 /** What {@link UpdateLifetime} is bounded by. */
