@@ -9,7 +9,7 @@ export type UpdateState = 'waiting' | 'running' | 'succeeded' | 'failed' | 'canc
 export class UpdateRecord {
   readonly id: string;
   readonly checkpoint: string;
-  readonly order: UpdateRequest;
+  readonly request: UpdateRequest;
   readonly progress: UpdateProgress = new UpdateProgress();
   readonly createdAtMs: number = Date.now();
   /** Resolves when it is over. Never rejects. */
@@ -22,10 +22,10 @@ export class UpdateRecord {
   readonly #controller = new AbortController();
   #resolve!: () => void;
 
-  constructor(id: string, checkpoint: string, order: UpdateRequest) {
+  constructor(id: string, checkpoint: string, request: UpdateRequest) {
     this.id = id;
     this.checkpoint = checkpoint;
-    this.order = order;
+    this.request = request;
     this.ended = new Promise((resolve) => {
       this.#resolve = resolve;
     });

@@ -34,7 +34,7 @@ export interface HttpWorld {
    */
   update(
     name: string,
-    order: UpdateRequest,
+    request: UpdateRequest,
     options: { readonly signal: AbortSignal; readonly onEvent: (event: UpdateEvent) => void },
   ): Promise<UpdateSummary>;
 }

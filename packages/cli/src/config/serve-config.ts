@@ -12,7 +12,7 @@ import {
   readMemoryLimits,
   readSecrets,
 } from './environment.ts';
-import type { DeviceKind, EngineTargets, Method, P2PJob, P2PWay, UpdateJob } from './jobs.ts';
+import type { DeviceKind, EngineTargets, Method, P2PJob, P2PWay, RankUpdateRequest } from './jobs.ts';
 
 /** The flags of `serve`, parsed one by one. Durations in milliseconds, sizes in bytes. */
 export interface ServeFlags extends LogOptions, Omit<EngineFlags, 'uds'> {
@@ -63,7 +63,7 @@ export interface ServeConfig {
   readonly targets?: EngineTargets | undefined;
   /** How engines serve around updates. */
   readonly serving: Pick<EngineTargets, 'pause' | 'flushCache'>;
-  readonly update: Pick<UpdateJob, 'bucketBytes' | 'deviceMemoryBytes' | 'strategy'>;
+  readonly update: Pick<RankUpdateRequest, 'bucketBytes' | 'deviceMemoryBytes' | 'strategy'>;
   readonly limits: MemoryLimits;
   /** Absent where nobody reads from anybody. */
   readonly p2p?: P2PJob | undefined;

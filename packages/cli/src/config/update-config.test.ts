@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import type { RegisterJob } from './jobs.ts';
+import type { RankRegisterRequest } from './jobs.ts';
 import { joinConfig, type UpdateConfig, type UpdateFlags, updateConfig } from './update-config.ts';
 
 const flags: UpdateFlags = {
@@ -18,8 +18,8 @@ const flags: UpdateFlags = {
 const invalid = (pattern: RegExp) =>
   expect.objectContaining({ code: 'CE_CONFIG_INVALID', message: expect.stringMatching(pattern) });
 
-const registerOf = ({ delivery: { source } }: UpdateConfig): RegisterJob =>
-  (source as { register: RegisterJob }).register;
+const registerOf = ({ delivery: { source } }: UpdateConfig): RankRegisterRequest =>
+  (source as { register: RankRegisterRequest }).register;
 const updateOf = ({ delivery }: UpdateConfig) => delivery.updates[0]!;
 
 describe('updateConfig', () => {
