@@ -36,6 +36,7 @@ export class UpdateRecord {
     return this.#controller.signal;
   }
 
+  /** Whether it has ended, in whatever way. */
   get isOver(): boolean {
     return this.endedAtMs !== undefined;
   }
@@ -45,15 +46,18 @@ export class UpdateRecord {
     return (this.endedAtMs ?? Date.now()) - (this.startedAtMs ?? this.createdAtMs);
   }
 
+  /** Ends the update, if it runs, with this reason. */
   abort(reason: CheckpointEngineError): void {
     this.#controller.abort(reason);
   }
 
+  /** Notes that it runs. */
   begin(): void {
     this.state = 'running';
     this.startedAtMs = Date.now();
   }
 
+  /** Notes how it ended. */
   end({ summary, error }: { readonly summary?: UpdateSummary; readonly error?: CheckpointEngineError }): void {
     if (summary) this.progress.finish(summary);
     this.summary = summary;

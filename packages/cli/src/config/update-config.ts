@@ -11,7 +11,15 @@ import {
   readSecrets,
 } from './environment.ts';
 import { isCheckpointName } from './flag-values.ts';
-import type { DeliveryJob, DeviceKind, Method, P2PJob, P2PWay, RankRegisterRequest, RankUpdateRequest } from './jobs.ts';
+import type {
+  DeliveryJob,
+  DeviceKind,
+  Method,
+  P2PJob,
+  P2PWay,
+  RankRegisterRequest,
+  RankUpdateRequest,
+} from './jobs.ts';
 import { type LaunchedProcess, readLauncher } from './launchers.ts';
 
 const LEAST_HOST_MEMORY_BYTES = 2 ** 20;

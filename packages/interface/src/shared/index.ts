@@ -3,6 +3,6 @@
  *
  * @packageDocumentation
  */
-export { Cleanup } from './cleanup.ts';
+export { Cleanup, type Closable } from './cleanup.ts';
 export { settlesWithin } from './settles-within.ts';
 export { untilAborted } from './until-aborted.ts';
