@@ -1,7 +1,8 @@
 import { parseSize } from '@checkpoint-engine/planner';
-import { type Command, Option } from 'commander';
+import { type Command, InvalidArgumentError, Option } from 'commander';
 import { withCheckpointOptions } from '../checkpoints/bench-checkpoint.ts';
-import { engineScenario, type Way } from '../engine/engine-scenario.ts';
+import type { Way } from '../engine/engine-options.ts';
+import { engineScenario } from '../engine/engine-scenario.ts';
 import { withPublishOptions } from '../report/publish.ts';
 import type { UpdateVariant } from './measured-rank.ts';
 import { updateScenario } from './update-scenario.ts';
