@@ -115,7 +115,7 @@ export class ServedWorld implements HttpWorld {
   ): Promise<void> {
     const { keepFiles = false, stream = false, timeoutMs = REGISTER_MS } = request;
     const { allowedRoots } = this.#options;
-    checkPaths(order.files);
+    checkPaths(request.files);
     // One path may be a folder.
     const files = request.files.length === 1 ? request.files[0]! : request.files;
     // What is read in the background can be updated from meanwhile.
