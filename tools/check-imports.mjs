@@ -16,7 +16,7 @@ const ALLOWED = {
   'transport-rdma': ['interface', 'native-kit', 'device'],
   'transport-compliance': ['interface'],
   ps: ['interface', 'meta', 'planner'],
-  http: ['interface', 'ps'],
+  http: ['interface', 'meta', 'ps'],
   report: ['interface', 'planner'],
   worker: ['interface', 'device'],
 };

@@ -65,7 +65,7 @@ for step; do
       bench big stream --no-pool --dir "$("$run" bench checkpoint --model glm-4.5-air --scale 30GiB)" --small-dir "$("$run" bench checkpoint --model one)" --rounds 1
       ;;
     multi) bench "multi-$ranks" update --brief "${on[@]}" "${links[@]}" --ranks "$ranks" --timelines --updates "${UPDATES:-20}" --registers 1 "${scaled[@]}" ;;
-    multi-sizes) bench "multi-sizes-$ranks" update --brief "${on[@]:0:2}" "${links[@]}" "${scaled[@]}" --ranks "$ranks" --timelines --updates 3 --registers 1 --device-memory 16GiB --bucket-sizes 64MiB,512MiB,2GiB --stages 3,2,auto ;;
+    multi-sizes) bench "multi-sizes-$ranks" update --brief "${on[@]:0:2}" "${links[@]}" "${scaled[@]}" --ranks "$ranks" --timelines --updates 3 --registers 1 --device-memory 16GiB --bucket-sizes 64MiB,512MiB,2GiB ;;
     multi-subset) bench "multi-subset-$ranks" update --brief "${on[@]:0:2}" "${scaled[@]}" --ranks "$ranks" --timelines --updates 5 --registers 1 --receiving-ranks "${RECEIVING:-0}" ;;
     multi-glm) bench "multi-glm-$ranks" update --brief "${on[@]}" "${links[@]}" --ranks "$ranks" --timelines --updates 5 --registers 1 --model "${MODEL:-glm-4.5-air}" --scale "${SCALE:-24GiB}" ;;
     quick)
@@ -78,7 +78,7 @@ for step; do
         bench "correct-$model" update --brief "${on[@]:0:2}" --model "$model" --updates 2 --registers 1
       done
       bench correct-16MiB update --brief "${on[@]:0:2}" --scale 3GiB --updates 20 --bucket-sizes 16MiB
-      bench correct-shared update --brief "${on[@]:0:2}" --scale 3GiB --updates 10 --bucket-sizes 16MiB --stages 3,2 --ranks $((gpus + 1))
+      bench correct-shared update --brief "${on[@]:0:2}" --scale 3GiB --updates 10 --bucket-sizes 16MiB --ranks $((gpus + 1))
       ;;
     checks)
       lm=$CHECKPOINT_ENGINE_BENCH_DATA/lm

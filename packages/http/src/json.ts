@@ -38,7 +38,7 @@ export function updateJson(update: UpdateRecord): object {
     id: update.id,
     checkpoint: update.checkpoint,
     state: update.state,
-    weight_version: update.order.weightVersion,
+    weight_version: update.request.weightVersion,
     created_at: isoTime(update.createdAtMs),
     started_at: isoTime(update.startedAtMs),
     ended_at: isoTime(update.endedAtMs),

@@ -1,6 +1,6 @@
 import type { CheckpointEngineError } from '@checkpoint-engine/interface';
 import { UpdateProgress } from './update-progress.ts';
-import type { UpdateOrder, UpdateSummary } from './world.ts';
+import type { UpdateRequest, UpdateSummary } from './world.ts';
 
 /** Where an update is in its life. */
 export type UpdateState = 'waiting' | 'running' | 'succeeded' | 'failed' | 'cancelled';
@@ -9,7 +9,7 @@ export type UpdateState = 'waiting' | 'running' | 'succeeded' | 'failed' | 'canc
 export class UpdateRecord {
   readonly id: string;
   readonly checkpoint: string;
-  readonly order: UpdateOrder;
+  readonly request: UpdateRequest;
   readonly progress: UpdateProgress = new UpdateProgress();
   readonly createdAtMs: number = Date.now();
   /** Resolves when it is over. Never rejects. */
@@ -22,10 +22,10 @@ export class UpdateRecord {
   readonly #controller = new AbortController();
   #resolve!: () => void;
 
-  constructor(id: string, checkpoint: string, order: UpdateOrder) {
+  constructor(id: string, checkpoint: string, request: UpdateRequest) {
     this.id = id;
     this.checkpoint = checkpoint;
-    this.order = order;
+    this.request = request;
     this.ended = new Promise((resolve) => {
       this.#resolve = resolve;
     });
@@ -36,6 +36,7 @@ export class UpdateRecord {
     return this.#controller.signal;
   }
 
+  /** Whether it has ended, in whatever way. */
   get isOver(): boolean {
     return this.endedAtMs !== undefined;
   }
@@ -45,15 +46,18 @@ export class UpdateRecord {
     return (this.endedAtMs ?? Date.now()) - (this.startedAtMs ?? this.createdAtMs);
   }
 
+  /** Ends the update, if it runs, with this reason. */
   abort(reason: CheckpointEngineError): void {
     this.#controller.abort(reason);
   }
 
+  /** Notes that it runs. */
   begin(): void {
     this.state = 'running';
     this.startedAtMs = Date.now();
   }
 
+  /** Notes how it ended. */
   end({ summary, error }: { readonly summary?: UpdateSummary; readonly error?: CheckpointEngineError }): void {
     if (summary) this.progress.finish(summary);
     this.summary = summary;

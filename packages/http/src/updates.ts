@@ -3,7 +3,7 @@ import { CheckpointEngineError, type Logger, toCheckpointEngineError } from '@ch
 import { Instances } from './instances.ts';
 import { RequestError } from './problem.ts';
 import { UpdateRecord } from './update-record.ts';
-import type { HttpWorld, UpdateEvent, UpdateOrder } from './world.ts';
+import type { HttpWorld, UpdateEvent, UpdateRequest } from './world.ts';
 
 /** Updates that are over and still can be asked for. */
 const KEPT = 100;
@@ -61,7 +61,7 @@ export class Updates {
    * @param whenBusy `refuse`: instead of waiting.
    * @throws `CE_CHECKPOINT_BUSY`, `CE_CLOSED`
    */
-  submit(checkpoint: string, order: UpdateOrder, whenBusy: 'wait' | 'refuse'): UpdateRecord {
+  submit(checkpoint: string, request: UpdateRequest, whenBusy: 'wait' | 'refuse'): UpdateRecord {
     if (this.#closing) throw this.#closing;
     const running = this.#running;
     if (running && (whenBusy === 'refuse' || this.#waiting.length >= MAX_WAITING)) {
@@ -72,7 +72,7 @@ export class Updates {
         { retryable: true },
       );
     }
-    const record = new UpdateRecord(randomUUID(), checkpoint, order);
+    const record = new UpdateRecord(randomUUID(), checkpoint, request);
     this.#records.set(record.id, record);
     this.#waiting.push(record);
     this.#next();
@@ -115,13 +115,13 @@ export class Updates {
   }
 
   async #run(record: UpdateRecord): Promise<void> {
-    const { id, checkpoint, order } = record;
-    const { weightVersion } = order;
+    const { id, checkpoint, request } = record;
+    const { weightVersion } = request;
     const { world, logger } = this.#options;
     record.begin();
     logger.info({ update: id, checkpoint, weightVersion }, 'An update begins');
     try {
-      const summary = await world.update(checkpoint, order, {
+      const summary = await world.update(checkpoint, request, {
         signal: record.signal,
         onEvent: (event) => {
           if (event.type === 'engine') this.instances.note(event, { id, checkpoint, weightVersion });

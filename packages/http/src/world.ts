@@ -16,7 +16,7 @@ export interface HttpWorld {
    */
   register(
     name: string,
-    source: RegisterOrder,
+    source: RegisterRequest,
     options: { readonly signal: AbortSignal; readonly onAccepted?: (() => void) | undefined },
   ): Promise<void>;
   /** Gives the memory back, also of a checkpoint that some ranks have lost. @throws `CE_CHECKPOINT_UNKNOWN`, `_BUSY` */
@@ -34,7 +34,7 @@ export interface HttpWorld {
    */
   update(
     name: string,
-    order: UpdateOrder,
+    request: UpdateRequest,
     options: { readonly signal: AbortSignal; readonly onEvent: (event: UpdateEvent) => void },
   ): Promise<UpdateSummary>;
 }
@@ -89,7 +89,7 @@ export interface CheckpointView {
 }
 
 /** What is to be registered. Every rank takes its share of the files. */
-export interface RegisterOrder {
+export interface RegisterRequest {
   /** Safetensors files, or one folder. */
   readonly files: readonly string[];
   /** Leave files that lie on `/dev/shm` there after an update has succeeded. @default false */
@@ -101,7 +101,7 @@ export interface RegisterOrder {
 }
 
 /** What is to be updated. What is left out is as the server was started with. */
-export interface UpdateOrder {
+export interface UpdateRequest {
   /** Ranks that update; the others only serve. Empty: all. */
   readonly ranks: readonly number[];
   /** Where one engine takes the request, its path included. */

@@ -4,6 +4,7 @@
  *
  * @packageDocumentation
  */
+export { atRank } from './at-rank.ts';
 export type * from './broadcast.ts';
 export * from './check-pull.ts';
 export type * from './device.ts';

@@ -4,6 +4,10 @@
  * A name is what it shares with the name before it, and a suffix. Names in pool order repeat few suffixes, lengths,
  * dtypes and shapes, always together: that is a step. A tensor is the index of its step; where it lies follows from the
  * sizes, but for the gaps in front.
+ *
+ * What that saves: the metas of Kimi-K2 in FP8 on 64 ranks (139,583 tensors) take 147 kB, 4 kB after deflate at level 1,
+ * and are decoded in 34 ms of processor time. Plain msgpack columns of the same metas take 10.9 MB, 1.13 MB after
+ * deflate, and 189 ms. Every rank receives and decodes the metas of all ranks.
  */
 export const COLUMNS = [
   /** Count, bytes of each, their UTF-8. */

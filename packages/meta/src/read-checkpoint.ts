@@ -45,7 +45,7 @@ interface Source {
  * Reads the headers of a checkpoint.
  *
  * A folder is read by its `model.safetensors.index.json`, or, where it has none, by the names of its `*.safetensors`
- * files, see {@link chooseFiles}. Index and shards have to agree on every tensor.
+ * files, see `chooseFiles`. Index and shards have to agree on every tensor.
  *
  * @param source A folder, a safetensors file, or a list of safetensors files.
  * @throws `CE_CHECKPOINT_EMPTY` there is no file, or no tensor in any

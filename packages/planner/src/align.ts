@@ -1,4 +1,7 @@
-/** Where tensors start in a bucket, and what slots are multiples of, unless a caller says otherwise. */
+/**
+ * Tensors start at multiples of this, in pools and in buckets, and slots are multiples of it: any dtype can be viewed
+ * there, and copies run at full speed.
+ */
 export const DEFAULT_ALIGN_BYTES = 256;
 
 /** The smallest multiple of `alignBytes` that is not below `bytes`. `alignBytes` is a power of two, so this is exact. */

@@ -18,8 +18,8 @@ export interface SizeBucketsInput {
   readonly softMemoryBytes?: number | undefined;
   /** Share of `freeBytes` that may be used, strictly; above 0 and at most 1. @default 0.9 */
   readonly memFraction?: number | undefined;
-  /** Size of a bucket where nothing speaks against it. @default 256 MiB */
-  readonly preferredBucketBytes?: number | undefined;
+  /** Size of a bucket where memory, the model and `maxBucketBytes` allow it. */
+  readonly preferredBucketBytes: number;
   readonly ring?: RingPreference | undefined;
   /** Whether owners copy to staging slots first, instead of into the ring. */
   readonly staging: boolean;

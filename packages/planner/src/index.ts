@@ -5,8 +5,10 @@
  *
  * @packageDocumentation
  */
+
 export { type Affinity, affinityOf, orderByAffinity } from './affinity.ts';
 export { affinityKey } from './affinity-key.ts';
+export { alignDown, alignUp, DEFAULT_ALIGN_BYTES } from './align.ts';
 export * from './assign-pull-readers.ts';
 export * from './assign-receiver-ranks.ts';
 export * from './balance-by-bytes.ts';

@@ -12,6 +12,7 @@ const roomy: SizeBucketsInput = {
   largestTensorBytes: 64 * MIB,
   totalBytes: 16 * GIB,
   worldSize: 8,
+  preferredBucketBytes: 256 * MIB,
   staging: false,
 };
 
@@ -180,7 +181,7 @@ describe('sizeBuckets', () => {
       worldSize: fc.integer({ min: 1, max: 300 }),
       maxBucketBytes: limit,
       deviceMemoryBytes: limit,
-      preferredBucketBytes: limit,
+      preferredBucketBytes: limit.map((bytes) => bytes ?? 256 * MIB),
       memFraction: fc.constantFrom(0.1, 0.9, 1),
       ring: fc.record({ slots: fc.integer({ min: 1, max: 5 }), stagingSlots: fc.integer({ min: 1, max: 3 }) }),
       staging: fc.boolean(),

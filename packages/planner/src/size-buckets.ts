@@ -5,8 +5,6 @@ import { checkNotNegative, checkPositive, checkPositiveInteger } from './check-a
 import { formatBytes, formatBytesExactly } from './format-bytes.ts';
 
 const MIB = 2 ** 20;
-/** Large enough that the fixed cost of a bucket is small beside its copies, on every link. */
-const PREFERRED_BUCKET_BYTES = 256 * MIB;
 /** Smaller buckets cost more in messages than another slot brings: slots are given up first. */
 const SMALLEST_USEFUL_BUCKET_BYTES = 16 * MIB;
 /** So many buckets at least, where they stay useful, for the three stages to overlap at all. */
@@ -50,10 +48,7 @@ export function sizeBuckets(input: SizeBucketsInput): BucketSizing {
   const strictBytes = Math.min(deviceMemoryBytes ?? Number.POSITIVE_INFINITY, Math.floor(freeBytes * memFraction));
   const defaultBytes = Math.max(softBytes, ringsOf(all) * tensorBytes + BESIDE_LARGEST_BYTES);
   const boundBytes = Math.min(deviceMemoryBytes ?? defaultBytes, strictBytes);
-  const allowedBytes = Math.min(
-    input.preferredBucketBytes ?? PREFERRED_BUCKET_BYTES,
-    input.maxBucketBytes ?? Number.POSITIVE_INFINITY,
-  );
+  const allowedBytes = Math.min(input.preferredBucketBytes, input.maxBucketBytes ?? Number.POSITIVE_INFINITY);
   const wantedBytes = slotBytes(Math.min(allowedBytes, usefulBytes(input)));
   const leastBytes = Math.min(wantedBytes, SMALLEST_USEFUL_BUCKET_BYTES);
 
@@ -122,7 +117,7 @@ function check(input: SizeBucketsInput): void {
   checkPositive('maxBucketBytes', input.maxBucketBytes ?? 1);
   checkPositive('deviceMemoryBytes', input.deviceMemoryBytes ?? 1);
   checkPositive('softMemoryBytes', input.softMemoryBytes ?? 1);
-  checkPositive('preferredBucketBytes', input.preferredBucketBytes ?? 1);
+  checkPositive('preferredBucketBytes', input.preferredBucketBytes);
   checkPositiveInteger('ring.slots', ring.slots ?? 1);
   checkPositiveInteger('ring.stagingSlots', ring.stagingSlots ?? 1);
   if (!(memFraction > 0 && memFraction <= 1)) {

@@ -139,14 +139,6 @@ export interface UpdateOptions {
   /** Most bytes of device memory that the update may take. */
   readonly deviceMemoryBytes?: number | undefined;
   /**
-   * `3`: copies to the device, broadcasts and reloads of different buckets run at the same time. `2`: copies and
-   * broadcasts take turns (the Python tool's order), for machines on which they disturb each other. `auto`: the first
-   * update measures both on its first buckets and goes on with the faster one, and so do later ones. Where the ranks
-   * share one ring (on the host device) there is one copy and nothing to be put in order.
-   * @default 3
-   */
-  readonly stages?: 2 | 3 | 'auto' | undefined;
-  /**
    * `any`: after their post-load hook, workers may come again to the same address before the engine answers, and get all
    * buckets once more. SGLang does so for each draft runner. All engines of the world have to load equally often.
    * @default 'one'

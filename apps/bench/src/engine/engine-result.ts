@@ -1,7 +1,7 @@
 import type { DeviceFloors } from '../floors/device-floors.ts';
 import type { BenchResult, ResultRow, Target } from '../report/result.ts';
 import { median } from '../report/statistics.ts';
-import type { EngineScenarioOptions } from './engine-scenario.ts';
+import type { EngineScenarioOptions } from './engine-options.ts';
 
 /** What was measured with a real engine. */
 export interface EngineFigures {

@@ -1,8 +1,6 @@
 import { type RankMetas, tensorBytes } from '@checkpoint-engine/meta';
 import { modelOf } from '@checkpoint-engine/model-tensors';
-import { balanceByBytes } from '@checkpoint-engine/planner';
-
-const ALIGN_BYTES = 256;
+import { alignUp, balanceByBytes, DEFAULT_ALIGN_BYTES } from '@checkpoint-engine/planner';
 
 /** What a world of so many ranks holds of Kimi-K2 in FP8, as registering its files would have it. */
 export function kimiK2Metas(worldSize: number, checkpoint: string): RankMetas[] {
@@ -21,7 +19,7 @@ export function kimiK2Metas(worldSize: number, checkpoint: string): RankMetas[] 
   for (const [index, rank] of balanceByBytes(tensors, worldSize).entries()) {
     const { name, dtype, shape, sizeBytes } = tensors[index]!;
     const { regions, tensors: own } = world[rank]!;
-    const offsetBytes = Math.ceil(regions[0]!.sizeBytes / ALIGN_BYTES) * ALIGN_BYTES;
+    const offsetBytes = alignUp(regions[0]!.sizeBytes, DEFAULT_ALIGN_BYTES);
     own.push({ name, dtype, shape, sizeBytes, region: 0, offsetBytes });
     regions[0]!.sizeBytes = offsetBytes + sizeBytes;
   }

@@ -37,7 +37,7 @@ export interface ResultRow {
   readonly model?: string | undefined;
   readonly ranks?: number | undefined;
   readonly bucketBytes?: number | undefined;
-  /** What else tells this row from its siblings: `{ stages: 'auto' }`. */
+  /** What else tells this row from its siblings: `{ 'bucket-size': '64 MiB' }`. */
   readonly settings?: Readonly<Record<string, string | number | boolean>> | undefined;
   /** Each repetition that counts, as the slowest rank saw it. Warm-ups are in `warmupMs`. */
   readonly samplesMs: readonly number[];

@@ -5,10 +5,7 @@ import type { RankIdentity } from '../world/open-rank.ts';
 export type MeasuredRankTask = RankIdentity;
 
 /** The options of an update that travel to rank processes. */
-export type UpdateVariant = Pick<
-  UpdateOptions,
-  'ranks' | 'bucketBytes' | 'deviceMemoryBytes' | 'stages' | 'releaseCommunicators'
->;
+export type UpdateVariant = Pick<UpdateOptions, 'ranks' | 'bucketBytes' | 'deviceMemoryBytes' | 'releaseCommunicators'>;
 
 /** What to bring in, and how. */
 export interface UpdateCall {

@@ -1,17 +1,15 @@
 import { parseSize } from '@checkpoint-engine/planner';
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { withCheckpointOptions } from '../checkpoints/bench-checkpoint.ts';
-import { engineScenario, type Way } from '../engine/engine-scenario.ts';
+import type { Way } from '../engine/engine-options.ts';
+import { engineScenario } from '../engine/engine-scenario.ts';
 import { withPublishOptions } from '../report/publish.ts';
 import type { UpdateVariant } from './measured-rank.ts';
 import { updateScenario } from './update-scenario.ts';
 
-type Stages = NonNullable<UpdateVariant['stages']>;
-
 interface ParsedOptions {
   readonly bucketSizes: readonly number[];
   readonly deviceMemory?: number | undefined;
-  readonly stages: readonly Stages[];
   readonly receivingRanks?: readonly number[] | undefined;
   readonly releaseCommunicators: boolean;
 }
@@ -27,7 +25,6 @@ export function addUpdateCommand(program: Command): void {
     .option('--registers <n>', 'registrations in a row', Number, 2)
     .option('--bucket-sizes <sizes>', 'bucket sizes, one measurement each: 64MiB,2GiB', parseSizes, [])
     .option('--device-memory <size>', 'most bytes of device memory', parseSize)
-    .option('--stages <orders>', '3, 2 or auto, one measurement each: 3,2,auto', parseStages, [3])
     .option(
       '--receiving-ranks <ranks>',
       'ranks whose engines receive, the others serve: 0,2 (default: all)',
@@ -65,8 +62,8 @@ Examples:
   One GPU with the unmodified Python worker, beside the Python tool:
     bench update --peer --link-floors --json update.json
 
-  Eight GPUs, bucket sizes and orders of stages:
-    bench update --ranks 8 --bucket-sizes 64MiB,512MiB,2GiB --stages 3,2,auto --link-floors --peer
+  Eight GPUs, several bucket sizes:
+    bench update --ranks 8 --bucket-sizes 64MiB,512MiB,2GiB --link-floors --peer
 
   A real vLLM on two GPUs, beside the Python tool under torchrun:
     bench update --engine vllm --python /opt/vllm/bin/python --ranks 2 --checkpoints /tmp/A,/tmp/B --peer
@@ -102,20 +99,16 @@ export function withWorldOptions(command: Command): Command {
 function variantsOf({
   bucketSizes,
   deviceMemory,
-  stages,
   receivingRanks,
   releaseCommunicators,
 }: ParsedOptions): UpdateVariant[] {
   const sizes = bucketSizes.length === 0 ? [undefined] : bucketSizes;
-  return stages.flatMap((order) =>
-    sizes.map((bucketBytes) => ({
-      stages: order,
-      ...(bucketBytes !== undefined && { bucketBytes }),
-      ...(deviceMemory !== undefined && { deviceMemoryBytes: deviceMemory }),
-      ...(receivingRanks !== undefined && { ranks: receivingRanks }),
-      ...(releaseCommunicators && { releaseCommunicators }),
-    })),
-  );
+  return sizes.map((bucketBytes) => ({
+    ...(bucketBytes !== undefined && { bucketBytes }),
+    ...(deviceMemory !== undefined && { deviceMemoryBytes: deviceMemory }),
+    ...(receivingRanks !== undefined && { ranks: receivingRanks }),
+    ...(releaseCommunicators && { releaseCommunicators }),
+  }));
 }
 
 /** `64MiB,2GiB` */
@@ -139,11 +132,3 @@ function parseWays(text: string): Way[] {
 }
 
 const parseNumbers = (text: string): number[] => text.split(',').map(Number);
-
-function parseStages(text: string): Stages[] {
-  return text.split(',').map((one) => {
-    if (one === 'auto') return 'auto';
-    if (one === '2' || one === '3') return Number(one) as 2 | 3;
-    throw new InvalidArgumentError('wanted 3, 2, auto, or several of them with commas');
-  });
-}

@@ -12,7 +12,7 @@ export interface UpdateScenarioOptions extends CheckpointOptions, WorldOptions, 
   readonly updates: number;
   readonly warmups: number;
   readonly registers: number;
-  /** One measurement each: every bucket size with every order of stages. */
+  /** One measurement each: every bucket size. */
   readonly variants: readonly UpdateVariant[];
   readonly watchMemory: boolean;
   /** Run the Python tool against the same engines. */

@@ -26,7 +26,7 @@ const result: UpdateResult = {
   removedFiles: [],
 };
 const variant: VariantFigures = {
-  variant: { stages: 3 },
+  variant: {},
   warmupMs: [900],
   samplesMs: [310, 290, 300],
   last: [0, 1].map((rank) => ({
@@ -75,7 +75,7 @@ const figures: UpdateFigures = {
 };
 const options: UpdateScenarioOptions = {
   ...{ dataDir: 'd', device: 'cuda', receiver: 'python', python: 'python3', ranks: 2, updates: 3, warmups: 1 },
-  ...{ registers: 2, variants: [{ stages: 3 }], watchMemory: true, peer: true, peerBucketGiB: [8] },
+  ...{ registers: 2, variants: [{}], watchMemory: true, peer: true, peerBucketGiB: [8] },
   ...{ linkFloors: true, timelines: true },
 };
 

@@ -88,7 +88,7 @@ function updateRow(
   floorMs: number,
 ): ResultRow {
   const { result } = slowestOf(last);
-  const { ranks: receiving, stages, deviceMemoryBytes, releaseCommunicators } = variant;
+  const { ranks: receiving, deviceMemoryBytes, releaseCommunicators } = variant;
   return {
     by: OURS,
     what: 'update',
@@ -96,7 +96,6 @@ function updateRow(
     ranks,
     bucketBytes: result.bucketBytes,
     settings: {
-      ...(ranks > 1 && { stages: stages ?? 3 }),
       ...(receiving !== undefined && { 'receiving ranks': receiving.join(',') }),
       ...(variant.bucketBytes !== undefined && { 'bucket-size': formatBytes(variant.bucketBytes) }),
       ...(deviceMemoryBytes !== undefined && { 'device-memory': formatBytes(deviceMemoryBytes) }),

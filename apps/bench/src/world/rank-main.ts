@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import process from 'node:process';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { ProgressEvent, RegisteredCheckpoint, Stage, UpdateOptions, UpdateResult } from '@checkpoint-engine/ps';
+import type { ProgressEvent, RegisteredCheckpoint, Stage, UpdateResult } from '@checkpoint-engine/ps';
 import { type LoopPauses, LoopWatch } from '../report/loop-watch.ts';
 import { threadTime } from '../report/thread-time.ts';
 import { openRank, type RankIdentity } from './open-rank.ts';
@@ -21,7 +21,6 @@ export interface RankTask extends RankIdentity {
   readonly stream?: { readonly hostMemoryBytes?: number | undefined } | undefined;
   readonly bucketBytes?: number | undefined;
   readonly deviceMemoryBytes?: number | undefined;
-  readonly stages?: UpdateOptions['stages'];
   readonly releaseCommunicators?: boolean | undefined;
 }
 
@@ -99,7 +98,6 @@ for (let round = 0; round < task.updates + (task.watchedUpdates ?? 0); round++) 
       inferenceParallelSize: 1,
       bucketBytes: task.bucketBytes,
       deviceMemoryBytes: task.deviceMemoryBytes,
-      stages: task.stages,
       releaseCommunicators: task.releaseCommunicators,
       onEvent: (event) => events.push(event),
     }),

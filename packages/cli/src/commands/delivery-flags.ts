@@ -88,11 +88,6 @@ export function addTransferOptions(command: Command): Command {
     .addOption(methodOption())
     .option('--bucket-size <size>', 'most bytes of a bucket; it grows to the largest tensor', sizeFlag)
     .option('--device-memory <size>', 'most bytes of device memory that a rank may take', sizeFlag)
-    .addOption(
-      new Option('--stages <count>', '2: copies to the GPU and broadcasts take turns; auto: measure, keep the faster')
-        .choices(['2', '3', 'auto'])
-        .default('3'),
-    )
     .option('--release-communicators', 'give the memory of the NCCL communicators back after the update')
     .addOption(
       new Option('--timeout <seconds>', 'for reading the checkpoint and for the update, each')

@@ -84,11 +84,6 @@ export function serveCommand({ terminal, env, setExitCode }: CommandContext): Co
     .option('--device-memory <size>', 'most bytes of device memory that a rank may take for an update', sizeFlag)
     .addOption(methodOption())
     .addOption(
-      new Option('--stages <count>', '2: copies to the GPU and broadcasts take turns; auto: measure, keep the faster')
-        .choices(['2', '3', 'auto'])
-        .default('3'),
-    )
-    .addOption(
       new Option('--grace-time <seconds>', 'how long an update that runs may go on after SIGTERM or Ctrl-C')
         .argParser(secondsFlag)
         .default(30_000, '30'),

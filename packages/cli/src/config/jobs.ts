@@ -1,3 +1,4 @@
+import type { UpdateOptions } from '@checkpoint-engine/ps';
 import type { EngineName } from '@checkpoint-engine/ps/engines';
 import type { LogLevel } from '../output/log-options.ts';
 import type { MemoryLimits } from './environment.ts';
@@ -75,7 +76,7 @@ export interface WorldJob extends MemoryLimits {
 }
 
 /** A checkpoint's files and how they are held. Plain data. */
-export interface RegisterJob {
+export interface RankRegisterRequest {
   readonly name: string;
   /** A folder, a file, or a list of files. */
   readonly files: string | readonly string[];
@@ -90,22 +91,15 @@ export interface RegisterJob {
   readonly allowedRoots?: readonly string[] | undefined;
 }
 
-/** One update of a registered checkpoint. Plain data, equal on all ranks. */
-export interface UpdateJob {
+/** One update of a registered checkpoint. Plain data, equal on all ranks: each makes {@link UpdateOptions} of it. */
+export interface RankUpdateRequest
+  extends Pick<
+    UpdateOptions,
+    'ranks' | 'bucketBytes' | 'deviceMemoryBytes' | 'strategy' | 'releaseCommunicators' | 'keepFiles' | 'weightVersion'
+  > {
   readonly name: string;
   readonly targets: EngineTargets;
-  /** Ranks whose engines receive. @default all */
-  readonly ranks?: readonly number[] | undefined;
-  readonly bucketBytes?: number | undefined;
-  readonly deviceMemoryBytes?: number | undefined;
-  readonly stages?: 2 | 3 | 'auto' | undefined;
-  /** @default 'auto' */
-  readonly strategy?: Method | undefined;
-  readonly releaseCommunicators?: boolean | undefined;
-  /** Leave files on `/dev/shm` that are used in place for the caller to remove. @default false */
-  readonly keepFiles?: boolean | undefined;
   readonly timeoutMs: number;
-  readonly weightVersion?: string | undefined;
 }
 
 /** Metas of a checkpoint that other worlds hold. Plain data. */
@@ -119,9 +113,9 @@ export interface LoadJob {
 /** The whole way of one checkpoint into the engines: what the commands `update` and `join` do. */
 export interface DeliveryJob {
   /** Where the weights come from: files, or pools of another world. */
-  readonly source: { readonly register: RegisterJob } | { readonly load: LoadJob };
+  readonly source: { readonly register: RankRegisterRequest } | { readonly load: LoadJob };
   /** One after the other. Of a checkpoint whose metas are loaded the name is not known before. */
-  readonly updates: readonly Omit<UpdateJob, 'name'>[];
+  readonly updates: readonly Omit<RankUpdateRequest, 'name'>[];
   /** Where rank 0 writes the metas of all ranks. */
   readonly metasFile?: string | undefined;
 }

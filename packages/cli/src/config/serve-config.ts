@@ -12,7 +12,7 @@ import {
   readMemoryLimits,
   readSecrets,
 } from './environment.ts';
-import type { DeviceKind, EngineTargets, Method, P2PJob, P2PWay, UpdateJob } from './jobs.ts';
+import type { DeviceKind, EngineTargets, Method, P2PJob, P2PWay, RankUpdateRequest } from './jobs.ts';
 
 /** The flags of `serve`, parsed one by one. Durations in milliseconds, sizes in bytes. */
 export interface ServeFlags extends LogOptions, Omit<EngineFlags, 'uds'> {
@@ -25,7 +25,6 @@ export interface ServeFlags extends LogOptions, Omit<EngineFlags, 'uds'> {
   readonly allowPath?: readonly string[];
   readonly bucketSize?: number;
   readonly deviceMemory?: number;
-  readonly stages: '2' | '3' | 'auto';
   readonly method: Method;
   readonly graceTime: number;
   readonly reportFolder?: string;
@@ -64,7 +63,7 @@ export interface ServeConfig {
   readonly targets?: EngineTargets | undefined;
   /** How engines serve around updates. */
   readonly serving: Pick<EngineTargets, 'pause' | 'flushCache'>;
-  readonly update: Pick<UpdateJob, 'bucketBytes' | 'deviceMemoryBytes' | 'stages' | 'strategy'>;
+  readonly update: Pick<RankUpdateRequest, 'bucketBytes' | 'deviceMemoryBytes' | 'strategy'>;
   readonly limits: MemoryLimits;
   /** Absent where nobody reads from anybody. */
   readonly p2p?: P2PJob | undefined;
@@ -113,7 +112,6 @@ export function serveConfig(flags: ServeFlags, env: Environment): ServeConfig {
     update: {
       bucketBytes: flags.bucketSize,
       deviceMemoryBytes: flags.deviceMemory,
-      stages: flags.stages === 'auto' ? 'auto' : flags.stages === '2' ? 2 : 3,
       strategy: flags.method,
     },
     limits: readMemoryLimits(env),

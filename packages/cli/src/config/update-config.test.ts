@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import type { RegisterJob } from './jobs.ts';
+import type { RankRegisterRequest } from './jobs.ts';
 import { joinConfig, type UpdateConfig, type UpdateFlags, updateConfig } from './update-config.ts';
 
 const flags: UpdateFlags = {
@@ -9,7 +9,6 @@ const flags: UpdateFlags = {
   device: 'auto',
   engine: 'vllm',
   endpoint: ['http://a'],
-  stages: '3',
   method: 'auto',
   timeout: 1000,
   sleepTime: 0,
@@ -19,8 +18,8 @@ const flags: UpdateFlags = {
 const invalid = (pattern: RegExp) =>
   expect.objectContaining({ code: 'CE_CONFIG_INVALID', message: expect.stringMatching(pattern) });
 
-const registerOf = ({ delivery: { source } }: UpdateConfig): RegisterJob =>
-  (source as { register: RegisterJob }).register;
+const registerOf = ({ delivery: { source } }: UpdateConfig): RankRegisterRequest =>
+  (source as { register: RankRegisterRequest }).register;
 const updateOf = ({ delivery }: UpdateConfig) => delivery.updates[0]!;
 
 describe('updateConfig', () => {
@@ -42,10 +41,10 @@ describe('updateConfig', () => {
     expect(updateConfig({ ...flags, nprocPerNode: 8, trace: 'update.json' }, {}).traceFile).toBe('update.json');
   });
 
-  it('passes the order of stages on', () => {
-    expect(updateOf(updateConfig(flags, {}))).toMatchObject({ stages: 3, releaseCommunicators: false });
-    const changed = updateOf(updateConfig({ ...flags, stages: 'auto', releaseCommunicators: true }, {}));
-    expect(changed).toMatchObject({ stages: 'auto', releaseCommunicators: true });
+  it('passes on that communicators are released', () => {
+    expect(updateOf(updateConfig(flags, {}))).toMatchObject({ releaseCommunicators: false });
+    const changed = updateOf(updateConfig({ ...flags, releaseCommunicators: true }, {}));
+    expect(changed).toMatchObject({ releaseCommunicators: true });
   });
 
   it('refuses to start ranks where a launcher did', () => {

@@ -11,7 +11,15 @@ import {
   readSecrets,
 } from './environment.ts';
 import { isCheckpointName } from './flag-values.ts';
-import type { DeliveryJob, DeviceKind, Method, P2PJob, P2PWay, RegisterJob, UpdateJob } from './jobs.ts';
+import type {
+  DeliveryJob,
+  DeviceKind,
+  Method,
+  P2PJob,
+  P2PWay,
+  RankRegisterRequest,
+  RankUpdateRequest,
+} from './jobs.ts';
 import { type LaunchedProcess, readLauncher } from './launchers.ts';
 
 const LEAST_HOST_MEMORY_BYTES = 2 ** 20;
@@ -29,7 +37,6 @@ export interface DeliveryFlags extends LogOptions, EngineFlags {
   readonly p2pHost: string;
   readonly bucketSize?: number;
   readonly deviceMemory?: number;
-  readonly stages: '2' | '3' | 'auto';
   readonly method: Method;
   readonly releaseCommunicators?: true;
   readonly timeout: number;
@@ -193,13 +200,12 @@ function p2pJob({ p2p: way = 'auto', p2pHost: host }: DeliveryFlags, env: Enviro
 function updateJob(
   flags: DeliveryFlags,
   worldSize: number,
-): Omit<UpdateJob, 'name'> & { readonly targets: SizedEngineTargets } {
+): Omit<RankUpdateRequest, 'name'> & { readonly targets: SizedEngineTargets } {
   return {
     targets: targetsOf(flags, worldSize),
     ranks: flags.ranks,
     bucketBytes: flags.bucketSize,
     deviceMemoryBytes: flags.deviceMemory,
-    stages: flags.stages === 'auto' ? 'auto' : flags.stages === '2' ? 2 : 3,
     strategy: flags.method,
     releaseCommunicators: flags.releaseCommunicators === true,
     timeoutMs: flags.timeout,
@@ -239,7 +245,7 @@ function ofRank(file: string, rank: number): string {
  * Files stream unless somebody wants to find the weights in host memory, during the update or after it; for afterwards
  * they are read there while it runs.
  */
-function reading(flags: UpdateFlags): Pick<RegisterJob, 'stream' | 'load' | 'hostMemoryBytes'> {
+function reading(flags: UpdateFlags): Pick<RankRegisterRequest, 'stream' | 'load' | 'hostMemoryBytes'> {
   const { stream, hostMemory, sleepTime, saveMetasFile, updateMethod } = flags;
   const isRead = updateMethod !== 'broadcast' && `--update-method ${updateMethod}`;
   const keeps = isRead || (sleepTime > 0 ? '--sleep-time' : saveMetasFile && '--save-metas-file');

@@ -2,6 +2,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { CheckpointEngineError } from '@checkpoint-engine/interface';
+import { Cleanup } from '@checkpoint-engine/interface/shared';
 import { checkSocketPath } from '@checkpoint-engine/worker';
 import type { CommandContext } from '../commands/command-context.ts';
 import { readMemoryLimits } from '../config/environment.ts';
@@ -12,7 +13,6 @@ import type { LogOptions } from '../output/log-options.ts';
 import { watchInterrupts } from '../process/interrupts.ts';
 import { countGpus, resolveDeviceKind } from '../rank/open-device.ts';
 import { sweepLeftovers } from '../rank/sweep-leftovers.ts';
-import { Cleanup } from './cleanup.ts';
 import { verdictText } from './demo-text.ts';
 import { runDemo } from './run-demo.ts';
 
@@ -45,7 +45,7 @@ export async function demo(
     const device = await resolveDeviceKind(flags.device, flags.ranks ?? 1);
     const gpuCount = device === 'cuda' ? await countGpus() : DEFAULT_RANKS;
     const folder = await temporaryFolder();
-    cleanup.use(folder, (path) => rm(path, { recursive: true, force: true }));
+    cleanup.defer(() => rm(folder, { recursive: true, force: true }));
     const outcome = await runDemo({
       device,
       rankCount: flags.ranks ?? Math.min(DEFAULT_RANKS, gpuCount),

@@ -1,5 +1,6 @@
 import { join } from 'node:path';
 import type { Logger } from '@checkpoint-engine/interface';
+import type { Cleanup } from '@checkpoint-engine/interface/shared';
 import { formatBytes } from '@checkpoint-engine/planner';
 import type { Environment, MemoryLimits } from '../config/environment.ts';
 import type { DeviceKind } from '../config/jobs.ts';
@@ -13,7 +14,6 @@ import { SupervisedWorld } from '../process/supervised-world.ts';
 import { openProgress } from '../progress/open-progress.ts';
 import { deliver } from '../update/deliver.ts';
 import { updateOutcome } from '../update/update-outcome.ts';
-import type { Cleanup } from './cleanup.ts';
 import { DemoFleet } from './demo-fleet.ts';
 import { type DemoOutcome, type DemoUpdate, isRight } from './demo-outcome.ts';
 import { demoUpdateText, stepText } from './demo-text.ts';
@@ -61,8 +61,8 @@ export async function runDemo(options: RunDemoOptions): Promise<DemoOutcome> {
     `Made ${made.length} checkpoints of ${plural(tensorCount, 'tensor')}, ${formatBytes(sizeBytes)} each, with different bytes`,
   );
 
-  const fleet = options.cleanup.use(await startFleet(options), (started) => started.close());
-  const world = options.cleanup.use(await startWorld(options), (started) => started.close());
+  const fleet = options.cleanup.use(await startFleet(options));
+  const world = options.cleanup.use(await startWorld(options));
   const on = device === 'cuda' ? 'GPUs' : 'this host';
   done(`Started ${plural(rankCount, 'worker')} and ${plural(rankCount, 'rank')} on ${on}`);
 

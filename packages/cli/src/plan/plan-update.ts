@@ -1,7 +1,9 @@
 import { type ParameterMeta, type RankMetas, readCheckpoint, type TensorEntry } from '@checkpoint-engine/meta';
 import {
+  alignUp,
   type BucketSizing,
   balanceByBytes,
+  DEFAULT_ALIGN_BYTES,
   orderByAffinity,
   type PlanSummary,
   planBuckets,
@@ -10,9 +12,6 @@ import {
 import { sizeUpdate } from '@checkpoint-engine/ps';
 import type { MemoryLimits } from '../config/environment.ts';
 import type { DeviceKind } from '../config/jobs.ts';
-
-/** Tensors start at multiples of this in a rank's pool. */
-const POOL_ALIGN_BYTES = 256;
 
 /** What {@link planUpdate} plans for. Sizes in bytes. */
 export interface PlanUpdateInput extends MemoryLimits {
@@ -66,7 +65,7 @@ function shares(tensors: readonly TensorEntry[], worldSize: number): RankMetas[]
     let endBytes = 0;
     const placed = own.map(({ name, dtype, shape, sizeBytes }): ParameterMeta => {
       const offsetBytes = endBytes;
-      endBytes += Math.ceil(sizeBytes / POOL_ALIGN_BYTES) * POOL_ALIGN_BYTES;
+      endBytes += alignUp(sizeBytes, DEFAULT_ALIGN_BYTES);
       return { name, dtype, shape, sizeBytes, region: 0, offsetBytes };
     });
     const regions = own.length > 0 ? [{ sizeBytes: endBytes }] : [];

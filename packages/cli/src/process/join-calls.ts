@@ -1,7 +1,7 @@
 import { type CheckpointEngineError, toCheckpointEngineError } from '@checkpoint-engine/interface';
+import { settlesWithin } from '@checkpoint-engine/interface/shared';
 import { firstFailure, type RankFailure } from './first-failure.ts';
 import type { CallOutcome, SentCall } from './supervised-rank.ts';
-import { within } from './within.ts';
 
 /** How long ranks have to learn of a failure from each other, before they are told. */
 const FOLLOW_MS = 1_000;
@@ -57,10 +57,10 @@ export async function joinCalls<Value>(
       signal?.aborted ? toCheckpointEngineError(signal.reason) : firstFailure(failures)!.error;
     // That a process died is known here before its peers miss it.
     const atOnce = signal?.aborted === true || failures.some(({ died }) => died);
-    if (!(await within(outcomes, atOnce ? 0 : FOLLOW_MS))) {
+    if (!(await settlesWithin(outcomes, atOnce ? 0 : FOLLOW_MS))) {
       for (const index of hanging) calls[index]!.abort(reason());
     }
-    await within(outcomes, typeof settleMs === 'number' ? settleMs : settleMs());
+    await settlesWithin(outcomes, typeof settleMs === 'number' ? settleMs : settleMs());
     return { failed: { failure: reason(), failures, hanging: [...hanging] } };
   } finally {
     signal?.removeEventListener('abort', onFailure);

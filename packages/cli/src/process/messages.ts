@@ -1,11 +1,11 @@
 import type { UpdateEvent } from '@checkpoint-engine/http';
 import type { DeviceKind, SerializedError } from '@checkpoint-engine/interface';
 import type { RegisteredCheckpoint, UpdateResult } from '@checkpoint-engine/ps';
-import type { RegisterJob, UpdateJob, WorldJob } from '../config/jobs.ts';
+import type { RankRegisterRequest, RankUpdateRequest, WorldJob } from '../config/jobs.ts';
 
 /** What ranks can be asked for, with what, and what each replies. Plain data. */
 export interface RankCalls {
-  register(job: RegisterJob): RegisteredFiles;
+  register(job: RankRegisterRequest): RegisteredFiles;
   /** Resolves when what is read in the background is in host memory. */
   loaded(job: { readonly name: string }): null;
   unregister(job: { readonly name: string; readonly force?: boolean | undefined }): null;
@@ -20,15 +20,15 @@ export interface RankCalls {
   /** Takes such metas, of another world, and those of further holders of the same checkpoint. */
   loadMetas(job: { readonly metas: string; readonly fallbacks?: readonly string[] | undefined }): null;
   /** Waits until the engines answer that the ranks are to ask. */
-  engineReady(job: Pick<UpdateJob, 'targets' | 'ranks' | 'timeoutMs'>): null;
+  engineReady(job: Pick<RankUpdateRequest, 'targets' | 'ranks' | 'timeoutMs'>): null;
   /** Makes the communicators ahead of the first update. Called at all ranks. */
-  connect(job: Pick<UpdateJob, 'targets' | 'timeoutMs'>): null;
+  connect(job: Pick<RankUpdateRequest, 'targets' | 'timeoutMs'>): null;
   /** Called at all ranks. */
-  update(job: UpdateJob): UpdateResult;
+  update(job: RankUpdateRequest): UpdateResult;
   /** Whether the workers of the first engine can be asked to prepare. */
-  canPrepare(job: Pick<UpdateJob, 'targets' | 'timeoutMs'>): boolean;
+  canPrepare(job: Pick<RankUpdateRequest, 'targets' | 'timeoutMs'>): boolean;
   /** Has workers record, map and page-lock what updates of a checkpoint need. Called at all ranks. */
-  prepare(job: UpdateJob): null;
+  prepare(job: RankUpdateRequest): null;
   /** Removes the files on `/dev/shm` that a checkpoint uses in place. The reply names those that this rank removed. */
   removeFiles(job: { readonly name: string }): readonly string[];
 }

@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { type CheckpointEngineError, toCheckpointEngineError } from '@checkpoint-engine/interface';
+import { settlesWithin } from '@checkpoint-engine/interface/shared';
 import type { Environment } from '../config/environment.ts';
 import type { WorldJob } from '../config/jobs.ts';
 import { freePort } from './free-port.ts';
@@ -9,7 +10,6 @@ import type { CallJob, CallName, CallResult, RankDevice } from './messages.ts';
 import { spawnRank } from './spawn-rank.ts';
 import { type SentCall, SupervisedRank } from './supervised-rank.ts';
 import { withTimeLimit } from './time-limit.ts';
-import { within } from './within.ts';
 import type { CallOptions, World } from './world.ts';
 
 /** What {@link SupervisedWorld.start} takes. */
@@ -89,7 +89,7 @@ export class SupervisedWorld implements World {
   async close(): Promise<void> {
     for (const rank of this.#ranks) rank.close();
     const ended = Promise.all(this.#ranks.map((rank) => rank.ended));
-    if (!(await within(ended, CLOSE_MS))) this.#kill();
+    if (!(await settlesWithin(ended, CLOSE_MS))) this.#kill();
     await ended;
     this.#stopListening();
   }

@@ -1,11 +1,17 @@
 import { env } from 'node:process';
-import type { BroadcastTransport, CheckpointEngineError, Device, Logger, Store } from '@checkpoint-engine/interface';
+import {
+  atRank,
+  type BroadcastTransport,
+  type CheckpointEngineError,
+  type Device,
+  type Logger,
+  type Store,
+} from '@checkpoint-engine/interface';
 import { connectStore, openStore, ParameterServer } from '@checkpoint-engine/ps';
 import type { RankIdentity, Secrets } from '../config/environment.ts';
 import type { WorldJob } from '../config/jobs.ts';
 import type { CallJob, CallName, CallResult, RankDevice } from '../process/messages.ts';
 import type { CallOptions, World } from '../process/world.ts';
-import { atRank } from './at-rank.ts';
 import { leaveTogether } from './leave-together.ts';
 import { loadBroadcast } from './load-broadcast.ts';
 import { type LoadedP2P, loadP2P } from './load-p2p.ts';

@@ -1,6 +1,6 @@
 import type { CheckpointView, ShareState, ShareView } from '@checkpoint-engine/http';
 import { CheckpointEngineError, type SerializedError } from '@checkpoint-engine/interface';
-import type { RegisterJob } from '../config/jobs.ts';
+import type { RankRegisterRequest } from '../config/jobs.ts';
 import type { RegisteredFiles } from '../process/messages.ts';
 
 /** One rank's share of a checkpoint. */
@@ -19,7 +19,7 @@ const WORST_FIRST: readonly ShareState[] = ['lost', 'registering', 'loading', 'r
 export class CatalogEntry {
   readonly name: string;
   /** Absent where only metas were imported. */
-  readonly job: RegisterJob | undefined;
+  readonly job: RankRegisterRequest | undefined;
   /** How long ranks have to read it. */
   readonly timeoutMs: number;
   isUpdating = false;
@@ -36,7 +36,7 @@ export class CatalogEntry {
   readonly #shares = new Map<number, Share>();
   #warnings: readonly string[] = [];
 
-  constructor(name: string, job: RegisterJob | undefined, worldSize: number, timeoutMs: number) {
+  constructor(name: string, job: RankRegisterRequest | undefined, worldSize: number, timeoutMs: number) {
     this.name = name;
     this.job = job;
     this.timeoutMs = timeoutMs;

@@ -1,8 +1,8 @@
 import { once } from 'node:events';
 import type { HttpApi } from '@checkpoint-engine/http';
 import { CheckpointEngineError, type Logger } from '@checkpoint-engine/interface';
+import { settlesWithin } from '@checkpoint-engine/interface/shared';
 import type { Interrupts } from '../process/interrupts.ts';
-import { within } from '../process/within.ts';
 
 /** What {@link drain} takes. */
 export interface DrainOptions {
@@ -22,7 +22,7 @@ export async function drain(api: HttpApi, { graceMs, interrupts, logger }: Drain
   const hurry = once(insisted, 'abort');
   logger.info({ signal: interrupts.askedBy, graceMs }, 'Ending: no update begins any more');
   const drained = api.drain();
-  await Promise.race([within(drained, graceMs), hurry]);
+  await Promise.race([settlesWithin(drained, graceMs), hurry]);
   const reason = new CheckpointEngineError(
     'CE_ABORTED',
     `The server was asked to end, and the update did not end within ${graceMs} ms`,

@@ -3,8 +3,8 @@ import { rmSync } from 'node:fs';
 import { createServer, type RequestListener, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { CheckpointEngineError } from '@checkpoint-engine/interface';
+import { settlesWithin } from '@checkpoint-engine/interface/shared';
 import { listenAtSocket } from '@checkpoint-engine/worker';
-import { within } from '../process/within.ts';
 import { limitConnections } from './limit-connections.ts';
 
 /** Where the server listens. */
@@ -64,7 +64,7 @@ export async function stopListening({ server, address }: Listening): Promise<voi
   const closed = once(server, 'close');
   server.close();
   server.closeIdleConnections();
-  if (!(await within(closed, ANSWER_MS))) server.closeAllConnections();
+  if (!(await settlesWithin(closed, ANSWER_MS))) server.closeAllConnections();
   await closed;
   // Node.js removes it by itself, Deno does not.
   if (!address.startsWith('http://')) rmSync(address, { force: true });

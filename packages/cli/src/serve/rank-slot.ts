@@ -1,13 +1,13 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { RankState, RankView } from '@checkpoint-engine/http';
 import { CheckpointEngineError, type Logger, type SerializedError } from '@checkpoint-engine/interface';
+import { settlesWithin } from '@checkpoint-engine/interface/shared';
 import type { WorldJob } from '../config/jobs.ts';
 import { joinCalls } from '../process/join-calls.ts';
 import type { CallJob, CallName, CallResult, RankDevice, RankEvent } from '../process/messages.ts';
 import type { OpenRankPort } from '../process/rank-port.ts';
 import { type SentCall, SupervisedRank } from '../process/supervised-rank.ts';
 import { withTimeLimit } from '../process/time-limit.ts';
-import { within } from '../process/within.ts';
 
 /** What a {@link RankSlot} is made of. */
 export interface RankSlotOptions {
@@ -92,7 +92,7 @@ export class RankSlot implements RankView {
     this.#closing.abort();
     const process = this.#process;
     process?.close();
-    if (process && !(await within(process.ended, CLOSE_MS))) process.kill();
+    if (process && !(await settlesWithin(process.ended, CLOSE_MS))) process.kill();
     await process?.ended;
     await this.#life;
   }

@@ -62,7 +62,7 @@ async function checkFolder(folder: string): Promise<void> {
 }
 
 function endedUpdate(world: HttpWorld, update: UpdateRecord, events: readonly ProgressEvent[]): EndedUpdate {
-  const { checkpoint, state, error, order } = update;
+  const { checkpoint, state, error, request } = update;
   const shares = world.checkpoints().find(({ name }) => name === checkpoint)?.ranks ?? [];
   return {
     title: `${checkpoint} into ${world.worldSize === 1 ? '1 rank' : `${world.worldSize} ranks`}`,
@@ -72,7 +72,7 @@ function endedUpdate(world: HttpWorld, update: UpdateRecord, events: readonly Pr
     devices: new Map(world.ranks().map(({ rank, device }) => [rank, device])),
     poolBytes: new Map(shares.map(({ rank, poolBytes }) => [rank, poolBytes])),
     warnings: world.checkpoints().find(({ name }) => name === checkpoint)?.warnings ?? [],
-    weightVersion: order.weightVersion,
+    weightVersion: request.weightVersion,
   };
 }
 

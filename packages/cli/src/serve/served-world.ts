@@ -4,15 +4,16 @@ import type {
   CheckpointView,
   HttpWorld,
   RankView,
-  RegisterOrder,
+  RegisterRequest,
   UpdateEvent,
-  UpdateOrder,
+  UpdateRequest,
   UpdateSummary,
 } from '@checkpoint-engine/http';
 import { CheckpointEngineError, type Logger, toCheckpointEngineError } from '@checkpoint-engine/interface';
+import { untilAborted } from '@checkpoint-engine/interface/shared';
 import { decodeWorldMetas } from '@checkpoint-engine/meta';
 import type { StoreServer } from '@checkpoint-engine/ps';
-import { canMap, type RegisterJob, type WorldJob } from '../config/jobs.ts';
+import { canMap, type RankRegisterRequest, type WorldJob } from '../config/jobs.ts';
 import type { CallJob, CallName, CallResult } from '../process/messages.ts';
 import type { OpenRankPort } from '../process/rank-port.ts';
 import type { CallOptions } from '../process/world.ts';
@@ -21,7 +22,6 @@ import { Catalog, CatalogEntry } from './catalog.ts';
 import { RankSlot } from './rank-slot.ts';
 import { READY_MS, Readiness } from './readiness.ts';
 import { Turns } from './turns.ts';
-import { untilAborted } from './until-aborted.ts';
 import { summaryOf } from './update-summary.ts';
 import { type DefaultTargets, updateTargets } from './update-targets.ts';
 
@@ -37,10 +37,7 @@ export interface ServedWorldOptions {
   readonly places: readonly RankPlace[];
   readonly job: WorldJob;
   readonly engines: DefaultTargets;
-  readonly update: Pick<
-    CallJob<'update'>,
-    'bucketBytes' | 'deviceMemoryBytes' | 'stages' | 'strategy' | 'releaseCommunicators'
-  >;
+  readonly update: Pick<CallJob<'update'>, 'bucketBytes' | 'deviceMemoryBytes' | 'strategy' | 'releaseCommunicators'>;
   readonly allowedRoots?: readonly string[] | undefined;
   /** Where the ranks meet; none for a world of one. */
   readonly store?: Pick<StoreServer, 'lose'> | undefined;
@@ -113,17 +110,17 @@ export class ServedWorld implements HttpWorld {
 
   async register(
     name: string,
-    order: RegisterOrder,
+    request: RegisterRequest,
     { signal, onAccepted }: { readonly signal: AbortSignal; readonly onAccepted?: (() => void) | undefined },
   ): Promise<void> {
-    const { keepFiles = false, stream = false, timeoutMs = REGISTER_MS } = order;
+    const { keepFiles = false, stream = false, timeoutMs = REGISTER_MS } = request;
     const { allowedRoots } = this.#options;
-    checkPaths(order.files);
+    checkPaths(request.files);
     // One path may be a folder.
-    const files = order.files.length === 1 ? order.files[0]! : order.files;
+    const files = request.files.length === 1 ? request.files[0]! : request.files;
     // What is read in the background can be updated from meanwhile.
     const load = stream ? undefined : ('background' as const);
-    const job: RegisterJob = { name, files, keepFiles, stream, load, allowedRoots };
+    const job: RankRegisterRequest = { name, files, keepFiles, stream, load, allowedRoots };
     const entry = new CatalogEntry(name, job, this.worldSize, timeoutMs);
     this.#catalog.add(entry);
     const stop = AbortSignal.any([signal, entry.registration.signal]);
@@ -193,14 +190,14 @@ export class ServedWorld implements HttpWorld {
 
   async update(
     name: string,
-    order: UpdateOrder,
+    request: UpdateRequest,
     { signal, onEvent }: { readonly signal: AbortSignal; readonly onEvent: (event: UpdateEvent) => void },
   ): Promise<UpdateSummary> {
     const entry = this.#catalog.get(name);
     const { engines, update } = this.#options;
-    const { timeoutMs, weightVersion } = order;
-    const targets = updateTargets(order, engines, this.worldSize);
-    const ranks = order.ranks.length > 0 ? order.ranks : undefined;
+    const { timeoutMs, weightVersion } = request;
+    const targets = updateTargets(request, engines, this.worldSize);
+    const ranks = request.ranks.length > 0 ? request.ranks : undefined;
     return await this.#together.take(
       async () => {
         const left = timeLeft(timeoutMs);

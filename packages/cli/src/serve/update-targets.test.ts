@@ -1,10 +1,10 @@
-import type { UpdateOrder } from '@checkpoint-engine/http';
+import type { UpdateRequest } from '@checkpoint-engine/http';
 import { describe, expect, it } from 'vitest';
 import { updateTargets } from './update-targets.ts';
 
 const targets = { engine: 'vllm', endpoints: ['http://a', 'http://b'], uds: [], parallelSize: 2 } as const;
 const ask = (
-  change: Partial<UpdateOrder>,
+  change: Partial<UpdateRequest>,
   defaults: Parameters<typeof updateTargets>[1] = { engine: 'vllm', targets },
 ) => updateTargets({ ranks: [], inferenceGroupRanks: [], timeoutMs: 1000, ...change }, defaults, 4);
 

@@ -1,4 +1,4 @@
-import type { UpdateOrder } from '@checkpoint-engine/http';
+import type { UpdateRequest } from '@checkpoint-engine/http';
 import { CheckpointEngineError } from '@checkpoint-engine/interface';
 import type { EngineTargets } from '../config/jobs.ts';
 
@@ -15,22 +15,22 @@ const OWN_PATH = /\/(collective_rpc|update_weights_from_ipc|update)\/?$/;
  *
  * @throws `CE_CONFIG_INVALID`
  */
-export function updateTargets(order: UpdateOrder, defaults: DefaultTargets, worldSize: number): EngineTargets {
-  const { ranks } = order;
-  const stranger = [...ranks, ...order.inferenceGroupRanks].find((rank) => rank >= worldSize);
+export function updateTargets(request: UpdateRequest, defaults: DefaultTargets, worldSize: number): EngineTargets {
+  const { ranks } = request;
+  const stranger = [...ranks, ...request.inferenceGroupRanks].find((rank) => rank >= worldSize);
   if (stranger !== undefined) {
     throw invalid(
       `The update names rank ${stranger}, and this world has ranks 0 to ${worldSize - 1}`,
       'Name ranks of this world, or none for all',
     );
   }
-  const targets = targetsOf(order, defaults, worldSize);
+  const targets = targetsOf(request, defaults, worldSize);
   if (targets.parallelSize !== undefined) checkWholeEngines(ranks, targets.parallelSize, worldSize);
   return targets;
 }
 
-function targetsOf(order: UpdateOrder, defaults: DefaultTargets, worldSize: number): EngineTargets {
-  const { updateUrl, uds, inferenceGroupRanks: group, ranks } = order;
+function targetsOf(request: UpdateRequest, defaults: DefaultTargets, worldSize: number): EngineTargets {
+  const { updateUrl, uds, inferenceGroupRanks: group, ranks } = request;
   if (updateUrl === undefined && uds === undefined) {
     if (defaults.targets) return defaults.targets;
     throw invalid(
@@ -52,7 +52,7 @@ function targetsOf(order: UpdateOrder, defaults: DefaultTargets, worldSize: numb
     pause,
     flushCache,
     uds: uds === undefined ? [] : [uds],
-    isStranger: isStranger(order, defaults),
+    isStranger: isStranger(request, defaults),
   };
   if (updateUrl === undefined) return { ...about, endpoints: [] };
   const { origin, pathname, search } = new URL(updateUrl);
@@ -77,7 +77,7 @@ function checkWholeEngines(ranks: readonly number[], parallelSize: number, world
 }
 
 /** Whether an update names an engine that the server was not started with. */
-function isStranger({ updateUrl, uds }: UpdateOrder, { targets }: DefaultTargets): boolean {
+function isStranger({ updateUrl, uds }: UpdateRequest, { targets }: DefaultTargets): boolean {
   // Where there is a socket it is what is connected to.
   if (uds !== undefined) return targets?.uds.includes(uds) !== true;
   const { origin } = new URL(updateUrl!);

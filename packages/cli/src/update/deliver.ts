@@ -1,7 +1,7 @@
 import { Buffer } from 'node:buffer';
 import { CheckpointEngineError, toCheckpointEngineError } from '@checkpoint-engine/interface';
 import type { RegisteredCheckpoint } from '@checkpoint-engine/ps';
-import type { DeliveryJob, RegisterJob } from '../config/jobs.ts';
+import type { DeliveryJob, RankRegisterRequest } from '../config/jobs.ts';
 import { withTimeLimit } from '../process/time-limit.ts';
 import type { CallOptions, World } from '../process/world.ts';
 import { bothOrNone } from './both-or-none.ts';
@@ -12,7 +12,7 @@ type Following = CallOptions & { readonly signal: AbortSignal };
 
 /** What is to be done, with metas that have been read: what is wrong with them is said before ranks are started. */
 export interface Delivery extends Omit<DeliveryJob, 'source'> {
-  readonly source: { readonly register: RegisterJob } | { readonly load: ReadMetas };
+  readonly source: { readonly register: RankRegisterRequest } | { readonly load: ReadMetas };
 }
 
 /** What was done. */
@@ -106,7 +106,12 @@ async function saveMetas(
   }
 }
 
-async function register(world: World, job: RegisterJob, timeoutMs: number, following: Following): Promise<Ready> {
+async function register(
+  world: World,
+  job: RankRegisterRequest,
+  timeoutMs: number,
+  following: Following,
+): Promise<Ready> {
   const registered = await withTimeLimit(reading(job.name, timeoutMs), following.signal, (signal) =>
     world.call('register', job, { ...following, signal }),
   );

@@ -102,12 +102,12 @@ export function checkpointRoutes(app: OpenAPIHono, { world, closing }: RouteCont
     async (context) => {
       const { name } = context.req.valid('param');
       const { files, keep_files: keepFiles, stream, timeout } = context.req.valid('json');
-      const order = { files, keepFiles, stream, timeoutMs: Math.ceil(timeout * 1000) };
+      const request = { files, keepFiles, stream, timeoutMs: Math.ceil(timeout * 1000) };
       if (waits(context)) {
-        await world.register(name, order, { signal: context.req.raw.signal });
+        await world.register(name, request, { signal: context.req.raw.signal });
         return context.body(null, 200);
       }
-      await untilAccepted((onAccepted) => world.register(name, order, { signal: closing, onAccepted }));
+      await untilAccepted((onAccepted) => world.register(name, request, { signal: closing, onAccepted }));
       return context.json(checkpointJson(findCheckpoint(world, name)), 202);
     },
   );

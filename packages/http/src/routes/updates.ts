@@ -5,7 +5,7 @@ import { checkpointPath, updatePath } from '../paths.ts';
 import { RequestError } from '../problem.ts';
 import { updateReply, updatesReply } from '../replies.ts';
 import { cancelledError } from '../updates.ts';
-import type { UpdateOrder } from '../world.ts';
+import type { UpdateRequest } from '../world.ts';
 import type { RouteContext } from './context.ts';
 import { waitQuery, waits } from './wait.ts';
 
@@ -69,8 +69,8 @@ export function updateRoutes(app: OpenAPIHono, { updates }: RouteContext): void 
     async (context) => {
       const { busy } = context.req.valid('query');
       // Where there is no body, no schema has filled the defaults in.
-      const order = orderOf(updateBody.parse(context.req.valid('json')));
-      const update = updates.submit(context.req.valid('param').name, order, busy);
+      const request = requestOf(updateBody.parse(context.req.valid('json')));
+      const update = updates.submit(context.req.valid('param').name, request, busy);
       const location = { location: `/v1/updates/${update.id}` };
       if (!waits(context)) return context.json(updateJson(update), 202, location);
       context.req.raw.signal.addEventListener('abort', () => {
@@ -135,7 +135,7 @@ export function updateRoutes(app: OpenAPIHono, { updates }: RouteContext): void 
   );
 }
 
-function orderOf(body: z.infer<typeof updateBody>): UpdateOrder {
+function requestOf(body: z.infer<typeof updateBody>): UpdateRequest {
   return {
     ranks: body.ranks,
     updateUrl: body.update_url ?? undefined,

@@ -1,4 +1,5 @@
 import {
+  atRank,
   CheckpointEngineError,
   type Device,
   type HostMemory,
@@ -7,7 +8,6 @@ import {
   type Store,
 } from '@checkpoint-engine/interface';
 import type { CheckpointSource, RegisteredCheckpoint, RegisterOptions } from '../api.ts';
-import { atRank } from '../util/at-rank.ts';
 import type { HeldCheckpoint } from './held-checkpoint.ts';
 import { hold } from './hold.ts';
 import { type Offers, offerRegions } from './offer-regions.ts';

@@ -1,9 +1,10 @@
 import type { HostMemory } from '@checkpoint-engine/interface';
 import type { ParameterMeta } from '@checkpoint-engine/meta';
+import { alignDown, DEFAULT_ALIGN_BYTES } from '@checkpoint-engine/planner';
 import type { FileSource } from '../api.ts';
 import type { BucketSource, SourceOptions } from '../sources/bucket-source.ts';
 import { FileChunks } from '../sources/file-chunks.ts';
-import { ALIGN_BYTES, align } from '../sources/layout.ts';
+import { align } from '../sources/layout.ts';
 import { PlacedFile } from '../sources/placed-file.ts';
 import { ReadAheadSource } from '../sources/read-ahead-source.ts';
 import { chunksOf } from '../sources/stream-chunk.ts';
@@ -79,7 +80,7 @@ async function openStream(
   options: SourceOptions,
 ): Promise<BucketSource> {
   for (const { placed } of regions) await placed?.checkUnchanged();
-  const chunkBytes = Math.min(CHUNK_BYTES, alignDown(hostMemoryBytes / CHUNKS));
+  const chunkBytes = Math.min(CHUNK_BYTES, alignedDown(hostMemoryBytes / CHUNKS));
   const chunks = chunksOf(options.buckets, options.metas, regions, chunkBytes);
   const allBytes = chunks.reduce((sum, { ringBytes }) => sum + align(ringBytes), 0);
   const memory = await context.acquirePool(Math.min(hostMemoryBytes, allBytes));
@@ -88,4 +89,4 @@ async function openStream(
   return new ReadAheadSource(files, chunks, memory, release, { ...options, rank: options.metas.rank });
 }
 
-const alignDown = (bytes: number): number => Math.floor(bytes / ALIGN_BYTES) * ALIGN_BYTES;
+const alignedDown = (bytes: number): number => alignDown(bytes, DEFAULT_ALIGN_BYTES);

@@ -1,8 +1,8 @@
 import type { HostMemory, Store } from '@checkpoint-engine/interface';
+import { untilAborted } from '@checkpoint-engine/interface/shared';
 import type { HostChunk } from '../update/host-plan.ts';
 import type { UpdateRun } from '../update/update-run.ts';
 import { Deferred } from '../util/deferred.ts';
-import { untilAborted } from '../util/until-aborted.ts';
 import { ChunkReader } from './chunk-reader.ts';
 
 /** Reads that are under way at a time. */

@@ -1,8 +1,8 @@
 import type { Needs, Places, PullIntent, WorkerProved } from '@checkpoint-engine/interface';
+import { untilAborted } from '@checkpoint-engine/interface/shared';
 import type { PullChannel } from '../pull-channel.ts';
 import type { HostChunk } from '../update/host-plan.ts';
 import type { UpdateRun } from '../update/update-run.ts';
-import { untilAborted } from '../util/until-aborted.ts';
 import type { HostAgreement, PullAgreement } from './agree-on-pull.ts';
 import { ChunkNews, readChunks } from './host-ring.ts';
 import { isProvable as canProve } from './offer.ts';

@@ -1,15 +1,15 @@
 import type { NeedsSummary, PullIntent } from '@checkpoint-engine/interface';
+import { untilAborted } from '@checkpoint-engine/interface/shared';
 import { boxBytes } from '@checkpoint-engine/planner';
 import type { UpdateResult } from '../api.ts';
 import { expectWorker } from '../update/expect-worker.ts';
 import { callWorkers, takeMemory } from '../update/handshake.ts';
 import { leaveGroup, type Meeting } from '../update/meet.ts';
-import { movePass, openSourcesOf, orderOf } from '../update/move-buckets.ts';
+import { movePass, openSourcesOf } from '../update/move-buckets.ts';
 import { type PlannedUpdate, planUpdate } from '../update/plan-update.ts';
 import { tensorList } from '../update/tensor-list.ts';
 import { emitPlan, summarise } from '../update/update-report.ts';
 import type { UpdateRun } from '../update/update-run.ts';
-import { untilAborted } from '../util/until-aborted.ts';
 import { agreeOnPull, type PullAgreement } from './agree-on-pull.ts';
 import { isProvable } from './offer.ts';
 import { proveAll, pullAll } from './pull-all.ts';
@@ -121,8 +121,7 @@ async function moveBuckets(
   await context.links.trim();
   const memory = await takeMemory(run, meeting, planned);
   const handshake = { ...contact, ...memory, group };
-  const order = orderOf(run, meeting, planned, handshake);
-  await movePass(run, meeting, planned, handshake, { source, order, isFirst: true, only });
+  await movePass(run, meeting, planned, handshake, { source, isFirst: true, only });
   if (memory.ring !== undefined && contact.session !== undefined) {
     watch.enter('release');
     await contact.session.release?.({ signal: life.signal });

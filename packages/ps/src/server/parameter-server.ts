@@ -8,6 +8,7 @@ import {
   type Store,
   silentLogger,
 } from '@checkpoint-engine/interface';
+import { untilAborted } from '@checkpoint-engine/interface/shared';
 import { encodeRankMetas } from '@checkpoint-engine/meta';
 import type {
   CheckpointSource,
@@ -33,7 +34,6 @@ import { RingKeeper } from '../update/ring-keeper.ts';
 import type { P2PAccess } from '../update/update-context.ts';
 import { WorkerPace } from '../update/worker-pace.ts';
 import { Mutex } from '../util/mutex.ts';
-import { untilAborted } from '../util/until-aborted.ts';
 import { v1Protocol } from '../v1/index.ts';
 import { checkSpecVersions } from './check-spec-versions.ts';
 import { runUpdate } from './run-update.ts';

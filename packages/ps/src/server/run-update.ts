@@ -1,4 +1,5 @@
 import type { PullIntent } from '@checkpoint-engine/interface';
+import { Cleanup, untilAborted } from '@checkpoint-engine/interface/shared';
 import type { UpdateOptions, UpdateResult } from '../api.ts';
 import { runPull } from '../pull/run-pull.ts';
 import { shakeHands } from '../update/handshake.ts';
@@ -10,8 +11,6 @@ import type { UpdateContext } from '../update/update-context.ts';
 import { UpdateLifetime } from '../update/update-lifetime.ts';
 import { emitPlan, summarise } from '../update/update-report.ts';
 import type { UpdateRun } from '../update/update-run.ts';
-import { Cleanup } from '../util/cleanup.ts';
-import { untilAborted } from '../util/until-aborted.ts';
 
 const DEFAULT_TIMEOUT_MS = 300_000;
 

@@ -1,13 +1,11 @@
 import type { ParameterMeta } from '@checkpoint-engine/meta';
-
-/** Every tensor starts at a multiple of this, in pools and in buckets: any dtype can be viewed there, and copies run at full speed. */
-export const ALIGN_BYTES = 256;
+import { alignUp, DEFAULT_ALIGN_BYTES } from '@checkpoint-engine/planner';
 
 /** What laying out needs to know of a tensor. */
 export type TensorShape = Pick<ParameterMeta, 'name' | 'dtype' | 'shape' | 'sizeBytes'>;
 
-/** Rounds up to the alignment. */
-export const align = (bytes: number): number => Math.ceil(bytes / ALIGN_BYTES) * ALIGN_BYTES;
+/** Rounds up to the alignment of tensors. */
+export const align = (bytes: number): number => alignUp(bytes, DEFAULT_ALIGN_BYTES);
 
 /**
  * Places tensors one after another in one region, aligned.

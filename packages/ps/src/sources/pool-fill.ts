@@ -1,5 +1,5 @@
 import { CheckpointEngineError, type HostMemory, type Logger } from '@checkpoint-engine/interface';
-import { settlesWithin } from '../util/settles-within.ts';
+import { settlesWithin } from '@checkpoint-engine/interface/shared';
 import type { PoolPart } from './pool-part.ts';
 import { readUnchanged } from './read-unchanged.ts';
 import type { StreamedFile } from './streamed-file.ts';

@@ -17,8 +17,6 @@ export interface Proposal {
   readonly host: string;
   readonly nics: readonly string[];
   readonly freeBytes: number;
-  /** The order of stages that an earlier update with this group found faster. */
-  readonly measuredStages: 2 | 3 | null;
   /** What its worker took in earlier updates, where it had one. */
   readonly reload: ReloadCost | null;
   /** By name: options and circumstances that have to be equal. */

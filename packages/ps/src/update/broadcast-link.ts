@@ -23,8 +23,6 @@ export class BroadcastLink {
   #group: BroadcastGroup | undefined;
   #scope: Store | undefined;
   #generation = 0;
-  /** The order of stages that was found faster with this group. */
-  measuredStages: 2 | 3 | null = null;
 
   constructor(members: readonly number[], parts: LinkParts) {
     this.members = members;
@@ -75,7 +73,6 @@ export class BroadcastLink {
     const scope = this.#scope;
     this.#group = undefined;
     this.#scope = undefined;
-    this.measuredStages = null;
     await group?.close();
     await scope?.close();
   }

@@ -1,5 +1,5 @@
 import { CheckpointEngineError } from '@checkpoint-engine/interface';
-import { settlesWithin } from '../util/settles-within.ts';
+import { settlesWithin } from '@checkpoint-engine/interface/shared';
 import type { UpdateRun } from './update-run.ts';
 
 /** How long a worker may take to come after its engine has answered: engines answer when their workers are done. */

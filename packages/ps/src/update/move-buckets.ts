@@ -4,11 +4,9 @@ import { expectWorker } from './expect-worker.ts';
 import type { Handshake } from './handshake.ts';
 import type { Meeting } from './meet.ts';
 import { nextPass } from './next-pass.ts';
-import { orderStages } from './order-stages.ts';
 import { runPipeline } from './pipeline.ts';
 import type { PlannedUpdate } from './plan-update.ts';
 import { openSources } from './sources.ts';
-import type { StageOrder } from './stage-order.ts';
 import type { UpdateRun } from './update-run.ts';
 
 /** Brings all buckets to this rank's worker, and again for as long as its engine loads again. */
@@ -21,7 +19,6 @@ export async function moveBuckets(
 ): Promise<void> {
   const { watch, waiting } = run;
   const { session, request, inference } = handshake;
-  const order = orderOf(run, meeting, planned, handshake);
   let source = firstSource;
   let isAgain = false;
   for (let pass = 0; pass === 0 || isAgain; pass++) {
@@ -30,7 +27,7 @@ export async function moveBuckets(
       // What was read before is not told of again.
       source = await openSourcesOf({ ...run, context: { ...run.context, wasFilling: false } }, planned);
     }
-    await movePass(run, meeting, planned, handshake, { source, order, isFirst: pass === 0 });
+    await movePass(run, meeting, planned, handshake, { source, isFirst: pass === 0 });
     watch.enter('release');
     await session?.finish({
       signal: waiting.signal,
@@ -52,7 +49,6 @@ export async function openSourcesOf(run: UpdateRun, planned: PlannedUpdate): Pro
 /** One pass of buckets. */
 export interface Pass {
   readonly source: BucketSource;
-  readonly order: StageOrder | undefined;
   readonly isFirst: boolean;
   /** Tensors that the worker is told of. @default all */
   readonly only?: ReadonlySet<string> | undefined;
@@ -64,9 +60,9 @@ export async function movePass(
   { link }: Meeting,
   planned: PlannedUpdate,
   { ring, sharesRing, staging, group, session, request, inference }: Handshake,
-  { source, order, isFirst, only }: Pass,
+  { source, isFirst, only }: Pass,
 ): Promise<void> {
-  if (ring === undefined || order === undefined) return;
+  if (ring === undefined) return;
   const { context, watch, life, emit } = run;
   const { signal } = life;
   const opened = session?.open(ring.memory, { signal, slots: planned.sizing.ringSlots }) ?? Promise.resolve();
@@ -86,7 +82,6 @@ export async function movePass(
     ring,
     sharesRing,
     staging,
-    order,
     group,
     maxPendingBroadcasts: Math.min(link?.maxPending ?? 1, planned.sizing.ringSlots),
     session,
@@ -95,38 +90,9 @@ export async function movePass(
     signal,
     onFailure: life.fail,
     emit: (event) => {
-      if (isFirst) order.observe?.(event);
       if (isMeasured) pace.observe(event);
       emit(event);
     },
   });
   pace.end();
-}
-
-/** What the steps of the buckets wait for, beside each other. */
-export function orderOf(
-  { context, options, waiting }: UpdateRun,
-  { agreement, roles, epoch, link }: Meeting,
-  planned: PlannedUpdate,
-  { ring, sharesRing, staging }: Pick<Handshake, 'ring' | 'sharesRing' | 'staging'>,
-): StageOrder | undefined {
-  const { store, checkpoint, logger } = context;
-  const { rank } = store;
-  if (ring === undefined) return undefined;
-  return orderStages({
-    stages: options.stages,
-    group: roles.group,
-    measuredStages: agreement.proposals.get(roles.group[0] ?? rank)!.measuredStages,
-    transfers: planned.transfers,
-    rank,
-    sharesRing,
-    ring,
-    staging,
-    epoch,
-    waiting,
-    onMeasured: (stages) => {
-      link!.measuredStages = stages;
-      logger.info({ rank, checkpoint, stages }, `${stages} stages move the buckets faster here`);
-    },
-  });
 }

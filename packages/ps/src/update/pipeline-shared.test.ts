@@ -4,7 +4,6 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { Ring } from '../sources/ring.ts';
 import { runPipeline } from './pipeline.ts';
-import { threeStages } from './stage-order.ts';
 
 const SLOT = 256;
 const sleep = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
@@ -74,7 +73,6 @@ async function simulate({ ranks, buckets: wanted, ringSlots, maxPending, delayMs
       sharesRing: true,
       staging: undefined,
       group,
-      order: threeStages,
       maxPendingBroadcasts: ringSlots,
       session: {
         address: 'test',

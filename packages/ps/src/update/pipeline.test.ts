@@ -6,7 +6,6 @@ import type { ProgressEvent } from '../api.ts';
 import type { BucketMessage, WorkerSession } from '../session.ts';
 import { Ring } from '../sources/ring.ts';
 import { type PipelineJob, runPipeline } from './pipeline.ts';
-import { threeStages } from './stage-order.ts';
 
 const SLOT = 256;
 const memory = (sizeBytes: number): SharedMemory => ({
@@ -118,7 +117,6 @@ function simulate(setting: Setting) {
     sharesRing: false,
     staging,
     group,
-    order: threeStages,
     maxPendingBroadcasts: setting.maxPendingBroadcasts,
     session,
     opened: sleep(1),

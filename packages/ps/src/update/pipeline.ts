@@ -5,7 +5,6 @@ import type { BucketMessage, WorkerSession } from '../session.ts';
 import { type BucketSource, loadStageOf } from '../sources/bucket-source.ts';
 import type { Ring } from '../sources/ring.ts';
 import { Deferred } from '../util/deferred.ts';
-import type { StageOrder } from './stage-order.ts';
 import type { Transfer } from './transfers.ts';
 
 /** What one rank needs to bring all buckets to its worker. */
@@ -22,8 +21,6 @@ export interface PipelineJob {
   readonly staging: Ring | undefined;
   /** Absent with one rank. */
   readonly group: BroadcastGroup | undefined;
-  /** What this rank's copies and broadcasts wait for beside that. */
-  readonly order: StageOrder;
   /** Broadcasts that may be pending on the group. */
   readonly maxPendingBroadcasts: number;
   /** Absent where this rank only sends: what arrives is let go of. */
@@ -118,7 +115,7 @@ const takenOf = (steps: readonly Steps[]): Promise<void>[] => steps.map(({ taken
 
 /** Stage 1: this rank's own buckets, host to device, as soon as there is room. */
 async function loadOwn(job: PipelineJob, steps: readonly Steps[], wait: Wait, run: Run): Promise<void> {
-  const { transfers, staging, ring, order } = job;
+  const { transfers, staging, ring } = job;
   if (job.sharesRing) return; // Only the broadcast knows when the ring is free at all members.
   const own = transfers.flatMap(({ root }, index) => (root === job.rank ? [index] : []));
   const taken = passing(takenOf(steps), wait);
@@ -126,13 +123,8 @@ async function loadOwn(job: PipelineJob, steps: readonly Steps[], wait: Wait, ru
     own.map((index) => steps[index]!.arrived.promise),
     wait,
   );
-  const arrived = passing(
-    steps.map((step) => step.arrived.promise),
-    wait,
-  );
   for (const [turn, index] of own.entries()) {
     const { bucket } = transfers[index]!;
-    await arrived(order.loadAfter(turn));
     if (staging === undefined) await taken(ring.after(index));
     else await sent(staging.after(turn));
     const target = staging?.range(turn) ?? ring.range(index);
@@ -148,18 +140,13 @@ async function loadOwn(job: PipelineJob, steps: readonly Steps[], wait: Wait, ru
 
 /** Stage 2: every bucket from its root into everybody's ring, in the same order on all ranks. */
 async function broadcastAll(job: PipelineJob, steps: readonly Steps[], wait: Wait, run: Run): Promise<void> {
-  const { transfers, ring, staging, group, order } = job;
+  const { transfers, ring, staging, group } = job;
   const taken = passing(takenOf(steps), wait);
-  const loadedOwn = passing(
-    transfers.flatMap(({ root }, index) => (root === job.rank ? [steps[index]!.loaded.promise] : [])),
-    wait,
-  );
   let ownTurn = 0;
   for (const [index, { bucket, root }] of transfers.entries()) {
     const { loaded, arrived } = steps[index]!;
     const isRoot = root === job.rank;
     await taken(ring.after(index));
-    await loadedOwn(order.broadcastAfter(index));
     if (isRoot && !job.sharesRing) await wait(loaded.promise);
     const source = isRoot ? staging?.range(ownTurn++) : undefined;
     if (group === undefined || bucket.sizeBytes === 0) {

@@ -1,6 +1,5 @@
-import { type BucketSizing, type Plan, planBuckets } from '@checkpoint-engine/planner';
+import { type BucketSizing, DEFAULT_ALIGN_BYTES, type Plan, planBuckets } from '@checkpoint-engine/planner';
 import type { WorldMetas } from '../api.ts';
-import { ALIGN_BYTES } from '../sources/layout.ts';
 
 /** Remembers the last plan: the same metas and the same sizes give the same plan, made once. */
 export class PlanCache {
@@ -11,7 +10,7 @@ export class PlanCache {
   get(metas: WorldMetas, digest: string, { bucketBytes, fillBytes }: BucketSizing): Plan {
     const key = `${digest}:${bucketBytes}:${fillBytes}`;
     if (this.#plan === undefined || this.#key !== key) {
-      this.#plan = planBuckets(metas, { bucketBytes, fillBytes, alignBytes: ALIGN_BYTES });
+      this.#plan = planBuckets(metas, { bucketBytes, fillBytes, alignBytes: DEFAULT_ALIGN_BYTES });
       this.#key = key;
     }
     return this.#plan;

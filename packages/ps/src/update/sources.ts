@@ -1,9 +1,9 @@
 import type { MemoryRange } from '@checkpoint-engine/interface';
+import type { Cleanup } from '@checkpoint-engine/interface/shared';
 import type { Bucket } from '@checkpoint-engine/planner';
 import type { ProgressEvent } from '../api.ts';
 import type { BucketSource } from '../sources/bucket-source.ts';
 import { JointSource } from '../sources/joint-source.ts';
-import type { Cleanup } from '../util/cleanup.ts';
 import { openPeerSource } from './open-peer-source.ts';
 import type { PlannedUpdate } from './plan-update.ts';
 import type { UpdateContext } from './update-context.ts';

@@ -1,7 +1,7 @@
 import type { Device } from '@checkpoint-engine/interface';
+import type { Cleanup } from '@checkpoint-engine/interface/shared';
 import type { Bucket, BucketSizing } from '@checkpoint-engine/planner';
 import { Ring } from '../sources/ring.ts';
-import type { Cleanup } from '../util/cleanup.ts';
 
 /** Takes the memory where own buckets wait for their broadcast; none where they are loaded straight into the ring. */
 export async function takeStaging(

@@ -1,5 +1,5 @@
+import { Cleanup } from '@checkpoint-engine/interface/shared';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import { Cleanup } from '../util/cleanup.ts';
 import { UpdateLifetime } from './update-lifetime.ts';
 
 beforeEach(() => {

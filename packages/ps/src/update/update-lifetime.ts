@@ -1,7 +1,6 @@
 import { setMaxListeners } from 'node:events';
-import { CheckpointEngineError, LONGEST_TIMER_MS, type Store } from '@checkpoint-engine/interface';
-import { atRank } from '../util/at-rank.ts';
-import type { Cleanup } from '../util/cleanup.ts';
+import { atRank, CheckpointEngineError, LONGEST_TIMER_MS, type Store } from '@checkpoint-engine/interface';
+import type { Cleanup } from '@checkpoint-engine/interface/shared';
 import { followSignals } from '../util/follow-signals.ts';
 
 /** What {@link UpdateLifetime} is bounded by. */

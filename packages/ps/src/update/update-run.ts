@@ -1,6 +1,6 @@
+import type { Cleanup } from '@checkpoint-engine/interface/shared';
 import type { ProgressEvent, UpdateOptions } from '../api.ts';
 import type { WorkerProtocol } from '../session.ts';
-import type { Cleanup } from '../util/cleanup.ts';
 import type { Stopwatch } from './stopwatch.ts';
 import type { UpdateContext } from './update-context.ts';
 import type { UpdateLifetime } from './update-lifetime.ts';

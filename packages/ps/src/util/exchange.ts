@@ -1,11 +1,11 @@
 import {
+  atRank,
   CheckpointEngineError,
   type SerializedError,
   type Store,
   type WaitOptions,
 } from '@checkpoint-engine/interface';
 import { encode } from '@msgpack/msgpack';
-import { atRank } from './at-rank.ts';
 import { decodeFromRank } from './decode-bounded.ts';
 
 type Envelope = { ok: Uint8Array } | { error: SerializedError };

@@ -1,6 +1,6 @@
 import { abortError, CheckpointEngineError, type SharedMemory } from '@checkpoint-engine/interface';
+import { untilAborted } from '@checkpoint-engine/interface/shared';
 import type { BucketMessage, FinishOptions, SessionCallOptions, SessionOptions, WorkerSession } from '../session.ts';
-import { untilAborted } from '../util/until-aborted.ts';
 import { Backoff } from '../zmq/backoff.ts';
 import { type Task, type Worker, workerGone, workerRefused, workerTimedOut } from './errors.ts';
 import { CUDA_HANDLE_BYTES, encodeBucket, encodeBuffer, encodeError, encodeNone } from './messages.ts';

@@ -1,6 +1,6 @@
 import type { CheckpointEngineError, ServerMessage } from '@checkpoint-engine/interface';
+import { settlesWithin } from '@checkpoint-engine/interface/shared';
 import type { RegionHold } from '../pull-channel.ts';
-import { settlesWithin } from '../util/settles-within.ts';
 import { numberText, type SessionIdentity, toWire, workerBroke, workerFailed, workerLost } from './errors.ts';
 import { encodeFrame, type ReceivedMessage } from './frames.ts';
 import type { Caller } from './listener.ts';

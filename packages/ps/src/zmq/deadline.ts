@@ -1,8 +1,5 @@
 import type { WaitOptions } from '@checkpoint-engine/interface';
-import { abortError, CheckpointEngineError } from '@checkpoint-engine/interface';
-
-/** Longest delay that a timer takes; anything longer waits without one. */
-const LONGEST_TIMER_MS = 2 ** 31 - 1;
+import { abortError, CheckpointEngineError, LONGEST_TIMER_MS } from '@checkpoint-engine/interface';
 
 /** The point in time, and the signal, that end a wait. */
 export class Deadline {

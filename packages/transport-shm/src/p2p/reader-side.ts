@@ -1,7 +1,7 @@
 import { CheckpointEngineError, type ErrorCode } from '@checkpoint-engine/interface';
+import { untilAborted } from '@checkpoint-engine/interface/shared';
 import { connectTo } from '../wire/abstract-socket.ts';
 import { Connection } from '../wire/connection.ts';
-import { raceSignal } from '../wire/deadline.ts';
 import { sayHello } from '../wire/handshake.ts';
 import { parseAddress } from './address.ts';
 import type { GrantFrame, LeaseFrame, ReaderFrame, ReleaseFrame } from './frames.ts';
@@ -59,7 +59,7 @@ export class OwnerLink {
     const request: LeaseFrame = { type: 'lease', id, keys };
     this.#connection.send(request);
     try {
-      return await raceSignal(signal, Promise.race([granted, this.lost]));
+      return await untilAborted(Promise.race([granted, this.lost]), signal);
     } catch (error) {
       this.release(id); // it may be granted yet
       throw error;

@@ -9,12 +9,13 @@ import {
   type Registration,
   type Stream,
 } from '@checkpoint-engine/interface';
+import { untilAborted } from '@checkpoint-engine/interface/shared';
 import { Strangers } from '@checkpoint-engine/interface/wire';
 import { checkRange, sharedMemoryOf } from '../memory/range-checks.ts';
 import { SegmentCache } from '../memory/segment-cache.ts';
 import { listenOn } from '../wire/abstract-socket.ts';
 import { Connection } from '../wire/connection.ts';
-import { raceSignal, withDeadline } from '../wire/deadline.ts';
+import { withDeadline } from '../wire/deadline.ts';
 import { awaitHello, helloTimeoutMs, mostStrangers } from '../wire/handshake.ts';
 import { type Address, formatAddress, newAddress } from './address.ts';
 import type { GrantedRange } from './frames.ts';
@@ -129,7 +130,7 @@ export class ShmEndpoint implements P2PEndpoint {
       const copied = this.#copy(peer, reads, granted).finally(() => owner.release(id));
       this.#copying.add(copied);
       copied.catch(() => {}).finally(() => this.#copying.delete(copied));
-      await raceSignal(signal, Promise.race([copied, owner.lost]));
+      await untilAborted(Promise.race([copied, owner.lost]), signal);
       // The owner may have taken a lease away that lasted so long, and overwritten what was being copied.
       if (performance.now() - askedAt >= leaseMs) owner.release((await owner.lease(keys, signal)).id);
     });
@@ -157,11 +158,11 @@ export class ShmEndpoint implements P2PEndpoint {
   /** The connection to an owner, made when it is first needed, and again when it was lost. */
   async #owner(peer: string, signal: AbortSignal): Promise<OwnerLink> {
     const known = this.#owners.get(peer);
-    if (known !== undefined) return await raceSignal(signal, known);
+    if (known !== undefined) return await untilAborted(known, signal);
     const connecting = OwnerLink.connect(peer, this.#socket, this.#closed.signal);
     this.#owners.set(peer, connecting);
     connecting.then((link) => link.lost).catch(() => this.#owners.delete(peer));
-    return await raceSignal(signal, connecting);
+    return await untilAborted(connecting, signal);
   }
 
   async #copy(peer: string, reads: readonly P2PRead[], granted: ReadonlyMap<string, GrantedRange>): Promise<void> {

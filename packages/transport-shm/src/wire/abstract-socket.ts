@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { connect, createServer, type Server, type Socket } from 'node:net';
 import { CheckpointEngineError } from '@checkpoint-engine/interface';
-import { raceSignal } from './deadline.ts';
+import { untilAborted } from '@checkpoint-engine/interface/shared';
 
 /**
  * A name for a listener that nobody can guess. It stands for an address in Linux' abstract namespace, which needs no
@@ -34,7 +34,7 @@ export async function connectTo(name: string, signal: AbortSignal): Promise<Sock
     });
   });
   try {
-    return await raceSignal(signal, connected);
+    return await untilAborted(connected, signal);
   } catch (error) {
     socket.destroy();
     throw error;

@@ -1,4 +1,5 @@
 import { abortError, CheckpointEngineError, LONGEST_TIMER_MS } from '@checkpoint-engine/interface';
+import { untilAborted } from '@checkpoint-engine/interface/shared';
 
 /** What limits an operation. */
 export interface Limits {
@@ -27,25 +28,10 @@ export async function withDeadline<T>(limits: Limits, work: (signal: AbortSignal
   giveUp();
   try {
     deadline.signal.throwIfAborted();
-    return await raceSignal(deadline.signal, work(deadline.signal));
+    return await untilAborted(work(deadline.signal), deadline.signal);
   } finally {
     clearTimeout(timer);
     for (const signal of signals) signal.removeEventListener('abort', giveUp);
-  }
-}
-
-/** The promise's result, or the signal's reason as soon as it fires. */
-export async function raceSignal<T>(signal: AbortSignal, promise: Promise<T>): Promise<T> {
-  let fire = (): void => {};
-  const fired = new Promise<never>((_, reject) => {
-    fire = () => reject(signal.reason);
-    if (signal.aborted) fire();
-    else signal.addEventListener('abort', fire);
-  });
-  try {
-    return await Promise.race([promise, fired]);
-  } finally {
-    signal.removeEventListener('abort', fire);
   }
 }
 

@@ -1,7 +1,7 @@
 import { createHmac, timingSafeEqual } from 'node:crypto';
+import { untilAborted } from '@checkpoint-engine/interface/shared';
 import type { Stranger } from '@checkpoint-engine/interface/wire';
 import type { Connection } from './connection.ts';
-import { raceSignal } from './deadline.ts';
 import type { Frame } from './frame-codec.ts';
 
 /** How long a stranger may keep a connection without saying who it is. */
@@ -39,7 +39,7 @@ export async function sayHello(
 ): Promise<boolean | undefined> {
   const hello: Hello = { type: 'hello', from: mine.from, proof: prove('hello', mine) };
   connection.send(hello);
-  const answer = await raceSignal(signal, connection.next());
+  const answer = await untilAborted(connection.next(), signal);
   if (answer === undefined) return undefined;
   const isKnown = answer.type === 'welcome' && matches((answer as Welcome).proof, prove('welcome', mine));
   if (isKnown) connection.trust();

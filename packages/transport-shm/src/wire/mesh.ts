@@ -1,11 +1,11 @@
 import { createHash, randomBytes } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { RankLostError, type Store } from '@checkpoint-engine/interface';
+import { untilAborted } from '@checkpoint-engine/interface/shared';
 import { type MsgpackLimits, Strangers } from '@checkpoint-engine/interface/wire';
 import { encode } from '@msgpack/msgpack';
 import { connectTo, listenOn, newSocketName } from './abstract-socket.ts';
 import { Connection } from './connection.ts';
-import { raceSignal } from './deadline.ts';
 import { decodeBounded } from './frame-codec.ts';
 import { awaitHello, helloTimeoutMs, mostStrangers, sayHello } from './handshake.ts';
 
@@ -82,7 +82,7 @@ export async function connectMesh(
         keep(peer, await greet(rank, peer, card, await secret, open, signal));
       }),
     );
-    if (store.members.length > 1) await raceSignal(signal, arrived);
+    if (store.members.length > 1) await untilAborted(arrived, signal);
     signal.throwIfAborted();
     return peers;
   } catch (error) {

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { CheckpointEngineError, type Logger, type Store } from '@checkpoint-engine/interface';
+import { settlesWithin } from '@checkpoint-engine/interface/shared';
 import { connectStore, type StoreServer, startStoreServer } from '@checkpoint-engine/ps';
-import { within } from '../../process/within.ts';
 import { NodeChannel } from './node-channel.ts';
 import { type FromNode, nodeKey, nodeScope, type ToNode } from './node-messages.ts';
 import { RemoteNode } from './remote-node.ts';
@@ -59,7 +59,7 @@ export class NodeHub {
     this.#closing.abort();
     const channels = [...this.#channels];
     for (const channel of channels) channel.send({ type: 'bye' });
-    await within(Promise.all(channels.map((channel) => channel.flushed())), BYE_MS);
+    await settlesWithin(Promise.all(channels.map((channel) => channel.flushed())), BYE_MS);
     await Promise.all(channels.map((channel) => channel.close()));
     await Promise.all(this.#following);
     await this.#store.close();

@@ -1,3 +1,9 @@
+/** What {@link Cleanup.use} takes. */
+export interface Closable {
+  /** Releases the resource. */
+  close(): unknown;
+}
+
 /** Runs clean-up steps in the reverse order of their registration, each of them even when another fails. */
 export class Cleanup {
   readonly #steps: (() => unknown)[] = [];
@@ -8,7 +14,7 @@ export class Cleanup {
   }
 
   /** Registers `close()` of a resource and gives the resource. */
-  use<T extends { close(): unknown }>(resource: T): T {
+  use<T extends Closable>(resource: T): T {
     this.defer(() => resource.close());
     return resource;
   }

@@ -1,0 +1,8 @@
+/**
+ * Small helpers that the packages of this repository share. They are no contract: they may change in any release.
+ *
+ * @packageDocumentation
+ */
+export { Cleanup, type Closable } from './cleanup.ts';
+export { settlesWithin } from './settles-within.ts';
+export { untilAborted } from './until-aborted.ts';
