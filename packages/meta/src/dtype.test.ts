@@ -20,7 +20,7 @@ describe('dtypes', () => {
     }
   });
 
-  it('dtypeBits refuses what is no dtype', () => {
+  it('dtypeBits refuses an unknown dtype', () => {
     expect(() => dtypeBits('F128' as DType)).toThrow(RangeError);
   });
 });
