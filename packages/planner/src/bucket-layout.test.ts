@@ -115,7 +115,7 @@ describe('bucketLayout', () => {
     { what: 'beyond the end of its region', change: { offsetBytes: 1 } },
     { what: 'before its start', change: { offsetBytes: -1 } },
     { what: 'in a region that is not there', change: { region: 1 } },
-  ])('names a tensor that lies $what', ({ change }) => {
+  ])('names a tensor that is $what', ({ change }) => {
     const metas = pool([8]);
     const wrong = { ...metas, tensors: [{ ...metas.tensors[0]!, ...change }] };
     expect(() => bucketLayout(wrong, wholeBucket(metas), 256)).toThrow(

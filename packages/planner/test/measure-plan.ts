@@ -1,4 +1,4 @@
-// Times planning for Kimi-K2's 139,583 tensors over 256 ranks. Runs what the build made:
+// Times planning for Kimi-K2's 139,583 tensors over 256 ranks, using the build:
 // npx tsc -b packages/planner && npx deno run -A packages/planner/test/measure-plan.ts
 import { performance } from 'node:perf_hooks';
 import type { Needs } from '@checkpoint-engine/interface';
@@ -27,7 +27,7 @@ function measure<T>(what: string, makeInput: () => T, run: (input: T) => unknown
   console.log(`${what}: first ${times[0]!.toFixed(1)} ms, median of ${RUNS} ${median.toFixed(1)} ms`);
 }
 
-// A fresh copy for every run, as when metas were just decoded: nothing is cached in their strings.
+// Every run uses a fresh copy, like metas that were just decoded, so nothing is cached in their strings.
 const text = JSON.stringify(kimiK2Metas(256));
 const freshMetas = (): ReturnType<typeof kimiK2Metas> => JSON.parse(text);
 
