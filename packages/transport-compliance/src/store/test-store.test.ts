@@ -54,7 +54,7 @@ describe('TestStore', () => {
     await expect(aborted).rejects.toMatchObject({ code: 'CE_ABORTED' });
   });
 
-  it('tells the members of a rank that was lost, and nobody else', async () => {
+  it('reports a lost rank to its fellow members only', async () => {
     const { all, hub } = stores(3);
     const [with2, without2] = [all[0]!.epoch('all'), all[0]!.epoch('part', [0, 1])];
     const waiting = with2.wait('never');

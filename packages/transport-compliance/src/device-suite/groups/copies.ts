@@ -6,7 +6,7 @@ import { assertHolds, assertPattern, filledHost, range } from '../helpers.ts';
 
 const SIZE = 300_007;
 
-/** Copies on streams. */
+/** Tests of copies on streams. */
 export function copyTests(): CaseGroup<DeviceSubject> {
   return {
     name: 'copies',

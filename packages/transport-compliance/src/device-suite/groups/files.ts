@@ -17,7 +17,7 @@ function writeFile(folder: string, name: string, seed: number): string {
   return path;
 }
 
-/** Files that are read and mapped. */
+/** Tests of files that are read and mapped. */
 export function fileTests(): CaseGroup<DeviceSubject> {
   return {
     name: 'files',

@@ -5,10 +5,10 @@ import type { CaseGroup } from '../../suite/register-groups.ts';
 import type { DeviceSubject } from '../device-suite-options.ts';
 import { filledHost, range } from '../helpers.ts';
 
-/** What a runtime may open by itself meanwhile. */
+/** Files and mappings that a runtime may open by itself meanwhile. */
 const SLACK = 3;
 
-/** Closing, and what is left behind. */
+/** Tests of closing, and of leaks. */
 export function lifecycleTests(): CaseGroup<DeviceSubject> {
   return {
     name: 'lifecycle',

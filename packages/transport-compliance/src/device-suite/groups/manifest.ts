@@ -3,7 +3,7 @@ import { isHostMemory } from '@checkpoint-engine/interface';
 import type { CaseGroup } from '../../suite/register-groups.ts';
 import type { DeviceSubject } from '../device-suite-options.ts';
 
-/** What a device says of itself. */
+/** Tests of the device's description of itself. */
 export function manifestTests(): CaseGroup<DeviceSubject> {
   return {
     name: 'manifest',

@@ -4,7 +4,7 @@ import type { CaseGroup } from '../../suite/register-groups.ts';
 import type { DeviceSubject } from '../device-suite-options.ts';
 import { assertHolds, assertPattern, filledHost, range } from '../helpers.ts';
 
-/** Memory by itself. */
+/** Tests of memory. */
 export function memoryTests(): CaseGroup<DeviceSubject> {
   return {
     name: 'memory',

@@ -6,7 +6,7 @@ import { assertHolds, filledHost, patternOf, range } from '../helpers.ts';
 
 const SIZE = 200_003;
 
-/** Memory that several processes have open. */
+/** Tests of memory that several processes have open. */
 export function sharingTests(): CaseGroup<DeviceSubject> {
   return {
     name: 'sharing',

@@ -5,7 +5,7 @@ import type { SuiteOptions } from '../../suite/suite-options.ts';
 import { within } from '../../suite/within.ts';
 import { endpoint, landing, openAll, readAll, readAndVerify, share } from '../share.ts';
 
-/** Reads that cannot be done. */
+/** Tests of reads that cannot succeed. */
 export function failureTests(): TestGroup<'p2p'> {
   return {
     name: 'failures',
@@ -17,7 +17,7 @@ export function failureTests(): TestGroup<'p2p'> {
           const [peer] = await openAll([owner!, reader!]);
           const shared = await share(stage, owner!, peer!, 1000);
           const buffer = await landing(stage, reader!, 2000);
-          await owner!.closeEndpoint({ endpoint }); // nobody is there to be asked
+          await owner!.closeEndpoint({ endpoint }); // No process can answer a request any longer.
           const read = (remoteOffsetBytes: number, offsetBytes: number, sizeBytes: number) =>
             reader!.read({
               endpoint,
@@ -75,7 +75,7 @@ export function failureTests(): TestGroup<'p2p'> {
   };
 }
 
-/** Owners that are killed. */
+/** Tests that kill owners. */
 export function lossTests({ world }: SuiteOptions<'p2p'>): TestGroup<'p2p'> {
   const unavailable = world.cannotKill;
   return {

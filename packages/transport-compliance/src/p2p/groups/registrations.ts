@@ -7,7 +7,7 @@ import { endpoint, landing, openAll, readAll, readAndVerify, share, supportsOf, 
 
 const unregistered = { code: 'CE_RANGE_NOT_REGISTERED' } as const;
 
-/** What can be read and what cannot, and for how long. */
+/** Tests of which ranges peers can read, and for how long. */
 export function registrationTests(): TestGroup<'p2p'> {
   return {
     name: 'registrations',
@@ -47,7 +47,7 @@ export function registrationTests(): TestGroup<'p2p'> {
           const [peer] = await openAll([owner!, reader!]);
           const shared = await share(stage, owner!, peer!, 1000);
           const buffer = await landing(stage, reader!, 1000);
-          // What another endpoint registered is unknown to this one.
+          // The second endpoint does not know the ranges of the first.
           const readerAddress = await reader!.open({ endpoint: 'other' });
           const stranger = { ...shared, peer: readerAddress };
           await rejects(readAll(reader!, stranger, buffer), unregistered, 'A read of the range of another endpoint');

@@ -4,7 +4,7 @@ import type { CaseGroup } from '../../suite/register-groups.ts';
 import { bytes, needsRanks, text } from '../helpers.ts';
 import type { StoreSubject } from '../store-suite-options.ts';
 
-/** Values and counters. */
+/** Tests of values and counters. */
 export function valueTests(maxRanks: number): CaseGroup<StoreSubject> {
   return {
     name: 'values',
@@ -47,7 +47,7 @@ export function valueTests(maxRanks: number): CaseGroup<StoreSubject> {
           await rejects(
             store!.wait('k', { timeoutMs: 60 }),
             { code: 'CE_TIMEOUT' },
-            'A wait for a key that nobody sets',
+            'A wait for a key without a value',
           );
           const waiting = store!.wait('k');
           await store!.set('k', bytes('v'));
