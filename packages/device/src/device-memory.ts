@@ -20,7 +20,7 @@ const sliceBytes = 2 ** 20;
 const turnMs = 1;
 const progressIntervalMs = 50;
 
-/** What a memory asks of the device that gave it out. */
+/** The part of a device that its memories use. */
 export interface MemoryOwner {
   readonly native: NativeDevice;
   /** Makes closing the device wait for `promise`. */
@@ -44,17 +44,17 @@ export class DeviceMemory implements Memory {
     this.#handle = addon().memoryHandle(native);
   }
 
-  /** The addon's object behind a memory. @throws {TypeError} `memory` is not of this package. */
+  /** Returns the addon's object behind a memory. @throws {TypeError} `memory` does not come from this package. */
   static nativeOf(memory: Memory): NativeMemory {
     if (typeof memory === 'object' && memory !== null && #native in memory) return memory.#native;
-    throw new TypeError('Expected a memory that a device of @checkpoint-engine/device gave out');
+    throw new TypeError('Expected a memory of a device of @checkpoint-engine/device');
   }
 
   get address(): bigint {
     return addon().memoryAddress(this.#native);
   }
 
-  /** What another process opens it with; `undefined` when it is not shared. */
+  /** The handle with which another process opens the memory; `undefined` if it is not shared. */
   get handle(): Uint8Array | undefined {
     return this.#handle?.slice();
   }
@@ -64,7 +64,7 @@ export class DeviceMemory implements Memory {
     this.owner.forget(this);
   }
 
-  /** As `SharedMemory.discard`. */
+  /** See `SharedMemory.discard`. */
   discard(): void {
     addon().closeMemory(this.#native, true);
     this.owner.forget(this);
@@ -114,7 +114,7 @@ export class DeviceHostMemory extends DeviceMemory implements HostMemory {
   }
 }
 
-/** A file that is mapped as host memory. */
+/** Host memory that maps a file. */
 export class DeviceFileMemory extends DeviceHostMemory implements FileMemory {
   fileState(): Promise<FileState> {
     return this.owner.track(awaitNative(async () => addon().fileState(DeviceMemory.nativeOf(this))));
@@ -173,7 +173,7 @@ async function watchRead(
 }
 
 /**
- * Ends the life of one view at once: the view, and every other typed array over its buffer, becomes empty. The memory
+ * Detaches one view immediately: the view, and every other typed array over its buffer, becomes empty. The memory
  * stays open. Idempotent.
  */
 export function detachView(view: Uint8Array): void {

@@ -193,7 +193,7 @@ describe('host memory', () => {
 });
 
 describe('closing a host device', () => {
-  it('closes what it gave out, and what comes later is refused', async () => {
+  it('closes all memory that it created, and refuses later calls', async () => {
     const own = await createHostDevice();
     const memory = await own.allocateHost(1 << 20);
     const shared = await own.allocateShared(1 << 20);

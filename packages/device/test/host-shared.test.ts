@@ -105,7 +105,7 @@ describe('shared host memory', () => {
 describe('openShared', () => {
   const refused = (reason: RegExp) => ({ code: 'CE_SHM_FAILED', message: expect.stringMatching(reason) });
 
-  it('refuses what is no name of a segment', async () => {
+  it('refuses a handle that is not the name of a segment', async () => {
     for (const handle of ['', '../x', '/etc/passwd', 'checkpoint-engine-1-2-3', 'checkpoint-engine-0-1-2-00/../x']) {
       await expect(device.openShared(encode(handle), 1)).rejects.toMatchObject(refused(/not the name of a segment/));
     }

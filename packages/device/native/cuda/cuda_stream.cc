@@ -97,7 +97,7 @@ void CudaStream::AwaitEntries() {
     to_await_.pop_front();
     lock.unlock();
     Await(entry);
-    entry.batch = {};  // The memories may go before anybody hears that the copies are done.
+    entry.batch = {};  // Releases the memories before the caller learns that the copies are done.
     entry.done(entry.failure);
     entry = {};
     lock.lock();
@@ -122,7 +122,7 @@ void CudaStream::IssueRange(const CudaSession& cuda, const CopyRange& range) {
   const bool from_host = range.from_memory->kind() == MemoryKind::kHost;
   const bool to_host = range.to_memory->kind() == MemoryKind::kHost;
   const BackingFile* const file = range.from_memory->file();
-  // The driver may copy a few bytes by the processor.
+  // The driver may copy small ranges with the processor.
   if (file != nullptr) file->CheckSize();
   if (from_host && to_host) {
     cuda->Check(cuda->StreamSynchronize(stream_.get()), "cuStreamSynchronize");

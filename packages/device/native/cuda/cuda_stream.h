@@ -13,8 +13,9 @@
 
 namespace ce {
 
-// One thread submits, since the driver may block (pageable memory, full queues); another waits for the events, so
-// that a promise is settled as soon as its copies are done. Owned through Reaper::Own: its end waits for both.
+// One thread submits, because the driver may block (pageable memory, full queues); another waits for the events, so
+// that it settles a promise as soon as its copies are done. Owned through Reaper::Own, because the destructor joins
+// both.
 class CudaStream final : public Stream {
  public:
   explicit CudaStream(CudaContextPtr context);
@@ -26,7 +27,7 @@ class CudaStream final : public Stream {
   struct Entry {
     CopyBatch batch;
     Completion done;
-    CUevent event = nullptr;  // Null when none could be recorded behind the copies.
+    CUevent event = nullptr;  // Null if no event could be recorded after the copies.
     std::optional<Failure> failure;
   };
 

@@ -16,7 +16,7 @@ namespace {
 
 constexpr uint64_t kLargestView = uint64_t{2} << 30;
 
-// Returns whether nobody else had done it.
+// Returns false if the buffer was already detached.
 bool Detach(const Napi::ArrayBuffer& buffer) {
   bool detached = false;
   napi_is_detached_arraybuffer(buffer.Env(), buffer, &detached);
@@ -44,7 +44,7 @@ Napi::Value MemoryIsHost(const Napi::CallbackInfo& info) {
   return Napi::Boolean::New(info.Env(), MemoryOf(info[0])->kind() == MemoryKind::kHost);
 }
 
-// memoryHandle(memory): undefined when it is not shared.
+// memoryHandle(memory): undefined if it is not shared.
 Napi::Value MemoryHandle(const Napi::CallbackInfo& info) {
   const std::string handle = MemoryOf(info[0])->handle();
   if (handle.empty()) return info.Env().Undefined();
@@ -64,7 +64,7 @@ Napi::Value CloseMemory(const Napi::CallbackInfo& info) {
   if (!box.memory) return info.Env().Undefined();
   for (const auto& [buffer, held] : box.views) {
     if (buffer.IsEmpty() || buffer.Value().IsEmpty() || !Detach(buffer.Value())) continue;
-    // Its finalizer runs some time later; the memory goes now.
+    // The finalizer runs some time later; this releases the memory now.
     if (const auto owner = held.lock()) owner->reset();
   }
   box.views.clear();
@@ -105,7 +105,7 @@ Napi::Value View(const Napi::CallbackInfo& info) {
   return buffer;
 }
 
-// detach(buffer): ends the life of one view.
+// detach(buffer): detaches one view.
 Napi::Value DetachView(const Napi::CallbackInfo& info) {
   if (!info[0].IsArrayBuffer()) throw Napi::TypeError::New(info.Env(), "Expected an ArrayBuffer");
   Detach(info[0].As<Napi::ArrayBuffer>());
@@ -158,7 +158,7 @@ Napi::Value Pin(const Napi::CallbackInfo& info) {
   });
 }
 
-// fileState(memory): of the file that it maps.
+// fileState(memory): the state of the mapped file.
 Napi::Value FileStateOf(const Napi::CallbackInfo& info) {
   return Async(info.Env(), [memory = MemoryOf(info[0])]() -> MakeValue {
     const BackingFile* const file = memory->file();

@@ -50,7 +50,7 @@ Napi::Value CreateStream(const Napi::CallbackInfo& info) {
   return Boxed<StreamBox>::New(info.Env(), std::move(box));
 }
 
-// closeStream(stream): what was submitted is still done.
+// closeStream(stream): submitted copies still complete.
 Napi::Value CloseStream(const Napi::CallbackInfo& info) {
   Boxed<StreamBox>::Get(info[0]).stream.reset();
   return info.Env().Undefined();

@@ -467,7 +467,7 @@ EXPORT int cuEventCreate(Event** event, unsigned flags) {
 EXPORT int cuEventRecord(Event* event, Stream* stream) {
   ENTER_CONTEXT("cuEventRecord");
   pthread_mutex_lock(&mutex);
-  if (event->recorded && !event->done) die("an event is recorded anew while somebody waits for it");
+  if (event->recorded && !event->done) die("an event is recorded again while a caller waits for it");
   event->recorded = true;
   event->done = false;
   append(stream, (Operation){.event = event});

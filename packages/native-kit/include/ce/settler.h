@@ -1,4 +1,4 @@
-// A promise that is settled from any thread.
+// A promise that any thread can settle.
 #pragma once
 
 #include <napi.h>
@@ -41,7 +41,7 @@ class Settler {
     if (napi_create_reference(object.Env(), object, 1, &state_->kept) != napi_ok) throw Napi::Error::New(object.Env());
   }
 
-  // Runs what will settle the promise later; where that cannot even start, rejects.
+  // Runs the function that will settle the promise later; if the function throws, rejects the promise.
   template <class Function>
   void Start(Function function) const {
     try {

@@ -10,7 +10,7 @@
 
 namespace ce {
 
-// `name` shows in ps and gdb; at most 15 characters.
+// ps and gdb show `name`; at most 15 characters.
 template <class Function>
 std::thread StartThread(const char* name, Function function) {
   sigset_t all, before;
