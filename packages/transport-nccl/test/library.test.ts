@@ -52,7 +52,7 @@ describe('without a usable NCCL', () => {
     expect(codeOfOpening(env)).toBe('CE_LIBRARY_NOT_FOUND');
   });
 
-  it("gives the loader's words on a file that is no library", () => {
+  it("reports the loader's message for a file that is not a library", () => {
     const file = join(folder, 'text.so');
     writeFileSync(file, 'no library at all');
     expect(availability({ CHECKPOINT_ENGINE_NCCL_LIB: file })).toMatchObject({

@@ -46,7 +46,7 @@ describe.skipIf(noCompiler !== '')(`a process with communicators${noCompiler && 
     expect(end).toMatchObject(quiet('closed'));
   });
 
-  it('ends by itself with a group that nobody closed', () => {
+  it('ends by itself with a group that is still open', () => {
     expect(run(`await Promise.all([send(0), send(1)]); console.log('left open');`)).toMatchObject(quiet('left open'));
   });
 
