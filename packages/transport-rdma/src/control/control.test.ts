@@ -44,7 +44,7 @@ describe('control channel', () => {
     ['no token', () => ({}), undefined, 'CE_TOKEN_REFUSED'],
     ['another secret', () => ({ secret: randomId() }), 'token', 'CE_TOKEN_REFUSED'],
     ['another incarnation', () => ({ incarnation: randomId() }), 'token', 'CE_RANGE_NOT_REGISTERED'],
-    ['a port where nobody listens', () => ({ port: 1 }), 'token', 'CE_PEER_UNREACHABLE'],
+    ['a port without a listener', () => ({ port: 1 }), 'token', 'CE_PEER_UNREACHABLE'],
   ])('refuses %s', async (_, more, token, code) => {
     await expect(link(more(), token)).rejects.toMatchObject({ code, peer });
   });
@@ -105,7 +105,7 @@ describe('control channel', () => {
     await link({}, 'token');
   });
 
-  test('idle strangers take a bounded number of descriptors, and keep no reader out', async () => {
+  test('idle unknown peers use a bounded number of descriptors, and do not block readers', async () => {
     const idle = Array.from({ length: 300 }, () =>
       connect(server.port, '127.0.0.1')
         .on('error', () => {})

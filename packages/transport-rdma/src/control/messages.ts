@@ -1,13 +1,16 @@
 /**
- * What travels on the control channel: the reader says hello, both prove that they know the key, then the reader asks
- * for leases. A connection that ends gives its leases back.
+ * Messages of the control channel: the reader says hello, both sides prove that they know the key, then the reader asks
+ * for leases. The end of a connection releases its leases.
  */
 export interface Hello {
   readonly incarnation: string;
   readonly nonce: string;
 }
 
-/** The owner's answer to {@link Hello}. Another incarnation proves nothing: the key is not its own. */
+/**
+ * The owner's answer to {@link Hello}. An owner with another incarnation proves nothing, because the key is not its
+ * own.
+ */
 export type Welcome =
   | { readonly incarnation: string; readonly address: string; readonly nonce: string; readonly proof: string }
   | { readonly another: true };
@@ -24,19 +27,22 @@ export type Request =
       readonly id: number;
       /** Number, address and size of each range. */
       readonly ranges: readonly (readonly [number, string, number])[];
-      /** After so long the owner need not wait for the reader any more. */
+      /** After this time the owner need not wait for the reader any more. */
       readonly ttlMs: number;
     }
   | { readonly op: 'release'; readonly id: number; readonly lease: number };
 
-/** `lease`: the lease's number, or the range that is not registered. `release`: whether it was held all the time. */
+/**
+ * `lease`: the number of the lease, or the range that is not registered. `release`: whether the lease was held all the
+ * time.
+ */
 export type Reply =
   | { readonly id: number; readonly lease: number }
   | { readonly id: number; readonly unknown: number }
   | { readonly id: number; readonly held: boolean };
 
 export const mostHandshakeBytes: number = 1024;
-/** Of a request or reply: the ranges of one lease, some 40,000. */
+/** Limit of a request or reply: the ranges of one lease, some 40,000. */
 export const mostMessageBytes: number = 2 << 20;
 /** Leases that one reader holds at the same time; it takes one for each read. */
 const mostLeases = 65_536;
