@@ -57,7 +57,7 @@ function falseHello(): Uint8Array {
   return Uint8Array.of(0, 0, 0, body.length, ...body);
 }
 
-it('an endpoint hangs up on whoever does not know its secret, and goes on serving', async () => {
+it('an endpoint disconnects a peer that does not know its secret, and continues to serve', async () => {
   const device = await createHostDevice();
   const owner = await shmP2P().open({ device });
   const reader = await shmP2P().open({ device });
@@ -92,7 +92,7 @@ async function serving() {
   return { name, secret, key: remote.key, read, close };
 }
 
-describe('strangers at the socket of an endpoint', () => {
+describe('unknown peers at the socket of an endpoint', () => {
   it('are hung up on when they promise more than they send', async () => {
     const { name, read, close } = await serving();
     const before = process.memoryUsage().rss;
@@ -141,7 +141,7 @@ describe('strangers at the socket of an endpoint', () => {
   });
 });
 
-describe('strangers at the socket of a member that joins', () => {
+describe('unknown peers at the socket of a member that joins', () => {
   it('neither fill its memory nor keep the others out while it waits', async () => {
     const hub = new StoreHub();
     const device = await createHostDevice();
@@ -161,7 +161,7 @@ describe('strangers at the socket of a member that joins', () => {
       if (i % 3 === 1) for (let sent = 0; sent < 50e6 && socket.write(more); ) sent += more.length;
     });
     await new Promise((resolve) => setTimeout(resolve, 500));
-    // What waits to be sent at this side is in it, too.
+    // It also contains the data that waits to be sent on this side.
     expect(process.memoryUsage().rss - before).toBeLessThan(200e6);
     const groups = await Promise.all([joining, join(1)]);
     expect(groups.map((group) => group.members)).toEqual([

@@ -4,7 +4,7 @@ import { encodeFrame, type Frame, FrameReader, MEMBER_LIMITS } from './frame-cod
 /** How long a connection that ends waits for the other side to read what was sent. */
 const lingerMs = 1_000;
 
-/** A socket between two members, in frames. */
+/** A socket between two members that carries frames. */
 export class Connection {
   /** Resolves when the socket is closed, by either side or by the death of the other. */
   readonly closed: Promise<void>;
@@ -23,7 +23,7 @@ export class Connection {
     this.#onGarbage = onGarbage;
     this.#onPiece = onPiece;
     this.closed = new Promise((resolve) => socket.once('close', () => resolve()));
-    socket.on('error', () => {}); // 'close' follows
+    socket.on('error', () => {}); // 'close' follows.
     socket.on('data', (chunk) => {
       this.#reader.push(chunk);
       this.#read();
@@ -37,17 +37,20 @@ export class Connection {
     this.#onPiece = undefined;
   }
 
-  /** Sends a frame, unless the socket is closed already: who waits for an answer also waits for `closed`. */
+  /** Sends a frame, unless the socket is already closed: a caller that waits for an answer also waits for `closed`. */
   send(frame: Frame): void {
     this.write(encodeFrame(frame));
   }
 
-  /** Sends a frame that is encoded already. */
+  /** Sends an encoded frame. */
   write(bytes: Uint8Array): void {
     if (this.#socket.writable) this.#socket.write(bytes);
   }
 
-  /** Gives frames to `consumer` from now on, those first that have arrived meanwhile. What it throws ends the connection. */
+  /**
+   * Gives frames to `consumer` from now on, those first that have arrived meanwhile. What it throws ends the
+   * connection.
+   */
   consume(consumer: (frame: Frame) => void): void {
     this.#consume = consumer;
     this.#read();
@@ -73,7 +76,7 @@ export class Connection {
     clearTimeout(timer);
   }
 
-  /** Closes the socket at once. */
+  /** Closes the socket immediately. */
   destroy(): void {
     this.#socket.destroy();
   }

@@ -1,18 +1,18 @@
 import { abortError, CheckpointEngineError, LONGEST_TIMER_MS } from '@checkpoint-engine/interface';
 
-/** What limits an operation. */
+/** Limits of an operation. */
 export interface Limits {
-  /** What is done, for the error: `Joining the group`. */
+  /** Describes the operation in the error: `Joining the group`. */
   readonly what: string;
   readonly timeoutMs: number;
   readonly signals: readonly (AbortSignal | undefined)[];
 }
 
 /**
- * Does work that is given up when its time is over or a signal fires, even where it hangs. It is handed a signal that
+ * Runs work until its time is over or a signal fires, even if the work hangs. The work receives a signal that
  * fires then, so that it can clean up.
  *
- * @throws `CE_TIMEOUT`, `CE_ABORTED`, or the signal's reason where that is a CheckpointEngineError.
+ * @throws `CE_TIMEOUT`, `CE_ABORTED`, or the signal's reason if that is a CheckpointEngineError.
  */
 export async function withDeadline<T>(limits: Limits, work: (signal: AbortSignal) => Promise<T>): Promise<T> {
   const { what, timeoutMs } = limits;
@@ -34,7 +34,7 @@ export async function withDeadline<T>(limits: Limits, work: (signal: AbortSignal
   }
 }
 
-/** The promise's result, or the signal's reason as soon as it fires. */
+/** Returns the promise's result, or throws the signal's reason as soon as it fires. */
 export async function raceSignal<T>(signal: AbortSignal, promise: Promise<T>): Promise<T> {
   let fire = (): void => {};
   const fired = new Promise<never>((_, reject) => {
@@ -53,6 +53,6 @@ function timeoutError(what: string, timeoutMs: number): CheckpointEngineError {
   return new CheckpointEngineError(
     'CE_TIMEOUT',
     `${what} took longer than ${timeoutMs} ms`,
-    'See whether the other side runs, or raise timeoutMs',
+    'Check that the other side runs, or raise timeoutMs',
   );
 }

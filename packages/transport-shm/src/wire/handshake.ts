@@ -4,7 +4,7 @@ import type { Connection } from './connection.ts';
 import { raceSignal } from './deadline.ts';
 import type { Frame } from './frame-codec.ts';
 
-/** How long a stranger may keep a connection without saying who it is. */
+/** Time for which an unknown peer may keep a connection without identifying itself. */
 export const helloTimeoutMs = 5_000;
 /** Connections of strangers that an endpoint or a joining member keeps, in addition to one for each member. */
 export const mostStrangers = 128;
@@ -20,7 +20,7 @@ interface Welcome extends Frame {
   readonly proof: Uint8Array;
 }
 
-/** What both sides know, and nobody else. */
+/** The shared knowledge of both sides. */
 export interface Credentials {
   readonly secret: Uint8Array;
   readonly from: string;

@@ -3,7 +3,7 @@ import { CheckpointEngineError, type SerializedError, toCheckpointEngineError } 
 const mostText = 16_384;
 const mostCauses = 8;
 
-/** An error on its way to another member; misuse stays misuse. */
+/** The serialized form of an error for another member; misuse stays misuse. */
 export interface WireError {
   readonly rangeError?: string;
   readonly error?: SerializedError;
