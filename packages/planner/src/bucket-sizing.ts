@@ -15,11 +15,11 @@ export interface SizeBucketsInput {
   readonly worldSize: number;
   /** Upper bound of the bucket size; only a larger tensor or group exceeds it. @default none */
   readonly maxBucketBytes?: number | undefined;
-  /** Bounds both rings together, strictly. @default `softMemoryBytes` */
+  /** Strict bound of both rings together. @default `softMemoryBytes` */
   readonly deviceMemoryBytes?: number | undefined;
-  /** Bounds them, but for a larger tensor: then what that needs and 512 MiB beside it. @default 1 GiB */
+  /** Bound of both rings together; with a larger tensor, the bytes that it needs plus 512 MiB. @default 1 GiB */
   readonly softMemoryBytes?: number | undefined;
-  /** Share of `freeBytes` that may be used, strictly; above 0 and at most 1. @default 0.9 */
+  /** Strict bound of the used share of `freeBytes`; above 0 and at most 1. @default 0.9 */
   readonly memFraction?: number | undefined;
   /** Preferred size of a bucket. @default 256 MiB */
   readonly preferredBucketBytes?: number | undefined;

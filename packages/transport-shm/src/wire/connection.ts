@@ -1,7 +1,7 @@
 import type { Socket } from 'node:net';
 import { encodeFrame, type Frame, FrameReader, MEMBER_LIMITS } from './frame-codec.ts';
 
-/** How long a connection that ends waits for the other side to read what was sent. */
+/** Time for which an ending connection waits for the other side to read the sent data. */
 const lingerMs = 1_000;
 
 /** A socket between two members that carries frames. */
@@ -15,8 +15,8 @@ export class Connection {
   #consume: ((frame: Frame) => void) | undefined;
 
   /**
-   * @param onGarbage What becomes of a socket whose other side does not speak our protocol. @default It is closed
-   * @param onPiece   Called for every piece that is read until the other side is trusted.
+   * @param onGarbage Handles a socket whose other side does not speak this protocol. @default closes it
+   * @param onPiece   Called for every piece that is read before the other side is trusted.
    */
   constructor(socket: Socket, onGarbage: () => void = () => socket.destroy(), onPiece?: () => void) {
     this.#socket = socket;
@@ -31,7 +31,7 @@ export class Connection {
     });
   }
 
-  /** The other side has proved who it is: it may send what members send. */
+  /** Marks the other side as authenticated, so that it may send all frames of members. */
   trust(): void {
     this.#reader.limits = MEMBER_LIMITS;
     this.#onPiece = undefined;
@@ -48,15 +48,17 @@ export class Connection {
   }
 
   /**
-   * Gives frames to `consumer` from now on, those first that have arrived meanwhile. What it throws ends the
-   * connection.
+   * Passes frames to `consumer` from now on, starting with those that have already arrived. An error of `consumer`
+   * ends the connection.
    */
   consume(consumer: (frame: Frame) => void): void {
     this.#consume = consumer;
     this.#read();
   }
 
-  /** The next frame, for the time before `consume`; `undefined` when the socket closes first. Others are not read. */
+  /**
+   * Returns the next frame, before `consume` is called; `undefined` if the socket closes first. Reads no further frame.
+   */
   async next(): Promise<Frame | undefined> {
     const arrived = new Promise<Frame>((resolve) => {
       this.consume((frame) => {
@@ -67,7 +69,7 @@ export class Connection {
     return await Promise.race([arrived, this.closed.then(() => undefined)]);
   }
 
-  /** Sends a last frame and closes the socket behind it, without waiting long for a peer that does not read. */
+  /** Sends a last frame and then closes the socket, without waiting long for a peer that does not read. */
   async end(frame: Frame): Promise<void> {
     this.send(frame);
     this.#socket.destroySoon();
@@ -81,7 +83,7 @@ export class Connection {
     this.#socket.destroy();
   }
 
-  /** Hands over the frames that are here. Nothing more is taken off the socket while nobody consumes them. */
+  /** Passes the available frames on. Does not read more from the socket while there is no consumer. */
   #read(): void {
     try {
       while (this.#consume !== undefined) {

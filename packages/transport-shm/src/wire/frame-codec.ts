@@ -39,7 +39,7 @@ export class FrameReader {
     this.#cutter = new FrameCutter({ limitBytes: limits.maxBytes, littleEndian: false });
   }
 
-  /** Bytes that have arrived and are in no frame that was given. */
+  /** Number of bytes that have arrived and do not belong to a returned frame. */
   get heldBytes(): number {
     return this.#cutter.heldBytes;
   }
@@ -56,9 +56,9 @@ export class FrameReader {
   }
 
   /**
-   * The next whole frame, or `undefined` until more bytes arrive.
+   * Returns the next complete frame, or `undefined` until more bytes arrive.
    *
-   * @throws {RangeError} A frame breaks the limits, or is not one.
+   * @throws {RangeError} A frame exceeds the limits, or is invalid.
    */
   next(): Frame | undefined {
     const payload = this.#cutter.next();
@@ -72,7 +72,7 @@ export class FrameReader {
 }
 
 /**
- * Decodes msgpack whose cost is checked before anything is allocated for it. @throws {RangeError} It breaks the limits.
+ * Decodes msgpack after checking its cost, before allocating memory for it. @throws {RangeError} It exceeds the limits.
  */
 export function decodeBounded(bytes: Uint8Array, limits: MsgpackLimits): unknown {
   checkMsgpack(bytes, limits);
