@@ -14,9 +14,9 @@ import { awaitNative, callNative } from '@checkpoint-engine/native-kit';
 import { addon, type NativeDevice, type NativeMemory, type NativeRead } from './native.ts';
 import { toReadTable } from './read-table.ts';
 
-/** Copied at a time, in some 200 microseconds. */
+/** Size of one copy, which takes some 200 microseconds. */
 const sliceBytes = 2 ** 20;
-/** How long a write goes on before the event loop gets a turn. */
+/** Time for which a write continues before it yields to the event loop. */
 const turnMs = 1;
 const progressIntervalMs = 50;
 
@@ -124,7 +124,7 @@ export class DeviceFileMemory extends DeviceHostMemory implements FileMemory {
 const isSharedBuffer = (bytes: Uint8Array): boolean =>
   bytes instanceof Uint8Array && bytes.buffer instanceof SharedArrayBuffer;
 
-/** Nothing but the JavaScript thread itself can take these bytes away, so that thread copies them. */
+/** Only the JavaScript thread itself can detach these bytes, so that thread copies them. */
 async function writeInSlices(native: NativeMemory, offsetBytes: number, bytes: Uint8Array): Promise<void> {
   const sizeBytes = bytes?.byteLength ?? 0;
   let turnEndsAt = performance.now() + turnMs;
@@ -143,7 +143,7 @@ async function writeInSlices(native: NativeMemory, offsetBytes: number, bytes: U
 function bytesTaken(doneBytes: number, sizeBytes: number): CheckpointEngineError {
   return new CheckpointEngineError(
     'CE_CLOSED',
-    `The bytes were taken away after ${doneBytes} of ${sizeBytes} were written: their buffer was transferred or closed`,
+    `The buffer of the bytes was transferred or closed after ${doneBytes} of ${sizeBytes} bytes were written`,
     'Keep the buffer until write() has resolved',
     { op: 'write' },
   );

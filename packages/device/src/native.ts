@@ -47,7 +47,7 @@ export interface Addon {
   detach(buffer: ArrayBuffer): void;
   /** Copies the part of `bytes` at `start` before it returns; `bytes` as a whole go to `offsetBytes`. */
   writeNow(memory: NativeMemory, offsetBytes: number, bytes: Uint8Array, start: number, sizeBytes: number): void;
-  /** `bytes` lie in a SharedArrayBuffer. */
+  /** `bytes` must be in a SharedArrayBuffer. */
   write(device: NativeDevice, memory: NativeMemory, offsetBytes: number, bytes: Uint8Array): Promise<void>;
   pin(device: NativeDevice, memory: NativeMemory): Promise<void>;
   fileState(memory: NativeMemory): Promise<FileState>;

@@ -100,7 +100,7 @@ describe.each(runtimes)('%s', (name, command) => {
     expect(end).toEqual(quietEnd('true'));
   });
 
-  it.skipIf(name === 'deno')('survives that worker threads are terminated in the middle of their calls', async () => {
+  it.skipIf(name === 'deno')('survives the termination of worker threads during their calls', async () => {
     const end = await run(`
       import { Worker } from 'node:worker_threads';
       import { once } from 'node:events';

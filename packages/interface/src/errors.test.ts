@@ -43,7 +43,7 @@ describe('CheckpointEngineError', () => {
   };
 
   it('travels whole, causes included', () => {
-    const root = new CheckpointEngineError('CE_FILE_CHANGED', 'It changed', 'Write it anew', { file: '/b' });
+    const root = new CheckpointEngineError('CE_FILE_CHANGED', 'It changed', 'Write it again', { file: '/b' });
     const error = new CheckpointEngineError('CE_WORKER_FAILED', 'It failed', 'Look', { ...details, cause: root });
     const restored = received(error);
     expect(restored).toBeInstanceOf(CheckpointEngineError);
@@ -86,7 +86,7 @@ describe('CheckpointEngineError', () => {
     }
   });
 
-  it('has a name that logs show, and that is no field of its own', () => {
+  it('has a name that logs show, and that is not an own field', () => {
     const error = new CheckpointEngineError('CE_CLOSED', 'Closed', 'Open it');
     expect(String(error)).toBe('CheckpointEngineError: Closed');
     expect(Object.keys(error)).not.toContain('name');

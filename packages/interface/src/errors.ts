@@ -163,15 +163,15 @@ export class CheckpointEngineError extends Error {
   }
 
   /**
-   * Restores an error that another process serialized. Unknown fields, and fields of another type than they have, are
-   * ignored: whatever `data` is, the result is an error.
+   * Restores an error that another process serialized. Ignores unknown fields and fields of the wrong
+   * type: the result is an error for any `data`.
    */
   static fromJSON(data: SerializedError): CheckpointEngineError {
     return restore(data, MOST_CAUSES);
   }
 }
 
-/** Causes of causes that are restored; the rest of a longer chain is dropped. */
+/** Most nested causes that are restored; the rest of a longer chain is dropped. */
 const MOST_CAUSES = 32;
 
 function restore(data: unknown, causes: number): CheckpointEngineError {
@@ -197,11 +197,11 @@ function restore(data: unknown, causes: number): CheckpointEngineError {
     cause: isCause ? restore(fields.cause, causes - 1) : undefined,
   };
   const code = (text('code') ?? 'CE_INTERNAL') as ErrorCode;
-  const message = text('message') ?? 'The other side failed without saying why';
+  const message = text('message') ?? 'The other side failed without a reason';
   if (code === 'CE_RANK_LOST' && typeof details.peer === 'number') {
     return new RankLostError(details.peer, message, details);
   }
-  return new CheckpointEngineError(code, message, text('hint') ?? 'Look at the log of the other side', details);
+  return new CheckpointEngineError(code, message, text('hint') ?? 'Check the log of the other side', details);
 }
 
 /** A rank died or stopped answering. Its `code` is `CE_RANK_LOST` and {@link RankLostError.lostRank} names it. */

@@ -91,8 +91,8 @@ export interface HostMemory extends Memory {
    */
   read(reads: readonly FileRead[], options?: ReadOptions): Promise<void>;
   /**
-   * Copies bytes that JavaScript holds into this memory, in slices of about a millisecond between which the event loop
-   * goes on; bytes in a `SharedArrayBuffer` are copied by threads. `bytes` is not to be changed meanwhile.
+   * Copies bytes from JavaScript into this memory, in slices of about a millisecond between which the event loop
+   * continues; threads copy bytes in a `SharedArrayBuffer`. The caller must not change `bytes` meanwhile.
    *
    * @throws `CE_CLOSED` The buffer of `bytes` was transferred, or its memory closed, or this memory was closed.
    */

@@ -43,7 +43,7 @@ export const PULL_PART_LIMITS: {
 /** In `hello`: the worker supports the pull extension. */
 export interface PullOffer {
   readonly version: number;
-  /** It compares what comes in parts, too: see {@link ServerProve}. @default false */
+  /** The worker can also compare in parts, see {@link ServerProve}. @default false */
   readonly provesParts?: boolean | undefined;
 }
 
@@ -163,13 +163,13 @@ export interface ServerPull {
 }
 
 /**
- * The layout holds what the worker was just loaded with, or these places do: compare, and pull what is equal from now
- * on. Every part is answered with `proved`; the worker decides with the last.
+ * The layout, or these places, hold the data that the worker just loaded: it compares, and from now on pulls the parts
+ * that are equal. It answers every part with `proved`, and decides with the last one.
  */
 export interface ServerProve {
   readonly type: 'prove';
   readonly places?: PlacesColumns | undefined;
-  /** More parts follow. Only to a worker whose offer has `provesParts`. @default false */
+  /** More parts follow. Only for a worker whose offer has `provesParts`. @default false */
   readonly more?: boolean | undefined;
 }
 

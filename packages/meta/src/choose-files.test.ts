@@ -82,7 +82,7 @@ describe('chooseFiles', () => {
     );
   });
 
-  it('tells of files beside a whole model that it takes for a part of it', () => {
+  it('warns about extra files next to a whole model that it reads as a part of it', () => {
     const { names: chosen, warnings } = choose('model mtp');
     expect(chosen).toEqual(names('model mtp'));
     expect(warnings).toEqual([expect.stringMatching(/2 safetensors files are read as one checkpoint/)]);

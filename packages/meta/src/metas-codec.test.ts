@@ -137,7 +137,7 @@ function kimiK2(): { name: string; dtype: DType; shape: number[] }[] {
 }
 
 describe('metas codec', () => {
-  it('gives back what was encoded', { timeout: 60_000 }, () => {
+  it('decodes the encoded metas', { timeout: 60_000 }, () => {
     expect(decodeRankMetas(encodeRankMetas(small()))).toStrictEqual(small());
     fc.assert(
       fc.property(rankMetas, (metas) => {
@@ -232,7 +232,7 @@ describe('encodeWorldMetas', () => {
     }
   });
 
-  it('refuses a rank that is there twice', () => {
+  it('refuses a rank that appears twice', () => {
     expect(failure(() => encodeWorldMetas([small(), small()]))).toMatchObject({
       code: 'CE_METAS_INVALID',
       message: 'Metas: rank 3 is there twice, expected each rank once',

@@ -18,7 +18,7 @@ describe('balanceByBytes', () => {
     expect(balanceByBytes(sized(...sizes), worldSize)).toEqual(owners);
   });
 
-  it('gives no rank more than the mean plus the largest tensor, in one run a rank', () => {
+  it('gives no rank more than the mean plus the largest tensor, in one run per rank', () => {
     const size = fc.oneof(fc.constant(0), fc.nat(64), fc.integer({ min: 1, max: 2 ** 32 }));
     fc.assert(
       fc.property(fc.array(size, { maxLength: 200 }), fc.integer({ min: 1, max: 300 }), (sizes, worldSize) => {

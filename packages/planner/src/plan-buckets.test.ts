@@ -193,7 +193,7 @@ describe('planBuckets', () => {
     );
   });
 
-  it('names a rank that is there twice', () => {
+  it('names a rank that appears twice', () => {
     expect(() => planBuckets([owner(1, 1), owner(0, 1), owner(1, 1)], { bucketBytes: 512 })).toThrow(
       expect.objectContaining({ code: 'CE_METAS_INVALID', rank: 1 }),
     );

@@ -83,7 +83,7 @@ describe('planPull', () => {
               const key = `${chunk.tensor[at]}:${chunk.tensorOffsetBytes[at]! + byte}`;
               // Not an `expect` for each byte: that takes minutes.
               if (brought.has(key)) throw new Error(`byte ${key} comes twice`);
-              if (!users.has(key) && !gaps.has(key)) throw new Error(`nobody needs byte ${key}`);
+              if (!users.has(key) && !gaps.has(key)) throw new Error(`no rank needs byte ${key}`);
               brought.add(key);
               for (const rank of users.get(key) ?? []) wanted.add(rank);
             }

@@ -5,7 +5,7 @@ import { neededRanges, type RangeUser } from './needed-ranges.ts';
 
 /** Smallest size to which a piece is cut; a chunk closes rather than take a smaller one. */
 const SMALLEST_CUT_BYTES = 4096;
-/** Reads of fewer bytes than this cost about as much as reads of this many. */
+/** A smaller read costs about as much as a read of this size. */
 const GAP_BYTES = 32 * 1024;
 
 /** Ranges of one owner's tensors that travel to a host together. Plain data. */

@@ -48,8 +48,8 @@ measure(
   },
 );
 
-// What 16 ranks on two hosts of eight keep: experts in turn, a sixteenth of the columns of every other matrix, and all
-// vectors. The host's own eight sixteenths of the tensors are at hand.
+// The needs of 16 ranks on two hosts of eight: experts in turn, a sixteenth of the columns of every other matrix, and
+// all vectors. The host already has its own eight sixteenths of the tensors.
 const RANKS = 16;
 const host = Array.from({ length: RANKS / 2 }, (_, rank) => rank);
 const tensors = kimiK2Metas(RANKS).flatMap(({ rank, tensors: own }) => own.map((meta) => ({ rank, ...meta })));

@@ -31,7 +31,7 @@ struct Pending {
   Settler done;
 };
 
-// Aborts the communicator: kernels that wait for a peer return, and nothing of it is left.
+// Aborts the communicator: kernels that wait for a peer return, and all its resources are freed.
 struct AbortComm {
   using pointer = ncclComm_t;
   const NcclLibrary* nccl;
@@ -96,10 +96,10 @@ class Communicator::Shared {
     }
   }
 
-  // Its thread could not be started.
+  // The thread could not be started.
   void Fail(const Settler& ready, const Failure& failure) noexcept {
     Drop();
-    ready.Reject(failure);  // Where the ranks have joined already, this does nothing.
+    ready.Reject(failure);  // Does nothing if the ranks have already joined.
     End(failure);
   }
 
@@ -213,7 +213,7 @@ class Communicator::Shared {
     Free();
   }
 
-  // Gives CUDA back what it gave, while the context is retained and current.
+  // Releases CUDA resources while the context is retained and current.
   void Free() noexcept {
     for (Pending& pending : pending_) pending.event.reset();
     spare_events_.clear();
@@ -246,8 +246,8 @@ class Communicator::Shared {
   std::vector<Settler> closers_;
   bool aborting_ = false;
   bool ended_ = false;
-  // The thread's own. Destroyed from the last to the first: events, communicator, stream, and then the context that all
-  // of them belong to.
+  // Used by the thread only. Destroyed from the last to the first: events, communicator, stream, and then the context of
+  // all of them.
   std::unique_ptr<CudaContext> context_;
   UniqueStream stream_;
   UniqueComm comm_;

@@ -20,7 +20,7 @@ export function lost(peer: string, details: ErrorDetails = {}): CheckpointEngine
   );
 }
 
-/** The owner does not answer a request. */
+/** Creates the error for an owner that does not answer a request. */
 export function silent(peer: string, timeoutMs: number): CheckpointEngineError {
   return new CheckpointEngineError(
     'CE_TIMEOUT',

@@ -113,7 +113,9 @@ describe('mooncakeAvailability', () => {
   test.skipIf(old.missing)('says that what is there is too old, and how to get a newer one', async () => {
     expect(await mooncakeAvailability(old.python)).toMatchObject({
       available: false,
-      reason: expect.stringMatching(/^Mooncake 0\.3\.1 of \S+ lacks batch_transfer_sync_read, expected 0\.3\.4 or newer/),
+      reason: expect.stringMatching(
+        /^Mooncake 0\.3\.1 of \S+ lacks batch_transfer_sync_read, expected 0\.3\.4 or newer/,
+      ),
       hint: `Install a newer one: ${old.python} -m pip install --upgrade mooncake-transfer-engine`,
     });
     const transport = rdma({ python: old.python, protocol: 'tcp' });

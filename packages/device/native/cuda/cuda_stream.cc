@@ -52,7 +52,7 @@ void CudaStream::Join() {
 
 CudaStream::~CudaStream() {
   Join();
-  // A context that cannot be entered has lost its streams already.
+  // A context that cannot be entered has already lost its streams.
   const std::optional<Failure> lost = FailureOf([this] {
     const CudaSession cuda(*context_);
     events_.clear();
@@ -110,7 +110,7 @@ void CudaStream::Issue(Entry& entry) {
     entry.failure = FailureOf([&] {
       for (const CopyRange& range : entry.batch.ranges) IssueRange(cuda, range);
     });
-    // Also after a failure: the copies before it are under way, their end is waited for.
+    // After a failure as well: earlier copies are in progress, and the waiter needs their end.
     CUevent event = TakeEvent(cuda);
     cuda->Check(cuda->EventRecord(event, stream_.get()), "cuEventRecord");
     entry.event = event;
@@ -166,7 +166,7 @@ CUevent CudaStream::TakeEvent(const CudaSession& cuda) {
       return event;
     }
   }
-  // What is spare later has its place now: giving an event back cannot fail.
+  // Reserves the place of the event in the spare list, so that returning it cannot fail.
   {
     std::lock_guard lock(mutex_);
     spare_events_.reserve(events_.size() + 1);

@@ -112,9 +112,9 @@ Napi::Value DetachView(const Napi::CallbackInfo& info) {
   return info.Env().Undefined();
 }
 
-// writeNow(memory, offsetBytes, bytes, start, sizeBytes): copies a part of `bytes`, which go to `offsetBytes` as a whole,
-// before it returns. So the bytes cannot go away meanwhile: their buffer may be closed, transferred or freed at any other
-// time, and nothing holds what is behind it.
+// writeNow(memory, offsetBytes, bytes, start, sizeBytes): copies a part of `bytes`, which go to `offsetBytes` as a
+// whole, before it returns. So the bytes cannot disappear during the copy: their buffer may be closed, transferred or
+// freed at any other time, and nothing keeps its memory alive.
 Napi::Value WriteNow(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
   const MemoryPtr memory = MemoryOf(info[0]);
@@ -129,8 +129,8 @@ Napi::Value WriteNow(const Napi::CallbackInfo& info) {
   return env.Undefined();
 }
 
-// write(device, memory, offsetBytes, bytes): by threads of the device. Of `bytes` in a SharedArrayBuffer only, which
-// neither goes away nor moves as long as an array over it is there.
+// write(device, memory, offsetBytes, bytes): by threads of the device. Only for `bytes` in a SharedArrayBuffer, which
+// is neither freed nor moved while an array over it exists.
 Napi::Value Write(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
   const std::shared_ptr<ThreadPool> pool = DeviceOf(info[0])->copy_pool();

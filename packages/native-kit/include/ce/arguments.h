@@ -35,7 +35,7 @@ inline int ToInt(const Napi::Value& value, const char* name) {
   return static_cast<int>(number);
 }
 
-// An address of memory. Throws TypeError or RangeError.
+// A memory address. Throws TypeError or RangeError.
 inline uint64_t ToAddress(const Napi::Value& value, const char* name) {
   if (!value.IsBigInt()) throw Napi::TypeError::New(value.Env(), std::string(name) + " must be a bigint");
   bool lossless = false;

@@ -63,7 +63,7 @@ inline Failure ToFailure(const std::exception& error) {
   return Failure("CE_INTERNAL", error.what(), "Report this with the log: it should not happen");
 }
 
-// Runs `function` and gives what it threw: for threads and callbacks, out of which nothing may be thrown.
+// Runs `function` and returns its failure: for threads and callbacks, which must not throw.
 template <class Function>
 std::optional<Failure> FailureOf(Function function) noexcept {
   try {

@@ -20,8 +20,8 @@ inline MakeValue Nothing() {
   return [](Napi::Env env) { return env.Undefined(); };
 }
 
-// Copies refer to the same promise, which keeps the event loop alive until it is settled. When the last copy goes without
-// having settled it, it is rejected where JavaScript has it, and the event loop is released.
+// Copies refer to the same promise, which keeps the event loop alive until it is settled. If the last copy is destroyed
+// before that, the promise is rejected, if JavaScript has it, and the event loop is released.
 class Settler {
  public:
   Settler(Napi::Env env, std::shared_ptr<JsQueue> queue) : state_(std::make_shared<State>(std::move(queue))) {
@@ -36,7 +36,7 @@ class Settler {
     return Napi::Value(env, promise_);
   }
 
-  // Keeps a JavaScript object alive until the promise is settled. Once.
+  // Keeps a JavaScript object alive until the promise is settled. Call it once.
   void Keep(const Napi::Object& object) {
     if (napi_create_reference(object.Env(), object, 1, &state_->kept) != napi_ok) throw Napi::Error::New(object.Env());
   }
@@ -53,7 +53,7 @@ class Settler {
     }
   }
 
-  // The first of these calls settles the promise, later ones do nothing.
+  // The first of these calls settles the promise; later ones do nothing.
   void Resolve(MakeValue make) const {
     state_->Settle([make = std::move(make)](Napi::Env env, napi_deferred deferred) {
       try {
@@ -80,13 +80,13 @@ class Settler {
       if (!pending) return;
       try {
         Settle([given = given.load()](Napi::Env env, napi_deferred deferred) {
-          if (!given) return;  // What made it threw instead: nobody would hear of a rejection.
-          const Failure failure("CE_INTERNAL", "The work was given up without a result",
+          if (!given) return;  // The creating function threw instead: no caller could see a rejection.
+          const Failure failure("CE_INTERNAL", "The work ended without a result",
                                 "Report this with the log: it should not happen");
           napi_reject_deferred(env, deferred, ToJsError(env, failure).Value());
         });
       } catch (const std::exception&) {
-        // Out of memory even for this: the promise stays as it is.
+        // Out of memory: the promise stays pending.
       }
     }
 

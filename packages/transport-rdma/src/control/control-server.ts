@@ -18,7 +18,7 @@ import type { RangeTable } from './range-table.ts';
 const handshakeMs = 10_000;
 const keepAliveMs = 10_000;
 const mostConnections = 4096;
-/** Connections that have not proved to know the key. */
+/** Most connections that have not proved that they know the key. */
 const mostStrangers = 128;
 const longestLeaseMs = 3_600_000;
 
@@ -51,7 +51,7 @@ export class ControlServer {
     this.#key = channelKey(options.secret, options.token);
     server.maxConnections = mostConnections;
     server.removeAllListeners('error');
-    server.on('error', () => {}); // a connection that could not be taken: its other side sees it
+    server.on('error', () => {}); // A connection could not be accepted: its other side notices.
     server.on('connection', (socket) => this.#serve(socket));
   }
 

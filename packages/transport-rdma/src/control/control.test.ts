@@ -75,8 +75,8 @@ describe('control channel', () => {
     await once(socket, 'close');
   });
 
-  test('an owner that does not answer a request is given up in time', async () => {
-    // A frozen owner: what the reader sends does not get there.
+  test('an owner that does not answer a request times out', async () => {
+    // The owner is frozen: the reader's messages do not reach it.
     const held: Socket[] = [];
     const relay = createServer((near) => {
       const far = connect(server.port, '127.0.0.1');
@@ -99,7 +99,7 @@ describe('control channel', () => {
     ['a lease of ranges that are objects', { op: 'lease', id: 0, ttlMs: 1, ranges: [{}] }],
     ['a release of nothing', { op: 'release', id: 0 }],
     ['an unknown request', { op: 'toString', id: 0 }],
-  ])('a reader that knows the key and sends %s is shown out, and the owner goes on', async (_, request) => {
+  ])('a reader that knows the key and sends %s is disconnected, and the owner continues', async (_, request) => {
     const reader = await link({}, 'token');
     await expect(reader.request(request as never, 5_000)).rejects.toMatchObject({ code: 'CE_PEER_LOST' });
     await link({}, 'token');

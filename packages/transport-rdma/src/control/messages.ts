@@ -44,7 +44,7 @@ export type Reply =
 export const mostHandshakeBytes: number = 1024;
 /** Limit of a request or reply: the ranges of one lease, some 40,000. */
 export const mostMessageBytes: number = 2 << 20;
-/** Leases that one reader holds at the same time; it takes one for each read. */
+/** Most leases that one reader may hold; it requests one for each read. */
 const mostLeases = 65_536;
 
 type Fields = Readonly<Record<string, unknown>>;
@@ -53,7 +53,7 @@ type Fields = Readonly<Record<string, unknown>>;
 export function readHello(message: unknown): Hello {
   const { incarnation, nonce } = fieldsOf(message);
   if (isText(incarnation) && isText(nonce)) return { incarnation, nonce };
-  throw new RangeError('A reader sent no hello');
+  throw new RangeError('A reader did not send a hello');
 }
 
 /** @throws {RangeError} It is not an answer to a hello. */
@@ -63,10 +63,12 @@ export function readWelcome(message: unknown): Welcome {
   if (isText(incarnation) && isText(address) && isText(nonce) && isText(proof)) {
     return { incarnation, address, nonce, proof };
   }
-  throw new RangeError('An owner sent no welcome');
+  throw new RangeError('An owner did not send a welcome');
 }
 
-/** @param held How many leases the reader holds. @throws {RangeError} It is not a request, or one lease too many. */
+/**
+ * @param held Number of leases that the reader holds. @throws {RangeError} It is not a request, or exceeds the leases.
+ */
 export function readRequest(message: unknown, held: number): Request {
   const { op, id, lease, ranges, ttlMs } = fieldsOf(message);
   const isValid =
@@ -74,14 +76,14 @@ export function readRequest(message: unknown, held: number): Request {
     ((op === 'release' && isCount(lease)) ||
       (op === 'lease' && held < mostLeases && isCount(ttlMs) && Array.isArray(ranges) && ranges.every(isRange)));
   if (isValid) return message as Request;
-  throw new RangeError('A reader sent no request');
+  throw new RangeError('A reader did not send a valid request');
 }
 
 /** @throws {RangeError} It is not a reply. */
 export function readReply(message: unknown): Reply {
   const { id, lease, unknown, held } = fieldsOf(message);
   if (isCount(id) && (isCount(lease) || isCount(unknown) || typeof held === 'boolean')) return message as Reply;
-  throw new RangeError('An owner sent no reply');
+  throw new RangeError('An owner did not send a valid reply');
 }
 
 function isRange(value: unknown): value is Extract<Request, { op: 'lease' }>['ranges'][number] {

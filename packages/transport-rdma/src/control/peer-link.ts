@@ -8,7 +8,7 @@ import { mostHandshakeBytes, mostMessageBytes, type Reply, type Request, readRep
 import { channelKey, isProof, prove } from './proof.ts';
 
 const keepAliveMs = 10_000;
-/** Timers hold 31 bits; a longer one would fire at once. */
+/** Timers have 31 bits; a longer one would fire immediately. */
 const longestTimerMs = 2 ** 31 - 1;
 
 type RequestBody = Request extends infer Each ? (Each extends Request ? Omit<Each, 'id'> : never) : never;

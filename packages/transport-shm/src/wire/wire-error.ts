@@ -19,7 +19,7 @@ export function toWireError(error: Error): WireError {
 /** Restores an error from another member, from arbitrary data. */
 export function fromWireError({ rangeError, error }: WireError): Error {
   if (error !== undefined) return CheckpointEngineError.fromJSON(error);
-  return new RangeError(typeof rangeError === 'string' ? rangeError : 'A member failed without saying why');
+  return new RangeError(typeof rangeError === 'string' ? rangeError : 'A member failed without a reason');
 }
 
 function bounded(error: SerializedError, causes: number): SerializedError {
