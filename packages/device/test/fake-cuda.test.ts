@@ -336,7 +336,7 @@ describe('pinning', () => {
     }
   });
 
-  it('fails the copy out of a file that was cut short, and lives', async () => {
+  it('fails the copy from a file that became shorter, and the process continues', async () => {
     const path = `/dev/shm/ce-test-cut-short-${process.pid}`;
     writeFileSync(path, new Uint8Array(8192).fill(7));
     try {

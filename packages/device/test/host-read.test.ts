@@ -61,7 +61,7 @@ describe('read', () => {
     );
   });
 
-  it('reads neighbours of a file together into places with gaps', async () => {
+  it('reads neighbors of a file together into places with gaps', async () => {
     const bytes = pattern(5_000_000, 3);
     const path = file('neighbours', bytes);
     // More ranges than one preadv takes, in reverse, each with padding behind it.

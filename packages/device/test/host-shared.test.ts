@@ -80,7 +80,7 @@ describe('shared host memory', () => {
     expect(isSharedMemory(opened) && opened.handle).toEqual(pool.handle); // it can be passed on
   });
 
-  it('loses its name when it is closed, and lives on where it is open', async () => {
+  it('loses its name when it is closed, and stays valid while others have it open', async () => {
     const memory = await device.allocateShared(1 << 20);
     using opened = await device.openShared(memory.handle, 1 << 20);
     memory.view(0, 1)[0] = 1;
@@ -209,7 +209,7 @@ describe('shared memory that is too small', () => {
       first.view(0, 6 << 20).fill(1);
       first.close();
       await expect.poll(() => host.memoryInfo().freeBytes).toBe(8 << 20);
-      // Of two that ask at the same time and do not both fit, one at least finds out while it reserves.
+      // If two requests at the same time do not fit together, at least one of them fails during its reservation.
       const both = await Promise.allSettled([host.allocateShared(5 << 20), host.allocateShared(5 << 20)]);
       const refused = both.filter((one) => one.status === 'rejected');
       expect(refused.length).toBeGreaterThan(0);

@@ -335,7 +335,7 @@ describe('decodeWorldMetas', () => {
     );
   });
 
-  it('refuses few bytes that name millions of tensors, at once', () => {
+  it('refuses few bytes that name millions of tensors, without decoding them', () => {
     const count = 1_000_001;
     const writer = new ByteWriter();
     for (const value of [1, 0, 0, 0, 0, 0, 0, 1, 100, count, 0]) writer.natural(value);

@@ -58,7 +58,7 @@ describe('readCheckpoint', () => {
     expect(totalBytes).toBe(80);
   });
 
-  it('reads a folder by its index, and gives what looks wrong as warnings', async () => {
+  it('reads a folder by its index, and returns oddities as warnings', async () => {
     await mkdir(join(folder, 'sub'));
     const a = await shard('sub/a.safetensors', 'x');
     const b = await shard('b.safetensors', 'y', 'z');

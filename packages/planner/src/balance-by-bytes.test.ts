@@ -11,7 +11,7 @@ describe('balanceByBytes', () => {
     { what: 'a large one last', sizes: [2, 2, 4], worldSize: 2, owners: [0, 0, 1] },
     { what: 'fewer tensors than ranks', sizes: [5, 5], worldSize: 4, owners: [1, 3] },
     { what: 'one rank', sizes: [3, 0, 9], worldSize: 1, owners: [0, 0, 0] },
-    { what: 'empty tensors stay with their neighbours', sizes: [0, 4, 0, 4, 0], worldSize: 2, owners: [0, 0, 1, 1, 1] },
+    { what: 'empty tensors stay with their neighbors', sizes: [0, 4, 0, 4, 0], worldSize: 2, owners: [0, 0, 1, 1, 1] },
     { what: 'only empty tensors', sizes: [0, 0], worldSize: 3, owners: [0, 0] },
     { what: 'none', sizes: [], worldSize: 3, owners: [] },
   ])('gives each rank its quantile: $what', ({ sizes, worldSize, owners }) => {

@@ -68,7 +68,7 @@ describe('bucketLayout', () => {
     expect(layout(metas)).toEqual({ offsets, copies });
   });
 
-  it('carries what workers are told of a tensor', () => {
+  it('carries the properties of a tensor that workers receive', () => {
     const metas = poolOf(0, [{ name: 'scale', dtype: 'F32', shape: [], sizeBytes: 4 }]);
     expect(bucketLayout(metas, wholeBucket(metas), 256).tensors).toEqual([
       { name: 'scale', dtype: 'F32', shape: [], sizeBytes: 4, offsetBytes: 0 },

@@ -109,7 +109,7 @@ describe('planPull', () => {
 });
 
 describe('assignPullReaders', () => {
-  it('gives each NIC its share of what is elsewhere, and local owners what they own', () => {
+  it('gives each NIC its share of the remote chunks, and local owners their own chunks', () => {
     const boxes = Array.from({ length: 64 }, (_, tensor): Box => [tensor, 0, 1, 4096, 4096]);
     const ownerOf = Int32Array.from({ length: 64 }, (_, tensor) => tensor % 4);
     const chunks = planPull({ ownerOf, needs: new Map([[0, needsOf(boxes)]]), chunkBytes: 4096 });

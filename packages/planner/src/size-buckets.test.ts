@@ -117,7 +117,7 @@ describe('sizeBuckets', () => {
       slots: [2, 1],
       grown: false,
     },
-  ])('gives up $what', ({ change, bucketMiB, slots, grown }) => {
+  ])('reduces $what', ({ change, bucketMiB, slots, grown }) => {
     expect(size({ staging: true, ...change })).toEqual({ bucketMiB, slots, grown });
   });
 

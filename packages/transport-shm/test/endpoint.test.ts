@@ -73,7 +73,7 @@ describe('Registration.close', () => {
     await reader.close();
   });
 
-  it('waits no longer than it was told, and the read fails then', async () => {
+  it('waits at most for the given time, and then the read fails', async () => {
     const { registration, reader, read, open } = await slowRead(100);
     const failed = expect(read).rejects.toMatchObject({ code: 'CE_PEER_LOST' });
     await registration.close();

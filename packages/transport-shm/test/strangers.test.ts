@@ -36,7 +36,7 @@ function frame(value: unknown): Uint8Array {
 /** 304 bytes of lists inside each other that each promise 30 million values. */
 const bomb = Uint8Array.from([0, 0, 1, 44, ...Array.from({ length: 60 }, () => [0xdd, 1, 0xc9, 0xc3, 0x80]).flat()]);
 
-/** Connects to a socket, sends bytes, and gives what comes back until the other side hangs up. */
+/** Connects to a socket, sends bytes, and returns the answer until the other side disconnects. */
 async function talk(name: string, bytes: Uint8Array): Promise<number> {
   const socket = connect(`\0${name}`);
   let received = 0;

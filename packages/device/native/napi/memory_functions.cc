@@ -92,7 +92,7 @@ Napi::Value View(const Napi::CallbackInfo& info) {
       env, memory->host_data() + offset, size, [](napi_env, void*, void* hint) { delete static_cast<Owner*>(hint); },
       owner.get(), &value);
   if (status != napi_ok) {
-    throw Failure("CE_NOT_SUPPORTED", "This runtime gives no views of foreign memory", "Use Node.js or Deno")
+    throw Failure("CE_NOT_SUPPORTED", "This runtime does not support views of external memory", "Use Node.js or Deno")
         .From("napi_create_external_arraybuffer", status);
   }
   owner.release();

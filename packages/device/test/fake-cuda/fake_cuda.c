@@ -30,7 +30,7 @@ typedef struct Range {
   size_t size;
   int device;  // -1: registered host memory
   bool opened;
-  int fd;         // Of device memory allocated here, open while it exists.
+  int fd;         // For device memory allocated here, open while it exists.
   char name[64];  // Path by which other processes open it.
 } Range;
 
@@ -81,7 +81,7 @@ static long setting(const char* name, long otherwise) {
 static int device_count(void) { return (int)setting("FAKE_CUDA_DEVICES", 2); }
 static size_t device_bytes(void) { return (size_t)setting("FAKE_CUDA_BYTES", 256L << 20); }
 
-// Logs the call and gives the status that the test wants it to fail with.
+// Logs the call and returns the status with which the test makes it fail.
 static int enter(const char* symbol) {
   static struct { const char* symbol; int calls; } counts[64];
   pthread_mutex_lock(&mutex);

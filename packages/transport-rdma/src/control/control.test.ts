@@ -26,7 +26,7 @@ describe('control channel', () => {
   });
   afterEach(() => server.close());
 
-  test('gives leases and takes them back, at the latest with the connection', async () => {
+  test('grants leases and ends them, at the latest with the connection', async () => {
     const { number } = ranges.add('4096', 10);
     const reader = await link({}, 'token');
     const reply = await reader.request({ op: 'lease', ranges: [[number, '4096', 10]], ttlMs: 60_000 }, 5_000);

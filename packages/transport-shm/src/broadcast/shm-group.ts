@@ -25,7 +25,7 @@ import { ReceiveCall } from './receive-call.ts';
 import { SendCall } from './send-call.ts';
 import { overlap, sharedTarget } from './shared-target.ts';
 
-/** How far a member's calls may be ahead of this one's: far more than broadcasts may be pending at a time. */
+/** Most calls by which a member may be ahead of this one: far more than the broadcasts that may be pending at a time. */
 const mostCallsAhead = 65_536;
 /** Frames of one call that this member has not made yet, from each other member. */
 const mostEarlyFrames = 8;

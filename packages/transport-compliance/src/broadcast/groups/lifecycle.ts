@@ -59,7 +59,7 @@ export function lifecycleTests({ maxRanks = 4 }: SuiteOptions<'broadcast'>): Tes
         },
       },
       {
-        name: 'joining is given up when its signal fires',
+        name: 'joining aborts when its signal fires',
         unavailable: needsTwo,
         async run(stage) {
           const [first] = await stage.members();

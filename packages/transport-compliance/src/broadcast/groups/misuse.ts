@@ -73,7 +73,7 @@ export function mismatchTests({ maxRanks = 4 }: SuiteOptions<'broadcast'>): Test
         },
       },
       {
-        name: 'two members that each take themselves for the root reject',
+        name: 'two members that each claim to be the root reject',
         unavailable,
         async run(stage) {
           const { members, group, exchange } = await prepared(stage);
@@ -83,7 +83,7 @@ export function mismatchTests({ maxRanks = 4 }: SuiteOptions<'broadcast'>): Test
         },
       },
       {
-        name: 'two members that each take the other for the root reject, and so do all',
+        name: 'two members that each expect the other to be the root reject, and so do all',
         unavailable,
         async run(stage) {
           const { members, group, exchange } = await prepared(stage);

@@ -14,7 +14,7 @@ export function lifecycleTests(): CaseGroup<DeviceSubject> {
     name: 'lifecycle',
     tests: [
       {
-        name: 'closing waits for copies, closes what was given out, and refuses calls from then on',
+        name: 'closing waits for copies, closes all memory, and refuses later calls',
         async run({ device }) {
           const source = await filledHost(device, 1_000_000, 1);
           const own = await device.allocate(1_000_000);

@@ -59,7 +59,7 @@ export function failureTests(): TestGroup<'p2p'> {
         },
       },
       {
-        name: 'a signal that has fired gives the read up',
+        name: 'a signal that has fired aborts the read',
         async run(stage) {
           const [owner, reader] = await stage.members(2);
           const [peer] = await openAll([owner!, reader!]);
@@ -82,7 +82,7 @@ export function lossTests({ world }: SuiteOptions<'p2p'>): TestGroup<'p2p'> {
     name: 'loss',
     tests: [
       {
-        name: 'an owner is killed while it is read: the reader is told, and reads from others',
+        name: 'an owner is killed during a read: the reader gets an error, and reads from others',
         unavailable,
         async run(stage) {
           const [victim, other, reader] = await stage.freshMembers(3);
@@ -102,7 +102,7 @@ export function lossTests({ world }: SuiteOptions<'p2p'>): TestGroup<'p2p'> {
         },
       },
       {
-        name: 'a reader is killed while it reads: the owner takes its range back and serves others',
+        name: 'a reader is killed during a read: the owner withdraws its range and serves others',
         unavailable,
         async run(stage) {
           const [owner, victim, reader] = await stage.freshMembers(3);

@@ -26,7 +26,7 @@ export function gatherTests(maxRanks: number): CaseGroup<StoreSubject> {
         },
       },
       {
-        name: 'an all-gather gives all values in the order of the members, whoever comes first',
+        name: 'an all-gather returns all values in member order, regardless of the order of calls',
         async run({ stores }) {
           for (let round = 0; round < 3; round++) {
             const valueIn = (rank: number): string => `${round}:${'x'.repeat(rank * 100)}`;
@@ -56,7 +56,7 @@ export function gatherTests(maxRanks: number): CaseGroup<StoreSubject> {
         },
       },
       {
-        name: 'a member that does not come is a time-out for the others',
+        name: 'a missing member causes a time-out for the others',
         unavailable: needsTwo,
         async run({ stores }) {
           const others = stores.slice(1);

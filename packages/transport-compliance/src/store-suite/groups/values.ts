@@ -55,7 +55,7 @@ export function valueTests(maxRanks: number): CaseGroup<StoreSubject> {
         },
       },
       {
-        name: 'a call is given up when its signal fires, or has fired already',
+        name: 'a call aborts when its signal fires, or has already fired',
         async run({ stores }) {
           const [store] = stores;
           const abort = new AbortController();
@@ -66,7 +66,7 @@ export function valueTests(maxRanks: number): CaseGroup<StoreSubject> {
         },
       },
       {
-        name: 'a counter starts at 0, and every sum is given once, whoever adds',
+        name: 'a counter starts at 0, and every sum is returned once',
         async run({ stores }) {
           const adding = stores.flatMap((store) => Array.from({ length: 10 }, () => store.add('c', 1)));
           const sums = (await Promise.all(adding)).sort((a, b) => a - b);
