@@ -89,7 +89,7 @@ describe.skipIf(noCompiler !== '')(`with a library made for it${noCompiler && ` 
     const env = { CHECKPOINT_ENGINE_NCCL_LIB: file };
     expect(availability(env)).toMatchObject({
       available: false,
-      reason: expect.stringContaining('libold.so is NCCL 2.7.8, and 2.18 is the oldest that can be used'),
+      reason: expect.stringContaining('libold.so is NCCL 2.7.8, but 2.18 is the oldest supported version'),
       hint: expect.stringContaining('Install NCCL 2.18 or later'),
     });
     expect(codeOfOpening(env)).toBe('CE_LIBRARY_TOO_OLD');
