@@ -142,7 +142,7 @@ describe('host memory', () => {
     await memory.write(64, new Uint8Array());
   });
 
-  it('refuses ranges outside of it and bytes that are none', async () => {
+  it('refuses ranges outside of it and values that are not bytes', async () => {
     using memory = await device.allocateHost(64);
     expect(() => memory.view(60, 5)).toThrow(RangeError);
     expect(() => memory.view(-1, 5)).toThrow(RangeError);
@@ -169,7 +169,7 @@ describe('host memory', () => {
     await expect(memory.read([])).rejects.toMatchObject(closed);
   });
 
-  it('lets one view go and keeps the others', async () => {
+  it('detaches one view and keeps the others', async () => {
     using memory = await device.allocateHost(64);
     const [first, second] = [memory.view(0, 64), memory.view(0, 64)];
     detachView(first!);

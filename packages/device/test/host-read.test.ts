@@ -156,7 +156,7 @@ describe('read says what is wrong', () => {
     });
   });
 
-  it('with a file that is not there or is none', async () => {
+  it('with a missing file and with a directory', async () => {
     using memory = await device.allocateHost(1000);
     const missing = join(folder, 'missing');
     await expect(memory.read([whole(missing)])).rejects.toMatchObject({

@@ -63,7 +63,7 @@ describe('shared host memory', () => {
     expect(isSharedMemory(memory)).toBe(true);
   });
 
-  it('is seen by another process, in both directions', async () => {
+  it('is visible to another process, in both directions', async () => {
     const script = new Script(maker('setInterval(() => memory.view(3, 1)[0] === 4 && process.exit(5), 5);'));
     using memory = await device.openShared(encode(await script.line()), 1 << 20);
     expect([...memory.view(0, 4)]).toEqual([1, 2, 3, 0]);
@@ -220,7 +220,7 @@ describe('shared memory that is too small', () => {
 });
 
 describe('shared memory that is closed', () => {
-  it('makes room for the next that is asked for', async (context) => {
+  it('makes room for the next request', async (context) => {
     await onSmallTmpfs(context, async (small) => {
       await using host = await createHostDevice({ directory: small });
       for (let round = 0; round < 20; round++) {
@@ -266,7 +266,7 @@ describe('mapFile', () => {
     expect([...readFileSync(path)]).toEqual([1, 2, 3]);
   });
 
-  it('refuses what is missing, empty, or no file', async () => {
+  it('refuses a missing or empty file, and a directory', async () => {
     const path = join(folder, 'weights');
     await expect(device.mapFile(path)).rejects.toMatchObject({ code: 'CE_FILE_NOT_FOUND', file: path });
     writeFileSync(path, '');

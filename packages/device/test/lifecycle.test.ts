@@ -38,7 +38,7 @@ describe.each(runtimes)('%s', (name, command) => {
     return end;
   };
 
-  it('goes the whole way: share, view, write, copy, read, close', async () => {
+  it('supports the whole sequence: share, view, write, copy, read, close', async () => {
     const end = await run(`
       const device = await createHostDevice();
       const [shared, pool] = [await device.allocateShared(mib), await device.allocateHost(mib)];

@@ -156,7 +156,7 @@ describe('metas codec', () => {
     expect(encodeRankMetas(metas)).toEqual(encodeRankMetas(small()));
   });
 
-  it('takes about a byte a tensor at the scale of Kimi-K2', { timeout: 60_000 }, () => {
+  it('needs about one byte per tensor at the scale of Kimi-K2', { timeout: 60_000 }, () => {
     const list = kimiK2();
     expect(list.length).toBe(139_583);
     const perRank = Math.ceil(list.length / 16);
@@ -369,7 +369,7 @@ describe('decodeWorldMetas', () => {
     expect(failure(() => decodeRankMetas(encodeWorldMetas([]))).message).toMatch(/of 0 ranks/);
   });
 
-  it('throws nothing but CE_METAS_INVALID for damaged bytes, with a digest that fits or not', {
+  it('throws only CE_METAS_INVALID for damaged bytes, with and without a matching digest', {
     timeout: 60_000,
   }, () => {
     const changes = fc.array(fc.tuple(fc.nat(10_000), fc.nat(255)), { minLength: 1, maxLength: 4 });

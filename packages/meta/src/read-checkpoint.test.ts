@@ -72,7 +72,7 @@ describe('readCheckpoint', () => {
     expect(checkpoint.warnings).toEqual([`File "${other}" is left out: the index does not name it`]);
   });
 
-  it('warns of another total_size', async () => {
+  it('warns about a different total_size', async () => {
     await shard('a.safetensors', 'x');
     await writeIndex({ metadata: { total_size: 5 }, weight_map: { x: 'a.safetensors' } });
     const { warnings, totalBytes } = await readCheckpoint(folder);

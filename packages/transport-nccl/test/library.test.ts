@@ -61,7 +61,7 @@ describe('without a usable NCCL', () => {
     });
   });
 
-  it('tries every Python installation in sight and says what each had', () => {
+  it('tries every known Python installation and reports each result', () => {
     const lib = join(folder, 'venv', 'lib', 'python3.12', 'site-packages', 'nvidia', 'nccl', 'lib');
     mkdirSync(lib, { recursive: true });
     const file = join(lib, 'libnccl.so.2');
@@ -74,7 +74,7 @@ describe('without a usable NCCL', () => {
 });
 
 describe.skipIf(noCompiler !== '')(`with a library made for it${noCompiler && ` (skipped: ${noCompiler})`}`, () => {
-  it('tells a library that is no NCCL by what it lacks', () => {
+  it('rejects a library other than NCCL and lists the missing functions', () => {
     const file = join(folder, 'libempty.so');
     writeFileSync(join(folder, 'empty.c'), 'int nothing_of_nccl(void) { return 0; }\n');
     execFileSync('cc', ['-shared', '-fPIC', '-o', file, join(folder, 'empty.c')]);
@@ -82,7 +82,7 @@ describe.skipIf(noCompiler !== '')(`with a library made for it${noCompiler && ` 
     expect(found).toMatchObject({ available: false, reason: expect.stringContaining('lacks ncclGetVersion') });
   });
 
-  it('tells one that is too old by its version, also when it lacks functions', () => {
+  it('rejects an old version, even if it lacks functions', () => {
     const file = join(folder, 'libold.so');
     writeFileSync(join(folder, 'old.c'), 'int ncclGetVersion(int* version) { *version = 2708; return 0; }\n');
     execFileSync('cc', ['-shared', '-fPIC', '-o', file, join(folder, 'old.c')]);

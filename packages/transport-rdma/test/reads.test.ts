@@ -183,7 +183,7 @@ describe.skipIf(missing)('reads between processes', () => {
     await outcome;
   });
 
-  test('taking a range back waits for its readers, but not for ever, and they learn of it', async () => {
+  test('withdrawing a range waits for its readers with a time limit, and then fails their reads', async () => {
     const owner = await Peer.start({ ...options, drainTimeoutMs: 1500 });
     const remote = await owner.share('weights', 64 * MiB, 1);
     const peer = await owner.address();
@@ -218,7 +218,7 @@ describe.skipIf(missing)('reads between processes', () => {
     });
   });
 
-  test('the token is asked for on both sides', async () => {
+  test('both sides check the token', async () => {
     const owner = await Peer.start({ ...options, token: 'a' });
     const remote = await owner.share('weights', MiB, 1);
     const peer = await owner.address();

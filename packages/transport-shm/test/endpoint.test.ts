@@ -63,7 +63,7 @@ afterEach(async () => {
 });
 
 describe('Registration.close', () => {
-  it('waits for a read that is under way, and lets no other start', async () => {
+  it('waits for a pending read, and refuses new ones', async () => {
     const { registration, reader, read, reads, open } = await slowRead(10_000);
     const closing = registration.close();
     expect(await isPending(closing)).toBe(true);

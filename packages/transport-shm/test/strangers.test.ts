@@ -93,7 +93,7 @@ async function serving() {
 }
 
 describe('unknown peers at the socket of an endpoint', () => {
-  it('are hung up on when they promise more than they send', async () => {
+  it('are disconnected when they announce more bytes than they send', async () => {
     const { name, read, close } = await serving();
     const before = process.memoryUsage().rss;
     await Promise.all(Array.from({ length: 20 }, () => talk(name, bomb)));
@@ -102,7 +102,7 @@ describe('unknown peers at the socket of an endpoint', () => {
     await close();
   });
 
-  it('take a bounded number of descriptors, and keep no reader out', async () => {
+  it('use a bounded number of descriptors, and do not block readers', async () => {
     const { name, read, close } = await serving();
     const idle = Array.from({ length: 300 }, () => stranger(name));
     await expect.poll(() => idle.filter(({ destroyed }) => destroyed).length).toBeGreaterThanOrEqual(300 - 140);
@@ -192,7 +192,7 @@ function listening(): string[] {
     .filter((name) => name.startsWith('@checkpoint-engine-shm-'));
 }
 
-it('a group that has formed listens no more', async () => {
+it('a complete group stops listening', async () => {
   const device = await createHostDevice();
   const endpoint = await shmP2P().open({ device });
   expect(listening()).toHaveLength(1); // so we would see it

@@ -49,13 +49,13 @@ describe('control channel', () => {
     await expect(link(more(), token)).rejects.toMatchObject({ code, peer });
   });
 
-  test('another owner’s channel does not pass for the one that was asked for', async () => {
+  test('a channel to another owner is rejected', async () => {
     await expect(PeerLink.connect('127.0.0.1:15998', key, 'token', 2000)).rejects.toMatchObject({
       code: 'CE_RANGE_NOT_REGISTERED',
     });
   });
 
-  test('a reader that does not prove itself is shown out before it may ask', async () => {
+  test('a reader without a valid proof is disconnected before its first request', async () => {
     const { number } = ranges.add('4096', 10);
     const socket = connect(server.port, '127.0.0.1');
     socket.write(encodeFrame({ incarnation: key.incarnation, nonce: 'nonce' }));
@@ -69,7 +69,7 @@ describe('control channel', () => {
     expect(answers).toEqual([]);
   });
 
-  test('what does not speak the protocol is shown out', async () => {
+  test('a peer that does not speak the protocol is disconnected', async () => {
     const socket = connect(server.port, '127.0.0.1');
     socket.write('GET / HTTP/1.1\r\n\r\n');
     await once(socket, 'close');
@@ -127,7 +127,7 @@ describe('control channel', () => {
     await expect(reader.request({ op: 'release', lease: 1 }, 5_000)).rejects.toMatchObject({ code: 'CE_PEER_LOST' });
   });
 
-  test('an owner that says nothing is unreachable in time', async () => {
+  test('an owner that does not answer is reported as unreachable after the time-out', async () => {
     const silent: Server = createServer(() => {}).listen(0, '127.0.0.1');
     await once(silent, 'listening');
     const { port } = silent.address() as { port: number };
