@@ -63,7 +63,7 @@ describe('read', () => {
 
   it('reads neighbors of a file together into places with gaps', async () => {
     const bytes = pattern(5_000_000, 3);
-    const path = file('neighbours', bytes);
+    const path = file('neighbors', bytes);
     // More ranges than one preadv takes, in reverse, each with padding behind it.
     const reads = Array.from({ length: 5_000 }, (_, i) => ({
       path,

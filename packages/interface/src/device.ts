@@ -83,8 +83,9 @@ export interface Device {
   /** Allocates device memory for this process alone. */
   allocate(sizeBytes: number): Promise<Memory>;
   /**
-   * Allocates host memory for weights. Reserves it immediately; the system adds pages as it is filled. @throws
-   * `CE_HOST_OUT_OF_MEMORY`
+   * Allocates host memory for weights. Reserves it immediately; the system adds pages as it is filled.
+   *
+   * @throws `CE_HOST_OUT_OF_MEMORY`
    */
   allocateHost(sizeBytes: number, options?: AllocateHostOptions): Promise<HostMemory>;
   /**

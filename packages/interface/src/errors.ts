@@ -1,6 +1,7 @@
 /**
- * The typed error of checkpoint-engine. Every failure that a caller may need to handle is a {@link
- * CheckpointEngineError} with a stable `code`; incorrect use of an API is a built-in `TypeError` or `RangeError`.
+ * The typed error of checkpoint-engine. Every failure that a caller may need to handle is a
+ * {@link CheckpointEngineError} with a stable `code`; incorrect use of an API is a built-in `TypeError` or
+ * `RangeError`.
  */
 
 /** Stable codes. A code never changes its meaning; messages may. */

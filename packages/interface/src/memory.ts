@@ -109,8 +109,9 @@ export interface HostMemory extends Memory {
 /** Host memory that maps a file. */
 export interface FileMemory extends HostMemory {
   /**
-   * Returns the current state of the file, even if its name is gone or belongs to another file. @throws
-   * `CE_FILE_UNREADABLE`
+   * Returns the current state of the file, even if its name is gone or belongs to another file.
+   *
+   * @throws `CE_FILE_UNREADABLE`
    */
   fileState(): Promise<FileState>;
 }

@@ -48,7 +48,9 @@ export function decodeU32(bytes: Uint8Array): Uint32Array {
 }
 
 /**
- * Decodes a column of u64. @throws {RangeError} The column ends within a number, or a number is larger than 2^53 - 1.
+ * Decodes a column of u64.
+ *
+ * @throws {RangeError} The column ends within a number, or a number is larger than 2^53 - 1.
  */
 export function decodeU64(bytes: Uint8Array): Float64Array {
   if (bytes.byteLength % 8 !== 0)
@@ -76,7 +78,9 @@ export function encodeNeeds({ tensor, offsetBytes, rows, rowBytes, pitchBytes, r
 }
 
 /**
- * Decodes needs from columns, without checking them against tensors. @throws {RangeError} The columns differ in length.
+ * Decodes needs from columns, without checking them against tensors.
+ *
+ * @throws {RangeError} The columns differ in length.
  */
 export function decodeNeeds({ tensor, offset, rows, rowBytes, pitch, rest }: NeedsColumns): Needs {
   const needs = {

@@ -51,7 +51,8 @@ export interface Store {
   /**
    * Creates a separate scope in the same world, for one update or one group. Members that use the same name share it.
    *
-   * @param members Ranks that take part. @default all members of this scope
+   * @param members Ranks that take part.
+   * @default all members of this scope
    */
   epoch(name: string, members?: readonly number[]): Store;
   /**

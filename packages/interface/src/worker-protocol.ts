@@ -110,7 +110,8 @@ export interface ServerWelcome {
   /** Number of buckets that the buffer holds at a time: the most that can be in flight. */
   readonly slots: number;
   /**
-   * If this update succeeds, the next update uses the same buffer, so the worker may keep its mapping. @default false
+   * If this update succeeds, the next update uses the same buffer, so the worker may keep its mapping.
+   * @default false
    */
   readonly bufferStays?: boolean | undefined;
 }

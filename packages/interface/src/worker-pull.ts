@@ -26,7 +26,7 @@ import type { DeviceKind } from './device.ts';
  *
  * An update with whole buckets leaves out `regions` and `pull`. A session with the intent `prepare` ends with `bye`
  * after `mapped`, or after `proved`. After `abort` the worker answers `aborted` once no copy reads a region any more,
- * and hangs up.
+ * and disconnects.
  */
 export const WORKER_PULL_VERSION = 1;
 

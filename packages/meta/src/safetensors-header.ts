@@ -107,9 +107,9 @@ function checkTiling(tensors: readonly TensorEntry[], dataOffsetBytes: number, s
   for (const { name, fileOffsetBytes, sizeBytes } of tensors) {
     if (fileOffsetBytes !== expected) {
       const fault = fileOffsetBytes > expected ? 'leaves a hole after' : 'overlaps';
-      const neighbour = previous === undefined ? 'the header' : `tensor ${JSON.stringify(previous)}`;
+      const neighbor = previous === undefined ? 'the header' : `tensor ${JSON.stringify(previous)}`;
       const [begin, wanted] = [fileOffsetBytes - dataOffsetBytes, expected - dataOffsetBytes];
-      throw invalidFile(path, `begins at offset ${begin} and ${fault} ${neighbour}, expected ${wanted}`, {
+      throw invalidFile(path, `begins at offset ${begin} and ${fault} ${neighbor}, expected ${wanted}`, {
         tensor: name,
       });
     }

@@ -6,8 +6,8 @@ export interface SizeBucketsInput {
   readonly freeBytes: number;
   readonly largestTensorBytes: number;
   /**
-   * The largest group of tensors that are loaded in one call and therefore travel in one bucket. @default the largest
-   * tensor
+   * The largest group of tensors that are loaded in one call and therefore travel in one bucket.
+   * @default the largest tensor
    */
   readonly largestGroup?: TensorGroup | undefined;
   /** Bytes of all tensors of all ranks. */
@@ -41,8 +41,8 @@ export interface BucketSizing {
   /** Most bytes of a bucket, a multiple of 256; the `bucketBytes` of {@link planBuckets}. */
   readonly bucketBytes: number;
   /**
-   * Most bytes of an ordinary bucket, less than `bucketBytes` if a group is larger; the `fillBytes` of {@link
-   * planBuckets}.
+   * Most bytes of an ordinary bucket, less than `bucketBytes` if a group is larger; the `fillBytes` of
+   * {@link planBuckets}.
    */
   readonly fillBytes: number;
   /** Number of ordinary buckets that the ring can hold. At least 1; 1 means that stages run serially. */

@@ -15,8 +15,8 @@ export interface PlanBucketsOptions {
   readonly bucketBytes: number;
   /**
    * The planner closes a bucket rather than fill it beyond this size; only a group of tensors that is larger makes a
-   * larger bucket. This keeps the pipeline fine-grained if slots had to grow for one large group. @default
-   * `bucketBytes`
+   * larger bucket. This keeps the pipeline fine-grained if slots had to grow for one large group.
+   * @default `bucketBytes`
    */
   readonly fillBytes?: number | undefined;
   /** Tensors start at multiples of this power of two. @default 256 */

@@ -36,7 +36,8 @@ export interface PlanPullInput {
   readonly chunkBytes: number;
   /**
    * Rows of a box with at most this between them are brought as one run, gaps included: a column of a matrix would
-   * otherwise cross the network in pieces of a few bytes. @default 32 KiB
+   * otherwise cross the network in pieces of a few bytes.
+   * @default 32 KiB
    */
   readonly gapBytes?: number | undefined;
 }

@@ -206,7 +206,7 @@ class Communicator::Shared {
     End(Failure("CE_CLOSED", "The NCCL communicator is closed", "Join a new group"));
   }
 
-  // The end after a failure: the abort makes kernels return that wait for a peer.
+  // The end after a failure: the abort makes kernels that wait for a peer return.
   void Drop() noexcept {
     comm_.reset();
     if (stream_) cuda().StreamSynchronize(stream_.get());

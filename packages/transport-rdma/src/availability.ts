@@ -15,7 +15,8 @@ export type MooncakeAvailability =
 /**
  * Checks whether this machine can run Mooncake's transfer engine, and finds the Python for it. Never throws.
  *
- * @param python The only interpreter to try. @default those of the active environment and of the PATH
+ * @param python The only interpreter to try.
+ * @default those of the active environment and of the PATH
  */
 export async function mooncakeAvailability(python?: string): Promise<MooncakeAvailability> {
   try {

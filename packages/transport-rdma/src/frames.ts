@@ -28,7 +28,8 @@ export class FrameDecoder {
   /**
    * Yields the messages that `piece` completes, and decodes each one on demand.
    *
-   * @throws {RangeError} A message is too long. @throws {SyntaxError} One is not JSON.
+   * @throws {RangeError} A message is too long.
+   * @throws {SyntaxError} One is not JSON.
    */
   *push(piece: Uint8Array): Generator<unknown> {
     this.#cutter.push(piece);

@@ -18,7 +18,8 @@ export interface ReadBatch {
 /**
  * Checks reads from one peer and prepares them.
  *
- * @throws {RangeError} A range is outside of its memory. @throws `CE_NOT_SUPPORTED`, `CE_METAS_INVALID`, `CE_CLOSED`.
+ * @throws {RangeError} A range is outside of its memory.
+ * @throws `CE_NOT_SUPPORTED`, `CE_METAS_INVALID`, `CE_CLOSED`.
  */
 export function prepareReads(peer: string, reads: readonly P2PRead[]): ReadBatch {
   for (const { remote, remoteOffsetBytes, local } of reads) {

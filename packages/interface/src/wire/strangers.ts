@@ -40,7 +40,8 @@ export interface Stranger {
   /**
    * Records progress: if there are too many connections, those with the most progress are closed last.
    *
-   * @param timeoutMs Time limit from now on. @default the remaining time
+   * @param timeoutMs Time limit from now on.
+   * @default the remaining time
    */
   advance(timeoutMs?: number): void;
   /**

@@ -13,7 +13,7 @@
 
 namespace ce {
 
-// Makes the promise's value, on the JavaScript thread.
+// Creates the value of the promise, on the JavaScript thread.
 using MakeValue = std::function<Napi::Value(Napi::Env)>;
 
 inline MakeValue Nothing() {
@@ -30,7 +30,7 @@ class Settler {
     state_->pending = true;
   }
 
-  // On the JavaScript thread, in the scope that made the settler.
+  // Call it on the JavaScript thread, in the scope that created the settler.
   Napi::Value promise(Napi::Env env) const {
     state_->given = true;
     return Napi::Value(env, promise_);

@@ -67,7 +67,8 @@ export function readWelcome(message: unknown): Welcome {
 }
 
 /**
- * @param held Number of leases that the reader holds. @throws {RangeError} It is not a request, or exceeds the leases.
+ * @param held Number of leases that the reader holds.
+ * @throws {RangeError} It is not a request, or exceeds the leases.
  */
 export function readRequest(message: unknown, held: number): Request {
   const { op, id, lease, ranges, ttlMs } = fieldsOf(message);

@@ -112,7 +112,9 @@ export class EngineProcess {
   }
 
   /**
-   * Sends a request and waits for the answer. Ends an engine that does not answer in time. @throws As {@link request}
+   * Sends a request and waits for the answer. Ends an engine that does not answer in time.
+   *
+   * @throws As {@link request}
    */
   async call<T>(op: string, args: object, timeoutMs: number): Promise<T> {
     const timer = setTimeout(() => {

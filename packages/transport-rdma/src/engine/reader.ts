@@ -45,7 +45,9 @@ export class Reader {
   /**
    * Reads all of a job, or fails. When the promise settles, nothing writes to the memories any more.
    *
-   * @throws The signal's reason. @throws {EngineRefusal} The transfer failed. @throws {EngineEnded}
+   * @throws The signal's reason.
+   * @throws {EngineRefusal} The transfer failed.
+   * @throws {EngineEnded}
    */
   async read(job: ReadJob, signal: AbortSignal): Promise<void> {
     for (let start = 1; ; start++) {

@@ -3,7 +3,8 @@ import { CheckpointEngineError, type MemoryRange } from '@checkpoint-engine/inte
 /**
  * Checks a range of host memory.
  *
- * @throws {RangeError} It is not inside its memory. @throws `CE_NOT_SUPPORTED` It is device memory.
+ * @throws {RangeError} It is not inside its memory.
+ * @throws `CE_NOT_SUPPORTED` It is device memory.
  */
 export function checkRange({ memory, offsetBytes, sizeBytes }: MemoryRange, op: string): void {
   const valid = Number.isSafeInteger(offsetBytes) && Number.isSafeInteger(sizeBytes);

@@ -7,8 +7,10 @@ import {
 } from '@checkpoint-engine/interface';
 
 /**
- * Checks a range against its memory. @throws {RangeError} It is outside. @throws `CE_NOT_SUPPORTED` It is not host
- * memory.
+ * Checks a range against its memory.
+ *
+ * @throws {RangeError} It is outside.
+ * @throws `CE_NOT_SUPPORTED` It is not host memory.
  */
 export function checkRange({ memory, offsetBytes, sizeBytes }: MemoryRange, what: string): void {
   for (const [name, value] of Object.entries({ offsetBytes, sizeBytes })) {

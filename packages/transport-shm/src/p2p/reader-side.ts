@@ -35,7 +35,9 @@ export class OwnerLink {
   }
 
   /**
-   * Connects to the endpoint at the address. @throws `CE_PEER_UNREACHABLE` There is no endpoint, or an unknown peer.
+   * Connects to the endpoint at the address.
+   *
+   * @throws `CE_PEER_UNREACHABLE` There is no endpoint, or an unknown peer.
    */
   static async connect(address: string, from: string, signal: AbortSignal): Promise<OwnerLink> {
     const { socket, secret } = parseAddress(address);

@@ -14,7 +14,8 @@ const defaultUnregisterTimeoutMs = 10_000;
 export interface ShmP2POptions {
   /**
    * Time for which withdrawing a range waits for pending reads. Those that take longer fail at their readers with
-   * `CE_PEER_LOST`. @default 10 s
+   * `CE_PEER_LOST`.
+   * @default 10 s
    */
   readonly unregisterTimeoutMs?: number | undefined;
 }

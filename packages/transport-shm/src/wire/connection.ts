@@ -15,7 +15,8 @@ export class Connection {
   #consume: ((frame: Frame) => void) | undefined;
 
   /**
-   * @param onGarbage Handles a socket whose other side does not speak this protocol. @default closes it
+   * @param onGarbage Handles a socket whose other side does not speak this protocol.
+   * @default closes it
    * @param onPiece   Called for every piece that is read before the other side is trusted.
    */
   constructor(socket: Socket, onGarbage: () => void = () => socket.destroy(), onPiece?: () => void) {

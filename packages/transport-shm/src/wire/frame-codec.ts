@@ -72,7 +72,9 @@ export class FrameReader {
 }
 
 /**
- * Decodes msgpack after checking its cost, before allocating memory for it. @throws {RangeError} It exceeds the limits.
+ * Decodes msgpack after checking its cost, before allocating memory for it.
+ *
+ * @throws {RangeError} It exceeds the limits.
  */
 export function decodeBounded(bytes: Uint8Array, limits: MsgpackLimits): unknown {
   checkMsgpack(bytes, limits);

@@ -126,7 +126,7 @@ function readCard(bytes: Uint8Array): Card {
   if (typeof socket === 'string' && share instanceof Uint8Array && share.byteLength === shareBytes) {
     return { socket, share };
   }
-  throw new RangeError('A member gave no socket and share of the secret');
+  throw new RangeError('A member did not publish a socket and a share of the secret');
 }
 
 function joinShares(cards: readonly Card[]): Uint8Array {
