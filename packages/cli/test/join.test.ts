@@ -91,9 +91,9 @@ describe('join', () => {
     otherVersion[4] = 99;
     for (const [args, code, message] of [
       [[join(folder, 'absent')], 'CE_FILE_NOT_FOUND', /No metas file at/],
-      [[await made('cut', good.subarray(0, -7))], 'CE_METAS_INVALID', /"\S+cut": .*cut off or changed/],
+      [[await made('cut', good.subarray(0, -7))], 'CE_METAS_INVALID', /"\S+cut": .*truncated or changed/],
       // Before the devices are looked at: most machines have no GPU.
-      [[join(folder, 'cut'), '--device', 'cuda'], 'CE_METAS_INVALID', /"\S+cut": .*cut off or changed/],
+      [[join(folder, 'cut'), '--device', 'cuda'], 'CE_METAS_INVALID', /"\S+cut": .*truncated or changed/],
       [[await made('version', otherVersion)], 'CE_METAS_INVALID', /version is 99, expected version 1/],
       [[metasFile, '--checkpoint-name', 'step-2'], 'CE_METAS_INVALID', /of checkpoint "step-1", wanted "step-2"/],
     ] as const) {

@@ -1,7 +1,8 @@
 """Runs a Mooncake Transfer Engine in a separate process.
 
-The parent sends requests to standard input and reads answers from standard output: frames of a little-endian 32-bit length and JSON. A request
-has an id and an op; its answer has the id and either a value or an error. When standard input ends, so does the process.
+The parent sends requests to standard input and reads answers from standard output, as frames of a little-endian 32-bit
+length and JSON. A request has an id and an op; its answer has the id and either a value or an error. The process ends
+with its standard input.
 
     open    {host, protocol, devices}                                           -> {port}
             starts the engine
@@ -188,7 +189,8 @@ class Requests:
 
 
 def serve():
-    # A terminal sends Ctrl-C here too. The end of standard input is what ends this process, once peers have been served.
+    # A terminal also sends Ctrl-C here. This process ignores it, and ends with standard input after it has served its
+    # peers.
     for name in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(name, signal.SIG_IGN)
     answers = os.dup(1)

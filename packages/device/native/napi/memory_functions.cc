@@ -162,7 +162,7 @@ Napi::Value Pin(const Napi::CallbackInfo& info) {
 Napi::Value FileStateOf(const Napi::CallbackInfo& info) {
   return Async(info.Env(), [memory = MemoryOf(info[0])]() -> MakeValue {
     const BackingFile* const file = memory->file();
-    if (file == nullptr) throw Failure("CE_NOT_SUPPORTED", "This memory maps no file", "Call it on what mapFile() gave");
+    if (file == nullptr) throw Failure("CE_NOT_SUPPORTED", "This memory does not map a file", "Call it on the result of mapFile()");
     return [state = file->State()](Napi::Env env) {
       Napi::Object result = Napi::Object::New(env);
       result.Set("device", Napi::BigInt::New(env, state.device));

@@ -147,7 +147,7 @@ class OneStranger implements Stranger {
   #pieces = 0;
   #isOver = false;
   readonly #onTimeout = (): void => {
-    this.refuse('it did not say in time who it is');
+    this.refuse('it did not authenticate in time');
     this.hangUp();
   };
 
