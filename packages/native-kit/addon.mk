@@ -35,7 +35,7 @@ ALL_CXXFLAGS := -std=c++17 -fPIC -fvisibility=hidden -pthread -Wall -Wextra -Wer
   -I. -I$(KIT)/include $(addprefix -isystem ,$(NODE_INCLUDES)) \
   $(if $(SANITIZE),-fsanitize=$(SANITIZE) -fno-omit-frame-pointer -fno-sanitize-recover=all)
 # nodelete: threads of the addon may outlive the worker thread that loaded it. The C++ runtime is linked in, hidden, and
-# without the parts that nobody calls, so that older systems and images without it (slim, distroless) load the addon.
+# without the parts that are not called, so that older systems and images without it (slim, distroless) load the addon.
 ALL_LDFLAGS := -shared -pthread -Wl,-z,nodelete -Wl,-z,now -Wl,--version-script=$(KIT)/include/addon.map $(LDFLAGS) \
   $(if $(SANITIZE),-fsanitize=$(SANITIZE),-static-libstdc++ -static-libgcc -Wl,--gc-sections -Wl,--strip-debug)
 

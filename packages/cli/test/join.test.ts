@@ -91,10 +91,10 @@ describe('join', () => {
     otherVersion[4] = 99;
     for (const [args, code, message] of [
       [[join(folder, 'absent')], 'CE_FILE_NOT_FOUND', /No metas file at/],
-      [[await made('cut', good.subarray(0, -7))], 'CE_METAS_INVALID', /"\S+cut": .*cut off or changed/],
+      [[await made('cut', good.subarray(0, -7))], 'CE_METAS_INVALID', /"\S+cut": .*truncated or changed/],
       // Before the devices are looked at: most machines have no GPU.
-      [[join(folder, 'cut'), '--device', 'cuda'], 'CE_METAS_INVALID', /"\S+cut": .*cut off or changed/],
-      [[await made('version', otherVersion)], 'CE_METAS_INVALID', /version is 99, and version 1 is read/],
+      [[join(folder, 'cut'), '--device', 'cuda'], 'CE_METAS_INVALID', /"\S+cut": .*truncated or changed/],
+      [[await made('version', otherVersion)], 'CE_METAS_INVALID', /version is 99, expected version 1/],
       [[metasFile, '--checkpoint-name', 'step-2'], 'CE_METAS_INVALID', /of checkpoint "step-1", wanted "step-2"/],
     ] as const) {
       const [file, ...more] = args;
@@ -124,14 +124,14 @@ if (noNamespaces) console.warn(`Choices of RDMA devices are not tested with proc
 
 describe.skipIf(noNamespaces)('RDMA devices that do not fit', () => {
   it.each([
-    ['none there', [], {}, ['--p2p', 'rdma'], 'CE_DEVICE_UNAVAILABLE', /No device speaks rdma: this host has none/],
+    ['none there', [], {}, ['--p2p', 'rdma'], 'CE_DEVICE_UNAVAILABLE', /No device supports rdma: this host has none/],
     [
       'a name that is not there, whatever the way',
       [],
       { PS_P2P_STORE_RDMA_DEVICES: 'mlx5_9' },
       ['--p2p', 'auto'],
       'CE_CONFIG_INVALID',
-      /PS_P2P_STORE_RDMA_DEVICES names mlx5_9, and this host has no RDMA device/,
+      /PS_P2P_STORE_RDMA_DEVICES names mlx5_9, but this host has no RDMA device/,
     ],
     [
       'one name of two that is not there',
@@ -139,7 +139,7 @@ describe.skipIf(noNamespaces)('RDMA devices that do not fit', () => {
       { PS_P2P_STORE_RDMA_DEVICES: 'mlx5_0,mlx5_9' },
       ['--p2p', 'rdma'],
       'CE_CONFIG_INVALID',
-      /names mlx5_9, and this host has mlx5_0/,
+      /names mlx5_9, but this host has mlx5_0/,
     ],
     [
       'none that NCCL_IB_HCA selects',
@@ -155,7 +155,7 @@ describe.skipIf(noNamespaces)('RDMA devices that do not fit', () => {
       {},
       ['--p2p', 'rdma', '--nproc-per-node', '2'],
       'CE_CONFIG_INVALID',
-      /3 RDMA devices \(mlx5_0, mlx5_1, mlx5_2\) cannot be shared out evenly among 2 GPUs/,
+      /3 RDMA devices \(mlx5_0, mlx5_1, mlx5_2\) cannot be divided evenly among 2 GPUs/,
     ],
   ] as const)('are told of before anything moves: %s', async (_, devices, env, flags, code, message) => {
     const ranks = flags.some((flag) => flag === '--nproc-per-node') ? 2 : 1;

@@ -4,42 +4,42 @@ import { defaultSharedDirectory, defaultThreads } from './defaults.ts';
 import { addon } from './native.ts';
 import { NativeBackedDevice } from './native-backed-device.ts';
 
-/** Options of {@link createCudaDevice}: which GPU, of those that `CUDA_VISIBLE_DEVICES` shows to this process. */
+/** Options of {@link createCudaDevice}: selects one of the GPUs that `CUDA_VISIBLE_DEVICES` shows to this process. */
 export interface CudaDeviceOptions {
-  /** Place among the visible GPUs. @default 0 */
+  /** Index among the visible GPUs. @default 0 */
   readonly index?: number | undefined;
-  /** `GPU-...` as nvidia-smi prints it, instead of `index`. */
+  /** `GPU-...` in the format of nvidia-smi, instead of `index`. */
   readonly uuid?: string | undefined;
-  /** Threads that read files. @default the CPUs this process may use, at most 16 */
+  /** Number of threads that read files. @default the CPUs this process may use, at most 16 */
   readonly threads?: number | undefined;
-  /** Where shared host memory lives. @default '/dev/shm' */
+  /** Directory of shared host memory. @default '/dev/shm' */
   readonly directory?: string | undefined;
 }
 
 /** One GPU that the driver shows to this process. */
 export interface CudaDeviceInfo {
-  /** What {@link createCudaDevice} takes. */
+  /** The `index` for {@link createCudaDevice}. */
   readonly index: number;
-  /** `GPU-...` as nvidia-smi prints it, `MIG-...` for a part of a GPU. */
+  /** `GPU-...` in the format of nvidia-smi, `MIG-...` for a part of a GPU. */
   readonly uuid: string;
   readonly name: string;
   readonly totalBytes: number;
 }
 
-/** What {@link listCudaDevices} found. */
+/** Result of {@link listCudaDevices}. */
 export type CudaDevices =
   | {
       readonly available: true;
-      /** File of the driver's library. */
+      /** Path of the driver's library. */
       readonly driverPath: string;
-      /** Newest CUDA that the driver supports, `12.8`. */
+      /** Newest CUDA version that the driver supports, such as `12.8`. */
       readonly cudaVersion: string;
       readonly devices: readonly CudaDeviceInfo[];
     }
   | { readonly available: false; readonly reason: string };
 
 /**
- * Lists the GPUs that this process can use, or says why there are none. Never rejects on account of the machine.
+ * Lists the GPUs that this process can use, or says why there are none. Never rejects because of the machine.
  *
  * `CHECKPOINT_ENGINE_CUDA_LIB` names another file than `libcuda.so.1`.
  *
@@ -58,13 +58,13 @@ export async function listCudaDevices(): Promise<CudaDevices> {
 }
 
 /**
- * Opens a GPU with the CUDA driver, which is loaded now: neither toolkit nor headers are needed, and importing this
- * package never touches CUDA. The device shares the GPU's primary context with the rest of the process (NCCL).
+ * Opens a GPU with the CUDA driver. The call loads the driver: neither toolkit nor headers are needed, and importing
+ * this package never touches CUDA. The device shares the GPU's primary context with the rest of the process (NCCL).
  *
  * Under Deno this needs --allow-ffi.
  *
- * @throws `CE_DEVICE_UNAVAILABLE` when there is no driver or no such GPU.
- * @throws `CE_LIBRARY_NOT_FOUND` when the package's addon is not there.
+ * @throws `CE_DEVICE_UNAVAILABLE` if there is no driver or no such GPU.
+ * @throws `CE_LIBRARY_NOT_FOUND` if the package's addon is missing.
  */
 export async function createCudaDevice(options: CudaDeviceOptions = {}): Promise<Device> {
   const index = options.uuid === undefined ? (options.index ?? 0) : await indexOf(options.uuid);
@@ -89,6 +89,6 @@ async function indexOf(uuid: string): Promise<number> {
   throw new CheckpointEngineError(
     'CE_DEVICE_UNAVAILABLE',
     `GPU "${uuid}" is not visible to this process; visible: ${seen}`,
-    'Look at nvidia-smi -L and CUDA_VISIBLE_DEVICES',
+    'Check nvidia-smi -L and CUDA_VISIBLE_DEVICES',
   );
 }

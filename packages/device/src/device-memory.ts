@@ -14,13 +14,13 @@ import { awaitNative, callNative } from '@checkpoint-engine/native-kit';
 import { addon, type NativeDevice, type NativeMemory, type NativeRead } from './native.ts';
 import { toReadTable } from './read-table.ts';
 
-/** Copied at a time, in some 200 microseconds. */
+/** Size of one copy, which takes some 200 microseconds. */
 const sliceBytes = 2 ** 20;
-/** How long a write goes on before the event loop gets a turn. */
+/** Time for which a write continues before it yields to the event loop. */
 const turnMs = 1;
 const progressIntervalMs = 50;
 
-/** What a memory asks of the device that gave it out. */
+/** The part of a device that its memories use. */
 export interface MemoryOwner {
   readonly native: NativeDevice;
   /** Makes closing the device wait for `promise`. */
@@ -44,17 +44,17 @@ export class DeviceMemory implements Memory {
     this.#handle = addon().memoryHandle(native);
   }
 
-  /** The addon's object behind a memory. @throws {TypeError} `memory` is not of this package. */
+  /** Returns the addon's object behind a memory. @throws {TypeError} `memory` does not come from this package. */
   static nativeOf(memory: Memory): NativeMemory {
     if (typeof memory === 'object' && memory !== null && #native in memory) return memory.#native;
-    throw new TypeError('Expected a memory that a device of @checkpoint-engine/device gave out');
+    throw new TypeError('Expected a memory of a device of @checkpoint-engine/device');
   }
 
   get address(): bigint {
     return addon().memoryAddress(this.#native);
   }
 
-  /** What another process opens it with; `undefined` when it is not shared. */
+  /** The handle with which another process opens the memory; `undefined` if it is not shared. */
   get handle(): Uint8Array | undefined {
     return this.#handle?.slice();
   }
@@ -64,7 +64,7 @@ export class DeviceMemory implements Memory {
     this.owner.forget(this);
   }
 
-  /** As `SharedMemory.discard`. */
+  /** See `SharedMemory.discard`. */
   discard(): void {
     addon().closeMemory(this.#native, true);
     this.owner.forget(this);
@@ -114,7 +114,7 @@ export class DeviceHostMemory extends DeviceMemory implements HostMemory {
   }
 }
 
-/** A file that is mapped as host memory. */
+/** Host memory that maps a file. */
 export class DeviceFileMemory extends DeviceHostMemory implements FileMemory {
   fileState(): Promise<FileState> {
     return this.owner.track(awaitNative(async () => addon().fileState(DeviceMemory.nativeOf(this))));
@@ -124,7 +124,7 @@ export class DeviceFileMemory extends DeviceHostMemory implements FileMemory {
 const isSharedBuffer = (bytes: Uint8Array): boolean =>
   bytes instanceof Uint8Array && bytes.buffer instanceof SharedArrayBuffer;
 
-/** Nothing but the JavaScript thread itself can take these bytes away, so that thread copies them. */
+/** Only the JavaScript thread itself can detach these bytes, so that thread copies them. */
 async function writeInSlices(native: NativeMemory, offsetBytes: number, bytes: Uint8Array): Promise<void> {
   const sizeBytes = bytes?.byteLength ?? 0;
   let turnEndsAt = performance.now() + turnMs;
@@ -143,7 +143,7 @@ async function writeInSlices(native: NativeMemory, offsetBytes: number, bytes: U
 function bytesTaken(doneBytes: number, sizeBytes: number): CheckpointEngineError {
   return new CheckpointEngineError(
     'CE_CLOSED',
-    `The bytes were taken away after ${doneBytes} of ${sizeBytes} were written: their buffer was transferred or closed`,
+    `The buffer of the bytes was transferred or closed after ${doneBytes} of ${sizeBytes} bytes were written`,
     'Keep the buffer until write() has resolved',
     { op: 'write' },
   );
@@ -173,7 +173,7 @@ async function watchRead(
 }
 
 /**
- * Ends the life of one view at once: the view, and every other typed array over its buffer, becomes empty. The memory
+ * Detaches one view immediately: the view, and every other typed array over its buffer, becomes empty. The memory
  * stays open. Idempotent.
  */
 export function detachView(view: Uint8Array): void {

@@ -30,7 +30,7 @@ export class DeviceStream implements Stream {
   }
 }
 
-/** Lists each memory once and puts the numbers into rows of `from, fromOffset, to, toOffset, size`. */
+/** Lists each memory once and converts the copies to rows of `from, fromOffset, to, toOffset, size`. */
 function toCopyTable(copies: readonly Copy[]): { memories: NativeMemory[]; rows: Float64Array } {
   const places = new Map<Memory, number>();
   const memories: NativeMemory[] = [];

@@ -6,20 +6,20 @@ import { NativeBackedDevice } from './native-backed-device.ts';
 
 /** Options of {@link createHostDevice}. */
 export interface HostDeviceOptions {
-  /** Tells several devices of a host apart: the end of their `uuid`. @default 0 */
+  /** Distinguishes several devices of a host: the end of their `uuid`. @default 0 */
   readonly index?: number | undefined;
-  /** Where shared memory lives: a tmpfs that all processes see under the same name. @default '/dev/shm' */
+  /** Directory of shared memory: a tmpfs that all processes see under the same path. @default '/dev/shm' */
   readonly directory?: string | undefined;
-  /** Threads that copy, and as many that read files. @default the CPUs this process may use, at most 16 */
+  /** Number of threads that copy, and of threads that read files. @default the CPUs this process may use, at most 16 */
   readonly threads?: number | undefined;
 }
 
-/** Shared memory of the host: its processes can also view it. */
+/** Shared memory of the host, which its processes can also view. */
 export interface SharedHostMemory extends HostMemory, SharedMemory {
   readonly kind: 'host';
 }
 
-/** The host standing in for a GPU. All of its memory is host memory and can be viewed. */
+/** A host that stands in for a GPU. All of its memory is host memory, which JavaScript can view. */
 export interface HostDevice extends Device {
   readonly kind: 'host';
   allocateShared(sizeBytes: number): Promise<SharedHostMemory>;
@@ -30,13 +30,13 @@ export interface HostDevice extends Device {
 }
 
 /**
- * Makes a device of the host's memory and threads. Segments that processes of this user left behind when they were
- * killed are removed first, see {@link sweepShared}.
+ * Creates a device from the host's memory and threads. First removes segments that killed processes of this user left
+ * behind, see {@link sweepShared}.
  *
  * Under Deno this needs --allow-ffi.
  *
- * @throws `CE_LIBRARY_NOT_FOUND` when the package's addon is not there.
- * @throws `CE_SHM_FAILED` when `directory` cannot be used.
+ * @throws `CE_LIBRARY_NOT_FOUND` if the package's addon is missing.
+ * @throws `CE_SHM_FAILED` if `directory` cannot be used.
  */
 export async function createHostDevice(options: HostDeviceOptions = {}): Promise<HostDevice> {
   const index = options.index ?? 0;
@@ -46,7 +46,7 @@ export async function createHostDevice(options: HostDeviceOptions = {}): Promise
   const made = await awaitNative(() =>
     addon().createHostDevice(index, threads, options.directory ?? defaultSharedDirectory),
   );
-  // All memory of this kind is host memory, which the class, made for both kinds, does not know.
+  // All memory of a host device is host memory; the class serves both kinds of device, so its type does not say so.
   return new NativeBackedDevice(made, {
     kind: 'host',
     index,
@@ -55,8 +55,8 @@ export async function createHostDevice(options: HostDeviceOptions = {}): Promise
 }
 
 /**
- * Unlinks shared memory segments of this user whose processes are gone (killed before they could do it), and gives
- * their names. Segments of running processes are left alone, in other PID namespaces too.
+ * Unlinks shared memory segments of this user whose processes are gone (killed before they could do it), and returns
+ * their names. Does not touch segments of running processes, even in other PID namespaces.
  */
 export async function sweepShared(directory: string = defaultSharedDirectory): Promise<string[]> {
   return awaitNative(() => addon().sweepShared(directory));

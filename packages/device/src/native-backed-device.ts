@@ -14,14 +14,17 @@ import { DeviceFileMemory, DeviceHostMemory, DeviceMemory, type MemoryOwner } fr
 import { DeviceStream } from './device-stream.ts';
 import { addon, type MadeDevice, type NativeDevice, type NativeMemory } from './native.ts';
 
-/** What a kind of device says of itself. */
+/** Properties of a kind of device. */
 export interface DeviceTraits {
   readonly kind: Device['kind'];
   readonly index: number;
   readonly supports: DeviceSupports;
 }
 
-/** A device of the addon, of either kind: keeps account of what it gave out, so that closing it leaves nothing. */
+/**
+ * A device of the addon, of either kind. It tracks everything that it creates, so that closing it leaves nothing
+ * behind.
+ */
 export class NativeBackedDevice implements Device, MemoryOwner {
   readonly specVersion = 1;
   readonly kind: Device['kind'];
@@ -102,7 +105,7 @@ export class NativeBackedDevice implements Device, MemoryOwner {
     this.#memories.delete(memory);
   }
 
-  /** @param Kind What the memory becomes in JavaScript. @default by where it lies */
+  /** @param Kind Class of the memory in JavaScript. @default by its location */
   async #take(
     make: () => Promise<NativeMemory>,
     Kind?: new (owner: MemoryOwner, native: NativeMemory) => DeviceMemory,

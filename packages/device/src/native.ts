@@ -2,7 +2,7 @@ import type { FileState } from '@checkpoint-engine/interface';
 import { loadAddon } from '@checkpoint-engine/native-kit';
 
 declare const kind: unique symbol;
-/** An object of the addon that JavaScript only holds. The addon tells kinds apart by type tags. */
+/** An opaque object of the addon. The addon distinguishes kinds by type tags. */
 interface Handle<Kind extends string> {
   readonly [kind]: Kind;
 }
@@ -11,7 +11,7 @@ export type NativeMemory = Handle<'memory'>;
 export type NativeStream = Handle<'stream'>;
 export type NativeRead = Handle<'read'>;
 
-/** A device that was just made. */
+/** A newly created device. */
 export interface MadeDevice {
   readonly native: NativeDevice;
   readonly uuid: string;
@@ -47,17 +47,17 @@ export interface Addon {
   detach(buffer: ArrayBuffer): void;
   /** Copies the part of `bytes` at `start` before it returns; `bytes` as a whole go to `offsetBytes`. */
   writeNow(memory: NativeMemory, offsetBytes: number, bytes: Uint8Array, start: number, sizeBytes: number): void;
-  /** `bytes` lie in a SharedArrayBuffer. */
+  /** `bytes` must be in a SharedArrayBuffer. */
   write(device: NativeDevice, memory: NativeMemory, offsetBytes: number, bytes: Uint8Array): Promise<void>;
   pin(device: NativeDevice, memory: NativeMemory): Promise<void>;
   fileState(memory: NativeMemory): Promise<FileState>;
 
   createStream(device: NativeDevice): NativeStream;
   closeStream(stream: NativeStream): void;
-  /** Rows of `from, fromOffset, to, toOffset, size`; `from` and `to` are places in `memories`. */
+  /** Rows of `from, fromOffset, to, toOffset, size`; `from` and `to` are indices into `memories`. */
   copy(stream: NativeStream, memories: readonly NativeMemory[], rows: Float64Array): Promise<void>;
 
-  /** Rows of `file, fileOffset, offset, size`; `file` is a place in `paths`. */
+  /** Rows of `file, fileOffset, offset, size`; `file` is an index into `paths`. */
   read(
     device: NativeDevice,
     memory: NativeMemory,
@@ -70,7 +70,7 @@ export interface Addon {
 
 let loaded: Addon | undefined;
 
-/** The addon, loaded when it is first needed: importing this package never fails. @throws `CE_LIBRARY_NOT_FOUND` */
+/** Returns the addon, and loads it on first use: importing this package never fails. @throws `CE_LIBRARY_NOT_FOUND` */
 export function addon(): Addon {
   loaded ??= loadAddon<Addon>(new URL('../', import.meta.url), 'device');
   return loaded;

@@ -1,13 +1,13 @@
 import type { FileRead } from '@checkpoint-engine/interface';
 
-/** File ranges as the addon takes them: without an object for each. */
+/** File ranges in the format of the addon, without one object per range. */
 export interface ReadTable {
   readonly paths: readonly string[];
-  /** Rows of `file, fileOffset, offset, size`; `file` is a place in `paths`. */
+  /** Rows of `file, fileOffset, offset, size`; `file` is an index into `paths`. */
   readonly rows: Float64Array;
 }
 
-/** Lists each path once and puts the numbers into rows. */
+/** Lists each path once and converts the ranges to rows. */
 export function toReadTable(reads: readonly FileRead[]): ReadTable {
   const places = new Map<string, number>();
   const rows = new Float64Array(reads.length * 4);

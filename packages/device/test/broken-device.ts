@@ -11,7 +11,7 @@ import {
   type Stream,
 } from '@checkpoint-engine/interface';
 
-/** One way in which a device is broken. */
+/** One fault that a device may have. */
 export type DeviceMutation =
   | 'has-no-kind'
   | 'more-free-than-total'
@@ -39,7 +39,7 @@ export type DeviceMutation =
 
 type Overrides = Readonly<Record<string, unknown>>;
 
-/** The same object, but for some of its members. */
+/** The same object with some of its members replaced. */
 function patched<T extends object>(target: T, overrides: Overrides): T {
   return new Proxy(target, {
     get(_, key) {
@@ -50,7 +50,7 @@ function patched<T extends object>(target: T, overrides: Overrides): T {
   });
 }
 
-/** A host device that works but for one fault. */
+/** A host device that works except for one fault. */
 export async function openBrokenDevice(mutation: DeviceMutation): Promise<Device> {
   const device = (await createHostDevice()) as Device;
   const originals = new WeakMap<Memory, Memory>();

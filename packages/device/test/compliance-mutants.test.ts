@@ -12,32 +12,33 @@ async function failures(mutation: DeviceMutation, group: string): Promise<string
   return [...failed.keys()];
 }
 
-const OWN_MEMORY = 'manifest > gives memory of its own as host memory where it says so, and as device memory elsewhere';
-const ADDRESS = 'memory > has an address and a size, and no address once it is closed, which it is twice without harm';
+const OWN_MEMORY = 'manifest > returns host memory if it declares so, and device memory otherwise';
+const ADDRESS = 'memory > has an address and a size, loses its address when closed, and can be closed twice';
 const VIEWS = 'memory > of the host is viewed without a copy, and its views are empty once it is closed';
 const WRITES = 'memory > of the host takes bytes at an offset, and refuses ranges outside of it';
-const EVERY_BYTE = 'copies > bring every byte in every direction between host and device, at odd offsets, and no other';
+const EVERY_BYTE =
+  'copies > transfer every byte in every direction between host and device, at odd offsets, and change no other byte';
 const ORDER = 'copies > take effect in the order in which they are submitted, within a call and from call to call';
-const MISUSE = 'copies > of nothing resolve, and ranges that differ in size or lie outside their memory are refused';
-const ALIVE = 'copies > that are under way keep memory alive that is closed meanwhile';
-const READS = 'files > are read range by range to where one wants them, and nothing else is written';
-const BAD_READS = 'files > that are missing, too short or read to outside the memory reject, and say which';
+const MISUSE = 'copies > of no bytes resolve, and ranges of different sizes or outside of their memory are refused';
+const ALIVE = 'copies > in progress keep closed memory alive';
+const READS = 'files > are read range by range to the given offsets, and nothing else is written';
+const BAD_READS = 'files > that are missing, too short or read beyond the memory cause an error that names them';
 const SHARED =
-  'sharing > memory of the device is one memory for those who open its handle: both see what the other writes';
-const SHARED_HOST = 'sharing > so is host memory that was allocated to be shared, and no other has a handle';
-const CLOSING = 'lifecycle > closing waits for copies, closes what was given out, and refuses calls from then on';
+  'sharing > device memory is shared with processes that open its handle: both sides see the writes of the other';
+const SHARED_HOST = 'sharing > shareable host memory is shared as well, and other host memory has no handle';
+const CLOSING = 'lifecycle > closing waits for copies, closes all memory, and refuses later calls';
 const LEAKS = 'lifecycle > allocating, copying and closing 100 times leaves no file and no mapping behind';
 
 const mutants: [DeviceMutation, string][] = [
   ['has-no-kind', 'manifest > names itself, the contract it was written for, and all that it supports'],
-  ['more-free-than-total', 'manifest > says how much memory it has and how much of it is free'],
+  ['more-free-than-total', 'manifest > reports its total and free memory'],
   ['hides-host-memory', OWN_MEMORY],
   ['address-after-close', ADDRESS],
   ['views-are-copies', VIEWS],
   ['views-stay', VIEWS],
   ['writes-off-by-one', WRITES],
   ['view-clamps', WRITES],
-  ['pin-clears', 'memory > of the host is pinned as often as one asks, and keeps its bytes'],
+  ['pin-clears', 'memory > of the host can be pinned repeatedly, and keeps its bytes'],
   ['drops-last-byte', EVERY_BYTE],
   ['ignores-from-offset', EVERY_BYTE],
   ['reverses-copies', ORDER],

@@ -88,7 +88,7 @@ describe('finding GPUs', () => {
       quiet(
         [
           'cuda 1 true Fake GPU 1 {"hostAddressable":false,"pinning":true}',
-          'CE_DEVICE_UNAVAILABLE GPU 2 was asked for, 2 are visible to this process',
+          'CE_DEVICE_UNAVAILABLE GPU 2 was requested, but 2 are visible to this process',
           'CE_DEVICE_UNAVAILABLE RangeError',
         ].join('\n'),
       ),
@@ -165,7 +165,7 @@ describe('memory and copies', () => {
     expect(end).toEqual(quiet('1,2,3,0 1,2,3,0 false\nCE_SHM_FAILED\nCE_SHM_FAILED CE_SHM_FAILED'));
     expect(await script.end()).toMatchObject({
       code: 0,
-      errors: 'CE_SHM_FAILED This process shares that memory itself, and CUDA opens handles of others only',
+      errors: 'CE_SHM_FAILED CUDA cannot open a handle in the process that exported it',
     });
   });
 
@@ -180,7 +180,7 @@ describe('memory and copies', () => {
     `);
     const line =
       'CE_DEVICE_OUT_OF_MEMORY cuMemAlloc 2 CUDA_ERROR_OUT_OF_MEMORY: out of memory | ' +
-      `Device memory of ${100 << 20} bytes was asked for, ${56 << 20} of ${256 << 20} bytes are free`;
+      `Device memory of ${100 << 20} bytes was requested, but ${56 << 20} of ${256 << 20} bytes are free`;
     expect(end).toEqual(quiet(`${line}\n${line}`));
   });
 
@@ -336,7 +336,7 @@ describe('pinning', () => {
     }
   });
 
-  it('fails the copy out of a file that was cut short, and lives', async () => {
+  it('fails the copy from a file that became shorter, and the process continues', async () => {
     const path = `/dev/shm/ce-test-cut-short-${process.pid}`;
     writeFileSync(path, new Uint8Array(8192).fill(7));
     try {

@@ -10,7 +10,7 @@ beforeAll(async () => {
 afterAll(() => device.close());
 
 describe('copy', () => {
-  it('gives the bytes that copying in order gives, whatever overlaps', async () => {
+  it('produces the same bytes as copying in order, regardless of overlaps', async () => {
     const size = 4096;
     const place = fc.nat(size - 1);
     const copies = fc.array(fc.record({ from: place, to: place, size: fc.nat(300), swap: fc.boolean() }), {
@@ -134,7 +134,7 @@ describe('copy', () => {
     await stream.copy([{ from: range(memory, 10, 0), to: range(memory, 0, 0) }]);
   });
 
-  it('refuses ranges that differ in size or lie outside', async () => {
+  it('refuses ranges of different sizes or outside of their memory', async () => {
     using memory = await device.allocateHost(10);
     const stream = device.createStream('wrong');
     const copy = (from: [number, number], to: [number, number]) =>

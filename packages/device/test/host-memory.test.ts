@@ -54,7 +54,7 @@ describe('a host device', () => {
 describe('writing to host memory', () => {
   const sizeBytes = 64 * 2 ** 20;
 
-  it('fails when the memory that the bytes are a view of is closed meanwhile', async () => {
+  it('fails when the memory behind the bytes is closed meanwhile', async () => {
     for (let round = 0; round < 3; round++) {
       using memory = await device.allocateHost(sizeBytes);
       const other = await device.allocateHost(sizeBytes);
@@ -94,14 +94,14 @@ describe('writing to host memory', () => {
     expect(Buffer.compare(memory.view(2, bytes.length), bytes)).toBe(0);
   });
 
-  it('takes bytes that threads share', async () => {
+  it('accepts bytes that threads share', async () => {
     using memory = await device.allocateHost(sizeBytes);
     await memory.write(1, new Uint8Array(new SharedArrayBuffer(sizeBytes - 1)).fill(7));
     expect([...memory.view(0, 3)]).toEqual([0, 7, 7]);
     expect(memory.view(sizeBytes - 1, 1)[0]).toBe(7);
   });
 
-  it('refuses bytes that do not fit, of nothing, and what are not bytes', async () => {
+  it('refuses bytes that do not fit, empty ranges, and values that are not bytes', async () => {
     using memory = await device.allocateHost(10);
     await expect(memory.write(5, new Uint8Array(6))).rejects.toThrow(RangeError);
     await expect(memory.write(11, new Uint8Array(0))).rejects.toThrow(RangeError);
@@ -142,7 +142,7 @@ describe('host memory', () => {
     await memory.write(64, new Uint8Array());
   });
 
-  it('refuses ranges outside of it and bytes that are none', async () => {
+  it('refuses ranges outside of it and values that are not bytes', async () => {
     using memory = await device.allocateHost(64);
     expect(() => memory.view(60, 5)).toThrow(RangeError);
     expect(() => memory.view(-1, 5)).toThrow(RangeError);
@@ -169,7 +169,7 @@ describe('host memory', () => {
     await expect(memory.read([])).rejects.toMatchObject(closed);
   });
 
-  it('lets one view go and keeps the others', async () => {
+  it('detaches one view and keeps the others', async () => {
     using memory = await device.allocateHost(64);
     const [first, second] = [memory.view(0, 64), memory.view(0, 64)];
     detachView(first!);
@@ -193,7 +193,7 @@ describe('host memory', () => {
 });
 
 describe('closing a host device', () => {
-  it('closes what it gave out, and what comes later is refused', async () => {
+  it('closes all memory that it created, and refuses later calls', async () => {
     const own = await createHostDevice();
     const memory = await own.allocateHost(1 << 20);
     const shared = await own.allocateShared(1 << 20);

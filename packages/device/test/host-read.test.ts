@@ -61,9 +61,9 @@ describe('read', () => {
     );
   });
 
-  it('reads neighbours of a file together into places with gaps', async () => {
+  it('reads neighbors of a file together into places with gaps', async () => {
     const bytes = pattern(5_000_000, 3);
-    const path = file('neighbours', bytes);
+    const path = file('neighbors', bytes);
     // More ranges than one preadv takes, in reverse, each with padding behind it.
     const reads = Array.from({ length: 5_000 }, (_, i) => ({
       path,
@@ -156,7 +156,7 @@ describe('read says what is wrong', () => {
     });
   });
 
-  it('with a file that is not there or is none', async () => {
+  it('with a missing file and with a directory', async () => {
     using memory = await device.allocateHost(1000);
     const missing = join(folder, 'missing');
     await expect(memory.read([whole(missing)])).rejects.toMatchObject({

@@ -63,7 +63,7 @@ describe('shared host memory', () => {
     expect(isSharedMemory(memory)).toBe(true);
   });
 
-  it('is seen by another process, in both directions', async () => {
+  it('is visible to another process, in both directions', async () => {
     const script = new Script(maker('setInterval(() => memory.view(3, 1)[0] === 4 && process.exit(5), 5);'));
     using memory = await device.openShared(encode(await script.line()), 1 << 20);
     expect([...memory.view(0, 4)]).toEqual([1, 2, 3, 0]);
@@ -80,7 +80,7 @@ describe('shared host memory', () => {
     expect(isSharedMemory(opened) && opened.handle).toEqual(pool.handle); // it can be passed on
   });
 
-  it('loses its name when it is closed, and lives on where it is open', async () => {
+  it('loses its name when it is closed, and stays valid while others have it open', async () => {
     const memory = await device.allocateShared(1 << 20);
     using opened = await device.openShared(memory.handle, 1 << 20);
     memory.view(0, 1)[0] = 1;
@@ -105,7 +105,7 @@ describe('shared host memory', () => {
 describe('openShared', () => {
   const refused = (reason: RegExp) => ({ code: 'CE_SHM_FAILED', message: expect.stringMatching(reason) });
 
-  it('refuses what is no name of a segment', async () => {
+  it('refuses a handle that is not the name of a segment', async () => {
     for (const handle of ['', '../x', '/etc/passwd', 'checkpoint-engine-1-2-3', 'checkpoint-engine-0-1-2-00/../x']) {
       await expect(device.openShared(encode(handle), 1)).rejects.toMatchObject(refused(/not the name of a segment/));
     }
@@ -209,7 +209,7 @@ describe('shared memory that is too small', () => {
       first.view(0, 6 << 20).fill(1);
       first.close();
       await expect.poll(() => host.memoryInfo().freeBytes).toBe(8 << 20);
-      // Of two that ask at the same time and do not both fit, one at least finds out while it reserves.
+      // If two requests at the same time do not fit together, at least one of them fails during its reservation.
       const both = await Promise.allSettled([host.allocateShared(5 << 20), host.allocateShared(5 << 20)]);
       const refused = both.filter((one) => one.status === 'rejected');
       expect(refused.length).toBeGreaterThan(0);
@@ -220,7 +220,7 @@ describe('shared memory that is too small', () => {
 });
 
 describe('shared memory that is closed', () => {
-  it('makes room for the next that is asked for', async (context) => {
+  it('makes room for the next request', async (context) => {
     await onSmallTmpfs(context, async (small) => {
       await using host = await createHostDevice({ directory: small });
       for (let round = 0; round < 20; round++) {
@@ -266,7 +266,7 @@ describe('mapFile', () => {
     expect([...readFileSync(path)]).toEqual([1, 2, 3]);
   });
 
-  it('refuses what is missing, empty, or no file', async () => {
+  it('refuses a missing or empty file, and a directory', async () => {
     const path = join(folder, 'weights');
     await expect(device.mapFile(path)).rejects.toMatchObject({ code: 'CE_FILE_NOT_FOUND', file: path });
     writeFileSync(path, '');

@@ -38,7 +38,7 @@ describe.each(runtimes)('%s', (name, command) => {
     return end;
   };
 
-  it('goes the whole way: share, view, write, copy, read, close', async () => {
+  it('supports the whole sequence: share, view, write, copy, read, close', async () => {
     const end = await run(`
       const device = await createHostDevice();
       const [shared, pool] = [await device.allocateShared(mib), await device.allocateHost(mib)];
@@ -71,7 +71,7 @@ describe.each(runtimes)('%s', (name, command) => {
     expect(end).toEqual(quietEnd('done'));
   });
 
-  it('gives back what was closed, and views keep their memory only while they live', async () => {
+  it('frees closed memory, and a view keeps its memory only while it is alive', async () => {
     const end = await run(`
       const device = await createHostDevice();
       for (let i = 0; i < 20; i++) {
@@ -85,7 +85,7 @@ describe.each(runtimes)('%s', (name, command) => {
     expect(end).toEqual(quietEnd('true'));
   });
 
-  it('gives back what nobody holds any more', async () => {
+  it('frees memory without references', async () => {
     const end = await run(`
       await (async () => {
         const device = await createHostDevice();
@@ -100,7 +100,7 @@ describe.each(runtimes)('%s', (name, command) => {
     expect(end).toEqual(quietEnd('true'));
   });
 
-  it.skipIf(name === 'deno')('survives that worker threads are terminated in the middle of their calls', async () => {
+  it.skipIf(name === 'deno')('survives the termination of worker threads during their calls', async () => {
     const end = await run(`
       import { Worker } from 'node:worker_threads';
       import { once } from 'node:events';

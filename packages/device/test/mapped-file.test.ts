@@ -58,7 +58,7 @@ describe('a mapped file', () => {
     await stream.close();
   });
 
-  it('tells what it is now, whatever has its name', async () => {
+  it('returns its current state, whichever file has its name', async () => {
     using mapped = await device.mapFile(path);
     const { dev, ino, mtimeNs, ctimeNs } = statSync(path, { bigint: true });
     const state = {

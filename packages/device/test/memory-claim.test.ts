@@ -50,7 +50,7 @@ it('holds as long as the process that was promised the memory, also when that is
       code: 'CE_HOST_OUT_OF_MEMORY',
       message: expect.stringMatching(/other processes are about to use/),
     });
-    // A little fits beside it.
+    // A small allocation still fits.
     (await device.allocateHost(2 ** 20)).close();
   } finally {
     child.kill('SIGKILL');

@@ -5,14 +5,14 @@ import type { Memory, MemoryRange } from '@checkpoint-engine/interface';
 
 export const packageFolder: string = fileURLToPath(new URL('..', import.meta.url));
 
-/** A range of a memory, the whole of it where nothing else is said. */
+/** A range of a memory; by default all of it. */
 export const range = (memory: Memory, offsetBytes = 0, sizeBytes: number = memory.sizeBytes): MemoryRange => ({
   memory,
   offsetBytes,
   sizeBytes,
 });
 
-/** A process that runs a module, given as text, with the package in reach. */
+/** A process that runs a module, given as text, which can import the package. */
 export class Script {
   readonly child: ChildProcess;
   #output = '';
@@ -29,7 +29,7 @@ export class Script {
     });
   }
 
-  /** The first line that it prints. */
+  /** The first line of its output. */
   async line(): Promise<string> {
     while (!this.#output.includes('\n')) {
       if (this.child.exitCode !== null) throw new Error(`The script ended early: ${this.#errors}`);
@@ -38,7 +38,7 @@ export class Script {
     return this.#output.slice(0, this.#output.indexOf('\n'));
   }
 
-  /** How it ended: `{ code, signal, output, errors }`. */
+  /** The result of the process: `{ code, signal, output, errors }`. */
   async end(): Promise<{ code: number | null; signal: string | null; output: string; errors: string }> {
     if (this.child.exitCode === null && this.child.signalCode === null) await once(this.child, 'close');
     return {
@@ -50,5 +50,5 @@ export class Script {
   }
 }
 
-/** What a script that does its work and leaves nothing behind ends with. */
+/** Expected result of a script that succeeds and leaves nothing behind. */
 export const quietEnd = (output: string): object => ({ code: 0, signal: null, output, errors: '' });

@@ -1,10 +1,10 @@
 import type { Needs, Places } from './pull-columns.ts';
 
 /**
- * Checks that needs name tensors that exist and bytes inside them.
+ * Checks that needs name existing tensors and bytes inside them.
  *
- * @param sizesBytes Of the tensors, by index.
- * @throws {RangeError} What is wrong with the first entry that is wrong.
+ * @param sizesBytes Sizes of the tensors, by index.
+ * @throws {RangeError} An entry is invalid; the message describes the first one.
  */
 export function checkNeeds(needs: Needs, sizesBytes: ArrayLike<number>): void {
   const { tensor, offsetBytes, rows, rowBytes, pitchBytes, rest } = needs;
@@ -23,7 +23,7 @@ export function checkNeeds(needs: Needs, sizesBytes: ArrayLike<number>): void {
     if (!isShaped || (box.rows === 1 && box.pitch !== box.rowBytes)) {
       throw new RangeError(`a box of ${box.rows} rows of ${box.rowBytes} bytes, ${box.pitch} bytes apart`);
     }
-    // Bounded first, so that the sum stays exact.
+    // The check bounds the operands first, so that the sum is exact.
     const isBounded = box.rows <= sizesBytes[index]! && box.pitch <= sizesBytes[index]!;
     const endBytes = box.offset + (box.rows - 1) * box.pitch + box.rowBytes;
     if (!isBounded || endBytes > sizesBytes[index]!) {
@@ -33,11 +33,11 @@ export function checkNeeds(needs: Needs, sizesBytes: ArrayLike<number>): void {
 }
 
 /**
- * Checks that places name tensors and regions that exist, are inside both, and are in order without overlap.
+ * Checks that places name existing tensors and regions, are inside both, and are in order without overlap.
  *
- * @param sizesBytes       Of the tensors, by index.
- * @param regionSizesBytes Of the regions, by id.
- * @throws {RangeError} What is wrong with the first entry that is wrong.
+ * @param sizesBytes       Sizes of the tensors, by index.
+ * @param regionSizesBytes Sizes of the regions, by id.
+ * @throws {RangeError} An entry is invalid; the message describes the first one.
  */
 export function checkPlaces(
   places: Places,

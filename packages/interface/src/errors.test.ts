@@ -43,7 +43,7 @@ describe('CheckpointEngineError', () => {
   };
 
   it('travels whole, causes included', () => {
-    const root = new CheckpointEngineError('CE_FILE_CHANGED', 'It changed', 'Write it anew', { file: '/b' });
+    const root = new CheckpointEngineError('CE_FILE_CHANGED', 'It changed', 'Write it again', { file: '/b' });
     const error = new CheckpointEngineError('CE_WORKER_FAILED', 'It failed', 'Look', { ...details, cause: root });
     const restored = received(error);
     expect(restored).toBeInstanceOf(CheckpointEngineError);
@@ -53,7 +53,7 @@ describe('CheckpointEngineError', () => {
   });
 
   it('makes a cause that is no CheckpointEngineError one on the way', () => {
-    const error = new CheckpointEngineError('CE_ENGINE_UNREACHABLE', 'Nobody', 'Start it', {
+    const error = new CheckpointEngineError('CE_ENGINE_UNREACHABLE', 'Unreachable', 'Start it', {
       cause: new Error('refused'),
     });
     expect(received(error).cause).toMatchObject({ code: 'CE_INTERNAL', message: 'refused' });
@@ -71,7 +71,7 @@ describe('CheckpointEngineError', () => {
     expect(CheckpointEngineError.fromJSON(data)).not.toHaveProperty('colour');
   });
 
-  it('is recognised across copies of the package', async () => {
+  it('is recognized across copies of the package', async () => {
     const other = (await import('./errors.ts?copy' as './errors.ts')) as typeof import('./errors.ts');
     expect(other.CheckpointEngineError).not.toBe(CheckpointEngineError);
     const theirs = new other.RankLostError(1);
@@ -80,13 +80,13 @@ describe('CheckpointEngineError', () => {
     expect(toCheckpointEngineError(theirs)).toBe(theirs);
   });
 
-  it('recognises nothing else', () => {
+  it('does not recognize anything else', () => {
     for (const value of [undefined, null, 'CE_CLOSED', new Error('x'), { code: 'CE_CLOSED' }]) {
       expect(CheckpointEngineError.isInstance(value)).toBe(false);
     }
   });
 
-  it('has a name that logs show, and that is no field of its own', () => {
+  it('has a name that logs show, and that is not an own field', () => {
     const error = new CheckpointEngineError('CE_CLOSED', 'Closed', 'Open it');
     expect(String(error)).toBe('CheckpointEngineError: Closed');
     expect(Object.keys(error)).not.toContain('name');
@@ -125,7 +125,7 @@ describe('toCheckpointEngineError', () => {
 describe('abortError', () => {
   const aborted = (reason?: unknown): AbortSignal => AbortSignal.abort(reason);
 
-  it('gives a CheckpointEngineError as it is', () => {
+  it('returns a CheckpointEngineError unchanged', () => {
     const reason = new RankLostError(2);
     expect(abortError(aborted(reason), 'update')).toBe(reason);
   });
@@ -167,7 +167,7 @@ describe('what the system says', () => {
     expect(outer.toJSON().cause).toMatchObject(typed);
   });
 
-  it('is told from errors of this program', () => {
+  it('is distinguished from errors of this program', () => {
     const { code } = toCheckpointEngineError(Object.assign(new TypeError('no'), { code: 'ERR_INVALID_ARG_TYPE' }));
     expect(code).toBe('CE_INTERNAL');
     expect(toCheckpointEngineError(new Error('ENOENT')).code).toBe('CE_INTERNAL');

@@ -1,6 +1,7 @@
 /**
- * The typed error of checkpoint-engine. Every failure that a caller may want to handle is a
- * {@link CheckpointEngineError} with a stable `code`; wrong use of an API is a built-in `TypeError` or `RangeError`.
+ * The typed error of checkpoint-engine. Every failure that a caller may need to handle is a
+ * {@link CheckpointEngineError} with a stable `code`; incorrect use of an API is a built-in `TypeError` or
+ * `RangeError`.
  */
 
 /** Stable codes. A code never changes its meaning; messages may. */
@@ -11,25 +12,25 @@ export type ErrorCode =
   | 'CE_TIMEOUT'
   /** A rank stopped answering or its process died; `peer` is that rank. */
   | 'CE_RANK_LOST'
-  /** Another rank failed and took this operation down with it; `cause` is that rank's error. */
+  /** Another rank failed, and this operation with it; `cause` is that rank's error. */
   | 'CE_REMOTE_FAILED'
   /** The object was closed, or is being closed. */
   | 'CE_CLOSED'
-  /** The component does not offer what was asked for (its `supports` says so). */
+  /** The component does not support the request (see its `supports`). */
   | 'CE_NOT_SUPPORTED'
   /** A package or shared library that the command needs is not installed. */
   | 'CE_PACKAGE_NOT_FOUND'
   | 'CE_LIBRARY_NOT_FOUND'
   | 'CE_LIBRARY_TOO_OLD'
-  /** No device of the kind asked for, or the driver refuses it. */
+  /** There is no device of the requested kind, or the driver refuses it. */
   | 'CE_DEVICE_UNAVAILABLE'
   | 'CE_DEVICE_FAILED'
   | 'CE_DEVICE_OUT_OF_MEMORY'
   | 'CE_HOST_OUT_OF_MEMORY'
   | 'CE_SHM_TOO_SMALL'
-  /** Another process holds, or no longer holds, the shared memory that was named. */
+  /** Another process holds the named shared memory, or no longer holds it. */
   | 'CE_SHM_FAILED'
-  /** Files: missing, unreadable, not what their header says. */
+  /** Files: missing, unreadable, or different from what their header says. */
   | 'CE_FILE_NOT_FOUND'
   | 'CE_FILE_UNREADABLE'
   | 'CE_FILE_TRUNCATED'
@@ -43,7 +44,7 @@ export type ErrorCode =
   | 'CE_CHECKPOINT_EXISTS'
   | 'CE_CHECKPOINT_BUSY'
   | 'CE_CHECKPOINT_EMPTY'
-  /** A rank was restarted, and could not register its share again. */
+  /** A rank was restarted and could not register its share again. */
   | 'CE_CHECKPOINT_LOST'
   | 'CE_METAS_INVALID'
   | 'CE_METAS_MISSING'
@@ -67,14 +68,14 @@ export type ErrorCode =
   | 'CE_ENGINE_UNREACHABLE'
   | 'CE_ENGINE_FAILED'
   | 'CE_ENGINE_MISMATCH'
-  /** The HTTP API: a request that is not one of its, and an update that it does not know (any more). */
+  /** The HTTP API: an invalid request, or an update that the server does not know (any longer). */
   | 'CE_REQUEST_INVALID'
   | 'CE_UPDATE_UNKNOWN'
-  /** The configuration (flags, environment) cannot be honoured. */
+  /** The configuration (flags, environment) cannot be used. */
   | 'CE_CONFIG_INVALID'
   | 'CE_INTERNAL';
 
-/** What is known of a failure beside its sentence. All fields are optional: only what is known is set. */
+/** Details of a failure in addition to its message. All fields are optional: only known values are set. */
 export interface ErrorDetails {
   /** The rank at which the error arose, 0 and up. */
   readonly rank?: number | undefined;
@@ -84,18 +85,18 @@ export interface ErrorDetails {
   readonly op?: string | undefined;
   readonly file?: string | undefined;
   readonly tensor?: string | undefined;
-  /** The native or HTTP status, as the library gave it. */
+  /** The native or HTTP status, as returned by the library. */
   readonly status?: number | undefined;
-  /** Text of the library or the other side: `ncclGetLastError`, a worker's traceback. */
+  /** Text from the library or the other side: `ncclGetLastError`, a worker's traceback. */
   readonly detail?: string | undefined;
-  /** Whether the same call may go through later with nothing else changed. */
+  /** Whether the same call may succeed later without other changes. */
   readonly retryable?: boolean | undefined;
   readonly cause?: unknown;
 }
 
 const brand: symbol = Symbol.for('@checkpoint-engine/error');
 
-/** An error as it travels between processes. */
+/** The serialized form of an error that travels between processes. */
 export interface SerializedError extends Omit<ErrorDetails, 'cause'> {
   readonly code: ErrorCode;
   readonly message: string;
@@ -104,10 +105,10 @@ export interface SerializedError extends Omit<ErrorDetails, 'cause'> {
 }
 
 /**
- * A failure of checkpoint-engine: what happened, where, and what to do about it.
+ * A failure of checkpoint-engine: what happened, where, and how to fix it.
  *
- * Recognise it with {@link CheckpointEngineError.isInstance}, which works across duplicated installs, and tell
- * failures apart by `code`, never by message.
+ * Recognize it with {@link CheckpointEngineError.isInstance}, which works across duplicated installs, and distinguish
+ * failures by `code`, never by message.
  */
 export class CheckpointEngineError extends Error {
   static {
@@ -115,7 +116,7 @@ export class CheckpointEngineError extends Error {
     Object.defineProperty(CheckpointEngineError.prototype, brand, { value: true });
   }
   readonly code: ErrorCode;
-  /** One sentence that says what to do. */
+  /** One sentence that says how to fix the failure. */
   readonly hint: string;
   readonly rank: number | undefined;
   readonly peer: number | string | undefined;
@@ -127,12 +128,12 @@ export class CheckpointEngineError extends Error {
   readonly retryable: boolean;
 
   /**
-   * Makes an error; `throw` it.
+   * Creates an error for the caller to throw.
    *
    * @param code    Stable code.
-   * @param what    What happened and where, with the current and the wanted value; no period at the end.
+   * @param what    What happened and where, with the actual and the expected value; no period at the end.
    * @param hint    What to do, as one imperative sentence without a period.
-   * @param details What else is known.
+   * @param details Other known facts.
    */
   constructor(code: ErrorCode, what: string, hint: string, details: ErrorDetails = {}) {
     super(what, details.cause === undefined ? undefined : { cause: details.cause });
@@ -148,12 +149,14 @@ export class CheckpointEngineError extends Error {
     this.retryable = details.retryable ?? false;
   }
 
-  /** Tells whether `value` is a CheckpointEngineError, of this or another copy of the package. */
+  /** Checks whether `value` is a CheckpointEngineError, from this or another copy of the package. */
   static isInstance(value: unknown): value is CheckpointEngineError {
     return typeof value === 'object' && value !== null && brand in value;
   }
 
-  /** The error as plain data that {@link CheckpointEngineError.fromJSON} restores in another process. */
+  /**
+   * Returns the error as plain data, from which {@link CheckpointEngineError.fromJSON} restores it in another process.
+   */
   toJSON(): SerializedError {
     const { code, message, hint, rank, peer, op, file, tensor, status, detail, retryable } = this;
     const cause = this.cause === undefined ? undefined : toCheckpointEngineError(this.cause).toJSON();
@@ -161,15 +164,15 @@ export class CheckpointEngineError extends Error {
   }
 
   /**
-   * Restores an error that another process serialized. Unknown fields, and fields of another type than they have, are
-   * ignored: whatever `data` is, the result is an error.
+   * Restores an error that another process serialized. Ignores unknown fields and fields of the wrong
+   * type: the result is an error for any `data`.
    */
   static fromJSON(data: SerializedError): CheckpointEngineError {
     return restore(data, MOST_CAUSES);
   }
 }
 
-/** Causes of causes that are restored; the rest of a longer chain is dropped. */
+/** Most nested causes that are restored; the rest of a longer chain is dropped. */
 const MOST_CAUSES = 32;
 
 function restore(data: unknown, causes: number): CheckpointEngineError {
@@ -195,11 +198,11 @@ function restore(data: unknown, causes: number): CheckpointEngineError {
     cause: isCause ? restore(fields.cause, causes - 1) : undefined,
   };
   const code = (text('code') ?? 'CE_INTERNAL') as ErrorCode;
-  const message = text('message') ?? 'The other side failed without saying why';
+  const message = text('message') ?? 'The other side failed without a reason';
   if (code === 'CE_RANK_LOST' && typeof details.peer === 'number') {
     return new RankLostError(details.peer, message, details);
   }
-  return new CheckpointEngineError(code, message, text('hint') ?? 'Look at the log of the other side', details);
+  return new CheckpointEngineError(code, message, text('hint') ?? 'Check the log of the other side', details);
 }
 
 /** A rank died or stopped answering. Its `code` is `CE_RANK_LOST` and {@link RankLostError.lostRank} names it. */
@@ -209,12 +212,12 @@ export class RankLostError extends CheckpointEngineError {
   }
   readonly lostRank: number;
 
-  /** The error of `lostRank` being gone; `what` and `details` as in {@link CheckpointEngineError}. */
+  /** Creates the error for the loss of `lostRank`; `what` and `details` as in {@link CheckpointEngineError}. */
   constructor(lostRank: number, what: string = `Rank ${lostRank} was lost`, details: ErrorDetails = {}) {
     super(
       'CE_RANK_LOST',
       what,
-      `Look at the log of rank ${lostRank}, restart it, and run the update again: the registered checkpoints are intact`,
+      `Check the log of rank ${lostRank}, restart it, and run the update again: the registered checkpoints are intact`,
       { ...details, peer: lostRank },
     );
     this.lostRank = lostRank;
@@ -222,8 +225,8 @@ export class RankLostError extends CheckpointEngineError {
 }
 
 /**
- * Gives `value` itself where it is a CheckpointEngineError. What the system said becomes an error of its kind, and
- * everything else `CE_INTERNAL`.
+ * Converts any thrown value. Returns a CheckpointEngineError unchanged, maps a system error to the matching code, and
+ * maps everything else to `CE_INTERNAL`.
  */
 export function toCheckpointEngineError(value: unknown): CheckpointEngineError {
   if (CheckpointEngineError.isInstance(value)) return value;
@@ -236,29 +239,32 @@ export function toCheckpointEngineError(value: unknown): CheckpointEngineError {
   });
 }
 
-/** What a failed system call means, by the system's code, and what to do about it. */
+/** Code and hint for each failed system call, by the system's code. */
 const SYSTEM_ERRORS: Readonly<Record<string, readonly [code: ErrorCode, hint: string]>> = {
   ENOENT: ['CE_FILE_NOT_FOUND', 'Correct the path'],
   ENOTDIR: ['CE_FILE_NOT_FOUND', 'Correct the path'],
   EMFILE: ['CE_FILE_UNREADABLE', 'Raise the limit of open files (ulimit -n)'],
   ENFILE: ['CE_FILE_UNREADABLE', 'Raise the limit of open files of the system'],
   ENOMEM: ['CE_HOST_OUT_OF_MEMORY', 'Free host memory'],
-  EADDRINUSE: ['CE_ADDRESS_IN_USE', 'Name another address, or end what uses it'],
-  EADDRNOTAVAIL: ['CE_CONFIG_INVALID', 'Name an address of this host'],
+  EADDRINUSE: ['CE_ADDRESS_IN_USE', 'Use another address, or stop the process that uses it'],
+  EADDRNOTAVAIL: ['CE_CONFIG_INVALID', 'Use an address of this host'],
   ECONNREFUSED: ['CE_PEER_UNREACHABLE', 'Check that the other side listens at this address'],
   EHOSTUNREACH: ['CE_PEER_UNREACHABLE', 'Check the address and the network'],
   ENETUNREACH: ['CE_PEER_UNREACHABLE', 'Check the address and the network'],
   ENOTFOUND: ['CE_PEER_UNREACHABLE', 'Check the name of the host'],
   EAI_AGAIN: ['CE_PEER_UNREACHABLE', 'Check the name of the host and the name server'],
   ETIMEDOUT: ['CE_TIMEOUT', 'Check the address and the network'],
-  ECONNRESET: ['CE_PEER_LOST', 'Look at the log of the other side'],
-  ECONNABORTED: ['CE_PEER_LOST', 'Look at the log of the other side'],
-  EPIPE: ['CE_PEER_LOST', 'Look at the log of the other side'],
+  ECONNRESET: ['CE_PEER_LOST', 'Check the log of the other side'],
+  ECONNABORTED: ['CE_PEER_LOST', 'Check the log of the other side'],
+  EPIPE: ['CE_PEER_LOST', 'Check the log of the other side'],
 };
-/** Of a file that the system does not give for another reason. */
-const UNREADABLE = ['CE_FILE_UNREADABLE', "Check the user's rights, the disk and the log of the file system"] as const;
+/** For a file that the system cannot open or read for any other reason. */
+const UNREADABLE = [
+  'CE_FILE_UNREADABLE',
+  "Check the user's permissions, the disk and the log of the file system",
+] as const;
 
-/** The error of a system call that failed; nothing for other errors. */
+/** Creates the error for a failed system call; returns `undefined` for other errors. */
 function systemError(error: Error): CheckpointEngineError | undefined {
   const { code, errno, syscall, path } = error as Error & Readonly<Record<string, unknown>>;
   if (typeof code !== 'string' || !/^E[A-Z0-9_]+$/.test(code) || typeof syscall !== 'string') return undefined;
@@ -271,7 +277,10 @@ function systemError(error: Error): CheckpointEngineError | undefined {
   });
 }
 
-/** Turns an aborted signal's reason into the error to throw: a CheckpointEngineError as it is, else `CE_ABORTED`. */
+/**
+ * Converts the reason of an aborted signal into the error to throw: a CheckpointEngineError unchanged, anything else to
+ * `CE_ABORTED`.
+ */
 export function abortError(signal: AbortSignal, op?: string): CheckpointEngineError {
   const reason: unknown = signal.reason;
   if (CheckpointEngineError.isInstance(reason)) return reason;

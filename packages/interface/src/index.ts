@@ -1,6 +1,6 @@
 /**
- * The contracts of checkpoint-engine: what a device, a transport and a store are, and the errors they throw. It has no
- * dependency, and next to nothing that runs: the project and third-party transports are written against it.
+ * The contracts of checkpoint-engine: devices, transports, stores, and the errors that they throw. The package has no
+ * dependencies and almost no runtime code: the project and third-party transports are written against it.
  *
  * @packageDocumentation
  */

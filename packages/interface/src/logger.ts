@@ -1,16 +1,16 @@
-/** What components log with. pino's loggers satisfy it. */
+/** The logger interface of all components. pino's loggers satisfy it. */
 export interface Logger {
-  /** What only helps in finding a fault. */
+  /** Helps to diagnose a fault. */
   debug(fields: object, message: string): void;
-  /** What went as it should. */
+  /** Reports normal operation. */
   info(fields: object, message: string): void;
-  /** What somebody should look at, though work goes on. */
+  /** Needs attention; work continues. */
   warn(fields: object, message: string): void;
-  /** What made something fail. */
+  /** Reports a failure. */
   error(fields: object, message: string): void;
 }
 
 const nothing = (): void => {};
 
-/** A logger that says nothing: the default of every component. */
+/** A logger that discards everything: the default of every component. */
 export const silentLogger: Logger = { debug: nothing, info: nothing, warn: nothing, error: nothing };

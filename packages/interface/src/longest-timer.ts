@@ -1,2 +1,2 @@
-/** The longest delay that a timer of the runtimes takes, about 25 days: a longer one fires at once. */
+/** The longest delay that the runtimes' timers accept, about 25 days; a timer with a longer delay fires immediately. */
 export const LONGEST_TIMER_MS: number = 2 ** 31 - 1;

@@ -3,34 +3,34 @@ import type { MemoryKind, MemoryRange } from './memory.ts';
 
 /** What a P2P transport can do. */
 export interface P2PSupports {
-  /** Kinds of memory that peers can read from here. */
+  /** Kinds of memory that an endpoint can register for peers. */
   readonly registers: readonly MemoryKind[];
-  /** Kinds of memory that reads can land in. */
+  /** Kinds of memory that reads can write to. */
   readonly readsInto: readonly MemoryKind[];
 }
 
-/** A registered range as peers see it. Plain data: it travels in metas. */
+/** A registered range as its peers see it. Plain data: it travels in metas. */
 export interface RemoteMemory {
   /** Address in the owner's process, decimal. */
   readonly address: string;
   readonly sizeBytes: number;
-  /** What the transport needs besides (a segment's name, a key); opaque to everybody else. */
+  /** Additional data of the transport (a segment's name, a key); opaque to all other code. */
   readonly key: string;
 }
 
-/** A range that peers can read while it is registered. */
+/** A range that peers can read until it is closed. */
 export interface Registration {
   readonly remote: RemoteMemory;
-  /** Takes the range back: later reads of it fail at the reader. Idempotent. */
+  /** Withdraws the range: later reads of it fail at the reader. Idempotent. */
   close(): Promise<void>;
 }
 
 /** One one-sided read. */
 export interface P2PRead {
   readonly remote: RemoteMemory;
-  /** From the start of `remote`. */
+  /** Bytes from the start of `remote`. */
   readonly remoteOffsetBytes: number;
-  /** Where the bytes go; its size is the size of the read. */
+  /** Destination of the bytes; its size is the size of the read. */
   readonly local: MemoryRange;
 }
 
@@ -43,22 +43,22 @@ export interface P2PReadOptions {
 /** This process's end of a P2P transport. */
 export interface P2PEndpoint {
   /**
-   * What peers pass to {@link P2PEndpoint.read}; the same for as long as the endpoint is open. Asked of those that share
-   * something: what serves peers is started by the first call of this or of {@link P2PEndpoint.register}, and an endpoint
-   * that only reads needs none of it.
+   * The address that peers pass to {@link P2PEndpoint.read}; it stays the same while the endpoint is open. Only
+   * endpoints that share memory need one: the first call of this method or of {@link P2PEndpoint.register} starts the
+   * service for peers, which an endpoint that only reads does not need.
    */
   address(): Promise<string>;
   /** Lets peers read a range. The memory must outlive the registration. */
   register(range: MemoryRange): Promise<Registration>;
   /**
-   * Reads remote ranges into local ones without the owner's doing. All or nothing: on an error the local ranges hold
-   * undefined bytes.
+   * Reads remote ranges into local ones without involving the owner. All or nothing: after an error the local ranges
+   * hold undefined bytes.
    *
    * @throws `CE_PEER_UNREACHABLE`, `CE_PEER_LOST`, `CE_RANGE_NOT_REGISTERED`, `CE_TIMEOUT`.
-   * @throws {RangeError} A read lies outside its remote range; checked here, before anything is sent.
+   * @throws {RangeError} A read is outside of its remote range; the endpoint checks this before it sends anything.
    */
   read(peer: string, reads: readonly P2PRead[], options?: P2PReadOptions): Promise<void>;
-  /** Takes every range back and lets go of peers; what is pending rejects. Idempotent. */
+  /** Withdraws every range and disconnects from peers; pending calls reject. Idempotent. */
   close(): Promise<void>;
 }
 
@@ -68,7 +68,7 @@ export interface OpenOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
-/** One-sided reads out of the memory of other processes. */
+/** One-sided reads from the memory of other processes. */
 export interface P2PTransport {
   readonly specVersion: SpecVersion;
   readonly name: string;

@@ -1,17 +1,17 @@
 import type { NeedsColumns, PlacesColumns } from './worker-pull.ts';
 
-/** What a worker keeps, as numbers. Columns of boxes have equal lengths. */
+/** The parts of tensors that a worker keeps, as numbers. Columns of boxes have equal lengths. */
 export interface Needs {
   readonly tensor: Uint32Array;
   readonly offsetBytes: Float64Array;
   readonly rows: Float64Array;
   readonly rowBytes: Float64Array;
   readonly pitchBytes: Float64Array;
-  /** Tensors that have to come whole. */
+  /** Tensors that the worker needs as a whole. */
   readonly rest: Uint32Array;
 }
 
-/** Where ranges of tensors are, as numbers in columns of equal length. */
+/** Locations of tensor ranges, as numbers in columns of equal length. */
 export interface Places {
   readonly tensor: Uint32Array;
   readonly tensorOffsetBytes: Float64Array;
@@ -20,7 +20,7 @@ export interface Places {
   readonly offsetBytes: Float64Array;
 }
 
-/** Writes whole numbers from 0 to 2^32 - 1. */
+/** Encodes whole numbers from 0 to 2^32 - 1. */
 export function encodeU32(values: ArrayLike<number>): Uint8Array {
   const bytes = new Uint8Array(values.length * 4);
   const view = new DataView(bytes.buffer);
@@ -28,7 +28,7 @@ export function encodeU32(values: ArrayLike<number>): Uint8Array {
   return bytes;
 }
 
-/** Writes whole numbers from 0 to 2^53 - 1. */
+/** Encodes whole numbers from 0 to 2^53 - 1. */
 export function encodeU64(values: ArrayLike<number>): Uint8Array {
   const bytes = new Uint8Array(values.length * 8);
   const view = new DataView(bytes.buffer);
@@ -39,27 +39,33 @@ export function encodeU64(values: ArrayLike<number>): Uint8Array {
   return bytes;
 }
 
-/** Reads a column of u32. @throws {RangeError} It ends within a number. */
+/** Decodes a column of u32. @throws {RangeError} The column ends within a number. */
 export function decodeU32(bytes: Uint8Array): Uint32Array {
-  if (bytes.byteLength % 4 !== 0) throw new RangeError(`a column of ${bytes.byteLength} bytes, wanted a multiple of 4`);
+  if (bytes.byteLength % 4 !== 0)
+    throw new RangeError(`a column of ${bytes.byteLength} bytes, expected a multiple of 4`);
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   return Uint32Array.from({ length: bytes.byteLength / 4 }, (_, at) => view.getUint32(at * 4, true));
 }
 
-/** Reads a column of u64. @throws {RangeError} It ends within a number, or a number is larger than 2^53 - 1. */
+/**
+ * Decodes a column of u64.
+ *
+ * @throws {RangeError} The column ends within a number, or a number is larger than 2^53 - 1.
+ */
 export function decodeU64(bytes: Uint8Array): Float64Array {
-  if (bytes.byteLength % 8 !== 0) throw new RangeError(`a column of ${bytes.byteLength} bytes, wanted a multiple of 8`);
+  if (bytes.byteLength % 8 !== 0)
+    throw new RangeError(`a column of ${bytes.byteLength} bytes, expected a multiple of 8`);
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   const values = new Float64Array(bytes.byteLength / 8);
   for (let at = 0; at < values.length; at++) {
     const high = view.getUint32(at * 8 + 4, true);
-    if (high >= 2 ** 21) throw new RangeError(`a number of ${high} x 2^32 or more, wanted at most 2^53 - 1`);
+    if (high >= 2 ** 21) throw new RangeError(`a number of ${high} x 2^32 or more, expected at most 2^53 - 1`);
     values[at] = high * 2 ** 32 + view.getUint32(at * 8, true);
   }
   return values;
 }
 
-/** Needs as they are sent. */
+/** Encodes needs into columns. */
 export function encodeNeeds({ tensor, offsetBytes, rows, rowBytes, pitchBytes, rest }: Needs): NeedsColumns {
   return {
     tensor: encodeU32(tensor),
@@ -71,7 +77,11 @@ export function encodeNeeds({ tensor, offsetBytes, rows, rowBytes, pitchBytes, r
   };
 }
 
-/** Needs out of their columns. Not checked against any tensor yet. @throws {RangeError} The columns differ in length. */
+/**
+ * Decodes needs from columns, without checking them against tensors.
+ *
+ * @throws {RangeError} The columns differ in length.
+ */
 export function decodeNeeds({ tensor, offset, rows, rowBytes, pitch, rest }: NeedsColumns): Needs {
   const needs = {
     tensor: decodeU32(tensor),
@@ -89,7 +99,7 @@ export function decodeNeeds({ tensor, offset, rows, rowBytes, pitch, rest }: Nee
   return needs;
 }
 
-/** Places as they are sent. */
+/** Encodes places into columns. */
 export function encodePlaces({ tensor, tensorOffsetBytes, sizeBytes, region, offsetBytes }: Places): PlacesColumns {
   return {
     tensor: encodeU32(tensor),
@@ -100,7 +110,7 @@ export function encodePlaces({ tensor, tensorOffsetBytes, sizeBytes, region, off
   };
 }
 
-/** Places out of their columns. Not checked yet. @throws {RangeError} The columns differ in length. */
+/** Decodes places from columns, without checking them. @throws {RangeError} The columns differ in length. */
 export function decodePlaces({ tensor, tensorOffset, size, region, offset }: PlacesColumns): Places {
   const places = {
     tensor: decodeU32(tensor),

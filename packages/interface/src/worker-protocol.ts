@@ -3,8 +3,8 @@ import type { SerializedError } from './errors.ts';
 import type { PullOffer, ServerPullMessage, WorkerPullMessage } from './worker-pull.ts';
 
 /**
- * Worker protocol 2: what the parameter server and a TypeScript worker say to each other during one update of one
- * device. They talk over a Unix stream socket in the abstract namespace, so that each sees the other's death at once.
+ * Worker protocol 2: the messages between the parameter server and a TypeScript worker during one update of one
+ * device. They use a Unix stream socket in the abstract namespace, so each side notices the other's death immediately.
  *
  * A frame is the payload's size (u32, little-endian) and the payload, one msgpack map: a message of this file.
  *
@@ -28,35 +28,41 @@ export const WORKER_PROTOCOL_VERSION = 2;
 /** An address is `ce2:<abstract socket name>?key=<hex secret>`. */
 export const WORKER_ADDRESS_SCHEME = 'ce2:';
 
-/** Most bytes of a frame's payload, by who reads it. A larger size is a protocol error, found before it is allocated. */
+/**
+ * Most bytes of a frame's payload, by reader. A larger size is a protocol error; the reader detects it before it
+ * allocates memory.
+ */
 export const WORKER_FRAME_LIMITS: {
-  /** Read by the server from a peer that has not shown the key. */
+  /** Limit of the server for a peer that has not sent the key yet. */
   readonly hello: number;
-  /** Read by the server from its worker. */
+  /** Limit of the server for its worker. */
   readonly fromWorker: number;
-  /** Read by the worker: some 300,000 tensors in one bucket. */
+  /** Limit of the worker: some 300,000 tensors in one bucket. */
   readonly fromServer: number;
 } = { hello: 4 * 1024, fromWorker: 1024 * 1024, fromServer: 32 * 1024 * 1024 };
 
-/** The first message: who calls, and the proof that it was told the address. */
+/** The first message: identifies the worker, and proves that it knows the address. */
 export interface WorkerHello {
   readonly type: 'hello';
   readonly protocol: number;
-  /** The address's key, hexadecimal. */
+  /** The key of the address, hexadecimal. */
   readonly key: string;
   readonly pid: number;
-  /** The worker can pull. @default buckets only */
+  /** The worker supports the pull extension. @default buckets only */
   readonly pull?: PullOffer | undefined;
 }
 
 /** The buffer is mapped. */
 export interface WorkerReady {
   readonly type: 'ready';
-  /** Buckets that the worker takes at a time, 1 and up. The server sends at most this many that are not acknowledged. */
+  /**
+   * Number of buckets that the worker takes at a time, 1 and up. The server sends at most this many unacknowledged
+   * buckets.
+   */
   readonly credits: number;
 }
 
-/** The bucket's bytes may be overwritten. */
+/** The server may overwrite the bucket's bytes. */
 export interface WorkerAck {
   readonly type: 'ack';
   readonly index: number;
@@ -72,13 +78,13 @@ export interface WorkerFinished {
   readonly type: 'finished';
 }
 
-/** The worker gave up. Its stack is the error's `detail`. */
+/** The worker failed. Its stack is the error's `detail`. */
 export interface WorkerError {
   readonly type: 'error';
   readonly error: SerializedError;
 }
 
-/** What a worker says. */
+/** All messages of a worker. */
 export type WorkerMessage =
   | WorkerHello
   | WorkerReady
@@ -88,7 +94,7 @@ export type WorkerMessage =
   | WorkerError
   | WorkerPullMessage;
 
-/** The key was right: what comes, and where. */
+/** The key is correct: announces what follows, and the buffer. */
 export interface ServerWelcome {
   readonly type: 'welcome';
   readonly protocol: number;
@@ -98,19 +104,22 @@ export interface ServerWelcome {
   readonly rank: number;
   readonly deviceKind: DeviceKind;
   readonly deviceUuid: string;
-  /** For `Device.openShared`. */
+  /** The argument of `Device.openShared`. */
   readonly handle: Uint8Array;
   readonly sizeBytes: number;
-  /** Buckets that lie in the buffer at a time: the most that can be in flight. */
+  /** Number of buckets that the buffer holds at a time: the most that can be in flight. */
   readonly slots: number;
-  /** The next update comes through the same buffer, if this one goes well: its mapping may be kept. @default false */
+  /**
+   * If this update succeeds, the next update uses the same buffer, so the worker may keep its mapping.
+   * @default false
+   */
   readonly bufferStays?: boolean | undefined;
 }
 
 /** The tensors of a bucket in columns of equal length. */
 export interface TensorColumns {
   readonly names: readonly string[];
-  /** As safetensors spells them: `F32`, `BF16`, `F8_E4M3`. */
+  /** Names in the spelling of safetensors: `F32`, `BF16`, `F8_E4M3`. */
   readonly dtypes: readonly string[];
   readonly shapes: readonly (readonly number[])[];
   /** Bytes from the start of the buffer. */
@@ -119,7 +128,7 @@ export interface TensorColumns {
   readonly sizes: readonly number[];
 }
 
-/** A bucket lies in the buffer. */
+/** The buffer holds a bucket. */
 export interface ServerBucket {
   readonly type: 'bucket';
   /** Position in the update, 0 and up. */
@@ -127,12 +136,12 @@ export interface ServerBucket {
   readonly tensors: TensorColumns;
 }
 
-/** There are no more buckets: let go of the buffer. */
+/** There are no more buckets: the worker must unmap the buffer. */
 export interface ServerRelease {
   readonly type: 'release';
 }
 
-/** Every worker has let go: run the post-load hook. */
+/** Every worker has unmapped the buffer: the worker must run the post-load hook. */
 export interface ServerFinish {
   readonly type: 'finish';
 }
@@ -143,7 +152,7 @@ export interface ServerAbort {
   readonly error: SerializedError;
 }
 
-/** What a server says. */
+/** All messages of a server. */
 export type ServerMessage =
   | ServerWelcome
   | ServerBucket

@@ -1,32 +1,32 @@
 import type { DeviceKind } from './device.ts';
 
 /**
- * The pull extension of worker protocol 2: a worker tells which bytes of which tensors it keeps, and copies exactly
- * those out of host memory that the parameter server shares. Nothing passes through a bucket, except the tensors that
- * the engine's own loader has to see whole.
+ * The pull extension of worker protocol 2: a worker reports which bytes of which tensors it keeps, and copies exactly
+ * those from host memory that the parameter server shares. Nothing passes through a bucket, except the tensors that
+ * the engine's own loader needs as a whole.
  *
  * ```
  * server                                       worker
  *                                           <- hello      with `pull`: the worker offers the extension
  * survey    which checkpoint             ->
  *                                           <- surveyed   whether the worker knows these metas
- * metas     in parts, where it does not  ->
+ * metas     in parts, if it does not     ->
  *                                           <- needs      in parts
  * regions   memory to map, in parts      ->
- *                                           <- mapped     the copy table is ready, or the places are needed
- * welcome, ready, bucket, ack, release, released          where buckets come, as without the extension
- * pull      these bytes are there        ->
- *                                           <- pulled     they are in the parameters
+ *                                           <- mapped     the copy table is ready, or the worker needs the places
+ * welcome, ready, bucket, ack, release, released          if buckets follow, as without the extension
+ * pull      these bytes are available    ->
+ *                                           <- pulled     the parameters hold them
  * finish                                 ->
  *                                           <- finished
- * prove     compare what is held         ->
+ * prove     compare the held bytes       ->
  *                                           <- proved
  * bye                                    ->
  * ```
  *
  * An update with whole buckets leaves out `regions` and `pull`. A session with the intent `prepare` ends with `bye`
  * after `mapped`, or after `proved`. After `abort` the worker answers `aborted` once no copy reads a region any more,
- * and hangs up.
+ * and disconnects.
  */
 export const WORKER_PULL_VERSION = 1;
 
@@ -40,20 +40,20 @@ export const PULL_PART_LIMITS: {
   readonly parts: number;
 } = { fromServerBytes: 8 * 1024 * 1024, fromWorkerBytes: 512 * 1024, parts: 512 };
 
-/** In `hello`: the worker can pull. */
+/** In `hello`: the worker supports the pull extension. */
 export interface PullOffer {
   readonly version: number;
-  /** It compares what comes in parts, too: see {@link ServerProve}. @default false */
+  /** The worker can also compare in parts, see {@link ServerProve}. @default false */
   readonly provesParts?: boolean | undefined;
 }
 
-/** What a session is for: an update, or what an update would otherwise have to wait for. */
+/** The purpose of a session: an update, or preparation that an update would otherwise wait for. */
 export type PullIntent = 'update' | 'prepare';
 
-/** Position of a message among those that belong together, 0 and up. */
+/** Position of a message in its series of parts, 0 and up. */
 export interface PartOf {
   readonly part: number;
-  /** 1 and up. */
+  /** Number of parts, 1 and up. */
   readonly parts: number;
 }
 
@@ -71,32 +71,34 @@ export interface NeedsColumns {
   readonly rowBytes: Uint8Array;
   /** Not less than `rowBytes`. */
   readonly pitch: Uint8Array;
-  /** Tensors that have to come whole through the engine's loader. No box names them. */
+  /** Tensors that must pass as a whole through the engine's loader. No box names them. */
   readonly rest: Uint8Array;
 }
 
-/** Ranges of tensors in columns: u32 for `tensor` and `region`, u64 for the others. Sorted by tensor, then by offset. */
+/**
+ * Ranges of tensors in columns: u32 for `tensor` and `region`, u64 for the others. Sorted by tensor, then by offset.
+ */
 export interface PlacesColumns {
   readonly tensor: Uint8Array;
-  /** From the start of the tensor. */
+  /** Bytes from the start of the tensor. */
   readonly tensorOffset: Uint8Array;
   readonly size: Uint8Array;
   /** Id of the region. */
   readonly region: Uint8Array;
-  /** From the start of the region. */
+  /** Bytes from the start of the region. */
   readonly offset: Uint8Array;
 }
 
-/** What a worker found out about its model. */
+/** How a worker receives the parts of its model. */
 export interface NeedsSummary {
   readonly modules: number;
-  /** Modules whose bytes are pulled. */
+  /** Number of modules whose bytes are pulled. */
   readonly direct: number;
-  /** Modules that are loaded in their checkpoint format and processed by the engine. */
+  /** Number of modules that are loaded in their checkpoint format and processed by the engine. */
   readonly staged: number;
-  /** Modules that only the engine's loader understands. */
+  /** Number of modules that only the engine's loader understands. */
   readonly opaque: number;
-  /** At most 100 lines of a module's name, a tab, and why it is not direct. */
+  /** At most 100 lines of a module's name, a tab, and the reason why it is not direct. */
   readonly reasons: string;
   readonly recordedMs: number;
   readonly provedMs: number;
@@ -104,14 +106,14 @@ export interface NeedsSummary {
 
 /** Host memory that the worker maps to read from. */
 export interface PullRegion {
-  /** Names the region in places; u32, unique in the message. */
+  /** Identifies the region in places; u32, unique in the message. */
   readonly id: number;
-  /** For `Device.openShared`: the name of a segment of host memory. */
+  /** The argument of `Device.openShared`: the name of a segment of host memory. */
   readonly handle: Uint8Array;
   readonly sizeBytes: number;
 }
 
-/** Which checkpoint the session is about. The first message to a worker that offers to pull. */
+/** The checkpoint of the session. The first message to a worker that supports the pull extension. */
 export interface ServerSurvey {
   readonly type: 'survey';
   readonly protocol: number;
@@ -122,35 +124,37 @@ export interface ServerSurvey {
   readonly rank: number;
   readonly deviceKind: DeviceKind;
   readonly deviceUuid: string;
-  /** Names the list of tensors: equal for equal names, dtypes and shapes in the same order. Opaque to the worker. */
+  /**
+   * Identifies the list of tensors: equal for equal names, dtypes and shapes in the same order. Opaque to the worker.
+   */
   readonly metasDigest: string;
   readonly tensorCount: number;
-  /** Version of the weights, where the caller gave one. */
+  /** Version of the weights, if the caller gave one. */
   readonly version?: string | undefined;
 }
 
-/** The tensors of the checkpoint, in columns of equal length. A tensor's index counts over all parts. */
+/** The tensors of the checkpoint, in columns of equal length. A tensor's index counts across all parts. */
 export interface ServerMetas extends PartOf {
   readonly type: 'metas';
   readonly names: readonly string[];
-  /** As safetensors spells them. */
+  /** Names in the spelling of safetensors. */
   readonly dtypes: readonly string[];
   readonly shapes: readonly (readonly number[])[];
   /** Bytes. */
   readonly sizes: readonly number[];
 }
 
-/** Memory to map, and which bytes are in it. Every part has all regions. */
+/** Memory to map, and the bytes that it holds. Every part lists all regions. */
 export interface ServerRegions extends PartOf {
   readonly type: 'regions';
-  /** Names regions and places together. Opaque to the worker. */
+  /** Identifies regions and places together. Opaque to the worker. */
   readonly layoutDigest: string;
   readonly regions: readonly PullRegion[];
-  /** Absent when the worker may know them by the digest. */
+  /** Absent if the worker may know the places by the digest. */
   readonly places?: PlacesColumns | undefined;
 }
 
-/** Bytes are there to be copied: all of the layout, or what `places` says and of that what the worker needs. */
+/** Bytes are ready to be copied: those of the whole layout, or those of `places` that the worker needs. */
 export interface ServerPull {
   readonly type: 'pull';
   /** Position in the update, 0 and up. One pull is in flight at a time. */
@@ -159,75 +163,75 @@ export interface ServerPull {
 }
 
 /**
- * The layout holds what the worker was just loaded with, or these places do: compare, and pull what is equal from now
- * on. Every part is answered with `proved`; the worker decides with the last.
+ * The layout, or these places, hold the data that the worker just loaded: it compares, and from now on pulls the parts
+ * that are equal. It answers every part with `proved`, and decides with the last one.
  */
 export interface ServerProve {
   readonly type: 'prove';
   readonly places?: PlacesColumns | undefined;
-  /** More parts follow. Only to a worker whose offer has `provesParts`. @default false */
+  /** More parts follow. Only for a worker whose offer has `provesParts`. @default false */
   readonly more?: boolean | undefined;
 }
 
 /** The session is over. */
 export interface ServerBye {
   readonly type: 'bye';
-  /** The regions stay mapped until the server hangs up, or another session names others. */
+  /** The regions stay mapped until the server disconnects, or another session names others. */
   readonly keep: boolean;
 }
 
-/** What the worker knows of the checkpoint. */
+/** The worker's knowledge of the checkpoint. */
 export interface WorkerSurveyed {
   readonly type: 'surveyed';
-  /** The metas need not be sent. */
+  /** The server need not send the metas. */
   readonly known: boolean;
-  /** What is pulled was compared with what the engine's loader makes of it. */
+  /** The worker has compared the pulled bytes with the result of the engine's loader. */
   readonly proved: boolean;
-  /** Names engine, model and placement: needs are the same while it is. */
+  /** Identifies engine, model and placement: while it is equal, needs are equal. */
   readonly fingerprint: string;
-  /** Its live parameters hold a checkpoint of this version: a session that prepares may prove. */
+  /** The live parameters hold a checkpoint of this version: a session that prepares may prove. */
   readonly holds?: string | undefined;
 }
 
-/** What the worker keeps. `rest` and `summary` are in the last part, and empty or absent in others. */
+/** The parts that the worker keeps. `rest` and `summary` are in the last part, and empty or absent in others. */
 export interface WorkerNeeds extends PartOf, NeedsColumns {
   readonly type: 'needs';
   readonly summary?: NeedsSummary | undefined;
 }
 
-/** The regions are mapped, and page-locked where that matters. */
+/** The regions are mapped, and page-locked if the device requires it. */
 export interface WorkerMapped {
   readonly type: 'mapped';
-  /** The layout is not known: the server sends its regions again, with places. */
+  /** The worker does not know the layout: the server must send its regions again, with places. */
   readonly needPlaces: boolean;
 }
 
-/** The bytes of one pull are in the parameters: their places may be overwritten. */
+/** The parameters hold the bytes of one pull: the server may overwrite their places. */
 export interface WorkerPulled {
   readonly type: 'pulled';
   readonly index: number;
-  /** That were copied. */
+  /** Bytes that were copied. */
   readonly bytes: number;
   readonly durationMs: number;
 }
 
-/** What comparing found. */
+/** Result of the comparison. */
 export interface WorkerProved {
   readonly type: 'proved';
-  /** Needs of the next session name what was proved. */
+  /** Needs of the next session include the proved tensors. */
   readonly proved: boolean;
   readonly summary: NeedsSummary;
 }
 
-/** After an abort: no copy reads a region any more. */
+/** Answer to an abort: no copy reads a region any longer. */
 export interface WorkerAborted {
   readonly type: 'aborted';
 }
 
-/** What a server that pulls says beside the messages of buckets. */
+/** Messages of a server with the pull extension, in addition to those of buckets. */
 export type ServerPullMessage = ServerSurvey | ServerMetas | ServerRegions | ServerPull | ServerProve | ServerBye;
 
-/** What a worker that pulls says beside the messages of buckets. */
+/** Messages of a worker with the pull extension, in addition to those of buckets. */
 export type WorkerPullMessage =
   | WorkerSurveyed
   | WorkerNeeds

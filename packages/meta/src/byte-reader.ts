@@ -1,6 +1,6 @@
 import { invalidMetas } from './metas-error.ts';
 
-/** Reads what {@link ByteWriter} wrote, and trusts nothing of it. Every fault is `CE_METAS_INVALID`. */
+/** Reads the bytes that {@link ByteWriter} wrote, without trusting them. Every fault is `CE_METAS_INVALID`. */
 export class ByteReader {
   readonly #bytes: Uint8Array;
   readonly #what: string;
@@ -27,14 +27,16 @@ export class ByteReader {
     }
   }
 
-  /** Reads how many items follow, of which each takes at least one byte: so no count can ask for a huge allocation. */
+  /**
+   * Reads a count of items that take at least one byte each. The check bounds the allocation that a count can cause.
+   */
   count(): number {
     const count = this.natural();
-    if (count > this.left) throw invalidMetas(`${this.#what} announces ${count} items, and has ${this.left} bytes`);
+    if (count > this.left) throw invalidMetas(`${this.#what} announces ${count} items but has ${this.left} bytes left`);
     return count;
   }
 
-  /** Reads the index of an item of `table` and gives the item. */
+  /** Reads an index into `table` and returns the item at that index. */
   item<T>(table: readonly T[]): T {
     const index = this.natural();
     if (index >= table.length) {
@@ -44,7 +46,7 @@ export class ByteReader {
   }
 
   bytes(count: number): Uint8Array {
-    if (count > this.left) throw invalidMetas(`${this.#what} has ${this.left} bytes left, want ${count}`);
+    if (count > this.left) throw invalidMetas(`${this.#what} has ${this.left} bytes left, expected ${count}`);
     this.#at += count;
     return this.#bytes.subarray(this.#at - count, this.#at);
   }

@@ -1,9 +1,9 @@
-/** Appends to bytes that grow. */
+/** Appends to a growing byte buffer. */
 export class ByteWriter {
   #bytes = new Uint8Array(256);
   #length = 0;
 
-  /** Appends a whole number from 0 to 2^53 - 1, in 7 bits a byte, low ones first: 1 to 8 bytes. */
+  /** Appends a whole number from 0 to 2^53 - 1 as 1 to 8 bytes with 7 bits per byte, low bits first. */
   natural(value: number): void {
     this.#reserve(8);
     let rest = value;
@@ -20,7 +20,7 @@ export class ByteWriter {
     this.#length += bytes.length;
   }
 
-  /** The bytes so far: a view that holds until the next call. */
+  /** A view of the bytes written up to now; it is valid until the next call. */
   view(): Uint8Array {
     return this.#bytes.subarray(0, this.#length);
   }

@@ -3,18 +3,18 @@ import { invalidFile } from './file-errors.ts';
 import { JsonReader } from './json-reader.ts';
 import { withFile } from './read-file.ts';
 
-/** Name of the file that says which shard of a checkpoint holds which tensor. */
+/** Name of the file that maps each tensor of a checkpoint to its shard. */
 export const INDEX_NAME = 'model.safetensors.index.json';
 
 const MAX_INDEX_BYTES = 100_000_000;
-const HINT = 'Write the index again, or delete it to have all safetensors files of the folder read';
+const HINT = 'Write the index again, or delete it to read all safetensors files of the folder';
 
-/** What `model.safetensors.index.json` says. */
+/** The parsed contents of `model.safetensors.index.json`. */
 export interface CheckpointIndex {
   readonly path: string;
-  /** `metadata.total_size`, where it is a whole number. */
+  /** `metadata.total_size`, if it is a whole number. */
   readonly totalSizeBytes?: number | undefined;
-  /** Tensor name to shard, a path inside the folder. */
+  /** Maps each tensor name to its shard, a path inside the folder. */
   readonly weightMap: ReadonlyMap<string, string>;
 }
 
@@ -26,13 +26,13 @@ export interface CheckpointIndex {
 export async function readCheckpointIndex(folder: string, signal?: AbortSignal): Promise<CheckpointIndex> {
   return withFile(join(folder, INDEX_NAME), signal, async (file) => {
     if (file.sizeBytes > MAX_INDEX_BYTES) {
-      throw invalidIndex(file.path, `has ${file.sizeBytes} bytes, want at most ${MAX_INDEX_BYTES}`);
+      throw invalidIndex(file.path, `has ${file.sizeBytes} bytes, expected at most ${MAX_INDEX_BYTES}`);
     }
     return parseCheckpointIndex(await file.read(0, file.sizeBytes), file.path);
   });
 }
 
-/** An error in the index at `path`. */
+/** Creates the error for an invalid index at `path`. */
 export function invalidIndex(path: string, what: string, tensor?: string): Error {
   return invalidFile(path, what, { tensor, hint: HINT });
 }
@@ -75,11 +75,12 @@ function decode(bytes: Uint8Array, fail: (what: string) => never): string {
   }
 }
 
-/** A shard is a plain relative path: it can neither leave the folder nor be written in two ways. */
+/** Checks that a shard is a plain relative path: it cannot leave the folder, and each path has one spelling only. */
 function checkShard(shard: string, fail: (what: string) => never): string {
   const plain = shard
     .split(/[\\/]/)
     .every((part) => part !== '' && part !== '.' && part !== '..' && !/\p{Cc}/u.test(part));
-  if (!plain || /^[A-Za-z]:/.test(shard)) fail(`its shard is ${JSON.stringify(shard)}, want a path inside the folder`);
+  if (!plain || /^[A-Za-z]:/.test(shard))
+    fail(`its shard is ${JSON.stringify(shard)}, expected a path inside the folder`);
   return shard;
 }

@@ -29,7 +29,7 @@ describe('chooseFiles', () => {
     ['model-1-of-2 model-2-of-2 consolidated-1-of-1', 'model-1-of-2 model-2-of-2', /consolidated-1-of-1/],
     ['model adapter_model', 'model', /adapter_model\.safetensors" is left out: it is an adapter/],
     ['model pytorch_lora_weights', 'model', /pytorch_lora_weights\.safetensors" is left out: it is an adapter/],
-    ['model optimizer', 'model', /optimizer\.safetensors" is left out: it is the state of a training/],
+    ['model optimizer', 'model', /optimizer\.safetensors" is left out: it is training state/],
     ['model optimizer-00001-of-00004', 'model', /optimizer-00001/],
     ['model random_states_0 scheduler model.optim', 'model', /model\.optim.*\n.*random_states_0.*\n.*scheduler/],
     ['consolidated optimizer', 'consolidated', /optimizer/],
@@ -63,26 +63,26 @@ describe('chooseFiles', () => {
     'model-00000-of-00002 model-00001-of-00002 model-00002-of-00002',
     'model-00001-of-00002 model-00002-of-00002 model-00003-of-00002',
     'vae consolidated',
-  ])('refuses %s, which are of several sets', (text) => {
+  ])('refuses %s, which belong to several sets', (text) => {
     expect(() => choose(text)).toThrow(
       expect.objectContaining({
         code: 'CE_FILE_INVALID',
-        message: expect.stringMatching(/no index.* of several sets/),
+        message: expect.stringMatching(/no index.* belong to several sets/),
       }),
     );
   });
 
   it.each([
-    ['adapter_model', /an adapter \(LoRA\) and no model: adapter_model\.safetensors/],
+    ['adapter_model', /an adapter \(LoRA\) but not a model: adapter_model\.safetensors/],
     ['pytorch_lora_weights optimizer', /an adapter/],
-    ['optimizer scheduler', /the state of a training and no model: optimizer/],
+    ['optimizer scheduler', /training state but not a model: optimizer/],
   ])('finds no model in %s', (text, message) => {
     expect(() => choose(text)).toThrow(
       expect.objectContaining({ code: 'CE_CHECKPOINT_EMPTY', message: expect.stringMatching(message) }),
     );
   });
 
-  it('tells of files beside a whole model that it takes for a part of it', () => {
+  it('warns about extra files next to a whole model that it reads as a part of it', () => {
     const { names: chosen, warnings } = choose('model mtp');
     expect(chosen).toEqual(names('model mtp'));
     expect(warnings).toEqual([expect.stringMatching(/2 safetensors files are read as one checkpoint/)]);

@@ -2,10 +2,10 @@ import { join } from 'node:path';
 import { CheckpointEngineError } from '@checkpoint-engine/interface';
 import { incompleteSets, type ShardSet, shardSets } from './shard-sets.ts';
 
-/** Files that make up a checkpoint, and what is said about them. */
+/** The files that make up a checkpoint, and warnings about them. */
 export interface FileChoice {
   readonly names: readonly string[];
-  /** A sentence each. */
+  /** One sentence per warning. */
   readonly warnings: readonly string[];
 }
 
@@ -15,19 +15,19 @@ const TRAINING =
   /(^|[-_.])(optimi[sz]er|optim|lr_scheduler|scheduler|grad_scaler|scaler|rng_state|random_states|training_args|trainer_state|training_state)s?(_states?)?([-_.]|\d|$)/i;
 const ADAPTER = /^(adapter_model|adapters?)([-_.]|\d|$)|(^|[-_.])lora(_weights)?$/i;
 const CONSOLIDATED = /^consolidated([-_.]|\d|$)/i;
-/** The common names of a whole model, or of a part of one. */
+/** Matches the common names of a whole model, or of one part of it. */
 const MODEL = /^(pytorch_)?model([-_.]|\d|$)/i;
 const SHARD_NUMBER = /[-_.]?\d+[-_]of[-_]\d+/i;
 const HINT =
-  'Keep the files of one checkpoint only, or write model.safetensors.index.json, which says which file has which tensor';
+  'Keep the files of one checkpoint only, or write model.safetensors.index.json, which maps each tensor to its file';
 
 /**
  * Chooses the files of a checkpoint among the safetensors files of a folder without an index, by their names. Files of
- * another kind are left out with a warning: adapters, the state of a training, and the consolidated format where the
- * usual one is there too.
+ * another kind are left out with a warning: adapters, training state, and the consolidated format if the
+ * folder also has the usual one.
  *
  * @throws `CE_CHECKPOINT_EMPTY` all files are of another kind; `CE_FILE_NOT_FOUND` a shard is missing;
- * `CE_FILE_INVALID` the files are those of several checkpoints, as far as names tell.
+ *   `CE_FILE_INVALID` the names indicate files of several checkpoints.
  */
 export function chooseFiles(folder: string, names: readonly string[]): FileChoice {
   const byKind = groupBy(names);
@@ -44,9 +44,9 @@ export function chooseFiles(folder: string, names: readonly string[]): FileChoic
   return {
     names: chosen,
     warnings: [
-      ...leftOut(model.length > 0 ? consolidated : [], 'it has the same model in the consolidated format'),
-      ...leftOut(of('adapter'), 'it is an adapter, which has to be merged into the model'),
-      ...leftOut(of('training'), 'it is the state of a training, not a part of the model'),
+      ...leftOut(model.length > 0 ? consolidated : [], 'it holds the same model in the consolidated format'),
+      ...leftOut(of('adapter'), 'it is an adapter, which must be merged into the model'),
+      ...leftOut(of('training'), 'it is training state, not part of the model'),
       ...(chosen.includes('model.safetensors') && chosen.length > 1
         ? [`Folder "${folder}" has no index: its ${chosen.length} safetensors files are read as one checkpoint`]
         : []),
@@ -67,7 +67,7 @@ function kindOf(name: string): Kind {
   return CONSOLIDATED.test(name) ? 'consolidated' : 'model';
 }
 
-/** Checks that the files are one complete set of numbered shards, or none are numbered so. */
+/** Checks that the files are one complete set of numbered shards, or that none of them is a numbered shard. */
 function checkSets(folder: string, names: readonly string[]): void {
   const sets = shardSets(names);
   if (sets.length === 0) return;
@@ -80,7 +80,7 @@ function checkSets(folder: string, names: readonly string[]): void {
   throw new CheckpointEngineError(
     'CE_FILE_NOT_FOUND',
     `Folder "${folder}" lacks ${missing.length} of ${total} shards: ${listed(missing)}`,
-    'Download or copy the missing files, and wait until all are complete',
+    'Download or copy the missing files, and wait until all files are complete',
     { file: join(folder, missing[0]!) },
   );
 }
@@ -93,7 +93,7 @@ function ambiguous(folder: string, names: readonly string[], sets: readonly Shar
   ];
   return new CheckpointEngineError(
     'CE_FILE_INVALID',
-    `Folder "${folder}" has no index, and safetensors files of several sets: ${listed(parts)}`,
+    `Folder "${folder}" has no index, and its safetensors files belong to several sets: ${listed(parts)}`,
     HINT,
     { file: folder },
   );
@@ -103,15 +103,15 @@ function otherKind(folder: string, adapters: readonly string[], training: readon
   const isAdapter = adapters.length > 0;
   return new CheckpointEngineError(
     'CE_CHECKPOINT_EMPTY',
-    `Folder "${folder}" has ${isAdapter ? 'an adapter (LoRA)' : 'the state of a training'} and no model: ${listed(isAdapter ? adapters : training)}`,
+    `Folder "${folder}" has ${isAdapter ? 'an adapter (LoRA)' : 'training state'} but not a model: ${listed(isAdapter ? adapters : training)}`,
     isAdapter
-      ? 'Merge the adapter into its base model, and name the folder of the merged model'
-      : 'Name the folder that holds the weights',
+      ? 'Merge the adapter into its base model, and pass the folder of the merged model'
+      : 'Pass the folder that holds the weights',
     { file: folder },
   );
 }
 
-/** At most ten names, and how many more there are. */
+/** Lists at most ten names, and says how many more there are. */
 export function listed(names: readonly string[]): string {
   const shown = names.slice(0, 10).join(', ');
   return names.length > 10 ? `${shown} and ${names.length - 10} more` : shown;

@@ -1,4 +1,4 @@
-/** Numbers distinct strings in the order in which they come. */
+/** Numbers distinct strings in order of first appearance. */
 export class Dictionary {
   readonly #indexes = new Map<string, number>();
 
@@ -6,7 +6,7 @@ export class Dictionary {
     return this.#indexes.size;
   }
 
-  /** The number of `key`; the next one, where it is new. */
+  /** Returns the number of `key`, and assigns the next number to a new key. */
   indexOf(key: string): number {
     let index = this.#indexes.get(key);
     if (index === undefined) {

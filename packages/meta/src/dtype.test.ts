@@ -13,14 +13,14 @@ describe('dtypes', () => {
     expect(DTYPES.filter((dtype) => dtypeBits(dtype) === bits).sort()).toEqual(dtypes.sort());
   });
 
-  it('isDType knows the names and nothing else', () => {
+  it('isDType accepts only the names of dtypes', () => {
     expect(DTYPES.every(isDType)).toBe(true);
     for (const value of ['f32', 'F128', '', 'toString', '__proto__', 4, null, undefined, {}]) {
       expect(isDType(value)).toBe(false);
     }
   });
 
-  it('dtypeBits refuses what is no dtype', () => {
+  it('dtypeBits refuses an unknown dtype', () => {
     expect(() => dtypeBits('F128' as DType)).toThrow(RangeError);
   });
 });

@@ -1,4 +1,4 @@
-/** Dtypes by their safetensors names. */
+/** The dtypes, by their safetensors names. */
 export const DTYPES = [
   'BOOL',
   'U8',
@@ -52,19 +52,19 @@ const BITS: ReadonlyMap<unknown, number> = new Map<DType, number>([
   ['U64', 64],
 ]);
 
-/** Tells whether `value` names a dtype. */
+/** Checks whether `value` names a dtype. */
 export function isDType(value: unknown): value is DType {
   return BITS.has(value);
 }
 
 /**
- * Bits of one element. Packed dtypes have fewer than 8.
+ * Returns the bits of one element. Packed dtypes have fewer than 8.
  *
- * @throws {RangeError} `dtype` is no dtype.
+ * @throws {RangeError} `dtype` is not a known dtype.
  * @source safetensors 0.8.0 `Dtype::bitsize`
  */
 export function dtypeBits(dtype: DType): number {
   const bits = BITS.get(dtype);
-  if (bits === undefined) throw new RangeError(`Unknown dtype "${dtype}", want one of ${DTYPES.join(', ')}`);
+  if (bits === undefined) throw new RangeError(`Unknown dtype "${dtype}", expected one of ${DTYPES.join(', ')}`);
   return bits;
 }

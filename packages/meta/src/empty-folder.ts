@@ -1,33 +1,33 @@
 import { listed } from './choose-files.ts';
 import { invalidFile } from './file-errors.ts';
 
-/** What folders hold in the place of safetensors files, and what to do then. */
+/** What a folder may hold instead of safetensors files, and the hint for each case. */
 const OTHERS: readonly (readonly [names: RegExp, what: string, hint: string])[] = [
   [
     /\.(bin|pt|pth|ckpt)$/,
     'has weights in PyTorch format only',
     'Convert them: save the model again with safe_serialization=True, or with safetensors.torch.save_file',
   ],
-  [/\.gguf$/, 'has GGUF files (llama.cpp) only', 'Name the safetensors files that they were converted from'],
-  [/\.distcp$/, 'has a checkpoint of torch.distributed only', 'Export it as safetensors from the training engine'],
+  [/\.gguf$/, 'has GGUF files (llama.cpp) only', 'Pass the safetensors files that they were converted from'],
+  [/\.distcp$/, 'has a torch.distributed checkpoint only', 'Export it as safetensors from the training engine'],
   [/\.(h5|msgpack|npz|onnx|ot)$/, 'has weights in another format only', 'Convert them to safetensors'],
-  [/^snapshots$/, 'is the cache of a Hugging Face repository', 'Name one of the folders in "snapshots"'],
+  [/^snapshots$/, 'is the cache of a Hugging Face repository', 'Pass one of the folders in "snapshots"'],
   [
     /\.(incomplete|part|partial|crdownload|download|aria2)$/,
     'has downloads that have not finished',
     'Wait until they are complete, or start them again',
   ],
-  [/\.safetensors\.index\.json$/, 'has an index and no safetensors file', 'Download the files that the index names'],
+  [/\.safetensors\.index\.json$/, 'has an index but no safetensors file', 'Download the files that the index names'],
 ];
 
-/** The error of a folder without a safetensors file: it names what is there instead. */
+/** Creates the error for a folder without a safetensors file. The message names what the folder holds instead. */
 export function emptyFolder(path: string, names: readonly string[]): Error {
   const none = `has no *.safetensors file among its ${names.length} entries`;
   for (const [pattern, what, hint] of OTHERS) {
     const found = names.filter((name) => pattern.test(name)).sort();
     if (found.length > 0) return empty(path, `${none}: it ${what} (${listed(found)})`, hint);
   }
-  return empty(path, none, 'Name the folder that holds the weights');
+  return empty(path, none, 'Pass the folder that holds the weights');
 }
 
 function empty(path: string, what: string, hint: string): Error {

@@ -2,7 +2,7 @@ import type { DType } from './dtype.ts';
 import { LENGTH_BYTES, MAX_HEADER_BYTES } from './safetensors-header.ts';
 import { tensorBytes } from './tensor-bytes.ts';
 
-/** A tensor to be written. */
+/** A tensor to write. */
 export interface TensorSpec {
   readonly name: string;
   readonly dtype: DType;
@@ -10,8 +10,8 @@ export interface TensorSpec {
 }
 
 /**
- * Writes the beginning of a safetensors file: the header's length and the header, padded with spaces to a multiple of
- * 8 bytes. The tensors' bytes follow it in the order given, without gaps.
+ * Encodes the beginning of a safetensors file: the length of the header and the header, padded with spaces to a
+ * multiple of 8 bytes. The caller writes the tensor bytes after it, in the given order and without gaps.
  *
  * @throws {TypeError} A name is used twice, is `__metadata__`, or is not well-formed Unicode.
  * @throws {RangeError} A shape has no byte size (see {@link tensorBytes}), or the header exceeds 100 MB.
@@ -28,7 +28,7 @@ export function encodeSafetensorsHeader(
   }
   let begin = 0;
   for (const { name, dtype, shape } of tensors) {
-    if (names.has(name)) throw new TypeError(`Tensor name ${quote(name)} is taken, want each name once`);
+    if (names.has(name)) throw new TypeError(`Tensor name ${quote(name)} is taken, expected each name once`);
     names.add(name);
     const end = begin + tensorBytes(dtype, shape);
     if (end > Number.MAX_SAFE_INTEGER) throw new RangeError(`Tensor ${quote(name)} ends past 2^53 bytes`);
@@ -37,7 +37,8 @@ export function encodeSafetensorsHeader(
   }
   const header = new TextEncoder().encode(`{${members.join(',')}}`);
   const length = Math.ceil(header.length / 8) * 8;
-  if (length > MAX_HEADER_BYTES) throw new RangeError(`Header of ${length} bytes, want at most ${MAX_HEADER_BYTES}`);
+  if (length > MAX_HEADER_BYTES)
+    throw new RangeError(`Header of ${length} bytes, expected at most ${MAX_HEADER_BYTES}`);
   const bytes = new Uint8Array(LENGTH_BYTES + length).fill(0x20);
   new DataView(bytes.buffer).setBigUint64(0, BigInt(length), true);
   bytes.set(header, LENGTH_BYTES);
@@ -45,6 +46,6 @@ export function encodeSafetensorsHeader(
 }
 
 function quote(text: string): string {
-  if (/\p{Surrogate}/u.test(text)) throw new TypeError(`String ${JSON.stringify(text)} has half of a surrogate pair`);
+  if (/\p{Surrogate}/u.test(text)) throw new TypeError(`String ${JSON.stringify(text)} has a lone surrogate`);
   return JSON.stringify(text);
 }

@@ -1,7 +1,7 @@
 import { readlink } from 'node:fs/promises';
 import { CheckpointEngineError, type ErrorCode } from '@checkpoint-engine/interface';
 
-/** A file is not what its format asks for. `what` completes a sentence that begins with the file. */
+/** Creates the error for a file that violates its format. `what` completes a sentence whose subject is the file. */
 export function invalidFile(
   path: string,
   what: string,
@@ -21,7 +21,7 @@ export function invalidFile(
   return new CheckpointEngineError(code, `${where}: ${what}`, hint, { file: path, tensor, cause: options.cause });
 }
 
-/** A file has fewer bytes than it ought to. */
+/** Creates the error for a file that is shorter than expected. */
 export function truncatedFile(path: string, what: string, tensor?: string): CheckpointEngineError {
   return invalidFile(path, what, {
     code: 'CE_FILE_TRUNCATED',
@@ -30,16 +30,16 @@ export function truncatedFile(path: string, what: string, tensor?: string): Chec
   });
 }
 
-/** What to do about a file that the system does not give, by the system's code. */
+/** Hints for files that the system cannot read, by the system's error code. */
 const HINTS: Readonly<Record<string, string>> = {
-  EACCES: 'Give this user the right to read the file and to enter its folders',
-  EPERM: 'Give this user the right to read the file and to enter its folders',
-  ELOOP: 'Correct the symbolic links of the path, which lead in a circle',
+  EACCES: 'Give this user permission to read the file and to enter its folders',
+  EPERM: 'Give this user permission to read the file and to enter its folders',
+  ELOOP: 'Correct the symbolic links in the path, which form a loop',
   EMFILE: 'Raise the limit of open files (ulimit -n)',
   ENFILE: 'Raise the limit of open files of the system',
 };
 
-/** The system does not give a file; `cause` is what it said. */
+/** Creates the error for a file that the system cannot open or read; `cause` is the system's error. */
 export async function unreadableFile(path: string, cause: unknown): Promise<CheckpointEngineError> {
   const { code, message } = cause as NodeJS.ErrnoException;
   if (code === 'ENOENT' || code === 'ENOTDIR') {
@@ -47,12 +47,12 @@ export async function unreadableFile(path: string, cause: unknown): Promise<Chec
     const [what, hint] =
       target === undefined
         ? [`No file at "${path}"`, 'Correct the path']
-        : [`"${path}" is a link to "${target}", which is not there`, 'Download the file again, or correct the link'];
+        : [`"${path}" is a link to "${target}", which does not exist`, 'Download the file again, or correct the link'];
     return new CheckpointEngineError('CE_FILE_NOT_FOUND', what, hint, { file: path, cause });
   }
   return invalidFile(path, `not readable (${code ?? message})`, {
     code: 'CE_FILE_UNREADABLE',
-    hint: HINTS[code ?? ''] ?? 'Look at the disk and at the log of the file system',
+    hint: HINTS[code ?? ''] ?? 'Check the disk and the log of the file system',
     cause,
   });
 }

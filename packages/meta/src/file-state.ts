@@ -1,7 +1,7 @@
 import type { BigIntStats } from 'node:fs';
 import { CheckpointEngineError, type FileState } from '@checkpoint-engine/interface';
 
-/** The state of a file out of what the system says of it. */
+/** Takes the state of a file from its stat. */
 export function fileStateOf({ dev, ino, size, mtimeNs, ctimeNs, nlink }: BigIntStats): FileState {
   return {
     device: dev,
@@ -13,12 +13,12 @@ export function fileStateOf({ dev, ino, size, mtimeNs, ctimeNs, nlink }: BigIntS
   };
 }
 
-/** Whether two states are those of one file, which may have been changed between them. */
+/** Whether both states belong to the same file, changed or not. */
 export function isSameFile(a: FileState, b: FileState): boolean {
   return a.device === b.device && a.inode === b.inode;
 }
 
-/** Tells how a file differs from what it was before: a part of a sentence, or nothing where it is unchanged. */
+/** Describes how a file differs from its earlier state, as part of a sentence; `undefined` if it is unchanged. */
 export function changeOf(before: FileState, now: FileState): string | undefined {
   if (!isSameFile(before, now)) return 'another file has its name now';
   if (before.sizeBytes !== now.sizeBytes) return `it had ${before.sizeBytes} bytes and has ${now.sizeBytes}`;
@@ -26,10 +26,10 @@ export function changeOf(before: FileState, now: FileState): string | undefined 
     return `it was written at ${time(before.modifiedNs)} and again at ${time(now.modifiedNs)}`;
   }
   if (before.changedNs === now.changedNs) return undefined;
-  return `its size and its time of writing are the same, but the file system changed it at ${time(now.changedNs)}`;
+  return `its size and modification time are the same, but the file system changed it at ${time(now.changedNs)}`;
 }
 
-/** The error of a file that is not what it was. `what` is what {@link changeOf} tells. */
+/** Creates the error for a file that has changed. `what` is the result of {@link changeOf}. */
 export function changedFile(path: string, what: string): CheckpointEngineError {
   return new CheckpointEngineError(
     'CE_FILE_CHANGED',

@@ -38,7 +38,7 @@ describe('a file that is not in the safetensors format', () => {
     [
       'a zip of PyTorch',
       Buffer.concat([latin1('PK\x03\x04'), Buffer.alloc(400)]),
-      /zip archive, as PyTorch/,
+      /zip archive, as written by PyTorch/,
       /safetensors\.torch/,
     ],
     [
@@ -55,7 +55,7 @@ describe('a file that is not in the safetensors format', () => {
     ],
     ['an answer of S3', latin1('<?xml version="1.0"?><Error><Code>AccessDenied</Code></Error>'), /XML/, /Download/],
     ['an error in JSON', latin1('{"error": "Access to model x/y is restricted"}'), /is JSON text: .*restricted/, /./],
-    ['an index', latin1('{"metadata": {}, "weight_map": {"a": "b.safetensors"}}'), /is the index/, /Name the folder/],
+    ['an index', latin1('{"metadata": {}, "weight_map": {"a": "b.safetensors"}}'), /is the index/, /Pass the folder/],
     ['gzip', gzipSync(good('a')), /compressed with gzip/, /Unpack/],
     ['xz', Buffer.concat([latin1('\xfd7zXZ\0'), Buffer.alloc(60)]), /compressed with xz/, /Unpack/],
     ['zstd', Buffer.concat([latin1('\x28\xb5\x2f\xfd'), Buffer.alloc(60)]), /compressed with zstd/, /Unpack/],
@@ -93,7 +93,7 @@ describe('a folder without a safetensors file', () => {
     ['__0_0.distcp', /torch\.distributed/, /Export/],
     ['model.safetensors.incomplete', /have not finished \(model\.safetensors\.incomplete\)/, /Wait/],
     ['snapshots', /cache of a Hugging Face repository/, /"snapshots"/],
-    ['model.safetensors.index.json.bak', /among its 1 entries$/, /Name the folder/],
+    ['model.safetensors.index.json.bak', /among its 1 entries$/, /Pass the folder/],
   ])('says that it has %s', async (name, message, hint) => {
     await writeFile(join(folder, name), 'PK');
     await expect(readCheckpoint(folder)).rejects.toMatchObject(failsWith('CE_CHECKPOINT_EMPTY', message, hint));
@@ -117,12 +117,12 @@ describe('files that are named elsewhere', () => {
   it('are named with their links when these lead nowhere', async () => {
     await symlink('../../blobs/abc', join(folder, 'model.safetensors'));
     await expect(readCheckpoint(folder)).rejects.toMatchObject(
-      failsWith('CE_FILE_NOT_FOUND', /is a link to "\.\.\/\.\.\/blobs\/abc", which is not there/, /Download/),
+      failsWith('CE_FILE_NOT_FOUND', /is a link to "\.\.\/\.\.\/blobs\/abc", which does not exist/, /Download/),
     );
     await symlink('b', join(folder, 'a'));
     await symlink('a', join(folder, 'b'));
     await expect(readCheckpoint(join(folder, 'a'))).rejects.toMatchObject(
-      failsWith('CE_FILE_UNREADABLE', /ELOOP/, /circle/),
+      failsWith('CE_FILE_UNREADABLE', /ELOOP/, /loop/),
     );
   });
 
@@ -138,7 +138,7 @@ describe('files that are named elsewhere', () => {
 });
 
 describe('headers', () => {
-  it('without tensors are no checkpoint', async () => {
+  it('without tensors are not a checkpoint', async () => {
     await writeFile(join(folder, 'model.safetensors'), encodeSafetensorsHeader([], { format: 'pt' }));
     await expect(readCheckpoint(folder)).rejects.toMatchObject(failsWith('CE_CHECKPOINT_EMPTY', /has no tensors/));
   });

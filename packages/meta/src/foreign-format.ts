@@ -1,33 +1,33 @@
 import { dirname } from 'node:path';
 import { LENGTH_BYTES, MAX_HEADER_BYTES } from './safetensors-header.ts';
 
-/** What a file is that is not in the safetensors format. */
+/** Describes a file that is not in the safetensors format. */
 export interface ForeignFormat {
-  /** Completes a sentence that begins with the file. */
+  /** Completes a sentence whose subject is the file. */
   readonly what: string;
   readonly hint: string;
 }
 
-/** Bytes that {@link foreignFormat} looks at. */
+/** Number of bytes that {@link foreignFormat} inspects. */
 export const LOOKED_AT_BYTES = 512;
 
-const DOWNLOAD = 'Download the file again: this is what a server sent in its place';
+const DOWNLOAD = 'Download the file again: a server sent this content instead of the file';
 const UNPACK = 'Unpack the file';
 const TORCH = 'Convert it with safetensors.torch.save_file, or save the model with safe_serialization=True';
 
-/** What files begin with. */
+/** The first bytes of each known format. */
 const BEGINNINGS: readonly (readonly [begin: string, what: string, hint: (path: string) => string])[] = [
   [
     'version https://git-lfs.github.com/',
-    'is a Git LFS pointer, not the file that it stands for',
+    'is a Git LFS pointer, not the file that it points to',
     (path) => `Run git lfs pull in "${dirname(path)}"`,
   ],
-  ['GGUF', 'is a GGUF file (llama.cpp)', () => 'Name the safetensors files that it was converted from'],
-  ['PK\x03\x04', 'is a zip archive, as PyTorch writes (.bin, .pt)', () => TORCH],
-  ['\x80\x02', 'is a Python pickle, as PyTorch writes', () => TORCH],
-  ['\x80\x03', 'is a Python pickle, as PyTorch writes', () => TORCH],
-  ['\x80\x04', 'is a Python pickle, as PyTorch writes', () => TORCH],
-  ['\x80\x05', 'is a Python pickle, as PyTorch writes', () => TORCH],
+  ['GGUF', 'is a GGUF file (llama.cpp)', () => 'Pass the safetensors files that it was converted from'],
+  ['PK\x03\x04', 'is a zip archive, as written by PyTorch (.bin, .pt)', () => TORCH],
+  ['\x80\x02', 'is a Python pickle, as written by PyTorch', () => TORCH],
+  ['\x80\x03', 'is a Python pickle, as written by PyTorch', () => TORCH],
+  ['\x80\x04', 'is a Python pickle, as written by PyTorch', () => TORCH],
+  ['\x80\x05', 'is a Python pickle, as written by PyTorch', () => TORCH],
   ['\x93NUMPY', 'is a NumPy array', () => 'Convert it with safetensors.numpy.save_file'],
   ['\x89HDF', 'is an HDF5 file', () => 'Convert it to safetensors'],
   ['\x1f\x8b', 'is compressed with gzip', () => UNPACK],
@@ -38,9 +38,10 @@ const BEGINNINGS: readonly (readonly [begin: string, what: string, hint: (path: 
 ];
 
 /**
- * Recognizes files of other formats by how they begin. Never says anything of a file that may be a safetensors file.
+ * Recognizes files of other formats by their first bytes. Returns `undefined` for a file that may be a safetensors
+ * file.
  *
- * @param bytes The first {@link LOOKED_AT_BYTES} of the file, or all it has.
+ * @param bytes The first {@link LOOKED_AT_BYTES} of the file, or the whole file if it is shorter.
  */
 export function foreignFormat(bytes: Uint8Array, path: string): ForeignFormat | undefined {
   if (mayBeSafetensors(bytes)) return undefined;
@@ -54,8 +55,8 @@ export function foreignFormat(bytes: Uint8Array, path: string): ForeignFormat | 
   if (/^(<\?xml|<Error>)/i.test(trimmed)) return { what: 'is an XML document', hint: DOWNLOAD };
   if (/^[{[]\s*(["{[\]}]|-?\d)/.test(trimmed)) {
     return trimmed.includes('"weight_map"')
-      ? { what: 'is the index of a checkpoint', hint: `Name the folder of the checkpoint, such as "${dirname(path)}"` }
-      : { what: `is JSON text: ${excerpt(trimmed)}`, hint: 'Name a safetensors file, or download the file again' };
+      ? { what: 'is the index of a checkpoint', hint: `Pass the folder of the checkpoint, such as "${dirname(path)}"` }
+      : { what: `is JSON text: ${excerpt(trimmed)}`, hint: 'Pass a safetensors file, or download the file again' };
   }
   if (bytes.length >= 2 * LENGTH_BYTES && /^\0+$/.test(text)) {
     return {
@@ -69,7 +70,7 @@ export function foreignFormat(bytes: Uint8Array, path: string): ForeignFormat | 
   return undefined;
 }
 
-/** Whether a length that the format allows comes first, and then the beginning of a JSON object. */
+/** Whether the bytes begin with a valid header length, followed by the start of a JSON object. */
 function mayBeSafetensors(bytes: Uint8Array): boolean {
   if (bytes.length <= LENGTH_BYTES) return bytes.length === 0;
   const length = new DataView(bytes.buffer, bytes.byteOffset, LENGTH_BYTES).getBigUint64(0, true);

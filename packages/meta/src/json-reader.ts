@@ -11,35 +11,35 @@ const COMMA = 0x2c;
 const ZERO = 0x30;
 const NINE = 0x39;
 const MAX_DEPTH = 128;
-/** Of one array; no tensor has more dimensions in any framework. */
+/** Most numbers in one array; no framework supports tensors with more dimensions. */
 const MAX_NUMBERS = 64;
-/** Of all objects that are open at a time: they are remembered, and a file must not take the memory of a process. */
+/** Most keys of all objects that are open at a time. The reader remembers them, so a limit bounds its memory. */
 const MAX_KEYS = 1_000_000;
 const LONE_SURROGATE = /\p{Surrogate}/u;
 const NUMBER = /-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?/y;
 const LITERAL = /true|false|null/y;
 
 /**
- * Reads JSON by position, strictly: the caller says what it expects, and duplicate keys, which `JSON.parse` hides, are
- * refused. Nothing is built but what the caller keeps.
+ * Reads JSON strictly and by position: the caller states what it expects, and the reader rejects duplicate keys, which
+ * `JSON.parse` hides. The reader builds only the values that the caller keeps.
  */
 export class JsonReader {
   readonly #text: string;
   readonly #fail: (what: string) => never;
   readonly #numbers: number[] = [];
-  /** The keys of the objects that are open, by depth; kept for the next object of that depth. */
+  /** The keys of the open objects, by depth. The reader reuses each set for the next object of that depth. */
   readonly #keys: KeySet[] = [];
   #at = 0;
   #depth = 0;
   #openKeys = 0;
 
-  /** @param fail Throws the caller's error; `what` completes a sentence that names the file. */
+  /** @param fail Throws the caller's error; `what` completes a sentence whose subject is the file. */
   constructor(text: string, fail: (what: string) => never) {
     this.#text = text;
     this.#fail = fail;
   }
 
-  /** Reads an object. `member` is called at each value, with its key, and has to read the value. */
+  /** Reads an object. The reader calls `member` with the key at each value, and `member` must read the value. */
   object(what: string, member: (key: string) => void): void {
     this.#open(OPEN_BRACE, what);
     if (!this.#take(CLOSE_BRACE)) {
@@ -47,9 +47,9 @@ export class JsonReader {
       const openKeys = this.#openKeys;
       do {
         if (this.#openKeys++ === MAX_KEYS)
-          this.#fail(`the JSON has more than ${MAX_KEYS} keys, want at most that many`);
+          this.#fail(`the JSON has more than ${MAX_KEYS} keys, expected at most that many`);
         const key = this.string('a key');
-        if (!keys.add(key)) this.#fail(`${what} has the key ${JSON.stringify(key)} twice, want it once`);
+        if (!keys.add(key)) this.#fail(`${what} has the key ${JSON.stringify(key)} twice, expected it once`);
         if (!this.#take(COLON)) this.#unexpected('":"');
         member(key);
       } while (this.#take(COMMA));
@@ -59,7 +59,7 @@ export class JsonReader {
     this.#depth--;
   }
 
-  /** Reads an array. `item` is called at each value and has to read it. */
+  /** Reads an array. The reader calls `item` at each value, and `item` must read it. */
   array(what: string, item: () => void): void {
     this.#open(OPEN_BRACKET, what);
     if (!this.#take(CLOSE_BRACKET)) {
@@ -70,7 +70,7 @@ export class JsonReader {
     this.#depth--;
   }
 
-  /** Reads `null`, where it is next. */
+  /** Reads `null` if it comes next, and returns whether it did. */
   takeNull(): boolean {
     this.#space();
     if (!this.#text.startsWith('null', this.#at)) return false;
@@ -120,19 +120,19 @@ export class JsonReader {
     return value;
   }
 
-  /** Reads an array of at most 64 whole numbers. `item` is what one of them is called in errors. */
+  /** Reads an array of at most 64 whole numbers. `item` names one of them in errors. */
   naturals(what: string, item: string): number[] {
     const numbers = this.#numbers;
     let count = 0;
     this.array(what, () => {
-      if (count === MAX_NUMBERS) this.#fail(`${what} has more than ${MAX_NUMBERS} numbers, want at most that many`);
+      if (count === MAX_NUMBERS) this.#fail(`${what} has more than ${MAX_NUMBERS} numbers, expected at most that many`);
       numbers[count++] = this.natural(item);
     });
-    // A copy of the exact length: arrays that grow by push keep room for more.
+    // A copy has the exact length, whereas an array that grows by push keeps spare capacity.
     return numbers.slice(0, count);
   }
 
-  /** Reads any value and gives its text. */
+  /** Reads any value and returns its text. */
   skip(what: string): string {
     this.#space();
     const start = this.#at;
@@ -144,7 +144,7 @@ export class JsonReader {
     return this.#text.slice(start, this.#at);
   }
 
-  /** Checks that nothing but white space is left. */
+  /** Checks that only white space is left. */
   end(): void {
     this.#space();
     if (this.#at < this.#text.length) this.#unexpected('the end');
@@ -187,23 +187,23 @@ export class JsonReader {
     try {
       value = JSON.parse(literal);
     } catch {
-      this.#fail(`the string ${excerpt(literal)} has an escape that JSON does not know`);
+      this.#fail(`the string ${excerpt(literal)} has an escape that JSON does not define`);
     }
-    if (LONE_SURROGATE.test(value)) this.#fail(`the string ${excerpt(literal)} has half of a surrogate pair`);
+    if (LONE_SURROGATE.test(value)) this.#fail(`the string ${excerpt(literal)} has a lone surrogate`);
     return value;
   }
 
-  /** A value of another kind than wanted, or no JSON at all. */
+  /** Fails because the next value is of another kind than expected, or is not JSON. */
   #mismatch(what: string, wanted: string): never {
     this.#space();
     const start = this.#at;
     if (start >= this.#text.length) this.#unexpected(wanted);
-    this.#fail(`${what} is ${excerpt(this.skip(what))}, want ${wanted}`);
+    this.#fail(`${what} is ${excerpt(this.skip(what))}, expected ${wanted}`);
   }
 
   #unexpected(wanted: string): never {
     const seen = this.#at >= this.#text.length ? 'ends' : `has ${JSON.stringify(this.#text[this.#at])}`;
-    this.#fail(`the JSON ${seen} at character ${this.#at}, want ${wanted}`);
+    this.#fail(`the JSON ${seen} at character ${this.#at}, expected ${wanted}`);
   }
 }
 

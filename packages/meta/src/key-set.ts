@@ -1,12 +1,12 @@
 const FEW = 8;
 
-/** A set of strings that compares instead of hashing while it is small, and can be cleared at no cost. */
+/** A set of strings that compares instead of hashing while it is small, and that is cheap to clear. */
 export class KeySet {
   readonly #few: string[] = [];
   #count = 0;
   #many: Set<string> | undefined;
 
-  /** Tells whether `key` was not there yet. */
+  /** Adds `key`, and returns whether it is new. */
   add(key: string): boolean {
     if (this.#many !== undefined) return this.#many.size !== this.#many.add(key).size;
     for (let i = 0; i < this.#count; i++) {

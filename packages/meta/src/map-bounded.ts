@@ -1,6 +1,6 @@
 /**
- * Maps with at most `limit` calls at a time. The first error in the order of `items`, not of time, is thrown, and only
- * when no call is pending any more; after an error no new call is started.
+ * Maps items with at most `limit` calls at a time. Throws the error of the first failed item in the order of `items`,
+ * not in time, once no call is pending. After an error it starts no further calls.
  */
 export async function mapBounded<T, R>(items: readonly T[], limit: number, map: (item: T) => Promise<R>): Promise<R[]> {
   const results = new Array<R>(items.length);
@@ -17,7 +17,7 @@ export async function mapBounded<T, R>(items: readonly T[], limit: number, map: 
     }
   };
   await Promise.all(Array.from({ length: Math.min(limit, items.length) }, run));
-  // Calls start in order, so every item before the failed one has been tried.
+  // Calls start in order, so every item before the failed one has started.
   const [first] = failures.sort((a, b) => a.index - b.index);
   if (first !== undefined) throw first.error;
   return results;

@@ -3,8 +3,8 @@ import type { ParameterMeta, RankMetas } from './parameter-meta.ts';
 import { tensorBytes } from './tensor-bytes.ts';
 
 /**
- * Checks what {@link RankMetas} promises: tensors in pool order, inside their regions, without overlaps, each of the
- * size that its dtype and shape give, names used once.
+ * Checks the invariants of {@link RankMetas}: tensors are in pool order, inside their regions and without overlaps,
+ * each size matches its dtype and shape, and names are unique.
  *
  * @throws `CE_METAS_INVALID` naming the tensor
  */
@@ -21,22 +21,22 @@ export function checkRankMetas(metas: RankMetas): void {
     if (tensor.region !== region) end = 0;
     checkPlace(tensor, metas, region, end);
     if (names.size === names.add(tensor.name).size) {
-      throw invalidMetas(`rank ${metas.rank} has it twice, want each name once`, { tensor: tensor.name });
+      throw invalidMetas(`rank ${metas.rank} has it twice, expected each name once`, { tensor: tensor.name });
     }
     region = tensor.region;
     end = tensor.offsetBytes + tensor.sizeBytes;
   }
 }
 
-/** Checks that no rank is in a world twice. @throws `CE_METAS_INVALID` */
+/** Checks that every rank appears once. @throws `CE_METAS_INVALID` */
 export function checkRanks(world: readonly RankMetas[]): void {
   const ranks = new Set<number>();
   for (const { rank } of world) {
-    if (ranks.size === ranks.add(rank).size) throw invalidMetas(`rank ${rank} is there twice, want each rank once`);
+    if (ranks.size === ranks.add(rank).size) throw invalidMetas(`rank ${rank} is there twice, expected each rank once`);
   }
 }
 
-/** @param region Region of the tensor before. @param end Where the tensor before ends, or 0 in a new region. */
+/** @param region Region of the previous tensor. @param end End of the previous tensor, or 0 in a new region. */
 function checkPlace(tensor: ParameterMeta, { regions }: RankMetas, region: number, end: number): void {
   const { name, dtype, shape, sizeBytes, offsetBytes } = tensor;
   const fail = (what: string): never => {
@@ -44,10 +44,10 @@ function checkPlace(tensor: ParameterMeta, { regions }: RankMetas, region: numbe
   };
   const holder = regions[tensor.region];
   if (holder === undefined)
-    throw invalidMetas(`its region is ${tensor.region}, want one below ${regions.length}`, { tensor: name });
-  if (tensor.region < region) fail(`its region ${tensor.region} comes after region ${region}, want pool order`);
+    throw invalidMetas(`its region is ${tensor.region}, expected one below ${regions.length}`, { tensor: name });
+  if (tensor.region < region) fail(`its region ${tensor.region} comes after region ${region}, expected pool order`);
   if (!Number.isSafeInteger(offsetBytes) || offsetBytes < end) {
-    fail(`its offset is ${offsetBytes}, want at least ${end}, where the tensor before it ends`);
+    fail(`its offset is ${offsetBytes}, expected at least ${end}, where the tensor before it ends`);
   }
   if (!(offsetBytes + sizeBytes <= holder.sizeBytes)) {
     fail(`it ends at ${offsetBytes + sizeBytes}, outside region ${tensor.region} of ${holder.sizeBytes} bytes`);
@@ -58,11 +58,11 @@ function checkPlace(tensor: ParameterMeta, { regions }: RankMetas, region: numbe
   } catch (error) {
     fail((error as RangeError).message);
   }
-  if (sizeBytes !== wantedBytes) fail(`it has ${sizeBytes} bytes, want ${wantedBytes} for ${dtype} of [${shape}]`);
+  if (sizeBytes !== wantedBytes) fail(`it has ${sizeBytes} bytes, expected ${wantedBytes} for ${dtype} of [${shape}]`);
 }
 
 function checkNatural(value: number, what: string): void {
   if (!Number.isSafeInteger(value) || value < 0) {
-    throw invalidMetas(`${what} is ${value}, want a whole number from 0 to ${Number.MAX_SAFE_INTEGER}`);
+    throw invalidMetas(`${what} is ${value}, expected a whole number from 0 to ${Number.MAX_SAFE_INTEGER}`);
   }
 }

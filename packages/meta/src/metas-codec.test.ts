@@ -137,7 +137,7 @@ function kimiK2(): { name: string; dtype: DType; shape: number[] }[] {
 }
 
 describe('metas codec', () => {
-  it('gives back what was encoded', { timeout: 60_000 }, () => {
+  it('decodes the encoded metas', { timeout: 60_000 }, () => {
     expect(decodeRankMetas(encodeRankMetas(small()))).toStrictEqual(small());
     fc.assert(
       fc.property(rankMetas, (metas) => {
@@ -156,7 +156,7 @@ describe('metas codec', () => {
     expect(encodeRankMetas(metas)).toEqual(encodeRankMetas(small()));
   });
 
-  it('takes about a byte a tensor at the scale of Kimi-K2', { timeout: 60_000 }, () => {
+  it('needs about one byte per tensor at the scale of Kimi-K2', { timeout: 60_000 }, () => {
     const list = kimiK2();
     expect(list.length).toBe(139_583);
     const perRank = Math.ceil(list.length / 16);
@@ -194,7 +194,7 @@ describe('encodeWorldMetas', () => {
     return { ...metas, tensors: metas.tensors.map((tensor, i) => (i === at ? { ...tensor, ...fields } : tensor)) };
   };
   it.each<[string, RankMetas, RegExp, string?]>([
-    ['a region that is not there', change(1, { region: 1 }), /region is 1, want one below 1/, 'a.bias'],
+    ['a region that is not there', change(1, { region: 1 }), /region is 1, expected one below 1/, 'a.bias'],
     ['a negative region', change(0, { region: -1 }), /region is -1/, 'a.weight'],
     [
       'regions out of order',
@@ -202,16 +202,16 @@ describe('encodeWorldMetas', () => {
       /pool order/,
       'a.bias',
     ],
-    ['an overlap', change(1, { offsetBytes: 5 }), /offset is 5, want at least 6/, 'a.bias'],
+    ['an overlap', change(1, { offsetBytes: 5 }), /offset is 5, expected at least 6/, 'a.bias'],
     ['a negative offset', change(0, { offsetBytes: -1 }), /offset is -1/, 'a.weight'],
-    ['an offset that is no whole number', change(1, { offsetBytes: 8.5 }), /offset is 8.5/, 'a.bias'],
+    ['an offset that is not a whole number', change(1, { offsetBytes: 8.5 }), /offset is 8.5/, 'a.bias'],
     [
       'a tensor outside its region',
       change(1, { offsetBytes: 11 }),
       /ends at 17, outside region 0 of 16 bytes/,
       'a.bias',
     ],
-    ['a size that differs', change(0, { sizeBytes: 5 }), /has 5 bytes, want 4/, 'a.weight'],
+    ['a size that differs', change(0, { sizeBytes: 5 }), /has 5 bytes, expected 4/, 'a.weight'],
     ['a dtype that is none', change(0, { dtype: 'F128' as DType }), /Unknown dtype/, 'a.weight'],
     ['a shape that is none', change(1, { shape: [-3] }), /Dimension -3/, 'a.bias'],
     ['a name twice', change(1, { name: 'a.weight' }), /rank 3 has it twice/, 'a.weight'],
@@ -232,10 +232,10 @@ describe('encodeWorldMetas', () => {
     }
   });
 
-  it('refuses a rank that is there twice', () => {
+  it('refuses a rank that appears twice', () => {
     expect(failure(() => encodeWorldMetas([small(), small()]))).toMatchObject({
       code: 'CE_METAS_INVALID',
-      message: 'Metas: rank 3 is there twice, want each rank once',
+      message: 'Metas: rank 3 is there twice, expected each rank once',
     });
   });
 });
@@ -256,24 +256,24 @@ describe('decodeWorldMetas', () => {
   it.each<[string, Uint8Array, RegExp]>([
     ['no bytes', new Uint8Array(0), /do not begin with "CEMT"/],
     ['other bytes', new TextEncoder().encode('{"metas": []}'), /do not begin with "CEMT"/],
-    ['another version', set(4, 2), /version is 2, and version 1 is read/],
+    ['another version', set(4, 2), /version is 2, expected version 1/],
     ['the magic alone', good.slice(0, 4), /version is missing/],
-    ['half a digest', good.slice(0, 20), /cut off or changed/],
-    ['one byte less', good.slice(0, -1), /cut off or changed/],
-    ['one byte more', Uint8Array.from([...good, 0]), /cut off or changed/],
-    ['a changed byte', set(good.length - 1, good.at(-1)! ^ 1), /cut off or changed/],
+    ['half a digest', good.slice(0, 20), /truncated or changed/],
+    ['one byte less', good.slice(0, -1), /truncated or changed/],
+    ['one byte more', Uint8Array.from([...good, 0]), /truncated or changed/],
+    ['a changed byte', set(good.length - 1, good.at(-1)! ^ 1), /truncated or changed/],
     ['no msgpack', withPayload(Uint8Array.of(0xc1)), /not msgpack/],
     ['no payload', withPayload(new Uint8Array(0)), /not msgpack/],
     ['an array of 2^32 - 1', withPayload(Uint8Array.of(0xdd, 0xff, 0xff, 0xff, 0xff)), /not msgpack/],
     ['another value', withPayload(encode(5)), /not an array of 6 columns/],
     ['too few columns', withPayload(encode(columns.slice(1))), /not an array of 6 columns/],
     ['a column that is none', withPayload(encode([...columns.slice(1), 5])), /not an array of 6 columns/],
-    ['a huge count of strings', withColumn(0, HUGE), /string column announces 4294967295 items, and has 0 bytes/],
-    ['a huge string', withColumn(0, [1, ...HUGE]), /string column has 0 bytes left, want 4294967295/],
-    ['a string that is no UTF-8', withColumn(0, [1, 1, 0xff]), /not UTF-8/],
+    ['a huge count of strings', withColumn(0, HUGE), /string column announces 4294967295 items but has 0 bytes/],
+    ['a huge string', withColumn(0, [1, ...HUGE]), /string column has 0 bytes left, expected 4294967295/],
+    ['a string that is not UTF-8', withColumn(0, [1, 1, 0xff]), /not UTF-8/],
     ['a string too many bytes', withColumn(0, [...strings, 0]), /string column has 1 bytes too many/],
     ['a huge number of kinds', withColumn(1, HUGE), /kind column announces/],
-    ['a kind of no dtype', withColumn(1, [1, 0, 0]), /"step-7" is no dtype/],
+    ['a kind without a dtype', withColumn(1, [1, 0, 0]), /"step-7" is not a dtype/],
     [
       'a kind too large',
       withColumn(1, [
@@ -293,8 +293,8 @@ describe('decodeWorldMetas', () => {
     ['a tensor of no step', withColumn(4, [7, 7]), /tensor column names item 7 of a table of 2/],
     ['a tensor too few', withColumn(4, tensors.slice(0, -1)), /tensor column ends/],
     ['a tensor too many', withColumn(4, [...tensors, 0]), /tensor column has 1 bytes too many/],
-    ['a run of nothing', withColumn(5, [2, 0]), /run of no tensor/],
-    ['a run too long', withColumn(5, [2, 3]), /gap column is for 1 tensors more/],
+    ['a run of nothing', withColumn(5, [2, 0]), /has an empty run/],
+    ['a run too long', withColumn(5, [2, 3]), /gap column covers 1 tensors too many/],
     ['gaps too many', withColumn(5, [...gaps, 1, 1]), /gap column has 2 bytes too many/],
     ['a gap that leaves the region', withColumn(5, [2, 1, 5, 1]), /ends at 17, outside its region of 16/],
     ['a huge number of ranks', withColumn(3, HUGE), /rank column announces/],
@@ -335,7 +335,7 @@ describe('decodeWorldMetas', () => {
     );
   });
 
-  it('refuses few bytes that name millions of tensors, at once', () => {
+  it('refuses few bytes that name millions of tensors, without decoding them', () => {
     const count = 1_000_001;
     const writer = new ByteWriter();
     for (const value of [1, 0, 0, 0, 0, 0, 0, 1, 100, count, 0]) writer.natural(value);
@@ -348,7 +348,7 @@ describe('decodeWorldMetas', () => {
       Uint8Array.from([0, 1]),
     ];
     expect(failure(() => decodeWorldMetas(withPayload(encode(columns)))).message).toMatch(
-      /name 1000001 tensors, want at most 1000000/,
+      /name 1000001 tensors, expected at most 1000000/,
     );
   });
 
@@ -359,17 +359,17 @@ describe('decodeWorldMetas', () => {
     const columns = [Uint8Array.from([3, 1, 2, 0, ...new TextEncoder().encode('xU8')]), kinds];
     const rest = [Uint8Array.from([0]), Uint8Array.from([0]), new Uint8Array(0), new Uint8Array(0)];
     expect(failure(() => decodeWorldMetas(withPayload(encode([...columns, ...rest])))).message).toMatch(
-      /a list has 1000 items, want at most 256/,
+      /a list has 1000 items, expected at most 256/,
     );
   });
 
   it('of one rank refuses a world', () => {
     const two = encodeWorldMetas([small(), { ...small(), rank: 4 }]);
-    expect(failure(() => decodeRankMetas(two)).message).toBe('Metas: they are of 2 ranks, want one');
+    expect(failure(() => decodeRankMetas(two)).message).toBe('Metas: they are of 2 ranks, expected one');
     expect(failure(() => decodeRankMetas(encodeWorldMetas([]))).message).toMatch(/of 0 ranks/);
   });
 
-  it('throws nothing but CE_METAS_INVALID for damaged bytes, with a digest that fits or not', {
+  it('throws only CE_METAS_INVALID for damaged bytes, with and without a matching digest', {
     timeout: 60_000,
   }, () => {
     const changes = fc.array(fc.tuple(fc.nat(10_000), fc.nat(255)), { minLength: 1, maxLength: 4 });

@@ -8,7 +8,7 @@ import { encodeColumns } from './metas-encoder.ts';
 import { invalidMetas } from './metas-error.ts';
 import type { RankMetas } from './parameter-meta.ts';
 
-/** What a pickle of Python begins with. */
+/** The first byte of a Python pickle. */
 const PICKLE = 0x80;
 const MAGIC = new TextEncoder().encode('CEMT');
 const VERSION = 1;
@@ -17,31 +17,32 @@ const DIGEST_OFFSET = MAGIC.length + 1;
 const PAYLOAD_OFFSET = DIGEST_OFFSET + DIGEST_BYTES;
 
 /**
- * Encodes the metas of one rank: magic, version, SHA-256, and a msgpack array of columns.
+ * Encodes the metas of one rank as magic, version, SHA-256, and a msgpack array of columns.
  *
- * @throws `CE_METAS_INVALID` The metas break what {@link RankMetas} promises.
+ * @throws `CE_METAS_INVALID` The metas violate the invariants of {@link RankMetas}.
  */
 export function encodeRankMetas(metas: RankMetas): Uint8Array {
   return encodeWorldMetas([metas]);
 }
 
 /**
- * Decodes what {@link encodeRankMetas} gave.
+ * Decodes the result of {@link encodeRankMetas}.
  *
- * @throws `CE_METAS_INVALID` The bytes are no metas, of another version, cut off or changed, or not of one rank.
+ * @throws `CE_METAS_INVALID` The bytes are not metas, have another version, are truncated or changed, or are not those
+ *   of one rank.
  */
 export function decodeRankMetas(bytes: Uint8Array): RankMetas {
   const world = decodeWorldMetas(bytes);
   const [metas] = world;
-  if (metas === undefined || world.length > 1) throw invalidMetas(`they are of ${world.length} ranks, want one`);
+  if (metas === undefined || world.length > 1) throw invalidMetas(`they are of ${world.length} ranks, expected one`);
   digests.set(metas, bytes.slice(DIGEST_OFFSET, PAYLOAD_OFFSET));
   return metas;
 }
 
 /**
- * Encodes the metas of a world; what its ranks have in common is there once. The order is kept.
+ * Encodes the metas of a world; data that its ranks have in common is stored once. The order is kept.
  *
- * @throws `CE_METAS_INVALID` The metas break what {@link RankMetas} promises, or a rank is there twice.
+ * @throws `CE_METAS_INVALID` The metas violate the invariants of {@link RankMetas}, or a rank appears twice.
  */
 export function encodeWorldMetas(metas: readonly RankMetas[]): Uint8Array {
   const payload = encodePayload(metas);
@@ -54,10 +55,10 @@ export function encodeWorldMetas(metas: readonly RankMetas[]): Uint8Array {
 }
 
 /**
- * Decodes what {@link encodeWorldMetas} or {@link encodeRankMetas} gave. Tensors of equal dtype and shape share one
+ * Decodes the result of {@link encodeWorldMetas} or {@link encodeRankMetas}. Tensors of equal dtype and shape share one
  * shape array.
  *
- * @throws `CE_METAS_INVALID` The bytes are no metas, of another version, cut off or changed.
+ * @throws `CE_METAS_INVALID` The bytes are not metas, have another version, or are truncated or changed.
  */
 export function decodeWorldMetas(bytes: Uint8Array): RankMetas[] {
   const world = decodeColumns(openPayload(bytes));
@@ -65,14 +66,14 @@ export function decodeWorldMetas(bytes: Uint8Array): RankMetas[] {
   return world;
 }
 
-/** SHA-256 of each rank's encoded metas: they are not to be changed, and are encoded once. */
+/** SHA-256 of each rank's encoded metas. Callers must not change metas, so each is encoded once. */
 const digests = new WeakMap<RankMetas, Uint8Array>();
 
 /**
- * SHA-256 of metas, in hex: equal metas have equal digests, in whatever order their ranks come. Costs next to nothing
- * for metas that came out of {@link decodeRankMetas}: they are checked and digested then.
+ * Returns the SHA-256 of metas, in hex. Equal metas have equal digests, in whatever order their ranks come. The call is
+ * cheap for metas that {@link decodeRankMetas} returned, because decoding checks and digests them.
  *
- * @throws `CE_METAS_INVALID` The metas break what {@link RankMetas} promises, or a rank is there twice.
+ * @throws `CE_METAS_INVALID` The metas violate the invariants of {@link RankMetas}, or a rank appears twice.
  */
 export function metasDigest(metas: readonly RankMetas[]): string {
   checkRanks(metas);
@@ -106,18 +107,18 @@ function openPayload(bytes: Uint8Array): Columns {
         hint: 'Save the metas with this tool: checkpoint-engine update --save-metas-file',
       });
     }
-    throw invalidMetas('the bytes do not begin with "CEMT"', { hint: 'Look whether these are metas at all' });
+    throw invalidMetas('the bytes do not begin with "CEMT"', { hint: 'Check that the bytes are metas' });
   }
   const version = bytes[MAGIC.length];
   if (version !== VERSION) {
-    throw invalidMetas(`the version is ${version ?? 'missing'}, and version ${VERSION} is read`, {
+    throw invalidMetas(`the version is ${version ?? 'missing'}, expected version ${VERSION}`, {
       hint: 'Use the same version of checkpoint-engine on all ranks, and write metas files with it',
     });
   }
   const payload = bytes.subarray(PAYLOAD_OFFSET);
   const digest = createHash('sha256').update(payload).digest();
   if (bytes.length < PAYLOAD_OFFSET || digest.some((byte, index) => bytes[DIGEST_OFFSET + index] !== byte)) {
-    throw invalidMetas('the SHA-256 differs: the bytes were cut off or changed');
+    throw invalidMetas('the SHA-256 differs: the bytes are truncated or changed');
   }
   const columns = decodePayload(payload);
   if (!Array.isArray(columns) || columns.length !== COLUMNS.length || !columns.every((c) => c instanceof Uint8Array)) {

@@ -5,7 +5,10 @@ import { invalidMetas } from './metas-error.ts';
 import type { ParameterMeta, PoolRegion, RankMetas } from './parameter-meta.ts';
 import { tensorBytes } from './tensor-bytes.ts';
 
-/** Most tensors of a world's metas: the largest models have 200,000. Bounds what few bytes can make a reader do. */
+/**
+ * Most tensors in the metas of a world; the largest models have 200,000. The limit bounds the work that few bytes can
+ * cause.
+ */
 const MAX_TENSORS = 1_000_000;
 /** Most items of one list, and most dimensions of one shape. */
 const MAX_ITEMS = 4 * MAX_TENSORS;
@@ -23,7 +26,7 @@ interface Step {
   readonly kind: Kind;
 }
 
-/** Restores metas from columns. @throws `CE_METAS_INVALID`; a size is checked before anything is allocated by it */
+/** Restores metas from columns. Checks every size before it allocates by it. @throws `CE_METAS_INVALID` */
 export function decodeColumns(columns: Columns): RankMetas[] {
   const strings = readStrings(columns.strings);
   const steps = readSteps(columns.steps, strings, readKinds(columns.kinds, strings));
@@ -50,7 +53,7 @@ function readKinds(column: Uint8Array, strings: readonly string[]): Kind[] {
   const reader = new ByteReader(column, 'the kind column');
   const kinds = readItems(reader, (): Kind => {
     const dtype = reader.item(strings);
-    if (!isDType(dtype)) throw invalidMetas(`${JSON.stringify(dtype)} is no dtype`);
+    if (!isDType(dtype)) throw invalidMetas(`${JSON.stringify(dtype)} is not a dtype`);
     const shape = readItems(reader, () => reader.natural(), MAX_DIMENSIONS);
     try {
       return { dtype, shape, sizeBytes: tensorBytes(dtype, shape) };
@@ -73,7 +76,7 @@ function readSteps(column: Uint8Array, strings: readonly string[], kinds: readon
 
 function readItems<T>(reader: ByteReader, read: () => T, most: number = MAX_ITEMS): T[] {
   const count = reader.count();
-  if (count > most) throw invalidMetas(`a list has ${count} items, want at most ${most}`);
+  if (count > most) throw invalidMetas(`a list has ${count} items, expected at most ${most}`);
   const items: T[] = [];
   for (let index = 0; index < count; index++) items.push(read());
   return items;
@@ -102,7 +105,7 @@ class RankReader {
   read(): RankMetas[] {
     const world = readItems(this.#ranks, () => this.#rank());
     for (const reader of [this.#ranks, this.#tensors, this.#gaps]) reader.end();
-    if (this.#gapRun > 0) throw invalidMetas(`the gap column is for ${this.#gapRun} tensors more`);
+    if (this.#gapRun > 0) throw invalidMetas(`the gap column covers ${this.#gapRun} tensors too many`);
     return world;
   }
 
@@ -124,7 +127,7 @@ class RankReader {
   #optional(): string | undefined {
     const index = this.#ranks.natural();
     if (index > this.#strings.length)
-      throw invalidMetas(`the rank column names string ${index - 1}, which is not there`);
+      throw invalidMetas(`the rank column names string ${index - 1}, which does not exist`);
     return index === 0 ? undefined : this.#strings[index - 1];
   }
 
@@ -134,7 +137,7 @@ class RankReader {
     const count = ranks.natural();
     this.#tensorCount += count;
     if (this.#tensorCount > MAX_TENSORS) {
-      throw invalidMetas(`they name ${this.#tensorCount} tensors, want at most ${MAX_TENSORS}`);
+      throw invalidMetas(`they name ${this.#tensorCount} tensors, expected at most ${MAX_TENSORS}`);
     }
     const address = this.#optional();
     const remote =
@@ -173,7 +176,7 @@ class RankReader {
     if (this.#gapRun === 0) {
       this.#gap = this.#gaps.natural();
       this.#gapRun = this.#gaps.natural();
-      if (this.#gapRun === 0) throw invalidMetas('the gap column has a run of no tensor');
+      if (this.#gapRun === 0) throw invalidMetas('the gap column has an empty run');
     }
     this.#gapRun--;
     return this.#gap;

@@ -5,16 +5,16 @@ import { invalidMetas } from './metas-error.ts';
 import type { ParameterMeta, RankMetas } from './parameter-meta.ts';
 import { Trie } from './trie.ts';
 
-/** How one tensor follows from the one before it. */
+/** The difference between one tensor and the one before it. */
 interface Step {
   readonly shared: number;
   readonly suffix: number;
   readonly kind: number;
-  /** How many tensors take it. */
+  /** Number of tensors that use this step. */
   uses: number;
 }
 
-/** Puts checked metas into columns. Equal metas give equal bytes. */
+/** Puts checked metas into columns. Equal metas produce equal bytes. */
 export function encodeColumns(world: readonly RankMetas[]): Columns {
   return new MetasEncoder().encode(world);
 }
@@ -148,7 +148,7 @@ class MetasEncoder {
     const text = new ByteWriter();
     const encoder = new TextEncoder();
     for (const value of this.#strings.keys()) {
-      if (/\p{Surrogate}/u.test(value)) throw invalidMetas(`${JSON.stringify(value)} has half of a surrogate pair`);
+      if (/\p{Surrogate}/u.test(value)) throw invalidMetas(`${JSON.stringify(value)} has a lone surrogate`);
       const bytes = encoder.encode(value);
       lengths.natural(bytes.length);
       text.bytes(bytes);
@@ -165,7 +165,7 @@ function counted(count: number, items: ByteWriter): Uint8Array {
   return writer.view();
 }
 
-/** UTF-16 units that both names begin with; never half of a surrogate pair, which UTF-8 could not tell. */
+/** Number of UTF-16 units that both names begin with. It never splits a surrogate pair, which UTF-8 cannot encode. */
 function sharedPrefix(a: string, b: string): number {
   const most = Math.min(a.length, b.length);
   let shared = 0;

@@ -1,8 +1,8 @@
 import { CheckpointEngineError } from '@checkpoint-engine/interface';
 
-const HINT = 'Gather the metas again, or take a metas file that was written in full by this version';
+const HINT = 'Gather the metas again, or use a complete metas file that this version wrote';
 
-/** Metas that contradict themselves, or bytes that hold none. */
+/** Creates the error for metas that contradict themselves, or bytes that are not metas. */
 export function invalidMetas(
   what: string,
   options: { tensor?: string; hint?: string; cause?: unknown } = {},

@@ -58,7 +58,7 @@ describe('readCheckpoint', () => {
     expect(totalBytes).toBe(80);
   });
 
-  it('reads a folder by its index, and gives what looks wrong as warnings', async () => {
+  it('reads a folder by its index, and returns oddities as warnings', async () => {
     await mkdir(join(folder, 'sub'));
     const a = await shard('sub/a.safetensors', 'x');
     const b = await shard('b.safetensors', 'y', 'z');
@@ -72,12 +72,12 @@ describe('readCheckpoint', () => {
     expect(checkpoint.warnings).toEqual([`File "${other}" is left out: the index does not name it`]);
   });
 
-  it('warns of another total_size', async () => {
+  it('warns about a different total_size', async () => {
     await shard('a.safetensors', 'x');
     await writeIndex({ metadata: { total_size: 5 }, weight_map: { x: 'a.safetensors' } });
     const { warnings, totalBytes } = await readCheckpoint(folder);
     expect(totalBytes).toBe(4);
-    expect(warnings).toEqual([expect.stringMatching(/total_size of 5 bytes, and the tensors have 4/)]);
+    expect(warnings).toEqual([expect.stringMatching(/total_size of 5 bytes, but the tensors have 4/)]);
   });
 
   it.each([{}, { metadata: {} }, { metadata: { total_size: 'much' } }])('takes an index with %j', async (more) => {
@@ -103,7 +103,7 @@ describe('readCheckpoint', () => {
   it('names the tensor and both files of a duplicate', async () => {
     const a = await shard('a.safetensors', 'x', 'y');
     const b = await shard('b.safetensors', 'z', 'y');
-    const error = failsWith('CE_TENSOR_DUPLICATE', /want each tensor once/, { tensor: 'y', file: b });
+    const error = failsWith('CE_TENSOR_DUPLICATE', /expected each tensor once/, { tensor: 'y', file: b });
     await expect(readCheckpoint(folder)).rejects.toMatchObject(error);
     await expect(readCheckpoint(folder)).rejects.toThrow(a);
     await expect(readCheckpoint([a, a])).rejects.toMatchObject({ code: 'CE_TENSOR_DUPLICATE', tensor: 'x' });
@@ -142,8 +142,8 @@ describe('readCheckpoint', () => {
     ['a drive', { ...good, z: 'C:c' }, 'CE_FILE_INVALID', /inside the folder/, 'z'],
     ['a NUL', { ...good, z: 'a\0' }, 'CE_FILE_INVALID', /inside the folder/, 'z'],
     ['no name', { ...good, z: '' }, 'CE_FILE_INVALID', /inside the folder/, 'z'],
-    ['a number', { ...good, z: 5 }, 'CE_FILE_INVALID', /its shard is 5, want a string/, 'z'],
-    ['an array', [], 'CE_FILE_INVALID', /weight_map is \[\], want an object/],
+    ['a number', { ...good, z: 5 }, 'CE_FILE_INVALID', /its shard is 5, expected a string/, 'z'],
+    ['an array', [], 'CE_FILE_INVALID', /weight_map is \[\], expected an object/],
   ])('refuses an index whose weight_map has %s', async (_, weightMap, code, message, tensor) => {
     await shard('a.safetensors', 'x');
     await shard('b.safetensors', 'y');
@@ -161,7 +161,7 @@ describe('readCheckpoint', () => {
 
   it.each<[string, string, RegExp]>([
     ['no JSON', 'weights', /has "w" at character 0/],
-    ['an array', '[]', /the index is \[\], want an object/],
+    ['an array', '[]', /the index is \[\], expected an object/],
     ['no weight_map', '{}', /has no weight_map/],
     ['a tensor twice', '{"weight_map":{"x":"a.safetensors","x":"b.safetensors"}}', /key "x" twice/],
   ])('refuses an index with %s', async (_, text, message) => {

@@ -12,12 +12,12 @@ import type { CheckpointFile, TensorEntry } from './safetensors-file.ts';
 import { incompleteSets } from './shard-sets.ts';
 
 const PENDING_HEADERS = 8;
-/** How tools name a file that they have not written in full. */
+/** Matches the names of files that a tool has not finished writing. */
 const UNFINISHED = /\.safetensors\.(incomplete|part|partial|crdownload|download|aria2)$/i;
 
 /** Options of {@link readCheckpoint}. */
 export interface ReadCheckpointOptions extends ReadHeaderOptions {
-  /** The list of files is a part of the checkpoint's: that it lacks shards is no reason for a warning. @default false */
+  /** The list of files is one part of a checkpoint, so missing shards do not cause a warning. @default false */
   readonly isPart?: boolean | undefined;
 }
 
@@ -28,13 +28,13 @@ export interface CheckpointFiles {
   readonly tensors: readonly TensorEntry[];
   /** Bytes of all tensors. */
   readonly totalBytes: number;
-  /** Where the source is a folder with an index. */
+  /** Present if the source is a folder with an index. */
   readonly index?: CheckpointIndex | undefined;
-  /** What looks wrong but does no harm, a sentence each. */
+  /** Warnings that do not prevent reading, one sentence each. */
   readonly warnings: readonly string[];
 }
 
-/** Which files make up a checkpoint. */
+/** The files that make up a checkpoint. */
 interface Source {
   readonly paths: readonly string[];
   readonly index?: CheckpointIndex | undefined;
@@ -44,15 +44,15 @@ interface Source {
 /**
  * Reads the headers of a checkpoint.
  *
- * A folder is read by its `model.safetensors.index.json`, or, where it has none, by the names of its `*.safetensors`
- * files, see `chooseFiles`. Index and shards have to agree on every tensor.
+ * The function reads a folder by its `model.safetensors.index.json` or, without one, by the names of its
+ * `*.safetensors` files, see `chooseFiles`. Index and shards must agree on every tensor.
  *
  * @param source A folder, a safetensors file, or a list of safetensors files.
- * @throws `CE_CHECKPOINT_EMPTY` there is no file, or no tensor in any
+ * @throws `CE_CHECKPOINT_EMPTY` there is no file, or the files have no tensors
  * @throws `CE_FILE_NOT_FOUND` naming all shards that are missing
- * @throws `CE_TENSOR_DUPLICATE` two files have a tensor of the same name
+ * @throws `CE_TENSOR_DUPLICATE` two files have a tensor with the same name
  * @throws `CE_TENSOR_MISSING` the index names a tensor that no shard has
- * @throws what {@link readSafetensorsHeader} throws, of the first file in order
+ * @throws the errors of {@link readSafetensorsHeader}, for the first faulty file in order
  */
 export async function readCheckpoint(
   source: string | readonly string[],
@@ -72,8 +72,8 @@ export async function readCheckpoint(
 }
 
 /**
- * The files of a checkpoint that are there, for looking at each of them where {@link readCheckpoint} rejects. Files that
- * an index places outside of the folder are not among them.
+ * Lists the existing files of a checkpoint, so that a caller can inspect each of them after {@link readCheckpoint}
+ * rejected. The list leaves out files that an index places outside of the folder.
  */
 export async function listCheckpointFiles(path: string): Promise<string[]> {
   try {
@@ -84,14 +84,14 @@ export async function listCheckpointFiles(path: string): Promise<string[]> {
     const missing = await missingOf(path, names);
     return names.filter((name) => !missing.has(name)).map((name) => join(path, name));
   } catch {
-    // Said by the error that made the caller ask.
+    // The error that made the caller ask reports it.
     return [];
   }
 }
 
 function list(paths: readonly string[], { isPart = false }: ReadCheckpointOptions): Source {
   if (paths.length === 0) {
-    throw new CheckpointEngineError('CE_CHECKPOINT_EMPTY', 'The list of files is empty', 'Name at least one file');
+    throw new CheckpointEngineError('CE_CHECKPOINT_EMPTY', 'The list of files is empty', 'Pass at least one file');
   }
   const sets = isPart ? [] : incompleteSets(paths.map((path) => basename(path)));
   const warnings = sets.flatMap(({ missing, total }) =>
@@ -133,12 +133,12 @@ function onePart(path: string): string[] {
   return set === undefined ? [] : [`File "${path}" is one of ${set.total} shards: the others are not read`];
 }
 
-/** Names with a dot in front are what systems and tools leave behind. */
+/** Systems and tools leave files behind whose names begin with a dot. */
 function safetensorsOf(names: readonly string[]): string[] {
   return names.filter((name) => name.endsWith('.safetensors') && !name.startsWith('.')).sort();
 }
 
-/** Those of the names that do not lead to a file, with what a symbolic link says. */
+/** Returns the names that do not lead to a file, with the target of each symbolic link. */
 async function missingOf(folder: string, names: readonly string[]): Promise<Map<string, string | undefined>> {
   const missing = new Map<string, string | undefined>();
   await mapBounded(names, PENDING_HEADERS, async (name) => {
@@ -159,12 +159,12 @@ function missingShards(
   folder: string,
 ): CheckpointEngineError {
   const names = [...missing].sort().map(([name, target]) => {
-    return target === undefined ? name : `${name} (a link to "${target}", which is not there)`;
+    return target === undefined ? name : `${name} (a link to "${target}", which does not exist)`;
   });
   return new CheckpointEngineError(
     'CE_FILE_NOT_FOUND',
     `The index "${index}" names ${count} files, and ${missing.size} of them ${missing.size === 1 ? 'is' : 'are'} missing: ${listed(names)}`,
-    'Download or copy the missing files, and wait until all are complete',
+    'Download or copy the missing files, and wait until all files are complete',
     { file: join(folder, [...missing.keys()].sort()[0]!) },
   );
 }
@@ -172,7 +172,7 @@ function missingShards(
 function invalidIndexedFolder(path: string): CheckpointEngineError {
   return invalidFile(path, 'has an index without a tensor', {
     code: 'CE_CHECKPOINT_EMPTY',
-    hint: 'Name the folder that holds the weights',
+    hint: 'Pass the folder that holds the weights',
   });
 }
 
@@ -180,14 +180,14 @@ function withoutTensors(path: string, fileCount: number): CheckpointEngineError 
   const files = fileCount === 1 ? 'its header names none' : `the headers of its ${fileCount} files name none`;
   return invalidFile(path, `has no tensors: ${files}`, {
     code: 'CE_CHECKPOINT_EMPTY',
-    hint: 'Name a folder or files that hold weights',
+    hint: 'Pass a folder or files that hold weights',
   });
 }
 
 function adapterWarnings(tensors: readonly TensorEntry[]): string[] {
   const { length } = tensors.filter(({ name }) => /[._]lora_([ab]|up|down)\b/i.test(name));
   if (length === 0) return [];
-  return [`${length} of ${tensors.length} tensors are those of an adapter (LoRA): engines expect a merged model`];
+  return [`${length} of ${tensors.length} tensors belong to an adapter (LoRA): engines expect a merged model`];
 }
 
 function indexByName(tensors: readonly TensorEntry[]): Map<string, TensorEntry> {
@@ -196,7 +196,7 @@ function indexByName(tensors: readonly TensorEntry[]): Map<string, TensorEntry> 
     const { name, path } = tensor;
     const other = byName.get(name);
     if (other !== undefined) {
-      throw invalidFile(path, `is also in file "${other.path}", want each tensor once`, {
+      throw invalidFile(path, `is also in file "${other.path}", expected each tensor once`, {
         code: 'CE_TENSOR_DUPLICATE',
         tensor: name,
         hint: 'Keep the files of one checkpoint only',
@@ -207,7 +207,10 @@ function indexByName(tensors: readonly TensorEntry[]): Map<string, TensorEntry> 
   return byName;
 }
 
-/** Checks both ways: the shards have what the map names, where it says, and the map names what the shards have. */
+/**
+ * Checks both directions: each shard has the tensors that the map places in it, and the map names every tensor of the
+ * shards.
+ */
 function checkIndex(index: CheckpointIndex, byName: ReadonlyMap<string, TensorEntry>, folder: string): void {
   for (const [name, shard] of index.weightMap) {
     const path = join(folder, shard);
@@ -216,20 +219,20 @@ function checkIndex(index: CheckpointIndex, byName: ReadonlyMap<string, TensorEn
       throw invalidFile(path, `is not in this shard, where "${index.path}" places it`, {
         code: 'CE_TENSOR_MISSING',
         tensor: name,
-        hint: 'Copy the shard and the index again, both of the same checkpoint',
+        hint: 'Copy the shard and the index again, both from the same checkpoint',
       });
     }
     if (tensor.path !== path)
-      throw invalidIndex(index.path, `is in "${tensor.path}", and the index says "${path}"`, name);
+      throw invalidIndex(index.path, `is in "${tensor.path}", but the index says "${path}"`, name);
   }
   if (byName.size === index.weightMap.size) return;
   for (const [name, { path }] of byName) {
     if (!index.weightMap.has(name))
-      throw invalidIndex(index.path, `is in "${path}", and the index does not name it`, name);
+      throw invalidIndex(index.path, `is in "${path}", but the index does not name it`, name);
   }
 }
 
 function checkTotalSize({ path, totalSizeBytes }: CheckpointIndex, totalBytes: number): string[] {
   if (totalSizeBytes === undefined || totalSizeBytes === totalBytes) return [];
-  return [`File "${path}" gives a total_size of ${totalSizeBytes} bytes, and the tensors have ${totalBytes}`];
+  return [`File "${path}" gives a total_size of ${totalSizeBytes} bytes, but the tensors have ${totalBytes}`];
 }

@@ -4,23 +4,23 @@ import { abortError, CheckpointEngineError, type FileState } from '@checkpoint-e
 import { invalidFile, truncatedFile, unreadableFile } from './file-errors.ts';
 import { changedFile, changeOf, fileStateOf } from './file-state.ts';
 
-/** No file system of Linux keeps times more coarsely. */
+/** Upper bound for the resolution of file times on Linux file systems. */
 const TICK_MS = 20;
 
 /** A regular file that is open for reading. */
 export interface OpenFile {
   readonly path: string;
   readonly sizeBytes: number;
-  /** What it was when it was opened. */
+  /** The state of the file when it was opened. */
   readonly state: FileState;
   /** Reads exactly `sizeBytes` at `offsetBytes`. @throws `CE_FILE_TRUNCATED`, `CE_FILE_UNREADABLE` */
   read(offsetBytes: number, sizeBytes: number): Promise<Uint8Array>;
 }
 
 /**
- * Opens a regular file, hands it to `use` and closes it.
+ * Opens a regular file, passes it to `use` and closes it.
  *
- * @throws `CE_FILE_NOT_FOUND`, `CE_FILE_UNREADABLE`, `CE_ABORTED`, and what `use` throws
+ * @throws `CE_FILE_NOT_FOUND`, `CE_FILE_UNREADABLE`, `CE_ABORTED`, and the errors of `use`
  */
 export async function withFile<T>(
   path: string,
@@ -30,13 +30,17 @@ export async function withFile<T>(
   let handle: FileHandle | undefined;
   try {
     throwIfAborted(signal, path);
-    // Before it is opened: opening a pipe would wait for its writer.
+    // The check precedes the open because opening a pipe waits for its writer.
     const kind = await stat(path);
     if (!kind.isFile()) {
-      throw invalidFile(path, `is ${kind.isDirectory() ? 'a directory' : 'no regular file'}, want a regular file`, {
-        code: 'CE_FILE_UNREADABLE',
-        hint: 'Name a file',
-      });
+      throw invalidFile(
+        path,
+        `is ${kind.isDirectory() ? 'a directory' : 'not a regular file'}, expected a regular file`,
+        {
+          code: 'CE_FILE_UNREADABLE',
+          hint: 'Pass a file',
+        },
+      );
     }
     const opened = await open(path, 'r');
     handle = opened;
@@ -48,7 +52,7 @@ export async function withFile<T>(
         throwIfAborted(signal, path);
         const { bytesRead } = await opened.read(bytes, done, size - done, offsetBytes + done);
         if (bytesRead === 0) {
-          throw truncatedFile(path, `ends at byte ${offsetBytes + done}, want ${size} bytes from ${offsetBytes}`);
+          throw truncatedFile(path, `ends at byte ${offsetBytes + done}, expected ${size} bytes from ${offsetBytes}`);
         }
         done += bytesRead;
       }
@@ -66,19 +70,19 @@ export async function withFile<T>(
 }
 
 /**
- * The state of an open file. Where it was changed just now, the next tick of the file system's clock is awaited first: a
- * change within the same tick would leave no trace.
+ * Returns the state of an open file. If the file changed just now, the function first waits for the next tick of the
+ * file system's clock: a further change within the same tick would not be visible.
  */
 async function settledState(file: FileHandle): Promise<FileState> {
   const state = fileStateOf(await file.stat({ bigint: true }));
   const ageMs = Date.now() - Number(state.changedNs / 1_000_000n);
-  // A file of the future is one of a host whose clock is ahead: nothing can be told from its age.
+  // A modification time in the future comes from a host whose clock is ahead, so the age of the file is unknown.
   if (ageMs < 0 || ageMs >= TICK_MS) return state;
   await setTimeout(TICK_MS - ageMs);
   return fileStateOf(await file.stat({ bigint: true }));
 }
 
-/** Throws the signal's error where it has fired. */
+/** Throws the signal's error if the signal has fired. */
 export function throwIfAborted(signal: AbortSignal | undefined, path: string): void {
   if (signal?.aborted) throw abortError(signal, `Reading "${path}"`);
 }

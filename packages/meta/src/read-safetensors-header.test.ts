@@ -33,8 +33,8 @@ describe('readSafetensorsHeader', () => {
     const cases: [string, string, RegExp][] = [
       ['missing', 'CE_FILE_NOT_FOUND', /No file at/],
       ['empty/below', 'CE_FILE_NOT_FOUND', /No file at/],
-      ['folder.safetensors', 'CE_FILE_UNREADABLE', /is a directory, want a regular file/],
-      ['pipe', 'CE_FILE_UNREADABLE', /is no regular file/],
+      ['folder.safetensors', 'CE_FILE_UNREADABLE', /is a directory, expected a regular file/],
+      ['pipe', 'CE_FILE_UNREADABLE', /is not a regular file/],
       ['nul\0', 'CE_FILE_UNREADABLE', /not readable/],
       ['empty', 'CE_FILE_TRUNCATED', /has 0 bytes/],
       ['short', 'CE_FILE_TRUNCATED', /has 7 bytes/],

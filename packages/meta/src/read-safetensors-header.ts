@@ -11,9 +11,9 @@ export interface ReadHeaderOptions {
 }
 
 /**
- * Reads and checks the header of a safetensors file; the tensors' bytes are not touched.
+ * Reads and checks the header of a safetensors file, without reading tensor bytes.
  *
- * @throws `CE_FILE_NOT_FOUND`, `CE_FILE_UNREADABLE`, `CE_ABORTED`, and what {@link parseSafetensorsHeader} throws
+ * @throws `CE_FILE_NOT_FOUND`, `CE_FILE_UNREADABLE`, `CE_ABORTED`, and the errors of {@link parseSafetensorsHeader}
  */
 export async function readSafetensorsHeader(path: string, options: ReadHeaderOptions = {}): Promise<CheckpointFile> {
   return withFile(path, options.signal, async (file) => {

@@ -1,19 +1,19 @@
-/** Files that number themselves as parts of one whole: `model-00001-of-00003.safetensors`. */
+/** Files whose names number them as parts of one whole: `model-00001-of-00003.safetensors`. */
 export interface ShardSet {
-  /** The name with an asterisk for the number. */
+  /** The name with an asterisk in place of the number. */
   readonly pattern: string;
   readonly total: number;
   readonly names: readonly string[];
   readonly numbers: readonly number[];
-  /** The name of the part with this number. */
+  /** Returns the name of the part with this number. */
   nameOf(number: number): string;
 }
 
 const SHARD = /^(.*?)(\d+)([-_]of[-_])(\d+)(.*\.safetensors)$/i;
-/** More shards than this are not looked for by name: a number in a name is not believed for good. */
+/** Sets with more shards than this are ignored: the number in a name is untrusted input. */
 const MAX_TOTAL = 100_000;
 
-/** The sets that numbered names belong to, in the order of their first names. Other names are in none. */
+/** Groups numbered names into sets, in the order of their first names. Other names belong to no set. */
 export function shardSets(names: readonly string[]): ShardSet[] {
   const sets = new Map<
     string,
@@ -23,7 +23,7 @@ export function shardSets(names: readonly string[]): ShardSet[] {
     const [, before, number, of, total, after] = SHARD.exec(name) ?? [];
     if (number === undefined || Number(total) > MAX_TOTAL) continue;
     const pattern = `${before}*${of}${total}${after}`;
-    // Numbers of another width are those of another writer.
+    // Numbers of another width come from another writer.
     const key = `${pattern}:${number.length}`;
     const set = sets.get(key) ?? {
       pattern,
@@ -39,13 +39,13 @@ export function shardSets(names: readonly string[]): ShardSet[] {
   return [...sets.values()];
 }
 
-/** A set that is not whole. */
+/** An incomplete set, or one with too many parts. */
 export interface IncompleteSet extends ShardSet {
-  /** Names of the missing parts; none where there are parts too many. */
+  /** Names of the missing parts; empty if the set has too many parts. */
   readonly missing: readonly string[];
 }
 
-/** The sets that are not whole. Parts are counted from 1, or from 0 where a part has that number. */
+/** Finds the sets that are not complete. Parts count from 1, or from 0 if a part has the number 0. */
 export function incompleteSets(names: readonly string[]): IncompleteSet[] {
   return shardSets(names).flatMap((set) => {
     const first = set.numbers.includes(0) ? 0 : 1;

@@ -4,7 +4,10 @@ import type { JsonReader } from './json-reader.ts';
 import type { TensorEntry } from './safetensors-file.ts';
 import { tensorBytes } from './tensor-bytes.ts';
 
-/** Reads the entries of a header, one object each. One reader serves all entries: a header has up to 10^5 of them. */
+/**
+ * Reads the entries of a header, one object each. One reader serves all entries, because a header has up to 10^5 of
+ * them.
+ */
 export class TensorReader {
   readonly #reader: JsonReader;
   readonly #path: string;
@@ -20,7 +23,7 @@ export class TensorReader {
     this.#dataOffsetBytes = dataOffsetBytes;
   }
 
-  /** Reads the entry of tensor `name`, at whose value the JSON reader stands, and checks it by itself. */
+  /** Reads and checks the entry of tensor `name`. The JSON reader is positioned at the value. */
   read(name: string): TensorEntry {
     this.#begin(name);
     this.#reader.object('its entry', this.#field);
@@ -28,9 +31,9 @@ export class TensorReader {
     const shape = this.#shape ?? this.#lacks('shape');
     const offsets = this.#offsets ?? this.#lacks('data_offsets');
     if (!isDType(dtype)) throw this.#unknownDType(dtype);
-    if (offsets.length !== 2) this.#fail(`data_offsets has ${offsets.length} numbers, want 2`);
+    if (offsets.length !== 2) this.#fail(`data_offsets has ${offsets.length} numbers, expected 2`);
     const [begin, end] = offsets as [number, number];
-    if (begin > end) this.#fail(`data_offsets is [${offsets}], want the end not before the begin`);
+    if (begin > end) this.#fail(`data_offsets is [${offsets}], expected the end not before the begin`);
     let sizeBytes = 0;
     try {
       sizeBytes = tensorBytes(dtype, shape);
@@ -38,7 +41,9 @@ export class TensorReader {
       this.#fail((error as RangeError).message);
     }
     if (end - begin !== sizeBytes) {
-      this.#fail(`data_offsets give it ${end - begin} bytes, want the ${sizeBytes} of ${dtype} and shape [${shape}]`);
+      this.#fail(
+        `data_offsets give it ${end - begin} bytes, expected the ${sizeBytes} of ${dtype} and shape [${shape}]`,
+      );
     }
     return { name, dtype, shape, sizeBytes, fileOffsetBytes: this.#dataOffsetBytes + begin, path: this.#path };
   }
@@ -55,11 +60,11 @@ export class TensorReader {
     if (key === 'dtype') this.#dtype = reader.string('dtype');
     else if (key === 'shape') this.#shape = reader.naturals('shape', 'a number of shape');
     else if (key === 'data_offsets') this.#offsets = reader.naturals('data_offsets', 'a number of data_offsets');
-    else reader.skip('a field that the format does not know');
+    else reader.skip('a field that the format does not define');
   };
 
   #lacks(field: string): never {
-    this.#fail(`the entry has no ${field}, want dtype, shape and data_offsets`);
+    this.#fail(`the entry has no ${field}, expected dtype, shape and data_offsets`);
   }
 
   #fail(what: string): never {
@@ -67,7 +72,7 @@ export class TensorReader {
   }
 
   #unknownDType(dtype: string): Error {
-    return invalidFile(this.#path, `dtype is ${JSON.stringify(dtype)}, want one of ${DTYPES.join(', ')}`, {
+    return invalidFile(this.#path, `dtype is ${JSON.stringify(dtype)}, expected one of ${DTYPES.join(', ')}`, {
       code: 'CE_DTYPE_UNKNOWN',
       tensor: this.#name,
       hint: 'Convert the tensor to a dtype of the safetensors format',

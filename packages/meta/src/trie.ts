@@ -1,10 +1,10 @@
-/** Numbers distinct sequences of numbers, without building a key for each. */
+/** Numbers distinct sequences of numbers without building a key for each. */
 export class Trie {
   #children: Map<number, Trie> | undefined;
-  /** What the owner gave the sequence that ends here; -1 before. */
+  /** The number that the owner assigned to the sequence that ends here; -1 until then. */
   id = -1;
 
-  /** The node one number further, made where it is not there. */
+  /** Returns the child node for a number, and creates it if necessary. */
   next(value: number): Trie {
     this.#children ??= new Map();
     let child = this.#children.get(value);

@@ -11,14 +11,14 @@ const VALUE_HEAD = 128;
 const EXPERT_WIDTH = 2048;
 const DENSE_WIDTH = 18_432;
 
-/** In what the models of this architecture differ. */
+/** The parameters that differ between models of this architecture. */
 interface Variant {
   readonly heads: number;
   readonly experts: number;
   readonly vocabulary: number;
-  /** The first layers have no experts. */
+  /** Number of first layers, which have no experts. */
   readonly denseLayers: number;
-  /** A further layer for multi-token prediction. */
+  /** Whether there is an additional layer for multi-token prediction. */
   readonly predicts: boolean;
 }
 

@@ -11,7 +11,7 @@ const DENSE_WIDTH = 10_944;
 const VOCABULARY = 151_552;
 const LAYERS = 46;
 
-/** With its layer for multi-token prediction. @source https://huggingface.co/zai-org/GLM-4.5-Air/blob/main/config.json */
+/** Includes its layer for multi-token prediction. @source https://huggingface.co/zai-org/GLM-4.5-Air/blob/main/config.json */
 export function glm45Air(): TensorSpec[] {
   const layers = Array.from({ length: LAYERS }, (_, index) => layerTensors(`model.layers.${index}`, index === 0));
   const last = `model.layers.${LAYERS}`;

@@ -7,7 +7,7 @@ import { totalBytes } from './tensors.ts';
 const MIB = 2 ** 20;
 const KIB = 2 ** 10;
 
-/** Published, or calculated from the published configurations. */
+/** Published values, or values calculated from the published configurations. */
 const EXPECTED: Record<ModelName, { tensors: number; bytes: number; largestMiB: number; below64KiB?: number }> = {
   'qwen3-8b': { tensors: 399, bytes: 16_381_470_720, largestMiB: 1187 },
   'glm-4.5-air': { tensors: 18_329, bytes: 220_937_661_440, largestMiB: 1184, below64KiB: 285 },
@@ -55,12 +55,12 @@ describe('scaled FP8 matrices', () => {
 });
 
 describe('scaleTensors', () => {
-  it('leaves a model that fits as it is', () => {
+  it('does not change a model that fits', () => {
     const tensors = modelOf('qwen3-8b').tensors();
     expect(scaleTensors(tensors, 2 ** 40)).toEqual(tensors);
   });
 
-  it('says when nothing can make it fit', () => {
+  it('reports a size that is too small', () => {
     expect(() => scaleTensors(modelOf('kimi-k2').tensors(), 1000)).toThrow(RangeError);
   });
 });

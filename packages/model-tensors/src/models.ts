@@ -5,13 +5,13 @@ import { qwen3Dense8b, qwen3Moe235b } from './qwen3.ts';
 
 /** A published model. */
 export interface Model {
-  /** As people write it. */
+  /** The usual name. */
   readonly title: string;
   /** Every tensor, in the order of the layers. */
   tensors(): TensorSpec[];
 }
 
-/** What a model is called on a command line. */
+/** Names of the models on a command line. */
 export type ModelName = 'qwen3-8b' | 'glm-4.5-air' | 'qwen3-235b-a22b' | 'deepseek-v3.1' | 'kimi-k2';
 
 const MODELS: Readonly<Record<ModelName, Model>> = {
@@ -24,5 +24,5 @@ const MODELS: Readonly<Record<ModelName, Model>> = {
 
 export const MODEL_NAMES: readonly ModelName[] = Object.keys(MODELS) as ModelName[];
 
-/** The model of that name. */
+/** Returns the model with this name. */
 export const modelOf = (name: ModelName): Model => MODELS[name];

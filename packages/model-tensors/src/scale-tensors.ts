@@ -1,23 +1,23 @@
 import { type TensorSpec, tensorBytes } from '@checkpoint-engine/meta';
 import { SCALE_SUFFIX, scaleShape, totalBytes } from './tensors.ts';
 
-/** The factor is searched to this precision: 2^-40 of a terabyte is a byte. */
+/** Precision of the search for the factor: 2^-40 of a terabyte is a byte. */
 const STEPS = 40;
 
 /**
- * Makes a model fit into `sizeBytes`: names, dtypes, numbers of dimensions and the number of tensors stay, shapes shrink.
- * The rows (first dimension) of tensors with two and more dimensions are multiplied by one common factor and rounded, to
- * one row at least; vectors stay; scale matrices keep one scale for each block of the shrunken matrix that they belong
- * to. The factor is the largest with which all fits, and 1 where the model fits as it is.
+ * Scales a model to at most `sizeBytes`. Names, dtypes, numbers of dimensions and the number of tensors stay the same.
+ * The function multiplies the rows (first dimension) of tensors with two or more dimensions by one common factor and
+ * rounds them, to at least one row; vectors stay the same; scale matrices keep one scale for each block of their scaled
+ * matrix. The factor is the largest with which the model fits, and at most 1.
  *
- * @throws {RangeError} Not even one row of each fits.
+ * @throws {RangeError} One row of each tensor exceeds the size.
  */
 export function scaleTensors(tensors: readonly TensorSpec[], sizeBytes: number): TensorSpec[] {
   if (totalBytes(tensors) <= sizeBytes) return [...tensors];
   const kinds = kindsOf(tensors);
   const leastBytes = scaledBytes(kinds, 0);
   if (leastBytes > sizeBytes) {
-    throw new RangeError(`One row of each tensor has ${leastBytes} bytes, wanted at most ${sizeBytes}`);
+    throw new RangeError(`One row of each tensor has ${leastBytes} bytes, expected at most ${sizeBytes}`);
   }
   let [fits, tooLarge] = [0, 1];
   for (let step = 0; step < STEPS; step++) {
@@ -28,10 +28,10 @@ export function scaleTensors(tensors: readonly TensorSpec[], sizeBytes: number):
   return withMatrices(tensors).map(([tensor, matrix]) => ({ ...tensor, shape: shrink(tensor, matrix, fits) }));
 }
 
-/** A tensor, and for a scale matrix the matrix that it belongs to. */
+/** A tensor, and for a scale matrix its matrix. */
 type WithMatrix = readonly [tensor: TensorSpec, matrix: TensorSpec | undefined];
 
-/** Tensors that shrink alike, counted: a model of 100,000 tensors has a few dozen kinds. */
+/** Tensors that scale alike, with their count: a model of 100,000 tensors has a few dozen kinds. */
 function kindsOf(tensors: readonly TensorSpec[]): { readonly like: WithMatrix; count: number }[] {
   const kinds = new Map<string, { readonly like: WithMatrix; count: number }>();
   for (const like of withMatrices(tensors)) {

@@ -2,7 +2,7 @@ import { type DType, type TensorSpec, tensorBytes } from '@checkpoint-engine/met
 
 /** Side of the square blocks of an FP8 matrix that share one scale. */
 export const SCALE_BLOCK = 128;
-/** What a scale matrix's name has beyond its matrix's name. */
+/** Suffix of a scale matrix's name after the name of its matrix. */
 export const SCALE_SUFFIX = '_scale_inv';
 
 export const bf16 = (name: string, ...shape: number[]): TensorSpec => ({ name, dtype: 'BF16', shape });
@@ -11,7 +11,7 @@ export const f32 = (name: string, ...shape: number[]): TensorSpec => ({ name, dt
 /** How a model stores the matrix of a linear layer. */
 export type Linear = (name: string, rows: number, columns: number) => TensorSpec[];
 
-/** As it is, in BF16. */
+/** In BF16, without scales. */
 export const plainLinear: Linear = (name, rows, columns) => [bf16(`${name}.weight`, rows, columns)];
 
 /** In FP8, with a matrix of scales. */
@@ -23,7 +23,7 @@ export const fp8Linear: Linear = (name, rows, columns) => {
   ];
 };
 
-/** One scale a block, also for a block that is not full. */
+/** One scale per block, including incomplete blocks. */
 export function scaleShape(rows: number, columns: number): [number, number] {
   return [Math.ceil(rows / SCALE_BLOCK), Math.ceil(columns / SCALE_BLOCK)];
 }
@@ -37,12 +37,12 @@ export function mlp(linear: Linear, name: string, hidden: number, width: number)
   ];
 }
 
-/** The experts of a layer, without router. */
+/** The experts of a layer, without the router. */
 export function experts(linear: Linear, name: string, count: number, hidden: number, width: number): TensorSpec[] {
   return Array.from({ length: count }, (_, expert) => mlp(linear, `${name}.experts.${expert}`, hidden, width)).flat();
 }
 
-/** A further layer that predicts one token more (MTP): a whole layer with embedding, head and projection of its own. */
+/** An additional layer that predicts one more token (MTP): a whole layer with its own embedding, head and projection. */
 export function predictingLayer(
   layer: string,
   hidden: number,

@@ -1,6 +1,6 @@
 /**
- * What the native packages of checkpoint-engine share: the loader of addons and the way of their errors into
- * TypeScript. The C++ headers lie in `include/ce/`, the build rules in `addon.mk`.
+ * Shared code of the native packages of checkpoint-engine: the loader of addons and the conversion of their errors to
+ * TypeScript. The C++ headers are in `include/ce/`, the build rules in `addon.mk`.
  *
  * @packageDocumentation
  */

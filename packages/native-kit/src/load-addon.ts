@@ -5,14 +5,14 @@ import { fileURLToPath } from 'node:url';
 import { CheckpointEngineError } from '@checkpoint-engine/interface';
 
 /**
- * Loads the native addon of a package: the one in its `prebuilds/<platform>-<arch>/`, where building puts it and from
- * where it is published. Where the environment variable `CHECKPOINT_ENGINE_ADDONS` names another folder of the package
- * (`build/sanitize`), that one counts.
+ * Loads the native addon of a package from its `prebuilds/<platform>-<arch>/`, where the build writes it and the
+ * published package contains it. If the environment variable `CHECKPOINT_ENGINE_ADDONS` names another folder of the
+ * package (`build/sanitize`), the function loads the addon from there.
  *
- * @param packageUrl URL of the package's folder, with a slash at its end: `new URL('../', import.meta.url)`.
+ * @param packageUrl URL of the package's folder, with a trailing slash: `new URL('../', import.meta.url)`.
  * @param name       Name of the addon, as in `ce_<name>.node`.
- * @typeParam T      What the addon exports.
- * @throws `CE_LIBRARY_NOT_FOUND` when there is none, or the system refuses to load it.
+ * @typeParam T      The exports of the addon.
+ * @throws `CE_LIBRARY_NOT_FOUND` if the addon does not exist, or the system refuses to load it.
  */
 export function loadAddon<T>(packageUrl: URL | string, name: string): T {
   const file = `ce_${name}.node`;

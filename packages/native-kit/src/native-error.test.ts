@@ -26,7 +26,7 @@ describe('fromNativeError', () => {
     });
   });
 
-  it('gives back what no addon threw', () => {
+  it('returns errors of other origin unchanged', () => {
     const misuse = new RangeError('outside');
     const system = Object.assign(new Error('ENOENT'), { code: 'ENOENT' });
     const ours = new CheckpointEngineError('CE_CLOSED', 'closed', 'open it');

@@ -1,6 +1,6 @@
 import { CheckpointEngineError, type ErrorCode, type ErrorDetails } from '@checkpoint-engine/interface';
 
-/** What an addon built on `ce/failure.h` puts on the errors that it throws. */
+/** The properties of errors that an addon based on `ce/failure.h` throws. */
 interface NativeFailure extends Error {
   readonly code: ErrorCode;
   readonly hint: string;
@@ -17,8 +17,8 @@ function isNativeFailure(value: unknown): value is NativeFailure {
 }
 
 /**
- * Turns what an addon threw into the error to throw on: its failures become {@link CheckpointEngineError}s, with
- * `details` added; everything else (TypeError, RangeError) is given back as it is.
+ * Converts an error of an addon to the error to throw: its failures become {@link CheckpointEngineError}s with
+ * the added `details`; the function returns everything else (TypeError, RangeError) unchanged.
  */
 export function fromNativeError(error: unknown, details: ErrorDetails = {}): unknown {
   if (!isNativeFailure(error)) return error;
@@ -26,7 +26,7 @@ export function fromNativeError(error: unknown, details: ErrorDetails = {}): unk
   return new CheckpointEngineError(code, message, hint, { op, status, detail, file, ...details });
 }
 
-/** Runs a synchronous call of an addon; what it throws passes through {@link fromNativeError}. */
+/** Runs a synchronous call of an addon; converts its errors with {@link fromNativeError}. */
 export function callNative<T>(call: () => T): T {
   try {
     return call();
@@ -35,7 +35,7 @@ export function callNative<T>(call: () => T): T {
   }
 }
 
-/** Awaits an asynchronous call of an addon; what it throws or rejects with passes through {@link fromNativeError}. */
+/** Awaits an asynchronous call of an addon; converts its errors with {@link fromNativeError}. */
 export async function awaitNative<T>(call: () => Promise<T>): Promise<T> {
   try {
     return await call();

@@ -1,36 +1,37 @@
 /**
- * Which tensors an engine's loader has to be given in one call. Loaders keep halves of a fused parameter only until the
- * call ends, and drop a half whose other half does not come: no error, and the engine keeps old or random weights.
+ * Decides which tensors an engine's loader must receive in one call. Loaders keep halves of a fused parameter only
+ * until the call ends, and silently drop a half whose other half does not arrive: the engine then keeps old or random
+ * weights.
  *
- * The rules go by the form of names, not by models:
+ * The rules depend on the form of names, not on models. These tensors form one group each:
  *
  * 1. All tensors of an attention block (`layers.3.self_attn.`, `blocks.0.attn.`, `layers.7.linear_attn.`, ...).
- * 2. All parameters of one module: `weight`, `bias`, and what belongs to a quantized weight, such as `weight_scale_inv`,
- *    `input_scale`, `qweight`, `qzeros`, `scales`, `weight_packed`.
- * 3. A parameter that has a name of its own, and its companions: `gate_up_proj`, `gate_up_proj_scales`.
+ * 2. All parameters of one module: `weight`, `bias`, and the companions of a quantized weight, such as
+ *    `weight_scale_inv`, `input_scale`, `qweight`, `qzeros`, `scales`, `weight_packed`.
+ * 3. A parameter with its own name, and its companions: `gate_up_proj`, `gate_up_proj_scales`.
  *
  * @packageDocumentation
  */
 
-/** A segment of a path that names an attention block. */
+/** Matches a path segment that names an attention block. */
 const ATTENTION = /attn|attention/;
 
-/** What such a segment cannot be without: a quick test of the whole name. */
+/** Matches text that every such segment contains: a quick test of the whole name. */
 const ATTENTION_HINT = 'att';
 
-/** The parameter that most modules have one of. */
+/** Matches the main parameter, which most modules have once. */
 const WEIGHT = '.weight';
 
-/** Ends of a parameter's name that say what it is to a weight, once or several times: `weight_scale_inv`. */
+/** Matches suffixes that mark a parameter as a companion of a weight, once or several times: `weight_scale_inv`. */
 const COMPANION =
   /(?:_(?:scale|scales|inv|2|global|block|blocks|packed|shape|type|bias|zero|zeros|point|zero_point|g_idx|offset))+$/;
 
-/** What is left of a parameter's name that has nothing to tell apart from the other parameters of its module. */
+/** Matches the rest of a parameter's name if it does not distinguish the parameter from others of its module. */
 const MODULE_PARAMETER =
   /^(?:q?weight.*|q?scales?|q?zeros?|qzeros|bias|g_idx|perm|blocks|(?:input|output|act|activation|pre_quant|[qkv]|kv)(?:_.*)?)$/;
 
 /**
- * The name of the group that a tensor belongs to: tensors of equal keys are never split over owners or buckets.
+ * Returns the key of a tensor's group. The planner never splits tensors of equal keys over owners or buckets.
  *
  * @example
  * ```ts
@@ -48,17 +49,17 @@ export function affinityKey(name: string): string {
   return name.slice(0, moduleEnd + 1) + parameter;
 }
 
-/** Whether a tensor is the weight of a module outside of attention: nothing else of its group ends like it. */
+/** Whether a tensor is the weight of a module outside of attention; no other tensor of its group has that suffix. */
 export function isModuleWeight(name: string): boolean {
   return name.endsWith(WEIGHT) && !name.includes(ATTENTION_HINT);
 }
 
-/** The key of the group that {@link isModuleWeight} tensor belongs to. */
+/** Returns the group key of a tensor for which {@link isModuleWeight} is true. */
 export function keyOfModuleWeight(name: string): string {
   return name.slice(0, -WEIGHT.length);
 }
 
-/** The path up to the attention block within its layer, or `undefined` where the tensor is in none. */
+/** Returns the path up to the attention block within its layer, or `undefined` if the tensor is not in one. */
 function attentionBlock(name: string): string | undefined {
   const path = name.split('.').slice(0, -1);
   const layer = path.findIndex((segment) => /^\d+$/.test(segment));

@@ -12,7 +12,7 @@ import { measureMetas } from './measure-metas.ts';
 import { planBuckets } from './plan-buckets.ts';
 import { splitGroups } from './split-groups.ts';
 
-/** What loaders of engines need in one call. */
+/** Groups of tensors that engine loaders need in one call. */
 const TOGETHER: Readonly<Record<string, readonly string[]>> = {
   'DeepSeek-V3, FP8': [
     'model.layers.3.self_attn.q_a_proj.weight',
@@ -88,7 +88,7 @@ const TOGETHER: Readonly<Record<string, readonly string[]>> = {
   'no module at all': ['weight', 'weight_scale'],
 };
 
-/** What is apart although its names are alike: groups are no larger than they have to be. */
+/** Tensors that are separate although their names are alike: groups are only as large as necessary. */
 const APART: readonly (readonly [string, string])[] = [
   ['model.layers.1.self_attn.q_proj.weight', 'model.layers.11.self_attn.q_proj.weight'],
   ['model.layers.1.mlp.experts.1.up_proj.weight', 'model.layers.1.mlp.experts.11.up_proj.weight'],
@@ -187,7 +187,7 @@ describe('groups of tensors', () => {
         const largest = measureMetas(metas).largestGroup.sizeBytes;
         const bucketBytes = Math.max(limits.bucketBytes, Math.ceil(largest / 256) * 256);
         const plan = planBuckets(metas, { ...limits, bucketBytes });
-        // What is known of the metas is not changed by planning.
+        // Planning does not change the cached affinity of the metas.
         expect(planBuckets(metas, { ...limits, bucketBytes })).toEqual(plan);
         const places = new Map<string, number>();
         const names: string[] = [];
@@ -232,7 +232,7 @@ describe('groups of tensors', () => {
     );
   });
 
-  it('are one copy out of a pool that is laid out for them, and few out of a file', () => {
+  it('are one copy from a pool in their order, and few from a file', () => {
     const module = (at: number): string => `model.layers.0.mlp.experts.${at}.up_proj`;
     const inFile = [
       ...Array.from({ length: 8 }, (_, at) => bytesTensor(`${module(at)}.weight_scale_inv`, 256)),
@@ -247,7 +247,7 @@ describe('groups of tensors', () => {
     expect(copiesOf(poolOf(0, inFile, { alignBytes: 1, startBytes: 72 }))).toEqual([2, 2, 2, 2]);
   });
 
-  it('are told where several ranks hold parts of one', () => {
+  it('are reported if several ranks hold parts of one', () => {
     const one = (rank: number, ...names: string[]) =>
       poolOf(
         rank,

@@ -3,9 +3,9 @@ import { affinityKey, isModuleWeight, keyOfModuleWeight } from './affinity-key.t
 
 type Named = Pick<ParameterMeta, 'name'>;
 
-/** Tensors in the order of their groups. */
+/** The tensors of a list in group order. */
 export interface Affinity {
-  /** Indices of the tensors, group by group; absent where they are in that order already. */
+  /** Indices of the tensors, group by group; absent if the list is in that order already. */
   readonly order?: Int32Array | undefined;
   /** 1 at each position of that order where a group begins, else 0. */
   readonly starts: Uint8Array;
@@ -14,10 +14,10 @@ export interface Affinity {
 const known = new WeakMap<readonly Named[], Affinity>();
 
 /**
- * Finds the groups of tensors that have to stay together (see {@link affinityKey}). Groups come in the order of their
- * first tensors, the tensors of a group in theirs.
+ * Finds the groups of tensors that must stay together (see {@link affinityKey}). Groups come in the order of their
+ * first tensors, and tensors keep their order within a group.
  *
- * Costs next to nothing for a list that was asked about before: lists of metas are not to be changed.
+ * The result is cached per list, so callers must not change lists of metas.
  */
 export function affinityOf(tensors: readonly Named[]): Affinity {
   let affinity = known.get(tensors);
@@ -29,7 +29,7 @@ export function affinityOf(tensors: readonly Named[]): Affinity {
 }
 
 /**
- * Puts tensors into the order in which a pool should hold them: group by group, each module's weight in front of its
+ * Puts tensors into the order in which a pool should hold them: group by group, with each module's weight before its
  * companions. Groups come in the order of their first tensors. Then a bucket is one range of the pool.
  */
 export function orderByAffinity<T extends Named>(tensors: readonly T[]): T[] {
@@ -43,8 +43,9 @@ export function orderByAffinity<T extends Named>(tensors: readonly T[]): T[] {
 }
 
 /**
- * The affinity of a list whose groups lie together, found without a look at most keys; `undefined` where that is not
- * certain. Most tensors are a module's weight, which begins a group that has no second one, or follow such a weight.
+ * The affinity of a list whose groups are contiguous, found without computing most keys; `undefined` if contiguity is
+ * uncertain. Most tensors are either a module's weight, which begins a group without another weight, or follow such a
+ * weight.
  */
 function grouped(tensors: readonly Named[]): Affinity | undefined {
   const starts = new Uint8Array(tensors.length);
@@ -55,7 +56,7 @@ function grouped(tensors: readonly Named[]): Affinity | undefined {
   let hasLooseCompanions = false;
   for (let index = 0; index < tensors.length; index++) {
     const { name } = tensors[index]!;
-    // `X.weight_scale` right after `X.weight`.
+    // `X.weight_scale` directly after `X.weight`.
     if (weight !== undefined && name.startsWith(weight) && name.indexOf('.', weight.length) === -1) continue;
     if (isModuleWeight(name)) {
       starts[index] = 1;

@@ -6,21 +6,21 @@ export interface ReadChunk extends PullChunk {
   readonly readerRank: number;
 }
 
-/** What {@link assignPullReaders} goes by. */
+/** Input of {@link assignPullReaders}. */
 export interface PullReaders {
-  /** Ranks of the host that own chunks themselves: each reads its own. */
+  /** Ranks of the host that own chunks themselves; each reads its own chunks. */
   readonly local: ReadonlySet<number>;
   /** NICs of the host. */
   readonly localTopology: Topology;
-  /** NICs of the owners elsewhere. */
+  /** NICs of the owners on other hosts. */
   readonly remoteTopology: Topology;
 }
 
 /**
- * Says which rank of a host reads which chunk: its owner where that is here, otherwise ranks in turn, so that NICs on
- * both sides work at the same time.
+ * Decides which rank of a host reads which chunk: the owner if it is on this host, otherwise the ranks in turn, so that
+ * NICs on both sides work at the same time.
  *
- * @returns The chunks in the order in which they are to be read: readers alternate, so that all work all the time.
+ * @returns The chunks in the order in which the ranks must read them. Readers alternate, so that all of them are busy.
  * @throws `CE_PLAN_NO_RECEIVER`, `CE_METAS_INVALID`
  */
 export function assignPullReaders(chunks: readonly PullChunk[], readers: PullReaders): ReadChunk[] {

@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { assignReceiverRanks, type OwnedBucket, type Topology } from './assign-receiver-ranks.ts';
 
-/** NICs of so many ranks each, numbered through. */
+/** NICs with the given number of ranks each, numbered consecutively. */
 function nics(prefix: string, count: number, ranksPerNic: number): Topology {
   return new Map(
     Array.from({ length: count }, (_, nic) => [
@@ -25,7 +25,7 @@ const assign = (buckets: OwnedBucket<number>[], local: Topology, remote: Topolog
   ]);
 
 describe('assignReceiverRanks', () => {
-  it('pairs each rank with its counterpart where both sides have a NIC a rank', () => {
+  it('pairs each rank with its counterpart if both sides have one NIC per rank', () => {
     const expected = Array.from({ length: 80 }, (_, i) => [i % 8, i % 8, i]);
     expect(assign(bucketsOf(80, 8), nics('l', 8, 1), nics('r', 8, 1))).toEqual(expected);
   });
@@ -52,7 +52,7 @@ describe('assignReceiverRanks', () => {
     expect(assign(bucketsOf(13, 8), nics('l', 3, 1), nics('r', 4, 2))).toEqual(expected);
   });
 
-  it('begins a round anew where the next NIC already serves in it', () => {
+  it('begins a new round if the next NIC already serves in the current one', () => {
     const buckets = [0, 0, 0, 1].map((ownerRank, bucket) => ({ ownerRank, bucket }));
     expect(assign(buckets, nics('l', 2, 1), nics('r', 2, 1))).toEqual([
       [0, 0, 0],
@@ -86,7 +86,7 @@ describe('assignReceiverRanks', () => {
   it.each([
     { what: 'no local NIC', local: new Map<string, Set<number>>() },
     { what: 'local NICs without ranks', local: new Map([['l0', new Set<number>()]]) },
-  ])('refuses buckets that nobody can receive: $what', ({ local }) => {
+  ])('refuses buckets without a receiver: $what', ({ local }) => {
     expect(() => assignReceiverRanks(bucketsOf(1, 1), local, nics('r', 1, 1))).toThrow(
       expect.objectContaining({ code: 'CE_PLAN_NO_RECEIVER' }),
     );

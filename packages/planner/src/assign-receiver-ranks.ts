@@ -1,6 +1,6 @@
 import { CheckpointEngineError } from '@checkpoint-engine/interface';
 
-/** For each NIC (its address), the ranks that use it. */
+/** Maps each NIC (its address) to the ranks that use it. */
 export type Topology = ReadonlyMap<string, ReadonlySet<number>>;
 
 /** A bucket and the rank that owns it. */
@@ -9,29 +9,30 @@ export interface OwnedBucket<T> {
   readonly bucket: T;
 }
 
-/** A bucket, and the rank that reads it from its owner. */
+/** A bucket and the rank that reads it from its owner. */
 export interface ReceivedBucket<T> extends OwnedBucket<T> {
   readonly receiverRank: number;
 }
 
 /**
- * Says which joining rank reads which bucket out of its owner's pool, so that NICs on both sides work at the same time.
+ * Decides which joining rank reads which bucket from its owner's pool, so that NICs on both sides work at the same
+ * time.
  *
  * - Buckets are taken round-robin over the NICs of their owners, NICs in the order in which `buckets` first needs them.
- * - Receivers are the lowest rank of each local NIC, in the order of the map; at most as many as owners' NICs serve.
- *   Local NICs without ranks do not count.
- * - Assignment goes in rounds: each receiver in turn takes the next bucket. Where that bucket's NIC already serves in
- *   the round, the next round begins.
+ * - Receivers are the lowest rank of each local NIC, in the order of the map; at most as many as there are owners'
+ *   NICs. Local NICs without ranks do not count.
+ * - Assignment proceeds in rounds: each receiver in turn takes the next bucket. If that bucket's NIC already serves a
+ *   bucket in the round, the next round begins.
  *
- * A rank that `remoteTopology` has under several NICs counts for the last of them. Equal input, equal output.
+ * A rank that `remoteTopology` lists under several NICs counts for the last of them. Equal input gives equal output.
  *
- * @returns One entry a bucket, in the order of assignment.
+ * @returns One entry per bucket, in the order of assignment.
  * @throws {CheckpointEngineError} `CE_PLAN_NO_RECEIVER` when there are buckets but no local rank to read them;
  *   `CE_METAS_INVALID` when an owner has no NIC in `remoteTopology`.
  * @example
  * ```ts
- * assignReceiverRanks([{ ownerRank: 0, bucket: 'a' }], new Map([['nic0', new Set([8, 9])]]), new Map([['nic7', new Set([0])]]));
- * // [{ receiverRank: 8, ownerRank: 0, bucket: 'a' }]
+ * assignReceiverRanks([{ ownerRank: 0, bucket: 'a' }], new Map([['nic0', new Set([8, 9])]]), new Map([['nic7', new
+ * Set([0])]])); // [{ receiverRank: 8, ownerRank: 0, bucket: 'a' }]
  * ```
  */
 export function assignReceiverRanks<T>(
@@ -55,7 +56,7 @@ export function assignReceiverRanks<T>(
   return assigned;
 }
 
-/** The buckets that each owner's NIC serves. */
+/** The queue of buckets of each owner's NIC. */
 function queuesByNic<T>(buckets: readonly OwnedBucket<T>[], remoteTopology: Topology): Map<string, OwnedBucket<T>[]> {
   const nicOfRank = new Map<number, string>();
   for (const [nic, ranks] of remoteTopology) for (const rank of ranks) nicOfRank.set(rank, nic);
@@ -89,7 +90,7 @@ function* roundRobin<T>(queues: ReadonlyMap<string, readonly T[]>): Generator<T 
 function noReceiverError(bucketCount: number, localTopology: Topology): CheckpointEngineError {
   return new CheckpointEngineError(
     'CE_PLAN_NO_RECEIVER',
-    `No rank here can read the ${bucketCount} buckets: ${localTopology.size} local NICs with 0 receiving ranks, wanted at least 1`,
+    `No rank here can read the ${bucketCount} buckets: ${localTopology.size} local NICs with 0 receiving ranks, expected at least 1`,
     'Let at least one rank of this host take part (--ranks), and check that its NIC is found (checkpoint-engine doctor)',
   );
 }
@@ -97,8 +98,8 @@ function noReceiverError(bucketCount: number, localTopology: Topology): Checkpoi
 function ownerWithoutNicError(rank: number, remoteTopology: Topology): CheckpointEngineError {
   return new CheckpointEngineError(
     'CE_METAS_INVALID',
-    `Rank ${rank} owns buckets but is under none of the ${remoteTopology.size} NICs of the remote topology`,
-    'Save the metas again on the serving ranks with a P2P transport, so that every owner comes with its NIC',
+    `Rank ${rank} owns buckets but is not under any of the ${remoteTopology.size} NICs of the remote topology`,
+    'Save the metas again on the serving ranks with a P2P transport, so that they include the NIC of every owner',
     { peer: rank },
   );
 }

@@ -11,14 +11,14 @@ describe('balanceByBytes', () => {
     { what: 'a large one last', sizes: [2, 2, 4], worldSize: 2, owners: [0, 0, 1] },
     { what: 'fewer tensors than ranks', sizes: [5, 5], worldSize: 4, owners: [1, 3] },
     { what: 'one rank', sizes: [3, 0, 9], worldSize: 1, owners: [0, 0, 0] },
-    { what: 'empty tensors stay with their neighbours', sizes: [0, 4, 0, 4, 0], worldSize: 2, owners: [0, 0, 1, 1, 1] },
+    { what: 'empty tensors stay with their neighbors', sizes: [0, 4, 0, 4, 0], worldSize: 2, owners: [0, 0, 1, 1, 1] },
     { what: 'only empty tensors', sizes: [0, 0], worldSize: 3, owners: [0, 0] },
     { what: 'none', sizes: [], worldSize: 3, owners: [] },
   ])('gives each rank its quantile: $what', ({ sizes, worldSize, owners }) => {
     expect(balanceByBytes(sized(...sizes), worldSize)).toEqual(owners);
   });
 
-  it('gives no rank more than the mean plus the largest tensor, in one run a rank', () => {
+  it('gives no rank more than the mean plus the largest tensor, in one run per rank', () => {
     const size = fc.oneof(fc.constant(0), fc.nat(64), fc.integer({ min: 1, max: 2 ** 32 }));
     fc.assert(
       fc.property(fc.array(size, { maxLength: 200 }), fc.integer({ min: 1, max: 300 }), (sizes, worldSize) => {

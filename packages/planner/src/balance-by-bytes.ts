@@ -1,26 +1,26 @@
 import { groupsOf } from './affinity.ts';
 import { checkNotNegative, checkPositiveInteger } from './check-argument.ts';
 
-/** What {@link balanceByBytes} shares out. */
+/** A tensor that {@link balanceByBytes} assigns. */
 export interface SharedTensor {
   readonly sizeBytes: number;
-  /** Tensors that a loader needs in one call have the same owner: names tell which. @default each by itself */
+  /** With names, tensors that a loader needs in one call get the same owner. @default each tensor by itself */
   readonly name?: string | undefined;
 }
 
 /**
- * Says which rank owns each tensor: every rank gets about the same bytes, and a group of tensors that a loader needs in
- * one call (see {@link affinityKey}) has one owner.
+ * Decides which rank owns each tensor: every rank gets about the same bytes, and a group of tensors that a loader needs
+ * in one call (see {@link affinityKey}) has one owner.
  *
- * The groups are laid end to end, each where its first tensor comes, and cut into `worldSize` equal lengths; a group
- * goes to the rank whose length holds its middle. So files are read almost sequentially, and no rank owns more than the
- * mean plus the largest group: a share reaches over each of its two ends by at most half a group. Ranks may stay without
- * tensors where there are few of them. Equal input gives equal output, everywhere.
+ * The function lays the groups end to end, each at the place of its first tensor, and cuts the total into `worldSize`
+ * equal lengths; a group goes to the rank whose length holds its middle. So ranks read files almost sequentially, and
+ * no rank owns more than the mean plus the largest group: a share exceeds each of its two ends by at most half a group.
+ * If there are few tensors, some ranks may get none. Equal input gives equal output in every runtime.
  *
- * @param tensors   In the order in which they are read. Sizes in bytes, 0 included. Names of all, or of none.
+ * @param tensors   In reading order. Sizes are in bytes and may be 0. Either all tensors have names or none.
  * @param worldSize Number of ranks.
  * @returns The owner of each tensor, in input order; never descending from one group to the next.
- * @throws {RangeError} `worldSize` is no positive integer, or a size is negative.
+ * @throws {RangeError} `worldSize` is not a positive integer, or a size is negative.
  * @example
  * ```ts
  * balanceByBytes([{ sizeBytes: 4 }, { sizeBytes: 2 }, { sizeBytes: 2 }], 2); // [0, 1, 1]
@@ -47,7 +47,7 @@ export function balanceByBytes(tensors: readonly SharedTensor[], worldSize: numb
   return owners;
 }
 
-/** The indices of what is owned together. */
+/** Returns the indices of the tensors of each group. */
 function unitsOf(tensors: readonly SharedTensor[]): Iterable<readonly number[]> {
   const areNamed = (all: readonly SharedTensor[]): all is readonly (SharedTensor & { name: string })[] =>
     all.every(({ name }) => name !== undefined);

@@ -68,7 +68,7 @@ describe('bucketLayout', () => {
     expect(layout(metas)).toEqual({ offsets, copies });
   });
 
-  it('carries what workers are told of a tensor', () => {
+  it('carries the properties of a tensor that workers receive', () => {
     const metas = poolOf(0, [{ name: 'scale', dtype: 'F32', shape: [], sizeBytes: 4 }]);
     expect(bucketLayout(metas, wholeBucket(metas), 256).tensors).toEqual([
       { name: 'scale', dtype: 'F32', shape: [], sizeBytes: 4, offsetBytes: 0 },
@@ -115,7 +115,7 @@ describe('bucketLayout', () => {
     { what: 'beyond the end of its region', change: { offsetBytes: 1 } },
     { what: 'before its start', change: { offsetBytes: -1 } },
     { what: 'in a region that is not there', change: { region: 1 } },
-  ])('names a tensor that lies $what', ({ change }) => {
+  ])('names a tensor that is $what', ({ change }) => {
     const metas = pool([8]);
     const wrong = { ...metas, tensors: [{ ...metas.tensors[0]!, ...change }] };
     expect(() => bucketLayout(wrong, wholeBucket(metas), 256)).toThrow(

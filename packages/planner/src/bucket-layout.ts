@@ -6,45 +6,45 @@ import { checkPowerOfTwo } from './check-argument.ts';
 import { formatBytesExactly } from './format-bytes.ts';
 import type { Bucket } from './plan.ts';
 
-/** A tensor and where it lies in its bucket. */
+/** A tensor and its location in its bucket. */
 export interface BucketTensor {
   readonly name: string;
   readonly dtype: DType;
   readonly shape: readonly number[];
   readonly sizeBytes: number;
-  /** From the start of the bucket. */
+  /** Bytes from the start of the bucket. */
   readonly offsetBytes: number;
 }
 
-/** One range of the owner's pool that is copied into the bucket. */
+/** One range of the owner's pool to copy into the bucket. */
 export interface BucketCopy {
   /** Index of the pool region. */
   readonly region: number;
-  /** From the start of the region. */
+  /** Bytes from the start of the region. */
   readonly offsetBytes: number;
-  /** From the start of the bucket. */
+  /** Bytes from the start of the bucket. */
   readonly bucketOffsetBytes: number;
   readonly sizeBytes: number;
 }
 
-/** What {@link bucketLayout} gives. */
+/** Result of {@link bucketLayout}. */
 export interface BucketLayout {
   readonly tensors: readonly BucketTensor[];
-  /** Ascending in the bucket, without overlap; together they fill every tensor. */
+  /** Ascending in the bucket, without overlap; together the copies fill every tensor. */
   readonly copies: readonly BucketCopy[];
 }
 
 /**
- * Says where each tensor of a bucket lies in it, and which pool ranges fill it.
+ * Computes the location of each tensor in a bucket, and the pool ranges that fill the bucket.
  *
- * Neighbours that lie as far apart in the pool as in the bucket become one copy, alignment gaps included; where the
- * pool of one region has the bucket's alignment, that is one copy for the whole bucket. No copy reads outside of its
+ * Neighbors that are the same distance apart in the pool as in the bucket become one copy, alignment gaps included. If
+ * the pool of one region has the bucket's alignment, one copy fills the whole bucket. No copy reads outside of its
  * region. Bytes of the bucket between tensors stay undefined.
  *
- * @param metas      Of `bucket.ownerRank`, the same that the plan was made from.
- * @param alignBytes The plan's.
+ * @param metas      The metas of `bucket.ownerRank` from which the plan was made.
+ * @param alignBytes The `alignBytes` of the plan.
  * @throws {CheckpointEngineError} `CE_METAS_INVALID` naming a tensor that reaches out of its region.
- * @throws {RangeError} The bucket is not of these metas.
+ * @throws {RangeError} The bucket does not belong to these metas.
  */
 export function bucketLayout(metas: RankMetas, bucket: Bucket, alignBytes: number): BucketLayout {
   checkPowerOfTwo('alignBytes', alignBytes);
@@ -62,7 +62,7 @@ export function bucketLayout(metas: RankMetas, bucket: Bucket, alignBytes: numbe
   return { tensors, copies };
 }
 
-/** Lengthens the last copy up to the end of `tensor` where that fills it rightly, else adds a copy. */
+/** Extends the last copy to the end of `tensor` if that fills it correctly, else adds a copy. */
 function addCopy(copies: BucketCopy[], tensor: ParameterMeta, bucketOffsetBytes: number): void {
   const { region, offsetBytes, sizeBytes } = tensor;
   const last = copies.at(-1);
@@ -81,8 +81,8 @@ function checkInsideRegion(tensor: ParameterMeta, { rank, regions }: RankMetas):
   throw new CheckpointEngineError(
     'CE_METAS_INVALID',
     regionBytes === undefined
-      ? `Tensor "${name}" of rank ${rank} lies in region ${region}, of ${regions.length} regions`
-      : `Tensor "${name}" of rank ${rank} lies at ${offsetBytes} with ${sizeBytes} bytes, outside of its region ${region} of ${formatBytesExactly(regionBytes)}`,
+      ? `Tensor "${name}" of rank ${rank} is in region ${region}, but there are ${regions.length} regions`
+      : `Tensor "${name}" of rank ${rank} is at ${offsetBytes} with ${sizeBytes} bytes, outside of its region ${region} of ${formatBytesExactly(regionBytes)}`,
     'Gather the metas again: these do not describe the pool',
     { rank, tensor: name },
   );

@@ -18,7 +18,7 @@ describe('checkUniqueTensors', () => {
       expect.objectContaining({
         code: 'CE_TENSOR_DUPLICATE',
         tensor: 'b',
-        message: 'Tensor "b" is there on rank 4 and on rank 7, wanted one owner',
+        message: 'Tensor "b" appears on rank 4 and on rank 7, expected one owner',
       }),
     );
   });
@@ -27,7 +27,7 @@ describe('checkUniqueTensors', () => {
     expect(() => checkUniqueTensors([owner(4, 'a', 'a')])).toThrow(
       expect.objectContaining({
         code: 'CE_TENSOR_DUPLICATE',
-        message: 'Tensor "a" is there twice on rank 4, wanted once',
+        message: 'Tensor "a" appears twice on rank 4, expected once',
       }),
     );
   });

@@ -2,8 +2,8 @@ import { CheckpointEngineError } from '@checkpoint-engine/interface';
 import type { RankMetas } from '@checkpoint-engine/meta';
 
 /**
- * Checks that every tensor has one owner. Apart from {@link planBuckets} because it costs more than planning does:
- * call it once when metas were gathered or loaded.
+ * Checks that every tensor has one owner. {@link planBuckets} does not check this because the check costs more than
+ * planning: call it once after metas were gathered or loaded.
  *
  * @throws {CheckpointEngineError} `CE_TENSOR_DUPLICATE` naming the tensor and both of its owners.
  */
@@ -22,8 +22,8 @@ function duplicateError(tensor: string, owner: number, rank: number): Checkpoint
   return new CheckpointEngineError(
     'CE_TENSOR_DUPLICATE',
     owner === rank
-      ? `Tensor "${tensor}" is there twice on rank ${rank}, wanted once`
-      : `Tensor "${tensor}" is there on rank ${owner} and on rank ${rank}, wanted one owner`,
+      ? `Tensor "${tensor}" appears twice on rank ${rank}, expected once`
+      : `Tensor "${tensor}" appears on rank ${owner} and on rank ${rank}, expected one owner`,
     'Register each tensor on one rank only: give ranks disjoint files or tensors',
     { tensor, rank, peer: owner },
   );

@@ -1,6 +1,6 @@
 /**
- * A running 64-bit digest of numbers and strings: two 32-bit lanes that mix every word differently, so that it is
- * quick in every JavaScript engine and equal in all of them. It finds accidents, not attacks.
+ * A running 64-bit digest of numbers and strings. Two 32-bit lanes mix every word differently, which is
+ * fast in every JavaScript engine and gives the same result in all of them. It detects accidents, not attacks.
  */
 export class Digest {
   #high = 0x6a09e667;
@@ -12,17 +12,17 @@ export class Digest {
     this.#addWord((value / 2 ** 32) | 0);
   }
 
-  /** Adds a string by its UTF-16 units, two a word. */
+  /** Adds a string by its UTF-16 units, two per word. */
   addString(value: string): void {
     const { length } = value;
     this.#addWord(length);
     for (let i = 0; i < length; i += 2) {
-      // Beyond the end charCodeAt is NaN, which shifts to 0.
+      // After the end charCodeAt returns NaN, which shifts to 0.
       this.#addWord(value.charCodeAt(i) | (value.charCodeAt(i + 1) << 16));
     }
   }
 
-  /** What was added up to now, as 16 hexadecimal digits. */
+  /** The digest of the data added up to now, as 16 hexadecimal digits. */
   toHex(): string {
     return hex(finish(this.#high)) + hex(finish(this.#low));
   }

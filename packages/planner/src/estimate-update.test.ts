@@ -7,7 +7,7 @@ import { planBuckets } from './plan-buckets.ts';
 
 const MB = 1e6;
 
-/** So many ranks with so many buckets of 1 MB each. */
+/** A plan with the given numbers of ranks and of buckets of 1 MB per rank. */
 function planOf(ranks: number, bucketsPerRank: number): Plan {
   const metas = Array.from({ length: ranks }, (_, rank) =>
     poolOf(

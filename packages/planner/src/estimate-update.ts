@@ -1,38 +1,39 @@
 import { checkNotNegative, checkPositive, checkPositiveInteger } from './check-argument.ts';
 import type { Plan } from './plan.ts';
 
-/** How fast the stages of an update are. 1 GBps is 1e9 bytes a second. */
+/** Speed of the stages of an update. 1 GBps is 1e9 bytes per second. */
 export interface UpdateRates {
-  /** Host to device, of one rank; ranks copy at the same time. */
+  /** Host-to-device rate of one rank; ranks copy at the same time. */
   readonly h2dGBps: number;
-  /** Of one broadcast to all ranks; broadcasts come one after the other. */
+  /** Rate of one broadcast to all ranks; broadcasts run one after another. */
   readonly broadcastGBps: number;
-  /** Of one engine taking the weights out of the shared buffer; all engines do so at the same time. */
+  /** Rate at which one engine takes the weights from the shared buffer; all engines do so at the same time. */
   readonly reloadGBps: number;
-  /** Handshake, release, and what else does not depend on the bytes. @default 0 */
+  /** Time of the handshake, the release, and other work that does not depend on the bytes. @default 0 */
   readonly fixedMs?: number | undefined;
 }
 
-/** What {@link estimateUpdate} gives. */
+/** Result of {@link estimateUpdate}. */
 export interface UpdateEstimate {
-  /** Of the rank that owns most. */
+  /** Copy time of the rank that owns the most bytes. */
   readonly h2dMs: number;
   /** 0 in a world of one rank. */
   readonly broadcastMs: number;
   readonly reloadMs: number;
-  /** With `fixedMs`, and with filling and draining the pipeline. */
+  /** Total time, including `fixedMs` and the time to fill and drain the pipeline. */
   readonly totalMs: number;
   /** The stage that takes longest. */
   readonly boundBy: 'h2d' | 'broadcast' | 'reload';
 }
 
 /**
- * Estimates an update whose three stages overlap, with slots enough that none waits for memory.
+ * Estimates an update whose three stages overlap, with enough slots that no stage waits for memory.
  *
- * Each owner copies its buckets one after the other, a bucket is broadcast when it is there and the one before it in
- * the plan is out, and reloaded when it has arrived and the one before it is done.
+ * Each owner copies its buckets one after another. The broadcast of a bucket starts after its copy and after the
+ * broadcast of the previous bucket of the plan; its reload starts after its broadcast and after the reload of the
+ * previous bucket.
  *
- * @throws {RangeError} A rate is not above 0, or `worldSize` is no positive integer.
+ * @throws {RangeError} A rate is not above 0, or `worldSize` is not a positive integer.
  */
 export function estimateUpdate(plan: Plan, rates: UpdateRates, worldSize: number): UpdateEstimate {
   check(rates, worldSize);

@@ -1,9 +1,9 @@
 const UNITS = ['B', 'KiB', 'MiB', 'GiB', 'TiB', 'PiB'] as const;
 
 /**
- * Writes a number of bytes for people, in binary units with at most two decimals: `256 MiB`, `1.16 GiB`.
+ * Formats a number of bytes in binary units with at most two decimals: `256 MiB`, `1.16 GiB`.
  *
- * {@link parseSize} reads the text back, to within the rounding.
+ * {@link parseSize} parses the text; the result equals the input except for rounding.
  */
 export function formatBytes(bytes: number): string {
   let value = bytes;
@@ -15,7 +15,7 @@ export function formatBytes(bytes: number): string {
   return `${rounded(value)} ${UNITS[unit]}`;
 }
 
-/** As {@link formatBytes}, with the exact number behind it where the text had to round. */
+/** Formats like {@link formatBytes}, and appends the exact number if the text is rounded. */
 export function formatBytesExactly(bytes: number): string {
   const text = formatBytes(bytes);
   return text.endsWith(' B') ? text : `${text} (${bytes} bytes)`;

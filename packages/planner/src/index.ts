@@ -1,7 +1,7 @@
 /**
- * Bucket plans for weight updates: who owns which tensor, how large buckets are, which tensors travel together and in
- * which order, who reads them over the network, and how long it should take. Pure functions: equal input gives equal
- * output on every rank, so that ranks need not send each other their plans.
+ * Bucket plans for weight updates: which rank owns each tensor, how large buckets are, which tensors travel together
+ * and in which order, which rank reads them over the network, and how long the update should take. The functions are
+ * pure: equal input gives equal output on every rank, so ranks need not send each other their plans.
  *
  * @packageDocumentation
  */

@@ -1,4 +1,4 @@
-/** A bucket before its place in the plan is known. */
+/** A bucket whose place in the plan is not known yet. */
 export interface PlacedBucket {
   readonly ownerRank: number;
   readonly sizeBytes: number;
@@ -7,12 +7,13 @@ export interface PlacedBucket {
 /**
  * Merges the buckets of all owners into one sending order, so that owners copy to their devices while others send.
  *
- * A bucket comes when its middle is due if every owner sends its bytes at an even pace from the start to the end of
- * the update. So at any point of the order every owner has sent the same share of its bytes, give or take half a
- * bucket: owners with more bytes start earlier and come more often, and all finish together. Owners of equal bytes
- * take turns. Where buckets are due at the same time, the owner with more bytes goes first, then the lower rank.
+ * If every owner sends its bytes at an even pace from the start to the end of the update, each bucket is due when its
+ * middle is sent; the function orders buckets by that time. At any point of the order, every owner has therefore sent
+ * the same share of its bytes, give or take half a bucket: owners with more bytes start earlier and come more often,
+ * and all finish together. Owners of equal bytes take turns. If buckets are due at the same time, the owner with more
+ * bytes goes first, then the lower rank.
  *
- * @param owners For each owner its buckets, in the order in which it sends them.
+ * @param owners The buckets of each owner, in the order in which it sends them.
  */
 export function interleave<T extends PlacedBucket>(owners: readonly (readonly T[])[]): T[] {
   return owners

@@ -5,23 +5,23 @@ import { alignUp, DEFAULT_ALIGN_BYTES } from './align.ts';
 
 /** Tensors that travel together. */
 export interface TensorGroup {
-  /** What their names have in common. */
+  /** The common part of their names. */
   readonly key: string;
   readonly tensorCount: number;
-  /** With alignment between them. */
+  /** Bytes of the tensors, including the alignment between them. */
   readonly sizeBytes: number;
 }
 
-/** What {@link measureMetas} finds. Sizes in bytes; all 0 where there are no tensors. */
+/** Result of {@link measureMetas}. Sizes are in bytes; all are 0 if there are no tensors. */
 export interface MetasMeasure {
   readonly totalBytes: number;
   readonly tensorCount: number;
   readonly largestTensorBytes: number;
-  /** Tensors that a loader needs in one call: the least that a bucket has to hold. */
+  /** The largest group of tensors that a loader needs in one call: the smallest size that a bucket must hold. */
   readonly largestGroup: TensorGroup;
 }
 
-/** Finds the sizes that buckets depend on. */
+/** Measures the sizes that determine the bucket size. */
 export function measureMetas(metas: readonly RankMetas[]): MetasMeasure {
   let totalBytes = 0;
   let tensorCount = 0;

@@ -1,6 +1,6 @@
 import type { Needs } from '@checkpoint-engine/interface';
 
-/** Bytes that a rank keeps: those of its boxes, and those of the tensors that come whole. */
+/** Bytes that a rank keeps: those of its boxes, and those of its whole tensors. */
 export function neededBytes(needs: Needs, sizesBytes: ArrayLike<number>): number {
   let bytes = boxBytes(needs);
   for (const tensor of needs.rest) bytes += sizesBytes[tensor]!;

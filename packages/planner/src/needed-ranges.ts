@@ -1,25 +1,25 @@
 import type { Needs } from '@checkpoint-engine/interface';
 
-/** A rank, and the part of a range that it needs. */
+/** A rank and the part of a range that it needs. */
 export interface RangeUser {
   readonly rank: number;
   readonly fromBytes: number;
   readonly toBytes: number;
 }
 
-/** Bytes of one tensor that some rank needs, in one run. */
+/** A contiguous run of bytes of one tensor that at least one rank needs. */
 export interface NeededRange {
   readonly tensor: number;
   readonly fromBytes: number;
   readonly toBytes: number;
-  /** Each run of each rank in it. */
+  /** The runs of all ranks in this range. */
   readonly users: readonly RangeUser[];
 }
 
 /**
- * The union of what ranks need, by tensor, each run once. Runs do not touch.
+ * Merges the ranges that ranks need, by tensor. Each byte appears once, and the resulting runs do not touch.
  *
- * @param ownerOf By tensor; those with -1 are left out.
+ * @param ownerOf The owner of each tensor; tensors with -1 are left out.
  */
 export function* neededRanges(
   ownerOf: Int32Array,
@@ -55,7 +55,7 @@ interface Runs {
   readonly toBytes: Float64Array;
 }
 
-/** All runs, and the order that puts those of a tensor together: `order[starts[tensor]]` up to the next tensor's. */
+/** All runs, and the order that groups them by tensor: `order[starts[tensor]]` up to the start of the next tensor. */
 function sortedRuns(
   ownerOf: Int32Array,
   needs: ReadonlyMap<number, Needs>,

@@ -19,13 +19,13 @@ const UNIT_BYTES: ReadonlyMap<string, number> = new Map([
 const SIZE = /^(\d+(?:\.\d+)?(?:e\+?\d+)?) ?([a-z]*)$/;
 
 /**
- * Reads a size as people write it: `512MiB`, `2 GiB`, `1.5GB`, `8e9`, `1048576`.
+ * Parses a size in its usual notation: `512MiB`, `2 GiB`, `1.5GB`, `8e9`, `1048576`.
  *
- * `KB`, `MB` and so on are powers of 1000, `KiB`, `MiB` and so on powers of 1024; case does not matter. A unit without its
- * `B` is refused, since tools disagree on what `2G` is. Fractions of a byte are cut off.
+ * `KB`, `MB` and so on are powers of 1000, `KiB`, `MiB` and so on powers of 1024; case does not matter. The function
+ * rejects a unit without its `B`, because tools disagree on the meaning of `2G`. It rounds fractions of a byte down.
  *
- * @returns Bytes, an integer from 0 on.
- * @throws {CheckpointEngineError} `CE_CONFIG_INVALID`: not a size, or more than a number holds exactly.
+ * @returns Bytes, an integer of at least 0.
+ * @throws {CheckpointEngineError} `CE_CONFIG_INVALID`: the text is not a size, or the size exceeds the safe integers.
  */
 export function parseSize(text: string): number {
   const [, digits, unit] = SIZE.exec(text.trim().toLowerCase()) ?? [];
@@ -33,7 +33,7 @@ export function parseSize(text: string): number {
   if (!Number.isSafeInteger(bytes)) {
     throw new CheckpointEngineError(
       'CE_CONFIG_INVALID',
-      `"${text}" is not a size: wanted a number of bytes, or a number with a unit (KB, MB, GB, TB, PB, KiB, MiB, GiB, TiB, PiB)`,
+      `"${text}" is not a size: expected a number of bytes, or a number with a unit (KB, MB, GB, TB, PB, KiB, MiB, GiB, TiB, PiB)`,
       'Write it like 512MiB, 2GiB, 1.5GB, 8e9 or 1048576',
     );
   }

@@ -48,7 +48,7 @@ describe('placeInRing', () => {
             expect(after).toBeLessThan(index);
             for (let other = after + 1; other < index; other++) {
               const [from, to] = [places[other]!.offsetBytes, places[other]!.offsetBytes + sizes[other]!];
-              // One that is empty lies on no byte, wherever that is.
+              // An empty bucket overlaps no byte, wherever it is.
               expect(Math.max(from, offsetBytes)).toBeGreaterThanOrEqual(Math.min(to, offsetBytes + sizes[index]!));
             }
           }

@@ -1,24 +1,24 @@
 import { alignUp, DEFAULT_ALIGN_BYTES } from './align.ts';
 
-/** Where one bucket lies in a ring of bytes. */
+/** Location of one bucket in a ring of bytes. */
 export interface Placement {
-  /** From the start of the ring, a multiple of 256. The bucket lies there in one piece. */
+  /** Bytes from the start of the ring, a multiple of 256. The bucket is contiguous. */
   readonly offsetBytes: number;
   /**
-   * Index of the last earlier bucket whose bytes it, or a bucket before it, overwrites; -1 when there is none. Never
-   * falls from one bucket to the next.
+   * Index of the last earlier bucket whose bytes this bucket, or a bucket before it, overwrites; -1 if there is none.
+   * It never decreases from one bucket to the next.
    */
   readonly after: number;
 }
 
 /**
  * Places buckets one after another in a ring of bytes, so that buckets of any size share it. A bucket that does not fit
- * before the end starts over at the beginning. Every rank comes to the same places.
+ * before the end starts at the beginning of the ring. Every rank computes the same places.
  *
- * A bucket may be written once every bucket up to and including `after` is no longer needed.
+ * A rank may write a bucket once no bucket up to and including `after` is needed any longer.
  *
- * @param sizesBytes Of the buckets, in their order.
- * @param ringBytes  At least the largest of them, aligned.
+ * @param sizesBytes Sizes of the buckets, in plan order.
+ * @param ringBytes  At least the aligned size of the largest bucket.
  * @throws {RangeError} A bucket is larger than the ring.
  */
 export function placeInRing(sizesBytes: readonly number[], ringBytes: number): Placement[] {

@@ -59,7 +59,7 @@ describe('planBuckets', () => {
         [0, 2, 1, 512],
       ],
     },
-    { what: 'keeps empty tensors with their neighbours', sizes: [0, 512, 0], expected: [[0, 0, 3, 512]] },
+    { what: 'keeps empty tensors with their neighbors', sizes: [0, 512, 0], expected: [[0, 0, 3, 512]] },
     { what: 'has a bucket for empty tensors only', sizes: [0, 0], expected: [[0, 0, 2, 0]] },
     { what: 'has none for an owner without tensors', sizes: [], expected: [] },
   ])('$what', ({ sizes, expected }) => {
@@ -193,7 +193,7 @@ describe('planBuckets', () => {
     );
   });
 
-  it('names a rank that is there twice', () => {
+  it('names a rank that appears twice', () => {
     expect(() => planBuckets([owner(1, 1), owner(0, 1), owner(1, 1)], { bucketBytes: 512 })).toThrow(
       expect.objectContaining({ code: 'CE_METAS_INVALID', rank: 1 }),
     );

@@ -11,16 +11,20 @@ import type { Bucket, Plan } from './plan.ts';
 
 /** Options of {@link planBuckets}. */
 export interface PlanBucketsOptions {
-  /** No bucket is larger: the size of a slot. */
+  /** The size of a slot; no bucket is larger. */
   readonly bucketBytes: number;
   /**
-   * A bucket is closed rather than filled beyond this; only a group of tensors that is larger by itself makes a larger
-   * bucket. Keeps the pipeline fine-grained where slots had to grow for one large group. @default `bucketBytes`
+   * The planner closes a bucket rather than fill it beyond this size; only a group of tensors that is larger makes a
+   * larger bucket. This keeps the pipeline fine-grained if slots had to grow for one large group.
+   * @default `bucketBytes`
    */
   readonly fillBytes?: number | undefined;
   /** Tensors start at multiples of this power of two. @default 256 */
   readonly alignBytes?: number | undefined;
-  /** Bounds the message that announces a bucket to a worker; only a larger group exceeds it. @default 8192 */
+  /**
+   * Most tensors in a bucket; only a larger group exceeds it. Bounds the message that announces a bucket to a worker.
+   * @default 8192
+   */
   readonly maxTensorsPerBucket?: number | undefined;
 }
 
@@ -28,22 +32,23 @@ type Limits = { readonly [Option in keyof PlanBucketsOptions]-?: NonNullable<Pla
 type UnplacedBucket = Omit<Bucket, 'index'>;
 
 /**
- * Cuts what all ranks own into buckets and puts these into the order in which they are sent.
+ * Divides the tensors of all ranks into buckets, and puts these into sending order.
  *
- * Every tensor, empty ones too, is in exactly one bucket. Tensors of one owner that a loader needs in one call (see
- * {@link affinityKey}) are in the same one. A bucket is filled in pool order until the next group of them does not fit;
- * where the pool holds groups together, it is a run of neighbours. Buckets of different owners are interleaved so that at any point of the
- * plan all owners have sent the same share of their bytes, give or take half a bucket: all owners copy to their
- * devices while others send, those with more bytes start earlier and come more often, all finish together.
+ * Every tensor, including an empty one, is in exactly one bucket. Tensors of one owner that a loader needs in one call
+ * (see {@link affinityKey}) are in the same bucket. The planner fills a bucket in pool order until the next group does
+ * not fit; if the pool keeps groups together, a bucket is a run of neighbors. Buckets of different owners are
+ * interleaved so that at any point of the plan all owners have sent the same share of their bytes, give or take half a
+ * bucket: all owners copy to their devices while others send, those with more bytes start earlier and come more often,
+ * and all finish together.
  *
- * The plan depends on the metas and the options alone, not on the order of `metasByRank`. Tensor names are not checked:
- * see {@link checkUniqueTensors}.
+ * The plan depends on the metas and the options alone, not on the order of `metasByRank`. The function does not check
+ * tensor names: see {@link checkUniqueTensors}.
  *
- * @param metasByRank One entry a rank. Ranks without tensors get no bucket. Not changed.
+ * @param metasByRank One entry per rank. Ranks without tensors get no bucket. The function does not change it.
  * @throws {CheckpointEngineError} `CE_PLAN_MEMORY_TOO_SMALL` naming a tensor, or the first of a group, that is
  *   larger than `bucketBytes`;
- *   `CE_METAS_INVALID` when a rank is there twice.
- * @throws {RangeError} An option is out of its range.
+ *   `CE_METAS_INVALID` when a rank appears twice.
+ * @throws {RangeError} An option is outside of its range.
  * @example
  * ```ts
  * const plan = planBuckets(metasByRank, { bucketBytes: 256 * 2 ** 20 });
@@ -85,7 +90,7 @@ function byRank(metasByRank: readonly RankMetas[]): RankMetas[] {
     if (owners[index + 1]?.rank === rank) {
       throw new CheckpointEngineError(
         'CE_METAS_INVALID',
-        `The metas name rank ${rank} twice, wanted one entry a rank`,
+        `The metas name rank ${rank} twice, expected one entry per rank`,
         'Gather the metas again, or load a metas file of one world only',
         { rank },
       );
@@ -94,7 +99,7 @@ function byRank(metasByRank: readonly RankMetas[]): RankMetas[] {
   return owners;
 }
 
-/** The buckets of one owner, in the order of its groups, and the bytes of its tensors. */
+/** Returns the buckets of one owner in the order of its groups, and the bytes of its tensors. */
 function cut(metas: RankMetas, limits: Limits): { buckets: UnplacedBucket[]; totalBytes: number } {
   const { rank, tensors } = metas;
   const { bucketBytes, fillBytes, alignBytes, maxTensorsPerBucket } = limits;
@@ -136,7 +141,9 @@ function cut(metas: RankMetas, limits: Limits): { buckets: UnplacedBucket[]; tot
   return { buckets, totalBytes };
 }
 
-/** A bucket whose tensors come from places of the pool: they lie in it in pool order, so that copies are few. */
+/**
+ * Creates a bucket whose tensors are scattered in the pool. It holds them in pool order, so that few copies suffice.
+ */
 function picked(bucket: UnplacedBucket, order: Int32Array, { tensors }: RankMetas, alignBytes: number): UnplacedBucket {
   const { firstTensor, tensorCount } = bucket;
   const indices = [...order.slice(firstTensor, firstTensor + tensorCount).sort()];
@@ -159,14 +166,14 @@ function tooLargeError(group: readonly ParameterMeta[], groupBytes: number, rank
   return new CheckpointEngineError(
     'CE_PLAN_MEMORY_TOO_SMALL',
     `${what} ${formatBytesExactly(groupBytes)} but a bucket holds ${formatBytesExactly(bucketBytes)}`,
-    `Plan with buckets of ${groupBytes} bytes or more: neither a tensor nor such a group is ever split`,
+    `Plan with buckets of ${groupBytes} bytes or more: the planner never splits a tensor or such a group`,
     { rank, tensor: name },
   );
 }
 
 /**
- * Covers the options, the buckets in their order, and the name of the first tensor of each. Not every tensor: that
- * would cost several times what planning does, and is what a digest of the metas is for.
+ * Covers the options, the buckets in order, and the name of the first tensor of each bucket. Covering every tensor
+ * would cost several times as much as planning; a digest of the metas serves that purpose.
  */
 function digestOf(owners: readonly RankMetas[], limits: Limits, buckets: readonly Bucket[]): string {
   const tensorsOf = new Map(owners.map(({ rank, tensors }) => [rank, tensors]));

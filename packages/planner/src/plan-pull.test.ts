@@ -83,7 +83,7 @@ describe('planPull', () => {
               const key = `${chunk.tensor[at]}:${chunk.tensorOffsetBytes[at]! + byte}`;
               // Not an `expect` for each byte: that takes minutes.
               if (brought.has(key)) throw new Error(`byte ${key} comes twice`);
-              if (!users.has(key) && !gaps.has(key)) throw new Error(`nobody needs byte ${key}`);
+              if (!users.has(key) && !gaps.has(key)) throw new Error(`no rank needs byte ${key}`);
               brought.add(key);
               for (const rank of users.get(key) ?? []) wanted.add(rank);
             }
@@ -109,7 +109,7 @@ describe('planPull', () => {
 });
 
 describe('assignPullReaders', () => {
-  it('gives each NIC its share of what is elsewhere, and local owners what they own', () => {
+  it('gives each NIC its share of the remote chunks, and local owners their own chunks', () => {
     const boxes = Array.from({ length: 64 }, (_, tensor): Box => [tensor, 0, 1, 4096, 4096]);
     const ownerOf = Int32Array.from({ length: 64 }, (_, tensor) => tensor % 4);
     const chunks = planPull({ ownerOf, needs: new Map([[0, needsOf(boxes)]]), chunkBytes: 4096 });

@@ -3,54 +3,57 @@ import { alignUp, DEFAULT_ALIGN_BYTES } from './align.ts';
 import { checkPositiveInteger } from './check-argument.ts';
 import { neededRanges, type RangeUser } from './needed-ranges.ts';
 
-/** A chunk closes rather than take a piece that is cut to fewer bytes than this. */
+/** Smallest size to which a piece is cut; a chunk closes rather than take a smaller one. */
 const SMALLEST_CUT_BYTES = 4096;
-/** Reads of fewer bytes than this cost about as much as reads of this many. */
+/** A smaller read costs about as much as a read of this size. */
 const GAP_BYTES = 32 * 1024;
 
 /** Ranges of one owner's tensors that travel to a host together. Plain data. */
 export interface PullChunk {
   /** Rank whose memory or files hold the tensors. */
   readonly ownerRank: number;
-  /** From the start of the chunk to the end of its last range, gaps included. */
+  /** Bytes from the start of the chunk to the end of its last range, gaps included. */
   readonly sizeBytes: number;
   /** Ranges of tensors, ascending by tensor, then by offset; columns of equal length. */
   readonly tensor: Uint32Array;
   readonly tensorOffsetBytes: Float64Array;
   readonly rangeBytes: Float64Array;
-  /** Where each range is, from the start of the chunk: as far from a multiple of 256 as in its tensor. */
+  /**
+   * Offset of each range from the start of the chunk. It has the same distance from a multiple of 256 as in the tensor.
+   */
   readonly offsetBytes: Float64Array;
-  /** Ranks that need some of it, ascending. */
+  /** Ranks that need a part of the chunk, ascending. */
   readonly receivers: readonly number[];
 }
 
-/** What {@link planPull} goes by. */
+/** Input of {@link planPull}. */
 export interface PlanPullInput {
-  /** By tensor, the rank that brings it; -1 for one that receivers have at hand. */
+  /** The rank that provides each tensor; -1 for a tensor that receivers already have. */
   readonly ownerOf: Int32Array;
-  /** What each rank of the host keeps. */
+  /** The parts that each rank of the host keeps. */
   readonly needs: ReadonlyMap<number, Needs>;
-  /** No chunk is larger. 4096 and up. */
+  /** Largest size of a chunk, at least 4096. */
   readonly chunkBytes: number;
   /**
    * Rows of a box with at most this between them are brought as one run, gaps included: a column of a matrix would
-   * otherwise cross the network in pieces of a few bytes. @default 32 KiB
+   * otherwise cross the network in pieces of a few bytes.
+   * @default 32 KiB
    */
   readonly gapBytes?: number | undefined;
 }
 
 /**
- * Cuts what the ranks of one host need, and do not have at hand, into chunks of one owner each.
+ * Divides the bytes that the ranks of one host need, and do not already have, into chunks of one owner each.
  *
- * Every needed byte is in exactly one chunk, whatever number of ranks needs it. No other byte is in any, except for the
- * gaps of at most `gapBytes` between the rows of a box.
+ * Every needed byte is in exactly one chunk, regardless of how many ranks need it. Chunks hold no other bytes, except
+ * for the gaps of at most `gapBytes` between the rows of a box.
  *
- * @returns By owner ascending, then by tensor.
- * @throws {RangeError} An option is out of its range.
+ * @returns The chunks by ascending owner, then by tensor.
+ * @throws {RangeError} An option is outside of its range.
  */
 export function planPull({ ownerOf, needs, chunkBytes, gapBytes = GAP_BYTES }: PlanPullInput): PullChunk[] {
   checkPositiveInteger('chunkBytes', chunkBytes);
-  if (chunkBytes < SMALLEST_CUT_BYTES) throw new RangeError(`chunkBytes is ${chunkBytes}, wanted 4096 or more`);
+  if (chunkBytes < SMALLEST_CUT_BYTES) throw new RangeError(`chunkBytes is ${chunkBytes}, expected 4096 or more`);
   const makers = new Map<number, ChunkMaker>();
   for (const range of neededRanges(ownerOf, needs, gapBytes)) {
     const owner = ownerOf[range.tensor]!;
@@ -78,7 +81,7 @@ class ChunkMaker {
     this.#chunkBytes = chunkBytes;
   }
 
-  /** @param users Who needs which part of the range. */
+  /** @param users The ranks that need the range, and the part that each of them needs. */
   add(tensor: number, fromBytes: number, toBytes: number, users: readonly RangeUser[]): void {
     for (let from = fromBytes; from < toBytes; ) {
       const leftBytes = toBytes - from;
@@ -121,7 +124,10 @@ class ChunkMaker {
   }
 }
 
-/** So far from a multiple of 256 as in the tensor, so that wide copies are aligned on both sides. */
+/**
+ * Places a range at the same distance from a multiple of 256 as in the tensor, so that wide copies are aligned on both
+ * sides.
+ */
 function placeAfter(endBytes: number, tensorOffsetBytes: number): number {
   return alignUp(endBytes, DEFAULT_ALIGN_BYTES) + (tensorOffsetBytes % DEFAULT_ALIGN_BYTES);
 }

@@ -1,21 +1,21 @@
 import type { RankMetas } from '@checkpoint-engine/meta';
 import type { Plan } from './plan.ts';
 
-/** What one rank sends. */
+/** The share of one rank. */
 export interface OwnerSummary {
   readonly rank: number;
   readonly host: string;
   readonly deviceUuid: string;
-  /** Of its tensors, without alignment. */
+  /** Bytes of its tensors, without alignment. */
   readonly sizeBytes: number;
   readonly tensorCount: number;
   readonly bucketCount: number;
 }
 
-/** Sizes of the buckets of a plan; all 0 when it has none. */
+/** Sizes of the buckets of a plan; all are 0 if it has none. */
 export interface BucketSizes {
   readonly minBytes: number;
-  /** The lower one of the two in the middle. */
+  /** The median; for an even count the lower one of the middle two. */
   readonly medianBytes: number;
   readonly maxBytes: number;
 }
@@ -23,20 +23,20 @@ export interface BucketSizes {
 /** A plan in figures. Plain data. */
 export interface PlanSummary {
   readonly digest: string;
-  /** Of all tensors, without alignment. */
+  /** Bytes of all tensors, without alignment. */
   readonly totalBytes: number;
   readonly tensorCount: number;
   readonly bucketCount: number;
   readonly bucketSizes: BucketSizes;
-  /** What is sent beside the tensors' own bytes. */
+  /** Bytes sent in addition to those of the tensors. */
   readonly alignmentBytes: number;
-  /** Most bytes of an owner over the mean of all ranks; 1 is perfect balance, and what an empty plan has. */
+  /** Most bytes of an owner divided by the mean of all ranks; 1 is perfect balance, and the value of an empty plan. */
   readonly imbalance: number;
-  /** All ranks, ascending, those without tensors too. */
+  /** All ranks, ascending, including those without tensors. */
   readonly owners: readonly OwnerSummary[];
 }
 
-/** Sums a plan up. `metasByRank` are those that it was made from. */
+/** Summarizes a plan. `metasByRank` are the metas from which it was made. */
 export function planSummary(plan: Plan, metasByRank: readonly RankMetas[]): PlanSummary {
   const { digest, totalBytes, tensorCount, buckets } = plan;
   const bucketCounts = new Map<number, number>();

@@ -1,17 +1,20 @@
 /** One bucket: tensors of one owner that travel together and are loaded in one call. Plain data. */
 export interface Bucket {
-  /** Place in {@link Plan.buckets}; buckets are sent in this order. */
+  /** Index in {@link Plan.buckets}; ranks send buckets in this order. */
   readonly index: number;
   /** Rank whose pool holds the tensors. */
   readonly ownerRank: number;
-  /** From the bucket's start to the end of its last tensor, alignment included. 0 when all its tensors are empty. */
+  /**
+   * Bytes from the start of the bucket to the end of its last tensor, alignment included. 0 if all its tensors are
+   * empty.
+   */
   readonly sizeBytes: number;
   /** Index of the first tensor in the owner's metas. */
   readonly firstTensor: number;
-  /** At least 1. */
+  /** Number of tensors, at least 1. */
   readonly tensorCount: number;
   /**
-   * Indices of its tensors in the owner's metas, ascending. Absent where they are neighbours: `firstTensor` up to, not
+   * Indices of the tensors in the owner's metas, ascending. Absent if they are contiguous: `firstTensor` up to, but not
    * including, `firstTensor + tensorCount`. See {@link bucketTensors}.
    */
   readonly indices?: readonly number[] | undefined;
@@ -29,7 +32,8 @@ export interface Plan {
   readonly buckets: readonly Bucket[];
   /**
    * 16 hexadecimal digits. Ranks with equal digests made the same plan: same options, same buckets in the same order,
-   * each beginning with the tensor of the same name. Says nothing of the other tensors, and is not cryptographic.
+   * and the same name of the first tensor of each bucket. The digest does not cover the other tensors, and is not
+   * cryptographic.
    */
   readonly digest: string;
 }

@@ -30,16 +30,16 @@ const any = fc.record({
 });
 
 describe('preferBucketSize', () => {
-  it('gives small buckets to workers that cost nothing', () => {
+  it('prefers small buckets if workers cost nothing', () => {
     expect(preferBucketSize({ ...base, reload: { bucketMs: 0, tensorMs: 0 } })).toBe(16 * MIB);
   });
 
-  it('gives large ones where calls of the workers take longer than the links', () => {
+  it('prefers large buckets if the calls of the workers take longer than the links', () => {
     expect(preferBucketSize(base)).toBeGreaterThanOrEqual(512 * MIB);
     expect(preferBucketSize({ ...base, mostBytes: 400 * MIB })).toBe(384 * MIB);
   });
 
-  it('gives those in between where one GPU is bound by its link anyway', () => {
+  it('prefers medium buckets if the link of a GPU is the bottleneck', () => {
     const size = preferBucketSize({ ...base, worldSize: 1 });
     expect(size).toBeGreaterThanOrEqual(128 * MIB);
     expect(size).toBeLessThanOrEqual(512 * MIB);

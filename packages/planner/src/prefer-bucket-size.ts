@@ -4,43 +4,44 @@ const MIB = 2 ** 20;
 const SMALLEST_BYTES = 16 * MIB;
 const LARGEST_BYTES = 2048 * MIB;
 
-/** What a worker of an inference engine takes for a bucket beside the copies that it waits for. */
+/** Time that a worker of an inference engine needs for a bucket, in addition to the copies that it waits for. */
 export interface ReloadCost {
-  /** For each bucket: its loader builds its tables anew for every call. */
+  /** Time per bucket, because the loader rebuilds its tables in every call. */
   readonly bucketMs: number;
-  /** For each tensor. */
+  /** Time per tensor. */
   readonly tensorMs: number;
 }
 
-/** How fast bytes come to the workers. 1 GBps is 1e9 bytes a second. */
+/** Rate at which bytes reach the workers. 1 GBps is 1e9 bytes per second. */
 export interface LinkRates {
-  /** Host to device, of one rank; ranks copy at the same time. */
+  /** Host-to-device rate of one rank; ranks copy at the same time. */
   readonly h2dGBps: number;
-  /** Of one broadcast to all ranks; broadcasts come one after the other. */
+  /** Rate of one broadcast to all ranks; broadcasts run one after another. */
   readonly broadcastGBps: number;
 }
 
-/** What {@link preferBucketSize} decides from. */
+/** Input of {@link preferBucketSize}. */
 export interface PreferBucketSizeInput {
-  /** Of all tensors of all ranks. */
+  /** Bytes of all tensors of all ranks. */
   readonly totalBytes: number;
   readonly tensorCount: number;
   readonly worldSize: number;
   readonly reload: ReloadCost;
   readonly links: LinkRates;
-  /** No bucket may be larger, for the sake of memory. */
+  /** Largest bucket size that memory allows. */
   readonly mostBytes: number;
 }
 
 /**
- * The size of buckets with which an update should take least time: small ones keep the links and the workers busy from
- * start to end, large ones cost the workers fewer calls. The smaller of sizes that are as good, from 16 MiB to 2 GiB.
+ * Returns the bucket size with which an update should take the least time: small buckets keep the links and the workers
+ * busy from start to end, large ones cost the workers fewer calls. Of equally good sizes from 16 MiB to 2 GiB, the
+ * function returns the smallest.
  *
- * The update takes as long as its slower part, the links or the workers, and beside it one bucket's way through all of
- * the stages, while the others wait.
+ * The update takes as long as its slower part, the links or the workers, plus the time of one bucket in all other
+ * stages, while the slower part waits.
  *
- * @returns A multiple of 16 MiB; at most `mostBytes`, but for the smallest.
- * @throws {RangeError} A number is out of its range.
+ * @returns A multiple of 16 MiB; at most `mostBytes`, except for the smallest size.
+ * @throws {RangeError} A number is outside of its range.
  */
 export function preferBucketSize(input: PreferBucketSizeInput): number {
   check(input);

@@ -118,7 +118,7 @@ describe('sizeBuckets', () => {
       slots: [2, 1],
       grown: false,
     },
-  ])('gives up $what', ({ change, bucketMiB, slots, grown }) => {
+  ])('reduces $what', ({ change, bucketMiB, slots, grown }) => {
     expect(size({ staging: true, ...change })).toEqual({ bucketMiB, slots, grown });
   });
 
@@ -158,7 +158,7 @@ describe('sizeBuckets', () => {
     expect(() => sizeBuckets({ ...roomy, freeBytes: 100 * MIB, memFraction: 0.5 })).toThrow(
       expect.objectContaining({
         code: 'CE_PLAN_MEMORY_TOO_SMALL',
-        message: expect.stringContaining('but has 50 MiB (52428800 bytes), 0.5 of what is free (PS_MEM_FRACTION)'),
+        message: expect.stringContaining('but has 50 MiB (52428800 bytes), 0.5 of the free memory (PS_MEM_FRACTION)'),
         hint: expect.stringContaining('128 MiB (134217728 bytes)'),
       }),
     );

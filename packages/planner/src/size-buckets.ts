@@ -5,15 +5,15 @@ import { checkNotNegative, checkPositive, checkPositiveInteger } from './check-a
 import { formatBytes, formatBytesExactly } from './format-bytes.ts';
 
 const MIB = 2 ** 20;
-/** Smaller buckets cost more in messages than another slot brings: slots are given up first. */
+/** Smaller buckets cost more in messages than another slot saves, so the planner drops slots first. */
 const SMALLEST_USEFUL_BUCKET_BYTES = 16 * MIB;
-/** So many buckets at least, where they stay useful, for the three stages to overlap at all. */
+/** Smallest number of buckets, if they stay useful, for the three stages to overlap. */
 const LEAST_BUCKETS = 8;
 const DEFAULT_MEM_FRACTION = 0.9;
 const DEFAULT_BOUND_BYTES = 1024 * MIB;
-/** What the default bound leaves for ordinary buckets beside a tensor that fills it. */
+/** Part of the default bound that stays available for ordinary buckets next to a tensor that fills the bound. */
 const BESIDE_LARGEST_BYTES = 512 * MIB;
-/** With fewer ring slots, a bucket cannot be broadcast while another is reloaded. */
+/** With fewer ring slots, a broadcast cannot overlap with a reload. */
 const OVERLAPPING_RING_SLOTS = 2;
 
 interface Slots {
@@ -22,22 +22,22 @@ interface Slots {
 }
 
 /**
- * Decides how large buckets are and how much device memory they pass through.
+ * Decides how large buckets are and how much device memory they use.
  *
  * Ring and staging are byte rings: buckets of any size follow each other (see {@link placeInRing}). A ring of n slots
- * holds the largest bucket and n - 1 ordinary ones, so that one huge tensor does not multiply.
+ * holds the largest bucket and n - 1 ordinary ones, so that one huge tensor does not multiply the memory.
  *
- * An ordinary bucket starts as the preferred size, bounded by `maxBucketBytes`, by an eighth of all bytes, and by what
- * one owner has (the latter two not below 16 MiB); a tensor that is larger makes a bucket of its own. Then the first of
- * these that fits is taken:
+ * An ordinary bucket starts as the preferred size, bounded by `maxBucketBytes`, by an eighth of all bytes, and by the
+ * bytes of one owner (the latter two not below 16 MiB); a tensor that is larger makes its own bucket. The function then
+ * takes the first of these that fits:
  *
- * 1. all slots, with smaller buckets, but not below 16 MiB (or the size wanted);
+ * 1. all slots, with smaller buckets, but not below 16 MiB (or the preferred size);
  * 2. the same with fewer staging slots, down to 1; then with fewer ring slots, down to 2: all stages still overlap;
  * 3. 2 ring slots and 1 staging slot with buckets of any size;
  * 4. 1 ring slot and 1 staging slot: serial.
  *
- * @throws {CheckpointEngineError} `CE_PLAN_MEMORY_TOO_SMALL` when that does not fit either, with what it needs.
- * @throws {RangeError} A number is out of its range.
+ * @throws {CheckpointEngineError} `CE_PLAN_MEMORY_TOO_SMALL` when that does not fit either, with the bytes needed.
+ * @throws {RangeError} A number is outside of its range.
  */
 export function sizeBuckets(input: SizeBucketsInput): BucketSizing {
   check(input);
@@ -93,10 +93,10 @@ export function sizeBuckets(input: SizeBucketsInput): BucketSizing {
   };
 }
 
-/** The ring, and the staging ring where there is one: each of them holds the largest bucket once. */
+/** Bytes of the ring and, if there is one, the staging ring. Each of them holds the largest bucket once. */
 const ringsOf = ({ staging }: Slots): number => (staging > 0 ? 2 : 1);
 
-/** The largest ordinary bucket with which all slots stay within the limit; 0 when none does. */
+/** Returns the size of the largest ordinary bucket with which all slots stay within the limit; 0 if none does. */
 function largestFill(slots: Slots, tensorBytes: number, wantedBytes: number, limitBytes: number): number {
   const count = slots.ring + slots.staging;
   const evenBytes = alignDown(limitBytes / count, DEFAULT_ALIGN_BYTES);
@@ -121,7 +121,7 @@ function check(input: SizeBucketsInput): void {
   checkPositiveInteger('ring.slots', ring.slots ?? 1);
   checkPositiveInteger('ring.stagingSlots', ring.stagingSlots ?? 1);
   if (!(memFraction > 0 && memFraction <= 1)) {
-    throw new RangeError(`memFraction is ${memFraction}, wanted above 0 and at most 1`);
+    throw new RangeError(`memFraction is ${memFraction}, expected above 0 and at most 1`);
   }
 }
 
@@ -130,13 +130,13 @@ function slotBytes(bytes: number): number {
   return Math.max(DEFAULT_ALIGN_BYTES, alignDown(bytes, DEFAULT_ALIGN_BYTES));
 }
 
-/** Beyond this a bucket brings nothing: there would be too few to overlap, or no owner could fill it. */
+/** Size beyond which a larger bucket has no benefit: there would be too few to overlap, or no owner could fill it. */
 function usefulBytes({ totalBytes, worldSize, ...input }: SizeBucketsInput): number {
   const ownerBytes = totalBytes / worldSize + largestUnitBytes(input);
   return Math.max(SMALLEST_USEFUL_BUCKET_BYTES, Math.min(totalBytes / LEAST_BUCKETS, ownerBytes));
 }
 
-/** Slots with which all stages overlap, in the order in which they are given up. */
+/** Slot counts with which all stages overlap, in the order in which the function tries them. */
 function overlappingSlots(all: Slots): Slots[] {
   const choices = [all];
   for (let staging = all.staging - 1; staging >= 1; staging--) choices.push({ ring: all.ring, staging });
@@ -145,7 +145,7 @@ function overlappingSlots(all: Slots): Slots[] {
   return choices;
 }
 
-/** The least that a bucket has to hold. */
+/** The smallest size that a bucket must hold. */
 function largestUnitBytes({
   largestTensorBytes,
   largestGroup,
@@ -178,7 +178,7 @@ function tooSmallError(input: SizeBucketsInput, slots: Slots, tensorBytes: numbe
       `${formatBytesExactly(largestUnitBytes(input))}) but has ${formatBytesExactly(availableBytes)}, ` +
       (availableBytes === deviceMemoryBytes
         ? 'all that --device-memory allows'
-        : `${memFraction} of what is free (PS_MEM_FRACTION)`),
+        : `${memFraction} of the free memory (PS_MEM_FRACTION)`),
     advice.filter(Boolean).join('; '),
   );
 }

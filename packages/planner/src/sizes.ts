@@ -1,5 +1,5 @@
 /**
- * Sizes as people write and read them: the part of this package that a command needs before it knows what it is asked.
+ * Parses and formats sizes: the part of this package that a command needs to parse its arguments.
  *
  * @packageDocumentation
  */

@@ -3,12 +3,15 @@ import { affinityOf } from './affinity.ts';
 import { affinityKey, isModuleWeight, keyOfModuleWeight } from './affinity-key.ts';
 
 /**
- * The keys of groups (see {@link affinityKey}) that several ranks hold parts of. A bucket has one owner, so that the
- * tensors of such a group reach a loader in several calls. Ranks that share a checkpoint's files have none.
+ * Returns the keys of groups (see {@link affinityKey}) whose tensors several ranks hold. A bucket has one owner, so the
+ * tensors of such a group reach a loader in several calls. Ranks that share a checkpoint's files have no such groups.
  */
 export function splitGroups(metasByRank: readonly RankMetas[]): string[] {
   const split = new Set<string>();
-  /** The owner of each group that does not begin with the weight of a module: few, as pools are laid out. */
+  /**
+   * The owner of each group that does not begin with the weight of a module; usually few, because pools keep groups
+   * together.
+   */
   const owners = new Map<string, number>();
   let hasModules = false;
   for (const { rank, tensors } of metasByRank) {

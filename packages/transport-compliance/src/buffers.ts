@@ -8,21 +8,21 @@ export interface Slice {
   readonly sizeBytes: number;
 }
 
-/** A range of a buffer and what it holds. */
+/** A range of a buffer and its content. */
 export interface Content {
   readonly offsetBytes: number;
   readonly sizeBytes: number;
   readonly pattern: Pattern;
-  /** The pattern's position at the range's first byte. @default 0 */
+  /** Position in the pattern of the range's first byte. @default 0 */
   readonly position?: number | undefined;
 }
 
 /** Arguments of {@link Buffers.fill} and {@link Buffers.check}. */
 export interface Contents {
   readonly buffer: string;
-  /** Ascending, without overlap; everything between them holds {@link guardPattern}. @default none */
+  /** Ascending, without overlap; the bytes between them hold {@link guardPattern}. @default none */
   readonly contents?: readonly Content[] | undefined;
-  /** The part of the buffer to look at, for buffers too large to touch. @default all */
+  /** The part of the buffer to check, for buffers that are too large to touch. @default all */
   readonly fromBytes?: number | undefined;
   readonly toBytes?: number | undefined;
 }
@@ -37,7 +37,7 @@ interface Piece {
 
 const stagingBytes = 4 * 1024 * 1024;
 
-/** A member's named buffers, filled and checked through host memory, so that device memory is tested the same way. */
+/** A member's named buffers. It fills and checks them through host memory, so the same code tests device memory. */
 export class Buffers {
   readonly #device: Device;
   readonly #memories = new Map<string, Memory>();
@@ -48,7 +48,7 @@ export class Buffers {
     this.#device = device;
   }
 
-  /** Allocates shareable memory under a name. Gives its kind: a host device has none but host memory. */
+  /** Allocates shareable memory under a name. Returns its kind: a host device only has host memory. */
   async allocate(args: { buffer: string; kind: MemoryKind; sizeBytes: number }): Promise<MemoryKind> {
     const { buffer, kind, sizeBytes } = args;
     if (this.#memories.has(buffer)) throw new TypeError(`The buffer "${buffer}" exists already`);
@@ -60,7 +60,7 @@ export class Buffers {
     return memory.kind;
   }
 
-  /** What another process opens a buffer with. */
+  /** Returns the handle with which another process opens a buffer. */
   handleOf(buffer: string): Uint8Array {
     const memory = this.#memory(buffer);
     if ('handle' in memory && memory.handle instanceof Uint8Array) return memory.handle;
@@ -73,7 +73,7 @@ export class Buffers {
     this.#memories.set(args.buffer, await this.#device.openShared(args.handle, args.sizeBytes));
   }
 
-  /** The memory range that a slice means; ranges outside the memory are passed on as they are. */
+  /** Resolves a slice to a memory range. It does not check that the range is inside the memory. */
   range(slice: Slice): MemoryRange {
     return {
       memory: this.#memory(slice.buffer),
@@ -82,12 +82,12 @@ export class Buffers {
     };
   }
 
-  /** Writes the contents and the guards. Calls may overlap: they take turns at the staging memory. */
+  /** Writes the contents and the guards. Concurrent calls take turns with the staging memory. */
   fill(contents: Contents): Promise<void> {
     return this.#inTurn(() => this.#fill(contents));
   }
 
-  /** Says what is wrong at the first wrong byte, or gives `null`. */
+  /** Describes the first wrong byte, or returns `null`. */
   check(contents: Contents): Promise<string | null> {
     return this.#inTurn(() => this.#check(contents));
   }
@@ -139,7 +139,7 @@ export class Buffers {
 
   #memory(buffer: string): Memory {
     const memory = this.#memories.get(buffer);
-    if (memory === undefined) throw new TypeError(`There is no buffer "${buffer}"`);
+    if (memory === undefined) throw new TypeError(`Unknown buffer "${buffer}"`);
     return memory;
   }
 

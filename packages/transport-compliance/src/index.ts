@@ -1,6 +1,7 @@
 /**
- * The tests that every transport, device and store of checkpoint-engine passes, ours and third-party ones. The test
- * runner is injected, and so is where the members of a group live: in one process, or in a process each.
+ * The tests that every transport, device and store of checkpoint-engine must pass, including third-party ones. The
+ * caller provides the test runner, and chooses where the members of a group run: in one process, or in one process
+ * each.
  *
  * @packageDocumentation
  */

@@ -16,7 +16,7 @@ function likeness(a: Uint8Array, b: Uint8Array): number {
 }
 
 describe('writePattern', () => {
-  it('gives the same bytes from wherever one starts', () => {
+  it('produces the same bytes from every start position', () => {
     const whole = bytes(pattern, 0, 1000);
     fc.assert(
       fc.property(fc.nat(999), fc.nat(1000), (start, sizeBytes) => {

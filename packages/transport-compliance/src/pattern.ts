@@ -1,18 +1,18 @@
 import { Buffer } from 'node:buffer';
 
 /**
- * Bytes that follow from `(root, seed)` and the position alone, so that every process can tell at every byte what must
- * be there. Two patterns differ at nearly every byte, and so does a pattern from itself when it is shifted.
+ * Bytes that depend only on `(root, seed)` and the position, so that every process can compute the expected value of
+ * every byte. Two patterns differ at nearly every byte, and so does a pattern from a shifted copy of itself.
  */
 export interface Pattern {
   readonly root: number;
   readonly seed: number;
 }
 
-/** What every byte of a buffer holds that no test has put anything into. */
+/** The content of every byte of a buffer that no test has written. */
 export const guardPattern: Pattern = { root: -1, seed: 0x5eed };
 
-/** The first byte that is not as it should be. */
+/** The first byte that differs from its expected value. */
 export interface Mismatch {
   readonly position: number;
   readonly expected: number;
@@ -25,7 +25,7 @@ function mix(value: number): number {
   return x ^ (x >>> 16);
 }
 
-/** Writes the pattern's bytes from `position` on into all of `into`. */
+/** Fills all of `into` with the pattern's bytes from `position` on. */
 export function writePattern(pattern: Pattern, position: number, into: Uint8Array): void {
   const key = mix(Math.imul(pattern.root + 2, 0x27d4eb2f) ^ mix(pattern.seed + 1));
   const firstWord = Math.floor(position / 4);

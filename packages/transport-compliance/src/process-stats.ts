@@ -3,7 +3,7 @@ import process from 'node:process';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 
-/** What a process holds of the things that leak. */
+/** A process's use of the resources that may leak. */
 export interface ProcessStats {
   readonly openFiles: number;
   /** Mappings of shared memory (`/dev/shm`, memfd). */
@@ -13,7 +13,7 @@ export interface ProcessStats {
 
 let collectGarbage: (() => void) | undefined;
 
-/** Counts what this process holds now, garbage left out where the runtime lets it be collected. */
+/** Counts the resources of this process now, after a garbage collection if the runtime allows one. */
 export function processStats(): ProcessStats {
   collectGarbage ??= findCollector();
   collectGarbage();
@@ -31,7 +31,7 @@ function findCollector(): () => void {
     const found: unknown = runInNewContext('gc');
     if (typeof found === 'function') return () => found();
   } catch {
-    // Not every runtime lets flags be set late.
+    // Not every runtime accepts flags after the start.
   }
   return () => {};
 }

@@ -100,8 +100,8 @@ const mutants: Mutant[] = [
     groups: ['misuse', 'mismatch'],
     fails: [
       'mismatch > sizes that differ reject at the root and at the member that differs',
-      'mismatch > two members that each take themselves for the root reject',
-      'mismatch > two members that each take the other for the root reject, and so do all',
+      'mismatch > two members that each claim to be the root reject',
+      'mismatch > two members that each expect the other to be the root reject, and so do all',
     ],
   },
   {
@@ -120,10 +120,7 @@ const mutants: Mutant[] = [
   {
     mutation: 'join-ignores-timeout',
     groups: ['lifecycle'],
-    fails: [
-      'lifecycle > joining without the others times out',
-      'lifecycle > joining is given up when its signal fires',
-    ],
+    fails: ['lifecycle > joining without the others times out', 'lifecycle > joining aborts when its signal fires'],
   },
   {
     mutation: 'leaks-files',

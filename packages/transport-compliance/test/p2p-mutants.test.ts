@@ -53,8 +53,8 @@ const mutants: { mutation: P2PMutation; groups: readonly string[]; fails: readon
     mutation: 'reads-after-unregister',
     groups: ['registrations'],
     fails: [
-      'registrations > a range that was taken back is not read any more, others are',
-      'registrations > a batch with a range that was taken back fails as a whole',
+      'registrations > a withdrawn range cannot be read, but others can',
+      'registrations > a batch with a withdrawn range fails as a whole',
       'registrations > ranges that overlap, and the same range twice, are registered on their own',
     ],
   },
@@ -63,13 +63,13 @@ const mutants: { mutation: P2PMutation; groups: readonly string[]; fails: readon
     groups: ['registrations'],
     fails: [
       'registrations > ranges that overlap, and the same range twice, are registered on their own',
-      'registrations > registering and taking back 10,000 times leaves nothing behind',
+      'registrations > registering and withdrawing 10,000 times leaves nothing behind',
     ],
   },
   {
     mutation: 'leaks-memory',
     groups: ['lifecycle', 'registrations'],
-    fails: ['registrations > registering and taking back 10,000 times leaves nothing behind'],
+    fails: ['registrations > registering and withdrawing 10,000 times leaves nothing behind'],
   },
   {
     mutation: 'checks-no-ranges',
@@ -79,7 +79,7 @@ const mutants: { mutation: P2PMutation; groups: readonly string[]; fails: readon
   {
     mutation: 'ignores-signal',
     groups: ['failures'],
-    fails: ['failures > a signal that has fired gives the read up'],
+    fails: ['failures > a signal that has fired aborts the read'],
   },
   {
     mutation: 'hangs-when-unreachable',
@@ -92,7 +92,7 @@ const mutants: { mutation: P2PMutation; groups: readonly string[]; fails: readon
   {
     mutation: 'hangs-on-loss',
     groups: ['failures', 'loss'],
-    fails: ['loss > an owner is killed while it is read: the reader is told, and reads from others'],
+    fails: ['loss > an owner is killed during a read: the reader gets an error, and reads from others'],
   },
   {
     mutation: 'registers-after-close',

@@ -1,13 +1,13 @@
 import type { Runner } from '@checkpoint-engine/transport-compliance';
 
-/** What came of a suite's tests, by their full names without the suite's title. */
+/** The results of a suite's tests, by their full names without the suite's title. */
 export interface Record {
   readonly passed: string[];
   readonly failed: Map<string, Error>;
   readonly skipped: string[];
 }
 
-/** Runs the tests of some groups of a suite as a test runner would, and gives what came of them. */
+/** Runs the tests of some groups of a suite like a test runner, and returns their results. */
 export async function record(groups: readonly string[], register: (runner: Runner) => void): Promise<Record> {
   const path: string[] = [];
   const tests: { name: string; body: () => Promise<void> }[] = [];

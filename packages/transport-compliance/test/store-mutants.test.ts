@@ -29,15 +29,15 @@ const mutants: { mutation: StoreMutation; finds: string }[] = [
     finds: 'values > a value is absent until it is set, and the same at every member from then on',
   },
   { mutation: 'wait-ignores-timeout', finds: 'values > wait times out, and the store works afterwards' },
-  { mutation: 'ignores-signal', finds: 'values > a call is given up when its signal fires, or has fired already' },
-  { mutation: 'adds-locally', finds: 'values > a counter starts at 0, and every sum is given once, whoever adds' },
+  { mutation: 'ignores-signal', finds: 'values > a call aborts when its signal fires, or has already fired' },
+  { mutation: 'adds-locally', finds: 'values > a counter starts at 0, and every sum is returned once' },
   {
     mutation: 'barrier-passes',
     finds: 'gathers > a barrier holds every member until the last one has come, time and again',
   },
   {
     mutation: 'gathers-reversed',
-    finds: 'gathers > an all-gather gives all values in the order of the members, whoever comes first',
+    finds: 'gathers > an all-gather returns all values in member order, regardless of the order of calls',
   },
   { mutation: 'gathers-for-all', finds: 'gathers > from and to leave out what is not needed' },
   { mutation: 'epochs-share-keys', finds: 'epochs > keys, counters and gathers of an epoch are its own' },

@@ -1,4 +1,4 @@
-// What transport-nccl's TypeScript calls. See src/native.ts for the declarations.
+// The functions that transport-nccl's TypeScript calls. See src/native.ts for the declarations.
 #include <napi.h>
 
 #include <cstring>
@@ -29,7 +29,7 @@ Napi::Value Open(const Napi::CallbackInfo& info) {
   return result;
 }
 
-// uniqueId(candidates): Promise<Uint8Array>. It opens a listening socket: off the JS thread.
+// uniqueId(candidates): Promise<Uint8Array>. It opens a listening socket, so it runs off the JS thread.
 Napi::Value UniqueId(const Napi::CallbackInfo& info) {
   const NcclLibrary& nccl = NcclLibrary::Open(ToTexts(info[0], "candidates"));
   return Async(info.Env(), QueueOf(info.Env()), [&nccl]() -> MakeValue {

@@ -13,8 +13,8 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-// How often events and asynchronous errors are looked at while something is pending: far below the milliseconds that a
-// bucket takes, far above what would burn a core.
+// How often the thread checks events and asynchronous errors while something is pending: far more often than the
+// milliseconds that a bucket takes, but seldom enough not to occupy a core.
 constexpr auto kPollInterval = std::chrono::microseconds(30);
 constexpr auto kFinalizeTimeout = std::chrono::seconds(10);
 
@@ -31,7 +31,7 @@ struct Pending {
   Settler done;
 };
 
-// Aborts the communicator: kernels that wait for a peer return, and nothing of it is left.
+// Aborts the communicator: kernels that wait for a peer return, and all its resources are freed.
 struct AbortComm {
   using pointer = ncclComm_t;
   const NcclLibrary* nccl;
@@ -78,7 +78,7 @@ class Communicator::Shared {
     wake_.notify_one();
   }
 
-  // The thread: joins, works, leaves.
+  // The main function of the thread: joins, works, leaves.
   void Run(const Settler& ready) noexcept {
     const LiveThreads<Shared>::Entry live(*this);
     try {
@@ -96,10 +96,10 @@ class Communicator::Shared {
     }
   }
 
-  // Its thread could not be started.
+  // The thread could not be started.
   void Fail(const Settler& ready, const Failure& failure) noexcept {
     Drop();
-    ready.Reject(failure);  // Where the ranks have joined already, this does nothing.
+    ready.Reject(failure);  // Does nothing if the ranks have already joined.
     End(failure);
   }
 
@@ -111,14 +111,14 @@ class Communicator::Shared {
     return aborting_;
   }
 
-  // Waits until NCCL has done what a non-blocking call began.
+  // Waits until NCCL has completed a non-blocking call.
   void Settle(ncclResult_t status, const char* operation, Clock::time_point deadline) {
     while (status == kNcclInProgress) {
       if (aborting()) throw Aborted();
       if (Clock::now() > deadline) {
         throw Failure("CE_TIMEOUT", std::string(operation) + " of rank " + std::to_string(options_.rank) +
-                                        " did not end within its time-out",
-                      "Look whether every rank has reached this point, and at the network interface that NCCL uses "
+                                        " timed out",
+                      "Check that every rank has reached this point, and the network interface that NCCL uses "
                       "(NCCL_SOCKET_IFNAME, NCCL_DEBUG=INFO)")
             .From(operation, status);
       }
@@ -163,7 +163,7 @@ class Communicator::Shared {
   }
 
   void Issue(const BroadcastCall& broadcast) {
-    // From here on the settler is the list's: a failure below rejects it with all others.
+    // From here on the list owns the settler: a failure below rejects it together with all others.
     Pending& pending = pending_.emplace_back(Pending{nullptr, broadcast.done});
     pending.event = TakeEvent();
     const ncclResult_t status = nccl_.Broadcast(reinterpret_cast<const void*>(broadcast.send),
@@ -173,7 +173,7 @@ class Communicator::Shared {
     cuda().Check(cuda().EventRecord(pending.event.get(), stream_.get()), "cuEventRecord");
   }
 
-  // Settles what is done, in order, and looks for errors of what is not.
+  // Settles completed broadcasts in order, and checks the pending ones for errors.
   void Collect() {
     while (!pending_.empty()) {
       const CUresult state = cuda().EventQuery(pending_.front().event.get());
@@ -198,7 +198,7 @@ class Communicator::Shared {
     return event;
   }
 
-  // The clean way out: every member leaves, nothing is pending.
+  // The regular end: nothing is pending, and every member leaves.
   void Leave() {
     Settle(nccl_.CommFinalize(comm_.get()), "ncclCommFinalize", Clock::now() + kFinalizeTimeout);
     nccl_.CommDestroy(comm_.release());
@@ -206,14 +206,14 @@ class Communicator::Shared {
     End(Failure("CE_CLOSED", "The NCCL communicator is closed", "Join a new group"));
   }
 
-  // The way out after a failure: abort makes kernels that wait for a peer return.
+  // The end after a failure: the abort makes kernels that wait for a peer return.
   void Drop() noexcept {
     comm_.reset();
     if (stream_) cuda().StreamSynchronize(stream_.get());
     Free();
   }
 
-  // Gives CUDA back what it gave, while the context is retained and current.
+  // Releases CUDA resources while the context is retained and current.
   void Free() noexcept {
     for (Pending& pending : pending_) pending.event.reset();
     spare_events_.clear();
@@ -221,7 +221,7 @@ class Communicator::Shared {
     context_.reset();
   }
 
-  // Settles everybody who still waits. Later calls find the communicator ended.
+  // Settles all pending calls. Later calls find that the communicator has ended.
   void End(const Failure& failure) noexcept {
     std::deque<BroadcastCall> queue;
     std::vector<Settler> closers;
@@ -246,8 +246,8 @@ class Communicator::Shared {
   std::vector<Settler> closers_;
   bool aborting_ = false;
   bool ended_ = false;
-  // The thread's own. Destroyed from the last to the first: events, communicator, stream, and then the context that all of
-  // them belong to.
+  // Used by the thread only. Destroyed from the last to the first: events, communicator, stream, and then the context of
+  // all of them.
   std::unique_ptr<CudaContext> context_;
   UniqueStream stream_;
   UniqueComm comm_;

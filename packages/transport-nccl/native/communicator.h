@@ -16,8 +16,8 @@
 
 namespace ce {
 
-// The communicator is non-blocking, so that its thread is never stuck inside NCCL: it issues broadcasts on a stream of
-// their own, watches their events, asks for asynchronous errors meanwhile, and can abort at any time.
+// The communicator is non-blocking, so its thread never blocks inside NCCL: it issues broadcasts on a separate
+// stream, watches their events, polls for asynchronous errors meanwhile, and can abort at any time.
 //
 // JavaScript holds a Communicator; the thread keeps the shared part alive until it has ended. Dropping the last
 // Communicator without Close aborts.
@@ -34,7 +34,7 @@ class Communicator {
     std::chrono::milliseconds timeout;
   };
 
-  // `ready` is settled when all members have joined, or the time-out has passed.
+  // Settles `ready` when all members have joined, or the time-out has passed.
   Communicator(const NcclLibrary& nccl, const Options& options, Settler ready);
   ~Communicator();
   Communicator(const Communicator&) = delete;
@@ -42,9 +42,9 @@ class Communicator {
 
   // Broadcasts take effect in the order of these calls.
   void Broadcast(uint64_t send, uint64_t receive, size_t bytes, int root, Settler done);
-  // Ends what is pending, on the communicator's thread, at once. Idempotent.
+  // Aborts pending calls immediately, on the communicator's thread. Idempotent.
   void Abort();
-  // Finishes what is pending, then leaves. `done` is resolved when everything is given back.
+  // Finishes pending calls, then leaves. Resolves `done` when everything is released.
   void Close(Settler done);
 
  private:

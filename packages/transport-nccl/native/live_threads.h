@@ -1,4 +1,4 @@
-// The threads that work with NCCL and CUDA now, so that the process does not end under them.
+// The threads that currently work with NCCL and CUDA, so that the exit of the process can end them first.
 #pragma once
 
 #include <chrono>
@@ -9,11 +9,11 @@
 
 namespace ce {
 
-// T has `Abort()`, callable on any thread, after which its thread ends soon.
+// T has `Abort()`, callable on any thread, which makes its thread end soon.
 template <class T>
 class LiveThreads {
  public:
-  // Entered as long as this lives, on the thread itself.
+  // Registers the thread during the lifetime of this object, which the thread itself creates.
   class Entry {
    public:
     explicit Entry(T& owner) : owner_(owner) { Get().Add(&owner); }
@@ -26,7 +26,7 @@ class LiveThreads {
   };
 
  private:
-  // A thread that is stuck in a driver must not keep the process from ending.
+  // A thread that hangs in a driver must not keep the process from ending.
   static constexpr auto kExitPatience = std::chrono::seconds(5);
 
   // Never destroyed: threads may outlive static objects.
@@ -35,8 +35,8 @@ class LiveThreads {
     return *live;
   }
 
-  // Exit handlers run in the reverse order of their registration: this one, registered when the libraries are loaded,
-  // comes before those by which they tear themselves down.
+  // Exit handlers run in the reverse order of their registration: this one is registered after the libraries are
+  // loaded, so it runs before the handlers of the libraries themselves.
   LiveThreads() {
     std::atexit([] { Get().StopAll(); });
   }

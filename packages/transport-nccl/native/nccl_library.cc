@@ -7,7 +7,7 @@ namespace ce {
 
 namespace {
 
-// Up to 2.8 NCCL wrote 2.7.8 as 2708; 2.18.5 is 21805.
+// Up to 2.8 NCCL encoded 2.7.8 as 2708; 2.18.5 is 21805.
 std::string VersionTextOf(int version) {
   const int major = version < 10000 ? version / 1000 : version / 10000;
   const int minor = version < 10000 ? version / 100 % 10 : version / 100 % 100;
@@ -48,7 +48,7 @@ const NcclLibrary& NcclLibrary::Open(const std::vector<std::string>& candidates)
       "Install NCCL 2.18 or later (pip install nvidia-nccl-cu12, or Debian's libnccl2), or name its libnccl.so.2 in "
       "CHECKPOINT_ENGINE_NCCL_LIB";
   if (!too_old.empty()) {
-    throw Failure("CE_LIBRARY_TOO_OLD", too_old + ", and 2.18 is the oldest that can be used", hint)
+    throw Failure("CE_LIBRARY_TOO_OLD", too_old + ", but 2.18 is the oldest supported version", hint)
         .Detail(reasons == too_old ? "" : reasons);
   }
   throw Failure("CE_LIBRARY_NOT_FOUND", "No usable libnccl.so.2 was found", hint).Detail(reasons);
@@ -60,7 +60,7 @@ Failure NcclLibrary::FailureOf(ncclResult_t status, const char* operation, ncclC
   const char* text = GetErrorString(status);
   const char* last = GetLastError(comm);
   return Failure("CE_TRANSPORT_FAILED", std::string(operation) + " failed: " + (text ? text : "unknown NCCL error"),
-                 "Run again with NCCL_DEBUG=INFO and look at the log of every rank")
+                 "Run again with NCCL_DEBUG=INFO and check the log of every rank")
       .From(operation, status)
       .Detail(last ? last : "");
 }

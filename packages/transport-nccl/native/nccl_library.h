@@ -1,5 +1,5 @@
 // The part of NCCL that this package calls, opened at run time. Declared by hand after nccl.h of 2.18, the oldest
-// release that is taken; later ones keep these functions and read the configuration by its own size and version.
+// supported release; later ones keep these functions and read the configuration by its own size and version.
 // https://docs.nvidia.com/deeplearning/nccl/user-guide/docs/api.html
 #pragma once
 
@@ -27,8 +27,8 @@ constexpr ncclResult_t kNcclInProgress = 7;
 constexpr int kNcclUint8 = 1;
 constexpr int kNcclOldestVersion = 21800;
 
-// ncclConfig_t as of 2.18. NCCL copies `size` bytes of it and takes defaults for what `version` did not have yet; the
-// tail is set to "undefined" since later releases keep a field there.
+// ncclConfig_t as of 2.18. NCCL copies `size` bytes of it and uses defaults for fields that `version` did not have yet;
+// the tail is set to "undefined" because later releases have a field there.
 struct ncclConfig {
   size_t size = sizeof(ncclConfig);
   unsigned magic = 0xcafebeef;
@@ -64,14 +64,14 @@ struct NcclLibrary {
   std::string path;
   int version = 0;
 
-  // Opens the first of the files that is there and new enough. Once for the process: later calls give the same.
-  // Throws `CE_LIBRARY_NOT_FOUND` with the loader's words on every candidate, or `CE_LIBRARY_TOO_OLD`.
+  // Opens the first file that exists and is new enough. Runs once per process: later calls return the same library.
+  // Throws `CE_LIBRARY_NOT_FOUND` with the loader's message for every candidate, or `CE_LIBRARY_TOO_OLD`.
   static const NcclLibrary& Open(const std::vector<std::string>& candidates);
 
-  // "2.28.9"
+  // The version as text, such as "2.28.9".
   std::string VersionText() const;
 
-  // A failed call, with NCCL's own words on what went wrong last.
+  // Creates the failure for a failed call, with NCCL's last error text.
   Failure FailureOf(ncclResult_t status, const char* operation, ncclComm_t comm) const;
 };
 

@@ -1,17 +1,17 @@
 import { type BroadcastBuffers, CheckpointEngineError, type MemoryRange } from '@checkpoint-engine/interface';
 
-/** A broadcast as NCCL takes it. */
+/** A broadcast in the form that NCCL needs. */
 export interface CheckedCall {
-  /** Place of the root among the members. */
+  /** Index of the root among the members. */
   readonly rootIndex: number;
   readonly send: bigint;
   readonly receive: bigint;
 }
 
 /**
- * Checks one member's call before it reaches NCCL, which would take the whole group down with it.
+ * Checks one member's call before it reaches NCCL, where a wrong call would fail the whole group.
  *
- * @throws {RangeError} The root is no member, sizes differ, or a range ends outside its memory.
+ * @throws {RangeError} The root is not a member, sizes differ, or a range ends outside its memory.
  */
 export function checkCall(
   root: number,
@@ -35,20 +35,25 @@ function addressOf({ memory, offsetBytes, sizeBytes }: MemoryRange, name: string
   if (memory.kind !== 'device') {
     throw new CheckpointEngineError(
       'CE_NOT_SUPPORTED',
-      `NCCL moves device memory, and the ${name} is ${memory.kind} memory`,
+      `NCCL moves device memory, but the ${name} is ${memory.kind} memory`,
       'Pass memory that the device allocated',
       { rank, op: 'broadcast' },
     );
   }
   if (memory.address === 0n) {
-    throw new CheckpointEngineError('CE_CLOSED', `The memory of the ${name} was given back`, 'Close it afterwards', {
-      rank,
-      op: 'broadcast',
-    });
+    throw new CheckpointEngineError(
+      'CE_CLOSED',
+      `The memory of the ${name} is closed`,
+      'Close it after the broadcast',
+      {
+        rank,
+        op: 'broadcast',
+      },
+    );
   }
   if (!(offsetBytes >= 0 && sizeBytes >= 0 && offsetBytes + sizeBytes <= memory.sizeBytes)) {
     throw new RangeError(
-      `${name} must lie inside its memory of ${memory.sizeBytes} bytes: ${sizeBytes} bytes at ${offsetBytes}`,
+      `${name} must be inside its memory of ${memory.sizeBytes} bytes: ${sizeBytes} bytes at ${offsetBytes}`,
     );
   }
   return memory.address + BigInt(offsetBytes);

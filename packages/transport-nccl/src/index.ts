@@ -1,5 +1,6 @@
 /**
- * Broadcast between GPUs over NCCL, which is opened at run time: nothing of it is needed to install or import this.
+ * Broadcast between GPUs over NCCL. The package opens NCCL at run time; installing and importing it does not require
+ * NCCL.
  *
  * @packageDocumentation
  */

@@ -8,8 +8,8 @@ import { native } from './native.ts';
 const FILE = 'libnccl.so.2';
 
 /**
- * Files that may be NCCL, in the order in which they are tried: `CHECKPOINT_ENGINE_NCCL_LIB` alone where it is set;
- * otherwise what the loader finds, then the `nvidia/nccl/lib` folders of the Python installations in sight.
+ * Files that may be NCCL, in search order: only `CHECKPOINT_ENGINE_NCCL_LIB` if it is set;
+ * otherwise the library that the loader finds, then the `nvidia/nccl/lib` folders of the known Python installations.
  */
 export function ncclCandidates(env: Readonly<Record<string, string | undefined>> = process.env): string[] {
   const chosen = env.CHECKPOINT_ENGINE_NCCL_LIB;
@@ -19,7 +19,7 @@ export function ncclCandidates(env: Readonly<Record<string, string | undefined>>
   return [...new Set([FILE, ...files])];
 }
 
-/** Where Python is installed: the active environment, the one that `python3` of the PATH belongs to, the system's. */
+/** Prefixes of Python installations: the active environment, the one of `python3` on the PATH, the system's. */
 function pythonPrefixes(env: Readonly<Record<string, string | undefined>>): string[] {
   const onPath = (env.PATH ?? '')
     .split(':')
@@ -41,20 +41,20 @@ function sitePackages(prefix: string): string[] {
 /** The NCCL library that this process uses. */
 export interface NcclLibrary {
   readonly path: string;
-  /** `2.28.9` */
+  /** Version, such as `2.28.9`. */
   readonly version: string;
 }
 
 /**
  * Opens NCCL. Requires `--allow-ffi` under Deno.
  *
- * @throws `CE_LIBRARY_NOT_FOUND` naming all that was searched, `CE_LIBRARY_TOO_OLD` naming what was found.
+ * @throws `CE_LIBRARY_NOT_FOUND` naming all searched files, `CE_LIBRARY_TOO_OLD` naming the library that was found.
  */
 export function openNccl(): NcclLibrary {
   return callNative(() => native().open(ncclCandidates()));
 }
 
-/** Tells whether NCCL can be used on this machine, and why not. Never throws. */
+/** Checks whether NCCL can be used on this machine, and returns the reason if not. Never throws. */
 export function ncclAvailability():
   | ({ readonly available: true } & NcclLibrary)
   | {

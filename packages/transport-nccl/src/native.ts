@@ -5,7 +5,7 @@ export interface NativeCommunicator {
   readonly __brand: 'communicator';
 }
 
-/** What the addon exports. `candidates` are files that may be libnccl; the first usable one is kept for the process. */
+/** The exports of the addon. `candidates` are files that may be libnccl; the process keeps the first usable one. */
 export interface NativeNccl {
   open(candidates: readonly string[]): { path: string; version: string };
   uniqueId(candidates: readonly string[]): Promise<Uint8Array>;
@@ -30,7 +30,7 @@ export interface NativeNccl {
 
 let addon: NativeNccl | undefined;
 
-/** The addon, loaded at the first use: importing this package loads nothing. */
+/** Returns the addon, and loads it on first use: importing this package does not load it. */
 export function native(): NativeNccl {
   addon ??= loadAddon<NativeNccl>(new URL('../', import.meta.url), 'nccl');
   return addon;

@@ -13,7 +13,7 @@ import { ncclCandidates } from './library.ts';
 import { type NativeCommunicator, native } from './native.ts';
 import { isPeersFault, untilFired } from './peer-news.ts';
 
-/** Broadcasts that may be pending on a group: enough to keep the stream filled. */
+/** Most broadcasts that may be pending on a group: enough to keep the stream busy. */
 export const MAX_PENDING = 8;
 const DEFAULT_TIMEOUT_MS = 120_000;
 const ID_KEY = 'nccl-unique-id';
@@ -25,9 +25,9 @@ export class NcclGroup implements BroadcastGroup {
   readonly #communicator: NativeCommunicator;
   readonly #onClosed: () => void;
   readonly #onStoreFailed = (): void => this.abort(abortError(this.#store.signal, 'broadcast'));
-  /** Also keeps the memory that NCCL works on from being collected. */
+  /** Keeps the memory that NCCL uses from being collected. */
   readonly #pending = new Set<BroadcastBuffers>();
-  /** The first failure; it has ended the communicator, or is about to. */
+  /** The first failure; it has ended the communicator, or will end it soon. */
   #failure: Error | undefined;
   #closing: Promise<void> | undefined;
 
@@ -41,9 +41,9 @@ export class NcclGroup implements BroadcastGroup {
   }
 
   /**
-   * Joins the communicator of the store's members. Every member calls it. A member that gives up tells the others.
+   * Joins the communicator of the store's members. Every member must call it. A member that fails notifies the others.
    *
-   * @param onClosed Called once the group has left, for whoever keeps track of it.
+   * @param onClosed Called once the group has left, so that the owner can stop tracking it.
    */
   static async join(options: JoinOptions, onClosed: (group: NcclGroup) => void): Promise<NcclGroup> {
     const { store, device, signal, timeoutMs = DEFAULT_TIMEOUT_MS } = options;
@@ -81,8 +81,8 @@ export class NcclGroup implements BroadcastGroup {
     this.#checkUsable();
     throw new CheckpointEngineError(
       'CE_NOT_SUPPORTED',
-      'NCCL gives every GPU a copy of its own',
-      'Use broadcast(); look at supports.sharedTarget first',
+      'NCCL gives every GPU its own copy',
+      'Use broadcast(); check supports.sharedTarget first',
       { rank: this.#store.rank, op: 'broadcast' },
     );
   }
@@ -90,7 +90,7 @@ export class NcclGroup implements BroadcastGroup {
   abort(reason: Error): void {
     if (this.#failure !== undefined) return;
     this.#failure = reason;
-    // The others hear of it through the store: NCCL has no word for it.
+    // The store notifies the other members, because NCCL cannot.
     if (!this.#store.signal.aborted) this.#store.abort(reason).catch(() => {});
     native().abort(this.#communicator);
   }
@@ -101,7 +101,7 @@ export class NcclGroup implements BroadcastGroup {
   }
 
   async #close(): Promise<void> {
-    // Until it has left, the loss of a peer has to end what is pending, and the leaving itself.
+    // Until the group has left, the loss of a peer must end pending calls and the leaving itself.
     await native().close(this.#communicator);
     this.#store.signal.removeEventListener('abort', this.#onStoreFailed);
     this.#failure ??= closedError(this.#store.rank);
@@ -122,7 +122,7 @@ export class NcclGroup implements BroadcastGroup {
     }
   }
 
-  /** What to throw for a failed call: the reason of an abort, the loss of a peer, or NCCL's own words. */
+  /** Returns the error for a failed call: the reason of an abort, the loss of a peer, or NCCL's own error. */
   async #explain(error: unknown): Promise<Error> {
     const failure = fromNativeError(error, { rank: this.#store.rank }) as Error;
     if (this.#failure === undefined && isPeersFault(failure)) await untilFired(this.#store.signal);
@@ -151,7 +151,7 @@ function checkDevice({ kind }: Device, rank: number): void {
   if (kind === 'cuda') return;
   throw new CheckpointEngineError(
     'CE_NOT_SUPPORTED',
-    `NCCL moves the memory of GPUs, and this device is of kind "${kind}"`,
+    `NCCL moves the memory of GPUs, but this device is of kind "${kind}"`,
     'Use transport-shm for the host device',
     { rank, op: 'join' },
   );
@@ -160,7 +160,7 @@ function checkDevice({ kind }: Device, rank: number): void {
 function tooManyPending(rank: number): CheckpointEngineError {
   return new CheckpointEngineError(
     'CE_NOT_SUPPORTED',
-    `${MAX_PENDING} broadcasts are pending on this NCCL group, and that is as many as it takes`,
+    `${MAX_PENDING} broadcasts are pending on this NCCL group, which is the maximum`,
     'Wait for an earlier broadcast first',
     { rank, op: 'broadcast' },
   );

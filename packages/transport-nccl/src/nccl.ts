@@ -8,17 +8,18 @@ import { openNccl } from './library.ts';
 import { MAX_PENDING, NcclGroup } from './nccl-group.ts';
 
 /**
- * Broadcast between GPUs over NCCL, one rank a GPU.
+ * Broadcast between GPUs over NCCL, with one rank per GPU.
  *
- * The library is opened when the first group is joined. A communicator lives as long as its group; its calls are made on
- * a thread of its own and on a stream of its own.
+ * The first join opens the library. A communicator lives as long as its group; a separate thread makes its calls, on
+ * a separate stream.
  *
- * NCCL does not compare what members call: members that differ in size or root wait for each other until the group is
- * aborted, or receive each other's bytes wrongly. The parameter server therefore compares plans before it sends.
+ * NCCL does not compare the calls of members: members that differ in size or root wait for each other until the group
+ * is aborted, or receive wrong bytes. The parameter server therefore compares plans before it sends.
  *
  * @example
  * ```ts
- * const server = await ParameterServer.create({ store, device: await createCudaDevice({ index: 0 }), broadcast: nccl() });
+ * const server = await ParameterServer.create({ store, device: await createCudaDevice({ index: 0 }), broadcast: nccl()
+ * });
  * ```
  */
 export function nccl(): BroadcastTransport {

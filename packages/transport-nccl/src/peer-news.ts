@@ -1,16 +1,16 @@
 import { CheckpointEngineError } from '@checkpoint-engine/interface';
 
-/** How long to wait for the store to name a lost peer: a little more than it takes to notice a silent one. */
+/** Time to wait for the store to name a lost peer: a little more than the store needs to detect a silent rank. */
 const PEER_NEWS_MS = 8_000;
 
 /**
- * What NCCL answers when the other end of a connection goes: system, internal and remote error.
+ * NCCL's results after the other end of a connection is gone: system, internal and remote error.
  *
  * @source https://docs.nvidia.com/deeplearning/nccl/user-guide/docs/api/types.html#ncclresult-t
  */
 const PEER_STATUSES: readonly unknown[] = [2, 3, 6];
 
-/** Whether the failure may be the death of a peer, which the store knows by name a little later. */
+/** Whether the failure may be caused by the death of a peer, which the store identifies a little later. */
 export function isPeersFault(error: unknown): boolean {
   return (
     CheckpointEngineError.isInstance(error) &&
@@ -19,7 +19,7 @@ export function isPeersFault(error: unknown): boolean {
   );
 }
 
-/** Resolves when the store's signal fires, at the latest when there is no more news to expect. */
+/** Resolves when the store's signal fires, or when the store would have reported a loss by now. */
 export function untilFired(signal: AbortSignal, timeoutMs: number = PEER_NEWS_MS): Promise<void> {
   if (signal.aborted) return Promise.resolve();
   return new Promise((resolve) => {

@@ -11,7 +11,7 @@ if (noCompiler !== '') {
 } else {
   const env = { ...buildFakes(), FAKE_CUDA_DEVICES: '4' };
   broadcastSuite({ runner, name: 'nccl on fakes', factory, world: processes({ env }), skip });
-  // As between GPUs that share memory: NCCL never notices, the store does.
+  // Like between GPUs that share memory: NCCL never notices the loss, but the store does.
   const mute = processes({ env: { ...env, FAKE_NCCL_MUTE: '1' } });
   broadcastSuite({ runner, name: 'nccl on fakes that notice nothing', factory, world: mute, skip, maxRanks: 2 });
 }

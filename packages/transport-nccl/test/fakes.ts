@@ -1,11 +1,11 @@
-// A FAKE driver and a FAKE NCCL, for tests on machines without a GPU: what this package does around NCCL, not NCCL.
+// A FAKE driver and a FAKE NCCL for machines without a GPU: they test this package's use of NCCL, not NCCL.
 import { execFileSync } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 
 const packageFolder = fileURLToPath(new URL('..', import.meta.url));
 const deviceFolder = fileURLToPath(new URL('../../device', import.meta.url));
 
-/** Why the fakes cannot be built here; empty when they can. */
+/** The reason why the fakes cannot be built here; empty if they can. */
 export const noCompiler = ((): string => {
   try {
     execFileSync('cc', ['--version'], { stdio: 'ignore' });
@@ -15,7 +15,7 @@ export const noCompiler = ((): string => {
   }
 })();
 
-/** Builds both, and gives the environment in which a process finds them. */
+/** Builds both fakes, and returns the environment in which a process finds them. */
 export function buildFakes(): Record<'CHECKPOINT_ENGINE_CUDA_LIB' | 'CHECKPOINT_ENGINE_NCCL_LIB', string> {
   execFileSync('make', ['-C', `${deviceFolder}/native`, '-s', 'fake-cuda']);
   execFileSync('make', ['-C', `${packageFolder}/native`, '-s', 'fake-nccl']);

@@ -52,7 +52,7 @@ describe('without a usable NCCL', () => {
     expect(codeOfOpening(env)).toBe('CE_LIBRARY_NOT_FOUND');
   });
 
-  it("gives the loader's words on a file that is no library", () => {
+  it("reports the loader's message for a file that is not a library", () => {
     const file = join(folder, 'text.so');
     writeFileSync(file, 'no library at all');
     expect(availability({ CHECKPOINT_ENGINE_NCCL_LIB: file })).toMatchObject({
@@ -61,7 +61,7 @@ describe('without a usable NCCL', () => {
     });
   });
 
-  it('tries every Python installation in sight and says what each had', () => {
+  it('tries every known Python installation and reports each result', () => {
     const lib = join(folder, 'venv', 'lib', 'python3.12', 'site-packages', 'nvidia', 'nccl', 'lib');
     mkdirSync(lib, { recursive: true });
     const file = join(lib, 'libnccl.so.2');
@@ -74,7 +74,7 @@ describe('without a usable NCCL', () => {
 });
 
 describe.skipIf(noCompiler !== '')(`with a library made for it${noCompiler && ` (skipped: ${noCompiler})`}`, () => {
-  it('tells a library that is no NCCL by what it lacks', () => {
+  it('rejects a library other than NCCL and lists the missing functions', () => {
     const file = join(folder, 'libempty.so');
     writeFileSync(join(folder, 'empty.c'), 'int nothing_of_nccl(void) { return 0; }\n');
     execFileSync('cc', ['-shared', '-fPIC', '-o', file, join(folder, 'empty.c')]);
@@ -82,14 +82,14 @@ describe.skipIf(noCompiler !== '')(`with a library made for it${noCompiler && ` 
     expect(found).toMatchObject({ available: false, reason: expect.stringContaining('lacks ncclGetVersion') });
   });
 
-  it('tells one that is too old by its version, also when it lacks functions', () => {
+  it('rejects an old version, even if it lacks functions', () => {
     const file = join(folder, 'libold.so');
     writeFileSync(join(folder, 'old.c'), 'int ncclGetVersion(int* version) { *version = 2708; return 0; }\n');
     execFileSync('cc', ['-shared', '-fPIC', '-o', file, join(folder, 'old.c')]);
     const env = { CHECKPOINT_ENGINE_NCCL_LIB: file };
     expect(availability(env)).toMatchObject({
       available: false,
-      reason: expect.stringContaining('libold.so is NCCL 2.7.8, and 2.18 is the oldest that can be used'),
+      reason: expect.stringContaining('libold.so is NCCL 2.7.8, but 2.18 is the oldest supported version'),
       hint: expect.stringContaining('Install NCCL 2.18 or later'),
     });
     expect(codeOfOpening(env)).toBe('CE_LIBRARY_TOO_OLD');

@@ -46,7 +46,7 @@ describe.skipIf(noCompiler !== '')(`a process with communicators${noCompiler && 
     expect(end).toMatchObject(quiet('closed'));
   });
 
-  it('ends by itself with a group that nobody closed', () => {
+  it('ends by itself with a group that is still open', () => {
     expect(run(`await Promise.all([send(0), send(1)]); console.log('left open');`)).toMatchObject(quiet('left open'));
   });
 
@@ -85,7 +85,7 @@ describe.skipIf(noCompiler !== '')(`a process with communicators${noCompiler && 
     expect(end).toMatchObject(quiet('CE_DEVICE_FAILED\nclosed'));
   });
 
-  it('says which argument is wrong, in the words for a number', () => {
+  it('names the invalid argument', () => {
     const end = run(`
       import { createRequire } from 'node:module';
       const file = new URL('prebuilds/' + process.platform + '-' + process.arch + '/ce_nccl.node', 'file://' + process.cwd() + '/');

@@ -1,4 +1,4 @@
-// What each member of the compliance tests is made of; imported by their processes. Rank r takes GPU r modulo their count.
+// Creates the parts of each member of the compliance tests; the members' processes import it. Rank r uses GPU r modulo the GPU count.
 import { createCudaDevice, listCudaDevices } from '@checkpoint-engine/device';
 import { nccl } from '@checkpoint-engine/transport-nccl';
 
@@ -7,7 +7,7 @@ export const broadcast = async ({ rank, worldSize }) => {
   if (!found.available) throw new Error(found.reason);
   const count = found.devices.length;
   if (worldSize > count) {
-    // NCCL refuses two ranks of one host on one GPU: these are told to be of different hosts.
+    // NCCL refuses two ranks of one host on one GPU, so these ranks pretend to be on different hosts.
     process.env.NCCL_HOSTID = `rank-${rank}`;
     process.env.NCCL_SOCKET_IFNAME = 'lo';
   }

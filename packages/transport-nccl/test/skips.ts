@@ -1,8 +1,8 @@
-/** Tests of the compliance suite that NCCL cannot pass, and why. */
+/** Tests of the compliance suite that NCCL cannot pass, and the reasons. */
 export const skip = [
   {
     test: 'mismatch',
     reason:
-      'NCCL compares neither sizes nor roots between members, and a comparison of our own would cost a collective for every bucket; the parameter server compares plans by digest before it sends',
+      'NCCL does not compare sizes or roots between members, and a separate comparison would cost a collective per bucket; the parameter server compares plans by digest before it sends',
   },
 ];

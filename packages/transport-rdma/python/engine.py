@@ -1,19 +1,20 @@
-"""A Mooncake Transfer Engine in a process of its own.
+"""Runs a Mooncake Transfer Engine in a separate process.
 
-Driven over standard input, answering over standard output: frames of a little-endian 32-bit length and JSON. A request
-has an id and an op; its answer has the id and either a value or an error. When standard input ends, so does the process.
+The parent sends requests to standard input and reads answers from standard output, as frames of a little-endian 32-bit
+length and JSON. A request has an id and an op; its answer has the id and either a value or an error. The process ends
+with its standard input.
 
     open    {host, protocol, devices}                                           -> {port}
             starts the engine
     map     {paths, device, inode, offset, size, share, writable}               -> {segment, address}
-            maps a file, and where it is to be shared, registers it with the engine
+            maps a file, and registers it with the engine if it is shared
     unmap   {segment}
     read    {peer, waves}                                                       -> {cancelled}
             reads waves of [segment, offset, remote address, size]
     cancel  {read}
-            ends a read after the wave that it is at; has no answer
+            ends a read after its current wave; has no answer
 
-With the argument --probe it prints what it found of Mooncake and ends. The engine is that of the Python module
+With the argument --probe it describes the installed Mooncake and ends. The engine is that of the Python module
 mooncake, or that of the shared library that CHECKPOINT_ENGINE_MOONCAKE_LIB names.
 """
 
@@ -33,14 +34,14 @@ libc.mmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int, ctypes.c_i
 libc.munmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t]
 MAP_FAILED = ctypes.c_void_p(-1).value
 
-# What it calls of mooncake.engine.TransferEngine.
+# The functions of mooncake.engine.TransferEngine that it calls.
 CALLS = ("initialize", "get_rpc_port", "register_memory", "unregister_memory", "batch_transfer_sync_read")
-# Reads that run at the same time. The other side divides its limit of blocks in flight by this.
+# Reads that run at the same time. The parent divides its limit of blocks in flight by this.
 CONCURRENT_READS = 4
 
 
 class Refused(Exception):
-    """A request that cannot be done. `status` is the engine's, where it gave one."""
+    """A request that failed. `status` is the engine's, if it returned one."""
 
     def __init__(self, text, status=None):
         super().__init__(text)
@@ -86,7 +87,7 @@ class Mapping:
 
 
 class Engine:
-    """The engine and the memory that it may touch."""
+    """The engine and the memory that it may access."""
 
     def __init__(self):
         self._engine = None
@@ -123,7 +124,7 @@ class Engine:
             self._shared.discard(segment)
             status = self._engine.unregister_memory(mapping.address)
             if status != 0:
-                # A peer may still be served from it: it stays mapped until this process ends.
+                # A peer may still read from it: it stays mapped until this process ends.
                 self._mappings[segment] = mapping
                 raise Refused("TransferEngine.unregister_memory", status)
         mapping.close()
@@ -148,7 +149,7 @@ class Engine:
 
 
 class Requests:
-    """Frames in, frames out."""
+    """Reads and writes frames."""
 
     def __init__(self, source, target):
         self._source = source
@@ -178,21 +179,22 @@ class Requests:
                 data = data[os.write(self._target, data) :]
 
     def run(self, request, work):
-        """Does the work of a request and answers it."""
+        """Runs a request and sends the answer."""
         try:
             self.answer({"id": request["id"], "value": work()})
         except Refused as error:
             self.answer({"id": request["id"], "error": str(error), "status": error.status})
-        except Exception as error:  # whatever it is, the other side has to hear of it
+        except Exception as error:  # The parent must learn of every error.
             self.answer({"id": request["id"], "error": f"{type(error).__name__}: {error}"})
 
 
 def serve():
-    # A terminal sends Ctrl-C here too. The end of standard input is what ends this process, once peers have been served.
+    # A terminal also sends Ctrl-C here. This process ignores it, and ends with standard input after it has served its
+    # peers.
     for name in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(name, signal.SIG_IGN)
     answers = os.dup(1)
-    os.dup2(2, 1)  # whatever the engine prints is no answer
+    os.dup2(2, 1)  # The engine's output is not an answer.
     requests = Requests(0, answers)
     engine = Engine()
     memory = ThreadPoolExecutor(1)

@@ -1,4 +1,4 @@
-"""Mooncake's C API behind the face of its Python module.
+"""Wraps Mooncake's C API in the interface of its Python module.
 
 Only what engine.py calls. The C API aborts or crashes on what it does not expect, so that nothing reaches it unchecked:
 no empty pointer, no batch that is freed twice or before its last task has ended.
@@ -49,7 +49,7 @@ SIGNATURES = {
 
 
 class Library:
-    """The shared library. Raises OSError or AttributeError where it is not what it should be."""
+    """Opens the shared library. Raises OSError or AttributeError if it is unusable."""
 
     def __init__(self, path):
         # Lazily: builds for accelerators name functions of drivers that a host without them lacks, and TCP never calls.
@@ -61,7 +61,7 @@ class Library:
 
 
 class TransferEngine:
-    """Named and answering as mooncake.engine.TransferEngine."""
+    """Has the names and results of mooncake.engine.TransferEngine."""
 
     def __init__(self, library):
         self._c = library
@@ -113,7 +113,7 @@ class TransferEngine:
         return -1 if failures else 0
 
     def _end_of(self, batch, task):
-        """Waits for a task. There is no other limit than that of whoever ends this process."""
+        """Waits for a task. The only limit is the parent, which ends this process."""
         status = TransferStatus()
         while self._c.getTransferStatus(self._engine, batch, task, ctypes.byref(status)) == 0:
             if status.status in ENDED:

@@ -1,21 +1,22 @@
 import { CheckpointEngineError } from '@checkpoint-engine/interface';
 import { findPython, type MooncakePython } from './engine/find-python.ts';
 
-/** What `mooncakeAvailability` found. */
+/** Result of `mooncakeAvailability`. */
 export type MooncakeAvailability =
   | ({ readonly available: true } & MooncakePython)
   | {
       readonly available: false;
-      /** What was searched, then a line for what each place said. */
+      /** The searched places, then one line per place with its result. */
       readonly reason: string;
       /** How to install it. */
       readonly hint: string;
     };
 
 /**
- * Tells whether this machine can run Mooncake's transfer engine, and by which Python. Never throws.
+ * Checks whether this machine can run Mooncake's transfer engine, and finds the Python for it. Never throws.
  *
- * @param python The only interpreter to look at. @default those of the active environment and of the PATH
+ * @param python The only interpreter to try.
+ * @default those of the active environment and of the PATH
  */
 export async function mooncakeAvailability(python?: string): Promise<MooncakeAvailability> {
   try {

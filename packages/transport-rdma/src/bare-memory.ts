@@ -2,8 +2,9 @@ import type { RemoteMemory } from '@checkpoint-engine/interface';
 import { bareKey } from './control/key.ts';
 
 /**
- * Memory that another program registered with Mooncake, such as a Python `TransferEngine`, as an endpoint reads it. There
- * is no control channel to ask: that the memory is still what it was is between you and its owner.
+ * Describes memory that another program registered with Mooncake, such as a Python `TransferEngine`, so that an
+ * endpoint can read it. There is no control channel for such memory: you and its owner must ensure that it stays
+ * registered and unchanged.
  *
  * @param address Address in the owner's process.
  */

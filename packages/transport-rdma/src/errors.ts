@@ -1,26 +1,26 @@
 import { CheckpointEngineError, type ErrorDetails } from '@checkpoint-engine/interface';
 
-/** Nobody answers at the owner's address. */
+/** Creates the error for an owner that does not answer. */
 export function unreachable(peer: string, cause?: Error, details: ErrorDetails = {}): CheckpointEngineError {
   return new CheckpointEngineError(
     'CE_PEER_UNREACHABLE',
     `${peer} cannot be reached${cause === undefined ? '' : `: ${cause.message}`}`,
-    'Check that its process runs, that it was opened with a host that is reachable from here, and that no firewall stands between',
+    'Check that its process runs, that its host option is reachable from here, and that no firewall blocks the connection',
     { op: 'read', peer, retryable: true, cause, ...details },
   );
 }
 
-/** The owner went away under a read. */
+/** Creates the error for an owner that is lost during a read. */
 export function lost(peer: string, details: ErrorDetails = {}): CheckpointEngineError {
   return new CheckpointEngineError(
     'CE_PEER_LOST',
-    `${peer} went away while it was read from`,
+    `${peer} was lost during a read`,
     'Read from another owner, or restart that process and gather the metas again',
     { op: 'read', peer, ...details },
   );
 }
 
-/** The owner does not answer a request. */
+/** Creates the error for an owner that does not answer a request. */
 export function silent(peer: string, timeoutMs: number): CheckpointEngineError {
   return new CheckpointEngineError(
     'CE_TIMEOUT',
@@ -30,7 +30,7 @@ export function silent(peer: string, timeoutMs: number): CheckpointEngineError {
   );
 }
 
-/** The range is not, or no longer, what the metas say. */
+/** Creates the error for a range that does not match the metas, or does so no longer. */
 export function notRegistered(peer: string, why: string, details: ErrorDetails = {}): CheckpointEngineError {
   return new CheckpointEngineError(
     'CE_RANGE_NOT_REGISTERED',
@@ -40,7 +40,7 @@ export function notRegistered(peer: string, why: string, details: ErrorDetails =
   );
 }
 
-/** This end was closed. */
+/** Creates the error for a call after `close`. */
 export function closed(what: string): CheckpointEngineError {
   return new CheckpointEngineError('CE_CLOSED', `This rdma ${what} is closed`, 'Open a new one');
 }

@@ -8,8 +8,9 @@ import type { ReadBatch } from './read-batch.ts';
 const probeMs = 2000;
 
 /**
- * Says why a transfer failed: Mooncake gives no reason. The owner's engine is gone, or it answers and then either refused
- * the range or, where its owner has just confirmed the range, lost its way here.
+ * Explains why a transfer failed, because Mooncake gives no reason. Either the owner's engine is gone, or it answers.
+ * If it answers, it refused the range, or, if its owner has just confirmed the range, the connection failed on this
+ * side.
  */
 export async function explainFailure(peer: string, batch: ReadBatch, error: Error): Promise<CheckpointEngineError> {
   const details = { status: error instanceof EngineRefusal ? error.status : undefined, cause: error };
@@ -19,7 +20,7 @@ export async function explainFailure(peer: string, batch: ReadBatch, error: Erro
   return lost(peer, details);
 }
 
-/** Tries to reach the owner's engine. Gives what is in the way. */
+/** Tries to reach the owner's engine. Returns the obstacle, if there is one. */
 function whyNotReached(peer: string): Promise<Error | undefined> {
   return new Promise((resolve) => {
     const socket = connect(splitAddress(peer));

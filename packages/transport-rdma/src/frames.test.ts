@@ -3,7 +3,7 @@ import { describe, expect, test } from 'vitest';
 import { encodeFrame, FrameDecoder } from './frames.ts';
 
 describe('frames', () => {
-  test('come out as they went in, however the stream is cut', () => {
+  test('are unchanged, however the stream is split', () => {
     fc.assert(
       fc.property(
         fc.array(fc.jsonValue(), { maxLength: 8 }),
@@ -23,7 +23,7 @@ describe('frames', () => {
     );
   });
 
-  test('that are too long, or no JSON, are refused', () => {
+  test('that are too long, or not JSON, are refused', () => {
     expect(() => [...new FrameDecoder(10).push(encodeFrame('0123456789'))]).toThrow(RangeError);
     expect(() => [...new FrameDecoder(10).push(new Uint8Array([1, 0, 0, 0, 123]))]).toThrow(SyntaxError);
   });

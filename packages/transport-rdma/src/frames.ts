@@ -1,7 +1,7 @@
 import { Buffer } from 'node:buffer';
 import { FrameCutter } from '@checkpoint-engine/interface/wire';
 
-/** One message as it travels: its length as a little-endian 32-bit number, then JSON. */
+/** Encodes one message: its length as a little-endian 32-bit number, then JSON. */
 export function encodeFrame(message: unknown): Uint8Array {
   const text = JSON.stringify(message);
   const sizeBytes = Buffer.byteLength(text);
@@ -11,7 +11,7 @@ export function encodeFrame(message: unknown): Uint8Array {
   return frame;
 }
 
-/** Puts a stream's pieces together to messages. */
+/** Assembles messages from the pieces of a stream. */
 export class FrameDecoder {
   readonly #cutter: FrameCutter;
 
@@ -26,9 +26,10 @@ export class FrameDecoder {
   }
 
   /**
-   * The messages that are complete with `piece`, decoded as they are asked for.
+   * Yields the messages that `piece` completes, and decodes each one on demand.
    *
-   * @throws {RangeError} A message is too long. @throws {SyntaxError} One is not JSON.
+   * @throws {RangeError} A message is too long.
+   * @throws {SyntaxError} One is not JSON.
    */
   *push(piece: Uint8Array): Generator<unknown> {
     this.#cutter.push(piece);

@@ -1,6 +1,6 @@
 /**
- * P2P reads between hosts through the Mooncake Transfer Engine, and the choice of RDMA devices. Nothing of Mooncake is
- * needed to install or import this.
+ * P2P reads between hosts through the Mooncake Transfer Engine, and the choice of RDMA devices. Installing and
+ * importing the package does not require Mooncake.
  *
  * @packageDocumentation
  */

@@ -1,38 +1,38 @@
 /** Options of `rdma`. */
 export interface RdmaOptions {
   /**
-   * What Mooncake moves bytes over. `auto` takes `rdma` where the chosen devices are RDMA devices, `efa` where they are
-   * Elastic Fabric Adapters, and `tcp` where there are none.
+   * Protocol that Mooncake uses. `auto` selects `rdma` if the chosen devices are RDMA devices, `efa` if they are
+   * Elastic Fabric Adapters, and `tcp` if there are none.
    *
    * @default 'auto'
    */
   readonly protocol?: 'auto' | 'rdma' | 'tcp' | 'efa' | undefined;
-  /** Address of this host by which peers reach it; it stands in the endpoint's address. @default '127.0.0.1' */
+  /** Address of this host that peers can reach; it is part of the endpoint's address. @default '127.0.0.1' */
   readonly host?: string | undefined;
   /** Names of the RDMA devices to use, see `chooseRdmaDevices`. @default all */
   readonly devices?: readonly string[] | undefined;
   /**
    * First and last port to listen on, five for each endpoint of the host; for firewalls. An endpoint that only reads
-   * listens too.
+   * listens as well.
    *
-   * @default any of the control channel, 15000 to 17000 of Mooncake
+   * @default any port for the control channel, 15000 to 17000 for Mooncake
    */
   readonly ports?: readonly [first: number, last: number] | undefined;
-  /** Secret that the ranks share. Owner and reader then prove to know it before a byte is read. @default none */
+  /** Secret that the ranks share. Owner and reader prove that they know it before a read starts. @default none */
   readonly token?: string | undefined;
-  /** Python that has Mooncake. @default the first one in sight that has it, see `mooncakeAvailability` */
+  /** Python that has Mooncake. @default the first one that has it, see `mooncakeAvailability` */
   readonly python?: string | undefined;
-  /** How long a read may take that gives no time-out of its own. @default 120000 */
+  /** Time limit of a read without its own time-out. @default 120000 */
   readonly readTimeoutMs?: number | undefined;
-  /** How long reaching a peer may take. @default 10000 */
+  /** Time limit for reaching a peer. @default 10000 */
   readonly connectTimeoutMs?: number | undefined;
-  /** How long closing a registration waits for those who read it. @default 10000 */
+  /** Time for which closing a registration waits for its readers. @default 10000 */
   readonly drainTimeoutMs?: number | undefined;
-  /** How long the engine may take to start. @default 60000 */
+  /** Time limit for the start of the engine. @default 60000 */
   readonly startTimeoutMs?: number | undefined;
-  /** Blocks that may be under way to this process together, 4 to 512. @default 256 */
+  /** Most blocks in flight to this process, 4 to 512. @default 256 */
   readonly maxInFlight?: number | undefined;
-  /** Ranges are joined and cut into blocks of at most this size, 1 MiB to 16 MiB. @default 4 MiB */
+  /** Largest size of the blocks into which ranges are joined and cut, 1 MiB to 16 MiB. @default 4 MiB */
   readonly blockBytes?: number | undefined;
 }
 
@@ -55,7 +55,7 @@ export function resolveOptions(options: RdmaOptions): RdmaSettings {
     throw new TypeError(`protocol must be auto, rdma, tcp or efa: "${protocol}"`);
   }
   if (!/^[\w.:%-]+$/.test(host) || host === '0.0.0.0' || host === '::') {
-    throw new TypeError(`host must be an address by which peers reach this host: "${host}"`);
+    throw new TypeError(`host must be an address of this host that peers can reach: "${host}"`);
   }
   for (const device of devices ?? []) {
     if (!/^[\w.-]+$/.test(device)) throw new TypeError(`devices must be names such as mlx5_0: "${device}"`);

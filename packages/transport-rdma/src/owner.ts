@@ -13,7 +13,7 @@ interface Identity {
   readonly secret: string;
 }
 
-/** The serving half of an endpoint: an engine that peers read from, and the control channel beside it. */
+/** The serving half of an endpoint: an engine that peers read from, and its control channel. */
 export class Owner {
   readonly #engine: EngineProcess;
   readonly #control: ControlServer;
@@ -36,7 +36,7 @@ export class Owner {
     this.#ranges = ranges;
     this.#identity = identity;
     this.#drainTimeoutMs = drainTimeoutMs;
-    // Mooncake lets every peer write to what is registered. Over TCP the engine itself cannot.
+    // Mooncake lets every peer write to registered memory. Over TCP the read-only mapping prevents it.
     this.#segments = new Segments(engine, { share: true, writable: pinsMemory });
     void engine.exited.then(() => ranges.clear());
   }
@@ -64,7 +64,7 @@ export class Owner {
   /**
    * Lets peers read a range.
    *
-   * @param backing Of the range's memory.
+   * @param backing The file behind the range's memory.
    * @throws `CE_TRANSPORT_FAILED` when the engine refuses it.
    */
   async register(range: MemoryRange, backing: Backing): Promise<Registration> {
@@ -77,7 +77,7 @@ export class Owner {
     let closing: Promise<void> | undefined;
     const close = async (): Promise<void> => {
       await this.#ranges.remove(number, this.#drainTimeoutMs);
-      // What the engine refuses to give up goes with its process; nobody gets a lease on it any more.
+      // If the engine cannot unregister it, it ends with the process; no lease on it is granted any more.
       await this.#segments.release(backing).catch(() => {});
       this.#registrations.delete(registration);
     };
@@ -105,8 +105,8 @@ function refusal(error: Error, sizeBytes: number, log: string): Error {
     'CE_TRANSPORT_FAILED',
     `Mooncake cannot register ${sizeBytes} bytes of memory: ${error.message}`,
     refused
-      ? 'Look at what it logged; RDMA needs memory that may be locked (ulimit -l unlimited) and devices that see it'
-      : 'Open the transport again, and look at what the engine logged',
+      ? 'Check its log; RDMA needs memory that may be locked (ulimit -l unlimited) and devices that can access it'
+      : 'Open the transport again, and check the log of the engine',
     { op: 'register', status: refused ? error.status : undefined, detail: log || undefined, cause: error },
   );
 }

@@ -10,7 +10,7 @@ const piece = (segment: number, offset: number, remote: number, size: number): P
 });
 
 describe('planWaves', () => {
-  test('joins what lies together on both sides only', () => {
+  test('joins only pieces that are contiguous on both sides', () => {
     const limits = { blockBytes: 1000, waveBlocks: 10 };
     const pieces = [piece(0, 10, 110, 5), piece(0, 0, 100, 10), piece(0, 20, 115, 5), piece(1, 25, 120, 5)];
     expect(planWaves(pieces, limits)).toEqual([[piece(0, 0, 100, 15), piece(0, 20, 115, 5), piece(1, 25, 120, 5)]]);

@@ -1,23 +1,23 @@
-/** A piece of a read: bytes of the peer's memory and where they go. */
+/** A piece of a read: bytes of the peer's memory and their destination. */
 export interface Piece {
-  /** Number of the local memory, as the caller counts them. */
+  /** Index of the local memory, in the caller's numbering. */
   readonly segment: number;
   readonly offset: number;
   readonly remoteAddress: bigint;
   readonly size: number;
 }
 
-/** How pieces become transfers. */
+/** Limits of transfers. */
 export interface WaveLimits {
   /** Largest transfer in bytes. */
   readonly blockBytes: number;
-  /** Transfers that may be under way together. */
+  /** Most transfers in flight. */
   readonly waveBlocks: number;
 }
 
 /**
- * Joins pieces that lie together on both sides, cuts what is larger than a block, and groups the blocks into waves in
- * the order of the peer's addresses. Pieces of no bytes are left out.
+ * Joins pieces that are contiguous on both sides, splits those that are larger than a block, and groups the blocks into
+ * waves in the order of the peer's addresses. Empty pieces are left out.
  */
 export function planWaves(pieces: readonly Piece[], { blockBytes, waveBlocks }: WaveLimits): Piece[][] {
   const blocks: Piece[] = joined(pieces).flatMap((piece) =>

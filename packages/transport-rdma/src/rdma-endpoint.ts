@@ -21,14 +21,14 @@ import { prepareReads, type ReadBatch } from './read-batch.ts';
 import type { EngineSettings } from './settings.ts';
 import { withLease } from './with-lease.ts';
 
-/** Reads that the engine's process runs side by side, see python/engine.py. */
+/** Number of reads that the engine's process runs in parallel, see python/engine.py. */
 const concurrentReads = 4;
 
 /** This process's end of the transport. */
 export class RdmaEndpoint implements P2PEndpoint {
-  /** What Mooncake moves bytes over. */
+  /** The protocol that Mooncake uses. */
   readonly protocol: 'rdma' | 'tcp' | 'efa';
-  /** The RDMA devices that it uses; none over TCP. */
+  /** The RDMA devices that it uses; empty over TCP. */
   readonly devices: readonly string[];
   readonly #settings: RdmaSettings;
   readonly #engineSettings: EngineSettings;
@@ -49,7 +49,7 @@ export class RdmaEndpoint implements P2PEndpoint {
     this.#links = new Links(token, connectTimeoutMs);
   }
 
-  /** @throws `CE_ADDRESS_IN_USE`, `CE_TRANSPORT_FAILED` when the engine that serves does not start. */
+  /** @throws `CE_ADDRESS_IN_USE`, `CE_TRANSPORT_FAILED` if the serving engine does not start. */
   async address(): Promise<string> {
     this.#refuseWhenClosed();
     return (await this.#track(this.#serve())).address;
@@ -72,7 +72,7 @@ export class RdmaEndpoint implements P2PEndpoint {
     await this.#track(this.#read(batch, timeoutMs, options.signal));
   }
 
-  /** Waits for those who read from here, at most for `drainTimeoutMs` a registration, then leaves no process. */
+  /** Waits for readers of this endpoint, at most for `drainTimeoutMs` per registration, then ends all processes. */
   close(): Promise<void> {
     this.#closing ??= this.#close();
     return this.#closing;
@@ -109,7 +109,7 @@ export class RdmaEndpoint implements P2PEndpoint {
     await Promise.all([this.#reader.close(), owner?.close()]);
   }
 
-  /** Starts what serves peers, once. After a failure it is tried again. */
+  /** Starts the service for peers once. After a failure, the next call tries again. */
   #serve(): Promise<Owner> {
     if (this.#owner === undefined) {
       this.#owner = Owner.open(this.#engineSettings, this.#settings);

@@ -9,24 +9,24 @@ import { engineSettings } from './settings.ts';
 /** {@link P2PTransport} over Mooncake. */
 export interface RdmaTransport extends P2PTransport {
   /**
-   * Finds Mooncake and looks whether all is there that was asked for. Starts no engine yet.
+   * Finds Mooncake and checks that everything requested is available. Does not start an engine.
    *
-   * @throws `CE_LIBRARY_NOT_FOUND` where there is no Mooncake, `CE_LIBRARY_TOO_OLD`, `CE_DEVICE_UNAVAILABLE`,
-   * `CE_CONFIG_INVALID` where `host` is no address of this machine.
+   * @throws `CE_LIBRARY_NOT_FOUND` if there is no Mooncake, `CE_LIBRARY_TOO_OLD`, `CE_DEVICE_UNAVAILABLE`,
+   *   `CE_CONFIG_INVALID` if `host` is not an address of this machine.
    */
   open(options: OpenOptions): Promise<RdmaEndpoint>;
 }
 
 /**
- * P2P reads between hosts through the Mooncake Transfer Engine, which runs in processes of its own: what it hangs in or
- * dies of is ended with them, and no byte is copied for it, because they map the same memory. So memory must be shared
+ * P2P reads between hosts through the Mooncake Transfer Engine, which runs in separate processes: its hangs and
+ * crashes end with them. The processes map the same memory, so no byte is copied for them. So memory must be shared
  * memory of the host: `allocateHost(sizeBytes, { shared: true })`, or a file in `/dev/shm` that a GPU's device maps
  * in place.
  *
- * An endpoint starts the engine that serves when something is registered, or its address is asked for; and another one
- * by its first read.
+ * An endpoint starts the serving engine with its first registration or the first call of `address`, and another engine
+ * with its first read.
  *
- * @throws {TypeError} @throws {RangeError} An option is not valid.
+ * @throws {TypeError} @throws {RangeError} An option is invalid.
  * @example
  * ```ts
  * const endpoint = await rdma({ host: '10.0.0.7' }).open({ device });

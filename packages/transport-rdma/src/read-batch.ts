@@ -5,10 +5,10 @@ import { type Backing, backingOf } from './memory/backing.ts';
 import { checkRange } from './memory/range.ts';
 import type { Piece } from './plan-waves.ts';
 
-/** Reads as the engine and the control channel need them. */
+/** Reads in the form that the engine and the control channel need. */
 export interface ReadBatch {
   readonly job: ReadJob;
-  /** A key of the owner, for the control channel; `undefined` where there is none. */
+  /** A key of the owner, for the control channel; `undefined` if there is no channel. */
   readonly key: RangeKey | undefined;
   /** Number, address and size of each range that is read. */
   readonly ranges: readonly (readonly [number, string, number])[];
@@ -18,7 +18,8 @@ export interface ReadBatch {
 /**
  * Checks reads from one peer and prepares them.
  *
- * @throws {RangeError} A range lies outside its memory. @throws `CE_NOT_SUPPORTED`, `CE_METAS_INVALID`, `CE_CLOSED`.
+ * @throws {RangeError} A range is outside of its memory.
+ * @throws `CE_NOT_SUPPORTED`, `CE_METAS_INVALID`, `CE_CLOSED`.
  */
 export function prepareReads(peer: string, reads: readonly P2PRead[]): ReadBatch {
   for (const { remote, remoteOffsetBytes, local } of reads) {
@@ -26,7 +27,7 @@ export function prepareReads(peer: string, reads: readonly P2PRead[]): ReadBatch
     const start = remoteOffsetBytes;
     if (!Number.isSafeInteger(start) || start < 0 || start + local.sizeBytes > remote.sizeBytes) {
       throw new RangeError(
-        `A read must lie inside its remote range of ${remote.sizeBytes} bytes: ${local.sizeBytes} bytes at ${start}`,
+        `A read must be inside its remote range of ${remote.sizeBytes} bytes: ${local.sizeBytes} bytes at ${start}`,
       );
     }
   }
@@ -50,7 +51,7 @@ export function prepareReads(peer: string, reads: readonly P2PRead[]): ReadBatch
     throw new CheckpointEngineError(
       'CE_RANGE_NOT_REGISTERED',
       `The ranges of a batch were not all registered by ${peer}`,
-      'Read from each owner in a batch of its own, with the metas that it gives now',
+      'Read from each owner in a separate batch, with its current metas',
       { op: 'read', peer },
     );
   }

@@ -14,11 +14,11 @@ afterEach(() => {
 
 describe('engineSettings', () => {
   test.each<[string, RdmaOptions, RdmaDevice[], object]>([
-    ['RDMA where there are devices', {}, host, { protocol: 'rdma', devices: ['mlx5_0', 'mlx5_1'], pinsMemory: true }],
+    ['RDMA if there are devices', {}, host, { protocol: 'rdma', devices: ['mlx5_0', 'mlx5_1'], pinsMemory: true }],
     ['those that are asked for', { devices: ['mlx5_1'] }, host, { protocol: 'rdma', devices: ['mlx5_1'] }],
-    ['TCP where there are none', {}, [], { protocol: 'tcp', devices: [], pinsMemory: false }],
-    ['TCP where it is asked for', { protocol: 'tcp' }, host, { protocol: 'tcp', devices: [] }],
-    ['EFA where there is nothing else', {}, [device('rdmap0', true)], { protocol: 'efa', devices: ['rdmap0'] }],
+    ['TCP if there are no devices', {}, [], { protocol: 'tcp', devices: [], pinsMemory: false }],
+    ['TCP if it is requested', { protocol: 'tcp' }, host, { protocol: 'tcp', devices: [] }],
+    ['EFA if there are no other devices', {}, [device('rdmap0', true)], { protocol: 'efa', devices: ['rdmap0'] }],
     ['verbs before EFA', {}, [device('rdmap0', true), ...host], { protocol: 'rdma', devices: ['mlx5_0', 'mlx5_1'] }],
   ])('takes %s', (_, options, available, expected) => {
     expect(settle(options, available)).toMatchObject(expected);
@@ -30,7 +30,7 @@ describe('engineSettings', () => {
     [{ protocol: 'rdma' }, []],
     [{ protocol: 'efa' }, host],
     [{ protocol: 'rdma', devices: ['rdmap0'] }, [device('rdmap0', true)]],
-  ])('refuses %j where there is no such device', (options, available) => {
+  ])('refuses %j without such a device', (options, available) => {
     expect(() => settle(options, available)).toThrowError(expect.objectContaining({ code: 'CE_DEVICE_UNAVAILABLE' }));
   });
 

@@ -3,23 +3,23 @@ import { CheckpointEngineError } from '@checkpoint-engine/interface';
 import { listRdmaDevices, type RdmaDevice } from './devices/list-rdma-devices.ts';
 import type { RdmaSettings } from './options.ts';
 
-/** What a transfer engine is started with. */
+/** The configuration of a transfer engine. */
 export interface EngineSettings {
   readonly python: string;
   readonly env: Readonly<Record<string, string>>;
   readonly host: string;
   readonly protocol: 'rdma' | 'tcp' | 'efa';
-  /** None where all may be used. */
+  /** Empty if all devices may be used. */
   readonly devices: readonly string[];
   readonly startTimeoutMs: number;
-  /** Whether network cards access the memory: all of it has to be registered with them, and writable. */
+  /** Whether network cards access the memory: all of it must be registered with them, and writable. */
   readonly pinsMemory: boolean;
 }
 
 /**
- * Settles what `auto` means on this host.
+ * Resolves `auto` on this host.
  *
- * @throws `CE_DEVICE_UNAVAILABLE` when devices are asked for that are not there, or do not speak the protocol.
+ * @throws `CE_DEVICE_UNAVAILABLE` if a requested device does not exist, or does not support the protocol.
  */
 export function engineSettings(
   settings: RdmaSettings,
@@ -45,7 +45,7 @@ export function engineSettings(
   };
 }
 
-/** Variables that Mooncake reads when it is loaded. What the user has set stays. */
+/** Variables that Mooncake reads when it is loaded. Values that the user has set take precedence. */
 function engineEnvironment(
   protocol: EngineSettings['protocol'],
   ports: RdmaSettings['ports'],
@@ -53,7 +53,7 @@ function engineEnvironment(
 ): Record<string, string> {
   const wanted: Record<string, string> = {
     MC_LOG_LEVEL: 'ERROR',
-    // Without it every block is a connection of its own.
+    // Without it every block uses its own connection.
     MC_TCP_ENABLE_CONNECTION_POOL: '1',
     ...(ports && { MC_MIN_RPC_PORT: String(ports[0]), MC_MAX_RPC_PORT: String(lastEnginePort(ports)) }),
   };
@@ -61,12 +61,12 @@ function engineEnvironment(
   return { ...Object.fromEntries(free), ...(protocol === 'tcp' && { MC_FORCE_TCP: '1' }) };
 }
 
-/** The control channels have the upper fifth of the ports: an engine takes two, and an endpoint has two engines. */
+/** The control channels use the upper fifth of the ports: an engine uses two, and an endpoint has two engines. */
 function lastEnginePort([first, last]: readonly [number, number]): number {
   return last - Math.floor((last - first + 1) / 5);
 }
 
-/** Ports for the control channel, in the order in which they are tried; an owner that comes back gets the same one. */
+/** Ports for the control channel, in search order; an owner that restarts gets the same one. */
 export function controlPorts(ports: RdmaSettings['ports']): number[] {
   if (ports === undefined) return [0];
   const last = ports[1];
@@ -79,11 +79,11 @@ function noDevice(
   available: readonly RdmaDevice[],
 ): CheckpointEngineError {
   const names = available.map(({ name, isEfa }) => (isEfa ? `${name} (EFA)` : name)).join(', ');
-  const what = missing.length > 0 ? `There is no RDMA device ${missing.join(', ')}` : `No device speaks ${protocol}`;
+  const what = missing.length > 0 ? `There is no RDMA device ${missing.join(', ')}` : `No device supports ${protocol}`;
   return new CheckpointEngineError(
     'CE_DEVICE_UNAVAILABLE',
     `${what}: this host has ${names || 'none'}`,
-    'Name devices that are there (ls /sys/class/infiniband; containers need --device=/dev/infiniband), or use protocol "tcp"',
+    'Name existing devices (ls /sys/class/infiniband; containers need --device=/dev/infiniband), or use protocol "tcp"',
     { op: 'open' },
   );
 }

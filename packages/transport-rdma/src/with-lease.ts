@@ -5,14 +5,15 @@ import type { PeerLink } from './control/peer-link.ts';
 import { notRegistered } from './errors.ts';
 import type { ReadBatch } from './read-batch.ts';
 
-/** An owner need not wait for a reader longer than the reader itself waits, and this. */
+/** An owner waits for a reader as long as the reader itself waits, plus this time. */
 const marginMs = 1000;
 
 /**
- * Reads while the owner holds a lease on the ranges: it is asked before whether they are still registered, and afterwards
- * whether they were all the time. Ranges without a control channel are read as they are.
+ * Reads while the owner holds a lease on the ranges. The function asks the owner before the read whether the ranges are
+ * still registered, and afterwards whether they were registered all the time. It reads ranges without a control channel
+ * directly.
  *
- * @param ending Aborted, with the reason, when the owner is lost meanwhile.
+ * @param ending Aborted, with the reason, if the owner is lost meanwhile.
  */
 export async function withLease(
   links: Links,
@@ -37,7 +38,7 @@ export async function withLease(
     const wasHeld = await release().catch((error) => {
       throw failure ?? error;
     });
-    if (!wasHeld) throw notRegistered(batch.job.peer, 'it was taken back while it was read', { cause: failure });
+    if (!wasHeld) throw notRegistered(batch.job.peer, 'it was withdrawn during the read', { cause: failure });
     if (failure !== undefined) throw failure;
   } finally {
     link.signal.removeEventListener('abort', end);
@@ -56,16 +57,16 @@ async function takeLease(
     try {
       const reply = await unlessAborted(link.request({ op: 'lease', ranges: batch.ranges, ttlMs }, ttlMs), signal);
       if ('lease' in reply) return { link, lease: reply.lease };
-      throw notRegistered(batch.job.peer, 'its owner has taken it back');
+      throw notRegistered(batch.job.peer, 'its owner has withdrawn it');
     } catch (error) {
-      // The channel was left over from an earlier read, and its end had not been noticed: a new one tells what is there.
+      // The channel comes from an earlier read and broke unnoticed: a new one shows the current state.
       const stale = CheckpointEngineError.isInstance(error) && error.code === 'CE_PEER_LOST';
       if (!stale || !isFirst) throw error;
     }
   }
 }
 
-/** The promise's outcome, or the signal's reason if that comes first. */
+/** Returns the promise's outcome, or throws the signal's reason if that comes first. */
 function unlessAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
   return new Promise((resolve, reject) => {
     const give = (): void => reject(signal.reason);

@@ -40,7 +40,7 @@ describe.skipIf(missing ?? library.missing)('over the C API', () => {
     vi.stubEnv('CHECKPOINT_ENGINE_MOONCAKE_LIB', library.env.CHECKPOINT_ENGINE_MOONCAKE_LIB);
   });
 
-  test('library and module read from each other, and notice what is gone', async () => {
+  test('library and module read from each other, and notice lost ranges', async () => {
     const owner = await Peer.start(byLibrary);
     const reader = await Peer.start(byLibrary);
     vi.stubEnv('CHECKPOINT_ENGINE_MOONCAKE_LIB', '');

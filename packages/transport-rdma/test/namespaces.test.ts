@@ -66,7 +66,7 @@ describe.skipIf(reason)('between two hosts: network namespaces with a cable', ()
     await reader.close();
   });
 
-  test('an owner that gave loopback as its host is not reached from outside', async () => {
+  test('an owner with loopback as its host cannot be reached from outside', async () => {
     const owner = await start(0, { host: '127.0.0.1' });
     const reader = await start(1, { connectTimeoutMs: 2000 });
     const remote = await owner.share('weights', MiB, 1);

@@ -15,7 +15,7 @@ const old = oldMooncakeForTests();
 const env = { ...process.env, MC_FORCE_TCP: '1', MC_LOG_LEVEL: 'ERROR' };
 const sizeBytes = 3_000_017;
 
-describe.skipIf(missing)('beside the TransferEngine of Python', () => {
+describe.skipIf(missing)('together with the TransferEngine of Python', () => {
   test('memory that Python registered is read without a control channel', async () => {
     await using device = await createHostDevice();
     const transport = rdma({ python, protocol: 'tcp' });
@@ -113,7 +113,9 @@ describe('mooncakeAvailability', () => {
   test.skipIf(old.missing)('says that what is there is too old, and how to get a newer one', async () => {
     expect(await mooncakeAvailability(old.python)).toMatchObject({
       available: false,
-      reason: expect.stringMatching(/^Mooncake 0\.3\.1 of \S+ lacks batch_transfer_sync_read, wanted 0\.3\.4 or newer/),
+      reason: expect.stringMatching(
+        /^Mooncake 0\.3\.1 of \S+ lacks batch_transfer_sync_read, expected 0\.3\.4 or newer/,
+      ),
       hint: `Install a newer one: ${old.python} -m pip install --upgrade mooncake-transfer-engine`,
     });
     const transport = rdma({ python: old.python, protocol: 'tcp' });

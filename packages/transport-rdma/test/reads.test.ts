@@ -81,7 +81,7 @@ describe.skipIf(missing)('reads between processes', () => {
     expect(wrong.length).toBe(0);
   });
 
-  test('nobody at the address', async () => {
+  test('no listener at the address', async () => {
     const owner = await Peer.start(options);
     const remote = await owner.share('weights', MiB, 1);
     const peer = await owner.address();
@@ -92,7 +92,7 @@ describe.skipIf(missing)('reads between processes', () => {
     await expect.poll(() => isRunning(engine!), { timeout: 5000 }).toBe(false); // it does not outlive its owner
   });
 
-  test('an owner that was started again on the same ports is not the one that was asked for', async () => {
+  test('an owner that restarted on the same ports is not the requested one', async () => {
     const ports = [26_100, 26_104] as const;
     const before = await Peer.start({ ...options, ports });
     const remote = await before.share('weights', MiB, 1);
@@ -183,7 +183,7 @@ describe.skipIf(missing)('reads between processes', () => {
     await outcome;
   });
 
-  test('taking a range back waits for its readers, but not for ever, and they learn of it', async () => {
+  test('withdrawing a range waits for its readers with a time limit, and then fails their reads', async () => {
     const owner = await Peer.start({ ...options, drainTimeoutMs: 1500 });
     const remote = await owner.share('weights', 64 * MiB, 1);
     const peer = await owner.address();
@@ -192,7 +192,7 @@ describe.skipIf(missing)('reads between processes', () => {
     const before = engineProcesses(owner.pid);
     freeze(engineProcesses().filter((pid) => !before.includes(pid)));
     const outcome = expect(readAll(peer, remote, memory)).rejects.toMatchObject({ code: 'CE_RANGE_NOT_REGISTERED' });
-    await sleep(1000); // the owner has to know of the read
+    await sleep(1000); // The owner must know of the read.
     const tookMs = await owner.unregister('weights');
     expect(tookMs).toBeGreaterThan(1400);
     expect(tookMs).toBeLessThan(9000); // 10 s where nothing is said
@@ -218,7 +218,7 @@ describe.skipIf(missing)('reads between processes', () => {
     });
   });
 
-  test('the token is asked for on both sides', async () => {
+  test('both sides check the token', async () => {
     const owner = await Peer.start({ ...options, token: 'a' });
     const remote = await owner.share('weights', MiB, 1);
     const peer = await owner.address();

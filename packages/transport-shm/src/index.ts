@@ -1,5 +1,5 @@
 /**
- * Broadcast and P2P between the processes of one host, over shared memory: no GPU, no library, no network.
+ * Broadcast and P2P between the processes of one host, over shared memory, without a GPU, a library or a network.
  *
  * @packageDocumentation
  */

@@ -1,4 +1,4 @@
-// The compliance suites under `deno test`, driven by node:test as Deno has it; members are Deno processes, too.
+// The compliance suites under `deno test`, with Deno's node:test as the runner; members are Deno processes as well.
 import * as runner from 'node:test';
 import { broadcastSuite, p2pSuite, processes } from '@checkpoint-engine/transport-compliance';
 

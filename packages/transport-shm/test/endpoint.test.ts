@@ -63,7 +63,7 @@ afterEach(async () => {
 });
 
 describe('Registration.close', () => {
-  it('waits for a read that is under way, and lets no other start', async () => {
+  it('waits for a pending read, and refuses new ones', async () => {
     const { registration, reader, read, reads, open } = await slowRead(10_000);
     const closing = registration.close();
     expect(await isPending(closing)).toBe(true);
@@ -73,7 +73,7 @@ describe('Registration.close', () => {
     await reader.close();
   });
 
-  it('waits no longer than it was told, and the read fails then', async () => {
+  it('waits at most for the given time, and then the read fails', async () => {
     const { registration, reader, read, open } = await slowRead(100);
     const failed = expect(read).rejects.toMatchObject({ code: 'CE_PEER_LOST' });
     await registration.close();

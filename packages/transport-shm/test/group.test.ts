@@ -19,7 +19,7 @@ describe('ShmGroup', () => {
         receiver!.group.broadcast(0, { target: all(into) }),
       ]);
       expect(new Set(into.view(0, 1000))).toEqual(new Set([1]));
-      // Out of place the root may receive anywhere, too.
+      // Out of place the root may also receive into any memory.
       await Promise.all([
         root!.group.broadcast(0, { source: root!.target, target: own }),
         receiver!.group.broadcast(0, { target: all(into) }),
@@ -102,7 +102,7 @@ describe('ShmGroup', () => {
       expect(outcome).toMatchObject({ reason: { code: 'CE_FILE_TRUNCATED', message: 'The file ends early' } });
     }));
 
-  it("lets go of peers' memory soon after its last use", () =>
+  it("closes peers' memory soon after its last use", () =>
     withGroup(2, async (members) => {
       await Promise.all(send(members, 0));
       const used = processMappings();

@@ -1,4 +1,4 @@
-// What each member of the compliance tests is made of; imported by their processes.
+// Creates the parts of each member of the compliance tests; the members' processes import it.
 import { createHostDevice } from '@checkpoint-engine/device';
 import { shm, shmP2P } from '@checkpoint-engine/transport-shm';
 

@@ -36,7 +36,7 @@ function frame(value: unknown): Uint8Array {
 /** 304 bytes of lists inside each other that each promise 30 million values. */
 const bomb = Uint8Array.from([0, 0, 1, 44, ...Array.from({ length: 60 }, () => [0xdd, 1, 0xc9, 0xc3, 0x80]).flat()]);
 
-/** Connects to a socket, sends bytes, and gives what comes back until the other side hangs up. */
+/** Connects to a socket, sends bytes, and returns the answer until the other side disconnects. */
 async function talk(name: string, bytes: Uint8Array): Promise<number> {
   const socket = connect(`\0${name}`);
   let received = 0;
@@ -57,7 +57,7 @@ function falseHello(): Uint8Array {
   return Uint8Array.of(0, 0, 0, body.length, ...body);
 }
 
-it('an endpoint hangs up on whoever does not know its secret, and goes on serving', async () => {
+it('an endpoint disconnects a peer that does not know its secret, and continues to serve', async () => {
   const device = await createHostDevice();
   const owner = await shmP2P().open({ device });
   const reader = await shmP2P().open({ device });
@@ -92,8 +92,8 @@ async function serving() {
   return { name, secret, key: remote.key, read, close };
 }
 
-describe('strangers at the socket of an endpoint', () => {
-  it('are hung up on when they promise more than they send', async () => {
+describe('unknown peers at the socket of an endpoint', () => {
+  it('are disconnected when they announce more bytes than they send', async () => {
     const { name, read, close } = await serving();
     const before = process.memoryUsage().rss;
     await Promise.all(Array.from({ length: 20 }, () => talk(name, bomb)));
@@ -102,7 +102,7 @@ describe('strangers at the socket of an endpoint', () => {
     await close();
   });
 
-  it('take a bounded number of descriptors, and keep no reader out', async () => {
+  it('use a bounded number of descriptors, and do not block readers', async () => {
     const { name, read, close } = await serving();
     const idle = Array.from({ length: 300 }, () => stranger(name));
     await expect.poll(() => idle.filter(({ destroyed }) => destroyed).length).toBeGreaterThanOrEqual(300 - 140);
@@ -141,7 +141,7 @@ describe('strangers at the socket of an endpoint', () => {
   });
 });
 
-describe('strangers at the socket of a member that joins', () => {
+describe('unknown peers at the socket of a member that joins', () => {
   it('neither fill its memory nor keep the others out while it waits', async () => {
     const hub = new StoreHub();
     const device = await createHostDevice();
@@ -161,7 +161,7 @@ describe('strangers at the socket of a member that joins', () => {
       if (i % 3 === 1) for (let sent = 0; sent < 50e6 && socket.write(more); ) sent += more.length;
     });
     await new Promise((resolve) => setTimeout(resolve, 500));
-    // What waits to be sent at this side is in it, too.
+    // It also contains the data that waits to be sent on this side.
     expect(process.memoryUsage().rss - before).toBeLessThan(200e6);
     const groups = await Promise.all([joining, join(1)]);
     expect(groups.map((group) => group.members)).toEqual([
@@ -192,7 +192,7 @@ function listening(): string[] {
     .filter((name) => name.startsWith('@checkpoint-engine-shm-'));
 }
 
-it('a group that has formed listens no more', async () => {
+it('a complete group stops listening', async () => {
   const device = await createHostDevice();
   const endpoint = await shmP2P().open({ device });
   expect(listening()).toHaveLength(1); // so we would see it

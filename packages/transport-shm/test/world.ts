@@ -9,7 +9,7 @@ export interface Member {
   readonly store: Store;
   readonly group: BroadcastGroup;
   readonly memory: HostMemory;
-  /** Of `memory`, in the middle. */
+  /** The middle part of `memory`. */
   readonly target: MemoryRange;
 }
 

@@ -1,4 +1,4 @@
-// Copies that one call submitted.
+// The copies of one call.
 #pragma once
 
 #include <cstddef>

@@ -36,7 +36,7 @@ void CopyPastCache(void* to, const void* from, size_t size) {
     _mm_stream_si128(out + 3, d);
   }
   std::memcpy(target, source, size);
-  _mm_sfence();  // Whoever is told that the copy is done sees the bytes.
+  _mm_sfence();  // A thread that learns that the copy is done must see the bytes.
 }
 
 #else

@@ -5,11 +5,11 @@
 
 namespace ce {
 
-// For a few bytes: they stay in the caches.
+// For small copies: the bytes stay in the caches.
 void CopyThroughCache(void* to, const void* from, size_t size);
 
-// For many: they go to memory past the caches, where the processor can, and nothing is read first of what
-// is overwritten.
+// For large copies: the bytes bypass the caches if the processor supports it, and the copy does not read memory that it
+// overwrites.
 void CopyPastCache(void* to, const void* from, size_t size);
 
 }  // namespace ce

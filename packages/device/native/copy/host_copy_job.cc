@@ -10,19 +10,19 @@
 namespace ce {
 namespace {
 
-// Large enough that handing out pieces costs nothing, small enough that all threads finish together.
+// Large enough that the distribution of pieces costs little, small enough that all threads finish together.
 constexpr size_t kPieceBytes = size_t{2} << 20;
 
-// Below this the caches take the bytes anyway. Above it even a reader that comes next gains by it: buckets in shared
-// memory are too large for the caches, and writing through them costs reading what is overwritten.
+// Smaller copies fit into the caches. For larger ones even an immediate reader profits: buckets in shared
+// memory are too large for the caches, and writing through them costs reading the overwritten memory.
 constexpr size_t kLeastPastCache = size_t{256} << 10;
 
 uint8_t* Pointer(uint64_t address) { return reinterpret_cast<uint8_t*>(address); }
 
 bool Overlap(uint64_t a, uint64_t b, size_t size) { return a < b + size && b < a + size; }
 
-// Whether a range is written that another range of the batch reads or writes: then only their order gives the right
-// bytes.
+// Whether a range of the batch is written that another range reads or writes: then the copies must run in order to give
+// the right bytes.
 bool OrderMatters(const std::vector<CopyRange>& ranges) {
   struct Span {
     uint64_t begin;
@@ -58,7 +58,7 @@ HostCopyJob::HostCopyJob(CopyBatch batch, Completion done)
   }
 }
 
-// Splits large ranges and gathers small ones until each piece has about kPieceBytes.
+// Splits large ranges and combines small ones until each piece has about kPieceBytes.
 void HostCopyJob::CutIntoPieces() {
   std::vector<CopyRange> cut;
   size_t filled = 0;
@@ -110,7 +110,7 @@ void HostCopyJob::Done() noexcept {
   for (const CopyRange& range : batch_.ranges) {
     if (range.to_memory != nullptr) range.to_memory->Filled(range.size);
   }
-  batch_ = {};  // The memories may go before anybody hears that the copies are done.
+  batch_ = {};  // Releases the memories before the caller learns that the copies are done.
   done_(failure_);
 }
 

@@ -1,4 +1,4 @@
-// A batch of host copies, cut into pieces for a thread pool.
+// A batch of host copies, divided into pieces for a thread pool.
 #pragma once
 
 #include <atomic>
@@ -15,10 +15,10 @@ namespace ce {
 
 class HostCopyJob final : public Job {
  public:
-  // Told why the copies failed, which only those out of a file can.
+  // Receives the reason of a failure, which can occur only for copies from a file.
   using Completion = std::function<void(const std::optional<Failure>&)>;
 
-  // `done` is called after the last piece.
+  // Calls `done` after the last piece.
   HostCopyJob(CopyBatch batch, Completion done);
 
   size_t pieces() const override { return piece_ends_.size(); }
@@ -32,7 +32,7 @@ class HostCopyJob final : public Job {
   CopyBatch batch_;
   Completion done_;
   const bool overlaps_;
-  std::vector<size_t> piece_ends_;  // Of each piece: one past its last range.
+  std::vector<size_t> piece_ends_;  // For each piece: one past its last range.
   std::atomic<bool> failed_{false};
   std::mutex mutex_;
   std::optional<Failure> failure_;

@@ -9,7 +9,7 @@
 namespace ce {
 namespace {
 
-// Cutting this many ranges into pieces takes the JavaScript thread some microseconds; more are left to the pool.
+// The JavaScript thread divides this many ranges into pieces within microseconds; the pool divides larger batches.
 constexpr size_t kMostPlannedByCaller = 256;
 
 }  // namespace
@@ -57,7 +57,7 @@ void HostStream::Queue::Finish(const std::shared_ptr<Queue>& self, const std::op
     std::lock_guard lock(self->mutex);
     done = std::move(self->entries.front().done);
   }
-  done(failure);  // Before the entry goes: what is submitted from now on cannot overtake it.
+  done(failure);  // Before the entry is removed, so that later batches cannot overtake it.
   bool more;
   {
     std::lock_guard lock(self->mutex);

@@ -36,7 +36,7 @@ class HostStream final : public Stream {
     };
     const std::shared_ptr<ThreadPool> pool;
     std::mutex mutex;
-    std::deque<Entry> entries;  // The first one is being copied.
+    std::deque<Entry> entries;  // The first one is in progress.
   };
 
   const std::shared_ptr<Queue> queue_;

@@ -13,7 +13,7 @@ class Stream {
  public:
   using Completion = std::function<void(const std::optional<Failure>&)>;
 
-  // Finishes what was submitted.
+  // Finishes the submitted copies.
   virtual ~Stream() = default;
 
   // Never blocks. `done` is called once, on any thread, after the `done` of the batches before it.

@@ -7,7 +7,7 @@
 namespace ce {
 namespace {
 
-// Makes and releases a context behind the gate.
+// Creates and releases a context behind the gate.
 class GatedContext {
  public:
   explicit GatedContext(int index) {
@@ -30,7 +30,7 @@ class GatedContext {
 }  // namespace
 
 CudaContextPtr RetainContext(int index) {
-  CudaDriver::Get();  // The gate has to come after it.
+  CudaDriver::Get();  // The gate must be installed after it.
   const auto gated = Reaper::Own(std::make_unique<GatedContext>(index));
   return CudaContextPtr(gated, gated->get());
 }

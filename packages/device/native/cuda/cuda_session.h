@@ -1,4 +1,4 @@
-// A device's context, and the right to call the CUDA driver with it.
+// A device's context, and permission to call the CUDA driver with it.
 #pragma once
 
 #include <memory>
@@ -10,10 +10,10 @@ namespace ce {
 
 using CudaContextPtr = std::shared_ptr<CudaContext>;
 
-// The primary context of a device, released when nobody holds it any more. Throws CE_DEVICE_UNAVAILABLE.
+// The primary context of a device, released with its last owner. Throws CE_DEVICE_UNAVAILABLE.
 CudaContextPtr RetainContext(int index);
 
-// As long as it lives, this thread calls the driver with the device's context. Not to be nested.
+// While it lives, this thread calls the driver with the device's context. Must not be nested.
 class CudaSession {
  public:
   // Throws CE_DEVICE_FAILED.

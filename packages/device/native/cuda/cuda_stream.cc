@@ -52,7 +52,7 @@ void CudaStream::Join() {
 
 CudaStream::~CudaStream() {
   Join();
-  // A context that cannot be entered has lost its streams already.
+  // A context that cannot be entered has already lost its streams.
   const std::optional<Failure> lost = FailureOf([this] {
     const CudaSession cuda(*context_);
     events_.clear();
@@ -97,7 +97,7 @@ void CudaStream::AwaitEntries() {
     to_await_.pop_front();
     lock.unlock();
     Await(entry);
-    entry.batch = {};  // The memories may go before anybody hears that the copies are done.
+    entry.batch = {};  // Releases the memories before the caller learns that the copies are done.
     entry.done(entry.failure);
     entry = {};
     lock.lock();
@@ -110,7 +110,7 @@ void CudaStream::Issue(Entry& entry) {
     entry.failure = FailureOf([&] {
       for (const CopyRange& range : entry.batch.ranges) IssueRange(cuda, range);
     });
-    // Also after a failure: the copies before it are under way, their end is waited for.
+    // After a failure as well: earlier copies are in progress, and the waiter needs their end.
     CUevent event = TakeEvent(cuda);
     cuda->Check(cuda->EventRecord(event, stream_.get()), "cuEventRecord");
     entry.event = event;
@@ -122,7 +122,7 @@ void CudaStream::IssueRange(const CudaSession& cuda, const CopyRange& range) {
   const bool from_host = range.from_memory->kind() == MemoryKind::kHost;
   const bool to_host = range.to_memory->kind() == MemoryKind::kHost;
   const BackingFile* const file = range.from_memory->file();
-  // The driver may copy a few bytes by the processor.
+  // The driver may copy small ranges with the processor.
   if (file != nullptr) file->CheckSize();
   if (from_host && to_host) {
     cuda->Check(cuda->StreamSynchronize(stream_.get()), "cuStreamSynchronize");
@@ -166,7 +166,7 @@ CUevent CudaStream::TakeEvent(const CudaSession& cuda) {
       return event;
     }
   }
-  // What is spare later has its place now: giving an event back cannot fail.
+  // Reserves the place of the event in the spare list, so that returning it cannot fail.
   {
     std::lock_guard lock(mutex_);
     spare_events_.reserve(events_.size() + 1);

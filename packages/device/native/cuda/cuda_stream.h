@@ -13,8 +13,9 @@
 
 namespace ce {
 
-// One thread submits, since the driver may block (pageable memory, full queues); another waits for the events, so
-// that a promise is settled as soon as its copies are done. Owned through Reaper::Own: its end waits for both.
+// One thread submits, because the driver may block (pageable memory, full queues); another waits for the events, so
+// that it settles a promise as soon as its copies are done. Owned through Reaper::Own, because the destructor joins
+// both.
 class CudaStream final : public Stream {
  public:
   explicit CudaStream(CudaContextPtr context);
@@ -26,7 +27,7 @@ class CudaStream final : public Stream {
   struct Entry {
     CopyBatch batch;
     Completion done;
-    CUevent event = nullptr;  // Null when none could be recorded behind the copies.
+    CUevent event = nullptr;  // Null if no event could be recorded after the copies.
     std::optional<Failure> failure;
   };
 
@@ -38,7 +39,7 @@ class CudaStream final : public Stream {
   void Await(Entry& entry);
   CUevent TakeEvent(const CudaSession& cuda);
 
-  // Destroyed from the last to the first, the threads joined before: events and stream go before their context.
+  // Destroyed from the last to the first, after the threads are joined: events and stream before their context.
   const CudaContextPtr context_;
   UniqueStream stream_;
   std::mutex mutex_;
@@ -46,8 +47,8 @@ class CudaStream final : public Stream {
   std::condition_variable issued_;
   std::deque<Entry> to_issue_;
   std::deque<Entry> to_await_;
-  std::vector<UniqueEvent> events_;    // All that were created, by the issuing thread.
-  std::vector<CUevent> spare_events_;  // Those of them that are not in use.
+  std::vector<UniqueEvent> events_;    // All events that the issuing thread created.
+  std::vector<CUevent> spare_events_;  // The events that are not in use.
   bool closing_ = false;
   bool all_issued_ = false;
   std::thread issuer_;

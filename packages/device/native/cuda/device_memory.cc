@@ -21,9 +21,9 @@ CUdeviceptr Allocate(const CudaSession& cuda, size_t size) {
     size_t total = 0;
     cuda->MemGetInfo(&free, &total);
     throw Failure("CE_DEVICE_OUT_OF_MEMORY",
-                  "Device memory of " + std::to_string(size) + " bytes was asked for, " + std::to_string(free) +
+                  "Device memory of " + std::to_string(size) + " bytes was requested, but " + std::to_string(free) +
                       " of " + std::to_string(total) + " bytes are free",
-                  "Use smaller buckets, or leave the engine less of the GPU's memory")
+                  "Use smaller buckets, or leave less of the GPU's memory to the engine")
         .From("cuMemAlloc", status)
         .Detail(cuda->ErrorText(status));
   }
@@ -39,7 +39,7 @@ class DeviceMemory final : public Memory {
     try {
       CudaSession(*context_)->MemFree(address());
     } catch (const Failure&) {
-      // A context that cannot be entered has lost its memory already.
+      // A context that cannot be entered has already lost its memory.
     }
   }
 
@@ -74,7 +74,7 @@ class OpenedMemory final : public Memory {
     try {
       CudaSession(*context_)->IpcCloseMemHandle(address());
     } catch (const Failure&) {
-      // As above.
+      // A context that cannot be entered has already lost its memory.
     }
   }
 
@@ -107,11 +107,11 @@ MemoryPtr OpenExported(const CudaContextPtr& context, const std::string& bytes, 
   CUipcMemHandle handle;
   if (bytes.size() != sizeof handle.reserved) {
     throw Failure("CE_SHM_FAILED", "A handle of CUDA memory has 64 bytes, not " + std::to_string(bytes.size()),
-                  "Pass the handle as the process that shares the memory gave it");
+                  "Pass the handle of the process that shares the memory without changes");
   }
   if (ExportedHandles::Get().Has(bytes)) {
-    throw Failure("CE_SHM_FAILED", "This process shares that memory itself, and CUDA opens handles of others only",
-                  "Use the memory that allocateShared gave, or open the handle in another process");
+    throw Failure("CE_SHM_FAILED", "CUDA cannot open a handle in the process that exported it",
+                  "Use the memory that allocateShared returned, or open the handle in another process");
   }
   std::memcpy(handle.reserved, bytes.data(), bytes.size());
   const CudaSession cuda(*context);
@@ -130,7 +130,7 @@ MemoryPtr OpenExported(const CudaContextPtr& context, const std::string& bytes, 
   if (size > whole - (pointer - base)) {
     throw Failure("CE_SHM_FAILED",
                   "Shared device memory has " + std::to_string(whole) + " bytes, not " + std::to_string(size),
-                  "Pass the size that the process that shares the memory gave");
+                  "Pass the size that the process that shares the memory reports");
   }
   return memory;
 }

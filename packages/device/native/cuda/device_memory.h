@@ -8,13 +8,13 @@
 
 namespace ce {
 
-// For this process alone. Throws CE_DEVICE_OUT_OF_MEMORY.
+// Memory for this process alone. Throws CE_DEVICE_OUT_OF_MEMORY.
 MemoryPtr AllocateDevice(const CudaContextPtr& context, size_t size);
 
-// An allocation of its own, with an IPC handle. Throws CE_DEVICE_OUT_OF_MEMORY.
+// A separate allocation with an IPC handle. Throws CE_DEVICE_OUT_OF_MEMORY.
 MemoryPtr AllocateExported(const CudaContextPtr& context, size_t size);
 
-// What another process allocated. `handle` has 64 bytes. Throws CE_SHM_FAILED.
+// Memory that another process allocated. `handle` has 64 bytes. Throws CE_SHM_FAILED.
 MemoryPtr OpenExported(const CudaContextPtr& context, const std::string& handle, size_t size);
 
 }  // namespace ce

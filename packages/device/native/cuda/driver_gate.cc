@@ -8,13 +8,13 @@
 namespace ce {
 namespace {
 
-// For copies in flight; the process exits anyway then.
+// Time limit for copies in flight; the process exits after it in any case.
 constexpr std::chrono::seconds kLongestWait{5};
 
 }  // namespace
 
 DriverGate& DriverGate::Get() {
-  static DriverGate* instance = new DriverGate();  // Never destroyed: threads use it while the process exits.
+  static DriverGate* instance = new DriverGate();  // Never destroyed: threads use it during the exit of the process.
   return *instance;
 }
 
@@ -29,7 +29,7 @@ DriverGate::Pass DriverGate::Enter() {
 
 void DriverGate::CloseForGood() noexcept {
   exiting_ = true;
-  // Not unlocked again.
+  // Stays locked.
   if (!mutex_.try_lock_for(kLongestWait)) return;
 }
 

@@ -1,5 +1,5 @@
-// Keeps threads out of the CUDA driver while the process exits: the driver takes itself apart then, and a call that is
-// under way would crash.
+// Keeps threads out of the CUDA driver during the exit of the process: the driver shuts itself down then, and a call
+// in progress would crash.
 #pragma once
 
 #include <atomic>
@@ -11,10 +11,10 @@ class DriverGate {
  public:
   using Pass = std::shared_lock<std::shared_timed_mutex>;
 
-  // Installs itself to run before the driver's own exit handlers; call it after the driver was initialised.
+  // Registers an exit handler that runs before the driver's own; call it after the driver was initialized.
   static DriverGate& Get();
 
-  // Held while a thread calls the driver. When the process exits it never returns.
+  // A thread holds it while it calls the driver. During the exit of the process the constructor never returns.
   Pass Enter();
 
  private:

@@ -1,4 +1,4 @@
-// The IPC handles that this process gave out: it cannot open them itself, and the driver says so in riddles.
+// The IPC handles that this process exported: it cannot open them itself, and the driver's error does not say so.
 #pragma once
 
 #include <mutex>

@@ -20,7 +20,7 @@ PinnableMemory::~PinnableMemory() {
       if (pieces_[piece].pinned) cuda->MemHostUnregister(PieceData(piece));
     }
   } catch (const Failure&) {
-    // A context that cannot be entered holds no pages any more.
+    // A context that cannot be entered no longer holds pinned pages.
   }
 }
 

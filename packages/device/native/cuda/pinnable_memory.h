@@ -1,4 +1,4 @@
-// Host memory that is page-locked for the GPU piece by piece.
+// Host memory that is page-locked for the GPU in pieces.
 #pragma once
 
 #include <algorithm>
@@ -13,11 +13,11 @@ namespace ce {
 
 class PinnableMemory final : public Memory {
  public:
-  // Small enough that pinning starts soon and ends soon after the last byte was read.
+  // Small enough that pinning starts early and ends soon after the last byte was read.
   static constexpr size_t kPieceBytes = size_t{256} << 20;
 
   PinnableMemory(CudaContextPtr context, MemoryPtr host);
-  // Unpins, then gives the host memory back.
+  // Unpins the memory, then frees it.
   ~PinnableMemory() override;
 
   std::string handle() const override { return host_->handle(); }
@@ -27,7 +27,7 @@ class PinnableMemory final : public Memory {
   void Filled(uint64_t bytes) const noexcept override { host_->Filled(bytes); }
   void Retire() noexcept override { host_->Retire(); }
 
-  // Backs the piece with pages. Where the system cannot, nothing happens.
+  // Populates the pages of the piece. Does nothing if the system does not support it.
   void Populate(size_t piece) const noexcept;
   size_t pieces() const { return pieces_.size(); }
   // Returns when the piece is pinned. Idempotent, from any thread. Throws CE_DEVICE_FAILED.

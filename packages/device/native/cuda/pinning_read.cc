@@ -5,7 +5,7 @@
 namespace ce {
 namespace {
 
-// A range lies within one piece: reads are cut at multiples of kReadPieceBytes.
+// A range is within one piece, because reads are cut at multiples of kReadPieceBytes.
 size_t PieceOf(uint64_t offset) { return offset / PinnableMemory::kPieceBytes; }
 static_assert(PinnableMemory::kPieceBytes % kReadPieceBytes == 0);
 

@@ -1,4 +1,4 @@
-// Pins the pieces of a memory as a read fills them, on other threads than those that read.
+// Pins the pieces of a memory as a read fills them, on other threads than those of the read.
 #pragma once
 
 #include <atomic>
@@ -16,7 +16,7 @@ namespace ce {
 
 class PinningRead final : public ReadJob::Listener, public std::enable_shared_from_this<PinningRead> {
  public:
-  // `done` is called when everything is read and what was read is pinned.
+  // Calls `done` after everything is read and pinned.
   PinningRead(std::shared_ptr<PinnableMemory> memory, std::shared_ptr<ThreadPool> pool, const ReadPlan& plan,
               Stream::Completion done);
 
@@ -32,8 +32,8 @@ class PinningRead final : public ReadJob::Listener, public std::enable_shared_fr
   std::shared_ptr<PinnableMemory> memory_;
   const std::shared_ptr<ThreadPool> pool_;
   const Stream::Completion done_;
-  std::vector<std::atomic<uint64_t>> missing_;  // Bytes that this read still brings, of each piece.
-  std::atomic<size_t> awaited_{1};              // Pieces being pinned, and the read itself.
+  std::vector<std::atomic<uint64_t>> missing_;  // For each piece, the bytes that this read has not delivered yet.
+  std::atomic<size_t> awaited_{1};              // Number of pieces being pinned, plus one for the read itself.
   std::mutex mutex_;
   std::optional<Failure> failure_;
 };

@@ -19,7 +19,7 @@
 namespace ce {
 namespace {
 
-// As nvidia-smi prints it; partitions of a GPU tell themselves by their name.
+// Uses the format of nvidia-smi; the name of a MIG partition identifies it as one.
 std::string UuidText(const CUuuid& uuid, const std::string& name) {
   std::string text = name.find(" MIG ") == std::string::npos ? "GPU" : "MIG";
   for (int i = 0; i < 16; i++) {
@@ -51,14 +51,14 @@ CudaDeviceInfo Choose(int index) {
   }
   if (static_cast<size_t>(index) >= all.devices.size()) {
     throw Failure("CE_DEVICE_UNAVAILABLE",
-                  "GPU " + std::to_string(index) + " was asked for, " + std::to_string(all.devices.size()) +
+                  "GPU " + std::to_string(index) + " was requested, but " + std::to_string(all.devices.size()) +
                       " are visible to this process",
-                  "Look at nvidia-smi and CUDA_VISIBLE_DEVICES");
+                  "Check nvidia-smi and CUDA_VISIBLE_DEVICES");
   }
   return all.devices[static_cast<size_t>(index)];
 }
 
-// Faults pages in with several threads, which the driver would do with one, and pins them.
+// Populates pages with several threads, where the driver would use one, and pins them.
 class PinJob final : public Job {
  public:
   explicit PinJob(std::shared_ptr<PinnableMemory> memory) : memory_(std::move(memory)) {}
@@ -112,7 +112,7 @@ CudaDevice::CudaDevice(CudaOptions options)
   try {
     SweepSegments(options_.directory);
   } catch (const Failure&) {
-    // A GPU is of use without shared host memory, too.
+    // A GPU is useful without shared host memory as well.
   }
 }
 

@@ -1,4 +1,4 @@
-// A GPU by the CUDA driver.
+// A GPU behind the CUDA driver.
 #pragma once
 
 #include "cuda/cuda_session.h"
@@ -13,7 +13,7 @@ struct CudaDeviceInfo {
   uint64_t total_bytes;
 };
 
-// What the driver shows to this process (CUDA_VISIBLE_DEVICES), or why it shows nothing.
+// The GPUs that the driver shows to this process (CUDA_VISIBLE_DEVICES), or the reason why there are none.
 struct CudaDevices {
   std::string unavailable;
   std::string driver_path;
@@ -26,7 +26,7 @@ struct CudaDevices {
 struct CudaOptions {
   int index;
   unsigned threads;
-  std::string directory;  // Of shared host memory.
+  std::string directory;  // Location of shared host memory.
 };
 
 class CudaDevice final : public Device {

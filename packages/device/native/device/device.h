@@ -1,4 +1,4 @@
-// Memory and copies of one GPU, or of the host standing in for one.
+// Memory and copies of one GPU, or of a host that stands in for one.
 #pragma once
 
 #include <memory>
@@ -17,7 +17,8 @@ struct MemoryInfo {
   uint64_t total_bytes;
 };
 
-// What it gave out may outlive it. Calls block unless said otherwise, may come from any thread, and throw Failure.
+// The objects that a device creates may outlive it. Calls block unless stated otherwise, may come from any thread, and
+// throw Failure.
 class Device {
  public:
   virtual ~Device() = default;
@@ -33,7 +34,7 @@ class Device {
   virtual MemoryPtr Map(const std::string& path) = 0;
   virtual void Pin(const MemoryPtr& memory) = 0;
   virtual std::shared_ptr<Stream> CreateStream() = 0;
-  // Starts to read and returns at once. What was read is pinned, where the device has use for that, before `done`.
+  // Starts to read and returns immediately. If the device pins memory, everything read is pinned before `done`.
   virtual std::shared_ptr<ReadJob> Read(MemoryPtr memory, const std::vector<std::string>& paths,
                                         std::vector<ReadRange> ranges, Stream::Completion done) = 0;
   // Does not block.

@@ -14,7 +14,7 @@
 namespace ce {
 namespace {
 
-// The same in every process and container of a host, until it is booted again.
+// Identical in every process and container of a host until it reboots.
 std::string HostId() {
   std::ifstream file("/proc/sys/kernel/random/boot_id");
   std::string id;
@@ -23,7 +23,7 @@ std::string HostId() {
   return id;
 }
 
-// Nobody watches the pieces: host memory needs no pinning.
+// The read does not track pieces, because host memory needs no pinning.
 class PlainRead final : public ReadJob::Listener {
  public:
   explicit PlainRead(Stream::Completion done) : done_(std::move(done)) {}
@@ -49,7 +49,7 @@ MemoryInfo HostDevice::Info() const {
   struct statvfs info;
   if (::statvfs(options_.directory.c_str(), &info) != 0) {
     throw SystemFailure("CE_SHM_FAILED", "Cannot use " + options_.directory + " for shared memory",
-                        "Mount a tmpfs there or name another directory", "statvfs");
+                        "Mount a tmpfs there or use another directory", "statvfs");
   }
   return {static_cast<uint64_t>(info.f_bavail) * info.f_frsize, static_cast<uint64_t>(info.f_blocks) * info.f_frsize};
 }

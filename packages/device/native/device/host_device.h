@@ -1,4 +1,4 @@
-// The host standing in for a GPU: shared segments for device memory, threads for copy engines.
+// A host that stands in for a GPU: shared segments as device memory, threads as copy engines.
 #pragma once
 
 #include "device/device.h"

@@ -17,10 +17,10 @@ std::optional<uint64_t> ReadNumber(const std::string& path) {
   std::ifstream file(path);
   uint64_t value;
   if (file >> value) return value;
-  return std::nullopt;  // Not there, or "max".
+  return std::nullopt;  // The file is missing, or contains "max".
 }
 
-// The number behind `key` in a file of lines "key number ...".
+// Returns the number after `key` in a file of lines "key number ...".
 std::optional<uint64_t> ReadField(const std::string& path, const std::string& key) {
   std::ifstream file(path);
   std::string name;
@@ -51,7 +51,7 @@ uint64_t LeftInCgroup(const std::string& folder, const CgroupFiles& files) {
   return *limit - std::min(*limit, used);
 }
 
-// The least that is left in the cgroup at `path` or in one that it lies in.
+// The minimum of the memory left in the cgroup at `path` and in its ancestors.
 uint64_t LeftInCgroups(const std::string& root, std::string path, const CgroupFiles& files) {
   uint64_t left = LeftInCgroup(root, files);
   while (path.size() > 1) {
@@ -90,7 +90,7 @@ void CheckAvailableMemory(size_t size) {
   const uint64_t available = AvailableMemoryBytes();
   if (size <= available) return;
   throw Failure("CE_HOST_OUT_OF_MEMORY",
-                "Host memory of " + std::to_string(size) + " bytes was asked for, " + std::to_string(available) +
+                "Host memory of " + std::to_string(size) + " bytes was requested, but " + std::to_string(available) +
                     " bytes are available",
                 "Free host memory, raise the container's limit, or spread the checkpoint over more hosts");
 }

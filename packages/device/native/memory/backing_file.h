@@ -1,4 +1,4 @@
-// The open file behind a memory that maps it. Others may shorten or rewrite such a file at any time.
+// The open file behind a memory that maps it. Other processes may shorten or rewrite such a file at any time.
 #pragma once
 
 #include <cstddef>
@@ -10,7 +10,7 @@
 
 namespace ce {
 
-// What tells one version of a file from another.
+// Identifies a version of a file.
 struct FileState {
   uint64_t device;
   uint64_t inode;
@@ -25,11 +25,11 @@ class BackingFile {
   BackingFile(UniqueFd fd, std::string path, size_t size)
       : fd_(std::move(fd)), path_(std::move(path)), size_(size) {}
 
-  // Of the file that was opened, whatever its name belongs to by now. Throws CE_FILE_UNREADABLE.
+  // The state of the opened file, whichever file has its name now. Throws CE_FILE_UNREADABLE.
   FileState State() const;
-  // Throws CE_FILE_CHANGED when the file has become shorter than the memory: touching the rest would end the process.
+  // Throws CE_FILE_CHANGED if the file has become shorter than the memory: touching the rest would end the process.
   void CheckSize() const;
-  // Copies bytes of the file. A file that has become shorter fails the read instead of the process.
+  // Copies bytes of the file. If the file has become shorter, the read fails, but the process continues.
   // Throws CE_FILE_CHANGED, CE_FILE_UNREADABLE.
   void Read(uint64_t offset, uint8_t* to, size_t size) const;
 

@@ -7,7 +7,7 @@
 namespace ce {
 
 ExitUnlink& ExitUnlink::Get() {
-  static ExitUnlink* instance = new ExitUnlink();  // Never destroyed: threads may use it while the process exits.
+  static ExitUnlink* instance = new ExitUnlink();  // Never destroyed: threads may use it during the exit.
   return *instance;
 }
 

@@ -1,4 +1,4 @@
-// Unlinks files when the process exits in an orderly way without their owners' doing.
+// Unlinks files when the process exits in an orderly way and their owners have not.
 #pragma once
 
 #include <mutex>
@@ -12,14 +12,14 @@ class ExitUnlink {
   static ExitUnlink& Get();
 
   void Add(const std::string& path);
-  // Unlinks the file now, once.
+  // Unlinks the file immediately. Must be called once.
   void UnlinkNow(const std::string& path) noexcept;
 
  private:
   ExitUnlink();
   void UnlinkAll() noexcept;
 
-  const int process_;  // A forked child leaves the files alone.
+  const int process_;  // A forked child does not unlink the files.
   std::mutex mutex_;
   std::set<std::string> paths_;
 };

@@ -6,7 +6,7 @@
 
 namespace ce {
 
-// A failed system call on a file.
+// Creates the failure for a failed system call on a file.
 Failure FileFailure(const std::string& path, const char* op, int error, const std::string& where = "");
 
 }  // namespace ce

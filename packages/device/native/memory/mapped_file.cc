@@ -47,7 +47,7 @@ MemoryPtr MapFile(const std::string& path, FileSharing sharing) {
   if (::fstat(fd.get(), &info) != 0) throw FileFailure(path, "fstat", errno);
   if (!S_ISREG(info.st_mode) || info.st_size == 0) {
     throw Failure("CE_FILE_INVALID", "Cannot map " + path + ": it is empty or not a regular file",
-                  "Name a file that holds tensors")
+                  "Pass a file that holds tensors")
         .File(path);
   }
   const auto size = static_cast<size_t>(info.st_size);

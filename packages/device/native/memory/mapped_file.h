@@ -7,11 +7,11 @@
 namespace ce {
 
 enum class FileSharing {
-  kPrivate,        // What is written to the memory never reaches the file.
-  kInPlaceOnTmpfs  // On tmpfs the memory is the file's own pages, so that pinning them needs no second copy.
+  kPrivate,        // Writes to the memory never reach the file.
+  kInPlaceOnTmpfs  // On tmpfs the memory consists of the file's own pages, so that pinning needs no second copy.
 };
 
-// An existing file, not empty, as host memory of its size. It may be unlinked afterwards.
+// Maps an existing file, not empty, as host memory of its size. The caller may unlink the file afterwards.
 // Throws CE_FILE_NOT_FOUND, CE_FILE_UNREADABLE, CE_FILE_INVALID.
 MemoryPtr MapFile(const std::string& path, FileSharing sharing);
 

@@ -1,4 +1,4 @@
-// A piece of memory that this process can address, on the host or on a GPU.
+// Memory that this process can address, on the host or on a GPU.
 #pragma once
 
 #include <cstddef>
@@ -12,7 +12,7 @@ enum class MemoryKind { kHost, kDevice };
 
 class BackingFile;
 
-// Always owned through Reaper::Own: copies in flight hold it, and whoever lets go last does not pay for freeing it.
+// Always owned through Reaper::Own: copies in flight hold it, and the last owner does not pay for freeing it.
 class Memory {
  public:
   virtual ~Memory() = default;
@@ -24,20 +24,20 @@ class Memory {
   size_t size() const { return size_; }
   uint8_t* host_data() const { return reinterpret_cast<uint8_t*>(address_); }
 
-  // What another process opens it with; empty when it is not shared.
+  // The handle with which another process opens the memory; empty if it is not shared.
   virtual std::string handle() const { return {}; }
   // Whether the device copies from it at full speed.
   virtual bool pinned() const { return true; }
-  // A device's copies must not cross a multiple of this; 0 where they may.
+  // A device's copies must not cross a multiple of this; 0 if there is no such limit.
   virtual size_t piece_bytes() const { return 0; }
-  // The file whose bytes the memory maps; null where there is none. The processor copies such bytes through the file: a
-  // page that the file has lost would end the process.
+  // The file whose bytes the memory maps; null if there is none. The processor copies such bytes through the file,
+  // because access to a page that the file has lost would end the process.
   virtual const BackingFile* file() const { return nullptr; }
-  // So many more of its bytes are backed by pages.
+  // Reports that this many more bytes are backed by pages.
   virtual void Filled(uint64_t) const noexcept {}
-  // Its owner closed it: nobody opens it from now on. What holds it may go on using it.
+  // The owner closed the memory: it cannot be opened any more. Current holders may continue to use it.
   virtual void Retire() noexcept {}
-  // Also gives it back where other processes have it open, once nothing here holds it.
+  // Frees the memory even if other processes have it open, once this process has released it.
   virtual void Discard() noexcept {}
 
  protected:

@@ -22,11 +22,11 @@ namespace {
 
 constexpr char kPrefix[] = "checkpoint-engine-claim-";
 constexpr int kTries = 20;
-// What is claimed need not be exact: writing it costs a system call.
+// A claim need not be exact, because updating it costs a system call.
 constexpr uint64_t kStepBytes = uint64_t{16} << 20;
-// Gaps between tensors are never filled: a claim ends a little before its memory is full.
+// Gaps between tensors are never filled, so a claim ends a little before its memory is full.
 constexpr uint64_t kGapsShare = 16;
-// A claim that nobody fills for so long is that of memory that is filled elsewhere, and known to the system.
+// A claim that does not shrink for this time belongs to memory that is filled elsewhere, and that the system counts.
 constexpr time_t kForgottenSeconds = 60;
 
 uint64_t Random() {
@@ -36,7 +36,7 @@ uint64_t Random() {
 
 void Write(int fd, uint64_t bytes) { static_cast<void>(::pwrite(fd, &bytes, sizeof bytes, 0) < 0); }
 
-// The claim in a file; 0, and the file is removed, where its process is gone.
+// Returns the claim in a file. If its process is gone, removes the file and returns 0.
 uint64_t ReadClaim(int directory, const char* name) {
   const UniqueFd fd(::openat(directory, name, O_RDWR | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK));
   struct stat info;
@@ -50,7 +50,7 @@ uint64_t ReadClaim(int directory, const char* name) {
   return ::pread(fd.get(), &bytes, sizeof bytes, 0) == sizeof bytes ? bytes : 0;
 }
 
-// What all processes of this user claim, without the file of this name.
+// Sums the claims of all processes of this user, except for the file with this name.
 uint64_t ClaimedByOthers(const std::string& own) {
   const std::unique_ptr<DIR, int (*)(DIR*)> entries(::opendir(MemoryClaim::kDirectory), ::closedir);
   if (!entries) return 0;
@@ -63,7 +63,7 @@ uint64_t ClaimedByOthers(const std::string& own) {
   return sum;
 }
 
-// A file that has its name only once it is locked. Empty where the directory has no such files.
+// Creates a file that gets its name only after it is locked. Empty if the directory does not support such files.
 UniqueFd Announce(const std::string& path, uint64_t size) {
   UniqueFd fd(::open(MemoryClaim::kDirectory, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600));
   if (!fd || ::flock(fd.get(), LOCK_SH | LOCK_NB) != 0) return UniqueFd();
@@ -94,15 +94,15 @@ std::unique_ptr<MemoryClaim> MemoryClaim::Take(uint64_t size) {
     UniqueFd fd = Announce(path, size);
     if (!fd) return nullptr;
     std::unique_ptr<MemoryClaim> claim(new MemoryClaim(std::move(fd), path, size));
-    // Before what is available: what others fill meanwhile is counted twice rather than not at all.
+    // Read before the available memory: memory that others fill in between counts twice rather than not at all.
     others = ClaimedByOthers(name);
     if (size + others <= AvailableMemoryBytes()) return claim;
-    // Two that claim at the same moment see each other: they draw lots for who comes first.
+    // Two processes that claim at the same moment see each other, and draw lots to decide which comes first.
     claim.reset();
     std::this_thread::sleep_for(std::chrono::milliseconds(5 + Random() % 50));
   }
   throw Failure("CE_HOST_OUT_OF_MEMORY",
-                "Host memory of " + std::to_string(size) + " bytes was asked for, " +
+                "Host memory of " + std::to_string(size) + " bytes was requested, but " +
                     std::to_string(AvailableMemoryBytes()) + " bytes are available, and other processes are about to use " +
                     std::to_string(others) + " of them",
                 "Free host memory, raise the container's limit, or spread the checkpoint over more hosts");

@@ -1,5 +1,5 @@
-// Memory that a process was promised and has not filled yet. What the system calls available does not know of it, so
-// that processes which look at the same moment would all be promised the same bytes, and the kernel would end one.
+// Memory that was promised to a process and is not filled yet. The system still counts it as available, so
+// processes that check at the same moment would all get the same bytes, and the kernel would kill one of them.
 #pragma once
 
 #include <atomic>
@@ -13,18 +13,18 @@ namespace ce {
 
 class MemoryClaim {
  public:
-  // Where the claims of this user's processes are, a file each. A lock on it tells that its process lives.
+  // Directory of the claims of this user's processes, one file each. A lock on the file shows that its process is
+  // alive.
   static constexpr char kDirectory[] = "/dev/shm";
 
-  // Removes claims of processes that are gone.
+  // Removes the claims of processes that are gone.
   static void Sweep();
-  // Checks that `size` bytes are available beside what others claim, and claims them. Null for a few bytes, and where claims cannot
-  // be kept.
-  // Throws CE_HOST_OUT_OF_MEMORY.
+  // Checks that `size` bytes are available in addition to the claims of others, and claims them. Null for a few bytes,
+  // and if the directory cannot hold claims. Throws CE_HOST_OUT_OF_MEMORY.
   static std::unique_ptr<MemoryClaim> Take(uint64_t size);
   ~MemoryClaim();
 
-  // So many more bytes are backed by pages, and known to the system. Any thread.
+  // Reports that this many more bytes are backed by pages, so the system counts them. Callable from any thread.
   void Filled(uint64_t bytes) noexcept;
 
  private:

@@ -31,7 +31,7 @@ class PrivateMemory final : public Memory {
 }  // namespace
 
 MemoryPtr AllocatePrivate(size_t size) {
-  // A pool that was closed a moment ago is given back first: two of them may not fit, and pages used before are faster.
+  // Free a recently closed pool first: both may not fit at the same time, and reused pages are faster.
   Reaper::Get().Wait();
   std::unique_ptr<MemoryClaim> claim = MemoryClaim::Take(size);
   Mapping mapping = Mapping::Anonymous((size + kHugePageBytes - 1) & ~(kHugePageBytes - 1), kHugePageBytes);
@@ -39,7 +39,7 @@ MemoryPtr AllocatePrivate(size_t size) {
     throw SystemFailure("CE_HOST_OUT_OF_MEMORY", "Cannot map " + std::to_string(size) + " bytes of host memory",
                         "Free host memory or raise the limit of address space (ulimit -v)", "mmap");
   }
-  // Kernels without huge pages refuse; the memory is as good, only slower to fill.
+  // Kernels without huge pages refuse; the memory is then only slower to fill.
   ::madvise(mapping.data(), mapping.size(), MADV_HUGEPAGE);
   return Reaper::Own<Memory>(std::make_unique<PrivateMemory>(std::move(mapping), size, std::move(claim)));
 }

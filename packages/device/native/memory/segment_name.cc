@@ -34,7 +34,7 @@ std::optional<uint64_t> StartOf(pid_t process) {
 SegmentName SegmentName::Make() {
   uint64_t number = 0;
   if (::getrandom(&number, sizeof number, 0) != sizeof number) {
-    throw SystemFailure("CE_SHM_FAILED", "The system gives no random number", "Look at the kernel log", "getrandom");
+    throw SystemFailure("CE_SHM_FAILED", "The system cannot provide random bytes", "Check the kernel log", "getrandom");
   }
   SegmentName name{::geteuid(), ::getpid(), StartOf(::getpid()).value_or(0), {}};
   char text[128];

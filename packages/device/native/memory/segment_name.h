@@ -12,15 +12,15 @@ namespace ce {
 struct SegmentName {
   uid_t user;
   pid_t process;
-  uint64_t process_start;  // Clock ticks since boot, as in /proc/<pid>/stat: tells a reused process id from the old one.
+  uint64_t process_start;  // Clock ticks since boot, as in /proc/<pid>/stat; distinguishes a reused process id.
   std::string text;
 
-  // A new name of this process.
+  // Creates a new name for this process.
   static SegmentName Make();
-  // Nothing when `text` is no such name.
+  // Empty if `text` is not a segment name.
   static std::optional<SegmentName> Parse(const std::string& text);
 
-  // Whether the process that made the name still runs, as far as this process's PID namespace shows.
+  // Whether the process that created the name still runs, as far as this process's PID namespace shows.
   bool ProcessRuns() const;
 };
 

@@ -42,7 +42,7 @@ class SharedSegment final : public Memory {
  private:
   std::atomic<bool> discarded_{false};
   const Mapping mapping_;
-  const UniqueFd lock_;  // Held by the maker as long as it lives: see SweepSegments.
+  const UniqueFd lock_;  // The creator holds it for its lifetime: see SweepSegments.
   const std::string path_;
   const std::string name_;
 };
@@ -63,7 +63,7 @@ class OpenedSegment final : public Memory {
 
 Failure TooSmall(const std::string& directory, size_t wanted, uint64_t available) {
   return Failure("CE_SHM_TOO_SMALL",
-                 "Shared memory of " + std::to_string(wanted) + " bytes was asked for, " + std::to_string(available) +
+                 "Shared memory of " + std::to_string(wanted) + " bytes was requested, but " + std::to_string(available) +
                      " bytes are free in " + directory,
                  "Enlarge it (docker run --shm-size, or --ipc=host; mount -o remount,size=) or use smaller buckets");
 }
@@ -72,12 +72,12 @@ uint64_t FreeBytes(const std::string& directory) {
   struct statvfs info;
   if (::statvfs(directory.c_str(), &info) != 0) {
     throw SystemFailure("CE_SHM_FAILED", "Cannot use " + directory + " for shared memory",
-                        "Mount a tmpfs there or name another directory", "statvfs");
+                        "Mount a tmpfs there or use another directory", "statvfs");
   }
   return static_cast<uint64_t>(info.f_bavail) * info.f_frsize;
 }
 
-// Takes the space now: writing to a hole of a full tmpfs would kill the process.
+// Reserves the space now: a write to a hole of a full tmpfs would kill the process.
 void Reserve(const std::string& directory, const UniqueFd& fd, size_t size) {
   constexpr size_t kStepBytes = size_t{64} << 20;
   const std::unique_ptr<MemoryClaim> claim = MemoryClaim::Take(size);
@@ -102,7 +102,7 @@ void Reserve(const std::string& directory, const UniqueFd& fd, size_t size) {
                       "Use a directory on tmpfs such as /dev/shm", "fallocate");
 }
 
-// Larger memory is mapped page by page as it is used: the whole of a pool may never be.
+// Larger memory is mapped page by page on use, because a pool may never be used completely.
 constexpr size_t kMostMappedAtOnce = size_t{256} << 20;
 
 enum class Populate { kWrite, kRead };
@@ -111,8 +111,8 @@ Mapping MapShared(const UniqueFd& fd, size_t size, const std::string& path, Popu
   Mapping mapping = Mapping::Map(size, PROT_READ | PROT_WRITE, MAP_SHARED, fd.get());
   if (mapping) {
 #if defined(MADV_POPULATE_WRITE) && defined(MADV_POPULATE_READ)
-    // A ring is used again and again: all its pages at once cost a fraction of a fault each. Pages that exist are mapped
-    // many at a time for reading, and can then be written too. Older kernels refuse.
+    // A ring is reused many times: populating all its pages together costs a fraction of single faults. The kernel maps
+    // existing pages in batches for reading, and they are then writable as well. Older kernels refuse.
     const int advice = how == Populate::kWrite ? MADV_POPULATE_WRITE : MADV_POPULATE_READ;
     if (size <= kMostMappedAtOnce) ::madvise(mapping.data(), size, advice);
 #else
@@ -126,7 +126,7 @@ Mapping MapShared(const UniqueFd& fd, size_t size, const std::string& path, Popu
 }  // namespace
 
 MemoryPtr CreateSegment(const std::string& directory, size_t size) {
-  // What was closed a moment ago is given back first: it and the new memory may not fit together.
+  // Free recently closed memory first: it and the new memory may not fit at the same time.
   Reaper::Get().Wait();
   const uint64_t available = FreeBytes(directory);
   if (size > available) throw TooSmall(directory, size, available);
@@ -160,7 +160,7 @@ MemoryPtr OpenSegment(const std::string& directory, const std::string& handle, s
   UniqueFd fd(::open(path.c_str(), O_RDWR | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK));
   if (!fd) {
     throw SystemFailure("CE_SHM_FAILED", "Cannot open shared memory " + path,
-                        "Check that its maker still runs and shares this directory (--ipc=host for containers)",
+                        "Check that its creator still runs and shares this directory (--ipc=host for containers)",
                         "open");
   }
   struct stat info;

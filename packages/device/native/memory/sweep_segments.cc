@@ -15,7 +15,7 @@
 namespace ce {
 namespace {
 
-// A maker in another PID namespace looks as if it were gone, but still holds its lock.
+// A creator in another PID namespace appears to be gone, but still holds its lock.
 bool MakerIsGone(const SegmentName& name, int directory) {
   if (name.ProcessRuns()) return false;
   UniqueFd fd(::openat(directory, name.text.c_str(), O_RDWR | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK));
@@ -29,7 +29,7 @@ bool MakerIsGone(const SegmentName& name, int directory) {
 std::vector<std::string> SweepSegments(const std::string& directory) {
   const std::unique_ptr<DIR, int (*)(DIR*)> entries(::opendir(directory.c_str()), ::closedir);
   if (!entries) {
-    throw SystemFailure("CE_SHM_FAILED", "Cannot read " + directory, "Mount a tmpfs there or name another directory",
+    throw SystemFailure("CE_SHM_FAILED", "Cannot read " + directory, "Mount a tmpfs there or use another directory",
                         "opendir")
         .File(directory);
   }

@@ -1,4 +1,4 @@
-// What JavaScript holds of the addon's objects. Empty once closed.
+// The addon's objects as JavaScript holds them. A box is empty after close.
 #pragma once
 
 #include <memory>
@@ -15,10 +15,10 @@ struct DeviceBox {
   std::shared_ptr<Device> device;
 };
 
-// A view of a memory that JavaScript may hold.
+// A view of a memory, possibly held by JavaScript.
 struct MemoryView {
   Napi::Reference<Napi::ArrayBuffer> buffer;  // Weak.
-  std::weak_ptr<MemoryPtr> owner;             // What keeps the memory for it.
+  std::weak_ptr<MemoryPtr> owner;             // Keeps the memory alive for the view.
 };
 
 struct MemoryBox {
@@ -40,7 +40,7 @@ struct ReadBox {
   std::shared_ptr<ReadJob> job;
 };
 
-// The open object in the box that `value` is. Throws TypeError, or CE_CLOSED.
+// Returns the open object in the box `value`. Throws TypeError, or CE_CLOSED.
 std::shared_ptr<Device> DeviceOf(const Napi::Value& value);
 MemoryPtr MemoryOf(const Napi::Value& value);
 std::shared_ptr<Stream> StreamOf(const Napi::Value& value);

@@ -25,7 +25,7 @@ MakeValue DeviceValue(std::shared_ptr<Device> device) {
   };
 }
 
-// A promise of the memory that `make` gives, made off the JavaScript thread.
+// Returns a promise of the memory that `make` creates off the JavaScript thread.
 template <class Make>
 Napi::Value PromiseMemory(Napi::Env env, Make make) {
   return Async(env, [make = std::move(make)]() -> MakeValue {
@@ -70,7 +70,7 @@ Napi::Value ListCudaDevices(const Napi::CallbackInfo& info) {
   });
 }
 
-// closeDevice(device): resolves when what nobody uses any more is given back.
+// closeDevice(device): resolves when everything that is no longer in use is freed.
 Napi::Value CloseDevice(const Napi::CallbackInfo& info) {
   auto device = std::exchange(Boxed<DeviceBox>::Get(info[0]).device, nullptr);
   return Async(info.Env(), [device = std::move(device)]() mutable {
@@ -126,7 +126,7 @@ Napi::Value MapFileOf(const Napi::CallbackInfo& info) {
   });
 }
 
-// sweepShared(directory): the names that were removed.
+// sweepShared(directory): returns the names that were removed.
 Napi::Value SweepShared(const Napi::CallbackInfo& info) {
   return Async(info.Env(), [directory = ToText(info[0], "directory")]() -> MakeValue {
     return [names = SweepSegments(directory)](Napi::Env env) {

@@ -1,4 +1,4 @@
-// What the addon keeps for each environment (main thread, worker thread).
+// State of the addon for each environment (main thread, worker thread).
 #pragma once
 
 #include <napi.h>

@@ -16,7 +16,7 @@ namespace {
 
 constexpr uint64_t kLargestView = uint64_t{2} << 30;
 
-// Returns whether nobody else had done it.
+// Returns false if the buffer was already detached.
 bool Detach(const Napi::ArrayBuffer& buffer) {
   bool detached = false;
   napi_is_detached_arraybuffer(buffer.Env(), buffer, &detached);
@@ -44,7 +44,7 @@ Napi::Value MemoryIsHost(const Napi::CallbackInfo& info) {
   return Napi::Boolean::New(info.Env(), MemoryOf(info[0])->kind() == MemoryKind::kHost);
 }
 
-// memoryHandle(memory): undefined when it is not shared.
+// memoryHandle(memory): undefined if it is not shared.
 Napi::Value MemoryHandle(const Napi::CallbackInfo& info) {
   const std::string handle = MemoryOf(info[0])->handle();
   if (handle.empty()) return info.Env().Undefined();
@@ -64,7 +64,7 @@ Napi::Value CloseMemory(const Napi::CallbackInfo& info) {
   if (!box.memory) return info.Env().Undefined();
   for (const auto& [buffer, held] : box.views) {
     if (buffer.IsEmpty() || buffer.Value().IsEmpty() || !Detach(buffer.Value())) continue;
-    // Its finalizer runs some time later; the memory goes now.
+    // The finalizer runs some time later; this releases the memory now.
     if (const auto owner = held.lock()) owner->reset();
   }
   box.views.clear();
@@ -92,7 +92,7 @@ Napi::Value View(const Napi::CallbackInfo& info) {
       env, memory->host_data() + offset, size, [](napi_env, void*, void* hint) { delete static_cast<Owner*>(hint); },
       owner.get(), &value);
   if (status != napi_ok) {
-    throw Failure("CE_NOT_SUPPORTED", "This runtime gives no views of foreign memory", "Use Node.js or Deno")
+    throw Failure("CE_NOT_SUPPORTED", "This runtime does not support views of external memory", "Use Node.js or Deno")
         .From("napi_create_external_arraybuffer", status);
   }
   owner.release();
@@ -105,16 +105,16 @@ Napi::Value View(const Napi::CallbackInfo& info) {
   return buffer;
 }
 
-// detach(buffer): ends the life of one view.
+// detach(buffer): detaches one view.
 Napi::Value DetachView(const Napi::CallbackInfo& info) {
   if (!info[0].IsArrayBuffer()) throw Napi::TypeError::New(info.Env(), "Expected an ArrayBuffer");
   Detach(info[0].As<Napi::ArrayBuffer>());
   return info.Env().Undefined();
 }
 
-// writeNow(memory, offsetBytes, bytes, start, sizeBytes): copies a part of `bytes`, which go to `offsetBytes` as a whole,
-// before it returns. So the bytes cannot go away meanwhile: their buffer may be closed, transferred or freed at any other
-// time, and nothing holds what is behind it.
+// writeNow(memory, offsetBytes, bytes, start, sizeBytes): copies a part of `bytes`, which go to `offsetBytes` as a
+// whole, before it returns. So the bytes cannot disappear during the copy: their buffer may be closed, transferred or
+// freed at any other time, and nothing keeps its memory alive.
 Napi::Value WriteNow(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
   const MemoryPtr memory = MemoryOf(info[0]);
@@ -129,8 +129,8 @@ Napi::Value WriteNow(const Napi::CallbackInfo& info) {
   return env.Undefined();
 }
 
-// write(device, memory, offsetBytes, bytes): by threads of the device. Of `bytes` in a SharedArrayBuffer only, which
-// neither goes away nor moves as long as an array over it is there.
+// write(device, memory, offsetBytes, bytes): by threads of the device. Only for `bytes` in a SharedArrayBuffer, which
+// is neither freed nor moved while an array over it exists.
 Napi::Value Write(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
   const std::shared_ptr<ThreadPool> pool = DeviceOf(info[0])->copy_pool();
@@ -158,11 +158,11 @@ Napi::Value Pin(const Napi::CallbackInfo& info) {
   });
 }
 
-// fileState(memory): of the file that it maps.
+// fileState(memory): the state of the mapped file.
 Napi::Value FileStateOf(const Napi::CallbackInfo& info) {
   return Async(info.Env(), [memory = MemoryOf(info[0])]() -> MakeValue {
     const BackingFile* const file = memory->file();
-    if (file == nullptr) throw Failure("CE_NOT_SUPPORTED", "This memory maps no file", "Call it on what mapFile() gave");
+    if (file == nullptr) throw Failure("CE_NOT_SUPPORTED", "This memory does not map a file", "Call it on the result of mapFile()");
     return [state = file->State()](Napi::Env env) {
       Napi::Object result = Napi::Object::New(env);
       result.Set("device", Napi::BigInt::New(env, state.device));

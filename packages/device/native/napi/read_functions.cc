@@ -11,7 +11,7 @@ namespace {
 
 constexpr size_t kColumns = 4;
 
-// Rows of [file, fileOffset, offset, size]; `file` is a place in the list of paths.
+// Rows of [file, fileOffset, offset, size]; `file` is an index into the list of paths.
 std::vector<ReadRange> ToRanges(const Napi::Value& table, size_t files, uint64_t memory_size) {
   const Napi::Env env = table.Env();
   const Rows rows = ToRows(table, kColumns, "rows");
@@ -54,7 +54,7 @@ Napi::Value ReadDoneBytes(const Napi::CallbackInfo& info) {
   return Napi::Number::New(info.Env(), job ? static_cast<double>(job->done_bytes()) : 0);
 }
 
-// cancelRead(read): it rejects as soon as no thread writes into the memory any more.
+// cancelRead(read): the read rejects as soon as no thread writes to the memory any more.
 Napi::Value CancelRead(const Napi::CallbackInfo& info) {
   const auto& job = Boxed<ReadBox>::Get(info[0]).job;
   if (job) job->Fail(Failure("CE_ABORTED", "The read was aborted", "Start it again when ready"));

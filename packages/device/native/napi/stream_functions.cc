@@ -12,9 +12,9 @@ namespace {
 constexpr size_t kColumns = 5;
 
 const MemoryPtr& MemoryAt(Napi::Env env, const CopyBatch& batch, double place) {
-  const uint64_t index = ToBytes(env, place, "A place in memories");
+  const uint64_t index = ToBytes(env, place, "An index into memories");
   if (index < batch.memories.size()) return batch.memories[index];
-  throw Napi::RangeError::New(env, "There is no memory at place " + std::to_string(index) + " of " +
+  throw Napi::RangeError::New(env, "There is no memory at index " + std::to_string(index) + " of " +
                                        std::to_string(batch.memories.size()));
 }
 
@@ -50,7 +50,7 @@ Napi::Value CreateStream(const Napi::CallbackInfo& info) {
   return Boxed<StreamBox>::New(info.Env(), std::move(box));
 }
 
-// closeStream(stream): what was submitted is still done.
+// closeStream(stream): submitted copies still complete.
 Napi::Value CloseStream(const Napi::CallbackInfo& info) {
   Boxed<StreamBox>::Get(info[0]).stream.reset();
   return info.Env().Undefined();

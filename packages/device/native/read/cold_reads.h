@@ -1,4 +1,5 @@
-// How to read what the page cache does not have: measures both ways on each file system and goes with the faster.
+// Decides how to read data that is not in the page cache: measures both ways on each file system and uses the faster
+// one.
 #pragma once
 
 #include <sys/types.h>
@@ -11,18 +12,18 @@ namespace ce {
 class ColdReads {
  public:
   enum class Way {
-    kReadahead,  // Through the page cache, asked for ahead.
-    kDirect,     // Past it.
+    kReadahead,  // Through the page cache, with readahead.
+    kDirect,     // Past the page cache.
   };
 
-  // Of the file system with this device number, for the life of the process.
+  // Returns the decision for the file system with this device number, for the life of the process.
   static ColdReads& On(dev_t file_system);
 
-  // Takes turns until each way was measured a few times; later looks now and then whether the slower one still is.
+  // Alternates until each way was measured a few times; later checks occasionally whether the slower one still is.
   Way Choose() noexcept;
-  // How long one read took.
+  // Records the duration of one read.
   void Measured(Way way, uint64_t bytes, double seconds) noexcept;
-  // The file system cannot read past the page cache.
+  // Records that the file system cannot read past the page cache.
   void RefuseDirect() noexcept;
 
  private:

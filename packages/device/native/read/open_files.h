@@ -19,11 +19,11 @@ class OpenFiles {
   OpenFiles(const std::vector<std::string>& paths, const ReadPlan& plan);
 
   const std::string& path(size_t file) const { return files_[file].path; }
-  // Open until Release was called for each run of the file. Throws Failure.
+  // Stays open until Release was called for each run of the file. Throws Failure.
   int Acquire(size_t file);
-  // The same past the page cache; negative where that cannot be.
+  // The same past the page cache; negative if that is not possible.
   int AcquireDirect(size_t file);
-  // Of an acquired file.
+  // Path of an acquired file.
   dev_t file_system(size_t file) const { return files_[file].file_system; }
   void Release(size_t file);
 

@@ -18,7 +18,7 @@ void ReadJob::Fail(Failure failure) noexcept {
 }
 
 void ReadJob::Run(size_t index) noexcept {
-  if (index >= plan_.pieces.size()) return;  // Nothing to read at all.
+  if (index >= plan_.pieces.size()) return;  // The plan is empty.
   const ReadPiece& piece = plan_.pieces[index];
   for (size_t i = piece.begin; i < piece.end; i++) {
     const ReadRun& run = plan_.runs[i];

@@ -19,19 +19,19 @@ namespace ce {
 
 class ReadJob final : public Job {
  public:
-  // Told what happens, on the pool's threads.
+  // Receives events on the pool's threads.
   class Listener {
    public:
     virtual ~Listener() = default;
-    // Bytes [begin, end) of the memory were touched by a piece that is finished.
+    // A piece that is finished touched bytes [begin, end) of the memory.
     virtual void Filled(uint64_t begin, uint64_t end) noexcept = 0;
-    // After the last piece.
+    // Called after the last piece.
     virtual void Finished(std::optional<Failure> failure) noexcept = 0;
   };
 
   ReadJob(MemoryPtr memory, const std::vector<std::string>& paths, ReadPlan plan, std::shared_ptr<Listener> listener);
 
-  // What is not read yet is skipped, and the read fails with `failure`. The first failure wins.
+  // Skips everything that is not read yet, and fails the read with `failure`. The first failure wins.
   void Fail(Failure failure) noexcept;
   uint64_t done_bytes() const { return done_bytes_; }
 

@@ -12,7 +12,7 @@ bool Before(const ReadRange& a, const ReadRange& b) {
   return std::tie(a.file, a.file_offset) < std::tie(b.file, b.file_offset);
 }
 
-// One behind the other in the file and in memory.
+// Whether two ranges are contiguous in the file and in memory.
 bool Continues(const ReadRange& a, const ReadRange& b) {
   return a.file == b.file && a.file_offset + a.size == b.file_offset && a.memory_offset + a.size == b.memory_offset;
 }

@@ -1,4 +1,4 @@
-// Cuts file ranges into pieces that threads read one at a time.
+// Divides file ranges into pieces that threads read one at a time.
 #pragma once
 
 #include <cstddef>
@@ -7,7 +7,7 @@
 
 namespace ce {
 
-// A range of a file and where its bytes go, from the start of the memory.
+// A range of a file and its destination, from the start of the memory.
 struct ReadRange {
   size_t file;
   uint64_t file_offset;
@@ -15,14 +15,14 @@ struct ReadRange {
   uint64_t size;
 };
 
-// A run of ranges that lie one behind the other in a file: one preadv.
+// A run of ranges that are contiguous in a file: one preadv.
 struct ReadRun {
-  size_t begin;  // Of ReadPlan::ranges.
+  size_t begin;  // Index into ReadPlan::ranges.
   size_t end;
 };
 
 struct ReadPiece {
-  size_t begin;  // Of ReadPlan::runs.
+  size_t begin;  // Index into ReadPlan::runs.
   size_t end;
 };
 
@@ -34,8 +34,8 @@ struct ReadPlan {
 
 constexpr uint64_t kReadPieceBytes = uint64_t{8} << 20;
 
-// Orders `ranges` by file and place in it, splits the large ones at multiples of kReadPieceBytes of the memory (so
-// that no two threads fill one huge page), joins neighbours into runs, and runs into pieces of about kReadPieceBytes.
+// Orders `ranges` by file and offset, splits the large ones at multiples of kReadPieceBytes of the memory (so
+// that no two threads fill one huge page), joins neighbors into runs, and runs into pieces of about kReadPieceBytes.
 ReadPlan PlanRead(std::vector<ReadRange> ranges);
 
 }  // namespace ce

@@ -1,4 +1,4 @@
-// What of a run is still to be read.
+// The unread part of a run.
 #pragma once
 
 #include <limits.h>
@@ -18,16 +18,16 @@ class RunCursor {
   RunCursor& operator=(const RunCursor&) = delete;
 
   bool done() const { return first_ == last_; }
-  // Place of the next byte in the file, and of the one behind the last.
+  // File offset of the next byte, and of the end.
   uint64_t offset() const { return offset_; }
   uint64_t end() const { return end_; }
-  // Where the next bytes go.
+  // Destinations of the next bytes.
   const iovec* vectors() const { return first_; }
   int count() const { return static_cast<int>(last_ - first_); }
 
-  // `bytes` were read to where they go.
+  // Records that `bytes` were read to their destinations.
   void Advance(size_t bytes);
-  // Copies bytes that were read elsewhere to where they go.
+  // Copies bytes that were read elsewhere to their destinations.
   void Put(const uint8_t* bytes, size_t size);
 
  private:

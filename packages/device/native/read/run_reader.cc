@@ -18,27 +18,27 @@
 namespace ce {
 namespace {
 
-// Smaller reads say nothing of a disk's rate, and are not worth a system call more.
+// Smaller reads do not show a disk's rate, and are not worth another system call.
 constexpr uint64_t kLeastColdBytes = uint64_t{256} << 10;
-// Of memory, of places in files and of sizes, for reads past the page cache.
+// Alignment of memory, file offsets and sizes for reads past the page cache.
 constexpr uint64_t kBlockBytes = 4096;
 constexpr uint64_t kBounceBytes = uint64_t{2} << 20;
-// The kernel cuts what it is asked for ahead to about this.
+// The kernel limits one readahead request to about this size.
 constexpr uint64_t kAheadBytes = uint64_t{1} << 20;
 
 struct Free {
   void operator()(void* memory) const { std::free(memory); }
 };
 
-// A thread's own, since bytes go to places that are aligned otherwise than in their file. Null without memory.
+// One buffer per thread, because the destinations are aligned differently from the file. Null if out of memory.
 uint8_t* Bounce() {
   thread_local std::unique_ptr<void, Free> buffer;
   if (!buffer) buffer.reset(std::aligned_alloc(kBlockBytes, kBounceBytes));
   return static_cast<uint8_t*>(buffer.get());
 }
 
-// Whether all of a range is in the page cache, or nobody can tell. Other than a read that does not wait, asking has the
-// system read nothing ahead.
+// Whether all of a range is in the page cache, or unknown. Unlike a non-blocking read, the query does not make
+// the system read ahead.
 bool IsCached(int fd, uint64_t offset, uint64_t size) {
   constexpr long kCachestat = 451;  // Since Linux 6.5.
   struct {
@@ -50,7 +50,7 @@ bool IsCached(int fd, uint64_t offset, uint64_t size) {
   if (::syscall(kCachestat, fd, &range, &state, 0) != 0) return true;
   const uint64_t first = offset / kBlockBytes;
   const uint64_t last = (offset + size - 1) / kBlockBytes;
-  // A read past the cache would wait until what is dirty is written.
+  // A read past the cache would wait until dirty pages are written.
   return state.cached > last - first || state.dirty > 0 || state.writeback > 0;
 }
 

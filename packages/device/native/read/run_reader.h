@@ -1,4 +1,4 @@
-// Reads one run: what the page cache has from there, the rest whichever way the file system is faster.
+// Reads one run: cached data from the page cache, the rest in the way that is faster on the file system.
 #pragma once
 
 #include <atomic>
@@ -11,7 +11,7 @@ namespace ce {
 
 class RunReader {
  public:
-  // Counts what it has read into `done_bytes`.
+  // Adds the bytes that it has read to `done_bytes`.
   RunReader(OpenFiles& files, size_t file, std::atomic<uint64_t>& done_bytes)
       : files_(files), file_(file), done_bytes_(done_bytes) {}
 
@@ -21,7 +21,7 @@ class RunReader {
  private:
   void ReadCold(int fd, RunCursor& run);
   void ReadThroughCache(int fd, RunCursor& run);
-  // Returns false, with nothing read, where the file system cannot.
+  // Returns false, with nothing read, if the file system does not support it.
   bool ReadDirect(RunCursor& run);
   void Count(size_t bytes) { done_bytes_ += bytes; }
   [[noreturn]] void FailAt(const RunCursor& run, int error) const;

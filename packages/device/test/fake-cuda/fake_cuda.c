@@ -30,7 +30,7 @@ typedef struct Range {
   size_t size;
   int device;  // -1: registered host memory
   bool opened;
-  int fd;         // Of device memory allocated here, open while it exists.
+  int fd;         // For device memory allocated here, open while it exists.
   char name[64];  // Path by which other processes open it.
 } Range;
 
@@ -81,7 +81,7 @@ static long setting(const char* name, long otherwise) {
 static int device_count(void) { return (int)setting("FAKE_CUDA_DEVICES", 2); }
 static size_t device_bytes(void) { return (size_t)setting("FAKE_CUDA_BYTES", 256L << 20); }
 
-// Logs the call and gives the status that the test wants it to fail with.
+// Logs the call and returns the status with which the test makes it fail.
 static int enter(const char* symbol) {
   static struct { const char* symbol; int calls; } counts[64];
   pthread_mutex_lock(&mutex);
@@ -467,7 +467,7 @@ EXPORT int cuEventCreate(Event** event, unsigned flags) {
 EXPORT int cuEventRecord(Event* event, Stream* stream) {
   ENTER_CONTEXT("cuEventRecord");
   pthread_mutex_lock(&mutex);
-  if (event->recorded && !event->done) die("an event is recorded anew while somebody waits for it");
+  if (event->recorded && !event->done) die("an event is recorded again while a caller waits for it");
   event->recorded = true;
   event->done = false;
   append(stream, (Operation){.event = event});

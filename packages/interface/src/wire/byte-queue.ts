@@ -1,34 +1,34 @@
 const NOTHING = new Uint8Array(0);
 
 /**
- * Bytes of a stream that have arrived and are not taken yet, in one piece. It holds what has arrived and no more than
- * twice that, and copies each byte a bounded number of times however small the pieces are that it comes in.
+ * A contiguous queue of the bytes of a stream that have arrived and were not taken yet. It uses at most twice the
+ * memory of these bytes, and copies each byte a bounded number of times, however small the arriving pieces are.
  */
 export class ByteQueue {
-  /** Bytes `#start` to `#end` are those that are held. */
+  /** The queue holds bytes `#start` to `#end`. */
   #held: Uint8Array = NOTHING;
   #start = 0;
   #end = 0;
-  /** Whether there may be room behind `#end`: what the caller passed is not written to. */
+  /** Whether there may be space after `#end`; the queue never writes to a buffer of the caller. */
   #isOwn = false;
   #reservedBytes = 0;
 
-  /** Bytes that are held. */
+  /** Number of bytes in the queue. */
   get sizeBytes(): number {
     return this.#end - this.#start;
   }
 
-  /** All bytes that are held; they share memory with the queue, and do not change. */
+  /** All bytes in the queue; they share memory with the queue, and do not change. */
   get bytes(): Uint8Array {
     return this.#held.subarray(this.#start, this.#end);
   }
 
-  /** Makes room for so many bytes at once when more arrive: for a sender that is known, whose frames are bounded. */
+  /** Allocates space for this many bytes together when more arrive: for an authenticated sender with bounded frames. */
   reserve(sizeBytes: number): void {
     this.#reservedBytes = sizeBytes;
   }
 
-  /** Takes bytes that arrived. They may be kept, and must not change. */
+  /** Appends bytes. The queue may keep them, so they must not change. */
   push(chunk: Uint8Array): void {
     if (this.sizeBytes === 0) {
       this.#held = chunk;
@@ -42,7 +42,9 @@ export class ByteQueue {
     this.#end += chunk.byteLength;
   }
 
-  /** Takes the first bytes out: `sizeBytes` of them, which must be held. They share memory with what was pushed. */
+  /**
+   * Removes and returns the first `sizeBytes` bytes, which the queue must hold. They share memory with pushed bytes.
+   */
   take(sizeBytes: number): Uint8Array {
     const taken = this.#held.subarray(this.#start, this.#start + sizeBytes);
     this.#start += sizeBytes;
@@ -54,7 +56,7 @@ export class ByteQueue {
     return taken;
   }
 
-  /** Makes room for more bytes, twice what is held at least, so that many small pieces are not copied each time. */
+  /** Allocates space for more bytes, at least twice the current size, so that many small pieces cause few copies. */
   #grow(moreBytes: number): void {
     const held = this.bytes;
     this.#held = new Uint8Array(Math.max(held.byteLength + moreBytes, 2 * held.byteLength, this.#reservedBytes));

@@ -57,7 +57,7 @@ describe('checkMsgpack', () => {
           expect(error).toBeInstanceOf(RangeError);
           return;
         }
-        // What passes is one whole value: the decoder may reject what is in it, never how long it is.
+        // A message that passes is one complete value: the decoder may reject its contents, never its length.
         try {
           decode(bytes);
         } catch (error) {

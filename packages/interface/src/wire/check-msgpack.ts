@@ -1,26 +1,26 @@
-/** What a message may cost its reader. */
+/** Limits of a message's cost for its reader. */
 export interface MsgpackLimits {
   /** Most bytes of the message. */
   readonly maxBytes: number;
-  /** Most lists and maps inside each other; 0 for a message that is one plain value. */
+  /** Deepest nesting of lists and maps; 0 for a message that is one plain value. */
   readonly maxDepth: number;
-  /** Most values of all lists and maps together, keys included. */
+  /** Most values of all lists and maps together, including keys. */
   readonly maxValues: number;
   /** Most lists and maps: each costs far more memory than the byte that starts it. @default `maxValues` */
   readonly maxContainers?: number | undefined;
 }
 
-/** A list or map that the walk is inside of. */
+/** A list or map that contains the current position. */
 interface Level {
   left: number;
   readonly isMap: boolean;
 }
 
 /**
- * Walks over a msgpack message and checks that it may be decoded: that it is one whole value, stays within the limits,
- * promises nothing that is not there, has only text as keys, and has no extension types. A decoder allocates what a list
- * promises before it reads it, and lists nest, so that a few bytes cost gigabytes. The walk itself allocates nothing
- * that depends on the message.
+ * Checks that a msgpack message is safe to decode: it is one complete value, stays within the limits, does not announce
+ * more items than it contains, has only text as keys, and has no extension types. A decoder allocates the announced
+ * size of a list before it reads the items, and lists nest, so a few bytes could cost gigabytes. The check itself
+ * allocates no memory that depends on the message.
  *
  * @throws {RangeError} The message breaks one of these rules.
  * @source https://github.com/msgpack/msgpack/blob/master/spec.md
@@ -53,7 +53,7 @@ export function checkMsgpack(bytes: Uint8Array, limits: MsgpackLimits): void {
     if (left > 0) levels.push({ left, isMap });
   };
 
-  /** Passes over one value, or enters it where it is a list or map. */
+  /** Skips one value, or enters it if it is a list or map. */
   const take = (isKey: boolean): void => {
     const head = bytes[at] ?? 0xc1;
     at += 1;

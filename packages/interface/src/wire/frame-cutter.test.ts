@@ -13,7 +13,7 @@ const payloads = fc.array(fc.uint8Array({ maxLength: 60 }), { maxLength: 12 });
 const cuts = fc.array(fc.integer({ min: 1, max: 50 }), { minLength: 1 });
 
 describe('FrameCutter', () => {
-  it('gives the payloads that were sent, however the stream is cut', () => {
+  it('returns the payloads that were sent, however the stream is split', () => {
     fc.assert(
       fc.property(payloads, cuts, fc.boolean(), (sent, sizes, littleEndian) => {
         const stream = sent.flatMap((payload) => [...frame(payload, littleEndian)]);

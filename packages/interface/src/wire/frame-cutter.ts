@@ -6,38 +6,38 @@ const HEADER_BYTES = 4;
 export interface FrameCutterOptions {
   /** Most bytes of a payload; see {@link FrameCutter.limitBytes}. */
   readonly limitBytes: number;
-  /** How the size in front of a payload is written. */
+  /** Byte order of the size before a payload. */
   readonly littleEndian: boolean;
 }
 
 /**
- * Cuts a byte stream into payloads that each have their size (u32) in front. It holds what has arrived, never what a
- * size promises.
+ * Splits a byte stream into payloads, each preceded by its size (u32). It allocates memory for bytes that have arrived,
+ * never for an announced size.
  */
 export class FrameCutter {
-  /** Most bytes of a payload. May be raised once the sender has proved who it is. */
+  /** Most bytes of a payload. The owner may raise it once the sender is authenticated. */
   limitBytes: number;
   readonly #littleEndian: boolean;
   readonly #queue = new ByteQueue();
 
-  /** A cutter that has got nothing yet. */
+  /** Creates an empty cutter. */
   constructor({ limitBytes, littleEndian }: FrameCutterOptions) {
     this.limitBytes = limitBytes;
     this.#littleEndian = littleEndian;
   }
 
-  /** Bytes that have arrived and are not cut off yet. */
+  /** Number of bytes that have arrived and do not belong to a returned payload. */
   get heldBytes(): number {
     return this.#queue.sizeBytes;
   }
 
-  /** Takes bytes that arrived. Ask for {@link FrameCutter.next} until there is none before the next push. */
+  /** Appends bytes. Call {@link FrameCutter.next} until it returns `undefined` before the next push. */
   push(chunk: Uint8Array): void {
     this.#queue.push(chunk);
   }
 
   /**
-   * The next whole payload, or `undefined` until more bytes arrive. It shares memory with what was pushed.
+   * Returns the next complete payload, or `undefined` until more bytes arrive. It shares memory with pushed bytes.
    *
    * @throws {RangeError} The payload is larger than {@link FrameCutter.limitBytes}.
    */

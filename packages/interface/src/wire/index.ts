@@ -1,7 +1,7 @@
 /**
- * What every reader of bytes from another process goes through before it decodes them: cutting a stream into frames,
- * the limits of a msgpack message, and how many connections may be open that have not proved who they are. For the
- * packages of this project; it may change in any release.
+ * Checks for bytes from other processes before they are decoded: splitting a stream into frames, limits of msgpack
+ * messages, and a bound on open connections that are not authenticated. For the packages of this project; it may change
+ * in any release.
  *
  * @packageDocumentation
  */

@@ -53,7 +53,7 @@ describe('Strangers', () => {
     expect(vi.getTimerCount()).toBe(0);
   });
 
-  it('reads who sends byte by byte ten times a second', () => {
+  it('reads a peer that sends single bytes ten times per second', () => {
     const strangers = new Strangers({ most: 8, timeoutMs: 60_000 });
     const socket = new FakeSocket();
     const stranger = strangers.admit(socket);
@@ -74,7 +74,7 @@ describe('Strangers', () => {
     expect([socket.isPaused, socket.isDestroyed, vi.getTimerCount()]).toEqual([true, true, 0]);
   });
 
-  it('closes what had proved who it is at once', () => {
+  it('closes an authenticated connection immediately', () => {
     const strangers = new Strangers({ most: 8, timeoutMs: 60_000 });
     const socket = new FakeSocket();
     const known = strangers.admit(socket);
@@ -105,7 +105,7 @@ describe('Strangers', () => {
     expect(vi.getTimerCount()).toBe(0);
   });
 
-  it('tells of refusals in one line for ten seconds', () => {
+  it('reports refusals in one line per ten seconds', () => {
     const onRefused = vi.fn();
     const strangers = new Strangers({ most: 999, timeoutMs: 60_000, onRefused });
     const refuse = () => strangers.admit(new FakeSocket()).refuse('garbage');

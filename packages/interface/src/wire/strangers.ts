@@ -1,63 +1,67 @@
-/** Refused connections that are closed at once within a second; each costs its listener a tenth of a millisecond. */
+/** Most refused connections that are closed within a second; each costs its listener a tenth of a millisecond. */
 const CLOSED_A_SECOND = 500;
 const SECOND_MS = 1_000;
-/** How long a refused connection may take to read why. */
+/** Time for a refused connection to read the reason. */
 const FLUSH_MS = 500;
-/** Pieces in which a hello may come before its sender is read less often. */
+/** Number of pieces of a hello after which its sender is read less often. */
 const FREE_PIECES = 8;
 const REST_MS = 100;
-/** Refusals within this time are one line of the log. */
+/** Refusals within this time share one line of the log. */
 const LOG_EVERY_MS = 10_000;
 
-/** What is used of a connection; `net.Socket` is one. */
+/** The required part of a connection; `net.Socket` has it. */
 export interface StrangerSocket {
-  /** Reads nothing more. */
+  /** Stops reading. */
   pause(): unknown;
-  /** Reads again. */
+  /** Resumes reading. */
   resume(): unknown;
-  /** Closes at once. */
+  /** Closes immediately. */
   destroy(): unknown;
-  /** Closes once what was written is out. */
+  /** Closes after the written data is sent. */
   destroySoon(): unknown;
-  /** Calls the listener when it is closed. */
+  /** Calls the listener when the connection is closed. */
   once(event: 'close', listener: () => void): unknown;
 }
 
 /** Options of {@link Strangers}. */
 export interface StrangersOptions {
-  /** Connections that have not proved who they are; with one more, the one that got least far is closed. */
+  /** Most unauthenticated connections; one more closes the connection with the least progress. */
   readonly most: number;
-  /** How long a connection may take to prove who it is. */
+  /** Time limit for a connection to authenticate. */
   readonly timeoutMs: number;
-  /** Told of the first refusal, and then every ten seconds at most of how many there were since. */
+  /** Receives the first refusal, and then at most every ten seconds the number of refusals since. */
   readonly onRefused?: ((why: string, count: number) => void) | undefined;
 }
 
-/** A connection that has not proved who it is. */
+/** A connection that is not authenticated. */
 export interface Stranger {
-  /** Whether it was refused, or is gone: nothing of what it sends is to be read any more. */
+  /** Whether it was refused, or is gone: the owner must not read from it any more. */
   readonly isOut: boolean;
   /**
-   * It got further: those that did are closed last where there are too many.
+   * Records progress: if there are too many connections, those with the most progress are closed last.
    *
-   * @param timeoutMs How long it may take from now on. @default What is left
+   * @param timeoutMs Time limit from now on.
+   * @default the remaining time
    */
   advance(timeoutMs?: number): void;
   /**
-   * Something of it was read, and it is not enough yet. One that goes on so is read ten times a second at most: who sends
-   * byte by byte costs no more time than who sends all at once.
+   * Records that an incomplete piece was read. A connection that continues like this is read at most ten times per
+   * second, so a peer that sends single bytes costs no more time than one that sends everything together.
    */
   dribble(): void;
-  /** It has proved who it is: it does not count any more. */
+  /** Marks the connection as authenticated, so that it does not count any more. */
   welcome(): void;
-  /** It is not read any more, and closed: at once, unless there are so many that this alone would cost time. Idempotent. */
+  /**
+   * Stops reading and closes the connection: immediately, unless the number of refusals would cost too much time.
+   * Idempotent.
+   */
   refuse(why: string): void;
 }
 
 /**
- * The connections of a listener that have not proved who they are: how many there may be, and how long each may take.
- * Whatever they send or do not send costs a bounded number of descriptors, and little time: where many are refused, they
- * are left unread and open for a while, so that they cannot come back at once.
+ * The unauthenticated connections of a listener, with a limit on their number and on the time of each. Regardless of
+ * what they send, they use a bounded number of descriptors and little time: if many are refused, they stay open and
+ * unread for a while, so that they cannot reconnect immediately.
  */
 export class Strangers {
   readonly #options: StrangersOptions;
@@ -67,17 +71,17 @@ export class Strangers {
   #closedInSecond = 0;
   #loggedAt = Number.NEGATIVE_INFINITY;
 
-  /** Of a listener that has no connection yet. */
+  /** Creates the set for a listener without connections. */
   constructor(options: StrangersOptions) {
     this.#options = options;
   }
 
-  /** Connections that have not proved who they are, those that were refused and are still open included. */
+  /** Number of unauthenticated connections, including refused ones that are still open. */
   get size(): number {
     return this.#strangers.size;
   }
 
-  /** Counts a new connection. */
+  /** Adds a new connection. */
   admit(socket: StrangerSocket): Stranger {
     const stranger = new OneStranger(socket, {
       timeoutMs: this.#options.timeoutMs,
@@ -92,19 +96,19 @@ export class Strangers {
     return stranger;
   }
 
-  /** Closes all of them at once. */
+  /** Closes all of them immediately. */
   close(): void {
     for (const stranger of [...this.#strangers]) stranger.hangUp();
   }
 
-  /** The one that got least far, the oldest of those. */
+  /** Returns the oldest of the connections with the least progress. */
   #leastFar(): OneStranger | undefined {
     let least: OneStranger | undefined;
     for (const stranger of this.#strangers) if (least === undefined || stranger.steps < least.steps) least = stranger;
     return least;
   }
 
-  /** When the next refused connection may be closed. */
+  /** Returns the time at which the next refused connection may be closed. */
   #closeInMs(): number {
     const now = performance.now();
     if (now - this.#secondBeganAt >= SECOND_MS) {
@@ -128,13 +132,13 @@ export class Strangers {
 
 interface Events {
   readonly timeoutMs: number;
-  /** Tells when it may be closed. */
+  /** Notifies the connection that it may be closed. */
   onRefused(why: string): number;
   onGone(): void;
 }
 
 class OneStranger implements Stranger {
-  /** How far it got; -1 when it was refused. */
+  /** Its progress; -1 if it was refused. */
   steps = 0;
   readonly #socket: StrangerSocket;
   readonly #events: Events;
@@ -143,7 +147,7 @@ class OneStranger implements Stranger {
   #pieces = 0;
   #isOver = false;
   readonly #onTimeout = (): void => {
-    this.refuse('it did not say in time who it is');
+    this.refuse('it did not authenticate in time');
     this.hangUp();
   };
 

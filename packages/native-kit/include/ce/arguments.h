@@ -1,4 +1,4 @@
-// Checked conversions of what JavaScript passes.
+// Checked conversions of arguments from JavaScript.
 #pragma once
 
 #include <napi.h>
@@ -35,7 +35,7 @@ inline int ToInt(const Napi::Value& value, const char* name) {
   return static_cast<int>(number);
 }
 
-// An address of memory. Throws TypeError or RangeError.
+// A memory address. Throws TypeError or RangeError.
 inline uint64_t ToAddress(const Napi::Value& value, const char* name) {
   if (!value.IsBigInt()) throw Napi::TypeError::New(value.Env(), std::string(name) + " must be a bigint");
   bool lossless = false;
@@ -58,7 +58,7 @@ inline std::vector<std::string> ToTexts(const Napi::Value& value, const char* na
   return texts;
 }
 
-// The doubles of a Float64Array, valid as long as the array is.
+// The doubles of a Float64Array, valid while the array is.
 struct Rows {
   const double* data;
   size_t length;
@@ -72,11 +72,11 @@ inline Rows ToRows(const Napi::Value& value, size_t columns, const char* name) {
   return {array.Data(), array.ElementLength() / columns};
 }
 
-// Throws RangeError unless [offset, offset + size) lies within `limit` bytes.
+// Throws RangeError unless [offset, offset + size) is within `limit` bytes.
 inline void CheckRange(Napi::Env env, uint64_t offset, uint64_t size, uint64_t limit) {
   if (offset > limit || size > limit - offset) {
     throw Napi::RangeError::New(env, "The range of " + std::to_string(size) + " bytes at " + std::to_string(offset) +
-                                         " lies outside the memory of " + std::to_string(limit) + " bytes");
+                                         " is outside the memory of " + std::to_string(limit) + " bytes");
   }
 }
 

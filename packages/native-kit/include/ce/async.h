@@ -1,4 +1,4 @@
-// Runs a blocking call on a thread of its own and settles a promise with what comes of it.
+// Runs a blocking call on a separate thread and settles a promise with its result.
 #pragma once
 
 #include "ce/settler.h"
@@ -6,13 +6,13 @@
 
 namespace ce {
 
-// `execute` runs without JavaScript; it returns how to make the value, or throws Failure.
+// `execute` runs without JavaScript; it returns a function that makes the value, or throws Failure.
 inline Napi::Value Async(Napi::Env env, const std::shared_ptr<JsQueue>& queue, std::function<MakeValue()> execute) {
   Settler settler(env, queue);
   settler.Start([&] {
     StartThread("ce-async", [settler, execute = std::move(execute)]() mutable {
       settler.Start([&] { settler.Resolve(execute()); });
-      execute = nullptr;  // What it captured goes before the thread does.
+      execute = nullptr;  // Releases its captures before the thread ends.
     }).detach();
   });
   return settler.promise(env);

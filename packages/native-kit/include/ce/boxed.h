@@ -1,4 +1,4 @@
-// C++ objects that JavaScript holds as opaque objects, recognised by a type tag.
+// C++ objects that JavaScript holds as opaque objects, recognized by a type tag.
 #pragma once
 
 #include <napi.h>
@@ -8,7 +8,7 @@
 
 namespace ce {
 
-// T names its tag, a random constant: `static constexpr napi_type_tag kTypeTag`, and its `kTypeName` for messages.
+// T defines its tag, a random constant: `static constexpr napi_type_tag kTypeTag`, and its `kTypeName` for messages.
 template <class T>
 class Boxed {
  public:
@@ -22,7 +22,7 @@ class Boxed {
     return box;
   }
 
-  // Throws TypeError when `value` is anything else than a box of T.
+  // Throws TypeError unless `value` is a box of T.
   static T& Get(const Napi::Value& value) {
     void* data = nullptr;
     if (value.IsObject()) {

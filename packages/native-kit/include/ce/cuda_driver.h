@@ -81,13 +81,13 @@ struct CudaDriver {
 #undef CE_DECLARE
   DynamicLibrary library;
 
-  // Opened and initialised once for the process. CHECKPOINT_ENGINE_CUDA_LIB names another file.
+  // Opened and initialized once for the process. CHECKPOINT_ENGINE_CUDA_LIB names another file.
   static const CudaDriver& Get() {
     static const CudaDriver* driver = new CudaDriver();
     return *driver;
   }
 
-  // Empty when calls can be made; otherwise why not.
+  // Empty if calls can be made; otherwise the reason.
   const std::string& unavailable() const { return unavailable_; }
 
   std::string ErrorText(CUresult status) const {
@@ -102,7 +102,7 @@ struct CudaDriver {
   void Check(CUresult status, const char* operation) const {
     if (status == kCudaSuccess) return;
     throw Failure("CE_DEVICE_FAILED", std::string(operation) + " failed: " + ErrorText(status),
-                  "Look at nvidia-smi and the kernel log for the state of the GPU, then start this process again")
+                  "Check nvidia-smi and the kernel log for the state of the GPU, then start this process again")
         .From(operation, status);
   }
 
@@ -125,8 +125,8 @@ struct CudaDriver {
   std::string unavailable_;
 };
 
-// The primary context of a device, retained as long as this lives. Shared with every other user in the process
-// (NCCL, torch), which is why it is never created anew.
+// The primary context of a device, retained during the lifetime of this object. All other users in the process
+// (NCCL, torch) share it, so it is never created a second time.
 class CudaContext {
  public:
   explicit CudaContext(int ordinal) : driver_(CudaDriver::Get()) {
@@ -144,7 +144,7 @@ class CudaContext {
   const CudaDriver& driver() const { return driver_; }
   CUdevice device() const { return device_; }
 
-  // Makes the context current on the calling thread. Cheap; call it where a thread starts to work.
+  // Makes the context current on the calling thread. Cheap; call it when a thread starts to work.
   void Enter() const { driver_.Check(driver_.CtxSetCurrent(context_), "cuCtxSetCurrent"); }
 
  private:

@@ -1,4 +1,4 @@
-// Streams and events of CUDA that free themselves.
+// CUDA streams and events that free themselves.
 #pragma once
 
 #include <memory>
@@ -16,8 +16,8 @@ struct DestroyEvent {
   void operator()(CUevent event) const noexcept { CudaDriver::Get().EventDestroy(event); }
 };
 
-// To be destroyed while their context is retained, and current on the thread that destroys them. A context that is lost
-// has lost them already: the driver refuses, and nothing happens.
+// Must be destroyed while their context is retained, and current on the destroying thread. A lost context has
+// already lost them: the driver refuses, and nothing happens.
 using UniqueStream = std::unique_ptr<CUstream, DestroyStream>;
 using UniqueEvent = std::unique_ptr<CUevent, DestroyEvent>;
 

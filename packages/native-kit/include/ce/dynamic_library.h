@@ -1,4 +1,4 @@
-// A library opened at run time, with what was missing of it.
+// A library opened at run time, with a report of its missing parts.
 #pragma once
 
 #include <dlfcn.h>
@@ -16,12 +16,12 @@ struct Symbol {
   bool required;
 };
 
-// What came of opening a library. Never unloaded: libraries like these keep threads and thread-local state.
+// Result of opening a library. Never unloaded, because such libraries keep threads and thread-local state.
 struct DynamicLibrary {
   void* handle = nullptr;
   std::string path;                   // The file that was opened.
   std::vector<std::string> missing;   // Required symbols that it lacks; targets of optional ones are null.
-  std::string reason;                 // Why it is not usable: the loader's words, a line a candidate.
+  std::string reason;                 // Why it is not usable: the loader's messages, one line per candidate.
 
   bool usable() const { return handle && missing.empty(); }
 

@@ -1,4 +1,4 @@
-// A failure on its way to JavaScript: the fields of CheckpointEngineError, without any JavaScript.
+// A failure that travels to JavaScript: the fields of CheckpointEngineError, without any JavaScript.
 #pragma once
 
 #include <cerrno>
@@ -44,13 +44,13 @@ class Failure : public std::exception {
   std::optional<int> status;
 };
 
-// A failed system call: errno's text is appended to `message`.
+// Creates the failure for a failed system call, and appends errno's text to `message`.
 inline Failure SystemFailure(std::string code, const std::string& message, std::string hint, std::string op,
                              int error = errno) {
   return Failure(std::move(code), message + ": " + std::strerror(error), std::move(hint)).From(std::move(op), error);
 }
 
-// What the C++ library threw.
+// Converts an exception of the C++ library.
 inline Failure ToFailure(const std::exception& error) {
   if (dynamic_cast<const std::bad_alloc*>(&error)) {
     return Failure("CE_HOST_OUT_OF_MEMORY", "The process is out of memory", "Free host memory");
@@ -63,7 +63,7 @@ inline Failure ToFailure(const std::exception& error) {
   return Failure("CE_INTERNAL", error.what(), "Report this with the log: it should not happen");
 }
 
-// Runs `function` and gives what it threw: for threads and callbacks, out of which nothing may be thrown.
+// Runs `function` and returns its failure: for threads and callbacks, which must not throw.
 template <class Function>
 std::optional<Failure> FailureOf(Function function) noexcept {
   try {

@@ -1,4 +1,4 @@
-// Failure as a JavaScript error. TypeScript's fromNativeError() makes a CheckpointEngineError of it.
+// Converts a Failure to a JavaScript error, which TypeScript's fromNativeError() converts to a CheckpointEngineError.
 #pragma once
 
 #include <napi.h>

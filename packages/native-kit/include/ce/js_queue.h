@@ -1,4 +1,4 @@
-// The way back to the JavaScript thread of one environment (main thread or worker thread).
+// Runs tasks on the JavaScript thread of one environment (main thread or worker thread).
 #pragma once
 
 #include <napi.h>
@@ -15,7 +15,7 @@ class JsQueue {
  public:
   using Task = std::function<void(Napi::Env)>;
 
-  // Called on the JavaScript thread. Closes itself when the environment goes.
+  // Called on the JavaScript thread. The queue closes itself when the environment ends.
   static std::shared_ptr<JsQueue> Create(Napi::Env env) {
     auto queue = std::make_shared<JsQueue>();
     napi_status status =
@@ -23,12 +23,13 @@ class JsQueue {
                                         nullptr, nullptr, queue.get(), Drain, &queue->wake_);
     if (status != napi_ok) throw Napi::Error::New(env, "Cannot create a thread-safe function");
     napi_unref_threadsafe_function(env, queue->wake_);
-    // Registered after the thread-safe function was, so it runs before the function is gone.
+    // Registered after the thread-safe function, so it runs before the function is destroyed.
     napi_add_env_cleanup_hook(env, Close, new std::shared_ptr<JsQueue>(queue));
     return queue;
   }
 
-  // Runs `task` on the JavaScript thread, in order. Callable on any thread; dropped when the environment is gone.
+  // Runs `task` on the JavaScript thread, in order. Callable on any thread; drops the task after the environment has
+  // ended.
   void Post(Task task) {
     std::lock_guard lock(mutex_);
     if (!wake_) return;
@@ -46,7 +47,7 @@ class JsQueue {
 
  private:
   static void Drain(napi_env env, napi_value, void* context, void*) {
-    if (!env) return;  // The environment is going; the context may be gone.
+    if (!env) return;  // The environment is ending; the context may be gone.
     auto* queue = static_cast<JsQueue*>(context);
     std::deque<Task> tasks;
     {
@@ -57,7 +58,7 @@ class JsQueue {
       try {
         task(env);
       } catch (const Napi::Error&) {
-        // The environment is being terminated: there is nobody left to tell.
+        // The environment is being terminated: no JavaScript can handle the error.
       }
     }
   }

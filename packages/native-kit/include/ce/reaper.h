@@ -1,5 +1,5 @@
-// Frees what is slow to free (gigabytes of mappings, device memory, threads to be joined) off the JavaScript thread
-// and off the threads that did the work.
+// Frees resources that are slow to free (gigabytes of mappings, device memory, threads to join) off the JavaScript
+// thread and off the threads that did the work.
 #pragma once
 
 #include <future>
@@ -12,19 +12,19 @@ namespace ce {
 
 class Reaper {
  public:
-  // One for the process. Never destroyed: at exit the system takes everything back.
+  // One instance per process. Never destroyed: the system frees everything at exit.
   static Reaper& Get() {
     static Reaper* reaper = new Reaper();
     return *reaper;
   }
 
-  // An object whose last owner hands it to the reaper. Objects are destroyed one after the other.
+  // Creates an object whose last owner passes it to the reaper. The reaper destroys objects one after another.
   template <class T>
   static std::shared_ptr<T> Own(std::unique_ptr<T> object) {
     return std::shared_ptr<T>(object.release(), [](T* raw) { Get().Destroy(std::unique_ptr<T>(raw)); });
   }
 
-  // Returns when everything that was handed over before is destroyed. Not to be called on the reaper's own thread.
+  // Returns when everything that was passed before is destroyed. Must not be called on the reaper's own thread.
   void Wait() {
     auto reached = std::make_shared<std::promise<void>>();
     std::future<void> future = reached->get_future();
@@ -35,7 +35,7 @@ class Reaper {
  private:
   template <class T>
   void Destroy(std::unique_ptr<T> object) {
-    if (on_its_thread_) return;  // A part of what is being destroyed: it goes right now.
+    if (on_its_thread_) return;  // A part of an object that is being destroyed: destroy it immediately.
     T* raw = object.release();
     const auto destroy = [raw] {
       on_its_thread_ = true;
@@ -45,7 +45,7 @@ class Reaper {
     try {
       pool_.Submit(std::make_shared<CallJob>(destroy));
     } catch (const std::system_error&) {
-      destroy();  // No thread to be had: slow is better than never.
+      destroy();  // The system refuses a thread, so this thread frees the object.
     }
   }
 

@@ -1,4 +1,4 @@
-// A promise that is settled from any thread.
+// A promise that any thread can settle.
 #pragma once
 
 #include <napi.h>
@@ -13,15 +13,15 @@
 
 namespace ce {
 
-// Makes the promise's value, on the JavaScript thread.
+// Creates the value of the promise, on the JavaScript thread.
 using MakeValue = std::function<Napi::Value(Napi::Env)>;
 
 inline MakeValue Nothing() {
   return [](Napi::Env env) { return env.Undefined(); };
 }
 
-// Copies refer to the same promise, which keeps the event loop alive until it is settled. When the last copy goes without
-// having settled it, it is rejected where JavaScript has it, and the event loop is released.
+// Copies refer to the same promise, which keeps the event loop alive until it is settled. If the last copy is destroyed
+// before that, the promise is rejected, if JavaScript has it, and the event loop is released.
 class Settler {
  public:
   Settler(Napi::Env env, std::shared_ptr<JsQueue> queue) : state_(std::make_shared<State>(std::move(queue))) {
@@ -30,18 +30,18 @@ class Settler {
     state_->pending = true;
   }
 
-  // On the JavaScript thread, in the scope that made the settler.
+  // Call it on the JavaScript thread, in the scope that created the settler.
   Napi::Value promise(Napi::Env env) const {
     state_->given = true;
     return Napi::Value(env, promise_);
   }
 
-  // Keeps a JavaScript object alive until the promise is settled. Once.
+  // Keeps a JavaScript object alive until the promise is settled. Call it once.
   void Keep(const Napi::Object& object) {
     if (napi_create_reference(object.Env(), object, 1, &state_->kept) != napi_ok) throw Napi::Error::New(object.Env());
   }
 
-  // Runs what will settle the promise later; where that cannot even start, rejects.
+  // Runs the function that will settle the promise later; if the function throws, rejects the promise.
   template <class Function>
   void Start(Function function) const {
     try {
@@ -53,7 +53,7 @@ class Settler {
     }
   }
 
-  // The first of these calls settles the promise, later ones do nothing.
+  // The first of these calls settles the promise; later ones do nothing.
   void Resolve(MakeValue make) const {
     state_->Settle([make = std::move(make)](Napi::Env env, napi_deferred deferred) {
       try {
@@ -80,13 +80,13 @@ class Settler {
       if (!pending) return;
       try {
         Settle([given = given.load()](Napi::Env env, napi_deferred deferred) {
-          if (!given) return;  // What made it threw instead: nobody would hear of a rejection.
-          const Failure failure("CE_INTERNAL", "The work was given up without a result",
+          if (!given) return;  // The creating function threw instead: no caller could see a rejection.
+          const Failure failure("CE_INTERNAL", "The work ended without a result",
                                 "Report this with the log: it should not happen");
           napi_reject_deferred(env, deferred, ToJsError(env, failure).Value());
         });
       } catch (const std::exception&) {
-        // Out of memory even for this: the promise stays as it is.
+        // Out of memory: the promise stays pending.
       }
     }
 

@@ -1,5 +1,5 @@
-// Threads of an addon: named, and with signals blocked, so that the runtime's own threads handle those. Signals of a fault
-// of the thread itself stay unblocked: a handler, a crash reporter or a sanitizer can say where it was.
+// Threads of an addon: named, and with signals blocked, so that the runtime's own threads handle them. Signals for
+// faults of the thread itself stay unblocked: a handler, a crash reporter or a sanitizer can report the location.
 #pragma once
 
 #include <pthread.h>
@@ -10,7 +10,7 @@
 
 namespace ce {
 
-// `name` shows in ps and gdb; at most 15 characters.
+// ps and gdb show `name`; at most 15 characters.
 template <class Function>
 std::thread StartThread(const char* name, Function function) {
   sigset_t all, before;

@@ -1,5 +1,5 @@
-// Threads that work on jobs piece by piece. Jobs that are there at the same time take turns, so that a small one is
-// never stuck behind a large one.
+// Threads that work on jobs piece by piece. Concurrent jobs take turns, so that a small job never waits for
+// a large one to finish.
 #pragma once
 
 #include <algorithm>
@@ -29,12 +29,12 @@ class Job {
 
 class ThreadPool {
  public:
-  // Threads are started when they are needed, up to `limit`.
+  // Starts threads on demand, up to `limit`.
   ThreadPool(unsigned limit, const char* name) : limit_(std::max(1u, limit)), name_(name) {}
   ThreadPool(const ThreadPool&) = delete;
   ThreadPool& operator=(const ThreadPool&) = delete;
 
-  // Finishes every job, then joins. Not to be called on a thread of this pool.
+  // Finishes every job, then joins. Must not be called on a thread of this pool.
   ~ThreadPool() {
     {
       std::lock_guard lock(mutex_);
@@ -46,7 +46,7 @@ class ThreadPool {
 
   unsigned limit() const { return limit_; }
 
-  // Throws std::system_error when not even one thread can be had; the job is dropped then.
+  // Throws std::system_error, and drops the job, if the system refuses even one thread.
   void Submit(std::shared_ptr<Job> job) {
     const size_t pieces = job->pieces();
     {

@@ -3,7 +3,7 @@ import { modelOf } from '@checkpoint-engine/model-tensors';
 import { balanceByBytes } from '@checkpoint-engine/planner';
 import { poolOf, type TensorSpec } from './metas.ts';
 
-/** The metas of Kimi-K2 in FP8, owned by so many ranks. */
+/** The metas of Kimi-K2 in FP8, divided among `worldSize` owners. */
 export function kimiK2Metas(worldSize: number): RankMetas[] {
   const tensors: TensorSpec[] = modelOf('kimi-k2')
     .tensors()

@@ -1,6 +1,6 @@
 import type { DType, ParameterMeta, RankMetas } from '@checkpoint-engine/meta';
 
-/** A tensor before it has a place: bytes only, or a dtype and a shape with their bytes. */
+/** A tensor without a place: bytes only, or a dtype and a shape with their bytes. */
 export interface TensorSpec {
   readonly name: string;
   readonly dtype: DType;
@@ -8,22 +8,22 @@ export interface TensorSpec {
   readonly sizeBytes: number;
 }
 
-/** A tensor of so many bytes. */
+/** A tensor of the given size. */
 export function bytesTensor(name: string, sizeBytes: number): TensorSpec {
   return { name, dtype: 'U8', shape: [sizeBytes], sizeBytes };
 }
 
-/** How {@link poolOf} lays a pool out. */
+/** Options of {@link poolOf}. */
 export interface PoolOptions {
   /** @default 256 */
   readonly alignBytes?: number;
-  /** Where the first tensor of a region starts. @default 0 */
+  /** Offset of the first tensor of a region. @default 0 */
   readonly startBytes?: number;
-  /** A new region begins after so many tensors. @default one region */
+  /** Number of tensors after which a new region begins. @default one region */
   readonly tensorsPerRegion?: number;
 }
 
-/** Metas of a rank whose pool holds the tensors one after the other. */
+/** Metas of a rank whose pool holds the tensors one after another. */
 export function poolOf(rank: number, specs: readonly TensorSpec[], options: PoolOptions = {}): RankMetas {
   const { alignBytes = 256, startBytes = 0, tensorsPerRegion = Number.POSITIVE_INFINITY } = options;
   const tensors: ParameterMeta[] = [];

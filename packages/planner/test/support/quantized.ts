@@ -24,7 +24,7 @@ const ATTENTION = [
 ];
 const OTHER = ['mlp.gate', 'mlp.up_proj', 'mlp.experts.0.down_proj', 'mlp.experts.10.down_proj', 'input_layernorm'];
 
-/** Names of a model's tensors in any order, of several ways to quantize, each name once. */
+/** Names of a model's tensors in arbitrary order, for several quantization formats, each name once. */
 export const anyNames: fc.Arbitrary<string[]> = fc
   .record({
     layers: fc.integer({ min: 1, max: 4 }),

@@ -11,7 +11,7 @@ import type { Pattern } from '../pattern.ts';
 import { MemberHost } from '../world/member-host.ts';
 import type { BroadcastManifest, BroadcastMember, JoinArguments } from './broadcast-member.ts';
 
-/** A member of broadcast groups, where it runs. */
+/** A member of broadcast groups, in the process where it runs. */
 export class BroadcastHost extends MemberHost implements BroadcastMember {
   readonly #transport: BroadcastTransport;
   readonly #groups = new Map<string, BroadcastGroup>();
@@ -102,7 +102,7 @@ export class BroadcastHost extends MemberHost implements BroadcastMember {
 
   #group(name: string): BroadcastGroup {
     const group = this.#groups.get(name);
-    if (group === undefined) throw new TypeError(`There is no group "${name}"`);
+    if (group === undefined) throw new TypeError(`Unknown group "${name}"`);
     return group;
   }
 }

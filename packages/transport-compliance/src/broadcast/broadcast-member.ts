@@ -4,12 +4,12 @@ import type { Pattern } from '../pattern.ts';
 import type { MemberOperations } from '../world/member.ts';
 import type { MemberContext, MemberParts } from '../world/member-parts.ts';
 
-/** Makes what one member of a broadcast world is made of. */
+/** Creates the parts of one member of a broadcast world. */
 export type BroadcastFactory = (
   context: MemberContext,
 ) => Promise<MemberParts & { readonly transport: BroadcastTransport }>;
 
-/** What a transport says of itself. */
+/** The transport's description of itself. */
 export interface BroadcastManifest {
   readonly specVersion: number;
   readonly name: string;
@@ -22,21 +22,21 @@ export interface JoinArguments {
   readonly group: string;
   readonly members: readonly number[];
   readonly timeoutMs?: number | undefined;
-  /** Fires the signal that join is given, this long after the call. */
+  /** Aborts the signal of the join after this time. */
   readonly abortAfterMs?: number | undefined;
 }
 
-/** The operations of a member of broadcast groups. Groups are known by the names that `join` gives them. */
+/** The operations of a member of broadcast groups. The names passed to `join` identify groups. */
 export interface BroadcastMember extends MemberOperations {
   manifest(): Promise<BroadcastManifest>;
-  /** Joins, and gives the group's members. */
+  /** Joins a group and returns its members. */
   join(args: JoinArguments): Promise<readonly number[]>;
   broadcast(args: { group: string; root: number; target: Slice; source?: Slice | undefined }): Promise<void>;
-  /** What other members open the buffer with. */
+  /** Returns the handle with which other members open the buffer. */
   handleOf(args: { buffer: string }): Promise<readonly number[]>;
-  /** Opens another member's buffer, under a name. */
+  /** Opens another member's buffer under a name. */
   open(args: { buffer: string; handle: readonly number[]; sizeBytes: number }): Promise<void>;
-  /** Broadcasts into shared memory; the root fills it with a pattern, or fails to. */
+  /** Broadcasts into shared memory; the root fills it with a pattern, or throws. */
   broadcastShared(args: {
     group: string;
     root: number;
@@ -44,7 +44,7 @@ export interface BroadcastMember extends MemberOperations {
     pattern?: Pattern | undefined;
     failure?: string | undefined;
   }): Promise<void>;
-  /** Broadcasts one range `times` times, one after another, the roots taking turns. */
+  /** Broadcasts one range `times` times in sequence; the roots take turns. */
   repeat(args: { group: string; roots: readonly number[]; target: Slice; times: number }): Promise<void>;
   abort(args: { group: string; reason: SerializedError }): Promise<void>;
   /** Closes the group. */

@@ -11,7 +11,7 @@ import { mismatchTests, misuseTests } from './groups/misuse.ts';
 import { pendingTests } from './groups/pending.ts';
 import { sharedTests } from './groups/shared.ts';
 
-/** Registers the tests that every broadcast transport passes. */
+/** Registers the tests that every broadcast transport must pass. */
 export function broadcastSuite(options: SuiteOptions<'broadcast'>): void {
   defineSuite('broadcast', 'broadcast transport', options, [
     manifestTests(),

@@ -4,17 +4,17 @@ import type { Stage, StageMember } from '../suite/stage.ts';
 
 type Members = readonly StageMember<'broadcast'>[];
 
-/** One broadcast and the buffers it is seen by: everything before and after the target is guard bytes. */
+/** One broadcast and its buffers: everything before and after the target is guard bytes. */
 export interface Exchange {
   readonly group: string;
   readonly root: number;
   readonly sizeBytes: number;
   readonly kind: MemoryKind;
-  /** Tells this message from others. */
+  /** Distinguishes this message from others. */
   readonly seed: number;
-  /** Where the target starts. @default 64 */
+  /** Offset of the target. @default 64 */
   readonly offsetBytes?: number | undefined;
-  /** The root sends from a buffer of its own. */
+  /** The root sends from a separate buffer. */
   readonly outOfPlace?: boolean | undefined;
 }
 
@@ -29,7 +29,7 @@ export function targetSlice(exchange: Exchange): { buffer: string; offsetBytes: 
 }
 
 function sourceSlice(exchange: Exchange) {
-  // Another place than the target's, so that a transport that mixes the two up is found out.
+  // The source has another offset than the target, so that the test detects a transport that confuses the two.
   return { buffer: sourceOf(exchange), offsetBytes: guardBytes + 32, sizeBytes: exchange.sizeBytes };
 }
 
@@ -53,7 +53,7 @@ export async function prepare(members: Members, exchange: Exchange): Promise<voi
   );
 }
 
-/** Starts the broadcast at every member; resolves when it is done at all of them. */
+/** Starts the broadcast at every member; resolves when all members are done. */
 export async function send(members: Members, exchange: Exchange): Promise<void> {
   await Promise.all(members.map((member) => sendAt(member, exchange)));
 }
@@ -78,14 +78,14 @@ export async function verify(members: Members, exchange: Exchange): Promise<void
   }
 }
 
-/** A whole exchange: filled, sent and checked. */
+/** Runs a whole exchange: fills the buffers, sends and checks. */
 export async function exchangeBytes(members: Members, exchange: Exchange): Promise<void> {
   await prepare(members, exchange);
   await send(members, exchange);
   await verify(members, exchange);
 }
 
-/** Joins a new group of these members and gives its name. */
+/** Joins a new group of these members and returns its name. */
 export async function joinGroup(stage: Stage<'broadcast'>, members: Members): Promise<string> {
   const group = stage.newName('group');
   const ranks = members.map((member) => member.rank);
@@ -93,12 +93,12 @@ export async function joinGroup(stage: Stage<'broadcast'>, members: Members): Pr
   return group;
 }
 
-/** What the transport says that it can do. */
+/** Returns what the transport supports. */
 export async function supportsOf(members: Members): Promise<BroadcastSupports> {
   return (await members[0]!.manifest()).supports;
 }
 
-/** The kind of memory that tests use where the kind does not matter. */
+/** Returns the kind of memory for tests that do not depend on it. */
 export async function anyKind(members: Members): Promise<MemoryKind> {
   return (await supportsOf(members)).memory[0]!;
 }

@@ -6,11 +6,11 @@ import type { Device } from '@checkpoint-engine/interface';
 import { Buffers } from '../buffers.ts';
 import type { Pattern } from '../pattern.ts';
 
-/** What a peer is told to do with the memory that it opened: one buffer at a time. */
+/** The operations of a peer on the memory that it opened: one buffer at a time. */
 export interface DevicePeer {
   /** Opens memory by its handle. */
   open(handle: Uint8Array, sizeBytes: number): Promise<void>;
-  /** Says what is wrong at the first byte that is not of the pattern, or gives `null`. */
+  /** Describes the first byte that differs from the pattern, or returns `null`. */
   check(pattern: Pattern): Promise<string | null>;
   fill(pattern: Pattern): Promise<void>;
   /** Closes the memory and the device. */
@@ -23,7 +23,7 @@ export type PeerCall =
   | { readonly name: 'check' | 'fill'; readonly pattern: Pattern }
   | { readonly name: 'close' };
 
-/** What comes of a {@link PeerCall}. */
+/** Result of a {@link PeerCall}. */
 export type PeerReply = { readonly value: string | null } | { readonly error: string };
 
 const BUFFER = 'opened';
@@ -47,7 +47,7 @@ export function localPeer(device: Device): DevicePeer {
   };
 }
 
-/** A peer in a process of its own, whose device comes from a module. */
+/** A peer in a separate process, which imports its device from a module. */
 export function processPeer(module: URL): DevicePeer {
   const main = fileURLToPath(new URL('./device-peer-main.js', import.meta.url));
   const child = fork(main, [module.href], { env: process.env });

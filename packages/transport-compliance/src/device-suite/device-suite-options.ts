@@ -7,23 +7,24 @@ export interface DeviceSuiteOptions {
   readonly runner: Runner;
   /** The device's name, for the suite's title. */
   readonly name: string;
-  /** Opens the device, in this process. The suite closes it; each test opens it anew. */
+  /** Opens the device, in this process. The suite opens a new device for each test, and closes it. */
   readonly open: () => Promise<Device>;
   /**
-   * A module that exports `open`, a function like this one: a process of its own opens with it what this process shares.
-   * @default memory is opened by a second device of this process
+   * A module that exports `open`, a function like this one. A separate process uses it to open the memory that this
+   * process shares.
+   * @default a second device of this process opens the memory
    */
   readonly peer?: URL | undefined;
   readonly skip?: readonly Skip[] | undefined;
-  /** How long a test may take before the suite calls it a hang. @default 60 s */
+  /** Time after which the suite treats a test as hanging. @default 60 s */
   readonly patienceMs?: number | undefined;
 }
 
-/** What a test of the suite is given. */
+/** The arguments of a test. */
 export interface DeviceSubject {
   readonly device: Device;
-  /** A folder of this test, on a disk or a tmpfs. */
+  /** A folder for this test, on a disk or a tmpfs. */
   readonly folder: string;
-  /** Opens what the device shares, elsewhere. */
+  /** Starts a peer that opens the memory that the device shares. */
   readonly startPeer: () => Promise<DevicePeer>;
 }

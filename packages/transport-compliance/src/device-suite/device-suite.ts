@@ -12,7 +12,7 @@ import { manifestTests } from './groups/manifest.ts';
 import { memoryTests } from './groups/memory.ts';
 import { sharingTests } from './groups/sharing.ts';
 
-/** Registers the tests that every `Device` passes. Each test opens the device anew. */
+/** Registers the tests that every `Device` must pass. Each test opens a new device. */
 export function deviceSuite(options: DeviceSuiteOptions): void {
   const { runner, name, skip, open, peer, patienceMs = 60_000 } = options;
   const run = async (test: (subject: DeviceSubject) => Promise<void>): Promise<void> => {

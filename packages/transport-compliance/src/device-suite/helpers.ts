@@ -2,10 +2,10 @@ import assert from 'node:assert/strict';
 import type { Device, HostMemory, Memory, MemoryRange } from '@checkpoint-engine/interface';
 import { findMismatch, type Pattern, writePattern } from '../pattern.ts';
 
-/** The pattern of a test's bytes, by a number that tells them apart. */
+/** The pattern of a test's bytes, selected by a number. */
 export const patternOf = (seed: number): Pattern => ({ root: 0, seed });
 
-/** A range of a memory. @param sizeBytes @default the rest of it */
+/** A range of a memory. @param sizeBytes @default the rest of the memory */
 export const range = (
   memory: Memory,
   offsetBytes = 0,

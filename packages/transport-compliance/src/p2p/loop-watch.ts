@@ -1,6 +1,6 @@
 const periodMs = 5;
 
-/** Measures how long the event loop of this process is kept from running a timer. */
+/** Measures the longest time for which the event loop of this process is blocked. */
 export class LoopWatch {
   readonly #timer: ReturnType<typeof setInterval>;
   #last = performance.now();
@@ -10,7 +10,7 @@ export class LoopWatch {
     this.#timer = setInterval(() => this.#tick(), periodMs);
   }
 
-  /** Ends the measurement and gives the longest delay in milliseconds. */
+  /** Ends the measurement and returns the longest delay in milliseconds. */
   stop(): number {
     clearInterval(this.#timer);
     this.#tick();

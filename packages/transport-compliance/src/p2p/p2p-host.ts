@@ -11,7 +11,7 @@ import { MemberHost } from '../world/member-host.ts';
 import { LoopWatch } from './loop-watch.ts';
 import type { P2PManifest, P2PMember, ReadArguments } from './p2p-member.ts';
 
-/** A member that owns and reads remote memory, where it runs. */
+/** A member that owns and reads remote memory, in the process where it runs. */
 export class P2PHost extends MemberHost implements P2PMember {
   readonly #transport: P2PTransport;
   readonly #endpoints = new Map<string, P2PEndpoint>();
@@ -86,7 +86,7 @@ export class P2PHost extends MemberHost implements P2PMember {
 
   #endpoint(name: string): P2PEndpoint {
     const endpoint = this.#endpoints.get(name);
-    if (endpoint === undefined) throw new TypeError(`There is no endpoint "${name}"`);
+    if (endpoint === undefined) throw new TypeError(`Unknown endpoint "${name}"`);
     return endpoint;
   }
 }

@@ -5,7 +5,7 @@ import { lifecycleTests, manifestTests } from './groups/lifecycle.ts';
 import { readTests } from './groups/reads.ts';
 import { registrationTests } from './groups/registrations.ts';
 
-/** Registers the tests that every P2P transport passes. */
+/** Registers the tests that every P2P transport must pass. */
 export function p2pSuite(options: SuiteOptions<'p2p'>): void {
   defineSuite('p2p', 'P2P transport', options, [
     manifestTests(),

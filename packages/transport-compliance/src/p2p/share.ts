@@ -6,12 +6,12 @@ import type { Stage, StageMember } from '../suite/stage.ts';
 /** A member of a P2P world. */
 export type Peer = StageMember<'p2p'>;
 
-/** The name that tests give every member's endpoint. */
+/** The name of every member's endpoint in tests. */
 export const endpoint = 'main';
 
 const guardBytes = 64;
 
-/** A range that an owner shares, filled with a pattern and with guards around it. */
+/** A range that an owner shares, filled with a pattern and surrounded by guards. */
 export interface Shared {
   readonly owner: Peer;
   /** The owner's address. */
@@ -24,7 +24,7 @@ export interface Shared {
   readonly as: string;
 }
 
-/** Opens an endpoint at each member and gives their addresses. */
+/** Opens an endpoint at each member and returns their addresses. */
 export async function openAll(peers: readonly Peer[]): Promise<string[]> {
   return await Promise.all(peers.map((peer) => peer.open({ endpoint })));
 }
@@ -48,7 +48,7 @@ export async function share(
   return { owner, peer, remote, buffer, sizeBytes, pattern, as };
 }
 
-/** A buffer at the reader, all guard bytes. Gives its name. */
+/** Allocates a buffer of guard bytes at the reader. Returns its name. */
 export async function landing(
   stage: Stage<'p2p'>,
   reader: Peer,
@@ -62,13 +62,13 @@ export async function landing(
   return buffer;
 }
 
-/** Reads all of a shared range into a landing, behind its guard. */
+/** Reads all of a shared range into a landing buffer, after its guard. */
 export async function readAll(reader: Peer, { peer, remote, sizeBytes }: Shared, buffer: string): Promise<void> {
   const local = { buffer, offsetBytes: guardBytes, sizeBytes };
   await reader.read({ endpoint, peer, reads: [{ remote, remoteOffsetBytes: 0, local }] });
 }
 
-/** Checks every byte of a landing after {@link readAll}, and of the owner's buffer. */
+/** Checks every byte of the landing buffer after {@link readAll}, and of the owner's buffer. */
 export async function verifyRead(reader: Peer, shared: Shared, buffer: string): Promise<void> {
   const contents = [{ offsetBytes: guardBytes, sizeBytes: shared.sizeBytes, pattern: shared.pattern }];
   const read = await reader.check({ buffer, contents });
@@ -84,7 +84,7 @@ export async function readAndVerify(stage: Stage<'p2p'>, reader: Peer, shared: S
   await verifyRead(reader, shared, buffer);
 }
 
-/** What the transport says that it can do. */
+/** Returns what the transport supports. */
 export async function supportsOf(peer: Peer): Promise<P2PSupports> {
   return (await peer.manifest()).supports;
 }

@@ -6,7 +6,7 @@ export const bytes = (value: string): Uint8Array => new TextEncoder().encode(val
 /** The text of some bytes; `undefined` for none. */
 export const text = (value: Uint8Array | undefined): string | undefined => value && new TextDecoder().decode(value);
 
-/** Why a test cannot run in a smaller world, where it cannot. */
+/** Returns the reason why a test cannot run in a smaller world, if that is so. */
 export const needsRanks = (maxRanks: number, count: number): string | undefined =>
   maxRanks < count ? `it takes ${count} ranks` : undefined;
 

@@ -5,9 +5,9 @@ import type { Runner, Skip } from '../suite/runner.ts';
 export interface StoreWorld {
   /** The outermost scope of each rank, by rank. The suite closes them. */
   readonly stores: readonly Store[];
-  /** Makes the others lose a rank, as if its process had died. Absent where the world cannot. */
+  /** Makes the others lose a rank, as if its process had died. Absent if the world cannot. */
   lose?(rank: number): Promise<void>;
-  /** Releases what belongs to no store, after all stores are closed. */
+  /** Releases the resources that do not belong to a store, after all stores are closed. */
   close?(): Promise<void>;
 }
 
@@ -19,17 +19,17 @@ export interface StoreSuiteOptions {
   /** Opens a new world of this many ranks, for one test. */
   readonly open: (worldSize: number) => Promise<StoreWorld>;
   readonly skip?: readonly Skip[] | undefined;
-  /** Ranks of a world, 1 and up. @default 3 */
+  /** Number of ranks of a world, 1 and up. @default 3 */
   readonly maxRanks?: number | undefined;
-  /** The world's `lose` works. @default false */
+  /** Whether the world's `lose` works. @default false */
   readonly canLose?: boolean | undefined;
-  /** How long a test may take before the suite calls it a hang. @default 30 s */
+  /** Time after which the suite treats a test as hanging. @default 30 s */
   readonly patienceMs?: number | undefined;
 }
 
-/** What a test of the suite is given. */
+/** The arguments of a test. */
 export interface StoreSubject {
-  /** By rank. */
+  /** The store of each rank, by rank. */
   readonly stores: readonly Store[];
   readonly lose: (rank: number) => Promise<void>;
 }

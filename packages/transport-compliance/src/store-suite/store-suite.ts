@@ -7,7 +7,7 @@ import { lifecycleTests } from './groups/lifecycle.ts';
 import { valueTests } from './groups/values.ts';
 import type { StoreSubject, StoreSuiteOptions, StoreWorld } from './store-suite-options.ts';
 
-/** Registers the tests that every `Store` passes. Each test opens a world of its own. */
+/** Registers the tests that every `Store` must pass. Each test opens its own world. */
 export function storeSuite(options: StoreSuiteOptions): void {
   const { runner, name, skip, maxRanks = 3, patienceMs = 30_000 } = options;
   const run = async (test: (subject: StoreSubject) => Promise<void>): Promise<void> => {

@@ -15,7 +15,7 @@ describe('a hub behind a socket', () => {
   });
   afterEach(() => rm(folder, { recursive: true }));
 
-  it('loses a member whose connection ends in the middle of a request, and goes on with the others', async () => {
+  it('loses a member whose connection ends during a request, and continues with the others', async () => {
     const path = join(folder, 'hub');
     const hub = new StoreHub();
     const server = serveHub(hub, path);

@@ -3,10 +3,10 @@ import { CheckpointEngineError } from '@checkpoint-engine/interface';
 import type { StoreAnswer, StoreCall, StoreLink } from './store-call.ts';
 import type { StoreHub } from './store-hub.ts';
 
-/** The first line a member sends, then its requests, then `leave` if it goes of its own will. */
+/** A member sends its rank first, then its requests, then `leave` if it leaves regularly. */
 type Line = { readonly rank: number } | { readonly id: number; readonly call: StoreCall } | { readonly leave: true };
 
-/** Serves a hub to members in other processes; one whose connection breaks is lost. */
+/** Serves a hub to members in other processes; a member whose connection breaks counts as lost. */
 export function serveHub(hub: StoreHub, path: string): Server {
   return createServer((socket) => {
     let rank = -1;
@@ -28,7 +28,7 @@ export async function socketLink(path: string, rank: number): Promise<StoreLink>
   const socket = connect(path);
   await new Promise<void>((resolve, reject) => socket.once('connect', resolve).once('error', reject));
   const pending = new Map<number, { resolve: (answer: StoreAnswer) => void; reject: (error: Error) => void }>();
-  const gone = new CheckpointEngineError('CE_STORE_UNREACHABLE', 'The test store is gone', 'Look at the test process');
+  const gone = new CheckpointEngineError('CE_STORE_UNREACHABLE', 'The test store is gone', 'Check the test process');
   let nextId = 0;
   socket.on('close', () => {
     for (const { reject } of pending.values()) reject(gone);
@@ -56,7 +56,7 @@ export async function socketLink(path: string, rank: number): Promise<StoreLink>
   };
 }
 
-/** Lines that have come whole: of a member that was killed while it wrote, the last one is cut, and is dropped. */
+/** Yields complete lines. A member that is killed while it writes leaves an incomplete last line, which is dropped. */
 function onLine(socket: Socket, take: (text: string) => void): void {
   let rest = '';
   socket.setEncoding('utf8');

@@ -2,7 +2,7 @@ import type { SerializedError } from '@checkpoint-engine/interface';
 
 /** A request to the {@link StoreHub}; plain data, so that it also travels between processes. Values are base64. */
 export type StoreCall =
-  /** Enters a scope; answered with the error once the scope fails, or with nothing once it is closed. */
+  /** Enters a scope. The answer is the error once the scope fails, or nothing once it is closed. */
   | { readonly op: 'watch'; readonly scope: string; readonly members: readonly number[] }
   | { readonly op: 'set'; readonly scope: string; readonly key: string; readonly value: string }
   | { readonly op: 'get' | 'wait'; readonly scope: string; readonly key: string }
@@ -10,10 +10,10 @@ export type StoreCall =
   | { readonly op: 'abort'; readonly scope: string; readonly error: SerializedError }
   | { readonly op: 'close'; readonly scope: string };
 
-/** What a call is answered with: a value, a counter, the error of a watched scope, or nothing. */
+/** The answer to a call: a value, a counter, the error of a watched scope, or nothing. */
 export type StoreAnswer = string | number | SerializedError | undefined;
 
-/** How one member reaches the hub. */
+/** The connection of one member to the hub. */
 export interface StoreLink {
   /** Resolves with the answer; a call that waits for others may stay pending until the link is closed. */
   request(call: StoreCall): Promise<StoreAnswer>;

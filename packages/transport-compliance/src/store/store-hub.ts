@@ -11,7 +11,7 @@ interface Scope {
   error: SerializedError | undefined;
 }
 
-/** The state behind the stores of one world: what every member has set, who waits for what, and what failed. */
+/** The state behind the stores of one world: values, pending waits, and failures. */
 export class StoreHub {
   readonly #scopes = new Map<string, Scope>();
   readonly #lost = new Set<number>();
@@ -49,7 +49,7 @@ export class StoreHub {
     }
   }
 
-  /** Fails every scope, now and later, that the rank is a member of. */
+  /** Fails every current and later scope that has the rank as a member. */
   lose(rank: number): void {
     this.#lost.add(rank);
     for (const scope of this.#scopes.values()) {

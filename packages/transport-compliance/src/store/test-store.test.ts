@@ -35,7 +35,7 @@ describe('TestStore', () => {
     }
   });
 
-  it('holds a barrier until all have come', async () => {
+  it('blocks a barrier until all members have called it', async () => {
     const { all } = stores(2);
     let passed = false;
     const first = all[0]!.barrier('b').then(() => {
@@ -47,14 +47,14 @@ describe('TestStore', () => {
     await first;
   });
 
-  it('times out, and gives up when a signal fires', async () => {
+  it('times out, and aborts when a signal fires', async () => {
     const { all } = stores(2);
     await expect(all[0]!.wait('never', { timeoutMs: 10 })).rejects.toMatchObject({ code: 'CE_TIMEOUT' });
     const aborted = all[0]!.wait('never', { signal: AbortSignal.abort() });
     await expect(aborted).rejects.toMatchObject({ code: 'CE_ABORTED' });
   });
 
-  it('tells the members of a rank that was lost, and nobody else', async () => {
+  it('reports a lost rank to its fellow members only', async () => {
     const { all, hub } = stores(3);
     const [with2, without2] = [all[0]!.epoch('all'), all[0]!.epoch('part', [0, 1])];
     const waiting = with2.wait('never');
@@ -65,7 +65,7 @@ describe('TestStore', () => {
     expect(without2.signal.aborted).toBe(false);
   });
 
-  it('tells all members of an abort, the first one', async () => {
+  it('reports the first abort to all members', async () => {
     const { all } = stores(2);
     const [a, b] = all.map((store) => store.epoch('one'));
     const waiting = b!.wait('never');

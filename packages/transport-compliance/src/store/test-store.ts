@@ -12,7 +12,7 @@ import type { StoreAnswer, StoreCall, StoreLink } from './store-call.ts';
 
 const defaultTimeoutMs = 30_000;
 
-/** The store that the suites hand to transports: small, of one host, and as strict as the contract. */
+/** The store that the suites pass to transports: small, for one host, and as strict as the contract. */
 export class TestStore implements Store {
   readonly rank: number;
   readonly worldSize: number;
@@ -24,7 +24,7 @@ export class TestStore implements Store {
   readonly #rounds = new Map<string, number>();
   #closed = false;
 
-  /** A scope of the ranks in `members` (all when left out), named `epochName`, behind `link`. */
+  /** Creates a scope of the ranks in `members` (all by default), named `epochName`, behind `link`. */
   constructor(link: StoreLink, rank: number, worldSize: number, epochName = '', members?: readonly number[]) {
     this.#link = link;
     this.rank = rank;
@@ -36,7 +36,7 @@ export class TestStore implements Store {
       (error) => {
         if (error !== undefined) this.#failure.abort(CheckpointEngineError.fromJSON(error as SerializedError));
       },
-      () => {}, // the link was closed: calls say so themselves
+      () => {}, // The link was closed: calls report that themselves.
     );
   }
 
@@ -44,7 +44,7 @@ export class TestStore implements Store {
     return this.#failure.signal;
   }
 
-  /** Puts a value where every member of the scope can get it. */
+  /** Sets a value that every member of the scope can read. */
   async set(key: string, value: Uint8Array, options?: WaitOptions): Promise<void> {
     await this.#call({ op: 'set', scope: this.epochName, key, value: toBase64(value) }, options);
   }
@@ -92,7 +92,7 @@ export class TestStore implements Store {
     if (this.#outermost) await this.#link.close();
   }
 
-  /** One request, given up when the scope fails, the caller's signal fires or the time is over. */
+  /** Sends one request. It ends early if the scope fails, the caller's signal fires or the time-out passes. */
   async #call(call: StoreCall, { timeoutMs = defaultTimeoutMs, signal }: WaitOptions = {}): Promise<StoreAnswer> {
     const op = `store ${call.op}`;
     if (this.#closed) throw new CheckpointEngineError('CE_CLOSED', `The store is closed: ${op}`, 'Open a new scope');

@@ -1,13 +1,13 @@
 import assert from 'node:assert/strict';
 import type { Member, MemberOperations } from '../world/member.ts';
 
-/** Files and mappings that a runtime may open by itself in the meantime. */
+/** Number of files and mappings that a runtime may open by itself in the meantime. */
 const slack = 3;
 const rssSlackBytes = 32 * 1024 * 1024;
-/** What leaks grows every time; what a runtime keeps ready for later does not. */
+/** A leak grows in every round, whereas caches of the runtime do not. */
 const rounds = 3;
 
-/** Asserts that no member holds more after `work` than before, in one of a few rounds at least. */
+/** Asserts that in at least one of a few rounds no member uses more resources after `work` than before. */
 export async function noGrowth(
   members: readonly Member<MemberOperations>[],
   work: () => Promise<unknown>,

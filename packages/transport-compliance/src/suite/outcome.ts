@@ -1,12 +1,12 @@
 import assert from 'node:assert/strict';
 import { CheckpointEngineError, type ErrorCode } from '@checkpoint-engine/interface';
 
-/** How a promise ended. */
+/** The result or the error of a promise. */
 export interface Outcome {
   readonly error?: unknown;
 }
 
-/** Waits for a promise to end in either way; it is safe to look at the outcome later. */
+/** Waits until a promise settles. The caller may inspect the outcome later. */
 export async function settle(promise: Promise<unknown>): Promise<Outcome> {
   try {
     await promise;
@@ -16,7 +16,7 @@ export async function settle(promise: Promise<unknown>): Promise<Outcome> {
   }
 }
 
-/** What an error has to be. */
+/** Requirements for an error. */
 export interface Expected {
   /** One of these codes. */
   readonly code?: ErrorCode | readonly ErrorCode[] | undefined;
@@ -28,21 +28,21 @@ export interface Expected {
 
 /** Asserts that the outcome is an error as expected. */
 export function assertError({ error }: Outcome, expected: Expected, what: string): void {
-  assert.ok(error instanceof Error, `${what} has to reject, but it resolved`);
+  assert.ok(error instanceof Error, `${what} must reject, but it resolved`);
   if (expected.misuse !== undefined) {
-    assert.equal(error.name, expected.misuse, `${what} has to reject with a ${expected.misuse}, not with ${error}`);
+    assert.equal(error.name, expected.misuse, `${what} must reject with a ${expected.misuse}, not with ${error}`);
   }
   if (expected.code !== undefined) {
     const codes = ([] as ErrorCode[]).concat(expected.code);
     const code = CheckpointEngineError.isInstance(error) ? error.code : undefined;
     assert.ok(
       code !== undefined && codes.includes(code),
-      `${what} has to reject with ${codes.join(' or ')}, not with ${code ?? 'no code'}: ${error}`,
+      `${what} must reject with ${codes.join(' or ')}, not with ${code ?? 'no code'}: ${error}`,
     );
   }
   if (expected.message !== undefined) assert.equal(error.message, expected.message, `Message of ${what}`);
   if (expected.lostRank !== undefined) {
-    assert.equal(Reflect.get(error, 'lostRank'), expected.lostRank, `${what} has to name the lost rank`);
+    assert.equal(Reflect.get(error, 'lostRank'), expected.lostRank, `${what} must name the lost rank`);
   }
 }
 

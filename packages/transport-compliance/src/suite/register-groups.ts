@@ -1,10 +1,10 @@
 import process from 'node:process';
 import type { Runner, Skip } from './runner.ts';
 
-/** One test of a suite, for what `Subject` gives it. */
+/** One test of a suite, which runs with a `Subject`. */
 export interface Case<Subject> {
   readonly name: string;
-  /** Why it cannot run with these options, where it cannot. */
+  /** The reason why the test cannot run with these options, if that is so. */
   readonly unavailable?: string | undefined;
   run(subject: Subject): Promise<void>;
 }
@@ -15,7 +15,7 @@ export interface CaseGroup<Subject> {
   readonly tests: readonly Case<Subject>[];
 }
 
-/** What {@link registerGroups} registers. */
+/** Input of {@link registerGroups}. */
 export interface Registration<Subject> {
   readonly runner: Runner;
   readonly suiteName: string;
@@ -23,14 +23,14 @@ export interface Registration<Subject> {
   readonly groups: readonly CaseGroup<Subject>[];
   /** Runs one test. */
   readonly run: (test: (subject: Subject) => Promise<void>) => Promise<void>;
-  /** Registers more tests behind the groups. */
+  /** Registers more tests after the groups. */
   readonly end?: (() => void) | undefined;
 }
 
-/** Room for a test of many operations, each of which has its own limit. */
+/** Time for a test of many operations, each of which has its own limit. */
 export const TEST_TIMEOUT_MS = 300_000;
 
-/** Registers the groups with the runner; what is skipped is printed with its reason. */
+/** Registers the groups with the runner, and prints each skipped test with its reason. */
 export function registerGroups<Subject>(registration: Registration<Subject>): void {
   const { runner, suiteName, skip = [], groups, run, end } = registration;
   checkSkips(groups, skip);
@@ -52,11 +52,12 @@ export function registerGroups<Subject>(registration: Registration<Subject>): vo
   });
 }
 
-/** A skip that no test has the name of would hide that the test is run, or was renamed. */
+/** Checks that every skip names a test: otherwise a renamed test would run unnoticed. */
 function checkSkips<Subject>(groups: readonly CaseGroup<Subject>[], skip: readonly Skip[]): void {
   const names = groups.flatMap((group) => [group.name, ...group.tests.map((test) => `${group.name} > ${test.name}`)]);
   for (const { test, reason } of skip) {
-    if (!names.includes(test)) throw new TypeError(`There is no test "${test}" to skip: ${names.join(', ')}`);
+    if (!names.includes(test))
+      throw new TypeError(`Cannot skip unknown test "${test}", expected one of: ${names.join(', ')}`);
     if (reason === '') throw new TypeError(`The skip of "${test}" gives no reason`);
   }
 }

@@ -3,12 +3,12 @@ import type { Kind, Kinds } from '../world/world.ts';
 import type { SuiteOptions } from './suite-options.ts';
 import { within } from './within.ts';
 
-/** A member of the kind that is tested. */
+/** A member of the kind under test. */
 export type StageMember<K extends Kind> = Member<Kinds[K]['operations']>;
 
 /**
- * Where a suite's tests run. Tests share one standing world as long as they pass, since starting one is slow on real
- * hardware; a test that kills or closes for good takes a fresh one.
+ * Provides the members for a suite's tests. Tests share one standing world while they pass, because starting a world is
+ * slow on real hardware; a test that kills members or closes them permanently gets a new one.
  */
 export class Stage<K extends Kind> {
   readonly maxRanks: number;
@@ -43,14 +43,14 @@ export class Stage<K extends Kind> {
     return this.#standing.slice(0, count);
   }
 
-  /** Members that only this test uses, and may kill. */
+  /** Members that only this test uses, and that it may kill. */
   async freshMembers(count: number = this.maxRanks): Promise<StageMember<K>[]> {
     const members = await this.#start(count);
     this.#fresh.push(...members);
     return members;
   }
 
-  /** Runs a test and leaves nothing of it to the next one. */
+  /** Runs a test and cleans up after it. */
   async run(test: (stage: Stage<K>) => Promise<void>): Promise<void> {
     try {
       await test(this);
@@ -79,7 +79,7 @@ export class Stage<K extends Kind> {
     return members.map((member) => this.#impatient(member as StageMember<K>));
   }
 
-  /** The same member, each of whose operations fails where it hangs. */
+  /** The same member with a time limit for each operation. */
   #impatient(member: StageMember<K>): StageMember<K> {
     const limit = (what: string, promise: Promise<unknown>) =>
       within(this.patienceMs, `${what} at rank ${member.rank}`, promise);
@@ -94,7 +94,7 @@ export class Stage<K extends Kind> {
 
   async #kill(...members: StageMember<K>[][]): Promise<void> {
     const canKill = this.#options.world.cannotKill === undefined;
-    // In one process nothing can be forced: what hangs there is left behind.
+    // Within one process nothing can be forced: a hanging member stays behind.
     await Promise.allSettled(members.flat().map((member) => (canKill ? member.kill() : member.close())));
   }
 }

@@ -1,6 +1,6 @@
 import { AssertionError } from 'node:assert';
 
-/** Gives the promise's result, or fails where it takes longer than `timeoutMs`. */
+/** Returns the promise's result, or fails if it takes longer than `timeoutMs`. */
 export async function within<T>(timeoutMs: number, what: string, promise: Promise<T>): Promise<T> {
   let timer: ReturnType<typeof setTimeout> | undefined;
   const late = new Promise<never>((_, reject) => {

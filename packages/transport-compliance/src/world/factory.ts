@@ -1,6 +1,6 @@
 import type { Factory, Kind, Kinds } from './world.ts';
 
-/** The function that a factory stands for. */
+/** Resolves a factory to its function. */
 export async function resolveFactory<K extends Kind>(kind: K, factory: Factory<K>): Promise<Kinds[K]['factory']> {
   if (!(factory instanceof URL)) return factory as Kinds[K]['factory'];
   const module = (await import(factory.href)) as Record<string, unknown>;

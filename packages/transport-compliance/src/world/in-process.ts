@@ -9,14 +9,14 @@ import { newWorldName } from './world-name.ts';
 /** Options of {@link inProcess}. */
 export interface InProcessOptions {
   /**
-   * Makes a member of the world as good as dead: it sends nothing more and its peers may notice.
+   * Simulates the death of a member: it sends nothing more, and its peers may notice.
    *
    * @default members cannot be killed, and the tests that need it are skipped
    */
   readonly kill?: ((worldName: string, rank: number) => void) | undefined;
 }
 
-/** A world whose members all live in this process. */
+/** A world whose members all run in this process. */
 export function inProcess({ kill }: InProcessOptions = {}): World {
   return {
     name: 'in process',

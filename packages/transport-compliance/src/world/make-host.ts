@@ -8,7 +8,7 @@ import type { MemberHost } from './member-host.ts';
 import type { MemberContext } from './member-parts.ts';
 import type { Factory, Kind } from './world.ts';
 
-/** Makes a member of this process, with the suite's own store where the factory gives none. */
+/** Creates a member in this process, with the suite's store if the factory provides none. */
 export async function makeHost<K extends Kind>(
   kind: K,
   factory: Factory<K>,

@@ -7,9 +7,9 @@ interface PendingCall {
   readonly reject: (error: Error) => void;
 }
 
-/** The calls that the test's process has running at one member's process. */
+/** The pending calls of the test's process to one member's process. */
 export class MemberCalls {
-  /** Resolves when the member can be called. */
+  /** Resolves when the member is ready for calls. */
   readonly ready: Promise<unknown>;
   readonly #child: ChildProcess;
   readonly #rank: number;

@@ -3,7 +3,7 @@ import { Buffers, type Contents } from '../buffers.ts';
 import { type ProcessStats, processStats } from '../process-stats.ts';
 import type { MemberOperations } from './member.ts';
 
-/** The operations of a member where they run: beside its device. */
+/** The operations of a member in the process of its device. */
 export abstract class MemberHost implements MemberOperations {
   protected readonly device: Device;
   protected readonly store: Store;
@@ -44,6 +44,6 @@ export abstract class MemberHost implements MemberOperations {
   }
 
   abstract closeTransport(): Promise<void>;
-  /** Closes what tests have opened on the transport. */
+  /** Closes everything that tests have opened on the transport. */
   protected abstract closeAll(): Promise<void>;
 }

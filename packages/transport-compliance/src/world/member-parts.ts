@@ -1,16 +1,16 @@
 import type { Device, Store } from '@checkpoint-engine/interface';
 
-/** What a factory is told. */
+/** The arguments of a factory. */
 export interface MemberContext {
   readonly rank: number;
   readonly worldSize: number;
-  /** A name that the members of this world share with no other world. */
+  /** A name that is common to the members of this world and unique among worlds. */
   readonly worldName: string;
 }
 
-/** What every member is made of. The member closes it all. */
+/** The parts of every member. The member closes them. */
 export interface MemberParts {
   readonly device: Device;
-  /** The outermost scope of this world. @default a store of the suite's own */
+  /** The outermost scope of this world. @default a store that the suite provides */
   readonly store?: Store | undefined;
 }

@@ -1,7 +1,7 @@
 import type { WireError } from './wire-error.ts';
 import type { Kind } from './world.ts';
 
-/** What a member's process is told on its command line, as JSON. */
+/** The configuration that a member's process receives on its command line, as JSON. */
 export interface MemberArguments {
   readonly kind: Kind;
   /** URL of the factory's module. */
@@ -18,15 +18,15 @@ export interface MemberRequest {
   readonly args: unknown;
 }
 
-/** What a member's process sends: first that it is ready (or why not) under {@link readyId}, then results. */
+/** Messages from a member's process: first whether it is ready, with {@link readyId}, then results. */
 export type MemberReply =
   | { readonly id: number; readonly value?: unknown }
   | { readonly id: number; readonly error: WireError };
 
-/** The id of the reply that nobody asked for: the member is ready. */
+/** The id of the first reply, which answers no call: the member is ready. */
 export const readyId = -1;
 
-/** Where the world's store listens: a name in Linux' abstract socket namespace. */
+/** Address of the world's store: a name in the abstract socket namespace of Linux. */
 export function storePath(worldName: string): string {
   return `\0${worldName}`;
 }

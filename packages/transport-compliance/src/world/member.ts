@@ -2,22 +2,22 @@ import type { MemoryKind } from '@checkpoint-engine/interface';
 import type { Contents } from '../buffers.ts';
 import type { ProcessStats } from '../process-stats.ts';
 
-/** What every member does, whatever it tests. Every operation takes at most one argument, of plain data. */
+/** The operations that every member has. Each operation takes at most one argument, of plain data. */
 export interface MemberOperations {
-  /** Allocates shareable memory under a name. Gives its kind: a host device has none but host memory. */
+  /** Allocates shareable memory under a name. Returns its kind: a host device only has host memory. */
   allocate(args: { buffer: string; kind: MemoryKind; sizeBytes: number }): Promise<MemoryKind>;
   /** Writes patterns into ranges of a buffer and guard bytes between them. */
   fill(args: Contents): Promise<void>;
-  /** Says what is wrong at the first wrong byte, guard bytes included, or gives `null`. */
+  /** Describes the first wrong byte, including guard bytes, or returns `null`. */
   check(args: Contents): Promise<string | null>;
   stats(): Promise<ProcessStats>;
-  /** Closes and releases all that tests have made, so that the next one finds nothing of it. */
+  /** Closes and releases everything that tests have created, so that the next test starts clean. */
   reset(): Promise<void>;
   /** Closes transport, device and store. */
   shutDown(): Promise<void>;
 }
 
-/** What a world does to a member from outside. */
+/** The operations of a world on a member. */
 export interface MemberControl {
   readonly rank: number;
   /** Ends the member without any warning (SIGKILL). Resolves when it is gone. */
@@ -29,10 +29,10 @@ export interface MemberControl {
 /** A member as tests see it: its operations, wherever they run. */
 export type Member<Operations extends MemberOperations> = Operations & MemberControl;
 
-/** Runs an operation of a member by its name. */
+/** Runs an operation of a member, selected by its name. */
 export type CallOperation = (name: string, args: unknown) => Promise<unknown>;
 
-/** Makes a member of a way to run its operations. */
+/** Creates a member from a function that runs its operations. */
 export function makeMember<Operations extends MemberOperations>(
   control: MemberControl,
   call: CallOperation,
@@ -40,7 +40,7 @@ export function makeMember<Operations extends MemberOperations>(
   return new Proxy(control as Member<Operations>, {
     get(target, name) {
       if (name in target) return Reflect.get(target, name);
-      if (typeof name === 'symbol' || name === 'then') return undefined; // a member is no promise
+      if (typeof name === 'symbol' || name === 'then') return undefined; // A member must not look like a promise.
       return (args?: unknown) => call(name, args);
     },
   });

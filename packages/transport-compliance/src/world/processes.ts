@@ -12,22 +12,22 @@ import { newWorldName } from './world-name.ts';
 
 /** Options of {@link processes}. */
 export interface ProcessesOptions {
-  /** Environment of the members, added to this process's. */
+  /** Environment variables for the members, in addition to those of this process. */
   readonly env?: Readonly<Record<string, string>> | undefined;
   /** Options of the runtime: `['--expose-gc']`. */
   readonly execArgv?: readonly string[] | undefined;
-  /** How long a member that was shut down may take to end by itself. @default 10 s */
+  /** Time for a member to exit after it was shut down. @default 10 s */
   readonly exitTimeoutMs?: number | undefined;
 }
 
 const memberMain = fileURLToPath(new URL('./member-main.js', import.meta.url));
 
-/** A world with a process for each member. Its factories are URLs of modules that the runtime can import. */
+/** A world with one process per member. Its factories are URLs of modules that the runtime can import. */
 export function processes({ env = {}, execArgv = [], exitTimeoutMs = 10_000 }: ProcessesOptions = {}): World {
   return {
     name: 'a process each',
     async start(kind, factory, size) {
-      if (!(factory instanceof URL)) throw new TypeError('Members in processes of their own need the URL of a module');
+      if (!(factory instanceof URL)) throw new TypeError('Members in separate processes need the URL of a module');
       const worldName = newWorldName();
       const server = serveHub(new StoreHub(), storePath(worldName));
       const children: ChildProcess[] = [];

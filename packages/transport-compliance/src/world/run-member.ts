@@ -6,7 +6,9 @@ import type { MemberHost } from './member-host.ts';
 import { type MemberArguments, type MemberReply, type MemberRequest, readyId, storePath } from './member-protocol.ts';
 import { toWire } from './wire-error.ts';
 
-/** The main of a member's process: makes the member and runs what the parent asks for until it disconnects. */
+/**
+ * The main function of a member's process: creates the member and runs the parent's calls until the parent disconnects.
+ */
 export async function runMember({ kind, factory, rank, worldSize, worldName }: MemberArguments): Promise<void> {
   const reply = (message: MemberReply) =>
     new Promise<void>((resolve) => {
@@ -14,13 +16,14 @@ export async function runMember({ kind, factory, rank, worldSize, worldName }: M
       else resolve();
     });
   const die = () => process.exit(1);
-  process.once('disconnect', die); // the test's process is gone
+  process.once('disconnect', die); // The test's process is gone.
   try {
     const openStore = async () => new TestStore(await socketLink(storePath(worldName), rank), rank, worldSize);
     const host = await makeHost(kind, new URL(factory), { rank, worldSize, worldName }, openStore);
     process.on('message', async (request: MemberRequest) => {
       const answer = await run(host, request);
-      // The parent disconnects when it has the answer: then nothing is left that keeps the process alive, or it says so.
+      // The parent disconnects after it receives the answer. Then nothing may keep the process alive, or the parent
+      // reports it.
       if (request.name === 'shutDown') process.off('disconnect', die);
       await reply(answer);
     });

@@ -1,7 +1,7 @@
 import { Buffer } from 'node:buffer';
 import { CheckpointEngineError, type GatherOptions, type Store, type WaitOptions } from '@checkpoint-engine/interface';
 
-/** One way in which a store is broken. */
+/** One fault that a store may have. */
 export type StoreMutation =
   | 'drops-large-values'
   | 'keeps-first-value'
@@ -19,7 +19,7 @@ export type StoreMutation =
   | 'hides-lost-rank'
   | 'works-after-close';
 
-/** A store that works but for one fault. */
+/** A store that works except for one fault. */
 export class BrokenStore implements Store {
   readonly #store: Store;
   readonly #mutation: StoreMutation;
@@ -101,7 +101,7 @@ export class BrokenStore implements Store {
     if (this.#mutation !== 'works-after-close') await this.#store.close();
   }
 
-  /** Where keys are kept. */
+  /** Storage of the keys. */
   get #keys(): Store {
     return this.#mutation === 'epochs-share-keys' && this.#parent ? this.#parent.#keys : this.#store;
   }

@@ -12,7 +12,7 @@ import {
 } from '@checkpoint-engine/interface';
 import type { HeapMemory } from './heap-device.ts';
 
-/** Ways in which {@link HeapBroadcast} can be broken; each is one that a real transport has been, or could be. */
+/** Faults of {@link HeapBroadcast}; each one has occurred, or could occur, in a real transport. */
 export type BroadcastMutation =
   | 'swaps-roots'
   | 'drops-last-byte'
@@ -38,11 +38,11 @@ interface Call extends BroadcastBuffers {
   reject(error: Error): void;
 }
 
-/** What the members of one group share. */
+/** The state that the members of one group share. */
 class Meeting {
   readonly members: readonly number[];
   readonly calls: Call[][] = [];
-  /** Complete calls that the mutation `latest-first` keeps back. */
+  /** Complete calls that the mutation `latest-first` holds back. */
   readonly held: Call[][] = [];
   failure: Error | undefined;
 
@@ -59,7 +59,7 @@ class Meeting {
 /** The groups of all worlds of this process. */
 const meetings = new Map<string, Meeting>();
 
-/** Lets the members of a world notice that one of them is gone, or not. */
+/** Notifies the members of a world that one of them is gone, unless the mutation prevents it. */
 export function killHeapMember(worldName: string, rank: number, mutation?: BroadcastMutation): void {
   if (mutation === 'hangs-on-loss') return;
   for (const [name, meeting] of meetings) {
@@ -130,7 +130,7 @@ class HeapGroup implements BroadcastGroup {
     for (const range of [target, source]) checkRange(range);
     if (source.sizeBytes !== target.sizeBytes) throw new RangeError('The source is of another size');
     if (buffers.source && !this.#supports.outOfPlace && this.#mutation !== 'sends-target-out-of-place') {
-      throw new CheckpointEngineError('CE_NOT_SUPPORTED', 'Only in place', 'Leave the source out');
+      throw new CheckpointEngineError('CE_NOT_SUPPORTED', 'Only in place', 'Omit the source');
     }
     if (this.#pending.size >= this.#supports.maxPending && this.#mutation !== 'unlimited-pending') {
       throw new CheckpointEngineError('CE_NOT_SUPPORTED', 'Too many pending', 'Wait for one');
@@ -213,7 +213,7 @@ function checkRange(range: MemoryRange): void {
   if (range.offsetBytes < 0 || endOf(range) > range.memory.sizeBytes) throw new RangeError('Outside of the memory');
 }
 
-/** Closes what the mutation `leaks-files` has opened. */
+/** Closes the files that the mutation `leaks-files` has opened. */
 export async function closeLeaked(): Promise<void> {
   await Promise.all(leaked.splice(0).map((file) => file.close()));
 }

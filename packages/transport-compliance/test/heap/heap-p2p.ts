@@ -9,7 +9,7 @@ import {
 } from '@checkpoint-engine/interface';
 import type { HeapMemory } from './heap-device.ts';
 
-/** Ways in which {@link HeapP2P} can be broken. */
+/** Faults of {@link HeapP2P}. */
 export type P2PMutation =
   | 'ignores-offset'
   | 'drops-last-byte'
@@ -29,7 +29,7 @@ export type P2PMutation =
 const endpoints = new Map<string, HeapEndpoint>();
 let nextEndpoint = 0;
 
-/** Lets readers notice that an owner is gone, or not. */
+/** Notifies readers that an owner is gone, unless the mutation prevents it. */
 export function killHeapPeer(worldName: string, rank: number): void {
   for (const [address, endpoint] of endpoints) {
     if (!address.startsWith(`${worldName}/${rank}/`)) continue;
@@ -144,7 +144,7 @@ class HeapEndpoint implements P2PEndpoint {
     if (this.#mutation === 'writes-past-end') into[local.offsetBytes + local.sizeBytes] = 1;
   }
 
-  /** All members share one event loop, so that a busy reader stands for a busy owner. */
+  /** All members share one event loop, so a busy reader simulates a busy owner. */
   #block(reads: readonly P2PRead[]): void {
     if (this.#mutation !== 'blocks-owner' || this.#blocked) return;
     this.#blocked = reads.some(({ local }) => local.sizeBytes > 200_000);
@@ -157,7 +157,7 @@ class HeapEndpoint implements P2PEndpoint {
 
   async #unreachable(): Promise<void> {
     if (this.#mutation === 'hangs-when-unreachable') await new Promise(() => {});
-    throw new CheckpointEngineError('CE_PEER_UNREACHABLE', 'There is no such peer', 'Look at its address');
+    throw new CheckpointEngineError('CE_PEER_UNREACHABLE', 'There is no such peer', 'Check its address');
   }
 }
 
@@ -167,7 +167,7 @@ function checkRange({ memory, offsetBytes, sizeBytes }: MemoryRange): void {
   if (offsetBytes < 0 || offsetBytes + sizeBytes > memory.sizeBytes) throw new RangeError('Outside of the memory');
 }
 
-/** Lets go of what the mutation `leaks-memory` has kept. */
+/** Releases the memory that the mutation `leaks-memory` has allocated. */
 export function dropLeaked(): void {
   leaked.length = 0;
 }

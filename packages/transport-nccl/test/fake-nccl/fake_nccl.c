@@ -1,5 +1,5 @@
 // A FAKE of libnccl.so.2, for tests on machines without a GPU, on top of the fake driver of the device package. Ranks
-// are joined by sockets, each with each; a broadcast is a function on the stream that moves the bytes. As in NCCL, a
+// are joined by sockets, each with each; a broadcast is a function on the stream that moves the bytes. Like in NCCL, a
 // broadcast whose peer died is pending until the communicator is aborted, and only ncclCommGetAsyncError tells.
 //
 //   FAKE_NCCL_VERSION  what ncclGetVersion answers  [22809]
@@ -54,7 +54,7 @@ EXPORT int ncclGetUniqueId(Id* id) { return getrandom(id, sizeof *id, 0) == size
 EXPORT const char* ncclGetErrorString(int status) { return status == REMOTE_ERROR ? "remote process exited" : "made up"; }
 EXPORT const char* ncclGetLastError(void* comm) {
   (void)comm;
-  return "what the fake has to say";
+  return "error text of the fake";
 }
 
 static socklen_t address_of(const Communicator* comm, int rank, struct sockaddr_un* address) {
@@ -65,7 +65,7 @@ static socklen_t address_of(const Communicator* comm, int rank, struct sockaddr_
   return (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + strlen(address->sun_path + 1));
 }
 
-// Moves all bytes, or gives up when the communicator is aborted or the peer is gone.
+// Moves all bytes, or stops when the communicator is aborted or the peer is gone.
 static bool transfer(Communicator* comm, int fd, uint8_t* data, size_t size, short direction) {
   while (size > 0) {
     if (comm->aborting) return false;
@@ -179,7 +179,7 @@ EXPORT int ncclCommDestroy(Communicator* comm) {
   free(comm);
   return SUCCESS;
 }
-// The communicator itself is left: functions on the stream may still look at it.
+// Keeps the communicator itself, because functions on the stream may still access it.
 EXPORT int ncclCommAbort(Communicator* comm) {
   comm->aborting = true;
   return give_back(comm);

@@ -18,14 +18,14 @@ import type { RangeTable } from './range-table.ts';
 const handshakeMs = 10_000;
 const keepAliveMs = 10_000;
 const mostConnections = 4096;
-/** Connections that have not proved to know the key. */
+/** Most connections that have not proved that they know the key. */
 const mostStrangers = 128;
 const longestLeaseMs = 3_600_000;
 
-/** What the owner's side of the control channel is about. */
+/** Options of the owner's side of the control channel. */
 export interface ControlServerOptions {
   readonly host: string;
-  /** The first of these that is free; 0 is any. */
+  /** The server uses the first free port; 0 means any port. */
   readonly ports: readonly number[];
   readonly incarnation: string;
   readonly secret: string;
@@ -33,10 +33,10 @@ export interface ControlServerOptions {
   readonly ranges: RangeTable;
 }
 
-/** Answers readers that ask whether ranges are still what they were told, and keeps their leases. */
+/** Answers readers that ask whether ranges are still registered, and keeps their leases. */
 export class ControlServer {
   readonly port: number;
-  /** The engine's address, which readers know this owner by. */
+  /** The engine's address, by which readers identify this owner. */
   address = '';
   readonly #server: Server;
   readonly #sockets = new Set<Socket>();
@@ -51,11 +51,11 @@ export class ControlServer {
     this.#key = channelKey(options.secret, options.token);
     server.maxConnections = mostConnections;
     server.removeAllListeners('error');
-    server.on('error', () => {}); // a connection that could not be taken: its other side sees it
+    server.on('error', () => {}); // A connection could not be accepted: its other side notices.
     server.on('connection', (socket) => this.#serve(socket));
   }
 
-  /** @throws `CE_ADDRESS_IN_USE`, `CE_CONFIG_INVALID` when the host is no address of this machine. */
+  /** @throws `CE_ADDRESS_IN_USE`, `CE_CONFIG_INVALID` if the host is not an address of this machine. */
   static async listen(options: ControlServerOptions): Promise<ControlServer> {
     let failure: NodeJS.ErrnoException | undefined;
     for (const port of options.ports) {
@@ -114,7 +114,7 @@ export class ControlServer {
     });
   }
 
-  /** Answers a hello. Gives the proof that the reader owes. */
+  /** Answers a hello. Returns the proof that the reader must send. */
   #welcome(socket: Socket, hello: Hello): string | undefined {
     const { address } = this;
     const { incarnation } = this.#options;
@@ -142,7 +142,7 @@ export class ControlServer {
   }
 }
 
-/** Looks whether a host is an address of this machine. @throws `CE_CONFIG_INVALID` */
+/** Checks that a host is an address of this machine. @throws `CE_CONFIG_INVALID` */
 export async function checkHost(host: string): Promise<void> {
   const server = createServer();
   const failure = await listening(server, 0, host);
@@ -162,7 +162,7 @@ function cannotListen(host: string, failure: NodeJS.ErrnoException): CheckpointE
   return new CheckpointEngineError(
     inUse ? 'CE_ADDRESS_IN_USE' : 'CE_CONFIG_INVALID',
     `The control channel cannot listen on ${host}: ${failure.message}`,
-    inUse ? 'Give a wider range of ports' : 'Give an address of this machine as host',
+    inUse ? 'Pass a wider range of ports' : 'Pass an address of this machine as host',
     { op: 'open', cause: failure },
   );
 }

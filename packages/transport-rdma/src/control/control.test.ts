@@ -26,7 +26,7 @@ describe('control channel', () => {
   });
   afterEach(() => server.close());
 
-  test('gives leases and takes them back, at the latest with the connection', async () => {
+  test('grants leases and ends them, at the latest with the connection', async () => {
     const { number } = ranges.add('4096', 10);
     const reader = await link({}, 'token');
     const reply = await reader.request({ op: 'lease', ranges: [[number, '4096', 10]], ttlMs: 60_000 }, 5_000);
@@ -44,18 +44,18 @@ describe('control channel', () => {
     ['no token', () => ({}), undefined, 'CE_TOKEN_REFUSED'],
     ['another secret', () => ({ secret: randomId() }), 'token', 'CE_TOKEN_REFUSED'],
     ['another incarnation', () => ({ incarnation: randomId() }), 'token', 'CE_RANGE_NOT_REGISTERED'],
-    ['a port where nobody listens', () => ({ port: 1 }), 'token', 'CE_PEER_UNREACHABLE'],
+    ['a port without a listener', () => ({ port: 1 }), 'token', 'CE_PEER_UNREACHABLE'],
   ])('refuses %s', async (_, more, token, code) => {
     await expect(link(more(), token)).rejects.toMatchObject({ code, peer });
   });
 
-  test('another owner’s channel does not pass for the one that was asked for', async () => {
+  test('a channel to another owner is rejected', async () => {
     await expect(PeerLink.connect('127.0.0.1:15998', key, 'token', 2000)).rejects.toMatchObject({
       code: 'CE_RANGE_NOT_REGISTERED',
     });
   });
 
-  test('a reader that does not prove itself is shown out before it may ask', async () => {
+  test('a reader without a valid proof is disconnected before its first request', async () => {
     const { number } = ranges.add('4096', 10);
     const socket = connect(server.port, '127.0.0.1');
     socket.write(encodeFrame({ incarnation: key.incarnation, nonce: 'nonce' }));
@@ -69,14 +69,14 @@ describe('control channel', () => {
     expect(answers).toEqual([]);
   });
 
-  test('what does not speak the protocol is shown out', async () => {
+  test('a peer that does not speak the protocol is disconnected', async () => {
     const socket = connect(server.port, '127.0.0.1');
     socket.write('GET / HTTP/1.1\r\n\r\n');
     await once(socket, 'close');
   });
 
-  test('an owner that does not answer a request is given up in time', async () => {
-    // A frozen owner: what the reader sends does not get there.
+  test('an owner that does not answer a request times out', async () => {
+    // The owner is frozen: the reader's messages do not reach it.
     const held: Socket[] = [];
     const relay = createServer((near) => {
       const far = connect(server.port, '127.0.0.1');
@@ -99,13 +99,13 @@ describe('control channel', () => {
     ['a lease of ranges that are objects', { op: 'lease', id: 0, ttlMs: 1, ranges: [{}] }],
     ['a release of nothing', { op: 'release', id: 0 }],
     ['an unknown request', { op: 'toString', id: 0 }],
-  ])('a reader that knows the key and sends %s is shown out, and the owner goes on', async (_, request) => {
+  ])('a reader that knows the key and sends %s is disconnected, and the owner continues', async (_, request) => {
     const reader = await link({}, 'token');
     await expect(reader.request(request as never, 5_000)).rejects.toMatchObject({ code: 'CE_PEER_LOST' });
     await link({}, 'token');
   });
 
-  test('idle strangers take a bounded number of descriptors, and keep no reader out', async () => {
+  test('idle unknown peers use a bounded number of descriptors, and do not block readers', async () => {
     const idle = Array.from({ length: 300 }, () =>
       connect(server.port, '127.0.0.1')
         .on('error', () => {})
@@ -127,7 +127,7 @@ describe('control channel', () => {
     await expect(reader.request({ op: 'release', lease: 1 }, 5_000)).rejects.toMatchObject({ code: 'CE_PEER_LOST' });
   });
 
-  test('an owner that says nothing is unreachable in time', async () => {
+  test('an owner that does not answer is reported as unreachable after the time-out', async () => {
     const silent: Server = createServer(() => {}).listen(0, '127.0.0.1');
     await once(silent, 'listening');
     const { port } = silent.address() as { port: number };

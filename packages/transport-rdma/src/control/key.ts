@@ -1,24 +1,24 @@
 import { randomBytes } from 'node:crypto';
 import { CheckpointEngineError } from '@checkpoint-engine/interface';
 
-/** What the key of a registered range says to those who may read it. */
+/** The contents of a registered range's key. */
 export interface RangeKey {
-  /** Tells an owner from another one that has its address later. */
+  /** Distinguishes this owner from a later one with the same address. */
   readonly incarnation: string;
   /** Port of the owner's control channel, on the host of its address. */
   readonly port: number;
-  /** The range, as its owner counts them. */
+  /** Identifies the range at its owner. */
   readonly range: number;
-  /** What a reader proves to know, and the owner too. */
+  /** The secret that reader and owner prove to know. */
   readonly secret: string;
 }
 
 const version = 'ce1';
 
-/** Key of memory that somebody else registered with Mooncake, Python for example: nobody can be asked about it. */
+/** Key of memory that another program registered with Mooncake, such as Python: its owner has no control channel. */
 export const bareKey = 'mooncake';
 
-/** A new name or secret. */
+/** Creates a new name or secret. */
 export function randomId(): string {
   return randomBytes(24).toString('base64url');
 }
@@ -28,7 +28,7 @@ export function formatKey({ incarnation, port, range, secret }: RangeKey): strin
 }
 
 /**
- * Reads a key; `undefined` is {@link bareKey}.
+ * Parses a key; returns `undefined` for {@link bareKey}.
  *
  * @throws `CE_METAS_INVALID` It is not a key of this transport.
  */
@@ -38,8 +38,8 @@ export function parseKey(key: string): RangeKey | undefined {
   if (match === null) {
     throw new CheckpointEngineError(
       'CE_METAS_INVALID',
-      `The key of a remote range is none of the rdma transport's: "${key.slice(0, 20)}"`,
-      'Read it with the transport that its owner registered it with',
+      `The key of a remote range does not belong to the rdma transport: "${key.slice(0, 20)}"`,
+      'Read the range with the transport that registered it',
       { op: 'read' },
     );
   }

@@ -1,7 +1,7 @@
 import type { RangeKey } from './key.ts';
 import { PeerLink } from './peer-link.ts';
 
-/** The control channels that this endpoint has to owners, one each. */
+/** The control channels of this endpoint to owners, one per owner. */
 export class Links {
   readonly #token: string | undefined;
   readonly #timeoutMs: number;
@@ -12,7 +12,7 @@ export class Links {
     this.#timeoutMs = timeoutMs;
   }
 
-  /** The channel to the owner of a range; made where there is none. @throws As {@link PeerLink.connect} */
+  /** Returns the channel to the owner of a range, and creates it if necessary. @throws As {@link PeerLink.connect} */
   to(peer: string, key: RangeKey): Promise<PeerLink> {
     const name = `${peer} ${key.port} ${key.incarnation} ${key.secret}`;
     const known = this.#links.get(name);

@@ -1,13 +1,16 @@
 /**
- * What travels on the control channel: the reader says hello, both prove that they know the key, then the reader asks
- * for leases. A connection that ends gives its leases back.
+ * Messages of the control channel: the reader says hello, both sides prove that they know the key, then the reader asks
+ * for leases. The end of a connection releases its leases.
  */
 export interface Hello {
   readonly incarnation: string;
   readonly nonce: string;
 }
 
-/** The owner's answer to {@link Hello}. Another incarnation proves nothing: the key is not its own. */
+/**
+ * The owner's answer to {@link Hello}. An owner with another incarnation proves nothing, because the key is not its
+ * own.
+ */
 export type Welcome =
   | { readonly incarnation: string; readonly address: string; readonly nonce: string; readonly proof: string }
   | { readonly another: true };
@@ -24,21 +27,24 @@ export type Request =
       readonly id: number;
       /** Number, address and size of each range. */
       readonly ranges: readonly (readonly [number, string, number])[];
-      /** After so long the owner need not wait for the reader any more. */
+      /** After this time the owner need not wait for the reader any more. */
       readonly ttlMs: number;
     }
   | { readonly op: 'release'; readonly id: number; readonly lease: number };
 
-/** `lease`: the lease's number, or the range that is not registered. `release`: whether it was held all the time. */
+/**
+ * `lease`: the number of the lease, or the range that is not registered. `release`: whether the lease was held all the
+ * time.
+ */
 export type Reply =
   | { readonly id: number; readonly lease: number }
   | { readonly id: number; readonly unknown: number }
   | { readonly id: number; readonly held: boolean };
 
 export const mostHandshakeBytes: number = 1024;
-/** Of a request or reply: the ranges of one lease, some 40,000. */
+/** Limit of a request or reply: the ranges of one lease, some 40,000. */
 export const mostMessageBytes: number = 2 << 20;
-/** Leases that one reader holds at the same time; it takes one for each read. */
+/** Most leases that one reader may hold; it requests one for each read. */
 const mostLeases = 65_536;
 
 type Fields = Readonly<Record<string, unknown>>;
@@ -47,7 +53,7 @@ type Fields = Readonly<Record<string, unknown>>;
 export function readHello(message: unknown): Hello {
   const { incarnation, nonce } = fieldsOf(message);
   if (isText(incarnation) && isText(nonce)) return { incarnation, nonce };
-  throw new RangeError('A reader sent no hello');
+  throw new RangeError('A reader did not send a hello');
 }
 
 /** @throws {RangeError} It is not an answer to a hello. */
@@ -57,10 +63,13 @@ export function readWelcome(message: unknown): Welcome {
   if (isText(incarnation) && isText(address) && isText(nonce) && isText(proof)) {
     return { incarnation, address, nonce, proof };
   }
-  throw new RangeError('An owner sent no welcome');
+  throw new RangeError('An owner did not send a welcome');
 }
 
-/** @param held How many leases the reader holds. @throws {RangeError} It is not a request, or one lease too many. */
+/**
+ * @param held Number of leases that the reader holds.
+ * @throws {RangeError} It is not a request, or exceeds the leases.
+ */
 export function readRequest(message: unknown, held: number): Request {
   const { op, id, lease, ranges, ttlMs } = fieldsOf(message);
   const isValid =
@@ -68,14 +77,14 @@ export function readRequest(message: unknown, held: number): Request {
     ((op === 'release' && isCount(lease)) ||
       (op === 'lease' && held < mostLeases && isCount(ttlMs) && Array.isArray(ranges) && ranges.every(isRange)));
   if (isValid) return message as Request;
-  throw new RangeError('A reader sent no request');
+  throw new RangeError('A reader did not send a valid request');
 }
 
 /** @throws {RangeError} It is not a reply. */
 export function readReply(message: unknown): Reply {
   const { id, lease, unknown, held } = fieldsOf(message);
   if (isCount(id) && (isCount(lease) || isCount(unknown) || typeof held === 'boolean')) return message as Reply;
-  throw new RangeError('An owner sent no reply');
+  throw new RangeError('An owner did not send a valid reply');
 }
 
 function isRange(value: unknown): value is Extract<Request, { op: 'lease' }>['ranges'][number] {

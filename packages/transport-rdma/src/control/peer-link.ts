@@ -8,7 +8,7 @@ import { mostHandshakeBytes, mostMessageBytes, type Reply, type Request, readRep
 import { channelKey, isProof, prove } from './proof.ts';
 
 const keepAliveMs = 10_000;
-/** Timers hold 31 bits; a longer one would fire at once. */
+/** Timers have 31 bits; a longer one would fire immediately. */
 const longestTimerMs = 2 ** 31 - 1;
 
 type RequestBody = Request extends infer Each ? (Each extends Request ? Omit<Each, 'id'> : never) : never;
@@ -47,9 +47,9 @@ export class PeerLink {
   }
 
   /**
-   * Connects to the owner of a range, and proves it to be that owner.
+   * Connects to the owner of a range, and checks that it is that owner.
    *
-   * @throws `CE_PEER_UNREACHABLE`, `CE_RANGE_NOT_REGISTERED` when another process has the owner's place,
+   * @throws `CE_PEER_UNREACHABLE`, `CE_RANGE_NOT_REGISTERED` if another process has the owner's address,
    *         `CE_TOKEN_REFUSED`.
    */
   static async connect(peer: string, key: RangeKey, token: string | undefined, timeoutMs: number): Promise<PeerLink> {

@@ -1,23 +1,23 @@
 import { Buffer } from 'node:buffer';
 import { createHmac, timingSafeEqual } from 'node:crypto';
 
-/** What both sides know of each other when they prove that they know the secret. */
+/** The values that both sides include in their proofs. */
 export interface Meeting {
   readonly incarnation: string;
-  /** The owner's address, so that it cannot pass for another's. */
+  /** The owner's address, so that it cannot impersonate another owner. */
   readonly address: string;
   readonly ownerNonce: string;
   readonly readerNonce: string;
 }
 
-/** The secret of an endpoint's control channel, bound to the token where the ranks share one. */
+/** Derives the secret of an endpoint's control channel, bound to the token if the ranks share one. */
 export function channelKey(secret: string, token: string | undefined): Uint8Array {
   return createHmac('sha256', token ?? '')
     .update(secret)
     .digest();
 }
 
-/** Proves that `side` knows the key, in this meeting only. */
+/** Proves that `side` knows the key, for this meeting only. */
 export function prove(key: Uint8Array, side: 'owner' | 'reader', meeting: Meeting): string {
   const { incarnation, address, ownerNonce, readerNonce } = meeting;
   return createHmac('sha256', key)

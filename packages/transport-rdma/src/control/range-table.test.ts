@@ -10,7 +10,7 @@ describe('RangeTable', () => {
     vi.useRealTimers();
   });
 
-  test('leases what is registered just so', () => {
+  test('grants leases only on exactly registered ranges', () => {
     const table = new RangeTable();
     const { number } = table.add('4096', 100);
     expect(table.lease([[number, '4096', 99]], 1000)).toEqual({ unknown: number });
@@ -29,7 +29,7 @@ describe('RangeTable', () => {
     expect(table.release(given.lease)).toBe(false);
   });
 
-  test('removing waits for the leases on that range, and lets none be taken', async () => {
+  test('removing waits for the leases on that range, and grants no more', async () => {
     const table = new RangeTable();
     const one = table.add('1', 1);
     const two = table.add('2', 1);
@@ -53,7 +53,7 @@ describe('RangeTable', () => {
     table.release(second.lease);
   });
 
-  test('removing waits no longer than asked for, and the reader learns of it', async () => {
+  test('removing waits at most for the given time, and then the reader loses its lease', async () => {
     const table = new RangeTable();
     const { number } = table.add('1', 1);
     const given = table.lease([[number, '1', 1]], 60_000) as { lease: number };

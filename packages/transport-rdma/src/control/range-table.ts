@@ -12,7 +12,7 @@ interface Lease {
   readonly timer: ReturnType<typeof setTimeout>;
 }
 
-/** The ranges of an endpoint and who is reading them. */
+/** The ranges of an endpoint, and their current readers. */
 export class RangeTable {
   readonly #ranges = new Map<number, OwnedRange>();
   readonly #leases = new Map<number, Lease>();
@@ -25,7 +25,7 @@ export class RangeTable {
     return range;
   }
 
-  /** Lets no lease be taken on a range any more, and waits until none is held, at most for `timeoutMs`. */
+  /** Stops granting leases on a range, and waits until all are released, at most for `timeoutMs`. */
   async remove(number: number, timeoutMs: number): Promise<void> {
     this.#ranges.delete(number);
     const isRead = (): boolean => [...this.#leases.values()].some(({ ranges }) => ranges.includes(number));
@@ -45,7 +45,7 @@ export class RangeTable {
     for (const [lease, { ranges }] of this.#leases) if (ranges.includes(number)) this.release(lease);
   }
 
-  /** A lease on all of the ranges, or the number of one that is not registered so. */
+  /** Grants a lease on all of the ranges, or returns the number of one that is not registered with these values. */
   lease(
     ranges: readonly (readonly [number, string, number])[],
     ttlMs: number,
@@ -61,7 +61,7 @@ export class RangeTable {
     return { lease };
   }
 
-  /** Ends a lease. Gives whether it was still held. */
+  /** Ends a lease. Returns whether it was still held. */
   release(lease: number): boolean {
     const held = this.#leases.get(lease);
     if (held === undefined) return false;
@@ -71,7 +71,7 @@ export class RangeTable {
     return true;
   }
 
-  /** Forgets every range at once: the engine that served them is gone. */
+  /** Removes every range immediately, because the engine that served them is gone. */
   clear(): void {
     this.#ranges.clear();
     for (const lease of [...this.#leases.keys()]) this.release(lease);

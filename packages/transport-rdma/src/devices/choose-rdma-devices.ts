@@ -1,22 +1,22 @@
 import { parseNcclIbHca } from './parse-nccl-ib-hca.ts';
 import { rdmaDeviceForRank, wrongDevices } from './rdma-device-for-rank.ts';
 
-/** What {@link chooseRdmaDevices} chooses by. */
+/** Input of {@link chooseRdmaDevices}. */
 export interface RdmaDeviceChoice {
   readonly env: Readonly<Record<string, string | undefined>>;
   /** The rank on its host, 0 and up. */
   readonly localRank: number;
-  /** Ranks of the host, one a GPU. */
+  /** Number of ranks on the host, one per GPU. */
   readonly gpuCount: number;
   /** Names of the host's devices, see `listRdmaDevices`. */
   readonly available: readonly string[];
 }
 
 /**
- * The RDMA devices that a rank uses: its share of those that `PS_P2P_STORE_RDMA_DEVICES` names, in that order, or else of
- * those that `NCCL_IB_HCA` selects, or else of all.
+ * Chooses the RDMA devices of a rank: its share of those that `PS_P2P_STORE_RDMA_DEVICES` names, in that order, or else
+ * of those that `NCCL_IB_HCA` selects, or else of all.
  *
- * @throws `CE_CONFIG_INVALID` when a device is named that is not there, none is left, or they cannot be shared out evenly.
+ * @throws `CE_CONFIG_INVALID` if a named device does not exist, none is left, or they cannot be divided evenly.
  */
 export function chooseRdmaDevices({ env, localRank, gpuCount, available }: RdmaDeviceChoice): string[] {
   const named = (env.PS_P2P_STORE_RDMA_DEVICES ?? '')
@@ -26,7 +26,7 @@ export function chooseRdmaDevices({ env, localRank, gpuCount, available }: RdmaD
   const unknown = named.filter((name) => !available.includes(name));
   if (unknown.length > 0) {
     throw wrongDevices(
-      `PS_P2P_STORE_RDMA_DEVICES names ${unknown.join(', ')}, and this host has ${available.join(', ') || 'no RDMA device'}`,
+      `PS_P2P_STORE_RDMA_DEVICES names ${unknown.join(', ')}, but this host has ${available.join(', ') || 'no RDMA device'}`,
     );
   }
   const devices = named.length > 0 ? named : parseNcclIbHca(env.NCCL_IB_HCA ?? '', available);

@@ -141,7 +141,7 @@ describe('listRdmaDevices', () => {
     ]);
   });
 
-  test('gives none where there are none', () => {
+  test('returns an empty list without devices', () => {
     expect(listRdmaDevices(join(folder, 'missing'))).toEqual([]);
   });
 });

@@ -3,32 +3,32 @@ import { join } from 'node:path';
 
 /** An RDMA device of this host. */
 export interface RdmaDevice {
-  /** `mlx5_0` */
+  /** Name, such as `mlx5_0`. */
   readonly name: string;
-  /** Elastic Fabric Adapter, which Mooncake reaches over libfabric and not over verbs. */
+  /** Whether it is an Elastic Fabric Adapter, which Mooncake reaches over libfabric instead of verbs. */
   readonly isEfa: boolean;
-  /** Node of the memory that it lies near; `undefined` where the system does not say. */
+  /** Nearest NUMA node; `undefined` if the system does not report it. */
   readonly numaNode: number | undefined;
   readonly ports: readonly RdmaPort[];
 }
 
 /** A port of an RDMA device. */
 export interface RdmaPort {
-  /** 1 and up. */
+  /** Port number, 1 and up. */
   readonly number: number;
   readonly active: boolean;
   readonly linkLayer: 'InfiniBand' | 'Ethernet' | 'unknown';
-  /** 1e9 bits a second; 0 where the system does not say. */
+  /** Rate in units of 1e9 bits per second; 0 if the system does not report it. */
   readonly rateGbps: number;
 }
 
 const amazon = '0x1d0f';
 
 /**
- * The RDMA devices of this host, sorted by name with numbers counted (`mlx5_2` before `mlx5_10`). None where the host
- * has none, or where a container does not show them.
+ * Lists the RDMA devices of this host, sorted by name in numeric order (`mlx5_2` before `mlx5_10`). The list is empty
+ * if the host has none, or if a container hides them.
  *
- * @param folder Where the kernel lists them.
+ * @param folder The kernel's list of the devices.
  */
 export function listRdmaDevices(folder: string = '/sys/class/infiniband'): RdmaDevice[] {
   const byNumber = new Intl.Collator('en', { numeric: true });

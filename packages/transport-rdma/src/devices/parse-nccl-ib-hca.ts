@@ -1,13 +1,13 @@
 const mostEntries = 32;
 
 /**
- * The RDMA devices that a value of `NCCL_IB_HCA` selects, by NCCL's own rules and in the order of `availableDevices`, at
- * most 32. An entry is a prefix: `mlx5_1` selects `mlx5_10` too. `=` in front of the list asks for whole names, `^` for
- * the devices that are not listed, `^=` for both. Ports (`mlx5_0:1`) are ignored, and so is white space. An empty list
- * restricts nothing, whatever stands in front of it.
+ * Returns the RDMA devices that a value of `NCCL_IB_HCA` selects, by NCCL's own rules and in the order of
+ * `availableDevices`, at most 32. An entry is a prefix: `mlx5_1` also selects `mlx5_10`. A leading `=` requires whole
+ * names, `^` selects the devices that are not listed, `^=` does both. The function ignores ports (`mlx5_0:1`) and white
+ * space. An empty list does not restrict anything, whatever its prefix.
  *
  * @source NCCL, `src/misc/utils.cc` (`parseStringList`, `matchIfList`) and the user guide on `NCCL_IB_HCA`; differs: an
- *         empty list behind `^` keeps every device, where NCCL would be left with none
+ *         empty list after `^` keeps every device, where NCCL would keep none
  */
 export function parseNcclIbHca(value: string, availableDevices: readonly string[]): string[] {
   const [, modifiers = '', list = ''] = /^(\^?=?)[\^=]?(.*)$/s.exec(value.trim()) ?? [];

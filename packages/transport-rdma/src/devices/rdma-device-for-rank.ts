@@ -1,13 +1,13 @@
 import { CheckpointEngineError } from '@checkpoint-engine/interface';
 
 /**
- * The RDMA device of a rank, or several joined by commas. Neighbouring ranks share a device where there are fewer
- * devices than GPUs; a rank takes neighbouring devices where there are more.
+ * Returns the RDMA device of a rank, or several joined by commas. If there are fewer devices than GPUs, neighboring
+ * ranks share a device; if there are more, a rank uses neighboring devices.
  *
  * @param localRank The rank on its host, 0 and up.
- * @param gpuCount  Ranks of the host, one a GPU.
- * @param devices   Devices of the host, in the order in which they lie near its GPUs.
- * @throws `CE_CONFIG_INVALID` when there is no device, or when neither count divides the other.
+ * @param gpuCount  Number of ranks on the host, one per GPU.
+ * @param devices   Devices of the host, in the order of their nearest GPUs.
+ * @throws `CE_CONFIG_INVALID` if there is no device, or if neither count divides the other.
  */
 export function rdmaDeviceForRank(localRank: number, gpuCount: number, devices: readonly string[]): string {
   if (!Number.isSafeInteger(gpuCount) || gpuCount < 1) throw new RangeError(`gpuCount must be 1 or more: ${gpuCount}`);
@@ -21,11 +21,11 @@ export function rdmaDeviceForRank(localRank: number, gpuCount: number, devices: 
   }
   if (gpuCount % devices.length === 0) return devices[Math.floor(localRank / (gpuCount / devices.length))]!;
   throw wrongDevices(
-    `${devices.length} RDMA devices (${devices.join(', ')}) cannot be shared out evenly among ${gpuCount} GPUs`,
+    `${devices.length} RDMA devices (${devices.join(', ')}) cannot be divided evenly among ${gpuCount} GPUs`,
   );
 }
 
-/** An error about the choice of devices, with the variables that make it. */
+/** Creates an error about the choice of devices; the hint names the variables that determine it. */
 export function wrongDevices(what: string): CheckpointEngineError {
   return new CheckpointEngineError(
     'CE_CONFIG_INVALID',

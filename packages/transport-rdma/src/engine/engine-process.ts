@@ -10,7 +10,7 @@ const mostAnswerBytes = 1 << 20;
 const mostLogBytes = 4096;
 const exitMs = 2000;
 
-/** A request was refused by the engine's process, which goes on. */
+/** The engine's process refused a request, and continues. */
 export class EngineRefusal extends Error {
   readonly status: number | undefined;
 
@@ -20,7 +20,7 @@ export class EngineRefusal extends Error {
   }
 }
 
-/** The engine's process ended under a request. */
+/** The engine's process ended during a request. */
 export class EngineEnded extends Error {}
 
 interface Answer {
@@ -35,9 +35,9 @@ interface Pending {
   readonly reject: (error: Error) => void;
 }
 
-/** A transfer engine in a process of its own. Whatever it hangs in or dies of stays there. */
+/** A transfer engine in a separate process, which isolates its hangs and crashes. */
 export class EngineProcess {
-  /** `host:port` by which peers reach this engine. */
+  /** `host:port` under which peers reach this engine. */
   address = '';
   readonly #child: ChildProcess;
   readonly #exited: Promise<void>;
@@ -63,7 +63,7 @@ export class EngineProcess {
     this.#child.stderr!.setEncoding('utf8').on('data', (text: string) => {
       this.#log = (this.#log + text).slice(-mostLogBytes);
     });
-    this.#child.stdin!.on('error', () => {}); // it ended: 'close' says so
+    this.#child.stdin!.on('error', () => {}); // The process ended: 'close' reports it.
     this.#exited = new Promise((resolve) => {
       this.#child.once('error', (error) => {
         this.#end(`cannot be started: ${error.message}`);
@@ -79,7 +79,7 @@ export class EngineProcess {
   /**
    * Starts an engine.
    *
-   * @throws `CE_LIBRARY_NOT_FOUND` when Python or Mooncake is not there, `CE_TRANSPORT_FAILED` when the engine does not
+   * @throws `CE_LIBRARY_NOT_FOUND` if Python or Mooncake is missing, `CE_TRANSPORT_FAILED` if the engine does not
    *         start, or not in time.
    */
   static async start(settings: EngineSettings): Promise<EngineProcess> {
@@ -96,7 +96,7 @@ export class EngineProcess {
     }
   }
 
-  /** Why the process is gone, if it is. */
+  /** The reason why the process is gone, if it is. */
   get ended(): EngineEnded | undefined {
     return this.#ended;
   }
@@ -106,12 +106,16 @@ export class EngineProcess {
     return this.#exited;
   }
 
-  /** The end of what the engine logged. */
+  /** The last part of the engine's log. */
   get log(): string {
     return this.#log.trim();
   }
 
-  /** Asks for something and waits for it. An engine that does not answer in time is ended. @throws As {@link request} */
+  /**
+   * Sends a request and waits for the answer. Ends an engine that does not answer in time.
+   *
+   * @throws As {@link request}
+   */
   async call<T>(op: string, args: object, timeoutMs: number): Promise<T> {
     const timer = setTimeout(() => {
       this.#end(`did not answer "${op}" within ${timeoutMs} ms and was ended`);
@@ -124,7 +128,7 @@ export class EngineProcess {
     }
   }
 
-  /** Asks for something that can be cancelled by its number. @throws {EngineRefusal} @throws {EngineEnded} */
+  /** Sends a request that can be canceled by its number. @throws {EngineRefusal} @throws {EngineEnded} */
   request<T>(op: string, args: object): { readonly id: number; readonly answer: Promise<T> } {
     const id = this.#nextId++;
     const answer = new Promise<T>((resolve, reject) => {
@@ -135,18 +139,18 @@ export class EngineProcess {
     return { id, answer };
   }
 
-  /** Asks a read to end early. */
+  /** Requests the early end of a read. */
   cancel(read: number): void {
     if (!this.#ended) this.#child.stdin!.write(encodeFrame({ id: this.#nextId++, op: 'cancel', read }));
   }
 
-  /** Ends the process at once. When this resolves, it writes to no memory any more. */
+  /** Ends the process immediately. When the promise resolves, the process no longer writes to any memory. */
   async kill(): Promise<void> {
     this.#child.kill('SIGKILL');
     await this.#exited;
   }
 
-  /** Lets the process end by itself, and ends it when it does not. */
+  /** Lets the process end by itself, and kills it if it does not. */
   async close(): Promise<void> {
     this.#child.stdin!.end();
     const timer = setTimeout(() => this.#child.kill('SIGKILL'), exitMs);
@@ -173,11 +177,11 @@ function startFailure(error: Error, { python }: EngineSettings, log: string): Er
   return new CheckpointEngineError(
     missing ? 'CE_LIBRARY_NOT_FOUND' : 'CE_TRANSPORT_FAILED',
     `Mooncake's transfer engine cannot be used with ${python}: ${error.message}`,
-    missing ? installHint : 'Look at what it logged, and at the devices and the protocol that were asked for',
+    missing ? installHint : 'Check its log, and the requested devices and protocol',
     { op: 'open', detail: log || undefined, status: (error as Partial<EngineRefusal>).status, cause: error },
   );
 }
 
-/** How to get what is missing. */
+/** How to install the missing parts. */
 export const installHint: string =
   'Install Mooncake for that Python (pip install mooncake-transfer-engine, or mooncake-transfer-engine-non-cuda without CUDA, mooncake-transfer-engine-efa on AWS) and the system packages libibverbs1, libnuma1 and libcurl4';

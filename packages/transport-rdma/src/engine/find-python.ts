@@ -9,30 +9,30 @@ import { installHint } from './engine-process.ts';
 const program = fileURLToPath(new URL('../../python/engine.py', import.meta.url));
 const probeMs = 30_000;
 
-/** A Python that reaches Mooncake: by its module, or by the library that `CHECKPOINT_ENGINE_MOONCAKE_LIB` names. */
+/** A Python that can use Mooncake: by its module, or by the library that `CHECKPOINT_ENGINE_MOONCAKE_LIB` names. */
 export interface MooncakePython {
-  /** Its interpreter. */
+  /** Path of its interpreter. */
   readonly python: string;
   /** `library` for Mooncake's C API, `module` for its Python module. */
   readonly way: 'library' | 'module';
   /** The library, or the module's file. */
   readonly file: string;
-  /** `mooncake-transfer-engine` or one of its kin; `null` where Python does not say. */
+  /** `mooncake-transfer-engine` or a variant; `null` if Python does not report it. */
   readonly distribution: string | null;
-  /** `0.3.13.post1` */
+  /** Version, such as `0.3.13.post1`. */
   readonly version: string | null;
-  /** Whether it was built for Elastic Fabric Adapters. */
+  /** Whether it was built with support for Elastic Fabric Adapters. */
   readonly efa: boolean;
 }
 
 const libraryHint =
   'CHECKPOINT_ENGINE_MOONCAKE_LIB must name a libtransfer_engine.so of Mooncake that was built with BUILD_SHARED_LIBS=ON; without it, the Python module is used';
 
-/** The first with all that is called; 0.3.12 and newer also check where peers read. */
+/** The first version with all required functions; 0.3.12 and newer also check where peers read. */
 const leastVersion = '0.3.4';
 
 interface Probed extends MooncakePython {
-  /** What is called and not there. */
+  /** Required functions that are missing. */
   readonly lacks: readonly string[];
 }
 
@@ -49,8 +49,9 @@ export function pythonCandidates(env: Environment = process.env): string[] {
 /**
  * Finds a Python that has Mooncake.
  *
- * @param chosen The only one to try, where one was chosen.
- * @throws `CE_LIBRARY_NOT_FOUND` with what each one said, `CE_LIBRARY_TOO_OLD` when none has one that can be used.
+ * @param chosen The only interpreter to try, if the user chose one.
+ * @throws `CE_LIBRARY_NOT_FOUND` with the result of each one, `CE_LIBRARY_TOO_OLD` if only unusable versions were
+ *   found.
  */
 export async function findPython(chosen?: string, env: Environment = process.env): Promise<MooncakePython> {
   const candidates = chosen === undefined ? pythonCandidates(env) : [chosen];
@@ -69,13 +70,13 @@ export async function findPython(chosen?: string, env: Environment = process.env
   if (old !== undefined) throw tooOld(old);
   throw new CheckpointEngineError(
     'CE_LIBRARY_NOT_FOUND',
-    `Mooncake was not found: looked with ${candidates.join(', ') || 'no Python, for there is no python3 on the PATH'}`,
+    `Mooncake was not found: tried ${candidates.join(', ') || 'no Python, because there is no python3 on the PATH'}`,
     env.CHECKPOINT_ENGINE_MOONCAKE_LIB ? libraryHint : installHint,
     { op: 'open', detail: failures.join('\n') || undefined },
   );
 }
 
-/** What a Python has of Mooncake, or the reason why it has nothing. */
+/** Describes the Mooncake of a Python, or returns the reason why it is not usable. */
 function probe(python: string, env: Environment): Promise<Probed | string> {
   const way = env.CHECKPOINT_ENGINE_MOONCAKE_LIB ? 'library' : 'module';
   return new Promise((resolve) => {
@@ -89,7 +90,7 @@ function probe(python: string, env: Environment): Promise<Probed | string> {
 function tooOld({ python, file, distribution, version, lacks }: Probed): CheckpointEngineError {
   return new CheckpointEngineError(
     'CE_LIBRARY_TOO_OLD',
-    `Mooncake ${version ?? 'of an unknown version'} of ${python} lacks ${lacks.join(', ')}, wanted ${leastVersion} or newer`,
+    `Mooncake ${version ?? 'of an unknown version'} of ${python} lacks ${lacks.join(', ')}, expected ${leastVersion} or newer`,
     `Install a newer one: ${python} -m pip install --upgrade ${distribution ?? 'mooncake-transfer-engine'}`,
     { op: 'open', detail: file },
   );

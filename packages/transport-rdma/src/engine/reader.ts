@@ -4,7 +4,7 @@ import type { EngineSettings } from '../settings.ts';
 import { EngineEnded, EngineProcess } from './engine-process.ts';
 import { Segments } from './segments.ts';
 
-/** What to read: `segment` of a piece counts `memories`. */
+/** The pieces to read: `segment` of a piece is an index into `memories`. */
 export interface ReadJob {
   readonly peer: string;
   readonly memories: readonly Backing[];
@@ -17,19 +17,19 @@ interface Opened {
 }
 
 /**
- * How long a mapping is kept for the next read into the same memory: a new one is paid for with a page fault for every
- * 4 KiB, which can cost more than the read.
+ * Time to keep a mapping for the next read into the same memory: a new mapping costs a page fault per
+ * 4 KiB, which can take longer than the read.
  */
 const lingerMs = 5000;
-/** How long a read that is given up may take to come to an end by itself. */
+/** Time for an aborted read to end by itself. */
 const cancelMs = 300;
-/** How often a read is started again because another one took the engine with it. */
+/** Number of times that a read restarts because another one ended the engine. */
 const mostStarts = 4;
 
 /**
- * The engine that this process reads with. It is started by the first read. A read that fails, or that is given up and
- * does not end, takes the engine with it: only then is it certain that no late byte arrives in memory that its owner
- * uses for something else already. Reads that were under way beside it start again on a new engine.
+ * The engine that this process uses for reads. The first read starts it. A read that fails, or that is aborted and
+ * does not end, ends the engine: only then is it certain that no late byte arrives in memory that its owner
+ * already uses for something else. Other reads of that engine start again on a new one.
  */
 export class Reader {
   readonly #settings: EngineSettings;
@@ -43,9 +43,11 @@ export class Reader {
   }
 
   /**
-   * Reads all of a job, or fails. Nothing writes to the memories once this has settled.
+   * Reads all of a job, or fails. When the promise settles, nothing writes to the memories any more.
    *
-   * @throws The signal's reason. @throws {EngineRefusal} The transfer failed. @throws {EngineEnded}
+   * @throws The signal's reason.
+   * @throws {EngineRefusal} The transfer failed.
+   * @throws {EngineEnded}
    */
   async read(job: ReadJob, signal: AbortSignal): Promise<void> {
     for (let start = 1; ; start++) {
@@ -60,7 +62,7 @@ export class Reader {
     }
   }
 
-  /** Ends the engine, and with it what is being read. */
+  /** Ends the engine, and with it all pending reads. */
   async close(): Promise<void> {
     this.#closed = true;
     const current = await this.#current?.catch(() => undefined);
@@ -112,7 +114,7 @@ export class Reader {
   }
 }
 
-/** Runs the waves of a read. The engine is gone afterwards, unless the read ended well or between two waves. */
+/** Runs the waves of a read. The engine is gone afterwards, unless the read succeeded or stopped between two waves. */
 async function transfer(engine: EngineProcess, args: object, signal: AbortSignal): Promise<void> {
   const { id, answer } = engine.request<{ cancelled: boolean }>('read', args);
   let timer: ReturnType<typeof setTimeout> | undefined;

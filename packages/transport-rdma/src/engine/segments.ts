@@ -1,10 +1,10 @@
 import type { Backing } from '../memory/backing.ts';
 import type { EngineProcess } from './engine-process.ts';
 
-/** A memory as an engine has it. */
+/** A memory as the engine has mapped it. */
 export interface Segment {
   readonly segment: number;
-  /** Where it lies in the engine's process, decimal. */
+  /** Address in the engine's process, decimal. */
   readonly address: string;
 }
 
@@ -18,13 +18,13 @@ interface Entry {
 export interface SegmentsOptions {
   /** Whether peers, and the network card, may access the memories. */
   readonly share: boolean;
-  /** Whether anybody may write to them through this engine. */
+  /** Whether peers may write to them through this engine. */
   readonly writable: boolean;
-  /** How long a memory stays mapped after its last use, for the next one. @default 0 */
+  /** Time for which a memory stays mapped after its last use, in case another use follows. @default 0 */
   readonly lingerMs?: number | undefined;
 }
 
-/** The memories that an engine has mapped, each once however many use it. */
+/** The memories that an engine has mapped. Each is mapped once, regardless of the number of users. */
 export class Segments {
   readonly #engine: EngineProcess;
   readonly #access: { readonly share: boolean; readonly writable: boolean };
@@ -37,7 +37,7 @@ export class Segments {
     this.#lingerMs = lingerMs;
   }
 
-  /** Maps a memory, or uses it once more. @throws {EngineRefusal} @throws {EngineEnded} */
+  /** Maps a memory, or adds a use to an existing mapping. @throws {EngineRefusal} @throws {EngineEnded} */
   async acquire(backing: Backing): Promise<Segment> {
     if (this.#engine.ended) throw this.#engine.ended;
     const key = keyOf(backing);
@@ -56,7 +56,7 @@ export class Segments {
     }
   }
 
-  /** Ends a use. The last one takes the memory back from the engine. */
+  /** Ends a use. The last one unmaps the memory in the engine. */
   async release(backing: Backing): Promise<void> {
     const entry = this.#entries.get(keyOf(backing));
     if (entry === undefined || --entry.users > 0) return;
@@ -65,7 +65,7 @@ export class Segments {
     entry.timer.unref();
   }
 
-  /** Leaves no timer; what is mapped goes with the engine. */
+  /** Stops all timers; the mappings end with the engine. */
   close(): void {
     for (const { timer } of this.#entries.values()) clearTimeout(timer);
     this.#entries.clear();
@@ -86,7 +86,7 @@ function keyOf({ device, inode, offset, size }: Backing): string {
   return `${device} ${inode} ${offset} ${size}`;
 }
 
-/** What registering a memory with network cards may take: they have to pin it. */
+/** Time limit for the registration of a memory with network cards, which must pin it. */
 function patienceMs({ size }: Backing): number {
   const slowestBytesAMs = 500_000;
   return 30_000 + size / slowestBytesAMs;

@@ -2,14 +2,14 @@ import { readFileSync } from 'node:fs';
 import process from 'node:process';
 import { CheckpointEngineError, type Memory } from '@checkpoint-engine/interface';
 
-/** The file behind a memory, by which another process maps the same bytes. */
+/** The file behind a memory, through which another process maps the same bytes. */
 export interface Backing {
-  /** Paths to try; the last one reaches a file that was unlinked, where the system allows it. */
+  /** Paths to try; the last one reaches a file that was unlinked, if the system allows it. */
   readonly paths: readonly string[];
-  /** `major:minor` in hexadecimal, as the kernel prints it. */
+  /** `major:minor` in hexadecimal, in the kernel's format. */
   readonly device: string;
   readonly inode: number;
-  /** Where the memory starts in the file. */
+  /** Offset of the memory in the file. */
   readonly offset: number;
   readonly size: number;
 }
@@ -22,17 +22,17 @@ interface Area {
   readonly device: string;
   readonly inode: number;
   readonly path: string;
-  /** `start-end` as it was printed. */
+  /** `start-end` in the kernel's format. */
   readonly range: string;
 }
 
 const known = new WeakMap<Memory, { readonly address: bigint; readonly backing: Backing }>();
 
 /**
- * Finds the file behind a memory of this process, whoever mapped it: shared memory of a device, an opened segment, a
- * file on tmpfs that was mapped in place.
+ * Finds the file behind a memory of this process, regardless of its origin: shared memory of a device, an opened
+ * segment, a file on tmpfs that is mapped in place.
  *
- * @throws `CE_CLOSED` when the memory is closed, `CE_NOT_SUPPORTED` when it is this process's alone.
+ * @throws `CE_CLOSED` if the memory is closed, `CE_NOT_SUPPORTED` if it belongs to this process alone.
  */
 export function backingOf(memory: Memory): Backing {
   const { address } = memory;
@@ -56,8 +56,8 @@ export function findBacking(maps: string, address: bigint, sizeBytes: number): B
   if (first === undefined || first.start > address || !isOneFile(areas, end)) {
     throw new CheckpointEngineError(
       'CE_NOT_SUPPORTED',
-      `The ${sizeBytes} bytes of host memory at 0x${address.toString(16)} belong to this process alone, and the transfer engine runs in a process of its own`,
-      'Allocate the memory with allocateHost(sizeBytes, { shared: true }), or map a file that lies in /dev/shm',
+      `The ${sizeBytes} bytes of host memory at 0x${address.toString(16)} belong to this process alone, but the transfer engine runs in a separate process`,
+      'Allocate the memory with allocateHost(sizeBytes, { shared: true }), or map a file in /dev/shm',
       { op: 'register' },
     );
   }
@@ -70,7 +70,7 @@ export function findBacking(maps: string, address: bigint, sizeBytes: number): B
   };
 }
 
-/** Whether the areas follow each other in memory and in one shared file, up to `end`. The kernel splits what was one. */
+/** Whether the areas are contiguous in memory and in one shared file, up to `end`. The kernel may split one mapping. */
 function isOneFile(areas: readonly Area[], end: bigint): boolean {
   const [first] = areas;
   return (

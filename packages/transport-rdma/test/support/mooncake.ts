@@ -10,29 +10,29 @@ export const oldVersion = '0.3.1';
 const cache = fileURLToPath(new URL('../../../../node_modules/.cache/checkpoint-engine/', import.meta.url));
 const installMs = 300_000;
 
-/** A Python with the pinned Mooncake, or why there is none. */
+/** A Python with the pinned Mooncake, or the reason why there is none. */
 export interface MooncakeForTests {
   readonly python: string;
-  /** Set where the tests have to be skipped. */
+  /** Set if the tests must be skipped. */
   readonly missing: string | undefined;
 }
 
 /**
- * Installs the pinned Mooncake into a virtual environment in the cache, once. With `REQUIRE_MOONCAKE=1` whatever is in
- * the way is an error; otherwise the tests are skipped, and the reason is printed.
+ * Installs the pinned Mooncake into a virtual environment in the cache, once. With `REQUIRE_MOONCAKE=1` any obstacle
+ * is an error; otherwise the tests are skipped, and the reason is printed.
  */
 export async function mooncakeForTests(): Promise<MooncakeForTests> {
   const { python, missing } = environmentWith(distribution, version);
   return { python, missing: told(missing ?? (await unusable(python)), 'Mooncake') };
 }
 
-/** Installs, in the same way, an old Mooncake, which lacks functions that the transport needs. */
+/** Installs an old Mooncake in the same way, which lacks functions that the transport needs. */
 export function oldMooncakeForTests(): MooncakeForTests {
   const { python, missing } = environmentWith('mooncake-transfer-engine', oldVersion);
   return { python, missing: told(missing ?? notImportable(python), 'an old Mooncake') };
 }
 
-/** Says why Python cannot load the module: a system library such as libibverbs may be missing. */
+/** Returns the reason why Python cannot load the module: a system library such as libibverbs may be missing. */
 function notImportable(python: string): string | undefined {
   try {
     run(python, ['-c', 'import mooncake.engine']);
@@ -55,14 +55,14 @@ function environmentWith(distribution: string, version: string): MooncakeForTest
   return { python, missing };
 }
 
-/** Makes `folder`, which then has `file` in it, unless it is there. Gives what is in the way. */
+/** Creates `folder` with `file` in it, unless it exists. Returns the obstacle, if there is one. */
 function installOnce(folder: string, file: string, what: string, make: (fresh: string) => void): string | undefined {
   if (existsSync(file)) return undefined;
   const fresh = `${folder}-${process.pid}`;
   mkdirSync(cache, { recursive: true });
   try {
     make(fresh);
-    renameSync(fresh, folder); // whoever comes first
+    renameSync(fresh, folder); // The first process wins.
     return undefined;
   } catch (error) {
     if (existsSync(file)) return undefined;
@@ -88,15 +88,15 @@ async function unusable(python: string): Promise<string | undefined> {
   return found.available ? undefined : found.reason;
 }
 
-/** A Mooncake with the C API, and the environment that it needs, or why there is none. */
+/** A Mooncake with the C API and its environment, or the reason why there is none. */
 export interface LibraryForTests {
   readonly env: Readonly<Record<string, string>>;
   readonly missing: string | undefined;
 }
 
 /**
- * Installs the only build of the registry that has the C API: the one for Ascend. TCP needs nothing of Ascend, so that
- * empty libraries stand in for its driver.
+ * Installs the only build of the registry that has the C API: the one for Ascend. TCP does not use Ascend, so
+ * empty libraries replace its driver.
  */
 export async function libraryForTests(): Promise<LibraryForTests> {
   const folder = join(cache, `mooncake-library-${version}`);

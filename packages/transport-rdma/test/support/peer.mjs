@@ -24,7 +24,7 @@ const operations = {
     await shares.get(name).close();
     return performance.now() - start;
   },
-  /** Reads a whole range and gives the digest of what arrived. */
+  /** Reads a whole range and returns the digest of the received bytes. */
   async read({ peer, remote, timeoutMs }) {
     const { sizeBytes } = remote;
     const memory = await device.allocateHost(sizeBytes, { shared: true });

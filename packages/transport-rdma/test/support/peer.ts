@@ -7,7 +7,7 @@ import type { RdmaOptions } from '@checkpoint-engine/transport-rdma';
 const main = fileURLToPath(new URL('./peer.mjs', import.meta.url));
 const peers = new Set<Peer>();
 
-/** A process with an endpoint of its own. */
+/** A process with its own endpoint. */
 export class Peer {
   readonly #child: ChildProcess;
   readonly #calls = new Map<number, { resolve: (value: never) => void; reject: (error: Error) => void }>();
@@ -51,17 +51,17 @@ export class Peer {
     return this.#call('share', { name, sizeBytes, seed });
   }
 
-  /** Takes it back. Gives the milliseconds that it took. */
+  /** Withdraws it. Returns the milliseconds that it took. */
   unregister(name: string): Promise<number> {
     return this.#call('unregister', { name });
   }
 
-  /** Reads a range and gives the SHA-256 of what arrived. */
+  /** Reads a range and returns the SHA-256 of the received bytes. */
   read(peer: string, remote: RemoteMemory, timeoutMs?: number): Promise<string> {
     return this.#call('read', { peer, remote, timeoutMs });
   }
 
-  /** Closes all, and waits for the process to end by itself. */
+  /** Closes everything, and waits for the process to end by itself. */
   async close(): Promise<void> {
     if (this.#child.exitCode !== null || this.#child.signalCode !== null) return;
     const exit = once(this.#child, 'exit');
@@ -88,7 +88,7 @@ export class Peer {
   }
 }
 
-/** Ends what a test has left. */
+/** Ends the processes that a test has left behind. */
 export async function killPeers(): Promise<void> {
   for (const peer of peers) await peer.kill();
   peers.clear();

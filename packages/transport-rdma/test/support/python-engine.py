@@ -1,8 +1,8 @@
-"""Mooncake's own Python, as others use it: owns memory, or reads somebody's.
+"""Uses Mooncake's own Python like other programs do: owns memory, or reads that of others.
 
 own SIZE SEED               prints {"peer", "address"}, then waits for the end of standard input
 read PEER ADDRESS SIZE      prints the SHA-256 of what it read
-write PEER ADDRESS SIZE     tries to overwrite what somebody registered, and prints the engine's answer
+write PEER ADDRESS SIZE     tries to overwrite registered memory, and prints the engine's answer
 bench PEER ADDRESS SIZE BLOCK WAVE         reads once for each line of standard input, and prints the seconds that it took
 """
 

@@ -1,6 +1,6 @@
-// Reads within this host, through this package and through Mooncake's own Python, in turns, with the same blocks; beside
-// them iperf3, where it is installed: what one TCP connection carries when nobody looks at the bytes.
-// MOONCAKE_PROTOCOL says over what (tcp).
+// Reads within this host, through this package and through Mooncake's own Python, in turns, with the same blocks. Also
+// runs iperf3, if it is installed, to show the rate of one TCP connection without any processing.
+// MOONCAKE_PROTOCOL selects the protocol (tcp).
 //   node throughput.mjs PYTHON [SIZE_MIB] [ROUNDS]
 import { execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -23,7 +23,7 @@ const source = await device.allocateHost(sizeBytes, { shared: true });
 const target = await device.allocateHost(sizeBytes, { shared: true });
 for (let i = 0; i < sizeBytes; i += 16 * MiB) source.view(i, Math.min(16 * MiB, sizeBytes - i)).fill(i / MiB + 1);
 
-/** Gives a function that reads everything once and tells the seconds that it took. */
+/** Returns a function that reads everything once and returns the duration in seconds. */
 async function ours(blockBytes) {
   const transport = rdma({ python, protocol, blockBytes, maxInFlight: 4 * wave });
   const owner = await transport.open({ device });
@@ -70,7 +70,7 @@ const rates = (seconds) => {
   return `${median.toFixed(2).padStart(6)} ${sorted.at(-1).toFixed(2).padStart(6)}`;
 };
 
-console.log(`${sizeMiB} MiB, ${rounds} rounds, ${protocol}, GB/s (1e9 bytes a second)`);
+console.log(`${sizeMiB} MiB, ${rounds} rounds, ${protocol}, GB/s (1e9 bytes per second)`);
 console.log('block (MiB) | here: median, best | Python: median, best');
 for (const blockMiB of [1, 4, 16]) {
   const sides = [await ours(blockMiB * MiB), await theirs(blockMiB * MiB)];

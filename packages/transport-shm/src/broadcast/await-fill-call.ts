@@ -2,7 +2,7 @@ import type { Call, CallContext } from './call.ts';
 import type { CallFrame, ReadyFrame } from './frames.ts';
 import type { SharedTarget } from './shared-target.ts';
 
-/** A broadcast into shared memory at a receiver: says that the range may be written, and waits until it is. */
+/** A broadcast into shared memory at a receiver: allows the root to write the range, and waits until it has. */
 export class AwaitFillCall implements Call {
   /** Resolves when the range holds the bytes. */
   readonly written: Promise<void>;
@@ -11,7 +11,7 @@ export class AwaitFillCall implements Call {
   readonly #root: number;
   #filled: () => void = () => {};
 
-  /** @param mayWrite Resolves when nothing at this member touches the range any more. */
+  /** @param mayWrite Resolves when this member no longer uses the range. */
   constructor(call: number, context: CallContext, root: number, target: SharedTarget, mayWrite: Promise<void>) {
     this.#call = call;
     this.#context = context;

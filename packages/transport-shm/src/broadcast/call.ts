@@ -4,7 +4,7 @@ import type { Connection } from '../wire/connection.ts';
 import type { CallFrame } from './frames.ts';
 import type { Fuse } from './fuse.ts';
 
-/** What the calls of a group work with. */
+/** The environment of a group's calls. */
 export interface CallContext {
   readonly rank: number;
   readonly peers: ReadonlyMap<number, Connection>;
@@ -17,6 +17,6 @@ export interface CallContext {
 
 /** A broadcast that is pending at this member. */
 export interface Call {
-  /** Takes a peer's frame for this call. @throws {RangeError} The peer's call is another one than this. */
+  /** Handles a peer's frame for this call. @throws {RangeError} The peer's call differs from this one. */
   accept(from: number, frame: CallFrame): void;
 }

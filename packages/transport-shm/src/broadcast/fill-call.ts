@@ -2,12 +2,12 @@ import type { Call, CallContext } from './call.ts';
 import type { CallFrame, ReadyFrame } from './frames.ts';
 import { type SharedTarget, sameTarget } from './shared-target.ts';
 
-/** How long a root waits before it tells the others that it is the root, so that a mistake comes out. */
+/** Time after which a root announces itself to the others, so that a mistake is detected. */
 const patienceMs = 100;
 
-/** A broadcast into shared memory at its root: fills the range once every peer has said that it may. */
+/** A broadcast into shared memory at its root: fills the range once every peer has allowed it. */
 export class FillCall implements Call {
-  /** Resolves when the range holds the bytes and peers have been told. */
+  /** Resolves when the range holds the bytes and peers have been notified. */
   readonly written: Promise<void>;
   readonly #call: number;
   readonly #context: CallContext;
@@ -15,7 +15,7 @@ export class FillCall implements Call {
   readonly #missing: Set<number>;
   #allReady: () => void = () => {};
 
-  /** @param mayWrite Resolves when nothing at this member touches the range any more. */
+  /** @param mayWrite Resolves when this member no longer uses the range. */
   constructor(
     call: number,
     context: CallContext,
@@ -32,9 +32,9 @@ export class FillCall implements Call {
     });
     if (this.#missing.size === 0) this.#allReady();
     const timer = setTimeout(() => this.#tell({ type: 'root', call }), patienceMs);
-    const everybody = context.fuse.guard(ready).finally(() => clearTimeout(timer));
-    everybody.catch(() => {}); // `written` tells
-    this.written = mayWrite.then(() => everybody).then(() => this.#fill(fill));
+    const allReady = context.fuse.guard(ready).finally(() => clearTimeout(timer));
+    allReady.catch(() => {}); // `written` reports it.
+    this.written = mayWrite.then(() => allReady).then(() => this.#fill(fill));
   }
 
   accept(from: number, frame: CallFrame): void {

@@ -1,10 +1,10 @@
 import type { Frame } from '../wire/frame-codec.ts';
 import type { WireError } from '../wire/wire-error.ts';
 
-/** Root to all: the bytes of call `call` are there to be copied. */
+/** Root to all: the bytes of call `call` are ready to be copied. */
 export interface AnnounceFrame extends Frame {
   readonly type: 'announce';
-  /** Place in the group's order of broadcasts, from 0. */
+  /** Index of the call in the group's order of broadcasts, from 0. */
   readonly call: number;
   readonly handle: Uint8Array;
   readonly memoryBytes: number;
@@ -12,20 +12,20 @@ export interface AnnounceFrame extends Frame {
   readonly sizeBytes: number;
 }
 
-/** Receiver to root: it has its copy. */
+/** Receiver to root: the receiver has its copy. */
 export interface AckFrame extends Frame {
   readonly type: 'ack';
   readonly call: number;
 }
 
-/** Receiver to root, when it has waited for a while: this is what it waits for, see whether that is right. */
+/** Receiver to root, after a while: describes the call that the receiver waits for; the root verifies it. */
 export interface ExpectFrame extends Frame {
   readonly type: 'expect';
   readonly call: number;
   readonly sizeBytes: number;
 }
 
-/** Receiver to root: this shared range may be written. */
+/** Receiver to root: the root may write this shared range. */
 export interface ReadyFrame extends Frame {
   readonly type: 'ready';
   readonly call: number;
@@ -40,7 +40,7 @@ export interface FilledFrame extends Frame {
   readonly call: number;
 }
 
-/** Root to all, when it has waited for a while: it takes itself for the root of this call, see whether that is right. */
+/** Root to all, after a while: the sender believes that it is the root of this call; receivers verify it. */
 export interface RootFrame extends Frame {
   readonly type: 'root';
   readonly call: number;
@@ -52,7 +52,7 @@ export interface AbortFrame extends Frame {
   readonly error: WireError;
 }
 
-/** To all, last: this member leaves after so many calls. */
+/** To all, last: this member leaves after this many calls. */
 export interface ByeFrame extends Frame {
   readonly type: 'bye';
   readonly calls: number;

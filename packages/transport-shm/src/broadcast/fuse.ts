@@ -1,9 +1,9 @@
-/** Lets everything that waits fail at once, and with the same error. */
+/** Makes everything that waits fail together, and with the same error. */
 export class Fuse {
   readonly #rejects = new Set<(error: Error) => void>();
   #error: Error | undefined;
 
-  /** Why it blew, if it did. */
+  /** The error, once the fuse has blown. */
   get error(): Error | undefined {
     return this.#error;
   }
@@ -16,7 +16,7 @@ export class Fuse {
     this.#rejects.clear();
   }
 
-  /** The promise's result, unless the fuse blows first. */
+  /** Returns the promise's result, unless the fuse blows first. */
   guard<T>(promise: Promise<T>): Promise<T> {
     return new Promise<T>((resolve, reject) => {
       if (this.#error !== undefined) reject(this.#error);

@@ -2,7 +2,7 @@ import type { Frame } from '../wire/frame-codec.ts';
 import { isCount } from '../wire/shape.ts';
 import type { GroupFrame } from './frames.ts';
 
-/** Checks what a member sent. @throws {RangeError} It is not a frame of a group. */
+/** Checks a value from a member. @throws {RangeError} It is not a frame of a group. */
 export function readGroupFrame(frame: Frame): GroupFrame {
   const fields = frame as Frame & Readonly<Record<string, unknown>>;
   if (isGroupFrame(fields)) return frame as GroupFrame;

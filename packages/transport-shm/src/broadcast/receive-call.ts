@@ -3,10 +3,10 @@ import type { Call, CallContext } from './call.ts';
 import type { AnnounceFrame, CallFrame } from './frames.ts';
 import type { Step } from './order.ts';
 
-/** How long a receiver waits before it tells the root what it waits for, so that a mistake comes out. */
+/** Time after which a receiver describes to the root what it waits for, so that a mistake is detected. */
 const patienceMs = 100;
 
-/** A broadcast at a receiver: copies the bytes out of the root's memory as soon as it knows where they are. */
+/** A broadcast at a receiver: copies the bytes from the root's memory as soon as it knows their location. */
 export class ReceiveCall implements Call {
   /** Resolves when the target holds the bytes. */
   readonly written: Promise<void>;
@@ -26,7 +26,7 @@ export class ReceiveCall implements Call {
     });
     const timer = setTimeout(() => this.#remind(), patienceMs);
     const announcement = context.fuse.guard(announced).finally(() => clearTimeout(timer));
-    announcement.catch(() => {}); // `written` tells
+    announcement.catch(() => {}); // `written` reports it.
     this.written = before.quiet.then(() => announcement).then((frame) => this.#copy(frame));
   }
 

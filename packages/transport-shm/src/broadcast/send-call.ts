@@ -5,9 +5,9 @@ import type { Call, CallContext } from './call.ts';
 import type { AnnounceFrame, CallFrame } from './frames.ts';
 import type { Step } from './order.ts';
 
-/** A broadcast at its root: tells where the bytes are, and waits until every peer has copied them. */
+/** A broadcast at its root: announces the location of the bytes, and waits until every peer has copied them. */
 export class SendCall implements Call {
-  /** Resolves when no peer reads the source any more. */
+  /** Resolves when peers no longer read the source. */
   readonly read: Promise<void>;
   /** Resolves when the target holds the bytes. */
   readonly written: Promise<void>;
@@ -35,7 +35,7 @@ export class SendCall implements Call {
       throw new RangeError(`Ranks ${from} and ${this.#context.rank} are both the root of broadcast ${this.#call}`);
     }
     if (frame.type === 'ready') {
-      throw new RangeError(`Broadcast ${this.#call}: rank ${from} expects it in shared memory, its root does not`);
+      throw new RangeError(`Broadcast ${this.#call}: rank ${from} expects it in shared memory, but its root does not`);
     }
     if (frame.type === 'expect') {
       if (frame.sizeBytes === sizeBytes) return;

@@ -25,12 +25,12 @@ import { ReceiveCall } from './receive-call.ts';
 import { SendCall } from './send-call.ts';
 import { overlap, sharedTarget } from './shared-target.ts';
 
-/** How far a member's calls may be ahead of this one's: far more than broadcasts may be pending at a time. */
+/** Most calls by which a member may be ahead of this one: far more than the broadcasts that may be pending at a time. */
 const mostCallsAhead = 65_536;
 /** Frames of one call that this member has not made yet, from each other member. */
 const mostEarlyFrames = 8;
 
-/** What a group is made of. */
+/** The parts of a group. */
 export interface GroupParts {
   readonly store: Store;
   readonly device: Device;
@@ -41,7 +41,7 @@ export interface GroupParts {
   readonly onClose: (group: BroadcastGroup) => void;
 }
 
-/** A group of members that copy out of each other's shared memory. */
+/** A group of members that copy from each other's shared memory. */
 export class ShmGroup implements BroadcastGroup {
   readonly members: readonly number[];
   readonly #parts: GroupParts;
@@ -49,17 +49,17 @@ export class ShmGroup implements BroadcastGroup {
   readonly #fuse = new Fuse();
   readonly #order = new Order();
   readonly #calls = new Map<number, Call>();
-  /** What pending calls read or write at this member. */
+  /** The ranges that pending calls read or write at this member. */
   readonly #ranges = new Map<number, readonly MemoryRange[]>();
   readonly #running = new Set<Promise<void>>();
   /** Frames of calls that this member has not made yet. */
   readonly #early = new Map<number, { from: number; frame: CallFrame }[]>();
-  /** Peers that have left, and after how many calls. */
+  /** Peers that have left, with the number of their calls. */
   readonly #left = new Map<number, number>();
   readonly #onStoreFailure = (): void => this.#fail(this.#parts.store.signal.reason as Error);
   #nextCall = 0;
   #closing: Promise<void> | undefined;
-  /** It has said goodbye: what peers do is of no concern any more. */
+  /** This member has left: it ignores its peers from now on. */
   #gone = false;
 
   constructor(parts: GroupParts) {
@@ -91,10 +91,10 @@ export class ShmGroup implements BroadcastGroup {
   async broadcastShared(root: number, { target, fill }: SharedBroadcast): Promise<void> {
     const isRoot = this.#checkRoot(root);
     const shared = sharedTarget(target);
-    if (isRoot && fill === undefined) throw new TypeError('The root of a shared broadcast says how to fill its target');
+    if (isRoot && fill === undefined) throw new TypeError('The root of a shared broadcast must pass fill');
     const isFree = ![...this.#ranges.values()].flat().some((range) => overlap(range, target));
     await this.#begin([target], (call, { quiet }) => {
-      // What does not touch the range is not waited for: ranges of a ring are filled at the same time.
+      // Calls on other ranges are not awaited, so that several ranges of a ring can be filled at the same time.
       const mayWrite = isFree ? Promise.resolve() : quiet;
       return isRoot
         ? new FillCall(call, this.#context, shared, fill!, mayWrite)
@@ -113,7 +113,7 @@ export class ShmGroup implements BroadcastGroup {
 
   async #close(): Promise<void> {
     const { peers, segments, stream } = this.#context;
-    // Calls that failed at once may still be copying.
+    // Calls that failed early may still be copying.
     while (this.#running.size > 0) await Promise.allSettled(this.#running);
     this.#parts.store.signal.removeEventListener('abort', this.#onStoreFailure);
     this.#gone = true;
@@ -124,14 +124,14 @@ export class ShmGroup implements BroadcastGroup {
     this.#parts.onClose(this);
   }
 
-  /** Whether this member is the root. @throws {RangeError} The root is no member. */
+  /** Whether this member is the root. @throws {RangeError} The root is not a member. */
   #checkRoot(root: number): boolean {
     this.#refuseWhenOver();
-    if (!this.members.includes(root)) throw new RangeError(`Rank ${root} is none of the members ${this.members}`);
+    if (!this.members.includes(root)) throw new RangeError(`Rank ${root} is not one of the members ${this.members}`);
     return root === this.#context.rank;
   }
 
-  /** Makes the next call, which touches these ranges, and gives it the frames that have come for it. */
+  /** Makes the next call, which uses these ranges, and passes it the frames that have already arrived for it. */
   async #begin(
     ranges: readonly MemoryRange[],
     make: (call: number, before: Step) => Call & { written: Promise<void>; read?: Promise<void> },
@@ -150,7 +150,7 @@ export class ShmGroup implements BroadcastGroup {
     await this.#run(call, done);
   }
 
-  /** Lets the caller know the end of a call, or at once that the group failed. */
+  /** Reports the end of a call to the caller, or immediately the failure of the group. */
   async #run(call: number, done: Promise<void>): Promise<void> {
     const ended = done
       .catch((error: unknown) => this.#fail(error instanceof Error ? error : toCheckpointEngineError(error)))
@@ -180,7 +180,7 @@ export class ShmGroup implements BroadcastGroup {
   #accept(from: number, frame: CallFrame): void {
     const call = this.#calls.get(frame.call);
     if (call === undefined) {
-      if (frame.call < this.#nextCall) return; // it is over, failed
+      if (frame.call < this.#nextCall) return; // The call has failed and is over.
       const early = this.#early.get(frame.call) ?? [];
       if (frame.call > this.#nextCall + mostCallsAhead || early.length > mostEarlyFrames * this.members.length) {
         throw new RangeError(`Rank ${from} sends frames of broadcast ${frame.call}, here it is ${this.#nextCall}`);
@@ -201,7 +201,7 @@ export class ShmGroup implements BroadcastGroup {
     this.#fail(new RankLostError(rank, `Rank ${rank} was lost: its connection broke`, { rank: this.#context.rank }));
   }
 
-  /** Ends all calls at this member at once, and tells the others. */
+  /** Ends all calls at this member immediately, and notifies the others. */
   #fail(error: Error): void {
     if (this.#fuse.error !== undefined) return;
     this.#fuse.blow(error);
@@ -224,7 +224,7 @@ export class ShmGroup implements BroadcastGroup {
     if (this.#running.size < maxPending) return;
     throw new CheckpointEngineError(
       'CE_NOT_SUPPORTED',
-      `${this.#running.size} broadcasts are pending, the most is ${maxPending}`,
+      `${this.#running.size} broadcasts are pending, expected at most ${maxPending}`,
       'Wait for one of them, or raise maxPending',
       { op: 'broadcast' },
     );
@@ -234,7 +234,7 @@ export class ShmGroup implements BroadcastGroup {
     return new CheckpointEngineError(
       'CE_CLOSED',
       `Rank ${rank} has left the group`,
-      'Close a group only when all its members are done with it, and join a new one',
+      'Close a group only when all its members have finished with it, and join a new one',
       { peer: rank, op: 'broadcast' },
     );
   }

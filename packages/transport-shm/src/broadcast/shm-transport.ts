@@ -17,13 +17,16 @@ const defaultJoinTimeoutMs = 60_000;
 export interface ShmOptions {
   /** Most broadcasts that may be pending at a time on one group. @default 64 */
   readonly maxPending?: number | undefined;
-  /** For tests: runs at a receiver before it copies. Wait in it to be slow; throw in it to fail. @default nothing */
+  /**
+   * For tests: runs at a receiver before it copies. Waiting in it makes the receiver slow, throwing makes it fail.
+   * @default nothing
+   */
   readonly beforeReceive?: ((root: number, sizeBytes: number, call: number) => Promise<void>) | undefined;
 }
 
 /**
- * Makes the broadcast transport between processes of one host: each receiver copies straight out of the root's shared
- * memory, all of them at the same time. What roots send must lie in memory that the host device shares.
+ * Creates the broadcast transport between processes of one host: each receiver copies directly from the root's shared
+ * memory, all of them at the same time. Roots can send only memory that the host device shares.
  *
  * @example
  * const group = await shm().join({ store, device: await createHostDevice() });

@@ -6,7 +6,12 @@ import {
   type SharedMemory,
 } from '@checkpoint-engine/interface';
 
-/** Checks a range against its memory. @throws {RangeError} It lies outside. @throws `CE_NOT_SUPPORTED` Not host memory. */
+/**
+ * Checks a range against its memory.
+ *
+ * @throws {RangeError} It is outside.
+ * @throws `CE_NOT_SUPPORTED` It is not host memory.
+ */
 export function checkRange({ memory, offsetBytes, sizeBytes }: MemoryRange, what: string): void {
   for (const [name, value] of Object.entries({ offsetBytes, sizeBytes })) {
     if (!Number.isSafeInteger(value) || value < 0) throw new RangeError(`${what}: ${name} must be 0 or more: ${value}`);
@@ -19,27 +24,27 @@ export function checkRange({ memory, offsetBytes, sizeBytes }: MemoryRange, what
   if (memory.kind === 'host') return;
   throw new CheckpointEngineError(
     'CE_NOT_SUPPORTED',
-    `${what} is ${memory.kind} memory, transport-shm moves host memory`,
+    `${what} is ${memory.kind} memory, but transport-shm moves host memory`,
     'Use a transport for device memory, such as @checkpoint-engine/transport-nccl',
   );
 }
 
-/** Refuses a device that is not the host's. @throws `CE_NOT_SUPPORTED` */
+/** Refuses a device that is not a host device. @throws `CE_NOT_SUPPORTED` */
 export function refuseOtherDevices({ kind }: Device): void {
   if (kind === 'host') return;
   throw new CheckpointEngineError(
     'CE_NOT_SUPPORTED',
-    `The device is of kind ${kind}, transport-shm needs a host device`,
-    'Give it createHostDevice(), or use transport-nccl or transport-rdma for GPUs',
+    `The device is of kind ${kind}, but transport-shm needs a host device`,
+    'Pass createHostDevice(), or use transport-nccl or transport-rdma for GPUs',
   );
 }
 
-/** The range's memory as one that peers can open. @throws `CE_NOT_SUPPORTED` They cannot. */
+/** Returns the range's memory as shared memory. @throws `CE_NOT_SUPPORTED` Peers cannot open it. */
 export function sharedMemoryOf({ memory }: MemoryRange, what: string): SharedMemory {
   if (isSharedMemory(memory)) return memory;
   throw new CheckpointEngineError(
     'CE_NOT_SUPPORTED',
-    `${what} lies in memory of this process alone, which peers cannot open`,
+    `${what} is in memory of this process alone, which peers cannot open`,
     'Allocate it with allocateShared(size), or with allocateHost(size, { shared: true })',
   );
 }

@@ -2,10 +2,13 @@ import { Buffer } from 'node:buffer';
 import { clearTimeout, setTimeout } from 'node:timers';
 import { CheckpointEngineError, type Device, type Memory } from '@checkpoint-engine/interface';
 
-/** How long a segment stays open that is not used: an owner's memory is not kept alive long after it was released. */
+/**
+ * Time for which an unused segment stays open. It is short, because an open segment keeps the owner's memory alive
+ * after its release.
+ */
 const defaultIdleMs = 2_000;
 
-/** A peer's shared memory, as it says itself. */
+/** A peer's description of its shared memory. */
 export interface Segment {
   readonly handle: Uint8Array;
   readonly memoryBytes: number;
@@ -17,7 +20,7 @@ interface Entry {
   usedAt: number;
 }
 
-/** Opened segments of peers, so that each is mapped once and not for every transfer. */
+/** Opened segments of peers, so that each is mapped once instead of for every transfer. */
 export class SegmentCache {
   readonly #device: Device;
   readonly #idleMs: number;
@@ -30,7 +33,7 @@ export class SegmentCache {
     this.#idleMs = idleMs;
   }
 
-  /** Opens segments for as long as `work` takes; its memories are in the order of the segments. */
+  /** Keeps segments open while `work` runs; its memories are in the order of the segments. */
   async use<T>(segments: readonly Segment[], work: (memories: readonly Memory[]) => Promise<T>): Promise<T> {
     if (this.#closed) throw new CheckpointEngineError('CE_CLOSED', 'The segments are closed', 'Join or open again');
     const entries = segments.map((segment) => this.#take(segment));
@@ -41,7 +44,7 @@ export class SegmentCache {
     }
   }
 
-  /** Closes all segments, those in use when they are not used any more. */
+  /** Closes all segments; those in use close after their last use. */
   close(): void {
     this.#closed = true;
     this.#closeUnused(0);
@@ -52,7 +55,7 @@ export class SegmentCache {
     let entry = this.#entries.get(key);
     if (entry === undefined) {
       entry = { memory: this.#device.openShared(handle, memoryBytes), users: 0, usedAt: 0 };
-      entry.memory.catch(() => this.#entries.delete(key)); // the next use tries again
+      entry.memory.catch(() => this.#entries.delete(key)); // The next use tries again.
       this.#entries.set(key, entry);
     }
     entry.users++;
@@ -83,7 +86,7 @@ export class SegmentCache {
       this.#entries.delete(key);
       entry.memory.then(
         (memory) => memory.close(),
-        () => {}, // it never opened
+        () => {}, // The segment was never opened.
       );
     }
     if (this.#entries.size > 0) return;

@@ -1,7 +1,7 @@
 import type { Segment } from '../memory/segment-cache.ts';
 import type { Frame } from '../wire/frame-codec.ts';
 
-/** Reader to owner: may I read these ranges? */
+/** Reader to owner: requests a lease on these ranges. */
 export interface LeaseFrame extends Frame {
   readonly type: 'lease';
   readonly id: number;
@@ -9,29 +9,29 @@ export interface LeaseFrame extends Frame {
   readonly keys: readonly string[];
 }
 
-/** Where a registered range lies. */
+/** Location of a registered range. */
 export interface GrantedRange extends Segment {
   readonly offsetBytes: number;
   readonly sizeBytes: number;
 }
 
-/** Owner to reader: yes, until you release them. In the order of the keys. */
+/** Owner to reader: grants the lease until the reader releases it. In the order of the keys. */
 export interface GrantFrame extends Frame {
   readonly type: 'grant';
   readonly id: number;
   readonly ranges: readonly GrantedRange[];
-  /** The owner does not take the lease away before so long has passed. */
+  /** The owner keeps the lease for at least this long. */
   readonly leaseMs: number;
 }
 
-/** Owner to reader: no, one of them is not registered. */
+/** Owner to reader: refuses the lease, because one of the ranges is not registered. */
 export interface RefuseFrame extends Frame {
   readonly type: 'refuse';
   readonly id: number;
   readonly key: string;
 }
 
-/** Reader to owner: done with the lease. */
+/** Reader to owner: releases the lease. */
 export interface ReleaseFrame extends Frame {
   readonly type: 'release';
   readonly id: number;
@@ -42,7 +42,7 @@ export interface ClosedFrame extends Frame {
   readonly type: 'closed';
 }
 
-/** What owners get. */
+/** Frames that owners receive. */
 export type OwnerFrame = LeaseFrame | ReleaseFrame | ClosedFrame;
-/** What readers get. */
+/** Frames that readers receive. */
 export type ReaderFrame = GrantFrame | RefuseFrame | ClosedFrame;

@@ -21,7 +21,7 @@ describe('LeaseBook', () => {
     expect(book.grant([key, 'other'], noRevoke)).toBe('other');
   });
 
-  it('grants nothing more of a range that is being taken back, and waits for its readers', async () => {
+  it('grants no leases on a range that is being withdrawn, and waits for its readers', async () => {
     const book = new LeaseBook(10_000);
     const key = book.add(range);
     const leases = [{ ...noRevoke }, { ...noRevoke }];

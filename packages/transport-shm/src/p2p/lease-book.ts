@@ -3,22 +3,22 @@ import type { MemoryRange } from '@checkpoint-engine/interface';
 import { sharedMemoryOf } from '../memory/range-checks.ts';
 import type { GrantedRange } from './frames.ts';
 
-/** A reader's right to read some ranges, until it is released or taken away. */
+/** A reader's right to read some ranges, until it is released or revoked. */
 export interface Lease {
-  /** Takes the lease away from a reader that does not release it. */
+  /** Revokes the lease of a reader that does not release it. */
   revoke(): void;
 }
 
 interface Entry {
   readonly range: MemoryRange;
   readonly leases: Set<Lease>;
-  /** Called when the last lease is released; set while the entry is being taken back. */
+  /** Called when the last lease is released; set while the entry is being withdrawn. */
   onFree: (() => void) | undefined;
 }
 
-/** What an endpoint has registered, and who is reading it. */
+/** The registered ranges of an endpoint, and their current readers. */
 export class LeaseBook {
-  /** How long taking a range back waits for its readers. */
+  /** Time for which withdrawing a range waits for its readers. */
   readonly leaseMs: number;
   readonly #entries = new Map<string, Entry>();
   readonly #held = new Map<Lease, readonly Entry[]>();
@@ -27,14 +27,14 @@ export class LeaseBook {
     this.leaseMs = leaseMs;
   }
 
-  /** Enters a range and gives the key that readers name it by; it cannot be guessed. */
+  /** Adds a range and returns its key for readers, which cannot be guessed. */
   add(range: MemoryRange): string {
     const key = randomBytes(16).toString('base64url');
     this.#entries.set(key, { range, leases: new Set(), onFree: undefined });
     return key;
   }
 
-  /** Grants a lease on all of the ranges, or gives the key that is not registered. */
+  /** Grants a lease on all of the ranges, or returns a key that is not registered. */
   grant(keys: readonly string[], lease: Lease): readonly GrantedRange[] | string {
     const entries: Entry[] = [];
     for (const key of keys) {
@@ -62,8 +62,8 @@ export class LeaseBook {
   }
 
   /**
-   * Takes a range back: no lease is granted any more, and this resolves when the granted ones have ended. Those that
-   * have not after `leaseMs` are revoked.
+   * Withdraws a range: no further leases are granted, and the promise resolves when the granted ones have ended. Leases
+   * that have not ended after `leaseMs` are revoked.
    */
   async remove(key: string): Promise<void> {
     const entry = this.#entries.get(key);
@@ -79,7 +79,7 @@ export class LeaseBook {
     clearTimeout(timer);
   }
 
-  /** Takes every range back, see {@link LeaseBook.remove}. */
+  /** Withdraws every range, see {@link LeaseBook.remove}. */
   async removeAll(): Promise<void> {
     await Promise.all([...this.#entries.keys()].map((key) => this.remove(key)));
   }

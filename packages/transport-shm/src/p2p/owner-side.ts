@@ -6,7 +6,7 @@ import { readOwnerFrame } from './read-frame.ts';
 /** Leases that one reader holds at the same time; a reader takes one for each read. */
 const mostLeases = 65_536;
 
-/** Serves one reader: grants and releases its leases, and ends them all when it goes. */
+/** Serves one reader: grants and releases its leases, and ends all of them when it disconnects. */
 export function serveReader(connection: Connection, book: LeaseBook): void {
   const leases = new Map<number, Lease>();
   const release = (id: number) => {
@@ -20,7 +20,7 @@ export function serveReader(connection: Connection, book: LeaseBook): void {
     if (asked.type !== 'lease') return;
     const { id, keys } = asked;
     if (leases.has(id) || leases.size >= mostLeases) throw new RangeError(`The lease ${id} is one too many`);
-    // A reader that keeps its lease too long loses its connection, and so learns that its read has failed.
+    // A reader that keeps its lease too long loses its connection, so it learns that its read has failed.
     const lease: Lease = { revoke: () => connection.destroy() };
     const granted = book.grant(keys, lease);
     if (typeof granted === 'string') {

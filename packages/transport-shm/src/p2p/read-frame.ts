@@ -4,7 +4,7 @@ import type { GrantedRange, OwnerFrame, ReaderFrame } from './frames.ts';
 
 type Fields = Readonly<Record<string, unknown>>;
 
-/** Checks what a reader sent. @throws {RangeError} It is not a frame that owners get. */
+/** Checks a value from a reader. @throws {RangeError} It is not a frame for owners. */
 export function readOwnerFrame(frame: Frame): OwnerFrame {
   const { type, id, keys } = frame as Frame & Fields;
   const isValid =
@@ -15,7 +15,7 @@ export function readOwnerFrame(frame: Frame): OwnerFrame {
   throw new RangeError(`A reader sent a malformed frame "${type.slice(0, 20)}"`);
 }
 
-/** Checks what an owner sent. @throws {RangeError} It is not a frame that readers get. */
+/** Checks a value from an owner. @throws {RangeError} It is not a frame for readers. */
 export function readReaderFrame(frame: Frame): ReaderFrame {
   const { type, id, key, ranges, leaseMs } = frame as Frame & Fields;
   const isValid =

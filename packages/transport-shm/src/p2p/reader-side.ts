@@ -34,7 +34,11 @@ export class OwnerLink {
     });
   }
 
-  /** Connects to the endpoint of that address. @throws `CE_PEER_UNREACHABLE` Nobody is there, or a stranger. */
+  /**
+   * Connects to the endpoint at the address.
+   *
+   * @throws `CE_PEER_UNREACHABLE` There is no endpoint, or an unknown peer.
+   */
   static async connect(address: string, from: string, signal: AbortSignal): Promise<OwnerLink> {
     const { socket, secret } = parseAddress(address);
     let connection: Connection | undefined;
@@ -44,13 +48,13 @@ export class OwnerLink {
     } catch (cause) {
       connection?.destroy();
       signal.throwIfAborted();
-      throw peerError('CE_PEER_UNREACHABLE', address, 'is not there', cause);
+      throw peerError('CE_PEER_UNREACHABLE', address, 'cannot be reached', cause);
     }
     connection.destroy();
     throw peerError('CE_PEER_UNREACHABLE', address, 'does not know the secret of its address');
   }
 
-  /** Asks for a lease on ranges. @throws `CE_RANGE_NOT_REGISTERED`, `CE_PEER_LOST` */
+  /** Requests a lease on ranges. @throws `CE_RANGE_NOT_REGISTERED`, `CE_PEER_LOST` */
   async lease(keys: readonly string[], signal: AbortSignal): Promise<GrantFrame> {
     const id = this.#nextId++;
     const granted = new Promise<GrantFrame>((resolve, reject) => {
@@ -61,14 +65,14 @@ export class OwnerLink {
     try {
       return await untilAborted(Promise.race([granted, this.lost]), signal);
     } catch (error) {
-      this.release(id); // it may be granted yet
+      this.release(id); // The owner may still grant it.
       throw error;
     } finally {
       this.#requests.delete(id);
     }
   }
 
-  /** Gives a lease back. */
+  /** Releases a lease. */
   release(id: number): void {
     const frame: ReleaseFrame = { type: 'release', id };
     this.#connection.send(frame);
@@ -84,7 +88,7 @@ export class OwnerLink {
   }
 }
 
-/** The error of a read of a range that its owner does not share (any more). */
+/** Creates the error for a read of a range that its owner does not share (any longer). */
 export function notRegistered(peer: string, key: string): CheckpointEngineError {
   return new CheckpointEngineError(
     'CE_RANGE_NOT_REGISTERED',
@@ -98,7 +102,7 @@ function peerError(code: ErrorCode, peer: string, what: string, cause?: unknown)
   return new CheckpointEngineError(
     code,
     `The owner ${parseAddress(peer).socket} ${what}`,
-    'See whether its process still runs on this host, and load its metas again if it was restarted',
+    'Check that its process still runs on this host, and load its metas again if it was restarted',
     { peer, op: 'read', retryable: true, cause },
   );
 }

@@ -25,15 +25,15 @@ import { notRegistered, OwnerLink } from './reader-side.ts';
 
 const defaultReadTimeoutMs = 60_000;
 
-/** What an endpoint is made of. */
+/** The parts of an endpoint. */
 export interface EndpointParts {
   readonly device: Device;
-  /** How long taking a range back waits for its readers. */
+  /** Time for which withdrawing a range waits for its readers. */
   readonly unregisterTimeoutMs: number;
   readonly onClose: (endpoint: P2PEndpoint) => void;
 }
 
-/** One process's end: what it shares, and its connections to owners. */
+/** One process's end: its registered ranges, and its connections to owners. */
 export class ShmEndpoint implements P2PEndpoint {
   readonly #address: string;
   readonly #socket: string;
@@ -68,7 +68,7 @@ export class ShmEndpoint implements P2PEndpoint {
     this.#stream = parts.device.createStream('transport-shm p2p');
   }
 
-  /** Opens an endpoint: it listens from now on. */
+  /** Opens an endpoint, which starts to listen. */
   static async open(parts: EndpointParts): Promise<ShmEndpoint> {
     const address = newAddress();
     const book = new LeaseBook(parts.unregisterTimeoutMs);
@@ -126,12 +126,12 @@ export class ShmEndpoint implements P2PEndpoint {
       const askedAt = performance.now();
       const { id, ranges, leaseMs } = await owner.lease(keys, signal);
       const granted = new Map(keys.map((key, i) => [key, ranges[i]!]));
-      // The copy goes on when the read is given up; the lease lasts as long as it does.
+      // The copy continues after the read was aborted; the lease lasts until the copy ends.
       const copied = this.#copy(peer, reads, granted).finally(() => owner.release(id));
       this.#copying.add(copied);
       copied.catch(() => {}).finally(() => this.#copying.delete(copied));
       await untilAborted(Promise.race([copied, owner.lost]), signal);
-      // The owner may have taken a lease away that lasted so long, and overwritten what was being copied.
+      // The owner may have revoked a lease that lasted too long, and overwritten the bytes during the copy.
       if (performance.now() - askedAt >= leaseMs) owner.release((await owner.lease(keys, signal)).id);
     });
   }
@@ -155,7 +155,7 @@ export class ShmEndpoint implements P2PEndpoint {
     this.#parts.onClose(this);
   }
 
-  /** The connection to an owner, made when it is first needed, and again when it was lost. */
+  /** Returns the connection to an owner, and creates it when it is first needed or was lost. */
   async #owner(peer: string, signal: AbortSignal): Promise<OwnerLink> {
     const known = this.#owners.get(peer);
     if (known !== undefined) return await untilAborted(known, signal);

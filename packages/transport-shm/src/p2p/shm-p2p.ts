@@ -13,20 +13,22 @@ const defaultUnregisterTimeoutMs = 10_000;
 /** Options of {@link shmP2P}. */
 export interface ShmP2POptions {
   /**
-   * How long taking a range back waits for reads that are under way. Those that take longer fail at their readers with
-   * `CE_PEER_LOST`. @default 10 s
+   * Time for which withdrawing a range waits for pending reads. Those that take longer fail at their readers with
+   * `CE_PEER_LOST`.
+   * @default 10 s
    */
   readonly unregisterTimeoutMs?: number | undefined;
 }
 
 /**
- * Makes the P2P transport between processes of one host: readers copy straight out of the owner's shared memory. The
- * owner's event loop answers one small message before each read, so that a range that was taken back is not read.
+ * Creates the P2P transport between processes of one host: readers copy directly from the owner's shared memory. The
+ * owner's event loop answers one small message before each read, so that a reader cannot read a range that was
+ * withdrawn.
  *
  * @example
  * const owner = await shmP2P().open({ device });
  * const { remote } = await owner.register({ memory, offsetBytes: 0, sizeBytes: memory.sizeBytes });
- * // and in another process, given what owner.address() gives and remote:
+ * // and in another process, with the result of owner.address() and remote:
  * await reader.read(address, [{ remote, remoteOffsetBytes: 0, local }]);
  */
 export function shmP2P(options: ShmP2POptions = {}): P2PTransport {

@@ -4,8 +4,8 @@ import { CheckpointEngineError } from '@checkpoint-engine/interface';
 import { untilAborted } from '@checkpoint-engine/interface/shared';
 
 /**
- * A name for a listener that nobody can guess. It stands for an address in Linux' abstract namespace, which needs no
- * file and goes away with its process.
+ * Creates a name for a listener that cannot be guessed. It is an address in the abstract namespace of Linux, which
+ * needs no file and disappears with its process.
  */
 export function newSocketName(): string {
   return `checkpoint-engine-shm-${randomBytes(16).toString('hex')}`;

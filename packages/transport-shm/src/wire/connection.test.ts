@@ -30,7 +30,7 @@ describe('Connection', () => {
     expect(near.destroyed).toBe(true);
   });
 
-  it('holds little of what comes before anybody asks for it', async () => {
+  it('buffers little data before a consumer asks for it', async () => {
     const connection = new Connection(near);
     far.write(encodeFrame({ type: 'first' }));
     expect(await connection.next()).toEqual({ type: 'first' });

@@ -1,10 +1,10 @@
 import type { Socket } from 'node:net';
 import { encodeFrame, type Frame, FrameReader, MEMBER_LIMITS } from './frame-codec.ts';
 
-/** How long a connection that ends waits for the other side to read what was sent. */
+/** Time for which an ending connection waits for the other side to read the sent data. */
 const lingerMs = 1_000;
 
-/** A socket between two members, in frames. */
+/** A socket between two members that carries frames. */
 export class Connection {
   /** Resolves when the socket is closed, by either side or by the death of the other. */
   readonly closed: Promise<void>;
@@ -15,15 +15,16 @@ export class Connection {
   #consume: ((frame: Frame) => void) | undefined;
 
   /**
-   * @param onGarbage What becomes of a socket whose other side does not speak our protocol. @default It is closed
-   * @param onPiece   Called for every piece that is read until the other side is trusted.
+   * @param onGarbage Handles a socket whose other side does not speak this protocol.
+   * @default closes it
+   * @param onPiece   Called for every piece that is read before the other side is trusted.
    */
   constructor(socket: Socket, onGarbage: () => void = () => socket.destroy(), onPiece?: () => void) {
     this.#socket = socket;
     this.#onGarbage = onGarbage;
     this.#onPiece = onPiece;
     this.closed = new Promise((resolve) => socket.once('close', () => resolve()));
-    socket.on('error', () => {}); // 'close' follows
+    socket.on('error', () => {}); // 'close' follows.
     socket.on('data', (chunk) => {
       this.#reader.push(chunk);
       this.#read();
@@ -31,29 +32,34 @@ export class Connection {
     });
   }
 
-  /** The other side has proved who it is: it may send what members send. */
+  /** Marks the other side as authenticated, so that it may send all frames of members. */
   trust(): void {
     this.#reader.limits = MEMBER_LIMITS;
     this.#onPiece = undefined;
   }
 
-  /** Sends a frame, unless the socket is closed already: who waits for an answer also waits for `closed`. */
+  /** Sends a frame, unless the socket is already closed: a caller that waits for an answer also waits for `closed`. */
   send(frame: Frame): void {
     this.write(encodeFrame(frame));
   }
 
-  /** Sends a frame that is encoded already. */
+  /** Sends an encoded frame. */
   write(bytes: Uint8Array): void {
     if (this.#socket.writable) this.#socket.write(bytes);
   }
 
-  /** Gives frames to `consumer` from now on, those first that have arrived meanwhile. What it throws ends the connection. */
+  /**
+   * Passes frames to `consumer` from now on, starting with those that have already arrived. An error of `consumer`
+   * ends the connection.
+   */
   consume(consumer: (frame: Frame) => void): void {
     this.#consume = consumer;
     this.#read();
   }
 
-  /** The next frame, for the time before `consume`; `undefined` when the socket closes first. Others are not read. */
+  /**
+   * Returns the next frame, before `consume` is called; `undefined` if the socket closes first. Reads no further frame.
+   */
   async next(): Promise<Frame | undefined> {
     const arrived = new Promise<Frame>((resolve) => {
       this.consume((frame) => {
@@ -64,7 +70,7 @@ export class Connection {
     return await Promise.race([arrived, this.closed.then(() => undefined)]);
   }
 
-  /** Sends a last frame and closes the socket behind it, without waiting long for a peer that does not read. */
+  /** Sends a last frame and then closes the socket, without waiting long for a peer that does not read. */
   async end(frame: Frame): Promise<void> {
     this.send(frame);
     this.#socket.destroySoon();
@@ -73,12 +79,12 @@ export class Connection {
     clearTimeout(timer);
   }
 
-  /** Closes the socket at once. */
+  /** Closes the socket immediately. */
   destroy(): void {
     this.#socket.destroy();
   }
 
-  /** Hands over the frames that are here. Nothing more is taken off the socket while nobody consumes them. */
+  /** Passes the available frames on. Does not read more from the socket while there is no consumer. */
   #read(): void {
     try {
       while (this.#consume !== undefined) {

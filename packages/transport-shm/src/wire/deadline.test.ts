@@ -6,11 +6,11 @@ const never = () => new Promise<never>(() => {});
 const limits = (timeoutMs: number, ...signals: AbortSignal[]) => ({ what: 'Waiting', timeoutMs, signals });
 
 describe('withDeadline', () => {
-  it('gives what the work gives', async () => {
+  it('returns the result of the work', async () => {
     expect(await withDeadline(limits(1000), async () => 7)).toBe(7);
   });
 
-  it('gives up work that hangs, and tells it', async () => {
+  it('ends work that hangs, and notifies it', async () => {
     let told: unknown;
     const work = (signal: AbortSignal) => {
       signal.addEventListener('abort', () => {

@@ -1,19 +1,19 @@
 import { abortError, CheckpointEngineError, LONGEST_TIMER_MS } from '@checkpoint-engine/interface';
 import { untilAborted } from '@checkpoint-engine/interface/shared';
 
-/** What limits an operation. */
+/** Limits of an operation. */
 export interface Limits {
-  /** What is done, for the error: `Joining the group`. */
+  /** Describes the operation in the error: `Joining the group`. */
   readonly what: string;
   readonly timeoutMs: number;
   readonly signals: readonly (AbortSignal | undefined)[];
 }
 
 /**
- * Does work that is given up when its time is over or a signal fires, even where it hangs. It is handed a signal that
+ * Runs work until its time is over or a signal fires, even if the work hangs. The work receives a signal that
  * fires then, so that it can clean up.
  *
- * @throws `CE_TIMEOUT`, `CE_ABORTED`, or the signal's reason where that is a CheckpointEngineError.
+ * @throws `CE_TIMEOUT`, `CE_ABORTED`, or the signal's reason if that is a CheckpointEngineError.
  */
 export async function withDeadline<T>(limits: Limits, work: (signal: AbortSignal) => Promise<T>): Promise<T> {
   const { what, timeoutMs } = limits;
@@ -39,6 +39,6 @@ function timeoutError(what: string, timeoutMs: number): CheckpointEngineError {
   return new CheckpointEngineError(
     'CE_TIMEOUT',
     `${what} took longer than ${timeoutMs} ms`,
-    'See whether the other side runs, or raise timeoutMs',
+    'Check that the other side runs, or raise timeoutMs',
   );
 }

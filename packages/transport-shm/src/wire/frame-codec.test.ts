@@ -13,7 +13,7 @@ const frames = fc.array(
 );
 
 describe('FrameReader', () => {
-  it('gives the frames that were sent, however the socket cuts them', () => {
+  it('returns the frames that were sent, however the socket splits them', () => {
     fc.assert(
       fc.property(frames, fc.array(fc.integer({ min: 1, max: 50 })), (sent, cuts) => {
         const stream = sent.flatMap((frame) => [...encodeFrame(frame)]);

@@ -6,9 +6,9 @@ export interface Frame {
   readonly type: string;
 }
 
-/** Of a frame from a process that has not proved who it is: a hello. */
+/** Limit of a frame from a process that has not proved its identity: a hello. */
 export const HELLO_LIMITS: MsgpackLimits = { maxBytes: 1024, maxDepth: 1, maxValues: 8 };
-/** Of a frame from a member: far more than any has; what is beyond it is another protocol. */
+/** Limit of a frame from a member: far more than any frame has; a larger one belongs to another protocol. */
 export const MEMBER_LIMITS: MsgpackLimits = {
   maxBytes: 16 * 2 ** 20,
   maxDepth: 32,
@@ -20,7 +20,7 @@ const headerBytes = 4;
 const encoder = new Encoder({ ignoreUndefined: true });
 const decoder = new Decoder();
 
-/** A frame as it goes over a socket: its length (4 bytes, big-endian), then msgpack. */
+/** Encodes a frame: its length (4 bytes, big-endian), then msgpack. */
 export function encodeFrame(frame: Frame): Uint8Array {
   const body = encoder.encodeSharedRef(frame);
   const bytes = new Uint8Array(headerBytes + body.length);
@@ -29,7 +29,7 @@ export function encodeFrame(frame: Frame): Uint8Array {
   return bytes;
 }
 
-/** Cuts what a socket gives into frames. */
+/** Splits the data of a socket into frames. */
 export class FrameReader {
   #limits: MsgpackLimits;
   readonly #cutter: FrameCutter;
@@ -39,12 +39,12 @@ export class FrameReader {
     this.#cutter = new FrameCutter({ limitBytes: limits.maxBytes, littleEndian: false });
   }
 
-  /** Bytes that have arrived and are in no frame that was given. */
+  /** Number of bytes that have arrived and do not belong to a returned frame. */
   get heldBytes(): number {
     return this.#cutter.heldBytes;
   }
 
-  /** What frames may cost from now on. */
+  /** The limits of frames from now on. */
   set limits(limits: MsgpackLimits) {
     this.#limits = limits;
     this.#cutter.limitBytes = limits.maxBytes;
@@ -56,9 +56,9 @@ export class FrameReader {
   }
 
   /**
-   * The next whole frame, or `undefined` until more bytes arrive.
+   * Returns the next complete frame, or `undefined` until more bytes arrive.
    *
-   * @throws {RangeError} A frame breaks the limits, or is not one.
+   * @throws {RangeError} A frame exceeds the limits, or is invalid.
    */
   next(): Frame | undefined {
     const payload = this.#cutter.next();
@@ -71,7 +71,11 @@ export class FrameReader {
   }
 }
 
-/** Decodes msgpack whose cost is checked before anything is allocated for it. @throws {RangeError} It breaks the limits. */
+/**
+ * Decodes msgpack after checking its cost, before allocating memory for it.
+ *
+ * @throws {RangeError} It exceeds the limits.
+ */
 export function decodeBounded(bytes: Uint8Array, limits: MsgpackLimits): unknown {
   checkMsgpack(bytes, limits);
   try {

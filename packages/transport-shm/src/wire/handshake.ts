@@ -4,9 +4,9 @@ import type { Stranger } from '@checkpoint-engine/interface/wire';
 import type { Connection } from './connection.ts';
 import type { Frame } from './frame-codec.ts';
 
-/** How long a stranger may keep a connection without saying who it is. */
+/** Time for which an unknown peer may keep a connection without identifying itself. */
 export const helloTimeoutMs = 5_000;
-/** Connections of strangers that an endpoint or a joining member keeps, in addition to one for each member. */
+/** Most connections of unknown peers that an endpoint or a joining member keeps, in addition to one per member. */
 export const mostStrangers = 128;
 
 interface Hello extends Frame {
@@ -20,7 +20,7 @@ interface Welcome extends Frame {
   readonly proof: Uint8Array;
 }
 
-/** What both sides know, and nobody else. */
+/** The shared knowledge of both sides. */
 export interface Credentials {
   readonly secret: Uint8Array;
   readonly from: string;
@@ -28,9 +28,9 @@ export interface Credentials {
 }
 
 /**
- * Says who we are, and makes sure that the other side knows the secret too.
+ * Identifies this side, and checks that the other side knows the secret.
  *
- * @returns Whether it does; `undefined` when it hung up without an answer.
+ * @returns Whether it does; `undefined` if it disconnected without an answer.
  */
 export async function sayHello(
   connection: Connection,
@@ -47,9 +47,10 @@ export async function sayHello(
 }
 
 /**
- * Waits for the other side to say who it is, and gives its name, or `undefined` for a stranger, which is sent away.
+ * Waits for the other side to identify itself, and returns its name. Disconnects an unknown peer and returns
+ * `undefined`.
  *
- * @param secretTimeoutMs How long the secret may take to be known, once the hello is there.
+ * @param secretTimeoutMs Time limit for learning the secret, after the hello has arrived.
  */
 export async function awaitHello(
   connection: Connection,

@@ -9,7 +9,7 @@ import { Connection } from './connection.ts';
 import { decodeBounded } from './frame-codec.ts';
 import { awaitHello, helloTimeoutMs, mostStrangers, sayHello } from './handshake.ts';
 
-/** What every member puts into the store: where it listens, and its share of the secret. */
+/** The entry of every member in the store: where it listens, and its share of the secret. */
 interface Card {
   readonly socket: string;
   readonly share: Uint8Array;
@@ -17,15 +17,15 @@ interface Card {
 
 const shareBytes = 32;
 const cardLimits: MsgpackLimits = { maxBytes: 512, maxDepth: 1, maxValues: 8 };
-/** A member that hangs up without an answer may have had too many strangers at its socket: it is asked again. */
+/** Retries for a member that disconnects without an answer, because it may have had too many unknown peers at its socket. */
 const mostTries = 5;
 const retryMs = 50;
 
 /**
  * Connects every member of the store's scope with every other one. The store carries the names of the sockets and the
- * secret that both sides of each connection prove to know; afterwards nobody listens any more.
+ * secret that both sides of each connection prove to know; afterwards the members stop listening.
  *
- * @param signal Gives up; then nothing is left open.
+ * @param signal Aborts the call; then it leaves nothing open.
  * @returns The connections by rank, without this member's own.
  */
 export async function connectMesh(
@@ -116,7 +116,7 @@ async function greet(
     signal.throwIfAborted();
     cause = error;
   }
-  throw new RankLostError(peer, `Rank ${peer} went away while rank ${rank} joined it`, { rank, cause });
+  throw new RankLostError(peer, `Rank ${peer} was lost while rank ${rank} joined it`, { rank, cause });
 }
 
 /** @throws {RangeError} It is not a card. */
@@ -126,7 +126,7 @@ function readCard(bytes: Uint8Array): Card {
   if (typeof socket === 'string' && share instanceof Uint8Array && share.byteLength === shareBytes) {
     return { socket, share };
   }
-  throw new RangeError('A member gave no socket and share of the secret');
+  throw new RangeError('A member did not publish a socket and a share of the secret');
 }
 
 function joinShares(cards: readonly Card[]): Uint8Array {

@@ -3,23 +3,23 @@ import { CheckpointEngineError, type SerializedError, toCheckpointEngineError } 
 const mostText = 16_384;
 const mostCauses = 8;
 
-/** An error on its way to another member; misuse stays misuse. */
+/** The serialized form of an error for another member; misuse stays misuse. */
 export interface WireError {
   readonly rangeError?: string;
   readonly error?: SerializedError;
 }
 
-/** Makes any error plain data, short enough for a frame. */
+/** Converts any error to plain data that fits into a frame. */
 export function toWireError(error: Error): WireError {
   return error instanceof RangeError
     ? { rangeError: error.message.slice(0, mostText) }
     : { error: bounded(toCheckpointEngineError(error).toJSON(), mostCauses) };
 }
 
-/** The error that a member sent, whatever it sent. */
+/** Restores an error from another member, from arbitrary data. */
 export function fromWireError({ rangeError, error }: WireError): Error {
   if (error !== undefined) return CheckpointEngineError.fromJSON(error);
-  return new RangeError(typeof rangeError === 'string' ? rangeError : 'A member failed without saying why');
+  return new RangeError(typeof rangeError === 'string' ? rangeError : 'A member failed without a reason');
 }
 
 function bounded(error: SerializedError, causes: number): SerializedError {

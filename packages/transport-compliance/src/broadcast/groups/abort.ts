@@ -9,7 +9,7 @@ import { anyKind, exchangeBytes, joinGroup, prepare, sendAt, targetSlice } from 
 const expected = { code: 'CE_ENGINE_FAILED', message: 'The engine refused bucket 7' } as const;
 const reason = new CheckpointEngineError(expected.code, expected.message, 'Look at the engine').toJSON();
 
-/** What abort does to every member. */
+/** Tests of the effect of an abort on every member. */
 export function abortTests({ maxRanks = 4 }: SuiteOptions<'broadcast'>): TestGroup<'broadcast'> {
   const needsTwo = maxRanks < 2 ? 'it takes two ranks' : undefined;
   return {
@@ -37,7 +37,7 @@ export function abortTests({ maxRanks = 4 }: SuiteOptions<'broadcast'>): TestGro
           await pause(100);
           await late.abort({ group, reason });
           for (const outcome of pending) {
-            // Roots may be done, if what they send is out of their hands; members that wait for bytes cannot be.
+            // A root may be done if its bytes were already sent; members that wait for bytes cannot be.
             const { error } = await within(stage.abortMs, 'a broadcast that was aborted', outcome);
             if (error !== undefined) assertError({ error }, expected, 'A broadcast that was aborted');
           }

@@ -5,7 +5,7 @@ import { anyKind, exchangeBytes, joinGroup, prepare, sendAt, supportsOf } from '
 
 const MiB = 1024 * 1024;
 
-/** Sizes and alignments, for every kind of memory that is supported. */
+/** Tests of sizes and alignments, for every supported kind of memory. */
 export function sizeTests({ bigBytes = 32 * MiB + 5, largeMemory }: SuiteOptions<'broadcast'>): TestGroup<'broadcast'> {
   const exactly = (sizeBytes: number, offsetBytes: number): TestCase<'broadcast'> => ({
     name: `${sizeBytes} bytes at offset ${offsetBytes}`,
@@ -27,7 +27,7 @@ export function sizeTests({ bigBytes = 32 * MiB + 5, largeMemory }: SuiteOptions
       exactly(65_537, 4096),
       exactly(MiB + 3, 64),
       exactly(bigBytes, 64),
-      { ...farRange, unavailable: largeMemory ? undefined : 'it takes 4 GiB of memory a member: pass largeMemory' },
+      { ...farRange, unavailable: largeMemory ? undefined : 'it takes 4 GiB of memory per member: pass largeMemory' },
     ],
   };
 }
@@ -56,7 +56,7 @@ const farRange: TestCase<'broadcast'> = {
   },
 };
 
-/** Every rank as the root, in groups of every size. */
+/** Tests with every rank as the root, in groups of every size. */
 export function rootTests({ maxRanks = 4 }: SuiteOptions<'broadcast'>): TestGroup<'broadcast'> {
   const ofSize = (count: number): TestCase<'broadcast'> => ({
     name: `every rank sends in a group of ${count}`,
@@ -72,7 +72,7 @@ export function rootTests({ maxRanks = 4 }: SuiteOptions<'broadcast'>): TestGrou
   return { name: 'roots', tests: Array.from({ length: maxRanks }, (_, i) => ofSize(i + 1)) };
 }
 
-/** In place and out of place, in all pairs of places that the root's bytes can come from and go to. */
+/** Tests in place and out of place, in all pairs of kinds of memory. */
 export function placementTests(): TestGroup<'broadcast'> {
   return {
     name: 'placement',

@@ -3,7 +3,7 @@ import type { TestGroup } from '../../suite/define-suite.ts';
 import { noGrowth } from '../../suite/no-growth.ts';
 import { anyKind, exchangeBytes, joinGroup, prepare, targetSlice } from '../exchange.ts';
 
-/** Nothing grows. */
+/** Tests that nothing leaks. */
 export function leakTests(): TestGroup<'broadcast'> {
   return {
     name: 'leaks',

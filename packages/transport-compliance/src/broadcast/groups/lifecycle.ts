@@ -4,7 +4,7 @@ import { rejects } from '../../suite/outcome.ts';
 import type { SuiteOptions } from '../../suite/suite-options.ts';
 import { anyKind, exchangeBytes, joinGroup } from '../exchange.ts';
 
-/** Joining and closing. */
+/** Tests of joining and closing. */
 export function lifecycleTests({ maxRanks = 4 }: SuiteOptions<'broadcast'>): TestGroup<'broadcast'> {
   const needsTwo = maxRanks < 2 ? 'it takes two ranks' : undefined;
   return {
@@ -55,11 +55,11 @@ export function lifecycleTests({ maxRanks = 4 }: SuiteOptions<'broadcast'>): Tes
         async run(stage) {
           const [first] = await stage.members();
           const alone = first!.join({ group: stage.newName('group'), members: [0, 1], timeoutMs: 300 });
-          await rejects(alone, { code: 'CE_TIMEOUT' }, 'A join that nobody answers');
+          await rejects(alone, { code: 'CE_TIMEOUT' }, 'A join without answers');
         },
       },
       {
-        name: 'joining is given up when its signal fires',
+        name: 'joining aborts when its signal fires',
         unavailable: needsTwo,
         async run(stage) {
           const [first] = await stage.members();

@@ -5,7 +5,7 @@ import type { SuiteOptions } from '../../suite/suite-options.ts';
 import { within } from '../../suite/within.ts';
 import { anyKind, exchangeBytes, joinGroup, prepare, sendAt, targetSlice } from '../exchange.ts';
 
-/** A member that is killed in the middle. */
+/** Tests that kill a member during its work. */
 export function lossTests({ maxRanks = 4, world }: SuiteOptions<'broadcast'>): TestGroup<'broadcast'> {
   const unavailable = world.cannotKill ?? (maxRanks < 2 ? 'it takes two ranks' : undefined);
   return {

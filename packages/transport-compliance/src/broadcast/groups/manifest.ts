@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import type { TestGroup } from '../../suite/define-suite.ts';
 
-/** What a transport says of itself. */
+/** Tests of the transport's description of itself. */
 export function manifestTests(): TestGroup<'broadcast'> {
   return {
     name: 'manifest',

@@ -7,7 +7,7 @@ import type { SuiteOptions } from '../../suite/suite-options.ts';
 import { within } from '../../suite/within.ts';
 import { anyKind, exchangeBytes, joinGroup, prepare, sendAt, supportsOf, targetSlice } from '../exchange.ts';
 
-/** Calls that are wrong at one member: refused there, before they reach anybody. */
+/** Tests of calls that are wrong at one member: the transport must refuse them before they affect other members. */
 export function misuseTests(): TestGroup<'broadcast'> {
   return {
     name: 'misuse',
@@ -22,7 +22,7 @@ export function misuseTests(): TestGroup<'broadcast'> {
             const at = (root: number, slice: typeof target, source?: typeof target) =>
               member.broadcast({ group, root, target: slice, source });
             const range = { misuse: 'RangeError' } as const;
-            await rejects(at(outside, target), range, 'A root that is no member');
+            await rejects(at(outside, target), range, 'A root that is not a member');
             await rejects(at(0, { ...target, sizeBytes: 10_000 }), range, 'A target that ends outside its memory');
             await rejects(at(0, { ...target, offsetBytes: -1 }), range, 'A target that starts outside its memory');
             const shorter = { ...target, sizeBytes: target.sizeBytes - 1 };
@@ -52,7 +52,7 @@ export function misuseTests(): TestGroup<'broadcast'> {
   };
 }
 
-/** Members that do not call the same: an error where it is seen, and a hang nowhere. */
+/** Tests of members whose calls differ: an error where it is detected, and never a hang. */
 export function mismatchTests({ maxRanks = 4 }: SuiteOptions<'broadcast'>): TestGroup<'broadcast'> {
   const unavailable = maxRanks < 2 ? 'it takes two ranks' : undefined;
   return {
@@ -73,7 +73,7 @@ export function mismatchTests({ maxRanks = 4 }: SuiteOptions<'broadcast'>): Test
         },
       },
       {
-        name: 'two members that each take themselves for the root reject',
+        name: 'two members that each claim to be the root reject',
         unavailable,
         async run(stage) {
           const { members, group, exchange } = await prepared(stage);
@@ -83,13 +83,13 @@ export function mismatchTests({ maxRanks = 4 }: SuiteOptions<'broadcast'>): Test
         },
       },
       {
-        name: 'two members that each take the other for the root reject, and so do all',
+        name: 'two members that each expect the other to be the root reject, and so do all',
         unavailable,
         async run(stage) {
           const { members, group, exchange } = await prepared(stage);
           const target = targetSlice(exchange);
           const calls = members.map((member, i) => settle(member.broadcast({ group, root: (i + 1) % 2, target })));
-          await mismatch(stage, calls, [...calls.keys()], 'A broadcast that nobody sends');
+          await mismatch(stage, calls, [...calls.keys()], 'A broadcast without a sender');
         },
       },
     ],
@@ -104,7 +104,9 @@ async function prepared(stage: Stage<'broadcast'>) {
   return { members, group, exchange };
 }
 
-/** Asserts that all calls end, and those at `wrong` with an error; others may have their bytes already. */
+/**
+ * Asserts that all calls end, and that those at `wrong` end with an error; other members may already have their bytes.
+ */
 async function mismatch(
   stage: Stage<'broadcast'>,
   calls: Promise<Outcome>[],
@@ -114,5 +116,5 @@ async function mismatch(
   const outcomes = await within(stage.lossMs, what, Promise.all(calls));
   for (const rank of wrong) assertError(outcomes[rank]!, {}, `${what} at rank ${rank}`);
   const seen = outcomes.filter(({ error }) => error instanceof RangeError);
-  assert.ok(seen.length > 0, `${what} has to reject with a RangeError at one member at least`);
+  assert.ok(seen.length > 0, `${what} must reject with a RangeError at one member at least`);
 }

@@ -4,7 +4,7 @@ import { assertError, settle } from '../../suite/outcome.ts';
 import { within } from '../../suite/within.ts';
 import { anyKind, type Exchange, joinGroup, prepare, sendAt, supportsOf, targetSlice, verify } from '../exchange.ts';
 
-/** Several broadcasts at a time. */
+/** Tests of several broadcasts at a time. */
 export function pendingTests(): TestGroup<'broadcast'> {
   return {
     name: 'pending',
@@ -76,7 +76,7 @@ export function pendingTests(): TestGroup<'broadcast'> {
           const group = await joinGroup(stage, members);
           const kind = await anyKind(members);
           const { maxPending } = await supportsOf(members);
-          if (members.length < 2 || maxPending > 1024) return; // nothing stays pending, or practically no limit
+          if (members.length < 2 || maxPending > 1024) return; // Nothing stays pending, or there is practically no limit.
           const exchange: Exchange = { group, root: 1, sizeBytes: 64, kind, seed: 1 };
           await prepare(members, exchange);
           const [first, ...others] = members;
@@ -90,7 +90,7 @@ export function pendingTests(): TestGroup<'broadcast'> {
           );
           const rest = others.flatMap((member) => pending.map(() => sendAt(member, exchange)));
           await Promise.all(rest);
-          assert.deepEqual(await all, {}, 'The broadcasts that were pending have to go through');
+          assert.deepEqual(await all, {}, 'The pending broadcasts must succeed');
           await verify(members, exchange);
         },
       },

@@ -15,7 +15,10 @@ const SECOND: Range = { offsetBytes: 150_000, sizeBytes: 100_001 };
 
 type Range = Omit<Slice, 'buffer'>;
 
-/** Broadcasts into memory that all members have mapped; where the transport has none, it says so. */
+/**
+ * Tests of broadcasts into memory that all members have mapped, and of the refusal where the transport does not support
+ * them.
+ */
 export function sharedTests({ maxRanks = 4, world }: SuiteOptions<'broadcast'>): TestGroup<'broadcast'> {
   const needsTwo = maxRanks < 2 ? 'it takes two ranks' : undefined;
   const test = (name: string, run: (stage: Stage<'broadcast'>, shared: Shared) => Promise<void>) => ({
@@ -120,7 +123,7 @@ export function sharedTests({ maxRanks = 4, world }: SuiteOptions<'broadcast'>):
   };
 }
 
-/** A group whose members have mapped one memory, which the first of them allocated. */
+/** A group whose members have mapped the same memory, which the first of them allocated. */
 class Shared {
   readonly group: string;
   readonly members: Members;
@@ -164,12 +167,12 @@ class Shared {
     await Promise.all(this.members.map((member) => this.sendAt(member, root, range, seed)));
   }
 
-  /** The other kind of broadcast, of the same range. */
+  /** A broadcast of the other kind, of the same range. */
   plain(at: number): Promise<void> {
     return this.members[at]!.broadcast({ group: this.group, root: 0, target: this.slice(FIRST) });
   }
 
-  /** Every member sees the bytes. */
+  /** Checks that every member sees the bytes. */
   async verify(range: Range, root: number, seed: number): Promise<void> {
     const { offsetBytes, sizeBytes } = range;
     for (const member of this.members) {

@@ -6,13 +6,13 @@ import { assertHolds, assertPattern, filledHost, range } from '../helpers.ts';
 
 const SIZE = 300_007;
 
-/** Copies on streams. */
+/** Tests of copies on streams. */
 export function copyTests(): CaseGroup<DeviceSubject> {
   return {
     name: 'copies',
     tests: [
       {
-        name: 'bring every byte in every direction between host and device, at odd offsets, and no other',
+        name: 'transfer every byte in every direction between host and device, at odd offsets, and change no other byte',
         async run({ device }) {
           const source = await filledHost(device, SIZE, 1);
           const stream = device.createStream('copies');
@@ -53,7 +53,7 @@ export function copyTests(): CaseGroup<DeviceSubject> {
         },
       },
       {
-        name: 'of nothing resolve, and ranges that differ in size or lie outside their memory are refused',
+        name: 'of no bytes resolve, and ranges of different sizes or outside of their memory are refused',
         async run({ device }) {
           const host = await filledHost(device, 1000, 1);
           const own = await device.allocate(1000);
@@ -70,7 +70,7 @@ export function copyTests(): CaseGroup<DeviceSubject> {
         },
       },
       {
-        name: 'that are under way keep memory alive that is closed meanwhile',
+        name: 'in progress keep closed memory alive',
         async run({ device }) {
           const [source, own] = [await filledHost(device, SIZE, 1), await device.allocate(SIZE)];
           const back = await device.allocateHost(SIZE);

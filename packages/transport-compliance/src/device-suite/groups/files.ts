@@ -17,13 +17,13 @@ function writeFile(folder: string, name: string, seed: number): string {
   return path;
 }
 
-/** Files that are read and mapped. */
+/** Tests of files that are read and mapped. */
 export function fileTests(): CaseGroup<DeviceSubject> {
   return {
     name: 'files',
     tests: [
       {
-        name: 'are read range by range to where one wants them, and nothing else is written',
+        name: 'are read range by range to the given offsets, and nothing else is written',
         async run({ device, folder }) {
           const [a, b] = [writeFile(folder, 'a', 1), writeFile(folder, 'b', 2)];
           const memory = await filledHost(device, SIZE, 3);
@@ -42,7 +42,7 @@ export function fileTests(): CaseGroup<DeviceSubject> {
         },
       },
       {
-        name: 'that are missing, too short or read to outside the memory reject, and say which',
+        name: 'that are missing, too short or read beyond the memory cause an error that names them',
         async run({ device, folder }) {
           const path = writeFile(folder, 'a', 1);
           const memory = await device.allocateHost(SIZE);

@@ -5,16 +5,16 @@ import type { CaseGroup } from '../../suite/register-groups.ts';
 import type { DeviceSubject } from '../device-suite-options.ts';
 import { filledHost, range } from '../helpers.ts';
 
-/** What a runtime may open by itself meanwhile. */
+/** Files and mappings that a runtime may open by itself meanwhile. */
 const SLACK = 3;
 
-/** Closing, and what is left behind. */
+/** Tests of closing, and of leaks. */
 export function lifecycleTests(): CaseGroup<DeviceSubject> {
   return {
     name: 'lifecycle',
     tests: [
       {
-        name: 'closing waits for copies, closes what was given out, and refuses calls from then on',
+        name: 'closing waits for copies, closes all memory, and refuses later calls',
         async run({ device }) {
           const source = await filledHost(device, 1_000_000, 1);
           const own = await device.allocate(1_000_000);

@@ -3,7 +3,7 @@ import { isHostMemory } from '@checkpoint-engine/interface';
 import type { CaseGroup } from '../../suite/register-groups.ts';
 import type { DeviceSubject } from '../device-suite-options.ts';
 
-/** What a device says of itself. */
+/** Tests of the device's description of itself. */
 export function manifestTests(): CaseGroup<DeviceSubject> {
   return {
     name: 'manifest',
@@ -22,7 +22,7 @@ export function manifestTests(): CaseGroup<DeviceSubject> {
         },
       },
       {
-        name: 'says how much memory it has and how much of it is free',
+        name: 'reports its total and free memory',
         async run({ device }) {
           const { freeBytes, totalBytes } = device.memoryInfo();
           assert.ok(Number.isSafeInteger(totalBytes) && totalBytes > 0, `totalBytes: ${totalBytes}`);
@@ -31,7 +31,7 @@ export function manifestTests(): CaseGroup<DeviceSubject> {
         },
       },
       {
-        name: 'gives memory of its own as host memory where it says so, and as device memory elsewhere',
+        name: 'returns host memory if it declares so, and device memory otherwise',
         async run({ device }) {
           const wanted = device.supports.hostAddressable ? 'host' : 'device';
           for (const memory of [await device.allocate(1000), await device.allocateShared(1000)]) {

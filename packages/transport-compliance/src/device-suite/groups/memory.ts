@@ -4,13 +4,13 @@ import type { CaseGroup } from '../../suite/register-groups.ts';
 import type { DeviceSubject } from '../device-suite-options.ts';
 import { assertHolds, assertPattern, filledHost, range } from '../helpers.ts';
 
-/** Memory by itself. */
+/** Tests of memory. */
 export function memoryTests(): CaseGroup<DeviceSubject> {
   return {
     name: 'memory',
     tests: [
       {
-        name: 'has an address and a size, and no address once it is closed, which it is twice without harm',
+        name: 'has an address and a size, loses its address when closed, and can be closed twice',
         async run({ device }) {
           const memories = [
             await device.allocate(4097),
@@ -54,7 +54,7 @@ export function memoryTests(): CaseGroup<DeviceSubject> {
         },
       },
       {
-        name: 'of the host is pinned as often as one asks, and keeps its bytes',
+        name: 'of the host can be pinned repeatedly, and keeps its bytes',
         async run({ device }) {
           const memory = await filledHost(device, 100_000, 1);
           await memory.pin();

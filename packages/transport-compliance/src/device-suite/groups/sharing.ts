@@ -6,19 +6,19 @@ import { assertHolds, filledHost, patternOf, range } from '../helpers.ts';
 
 const SIZE = 200_003;
 
-/** Memory that several processes have open. */
+/** Tests of memory that several processes have open. */
 export function sharingTests(): CaseGroup<DeviceSubject> {
   return {
     name: 'sharing',
     tests: [
       {
-        name: 'memory of the device is one memory for those who open its handle: both see what the other writes',
+        name: 'device memory is shared with processes that open its handle: both sides see the writes of the other',
         async run(subject) {
           await exchange(subject, await subject.device.allocateShared(SIZE));
         },
       },
       {
-        name: 'so is host memory that was allocated to be shared, and no other has a handle',
+        name: 'shareable host memory is shared as well, and other host memory has no handle',
         async run(subject) {
           const memory = await subject.device.allocateHost(SIZE, { shared: true });
           assert.ok(isSharedMemory(memory), 'Shared host memory has no handle');

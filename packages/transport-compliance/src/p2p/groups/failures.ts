@@ -5,7 +5,7 @@ import type { SuiteOptions } from '../../suite/suite-options.ts';
 import { within } from '../../suite/within.ts';
 import { endpoint, landing, openAll, readAll, readAndVerify, share } from '../share.ts';
 
-/** Reads that cannot be done. */
+/** Tests of reads that cannot succeed. */
 export function failureTests(): TestGroup<'p2p'> {
   return {
     name: 'failures',
@@ -17,7 +17,7 @@ export function failureTests(): TestGroup<'p2p'> {
           const [peer] = await openAll([owner!, reader!]);
           const shared = await share(stage, owner!, peer!, 1000);
           const buffer = await landing(stage, reader!, 2000);
-          await owner!.closeEndpoint({ endpoint }); // nobody is there to be asked
+          await owner!.closeEndpoint({ endpoint }); // No process can answer a request any longer.
           const read = (remoteOffsetBytes: number, offsetBytes: number, sizeBytes: number) =>
             reader!.read({
               endpoint,
@@ -59,7 +59,7 @@ export function failureTests(): TestGroup<'p2p'> {
         },
       },
       {
-        name: 'a signal that has fired gives the read up',
+        name: 'a signal that has fired aborts the read',
         async run(stage) {
           const [owner, reader] = await stage.members(2);
           const [peer] = await openAll([owner!, reader!]);
@@ -75,14 +75,14 @@ export function failureTests(): TestGroup<'p2p'> {
   };
 }
 
-/** Owners that are killed. */
+/** Tests that kill owners. */
 export function lossTests({ world }: SuiteOptions<'p2p'>): TestGroup<'p2p'> {
   const unavailable = world.cannotKill;
   return {
     name: 'loss',
     tests: [
       {
-        name: 'an owner is killed while it is read: the reader is told, and reads from others',
+        name: 'an owner is killed during a read: the reader gets an error, and reads from others',
         unavailable,
         async run(stage) {
           const [victim, other, reader] = await stage.freshMembers(3);
@@ -102,7 +102,7 @@ export function lossTests({ world }: SuiteOptions<'p2p'>): TestGroup<'p2p'> {
         },
       },
       {
-        name: 'a reader is killed while it reads: the owner takes its range back and serves others',
+        name: 'a reader is killed during a read: the owner withdraws its range and serves others',
         unavailable,
         async run(stage) {
           const [owner, victim, reader] = await stage.freshMembers(3);

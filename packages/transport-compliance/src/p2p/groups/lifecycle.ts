@@ -3,7 +3,7 @@ import type { TestGroup } from '../../suite/define-suite.ts';
 import { rejects } from '../../suite/outcome.ts';
 import { endpoint, landing, openAll, readAndVerify, share } from '../share.ts';
 
-/** What a transport says of itself. */
+/** Tests of the transport's description of itself. */
 export function manifestTests(): TestGroup<'p2p'> {
   return {
     name: 'manifest',
@@ -25,7 +25,7 @@ export function manifestTests(): TestGroup<'p2p'> {
   };
 }
 
-/** Opening and closing. */
+/** Tests of opening and closing. */
 export function lifecycleTests(): TestGroup<'p2p'> {
   const range = (buffer: string) => ({ buffer, offsetBytes: 0, sizeBytes: 10 });
   return {

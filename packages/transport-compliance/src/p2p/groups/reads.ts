@@ -5,7 +5,7 @@ import { endpoint, landing, openAll, readAll, readAndVerify, share, supportsOf, 
 
 const MiB = 1024 * 1024;
 
-/** What is read is what the owner has, and nothing else is touched. */
+/** Tests that a read returns the owner's bytes and changes nothing else. */
 export function readTests({ bigBytes = 32 * MiB + 5 }: SuiteOptions<'p2p'>): TestGroup<'p2p'> {
   const ofSize = (sizeBytes: number): TestCase<'p2p'> => ({
     name: `${sizeBytes} bytes, between all kinds of memory`,

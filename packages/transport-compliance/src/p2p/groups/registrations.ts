@@ -7,7 +7,7 @@ import { endpoint, landing, openAll, readAll, readAndVerify, share, supportsOf, 
 
 const unregistered = { code: 'CE_RANGE_NOT_REGISTERED' } as const;
 
-/** What can be read and what cannot, and for how long. */
+/** Tests of which ranges peers can read, and for how long. */
 export function registrationTests(): TestGroup<'p2p'> {
   return {
     name: 'registrations',
@@ -26,7 +26,7 @@ export function registrationTests(): TestGroup<'p2p'> {
         },
       },
       {
-        name: 'a range that was taken back is not read any more, others are',
+        name: 'a withdrawn range cannot be read, but others can',
         async run(stage) {
           const [owner, reader] = await stage.members(2);
           const [peer] = await openAll([owner!, reader!]);
@@ -36,7 +36,7 @@ export function registrationTests(): TestGroup<'p2p'> {
           await readAll(reader!, gone, buffer);
           await owner!.unregister({ as: gone.as });
           await owner!.unregister({ as: gone.as });
-          await rejects(readAll(reader!, gone, buffer), unregistered, 'A read of a range that was taken back');
+          await rejects(readAll(reader!, gone, buffer), unregistered, 'A read of a withdrawn range');
           await readAndVerify(stage, reader!, kept);
         },
       },
@@ -47,14 +47,14 @@ export function registrationTests(): TestGroup<'p2p'> {
           const [peer] = await openAll([owner!, reader!]);
           const shared = await share(stage, owner!, peer!, 1000);
           const buffer = await landing(stage, reader!, 1000);
-          // What another endpoint registered is unknown to this one.
+          // The second endpoint does not know the ranges of the first.
           const readerAddress = await reader!.open({ endpoint: 'other' });
           const stranger = { ...shared, peer: readerAddress };
           await rejects(readAll(reader!, stranger, buffer), unregistered, 'A read of the range of another endpoint');
         },
       },
       {
-        name: 'a batch with a range that was taken back fails as a whole',
+        name: 'a batch with a withdrawn range fails as a whole',
         async run(stage) {
           const [owner, reader] = await stage.members(2);
           const [peer] = await openAll([owner!, reader!]);
@@ -89,7 +89,7 @@ export function registrationTests(): TestGroup<'p2p'> {
           await reader!.read({ endpoint, peer: peer!, reads: [{ remote: first, remoteOffsetBytes: 0, local }] });
           const contents = [{ ...local, pattern: whole.pattern }];
           assert.equal(await reader!.check({ buffer: into, contents }), null);
-          await rejects(readAll(reader!, whole, buffer), unregistered, 'A read of the range that was taken back');
+          await rejects(readAll(reader!, whole, buffer), unregistered, 'A read of the withdrawn range');
         },
       },
       {
@@ -112,7 +112,7 @@ export function registrationTests(): TestGroup<'p2p'> {
         },
       },
       {
-        name: 'registering and taking back 10,000 times leaves nothing behind',
+        name: 'registering and withdrawing 10,000 times leaves nothing behind',
         async run(stage) {
           const [owner, reader] = await stage.members(2);
           const [peer] = await openAll([owner!, reader!]);

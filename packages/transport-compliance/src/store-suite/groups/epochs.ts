@@ -3,7 +3,7 @@ import type { CaseGroup } from '../../suite/register-groups.ts';
 import { bytes, needsRanks, text } from '../helpers.ts';
 import type { StoreSubject } from '../store-suite-options.ts';
 
-/** Scopes within a world. */
+/** Tests of scopes within a world. */
 export function epochTests(maxRanks: number): CaseGroup<StoreSubject> {
   return {
     name: 'epochs',

@@ -8,7 +8,7 @@ import type { StoreSubject } from '../store-suite-options.ts';
 const reasonOf = (what: string): CheckpointEngineError =>
   new CheckpointEngineError('CE_FILE_TRUNCATED', what, 'Write the file again');
 
-/** Aborts, and ranks that are lost. */
+/** Tests of aborts and of lost ranks. */
 export function failureTests(maxRanks: number, canLose: boolean): CaseGroup<StoreSubject> {
   const cannotLose = canLose ? needsRanks(maxRanks, 2) : 'the world cannot lose a rank';
   return {
@@ -20,7 +20,7 @@ export function failureTests(maxRanks: number, canLose: boolean): CaseGroup<Stor
           const scopes = stores.map((store) => store.epoch('update'));
           const pending = scopes.map((scope) => settle(scope.wait('never')));
           const failed = Promise.all(scopes.map(failureOf));
-          for (const scope of scopes) await scope.get('anything'); // the waits are under way
+          for (const scope of scopes) await scope.get('anything'); // The waits have started.
           await scopes.at(-1)!.abort(reasonOf('The file ends early'));
           const expected = { code: 'CE_FILE_TRUNCATED', message: 'The file ends early' } as const;
           for (const outcome of await Promise.all(pending))

@@ -4,7 +4,7 @@ import type { CaseGroup } from '../../suite/register-groups.ts';
 import { bytes, needsRanks, text } from '../helpers.ts';
 import type { StoreSubject } from '../store-suite-options.ts';
 
-/** Barriers and all-gathers. */
+/** Tests of barriers and all-gathers. */
 export function gatherTests(maxRanks: number): CaseGroup<StoreSubject> {
   const needsTwo = needsRanks(maxRanks, 2);
   return {
@@ -17,7 +17,7 @@ export function gatherTests(maxRanks: number): CaseGroup<StoreSubject> {
           for (let round = 0; round < 3; round++) {
             const passed: number[] = [];
             const early = stores.slice(1).map((store) => store.barrier('b').then(() => passed.push(store.rank)));
-            // The others have come when this value is there, and have had time to pass by mistake.
+            // When this value is set, the others have called, and have had time to pass by mistake.
             for (const store of stores.slice(1)) await store.get('anything');
             assert.deepEqual(passed, [], 'Members passed before the last one had come');
             await stores[0]!.barrier('b');
@@ -26,7 +26,7 @@ export function gatherTests(maxRanks: number): CaseGroup<StoreSubject> {
         },
       },
       {
-        name: 'an all-gather gives all values in the order of the members, whoever comes first',
+        name: 'an all-gather returns all values in member order, regardless of the order of calls',
         async run({ stores }) {
           for (let round = 0; round < 3; round++) {
             const valueIn = (rank: number): string => `${round}:${'x'.repeat(rank * 100)}`;
@@ -56,7 +56,7 @@ export function gatherTests(maxRanks: number): CaseGroup<StoreSubject> {
         },
       },
       {
-        name: 'a member that does not come is a time-out for the others',
+        name: 'a missing member causes a time-out for the others',
         unavailable: needsTwo,
         async run({ stores }) {
           const others = stores.slice(1);

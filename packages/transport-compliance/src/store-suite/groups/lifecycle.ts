@@ -3,7 +3,7 @@ import type { CaseGroup } from '../../suite/register-groups.ts';
 import { bytes } from '../helpers.ts';
 import type { StoreSubject } from '../store-suite-options.ts';
 
-/** Closing. */
+/** Tests of closing. */
 export function lifecycleTests(): CaseGroup<StoreSubject> {
   return {
     name: 'lifecycle',

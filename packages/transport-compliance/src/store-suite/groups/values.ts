@@ -4,7 +4,7 @@ import type { CaseGroup } from '../../suite/register-groups.ts';
 import { bytes, needsRanks, text } from '../helpers.ts';
 import type { StoreSubject } from '../store-suite-options.ts';
 
-/** Values and counters. */
+/** Tests of values and counters. */
 export function valueTests(maxRanks: number): CaseGroup<StoreSubject> {
   return {
     name: 'values',
@@ -47,7 +47,7 @@ export function valueTests(maxRanks: number): CaseGroup<StoreSubject> {
           await rejects(
             store!.wait('k', { timeoutMs: 60 }),
             { code: 'CE_TIMEOUT' },
-            'A wait for a key that nobody sets',
+            'A wait for a key without a value',
           );
           const waiting = store!.wait('k');
           await store!.set('k', bytes('v'));
@@ -55,7 +55,7 @@ export function valueTests(maxRanks: number): CaseGroup<StoreSubject> {
         },
       },
       {
-        name: 'a call is given up when its signal fires, or has fired already',
+        name: 'a call aborts when its signal fires, or has already fired',
         async run({ stores }) {
           const [store] = stores;
           const abort = new AbortController();
@@ -66,7 +66,7 @@ export function valueTests(maxRanks: number): CaseGroup<StoreSubject> {
         },
       },
       {
-        name: 'a counter starts at 0, and every sum is given once, whoever adds',
+        name: 'a counter starts at 0, and every sum is returned once',
         async run({ stores }) {
           const adding = stores.flatMap((store) => Array.from({ length: 10 }, () => store.add('c', 1)));
           const sums = (await Promise.all(adding)).sort((a, b) => a - b);
