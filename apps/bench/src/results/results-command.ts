@@ -5,8 +5,6 @@ import { writeResultPages } from './results-folder.ts';
 export function addResultsCommand(program: Command): void {
   program
     .command('results')
-    .description(
-      'writes RESULTS.md, a page per result and the table in the README from the files in apps/bench/results',
-    )
+    .description('writes RESULTS.md and a page per result from the files in apps/bench/results')
     .action(writeResultPages);
 }

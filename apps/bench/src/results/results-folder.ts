@@ -2,7 +2,6 @@ import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'nod
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseResult } from '../report/parse-result.ts';
-import { measuredTable, withMeasuredTable } from './measured-table.ts';
 import { detailPage, type KeptResult } from './results-markdown.ts';
 import { resultsSummary } from './results-summary.ts';
 
@@ -10,15 +9,13 @@ import { resultsSummary } from './results-summary.ts';
 const FOLDER = fileURLToPath(new URL('../../results', import.meta.url));
 const PAGES = join(FOLDER, 'pages');
 const RESULTS = fileURLToPath(new URL('../../RESULTS.md', import.meta.url));
-const README = fileURLToPath(new URL('../../../../README.md', import.meta.url));
 
-/** Every page that is made from the results, by path: RESULTS.md, a page per result, and the README with its table. */
+/** Every page that is made from the results, by path: RESULTS.md and a page per result. */
 export function resultPages(): ReadonlyMap<string, string> {
   const kept = keptResults();
   const reasons = JSON.parse(readFileSync(join(FOLDER, 'reasons.json'), 'utf8')) as Record<string, string>;
   return new Map([
     [RESULTS, resultsSummary(kept, reasons)],
-    [README, withMeasuredTable(readFileSync(README, 'utf8'), measuredTable(kept.map(({ result }) => result)))],
     ...kept.map((one): [string, string] => [join(PAGES, `${one.name}.md`), detailPage(one)]),
   ]);
 }
