@@ -17,7 +17,7 @@ const ALLOWED = {
   'transport-compliance': ['interface'],
   ps: ['interface', 'meta', 'planner'],
   http: ['interface', 'meta', 'ps'],
-  report: ['interface', 'planner'],
+  report: ['planner'],
   worker: ['interface', 'device'],
 };
 /** Composition roots import what they compose. */

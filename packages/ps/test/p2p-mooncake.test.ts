@@ -150,6 +150,7 @@ describe.skipIf(missing)('files used in place on /dev/shm, where a file without 
       const [a, b] = await Promise.all([started({ runner, device: 'cuda' }), started({})]);
       const files = [inPlace.files[0]!, onDisk.files[0]!];
       await a.register('a', { files, load });
+      await a.onAll((rank) => rank.call('removeFiles', { name: 'a' }));
       expect(files.map((file) => existsSync(file))).toEqual([false, true]);
       await a.onAll((rank) => rank.call('loaded', { name: 'a' }));
       await a.gather('a');

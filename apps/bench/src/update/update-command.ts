@@ -44,7 +44,11 @@ export function addUpdateCommand(program: Command): void {
     )
     .option('--endpoint <url>', 'of --engine: a server that runs, with the extension vllm_extension.BenchExtension')
     .option('--loaded', 'of --endpoint: it was started with the first checkpoint, as the truth to compare with', false)
-    .option('--through-receiver', 'of --engine: through the package checkpoint-engine-worker, which the server has', false)
+    .option(
+      '--through-receiver',
+      'of --engine: through the package checkpoint-engine-worker, which the server has',
+      false,
+    )
     .option('--engine-args <args>', 'of --engine: arguments of a server that is started', parseWords, [])
     .option('--ways <ways>', 'of --engine: cli, cli-registered, serve', parseWays, ['cli', 'cli-registered', 'serve'])
     .option(

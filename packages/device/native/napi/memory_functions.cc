@@ -126,6 +126,7 @@ Napi::Value WriteNow(const Napi::CallbackInfo& info) {
   CheckRange(env, start, size, bytes.ByteLength());
   if (memory->kind() != MemoryKind::kHost) throw Napi::TypeError::New(env, "Device memory cannot be written to");
   if (size > 0) std::memmove(memory->host_data() + offset + start, bytes.Data() + start, size);
+  memory->Filled(size);
   return env.Undefined();
 }
 
