@@ -30,9 +30,16 @@ export function engineResult(
     atMost,
     unit: 'x',
   });
+  const isPulled = rows.some(({ settings }) => settings?.receiver === true);
+  const pulled: Target = {
+    what: `serve through the receiver, within ${ranks === 1 ? 1.1 : 1.5} x the floor and 30 ms`,
+    measured: isPulled ? serve : Number.NaN,
+    atMost: floorMs * (ranks === 1 ? 1.1 : 1.5) + 30,
+    unit: 'ms',
+  };
   return {
     scenario: 'engine',
-    title: `A real vLLM on ${ranks} GPUs takes ${modelName} in ${serve.toFixed(0)} ms with serve, ${command.toFixed(0)} ms with the command; with the Python tool in ${later.toFixed(0)} ms, the first time ${first.toFixed(0)} ms`,
+    title: titleOf(`${ranks} ${ranks === 1 ? 'GPU' : 'GPUs'}`, modelName, isPulled, { command, serve, first, later }),
     machine: floors.machine,
     options: { checkpoints: checkpoints.join(', '), ranks, updates },
     rows: [
@@ -42,10 +49,25 @@ export function engineResult(
     targets: [
       ratio('command over the first update of the Python tool', command, first, 0.8),
       ratio('serve over later updates of the Python tool', serve, later, 0.6),
+      pulled,
     ].filter(({ measured }) => Number.isFinite(measured)),
     notes: [
       `${tensorCount} tensors. vLLM has random weights first; digests of all parameters of all workers and greedy tokens are compared after each update, of both tools.`,
       'The command is a new process each time; its figure is the update, without starting and reading. The Python tool makes its process group anew for each update.',
     ],
   };
+}
+
+/** Says what was measured, and leaves out what was not. */
+function titleOf(
+  gpus: string,
+  modelName: string,
+  isPulled: boolean,
+  { command, serve, first, later }: Record<'command' | 'serve' | 'first' | 'later', number>,
+): string {
+  const said = (ms: number, how: string): string[] => (Number.isFinite(ms) ? [`${ms.toFixed(0)} ms ${how}`] : []);
+  const ours = [...said(serve, 'with serve'), ...said(command, 'with the command')].join(', ');
+  const theirs = [...said(later, 'with the Python tool'), ...said(first, 'the first time')].join(', ');
+  const through = isPulled ? 'Through the receiver, a' : 'A';
+  return `${through} real vLLM on ${gpus} takes ${modelName} in ${ours}${theirs === '' ? '' : `; ${theirs}`}`;
 }

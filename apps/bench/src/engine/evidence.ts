@@ -1,6 +1,9 @@
 import process from 'node:process';
 import type { VllmEngine } from './vllm-engine.ts';
 
+/** What an engine holds when no checkpoint is said to be loaded. */
+const UNKNOWN = 'before any update';
+
 /** What an engine holds: the digests of all its parameters, and what it says. */
 interface State {
   readonly digests: string;
@@ -22,7 +25,7 @@ export class Evidence {
   /** Takes down what the engine holds before any update. @param loaded The checkpoint that it was started with, if any */
   static async of(engine: VllmEngine, loaded: string | undefined): Promise<Evidence> {
     const evidence = new Evidence(engine);
-    evidence.#seen.set(loaded ?? 'before any update', await evidence.#look());
+    evidence.#seen.set(loaded ?? UNKNOWN, await evidence.#look());
     return evidence;
   }
 
@@ -37,6 +40,12 @@ export class Evidence {
     }
     const same = [...this.#seen].find(([, { digests }]) => digests === now.digests);
     this.#seen.set(checkpoint, now);
+    if (same?.[0] === UNKNOWN) {
+      // An earlier measurement may have left this checkpoint. An update that changes nothing fails with the next one.
+      this.#seen.delete(UNKNOWN);
+      process.stderr.write(`${checkpoint} was there before\n`);
+      return 0;
+    }
     process.stderr.write(`${checkpoint}: ${now.digests} ${now.tokens}\n`);
     if (same !== undefined) process.stderr.write(`WRONG: ${checkpoint} left what was there: ${same[0]}\n`);
     return same === undefined ? 0 : 1;
