@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 import time
 from collections.abc import Iterable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ np: Any = pytest.importorskip("numpy")
 from checkpoint_engine_worker.engine import Engine  # noqa: E402
 from checkpoint_engine_worker.engine_puller import EnginePuller  # noqa: E402
 from checkpoint_engine_worker.errors import CheckpointEngineError  # noqa: E402
+from checkpoint_engine_worker.pull_types import Places  # noqa: E402
 from checkpoint_engine_worker.session import ReceivedUpdate, UpdateSession  # noqa: E402
 from checkpoint_engine_worker.shared_buffer import BufferKeeper  # noqa: E402
 from checkpoint_engine_worker.target import CallbackTarget  # noqa: E402
@@ -349,3 +351,32 @@ def test_refuses_regions_that_are_none(rig: Rig, change: dict[str, Any]) -> None
         with FakeServer(script) as server, pytest.raises(CheckpointEngineError):
             rig.receive(server)
     assert rig.model.loads == 0
+
+
+def test_layouts_stay_mapped_side_by_side_and_the_oldest_goes(rig: Rig) -> None:
+    proved_with(rig, content_of(1))
+    columns = (np.array(column) for column in ([0, 1], [0, 0], [BYTES, BYTES], [5, 5], [0, BYTES]))
+    places = Places(*columns)
+    contents = {name: content_of(number) for number, name in enumerate("abcde", start=10)}
+    with ExitStack() as segments:
+        handles = {name: segments.enter_context(segment(content)) for name, content in contents.items()}
+
+        def pulled(name: str, given: Any) -> bool:
+            if not rig.puller.map(name, [(5, handles[name], REGION_BYTES)], given):
+                return False
+            rig.puller.pull(None)
+            assert rig.holds(contents[name])
+            return True
+
+        assert not pulled("a", None)
+        for name in "abcd":
+            assert pulled(name, places)
+        assert pulled("a", None)  # so b is the one that was not used for longest
+        assert pulled("e", places)
+        assert [is_mapped(handles[name]) for name in "abcde"] == [True, False, True, True, True]
+        assert pulled("d", None)
+        assert not pulled("b", None)
+        rig.puller.unmap()
+        assert not any(is_mapped(handle) for handle in handles.values())
+        with pytest.raises(ValueError, match="Nothing is mapped"):
+            rig.puller.pull(None)

@@ -141,7 +141,7 @@ class EnginePuller:
         if known is None:
             if places is None:
                 return False
-            for oldest in list(self._layouts)[: len(self._layouts) + 1 - _MOST_LAYOUTS]:
+            for oldest in list(self._layouts)[: max(0, len(self._layouts) + 1 - _MOST_LAYOUTS)]:
                 self._layouts.pop(oldest).close()
             known = MappedLayout(regions, places, self._engine().device)
         self._layouts[layout] = self._layout = known
