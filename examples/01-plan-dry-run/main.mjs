@@ -19,6 +19,7 @@ const sizing = planner.sizeBuckets({
   largestTensorBytes: Math.max(...tensors.map(({ sizeBytes }) => sizeBytes)),
   totalBytes: tensors.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0),
   worldSize,
+  preferredBucketBytes: 256 * 2 ** 20, // what the engine's workers take best: an update measures it
   staging: true, // owners copy into staging memory of their own while the ring takes what others broadcast
 });
 console.log(`Buckets: ${sizing.reason}`);
