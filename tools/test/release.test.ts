@@ -208,12 +208,12 @@ describe.skipIf(missing)(`a release${missing ? ` (skipped: ${missing})` : ''}`, 
     );
     expect(release().map((entry) => entry.replace(/^@checkpoint-engine\/(.*)@.*$/, '$1'))).toEqual([
       'cli',
-      'http',
       'planner',
       'ps',
+      'report',
     ]);
     for (const name of names()) {
-      const isNew = ['cli', 'http', 'planner', 'ps'].includes(name);
+      const isNew = ['cli', 'planner', 'ps', 'report'].includes(name);
       expect(manifestOf(name).version === before[name], name).toBe(!isNew);
     }
     const project = sandbox.install('second', ['ps', 'device', 'transport-shm', 'worker']);
