@@ -133,7 +133,7 @@ describe.skipIf(missing)('files used in place on /dev/shm, where a file without 
   });
 
   it.each(['now', 'background'] as const)(
-    'can be read by a world that joins, and have lost their names (load: %s)',
+    'are copied, so that a world that joins can read them, and stay (load: %s)',
     async (load) => {
       const inPlace = await writeCheckpoint(mixedTensors(10), { parent: '/dev/shm', shardCount: 1 });
       const onDisk = await writeCheckpoint(mixedTensors(20).slice(10), { shardCount: 1 });
@@ -150,10 +150,10 @@ describe.skipIf(missing)('files used in place on /dev/shm, where a file without 
       const [a, b] = await Promise.all([started({ runner, device: 'cuda' }), started({})]);
       const files = [inPlace.files[0]!, onDisk.files[0]!];
       await a.register('a', { files, load });
-      await a.onAll((rank) => rank.call('removeFiles', { name: 'a' }));
-      expect(files.map((file) => existsSync(file))).toEqual([false, true]);
       await a.onAll((rank) => rank.call('loaded', { name: 'a' }));
       await a.gather('a');
+      await a.onAll((rank) => rank.call('removeFiles', { name: 'a' }));
+      expect(files.map((file) => existsSync(file))).toEqual([true, true]);
       await b.load(await a.metas('a'));
       await b.update('a');
       expect(await b.digests(0)).toEqual({ ...inPlace.digests, ...onDisk.digests });

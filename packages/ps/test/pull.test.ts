@@ -108,4 +108,13 @@ describe('a pull mixed with buckets', () => {
     await world.update('a');
     for (const rank of [0, 1]) expect(await world.digests(rank)).toEqual(expected(tensors, tensorParallel(rank, 2)));
   });
+
+  it('cannot be prepared where a worker does not pull, and says so; the update works', async () => {
+    const world = await start(2, { keepOf: (rank) => (rank === 0 ? { keep: tensorParallel(0, 2) } : {}) });
+    const tensors = modelTensors(7);
+    await world.registerTensors('a', tensors);
+    await expect(world.prepare('a')).rejects.toMatchObject({ code: expect.stringMatching(/^CE_(WORKER|RANK)_/) });
+    await world.update('a');
+    expect(await world.digests(1)).toEqual(expected(tensors, undefined));
+  });
 });

@@ -111,7 +111,8 @@ export const RANK_CALLS: {
 
   /** Asked at one rank, so that all ranks prepare or none does. An engine that does not answer is not prepared. */
   async canPrepare(context, { targets, timeoutMs }) {
-    if (targets.engine === 'worker') return true;
+    // A worker of TypeScript says only in an update whether it pulls; one that does maps its regions then.
+    if (targets.engine === 'worker') return false;
     const look = { signal: context.signal, timeoutMs: Math.min(LOOK_MS, timeoutMs) };
     const choice = await client(context, targets, 0)
       .choose?.(look)

@@ -1,4 +1,4 @@
-import type { PullIntent, Store } from '@checkpoint-engine/interface';
+import { CheckpointEngineError, type PullIntent, type Store } from '@checkpoint-engine/interface';
 import type { SurveyAnswer } from '../pull-channel.ts';
 import type { WorkerSession } from '../session.ts';
 import type { HostPlan } from '../update/host-plan.ts';
@@ -52,6 +52,15 @@ export async function agreeOnPull(
     intent,
   );
   const { byRank, answer } = offers;
+  if (intent === 'prepare' && session !== undefined && answer === undefined) {
+    // It waits for an update that never comes otherwise.
+    throw new CheckpointEngineError(
+      'CE_WORKER_PROTOCOL',
+      'The worker cannot prepare: it does not pull, and takes what it is sent in an update',
+      'Nothing is lost: updates need no preparation',
+      { rank: context.store.rank },
+    );
+  }
   const strategy = chooseStrategy(options.strategy, byRank);
   const rest = unionOf(
     [...byRank.values()].map((offer) => offer.rest),
