@@ -96,10 +96,12 @@ describe('vllmEngine.choose', () => {
       'v2',
       'any',
     ],
-  ] as const)('finds %s', async (_, steps, workers, passes) => {
+  ] as const)('finds %s', async (what, steps, workers, passes) => {
+    // The backend has one call, which is an update.
+    const canPrepare = workers === 'v2' && !what.startsWith('the backend');
     await withEngine(steps, async ({ endpoint }) => {
       const engine = vllmEngine({ endpoints: [endpoint] });
-      await expect(engine.choose!(wait)).resolves.toEqual({ workers, passes });
+      await expect(engine.choose!(wait)).resolves.toEqual({ workers, passes, canPrepare });
     });
   });
 
