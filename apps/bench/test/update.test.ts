@@ -31,10 +31,4 @@ describe('bench update on the host', () => {
   it('keeps checkpoints, and leaves nothing half made beside them', () => {
     expect(readdirSync(folder).toSorted()).toEqual(['mixed', 'one', 'update.json']);
   });
-
-  it('draws the result', () => {
-    const page = join(folder, 'page.html');
-    expect(bench('page', join(folder, 'update.json'), '--out', page)).toContain('KiB');
-    expect(readFileSync(page, 'utf8')).toContain('reaches 2 engines in');
-  });
 });
