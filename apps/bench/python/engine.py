@@ -14,7 +14,7 @@ written in place afterwards. Beside that it answers:
 usage: engine.py --port PORT [--device 0] [--causal-lm DIR] [--call-ms 3.5] [--tensor-ms 0.12]
 
 As a vLLM worker's, its heap is frozen, so that collecting garbage is quick, and its loader takes time for each call and for
-each tensor: vLLM builds its tables anew for every call.
+each tensor: vLLM rebuilds its tables in every call.
 
 With --causal-lm the model is a Hugging Face causal language model, loaded from DIR; updates write into its parameters.
 """

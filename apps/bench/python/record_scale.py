@@ -138,7 +138,7 @@ def metas(layers: int, experts: int, hidden: int, inner: int) -> list[TensorMeta
 
 
 def places_of(tensors: list[TensorMeta]) -> tuple[Places, dict[int, MappedRegion]]:
-    """Places in a region that nobody reads here."""
+    """Places in a region that this process does not read."""
     sizes = np.array([meta.size_bytes for meta in tensors], dtype=np.int64)
     starts = np.cumsum(-(-sizes // 256) * 256) - (-(-sizes // 256) * 256)
     count = len(tensors)

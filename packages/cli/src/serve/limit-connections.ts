@@ -9,7 +9,7 @@ const FIRST_TO_GO: readonly Activity[] = ['idle', 'reading'];
 
 /**
  * Bounds a server's connections. At the limit a new one takes the place of the oldest that is idle, or else of the oldest
- * whose request is not complete: clients that connect and say nothing lock nobody out. Where all wait for an answer, the
+ * whose request is not complete: idle clients cannot keep others from connecting. Where all wait for an answer, the
  * new one is closed.
  */
 export function limitConnections(server: Server, maxConnections: number): void {

@@ -57,7 +57,7 @@ export async function agreeOnPull(
     throw new CheckpointEngineError(
       'CE_WORKER_PROTOCOL',
       'The worker cannot prepare: it does not pull, and takes what it is sent in an update',
-      'Nothing is lost: updates need no preparation',
+      'Run the update as usual: it needs no preparation, and the checkpoint is as it was',
       { rank: context.store.rank },
     );
   }
