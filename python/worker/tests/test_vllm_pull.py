@@ -47,3 +47,5 @@ def test_a_pulled_engine_is_a_fresh_engine(kind: str) -> None:
     assert not [name for name in found["needed"] if name.split(".")[-2] in ("q_proj", "o_proj", "down_proj")]
     assert any(name.endswith("q_proj.weight") for name in found["rest"])
     assert any(name.endswith("layernorm.weight") for name in found["needed"])
+    # Plain attention derives nothing from weights, so a pull leaves it alone.
+    assert found["derived"] == 0

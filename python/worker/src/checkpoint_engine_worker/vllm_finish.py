@@ -31,8 +31,13 @@ def refresh_derived(models: Sequence[tuple[Any, Any]], vllm_config: Any, device:
 
 
 def derives(module: Any) -> bool:
-    """Whether a module is an attention layer that vLLM processes after all others."""
-    if not callable(getattr(module, "process_weights_after_loading", None)):
+    """Whether a module is an attention layer that computes values from weights after all other layers are loaded.
+
+    vLLM's plain attention layer does not where its backend inherits the empty hook: it only sets scales to a constant.
+    Skipping it saves about 0.5 ms per layer, which is 10 % of the update of a model of 8 billion parameters. Whether
+    other values of such a layer changed is found by the proof, as for all modules that are not refreshed.
+    """
+    if not callable(getattr(module, "process_weights_after_loading", None)) or _sets_constants(module):
         return False
     try:
         from vllm.model_executor.layers.attention import is_deferred_attention_layer
@@ -41,5 +46,12 @@ def derives(module: Any) -> bool:
     return bool(is_deferred_attention_layer(module))
 
 
-#: The former name of `derives`.
-_derives = derives
+def _sets_constants(module: Any) -> bool:
+    """Both hooks are known by the modules of vLLM that define them; others may derive anything."""
+    layer_hook = getattr(type(module), "process_weights_after_loading", None)
+    backend_hook = getattr(type(getattr(module, "impl", None)), "process_weights_after_loading", None)
+    return (
+        getattr(layer_hook, "__qualname__", "") == "Attention.process_weights_after_loading"
+        and getattr(layer_hook, "__module__", "") == "vllm.model_executor.layers.attention.attention"
+        and getattr(backend_hook, "__module__", "") == "vllm.v1.attention.backend"
+    )
