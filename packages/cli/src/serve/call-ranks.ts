@@ -5,23 +5,34 @@ import { TimeLimit } from '../process/time-limit.ts';
 import type { CallOptions } from '../process/world.ts';
 import type { RankSlot } from './rank-slot.ts';
 
-/** What ranks are asked for. */
+/** Asks ranks of one world; see {@link callRanks}. */
+export type AskRanks = <Name extends CallName>(
+  slots: readonly RankSlot[],
+  name: Name,
+  job: CallJob<Name>,
+  timeoutMs: number,
+  options?: CallOptions,
+) => Promise<CallResult<Name>[]>;
+
+/** One call to ranks. */
 export interface RankCall<Name extends CallName> extends CallOptions {
   readonly name: Name;
   readonly job: CallJob<Name>;
   readonly timeoutMs: number;
 }
 
-/** How long ranks that were told to give a call up have for it, before they are ended. */
+/** The time-out of calls that move no weights. */
+export const SHORT_CALL_MS = 60_000;
+/** How long ranks have to abort a call before they are killed. */
 const SETTLE_MS = 20_000;
-/** The same where the call's time is over: with {@link GRACE_MS} it bounds an answer to 10 s after its time-out. */
+/** The same after a time-out: with {@link GRACE_MS}, the answer comes within 10 s of the call's time-out. */
 const LATE_SETTLE_MS = 8_000;
-/** How much longer than its own time-out a call may take before the ranks are told to give it up. */
+/** How much longer than its own time-out a call may take before the ranks are told to abort it. */
 const GRACE_MS = 2_000;
 
 /**
- * Asks ranks for the same. Ends within 10 s of the time-out, whatever the ranks do: those that do not answer are ended,
- * and started again.
+ * Makes the same call to several ranks. Ends within 10 s of the time-out: ranks that do not answer are killed and
+ * restarted.
  *
  * @throws The first failure of any rank; `CE_TIMEOUT`; the signal's reason.
  */

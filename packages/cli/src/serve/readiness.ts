@@ -1,10 +1,15 @@
 import type { RankView } from '@checkpoint-engine/http';
-import { abortError, type CheckpointEngineError, RankLostError } from '@checkpoint-engine/interface';
+import {
+  abortError,
+  CheckpointEngineError,
+  RankLostError,
+  toCheckpointEngineError,
+} from '@checkpoint-engine/interface';
 
-/** How long calls wait for ranks that are being restarted, unless they say otherwise. */
+/** How long calls wait by default for ranks that restart. */
 export const READY_MS = 60_000;
 
-/** Lets calls wait until all ranks of a world can work. */
+/** Lets calls wait until all ranks of a world are ready. */
 export class Readiness {
   readonly #ranks: readonly RankView[];
   readonly #waiters = new Set<() => void>();
@@ -13,12 +18,12 @@ export class Readiness {
     this.#ranks = ranks;
   }
 
-  /** Looks again: the state of a rank has changed. */
+  /** Call it when the state of a rank has changed. */
   noteChange(): void {
     for (const look of [...this.#waiters]) look();
   }
 
-  /** @throws `CE_RANK_LOST` naming a rank that does not come back in time, `CE_ABORTED` */
+  /** @throws `CE_RANK_LOST` with a rank that is not ready in time, `CE_ABORTED` */
   untilReady(signal?: AbortSignal, timeoutMs: number = READY_MS): Promise<void> {
     if (!this.#missing()) return Promise.resolve();
     return new Promise((resolve, reject) => {
@@ -38,6 +43,26 @@ export class Readiness {
       signal?.addEventListener('abort', onAbort, { once: true });
       if (signal?.aborted) onAbort();
     });
+  }
+
+  /**
+   * Waits within the time-out of an update.
+   *
+   * @throws `CE_TIMEOUT`, `CE_RANK_LOST`, `CE_ABORTED`
+   */
+  async untilReadyToUpdate(checkpoint: string, timeoutMs: number, signal: AbortSignal): Promise<void> {
+    try {
+      await this.untilReady(signal, Math.min(READY_MS, timeoutMs));
+    } catch (thrown) {
+      const error = toCheckpointEngineError(thrown);
+      if (error.code !== 'CE_RANK_LOST' || timeoutMs >= READY_MS) throw error;
+      throw new CheckpointEngineError(
+        'CE_TIMEOUT',
+        `The update of checkpoint "${checkpoint}" did not begin within ${timeoutMs} ms: ${error.message}`,
+        'Run it again when /v1/readyz says ready, or with a longer time-out',
+        { rank: error.rank, peer: error.peer, retryable: true },
+      );
+    }
   }
 
   #missing(): RankView | undefined {

@@ -1,5 +1,4 @@
 import { Buffer } from 'node:buffer';
-import { isAbsolute } from 'node:path';
 import type {
   CheckpointView,
   HttpWorld,
@@ -11,16 +10,19 @@ import type {
 } from '@checkpoint-engine/http';
 import { CheckpointEngineError, type Logger, toCheckpointEngineError } from '@checkpoint-engine/interface';
 import { untilAborted } from '@checkpoint-engine/interface/shared';
-import { decodeWorldMetas } from '@checkpoint-engine/meta';
 import type { StoreServer } from '@checkpoint-engine/ps';
-import { canMap, type RankRegisterRequest, type WorldJob } from '../config/jobs.ts';
+import type { RankRegisterRequest, WorldJob } from '../config/jobs.ts';
 import type { CallJob, CallName, CallResult } from '../process/messages.ts';
 import type { OpenRankPort } from '../process/rank-port.ts';
 import type { CallOptions } from '../process/world.ts';
-import { callRanks } from './call-ranks.ts';
+import { type AskRanks, callRanks, SHORT_CALL_MS } from './call-ranks.ts';
 import { Catalog, CatalogEntry } from './catalog.ts';
+import { checkName, checkPaths } from './check-request.ts';
+import { type PrepareRequest, prepareWorkers } from './prepare-workers.ts';
 import { RankSlot } from './rank-slot.ts';
 import { READY_MS, Readiness } from './readiness.ts';
+import { recoverRank } from './recover-rank.ts';
+import { timeLeft } from './time-left.ts';
 import { Turns } from './turns.ts';
 import { summaryOf } from './update-summary.ts';
 import { type DefaultTargets, updateTargets } from './update-targets.ts';
@@ -37,7 +39,7 @@ export interface ServedWorldOptions {
   readonly places: readonly RankPlace[];
   readonly job: WorldJob;
   readonly engines: DefaultTargets;
-  readonly update: Pick<CallJob<'update'>, 'bucketBytes' | 'deviceMemoryBytes' | 'strategy' | 'releaseCommunicators'>;
+  readonly update: PrepareRequest['update'];
   readonly allowedRoots?: readonly string[] | undefined;
   /** Where the ranks meet; none for a world of one. */
   readonly store?: Pick<StoreServer, 'lose'> | undefined;
@@ -45,24 +47,20 @@ export interface ServedWorldOptions {
   readonly onLogLine: (line: string, rank: number) => void;
 }
 
-/** How long ranks have for metas. */
+/** The time-out of gathering metas. */
 const GATHER_MS = 120_000;
-/** How long ranks have to give a checkpoint's memory back, and to give or take metas. */
-const SHORT_CALL_MS = 60_000;
-/** How long workers may take to map and record what updates need. */
-const PREPARE_MS = 120_000;
-/** How long ranks have to read a checkpoint, unless its registration says otherwise. */
+/** The default time-out of a registration. */
 const REGISTER_MS = 3_600_000;
-/** How long making the communicators ahead may take. */
+/** The time-out of making communicators before the first update. */
 const CONNECT_MS = 60_000;
 
-/** A world that outlives failures: ranks that die are restarted and brought to where they were. */
+/** A world that survives failures: it restarts ranks that die and registers their checkpoints again. */
 export class ServedWorld implements HttpWorld {
   readonly worldSize: number;
   readonly #options: ServedWorldOptions;
   readonly #slots: readonly RankSlot[];
   readonly #catalog = new Catalog();
-  /** What all ranks have to do together. */
+  /** Runs the calls that all ranks make together, one after another. */
   readonly #together = new Turns();
   readonly #readiness: Readiness;
 
@@ -79,7 +77,7 @@ export class ServedWorld implements HttpWorld {
           open,
           logger,
           onLogLine,
-          recover: (slot) => this.#recover(slot),
+          recover: (slot) => recoverRank(slot, this.#catalog.all, this.#ask, logger),
           onChange: (slot, error) => this.#onChange(slot, error),
         }),
     );
@@ -87,15 +85,15 @@ export class ServedWorld implements HttpWorld {
   }
 
   /**
-   * Starts the ranks; resolves when all have joined.
+   * Starts the ranks. Resolves when all have joined.
    *
-   * @throws Why one did not, or the signal's reason. Close the world then.
+   * @throws The failure of the first rank that does not join, or the signal's reason. Close the world then.
    */
   async start(signal: AbortSignal): Promise<void> {
     await untilAborted(Promise.all(this.#slots.map((slot) => slot.start())), signal);
     const { targets } = this.#options.engines;
     if (targets === undefined) return;
-    // The first update then need not. It waits for it, and says what is wrong if it fails.
+    // This spares the first update the time. The update waits for this call and reports the error if it fails.
     const job = { targets, timeoutMs: CONNECT_MS };
     for (const slot of this.#slots) slot.call('connect', job).outcome.catch(() => {});
   }
@@ -118,7 +116,7 @@ export class ServedWorld implements HttpWorld {
     checkPaths(request.files);
     // One path may be a folder.
     const files = request.files.length === 1 ? request.files[0]! : request.files;
-    // What is read in the background can be updated from meanwhile.
+    // Updates can start while files are still read in the background.
     const load = stream ? undefined : ('background' as const);
     const job: RankRegisterRequest = { name, files, keepFiles, stream, load, allowedRoots };
     const entry = new CatalogEntry(name, job, this.worldSize, timeoutMs);
@@ -161,7 +159,7 @@ export class ServedWorld implements HttpWorld {
     await this.#together.take(
       async () => {
         await this.#gather(entry, signal, GATHER_MS);
-        await this.#prepare(entry, signal);
+        await this.#prepare(name, signal);
       },
       { signal },
     );
@@ -171,7 +169,7 @@ export class ServedWorld implements HttpWorld {
     const entry = this.#catalog.get(name);
     return await this.#together.take(async () => {
       await this.#gatherAgain(entry, undefined, GATHER_MS);
-      const [metas] = await this.#callSome([this.#slots[0]!], 'getMetas', { name }, SHORT_CALL_MS);
+      const [metas] = await this.#ask([this.#slots[0]!], 'getMetas', { name }, SHORT_CALL_MS);
       return new Uint8Array(Buffer.from(metas!, 'base64'));
     });
   }
@@ -203,7 +201,7 @@ export class ServedWorld implements HttpWorld {
         const left = timeLeft(timeoutMs);
         entry.isUpdating = true;
         try {
-          await this.#untilReadyWithin(name, timeoutMs, signal);
+          await this.#readiness.untilReadyToUpdate(name, timeoutMs, signal);
           entry.checkWhole();
           await this.#gatherAgain(entry, signal, Math.min(GATHER_MS, left()));
           const job = { ...update, name, ranks, targets, timeoutMs: left(), weightVersion };
@@ -216,15 +214,15 @@ export class ServedWorld implements HttpWorld {
     );
   }
 
-  /** Ends all ranks now. */
+  /** Kills all ranks. */
   kill(): void {
     for (const slot of this.#slots) slot.kill();
   }
 
-  /** Lets all ranks give back what they hold. Resolves when their processes have ended. Idempotent. */
+  /** Lets all ranks release what they hold. Resolves when their processes have ended. Idempotent. */
   async close(): Promise<void> {
     await Promise.all(this.#slots.map((slot) => slot.close()));
-    // Who was killed has not left by itself.
+    // A rank that was killed has not left the store by itself.
     for (const { rank } of this.#slots) this.#options.store?.lose(rank, `Rank ${rank} has ended`);
   }
 
@@ -235,34 +233,11 @@ export class ServedWorld implements HttpWorld {
     timeoutMs: number,
     options?: CallOptions,
   ): Promise<CallResult<Name>[]> {
-    return await this.#callSome(this.#slots, name, job, timeoutMs, options);
+    return await this.#ask(this.#slots, name, job, timeoutMs, options);
   }
 
-  #callSome<Name extends CallName>(
-    slots: readonly RankSlot[],
-    name: Name,
-    job: CallJob<Name>,
-    timeoutMs: number,
-    options: CallOptions = {},
-  ): Promise<CallResult<Name>[]> {
-    return callRanks(slots, { name, job, timeoutMs, ...options }, this.#options.logger);
-  }
-
-  /** Waits for ranks that are restarted, within the time of an update. @throws `CE_TIMEOUT`, `CE_RANK_LOST`, `CE_ABORTED` */
-  async #untilReadyWithin(name: string, timeoutMs: number, signal: AbortSignal): Promise<void> {
-    try {
-      await this.#readiness.untilReady(signal, Math.min(READY_MS, timeoutMs));
-    } catch (thrown) {
-      const error = toCheckpointEngineError(thrown);
-      if (error.code !== 'CE_RANK_LOST' || timeoutMs >= READY_MS) throw error;
-      throw new CheckpointEngineError(
-        'CE_TIMEOUT',
-        `The update of checkpoint "${name}" did not begin within ${timeoutMs} ms: ${error.message}`,
-        'Run it again when /v1/readyz says ready, or with a longer time-out',
-        { rank: error.rank, peer: error.peer, retryable: true },
-      );
-    }
-  }
+  readonly #ask: AskRanks = (slots, name, job, timeoutMs, options = {}) =>
+    callRanks(slots, { name, job, timeoutMs, ...options }, this.#options.logger);
 
   async #gather(entry: CatalogEntry, signal: AbortSignal | undefined, timeoutMs: number): Promise<void> {
     await this.#readiness.untilReady(signal);
@@ -271,53 +246,20 @@ export class ServedWorld implements HttpWorld {
     entry.noteGathered();
   }
 
-  /** Workers map and record ahead, so that no update waits for it. The update does what fails here. Never rejects. */
-  async #prepare({ name }: CatalogEntry, signal: AbortSignal): Promise<void> {
+  #prepare(checkpoint: string, signal: AbortSignal): Promise<void> {
     const { engines, update, logger } = this.#options;
-    const { targets } = engines;
-    if (targets === undefined || update.strategy === 'buckets' || !canMap(targets.engine, update.strategy ?? 'auto'))
-      return;
-    const timeoutMs = PREPARE_MS;
-    try {
-      const [can] = await this.#callSome([this.#slots[0]!], 'canPrepare', { targets, timeoutMs }, timeoutMs, {
-        signal,
-      });
-      if (can) await this.#call('prepare', { ...update, name, targets, timeoutMs }, timeoutMs, { signal });
-    } catch (thrown) {
-      const err = toCheckpointEngineError(thrown);
-      logger.warn({ checkpoint: name, err }, 'Workers could not prepare for updates of a checkpoint');
-    }
+    const request = { checkpoint, targets: engines.targets, update };
+    return prepareWorkers(this.#slots, request, this.#ask, logger, signal);
   }
 
   async #gatherAgain(entry: CatalogEntry, signal: AbortSignal | undefined, timeoutMs: number): Promise<void> {
     if (entry.mustGather) await this.#gather(entry, signal, timeoutMs);
   }
 
-  /** Ranks that do not have it have nothing to give back, and those that do not answer are ended. Never rejects. */
+  /** Ranks without the checkpoint do nothing, and those that do not answer are killed. Never rejects. */
   async #unregisterAtRanks(name: string, force = false): Promise<void> {
-    const unregister = (slot: RankSlot) => this.#callSome([slot], 'unregister', { name, force }, SHORT_CALL_MS);
+    const unregister = (slot: RankSlot) => this.#ask([slot], 'unregister', { name, force }, SHORT_CALL_MS);
     await Promise.allSettled(this.#slots.map(unregister));
-  }
-
-  /** Registers again at a rank that was restarted. */
-  async #recover(slot: RankSlot): Promise<void> {
-    for (const entry of this.#catalog.all) {
-      const metas = entry.importedMetas;
-      if (metas) await this.#callSome([slot], 'loadMetas', { metas }, SHORT_CALL_MS).catch(() => {});
-      if (entry.isRegistering || !entry.job) continue;
-      try {
-        const job = { ...entry.job, load: undefined };
-        const [registered] = await this.#callSome([slot], 'register', job, entry.timeoutMs);
-        entry.noteRegistered(slot.rank, registered!, false);
-      } catch (thrown) {
-        // A rank that died again is asked again.
-        if (!slot.isRunning) return;
-        const error = toCheckpointEngineError(thrown);
-        await this.#callSome([slot], 'unregister', { name: entry.name }, SHORT_CALL_MS).catch(() => {});
-        entry.noteLost(slot.rank, error);
-        this.#options.logger.error({ rank: slot.rank, checkpoint: entry.name, err: error }, 'A share is lost');
-      }
-    }
   }
 
   #onChange(slot: RankSlot, error: CheckpointEngineError | undefined): void {
@@ -327,34 +269,6 @@ export class ServedWorld implements HttpWorld {
     }
     this.#readiness.noteChange();
   }
-}
-
-/** What is left of a time, in steps of 100 ms, so that messages tell the time-out that was asked for. */
-function timeLeft(timeoutMs: number): () => number {
-  const endsAtMs = performance.now() + timeoutMs;
-  return () => Math.max(100, Math.ceil((endsAtMs - performance.now()) / 100) * 100);
-}
-
-/** Ranks on other hosts, and clients, have other working folders. */
-function checkPaths(files: readonly string[]): void {
-  const relative = files.find((file) => !isAbsolute(file));
-  if (relative === undefined) return;
-  throw new CheckpointEngineError(
-    'CE_REQUEST_INVALID',
-    `"${relative}" is a relative path, and the server does not know to which folder`,
-    'Send absolute paths, as the ranks see them',
-    { file: relative },
-  );
-}
-
-function checkName(name: string, metas: Uint8Array): void {
-  const named = decodeWorldMetas(metas)[0]?.checkpoint;
-  if (named === name) return;
-  throw new CheckpointEngineError(
-    'CE_METAS_INVALID',
-    `The metas are those of checkpoint "${named}", not of "${name}"`,
-    'Send them to the path of their checkpoint',
-  );
 }
 
 function busy(name: string): CheckpointEngineError {

@@ -1,0 +1,30 @@
+import { isAbsolute } from 'node:path';
+import { CheckpointEngineError } from '@checkpoint-engine/interface';
+import { decodeWorldMetas } from '@checkpoint-engine/meta';
+
+/**
+ * Rejects relative paths: clients and ranks on other hosts have other working directories.
+ *
+ * @throws `CE_REQUEST_INVALID`
+ */
+export function checkPaths(files: readonly string[]): void {
+  const relative = files.find((file) => !isAbsolute(file));
+  if (relative === undefined) return;
+  throw new CheckpointEngineError(
+    'CE_REQUEST_INVALID',
+    `"${relative}" is a relative path, and the server does not know to which folder`,
+    'Send absolute paths, as the ranks see them',
+    { file: relative },
+  );
+}
+
+/** @throws `CE_METAS_INVALID`: the metas belong to another checkpoint, or are malformed. */
+export function checkName(name: string, metas: Uint8Array): void {
+  const named = decodeWorldMetas(metas)[0]?.checkpoint;
+  if (named === name) return;
+  throw new CheckpointEngineError(
+    'CE_METAS_INVALID',
+    `The metas are those of checkpoint "${named}", not of "${name}"`,
+    'Send them to the path of their checkpoint',
+  );
+}
