@@ -16,28 +16,28 @@ import { reportFailure } from './output/report-failure.ts';
 import type { Terminal } from './output/terminal.ts';
 import { interruptStatus } from './process/interrupts.ts';
 
-/** 0 done, 1 failed, 2 wrong arguments, 129, 130 or 143 interrupted by SIGHUP, SIGINT or SIGTERM. */
+/** 0: success, 1: failure, 2: wrong arguments; 129, 130, 143: interrupted by SIGHUP, SIGINT, SIGTERM. */
 export type ExitCode = number;
 
 const EXAMPLES = `
 Examples:
-  checkpoint-engine demo                                   the whole way on this machine, checked bit for bit
-  checkpoint-engine doctor                                 what this machine offers and lacks
+  checkpoint-engine demo                                   run an update on this machine and verify every byte
+  checkpoint-engine doctor                                 check this machine for what updates need
   checkpoint-engine update --checkpoint-path /models/step-100 --nproc-per-node 8 --endpoint http://127.0.0.1:8000
 
-Help on a command: checkpoint-engine update --help`;
+Help for a command: checkpoint-engine update --help`;
 
-/** Flags of the Python tool's update script that are called otherwise here, or are not there. */
+/** Flags of the Python tool's update script that have another name or do not exist here. */
 const PYTHON_FLAGS: Readonly<Record<string, string>> = {
   '--load-metas-file': 'Use checkpoint-engine join --load-metas-file FILE',
-  '--metas-url': 'Save what the URL answers to a file, and use checkpoint-engine join --load-metas-file FILE',
-  '--custom-dist': 'Leave it out: ranks on GPUs use NCCL; CHECKPOINT_ENGINE_NCCL_LIB names another NCCL library',
+  '--metas-url': 'Save the answer of the URL to a file, and use checkpoint-engine join --load-metas-file FILE',
+  '--custom-dist': 'Remove it: ranks on GPUs use NCCL; CHECKPOINT_ENGINE_NCCL_LIB selects another NCCL library',
 };
 
 /**
- * Runs the command with the arguments behind its name. Never rejects: failures are printed.
+ * Runs the command that the arguments name. Never rejects: failures are printed.
  *
- * @returns What the process is to end with.
+ * @returns The exit status of the process.
  */
 export async function runCli(args: readonly string[], terminal: Terminal, env: Environment): Promise<ExitCode> {
   let exitCode: ExitCode = 0;
@@ -52,7 +52,7 @@ export async function runCli(args: readonly string[], terminal: Terminal, env: E
     await program.parseAsync([...args], { from: 'user' });
     return exitCode;
   } catch (error) {
-    // Help and version end the parsing like an error.
+    // Commander throws for --help and --version as well.
     if (error instanceof CommanderError && error.exitCode === 0) return 0;
     const failure = error instanceof CommanderError ? usageError(error, program, args) : error;
     reportFailure(failure, args, terminal);
@@ -77,7 +77,7 @@ function createProgram(context: CommandContext): Command {
   return program;
 }
 
-/** What commander says of wrong arguments, as an error like all others. */
+/** Converts an error of commander about wrong arguments to an error of this project. */
 function usageError(
   { message, code }: CommanderError,
   program: Command,
@@ -86,7 +86,7 @@ function usageError(
   const command = program.commands.find((candidate) => candidate.name() === args[0]);
   const help = ['checkpoint-engine', command?.name(), '--help'].filter(Boolean).join(' ');
   if (code === 'commander.help') {
-    return new CheckpointEngineError('CE_CONFIG_INVALID', 'No command was given', `Run ${help} to see them`);
+    return new CheckpointEngineError('CE_CONFIG_INVALID', 'No command is given', `Run ${help} for a list of commands`);
   }
   const [what = '', ...suggestion] = message.replace(/^error: /, '').split('\n');
   const ported = portedFlag(args);
@@ -96,11 +96,11 @@ function usageError(
   return new CheckpointEngineError(
     'CE_CONFIG_INVALID',
     capital(what),
-    meant ? `Use ${meant}, or run ${help} to see what there is` : `Run ${help} to see what there is`,
+    meant ? `Use ${meant}, or run ${help} for a list of options` : `Run ${help} for a list of options`,
   );
 }
 
-/** A flag of the Python tool among the arguments: what else is missing does not matter then. */
+/** Finds a flag of the Python tool among the arguments. It is reported before any other problem. */
 function portedFlag([command, ...args]: readonly string[]): string | undefined {
   const names = args.map((arg) => arg.split('=', 1)[0]!);
   return names.find(

@@ -95,7 +95,7 @@ describe('join', () => {
       // Before the devices are looked at: most machines have no GPU.
       [[join(folder, 'cut'), '--device', 'cuda'], 'CE_METAS_INVALID', /"\S+cut": .*truncated or changed/],
       [[await made('version', otherVersion)], 'CE_METAS_INVALID', /version is 99, expected version 1/],
-      [[metasFile, '--checkpoint-name', 'step-2'], 'CE_METAS_INVALID', /of checkpoint "step-1", wanted "step-2"/],
+      [[metasFile, '--checkpoint-name', 'step-2'], 'CE_METAS_INVALID', /of checkpoint "step-1", expected "step-2"/],
     ] as const) {
       const [file, ...more] = args;
       const result = await runCli(joining(file, ...uds, ...more));

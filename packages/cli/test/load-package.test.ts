@@ -36,7 +36,7 @@ describe('loadPackage', () => {
     expect(await failureOf(runtime, '@checkpoint-engine/absent')).toEqual({
       code: 'CE_PACKAGE_NOT_FOUND',
       message: 'The package @checkpoint-engine/absent is not installed, but a test needs it',
-      hint: 'Install it beside this command: npm install @checkpoint-engine/absent',
+      hint: 'Install it next to this command: npm install @checkpoint-engine/absent',
     });
   });
 

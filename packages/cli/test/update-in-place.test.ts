@@ -70,7 +70,7 @@ describe('files on /dev/shm', () => {
     await engine.asked;
     running.child.kill('SIGINT');
     const { error } = parseJson<{ error: { hint: string } }>(await running.result);
-    expect(error.hint).toMatch(/^Run the command again; all files are where they were/);
+    expect(error.hint).toMatch(/^Run the command again; all files are in place/);
     expect(shards()).toHaveLength(4);
     expect(await runCli(update('worker.sock'))).toMatchObject({ code: 0 });
   });

@@ -27,7 +27,7 @@ describe('usage', () => {
   });
 
   it.each([
-    [[], /No command was given/, /checkpoint-engine --help/],
+    [[], /No command is given/, /checkpoint-engine --help/],
     [['join', '--endpoint', 'http://x'], /--load-metas-file/, /checkpoint-engine join --help/],
     [
       ['update', '--checkpoint-path', '/x', '--endpoint', 'http://x', '--ranks', '3'],
@@ -55,7 +55,7 @@ describe('usage', () => {
     ],
     [['inspect'], /Missing required argument 'path'/, /checkpoint-engine inspect --help/],
     [['update', '--endpoint', 'http://x'], /--checkpoint-path/, /checkpoint-engine update --help/],
-    [['update', '--checkpoint-path', '/x'], /Neither --endpoint nor --uds/, /Add --endpoint/],
+    [['update', '--checkpoint-path', '/x'], /neither --endpoint nor --uds/, /Add --endpoint/],
     [['update', '--checkpoint-path', '/x', '--endpoint', 'x:1'], /not a URL/, /--help/],
     [
       ['update', '--checkpoint-path', '/x', '--endpoint', 'http://x', '--device', 'tpu'],

@@ -40,7 +40,7 @@ describe('sockets that cannot be', () => {
 
   it('end a worker, which can be started again at the socket of one that was killed', async () => {
     const long = startCli(['demo-worker', '0', 'host', join(folder, `${'w'.repeat(120)}.sock`), 'silent']);
-    expect(await long.result).toMatchObject({ code: 2, stderr: expect.stringMatching(/wanted 1 to 107/) });
+    expect(await long.result).toMatchObject({ code: 2, stderr: expect.stringMatching(/expected 1 to 107/) });
     const path = join(folder, 'worker.sock');
     const listening = `require('net').createServer().listen(${JSON.stringify(path)}, () => console.log('listening'))`;
     const killed = spawn(execPath, ['-e', listening], { stdio: ['ignore', 'pipe', 'inherit'] });

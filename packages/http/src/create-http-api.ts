@@ -199,7 +199,7 @@ function invalidRequest(target: string, issues: readonly Issue[]): RequestError 
   const part = target === 'json' ? 'body' : target === 'param' ? 'path' : target;
   return new RequestError(
     422,
-    `The ${part} of the request is not what is wanted: ${told}`,
+    `The ${part} of the request is invalid: ${told}`,
     'Send what GET /openapi.json describes',
   );
 }

@@ -120,7 +120,7 @@ export class FakeEngine {
       key: this.#apiKey === undefined ? undefined : `Bearer ${this.#apiKey}`,
     };
     const [one, other] = [seen, wanted].map((value) => JSON.stringify(value));
-    return one === other ? undefined : `got ${one}, wanted ${other}`;
+    return one === other ? undefined : `got ${one}, expected ${other}`;
   }
 }
 

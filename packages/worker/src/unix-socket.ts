@@ -16,7 +16,7 @@ export function checkSocketPath(path: string): void {
   if (sizeBytes > 0 && sizeBytes <= MAX_PATH_BYTES && !path.includes('\0')) return;
   throw new CheckpointEngineError(
     'CE_CONFIG_INVALID',
-    `The path of the socket has ${sizeBytes} bytes, wanted 1 to ${MAX_PATH_BYTES}: "${path}"`,
+    `The path of the socket has ${sizeBytes} bytes, expected 1 to ${MAX_PATH_BYTES}: "${path}"`,
     'Give a shorter path, such as one below /tmp or /run',
     { op: 'listen', file: path },
   );

@@ -1,10 +1,10 @@
 import type { Environment } from '../config/environment.ts';
 import type { Terminal } from '../output/terminal.ts';
 
-/** What every command is run with. */
+/** The terminal, the environment and the exit status of one run of a command. */
 export interface CommandContext {
   readonly terminal: Terminal;
   readonly env: Environment;
-  /** Sets what the process ends with: 0 done, 1 failed, 2 wrong arguments, 128 and a signal's number interrupted. */
+  /** Sets the exit status. 0: success, 1: failure, 2: wrong arguments, 128 + N: interrupted by signal N. */
   setExitCode(code: number): void;
 }

@@ -3,103 +3,103 @@ import { countFlag, ranksFlag, repeated, sizeFlag, timeoutFlag, urlFlag } from '
 import { ENGINES, METHODS, P2P_WAYS, PAUSE_MODES } from '../config/jobs.ts';
 import { jsonOption, logFormatOption, logLevelOption } from './shared-flags.ts';
 
-/** The part of the help on the environment that `update` and `join` have in common. */
+/** The help on environment variables that `update` and `join` share. */
 export const ENVIRONMENT_HELP = `
 Environment:
-  RANK, WORLD_SIZE, LOCAL_RANK, MASTER_ADDR, MASTER_PORT   as torchrun sets them; where RANK is not set, the variables
-                              of srun (SLURM_*), Open MPI (OMPI_COMM_WORLD_*) and PMI say the same
-  PS_MAX_BUCKET_SIZE_GB       most GiB of a bucket
-  PS_MEM_FRACTION             share of the free device memory that the update may take
-  PS_P2P_STORE_RDMA_DEVICES, NCCL_IB_HCA   RDMA devices that ranks read through
-  CHECKPOINT_ENGINE_TOKEN     secret that the ranks share; for reads between worlds the same in all of them
+  RANK, WORLD_SIZE, LOCAL_RANK, MASTER_ADDR, MASTER_PORT   as torchrun sets them; if RANK is not set, those of srun
+                              (SLURM_*), Open MPI (OMPI_COMM_WORLD_*) or PMI are used
+  PS_MAX_BUCKET_SIZE_GB       maximum size of a bucket, in GiB
+  PS_MEM_FRACTION             maximum fraction of the free device memory that the update takes
+  PS_P2P_STORE_RDMA_DEVICES, NCCL_IB_HCA   RDMA devices for reads between ranks
+  CHECKPOINT_ENGINE_TOKEN     secret that the ranks share; the same in all worlds that read from each other
   CHECKPOINT_ENGINE_API_KEY   sent to the engine as Authorization: Bearer
 
-Sizes are written like 512MiB, 2GiB or 8e9. Exit status: 0 done (with a warning where an output
-file could not be written), 1 failed, 2 wrong arguments, 130 or 143 interrupted by SIGINT or SIGTERM.`;
+Write sizes like 512MiB, 2GiB or 8e9. Exit status: 0 success (with a warning if an output file
+cannot be written), 1 failure, 2 wrong arguments, 130 or 143 interrupted by SIGINT or SIGTERM.`;
 
-/** Keeps cached prefixes. */
+/** `--no-flush-cache` */
 export const FLUSH_CACHE_FLAG = [
   '--no-flush-cache',
-  'keep cached prefixes, which belong to the old weights (vLLM, SGLang)',
+  'keep the prefix cache, which belongs to the old weights (vLLM, SGLang)',
 ] as const;
 
-/** Pauses the engine. */
+/** `--pause` */
 export function pauseOption(): Option {
   return new Option(
     '--pause <mode>',
-    'pause vLLM around the update; abort: end requests that run, wait: let them end, keep: freeze them',
+    'pause vLLM during the update; abort: end running requests, wait: let them finish, keep: freeze them',
   )
     .choices(PAUSE_MODES)
     .default('off');
 }
 
-/** Ranks, what they run on, and which of them receive. */
+/** Options for the ranks, their devices, and which of them receive. */
 export function addRankOptions(command: Command): Command {
   return command
-    .option('--nproc-per-node <n>', 'start and supervise this many ranks, one for each GPU (default: 1)', countFlag)
-    .addOption(new Option('--device <kind>', 'what the ranks run on').choices(['auto', 'cuda', 'host']).default('auto'))
-    .option('--ranks <list>', 'ranks whose engines receive, such as 0-7 (default: all)', ranksFlag);
+    .option('--nproc-per-node <n>', 'start and supervise this many ranks, one per GPU (default: 1)', countFlag)
+    .addOption(new Option('--device <kind>', 'device of the ranks').choices(['auto', 'cuda', 'host']).default('auto'))
+    .option('--ranks <list>', 'ranks whose engines receive the weights, such as 0-7 (default: all)', ranksFlag);
 }
 
-/** How ranks read from each other. */
+/** Options for reads between ranks. */
 export function addP2POptions(command: Command): Command {
   return command
     .addOption(
-      new Option('--p2p <way>', 'what P2P reads go over; auto: RDMA devices that are there, or else TCP').choices(
+      new Option('--p2p <way>', 'transport of P2P reads; auto: RDMA devices if there are any, otherwise TCP').choices(
         P2P_WAYS,
       ),
     )
-    .option('--p2p-host <host>', 'address, or interface, of this host by which P2P peers reach it', '127.0.0.1');
+    .option('--p2p-host <host>', 'address or interface of this host that P2P peers can reach', '127.0.0.1');
 }
 
-/** The engines that receive. */
+/** Options for the engines. */
 export function addEngineOptions(command: Command): Command {
   return command
     .addOption(new Option('--engine <name>', 'what receives').choices(ENGINES).default('vllm'))
     .option(
       '--endpoint <url>',
-      'where the engine listens; once for all inference groups, or once for each',
+      'address of the engine; once for all inference groups, or once per group',
       repeated(urlFlag),
     )
-    .option('--uds <path>', 'its Unix socket; once for all inference groups, or once for each', repeated(String))
+    .option('--uds <path>', 'Unix socket of the engine; once for all groups, or once per group', repeated(String))
     .option(
       '--inference-parallel-size <m>',
-      'ranks that one engine spans (default: all that receive, shared by the endpoints)',
+      'ranks per engine (default: all that receive, divided among the endpoints)',
       countFlag,
     )
     .addOption(pauseOption())
     .option(...FLUSH_CACHE_FLAG)
-    .option('--weight-version <version>', 'version that the engine is told, where it takes one');
+    .option('--weight-version <version>', 'version to report to the engine, if the engine accepts one');
 }
 
-/** How the bytes come to workers that can say what they keep. */
+/** `--method` */
 export function methodOption(): Option {
   return new Option(
     '--method <method>',
-    'auto: workers that say what they keep copy exactly that out of host memory, others get everything in buckets; pull: fail where one cannot',
+    'auto: workers that support it copy what they need from host memory, others receive buckets; pull: fail if a worker does not support it',
   )
     .choices(METHODS)
     .default('auto');
 }
 
-/** How buckets are moved. */
+/** Options for buckets and memory. */
 export function addTransferOptions(command: Command): Command {
   return command
     .addOption(methodOption())
-    .option('--bucket-size <size>', 'most bytes of a bucket; it grows to the largest tensor', sizeFlag)
-    .option('--device-memory <size>', 'most bytes of device memory that a rank may take', sizeFlag)
-    .option('--release-communicators', 'give the memory of the NCCL communicators back after the update')
+    .option('--bucket-size <size>', 'maximum size of a bucket; grows to the largest tensor', sizeFlag)
+    .option('--device-memory <size>', 'maximum device memory per rank', sizeFlag)
+    .option('--release-communicators', 'free the memory of the NCCL communicators after the update')
     .addOption(
-      new Option('--timeout <seconds>', 'for reading the checkpoint and for the update, each')
+      new Option('--timeout <seconds>', 'time-out of reading the checkpoint, and of the update')
         .argParser(timeoutFlag)
         .default(300_000, '300'),
     );
 }
 
-/** What is told, and how. */
+/** Options for output. */
 export function addOutputOptions(command: Command): Command {
   return command
-    .option('--report <file>', 'write a page that shows where the time went (needs @checkpoint-engine/report)')
+    .option('--report <file>', 'write an HTML page that shows where the time went (needs @checkpoint-engine/report)')
     .option('--trace <file>', 'write a trace of all buckets for https://ui.perfetto.dev')
     .addOption(jsonOption())
     .addOption(logLevelOption('info'))

@@ -2,7 +2,7 @@ import { Command } from 'commander';
 import type { DeviceKind } from '../config/jobs.ts';
 import type { LogLevel } from '../output/log-options.ts';
 
-/** `demo-worker`: a worker of `demo`, which starts it. */
+/** `demo-worker`: one worker of `demo`; only `demo` starts it. */
 export function demoWorkerCommand(): Command {
   return new Command('demo-worker')
     .argument('<index>')

@@ -10,18 +10,18 @@ Examples:
   checkpoint-engine demo --ranks 2 --size 2GiB --device host
   checkpoint-engine demo --json | jq .updates
 
-Makes a checkpoint in a temporary folder, starts workers that stand in for inference engines, updates them twice and
-compares every byte that they hold with the files. Everything is removed afterwards.`;
+Creates a checkpoint in a temporary folder, starts workers that stand in for inference engines, updates them twice and
+compares every byte that they hold with the files. Removes everything at the end.`;
 
-/** `demo`: the whole way on this machine, checked bit for bit. */
+/** `demo`: updates workers on this machine and verifies every byte. */
 export function demoCommand({ terminal, env, setExitCode }: CommandContext): Command {
   return new Command('demo')
-    .description('Update workers on this machine twice, and check what they hold bit for bit')
-    .option('--ranks <n>', 'ranks, with a worker each (default: 4, or as many as there are GPUs)', countFlag)
+    .description('Update workers on this machine twice, and verify every byte that they hold')
+    .option('--ranks <n>', 'number of ranks, with one worker each (default: 4, or the number of GPUs)', countFlag)
     .addOption(
-      new Option('--size <size>', 'bytes of the checkpoint').argParser(sizeFlag).default(256 * 2 ** 20, '256MiB'),
+      new Option('--size <size>', 'size of the checkpoint').argParser(sizeFlag).default(256 * 2 ** 20, '256MiB'),
     )
-    .addOption(new Option('--device <kind>', 'what the ranks run on').choices(['auto', 'cuda', 'host']).default('auto'))
+    .addOption(new Option('--device <kind>', 'device of the ranks').choices(['auto', 'cuda', 'host']).default('auto'))
     .addOption(jsonOption())
     .addOption(logLevelOption('error'))
     .addOption(logFormatOption())

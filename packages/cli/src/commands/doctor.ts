@@ -6,12 +6,12 @@ Examples:
   checkpoint-engine doctor
   checkpoint-engine doctor --json | jq '.checks[] | select(.status != "found")'
 
-Exit status: 0 updates can run here on GPUs or on the host, 1 nothing can.`;
+Exit status: 0 updates can run on this machine (on GPUs or on the host), 1 they cannot.`;
 
-/** `doctor`: what this machine offers, what it lacks and how to get it. */
+/** `doctor`: checks what this machine has, what is missing and how to install it. */
 export function doctorCommand({ terminal, env, setExitCode }: CommandContext): Command {
   return new Command('doctor')
-    .description('Look for GPUs, drivers, libraries, NICs and limits, and say how to get what is missing')
+    .description('Check GPUs, drivers, libraries, NICs and limits, and say how to fix what is missing')
     .option('--json', 'print one JSON object')
     .addHelpText('after', EXAMPLES)
     .action(async (flags: { readonly json?: true }) => {

@@ -12,12 +12,12 @@ Examples:
   checkpoint-engine inspect --tensors model-00001-of-00002.safetensors
   checkpoint-engine inspect --json /models/qwen3-30b | jq .dtypes
 
-Exit status: 0 the files can be used, 1 something is wrong with them, 2 wrong arguments.`;
+Exit status: 0 the files are usable, 1 the files have problems, 2 wrong arguments.`;
 
-/** `inspect`: what a checkpoint's files hold and what is wrong with them. */
+/** `inspect`: shows the contents of a checkpoint's files and the problems in them. */
 export function inspectCommand({ terminal, setExitCode }: CommandContext): Command {
   return new Command('inspect')
-    .description('Show what safetensors files hold and what is wrong with them. Reads headers only')
+    .description('Show the tensors in safetensors files and the problems in the files. Reads headers only')
     .argument('<path>', 'a checkpoint folder or a safetensors file')
     .option('--tensors', 'list all tensors')
     .option('--json', 'print one JSON object')

@@ -13,25 +13,25 @@ import {
 
 const EXAMPLES = `
 Examples:
-  A new instance of 8 GPUs reads the weights out of the ranks that serve, and they go on serving. They were started with
+  A new instance of 8 GPUs reads the weights from serving ranks, which continue to serve. They were started with
   update --save-metas-file /shared/step-100.metas --sleep-time 3600 --p2p-host eth0:
     checkpoint-engine join --load-metas-file /shared/step-100.metas --nproc-per-node 8 --p2p-host eth0 \\
       --endpoint http://127.0.0.1:8000
 
-  Two instances hold the weights: where a rank of the first is gone, the second is read from:
+  Two instances hold the weights: if a rank of the first is gone, the second is the source:
     checkpoint-engine join --load-metas-file a.metas --load-metas-file b.metas --endpoint http://127.0.0.1:8000
 `;
 
-/** `join`: brings a checkpoint that other ranks hold in host memory into inference engines of this world. */
+/** `join`: loads a checkpoint from the host memory of other ranks into inference engines of this world. */
 export function joinCommand({ terminal, env, setExitCode }: CommandContext): Command {
   const command = new Command('join')
-    .description('Bring a checkpoint that other ranks hold into inference engines, by reading their host memory')
+    .description('Load a checkpoint from the host memory of other ranks into inference engines')
     .requiredOption(
       '--load-metas-file <file>',
-      'what the ranks that serve wrote with --save-metas-file; again for further holders of the same checkpoint',
+      'file that the serving ranks wrote with --save-metas-file; repeat it for other holders of the same checkpoint',
       repeated(String),
     )
-    .option('--checkpoint-name <name>', 'refuse metas of another checkpoint', nameFlag);
+    .option('--checkpoint-name <name>', 'reject metas of any other checkpoint', nameFlag);
   addRankOptions(command);
   addP2POptions(command);
   addEngineOptions(command);

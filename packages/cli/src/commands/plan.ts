@@ -20,19 +20,19 @@ Examples:
   checkpoint-engine plan --checkpoint-path /models/kimi-k2 --world-size 16 --device-memory 2GiB
   checkpoint-engine plan --checkpoint-path /models/qwen3-30b --world-size 8 --json | jq .summary.imbalance
 
-PS_MAX_BUCKET_SIZE_GB (in GiB) and PS_MEM_FRACTION are honoured as by "update".`;
+PS_MAX_BUCKET_SIZE_GB (in GiB) and PS_MEM_FRACTION have the same effect as on "update".`;
 
-/** `plan`: what an update would do, from the headers alone. */
+/** `plan`: shows what an update would do, from the file headers alone. */
 export function planCommand({ terminal, env }: CommandContext): Command {
   return new Command('plan')
-    .description('Show how an update would run, without moving a byte')
+    .description('Show how an update would run, without moving any data')
     .requiredOption('--checkpoint-path <path>', 'a checkpoint folder or a safetensors file')
-    .requiredOption('--world-size <n>', 'ranks of the update', countFlag)
-    .addOption(new Option('--device <kind>', 'what the ranks run on').choices(['cuda', 'host']).default('cuda'))
-    .option('--bucket-size <size>', 'most bytes of a bucket; it grows to the largest tensor', sizeFlag)
-    .option('--device-memory <size>', 'most bytes of device memory that the update may take', sizeFlag)
+    .requiredOption('--world-size <n>', 'number of ranks', countFlag)
+    .addOption(new Option('--device <kind>', 'device of the ranks').choices(['cuda', 'host']).default('cuda'))
+    .option('--bucket-size <size>', 'maximum size of a bucket; grows to the largest tensor', sizeFlag)
+    .option('--device-memory <size>', 'maximum device memory for the update', sizeFlag)
     .addOption(
-      new Option('--free-memory <size>', 'device memory that is free at the rank that has least')
+      new Option('--free-memory <size>', 'free device memory at the rank that has least')
         .argParser(sizeFlag)
         .default(8 * 2 ** 30, '8GiB'),
     )

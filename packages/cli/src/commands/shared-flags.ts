@@ -4,17 +4,17 @@ import { LOG_FORMATS, LOG_LEVELS } from '../output/log-options.ts';
 
 /** `--log-level` */
 export function logLevelOption(level: (typeof LOG_LEVELS)[number]): Option {
-  return new Option('--log-level <level>', 'what is logged to standard error').choices(LOG_LEVELS).default(level);
+  return new Option('--log-level <level>', 'level of the log on standard error').choices(LOG_LEVELS).default(level);
 }
 
 /** `--log-format` */
 export function logFormatOption(): Option {
-  return new Option('--log-format <format>', 'how it is logged')
+  return new Option('--log-format <format>', 'format of the log')
     .choices(LOG_FORMATS)
     .default(stderr.isTTY ? 'pretty' : 'json', 'pretty on a terminal, otherwise json');
 }
 
 /** `--json` */
 export function jsonOption(): Option {
-  return new Option('--json', 'print one JSON object on standard output, and nothing else there');
+  return new Option('--json', 'print one JSON object on standard output and nothing else');
 }

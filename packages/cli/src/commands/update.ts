@@ -16,16 +16,16 @@ Examples:
   One vLLM server with tensor parallel size 8, on the 8 GPUs of this machine:
     checkpoint-engine update --checkpoint-path /models/step-100 --nproc-per-node 8 --endpoint http://127.0.0.1:8000
 
-  Four SGLang servers of two GPUs each:
+  Four SGLang servers with two GPUs each:
     checkpoint-engine update --checkpoint-path /models/step-100 --nproc-per-node 8 --engine sglang \\
       --endpoint http://127.0.0.1:8000 --endpoint http://127.0.0.1:8001 \\
       --endpoint http://127.0.0.1:8002 --endpoint http://127.0.0.1:8003
 
-  The same, with at most 512 MiB of host memory a GPU for what is read from the files:
+  The same, with at most 512 MiB of host memory per GPU for data from the files:
     checkpoint-engine update --checkpoint-path /models/step-100 --nproc-per-node 8 --host-memory 512MiB \\
       --endpoint http://127.0.0.1:8000
 
-  One rank of a world that torchrun (RANK, WORLD_SIZE, MASTER_ADDR, MASTER_PORT are set), srun or mpirun started:
+  One rank of a world that torchrun, srun or mpirun starts:
     srun --ntasks-per-node 8 checkpoint-engine update --checkpoint-path /models/step-100 --endpoint http://127.0.0.1:8000
 
   Keep the weights in host memory for an hour, so that new instances can join (checkpoint-engine join --help):
@@ -33,20 +33,20 @@ Examples:
       --save-metas-file /shared/step-100.metas --sleep-time 3600 --p2p-host eth0
 `;
 
-/** `update`: brings a checkpoint into running inference engines. */
+/** `update`: loads a checkpoint into running inference engines. */
 export function updateCommand({ terminal, env, setExitCode }: CommandContext): Command {
   const command = new Command('update')
-    .description('Bring a checkpoint into running inference engines, in place')
+    .description('Load a checkpoint into running inference engines, in place')
     .requiredOption('--checkpoint-path <path>', 'a checkpoint folder or a safetensors file')
     .option(
       '--checkpoint-name <name>',
-      "the checkpoint's name in logs and metas (default: the last part of the path)",
+      'name of the checkpoint in logs and metas (default: the last part of the path)',
       nameFlag,
     );
   addRankOptions(command).addOption(
     new Option(
       '--update-method <method>',
-      'p2p: the ranks of --ranks read from the others, by default those of the first engine; all: broadcast, then p2p',
+      'p2p: the ranks of --ranks (default: those of the first engine) read from the others; all: broadcast, then p2p',
     )
       .choices(UPDATE_METHODS)
       .default('broadcast'),
@@ -56,21 +56,14 @@ export function updateCommand({ terminal, env, setExitCode }: CommandContext): C
   addTransferOptions(command)
     .option(
       '--stream',
-      'read the files while the update runs, through little host memory: the default, unless the weights are to stay there (--sleep-time, --save-metas-file, --update-method p2p)',
+      'read the files during the update, through a small buffer in host memory; default, unless the weights stay in host memory (--sleep-time, --save-metas-file, --update-method p2p)',
     )
-    .option('--no-stream', 'read the files into host memory first, all of them')
-    .option(
-      '--host-memory <size>',
-      'most host memory that a rank reads into while it streams (default: 2GiB)',
-      sizeFlag,
-    )
-    .option(
-      '--keep-files',
-      'leave files that lie on /dev/shm there; by default they are used in place, and removed after success',
-    )
-    .option('--save-metas-file <file>', 'write what each rank holds to a file, for join; keep it to yourself')
+    .option('--no-stream', 'read all files into host memory first')
+    .option('--host-memory <size>', 'maximum host memory per rank while streaming (default: 2GiB)', sizeFlag)
+    .option('--keep-files', 'keep files on /dev/shm; by default they are used in place and removed after success')
+    .option('--save-metas-file <file>', 'write what each rank holds to a file for join; keep the file secret')
     .addOption(
-      new Option('--sleep-time <seconds>', 'keep the ranks and what they hold for so long after the update')
+      new Option('--sleep-time <seconds>', 'keep the ranks and their weights for this many seconds after the update')
         .argParser(secondsFlag)
         .default(0, '0'),
     );

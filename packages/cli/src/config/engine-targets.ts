@@ -2,10 +2,10 @@ import { CheckpointEngineError } from '@checkpoint-engine/interface';
 import type { EngineName } from '@checkpoint-engine/ps/engines';
 import type { EngineTargets, PauseMode } from './jobs.ts';
 
-/** Engines that the ranks are shared out among. */
+/** Engines and the number of ranks that each spans. */
 export type SizedEngineTargets = EngineTargets & { readonly parallelSize: number };
 
-/** The flags that say where engines are. */
+/** The flags that select engines. */
 export interface EngineFlags {
   readonly engine: EngineName;
   readonly endpoint?: readonly string[];
@@ -17,10 +17,10 @@ export interface EngineFlags {
 }
 
 /**
- * The engines that flags name, checked against the size of the world.
+ * Returns the engines that the flags select, checked against the size of the world.
  *
- * @param udsFlag How the flag of `uds` is called.
- * @returns `undefined` where they name none.
+ * @param udsFlag The name of the flag for Unix sockets.
+ * @returns `undefined` if the flags select no engine.
  * @throws {CheckpointEngineError} `CE_CONFIG_INVALID`
  */
 export function engineTargets(
@@ -46,27 +46,27 @@ export function engineTargets(
     if (values.length > 1 && values.length !== groupCount) {
       throw invalid(
         `${flag} is given ${values.length} times for ${groupCount} inference groups (world size ${worldSize} / --inference-parallel-size ${parallelSize})`,
-        `Give ${flag} once for all groups, or once for each`,
+        `Give ${flag} once for all groups, or once per group`,
       );
     }
   }
   return { engine, endpoints, uds, parallelSize, ...servingOptions(flags) };
 }
 
-/** As {@link engineTargets}, where there have to be some. */
+/** The same as {@link engineTargets}, but requires an engine. */
 export function neededEngineTargets(flags: EngineFlags, worldSize: number): SizedEngineTargets {
   const targets = engineTargets(flags, worldSize);
   if (targets) return targets;
   throw invalid(
-    'Neither --endpoint nor --uds says where the engine is',
+    'The engine has no address: neither --endpoint nor --uds is given',
     'Add --endpoint http://HOST:PORT or --uds PATH',
   );
 }
 
 /**
- * How the engine serves around an update.
+ * Returns the options of the engine for the time of an update.
  *
- * @throws {CheckpointEngineError} `CE_CONFIG_INVALID`: the engine does not have the option.
+ * @throws {CheckpointEngineError} `CE_CONFIG_INVALID`: the engine does not support an option.
  */
 export function servingOptions({
   engine,
@@ -76,16 +76,19 @@ export function servingOptions({
   if (pause !== 'off' && engine !== 'vllm') {
     throw invalid(
       `--pause ${pause} is given with --engine ${engine}`,
-      'Pause the engine yourself: only vLLM is paused',
+      'Remove --pause and pause the engine yourself: only vLLM supports the option',
     );
   }
   if (!flushCache && engine !== 'vllm' && engine !== 'sglang') {
-    throw invalid(`--no-flush-cache is given with --engine ${engine}`, 'Leave it out: vLLM and SGLang have the option');
+    throw invalid(
+      `--no-flush-cache is given with --engine ${engine}`,
+      'Remove it: only vLLM and SGLang support the option',
+    );
   }
   return { ...(pause === 'off' ? {} : { pause }), ...(flushCache ? {} : { flushCache }) };
 }
 
-/** Several targets share the ranks evenly. */
+/** Several engines divide the ranks evenly. */
 function defaultParallelSize(worldSize: number, targetCount: number): number {
   return worldSize % targetCount === 0 ? worldSize / targetCount : worldSize;
 }

@@ -5,12 +5,12 @@ const invalid = (pattern: RegExp) =>
   expect.objectContaining({ code: 'CE_CONFIG_INVALID', message: expect.stringMatching(pattern) });
 
 describe('readRankIdentity', () => {
-  it('is undefined where no launcher set anything', () => {
+  it('is undefined if no launcher set a variable', () => {
     expect(readRankIdentity({})).toBeUndefined();
     expect(readRankIdentity({ RANK: '', WORLD_SIZE: '', MASTER_PORT: '29500' })).toBeUndefined();
   });
 
-  it('reads rank 0 as a rank', () => {
+  it('reads rank 0', () => {
     const env = { RANK: '0', WORLD_SIZE: '2', LOCAL_RANK: '0', MASTER_ADDR: '10.0.0.1', MASTER_PORT: '29500' };
     expect(readRankIdentity(env)).toEqual({
       rank: 0,
@@ -21,14 +21,14 @@ describe('readRankIdentity', () => {
     });
   });
 
-  it('leaves the local rank open where no launcher gives it, and takes this host as master', () => {
+  it('leaves the local rank undefined if no launcher sets it, and takes this host as master', () => {
     expect(readRankIdentity({ RANK: '1', WORLD_SIZE: '2', MASTER_PORT: '1' })).toMatchObject({
       localRank: undefined,
       masterAddr: '127.0.0.1',
     });
   });
 
-  it('needs no port in a world of one', () => {
+  it('needs no port in a world of one rank', () => {
     expect(readRankIdentity({ RANK: '0', WORLD_SIZE: '1' })).toMatchObject({ rank: 0, worldSize: 1 });
   });
 
@@ -46,7 +46,7 @@ describe('readRankIdentity', () => {
 describe('readMasterPort', () => {
   it('may be absent', () => expect(readMasterPort({})).toBeUndefined());
 
-  it('is the next one where the agent of torchrun listens on it', () => {
+  it('is the next port if the agent of torchrun listens on this one', () => {
     expect(readMasterPort({ MASTER_PORT: '29500', TORCHELASTIC_USE_AGENT_STORE: 'True' })).toBe(29_501);
     expect(readMasterPort({ MASTER_PORT: '29500', TORCHELASTIC_USE_AGENT_STORE: 'False' })).toBe(29_500);
   });
@@ -60,7 +60,7 @@ describe('readMemoryLimits', () => {
     });
   });
 
-  it('is empty where nothing is set', () => expect(readMemoryLimits({})).toEqual({}));
+  it('is empty if nothing is set', () => expect(readMemoryLimits({})).toEqual({}));
 
   it.each([
     [{ PS_MAX_BUCKET_SIZE_GB: '0' }, /PS_MAX_BUCKET_SIZE_GB is "0"/],

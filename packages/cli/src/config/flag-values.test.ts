@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { countFlag, ranksFlag, repeated, secondsFlag, sizeFlag, timeoutFlag, urlFlag } from './flag-values.ts';
 
 describe('flag values', () => {
-  it('reads what it ought to', () => {
+  it('reads valid values', () => {
     expect(sizeFlag('512MiB')).toBe(2 ** 29);
     expect(countFlag('8')).toBe(8);
     expect(ranksFlag('0-3')).toEqual([0, 1, 2, 3]);
@@ -33,7 +33,7 @@ describe('flag values', () => {
     expect(() => parse(text)).toThrow(expect.objectContaining({ code: 'commander.invalidArgument' })),
   );
 
-  it('collects what is given several times', () => {
+  it('collects the values of a repeated flag', () => {
     const collect = repeated(countFlag);
     expect(collect('2', collect('1', undefined))).toEqual([1, 2]);
   });

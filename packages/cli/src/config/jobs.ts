@@ -3,7 +3,7 @@ import type { EngineName } from '@checkpoint-engine/ps/engines';
 import type { LogLevel } from '../output/log-options.ts';
 import type { MemoryLimits } from './environment.ts';
 
-/** Kinds of `--engine`. They stand here so that help and wrong arguments need not wait for the engines' clients. */
+/** The kinds of `--engine`. They are here so that --help does not load the engine clients. */
 export const ENGINES = Object.keys({
   vllm: true,
   sglang: true,
@@ -11,71 +11,71 @@ export const ENGINES = Object.keys({
   worker: true,
 } satisfies Record<EngineName, true>) as EngineName[];
 
-/** How the bytes come to workers that can say what they keep. */
+/** How weights reach workers that can copy from host memory themselves. */
 export const METHODS = ['auto', 'pull', 'buckets'] as const;
 export type Method = (typeof METHODS)[number];
 
-/** Whether workers of an engine may map host memory: LMDeploy's take buckets only. Pools are then held where they can. */
+/** Whether workers of an engine may map host memory. LMDeploy's workers receive buckets only. */
 export function canMap(engine: EngineName, method: Method): boolean {
   return engine !== 'lmdeploy' && method !== 'buckets';
 }
 
-/** Kinds of devices that ranks run on. */
+/** The kinds of devices. */
 export type DeviceKind = 'cuda' | 'host';
 
-/** What `--pause` does with requests that run. */
+/** What `--pause` does with running requests. */
 export const PAUSE_MODES = ['off', 'abort', 'wait', 'keep'] as const;
 export type PauseMode = (typeof PAUSE_MODES)[number];
 
-/** The engines that receive: one URL or socket for all inference groups, or one for each. */
+/** The engines that receive: one URL or socket for all inference groups, or one per group. */
 export interface EngineTargets {
   readonly engine: EngineName;
   readonly endpoints: readonly string[];
-  /** Unix sockets that are spoken to instead of the endpoints' hosts. */
+  /** Unix sockets to connect to instead of the endpoints' hosts. */
   readonly uds: readonly string[];
-  /** Ranks that an engine spans. @default all that receive */
+  /** Ranks per engine. @default all that receive */
   readonly parallelSize?: number | undefined;
-  /** Pause generation around updates, where the engine can: see `VllmOptions`. @default 'off' */
+  /** Pause generation during updates, if the engine supports it: see `VllmOptions`. @default 'off' */
   readonly pause?: PauseMode | undefined;
-  /** Forget cached prefixes, which belong to the old weights. @default true */
+  /** Flush the prefix cache, which belongs to the old weights. @default true */
   readonly flushCache?: boolean | undefined;
   /** Path of the update request. @default the engine's own */
   readonly updatePath?: string | undefined;
-  /** Named by a client of the server, who is not to learn the API key: it is not sent there. @default false */
+  /** A client of the server gave the address, so the API key is not sent to it. @default false */
   readonly isStranger?: boolean | undefined;
 }
 
-/** What P2P reads go over. `auto`: what Mooncake finds, RDMA devices or else TCP. `shm`: memory of this host. */
+/** Transport of P2P reads. `auto`: RDMA devices that Mooncake finds, otherwise TCP. `shm`: memory of this host. */
 export const P2P_WAYS = ['auto', 'rdma', 'efa', 'tcp', 'shm'] as const;
 export type P2PWay = (typeof P2P_WAYS)[number];
 
-/** How ranks read from each other, and let others read from them. Plain data. */
+/** How ranks read from each other. Plain data. */
 export interface P2PJob {
   readonly way: P2PWay;
-  /** Address of this host by which peers reach it, or the name of an interface that has it. */
+  /** An address of this host that peers can reach, or the name of an interface with such an address. */
   readonly host: string;
-  /** Peers have to know `CHECKPOINT_ENGINE_TOKEN`. Not where a supervisor made one up that no other world has. */
+  /** Whether peers need `CHECKPOINT_ENGINE_TOKEN`. False where a supervisor made a token that no other world has. */
   readonly needsToken: boolean;
 }
 
-/** What all ranks of a world have in common. Plain data: it travels to rank processes. */
+/** The settings that all ranks of a world share. Plain data, which travels to rank processes. */
 export interface WorldJob extends MemoryLimits {
   readonly deviceKind: DeviceKind;
   /**
    * `update`: rank 0 hosts the store, and the first failure ends the world. `server`: the supervisor hosts the store,
-   * the world outlives failures, and it is the supervisor alone who says when it ends.
+   * the world survives failures, and only the supervisor ends it.
    */
   readonly lifetime: 'update' | 'server';
-  /** Absent where nobody reads from anybody. */
+  /** Absent if no rank reads from another. */
   readonly p2p?: P2PJob | undefined;
-  /** Checkpoints are held where workers can map them. @default where peers read them */
+  /** Hold checkpoints in memory that workers can map. @default where peers read them */
   readonly sharePools?: boolean | undefined;
-  /** Bounds joining the world. */
+  /** Time-out of joining the world. */
   readonly timeoutMs: number;
   readonly logLevel: LogLevel;
 }
 
-/** A checkpoint's files and how they are held. Plain data. */
+/** The files of a checkpoint and how to hold them. Plain data. */
 export interface RankRegisterRequest {
   readonly name: string;
   /** A folder, a file, or a list of files. */
@@ -83,15 +83,15 @@ export interface RankRegisterRequest {
   readonly keepFiles: boolean;
   /** Read the files during the update instead of before it. */
   readonly stream: boolean;
-  /** `background`: an update may run while they are read into host memory. @default 'now' */
+  /** `background`: an update may run while the files are read into host memory. @default 'now' */
   readonly load?: 'now' | 'background' | undefined;
-  /** Bounds what a rank that streams reads into. */
+  /** Maximum host memory per rank while streaming. */
   readonly hostMemoryBytes?: number | undefined;
-  /** Folders below which all files have to lie, symbolic links resolved. @default anywhere */
+  /** All files must be below these folders, with symbolic links resolved. @default anywhere */
   readonly allowedRoots?: readonly string[] | undefined;
 }
 
-/** One update of a registered checkpoint. Plain data, equal on all ranks: each makes {@link UpdateOptions} of it. */
+/** One update of a registered checkpoint. Plain data, equal on all ranks; each makes {@link UpdateOptions} from it. */
 export interface RankUpdateRequest
   extends Pick<
     UpdateOptions,
@@ -104,18 +104,18 @@ export interface RankUpdateRequest
 
 /** Metas of a checkpoint that other worlds hold. Plain data. */
 export interface LoadJob {
-  /** Their files: the first is read from, the others where an owner of it fails. */
+  /** Metas files. Ranks read from the owners in the first file, and from those in the others if one fails. */
   readonly files: readonly string[];
-  /** What the checkpoint has to be called. @default whatever it is */
+  /** The name that the checkpoint must have. @default any */
   readonly name?: string | undefined;
 }
 
-/** The whole way of one checkpoint into the engines: what the commands `update` and `join` do. */
+/** The complete work of the commands `update` and `join`: a checkpoint's source and the updates from it. */
 export interface DeliveryJob {
-  /** Where the weights come from: files, or pools of another world. */
+  /** Where the weights come from: files, or the pools of another world. */
   readonly source: { readonly register: RankRegisterRequest } | { readonly load: LoadJob };
-  /** One after the other. Of a checkpoint whose metas are loaded the name is not known before. */
+  /** Run one after another. They have no name, because the name in loaded metas is not known before. */
   readonly updates: readonly Omit<RankUpdateRequest, 'name'>[];
-  /** Where rank 0 writes the metas of all ranks. */
+  /** The file to which rank 0 writes the metas of all ranks. */
   readonly metasFile?: string | undefined;
 }

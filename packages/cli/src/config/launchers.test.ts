@@ -11,7 +11,7 @@ const read = (env: Record<string, string>) => {
 };
 
 describe('readLauncher', () => {
-  it('reads a task of srun, over two hosts', () => {
+  it('reads a task of srun on two hosts', () => {
     const env = { SLURM_PROCID: '3', SLURM_NTASKS: '4', SLURM_LOCALID: '1', SLURM_JOB_NODELIST: 'gpu[07-08]' };
     expect(read({ ...env, SLURM_JOB_ID: '4711', SLURM_STEP_ID: '0' })).toMatchObject({
       launcher: 'Slurm (srun)',
@@ -31,17 +31,17 @@ describe('readLauncher', () => {
     [{ SLURM_PROCID: '1', SLURM_NTASKS: '9', SLURM_STEP_NUM_TASKS: '2', SLURM_NNODES: '1', SLURM_NODELIST: 'a' }],
     [{ OMPI_COMM_WORLD_RANK: '1', OMPI_COMM_WORLD_SIZE: '2', OMPI_COMM_WORLD_LOCAL_SIZE: '2' }],
     [{ PMI_RANK: '1', PMI_SIZE: '2', MPI_LOCALNRANKS: '2', MPI_LOCALRANKID: '1' }],
-  ])('knows that all ranks run on this host: %j', (env) => {
+  ])('recognizes that all ranks run on this host: %j', (env) => {
     expect(read(env)).toMatchObject({ rank: 1, worldSize: 2, masterAddr: '127.0.0.1' });
   });
 
-  it('believes mpirun within a job of Slurm, whose shell is task 0', () => {
+  it('trusts mpirun within a Slurm job, whose shell is task 0', () => {
     const slurm = { SLURM_PROCID: '0', SLURM_NTASKS: '8', SLURM_JOB_NODELIST: 'a1,a2' };
     const mpi = { OMPI_COMM_WORLD_RANK: '5', OMPI_COMM_WORLD_SIZE: '8', OMPI_COMM_WORLD_LOCAL_RANK: '1' };
     expect(read({ ...slurm, ...mpi })).toMatchObject({ launcher: 'Open MPI (mpirun)', rank: 5, masterAddr: 'a1' });
   });
 
-  it('leaves what is set as it is', () => {
+  it('keeps variables that are set', () => {
     const env = { SLURM_PROCID: '1', SLURM_NTASKS: '2', SLURM_JOB_NODELIST: 'a1,a2' };
     expect(read({ ...env, MASTER_ADDR: '10.0.0.9', MASTER_PORT: '29999', LOCAL_RANK: '7' })).toMatchObject({
       masterAddr: '10.0.0.9',
@@ -61,11 +61,11 @@ describe('readLauncher', () => {
   it.each([
     [
       { OMPI_COMM_WORLD_RANK: '3', OMPI_COMM_WORLD_SIZE: '8', OMPI_COMM_WORLD_LOCAL_SIZE: '4' },
-      /not where rank 0 runs/,
+      /does not name the host of rank 0/,
     ],
-    [{ SLURM_PROCID: '5', SLURM_NTASKS: '8', SLURM_LOCALID: '1' }, /not where rank 0 runs/],
-    [{ PMIX_RANK: '3' }, /how many ranks/],
-  ])('refuses %j, which does not say enough', (env, message) => {
+    [{ SLURM_PROCID: '5', SLURM_NTASKS: '8', SLURM_LOCALID: '1' }, /does not name the host of rank 0/],
+    [{ PMIX_RANK: '3' }, /number of ranks/],
+  ])('rejects %j, which lacks a value', (env, message) => {
     expect(() => readLauncher(env)).toThrow(invalid(message));
   });
 });
@@ -82,7 +82,7 @@ describe('firstHost', () => {
     expect(firstHost(hosts)).toBe(first);
   });
 
-  it('is the only one, or not', () => {
+  it('is the only host or one of several', () => {
     expect(['node1', 'a[3]'].map(isOneHost)).toEqual([true, true]);
     expect(['a,b', 'a[1-2]', 'a[1,3]', 'a[1],b'].map(isOneHost)).toEqual([false, false, false, false]);
   });

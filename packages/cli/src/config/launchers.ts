@@ -2,9 +2,9 @@ import { CheckpointEngineError } from '@checkpoint-engine/interface';
 import type { Environment } from './environment.ts';
 import { firstHost, isOneHost } from './host-list.ts';
 
-/** A process among those of a launcher, in the variables that torchrun sets. */
+/** A process that a launcher started, described by the variables that torchrun sets. */
 export interface LaunchedProcess {
-  /** As people call it. */
+  /** The launcher's usual name. */
   readonly launcher: string;
   /** With `RANK`, `WORLD_SIZE`, `LOCAL_RANK`, `MASTER_ADDR` and `MASTER_PORT`. */
   readonly env: Environment;
@@ -16,13 +16,13 @@ interface Launcher {
   readonly rank: readonly string[];
   readonly size: readonly string[];
   readonly localRank: readonly string[];
-  /** Processes on this host. */
+  /** Number of processes on this host. */
   readonly localSize: readonly string[];
-  /** What tells one job of a user from another, equal at all its processes. */
+  /** Distinguishes the jobs of a user. Equal at all processes of a job. */
   readonly job: readonly string[];
 }
 
-/** MPI's come first: within a Slurm job, mpirun leaves the variables of the job's shell as they are. */
+/** MPI comes first: within a Slurm job, mpirun leaves the variables of the job's shell unchanged. */
 const LAUNCHERS: readonly Launcher[] = [
   {
     name: 'Open MPI (mpirun)',
@@ -50,17 +50,17 @@ const LAUNCHERS: readonly Launcher[] = [
   },
 ];
 
-/** Ports that jobs share out by their number: below those that the system gives to clients. */
+/** Ports that the job number selects from. They are below the system's range for clients. */
 const FIRST_PORT = 20_000;
 const PORT_COUNT = 10_000;
 
 /**
- * Reads which process of a job this is from the variables of launchers that set no `RANK`: `srun`, Open MPI's `mpirun`,
- * and those that speak PMI. `MASTER_ADDR` is the first host of the job where it is not set, `MASTER_PORT` follows from
- * the job's number.
+ * Reads the rank of this process from the variables of launchers that do not set `RANK`: `srun`, Open MPI's `mpirun`,
+ * and launchers that use PMI. `MASTER_ADDR` defaults to the first host of the job, and `MASTER_PORT` is derived from
+ * the job number.
  *
- * @returns `undefined` where `RANK` or `WORLD_SIZE` is set, and where no launcher started more than one process.
- * @throws {CheckpointEngineError} `CE_CONFIG_INVALID`: the launcher does not say enough.
+ * @returns `undefined` if `RANK` or `WORLD_SIZE` is set, or if no launcher started more than one process.
+ * @throws {CheckpointEngineError} `CE_CONFIG_INVALID`: the launcher's variables are incomplete.
  */
 export function readLauncher(env: Environment): LaunchedProcess | undefined {
   if (env.RANK || env.WORLD_SIZE) return undefined;
@@ -68,7 +68,7 @@ export function readLauncher(env: Environment): LaunchedProcess | undefined {
   if (!launcher) {
     const rank = env.PMIX_RANK;
     if (!rank || rank === '0') return undefined;
-    throw invalid(`PMIX_RANK is ${rank}, and no variable says how many ranks there are`, 'Set RANK and WORLD_SIZE');
+    throw invalid(`PMIX_RANK is ${rank}, and no variable gives the number of ranks`, 'Set RANK and WORLD_SIZE');
   }
   const worldSize = first(env, launcher.size)!;
   if (worldSize === '1') return undefined;
@@ -86,24 +86,24 @@ export function readLauncher(env: Environment): LaunchedProcess | undefined {
   };
 }
 
-/** Where rank 0 runs: on this host, if all ranks do, or on the first host of the job. */
+/** The host of rank 0: this host if all ranks run on it, otherwise the first host of the job. */
 function masterOf(env: Environment, launcher: Launcher, rank: string, worldSize: string): string {
   const hosts = first(env, ['SLURM_STEP_NODELIST', 'SLURM_JOB_NODELIST', 'SLURM_NODELIST']);
   const hostCount = first(env, ['SLURM_STEP_NUM_NODES', 'SLURM_JOB_NUM_NODES', 'SLURM_NNODES']);
   const isHere = first(env, launcher.localSize) === worldSize || hostCount === '1';
   if (isHere || (hosts !== undefined && isOneHost(hosts))) return '127.0.0.1';
   if (hosts !== undefined) return firstHost(hosts);
-  // Of a job on several hosts, the ranks of all but the first have other numbers on their hosts.
+  // On all hosts but the first, the ranks of a job have other numbers than on their host.
   if (hostCount === undefined && first(env, launcher.localRank) === rank && launcher.localSize.length === 0) {
     return '127.0.0.1';
   }
   throw invalid(
-    `${launcher.name} says that this is rank ${rank} of ${worldSize}, and not where rank 0 runs`,
+    `${launcher.name} started this process as rank ${rank} of ${worldSize} and does not name the host of rank 0`,
     'Set MASTER_ADDR to the host of rank 0 at every rank',
   );
 }
 
-/** Launchers that bind GPUs let each process see its own alone, as number 0. */
+/** A launcher that binds GPUs shows each process only its own GPU, as number 0. */
 function seesOneGpu({ CUDA_VISIBLE_DEVICES: visible }: Environment): boolean {
   return Boolean(visible) && !visible!.includes(',');
 }

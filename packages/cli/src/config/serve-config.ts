@@ -18,7 +18,7 @@ import type { DeviceKind, EngineTargets, Method, P2PJob, P2PWay, RankUpdateReque
 export interface ServeFlags extends LogOptions, Omit<EngineFlags, 'uds'> {
   readonly nprocPerNode: number;
   readonly listen?: string;
-  /** The socket to listen at. What is `--uds` of `update` is `--engine-uds` here. */
+  /** The socket to listen on. The `--uds` of `update` is `--engine-uds` here. */
   readonly uds?: string;
   readonly device: DeviceKind | 'auto';
   readonly engineUds?: readonly string[];
@@ -39,52 +39,52 @@ export interface ServeFlags extends LogOptions, Omit<EngineFlags, 'uds'> {
 
 /** The hosts of a world. */
 export interface NodesConfig {
-  /** Which of them this is, counted from 0. The first one serves the API. */
+  /** Index of this host. Host 0 serves the API. */
   readonly node: number;
   readonly nodeCount: number;
-  /** Where the first host is. */
+  /** Address of host 0. */
   readonly host: string;
-  /** Where the hosts meet; their ranks meet at the next port. */
+  /** The port where the hosts meet. Their ranks meet at the next port. */
   readonly port: number;
-  /** What the hosts share. */
+  /** The secret that the hosts share. */
   readonly token: string;
 }
 
-/** What `serve` is to do, checked as a whole. */
+/** The work of `serve`, checked as a whole. */
 export interface ServeConfig {
   readonly nprocPerNode: number;
-  /** Where ranks run on several hosts. */
+  /** Absent if all ranks run on this host. */
   readonly nodes?: NodesConfig | undefined;
   readonly device: DeviceKind | 'auto';
   readonly address: ListenAddress;
-  /** Asked of clients. */
+  /** The token that clients must send. */
   readonly token?: string | undefined;
   readonly engine: EngineName;
   readonly targets?: EngineTargets | undefined;
-  /** How engines serve around updates. */
+  /** The options of engines during updates. */
   readonly serving: Pick<EngineTargets, 'pause' | 'flushCache'>;
   readonly update: Pick<RankUpdateRequest, 'bucketBytes' | 'deviceMemoryBytes' | 'strategy'>;
   readonly limits: MemoryLimits;
-  /** Absent where nobody reads from anybody. */
+  /** Absent if no rank reads from another. */
   readonly p2p?: P2PJob | undefined;
-  /** Address or interface of this host by which P2P peers reach it. */
+  /** Address or interface of this host that P2P peers can reach. */
   readonly p2pHost: string;
   readonly allowedRoots?: readonly string[] | undefined;
-  /** How long an update that runs may go on after the server was asked to end. */
+  /** How long a running update may continue after a request to stop. */
   readonly graceMs: number;
-  /** Where a page and a trace of each update are written. */
+  /** The folder for a page and a trace of each update. */
   readonly reports?: { readonly folder: string; readonly keep: number } | undefined;
   readonly log: LogOptions;
 }
 
-/** Where the server listens when nothing is said. */
+/** The default address of the API. */
 const DEFAULT_ADDRESS = { host: '127.0.0.1', port: 19_730 };
 
 /** Checks the flags against each other and the environment. @throws {CheckpointEngineError} `CE_CONFIG_INVALID` */
 export function serveConfig(flags: ServeFlags, env: Environment): ServeConfig {
   if (env.RANK || env.WORLD_SIZE) {
     throw invalid(
-      `RANK=${env.RANK ?? ''} and WORLD_SIZE=${env.WORLD_SIZE ?? ''} say that a launcher starts the ranks, but serve starts them itself`,
+      `RANK=${env.RANK ?? ''} and WORLD_SIZE=${env.WORLD_SIZE ?? ''} show that a launcher starts the ranks, but serve starts them itself`,
       'Start serve once on each host, with --nproc-per-node, and unset RANK and WORLD_SIZE',
     );
   }
@@ -92,7 +92,7 @@ export function serveConfig(flags: ServeFlags, env: Environment): ServeConfig {
   const address = listenAddress(flags);
   if (!('path' in address) && !isLoopback(address.host) && token === undefined) {
     throw invalid(
-      `--listen ${flags.listen} can be reached from other hosts, and CHECKPOINT_ENGINE_TOKEN is not set`,
+      `--listen ${flags.listen} is reachable from other hosts, and CHECKPOINT_ENGINE_TOKEN is not set`,
       'Set CHECKPOINT_ENGINE_TOKEN to a long random secret (openssl rand -base64 32), or listen on 127.0.0.1',
     );
   }
@@ -127,7 +127,10 @@ export function serveConfig(flags: ServeFlags, env: Environment): ServeConfig {
 function nodesConfig(flags: ServeFlags, env: Environment, token: string | undefined): NodesConfig | undefined {
   const { nnodes: nodeCount, nodeRank: node } = flags;
   if (node >= nodeCount) {
-    throw invalid(`--node-rank is ${node} among ${nodeCount} hosts`, 'Count --node-rank from 0 to --nnodes minus 1');
+    throw invalid(
+      `--node-rank is ${node} among ${nodeCount} hosts`,
+      'Number the hosts with --node-rank from 0 to --nnodes minus 1',
+    );
   }
   if (nodeCount === 1) return undefined;
   const host = flags.masterAddr ?? (env.MASTER_ADDR && readMasterAddr(env));
@@ -135,7 +138,7 @@ function nodesConfig(flags: ServeFlags, env: Environment, token: string | undefi
   if (!host || port === undefined) {
     throw invalid(
       `--nnodes ${nodeCount} needs --master-addr and --master-port`,
-      'Give the address of the first host and a free port of it, the same on all hosts; the port after it has to be free, too',
+      'Give the address of host 0 and a free port on it, the same on all hosts; the next port must be free as well',
     );
   }
   if (token === undefined) {
@@ -147,7 +150,7 @@ function nodesConfig(flags: ServeFlags, env: Environment, token: string | undefi
   const needless = (['listen', 'uds', 'endpoint', 'engineUds', 'allowPath'] as const).find((flag) => flags[flag]);
   if (node > 0 && needless) {
     const name = needless.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
-    throw invalid(`--${name} is for the first host, and --node-rank is ${node}`, `Leave --${name} out here`);
+    throw invalid(`--${name} is for host 0, and --node-rank is ${node}`, `Remove --${name} here`);
   }
   return { node, nodeCount, host, port, token };
 }
@@ -156,7 +159,7 @@ function engineFlags({ uds: _, engineUds, ...flags }: ServeFlags): EngineFlags {
   return engineUds ? { ...flags, uds: engineUds } : flags;
 }
 
-/** Who has the token may not be who may read every file of this user. */
+/** A client with the token should not be able to read every file of this user. */
 function allowedRoots(paths: readonly string[] | undefined, token: string | undefined): readonly string[] | undefined {
   if (paths) return paths.map((path) => resolve(path));
   return token === undefined ? undefined : [];
@@ -164,13 +167,13 @@ function allowedRoots(paths: readonly string[] | undefined, token: string | unde
 
 function listenAddress({ listen, uds }: ServeFlags): ListenAddress {
   if (listen !== undefined && uds !== undefined) {
-    throw invalid('--listen and --uds are both given', 'Leave one of them out');
+    throw invalid('--listen and --uds are both given', 'Remove one of them');
   }
   if (uds !== undefined) return { path: uds };
   if (listen === undefined) return DEFAULT_ADDRESS;
   const [, v6, name, port] = /^(?:\[([^\]]+)\]|([^:]*)):(\d{1,5})$/.exec(listen) ?? [];
   if (port === undefined || Number(port) > 65_535) {
-    throw invalid(`--listen is "${listen}", wanted HOST:PORT`, 'Write it like 127.0.0.1:19730 or [::1]:19730');
+    throw invalid(`--listen is "${listen}", expected HOST:PORT`, 'Write it like 127.0.0.1:19730 or [::1]:19730');
   }
   return { host: v6 ?? (name || '127.0.0.1'), port: Number(port) };
 }

@@ -23,7 +23,7 @@ const registerOf = ({ delivery: { source } }: UpdateConfig): RankRegisterRequest
 const updateOf = ({ delivery }: UpdateConfig) => delivery.updates[0]!;
 
 describe('updateConfig', () => {
-  it('is one rank by default, named after the last part of the path', () => {
+  it('is one rank by default, and takes the name from the last part of the path', () => {
     const config = updateConfig(flags, {});
     expect(config).toMatchObject({ worldSize: 1, identity: undefined, json: false });
     expect(registerOf(config)).toMatchObject({ name: 'step-100', keepFiles: false });
@@ -35,7 +35,7 @@ describe('updateConfig', () => {
     expect(updateConfig(flags, env)).toMatchObject({ worldSize: 8, identity: { rank: 3 } });
   });
 
-  it('gives each rank of a launcher a trace of its own, and ranks of this command one for all', () => {
+  it('gives each rank of a launcher its own trace, and the ranks of this command one trace', () => {
     const env = { RANK: '3', WORLD_SIZE: '8', MASTER_PORT: '29500' };
     expect(updateConfig({ ...flags, trace: '/tmp/update.json' }, env).traceFile).toBe('/tmp/update.rank-3.json');
     expect(updateConfig({ ...flags, nprocPerNode: 8, trace: 'update.json' }, {}).traceFile).toBe('update.json');
@@ -47,17 +47,17 @@ describe('updateConfig', () => {
     expect(changed).toMatchObject({ releaseCommunicators: true });
   });
 
-  it('refuses to start ranks where a launcher did', () => {
+  it('refuses to start ranks if a launcher started this one', () => {
     const env = { RANK: '0', WORLD_SIZE: '1' };
     expect(() => updateConfig({ ...flags, nprocPerNode: 2 }, env)).toThrow(invalid(/--nproc-per-node 2/));
   });
 
-  it('shares the ranks among several endpoints', () => {
+  it('divides the ranks among several endpoints', () => {
     const config = updateConfig({ ...flags, nprocPerNode: 8, endpoint: ['http://a', 'http://b'] }, {});
     expect(updateOf(config).targets).toMatchObject({ parallelSize: 4, endpoints: ['http://a', 'http://b'] });
   });
 
-  it('lets one endpoint stand for all groups', () => {
+  it('uses one endpoint for all groups', () => {
     const config = updateConfig({ ...flags, nprocPerNode: 8, inferenceParallelSize: 2 }, {});
     expect(updateOf(config).targets).toMatchObject({ parallelSize: 2, endpoints: ['http://a'] });
   });
@@ -68,10 +68,10 @@ describe('updateConfig', () => {
       endpoints: [],
       uds: ['/a.sock'],
     });
-    expect(() => updateConfig(withoutEndpoint, {})).toThrow(invalid(/Neither --endpoint nor --uds/));
+    expect(() => updateConfig(withoutEndpoint, {})).toThrow(invalid(/neither --endpoint nor --uds/));
   });
 
-  it('streams, and reads in the background where the weights are to stay in host memory', () => {
+  it('streams, or reads in the background if the weights stay in host memory', () => {
     const register = (change: Partial<UpdateFlags>): object => registerOf(updateConfig({ ...flags, ...change }, {}));
     expect(register({})).toMatchObject({ stream: true, load: 'now' });
     expect(register({ stream: false })).toMatchObject({ stream: false, load: 'now' });
@@ -105,7 +105,7 @@ describe('updateConfig', () => {
 describe('updates of some ranks, and by P2P', () => {
   const world = { ...flags, nprocPerNode: 8 };
 
-  it('lets some ranks receive, with one engine for them unless more is said', () => {
+  it('updates some ranks, by default with one engine for all of them', () => {
     const some = updateConfig({ ...world, ranks: [4, 5, 6, 7] }, {});
     expect(updateOf(some)).toMatchObject({ ranks: [4, 5, 6, 7], targets: { parallelSize: 4 } });
     expect(some.p2p).toBeUndefined();
@@ -113,7 +113,7 @@ describe('updates of some ranks, and by P2P', () => {
     expect(updateOf(two).targets.parallelSize).toBe(2);
   });
 
-  it('reads by P2P where it is asked to, or where others are to read afterwards', () => {
+  it('reads by P2P on request, or if others read afterwards', () => {
     expect(updateConfig({ ...world, updateMethod: 'p2p', inferenceParallelSize: 4 }, {})).toMatchObject({
       p2p: { way: 'auto', host: '127.0.0.1', needsToken: false },
       delivery: {

@@ -24,7 +24,7 @@ import { type LaunchedProcess, readLauncher } from './launchers.ts';
 
 const LEAST_HOST_MEMORY_BYTES = 2 ** 20;
 
-/** How `--update-method` can bring weights to the ranks. */
+/** How `--update-method` can move weights to the ranks. */
 export const UPDATE_METHODS = ['broadcast', 'p2p', 'all'] as const;
 
 /** The flags that `update` and `join` share, parsed one by one. Durations in milliseconds, sizes in bytes. */
@@ -62,19 +62,19 @@ export interface JoinFlags extends DeliveryFlags {
   readonly loadMetasFile: readonly string[];
 }
 
-/** What `update` or `join` is to do, checked as a whole. */
+/** The work of `update` or `join`, checked as a whole. */
 export interface UpdateConfig {
   readonly command: 'update' | 'join';
-  /** The one rank that this process is, where a launcher started it; otherwise this process starts its ranks. */
+  /** The rank of this process if a launcher started it. If absent, this process starts the ranks. */
   readonly identity?: RankIdentity | undefined;
-  /** The launcher that this process found itself under, where `RANK` is not set. */
+  /** The launcher of this process, where `RANK` is not set. */
   readonly launcher?: string | undefined;
   readonly worldSize: number;
   readonly device: DeviceKind | 'auto';
   readonly limits: MemoryLimits;
-  /** Absent where nobody reads from anybody. */
+  /** Absent if no rank reads from another. */
   readonly p2p?: P2PJob | undefined;
-  /** What is brought in, for people. */
+  /** What is loaded, as shown to users. */
   readonly title: string;
   readonly delivery: DeliveryJob;
   /** How long the ranks stay after the update. */
@@ -90,13 +90,16 @@ export function updateConfig(flags: UpdateFlags, env: Environment): UpdateConfig
   const world = worldConfig(flags, env);
   const name = flags.checkpointName ?? basename(resolve(flags.checkpointPath));
   if (!isCheckpointName(name)) {
-    throw invalid(`${JSON.stringify(name)} cannot name a checkpoint`, 'Give it a name with --checkpoint-name');
+    throw invalid(
+      `${JSON.stringify(name)} is not valid as the name of a checkpoint`,
+      'Choose a name with --checkpoint-name',
+    );
   }
   const { updateMethod: method, saveMetasFile: metasFile, sleepTime: sleepMs, ranks } = flags;
   checkDistinctFiles({ '--trace': flags.trace, '--report': flags.report, '--save-metas-file': metasFile });
   const update = updateJob(flags, world.worldSize);
   const { parallelSize } = update.targets;
-  // As in the Python tool: the first inference instance, where nobody is named.
+  // Without --ranks, the ranks of the first inference instance, as in the Python tool.
   const some = ranks ?? Array.from({ length: parallelSize }, (_, rank) => rank);
   const isRead = method !== 'broadcast' || flags.p2p !== undefined || (metasFile !== undefined && sleepMs > 0);
   return {
@@ -124,12 +127,12 @@ function checkDistinctFiles(files: Readonly<Record<string, string | undefined>>)
   for (const [flag, file] of Object.entries(files)) {
     if (file === undefined) continue;
     const other = flagOf.get(resolve(file));
-    if (other !== undefined) throw invalid(`${other} and ${flag} both name "${file}"`, 'Give each a file of its own');
+    if (other !== undefined) throw invalid(`${other} and ${flag} both name "${file}"`, 'Give each its own file');
     flagOf.set(resolve(file), flag);
   }
 }
 
-/** As {@link updateConfig}, for ranks that join. @throws {CheckpointEngineError} `CE_CONFIG_INVALID` */
+/** The same as {@link updateConfig}, for `join`. @throws {CheckpointEngineError} `CE_CONFIG_INVALID` */
 export function joinConfig(flags: JoinFlags, env: Environment): UpdateConfig {
   const world = worldConfig(flags, env);
   const { loadMetasFile: files, checkpointName: name } = flags;
@@ -155,8 +158,8 @@ function worldConfig(
   const identity = readRankIdentity(launched?.env ?? env);
   if (identity && !launched && flags.nprocPerNode !== undefined) {
     throw invalid(
-      `--nproc-per-node ${flags.nprocPerNode} starts ranks, but RANK=${env.RANK} and WORLD_SIZE=${env.WORLD_SIZE} say that this process is one`,
-      'Leave --nproc-per-node out where a launcher starts the ranks, or unset RANK and WORLD_SIZE',
+      `--nproc-per-node ${flags.nprocPerNode} starts ranks, but RANK=${env.RANK} and WORLD_SIZE=${env.WORLD_SIZE} show that this process is one`,
+      'Remove --nproc-per-node where a launcher starts the ranks, or unset RANK and WORLD_SIZE',
     );
   }
   const worldSize = identity?.worldSize ?? flags.nprocPerNode ?? 1;
@@ -181,15 +184,15 @@ function worldConfig(
   };
 }
 
-/** With `--nproc-per-node` the ranks are started here, which the one task of a host may do. */
+/** With `--nproc-per-node` this process starts the ranks, which is right for the only task on a host. */
 function launcherOf({ nprocPerNode }: DeliveryFlags, env: Environment): LaunchedProcess | undefined {
   if (nprocPerNode === undefined) return readLauncher(env);
   const isTask = env.SLURM_STEP_ID !== undefined || Boolean(env.SLURM_PROCID && env.SLURM_PROCID !== '0');
   const launched = isTask || env.OMPI_COMM_WORLD_RANK || env.PMI_RANK ? readLauncher(env) : undefined;
   if (!launched) return undefined;
   throw invalid(
-    `--nproc-per-node ${nprocPerNode} starts ranks, but ${launched.launcher} says that this process is rank ${launched.env.RANK} of ${launched.env.WORLD_SIZE}`,
-    'Leave --nproc-per-node out where a launcher starts the ranks, or start one process',
+    `--nproc-per-node ${nprocPerNode} starts ranks, but ${launched.launcher} started this process as rank ${launched.env.RANK} of ${launched.env.WORLD_SIZE}`,
+    'Remove --nproc-per-node where a launcher starts the ranks, or start one process',
   );
 }
 
@@ -213,7 +216,7 @@ function updateJob(
   };
 }
 
-/** The ranks of one engine receive together or not at all; by default those that receive have one engine. */
+/** The ranks of one engine receive together or not at all. By default, those that receive belong to one engine. */
 function targetsOf(flags: DeliveryFlags, worldSize: number): SizedEngineTargets {
   const { ranks, endpoint = [], uds = [] } = flags;
   const isOne = ranks !== undefined && Math.max(endpoint.length, uds.length) === 1;
@@ -229,21 +232,21 @@ function targetsOf(flags: DeliveryFlags, worldSize: number): SizedEngineTargets 
     if (absent === undefined) continue;
     throw invalid(
       `--ranks leaves out rank ${absent}, whose engine spans ranks ${first} to ${first + size - 1}`,
-      'Name all ranks of an engine or none, and say with --inference-parallel-size how many an engine spans',
+      'Name all ranks of an engine or none, and give the number of ranks per engine with --inference-parallel-size',
     );
   }
   return targets;
 }
 
-/** Ranks that a launcher started write a trace each: `update.json` becomes `update.rank-3.json`. */
+/** Ranks that a launcher started write one trace each: `update.json` becomes `update.rank-3.json`. */
 function ofRank(file: string, rank: number): string {
   const { dir, name, ext } = parse(file);
   return join(dir, `${name}.rank-${rank}${ext}`);
 }
 
 /**
- * Files stream unless somebody wants to find the weights in host memory, during the update or after it; for afterwards
- * they are read there while it runs.
+ * Files stream unless the weights are needed in host memory during the update or after it. If they are needed only
+ * after it, they are read in the background.
  */
 function reading(flags: UpdateFlags): Pick<RankRegisterRequest, 'stream' | 'load' | 'hostMemoryBytes'> {
   const { stream, hostMemory, sleepTime, saveMetasFile, updateMethod } = flags;
@@ -252,18 +255,18 @@ function reading(flags: UpdateFlags): Pick<RankRegisterRequest, 'stream' | 'load
   if (stream && keeps) {
     throw invalid(
       `--stream leaves no weights in host memory, and ${keeps} is for ranks that read them there`,
-      `Leave out --stream or ${keeps}`,
+      `Remove --stream or ${keeps}`,
     );
   }
   const streams = stream ?? !keeps;
   if (!streams && hostMemory !== undefined) {
     throw invalid(
       `--host-memory ${hostMemory} bounds what a streaming update reads into, but ${keeps || '--no-stream'} keeps all weights in host memory`,
-      `Leave out --host-memory or ${keeps || '--no-stream'}`,
+      `Remove --host-memory or ${keeps || '--no-stream'}`,
     );
   }
   if (hostMemory !== undefined && hostMemory < LEAST_HOST_MEMORY_BYTES) {
-    throw invalid(`--host-memory is ${hostMemory} bytes, wanted 1MiB or more`, 'Give 256MiB or more for speed');
+    throw invalid(`--host-memory is ${hostMemory} bytes, expected 1MiB or more`, 'Use at least 256MiB for speed');
   }
   const isNow = stream === false || streams || isRead;
   return { stream: streams, load: isNow ? 'now' : 'background', hostMemoryBytes: hostMemory };

@@ -19,7 +19,7 @@ export function modelTensors(sizeBytes: number): TensorSpec[] {
     const totalBytes = tensors.reduce((sum, { dtype, shape }) => sum + tensorBytes(dtype, shape), 0);
     if (totalBytes > sizeBytes) {
       if (best) return best;
-      throw new RangeError(`The smallest model has ${totalBytes} bytes, wanted at most ${sizeBytes}`);
+      throw new RangeError(`The smallest model has ${totalBytes} bytes, expected at most ${sizeBytes}`);
     }
     best = tensors;
   }

@@ -1,12 +1,12 @@
 import { exit } from 'node:process';
 import { interruptStatus } from './interrupts.ts';
 
-/** Ends this process if it has not ended by itself in this time. Does not keep it alive. */
+/** Ends this process if it has not ended by itself after this time. Does not keep the process alive. */
 export function exitAfter(milliseconds: number): void {
   setTimeout(exitNow, milliseconds).unref();
 }
 
-/** Ends this process now: with the status of the signal that it was asked to end by, or with 1. */
+/** Ends this process now, with the status of the signal that it received, or with 1. */
 export function exitNow(): void {
   exit(interruptStatus() ?? 1);
 }

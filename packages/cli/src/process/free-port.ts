@@ -1,7 +1,7 @@
 import { once } from 'node:events';
 import { type AddressInfo, createServer } from 'node:net';
 
-/** A TCP port of `host` that nobody listens on now. */
+/** Returns a TCP port of `host` on which nothing listens now. */
 export async function freePort(host: string): Promise<number> {
   const server = createServer();
   server.listen(0, host);

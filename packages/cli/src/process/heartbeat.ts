@@ -1,23 +1,23 @@
-/** How often a process is asked whether it answers. */
+/** Interval between checks whether a process answers. */
 const BEAT_MS = 1_000;
-/** Beats without a word after which a process counts as unresponsive: 5 s. */
+/** Beats without an answer after which a process counts as unresponsive: 5 s. */
 const UNRESPONSIVE_BEATS = 5;
-/** Beats without a word after which a process counts as frozen: 20 s. */
+/** Beats without an answer after which a process counts as frozen: 20 s. */
 export const FROZEN_BEATS = 20;
 
-/** What a {@link Heartbeat} calls. */
+/** The callbacks of a {@link Heartbeat}. */
 export interface HeartbeatOptions {
-  /** Asks the process to say something. */
+  /** Asks the process for an answer. */
   readonly ask: () => void;
   /** The process has become unresponsive, or answers again. */
   readonly onChange: (isAnswering: boolean) => void;
-  /** The process is frozen. Called once, and nothing after it. */
+  /** The process is frozen. This is the last call, and it comes once. */
   readonly onFrozen: () => void;
 }
 
 /**
- * Watches whether a process answers. Silence is counted in beats of this process: while its own event loop stands still,
- * no time passes for the other.
+ * Watches whether a process answers. It counts silence in beats of this process, so that no time passes for the other
+ * process while this event loop is blocked.
  */
 export class Heartbeat {
   readonly #options: HeartbeatOptions;
@@ -29,7 +29,7 @@ export class Heartbeat {
     this.#timer = setInterval(() => this.#beat(), BEAT_MS);
   }
 
-  /** The process has said something. */
+  /** Call it for each sign of life. */
   heard(): void {
     const wasUnresponsive = this.#silentBeats >= UNRESPONSIVE_BEATS;
     this.#silentBeats = 0;

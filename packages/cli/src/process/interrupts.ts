@@ -5,23 +5,23 @@ import { CheckpointEngineError } from '@checkpoint-engine/interface';
 const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
 type Signal = (typeof SIGNALS)[number];
 
-/** The system's requests to end, as signals that work can be given. */
+/** Signals of the operating system that ask this process to end. */
 export interface Interrupts {
-  /** Fires at the first request, with a `CE_ABORTED` as its reason: end in good order. */
+  /** Fires at the first request, with `CE_ABORTED` as its reason: shut down in order. */
   readonly asked: AbortSignal;
-  /** Fires at the next one: end now. */
+  /** Fires at the second request: end now. */
   readonly insisted: AbortSignal;
-  /** The signal that asked first. */
+  /** The signal that came first. */
   readonly askedBy: string | undefined;
-  /** Gives the signals back to the system. */
+  /** Restores the default handling of the signals. */
   stop(): void;
 }
 
 /** Options of {@link watchInterrupts}. */
 export interface WatchInterruptsOptions {
   /**
-   * Whether SIGHUP is a request to end. Node.js resets the disposition that `nohup` sets, so that the terminal has to
-   * tell: where no standard stream is a terminal, its end does not concern this process.
+   * Whether SIGHUP is a request to end. Node.js resets the disposition that `nohup` sets, so the terminal decides:
+   * if no standard stream is a terminal, its end does not concern this process.
    * @default whether a standard stream is a terminal
    */
   readonly endsAtHangup?: boolean | undefined;
@@ -29,21 +29,21 @@ export interface WatchInterruptsOptions {
   readonly onHangupIgnored?: (() => void) | undefined;
 }
 
-/** What the log says when SIGHUP is ignored. */
+/** The log message when SIGHUP is ignored. */
 export const HANGUP_IGNORED: string =
   'SIGHUP is ignored, as no standard stream is a terminal: end the process with SIGTERM';
 
 let firstSignal: Signal | undefined;
 
-/** The exit status that stands for the signal that this process was asked to end by: 128 and its number. */
+/** The exit status for the signal that this process received: 128 and the signal's number. */
 export function interruptStatus(): number | undefined {
   return firstSignal && 128 + constants.signals[firstSignal];
 }
 
 /**
- * Takes over SIGINT, SIGTERM and SIGHUP of this process.
+ * Handles SIGINT, SIGTERM and SIGHUP of this process.
  *
- * A terminal sends Ctrl-C to every process of a command, so that ranks may see it as well as their supervisor.
+ * A terminal sends Ctrl-C to every process of a command, so ranks can receive it as well as their supervisor.
  */
 export function watchInterrupts(options: WatchInterruptsOptions = {}): Interrupts {
   const { endsAtHangup = hasTerminal(), onHangupIgnored } = options;
@@ -87,6 +87,6 @@ function interruptedError(signal: string): CheckpointEngineError {
   return new CheckpointEngineError(
     'CE_ABORTED',
     `Interrupted by ${signal}`,
-    'Run the command again; all files are where they were, and workers that an update had reached were told that it failed',
+    'Run the command again; all files are in place, and the workers that the update had reached know that it failed',
   );
 }

@@ -3,28 +3,28 @@ import { settlesWithin } from '@checkpoint-engine/interface/shared';
 import { firstFailure, type RankFailure } from './first-failure.ts';
 import type { CallOutcome, SentCall } from './supervised-rank.ts';
 
-/** How long ranks have to learn of a failure from each other, before they are told. */
+/** How long ranks have to learn of a failure from each other before this process tells them. */
 const FOLLOW_MS = 1_000;
 
-/** The failure of a call that was sent to several ranks. */
+/** The failure of a call to several ranks. */
 export interface CallFailure {
   readonly failure: CheckpointEngineError;
-  /** Of single ranks; none where the caller's signal ended the call. */
+  /** The failures of single ranks; empty if the caller's signal ended the call. */
   readonly failures: readonly RankFailure[];
-  /** Indexes of the calls that had not ended when waiting for them was given up. */
+  /** Indexes of the calls that had not ended when the wait for them ended. */
   readonly hanging: readonly number[];
 }
 
-/** How a call at several ranks ended. */
+/** The result of a call to several ranks. */
 export type JointOutcome<Value> =
   | { readonly values: Value[]; readonly failed?: undefined }
   | { readonly values?: undefined; readonly failed: CallFailure };
 
 /**
- * Waits for one call at several ranks. When one of them fails, the others hear of it from each other or, after a
- * second, from here; when the signal fires, all are told at once.
+ * Waits for one call to several ranks. If one of them fails, the others learn of it from each other or, after one
+ * second, from this process. If the signal fires, this process aborts all calls at once.
  *
- * @param settleMs How long those that were told have to end.
+ * @param settleMs How long ranks have to end after an abort.
  */
 export async function joinCalls<Value>(
   calls: readonly SentCall<Value>[],
@@ -55,7 +55,7 @@ export async function joinCalls<Value>(
       return { values: (await outcomes).map(({ value }) => value as Value) };
     const reason = (): CheckpointEngineError =>
       signal?.aborted ? toCheckpointEngineError(signal.reason) : firstFailure(failures)!.error;
-    // That a process died is known here before its peers miss it.
+    // This process knows that a rank died before the rank's peers notice.
     const atOnce = signal?.aborted === true || failures.some(({ died }) => died);
     if (!(await settlesWithin(outcomes, atOnce ? 0 : FOLLOW_MS))) {
       for (const index of hanging) calls[index]!.abort(reason());

@@ -1,10 +1,10 @@
 import type { Readable } from 'node:stream';
 import { StringDecoder } from 'node:string_decoder';
 
-/** Calls `onLine` for every line of a stream of text; resolves when the stream has ended, however it ended. */
+/** Calls `onLine` for every line of a text stream. Resolves when the stream has ended, for whatever reason. */
 export function readLines(stream: Readable, onLine: (line: string) => void): Promise<void> {
   const decoder = new StringDecoder('utf8');
-  // Pieces of a line whose end has not come: joined once, so that a long line costs what it is long.
+  // Pieces of an incomplete line. They are joined once, so that the cost of a long line is linear.
   let pieces: string[] = [];
   stream.on('data', (chunk: Uint8Array) => {
     const [first = '', ...more] = decoder.write(chunk as Buffer).split('\n');
@@ -27,7 +27,7 @@ export function readLines(stream: Readable, onLine: (line: string) => void): Pro
   });
 }
 
-/** The line's JSON object, or `undefined` where it is none. */
+/** Parses a line as a JSON object. Returns `undefined` if it is not a JSON object. */
 export function parseMessage(line: string): { readonly type: string } | undefined {
   if (!line.startsWith('{')) return undefined;
   try {

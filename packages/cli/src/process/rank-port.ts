@@ -1,31 +1,31 @@
 import type { FromRank, ToRank } from './messages.ts';
 
-/** How a rank's process ended. */
+/** How the process of a rank ended. */
 export interface RankExit {
   readonly code: number | null;
   readonly signal: string | null;
-  /** Why it could not be started. */
+  /** Why the process could not be started. */
   readonly startError?: string | undefined;
-  /** Why nobody knows how it ended: its host is gone. */
+  /** Why the end is unknown: the host of the process is gone. */
   readonly lost?: string | undefined;
 }
 
-/** What a rank's process tells, in its order. */
+/** The events of a rank's process, in order. */
 export interface RankPortEvents {
   onMessage(message: FromRank): void;
   /** A line of its standard error. */
   onLogLine(line: string): void;
-  /** Called once, behind everything else. */
+  /** Called once, after all other events. */
   onExit(exit: RankExit): void;
 }
 
 /** A rank's process, on this host or on another. */
 export interface RankPort {
-  /** Does nothing once the process is gone: that is seen by its end. */
+  /** Does nothing if the process has ended. */
   send(message: ToRank): void;
-  /** Lets the process give back what it holds and end. */
+  /** Lets the process release what it holds and end. */
   close(): void;
-  /** Ends the process now. */
+  /** Kills the process. */
   kill(): void;
 }
 

@@ -2,16 +2,16 @@ import { readFileSync } from 'node:fs';
 import { execArgv, execPath, versions } from 'node:process';
 import { fileURLToPath } from 'node:url';
 
-/** The runtime that this process runs under. */
+/** The runtime of this process. */
 export const runtime: { readonly name: 'Node.js' | 'Deno'; readonly version: string } =
   'deno' in versions && typeof versions.deno === 'string'
     ? { name: 'Deno', version: versions.deno }
     : { name: 'Node.js', version: versions.node };
 
-/** What a rank needs where not everything is allowed: its parent's permissions, and native code. */
+/** Permissions that a rank needs if Deno does not allow everything: those of its parent, and native code. */
 const NAMED_PERMISSIONS = ['read', 'write', 'env', 'net', 'run', 'sys', 'ffi'].map((name) => `--allow-${name}`);
 
-/** The program and its arguments that run this command again, with other arguments, under the same runtime. */
+/** The program and the arguments that run this command again, with other arguments, under the same runtime. */
 export function ownCommand(args: readonly string[]): { file: string; args: string[] } {
   return { file: execPath, args: [...beforeArguments(), ...args] };
 }
@@ -19,9 +19,9 @@ export function ownCommand(args: readonly string[]): { file: string; args: strin
 function beforeArguments(): string[] {
   const main = fileURLToPath(new URL('../main.js', import.meta.url));
   if (runtime.name === 'Node.js') return [...execArgv, main];
-  // An executable made by `deno compile` has the command and its permissions in it.
+  // An executable from `deno compile` contains the command and its permissions.
   if (isStandalone()) return [];
-  // Deno does not tell a process its own permissions.
+  // Deno does not show a process its own permissions.
   const permissions = isAllAllowed() ? ['--allow-all'] : ['--no-prompt', ...NAMED_PERMISSIONS];
   return ['run', '--quiet', ...permissions, main];
 }
@@ -31,7 +31,7 @@ function isStandalone(): boolean {
   return Deno?.build?.standalone === true;
 }
 
-/** Deno shows this file only to a process that is allowed everything. */
+/** Deno shows this file only to a process with all permissions. */
 function isAllAllowed(): boolean {
   try {
     readFileSync('/proc/self/maps');

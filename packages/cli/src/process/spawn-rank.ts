@@ -5,7 +5,7 @@ import type { FromRank } from './messages.ts';
 import type { RankExit, RankPort, RankPortEvents } from './rank-port.ts';
 import { ownCommand } from './runtime.ts';
 
-/** Starts a rank in a process of its own, run by this same program. It ends when this process does. */
+/** Starts a rank in its own process, with the same program. The rank ends when this process ends. */
 export function spawnRank(env: Environment, events: RankPortEvents): RankPort {
   const { file, args } = ownCommand(['rank']);
   const child = spawn(file, args, { env: { ...env }, stdio: ['pipe', 'pipe', 'pipe'] });
@@ -17,7 +17,7 @@ export function spawnRank(env: Environment, events: RankPortEvents): RankPort {
   const onLine = (line: string): void => {
     const message = parseMessage(line) as FromRank | undefined;
     if (message) events.onMessage(message);
-    // Libraries print where they please.
+    // Libraries print to any stream.
     else events.onLogLine(line);
   };
   const read = [readLines(child.stdout, onLine), readLines(child.stderr, (line) => events.onLogLine(line))];

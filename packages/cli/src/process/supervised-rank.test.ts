@@ -47,7 +47,7 @@ describe('SupervisedRank', () => {
     // Nothing waits for it any more.
     expect(await rank.call('unregister', { name: 'b' }).outcome).toMatchObject({ failure: { rank: 3 } });
     events().onExit({ code: null, signal: 'SIGKILL' });
-    expect(await rank.ended).toMatchObject({ error: { message: expect.stringMatching(/not answered for 20 s/) } });
+    expect(await rank.ended).toMatchObject({ error: { message: expect.stringMatching(/did not answer for 20 s/) } });
   });
 
   it('lets a process be that answers', async () => {

@@ -5,7 +5,7 @@ import { FROZEN_BEATS, Heartbeat } from './heartbeat.ts';
 import type { CallJob, CallName, CallResult, FromRank, RankDevice, RankEvent } from './messages.ts';
 import type { OpenRankPort, RankExit, RankPort } from './rank-port.ts';
 
-/** What a {@link SupervisedRank} is started with. */
+/** The options of a {@link SupervisedRank}. */
 export interface SupervisedRankOptions {
   readonly rank: number;
   readonly open: OpenRankPort;
@@ -15,15 +15,15 @@ export interface SupervisedRankOptions {
   readonly onAnswering?: ((isAnswering: boolean) => void) | undefined;
 }
 
-/** How one rank did a call. Never rejects, so that the failures of several ranks can be weighed against each other. */
+/** The result of a call at one rank. Never rejects, so that the failures of several ranks can be compared. */
 export type CallOutcome<Value> =
   | { readonly value: Value; readonly failure?: undefined }
   | { readonly value?: undefined; readonly failure: RankFailure };
 
-/** A call that was sent. */
+/** A call in progress. */
 export interface SentCall<Value> {
   readonly outcome: Promise<CallOutcome<Value>>;
-  /** Fails it at the rank; the rank then says so. */
+  /** Aborts the call at the rank, which then reports the failure. */
   abort(error: CheckpointEngineError): void;
 }
 
@@ -32,17 +32,19 @@ interface PendingCall {
   readonly onEvent: ((event: RankEvent) => void) | undefined;
 }
 
-/** Lines of standard error that are kept for a rank that dies without a word. */
+/** Lines of standard error that are kept to explain the death of a rank. */
 const LAST_LINES = 20;
-/** How long a process has to end once it was killed: one that hangs in the kernel does not. */
+/** How long a process has to end after it is killed. A process that hangs in the kernel does not end. */
 const KILL_MS = 10_000;
-/** The id of the call that `open` counts as. */
+/** The id of the call `open`. */
 const OPEN_ID = 0;
 
-/** A rank's process as its supervisor sees it: calls, and how it ended. */
+/** The process of a rank as its supervisor sees it: its calls and its end. */
 export class SupervisedRank {
   readonly rank: number;
-  /** Resolves when the process has ended and all that it wrote was read, with why: `undefined` when it was to end. */
+  /**
+   * Resolves when the process has ended and all its output is read: with the failure, or `undefined` after `close`.
+   */
   readonly ended: Promise<RankFailure | undefined>;
   readonly #port: RankPort;
   readonly #lastLines: string[] = [];
@@ -75,7 +77,7 @@ export class SupervisedRank {
     });
   }
 
-  /** Whether it can be asked: it has not failed, and was not told to end. */
+  /** Whether the rank accepts calls: it has not failed, and is not closing. */
   get isRunning(): boolean {
     return !this.#hasEnded && !this.#mayEnd && this.#failure === undefined;
   }
@@ -98,18 +100,18 @@ export class SupervisedRank {
     return { outcome, abort: (error) => this.#port.send({ type: 'abort', id, error: error.toJSON() }) };
   }
 
-  /** Fails everything that the rank does. */
+  /** Aborts all calls of the rank. */
   abortAll(error: CheckpointEngineError): void {
     this.#port.send({ type: 'abort', error: error.toJSON() });
   }
 
-  /** Lets the rank give back what it holds and end. From now on its end is no failure. */
+  /** Lets the rank release what it holds and end. From now on, its end is not a failure. */
   close(): void {
     this.#mayEnd = true;
     this.#port.close();
   }
 
-  /** Ends the process now. From now on its end is no failure. */
+  /** Kills the process. From now on, its end is not a failure. */
   kill(): void {
     this.#mayEnd = true;
     this.#kill();
@@ -160,7 +162,7 @@ export class SupervisedRank {
     }
   }
 
-  /** A process that stands still is ended, so that nothing waits for it. */
+  /** Kills a process that is frozen, so that nothing waits for it. */
   #onFrozen(): void {
     this.#failure ??= { rank: this.rank, error: frozenError(this.rank), atMs: Date.now(), died: true };
     this.#failAll(this.#failure);
@@ -201,7 +203,7 @@ export class SupervisedRank {
         : new CheckpointEngineError(
             'CE_INTERNAL',
             `Rank ${this.rank} could not be started: ${startError}`,
-            'Look at the limits on processes (ulimit -u) and on memory',
+            'Check the limits on processes (ulimit -u) and on memory',
             { rank: this.rank },
           );
     return { rank: this.rank, error, atMs: Date.now(), died: startError === undefined };
@@ -218,8 +220,8 @@ export class SupervisedRank {
 function frozenError(rank: number): CheckpointEngineError {
   return new CheckpointEngineError(
     'CE_RANK_LOST',
-    `Rank ${rank} has not answered for ${FROZEN_BEATS} s and was ended: its process stood still`,
-    'Look for what stopped it, such as SIGSTOP, a debugger, a frozen cgroup or a disk that hangs',
+    `Rank ${rank} did not answer for ${FROZEN_BEATS} s and was killed: its process was frozen`,
+    'Check what stopped it, such as SIGSTOP, a debugger, a frozen cgroup or a disk that hangs',
     { rank, peer: rank },
   );
 }

@@ -12,7 +12,7 @@ import { type SentCall, SupervisedRank } from './supervised-rank.ts';
 import { withTimeLimit } from './time-limit.ts';
 import type { CallOptions, World } from './world.ts';
 
-/** What {@link SupervisedWorld.start} takes. */
+/** The options of {@link SupervisedWorld.start}. */
 export interface SupervisedWorldOptions {
   readonly worldSize: number;
   readonly job: WorldJob;
@@ -22,14 +22,13 @@ export interface SupervisedWorldOptions {
 }
 
 const LOOPBACK = '127.0.0.1';
-/** How long ranks have to give back what they hold. */
+/** How long ranks have to release what they hold. */
 const CLOSE_MS = 10_000;
-/** How much longer than its own time-out a call may take, before the ranks are told to give it up. */
+/** How much longer than its own time-out a call may take before the ranks are told to abort it. */
 const GRACE_MS = 10_000;
 
 /**
- * The ranks of a world as processes of their own, started and watched over by this one. The first failure ends all of
- * them.
+ * The ranks of a world as child processes of this one, which supervises them. The first failure ends all of them.
  */
 export class SupervisedWorld implements World {
   devices: readonly RankDevice[] = [];
@@ -55,17 +54,17 @@ export class SupervisedWorld implements World {
   }
 
   /**
-   * Starts the ranks; resolves when all of them have joined the world.
+   * Starts the ranks. Resolves when all of them have joined the world.
    *
-   * @throws The first failure of any rank; no process is left then.
+   * @throws The first failure of any rank. All processes have ended then.
    */
   static async start(options: SupervisedWorldOptions): Promise<SupervisedWorld> {
     const { env, job } = options;
     const world = new SupervisedWorld(options, {
-      // The ranks are all here: what a launcher, or Kubernetes for its services, set is not meant for them.
+      // All ranks run here, so variables that a launcher or a Kubernetes service set do not apply to them.
       MASTER_ADDR: LOOPBACK,
       MASTER_PORT: `${await freePort(LOOPBACK)}`,
-      // Other users of this host cannot join the world by guessing its port.
+      // The token keeps other users of this host from joining the world by guessing its port.
       CHECKPOINT_ENGINE_TOKEN: env.CHECKPOINT_ENGINE_TOKEN || randomBytes(24).toString('base64url'),
     });
     world.devices = await world.#join('Starting the ranks', job.timeoutMs, () => {
@@ -74,7 +73,7 @@ export class SupervisedWorld implements World {
     return world;
   }
 
-  /** @throws The first failure of any rank; no process is left then. */
+  /** @throws The first failure of any rank. All processes have ended then. */
   async call<Name extends CallName>(
     name: Name,
     job: CallJob<Name>,
@@ -85,7 +84,7 @@ export class SupervisedWorld implements World {
     return await this.#join(`The call "${name}" of the ranks`, timeoutMs, send, signal);
   }
 
-  /** Takes at most 10 s for the ranks to end, and 10 s more where they have to be killed. */
+  /** Ranks have 10 s to end, and 10 s more if they have to be killed. */
   async close(): Promise<void> {
     for (const rank of this.#ranks) rank.close();
     const ended = Promise.all(this.#ranks.map((rank) => rank.ended));
@@ -100,7 +99,7 @@ export class SupervisedWorld implements World {
     send: () => readonly SentCall<Value>[],
     signal?: AbortSignal,
   ): Promise<Value[]> {
-    const hint = 'Look at the logs of the ranks; raise --timeout if they were only slow';
+    const hint = 'Check the logs of the ranks; raise --timeout if they were only slow';
     const limit = { what, timeoutMs: timeoutMs + GRACE_MS, hint };
     const asked = signal ? AbortSignal.any([this.#asked, signal]) : this.#asked;
     const { values, failed } = await withTimeLimit(limit, asked, (stop) =>

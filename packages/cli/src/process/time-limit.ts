@@ -1,11 +1,11 @@
 import { CheckpointEngineError, LONGEST_TIMER_MS } from '@checkpoint-engine/interface';
 
-/** Ends work that takes too long: fires a signal with `CE_TIMEOUT` after a time, unless it is stopped before. */
+/** Ends work that takes too long: a signal fires with `CE_TIMEOUT` after a time, unless the limit is stopped before. */
 export class TimeLimit {
   readonly signal: AbortSignal;
   readonly #timer: NodeJS.Timeout;
 
-  /** @param what Starts the error's sentence: `Reading the checkpoint`. */
+  /** @param what The subject of the error message: `Reading the checkpoint`. */
   constructor(what: string, timeoutMs: number, hint: string) {
     const controller = new AbortController();
     this.signal = controller.signal;
@@ -24,7 +24,7 @@ export class TimeLimit {
   }
 }
 
-/** Does work under a time limit and a signal. Resolves or rejects when the work does: it has to heed its signal. */
+/** Runs work under a time limit and a signal. Settles when the work settles, so the work must react to its signal. */
 export async function withTimeLimit<T>(
   limit: { readonly what: string; readonly timeoutMs: number; readonly hint: string },
   signal: AbortSignal | undefined,

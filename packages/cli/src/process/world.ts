@@ -1,24 +1,24 @@
 import type { CallJob, CallName, CallResult, RankDevice, RankEvent } from './messages.ts';
 
-/** How a call is followed and ended. */
+/** How to follow and abort a call. */
 export interface CallOptions {
-  /** Fails the call on all ranks, with its reason. */
+  /** Aborts the call on all ranks, with its reason. */
   readonly signal?: AbortSignal | undefined;
   readonly onEvent?: ((event: RankEvent) => void) | undefined;
 }
 
-/** Ranks that are ready to work: processes that this one supervises, or this process itself. */
+/** Ranks that are ready to work: child processes of this one, or this process itself. */
 export interface World {
   /** The ranks that this process knows. */
   readonly ranks: readonly number[];
-  /** Their devices, in their order. */
+  /** The devices of these ranks, in the same order. */
   readonly devices: readonly RankDevice[];
   /**
-   * Asks all ranks for the same. Gives the replies of those that this process knows, in their order.
+   * Makes the same call to all ranks. Returns the replies of {@link World.ranks}, in the same order.
    *
    * @throws The first failure of any rank.
    */
   call<Name extends CallName>(name: Name, job: CallJob<Name>, options?: CallOptions): Promise<CallResult<Name>[]>;
-  /** Gives everything back. Idempotent. */
+  /** Releases everything. Idempotent. */
   close(): Promise<void>;
 }

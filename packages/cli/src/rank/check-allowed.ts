@@ -4,9 +4,9 @@ import { CheckpointEngineError } from '@checkpoint-engine/interface';
 import { readCheckpoint } from '@checkpoint-engine/meta';
 
 /**
- * Checks that all files of a checkpoint lie below one of the roots, also once symbolic links are resolved.
+ * Checks that all files of a checkpoint are below one of the roots, with symbolic links resolved.
  *
- * @throws `CE_CONFIG_INVALID`, which does not tell whether there is such a file; `CE_FILE_*`.
+ * @throws `CE_CONFIG_INVALID`, which does not reveal whether the file exists; `CE_FILE_*`.
  */
 export async function checkAllowed(files: string | readonly string[], roots: readonly string[]): Promise<void> {
   const realRoots = await Promise.all(roots.map((root) => realpath(root).catch(() => resolve(root))));
@@ -18,7 +18,7 @@ export async function checkAllowed(files: string | readonly string[], roots: rea
   };
   for (const path of typeof files === 'string' ? [files] : files) await check(path);
   if (typeof files !== 'string') return;
-  // A folder's index names files, and so do the links in it.
+  // A folder's index names files, and the files can be links.
   for (const name of await readdir(files).catch(() => [])) {
     if (/\.(safetensors|json)$/.test(name)) await check(join(files, name));
   }
@@ -32,7 +32,7 @@ function isBelow(path: string, roots: readonly string[]): boolean {
 function refused(path: string): CheckpointEngineError {
   return new CheckpointEngineError(
     'CE_CONFIG_INVALID',
-    `"${path}" does not lie below a folder that registered files may come from`,
+    `"${path}" is not below a folder from which files may be registered`,
     'Start the server with --allow-path for its folder, or move the files',
     { file: path },
   );

@@ -2,10 +2,10 @@ import type { Logger } from '@checkpoint-engine/interface';
 import { createEngineClient, type EngineClient, type EngineEndpoint } from '@checkpoint-engine/ps';
 import type { EngineTargets } from '../config/jobs.ts';
 
-/** Stands in HTTP requests for the host where only a socket's path is given. */
+/** The host in HTTP requests when only the path of a socket is given. */
 const LOCAL_URL = 'http://localhost';
 
-/** Where the engine of an inference group listens: what is given once is for all groups. */
+/** The address of an inference group's engine: a single one is for all groups. */
 export function engineEndpoint({ endpoints, uds }: EngineTargets, groupIndex: number): EngineEndpoint {
   return {
     url: endpoints[groupIndex] ?? endpoints[0] ?? LOCAL_URL,
@@ -28,7 +28,7 @@ export function engineClient(
   });
 }
 
-/** The engine of an inference group by where it listens: the path of its socket, or its URL. */
+/** The engine of an inference group, described by the path of its socket or its URL. */
 export function engineName(targets: EngineTargets, groupIndex: number): string {
   const { url, uds } = engineEndpoint(targets, groupIndex);
   return uds ?? url;

@@ -2,7 +2,7 @@ import type { RankEvent } from '../process/messages.ts';
 
 const EVERY_MS = 25;
 
-/** Hands events on in batches, so that a stream of small buckets does not become a stream of small writes. */
+/** Collects events into batches, so that a stream of small buckets does not become a stream of small writes. */
 export class EventBatches {
   readonly #send: (events: readonly RankEvent[]) => void;
   #events: RankEvent[] = [];
@@ -17,7 +17,7 @@ export class EventBatches {
     this.#timer ??= setTimeout(() => this.flush(), EVERY_MS);
   }
 
-  /** Hands on what has gathered, now. */
+  /** Sends the collected events now. */
   flush(): void {
     clearTimeout(this.#timer);
     this.#timer = undefined;

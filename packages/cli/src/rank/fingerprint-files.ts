@@ -2,11 +2,11 @@ import { createHash } from 'node:crypto';
 import { readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 
-/** A digest of the files' names, sizes and times of change; a folder stands for what is in it. */
+/** A digest of the files' names, sizes and times of change. A folder stands for the files in it. */
 export async function fingerprintFiles(files: string | readonly string[]): Promise<string> {
   const hash = createHash('sha256');
   for (const path of typeof files === 'string' ? await inFolder(files) : files) {
-    // What is not there is reported by who reads it.
+    // The reader reports a file that does not exist.
     const found = await stat(path, { bigint: true }).catch(() => undefined);
     hash.update(`${path}\0${found?.size}\0${found?.mtimeNs}\0${found?.ino}\n`);
   }

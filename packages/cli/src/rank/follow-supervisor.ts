@@ -3,22 +3,22 @@ import { CheckpointEngineError } from '@checkpoint-engine/interface';
 import { parseMessage, readLines } from '../process/json-lines.ts';
 import type { ToRank } from '../process/messages.ts';
 
-/** What {@link followSupervisor} calls. */
+/** The callbacks of {@link followSupervisor}. */
 export interface SupervisorHandlers {
-  /** Joins the world. Nothing else is handled before it has. */
+  /** Joins the world. All other messages wait for it. */
   readonly open: (request: Extract<ToRank, { type: 'open' }>) => Promise<void>;
-  /** Does what is asked for, and replies. Calls run at the same time. Never rejects. */
+  /** Makes a call and replies. Calls run at the same time. Never rejects. */
   readonly call: (request: Extract<ToRank, { type: 'call' }>) => Promise<void>;
-  /** Says that this rank lives. Called at once. */
+  /** Answers that this rank lives. Called at once. */
   readonly ping: () => void;
-  /** Fails the call of this id, or everything. Called at once. */
+  /** Aborts the call with this id, or all calls. Called at once. */
   readonly abort: (error: CheckpointEngineError, id?: number) => void;
 }
 
 /**
- * Does what a supervisor writes to this rank's input. Resolves when it says that this was all.
+ * Handles the messages of a supervisor on this rank's standard input. Resolves after `close`.
  *
- * @throws What kept the rank from joining; `CE_ABORTED` when the input ends too early: the supervisor is gone.
+ * @throws The failure to join; `CE_ABORTED` when the input ends too early, because the supervisor is gone.
  */
 export async function followSupervisor(
   input: Readable,
@@ -59,6 +59,6 @@ function orphanedError(): CheckpointEngineError {
   return new CheckpointEngineError(
     'CE_ABORTED',
     'The process that started this rank is gone',
-    'Start the update again: the workers were told that this one failed',
+    'Start the update again: the workers know that this one failed',
   );
 }

@@ -8,8 +8,8 @@ const MEET_MS = 2_000;
 const LAST_MS = { first: 1_000, rest: 200 } as const;
 
 /**
- * Holds the ranks of a healthy world back until all are ready to leave, and rank 0, which serves the store, until the
- * others have left: so nobody takes a rank that is done for one that is lost. Never rejects.
+ * Lets the ranks of a healthy world leave together: all wait until all are ready, and rank 0, which serves the store,
+ * waits until the others have left. So no rank that has finished looks lost to another. Never rejects.
  */
 export async function leaveTogether(store: Store): Promise<void> {
   if (store.worldSize === 1 || store.signal.aborted) return;
@@ -19,6 +19,6 @@ export async function leaveTogether(store: Store): Promise<void> {
     if (!store.signal.aborted) await once(store.signal, 'abort', { signal: AbortSignal.timeout(LAST_MS.first) });
     await sleep(LAST_MS.rest);
   } catch {
-    // Somebody was faster.
+    // Another rank left first.
   }
 }

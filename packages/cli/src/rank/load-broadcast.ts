@@ -4,7 +4,7 @@ import type { DeviceKind } from '../config/jobs.ts';
 import { loadPackage } from './load-package.ts';
 
 /**
- * The transport that brings buckets to all ranks: NCCL between GPUs, shared memory on the host, none for one rank.
+ * Loads the transport that broadcasts buckets: NCCL for GPUs, shared memory on the host, none for a single rank.
  *
  * @throws {CheckpointEngineError} `CE_PACKAGE_NOT_FOUND`
  */
@@ -18,7 +18,7 @@ export async function loadBroadcast(kind: DeviceKind, worldSize: number): Promis
   }
   const name = '@checkpoint-engine/transport-nccl';
   const reason = 'more than one rank on GPUs needs it';
-  // Broadcasts do not use it, and setting it up takes time and device memory.
+  // Broadcasts do not use this feature, and its setup takes time and device memory.
   env.NCCL_NVLS_ENABLE ??= '0';
   const { nccl } = await loadPackage(name, () => import('@checkpoint-engine/transport-nccl'), reason);
   return nccl();

@@ -4,34 +4,34 @@ import type { Environment } from '../config/environment.ts';
 import type { DeviceKind, P2PJob } from '../config/jobs.ts';
 import { loadPackage } from './load-package.ts';
 
-/** What ranks read from each other through. */
+/** The transport for reads between ranks. */
 export interface LoadedP2P {
   readonly transport: P2PTransport;
-  /** Names of the NICs that peers reach this rank through. */
+  /** Names of the NICs that peers use to reach this rank. */
   readonly nics: readonly string[];
 }
 
-/** What {@link loadP2P} goes by. */
+/** The options of {@link loadP2P}. */
 export interface LoadP2POptions {
   readonly job: P2PJob;
   readonly deviceKind: DeviceKind;
   readonly localRank: number;
   /** GPUs of this host, which share its NICs. */
   readonly gpuCount: number;
-  /** Names the NICs to use: `PS_P2P_STORE_RDMA_DEVICES`, `NCCL_IB_HCA`. */
+  /** May name the NICs to use: `PS_P2P_STORE_RDMA_DEVICES`, `NCCL_IB_HCA`. */
   readonly env: Environment;
-  /** What the ranks share, those of all worlds that read from each other. */
+  /** The secret that the ranks share, also with all worlds that read from each other. */
   readonly token: string | undefined;
 }
 
-/** A rank that is asked to end waits so long for those who read from it: their read of one bucket, not of all. */
+/** How long a rank that ends waits for peers that read from it. It covers the read of one bucket, not of all. */
 const DRAIN_MS = 5_000;
 
 /**
- * The transport that ranks read from each other through.
+ * Loads the transport for reads between ranks.
  *
- * @throws {CheckpointEngineError} `CE_PACKAGE_NOT_FOUND`; `CE_CONFIG_INVALID` where the NICs cannot be shared out, or the
- * host is none of ours.
+ * @throws {CheckpointEngineError} `CE_PACKAGE_NOT_FOUND`; `CE_CONFIG_INVALID` if the NICs cannot be divided among the
+ * ranks, or the host is not an address of this machine.
  */
 export async function loadP2P(options: LoadP2POptions): Promise<LoadedP2P> {
   const { job, deviceKind, localRank, gpuCount, env, token } = options;
@@ -56,12 +56,12 @@ export async function loadP2P(options: LoadP2POptions): Promise<LoadedP2P> {
   const devices = chooses ? chooseRdmaDevices({ env, localRank, gpuCount, available }) : undefined;
   return {
     transport: rdma({ protocol: job.way, host, devices, token, drainTimeoutMs: DRAIN_MS }),
-    // Over TCP the ranks of an address share what stands behind it.
+    // Over TCP, the ranks of an address share the process behind it.
     nics: devices ?? [host],
   };
 }
 
-/** An address as it is, and that of an interface which is given by its name. */
+/** Returns an address unchanged, and the address of an interface for the interface's name. */
 function addressOf(host: string): string {
   const addresses = networkInterfaces()[host];
   if (addresses === undefined) return host;
@@ -70,6 +70,6 @@ function addressOf(host: string): string {
   throw new CheckpointEngineError(
     'CE_CONFIG_INVALID',
     `The interface ${host} of --p2p-host has no address`,
-    'Name one that has (ip address), or give the address itself',
+    'Name an interface that has an address (see ip address), or give the address itself',
   );
 }

@@ -1,11 +1,11 @@
 import { CheckpointEngineError } from '@checkpoint-engine/interface';
 
 /**
- * Loads a package that only some uses need.
+ * Loads an optional package.
  *
- * @param name   As npm knows it.
+ * @param name   The name on npm.
  * @param load   The dynamic import.
- * @param reason What needs it, to complete "is not installed, but".
+ * @param reason What needs the package; completes the sentence "is not installed, but".
  * @throws {CheckpointEngineError} `CE_PACKAGE_NOT_FOUND` naming the package and how to install it.
  */
 export async function loadPackage<T>(name: string, load: () => Promise<T>, reason: string): Promise<T> {
@@ -16,13 +16,13 @@ export async function loadPackage<T>(name: string, load: () => Promise<T>, reaso
     throw new CheckpointEngineError(
       'CE_PACKAGE_NOT_FOUND',
       `The package ${name} is not installed, but ${reason}`,
-      `Install it beside this command: npm install ${name}`,
+      `Install it next to this command: npm install ${name}`,
       { cause: error },
     );
   }
 }
 
-/** Tells the package itself apart from something that it imports. */
+/** Distinguishes the package itself from a package that it imports. */
 function isAbsent(error: unknown, name: string): boolean {
   if (!(error instanceof Error)) return false;
   const { code } = error as NodeJS.ErrnoException;

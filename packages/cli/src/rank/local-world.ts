@@ -19,19 +19,19 @@ import { countGpus, localRankOf, openDevice } from './open-device.ts';
 import { RANK_CALLS } from './rank-calls.ts';
 import { resolveMaster } from './resolve-master.ts';
 
-/** What {@link LocalWorld.open} takes. */
+/** The options of {@link LocalWorld.open}. */
 export interface LocalWorldOptions {
   readonly identity: RankIdentity;
   readonly job: WorldJob;
   readonly secrets: Secrets;
   readonly logger: Logger;
-  /** Called where the world of a server goes on without this rank, as after a long standstill. */
+  /** Called when the world of a server continues without this rank, such as after a long pause. */
   readonly onLost?: ((error: CheckpointEngineError) => void) | undefined;
-  /** Ends the joining, and fails what is under way, on all ranks. */
+  /** Ends the joining, and aborts all calls, on all ranks. */
   readonly signal: AbortSignal;
 }
 
-/** One rank in this process: its device, its place in the world, its parameter server. */
+/** One rank in this process: its device, its place in the world and its parameter server. */
 export class LocalWorld implements World {
   readonly #options: LocalWorldOptions;
   readonly #closers: (() => Promise<void>)[] = [];
@@ -43,7 +43,7 @@ export class LocalWorld implements World {
     this.#options = options;
   }
 
-  /** Joins the world. Nothing stays behind when it rejects. */
+  /** Joins the world. Releases everything before it rejects. */
   static async open(options: LocalWorldOptions): Promise<LocalWorld> {
     const world = new LocalWorld(options);
     try {
@@ -87,7 +87,7 @@ export class LocalWorld implements World {
   async #open(): Promise<void> {
     const { identity, job, logger, signal } = this.#options;
     const { deviceKind, memFraction, maxBucketBytes, timeoutMs, lifetime, sharePools } = job;
-    // What may be missing on this machine is found out before others are kept waiting.
+    // Check what this machine lacks before other ranks wait for it.
     const broadcast: BroadcastTransport | undefined = await loadBroadcast(deviceKind, identity.worldSize);
     if (broadcast) this.#closers.push(() => broadcast.close());
     const p2p = await this.#loadP2P();
@@ -109,7 +109,7 @@ export class LocalWorld implements World {
       sharePools,
     });
     this.#closers.push(() => this.#server.close());
-    // A server's supervisor knows itself who is there.
+    // The supervisor of a server knows which ranks are present.
     if (lifetime === 'update') await this.#store.barrier('opened', { timeoutMs, signal });
   }
 
@@ -141,7 +141,7 @@ export class LocalWorld implements World {
       : await openStore({ ...options, masterAddr, masterPort });
   }
 
-  /** Tells the other ranks, which may be waiting for this one, and gives the error to throw. */
+  /** Tells the other ranks, which may wait for this one, and returns the error to throw. */
   async #fail(error: unknown): Promise<CheckpointEngineError> {
     const failure = atRank(error, this.#options.identity.rank);
     if (this.#options.job.lifetime === 'update') await this.#store?.abort(failure).catch(() => {});

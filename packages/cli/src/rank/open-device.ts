@@ -4,9 +4,9 @@ import type { RankIdentity } from '../config/environment.ts';
 import type { DeviceKind } from '../config/jobs.ts';
 
 /**
- * What `--device` means on this machine. `auto` takes GPUs where there are any.
+ * Returns the device for `--device` on this machine. `auto` selects GPUs if there are any.
  *
- * @param rankCount Ranks that this machine is to run.
+ * @param rankCount Ranks to run on this machine.
  * @throws {CheckpointEngineError} `CE_DEVICE_UNAVAILABLE`: there are fewer GPUs than ranks.
  */
 export async function resolveDeviceKind(device: DeviceKind | 'auto', rankCount: number): Promise<DeviceKind> {
@@ -30,8 +30,8 @@ export async function countGpus(): Promise<number> {
 }
 
 /**
- * Which of this host's devices a rank uses. Where its launcher does not say, ranks are taken to be numbered host by host,
- * one for each GPU.
+ * Returns the index of a rank's device on this host. Without `LOCAL_RANK`, ranks count as numbered host by host, one
+ * per GPU.
  */
 export async function localRankOf({ rank, localRank }: RankIdentity, kind: DeviceKind): Promise<number> {
   if (localRank !== undefined) return localRank;
@@ -39,7 +39,7 @@ export async function localRankOf({ rank, localRank }: RankIdentity, kind: Devic
   return gpuCount > 0 ? rank % gpuCount : rank;
 }
 
-/** The device of a rank. */
+/** Opens the device of a rank. */
 export async function openDevice(kind: DeviceKind, localRank: number): Promise<Device> {
   try {
     return await (kind === 'cuda' ? createCudaDevice({ index: localRank }) : createHostDevice({ index: localRank }));

@@ -18,7 +18,7 @@ import { engineClient, engineName } from './engine-client.ts';
 import { fingerprintFiles } from './fingerprint-files.ts';
 import { writeMetas } from './write-metas.ts';
 
-/** What a call is done with. */
+/** The resources that calls use. */
 export interface RankContext {
   readonly server: ParameterServer;
   readonly device: Device;
@@ -29,17 +29,17 @@ export interface RankContext {
   readonly onEvent: (event: RankEvent) => void;
 }
 
-/** How long an engine may take to say what its workers speak: its first answer takes seconds. */
+/** How long an engine may take to describe its workers: its first answer takes seconds. */
 const LOOK_MS = 30_000;
 
-/** What one rank does for each call. */
+/** The implementation of each call at one rank. */
 export const RANK_CALLS: {
   readonly [Name in CallName]: (context: RankContext, job: CallJob<Name>) => Promise<CallResult<Name>>;
 } = {
   async register({ server, rank, signal, onEvent }, { name, allowedRoots, ...source }) {
     if (allowedRoots) await checkAllowed(source.files, allowedRoots);
     const fingerprint = await fingerprintFiles(source.files);
-    // The reader reports what it has read: that it begins is said here. Other files are read later.
+    // The reader reports progress after its first read, so report the start here. Other files are read later.
     const readsNow = !source.stream && source.load !== 'background';
     if (readsNow) onEvent({ type: 'register', rank, doneBytes: 0, totalBytes: 0, atMs: now() });
     return { ...(await server.registerCheckpoint(name, source, { signal, onEvent })), fingerprint };
@@ -77,7 +77,7 @@ export const RANK_CALLS: {
     return null;
   },
 
-  /** The first rank of each inference group speaks to its engine. */
+  /** The first rank of each inference group talks to the group's engine. */
   async engineReady(context, { targets, ranks, timeoutMs }) {
     const { rank, signal } = context;
     const { parallelSize = Number.POSITIVE_INFINITY } = targets;
@@ -85,12 +85,12 @@ export const RANK_CALLS: {
     if (!isHead) return null;
     const engine = client(context, targets, rank / parallelSize);
     await engine.ready({ signal, timeoutMs });
-    // The first look at a server can take it seconds, and files are read meanwhile. Only the update goes by the result.
+    // The first check of a server can take seconds, and files are read meanwhile. Only the update uses the result.
     await engine.choose?.({ signal, timeoutMs }).catch(() => {});
     return null;
   },
 
-  /** On the host the group costs next to nothing, and workers that take what they keep need none: the first rank asks. */
+  /** On the host the group costs almost nothing, and workers that pull need none: the first rank asks. */
   async connect(context, { targets, timeoutMs }) {
     const { server, rank, device, signal } = context;
     const isWanted = async (): Promise<boolean> => {
@@ -109,9 +109,9 @@ export const RANK_CALLS: {
     return await context.server.update(name, { ...options, ...engineOptions(context, targets) });
   },
 
-  /** Asked at one rank, so that all ranks prepare or none does. An engine that does not answer is not prepared. */
+  /** Called at one rank, so that all ranks prepare or none does. An engine that does not answer is not prepared. */
   async canPrepare(context, { targets, timeoutMs }) {
-    // A worker of TypeScript says only in an update whether it pulls; one that does maps its regions then.
+    // A TypeScript worker says only during an update whether it pulls; one that does maps its regions then.
     if (targets.engine === 'worker') return false;
     const look = { signal: context.signal, timeoutMs: Math.min(LOOK_MS, timeoutMs) };
     const choice = await client(context, targets, 0)
@@ -120,7 +120,7 @@ export const RANK_CALLS: {
     return choice?.canPrepare === true;
   },
 
-  /** No weight changes, so requests go on and prefixes stay cached. */
+  /** No weight changes, so requests continue and prefixes stay cached. */
   async prepare(context, { name, targets, ...options }) {
     const engine = engineOptions(context, { ...targets, pause: undefined, flushCache: false });
     await context.server.prepare(name, {
@@ -134,11 +134,11 @@ export const RANK_CALLS: {
   },
 };
 
-/** How an update speaks to the engines of its inference groups. */
+/** The clients for the engines of the inference groups during an update. */
 function engineOptions(context: RankContext, targets: EngineTargets) {
   const { rank, signal, onEvent } = context;
   const clients = new Map<number, EngineClient>();
-  // What a client finds out about its engine is used until the end of the update.
+  // What a client learns about its engine stays valid until the end of the update.
   const engineOf = (groupIndex: number): EngineClient => {
     const engine = clients.get(groupIndex) ?? client(context, targets, groupIndex);
     clients.set(groupIndex, engine);

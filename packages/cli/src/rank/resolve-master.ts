@@ -3,11 +3,11 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { abortError, CheckpointEngineError, type Logger } from '@checkpoint-engine/interface';
 import type { RankIdentity } from '../config/environment.ts';
 
-/** How long the name of rank 0's host may be unknown: that of a pod that is only starting is. */
+/** How long the name of rank 0's host may stay unknown: the name of a starting pod is unknown at first. */
 const MAX_WAIT_MS = 15_000;
 const LOOK_EVERY_MS = 500;
 
-/** What {@link resolveMaster} goes by. */
+/** The options of {@link resolveMaster}. */
 export interface ResolveMasterOptions {
   readonly identity: RankIdentity;
   readonly timeoutMs: number;
@@ -16,8 +16,8 @@ export interface ResolveMasterOptions {
 }
 
 /**
- * Makes sure that `MASTER_ADDR` names a host, so that a rank does not wait for an answer that cannot come. Rank 0 knows
- * its own name or never will; the others give it a moment.
+ * Checks that `MASTER_ADDR` resolves, so that a rank does not wait for an answer that cannot come. Rank 0 must know
+ * its own name at once. The other ranks retry for a moment.
  *
  * @throws `CE_STORE_UNREACHABLE` naming the host.
  */
@@ -42,7 +42,7 @@ function unknownHost(host: string, code: string | undefined, cause: unknown): Ch
   return new CheckpointEngineError(
     'CE_STORE_UNREACHABLE',
     `MASTER_ADDR "${host}" does not resolve (${code})`,
-    'Set MASTER_ADDR to a name or address of the host of rank 0 that every rank can look up',
+    'Set MASTER_ADDR to a name or address of the host of rank 0 that resolves at every rank',
     { peer: host, cause },
   );
 }

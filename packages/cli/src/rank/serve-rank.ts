@@ -11,13 +11,13 @@ import { EventBatches } from './event-batches.ts';
 import { followSupervisor } from './follow-supervisor.ts';
 import { LocalWorld } from './local-world.ts';
 
-/** How long a rank may take to end in good order once nobody waits for it any more. */
+/** How long a rank may take to shut down when nothing waits for it any more. */
 const END_MS = 8_000;
 
 /**
- * Runs this process as a rank of a world whose supervisor speaks on standard input and listens on standard output.
+ * Runs this process as a rank. Its supervisor writes to standard input and reads standard output.
  *
- * @returns The exit status, when everything was given back.
+ * @returns The exit status, after everything is released.
  */
 export async function serveRank(): Promise<0 | 1> {
   const all = new AbortController();
@@ -25,7 +25,7 @@ export async function serveRank(): Promise<0 | 1> {
   const send = (message: FromRank): void => writeOutput(`${JSON.stringify(message)}\n`);
   let world: LocalWorld | undefined;
   let onLost!: (error: unknown) => void;
-  // Its supervisor starts it again: it joins the world anew.
+  // The supervisor restarts the rank, which joins the world again.
   const lost = new Promise<never>((_, reject) => {
     onLost = reject;
   });
@@ -38,7 +38,8 @@ export async function serveRank(): Promise<0 | 1> {
     const secrets = readSecrets(env);
     world = await LocalWorld.open({ identity, job, secrets, logger, signal: all.signal, onLost });
     send({ type: 'opened', device: world.devices[0]! });
-    // A terminal's Ctrl-C, and a service manager's SIGTERM, come to ranks as well: a server says itself when they end.
+    // A terminal's Ctrl-C and a service manager's SIGTERM reach ranks as well, but a server decides when its ranks
+    // end.
     if (job.lifetime === 'server') interrupts.asked.removeEventListener('abort', onAsked);
   };
   const call = async ({ id, name, job }: { id: number; name: Parameters<LocalWorld['call']>[0]; job: unknown }) => {
@@ -77,7 +78,7 @@ export async function serveRank(): Promise<0 | 1> {
     send({ type: 'failed', error: toCheckpointEngineError(error).toJSON(), atMs: Date.now() });
     return 1;
   } finally {
-    // From here on only the end is waited for.
+    // From here on, the rank only waits for the end.
     exitAfter(END_MS);
     await world?.close();
     interrupts.stop();

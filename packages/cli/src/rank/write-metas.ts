@@ -2,9 +2,9 @@ import { encodeWorldMetas, type RankMetas } from '@checkpoint-engine/meta';
 import { writeOutputFile } from '../output/output-file.ts';
 
 /**
- * Writes the metas of all ranks to a file that its owner alone can read: who has them may read the weights.
+ * Writes the metas of all ranks to a file that only its owner can read: a reader of the file may read the weights.
  *
- * @returns Why they could not be written; `undefined` when they were. The update that came before is done either way.
+ * @returns Why the file cannot be written, or `undefined`. The update before it counts as done in both cases.
  */
 export async function writeMetas(path: string, metas: readonly RankMetas[]): Promise<string | undefined> {
   try {

@@ -1,5 +1,5 @@
 /**
- * Does two things at the same time. When one fails, the other is aborted and waited for.
+ * Runs two functions at the same time. If one fails, aborts the other and waits for it.
  *
  * @throws The first failure.
  */

@@ -10,35 +10,35 @@ import type { ReadMetas } from './read-metas.ts';
 
 type Following = CallOptions & { readonly signal: AbortSignal };
 
-/** What is to be done, with metas that have been read: what is wrong with them is said before ranks are started. */
+/** The work to do, with metas that have been read: their problems are reported before ranks start. */
 export interface Delivery extends Omit<DeliveryJob, 'source'> {
   readonly source: { readonly register: RankRegisterRequest } | { readonly load: ReadMetas };
 }
 
-/** What was done. */
+/** The result of the work. */
 export interface Delivered {
   /** For each update the reports of the ranks that this process knows. */
   readonly reports: readonly (readonly RankReport[])[];
-  /** Why the metas file was not written, though the updates are done. */
+  /** Why the metas file was not written, although the updates succeeded. */
   readonly unwrittenMetas?: string | undefined;
-  /** Files on `/dev/shm` that were used in place and were removed when all was done. */
+  /** Files on `/dev/shm` that were used in place and removed at the end. */
   readonly removedFiles: readonly string[];
 }
 
-/** What the ranks can update to. */
+/** The source of the updates. */
 interface Ready {
   readonly name: string;
-  /** By rank; absent where others hold the weights. */
+  /** By rank. Absent if others hold the weights. */
   readonly registered: readonly (RegisteredCheckpoint | undefined)[];
-  /** By rank: what gathering or loading the metas took. */
+  /** By rank: the duration of gathering or loading the metas. */
   readonly metasMs: readonly number[];
 }
 
 /**
- * Brings one checkpoint the whole way into the engines. It is read while the engines get ready, if they have only just
- * been started. Called by all processes that share the world.
+ * Runs all updates of one checkpoint. Reads the checkpoint while engines that have just started become ready. Called
+ * by all processes of the world.
  *
- * @throws The first failure of any of the ranks. What fails after the updates says that the engines have the weights.
+ * @throws The first failure of any rank. A failure after the updates says that the engines have the weights.
  */
 export async function deliver(
   world: World,
@@ -47,7 +47,7 @@ export async function deliver(
 ): Promise<Delivered> {
   const { signal } = following;
   const [{ targets, ranks, timeoutMs }] = updates as [(typeof updates)[0]];
-  // Beside reading and registering. The update waits for it, and says what is wrong if it fails.
+  // Connects while files are read. The update waits for it and reports the error if it fails.
   if (ranks === undefined) world.call('connect', { targets, timeoutMs }, { signal }).catch(() => {});
   const [{ name, registered, metasMs }] = await bothOrNone(signal, [
     (stop) => {
@@ -56,7 +56,7 @@ export async function deliver(
     },
     (stop) => world.call('engineReady', { targets, ranks, timeoutMs }, { signal: stop }),
   ]);
-  // All ranks have to have registered.
+  // All ranks must have registered.
   const gathered =
     'load' in source
       ? metasMs
@@ -75,19 +75,19 @@ export async function deliver(
   }
   const unwrittenMetas =
     metasFile === undefined ? undefined : await saveMetas(world, name, metasFile, following, timeoutMs);
-  // Whoever is interrupted before finds the files where they were.
+  // An interruption before this point leaves the files in place.
   signal.throwIfAborted();
   const removedFiles = 'load' in source ? [] : await removeFiles(world, name);
   return { reports, unwrittenMetas, removedFiles };
 }
 
-/** All is done by now: a rank that is interrupted here has not failed. */
+/** The work is done: an interruption here is not a failure. */
 async function removeFiles(world: World, name: string): Promise<readonly string[]> {
   const removed = await world.call('removeFiles', { name }).catch(() => []);
   return removed.flat().sort();
 }
 
-/** Others read what the metas name: all of it has to be in host memory. */
+/** Other worlds read what the metas name, so all of it must be in host memory. */
 async function saveMetas(
   world: World,
   name: string,
@@ -119,7 +119,7 @@ async function register(
 }
 
 function reading(name: string, timeoutMs: number): Parameters<typeof withTimeLimit>[0] {
-  const hint = 'Look at the disk or file system that the files are on; raise --timeout if it is only slow';
+  const hint = 'Check the disk or file system of the files; raise --timeout if it is only slow';
   return { what: `Reading checkpoint "${name}"`, timeoutMs, hint };
 }
 

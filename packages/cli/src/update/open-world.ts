@@ -7,7 +7,7 @@ import type { Interrupts } from '../process/interrupts.ts';
 import { SupervisedWorld } from '../process/supervised-world.ts';
 import type { World } from '../process/world.ts';
 
-/** What {@link openWorld} takes. */
+/** The options of {@link openWorld}. */
 export interface OpenWorldOptions {
   readonly config: UpdateConfig;
   readonly deviceKind: DeviceKind;
@@ -17,7 +17,7 @@ export interface OpenWorldOptions {
   readonly onLogLine: (line: string, rank: number) => void;
 }
 
-/** A world of one, and a rank that a launcher started, run in this process; otherwise ranks are processes of their own. */
+/** Runs a single rank, or a rank that a launcher started, in this process, and other ranks in child processes. */
 export async function openWorld(options: OpenWorldOptions): Promise<World> {
   const { config, deviceKind, env, logger, interrupts, onLogLine } = options;
   const { worldSize, limits, p2p, delivery, log } = config;

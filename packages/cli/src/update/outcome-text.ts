@@ -4,7 +4,7 @@ import { formatDuration, formatRate, plural } from '../output/format.ts';
 import type { Colors } from '../output/terminal.ts';
 import type { UpdateOutcome } from './update-outcome.ts';
 
-/** An update that is over, for people. */
+/** Formats the outcome of an update for users. */
 export function outcomeText(outcome: UpdateOutcome, colors: Colors): string {
   const { checkpoint, worldSize, device, totalBytes, tensorCount, bucketCount, bucketBytes, deviceBytes, durationsMs } =
     outcome;
@@ -23,7 +23,7 @@ export function outcomeText(outcome: UpdateOutcome, colors: Colors): string {
       'memory',
       bucketCount === 0
         ? 'no bucket, no device memory'
-        : `${plural(bucketCount, 'bucket')} of at most ${formatBytes(bucketBytes)}; ${formatBytes(deviceBytes)} of device memory a rank`,
+        : `${plural(bucketCount, 'bucket')} of at most ${formatBytes(bucketBytes)}; ${formatBytes(deviceBytes)} of device memory per rank`,
     ],
   ];
   if (outcome.removedFiles.length > 0) rows.push(['removed', removedText(outcome.removedFiles)]);
@@ -34,14 +34,14 @@ export function outcomeText(outcome: UpdateOutcome, colors: Colors): string {
   ].join('\n');
 }
 
-/** Says which files are gone: by their folder where they have one, and how to keep them. */
+/** Names the removed files, by their folder if they share one, and the flag that keeps them. */
 function removedText(files: readonly string[]): string {
   const folders = [...new Set(files.map((path) => dirname(path)))];
   const where = folders.length === 1 && files.length > 1 ? `of ${folders[0]}` : files.join(', ');
   return `${plural(files.length, 'file')} that ${files.length === 1 ? 'was' : 'were'} used in place: ${where} (--keep-files keeps them)`;
 }
 
-/** Bytes that ranks keep, against those of the checkpoint. */
+/** Formats the bytes that ranks keep, relative to the checkpoint. */
 function pullText({ ranks, totalBytes }: UpdateOutcome): string {
   const needed = ranks.map(({ neededBytes }) => neededBytes);
   const pulled = ranks.map(({ pulledBytes }) => pulledBytes);

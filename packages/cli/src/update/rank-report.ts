@@ -1,11 +1,11 @@
 import type { RegisteredCheckpoint, UpdateResult } from '@checkpoint-engine/ps';
 
-/** What one rank did for an update. Plain data. */
+/** The report of one rank about an update. Plain data. */
 export interface RankReport {
   readonly rank: number;
-  /** Absent where others hold the weights. */
+  /** Absent if others hold the weights. */
   readonly registered?: RegisteredCheckpoint | undefined;
-  /** What gathering or loading the metas took. */
+  /** The duration of gathering or loading the metas. */
   readonly metasMs: number;
   readonly update: UpdateResult;
 }

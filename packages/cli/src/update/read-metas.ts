@@ -3,18 +3,18 @@ import { CheckpointEngineError } from '@checkpoint-engine/interface';
 import { decodeWorldMetas } from '@checkpoint-engine/meta';
 import type { LoadJob } from '../config/jobs.ts';
 
-/** Metas of one checkpoint as other worlds wrote them. */
+/** Metas of one checkpoint from the files of other worlds. */
 export interface ReadMetas {
   readonly checkpoint: string;
-  /** The contents of the files, in their order. */
+  /** The contents of the files, in order. */
   readonly files: readonly Uint8Array[];
 }
 
 /**
- * Reads metas files, and checks that they are whole and of the checkpoint that is wanted.
+ * Reads metas files and checks that they are complete and of the right checkpoint.
  *
  * @throws {CheckpointEngineError} `CE_FILE_NOT_FOUND`, `CE_FILE_UNREADABLE`; `CE_METAS_INVALID` for another version, a
- * file that was cut off or changed, or another checkpoint.
+ * file that is truncated or changed, or another checkpoint.
  */
 export async function readMetas({ files, name }: LoadJob): Promise<ReadMetas> {
   const contents: Uint8Array[] = [];
@@ -26,7 +26,7 @@ export async function readMetas({ files, name }: LoadJob): Promise<ReadMetas> {
     if (found !== checkpoint) {
       throw new CheckpointEngineError(
         'CE_METAS_INVALID',
-        `The metas in "${path}" are of checkpoint "${found}", wanted "${checkpoint}"`,
+        `The metas in "${path}" are of checkpoint "${found}", expected "${checkpoint}"`,
         name === undefined ? 'Load metas files of one checkpoint' : 'Correct --checkpoint-name or --load-metas-file',
         { file: path },
       );

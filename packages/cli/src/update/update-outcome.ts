@@ -2,7 +2,7 @@ import { gigabytesPerSecond } from '../output/format.ts';
 import type { RankDevice } from '../process/messages.ts';
 import type { RankReport } from './rank-report.ts';
 
-/** Phases of an update and of what comes before it, in their order. */
+/** The phases of an update and of the work before it, in order. */
 export const TIMED_PHASES = [
   'register',
   'gatherMetas',
@@ -14,30 +14,30 @@ export const TIMED_PHASES = [
   'update',
 ] as const;
 
-/** An update as a whole: what `update --json` prints. Durations are those of the slowest rank. */
+/** The result of an update, as `update --json` prints it. Durations are those of the slowest rank. */
 export interface UpdateOutcome {
   readonly checkpoint: string;
   readonly worldSize: number;
   readonly device: RankDevice['kind'];
   readonly totalBytes: number;
   readonly tensorCount: number;
-  /** How the bytes came, and why so. */
+  /** The strategy of the transfer, and the reason for it. */
   readonly strategy: 'pull' | 'buckets';
   readonly strategyReason: string;
   readonly bucketCount: number;
   readonly bucketBytes: number;
   readonly ringSlots: number;
   readonly stagingSlots: number;
-  /** Device memory that a rank took for the update. */
+  /** Device memory per rank during the update. */
   readonly deviceBytes: number;
   readonly reason: string;
   readonly durationsMs: Readonly<Record<(typeof TIMED_PHASES)[number], number>>;
-  /** Bytes of the checkpoint over the duration of the update, in 1e9 bytes a second. */
+  /** Bytes of the checkpoint divided by the duration of the update, in 1e9 bytes per second. */
   readonly rateGBps?: number | undefined;
-  /** Files on `/dev/shm` that were used in place and are gone now. */
+  /** Files on `/dev/shm` that were used in place and are removed. */
   readonly removedFiles: readonly string[];
   readonly warnings: readonly string[];
-  /** Those whose reports this process has. */
+  /** The ranks whose reports this process has. */
   readonly ranks: readonly RankOutcome[];
 }
 
@@ -50,16 +50,16 @@ export interface RankOutcome {
   readonly poolBytes: number;
   readonly registerMs: number;
   readonly updateMs: number;
-  /** Of the checkpoint's bytes, those that this rank's worker keeps. */
+  /** Bytes of the checkpoint that this rank's worker keeps. */
   readonly neededBytes: number;
-  /** Of those, the ones that it copied itself. */
+  /** Bytes of these that the worker copied itself. */
   readonly pulledBytes: number;
 }
 
 /**
- * Puts the reports of ranks together. There is at least one; `devices` are in the order of the reports.
+ * Merges the reports of ranks. There is at least one; `devices` are in the order of the reports.
  *
- * @param warnings Those that no rank reported.
+ * @param warnings Warnings that do not come from a rank.
  */
 export function updateOutcome(
   worldSize: number,

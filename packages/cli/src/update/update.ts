@@ -28,8 +28,8 @@ import { type UpdateOutcome, updateOutcome } from './update-outcome.ts';
 /**
  * Runs `update` or `join`.
  *
- * @returns The exit status: 0 also where the update is done and one of its output files could not be written.
- * @throws What kept it from running, when everything was given back.
+ * @returns The exit status: 0 also if the update succeeded and one of its output files could not be written.
+ * @throws The failure, after everything is released.
  */
 export async function update(
   config: UpdateConfig,
@@ -96,7 +96,7 @@ export async function update(
       const removedFiles = index === last ? delivered.removedFiles : [];
       return updateOutcome(worldSize, devices, reports, { warnings, removedFiles });
     });
-    // In a world that a launcher started one rank speaks for all.
+    // In a world that a launcher started, one rank prints the result.
     if (identity && identity.rank > 0) {
       for (const text of [unwrittenTrace, unwrittenReport]) if (text) logger.warn({}, text);
     } else {
@@ -109,7 +109,7 @@ export async function update(
           : outcomes.map((outcome) => outcomeText(outcome, terminal.out.colors)).join('\n'),
       );
     }
-    // An interruption ends the wait, and is no failure any more.
+    // An interruption ends the wait and is not a failure any more.
     if (config.sleepMs > 0) await sleep(config.sleepMs, undefined, { signal: interrupts.asked }).catch(() => {});
     return 0;
   } catch (error) {
@@ -152,7 +152,7 @@ function failure(error: unknown, asked: AbortSignal): Pick<EndedUpdate, 'outcome
   return { outcome: asked.aborted ? 'cancelled' : 'failed', error: toCheckpointEngineError(error) };
 }
 
-/** What is written when the work is done. The first rank writes the metas of all. */
+/** Writes the output files after the work. The first rank writes the metas of all. */
 function outputFiles({ identity, traceFile, reportFile, delivery: { metasFile } }: UpdateConfig): OutputFile[] {
   const files: OutputFile[] = [];
   if (traceFile !== undefined) files.push({ path: traceFile, flag: '--trace' });
@@ -162,7 +162,7 @@ function outputFiles({ identity, traceFile, reportFile, delivery: { metasFile } 
   return files;
 }
 
-/** The last update is what counts; those before it stand beside it. */
+/** The last update counts. Those before it are listed next to it. */
 function before(outcomes: readonly UpdateOutcome[]): { readonly before?: readonly UpdateOutcome[] } {
   return outcomes.length === 1 ? {} : { before: outcomes.slice(0, -1) };
 }

@@ -96,7 +96,7 @@ export function checkpointRoutes(app: OpenAPIHono, { world, closing }: RouteCont
       responses: {
         200: { description: 'Registered; the body is empty' },
         202: { description: 'It is being read', content: jsonContent(checkpointReply) },
-        ...problems({ 409: 'The name is taken', 422: 'The body or a file is not what is wanted' }),
+        ...problems({ 409: 'The name is taken', 422: 'The body or a file is invalid' }),
       },
     }),
     async (context) => {

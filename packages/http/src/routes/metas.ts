@@ -73,7 +73,7 @@ export function metasRoutes(app: OpenAPIHono, { world }: RouteContext): void {
     async (context) => {
       const type = context.req.header('content-type')?.split(';')[0]?.trim().toLowerCase() ?? '';
       if (!TYPES.has(type)) {
-        throw new RequestError(415, `The body is "${type}", wanted ${MSGPACK}`, `Send Content-Type: ${MSGPACK}`);
+        throw new RequestError(415, `The body is "${type}", expected ${MSGPACK}`, `Send Content-Type: ${MSGPACK}`);
       }
       await world.importMetas(context.req.valid('param').name, new Uint8Array(await context.req.arrayBuffer()));
       return context.body(null, 200);

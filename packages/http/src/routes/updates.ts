@@ -59,7 +59,7 @@ export function updateRoutes(app: OpenAPIHono, { updates }: RouteContext): void 
         ...problems({
           404: 'There is no such checkpoint',
           409: 'Another update runs, metas are missing, a rank has lost its share, or the update was cancelled',
-          422: 'The body is not what is wanted',
+          422: 'The body is invalid',
           502: 'An engine or a worker failed',
           503: 'A rank was lost',
           504: 'It did not end in time',

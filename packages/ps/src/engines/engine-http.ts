@@ -150,7 +150,7 @@ function checkSocket(uds: string | undefined): void {
   if (sizeBytes > 0 && sizeBytes <= MAX_SOCKET_PATH_BYTES) return;
   throw new CheckpointEngineError(
     'CE_CONFIG_INVALID',
-    `The path of the engine's socket has ${sizeBytes} bytes, wanted 1 to ${MAX_SOCKET_PATH_BYTES}: "${uds}"`,
+    `The path of the engine's socket has ${sizeBytes} bytes, expected 1 to ${MAX_SOCKET_PATH_BYTES}: "${uds}"`,
     'Let the engine listen at a shorter path',
   );
 }

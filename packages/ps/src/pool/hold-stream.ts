@@ -31,7 +31,7 @@ const CHUNKS = 4;
 export async function holdStream(source: FileSource, context: PoolContext): Promise<HeldCheckpoint> {
   const hostMemoryBytes = source.hostMemoryBytes ?? DEFAULT_HOST_MEMORY_BYTES;
   if (!Number.isSafeInteger(hostMemoryBytes) || hostMemoryBytes < LEAST_HOST_MEMORY_BYTES) {
-    throw new RangeError(`hostMemoryBytes is ${hostMemoryBytes}, wanted ${LEAST_HOST_MEMORY_BYTES} or more`);
+    throw new RangeError(`hostMemoryBytes is ${hostMemoryBytes}, expected ${LEAST_HOST_MEMORY_BYTES} or more`);
   }
   const share = await findShare(source, context);
   const regions: StreamRegion[] = [];

@@ -63,13 +63,13 @@ function isReadable({ p2pAddress, regions, tensors }: RankMetas): boolean {
 
 function receiversOf({ members, ranks, inferenceParallelSize: size }: RolesInput): readonly number[] {
   if (size !== undefined && !(Number.isSafeInteger(size) && size >= 1)) {
-    throw new RangeError(`inferenceParallelSize is ${size}, wanted 1 or more`);
+    throw new RangeError(`inferenceParallelSize is ${size}, expected 1 or more`);
   }
   if (ranks === undefined || ranks.length === 0) return members;
   const receivers = [...new Set(ranks)].sort((a, b) => a - b);
   const stranger = receivers.find((rank) => !members.includes(rank));
   if (stranger !== undefined) {
-    throw new RangeError(`ranks names ${stranger}, wanted ranks of this world, ${members[0]} to ${members.at(-1)}`);
+    throw new RangeError(`ranks names ${stranger}, expected ranks of this world, ${members[0]} to ${members.at(-1)}`);
   }
   if (size === undefined) return receivers;
   const instanceOf = (rank: number): number => Math.floor(rank / size);
