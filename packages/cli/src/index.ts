@@ -1,6 +1,6 @@
 /**
- * The command `checkpoint-engine` as a function, and what other programs of this project use of it: ranks as supervised
- * processes, traces, and checkpoints to try things out with.
+ * The command `checkpoint-engine` as a function, and the parts that other programs of this project use: supervised
+ * ranks, traces, and checkpoints for tests.
  *
  * @packageDocumentation
  */

@@ -86,7 +86,7 @@ describe('a frozen rank of serve', () => {
     const pid = freeze(server, 1);
     await server.running.untilPrinted(/Rank 1 has been silent/);
     process.kill(pid, 'SIGCONT');
-    await server.running.untilPrinted(/A rank is back/);
+    await server.running.untilPrinted(/A rank has recovered/);
     await expect.poll(() => readiness(server), { timeout: 30_000 }).toBe(200);
     expect((await server.call('POST', '/v1/checkpoints/a/update', { timeout: 60 })).status).toBe(200);
   }, 120_000);

@@ -196,7 +196,7 @@ describe('serve on several hosts', () => {
 
     const [orphan] = rankProcesses(first.child.pid!).values();
     first.child.kill('SIGKILL');
-    await server.running.untilPrinted(/A host is gone/);
+    await server.running.untilPrinted(/A host has left/);
     const second = other();
     expect(await update()).toMatchObject({ status: 200, text: '' });
     await expect.poll(() => runs(orphan!)).toBe(false);
@@ -247,7 +247,7 @@ describe('the address of serve', () => {
     cleanup.push(() => void other.close());
     const result = await runCli(['serve', '--uds', socket, '--device', 'host', '--log-level', 'error']);
     expect(result.code).toBe(1);
-    expect(result.stderr).toMatch(/Something else is at .*CE_ADDRESS_IN_USE/s);
+    expect(result.stderr).toMatch(/Another program listens on .*CE_ADDRESS_IN_USE/s);
     const file = join(folder, 'a-file');
     writeFileSync(file, 'mine');
     const onFile = await runCli(['serve', '--uds', file, '--device', 'host', '--log-level', 'error']);

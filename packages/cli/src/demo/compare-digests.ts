@@ -1,17 +1,17 @@
-/** What a worker holds, against what the files hold. Plain data. */
+/** The comparison of a worker's tensors with the files. Plain data. */
 export interface Comparison {
   readonly worker: number;
-  /** Tensors whose bytes are right. */
+  /** Tensors with the right bytes. */
   readonly equalCount: number;
-  /** Names of tensors with other bytes. */
+  /** Names of tensors with wrong bytes. */
   readonly different: readonly string[];
-  /** Names of tensors that the worker does not have. */
+  /** Names of tensors that the worker lacks. */
   readonly missing: readonly string[];
-  /** Names of tensors that are in no file. */
+  /** Names of tensors that no file contains. */
   readonly unexpected: readonly string[];
 }
 
-/** Compares the digests of a worker's tensors with those of the files, both by name. */
+/** Compares digests of a worker's tensors with digests of the files, both by name. */
 export function compareDigests(
   worker: number,
   held: ReadonlyMap<string, string>,
@@ -28,7 +28,7 @@ export function compareDigests(
   return { worker, equalCount: files.size - different.length - missing.length, different, missing, unexpected };
 }
 
-/** Whether every tensor is there, with the right bytes, and nothing else. */
+/** Whether the worker holds exactly the tensors of the files, with the right bytes. */
 export function isEqual({ different, missing, unexpected }: Comparison): boolean {
   return different.length + missing.length + unexpected.length === 0;
 }

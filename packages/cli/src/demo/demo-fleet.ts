@@ -5,20 +5,20 @@ import { type Comparison, compareDigests } from './compare-digests.ts';
 import { DemoWorker } from './demo-worker.ts';
 import type { HeldTensorInfo } from './worker-messages.ts';
 
-/** What {@link DemoFleet.start} takes. */
+/** The options of {@link DemoFleet.start}. */
 export interface DemoFleetOptions {
   readonly size: number;
   readonly device: DeviceKind;
-  /** For the workers' sockets. */
+  /** The folder for the workers' sockets. */
   readonly folder: string;
   readonly logLevel: LogLevel;
   readonly onLogLine: (line: string) => void;
 }
 
-/** What all workers held after an update. */
+/** The comparison of all workers with the files after an update. */
 export interface FleetComparison {
   readonly comparisons: readonly Comparison[];
-  /** Tensors that lie where they lay at the comparison before; absent at the first one. */
+  /** Tensors at the same address as at the previous comparison. Absent at the first one. */
   readonly inPlaceCount?: number | undefined;
 }
 
@@ -32,7 +32,7 @@ export class DemoFleet {
     this.sockets = sockets;
   }
 
-  /** Starts the workers; resolves when all listen. None is left when it rejects. */
+  /** Starts the workers. Resolves when all listen. Ends all of them before it rejects. */
   static async start({ size, device, folder, logLevel, onLogLine }: DemoFleetOptions): Promise<DemoFleet> {
     const fleet = new DemoFleet(Array.from({ length: size }, (_, index) => join(folder, `worker-${index}.sock`)));
     const starting = fleet.sockets.map((socket, index) =>

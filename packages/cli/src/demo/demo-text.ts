@@ -4,16 +4,16 @@ import type { Colors } from '../output/terminal.ts';
 import { isEqual } from './compare-digests.ts';
 import { type DemoOutcome, type DemoUpdate, isRight } from './demo-outcome.ts';
 
-/** Names of wrong tensors that are shown for a worker. */
+/** Number of wrong tensors to name per worker. */
 const SHOWN = 3;
 const NAMES = ['First update', 'Second update'];
 
-/** A step of the demo that is done. */
+/** Formats a finished step of the demo. */
 export function stepText(colors: Colors, text: string, milliseconds: number): string {
   return `${colors.green('✓')} ${text} ${colors.dim(`· ${formatDuration(milliseconds)}`)}`;
 }
 
-/** An update of the demo and what the comparison found. */
+/** Formats an update of the demo and the result of the comparison. */
 export function demoUpdateText(update: DemoUpdate, index: number, colors: Colors): string {
   const { outcome, comparisons, inPlaceCount, compareMs } = update;
   const { totalBytes, bucketCount, bucketBytes, durationsMs, tensorCount } = outcome;
@@ -23,7 +23,7 @@ export function demoUpdateText(update: DemoUpdate, index: number, colors: Colors
     `${mark} ${NAMES[index] ?? 'Update'}: ${formatBytes(totalBytes)} into ${workers} in ${colors.bold(formatDuration(durationsMs.update))}, ${colors.bold(formatRate(totalBytes, durationsMs.update))} into each ${colors.dim(`· ${plural(bucketCount, 'bucket')} of at most ${formatBytes(bucketBytes)}`)}`,
   ];
   if (isRight(update)) {
-    const same = inPlaceCount === undefined ? '' : ', each where it lay before';
+    const same = inPlaceCount === undefined ? '' : ', each at its previous address';
     lines.push(
       `  ${formatCount(tensorCount)} tensors in ${workers}: SHA-256 equal to the files${same} ${colors.dim(`· ${formatDuration(compareMs)}`)}`,
     );
@@ -43,13 +43,13 @@ export function demoUpdateText(update: DemoUpdate, index: number, colors: Colors
   }
   if (inPlaceCount !== undefined && inPlaceCount < comparisons.length * tensorCount) {
     lines.push(
-      `  ${colors.red('moved')}: ${formatCount(comparisons.length * tensorCount - inPlaceCount)} tensors do not lie where they lay before`,
+      `  ${colors.red('moved')}: ${formatCount(comparisons.length * tensorCount - inPlaceCount)} tensors are not at their previous addresses`,
     );
   }
   return lines.join('\n');
 }
 
-/** The demo's last words. */
+/** The last lines of the demo's output. */
 export function verdictText({ ok, rankCount, tensorCount, totalBytes, updates }: DemoOutcome, colors: Colors): string {
   const workers = plural(rankCount, 'worker');
   if (!ok)

@@ -6,10 +6,10 @@ import { ownCommand } from '../process/runtime.ts';
 import type { DemoWorkerOptions } from './serve-demo-worker.ts';
 import type { FromDemoWorker, HeldTensorInfo, ToDemoWorker } from './worker-messages.ts';
 
-/** How long a worker has to start, and to digest what it holds. */
+/** How long a worker may take to start, and to compute digests. */
 const ANSWER_MS = 300_000;
 
-/** A worker of the demo, in a process of its own. It ends when this process does. */
+/** A worker of the demo, in its own process. It ends when this process ends. */
 export class DemoWorker {
   readonly index: number;
   readonly #child: ChildProcessByStdio<Writable, Readable, Readable>;
@@ -33,7 +33,7 @@ export class DemoWorker {
     ]).then(([how]) => this.#reject?.(diedError(index, how)));
   }
 
-  /** Starts a worker; resolves when it listens. */
+  /** Starts a worker. Resolves when it listens. */
   static async start(options: DemoWorkerOptions, onLogLine: (line: string) => void): Promise<DemoWorker> {
     const worker = new DemoWorker(options, onLogLine);
     try {
@@ -45,7 +45,7 @@ export class DemoWorker {
     return worker;
   }
 
-  /** What it holds, by name. */
+  /** Digests of the worker's tensors, by name. */
   async describe(): Promise<ReadonlyMap<string, HeldTensorInfo>> {
     const described = this.#next('described');
     this.#child.stdin.write(`${JSON.stringify({ type: 'describe' } satisfies ToDemoWorker)}\n`);

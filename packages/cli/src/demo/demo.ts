@@ -25,13 +25,13 @@ export interface DemoFlags extends LogOptions {
 }
 
 const DEFAULT_RANKS = 4;
-/** The longest path of a worker's socket in the folder. */
+/** The longest path of a worker's socket, relative to the folder. */
 const LONGEST_SOCKET = 'worker-9999.sock';
 
 /**
- * Runs `demo`. Nothing is left of it afterwards, whatever happens.
+ * Runs `demo`. Removes everything at the end, also after a failure.
  *
- * @returns The exit status: 1 when a byte was wrong.
+ * @returns The exit status: 1 if a byte was wrong.
  */
 export async function demo(
   flags: DemoFlags,
@@ -74,7 +74,7 @@ export async function demo(
   }
 }
 
-/** A folder for checkpoints and sockets. @throws `CE_CONFIG_INVALID`: there can be none, or no socket in it. */
+/** Creates a folder for checkpoints and sockets. @throws `CE_CONFIG_INVALID`: the folder or its path is unusable. */
 async function temporaryFolder(): Promise<string> {
   const parent = tmpdir();
   const prefix = join(parent, 'checkpoint-engine-demo-');

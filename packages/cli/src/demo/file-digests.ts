@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 import { readCheckpoint, type TensorEntry } from '@checkpoint-engine/meta';
 
-/** SHA-256 of every tensor of a checkpoint, hexadecimal, by name: read from the files and from nothing else. */
+/** SHA-256 of every tensor of a checkpoint, in hexadecimal, by name. Reads the files only. */
 export async function fileDigests(folder: string, signal?: AbortSignal): Promise<Map<string, string>> {
   const { tensors } = await readCheckpoint(folder, { signal });
   const digests = new Map<string, string>();

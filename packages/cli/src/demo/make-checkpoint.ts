@@ -4,11 +4,11 @@ import { join } from 'node:path';
 import { encodeSafetensorsHeader, type TensorSpec, tensorBytes } from '@checkpoint-engine/meta';
 import { modelTensors } from './model-tensors.ts';
 
-/** What {@link makeCheckpoint} makes. */
+/** The options of {@link makeCheckpoint}. */
 export interface MakeCheckpointOptions {
-  /** Made when it is not there. */
+  /** The folder. It is created if it does not exist. */
   readonly folder: string;
-  /** Bytes of the tensors, at most. */
+  /** Maximum size of the tensors. */
   readonly sizeBytes: number;
   /** Equal seeds give equal bytes. */
   readonly seed: string;
@@ -17,7 +17,7 @@ export interface MakeCheckpointOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
-/** What was made. */
+/** The files and their size. */
 export interface MadeCheckpoint {
   readonly folder: string;
   readonly tensorCount: number;
@@ -27,8 +27,8 @@ export interface MadeCheckpoint {
 const CHUNK_BYTES = 4 * 2 ** 20;
 
 /**
- * Writes a checkpoint as Hugging Face lays it out: shards, an index, a config. Its bytes look random, so that no tensor
- * can pass for another one.
+ * Writes a checkpoint in the layout of Hugging Face: shards, an index, a config. Its bytes look random, so that no
+ * tensor equals another.
  */
 export async function makeCheckpoint(options: MakeCheckpointOptions): Promise<MadeCheckpoint> {
   const { folder, seed, signal, shardCount = 4 } = options;
@@ -48,7 +48,7 @@ export async function makeCheckpoint(options: MakeCheckpointOptions): Promise<Ma
   return { folder, tensorCount: tensors.length, sizeBytes };
 }
 
-/** Consecutive tensors of about equal bytes. */
+/** Groups consecutive tensors into parts of about equal size. */
 function split(tensors: readonly TensorSpec[], shardCount: number): TensorSpec[][] {
   const shardBytes = bytesOf(tensors) / shardCount;
   const shards: TensorSpec[][] = Array.from({ length: shardCount }, () => []);
@@ -66,7 +66,7 @@ async function writeShard(
   seed: string,
   signal?: AbortSignal,
 ): Promise<void> {
-  // A cipher's key stream is as random as it looks, and is made faster than a disk writes.
+  // The key stream of a cipher looks random, and is faster than a disk.
   const key = createHash('sha256').update(seed).digest().subarray(0, 16);
   const cipher = createCipheriv('aes-128-ctr', key, new Uint8Array(16));
   const zeros = new Uint8Array(CHUNK_BYTES);

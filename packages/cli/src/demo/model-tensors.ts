@@ -2,15 +2,15 @@ import { type DType, type TensorSpec, tensorBytes } from '@checkpoint-engine/met
 
 const LAYERS = 12;
 const EXPERTS = 4;
-/** Side of the blocks that share one scale. */
+/** Side length of the blocks that share one scale. */
 const SCALE_BLOCK = 128;
 const HIDDEN_STEP = 32;
 
 /**
- * The tensors of a mixture-of-experts model that is as large as fits into `sizeBytes`: FP8 matrices with their scales,
- * BF16 embeddings and norms, an F32 router, and what real checkpoints surprise with: scalars, empty tensors, odd sizes.
+ * Returns the tensors of the largest mixture-of-experts model within `sizeBytes`: FP8 matrices with scales, BF16
+ * embeddings and norms, an F32 router, and special cases of real checkpoints: scalars, empty tensors, odd sizes.
  *
- * @throws {RangeError} Not even the smallest model fits.
+ * @throws {RangeError} Even the smallest model is too large.
  */
 export function modelTensors(sizeBytes: number): TensorSpec[] {
   let best: TensorSpec[] | undefined;

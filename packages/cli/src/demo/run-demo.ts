@@ -20,18 +20,18 @@ import { demoUpdateText, stepText } from './demo-text.ts';
 import { fileDigests } from './file-digests.ts';
 import { type MadeCheckpoint, makeCheckpoint } from './make-checkpoint.ts';
 
-/** What {@link runDemo} takes. */
+/** The options of {@link runDemo}. */
 export interface RunDemoOptions {
   readonly device: DeviceKind;
   readonly rankCount: number;
   readonly sizeBytes: number;
-  /** For checkpoints and sockets. */
+  /** The folder for checkpoints and sockets. */
   readonly folder: string;
   readonly limits: MemoryLimits;
   readonly logLevel: LogLevel;
-  /** Show live progress where the terminal can. */
+  /** Show live progress if the terminal supports it. */
   readonly live: boolean;
-  /** Takes what people are told of each step. */
+  /** Receives the text for users about each step. */
   readonly say: (text: string) => void;
   readonly terminal: Terminal;
   readonly env: Environment;
@@ -42,10 +42,10 @@ export interface RunDemoOptions {
 }
 
 const TIMEOUT_MS = 300_000;
-/** Two sets of weights: the second one shows that workers take new bytes into the memory that they have. */
+/** Two sets of weights: the second update shows that workers put new bytes into the same memory. */
 const SEEDS = ['step-1', 'step-2'];
 
-/** Makes checkpoints, starts workers and ranks, updates and compares. What was started is in `cleanup`. */
+/** Creates checkpoints, starts workers and ranks, updates and compares. Adds what it starts to `cleanup`. */
 export async function runDemo(options: RunDemoOptions): Promise<DemoOutcome> {
   const { device, rankCount, say, terminal } = options;
   const { colors } = terminal.out;
@@ -54,11 +54,11 @@ export async function runDemo(options: RunDemoOptions): Promise<DemoOutcome> {
     say(stepText(colors, text, performance.now() - stepMs));
     stepMs = performance.now();
   };
-  say(colors.dim(`Making ${SEEDS.length} checkpoints of ${formatBytes(options.sizeBytes)} in ${options.folder} ...`));
+  say(colors.dim(`Creating ${SEEDS.length} checkpoints of ${formatBytes(options.sizeBytes)} in ${options.folder} ...`));
   const made = await makeCheckpoints(options);
   const { tensorCount, sizeBytes } = made[0]!;
   done(
-    `Made ${made.length} checkpoints of ${plural(tensorCount, 'tensor')}, ${formatBytes(sizeBytes)} each, with different bytes`,
+    `Created ${made.length} checkpoints of ${plural(tensorCount, 'tensor')}, ${formatBytes(sizeBytes)} each, with different bytes`,
   );
 
   const fleet = options.cleanup.use(await startFleet(options));

@@ -10,16 +10,16 @@ import { parseMessage, readLines } from '../process/json-lines.ts';
 import { openDevice } from '../rank/open-device.ts';
 import type { FromDemoWorker, HeldTensorInfo, ToDemoWorker } from './worker-messages.ts';
 
-/** What a demo worker is started with. */
+/** The options of a demo worker. */
 export interface DemoWorkerOptions {
   readonly index: number;
   readonly device: DeviceKind;
-  /** Path of the Unix socket that it listens at. */
+  /** Path of the worker's Unix socket. */
   readonly socket: string;
   readonly logLevel: LogLevel;
 }
 
-/** Stands in for an inference engine on one device: holds a copy of every tensor. Runs until its input ends. */
+/** Stands in for an inference engine on one device: keeps a copy of every tensor. Runs until its input ends. */
 export async function serveDemoWorker({ index, device: kind, socket, logLevel }: DemoWorkerOptions): Promise<void> {
   const send = (message: FromDemoWorker): void => writeOutput(`${JSON.stringify(message)}\n`);
   const logger = createLogger(logLevel, { writeLine: (line) => writeLog(`${line}\n`) }, { worker: index });
@@ -36,7 +36,7 @@ export async function serveDemoWorker({ index, device: kind, socket, logLevel }:
     throw error;
   });
 
-  // Ctrl-C comes to every process of the demo: the one that started this worker says when it is to end.
+  // Ctrl-C reaches every process of the demo, but the parent decides when this worker ends.
   const interrupts = watchInterrupts();
   interrupts.insisted.addEventListener('abort', exitNow, { once: true });
   let work: Promise<void> = Promise.resolve();
@@ -49,7 +49,7 @@ export async function serveDemoWorker({ index, device: kind, socket, logLevel }:
         const address = range.memory.address + BigInt(range.offsetBytes);
         tensors.push([name, { digest: await worker.digest(name), address: `${address}` }]);
       }
-      // A tensor may be called `__proto__`.
+      // A tensor can have the name `__proto__`.
       send({ type: 'described', tensors: Object.fromEntries(tensors) });
     });
   });

@@ -1,15 +1,17 @@
-/** What the demo writes to a worker's standard input, one JSON object a line. The input's end ends the worker. */
+/**
+ * A message from the demo to a worker's standard input, one JSON object per line. The end of the input ends the worker.
+ */
 export type ToDemoWorker = { readonly type: 'describe' };
 
-/** What a worker holds of one tensor. */
+/** One tensor of a worker. */
 export interface HeldTensorInfo {
-  /** SHA-256, hexadecimal. */
+  /** SHA-256 in hexadecimal. */
   readonly digest: string;
-  /** Where it lies in the worker's memory, decimal. */
+  /** Address in the worker's memory, decimal. */
   readonly address: string;
 }
 
-/** What a demo worker writes to its standard output. */
+/** A message from a demo worker on its standard output. */
 export type FromDemoWorker =
   | { readonly type: 'listening' }
   | { readonly type: 'described'; readonly tensors: Readonly<Record<string, HeldTensorInfo>> };

@@ -4,18 +4,18 @@ import type { Check } from './check.ts';
 
 type Found = Pick<Check, 'status' | 'value' | 'hint' | 'details'>;
 
-/** A check that an optional package makes. */
+/** A check that an optional package performs. */
 export interface PackageCheck<Module> {
   readonly about: Pick<Check, 'id' | 'title'>;
-  /** What it is for, to complete "none; ". */
+  /** What the package is for; completes "none; ". */
   readonly need: string;
-  /** As npm knows the package. */
+  /** Name on npm. */
   readonly name: string;
   readonly load: () => Promise<Module>;
   readonly check: (module: Module) => Found | Promise<Found>;
 }
 
-/** Makes the check, or says that the package is not installed. Never rejects. */
+/** Performs the check, or reports that the package is not installed. Never rejects. */
 export async function checkWithPackage<Module>({
   about,
   need,

@@ -1,21 +1,21 @@
-/** One thing that doctor looked at. Plain data. */
+/** The result of one check. Plain data. */
 export interface Check {
   /** Stable name: `nccl`, `shm`. */
   readonly id: string;
   readonly title: string;
-  /** `warning`: it is there, but will do harm. `optional`: it is not there, and only some uses need it. */
+  /** `warning`: present, but causes problems. `optional`: absent, and only some uses need it. */
   readonly status: 'found' | 'missing' | 'optional' | 'warning';
-  /** What was found, or what is missing; in several lines where there is much. */
+  /** What was found or is missing; may have several lines. */
   readonly value: string;
-  /** How to get it, or what to change. */
+  /** How to install it, or what to change. */
   readonly hint?: string | undefined;
-  /** The same in figures. */
+  /** The same information as data. */
   readonly details?: Readonly<Record<string, unknown>> | undefined;
 }
 
-/** What doctor found, and what works with it. Plain data. */
+/** The results of all checks, and what works on this machine. Plain data. */
 export interface Diagnosis {
   readonly checks: readonly Check[];
-  /** Which kinds of `--device` can work here. */
+  /** The kinds of `--device` that work here. */
   readonly devices: readonly ('cuda' | 'host')[];
 }

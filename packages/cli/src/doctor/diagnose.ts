@@ -7,9 +7,9 @@ import { checkMooncake, checkNccl } from './library-checks.ts';
 import { checkNuma } from './numa-check.ts';
 import { checkRdma } from './rdma-check.ts';
 
-/** Looks at everything that updates need. */
+/** Checks everything that updates need. */
 export async function diagnose(env: Environment): Promise<Diagnosis> {
-  // First, so that the shared memory they held counts as free.
+  // This check comes first, so that the memory that it frees counts as free.
   const leftovers = await checkLeftovers();
   const checks = await Promise.all([
     checkRuntime(),

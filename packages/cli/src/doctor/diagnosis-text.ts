@@ -1,7 +1,7 @@
 import type { Colors } from '../output/terminal.ts';
 import type { Check, Diagnosis } from './check.ts';
 
-/** A diagnosis for people. */
+/** Formats a diagnosis for users. */
 export function diagnosisText({ checks, devices }: Diagnosis, colors: Colors): string {
   const mark: Record<Check['status'], string> = {
     found: colors.green('✓'),
@@ -19,8 +19,8 @@ export function diagnosisText({ checks, devices }: Diagnosis, colors: Colors): s
 
 function verdict(devices: Diagnosis['devices'], colors: Colors): string {
   if (devices.length === 0)
-    return `${colors.red('Nothing can work here:')} neither a GPU nor shared memory can be used`;
+    return `${colors.red('Updates cannot run here:')} neither a GPU nor shared memory is usable`;
   const works = devices.map((device) => colors.bold(`--device ${device}`)).join(' and ');
-  const next = 'Try it: checkpoint-engine demo';
+  const next = 'Next: checkpoint-engine demo';
   return `${colors.green('Ready')} for ${works}. ${next}`;
 }

@@ -5,7 +5,7 @@ import type { Check } from './check.ts';
 import { parseDriverVersion } from './proc-files.ts';
 import { readText } from './read-text.ts';
 
-/** GPUs that CUDA gives this process. */
+/** The GPUs that CUDA shows this process. */
 export async function checkGpus(): Promise<Check> {
   const about = { id: 'gpus', title: 'GPUs' };
   const need = 'needed for --device cuda';
@@ -17,13 +17,13 @@ export async function checkGpus(): Promise<Check> {
     return { ...about, status: 'optional', value: `${cuda.reason}; ${need}`, hint, details };
   }
   if (cuda.devices.length === 0) {
-    const hint = 'Look at CUDA_VISIBLE_DEVICES and at "nvidia-smi"; in a container, docker run --gpus all';
+    const hint = 'Check CUDA_VISIBLE_DEVICES and the output of "nvidia-smi"; in a container, docker run --gpus all';
     return { ...about, status: 'optional', value: `none; ${need}`, hint, details };
   }
   return { ...about, status: 'found', value: `${gpusText(cuda.devices)}, CUDA ${cuda.cudaVersion}`, details };
 }
 
-/** The NVIDIA driver of the kernel. */
+/** The kernel driver of NVIDIA. */
 export async function checkDriver(): Promise<Check> {
   const about = { id: 'driver', title: 'NVIDIA driver' };
   const version = parseDriverVersion((await readText('/proc/driver/nvidia/version')) ?? '');

@@ -7,14 +7,14 @@ import { readText } from './read-text.ts';
 
 const MIB = 2 ** 20;
 const GIB = 2 ** 30;
-/** Less shared memory than this holds no ring worth having. */
+/** With less shared memory, a ring is too small to be useful. */
 const LEAST_SHM_BYTES = 64 * MIB;
-/** Docker's default is 64 MiB; weights want far more. */
+/** Docker's default is 64 MiB; weights need much more. */
 const ROOMY_SHM_BYTES = GIB;
 /** Sockets, files and shared memory of eight ranks and their workers. */
 const ROOMY_FILES = 4096;
 
-/** The runtime that runs this. */
+/** The JavaScript runtime. */
 export function checkRuntime(): Check {
   return {
     id: 'runtime',
@@ -25,7 +25,7 @@ export function checkRuntime(): Check {
   };
 }
 
-/** Memory that is available to programs. */
+/** Memory available to programs. */
 export async function checkMemory(): Promise<Check> {
   const info = parseMeminfo((await readText('/proc/meminfo')) ?? '');
   const about = { id: 'memory', title: 'Memory' };
@@ -34,7 +34,7 @@ export async function checkMemory(): Promise<Check> {
   return { ...about, status: 'found', value, details: { ...info } };
 }
 
-/** Shared memory, through which ranks and workers of `--device host` share bytes. */
+/** Shared memory, through which ranks and workers of `--device host` share data. */
 export async function checkSharedMemory(): Promise<Check> {
   const about = { id: 'shm', title: '/dev/shm' };
   try {
@@ -50,14 +50,14 @@ export async function checkSharedMemory(): Promise<Check> {
   }
 }
 
-/** Limits of this process that updates run into. */
+/** Limits of this process that matter to updates. */
 export async function checkLimits(): Promise<Check[]> {
   const limits = (await readText('/proc/self/limits')) ?? '';
   const memlock = parseLimit(limits, 'Max locked memory');
   const files = parseLimit(limits, 'Max open files');
   return [
     limitCheck('memlock', 'Locked memory', memlock, Number.POSITIVE_INFINITY, formatLimit, {
-      few: 'RDMA registers memory within this limit',
+      few: 'RDMA can register no more memory than this',
       hint: 'Raise it: "ulimit -l unlimited", docker run --ulimit memlock=-1, LimitMEMLOCK=infinity in a systemd unit',
     }),
     limitCheck('nofile', 'Open files', files, ROOMY_FILES, String, {
@@ -67,7 +67,7 @@ export async function checkLimits(): Promise<Check[]> {
   ];
 }
 
-/** Huge pages make large pools quicker to fill and to pin. */
+/** Huge pages make large pools faster to fill and to pin. */
 export async function checkHugePages(): Promise<Check> {
   const about = { id: 'hugepages', title: 'Huge pages' };
   const setting = parseChoice((await readText('/sys/kernel/mm/transparent_hugepage/enabled')) ?? '');
@@ -77,7 +77,7 @@ export async function checkHugePages(): Promise<Check> {
   return {
     ...about,
     status: 'optional',
-    value: `transparent: ${setting ?? 'not offered by this kernel'}; pools fill and pin more slowly`,
+    value: `transparent: ${setting ?? 'not supported by this kernel'}; filling and pinning pools takes longer`,
     hint: 'As root: echo madvise > /sys/kernel/mm/transparent_hugepage/enabled',
     details: { setting: setting ?? null },
   };

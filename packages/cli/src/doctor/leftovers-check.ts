@@ -2,7 +2,7 @@ import { sweepShared } from '@checkpoint-engine/device';
 import { plural } from '../output/format.ts';
 import type { Check } from './check.ts';
 
-/** Shared memory of this user whose processes were killed. What is found is removed. */
+/** Shared memory of this user whose processes were killed. The check removes it. */
 export async function checkLeftovers(): Promise<Check> {
   const about = { id: 'leftovers', title: 'Leftovers' };
   try {
@@ -10,9 +10,9 @@ export async function checkLeftovers(): Promise<Check> {
     const value =
       names.length === 0
         ? 'none in /dev/shm'
-        : `removed ${plural(names.length, 'piece')} of shared memory that dead processes had left`;
+        : `removed ${plural(names.length, 'piece')} of shared memory of dead processes`;
     return { ...about, status: 'found', value, details: { removed: names } };
   } catch (error) {
-    return { ...about, status: 'warning', value: `not looked for: ${(error as Error).message}` };
+    return { ...about, status: 'warning', value: `not checked: ${(error as Error).message}` };
   }
 }

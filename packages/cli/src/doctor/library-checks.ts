@@ -2,7 +2,7 @@ import type { Environment } from '../config/environment.ts';
 import type { Check } from './check.ts';
 import { checkWithPackage } from './check-with-package.ts';
 
-/** NCCL, as the transport finds it. A path that is named wrongly is worse than none. */
+/** NCCL, found the way the transport finds it. A wrong path in the environment is worse than no library. */
 export function checkNccl(env: Environment): Promise<Check> {
   const need = 'needed for more than one rank on GPUs';
   return checkWithPackage({
@@ -19,7 +19,7 @@ export function checkNccl(env: Environment): Promise<Check> {
   });
 }
 
-/** Mooncake Transfer Engine, as the transport finds it. */
+/** Mooncake Transfer Engine, found the way the transport finds it. */
 export function checkMooncake(): Promise<Check> {
   const need = 'needed for reads between hosts over RDMA';
   return checkWithPackage({
@@ -38,7 +38,7 @@ export function checkMooncake(): Promise<Check> {
   });
 }
 
-/** What was looked for, and what each place said. */
+/** The places that were searched, and the result of each. */
 function oneLine(reason: string): string {
   const [what, ...places] = reason.split('\n');
   return places.length === 0 ? what! : `${what}: ${places.join(', ')}`;

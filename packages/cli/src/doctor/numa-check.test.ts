@@ -78,14 +78,14 @@ describe('checkNuma', () => {
     expect((await value())!.split('\n').slice(1)).toEqual(['node 0: mlx5_0 20', 'node 1: mlx5_0 10']);
   });
 
-  it('says of what it does not know the place', async () => {
+  it('reports devices at unknown places', async () => {
     node(0, '10 20');
     node(1, '20 10');
     gpu('0000:17:00.0', -1);
     nic('mlx5_0', -1);
     expect((await value())!.split('\n').slice(1)).toEqual([
-      'node 0: no NIC says where it lies',
-      'node 1: no NIC says where it lies',
+      'node 0: no NIC reports its node',
+      'node 1: no NIC reports its node',
       'at an unknown node: GPU 0000:17:00.0, mlx5_0',
     ]);
   });
@@ -93,10 +93,10 @@ describe('checkNuma', () => {
   it('says one line where nothing can be far', async () => {
     node(0, '10');
     nic('mlx5_0', 0);
-    expect(await value()).toBe('1 node: every NIC is as near as any other');
+    expect(await value()).toBe('1 node: all NICs are equally near');
     node(1, '20 10');
     rmSync(join(sysfs, 'class'), { recursive: true });
-    expect(await value()).toBe('2 nodes; no RDMA NIC that could be near one');
+    expect(await value()).toBe('2 nodes, but no RDMA NIC');
   });
 
   it('says nothing where the kernel shows no node', async () => {

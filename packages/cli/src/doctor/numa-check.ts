@@ -11,10 +11,10 @@ interface Topology {
 }
 
 /**
- * How far the RDMA devices lie from the GPUs, or from the CPUs where there is no GPU. Nothing where the kernel shows no
+ * The distance of the RDMA devices from the GPUs, or from the CPUs if there is no GPU. Empty if the kernel reports no
  * NUMA node.
  *
- * @param sysfs Where sysfs is mounted.
+ * @param sysfs The mount point of sysfs.
  */
 export async function checkNuma(sysfs: string = '/sys'): Promise<Check[]> {
   const nodes = await listNumaNodes(sysfs);
@@ -22,7 +22,7 @@ export async function checkNuma(sysfs: string = '/sys'): Promise<Check[]> {
   const gpus = await listPciGpus(sysfs);
   const check = await checkWithPackage({
     about: { id: 'numa', title: 'NUMA' },
-    need: 'needed to tell how far NICs lie from GPUs',
+    need: 'needed for the distance between NICs and GPUs',
     name: '@checkpoint-engine/transport-rdma',
     load: () => import('@checkpoint-engine/transport-rdma'),
     check: ({ listRdmaDevices }) => {
@@ -33,10 +33,10 @@ export async function checkNuma(sysfs: string = '/sys'): Promise<Check[]> {
   return [check];
 }
 
-/** A line for each node that has GPUs (or for each, where none has), with the distance to each RDMA device. */
+/** One line per node that has GPUs (or per node, if none has), with the distance to each RDMA device. */
 function topologyText({ nodes, gpus, nics }: Topology): string {
-  if (nodes.length === 1) return '1 node: every NIC is as near as any other';
-  if (nics.length === 0) return `${nodes.length} nodes; no RDMA NIC that could be near one`;
+  if (nodes.length === 1) return '1 node: all NICs are equally near';
+  if (nics.length === 0) return `${nodes.length} nodes, but no RDMA NIC`;
   const withGpus = nodes.filter(({ node }) => gpus.some(({ numaNode }) => numaNode === node));
   const placed = nics.filter(({ numaNode }) => numaNode !== undefined);
   const lines = (withGpus.length > 0 ? withGpus : nodes).map(({ node, distances }) => {
@@ -45,7 +45,7 @@ function topologyText({ nodes, gpus, nics }: Topology): string {
     const far = placed
       .toSorted((a, b) => distanceTo(a) - distanceTo(b))
       .map((nic) => `${nic.name} ${distances.get(nic.numaNode!) ?? 'unknown'}`);
-    return `node ${node}${own.length > 0 ? `, GPU ${own.join(' ')}` : ''}: ${far.join(', ') || 'no NIC says where it lies'}`;
+    return `node ${node}${own.length > 0 ? `, GPU ${own.join(' ')}` : ''}: ${far.join(', ') || 'no NIC reports its node'}`;
   });
   const unplaced = [
     ...gpus.filter(({ numaNode }) => numaNode === undefined).map(({ busId }) => `GPU ${busId}`),

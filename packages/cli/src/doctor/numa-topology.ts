@@ -2,18 +2,18 @@ import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { readText } from './read-text.ts';
 
-/** A NUMA node: CPUs with memory of their own. */
+/** A NUMA node: CPUs with local memory. */
 export interface NumaNode {
   readonly node: number;
-  /** From this node to each node, itself among them. 10 is its own memory, 20 is twice as far. */
+  /** Distances from this node to all nodes, including itself: 10 is local memory, 20 is twice as far. */
   readonly distances: ReadonlyMap<number, number>;
 }
 
-/** A GPU of NVIDIA, by its PCI address. */
+/** An NVIDIA GPU, by its PCI address. */
 export interface PciGpu {
   /** `0000:17:00.0` */
   readonly busId: string;
-  /** `undefined` where the system does not say. */
+  /** `undefined` if the system does not report it. */
   readonly numaNode: number | undefined;
 }
 
@@ -22,9 +22,9 @@ const nvidia = '0x10de';
 const displayClass = /^0x03/;
 
 /**
- * The NUMA nodes of this host, in their order; none where the kernel shows none.
+ * Returns the NUMA nodes of this host, in order; none if the kernel reports none.
  *
- * @param sysfs Where sysfs is mounted.
+ * @param sysfs The mount point of sysfs.
  */
 export async function listNumaNodes(sysfs: string): Promise<NumaNode[]> {
   const folder = join(sysfs, 'devices/system/node');
@@ -36,14 +36,14 @@ export async function listNumaNodes(sysfs: string): Promise<NumaNode[]> {
   return Promise.all(
     nodes.map(async (node) => {
       const text = (await readText(join(folder, `node${node}`, 'distance')))?.trim() ?? '';
-      // A column for each node, in their order.
+      // One column per node, in order.
       const columns = text === '' ? [] : text.split(/\s+/).map(Number);
       return { node, distances: new Map(columns.map((distance, index) => [nodes[index] ?? index, distance])) };
     }),
   );
 }
 
-/** The GPUs of NVIDIA on this host's PCI buses, also those that CUDA hides from this process. @param sysfs As above */
+/** Returns the NVIDIA GPUs on the PCI buses of this host, including those that CUDA hides. @param sysfs See above */
 export async function listPciGpus(sysfs: string): Promise<PciGpu[]> {
   const folder = join(sysfs, 'bus/pci/devices');
   const gpus = await Promise.all(

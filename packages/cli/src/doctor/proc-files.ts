@@ -11,19 +11,22 @@ export function parseMeminfo(text: string): HostMemoryInfo | undefined {
   return Number.isNaN(info.totalBytes + info.availableBytes) ? undefined : info;
 }
 
-/** The soft limit of one line of `/proc/self/limits`; infinite where it is unlimited. */
+/** Returns the soft limit from one line of `/proc/self/limits`; `Infinity` if it is unlimited. */
 export function parseLimit(text: string, name: string): number | undefined {
   const soft = new RegExp(`^${name}\\s+(\\S+)`, 'm').exec(text)?.[1];
   if (soft === undefined) return undefined;
   return soft === 'unlimited' ? Number.POSITIVE_INFINITY : Number(soft);
 }
 
-/** The choice in brackets of a file such as `/sys/kernel/mm/transparent_hugepage/enabled`: `always [madvise] never`. */
+/**
+ * Returns the choice in brackets in a file such as `/sys/kernel/mm/transparent_hugepage/enabled`: `always [madvise]
+ * never`.
+ */
 export function parseChoice(text: string): string | undefined {
   return /\[([^\]]+)\]/.exec(text)?.[1];
 }
 
-/** The version in `/proc/driver/nvidia/version`. */
+/** Returns the version in `/proc/driver/nvidia/version`. */
 export function parseDriverVersion(text: string): string | undefined {
   return /NVRM version:.*?\s(\d+\.\d+(?:\.\d+)?)\s/.exec(text)?.[1];
 }

@@ -12,7 +12,8 @@ export function checkRdma(): Promise<Check> {
     check: ({ listRdmaDevices }) => {
       const devices = listRdmaDevices();
       if (devices.length === 0) {
-        const hint = "Load the NIC's driver; in a container pass the devices in: docker run --device=/dev/infiniband";
+        const hint =
+          "Load the NIC's driver; in a container, pass the devices through: docker run --device=/dev/infiniband";
         return { status: 'optional', value: `none; ${need}`, hint };
       }
       const ports = devices.flatMap(({ name, ports }) => ports.map((port) => ({ name, ...port })));
@@ -23,7 +24,7 @@ export function checkRdma(): Promise<Check> {
         )
         .join(', ');
       if (ports.some(({ active }) => active)) return { status: 'found', value, details: { devices } };
-      return { status: 'warning', value, hint: 'Bring a port up: none is active', details: { devices } };
+      return { status: 'warning', value, hint: 'No port is active: bring one up', details: { devices } };
     },
   });
 }

@@ -1,6 +1,6 @@
 import { readFile } from 'node:fs/promises';
 
-/** The text of a file, or `undefined` where it cannot be read: the kernel does not offer it here. */
+/** Returns the text of a file, or `undefined` if it cannot be read, because this kernel does not have it. */
 export async function readText(path: string): Promise<string | undefined> {
   try {
     return await readFile(path, 'utf8');

@@ -8,29 +8,29 @@ import {
   type TensorEntry,
 } from '@checkpoint-engine/meta';
 
-/** Tensors of one dtype together. */
+/** All tensors of one dtype. */
 export interface DTypeSum {
   readonly dtype: DType;
   readonly tensorCount: number;
   readonly sizeBytes: number;
 }
 
-/** What the files of a checkpoint hold and what is wrong with them. */
+/** The contents of a checkpoint's files and their problems. */
 export interface Inspection {
   readonly path: string;
-  /** Those that could be read. */
+  /** The files that could be read. */
   readonly files: readonly SafetensorsFile[];
   readonly tensors: readonly TensorEntry[];
   readonly totalBytes: number;
-  /** Most bytes first. */
+  /** Sorted by size, largest first. */
   readonly dtypes: readonly DTypeSum[];
-  /** What does no harm. */
+  /** Findings that do no harm. */
   readonly warnings: readonly string[];
-  /** What keeps the checkpoint from being used. */
+  /** Findings that make the checkpoint unusable. */
   readonly problems: readonly CheckpointEngineError[];
 }
 
-/** Reads the headers of a checkpoint. Never rejects for what the files hold: that is in `problems`. */
+/** Reads the headers of a checkpoint. Problems of the files are in `problems`; they do not make it reject. */
 export async function inspectCheckpoint(path: string): Promise<Inspection> {
   try {
     const { files, warnings } = await readCheckpoint(path);
@@ -54,7 +54,7 @@ function inspection(
   return { path, files, tensors, totalBytes, dtypes: sumByDType(tensors), warnings, problems };
 }
 
-/** Every file by itself, so that one bad file does not hide another one. */
+/** Reads each file separately, so that one bad file does not hide another one. */
 async function readEach(path: string): Promise<{ files: SafetensorsFile[]; problems: CheckpointEngineError[] }> {
   const files: SafetensorsFile[] = [];
   const problems: CheckpointEngineError[] = [];

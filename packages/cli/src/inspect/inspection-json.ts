@@ -2,7 +2,7 @@ import type { SerializedError } from '@checkpoint-engine/interface';
 import type { TensorEntry } from '@checkpoint-engine/meta';
 import type { DTypeSum, Inspection } from './inspect-checkpoint.ts';
 
-/** What `inspect --json` prints. */
+/** The output of `inspect --json`. */
 export interface InspectionJson {
   readonly ok: boolean;
   readonly command: 'inspect';
@@ -17,7 +17,7 @@ export interface InspectionJson {
   readonly problems: readonly SerializedError[];
 }
 
-/** An inspection as plain data. */
+/** Converts an inspection to plain data. */
 export function inspectionJson(inspection: Inspection, allTensors: boolean): InspectionJson {
   const { path, files, tensors, totalBytes, dtypes, warnings, problems } = inspection;
   return {

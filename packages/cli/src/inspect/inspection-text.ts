@@ -7,7 +7,7 @@ import { type Column, renderTable } from '../output/table.ts';
 import type { Colors } from '../output/terminal.ts';
 import type { Inspection } from './inspect-checkpoint.ts';
 
-/** Largest tensors that are shown without `--tensors`. */
+/** Number of largest tensors to show without `--tensors`. */
 const LARGEST = 5;
 const TENSOR_COLUMNS: readonly Column[] = [
   { head: 'tensor' },
@@ -24,7 +24,7 @@ export interface InspectionTextOptions {
   readonly debug: boolean;
 }
 
-/** An inspection for people. */
+/** Formats an inspection for users. */
 export function inspectionText(inspection: Inspection, { colors, allTensors, debug }: InspectionTextOptions): string {
   const { path, files, tensors, totalBytes, warnings, problems } = inspection;
   const heading = (text: string): string => `\n${colors.bold(text)}`;

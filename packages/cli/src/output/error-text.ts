@@ -4,17 +4,18 @@ import type { Colors } from './terminal.ts';
 /** Options of {@link errorText}. */
 export interface ErrorTextOptions {
   readonly colors: Colors;
-  /** Add stacks and the whole chain of causes. */
+  /** Add stacks and the complete chain of causes. */
   readonly debug: boolean;
 }
 
-/** Most lines of the other side's own words that are shown without `--log-level debug`: their ends say the most. */
+/** Maximum number of lines of the other side's output without `--log-level debug`. The last lines say the most. */
 const DETAIL_LINES = 15;
-/** What Node.js says of a system call that failed. */
+/** The message of Node.js for a failed system call. */
 const SYSTEM_MESSAGE = /^(E[A-Z0-9_]+: |[a-z]+ E[A-Z0-9_]+)/;
 
 /**
- * An error as people read it: what happened and at which rank, where, what the other side said, what to do, the code.
+ * Formats an error for users: what happened and at which rank, where, the output of the other side, what to do, the
+ * code.
  */
 export function errorText(value: unknown, { colors, debug }: ErrorTextOptions): string {
   const error = toCheckpointEngineError(value);
@@ -23,7 +24,7 @@ export function errorText(value: unknown, { colors, debug }: ErrorTextOptions): 
   if (place) lines.push(`  ${colors.dim('Where:')} ${place}`);
   // The detail of an internal error is a stack.
   if (error.detail && (debug || error.code !== 'CE_INTERNAL')) lines.push(...detailLines(error.detail, colors, debug));
-  // What a system call or a library said is in the message already.
+  // The message already contains the text of the system call or library.
   const causes = [...causesOf(error)].filter(
     ({ code, message }) => debug || (code !== 'CE_INTERNAL' && !SYSTEM_MESSAGE.test(message)),
   );
@@ -35,7 +36,7 @@ export function errorText(value: unknown, { colors, debug }: ErrorTextOptions): 
 }
 
 function atRank(error: CheckpointEngineError): string {
-  // Messages of lost ranks name the rank already.
+  // Messages about lost ranks already name the rank.
   return error.rank === undefined || /\brank \d/i.test(error.message) ? '' : ` (rank ${error.rank})`;
 }
 

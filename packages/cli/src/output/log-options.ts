@@ -1,14 +1,14 @@
-/** Levels of `--log-level`, quietest last. */
+/** Levels of `--log-level`, from the most to the least output. */
 export const LOG_LEVELS = ['debug', 'info', 'warn', 'error', 'silent'] as const;
 /** A level of `--log-level`. */
 export type LogLevel = (typeof LOG_LEVELS)[number];
 
-/** Forms of `--log-format`. */
+/** Formats of `--log-format`. */
 export const LOG_FORMATS = ['pretty', 'json'] as const;
-/** A form of `--log-format`. */
+/** A format of `--log-format`. */
 export type LogFormat = (typeof LOG_FORMATS)[number];
 
-/** What the log flags say. */
+/** The values of the log flags. */
 export interface LogOptions {
   readonly logLevel: LogLevel;
   readonly logFormat: LogFormat;

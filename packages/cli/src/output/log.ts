@@ -4,7 +4,7 @@ import type { LogFormat, LogLevel } from './log-options.ts';
 import { prettyLogLine } from './pretty-log.ts';
 import type { Terminal } from './terminal.ts';
 
-/** The log of this process and of the processes it supervises, on standard error. */
+/** The log of this process and of the processes that it supervises, on standard error. */
 export class LogSink {
   readonly #terminal: Terminal;
   readonly #format: LogFormat;
@@ -16,12 +16,12 @@ export class LogSink {
     this.#write = terminal.note;
   }
 
-  /** Takes one line of JSON, as pino writes it. */
+  /** Takes one line of JSON as pino writes it. */
   writeLine(line: string): void {
     this.#write(this.#format === 'json' ? `${line}\n` : `${prettyLogLine(line, this.#terminal.err.colors)}\n`);
   }
 
-  /** Sends lines elsewhere until the returned function is called: a live bar prints them above itself. */
+  /** Redirects lines until the returned function is called: a live bar prints them above itself. */
   redirect(write: (text: string) => void): () => void {
     this.#write = write;
     return () => {
@@ -30,13 +30,13 @@ export class LogSink {
   }
 }
 
-/** A pino logger that writes to `sink`. */
+/** Creates a pino logger that writes to `sink`. */
 export function createLogger(level: LogLevel, sink: { writeLine(line: string): void }, bindings: object = {}): Pino {
   return pino(
     {
       level,
       base: null,
-      // Unlike bindings these give way to a record's own fields of the same name.
+      // Unlike bindings, a record's own fields of the same name override these.
       mixin: () => ({ ...bindings }),
       serializers: {
         err: (error: unknown) => (CheckpointEngineError.isInstance(error) ? error.toJSON() : String(error)),

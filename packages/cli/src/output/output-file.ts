@@ -2,17 +2,17 @@ import { constants } from 'node:fs';
 import { access, open, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { CheckpointEngineError } from '@checkpoint-engine/interface';
 
-/** A file that a command writes when its work is done. */
+/** A file that a command writes at the end of its work. */
 export interface OutputFile {
   readonly path: string;
-  /** The flag that names it. */
+  /** The flag that names the file. */
   readonly flag: string;
 }
 
 /**
- * Checks that a file can be written later, before anything that cannot be undone. Leaves nothing behind.
+ * Checks that a file can be written later, before any step that cannot be undone. Leaves no file behind.
  *
- * @throws {CheckpointEngineError} `CE_CONFIG_INVALID` naming the flag.
+ * @throws {CheckpointEngineError} `CE_CONFIG_INVALID` with the name of the flag.
  */
 export async function checkOutputFile({ path, flag }: OutputFile): Promise<void> {
   try {
@@ -29,14 +29,14 @@ export async function checkOutputFile({ path, flag }: OutputFile): Promise<void>
     throw new CheckpointEngineError(
       'CE_CONFIG_INVALID',
       `The file of ${flag}, "${path}", cannot be written: ${reasonOf(error as NodeJS.ErrnoException)}`,
-      `Correct ${flag}; nothing was done yet`,
+      `Correct ${flag}; nothing has been done yet`,
       { file: path, cause: error },
     );
   }
 }
 
 /**
- * Writes a file as a whole: a reader sees the old one or the new one. Devices and pipes are written to as they are.
+ * Replaces a file atomically: a reader sees the old or the new contents. Writes directly to devices and pipes.
  *
  * @param mode Permissions of a new file.
  */

@@ -9,7 +9,7 @@ const LEVELS: Readonly<Record<number, { name: string; color: 'dim' | 'cyan' | 'y
   60: { name: 'FATAL', color: 'red' },
 };
 
-/** One line of pino's JSON for people: time, level, rank, message, fields. What is no such line stays as it is. */
+/** Formats one line of pino's JSON for users: time, level, rank, message, fields. Returns other lines unchanged. */
 export function prettyLogLine(line: string, colors: Colors): string {
   const record = parseRecord(line);
   if (!record) return line;
@@ -29,7 +29,7 @@ interface LogRecord extends Record<string, unknown> {
   readonly msg?: unknown;
 }
 
-/** The record that pino wrote, or `undefined` for any other text. */
+/** Parses a record of pino. Returns `undefined` for any other text. */
 export function parseRecord(line: string): LogRecord | undefined {
   if (!line.startsWith('{')) return undefined;
   try {

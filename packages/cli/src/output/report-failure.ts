@@ -2,9 +2,9 @@ import { toCheckpointEngineError } from '@checkpoint-engine/interface';
 import { errorText } from './error-text.ts';
 import type { Terminal } from './terminal.ts';
 
-/** Prints a failure for people on standard error and, with `--json`, as an object on standard output. */
+/** Prints a failure on standard error for users and, with `--json`, as an object on standard output. */
 export function reportFailure(failure: unknown, args: readonly string[], terminal: Terminal): void {
-  // The arguments themselves: when they are what is wrong, nothing has parsed them.
+  // Uses the raw arguments: if they are the problem, nothing has parsed them.
   const level = args.indexOf('--log-level');
   const debug = args.includes('--log-level=debug') || (level >= 0 && args[level + 1] === 'debug');
   if (args.includes('--json')) {

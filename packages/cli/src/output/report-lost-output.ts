@@ -1,12 +1,12 @@
 import process from 'node:process';
 import { outputError, writeLog } from './standard-streams.ts';
 
-/** Commands that change something: their status says whether that was done, not whether it could be printed. */
+/** Commands that change something: their status reports the change, not whether the result could be printed. */
 const ACTIONS: ReadonlySet<string> = new Set(['update', 'join', 'demo', 'serve', 'rank', 'demo-worker']);
 
 /**
- * Says at the end of this process that its result could not be written to standard output. A command whose result is
- * its output fails then; one that did something has done it.
+ * Reports at the end of this process that its result could not be written to standard output. A command whose only
+ * result is its output fails then; a command that changed something has succeeded.
  *
  * @param command The name of the command.
  */

@@ -1,16 +1,16 @@
 import { stderr, stdout } from 'node:process';
 
-/** Most bytes of log that wait for a reader that does not read; further lines are dropped. */
+/** Maximum size of the log that waits for a slow reader. Further lines are dropped. */
 const MAX_WAITING_LOG_BYTES = 8 * 2 ** 20;
 
-/** The first failure of standard output; `undefined` while all went well. */
+/** The first failure of standard output; `undefined` if there was none. */
 let outputFailure: NodeJS.ErrnoException | undefined;
 let droppedLines = 0;
 let isGuarded = false;
 
 /**
- * Keeps failures of standard output and standard error from ending this process: a reader that went away, a full disk.
- * What cannot be written is lost, and the work goes on. Call it before anything is written.
+ * Keeps failures of standard output and standard error, such as a closed pipe or a full disk, from ending this process.
+ * Output is lost, and the work continues. Call it before the first output.
  */
 export function guardStandardStreams(): void {
   if (isGuarded) return;
@@ -29,7 +29,7 @@ export function writeOutput(text: string): void {
   }
 }
 
-/** Writes to standard error. Never throws. Text is dropped while 8 MiB of it wait for a reader. */
+/** Writes to standard error. Never throws. Drops text while 8 MiB of it wait for a reader. */
 export function writeLog(text: string): void {
   if (stderr.writableLength > MAX_WAITING_LOG_BYTES) {
     droppedLines += 1;
@@ -40,11 +40,11 @@ export function writeLog(text: string): void {
   try {
     stderr.write(dropped === 0 ? text : `${dropped} log lines were dropped: nothing read standard error\n${text}`);
   } catch {
-    // Nothing is left to say it to.
+    // No stream is left for a message.
   }
 }
 
-/** Why output was lost, where the reader did not just stop reading. */
+/** Why output was lost, unless the reader just stopped reading. */
 export function outputError(): NodeJS.ErrnoException | undefined {
   return outputFailure?.code === 'EPIPE' ? undefined : outputFailure;
 }

@@ -25,7 +25,7 @@ const RULES_ONLY = {
   middle: '  ',
 };
 
-/** Rows in aligned columns under their heads, without frames, so that it reads well and pastes well. */
+/** Formats rows in aligned columns under their headings, without frames, so that they can be pasted. */
 export function renderTable(columns: readonly Column[], rows: readonly (readonly string[])[]): string {
   const table = new Table({
     head: columns.map((column) => column.head),

@@ -4,7 +4,7 @@ import { renderTable } from '../output/table.ts';
 import type { Colors } from '../output/terminal.ts';
 import type { PlannedUpdate } from './plan-update.ts';
 
-/** A planned update for people. */
+/** Formats a planned update for users. */
 export function planText(
   { path, worldSize, deviceKind, freeBytes, sizing, summary, warnings }: PlannedUpdate,
   colors: Colors,
@@ -16,9 +16,9 @@ export function planText(
       'buckets',
       `${formatCount(bucketCount)} of at most ${formatBytes(sizing.bucketBytes)} (smallest ${formatBytes(bucketSizes.minBytes)}, median ${formatBytes(bucketSizes.medianBytes)})`,
     ],
-    ['device memory', `${formatBytes(sizing.deviceBytes)} a rank, of ${formatBytes(freeBytes)} free`],
+    ['device memory', `${formatBytes(sizing.deviceBytes)} per rank, of ${formatBytes(freeBytes)} free`],
     ['slots', sizing.reason],
-    ['alignment', `${formatBytes(alignmentBytes)} sent beside the tensors`],
+    ['alignment', `${formatBytes(alignmentBytes)} of padding sent with the tensors`],
     ['balance', `the fullest rank has ${imbalance.toFixed(3)} times the mean`],
   ];
   const lines = [

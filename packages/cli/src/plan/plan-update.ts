@@ -13,18 +13,18 @@ import { sizeUpdate } from '@checkpoint-engine/ps';
 import type { MemoryLimits } from '../config/environment.ts';
 import type { DeviceKind } from '../config/jobs.ts';
 
-/** What {@link planUpdate} plans for. Sizes in bytes. */
+/** The inputs of {@link planUpdate}. Sizes in bytes. */
 export interface PlanUpdateInput extends MemoryLimits {
   readonly path: string;
   readonly worldSize: number;
   readonly deviceKind: DeviceKind;
-  /** Free device memory of the rank that has least. */
+  /** Free device memory at the rank that has least. */
   readonly freeBytes: number;
   readonly bucketBytes?: number | undefined;
   readonly deviceMemoryBytes?: number | undefined;
 }
 
-/** How an update would run. Plain data. */
+/** The plan of an update. Plain data. */
 export interface PlannedUpdate {
   readonly path: string;
   readonly worldSize: number;
@@ -36,9 +36,9 @@ export interface PlannedUpdate {
 }
 
 /**
- * Plans an update from a checkpoint's headers as the ranks would: same shares, same sizes, same buckets.
+ * Plans an update from a checkpoint's headers in the same way as the ranks: same shares, same sizes, same buckets.
  *
- * @throws What {@link readCheckpoint} throws; `CE_PLAN_MEMORY_TOO_SMALL`.
+ * @throws Errors of {@link readCheckpoint}; `CE_PLAN_MEMORY_TOO_SMALL`.
  */
 export async function planUpdate(input: PlanUpdateInput): Promise<PlannedUpdate> {
   const { path, worldSize, deviceKind, freeBytes } = input;
@@ -57,7 +57,7 @@ export async function planUpdate(input: PlanUpdateInput): Promise<PlannedUpdate>
   return { path, worldSize, deviceKind, freeBytes, sizing, summary: planSummary(plan, metas), warnings };
 }
 
-/** What each rank would hold, all in one pool. */
+/** The share of each rank, all in one pool. */
 function shares(tensors: readonly TensorEntry[], worldSize: number): RankMetas[] {
   const owners = balanceByBytes(tensors, worldSize);
   return Array.from({ length: worldSize }, (_, rank) => {

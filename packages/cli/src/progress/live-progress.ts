@@ -15,7 +15,7 @@ const ERASE_TO_LINE_END = '\u001b[K';
 /** Bars are cut at the right edge, but log lines are not. */
 const WRAP = { on: '\u001b[?7h', off: '\u001b[?7l' };
 
-/** A headline and a bar for each stage that bytes pass, redrawn in place; log lines go above them. */
+/** Shows a headline and one bar per stage, redrawn in place. Log lines go above them. */
 export class LiveProgress implements ProgressView {
   readonly #startedAtMs = performance.now();
   readonly #colors: Colors;
@@ -44,7 +44,7 @@ export class LiveProgress implements ProgressView {
     });
     const headline: GenericFormatter = () => this.#headlineText(title);
     this.#headline = this.#bars.create(1, 0, {}, { format: headline });
-    // What was on the screen below the cursor is erased as lines move down.
+    // Lines that move down erase the screen below the cursor.
     this.#restoreLog = sink.redirect((text) => {
       this.#bars.log(`${WRAP.on}${text.replaceAll('\n', `${ERASE_TO_LINE_END}\n`)}${WRAP.off}`);
     });
@@ -60,7 +60,7 @@ export class LiveProgress implements ProgressView {
     this.#isClosed = true;
     clearInterval(this.#timer);
     this.#restoreLog();
-    // Prints log lines that are still waiting.
+    // Prints log lines that still wait.
     this.#bars.update();
     this.#headline.stop();
     this.#bars.stop();

@@ -8,10 +8,10 @@ import type { ProgressView } from './progress-view.ts';
 import { stageViews } from './stage-views.ts';
 
 const EVERY_MS = 5_000;
-/** The other phases are over in no time; when one is not, it is told of later. */
+/** The other phases are short. One that is not is logged later. */
 const TOLD_AT_ONCE: ReadonlySet<WorldPhase> = new Set(['register', 'handshake', 'stream', 'done']);
 
-/** A log line when a phase begins, and one every few seconds: for logs that are kept. */
+/** Logs a line when a phase begins, and then every few seconds. */
 export class LoggedProgress implements ProgressView {
   readonly #logger: Logger;
   readonly #title: string;
@@ -39,7 +39,7 @@ export class LoggedProgress implements ProgressView {
 
   close(): void {}
 
-  /** How far the last stage is that bytes have reached. */
+  /** The progress of the last stage that data has reached. */
   #figures(): string {
     const view = stageViews(this.#state).at(-1);
     if (!view || view.doneBytes === 0) return '';

@@ -5,19 +5,19 @@ import { LiveProgress } from './live-progress.ts';
 import { LoggedProgress } from './logged-progress.ts';
 import type { ProgressView } from './progress-view.ts';
 
-/** What {@link openProgress} takes. */
+/** The options of {@link openProgress}. */
 export interface OpenProgressOptions {
   readonly title: string;
-  /** Ranks whose events are seen. */
+  /** Ranks whose events arrive here. */
   readonly rankCount: number;
-  /** Redraw in place, where standard error is a terminal. */
+  /** Redraw in place if standard error is a terminal. */
   readonly live: boolean;
   readonly terminal: Terminal;
   readonly sink: LogSink;
   readonly logger: Logger;
 }
 
-/** Live bars on a terminal, log lines elsewhere. */
+/** Shows live bars on a terminal, and log lines otherwise. */
 export function openProgress({ title, rankCount, live, terminal, sink, logger }: OpenProgressOptions): ProgressView {
   return live && terminal.err.isTTY
     ? new LiveProgress(title, rankCount, terminal, sink)

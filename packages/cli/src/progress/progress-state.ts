@@ -1,32 +1,32 @@
 import type { ProgressEvent, Stage, UpdatePhase } from '@checkpoint-engine/ps';
 
-/** Where a world is, slowest rank first. `register` comes before the update's own phases. */
+/** The phase of a world, which is that of its slowest rank. `register` comes before the update's own phases. */
 export type WorldPhase = 'register' | UpdatePhase;
 
-/** Phases in their order. */
+/** The phases in order. */
 export const PHASES: readonly WorldPhase[] = ['register', 'plan', 'handshake', 'stream', 'release', 'hook', 'done'];
 
-/** When something began, and when it went on last. */
+/** When something began, and when it last advanced. */
 export interface Span {
   readonly startedAtMs: number;
   readonly lastAtMs: number;
 }
 
-/** What has passed a stage at one rank. */
+/** What one rank has moved through a stage. */
 export interface StageProgress extends Span {
   readonly doneBytes: number;
 }
 
-/** One rank's part in the update that runs. */
+/** The progress of one rank in the current update. */
 export interface RankProgress {
-  /** What it is to bring through each stage. */
+  /** The total for each stage. */
   readonly plannedBytes?: Readonly<Record<Stage, number>> | undefined;
   readonly stages: Readonly<Partial<Record<Stage, StageProgress>>>;
 }
 
-/** How far an update is, put together from the events of its ranks. Immutable. */
+/** The progress of an update, computed from the events of its ranks. Immutable. */
 export interface ProgressState {
-  /** Ranks whose events are seen. */
+  /** Ranks whose events arrive here. */
   readonly rankCount: number;
   readonly phaseOf: ReadonlyMap<number, WorldPhase>;
   readonly registered: ReadonlyMap<number, { readonly doneBytes: number; readonly totalBytes: number }>;
@@ -34,17 +34,17 @@ export interface ProgressState {
   readonly ranks: ReadonlyMap<number, RankProgress>;
 }
 
-/** Nothing has happened. */
+/** The state before any event. */
 export function startProgress(rankCount: number): ProgressState {
   return { rankCount, phaseOf: new Map(), registered: new Map(), ranks: new Map() };
 }
 
-/** The state after an event. Events of one rank come in order, those of several ranks in any. */
+/** Returns the state after an event. Events of one rank come in order, those of several ranks in any order. */
 export function reduceProgress(state: ProgressState, event: ProgressEvent): ProgressState {
   switch (event.type) {
     case 'phase':
       return {
-        // A command may make several updates.
+        // A command may run several updates.
         ...(event.phase === 'plan' ? withRank(state, event.rank, { stages: {} }) : state),
         phaseOf: new Map(state.phaseOf).set(event.rank, event.phase),
       };

@@ -1,9 +1,9 @@
 import type { ProgressEvent } from '@checkpoint-engine/ps';
 
-/** Shows how far an update is. */
+/** Shows the progress of an update. */
 export interface ProgressView {
   onEvent(event: ProgressEvent): void;
-  /** Takes down what is shown. Idempotent. */
+  /** Removes what is shown. Idempotent. */
   close(): void;
 }
 

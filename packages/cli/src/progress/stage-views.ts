@@ -1,23 +1,23 @@
 import type { Stage } from '@checkpoint-engine/ps';
 import type { ProgressState, RankProgress, Span } from './progress-state.ts';
 
-/** A stage as people see it: bytes of the checkpoint, whatever the number of ranks. */
+/** A stage as shown to users: bytes of the checkpoint, independent of the number of ranks. */
 export interface StageView {
   readonly stage: Stage;
   readonly doneBytes: number;
   readonly totalBytes: number;
-  /** 1 GBps is 1e9 bytes a second; `undefined` before anything has passed. */
+  /** In units of 1e9 bytes per second; `undefined` before the first data. */
   readonly rateGBps?: number | undefined;
-  /** Until the stage is through, at the rate so far. */
+  /** Estimated time to the end of the stage, at the rate so far. */
   readonly leftMs?: number | undefined;
 }
 
-/** Before this, a rate says nothing. */
+/** Before this time, a rate is not meaningful. */
 const LEAST_MS = 20;
 
 /**
- * The stages that this update has, in their order, seen over all ranks together. What is read during the update takes
- * the place of what was read before it.
+ * Returns the stages of this update in order, over all ranks together. Reading during the update replaces reading
+ * before it.
  */
 export function stageViews(state: ProgressState): StageView[] {
   const ranks = [...state.ranks.values()];
@@ -32,7 +32,7 @@ export function stageViews(state: ProgressState): StageView[] {
   return views.filter((view) => view !== undefined);
 }
 
-/** @param isShared Each rank has bytes of its own, and each byte passes once. Otherwise all of them have the same. */
+/** @param isShared Each rank has its own data, and all of it passes once. Otherwise all ranks have the same data. */
 function planView(ranks: readonly RankProgress[], stage: Stage, isShared: boolean): StageView | undefined {
   const parts = ranks.flatMap(({ plannedBytes, stages }) => {
     const totalBytes = plannedBytes?.[stage] ?? 0;
@@ -54,7 +54,7 @@ function registerView({ registered, registering, phaseOf }: ProgressState): Stag
   let doneBytes = 0;
   let totalBytes = 0;
   for (const [rank, own] of registered) {
-    // Totals count alignment that nothing is read for.
+    // Totals include padding, which is not read.
     doneBytes += phaseOf.get(rank) === 'register' ? own.doneBytes : own.totalBytes;
     totalBytes += own.totalBytes;
   }

@@ -13,7 +13,7 @@ export interface EndedUpdate {
   readonly events: readonly ProgressEvent[];
   /** By rank. */
   readonly devices: ReadonlyMap<number, RankDevice | undefined>;
-  /** Host memory by rank, where it is known. */
+  /** Host memory by rank, if known. */
   readonly poolBytes: ReadonlyMap<number, number>;
   readonly warnings: readonly string[];
   readonly weightVersion?: string | undefined;
@@ -21,7 +21,7 @@ export interface EndedUpdate {
 
 type PlanEvent = Extract<ProgressEvent, { type: 'plan' }>;
 
-/** Puts the events of an update together for its page. */
+/** Collects the events of an update for its page. */
 export function reportedUpdate(update: EndedUpdate): ReportedUpdate {
   const { title, outcome, error, events, devices, poolBytes, warnings, weightVersion } = update;
   const spans = spansOf(events);
@@ -68,7 +68,7 @@ function planFacts({ bucketCount, bucketBytes, strategy, strategyReason, reason 
   ];
 }
 
-/** What its worker keeps; the whole checkpoint where it takes every bucket. */
+/** The bytes that a rank's worker keeps; the complete checkpoint if it receives every bucket. */
 function neededBytesOf(plan: PlanEvent | undefined): number {
   if (plan === undefined) return 0;
   if (plan.neededBytes > 0) return plan.neededBytes;

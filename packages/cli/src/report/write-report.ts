@@ -5,7 +5,7 @@ import { type EndedUpdate, reportedUpdate } from './reported-update.ts';
 /**
  * Writes the page of an update.
  *
- * @returns Why it could not be written; `undefined` when it was. A report that is lost fails no update.
+ * @returns Why the page cannot be written, or `undefined`. A lost report does not fail the update.
  */
 export async function writeReport(path: string, update: EndedUpdate): Promise<string | undefined> {
   try {

@@ -15,23 +15,23 @@ interface Share {
 
 const WORST_FIRST: readonly ShareState[] = ['lost', 'registering', 'loading', 'registered'];
 
-/** A checkpoint of a served world: what it was registered from, and what each rank has of it. */
+/** A checkpoint of a served world: its files, and the share of each rank. */
 export class CatalogEntry {
   readonly name: string;
-  /** Absent where only metas were imported. */
+  /** Absent if only metas were imported. */
   readonly job: RankRegisterRequest | undefined;
-  /** How long ranks have to read it. */
+  /** Time-out of reading the files. */
   readonly timeoutMs: number;
   isUpdating = false;
-  /** Its registration has not been answered. */
+  /** Its registration has not ended. */
   isRegistering: boolean;
   /** Gathered or imported. */
   hasMetas = false;
-  /** Gathered before, but a rank was restarted since. */
+  /** Metas were gathered before, but a rank was restarted since. */
   mustGather = false;
   /** Metas of another world, in base64. */
   importedMetas: string | undefined;
-  /** Ends its registration. */
+  /** Aborts its registration. */
   readonly registration: AbortController = new AbortController();
   readonly #shares = new Map<number, Share>();
   #warnings: readonly string[] = [];
@@ -60,9 +60,9 @@ export class CatalogEntry {
   }
 
   /**
-   * A rank has its share, or, where it is still read in the background, knows what is in it.
+   * A rank has registered its share, or knows its contents while it still reads in the background.
    *
-   * @throws `CE_FILE_CHANGED`: a restarted rank found other files than the others have.
+   * @throws `CE_FILE_CHANGED`: a restarted rank found other files than before.
    */
   noteRegistered(rank: number, registered: RegisteredFiles, isLoading: boolean): void {
     const { tensorCount, sizeBytes, poolBytes, fingerprint, warnings } = registered;
@@ -75,7 +75,7 @@ export class CatalogEntry {
     this.#warnings = [...new Set([...this.#warnings, ...warnings])];
   }
 
-  /** All that was read in the background is in host memory: peers can be told where. */
+  /** Everything that was read in the background is in host memory, so peers can learn its location. */
   noteLoaded(): void {
     for (const share of this.#shares.values()) if (share.state === 'loading') share.state = 'registered';
     this.isRegistering = false;
@@ -94,7 +94,7 @@ export class CatalogEntry {
     this.importedMetas = metas;
   }
 
-  /** A rank that is restarted knows no metas. */
+  /** A restarted rank has no metas. */
   noteRankLost(): void {
     this.mustGather = this.hasMetas && this.importedMetas === undefined;
   }
@@ -103,7 +103,7 @@ export class CatalogEntry {
     Object.assign(this.#shares.get(rank)!, { state: 'lost', poolBytes: 0, error: error.toJSON() });
   }
 
-  /** Its registration failed after it had been answered. */
+  /** Reading in the background failed. */
   noteFailed(error: CheckpointEngineError): void {
     this.isRegistering = false;
     for (const rank of this.#shares.keys()) this.noteLost(rank, error);
@@ -115,7 +115,7 @@ export class CatalogEntry {
       if (state === 'lost') {
         throw new CheckpointEngineError(
           'CE_CHECKPOINT_LOST',
-          `Rank ${rank} has lost its share of checkpoint "${this.name}": ${error?.message ?? 'it is gone'}`,
+          `Rank ${rank} lost its share of checkpoint "${this.name}": ${error?.message ?? 'the rank was restarted'}`,
           'Delete the checkpoint and register it again',
           { rank, cause: error && CheckpointEngineError.fromJSON(error) },
         );
@@ -125,7 +125,7 @@ export class CatalogEntry {
       throw new CheckpointEngineError(
         'CE_CHECKPOINT_BUSY',
         `Checkpoint "${this.name}" is being registered`,
-        'Wait until its registration is answered',
+        'Wait for the end of its registration',
         { retryable: true },
       );
     }
@@ -160,7 +160,7 @@ export class Catalog {
     if (entry) return entry;
     throw new CheckpointEngineError(
       'CE_CHECKPOINT_UNKNOWN',
-      `There is no checkpoint "${name}"; there are ${JSON.stringify([...this.#entries.keys()])}`,
+      `Unknown checkpoint "${name}"; registered are ${JSON.stringify([...this.#entries.keys()])}`,
       'Register it first',
     );
   }
@@ -170,7 +170,7 @@ export class Catalog {
     if (this.#entries.has(entry.name)) {
       throw new CheckpointEngineError(
         'CE_CHECKPOINT_EXISTS',
-        `Checkpoint "${entry.name}" is registered already`,
+        `Checkpoint "${entry.name}" is already registered`,
         'Delete it first, or use another name',
       );
     }
@@ -191,7 +191,7 @@ export class Catalog {
 function changed(name: string, rank: number): CheckpointEngineError {
   return new CheckpointEngineError(
     'CE_FILE_CHANGED',
-    `The files of checkpoint "${name}" are not those that it was registered from`,
+    `The files of checkpoint "${name}" have changed since its registration`,
     'Delete the checkpoint and register it again',
     { rank },
   );

@@ -1,19 +1,19 @@
 import type { IncomingMessage, Server } from 'node:http';
 import type { Socket } from 'node:net';
 
-/** What a connection does: waits for a request, reads the rest of one, or waits for its answer. */
+/** The state of a connection: it waits for a request, reads the rest of one, or waits for an answer. */
 type Activity = 'idle' | 'reading' | 'answering';
 
-/** Those that are closed first to let a new connection in. */
+/** States in which a connection may be closed to accept a new one, first choice first. */
 const FIRST_TO_GO: readonly Activity[] = ['idle', 'reading'];
 
 /**
- * Bounds a server's connections. At the limit a new one takes the place of the oldest that is idle, or else of the oldest
- * whose request is not complete: idle clients cannot keep others from connecting. Where all wait for an answer, the
- * new one is closed.
+ * Limits the connections of a server. At the limit, a new connection replaces the oldest idle one, or else the oldest
+ * with an incomplete request, so that idle clients cannot keep others out. If all wait for an answer, the new
+ * connection is closed.
  */
 export function limitConnections(server: Server, maxConnections: number): void {
-  // In the order of their last activity.
+  // Ordered by last activity.
   const connections = new Map<Socket, IncomingMessage | undefined>();
   server.on('connection', (socket: Socket) => {
     if (connections.size >= maxConnections) {

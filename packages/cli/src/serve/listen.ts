@@ -7,17 +7,17 @@ import { settlesWithin } from '@checkpoint-engine/interface/shared';
 import { listenAtSocket } from '@checkpoint-engine/worker';
 import { limitConnections } from './limit-connections.ts';
 
-/** Where the server listens. */
+/** The address of the server. */
 export type ListenAddress = { readonly host: string; readonly port: number } | { readonly path: string };
 
-/** A server that listens. */
+/** A listening server. */
 export interface Listening {
   readonly server: Server;
   /** `http://host:port`, or the path of the socket. */
   readonly address: string;
 }
 
-/** What one client may take. Headers and bodies that trickle in are cut off; answers may take as long as updates do. */
+/** Limits per client. Slow headers and bodies are cut off; answers may take as long as updates. */
 const LIMITS = {
   maxHeaderSize: 16 * 1024,
   headersTimeout: 10_000,
@@ -26,12 +26,12 @@ const LIMITS = {
   connectionsCheckingInterval: 2_000,
 } as const;
 const MAX_CONNECTIONS = 1_024;
-/** How long answers have when the server ends. */
+/** How long answers may take when the server ends. */
 const ANSWER_MS = 1_000;
 
 /**
- * Serves HTTP at an address. A Unix socket can be opened by this user only, and takes the place of one that nobody
- * listens on any more. Nothing listens when it rejects.
+ * Serves HTTP on an address. Only this user can open a Unix socket, which replaces one on which nothing listens any
+ * more. Stops listening before it rejects.
  *
  * @throws `CE_ADDRESS_IN_USE`, `CE_CONFIG_INVALID`
  */
@@ -58,7 +58,7 @@ async function open(server: Server, { host, port }: { readonly host: string; rea
   }
 }
 
-/** Lets answers that are under way end, for a moment, and removes the socket. */
+/** Lets running answers end within a moment, and removes the socket. */
 export async function stopListening({ server, address }: Listening): Promise<void> {
   if (!server.listening) return;
   const closed = once(server, 'close');
@@ -66,7 +66,7 @@ export async function stopListening({ server, address }: Listening): Promise<voi
   server.closeIdleConnections();
   if (!(await settlesWithin(closed, ANSWER_MS))) server.closeAllConnections();
   await closed;
-  // Node.js removes it by itself, Deno does not.
+  // Node.js removes the socket, Deno does not.
   if (!address.startsWith('http://')) rmSync(address, { force: true });
 }
 
@@ -74,8 +74,8 @@ function listenError(error: NodeJS.ErrnoException, name: string): CheckpointEngi
   const inUse = error.code === 'EADDRINUSE';
   return new CheckpointEngineError(
     inUse ? 'CE_ADDRESS_IN_USE' : 'CE_CONFIG_INVALID',
-    inUse ? `Something else is at ${name}` : `The server cannot listen at ${name}: ${error.message}`,
-    inUse ? 'Stop what listens there, or choose another address with --listen or --uds' : 'Correct --listen or --uds',
+    inUse ? `Another program listens on ${name}` : `The server cannot listen on ${name}: ${error.message}`,
+    inUse ? 'Stop that program, or choose another address with --listen or --uds' : 'Correct --listen or --uds',
     { op: 'listen', peer: name, cause: error },
   );
 }

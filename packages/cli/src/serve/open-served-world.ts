@@ -10,17 +10,17 @@ import { resolveDeviceKind } from '../rank/open-device.ts';
 import { NodeHub } from './nodes/node-hub.ts';
 import { type RankPlace, ServedWorld } from './served-world.ts';
 
-/** What is around a served world. */
+/** The resources around a served world. */
 export interface OpenServedWorldOptions {
   readonly env: Environment;
   readonly logger: Logger;
   readonly onLogLine: (line: string, rank: number) => void;
 }
 
-/** A world that is to be started, and what it needs. */
+/** A world before its start, and what it needs. */
 export interface OpenedWorld {
   readonly world: ServedWorld;
-  /** Ends the ranks, on other hosts too, and what they met at. */
+  /** Ends the ranks, on other hosts as well, and their meeting point. */
   close(): Promise<void>;
 }
 
@@ -28,18 +28,18 @@ export interface OpenedWorld {
 const JOIN_MS = 120_000;
 const LOOPBACK = '127.0.0.1';
 
-/** Prepares the world of a server: where hosts and ranks meet. Its ranks are not started. */
+/** Prepares the world of a server: where hosts and ranks meet. Does not start the ranks. */
 export async function openServedWorld(config: ServeConfig, options: OpenServedWorldOptions): Promise<OpenedWorld> {
   const { nprocPerNode, nodes, engine, targets, update, limits, p2p, allowedRoots, log } = config;
   const { env, logger, onLogLine } = options;
   const deviceKind = await resolveDeviceKind(config.device, nprocPerNode);
   const worldSize = nprocPerNode * (nodes?.nodeCount ?? 1);
-  // Worlds that read from each other share the user's.
+  // Worlds that read from each other share the user's token.
   const token = config.token ?? randomBytes(24).toString('base64url');
   const hub = nodes && (await NodeHub.open({ ...nodes, nprocPerNode, logger }));
   let store: StoreServer | undefined;
   try {
-    // Here it outlives every rank. A world of one needs none.
+    // The store is in this process and outlives every rank. A world of one rank needs none.
     const where = nodes ? { host: nodes.host, port: nodes.port + 1 } : { host: LOOPBACK, port: 0 };
     store = worldSize > 1 ? await startStoreServer({ ...where, worldSize, token, logger }) : undefined;
     const rankEnv = {

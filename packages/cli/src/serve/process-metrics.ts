@@ -1,6 +1,9 @@
 import { collectDefaultMetrics, Registry } from 'prom-client';
 
-/** Metrics of this process by Prometheus' usual names: CPU time, memory, open files, event loop. Of the server, not of its ranks. */
+/**
+ * Metrics of the server process, not of its ranks, with Prometheus' usual names: CPU time, memory, open files, event
+ * loop.
+ */
 export function processMetrics(): Registry {
   const register = new Registry();
   collectDefaultMetrics({ register });

@@ -9,32 +9,32 @@ import type { OpenRankPort } from '../process/rank-port.ts';
 import { type SentCall, SupervisedRank } from '../process/supervised-rank.ts';
 import { withTimeLimit } from '../process/time-limit.ts';
 
-/** What a {@link RankSlot} is made of. */
+/** The options of a {@link RankSlot}. */
 export interface RankSlotOptions {
   readonly rank: number;
-  /** The host that runs it. */
+  /** Index of the host that runs the rank. */
   readonly node: number;
   readonly job: WorldJob;
   readonly open: OpenRankPort;
   readonly logger: Logger;
   readonly onLogLine: (line: string, rank: number) => void;
-  /** Brings a restarted rank to where it was, before it counts as ready. Never rejects, and ends in bounded time. */
+  /** Restores a restarted rank before it counts as ready. Never rejects, and ends in bounded time. */
   readonly recover: (slot: RankSlot) => Promise<void>;
-  /** Called when its state has changed; `error` is why it is lost. */
+  /** Called when the state has changed; `error` says why the rank is lost. */
   readonly onChange: (slot: RankSlot, error?: CheckpointEngineError) => void;
 }
 
-/** Pauses before a rank is started again: doubled while it dies soon after its start. */
+/** Pauses before a restart. The pause doubles while the rank dies soon after its start. */
 const FIRST_PAUSE_MS = 100;
 const LONGEST_PAUSE_MS = 10_000;
-/** A rank that has lived for so long starts over with the first pause. */
+/** A rank that has lived this long starts over with the first pause. */
 const HEALTHY_MS = 30_000;
-/** How long a rank has to give back what it holds. */
+/** How long a rank has to release what it holds. */
 const CLOSE_MS = 10_000;
 /** How much longer than its own time-out joining the world may take. */
 const OPEN_GRACE_MS = 10_000;
 
-/** The place of one rank in a world: its process, and the next one when that dies. */
+/** The place of one rank in a world: its process, and the next process if that one dies. */
 export class RankSlot implements RankView {
   readonly rank: number;
   readonly node: number;
@@ -53,7 +53,7 @@ export class RankSlot implements RankView {
     this.#options = options;
   }
 
-  /** Starts the rank and, from then on, restarts it whenever it dies. @throws Why it did not come up. */
+  /** Starts the rank and, from then on, restarts it whenever it dies. @throws The failure of the start. */
   async start(): Promise<void> {
     const process = this.#spawn();
     const failure = await this.#open(process);
@@ -66,7 +66,7 @@ export class RankSlot implements RankView {
     this.#life = this.#live(process);
   }
 
-  /** Asks the rank's process that is there now. */
+  /** Calls the current process of the rank. */
   call<Name extends CallName>(
     name: Name,
     job: CallJob<Name>,
@@ -77,17 +77,17 @@ export class RankSlot implements RankView {
     return { outcome: Promise.resolve({ failure }), abort: () => {} };
   }
 
-  /** Whether a process is there now. */
+  /** Whether the rank has a running process. */
   get isRunning(): boolean {
     return this.#process?.isRunning === true;
   }
 
-  /** Ends a process that does not answer; the next one takes its place. */
+  /** Kills a process that does not answer. A new one replaces it. */
   kill(): void {
     this.#process?.kill();
   }
 
-  /** Lets the rank end in good order. Resolves when its process has ended: within 10 s, or 20 s where it is killed. */
+  /** Shuts the rank down. Resolves when its process has ended: within 10 s, or 20 s if it has to be killed. */
   async close(): Promise<void> {
     this.#closing.abort();
     const process = this.#process;
@@ -116,7 +116,7 @@ export class RankSlot implements RankView {
     const limit = {
       what: `Starting rank ${this.rank}`,
       timeoutMs: job.timeoutMs + OPEN_GRACE_MS,
-      hint: 'Look at its log for what it waits for',
+      hint: 'Check its log for what it waits for',
     };
     const { values, failed } = await withTimeLimit(limit, undefined, (signal) =>
       joinCalls([process.open(job)], { signal, settleMs: 0 }),
@@ -125,11 +125,11 @@ export class RankSlot implements RankView {
     return failed?.failure;
   }
 
-  /** Only a rank that works is told apart: one that is starting counts as absent in any case. */
+  /** Only a ready rank can become unresponsive: one that starts counts as absent anyway. */
   #noteAnswering(isAnswering: boolean): void {
     const { logger } = this.#options;
     if (this.state === 'ready' && !isAnswering) {
-      logger.warn({ rank: this.rank }, 'A rank does not answer; it is ended and started again if it goes on');
+      logger.warn({ rank: this.rank }, 'A rank does not answer; it will be killed and restarted if this continues');
       this.#setState('unresponsive');
     } else if (this.state === 'unresponsive' && isAnswering) {
       logger.info({ rank: this.rank }, 'The rank answers again');
@@ -149,7 +149,7 @@ export class RankSlot implements RankView {
       this.lastError = error.toJSON();
       this.#setState('lost', error);
       pauseMs = performance.now() - startedAtMs > HEALTHY_MS ? FIRST_PAUSE_MS : pauseMs;
-      logger.error({ rank: this.rank, err: error, pauseMs }, 'A rank died and is started again');
+      logger.error({ rank: this.rank, err: error, pauseMs }, 'A rank died and is restarted');
       await sleep(pauseMs, undefined, { signal: this.#closing.signal }).catch(() => {});
       if (this.#closing.signal.aborted) return;
       pauseMs = Math.min(LONGEST_PAUSE_MS, pauseMs * 2);
@@ -167,10 +167,10 @@ export class RankSlot implements RankView {
       return;
     }
     await this.#options.recover(this);
-    // It may have died again meanwhile; then that is seen next.
+    // If it has died again meanwhile, the next iteration handles it.
     if (process.isRunning) {
       this.#setState('ready');
-      this.#options.logger.info({ rank: this.rank }, 'A rank is back');
+      this.#options.logger.info({ rank: this.rank }, 'A rank has recovered');
     }
   }
 
@@ -195,8 +195,8 @@ function notStarted(rank: number): CheckpointEngineError {
 function notAnswering(rank: number): CheckpointEngineError {
   return new CheckpointEngineError(
     'CE_RANK_LOST',
-    `Rank ${rank} did not answer and was ended`,
-    'Look at its log for what it was doing',
+    `Rank ${rank} did not answer and was killed`,
+    'Check its log for its last activity',
     { rank, peer: rank },
   );
 }

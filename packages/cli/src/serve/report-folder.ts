@@ -11,7 +11,7 @@ import { writeTrace } from '../trace/write-trace.ts';
 /** Options of {@link openReportFolder}. */
 export interface ReportFolderOptions {
   readonly folder: string;
-  /** Updates whose files are kept: the newest ones. */
+  /** Number of newest updates whose files are kept. */
   readonly keep: number;
   readonly world: HttpWorld;
   readonly logger: Logger;
@@ -21,7 +21,7 @@ export interface ReportFolderOptions {
 const OWN_FILE = /^update-\d{4}-\d{2}-\d{2}T[\d-]+Z-[0-9a-f-]+\.(?:html|trace\.json)$/;
 
 /**
- * Writes a page and a trace of every update into a folder, and removes those of the oldest updates.
+ * Writes a page and a trace of every update to a folder, and removes those of the oldest updates.
  *
  * @throws {CheckpointEngineError} `CE_CONFIG_INVALID` The folder cannot be written to. `CE_PACKAGE_NOT_FOUND`
  */
@@ -41,7 +41,7 @@ export async function openReportFolder({ folder, keep, world, logger }: ReportFo
       const own = events.get(update.id) ?? [];
       events.delete(update.id);
       if (update.startedAtMs === undefined) return;
-      // One after the other: removing looks at the folder as a whole.
+      // One at a time: removal works on the folder as a whole.
       writing = writing.then(() => write(folder, keep, endedUpdate(world, update, own), update, logger));
     },
   };
@@ -55,7 +55,7 @@ async function checkFolder(folder: string): Promise<void> {
     throw new CheckpointEngineError(
       'CE_CONFIG_INVALID',
       `The folder of --report-folder, "${folder}", cannot be written to: ${(error as Error).message}`,
-      'Correct --report-folder, or give this user the right to write there',
+      'Correct --report-folder, or allow this user to write there',
       { file: folder, cause: error },
     );
   }

@@ -15,10 +15,10 @@ import { processMetrics } from './process-metrics.ts';
 import { openReportFolder } from './report-folder.ts';
 
 /**
- * Runs `serve` until it is asked to end.
+ * Runs `serve` until it receives a signal.
  *
  * @returns The exit status.
- * @throws What kept it from running, when everything was given back.
+ * @throws The failure, after everything is released.
  */
 export async function serve(
   config: ServeConfig,
@@ -45,16 +45,16 @@ export async function serve(
     const isOutOfBrowsersReach = 'path' in address;
     const observer = reports && (await openReportFolder({ ...reports, world, logger }));
     const api = createHttpApi(world, { token, isOutOfBrowsersReach, logger, registry: processMetrics(), observer });
-    // Clients of HTTP/1.0 may send no Host.
+    // Clients of HTTP/1.0 may omit the Host header.
     const answer = getRequestListener(api.fetch, { hostname: 'localhost' });
-    // The address is taken first: who cannot have it starts no ranks.
+    // Claim the address first: without it, no ranks start.
     listening = await listen((request, response) => void answer(request, response), address);
     logger.info(
       { address: listening.address, worldSize: world.worldSize, asksForToken: token !== undefined },
       'Listening',
     );
     if (allowedRoots?.length === 0) {
-      logger.warn({}, 'No files can be registered: with a token, --allow-path has to name the folders of checkpoints');
+      logger.warn({}, 'No files can be registered: with a token, --allow-path must name the folders of checkpoints');
     }
     await world.start(interrupts.asked);
     logger.info({ address: listening.address }, 'Serving');
@@ -63,9 +63,9 @@ export async function serve(
     api.close();
     return 0;
   } catch (error) {
-    // Who asks it to end while it starts has got what was asked for.
+    // A signal during the start ends it, which is a success.
     if (error === interrupts.asked.reason) {
-      logger.info({ signal: interrupts.askedBy }, 'Ending before the ranks have started');
+      logger.info({ signal: interrupts.askedBy }, 'Shutting down before the ranks have started');
       return 0;
     }
     throw error;

@@ -27,13 +27,13 @@ import { Turns } from './turns.ts';
 import { summaryOf } from './update-summary.ts';
 import { type DefaultTargets, updateTargets } from './update-targets.ts';
 
-/** Where a rank runs. */
+/** The host of a rank, and how to start the rank there. */
 export interface RankPlace {
   readonly node: number;
   readonly open: OpenRankPort;
 }
 
-/** What a {@link ServedWorld} is made of. */
+/** The options of a {@link ServedWorld}. */
 export interface ServedWorldOptions {
   /** By rank. */
   readonly places: readonly RankPlace[];
@@ -41,7 +41,7 @@ export interface ServedWorldOptions {
   readonly engines: DefaultTargets;
   readonly update: PrepareRequest['update'];
   readonly allowedRoots?: readonly string[] | undefined;
-  /** Where the ranks meet; none for a world of one. */
+  /** Where the ranks meet. Absent for a world of one rank. */
   readonly store?: Pick<StoreServer, 'lose'> | undefined;
   readonly logger: Logger;
   readonly onLogLine: (line: string, rank: number) => void;
@@ -274,7 +274,7 @@ export class ServedWorld implements HttpWorld {
 function busy(name: string): CheckpointEngineError {
   return new CheckpointEngineError(
     'CE_CHECKPOINT_BUSY',
-    `Checkpoint "${name}" is being updated from`,
+    `An update from checkpoint "${name}" is running`,
     'Try again when the update is over, or cancel it with DELETE /v1/updates/{id}',
     { retryable: true },
   );
@@ -283,7 +283,7 @@ function busy(name: string): CheckpointEngineError {
 function unregistered(name: string): CheckpointEngineError {
   return new CheckpointEngineError(
     'CE_ABORTED',
-    `Checkpoint "${name}" was deleted while it was registered`,
+    `Checkpoint "${name}" was deleted during its registration`,
     'Register it again',
   );
 }

@@ -1,23 +1,23 @@
 import { abortError, CheckpointEngineError } from '@checkpoint-engine/interface';
 
-/** How long a piece of work waits for its turn, unless it says otherwise. */
+/** How long work waits for its turn by default. */
 export const TURN_MS = 300_000;
 
 /** Options of {@link Turns.take}. */
 export interface TurnOptions {
-  /** Ends the wait. */
+  /** Aborts the wait. */
   readonly signal?: AbortSignal | undefined;
   /** @default 300_000 */
   readonly waitMs?: number | undefined;
 }
 
-/** Lets one piece of work run at a time; the others wait in their order, for a bounded time. */
+/** Runs one piece of work at a time. Others wait in order, for a bounded time. */
 export class Turns {
   #last: Promise<unknown> = Promise.resolve();
 
   /**
-   * @throws The signal's reason, when it fires before the turn comes; `CE_CHECKPOINT_BUSY` when the turn does not come
-   * in time.
+   * @throws The signal's reason, if it fires before the turn comes; `CE_CHECKPOINT_BUSY` if the turn does not come in
+   * time.
    */
   async take<T>(work: () => Promise<T>, { signal, waitMs = TURN_MS }: TurnOptions = {}): Promise<T> {
     const before = this.#last;
@@ -57,7 +57,7 @@ function busy(waitMs: number): CheckpointEngineError {
   return new CheckpointEngineError(
     'CE_CHECKPOINT_BUSY',
     `The ranks were busy with other work for ${waitMs} ms`,
-    'Try again when it is over; GET /v1/updates shows the update that runs, and DELETE /v1/updates/{id} cancels it',
+    'Try again later; GET /v1/updates shows the running update, and DELETE /v1/updates/{id} cancels it',
     { retryable: true },
   );
 }

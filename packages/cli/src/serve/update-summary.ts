@@ -1,7 +1,7 @@
 import type { UpdateSummary } from '@checkpoint-engine/http';
 import type { UpdateResult } from '@checkpoint-engine/ps';
 
-/** What all ranks did, as one. There is at least one result. */
+/** Merges the results of all ranks. There is at least one result. */
 export function summaryOf(results: readonly UpdateResult[]): UpdateSummary {
   const { totalBytes, tensorCount, bucketCount, strategy, strategyReason } = results[0]!;
   const phases = Object.keys(results[0]!.durationsMs) as (keyof UpdateResult['durationsMs'])[];

@@ -2,16 +2,17 @@ import type { UpdateRequest } from '@checkpoint-engine/http';
 import { CheckpointEngineError } from '@checkpoint-engine/interface';
 import type { EngineTargets } from '../config/jobs.ts';
 
-/** What a server was told of the engines when it was started. */
+/** The engines that the server's flags select. */
 export type DefaultTargets = Pick<EngineTargets, 'engine' | 'pause' | 'flushCache'> & {
   readonly targets?: EngineTargets | undefined;
 };
 
-/** Paths that engines take updates at by themselves: what stands before them is where the engine is. */
+/** Default paths of update requests. The part of a URL before such a path is the address of the engine. */
 const OWN_PATH = /\/(collective_rpc|update_weights_from_ipc|update)\/?$/;
 
 /**
- * The engines of an update: that of its `updateUrl`, which spans all ranks that receive, or those that the server was started with.
+ * Returns the engine of an update's `updateUrl`, which spans all ranks that receive, or the engines of the server's
+ * flags.
  *
  * @throws `CE_CONFIG_INVALID`
  */
@@ -64,7 +65,7 @@ function targetsOf(request: UpdateRequest, defaults: DefaultTargets, worldSize: 
   return { ...about, endpoints: [origin], updatePath: pathname + search };
 }
 
-/** Ranks that are named have to be those of whole engines. */
+/** Named ranks must be all ranks of their engines. */
 function checkWholeEngines(ranks: readonly number[], parallelSize: number, worldSize: number): void {
   const engineOf = (rank: number): number => Math.floor(rank / parallelSize);
   const all = Array.from({ length: worldSize }, (_, rank) => rank);
@@ -76,9 +77,9 @@ function checkWholeEngines(ranks: readonly number[], parallelSize: number, world
   );
 }
 
-/** Whether an update names an engine that the server was not started with. */
+/** Whether an update names an engine that the server's flags do not. */
 function isStranger({ updateUrl, uds }: UpdateRequest, { targets }: DefaultTargets): boolean {
-  // Where there is a socket it is what is connected to.
+  // If there is a socket, the connection goes there.
   if (uds !== undefined) return targets?.uds.includes(uds) !== true;
   const { origin } = new URL(updateUrl!);
   return targets?.endpoints.some((endpoint) => new URL(endpoint).origin === origin) !== true;

@@ -1,6 +1,6 @@
 import type { ProgressEvent, UpdatePhase } from '@checkpoint-engine/ps';
 
-/** A span of time on one row of a rank. */
+/** A time span on one row of a rank. */
 export interface Span {
   readonly rank: number;
   readonly row: Row;
@@ -15,7 +15,7 @@ export interface Span {
 /** A row of a rank: its phases, or one stage. */
 export type Row = (typeof ROWS)[number];
 
-/** In the order in which they are shown. */
+/** In the order of display. */
 export const ROWS = ['phases', 'read', 'h2d', 'broadcast', 'reload', 'pull'] as const;
 
 /** Pairs the events of updates into spans. Leaves out what began and did not end. */

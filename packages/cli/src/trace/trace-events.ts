@@ -1,7 +1,7 @@
 import type { ProgressEvent } from '@checkpoint-engine/ps';
 import { ROWS, type Row, type Span, spansOf } from './spans.ts';
 
-/** One entry of a Chrome trace. Times are microseconds. */
+/** One entry of a Chrome trace. Times are in microseconds. */
 export interface TraceEvent {
   readonly name: string;
   readonly ph: 'X' | 'M';
@@ -15,13 +15,13 @@ export interface TraceEvent {
   readonly args?: Readonly<Record<string, string | number>>;
 }
 
-/** Tracks that a row may need for spans that overlap. */
+/** The number of tracks that a row may need for overlapping spans. */
 const LANES = 100;
 
 /**
- * Turns the events of one or several updates into a trace in Chrome's JSON format, for Perfetto and `chrome://tracing`: a
- * process for each rank, with a row for its phases and one for each stage. Buckets that are in a stage at the same time
- * are shown below each other. What began but did not end is left out.
+ * Converts the events of one or several updates to a trace in Chrome's JSON format, for Perfetto and
+ * `chrome://tracing`: one process per rank, with one row for its phases and one per stage. Buckets that are in a stage
+ * at the same time are shown below each other. Spans without an end are left out.
  *
  * @source https://docs.google.com/document/d/1CvAClvFfyA5R-PhYUmn5OOQtYMH4h6I0nSsKchNAySU
  */
@@ -49,7 +49,7 @@ export function traceEvents(events: readonly ProgressEvent[]): TraceEvent[] {
   return [...tracks.values(), ...shown];
 }
 
-/** The first lane of the span's row on which nothing lies at its start; takes it. */
+/** Returns the first lane of the span's row that is free at its start, and occupies it. */
 function freeLane(lanes: Map<string, number[]>, { rank, row, startMs, endMs }: Span): number {
   const key = `${rank}:${row}`;
   const ends = lanes.get(key) ?? [];

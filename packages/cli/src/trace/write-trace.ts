@@ -5,7 +5,7 @@ import { traceEvents } from './trace-events.ts';
 /**
  * Writes the trace of `events` to `path`. See {@link traceEvents}.
  *
- * @returns Why it could not be written; `undefined` when it was. A trace that is lost fails no update.
+ * @returns Why the trace cannot be written, or `undefined`. A lost trace does not fail the update.
  */
 export async function writeTrace(path: string, events: readonly ProgressEvent[]): Promise<string | undefined> {
   try {

@@ -1,24 +1,24 @@
 import { CheckpointEngineError, type Store, toCheckpointEngineError } from '@checkpoint-engine/interface';
 
-/** Longest wait of one call; then it is made again. */
+/** Longest wait of one call, which is then repeated. */
 const WAIT_MS = 86_400_000;
 const NOTHING: Uint8Array = new Uint8Array();
 
-/** What a {@link NodeChannel} is made of. */
+/** The options of a {@link NodeChannel}. */
 export interface NodeChannelOptions<In> {
-  /** Of two hosts. */
+  /** A scope of two hosts. */
   readonly scope: Store;
-  /** Which of the two this is: `down` is what the first host says. */
+  /** The direction of this host's messages: `down` from host 0, `up` to it. */
   readonly says: 'down' | 'up';
   readonly onMessage: (message: In) => void;
 }
 
 /**
- * Messages between two hosts, in their order, over a scope of a store: as encrypted and as quick to notice a loss as
- * that is. What is said meets who listens in an all-gather of two; what gathers meanwhile goes together.
+ * Ordered messages between two hosts over a scope of a store, with the encryption and the failure detection of the
+ * store. Each exchange is an all-gather of two; messages that collect meanwhile travel together.
  */
 export class NodeChannel<Out, In> {
-  /** Resolves with why it ended. */
+  /** Resolves with the reason of the end. */
   readonly closed: Promise<CheckpointEngineError>;
   readonly #options: NodeChannelOptions<In>;
   #outgoing: Out[] = [];
@@ -41,12 +41,12 @@ export class NodeChannel<Out, In> {
     if (!this.#isSending) this.#sending = this.#flush();
   }
 
-  /** Resolves when all that was said has been heard, or never will be. */
+  /** Resolves when all messages are delivered, or cannot be delivered any more. */
   async flushed(): Promise<void> {
     await this.#sending;
   }
 
-  /** Ends it on both sides. Idempotent. */
+  /** Closes the channel on both sides. Idempotent. */
   async close(): Promise<void> {
     const reason = new CheckpointEngineError('CE_CLOSED', 'The connection of two hosts was closed', 'Start it again');
     this.#end(reason);
@@ -57,7 +57,7 @@ export class NodeChannel<Out, In> {
   async #flush(): Promise<void> {
     this.#isSending = true;
     try {
-      // What is said in the same turn goes together.
+      // Messages of the same turn travel together.
       await Promise.resolve();
       while (this.#outgoing.length > 0 && !this.#isClosed) {
         const batch = new TextEncoder().encode(JSON.stringify(this.#outgoing));

@@ -6,25 +6,25 @@ import { NodeChannel } from './node-channel.ts';
 import { type FromNode, nodeKey, nodeScope, type ToNode } from './node-messages.ts';
 import { RemoteNode } from './remote-node.ts';
 
-/** What {@link NodeHub.open} takes. */
+/** The options of {@link NodeHub.open}. */
 export interface NodeHubOptions {
   readonly nodeCount: number;
   readonly nprocPerNode: number;
-  /** Where the hosts meet: an address of this one. */
+  /** The address on this host where the hosts meet. */
   readonly host: string;
   readonly port: number;
   readonly token: string;
   readonly logger: Logger;
 }
 
-/** How often it is looked whether a host has come. */
+/** Interval between checks for new hosts. */
 const LOOK_MS = 300;
-/** How long the other hosts have to hear that all is over. */
+/** How long the other hosts have to receive the end. */
 const BYE_MS = 2_000;
 
-/** Where the other hosts of a served world come to. It runs on the first one. */
+/** The meeting point of the other hosts of a served world. It runs on host 0. */
 export class NodeHub {
-  /** All but the first host, which is this one. */
+  /** All hosts except this one. */
   readonly nodes: readonly RemoteNode[];
   readonly #options: NodeHubOptions;
   readonly #server: StoreServer;
@@ -54,7 +54,7 @@ export class NodeHub {
     }
   }
 
-  /** Lets the other hosts end. Resolves when they were told. */
+  /** Ends the other hosts. Resolves when they have been told. */
   async close(): Promise<void> {
     this.#closing.abort();
     const channels = [...this.#channels];
@@ -69,7 +69,7 @@ export class NodeHub {
   async #follow(node: RemoteNode): Promise<void> {
     let before = '';
     while (!this.#closing.signal.aborted) {
-      // While any host is missing that was there before, the store says so instead of answering.
+      // If a host has left, the store reports it instead of answering.
       const value = await this.#store.get(nodeKey(node.node)).catch(() => undefined);
       const incarnation = value ? new TextDecoder().decode(value) : before;
       if (incarnation === before) {
@@ -81,7 +81,7 @@ export class NodeHub {
     }
   }
 
-  /** Until the host goes. */
+  /** Waits until the host leaves. */
   async #serve(node: RemoteNode, incarnation: string): Promise<void> {
     let isAttached = false;
     const channel = new NodeChannel<ToNode, FromNode>({
@@ -109,7 +109,7 @@ export class NodeHub {
   #mismatch(node: number, nprocPerNode: number): CheckpointEngineError {
     return new CheckpointEngineError(
       'CE_CONFIG_INVALID',
-      `Node ${node} has --nproc-per-node ${nprocPerNode}, the first host has ${this.#options.nprocPerNode}`,
+      `Node ${node} has --nproc-per-node ${nprocPerNode}, host 0 has ${this.#options.nprocPerNode}`,
       'Give the same --nproc-per-node on all hosts',
     );
   }

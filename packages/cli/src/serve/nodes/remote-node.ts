@@ -4,16 +4,16 @@ import type { OpenRankPort, RankPortEvents } from '../../process/rank-port.ts';
 import type { NodeChannel } from './node-channel.ts';
 import type { FromNode, ToNode } from './node-messages.ts';
 
-/** A rank that was asked of a host. */
+/** A rank that another host is to run. */
 interface RemoteRank {
   readonly env: Readonly<Record<string, string>>;
   readonly events: RankPortEvents;
-  /** What was said before the host was there. */
+  /** Messages from before the host arrived. */
   readonly backlog: ToRank[];
   isStarted: boolean;
 }
 
-/** Another host as the first one sees it: it runs ranks for it, and may go and come back. */
+/** Another host as host 0 sees it: it runs ranks, and may leave and return. */
 export class RemoteNode {
   readonly node: number;
   readonly #logger: Logger;
@@ -25,7 +25,7 @@ export class RemoteNode {
     this.#logger = logger;
   }
 
-  /** Starts a rank there, once the host is there. */
+  /** Starts a rank there once the host has arrived. */
   openRank(rank: number, env: Readonly<Record<string, string>>): OpenRankPort {
     return (events) => {
       const remote: RemoteRank = { env, events, backlog: [], isStarted: false };
@@ -33,7 +33,7 @@ export class RemoteNode {
       if (this.#channel) this.#start(rank, remote);
       const end = (type: 'close' | 'kill'): void => {
         if (remote.isStarted) this.#channel?.send({ type, rank });
-        else this.#drop(rank, remote, 'its host has not come');
+        else this.#drop(rank, remote, 'its host has not joined');
       };
       return {
         send: (message) => {
@@ -46,19 +46,19 @@ export class RemoteNode {
     };
   }
 
-  /** The host is there. */
+  /** The host has arrived. */
   attach(channel: NodeChannel<ToNode, FromNode>): void {
     this.#channel = channel;
-    this.#logger.info({ node: this.node }, 'A host has come');
+    this.#logger.info({ node: this.node }, 'A host has joined');
     for (const [rank, remote] of this.#ranks) this.#start(rank, remote);
   }
 
-  /** The host is gone, and its ranks with it. */
+  /** The host has left, and its ranks with it. */
   detach(reason: CheckpointEngineError): void {
     this.#channel = undefined;
-    this.#logger.error({ node: this.node, err: reason }, 'A host is gone');
+    this.#logger.error({ node: this.node, err: reason }, 'A host has left');
     for (const [rank, remote] of [...this.#ranks]) {
-      if (remote.isStarted) this.#drop(rank, remote, `its host, node ${this.node}, is gone: ${reason.message}`);
+      if (remote.isStarted) this.#drop(rank, remote, `its host, node ${this.node}, has left: ${reason.message}`);
     }
   }
 

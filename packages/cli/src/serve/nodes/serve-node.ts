@@ -10,34 +10,34 @@ import { spawnRank } from '../../process/spawn-rank.ts';
 import { NodeChannel } from './node-channel.ts';
 import { type FromNode, nodeKey, nodeScope, type ToNode } from './node-messages.ts';
 
-/** What {@link serveNode} takes. */
+/** The options of {@link serveNode}. */
 export interface ServeNodeOptions {
   readonly node: number;
   readonly nodeCount: number;
   readonly nprocPerNode: number;
-  /** Where the first host is. */
+  /** The address of host 0. */
   readonly host: string;
   readonly port: number;
   readonly token: string;
-  /** Address or interface of this host by which P2P peers reach it. */
+  /** Address or interface of this host that P2P peers can reach. */
   readonly p2pHost: string;
   readonly env: Environment;
   readonly logger: Logger;
   readonly interrupts: Interrupts;
 }
 
-/** How often a host says that it is there, until it is heard, and how long it tries to reach the first one. */
+/** Interval at which a host announces itself until it gets an answer, and how long it tries to reach host 0. */
 const ANNOUNCE_MS = 1_000;
 const CONNECT_MS = 10_000;
 const RETRY_MS = 1_000;
-/** How long ranks have to give back what they hold. */
+/** How long ranks have to release what they hold. */
 const CLOSE_MS = 10_000;
 
 /**
- * Runs ranks of this host for a server on the first one, until that ends or this process is asked to. Where the first
- * host is lost the ranks end, and it is waited for.
+ * Runs ranks of this host for a server on host 0, until that server or this process ends. If host 0 is lost, ends the
+ * ranks and waits for it to return.
  *
- * @throws `CE_CONFIG_INVALID`: the first host does not take this one.
+ * @throws `CE_CONFIG_INVALID`: host 0 rejects this host.
  */
 export async function serveNode(options: ServeNodeOptions): Promise<void> {
   const { node, logger, interrupts } = options;
@@ -53,7 +53,7 @@ export async function serveNode(options: ServeNodeOptions): Promise<void> {
       await store.close();
     }
     if (how === 'over') {
-      logger.info({ node }, 'The first host has ended');
+      logger.info({ node }, 'Host 0 has ended');
       return;
     }
   }
@@ -67,13 +67,13 @@ async function connect({ node, nodeCount, host, port, token, logger, interrupts 
     if (signal.aborted) return undefined;
     const isFinal = CheckpointEngineError.isInstance(error) && error.code !== 'CE_STORE_UNREACHABLE';
     if (isFinal && error.code === 'CE_TOKEN_REFUSED') throw error;
-    logger.warn({ node, err: error }, 'Waiting for the first host');
+    logger.warn({ node, err: error }, 'Waiting for host 0');
     await sleep(RETRY_MS, undefined, { signal }).catch(() => {});
     return undefined;
   }
 }
 
-/** One meeting of this host with the first one. */
+/** One connection of this host to host 0. */
 class NodeSession {
   readonly #options: ServeNodeOptions;
   readonly #store: Store;
@@ -100,7 +100,7 @@ class NodeSession {
     this.#channel.send({ type: 'hello', nprocPerNode });
   }
 
-  /** Resolves when the first host says that all is over, or is gone, or this host is to end. @throws its refusal */
+  /** Resolves when host 0 ends or is lost, or this host is to end. @throws The rejection by host 0. */
   async run(): Promise<'over' | 'lost' | 'asked'> {
     const { logger, node, interrupts } = this.#options;
     void this.#announce();
@@ -115,7 +115,7 @@ class NodeSession {
     });
     const how = await Promise.race([this.#isOver, lost, asked]);
     interrupts.asked.removeEventListener('abort', onAsked);
-    if (typeof how === 'object') logger.error({ node, err: how.lost }, 'The first host is gone');
+    if (typeof how === 'object') logger.error({ node, err: how.lost }, 'Host 0 is lost');
     if (this.#refusal) throw this.#refusal;
     return typeof how === 'object' ? 'lost' : how;
   }
@@ -136,7 +136,7 @@ class NodeSession {
     await this.#channel.close();
   }
 
-  /** The store forgets it when a host goes, so it is said until it is heard. */
+  /** The store drops the key when a host leaves, so the host repeats it until it gets an answer. */
   async #announce(): Promise<void> {
     const { node, interrupts } = this.#options;
     const value = new TextEncoder().encode(this.#incarnation);
@@ -150,7 +150,7 @@ class NodeSession {
     switch (message.type) {
       case 'welcome':
         this.#isWelcome = true;
-        this.#options.logger.info({ node: this.#options.node }, 'Joined the first host');
+        this.#options.logger.info({ node: this.#options.node }, 'Joined host 0');
         return;
       case 'refused':
         this.#refusal = CheckpointEngineError.fromJSON(message.error);
@@ -170,7 +170,7 @@ class NodeSession {
     }
   }
 
-  /** Peers reach this host by another address than the first one. */
+  /** Peers reach this host at another address than host 0. */
   #ofThisHost(message: ToRank): ToRank {
     if (message.type !== 'open' || !message.world.p2p) return message;
     const { world } = message;
