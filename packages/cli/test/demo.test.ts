@@ -33,11 +33,11 @@ describe('demo', () => {
     expect(readdirSync(temporary)).toEqual([]);
   });
 
-  it('tells people what it does', async () => {
+  it('reports its steps to users', async () => {
     const { code, stdout } = await runCli(['demo', '--device', 'host', '--ranks', '1', '--size', '2MiB']);
     expect(code).toBe(0);
     expect(stdout).toMatch(
-      /✓ Made 2 checkpoints.*✓ Started 1 worker and 1 rank.*✓ First update.*✓ Second update.*each where it lay before.*Every byte is right/s,
+      /✓ Created 2 checkpoints.*✓ Started 1 worker and 1 rank.*✓ First update.*✓ Second update.*each at its previous address.*Every byte is right/s,
     );
   });
 

@@ -42,7 +42,7 @@ function listenError(error: NodeJS.ErrnoException, where: string): CheckpointEng
   const isInUse = error.code === 'EADDRINUSE';
   return new CheckpointEngineError(
     isInUse ? 'CE_ADDRESS_IN_USE' : 'CE_CONFIG_INVALID',
-    isInUse ? `Something else is at ${where}` : `Cannot listen at ${where}: ${error.message}`,
+    isInUse ? `Another program listens on ${where}` : `Cannot listen on ${where}: ${error.message}`,
     'Choose another address',
     { op: 'listen', peer: where, cause: error },
   );

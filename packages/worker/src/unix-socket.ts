@@ -98,7 +98,7 @@ function listenError(error: NodeJS.ErrnoException, path: string): CheckpointEngi
   const isInUse = error.code === 'EADDRINUSE';
   return new CheckpointEngineError(
     isInUse ? 'CE_ADDRESS_IN_USE' : 'CE_CONFIG_INVALID',
-    isInUse ? `Something else is at "${path}"` : `Cannot listen at "${path}": ${error.message}`,
+    isInUse ? `Another program listens on "${path}"` : `Cannot listen on "${path}": ${error.message}`,
     isInUse
       ? 'Stop what listens there, or choose another path'
       : 'Choose a path in a folder that this user may write to',
