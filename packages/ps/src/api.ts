@@ -8,7 +8,7 @@ export interface NamedTensor {
   readonly name: string;
   readonly dtype: DType;
   readonly shape: readonly number[];
-  /** Exactly the tensor's bytes, little-endian and contiguous. Not to be changed until registration has resolved. */
+  /** Exactly the tensor's bytes, little-endian and contiguous. Do not change them until registration has resolved. */
   readonly bytes: Uint8Array;
 }
 
@@ -17,53 +17,53 @@ export interface FileSource {
   /** A folder (with or without `model.safetensors.index.json`), a file, or a list of files. */
   readonly files: string | readonly string[];
   /**
-   * `balanced`: every rank names the same files and takes its share by bytes. `all`: this rank takes every tensor of
-   * the files that it names, as the Python tool's ranks do.
+   * `balanced`: every rank names the same files and owns a share of about equal size. `all`: this rank owns every
+   * tensor of the files that it names, as ranks of the Python tool do.
    * @default 'balanced'
    */
   readonly share?: 'balanced' | 'all' | undefined;
   /**
-   * Use files on `/dev/shm` where they lie instead of copying them into the pool. On the host device with `p2p` they are
-   * copied all the same, unless they stream, and not removed: peers could not read them where they lie. @default true
+   * Use files on `/dev/shm` in place instead of copying them into the pool. On the host device with `p2p` they are
+   * copied anyway, unless they stream, and are not removed, because peers cannot read them in place. @default true
    */
   readonly inPlace?: boolean | undefined;
   /**
-   * Leave files that are used in place on `/dev/shm`. By default they are removed once an update of the checkpoint has
-   * succeeded on all ranks, so that their memory is freed with the checkpoint. Until then they stay: after a failure all
-   * can be registered again. A file is removed only while its name still belongs to it and its content is unchanged;
-   * what is reached through a symbolic link stays.
+   * Keep files that are used in place on `/dev/shm`. By default they are removed after an update of the checkpoint has
+   * succeeded on all ranks, so that their memory is freed with the checkpoint. Until then they stay, so that they can
+   * be registered again after a failure. A file is removed only if its name still belongs to it and its content is
+   * unchanged; a file behind a symbolic link stays.
    *
-   * Files that are used in place have to stay as they are until they are removed or the checkpoint is unregistered: an
-   * update of files that were rewritten or shortened fails (`CE_FILE_CHANGED`). Another file under the same name does no
-   * harm.
+   * Do not change files that are used in place until they are removed or the checkpoint is unregistered: an update from
+   * files that were rewritten or shortened fails (`CE_FILE_CHANGED`). Another file under the same name does no harm.
    * @default false
    */
   readonly keepFiles?: boolean | undefined;
   /**
-   * `now`: registration resolves when the bytes are in host memory. `background`: it resolves once the headers are
-   * read; the files are read from then on, and an update may run meanwhile: it takes every bucket as soon as its bytes
-   * are there. The files have to stay as they are until {@link ParameterServer.checkpointLoaded} or an update has resolved; one
-   * that changes before fails both (`CE_FILE_CHANGED`). Other failures end reading, and the next update goes on with
-   * it. Not together with `stream`.
+   * `now`: registration resolves when the bytes are in host memory. `background`: it resolves when the headers are
+   * read; the files are read afterwards, and an update may run meanwhile, which takes every bucket as soon as its bytes
+   * are available. Do not change the files until {@link ParameterServer.checkpointLoaded} or an update has resolved; a
+   * change fails both (`CE_FILE_CHANGED`). Other failures stop reading, and the next update resumes it. Not together
+   * with `stream`.
    * @default 'now'
    */
   readonly load?: 'now' | 'background' | undefined;
   /**
-   * Leave the bytes in the files until an update reads them: file read, copy to the device, broadcast and reload then
-   * run at the same time, and host memory stays bounded. Each update reads the files again; a file that has changed
-   * since registration fails it (`CE_FILE_CHANGED`). Files used in place are not read; they are looked at all the same.
+   * Leave the bytes in the files until an update reads them: file reads, copies to the device, broadcast and reload
+   * then run at the same time, and host memory stays bounded. Each update reads the files again; a file that has
+   * changed since registration fails it (`CE_FILE_CHANGED`). Files used in place are not read, but are checked in the
+   * same way.
    * @default false
    */
   readonly stream?: boolean | undefined;
   /**
-   * Most host memory that an update of a checkpoint that streams reads into, 1 MiB and up. Larger tensors pass through
-   * it in parts.
+   * Maximum host memory for an update of a checkpoint that streams, at least 1 MiB. Larger tensors pass through it in
+   * parts.
    * @default 2 GiB
    */
   readonly hostMemoryBytes?: number | undefined;
 }
 
-/** Where a checkpoint's bytes come from. */
+/** The source of a checkpoint's bytes. */
 export type CheckpointSource = FileSource | { readonly tensors: readonly NamedTensor[] };
 
 /** Options of {@link ParameterServer.registerCheckpoint}. */
@@ -75,94 +75,101 @@ export interface RegisterOptions {
    */
   readonly pool?: 'own' | 'shared' | undefined;
   readonly signal?: AbortSignal | undefined;
-  /** Not called for what is read in the background: updates tell of that. */
+  /** Not called for reads in the background, which the events of updates report. */
   readonly onEvent?: ((event: ProgressEvent) => void) | undefined;
 }
 
-/** What this rank holds of a checkpoint. */
+/** The share of a checkpoint that this rank holds. */
 export interface RegisteredCheckpoint {
   readonly name: string;
   readonly tensorCount: number;
-  /** Bytes of the tensors. */
+  /** Size of the tensors in bytes. */
   readonly sizeBytes: number;
-  /** Bytes of memory that hold them, alignment included. None for files that are read during the update. */
+  /** Memory for the tensors in bytes, with padding. 0 for files that are read during the update. */
   readonly poolBytes: number;
   readonly warnings: readonly string[];
   readonly durationMs: number;
 }
 
-/** What the engine is asked to do, once per inference group, by the group's first rank. */
+/** A request to the engine, made once per inference group by the group's first rank. */
 export interface EngineRequest {
   /** Device UUID to address, for the devices of this group only. */
   readonly handles: Readonly<Record<string, string>>;
   readonly groupIndex: number;
   readonly timeoutMs: number;
-  /** Fires when the update has failed or was aborted: give up at once. */
+  /** Fires when the update has failed or was aborted: stop at once. */
   readonly signal: AbortSignal;
-  /** Version of the weights, where the caller gave one. */
+  /** Version of the weights, if the caller gave one. */
   readonly weightVersion?: string | undefined;
 }
 
-/** What {@link UpdateOptions.chooseWorkers} is asked. */
+/** The argument of {@link UpdateOptions.chooseWorkers}. */
 export type ChoiceRequest = Pick<EngineRequest, 'groupIndex' | 'timeoutMs' | 'signal'>;
 
-/** Options of {@link ParameterServer.update}. Equal on all ranks, but for callbacks and signals. */
+/** Options of {@link ParameterServer.update}. Equal on all ranks, except for callbacks and signals. */
 export interface UpdateOptions {
   /**
-   * Ranks whose engines receive; the others serve: they are read from, and their own engines are left alone. All ranks
-   * of the world call `update` even so. @default all
+   * Ranks whose engines receive. The others serve: ranks read from them, and their own engines keep their weights. All
+   * ranks of the world call `update` nevertheless. @default all
    */
   readonly ranks?: readonly number[] | undefined;
   /**
-   * Asks the inference engine to receive; resolves when the engine says that it is done, rejects when it refuses. The
-   * update fails at once when it rejects.
+   * Asks the inference engine to receive. Resolves when the engine reports success, and rejects when the engine rejects
+   * the request; the update then fails at once.
    */
   readonly requestEngine: (request: EngineRequest) => Promise<void>;
   /**
-   * `auto`: workers that say what they keep copy exactly that out of memory of their host, and take in buckets only what
-   * has to pass through their loader; where some worker cannot, everything comes in buckets to all. `pull`: fail instead.
-   * `buckets`: do not ask.
+   * `auto`: workers that support it copy what they keep from host memory, and receive only the tensors that their
+   * loader transforms in buckets; if a worker does not support it, all workers receive everything in buckets. `pull`:
+   * fail in that case. `buckets`: always use buckets.
    * @default 'auto'
    */
   readonly strategy?: 'auto' | 'pull' | 'buckets' | undefined;
-  /** Ranks an inference instance spans. `ranks` has all of an instance's or none. @default all that receive */
+  /** Number of ranks per inference instance. `ranks` has all ranks of an instance or none. @default all that receive */
   readonly inferenceParallelSize?: number | undefined;
-  /** How workers are spoken to. @default the server's protocol */
+  /** The worker protocol. @default the server's protocol */
   readonly protocol?: WorkerProtocol | undefined;
   /**
-   * Finds out how the workers of an inference group are spoken to, and takes the place of `protocol` and `passes`. The
-   * group's first rank calls it once the ranks have met, and tells the others.
+   * Detects the worker protocol of an inference group, in place of `protocol` and `passes`. The group's first rank
+   * calls it after the ranks have met, and tells the others.
    */
   readonly chooseWorkers?: ((request: ChoiceRequest) => Promise<WorkerChoice>) | undefined;
-  /** Most bytes of a bucket; it grows to the largest tensor. */
+  /** Maximum size of a bucket; it grows to the largest tensor. */
   readonly bucketBytes?: number | undefined;
-  /** Most bytes of device memory that the update may take. */
+  /** Maximum device memory for the update. */
   readonly deviceMemoryBytes?: number | undefined;
   /**
-   * `any`: after their post-load hook, workers may come again to the same address before the engine answers, and get all
-   * buckets once more. SGLang does so for each draft runner. All engines of the world have to load equally often.
+   * `any`: after their post-load hook, workers may connect to the same address again before the engine answers, and
+   * receive all buckets once more. SGLang does so for each draft runner. All engines of the world must load equally
+   * often.
    * @default 'one'
    */
   readonly passes?: 'one' | 'any' | undefined;
   /**
-   * Gives the memory of the broadcast transport's communicators back after the update. The next one makes them anew,
+   * Free the memory of the broadcast transport's communicators after the update. The next update creates new ones,
    * which can take seconds. @default false
    */
   readonly releaseCommunicators?: boolean | undefined;
-  /** Leave files on `/dev/shm` that are used in place for a later update, or {@link ParameterServer.removeFiles}. @default false */
+  /**
+   * Keep files on `/dev/shm` that are used in place, for a later update or {@link ParameterServer.removeFiles}.
+   * @default false
+   */
   readonly keepFiles?: boolean | undefined;
-  /** For the whole update. @default 300_000 */
+  /** Time-out of the complete update. @default 300_000 */
   readonly timeoutMs?: number | undefined;
   readonly weightVersion?: string | undefined;
   readonly signal?: AbortSignal | undefined;
-  /** Called with what happens, as it happens. It must not throw. */
+  /** Called for each event at once. It must not throw. */
   readonly onEvent?: ((event: ProgressEvent) => void) | undefined;
 }
 
-/** The stages of a bucket's way; `pull`: a worker copies what it keeps. `read` is from a file (registration and streaming), or out of a peer's memory (P2P). */
+/**
+ * The stages of a bucket. `read`: from a file (registration and streaming) or from a peer's memory (P2P). `pull`: a
+ * worker copies what it keeps.
+ */
 export type Stage = 'read' | 'h2d' | 'broadcast' | 'reload' | 'pull';
 
-/** What happens while bytes move. Times are milliseconds since the epoch, comparable between the processes of a host. */
+/** The events of an update. Times are milliseconds since the epoch, comparable between the processes of a host. */
 export type ProgressEvent =
   | { readonly type: 'phase'; readonly phase: UpdatePhase; readonly atMs: number; readonly rank: number }
   | {
@@ -181,14 +188,14 @@ export type ProgressEvent =
       readonly stagingSlots: number;
       readonly deviceBytes: number;
       readonly totalBytes: number;
-      /** How the bytes come, and why so. */
+      /** The strategy of the transfer, and the reason for it. */
       readonly strategy: 'pull' | 'buckets';
       readonly strategyReason: string;
-      /** Of `totalBytes`, those that this rank's worker keeps; all where it is not asked. */
+      /** The part of `totalBytes` that this rank's worker keeps; all of it if the worker was not asked. */
       readonly neededBytes: number;
       /**
-       * What this rank is about to bring through each stage: the sum of `sizeBytes` of the `bucket-end` events that
-       * follow, in one pass. 0 where it has no part in a stage.
+       * What this rank will move through each stage: the sum of `sizeBytes` of the `bucket-end` events that follow, in
+       * one pass. 0 if it does not use the stage.
        */
       readonly stageBytes: Readonly<Record<Stage, number>>;
       readonly reason: string;
@@ -203,52 +210,52 @@ export type ProgressEvent =
       readonly atMs: number;
     };
 
-/** Where an update is. */
+/** The phases of an update. */
 export type UpdatePhase = 'plan' | 'handshake' | 'stream' | 'release' | 'hook' | 'done';
 
-/** What an update did, seen from this rank. */
+/** The result of an update at this rank. */
 export interface UpdateResult {
   readonly checkpoint: string;
   /** Rises with every update of the world. */
   readonly counter: number;
   readonly totalBytes: number;
   readonly tensorCount: number;
-  /** How the bytes came, and why so. */
+  /** The strategy of the transfer, and the reason for it. */
   readonly strategy: 'pull' | 'buckets';
   readonly strategyReason: string;
-  /** Of `totalBytes`, those that this rank's worker keeps; all where it was not asked. */
+  /** The part of `totalBytes` that this rank's worker keeps; all of it if the worker was not asked. */
   readonly neededBytes: number;
-  /** That it copied itself; the others of `neededBytes` came in buckets. */
+  /** The part of `neededBytes` that the worker copied itself; the rest came in buckets. */
   readonly pulledBytes: number;
   readonly bucketCount: number;
   readonly bucketBytes: number;
   readonly ringSlots: number;
   readonly stagingSlots: number;
-  /** Device memory that this rank took for the update. */
+  /** Device memory that this rank used for the update. */
   readonly deviceBytes: number;
-  /** Why the buckets have this size. */
+  /** The reason for the size of the buckets. */
   readonly reason: string;
-  /** Milliseconds of each phase, and of the whole. */
+  /** Milliseconds of each phase, and of the complete update. */
   readonly durationsMs: Readonly<Record<Exclude<UpdatePhase, 'done'> | 'total', number>>;
-  /** Files on `/dev/shm` that this rank removed, since all ranks have succeeded. */
+  /** Files on `/dev/shm` that this rank removed after all ranks had succeeded. */
   readonly removedFiles: readonly string[];
 }
 
-/** What a parameter server is made of. It is handed its parts: it loads no transport by itself. */
+/** The parts of a parameter server. The caller passes them in: the server loads no transport itself. */
 export interface ParameterServerOptions {
-  /** The outermost scope of the world; rank and world size come from it. */
+  /** The outermost scope of the world, which defines rank and world size. */
   readonly store: Store;
   readonly device: Device;
-  /** Needed when the world has more than one rank, unless `p2p` is given: then each rank reads all for itself. */
+  /** Required if the world has several ranks, unless `p2p` is given: then each rank reads all buckets itself. */
   readonly broadcast?: BroadcastTransport | undefined;
   /**
-   * Lets peers read what this server holds, and this server read what peers hold. Pools then lie in shared memory of the
-   * host.
+   * Lets peers read what this server holds, and this server read what peers hold. Pools are then in shared memory of
+   * the host.
    */
   readonly p2p?: P2PTransport | undefined;
   /**
-   * Hold checkpoints in shared memory of the host (`/dev/shm`), so that workers can copy out of it. Otherwise what they
-   * keep passes through a ring in shared memory. @default false, and true with `p2p`
+   * Hold checkpoints in shared memory of the host (`/dev/shm`), so that workers can copy from it. Otherwise their data
+   * passes through a ring in shared memory. @default false, and true with `p2p`
    */
   readonly sharePools?: boolean | undefined;
   /** @default the Python tool's (v1) */
@@ -257,13 +264,13 @@ export interface ParameterServerOptions {
   /** Identifies this host in metas. @default the host name */
   readonly host?: string | undefined;
   /**
-   * Names of the NICs that peers reach this rank through; ranks of a host with the same ones share them. Reads are
-   * spread over the NICs of both sides.
+   * Names of the NICs that peers use to reach this rank; ranks of a host with the same names share them. Reads are
+   * distributed over the NICs of both sides.
    */
   readonly nics?: readonly string[] | undefined;
-  /** Share of free device memory that updates may take, 0 to 1 (`PS_MEM_FRACTION`). */
+  /** Maximum fraction of the free device memory for updates, 0 to 1 (`PS_MEM_FRACTION`). */
   readonly memFraction?: number | undefined;
-  /** Bound on buckets (`PS_MAX_BUCKET_SIZE_GB`). */
+  /** Maximum size of buckets (`PS_MAX_BUCKET_SIZE_GB`). */
   readonly maxBucketBytes?: number | undefined;
 }
 

@@ -10,11 +10,11 @@ import type {
 import type { RankMetas } from '@checkpoint-engine/meta';
 import type { SessionCallOptions } from './session-call-options.ts';
 
-/** What a worker is asked first. */
+/** The first question to a worker. */
 export interface SurveyQuestion {
   readonly intent: PullIntent;
   readonly metas: readonly RankMetas[];
-  /** Of names, dtypes and shapes: see `tensorListDigest`. */
+  /** Digest of names, dtypes and shapes: see `tensorListDigest`. */
   readonly metasDigest: string;
   readonly version?: string | undefined;
 }
@@ -25,50 +25,50 @@ export interface SurveyAnswer {
   /** Equal for equal needs. */
   readonly needsDigest: string;
   readonly summary: NeedsSummary | undefined;
-  /** What is pulled was compared with what the engine's loader makes of it. */
+  /** The pulled data was compared with the result of the engine's loader. */
   readonly proved: boolean;
   readonly fingerprint: string;
-  /** It compares what comes in parts. */
+  /** The worker can compare data that comes in parts. */
   readonly provesParts: boolean;
   /** Version of the checkpoint that its parameters hold. */
   readonly holds: string | undefined;
 }
 
-/** Memory that a worker maps, and what is in it. */
+/** Memory that a worker maps, and its contents. */
 export interface PullLayout {
   readonly digest: string;
   readonly regions: readonly PullRegion[];
   readonly places: Places;
 }
 
-/** A worker that keeps regions mapped between updates, until either side hangs up. */
+/** A worker that keeps regions mapped between updates, until either side disconnects. */
 export interface RegionHold {
-  /** Resolves when the worker has hung up, or died. */
+  /** Resolves when the worker has disconnected or died. */
   readonly closed: Promise<void>;
-  /** Has the worker unmap the regions. Resolves when it has hung up, or soon. Idempotent. */
+  /** Makes the worker unmap the regions. Resolves when it has disconnected, or soon after. Idempotent. */
   end(): Promise<void>;
 }
 
-/** The part of a session with a worker that copies what it keeps out of shared memory. */
+/** The part of a session with a worker that copies what it keeps from shared memory. */
 export interface PullChannel {
   /**
-   * Waits for the worker and asks it what it keeps. Called before anything else.
+   * Waits for the worker and asks what it keeps. Called before anything else.
    *
-   * @returns Nothing where the worker takes buckets only.
-   * @throws As `WorkerSession.open`.
+   * @returns `undefined` if the worker receives buckets only.
+   * @throws The errors of `WorkerSession.open`.
    */
   survey(question: SurveyQuestion, options: SessionCallOptions): Promise<SurveyAnswer | undefined>;
-  /** Has the worker map regions. @throws As `WorkerSession.open`. */
+  /** Makes the worker map regions. @throws The errors of `WorkerSession.open`. */
   map(layout: PullLayout, options: SessionCallOptions): Promise<void>;
-  /** Has the worker copy what is there: all of the layout, or these places. @throws As `WorkerSession.open`. */
+  /** Makes the worker copy the complete layout, or these places. @throws The errors of `WorkerSession.open`. */
   pull(places: Places | undefined, options: SessionCallOptions): Promise<WorkerPulled>;
   /**
-   * Has the worker compare what it holds with the layout, or with these places.
+   * Makes the worker compare its data with the layout, or with these places.
    *
    * @param more Other parts follow.
-   * @throws As `WorkerSession.open`.
+   * @throws The errors of `WorkerSession.open`.
    */
   prove(places: Places | undefined, more: boolean, options: SessionCallOptions): Promise<WorkerProved>;
-  /** Ends the session. @returns The connection that keeps the regions mapped, where they are to stay. */
+  /** Ends the session. @returns The connection that keeps the regions mapped, if they are to stay. */
   bye(keep: boolean): RegionHold | undefined;
 }

@@ -1,5 +1,5 @@
-/** Options of every waiting call of a session with a worker. Its time-out is the session's. */
+/** Options of every waiting call of a session with a worker. The time-out is that of the session. */
 export interface SessionCallOptions {
-  /** Ends the wait; the call rejects with the signal's reason, and only `fail` and `close` may follow. */
+  /** Ends the wait. The call rejects with the signal's reason, and only `fail` and `close` may follow. */
   readonly signal: AbortSignal;
 }

@@ -86,7 +86,7 @@ describe('vllm', () => {
     await engine.update(update);
     const warnings = logger.lines.filter((line) => line.startsWith('warn'));
     expect(warnings).toEqual([
-      expect.stringContaining('no route to forget cached prefixes'),
+      expect.stringContaining('no route to flush its prefix cache'),
       expect.stringContaining('keeps no weight version'),
       expect.stringContaining('while requests use them'),
     ]);

@@ -1,6 +1,6 @@
 import type { EngineClient, EngineWait, WorkerChoice } from './engine-client.ts';
 
-/** An engine's client that also finds out how the engine's workers are spoken to, where the request is the same. */
+/** A client that also detects the protocol of the engine's workers, for engines whose request is the same for both. */
 export function choosingEngine(
   client: EngineClient,
   choose: (wait: EngineWait) => Promise<WorkerChoice>,

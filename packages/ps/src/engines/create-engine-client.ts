@@ -5,10 +5,10 @@ import { sglangEngine } from './sglang.ts';
 import { type VllmOptions, vllmEngine } from './vllm.ts';
 import { workerEngine } from './worker.ts';
 
-/** Engines by the names that the command line takes. */
+/** The names of engines on the command line. */
 export type EngineName = 'vllm' | 'sglang' | 'lmdeploy' | 'worker';
 
-/** Options of {@link createEngineClient}: those of all engines, each of which takes its own. */
+/** Options of {@link createEngineClient}: those of all engines. Each engine uses its own. */
 export interface NamedEngineOptions extends EngineOptions {
   readonly pause?: VllmOptions['pause'];
   readonly flushCache?: boolean | undefined;
@@ -25,16 +25,16 @@ const FACTORIES: Readonly<Record<EngineName, (options: NamedEngineOptions) => En
 export const ENGINE_NAMES: readonly EngineName[] = Object.keys(FACTORIES) as EngineName[];
 
 /**
- * The client of an engine by its name, with its other options at their defaults.
+ * Creates the client of an engine by name, with its other options at their defaults.
  *
- * @throws `CE_CONFIG_INVALID` for an unknown name, an endpoint that is no URL, an API key that no header can carry.
+ * @throws `CE_CONFIG_INVALID` for an unknown name, an endpoint that is not a URL, an API key that no header can carry.
  */
 export function createEngineClient(name: string, options: NamedEngineOptions): EngineClient {
   const known = ENGINE_NAMES.find((engine) => engine === name);
   if (known !== undefined) return FACTORIES[known](options);
   throw new CheckpointEngineError(
     'CE_CONFIG_INVALID',
-    `There is no engine "${name}"`,
+    `Unknown engine "${name}"`,
     `Choose one of ${ENGINE_NAMES.join(', ')}`,
   );
 }

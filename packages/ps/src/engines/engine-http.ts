@@ -4,10 +4,10 @@ import type { EngineEndpoint, EngineWait } from './engine-client.ts';
 import { type HttpCall, type HttpReply, httpRequest } from './http-request.ts';
 import { messageIn, parseFields } from './replies.ts';
 
-/** Most bytes of the path of a Unix socket on Linux. */
+/** Maximum length of the path of a Unix socket on Linux, in bytes. */
 const MAX_SOCKET_PATH_BYTES = 107;
 
-/** What {@link EngineHttp} is made of. */
+/** Options of {@link EngineHttp}. */
 export interface EngineHttpOptions {
   readonly name: string;
   readonly hints: EngineAdapter['hints'];
@@ -16,11 +16,11 @@ export interface EngineHttpOptions {
   readonly logger: Logger;
 }
 
-/** Sends an engine's requests, and says what their failure means. No secret gets into what it says. */
+/** Sends requests to an engine and explains their failures. Errors contain no secret. */
 export class EngineHttp {
   readonly #options: EngineHttpOptions;
 
-  /** @throws `CE_CONFIG_INVALID` for an endpoint that is no URL, or an API key that no header can carry. */
+  /** @throws `CE_CONFIG_INVALID` for an endpoint that is not a URL, or an API key that no header can carry. */
   constructor(options: EngineHttpOptions) {
     for (const { url, uds } of options.endpoints) {
       checkUrl(url);
@@ -34,7 +34,7 @@ export class EngineHttp {
     return this.#options.name;
   }
 
-  /** An endpoint as people may see it: without a password in its URL. */
+  /** An endpoint for messages: without a password in its URL. */
   shown({ url, uds }: EngineEndpoint): string {
     const address = new URL(url);
     address.username = '';
@@ -44,14 +44,14 @@ export class EngineHttp {
   }
 
   /**
-   * Sends one request and gives the answer.
+   * Sends one request and returns the answer.
    *
    * @throws `CE_ENGINE_FAILED` for a status other than 200 to 299; `CE_ENGINE_UNREACHABLE`, `CE_TIMEOUT`, `CE_ABORTED`.
    */
   async call(endpoint: EngineEndpoint, call: HttpCall, wait: EngineWait): Promise<HttpReply> {
     const { name, apiKey, logger } = this.#options;
     const { method, path } = call;
-    logger.debug({ engine: name, url: this.shown(endpoint), method, path }, 'Asking the engine');
+    logger.debug({ engine: name, url: this.shown(endpoint), method, path }, 'Request to the engine');
     const reply = await this.#send(endpoint, call, wait);
     const text = apiKey === undefined ? reply.text : reply.text.replaceAll(apiKey, '***');
     const safe = { ...reply, text };
@@ -101,25 +101,25 @@ export class EngineHttp {
   }
 }
 
-/** What the engine itself advises: it knows why it failed. What a request lacks is known better here. */
+/** The engine's own advice, unless the request lacks something, for which our hint is better. */
 function hintIn(text: string, status: number): string | undefined {
   const { hint } = parseFields(text);
   return status >= 500 && typeof hint === 'string' && hint.trim() !== '' ? hint.slice(0, 500) : undefined;
 }
 
-/** The other side's own words: the stack that a problem document carries, or the whole answer. */
+/** The output of the other side: the stack in a problem document, or the complete answer. */
 function detailIn(text: string): string {
   const { error } = parseFields(text);
   if (typeof error !== 'object' || error === null || !('code' in error)) return text;
   return 'detail' in error && typeof error.detail === 'string' ? error.detail : messageIn(text);
 }
 
-/** Whether the engine answered that it has no such route. */
+/** Whether the engine answered that the route does not exist. */
 export function isMissing(error: unknown): boolean {
   return hasStatus(error, [404, 405, 501]);
 }
 
-/** Whether asking again changes nothing: the key is wrong, or the engine is somewhere else. */
+/** Whether a repetition cannot help: the key is wrong, or the engine has another address. */
 export function isRefused(error: unknown): boolean {
   return hasStatus(error, [401, 403, 301, 302, 303, 307, 308]);
 }
@@ -140,18 +140,18 @@ function checkUrl(url: string): void {
   throw new CheckpointEngineError(
     'CE_CONFIG_INVALID',
     `Engine endpoint "${url}" is not an HTTP URL`,
-    'Write it as http://HOST:PORT; give the path of a Unix socket apart from it',
+    'Write it as http://HOST:PORT; give the path of a Unix socket separately',
   );
 }
 
-/** Longer paths are cut off silently, and another socket is connected to. */
+/** Longer paths are truncated silently, and the connection goes to another socket. */
 function checkSocket(uds: string | undefined): void {
   const sizeBytes = new TextEncoder().encode(uds ?? 'none').byteLength;
   if (sizeBytes > 0 && sizeBytes <= MAX_SOCKET_PATH_BYTES) return;
   throw new CheckpointEngineError(
     'CE_CONFIG_INVALID',
     `The path of the engine's socket has ${sizeBytes} bytes, expected 1 to ${MAX_SOCKET_PATH_BYTES}: "${uds}"`,
-    'Let the engine listen at a shorter path',
+    'Let the engine listen on a shorter path',
   );
 }
 
@@ -160,6 +160,6 @@ function checkApiKey(apiKey: string | undefined): void {
   throw new CheckpointEngineError(
     'CE_CONFIG_INVALID',
     `The engine's API key (${apiKey.length} characters) is empty or has spaces, line ends or other characters that no HTTP header can carry`,
-    'Check how it was read: a file often ends with a line end',
+    'Check its source: files often end with a line break',
   );
 }

@@ -1,38 +1,38 @@
 import { CheckpointEngineError } from '@checkpoint-engine/interface';
 import type { EngineUpdate } from './engine-client.ts';
 
-/** What one server of an engine says of itself. A field is missing where it does not say. */
+/** The description of one server by itself. A field is missing if the server does not report it. */
 export interface EngineReport {
-  /** The server's address, fit to be shown. */
+  /** The server's address for messages. */
   readonly address: string;
-  /** Whether it can receive as it is; `message` says why not. */
+  /** Whether it can receive now; `message` says why not. */
   readonly isReady?: boolean | undefined;
   readonly message?: string | undefined;
   /** Devices of its workers, in rank order. */
   readonly deviceUuids?: readonly string[] | undefined;
-  /** Workers of the whole engine, those of other servers of the instance included where it counts them. */
+  /** Workers of the complete engine, including other servers of the instance if the engine counts them. */
   readonly workerCount?: number | undefined;
   /** Workers of one replica: the tensor times the pipeline parallel size. */
   readonly replicaSize?: number | undefined;
   readonly isSleeping?: boolean | undefined;
-  /** It says that it sleeps, although its weights may be awake. */
+  /** It reports that it sleeps, although its weights may be awake. */
   readonly maySleep?: boolean | undefined;
-  /** What it gave the memory back of. */
+  /** The parts whose memory it has released. */
   readonly sleepingTags?: readonly string[] | undefined;
 }
 
-/** Checks that the engine's workers are those that the update has addresses for. @throws `CE_ENGINE_MISMATCH` */
+/** Checks that the update has an address for each of the engine's workers. @throws `CE_ENGINE_MISMATCH` */
 export function checkTopology(name: string, reports: readonly EngineReport[], update: EngineUpdate): void {
   checkDevices(name, reports, update);
   checkWorkerCount(name, reports, update);
   checkSleep(name, reports);
 }
 
-/** Checks that every server can receive now. @throws `CE_ENGINE_FAILED` with what it says */
+/** Checks that every server can receive now. @throws `CE_ENGINE_FAILED` with the server's message */
 export function checkReady(name: string, reports: readonly EngineReport[], hint: string): void {
   const blocked = reports.find(({ isReady }) => isReady === false);
   if (blocked === undefined) return;
-  const { address, message = 'it does not say why' } = blocked;
+  const { address, message = 'it gives no reason' } = blocked;
   throw new CheckpointEngineError(
     'CE_ENGINE_FAILED',
     `${name} at ${address} is not ready to receive: ${message}`,
@@ -41,7 +41,7 @@ export function checkReady(name: string, reports: readonly EngineReport[], hint:
   );
 }
 
-/** The addresses of one server's workers, in its rank order; all where it does not name its devices. */
+/** The addresses of one server's workers, in rank order; all addresses if the server does not report its devices. */
 export function handlesOf({ deviceUuids }: EngineReport, { handles }: EngineUpdate): Record<string, string> {
   const own = deviceUuids ?? Object.keys(handles);
   return Object.fromEntries(own.map((uuid) => [uuid, handles[uuid]!]));
@@ -58,8 +58,8 @@ function checkDevices(name: string, reports: readonly EngineReport[], { handles 
 }
 
 /**
- * An update for more devices than there are workers would wait for workers that never come; in one for fewer, workers
- * find no address. A slice of whole replicas is fine: servers of a data-parallel engine may count all of it.
+ * An update for more devices than workers would wait for workers that never come; in one for fewer, workers find no
+ * address. A part of the replicas is valid: servers of a data-parallel engine may count all of it.
  */
 function checkWorkerCount(name: string, reports: readonly EngineReport[], { handles }: EngineUpdate): void {
   const ours = Object.keys(handles).length;
@@ -73,13 +73,13 @@ function checkWorkerCount(name: string, reports: readonly EngineReport[], { hand
   }
 }
 
-/** The servers of an instance share collectives, so they have to be in the same state. */
+/** The servers of an instance share collectives, so they must be in the same state. */
 function checkSleep(name: string, reports: readonly EngineReport[]): void {
   const asleep = reports.filter(({ isSleeping }) => isSleeping);
   if (asleep.length === 0 || asleep.length === reports.length) return;
   throw new CheckpointEngineError(
     'CE_ENGINE_MISMATCH',
-    `Of the ${name} servers only some sleep: ${addresses(asleep)}, of ${addresses(reports)}`,
+    `Only some of the ${name} servers sleep: ${addresses(asleep)}, of ${addresses(reports)}`,
     'Put all servers of the instance to sleep, or wake all of them',
     { peer: addresses(reports) },
   );
@@ -89,7 +89,7 @@ function mismatch(name: string, reports: readonly EngineReport[], what: string):
   return new CheckpointEngineError(
     'CE_ENGINE_MISMATCH',
     `${name} at ${addresses(reports)} ${what}`,
-    'Start one rank for each device of the instance, name all its servers, and check the inference parallel size',
+    'Start one rank per device of the instance, name all its servers, and check the inference parallel size',
     { peer: addresses(reports) },
   );
 }

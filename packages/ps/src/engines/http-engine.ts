@@ -13,13 +13,13 @@ import { onAll } from './on-all.ts';
 import { parseFields } from './replies.ts';
 import { untilReady } from './until-ready.ts';
 
-/** How long one look at an engine may take. */
+/** How long one query of an engine may take. */
 const LOOK_TIMEOUT_MS = 10_000;
 
 /**
- * The client of an engine that an adapter describes.
+ * Creates the client of an engine that an adapter describes.
  *
- * @throws `CE_CONFIG_INVALID` for an endpoint that is no URL, or an API key that no header can carry.
+ * @throws `CE_CONFIG_INVALID` for an endpoint that is not a URL, or an API key that no header can carry.
  */
 export function httpEngine(adapter: EngineAdapter, options: EngineOptions): EngineClient {
   return new HttpEngine(adapter, options);
@@ -67,7 +67,7 @@ class HttpEngine implements EngineClient {
     const endsAt = performance.now() + update.timeoutMs;
     const left = (): EngineUpdate => ({ ...update, timeoutMs: Math.max(1, endsAt - performance.now()) });
     const { before, after } = this.#adapter;
-    // An engine that is taken as it is was looked at by the pre-flight.
+    // If the engine needs no preparation, the pre-flight has already checked it.
     const reports = before ? await this.#look(left()) : this.#endpoints.map((endpoint) => this.#unknown(endpoint));
     checkTopology(this.name, reports, update);
     const steps = this.#stepsBefore(reports, update);
@@ -86,7 +86,7 @@ class HttpEngine implements EngineClient {
     for (const step of after?.(reports, update) ?? []) await this.#follow(step, left());
   }
 
-  /** Takes a step after an update: the weights are in, whatever becomes of it. */
+  /** Sends a request after an update. The weights are loaded, whether it succeeds or not. */
   async #follow(step: EngineStep, wait: EngineWait): Promise<void> {
     try {
       await this.#take(step, wait);
@@ -100,7 +100,7 @@ class HttpEngine implements EngineClient {
     }
   }
 
-  /** Gives what the servers say of themselves once they are prepared. */
+  /** Returns the descriptions of the servers after their preparation. */
   async #prepare(steps: readonly EngineStep[], left: () => EngineUpdate): Promise<readonly EngineReport[]> {
     for (const step of steps) await this.#take(step, left());
     const reports = await this.#look(left());
@@ -117,7 +117,7 @@ class HttpEngine implements EngineClient {
     if (failure !== undefined) throw this.#http.failed(endpoint, call, reply, failure);
   }
 
-  /** What each server says of itself. */
+  /** Returns the description of each server. */
   #look({ signal, timeoutMs }: EngineWait): Promise<EngineReport[]> {
     const wait = { timeoutMs: Math.min(LOOK_TIMEOUT_MS, timeoutMs) };
     return onAll(this.#endpoints, signal, async (endpoint, stop) => {
@@ -139,7 +139,7 @@ class HttpEngine implements EngineClient {
       if (isMissing(error) && others.length > 0)
         return await this.#lookOnce(endpoint, { ...look, paths: others }, wait);
       if (!look.isOptional || isRefused(error)) throw error;
-      this.#logger.debug({ engine: this.name, error }, 'The engine does not tell this of itself');
+      this.#logger.debug({ engine: this.name, error }, 'The engine does not report this');
       return {};
     }
   }
@@ -166,7 +166,7 @@ class HttpEngine implements EngineClient {
     } catch (error) {
       const recovery = step.recover?.(error);
       if (recovery === undefined) throw error;
-      this.#logger.warn({ engine: this.name, path, error }, 'Ending what an earlier update left behind');
+      this.#logger.warn({ engine: this.name, path, error }, 'Cleaning up after an earlier update');
       await this.#http.call(endpoint, { method: 'POST', path: recovery.path, body: recovery.body }, wait);
       return await this.#http.call(endpoint, { method: 'POST', path, body }, wait);
     }
@@ -186,7 +186,7 @@ class HttpEngine implements EngineClient {
   }
 }
 
-/** An engine that is gone, or says that it is dead, has no weights. */
+/** An engine that has ended, or reports that it is dead, has no weights. */
 function stillLives(error: unknown): boolean {
   if (!CheckpointEngineError.isInstance(error)) return false;
   return error.code !== 'CE_ENGINE_UNREACHABLE' && !/EngineDead/.test(`${error.message} ${error.detail}`);

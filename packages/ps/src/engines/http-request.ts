@@ -8,7 +8,7 @@ import type { EngineEndpoint, EngineWait } from './engine-client.ts';
 /** One request. */
 export interface HttpCall {
   readonly method: 'GET' | 'POST';
-  /** From the endpoint's URL on, with its query. */
+  /** The path after the endpoint's URL, with the query. */
   readonly path: string;
   /** Sent as JSON. */
   readonly body?: object | undefined;
@@ -17,25 +17,25 @@ export interface HttpCall {
   readonly shownAs?: string | undefined;
 }
 
-/** The answer, whatever its status. Redirects are answers: the API key goes nowhere else. */
+/** The answer, with any status. Redirects are not followed, so that the API key goes to no other host. */
 export interface HttpReply {
   readonly status: number;
   readonly text: string;
-  /** Where a redirect points. */
+  /** The target of a redirect. */
   readonly location?: string | undefined;
 }
 
-/** How long a connection may take: an engine that is there takes it at once, however busy it is. */
+/** How long a connection may take: a running engine accepts it at once, however busy it is. */
 const CONNECT_TIMEOUT_MS = 10_000;
 
-/** Most characters of an answer that are kept. */
+/** Maximum number of characters of an answer that are kept. */
 const KEPT_CHARACTERS = 1024 * 1024;
 
-/** A peer that vanished without a word is noticed after some of these. */
+/** A peer that vanishes silently is noticed after several of these. */
 const KEEP_ALIVE_MS = 30_000;
 
 /**
- * Sends one request over a connection of its own, TCP or Unix. Aborting destroys it.
+ * Sends one request over its own connection, TCP or Unix. An abort destroys the connection.
  *
  * @throws `CE_TIMEOUT`, `CE_ABORTED`, `CE_ENGINE_UNREACHABLE` with the connection's error as its cause.
  */
@@ -81,7 +81,7 @@ function reply(request: ClientRequest, { body }: HttpCall): Promise<HttpReply> {
       const { statusCode: status = 0, headers } = response;
       response.on('end', () => resolve({ status, text, location: headers.location }));
       response.on('error', reject);
-      // After an `end` this changes nothing.
+      // After an `end` this has no effect.
       response.on('close', () =>
         reject(new Error(`the connection was closed in the middle of its answer (${status})`)),
       );

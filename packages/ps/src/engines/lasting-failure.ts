@@ -4,32 +4,32 @@ import type { EngineEndpoint } from './engine-client.ts';
 import { type EngineHttp, isMissing } from './engine-http.ts';
 import { parseFields } from './replies.ts';
 
-/** How long one look at a server may take that is found to be the wrong one. */
+/** How long a check of a server may take that is likely the wrong one. */
 const LOOK_TIMEOUT_MS = 2_000;
 
-/** What engines answer when they are ready, by which another engine than the one that was named is recognised. */
+/** Paths that engines answer when they are ready. They identify an engine other than the named one. */
 const READY_PATHS: readonly { readonly path: string; readonly engine: string }[] = [
   { path: '/healthz', engine: 'worker' },
   { path: '/ping', engine: 'sglang' },
   { path: '/health', engine: 'vllm or lmdeploy' },
 ];
 
-/** Names that cannot be looked up right now may be there a moment later; after so many tries they are not. */
+/** A name that cannot be resolved may resolve a moment later, but not after this many attempts. */
 const MAX_LOOKUPS = 3;
 
-/** What is known of a look at an engine that failed. */
+/** A failed check of an engine. */
 export interface FailedLook {
   readonly endpoint: EngineEndpoint;
   readonly path: string;
   readonly error: unknown;
-  /** Looks that have failed before. */
+  /** Number of checks that have failed before. */
   readonly before: number;
   readonly signal: AbortSignal;
 }
 
 /**
- * Why asking again changes nothing: another server is there, or none can be reached by this address. `undefined` where
- * the engine may only be starting: the connection is refused, or it answers with an error of its own.
+ * Returns why a repetition cannot help: another server answers, or the address reaches no server. Returns `undefined`
+ * if the engine may still be starting: the connection is refused, or the engine answers with its own error.
  */
 export async function lastingFailure(http: EngineHttp, look: FailedLook): Promise<CheckpointEngineError | undefined> {
   const { endpoint, error } = look;
@@ -66,7 +66,7 @@ export async function lastingFailure(http: EngineHttp, look: FailedLook): Promis
   if (code.startsWith('HPE_')) {
     return failed(
       `does not speak HTTP: ${message}`,
-      'Check the port of --endpoint: something else than an engine is there',
+      'Check the port of --endpoint: the program there is not an engine',
     );
   }
   return undefined;
@@ -91,7 +91,7 @@ async function wrongServer(
   const hint =
     pathname === '/'
       ? 'Check the address, and --engine: vllm, sglang, lmdeploy and worker answer at different paths'
-      : `Leave ${pathname} out of the address (${origin}), unless a proxy needs it; check --engine, too`;
+      : `Remove ${pathname} from the address (${origin}), unless a proxy needs it; check --engine as well`;
   return failed(what, hint, { status });
 }
 
@@ -104,7 +104,7 @@ function isWrongVersion(code: string, message: string): boolean {
   return /WRONG_VERSION_NUMBER|PACKET_LENGTH_TOO_LONG|HTTP_REQUEST/.test(code) || /wrong version number/i.test(message);
 }
 
-/** Certificates and handshakes. A connection that breaks off may be a server that is only starting. */
+/** Failures of certificates and handshakes. A connection that breaks off may be a server that is starting. */
 function isTls(code: string, message: string): boolean {
   return (
     /^(ERR_TLS_|ERR_SSL_|CERT_|UNABLE_TO_|SELF_SIGNED_|DEPTH_ZERO_|EPROTO|HOSTNAME_MISMATCH|INVALID_CA)/.test(code) ||
@@ -112,13 +112,13 @@ function isTls(code: string, message: string): boolean {
   );
 }
 
-/** Answers of servers that expect TLS: bytes that are no HTTP, a connection that is cut, a page that says so. */
+/** Answers of servers that expect TLS: bytes that are not HTTP, a closed connection, or an error page. */
 function isNoHttp(code: string, error: unknown): boolean {
   const status = CheckpointEngineError.isInstance(error) ? error.status : undefined;
   return status === 400 || code === 'ECONNRESET' || code.startsWith('HPE_');
 }
 
-/** Whether a TLS handshake succeeds, whoever signed the certificate. */
+/** Whether a TLS handshake succeeds, with any certificate. */
 function speaksTls({ url, uds }: EngineEndpoint, signal: AbortSignal): Promise<boolean> {
   const { hostname, port } = new URL(url);
   const host = hostname.replace(/^\[(.*)\]$/, '$1');

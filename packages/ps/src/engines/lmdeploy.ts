@@ -7,16 +7,16 @@ import { successOrMessage, textsOf } from './replies.ts';
 /** Options of {@link lmdeployEngine}. */
 export interface LmdeployOptions extends EngineOptions {
   /**
-   * Give it its KV cache back after the update, so that it serves. Where it is `undefined`: only if it served before,
-   * since whoever put it to sleep may still use the memory.
+   * Restore its KV cache after the update, so that it serves. If `undefined`, only if it served before, because the
+   * memory may have another user while the engine sleeps.
    */
   readonly wakeAfter?: boolean | undefined;
 }
 
 /**
- * LMDeploy's PyTorch engine. One that serves is put to sleep, which drops its weights, and woken after the update; one
- * that sleeps is updated as it is. After a failure it stays asleep: its weights may be partly new, so its replicas are
- * to be recreated. It keeps no weight version, and loses its cached prefixes by sleeping.
+ * LMDeploy's PyTorch engine. An engine that serves is put to sleep, which drops its weights, and woken after the
+ * update; an engine that sleeps is updated as it is. After a failure it stays asleep: its weights may be partly new, so
+ * recreate its replicas. It keeps no weight version, and loses its prefix cache when it sleeps.
  *
  * @source PyPI package lmdeploy 0.18.0, `serve/openai/endpoints/management.py`
  */
@@ -51,21 +51,21 @@ const lmdeploy = (wakeAfter: boolean | undefined): EngineAdapter => ({
   after: (reports) => ((wakeAfter ?? serves(reports)) ? [{ ...wake('kv_cache'), isNeeded: true }] : []),
   hints: {
     missing: 'Use a release of LMDeploy with this route, started with --backend pytorch',
-    failed: "Read the answer in detail and LMDeploy's log; after a failed update recreate its replicas",
-    slow: "Look at LMDeploy's log; all servers of a data-parallel instance have to be named",
+    failed: "Read detail, which has the answer, and LMDeploy's log; after a failed update, recreate its replicas",
+    slow: "Check LMDeploy's log; name all servers of a data-parallel instance",
     notReady:
       'Start it with --backend pytorch --distributed-executor-backend ray, and with checkpoint-engine installed',
   },
   afterFailure: 'LMDeploy stays asleep with weights that may be partly new: recreate its replicas',
 });
 
-// These routes want a JSON body, although they read only the query.
+// These routes require a JSON body, although they read only the query.
 const SLEEP: EngineStep = { path: '/sleep?level=2', body: {} };
 const wake = (tag: 'weights' | 'kv_cache'): EngineStep => ({ path: `/wakeup?tags=${tag}`, body: {} });
 
 const serves = (reports: readonly EngineReport[]): boolean => reports.every(({ isSleeping }) => !isSleeping);
 
-/** Servers that sleep without memory for weights get it first; one that was started empty is ready as it is. */
+/** Servers that sleep without memory for weights get memory first; one that was started empty is ready as it is. */
 function needsWeights(reports: readonly EngineReport[]): boolean {
   return reports.some(({ isReady, sleepingTags = [] }) => isReady === false && sleepingTags.includes('weights'));
 }

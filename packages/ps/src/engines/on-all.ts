@@ -1,8 +1,8 @@
 import { followSignals } from '../util/follow-signals.ts';
 
 /**
- * Does the same for all items at the same time. When one fails, or the signal fires, the others are aborted; rejects
- * with the first failure once all have ended.
+ * Runs a function for all items at the same time. If one fails, or the signal fires, the others are aborted. Rejects
+ * with the first failure after all have ended.
  */
 export async function onAll<T, R>(
   items: readonly T[],

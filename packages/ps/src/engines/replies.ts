@@ -1,11 +1,11 @@
-/** `failureIn` of engines that answer `{"success": true, "message": "..."}`. */
+/** Finds the failure in the answers of engines that return `{"success": true, "message": "..."}`. */
 export function successOrMessage(text: string): string | undefined {
   const { success, message } = parseFields(text);
   if (success === true) return undefined;
   return typeof message === 'string' ? message : `unexpected answer: ${text.slice(0, 200)}`;
 }
 
-/** The value, or `undefined` where the text is no JSON. */
+/** Parses JSON. Returns `undefined` if the text is not JSON. */
 export function parseJson(text: string): unknown {
   try {
     return JSON.parse(text);
@@ -14,13 +14,13 @@ export function parseJson(text: string): unknown {
   }
 }
 
-/** The fields of a JSON object; none where the text is something else. */
+/** Returns the fields of a JSON object, or no fields if the text is not a JSON object. */
 export function parseFields(text: string): Readonly<Record<string, unknown>> {
   const value = parseJson(text);
   return typeof value === 'object' && value !== null ? (value as Record<string, unknown>) : {};
 }
 
-/** The sentence in an error answer: engines put it in one of these fields. */
+/** Returns the message in an error answer: engines put it in one of these fields. */
 export function messageIn(text: string): string {
   const { message, detail, error, title } = parseFields(text);
   // OpenAI's form is `{"error": {"message": "..."}}`.
@@ -29,12 +29,12 @@ export function messageIn(text: string): string {
   return String(found ?? (text.trim() || 'no text')).slice(0, 500);
 }
 
-/** The value where it is an integer, 1 and up. */
+/** Returns the value if it is an integer of at least 1. */
 export function countOf(value: unknown): number | undefined {
   return Number.isSafeInteger(value) && (value as number) > 0 ? (value as number) : undefined;
 }
 
-/** The value where it is a list of texts. */
+/** Returns the value if it is a list of strings. */
 export function textsOf(value: unknown): readonly string[] | undefined {
   return Array.isArray(value) && value.every((item) => typeof item === 'string') ? value : undefined;
 }

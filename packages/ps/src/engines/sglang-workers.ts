@@ -4,20 +4,20 @@ import { EngineHttp, isMissing, isRefused } from './engine-http.ts';
 import { parseFields } from './replies.ts';
 
 const LOOK_TIMEOUT_MS = 10_000;
-/** What the plugin of `checkpoint-engine-worker` adds to each internal state. */
+/** The fields that the plugin of `checkpoint-engine-worker` adds to each internal state. */
 const FIELD = 'checkpoint_engine_worker';
 
 const HINTS = {
   missing: 'Use a release of SGLang with this route',
   failed: "Read SGLang's log",
-  slow: "Look at SGLang's log",
+  slow: "Check SGLang's log",
 };
 
 /**
- * Finds out which protocol SGLang's workers speak: 2 where the plugin of the Python package `checkpoint-engine-worker` is
- * loaded. The workers may load again for each draft model.
+ * Detects the protocol of SGLang's workers: 2 if the plugin of the Python package `checkpoint-engine-worker` is loaded.
+ * The workers may load again for each draft model.
  *
- * @throws `CE_ENGINE_FAILED` where it refuses the API key.
+ * @throws `CE_ENGINE_FAILED` if SGLang rejects the API key.
  */
 export async function findSglangWorkers(options: EngineOptions, wait: EngineWait): Promise<WorkerChoice> {
   const { endpoints, apiKey, logger = silentLogger } = options;

@@ -7,16 +7,18 @@ import { findSglangWorkers } from './sglang-workers.ts';
 
 /** Options of {@link sglangEngine}. */
 export interface SglangOptions extends EngineOptions {
-  /** Forget cached prefixes, which belong to the old weights. @default true */
+  /** Flush the prefix cache, which belongs to the old weights. @default true */
   readonly flushCache?: boolean | undefined;
-  /** Free torch's cached device memory too. Older releases do not know it: it is sent only where it is set. */
+  /**
+   * Free torch's cached device memory as well. Older releases do not know the field, so it is sent only if it is set.
+   */
   readonly torchEmptyCache?: boolean | undefined;
 }
 
 /**
- * SGLang. It can be asked as soon as its HTTP server listens: before its warm-up, which waits for the weights under
- * `--checkpoint-engine-wait-weights-before-ready`. Its post-load hook logs what fails and reports success all the
- * same. With a draft model it loads once more for each draft runner, through the same addresses: `passes: 'any'`.
+ * SGLang. It accepts requests as soon as its HTTP server listens: before its warm-up, which waits for the weights under
+ * `--checkpoint-engine-wait-weights-before-ready`. Its post-load hook logs failures and reports success. With a draft
+ * model it loads once more for each draft runner, through the same addresses: `passes: 'any'`.
  *
  * @source PyPI package sglang 0.5.23, `srt/entrypoints/http_server.py`
  */
@@ -31,7 +33,8 @@ const sglang = (flushCache: boolean, torchEmptyCache: boolean | undefined): Engi
   workers: 'v1',
   passes: 'any',
   readyPath: '/ping',
-  // Since 0.5.23 it is 503 until the warm-up is over, which may wait for these very weights. A proxy's 503 has a text.
+  // Since 0.5.23 the status is 503 until the end of the warm-up, which may wait for these weights. A proxy's 503 has a
+  // text.
   isListening: ({ status, text }) => status === 503 && text === '',
   looks: [
     {
@@ -54,8 +57,9 @@ const sglang = (flushCache: boolean, torchEmptyCache: boolean | undefined): Engi
     failureIn: successOrMessage,
   },
   hints: {
-    missing: 'Use a release of SGLang with this route, and install the Python package checkpoint-engine beside it',
-    failed: "Read the answer in detail and SGLang's log, and restart SGLang if its workers still wait",
-    slow: "Look at SGLang's log; with a draft model it loads every weight again: the update needs passes: 'any'",
+    missing:
+      'Use a release of SGLang with this route, and install the Python package checkpoint-engine in its environment',
+    failed: "Read detail, which has the answer, and SGLang's log, and restart SGLang if its workers still wait",
+    slow: "Check SGLang's log; with a draft model it loads every weight again, so the update needs passes: 'any'",
   },
 });

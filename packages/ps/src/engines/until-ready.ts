@@ -6,19 +6,19 @@ import { type EngineHttp, isRefused } from './engine-http.ts';
 import type { HttpReply } from './http-request.ts';
 import { lastingFailure } from './lasting-failure.ts';
 
-/** Pauses between two looks whether an engine is ready. */
+/** Pauses between two checks whether an engine is ready. */
 const FIRST_PAUSE_MS = 100;
 const LONGEST_PAUSE_MS = 2_000;
-/** How long one look may take. */
+/** How long one check may take. */
 const LOOK_TIMEOUT_MS = 5_000;
-/** How often the log says what is waited for. */
+/** How often the log reports the wait. */
 const LOG_EVERY_MS = 10_000;
 
 /**
- * Asks an engine again and again, less and less often, until it is ready.
+ * Checks an engine with growing pauses until it is ready.
  *
- * @throws `CE_ENGINE_UNREACHABLE` with the last answer after the time-out, and at once where asking again changes nothing:
- * another server is there, the name does not resolve, TLS fails; `CE_ENGINE_FAILED` where it refuses the API key.
+ * @throws `CE_ENGINE_UNREACHABLE` with the last answer after the time-out, and at once if a repetition cannot help:
+ * another server answers, the name does not resolve, TLS fails; `CE_ENGINE_FAILED` if the engine rejects the API key.
  */
 export async function untilReady(
   http: EngineHttp,
@@ -62,7 +62,7 @@ export async function untilReady(
   }
 }
 
-/** The answer that an error of {@link EngineHttp.call} speaks of. */
+/** Returns the answer inside an error of {@link EngineHttp.call}. */
 function replyIn(error: unknown): HttpReply | undefined {
   if (!CheckpointEngineError.isInstance(error) || error.status === undefined) return undefined;
   return { status: error.status, text: error.detail ?? '' };

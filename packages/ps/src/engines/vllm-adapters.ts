@@ -2,11 +2,11 @@ import type { EngineAdapter, EngineStep } from './adapter.ts';
 import type { EngineUpdate } from './engine-client.ts';
 import { countOf, parseFields } from './replies.ts';
 
-/** What is done around an update. */
+/** The requests around an update. */
 export interface VllmLoading {
   readonly flushCache: boolean;
   readonly pause: 'off' | 'abort' | 'wait' | 'keep';
-  /** The draft model takes the same weights, in a second pass of the backend. */
+  /** The draft model receives the same weights, in a second pass of the backend. */
   readonly loadsDraft?: boolean | undefined;
 }
 
@@ -18,12 +18,12 @@ export function vllmV1(loading: VllmLoading): EngineAdapter {
     workers: 'v1',
     looks: [
       ...looks,
-      // It stays true after a wake-up of the weights alone. The receivers look at the memory themselves.
+      // It stays true after a wake-up of the weights alone. The receivers check the memory themselves.
       { paths: ['/is_sleeping'], isOptional: true, read: ({ is_sleeping }) => ({ maySleep: is_sleeping === true }) },
     ],
     cautionOf: ({ address, maySleep }) =>
       maySleep
-        ? `vLLM at ${address} sleeps: where its weights have no memory, an update ends it; wake them first, with POST /wake_up?tags=weights`
+        ? `vLLM at ${address} sleeps: an update crashes it if its weights have no memory; wake them first with POST /wake_up?tags=weights`
         : undefined,
     update: {
       path: '/collective_rpc',
@@ -35,10 +35,10 @@ export function vllmV1(loading: VllmLoading): EngineAdapter {
       failureIn: somethingReturned,
     },
     hints: {
-      missing: 'Start vLLM with VLLM_SERVER_DEV_MODE=1: without it there is no such route',
+      missing: 'Start vLLM with VLLM_SERVER_DEV_MODE=1: without it the route does not exist',
       failed:
-        "Read the answer in detail and vLLM's log; it must run with --worker-extension-cls checkpoint_engine.worker.VllmColocateWorkerExtension",
-      slow: "Look at vLLM's log: a worker that hangs has no time-out of its own, restart it then",
+        "Read detail, which has the answer, and vLLM's log; vLLM must run with --worker-extension-cls checkpoint_engine.worker.VllmColocateWorkerExtension",
+      slow: "Check vLLM's log: a worker that hangs has no time-out, so restart vLLM then",
     },
   };
 }
@@ -95,13 +95,12 @@ export function vllmBackend(loading: VllmLoading): EngineAdapter {
 }
 
 const HINTS = {
-  missing: 'Start vLLM with VLLM_SERVER_DEV_MODE=1: without it there is no such route',
-  failed: "Read the answer in detail and vLLM's log",
-  slow: "Look at vLLM's log for where its workers wait; raise the time-out if it is only slow",
+  missing: 'Start vLLM with VLLM_SERVER_DEV_MODE=1: without it the route does not exist',
+  failed: "Read detail, which has the answer, and vLLM's log",
+  slow: "Check vLLM's log for what its workers wait for; raise the time-out if it is only slow",
 };
 
-const UNKNOWN =
-  "vLLM's weights are unknown: those of some layers may be new and those of others old until an update succeeds";
+const UNKNOWN = "vLLM's weights are unknown: some layers may be new and others old until an update succeeds";
 
 function common({
   flushCache,
@@ -122,7 +121,7 @@ function common({
         read: ({ world_size }) => ({ replicaSize: countOf(world_size) }),
       },
     ],
-    // `keep` freezes requests together with their keys and values, so there is nothing to clear.
+    // `keep` freezes requests together with their key-value cache, so the cache must stay.
     ...(pause === 'off'
       ? {}
       : { before: () => [{ path: `/pause?mode=${pause}&clear_cache=${String(flushCache && pause !== 'keep')}` }] }),
@@ -144,12 +143,12 @@ function common({
 
 const RESET_PREFIX_CACHE: EngineStep = {
   path: '/reset_prefix_cache',
-  otherwise: 'vLLM has no route to forget cached prefixes: those of the old weights stay',
+  otherwise: 'vLLM has no route to flush its prefix cache: prefixes of the old weights stay',
   complaintIn: keptPrefixes,
   hint: 'Cached prefixes of the old weights may be used: reset them with POST /reset_prefix_cache',
 };
 
-/** A parameter server that died between the requests leaves an update open, which vLLM refuses to start again. */
+/** A parameter server that died between the requests leaves an update open, and vLLM refuses to start another one. */
 function start(path: string): EngineStep {
   return {
     path,
@@ -166,7 +165,7 @@ function finishBody({ weightVersion }: EngineUpdate): object {
   return weightVersion === undefined ? {} : { weight_version: weightVersion };
 }
 
-/** The method returns nothing: the answer is empty, or has one null per worker; behind Ray Serve, per replica. */
+/** The method returns nothing: the answer is empty, or has one null per worker (behind Ray Serve, per replica). */
 function somethingReturned(text: string): string | undefined {
   if (text.trim() === '') return undefined;
   const { results } = parseFields(text);
@@ -182,5 +181,5 @@ function isNothing(result: unknown): boolean {
 
 function keptPrefixes(text: string): string | undefined {
   if (parseFields(text).success !== false) return undefined;
-  return 'vLLM keeps cached prefixes of the old weights while requests use them: pause it around updates';
+  return 'vLLM keeps cached prefixes of the old weights while requests use them: pause it during updates';
 }

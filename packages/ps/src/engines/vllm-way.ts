@@ -2,34 +2,34 @@ import type { EngineWait } from './engine-client.ts';
 import { EngineHttp, type EngineHttpOptions, isRefused } from './engine-http.ts';
 import { parseFields } from './replies.ts';
 
-/** How a vLLM server takes weights. */
+/** How a vLLM server receives weights. */
 export interface VllmWay {
   /** `v1`: the Python tool's extension. The others belong to the Python package `checkpoint-engine-worker`. */
   readonly name: 'v1' | 'extension' | 'backend';
   /** The draft model comes from the target's checkpoint. */
   readonly loadsDraft?: boolean | undefined;
-  /** The state of the workers' weights, where they tell it: `unknown` after an update that failed in its middle. */
+  /** The state of the workers' weights, if they report it: `unknown` after an update that failed halfway. */
   readonly weights?: string | undefined;
 }
 
-/** The first answer of a server takes seconds: it looks at its whole environment. */
+/** The first answer of a server takes seconds, because it inspects its complete environment. */
 const LOOK_TIMEOUT_MS = 30_000;
 /** The backend that `checkpoint-engine-worker` registers. */
 const BACKEND = 'checkpoint_engine';
-/** Extensions of the Python tool: they are not asked what they are, which would be an error in their log. */
+/** Extensions of the Python tool. A query for their description would be an error in their log. */
 const TOOL_EXTENSION = /^checkpoint_engine\./;
 
 const HINTS = {
-  missing: 'Start vLLM with VLLM_SERVER_DEV_MODE=1: without it there is no such route',
+  missing: 'Start vLLM with VLLM_SERVER_DEV_MODE=1: without it the route does not exist',
   failed: "Read vLLM's log",
-  slow: "Look at vLLM's log",
+  slow: "Check vLLM's log",
 };
 
 /**
- * Finds out how a vLLM server takes weights, from its configuration, and from its workers where that leaves it open.
- * All servers of an instance are started alike, so the first one is asked.
+ * Detects how a vLLM server receives weights, from its configuration, and from its workers if the configuration is not
+ * sufficient. All servers of an instance have the same configuration, so the query goes to the first one.
  *
- * @throws `CE_ENGINE_UNREACHABLE`, `CE_TIMEOUT`, `CE_ENGINE_FAILED` where it refuses the API key.
+ * @throws `CE_ENGINE_UNREACHABLE`, `CE_TIMEOUT`, `CE_ENGINE_FAILED` if vLLM rejects the API key.
  */
 export async function findVllmWay(
   options: Pick<EngineHttpOptions, 'endpoints' | 'apiKey' | 'logger'>,
@@ -60,7 +60,7 @@ export async function findVllmWay(
   return { name: 'backend', loadsDraft: hasDraft(config) };
 }
 
-/** What was found, for the log. */
+/** The detected way, for the log. */
 export function wayText({ name, weights }: VllmWay): string {
   const state = weights === 'unknown' ? '; its weights are unknown since an update that failed' : '';
   const texts = {
@@ -71,7 +71,7 @@ export function wayText({ name, weights }: VllmWay): string {
   return texts[name] + state;
 }
 
-/** The workers' own words, where all of them have the extension. */
+/** The description from the workers, if all of them have the extension. */
 function extensionIn(reply: Readonly<Record<string, unknown>> | undefined): VllmWay | undefined {
   const results = Array.isArray(reply?.results) ? reply.results.map(fieldsOf) : [];
   const speak = results.every(({ protocols }) => Array.isArray(protocols) && protocols.includes(2));

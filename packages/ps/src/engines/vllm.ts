@@ -7,11 +7,11 @@ import { findVllmWay, type VllmWay, wayText } from './vllm-way.ts';
 
 /** Options of {@link vllmEngine}. */
 export interface VllmOptions extends EngineOptions {
-  /** Forget cached prefixes, which belong to the old weights. @default true */
+  /** Flush the prefix cache, which belongs to the old weights. @default true */
   readonly flushCache?: boolean | undefined;
   /**
-   * Pauses generation around the update: `abort` ends requests that run, `wait` lets them end, `keep` freezes them with
-   * the keys and values of the old weights. After a failed update vLLM stays paused. @default 'off'
+   * Pauses generation during the update: `abort` ends running requests, `wait` lets them end, `keep` freezes them with
+   * the key-value cache of the old weights. After a failed update vLLM stays paused. @default 'off'
    */
   readonly pause?: 'off' | 'abort' | 'wait' | 'keep' | undefined;
 }
@@ -19,13 +19,13 @@ export interface VllmOptions extends EngineOptions {
 /**
  * vLLM, started with `VLLM_SERVER_DEV_MODE=1` and one of:
  *
- * - `--weight-transfer-config '{"backend":"checkpoint_engine"}'` with the Python package `checkpoint-engine-worker` (vLLM
- *   0.26 and later): protocol v2.
+ * - `--weight-transfer-config '{"backend":"checkpoint_engine"}'` with the Python package `checkpoint-engine-worker`
+ *   (vLLM 0.26 and later): protocol v2.
  * - `--worker-extension-cls checkpoint_engine_worker.vllm_extension.WorkerExtension`: the same, for any release.
  * - `--worker-extension-cls checkpoint_engine.worker.VllmColocateWorkerExtension` with the Python tool: protocol v1.
  *
- * `choose` finds out which. Releases that tell their world size are checked before bytes move. Those that keep a weight
- * version are told it once the weights are in.
+ * `choose` detects the way. Releases that report their world size are checked before any data moves. Releases that keep
+ * a weight version receive it after the weights.
  *
  * @source PyPI package vllm 0.33.0, `entrypoints/serve/dev`, `entrypoints/rl/online`
  */
@@ -48,7 +48,7 @@ class VllmEngine implements EngineClient {
   constructor(options: VllmOptions) {
     this.#options = options;
     this.#logger = options.logger ?? silentLogger;
-    // Bad endpoints and keys are found at once.
+    // Report bad endpoints and keys at once.
     this.#client({ name: 'v1' });
   }
 
@@ -77,7 +77,7 @@ class VllmEngine implements EngineClient {
     await this.#client(way).update(update);
   }
 
-  /** The addresses tell the protocol; which of the two ways of protocol 2 there is has to be looked at. */
+  /** The addresses show the protocol; the server's configuration decides between the two ways of protocol 2. */
   async #wayOf({ handles, ...wait }: EngineUpdate): Promise<VllmWay> {
     const isV2 = Object.values(handles).some((address) => address.startsWith('ce2:'));
     if (!isV2) return { name: 'v1' };
@@ -85,7 +85,7 @@ class VllmEngine implements EngineClient {
     if (this.#way && this.#way.name !== 'v1') return this.#way;
     throw new CheckpointEngineError(
       'CE_ENGINE_MISMATCH',
-      'The update uses worker protocol v2, and vLLM has no receiver for it',
+      'The update uses worker protocol v2, but vLLM has no receiver for it',
       'Start vLLM with the Python package checkpoint-engine-worker, see docs/update-vllm.md, or use protocol v1',
     );
   }
@@ -93,7 +93,7 @@ class VllmEngine implements EngineClient {
   #client(way: VllmWay): EngineClient {
     const { flushCache = true, pause = 'off', updatePath, ...options } = this.#options;
     const adapter = ADAPTERS[way.name]({ flushCache, pause, loadsDraft: way.loadsDraft });
-    // A path of the caller's own is that of the Python tool's request.
+    // A path from the caller is the path of the Python tool's request.
     return httpEngine(adapter, way.name === 'v1' ? { ...options, updatePath } : options);
   }
 }

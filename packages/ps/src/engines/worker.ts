@@ -2,7 +2,7 @@ import type { EngineAdapter } from './adapter.ts';
 import type { EngineClient, EngineOptions } from './engine-client.ts';
 import { httpEngine } from './http-engine.ts';
 
-/** An engine that is built with the package `@checkpoint-engine/worker` and serves its routes. */
+/** An engine with the package `@checkpoint-engine/worker`, which serves its routes. */
 export function workerEngine(options: EngineOptions): EngineClient {
   return httpEngine(worker, options);
 }
@@ -14,7 +14,7 @@ const worker: EngineAdapter = {
   update: { path: '/update', body: ({ handles }) => ({ handles }), failureIn: () => undefined },
   hints: {
     missing: 'Check that the address is that of a @checkpoint-engine/worker server',
-    failed: "Read the answer in detail and the worker's log",
-    slow: "Look at the worker's log for where it hangs; raise the time-out if it is only slow",
+    failed: "Read detail, which has the answer, and the worker's log",
+    slow: "Check the worker's log for where it hangs; raise the time-out if it is only slow",
   },
 };

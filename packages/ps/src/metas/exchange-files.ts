@@ -3,15 +3,15 @@ import { decode, encode } from '@msgpack/msgpack';
 import { exchangeThroughFirst } from '../util/exchange.ts';
 import { checkSameFiles, digestOf, type SeenFiles } from './seen-files.ts';
 
-/** What the first member answers where all views are equal, and where they have to be compared. */
+/** The first member's answer: all views are equal, or they have to be compared. */
 const [EQUAL, COMPARE] = [new Uint8Array([0]), new Uint8Array([1])];
 
 /**
- * Has all members compare what they saw of a checkpoint's files: by digests, and file by file where these differ, as
- * they do between hosts.
+ * Lets all members compare what they saw of a checkpoint's files: first by digests, and file by file if these differ,
+ * as they do between hosts.
  *
- * @param own This member's view; nothing where it registered the checkpoint in another way than by a share of files.
- * @throws What `own` throws at any member; `CE_PLAN_MISMATCH`.
+ * @param own This member's view; `undefined` if it registered the checkpoint in another way than as a share of files.
+ * @throws The errors of `own` at any member; `CE_PLAN_MISMATCH`.
  */
 export async function exchangeFiles(
   store: Store,

@@ -7,31 +7,32 @@ import { decodeFromRank } from '../util/decode-bounded.ts';
 import { exchangeThroughFirst } from '../util/exchange.ts';
 import { decodeMetas, type GatheredMetas } from './gathered-metas.ts';
 
-/** Ranks' metas repeat each other's names and shapes: even the fastest level leaves a sixth. */
+/** Metas of several ranks repeat names and shapes: they compress to a sixth even at level 1. */
 const LEVEL = 1;
-/** No world's metas are larger; what claims to be is not believed. */
+/** No world has larger metas; larger claims are rejected. */
 const MAX_BYTES = 2 ** 30;
 const deflate = promisify(deflateRaw);
 const inflate = promisify(inflateRaw);
 
 /**
- * What worlds of this process gathered before, by the SHA-256 of the bytes: a checkpoint whose tensors stay what they
- * are is gathered anew with every new version, and is decoded once. Kept as long as somebody holds the metas.
+ * Metas that worlds of this process gathered before, by the SHA-256 of their bytes: a checkpoint whose tensors keep
+ * their names and shapes is gathered with every new version, but decoded once. Kept while a caller references the
+ * metas.
  */
 const known = new Map<string, WeakRef<GatheredMetas>>();
-/** What is being decoded just now. */
+/** Metas that are being decoded now. */
 const decoding = new Map<string, Promise<GatheredMetas>>();
 const forget = new FinalizationRegistry<string>((key) => {
   if (known.get(key)?.deref() === undefined) known.delete(key);
 });
 
 /**
- * Tells all members what each of them holds: what `ParameterServer.gatherMetas` does, for servers composed otherwise.
- * Called on all members. The first one packs the metas of all, and every member is sent the same
- * bytes: those grow with the tensors, not with the square of the ranks.
+ * Exchanges what each member holds: the work of `ParameterServer.gatherMetas`, for servers of another composition.
+ * Called on all members. The first member encodes the metas of all, and every member receives the same bytes, so the
+ * traffic grows with the tensors and not with the square of the ranks.
  *
  * @param own Encodes this rank's metas.
- * @throws What `own` throws at any member; `CE_METAS_INVALID`, `CE_TENSOR_DUPLICATE`, `CE_CHECKPOINT_EMPTY`.
+ * @throws The errors of `own` at any member; `CE_METAS_INVALID`, `CE_TENSOR_DUPLICATE`, `CE_CHECKPOINT_EMPTY`.
  */
 export async function gatherMetas(
   store: Store,
@@ -51,7 +52,7 @@ export async function gatherMetas(
   return await gathered;
 }
 
-/** Puts encoded metas into one value, without what they have in common. */
+/** Joins encoded metas into one value, with their common parts compressed. */
 async function packMetas(encoded: readonly Uint8Array[]): Promise<Uint8Array> {
   return await deflate(encode(encoded), { level: LEVEL });
 }

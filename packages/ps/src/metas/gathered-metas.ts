@@ -4,7 +4,7 @@ import { decodeRankMetas, metasDigest, type RankMetas } from '@checkpoint-engine
 import { affinityOf, checkUniqueTensors } from '@checkpoint-engine/planner';
 import type { WorldMetas } from '../api.ts';
 
-/** Decoding goes on for so long before the event loop gets a turn. */
+/** How long decoding runs before the event loop gets a turn. */
 const SLICE_MS = 8;
 
 /** What all ranks hold of a checkpoint, checked. */
@@ -13,18 +13,18 @@ export interface GatheredMetas {
   readonly digest: string;
 }
 
-/** The name of the checkpoint that metas are of. @throws `CE_METAS_INVALID` They name none, or several. */
+/** Returns the name of the metas' checkpoint. @throws `CE_METAS_INVALID` They name none, or several. */
 export function checkpointOf(metas: WorldMetas): string {
   const name = metas[0]?.checkpoint;
   if (name !== undefined && metas.every(({ checkpoint }) => checkpoint === name)) return name;
   throw new CheckpointEngineError(
     'CE_METAS_INVALID',
-    `Metas of one checkpoint are wanted, but these name ${JSON.stringify([...new Set(metas.map((m) => m.checkpoint))])}`,
+    `The metas must be of one checkpoint, but they name ${JSON.stringify([...new Set(metas.map((m) => m.checkpoint))])}`,
     'Load the metas of one checkpoint at a time',
   );
 }
 
-/** Checks metas as a whole. @throws `CE_METAS_INVALID`, `CE_TENSOR_DUPLICATE`, `CE_CHECKPOINT_EMPTY` */
+/** Checks the metas of all ranks together. @throws `CE_METAS_INVALID`, `CE_TENSOR_DUPLICATE`, `CE_CHECKPOINT_EMPTY` */
 export function checkMetas(metas: WorldMetas): GatheredMetas {
   const name = checkpointOf(metas);
   checkUniqueTensors(metas);
@@ -38,14 +38,14 @@ export function checkMetas(metas: WorldMetas): GatheredMetas {
   return { metas, digest: metasDigest(metas) };
 }
 
-/** Decodes and checks the metas of a world, a rank at a time. @throws What {@link checkMetas} does */
+/** Decodes and checks the metas of a world, one rank at a time. @throws The errors of {@link checkMetas} */
 export async function decodeMetas(encoded: readonly Uint8Array[]): Promise<GatheredMetas> {
   const metas: RankMetas[] = [];
   let sliceEndsAt = performance.now() + SLICE_MS;
   for (const bytes of encoded) {
     const rankMetas = decodeRankMetas(bytes);
     metas.push(rankMetas);
-    // Planning asks for the groups of all tensors; finding them takes longer than the plan.
+    // Planning needs the groups of all tensors; finding them takes longer than the plan.
     affinityOf(rankMetas.tensors);
     if (performance.now() < sliceEndsAt) continue;
     await setImmediate();

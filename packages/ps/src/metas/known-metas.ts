@@ -4,12 +4,12 @@ import type { WorldMetas } from '../api.ts';
 import { checkSameCheckpoint } from '../sources/holder-index.ts';
 import { checkMetas, checkpointOf, type GatheredMetas } from './gathered-metas.ts';
 
-/** Metas that an update goes by, and what else its bytes can be read from. */
+/** The metas for an update, and further sources of the same bytes. */
 export interface UpdateMetas extends GatheredMetas {
   readonly fallbacks: readonly WorldMetas[];
 }
 
-/** What a rank knows of who holds what, by checkpoint: as gathered or loaded last. */
+/** The metas that a rank knows, by checkpoint: those that were gathered or loaded last. */
 export class KnownMetas {
   readonly #rank: number;
   readonly #byCheckpoint = new Map<string, UpdateMetas>();
@@ -25,17 +25,17 @@ export class KnownMetas {
     throw new CheckpointEngineError(
       'CE_METAS_MISSING',
       `The metas of checkpoint "${checkpoint}" have not been gathered at rank ${this.#rank}`,
-      'Call gatherMetas on all ranks after registration, and again when anything was registered anew',
+      'Call gatherMetas on all ranks after registration, and again after each registration',
       { rank: this.#rank },
     );
   }
 
-  /** Takes what the ranks of this world told each other. */
+  /** Stores the metas that the ranks of this world exchanged. */
   setGathered(checkpoint: string, gathered: GatheredMetas): void {
     this.#byCheckpoint.set(checkpoint, { ...gathered, fallbacks: [] });
   }
 
-  /** Takes metas from elsewhere. @throws `CE_TENSOR_DUPLICATE`, `CE_METAS_INVALID`, `CE_CHECKPOINT_EMPTY` */
+  /** Stores metas of another world. @throws `CE_TENSOR_DUPLICATE`, `CE_METAS_INVALID`, `CE_CHECKPOINT_EMPTY` */
   load(metas: WorldMetas, fallbacks: readonly WorldMetas[]): void {
     const checked = checkMetas(metas);
     for (const fallback of fallbacks) {

@@ -1,10 +1,10 @@
 import type { RankMetas } from '@checkpoint-engine/meta';
 import type { Entry } from '../pool/checkpoints.ts';
 
-/** Where a rank is, as its metas tell others. */
+/** The place of a rank, as its metas describe it. */
 export type RankPlace = Pick<RankMetas, 'rank' | 'host' | 'deviceUuid' | 'p2pAddress' | 'nics'>;
 
-/** What a rank tells of a checkpoint that it holds. */
+/** The description of a rank's share of a checkpoint. */
 export function metasAt(place: RankPlace, checkpoint: string, { held, offers }: Entry): RankMetas {
   return {
     checkpoint,
@@ -14,7 +14,7 @@ export function metasAt(place: RankPlace, checkpoint: string, { held, offers }: 
   };
 }
 
-/** Whether metas were told by the rank there, and not by one of the same number in another world. */
+/** Whether metas come from the rank at this place, and not from a rank with the same number in another world. */
 export function isAt(metas: RankMetas, { rank, host, deviceUuid, p2pAddress }: RankPlace): boolean {
   return (
     metas.rank === rank && metas.host === host && metas.deviceUuid === deviceUuid && metas.p2pAddress === p2pAddress

@@ -27,7 +27,7 @@ describe('checkSameFiles', () => {
     ['another size', [view([a]), view([file('a', { sizeBytes: 9 })])], /"a" has 8 and 9 bytes/],
     ['other tensors', [view([a]), view([file('a', { headerDigest: 'i' })], 'y')], /"a" has other tensors/],
     ['another file', [view([a]), view([file('a', { inode: '7' })])], /"a" was replaced by another file/],
-    ['other content', [view([a]), view([file('a', { modifiedNs: '7' })])], /"a" was written to between/],
+    ['other content', [view([a]), view([file('a', { modifiedNs: '7' })])], /"a" was modified between/],
     ['another order', [view([a, b]), view([b, a])], /listed in another order/],
     ['no files', [view([a]), undefined], /registered there in another way/],
     ['no files at first', [undefined, view([a])], /Ranks 1 and 0 .* registered there in another way/],

@@ -3,25 +3,25 @@ import { basename } from 'node:path';
 import { CheckpointEngineError } from '@checkpoint-engine/interface';
 import type { CheckpointFile } from '@checkpoint-engine/meta';
 
-/** One of a checkpoint's files as a rank saw it. Plain data: it travels between ranks. */
+/** One file of a checkpoint as a rank saw it. Plain data, which travels between ranks. */
 export interface SeenFile {
   readonly name: string;
   readonly sizeBytes: number;
-  /** Of the names, dtypes, shapes and places of its tensors. */
+  /** Digest of the names, dtypes, shapes and offsets of its tensors. */
   readonly headerDigest: string;
-  /** Which file it is, for ranks that have the same file system. */
+  /** Identifies the file for ranks with the same file system. */
   readonly device: string;
   readonly inode: string;
   readonly modifiedNs: string;
 }
 
-/** The files of a checkpoint as one rank saw them, in their order. */
+/** The files of a checkpoint as one rank saw them, in order. */
 export interface SeenFiles {
   readonly host: string;
   readonly files: readonly SeenFile[];
 }
 
-/** What files with headers say of a rank's view. */
+/** Builds a rank's view from files with headers. */
 export function seenFiles(files: readonly CheckpointFile[]): SeenFile[] {
   return files.map(({ path, sizeBytes, headerDigest, state }) => ({
     name: basename(path),
@@ -33,20 +33,20 @@ export function seenFiles(files: readonly CheckpointFile[]): SeenFile[] {
   }));
 }
 
-/** Equal for views that certainly are the same; views of different hosts are never. */
+/** Equal for views that are certainly the same; views of different hosts never are. */
 export function digestOf(seen: SeenFiles): string {
   return createHash('sha256').update(JSON.stringify(seen)).digest('base64url');
 }
 
-/** Differences that an error names. */
+/** Number of differences that an error names. */
 const SHOWN = 3;
 
 /**
- * Checks that all ranks that share a checkpoint by bytes saw the same files: each works out its share from what it saw,
- * so that tensors would be missing otherwise.
+ * Checks that all ranks that divide a checkpoint by size saw the same files: each computes its share from what it saw,
+ * so tensors would be missing otherwise.
  *
- * @param views By rank; nothing of a rank that registered the checkpoint in another way.
- * @throws `CE_PLAN_MISMATCH` naming two ranks and what differs.
+ * @param views By rank; `undefined` for a rank that registered the checkpoint in another way.
+ * @throws `CE_PLAN_MISMATCH` with two ranks and their differences.
  */
 export function checkSameFiles(checkpoint: string, views: ReadonlyMap<number, SeenFiles | undefined>): void {
   const [first, view] = [...views].find(([, seen]) => seen !== undefined) ?? [];
@@ -88,6 +88,6 @@ function differenceOf(a: SeenFile, b: SeenFile, isSameHost: boolean): string | u
   if (a.sizeBytes !== b.sizeBytes) return `has ${a.sizeBytes} and ${b.sizeBytes} bytes`;
   if (a.headerDigest !== b.headerDigest) return 'has other tensors';
   if (!isSameHost || a.device !== b.device) return undefined;
-  if (a.inode !== b.inode) return 'was replaced by another file between the two';
-  return a.modifiedNs === b.modifiedNs ? undefined : 'was written to between the two';
+  if (a.inode !== b.inode) return 'was replaced by another file between the registrations';
+  return a.modifiedNs === b.modifiedNs ? undefined : 'was modified between the registrations';
 }

@@ -15,27 +15,27 @@ import type { PoolContext } from './pool-context.ts';
 import { type RemovableFile, removeFile } from './remove-file.ts';
 import { SharedPool } from './shared-pool.ts';
 
-/** What holding checkpoints needs of the rank. */
+/** What this class needs of the rank. */
 export interface CheckpointsOptions {
   readonly device: Device;
   readonly store: Store;
   readonly logger: Logger;
-  /** Peers read through it. */
+  /** The endpoint through which peers read. */
   readonly endpoint: P2PEndpoint | undefined;
-  /** Workers open pools. @default where peers do */
+  /** Workers map pools. @default if peers read them */
   readonly sharesPools?: boolean | undefined;
 }
 
 /** A checkpoint that this rank holds, and how peers read it. */
 export interface Entry {
   readonly held: HeldCheckpoint;
-  /** A pool that is read in the background is offered once its bytes are there. */
+  /** A pool that is read in the background is offered to peers once it is complete. */
   offers: Offers;
-  /** Files used in place that still have their names and are to lose them. */
+  /** Files used in place that still have their names and are to be removed. */
   removableFiles: readonly RemovableFile[];
 }
 
-/** The checkpoints that a rank holds, by name, and the memory that outlives them. */
+/** The checkpoints of a rank by name, and the memory that outlives them. */
 export class Checkpoints {
   readonly #options: CheckpointsOptions;
   readonly #isShared: boolean;
@@ -70,13 +70,13 @@ export class Checkpoints {
     );
   }
 
-  /** Holds one more, and lets peers read it. Nothing stays behind when it rejects. @throws `CE_CHECKPOINT_EXISTS` */
+  /** Adds a checkpoint and lets peers read it. Releases everything before it rejects. @throws `CE_CHECKPOINT_EXISTS` */
   async add(name: string, source: CheckpointSource, options: RegisterOptions): Promise<RegisteredCheckpoint> {
     const { rank } = this.#options.store;
     if (this.#entries.has(name) || this.#pending.has(name)) {
       throw new CheckpointEngineError(
         'CE_CHECKPOINT_EXISTS',
-        `Checkpoint "${name}" is registered already`,
+        `Checkpoint "${name}" is already registered`,
         'Unregister it first, or use another name',
         { rank },
       );
@@ -108,7 +108,7 @@ export class Checkpoints {
     }
   }
 
-  /** Lets peers read those regions of a checkpoint whose bytes are there and that are not offered yet. */
+  /** Lets peers read those regions of a checkpoint that are complete and not offered yet. */
   async offer(entry: Entry): Promise<void> {
     const { endpoint, store, logger } = this.#options;
     if (endpoint === undefined) return;
@@ -123,7 +123,7 @@ export class Checkpoints {
 
   /**
    * Removes the files that a checkpoint uses in place, unless they are to be kept. The mappings keep the bytes. Never
-   * rejects: a file that cannot be removed stays, and the log says why.
+   * rejects: a file that cannot be removed stays, and the log has the reason.
    *
    * @returns The files that this rank removed; other ranks of the host may have removed the rest.
    * @throws `CE_CHECKPOINT_UNKNOWN`
@@ -140,7 +140,7 @@ export class Checkpoints {
       } catch (error) {
         logger.warn(
           { rank: store.rank, file: file.path, err: error },
-          'A file on /dev/shm cannot be removed, and stays',
+          'A file on /dev/shm cannot be removed and stays',
         );
       }
     }
@@ -154,9 +154,9 @@ export class Checkpoints {
   }
 
   /**
-   * Forgets one and gives its memory back.
+   * Removes a checkpoint and frees its memory.
    *
-   * @param options.force Also gives back the shared pool, where it used that.
+   * @param options.force Also free the shared pool, if the checkpoint used it.
    * @throws `CE_CHECKPOINT_UNKNOWN`
    */
   async remove(name: string, { force = false }: { readonly force?: boolean | undefined }): Promise<void> {
@@ -167,19 +167,21 @@ export class Checkpoints {
     if (usedSharedPool && force) this.#sharedPool.close();
   }
 
-  /** Memory that workers may go on reading after a failed update is not used for other checkpoints. */
+  /** Workers may still read this memory after a failed update, so it is not used for other checkpoints. */
   retirePools(): void {
     this.#sharedPool.retire();
   }
 
-  /** Gives all memory back. Idempotent. */
+  /** Frees all memory. Idempotent. */
   async close(): Promise<void> {
     for (const entry of this.#entries.values()) await giveBack(entry);
     this.#entries.clear();
     this.#sharedPool.close();
   }
 
-  /** Where workers alone would map it, memory that cannot be shared does as well: they pull through a ring then. */
+  /**
+   * If only workers would map the memory, memory that cannot be shared works as well: they pull through a ring then.
+   */
   async #allocate(sizeBytes: number): Promise<HostMemory> {
     const { device, endpoint, logger, store } = this.#options;
     try {
@@ -189,7 +191,7 @@ export class Checkpoints {
       if (!isOptional || !CheckpointEngineError.isInstance(error) || error.code !== 'CE_SHM_TOO_SMALL') throw error;
       logger.warn(
         { rank: store.rank, err: error },
-        'A checkpoint does not fit into shared memory: it is held elsewhere',
+        'A checkpoint does not fit into shared memory and is held in other memory',
       );
       return await device.allocateHost(sizeBytes);
     }
@@ -200,9 +202,9 @@ export class Checkpoints {
     const isShared = pool === 'shared';
     return {
       ...{ device, store, signal, logger },
-      // A device with pages of its own maps files so that peers can read them; one of host memory maps them for itself.
+      // A device with its own pages maps files so that peers can read them; a host device maps them for itself only.
       copiesForPeers: endpoint !== undefined && device.supports.hostAddressable,
-      // Allocations are never empty, so that a checkpoint of empty tensors needs no special way.
+      // Allocations are never empty, so that a checkpoint of empty tensors is not a special case.
       acquirePool: (sizeBytes) => {
         const wanted = Math.max(sizeBytes, 1);
         return isShared ? this.#sharedPool.acquire(name, wanted) : this.#allocate(wanted);

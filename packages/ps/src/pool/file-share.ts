@@ -14,17 +14,17 @@ import type { RemovableFile } from './remove-file.ts';
 
 const IN_PLACE_FOLDER = '/dev/shm/';
 
-/** What a rank takes of a checkpoint's files, from their headers. */
+/** The share of a checkpoint's files that a rank owns, from their headers. */
 export interface FileShare {
   readonly files: readonly CheckpointFile[];
-  /** This rank's, in the order of the files, then by offset. */
+  /** The tensors of this rank, in the order of the files, then by offset. */
   readonly tensors: readonly TensorEntry[];
-  /** Files on `/dev/shm` that are to be used where they lie. */
+  /** Files on `/dev/shm` to use in place. */
   readonly inPlacePaths: ReadonlySet<string>;
   readonly warnings: readonly string[];
 }
 
-/** Reads the headers and finds this rank's share. @throws `CE_FILE_*`, `CE_TENSOR_*`, `CE_CHECKPOINT_EMPTY` */
+/** Reads the headers and computes this rank's share. @throws `CE_FILE_*`, `CE_TENSOR_*`, `CE_CHECKPOINT_EMPTY` */
 export async function findShare(source: FileSource, { store, signal }: PoolContext): Promise<FileShare> {
   const isPart = source.share === 'all';
   const { files, tensors, warnings } = await readCheckpoint(source.files, { signal, isPart });
@@ -52,17 +52,17 @@ async function onDevShm(paths: readonly string[]): Promise<Set<string>> {
   return new Set(paths.filter((_, index) => real[index]!.startsWith(IN_PLACE_FOLDER)));
 }
 
-/** The same share with nothing used in place, for peers that could not read it so. */
+/** The same share with no file used in place, for peers that could not read such files. */
 export function copiedForPeers(share: FileShare): FileShare {
   const { size } = share.inPlacePaths;
   if (size === 0) return share;
   const warning =
-    `Files on /dev/shm (${size}) are copied and stay there, so that they take their room twice: peers could not read ` +
-    'them in place. Remove them, or keep checkpoints that peers read on a disk';
+    `Files on /dev/shm (${size}) are copied and stay there, so they take twice their size: peers cannot read them in ` +
+    'place. Remove them, or put checkpoints that peers read on a disk';
   return { ...share, inPlacePaths: new Set(), warnings: [...share.warnings, warning] };
 }
 
-/** The meta of a tensor in a region that is its whole file. */
+/** The meta of a tensor in a region that is its complete file. */
 export function metaInFile(
   { name, dtype, shape, sizeBytes, fileOffsetBytes }: TensorEntry,
   region: number,
@@ -70,7 +70,7 @@ export function metaInFile(
   return { name, dtype, shape, sizeBytes, region, offsetBytes: fileOffsetBytes };
 }
 
-/** The files that are used in place and are not to be kept, also those of which other ranks of this host have a share. */
+/** The files to remove after use in place, including those of which other ranks of this host own a share. */
 export function removableFiles({ files, inPlacePaths }: FileShare, { keepFiles }: FileSource): RemovableFile[] {
   return keepFiles === true ? [] : files.filter(({ path }) => inPlacePaths.has(path));
 }

@@ -14,17 +14,17 @@ import { copiedForPeers, type FileShare, findShare, metaInFile, removableFiles }
 import type { HeldCheckpoint } from './held-checkpoint.ts';
 import type { PoolContext } from './pool-context.ts';
 
-/** What a CUDA device pins at a time: a part that ends elsewhere would have the driver fault pages in. */
+/** The unit of pinning on a CUDA device: at other boundaries the driver would fault pages in. */
 const PINNED_PART_BYTES = 256 * 2 ** 20;
-/** Where nothing is pinned, the first bucket need not wait for so much. */
+/** A smaller unit without pinning, so that the first bucket waits less. */
 const PART_BYTES = 32 * 2 ** 20;
 
 /**
- * Brings this rank's share of a checkpoint's files into host memory. Files on `/dev/shm` stay where they are and are
- * pinned in place, unless peers could not read them so; all others are read into one pool, in the background where the
- * source says so. The pool holds tensors that travel together in one piece.
+ * Reads this rank's share of a checkpoint's files into host memory. Files on `/dev/shm` stay there and are pinned in
+ * place, unless peers could not read them; all other files are read into one pool, in the background if the source asks
+ * for it. Tensors that travel together are adjacent in the pool.
  *
- * Nothing is held when it rejects.
+ * Releases everything before it rejects.
  */
 export async function holdFiles(source: FileSource, context: PoolContext): Promise<HeldCheckpoint> {
   const found = await findShare(source, context);
@@ -86,7 +86,7 @@ export async function holdFiles(source: FileSource, context: PoolContext): Promi
   }
 }
 
-/** The files of these tensors, as they were when their headers were read. */
+/** The files of these tensors, in the state in which their headers were read. */
 function streamedFiles({ files }: FileShare, tensors: readonly TensorEntry[]): Map<string, StreamedFile> {
   const wanted = new Set(tensors.map(({ path }) => path));
   return new Map(files.filter(({ path }) => wanted.has(path)).map((file) => [file.path, new StreamedFile(file)]));

@@ -17,16 +17,16 @@ import type { PoolContext } from './pool-context.ts';
 const MIB = 2 ** 20;
 const DEFAULT_HOST_MEMORY_BYTES = 2048 * MIB;
 const LEAST_HOST_MEMORY_BYTES = MIB;
-/** An ordinary bucket of a GPU: every thread of a device has a part of it to read. */
+/** The size of an ordinary bucket of a GPU: every thread of a device has a part of it to read. */
 const CHUNK_BYTES = 128 * MIB;
-/** That have room in the ring at least, so that some are read while others are copied. */
+/** Minimum number of chunks that the ring holds, so that some are read while others are copied. */
 const CHUNKS = 4;
 
 /**
- * Finds this rank's share of a checkpoint's files and leaves the bytes where they are: each update reads them anew,
+ * Computes this rank's share of a checkpoint's files and leaves the bytes in the files: each update reads them again,
  * through a ring of host memory. Files on `/dev/shm` are pinned in place.
  *
- * Nothing is held when it rejects.
+ * Releases everything before it rejects.
  */
 export async function holdStream(source: FileSource, context: PoolContext): Promise<HeldCheckpoint> {
   const hostMemoryBytes = source.hostMemoryBytes ?? DEFAULT_HOST_MEMORY_BYTES;

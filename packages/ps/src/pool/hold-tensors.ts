@@ -7,7 +7,10 @@ import { PoolSource } from '../sources/pool-source.ts';
 import type { HeldCheckpoint } from './held-checkpoint.ts';
 import type { PoolContext } from './pool-context.ts';
 
-/** Copies tensors that the caller holds in memory into the pool (none: a rank that only receives). Nothing is held when it rejects. */
+/**
+ * Copies the caller's tensors into the pool (no tensors: a rank that only receives). Releases everything before it
+ * rejects.
+ */
 export async function holdTensors(
   name: string,
   given: readonly NamedTensor[],
@@ -52,7 +55,7 @@ function check(name: string, tensors: readonly NamedTensor[]): void {
     if (seen.has(tensor)) {
       throw new CheckpointEngineError(
         'CE_TENSOR_DUPLICATE',
-        `Checkpoint "${name}" was given tensor "${tensor}" twice`,
+        `Checkpoint "${name}" has tensor "${tensor}" twice`,
         'Pass each tensor once',
         { tensor },
       );

@@ -5,11 +5,11 @@ import { holdStream } from './hold-stream.ts';
 import { holdTensors } from './hold-tensors.ts';
 import type { PoolContext } from './pool-context.ts';
 
-/** Holds a checkpoint the way that its source asks for. Nothing is held when it rejects. */
+/** Holds a checkpoint in the way that its source asks for. Releases everything before it rejects. */
 export async function hold(name: string, source: CheckpointSource, context: PoolContext): Promise<HeldCheckpoint> {
   if ('tensors' in source) return holdTensors(name, source.tensors, context);
   if (source.stream === true && source.load === 'background') {
-    throw new TypeError('A checkpoint either streams (`stream`) or is read in the background (`load`), not both');
+    throw new TypeError('`stream` and `load: "background"` exclude each other');
   }
   return source.stream === true ? holdStream(source, context) : holdFiles(source, context);
 }

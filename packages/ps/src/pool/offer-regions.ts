@@ -7,17 +7,17 @@ import {
 } from '@checkpoint-engine/interface';
 import type { HeldRegion } from './held-checkpoint.ts';
 
-/** What offering memory needs of the rank. */
+/** What this module needs of the rank. */
 export interface OfferContext {
   readonly endpoint: P2PEndpoint;
   readonly rank: number;
   readonly logger: Logger;
 }
 
-/** How peers read what was offered to them: not at all a file on disk, and memory that the transport cannot share. */
+/** How peers read offered regions; undefined for a file on disk and for memory that the transport cannot share. */
 export type Offers = ReadonlyMap<HeldRegion, Registration | undefined>;
 
-/** Lets peers read regions of a checkpoint. Nothing is registered when it rejects. */
+/** Lets peers read regions of a checkpoint. Releases everything before it rejects. */
 export async function offerRegions(regions: readonly HeldRegion[], context: OfferContext): Promise<Offers> {
   const offers = new Map<HeldRegion, Registration | undefined>();
   try {
@@ -32,7 +32,10 @@ export async function offerRegions(regions: readonly HeldRegion[], context: Offe
   }
 }
 
-/** Nothing where the transport cannot share memory of this kind: a file in place, for one. Then this rank only sends. */
+/**
+ * Returns `undefined` if the transport cannot share memory of this kind, such as a file in place: this rank only sends
+ * it.
+ */
 async function register(
   range: MemoryRange,
   { endpoint, rank, logger }: OfferContext,

@@ -6,11 +6,11 @@ export interface PoolContext {
   readonly store: Store;
   readonly signal: AbortSignal | undefined;
   readonly logger: Logger;
-  /** Peers are to read what is held, and files that this device maps belong to this process alone. */
+  /** Peers read what is held, and files that this device maps are private to this process. */
   readonly copiesForPeers: boolean;
-  /** Gives memory of at least this size, from the pool that the caller asked for. */
+  /** Returns memory of at least this size, from the pool that the caller selected. */
   acquirePool(sizeBytes: number): Promise<HostMemory>;
-  /** Takes it back. */
+  /** Frees it. */
   releasePool(memory: HostMemory): void;
   onProgress(doneBytes: number, totalBytes: number): void;
 }

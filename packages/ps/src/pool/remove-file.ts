@@ -4,16 +4,16 @@ import { dirname, join } from 'node:path';
 import type { FileState } from '@checkpoint-engine/interface';
 import { type CheckpointFile, fileStateOf, isSameFile } from '@checkpoint-engine/meta';
 
-/** A file that may be removed: its name, and the file that the name belonged to. */
+/** A file to remove: its name, and the file that the name belonged to. */
 export type RemovableFile = Pick<CheckpointFile, 'path' | 'state'>;
 
 /**
- * Removes a file by its name, unless the name belongs to another file or to a symbolic link by now, or the file was
- * written to. No file is lost that takes the name at the same time: the name is moved aside first, and moved back where
- * it turns out to be that of another file.
+ * Removes a file by its name, unless the name belongs to another file or a symbolic link by now, or the file was
+ * modified. A file that takes the name at the same time is not lost: the name is moved aside first, and moved back if
+ * it belongs to another file.
  *
  * @returns Whether the file was removed.
- * @throws What the file system says: the file is still there then.
+ * @throws The error of the file system. The file still exists then.
  */
 export async function removeFile({ path, state }: RemovableFile): Promise<boolean> {
   if (!(await isUntouched(path, state))) return false;
@@ -34,7 +34,7 @@ export async function removeFile({ path, state }: RemovableFile): Promise<boolea
   return isOwn;
 }
 
-/** A link never replaces a file: where the name was taken again, the file there is the newest one, and stays. */
+/** A link never replaces a file: if the name exists again, the file there is the newest one, and stays. */
 async function moveBack(aside: string, path: string): Promise<void> {
   try {
     await link(aside, path);
@@ -44,7 +44,7 @@ async function moveBack(aside: string, path: string): Promise<void> {
   await unlink(aside);
 }
 
-/** Whether the name is that of the file, and the file's content is what it was. */
+/** Whether the name belongs to the file, and the file's content is unchanged. */
 async function isUntouched(path: string, state: FileState): Promise<boolean> {
   try {
     const now = fileStateOf(await lstat(path, { bigint: true }));

@@ -6,9 +6,9 @@ import {
 } from '@checkpoint-engine/interface';
 
 /**
- * Host memory that outlives a checkpoint and is used again by the next one: pinning many gigabytes takes seconds.
+ * Host memory that outlives a checkpoint and is reused for the next one, because pinning many gigabytes takes seconds.
  *
- * It has one user at a time. It grows when a checkpoint needs more, and is given back only by {@link SharedPool.close}.
+ * It has one user at a time. It grows if a checkpoint needs more, and is freed only by {@link SharedPool.close}.
  */
 export class SharedPool {
   readonly #device: Device;
@@ -27,13 +27,13 @@ export class SharedPool {
     return this.#user;
   }
 
-  /** @throws `CE_CHECKPOINT_BUSY` naming the checkpoint that uses it. */
+  /** @throws `CE_CHECKPOINT_BUSY` with the checkpoint that uses the pool. */
   async acquire(user: string, sizeBytes: number): Promise<HostMemory> {
     if (this.#user !== undefined) {
       throw new CheckpointEngineError(
         'CE_CHECKPOINT_BUSY',
-        `The shared pool is used by checkpoint "${this.#user}", so "${user}" cannot have it`,
-        `Unregister "${this.#user}" first, or register "${user}" with a pool of its own`,
+        `The shared pool is used by checkpoint "${this.#user}", so "${user}" cannot use it`,
+        `Unregister "${this.#user}" first, or register "${user}" with its own pool`,
       );
     }
     this.#user = user;
@@ -50,20 +50,20 @@ export class SharedPool {
     }
   }
 
-  /** Frees the pool for its next user; the memory stays, unless it was retired. */
+  /** Releases the pool for its next user. The memory stays, unless it was retired. */
   release(): void {
     this.#user = undefined;
     if (this.#isRetired) this.close();
   }
 
-  /** Some worker may go on reading the memory: it is not overwritten any more, and goes with its user. */
+  /** A worker may still read the memory, so it is not overwritten any more and is freed with its user. */
   retire(): void {
     if (this.#memory === undefined) return;
     this.#isRetired = true;
     if (this.#user === undefined) this.close();
   }
 
-  /** Gives the memory back. Idempotent. */
+  /** Frees the memory. Idempotent. */
   close(): void {
     this.#isRetired = false;
     this.#user = undefined;

@@ -1,10 +1,10 @@
 import { CheckpointEngineError, type SpecVersion } from '@checkpoint-engine/interface';
 import type { ParameterServerOptions } from '../api.ts';
 
-/** The version of the contracts that this package is written for. */
+/** The version of the contracts that this package implements. */
 const SPEC_VERSION: SpecVersion = 1;
 
-/** Refuses parts that were written for another version of the contracts, before they are used. @throws `CE_NOT_SUPPORTED` */
+/** Rejects parts for another version of the contracts before they are used. @throws `CE_NOT_SUPPORTED` */
 export function checkSpecVersions({
   device,
   broadcast,
@@ -17,7 +17,7 @@ export function checkSpecVersions({
     throw new CheckpointEngineError(
       'CE_NOT_SUPPORTED',
       `The ${what} "${part.name}" is written for version ${version} of the contracts, this server for version ${SPEC_VERSION}`,
-      'Install releases of both that fit each other',
+      'Install matching releases of both',
     );
   }
 }

@@ -41,12 +41,12 @@ import { runUpdate } from './run-update.ts';
 const CONNECT_TIMEOUT_MS = 120_000;
 
 /**
- * One rank's parameter server: it holds its share of checkpoints in host memory and brings them into the inference
- * engine beside it.
+ * The parameter server of one rank: it holds a share of checkpoints in host memory and loads them into the inference
+ * engine on its host.
  *
- * Registering is local to a rank. {@link ParameterServer.gatherMetas} and {@link ParameterServer.update} are called on
- * all ranks; a rank that fails makes them reject on all. After a failed update the registered checkpoints are intact
- * and the next update works.
+ * Registration is local to a rank. {@link ParameterServer.gatherMetas} and {@link ParameterServer.update} are called on
+ * all ranks; if one rank fails, they reject on all. After a failed update the registered checkpoints are intact and the
+ * next update works.
  *
  * @example
  * ```ts
@@ -70,12 +70,12 @@ export class ParameterServer {
   readonly #pulls = new PullKeeper();
   readonly #pace = new WorkerPace();
   readonly #updates = new Mutex();
-  // Starts at the clock, so that a worker that still waits for an update of a killed server never meets ours.
+  // Starts from the clock, so that a worker that still waits for an update of a killed server never connects to ours.
   #counter = Math.floor(Date.now() / 1000);
-  /** The broadcast group that is being made ahead of the first update. Never rejects. */
+  /** The broadcast group that is being made before the first update. Never rejects. */
   #connecting: Promise<void> | undefined;
   readonly #closing = new AbortController();
-  /** Known once this rank has told others of it. */
+  /** Known once this rank has sent it to others. */
   #p2pAddress: string | undefined;
   #isClosed = false;
 
@@ -93,9 +93,9 @@ export class ParameterServer {
   }
 
   /**
-   * Opens the server's end of the P2P transport, where it has one. The parts stay the caller's to close.
+   * Opens the server's end of the P2P transport, if there is one. The caller still has to close the parts.
    *
-   * @throws `CE_NOT_SUPPORTED` A part was written for another version of the contracts.
+   * @throws `CE_NOT_SUPPORTED` A part implements another version of the contracts.
    */
   static async create(options: ParameterServerOptions): Promise<ParameterServer> {
     checkSpecVersions(options);
@@ -108,7 +108,7 @@ export class ParameterServer {
     return this.#store.rank;
   }
 
-  /** How many ranks there are. */
+  /** Number of ranks. */
   get worldSize(): number {
     return this.#store.worldSize;
   }
@@ -119,8 +119,8 @@ export class ParameterServer {
   }
 
   /**
-   * Brings this rank's share of a checkpoint into host memory, or, where it streams, only finds it: then its files have
-   * to stay as they are until the last update. Nothing stays behind when it rejects.
+   * Reads this rank's share of a checkpoint into host memory. For a checkpoint that streams, it only reads headers; do
+   * not change the files until the last update then. Releases everything before it rejects.
    *
    * @throws `CE_CHECKPOINT_EXISTS`; `CE_FILE_*`, `CE_DTYPE_UNKNOWN`, `CE_TENSOR_*` naming file and tensor;
    * `CE_HOST_OUT_OF_MEMORY`.
@@ -137,11 +137,12 @@ export class ParameterServer {
   }
 
   /**
-   * Resolves when all of a checkpoint that is read in the background is in this rank's host memory; at once for others.
-   * From then on its files may go, and {@link ParameterServer.gatherMetas} tells peers where to read it.
+   * Resolves when a checkpoint that is read in the background is completely in this rank's host memory; at once for
+   * others. From then on its files may be deleted, and {@link ParameterServer.gatherMetas} tells peers where to read
+   * it.
    *
-   * @throws `CE_CHECKPOINT_UNKNOWN`; `CE_FILE_*` when reading has failed (calling again goes on with it); `CE_CLOSED`
-   * when it is unregistered meanwhile.
+   * @throws `CE_CHECKPOINT_UNKNOWN`; `CE_FILE_*` if reading has failed (another call resumes it); `CE_CLOSED` if the
+   * checkpoint is unregistered meanwhile.
    */
   async checkpointLoaded(name: string, options: { readonly signal?: AbortSignal | undefined } = {}): Promise<void> {
     const { fill } = this.#checkpoints.get(name).held;
@@ -149,9 +150,9 @@ export class ParameterServer {
   }
 
   /**
-   * Forgets a checkpoint and gives its memory back; ends reading it in the background.
+   * Removes a checkpoint and frees its memory; stops reading it in the background.
    *
-   * @param options.force Also gives back the shared pool that the checkpoint used, instead of keeping it for the next.
+   * @param options.force Also free the shared pool that the checkpoint used, instead of keeping it for the next.
    * @throws `CE_CHECKPOINT_UNKNOWN`; `CE_CHECKPOINT_BUSY` while an update runs.
    */
   async unregisterCheckpoint(name: string, options: { readonly force?: boolean } = {}): Promise<void> {
@@ -167,9 +168,9 @@ export class ParameterServer {
   }
 
   /**
-   * Tells all ranks what each of them holds. Called on all ranks, after all have registered.
+   * Exchanges what each rank holds. Called on all ranks, after all have registered.
    *
-   * @throws `CE_CHECKPOINT_UNKNOWN` naming a rank that has not registered it; `CE_PLAN_MISMATCH` naming two ranks that saw
+   * @throws `CE_CHECKPOINT_UNKNOWN` with a rank that has not registered it; `CE_PLAN_MISMATCH` with two ranks that saw
    * different files; `CE_TENSOR_DUPLICATE`.
    */
   async gatherMetas(
@@ -195,11 +196,11 @@ export class ParameterServer {
   }
 
   /**
-   * Makes the broadcast group of all ranks now, so that the first update need not: it takes up to a second on GPUs, and
-   * may run while checkpoints are registered. Called on all ranks, before any update; an update waits for it. What fails
-   * here is only logged, and tried again by the update.
+   * Creates the broadcast group of all ranks now, which saves the first update up to a second on GPUs, and may run
+   * while checkpoints are registered. Called on all ranks, before any update; an update waits for it. A failure is only
+   * logged, and the update tries again.
    *
-   * @param options.isWanted Whether updates will need the group, where a rank knows. One that says no decides for all.
+   * @param options.isWanted Whether updates will need the group, if a rank knows. `false` at one rank decides for all.
    */
   async connect(
     options: {
@@ -213,22 +214,25 @@ export class ParameterServer {
     const stop = AbortSignal.any([this.#closing.signal, this.#store.signal, ...(signal ? [signal] : [])]);
     const parts = { store: this.#store, links: this.#links, device: this.#device, isWanted };
     this.#connecting ??= connectGroup(parts, { timeoutMs, signal: stop }).catch((cause) => {
-      this.#logger.warn({ rank: this.rank, cause }, 'The broadcast group could not be made ahead; the update makes it');
+      this.#logger.warn(
+        { rank: this.rank, cause },
+        'The broadcast group could not be created in advance; the update creates it',
+      );
     });
     await this.#connecting;
   }
 
-  /** What all ranks hold of a checkpoint, as gathered or loaded last. @throws `CE_METAS_MISSING` */
+  /** The metas of all ranks for a checkpoint, as gathered or loaded last. @throws `CE_METAS_MISSING` */
   getMetas(name: string): WorldMetas {
     return this.#metas.get(name).metas;
   }
 
   /**
-   * Takes metas that were gathered elsewhere: the next update reads what they speak of out of the pools of that world,
-   * over the P2P transport. All ranks load the same ones.
+   * Loads metas from another world: the next update reads what they describe from the pools of that world, over the P2P
+   * transport. All ranks load the same metas.
    *
-   * @param options.fallbacks Metas of further worlds that hold the same checkpoint under the same name: where an owner
-   * of `metas` is gone, or has no longer got the bytes, they are read from.
+   * @param options.fallbacks Metas of further worlds that hold the same checkpoint under the same name: ranks read from
+   * them if an owner in `metas` has ended or no longer has the bytes.
    * @throws `CE_TENSOR_DUPLICATE`, `CE_METAS_INVALID`, `CE_CHECKPOINT_EMPTY`
    */
   loadMetas(metas: WorldMetas, options: { readonly fallbacks?: readonly WorldMetas[] } = {}): void {
@@ -236,24 +240,24 @@ export class ParameterServer {
   }
 
   /**
-   * Brings a checkpoint into the inference engine, in place. Called on all ranks with equal options; resolves on all
-   * when every worker that receives has run its post-load hook.
+   * Loads a checkpoint into the inference engine, in place. Called on all ranks with equal options; resolves on all of
+   * them when every worker that receives has run its post-load hook.
    *
-   * @throws `CE_METAS_MISSING`, `CE_METAS_INVALID`, `CE_CHECKPOINT_BUSY`, `CE_PLAN_MEMORY_TOO_SMALL` before anything
-   * moves, and for what peers hold `CE_PEER_*`, `CE_RANGE_NOT_REGISTERED`; then `CE_WORKER_*`, `CE_ENGINE_*`,
-   * `CE_RANK_LOST`, `CE_TIMEOUT`, `CE_DEVICE_*`, for files that stream or are used in place `CE_FILE_*`, and again those of
-   * peers: the first failure of any rank, on all.
+   * @throws `CE_METAS_MISSING`, `CE_METAS_INVALID`, `CE_CHECKPOINT_BUSY`, `CE_PLAN_MEMORY_TOO_SMALL` before any data
+   * moves, and `CE_PEER_*`, `CE_RANGE_NOT_REGISTERED` for what peers hold; then `CE_WORKER_*`, `CE_ENGINE_*`,
+   * `CE_RANK_LOST`, `CE_TIMEOUT`, `CE_DEVICE_*`, `CE_FILE_*` for files that stream or are used in place, and again the
+   * errors of peers: the first failure of any rank, on all ranks.
    */
   async update(name: string, options: UpdateOptions): Promise<UpdateResult> {
     return await this.#run(name, options, 'update');
   }
 
   /**
-   * Has workers say what they keep of a checkpoint and map the memory that it is in, so that no update has to wait for
-   * that. Nothing is brought to the engine. Called on all ranks with the options of the updates that follow; does
-   * nothing where workers are not asked (see `UpdateOptions.strategy`).
+   * Asks workers what they keep of a checkpoint and lets them map its memory, so that no update has to wait for that.
+   * The engine keeps its weights. Called on all ranks with the options of the updates that follow; does nothing if
+   * workers are not asked (see `UpdateOptions.strategy`).
    *
-   * @throws As {@link ParameterServer.update}.
+   * @throws The errors of {@link ParameterServer.update}.
    */
   async prepare(name: string, options: UpdateOptions): Promise<UpdateResult | undefined> {
     const { pulls = false } = options.protocol ?? this.#options.protocol ?? v1Protocol();
@@ -300,24 +304,24 @@ export class ParameterServer {
         options,
         intent,
       );
-      // Foreign metas name no files of this world.
+      // Metas of another world name no files of this world.
       const removes = intent === 'update' && !isForeign && options.keepFiles !== true;
       return removes ? { ...updated, removedFiles: await this.#checkpoints.removeFiles(name) } : updated;
     });
   }
 
   /**
-   * Removes the files on `/dev/shm` that a checkpoint uses in place, as an update does that has succeeded: for callers
-   * whose updates kept them (`keepFiles`). Files that were registered with `keepFiles` stay.
+   * Removes the files on `/dev/shm` that a checkpoint uses in place, as a successful update does: for callers whose
+   * updates kept them (`keepFiles`). Files that were registered with `keepFiles` stay.
    *
-   * @returns The files that this rank removed: none that another rank of this host removed before.
+   * @returns The files that this rank removed, without those that another rank of this host removed before.
    * @throws `CE_CHECKPOINT_UNKNOWN`
    */
   async removeFiles(name: string): Promise<readonly string[]> {
     return await this.#checkpoints.removeFiles(name);
   }
 
-  /** Gives back all checkpoints and leaves the broadcast group. Idempotent. */
+  /** Frees all checkpoints and leaves the broadcast group. Idempotent. */
   async close(): Promise<void> {
     if (this.#isClosed) return;
     this.#isClosed = true;
@@ -341,7 +345,7 @@ export class ParameterServer {
     return { name: transport.name, supports: transport.supports, endpoint: this.#endpoint };
   }
 
-  /** Whether metas speak of this rank's own world, and not of another one that has a rank of the same number. */
+  /** Whether metas describe this rank's own world, and not another one with a rank of the same number. */
   #isOwnWorld(metas: WorldMetas): boolean {
     const own = metas.find(({ rank }) => rank === this.rank);
     return own !== undefined && this.#checkpoints.has(own.checkpoint) && isAt(own, this.#place);

@@ -15,10 +15,10 @@ import type { UpdateRun } from '../update/update-run.ts';
 const DEFAULT_TIMEOUT_MS = 300_000;
 
 /**
- * Brings a checkpoint into the inference engines of some ranks or of all. Called on all ranks; resolves on all of them
+ * Loads a checkpoint into the inference engines of some ranks or of all. Called on all ranks; resolves on all of them
  * when every worker that receives has run its post-load hook.
  *
- * When it rejects, every rank rejects, every worker and the engine were told, and what the update took is given back.
+ * When it rejects, every rank rejects, every worker and the engine have been told, and all resources are released.
  */
 export async function runUpdate(
   context: UpdateContext,
@@ -31,7 +31,7 @@ export async function runUpdate(
   const { rank } = store;
   try {
     watch.enter('plan');
-    // Where the engines choose, it is known only then whether their workers pull.
+    // If the engines choose, it is known only now whether their workers pull.
     const choosesLater = options.chooseWorkers !== undefined;
     if (!choosesLater && !canPull(options, run.protocol.pulls)) rings.begin(kindOf(context, options));
     const meeting = await meet(run);
@@ -59,7 +59,7 @@ export async function runUpdate(
   }
 }
 
-/** Workers are asked what they keep. Equal on all ranks. */
+/** Whether workers are asked what they keep. Equal on all ranks. */
 function canPull({ strategy, passes }: UpdateOptions, pulls: boolean | undefined): boolean {
   return pulls === true && strategy !== 'buckets' && passes !== 'any';
 }
@@ -83,7 +83,7 @@ function begin(context: UpdateContext, options: UpdateOptions): UpdateRun {
   };
 }
 
-/** Updates of one kind take rings of one size, as far as that can be known before the ranks meet. */
+/** Updates of one kind use rings of one size, as far as it is known before the ranks meet. */
 function kindOf({ metasDigest }: UpdateContext, { bucketBytes, deviceMemoryBytes, ranks }: UpdateOptions): string {
   return [metasDigest, bucketBytes, deviceMemoryBytes, ranks].join(':');
 }

@@ -4,9 +4,9 @@ import { Decoder } from '@msgpack/msgpack';
 const decoder = new Decoder();
 
 /**
- * Decodes msgpack that another process sent: what it may cost is checked before anything is allocated for it.
+ * Decodes msgpack from another process. Checks the cost before any allocation.
  *
- * @throws {RangeError} It breaks the limits, or is not one msgpack value.
+ * @throws {RangeError} It exceeds the limits, or is not one msgpack value.
  */
 export function decodeBounded(bytes: Uint8Array, limits: MsgpackLimits): unknown {
   checkMsgpack(bytes, limits);
@@ -17,8 +17,8 @@ export function decodeBounded(bytes: Uint8Array, limits: MsgpackLimits): unknown
   }
 }
 
-/** Of what ranks tell each other through the store: small maps and lists around bytes, which may be large. */
+/** Limits for messages between ranks through the store: small maps and lists around bytes, which may be large. */
 const MEMBER_LIMITS: MsgpackLimits = { maxBytes: 2 ** 31, maxDepth: 32, maxValues: 1_000_000, maxContainers: 100_000 };
 
-/** Decodes what another rank put into the store, as what this release puts there. @throws {RangeError} It costs too much. */
+/** Decodes a value that another rank put into the store. @throws {RangeError} It exceeds the limits. */
 export const decodeFromRank = <T>(bytes: Uint8Array): T => decodeBounded(bytes, MEMBER_LIMITS) as T;

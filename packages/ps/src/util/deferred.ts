@@ -1,4 +1,4 @@
-/** A promise that is settled from outside, by following another one. */
+/** A promise that another promise settles later. */
 export class Deferred<T = void> {
   readonly promise: Promise<T>;
   #resolve!: (value: T | PromiseLike<T>) => void;
@@ -7,11 +7,11 @@ export class Deferred<T = void> {
     this.promise = new Promise<T>((resolve) => {
       this.#resolve = resolve;
     });
-    // Whoever waits sees the rejection; that nobody waits yet is no fault.
+    // Callers that wait see the rejection; a rejection without a waiter is not an error.
     this.promise.catch(() => {});
   }
 
-  /** Settles as `source` does. The first call counts. */
+  /** Settles like `source`. The first call counts. */
   follow(source: T | PromiseLike<T>): void {
     this.#resolve(source);
   }

@@ -13,10 +13,10 @@ type Envelope = { ok: Uint8Array } | { error: SerializedError };
 const NOTHING = new Uint8Array(0);
 
 /**
- * All-gather in which a member that fails says so: every member then rejects with that error at once, instead of
- * waiting for a value that never comes.
+ * An all-gather in which a member can fail: every member then rejects with that error at once, instead of waiting for a
+ * value that never comes.
  *
- * @param produce Makes this member's value; what it throws is what all members throw.
+ * @param produce Returns this member's value. All members throw what it throws.
  * @returns The values in the order of the store's members.
  */
 export async function exchange(
@@ -32,10 +32,10 @@ export async function exchange(
 }
 
 /**
- * Brings the values of all members to the first one, and what that makes of them to all: so that a large value passes
- * the wire once for each member, and not once for each pair. A failure is everybody's, as with {@link exchange}.
+ * Sends the values of all members to the first one, and its result to all, so that a large value is sent once per
+ * member and not once per pair. A failure rejects on all members, as with {@link exchange}.
  *
- * @param combine Run by the first member, with the values in the order of the store's members.
+ * @param combine Called by the first member, with the values in the order of the store's members.
  */
 export async function exchangeThroughFirst(
   store: Store,
@@ -54,7 +54,7 @@ export async function exchangeThroughFirst(
   return unseal(reply!);
 }
 
-/** A member's value, or why it has none. */
+/** A member's value, or its failure. */
 async function seal(
   rank: number,
   produce: () => Uint8Array | Promise<Uint8Array>,

@@ -1,6 +1,9 @@
 import { abortError } from '@checkpoint-engine/interface';
 
-/** Aborts a controller when any of the signals fires, with that signal's error. Gives a function that stops listening. */
+/**
+ * Aborts a controller when any of the signals fires, with that signal's reason. Returns a function that stops
+ * listening.
+ */
 export function followSignals(controller: AbortController, signals: readonly (AbortSignal | undefined)[]): () => void {
   const listeners = signals.flatMap((signal) => {
     if (signal === undefined) return [];

@@ -5,8 +5,8 @@ const WAIT_MS = 500;
 const LOOK_EVERY_MS = 2;
 
 /**
- * Resolves once a port can be bound again, for a listener that closes some time after it was told to. Waits half a
- * second at most, since another process may have taken the port meanwhile. Never rejects.
+ * Resolves once a port can be bound again, for a listener that closes asynchronously. Waits at most half a second,
+ * because another process may have taken the port meanwhile. Never rejects.
  */
 export async function portReleased(host: string, port: number): Promise<void> {
   const lateMs = performance.now() + WAIT_MS;

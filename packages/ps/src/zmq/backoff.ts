@@ -1,14 +1,16 @@
 import { setImmediate } from 'node:timers';
 
-/** How eagerly a wait without wake-ups looks again. */
+/** The pace of a wait that polls. */
 export interface BackoffOptions {
-  /** For this long it looks on every turn of the event loop. */
+  /** For this time it polls on every turn of the event loop. */
   readonly spinMs: number;
-  /** The longest pause between two looks. */
+  /** The longest pause between two polls. */
   readonly maxPauseMs: number;
 }
 
-/** Pauses between looks: none at first, so that a quick answer is met at once, then longer ones that cost no core. */
+/**
+ * Pauses between polls: none at first, so that a quick answer is seen at once, then longer ones that use little CPU.
+ */
 export class Backoff {
   readonly #options: BackoffOptions;
   readonly #startedAt: number = performance.now();
@@ -23,7 +25,7 @@ export class Backoff {
     const waitedMs = performance.now() - this.#startedAt;
     if (waitedMs < spinMs) return new Promise((resolve) => setImmediate(resolve));
     await new Promise((resolve) => setTimeout(resolve, this.#pauseMs));
-    // A wait that lasts long is not in a hurry: pauses grow with it, to a twentieth of what has been waited.
+    // A long wait is not urgent: its pauses grow to a twentieth of the time waited so far.
     this.#pauseMs = Math.max(1, Math.min(maxPauseMs, waitedMs / 20));
   }
 }

@@ -1,16 +1,16 @@
 import { capability, curveKeyPair } from 'zeromq';
 
-/** What a server needs to encrypt: its secret key, Z85. */
+/** The key of a server that encrypts: its secret key in Z85. */
 export interface CurveServer {
   readonly secretKey: string;
 }
 
-/** What a client needs to encrypt: the public key of the server it means to talk to, Z85. */
+/** The key of a client that encrypts: the public key of its server in Z85. */
 export interface CurveClient {
   readonly serverKey: string;
 }
 
-/** Whether this build of ZeroMQ encrypts. */
+/** Whether this build of ZeroMQ supports encryption. */
 export const curveIsAvailable = (): boolean => capability.curve === true;
 
 /** Socket options of a CURVE server. */
@@ -19,7 +19,7 @@ export const curveServerOptions = ({ secretKey }: CurveServer): { curveServer: t
   curveSecretKey: secretKey,
 });
 
-/** Socket options of a CURVE client with a key pair of its own that lives as long as the socket. */
+/** Socket options of a CURVE client. Its own key pair lives as long as the socket. */
 export function curveClientOptions({ serverKey }: CurveClient): {
   curveServerKey: string;
   curvePublicKey: string;

@@ -1,17 +1,17 @@
 import type { WaitOptions } from '@checkpoint-engine/interface';
 import { abortError, CheckpointEngineError, LONGEST_TIMER_MS } from '@checkpoint-engine/interface';
 
-/** The point in time, and the signal, that end a wait. */
+/** A time-out and a signal that end a wait. */
 export class Deadline {
   readonly timeoutMs: number;
   readonly signal: AbortSignal | undefined;
   readonly #op: string;
   readonly #endsAt: number;
 
-  /** @param op What is waited for, as the subject of the error: `The reply on ipc://x`. */
+  /** @param op The subject of the error message: `The reply on ipc://x`. */
   constructor(op: string, { timeoutMs, signal }: WaitOptions, defaultTimeoutMs: number) {
     this.timeoutMs = timeoutMs ?? defaultTimeoutMs;
-    if (!(this.timeoutMs >= 0)) throw new RangeError(`timeoutMs must be 0 or more, not ${this.timeoutMs}`);
+    if (!(this.timeoutMs >= 0)) throw new RangeError(`timeoutMs must be at least 0, not ${this.timeoutMs}`);
     this.signal = signal;
     this.#op = op;
     this.#endsAt = performance.now() + this.timeoutMs;
@@ -21,7 +21,7 @@ export class Deadline {
     return this.#endsAt - performance.now();
   }
 
-  /** @throws `CE_TIMEOUT` or `CE_ABORTED` when the wait is over. */
+  /** @throws `CE_TIMEOUT` or `CE_ABORTED` when the wait has ended. */
   check(): void {
     if (this.signal?.aborted) throw abortError(this.signal, this.#op);
     if (this.leftMs <= 0) throw this.timeout();
@@ -31,12 +31,12 @@ export class Deadline {
     return new CheckpointEngineError(
       'CE_TIMEOUT',
       `${this.#op} did not come within ${this.timeoutMs} ms`,
-      'Check that the other side is alive, or raise the time-out',
+      'Check that the other side is running, or raise the time-out',
       { op: this.#op, retryable: true },
     );
   }
 
-  /** Gives what `promise` gives, or rejects when this deadline is over first. `promise` itself goes on. */
+  /** Settles like `promise`, or rejects if this deadline passes first. `promise` itself continues. */
   race<T>(promise: Promise<T>): Promise<T> {
     return new Promise((resolve, reject) => {
       const { signal } = this;

@@ -6,15 +6,15 @@ import { nativeStreamOptions, type StreamSocketOptions } from './stream-options.
 
 /** Options of {@link openDealer}. */
 export interface DealerOptions extends StreamSocketOptions {
-  /** What a ROUTER knows this socket by: 1 to 255 characters. */
+  /** The identity of this socket for a ROUTER: 1 to 255 characters. */
   readonly identity: string;
-  /** Encrypts, and gets through only to the server that holds the secret key. */
+  /** Encrypts, and connects only to the server that holds the secret key. */
   readonly curve?: CurveClient | undefined;
-  /** Reaches IPv6 addresses too. @default false */
+  /** Also reaches IPv6 addresses. @default false */
   readonly ipv6?: boolean | undefined;
 }
 
-/** A DEALER socket: messages both ways at any time, with one ROUTER. It reconnects by itself. */
+/** A DEALER socket: messages in both directions at any time, with one ROUTER. It reconnects by itself. */
 export function openDealer(options: DealerOptions): ZmqSocket {
   useSeveralIoThreads();
   const curve = options.curve === undefined ? {} : curveClientOptions(options.curve);
@@ -25,7 +25,7 @@ export function openDealer(options: DealerOptions): ZmqSocket {
     ipv6: options.ipv6 ?? false,
     reconnectInterval: 100,
     reconnectMaxInterval: 1_000,
-    // Whoever took the connection may be about to close, or no ZeroMQ at all: the next one may be the server.
+    // The program that accepted the connection may be closing, or may not use ZeroMQ: the next one may be the server.
     handshakeInterval: 2_000,
   });
   return new ZmqSocket(native, { spinMs: 0.5, maxPauseMs: 10 });

@@ -4,8 +4,8 @@ import { context } from 'zeromq';
 let done = false;
 
 /**
- * Lets ZeroMQ use several I/O threads: they move and encrypt the bytes, and one would bound a server that sends large
- * values to many. Takes effect when it comes before the first socket of the process; later ones keep what is.
+ * Lets ZeroMQ use several I/O threads: they move and encrypt the data, and one thread would limit a server that sends
+ * large values to many. Call it before the first socket of the process; later calls have no effect.
  */
 export function useSeveralIoThreads(): void {
   if (done) return;

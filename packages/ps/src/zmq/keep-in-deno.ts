@@ -3,8 +3,8 @@ import type { Socket } from 'zeromq';
 const kept: Set<Socket> | undefined = 'Deno' in globalThis ? new Set() : undefined;
 
 /**
- * Deno panics when it collects a native socket, whose finalizer calls into JavaScript: there every socket is kept, a
- * few hundred bytes each once it is closed. Does nothing in Node.
+ * Deno panics when it collects a native socket, whose finalizer calls into JavaScript. Under Deno this keeps every
+ * socket, which takes a few hundred bytes per closed socket. Does nothing in Node.js.
  */
 export function keepInDeno<T extends Socket>(socket: T): T {
   kept?.add(socket);

@@ -6,17 +6,17 @@ import { nativeStreamOptions, type StreamSocketOptions } from './stream-options.
 
 /** Options of {@link openRouter}. */
 export interface RouterOptions extends StreamSocketOptions {
-  /** Encrypts: only clients that know the public key get through. */
+  /** Encrypts: only clients that know the public key can connect. */
   readonly curve?: CurveServer | undefined;
-  /** Accepts IPv6 too. @default false */
+  /** Also accepts IPv6. @default false */
   readonly ipv6?: boolean | undefined;
   /** A connection whose handshake takes longer is closed. @default 30_000 */
   readonly handshakeMs?: number | undefined;
 }
 
 /**
- * A ROUTER socket: the first frame of a message is the peer's identity, both ways. A peer that comes back with its
- * identity takes its old connection over. A message for nobody is dropped.
+ * A ROUTER socket: the first frame of a message is the peer's identity, in both directions. A peer that returns with
+ * its identity replaces its old connection. A message to an unknown identity is dropped.
  */
 export function openRouter(options: RouterOptions = {}): ZmqSocket {
   useSeveralIoThreads();

@@ -6,30 +6,30 @@ import { Backoff, type BackoffOptions } from './backoff.ts';
 import { Deadline } from './deadline.ts';
 import { keepInDeno } from './keep-in-deno.ts';
 
-/** Bytes of a multi-part message, one array a part. */
+/** The parts of a multi-part message. */
 export type Frames = readonly Uint8Array[];
 
 /** The native socket types that this package uses. */
 export type NativeSocket = Socket & Readable & Writable;
 
-/** A wait on a socket ends by itself after this long unless the call says otherwise. */
+/** The default bound of a wait on a socket. */
 export const DEFAULT_TIMEOUT_MS = 60_000;
 
-/** Short enough that a process which ends is not held up noticeably. */
+/** Short enough that a process can end without a noticeable delay. */
 export const DEFAULT_LINGER_MS = 300;
 
-// Deno's uv_poll goes silent after its first callback, so a blocking receive would never wake there: it looks again
-// and again instead. Node wakes by itself.
+// Deno's uv_poll goes silent after its first callback, so a blocking receive would never wake up there: it polls
+// instead.
+// Node.js wakes up by itself.
 const WAKES: boolean = !('Deno' in globalThis);
 
 const isCode = (error: unknown, code: string): boolean =>
   error instanceof Error && 'code' in error && error.code === code;
 
 /**
- * A ZeroMQ socket whose waits end: each takes a time-out and an AbortSignal, and works in Node and in Deno.
+ * A ZeroMQ socket whose waits end: each has a time-out and an AbortSignal, in Node.js and in Deno.
  *
- * One send and one receive may be pending at a time. A receive that ran out of time loses no message: the next one
- * gets it.
+ * One send and one receive may be pending at a time. A receive that times out loses no message: the next one gets it.
  */
 export class ZmqSocket {
   readonly #native: NativeSocket;
@@ -45,7 +45,7 @@ export class ZmqSocket {
     native.receiveTimeout = WAKES ? -1 : 0;
   }
 
-  /** The address it was bound or connected to, `''` before. */
+  /** The address that it is bound or connected to, `''` before. */
   get address(): string {
     return this.#address;
   }
@@ -54,7 +54,7 @@ export class ZmqSocket {
     return this.#closed;
   }
 
-  /** Whether some peer, or the queue of one that is being connected, takes a message at once. */
+  /** Whether a peer, or the queue of one that is connecting, accepts a message at once. */
   get writable(): boolean {
     return !this.#closed && this.#native.writable;
   }
@@ -69,7 +69,7 @@ export class ZmqSocket {
     } catch (cause) {
       const details = { op: 'bind', peer: address, cause };
       if (isCode(cause, 'EADDRINUSE')) {
-        const hint = 'Stop the process that holds it, or choose another address';
+        const hint = 'Stop the process that uses it, or choose another address';
         throw new CheckpointEngineError('CE_ADDRESS_IN_USE', `Address ${address} is in use`, hint, details);
       }
       const why = cause instanceof Error ? cause.message : String(cause);
@@ -83,7 +83,7 @@ export class ZmqSocket {
     this.#open();
   }
 
-  /** Connects in the background: the peer may come up later. */
+  /** Connects in the background: the peer may start later. */
   connect(address: string): void {
     this.#open();
     this.#address = address;
@@ -91,8 +91,8 @@ export class ZmqSocket {
   }
 
   /**
-   * Hands a message over to ZeroMQ; waits while no peer takes it. `frames` are not to be changed afterwards: larger
-   * ones are sent from where they are.
+   * Passes a message to ZeroMQ. Waits while no peer accepts it. Do not change `frames` afterwards: large frames are
+   * sent without a copy.
    *
    * @throws `CE_TIMEOUT` (nothing was sent), `CE_ABORTED`, `CE_CLOSED`.
    */
@@ -103,7 +103,7 @@ export class ZmqSocket {
   }
 
   /**
-   * The next message.
+   * Returns the next message.
    *
    * @throws `CE_TIMEOUT`, `CE_ABORTED`, `CE_CLOSED`.
    */
@@ -113,7 +113,10 @@ export class ZmqSocket {
     return WAKES ? await this.#receiveWoken(deadline) : await this.#receiveLooking(deadline);
   }
 
-  /** Closes; pending waits reject with `CE_CLOSED`. Unsent messages get the linger time of the socket. Idempotent. */
+  /**
+   * Closes the socket. Pending waits reject with `CE_CLOSED`. Unsent messages get the linger time of the socket.
+   * Idempotent.
+   */
   close(lingerMs?: number): void {
     if (this.#closed) return;
     this.#closed = true;
@@ -132,7 +135,7 @@ export class ZmqSocket {
   }
 
   async #receiveWoken(deadline: Deadline): Promise<Uint8Array[]> {
-    // A native receive cannot be called off; one whose waiter gave up is kept for the next.
+    // A native receive cannot be cancelled; one whose caller has stopped waiting is kept for the next call.
     this.#parked ??= this.#native.receive().finally(() => {
       this.#parked = undefined;
     });

@@ -2,15 +2,17 @@ import { DEFAULT_LINGER_MS } from './socket.ts';
 
 /** Options that {@link openRouter} and {@link openDealer} share. */
 export interface StreamSocketOptions {
-  /** How long a closed socket goes on trying to send what it was given. @default 300 */
+  /** How long a closed socket continues to send its messages. @default 300 */
   readonly lingerMs?: number | undefined;
   /** A larger frame disconnects its sender. @default 4 MiB */
   readonly maxFrameBytes?: number | undefined;
-  /** A peer whose machine is gone is disconnected after this long, and what waits for it is dropped. @default 10_000 */
+  /**
+   * A peer whose machine has vanished is disconnected after this time, and its messages are dropped. @default 10_000
+   */
   readonly peerTimeoutMs?: number | undefined;
 }
 
-/** The options as ZeroMQ names them. No limit on queues: who sends bounds what it sends. */
+/** The options under ZeroMQ's names. Queues have no limit: senders bound what they send. */
 export function nativeStreamOptions({
   lingerMs = DEFAULT_LINGER_MS,
   maxFrameBytes = 4 * 2 ** 20,

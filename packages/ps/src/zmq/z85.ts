@@ -1,7 +1,7 @@
 const ALPHABET = '0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ.-:+=^!/*?&<>()[]{}@%$#';
 
 /**
- * Bytes as Z85 text, the form in which ZeroMQ takes keys.
+ * Encodes bytes as Z85, the text form of ZeroMQ's keys.
  *
  * @throws {RangeError} The length is not a multiple of 4.
  * @source https://rfc.zeromq.org/spec/32/

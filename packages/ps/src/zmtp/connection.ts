@@ -13,55 +13,55 @@ import {
   readProperties,
 } from './frames.ts';
 
-/** Most bytes of a command: the handshake's, and those that ask for a sign of life. */
+/** Maximum size of a command: those of the handshake, and heartbeats. */
 const MOST_COMMAND_BYTES = 512;
 const MOST_IDENTITY_BYTES = 255;
 const MOST_PING_CONTEXT_BYTES = 16;
 
-/** What a peer may send. */
+/** Limits for a peer. */
 export interface ZmtpLimits {
-  /** Most bytes of a frame. */
+  /** Maximum size of a frame in bytes. */
   readonly frameBytes: number;
-  /** Most frames of a message. */
+  /** Maximum number of frames in a message. */
   readonly frames: number;
 }
 
-/** What a {@link ZmtpConnection} tells. */
+/** The events of a {@link ZmtpConnection}. */
 export interface ZmtpEvents {
-  /** The handshake is over: the peer goes by this name, which is empty where it has none. */
+  /** The handshake has ended: the peer has this name, which may be empty. */
   onReady(identity: Uint8Array): void;
-  /** A whole message came. Its frames share memory with what was received. */
+  /** A complete message arrived. Its frames share memory with the received data. */
   onMessage(frames: Uint8Array[]): void;
-  /** A command came, after the handshake. */
+  /** A command arrived, after the handshake. */
   onCommand(): void;
-  /** The peer does not keep to the protocol or the limits. Nothing more is read. */
+  /** The peer violates the protocol or the limits. Reading stops. */
   onBroken(why: string): void;
 }
 
-/** Which side of the connection this is, and what it goes by. */
+/** The side of the connection, and its name. */
 export interface ZmtpSelf {
   readonly type: 'ROUTER' | 'DEALER';
-  /** The name that a ROUTER knows this side by; `''` where it has none. */
+  /** The name of this side for a ROUTER; `''` if it has none. */
   readonly identity: string;
 }
 
 const OTHER_TYPE = { ROUTER: 'DEALER', DEALER: 'ROUTER' } as const;
 
 /**
- * One connection of ZMTP 3.0 without encryption, between a ROUTER and a DEALER. libzmq takes the frames of a message before anybody sees
- * them, without a bound on their number, and has no way to close one peer's connection; this does, and can.
+ * One connection of ZMTP 3.0 without encryption, between a ROUTER and a DEALER. libzmq collects the frames of a message
+ * without a limit on their number, and cannot close the connection of one peer; this class limits them, and can.
  *
  * @source https://rfc.zeromq.org/spec/23/ and, for heartbeats, https://rfc.zeromq.org/spec/37/
  */
 export class ZmtpConnection {
-  /** What the peer may send; raised once it is known. */
+  /** Limits for the peer; raised after it has identified itself. */
   limits: ZmtpLimits;
   readonly #socket: Socket;
   readonly #self: ZmtpSelf;
   readonly #events: ZmtpEvents;
   readonly #queue = new ByteQueue();
   #step: 'greeting' | 'handshake' | 'messages' | 'over' = 'greeting';
-  /** Frames of a message that is not whole yet. */
+  /** Frames of a message that is not complete yet. */
   #frames: Uint8Array[] = [];
 
   constructor(socket: Socket, self: ZmtpSelf, limits: ZmtpLimits, events: ZmtpEvents) {
@@ -73,7 +73,7 @@ export class ZmtpConnection {
     socket.write(nullGreeting());
   }
 
-  /** Sends a message; nothing happens where the connection is closed or not ready. The frames must not change. */
+  /** Sends a message. Does nothing if the connection is closed or not ready. The frames must not change. */
   send(frames: readonly Uint8Array[]): void {
     if (this.#step !== 'messages' || !this.#socket.writable) return;
     this.#socket.cork();
@@ -81,7 +81,7 @@ export class ZmtpConnection {
     this.#socket.uncork();
   }
 
-  /** Reads nothing more of what has arrived. */
+  /** Ignores all data that has arrived. */
   stop(): void {
     this.#step = 'over';
     this.#frames = [];
@@ -102,7 +102,7 @@ export class ZmtpConnection {
     return this.#step === 'over';
   }
 
-  /** Handles the next part of the stream, where it is there. */
+  /** Handles the next part of the stream, if it has arrived. */
   #advance(): boolean {
     if (this.#step === 'greeting') {
       const sizeBytes = readNullGreeting(this.#queue.bytes);
@@ -159,7 +159,7 @@ export class ZmtpConnection {
     }
     this.#events.onCommand();
     if (name !== 'PING') return;
-    // The time for which it is valid, then what is sent back.
+    // The command has a lifetime and then the data to echo.
     const context = data.subarray(2, 2 + MOST_PING_CONTEXT_BYTES);
     if (this.#socket.writable) this.#socket.write(commandBytes('PONG', context));
   }

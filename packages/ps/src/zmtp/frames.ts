@@ -14,7 +14,7 @@ const MECHANISM_AT = 12;
 const MECHANISM = Buffer.alloc(20);
 MECHANISM.write('NULL');
 
-/** What every peer sends first, of the mechanism NULL: nothing is encrypted, and nobody proves anything. */
+/** The greeting of every peer with the mechanism NULL: without encryption and authentication. */
 export function nullGreeting(): Uint8Array {
   const greeting = Buffer.alloc(GREETING_BYTES);
   greeting[0] = SIGNATURE_FIRST;
@@ -26,9 +26,9 @@ export function nullGreeting(): Uint8Array {
 }
 
 /**
- * Looks at the start of a stream. Gives how many bytes the greeting has, or `undefined` until all of them are there.
+ * Checks the start of a stream. Returns the size of the greeting, or `undefined` until it is complete.
  *
- * @throws {RangeError} It is not a greeting of ZMTP 3 and the mechanism NULL; found at the first byte that is wrong.
+ * @throws {RangeError} It is not a greeting of ZMTP 3 with the mechanism NULL; detected at the first wrong byte.
  */
 export function readNullGreeting(bytes: Uint8Array): number | undefined {
   const isAt = (at: number, isRight: (byte: number) => boolean): boolean => at >= bytes.length || isRight(bytes[at]!);
@@ -45,13 +45,13 @@ export function readNullGreeting(bytes: Uint8Array): number | undefined {
 export interface FrameHead {
   readonly isCommand: boolean;
   readonly hasMore: boolean;
-  /** Bytes of the head itself. */
+  /** Size of the head in bytes. */
   readonly headBytes: number;
-  /** Bytes of what follows it. */
+  /** Size of the body in bytes. */
   readonly bodyBytes: number;
 }
 
-/** Reads the head of a frame; `undefined` until it is there. @throws {RangeError} It is not one. */
+/** Reads the head of a frame; `undefined` until it has arrived. @throws {RangeError} It is malformed. */
 export function readFrameHead(bytes: Uint8Array): FrameHead | undefined {
   const flags = bytes[0];
   if (flags === undefined) return undefined;
@@ -74,7 +74,7 @@ function frameHead(flags: number, bodyBytes: number): Buffer {
   return head;
 }
 
-/** The pieces of a message on the wire, its frames among them uncopied. */
+/** The pieces of a message on the wire, with its frames uncopied. */
 export function messageBytes(frames: readonly Uint8Array[]): Uint8Array[] {
   return frames.flatMap((frame, at) => [frameHead(at < frames.length - 1 ? MORE : 0, frame.byteLength), frame]);
 }
@@ -85,14 +85,14 @@ export function commandBytes(name: string, data: Uint8Array): Uint8Array {
   return Buffer.concat([frameHead(COMMAND, body.length), body]);
 }
 
-/** Reads a command's body. @throws {RangeError} It is not one. */
+/** Reads a command's body. @throws {RangeError} It is malformed. */
 export function readCommand(body: Uint8Array): { name: string; data: Uint8Array } {
   const end = 1 + (body[0] ?? 0);
   if (end === 1 || body.length < end) throw new RangeError('a command without a name');
   return { name: Buffer.from(body.subarray(1, end)).toString('latin1'), data: body.subarray(end) };
 }
 
-/** What a peer says of itself when it is ready. */
+/** The properties that a peer sends when it is ready. */
 export function properties(entries: Readonly<Record<string, Uint8Array>>): Uint8Array {
   const parts = Object.entries(entries).flatMap(([name, value]) => {
     const sizeBytes = Buffer.alloc(4);
@@ -102,7 +102,7 @@ export function properties(entries: Readonly<Record<string, Uint8Array>>): Uint8
   return Buffer.concat(parts);
 }
 
-/** Reads {@link properties}; names in small letters. @throws {RangeError} They are not well formed. */
+/** Reads {@link properties}; names in lower case. @throws {RangeError} They are malformed. */
 export function readProperties(data: Uint8Array): Map<string, Uint8Array> {
   const found = new Map<string, Uint8Array>();
   const bytes = Buffer.from(data.buffer, data.byteOffset, data.byteLength);
