@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+import threading
 import time
 from collections.abc import Iterable
 from contextlib import ExitStack
@@ -88,7 +89,7 @@ def content_of(seed: int) -> bytes:
 
 def survey(server: Connection, *, known: bool, proved: bool) -> None:
     hello = expect(server, "hello")
-    assert hello["pull"] == {"version": 1, "provesParts": True}
+    assert hello["pull"] == {"version": 1, "provesParts": True, "reports": True}
     server.send(
         {
             "type": "survey",
@@ -380,3 +381,64 @@ def test_layouts_stay_mapped_side_by_side_and_the_oldest_goes(rig: Rig) -> None:
         assert not any(is_mapped(handle) for handle in handles.values())
         with pytest.raises(ValueError, match="Nothing is mapped"):
             rig.puller.pull(None)
+
+
+def asks_for_report(wanted: dict[str, Any]) -> Any:
+    def script(server: Connection) -> None:
+        expect(server, "hello")
+        server.send({"type": "report"})
+        reported = expect(server, "reported")
+        assert {name: reported.get(name) for name in wanted} == wanted
+        server.send({"type": "bye", "keep": False})
+        assert server.receive() is None
+
+    return script
+
+
+def test_reports_what_was_decided_and_touches_nothing(rig: Rig) -> None:
+    with FakeServer(asks_for_report({"recorded": False, "proved": False, "summary": None})) as server:
+        assert not rig.receive(server).is_loaded
+    content = content_of(1)
+    with segment(content) as handle:
+        first = FakeServer(lambda server: first_update(server, handle, keep=True))
+        with first:
+            rig.receive(first)
+            loads = rig.model.loads
+            with FakeServer(
+                asks_for_report({"recorded": True, "proved": True, "fingerprint": rig.puller.fingerprint})
+            ) as server:
+                assert not rig.receive(server).is_loaded
+    assert rig.model.loads == loads
+    assert rig.holds(content)
+    summary = rig.puller.describe()["summary"]
+    assert (summary["modules"], summary["direct"], summary["reasons"]) == (2, 2, "")
+
+
+def test_a_report_that_is_cut_off_leaves_the_regions_mapped(rig: Rig) -> None:
+    def leaves(server: Connection) -> None:
+        expect(server, "hello")
+        server.send({"type": "report"})
+        expect(server, "reported")
+
+    def surveys(server: Connection) -> None:
+        expect(server, "hello")
+        server.send({"type": "report"})
+        expect(server, "reported")
+        server.send({"type": "survey", "protocol": 2})
+        assert expect(server, "error")["error"]["code"] == "CE_WORKER_PROTOCOL"
+
+    content = content_of(1)
+    with segment(content) as handle:
+        kept = threading.Event()
+
+        def holds(server: Connection) -> None:
+            first_update(server, handle, keep=True)
+            assert kept.wait(60)
+
+        with FakeServer(holds) as first:
+            rig.receive(first)
+            for script in (leaves, surveys):
+                with FakeServer(script) as server, pytest.raises(CheckpointEngineError):
+                    rig.receive(server)
+                assert is_mapped(handle)
+            kept.set()

@@ -16,7 +16,8 @@ class Engine:
     with a prefix for their paths (the model, and a draft model). `device` is where their parameters are. `facts` is
     whatever changes what the loader does, by name: versions, parallel sizes and ranks, expert placement, adapters.
     `load_format`, where the engine has one, puts parameters into the modules, for the time of a `with` statement, as
-    they were before the engine processed them: *meta* tensors without bytes, with their loaders.
+    they were before the engine processed them: *meta* tensors without bytes, with their loaders. `title` describes the
+    engine to people, in one line.
     """
 
     load_weights: Callable[[list[tuple[str, Any]]], object]
@@ -24,3 +25,4 @@ class Engine:
     device: Any
     facts: Mapping[str, str] = field(default_factory=dict)
     load_format: Callable[[], AbstractContextManager[object]] | None = None
+    title: str = ""

@@ -101,11 +101,12 @@ class EnginePuller:
         An engine that cannot be recorded takes everything through its loader.
         """
         from checkpoint_engine_worker.record import record
+        from checkpoint_engine_worker.recording_cache import user_cache
 
         self.forget()
         self._metas, self._tensors = metas, tensors
         try:
-            self._recording = record(self._engine(), tensors, metas=metas)
+            self._recording = record(self._engine(), tensors, metas=metas, cache=user_cache())
         except Exception:
             _LOG.warning("The engine's loader cannot be recorded: all of its weights go through it", exc_info=True)
 
@@ -117,6 +118,20 @@ class EnginePuller:
         everything = np.arange(len(self._tensors), dtype=np.uint32)
         needs = Needs(none.astype(np.uint32), none, none, none, none, everything)
         return needs, Summary(0, 0, 0, 0, (("", "its loader cannot be recorded"),), 0.0, 0.0)
+
+    def describe(self) -> dict[str, Any]:
+        """Plain data: what was recorded and proved, of which engine."""
+        from checkpoint_engine_worker.pull_columns import summary_fields
+
+        recording = self._recording
+        found: dict[str, Any] = {
+            "recorded": recording is not None,
+            "proved": self.is_proved,
+            "engine": self._engine().title,
+        }
+        if recording is not None:
+            found.update(fingerprint=recording.fingerprint, summary=summary_fields(recording.summary()))
+        return found
 
     def watch_load(self) -> None:
         """Notes what no loader writes, before whole tensors are loaded that a proof may follow."""

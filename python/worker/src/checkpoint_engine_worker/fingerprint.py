@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from typing import Any
 
 import torch
@@ -29,6 +29,26 @@ def metas_digest(tensors: Iterable[TensorMeta]) -> str:
 
 def fingerprint_of(engine: Engine, metas: str) -> str:
     """The fingerprint of the engine as it is now with a list of tensors, which is known by its digest."""
+    return _digest(engine, metas, _address)
+
+
+def recording_key(engine: Engine, metas: str) -> str:
+    """A fingerprint without addresses: the same in another process of the same engine.
+
+    It says which tensors share memory, since they are one tensor to the recorder.
+    """
+    numbers: dict[int, int] = {}
+
+    def place(tensor: Any) -> str:
+        storage = _storage(tensor)
+        if storage is None:
+            return ""
+        return f"{numbers.setdefault(storage, len(numbers))}+{tensor.storage_offset()}"
+
+    return _digest(engine, metas, place)
+
+
+def _digest(engine: Engine, metas: str, place: Callable[[Any], object]) -> str:
     digest = hashlib.sha256()
     for fact in (__version__, torch.__version__, str(engine.device), metas):
         digest.update(f"{fact}\n".encode())
@@ -37,7 +57,7 @@ def fingerprint_of(engine: Engine, metas: str) -> str:
     tensors = list(named_tensors(engine.roots, held=False))
     values = _small_values([named.tensor for named in tensors])
     for named in tensors:
-        form = f"{_form(named.tensor)}\0{_address(named.tensor)}"
+        form = f"{_form(named.tensor)}\0{place(named.tensor)}"
         digest.update(f"{named.path}\0{named.module}\0{named.module_class}\0{form}\n".encode())
         digest.update(values.get(id(named.tensor), b""))
     return digest.hexdigest()
@@ -69,6 +89,13 @@ def _address(tensor: Any) -> int:
         return 0 if tensor.is_meta else int(tensor.data_ptr())
     except (RuntimeError, NotImplementedError, ValueError):
         return 0
+
+
+def _storage(tensor: Any) -> int | None:
+    try:
+        return None if tensor.is_meta else int(tensor.untyped_storage().data_ptr())
+    except (RuntimeError, NotImplementedError, ValueError):
+        return None
 
 
 def _small_values(tensors: list[Any]) -> dict[int, bytes]:

@@ -106,6 +106,9 @@ def summary_fields(summary: Summary) -> dict[str, Any]:
         "reasons": "\n".join(lines)[:_LONGEST_REASONS],
         "recordedMs": summary.recorded_ms,
         "provedMs": summary.proved_ms,
+        "source": summary.source,
+        "represented": summary.represented,
+        "kinds": summary.kinds,
     }
 
 

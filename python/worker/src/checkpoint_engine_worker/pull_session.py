@@ -41,9 +41,10 @@ class PullSession:
         self._region_bytes: dict[int, int] = {}
         self._is_mapped = False
         self._next_pull = 0
+        self._is_report = False
         self.has_pulled = False
-        session.offers["pull"] = {"version": PULL_VERSION, "provesParts": True}
-        for kind in ("survey", "metas", "regions", "pull", "prove", "bye"):
+        session.offers["pull"] = {"version": PULL_VERSION, "provesParts": True, "reports": True}
+        for kind in ("report", "survey", "metas", "regions", "pull", "prove", "bye"):
             session.handlers[kind] = getattr(self, f"_on_{kind}")
 
     @property
@@ -63,13 +64,24 @@ class PullSession:
 
     def abandon(self, link: ServerLink) -> None:
         """Ends all use of the regions, and tells the server."""
+        if self._is_report:
+            return
         self._puller.unmap()
         if self.is_surveyed:
             link.send_last({"type": "aborted"})
 
+    def _on_report(self, _: dict[str, Any]) -> None:
+        """Says what is known. Regions that another session has mapped stay as they are."""
+        if self._is_report or self.is_surveyed:
+            raise unexpected("report")
+        self._is_report = True
+        names = ("weights", "checkpoint", "updateId")
+        state = {name: self._session.state[name] for name in names if name in self._session.state}
+        self._session.link.send({"type": "reported", **state, **self._puller.describe()})
+
     def _on_survey(self, message: dict[str, Any]) -> None:
         texts = ("intent", "checkpoint", "updateId", "deviceUuid", "metasDigest")
-        if self.is_surveyed or not all(isinstance(message.get(name), str) for name in texts):
+        if self._is_report or self.is_surveyed or not all(isinstance(message.get(name), str) for name in texts):
             raise unexpected("survey")
         if message.get("protocol") != PROTOCOL_VERSION:
             raise server_broke("a survey of another protocol", message.get("protocol"))
@@ -149,6 +161,9 @@ class PullSession:
         self._session.link.send({"type": "proved", "proved": proved, "summary": summary_fields(summary)})
 
     def _on_bye(self, message: dict[str, Any]) -> None:
+        if self._is_report:
+            self._session.end()
+            return
         if not self.is_surveyed:
             raise unexpected("bye")
         if message.get("keep") is True and self._is_mapped:

@@ -95,6 +95,11 @@ class Summary:
     reasons: tuple[tuple[str, str], ...]
     recorded_ms: float
     proved_ms: float
+    #: Whether the recording comes from the engine's loader, or from the cache.
+    source: str = "loader"
+    #: Direct modules that are proved through their kind, and the number of kinds.
+    represented: int = 0
+    kinds: int = 0
 
     def __str__(self) -> str:
         kinds: dict[str, int] = {}

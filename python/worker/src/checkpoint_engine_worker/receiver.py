@@ -73,6 +73,7 @@ class Receiver:
     def _receive(
         self, handles: Mapping[str, str], target: WeightTarget, timeout_s: float, puller: EnginePuller | None
     ) -> ReceivedUpdate:
+        known = self._state.describe()
         uuid = choose_device(handles, self._device, self._local_rank)
         session = UpdateSession(
             handles[uuid],
@@ -82,16 +83,17 @@ class Receiver:
             buffers=self._buffers,
             timeout_s=timeout_s,
             puller=puller,
+            state=known,
         )
-        before = self._state.weights
+        before = known["weights"]
         self._state.updating()
         try:
             update = session.run()
         except BaseException as error:
-            known = error if isinstance(error, CheckpointEngineError) else _interrupted(error)
-            self._state.failed(known, is_touched=session.is_touched, before=before)
+            failure = error if isinstance(error, CheckpointEngineError) else _interrupted(error)
+            self._state.failed(failure, is_touched=session.is_touched, before=before)
             after = "unknown: run the update again" if session.is_touched else f"still {before}"
-            _LOG.error("The update failed (%s); the weights are %s", known, after)
+            _LOG.error("The update failed (%s); the weights are %s", failure, after)
             raise
         if not update.is_loaded:
             self._state.restore(before)

@@ -10,62 +10,64 @@ it with the live parameters.
 from __future__ import annotations
 
 import time
-from collections.abc import Container, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import nullcontext
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from checkpoint_engine_worker.boxes import boxes_of
 from checkpoint_engine_worker.casts import MAX_CAST_BYTES
 from checkpoint_engine_worker.engine import Engine
-from checkpoint_engine_worker.fingerprint import fingerprint_of, layer_forms, metas_digest
-from checkpoint_engine_worker.kept_copies import keeps_copy
+from checkpoint_engine_worker.fingerprint import fingerprint_of, layer_forms, metas_digest, recording_key
+from checkpoint_engine_worker.in_use import in_use_of
 from checkpoint_engine_worker.layer_notes import Notes, same_template, stamp, template_of
 from checkpoint_engine_worker.layers import LayerClass, layer_classes, split_layer
 from checkpoint_engine_worker.loader_trace import CopyNote, LoaderTrace
 from checkpoint_engine_worker.observe import REPLACED, observe, pattern_of
 from checkpoint_engine_worker.overlaps import FILL, settle
 from checkpoint_engine_worker.pull_types import TensorMeta
-from checkpoint_engine_worker.recording import COLUMNS, OWNER, TENSOR, CastNote, LiveTensor, OwnerInfo, Recording
-from checkpoint_engine_worker.tensor_map import TensorMap, named_tensors
+from checkpoint_engine_worker.recording import COLUMNS, OWNER, TENSOR, CastNote, OwnerInfo, Recording
+from checkpoint_engine_worker.tensor_map import TensorMap
+
+if TYPE_CHECKING:
+    from checkpoint_engine_worker.recording_cache import RecordingCache
 
 #: A class of at most this many layers is recorded whole: first, middle and last stand for more.
 _SAMPLES = 3
 
 
 def record(
-    engine: Engine, tensors: Sequence[TensorMeta], *, metas: str | None = None, stamped: bool = True
+    engine: Engine,
+    tensors: Sequence[TensorMeta],
+    *,
+    metas: str | None = None,
+    stamped: bool = True,
+    cache: RecordingCache | None = None,
 ) -> Recording:
     """Records the engine for these tensors. `metas` is their digest where the caller has one.
 
-    With `stamped=False` every layer is recorded by itself: for engines whose layers look alike and are not.
+    With `stamped=False` every layer is recorded by itself: for engines whose layers look alike and are not. A `cache`
+    is asked first, and gets what is recorded.
     """
     started = time.monotonic()
-    fingerprint = fingerprint_of(engine, metas or metas_digest(tensors))
+    metas = metas or metas_digest(tensors)
+    fingerprint = fingerprint_of(engine, metas)
+    key = recording_key(engine, f"{metas} {stamped}") if cache else ""
     with engine.load_format() if engine.load_format else nullcontext():
         known = TensorMap(engine.roots)
-        classes, loose = layer_classes(tensors, layer_forms(engine.roots))
-        notes = _record_all(engine, known, tensors, classes, loose, stamped)
-    boxes, tensor_reasons, owner_reasons = settle(notes.boxes)
-    notes.boxes = boxes
-    for mine, found in ((notes.tensor_reasons, tensor_reasons), (notes.owner_reasons, owner_reasons)):
-        for key, reason in found.items():
-            mine.setdefault(key, reason)
-    owners = [
-        OwnerInfo(owner.path, owner.module, owner.module_class, owner.size_bytes, tuple(owner.shared_with))
-        for owner in known.owners
-    ]
-    _limit_casts(notes, tensors)
-    _explain_replaced(notes, tensors, known)
-    _link_siblings(notes, tensors)
-    in_use = TensorMap(engine.roots)
-    live = [_live(in_use, owner.path, owner.size_bytes) for owner in known.owners]
-    held = {
-        known.owners[i].path: found.address
-        for i in {*notes.boxes[:, OWNER].tolist(), *(cast.owner for cast in notes.casts)}
-        if known.owners[i].held and (found := live[i]) is not None
-    }
+        owners = [
+            OwnerInfo(owner.path, owner.module, owner.module_class, owner.size_bytes, tuple(owner.shared_with))
+            for owner in known.owners
+        ]
+        notes = cache.read(key, owners, tensors) if cache else None
+        source = "cache" if notes else "loader"
+        if notes is None:
+            classes, loose = layer_classes(tensors, layer_forms(engine.roots))
+            notes = _settled(_record_all(engine, known, tensors, classes, loose, stamped), tensors, known)
+            if cache:
+                cache.keep(key, notes, owners)
+    in_use = in_use_of(engine, known, notes)
     return Recording(
         tensors=tensors,
         owners=owners,
@@ -75,36 +77,25 @@ def record(
         owner_reasons=notes.owner_reasons,
         links=notes.links,
         fingerprint=fingerprint,
-        live=live,
-        transformed=_transformed(engine, in_use, owners),
-        in_place=lambda: not held or _held_addresses(engine, held) == held,
+        live=in_use.live,
+        transformed=in_use.transformed,
+        in_place=in_use.in_place,
+        source=source,
         recorded_ms=(time.monotonic() - started) * 1e3,
     )
 
 
-def _held_addresses(engine: Engine, paths: Container[str]) -> dict[str, int]:
-    found = (named for named in named_tensors(engine.roots) if named.held and named.path in paths)
-    return {named.path: int(named.tensor.data_ptr()) for named in found}
-
-
-def _transformed(engine: Engine, in_use: TensorMap, owners: Sequence[OwnerInfo]) -> dict[int, str]:
-    """Owners of modules that compute with a copy of their weights."""
-    modules = {path: module for name, root in engine.roots for path, module in root.named_modules(prefix=name)}
-
-    def known(tensor: Any) -> bool:
-        owner = in_use.touches(tensor)
-        return owner is not None and not in_use.owners[owner].held
-
-    found = {path for path, module in modules.items() if keeps_copy(module, known)}
-    return {i: "the engine computes with a copy of it" for i, owner in enumerate(owners) if owner.module in found}
-
-
-def _live(in_use: TensorMap, path: str, size_bytes: int) -> LiveTensor | None:
-    """The tensor in use of the size of the one that is loaded. Only the proof says if it is the same."""
-    owner = in_use.tensor_at(path)
-    if owner is None or owner.size_bytes != size_bytes or owner.tensor.is_meta:
-        return None
-    return LiveTensor(owner.address, owner.size_bytes, owner.tensor)
+def _settled(notes: Notes, tensors: Sequence[TensorMeta], known: TensorMap) -> Notes:
+    """The notes without overlaps, and with a reason for all that no box tells of."""
+    boxes, tensor_reasons, owner_reasons = settle(notes.boxes)
+    notes.boxes = boxes
+    for mine, found in ((notes.tensor_reasons, tensor_reasons), (notes.owner_reasons, owner_reasons)):
+        for key, reason in found.items():
+            mine.setdefault(key, reason)
+    _limit_casts(notes, tensors)
+    _explain_replaced(notes, tensors, known)
+    _link_siblings(notes, tensors)
+    return notes
 
 
 def _record_all(

@@ -95,6 +95,8 @@ class Recording:
     transformed: Mapping[int, str] = field(default_factory=dict)
     #: Whether the written tensors that the fingerprint does not cover are still where they were.
     in_place: Callable[[], bool] = field(default=lambda: True, repr=False)
+    #: "loader": the engine's loader was run. "cache": it was in an earlier process.
+    source: str = "loader"
     proved_ms: float = 0.0
     #: By group of modules; None while nothing is proved.
     verdicts: list[Verdict] | None = None
@@ -228,6 +230,7 @@ class Recording:
             reasons=tuple(reasons[:100]),
             recorded_ms=self.recorded_ms,
             proved_ms=self.proved_ms,
+            source=self.source,
         )
 
     def _direct_groups(self) -> npt.NDArray[np.bool_]:

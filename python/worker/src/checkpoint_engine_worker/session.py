@@ -14,7 +14,7 @@ from checkpoint_engine_worker.messages import Welcome, message_type, read_bucket
 from checkpoint_engine_worker.server_link import ServerLink, as_worker_error
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
     import torch
 
@@ -61,6 +61,7 @@ class UpdateSession:
         timeout_s: float = DEFAULT_TIMEOUT_S,
         most_buckets: int | None = None,
         puller: EnginePuller | None = None,
+        state: Mapping[str, Any] | None = None,
     ) -> None:
         self._address = parse_address(address)
         self._device_uuid = device_uuid
@@ -79,6 +80,8 @@ class UpdateSession:
         self._is_finished = False
         self._phase = "greeting"
         self._counts = [0, 0, 0]
+        #: What the worker knew of its weights before the session.
+        self.state = state or {}
         self.offers: dict[str, Any] = {}
         self.handlers: dict[str, Callable[[dict[str, Any]], None]] = {
             "welcome": self._on_welcome,

@@ -23,7 +23,9 @@ class WorkerExtension:
 
     def checkpoint_engine_describe(self) -> dict[str, Any]:
         """What this worker is and holds, for a parameter server that looks at the engine before an update."""
-        return {**_receiver_of(self).describe(), "loads": "extension"}
+        puller = _puller_of(self, _models_of(self))
+        pull = puller.describe() if puller else None
+        return {**_receiver_of(self).describe(), "loads": "extension", "pull": pull}
 
     def checkpoint_engine_update(self, handles: Mapping[str, str], timeout_s: float = DEFAULT_TIMEOUT_S) -> None:
         """Receives one update.
@@ -33,10 +35,7 @@ class WorkerExtension:
             timeout_s: Bounds each wait for the parameter server.
         """
         worker: Any = self
-        models = [(_target_model(worker), worker.vllm_config.model_config)]
-        draft = _draft_model(worker)
-        if draft is not None and shares_checkpoint(worker.vllm_config):
-            models.append((draft, worker.vllm_config.speculative_config.draft_model_config))
+        models = _models_of(worker)
         target = VllmTarget(models, worker.vllm_config, worker.device)
         _receiver_of(self).receive(handles, target, timeout_s, _puller_of(worker, models))
         reset_lora_state = getattr(worker.model_runner, "reset_lora_state", None)
@@ -51,6 +50,15 @@ def _receiver_of(worker: Any) -> Receiver:
         receiver = Receiver(worker.device, worker.local_rank)
         worker._checkpoint_engine_receiver = receiver
     return receiver
+
+
+def _models_of(worker: Any) -> list[tuple[Any, Any]]:
+    """The models that one checkpoint fills, each with its configuration."""
+    models = [(_target_model(worker), worker.vllm_config.model_config)]
+    draft = _draft_model(worker)
+    if draft is not None and shares_checkpoint(worker.vllm_config):
+        models.append((draft, worker.vllm_config.speculative_config.draft_model_config))
+    return models
 
 
 def _puller_of(worker: Any, models: list[tuple[Any, Any]]) -> EnginePuller | None:

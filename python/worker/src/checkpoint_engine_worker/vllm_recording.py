@@ -10,6 +10,7 @@ vLLM's layerwise reload restores, with their loaders, and that are taken out aga
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any
@@ -38,7 +39,8 @@ def vllm_engine(
                 stack.enter_context(_load_format(model))
             yield
 
-    return Engine(load_weights, roots, device, {**vllm_facts(vllm_config), **(more_facts or {})}, load_format)
+    facts = {**vllm_facts(vllm_config), **(more_facts or {})}
+    return Engine(load_weights, roots, device, facts, load_format, _title(facts))
 
 
 @contextmanager
@@ -74,8 +76,34 @@ def vllm_facts(vllm_config: Any) -> dict[str, str]:
     facts["model"] = str(getattr(model, "architectures", None) or getattr(model, "model", None))
     facts["dtype"] = str(getattr(model, "dtype", None))
     facts["quantization"] = str(getattr(model, "quantization", None))
+    facts["config"] = _config_digest(getattr(model, "hf_config", None))
     facts["lora"] = str(getattr(vllm_config, "lora_config", None))
     return facts
+
+
+def _title(facts: Mapping[str, str]) -> str:
+    names = {"tensor_parallel_size": "tensor parallel", "pipeline_parallel_size": "pipeline parallel"}
+    parallel = [f"{text} {facts[name]}" for name, text in names.items() if facts.get(name, "1") not in ("1", "None")]
+    quantization = [facts["quantization"]] if facts.get("quantization", "None") != "None" else []
+    model = facts["model"].strip("[]").replace("'", "")
+    return ", ".join(
+        [
+            f"vllm {facts['vllm']}",
+            model,
+            facts["dtype"].removeprefix("torch."),
+            *quantization,
+            *parallel,
+            f"rank {facts['rank']}",
+        ]
+    )
+
+
+def _config_digest(config: Any) -> str:
+    """A digest of the model's configuration, wherever it was read from."""
+    if not callable(getattr(config, "to_dict", None)):
+        return "none"
+    fields = {key: value for key, value in config.to_dict().items() if key != "_name_or_path"}
+    return hashlib.sha256(json.dumps(fields, sort_keys=True, default=str).encode()).hexdigest()
 
 
 def expert_placement(runner: Any) -> dict[str, str]:

@@ -1,0 +1,61 @@
+"""What an engine computes with, for the tensors that its loader writes. Imports torch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Container, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from checkpoint_engine_worker.engine import Engine
+from checkpoint_engine_worker.kept_copies import keeps_copy
+from checkpoint_engine_worker.layer_notes import Notes
+from checkpoint_engine_worker.recording import OWNER, LiveTensor
+from checkpoint_engine_worker.tensor_map import Owner, TensorMap, named_tensors
+
+
+@dataclass(frozen=True)
+class InUse:
+    """The fields of a `Recording` of the same names."""
+
+    live: Sequence[LiveTensor | None]
+    transformed: Mapping[int, str]
+    in_place: Callable[[], bool]
+
+
+def in_use_of(engine: Engine, known: TensorMap, notes: Notes) -> InUse:
+    """What the engine has in use, by owner of `known`, which are its tensors in the form that is loaded."""
+    in_use = TensorMap(engine.roots)
+    live = [_live(in_use, owner.path, owner.size_bytes) for owner in known.owners]
+    held = {
+        known.owners[i].path: found.address
+        for i in {*notes.boxes[:, OWNER].tolist(), *(cast.owner for cast in notes.casts)}
+        if known.owners[i].held and (found := live[i]) is not None
+    }
+    return InUse(
+        live, _transformed(engine, in_use, known.owners), lambda: not held or _held_addresses(engine, held) == held
+    )
+
+
+def _live(in_use: TensorMap, path: str, size_bytes: int) -> LiveTensor | None:
+    """The tensor in use of the size of the one that is loaded. Only the proof says if it is the same."""
+    owner = in_use.tensor_at(path)
+    if owner is None or owner.size_bytes != size_bytes or owner.tensor.is_meta:
+        return None
+    return LiveTensor(owner.address, owner.size_bytes, owner.tensor)
+
+
+def _held_addresses(engine: Engine, paths: Container[str]) -> dict[str, int]:
+    found = (named for named in named_tensors(engine.roots) if named.held and named.path in paths)
+    return {named.path: int(named.tensor.data_ptr()) for named in found}
+
+
+def _transformed(engine: Engine, in_use: TensorMap, owners: Sequence[Owner]) -> dict[int, str]:
+    """Owners of modules that compute with a copy of their weights."""
+    modules = {path: module for name, root in engine.roots for path, module in root.named_modules(prefix=name)}
+
+    def known(tensor: Any) -> bool:
+        owner = in_use.touches(tensor)
+        return owner is not None and not in_use.owners[owner].held
+
+    found = {path for path, module in modules.items() if keeps_copy(module, known)}
+    return {i: "the engine computes with a copy of it" for i, owner in enumerate(owners) if owner.module in found}
