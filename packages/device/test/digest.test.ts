@@ -176,7 +176,11 @@ describe('digest', () => {
   it('rejects ranges outside of the memory, and sums that are not there', async () => {
     using memory = await memoryOf(new Uint8Array(100));
     const digest = (range: Partial<DigestRange>, sumCount = 1, blockBytes = 0) =>
-      memory.digest!({ ranges: [{ offsetBytes: 0, sizeBytes: 10, positionBytes: 0, sum: 0, ...range }], blockBytes, sumCount });
+      memory.digest!({
+        ranges: [{ offsetBytes: 0, sizeBytes: 10, positionBytes: 0, sum: 0, ...range }],
+        blockBytes,
+        sumCount,
+      });
     await expect(digest({ offsetBytes: 91 })).rejects.toThrow(RangeError);
     await expect(digest({ rows: 11, pitchBytes: 10 })).rejects.toThrow(RangeError);
     await expect(digest({ rows: 2, pitchBytes: 2 ** 52 })).rejects.toThrow(RangeError);

@@ -38,7 +38,11 @@ describe('digestBytes', () => {
   });
 
   it('is the sum of the digests of parts, however they are cut and in any order', () => {
-    const cut = fc.record({ bytes: fc.uint8Array({ maxLength: 10_000 }), position: fc.nat(9_000), cuts: fc.array(fc.nat(10_000)) });
+    const cut = fc.record({
+      bytes: fc.uint8Array({ maxLength: 10_000 }),
+      position: fc.nat(9_000),
+      cuts: fc.array(fc.nat(10_000)),
+    });
     fc.assert(
       fc.property(cut, ({ bytes, position, cuts }) => {
         const edges = [0, ...cuts.filter((at) => at <= bytes.length).sort((a, b) => a - b), bytes.length];

@@ -1,4 +1,5 @@
 import type { RemoteMemory } from '@checkpoint-engine/interface';
+import type { BlockDigests } from './block-digests.ts';
 import type { DType } from './dtype.ts';
 
 /** One tensor and its location in the pool of the rank that owns it. */
@@ -35,4 +36,6 @@ export interface RankMetas {
   readonly regions: readonly PoolRegion[];
   /** In pool order: ascending by region, then by offset; tensors do not overlap. */
   readonly tensors: readonly ParameterMeta[];
+  /** Absent if the bytes were not read yet, and in metas of older releases. */
+  readonly digests?: BlockDigests | undefined;
 }
