@@ -1,4 +1,4 @@
-import { digestBytes, digestText } from '@checkpoint-engine/interface';
+import { digestBytes } from '@checkpoint-engine/interface';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { checkpointDigest, chooseBlockBytes, firstBlocks, tensorDigests } from './block-digests.ts';

@@ -6,14 +6,6 @@ const LEAST_BLOCK_BYTES = 2 ** 20;
 /** Blocks beyond one for each tensor. The limit keeps the digests of a rank within half a megabyte. */
 const MOST_BLOCKS = 65_536;
 
-/** Digests of the bytes of tensors, as `digestBytes` defines them: one for each block of each tensor. */
-export interface BlockDigests {
-  /** Bytes of a tensor that share a digest; the last block of a tensor can be shorter. A power of 2, 4096 and up. */
-  readonly blockBytes: number;
-  /** The blocks of the first tensor, then those of the second, and so on. Empty tensors have none. */
-  readonly blocks: BigUint64Array;
-}
-
 type Sized = Pick<ParameterMeta, 'sizeBytes'>;
 
 /** Number of blocks of a tensor. */

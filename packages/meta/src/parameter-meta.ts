@@ -1,5 +1,4 @@
 import type { RemoteMemory } from '@checkpoint-engine/interface';
-import type { BlockDigests } from './block-digests.ts';
 import type { DType } from './dtype.ts';
 
 /** One tensor and its location in the pool of the rank that owns it. */
@@ -20,6 +19,14 @@ export interface PoolRegion {
   readonly sizeBytes: number;
   /** How peers read the region, once it is registered with a P2P transport. */
   readonly remote?: RemoteMemory | undefined;
+}
+
+/** Digests of the bytes of tensors, as `digestBytes` defines them: one for each block of each tensor. */
+export interface BlockDigests {
+  /** Bytes of a tensor that share a digest; the last block of a tensor can be shorter. A power of 2, 4096 and up. */
+  readonly blockBytes: number;
+  /** The blocks of the first tensor, then those of the second, and so on. Empty tensors have none. */
+  readonly blocks: BigUint64Array;
 }
 
 /** The part of a checkpoint that one rank owns. The metas of all ranks are the complete input of planning. */
