@@ -11,6 +11,7 @@ Napi::Object Init(Napi::Env env, Napi::Object exports) {
   ce::ExportMemoryFunctions(exports);
   ce::ExportStreamFunctions(exports);
   ce::ExportReadFunctions(exports);
+  ce::ExportDigestFunctions(exports);
   return exports;
 }
 

@@ -2,6 +2,7 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 import {
   abortError,
   CheckpointEngineError,
+  type DigestRequest,
   type FileMemory,
   type FileRead,
   type FileState,
@@ -11,6 +12,7 @@ import {
   type ReadOptions,
 } from '@checkpoint-engine/interface';
 import { awaitNative, callNative } from '@checkpoint-engine/native-kit';
+import { toDigestRows } from './digest-rows.ts';
 import { addon, type NativeDevice, type NativeMemory, type NativeRead } from './native.ts';
 import { toReadTable } from './read-table.ts';
 
@@ -84,14 +86,37 @@ export class DeviceHostMemory extends DeviceMemory implements HostMemory {
   }
 
   async read(reads: readonly FileRead[], options: ReadOptions = {}): Promise<void> {
-    const { signal, onProgress } = options;
+    const { signal, onProgress, digest } = options;
     if (signal?.aborted) throw abortError(signal, 'read');
     const { paths, rows } = toReadTable(reads);
+    const digestRows = digest && toDigestRows(digest.ranges);
+    if (digest && digest.sums.length !== digest.sumCount) {
+      throw new RangeError(`sums has ${digest.sums.length} items, expected ${digest.sumCount}`);
+    }
     await this.owner.track(
       awaitNative(async () => {
-        const { native, promise } = addon().read(this.owner.native, DeviceMemory.nativeOf(this), paths, rows);
-        await watchRead(native, promise, signal, onProgress);
+        const { native, promise } = addon().read(
+          this.owner.native,
+          DeviceMemory.nativeOf(this),
+          paths,
+          rows,
+          digestRows,
+          digest?.blockBytes,
+          digest?.sumCount,
+        );
+        const sums = await watchRead(native, promise, signal, onProgress);
+        // A BigUint64Array wraps around by itself.
+        for (const [at, sum] of sums?.entries() ?? []) digest!.sums[at]! += sum;
       }),
+    );
+  }
+
+  digest({ ranges, blockBytes, sumCount }: DigestRequest): Promise<BigUint64Array> {
+    const rows = toDigestRows(ranges);
+    return this.owner.track(
+      awaitNative(async () =>
+        addon().digest(this.owner.native, DeviceMemory.nativeOf(this), rows, blockBytes, sumCount),
+      ),
     );
   }
 
@@ -150,19 +175,20 @@ function bytesTaken(doneBytes: number, sizeBytes: number): CheckpointEngineError
 }
 
 /** Reports the progress of a read and cancels it when the signal fires; leaves no timer and no listener. */
-async function watchRead(
+async function watchRead<T>(
   read: NativeRead,
-  promise: Promise<void>,
+  promise: Promise<T>,
   signal: AbortSignal | undefined,
   onProgress: ReadOptions['onProgress'],
-): Promise<void> {
+): Promise<T> {
   const cancel = (): void => addon().cancelRead(read);
   const report = (): void => onProgress?.(addon().readDoneBytes(read));
   const timer = onProgress && setInterval(report, progressIntervalMs);
   signal?.addEventListener('abort', cancel, { once: true });
   try {
-    await promise;
+    const result = await promise;
     report();
+    return result;
   } catch (error) {
     if (signal?.aborted && (error as { code?: unknown }).code === 'CE_ABORTED') throw abortError(signal, 'read');
     throw error;

@@ -57,13 +57,24 @@ export interface Addon {
   /** Rows of `from, fromOffset, to, toOffset, size`; `from` and `to` are indices into `memories`. */
   copy(stream: NativeStream, memories: readonly NativeMemory[], rows: Float64Array): Promise<void>;
 
-  /** Rows of `file, fileOffset, offset, size`; `file` is an index into `paths`. */
+  /** Rows of `file, fileOffset, offset, size`; `file` is an index into `paths`. Gives sums where there are `digestRows`. */
   read(
     device: NativeDevice,
     memory: NativeMemory,
     paths: readonly string[],
     rows: Float64Array,
-  ): { native: NativeRead; promise: Promise<void> };
+    digestRows?: Float64Array,
+    blockBytes?: number,
+    sumCount?: number,
+  ): { native: NativeRead; promise: Promise<BigUint64Array | undefined> };
+  /** Rows of `offset, rows, rowBytes, pitch, position, positionPitch, sum`. */
+  digest(
+    device: NativeDevice,
+    memory: NativeMemory,
+    rows: Float64Array,
+    blockBytes: number,
+    sumCount: number,
+  ): Promise<BigUint64Array>;
   readDoneBytes(read: NativeRead): number;
   cancelRead(read: NativeRead): void;
 }

@@ -8,6 +8,7 @@ export { atRank } from './at-rank.ts';
 export type * from './broadcast.ts';
 export * from './check-pull.ts';
 export type * from './device.ts';
+export * from './digest.ts';
 export * from './errors.ts';
 export * from './logger.ts';
 export * from './longest-timer.ts';

@@ -69,8 +69,44 @@ export interface FileState {
   readonly links: number;
 }
 
+/** Rows of bytes of one tensor that are in a memory. */
+export interface DigestRange {
+  /** First row, from the start of the memory. */
+  readonly offsetBytes: number;
+  /** Bytes of one row. */
+  readonly sizeBytes: number;
+  /** @default 1 */
+  readonly rows?: number | undefined;
+  /** From the start of a row to the start of the next one in memory. @default `sizeBytes` */
+  readonly pitchBytes?: number | undefined;
+  /** First row, from the start of the tensor. */
+  readonly positionBytes: number;
+  /** From the start of a row to the start of the next one in the tensor. @default `sizeBytes` */
+  readonly positionPitchBytes?: number | undefined;
+  /** Index of the sum to which the digest of the tensor's first block is added. */
+  readonly sum: number;
+}
+
+/** What to digest, see `digestBytes`. */
+export interface DigestRequest {
+  readonly ranges: readonly DigestRange[];
+  /**
+   * Bytes of a tensor that share one sum: block `b` of a tensor is added to the sum at `range.sum + b`. 0: each range
+   * adds to one sum.
+   */
+  readonly blockBytes: number;
+  /** Number of sums. */
+  readonly sumCount: number;
+}
+
 /** Options of {@link HostMemory.read}. */
 export interface ReadOptions {
+  /**
+   * Digests what is read, while the bytes are in the processor's cache, and adds the sums to `sums` when the read has
+   * succeeded. The ranges have one row each and do not overlap; bytes outside of them are not digested. Only for memory
+   * that has {@link HostMemory.digest}.
+   */
+  readonly digest?: (DigestRequest & { readonly sums: BigUint64Array }) | undefined;
   readonly signal?: AbortSignal | undefined;
   /** The device calls it on the JS thread, at most every 50 ms and once at the end, with the bytes read so far. */
   readonly onProgress?: ((doneBytes: number) => void) | undefined;
@@ -97,6 +133,13 @@ export interface HostMemory extends Memory {
    * @throws `CE_CLOSED` The buffer of `bytes` was transferred, or its memory closed, or this memory was closed.
    */
   write(offsetBytes: number, bytes: Uint8Array): Promise<void>;
+  /**
+   * Digests bytes of this memory with several threads, off the JS thread. The result has `sumCount` sums. Absent for
+   * devices that cannot; `view` and `digestBytes` give the same digests.
+   *
+   * @throws {RangeError} A range is outside of this memory, or names a sum that is not there.
+   */
+  digest?(request: DigestRequest): Promise<BigUint64Array>;
   /** Page-locks the whole memory for the device. Idempotent; does nothing if the device does not need it. */
   pin(): Promise<void>;
   /**

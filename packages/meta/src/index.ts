@@ -3,6 +3,7 @@
  *
  * @packageDocumentation
  */
+export * from './block-digests.ts';
 export type { CheckpointIndex } from './checkpoint-index.ts';
 export * from './dtype.ts';
 export * from './encode-safetensors-header.ts';

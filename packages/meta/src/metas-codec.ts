@@ -4,6 +4,7 @@ import { decode, encode } from '@msgpack/msgpack';
 import { checkRankMetas, checkRanks } from './metas-check.ts';
 import { COLUMNS, type Columns } from './metas-columns.ts';
 import { decodeColumns } from './metas-decoder.ts';
+import { encodeDigests, withDigests } from './metas-digests.ts';
 import { encodeColumns } from './metas-encoder.ts';
 import { invalidMetas } from './metas-error.ts';
 import type { RankMetas } from './parameter-meta.ts';
@@ -12,6 +13,8 @@ import type { RankMetas } from './parameter-meta.ts';
 const PICKLE = 0x80;
 const MAGIC = new TextEncoder().encode('CEMT');
 const VERSION = 1;
+/** Has a column of digests, too. Written only if a rank has digests, so that older releases can read the rest. */
+const VERSION_WITH_DIGESTS = 2;
 const DIGEST_BYTES = 32;
 const DIGEST_OFFSET = MAGIC.length + 1;
 const PAYLOAD_OFFSET = DIGEST_OFFSET + DIGEST_BYTES;
@@ -35,7 +38,7 @@ export function decodeRankMetas(bytes: Uint8Array): RankMetas {
   const world = decodeWorldMetas(bytes);
   const [metas] = world;
   if (metas === undefined || world.length > 1) throw invalidMetas(`they are of ${world.length} ranks, expected one`);
-  digests.set(metas, bytes.slice(DIGEST_OFFSET, PAYLOAD_OFFSET));
+  if (bytes[MAGIC.length] === VERSION) digests.set(metas, bytes.slice(DIGEST_OFFSET, PAYLOAD_OFFSET));
   return metas;
 }
 
@@ -45,10 +48,11 @@ export function decodeRankMetas(bytes: Uint8Array): RankMetas {
  * @throws `CE_METAS_INVALID` The metas violate the invariants of {@link RankMetas}, or a rank appears twice.
  */
 export function encodeWorldMetas(metas: readonly RankMetas[]): Uint8Array {
-  const payload = encodePayload(metas);
+  const column = encodeDigests(metas);
+  const payload = encodePayload(metas, column);
   const bytes = new Uint8Array(PAYLOAD_OFFSET + payload.length);
   bytes.set(MAGIC);
-  bytes[MAGIC.length] = VERSION;
+  bytes[MAGIC.length] = column === undefined ? VERSION : VERSION_WITH_DIGESTS;
   bytes.set(createHash('sha256').update(payload).digest(), DIGEST_OFFSET);
   bytes.set(payload, PAYLOAD_OFFSET);
   return bytes;
@@ -61,16 +65,18 @@ export function encodeWorldMetas(metas: readonly RankMetas[]): Uint8Array {
  * @throws `CE_METAS_INVALID` The bytes are not metas, have another version, or are truncated or changed.
  */
 export function decodeWorldMetas(bytes: Uint8Array): RankMetas[] {
-  const world = decodeColumns(openPayload(bytes));
+  const { columns, digestColumn } = openPayload(bytes);
+  const world = decodeColumns(columns);
   checkRanks(world);
-  return world;
+  return digestColumn === undefined ? world : withDigests(world, digestColumn);
 }
 
 /** SHA-256 of each rank's encoded metas. Callers must not change metas, so each is encoded once. */
 const digests = new WeakMap<RankMetas, Uint8Array>();
 
 /**
- * Returns the SHA-256 of metas, in hex. Equal metas have equal digests, in whatever order their ranks come. The call is
+ * Returns the SHA-256 of metas, in hex. Equal metas have equal digests, in whatever order their ranks come. The digests
+ * of the tensors' bytes are not covered: with other bytes in the same places an update has the same plan. The call is
  * cheap for metas that {@link decodeRankMetas} returned, because decoding checks and digests them.
  *
  * @throws `CE_METAS_INVALID` The metas violate the invariants of {@link RankMetas}, or a rank appears twice.
@@ -93,14 +99,14 @@ function rankDigest(metas: RankMetas): Uint8Array {
   return digest;
 }
 
-function encodePayload(metas: readonly RankMetas[]): Uint8Array {
+function encodePayload(metas: readonly RankMetas[], digestColumn?: Uint8Array): Uint8Array {
   checkRanks(metas);
   for (const rank of metas) checkRankMetas(rank);
   const columns = encodeColumns(metas);
-  return encode(COLUMNS.map((name) => columns[name]));
+  return encode([...COLUMNS.map((name) => columns[name]), ...(digestColumn === undefined ? [] : [digestColumn])]);
 }
 
-function openPayload(bytes: Uint8Array): Columns {
+function openPayload(bytes: Uint8Array): { columns: Columns; digestColumn: Uint8Array | undefined } {
   if (MAGIC.some((byte, index) => bytes[index] !== byte)) {
     if (bytes[0] === PICKLE) {
       throw invalidMetas('the bytes are a Python pickle, as the Python tool writes its metas', {
@@ -110,10 +116,13 @@ function openPayload(bytes: Uint8Array): Columns {
     throw invalidMetas('the bytes do not begin with "CEMT"', { hint: 'Check that the bytes are metas' });
   }
   const version = bytes[MAGIC.length];
-  if (version !== VERSION) {
-    throw invalidMetas(`the version is ${version ?? 'missing'}, expected version ${VERSION}`, {
-      hint: 'Use the same version of checkpoint-engine on all ranks, and write metas files with it',
-    });
+  if (version !== VERSION && version !== VERSION_WITH_DIGESTS) {
+    throw invalidMetas(
+      `the version is ${version ?? 'missing'}, expected version ${VERSION} or ${VERSION_WITH_DIGESTS}`,
+      {
+        hint: 'Use the same version of checkpoint-engine on all ranks, and write metas files with it',
+      },
+    );
   }
   const payload = bytes.subarray(PAYLOAD_OFFSET);
   const digest = createHash('sha256').update(payload).digest();
@@ -121,15 +130,19 @@ function openPayload(bytes: Uint8Array): Columns {
     throw invalidMetas('the SHA-256 differs: the bytes are truncated or changed');
   }
   const columns = decodePayload(payload);
-  if (!Array.isArray(columns) || columns.length !== COLUMNS.length || !columns.every((c) => c instanceof Uint8Array)) {
-    throw invalidMetas(`the payload is not an array of ${COLUMNS.length} columns`);
+  const count = version === VERSION ? COLUMNS.length : COLUMNS.length + 1;
+  if (!Array.isArray(columns) || columns.length !== count || !columns.every((c) => c instanceof Uint8Array)) {
+    throw invalidMetas(`the payload is not an array of ${count} columns`);
   }
-  return Object.fromEntries(COLUMNS.map((name, index) => [name, columns[index]])) as Columns;
+  return {
+    columns: Object.fromEntries(COLUMNS.map((name, index) => [name, columns[index]])) as Columns,
+    digestColumn: columns[COLUMNS.length],
+  };
 }
 
 function decodePayload(payload: Uint8Array): unknown {
   try {
-    checkMsgpack(payload, { maxBytes: Number.POSITIVE_INFINITY, maxDepth: 1, maxValues: COLUMNS.length });
+    checkMsgpack(payload, { maxBytes: Number.POSITIVE_INFINITY, maxDepth: 1, maxValues: COLUMNS.length + 1 });
     return decode(payload);
   } catch (cause) {
     throw invalidMetas('the payload is not msgpack', { cause });

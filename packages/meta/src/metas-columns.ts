@@ -33,6 +33,12 @@ export const COLUMNS = [
   'gaps',
 ] as const;
 
+/**
+ * A further column of metas with digests, which are version 2 of the encoding: per rank the bytes of a block, or 0 if
+ * the rank has no digests, and 8 bytes for each block, little-endian.
+ */
+export type DigestColumn = Uint8Array;
+
 /** The encoded columns by name. */
 export type Columns = Readonly<Record<(typeof COLUMNS)[number], Uint8Array>>;
 

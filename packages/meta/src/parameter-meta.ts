@@ -21,6 +21,14 @@ export interface PoolRegion {
   readonly remote?: RemoteMemory | undefined;
 }
 
+/** Digests of the bytes of tensors, as `digestBytes` defines them: one for each block of each tensor. */
+export interface BlockDigests {
+  /** Bytes of a tensor that share a digest; the last block of a tensor can be shorter. A power of 2, 4096 and up. */
+  readonly blockBytes: number;
+  /** The blocks of the first tensor, then those of the second, and so on. Empty tensors have none. */
+  readonly blocks: BigUint64Array;
+}
+
 /** The part of a checkpoint that one rank owns. The metas of all ranks are the complete input of planning. */
 export interface RankMetas {
   readonly checkpoint: string;
@@ -35,4 +43,6 @@ export interface RankMetas {
   readonly regions: readonly PoolRegion[];
   /** In pool order: ascending by region, then by offset; tensors do not overlap. */
   readonly tensors: readonly ParameterMeta[];
+  /** Absent if the bytes were not read yet, and in metas of older releases. */
+  readonly digests?: BlockDigests | undefined;
 }

@@ -45,7 +45,7 @@ class CudaDevice final : public Device {
   void Pin(const MemoryPtr& memory) override;
   std::shared_ptr<Stream> CreateStream() override;
   std::shared_ptr<ReadJob> Read(MemoryPtr memory, const std::vector<std::string>& paths, std::vector<ReadRange> ranges,
-                                Stream::Completion done) override;
+                                std::shared_ptr<ReadDigest> digest, Stream::Completion done) override;
   std::shared_ptr<ThreadPool> copy_pool() const override { return copy_pool_; }
 
  private:

@@ -35,8 +35,10 @@ class Device {
   virtual void Pin(const MemoryPtr& memory) = 0;
   virtual std::shared_ptr<Stream> CreateStream() = 0;
   // Starts to read and returns immediately. If the device pins memory, everything read is pinned before `done`.
+  // What is read is added to `digest`, which may be null.
   virtual std::shared_ptr<ReadJob> Read(MemoryPtr memory, const std::vector<std::string>& paths,
-                                        std::vector<ReadRange> ranges, Stream::Completion done) = 0;
+                                        std::vector<ReadRange> ranges, std::shared_ptr<ReadDigest> digest,
+                                        Stream::Completion done) = 0;
   // Does not block.
   virtual std::shared_ptr<ThreadPool> copy_pool() const = 0;
 };

@@ -73,9 +73,10 @@ void HostDevice::Pin(const MemoryPtr&) {}
 std::shared_ptr<Stream> HostDevice::CreateStream() { return std::make_shared<HostStream>(copy_pool_); }
 
 std::shared_ptr<ReadJob> HostDevice::Read(MemoryPtr memory, const std::vector<std::string>& paths,
-                                          std::vector<ReadRange> ranges, Stream::Completion done) {
+                                          std::vector<ReadRange> ranges, std::shared_ptr<ReadDigest> digest,
+                                          Stream::Completion done) {
   auto job = std::make_shared<ReadJob>(std::move(memory), paths, PlanRead(std::move(ranges)),
-                                       std::make_shared<PlainRead>(std::move(done)));
+                                       std::make_shared<PlainRead>(std::move(done)), std::move(digest));
   read_pool_->Submit(job);
   return job;
 }

@@ -9,5 +9,6 @@ void ExportDeviceFunctions(Napi::Object exports);
 void ExportMemoryFunctions(Napi::Object exports);
 void ExportStreamFunctions(Napi::Object exports);
 void ExportReadFunctions(Napi::Object exports);
+void ExportDigestFunctions(Napi::Object exports);
 
 }  // namespace ce

@@ -3,6 +3,7 @@
 #include "ce/arguments.h"
 #include "ce/js_error.h"
 #include "napi/boxes.h"
+#include "napi/digest_arguments.h"
 #include "napi/environment.h"
 #include "napi/exports.h"
 
@@ -28,19 +29,26 @@ std::vector<ReadRange> ToRanges(const Napi::Value& table, size_t files, uint64_t
   return ranges;
 }
 
-// read(device, memory, paths, rows): { native, promise }
+// read(device, memory, paths, rows, digestRows?, blockBytes?, sumCount?): { native, promise }; the promise gives sums if
+// there are digestRows.
 Napi::Value Read(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
   const std::shared_ptr<Device> device = DeviceOf(info[0]);
   const MemoryPtr memory = MemoryOf(info[1]);
   const std::vector<std::string> paths = ToTexts(info[2], "paths");
   std::vector<ReadRange> ranges = ToRanges(info[3], paths.size(), memory->size());
+  std::shared_ptr<ReadDigest> digest;
+  if (!info[4].IsUndefined()) {
+    digest = std::make_shared<ReadDigest>(ToDigestPlan(info[4], info[5], info[6], memory->size()));
+  }
   Settler settler(env, Environment::Queue(env));
   auto box = std::make_unique<ReadBox>();
   settler.Start([&] {
-    box->job = device->Read(memory, paths, std::move(ranges), [settler](const std::optional<Failure>& failure) {
-      failure ? settler.Reject(*failure) : settler.Resolve(Nothing());
-    });
+    const auto done = [settler, digest](const std::optional<Failure>& failure) {
+      if (failure) return settler.Reject(*failure);
+      settler.Resolve(digest ? MakeSums(digest->sums()) : Nothing());
+    };
+    box->job = device->Read(memory, paths, std::move(ranges), digest, done);
   });
   Napi::Object result = Napi::Object::New(env);
   result.Set("native", Boxed<ReadBox>::New(env, std::move(box)));

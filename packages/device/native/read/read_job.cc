@@ -8,8 +8,12 @@
 namespace ce {
 
 ReadJob::ReadJob(MemoryPtr memory, const std::vector<std::string>& paths, ReadPlan plan,
-                 std::shared_ptr<Listener> listener)
-    : memory_(std::move(memory)), plan_(std::move(plan)), listener_(std::move(listener)), files_(paths, plan_) {}
+                 std::shared_ptr<Listener> listener, std::shared_ptr<ReadDigest> digest)
+    : memory_(std::move(memory)),
+      plan_(std::move(plan)),
+      listener_(std::move(listener)),
+      digest_(std::move(digest)),
+      files_(paths, plan_) {}
 
 void ReadJob::Fail(Failure failure) noexcept {
   std::lock_guard lock(mutex_);
@@ -24,7 +28,7 @@ void ReadJob::Run(size_t index) noexcept {
     const ReadRun& run = plan_.runs[i];
     if (!failed_) {
       std::optional<Failure> failure = FailureOf([&] {
-        RunCursor cursor(memory_->host_data(), plan_, run);
+        RunCursor cursor(memory_->host_data(), plan_, run, digest_.get());
         RunReader(files_, plan_.ranges[run.begin].file, done_bytes_).Read(cursor);
         for (size_t r = run.begin; r < run.end; r++) {
           const ReadRange& range = plan_.ranges[r];

@@ -11,6 +11,7 @@
 
 #include "ce/failure.h"
 #include "ce/thread_pool.h"
+#include "digest/read_digest.h"
 #include "memory/memory.h"
 #include "read/open_files.h"
 #include "read/read_plan.h"
@@ -29,7 +30,9 @@ class ReadJob final : public Job {
     virtual void Finished(std::optional<Failure> failure) noexcept = 0;
   };
 
-  ReadJob(MemoryPtr memory, const std::vector<std::string>& paths, ReadPlan plan, std::shared_ptr<Listener> listener);
+  // Digests what it reads, unless `digest` is null.
+  ReadJob(MemoryPtr memory, const std::vector<std::string>& paths, ReadPlan plan, std::shared_ptr<Listener> listener,
+          std::shared_ptr<ReadDigest> digest);
 
   // Skips everything that is not read yet, and fails the read with `failure`. The first failure wins.
   void Fail(Failure failure) noexcept;
@@ -43,6 +46,7 @@ class ReadJob final : public Job {
   MemoryPtr memory_;
   const ReadPlan plan_;
   const std::shared_ptr<Listener> listener_;
+  const std::shared_ptr<ReadDigest> digest_;
   OpenFiles files_;
   std::atomic<uint64_t> done_bytes_{0};
   std::atomic<bool> failed_{false};

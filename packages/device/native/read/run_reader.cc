@@ -84,7 +84,8 @@ void RunReader::ReadCold(int fd, RunCursor& run) {
 
 void RunReader::ReadThroughCache(int fd, RunCursor& run) {
   while (!run.done()) {
-    const ssize_t count = ::preadv(fd, run.vectors(), run.count(), static_cast<off_t>(run.offset()));
+    const auto [vectors, vector_count] = run.next();
+    const ssize_t count = ::preadv(fd, vectors, vector_count, static_cast<off_t>(run.offset()));
     if (count < 0 && errno == EINTR) continue;
     if (count < 0) FailAt(run, errno);
     if (count == 0) FailTruncated(run);

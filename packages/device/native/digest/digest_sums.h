@@ -1,0 +1,26 @@
+// Sums of digests that several threads add to.
+#pragma once
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+#include "digest/digest_plan.h"
+
+namespace ce {
+
+class DigestSums {
+ public:
+  explicit DigestSums(const DigestPlan& plan) : block_bytes_(plan.block_bytes), sums_(plan.sum_count) {}
+
+  // Adds `size` bytes that begin `position` bytes into a tensor whose first sum is `first`.
+  void Add(const uint8_t* data, size_t size, uint64_t position, size_t first) noexcept;
+  std::vector<uint64_t> Get() const { return {sums_.begin(), sums_.end()}; }
+
+ private:
+  const uint64_t block_bytes_;
+  std::vector<std::atomic<uint64_t>> sums_;
+};
+
+}  // namespace ce
