@@ -39,6 +39,9 @@ export function updateJson(update: UpdateRecord): object {
     checkpoint: update.checkpoint,
     state: update.state,
     weight_version: update.request.weightVersion,
+    method: update.request.method,
+    strategy: progress.strategy?.name,
+    strategy_reason: progress.strategy?.reason,
     created_at: isoTime(update.createdAtMs),
     started_at: isoTime(update.startedAtMs),
     ended_at: isoTime(update.endedAtMs),
@@ -58,6 +61,8 @@ export function updateJson(update: UpdateRecord): object {
         h2d_bytes: rank.h2dBytes,
         broadcast_bytes: rank.broadcastBytes,
         reload_bytes: rank.reloadBytes,
+        pull_bytes: rank.pullBytes,
+        needed_bytes: rank.neededBytes,
         reloaded_buckets: rank.reloadedBuckets,
       })),
     engines: [...progress.engines.values()].map(({ groupIndex, endpoint, acknowledged }) => ({

@@ -184,7 +184,7 @@ export type ProgressEvent =
       /** How the bytes come, and why so. */
       readonly strategy: 'pull' | 'buckets';
       readonly strategyReason: string;
-      /** Of `totalBytes`, those that this rank's worker keeps; all where it is not asked. */
+      /** Bytes that this rank's worker keeps: all of `totalBytes` if it is not asked, 0 if it receives nothing. */
       readonly neededBytes: number;
       /**
        * What this rank is about to bring through each stage: the sum of `sizeBytes` of the `bucket-end` events that
@@ -216,7 +216,7 @@ export interface UpdateResult {
   /** How the bytes came, and why so. */
   readonly strategy: 'pull' | 'buckets';
   readonly strategyReason: string;
-  /** Of `totalBytes`, those that this rank's worker keeps; all where it was not asked. */
+  /** Bytes that this rank's worker keeps: all of `totalBytes` if it was not asked, 0 if it receives nothing. */
   readonly neededBytes: number;
   /** That it copied itself; the others of `neededBytes` came in buckets. */
   readonly pulledBytes: number;

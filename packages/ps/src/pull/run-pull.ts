@@ -8,7 +8,7 @@ import { leaveGroup, type Meeting } from '../update/meet.ts';
 import { movePass, openSourcesOf } from '../update/move-buckets.ts';
 import { type PlannedUpdate, planUpdate } from '../update/plan-update.ts';
 import { tensorList } from '../update/tensor-list.ts';
-import { emitPlan, summarise } from '../update/update-report.ts';
+import { emitPlan, summarise, wholeBuckets } from '../update/update-report.ts';
 import type { UpdateRun } from '../update/update-run.ts';
 import { agreeOnPull, type PullAgreement } from './agree-on-pull.ts';
 import { isProvable } from './offer.ts';
@@ -51,8 +51,9 @@ export async function runPull(run: UpdateRun, meeting: Meeting, intent: PullInte
   );
   let keepBuffer: (() => void) | undefined;
   const report = {
-    strategy,
-    neededBytes: answer === undefined ? 0 : pulling.offers.get(context.store.rank)!.neededBytes,
+    // A worker that says nothing takes everything.
+    ...wholeBuckets(context, meeting, strategy),
+    ...(answer === undefined ? {} : { neededBytes: pulling.offers.get(context.store.rank)!.neededBytes }),
     pullBytes: pullBytesOf(pulling),
     readBytes: readBytesOf(context.store.rank, shared, pulling),
   };
