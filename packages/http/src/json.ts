@@ -1,4 +1,4 @@
-import type { SerializedError } from '@checkpoint-engine/interface';
+import type { ModuleReport, SerializedError } from '@checkpoint-engine/interface';
 import { CheckpointEngineError } from '@checkpoint-engine/interface';
 import type { InstanceView } from './instances.ts';
 import { type Problem, problemOf } from './problem.ts';
@@ -63,6 +63,7 @@ export function updateJson(update: UpdateRecord): object {
         reload_bytes: rank.reloadBytes,
         pull_bytes: rank.pullBytes,
         needed_bytes: rank.neededBytes,
+        modules: modulesJson(summary?.modules?.get(rank.rank)),
         reloaded_buckets: rank.reloadedBuckets,
       })),
     engines: [...progress.engines.values()].map(({ groupIndex, endpoint, acknowledged }) => ({
@@ -74,6 +75,12 @@ export function updateJson(update: UpdateRecord): object {
     removed_files: summary?.removedFiles,
     error: error && problemOf(error),
   };
+}
+
+function modulesJson(report: ModuleReport | undefined): object | undefined {
+  if (report === undefined) return undefined;
+  const { modules, direct, staged, opaque, reasons } = report;
+  return { count: modules, direct, staged, opaque, reasons };
 }
 
 export function instanceJson(instance: InstanceView): object {

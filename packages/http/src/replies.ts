@@ -70,6 +70,18 @@ export const checkpointReply: z.ZodType = z
 
 export const checkpointsReply: z.ZodType = z.object({ checkpoints: z.array(checkpointReply) }).openapi('Checkpoints');
 
+const modules = z
+  .object({
+    count: z.number(),
+    direct: z.number().openapi({ description: 'Their bytes are pulled' }),
+    staged: z
+      .number()
+      .openapi({ description: 'They are loaded in their checkpoint format, and processed by the engine' }),
+    opaque: z.number().openapi({ description: "They pass through the engine's loader" }),
+    reasons: z.array(z.object({ module: z.string(), reason: z.string() })),
+  })
+  .openapi('Modules');
+
 const stage = z.enum(['waiting', 'plan', 'handshake', 'stream', 'release', 'hook', 'done']);
 
 /** One update. */
@@ -113,6 +125,7 @@ export const updateReply: z.ZodType = z
         reload_bytes: z.int(),
         pull_bytes: z.int().openapi({ description: 'What its worker copied straight into its parameters' }),
         needed_bytes: z.int().openapi({ description: 'Of the checkpoint, what its worker keeps' }),
+        modules: modules.optional().openapi({ description: 'Of an update that succeeded, if the worker was asked' }),
         reloaded_buckets: z.int(),
       }),
     ),

@@ -209,8 +209,12 @@ class ServerWorld implements HttpWorld {
   }
 }
 
-function summaryOf({ totalBytes, tensorCount, bucketCount, deviceBytes, removedFiles, durationsMs }: UpdateResult) {
-  return { totalBytes, tensorCount, bucketCount, deviceBytes, removedFiles, durationsMs };
+function summaryOf(result: UpdateResult): UpdateSummary {
+  const { totalBytes, tensorCount, bucketCount, deviceBytes, removedFiles, durationsMs, modules } = result;
+  return {
+    ...{ totalBytes, tensorCount, bucketCount, deviceBytes, removedFiles, durationsMs },
+    modules: modules && new Map([[0, modules]]),
+  };
 }
 
 function checkRanks({ ranks, inferenceGroupRanks }: UpdateRequest): void {

@@ -1,4 +1,4 @@
-import type { SerializedError } from '@checkpoint-engine/interface';
+import type { ModuleReport, SerializedError } from '@checkpoint-engine/interface';
 import type { ProgressEvent, UpdateOptions } from '@checkpoint-engine/ps';
 
 /** A world of ranks as the HTTP API needs it. Calls of different checkpoints may run at the same time. */
@@ -140,4 +140,6 @@ export interface UpdateSummary {
   /** Files on `/dev/shm` that were used in place and are gone now. */
   readonly removedFiles: readonly string[];
   readonly durationsMs: Readonly<Record<string, number>>;
+  /** By rank, what was decided for the modules of its worker. Absent where no worker was asked. */
+  readonly modules?: ReadonlyMap<number, ModuleReport> | undefined;
 }

@@ -1,4 +1,11 @@
-import type { BroadcastTransport, Device, Logger, P2PTransport, Store } from '@checkpoint-engine/interface';
+import type {
+  BroadcastTransport,
+  Device,
+  Logger,
+  ModuleReport,
+  P2PTransport,
+  Store,
+} from '@checkpoint-engine/interface';
 import type { DType, RankMetas } from '@checkpoint-engine/meta';
 import type { WorkerChoice } from './engines/engine-client.ts';
 import type { WorkerProtocol } from './session.ts';
@@ -220,6 +227,8 @@ export interface UpdateResult {
   readonly neededBytes: number;
   /** That it copied itself; the others of `neededBytes` came in buckets. */
   readonly pulledBytes: number;
+  /** What was decided for the modules of this rank's worker, and why. Absent where it was not asked. */
+  readonly modules?: ModuleReport | undefined;
   readonly bucketCount: number;
   readonly bucketBytes: number;
   readonly ringSlots: number;

@@ -12,6 +12,7 @@ export function summaryOf(results: readonly UpdateResult[]): UpdateSummary {
     tensorCount,
     bucketCount,
     deviceBytes: Math.max(...results.map(({ deviceBytes }) => deviceBytes)),
+    modules: new Map(results.flatMap(({ modules }, rank) => (modules === undefined ? [] : [[rank, modules]]))),
     removedFiles: results.flatMap(({ removedFiles }) => removedFiles).sort(),
     durationsMs: Object.fromEntries(phases.map((phase) => [phase, slowest(phase)])),
   };

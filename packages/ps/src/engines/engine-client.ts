@@ -1,4 +1,5 @@
 import type { Logger } from '@checkpoint-engine/interface';
+import type { EngineDescription } from './engine-description.ts';
 
 /** Where an engine listens. */
 export interface EngineEndpoint {
@@ -68,6 +69,13 @@ export interface EngineClient {
    * @throws `CE_ENGINE_UNREACHABLE`, `CE_ENGINE_FAILED` where it refuses the API key.
    */
   choose?(options: EngineWait): Promise<WorkerChoice>;
+  /**
+   * Asks the engine's workers what they hold, and what they decided for their modules. Changes nothing. Absent where an
+   * engine has no way to tell.
+   *
+   * @throws `CE_ENGINE_UNREACHABLE`, `CE_TIMEOUT`, `CE_ENGINE_FAILED` where it refuses the API key.
+   */
+  describe?(options: EngineWait): Promise<EngineDescription>;
   /**
    * Checks that the engine can take this update, before a byte moves. Changes nothing.
    *

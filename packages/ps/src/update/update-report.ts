@@ -1,3 +1,4 @@
+import type { ModuleReport } from '@checkpoint-engine/interface';
 import type { UpdateResult } from '../api.ts';
 import type { BucketSource } from '../sources/bucket-source.ts';
 import type { Agreement } from './agreement.ts';
@@ -76,11 +77,11 @@ export function summarise(
   planned: PlannedUpdate | undefined,
   moves: boolean,
   { durationsMs }: Stopwatch,
-  report: StrategyReport & { readonly pulledBytes: number },
+  report: StrategyReport & { readonly pulledBytes: number; readonly modules?: ModuleReport | undefined },
 ): UpdateResult {
   const { bucketBytes, ringSlots, stagingSlots, deviceBytes, reason } = planned?.sizing ?? NO_BUCKETS;
   const totalBytes = bytesOf(context);
-  const { strategy, neededBytes, pulledBytes } = report;
+  const { strategy, neededBytes, pulledBytes, modules } = report;
   return {
     checkpoint: context.checkpoint,
     counter,
@@ -90,6 +91,7 @@ export function summarise(
     strategyReason: strategy.reason,
     neededBytes,
     pulledBytes,
+    modules,
     bucketCount: planned?.plan.buckets.length ?? 0,
     bucketBytes,
     ringSlots,
