@@ -1,7 +1,10 @@
 import { cp, readdir, rm, stat, truncate } from 'node:fs/promises';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
 import { smallCheckpoint, temporaryFolder } from './checkpoints.ts';
+import { freePort } from './free-port.ts';
 import { parseJson, runCli } from './run-cli.ts';
 
 const { folder, remove } = await temporaryFolder();
@@ -134,5 +137,48 @@ describe('doctor', () => {
   it('names a library that its variable names wrongly', async () => {
     const { stdout } = await runCli(['doctor'], { env: { CHECKPOINT_ENGINE_NCCL_LIB: '/nowhere/libnccl.so.2' } });
     expect(stdout).toMatch(/✗ NCCL .*\/nowhere\/libnccl\.so\.2/);
+  });
+});
+
+describe('doctor --engine', () => {
+  it.each([
+    [['--engine', 'vllm'], /neither --endpoint nor --uds/],
+    [['--engine', 'tgi', '--endpoint', 'http://127.0.0.1:1'], /vllm, sglang, lmdeploy, worker/],
+    [['--endpoint', 'localhost:8000'], /not a URL/],
+    [['--timeout', '0', '--endpoint', 'http://127.0.0.1:1'], /above 0/],
+  ])('refuses wrong arguments: %j', async (args, message) => {
+    const result = await runCli(['doctor', ...args]);
+    expect(result.code).toBe(2);
+    expect(result.stderr).toMatch(message);
+  });
+
+  it('says that nothing answers', async () => {
+    const port = await freePort();
+    const args = ['doctor', '--engine', 'vllm', '--endpoint', `http://127.0.0.1:${port}`, '--timeout', '0.5', '--json'];
+    const result = await runCli(args);
+    expect(result.code).toBe(1);
+    expect(parseJson(result)).toMatchObject({ ok: false, error: { code: 'CE_ENGINE_UNREACHABLE' } });
+  });
+
+  it('says of an engine without a receiver what to do', async () => {
+    const engine = createServer((request, response) => {
+      response.writeHead(request.url === '/health' ? 200 : 404).end('{}');
+    });
+    await new Promise<void>((resolve) => engine.listen(0, '127.0.0.1', resolve));
+    try {
+      const endpoint = `http://127.0.0.1:${(engine.address() as AddressInfo).port}`;
+      for (const [name, hint] of [
+        ['vllm', /Install the Python package/],
+        ['lmdeploy', /no place for a receiver/],
+      ] as const) {
+        const text = await runCli(['doctor', '--engine', name, '--endpoint', endpoint]);
+        expect(text.code).toBe(0);
+        expect(text.stdout).toContain(`${name} at ${endpoint}: no receiver of this project`);
+        expect(text.stdout).toMatch(hint);
+      }
+    } finally {
+      engine.closeAllConnections();
+      engine.close();
+    }
   });
 });

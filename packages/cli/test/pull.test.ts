@@ -1,11 +1,13 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { createHostDevice } from '@checkpoint-engine/device';
+import { readCheckpoint } from '@checkpoint-engine/meta';
 import { type CopyingWorker, copyingWorker, type KeptSlice, serveWorker, wholeOf } from '@checkpoint-engine/worker';
 import { afterAll, afterEach, describe, expect, it } from 'vitest';
 import { smallCheckpoint, temporaryFolder, tensorDigests } from './checkpoints.ts';
 import { startTestWorker } from './demo-worker.ts';
 import { parseJson, runCli } from './run-cli.ts';
+import { startServer } from './serve-process.ts';
 
 const { folder, remove } = await temporaryFolder();
 const checkpoint = await smallCheckpoint(join(folder, 'step-1'), 'one');
@@ -17,9 +19,11 @@ afterEach(async () => {
 afterAll(remove);
 
 /** An engine of two devices, each of which keeps every other tensor. */
-async function engine(path: string): Promise<CopyingWorker[]> {
+async function engine(path: string, options: { prove?: boolean } = {}): Promise<CopyingWorker[]> {
   const devices = await Promise.all([0, 1].map((index) => createHostDevice({ index, threads: 2 })));
-  const workers = devices.map((device, index) => copyingWorker({ device, keep: (tensor) => keepHalf(tensor, index) }));
+  const workers = devices.map((device, index) =>
+    copyingWorker({ device, ...options, keep: (tensor) => keepHalf(tensor, index) }),
+  );
   const server = await serveWorker({
     devices,
     listen: { path },
@@ -82,5 +86,97 @@ describe('update --method', () => {
     const refused = await runCli(update('--uds', plain, '--method', 'pull', '--json'));
     expect(refused.code).toBe(1);
     expect(parseJson(refused)).toMatchObject({ error: { code: 'CE_NOT_SUPPORTED' } });
+  });
+});
+
+describe('doctor --engine worker', () => {
+  it('says what each device of an engine decided, before and after an update', async () => {
+    const path = join(folder, 'engine.sock');
+    await engine(path, { prove: true });
+    const ask = () => runCli(['doctor', '--engine', 'worker', '--uds', path]);
+    const askJson = async () =>
+      parseJson(await runCli(['doctor', '--engine', 'worker', '--uds', path, '--json'])) as { engines: object[] };
+    expect((await ask()).stdout).toMatch(/all 2 workers.*: has recorded nothing yet/);
+    // Tensors without bytes are not in it.
+    const own = (await readCheckpoint(checkpoint)).tensors.filter(
+      ({ name, sizeBytes }) => sizeBytes > 0 && names.indexOf(name) % 2 === 0,
+    ).length;
+    for (let turn = 0; turn < 2; turn++) {
+      const updated = await runCli(update('--uds', path, '--nproc-per-node', '2', '--json'));
+      expect(updated).toMatchObject({ code: 0 });
+      const { ranks } = parseJson(updated) as { ranks: { modules: object }[] };
+      expect(ranks[0]!.modules).toMatchObject({ modules: own, direct: own, staged: 0, opaque: 0, reasons: [] });
+      const { engines } = await askJson();
+      expect(engines).toMatchObject([
+        {
+          ...{ engine: 'worker', endpoint: path, pulls: true, receiver: '@checkpoint-engine/worker' },
+          workers: [
+            { weights: 'loaded', checkpoint: 'step-1', pull: 'pulls', modules: { direct: own } },
+            { weights: 'loaded', checkpoint: 'step-1', pull: 'pulls' },
+          ],
+        },
+      ]);
+    }
+    expect((await ask()).stdout).toMatch(new RegExp(`${own} of ${own} modules direct, 0 staged, 0 opaque`));
+    const text = await runCli(update('--uds', path, '--nproc-per-node', '2'));
+    expect(text.stdout).toMatch(new RegExp(`modules +.*${own} of ${own} modules direct`));
+  });
+
+  it('says of a worker that takes buckets only what to do', async () => {
+    const path = join(folder, 'plain.sock');
+    const worker = await startTestWorker(0, path);
+    cleanup.push(() => worker.close());
+    const told = await runCli(['doctor', '--engine', 'worker', '--uds', path]);
+    expect(told).toMatchObject({ code: 0 });
+    expect(told.stdout).toMatch(/takes every tensor in buckets[\s\S]*pullerOf/);
+    const text = await runCli(update('--uds', path));
+    expect(text.stdout).toMatch(/method +buckets: The worker of rank 0 takes buckets only/);
+  });
+});
+
+describe('serve', () => {
+  it('prepares an engine of TypeScript that pulls when metas are gathered, and takes the method of each update', async () => {
+    const path = join(folder, 'engine.sock');
+    const workers = await engine(path);
+    const args = ['--engine', 'worker', '--engine-uds', path, '--nproc-per-node', '2', '--listen', '127.0.0.1:0'];
+    const server = await startServer([...args, '--inference-parallel-size', '2']);
+    cleanup.push(async () => {
+      server.running.child.kill('SIGKILL');
+      await server.running.result;
+    });
+    const decided = async () => {
+      const told = await runCli(['doctor', '--engine', 'worker', '--uds', path, '--json']);
+      const { engines } = parseJson(told) as { engines: { workers: { pull: string; weights: string }[] }[] };
+      return engines[0]!.workers.map(({ pull, weights }) => [pull, weights]);
+    };
+    expect(await decided()).toEqual([
+      ['unrecorded', 'initial'],
+      ['unrecorded', 'initial'],
+    ]);
+    const call = async (method: string, path: string, body?: object) => {
+      const answer = await server.call(method, `/v1${path}`, body);
+      expect([answer.status, answer.text]).toEqual([200, '']);
+    };
+    await call('POST', '/checkpoints/a/files', { files: [checkpoint] });
+    await call('POST', '/checkpoints/a/gather-metas');
+    expect(await decided()).toEqual([
+      ['pulls', 'initial'],
+      ['pulls', 'initial'],
+    ]);
+    for (const [method, strategy] of [
+      [undefined, 'pull'],
+      ['buckets', 'buckets'],
+      ['pull', 'pull'],
+    ]) {
+      await call('POST', '/checkpoints/a/update', method === undefined ? {} : { method });
+      const { updates } = (await server.call('GET', '/v1/updates')).json<{ updates: object[] }>();
+      const ranks = [0, 1].map((rank) => ({
+        rank,
+        ...(strategy === 'pull' ? { modules: { opaque: 0, staged: 0, reasons: [] } } : {}),
+      }));
+      expect(updates[0]).toMatchObject({ strategy, strategy_reason: expect.stringMatching(/./), ranks });
+    }
+    const digests = await Promise.all(workers.map((worker) => worker.digests()));
+    expect(new Map(digests.flatMap((own) => [...own]))).toEqual(wanted);
   });
 });

@@ -40,6 +40,9 @@ it('a generated client compiles and drives an update', async () => {
       tensorCount: (await tensorDigests(checkpoint)).size,
       state: 'succeeded',
       weightVersion: 'v1',
+      method: 'auto',
+      strategy: 'buckets',
+      neededBytes: [expect.any(Number)],
     });
     expect(await worker.digests()).toEqual(await tensorDigests(checkpoint));
   } finally {

@@ -5,6 +5,7 @@ import { createHttpApi, type HttpApiOptions } from './create-http-api.ts';
 import type { CheckpointView, HttpWorld, UpdateEvent, UpdateSummary } from './world.ts';
 
 type Update = Parameters<HttpWorld['update']>;
+type PlanEvent = Extract<UpdateEvent, { type: 'plan' }>;
 
 /** Stands in for ranks: holds names, and lets the test say what happens in an update. */
 class FakeWorld implements HttpWorld {
@@ -281,6 +282,30 @@ describe('updates', () => {
     world.running[0]!.end();
     await drained;
     expect((await first).status).toBe(200);
+  });
+
+  it('carry the method that was asked for, and tell the strategy and why', async () => {
+    const { call, world, begun } = setUp();
+    const accepted = await call('POST', `${UPDATE}?wait=false`, { method: 'pull' });
+    const { id } = await stateOf(accepted);
+    await begun(1);
+    expect(world.running[0]!.update[1]).toMatchObject({ method: 'pull' });
+    expect(await (await call('GET', `/v1/updates/${id}`)).json()).not.toHaveProperty('strategy');
+    const pulled = { strategy: 'pull', strategyReason: 'all can', neededBytes: 4 } as const;
+    const stageBytes = { read: 0, h2d: 0, broadcast: 0, reload: 0, pull: 4 };
+    world.running[0]!.tell({ ...(planOf(0) as PlanEvent), ...pulled, stageBytes });
+    world.running[0]!.tell({ type: 'bucket-end', stage: 'pull', bucket: 0, sizeBytes: 2, rank: 0, atMs: 10 });
+    expect(await (await call('GET', `/v1/updates/${id}`)).json()).toMatchObject({
+      ...{ method: 'pull', strategy: 'pull', strategy_reason: 'all can', done_bytes: 8, total_bytes: 16 },
+      ranks: [{ rank: 0, needed_bytes: 4, pull_bytes: 2, reload_bytes: 0 }],
+    });
+    world.running[0]!.end();
+  });
+
+  it.each(['push', 'PULL', '', 1, ['pull']])('refuse the method %j', async (method) => {
+    const refused = await setUp().call('POST', UPDATE, { method });
+    expect(refused.status).toBe(422);
+    expect(await refused.json()).toMatchObject({ detail: expect.stringContaining('method') });
   });
 
   it('leave behind which version each instance acknowledged', async () => {

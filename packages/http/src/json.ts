@@ -1,4 +1,4 @@
-import type { SerializedError } from '@checkpoint-engine/interface';
+import type { ModuleReport, SerializedError } from '@checkpoint-engine/interface';
 import { CheckpointEngineError } from '@checkpoint-engine/interface';
 import type { InstanceView } from './instances.ts';
 import { type Problem, problemOf } from './problem.ts';
@@ -39,6 +39,9 @@ export function updateJson(update: UpdateRecord): object {
     checkpoint: update.checkpoint,
     state: update.state,
     weight_version: update.request.weightVersion,
+    method: update.request.method,
+    strategy: progress.strategy?.name,
+    strategy_reason: progress.strategy?.reason,
     created_at: isoTime(update.createdAtMs),
     started_at: isoTime(update.startedAtMs),
     ended_at: isoTime(update.endedAtMs),
@@ -58,6 +61,9 @@ export function updateJson(update: UpdateRecord): object {
         h2d_bytes: rank.h2dBytes,
         broadcast_bytes: rank.broadcastBytes,
         reload_bytes: rank.reloadBytes,
+        pull_bytes: rank.pullBytes,
+        needed_bytes: rank.neededBytes,
+        modules: modulesJson(summary?.modules?.get(rank.rank)),
         reloaded_buckets: rank.reloadedBuckets,
       })),
     engines: [...progress.engines.values()].map(({ groupIndex, endpoint, acknowledged }) => ({
@@ -69,6 +75,12 @@ export function updateJson(update: UpdateRecord): object {
     removed_files: summary?.removedFiles,
     error: error && problemOf(error),
   };
+}
+
+function modulesJson(report: ModuleReport | undefined): object | undefined {
+  if (report === undefined) return undefined;
+  const { modules, direct, staged, opaque, reasons } = report;
+  return { count: modules, direct, staged, opaque, reasons };
 }
 
 export function instanceJson(instance: InstanceView): object {

@@ -19,6 +19,9 @@ export const problemReply: z.ZodType = z
   })
   .openapi('Problem');
 
+/** How an update may bring its bytes to the workers. */
+export const UPDATE_METHODS = ['auto', 'pull', 'buckets'] as const;
+
 const shareState = z.enum(['registering', 'loading', 'registered', 'lost']);
 
 const rank = z
@@ -67,6 +70,18 @@ export const checkpointReply: z.ZodType = z
 
 export const checkpointsReply: z.ZodType = z.object({ checkpoints: z.array(checkpointReply) }).openapi('Checkpoints');
 
+const modules = z
+  .object({
+    count: z.number(),
+    direct: z.number().openapi({ description: 'Their bytes are pulled' }),
+    staged: z
+      .number()
+      .openapi({ description: 'They are loaded in their checkpoint format, and processed by the engine' }),
+    opaque: z.number().openapi({ description: "They pass through the engine's loader" }),
+    reasons: z.array(z.object({ module: z.string(), reason: z.string() })),
+  })
+  .openapi('Modules');
+
 const stage = z.enum(['waiting', 'plan', 'handshake', 'stream', 'release', 'hook', 'done']);
 
 /** One update. */
@@ -76,12 +91,23 @@ export const updateReply: z.ZodType = z
     checkpoint: z.string(),
     state: z.enum(['waiting', 'running', 'succeeded', 'failed', 'cancelled']),
     weight_version: z.string().optional(),
+    method: z.enum(UPDATE_METHODS).optional().openapi({ description: 'What the request asked for' }),
+    strategy: z
+      .enum(['pull', 'buckets'])
+      .optional()
+      .openapi({ description: 'How the bytes come, once the ranks have agreed on it' }),
+    strategy_reason: z
+      .string()
+      .optional()
+      .openapi({ description: 'Why the ranks chose it, for example why not to pull' }),
     created_at: z.iso.datetime(),
     started_at: z.iso.datetime().optional(),
     ended_at: z.iso.datetime().optional(),
     duration_ms: z.number().optional(),
     stage,
-    done_bytes: z.int().openapi({ description: 'Reloaded by the slowest rank of those that receive' }),
+    done_bytes: z
+      .int()
+      .openapi({ description: 'Of the checkpoint, at the slowest rank that receives: reloaded or pulled' }),
     total_bytes: z.int(),
     done_buckets: z.int(),
     bucket_count: z.int(),
@@ -97,6 +123,9 @@ export const updateReply: z.ZodType = z
         h2d_bytes: z.int(),
         broadcast_bytes: z.int(),
         reload_bytes: z.int(),
+        pull_bytes: z.int().openapi({ description: 'What its worker copied straight into its parameters' }),
+        needed_bytes: z.int().openapi({ description: 'Of the checkpoint, what its worker keeps' }),
+        modules: modules.optional().openapi({ description: 'Of an update that succeeded, if the worker was asked' }),
         reloaded_buckets: z.int(),
       }),
     ),

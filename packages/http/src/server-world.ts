@@ -38,7 +38,9 @@ export interface ServerWorldOptions {
    */
   readonly checkFiles?: ((files: readonly string[]) => Promise<void>) | undefined;
   /** What every update is done with. */
-  readonly update?: Pick<UpdateOptions, 'bucketBytes' | 'deviceMemoryBytes' | 'releaseCommunicators'> | undefined;
+  readonly update?:
+    | Pick<UpdateOptions, 'bucketBytes' | 'deviceMemoryBytes' | 'releaseCommunicators' | 'strategy'>
+    | undefined;
 }
 
 /** How long reading a checkpoint may take where the request does not say. */
@@ -168,7 +170,7 @@ class ServerWorld implements HttpWorld {
   ): Promise<UpdateSummary> {
     const entry = this.#get(name);
     const { server, engineOf, update } = this.#options;
-    const { timeoutMs, weightVersion } = request;
+    const { timeoutMs, weightVersion, method } = request;
     checkRanks(request);
     const engine = engineOf(request);
     entry.isUpdating = true;
@@ -176,6 +178,7 @@ class ServerWorld implements HttpWorld {
       const result = await server.update(name, {
         ...update,
         ...{ timeoutMs, weightVersion, signal, onEvent },
+        strategy: method ?? update?.strategy,
         protocol: engine.workers === 'v2' ? v2Protocol() : v1Protocol(),
         passes: engine.passes,
         requestEngine: async ({ groupIndex, ...asked }) => {
@@ -206,8 +209,12 @@ class ServerWorld implements HttpWorld {
   }
 }
 
-function summaryOf({ totalBytes, tensorCount, bucketCount, deviceBytes, removedFiles, durationsMs }: UpdateResult) {
-  return { totalBytes, tensorCount, bucketCount, deviceBytes, removedFiles, durationsMs };
+function summaryOf(result: UpdateResult): UpdateSummary {
+  const { totalBytes, tensorCount, bucketCount, deviceBytes, removedFiles, durationsMs, modules } = result;
+  return {
+    ...{ totalBytes, tensorCount, bucketCount, deviceBytes, removedFiles, durationsMs },
+    modules: modules && new Map([[0, modules]]),
+  };
 }
 
 function checkRanks({ ranks, inferenceGroupRanks }: UpdateRequest): void {

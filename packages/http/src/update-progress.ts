@@ -14,6 +14,8 @@ export interface RankProgress {
   pullBytes: number;
   /** That are to come to its worker, reloaded and pulled. */
   wantedBytes: number;
+  /** Of the checkpoint, what its worker keeps. */
+  neededBytes: number;
   reloadedBuckets: number;
 }
 
@@ -28,6 +30,8 @@ export interface EngineProgress {
 export class UpdateProgress {
   totalBytes = 0;
   bucketCount = 0;
+  /** How the bytes come, and why so. Absent before the ranks have agreed on it. */
+  strategy: { readonly name: 'pull' | 'buckets'; readonly reason: string } | undefined;
   readonly ranks: Map<number, RankProgress> = new Map();
   readonly engines: Map<number, EngineProgress> = new Map();
   /** Rises with every event. */
@@ -49,8 +53,10 @@ export class UpdateProgress {
       case 'plan':
         this.totalBytes = event.totalBytes;
         this.bucketCount = event.bucketCount;
+        this.strategy = { name: event.strategy, reason: event.strategyReason };
         {
           const rank = this.#rank(event.rank);
+          rank.neededBytes = event.neededBytes;
           rank.wantedBytes = event.stageBytes.reload + event.stageBytes.pull;
           rank.receives = rank.wantedBytes > 0;
         }
@@ -114,7 +120,10 @@ export class UpdateProgress {
   }
 }
 
-const noBytes = { readBytes: 0, h2dBytes: 0, broadcastBytes: 0, reloadBytes: 0, pullBytes: 0, wantedBytes: 0 };
+const noBytes = {
+  ...{ readBytes: 0, h2dBytes: 0, broadcastBytes: 0, reloadBytes: 0, pullBytes: 0 },
+  ...{ wantedBytes: 0, neededBytes: 0 },
+};
 
 const ORDER: readonly (UpdatePhase | 'waiting')[] = [
   'waiting',

@@ -1,5 +1,5 @@
-import type { SerializedError } from '@checkpoint-engine/interface';
-import type { ProgressEvent } from '@checkpoint-engine/ps';
+import type { ModuleReport, SerializedError } from '@checkpoint-engine/interface';
+import type { ProgressEvent, UpdateOptions } from '@checkpoint-engine/ps';
 
 /** A world of ranks as the HTTP API needs it. Calls of different checkpoints may run at the same time. */
 export interface HttpWorld {
@@ -112,6 +112,8 @@ export interface UpdateRequest {
   readonly inferenceGroupRanks: readonly number[];
   readonly timeoutMs: number;
   readonly weightVersion?: string | undefined;
+  /** How the bytes come to the workers: see `UpdateOptions.strategy` of `ps`. */
+  readonly method?: UpdateOptions['strategy'];
 }
 
 /** An engine was asked to receive, or said that it has. */
@@ -132,16 +134,12 @@ export type UpdateEvent = ProgressEvent | EngineEvent;
 /** What an update did. Durations are those of the slowest rank. */
 export interface UpdateSummary {
   readonly totalBytes: number;
-  /** How the bytes came. */
-  readonly strategy?: 'pull' | 'buckets' | undefined;
-  /** Why so. */
-  readonly strategyReason?: string | undefined;
-  /** Most bytes that a rank's worker keeps. */
-  readonly neededBytes?: number | undefined;
   readonly tensorCount: number;
   readonly bucketCount: number;
   readonly deviceBytes: number;
   /** Files on `/dev/shm` that were used in place and are gone now. */
   readonly removedFiles: readonly string[];
   readonly durationsMs: Readonly<Record<string, number>>;
+  /** By rank, what was decided for the modules of its worker. Absent where no worker was asked. */
+  readonly modules?: ReadonlyMap<number, ModuleReport> | undefined;
 }

@@ -82,6 +82,30 @@ describe('serverWorld', () => {
     expect(server.checkpoints).toEqual([]);
   });
 
+  it('says how the bytes came and why, and fails where a pull is wanted that no worker can do', async () => {
+    const files = [writeTensor('a.safetensors', 'weight', new Uint8Array(10))];
+    await call('POST', '/v1/checkpoints/a/files', { files });
+    await call('POST', '/v1/checkpoints/a/gather-metas');
+    expect((await call('POST', '/v1/checkpoints/a/update', { method: 'pull' })).json).toMatchObject({
+      status: 422,
+      code: 'CE_NOT_SUPPORTED',
+    });
+    const last = async (): Promise<unknown> => {
+      const { updates } = (await call('GET', '/v1/updates')).json as { updates: unknown[] };
+      return updates[0];
+    };
+    for (const [body, reason] of [
+      [{}, /rank 0 takes buckets only/],
+      [{ method: 'buckets' }, /asked for whole buckets/],
+    ] as const) {
+      expect(await call('POST', '/v1/checkpoints/a/update', body)).toMatchObject({ status: 200 });
+      expect(await last()).toMatchObject({
+        ...{ strategy: 'buckets', strategy_reason: expect.stringMatching(reason) },
+        ranks: [{ needed_bytes: 10, pull_bytes: 0, reload_bytes: 10 }],
+      });
+    }
+  });
+
   it('shows its one rank, and is ready', async () => {
     const { status, json } = await call('GET', '/v1/readyz');
     expect({ status, json }).toMatchObject({ status: 200, json: { ready: true, world_size: 1 } });

@@ -13,6 +13,7 @@ export * from './errors.ts';
 export * from './logger.ts';
 export * from './longest-timer.ts';
 export * from './memory.ts';
+export * from './module-report.ts';
 export type * from './p2p.ts';
 export * from './pull-columns.ts';
 export type * from './store.ts';

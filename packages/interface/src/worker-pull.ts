@@ -25,7 +25,7 @@ import type { DeviceKind } from './device.ts';
  * ```
  *
  * An update with whole buckets leaves out `regions` and `pull`. A session with the intent `prepare` ends with `bye`
- * after `mapped`, or after `proved`. After `abort` the worker answers `aborted` once no copy reads a region any more,
+ * after `mapped`, or after `proved`. A session that only asks for a report has `report`, `reported` and `bye`. After `abort` the worker answers `aborted` once no copy reads a region any more,
  * and disconnects.
  */
 export const WORKER_PULL_VERSION = 1;
@@ -45,6 +45,8 @@ export interface PullOffer {
   readonly version: number;
   /** The worker can also compare in parts, see {@link ServerProve}. @default false */
   readonly provesParts?: boolean | undefined;
+  /** The worker answers {@link ServerReport}. @default false */
+  readonly reports?: boolean | undefined;
 }
 
 /** The purpose of a session: an update, or preparation that an update would otherwise wait for. */
@@ -102,6 +104,12 @@ export interface NeedsSummary {
   readonly reasons: string;
   readonly recordedMs: number;
   readonly provedMs: number;
+  /** Of the direct modules, those that are proved through another module of their kind. @default 0 */
+  readonly represented?: number | undefined;
+  /** Number of kinds of modules that are proved through a representative. @default 0 */
+  readonly kinds?: number | undefined;
+  /** `loader`: the worker ran the engine's loader. `cache`: it read an earlier recording. */
+  readonly source?: string | undefined;
 }
 
 /** Host memory that the worker maps to read from. */
@@ -173,6 +181,14 @@ export interface ServerProve {
   readonly more?: boolean | undefined;
 }
 
+/**
+ * Asks what the worker decided for its modules. The first message of a session, in place of `survey`, and only for a
+ * worker whose offer has `reports`. Nothing is loaded, recorded, mapped or written; `bye` ends the session.
+ */
+export interface ServerReport {
+  readonly type: 'report';
+}
+
 /** The session is over. */
 export interface ServerBye {
   readonly type: 'bye';
@@ -223,13 +239,39 @@ export interface WorkerProved {
   readonly summary: NeedsSummary;
 }
 
+/** Answer to {@link ServerReport}. */
+export interface WorkerReported {
+  readonly type: 'reported';
+  /** The worker knows which bytes it keeps. */
+  readonly recorded: boolean;
+  /** Parts of the model are pulled. */
+  readonly proved: boolean;
+  /** State of the weights before this session. */
+  readonly weights: 'initial' | 'loaded' | 'updating' | 'unknown';
+  /** The checkpoint that is loaded, and the update that loaded it. */
+  readonly checkpoint?: string | undefined;
+  readonly updateId?: string | undefined;
+  /** One line about the engine: its release, the model, the worker's place in it. May be empty. */
+  readonly engine: string;
+  readonly fingerprint?: string | undefined;
+  /** Absent while nothing is recorded. */
+  readonly summary?: NeedsSummary | undefined;
+}
+
 /** Answer to an abort: no copy reads a region any longer. */
 export interface WorkerAborted {
   readonly type: 'aborted';
 }
 
 /** Messages of a server with the pull extension, in addition to those of buckets. */
-export type ServerPullMessage = ServerSurvey | ServerMetas | ServerRegions | ServerPull | ServerProve | ServerBye;
+export type ServerPullMessage =
+  | ServerSurvey
+  | ServerReport
+  | ServerMetas
+  | ServerRegions
+  | ServerPull
+  | ServerProve
+  | ServerBye;
 
 /** Messages of a worker with the pull extension, in addition to those of buckets. */
 export type WorkerPullMessage =
@@ -238,4 +280,5 @@ export type WorkerPullMessage =
   | WorkerMapped
   | WorkerPulled
   | WorkerProved
+  | WorkerReported
   | WorkerAborted;

@@ -1,4 +1,11 @@
-import type { BroadcastTransport, Device, Logger, P2PTransport, Store } from '@checkpoint-engine/interface';
+import type {
+  BroadcastTransport,
+  Device,
+  Logger,
+  ModuleReport,
+  P2PTransport,
+  Store,
+} from '@checkpoint-engine/interface';
 import type { DType, RankMetas } from '@checkpoint-engine/meta';
 import type { WorkerChoice } from './engines/engine-client.ts';
 import type { WorkerProtocol } from './session.ts';
@@ -191,7 +198,7 @@ export type ProgressEvent =
       /** The strategy of the transfer, and the reason for it. */
       readonly strategy: 'pull' | 'buckets';
       readonly strategyReason: string;
-      /** The part of `totalBytes` that this rank's worker keeps; all of it if the worker was not asked. */
+      /** Bytes that this rank's worker keeps: all of `totalBytes` if it is not asked, 0 if it receives nothing. */
       readonly neededBytes: number;
       /**
        * What this rank will move through each stage: the sum of `sizeBytes` of the `bucket-end` events that follow, in
@@ -223,10 +230,12 @@ export interface UpdateResult {
   /** The strategy of the transfer, and the reason for it. */
   readonly strategy: 'pull' | 'buckets';
   readonly strategyReason: string;
-  /** The part of `totalBytes` that this rank's worker keeps; all of it if the worker was not asked. */
+  /** Bytes that this rank's worker keeps: all of `totalBytes` if it was not asked, 0 if it receives nothing. */
   readonly neededBytes: number;
   /** The part of `neededBytes` that the worker copied itself; the rest came in buckets. */
   readonly pulledBytes: number;
+  /** What was decided for the modules of this rank's worker, and why. Absent where it was not asked. */
+  readonly modules?: ModuleReport | undefined;
   readonly bucketCount: number;
   readonly bucketBytes: number;
   readonly ringSlots: number;

@@ -253,3 +253,54 @@ describe('vllmEngine.update', () => {
     });
   });
 });
+
+describe('vllmEngine.describe', () => {
+  const summary = {
+    ...{ modules: 3, direct: 1, staged: 1, opaque: 1, recordedMs: 5, provedMs: 6 },
+    reasons: 'lm_head\tthe engine keeps a copy\nnorm\tit differs',
+  };
+  const told = (pull: unknown) => [
+    info(extension('checkpoint_engine_worker.vllm_extension.WorkerExtension')),
+    describeCall({ results: [{ ...worker, version: '0.2.0', checkpoint: 'step-7', pull }] }),
+  ];
+
+  it.each([
+    ['never asked', { recorded: false, proved: false, engine: 'vllm 0.26' }, 'unrecorded', false],
+    ['recorded', { recorded: true, proved: false, engine: '', summary }, 'unproved', true],
+    ['proved', { recorded: true, proved: true, engine: 'vllm 0.26', summary }, 'pulls', true],
+    ['switched off', null, 'never', false],
+    ['an older release', undefined, 'untold', false],
+    ['nonsense', { recorded: 'yes', proved: 1, engine: 5, summary: 'x' }, 'unrecorded', false],
+  ])('tells a worker that is %s', async (_, pull, decided, hasModules) => {
+    await withEngine(told(pull), async (fake) => {
+      const description = await vllmEngine({ endpoints: [fake.endpoint] }).describe!(wait);
+      expect(description).toMatchObject({
+        receiver: 'checkpoint-engine-worker 0.2.0',
+        way: expect.stringContaining('extension of checkpoint-engine-worker'),
+        workers: [{ weights: 'loaded', checkpoint: 'step-7', pull: decided }],
+      });
+      expect(description.workers[0]!.modules !== undefined).toBe(hasModules);
+      if (hasModules) {
+        expect(description.workers[0]!.modules).toMatchObject({
+          ...{ modules: 3, direct: 1, staged: 1, opaque: 1 },
+          reasons: [
+            { module: 'lm_head', reason: 'the engine keeps a copy' },
+            { module: 'norm', reason: 'it differs' },
+          ],
+        });
+      }
+      expect(description.hint !== undefined).toBe(decided === 'never' || decided === 'untold');
+    });
+  });
+
+  it.each([
+    ['no receiver', [info({})], undefined, /Install the Python package checkpoint-engine-worker/],
+    ['the backend', [info({ weight_transfer_config: BACKEND })], 'checkpoint-engine-worker', /no route to ask/],
+  ])('says of %s what to do', async (_, steps, receiver, hint) => {
+    await withEngine(steps, async (fake) => {
+      const description = await vllmEngine({ endpoints: [fake.endpoint] }).describe!(wait);
+      expect(description).toMatchObject({ workers: [], hint: expect.stringMatching(hint) });
+      expect(description.receiver).toBe(receiver);
+    });
+  });
+});

@@ -10,7 +10,7 @@ export type { IncomingUpdate } from './incoming-update.ts';
 export type { ListenAddress } from './listen.ts';
 export type { Declaration, PulledSlice } from './pull/declaration.ts';
 export { type CheckpointTensor, type KeptSlice, sliceAlong, wholeOf } from './pull/kept-slice.ts';
-export { Puller, type PullerOptions } from './pull/puller.ts';
+export { Puller, type PullerOptions, type PullReport } from './pull/puller.ts';
 export type { OnUpdate } from './receive-on-all.ts';
 export { type ReceiveOptions, receiveUpdate } from './receive-update.ts';
 export { type ServeWorkerOptions, serveWorker, type WorkerServer } from './serve-worker.ts';

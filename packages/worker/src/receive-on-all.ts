@@ -11,6 +11,8 @@ export type OnUpdate = (update: IncomingUpdate, device: Device) => Promise<void>
 export interface ReceiveOnAllOptions {
   readonly addresses: ReadonlyMap<Device, string>;
   readonly onUpdate: OnUpdate;
+  /** Called when a device begins to receive. */
+  readonly onReceive: (update: IncomingUpdate) => void;
   readonly credits: number | undefined;
   readonly pullerOf: ((device: Device) => Puller | undefined) | undefined;
   /** For the whole update. */
@@ -25,7 +27,7 @@ export interface ReceiveOnAllOptions {
  * @throws The first failure, when every device is through with it.
  */
 export async function receiveOnAll(options: ReceiveOnAllOptions): Promise<void> {
-  const { addresses, onUpdate, credits, pullerOf, timeoutMs, signal } = options;
+  const { addresses, onUpdate, onReceive, credits, pullerOf, timeoutMs, signal } = options;
   const stop = new AbortController();
   const onAbort = (): void => stop.abort(signal.reason);
   signal.addEventListener('abort', onAbort, { once: true });
@@ -38,8 +40,11 @@ export async function receiveOnAll(options: ReceiveOnAllOptions): Promise<void> 
         ...{ device, credits, timeoutMs, signal: stop.signal },
         puller: pullerOf?.(device),
       });
+      onReceive(update);
       try {
-        await onUpdate(update, device);
+        // Nothing comes in a session that prepares, and the engine's own code has no part in it.
+        if (update.intent === 'prepare') await update.forEachBucket(() => {});
+        else await onUpdate(update, device);
         await update.finished();
       } catch (error) {
         update.fail(error);

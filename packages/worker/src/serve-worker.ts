@@ -13,6 +13,7 @@ import { isLoopback, type ListenAddress, listen } from './listen.ts';
 import type { Puller } from './pull/puller.ts';
 import { type OnUpdate, receiveOnAll } from './receive-on-all.ts';
 import { readUpdateRequest, type UpdateRequest } from './update-request.ts';
+import { WeightsState } from './weights-state.ts';
 import { asWorkerError } from './worker-error.ts';
 
 const DEFAULT_TIMEOUT_MS = 300_000;
@@ -22,7 +23,8 @@ export interface ServeWorkerOptions {
   /** The engine's devices. They stay the caller's. */
   readonly devices: readonly Device[];
   /**
-   * Loads an update into one device's model; called for all devices at the same time. Read the tensors, then await
+   * Loads an update into one device's model; called for all devices at the same time, and not for sessions that only
+   * prepare later updates. Read the tensors, then await
    * `update.finished(hook)`, or leave that out where there is no hook. What it throws fails the update everywhere.
    */
   readonly onUpdate: OnUpdate;
@@ -46,6 +48,7 @@ export class WorkerServer implements AsyncDisposable {
   readonly #server: Server;
   readonly #logger: Logger;
   readonly #closing = new AbortController();
+  readonly #weights = new WeightsState();
   #address: ListenAddress;
   #running: Promise<void> | undefined;
 
@@ -97,9 +100,16 @@ export class WorkerServer implements AsyncDisposable {
       sendJson(response, 200, { protocol: WORKER_PROTOCOL_VERSION, devices, updating: this.#running !== undefined });
       return;
     }
-    if (path !== '/update') throw new RequestProblem(404, 'There are POST /update and GET /healthz');
-    if (request.method !== 'POST') throw new RequestProblem(405, 'Use POST');
+    if (path !== '/update' && path !== '/describe') {
+      throw new RequestProblem(404, 'There are POST /update, GET /describe and GET /healthz');
+    }
+    const method = path === '/update' ? 'POST' : 'GET';
+    if (request.method !== method) throw new RequestProblem(405, `Use ${method}`);
     if (!this.#isAllowed(request)) throw new RequestProblem(401, 'Send the token as Authorization: Bearer');
+    if (path === '/describe') {
+      sendJson(response, 200, this.#describe());
+      return;
+    }
     const asked = readUpdateRequest(await readJson(request), this.#options.devices);
     if (this.#running) throw new RequestProblem(409, 'Another update is running');
     this.#running = this.#update(asked).finally(() => {
@@ -109,17 +119,35 @@ export class WorkerServer implements AsyncDisposable {
     sendJson(response, 200, {});
   }
 
+  /** What the engine is and holds. It changes nothing, and an update goes on meanwhile. */
+  #describe(): object {
+    const { devices, pullerOf } = this.#options;
+    const workers = devices.map((device) => ({
+      ...{ device: device.uuid, ...this.#weights.held },
+      pull: pullerOf?.(device)?.report() ?? null,
+    }));
+    return { package: '@checkpoint-engine/worker', protocols: [WORKER_PROTOCOL_VERSION], workers };
+  }
+
   async #update({ addresses, timeoutMs }: UpdateRequest): Promise<void> {
     const { onUpdate, credits, pullerOf } = this.#options;
     const startMs = performance.now();
-    await receiveOnAll({
-      addresses,
-      onUpdate,
-      credits,
-      pullerOf,
-      timeoutMs: timeoutMs ?? this.#options.timeoutMs ?? DEFAULT_TIMEOUT_MS,
-      signal: this.#closing.signal,
-    });
+    let hasSucceeded = false;
+    this.#weights.begin();
+    try {
+      await receiveOnAll({
+        addresses,
+        onUpdate,
+        onReceive: (update) => this.#weights.receive(update),
+        credits,
+        pullerOf,
+        timeoutMs: timeoutMs ?? this.#options.timeoutMs ?? DEFAULT_TIMEOUT_MS,
+        signal: this.#closing.signal,
+      });
+      hasSucceeded = true;
+    } finally {
+      this.#weights.end(hasSucceeded);
+    }
     this.#logger.info({ durationMs: Math.round(performance.now() - startMs) }, 'Received new weights');
   }
 
@@ -148,6 +176,10 @@ export class WorkerServer implements AsyncDisposable {
  *
  * - `POST /update` `{ "handles": { "<device uuid>": "ce2:..." }, "timeoutMs": 300000 }`: 200 when the update is over, 400
  *   on bad input, 401 without the token, 409 while another update runs, 500 with problem details when it failed.
+ * - `GET /describe`: what each device holds, and what was decided about the parts of its model: `{ "package":
+ *   "@checkpoint-engine/worker", "protocols": [2], "workers": [{ "device": "<uuid>", "weights": "loaded", "checkpoint":
+ *   "step-7", "pull": { "recorded": true, "proved": true, "fingerprint": "...", "summary": { ... } } }] }`. `pull` is null
+ *   for a device that takes buckets only. 401 without the token.
  * - `GET /healthz`: `{ "protocol": 2, "devices": ["<uuid>"], "updating": false }`.
  *
  * Listens on the loopback interface, or at a Unix socket that only this user can open; the socket of a process that is

@@ -20,7 +20,7 @@ export async function driveUpdate(baseUrl: string, folder: string) {
   const checkpoint = await client.GET('/v1/checkpoints/{name}', { params });
   const asked = await client.POST('/v1/checkpoints/{name}/update', {
     params: { ...params, query: { wait: 'false' } },
-    body: { weight_version: 'v1' },
+    body: { weight_version: 'v1', method: 'auto' },
   });
   let status = (asked.data as Status | undefined)!;
   while (status.state === 'waiting' || status.state === 'running') {
@@ -34,6 +34,9 @@ export async function driveUpdate(baseUrl: string, folder: string) {
     tensorCount: checkpoint.data?.tensor_count,
     state: status.state,
     weightVersion: status.weight_version,
+    method: status.method,
+    strategy: status.strategy,
+    neededBytes: status.ranks.map(({ needed_bytes }) => needed_bytes),
   };
 }
 

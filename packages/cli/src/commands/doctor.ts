@@ -1,29 +1,71 @@
-import { Command } from 'commander';
+import { CheckpointEngineError, silentLogger } from '@checkpoint-engine/interface';
+import { Command, Option } from 'commander';
+import { readSecrets } from '../config/environment.ts';
+import { repeated, timeoutFlag, urlFlag } from '../config/flag-values.ts';
+import { ENGINES } from '../config/jobs.ts';
 import type { CommandContext } from './command-context.ts';
+
+interface Flags {
+  readonly engine?: (typeof ENGINES)[number];
+  readonly endpoint?: readonly string[];
+  readonly uds?: readonly string[];
+  readonly timeout: number;
+  readonly json?: true;
+}
 
 const EXAMPLES = `
 Examples:
   checkpoint-engine doctor
   checkpoint-engine doctor --json | jq '.checks[] | select(.status != "found")'
+  checkpoint-engine doctor --engine vllm --endpoint http://127.0.0.1:8000
+With --engine it asks running engines which modules of their models are pulled, and why others are not. It changes
+nothing in them. CHECKPOINT_ENGINE_API_KEY is sent to the engine as Authorization: Bearer.
+Exit status: 0 updates can run here on GPUs or on the host, or the engine has answered; 1 nothing can, or it has not.`;
 
-Exit status: 0 updates can run on this machine (on GPUs or on the host), 1 they cannot.`;
-
-/** `doctor`: checks what this machine has, what is missing and how to install it. */
-export function doctorCommand({ terminal, env, setExitCode }: CommandContext): Command {
+/** `doctor`: what this machine offers, what it lacks and how to get it; or what a running engine decided. */
+export function doctorCommand(context: CommandContext): Command {
   return new Command('doctor')
-    .description('Check GPUs, drivers, libraries, NICs and limits, and say how to fix what is missing')
+    .description('Look for GPUs, drivers, libraries, NICs and limits, or ask a running engine what it pulls')
+    .addOption(new Option('--engine <name>', 'ask an engine of this kind instead').choices(ENGINES))
+    .option('--endpoint <url>', 'where the engine listens; once for each engine', repeated(urlFlag))
+    .option('--uds <path>', 'its Unix socket; once for each engine', repeated(String))
+    .addOption(
+      new Option('--timeout <seconds>', 'for an engine to answer').argParser(timeoutFlag).default(30_000, '30'),
+    )
     .option('--json', 'print one JSON object')
     .addHelpText('after', EXAMPLES)
-    .action(async (flags: { readonly json?: true }) => {
-      const { diagnose } = await import('../doctor/diagnose.ts');
-      const { diagnosisText } = await import('../doctor/diagnosis-text.ts');
-      const diagnosis = await diagnose(env);
-      const ok = diagnosis.devices.length > 0;
-      terminal.print(
-        flags.json
-          ? JSON.stringify({ ok, command: 'doctor', ...diagnosis })
-          : diagnosisText(diagnosis, terminal.out.colors),
-      );
-      if (!ok) setExitCode(1);
+    .action(async (flags: Flags) => {
+      const asksEngine = [flags.engine, flags.endpoint, flags.uds].some((value) => value !== undefined);
+      await (asksEngine ? askEngines(flags, context) : lookAround(flags, context));
     });
+}
+
+async function lookAround({ json }: Flags, { terminal, env, setExitCode }: CommandContext): Promise<void> {
+  const { diagnose } = await import('../doctor/diagnose.ts');
+  const { diagnosisText } = await import('../doctor/diagnosis-text.ts');
+  const diagnosis = await diagnose(env);
+  const ok = diagnosis.devices.length > 0;
+  terminal.print(
+    json ? JSON.stringify({ ok, command: 'doctor', ...diagnosis }) : diagnosisText(diagnosis, terminal.out.colors),
+  );
+  if (!ok) setExitCode(1);
+}
+
+async function askEngines(flags: Flags, { terminal, env }: CommandContext): Promise<void> {
+  const { engine = 'vllm', endpoint: endpoints = [], uds = [], timeout: timeoutMs, json } = flags;
+  if (endpoints.length + uds.length === 0) {
+    throw new CheckpointEngineError(
+      'CE_CONFIG_INVALID',
+      `--engine ${engine} is given, and neither --endpoint nor --uds says where the engine is`,
+      'Add --endpoint http://HOST:PORT or --uds PATH',
+    );
+  }
+  const { diagnoseEngines } = await import('../doctor/diagnose-engine.ts');
+  const { enginesText } = await import('../doctor/engine-text.ts');
+  const { apiKey } = readSecrets(env);
+  const { signal } = new AbortController();
+  const engines = await diagnoseEngines({ engine, endpoints, uds, apiKey, timeoutMs, signal, logger: silentLogger });
+  terminal.print(
+    json ? JSON.stringify({ ok: true, command: 'doctor', engines }) : enginesText(engines, terminal.out.colors),
+  );
 }

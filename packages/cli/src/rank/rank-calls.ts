@@ -111,13 +111,14 @@ export const RANK_CALLS: {
 
   /** Called at one rank, so that all ranks prepare or none does. An engine that does not answer is not prepared. */
   async canPrepare(context, { targets, timeoutMs }) {
-    // A TypeScript worker says only during an update whether it pulls; one that does maps its regions then.
-    if (targets.engine === 'worker') return false;
     const look = { signal: context.signal, timeoutMs: Math.min(LOOK_MS, timeoutMs) };
-    const choice = await client(context, targets, 0)
-      .choose?.(look)
-      .catch(() => undefined);
-    return choice?.canPrepare === true;
+    const engine = client(context, targets, 0);
+    if (engine.choose !== undefined) {
+      const choice = await engine.choose(look).catch(() => undefined);
+      return choice?.canPrepare === true;
+    }
+    const { workers = [] } = (await engine.describe?.(look).catch(() => undefined)) ?? {};
+    return workers.length > 0 && workers.every(({ pull }) => pull !== 'never' && pull !== 'untold');
   },
 
   /** No weight changes, so requests continue and prefixes stay cached. */

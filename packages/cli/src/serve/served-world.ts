@@ -193,7 +193,7 @@ export class ServedWorld implements HttpWorld {
   ): Promise<UpdateSummary> {
     const entry = this.#catalog.get(name);
     const { engines, update } = this.#options;
-    const { timeoutMs, weightVersion } = request;
+    const { timeoutMs, weightVersion, method } = request;
     const targets = updateTargets(request, engines, this.worldSize);
     const ranks = request.ranks.length > 0 ? request.ranks : undefined;
     return await this.#together.take(
@@ -204,7 +204,8 @@ export class ServedWorld implements HttpWorld {
           await this.#readiness.untilReadyToUpdate(name, timeoutMs, signal);
           entry.checkWhole();
           await this.#gatherAgain(entry, signal, Math.min(GATHER_MS, left()));
-          const job = { ...update, name, ranks, targets, timeoutMs: left(), weightVersion };
+          const strategy = method ?? update.strategy;
+          const job = { ...update, strategy, name, ranks, targets, timeoutMs: left(), weightVersion };
           return summaryOf(await this.#call('update', job, job.timeoutMs, { signal, onEvent }));
         } finally {
           entry.isUpdating = false;

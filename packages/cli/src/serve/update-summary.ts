@@ -3,7 +3,7 @@ import type { UpdateResult } from '@checkpoint-engine/ps';
 
 /** Merges the results of all ranks. There is at least one result. */
 export function summaryOf(results: readonly UpdateResult[]): UpdateSummary {
-  const { totalBytes, tensorCount, bucketCount, strategy, strategyReason } = results[0]!;
+  const { totalBytes, tensorCount, bucketCount } = results[0]!;
   const phases = Object.keys(results[0]!.durationsMs) as (keyof UpdateResult['durationsMs'])[];
   const slowest = (phase: (typeof phases)[number]): number =>
     Math.max(...results.map(({ durationsMs }) => durationsMs[phase]));
@@ -11,10 +11,8 @@ export function summaryOf(results: readonly UpdateResult[]): UpdateSummary {
     totalBytes,
     tensorCount,
     bucketCount,
-    strategy,
-    strategyReason,
-    neededBytes: Math.max(...results.map(({ neededBytes }) => neededBytes)),
     deviceBytes: Math.max(...results.map(({ deviceBytes }) => deviceBytes)),
+    modules: new Map(results.flatMap(({ modules }, rank) => (modules === undefined ? [] : [[rank, modules]]))),
     removedFiles: results.flatMap(({ removedFiles }) => removedFiles).sort(),
     durationsMs: Object.fromEntries(phases.map((phase) => [phase, slowest(phase)])),
   };

@@ -1,4 +1,5 @@
 import { dirname } from 'node:path';
+import { moduleReportText } from '@checkpoint-engine/interface';
 import { formatBytes } from '@checkpoint-engine/planner';
 import { formatDuration, formatRate, plural } from '../output/format.ts';
 import type { Colors } from '../output/terminal.ts';
@@ -18,7 +19,8 @@ export function outcomeText(outcome: UpdateOutcome, colors: Colors): string {
     ['before', took({ register, 'gather metas': gatherMetas })],
     ['update', `${colors.bold(formatDuration(update))} at ${colors.bold(formatRate(totalBytes, update))}`],
     ['', took({ plan, handshake, stream, release, 'post-load hook': hook })],
-    ...(outcome.strategy === 'pull' ? [['pull', pullText(outcome)] satisfies [string, string]] : []),
+    ['method', methodText(outcome)],
+    ...modulesRows(outcome),
     [
       'memory',
       bucketCount === 0
@@ -41,13 +43,29 @@ function removedText(files: readonly string[]): string {
   return `${plural(files.length, 'file')} that ${files.length === 1 ? 'was' : 'were'} used in place: ${where} (--keep-files keeps them)`;
 }
 
-/** Formats the bytes that ranks keep, relative to the checkpoint. */
-function pullText({ ranks, totalBytes }: UpdateOutcome): string {
+/** How the bytes came: with a pull, those that ranks keep against those of the checkpoint; otherwise why there was none. */
+function methodText({ ranks, totalBytes, strategy, strategyReason }: UpdateOutcome): string {
+  if (strategy === 'buckets') return `buckets: ${strategyReason}`;
   const needed = ranks.map(({ neededBytes }) => neededBytes);
   const pulled = ranks.map(({ pulledBytes }) => pulledBytes);
   const span = (bytes: readonly number[]): string => {
     const [least, most] = [Math.min(...bytes), Math.max(...bytes)];
     return least === most ? formatBytes(least) : `${formatBytes(least)} to ${formatBytes(most)}`;
   };
-  return `${span(pulled)} copied by a worker, which keeps ${span(needed)} of ${formatBytes(totalBytes)}`;
+  return `pull: ${span(pulled)} copied by a worker, which keeps ${span(needed)} of ${formatBytes(totalBytes)}`;
+}
+
+/** What was decided for the modules of the workers: once where it is the same for all. */
+function modulesRows({ ranks }: UpdateOutcome): [string, string][] {
+  const byText = new Map<string, number[]>();
+  for (const { rank, modules } of ranks) {
+    if (modules === undefined) continue;
+    const text = moduleReportText(modules);
+    byText.set(text, [...(byText.get(text) ?? []), rank]);
+  }
+  const isOne = byText.size === 1;
+  return [...byText].map(([text, of], at) => [
+    at === 0 ? 'modules' : '',
+    isOne ? text : `${plural(of.length, 'rank')} (${of.join(', ')}): ${text}`,
+  ]);
 }

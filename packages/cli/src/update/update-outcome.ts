@@ -1,3 +1,4 @@
+import type { ModuleReport } from '@checkpoint-engine/interface';
 import { gigabytesPerSecond } from '../output/format.ts';
 import type { RankDevice } from '../process/messages.ts';
 import type { RankReport } from './rank-report.ts';
@@ -54,6 +55,8 @@ export interface RankOutcome {
   readonly neededBytes: number;
   /** Bytes of these that the worker copied itself. */
   readonly pulledBytes: number;
+  /** What was decided for the modules of its worker, and why. Absent where it was not asked. */
+  readonly modules?: ModuleReport | undefined;
 }
 
 /**
@@ -123,6 +126,7 @@ export function updateOutcome(
       updateMs: update.durationsMs.total,
       neededBytes: update.neededBytes,
       pulledBytes: update.pulledBytes,
+      modules: update.modules,
     })),
   };
 }

@@ -3,7 +3,7 @@ import { updateJson } from '../json.ts';
 import { jsonContent, problems } from '../openapi.ts';
 import { checkpointPath, updatePath } from '../paths.ts';
 import { RequestError } from '../problem.ts';
-import { updateReply, updatesReply } from '../replies.ts';
+import { UPDATE_METHODS, updateReply, updatesReply } from '../replies.ts';
 import { cancelledError } from '../updates.ts';
 import type { UpdateRequest } from '../world.ts';
 import type { RouteContext } from './context.ts';
@@ -29,6 +29,14 @@ const updateBody = z
     timeout: z.number().positive().max(86_400).default(300).openapi({ description: 'Seconds for the whole update' }),
     uds: z.string().min(1).max(256).nullish().openapi({ description: 'Unix socket to send the request through' }),
     weight_version: z.string().min(1).max(256).nullish().openapi({ description: 'Told to engines that keep one' }),
+    method: z
+      .enum(UPDATE_METHODS)
+      .nullish()
+      .openapi({
+        description:
+          'pull: each worker copies what it keeps out of host memory, and the update fails if one cannot; buckets: all ' +
+          'tensors go to all workers; auto: pull if all workers can. Left out: as the server was started with (--method)',
+      }),
   })
   .openapi('Update');
 
@@ -59,7 +67,7 @@ export function updateRoutes(app: OpenAPIHono, { updates }: RouteContext): void 
         ...problems({
           404: 'There is no such checkpoint',
           409: 'Another update runs, metas are missing, a rank has lost its share, or the update was cancelled',
-          422: 'The body is invalid',
+          422: 'The body is invalid, or a worker cannot pull',
           502: 'An engine or a worker failed',
           503: 'A rank was lost',
           504: 'It did not end in time',
@@ -143,5 +151,6 @@ function requestOf(body: z.infer<typeof updateBody>): UpdateRequest {
     inferenceGroupRanks: body.inference_group_ranks,
     timeoutMs: Math.ceil(body.timeout * 1000),
     weightVersion: body.weight_version ?? undefined,
+    method: body.method ?? undefined,
   };
 }

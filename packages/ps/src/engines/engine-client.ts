@@ -1,4 +1,5 @@
 import type { Logger } from '@checkpoint-engine/interface';
+import type { EngineDescription } from './engine-description.ts';
 
 /** The address of an engine. */
 export interface EngineEndpoint {
@@ -70,6 +71,13 @@ export interface EngineClient {
    * @throws `CE_ENGINE_UNREACHABLE`, `CE_ENGINE_FAILED` if the engine rejects the API key.
    */
   choose?(options: EngineWait): Promise<WorkerChoice>;
+  /**
+   * Asks the engine's workers what they hold, and what they decided for their modules. Changes nothing. Absent if an
+   * engine has no way to report it.
+   *
+   * @throws `CE_ENGINE_UNREACHABLE`, `CE_TIMEOUT`, `CE_ENGINE_FAILED` if it refuses the API key.
+   */
+  describe?(options: EngineWait): Promise<EngineDescription>;
   /**
    * Checks that the engine can receive this update, before any data moves. Changes nothing.
    *

@@ -1,6 +1,7 @@
 import type { EngineAdapter, EngineStep } from './adapter.ts';
 import type { EngineClient, EngineOptions } from './engine-client.ts';
 import type { EngineReport } from './engine-report.ts';
+import { extendEngine } from './extend-engine.ts';
 import { httpEngine } from './http-engine.ts';
 import { successOrMessage, textsOf } from './replies.ts';
 
@@ -21,7 +22,13 @@ export interface LmdeployOptions extends EngineOptions {
  * @source PyPI package lmdeploy 0.18.0, `serve/openai/endpoints/management.py`
  */
 export function lmdeployEngine({ wakeAfter, ...options }: LmdeployOptions): EngineClient {
-  return httpEngine(lmdeploy(wakeAfter), options);
+  return extendEngine(httpEngine(lmdeploy(wakeAfter), options), {
+    describe: async () => ({
+      way: "LMDeploy takes weights by the Python tool's worker, protocol v1",
+      hint: 'LMDeploy has no place for a receiver: every worker receives the whole checkpoint in buckets',
+      workers: [],
+    }),
+  });
 }
 
 const lmdeploy = (wakeAfter: boolean | undefined): EngineAdapter => ({

@@ -1,5 +1,6 @@
 import { silentLogger } from '@checkpoint-engine/interface';
 import type { EngineEndpoint, EngineOptions, EngineWait, WorkerChoice } from './engine-client.ts';
+import { type EngineDescription, readWorkerDescription, receiverName } from './engine-description.ts';
 import { EngineHttp, isMissing, isRefused } from './engine-http.ts';
 import { parseFields } from './replies.ts';
 
@@ -20,15 +21,46 @@ const HINTS = {
  * @throws `CE_ENGINE_FAILED` if SGLang rejects the API key.
  */
 export async function findSglangWorkers(options: EngineOptions, wait: EngineWait): Promise<WorkerChoice> {
-  const { endpoints, apiKey, logger = silentLogger } = options;
+  const states = await pluginStates(options, wait);
+  const { logger = silentLogger } = options;
+  logger.info({ engine: 'sglang' }, wayText(states));
+  return { workers: states.length > 0 ? 'v2' : 'v1', passes: 'any' };
+}
+
+/** What the plugin's workers say of themselves. @throws As {@link findSglangWorkers}. */
+export async function describeSglang(options: EngineOptions, wait: EngineWait): Promise<EngineDescription> {
+  const states = await pluginStates(options, wait);
+  const hint =
+    states.length === 0
+      ? 'Install the Python package checkpoint-engine-worker beside SGLang 0.5.12 or later, see docs/update-sglang.md: without it every worker receives the whole checkpoint in buckets, as it was sent'
+      : undefined;
+  return {
+    receiver: states.length === 0 ? undefined : receiverName(states[0]),
+    way: wayText(states),
+    hint,
+    workers: states.map(readWorkerDescription),
+  };
+}
+
+function wayText(states: readonly Readonly<Record<string, unknown>>[]): string {
+  const text =
+    states.length > 0
+      ? 'SGLang takes weights by the plugin of checkpoint-engine-worker, protocol v2'
+      : "SGLang takes weights by the Python tool's worker, protocol v1";
+  const isUnknown = states.some(({ weights }) => weights === 'unknown');
+  return text + (isUnknown ? '; its weights are unknown since an update that failed' : '');
+}
+
+/** Of each internal state, what the plugin adds; none where some state has nothing of it. */
+async function pluginStates(
+  { endpoints, apiKey, logger = silentLogger }: EngineOptions,
+  wait: EngineWait,
+): Promise<readonly Readonly<Record<string, unknown>>[]> {
   const http = new EngineHttp({ name: 'sglang', hints: HINTS, endpoints, apiKey, logger });
-  const state = pluginIn(await serverInfo(http, endpoints[0]!, wait));
-  const text = state
-    ? 'SGLang takes weights by the plugin of checkpoint-engine-worker, protocol v2'
-    : "SGLang takes weights by the Python tool's worker, protocol v1";
-  const unknown = state?.weights === 'unknown' ? '; its weights are unknown since an update that failed' : '';
-  logger.info({ engine: 'sglang' }, text + unknown);
-  return { workers: state ? 'v2' : 'v1', passes: 'any' };
+  const { internal_states } = await serverInfo(http, endpoints[0]!, wait);
+  if (!Array.isArray(internal_states)) return [];
+  const states = internal_states.map((state) => fieldsOf(fieldsOf(state)[FIELD]));
+  return states.every(({ protocols }) => Array.isArray(protocols) && protocols.includes(2)) ? states : [];
 }
 
 async function serverInfo(
@@ -47,16 +79,6 @@ async function serverInfo(
     }
   }
   return {};
-}
-
-function pluginIn({
-  internal_states,
-}: Readonly<Record<string, unknown>>): Readonly<Record<string, unknown>> | undefined {
-  if (!Array.isArray(internal_states) || internal_states.length === 0) return undefined;
-  const states = internal_states.map((state) => fieldsOf(fieldsOf(state)[FIELD]));
-  const speak = states.every(({ protocols }) => Array.isArray(protocols) && protocols.includes(2));
-  if (!speak) return undefined;
-  return states.find(({ weights }) => weights === 'unknown') ?? states[0];
 }
 
 function fieldsOf(value: unknown): Readonly<Record<string, unknown>> {

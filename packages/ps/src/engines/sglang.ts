@@ -1,9 +1,9 @@
 import type { EngineAdapter } from './adapter.ts';
-import { choosingEngine } from './choosing-engine.ts';
 import type { EngineClient, EngineOptions } from './engine-client.ts';
+import { extendEngine } from './extend-engine.ts';
 import { httpEngine } from './http-engine.ts';
 import { countOf, successOrMessage } from './replies.ts';
-import { findSglangWorkers } from './sglang-workers.ts';
+import { describeSglang, findSglangWorkers } from './sglang-workers.ts';
 
 /** Options of {@link sglangEngine}. */
 export interface SglangOptions extends EngineOptions {
@@ -23,9 +23,10 @@ export interface SglangOptions extends EngineOptions {
  * @source PyPI package sglang 0.5.23, `srt/entrypoints/http_server.py`
  */
 export function sglangEngine({ flushCache = true, torchEmptyCache, ...options }: SglangOptions): EngineClient {
-  return choosingEngine(httpEngine(sglang(flushCache, torchEmptyCache), options), (wait) =>
-    findSglangWorkers(options, wait),
-  );
+  return extendEngine(httpEngine(sglang(flushCache, torchEmptyCache), options), {
+    choose: (wait) => findSglangWorkers(options, wait),
+    describe: (wait) => describeSglang(options, wait),
+  });
 }
 
 const sglang = (flushCache: boolean, torchEmptyCache: boolean | undefined): EngineAdapter => ({

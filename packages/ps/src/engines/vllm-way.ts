@@ -1,4 +1,5 @@
 import type { EngineWait } from './engine-client.ts';
+import { type EngineDescription, readWorkerDescription, receiverName } from './engine-description.ts';
 import { EngineHttp, type EngineHttpOptions, isRefused } from './engine-http.ts';
 import { parseFields } from './replies.ts';
 
@@ -10,6 +11,8 @@ export interface VllmWay {
   readonly loadsDraft?: boolean | undefined;
   /** The state of the workers' weights, if they report it: `unknown` after an update that failed halfway. */
   readonly weights?: string | undefined;
+  /** The workers' own words, where all of them have the extension. */
+  readonly described?: readonly unknown[] | undefined;
 }
 
 /** The first answer of a server takes seconds, because it inspects its complete environment. */
@@ -71,6 +74,28 @@ export function wayText({ name, weights }: VllmWay): string {
   return texts[name] + state;
 }
 
+/** The same for people who ask what the workers decided. */
+export function describeVllm(way: VllmWay): EngineDescription {
+  const { name, described = [] } = way;
+  const workers = described.map(readWorkerDescription);
+  const hints = {
+    v1: 'Install the Python package checkpoint-engine-worker into the environment of vLLM and start vLLM with its extension or backend, see docs/update-vllm.md: without it every worker receives the whole checkpoint in buckets',
+    extension: workers.some(({ pull }) => pull === 'never')
+      ? 'Start vLLM without CHECKPOINT_ENGINE_PULL=0, and look at its log for why its workers cannot pull'
+      : workers.some(({ pull }) => pull === 'untold')
+        ? 'Update the Python package checkpoint-engine-worker: this release cannot be asked what it decided'
+        : undefined,
+    backend:
+      'The backend has no route to ask its workers: they say it in each update, in its log and in "modules" of its --json; the worker extension of the same package can be asked at any time',
+  };
+  return {
+    receiver: name === 'v1' ? undefined : receiverName(described[0] ?? { package: 'checkpoint-engine-worker' }),
+    way: wayText(way),
+    hint: hints[name],
+    workers,
+  };
+}
+
 /** The description from the workers, if all of them have the extension. */
 function extensionIn(reply: Readonly<Record<string, unknown>> | undefined): VllmWay | undefined {
   const results = Array.isArray(reply?.results) ? reply.results.map(fieldsOf) : [];
@@ -78,7 +103,8 @@ function extensionIn(reply: Readonly<Record<string, unknown>> | undefined): Vllm
   if (results.length === 0 || !speak) return undefined;
   const states = results.map(({ weights }) => weights);
   const unknown = states.includes('unknown') ? 'unknown' : states[0];
-  return { name: 'extension', weights: typeof unknown === 'string' ? unknown : undefined };
+  const weights = typeof unknown === 'string' ? unknown : undefined;
+  return { name: 'extension', weights, described: results };
 }
 
 function hasDraft({ model_config, speculative_config }: Readonly<Record<string, unknown>>): boolean {

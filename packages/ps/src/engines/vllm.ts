@@ -1,9 +1,10 @@
 import { CheckpointEngineError, type Logger, silentLogger } from '@checkpoint-engine/interface';
 import type { EngineAdapter } from './adapter.ts';
 import type { EngineClient, EngineOptions, EngineUpdate, EngineWait, WorkerChoice } from './engine-client.ts';
+import type { EngineDescription } from './engine-description.ts';
 import { httpEngine } from './http-engine.ts';
 import { type VllmLoading, vllmBackend, vllmExtension, vllmV1 } from './vllm-adapters.ts';
-import { findVllmWay, type VllmWay, wayText } from './vllm-way.ts';
+import { describeVllm, findVllmWay, type VllmWay, wayText } from './vllm-way.ts';
 
 /** Options of {@link vllmEngine}. */
 export interface VllmOptions extends EngineOptions {
@@ -66,6 +67,12 @@ class VllmEngine implements EngineClient {
       passes: found.name === 'backend' && found.loadsDraft === true ? 'any' : 'one',
       canPrepare: found.name === 'extension',
     };
+  }
+
+  async describe(wait: EngineWait): Promise<EngineDescription> {
+    const { endpoints, apiKey } = this.#options;
+    const found = await findVllmWay({ endpoints, apiKey, logger: this.#logger }, wait);
+    return describeVllm(found);
   }
 
   async preflight(update: EngineUpdate): Promise<void> {

@@ -1,10 +1,18 @@
+import { silentLogger } from '@checkpoint-engine/interface';
 import type { EngineAdapter } from './adapter.ts';
-import type { EngineClient, EngineOptions } from './engine-client.ts';
+import type { EngineClient, EngineOptions, EngineWait } from './engine-client.ts';
+import { type EngineDescription, readWorkerDescription, receiverName } from './engine-description.ts';
+import { EngineHttp, isMissing } from './engine-http.ts';
+import { extendEngine } from './extend-engine.ts';
 import { httpEngine } from './http-engine.ts';
+import { onAll } from './on-all.ts';
+import { parseFields } from './replies.ts';
+
+const LOOK_TIMEOUT_MS = 10_000;
 
 /** An engine with the package `@checkpoint-engine/worker`, which serves its routes. */
 export function workerEngine(options: EngineOptions): EngineClient {
-  return httpEngine(worker, options);
+  return extendEngine(httpEngine(worker, options), { describe: (wait) => describeWorkers(options, wait) });
 }
 
 const worker: EngineAdapter = {
@@ -18,3 +26,32 @@ const worker: EngineAdapter = {
     slow: "Check the worker's log for where it hangs; raise the time-out if it is only slow",
   },
 };
+
+async function describeWorkers(
+  { endpoints, apiKey, logger = silentLogger }: EngineOptions,
+  { signal, timeoutMs }: EngineWait,
+): Promise<EngineDescription> {
+  const http = new EngineHttp({ name: worker.name, hints: worker.hints, endpoints, apiKey, logger });
+  const described = await onAll(endpoints, signal, async (endpoint, stop) => {
+    try {
+      const wait = { signal: stop, timeoutMs: Math.min(LOOK_TIMEOUT_MS, timeoutMs) };
+      return parseFields((await http.call(endpoint, { method: 'GET', path: '/describe' }, wait)).text);
+    } catch (error) {
+      if (isMissing(error)) return {};
+      throw error;
+    }
+  });
+  const workers = described.flatMap((fields) => (Array.isArray(fields.workers) ? fields.workers : []));
+  return {
+    receiver: receiverName({ package: '@checkpoint-engine/worker' }),
+    way: 'The engine takes weights by @checkpoint-engine/worker, protocol v2',
+    hint: hintFor(workers.map(readWorkerDescription)),
+    workers: workers.map(readWorkerDescription),
+  };
+}
+
+function hintFor(workers: EngineDescription['workers']): string | undefined {
+  if (workers.length === 0) return 'Update @checkpoint-engine/worker: this release cannot be asked what it decided';
+  if (!workers.some(({ pull }) => pull === 'never')) return undefined;
+  return 'Pass `pullerOf` to serveWorker, so that the engine says which bytes it keeps';
+}

@@ -1,4 +1,10 @@
-import type { NeedsSummary, PullIntent } from '@checkpoint-engine/interface';
+import {
+  type ModuleReport,
+  moduleReport,
+  moduleReportText,
+  type NeedsSummary,
+  type PullIntent,
+} from '@checkpoint-engine/interface';
 import { untilAborted } from '@checkpoint-engine/interface/shared';
 import { boxBytes } from '@checkpoint-engine/planner';
 import type { UpdateResult } from '../api.ts';
@@ -8,7 +14,7 @@ import { leaveGroup, type Meeting } from '../update/meet.ts';
 import { movePass, openSourcesOf } from '../update/move-buckets.ts';
 import { type PlannedUpdate, planUpdate } from '../update/plan-update.ts';
 import { tensorList } from '../update/tensor-list.ts';
-import { emitPlan, summarise } from '../update/update-report.ts';
+import { emitPlan, summarise, wholeBuckets } from '../update/update-report.ts';
 import type { UpdateRun } from '../update/update-run.ts';
 import { agreeOnPull, type PullAgreement } from './agree-on-pull.ts';
 import { isProvable } from './offer.ts';
@@ -37,7 +43,7 @@ export async function runPull(run: UpdateRun, meeting: Meeting, intent: PullInte
   if (session && inference.isHead) void expectWorker(run, request, agreeing);
   const pulling = await agreeing;
   const { strategy, answer, host } = pulling;
-  if (answer?.summary !== undefined) logModules(run, answer.summary);
+  let modules = answer?.summary && reportModules(run, answer.summary);
   // From here on workers read memory of this rank.
   if (host !== undefined) life.onFailure(() => context.retirePools());
   const shared = host && (await shareRings(run, host));
@@ -51,8 +57,9 @@ export async function runPull(run: UpdateRun, meeting: Meeting, intent: PullInte
   );
   let keepBuffer: (() => void) | undefined;
   const report = {
-    strategy,
-    neededBytes: answer === undefined ? 0 : pulling.offers.get(context.store.rank)!.neededBytes,
+    // A worker that says nothing takes everything.
+    ...wholeBuckets(context, meeting, strategy),
+    ...(answer === undefined ? {} : { neededBytes: pulling.offers.get(context.store.rank)!.neededBytes }),
     pullBytes: pullBytesOf(pulling),
     readBytes: readBytesOf(context.store.rank, shared, pulling),
   };
@@ -71,7 +78,7 @@ export async function runPull(run: UpdateRun, meeting: Meeting, intent: PullInte
     });
   }
   const proved = shared && (await proveAll(run, pulling, shared, channel, intent));
-  if (proved !== undefined) logModules(run, proved.summary);
+  if (proved !== undefined) modules = reportModules(run, proved.summary);
   pulls.hold(channel?.bye(shared !== undefined));
   await untilAborted(request, life.signal);
   await epoch.barrier('done', waiting);
@@ -80,7 +87,7 @@ export async function runPull(run: UpdateRun, meeting: Meeting, intent: PullInte
   keepBuffer?.();
   shared?.keep();
   logger.debug({ rank: context.store.rank, strategy: strategy.name, pulledBytes }, strategy.reason);
-  return summarise(context, agreement, buckets?.planned, meeting.moves, watch, { ...report, pulledBytes });
+  return summarise(context, agreement, buckets?.planned, meeting.moves, watch, { ...report, pulledBytes, modules });
 }
 
 interface Buckets {
@@ -139,11 +146,11 @@ function readBytesOf(rank: number, shared: SharedRings | undefined, { host }: Pu
   return host!.plan.chunks.reduce((sum, chunk) => sum + (chunk.readerRank === rank ? chunk.sizeBytes : 0), 0);
 }
 
-function logModules({ context }: UpdateRun, { modules, direct, staged, opaque, reasons }: NeedsSummary): void {
+/** Logs what was decided for the modules of this rank's worker, and why. */
+function reportModules({ context }: UpdateRun, summary: NeedsSummary): ModuleReport {
   const { logger, store, checkpoint } = context;
-  const [first] = reasons.split('\n');
-  logger.info(
-    { rank: store.rank, checkpoint, modules, direct, staged, opaque },
-    `${direct} of ${modules} modules direct, ${staged} staged, ${opaque} opaque${first ? `: ${first.replace('\t', ' ')}` : ''}`,
-  );
+  const report = moduleReport(summary);
+  const { modules, direct, staged, opaque } = report;
+  logger.info({ rank: store.rank, checkpoint, modules, direct, staged, opaque }, moduleReportText(report));
+  return report;
 }

@@ -2,14 +2,16 @@ import type { PullIntent } from '@checkpoint-engine/interface';
 import { Cleanup, untilAborted } from '@checkpoint-engine/interface/shared';
 import type { UpdateOptions, UpdateResult } from '../api.ts';
 import { runPull } from '../pull/run-pull.ts';
+import type { WorkerProtocol } from '../session.ts';
 import { shakeHands } from '../update/handshake.ts';
 import { leaveGroup, meet } from '../update/meet.ts';
 import { moveBuckets, openSourcesOf } from '../update/move-buckets.ts';
 import { planUpdate } from '../update/plan-update.ts';
 import { Stopwatch } from '../update/stopwatch.ts';
+import { strategyWithoutSurvey } from '../update/strategy.ts';
 import type { UpdateContext } from '../update/update-context.ts';
 import { UpdateLifetime } from '../update/update-lifetime.ts';
-import { emitPlan, summarise } from '../update/update-report.ts';
+import { emitPlan, summarise, wholeBuckets } from '../update/update-report.ts';
 import type { UpdateRun } from '../update/update-run.ts';
 
 const DEFAULT_TIMEOUT_MS = 300_000;
@@ -33,14 +35,16 @@ export async function runUpdate(
     watch.enter('plan');
     // If the engines choose, it is known only now whether their workers pull.
     const choosesLater = options.chooseWorkers !== undefined;
-    if (!choosesLater && !canPull(options, run.protocol.pulls)) rings.begin(kindOf(context, options));
+    if (!choosesLater && !maySurvey(options, run.protocol)) rings.begin(kindOf(context, options));
     const meeting = await meet(run);
-    if (canPull(options, meeting.chosen.pulls)) return await runPull(run, meeting, intent);
+    const strategy = strategyWithoutSurvey(options, meeting.chosen);
+    if (strategy === undefined) return await runPull(run, meeting, intent);
     if (choosesLater) rings.begin(kindOf(context, options));
     const { agreement, roles, link, epoch, moves } = meeting;
     const planned = planUpdate(context, options, roles, agreement);
     const source = await openSourcesOf(run, planned);
-    emitPlan(run, meeting, planned, source);
+    const report = wholeBuckets(context, meeting, strategy);
+    emitPlan(run, meeting, planned, source, report);
     const group = await link?.group(agreement.groupGeneration, waiting);
     await links.trim();
     watch.enter('handshake');
@@ -51,7 +55,7 @@ export async function runUpdate(
     if (options.releaseCommunicators === true) await leaveGroup(link, context);
     watch.enter('done');
     handshake.keepRing();
-    return summarise(context, agreement, planned, moves, watch);
+    return summarise(context, agreement, planned, moves, watch, { ...report, pulledBytes: 0 });
   } catch (error) {
     throw await life.end(error);
   } finally {
@@ -59,8 +63,8 @@ export async function runUpdate(
   }
 }
 
-/** Whether workers are asked what they keep. Equal on all ranks. */
-function canPull({ strategy, passes }: UpdateOptions, pulls: boolean | undefined): boolean {
+/** Whether workers may be asked what they keep, as far as that is known before the ranks meet. Equal on all ranks. */
+function maySurvey({ strategy, passes }: UpdateOptions, { pulls }: WorkerProtocol): boolean {
   return pulls === true && strategy !== 'buckets' && passes !== 'any';
 }
 

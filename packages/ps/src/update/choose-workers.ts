@@ -11,7 +11,7 @@ import type { UpdateRun } from './update-run.ts';
 export interface ChosenWorkers {
   readonly protocol: WorkerProtocol;
   readonly passes: 'one' | 'any';
-  /** The workers of all ranks can pull. */
+  /** The protocols of all workers have a pull. */
   readonly pulls: boolean;
 }
 
@@ -48,7 +48,7 @@ export async function chooseWorkers(
   return {
     protocol: own ? protocols.get(own.workers)! : protocol,
     passes: loadsAgain ? 'any' : 'one',
-    pulls: !loadsAgain && [...protocols.values()].every(({ pulls }) => pulls === true),
+    pulls: [...protocols.values()].every(({ pulls }) => pulls === true),
   };
 }
 

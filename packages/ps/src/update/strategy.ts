@@ -1,5 +1,32 @@
+import { CheckpointEngineError } from '@checkpoint-engine/interface';
+import type { UpdateOptions } from '../api.ts';
+import type { ChosenWorkers } from './choose-workers.ts';
+
 /** How an update brings its bytes, and why so. Equal on all ranks. */
 export interface Strategy {
   readonly name: 'pull' | 'buckets';
   readonly reason: string;
+}
+
+/**
+ * The strategy of an update whose workers are not asked what they keep; nothing if they are asked. Equal on all ranks.
+ *
+ * @throws `CE_NOT_SUPPORTED` The caller wants a pull, and the workers cannot be asked.
+ */
+export function strategyWithoutSurvey(
+  { strategy }: Pick<UpdateOptions, 'strategy'>,
+  { pulls, passes }: Pick<ChosenWorkers, 'pulls' | 'passes'>,
+): Strategy | undefined {
+  if (strategy === 'buckets') return { name: 'buckets', reason: 'The caller asked for whole buckets' };
+  const reason =
+    passes === 'any'
+      ? 'The engine may load more than once in one update, and only buckets come more than once'
+      : 'The workers speak a protocol that cannot pull';
+  if (pulls && passes !== 'any') return undefined;
+  if (strategy !== 'pull') return { name: 'buckets', reason };
+  throw new CheckpointEngineError(
+    'CE_NOT_SUPPORTED',
+    `The weights cannot be pulled: ${reason}`,
+    'Give the engine a receiver of worker protocol 2 that pulls, or choose the method "auto"',
+  );
 }

@@ -1,3 +1,4 @@
+import type { ModuleReport } from '@checkpoint-engine/interface';
 import type { UpdateResult } from '../api.ts';
 import type { BucketSource } from '../sources/bucket-source.ts';
 import type { Agreement } from './agreement.ts';
@@ -13,18 +14,13 @@ import type { UpdateRun } from './update-run.ts';
 /** How the bytes come, and how many of them this rank's worker keeps. */
 export interface StrategyReport {
   readonly strategy: Strategy;
-  /** @default all */
-  readonly neededBytes?: number | undefined;
+  /** Of the checkpoint, what this rank's worker keeps. */
+  readonly neededBytes: number;
   /** That the worker copies itself. */
   readonly pullBytes: number;
   /** That this rank reads into its host's ring. */
   readonly readBytes: number;
 }
-
-const WHOLE_BUCKETS: StrategyReport = {
-  strategy: { name: 'buckets', reason: 'Workers are not asked what they keep' },
-  ...{ pullBytes: 0, readBytes: 0 },
-};
 
 const NO_BUCKETS = {
   ...{ bucketBytes: 0, ringSlots: 0, stagingSlots: 0, deviceBytes: 0 },
@@ -33,13 +29,19 @@ const NO_BUCKETS = {
 
 const NOTHING = { read: 0, h2d: 0, broadcast: 0, reload: 0, pull: 0 };
 
+/** The report where the workers were not asked what they keep: each that receives gets everything. */
+export function wholeBuckets(context: UpdateContext, { roles }: Meeting, strategy: Strategy): StrategyReport {
+  const receives = roles.receivers.includes(context.store.rank);
+  return { strategy, neededBytes: receives ? bytesOf(context) : 0, pullBytes: 0, readBytes: 0 };
+}
+
 /** Tells the listener what will be moved, and how, where buckets come through this rank. */
 export function emitPlan(
   { emit, context }: UpdateRun,
   { roles, link, moves }: Meeting,
   planned: PlannedUpdate | undefined,
   source: BucketSource | undefined,
-  report: StrategyReport = WHOLE_BUCKETS,
+  report: StrategyReport,
 ): void {
   if (!moves) return;
   const { rank } = context.store;
@@ -61,7 +63,7 @@ export function emitPlan(
     totalBytes,
     strategy: strategy.name,
     strategyReason: strategy.reason,
-    neededBytes: neededBytes ?? totalBytes,
+    neededBytes,
     stageBytes: { ...stages, pull: pullBytes, read: stages.read + readBytes },
     reason,
     atMs: performance.timeOrigin + performance.now(),
@@ -75,11 +77,11 @@ export function summarise(
   planned: PlannedUpdate | undefined,
   moves: boolean,
   { durationsMs }: Stopwatch,
-  report: StrategyReport & { readonly pulledBytes?: number } = WHOLE_BUCKETS,
+  report: StrategyReport & { readonly pulledBytes: number; readonly modules?: ModuleReport | undefined },
 ): UpdateResult {
   const { bucketBytes, ringSlots, stagingSlots, deviceBytes, reason } = planned?.sizing ?? NO_BUCKETS;
   const totalBytes = bytesOf(context);
-  const { strategy, neededBytes, pulledBytes = 0 } = report;
+  const { strategy, neededBytes, pulledBytes, modules } = report;
   return {
     checkpoint: context.checkpoint,
     counter,
@@ -87,8 +89,9 @@ export function summarise(
     tensorCount: context.metas.reduce((sum, { tensors }) => sum + tensors.length, 0),
     strategy: strategy.name,
     strategyReason: strategy.reason,
-    neededBytes: neededBytes ?? totalBytes,
+    neededBytes,
     pulledBytes,
+    modules,
     bucketCount: planned?.plan.buckets.length ?? 0,
     bucketBytes,
     ringSlots,

@@ -1,5 +1,11 @@
 import { createHash } from 'node:crypto';
-import { decodeNeeds, type Needs, type NeedsSummary, PULL_PART_LIMITS } from '@checkpoint-engine/interface';
+import {
+  decodeNeeds,
+  type Needs,
+  type NeedsSummary,
+  PULL_PART_LIMITS,
+  readNeedsSummary,
+} from '@checkpoint-engine/interface';
 import type { ReceivedMessage } from './frames.ts';
 
 /** Most boxes of one worker: what a server holds of it stays bounded. */
@@ -48,23 +54,8 @@ export class NeedsParts {
       return bytes;
     }) as [Uint8Array, Uint8Array, Uint8Array, Uint8Array, Uint8Array, Uint8Array];
     const needs = decodeNeeds({ tensor, offset, rows, rowBytes, pitch, rest });
-    return { needs, digest: hash.digest('hex').slice(0, 32), summary: readSummary(summary) };
+    return { needs, digest: hash.digest('hex').slice(0, 32), summary: readNeedsSummary(summary) };
   }
-}
-
-/** Only what is of the right kind is believed: it is shown, and nothing is decided by it. */
-export function readSummary(value: unknown): NeedsSummary | undefined {
-  if (typeof value !== 'object' || value === null) return undefined;
-  const fields = value as Record<string, unknown>;
-  const count = (name: string): number => {
-    const number = fields[name];
-    return typeof number === 'number' && Number.isFinite(number) && number >= 0 ? number : 0;
-  };
-  return {
-    ...{ modules: count('modules'), direct: count('direct'), staged: count('staged'), opaque: count('opaque') },
-    reasons: typeof fields.reasons === 'string' ? fields.reasons : '',
-    ...{ recordedMs: count('recordedMs'), provedMs: count('provedMs') },
-  };
 }
 
 function concat(pieces: readonly Uint8Array[]): Uint8Array {

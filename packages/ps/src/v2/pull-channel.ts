@@ -3,6 +3,7 @@ import {
   encodePlaces,
   type Places,
   type PullOffer,
+  readNeedsSummary,
   type ServerMessage,
   WORKER_PROTOCOL_VERSION,
   WORKER_PULL_VERSION,
@@ -13,7 +14,7 @@ import type { PullChannel, PullLayout, RegionHold, SurveyAnswer, SurveyQuestion 
 import type { SessionCallOptions, SessionOptions } from '../session.ts';
 import { workerBroke } from './errors.ts';
 import type { ReceivedMessage } from './frames.ts';
-import { NeedsParts, type ReceivedNeeds, readSummary } from './needs-parts.ts';
+import { NeedsParts, type ReceivedNeeds } from './needs-parts.ts';
 import { metasMessages, regionsMessages, tensorsOf } from './pull-messages.ts';
 
 /** What a {@link PullChannelV2} uses of its session. */
@@ -99,7 +100,7 @@ export class PullChannelV2 implements PullChannel {
     const columns = places && encodePlaces(places);
     this.#parts.send({ type: 'prove', places: columns, ...(more ? { more } : {}) });
     const { proved, summary } = await this.#parts.reply('proved', 'compare what it holds', options);
-    return { type: 'proved', proved: proved === true, summary: readSummary(summary) ?? readSummary({})! };
+    return { type: 'proved', proved: proved === true, summary: readNeedsSummary(summary) ?? readNeedsSummary({})! };
   }
 
   bye(keep: boolean): RegionHold | undefined {

@@ -14,6 +14,9 @@ import type { CheckpointTensor } from './kept-slice.ts';
 import { copiesOf } from './pull-table.ts';
 import { RegionMaps } from './region-maps.ts';
 
+/** Modules whose reasons a summary gives. */
+const MOST_REASONS = 100;
+
 /** Options of {@link Puller}. */
 export interface PullerOptions {
   /** The engine's. It stays the caller's. */
@@ -30,6 +33,17 @@ export interface PullerOptions {
    * differs always comes whole. @default false
    */
   readonly prove?: boolean | undefined;
+}
+
+/** What was decided about the parts of a model. Plain data. */
+export interface PullReport {
+  /** The engine has declared what it keeps. */
+  readonly recorded: boolean;
+  /** Parts of the model are pulled. */
+  readonly proved: boolean;
+  readonly fingerprint: string;
+  /** Absent before the engine has declared anything. */
+  readonly summary?: NeedsSummary;
 }
 
 interface Known {
@@ -91,6 +105,14 @@ export class Puller {
     return this.#options.prove !== true || (this.knows(metasDigest) && this.#known?.proved !== undefined);
   }
 
+  /** What was decided, and why. Changes nothing. */
+  report(): PullReport {
+    const { fingerprint } = this;
+    const known = this.#known;
+    if (known === undefined) return { recorded: false, proved: false, fingerprint };
+    return { recorded: true, proved: this.isProved(known.metasDigest), fingerprint, summary: this.summary };
+  }
+
   /** Has the engine declare what it keeps. @throws {RangeError} That is not in the tensors, or in its memory. */
   async learn(metasDigest: string, tensors: readonly CheckpointTensor[]): Promise<void> {
     const startMs = performance.now();
@@ -129,16 +151,21 @@ export class Puller {
   get summary(): NeedsSummary {
     const { needs, tensors, proved, provedMs, recordedMs } = this.#get();
     const declared = new Set(needs.tensor);
-    const failed = proved === undefined ? [] : [...declared].filter((index) => !proved.has(index));
+    const others = [...declared].filter((index) => proved?.has(index) !== true);
+    const why = proved === undefined ? 'it is compared after the next update' : 'it differs from what was loaded';
+    const line = (index: number, reason: string): string => `${tensors[index]!.name}\t${reason}`;
+    const reasons = [
+      ...Array.from(needs.rest.subarray(0, MOST_REASONS), (index) =>
+        line(index, "it goes through the engine's loader"),
+      ),
+      ...others.slice(0, MOST_REASONS).map((index) => line(index, why)),
+    ];
     return {
       modules: declared.size + needs.rest.length,
-      direct: proved?.size ?? 0,
+      direct: declared.size - others.length,
       staged: 0,
-      opaque: needs.rest.length + failed.length,
-      reasons: failed
-        .slice(0, 100)
-        .map((index) => `${tensors[index]!.name}\tdiffers from what was loaded`)
-        .join('\n'),
+      opaque: needs.rest.length + others.length,
+      reasons: reasons.slice(0, MOST_REASONS).join('\n'),
       recordedMs,
       provedMs,
     };

@@ -1,0 +1,52 @@
+import { CheckpointEngineError, type Logger } from '@checkpoint-engine/interface';
+import type { EngineDescription } from '@checkpoint-engine/ps/engines';
+import type { EngineTargets } from '../config/jobs.ts';
+import { engineClient, engineName } from '../rank/engine-client.ts';
+
+/** What one engine says of how it takes weights. Plain data. */
+export interface EngineDiagnosis extends EngineDescription {
+  readonly engine: string;
+  /** Its URL, or the path of its socket. */
+  readonly endpoint: string;
+  /** All its workers pull at least a part of their model. */
+  readonly pulls: boolean;
+}
+
+/** What {@link diagnoseEngines} asks, and for how long it waits. */
+export interface EngineQuestion extends Pick<EngineTargets, 'engine' | 'endpoints' | 'uds'> {
+  readonly apiKey: string | undefined;
+  /** For each engine: to answer at all, and to describe itself. */
+  readonly timeoutMs: number;
+  readonly signal: AbortSignal;
+  readonly logger: Logger;
+}
+
+/**
+ * Asks running engines what their workers decided for their modules. Changes nothing in them.
+ *
+ * @throws `CE_ENGINE_UNREACHABLE`, `CE_ENGINE_FAILED`, `CE_TIMEOUT`, `CE_CONFIG_INVALID`
+ */
+export async function diagnoseEngines(question: EngineQuestion): Promise<EngineDiagnosis[]> {
+  const { engine, endpoints, uds, apiKey, timeoutMs, signal, logger } = question;
+  const targets: EngineTargets = { engine, endpoints, uds };
+  const count = Math.max(endpoints.length, uds.length);
+  const diagnoses: EngineDiagnosis[] = [];
+  for (let index = 0; index < count; index++) {
+    const client = engineClient(targets, index, { apiKey, logger });
+    await client.ready({ timeoutMs, signal });
+    if (client.describe === undefined) throw cannotTell(engine);
+    const description = await client.describe({ timeoutMs, signal });
+    const { workers } = description;
+    const pulls = workers.length > 0 && workers.every(({ pull }) => pull === 'pulls');
+    diagnoses.push({ engine, endpoint: engineName(targets, index), pulls, ...description });
+  }
+  return diagnoses;
+}
+
+function cannotTell(engine: string): CheckpointEngineError {
+  return new CheckpointEngineError(
+    'CE_NOT_SUPPORTED',
+    `The client of engine "${engine}" cannot ask what its workers decided`,
+    'Read the log of an update, which says it for each rank',
+  );
+}

@@ -1,0 +1,28 @@
+import { describe, expect, it } from 'vitest';
+import { strategyWithoutSurvey } from './strategy.ts';
+
+const able = { pulls: true, passes: 'one' } as const;
+
+describe('strategyWithoutSurvey', () => {
+  it.each([undefined, 'auto', 'pull'] as const)(
+    'leaves %s to the survey where the workers can be asked',
+    (strategy) => {
+      expect(strategyWithoutSurvey({ strategy }, able)).toBeUndefined();
+    },
+  );
+
+  it('is buckets on demand', () => {
+    expect(strategyWithoutSurvey({ strategy: 'buckets' }, able)).toMatchObject({ name: 'buckets' });
+  });
+
+  it.each([
+    [{ pulls: false, passes: 'one' } as const, /protocol/],
+    [{ pulls: true, passes: 'any' } as const, /more than once/],
+  ])('is buckets with a reason where workers cannot be asked, and fails if a pull is wanted: %j', (chosen, reason) => {
+    expect(strategyWithoutSurvey({}, chosen)).toMatchObject({ name: 'buckets', reason: expect.stringMatching(reason) });
+    expect(() => strategyWithoutSurvey({ strategy: 'pull' }, chosen)).toThrow(reason);
+    expect(() => strategyWithoutSurvey({ strategy: 'pull' }, chosen)).toThrow(
+      expect.objectContaining({ code: 'CE_NOT_SUPPORTED' }),
+    );
+  });
+});
