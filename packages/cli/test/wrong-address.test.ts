@@ -68,7 +68,7 @@ describe('an engine that calls no worker', () => {
     const result = await runCli(update(...endpoint, '--timeout', '3600'));
     expect(result.code).toBe(1);
     expect(parseJson(result)).toMatchObject({
-      error: { code: 'CE_ENGINE_FAILED', message: expect.stringContaining('no worker has called') },
+      error: { code: 'CE_ENGINE_FAILED', message: expect.stringContaining('no worker has connected') },
     });
   });
 

@@ -74,7 +74,7 @@ describe('a server that is not the engine', () => {
   it('is found by the path that stands in its address too much', async () => {
     const port = await listen(createServer(serverOf({ '/health': '' })));
     await expect(ready('vllm', `http://127.0.0.1:${port}/v1`)).rejects.toMatchObject({
-      hint: expect.stringMatching(/^Leave \/v1 out/),
+      hint: expect.stringMatching(/^Remove \/v1 from/),
     });
   });
 

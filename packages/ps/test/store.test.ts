@@ -47,7 +47,7 @@ describe('a rank is lost', () => {
     for (const error of errors) expect(error).toMatchObject({ code: 'CE_RANK_LOST', peer: 1 });
     expect(tookMs).toBeLessThan(10_000);
     ranks[1]!.kill('SIGCONT');
-    expect(await ranks[1]!.failed).toMatchObject({ code: 'CE_RANK_LOST', peer: 1, message: /went on without it/ });
+    expect(await ranks[1]!.failed).toMatchObject({ code: 'CE_RANK_LOST', peer: 1, message: /continued without it/ });
   });
 
   test('a rank stopped for less than the limit is not lost', async () => {

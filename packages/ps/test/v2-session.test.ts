@@ -154,7 +154,7 @@ describe('v2Protocol, sender side', () => {
       code: 'CE_WORKER_PROTOCOL',
       message: expect.stringMatching(text),
     });
-    await expect(reload).rejects.toThrow(/server speaks protocol 2, the worker 2/);
+    await expect(reload).rejects.toThrow(/server uses protocol 2, the worker 2/);
   });
 
   it('refuses a second worker and keeps the first', async () => {

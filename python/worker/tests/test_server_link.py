@@ -66,7 +66,7 @@ def test_an_abort_comes_before_what_lies_unread() -> None:
 def test_a_wrong_key_is_told_as_it_is() -> None:
     def script(server: Connection) -> None:
         server.receive()
-        refusal = {"code": "CE_TOKEN_REFUSED", "message": "The parameter server turned the worker away", "hint": "h"}
+        refusal = {"code": "CE_TOKEN_REFUSED", "message": "The parameter server rejected the worker", "hint": "h"}
         server.send({"type": "abort", "error": refusal})
 
     with FakeServer(script) as server:

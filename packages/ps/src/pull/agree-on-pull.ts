@@ -12,26 +12,26 @@ import { exchangeOffers, type Offer } from './offer.ts';
 import { planHost } from './plan-host.ts';
 import { unionOf } from './tensor-set.ts';
 
-/** What the ranks agreed on, and what it means at this one. */
+/** The agreement of the ranks, and its consequences for this one. */
 export interface PullAgreement {
   readonly strategy: Strategy;
   readonly offers: ReadonlyMap<number, Offer>;
-  /** Of this rank's worker. */
+  /** The needs of this rank's worker. */
   readonly answer: SurveyAnswer | undefined;
-  /** Tensors that some worker takes in buckets, as a set. */
+  /** The set of tensors that some worker receives in buckets. */
   readonly rest: Uint8Array;
-  /** Absent with whole buckets. */
+  /** Absent if everything comes in buckets. */
   readonly host: HostAgreement | undefined;
 }
 
-/** What the ranks of one host share. */
+/** The state that the ranks of one host share. */
 export interface HostAgreement {
-  /** Of the ranks of this host. */
+  /** The needs of the ranks of this host. */
   readonly scope: Store;
   readonly plan: HostPlan;
 }
 
-/** Asks workers what they keep, and agrees with the other ranks on how that gets there. */
+/** Asks workers what they keep, and agrees with the other ranks on how they get it. */
 export async function agreeOnPull(
   run: UpdateRun,
   meeting: Meeting,
@@ -53,11 +53,11 @@ export async function agreeOnPull(
   );
   const { byRank, answer } = offers;
   if (intent === 'prepare' && session !== undefined && answer === undefined) {
-    // It waits for an update that never comes otherwise.
+    // Otherwise it would wait for an update that never comes.
     throw new CheckpointEngineError(
       'CE_WORKER_PROTOCOL',
-      'The worker cannot prepare: it does not pull, and takes what it is sent in an update',
-      'Run the update as usual: it needs no preparation, and the checkpoint is as it was',
+      'The worker cannot prepare: it does not pull, but receives buckets during an update',
+      'Run the update as usual: it needs no preparation, and the checkpoint is unchanged',
       { rank: context.store.rank },
     );
   }

@@ -4,9 +4,9 @@ import type { Strategy } from '../update/strategy.ts';
 import type { Offer } from './offer.ts';
 
 /**
- * Says how the bytes come: workers copy what they keep where all of them can, otherwise all gets to all in buckets.
+ * Chooses the strategy: workers copy what they keep if all of them can; otherwise all workers receive all buckets.
  *
- * @throws `CE_NOT_SUPPORTED` Pulling was asked for, and some worker cannot.
+ * @throws `CE_NOT_SUPPORTED` Pulling was requested, and some worker cannot pull.
  */
 export function chooseStrategy(wanted: UpdateOptions['strategy'], offers: ReadonlyMap<number, Offer>): Strategy {
   for (const { refusal } of offers.values()) {
@@ -15,13 +15,13 @@ export function chooseStrategy(wanted: UpdateOptions['strategy'], offers: Readon
     throw new CheckpointEngineError(
       'CE_NOT_SUPPORTED',
       `The weights cannot be pulled: ${refusal}`,
-      'Let workers say what they keep and give the ranks a P2P transport, or leave the strategy at "auto"',
+      'Use workers that can pull, give the ranks a P2P transport, or set the strategy to "auto"',
     );
   }
   const pulling = [...offers.values()].filter(({ pulls }) => pulls).length;
   const reason =
     pulling === 0
-      ? 'Every worker takes what it keeps through its loader, in buckets'
-      : 'Every worker copies the bytes that it keeps out of memory of its host';
+      ? 'Every worker receives what it keeps in buckets, through its loader'
+      : 'Every worker copies the bytes that it keeps from memory of its host';
   return { name: 'pull', reason };
 }

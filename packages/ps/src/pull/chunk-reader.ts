@@ -18,7 +18,7 @@ import { tensorList } from '../update/tensor-list.ts';
 import type { UpdateContext } from '../update/update-context.ts';
 import { isHere } from './refusal.ts';
 
-/** One range of a chunk: a tensor of a holder, and where its bytes go. */
+/** One range of a chunk: a tensor of a holder, and the target of its bytes. */
 interface Piece {
   readonly holder: RankMetas;
   readonly meta: ParameterMeta;
@@ -26,13 +26,13 @@ interface Piece {
   readonly to: MemoryRange;
 }
 
-/** Brings chunks into this rank's ring: out of its own files and memory, or out of the memory of peers. */
+/** Reads chunks into this rank's ring, from its own files and memory, or from the memory of peers. */
 export class ChunkReader {
   readonly #context: UpdateContext;
   readonly #ring: HostMemory;
   readonly #stream: Stream;
   readonly #signal: AbortSignal;
-  /** `world:rank` of holders that cannot be read from any more. */
+  /** `world:rank` of holders that cannot be read any more. */
   readonly #lost = new Set<string>();
   readonly #byName = new Map<WorldMetas, ReadonlyMap<string, readonly [RankMetas, ParameterMeta]>>();
 
@@ -85,13 +85,13 @@ export class ChunkReader {
         ? [readUnchanged({ memory: this.#ring, reads, files, signal: this.#signal, logger, fields })]
         : []),
     ];
-    // Nothing may write to the ring any more when this has settled.
+    // When this has settled, nothing writes to the ring any more.
     await Promise.allSettled(work);
     await Promise.all(work);
     for (const placed of placedFiles) await placed.checkUnchanged();
   }
 
-  /** @param world Which of the worlds that hold the bytes to read from; those after it are its fallbacks. */
+  /** @param world The world to read from. The worlds after it are its fallbacks. */
   async #readPeers(world: number, pieces: readonly Piece[]): Promise<void> {
     const { metas, fallbacks, logger, p2p } = this.#context;
     const worlds = [metas, ...fallbacks];
@@ -118,7 +118,10 @@ export class ChunkReader {
       const { peer } = error as CheckpointEngineError;
       this.#lost.add(`${world}:${peer}`);
       if (!hasFallback) throw error;
-      logger.warn({ peer, err: error }, 'An owner cannot be read from any more: another holder of the same tensors is');
+      logger.warn(
+        { peer, err: error },
+        'An owner cannot be read any more; reading from another holder of the same tensors',
+      );
       await this.#readPeers(world + 1, pieces);
     }
   }

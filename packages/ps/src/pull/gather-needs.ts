@@ -5,7 +5,7 @@ import { decodeFromRank } from '../util/decode-bounded.ts';
 import { exchange } from '../util/exchange.ts';
 import type { Offers } from './offer.ts';
 
-/** Tells the ranks of one host what each of their workers keeps; what all of them know already is not sent again. */
+/** Exchanges what the workers of one host keep. Needs that all ranks know already are not sent again. */
 export async function gatherNeeds(
   { context, waiting }: UpdateRun,
   scope: Store,

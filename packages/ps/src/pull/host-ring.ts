@@ -5,21 +5,21 @@ import type { UpdateRun } from '../update/update-run.ts';
 import { Deferred } from '../util/deferred.ts';
 import { ChunkReader } from './chunk-reader.ts';
 
-/** Reads that are under way at a time. */
+/** Maximum number of concurrent reads. */
 const PENDING_READS = 4;
 
-/** What {@link readChunks} works with. */
+/** The resources of {@link readChunks}. */
 export interface ChunkReading {
   readonly run: UpdateRun;
-  /** Of the host's ranks. */
+  /** The ranks of the host. */
   readonly scope: Store;
-  /** Of the host, in order. */
+  /** All chunks of the host, in order. */
   readonly chunks: readonly HostChunk[];
-  /** This rank's; its chunks take turns in it. */
+  /** This rank's ring; its chunks use it in turn. */
   readonly ring: HostMemory;
 }
 
-/** Tells the ranks of a host that a chunk is in its ring, and its reader that nobody reads it any more. */
+/** Tells the ranks of a host that a chunk is in its ring, and its reader that no worker reads it any more. */
 export class ChunkNews {
   readonly #run: UpdateRun;
   readonly #scope: Store;
@@ -36,7 +36,7 @@ export class ChunkNews {
     else await this.#scope.wait(`read ${index}`, this.#run.waiting);
   }
 
-  /** Says that a chunk is there. */
+  /** Announces a chunk. */
   async tellRead({ index, receivers }: HostChunk): Promise<void> {
     this.#deferred(`read ${index}`).follow();
     if (receivers.some((rank) => rank !== this.#scope.rank)) {
@@ -52,7 +52,7 @@ export class ChunkNews {
     }
   }
 
-  /** Says that this rank's worker has copied a chunk. */
+  /** Reports that this rank's worker has copied a chunk. */
   async tellPulled({ index, readerRank }: HostChunk): Promise<void> {
     const { rank } = this.#scope;
     if (readerRank === rank) this.#deferred(`pulled ${index}`).follow();
@@ -71,12 +71,12 @@ export class ChunkNews {
 
 const NOTHING = new Uint8Array(0);
 
-/** Reads this rank's chunks into its ring, as places in it become free. Nothing writes to the ring once it has settled. */
+/** Reads this rank's chunks into its ring as space becomes free. When it has settled, nothing writes to the ring. */
 export async function readChunks({ run, scope, chunks, ring }: ChunkReading, news: ChunkNews): Promise<void> {
   const { context, cleanup, life, emit } = run;
   const { rank } = scope;
   const own = chunks.filter(({ readerRank }) => readerRank === rank);
-  // What is still being read into memory of this rank is not copied out of it before.
+  // A chunk from memory of this rank that is still being filled is copied when that memory is complete.
   await untilAborted(context.held?.fill?.loaded() ?? Promise.resolve(), life.signal);
   const stream = cleanup.use(context.device.createStream('pull'));
   const reader = new ChunkReader(context, ring, stream, life.signal);

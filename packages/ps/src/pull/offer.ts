@@ -11,35 +11,35 @@ import { refusalOf } from './refusal.ts';
 import { handleOf } from './region-handles.ts';
 import { setOf } from './tensor-set.ts';
 
-/** What one rank tells the others of its worker, and of the memory that it holds. */
+/** What one rank tells the others about its worker and its memory. */
 export interface Offer {
-  /** Why its worker cannot pull; null where it can, and at ranks that receive nothing. */
+  /** Why its worker cannot pull; null if it can, and at ranks that receive nothing. */
   readonly refusal: string | null;
   readonly needsDigest: string | null;
-  /** Tensors that its worker takes in buckets. */
+  /** Tensors that its worker receives in buckets. */
   readonly rest: Uint8Array;
-  /** Its worker is to compare those once it is loaded, and takes that in parts. */
+  /** Its worker will compare these once it has loaded them, and accepts them in parts. */
   readonly provesParts: boolean;
-  /** Its worker keeps bytes that it copies itself. */
+  /** Its worker copies some bytes itself. */
   readonly pulls: boolean;
   readonly neededBytes: number;
-  /** Digests of needs of others that it remembers. */
+  /** Digests of other workers' needs that it remembers. */
   readonly known: readonly string[];
-  /** Of its regions in the metas: how another process of the host opens them, where it can. */
+  /** For each of its regions in the metas: how another process of the host opens it, if it can. */
   readonly handles: readonly (Uint8Array | null)[];
-  /** Most host memory that it reads into. */
+  /** Maximum host memory for its reads. */
   readonly hostMemoryBytes: number | null;
   /** Its memory is still being filled. */
   readonly isFilling: boolean;
 }
 
-/** The offers of all ranks, and what this rank's own worker said. */
+/** The offers of all ranks, and the answer of this rank's own worker. */
 export interface Offers {
   readonly byRank: ReadonlyMap<number, Offer>;
   readonly answer: SurveyAnswer | undefined;
 }
 
-/** Asks this rank's worker what it needs, and tells all ranks. */
+/** Asks this rank's worker what it needs, and exchanges the answers. */
 export async function exchangeOffers(
   run: UpdateRun,
   { epoch, roles }: Meeting,
@@ -61,7 +61,7 @@ export async function exchangeOffers(
   };
 }
 
-/** Whether the worker has not compared yet, and its parameters hold what it would be compared with. */
+/** Whether the worker has not compared yet, and its parameters hold the version to compare with. */
 export function isProvable(
   { proved, needs, holds }: SurveyAnswer,
   intent: PullIntent,
@@ -81,7 +81,7 @@ function makeOffer(
   const list: TensorList = tensorList(metas);
   const silent = receives && answer === undefined;
   return {
-    refusal: silent ? `The worker of rank ${store.rank} takes buckets only` : refusalOf(context, answer, list),
+    refusal: silent ? `The worker of rank ${store.rank} receives buckets only` : refusalOf(context, answer, list),
     needsDigest: answer?.needsDigest ?? null,
     rest: setOf(answer?.needs.rest ?? [], list.metas.length),
     provesParts: answer?.provesParts === true && isProvable(answer, intent, options.weightVersion),

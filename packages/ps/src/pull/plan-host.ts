@@ -11,17 +11,17 @@ import { isHere } from './refusal.ts';
 import { has } from './tensor-set.ts';
 
 const MIB = 2 ** 20;
-/** Large enough that telling others of it costs little, small enough that several are under way. */
+/** Large enough that announcing a chunk costs little, small enough that several are in progress. */
 const CHUNK_BYTES = 32 * MIB;
 const CHUNKS_IN_RING = 4;
 const LEAST_CHUNK_BYTES = 4096;
 
-/** What {@link planHost} goes by. */
+/** The inputs of {@link planHost}. */
 export interface HostPlanInput {
   readonly context: UpdateContext;
   readonly meeting: Meeting;
   readonly offers: ReadonlyMap<number, Offer>;
-  /** Of the ranks of this host. */
+  /** The ranks of this host. */
   readonly needs: ReadonlyMap<number, Needs>;
   readonly bucketBytes: number | undefined;
 }
@@ -80,7 +80,7 @@ export function planHost({ context, meeting, offers, needs, bucketBytes }: HostP
   return { pools, places, ownerOf, chunks, proof, ringBytes, digest: hash.digest('hex').slice(0, 32) };
 }
 
-/** What a rank's worker compares: each tensor that it was loaded with, whole. */
+/** The tensors that a rank's worker compares: each tensor that it loaded, completely. */
 function wholeRest(
   rank: number,
   offers: ReadonlyMap<number, Offer>,
@@ -103,7 +103,7 @@ function bytesRead(chunks: readonly ReadChunk[], reader: number): number {
   return chunks.reduce((sum, { readerRank, sizeBytes }) => sum + (readerRank === reader ? alignUp(sizeBytes) : 0), 0);
 }
 
-/** Gives chunks their places in the rings of their readers. */
+/** Assigns chunks their places in the rings of their readers. */
 function placed(read: readonly ReadChunk[], ringBytes: ReadonlyMap<number, number>, firstIndex: number): HostChunk[] {
   const chunks: HostChunk[] = Array(read.length);
   for (const [rank, bytes] of ringBytes) {

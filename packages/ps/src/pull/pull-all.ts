@@ -8,7 +8,7 @@ import { ChunkNews, readChunks } from './host-ring.ts';
 import { isProvable as canProve } from './offer.ts';
 import type { SharedRings } from './share-rings.ts';
 
-/** Has this rank's worker copy all that it keeps, while this rank reads what passes through its ring. @returns Bytes */
+/** Lets this rank's worker copy all that it keeps, while this rank reads chunks into its ring. @returns Bytes */
 export async function pullAll(
   run: UpdateRun,
   { answer, host, offers }: PullAgreement,
@@ -42,10 +42,10 @@ export async function pullAll(
 }
 
 /**
- * Has this rank's worker compare what it was loaded with: with the pools, and with what passes through the rings once
- * more.
+ * Lets this rank's worker compare what it loaded with the pools, and with the data that passes through the rings again.
  *
- * @returns What the worker found; nothing where it does not compare.
+ *
+ * @returns The worker's finding, or `undefined` if it does not compare.
  */
 export async function proveAll(
   run: UpdateRun,
@@ -78,13 +78,13 @@ export async function proveAll(
 }
 
 interface Taking {
-  /** What is done while the first chunks are read. */
+  /** Work to do while the first chunks are read. */
   before(): Promise<void>;
-  /** Has the worker take a chunk. Absent where there is no worker. */
+  /** Makes the worker copy a chunk. Absent if there is no worker. */
   readonly take: ((places: Places, chunk: HostChunk) => Promise<void>) | undefined;
 }
 
-/** Reads this rank's chunks into its ring, and has its worker take those of all rings that it needs. */
+/** Reads this rank's chunks into its ring, and makes its worker copy those of all rings that it needs. */
 async function passChunks(
   run: UpdateRun,
   { scope }: HostAgreement,
@@ -106,7 +106,7 @@ async function passChunks(
     }
     await untilAborted(reading, life.signal);
   } finally {
-    // Nothing writes to the ring any more when this has settled.
+    // When this has settled, nothing writes to the ring any more.
     await reading.catch(() => {});
   }
 }

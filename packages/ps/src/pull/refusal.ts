@@ -3,12 +3,12 @@ import type { SurveyAnswer } from '../pull-channel.ts';
 import type { TensorList } from '../update/tensor-list.ts';
 import type { UpdateContext } from '../update/update-context.ts';
 
-/** Whether a rank's bytes are in memory or files of this host, for its servers to share with workers. */
+/** Whether a rank's bytes are in memory or files of this host that its servers can share with workers. */
 export function isHere(holder: RankMetas, { isForeign, host }: Pick<UpdateContext, 'isForeign' | 'host'>): boolean {
   return !isForeign && holder.host === host;
 }
 
-/** Why not every byte that a worker copies itself can be brought to its host; null where it can. */
+/** Why some byte that a worker copies itself cannot reach its host; null if all bytes can. */
 export function refusalOf(
   context: UpdateContext,
   answer: SurveyAnswer | undefined,

@@ -22,12 +22,12 @@ import { proveAll, pullAll } from './pull-all.ts';
 import { type SharedRings, shareRings } from './share-rings.ts';
 import { has, isEmpty, metasOf } from './tensor-set.ts';
 
-/** Buckets that may be in flight before it is known how many come. */
+/** Number of buckets in flight while the number of buckets is unknown. */
 const NOMINAL_SLOTS = 2;
 
 /**
- * Runs an update of workers that may say what they keep: what they copy themselves is pulled, the rest comes in
- * buckets; or all comes in buckets, where some worker cannot pull.
+ * Runs an update for workers that may pull: they copy what they keep themselves, and the rest comes in buckets. If some
+ * worker cannot pull, everything comes in buckets.
  *
  * @param intent `prepare` only maps and records what updates will need.
  */
@@ -44,7 +44,7 @@ export async function runPull(run: UpdateRun, meeting: Meeting, intent: PullInte
   const pulling = await agreeing;
   const { strategy, answer, host } = pulling;
   let modules = answer?.summary && reportModules(run, answer.summary);
-  // From here on workers read memory of this rank.
+  // From here on, workers read memory of this rank.
   if (host !== undefined) life.onFailure(() => context.retirePools());
   const shared = host && (await shareRings(run, host));
   const mayProve = answer !== undefined && isProvable(answer, intent, options.weightVersion);
@@ -91,14 +91,14 @@ export async function runPull(run: UpdateRun, meeting: Meeting, intent: PullInte
 }
 
 interface Buckets {
-  /** Its context has the tensors that come in buckets, and no others. */
+  /** Its context has only the tensors that come in buckets. */
   readonly run: UpdateRun;
   readonly planned: PlannedUpdate;
-  /** Tensors that this rank's worker is told of; all where it is absent. */
+  /** Tensors to announce to this rank's worker. @default all */
   readonly only: ReadonlySet<string> | undefined;
 }
 
-/** What comes in buckets: everything, what some worker does not copy itself, or nothing. */
+/** The tensors that come in buckets: all, those that some worker does not copy itself, or none. */
 function bucketsOf(run: UpdateRun, { roles, agreement }: Meeting, pulling: PullAgreement): Buckets | undefined {
   const { context, options } = run;
   const isWhole = pulling.strategy.name === 'buckets';
@@ -113,7 +113,7 @@ function bucketsOf(run: UpdateRun, { roles, agreement }: Meeting, pulling: PullA
   return { run: { ...run, context: narrowed }, planned: planUpdate(narrowed, options, roles, agreement), only };
 }
 
-/** @returns Has the buffer kept for the next update. */
+/** @returns A function that keeps the buffer for the next update. */
 async function moveBuckets(
   { run, planned, only }: Buckets,
   meeting: Meeting,

@@ -8,17 +8,17 @@ import { exchange } from '../util/exchange.ts';
 import type { HostAgreement } from './agree-on-pull.ts';
 import { handleOf } from './region-handles.ts';
 
-/** What this rank's worker maps, and the ring that this rank reads into. */
+/** The regions that this rank's worker maps, and the ring that this rank reads into. */
 export interface SharedRings {
   readonly layout: PullLayout;
-  /** Region of a rank's ring. */
+  /** The region of a rank's ring. */
   readonly regionOf: ReadonlyMap<number, number>;
   readonly ring: HostMemory | undefined;
-  /** Nobody reads the ring any more: it is fit for the next update. */
+  /** No worker reads the ring any more: the next update can use it. */
   keep(): void;
 }
 
-/** Takes this rank's ring, where it reads anything, and tells the ranks of the host how theirs are opened. */
+/** Allocates this rank's ring, if it reads anything, and exchanges the handles of the rings on this host. */
 export async function shareRings(run: UpdateRun, { scope, plan }: HostAgreement): Promise<SharedRings> {
   const { context, cleanup, waiting } = run;
   const { device, pulls } = context;

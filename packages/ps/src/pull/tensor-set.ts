@@ -1,13 +1,13 @@
 import type { WorldMetas } from '../api.ts';
 
-/** A set of tensors as bits, least significant first: small enough to be sent to every rank. */
+/** A set of tensors as bits, least significant first, which is small enough to send to every rank. */
 export function setOf(indexes: Iterable<number>, count: number): Uint8Array {
   const bits = new Uint8Array(Math.ceil(count / 8));
   for (const index of indexes) bits[index >> 3]! |= 1 << (index & 7);
   return bits;
 }
 
-/** Tensors that are in any of the sets. */
+/** The union of the sets. */
 export function unionOf(sets: readonly Uint8Array[], count: number): Uint8Array {
   const union = new Uint8Array(Math.ceil(count / 8));
   for (const set of sets) for (const [at, bits] of set.entries()) union[at]! |= bits;
@@ -17,10 +17,10 @@ export function unionOf(sets: readonly Uint8Array[], count: number): Uint8Array 
 /** Whether a tensor is in a set. */
 export const has = (set: Uint8Array, index: number): boolean => ((set[index >> 3] ?? 0) & (1 << (index & 7))) !== 0;
 
-/** Whether nothing is in a set. */
+/** Whether a set is empty. */
 export const isEmpty = (set: Uint8Array): boolean => set.every((bits) => bits === 0);
 
-/** Metas with the tensors of a set alone. The same object where all are in it. */
+/** Metas with only the tensors of a set. Returns the same object if all are in it. */
 export function metasOf(metas: WorldMetas, set: Uint8Array): WorldMetas {
   let index = 0;
   let isWhole = true;

@@ -3,27 +3,27 @@ import type { RankMetas } from '@checkpoint-engine/meta';
 import type { Bucket } from '@checkpoint-engine/planner';
 import type { ProgressEvent, Stage } from '../api.ts';
 
-/** Where the bytes of this rank's buckets come from during one update: the host pool, a remote pool, files. */
+/** The source of this rank's buckets during one update: the host pool, a remote pool, or files. */
 export interface BucketSource {
-  /** What bringing this bucket is shown as: the last one is its load, what stands before is done ahead. @default `h2d` */
+  /** The stages of a bucket as events show them: the last is the load; earlier ones run ahead. @default `h2d` */
   stagesOf?(bucket: Bucket): readonly Stage[];
-  /** Resolves when the bucket can be loaded. Asked in the order of the buckets; empty buckets are left out. */
+  /** Resolves when the bucket can be loaded. Called in the order of the buckets, without empty ones. */
   ready(bucket: Bucket): Promise<void>;
-  /** Brings the bytes of a bucket that is ready into device memory. Resolves when they are there. Calls may overlap. */
+  /** Copies the bytes of a ready bucket to device memory. Resolves when they are there. Calls may overlap. */
   load(bucket: Bucket, target: MemoryRange): Promise<void>;
-  /** Ends what the source does ahead and gives back what it took. No load is under way then. Idempotent. */
+  /** Stops work that runs ahead and releases all resources. No load is in progress then. Idempotent. */
   close(): Promise<void>;
 }
 
-/** What a source is opened for. */
+/** The options for opening a source. */
 export interface SourceOptions {
-  /** Of this rank. */
+  /** The rank of this process. */
   readonly metas: RankMetas;
-  /** Of this rank, in the order in which they will be asked for. */
+  /** The buckets of this rank, in the order of their requests. */
   readonly buckets: readonly Bucket[];
-  /** The plan's. */
+  /** The bucket size of the plan. */
   readonly alignBytes: number;
-  /** For copies to the device. */
+  /** The stream for copies to the device. */
   readonly stream: Stream;
   /** Fires when the update has failed. */
   readonly signal: AbortSignal;
@@ -33,12 +33,12 @@ export interface SourceOptions {
   readonly logger: Logger;
 }
 
-/** What bringing a bucket is shown as. */
+/** The stages of a bucket as events show them. */
 export function stagesOf(source: BucketSource, bucket: Bucket): readonly Stage[] {
   return source.stagesOf?.(bucket) ?? ['h2d'];
 }
 
-/** What loading a bucket is shown as, when all that is done ahead is done. */
+/** The stage of a bucket's load, after all work that runs ahead. */
 export function loadStageOf(source: BucketSource, bucket: Bucket): Stage {
   return stagesOf(source, bucket).at(-1)!;
 }

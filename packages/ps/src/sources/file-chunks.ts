@@ -6,7 +6,7 @@ import { readUnchanged } from './read-unchanged.ts';
 import { type Chunk, copiesWithin } from './stream-chunk.ts';
 import { copiesOf, readsOf, type StreamRegion } from './stream-region.ts';
 
-/** Chunks out of the files of this rank's share, which are compared with what they were at registration. */
+/** Chunks from the files of this rank's share, which are compared with their state at registration. */
 export class FileChunks implements ChunkReader {
   readonly #regions: readonly StreamRegion[];
   readonly #memory: HostMemory;
@@ -14,7 +14,7 @@ export class FileChunks implements ChunkReader {
 
   /**
    * @param regions In the order of the metas' regions.
-   * @param memory  The ring that the chunks are read into.
+   * @param memory  The ring for the chunks.
    */
   constructor(
     regions: readonly StreamRegion[],

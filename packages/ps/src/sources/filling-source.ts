@@ -16,7 +16,7 @@ export class FillingSource implements BucketSource {
   readonly #announced = new Set<number>();
   #isClosed = false;
 
-  /** Goes on with filling where that failed before. */
+  /** Resumes filling after a failure. */
   constructor(pool: PoolSource, fill: PoolFill, options: SourceOptions) {
     this.#pool = pool;
     this.#fill = fill;
@@ -38,12 +38,12 @@ export class FillingSource implements BucketSource {
     return this.#pool.load(bucket, target);
   }
 
-  /** Filling goes on. */
+  /** Filling continues. */
   async close(): Promise<void> {
     this.#isClosed = true;
   }
 
-  /** Undefined for a bucket that lies in other regions. */
+  /** `undefined` for a bucket in other regions. */
   #range(bucket: Bucket): ReturnType<PoolFill['range']> | undefined {
     const pooled = bucketTensors(this.#options.metas, bucket).filter(
       ({ region, sizeBytes }) => region === POOL && sizeBytes > 0,
@@ -52,7 +52,7 @@ export class FillingSource implements BucketSource {
     return last && this.#fill.range(pooled[0]!.offsetBytes, last.offsetBytes + last.sizeBytes);
   }
 
-  /** Tells when a bucket is read, or was before the update began. */
+  /** Reports when a bucket is read, or that it was read before the update. */
   #announce(bucket: Bucket): void {
     const range = this.#range(bucket);
     const { metas, emit } = this.#options;

@@ -4,27 +4,29 @@ import { type BucketCopy, bucketLayout } from '@checkpoint-engine/planner';
 import type { WorldMetas } from '../api.ts';
 import { type BucketPart, copiesWithin } from './stream-chunk.ts';
 
-/** What one owner has of a part of a bucket. `bucketOffsetBytes` of the copies is from the start of the part. */
+/**
+ * The pieces of a part of a bucket that one owner has. `bucketOffsetBytes` of the copies is from the start of the part.
+ */
 export interface HeldPart {
   readonly owner: RankMetas;
   readonly copies: readonly BucketCopy[];
 }
 
-/** Where the ranks of one world hold what the buckets are made of. */
+/** Where the ranks of one world hold the contents of the buckets. */
 export class HolderIndex {
   readonly #world: WorldMetas;
   readonly #planned: WorldMetas;
   readonly #alignBytes: number;
   #byName: ReadonlyMap<string, readonly [RankMetas, ParameterMeta]> | undefined;
 
-  /** @param planned The metas that the buckets were planned for: `world` itself, or that of which it is a fallback. */
+  /** @param planned The metas for which the buckets were planned: `world` itself, or the world that it replaces. */
   constructor(world: WorldMetas, planned: WorldMetas, alignBytes: number) {
     this.#world = world;
     this.#planned = planned;
     this.#alignBytes = alignBytes;
   }
 
-  /** By owner, what fills part of a bucket. */
+  /** By owner, the pieces that fill part of a bucket. */
   partsOf(part: BucketPart): HeldPart[] {
     const { bucket } = part;
     const planned = this.#planned.find(({ rank }) => rank === bucket.ownerRank)!;
@@ -45,10 +47,10 @@ export class HolderIndex {
 }
 
 /**
- * Checks that a world holds the same checkpoint as another: every tensor under the same name, of the same dtype and
- * shape. Whether the bytes are the same only its owners know.
+ * Checks that a world holds the same checkpoint as another: every tensor has the same name, dtype and shape. Only the
+ * owners know whether the bytes are the same.
  *
- * @throws `CE_METAS_INVALID` naming the tensor.
+ * @throws `CE_METAS_INVALID` with the name of the tensor.
  */
 export function checkSameCheckpoint(metas: WorldMetas, fallback: WorldMetas): void {
   const byName = indexOf(fallback);
@@ -60,7 +62,7 @@ export function checkSameCheckpoint(metas: WorldMetas, fallback: WorldMetas): vo
       throw new CheckpointEngineError(
         'CE_METAS_INVALID',
         other === undefined || !isSame
-          ? `Tensor "${name}" is ${dtype} [${shape.join(', ')}], but in the metas of other holders ${other === undefined ? 'it is not there' : `${other.dtype} [${other.shape.join(', ')}]`}`
+          ? `Tensor "${name}" is ${dtype} [${shape.join(', ')}], but in the metas of other holders ${other === undefined ? 'it does not exist' : `${other.dtype} [${other.shape.join(', ')}]`}`
           : `The metas are of checkpoint "${checkpoint}", those of other holders of "${fallback[0]?.checkpoint}"`,
         'Load the metas of worlds that registered the same checkpoint under the same name',
         { tensor: name },

@@ -3,7 +3,7 @@ import type { Bucket } from '@checkpoint-engine/planner';
 import type { Stage } from '../api.ts';
 import { type BucketSource, stagesOf } from './bucket-source.ts';
 
-/** Takes some buckets from one source and the rest from another: what this rank holds, and what it reads from peers. */
+/** Combines two sources: buckets that this rank holds, and buckets that it reads from peers. */
 export class JointSource implements BucketSource {
   readonly #own: BucketSource;
   readonly #others: BucketSource;

@@ -1,16 +1,16 @@
 import type { ParameterMeta } from '@checkpoint-engine/meta';
 import { alignUp, DEFAULT_ALIGN_BYTES } from '@checkpoint-engine/planner';
 
-/** What laying out needs to know of a tensor. */
+/** The size of a tensor, for its layout. */
 export type TensorShape = Pick<ParameterMeta, 'name' | 'dtype' | 'shape' | 'sizeBytes'>;
 
 /** Rounds up to the alignment of tensors. */
 export const align = (bytes: number): number => alignUp(bytes, DEFAULT_ALIGN_BYTES);
 
 /**
- * Places tensors one after another in one region, aligned.
+ * Places tensors one after another in one region, with alignment.
  *
- * @returns Their metas in the same order, and the bytes that the region needs.
+ * @returns Their metas in the same order, and the size of the region.
  */
 export function layOut(tensors: readonly TensorShape[], region: number): { metas: ParameterMeta[]; sizeBytes: number } {
   let end = 0;

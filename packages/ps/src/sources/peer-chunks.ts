@@ -3,7 +3,7 @@ import type { ChunkReader } from './read-ahead-source.ts';
 import type { RemotePools } from './remote-pools.ts';
 import type { Chunk } from './stream-chunk.ts';
 
-/** Chunks out of pools of other processes. */
+/** Chunks from pools of other processes. */
 export class PeerChunks implements ChunkReader {
   readonly #pools: RemotePools;
 
@@ -15,7 +15,7 @@ export class PeerChunks implements ChunkReader {
     return this.#pools.read(chunk, place);
   }
 
-  /** What was read lies as it will lie in the bucket, gaps included. */
+  /** The data has the same layout as in the bucket, including gaps. */
   copies({ fromBytes, toBytes }: Chunk, place: MemoryRange, target: MemoryRange): readonly Copy[] {
     const sizeBytes = toBytes - fromBytes;
     return [{ from: { ...place, sizeBytes }, to: { ...target, sizeBytes } }];

@@ -4,10 +4,10 @@ import type { Stage } from '../api.ts';
 import type { BucketSource } from './bucket-source.ts';
 import type { RemotePools } from './remote-pools.ts';
 
-/** Reads that are under way at a time: enough to keep links busy while the next one asks for its lease. */
+/** Maximum number of concurrent reads: enough to keep links busy while the next read asks for its lease. */
 const PENDING_READS = 4;
 
-/** The bytes lie in pools of other processes, and the P2P transport writes them where they are wanted. */
+/** Buckets from pools of other processes, which the P2P transport writes directly to their target. */
 export class PeerSource implements BucketSource {
   readonly #pools: RemotePools;
   readonly #pending = new Set<Promise<void>>();

@@ -1,7 +1,7 @@
 import type { Device, FileMemory, FileState } from '@checkpoint-engine/interface';
 import { type CheckpointFile, changedFile, changeOf } from '@checkpoint-engine/meta';
 
-/** A checkpoint's file on `/dev/shm` whose pages are the pool: what is written to the file is what an update sends. */
+/** A checkpoint's file on `/dev/shm` whose pages are the pool: an update sends the current content of the file. */
 export class PlacedFile {
   readonly path: string;
   readonly memory: FileMemory;
@@ -13,7 +13,7 @@ export class PlacedFile {
     this.#state = state;
   }
 
-  /** Maps and pins the file that a header was read from. Nothing is held when it rejects. @throws `CE_FILE_*` */
+  /** Maps and pins the file whose header was read. Releases everything before it rejects. @throws `CE_FILE_*` */
   static async open(device: Device, { path, state }: Pick<CheckpointFile, 'path' | 'state'>): Promise<PlacedFile> {
     const memory = await device.mapFile(path);
     try {
@@ -28,14 +28,14 @@ export class PlacedFile {
   }
 
   /**
-   * Looks at the file that is mapped, whatever its name belongs to by now.
+   * Checks the mapped file, which may have lost its name.
    *
    * @throws `CE_FILE_CHANGED`, `CE_FILE_UNREADABLE`
    */
   async checkUnchanged(): Promise<void> {
     const now = await this.memory.fileState();
     const before = this.#state;
-    // A name that comes or goes changes the time of change, and nothing else.
+    // Adding or removing a name changes only the time of change.
     const change = changeOf(now.links === before.links ? before : { ...before, changedNs: now.changedNs }, now);
     if (change !== undefined) throw changedFile(this.path, change);
     this.#state = now;

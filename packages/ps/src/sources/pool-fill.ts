@@ -4,15 +4,17 @@ import type { PoolPart } from './pool-part.ts';
 import { readUnchanged } from './read-unchanged.ts';
 import type { StreamedFile } from './streamed-file.ts';
 
-/** Parts that are read at a time: every thread of a device has something to read while others' parts are pinned. */
+/** Number of parts that are read at a time: the device's threads read while other parts are pinned. */
 const PENDING_READS = 4;
-/** How long closing waits for reads that were cancelled. One that hangs in the system is left to end by itself. */
+/**
+ * How long closing waits for reads after their cancellation. A read that hangs in the system ends in the background.
+ */
 const CANCEL_MS = 1_000;
 
-/** What a {@link PoolFill} is made of. */
+/** Options of {@link PoolFill}. */
 export interface PoolFillOptions {
   readonly memory: HostMemory;
-  /** In the order of the pool, which is the order in which an update asks for its buckets. */
+  /** In the order of the pool, which is the order in which an update requests its buckets. */
   readonly parts: readonly PoolPart[];
   /** The files of the parts' reads, by path. */
   readonly files: ReadonlyMap<string, StreamedFile>;
@@ -21,10 +23,10 @@ export interface PoolFillOptions {
 }
 
 /**
- * Reads files into a pool in the background, so that updates can take from it what is there already.
+ * Reads files into a pool in the background, so that updates can use the parts that are complete.
  *
- * A failure ends it and rejects all who wait; what was read by then stays, and {@link PoolFill.start} goes on from
- * there. Once all is read no file is touched any more.
+ * A failure stops it and rejects all waits. Complete parts stay, and {@link PoolFill.start} resumes after them. Once
+ * all parts are read, the files are not used any more.
  */
 export class PoolFill {
   readonly #options: PoolFillOptions;
@@ -36,7 +38,7 @@ export class PoolFill {
     this.#options = options;
   }
 
-  /** The pool that it reads into. */
+  /** The pool to fill. */
   get memory(): HostMemory {
     return this.#options.memory;
   }
@@ -45,7 +47,7 @@ export class PoolFill {
     return this.#options.parts.every(({ isRead }) => isRead);
   }
 
-  /** Begins to read, or goes on after a failure; does nothing where it runs or has read all. */
+  /** Starts to read, or resumes after a failure. Does nothing if it is running or complete. */
   start(): void {
     const hasFailed = this.#stop.signal.aborted;
     if (this.#closing !== undefined || (this.#running !== undefined && !hasFailed)) return;
@@ -57,17 +59,17 @@ export class PoolFill {
       for (const part of unread) part.fail(signal.reason);
     };
     signal.addEventListener('abort', fail, { once: true });
-    // Reads that were cancelled write to the same memory until they end.
+    // Cancelled reads write to the same memory until they end.
     this.#running = Promise.resolve(this.#running).then(() => this.#readAll(unread, this.#stop));
   }
 
-  /** Resolves when all is read. Rejects with what ended reading; then the next call of this goes on with it. */
+  /** Resolves when all parts are read. Rejects if reading fails; the next call resumes it. */
   async loaded(): Promise<void> {
     this.start();
     await Promise.all(this.#options.parts.map(({ read }) => read));
   }
 
-  /** When reading a range has begun and when its bytes are there, as for parts. */
+  /** When reading a range has begun and has ended, as for parts. */
   range(fromBytes: number, toBytes: number): { readonly started: Promise<number>; readonly read: Promise<number> } {
     const parts = this.#options.parts.filter((part) => part.fromBytes < toBytes && fromBytes < part.toBytes);
     const read = Promise.all(parts.map((part) => part.read)).then((times) => Math.max(0, ...times));
@@ -75,7 +77,7 @@ export class PoolFill {
     return { started: Promise.race(parts.map(({ started }) => started)), read };
   }
 
-  /** Stops, and resolves when nothing is read any more, or soon where a read hangs. `release` is called after all reads. */
+  /** Stops, and resolves when no read is in progress, or soon if a read hangs. Calls `release` after all reads. */
   close(release: () => void): Promise<void> {
     this.#closing ??= this.#close(release);
     return this.#closing;
@@ -88,10 +90,10 @@ export class PoolFill {
     const ended = Promise.resolve(this.#running).then(release);
     if (await settlesWithin(ended, CANCEL_MS)) return;
     const { logger, rank } = this.#options;
-    logger.warn({ rank }, 'A read of a file hangs in the system: its host memory is given back when it ends');
+    logger.warn({ rank }, 'A read of a file hangs in the system: its host memory is freed when it ends');
   }
 
-  /** Never rejects: who waits for the parts is told. */
+  /** Never rejects: callers that wait for the parts get the error. */
   async #readAll(unread: readonly PoolPart[], stop: AbortController): Promise<void> {
     const rest = unread.values();
     const reader = async (): Promise<void> => {
@@ -122,10 +124,7 @@ export class PoolFill {
   #fail(stop: AbortController, error: unknown): void {
     if (stop.signal.aborted) return;
     const { logger, rank } = this.#options;
-    logger.warn(
-      { rank, cause: error },
-      'Reading a checkpoint into host memory failed; the next update goes on with it',
-    );
+    logger.warn({ rank, cause: error }, 'Reading a checkpoint into host memory failed; the next update resumes it');
     stop.abort(error);
   }
 }

@@ -20,12 +20,12 @@ export class PoolPart {
     return this.#readAtMs !== undefined;
   }
 
-  /** Resolves when reading it has begun, with the time: milliseconds since the epoch. */
+  /** Resolves with the time when reading has begun, in milliseconds since the epoch. */
   get started(): Promise<number> {
     return this.#started.promise;
   }
 
-  /** Resolves when its bytes are there, with the time; rejects when reading has failed. */
+  /** Resolves with the time when the bytes are complete. Rejects if reading fails. */
   get read(): Promise<number> {
     return this.#readAtMs === undefined ? this.#read.promise : Promise.resolve(this.#readAtMs);
   }
@@ -41,12 +41,12 @@ export class PoolPart {
 
   fail(reason: unknown): void {
     const failed = Promise.reject<number>(reason);
-    // Nobody follows it where the part is read already.
+    // It has no follower if the part is already read.
     failed.catch(() => {});
     this.#read.follow(failed);
   }
 
-  /** Is to be read again: who waits from now on does not see what failed before. */
+  /** Marks the part to be read again: later waits do not see the previous failure. */
   renew(): void {
     this.#started = new Deferred();
     this.#read = new Deferred();
@@ -54,9 +54,10 @@ export class PoolPart {
 }
 
 /**
- * Cuts a pool into parts.
+ * Divides a pool into parts.
  *
- * @param reads Fill the pool; ascending in it. One that lies in two parts is cut, too. Empty parts are left out.
+ * @param reads The reads that fill the pool, ascending. A read that spans two parts is divided. Empty parts are left
+ * out.
  */
 export function partsOf(reads: readonly FileRead[], partBytes: number): PoolPart[] {
   const parts = new Map<number, FileRead[]>();
@@ -74,5 +75,5 @@ export function partsOf(reads: readonly FileRead[], partBytes: number): PoolPart
   return [...parts].map(([part, own]) => new PoolPart(part * partBytes, (part + 1) * partBytes, own));
 }
 
-/** With the resolution of a monotonic clock. */
+/** Milliseconds since the epoch with the resolution of a monotonic clock. */
 const now = (): number => performance.timeOrigin + performance.now();

@@ -10,7 +10,7 @@ export interface PoolRegion {
   readonly placed?: PlacedFile | undefined;
 }
 
-/** The bytes lie in this rank's host pool: one copy to the device for each run of neighbours. */
+/** Buckets from this rank's host pool: one copy to the device per run of neighboring tensors. */
 export class PoolSource implements BucketSource {
   readonly #metas: RankMetas;
   readonly #regions: readonly PoolRegion[];
@@ -26,7 +26,7 @@ export class PoolSource implements BucketSource {
 
   /**
    * @param regions In the order of the metas' regions.
-   * @throws `CE_FILE_CHANGED` A file that is used in place is not what was registered.
+   * @throws `CE_FILE_CHANGED` A file that is used in place has changed since registration.
    */
   static async open(regions: readonly PoolRegion[], options: SourceOptions): Promise<PoolSource> {
     for (const { placed } of regions) await placed?.checkUnchanged();
@@ -35,7 +35,7 @@ export class PoolSource implements BucketSource {
 
   async ready(): Promise<void> {}
 
-  /** @throws `CE_FILE_CHANGED` A file was changed before its bytes were copied. */
+  /** @throws `CE_FILE_CHANGED` A file changed before its bytes were copied. */
   async load(bucket: Bucket, target: MemoryRange): Promise<void> {
     const { copies } = bucketLayout(this.#metas, bucket, this.#alignBytes);
     await this.#stream.copy(

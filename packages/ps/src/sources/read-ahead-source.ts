@@ -9,43 +9,44 @@ import { Ring } from './ring.ts';
 import type { Chunk } from './stream-chunk.ts';
 
 /**
- * Chunks that are read at a time: enough that every thread of the device has something to read while the first ones
- * are being pinned, few enough that the first one is there soon.
+ * Number of chunks that are read at a time: enough work for every thread of the device while the first chunks are
+ * pinned, but few enough that the first chunk is complete soon.
  */
 const PENDING_READS = 4;
-/** How long closing waits for reads that were cancelled. One that hangs in the system is left to end by itself. */
+/**
+ * How long closing waits for reads after their cancellation. A read that hangs in the system ends in the background.
+ */
 const CANCEL_MS = 1_000;
 
-/** How the bytes of chunks come into host memory, and how they leave it. */
+/** How the bytes of chunks get into host memory, and from there to the device. */
 export interface ChunkReader {
-  /** Brings a chunk to its place. Not called for one that takes nothing of the ring. */
+  /** Reads a chunk to its place. Not called for a chunk that uses no space in the ring. */
   read(chunk: Chunk, place: MemoryRange, signal: AbortSignal): Promise<void>;
-  /** The copies that bring it from there to the device. */
+  /** The copies from there to the device. */
   copies(chunk: Chunk, place: MemoryRange, target: MemoryRange): readonly Copy[];
-  /** Called when all of a bucket was copied. Rejects where the bytes may not be those that were wanted. */
+  /** Called when a bucket was copied completely. Rejects if the bytes may be wrong. */
   checkCopied?(bucket: Bucket): Promise<void>;
 }
 
-/** What a {@link ReadAheadSource} works with. */
+/** The options of a {@link ReadAheadSource}. */
 export type ReadAheadOptions = Pick<SourceOptions, 'stream' | 'signal' | 'emit' | 'logger'> & { readonly rank: number };
 
-/** The way of one chunk through host memory. */
+/** The progress of one chunk through host memory. */
 interface Turn {
   readonly chunk: Chunk;
   readonly place: MemoryRange;
   /** The last turn that must have been copied before this one is read; -1 for none. */
   readonly after: number;
-  /** Its bytes lie in the host ring. */
+  /** Its bytes are in the host ring. */
   readonly read: Deferred;
-  /** They are on the device, and their place in the host ring may be overwritten. */
+  /** Its bytes are on the device, and its place in the host ring may be overwritten. */
   readonly copied: Deferred;
 }
 
 /**
- * The bytes are read during the update, from files or out of peers' memory, ahead of the pipeline, into a ring of host
- * memory.
+ * Reads buckets during the update, from files or from peers' memory, ahead of the pipeline, into a ring of host memory.
  *
- * Reading starts at once and goes on as far as the ring has room. Buckets pass in chunks, so that a huge one needs no
+ * Reading starts at once and continues while the ring has space. Buckets pass in chunks, so that a huge bucket needs no
  * more memory than others.
  */
 export class ReadAheadSource implements BucketSource {
@@ -55,7 +56,7 @@ export class ReadAheadSource implements BucketSource {
   readonly #turns: readonly Turn[];
   /** By bucket, ascending. */
   readonly #turnsOf = new Map<number, Turn[]>();
-  /** Chunks of a bucket that are still to be read. */
+  /** Chunks of a bucket that are not read yet. */
   readonly #unread = new Map<number, number>();
   readonly #controller = new AbortController();
   readonly #unfollow: () => void;
@@ -64,9 +65,9 @@ export class ReadAheadSource implements BucketSource {
   #closing: Promise<void> | undefined;
 
   /**
-   * @param chunks  Of the buckets that will be asked for, in order.
-   * @param memory  Holds at least the largest chunk; the chunks take turns in it.
-   * @param release Gives the memory back; called once, when nothing reads into it any more.
+   * @param chunks  Chunks of the buckets in the order of their requests.
+   * @param memory  Holds at least the largest chunk. The chunks use it in turn.
+   * @param release Frees the memory. Called once, when no read writes to it any more.
    */
   constructor(
     reader: ChunkReader,
@@ -141,10 +142,10 @@ export class ReadAheadSource implements BucketSource {
     this.#unfollow();
     const settled = Promise.allSettled(this.#running).then(this.#release);
     if (await settlesWithin(settled, CANCEL_MS)) return;
-    this.#options.logger.warn({ rank: this.#options.rank }, 'A read hangs: its host memory is given back when it ends');
+    this.#options.logger.warn({ rank: this.#options.rank }, 'A read hangs: its host memory is freed when it ends');
   }
 
-  /** Starts one read after the other, as places in the ring become free. */
+  /** Starts reads one after another, as places in the ring become free. */
   async #readAll(): Promise<void> {
     let free = 0;
     for (const [index, turn] of this.#turns.entries()) {

@@ -1,16 +1,16 @@
 import { CheckpointEngineError, type P2PEndpoint, type P2PRead } from '@checkpoint-engine/interface';
 import type { RankMetas } from '@checkpoint-engine/meta';
 
-/** A read of so many bytes may take so long, beside {@link READ_GRACE_MS}. */
+/** Minimum read rate, for time-outs in addition to {@link READ_GRACE_MS}. */
 const SLOWEST_BYTES_A_MS = 20_000;
 const READ_GRACE_MS = 30_000;
-/** A connection can break while its owner lives. */
+/** A connection can break while its owner is running. */
 const TRIES = 2;
 
 /**
- * Reads ranges of one owner's memory. Where the connection breaks it is tried once more.
+ * Reads ranges of one owner's memory. Tries once more if the connection breaks.
  *
- * @throws `CE_PEER_UNREACHABLE`, `CE_PEER_LOST`, `CE_RANGE_NOT_REGISTERED`, `CE_TIMEOUT` naming the owner.
+ * @throws `CE_PEER_UNREACHABLE`, `CE_PEER_LOST`, `CE_RANGE_NOT_REGISTERED`, `CE_TIMEOUT` with the owner.
  */
 export async function readFromOwner(
   owner: RankMetas,
@@ -36,12 +36,12 @@ const OWNERS_FAULTS: ReadonlySet<string> = new Set([
   'CE_TIMEOUT',
 ]);
 
-/** Whether a read failed for what its owner did, and not for what this side did. */
+/** Whether a read failed because of its owner, and not because of this side. */
 export function isOwnersFault(error: unknown): error is CheckpointEngineError {
   return CheckpointEngineError.isInstance(error) && OWNERS_FAULTS.has(error.code);
 }
 
-/** Names the owner by its rank: its address may carry a secret. */
+/** Names the owner by its rank: its address may contain a secret. */
 function ofOwner(error: unknown, rank: number, host: string): unknown {
   if (!isOwnersFault(error)) return error;
   return new CheckpointEngineError(error.code, `Owner rank ${rank} of host "${host}": ${error.message}`, error.hint, {

@@ -5,23 +5,23 @@ import { type HeldPart, HolderIndex } from './holder-index.ts';
 import { isOwnersFault, readFromOwner } from './read-from-owner.ts';
 import type { BucketPart } from './stream-chunk.ts';
 
-/** What {@link RemotePools} reads by. */
+/** The options of {@link RemotePools}. */
 export interface RemotePoolsOptions {
   readonly endpoint: P2PEndpoint;
-  /** Of the world that the buckets were planned for. */
+  /** The metas of the world for which the buckets were planned. */
   readonly metas: WorldMetas;
-  /** Of further worlds that hold the same bytes. */
+  /** The metas of further worlds that hold the same bytes. */
   readonly fallbacks: readonly WorldMetas[];
-  /** The plan's. */
+  /** The bucket size of the plan. */
   readonly alignBytes: number;
-  /** Ends all reads. */
+  /** Aborts all reads. */
   readonly signal: AbortSignal;
   readonly logger: Logger;
 }
 
 /**
- * The pools of other processes, of which this one reads buckets. Where an owner is gone, or has not got the bytes any
- * more, another holder of the same tensors is read from, if the metas name one; the owner is not asked again.
+ * Reads buckets from the pools of other processes. If an owner has ended, or no longer has the bytes, it reads from
+ * another holder of the same tensors, if the metas name one, and does not ask the owner again.
  */
 export class RemotePools {
   readonly #options: RemotePoolsOptions;
@@ -36,28 +36,30 @@ export class RemotePools {
   }
 
   /**
-   * Brings part of a bucket to its place in host or device memory that the transport can write.
+   * Reads part of a bucket to its place in host or device memory that the transport can write.
    *
-   * @throws `CE_PEER_UNREACHABLE`, `CE_PEER_LOST`, `CE_RANGE_NOT_REGISTERED`, `CE_TIMEOUT` naming the owner, when no
+   * @throws `CE_PEER_UNREACHABLE`, `CE_PEER_LOST`, `CE_RANGE_NOT_REGISTERED`, `CE_TIMEOUT` with the owner, if no
    * holder of the bytes is left.
    */
   async read(part: BucketPart, place: MemoryRange): Promise<void> {
     await this.#readFrom(0, part, place);
   }
 
-  /** Looks whether every owner of these buckets can be read from, before anything depends on it. @throws As `read` */
+  /**
+   * Checks that every owner of these buckets can be read, before anything depends on it. @throws The errors of `read`
+   */
   async knock(buckets: readonly Bucket[], place: MemoryRange): Promise<void> {
     const first = new Map<number, Bucket>();
     for (const bucket of buckets) {
       if (bucket.sizeBytes > 0 && !first.has(bucket.ownerRank)) first.set(bucket.ownerRank, bucket);
     }
     const reading = [...first.values()].map((bucket) => this.read({ bucket, fromBytes: 0, toBytes: 1 }, place));
-    // Nothing may write to the place any more when this has settled.
+    // When this has settled, nothing writes to the place any more.
     await Promise.allSettled(reading);
     await Promise.all(reading);
   }
 
-  /** @param world Which of the worlds to read from; those after it are its fallbacks. */
+  /** @param world The world to read from. The worlds after it are its fallbacks. */
   async #readFrom(world: number, part: BucketPart, place: MemoryRange): Promise<void> {
     const pieces = this.#worlds[world]!.partsOf(part);
     const hasFallback = world + 1 < this.#worlds.length;
@@ -74,7 +76,7 @@ export class RemotePools {
       if (!hasFallback) throw error;
       this.#options.logger.warn(
         { peer: error.peer, bucket: part.bucket.index, err: error },
-        'An owner cannot be read from any more: another holder of the same tensors is',
+        'An owner cannot be read any more; reading from another holder of the same tensors',
       );
       await this.#readFrom(world + 1, part, place);
     }

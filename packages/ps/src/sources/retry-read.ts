@@ -2,20 +2,20 @@ import { constants } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { abortError, CheckpointEngineError } from '@checkpoint-engine/interface';
 
-/** Waits between the tries: a network file system that fails over needs a moment, a broken disk fails each of them. */
+/** Pauses between attempts: a network file system that fails over needs a moment, a broken disk fails every attempt. */
 const DELAYS_MS = [100, 400, 1_600];
 const { EIO, ETIMEDOUT, ESTALE, EREMOTEIO = 121 } = constants.errno as Record<string, number>;
 const TRANSIENT: ReadonlySet<number | undefined> = new Set([EIO, ETIMEDOUT, ESTALE, EREMOTEIO]);
 
 /** Options of {@link retryRead}. */
 export interface RetryReadOptions {
-  /** Ends the tries. */
+  /** Ends the attempts. */
   readonly signal?: AbortSignal | undefined;
-  /** Called before each wait. */
+  /** Called before each pause. */
   readonly onRetry: (error: CheckpointEngineError, delayMs: number) => void;
 }
 
-/** Reads, and reads again where the file system failed in a way that may pass: four times in all. */
+/** Reads, and repeats the read if the file system failed in a way that may be temporary: four attempts in all. */
 export async function retryRead(read: () => Promise<void>, { signal, onRetry }: RetryReadOptions): Promise<void> {
   for (const delayMs of DELAYS_MS) {
     try {

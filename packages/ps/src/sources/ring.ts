@@ -1,13 +1,13 @@
 import type { Memory, MemoryRange } from '@checkpoint-engine/interface';
 import { type Placement, placeInRing } from '@checkpoint-engine/planner';
 
-/** Device memory that buckets pass through one after another, and where each of them lies in it. */
+/** Device memory for buckets in turn, and the place of each bucket in it. */
 export class Ring<M extends Memory = Memory> {
   readonly memory: M;
   readonly #sizesBytes: readonly number[];
   readonly #places: readonly Placement[];
 
-  /** @param sizesBytes Of the buckets that will pass, in their order. */
+  /** @param sizesBytes Sizes of the buckets, in order. */
   constructor(memory: M, sizesBytes: readonly number[]) {
     this.memory = memory;
     this.#sizesBytes = sizesBytes;
@@ -19,7 +19,7 @@ export class Ring<M extends Memory = Memory> {
     return this.#places[turn]!.after;
   }
 
-  /** Where the `turn`-th bucket lies. */
+  /** The place of the `turn`-th bucket. */
   range(turn: number): MemoryRange {
     return { memory: this.memory, offsetBytes: this.#places[turn]!.offsetBytes, sizeBytes: this.#sizesBytes[turn]! };
   }

@@ -2,7 +2,7 @@ import type { RankMetas } from '@checkpoint-engine/meta';
 import { type Bucket, type BucketCopy, bucketTensors } from '@checkpoint-engine/planner';
 import type { StreamRegion } from './stream-region.ts';
 
-/** A part of a bucket. Bytes count from the start of the bucket. */
+/** A part of a bucket. Offsets are from the start of the bucket. */
 export interface BucketPart {
   readonly bucket: Bucket;
   readonly fromBytes: number;
@@ -11,11 +11,11 @@ export interface BucketPart {
 
 /** A part of a bucket that passes through the host ring in one piece. */
 export interface Chunk extends BucketPart {
-  /** What it takes of the ring: nothing where all of its bucket is mapped. */
+  /** The space that it uses in the ring: 0 if its bucket is completely mapped. */
   readonly ringBytes: number;
 }
 
-/** Cuts buckets into chunks, in order. Empty buckets have none. */
+/** Divides buckets into chunks, in order. Empty buckets have none. */
 export function chunksOf(
   buckets: readonly Bucket[],
   metas: RankMetas,
@@ -30,7 +30,7 @@ export function chunksOf(
   });
 }
 
-/** Cuts a bucket into parts of at most so many bytes. An empty one has none. */
+/** Divides a bucket into parts of at most this size. An empty bucket has none. */
 export function cut(bucket: Bucket, partBytes: number): BucketPart[] {
   return Array.from({ length: Math.ceil(bucket.sizeBytes / partBytes) }, (_, index) => {
     const fromBytes = index * partBytes;
@@ -38,7 +38,9 @@ export function cut(bucket: Bucket, partBytes: number): BucketPart[] {
   });
 }
 
-/** Those of a bucket's copies that fill a part of it, cut to it, with `bucketOffsetBytes` from the start of the part. */
+/**
+ * The copies of a bucket that fill a part of it, cut to the part, with `bucketOffsetBytes` from the start of the part.
+ */
 export function copiesWithin(copies: readonly BucketCopy[], { fromBytes, toBytes }: BucketPart): BucketCopy[] {
   return copies.flatMap(({ region, offsetBytes, bucketOffsetBytes, sizeBytes }) => {
     const from = Math.max(bucketOffsetBytes, fromBytes);

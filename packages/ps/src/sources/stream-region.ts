@@ -3,7 +3,7 @@ import type { BucketCopy } from '@checkpoint-engine/planner';
 import type { PlacedFile } from './placed-file.ts';
 import type { StreamedFile } from './streamed-file.ts';
 
-/** A file of a checkpoint that streams: read when its turn comes, or on `/dev/shm` and mapped in place. */
+/** A file of a checkpoint that streams: read during the update, or mapped in place on `/dev/shm`. */
 export type StreamRegion =
   | {
       readonly sizeBytes: number;
@@ -13,7 +13,7 @@ export type StreamRegion =
     }
   | { readonly sizeBytes: number; readonly memory: HostMemory; readonly placed: PlacedFile; readonly file?: undefined };
 
-/** The reads that bring a chunk's bytes to its place in the host ring. None where all of it is mapped. */
+/** The reads that fill a chunk's place in the host ring. None if the chunk is completely mapped. */
 export function readsOf(
   copies: readonly BucketCopy[],
   regions: readonly StreamRegion[],
@@ -27,8 +27,8 @@ export function readsOf(
 }
 
 /**
- * The copies that bring a chunk to the device. What was read lies in the ring as it will lie in the bucket, so that
- * neighbours there are one copy, whatever gaps they had in their file.
+ * The copies of a chunk to the device. The data in the ring has the same layout as in the bucket, so that neighbors
+ * there are one copy, whatever gaps they have in their file.
  */
 export function copiesOf(
   copies: readonly BucketCopy[],

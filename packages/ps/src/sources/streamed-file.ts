@@ -3,7 +3,7 @@ import { stat } from 'node:fs/promises';
 import { CheckpointEngineError, type FileState } from '@checkpoint-engine/interface';
 import { type CheckpointFile, changedFile, changeOf, fileStateOf } from '@checkpoint-engine/meta';
 
-/** A checkpoint's file that is read by its name, and is to be what it was when its header was read. */
+/** A checkpoint's file that is read by its name and must be unchanged since its header was read. */
 export class StreamedFile {
   readonly path: string;
   readonly sizeBytes: number;
@@ -19,7 +19,7 @@ export class StreamedFile {
   /** @throws `CE_FILE_CHANGED`, `CE_FILE_NOT_FOUND`, `CE_FILE_UNREADABLE` */
   async checkUnchanged(): Promise<void> {
     const now = fileStateOf(await this.#stat());
-    // Moving a file away and back changes its time of change, and nothing else.
+    // Moving a file away and back changes only its time of change.
     const before = this.#wasMissing ? { ...this.#state, changedNs: now.changedNs } : this.#state;
     const change = changeOf(before, now);
     if (change !== undefined) throw changedFile(this.path, change);
@@ -44,7 +44,7 @@ async function statFile(path: string): Promise<BigIntStats> {
     const { code, errno, message } = cause as NodeJS.ErrnoException;
     const details = { file: path, op: 'stat', status: Math.abs(errno ?? 0), cause };
     if (code === 'ENOENT' || code === 'ENOTDIR') {
-      const hint = 'Keep the files of a checkpoint until its update is over';
+      const hint = 'Keep the files of a checkpoint until its update has ended';
       throw new CheckpointEngineError('CE_FILE_NOT_FOUND', `Cannot find ${path}`, hint, details);
     }
     const hint = 'Check the file system and its log';

@@ -4,7 +4,7 @@ import { type CallResult, PendingCall } from './pending-call.ts';
 import { type CallBody, type ClientMessage, SCOPE_SEPARATOR, type ServerMessage } from './protocol.ts';
 import { ScopeStore, type ScopeWorld } from './scope-store.ts';
 
-/** The way to the server. */
+/** The connection to the server. */
 export interface Link {
   send(message: ClientMessage, values?: readonly Uint8Array[]): void;
   /** Sends what is queued, then closes. */
@@ -19,7 +19,7 @@ export interface ClientWorldOptions {
   readonly timeoutMs: number;
   readonly link: Link;
   readonly generation: number;
-  /** Runs at the end of {@link ClientWorld.close}. */
+  /** Called at the end of {@link ClientWorld.close}. */
   readonly onClose?: (() => Promise<void>) | undefined;
 }
 
@@ -44,7 +44,7 @@ export class ClientWorld implements ScopeWorld {
     this.#scopes.set('', this.root);
   }
 
-  /** Takes a message of the server. */
+  /** Handles a message of the server. */
   receive({ message, values }: Received<ServerMessage>): void {
     switch (message.t) {
       case 'result':
@@ -67,12 +67,12 @@ export class ClientWorld implements ScopeWorld {
     }
   }
 
-  /** The world is over for this rank: every scope fails, now and later. */
+  /** The world has ended for this rank: every scope fails, now and later. */
   fail(error: CheckpointEngineError): void {
     if (this.#failure !== undefined || this.#closing !== undefined) return;
     this.#failure = error;
     for (const scope of this.#scopes.values()) scope.fail(error);
-    // Nothing is left to send; close() waits for it.
+    // No data is left to send; close() waits for it.
     this.#options.link.close().catch(() => {});
   }
 
@@ -122,7 +122,7 @@ export class ClientWorld implements ScopeWorld {
     for (const pending of [...this.#calls.values()]) if (pending.scope === scope) pending.call.reject(error);
   }
 
-  /** Forgets a scope and those inside it. */
+  /** Removes a scope and the scopes inside it. */
   closeScope(scope: ScopeStore): void {
     if (this.#scopes.get(scope.id) !== scope) return;
     for (const other of [...this.#scopes.values()]) {

@@ -15,7 +15,7 @@ import { deriveTokenKeys } from './token-keys.ts';
 /** Default time-out of joining and of every call of a store. */
 export const STORE_TIMEOUT_MS = 300_000;
 
-/** Where the store server is: its address, or host and port. */
+/** The address of the store server: as one string, or host and port. */
 export type StoreLocation =
   | { readonly address: string; readonly host?: undefined; readonly port?: undefined }
   | { readonly address?: undefined; readonly host: string; readonly port: number };
@@ -25,24 +25,24 @@ export type ConnectStoreOptions = StoreLocation &
   WaitOptions & {
     readonly rank: number;
     readonly worldSize: number;
-    /** The token that the server was given. */
+    /** The server's token. */
     readonly token?: string | undefined;
     /** Time-out of joining, and the default of every call. @default 300_000 */
     readonly timeoutMs?: number | undefined;
-    /** Ends the joining only. */
+    /** Aborts only the joining. */
     readonly signal?: AbortSignal | undefined;
     readonly logger?: Logger | undefined;
-    /** Called once when the world goes on without this rank, or its server is gone: this store is of no use any more. */
+    /** Called once when the world continues without this rank, or its server has ended: this store is unusable then. */
     readonly onLost?: ((error: CheckpointEngineError) => void) | undefined;
-    /** Runs when the store has been closed. */
+    /** Called when the store has been closed. */
     readonly onClose?: (() => Promise<void>) | undefined;
   };
 
 /**
- * Joins a world of ranks. Resolves once the server has taken this rank in; other ranks may come later.
+ * Joins a world of ranks. Resolves once the server has admitted this rank; other ranks may join later.
  *
- * A rank that was restarted joins again under its number: calls that wait in old epochs have failed, new epochs work,
- * and the outermost scope starts over, empty and with a new `signal`, once no rank is missing any more.
+ * A restarted rank joins again under its number: calls that wait in old epochs have failed, and new epochs work. The
+ * outermost scope starts over, empty and with a new `signal`, once no rank is missing any more.
  *
  * @throws `CE_STORE_UNREACHABLE` No answer in time: address, port or token differ, or rank 0 does not run.
  * @throws `CE_CONFIG_INVALID` The rank has joined already, or the world size differs.
@@ -76,7 +76,7 @@ export async function connectStore(options: ConnectStoreOptions): Promise<Store>
       onLost?.(error);
     },
   });
-  // Made in the same turn as the welcome is read, so that no message behind it is missed.
+  // Created in the same turn as the welcome is read, so that no message after it is missed.
   const joined = link.welcome.then(({ generation }) => {
     world = new ClientWorld({ rank, worldSize, timeoutMs, link, generation, onClose });
     return world.root;
@@ -85,7 +85,7 @@ export async function connectStore(options: ConnectStoreOptions): Promise<Store>
     return await new Deadline('Joining the store', { timeoutMs, signal }, timeoutMs).race(joined);
   } catch (error) {
     await link.close();
-    if (isTimeout(error)) throw unreachable(address, `did not take rank ${rank} in within ${timeoutMs} ms`);
+    if (isTimeout(error)) throw unreachable(address, `did not admit rank ${rank} within ${timeoutMs} ms`);
     throw error;
   }
 }

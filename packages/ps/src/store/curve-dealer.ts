@@ -8,11 +8,11 @@ export interface CurveDealerOptions {
   readonly address: string;
   readonly identity: string;
   readonly serverKey: string;
-  /** Called for every message; must not throw. */
+  /** Called for every message. Must not throw. */
   readonly take: (frames: Uint8Array[]) => void;
 }
 
-/** The dealer of a world with a token. ZeroMQ encrypts, and gets through only to a server that knows the token. */
+/** The dealer of a world with a token. ZeroMQ encrypts, and connects only to a server that knows the token. */
 export class CurveDealer implements StoreDealer {
   readonly #address: string;
   readonly #socket: ZmqSocket;
@@ -27,7 +27,7 @@ export class CurveDealer implements StoreDealer {
   }
 
   reach(): boolean {
-    // ZeroMQ gives an address up for good when a server there breaks off the handshake; the next one may be ours.
+    // ZeroMQ gives up an address permanently if a server there aborts the handshake; the next one may be ours.
     if (!this.#socket.writable) this.#socket.connect(this.#address);
     return true;
   }

@@ -19,7 +19,7 @@ export interface CurveRouterOptions {
   readonly logger: Logger;
 }
 
-/** The router of a world with a token. ZeroMQ encrypts, and lets in only clients that know the token. */
+/** The router of a world with a token. ZeroMQ encrypts, and accepts only clients that know the token. */
 export class CurveRouter implements StoreRouter {
   readonly address: string;
   readonly #socket: ZmqSocket;
@@ -62,7 +62,7 @@ export class CurveRouter implements StoreRouter {
     return this.#socket.send([Buffer.from(identity, 'latin1'), ...frames]);
   }
 
-  /** Everybody who gets here has proved to know the token. */
+  /** All clients at this point have proved that they know the token. */
   setJoined(): void {}
 
   beat(): void {}
@@ -70,7 +70,7 @@ export class CurveRouter implements StoreRouter {
   async close(): Promise<void> {
     this.#socket.close();
     await this.#receiving;
-    // ZeroMQ closes the listener on a thread of its own.
+    // ZeroMQ closes the listener on its own thread.
     await portReleased(this.#host, portOf(this.address));
   }
 }

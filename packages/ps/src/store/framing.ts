@@ -4,8 +4,8 @@ import { decodeBounded } from '../util/decode-bounded.ts';
 import { EMPTY_PAYLOAD, type Payload, PayloadReader } from './payload.ts';
 
 /**
- * One message on the wire: an envelope `[sequence number, kind]`, then for a first one the message with the sizes of its
- * values, then at most one piece of them. Later pieces follow in messages of their own; beats may come between them.
+ * One message on the wire: an envelope `[sequence number, kind]`, then for the first one the message with the sizes of
+ * its values, then at most one piece of them. Later pieces follow in separate messages; beats may come between them.
  */
 type Envelope = readonly [sequence: number, kind: Kind];
 type Kind = typeof FIRST | typeof PIECE | typeof BEAT;
@@ -14,21 +14,24 @@ const FIRST = 0;
 const PIECE = 1;
 const BEAT = 2;
 
-/** Envelope, message and piece. */
+/** Frames per message: envelope, message and piece. */
 const MOST_FRAMES = 3;
 const ENVELOPE_LIMITS: MsgpackLimits = { maxBytes: 16, maxDepth: 1, maxValues: 2 };
-/** Of a message, with the sizes of its values, from a sender that has not proved who it is: a hello or a proof. */
+/**
+ * Limits for a message, with the sizes of its values, from a sender that has not proved its identity: a hello or a
+ * proof.
+ */
 export const STRANGER_LIMITS: MsgpackLimits = { maxBytes: 256, maxDepth: 2, maxValues: 16 };
-/** Of a message, with the sizes of its values, from a member of the world: an error with its causes, ranks, a key. */
+/** Limits for a message, with the sizes of its values, from a member: an error with its causes, ranks, a key. */
 export const MEMBER_LIMITS: MsgpackLimits = { maxBytes: 2 * 2 ** 20, maxDepth: 32, maxValues: 200_000 };
 
-/** A whole message and the values that came with it. */
+/** A complete message and its values. */
 export interface Received<M> {
   readonly message: M;
   readonly values: readonly Uint8Array[];
 }
 
-/** Messages were lost on the way, or did not come from this protocol. */
+/** Messages were lost, or did not come from this protocol. */
 export class FramingError extends Error {
   override readonly name = 'FramingError';
 }
@@ -42,7 +45,7 @@ export class MessageWriter {
     return this.#frames(encode([message, payload.sizes], { ignoreUndefined: true }), payload.pieces);
   }
 
-  /** A sign of life; unlike other messages it may overtake what waits to be sent. */
+  /** A heartbeat. Unlike other messages, it may overtake messages that wait. */
   *beat(): Generator<Uint8Array[]> {
     yield [this.#envelope(BEAT)];
   }
@@ -58,12 +61,12 @@ export class MessageWriter {
   }
 }
 
-/** Checks a decoded message and gives it its type. @throws {TypeError} It is not a message. */
+/** Checks a decoded message and returns it with its type. @throws {TypeError} It is not a message. */
 export type Parse<M> = (value: unknown) => M;
 
-/** Reads what a {@link MessageWriter} wrote, and notices when something is missing. */
+/** Reads the output of a {@link MessageWriter}, and detects missing parts. */
 export class MessageReader<M> {
-  /** What a message may cost. Raise it once the sender has proved who it is. */
+  /** Limits for the cost of a message. Raise them once the sender has proved its identity. */
   limits: MsgpackLimits = STRANGER_LIMITS;
   readonly #parse: Parse<M>;
   #sequence = 0;
@@ -74,9 +77,9 @@ export class MessageReader<M> {
   }
 
   /**
-   * Takes one wire message; gives the whole message once its last piece is here, and nothing for a beat.
+   * Takes one wire message. Returns the complete message after its last piece, and `undefined` for a heartbeat.
    *
-   * @throws {FramingError} Something is missing or malformed; the session cannot go on.
+   * @throws {FramingError} A part is missing or malformed. The session cannot continue.
    */
   read(frames: readonly Uint8Array[]): Received<M> | undefined {
     try {
@@ -97,7 +100,7 @@ export class MessageReader<M> {
     let piece: Uint8Array | undefined = rest[0];
     if (kind === BEAT) return undefined;
     if (kind === FIRST) {
-      if (this.#pending !== undefined) throw new FramingError('A message began before the one before it was whole');
+      if (this.#pending !== undefined) throw new FramingError('A message began before the previous one was complete');
       this.#pending = this.#begin(rest[0]);
       piece = rest[1];
     }
@@ -119,7 +122,7 @@ export class MessageReader<M> {
   }
 }
 
-/** Reads a message that stands outside any numbering and has no values; `undefined` where it is not one. */
+/** Reads a message outside any numbering and without values. Returns `undefined` if it is not one. */
 export function readSingle<M>(
   frames: readonly Uint8Array[],
   parse: Parse<M>,
@@ -134,7 +137,7 @@ export function readSingle<M>(
   }
 }
 
-/** Whether frames start with an envelope, so that their sender speaks this protocol. */
+/** Whether frames start with an envelope, so that their sender uses this protocol. */
 export function isFramed([envelope]: readonly Uint8Array[]): boolean {
   try {
     return readEnvelope(envelope) !== undefined;

@@ -12,7 +12,7 @@ export interface LocalStoreOptions {
   readonly timeoutMs?: number | undefined;
 }
 
-/** The store of a world of one rank: the same rules as any other, and no socket. */
+/** The store of a world of one rank: the same rules as any other, without a socket. */
 export function localStore({ timeoutMs = STORE_TIMEOUT_MS }: LocalStoreOptions = {}): Store {
   const server = new World(1, { server: 'local', heartbeatMs: 0, lostAfterMs: 0 });
   const link: Link = {

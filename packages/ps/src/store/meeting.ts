@@ -4,12 +4,12 @@ export interface Arrival {
   readonly value: Uint8Array;
 }
 
-/** A round that everybody came to: one arrival a member, in the order of the members. */
+/** A round that all members have reached: one arrival per member, in the order of the members. */
 export type Round = readonly { readonly rank: number; readonly arrival: Arrival }[];
 
 /**
- * A barrier or all-gather by name: each member has a queue of calls, and a round is over whenever every queue has a
- * head. So the n-th call of one member meets the n-th of every other, however far ahead one of them is.
+ * A barrier or all-gather by name: each member has a queue of calls, and a round completes when every queue has a head.
+ * So the n-th call of one member meets the n-th of every other, however far ahead one of them is.
  */
 export class Meeting {
   readonly #queues: Map<number, Arrival[]>;
@@ -29,7 +29,7 @@ export class Meeting {
     return this.#come === 0;
   }
 
-  /** Adds a call; gives the round that it completes, if it does. */
+  /** Adds a call. Returns the round that it completes, if any. */
   arrive(rank: number, arrival: Arrival): Round | undefined {
     if (this.#queues.get(rank)!.push(arrival) === 1) this.#come += 1;
     if (this.#come < this.#queues.size) return undefined;
@@ -38,7 +38,7 @@ export class Meeting {
     return round;
   }
 
-  /** Takes a call back, as if it had not been made; tells whether it was still pending. */
+  /** Withdraws a call. Returns whether it was still pending. */
   withdraw(rank: number, id: number): boolean {
     const queue = this.#queues.get(rank)!;
     const at = queue.findIndex((arrival) => arrival.id === id);
@@ -47,13 +47,13 @@ export class Meeting {
     return at >= 0;
   }
 
-  /** Takes every call of a rank back. */
+  /** Withdraws all calls of a rank. */
   withdrawAll(rank: number): void {
     this.#queues.get(rank)?.splice(0);
     this.#count();
   }
 
-  /** Takes every pending call out. */
+  /** Removes and returns all pending calls. */
   drain(): { rank: number; id: number }[] {
     const pending = [...this.#queues].flatMap(([rank, queue]) => queue.splice(0).map(({ id }) => ({ rank, id })));
     this.#count();

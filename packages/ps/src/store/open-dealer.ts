@@ -3,12 +3,12 @@ import { ZmtpConnection, type ZmtpLimits } from '../zmtp/connection.ts';
 import { hostOf, portOf } from './address.ts';
 import type { StoreDealer } from './dealer.ts';
 
-/** Of both ends, once a rank has joined: an envelope, a message and a piece of its values. */
+/** Limits of both ends once a rank has joined: an envelope, a message and a piece of its values. */
 export const MEMBER_LIMITS: ZmtpLimits = { frameBytes: 4 * 2 ** 20, frames: 3 };
 
 const RECONNECT_MS = 100;
 const RECONNECT_MOST_MS = 1_000;
-/** Whoever took the connection may be about to close, or no store at all: the next one may be the server. */
+/** The program that accepted the connection may be closing, or may not be a store: the next one may be the server. */
 const HANDSHAKE_MS = 2_000;
 const KEEP_ALIVE_MS = 10_000;
 const LINGER_MS = 300;
@@ -17,16 +17,16 @@ const LINGER_MS = 300;
 export interface OpenDealerOptions {
   readonly address: string;
   readonly identity: string;
-  /** Called for every message; must not throw. */
+  /** Called for every message. Must not throw. */
   readonly take: (frames: Uint8Array[]) => void;
-  /** Called whenever there is a connection, before what waits is sent. */
+  /** Called for each new connection, before waiting messages are sent. */
   readonly onReady: () => void;
 }
 
-/** The dealer of a world without a token. What a server sends is bounded, whoever it is. */
+/** The dealer of a world without a token. It limits what any server may send. */
 export class OpenDealer implements StoreDealer {
   readonly #options: OpenDealerOptions;
-  /** Those who wait for a connection. */
+  /** Callers that wait for a connection. */
   readonly #waiting: (() => void)[] = [];
   #socket: Socket | undefined;
   #connection: ZmtpConnection | undefined;

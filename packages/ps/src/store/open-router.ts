@@ -7,14 +7,14 @@ import { ZmtpConnection, type ZmtpLimits } from '../zmtp/connection.ts';
 import { MEMBER_LIMITS } from './open-dealer.ts';
 import type { Addressed, StoreRouter } from './router.ts';
 
-/** Of who has not joined: a hello, and signs of life until its rank is free. */
+/** Limits for clients that have not joined: a hello, and heartbeats until their rank is free. */
 const STRANGER_LIMITS: ZmtpLimits = { frameBytes: 256, frames: 3 };
-/** Messages and commands that who has not joined may send at once, and how many more for each beat of the server. */
+/** Messages and commands that a client may send before it has joined, and how many more per beat of the server. */
 const BURST = 32;
 const PER_BEAT = 8;
-/** Connections that have not joined, in addition to two for each rank. */
+/** Connections that have not joined, in addition to two per rank. */
 const MOST_STRANGERS = 128;
-/** How long a connection that closes goes on sending. */
+/** How long a closing connection continues to send. */
 const FLUSH_MS = 500;
 const KEEP_ALIVE_MS = 10_000;
 
@@ -23,7 +23,7 @@ export interface OpenRouterOptions {
   readonly host: string;
   readonly port: number;
   readonly worldSize: number;
-  /** How long who has not joined may stay. */
+  /** How long a client may stay without joining. */
   readonly strangerMs: number;
   readonly logger: Logger;
 }
@@ -39,8 +39,8 @@ interface Peer {
 }
 
 /**
- * The router of a world without a token, where anybody who reaches the port may say hello: it bounds what they may send,
- * and how many of them there may be, until they have joined.
+ * The router of a world without a token, where anyone who reaches the port may say hello. It limits the messages and
+ * the number of clients until they have joined.
  */
 export class OpenRouter implements StoreRouter {
   readonly address: string;
@@ -58,10 +58,11 @@ export class OpenRouter implements StoreRouter {
     this.#strangers = new Strangers({
       most: MOST_STRANGERS + 2 * options.worldSize,
       timeoutMs: options.strangerMs,
-      onRefused: (why, count) => options.logger.warn({ why, count }, 'The store turned strangers away'),
+      onRefused: (why, count) =>
+        options.logger.warn({ why, count }, 'The store rejected connections of clients that did not join'),
     });
     server.on('connection', (socket) => this.#admit(socket));
-    server.on('error', (error) => options.logger.warn({ error }, 'The store cannot take a connection'));
+    server.on('error', (error) => options.logger.warn({ error }, 'The store cannot accept a connection'));
   }
 
   /** @throws `CE_ADDRESS_IN_USE`, `CE_CONFIG_INVALID`. */
@@ -123,7 +124,7 @@ export class OpenRouter implements StoreRouter {
     const spend = (): boolean => {
       if (peer?.stranger === undefined) return true;
       peer.allowance -= 1;
-      if (peer.allowance < 0) refuse('it sends more than who has not joined may');
+      if (peer.allowance < 0) refuse('it sends more than a client may before it has joined');
       return !peer.stranger.isOut;
     };
     socket.on('data', () => {
@@ -134,7 +135,7 @@ export class OpenRouter implements StoreRouter {
       onReady: (name) => {
         stranger.advance();
         const identity = Buffer.from(name.byteLength > 0 ? name : randomBytes(5)).toString('latin1');
-        // A peer that comes back takes its old connection over.
+        // A peer that returns replaces its old connection.
         this.#peers.get(identity)?.socket.destroy();
         peer = { identity, socket, connection, stranger, allowance: BURST };
         this.#peers.set(identity, peer);

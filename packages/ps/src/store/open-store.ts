@@ -11,11 +11,11 @@ export interface OpenStoreOptions extends WaitOptions, HeartbeatOptions {
   readonly rank: number;
   /** `WORLD_SIZE` */
   readonly worldSize: number;
-  /** `MASTER_ADDR`: where rank 0 is. @default '127.0.0.1' */
+  /** `MASTER_ADDR`: the host of rank 0. @default '127.0.0.1' */
   readonly masterAddr?: string | undefined;
   /** `MASTER_PORT`; not needed in a world of one. */
   readonly masterPort?: number | undefined;
-  /** `CHECKPOINT_ENGINE_TOKEN`: encrypts, and lets in only ranks that know it. */
+  /** `CHECKPOINT_ENGINE_TOKEN`: encrypts the traffic, and admits only ranks that know it. */
   readonly token?: string | undefined;
   /** Where rank 0 listens, if `masterAddr` is not an address of its machine (`0.0.0.0`). @default `masterAddr` */
   readonly listenHost?: string | undefined;
@@ -23,20 +23,20 @@ export interface OpenStoreOptions extends WaitOptions, HeartbeatOptions {
 }
 
 /**
- * Joins the world; on rank 0 it starts the server of the world first, which lives until the store is closed. A world of
- * one opens no socket.
+ * Joins the world. Rank 0 first starts the server of the world, which lives until the store is closed. A world of one
+ * rank opens no socket.
  *
- * @throws `CE_ADDRESS_IN_USE`, and what {@link connectStore} throws.
+ * @throws `CE_ADDRESS_IN_USE`, and the errors of {@link connectStore}.
  */
 export async function openStore(options: OpenStoreOptions): Promise<Store> {
   const { rank, worldSize, masterAddr = '127.0.0.1', masterPort, timeoutMs } = options;
   if (!Number.isInteger(worldSize) || worldSize < 1)
-    throw new RangeError(`worldSize must be 1 or more, not ${worldSize}`);
+    throw new RangeError(`worldSize must be at least 1, not ${worldSize}`);
   if (!Number.isInteger(rank) || rank < 0 || rank >= worldSize) {
     throw new RangeError(`rank must be 0 to ${worldSize - 1}, not ${rank}`);
   }
   if (worldSize === 1) return localStore({ timeoutMs });
-  if (masterPort === undefined) throw new TypeError('masterPort is needed in a world of more than one rank');
+  if (masterPort === undefined) throw new TypeError('masterPort is required in a world of more than one rank');
   if (rank > 0) return connectStore({ ...options, host: masterAddr, port: masterPort });
   const server = await startStoreServer({
     ...options,

@@ -1,27 +1,27 @@
 import { setImmediate } from 'node:timers';
 
-/** Sending goes on for so long before the event loop gets a turn. */
+/** How long sending runs before the event loop gets a turn. */
 const SLICE_MS = 8;
 
-/** Hands messages of type `M` to a socket, in order, in slices that leave the event loop to others. */
+/** Passes messages of type `M` to a socket, in order, in slices that leave the event loop to others. */
 export class Outbox<M> {
   readonly #send: (frames: M) => Promise<void>;
   #queue: Iterable<M>[] = [];
   #urgent: Iterable<M>[] = [];
   #running: Promise<void> | undefined;
 
-  /** @param send Rejects only when the socket is closed; what is queued is dropped then. */
+  /** @param send Rejects only when the socket is closed; queued messages are dropped then. */
   constructor(send: (frames: M) => Promise<void>) {
     this.#send = send;
   }
 
-  /** @param urgent Goes before everything that is not. @default false */
+  /** @param urgent Goes before all messages that are not urgent. @default false */
   push(messages: Iterable<M>, urgent = false): void {
     (urgent ? this.#urgent : this.#queue).push(messages);
     this.#running ??= this.#run();
   }
 
-  /** Resolves when all is handed over, or after `limitMs`. */
+  /** Resolves when all messages are passed on, or after `limitMs`. */
   async flush(limitMs: number): Promise<void> {
     if (this.#running === undefined) return;
     let timer: NodeJS.Timeout | undefined;
@@ -33,7 +33,7 @@ export class Outbox<M> {
   }
 
   async #run(): Promise<void> {
-    // From a turn of its own, so that push() returns before anything is sent.
+    // Sending starts in a later turn, so that push() returns before anything is sent.
     await Promise.resolve();
     try {
       let sliceEndsAt = performance.now() + SLICE_MS;

@@ -7,7 +7,7 @@ const OPS: ReadonlySet<unknown> = new Set<CallOp>(['set', 'get', 'wait', 'add', 
 const MOST_RANKS = 65_536;
 const MOST_NONCE_BYTES = 64;
 
-/** Checks a hello, the one message that is read of anybody. @throws {TypeError} It is not one. */
+/** Checks a hello, the only message that is accepted from an unknown client. @throws {TypeError} It is not one. */
 export function parseHello(value: unknown): Hello {
   const fields = fieldsOf(value);
   const { t, protocol, rank, worldSize } = fields;
@@ -17,7 +17,7 @@ export function parseHello(value: unknown): Hello {
   throw malformed('hello', t);
 }
 
-/** Checks what a rank says to the server. @throws {TypeError} It is not such a message. */
+/** Checks a message from a rank to the server. @throws {TypeError} It is not such a message. */
 export function parseClientMessage(value: unknown): ClientMessage {
   const fields = fieldsOf(value);
   const isValid =
@@ -32,7 +32,7 @@ export function parseClientMessage(value: unknown): ClientMessage {
   throw malformed('message to the store', fields.t);
 }
 
-/** Checks what the server says to a rank. @throws {TypeError} It is not such a message. */
+/** Checks a message from the server to a rank. @throws {TypeError} It is not such a message. */
 export function parseServerMessage(value: unknown): ServerMessage {
   const fields = fieldsOf(value);
   if (isAnswer(fields) || isNews(fields)) return value as ServerMessage;

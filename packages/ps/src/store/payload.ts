@@ -1,13 +1,13 @@
-/** Most bytes of a value in one wire message: what arrives between two signs of life on a slow network. */
+/** Maximum size of a value's piece in one wire message: what arrives between two heartbeats on a slow network. */
 export const PIECE_BYTES: number = 512 * 2 ** 10;
-/** Values below this are copied together, larger ones are sent from, and received into, where they are. */
+/** Smaller values are copied together. Larger ones are sent from, and received into, their own memory. */
 const SMALL_BYTES = 64 * 2 ** 10;
-/** A value that is announced gets at most this much memory at first, and twice as much whenever that is full. */
+/** The memory for an announced value at first. It doubles whenever it is full. */
 const FIRST_BYTES = 32 * 2 ** 20;
-/** Largest value that the store takes. */
+/** Maximum size of a value. */
 export const MAX_VALUE_BYTES: number = 2 ** 30;
 
-/** Values as they travel: their sizes, and pieces whose concatenation is that of the values. */
+/** Values in transfer: their sizes, and pieces whose concatenation is that of the values. */
 export interface Payload {
   readonly sizes: readonly number[];
   readonly pieces: readonly Uint8Array[];
@@ -15,7 +15,7 @@ export interface Payload {
 
 export const EMPTY_PAYLOAD: Payload = { sizes: [], pieces: [] };
 
-/** Cuts values into pieces of at most {@link PIECE_BYTES}; a large value is not copied and shares no piece. */
+/** Divides values into pieces of at most {@link PIECE_BYTES}. A large value is not copied and shares no piece. */
 export function toPayload(values: readonly Uint8Array[]): Payload {
   const pieces: Uint8Array[] = [];
   let small: Uint8Array[] = [];
@@ -50,8 +50,8 @@ function concat(parts: readonly Uint8Array[], sizeBytes: number): Uint8Array {
 }
 
 /**
- * Puts values together again as their pieces arrive; the copying is spread over the arrivals. It holds about what has
- * arrived, never what a size promises.
+ * Assembles values from their pieces, and spreads the copying over the arrivals. It holds about as much memory as has
+ * arrived, never the amount that a size promises.
  */
 export class PayloadReader {
   readonly values: Uint8Array[] = [];
@@ -59,9 +59,9 @@ export class PayloadReader {
   #target: Uint8Array | undefined;
   #filled = 0;
 
-  /** @throws {RangeError} A size that no value has. */
+  /** @throws {RangeError} A size is not valid for a value. */
   constructor(sizes: readonly unknown[]) {
-    if (!sizes.every(isSize)) throw new RangeError('A value has a size that no value has');
+    if (!sizes.every(isSize)) throw new RangeError('The size of a value is invalid');
     this.#sizes = sizes;
     this.push(new Uint8Array(0));
   }
@@ -78,7 +78,7 @@ export class PayloadReader {
       const left = piece.byteLength - at;
       if (this.#target === undefined && left >= sizeBytes) {
         const value = piece.subarray(at, at + sizeBytes);
-        // A small value does not keep the piece that it came in alive.
+        // A small value does not keep its piece alive.
         this.values.push(sizeBytes < SMALL_BYTES ? value.slice() : value);
         at += sizeBytes;
         continue;
@@ -94,7 +94,7 @@ export class PayloadReader {
       this.#target = undefined;
       this.#filled = 0;
     }
-    if (at < piece.byteLength) throw new RangeError('More bytes than announced');
+    if (at < piece.byteLength) throw new RangeError('There are more bytes than announced');
   }
 
   /** Makes `#target` hold `neededBytes` at least, of a value of `sizeBytes`. */

@@ -1,11 +1,11 @@
 import { abortError, CheckpointEngineError, type WaitOptions } from '@checkpoint-engine/interface';
 import type { CallOp } from './protocol.ts';
 
-/** How long the server gets to say whom a call waited for, once the call has run out of time. */
+/** How long the server may take to name the missing ranks after a call has timed out. */
 const GRACE_MS = 1_000;
 const LONGEST_TIMER_MS = 2 ** 31 - 1;
 
-/** What a call gives. */
+/** The result of a call. */
 export interface CallResult {
   readonly value?: number | undefined;
   readonly found?: boolean | undefined;
@@ -15,16 +15,16 @@ export interface CallResult {
 /** Options of a {@link PendingCall}. */
 export interface PendingCallOptions extends WaitOptions {
   readonly op: CallOp;
-  /** As the subject of an error: `Barrier "x" of epoch "u1"`. */
+  /** The subject of an error: `Barrier "x" of epoch "u1"`. */
   readonly subject: string;
   readonly timeoutMs: number;
-  /** Takes the call back at the server. */
+  /** Withdraws the call at the server. */
   readonly cancel: () => void;
   /** Called once, however the call ends. */
   readonly settled: () => void;
 }
 
-/** A call that waits for its answer; it ends once, by the answer, its time-out, its signal or the scope's failure. */
+/** A call that waits for its answer. It ends once, by the answer, its time-out, its signal or the scope's failure. */
 export class PendingCall {
   readonly promise: Promise<CallResult>;
   readonly #options: PendingCallOptions;
@@ -53,7 +53,7 @@ export class PendingCall {
     this.#reject(error);
   }
 
-  /** The server has taken the call back and says whom it waited for. */
+  /** The server has withdrawn the call and names the missing ranks. */
   cancelled(missing: readonly number[], absent: readonly number[]): void {
     this.reject(this.#timeout(missing, absent));
   }
@@ -80,18 +80,18 @@ export class PendingCall {
     const notHere = absent.length === 0 ? '' : ` (not in the world: ${rankList(absent)})`;
     if (missing === undefined) {
       const what = `${subject}: the store did not answer within ${timeoutMs} ms`;
-      return new CheckpointEngineError('CE_TIMEOUT', what, 'Look at the log of rank 0, or raise the time-out', details);
+      return new CheckpointEngineError('CE_TIMEOUT', what, 'Check the log of rank 0, or raise the time-out', details);
     }
     if (missing.length === 0) {
       const what = `${subject} was not set within ${timeoutMs} ms${notHere}`;
-      const hint = 'Look at the log of the rank that sets it, or raise the time-out';
+      const hint = 'Check the log of the rank that sets it, or raise the time-out';
       return new CheckpointEngineError('CE_TIMEOUT', what, hint, details);
     }
     const what = `${subject} was not reached by ${rankList(missing)} within ${timeoutMs} ms${notHere}`;
     return new CheckpointEngineError(
       'CE_TIMEOUT',
       what,
-      'Look at the logs of these ranks, or raise the time-out',
+      'Check the logs of these ranks, or raise the time-out',
       details,
     );
   }

@@ -1,15 +1,15 @@
 import type { SerializedError } from '@checkpoint-engine/interface';
 
-/** Version of the messages below. Both sides must speak the same. */
+/** Version of the messages below. Both sides must use the same version. */
 export const PROTOCOL = 1;
 
 /** Separates the names in the id of a nested scope. */
 export const SCOPE_SEPARATOR = '\u001f';
 
-/** What a call asks for. `barrier` is an all-gather of nothing. */
+/** The kinds of calls. `barrier` is an all-gather without values. */
 export type CallOp = 'set' | 'get' | 'wait' | 'add' | 'barrier' | 'allGather' | 'abort';
 
-/** One call on a scope; values travel beside it. */
+/** One call on a scope. Its values travel separately. */
 export interface CallMessage {
   readonly t: 'call';
   readonly id: number;
@@ -20,16 +20,16 @@ export interface CallMessage {
   /** Key of the value or counter, name of the barrier or all-gather. */
   readonly key: string;
   readonly delta?: number;
-  /** Of an all-gather: whose values are given, and to whom. All where absent. */
+  /** Of an all-gather: the ranks that give values, and those that receive them. All ranks if absent. */
   readonly from?: readonly number[];
   readonly to?: readonly number[];
   readonly error?: SerializedError;
 }
 
-/** What a call says, beside what every call says. */
+/** The part of a call that differs between kinds. */
 export type CallBody = Pick<CallMessage, 'op' | 'key' | 'delta' | 'from' | 'to' | 'error'>;
 
-/** What a rank says first. It stands outside the numbering of its messages, and is repeated until it is answered. */
+/** The first message of a rank. It is outside the numbering of messages, and repeated until it is answered. */
 export interface Hello {
   readonly t: 'hello';
   readonly protocol: number;
@@ -37,7 +37,7 @@ export interface Hello {
   readonly worldSize: number;
 }
 
-/** What a rank says to the server after its hello. */
+/** A message from a rank to the server after its hello. */
 export type ClientMessage =
   | { readonly t: 'proof'; readonly mac: Uint8Array }
   | { readonly t: 'pong' }
@@ -47,24 +47,24 @@ export type ClientMessage =
   | { readonly t: 'cancel'; readonly scope: string; readonly id: number }
   | CallMessage;
 
-/** What the server takes a rank in with. */
+/** The answer with which the server admits a rank. */
 export interface WelcomeMessage {
   readonly t: 'welcome';
   readonly server: string;
   readonly heartbeatMs: number;
   readonly lostAfterMs: number;
-  /** Of the outermost scope; it rises whenever the world is whole again. */
+  /** Number of the outermost scope. It rises whenever the world is complete again. */
   readonly generation: number;
 }
 
-/** What the server says to a rank. */
+/** A message from the server to a rank. */
 export type ServerMessage =
   | { readonly t: 'challenge'; readonly nonce: Uint8Array }
   | WelcomeMessage
   | { readonly t: 'refused'; readonly error: SerializedError }
   /** Another process claims this rank: answer with `pong`. */
   | { readonly t: 'ping' }
-  /** The rank is held by a session that may be dead; the answer takes as long as finding that out. */
+  /** Another session has this rank and may be dead. The answer comes when that is known. */
   | { readonly t: 'held'; readonly heartbeatMs: number }
   | { readonly t: 'result'; readonly id: number; readonly value?: number; readonly found?: boolean }
   | { readonly t: 'failure'; readonly id: number; readonly error: SerializedError }
@@ -76,6 +76,6 @@ export type ServerMessage =
     }
   | { readonly t: 'failed'; readonly scope: string; readonly generation: number; readonly error: SerializedError }
   | { readonly t: 'renewed'; readonly generation: number }
-  /** The server does not, or no longer, know this rank's session. */
+  /** The server does not know this rank's session, or no longer knows it. */
   | { readonly t: 'fenced'; readonly server: string }
   | { readonly t: 'bye' };

@@ -1,4 +1,4 @@
-/** How often the two sides say that they live, and when a silent side counts as lost. */
+/** How often both sides send a heartbeat, and when a silent side counts as lost. */
 export interface HeartbeatOptions {
   /** @default 500 */
   readonly heartbeatMs?: number | undefined;
@@ -6,11 +6,11 @@ export interface HeartbeatOptions {
   readonly lostAfterMs?: number | undefined;
 }
 
-/** The silence of a peer, counted in beats of our own: a stall of our own event loop counts as one. */
+/** The silence of a peer, counted in beats of our own, so that a stall of our event loop counts as one beat. */
 export class Silence {
   #beats = 0;
 
-  /** Beats of ours that went by since something was heard. */
+  /** Own beats since the last message of the peer. */
   get beats(): number {
     return this.#beats;
   }
@@ -19,20 +19,20 @@ export class Silence {
     this.#beats = 0;
   }
 
-  /** Another beat of ours went by; tells whether the peer has been silent for `lostAfterMs`. */
+  /** Counts one own beat. Returns whether the peer has been silent for `lostAfterMs`. */
   beat({ heartbeatMs, lostAfterMs }: Required<Heartbeat>): boolean {
     this.#beats += 1;
     return this.#beats * heartbeatMs > lostAfterMs;
   }
 }
 
-/** Both times, known. */
+/** Both times, with defaults applied. */
 export interface Heartbeat {
   readonly heartbeatMs: number;
   readonly lostAfterMs: number;
 }
 
-/** Fills defaults in. @throws {RangeError} A peer would be lost before it could have sent two beats. */
+/** Applies defaults. @throws {RangeError} A peer would be lost before it could have sent two beats. */
 export function heartbeat({ heartbeatMs = 500, lostAfterMs = 5_000 }: HeartbeatOptions): Heartbeat {
   if (!(heartbeatMs > 0)) throw new RangeError(`heartbeatMs must be above 0, not ${heartbeatMs}`);
   if (!(lostAfterMs >= 2 * heartbeatMs)) {

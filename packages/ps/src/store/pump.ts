@@ -1,10 +1,10 @@
 import { setImmediate } from 'node:timers';
 import type { ZmqSocket } from '../zmq/socket.ts';
 
-/** A stream of messages that are here already does not keep the event loop for longer. */
+/** A stream of messages that have already arrived does not block the event loop for longer than this. */
 const SLICE_MS = 8;
 
-/** Hands every message to `take`, in order, until the socket is closed. */
+/** Passes every message to `take`, in order, until the socket is closed. */
 export async function pump(socket: ZmqSocket, take: (frames: Uint8Array[]) => void): Promise<void> {
   let sliceEndsAt = performance.now() + SLICE_MS;
   while (!socket.closed) {

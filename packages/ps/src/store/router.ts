@@ -9,14 +9,14 @@ export interface Addressed {
 export interface StoreRouter {
   /** `tcp://host:port` */
   readonly address: string;
-  /** Hands every message that comes to `take` from now on. Called once; `take` must not throw. */
+  /** Passes every message to `take` from now on. Called once; `take` must not throw. */
   start(take: (message: Addressed) => void): void;
-  /** Sends a message; one for a client that is not there is dropped. Rejects only when the router is closed. */
+  /** Sends a message; drops it if the client is not connected. Rejects only when the router is closed. */
   send(message: Addressed): Promise<void>;
-  /** A client has joined the world, or is not part of it any more: who has not joined may send little, and for a while. */
+  /** A client has joined the world, or has left it. Before it has joined, its messages and its time are limited. */
   setJoined(identity: string, hasJoined: boolean): void;
-  /** A beat of the server went by: who has not joined may send a few messages again. */
+  /** A beat of the server: clients that have not joined may send a few messages again. */
   beat(): void;
-  /** Sends what it was given, for a moment, then closes the connections and releases the port. */
+  /** Sends queued messages for a moment, then closes the connections and releases the port. */
   close(): Promise<void>;
 }

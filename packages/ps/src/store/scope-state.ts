@@ -3,12 +3,12 @@ import { Meeting, type Round } from './meeting.ts';
 import { EMPTY_PAYLOAD, type Payload, toPayload } from './payload.ts';
 import { type CallMessage, SCOPE_SEPARATOR, type ServerMessage } from './protocol.ts';
 
-/** Sends a message to a rank; nothing happens where the rank is not here. */
+/** Sends a message to a rank. Does nothing if the rank is not connected. */
 export type SendToRank = (rank: number, message: ServerMessage, payload?: Payload) => void;
 
 const NOTHING = new Uint8Array(0);
 
-/** What the server holds of one scope: values, counters, who waits for what, and why it failed. */
+/** The server's state of one scope: values, counters, waiting calls, and the reason of its failure. */
 export class ScopeState {
   readonly id: string;
   readonly members: readonly number[];
@@ -36,7 +36,7 @@ export class ScopeState {
     return this.#failure;
   }
 
-  /** Whether every member has closed it or is gone. */
+  /** Whether every member has closed it or has left. */
   get finished(): boolean {
     return this.members.every((rank) => this.#closed.has(rank));
   }
@@ -91,7 +91,7 @@ export class ScopeState {
     }
   }
 
-  /** Takes a pending call back; gives the members that it waited for, or `undefined` where it is not pending. */
+  /** Withdraws a pending call. Returns the members that it waited for, or `undefined` if it is not pending. */
   cancel(rank: number, id: number): number[] | undefined {
     for (const [name, meeting] of this.#meetings) {
       if (!meeting.withdraw(rank, id)) continue;
@@ -120,7 +120,7 @@ export class ScopeState {
     for (const rank of this.#opened) this.#sendFailure(rank, error);
   }
 
-  /** A failed scope starts over, empty. */
+  /** Resets a failed scope, which is empty then. */
   renew(): void {
     this.#generation += 1;
     this.#failure = undefined;
@@ -128,7 +128,7 @@ export class ScopeState {
     for (const rank of this.#opened) this.#send(rank, { t: 'renewed', generation: this.#generation });
   }
 
-  /** A member is done with it, or gone: who still waits for that member is told at once. */
+  /** A member has closed the scope or has left: members that wait for it are told at once. */
   close(rank: number): void {
     this.#closed.add(rank);
     this.#opened.delete(rank);
@@ -147,7 +147,7 @@ export class ScopeState {
   }
 
   #meet(rank: number, { id, op, key, from, to }: CallMessage, value: Uint8Array): void {
-    // Members that want something else of each other do not meet.
+    // Members that make different calls do not meet.
     const name = `${op} "${key}"${from ? ` from ${from}` : ''}${to ? ` to ${to}` : ''}`;
     const [closed] = this.#closed;
     if (closed !== undefined) {
@@ -182,7 +182,7 @@ export class ScopeState {
   #refusal(rank: number, { generation }: CallMessage): SerializedError | undefined {
     if (this.#failure !== undefined) return this.#failure;
     if (generation !== this.#generation) {
-      const what = 'The world lost a rank and is whole again since this call was made';
+      const what = 'The world lost a rank and is complete again since this call was made';
       return new CheckpointEngineError('CE_ABORTED', what, 'Make the call again', { retryable: true }).toJSON();
     }
     return this.#closed.has(rank) ? usedAgain(rank, this.id).toJSON() : undefined;
@@ -190,7 +190,7 @@ export class ScopeState {
 
   #closedBefore(rank: number, name: string): CheckpointEngineError {
     const what = `Rank ${rank} closed ${scopeTitle(this.id)} before it came to ${name}`;
-    const hint = `Look at the log of rank ${rank}: all members must make the same calls`;
+    const hint = `Check the log of rank ${rank}: all members must make the same calls`;
     return new CheckpointEngineError('CE_CLOSED', what, hint, { peer: rank });
   }
 }
@@ -198,8 +198,8 @@ export class ScopeState {
 const scopeTitle = (id: string): string =>
   id === '' ? 'the outermost scope' : `epoch "${id.replaceAll(SCOPE_SEPARATOR, '/')}"`;
 
-/** The refusal of calls on a scope that the rank has closed before. */
+/** The error for calls on a scope that the rank has closed before. */
 export function usedAgain(rank: number, id: string): CheckpointEngineError {
   const what = `Rank ${rank} uses ${scopeTitle(id)} again after it closed it`;
-  return new CheckpointEngineError('CE_CLOSED', what, 'Give every epoch a name of its own', { rank });
+  return new CheckpointEngineError('CE_CLOSED', what, 'Give every epoch its own name', { rank });
 }

@@ -11,11 +11,11 @@ import type { CallResult } from './pending-call.ts';
 import { type CallBody, SCOPE_SEPARATOR } from './protocol.ts';
 import { toWireError } from './wire-error.ts';
 
-/** How long {@link ScopeStore.abort} waits for the server before it fails this rank's side alone. */
+/** How long {@link ScopeStore.abort} waits for the server before it fails only this rank's side. */
 const ABORT_TIMEOUT_MS = 5_000;
 const MAX_KEY = 1_024;
 
-/** The world that a scope belongs to, which makes the scope's calls. */
+/** The world of a scope, which makes the scope's calls. */
 export interface ScopeWorld {
   readonly rank: number;
   readonly worldSize: number;
@@ -29,13 +29,13 @@ export interface ScopeWorld {
     options: WaitOptions,
   ): Promise<CallResult>;
   rejectCalls(scope: ScopeStore, error: CheckpointEngineError): void;
-  /** Forgets a scope and those inside it. */
+  /** Removes a scope and the scopes inside it. */
   closeScope(scope: ScopeStore): void;
   /** Leaves the world. */
   close(): Promise<void>;
 }
 
-/** What {@link ScopeStore} is made of. */
+/** The options of a {@link ScopeStore}. */
 export interface ScopeStoreOptions {
   readonly world: ScopeWorld;
   readonly id: string;
@@ -120,11 +120,13 @@ export class ScopeStore implements Store {
 
   epoch(name: string, members: readonly number[] = this.members): Store {
     if (typeof name !== 'string' || name === '' || name.includes(SCOPE_SEPARATOR)) {
-      throw new TypeError(`An epoch's name must be a text of at least one printable character, not ${String(name)}`);
+      throw new TypeError(
+        `An epoch's name must be a string with at least one printable character, not ${String(name)}`,
+      );
     }
     const sorted = [...new Set(members)].sort((a, b) => a - b);
     const stranger = sorted.find((rank) => !this.members.includes(rank));
-    if (stranger !== undefined) throw new RangeError(`Rank ${stranger} is no member of ${this.#title}`);
+    if (stranger !== undefined) throw new RangeError(`Rank ${stranger} is not a member of ${this.#title}`);
     if (!sorted.includes(this.rank)) throw new RangeError(`Rank ${this.rank} is not among the members it passes`);
     if (this.#ended) throw this.#closedError();
     return this.#world.openScope(this, name, sorted);
@@ -153,7 +155,7 @@ export class ScopeStore implements Store {
     this.#world.rejectCalls(this, error);
   }
 
-  /** The world is whole again: the outermost scope starts over. */
+  /** The world is complete again: the outermost scope starts over. */
   renew(generation: number): void {
     if (generation === this.#generation) return;
     this.#generation = generation;
@@ -170,7 +172,7 @@ export class ScopeStore implements Store {
     checkKey(body.key);
     const { timeoutMs, signal } = options;
     if (timeoutMs !== undefined && !(timeoutMs >= 0))
-      throw new RangeError(`timeoutMs must be 0 or more, not ${timeoutMs}`);
+      throw new RangeError(`timeoutMs must be at least 0, not ${timeoutMs}`);
     if (this.#ended) throw this.#closedError();
     if (this.signal.aborted) throw abortError(this.signal);
     const subject = `${kind} "${body.key}"${this.id === '' ? '' : ` of ${this.#title}`}`;
@@ -180,7 +182,7 @@ export class ScopeStore implements Store {
 
   #checkSome(ranks: readonly number[] | undefined): void {
     const stranger = ranks?.find((rank) => !this.members.includes(rank));
-    if (stranger !== undefined) throw new RangeError(`Rank ${stranger} is no member of ${this.#title}`);
+    if (stranger !== undefined) throw new RangeError(`Rank ${stranger} is not a member of ${this.#title}`);
   }
 
   get #title(): string {
@@ -193,9 +195,9 @@ export class ScopeStore implements Store {
   }
 }
 
-/** The error of an answer that lacks what was asked for: what holds the port is not the store. */
+/** The error of an answer without the requested values: the program on the port is not the store. */
 const brokenAnswer = (subject: string): RankLostError =>
-  new RankLostError(0, `${subject}: the store's answer lacks the values that were asked for`);
+  new RankLostError(0, `${subject}: the store's answer lacks the requested values`);
 
 function checkKey(key: string): void {
   if (typeof key !== 'string') throw new TypeError(`A key or name must be a string, not ${String(key)}`);

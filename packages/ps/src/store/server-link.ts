@@ -13,14 +13,14 @@ import { Silence } from './pulse.ts';
 import { prove, type TokenKeys } from './token-keys.ts';
 
 const HELLO_EVERY_MS = 1_000;
-/** How long a link that closes goes on sending what it was given. */
+/** How long a closing link continues to send. */
 const FLUSH_MS = 1_000;
-/** However often the server asks for a sign of life, it gets no more. */
+/** Upper bound for the rate of heartbeats, whatever the server asks for. */
 const LEAST_HEARTBEAT_MS = 5;
-/** After this long without an answer the log says what may be wrong. */
+/** After this time without an answer, the log names possible reasons. */
 const WARN_AFTER_MS = 5_000;
 
-/** What {@link ServerLink} needs. */
+/** The options of a {@link ServerLink}. */
 export interface ServerLinkOptions {
   readonly address: string;
   readonly rank: number;
@@ -29,13 +29,13 @@ export interface ServerLinkOptions {
   readonly logger: Logger;
   /** A message after the welcome. */
   readonly onMessage: (received: Received<ServerMessage>) => void;
-  /** The link is of no use any more, after the welcome. Called once. */
+  /** The link has become unusable after the welcome. Called once. */
   readonly onLost: (error: CheckpointEngineError) => void;
 }
 
-/** One rank's connection to the store server: hello, proof, heartbeats, then messages both ways. */
+/** One rank's connection to the store server: hello, proof, heartbeats, then messages in both directions. */
 export class ServerLink implements Link {
-  /** Settles when the server has taken this rank in or refused it; never by itself where no server answers. */
+  /** Settles when the server has admitted or rejected this rank; never if no server answers. */
   readonly welcome: Promise<WelcomeMessage>;
   readonly #options: ServerLinkOptions;
   readonly #identity: string = randomUUID();
@@ -85,7 +85,7 @@ export class ServerLink implements Link {
   }
 
   async #close(): Promise<void> {
-    // A server that has not decided yet is told that nobody waits for it; one that never answered is not.
+    // A server that has not decided yet learns that this rank has left; one that never answered does not.
     if (this.#answered && this.#welcomed === undefined && !this.#over) this.send({ t: 'leave' });
     this.#over = true;
     this.#stopHello();
@@ -159,7 +159,7 @@ export class ServerLink implements Link {
   #answer(nonce: Uint8Array): void {
     const { keys, rank, worldSize } = this.#options;
     if (keys === undefined) {
-      this.#lost(unreachable(this.#options.address, 'asks for a token'));
+      this.#lost(unreachable(this.#options.address, 'requires a token'));
       return;
     }
     this.send({ t: 'proof', mac: prove(keys, { nonce, identity: this.#identity, rank, worldSize }) });
@@ -190,7 +190,7 @@ export class ServerLink implements Link {
       this.#lost(new RankLostError(0, 'The store server was restarted'));
       return;
     }
-    const what = `Rank ${rank} was silent for ${this.#welcomed.lostAfterMs} ms or more, and the world went on without it`;
+    const what = `Rank ${rank} was silent for ${this.#welcomed.lostAfterMs} ms or more, and the world continued without it`;
     this.#lost(new RankLostError(rank, what));
   }
 
@@ -204,7 +204,7 @@ export class ServerLink implements Link {
   }
 }
 
-/** The error of a server that does not take a rank in. Who has no or another token gets no other sign than silence. */
+/** The error of a server that does not admit a rank. A rank with no token or a wrong token gets no reply at all. */
 export function unreachable(address: string, what: string): CheckpointEngineError {
   const hint = `Check that rank 0 runs, that MASTER_ADDR and MASTER_PORT name it on every rank, and that every rank has the same token, or none`;
   return new CheckpointEngineError('CE_STORE_UNREACHABLE', `The store at ${address} ${what}`, hint, {

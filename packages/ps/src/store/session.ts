@@ -6,18 +6,18 @@ import { type ClientMessage, type Hello, PROTOCOL, type ServerMessage } from './
 import { Silence } from './pulse.ts';
 import type { Peer } from './world.ts';
 
-/** How far a session has come: what it says must fit. */
+/** The state of a session, which its messages must match. */
 export type SessionState = 'new' | 'challenged' | 'held' | 'joined';
 
 type Push = (messages: Iterable<Uint8Array[]>, urgent?: boolean) => void;
 
-/** One client's connection as the server sees it, from its hello on. */
+/** One client's connection as the server sees it, starting with its hello. */
 export class Session implements Peer {
   readonly identity: string;
   readonly silence: Silence = new Silence();
   state: SessionState = 'new';
   rank = -1;
-  /** The newcomer that claims this session's rank, until this one shows whether it lives. */
+  /** The new client that claims this session's rank, until this session shows whether it is alive. */
   challenger: Session | undefined;
   readonly #writer = new MessageWriter();
   readonly #push: Push;
@@ -29,7 +29,7 @@ export class Session implements Peer {
     this.#push = push;
   }
 
-  /** Whether nothing was read since the hello, so that a repeated hello may still come. */
+  /** Whether no message was read since the hello, so that a repeated hello may still come. */
   get fresh(): boolean {
     return this.#fresh;
   }
@@ -50,13 +50,13 @@ export class Session implements Peer {
   }
 }
 
-/** Why a hello is not taken, if it is not. */
+/** Returns why a hello is rejected, if it is. */
 export function helloRefusal(
   { protocol, rank, worldSize }: Hello,
   wantedWorldSize: number,
 ): CheckpointEngineError | undefined {
   if (protocol !== PROTOCOL) {
-    const what = `The store speaks protocol ${PROTOCOL}, rank ${rank} speaks ${protocol}`;
+    const what = `The store uses protocol ${PROTOCOL}, rank ${rank} uses ${protocol}`;
     return new CheckpointEngineError('CE_CONFIG_INVALID', what, 'Install the same version on every rank', { rank });
   }
   if (worldSize !== wantedWorldSize) {
@@ -66,14 +66,14 @@ export function helloRefusal(
     });
   }
   if (!Number.isInteger(rank) || rank < 0 || rank >= worldSize) {
-    const what = `Rank ${rank} lies outside 0 to ${worldSize - 1}`;
+    const what = `Rank ${rank} is outside 0 to ${worldSize - 1}`;
     return new CheckpointEngineError('CE_CONFIG_INVALID', what, 'Set RANK to a number below WORLD_SIZE', { rank });
   }
   return undefined;
 }
 
-/** The refusal of a second process with a rank that lives. */
+/** The error for a second process with a rank that is alive. */
 export function duplicateRank(rank: number): CheckpointEngineError {
   const what = `Rank ${rank} has joined already and is alive`;
-  return new CheckpointEngineError('CE_CONFIG_INVALID', what, 'Give every process a RANK of its own', { rank });
+  return new CheckpointEngineError('CE_CONFIG_INVALID', what, 'Give every process its own RANK', { rank });
 }

@@ -8,7 +8,7 @@ import { duplicateRank, helloRefusal, Session } from './session.ts';
 import { proofHolds, type TokenKeys } from './token-keys.ts';
 import type { World } from './world.ts';
 
-/** What {@link Sessions} needs around it. */
+/** The options of {@link Sessions}. */
 export interface SessionsOptions {
   readonly world: World;
   readonly server: string;
@@ -17,11 +17,11 @@ export interface SessionsOptions {
   readonly logger: Logger;
   /** Queues wire messages for a client. */
   readonly push: (identity: string, messages: Iterable<Uint8Array[]>, urgent?: boolean) => void;
-  /** Told when a client has joined, and when it is not part of the world any more. */
+  /** Called when a client has joined, and when it has left the world. */
   readonly setJoined: (identity: string, hasJoined: boolean) => void;
 }
 
-/** A client that lives beats as often as the server: after so many silent beats it will not say goodbye. */
+/** A live client beats as often as the server: after this many silent beats it will not say goodbye. */
 const LAST_BEATS = 3;
 
 /** Clients before and after they join: hello, proof of the token, heartbeats, duplicates, loss. */
@@ -31,18 +31,18 @@ export class Sessions {
   readonly #joined = new Map<number, Session>();
   readonly #nonces = new Map<Session, { nonce: Uint8Array; hello: Hello }>();
 
-  /** Set once the server closes: nobody is taken in any more. */
+  /** Set once the server closes: no client is admitted any more. */
   #onEmpty: (() => void) | undefined;
 
   constructor(options: SessionsOptions) {
     this.#options = options;
   }
 
-  /** Takes one wire message of a client. */
+  /** Handles one wire message of a client. */
   receive(identity: string, frames: readonly Uint8Array[]): void {
     const session = this.#sessions.get(identity);
     if (session === undefined || session.fresh) {
-      // A client repeats its hello until it is answered; hellos stand outside the numbering of its messages.
+      // A client repeats its hello until it is answered; hellos are outside the numbering of its messages.
       const hello = readSingle(frames, parseHello);
       if (hello !== undefined) {
         if (session === undefined && this.#onEmpty === undefined) this.#hello(identity, hello);
@@ -51,7 +51,7 @@ export class Sessions {
       }
     }
     if (session === undefined) {
-      // A client of another server, or one that was given up. What speaks another protocol gets no answer.
+      // A client of another server, or one that was dropped. A client with another protocol gets no answer.
       if (isFramed(frames)) this.#fence(identity);
       return;
     }
@@ -66,7 +66,7 @@ export class Sessions {
     }
   }
 
-  /** One beat: tells everybody that the server lives, and gives up who has been silent for too long. */
+  /** One beat: sends a heartbeat to all clients, and drops those that have been silent for too long. */
   beat(): void {
     const { heartbeat } = this.#options;
     for (const session of [...this.#sessions.values()]) {
@@ -77,15 +77,15 @@ export class Sessions {
     }
   }
 
-  /** Gives up a rank whose end is known, before it has been silent for long enough. */
+  /** Drops a rank whose end is known, before it has been silent for long enough. */
   lose(rank: number, what: string): void {
     const session = this.#joined.get(rank);
     if (session) this.#drop(session, what);
   }
 
   /**
-   * Tells everybody that the server goes. Resolves when all have left, and so have got what was on its way to them; who
-   * has been silent for three beats is not waited for. At the latest after `limitMs`.
+   * Tells all clients that the server closes. Resolves when all have left, and so have received their last messages.
+   * Does not wait for clients that have been silent for three beats. Takes at most `limitMs`.
    */
   close(limitMs: number): Promise<void> {
     return new Promise((resolve) => {
@@ -99,7 +99,7 @@ export class Sessions {
     });
   }
 
-  /** Tells a client that its session was given up, or was with another server. */
+  /** Tells a client that its session was dropped, or belongs to another server. */
   #fence(identity: string): void {
     this.#options.push(identity, new MessageWriter().write({ t: 'fenced', server: this.#options.server }));
   }
@@ -158,7 +158,7 @@ export class Sessions {
     this.#refuse(session, new CheckpointEngineError('CE_TOKEN_REFUSED', what, 'Set the same token on every rank'));
   }
 
-  /** Where the rank has a session already, that one shows first whether it lives. */
+  /** If the rank has a session already, that session first shows whether it is alive. */
   #admit(session: Session): void {
     const holder = this.#joined.get(session.rank);
     if (holder !== undefined) {
@@ -187,7 +187,7 @@ export class Sessions {
   #refuse(session: Session, error: CheckpointEngineError): void {
     this.#options.logger.warn(
       { rank: session.rank, code: error.code, reason: error.message },
-      'The store refused a rank',
+      'The store rejected a rank',
     );
     session.send({ t: 'refused', error: error.toJSON() });
     this.#forget(session);

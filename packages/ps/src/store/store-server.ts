@@ -11,9 +11,9 @@ import { Sessions } from './sessions.ts';
 import { deriveTokenKeys, type TokenKeys } from './token-keys.ts';
 import { World } from './world.ts';
 
-/** How long a server that closes goes on telling its clients. */
+/** How long a closing server continues to tell its clients. */
 const FLUSH_MS = 1_000;
-/** How long a client may stay that has not joined, in addition to the time in which a lost rank is found. */
+/** How long a client may stay without joining, in addition to the time in which a lost rank is detected. */
 const STRANGER_MS = 5_000;
 
 /** Options of {@link startStoreServer}. */
@@ -24,38 +24,38 @@ export interface StoreServerOptions extends HeartbeatOptions {
   readonly port: number;
   readonly worldSize: number;
   /**
-   * Secret that every rank shares. With it all traffic is encrypted and only ranks that know it get in; without it
-   * everybody who reaches the port does. Use a long random one: it is not stretched.
+   * Secret that every rank shares. With it all traffic is encrypted and only ranks that know it can join; without it,
+   * anyone who reaches the port can. Use a long random secret: it is not stretched.
    */
   readonly token?: string | undefined;
   readonly logger?: Logger | undefined;
 }
 
-/** The rendezvous of one world; it runs in rank 0's process. */
+/** The rendezvous of one world. It runs in the process of rank 0. */
 export interface StoreServer {
   /** `tcp://host:port` */
   readonly address: string;
   readonly port: number;
   /**
-   * Gives up a rank whose process is known to have ended, before it has been silent for `lostAfterMs`: the others hear
-   * of it at once, and its successor is let in.
+   * Drops a rank whose process is known to have ended, before it has been silent for `lostAfterMs`: the others learn of
+   * it at once, and its successor is admitted.
    *
    * @param what How it ended, as a sentence without a period.
    */
   lose(rank: number, what: string): void;
   /**
-   * Tells every rank that it goes, waits until they have got what was on its way to them (at most `lostAfterMs`), and
-   * releases the port. Idempotent.
+   * Tells every rank that the server closes, waits until they have received their last messages (at most
+   * `lostAfterMs`), and releases the port. Idempotent.
    */
   close(): Promise<void>;
-  /** As `close`. */
+  /** The same as `close`. */
   [Symbol.asyncDispose](): Promise<void>;
 }
 
 /**
- * Starts the server that the ranks of one world meet at.
+ * Starts the server where the ranks of one world meet.
  *
- * @throws `CE_ADDRESS_IN_USE` naming the port, `CE_CONFIG_INVALID` for a host that is not this machine's.
+ * @throws `CE_ADDRESS_IN_USE` with the port, `CE_CONFIG_INVALID` for a host that is not an address of this machine.
  * @throws {RangeError} `port` or `worldSize` is out of range.
  */
 export async function startStoreServer(options: StoreServerOptions): Promise<StoreServer> {
@@ -63,7 +63,7 @@ export async function startStoreServer(options: StoreServerOptions): Promise<Sto
   if (!Number.isInteger(port) || port < 0 || port > 65_535)
     throw new RangeError(`port must be 0 to 65535, not ${port}`);
   if (!Number.isInteger(worldSize) || worldSize < 1)
-    throw new RangeError(`worldSize must be 1 or more, not ${worldSize}`);
+    throw new RangeError(`worldSize must be at least 1, not ${worldSize}`);
   const times = heartbeat(options);
   const keys = token === undefined ? undefined : deriveTokenKeys(token);
   if (keys !== undefined && !curveIsAvailable()) throw curveMissing();
@@ -72,7 +72,9 @@ export async function startStoreServer(options: StoreServerOptions): Promise<Sto
   return new RunningServer(router, worldSize, keys, times, logger);
 }
 
-/** Opens the router of a world: with a token ZeroMQ's, which encrypts, and else one that bounds what strangers do. */
+/**
+ * Opens the router of a world: with a token that of ZeroMQ, which encrypts, otherwise one that limits unknown clients.
+ */
 async function listen(
   host: string,
   port: number,
@@ -127,7 +129,7 @@ class RunningServer implements StoreServer {
       try {
         this.#sessions.receive(identity, frames);
       } catch (error) {
-        // Whatever one client says, the others go on.
+        // Whatever one client sends, the others continue.
         logger.warn({ error }, 'The store cannot handle a message');
       }
     });
@@ -162,8 +164,8 @@ function* addressed(identity: string, messages: Iterable<Uint8Array[]>): Generat
 function bindFailure(error: CheckpointEngineError, host: string, port: number): CheckpointEngineError {
   const details = { op: 'bind', peer: `${host}:${port}`, cause: error };
   if (error.code === 'CE_ADDRESS_IN_USE') {
-    const what = `Port ${port} on ${host}, where the store of rank 0 wants to listen, is in use`;
-    const hint = 'Set MASTER_PORT to a free port on every rank, or stop the process that holds this one';
+    const what = `Port ${port} on ${host}, which the store of rank 0 needs, is in use`;
+    const hint = 'Set MASTER_PORT to a free port on every rank, or stop the process that uses this one';
     return new CheckpointEngineError('CE_ADDRESS_IN_USE', what, hint, details);
   }
   const what = `The store of rank 0 cannot listen on ${host}:${port}`;

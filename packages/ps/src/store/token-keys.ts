@@ -2,14 +2,14 @@ import { Buffer } from 'node:buffer';
 import { createHmac, createPrivateKey, createPublicKey, hkdfSync, timingSafeEqual } from 'node:crypto';
 import { z85 } from '../zmq/z85.ts';
 
-/** What a shared token gives: the server's key pair (Z85) and the key of the clients' proof. */
+/** The keys from a shared token: the server's key pair (Z85) and the key of the clients' proof. */
 export interface TokenKeys {
   readonly serverSecretKey: string;
   readonly serverPublicKey: string;
   readonly proofKey: Uint8Array;
 }
 
-/** What a rank proves that it knows the token for. */
+/** The subject of a rank's proof that it knows the token. */
 export interface ProofSubject {
   readonly nonce: Uint8Array;
   readonly identity: string;
@@ -21,8 +21,8 @@ export interface ProofSubject {
 const PKCS8_X25519 = '302e020100300506032b656e04220420';
 
 /**
- * Derives the keys of a world from its token. The server's public key is never sent, so it is as secret as the token:
- * who does not know it gets no answer.
+ * Derives the keys of a world from its token. The server's public key is never sent, so it is as secret as the token: a
+ * client without the token gets no answer.
  *
  * @throws {TypeError} The token is empty.
  */

@@ -3,7 +3,7 @@ import { type SerializedError, toCheckpointEngineError } from '@checkpoint-engin
 const MAX_TEXT = 16_384;
 const MAX_CAUSES = 8;
 
-/** An error as it travels to the other ranks: with the rank where it arose, and short enough for one frame. */
+/** Converts an error for other ranks: adds the rank where it occurred, and shortens it to fit into one frame. */
 export function toWireError(error: Error, rank: number): SerializedError {
   const data = toCheckpointEngineError(error).toJSON();
   return bounded({ ...data, rank: data.rank ?? rank }, MAX_CAUSES);

@@ -9,17 +9,17 @@ import {
 } from './protocol.ts';
 import { ScopeState, usedAgain } from './scope-state.ts';
 
-/** Where a rank's messages go. */
+/** Sends a message to a rank. */
 export interface Peer {
   send(message: ServerMessage, payload?: Payload): void;
 }
 
-/** What every rank is told when it joins. */
+/** What every rank learns when it joins. */
 export type Greeting = Omit<WelcomeMessage, 't' | 'generation'>;
 
 /**
- * The state of a world of ranks and its rules, without any input or output: who is here, which scopes live, and what
- * follows when a rank goes.
+ * The state of a world of ranks and its rules, without input or output: the present ranks, the open scopes, and the
+ * consequences of a rank's end.
  */
 export class World {
   readonly worldSize: number;
@@ -39,7 +39,7 @@ export class World {
     );
   }
 
-  /** Takes a rank in, for the first time or again. The outermost scope starts over once nobody is missing any more. */
+  /** Admits a rank, for the first time or again. The outermost scope starts over once no rank is missing any more. */
   join(rank: number, peer: Peer): void {
     this.#gone.delete(rank);
     if (this.#gone.size === 0 && this.#root.failure?.code === 'CE_RANK_LOST') this.#root.renew();
@@ -97,7 +97,7 @@ export class World {
       scope.call(rank, call, value);
       return;
     }
-    if (call.error === undefined) throw new TypeError('An abort carries no error');
+    if (call.error === undefined) throw new TypeError('An abort has no error');
     this.#failWithNested(scope, call.error);
     this.#send(rank, { t: 'result', id: call.id });
   }
@@ -125,7 +125,7 @@ export class World {
     return scope.members.includes(rank) || scope.failure !== undefined;
   }
 
-  /** What a new scope under a failed one fails with. The outermost does not pass its failure on. */
+  /** The error of a new scope under a failed one. The outermost scope does not pass on its failure. */
   #inherited(id: string): SerializedError | undefined {
     const at = id.lastIndexOf(SCOPE_SEPARATOR);
     return at < 0 ? undefined : this.#scopes.get(id.slice(0, at))?.failure;

@@ -4,30 +4,30 @@ import { encode } from '@msgpack/msgpack';
 import { decodeFromRank } from '../util/decode-bounded.ts';
 import { exchange } from '../util/exchange.ts';
 
-/** What each rank brings to an update. */
+/** What each rank contributes to the agreement on an update. */
 export interface Proposal {
-  /** Updates that this rank has seen. */
+  /** Number of the last update that this rank has seen. */
   readonly counter: number;
-  /** Broadcast groups that this rank has seen, of whatever ranks. */
+  /** Number of the last broadcast group that this rank has seen, of any ranks. */
   readonly generation: number;
-  /** Number of the broadcast group that the update needs, where it is usable here; otherwise 0. */
+  /** Number of the broadcast group that the update needs, if it is usable here; otherwise 0. */
   readonly groupGeneration: number;
   readonly metasDigest: string;
   readonly deviceUuid: string;
   readonly host: string;
   readonly nics: readonly string[];
   readonly freeBytes: number;
-  /** What its worker took in earlier updates, where it had one. */
+  /** The pace of its worker in earlier updates, if it had one. */
   readonly reload: ReloadCost | null;
-  /** By name: options and circumstances that have to be equal. */
+  /** By name: options and circumstances that must be equal. */
   readonly options: Readonly<Record<string, unknown>>;
 }
 
-/** What all ranks agreed on. */
+/** The agreement of all ranks. */
 export interface Agreement {
   /** Number of this update: larger than any that a member has seen. */
   readonly counter: number;
-  /** Number of the broadcast group: that which all of its members have, or a new one. */
+  /** Number of the broadcast group: the one that all of its members have, or a new one. */
   readonly groupGeneration: number;
   readonly proposals: ReadonlyMap<number, Proposal>;
 }
@@ -35,8 +35,8 @@ export interface Agreement {
 /**
  * Meets the other ranks for one update. Every rank draws the same conclusions from the same proposals.
  *
- * @param propose Gives this rank's proposal, and which ranks are to form the broadcast group.
- * @throws `CE_PLAN_MISMATCH` Ranks hold different metas or were given different options.
+ * @param propose Returns this rank's proposal, and the ranks that form the broadcast group.
+ * @throws `CE_PLAN_MISMATCH` Ranks hold different metas or have different options.
  */
 export async function agree(
   store: Store,
@@ -72,7 +72,7 @@ function checkSame(checkpoint: string, firstRank: number, rank: number, first: P
     throw new CheckpointEngineError(
       'CE_PLAN_MISMATCH',
       `Ranks ${firstRank} and ${rank} hold different metas of checkpoint "${checkpoint}"`,
-      'Gather the metas again on all ranks before the update, or load the same ones',
+      'Gather the metas again on all ranks before the update, or load the same metas on all ranks',
       { rank, retryable: false },
     );
   }
@@ -84,7 +84,7 @@ function checkSame(checkpoint: string, firstRank: number, rank: number, first: P
       differing.map((name) => JSON.stringify(options[name])).join();
     throw new CheckpointEngineError(
       'CE_PLAN_MISMATCH',
-      `Ranks ${firstRank} and ${rank} were given different options for the update of "${checkpoint}": ${differing.join(', ')} ${values(first.options)} and ${values(other.options)}`,
+      `Ranks ${firstRank} and ${rank} have different options for the update of "${checkpoint}": ${differing.join(', ')} ${values(first.options)} and ${values(other.options)}`,
       'Pass the same options on all ranks, and the same transports to all servers',
       { rank },
     );

@@ -6,7 +6,7 @@ import {
   type Store,
 } from '@checkpoint-engine/interface';
 
-/** What {@link BroadcastLink} makes its groups with. */
+/** What {@link BroadcastLink} needs to create groups. */
 export interface LinkParts {
   readonly transport: BroadcastTransport | undefined;
   readonly device: Device;
@@ -15,7 +15,7 @@ export interface LinkParts {
 }
 
 /**
- * The broadcast group of some ranks. It lives on between updates, since making one can take seconds; a failure ends it.
+ * The broadcast group of some ranks. It survives updates, because its creation can take seconds; a failure ends it.
  */
 export class BroadcastLink {
   readonly members: readonly number[];
@@ -29,22 +29,22 @@ export class BroadcastLink {
     this.#parts = parts;
   }
 
-  /** Number of the group that is usable here; 0 where there is none. */
+  /** Number of the group that is usable here; 0 if there is none. */
   get generation(): number {
     return this.#group === undefined ? 0 : this.#generation;
   }
 
-  /** The members have one ring between them, and each bucket lies in it once. */
+  /** The members share one ring, which holds each bucket once. */
   get sharesRing(): boolean {
     return this.#parts.transport?.supports.sharedTarget ?? false;
   }
 
-  /** Broadcasts that may be pending at a time. */
+  /** Maximum number of pending broadcasts. */
   get maxPending(): number {
     return this.#parts.transport?.supports.maxPending ?? 1;
   }
 
-  /** Gives the group of that number; makes it where there is another one or none. All members call it. */
+  /** Returns the group with this number, and creates it if this rank has another one or none. All members call it. */
   async group(generation: number, options: { timeoutMs: number; signal: AbortSignal }): Promise<BroadcastGroup> {
     if (this.#group !== undefined && this.#generation === generation) return this.#group;
     await this.drop();
@@ -62,7 +62,7 @@ export class BroadcastLink {
     return this.#group;
   }
 
-  /** Ends the group on all members: what is pending rejects with the reason, and the next update makes a new one. */
+  /** Ends the group on all members: pending calls reject with the reason, and the next update creates a new group. */
   abort(reason: Error): void {
     this.#group?.abort(reason);
   }
@@ -81,7 +81,7 @@ export class BroadcastLink {
 function noTransport(size: number): CheckpointEngineError {
   return new CheckpointEngineError(
     'CE_CONFIG_INVALID',
-    `${size} ranks need a broadcast transport, and the server was given none`,
+    `${size} ranks need a broadcast transport, but the server has none`,
     'Pass `broadcast`: nccl() for GPUs, shm() for the host device',
   );
 }

@@ -1,9 +1,9 @@
 import { BroadcastLink, type LinkParts } from './broadcast-link.ts';
 
-/** The group of all ranks and that of some; each takes memory of the device. */
+/** The group of all ranks and that of some; each uses memory of the device. */
 const MOST_LINKS = 2;
 
-/** The broadcast groups of a server: one for each set of ranks that updates were for lately. */
+/** The broadcast groups of a server: one for each set of ranks of recent updates. */
 export class BroadcastLinks {
   readonly #parts: LinkParts;
   /** Least recently used first. */
@@ -24,7 +24,7 @@ export class BroadcastLinks {
     return this.#parts.transport?.supports.outOfPlace ?? true;
   }
 
-  /** The link of these ranks, ascending. Those that have not been used for longest are forgotten. */
+  /** The link of these ranks, ascending. Removes the least recently used links. */
   of(members: readonly number[]): BroadcastLink {
     const key = members.join();
     const link = this.#links.get(key) ?? new BroadcastLink(members, this.#parts);
@@ -33,7 +33,7 @@ export class BroadcastLinks {
     return link;
   }
 
-  /** Leaves the groups that were not used lately. */
+  /** Leaves the groups that were not used recently. */
   async trim(): Promise<void> {
     const old = [...this.#links].slice(0, Math.max(0, this.#links.size - MOST_LINKS));
     for (const [key, link] of old) {

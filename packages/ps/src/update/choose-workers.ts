@@ -7,7 +7,7 @@ import { v1Protocol } from '../v1/index.ts';
 import { v2Protocol } from '../v2/protocol.ts';
 import type { UpdateRun } from './update-run.ts';
 
-/** How this rank speaks to its worker, and whether the workers of any rank may load again. */
+/** The protocol of this rank's worker, and whether the workers of any rank may load again. */
 export interface ChosenWorkers {
   readonly protocol: WorkerProtocol;
   readonly passes: 'one' | 'any';
@@ -16,8 +16,8 @@ export interface ChosenWorkers {
 }
 
 /**
- * Lets the first rank of each inference group find out how the group's workers are spoken to, and tells all ranks.
- * Where the caller has decided that, nothing is asked.
+ * Lets the first rank of each inference group detect the protocol of the group's workers, and tells all ranks. Does
+ * nothing if the caller has chosen the protocol.
  *
  * @param receivers Ascending.
  * @throws `CE_DTYPE_UNKNOWN` A chosen protocol cannot describe a tensor.

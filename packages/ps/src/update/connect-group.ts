@@ -4,12 +4,12 @@ import { exchange } from '../util/exchange.ts';
 import type { BroadcastLinks } from './broadcast-links.ts';
 
 /**
- * Sizes of broadcasts that make a library connect the GPUs and load its kernels, which it puts off until they are used:
- * small and large ones take different ways.
+ * Sizes of broadcasts that make a library connect the GPUs and load its kernels, which it does at the first use. Small
+ * and large broadcasts use different algorithms.
  */
 const WARMUP_BYTES = [64 * 1024, 32 * 2 ** 20];
 
-/** What {@link connectGroup} works with. */
+/** The inputs of {@link connectGroup}. */
 export interface ConnectParts {
   readonly store: Store;
   readonly links: BroadcastLinks;
@@ -18,14 +18,14 @@ export interface ConnectParts {
   readonly isWanted: () => Promise<boolean>;
 }
 
-/** What a rank brings to the decision. */
+/** A rank's contribution to the decision. */
 interface Vote {
   /** Groups that it has seen. */
   readonly generation: number;
   readonly isWanted: boolean;
 }
 
-/** Makes the broadcast group of all ranks where all of them want it, and uses it once on a GPU. Called on all ranks. */
+/** Creates the broadcast group of all ranks if all of them want it, and uses it once on a GPU. Called on all ranks. */
 export async function connectGroup(
   { store, links, device, isWanted }: ConnectParts,
   waiting: { readonly timeoutMs: number; readonly signal: AbortSignal },

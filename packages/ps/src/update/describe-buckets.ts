@@ -3,9 +3,9 @@ import type { WorldMetas } from '../api.ts';
 import type { BucketMessage } from '../session.ts';
 
 /**
- * Makes the messages for workers; their layout is worked out when a bucket's turn comes.
+ * Builds the messages for workers. The layout is computed when a bucket's turn comes.
  *
- * @param only Tensors that the worker is told of. @default all
+ * @param only Tensors to describe to the worker. @default all
  */
 export function describeBuckets(
   metas: WorldMetas,

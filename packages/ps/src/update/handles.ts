@@ -4,29 +4,29 @@ import { decodeFromRank } from '../util/decode-bounded.ts';
 import { exchange } from '../util/exchange.ts';
 import type { Proposal } from './agreement.ts';
 
-/** What one rank tells of its own. */
+/** What one rank tells the others about its worker and ring. */
 export interface OwnHandles {
-  /** Opens the address of this rank's worker; called where the rank is one of the receivers. */
+  /** Opens the address of this rank's worker. Called if the rank is one of the receivers. */
   address(): Promise<string>;
-  /** What the ring that it took is opened with. */
+  /** The handle of this rank's ring. */
   readonly ring: Uint8Array | undefined;
 }
 
 type Handles = [worker: [deviceUuid: string, address: string] | null, ring: Uint8Array | null];
 
-/** The ranks that one inference instance spans, and whether this rank speaks to it. */
+/** The ranks of one inference instance, and whether this rank talks to it. */
 export interface InferenceGroup {
   readonly index: number;
   readonly isHead: boolean;
   /** Device UUID to worker address, for the members of this group. */
   readonly handles: Readonly<Record<string, string>>;
-  /** What the ring of a rank is opened with; nothing where it took none. */
+  /** The handle of a rank's ring; `undefined` if it has none. */
   ringOf(rank: number): Uint8Array | undefined;
 }
 
 /**
- * Tells all ranks the addresses of all workers, and gives the ones of this rank's inference instance: ranks
- * `[k * size, (k + 1) * size)` form instance k; without a size all receivers are one.
+ * Exchanges the addresses of all workers, and returns those of this rank's inference instance: ranks
+ * `[k * size, (k + 1) * size)` form instance k; without a size all receivers are one instance.
  */
 export async function gatherHandles(
   store: Store,
@@ -53,7 +53,7 @@ export async function gatherHandles(
   };
 }
 
-/** Whether another rank of the same host uses this rank's device too (several ranks on one GPU: tests). */
+/** Whether another rank of the same host uses this rank's device as well (several ranks on one GPU: tests). */
 export function sharesDevice(proposals: ReadonlyMap<number, Proposal>, rank: number): boolean {
   const own = proposals.get(rank)!;
   return [...proposals].some(

@@ -11,29 +11,32 @@ import type { PlannedUpdate } from './plan-update.ts';
 import { takeStaging } from './take-staging.ts';
 import type { UpdateRun } from './update-run.ts';
 
-/** What the buckets go through, and who waits for them. */
+/** The memory that buckets pass through, and the worker that waits for them. */
 export interface Handshake {
-  /** Absent where no bucket comes through this rank. */
+  /** Absent if no bucket passes through this rank. */
   readonly ring: Ring<SharedMemory> | undefined;
   readonly sharesRing: boolean;
   readonly staging: Ring | undefined;
   readonly group: BroadcastGroup | undefined;
-  /** Absent where this rank receives nothing. */
+  /** Absent if this rank receives nothing. */
   readonly session: WorkerSession | undefined;
   readonly inference: InferenceGroup;
-  /** The engine's answer, where this rank asks one. */
+  /** The engine's answer, if this rank asked one. */
   readonly request: Promise<void>;
-  /** The update went well: the ring is fit for the next one. */
+  /** The update succeeded: the next one can use the ring. */
   keepRing(): void;
 }
 
-/** What the ranks told each other of their workers, and of the ring of the first one. */
+/** What the ranks exchanged about their workers, and about the ring of the first one. */
 export type Contact = Pick<Handshake, 'session' | 'inference' | 'request'>;
 
 /** Memory that buckets pass through. */
 export type BucketMemory = Pick<Handshake, 'ring' | 'sharesRing' | 'staging' | 'keepRing'>;
 
-/** Takes the memory that buckets pass through, tells all ranks of all workers' addresses, and asks the engine to come. */
+/**
+ * Allocates the memory that buckets pass through, exchanges the workers' addresses, and sends the request to the
+ * engine.
+ */
 export async function shakeHands(
   run: UpdateRun,
   meeting: Meeting,
@@ -56,7 +59,7 @@ export async function shakeHands(
   };
 }
 
-/** Takes the memory that buckets pass through, where workers were called before. */
+/** Allocates the memory that buckets pass through, after workers were called. */
 export async function takeMemory(run: UpdateRun, meeting: Meeting, planned: PlannedUpdate): Promise<BucketMemory> {
   const { context, cleanup, waiting } = run;
   const { epoch, moves, link } = meeting;
@@ -69,7 +72,7 @@ export async function takeMemory(run: UpdateRun, meeting: Meeting, planned: Plan
   return { ring: memory && ringOf(memory, planned), sharesRing, staging, keepRing: lent.keep };
 }
 
-/** Opens this rank's address for its worker, tells all ranks of all addresses, and asks the engine to come. */
+/** Opens this rank's address for its worker, exchanges all addresses, and sends the request to the engine. */
 export async function callWorkers(
   run: UpdateRun,
   { agreement, roles, epoch, chosen }: Meeting,
@@ -98,11 +101,11 @@ export async function callWorkers(
 }
 
 interface LentRing {
-  /** Rank whose ring this one uses. */
+  /** The rank whose ring this one uses. */
   readonly owner: number;
-  /** Where that is this rank. */
+  /** Whether that is this rank. */
   readonly own: SharedMemory | undefined;
-  /** Gives the ring that buckets come through here; opens it where another rank took it. */
+  /** Returns the ring for this rank's buckets, and opens it if another rank allocated it. */
   open(handle: Uint8Array | undefined): Promise<SharedMemory | undefined>;
   keep(): void;
 }

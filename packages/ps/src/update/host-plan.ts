@@ -1,9 +1,9 @@
 import type { Places, PullRegion } from '@checkpoint-engine/interface';
 import type { Placement, ReadChunk } from '@checkpoint-engine/planner';
 
-/** A chunk, and where it passes through its reader's ring. */
+/** A chunk, and its place in its reader's ring. */
 export interface HostChunk extends ReadChunk {
-  /** Position among all chunks of the host, those of the proof after the others. */
+  /** Position among all chunks of the host. Those of the proof come after the others. */
   readonly index: number;
   readonly place: Placement;
 }
@@ -12,16 +12,16 @@ export interface HostChunk extends ReadChunk {
 export interface HostPlan {
   /** Pools of the host's ranks. */
   readonly pools: readonly PullRegion[];
-  /** Where tensors are in the pools. */
+  /** Locations of tensors in the pools. */
   readonly places: Places;
-  /** By tensor, the rank that brings it through a ring; -1 for those in the pools. */
+  /** By tensor, the rank that reads it through a ring; -1 for tensors in the pools. */
   readonly ownerOf: Int32Array;
-  /** What passes through rings, in the order in which it is read. */
+  /** The chunks that pass through rings, in the order of their reads. */
   readonly chunks: readonly HostChunk[];
-  /** The same, of what workers compare once they are loaded. */
+  /** The same for the tensors that workers compare once they are loaded. */
   readonly proof: readonly HostChunk[];
-  /** By rank that reads, the bytes of its ring. */
+  /** By reading rank, the size of its ring. */
   readonly ringBytes: ReadonlyMap<number, number>;
-  /** Of everything but the rings' handles. */
+  /** Digest of everything except the rings' handles. */
   readonly digest: string;
 }

@@ -8,15 +8,15 @@ import { assignRoles, type Roles } from './roles.ts';
 import type { UpdateContext } from './update-context.ts';
 import type { UpdateRun } from './update-run.ts';
 
-/** What the ranks agreed on, and this rank's part in it. */
+/** The agreement of the ranks, and this rank's part in it. */
 export interface Meeting {
   readonly agreement: Agreement;
   readonly roles: Roles;
   /** The update's own scope of the store. */
   readonly epoch: Store;
-  /** Where this rank broadcasts with others. */
+  /** The group in which this rank broadcasts. */
   readonly link: BroadcastLink | undefined;
-  /** Buckets come through this rank. Others are read from, if they hold anything, and wait for the end. */
+  /** Buckets pass through this rank. Other ranks serve reads, if they hold anything, and wait for the end. */
   readonly moves: boolean;
   readonly chosen: ChosenWorkers;
 }
@@ -51,7 +51,7 @@ export async function meet(run: UpdateRun): Promise<Meeting> {
   return { agreement, roles, epoch, link, moves, chosen };
 }
 
-/** The next update makes a new one: that this one was not left in good order harms nothing. */
+/** Best effort: the next update creates a new group. */
 export async function leaveGroup(
   link: BroadcastLink | undefined,
   { logger, store: { rank } }: UpdateContext,

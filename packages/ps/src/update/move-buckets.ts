@@ -9,7 +9,7 @@ import type { PlannedUpdate } from './plan-update.ts';
 import { openSources } from './sources.ts';
 import type { UpdateRun } from './update-run.ts';
 
-/** Brings all buckets to this rank's worker, and again for as long as its engine loads again. */
+/** Moves all buckets to this rank's worker, and repeats it while its engine loads again. */
 export async function moveBuckets(
   run: UpdateRun,
   meeting: Meeting,
@@ -24,7 +24,7 @@ export async function moveBuckets(
   for (let pass = 0; pass === 0 || isAgain; pass++) {
     if (isAgain) {
       await source.close();
-      // What was read before is not told of again.
+      // Do not report reads again that were reported before.
       source = await openSourcesOf({ ...run, context: { ...run.context, wasFilling: false } }, planned);
     }
     await movePass(run, meeting, planned, handshake, { source, isFirst: pass === 0 });
@@ -40,7 +40,7 @@ export async function moveBuckets(
   }
 }
 
-/** Opens what this rank's buckets are read from. */
+/** Opens the sources of this rank's buckets. */
 export async function openSourcesOf(run: UpdateRun, planned: PlannedUpdate): Promise<BucketSource> {
   const { context, life, emit, cleanup } = run;
   return await openSources({ context, planned, signal: life.signal, emit, cleanup });
@@ -50,11 +50,11 @@ export async function openSourcesOf(run: UpdateRun, planned: PlannedUpdate): Pro
 export interface Pass {
   readonly source: BucketSource;
   readonly isFirst: boolean;
-  /** Tensors that the worker is told of. @default all */
+  /** Tensors to describe to the worker. @default all */
   readonly only?: ReadonlySet<string> | undefined;
 }
 
-/** Brings all buckets to this rank's worker once. */
+/** Moves all buckets to this rank's worker once. */
 export async function movePass(
   run: UpdateRun,
   { link }: Meeting,
@@ -72,7 +72,7 @@ export async function movePass(
     () => watch.enter('stream'),
     () => {},
   );
-  // With several buckets in flight a reload is mostly waiting for others.
+  // With several buckets in flight, a reload mostly waits for others.
   const isMeasured = session?.maxPending === 1;
   const pace = context.pace.follow((bucket) => planned.transfers[bucket]!.bucket.tensorCount);
   await runPipeline({

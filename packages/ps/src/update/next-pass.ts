@@ -3,25 +3,25 @@ import type { WorkerSession } from '../session.ts';
 import { exchange } from '../util/exchange.ts';
 import { followSignals } from '../util/follow-signals.ts';
 
-/** What {@link nextPass} goes by. */
+/** The inputs of {@link nextPass}. */
 export interface PassEnd {
-  /** The pass that is over, 0 and up. */
+  /** The pass that has ended, from 0. */
   readonly pass: number;
-  /** Absent on ranks without a worker that receives, and of no use where the protocol cannot reopen one. */
+  /** Absent on ranks without a worker that receives. Not used if the protocol cannot reopen a session. */
   readonly session: WorkerSession | undefined;
-  /** Resolves when the engine is done; at once on ranks that have not asked one. */
+  /** Resolves when the engine is done; at once on ranks that did not ask one. */
   readonly request: Promise<void>;
-  /** Whether this rank asked the engine of its group. */
+  /** Whether this rank sent the request to the engine of its group. */
   readonly isHead: boolean;
-  /** The update's. */
+  /** The signal of the update. */
   readonly epoch: Store;
   readonly waiting: WaitOptions & { readonly signal: AbortSignal };
 }
 
 /**
- * Opens the workers' addresses once more and finds out whether the engine loads again through them, or is done. The
- * ranks that asked an engine see which comes first: its answer, or its worker. When one engine loads again, all do:
- * buckets pass through all ranks.
+ * Opens the workers' addresses once more, and determines whether the engine loads again through them or is done. The
+ * ranks that asked an engine see which comes first: its answer, or its worker. If one engine loads again, all do,
+ * because buckets pass through all ranks.
  */
 export async function nextPass({ pass, session, request, isHead, epoch, waiting }: PassEnd): Promise<boolean> {
   await session?.reopen?.();
@@ -34,7 +34,7 @@ export async function nextPass({ pass, session, request, isHead, epoch, waiting 
   return votes.some(([isCalled]) => isCalled === 1);
 }
 
-/** Whether the worker comes before the engine answers. */
+/** Whether the worker connects before the engine answers. */
 async function isCalledFirst(
   session: WorkerSession | undefined,
   request: Promise<void>,

@@ -8,22 +8,22 @@ import { RemotePools } from '../sources/remote-pools.ts';
 import { cut } from '../sources/stream-chunk.ts';
 import type { UpdateContext } from './update-context.ts';
 
-/** Enough to read a byte into. */
+/** Enough for a read of one byte. */
 const KNOCK_BYTES = 4096;
 const MIB = 2 ** 20;
-/** Small enough that the first copy to the device starts soon, large enough that asking for it costs little. */
+/** Small enough that the first copy to the device starts soon, large enough that a read costs little. */
 const CHUNK_BYTES = 32 * MIB;
-/** Of pinned host memory: some chunks are read while others are copied. */
+/** Size of the pinned host memory: some chunks are read while others are copied. */
 const RING_BYTES = 8 * CHUNK_BYTES;
 
-/** How {@link openPeerSource} reads. */
+/** The options of {@link openPeerSource}. */
 export type PeerSourceOptions = Omit<SourceOptions, 'metas' | 'buckets'>;
 
 /**
- * Opens the pools of the peers that own these buckets, and looks whether they can be read from. What the transport
- * cannot write to the device itself passes through pinned host memory.
+ * Opens the pools of the peers that own these buckets, and checks that they can be read. Data that the transport cannot
+ * write to the device passes through pinned host memory.
  *
- * @throws `CE_PEER_UNREACHABLE`, `CE_PEER_LOST`, `CE_RANGE_NOT_REGISTERED`, `CE_TIMEOUT` naming an owner.
+ * @throws `CE_PEER_UNREACHABLE`, `CE_PEER_LOST`, `CE_RANGE_NOT_REGISTERED`, `CE_TIMEOUT` with an owner.
  */
 export async function openPeerSource(
   context: UpdateContext,

@@ -3,7 +3,7 @@ import type { Agreement } from './agreement.ts';
 import { sharesDevice } from './handles.ts';
 import type { UpdateContext } from './update-context.ts';
 
-/** Opens this rank's end towards its worker. */
+/** Opens this rank's session with its worker. */
 export function openSession(
   { store, device, rings, checkpoint, logger }: UpdateContext,
   protocol: WorkerProtocol,

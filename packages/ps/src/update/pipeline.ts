@@ -7,54 +7,55 @@ import type { Ring } from '../sources/ring.ts';
 import { Deferred } from '../util/deferred.ts';
 import type { Transfer } from './transfers.ts';
 
-/** What one rank needs to bring all buckets to its worker. */
+/** What one rank needs to move all buckets to its worker. */
 export interface PipelineJob {
   /** The same list on every rank. */
   readonly transfers: readonly Transfer[];
   readonly rank: number;
   readonly source: BucketSource;
-  /** Memory that the worker reads out of; all buckets pass through it. */
+  /** Memory that the worker reads; all buckets pass through it. */
   readonly ring: Ring<SharedMemory>;
-  /** The ring is one memory for all members of the group: each bucket's root loads it there once, for all of them. */
+  /** The ring is one memory for all members of the group: each bucket's root loads it once for all of them. */
   readonly sharesRing: boolean;
-  /** Where own buckets wait for their broadcast. Without it they are loaded straight into the ring. */
+  /** Where own buckets wait for their broadcast. Without it they are loaded directly into the ring. */
   readonly staging: Ring | undefined;
   /** Absent with one rank. */
   readonly group: BroadcastGroup | undefined;
   /** Broadcasts that may be pending on the group. */
   readonly maxPendingBroadcasts: number;
-  /** Absent where this rank only sends: what arrives is let go of. */
+  /** Absent if this rank only sends: arriving buckets are discarded. */
   readonly session: WorkerSession | undefined;
-  /** Resolves when the worker holds the ring; loading and broadcasting start before. */
+  /** Resolves when the worker has opened the ring; loading and broadcasting start before. */
   readonly opened: Promise<void>;
-  /** Tells the worker what a bucket holds, at this offset of the ring. */
+  /** Describes a bucket at this offset of the ring to the worker. */
   readonly describe: (bucket: Bucket, offsetBytes: number) => BucketMessage;
-  /** Ends the pipeline; its reason is what the pipeline rejects with. */
+  /** Ends the pipeline, which rejects with the signal's reason. */
   readonly signal: AbortSignal;
-  /** Called with the first failure, at once, so that it can be told to the others. */
+  /** Called with the first failure, at once, so that the caller can tell the others. */
   readonly onFailure: (error: unknown) => void;
   readonly emit: (event: ProgressEvent) => void;
 }
 
-/** The way of one bucket; each step follows the one before. */
+/** The steps of one bucket; each follows the previous one. */
 interface Steps {
-  /** Root only: the bytes lie in staging (or in the ring). */
+  /** Root only: the bytes are in staging (or in the ring). */
   readonly loaded: Deferred;
-  /** The bytes lie in this rank's ring, and staging may be overwritten. */
+  /** The bytes are in this rank's ring, and staging may be overwritten. */
   readonly arrived: Deferred;
-  /** The worker has them, and their place in the ring may be overwritten. */
+  /** The worker has loaded the bytes, and their place in the ring may be overwritten. */
   readonly taken: Deferred;
 }
 
 /**
- * Brings every bucket from its owner to this rank's worker, in three stages that run at the same time: while bucket k
- * reloads, k+1 is broadcast and k+2 is copied to the device. With a ring for one bucket it becomes serial by itself.
+ * Moves every bucket from its owner to this rank's worker, in three stages that run at the same time: while bucket k
+ * reloads, k+1 is broadcast and k+2 is copied to the device. With a ring for one bucket the stages run one after
+ * another.
  *
- * The stages are three loops over the same list. A loop starts a step when the step before it is done and the memory
- * it writes to is free; the steps themselves run on the device's streams, in the transport and in the worker.
+ * The stages are three loops over the same list. A loop starts a step when the previous step is done and the memory
+ * that it writes to is free; the steps themselves run on the device's streams, in the transport and in the worker.
  *
- * Resolves when the worker has taken the last bucket. Rejects with the first failure, once nothing started here still
- * touches the ring or staging.
+ * Resolves when the worker has loaded the last bucket. Rejects with the first failure, once no step uses the ring or
+ * staging any more.
  */
 export async function runPipeline(job: PipelineJob): Promise<void> {
   const steps: Steps[] = job.transfers.map(() => ({
@@ -103,7 +104,7 @@ export async function runPipeline(job: PipelineJob): Promise<void> {
 type Wait = (promise: Promise<void>) => Promise<void>;
 type Run = (stage: Stage, bucket: Bucket, work: Promise<void>) => Promise<void>;
 
-/** Waits for one step of all buckets up to an index; called with ascending indices. */
+/** Waits for one step of all buckets up to an index. Called with ascending indices. */
 function passing(steps: readonly Promise<void>[], wait: Wait): (index: number) => Promise<void> {
   let next = 0;
   return async (index) => {
@@ -113,7 +114,7 @@ function passing(steps: readonly Promise<void>[], wait: Wait): (index: number) =
 
 const takenOf = (steps: readonly Steps[]): Promise<void>[] => steps.map(({ taken }) => taken.promise);
 
-/** Stage 1: this rank's own buckets, host to device, as soon as there is room. */
+/** Stage 1: copies this rank's own buckets from host to device as soon as there is space. */
 async function loadOwn(job: PipelineJob, steps: readonly Steps[], wait: Wait, run: Run): Promise<void> {
   const { transfers, staging, ring } = job;
   if (job.sharesRing) return; // Only the broadcast knows when the ring is free at all members.
@@ -138,7 +139,7 @@ async function loadOwn(job: PipelineJob, steps: readonly Steps[], wait: Wait, ru
   }
 }
 
-/** Stage 2: every bucket from its root into everybody's ring, in the same order on all ranks. */
+/** Stage 2: broadcasts every bucket from its root into all rings, in the same order on all ranks. */
 async function broadcastAll(job: PipelineJob, steps: readonly Steps[], wait: Wait, run: Run): Promise<void> {
   const { transfers, ring, staging, group } = job;
   const taken = passing(takenOf(steps), wait);
@@ -169,7 +170,7 @@ async function broadcastAll(job: PipelineJob, steps: readonly Steps[], wait: Wai
   }
 }
 
-/** Stage 3: the worker takes every bucket out of the ring. */
+/** Stage 3: the worker loads every bucket from the ring. */
 async function reloadAll(job: PipelineJob, steps: readonly Steps[], wait: Wait, run: Run): Promise<void> {
   const { transfers, ring, session, signal } = job;
   if (session === undefined) {

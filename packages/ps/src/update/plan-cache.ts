@@ -1,7 +1,7 @@
 import { type BucketSizing, DEFAULT_ALIGN_BYTES, type Plan, planBuckets } from '@checkpoint-engine/planner';
 import type { WorldMetas } from '../api.ts';
 
-/** Remembers the last plan: the same metas and the same sizes give the same plan, made once. */
+/** Remembers the last plan, so that the same metas and the same sizes are planned once. */
 export class PlanCache {
   #key = '';
   #plan: Plan | undefined;

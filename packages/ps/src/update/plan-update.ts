@@ -7,13 +7,13 @@ import { planTransfers, type Transfer } from './transfers.ts';
 import type { UpdateContext } from './update-context.ts';
 import { dearest } from './worker-pace.ts';
 
-/** What will be moved, and how, seen from one rank. */
+/** The transfers of an update, seen from one rank. */
 export interface PlannedUpdate {
   readonly plan: Plan;
   readonly sizing: BucketSizing;
-  /** In the order in which they are made. */
+  /** In the order of their execution. */
   readonly transfers: readonly Transfer[];
-  /** Those that this rank brings to the others. */
+  /** Those that this rank sends to the others. */
   readonly ownBuckets: readonly Bucket[];
 }
 
@@ -32,7 +32,7 @@ export function planUpdate(
     outOfPlace: links.outOfPlace,
     freeBytes: Math.min(...users.map(([, { freeBytes }]) => freeBytes)),
     memberCount: Math.max(1, roles.group.length),
-    // On a GPU reads go ahead through host memory instead.
+    // On a GPU, reads run ahead through host memory instead.
     readsIntoRing: roles.reads && hostAddressable,
     reload: dearest([...proposals.values()].map(({ reload }) => reload)),
     bucketBytes: options.bucketBytes,

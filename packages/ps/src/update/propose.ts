@@ -4,7 +4,7 @@ import type { Proposal } from './agreement.ts';
 import type { BroadcastLink } from './broadcast-link.ts';
 import type { UpdateContext } from './update-context.ts';
 
-/** What this rank brings to an update. @param link Of the group that the update needs. */
+/** Builds this rank's proposal for an update. @param link The link of the group that the update needs. */
 export function propose(
   context: UpdateContext,
   options: UpdateOptions,

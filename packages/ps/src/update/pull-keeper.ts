@@ -11,17 +11,17 @@ export class PullKeeper {
   #plan: { readonly key: string; readonly plan: HostPlan } | undefined;
   #ring: HostMemory | undefined;
 
-  /** Digests of the needs that are remembered. */
+  /** Digests of the needs in memory. */
   get knownNeeds(): readonly string[] {
     return [...this.#needs.keys()];
   }
 
-  /** Needs of this digest. */
+  /** Returns the needs with this digest. */
   needsOf(digest: string): Needs | undefined {
     return this.#needs.get(digest);
   }
 
-  /** Remembers needs; those that were remembered longest ago go. */
+  /** Stores needs and removes the oldest ones. */
   remember(digest: string, needs: Needs): void {
     this.#needs.delete(digest);
     this.#needs.set(digest, needs);
@@ -31,13 +31,13 @@ export class PullKeeper {
     }
   }
 
-  /** The plan of this key, made once. */
+  /** Returns the plan for this key, and creates it the first time. */
   plan(key: string, make: () => HostPlan): HostPlan {
     if (this.#plan?.key !== key) this.#plan = { key, plan: make() };
     return this.#plan.plan;
   }
 
-  /** A ring of this size that a good update left, if there is one. */
+  /** A ring of this size from a successful update, if there is one. */
   takeRing(sizeBytes: number): HostMemory | undefined {
     const ring = this.#ring;
     this.#ring = undefined;
@@ -46,7 +46,7 @@ export class PullKeeper {
     return undefined;
   }
 
-  /** Ends the use of a ring. It is kept only where no worker can read it any more. */
+  /** Ends the use of a ring. It is kept only if no worker can read it any more. */
   giveBack(ring: HostMemory, isSound: boolean): void {
     discard(this.#ring);
     this.#ring = undefined;
@@ -54,14 +54,14 @@ export class PullKeeper {
     else discard(ring);
   }
 
-  /** A worker keeps regions mapped. */
+  /** Registers a worker that keeps regions mapped. */
   hold(hold: RegionHold | undefined): void {
     if (hold === undefined) return;
     this.#holds.add(hold);
     void hold.closed.then(() => this.#holds.delete(hold));
   }
 
-  /** Has all workers unmap what they keep, and gives the ring back. Idempotent. */
+  /** Makes all workers unmap their regions, and frees the ring. Idempotent. */
   async release(): Promise<void> {
     await Promise.all([...this.#holds].map((hold) => hold.end()));
     discard(this.#ring);

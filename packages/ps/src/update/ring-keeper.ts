@@ -2,19 +2,19 @@ import { CheckpointEngineError, type Device, isSharedMemory, type SharedMemory }
 
 interface Kept {
   readonly memory: SharedMemory;
-  /** This rank took the memory itself; otherwise it opened what another rank took. */
+  /** This rank allocated the memory; otherwise it opened memory of another rank. */
   readonly isOwn: boolean;
-  /** What kind of update it is for. */
+  /** The kind of update that it is for. */
   readonly kind: string;
 }
 
 /**
- * Gives updates the memory that workers read out of, the ring. On the host the ring of a good update is kept for the
- * next one like it: taking it anew costs the clearing and mapping of all its pages, at every rank. On a GPU it never is:
- * between updates the memory is the inference engine's.
+ * Provides the memory that workers read during updates, the ring. On the host, the ring of a successful update is kept
+ * for the next similar update, because clearing and mapping new pages takes time at every rank. On a GPU it is never
+ * kept: between updates the memory belongs to the inference engine.
  */
 export class RingKeeper {
-  /** Whether rings stay at all. */
+  /** Whether rings are kept at all. */
   readonly keeps: boolean;
   readonly #device: Device;
   #kind = '';
@@ -25,24 +25,24 @@ export class RingKeeper {
     this.keeps = device.supports.hostAddressable;
   }
 
-  /** Memory that the next update can have beside what the device says is free. */
+  /** Memory that the next update can use in addition to what the device reports as free. */
   get keptBytes(): number {
     return this.#kept?.memory.sizeBytes ?? 0;
   }
 
-  /** Begins an update: gives back what another kind of update left, before anybody takes memory. */
+  /** Begins an update: frees the ring of another kind of update before any rank allocates memory. */
   begin(kind: string): void {
     this.#kind = kind;
     if (this.#kept?.kind !== kind) this.close();
   }
 
-  /** Takes a ring that other processes can open. */
+  /** Allocates a ring that other processes can open. */
   async take(sizeBytes: number): Promise<SharedMemory> {
     const kept = this.#takeKept(({ memory, isOwn }) => isOwn && memory.sizeBytes === sizeBytes);
     return kept ?? (await this.#device.allocateShared(sizeBytes));
   }
 
-  /** Opens the ring that another rank of this host took for all. @throws `CE_NOT_SUPPORTED` There is none to open. */
+  /** Opens the ring that another rank of this host allocated for all. @throws `CE_NOT_SUPPORTED` There is none. */
   async open(handle: Uint8Array | undefined, sizeBytes: number): Promise<SharedMemory> {
     if (handle === undefined) throw cannotShare('The first rank shares no ring');
     const kept = this.#takeKept(({ memory, isOwn }) => !isOwn && isSame(memory.handle, handle));
@@ -56,7 +56,7 @@ export class RingKeeper {
   /**
    * Ends the use of a ring.
    *
-   * @param isSound The update went well: no worker and no rank touches the ring any more.
+   * @param isSound The update succeeded: no worker and no rank uses the ring any more.
    */
   giveBack(memory: SharedMemory, { isOwn, isSound }: { isOwn: boolean; isSound: boolean }): void {
     if (!this.keeps || !isSound) {
@@ -67,7 +67,7 @@ export class RingKeeper {
     this.#kept = { memory, isOwn, kind: this.#kind };
   }
 
-  /** Gives back what is kept. Idempotent. */
+  /** Frees the kept ring. Idempotent. */
   close(): void {
     const kept = this.#kept;
     this.#kept = undefined;
@@ -96,6 +96,6 @@ function cannotShare(message: string): CheckpointEngineError {
   return new CheckpointEngineError(
     'CE_NOT_SUPPORTED',
     message,
-    'Use the same release on all ranks, and a transport whose supports.sharedTarget fits the device',
+    'Use the same release on all ranks, and a transport whose supports.sharedTarget matches the device',
   );
 }

@@ -2,11 +2,11 @@ import { CheckpointEngineError } from '@checkpoint-engine/interface';
 import type { RankMetas } from '@checkpoint-engine/meta';
 import type { WorldMetas } from '../api.ts';
 
-/** What {@link assignRoles} goes by. Equal on all ranks. */
+/** The inputs of {@link assignRoles}. Equal on all ranks. */
 export interface RolesInput {
   /** All ranks of this world, ascending. */
   readonly members: readonly number[];
-  /** Ranks that are to receive; all where it is absent or empty. */
+  /** Ranks that receive; all if it is absent or empty. */
   readonly ranks: readonly number[] | undefined;
   readonly metas: WorldMetas;
   /** The metas are those of another world: its ranks hold the weights, and no rank of this one. */
@@ -16,24 +16,24 @@ export interface RolesInput {
   readonly inferenceParallelSize: number | undefined;
 }
 
-/** Who does what in an update. Equal on all ranks. */
+/** The roles of ranks in an update. Equal on all ranks. */
 export interface Roles {
   /** Ranks whose engines receive, ascending. */
   readonly receivers: readonly number[];
   /**
-   * Ranks that broadcast to each other, ascending: the receivers, and owners among the others that cannot be read from.
-   * Without a group every receiver gets all buckets for itself.
+   * Ranks that broadcast to each other, ascending: the receivers, and owners among the others whose memory cannot be
+   * read. Without a group every receiver reads all buckets itself.
    */
   readonly group: readonly number[];
-  /** Some buckets are read out of peers' memory. */
+  /** Some buckets are read from peers' memory. */
   readonly reads: boolean;
 }
 
 /**
- * Says who takes part in an update, and how. What is held outside of the group is read by P2P.
+ * Decides which ranks take part in an update, and how. Buckets outside the group are read by P2P.
  *
  * @throws {RangeError} `ranks` or `inferenceParallelSize` do not fit the world.
- * @throws `CE_CONFIG_INVALID` A transport is wanting; `CE_METAS_INVALID` An owner cannot be read from.
+ * @throws `CE_CONFIG_INVALID` A required transport is missing; `CE_METAS_INVALID` An owner's memory cannot be read.
  */
 export function assignRoles(input: RolesInput): Roles {
   const { metas, isForeign, hasBroadcast, hasP2P } = input;
@@ -47,14 +47,14 @@ export function assignRoles(input: RolesInput): Roles {
   const broadcasts = hasBroadcast && group.length > 1;
   if (group.length > 1 && !hasBroadcast && (!hasP2P || senders.length > 0)) throw noTransport(input, senders);
   const read = owners.filter((owner) => isForeign || !(broadcasts && group.includes(owner.rank)));
-  // With one receiver that owns everything nothing is read by anybody.
+  // If the only receiver owns everything, no rank reads from another.
   const others = read.filter(({ rank }) => isForeign || receivers.length > 1 || rank !== receivers[0]);
   if (others.length > 0 && !hasP2P) throw noP2P(input);
   for (const owner of others) if (!isReadable(owner)) throw unreadable(owner);
   return { receivers, group: broadcasts ? group : [], reads: others.length > 0 };
 }
 
-/** Whether peers can read all of what a rank holds. */
+/** Whether peers can read everything that a rank holds. */
 function isReadable({ p2pAddress, regions, tensors }: RankMetas): boolean {
   if (p2pAddress === undefined) return false;
   const used = new Set(tensors.map(({ region }) => region));
@@ -77,7 +77,7 @@ function receiversOf({ members, ranks, inferenceParallelSize: size }: RolesInput
   const absent = members.find((rank) => instances.has(instanceOf(rank)) && !receivers.includes(rank));
   if (absent === undefined) return receivers;
   throw new RangeError(
-    `ranks leaves out rank ${absent}, but has others of its inference instance of ${size} ranks: wanted all of them or none`,
+    `ranks leaves out rank ${absent}, but has others of its inference instance of ${size} ranks: expected all of them or none`,
   );
 }
 
@@ -85,8 +85,8 @@ function noTransport({ members }: RolesInput, senders: readonly number[]): Check
   return new CheckpointEngineError(
     'CE_CONFIG_INVALID',
     senders.length > 0
-      ? `Ranks ${senders.join(', ')} own weights that peers cannot read, and the servers were given no broadcast transport`
-      : `A world of ${members.length} ranks needs a broadcast transport, and the server was given none`,
+      ? `Ranks ${senders.join(', ')} own weights that peers cannot read, but the servers have no broadcast transport`
+      : `A world of ${members.length} ranks needs a broadcast transport, but the server has none`,
     'Pass `broadcast`: nccl() for GPUs, shm() for the host device; or pass `p2p` on all ranks before they register',
   );
 }
@@ -94,8 +94,8 @@ function noTransport({ members }: RolesInput, senders: readonly number[]): Check
 function noP2P({ metas }: RolesInput): CheckpointEngineError {
   return new CheckpointEngineError(
     'CE_CONFIG_INVALID',
-    `Checkpoint "${metas[0]?.checkpoint}" is held by another world, and the server was given no P2P transport to read it`,
-    'Pass `p2p`, the same transport as the owners have: rdma() between hosts, shmP2P() within one',
+    `Checkpoint "${metas[0]?.checkpoint}" is held by another world, but the server has no P2P transport to read it`,
+    'Pass `p2p`, the transport that the owners use: rdma() between hosts, shmP2P() within one',
   );
 }
 
@@ -103,8 +103,8 @@ function unreadable({ rank, p2pAddress, checkpoint }: RankMetas): CheckpointEngi
   return new CheckpointEngineError(
     'CE_METAS_INVALID',
     p2pAddress === undefined
-      ? `Rank ${rank} owns weights of checkpoint "${checkpoint}", but its metas say no address to read them from`
-      : `Rank ${rank} owns weights of checkpoint "${checkpoint}" that it keeps in files, or that its P2P transport could not share`,
+      ? `Rank ${rank} owns weights of checkpoint "${checkpoint}", but its metas contain no P2P address`
+      : `Rank ${rank} owns weights of checkpoint "${checkpoint}" that are in files, or that its P2P transport could not share`,
     'Give the owners a P2P transport, let them register the checkpoint into memory (no streaming), and save the metas again',
     { peer: rank },
   );

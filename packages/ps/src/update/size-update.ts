@@ -13,36 +13,38 @@ const MIB = 2 ** 20;
 const GIB = 2 ** 30;
 
 /**
- * On the host a bucket costs little beside its bytes, the messages about it on the same cores that copy: larger ones gain
- * next to nothing and hold memory.
+ * On the host, the cost of a bucket is mainly that of its messages, on the cores that also copy: larger buckets gain
+ * almost nothing and use memory.
  */
 const HOST_BUCKET_BYTES = 128 * MIB;
 
-/** Slots of the ring on the host: nothing is copied to a device there, so that one bucket is filled while one reloads. */
+/** Slots of the ring on the host: no data is copied to a device, so one bucket is filled while another reloads. */
 const HOST_RING_SLOTS = 2;
 
-/** Reads take their time to begin and to end: several have to be under way at each rank that reads, small ones do. */
+/** Reads take time to begin and to end, so each reading rank needs several small ones in progress. */
 const READING_RING = { slots: 8, bucketBytes: 16 * MIB };
 
-/** Slots of the ring and for staging on a GPU, where memory suffices. */
+/** Slots of the ring and for staging on a GPU, if there is enough memory. */
 const GPU_SLOTS = { ring: 3, staging: 2 };
 
-/** What a vLLM worker takes, until a worker of this server has been measured. */
+/** The pace of a vLLM worker, used until a worker of this server has been measured. */
 const USUAL_RELOAD: ReloadCost = { bucketMs: 3.5, tensorMs: 0.12 };
 
-/** Page-locked memory to a GPU over PCIe 5, and a broadcast between the GPUs of a host. */
+/** Rates of page-locked memory to a GPU over PCIe 5, and of a broadcast between the GPUs of a host. */
 const USUAL_LINKS = { h2dGBps: 50, broadcastGBps: 150 };
 
-/** Device memory of an update where nobody says how much: the engine's memory is the engine's. */
+/** Default device memory for an update: most memory belongs to the engine. */
 const SOFT_MEMORY_BYTES = GIB;
-/** The same with several ranks, which bring bytes faster than workers take small buckets; at most half of what is free. */
+/**
+ * The same with several ranks, which move data faster than workers load small buckets; at most half of the free memory.
+ */
 const MOST_SOFT_MEMORY_BYTES = 4 * GIB;
 
 /** On the host, device memory is shared memory. */
 const HOST_HINT =
   'Enlarge /dev/shm, whose free space is the memory of the host device: docker run --shm-size, an emptyDir of medium Memory on Kubernetes, or mount -o remount,size=';
 
-/** What bounds the buckets of an update. */
+/** Bounds for the buckets of an update. */
 export interface UpdateBounds {
   /** `supports.hostAddressable` of the device. */
   readonly hostAddressable: boolean;
@@ -50,9 +52,9 @@ export interface UpdateBounds {
   readonly outOfPlace?: boolean | undefined;
   readonly freeBytes: number;
   readonly memberCount: number;
-  /** Buckets are read out of peers' memory straight into the ring. @default false */
+  /** Buckets are read from peers' memory directly into the ring. @default false */
   readonly readsIntoRing?: boolean | undefined;
-  /** What the slowest worker took in earlier updates. @default what vLLM's take */
+  /** The pace of the slowest worker in earlier updates. @default that of vLLM's workers */
   readonly reload?: ReloadCost | undefined;
   readonly bucketBytes: number | undefined;
   readonly maxBucketBytes: number | undefined;
@@ -60,7 +62,7 @@ export interface UpdateBounds {
   readonly memFraction: number | undefined;
 }
 
-/** Sizes buckets, ring and staging for one update. Equal on all ranks for equal metas and bounds. */
+/** Computes the sizes of buckets, ring and staging for one update. Equal on all ranks for equal metas and bounds. */
 export function sizeUpdate(metas: WorldMetas, bounds: UpdateBounds): BucketSizing {
   try {
     return sizeOf(metas, bounds);
@@ -76,8 +78,9 @@ function sizeOf(metas: WorldMetas, bounds: UpdateBounds): BucketSizing {
   const measure = measureMetas(metas);
   const { memberCount, freeBytes, deviceMemoryBytes, memFraction, hostAddressable, outOfPlace = true } = bounds;
   const softMemoryBytes = softMemory(bounds);
-  // With one rank buckets go straight into the ring, and so they do where the transport sends in place only. On the
-  // host a second copy would only cost: the root loads into the ring that its host shares, or into its own one.
+  // With one rank, buckets go directly into the ring. The same is true if the transport only sends in place. On the
+  // host a
+  // second copy would only cost time: the root loads into the ring that its host shares, or into its own ring.
   const staging = memberCount > 1 && !hostAddressable && outOfPlace;
   const slots = slotsOf(bounds);
   const slotCount = slots.slots + (staging ? GPU_SLOTS.staging : 0);
@@ -101,7 +104,7 @@ function softMemory({ memberCount, freeBytes, hostAddressable }: UpdateBounds): 
   return Math.max(SOFT_MEMORY_BYTES, Math.min(MOST_SOFT_MEMORY_BYTES, freeBytes / 2));
 }
 
-/** @param mostBytes What a slot can have of the device memory. */
+/** @param mostBytes Maximum device memory for a slot. */
 function preferredBytes(
   { totalBytes, tensorCount }: MetasMeasure,
   { memberCount, readsIntoRing, hostAddressable, reload = USUAL_RELOAD }: UpdateBounds,

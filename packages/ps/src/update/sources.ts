@@ -17,7 +17,7 @@ export interface SourcesInput {
   readonly cleanup: Cleanup;
 }
 
-/** Opens where the buckets come from that this rank brings to the others: its own pool, pools of peers, both or none. */
+/** Opens the sources of the buckets that this rank sends to the others: its own pool, pools of peers, both or none. */
 export async function openSources(input: SourcesInput): Promise<BucketSource> {
   const { context, planned, signal, emit, cleanup } = input;
   const { rank } = context.store;
@@ -44,7 +44,7 @@ export async function openSources(input: SourcesInput): Promise<BucketSource> {
   return read.length === 0 ? own : new JointSource(own, others, isOwn);
 }
 
-/** Of a rank that brings nothing to anybody. */
+/** The source of a rank that sends nothing. */
 const noSource: BucketSource = {
   ready: (bucket) => nothing(bucket),
   load: (bucket: Bucket, _target: MemoryRange) => nothing(bucket),
@@ -52,5 +52,5 @@ const noSource: BucketSource = {
 };
 
 function nothing({ index }: Bucket): Promise<never> {
-  return Promise.reject(new Error(`Bucket ${index} was asked for, but this rank brings none`));
+  return Promise.reject(new Error(`Bucket ${index} was requested, but this rank has none`));
 }

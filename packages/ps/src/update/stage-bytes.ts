@@ -3,12 +3,12 @@ import type { Stage } from '../api.ts';
 import { type BucketSource, stagesOf } from '../sources/bucket-source.ts';
 import type { Transfer } from './transfers.ts';
 
-/** What {@link stageBytes} adds up. */
+/** The inputs of {@link stageBytes}. */
 export interface StageBytesInput {
   readonly transfers: readonly Transfer[];
-  /** Those that this rank brings to the others. */
+  /** The buckets that this rank sends to the others. */
   readonly ownBuckets: readonly Bucket[];
-  /** Where these come from. */
+  /** The source of these buckets. */
   readonly source: BucketSource;
   /** There is a group to broadcast in. */
   readonly broadcasts: boolean;
@@ -16,7 +16,7 @@ export interface StageBytesInput {
   readonly receives: boolean;
 }
 
-/** Bytes that one rank brings through each stage. */
+/** Bytes that one rank moves through each stage. */
 export function stageBytes(input: StageBytesInput): Record<Stage, number> {
   const { transfers, ownBuckets, source, broadcasts, receives } = input;
   const allBytes = transfers.reduce((sum, { bucket }) => sum + bucket.sizeBytes, 0);

@@ -1,6 +1,6 @@
 import type { ProgressEvent, UpdatePhase, UpdateResult } from '../api.ts';
 
-/** Tells phases apart in time and tells the listener of them. */
+/** Measures phases and reports them to the listener. */
 export class Stopwatch {
   readonly #rank: number;
   readonly #emit: (event: ProgressEvent) => void;
@@ -33,7 +33,7 @@ export class Stopwatch {
     this.#emit({ type: 'phase', phase, rank: this.#rank, atMs: performance.timeOrigin + atMs });
   }
 
-  /** Milliseconds of each phase that is over. */
+  /** Milliseconds of each phase that has ended. */
   get durationsMs(): UpdateResult['durationsMs'] {
     return this.#durationsMs;
   }

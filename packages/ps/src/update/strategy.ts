@@ -2,7 +2,7 @@ import { CheckpointEngineError } from '@checkpoint-engine/interface';
 import type { UpdateOptions } from '../api.ts';
 import type { ChosenWorkers } from './choose-workers.ts';
 
-/** How an update brings its bytes, and why so. Equal on all ranks. */
+/** The strategy of an update's transfer, and the reason for it. Equal on all ranks. */
 export interface Strategy {
   readonly name: 'pull' | 'buckets';
   readonly reason: string;

@@ -3,7 +3,7 @@ import type { Cleanup } from '@checkpoint-engine/interface/shared';
 import type { Bucket, BucketSizing } from '@checkpoint-engine/planner';
 import { Ring } from '../sources/ring.ts';
 
-/** Takes the memory where own buckets wait for their broadcast; none where they are loaded straight into the ring. */
+/** Allocates memory where own buckets wait for their broadcast; none if they are loaded directly into the ring. */
 export async function takeStaging(
   device: Device,
   own: readonly Bucket[],

@@ -2,9 +2,9 @@ import { createHash } from 'node:crypto';
 import type { ParameterMeta, RankMetas } from '@checkpoint-engine/meta';
 import type { WorldMetas } from '../api.ts';
 
-/** The tensors of all ranks in columns; the index of one is its position over all ranks' metas. */
+/** The tensors of all ranks in columns. The index of a tensor is its position in the metas of all ranks. */
 export interface TensorList {
-  /** Equal for equal names, dtypes and shapes in the same order, wherever the bytes are. */
+  /** Equal for equal names, dtypes and shapes in the same order, independent of their location. */
   readonly digest: string;
   readonly sizesBytes: Float64Array;
   readonly metas: readonly ParameterMeta[];
@@ -13,7 +13,7 @@ export interface TensorList {
 
 const known = new WeakMap<WorldMetas, TensorList>();
 
-/** Lists tensors, once for the same metas. */
+/** Lists tensors. Computed once per metas. */
 export function tensorList(metas: WorldMetas): TensorList {
   let list = known.get(metas);
   if (list === undefined) {

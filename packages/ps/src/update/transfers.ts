@@ -3,13 +3,15 @@ import type { WorldMetas } from '../api.ts';
 import type { Proposal } from './agreement.ts';
 import type { Roles } from './roles.ts';
 
-/** One bucket on its way, and the rank that brings it to the others. `bucket.index` is its place among the transfers. */
+/**
+ * One bucket in transfer, and the rank that sends it to the others. `bucket.index` is its position in the transfers.
+ */
 export interface Transfer {
   readonly bucket: Bucket;
   readonly root: number;
 }
 
-/** What {@link planTransfers} goes by. But for `rank` it is equal on all ranks. */
+/** The inputs of {@link planTransfers}. Equal on all ranks, except for `rank`. */
 export interface TransfersInput {
   readonly plan: Plan;
   readonly roles: Roles;
@@ -21,10 +23,10 @@ export interface TransfersInput {
 }
 
 /**
- * Says which rank brings which bucket to the others, and in which order.
+ * Decides which rank sends which bucket to the others, and in which order.
  *
- * In a group its members send what they own; what nobody there owns is read by receivers, shared out over the NICs of
- * both sides. Without a group each receiver brings all buckets to itself, beginning with a different one, so that
+ * In a group, members send what they own. Receivers read what no member owns, and the reads are distributed over the
+ * NICs of both sides. Without a group each receiver reads all buckets itself, and starts with a different one, so that
  * receivers do not all read from the same owner at a time.
  *
  * @throws `CE_METAS_INVALID`, `CE_PLAN_NO_RECEIVER`
@@ -39,7 +41,7 @@ export function planTransfers(input: TransfersInput): Transfer[] {
   );
 }
 
-/** Buckets that are read take the places that they have in the plan, in the order of their assignment. */
+/** Buckets that are read take the positions that they have in the plan, in the order of their assignment. */
 function sharedTransfers({ plan, roles, metas, isForeign, proposals }: TransfersInput): Transfer[] {
   const isSent = ({ ownerRank }: Bucket): boolean => !isForeign && roles.group.includes(ownerRank);
   const assigned = assignReceiverRanks(
@@ -58,7 +60,7 @@ function numbered(transfers: readonly Transfer[]): Transfer[] {
   return transfers.map(({ bucket, root }, index) => ({ bucket: { ...bucket, index }, root }));
 }
 
-/** Ranks by the NICs that they have in common. */
+/** Groups ranks by the NICs that they have in common. */
 export function topologyOf(ranks: Iterable<readonly [number, { host: string; nics: readonly string[] }]>): Topology {
   const topology = new Map<string, Set<number>>();
   for (const [rank, { host, nics }] of ranks) {

@@ -10,39 +10,39 @@ import type { WorkerPace } from './worker-pace.ts';
 
 /** This rank's end of its P2P transport. */
 export interface P2PAccess {
-  /** Of the transport. */
+  /** The name of the transport. */
   readonly name: string;
   readonly supports: P2PSupports;
   readonly endpoint: P2PEndpoint;
 }
 
-/** What one update is made from. */
+/** The inputs of one update. */
 export interface UpdateContext {
   readonly checkpoint: string;
   readonly metas: WorldMetas;
   readonly metasDigest: string;
-  /** Of all tensors, where `metas` has those alone that come in buckets. */
+  /** Metas of all tensors, if `metas` has only those that come in buckets. */
   readonly wholeMetas?: WorldMetas | undefined;
   /** The metas are those of another world: its ranks hold the weights, and no rank of this one. */
   readonly isForeign: boolean;
-  /** Metas of further worlds that hold the same bytes, to be read where an owner fails. */
+  /** Metas of further worlds that hold the same bytes, used if an owner fails. */
   readonly fallbacks: readonly WorldMetas[];
-  /** This rank's share; absent where the metas are those of another world. */
+  /** This rank's share. Absent if the metas are those of another world. */
   readonly held: HeldCheckpoint | undefined;
-  /** It was still being read into memory when the update began. */
+  /** The share was still being read into memory when the update began. */
   readonly wasFilling: boolean;
   readonly device: Device;
   readonly store: Store;
   readonly links: BroadcastLinks;
   readonly rings: RingKeeper;
   readonly pulls: PullKeeper;
-  /** Called where a worker may go on reading the memory of checkpoints after the update has failed. */
+  /** Called if a worker may continue to read the memory of checkpoints after the update has failed. */
   readonly retirePools: () => void;
   readonly p2p: P2PAccess | undefined;
-  /** How workers are spoken to, where the caller of this update does not say. */
+  /** The worker protocol, if the caller of this update does not choose one. */
   readonly protocol: WorkerProtocol;
   readonly plans: PlanCache;
-  /** Of this rank's worker, over all updates. */
+  /** The pace of this rank's worker, over all updates. */
   readonly pace: WorkerPace;
   readonly host: string;
   readonly nics: readonly string[];

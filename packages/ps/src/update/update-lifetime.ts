@@ -3,18 +3,18 @@ import { atRank, CheckpointEngineError, LONGEST_TIMER_MS, type Store } from '@ch
 import type { Cleanup } from '@checkpoint-engine/interface/shared';
 import { followSignals } from '../util/follow-signals.ts';
 
-/** What {@link UpdateLifetime} is bounded by. */
+/** The bounds of an {@link UpdateLifetime}. */
 export interface UpdateBoundaries {
   readonly checkpoint: string;
   readonly rank: number;
   readonly timeoutMs: number;
   /** Each of them ends the update when it fires. */
   readonly signals: readonly (AbortSignal | undefined)[];
-  /** Undoes what following them takes. */
+  /** Removes the listeners. */
   readonly cleanup: Cleanup;
 }
 
-/** How long one update lives at this rank: until it is done, or until the first failure of anybody. */
+/** The lifetime of one update at this rank: until it is done, or until the first failure of any rank. */
 export class UpdateLifetime {
   readonly timeoutMs: number;
   readonly #rank: number;
@@ -27,7 +27,7 @@ export class UpdateLifetime {
     this.timeoutMs = timeoutMs;
     this.#rank = rank;
     this.#cleanup = cleanup;
-    // Every read, broadcast and reload that is under way listens.
+    // Every read, broadcast and reload in progress listens.
     setMaxListeners(0, this.signal);
     const expire = (): void => this.#controller.abort(timedOut(checkpoint, timeoutMs, rank));
     const timer = setTimeout(expire, Math.min(timeoutMs, LONGEST_TIMER_MS));
@@ -45,22 +45,24 @@ export class UpdateLifetime {
     return atRank(this.signal.reason, this.#rank);
   }
 
-  /** Ends when that scope fails, too. */
+  /** Also ends when that scope fails. */
   follow(scope: Store): void {
     this.#cleanup.defer(followSignals(this.#controller, [scope.signal]));
   }
 
-  /** Has somebody told, when the update has failed here: see {@link UpdateLifetime.end}. */
+  /** Registers a function that tells another party that the update has failed here: see {@link UpdateLifetime.end}. */
   onFailure(tell: (failure: CheckpointEngineError) => unknown): void {
     this.#tell.push(tell);
   }
 
-  /** Has something left, when everybody has been told: who sees it left before would take it for the failure. */
+  /**
+   * Registers a function that leaves a group after all parties were told; leaving earlier would look like the failure.
+   */
   afterFailure(leave: () => unknown): void {
     this.#leave.push(leave);
   }
 
-  /** Fails the update with this error, unless it has failed already, has everybody told, and gives the failure. */
+  /** Fails the update with this error, unless it has failed already, tells all parties, and returns the failure. */
   async end(error: unknown): Promise<CheckpointEngineError> {
     this.fail(error);
     const { failure } = this;
@@ -79,7 +81,7 @@ function timedOut(checkpoint: string, timeoutMs: number, rank: number): Checkpoi
   return new CheckpointEngineError(
     'CE_TIMEOUT',
     `The update of checkpoint "${checkpoint}" did not end within ${timeoutMs} ms`,
-    'Look at the logs of the engine and of the slowest rank; raise the time-out if it was only slow',
+    'Check the logs of the engine and of the slowest rank; raise the time-out if it was only slow',
     { rank, op: 'update', retryable: true },
   );
 }

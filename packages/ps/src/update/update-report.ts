@@ -11,14 +11,14 @@ import { tensorList } from './tensor-list.ts';
 import type { UpdateContext } from './update-context.ts';
 import type { UpdateRun } from './update-run.ts';
 
-/** How the bytes come, and how many of them this rank's worker keeps. */
+/** The strategy of the update, and how many bytes this rank's worker keeps. */
 export interface StrategyReport {
   readonly strategy: Strategy;
-  /** Of the checkpoint, what this rank's worker keeps. */
+  /** Bytes of the checkpoint that this rank's worker keeps. */
   readonly neededBytes: number;
-  /** That the worker copies itself. */
+  /** Bytes that the worker copies itself. */
   readonly pullBytes: number;
-  /** That this rank reads into its host's ring. */
+  /** Bytes that this rank reads into its host's ring. */
   readonly readBytes: number;
 }
 
@@ -29,13 +29,13 @@ const NO_BUCKETS = {
 
 const NOTHING = { read: 0, h2d: 0, broadcast: 0, reload: 0, pull: 0 };
 
-/** The report where the workers were not asked what they keep: each that receives gets everything. */
+/** The report if the workers were not asked what they keep: each worker that receives gets everything. */
 export function wholeBuckets(context: UpdateContext, { roles }: Meeting, strategy: Strategy): StrategyReport {
   const receives = roles.receivers.includes(context.store.rank);
   return { strategy, neededBytes: receives ? bytesOf(context) : 0, pullBytes: 0, readBytes: 0 };
 }
 
-/** Tells the listener what will be moved, and how, where buckets come through this rank. */
+/** Reports to the listener what will be moved, if buckets pass through this rank. */
 export function emitPlan(
   { emit, context }: UpdateRun,
   { roles, link, moves }: Meeting,
@@ -70,7 +70,7 @@ export function emitPlan(
   });
 }
 
-/** What the update did, seen from this rank. */
+/** The result of the update at this rank. */
 export function summarise(
   context: UpdateContext,
   { counter }: Agreement,

@@ -5,13 +5,13 @@ import type { Stopwatch } from './stopwatch.ts';
 import type { UpdateContext } from './update-context.ts';
 import type { UpdateLifetime } from './update-lifetime.ts';
 
-/** What the parts of one update work with. */
+/** The state that the parts of one update share. */
 export interface UpdateRun {
   readonly context: UpdateContext;
   readonly options: UpdateOptions;
   readonly protocol: WorkerProtocol;
   readonly life: UpdateLifetime;
-  /** Gives back what the update took, however it ends. */
+  /** Releases the resources of the update, however it ends. */
   readonly cleanup: Cleanup;
   readonly watch: Stopwatch;
   readonly emit: (event: ProgressEvent) => void;

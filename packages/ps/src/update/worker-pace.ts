@@ -1,12 +1,12 @@
 import type { ReloadCost } from '@checkpoint-engine/planner';
 import type { ProgressEvent } from '../api.ts';
 
-/** Buckets of an update that are not measured: their worker warms up. */
+/** The first buckets of an update are not measured, because their worker warms up. */
 const WARMUP = 1;
-/** With fewer there is nothing to learn. */
+/** Fewer measurements are not sufficient. */
 const LEAST_SAMPLES = 4;
 
-/** Figures that differ by less are taken for the same. */
+/** Figures with a smaller difference count as equal. */
 const NEAR = 0.25;
 
 interface Sample {
@@ -14,16 +14,16 @@ interface Sample {
   readonly ms: number;
 }
 
-/** What this rank's worker took for buckets, over the updates of a server: the next one sizes its buckets by it. */
+/** The measured pace of this rank's worker over the updates of a server: the next update sizes its buckets by it. */
 export class WorkerPace {
   #cost: ReloadCost | undefined;
 
-  /** Of the last update that told enough. */
+  /** From the last update with enough measurements. */
   get cost(): ReloadCost | undefined {
     return this.#cost;
   }
 
-  /** Listens to one update. @param tensorCountOf Of a bucket, by its index. */
+  /** Listens to one update. @param tensorCountOf Number of tensors in a bucket, by its index. */
   follow(tensorCountOf: (bucket: number) => number): { observe(event: ProgressEvent): void; end(): void } {
     const startedAtMs = new Map<number, number>();
     const samples: Sample[] = [];
@@ -43,7 +43,7 @@ export class WorkerPace {
   }
 }
 
-/** Whether a new figure tells nothing new: with the same one the next update has the same plan. */
+/** Whether a new figure is close to the old one: an equal figure gives the next update the same plan. */
 function isNear(cost: ReloadCost, known: ReloadCost | undefined): boolean {
   if (known === undefined) return false;
   const near = (one: number, other: number): boolean => Math.abs(one - other) <= NEAR * Math.max(one, other);
@@ -51,8 +51,8 @@ function isNear(cost: ReloadCost, known: ReloadCost | undefined): boolean {
 }
 
 /**
- * The line through what buckets took by their tensors, neither part of it below 0. Where all buckets have as many
- * tensors it cannot be told apart, and is the bucket's.
+ * Fits a line to the time of buckets by their number of tensors, with neither coefficient below 0. If all buckets have
+ * the same number of tensors, the two cannot be separated, and all time counts for the bucket.
  */
 function costOf(samples: readonly Sample[]): ReloadCost | undefined {
   if (samples.length < LEAST_SAMPLES) return undefined;
@@ -67,7 +67,7 @@ function costOf(samples: readonly Sample[]): ReloadCost | undefined {
   return { bucketMs: ms - tensorMs * tensors, tensorMs };
 }
 
-/** The dearest of several workers, part by part: buckets pass through all of them. */
+/** The maximum over several workers, for each coefficient: buckets pass through all of them. */
 export function dearest(costs: readonly (ReloadCost | null | undefined)[]): ReloadCost | undefined {
   const known = costs.filter((cost) => cost !== undefined && cost !== null);
   if (known.length === 0) return undefined;

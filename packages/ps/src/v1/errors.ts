@@ -1,18 +1,18 @@
 import { CheckpointEngineError } from '@checkpoint-engine/interface';
 import { hintOf } from './known-failures.ts';
 
-/** Whose worker it is, and where it was spoken to: named in every error. */
+/** The worker and its address, which every error names. */
 export interface Worker {
   readonly deviceUuid: string;
   readonly rank: number;
   readonly address: string;
 }
 
-/** What the worker was asked to do: the end of "did not ...". */
+/** The task of the worker; completes "did not ...". */
 export type Task =
   | 'connect'
   | 'open the buffer'
-  | 'let go of the buffer'
+  | 'release the buffer'
   | 'run its post-load hook'
   | `take bucket ${number}`;
 
@@ -25,7 +25,7 @@ export function workerTimedOut(worker: Worker, task: Task, timeoutMs: number): C
     `The worker on device "${worker.deviceUuid}" did not ${task} within ${timeoutMs} ms`,
     task === 'connect'
       ? `Check in the engine's log that it was asked to update and runs on this device, and ${SAME_NAMESPACES}`
-      : "Look at the engine's log for where it hangs; raise the time-out if it is only slow",
+      : "Check the engine's log for where it hangs; raise the time-out if it is only slow",
     details(worker, task),
   );
 }
@@ -33,10 +33,10 @@ export function workerTimedOut(worker: Worker, task: Task, timeoutMs: number): C
 export function workerGone(worker: Worker, task: Task): CheckpointEngineError {
   return new CheckpointEngineError(
     'CE_WORKER_LOST',
-    `The worker on device "${worker.deviceUuid}" went away when it was to ${task}`,
+    `The worker on device "${worker.deviceUuid}" ended before it could ${task}`,
     task === 'run its post-load hook'
-      ? "Look at the engine's log for what its post-load hook raised; without an engine's answer, workers of checkpoint-engine before 0.4.0 need the option endsOnRelease"
-      : "Look at the engine's log for why the worker died, restart it, and run the update again",
+      ? "Check the engine's log for the exception of its post-load hook; without an engine's answer, workers of checkpoint-engine before 0.4.0 need the option endsOnRelease"
+      : "Check the engine's log for why the worker died, restart it, and run the update again",
     details(worker, task),
   );
 }
@@ -46,8 +46,8 @@ export function workerRefused(worker: Worker, task: Task, reply: Uint8Array): Ch
   if (reply[0] === 0x80) {
     return new CheckpointEngineError(
       'CE_WORKER_PROTOCOL',
-      `The worker on device "${worker.deviceUuid}" failed to ${task} and said why in a pickle, which is never read`,
-      "Look at the engine's log; install checkpoint-engine 0.2.2 or newer in the engine to see the traceback here",
+      `The worker on device "${worker.deviceUuid}" failed to ${task} and sent the reason as a pickle, which is never read`,
+      "Check the engine's log; install checkpoint-engine 0.2.2 or newer in the engine to see the traceback here",
       details(worker, task),
     );
   }
@@ -56,7 +56,7 @@ export function workerRefused(worker: Worker, task: Task, reply: Uint8Array): Ch
     'CE_WORKER_FAILED',
     `The worker on device "${worker.deviceUuid}" failed to ${task}: ${lastLine(traceback)}`,
     task === 'open the buffer'
-      ? `Read the worker's traceback in detail; where CUDA refuses the handle, ${SAME_NAMESPACES}`
+      ? `Read the worker's traceback in detail; if CUDA rejects the handle, ${SAME_NAMESPACES}`
       : (hintOf(traceback) ??
           "Read the worker's traceback in detail: the model's load_weights or its post-load hook raised it"),
     { ...details(worker, task), detail: traceback },
@@ -65,7 +65,7 @@ export function workerRefused(worker: Worker, task: Task, reply: Uint8Array): Ch
 
 const details = ({ rank, address }: Worker, op: string) => ({ rank, peer: address, op });
 
-/** The exception's line: the last one that is not indented, since messages may have several lines. */
+/** Returns the line of the exception: the last one that is not indented, because messages may have several lines. */
 function lastLine(traceback: string): string {
   const lines = traceback.split('\n');
   return lines.findLast((line) => line !== '' && !line.startsWith(' ')) ?? traceback;

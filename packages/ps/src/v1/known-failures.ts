@@ -1,6 +1,6 @@
-/** A failure of an engine's loader that says what to do about it. */
+/** A known failure of an engine's loader, with a hint. */
 interface KnownFailure {
-  /** What the traceback has. */
+  /** Matches the traceback. */
   readonly pattern: RegExp;
   readonly hint: string;
 }
@@ -16,14 +16,14 @@ const KNOWN_FAILURES: readonly KnownFailure[] = [
     pattern: /AttributeError: '(?:Parameter|Tensor)' object has no attribute '(?:load_\w+|weight_loader\w*|\w+_dim)'/,
     hint: NEEDS_RECEIVER,
   },
-  // The scales were merged or got another name.
+  // The scales were merged or renamed.
   {
     pattern: /KeyError: '[^']*\.(?:\w*_scale\w*|\w*scales|qweight|qzeros|g_idx|weight_packed|weight_zero_point)'/,
     hint: NEEDS_RECEIVER,
   },
 ];
 
-/** What to do about a traceback of a worker, where that is known. */
+/** Returns the hint for a traceback of a worker, if the failure is known. */
 export function hintOf(traceback: string): string | undefined {
   return KNOWN_FAILURES.find(({ pattern }) => pattern.test(traceback))?.hint;
 }

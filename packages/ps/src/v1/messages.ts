@@ -2,15 +2,16 @@ import type { BucketTensor } from '../session.ts';
 import { PickleWriter } from './pickle-writer.ts';
 import { torchType } from './torch-dtype.ts';
 
-/** Bytes of a CUDA IPC memory handle. Bare, without a version in front, every release of torch takes it. */
+/** Size of a CUDA IPC memory handle. Without a version byte in front, every release of torch accepts it. */
 export const CUDA_HANDLE_BYTES = 64;
 
-// torch counts the buffer's users in a shared-memory file; the count is of no use here, and a name without a file is
-// let pass with a warning.
+// torch counts the buffer's users in a shared-memory file. The count is not needed here, and for a name without a file
+// torch
+// only prints a warning.
 const NO_REFERENCE_COUNTER = new TextEncoder().encode('/torch_checkpoint_engine_uncounted');
 const NO_EVENT = new Uint8Array(0);
 
-/** The tuple that opens the shared buffer as a `uint8` tensor, as torch's own `reduce_tensor` would give it. */
+/** The tuple that opens the shared buffer as a `uint8` tensor, as torch's own `reduce_tensor` returns it. */
 export function encodeBuffer(handle: Uint8Array, sizeBytes: number): Uint8Array {
   const pickle = new PickleWriter();
   pickle.tuple(() => {
@@ -37,9 +38,9 @@ export function encodeBuffer(handle: Uint8Array, sizeBytes: number): Uint8Array 
 }
 
 /**
- * The list of dicts that announces a bucket.
+ * Encodes the list of dicts that announces a bucket.
  *
- * @throws `CE_DTYPE_UNKNOWN`, as {@link torchType}.
+ * @throws `CE_DTYPE_UNKNOWN`, like {@link torchType}.
  */
 export function encodeBucket(tensors: readonly BucketTensor[]): Uint8Array {
   const pickle = new PickleWriter(64 + tensors.length * 128);
@@ -62,14 +63,14 @@ export function encodeBucket(tensors: readonly BucketTensor[]): Uint8Array {
   return pickle.finish();
 }
 
-/** The `None` that ends a phase: the first lets go of the buffer, the second runs the post-load hook. */
+/** The `None` that ends a phase: the first releases the buffer, the second runs the post-load hook. */
 export function encodeNone(): Uint8Array {
   const pickle = new PickleWriter(4);
   pickle.none();
   return pickle.finish();
 }
 
-/** The exception that makes a worker give up. */
+/** The exception that makes a worker abort. */
 export function encodeError(text: string): Uint8Array {
   const pickle = new PickleWriter(64 + text.length * 3);
   pickle.call('builtins', 'RuntimeError', () => pickle.text(text));

@@ -28,8 +28,8 @@ const OP = {
 /**
  * Writes one Python pickle (protocol 4, readable by Python 3.4 and newer), value by value.
  *
- * Values are written in the order in which Python's stack machine takes them: the containers take a callback that
- * writes their items. It only writes: nothing pickled is ever read in this project.
+ * Values are written in the order in which Python's stack machine reads them: containers take a callback that writes
+ * their items. This class only writes: this project never reads pickles.
  *
  * @source https://docs.python.org/3/library/pickletools.html and PEP 3154; differs: only the values below, one memo for
  *         what the caller names, no frames
@@ -54,7 +54,7 @@ export class PickleWriter {
     this.#byte(value ? OP.true : OP.false);
   }
 
-  /** @throws {RangeError} A number that is no safe integer; pass a bigint then. */
+  /** @throws {RangeError} The number is not a safe integer. Pass a bigint then. */
   integer(value: number | bigint): void {
     if (typeof value === 'number' && !Number.isSafeInteger(value)) {
       throw new RangeError(`A pickled integer must be exact, got: ${value}`);
@@ -133,14 +133,14 @@ export class PickleWriter {
     this.#byte(OP.tuple);
   }
 
-  /** What calling `module.name(*args)` gives. */
+  /** The result of the call `module.name(*args)`. */
   call(module: string, name: string, writeArgs: () => void): void {
     this.global(module, name);
     this.tuple(writeArgs);
     this.#byte(OP.reduce);
   }
 
-  /** Writes a value the first time that `key` is met, and a reference to it from then on: the reader shares it. */
+  /** Writes a value the first time for a `key`, and a reference to it from then on, so that the reader shares it. */
   once(key: string, write: () => void): void {
     const index = this.#memo.get(key);
     if (index === undefined) {
@@ -156,7 +156,7 @@ export class PickleWriter {
     }
   }
 
-  /** Ends the pickle. The writer is not to be used afterwards. */
+  /** Ends the pickle. Do not use the writer afterwards. */
   finish(): Uint8Array<ArrayBuffer> {
     this.#byte(OP.stop);
     return this.#bytes.subarray(0, this.#size);
@@ -180,7 +180,9 @@ export class PickleWriter {
   }
 }
 
-/** UTF-8 that keeps lone surrogates as three bytes each (Python's `surrogatepass`). Gives the offset after the text. */
+/**
+ * UTF-8 that keeps lone surrogates as three bytes each (Python's `surrogatepass`). Returns the offset after the text.
+ */
 function encodeText(text: string, target: Uint8Array, offset: number): number {
   let at = offset;
   for (let i = 0; i < text.length; i++) {

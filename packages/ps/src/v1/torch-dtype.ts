@@ -26,14 +26,14 @@ const TORCH_NAMES: Readonly<Record<DType, string | undefined>> = {
   F6_E3M2: undefined,
 };
 
-/** What is asked of a tensor here: its name for errors, its dtype and its shape. */
+/** The name for errors, dtype and shape of a tensor. */
 export interface TypedTensor {
   readonly name: string;
   readonly dtype: DType;
   readonly shape: readonly number[];
 }
 
-/** A tensor's dtype and shape as torch has them. */
+/** The dtype and shape of a tensor in torch. */
 export interface TorchType {
   /** Attribute of the module `torch`: `bfloat16`. */
   readonly dtype: string;
@@ -41,10 +41,10 @@ export interface TorchType {
 }
 
 /**
- * Gives the torch dtype and shape of a tensor that a safetensors header describes. They differ in shape for `F4` alone:
+ * Returns the torch dtype and shape of a tensor that a safetensors header describes. The shape differs only for `F4`:
  * torch counts pairs of values, so the last dimension is half as long.
  *
- * @throws `CE_DTYPE_UNKNOWN` where torch has no such dtype, or an `F4` tensor whose last dimension is odd.
+ * @throws `CE_DTYPE_UNKNOWN` if torch has no such dtype, or for an `F4` tensor whose last dimension is odd.
  * @source https://docs.pytorch.org/docs/stable/tensor_attributes.html
  */
 export function torchType(tensor: TypedTensor): TorchType {
@@ -55,16 +55,16 @@ export function torchType(tensor: TypedTensor): TorchType {
   if (tensor.dtype !== 'F4') return { dtype, shape: tensor.shape };
   const last = tensor.shape.at(-1);
   if (last === undefined || last % 2 !== 0) {
-    const what = `Tensor "${tensor.name}" of dtype F4 has shape [${tensor.shape}], but torch packs pairs of values: wanted an even last dimension`;
+    const what = `Tensor "${tensor.name}" of dtype F4 has shape [${tensor.shape}], but torch packs pairs of values: expected an even last dimension`;
     throw unknownDtype(tensor, what);
   }
   return { dtype, shape: [...tensor.shape.slice(0, -1), last / 2] };
 }
 
 /**
- * Checks that a Python worker can be told of every tensor; to be called before anything moves.
+ * Checks that a Python worker can receive every tensor. Call it before any data moves.
  *
- * @throws `CE_DTYPE_UNKNOWN` naming the first tensor that torch cannot hold.
+ * @throws `CE_DTYPE_UNKNOWN` with the first tensor that torch cannot hold.
  */
 export function checkV1Dtypes(tensors: Iterable<TypedTensor>): void {
   for (const tensor of tensors) torchType(tensor);
@@ -74,7 +74,7 @@ function unknownDtype(tensor: TypedTensor, what: string): CheckpointEngineError 
   return new CheckpointEngineError(
     'CE_DTYPE_UNKNOWN',
     what,
-    'Convert the tensor before it is registered, or send it to a worker that takes it as bytes',
+    'Convert the tensor before it is registered, or send it to a worker that accepts it as bytes',
     { tensor: tensor.name },
   );
 }

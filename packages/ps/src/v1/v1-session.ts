@@ -6,16 +6,16 @@ import { type Task, type Worker, workerGone, workerRefused, workerTimedOut } fro
 import { CUDA_HANDLE_BYTES, encodeBucket, encodeBuffer, encodeError, encodeNone } from './messages.ts';
 import { WorkerLink } from './worker-link.ts';
 
-/** Options of the protocol beside those of each session. */
+/** Options of the protocol, in addition to those of each session. */
 export interface V1Options {
   /**
-   * How long a failed update waits for its worker: to connect, so that it can be told, and then to let go of the
+   * How long a failed update waits for its worker: first to connect, so that it can be told, and then to release the
    * buffer. @default 5_000
    */
   readonly failGraceMs?: number | undefined;
   /**
-   * Workers of checkpoint-engine before 0.4.0: they run the post-load hook as part of the release, and end. Those are
-   * recognized without this where the engine's answer is known.
+   * For workers of checkpoint-engine before 0.4.0, which run the post-load hook as part of the release, and end. If the
+   * engine's answer is known, they are recognized without this option.
    *
    * @default false
    */
@@ -23,15 +23,17 @@ export interface V1Options {
 }
 
 /**
- * Where a session stands: nobody was called (`bound`), the worker is awaited (`awaited`), it was given the buffer
+ * The state of a session: no worker was called (`bound`), the worker is expected (`awaited`), it has the buffer
  * (`greeted`), it is done (`finished`).
  */
 type State = 'bound' | 'awaited' | 'greeted' | 'finished' | 'closed';
 
-/** How long a worker is waited for whose engine has said no: one that was called all the same comes at once. */
+/**
+ * How long to wait for a worker whose engine has rejected the request: a worker that was called anyway comes at once.
+ */
 const REFUSED_GRACE_MS = 300;
 
-/** How long a bind waits for the address to be free again after the last socket on it was closed. */
+/** How long a bind waits for the address to become free after the last socket on it was closed. */
 const REBIND_MS = 2_000;
 
 /** One update with one Python worker: the sender of the Python tool's protocol. */
@@ -89,7 +91,7 @@ export class V1Session implements WorkerSession {
   }
 
   async finish({ signal, onPhase, answer }: FinishOptions): Promise<void> {
-    await this.#ask('let go of the buffer', encodeNone(), signal);
+    await this.#ask('release the buffer', encodeNone(), signal);
     onPhase?.('released');
     if (!this.#endsOnRelease) await this.#runHook(signal, answer);
     this.#state = 'finished';
@@ -98,7 +100,7 @@ export class V1Session implements WorkerSession {
 
   async reopen(): Promise<void> {
     this.#expect('finished');
-    // A new socket, so that nothing can be sent to the worker that has just ended.
+    // A new socket, so that no message can reach the worker that has just ended.
     this.#link.close();
     this.#link = new WorkerLink();
     await bindFreed(this.#link, this.address);
@@ -115,7 +117,7 @@ export class V1Session implements WorkerSession {
 
   async fail(error: Error): Promise<void> {
     if (this.#state === 'finished' || this.#state === 'closed') return;
-    // Where no engine was asked yet nobody is waited for.
+    // If no engine was asked yet, there is no worker to wait for.
     if (this.#state === 'bound' && !this.#link.isConnected) return;
     const { logger, rank } = this.#options;
     const graceMs = refusedBeforeConnecting(error, this.#link) ? REFUSED_GRACE_MS : this.#failGraceMs;
@@ -124,7 +126,7 @@ export class V1Session implements WorkerSession {
     const message = encodeError(`checkpoint-engine: the update failed: ${error.message}`);
     try {
       if (this.#state !== 'greeted') {
-        // In place of the buffer a worker takes an error for a bad buffer: it replies, and gives up on what comes next.
+        // In place of the buffer, a worker treats an error as a bad buffer: it replies, and aborts at the next message.
         await this.#link.send(message, left());
         this.#state = 'greeted';
         await this.#link.receive(left());
@@ -146,7 +148,7 @@ export class V1Session implements WorkerSession {
     this.#link.close();
   }
 
-  /** Workers before 0.4.0 have run their hook by now, and end; later ones end here only where it raised. */
+  /** Workers before 0.4.0 have run their hook by now, and end. Later ones end here only if the hook raised. */
   async #runHook(signal: AbortSignal, answer: Promise<void> | undefined): Promise<void> {
     try {
       await this.#ask('run its post-load hook', encodeNone(), signal);
@@ -161,7 +163,7 @@ export class V1Session implements WorkerSession {
       const { logger, rank } = this.#options;
       logger.debug(
         { rank, worker: this.#worker },
-        'The worker ended with the release, as before checkpoint-engine 0.4.0',
+        'The worker ended after the release, like workers of checkpoint-engine before 0.4.0',
       );
     }
   }
@@ -190,7 +192,7 @@ export class V1Session implements WorkerSession {
     if (reply.length > 0) throw workerRefused(this.#worker, task, reply);
   }
 
-  /** Says in a time-out's error what the worker was asked to do. */
+  /** Adds the worker's task to the error of a time-out. */
   async #within<T>(task: Task, signal: AbortSignal, wait: Promise<T>): Promise<T> {
     try {
       return await wait;
@@ -209,7 +211,7 @@ export class V1Session implements WorkerSession {
   }
 }
 
-/** Binds an address whose last socket was closed a moment ago: ZeroMQ gives it back a little later. */
+/** Binds an address whose last socket was closed a moment ago: ZeroMQ releases it a little later. */
 async function bindFreed(link: WorkerLink, address: string): Promise<void> {
   const backoff = new Backoff({ spinMs: 0, maxPauseMs: 20 });
   const endsAt = performance.now() + REBIND_MS;
@@ -223,7 +225,7 @@ async function bindFreed(link: WorkerLink, address: string): Promise<void> {
   }
 }
 
-/** Whether the engine refused the update, or was not to be reached, before its worker came. */
+/** Whether the engine rejected the update, or could not be reached, before its worker came. */
 function refusedBeforeConnecting(error: Error, link: WorkerLink): boolean {
   return !link.isConnected && CheckpointEngineError.isInstance(error) && error.code.startsWith('CE_ENGINE_');
 }

@@ -5,20 +5,20 @@ import { Deadline } from '../zmq/deadline.ts';
 import { keepInDeno } from '../zmq/keep-in-deno.ts';
 import { ZmqSocket } from '../zmq/socket.ts';
 
-/** How often a wait looks whether the worker is still there. */
+/** How often a wait checks whether the worker is still connected. */
 const LOOK_EVERY_MS = 200;
 
-/** How long a closed link goes on sending what it was given. */
+/** How long a closed link continues to send. */
 const LINGER_MS = 1_000;
 
 const BACKOFF = { spinMs: 2, maxPauseMs: 5 };
 
-// A receive never wakes by itself in Deno; there it is asked again and again.
+// A receive never wakes up by itself in Deno, so it polls there.
 const WAKES: boolean = !('Deno' in globalThis);
 
 /**
- * The REQ end of the pair of sockets between this process and a worker. It sees when the worker goes away, and it can
- * send while a reply is outstanding: a worker that is busy gets the message once it has replied, and the late reply is
+ * The REQ end of the pair of sockets between this process and a worker. It notices when the worker disconnects, and it
+ * can send while a reply is outstanding: a busy worker gets the message once it has replied, and the late reply is
  * dropped.
  */
 export class WorkerLink {
@@ -42,13 +42,16 @@ export class WorkerLink {
     return this.#socket.bind(address);
   }
 
-  /** Sends a message to the worker; waits while there is none. @throws `CE_TIMEOUT` (nothing was sent), `CE_ABORTED`, `CE_CLOSED` */
+  /**
+   * Sends a message to the worker. Waits while there is none. @throws `CE_TIMEOUT` (nothing was sent), `CE_ABORTED`,
+   * `CE_CLOSED`
+   */
   send(message: Uint8Array, options: WaitOptions): Promise<void> {
     return this.#socket.send([message], options);
   }
 
   /**
-   * The reply to the last message, or `undefined` when the worker went away without one.
+   * Returns the reply to the last message, or `undefined` if the worker disconnected without one.
    *
    * @throws `CE_TIMEOUT`, `CE_ABORTED`, `CE_CLOSED`.
    */
@@ -56,7 +59,7 @@ export class WorkerLink {
     const deadline = new Deadline(`The reply on ${this.#socket.address}`, options, 0);
     const backoff = new Backoff(BACKOFF);
     for (;;) {
-      // Looked at first: what the worker said before it went away is still read after.
+      // This check comes first: a reply from before the disconnect is still read after it.
       const wasConnected = this.isConnected;
       const reply = await deadline.race(this.#look());
       if (reply !== undefined || !wasConnected) return reply;
@@ -65,7 +68,7 @@ export class WorkerLink {
     }
   }
 
-  /** Resolves when the worker went away. @throws `CE_TIMEOUT` */
+  /** Resolves when the worker has disconnected. @throws `CE_TIMEOUT` */
   async untilGone(timeoutMs: number): Promise<void> {
     const deadline = new Deadline('The end of the connection', { timeoutMs }, 0);
     const backoff = new Backoff({ spinMs: 0, maxPauseMs: 50 });
@@ -75,12 +78,12 @@ export class WorkerLink {
     }
   }
 
-  /** Idempotent; pending waits reject with `CE_CLOSED`. What was sent goes on for up to a second. */
+  /** Idempotent. Pending waits reject with `CE_CLOSED`. Sent messages have up to a second to go out. */
   close(): void {
     this.#socket.close();
   }
 
-  /** What has come, within a short while. A look that its waiter gave up on is the next one's. */
+  /** Returns what has arrived, within a short time. A receive without a caller any more serves the next call. */
   #look(): Promise<Uint8Array | undefined> {
     this.#looking ??= this.#receiveNow().finally(() => {
       this.#looking = undefined;

@@ -3,15 +3,15 @@ import { FrameCutter, type MsgpackLimits } from '@checkpoint-engine/interface/wi
 import { Encoder } from '@msgpack/msgpack';
 import { decodeBounded } from '../util/decode-bounded.ts';
 
-/** Of a hello, by its payload's size {@link WORKER_FRAME_LIMITS}. */
+/** Limits of a hello, by its payload's size {@link WORKER_FRAME_LIMITS}. */
 const HELLO_LIMITS: MsgpackLimits = { maxBytes: WORKER_FRAME_LIMITS.hello, maxDepth: 4, maxValues: 64 };
-/** Of any other message of a worker. */
+/** Limits of any other message of a worker. */
 const WORKER_LIMITS: MsgpackLimits = { maxBytes: WORKER_FRAME_LIMITS.fromWorker, maxDepth: 16, maxValues: 100_000 };
 
 const encoder = new Encoder({ ignoreUndefined: true });
 
 /**
- * The bytes of one message: its size (u32, little-endian) and its msgpack map.
+ * Encodes one message: its size (u32, little-endian) and its msgpack map.
  *
  * @throws {RangeError} The payload is larger than a worker accepts.
  */
@@ -28,18 +28,18 @@ export function encodeFrame(message: ServerMessage): Uint8Array {
   return frame;
 }
 
-/** A message as it came in: a map with a type. What else is in it is for the reader to check. */
+/** A received message: a map with a type. The reader checks its other fields. */
 export interface ReceivedMessage {
   readonly type: string;
   readonly [field: string]: unknown;
 }
 
-/** Cuts a byte stream into messages. */
+/** Divides a byte stream into messages. */
 export class FrameReader {
   readonly #cutter = new FrameCutter({ limitBytes: HELLO_LIMITS.maxBytes, littleEndian: true });
   #limits = HELLO_LIMITS;
 
-  /** The sender has shown the key: it may send what workers send. */
+  /** The sender has shown the key: the limits of workers apply. */
   trust(): void {
     this.#limits = WORKER_LIMITS;
     this.#cutter.limitBytes = WORKER_LIMITS.maxBytes;
@@ -51,7 +51,7 @@ export class FrameReader {
   }
 
   /**
-   * The next whole message, or `undefined` until more bytes arrive.
+   * Returns the next complete message, or `undefined` until more bytes arrive.
    *
    * @throws {RangeError} The frame is larger than its sender may send, or is not a map with a type.
    */

@@ -7,17 +7,17 @@ import { encodeFrame, FrameReader, type ReceivedMessage } from './frames.ts';
 
 /** How long a caller may take to show the key. */
 const HELLO_TIMEOUT_MS = 5_000;
-/** Callers that have not shown the key yet; with one more, the oldest is turned away. */
+/** Maximum number of callers that have not shown the key yet. One more replaces the oldest. */
 const MOST_STRANGERS = 128;
 
-/** A caller that showed the key. What it sends next is in the reader. */
+/** A caller that showed the key. Its next messages are in the reader. */
 export interface Caller {
   readonly socket: Socket;
   readonly reader: FrameReader;
   readonly hello: ReceivedMessage;
 }
 
-/** Listens at one address and lets in only callers that show its key; to others it says no more than that. */
+/** Listens on one address and accepts only callers that show its key. Others get only a rejection. */
 export class SessionListener {
   readonly #server: Server;
   readonly #sockets = new Set<Socket>();
@@ -30,13 +30,13 @@ export class SessionListener {
     this.#strangers = new Strangers({
       most: MOST_STRANGERS,
       timeoutMs: HELLO_TIMEOUT_MS,
-      onRefused: (why, count) => logger.warn({ why, count }, 'Turned away callers at a worker address'),
+      onRefused: (why, count) => logger.warn({ why, count }, 'Rejected callers at a worker address'),
     });
     this.#onCaller = onCaller;
     this.#server = createServer((socket) => this.#admit(socket));
   }
 
-  /** Opens the address. @throws `CE_ADDRESS_IN_USE`, `CE_NOT_SUPPORTED` where there is no abstract namespace. */
+  /** Opens the address. @throws `CE_ADDRESS_IN_USE`, `CE_NOT_SUPPORTED` if there is no abstract namespace. */
   static async listen(
     address: SessionAddress,
     logger: Logger,
@@ -48,18 +48,18 @@ export class SessionListener {
       listener.#server.listen({ path: `\0${address.socketName}` }, resolve);
     });
     listener.#server.removeAllListeners('error');
-    listener.#server.on('error', (error) => logger.warn({ error }, 'A worker address cannot take a connection'));
+    listener.#server.on('error', (error) => logger.warn({ error }, 'A worker address cannot accept a connection'));
     return listener;
   }
 
-  /** Stops listening and hangs up on everybody. Idempotent. */
+  /** Stops listening and disconnects all callers. Idempotent. */
   async close(): Promise<void> {
     this.#strangers.close();
     for (const socket of this.#sockets) socket.destroy();
     if (this.#server.listening) await new Promise<void>((resolve) => this.#server.close(() => resolve()));
   }
 
-  /** Stops listening; those who called stay connected. */
+  /** Stops listening. Callers stay connected. */
   stop(): void {
     this.#server.close();
   }
@@ -107,8 +107,8 @@ export class SessionListener {
 function refusal(why: string): CheckpointEngineError {
   return new CheckpointEngineError(
     'CE_TOKEN_REFUSED',
-    `The parameter server turned the worker away: ${why}`,
-    'Connect with the whole address that the engine was told for this update, key included',
+    `The parameter server rejected the worker: ${why}`,
+    'Connect with the complete address that the engine received for this update, including the key',
   );
 }
 
@@ -116,7 +116,7 @@ function listenError(error: NodeJS.ErrnoException, address: SessionAddress): Che
   const code = error.code === 'EADDRINUSE' ? 'CE_ADDRESS_IN_USE' : 'CE_NOT_SUPPORTED';
   return new CheckpointEngineError(
     code,
-    `Cannot listen at the abstract Unix socket "${address.socketName}": ${error.message}`,
+    `Cannot listen on the abstract Unix socket "${address.socketName}": ${error.message}`,
     'Run on Linux, where abstract sockets exist, and try again',
     { op: 'listen', cause: error },
   );

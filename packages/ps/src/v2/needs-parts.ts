@@ -8,25 +8,27 @@ import {
 } from '@checkpoint-engine/interface';
 import type { ReceivedMessage } from './frames.ts';
 
-/** Most boxes of one worker: what a server holds of it stays bounded. */
+/** Maximum number of boxes of one worker, which bounds the server's memory for it. */
 const MOST_BOXES = 4_000_000;
 const COLUMNS = ['tensor', 'offset', 'rows', 'rowBytes', 'pitch', 'rest'] as const;
 
-/** What the parts of a worker's needs say together. Not checked against any tensor yet. */
+/** The parts of a worker's needs together. Not checked against any tensor yet. */
 export interface ReceivedNeeds {
   readonly needs: Needs;
   readonly digest: string;
   readonly summary: NeedsSummary | undefined;
 }
 
-/** Gathers the parts of a worker's needs, which come in order. */
+/** Collects the parts of a worker's needs, which come in order. */
 export class NeedsParts {
   readonly #columns = new Map<string, Uint8Array[]>(COLUMNS.map((name) => [name, []]));
   #taken = 0;
   #parts = 0;
   #boxes = 0;
 
-  /** Takes a part. @returns All needs, with the last. @throws {RangeError} The part is not the next, or no needs. */
+  /**
+   * Takes a part. @returns All needs after the last part. @throws {RangeError} The part is out of order or malformed.
+   */
   take(message: ReceivedMessage): ReceivedNeeds | undefined {
     const { part, parts } = message;
     const isNext = part === this.#taken && typeof parts === 'number' && (this.#taken === 0 || parts === this.#parts);
@@ -38,7 +40,7 @@ export class NeedsParts {
     for (const name of COLUMNS) {
       const column = message[name];
       if (!(column instanceof Uint8Array)) throw new RangeError(`needs without "${name}"`);
-      // The frame that it is a view of is not kept.
+      // A copy, so that the frame behind the view can be freed.
       this.#columns.get(name)!.push(column.slice());
     }
     this.#boxes += (message.tensor as Uint8Array).byteLength / 4;

@@ -39,7 +39,7 @@ export class PullChannelV2 implements PullChannel {
     this.#parts = parts;
   }
 
-  /** Takes one part of the worker's needs. @returns Whether it was the last. @throws {RangeError} It is none. */
+  /** Takes one part of the worker's needs. @returns Whether it was the last. @throws {RangeError} It is malformed. */
   takeNeeds(message: ReceivedMessage): boolean {
     this.#received = this.#needs.take(message);
     return this.#received !== undefined;
@@ -52,7 +52,7 @@ export class PullChannelV2 implements PullChannel {
     this.#isOffered = true;
     const { checkpoint, updateId, rank, deviceKind, deviceUuid } = session;
     const sizesBytes = Float64Array.from(tensorsOf(question.metas), ({ sizeBytes }) => sizeBytes);
-    // Both are waited for from now on: they may come in one piece.
+    // Wait for both from now on: they may arrive together.
     const surveying = reply('surveyed', 'say what it knows', options);
     const telling = reply('needs', 'say what it needs', options);
     telling.catch(() => {});

@@ -3,16 +3,16 @@ import type { ParameterMeta } from '@checkpoint-engine/meta';
 import type { WorldMetas } from '../api.ts';
 import type { PullLayout } from '../pull-channel.ts';
 
-/** Most tensors of a part: a worker refuses messages of some 600,000 lists. */
+/** Maximum number of tensors in a part: a worker rejects messages of more than about 600,000 lists. */
 const MOST_TENSORS = 65_536;
 const PLACE_BYTES = 4 + 8 + 8 + 4 + 8;
 
-/** The tensors of all ranks in the order of their indexes: by rank, then as the rank holds them. */
+/** The tensors of all ranks in the order of their indexes: by rank, then as in the rank's metas. */
 export function* tensorsOf(metas: WorldMetas): Generator<ParameterMeta> {
   for (const { tensors } of metas) yield* tensors;
 }
 
-/** The messages that tell a worker all tensors. */
+/** The messages that describe all tensors to a worker. */
 export function metasMessages(metas: WorldMetas): ServerMetas[] {
   const groups: ParameterMeta[][] = [[]];
   let bytes = 0;
@@ -34,7 +34,7 @@ export function metasMessages(metas: WorldMetas): ServerMetas[] {
   }));
 }
 
-/** The messages that tell a worker what to map: one without places, or as many as the places take. */
+/** The messages that tell a worker what to map: one without places, or as many as the places need. */
 export function regionsMessages({ digest, regions, places }: PullLayout, withPlaces: boolean): ServerRegions[] {
   const head = { type: 'regions', layoutDigest: digest, regions } as const;
   if (!withPlaces) return [{ ...head, part: 0, parts: 1 }];

@@ -1,6 +1,6 @@
 import { abortError, type CheckpointEngineError } from '@checkpoint-engine/interface';
 
-/** How a wait of {@link Replies} ends when no reply comes. */
+/** How a wait of {@link Replies} ends without a reply. */
 export interface ReplyOptions {
   /** Names the wait in the error of an aborted signal. */
   readonly op: string;
@@ -14,10 +14,10 @@ interface Waiter<T> {
   readonly reject: (error: Error) => void;
 }
 
-/** Timers hold 31 bits; a longer one would fire at once. */
+/** Timers have 31 bits; a longer one would fire at once. */
 const LONGEST_TIMER_MS = 2 ** 31 - 1;
 
-/** Replies that are waited for, by name. However a wait ends, it leaves no timer and no listener. */
+/** Waits for replies by name. However a wait ends, it leaves no timer and no listener behind. */
 export class Replies<T> {
   readonly #waiters = new Map<string, Waiter<T>>();
   #failure: Error | undefined;
@@ -47,14 +47,14 @@ export class Replies<T> {
     });
   }
 
-  /** Ends the wait of this name; tells whether there was one. */
+  /** Ends the wait with this name. Returns whether there was one. */
   resolve(name: string, value: T): boolean {
     const waiter = this.#waiters.get(name);
     waiter?.resolve(value);
     return waiter !== undefined;
   }
 
-  /** Rejects every wait, and later ones. The first error stays. */
+  /** Rejects all current and later waits. The first error stays. */
   fail(error: Error): void {
     this.#failure ??= error;
     for (const waiter of [...this.#waiters.values()]) waiter.reject(this.#failure);

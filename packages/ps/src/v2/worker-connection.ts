@@ -9,23 +9,23 @@ const REPLIES: ReadonlySet<string> = new Set([
   ...['ready', 'ack', 'released', 'finished'],
   ...['surveyed', 'needs', 'mapped', 'pulled', 'proved'],
 ]);
-/** Replies of which several may be waited for, told apart by their index. */
+/** Replies for which several waits are possible, distinguished by their index. */
 const INDEXED: ReadonlySet<string> = new Set(['ack', 'pulled']);
 
 /** How long a worker that keeps regions mapped may take to unmap them. */
 const HOLD_GRACE_MS = 2_000;
 
-/** What a connection tells its session. */
+/** The callbacks of a connection to its session. */
 export interface ConnectionEvents {
-  /** A reply came in. Tells whether it was waited for: one that was not breaks the protocol. */
+  /** A reply arrived. Returns whether the session expected it: an unexpected one violates the protocol. */
   onReply(name: string, message: ReceivedMessage): boolean;
-  /** The worker is lost, failed or broke the protocol. Called once, at most. */
+  /** The worker is lost, has failed or has violated the protocol. Called at most once. */
   onFailure(error: CheckpointEngineError): void;
 }
 
-/** The connection with the worker that showed the key: frames out, replies in, and the news of its end. */
+/** The connection to the worker that showed the key: sends frames, receives replies, and reports its end. */
 export class WorkerConnection {
-  /** Resolves when the connection is gone. */
+  /** Resolves when the connection has ended. */
   readonly closed: Promise<void>;
   readonly #caller: Caller;
   readonly #identity: SessionIdentity;
@@ -57,7 +57,7 @@ export class WorkerConnection {
     return this.#caller.hello;
   }
 
-  /** Reads what came together with the hello. */
+  /** Reads data that arrived together with the hello. */
   start(): void {
     this.#read();
   }
@@ -68,7 +68,7 @@ export class WorkerConnection {
     if (!this.#over) this.#caller.socket.write(frame);
   }
 
-  /** Tells the worker that the update is over, and gives it this long to let go of the buffer and hang up. */
+  /** Tells the worker that the update has ended, and waits this long for it to release the buffer and disconnect. */
   async abort(error: Error, graceMs: number): Promise<void> {
     this.#over = true;
     const { socket } = this.#caller;
@@ -78,7 +78,7 @@ export class WorkerConnection {
     clearTimeout(timer);
   }
 
-  /** Leaves the connection to a worker that keeps regions mapped: what it says from now on is ignored. */
+  /** Leaves the connection to a worker that keeps regions mapped: its later messages are ignored. */
   hold(): RegionHold {
     this.#over = true;
     const { socket } = this.#caller;
@@ -93,7 +93,7 @@ export class WorkerConnection {
     };
   }
 
-  /** Hangs up. Idempotent. */
+  /** Disconnects. Idempotent. */
   async close(): Promise<void> {
     this.#over = true;
     this.#caller.socket.destroy();

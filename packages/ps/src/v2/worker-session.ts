@@ -23,7 +23,7 @@ import { PullChannelV2 } from './pull-channel.ts';
 import { Replies } from './replies.ts';
 import { WorkerConnection } from './worker-connection.ts';
 
-/** How long a worker that was told of a failure may take to let go of the buffer. */
+/** How long a worker may take to release the buffer after it was told of a failure. */
 const ABORT_GRACE_MS = 5_000;
 
 /** One update with one worker, over protocol 2. */
@@ -34,18 +34,18 @@ export class WorkerSessionV2 implements WorkerSession {
   #listener: SessionListener | undefined;
   #connection: WorkerConnection | undefined;
   #failure: CheckpointEngineError | undefined;
-  /** What the worker takes at a time; set by its ready. */
+  /** Number of buckets that the worker accepts at a time, from its ready message. */
   #credits: number | undefined;
   #slots: number;
   #inFlight = 0;
-  /** Names of reloads that wait for a credit, first come first served. */
+  /** Names of reloads that wait for a credit, first come, first served. */
   readonly #queue: string[] = [];
   #isFinished = false;
-  /** The buffer is the worker's to release. */
+  /** The worker has the buffer and must release it. */
   #isOpened = false;
   #isHeld = false;
   readonly pull: PullChannelV2;
-  /** A worker that comes again before the session is reopened. */
+  /** A worker that connects again before the session is reopened. */
   #early: Caller | undefined;
   /** Called when a worker has shown the key. */
   #onCalled: (() => void) | undefined;
@@ -110,7 +110,7 @@ export class WorkerSessionV2 implements WorkerSession {
       this.#connection?.send({ type: 'bucket', index: bucket.index, tensors: columns(bucket.tensors) });
       this.#giveCredit(await this.#reply(`ack ${bucket.index}`, `take bucket ${bucket.index}`, options));
     } catch (error) {
-      // A bucket that was given up on is still with the worker: its credit never comes back.
+      // The worker still has a bucket whose wait was aborted, so its credit never comes back.
       this.#fail(toCheckpointEngineError(error));
       throw error;
     }
@@ -120,7 +120,7 @@ export class WorkerSessionV2 implements WorkerSession {
     if (!this.#isOpened) return;
     this.#isOpened = false;
     this.#connection?.send({ type: 'release' });
-    await this.#reply('released', 'let go of the buffer', options);
+    await this.#reply('released', 'release the buffer', options);
   }
 
   async finish(options: FinishOptions): Promise<void> {
@@ -178,7 +178,7 @@ export class WorkerSessionV2 implements WorkerSession {
     else await Promise.all([this.#listener?.close(), this.#connection?.close()]);
   }
 
-  /** A caller showed the key: the worker, unless it speaks another protocol, comes second, or comes too late. */
+  /** A caller showed the key: it is the worker, unless it uses another protocol, comes second, or comes too late. */
   #meet(caller: Caller): void {
     const { protocol } = caller.hello;
     if (this.#isFinished && !this.#failure && !this.#early && protocol === WORKER_PROTOCOL_VERSION) {
@@ -210,7 +210,7 @@ export class WorkerSessionV2 implements WorkerSession {
 
   #onReply(name: string, message: ReceivedMessage): boolean {
     if (name === 'finished') this.#isFinished = true;
-    // Until the last part has come nobody is told.
+    // The caller is told after the last part.
     if (name === 'needs' && !this.pull.takeNeeds(message)) return true;
     return this.#replies.resolve(name, message);
   }
@@ -233,10 +233,10 @@ export class WorkerSessionV2 implements WorkerSession {
     }
     const name = `credit ${index}`;
     this.#queue.push(name);
-    await this.#reply(name, 'take the buckets before', options);
+    await this.#reply(name, 'take the previous buckets', options);
   }
 
-  /** Hands the credit on to the reload that waits longest. */
+  /** Passes the credit to the reload that has waited longest. */
   #giveCredit(acknowledgement: ReceivedMessage): void {
     const next = this.#queue.shift();
     if (next === undefined) this.#inFlight -= 1;
