@@ -69,7 +69,7 @@ describe('assignRoles', () => {
       'an owner without address',
       { isForeign: true, metas: [owner(7, false)] },
       'CE_METAS_INVALID',
-      /Rank 7 .* no address/,
+      /Rank 7 .* no P2P address/,
     ],
     [
       'an owner that can neither be read from nor send',
