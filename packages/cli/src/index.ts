@@ -1,6 +1,6 @@
 /**
- * The command `checkpoint-engine` as a function, and the parts that other programs of this project use: supervised
- * ranks, traces, and checkpoints for tests.
+ * The command `checkpoint-engine` as a function, and the parts that other programs of this project use: traces, and
+ * checkpoints and ports for tests.
  *
  * @packageDocumentation
  */
@@ -8,4 +8,5 @@ export { type ExitCode, runCli } from './cli.ts';
 export { type MadeCheckpoint, type MakeCheckpointOptions, makeCheckpoint } from './demo/make-checkpoint.ts';
 export { modelTensors } from './demo/model-tensors.ts';
 export { processTerminal, type Terminal } from './output/terminal.ts';
+export { freePort } from './process/free-port.ts';
 export { type TraceEvent, traceEvents } from './trace/trace-events.ts';

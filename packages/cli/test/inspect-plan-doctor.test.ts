@@ -3,8 +3,8 @@ import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
+import { freePort } from '../../../tools/test/free-port.ts';
 import { smallCheckpoint, temporaryFolder } from './checkpoints.ts';
-import { freePort } from './free-port.ts';
 import { parseJson, runCli } from './run-cli.ts';
 
 const { folder, remove } = await temporaryFolder();

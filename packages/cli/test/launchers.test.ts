@@ -1,8 +1,8 @@
 import { join } from 'node:path';
 import { afterAll, afterEach, describe, expect, it } from 'vitest';
+import { freePort } from '../../../tools/test/free-port.ts';
 import { smallCheckpoint, temporaryFolder, tensorDigests } from './checkpoints.ts';
 import { startTestWorker, type TestWorker } from './demo-worker.ts';
-import { freePort } from './free-port.ts';
 import { parseJson, runCli } from './run-cli.ts';
 
 const { folder, remove } = await temporaryFolder();

@@ -1,3 +1,4 @@
+import type { WorkerChoice } from '@checkpoint-engine/engines';
 import type {
   BroadcastTransport,
   Device,
@@ -7,7 +8,6 @@ import type {
   Store,
 } from '@checkpoint-engine/interface';
 import type { DType, RankMetas } from '@checkpoint-engine/meta';
-import type { WorkerChoice } from './engines/engine-client.ts';
 import type { WorkerProtocol } from './session.ts';
 
 /** A tensor that the caller holds in memory. */

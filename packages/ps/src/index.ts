@@ -3,8 +3,9 @@
  *
  * @packageDocumentation
  */
+
+export * from '@checkpoint-engine/engines';
 export type * from './api.ts';
-export * from './engines/index.ts';
 export { gatherMetas } from './metas/gather-metas.ts';
 export type { GatheredMetas } from './metas/gathered-metas.ts';
 export { ParameterServer } from './server/parameter-server.ts';

@@ -4,8 +4,8 @@ import { type ChoiceRequest, type EngineRequest, openStore, ParameterServer } fr
 import { shm } from '@checkpoint-engine/transport-shm';
 import { copyingWorker, receiveUpdate } from '@checkpoint-engine/worker';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { freePort } from '../../../tools/test/free-port.ts';
 import { mixedTensors, type TestCheckpoint, writeCheckpoint } from './support/checkpoint.ts';
-import { freePort } from './support/world.ts';
 
 describe('chooseWorkers', () => {
   const devices: HostDevice[] = [];

@@ -4,7 +4,7 @@ import type { BroadcastTransport, JoinOptions, Logger } from '@checkpoint-engine
 import { openStore, ParameterServer } from '@checkpoint-engine/ps';
 import { shm } from '@checkpoint-engine/transport-shm';
 import { afterEach, expect, it } from 'vitest';
-import { freePort } from './support/world.ts';
+import { freePort } from '../../../tools/test/free-port.ts';
 import { overHostMemory } from './v1-host-memory.ts';
 
 const open: (() => Promise<unknown>)[] = [];

@@ -9,7 +9,7 @@ import { createHostDevice } from '@checkpoint-engine/device';
 import { type EngineRequest, openStore, ParameterServer } from '@checkpoint-engine/ps';
 import { shm } from '@checkpoint-engine/transport-shm';
 import { afterAll, afterEach, describe, expect, it } from 'vitest';
-import { freePort } from './support/world.ts';
+import { freePort } from '../../../tools/test/free-port.ts';
 import { overHostMemory } from './v1-host-memory.ts';
 import { fetchedPackages, python, reasonToSkip, reasonToSkipSources, scriptPath } from './v1-python.ts';
 

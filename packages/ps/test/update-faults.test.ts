@@ -8,9 +8,10 @@ import { join } from 'node:path';
 import process from 'node:process';
 import { encodeSafetensorsHeader } from '@checkpoint-engine/meta';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { freePort } from '../../../tools/test/free-port.ts';
 import { mixedTensors, type TestCheckpoint, writeCheckpoint } from './support/checkpoint.ts';
 import { Child } from './support/child.ts';
-import { freePort, World, type WorldOptions } from './support/world.ts';
+import { World, type WorldOptions } from './support/world.ts';
 
 let world: World;
 let checkpoint: TestCheckpoint;

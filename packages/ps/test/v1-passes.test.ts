@@ -7,8 +7,8 @@ import { createHostDevice } from '@checkpoint-engine/device';
 import { type EngineRequest, openStore, ParameterServer } from '@checkpoint-engine/ps';
 import { shm } from '@checkpoint-engine/transport-shm';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { freePort } from '../../../tools/test/free-port.ts';
 import { mixedTensors, type TestCheckpoint, writeCheckpoint } from './support/checkpoint.ts';
-import { freePort } from './support/world.ts';
 import { overHostMemory } from './v1-host-memory.ts';
 import { python, reasonToSkip, scriptPath } from './v1-python.ts';
 

@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import process from 'node:process';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
-import { freePort } from '../report/free-port.ts';
+import { freePort } from '@checkpoint-engine/cli';
 
 /** A vLLM server that a scenario starts. */
 export interface VllmOptions {

@@ -2,7 +2,7 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { execPath } from 'node:process';
 import { fileURLToPath } from 'node:url';
-import { freePort } from '../report/free-port.ts';
+import { freePort } from '@checkpoint-engine/cli';
 import { Server } from '../served/server.ts';
 
 const CLI = fileURLToPath(new URL('./main.js', import.meta.resolve('@checkpoint-engine/cli')));

@@ -1,6 +1,6 @@
 import type { ChildProcess } from 'node:child_process';
 import { readFileSync } from 'node:fs';
-import { freePort } from '../report/free-port.ts';
+import { freePort } from '@checkpoint-engine/cli';
 import { describeMachine } from '../report/machine.ts';
 import { publish } from '../report/publish.ts';
 import type { ResultRow, Target } from '../report/result.ts';

@@ -1,9 +1,9 @@
 import { writeFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { freePort } from '@checkpoint-engine/cli';
 import { CheckpointEngineError } from '@checkpoint-engine/interface';
 import { readCheckpoint } from '@checkpoint-engine/meta';
 import { formatBytes } from '@checkpoint-engine/planner';
-import { freePort } from '../report/free-port.ts';
 import { printTable } from '../report/table.ts';
 import { countGpus } from '../world/count-gpus.ts';
 import { DrivenProcess } from '../world/driven-process.ts';

@@ -1,6 +1,6 @@
+import { freePort } from '@checkpoint-engine/cli';
 import { listCudaDevices } from '@checkpoint-engine/device';
 import { type BenchCheckpoint, benchCheckpoint, type CheckpointOptions } from '../checkpoints/bench-checkpoint.ts';
-import { freePort } from '../report/free-port.ts';
 import { describeMachine } from '../report/machine.ts';
 import { type PublishOptions, publish } from '../report/publish.ts';
 import { median } from '../report/statistics.ts';

@@ -1,5 +1,5 @@
+import { freePort } from '@checkpoint-engine/cli';
 import type { RdmaOptions } from '@checkpoint-engine/transport-rdma';
-import { freePort } from '../report/free-port.ts';
 import { DrivenProcess } from '../world/driven-process.ts';
 import { ourReceiver, type Receiver } from '../world/receiver.ts';
 import type { P2PRankCalls } from './p2p-rank.ts';

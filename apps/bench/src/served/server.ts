@@ -4,7 +4,7 @@ import { Agent, type IncomingMessage, request } from 'node:http';
 import { execPath } from 'node:process';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
-import { freePort } from '../report/free-port.ts';
+import { freePort } from '@checkpoint-engine/cli';
 import { withDescendants } from './processes.ts';
 
 const MAIN = fileURLToPath(new URL('./main.js', import.meta.resolve('@checkpoint-engine/cli')));

@@ -1,6 +1,6 @@
 import type { ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { freePort } from '../report/free-port.ts';
+import { freePort } from '@checkpoint-engine/cli';
 import { message, start } from '../world/children.ts';
 import type { RankFigures, RankTask } from '../world/rank-main.ts';
 

@@ -1,6 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
-import { freePort } from '../report/free-port.ts';
+import { freePort } from '@checkpoint-engine/cli';
 
 /** What the worker did during an update. Seconds. */
 export interface WorkerClock {

@@ -1,4 +1,4 @@
-import { freePort } from '../report/free-port.ts';
+import { freePort } from '@checkpoint-engine/cli';
 import { countGpus } from '../world/count-gpus.ts';
 import { DrivenProcess } from '../world/driven-process.ts';
 import type { RankIdentity } from '../world/open-rank.ts';

@@ -1,7 +1,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import process from 'node:process';
 import { fileURLToPath } from 'node:url';
-import { freePort } from '../report/free-port.ts';
+import { freePort } from '@checkpoint-engine/cli';
 
 /** A script of `apps/bench/python` that runs as the ranks of a world. */
 export interface PythonRanks {

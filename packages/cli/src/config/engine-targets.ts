@@ -1,5 +1,5 @@
+import type { EngineName } from '@checkpoint-engine/engines';
 import { CheckpointEngineError } from '@checkpoint-engine/interface';
-import type { EngineName } from '@checkpoint-engine/ps/engines';
 import type { EngineTargets, PauseMode } from './jobs.ts';
 
 /** Engines and the number of ranks that each spans. */

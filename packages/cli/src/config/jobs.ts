@@ -1,5 +1,5 @@
+import type { EngineName } from '@checkpoint-engine/engines';
 import type { UpdateOptions } from '@checkpoint-engine/ps';
-import type { EngineName } from '@checkpoint-engine/ps/engines';
 import type { LogLevel } from '../output/log-options.ts';
 import type { MemoryLimits } from './environment.ts';
 

@@ -1,6 +1,6 @@
 import { resolve } from 'node:path';
+import type { EngineName } from '@checkpoint-engine/engines';
 import { CheckpointEngineError } from '@checkpoint-engine/interface';
-import type { EngineName } from '@checkpoint-engine/ps/engines';
 import type { LogOptions } from '../output/log-options.ts';
 import type { ListenAddress } from '../serve/listen.ts';
 import { type EngineFlags, engineTargets, servingOptions } from './engine-targets.ts';

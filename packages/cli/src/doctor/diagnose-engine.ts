@@ -1,5 +1,5 @@
+import type { EngineDescription } from '@checkpoint-engine/engines';
 import { CheckpointEngineError, type Logger } from '@checkpoint-engine/interface';
-import type { EngineDescription } from '@checkpoint-engine/ps/engines';
 import type { EngineTargets } from '../config/jobs.ts';
 import { engineClient, engineName } from '../rank/engine-client.ts';
 

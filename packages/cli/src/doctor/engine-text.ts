@@ -1,5 +1,5 @@
+import type { WorkerDescription } from '@checkpoint-engine/engines';
 import { moduleReportText } from '@checkpoint-engine/interface';
-import type { WorkerDescription } from '@checkpoint-engine/ps/engines';
 import { formatDuration, plural } from '../output/format.ts';
 import type { Colors } from '../output/terminal.ts';
 import type { EngineDiagnosis } from './diagnose-engine.ts';

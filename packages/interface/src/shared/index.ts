@@ -4,5 +4,7 @@
  * @packageDocumentation
  */
 export { Cleanup, type Closable } from './cleanup.ts';
+export { Deadline } from './deadline.ts';
+export { followSignals } from './follow-signals.ts';
 export { settlesWithin } from './settles-within.ts';
 export { untilAborted } from './until-aborted.ts';

@@ -1,9 +1,8 @@
 import { CheckpointEngineError, type Copy, type HostMemory, type MemoryRange } from '@checkpoint-engine/interface';
-import { settlesWithin } from '@checkpoint-engine/interface/shared';
+import { followSignals, settlesWithin } from '@checkpoint-engine/interface/shared';
 import type { Bucket } from '@checkpoint-engine/planner';
 import type { Stage } from '../api.ts';
 import { Deferred } from '../util/deferred.ts';
-import { followSignals } from '../util/follow-signals.ts';
 import type { BucketSource, SourceOptions } from './bucket-source.ts';
 import { Ring } from './ring.ts';
 import type { Chunk } from './stream-chunk.ts';

@@ -6,7 +6,7 @@ import {
   silentLogger,
   type WaitOptions,
 } from '@checkpoint-engine/interface';
-import { Deadline } from '../zmq/deadline.ts';
+import { Deadline } from '@checkpoint-engine/interface/shared';
 import { normalizeAddress, tcpAddress } from './address.ts';
 import { ClientWorld } from './client-world.ts';
 import { ServerLink, unreachable } from './server-link.ts';

@@ -1,6 +1,6 @@
+import type { WorkerChoice } from '@checkpoint-engine/engines';
 import { CheckpointEngineError, type Store } from '@checkpoint-engine/interface';
 import { decode, encode } from '@msgpack/msgpack';
-import type { WorkerChoice } from '../engines/engine-client.ts';
 import type { WorkerProtocol } from '../session.ts';
 import { exchange } from '../util/exchange.ts';
 import { v1Protocol } from '../v1/index.ts';

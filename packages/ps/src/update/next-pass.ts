@@ -1,7 +1,7 @@
 import type { Store, WaitOptions } from '@checkpoint-engine/interface';
+import { followSignals } from '@checkpoint-engine/interface/shared';
 import type { WorkerSession } from '../session.ts';
 import { exchange } from '../util/exchange.ts';
-import { followSignals } from '../util/follow-signals.ts';
 
 /** The inputs of {@link nextPass}. */
 export interface PassEnd {

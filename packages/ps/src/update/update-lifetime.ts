@@ -1,7 +1,7 @@
 import { setMaxListeners } from 'node:events';
 import { atRank, CheckpointEngineError, LONGEST_TIMER_MS, type Store } from '@checkpoint-engine/interface';
 import type { Cleanup } from '@checkpoint-engine/interface/shared';
-import { followSignals } from '../util/follow-signals.ts';
+import { followSignals } from '@checkpoint-engine/interface/shared';
 
 /** The bounds of an {@link UpdateLifetime}. */
 export interface UpdateBoundaries {

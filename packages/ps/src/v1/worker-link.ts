@@ -1,7 +1,7 @@
 import type { WaitOptions } from '@checkpoint-engine/interface';
+import { Deadline } from '@checkpoint-engine/interface/shared';
 import { Request } from 'zeromq';
 import { Backoff } from '../zmq/backoff.ts';
-import { Deadline } from '../zmq/deadline.ts';
 import { keepInDeno } from '../zmq/keep-in-deno.ts';
 import { ZmqSocket } from '../zmq/socket.ts';
 

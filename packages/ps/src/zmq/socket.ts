@@ -1,9 +1,9 @@
 import { Buffer } from 'node:buffer';
 import type { WaitOptions } from '@checkpoint-engine/interface';
 import { CheckpointEngineError } from '@checkpoint-engine/interface';
+import { Deadline } from '@checkpoint-engine/interface/shared';
 import type { Readable, Socket, Writable } from 'zeromq';
 import { Backoff, type BackoffOptions } from './backoff.ts';
-import { Deadline } from './deadline.ts';
 import { keepInDeno } from './keep-in-deno.ts';
 
 /** The parts of a multi-part message. */

@@ -1,6 +1,6 @@
-import { createServer } from 'node:net';
 import { CheckpointEngineError, type SerializedError } from '@checkpoint-engine/interface';
 import type { CheckpointSource, ProgressEvent, RegisteredCheckpoint, UpdateResult } from '@checkpoint-engine/ps';
+import { freePort } from '../../../../tools/test/free-port.ts';
 import { Child } from './child.ts';
 
 /** Options of the update that a test may set. */
@@ -209,15 +209,4 @@ export class World {
     // The rank may have ended meanwhile: then nobody waits for the answer.
     if (child.process.connected) child.process.send({ request, error }, () => {});
   }
-}
-
-export function freePort(): Promise<number> {
-  return new Promise((resolve, reject) => {
-    const server = createServer();
-    server.once('error', reject);
-    server.listen(0, '127.0.0.1', () => {
-      const { port } = server.address() as { port: number };
-      server.close(() => resolve(port));
-    });
-  });
 }

@@ -1,6 +1,6 @@
 import { silentLogger } from '@checkpoint-engine/interface';
 import { describe, expect, it } from 'vitest';
-import { type EngineUpdate, vllmEngine } from '../src/engines/index.ts';
+import { type EngineUpdate, vllmEngine } from '../src/index.ts';
 import { FakeEngine, type Step } from './engines-fake.ts';
 
 const wait = { signal: new AbortController().signal, timeoutMs: 5_000 };

@@ -1,3 +1,8 @@
+/**
+ * Clients of inference engines that receive weights.
+ *
+ * @packageDocumentation
+ */
 export type { EngineAdapter, EngineLook, EngineStep } from './adapter.ts';
 export { createEngineClient, ENGINE_NAMES, type EngineName, type NamedEngineOptions } from './create-engine-client.ts';
 export type {

@@ -1,4 +1,4 @@
-import { followSignals } from '../util/follow-signals.ts';
+import { followSignals } from '@checkpoint-engine/interface/shared';
 
 /**
  * Runs a function for all items at the same time. If one fails, or the signal fires, the others are aborted. Rejects

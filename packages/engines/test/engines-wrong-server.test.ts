@@ -7,13 +7,7 @@ import { type AddressInfo, createServer as createTcpServer, type Server } from '
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, describe, expect, it } from 'vitest';
-import {
-  createEngineClient,
-  type EngineName,
-  type EngineWait,
-  lmdeployEngine,
-  vllmEngine,
-} from '../src/engines/index.ts';
+import { createEngineClient, type EngineName, type EngineWait, lmdeployEngine, vllmEngine } from '../src/index.ts';
 import { keepingLogger } from './engines-fake.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'wrong-server-'));

@@ -2,7 +2,7 @@ import { Buffer } from 'node:buffer';
 import { type ClientRequest, request as plainRequest } from 'node:http';
 import { request as tlsRequest } from 'node:https';
 import { CheckpointEngineError } from '@checkpoint-engine/interface';
-import { Deadline } from '../zmq/deadline.ts';
+import { Deadline } from '@checkpoint-engine/interface/shared';
 import type { EngineEndpoint, EngineWait } from './engine-client.ts';
 
 /** One request. */

@@ -1,12 +1,14 @@
 // Our clients against the engines' own HTTP layers, as far as their Python packages are installed: routes, request
 // models and authentication are theirs (see engines-http.py).
+
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { createInterface } from 'node:readline';
+import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { createEngineClient, type EngineName, type EngineUpdate } from '../src/engines/index.ts';
-import { freePort } from './support/world.ts';
-import { python, scriptPath } from './v1-python.ts';
+import { freePort } from '../../../tools/test/free-port.ts';
+import { python } from '../../../tools/test/python.ts';
+import { createEngineClient, type EngineName, type EngineUpdate } from '../src/index.ts';
 
 const handles = { 'GPU-a': 'ipc://@a.sock', 'GPU-b': 'ipc://@b.sock' };
 const update: EngineUpdate = { signal: new AbortController().signal, timeoutMs: 30_000, handles, weightVersion: 'v7' };
@@ -76,9 +78,13 @@ describe.each(Object.entries(engines))('%s', (name, { calls, failure, refused })
     if (reason) return;
     const port = await freePort();
     url = `http://127.0.0.1:${port}`;
-    child = spawn(python, ['-W', 'ignore', scriptPath('engines-http.py'), name, `${port}`, 'sesame'], {
-      stdio: ['ignore', 'pipe', 'inherit'],
-    });
+    child = spawn(
+      python,
+      ['-W', 'ignore', fileURLToPath(new URL('engines-http.py', import.meta.url)), name, `${port}`, 'sesame'],
+      {
+        stdio: ['ignore', 'pipe', 'inherit'],
+      },
+    );
     createInterface({ input: child.stdout! }).on('line', (line) => seen.push(JSON.parse(line) as object));
   });
 

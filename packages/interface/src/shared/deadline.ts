@@ -1,5 +1,6 @@
-import type { WaitOptions } from '@checkpoint-engine/interface';
-import { abortError, CheckpointEngineError, LONGEST_TIMER_MS } from '@checkpoint-engine/interface';
+import { abortError, CheckpointEngineError } from '../errors.ts';
+import { LONGEST_TIMER_MS } from '../longest-timer.ts';
+import type { WaitOptions } from '../store.ts';
 
 /** A time-out and a signal that end a wait. */
 export class Deadline {
@@ -8,7 +9,11 @@ export class Deadline {
   readonly #op: string;
   readonly #endsAt: number;
 
-  /** @param op The subject of the error message: `The reply on ipc://x`. */
+  /**
+   * Starts the wait.
+   *
+   * @param op The subject of the error message: `The reply on ipc://x`.
+   */
   constructor(op: string, { timeoutMs, signal }: WaitOptions, defaultTimeoutMs: number) {
     this.timeoutMs = timeoutMs ?? defaultTimeoutMs;
     if (!(this.timeoutMs >= 0)) throw new RangeError(`timeoutMs must be at least 0, not ${this.timeoutMs}`);
@@ -17,6 +22,7 @@ export class Deadline {
     this.#endsAt = performance.now() + this.timeoutMs;
   }
 
+  /** The time that is left, in milliseconds; 0 or less when the deadline has passed. */
   get leftMs(): number {
     return this.#endsAt - performance.now();
   }
@@ -27,6 +33,7 @@ export class Deadline {
     if (this.leftMs <= 0) throw this.timeout();
   }
 
+  /** The error of this deadline: `CE_TIMEOUT`. */
   timeout(): CheckpointEngineError {
     return new CheckpointEngineError(
       'CE_TIMEOUT',

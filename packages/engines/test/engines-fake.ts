@@ -4,7 +4,7 @@ import type { AddressInfo } from 'node:net';
 import { inspect } from 'node:util';
 import type { Logger } from '@checkpoint-engine/interface';
 import { expect } from 'vitest';
-import type { EngineEndpoint } from '../src/engines/index.ts';
+import type { EngineEndpoint } from '../src/index.ts';
 
 /** One request that the fake engine waits for, and what it answers. */
 export interface Step {

@@ -1,5 +1,5 @@
 import { afterEach, describe, expect, it } from 'vitest';
-import { type EngineUpdate, lmdeployEngine } from '../src/engines/index.ts';
+import { type EngineUpdate, lmdeployEngine } from '../src/index.ts';
 import { FakeEngine, keepingLogger, meeting, type Step } from './engines-fake.ts';
 
 const handles = { 'GPU-a': 'ipc://@a.sock', 'GPU-b': 'ipc://@b.sock' };

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { sglangEngine } from '../src/engines/index.ts';
+import { sglangEngine } from '../src/index.ts';
 import { FakeEngine, keepingLogger, type Step } from './engines-fake.ts';
 
 const wait = { signal: new AbortController().signal, timeoutMs: 5_000 };

@@ -12,7 +12,7 @@ import {
   sglangEngine,
   vllmEngine,
   workerEngine,
-} from '../src/engines/index.ts';
+} from '../src/index.ts';
 import { FakeEngine, keepingLogger, type Step } from './engines-fake.ts';
 
 const handles = { 'GPU-b': 'ipc://@b.sock', 'GPU-a': 'ipc://@a.sock' };

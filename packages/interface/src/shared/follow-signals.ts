@@ -1,4 +1,4 @@
-import { abortError } from '@checkpoint-engine/interface';
+import { abortError } from '../errors.ts';
 
 /**
  * Aborts a controller when any of the signals fires, with that signal's reason. Returns a function that stops
