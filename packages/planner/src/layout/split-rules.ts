@@ -6,6 +6,7 @@ import { CheckpointEngineError } from '@checkpoint-engine/interface';
  */
 export type Split = 'column' | 'row' | 'expert' | 'replicated';
 
+/** All values of {@link Split}. */
 export const SPLITS: readonly Split[] = ['column', 'row', 'expert', 'replicated'];
 
 /** Names of tensors, and how ranks divide them. */
