@@ -1,7 +1,8 @@
-import { cp, readdir, rm, stat, truncate } from 'node:fs/promises';
+import { cp, readdir, rm, stat, truncate, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
+import { readCheckpoint } from '@checkpoint-engine/meta';
 import { afterAll, describe, expect, it } from 'vitest';
 import { freePort } from '../../../tools/test/free-port.ts';
 import { smallCheckpoint, temporaryFolder } from './checkpoints.ts';
@@ -102,6 +103,107 @@ describe('plan', () => {
     expect(result.code).toBe(1);
     expect(parseJson(result)).toMatchObject({ ok: false, error: { code: 'CE_PLAN_MEMORY_TOO_SMALL' } });
     expect(result.stderr).toMatch(/What to do: Set --device-memory to \d+ or more/);
+  });
+});
+
+describe('plan of a pull', () => {
+  interface Planned {
+    readonly needs: {
+      readonly checkpointBytes: number;
+      readonly ranks: readonly {
+        rank: number;
+        host: number;
+        neededBytes: number;
+        pooledBytes: number;
+        readBytes: number;
+        savedBytes: number;
+      }[];
+      readonly hosts: readonly { ranks: number[]; heldBytes: number; readBytes: number; broadcastBytes: number }[];
+    };
+  }
+  const plan = (...args: string[]) => runCli(['plan', '--checkpoint-path', good, ...args]);
+  const sum = (values: readonly number[]) => values.reduce((total, value) => total + value, 0);
+
+  it('goes by a parallel layout: each rank keeps its part, each host reads once what it needs of others', async () => {
+    const result = await plan('--world-size', '4', '--tp', '4', '--ranks-per-host', '2', '--json');
+    expect(result).toMatchObject({ code: 0, stderr: '' });
+    const { needs } = parseJson<Planned>(result);
+    expect(needs.hosts.map(({ ranks }) => ranks)).toEqual([
+      [0, 1],
+      [2, 3],
+    ]);
+    for (const { host, neededBytes, pooledBytes, savedBytes } of needs.ranks) {
+      expect(neededBytes + savedBytes).toBe(needs.checkpointBytes);
+      expect(neededBytes).toBeLessThan(needs.checkpointBytes);
+      expect(pooledBytes).toBeLessThan(neededBytes);
+      const { readBytes, broadcastBytes, heldBytes } = needs.hosts[host]!;
+      expect(readBytes).toBeLessThan(broadcastBytes);
+      expect(heldBytes + broadcastBytes).toBe(needs.checkpointBytes);
+      expect(readBytes).toBe(sum(needs.ranks.filter((rank) => rank.host === host).map((rank) => rank.readBytes)));
+    }
+  });
+
+  it('says the same for people, and nothing of it where nobody asks', async () => {
+    const asked = await plan('--world-size', '4', '--tp', '2', '--ranks-per-host', '2');
+    expect(asked.stdout).toMatch(/With a pull: by rule, tp 2, ep 1, pp 1/);
+    expect(asked.stdout).toMatch(/cross the network/);
+    expect((await plan('--world-size', '4')).stdout).not.toMatch(/pull/);
+  });
+
+  it('goes by a file of needs', async () => {
+    const { tensors } = await readCheckpoint(good);
+    const [first, second] = tensors.filter(({ sizeBytes }) => sizeBytes >= 8);
+    const file = join(folder, 'needs.json');
+    const ranks = [
+      { rank: 0, tensors: { [first!.name]: 'whole' } },
+      { rank: 2, tensors: { [first!.name]: 'whole', [second!.name]: [[2, 1, 4, 4]] } },
+    ];
+    await writeFile(file, JSON.stringify({ ranks }));
+    const { needs } = parseJson<Planned>(
+      await plan('--world-size', '3', '--ranks-per-host', '1', '--needs', file, '--json'),
+    );
+    expect(needs.ranks.map(({ neededBytes }) => neededBytes)).toEqual([first!.sizeBytes, 0, first!.sizeBytes + 4]);
+    expect(needs.ranks[1]).toMatchObject({ savedBytes: 0, readBytes: 0 });
+    expect(sum(needs.ranks.map(({ pooledBytes, readBytes }) => pooledBytes + readBytes))).toBe(
+      2 * first!.sizeBytes + 4,
+    );
+  });
+
+  it.each([
+    ['{', /JSON/],
+    ['{"ranks": []}', /ranks/],
+    ['{"ranks": [{"rank": 0, "tensors": {"nowhere": "whole"}}]}', /tensor "nowhere"/],
+    ['{"ranks": [{"rank": 7, "tensors": {}}]}', /rank 7 in a world of 2 ranks/],
+    ['{"ranks": [{"rank": 0, "tensors": {}}, {"rank": 0, "tensors": {}}]}', /rank 0 twice/],
+    ['{"ranks": [{"rank": 0, "tensors": {"TENSOR": [[0, 2, 8, 4]]}}]}', /for rank 0 a box/],
+    ['{"ranks": [{"rank": 0, "tensors": {"TENSOR": [[0, 1, 1e15, 1e15]]}}]}', /for rank 0 a box that ends/],
+    ['{"ranks": [{"rank": 0, "tensors": {"TENSOR": [[0, 1, 4]]}}]}', /TENSOR/],
+    ['{"ranks": [{"rank": 0, "tensors": {"TENSOR": "half"}}]}', /TENSOR/],
+  ])('refuses the needs %s', async (text, message) => {
+    const { tensors } = await readCheckpoint(good);
+    const file = join(folder, 'wrong.json');
+    const { name } = tensors.find(({ sizeBytes }) => sizeBytes >= 8)!;
+    await writeFile(file, text.replaceAll('TENSOR', name));
+    const result = await plan('--world-size', '2', '--needs', file);
+    expect(result.code).toBe(2);
+    expect(result.stderr.replaceAll(name, 'TENSOR')).toMatch(message);
+  });
+
+  it.each([
+    [['--world-size', '4', '--tp', '3'], /do not divide into instances of 3/],
+    [['--world-size', '6', '--tp', '2', '--ep', '3'], /multiple of tp/],
+    [['--world-size', '4', '--tp', '0'], /not a count/],
+    [['--world-size', '4', '--tp', '2', '--needs', 'x'], /together with/],
+  ])('refuses wrong arguments: %j', async (args, message) => {
+    const result = await plan(...args);
+    expect(result.code).toBe(2);
+    expect(result.stderr).toMatch(message);
+  });
+
+  it('says that the file of needs is not there', async () => {
+    const result = await plan('--world-size', '2', '--needs', join(folder, 'nowhere.json'), '--json');
+    expect(result.code).toBe(1);
+    expect(parseJson(result)).toMatchObject({ error: { code: 'CE_FILE_NOT_FOUND' } });
   });
 });
 

@@ -18,6 +18,7 @@ export * from './bucket-tensors.ts';
 export * from './check-unique-tensors.ts';
 export * from './estimate-update.ts';
 export { formatBytes } from './format-bytes.ts';
+export * from './layout/index.ts';
 export * from './measure-metas.ts';
 export * from './needed-bytes.ts';
 export * from './parse-size.ts';

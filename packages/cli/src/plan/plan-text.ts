@@ -2,11 +2,12 @@ import { formatBytes } from '@checkpoint-engine/planner';
 import { formatCount, plural } from '../output/format.ts';
 import { renderTable } from '../output/table.ts';
 import type { Colors } from '../output/terminal.ts';
+import { needsText } from './needs-text.ts';
 import type { PlannedUpdate } from './plan-update.ts';
 
 /** Formats a planned update for users. */
 export function planText(
-  { path, worldSize, deviceKind, freeBytes, sizing, summary, warnings }: PlannedUpdate,
+  { path, worldSize, deviceKind, freeBytes, sizing, summary, needs, warnings }: PlannedUpdate,
   colors: Colors,
 ): string {
   const { totalBytes, tensorCount, bucketCount, bucketSizes, alignmentBytes, imbalance, owners } = summary;
@@ -40,6 +41,7 @@ export function planText(
         formatCount(owner.bucketCount),
       ]),
     ),
+    ...(needs === undefined ? [] : ['', needsText(needs, colors)]),
     ...warnings.map((text) => `\n  ${colors.yellow('!')} ${text}`),
   ];
   return lines.join('\n');

@@ -3,15 +3,22 @@ import {
   alignUp,
   type BucketSizing,
   balanceByBytes,
+  checkLayout,
   DEFAULT_ALIGN_BYTES,
+  divideModel,
+  needsOf,
   orderByAffinity,
+  type ParallelLayout,
   type PlanSummary,
   planBuckets,
   planSummary,
+  positionOf,
 } from '@checkpoint-engine/planner';
 import { sizeUpdate } from '@checkpoint-engine/ps';
 import type { MemoryLimits } from '../config/environment.ts';
 import type { DeviceKind } from '../config/jobs.ts';
+import { readNeedsFile } from './needs-file.ts';
+import { type NeedsPlan, planNeeds } from './plan-needs.ts';
 
 /** The inputs of {@link planUpdate}. Sizes in bytes. */
 export interface PlanUpdateInput extends MemoryLimits {
@@ -22,7 +29,14 @@ export interface PlanUpdateInput extends MemoryLimits {
   readonly freeBytes: number;
   readonly bucketBytes?: number | undefined;
   readonly deviceMemoryBytes?: number | undefined;
+  /** What ranks keep: from a file, or by a parallel layout. Absent: only buckets are planned. */
+  readonly needs?: NeedsSource | undefined;
+  /** Neighboring ranks that share a host. */
+  readonly ranksPerHost: number;
 }
+
+/** Where the needs of ranks come from. */
+export type NeedsSource = { readonly file: string } | { readonly layout: ParallelLayout };
 
 /** The plan of an update. Plain data. */
 export interface PlannedUpdate {
@@ -32,6 +46,8 @@ export interface PlannedUpdate {
   readonly freeBytes: number;
   readonly sizing: BucketSizing;
   readonly summary: PlanSummary;
+  /** What a pull would move. Absent where it is not known what ranks keep. */
+  readonly needs?: NeedsPlan | undefined;
   readonly warnings: readonly string[];
 }
 
@@ -54,7 +70,22 @@ export async function planUpdate(input: PlanUpdateInput): Promise<PlannedUpdate>
     memFraction: input.memFraction,
   });
   const plan = planBuckets(metas, sizing);
-  return { path, worldSize, deviceKind, freeBytes, sizing, summary: planSummary(plan, metas), warnings };
+  const needs = input.needs && (await planPull(metas, input.needs, input.ranksPerHost));
+  return { path, worldSize, deviceKind, freeBytes, sizing, summary: planSummary(plan, metas), needs, warnings };
+}
+
+async function planPull(metas: readonly RankMetas[], source: NeedsSource, ranksPerHost: number): Promise<NeedsPlan> {
+  const tensors = metas.flatMap((rank) => rank.tensors);
+  if ('file' in source) {
+    const needs = await readNeedsFile(source.file, tensors, metas.length);
+    return planNeeds({ source: `needs of "${source.file}"`, metas, needs, ranksPerHost });
+  }
+  const { layout } = source;
+  checkLayout(layout, metas.length);
+  const model = divideModel(tensors, layout);
+  const needs = new Map(metas.map(({ rank }) => [rank, needsOf(model, layout, positionOf(layout, rank))]));
+  const { tp, ep, pp } = layout;
+  return planNeeds({ source: `by rule, tp ${tp}, ep ${ep}, pp ${pp}`, metas, needs, ranksPerHost });
 }
 
 /** The share of each rank, all in one pool. */

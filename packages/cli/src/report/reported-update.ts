@@ -50,7 +50,7 @@ export function reportedUpdate(update: EndedUpdate): ReportedUpdate {
       .map((rank) => ({
         rank,
         device: devices.get(rank)?.name ?? 'unknown',
-        neededBytes: neededBytesOf(plans.get(rank)),
+        neededBytes: plans.get(rank)?.neededBytes ?? 0,
         poolBytes: poolBytes.get(rank) ?? 0,
         ...timesOf(
           spans.filter((span) => span.rank === rank),
@@ -66,13 +66,6 @@ function planFacts({ bucketCount, bucketBytes, strategy, strategyReason, reason 
     ['Buckets', bucketCount === 0 ? 'none' : `${bucketCount} of at most ${(bucketBytes / 2 ** 20).toFixed(0)} MiB`],
     ...(reason === '' ? [] : [['Sizes', reason] as [string, string]]),
   ];
-}
-
-/** The bytes that a rank's worker keeps; the complete checkpoint if it receives every bucket. */
-function neededBytesOf(plan: PlanEvent | undefined): number {
-  if (plan === undefined) return 0;
-  if (plan.neededBytes > 0) return plan.neededBytes;
-  return plan.stageBytes.reload > 0 ? plan.totalBytes : 0;
 }
 
 function timesOf(spans: readonly Span[], originMs: number): Pick<RankReport, 'phases' | 'spans' | 'receivedBytes'> {

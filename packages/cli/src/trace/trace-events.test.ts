@@ -65,6 +65,18 @@ describe('traceEvents', () => {
     ]);
   });
 
+  it('says of each rank how the bytes came, and what its worker keeps', () => {
+    const plan: ProgressEvent = {
+      ...{ type: 'plan', rank: 2, bucketBytes: 0, bucketCount: 0, ringSlots: 0, stagingSlots: 0, deviceBytes: 0 },
+      ...{ totalBytes: 4096, strategy: 'pull', strategyReason: '', neededBytes: 1024, reason: '', atMs: 0 },
+      stageBytes: { read: 0, h2d: 0, broadcast: 0, reload: 0, pull: 1024 },
+    };
+    expect(traceEvents([plan, ...bucket(2, 'pull', 0, 0, 1)])).toContainEqual({
+      ...{ name: 'process_labels', ph: 'M', pid: 2, tid: 0 },
+      args: { labels: 'pull: keeps 1 KiB of 4 KiB' },
+    });
+  });
+
   it('leaves out what did not end', () => {
     expect(traceEvents(bucket(0, 'h2d', 0, 0, 1).slice(0, 1))).toEqual([]);
   });

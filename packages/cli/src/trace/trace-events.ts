@@ -1,3 +1,4 @@
+import { formatBytes } from '@checkpoint-engine/planner';
 import type { ProgressEvent } from '@checkpoint-engine/ps';
 import { ROWS, type Row, type Span, spansOf } from './spans.ts';
 
@@ -46,7 +47,20 @@ export function traceEvents(events: readonly ProgressEvent[]): TraceEvent[] {
       ...(sizeBytes === undefined ? {} : { args: { sizeBytes, rateGBps: rate(sizeBytes, endMs - startMs) } }),
     };
   });
-  return [...tracks.values(), ...shown];
+  return [...tracks.values(), ...labels(events), ...shown];
+}
+
+/** Beside the name of each rank: how the bytes came to its worker, and how many of the checkpoint it keeps. */
+function labels(events: readonly ProgressEvent[]): TraceEvent[] {
+  const last = new Map<number, Extract<ProgressEvent, { type: 'plan' }>>();
+  for (const event of events) if (event.type === 'plan') last.set(event.rank, event);
+  return [...last].map(([rank, { strategy, neededBytes, totalBytes }]) => ({
+    name: 'process_labels',
+    ph: 'M',
+    pid: rank,
+    tid: 0,
+    args: { labels: `${strategy}: keeps ${formatBytes(neededBytes)} of ${formatBytes(totalBytes)}` },
+  }));
 }
 
 /** Returns the first lane of the span's row that is free at its start, and occupies it. */

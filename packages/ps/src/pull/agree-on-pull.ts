@@ -82,7 +82,7 @@ export async function agreeOnPull(
     members.map((rank) => agreement.proposals.get(rank)!.nics),
   ]);
   const plan = pulls.plan(key, () =>
-    planHost({ context, meeting, offers: byRank, needs, bucketBytes: options.bucketBytes }),
+    planHost({ context, proposals: agreement.proposals, offers: byRank, needs, bucketBytes: options.bucketBytes }),
   );
   return { strategy, offers: byRank, answer, rest, host: { scope, plan } };
 }

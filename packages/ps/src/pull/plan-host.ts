@@ -1,8 +1,8 @@
 import { createHash } from 'node:crypto';
 import type { Needs, Places, PullRegion } from '@checkpoint-engine/interface';
 import { assignPullReaders, placeInRing, planPull, type ReadChunk } from '@checkpoint-engine/planner';
+import type { Proposal } from '../update/agreement.ts';
 import type { HostChunk, HostPlan } from '../update/host-plan.ts';
-import type { Meeting } from '../update/meet.ts';
 import { tensorList } from '../update/tensor-list.ts';
 import { topologyOf } from '../update/transfers.ts';
 import type { UpdateContext } from '../update/update-context.ts';
@@ -18,18 +18,18 @@ const LEAST_CHUNK_BYTES = 4096;
 
 /** The inputs of {@link planHost}. */
 export interface HostPlanInput {
-  readonly context: UpdateContext;
-  readonly meeting: Meeting;
-  readonly offers: ReadonlyMap<number, Offer>;
+  readonly context: Pick<UpdateContext, 'metas' | 'isForeign' | 'host' | 'metasDigest'>;
+  /** Of all ranks. */
+  readonly proposals: ReadonlyMap<number, Pick<Proposal, 'host' | 'nics'>>;
+  readonly offers: ReadonlyMap<number, Pick<Offer, 'handles' | 'hostMemoryBytes' | 'provesParts' | 'rest'>>;
   /** The ranks of this host. */
   readonly needs: ReadonlyMap<number, Needs>;
   readonly bucketBytes: number | undefined;
 }
 
 /** Plans what passes through the pools and rings of this rank's host. */
-export function planHost({ context, meeting, offers, needs, bucketBytes }: HostPlanInput): HostPlan {
+export function planHost({ context, proposals, offers, needs, bucketBytes }: HostPlanInput): HostPlan {
   const { metas, isForeign, host, metasDigest } = context;
-  const { agreement } = meeting;
   const list = tensorList(metas);
   const pools: PullRegion[] = [];
   const ids = new Map<string, number>();
@@ -56,7 +56,7 @@ export function planHost({ context, meeting, offers, needs, bucketBytes }: HostP
     region: Uint32Array.from(pooled, (index) => poolOf(index)!),
     offsetBytes: Float64Array.from(pooled, (index) => list.metas[index]!.offsetBytes),
   };
-  const here = [...agreement.proposals].filter(([, proposal]) => proposal.host === host);
+  const here = [...proposals].filter(([, proposal]) => proposal.host === host);
   const bounds = here.flatMap(([rank]) => offers.get(rank)!.hostMemoryBytes ?? []);
   const ringBound = Math.floor(Math.min(...bounds, CHUNKS_IN_RING * CHUNK_BYTES) / CHUNKS_IN_RING / 256) * 256;
   const chunkBytes = Math.max(LEAST_CHUNK_BYTES, Math.min(bucketBytes ?? CHUNK_BYTES, ringBound));
@@ -83,7 +83,7 @@ export function planHost({ context, meeting, offers, needs, bucketBytes }: HostP
 /** The tensors that a rank's worker compares: each tensor that it loaded, completely. */
 function wholeRest(
   rank: number,
-  offers: ReadonlyMap<number, Offer>,
+  offers: HostPlanInput['offers'],
   sizesBytes: Float64Array,
 ): [rank: number, needs: Needs][] {
   const { provesParts, rest } = offers.get(rank)!;

@@ -6,6 +6,8 @@ export interface TwoHosts {
   readonly addresses: readonly [string, string];
   /** The command that runs a process on a host. */
   on(host: 0 | 1): readonly string[];
+  /** Bytes that have come to a host over the cable. */
+  receivedBytes(host: 0 | 1): number;
   remove(): void;
 }
 
@@ -32,7 +34,12 @@ export function twoHosts(): TwoHosts | string {
       ip('-n', name, 'address', 'add', `${addresses[host]}/24`, 'dev', 'cable');
       for (const link of ['cable', 'lo']) ip('-n', name, 'link', 'set', link, 'up');
     }
-    return { addresses, on: (host) => ['ip', 'netns', 'exec', names[host]], remove };
+    const on = (host: 0 | 1): string[] => ['ip', 'netns', 'exec', names[host]];
+    const receivedBytes = (host: 0 | 1): number => {
+      const [program, ...args] = [...on(host), 'cat', '/sys/class/net/cable/statistics/rx_bytes'];
+      return Number(execFileSync(program!, args, { encoding: 'utf8' }));
+    };
+    return { addresses, on, receivedBytes, remove };
   } catch (error) {
     remove();
     return `network namespaces cannot be made here: ${(error as Error).message.trim().split('\n').at(-1)}`;

@@ -7,9 +7,9 @@ import { copyingWorker, receiveUpdate } from '@checkpoint-engine/worker';
 import { tensorParallel } from './tensor-parallel.mjs';
 
 const [, , index, size, options = '{}'] = process.argv;
-const { inBuckets = [], ...others } = JSON.parse(options);
+const { inBuckets = [], parallelSize = Number(size), ...others } = JSON.parse(options);
 const device = await createHostDevice({ index: Number(index), threads: 2 });
-const keep = tensorParallel(Number(index) % Number(size), Number(size));
+const keep = tensorParallel(Number(index) % parallelSize, parallelSize);
 const worker = copyingWorker({ device, keep, inBuckets: ({ name }) => inBuckets.includes(name), ...others });
 const { puller } = worker;
 const pull = puller.pull.bind(puller);

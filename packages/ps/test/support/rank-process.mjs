@@ -42,7 +42,8 @@ const calls = {
       kind === 'cuda'
         ? await createCudaDevice()
         : await createHostDevice({ index: rank, ...(directory && { directory }) });
-    const master = { masterAddr: '127.0.0.1', masterPort: port };
+    const { masterAddr = '127.0.0.1' } = transports;
+    const master = { masterAddr, masterPort: port };
     store = await openStore({ rank, worldSize, ...master, token, timeoutMs, lostAfterMs });
     broadcast = worldSize > 1 && transports.broadcast !== false ? shm() : undefined;
     p2p = await openP2P(transports.p2p);
@@ -57,6 +58,7 @@ const calls = {
   removeFiles: ({ name }) => server.removeFiles(name),
   loaded: ({ name }) => server.checkpointLoaded(name),
   gather: async ({ name }) => (await server.gatherMetas(name)).reduce((sum, { tensors }) => sum + tensors.length, 0),
+  heldBytes: ({ name }) => server.getMetas(name)[store.rank].tensors.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0),
   metas: ({ name }) => Buffer.from(encodeWorldMetas(server.getMetas(name))).toString('base64'),
   load({ metas, fallbacks = [] }) {
     const [world, ...others] = [metas, ...fallbacks].map((text) => decodeWorldMetas(Buffer.from(text, 'base64')));

@@ -31,7 +31,12 @@ export interface WorldOptions {
   /** The same for workers. */
   readonly workerRunner?: readonly string[];
   /** Workers keep tensor-parallel slices and pull; options of theirs. @default they take whole tensors in buckets */
-  readonly pull?: { readonly prove?: boolean; readonly inBuckets?: readonly string[] };
+  readonly pull?: {
+    readonly prove?: boolean;
+    readonly inBuckets?: readonly string[];
+    /** Ranks that divide the model. @default those of the world */
+    readonly parallelSize?: number;
+  };
   /** Pools are in memory that workers map. */
   readonly sharePools?: boolean;
   /** The P2P transport: that of shared memory, or options of Mooncake's. @default none */
@@ -41,6 +46,20 @@ export interface WorldOptions {
   readonly nics?: readonly string[];
   /** @default 'host' */
   readonly device?: 'cuda';
+  /** What differs from rank to rank, for worlds that span hosts. */
+  readonly placeOf?: (rank: number) => RankPlace;
+}
+
+/** Where a rank and its worker run. */
+export interface RankPlace {
+  /** As `runner`, for the rank and its worker. */
+  readonly runner: readonly string[];
+  /** Name of the host. */
+  readonly host: string;
+  /** Where rank 0 is, as seen from the others. @default this host */
+  readonly masterAddr?: string;
+  readonly nics: readonly string[];
+  readonly p2p: object;
 }
 
 interface FromRank {
@@ -72,7 +91,9 @@ export class World {
   static async start(size: number, options: WorldOptions = {}): Promise<World> {
     const world = new World(size);
     await Promise.all(
-      Array.from({ length: size }, (_, rank) => world.startWorker(rank, options.workerRunner, options.pull)),
+      Array.from({ length: size }, (_, rank) =>
+        world.startWorker(rank, options.placeOf?.(rank).runner ?? options.workerRunner, options.pull),
+      ),
     );
     world.#port = await freePort();
     await world.startRanks(options);
@@ -85,7 +106,9 @@ export class World {
   }
 
   async startRanks(options: WorldOptions = {}): Promise<void> {
-    for (let rank = 0; rank < this.size; rank++) this.ranks[rank] = this.#spawnRank(rank, options.runner);
+    for (let rank = 0; rank < this.size; rank++) {
+      this.ranks[rank] = this.#spawnRank(rank, options.placeOf?.(rank).runner ?? options.runner);
+    }
     await Promise.all(this.ranks.map((child, rank) => child.call('start', this.#startArgs(rank, options))));
   }
 
@@ -176,8 +199,9 @@ export class World {
     return { inferenceParallelSize: 1, timeoutMs: 30_000, ...options };
   }
 
-  #startArgs(rank: number, { runner: _, workerRunner: __, pull: ___, ...options }: WorldOptions): object {
-    return { rank, worldSize: this.size, port: this.#port, ...options };
+  #startArgs(rank: number, { runner: _, workerRunner: __, pull: ___, placeOf, ...options }: WorldOptions): object {
+    const { runner: ____, ...place } = placeOf?.(rank) ?? { runner: [] };
+    return { rank, worldSize: this.size, port: this.#port, ...options, ...place };
   }
 
   #spawnRank(rank: number, runner: readonly string[] = []): Child {

@@ -1,0 +1,113 @@
+import type { Needs } from '@checkpoint-engine/interface';
+import type { RankMetas } from '@checkpoint-engine/meta';
+import { assignPullReaders, neededBytes, planPull, type ReadChunk } from '@checkpoint-engine/planner';
+
+/** Bytes of a chunk, as updates read them. */
+const CHUNK_BYTES = 32 * 2 ** 20;
+
+/** What one rank of a pull does. Plain data, in bytes. */
+export interface PlannedRank {
+  readonly rank: number;
+  readonly host: number;
+  /** Its worker keeps these of the checkpoint. */
+  readonly neededBytes: number;
+  /** Of those, its worker copies these out of pools of its host. */
+  readonly pooledBytes: number;
+  /** Its share of what its host reads from other hosts, for all workers of the host. */
+  readonly readBytes: number;
+  /** Of the checkpoint, what does not come to its worker, and would in buckets. */
+  readonly savedBytes: number;
+}
+
+/** What the ranks of one host do together. Plain data, in bytes. */
+export interface PlannedHost {
+  readonly host: number;
+  readonly ranks: readonly number[];
+  /** Its pools hold these of the checkpoint. */
+  readonly heldBytes: number;
+  /** Read from other hosts, each byte once for all workers of the host. */
+  readonly readBytes: number;
+  /** What other hosts hold: with buckets all of it comes to the host. */
+  readonly broadcastBytes: number;
+}
+
+/** A pull, and what it saves. Plain data. */
+export interface NeedsPlan {
+  /** Where the needs come from, in words. */
+  readonly source: string;
+  readonly checkpointBytes: number;
+  readonly ranks: readonly PlannedRank[];
+  readonly hosts: readonly PlannedHost[];
+}
+
+/** What {@link planNeeds} goes by. */
+export interface NeedsInput {
+  readonly source: string;
+  /** What each rank would hold, by rank. */
+  readonly metas: readonly RankMetas[];
+  /** By rank; a rank without an entry receives nothing. */
+  readonly needs: ReadonlyMap<number, Needs>;
+  readonly ranksPerHost: number;
+}
+
+/** Plans a pull as the ranks would: bytes of the own host's pools are copied, those of other hosts read once per host. */
+export function planNeeds({ source, metas, needs, ranksPerHost }: NeedsInput): NeedsPlan {
+  const sizesBytes = metas.flatMap(({ tensors }) => tensors.map(({ sizeBytes }) => sizeBytes));
+  const owners = metas.flatMap(({ tensors }, rank) => tensors.map(() => rank));
+  const hostOf = (rank: number): number => Math.floor(rank / ranksPerHost);
+  const checkpointBytes = sum(sizesBytes);
+  const hostCount = Math.ceil(metas.length / ranksPerHost);
+  const hosts: PlannedHost[] = [];
+  const ranks: PlannedRank[] = [];
+  for (let host = 0; host < hostCount; host++) {
+    const members = [...metas.keys()].filter((rank) => hostOf(rank) === host);
+    const ownerOf = Int32Array.from(owners, (owner) => (hostOf(owner) === host ? -1 : owner));
+    const chunks = readChunks(members, metas.length, ownerOf, needs);
+    const heldBytes = sum(sizesBytes.filter((_, index) => ownerOf[index] === -1));
+    const readBytes = sum(chunks.map(rangeBytes));
+    hosts.push({ host, ranks: members, heldBytes, readBytes, broadcastBytes: checkpointBytes - heldBytes });
+    for (const rank of members) {
+      const own = needs.get(rank);
+      const kept = own === undefined ? 0 : neededBytes(own, sizesBytes);
+      ranks.push({
+        ...{ rank, host, neededBytes: kept, pooledBytes: own === undefined ? 0 : pooledBytes(own, ownerOf) },
+        readBytes: sum(chunks.filter(({ readerRank }) => readerRank === rank).map(rangeBytes)),
+        savedBytes: own === undefined ? 0 : checkpointBytes - kept,
+      });
+    }
+  }
+  return { source, checkpointBytes, ranks, hosts };
+}
+
+/** Each rank has a NIC of its own. */
+function readChunks(
+  members: readonly number[],
+  worldSize: number,
+  ownerOf: Int32Array,
+  needs: ReadonlyMap<number, Needs>,
+): ReadChunk[] {
+  const own = new Map([...needs].filter(([rank]) => members.includes(rank)));
+  const nics = (ranks: Iterable<number>) => new Map(Array.from(ranks, (rank) => [`nic-${rank}`, new Set([rank])]));
+  return assignPullReaders(planPull({ ownerOf, needs: own, chunkBytes: CHUNK_BYTES }), {
+    local: new Set(members),
+    localTopology: nics(members),
+    remoteTopology: nics(Array(worldSize).keys()),
+  });
+}
+
+/** Bytes of boxes whose tensors are in pools of the host. */
+function pooledBytes({ tensor, rows, rowBytes }: Needs, ownerOf: Int32Array): number {
+  let bytes = 0;
+  for (let at = 0; at < tensor.length; at++) if (ownerOf[tensor[at]!] === -1) bytes += rows[at]! * rowBytes[at]!;
+  return bytes;
+}
+
+function rangeBytes(chunk: ReadChunk): number {
+  return sum(chunk.rangeBytes);
+}
+
+function sum(values: Iterable<number>): number {
+  let total = 0;
+  for (const value of values) total += value;
+  return total;
+}
