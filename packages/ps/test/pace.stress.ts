@@ -1,81 +1,63 @@
-import { type ChildProcess, fork } from 'node:child_process';
-import { once } from 'node:events';
-import process from 'node:process';
-import { fileURLToPath } from 'node:url';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+// Whether updates keep their pace while 64 strangers are connected to an address of the world. What is measured is what
+// the strangers cost the ranks and workers: the CPU time of these, and the time of an update where ranks and workers run
+// on one CPU and the strangers on another. The strangers' own work takes nothing from an update.
+import { afterAll, beforeAll, describe, it } from 'vitest';
 import { mixedTensors, type TestCheckpoint, writeCheckpoint } from './support/checkpoint.ts';
-import { World } from './support/world.ts';
+import { expectPace, MODES, type PacedWorld, pinWorld, warmUp } from './support/pace.ts';
+import { type TestUpdate, World, type WorldOptions } from './support/world.ts';
 
-const ROUNDS = Number(process.env.PACE_ROUNDS ?? 6);
-const UPDATES = 6;
-const MOST_TIMES = Number(process.env.PACE_MOST_TIMES ?? 1.2);
+interface Place {
+  readonly what: string;
+  readonly world: WorldOptions;
+  readonly update: TestUpdate;
+  /** Where strangers connect. */
+  readonly address: (world: World) => object;
+}
 
-const medianOf = (values: readonly number[]): number =>
-  [...values].sort((a, b) => a - b)[Math.floor(values.length / 2)]!;
+const socketsOf =
+  (names: string) =>
+  ({ ranks }: World) => ({ names, pids: ranks.map(({ process: { pid } }) => pid) });
+const PLACES: readonly Place[] = [
+  { what: 'the store', world: {}, update: {}, address: ({ port }) => ({ port }) },
+  {
+    what: 'the broadcast mesh',
+    world: {},
+    update: { releaseCommunicators: true },
+    address: socketsOf('checkpoint-engine-shm-'),
+  },
+  {
+    what: 'the P2P sockets',
+    world: { p2p: 'shm', broadcast: false },
+    update: { ranks: [1] },
+    address: socketsOf('checkpoint-engine-shm-'),
+  },
+  { what: 'the worker addresses', world: {}, update: {}, address: socketsOf('ce2-') },
+];
 
-/** Whether updates keep their pace beside strangers at the store, the worker addresses, the mesh and the P2P sockets. */
-describe.each([
-  ['a broadcast to all ranks', {}],
-  ['a read of one rank by P2P', { ranks: [1] }],
-] as const)('%s', (what, options) => {
+describe.each(PLACES)('beside strangers at $what', ({ what, world: options, update, address }) => {
   let checkpoint: TestCheckpoint;
   let world: World;
+  let paced: PacedWorld;
 
   beforeAll(async () => {
     checkpoint = await writeCheckpoint(mixedTensors(400), { shardCount: 2 });
-    world = await World.start(2, { p2p: 'shm' });
+    world = await World.start(2, options);
+    const pids = [...world.ranks, ...world.workers].map(({ process: { pid } }) => pid!);
+    pinWorld(pids);
     await world.register('a', { files: checkpoint.folder });
     await world.gather('a');
-    await measure(world, 5);
+    paced = {
+      what,
+      pids,
+      address: address(world),
+      update: () => world.update('a', { ...update, bucketBytes: 2 ** 20 }),
+    };
+    await warmUp(paced);
   }, 120_000);
   afterAll(async () => {
     await world?.end();
     await checkpoint?.remove();
   });
 
-  async function measure(on: World, count: number): Promise<number[]> {
-    const timesMs: number[] = [];
-    for (let i = 0; i < count; i++) {
-      const startedAt = performance.now();
-      await on.update('a', { ...options, bucketBytes: 2 ** 20 });
-      timesMs.push(performance.now() - startedAt);
-    }
-    return timesMs;
-  }
-
-  it.each(['idle', 'dribble', 'flood', 'garbage'])('keeps its pace beside strangers that are %s', async (mode) => {
-    const alone: number[] = [];
-    const beside: number[] = [];
-    let connections = 0;
-    // In turns, so that what else the machine does meets both.
-    for (let round = 0; round < ROUNDS; round++) {
-      alone.push(...(await measure(world, UPDATES)));
-      const strangers = await startStrangers(mode, world.port);
-      beside.push(...(await measure(world, UPDATES)));
-      connections += await endStrangers(strangers);
-    }
-    const [aloneMs, besideMs] = [medianOf(alone), medianOf(beside)];
-    const figures = `alone ${aloneMs.toFixed(1)} ms, beside ${besideMs.toFixed(1)} ms, ${(besideMs / aloneMs).toFixed(2)} times`;
-    console.info(`${what}, ${mode}: ${figures} (medians of ${alone.length}, ${connections} connections)`);
-    expect(besideMs / aloneMs).toBeLessThan(MOST_TIMES);
-  });
+  it.each(MODES)('keeps its pace while they are %s', (mode) => expectPace(paced, mode));
 });
-
-async function startStrangers(mode: string, port: number): Promise<ChildProcess> {
-  const program = fileURLToPath(new URL('support/stranger-process.mjs', import.meta.url));
-  const strangers = fork(program, [mode, String(port)]);
-  await once(strangers, 'message');
-  await new Promise((resolve) => setTimeout(resolve, 300));
-  return strangers;
-}
-
-/** Gives how many connections they made. */
-async function endStrangers(strangers: ChildProcess): Promise<number> {
-  const answered = once(strangers, 'message');
-  strangers.send('total');
-  const [{ total }] = (await answered) as [{ total: number }];
-  const exited = once(strangers, 'exit');
-  strangers.kill('SIGKILL');
-  await exited;
-  return total;
-}

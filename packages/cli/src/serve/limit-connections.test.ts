@@ -70,4 +70,39 @@ describe('limitConnections', () => {
     await expect.poll(() => slow.length).toBe(2);
     expect(await health()).toMatch(/ECONNRESET|EPIPE/);
   });
+
+  it('refuses garbage with a status, and closes its connections at a limited rate', async () => {
+    const { open, health } = await start(1_024);
+    const sockets = await Promise.all(Array.from({ length: 200 }, () => open()));
+    const startedAt = performance.now();
+    const answers = sockets.map(async (socket, index) => {
+      let text = '';
+      socket.on('data', (chunk) => {
+        text += String(chunk);
+      });
+      socket.write(index === 0 ? `GET / HTTP/1.1\r\nx: ${'x'.repeat(20_000)}` : '\x91'.repeat(1_000));
+      if (!socket.destroyed) await once(socket, 'close');
+      return text;
+    });
+    expect(await health()).toBe(200);
+    const [first, ...others] = await Promise.all(answers);
+    expect(first).toMatch(/^HTTP\/1\.1 431 .*\r\nConnection: close/);
+    expect(new Set(others)).toEqual(new Set(['HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n']));
+    expect(performance.now() - startedAt).toBeGreaterThan(800);
+  });
+
+  it('closes a connection that sends garbage while its answer is sent', async () => {
+    const { slow, open } = await start(4);
+    const asking = await open(`GET /slow ${HEAD}\r\n`);
+    await expect.poll(() => slow.length).toBe(1);
+    slow[0]!.write('a part');
+    await once(asking, 'data');
+    let more = '';
+    asking.on('data', (text) => {
+      more += String(text);
+    });
+    asking.write('\x91'.repeat(1_000));
+    await once(asking, 'close');
+    expect(more).not.toContain('400');
+  });
 });

@@ -1,5 +1,6 @@
 import type { IncomingMessage, Server } from 'node:http';
 import type { Socket } from 'node:net';
+import { refuseGarbage } from './refuse-garbage.ts';
 
 /** The state of a connection: it waits for a request, reads the rest of one, or waits for an answer. */
 type Activity = 'idle' | 'reading' | 'answering';
@@ -10,9 +11,11 @@ const FIRST_TO_GO: readonly Activity[] = ['idle', 'reading'];
 /**
  * Limits the connections of a server. At the limit, a new connection replaces the oldest idle one, or else the oldest
  * with an incomplete request, so that idle clients cannot keep others out. If all wait for an answer, the new
- * connection is closed.
+ * connection is closed. A connection that does not speak HTTP is refused, and refused connections are closed at a
+ * limited rate, so that peers which send garbage and reconnect cost little.
  */
 export function limitConnections(server: Server, maxConnections: number): void {
+  refuseGarbage(server, maxConnections);
   // Ordered by last activity.
   const connections = new Map<Socket, IncomingMessage | undefined>();
   server.on('connection', (socket: Socket) => {

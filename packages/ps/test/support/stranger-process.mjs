@@ -1,24 +1,27 @@
-// Keeps 64 connections to the store's port and to every socket of ranks that /proc/net/unix lists, and does with them
-// what its first argument says. None of them proves who it is.
-import { readFileSync } from 'node:fs';
+// Keeps 64 connections to each address that it is told of, and does with them what its first argument says. None of
+// them authenticates. The second argument is the address: `{"port"}`, or `{"pids", "names"}` for the abstract sockets of
+// these processes whose names start like this. Such sockets come and go with every update. A `head` is what dribbles in,
+// its last character again and again.
+import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import { connect } from 'node:net';
-import { setPriority } from 'node:os';
 import process from 'node:process';
 
-const [mode, port] = process.argv.slice(2);
+const [mode, address] = process.argv.slice(2);
+const { port, head = '\0', pids = [], names = '' } = JSON.parse(address);
 const CONNECTIONS = 64;
-const LOOK_EVERY_MS = 20;
-const SOCKETS = /00010000 .*@((?:checkpoint-engine-shm-|ce2-)\S+)/;
-
-// What strangers cost by themselves is not the ranks' fault.
-setPriority(19);
+// Listeners of an update are open for a few milliseconds.
+const LOOK_EVERY_MS = 1;
+const DRIBBLE_EVERY_MS = 20;
+const LISTENER = /00010000 \d+ \d+ +(\d+) @(\S+)/;
 
 const flood = new Uint8Array(64 * 1024).fill(0x91);
 const open = new Map();
+const owned = new Map();
 let total = 0;
+const said = new WeakMap();
 const bytesOf = {
   idle: () => undefined,
-  dribble: () => new Uint8Array(1),
+  dribble: (said) => new TextEncoder().encode(head[Math.min(said, head.length - 1)]),
   flood: () => flood,
   garbage: () => Uint8Array.from({ length: 100 }, () => Math.random() * 256),
 }[mode];
@@ -35,22 +38,54 @@ function add(name, to) {
 }
 
 function say(socket) {
-  const bytes = bytesOf();
+  const bytes = bytesOf(said.get(socket) ?? 0);
+  said.set(socket, (said.get(socket) ?? 0) + 1);
   if (bytes !== undefined && socket.writable && socket.writableLength === 0) socket.write(bytes);
 }
 
+/** Whether one of the processes holds a socket; each socket is looked up once. */
+function isOwned(inode) {
+  if (!owned.has(inode))
+    owned.set(
+      inode,
+      pids.some((pid) => holds(pid, inode)),
+    );
+  return owned.get(inode);
+}
+
+function holds(pid, inode) {
+  try {
+    return readdirSync(`/proc/${pid}/fd`).some((fd) => linkOf(`/proc/${pid}/fd/${fd}`) === `socket:[${inode}]`);
+  } catch {
+    return false; // It has ended.
+  }
+}
+
+function linkOf(path) {
+  try {
+    return readlinkSync(path);
+  } catch {
+    return ''; // It was closed meanwhile.
+  }
+}
+
 function targets() {
-  const names = readFileSync('/proc/net/unix', 'utf8')
+  if (port !== undefined) return [['port', { port, host: '127.0.0.1' }]];
+  return readFileSync('/proc/net/unix', 'utf8')
     .split('\n')
-    .flatMap((line) => SOCKETS.exec(line)?.[1] ?? []);
-  return [['store', { port: Number(port), host: '127.0.0.1' }], ...names.map((name) => [name, { path: `\0${name}` }])];
+    .flatMap((line) => {
+      const [, inode, name = ''] = LISTENER.exec(line) ?? [];
+      return name.startsWith(names) && isOwned(inode) ? [[name, { path: `\0${name}` }]] : [];
+    });
 }
 
 setInterval(() => {
   for (const [name, to] of targets()) {
     for (let n = open.get(name)?.size ?? 0; n < CONNECTIONS; n++) add(name, to);
-    if (mode === 'dribble') for (const socket of open.get(name)) say(socket);
   }
 }, LOOK_EVERY_MS);
+setInterval(() => {
+  if (mode === 'dribble') for (const all of open.values()) for (const socket of all) say(socket);
+}, DRIBBLE_EVERY_MS);
 process.on('message', () => process.send({ total }));
 process.send('ready');

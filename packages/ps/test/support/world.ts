@@ -11,6 +11,7 @@ export interface TestUpdate {
   readonly bucketBytes?: number;
   readonly deviceMemoryBytes?: number;
   readonly keepFiles?: boolean;
+  readonly releaseCommunicators?: boolean;
   readonly strategy?: 'auto' | 'pull' | 'buckets';
 }
 

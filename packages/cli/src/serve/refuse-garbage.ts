@@ -1,0 +1,32 @@
+import type { IncomingMessage, Server, ServerResponse } from 'node:http';
+import type { Socket } from 'node:net';
+import { Strangers } from '@checkpoint-engine/interface/wire';
+
+/** Time limit for a refused connection. */
+const REFUSED_MS = 10_000;
+/** Status lines by the code of a parse error, as Node.js has them. */
+const STATUSES: Readonly<Record<string, string>> = {
+  HPE_HEADER_OVERFLOW: '431 Request Header Fields Too Large',
+  HPE_CHUNK_EXTENSIONS_OVERFLOW: '413 Payload Too Large',
+  ERR_HTTP_REQUEST_TIMEOUT: '408 Request Timeout',
+};
+
+/** Answers malformed requests as Node.js does, but closes their connections at a limited rate. */
+export function refuseGarbage(server: Server, maxConnections: number): void {
+  const strangers = new Strangers({ most: maxConnections, timeoutMs: REFUSED_MS });
+  const answers = new WeakMap<Socket, ServerResponse>();
+  server.on('request', ({ socket }: IncomingMessage, response) => {
+    answers.set(socket, response);
+    response.once('close', () => answers.delete(socket));
+  });
+  server.on('clientError', (error: NodeJS.ErrnoException, socket: Socket) => {
+    socket.on('error', () => {}); // What has arrived already may have more errors.
+    if (error.code === 'ECONNRESET' || !socket.writable || answers.get(socket)?.headersSent === true) {
+      socket.destroy();
+      return;
+    }
+    socket.write(`HTTP/1.1 ${STATUSES[error.code ?? ''] ?? '400 Bad Request'}\r\nConnection: close\r\n\r\n`);
+    strangers.admit(socket).refuse(error.message);
+  });
+  server.once('close', () => strangers.close());
+}

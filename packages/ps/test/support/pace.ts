@@ -1,0 +1,125 @@
+// What strangers cost a world: they connect to one of its addresses from another CPU than that of the world.
+import { type ChildProcess, execFileSync, fork } from 'node:child_process';
+import { once } from 'node:events';
+import { readdirSync, readFileSync } from 'node:fs';
+import process from 'node:process';
+import { fileURLToPath } from 'node:url';
+import { expect } from 'vitest';
+
+const ROUNDS = Number(process.env.PACE_ROUNDS ?? 6);
+const UPDATES = 6;
+const MOST_TIMES = Number(process.env.PACE_MOST_TIMES ?? 1.2);
+const [WORLD_CPU, STRANGERS_CPU] = cpus();
+
+/** What strangers do with their connections. */
+export const MODES = ['idle', 'dribble', 'flood', 'garbage'] as const;
+
+/** A world whose pace is measured. */
+export interface PacedWorld {
+  /** For the log. */
+  readonly what: string;
+  /** All of its processes. */
+  readonly pids: readonly number[];
+  /** Where strangers connect: `{ port }`, or `{ pids, names }` for abstract sockets. */
+  readonly address: object;
+  update(): Promise<unknown>;
+}
+
+/** Puts the processes, and this one, on a CPU that strangers do not use. */
+export function pinWorld(pids: readonly number[]): void {
+  for (const pid of [process.pid, ...pids]) pin(pid, WORLD_CPU);
+}
+
+/** Warms the world up, so that the first updates do not count. */
+export async function warmUp(world: PacedWorld): Promise<void> {
+  await measure(world, 40);
+}
+
+/** Expects that updates beside 64 strangers cost the world at most 1.2 times as much CPU as without them. */
+export async function expectPace(world: PacedWorld, mode: (typeof MODES)[number]): Promise<void> {
+  const alone: Cost[] = [];
+  const beside: Cost[] = [];
+  let connections = 0;
+  // In turns, so that what else the machine does meets both.
+  for (let round = 0; round < ROUNDS; round++) {
+    alone.push(...(await measure(world, UPDATES)));
+    const strangers = await startStrangers(mode, world.address);
+    beside.push(...(await measure(world, UPDATES)));
+    connections += await endStrangers(strangers);
+  }
+  const [wall, cpu] = [compare(alone, beside, 'wallMs'), compare(alone, beside, 'cpuMs')];
+  const figures = `${cpu.figures} of CPU, ${wall.figures} from start to end`;
+  console.info(`${world.what}, ${mode}: ${figures} (medians of ${alone.length}, ${connections} connections)`);
+  expect(connections).toBeGreaterThanOrEqual(64);
+  expect(cpu.times).toBeLessThan(MOST_TIMES);
+}
+
+async function measure({ pids, update }: PacedWorld, count: number): Promise<Cost[]> {
+  const costs: Cost[] = [];
+  for (let i = 0; i < count; i++) {
+    const [startedAt, cpuMs] = [performance.now(), cpuMsOf(pids)];
+    await update();
+    costs.push({ wallMs: performance.now() - startedAt, cpuMs: cpuMsOf(pids) - cpuMs });
+  }
+  return costs;
+}
+
+interface Cost {
+  readonly wallMs: number;
+  readonly cpuMs: number;
+}
+
+function compare(alone: readonly Cost[], beside: readonly Cost[], what: keyof Cost) {
+  const [aloneMs, besideMs] = [medianOf(alone.map((cost) => cost[what])), medianOf(beside.map((cost) => cost[what]))];
+  const times = besideMs / aloneMs;
+  return { times, figures: `${times.toFixed(2)} times (${aloneMs.toFixed(1)} to ${besideMs.toFixed(1)} ms)` };
+}
+
+/** CPU time of all threads of the processes. */
+function cpuMsOf(pids: readonly number[]): number {
+  let sumMs = 0;
+  for (const pid of pids) {
+    for (const thread of readdirSync(`/proc/${pid}/task`)) {
+      sumMs += Number(readFileSync(`/proc/${pid}/task/${thread}/schedstat`, 'utf8').split(' ')[0]) / 1e6;
+    }
+  }
+  return sumMs;
+}
+
+const medianOf = (values: readonly number[]): number =>
+  [...values].sort((a, b) => a - b)[Math.floor(values.length / 2)]!;
+
+/** The first two CPUs that this process may use. */
+function cpus(): [number, number] {
+  const [, list = ''] = /Cpus_allowed_list:\s*(\S+)/.exec(readFileSync('/proc/self/status', 'utf8')) ?? [];
+  const all = list.split(',').flatMap((range) => {
+    const [first = 0, last = first] = range.split('-').map(Number);
+    return Array.from({ length: last - first + 1 }, (_, index) => first + index);
+  });
+  if (all.length < 2) throw new Error(`The pace beside strangers needs two CPUs, there is CPU ${list}`);
+  return [all[0]!, all[1]!];
+}
+
+function pin(pid: number, cpu: number): void {
+  execFileSync('taskset', ['--all-tasks', '--cpu-list', '--pid', String(cpu), String(pid)], { stdio: 'ignore' });
+}
+
+async function startStrangers(mode: string, address: object): Promise<ChildProcess> {
+  const program = fileURLToPath(new URL('./stranger-process.mjs', import.meta.url));
+  const strangers = fork(program, [mode, JSON.stringify(address)]);
+  await once(strangers, 'message');
+  pin(strangers.pid!, STRANGERS_CPU);
+  await new Promise((resolve) => setTimeout(resolve, 300));
+  return strangers;
+}
+
+/** Returns how many connections they made. */
+async function endStrangers(strangers: ChildProcess): Promise<number> {
+  const answered = once(strangers, 'message');
+  strangers.send('total');
+  const [{ total }] = (await answered) as [{ total: number }];
+  const exited = once(strangers, 'exit');
+  strangers.kill('SIGKILL');
+  await exited;
+  return total;
+}
