@@ -8,8 +8,8 @@ import {
   type PlanSummary,
   planBuckets,
   planSummary,
+  sizeUpdate,
 } from '@checkpoint-engine/planner';
-import { sizeUpdate } from '@checkpoint-engine/ps';
 import type { MemoryLimits } from '../config/environment.ts';
 import type { DeviceKind } from '../config/jobs.ts';
 
