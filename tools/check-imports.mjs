@@ -18,6 +18,7 @@ const ALLOWED = {
   ps: ['interface', 'meta', 'planner'],
   http: ['interface', 'meta', 'ps'],
   report: ['planner'],
+  simulate: ['interface', 'meta', 'model-tensors', 'planner'],
   worker: ['interface', 'device'],
 };
 /** Composition roots import what they compose. */
