@@ -19,6 +19,7 @@ const ALLOWED = {
   ps: ['interface', 'engines', 'meta', 'planner'],
   http: ['interface', 'meta', 'ps'],
   report: ['planner'],
+  simulate: ['interface', 'meta', 'model-tensors', 'planner'],
   worker: ['interface', 'device'],
 };
 /** Composition roots import what they compose. */

@@ -10,6 +10,7 @@ import { joinCommand } from './commands/join.ts';
 import { planCommand } from './commands/plan.ts';
 import { rankCommand } from './commands/rank.ts';
 import { serveCommand } from './commands/serve.ts';
+import { simulateCommand } from './commands/simulate.ts';
 import { updateCommand } from './commands/update.ts';
 import type { Environment } from './config/environment.ts';
 import { reportFailure } from './output/report-failure.ts';
@@ -69,7 +70,16 @@ function createProgram(context: CommandContext): Command {
     .showSuggestionAfterError()
     .configureOutput({ writeErr: () => {}, writeOut: (text) => context.terminal.print(text.trimEnd()) })
     .exitOverride();
-  const shown = [updateCommand, joinCommand, serveCommand, inspectCommand, planCommand, doctorCommand, demoCommand];
+  const shown = [
+    updateCommand,
+    joinCommand,
+    serveCommand,
+    inspectCommand,
+    planCommand,
+    simulateCommand,
+    doctorCommand,
+    demoCommand,
+  ];
   for (const make of shown) program.addCommand(make(context).copyInheritedSettings(program));
   for (const make of [rankCommand, demoWorkerCommand]) {
     program.addCommand(make(context).copyInheritedSettings(program), { hidden: true });

@@ -10,6 +10,7 @@ const KIB = 2 ** 10;
 /** Published values, or values calculated from the published configurations. */
 const EXPECTED: Record<ModelName, { tensors: number; bytes: number; largestMiB: number; below64KiB?: number }> = {
   'qwen3-8b': { tensors: 399, bytes: 16_381_470_720, largestMiB: 1187 },
+  'qwen3-30b-a3b': { tensors: 18_867, bytes: 61_064_245_248, largestMiB: 593.5 },
   'glm-4.5-air': { tensors: 18_329, bytes: 220_937_661_440, largestMiB: 1184, below64KiB: 285 },
   'qwen3-235b-a22b': { tensors: 36_945, bytes: 470_187_269_120, largestMiB: 1187, below64KiB: 377 },
   'deepseek-v3.1': { tensors: 91_991, bytes: 688_574_839_360, largestMiB: 1767.5, below64KiB: 46_119 },

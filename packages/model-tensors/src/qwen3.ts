@@ -2,6 +2,7 @@ import type { TensorSpec } from '@checkpoint-engine/meta';
 import { bf16, decoder, experts, mlp, plainLinear } from './tensors.ts';
 
 const HIDDEN = 4096;
+const SMALL_HIDDEN = 2048;
 const HEAD = 128;
 const VOCABULARY = 151_936;
 
@@ -27,15 +28,31 @@ export function qwen3Moe235b(): TensorSpec[] {
   return decoder(HIDDEN, VOCABULARY, layers);
 }
 
-function attention(layer: string, heads: number, keyValueHeads: number): TensorSpec[] {
+/**
+ * @param layerCount Fewer layers make a smaller model of the same kind.
+ * @source https://huggingface.co/Qwen/Qwen3-30B-A3B/blob/main/config.json
+ */
+export function qwen3Moe30b(layerCount = 48): TensorSpec[] {
+  const layers = Array.from({ length: layerCount }, (_, index) => {
+    const layer = `model.layers.${index}`;
+    return [
+      ...attention(layer, 32, 4, SMALL_HIDDEN),
+      bf16(`${layer}.mlp.gate.weight`, 128, SMALL_HIDDEN),
+      ...experts(plainLinear, `${layer}.mlp`, 128, SMALL_HIDDEN, 768),
+    ];
+  });
+  return decoder(SMALL_HIDDEN, VOCABULARY, layers);
+}
+
+function attention(layer: string, heads: number, keyValueHeads: number, hidden: number = HIDDEN): TensorSpec[] {
   const name = `${layer}.self_attn`;
   return [
-    bf16(`${layer}.input_layernorm.weight`, HIDDEN),
-    bf16(`${layer}.post_attention_layernorm.weight`, HIDDEN),
-    bf16(`${name}.q_proj.weight`, heads * HEAD, HIDDEN),
-    bf16(`${name}.k_proj.weight`, keyValueHeads * HEAD, HIDDEN),
-    bf16(`${name}.v_proj.weight`, keyValueHeads * HEAD, HIDDEN),
-    bf16(`${name}.o_proj.weight`, HIDDEN, heads * HEAD),
+    bf16(`${layer}.input_layernorm.weight`, hidden),
+    bf16(`${layer}.post_attention_layernorm.weight`, hidden),
+    bf16(`${name}.q_proj.weight`, heads * HEAD, hidden),
+    bf16(`${name}.k_proj.weight`, keyValueHeads * HEAD, hidden),
+    bf16(`${name}.v_proj.weight`, keyValueHeads * HEAD, hidden),
+    bf16(`${name}.o_proj.weight`, hidden, heads * HEAD),
     bf16(`${name}.q_norm.weight`, HEAD),
     bf16(`${name}.k_norm.weight`, HEAD),
   ];

@@ -29,4 +29,5 @@ export * from './plan-pull.ts';
 export * from './plan-summary.ts';
 export * from './prefer-bucket-size.ts';
 export * from './size-buckets.ts';
+export * from './size-update.ts';
 export * from './split-groups.ts';

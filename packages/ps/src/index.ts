@@ -23,6 +23,5 @@ export { type ConnectStoreOptions, connectStore, type StoreLocation } from './st
 export { type LocalStoreOptions, localStore } from './store/local-store.ts';
 export { type OpenStoreOptions, openStore } from './store/open-store.ts';
 export { type StoreServer, type StoreServerOptions, startStoreServer } from './store/store-server.ts';
-export { sizeUpdate, type UpdateBounds } from './update/size-update.ts';
 export { type V1Options, v1Protocol } from './v1/index.ts';
 export { v2Protocol } from './v2/protocol.ts';

@@ -13,8 +13,8 @@ import {
   planBuckets,
   planSummary,
   positionOf,
+  sizeUpdate,
 } from '@checkpoint-engine/planner';
-import { sizeUpdate } from '@checkpoint-engine/ps';
 import type { MemoryLimits } from '../config/environment.ts';
 import type { DeviceKind } from '../config/jobs.ts';
 import { readNeedsFile } from './needs-file.ts';

@@ -1,8 +1,7 @@
-import type { Bucket, BucketSizing, Plan } from '@checkpoint-engine/planner';
+import { type Bucket, type BucketSizing, type Plan, sizeUpdate } from '@checkpoint-engine/planner';
 import type { UpdateOptions } from '../api.ts';
 import type { Agreement } from './agreement.ts';
 import type { Roles } from './roles.ts';
-import { sizeUpdate } from './size-update.ts';
 import { planTransfers, type Transfer } from './transfers.ts';
 import type { UpdateContext } from './update-context.ts';
 import { dearest } from './worker-pace.ts';

@@ -1,5 +1,5 @@
+import type { RankMetas } from '@checkpoint-engine/meta';
 import { describe, expect, it } from 'vitest';
-import type { WorldMetas } from '../api.ts';
 import { sizeUpdate } from './size-update.ts';
 
 const SIZE = 2 ** 20;
@@ -8,7 +8,7 @@ const metas = [
     ...{ checkpoint: 'a', rank: 0, host: 'h', deviceUuid: 'd', nics: [], regions: [{ sizeBytes: SIZE }] },
     tensors: [{ name: 't', dtype: 'U8', shape: [SIZE], sizeBytes: SIZE, region: 0, offsetBytes: 0 }],
   },
-] as unknown as WorldMetas;
+] as unknown as RankMetas[];
 const size = (bounds: Partial<Parameters<typeof sizeUpdate>[1]>) => () =>
   sizeUpdate(metas, {
     ...{ hostAddressable: true, freeBytes: 1000, memberCount: 1, bucketBytes: undefined, maxBucketBytes: undefined },

@@ -1,13 +1,9 @@
 import { CheckpointEngineError } from '@checkpoint-engine/interface';
-import {
-  type BucketSizing,
-  type MetasMeasure,
-  measureMetas,
-  preferBucketSize,
-  type ReloadCost,
-  sizeBuckets,
-} from '@checkpoint-engine/planner';
-import type { WorldMetas } from '../api.ts';
+import type { RankMetas } from '@checkpoint-engine/meta';
+import type { BucketSizing } from './bucket-sizing.ts';
+import { type MetasMeasure, measureMetas } from './measure-metas.ts';
+import { preferBucketSize, type ReloadCost } from './prefer-bucket-size.ts';
+import { sizeBuckets } from './size-buckets.ts';
 
 const MIB = 2 ** 20;
 const GIB = 2 ** 30;
@@ -63,7 +59,7 @@ export interface UpdateBounds {
 }
 
 /** Computes the sizes of buckets, ring and staging for one update. Equal on all ranks for equal metas and bounds. */
-export function sizeUpdate(metas: WorldMetas, bounds: UpdateBounds): BucketSizing {
+export function sizeUpdate(metas: readonly RankMetas[], bounds: UpdateBounds): BucketSizing {
   try {
     return sizeOf(metas, bounds);
   } catch (error) {
@@ -74,7 +70,7 @@ export function sizeUpdate(metas: WorldMetas, bounds: UpdateBounds): BucketSizin
   }
 }
 
-function sizeOf(metas: WorldMetas, bounds: UpdateBounds): BucketSizing {
+function sizeOf(metas: readonly RankMetas[], bounds: UpdateBounds): BucketSizing {
   const measure = measureMetas(metas);
   const { memberCount, freeBytes, deviceMemoryBytes, memFraction, hostAddressable, outOfPlace = true } = bounds;
   const softMemoryBytes = softMemory(bounds);

@@ -1,0 +1,18 @@
+import { readFile } from 'node:fs/promises';
+import { CheckpointEngineError } from '@checkpoint-engine/interface';
+
+/** Reads a JSON file that a flag names. @throws {CheckpointEngineError} `CE_CONFIG_INVALID` naming the flag. */
+export async function readJson(flag: string, path: string): Promise<unknown> {
+  try {
+    return JSON.parse(await readFile(path, 'utf8'));
+  } catch (error) {
+    const { code, message } = error as NodeJS.ErrnoException;
+    const reason = code === 'ENOENT' ? 'it does not exist' : code === 'EISDIR' ? 'it is a directory' : message;
+    throw new CheckpointEngineError(
+      'CE_CONFIG_INVALID',
+      `The file of ${flag}, "${path}", cannot be read: ${reason}`,
+      `Correct ${flag}`,
+      { file: path, cause: error },
+    );
+  }
+}

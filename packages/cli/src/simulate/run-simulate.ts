@@ -1,0 +1,30 @@
+import type { Terminal } from '../output/terminal.ts';
+import type { SimulateFlags } from './flags.ts';
+import { loadSimulate } from './load-simulate.ts';
+import { parseSweep } from './parse-sweep.ts';
+import { scenariosOf } from './scenarios.ts';
+import { simulationText } from './simulation-text.ts';
+import { sweepText } from './sweep-text.ts';
+
+/** Runs `simulate`. @throws {CheckpointEngineError} `CE_CONFIG_INVALID`, `CE_PACKAGE_NOT_FOUND`, `CE_PLAN_*`, `CE_FILE_*` */
+export async function runSimulate(flags: SimulateFlags, terminal: Terminal): Promise<void> {
+  const simulate = await loadSimulate();
+  const scenarios = await scenariosOf(flags, simulate);
+  const { colors } = terminal.out;
+  const print = (value: object, text: () => string): void =>
+    terminal.print(flags.json ? JSON.stringify({ ok: true, command: 'simulate', ...value }) : text());
+  if (flags.sweep !== undefined) {
+    const { name, values } = parseSweep(flags.sweep, simulate);
+    const sweeps = scenarios.map((scenario) => ({
+      method: scenario.method,
+      points: simulate.sweep(scenario, name, values),
+    }));
+    print({ sweep: name, sweeps }, () => sweepText(name, sweeps, colors));
+    return;
+  }
+  const simulations = scenarios.map((scenario) => {
+    const prepared = simulate.prepare(scenario);
+    return { result: prepared.run(), whatIf: simulate.whatIf(prepared, scenario.topology) };
+  });
+  print({ simulations }, () => simulationText(simulations, colors));
+}

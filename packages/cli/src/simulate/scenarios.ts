@@ -1,0 +1,112 @@
+import { readFile } from 'node:fs/promises';
+import { CheckpointEngineError } from '@checkpoint-engine/interface';
+import { decodeWorldMetas, readCheckpoint, type TensorSpec } from '@checkpoint-engine/meta';
+import type { ClusterTopology, Layout, MethodName, Scenario, SourceName } from '@checkpoint-engine/simulate';
+import type { SimulateFlags } from './flags.ts';
+import type { SimulatePackage } from './load-simulate.ts';
+import { readJson } from './read-json.ts';
+
+/** Makes one scenario per method of the flags. @throws {CheckpointEngineError} `CE_CONFIG_INVALID`, `CE_FILE_*` */
+export async function scenariosOf(flags: SimulateFlags, simulate: SimulatePackage): Promise<Scenario[]> {
+  const topology = await topologyOf(flags, simulate);
+  const layout = await layoutOf(flags, topology, simulate);
+  const model = await modelOf(flags, simulate);
+  const methods = flags.method ?? (flags.join === undefined ? ['broadcast', 'pull'] : ['pull']);
+  return methods.map((method) => ({
+    topology,
+    model,
+    layout,
+    method: method as MethodName,
+    worldSize: flags.worldSize,
+    source: flags.source as SourceName | undefined,
+    joining: flags.join,
+    receivers: flags.receivers,
+    bucketBytes: flags.bucketSize,
+    deviceMemoryBytes: flags.deviceMemory,
+    isFirstUpdate: flags.firstUpdate,
+  }));
+}
+
+async function topologyOf(flags: SimulateFlags, simulate: SimulatePackage): Promise<ClusterTopology> {
+  const { preset, topology: file, worldSize, join = 0 } = flags;
+  if ((preset === undefined) === (file === undefined)) {
+    throw invalid(
+      preset === undefined ? 'No cluster is given' : '--preset and --topology are given',
+      'Use --preset or --topology',
+    );
+  }
+  const base = file === undefined ? { preset } : ((await readJson('--topology', file)) as Record<string, unknown>);
+  const given = simulate.checkTopology(base);
+  const gpusPerHost = flags.gpusPerHost ?? given.gpusPerHost;
+  const needed = Math.ceil(worldSize / gpusPerHost) + Math.ceil(join / gpusPerHost);
+  const hosts = flags.hosts ?? (file === undefined ? needed : given.hosts);
+  return simulate.checkTopology({
+    ...given,
+    hosts,
+    gpusPerHost,
+    host: { ...given.host, nics: flags.nics ?? nicsFor(given, gpusPerHost) },
+  });
+}
+
+/** Fewer GPUs than the topology has use as many of its NICs. */
+function nicsFor({ gpusPerHost, host: { nics } }: ClusterTopology, used: number): number {
+  return used < gpusPerHost && nics === gpusPerHost ? used : nics;
+}
+
+async function layoutOf(
+  flags: SimulateFlags,
+  { gpusPerHost }: ClusterTopology,
+  simulate: SimulatePackage,
+): Promise<Layout> {
+  const file =
+    flags.layout === undefined ? {} : ((await readJson('--layout', flags.layout)) as Record<string, unknown>);
+  const { tp, pp, ep, rules = [], ...rest } = file ?? {};
+  const [other] = Object.keys(rest);
+  if (other !== undefined) throw invalid(`The layout has an unknown field ${other}`, 'Use tp, pp, ep and rules');
+  const receivers = flags.join ?? flags.receivers ?? flags.worldSize;
+  const count = (name: string, flag: number | undefined, value: unknown, fallback: number): number => {
+    const chosen = flag ?? value ?? fallback;
+    if (typeof chosen !== 'number')
+      throw invalid(`${name} of the layout is ${JSON.stringify(chosen)}, expected an integer`, 'Correct --layout');
+    return chosen;
+  };
+  return {
+    tp: count('tp', flags.tp, tp, Math.min(gpusPerHost, receivers)),
+    pp: count('pp', flags.pp, pp, 1),
+    ep: count('ep', flags.ep, ep, 1),
+    rules: simulate.parseRules(rules),
+  };
+}
+
+async function modelOf(
+  { model, checkpointPath, metasFile }: SimulateFlags,
+  simulate: SimulatePackage,
+): Promise<Scenario['model']> {
+  const given = [model, checkpointPath, metasFile].filter((one) => one !== undefined);
+  if (given.length !== 1) {
+    throw invalid(
+      `${given.length} models are given, expected 1`,
+      'Use one of --model, --checkpoint-path and --metas-file',
+    );
+  }
+  if (checkpointPath !== undefined) {
+    const { tensors } = await readCheckpoint(checkpointPath);
+    return { title: checkpointPath, tensors };
+  }
+  if (metasFile !== undefined) return { title: metasFile, tensors: await tensorsOfMetas(metasFile) };
+  return simulate.publishedModel(model!);
+}
+
+async function tensorsOfMetas(file: string): Promise<TensorSpec[]> {
+  const bytes = await readFile(file).catch((error: NodeJS.ErrnoException) => {
+    throw invalid(
+      `The file of --metas-file, "${file}", cannot be read: ${error.code ?? error.message}`,
+      'Correct --metas-file',
+    );
+  });
+  return decodeWorldMetas(bytes).flatMap(({ tensors }) => tensors);
+}
+
+function invalid(what: string, hint: string): CheckpointEngineError {
+  return new CheckpointEngineError('CE_CONFIG_INVALID', what, hint);
+}

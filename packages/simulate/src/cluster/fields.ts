@@ -1,0 +1,64 @@
+/** Which values a field accepts. */
+export type FieldKind = 'text' | 'count' | 'countOrZero' | 'rate' | 'rateOrZero' | 'size' | 'time';
+
+/** A field of the topology file. */
+export interface Field {
+  readonly kind: FieldKind;
+  /** Description for the JSON schema. */
+  readonly what: string;
+}
+
+const time = (what: string): Field => ({ kind: 'time', what: `${what}. Milliseconds` });
+const rate = (what: string): Field => ({ kind: 'rate', what: `${what}. 1e9 bytes per second` });
+const limit = (what: string): Field => ({ kind: 'rateOrZero', what: `${what}. 1e9 bytes per second; 0 for no limit` });
+
+/** Fields outside of sections. */
+export const TOP_FIELDS: Readonly<Record<string, Field>> = {
+  name: { kind: 'text', what: 'Name of the cluster' },
+  hosts: { kind: 'count', what: 'Number of hosts' },
+  gpusPerHost: { kind: 'count', what: 'GPUs of one host' },
+};
+
+/** Fields by section. */
+export const SECTIONS: Readonly<Record<'gpu' | 'host' | 'network' | 'costs', Readonly<Record<string, Field>>>> = {
+  gpu: {
+    name: { kind: 'text', what: 'Name of the GPU' },
+    memoryGB: { kind: 'size', what: 'Device memory. 1e9 bytes' },
+    freeGB: { kind: 'size', what: 'Device memory that the engine leaves free. 1e9 bytes' },
+    pcieGBps: rate('Host to device, one GPU'),
+    copyGBps: rate('Device memory to device memory of one GPU'),
+    nvlinkGBps: rate('Broadcast between the GPUs of a host, as received by one GPU'),
+  },
+  host: {
+    memoryGBps: rate('Host memory, all GPUs and NICs together'),
+    gpusPerSwitch: { kind: 'count', what: 'GPUs behind one PCIe switch' },
+    switchGBps: limit('Host side of one PCIe switch'),
+    nics: { kind: 'countOrZero', what: 'Number of NICs' },
+    nicGBps: rate('One NIC, one direction'),
+    fileGBps: rate("The host's own files"),
+  },
+  network: {
+    spineGBps: limit('All traffic between hosts'),
+    sharedFileGBps: rate('The file system that all hosts share'),
+  },
+  costs: {
+    meetMs: time('Ranks agree on the plan'),
+    meetRankMs: time('Ranks agree on the plan, in addition for each rank'),
+    handshakeMs: time('Asking the engines, and opening shared memory'),
+    firstMs: time('The first update of a process, in addition'),
+    releaseMs: time('A worker releases the shared buffer'),
+    hookMs: time("The engine's work after loading"),
+    bucketMs: time('A worker loads one bucket, in addition to its tensors'),
+    bucketExpertsMs: time('The same, in addition for a model with experts'),
+    tensorMs: time('A worker loads one tensor of a bucket'),
+    sliceMs: time('The same, in addition if several ranks divide the layers'),
+    broadcastMs: time('One broadcast begins and ends'),
+    hopMs: time('One broadcast, in addition for each further host'),
+    readMs: time('One read from another host or from a file begins and ends'),
+    chunkMs: time('A worker copies one chunk out of host memory, in addition to its bytes'),
+    pythonGroupMs: time('The Python tool makes a process group for a subset of the ranks'),
+    pythonBarrierMs: time('All ranks of the Python tool wait for each other, once per bucket'),
+    pythonBarrierHopMs: time('The same, in addition for each further host'),
+    pythonFixedMs: time('The Python tool begins and ends an update'),
+  },
+};

@@ -1,0 +1,89 @@
+/** One GPU. 1 GBps is 1e9 bytes per second, in one direction. */
+export interface GpuSpec {
+  readonly name: string;
+  /** Device memory. */
+  readonly memoryGB: number;
+  /** Device memory that the engine leaves free for an update. */
+  readonly freeGB: number;
+  /** Host-to-device rate of one GPU from page-locked memory. */
+  readonly pcieGBps: number;
+  /** Rate of a copy from device memory to device memory of the same GPU. */
+  readonly copyGBps: number;
+  /** Rate at which one GPU receives a broadcast from GPUs of its host. */
+  readonly nvlinkGBps: number;
+}
+
+/** One host. */
+export interface HostSpec {
+  /** Rate at which all GPUs and NICs together read and write host memory. */
+  readonly memoryGBps: number;
+  /** GPUs behind one PCIe switch. */
+  readonly gpusPerSwitch: number;
+  /** Rate of the host side of one switch. 0 means that the switch does not limit its GPUs. */
+  readonly switchGBps: number;
+  /** Number of NICs. */
+  readonly nics: number;
+  /** Rate of one NIC. */
+  readonly nicGBps: number;
+  /** Rate at which the host reads its own files. */
+  readonly fileGBps: number;
+}
+
+/** What connects the hosts. */
+export interface NetworkSpec {
+  /** Rate of all traffic between hosts together. 0 means that the spine does not limit it. */
+  readonly spineGBps: number;
+  /** Rate of the file system that all hosts share. */
+  readonly sharedFileGBps: number;
+}
+
+/** Times that do not depend on the bytes, in milliseconds. */
+export interface Costs {
+  /** Ranks agree on the plan. */
+  readonly meetMs: number;
+  /** The same, in addition for each rank. */
+  readonly meetRankMs: number;
+  /** Asking the engines, and opening shared memory. */
+  readonly handshakeMs: number;
+  /** The first update of a process, in addition: memory, communicators. */
+  readonly firstMs: number;
+  /** A worker releases the shared buffer. */
+  readonly releaseMs: number;
+  /** The engine's work after loading, and the end of the update. */
+  readonly hookMs: number;
+  /** A worker loads one bucket, in addition to its tensors. */
+  readonly bucketMs: number;
+  /** The same, in addition for a model with experts: vLLM builds a table of them in each call. */
+  readonly bucketExpertsMs: number;
+  /** A worker loads one tensor of a bucket. */
+  readonly tensorMs: number;
+  /** The same, in addition if several ranks divide the layers: the loader cuts its part out of each tensor. */
+  readonly sliceMs: number;
+  /** One broadcast begins and ends. */
+  readonly broadcastMs: number;
+  /** The same, in addition for each further host. */
+  readonly hopMs: number;
+  /** One read from another host, or from a file, begins and ends. */
+  readonly readMs: number;
+  /** A worker copies one chunk out of host memory, in addition to the bytes. */
+  readonly chunkMs: number;
+  /** The Python tool makes a process group for a subset of the ranks. */
+  readonly pythonGroupMs: number;
+  /** All ranks of the Python tool wait for each other once per bucket. */
+  readonly pythonBarrierMs: number;
+  /** The same, in addition for each further host. */
+  readonly pythonBarrierHopMs: number;
+  /** The Python tool begins and ends an update: memory, threads, garbage collection, the group. */
+  readonly pythonFixedMs: number;
+}
+
+/** A cluster of equal hosts. The content of a topology file. Plain data. */
+export interface ClusterTopology {
+  readonly name: string;
+  readonly hosts: number;
+  readonly gpusPerHost: number;
+  readonly gpu: GpuSpec;
+  readonly host: HostSpec;
+  readonly network: NetworkSpec;
+  readonly costs: Costs;
+}

@@ -1,0 +1,22 @@
+/**
+ * Simulates weight updates on clusters that are not at hand: how long an update takes, what it waits for, and what each
+ * link carries. The functions are pure.
+ *
+ * @packageDocumentation
+ */
+export { checkTopology } from './cluster/check-topology.ts';
+export { isPresetName, PRESET_NAMES, type PresetName, presetTopology } from './cluster/presets.ts';
+export type * from './cluster/topology.ts';
+export { topologySchema } from './cluster/topology-schema.ts';
+export type { CriticalStep } from './engine/critical-path.ts';
+export type { LinkKind } from './engine/link.ts';
+export type { StageName } from './engine/task.ts';
+export type { MemoryUse, PlanFigures } from './methods/planned.ts';
+export type { Layout } from './model/layout.ts';
+export { parseRules, type Split, type SplitRule } from './model/split-rules.ts';
+export { PUBLISHED_MODELS, publishedModel } from './published-model.ts';
+export type * from './result.ts';
+export { METHOD_NAMES, type MethodName, type Scenario, SOURCE_NAMES, type SourceName } from './scenario.ts';
+export { type PreparedSimulation, prepare, simulate } from './simulate.ts';
+export { SWEEP_NAMES, type SweepName, type SweepPoint, sweep } from './sweep.ts';
+export { type WhatIf, whatIf } from './what-if.ts';

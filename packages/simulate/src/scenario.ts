@@ -1,0 +1,56 @@
+import type { TensorSpec } from '@checkpoint-engine/meta';
+import type { ClusterTopology } from './cluster/topology.ts';
+import type { Layout } from './model/layout.ts';
+
+/**
+ * How the bytes reach the engines.
+ *
+ * - `broadcast`: every rank receives every bucket; for engines with the worker of the Python tool.
+ * - `pull`: each GPU copies what it keeps out of host memory; hosts read what others hold once. Needs our receiver.
+ * - `p2p`: some ranks read buckets out of the memory of those that hold them, and broadcast them among themselves.
+ * - `python-broadcast`, `python-p2p`: the Python tool 0.2 and later.
+ * - `python-p2p-first`: the Python tool 0.1, where one rank reads for all.
+ */
+export type MethodName = (typeof METHOD_NAMES)[number];
+
+/** Names of the methods on a command line. */
+export const METHOD_NAMES = ['broadcast', 'pull', 'p2p', 'python-broadcast', 'python-p2p', 'python-p2p-first'] as const;
+
+/** Where the bytes are when the update begins: in host memory, in files of each host, or in a shared file system. */
+export type SourceName = (typeof SOURCE_NAMES)[number];
+
+/** Names of the sources on a command line. */
+export const SOURCE_NAMES = ['memory', 'files', 'shared-files'] as const;
+
+/** What is simulated. */
+export interface Scenario {
+  readonly topology: ClusterTopology;
+  readonly model: {
+    readonly title: string;
+    /** Every tensor, in reading order. */
+    readonly tensors: readonly TensorSpec[];
+  };
+  readonly method: MethodName;
+  /** Ranks that hold the checkpoint; one rank per GPU, from the first host on. */
+  readonly worldSize: number;
+  readonly layout: Layout;
+  /** @default 'memory' */
+  readonly source?: SourceName | undefined;
+  /**
+   * New ranks that join, on hosts after those of the world; only they receive. Needs the method `pull` or `p2p`.
+   * @default none
+   */
+  readonly joining?: number | undefined;
+  /** Ranks that receive by `python-p2p` and `python-p2p-first`, from rank 0 on. @default 16, at most the world */
+  readonly receivers?: number | undefined;
+  /** Size of a bucket, or of a chunk of the pull. @default what an update chooses; 8 GiB for the Python tool */
+  readonly bucketBytes?: number | undefined;
+  /**
+   * The first update of a process: it takes memory and makes communicators, and sizes buckets without having measured
+   * its workers. Does not apply to the Python tool.
+   * @default false
+   */
+  readonly isFirstUpdate?: boolean | undefined;
+  /** Most device memory of an update. Does not apply to the Python tool. @default what an update chooses */
+  readonly deviceMemoryBytes?: number | undefined;
+}
