@@ -25,4 +25,5 @@ export { type OpenStoreOptions, openStore } from './store/open-store.ts';
 export { type StoreServer, type StoreServerOptions, startStoreServer } from './store/store-server.ts';
 export { sizeUpdate, type UpdateBounds } from './update/size-update.ts';
 export { type V1Options, v1Protocol } from './v1/index.ts';
+export { type TorchType, type TypedTensor, torchType } from './v1/torch-dtype.ts';
 export { v2Protocol } from './v2/protocol.ts';
