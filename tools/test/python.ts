@@ -1,13 +1,13 @@
 import { spawnSync } from 'node:child_process';
 import { existsSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
-import { env } from 'node:process';
+import process from 'node:process';
 import { fileURLToPath } from 'node:url';
 
 const OWN = fileURLToPath(new URL('../python/.venv/bin/python', import.meta.url));
 
 /** The Python that tests run: `CHECKPOINT_ENGINE_PYTHON`, that of `tools/python/make-env.sh`, or `python3`. */
-export const python: string = env.CHECKPOINT_ENGINE_PYTHON ?? (existsSync(OWN) ? OWN : 'python3');
+export const python: string = process.env.CHECKPOINT_ENGINE_PYTHON ?? (existsSync(OWN) ? OWN : 'python3');
 
 const ENGINES = fileURLToPath(new URL('../python/.engines', import.meta.url));
 
@@ -17,6 +17,16 @@ export function fetchedPackages(name: string): { readonly version: string; reado
   return readdirSync(ENGINES)
     .filter((folder) => folder.startsWith(`${name}-`))
     .map((folder) => ({ version: folder.slice(name.length + 1), folder: join(ENGINES, folder) }));
+}
+
+/** The release of the Python tool that tests of its HTTP API run, unless one is installed. */
+const TOOL_VERSION = '0.4.2';
+
+/** The Python tool's API module: why it cannot be imported, and the environment that it is imported in. */
+export function pythonTool(): { readonly reason: string | undefined; readonly env: NodeJS.ProcessEnv } {
+  const unpacked = fetchedPackages('checkpoint-engine').find(({ version }) => version === TOOL_VERSION);
+  const env = unpacked === undefined ? process.env : { ...process.env, PYTHONPATH: unpacked.folder };
+  return { reason: probe(['checkpoint_engine.api'], 'import checkpoint_engine.api', env), env };
 }
 
 /** Why a test that needs these Python modules cannot run, or `undefined` when it can. The reason is printed. */
@@ -30,8 +40,8 @@ export function reasonToSkipSources(name: string): string | undefined {
   return probe([`the sources of ${name}`], code);
 }
 
-function probe(modules: readonly string[], code: string): string | undefined {
-  const probe = spawnSync(python, ['-c', code], { encoding: 'utf8' });
+function probe(modules: readonly string[], code: string, env?: NodeJS.ProcessEnv): string | undefined {
+  const probe = spawnSync(python, ['-c', code], { encoding: 'utf8', ...(env ? { env } : {}) });
   if (probe.status === 0) return undefined;
   const cause = probe.error?.message ?? probe.stderr.trim().split('\n').at(-1);
   const reason = `${python} with ${modules.join(', ')} is missing: ${cause}`;

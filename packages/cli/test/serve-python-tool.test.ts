@@ -4,12 +4,12 @@ import { spawnSync } from 'node:child_process';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, describe, expect, it } from 'vitest';
-import { python, reasonToSkip } from '../../../tools/test/python.ts';
+import { python, pythonTool } from '../../../tools/test/python.ts';
 import { smallCheckpoint, temporaryFolder, tensorDigests } from './checkpoints.ts';
 import { startTestWorker } from './demo-worker.ts';
 import { startServer } from './serve-process.ts';
 
-const reason = reasonToSkip('checkpoint_engine.api');
+const { reason, env } = pythonTool();
 const script = fileURLToPath(new URL('python-tool-flow.py', import.meta.url));
 const { folder, remove } = await temporaryFolder();
 afterAll(remove);
@@ -21,7 +21,10 @@ describe.skipIf(reason)(`clients of the Python tool${reason ? ` (skipped: ${reas
     const worker = await startTestWorker(0, engine);
     const server = await startServer(['--uds', socket, '--engine', 'worker']);
     try {
-      const { stdout, stderr, status } = spawnSync(python, [script, socket, checkpoint, engine], { encoding: 'utf8' });
+      const { stdout, stderr, status } = spawnSync(python, [script, socket, checkpoint, engine], {
+        encoding: 'utf8',
+        env,
+      });
       expect(status, stderr).toBe(0);
       const replies = stdout
         .trim()

@@ -6,8 +6,10 @@ import type { Registry } from 'prom-client';
 import { BodyBudget } from './body-budget.ts';
 import { browserGuard, tokenGuard } from './guard.ts';
 import { Metrics } from './metrics.ts';
+import { noteRequests } from './note-requests.ts';
 import { describeApi } from './openapi.ts';
 import { type Problem, problemOf, RequestError } from './problem.ts';
+import { type RankFetch, toolRoutes } from './python-tool/tool-routes.ts';
 import { checkpointRoutes } from './routes/checkpoints.ts';
 import type { RouteContext } from './routes/context.ts';
 import { eventRoutes } from './routes/events.ts';
@@ -16,7 +18,7 @@ import { serverRoutes } from './routes/server.ts';
 import { updateRoutes } from './routes/updates.ts';
 import type { UpdateRecord } from './update-record.ts';
 import { Updates } from './updates.ts';
-import type { HttpWorld, UpdateEvent } from './world.ts';
+import type { HttpWorld, RankWorld, UpdateEvent } from './world.ts';
 
 /** Most bytes of a JSON body, and of metas: those of the largest models have less than 4 MiB. */
 const JSON_BYTES = 8 * 2 ** 20;
@@ -56,6 +58,11 @@ export interface HttpApi {
    */
   readonly fetch: (request: Request, env?: unknown) => Response | Promise<Response>;
   /**
+   * Answers one request as the Python tool's server of this rank does. There for a {@link RankWorld} alone. It asks for no
+   * token: it is for a Unix socket that nobody else can open.
+   */
+  readonly fetchAtRank?: RankFetch | undefined;
+  /**
    * Takes no more updates, and refuses those that wait. Resolves when the one that runs is over, or at once where there
    * is none.
    */
@@ -90,19 +97,7 @@ export function createHttpApi(world: HttpWorld, options: HttpApiOptions = {}): H
     },
   });
 
-  app.use(async (request, next) => {
-    const startedAtMs = performance.now();
-    await next();
-    const { method, path } = request.req;
-    const status = request.res.status;
-    const route = status === 404 ? 'unknown' : request.req.routePath;
-    const durationMs = performance.now() - startedAtMs;
-    metrics.noteRequest({ method, route, status }, durationMs);
-    // Who asked for a change is worth a line; probes and looks are not.
-    const level = method === 'POST' || method === 'DELETE' ? 'info' : 'debug';
-    const client = clientOf(request.env);
-    logger[level]({ method, path, status, durationMs: Math.round(durationMs), client }, 'Answered a request');
-  });
+  app.use(noteRequests(metrics, logger));
   if (token !== undefined) app.use(tokenGuard(token));
   else if (!isOutOfBrowsersReach) app.use(browserGuard);
   const budget = new BodyBudget();
@@ -127,6 +122,9 @@ export function createHttpApi(world: HttpWorld, options: HttpApiOptions = {}): H
 
   return {
     fetch: (request, env) => app.fetch(request, Object(env)),
+    ...(isRankWorld(world)
+      ? { fetchAtRank: toolRoutes(world, { updates, metrics, budget, logger, closing: closing.signal }) }
+      : {}),
     drain: () => updates.close(closingError()),
     cancelRunning: async (reason) => {
       const { running } = updates;
@@ -136,10 +134,8 @@ export function createHttpApi(world: HttpWorld, options: HttpApiOptions = {}): H
   };
 }
 
-/** The address of a client over TCP, where the server of Node.js tells it. */
-function clientOf(env: unknown): string | undefined {
-  const { incoming } = Object(env) as { incoming?: { socket?: { remoteAddress?: string | undefined } } };
-  return incoming?.socket?.remoteAddress;
+function isRankWorld(world: HttpWorld): world is RankWorld {
+  return 'registerAt' in world;
 }
 
 function problemResponse(problem: Problem, headers: Headers): Response {

@@ -2,8 +2,8 @@ import { createHash, timingSafeEqual } from 'node:crypto';
 import type { Context, MiddlewareHandler } from 'hono';
 import { RequestError } from './problem.ts';
 
-/** Paths that are asked by machines that have no token, which are told nothing but whether all is well. */
-const OPEN_PATHS: ReadonlySet<string> = new Set(['/v1/healthz', '/v1/readyz']);
+/** Probes have no token, and browsers cannot send one with a link. These paths reveal whether all is well, and what any copy of the package documents. */
+const OPEN_PATHS: ReadonlySet<string> = new Set(['/v1/healthz', '/v1/readyz', '/docs']);
 
 const STRANGER = 'isStranger';
 

@@ -1,4 +1,6 @@
 import type { OpenAPIHono, z } from '@hono/zod-openapi';
+import { docsPage, PAGE_POLICY } from './docs/docs-page.ts';
+import type { ApiDocument } from './docs/document.ts';
 import { problemReply } from './replies.ts';
 
 /** Content of problem details. */
@@ -25,7 +27,7 @@ export function jsonContent<Schema extends z.ZodType>(
   return { 'application/json': { schema } };
 }
 
-/** Answers `GET /openapi.json`. */
+/** Answers `GET /openapi.json` with the document, and `GET /docs` with a page of it for people. */
 export function describeApi(app: OpenAPIHono, { hasToken }: { readonly hasToken: boolean }): void {
   if (hasToken) {
     app.openAPIRegistry.registerComponent('securitySchemes', 'token', {
@@ -34,7 +36,7 @@ export function describeApi(app: OpenAPIHono, { hasToken }: { readonly hasToken:
       description: 'The value of CHECKPOINT_ENGINE_TOKEN',
     });
   }
-  app.doc31('/openapi.json', {
+  const about = {
     openapi: '3.1.0',
     info: {
       title: 'checkpoint-engine',
@@ -46,5 +48,16 @@ export function describeApi(app: OpenAPIHono, { hasToken }: { readonly hasToken:
     },
     tags: [{ name: 'checkpoints' }, { name: 'updates' }, { name: 'server' }],
     ...(hasToken ? { security: [{ token: [] }] } : {}),
+  };
+  app.doc31('/openapi.json', about);
+  // It is made when it is first asked for: most servers never are.
+  let page: string | undefined;
+  app.get('/docs', (context) => {
+    page ??= docsPage(app.getOpenAPI31Document(about) as unknown as ApiDocument);
+    return context.html(page, 200, {
+      'content-security-policy': PAGE_POLICY,
+      'x-content-type-options': 'nosniff',
+      'referrer-policy': 'no-referrer',
+    });
   });
 }

@@ -40,6 +40,26 @@ export interface HttpWorld {
 }
 
 /**
+ * A world in which each rank can hold files of its own, as the ranks of the Python tool do. `createHttpApi` then also
+ * serves the routes of the Python tool for each rank.
+ */
+export interface RankWorld extends HttpWorld {
+  /**
+   * Brings files into the pool of one rank, which takes all their tensors. No files: the rank holds nothing.
+   *
+   * @throws As {@link HttpWorld.register}
+   */
+  registerAt(
+    name: string,
+    rank: number,
+    files: readonly string[],
+    options: { readonly signal: AbortSignal },
+  ): Promise<void>;
+  /** Releases what one rank holds of a checkpoint. @returns Whether it held anything. @throws `CE_CHECKPOINT_BUSY` */
+  unregisterAt(name: string, rank: number): Promise<boolean>;
+}
+
+/**
  * What a rank does: joins the world, works, does not answer any more and is restarted if it goes on, or is gone and about
  * to be restarted.
  */
@@ -114,6 +134,18 @@ export interface UpdateRequest {
   readonly weightVersion?: string | undefined;
   /** How the bytes come to the workers: see `UpdateOptions.strategy` of `ps`. */
   readonly method?: UpdateOptions['strategy'];
+  /** Engines that are asked instead of the one of `updateUrl`. None: `updateUrl`, or the engines of the server. */
+  readonly engines?: readonly NamedEngine[] | undefined;
+}
+
+/** One engine that a client of the Python tool's routes names. */
+export interface NamedEngine {
+  readonly updateUrl: string;
+  readonly uds?: string | undefined;
+  /** The engine is told the addresses of these ranks' workers. Empty: those of all ranks that receive. */
+  readonly ranks: readonly number[];
+  /** Bounds the request to the engine. */
+  readonly timeoutMs: number;
 }
 
 /** An engine was asked to receive, or said that it has. */

@@ -24,4 +24,5 @@ export { type LocalStoreOptions, localStore } from './store/local-store.ts';
 export { type OpenStoreOptions, openStore } from './store/open-store.ts';
 export { type StoreServer, type StoreServerOptions, startStoreServer } from './store/store-server.ts';
 export { type V1Options, v1Protocol } from './v1/index.ts';
+export { type TorchType, type TypedTensor, torchType } from './v1/torch-dtype.ts';
 export { v2Protocol } from './v2/protocol.ts';

@@ -1,7 +1,7 @@
 import { type Command, Option } from 'commander';
 import { countFlag, ranksFlag, repeated, sizeFlag, timeoutFlag, urlFlag } from '../config/flag-values.ts';
 import { ENGINES, METHODS, P2P_WAYS, PAUSE_MODES } from '../config/jobs.ts';
-import { jsonOption, logFormatOption, logLevelOption } from './shared-flags.ts';
+import { barsLogLevelOption, jsonOption, logFormatOption } from './shared-flags.ts';
 
 /** The help on environment variables that `update` and `join` share. */
 export const ENVIRONMENT_HELP = `
@@ -102,6 +102,6 @@ export function addOutputOptions(command: Command): Command {
     .option('--report <file>', 'write an HTML page that shows where the time went (needs @checkpoint-engine/report)')
     .option('--trace <file>', 'write a trace of all buckets for https://ui.perfetto.dev')
     .addOption(jsonOption())
-    .addOption(logLevelOption('info'))
+    .addOption(barsLogLevelOption())
     .addOption(logFormatOption());
 }

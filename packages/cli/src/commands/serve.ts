@@ -20,6 +20,9 @@ Examples:
   On a Unix socket that only this user can open:
     checkpoint-engine serve --nproc-per-node 8 --uds /run/user/1000/checkpoint-engine.sock
 
+  For clients of the Python tool, which send their requests to each rank:
+    checkpoint-engine serve --nproc-per-node 8 --rank-uds /run/user/1000/rank-{rank}.sock
+
   Reachable from other hosts, with a token and files from one folder only:
     export CHECKPOINT_ENGINE_TOKEN=$(openssl rand -base64 32)
     checkpoint-engine serve --nproc-per-node 8 --listen 0.0.0.0:19730 --allow-path /checkpoints
@@ -56,6 +59,10 @@ export function serveCommand({ terminal, env, setExitCode }: CommandContext): Co
     )
     .option('--listen <host:port>', 'address of the API (default: 127.0.0.1:19730)')
     .option('--uds <path>', 'listen on this Unix socket instead, which only this user can open')
+    .option(
+      '--rank-uds <path>',
+      "also listen on one socket per rank, with the Python tool's routes; {rank} stands for the rank",
+    )
     .addOption(new Option('--device <kind>', 'device of the ranks').choices(['auto', 'cuda', 'host']).default('auto'))
     .addOption(new Option('--engine <name>', 'kind of engine').choices(ENGINES).default('vllm'))
     .option(
@@ -79,6 +86,10 @@ export function serveCommand({ terminal, env, setExitCode }: CommandContext): Co
     .option('--bucket-size <size>', 'maximum size of a bucket; grows to the largest tensor', sizeFlag)
     .option('--device-memory <size>', 'maximum device memory per rank', sizeFlag)
     .addOption(methodOption())
+    .option(
+      '--release-communicators',
+      "free NCCL's device memory after each update; the next update makes the communicators again",
+    )
     .addOption(
       new Option('--grace-time <seconds>', 'how long a running update may continue after SIGTERM or Ctrl-C')
         .argParser(secondsFlag)

@@ -7,6 +7,14 @@ export function logLevelOption(level: (typeof LOG_LEVELS)[number]): Option {
   return new Option('--log-level <level>', 'level of the log on standard error').choices(LOG_LEVELS).default(level);
 }
 
+/** `--log-level` of commands that show bars on a terminal: what these show is not logged there as well. */
+export function barsLogLevelOption(): Option {
+  return logLevelOption('info').default(
+    stderr.isTTY ? 'warn' : 'info',
+    'warn on a terminal, which has bars, otherwise info',
+  );
+}
+
 /** `--log-format` */
 export function logFormatOption(): Option {
   return new Option('--log-format <format>', 'format of the log')

@@ -43,6 +43,16 @@ export interface EngineTargets {
   readonly updatePath?: string | undefined;
   /** A client of the server gave the address, so the API key is not sent to it. @default false */
   readonly isStranger?: boolean | undefined;
+  /** Engines that clients of the Python tool's routes named. The first rank that receives asks all of them. */
+  readonly named?: readonly NamedTarget[] | undefined;
+}
+
+/** One engine of {@link EngineTargets.named}. */
+export interface NamedTarget extends Pick<EngineTargets, 'endpoints' | 'uds' | 'updatePath' | 'isStranger'> {
+  /** The engine is told the addresses of the workers on these devices. Empty: all addresses. */
+  readonly deviceUuids: readonly string[];
+  /** Bounds the request. */
+  readonly timeoutMs: number;
 }
 
 /** Transport of P2P reads. `auto`: RDMA devices that Mooncake finds, otherwise TCP. `shm`: memory of this host. */
@@ -80,6 +90,8 @@ export interface RankRegisterRequest {
   readonly name: string;
   /** A folder, a file, or a list of files. */
   readonly files: string | readonly string[];
+  /** `all`: this rank alone takes all tensors of the files. @default all ranks share them by bytes */
+  readonly share?: 'all' | undefined;
   readonly keepFiles: boolean;
   /** Read the files during the update instead of before it. */
   readonly stream: boolean;

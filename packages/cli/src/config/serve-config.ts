@@ -20,12 +20,16 @@ export interface ServeFlags extends LogOptions, Omit<EngineFlags, 'uds'> {
   readonly listen?: string;
   /** The socket to listen on. The `--uds` of `update` is `--engine-uds` here. */
   readonly uds?: string;
+  /** A socket for each rank, `{rank}` standing for the rank. */
+  readonly rankUds?: string;
   readonly device: DeviceKind | 'auto';
   readonly engineUds?: readonly string[];
   readonly allowPath?: readonly string[];
   readonly bucketSize?: number;
   readonly deviceMemory?: number;
   readonly method: Method;
+  /** Closes NCCL's communicators after each update. */
+  readonly releaseCommunicators?: boolean;
   readonly graceTime: number;
   readonly reportFolder?: string;
   readonly keepReports: number;
@@ -57,13 +61,15 @@ export interface ServeConfig {
   readonly nodes?: NodesConfig | undefined;
   readonly device: DeviceKind | 'auto';
   readonly address: ListenAddress;
+  /** By rank: sockets with the routes of the Python tool. */
+  readonly rankSockets?: readonly string[] | undefined;
   /** The token that clients must send. */
   readonly token?: string | undefined;
   readonly engine: EngineName;
   readonly targets?: EngineTargets | undefined;
   /** The options of engines during updates. */
   readonly serving: Pick<EngineTargets, 'pause' | 'flushCache'>;
-  readonly update: Pick<RankUpdateRequest, 'bucketBytes' | 'deviceMemoryBytes' | 'strategy'>;
+  readonly update: Pick<RankUpdateRequest, 'bucketBytes' | 'deviceMemoryBytes' | 'strategy' | 'releaseCommunicators'>;
   readonly limits: MemoryLimits;
   /** Absent if no rank reads from another. */
   readonly p2p?: P2PJob | undefined;
@@ -105,6 +111,7 @@ export function serveConfig(flags: ServeFlags, env: Environment): ServeConfig {
     nodes,
     device: flags.device,
     address,
+    rankSockets: rankSockets(flags),
     token,
     engine: flags.engine,
     targets: engineTargets(engineFlags(flags), worldSize, '--engine-uds'),
@@ -113,6 +120,7 @@ export function serveConfig(flags: ServeFlags, env: Environment): ServeConfig {
       bucketBytes: flags.bucketSize,
       deviceMemoryBytes: flags.deviceMemory,
       strategy: flags.method,
+      releaseCommunicators: flags.releaseCommunicators,
     },
     limits: readMemoryLimits(env),
     p2p: flags.p2p && { way: flags.p2p, host: flags.p2pHost, needsToken: token !== undefined },
@@ -147,7 +155,9 @@ function nodesConfig(flags: ServeFlags, env: Environment, token: string | undefi
       'Set it to the same long random secret on all hosts (openssl rand -base64 32)',
     );
   }
-  const needless = (['listen', 'uds', 'endpoint', 'engineUds', 'allowPath'] as const).find((flag) => flags[flag]);
+  const needless = (['listen', 'uds', 'rankUds', 'endpoint', 'engineUds', 'allowPath'] as const).find(
+    (flag) => flags[flag],
+  );
   if (node > 0 && needless) {
     const name = needless.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
     throw invalid(`--${name} is for host 0, and --node-rank is ${node}`, `Remove --${name} here`);
@@ -176,6 +186,27 @@ function listenAddress({ listen, uds }: ServeFlags): ListenAddress {
     throw invalid(`--listen is "${listen}", expected HOST:PORT`, 'Write it like 127.0.0.1:19730 or [::1]:19730');
   }
   return { host: v6 ?? (name || '127.0.0.1'), port: Number(port) };
+}
+
+function rankSockets({ rankUds, uds, nprocPerNode, nnodes }: ServeFlags): string[] | undefined {
+  if (rankUds === undefined) return undefined;
+  if (nnodes > 1) {
+    throw invalid(
+      `--rank-uds is given with --nnodes ${nnodes}: the sockets of all ranks would be on the first host`,
+      'Leave --rank-uds out, and send requests to the API of the whole server',
+    );
+  }
+  if (nprocPerNode > 1 && !rankUds.includes('{rank}')) {
+    throw invalid(
+      `--rank-uds is "${rankUds}" for ${nprocPerNode} ranks`,
+      'Put {rank} where the rank stands in the path: /run/checkpoint-engine-{rank}.sock',
+    );
+  }
+  const paths = Array.from({ length: nprocPerNode }, (_, rank) => rankUds.replaceAll('{rank}', `${rank}`));
+  if (uds !== undefined && paths.includes(uds)) {
+    throw invalid(`--uds and --rank-uds both name ${uds}`, 'Give each its own path');
+  }
+  return paths;
 }
 
 function isLoopback(host: string): boolean {

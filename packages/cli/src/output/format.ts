@@ -1,8 +1,19 @@
-/** Formats a rate as `12.3 GB/s` (1e9 bytes per second), or as a dash if the duration is 0. */
+const UNITS = ['B', 'KiB', 'MiB', 'GiB', 'TiB'] as const;
+
+/** Formats a rate as `12.3 GiB/s`, in the units of sizes, or as a dash if nothing was moved or the duration is 0. */
 export function formatRate(bytes: number, durationMs: number): string {
-  const rateGBps = gigabytesPerSecond(bytes, durationMs);
-  if (rateGBps === undefined) return '-';
-  return rateGBps >= 0.1 ? `${figures(rateGBps)} GB/s` : `${figures(rateGBps * 1000)} MB/s`;
+  if (!(bytes > 0 && durationMs > 0)) return '-';
+  const perSecond = (bytes * 1000) / durationMs;
+  const unit = unitOf(perSecond);
+  return `${figures(perSecond / 1024 ** unit)} ${UNITS[unit]}/s`;
+}
+
+/** A part of some bytes, both in the unit of the whole and with as many digits: `1.4 / 16.2 GiB`. */
+export function formatPart(doneBytes: number, totalBytes: number): string {
+  const unit = unitOf(totalBytes);
+  const total = totalBytes / 1024 ** unit;
+  const digits = unit === 0 || total >= 99.95 ? 0 : total >= 9.995 ? 1 : 2;
+  return `${(doneBytes / 1024 ** unit).toFixed(digits)} / ${total.toFixed(digits)} ${UNITS[unit]}`;
 }
 
 /** The rate in units of 1e9 bytes per second, or `undefined` if the duration is 0. */
@@ -26,6 +37,12 @@ export function formatCount(count: number): string {
 /** Formats a count and its noun: `1 rank`, `4 ranks`, `2 buckets`. */
 export function plural(count: number, noun: string): string {
   return `${formatCount(count)} ${noun}${count === 1 ? '' : 's'}`;
+}
+
+/** The largest unit of which there is one or more: three figures of 1023 and more would round up to the next one. */
+function unitOf(bytes: number): number {
+  const unit = Math.floor(Math.log2(Math.max(bytes, 1) * (1024 / 1023.5)) / 10);
+  return Math.min(UNITS.length - 1, unit);
 }
 
 /** Rounds to three significant figures, without an exponent and without trailing zeros. */

@@ -11,7 +11,11 @@ export interface Terminal {
   print(text: string): void;
   /** Writes text to standard error unchanged. */
   note(text: string): void;
-  readonly out: { readonly colors: Colors };
+  readonly out: {
+    readonly colors: Colors;
+    /** The width of standard output, where it is a terminal. */
+    readonly columns?: number | undefined;
+  };
   readonly err: { readonly colors: Colors; readonly isTTY: boolean };
 }
 
@@ -24,7 +28,10 @@ export function processTerminal(): Terminal {
   return {
     print: (text) => writeOutput(`${text}\n`),
     note: writeLog,
-    out: { colors: pico.createColors(pico.isColorSupported && stdout.isTTY === true) },
+    out: {
+      colors: pico.createColors(pico.isColorSupported && stdout.isTTY === true),
+      columns: stdout.isTTY === true ? stdout.columns : undefined,
+    },
     err: { colors: pico.createColors(pico.isColorSupported && stderr.isTTY === true), isTTY: stderr.isTTY === true },
   };
 }

@@ -32,6 +32,26 @@ export function stageViews(state: ProgressState): StageView[] {
   return views.filter((view) => view !== undefined);
 }
 
+/** The stages of an update in which several ranks receive, before a plan says which ones there are. */
+const USUAL: readonly Stage[] = ['read', 'h2d', 'broadcast', 'reload'];
+const IN_ORDER: readonly Stage[] = [...USUAL, 'pull'];
+
+/**
+ * All stages of this update in their order, those that no byte has reached included. Until the ranks have planned, these
+ * are the usual ones.
+ */
+export function pipelineViews(state: ProgressState): StageView[] {
+  const views = new Map(stageViews(state).map((view) => [view.stage, view]));
+  const planned = [...state.ranks.values()].flatMap(({ plannedBytes }) => plannedBytes ?? []);
+  const isExpected = (stage: Stage): boolean =>
+    planned.length === 0
+      ? USUAL.includes(stage) && (stage !== 'broadcast' || state.rankCount > 1)
+      : planned.some((bytes) => bytes[stage] > 0);
+  return IN_ORDER.filter((stage) => views.has(stage) || isExpected(stage)).map(
+    (stage) => views.get(stage) ?? { stage, doneBytes: 0, totalBytes: 0 },
+  );
+}
+
 /** @param isShared Each rank has its own data, and all of it passes once. Otherwise all ranks have the same data. */
 function planView(ranks: readonly RankProgress[], stage: Stage, isShared: boolean): StageView | undefined {
   const parts = ranks.flatMap(({ plannedBytes, stages }) => {

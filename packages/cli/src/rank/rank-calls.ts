@@ -1,33 +1,22 @@
 import { Buffer } from 'node:buffer';
-import type { Device, Logger } from '@checkpoint-engine/interface';
 import { decodeWorldMetas, encodeWorldMetas } from '@checkpoint-engine/meta';
 import {
   type ChoiceRequest,
   type EngineClient,
   type EngineRequest,
-  type ParameterServer,
   v1Protocol,
   v2Protocol,
   type WorkerChoice,
 } from '@checkpoint-engine/ps';
-import type { Secrets } from '../config/environment.ts';
 import type { EngineTargets } from '../config/jobs.ts';
-import type { CallJob, CallName, CallResult, RankEvent } from '../process/messages.ts';
+import type { CallJob, CallName, CallResult } from '../process/messages.ts';
 import { checkAllowed } from './check-allowed.ts';
 import { engineClient, engineName } from './engine-client.ts';
 import { fingerprintFiles } from './fingerprint-files.ts';
+import { namedEngineOptions } from './named-engines.ts';
+import { now } from './now.ts';
+import type { RankContext } from './rank-context.ts';
 import { writeMetas } from './write-metas.ts';
-
-/** The resources that calls use. */
-export interface RankContext {
-  readonly server: ParameterServer;
-  readonly device: Device;
-  readonly rank: number;
-  readonly secrets: Secrets;
-  readonly logger: Logger;
-  readonly signal: AbortSignal;
-  readonly onEvent: (event: RankEvent) => void;
-}
 
 /** How long an engine may take to describe its workers: its first answer takes seconds. */
 const LOOK_MS = 30_000;
@@ -42,7 +31,9 @@ export const RANK_CALLS: {
     // The reader reports progress after its first read, so report the start here. Other files are read later.
     const readsNow = !source.stream && source.load !== 'background';
     if (readsNow) onEvent({ type: 'register', rank, doneBytes: 0, totalBytes: 0, atMs: now() });
-    return { ...(await server.registerCheckpoint(name, source, { signal, onEvent })), fingerprint };
+    // A rank without files of its own holds nothing.
+    const held = source.share === 'all' && source.files.length === 0 ? { tensors: [] } : source;
+    return { ...(await server.registerCheckpoint(name, held, { signal, onEvent })), fingerprint };
   },
 
   async loaded({ server, signal }, { name }) {
@@ -137,6 +128,7 @@ export const RANK_CALLS: {
 
 /** The clients for the engines of the inference groups during an update. */
 function engineOptions(context: RankContext, targets: EngineTargets) {
+  if (targets.named) return namedEngineOptions(context, targets, targets.named);
   const { rank, signal, onEvent } = context;
   const clients = new Map<number, EngineClient>();
   // What a client learns about its engine stays valid until the end of the update.
@@ -169,8 +161,4 @@ function engineOptions(context: RankContext, targets: EngineTargets) {
 function client({ secrets, logger }: RankContext, targets: EngineTargets, groupIndex: number) {
   const apiKey = targets.isStranger === true ? undefined : secrets.apiKey;
   return engineClient(targets, groupIndex, { apiKey, logger });
-}
-
-function now(): number {
-  return performance.timeOrigin + performance.now();
 }

@@ -18,7 +18,7 @@ const WORST_FIRST: readonly ShareState[] = ['lost', 'registering', 'loading', 'r
 /** A checkpoint of a served world: its files, and the share of each rank. */
 export class CatalogEntry {
   readonly name: string;
-  /** Absent if only metas were imported. */
+  /** Equal on all ranks. Absent if only metas were imported, or if ranks hold files of their own. */
   readonly job: RankRegisterRequest | undefined;
   /** Time-out of reading the files. */
   readonly timeoutMs: number;
@@ -34,6 +34,8 @@ export class CatalogEntry {
   /** Aborts its registration. */
   readonly registration: AbortController = new AbortController();
   readonly #shares = new Map<number, Share>();
+  /** What ranks registered by themselves, by rank. */
+  readonly #own = new Map<number, RankRegisterRequest>();
   #warnings: readonly string[] = [];
 
   constructor(name: string, job: RankRegisterRequest | undefined, worldSize: number, timeoutMs: number) {
@@ -42,16 +44,37 @@ export class CatalogEntry {
     this.timeoutMs = timeoutMs;
     this.isRegistering = job !== undefined;
     if (!job) return;
-    for (let rank = 0; rank < worldSize; rank++) {
-      this.#shares.set(rank, {
-        state: 'registering',
-        tensorCount: 0,
-        sizeBytes: 0,
-        poolBytes: 0,
-        fingerprint: undefined,
-        error: undefined,
-      });
-    }
+    for (let rank = 0; rank < worldSize; rank++) this.#shares.set(rank, newShare());
+  }
+
+  /** What a rank has to register when it is restarted. */
+  jobOf(rank: number): RankRegisterRequest | undefined {
+    return this.#own.get(rank) ?? this.job;
+  }
+
+  /** A rank begins to register files of its own. @throws `CE_CHECKPOINT_EXISTS` */
+  beginAt(rank: number): void {
+    if (this.job !== undefined || this.#shares.has(rank)) throw exists(this.name, rank);
+    this.#shares.set(rank, newShare());
+  }
+
+  /** A rank has registered files of its own. Metas that were gathered before do not have them. */
+  noteRegisteredAt(rank: number, job: RankRegisterRequest, registered: RegisteredFiles): void {
+    this.#own.set(rank, job);
+    this.noteRegistered(rank, registered, false);
+    this.mustGather ||= this.hasMetas && this.importedMetas === undefined;
+  }
+
+  /** The state of what a rank holds; `undefined` where it holds nothing. */
+  stateAt(rank: number): ShareState | undefined {
+    return this.#shares.get(rank)?.state;
+  }
+
+  /** A rank has released its share. @returns Whether anything is left of the checkpoint. */
+  dropAt(rank: number): boolean {
+    this.#shares.delete(rank);
+    this.#own.delete(rank);
+    return this.#shares.size > 0 || this.importedMetas !== undefined;
   }
 
   get state(): ShareState {
@@ -131,12 +154,16 @@ export class CatalogEntry {
     }
   }
 
+  get #ownFiles(): readonly string[] | undefined {
+    return this.#own.size === 0 ? undefined : [...new Set([...this.#own.values()].flatMap(({ files }) => files))];
+  }
+
   view(): CheckpointView {
     const ranks = [...this.#shares].map(([rank, { fingerprint, ...share }]): ShareView => ({ rank, ...share }));
     return {
       name: this.name,
       state: this.state,
-      files: this.job?.files,
+      files: this.job?.files ?? this.#ownFiles,
       hasMetas: this.hasMetas,
       tensorCount: ranks.reduce((sum, { tensorCount }) => sum + tensorCount, 0),
       sizeBytes: ranks.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0),
@@ -154,9 +181,13 @@ export class Catalog {
     return [...this.#entries.values()];
   }
 
+  find(name: string): CatalogEntry | undefined {
+    return this.#entries.get(name);
+  }
+
   /** @throws `CE_CHECKPOINT_UNKNOWN` */
   get(name: string): CatalogEntry {
-    const entry = this.#entries.get(name);
+    const entry = this.find(name);
     if (entry) return entry;
     throw new CheckpointEngineError(
       'CE_CHECKPOINT_UNKNOWN',
@@ -167,13 +198,7 @@ export class Catalog {
 
   /** @throws `CE_CHECKPOINT_EXISTS` */
   add(entry: CatalogEntry): void {
-    if (this.#entries.has(entry.name)) {
-      throw new CheckpointEngineError(
-        'CE_CHECKPOINT_EXISTS',
-        `Checkpoint "${entry.name}" is already registered`,
-        'Delete it first, or use another name',
-      );
-    }
+    if (this.#entries.has(entry.name)) throw exists(entry.name);
     this.#entries.set(entry.name, entry);
   }
 
@@ -186,6 +211,21 @@ export class Catalog {
   delete(entry: CatalogEntry): void {
     if (this.#entries.get(entry.name) === entry) this.#entries.delete(entry.name);
   }
+}
+
+function newShare(): Share {
+  const nothing = { tensorCount: 0, sizeBytes: 0, poolBytes: 0, fingerprint: undefined, error: undefined };
+  return { state: 'registering', ...nothing };
+}
+
+function exists(name: string, rank?: number): CheckpointEngineError {
+  const where = rank === undefined ? '' : ` at rank ${rank}`;
+  return new CheckpointEngineError(
+    'CE_CHECKPOINT_EXISTS',
+    `Checkpoint "${name}" is already registered${where}`,
+    'Delete it first, or use another name',
+    { rank },
+  );
 }
 
 function changed(name: string, rank: number): CheckpointEngineError {

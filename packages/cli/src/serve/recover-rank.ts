@@ -13,9 +13,10 @@ export async function recoverRank(
   for (const entry of entries) {
     const metas = entry.importedMetas;
     if (metas) await ask([slot], 'loadMetas', { metas }, SHORT_CALL_MS).catch(() => {});
-    if (entry.isRegistering || !entry.job) continue;
+    const before = entry.jobOf(slot.rank);
+    if (entry.isRegistering || before === undefined) continue;
     try {
-      const job = { ...entry.job, load: undefined };
+      const job = { ...before, load: undefined };
       const [registered] = await ask([slot], 'register', job, entry.timeoutMs);
       entry.noteRegistered(slot.rank, registered!, false);
     } catch (thrown) {

@@ -9,6 +9,7 @@ import { HANGUP_IGNORED, watchInterrupts } from '../process/interrupts.ts';
 import { sweepLeftovers } from '../rank/sweep-leftovers.ts';
 import { drain } from './drain.ts';
 import { type Listening, listen, stopListening } from './listen.ts';
+import { listenAtRanks } from './listen-at-ranks.ts';
 import { serveNode } from './nodes/serve-node.ts';
 import { type OpenedWorld, openServedWorld } from './open-served-world.ts';
 import { processMetrics } from './process-metrics.ts';
@@ -29,6 +30,7 @@ export async function serve(
   const interrupts = watchInterrupts({ onHangupIgnored: () => logger.warn({}, HANGUP_IGNORED) });
   let opened: OpenedWorld | undefined;
   let listening: Listening | undefined;
+  let rankSockets: readonly Listening[] = [];
   const kill = (): void => opened?.world.kill();
   interrupts.insisted.addEventListener('abort', kill);
   try {
@@ -49,6 +51,7 @@ export async function serve(
     const answer = getRequestListener(api.fetch, { hostname: 'localhost' });
     // Claim the address first: without it, no ranks start.
     listening = await listen((request, response) => void answer(request, response), address);
+    rankSockets = await listenAtRanks(api, config.rankSockets ?? []);
     logger.info(
       { address: listening.address, worldSize: world.worldSize, asksForToken: token !== undefined },
       'Listening',
@@ -72,6 +75,7 @@ export async function serve(
   } finally {
     if (interrupts.insisted.aborted) kill();
     if (listening) await stopListening(listening);
+    await Promise.all(rankSockets.map(stopListening));
     await opened?.close();
     await sweepLeftovers(logger);
     interrupts.insisted.removeEventListener('abort', kill);

@@ -1,8 +1,8 @@
 import { Buffer } from 'node:buffer';
 import type {
   CheckpointView,
-  HttpWorld,
   RankView,
+  RankWorld,
   RegisterRequest,
   UpdateEvent,
   UpdateRequest,
@@ -19,6 +19,7 @@ import { type AskRanks, callRanks, SHORT_CALL_MS } from './call-ranks.ts';
 import { Catalog, CatalogEntry } from './catalog.ts';
 import { checkName, checkPaths } from './check-request.ts';
 import { type PrepareRequest, prepareWorkers } from './prepare-workers.ts';
+import { RankShares } from './rank-shares.ts';
 import { RankSlot } from './rank-slot.ts';
 import { READY_MS, Readiness } from './readiness.ts';
 import { recoverRank } from './recover-rank.ts';
@@ -55,7 +56,7 @@ const REGISTER_MS = 3_600_000;
 const CONNECT_MS = 60_000;
 
 /** A world that survives failures: it restarts ranks that die and registers their checkpoints again. */
-export class ServedWorld implements HttpWorld {
+export class ServedWorld implements RankWorld {
   readonly worldSize: number;
   readonly #options: ServedWorldOptions;
   readonly #slots: readonly RankSlot[];
@@ -63,6 +64,8 @@ export class ServedWorld implements HttpWorld {
   /** Runs the calls that all ranks make together, one after another. */
   readonly #together = new Turns();
   readonly #readiness: Readiness;
+  /** Checkpoints of which ranks hold files of their own. */
+  readonly #shares: RankShares;
 
   constructor(options: ServedWorldOptions) {
     const { places, job, logger, onLogLine } = options;
@@ -82,6 +85,10 @@ export class ServedWorld implements HttpWorld {
         }),
     );
     this.#readiness = new Readiness(this.#slots);
+    this.#shares = new RankShares({
+      ...{ catalog: this.#catalog, slots: this.#slots, readiness: this.#readiness, ask: this.#ask, logger },
+      ...{ allowedRoots: options.allowedRoots, registerMs: REGISTER_MS },
+    });
   }
 
   /**
@@ -91,8 +98,9 @@ export class ServedWorld implements HttpWorld {
    */
   async start(signal: AbortSignal): Promise<void> {
     await untilAborted(Promise.all(this.#slots.map((slot) => slot.start())), signal);
-    const { targets } = this.#options.engines;
-    if (targets === undefined) return;
+    const { engines, update } = this.#options;
+    const { targets } = engines;
+    if (targets === undefined || update.releaseCommunicators === true) return;
     // This spares the first update the time. The update waits for this call and reports the error if it fails.
     const job = { targets, timeoutMs: CONNECT_MS };
     for (const slot of this.#slots) slot.call('connect', job).outcome.catch(() => {});
@@ -142,6 +150,19 @@ export class ServedWorld implements HttpWorld {
       this.#options.logger.error({ checkpoint: name, err: error }, 'A registration failed');
       throw error;
     }
+  }
+
+  registerAt(
+    name: string,
+    rank: number,
+    files: readonly string[],
+    { signal }: { readonly signal: AbortSignal },
+  ): Promise<void> {
+    return this.#shares.register(name, rank, files, signal);
+  }
+
+  unregisterAt(name: string, rank: number): Promise<boolean> {
+    return this.#together.take(() => this.#shares.unregister(name, rank));
   }
 
   async unregister(name: string, { force }: { readonly force: boolean }): Promise<void> {
@@ -194,7 +215,7 @@ export class ServedWorld implements HttpWorld {
     const entry = this.#catalog.get(name);
     const { engines, update } = this.#options;
     const { timeoutMs, weightVersion, method } = request;
-    const targets = updateTargets(request, engines, this.worldSize);
+    const targets = updateTargets(request, engines, this.worldSize, (rank) => this.#slots[rank]!.device!.uuid);
     const ranks = request.ranks.length > 0 ? request.ranks : undefined;
     return await this.#together.take(
       async () => {

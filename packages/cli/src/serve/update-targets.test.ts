@@ -6,7 +6,13 @@ const targets = { engine: 'vllm', endpoints: ['http://a', 'http://b'], uds: [], 
 const ask = (
   change: Partial<UpdateRequest>,
   defaults: Parameters<typeof updateTargets>[1] = { engine: 'vllm', targets },
-) => updateTargets({ ranks: [], inferenceGroupRanks: [], timeoutMs: 1000, ...change }, defaults, 4);
+) =>
+  updateTargets(
+    { ranks: [], inferenceGroupRanks: [], timeoutMs: 1000, ...change },
+    defaults,
+    4,
+    (rank) => `GPU-${rank}`,
+  );
 
 describe('updateTargets', () => {
   it('are those of the server, where the update names none: whole engines', () => {
@@ -47,6 +53,23 @@ describe('updateTargets', () => {
   ])('keep the API key from whom only the client knows: %j', (change, isStranger) =>
     expect(ask(change).isStranger).toBe(isStranger),
   );
+
+  it('are engines that were named one by one, with the devices of their ranks', () => {
+    const engines = [
+      { updateUrl: 'http://a/collective_rpc', ranks: [0, 1], timeoutMs: 5 },
+      { updateUrl: 'http://h/x', uds: '/h.sock', ranks: [], timeoutMs: 7 },
+    ];
+    expect(ask({ engines }).named).toEqual([
+      {
+        ...{ endpoints: ['http://a'], updatePath: '/collective_rpc', uds: [], isStranger: false },
+        ...{ deviceUuids: ['GPU-0', 'GPU-1'], timeoutMs: 5 },
+      },
+      {
+        ...{ endpoints: ['http://h'], updatePath: '/x', uds: ['/h.sock'], isStranger: true },
+        ...{ deviceUuids: [], timeoutMs: 7 },
+      },
+    ]);
+  });
 
   it('say so where there are none at all', () =>
     expect(() => ask({}, { engine: 'vllm' })).toThrow(/names no update_url/));

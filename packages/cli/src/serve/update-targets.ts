@@ -1,6 +1,6 @@
-import type { UpdateRequest } from '@checkpoint-engine/http';
+import type { NamedEngine, UpdateRequest } from '@checkpoint-engine/http';
 import { CheckpointEngineError } from '@checkpoint-engine/interface';
-import type { EngineTargets } from '../config/jobs.ts';
+import type { EngineTargets, NamedTarget } from '../config/jobs.ts';
 
 /** The engines that the server's flags select. */
 export type DefaultTargets = Pick<EngineTargets, 'engine' | 'pause' | 'flushCache'> & {
@@ -16,7 +16,12 @@ const OWN_PATH = /\/(collective_rpc|update_weights_from_ipc|update)\/?$/;
  *
  * @throws `CE_CONFIG_INVALID`
  */
-export function updateTargets(request: UpdateRequest, defaults: DefaultTargets, worldSize: number): EngineTargets {
+export function updateTargets(
+  request: UpdateRequest,
+  defaults: DefaultTargets,
+  worldSize: number,
+  deviceOf: (rank: number) => string,
+): EngineTargets {
   const { ranks } = request;
   const stranger = [...ranks, ...request.inferenceGroupRanks].find((rank) => rank >= worldSize);
   if (stranger !== undefined) {
@@ -25,6 +30,7 @@ export function updateTargets(request: UpdateRequest, defaults: DefaultTargets, 
       'Name ranks of this world, or none for all',
     );
   }
+  if (request.engines) return namedTargets(request.engines, defaults, deviceOf);
   const targets = targetsOf(request, defaults, worldSize);
   if (targets.parallelSize !== undefined) checkWholeEngines(ranks, targets.parallelSize, worldSize);
   return targets;
@@ -55,14 +61,38 @@ function targetsOf(request: UpdateRequest, defaults: DefaultTargets, worldSize: 
     uds: uds === undefined ? [] : [uds],
     isStranger: isStranger(request, defaults),
   };
-  if (updateUrl === undefined) return { ...about, endpoints: [] };
+  return { ...about, ...(updateUrl === undefined ? { endpoints: [] } : placeOf(updateUrl)) };
+}
+
+/** Engines that were named one by one, each with the devices of its ranks. */
+function namedTargets(
+  engines: readonly NamedEngine[],
+  defaults: DefaultTargets,
+  deviceOf: (rank: number) => string,
+): EngineTargets {
+  const { engine, pause, flushCache } = defaults;
+  const named = engines.map((one): NamedTarget => {
+    const { updateUrl, uds, ranks, timeoutMs } = one;
+    return {
+      ...placeOf(updateUrl),
+      uds: uds === undefined ? [] : [uds],
+      isStranger: isStranger(one, defaults),
+      deviceUuids: ranks.map(deviceOf),
+      timeoutMs,
+    };
+  });
+  return { engine, pause, flushCache, endpoints: [], uds: [], named };
+}
+
+/** Where an engine is, and the path that it takes updates at. */
+function placeOf(updateUrl: string): Pick<EngineTargets, 'endpoints' | 'updatePath'> {
   const { origin, pathname, search } = new URL(updateUrl);
   if (search === '' && OWN_PATH.test(pathname)) {
     const path = OWN_PATH.exec(pathname)![0];
     const before = pathname.slice(0, -path.length);
-    return { ...about, endpoints: [origin + before], updatePath: path.replace(/\/$/, '') };
+    return { endpoints: [origin + before], updatePath: path.replace(/\/$/, '') };
   }
-  return { ...about, endpoints: [origin], updatePath: pathname + search };
+  return { endpoints: [origin], updatePath: pathname + search };
 }
 
 /** Named ranks must be all ranks of their engines. */
@@ -78,7 +108,10 @@ function checkWholeEngines(ranks: readonly number[], parallelSize: number, world
 }
 
 /** Whether an update names an engine that the server's flags do not. */
-function isStranger({ updateUrl, uds }: UpdateRequest, { targets }: DefaultTargets): boolean {
+function isStranger(
+  { updateUrl, uds }: Pick<UpdateRequest, 'updateUrl' | 'uds'>,
+  { targets }: DefaultTargets,
+): boolean {
   // If there is a socket, the connection goes there.
   if (uds !== undefined) return targets?.uds.includes(uds) !== true;
   const { origin } = new URL(updateUrl!);

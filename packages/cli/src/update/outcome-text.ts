@@ -1,39 +1,82 @@
 import { dirname } from 'node:path';
+import { stripVTControlCharacters } from 'node:util';
 import { moduleReportText } from '@checkpoint-engine/interface';
 import { formatBytes } from '@checkpoint-engine/planner';
 import { formatDuration, formatRate, plural } from '../output/format.ts';
 import type { Colors } from '../output/terminal.ts';
 import type { UpdateOutcome } from './update-outcome.ts';
 
-/** Formats the outcome of an update for users. */
-export function outcomeText(outcome: UpdateOutcome, colors: Colors): string {
-  const { checkpoint, worldSize, device, totalBytes, tensorCount, bucketCount, bucketBytes, deviceBytes, durationsMs } =
-    outcome;
+const NAME_COLUMNS = 9;
+const INDENT = '  ';
+
+/**
+ * An update that is over, for people: what is live, how fast it came, and where the time went.
+ *
+ * @param columns Longer lines are broken between their parts. @default lines are as long as they are
+ */
+export function outcomeText(
+  outcome: UpdateOutcome,
+  colors: Colors,
+  columns: number = Number.POSITIVE_INFINITY,
+): string {
+  const { checkpoint, worldSize, device, totalBytes, tensorCount, durationsMs } = outcome;
   const { register, gatherMetas, update, plan, handshake, stream, release, hook } = durationsMs;
-  const took = (parts: Readonly<Record<string, number>>): string =>
-    Object.entries(parts)
-      .map(([name, milliseconds]) => `${name} ${formatDuration(milliseconds)}`)
-      .join(colors.dim(' · '));
-  const rows: [string, string][] = [
-    ['weights', `${plural(tensorCount, 'tensor')}, ${formatBytes(totalBytes)}`],
-    ['before', took({ register, 'gather metas': gatherMetas })],
-    ['update', `${colors.bold(formatDuration(update))} at ${colors.bold(formatRate(totalBytes, update))}`],
-    ['', took({ plan, handshake, stream, release, 'post-load hook': hook })],
+  const phases = { plan, handshake, stream, release, 'post-load hook': hook };
+  const rows: [string, readonly string[]][] = [
+    ['weights', [plural(tensorCount, 'tensor'), formatBytes(totalBytes)]],
+    [
+      'update',
+      [colors.bold(formatDuration(update)), `${colors.bold(formatRate(totalBytes, update))} of the checkpoint`],
+    ],
+    ['of which', sharesOf(phases, update, colors)],
+    ['before', [`register ${formatDuration(register)}`, `gather metas ${formatDuration(gatherMetas)}`]],
     ['method', methodText(outcome)],
     ...modulesRows(outcome),
-    [
-      'memory',
-      bucketCount === 0
-        ? 'no bucket, no device memory'
-        : `${plural(bucketCount, 'bucket')} of at most ${formatBytes(bucketBytes)}; ${formatBytes(deviceBytes)} of device memory per rank`,
-    ],
+    ['memory', memoryText(outcome)],
   ];
-  if (outcome.removedFiles.length > 0) rows.push(['removed', removedText(outcome.removedFiles)]);
-  return [
+  if (outcome.removedFiles.length > 0) rows.push(['removed', [removedText(outcome.removedFiles)]]);
+  const lines = [
     `${colors.green('✓')} ${colors.bold(checkpoint)} is live on ${plural(worldSize, `${device} rank`)}`,
-    ...rows.map(([name, text]) => `  ${colors.dim(name.padEnd(9))}${text}`),
-    ...outcome.warnings.map((text) => `  ${colors.yellow('!')} ${text}`),
-  ].join('\n');
+    ...rows.map(([name, parts]) => `${INDENT}${colors.dim(name.padEnd(NAME_COLUMNS))}${joined(parts, columns)}`),
+    ...outcome.warnings.map((text) => `${INDENT}${colors.yellow('!')} ${text}`),
+  ];
+  return lines.join('\n');
+}
+
+/** Parts with commas between them. A part that does not fit begins a new line; one longer than a line breaks at spaces. */
+function joined(parts: readonly string[], columns: number): string {
+  const room = columns - INDENT.length - NAME_COLUMNS;
+  const widthOf = (text: string): number => stripVTControlCharacters(text).length;
+  const lines: string[] = [];
+  const pieces = parts
+    .map((part, index) => (index < parts.length - 1 ? `${part},` : part))
+    .flatMap((part) => (widthOf(part) > room ? part.split(' ') : [part]));
+  for (const text of pieces) {
+    const last = lines.at(-1);
+    if (last !== undefined && widthOf(`${last} ${text}`) <= room) {
+      lines[lines.length - 1] = `${last} ${text}`;
+    } else lines.push(text);
+  }
+  return lines.join(`\n${' '.repeat(INDENT.length + NAME_COLUMNS)}`);
+}
+
+/** How long each phase took, and its share of the update from 5 % on. The longest one stands out. */
+function sharesOf(phases: Readonly<Record<string, number>>, updateMs: number, colors: Colors): string[] {
+  const longest = Math.max(...Object.values(phases));
+  return Object.entries(phases).map(([name, milliseconds]) => {
+    const percent = updateMs > 0 ? Math.round((100 * milliseconds) / updateMs) : 0;
+    const text = `${name} ${formatDuration(milliseconds)}${percent >= 5 ? ` (${percent} %)` : ''}`;
+    return milliseconds === longest ? colors.bold(text) : text;
+  });
+}
+
+function memoryText({ bucketCount, bucketBytes, deviceBytes, device }: UpdateOutcome): string[] {
+  if (bucketCount === 0) return ['no buckets', `no ${device === 'cuda' ? 'device ' : ''}memory for the update`];
+  const memory = device === 'cuda' ? 'device memory' : 'memory';
+  return [
+    `${plural(bucketCount, 'bucket')} of at most ${formatBytes(bucketBytes)}`,
+    `${formatBytes(deviceBytes)} of ${memory} per rank`,
+  ];
 }
 
 /** Names the removed files, by their folder if they share one, and the flag that keeps them. */
@@ -44,19 +87,19 @@ function removedText(files: readonly string[]): string {
 }
 
 /** How the bytes came: with a pull, those that ranks keep against those of the checkpoint; otherwise why there was none. */
-function methodText({ ranks, totalBytes, strategy, strategyReason }: UpdateOutcome): string {
-  if (strategy === 'buckets') return `buckets: ${strategyReason}`;
+function methodText({ ranks, totalBytes, strategy, strategyReason }: UpdateOutcome): string[] {
+  if (strategy === 'buckets') return [`buckets: ${strategyReason}`];
   const needed = ranks.map(({ neededBytes }) => neededBytes);
   const pulled = ranks.map(({ pulledBytes }) => pulledBytes);
   const span = (bytes: readonly number[]): string => {
     const [least, most] = [Math.min(...bytes), Math.max(...bytes)];
     return least === most ? formatBytes(least) : `${formatBytes(least)} to ${formatBytes(most)}`;
   };
-  return `pull: ${span(pulled)} copied by a worker, which keeps ${span(needed)} of ${formatBytes(totalBytes)}`;
+  return [`pull: each worker keeps ${span(needed)} of ${formatBytes(totalBytes)}`, `and copies ${span(pulled)} itself`];
 }
 
 /** What was decided for the modules of the workers: once where it is the same for all. */
-function modulesRows({ ranks }: UpdateOutcome): [string, string][] {
+function modulesRows({ ranks }: UpdateOutcome): [string, readonly string[]][] {
   const byText = new Map<string, number[]>();
   for (const { rank, modules } of ranks) {
     if (modules === undefined) continue;
@@ -66,6 +109,6 @@ function modulesRows({ ranks }: UpdateOutcome): [string, string][] {
   const isOne = byText.size === 1;
   return [...byText].map(([text, of], at) => [
     at === 0 ? 'modules' : '',
-    isOne ? text : `${plural(of.length, 'rank')} (${of.join(', ')}): ${text}`,
+    [isOne ? text : `${plural(of.length, 'rank')} (${of.join(', ')}): ${text}`],
   ]);
 }

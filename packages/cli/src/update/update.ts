@@ -106,7 +106,7 @@ export async function update(
       terminal.print(
         json
           ? jsonText({ ok: true, command, ...outcomes.at(-1)!, ...before(outcomes), traceFile, reportFile, metasFile })
-          : outcomes.map((outcome) => outcomeText(outcome, terminal.out.colors)).join('\n'),
+          : outcomes.map((outcome) => outcomeText(outcome, terminal.out.colors, terminal.out.columns)).join('\n'),
       );
     }
     // An interruption ends the wait and is not a failure any more.

@@ -42,10 +42,13 @@ const forceQuery = z.strictObject({
   force: z
     .enum(['true', 'false'])
     .default('false')
-    .openapi({ param: { name: 'force', in: 'query' }, description: 'Give a shared pool back to the system, too' }),
+    .openapi({
+      param: { name: 'force', in: 'query' },
+      description: 'Also release the shared pool, which otherwise stays for the next checkpoint',
+    }),
 });
 
-/** Registering checkpoints, looking at them, and giving them back. */
+/** Routes that register, show and release checkpoints. */
 export function checkpointRoutes(app: OpenAPIHono, { world, closing }: RouteContext): void {
   app.openapi(
     createRoute({
@@ -117,11 +120,11 @@ export function checkpointRoutes(app: OpenAPIHono, { world, closing }: RouteCont
       method: 'delete',
       path: '/v1/checkpoints/{name}',
       operationId: 'unregisterCheckpoint',
-      summary: 'Give the memory of a checkpoint back',
+      summary: 'Release the memory of a checkpoint',
       tags,
       request: { params: checkpointPath, query: forceQuery },
       responses: {
-        200: { description: 'Gone; the body is empty' },
+        200: { description: 'Released; the body is empty' },
         ...problems({ ...unknown, 409: 'An update of it runs' }),
       },
     }),

@@ -1,0 +1,73 @@
+import { CheckpointEngineError } from '@checkpoint-engine/interface';
+import {
+  type ChoiceRequest,
+  type EngineClient,
+  type EngineRequest,
+  type UpdateOptions,
+  v1Protocol,
+  v2Protocol,
+  type WorkerChoice,
+} from '@checkpoint-engine/ps';
+import type { EngineTargets, NamedTarget } from '../config/jobs.ts';
+import { engineClient, engineName } from './engine-client.ts';
+import { now } from './now.ts';
+import type { RankContext } from './rank-context.ts';
+
+/**
+ * How an update speaks to engines that clients named: all ranks that receive are one group, and its first rank asks every
+ * engine with the addresses of that engine's ranks. As in the Python tool, engines are not looked at before.
+ */
+export function namedEngineOptions(
+  context: RankContext,
+  targets: EngineTargets,
+  named: readonly NamedTarget[],
+): Omit<UpdateOptions, 'ranks'> {
+  const { rank, secrets, logger, signal, onEvent } = context;
+  const engines = named.map((target): { target: NamedTarget; client: EngineClient; endpoint: string } => {
+    const one: EngineTargets = { ...targets, ...target };
+    const apiKey = target.isStranger === true ? undefined : secrets.apiKey;
+    return { target, client: engineClient(one, 0, { apiKey, logger }), endpoint: engineName(one, 0) };
+  });
+  const clients = engines.map(({ client }) => client);
+  const [first] = clients;
+  return {
+    requestEngine: async ({ groupIndex: _, handles, timeoutMs, ...request }: EngineRequest): Promise<void> => {
+      const ask = async ({ target, client, endpoint }: (typeof engines)[number], groupIndex: number) => {
+        const about = { type: 'engine', rank, groupIndex, endpoint } as const;
+        onEvent({ ...about, state: 'asked', atMs: now() });
+        await client.update({
+          ...request,
+          handles: handlesOf(target, handles),
+          timeoutMs: Math.min(timeoutMs, target.timeoutMs),
+        });
+        onEvent({ ...about, state: 'acknowledged', atMs: now() });
+      };
+      await Promise.all(engines.map(ask));
+    },
+    protocol: first?.workers === 'v2' ? v2Protocol() : v1Protocol(),
+    passes: first?.passes,
+    chooseWorkers: first?.choose && ((wait: ChoiceRequest) => chooseForAll(clients, wait)),
+    inferenceParallelSize: undefined,
+    signal,
+    onEvent,
+  };
+}
+
+function handlesOf({ deviceUuids }: NamedTarget, handles: Readonly<Record<string, string>>): Record<string, string> {
+  const wanted = deviceUuids.length > 0 ? deviceUuids : Object.keys(handles);
+  return Object.fromEntries(wanted.map((uuid) => [uuid, handles[uuid]!]));
+}
+
+/** One update speaks to all workers alike. @throws `CE_ENGINE_MISMATCH` */
+async function chooseForAll(clients: readonly EngineClient[], wait: ChoiceRequest): Promise<WorkerChoice> {
+  const choices = await Promise.all(clients.map(async (client) => await client.choose!(wait)));
+  const protocols = new Set(choices.map(({ workers }) => workers));
+  if (protocols.size > 1) {
+    throw new CheckpointEngineError(
+      'CE_ENGINE_MISMATCH',
+      `The workers of ${clients.length} engines speak protocols ${[...protocols].join(' and ')}, and one update takes one of them`,
+      'Start all engines with the same worker extension, or update them one after another with "ranks"',
+    );
+  }
+  return { workers: choices[0]!.workers, passes: choices.every(({ passes }) => passes === 'any') ? 'any' : 'one' };
+}

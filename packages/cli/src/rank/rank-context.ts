@@ -1,0 +1,15 @@
+import type { Device, Logger } from '@checkpoint-engine/interface';
+import type { ParameterServer } from '@checkpoint-engine/ps';
+import type { Secrets } from '../config/environment.ts';
+import type { RankEvent } from '../process/messages.ts';
+
+/** What a call is done with. */
+export interface RankContext {
+  readonly server: ParameterServer;
+  readonly device: Device;
+  readonly rank: number;
+  readonly secrets: Secrets;
+  readonly logger: Logger;
+  readonly signal: AbortSignal;
+  readonly onEvent: (event: RankEvent) => void;
+}

@@ -1,0 +1,78 @@
+import pico from 'picocolors';
+import { describe, expect, it } from 'vitest';
+import { outcomeText } from './outcome-text.ts';
+import type { UpdateOutcome } from './update-outcome.ts';
+
+const GIB = 2 ** 30;
+const outcome: UpdateOutcome = {
+  ...{ checkpoint: 'step-100', worldSize: 2, device: 'cuda', totalBytes: 16 * GIB, tensorCount: 405 },
+  ...{
+    strategy: 'buckets',
+    strategyReason: 'the workers speak protocol v1 and cannot say what they keep',
+    bucketCount: 40,
+    bucketBytes: GIB / 2,
+    ringSlots: 3,
+    stagingSlots: 2,
+  },
+  ...{ deviceBytes: 1.5 * GIB, reason: '', removedFiles: [], warnings: [], ranks: [] },
+  durationsMs: {
+    ...{ register: 8200, gatherMetas: 12, plan: 3, handshake: 14, stream: 620, release: 50, hook: 20, update: 707 },
+  },
+};
+const plain = pico.createColors(false);
+
+describe('outcomeText', () => {
+  it('says what is live, how fast it came and where the time went', () => {
+    expect(outcomeText(outcome, plain)).toBe(
+      [
+        '✓ step-100 is live on 2 cuda ranks',
+        '  weights  405 tensors, 16 GiB',
+        '  update   707 ms, 22.6 GiB/s of the checkpoint',
+        '  of which plan 3 ms, handshake 14 ms, stream 620 ms (88 %), release 50 ms (7 %), post-load hook 20 ms',
+        '  before   register 8.2 s, gather metas 12 ms',
+        '  method   buckets: the workers speak protocol v1 and cannot say what they keep',
+        '  memory   40 buckets of at most 512 MiB, 1.5 GiB of device memory per rank',
+      ].join('\n'),
+    );
+  });
+
+  it.each([50, 80, 120])('breaks lines between their parts at %d columns', (columns) => {
+    const text = outcomeText(outcome, plain, columns);
+    for (const line of text.split('\n')) expect([...line].length).toBeLessThanOrEqual(columns);
+    const unbroken = text.replaceAll(/\n {11}/g, ' ');
+    expect(unbroken).toBe(outcomeText(outcome, plain));
+  });
+
+  it('breaks colored lines at the same places', () => {
+    const colored = outcomeText(outcome, pico.createColors(true), 50);
+    expect(colored.split('\n')).toHaveLength(outcomeText(outcome, plain, 50).split('\n').length);
+  });
+
+  it('tells what workers kept, what is gone, and warnings', () => {
+    const rank = {
+      rank: 0,
+      device: { kind: 'host', uuid: 'h', name: 'h' },
+      tensorCount: 1,
+      sizeBytes: 1,
+      poolBytes: 1,
+    } as const;
+    const ranks = [4, 6].map((needed) => ({
+      ...{ ...rank, registerMs: 0, updateMs: 0, neededBytes: needed * GIB, pulledBytes: GIB },
+    }));
+    const pulled = {
+      ...outcome,
+      device: 'host',
+      strategy: 'pull',
+      bucketCount: 0,
+      ranks,
+      removedFiles: ['/dev/shm/a/b'],
+      warnings: ['careful'],
+    } as const;
+    const text = outcomeText(pulled, plain);
+    expect(text).toContain('  method   pull: each worker keeps 4 GiB to 6 GiB of 16 GiB, and copies 1 GiB itself\n');
+    expect(text).toContain('  memory   no buckets, no memory for the update\n');
+    expect(text).toContain(
+      '  removed  1 file that was used in place: /dev/shm/a/b (--keep-files keeps them)\n  ! careful',
+    );
+  });
+});

@@ -1,0 +1,27 @@
+import type { Logger } from '@checkpoint-engine/interface';
+import type { MiddlewareHandler } from 'hono';
+import type { Metrics } from './metrics.ts';
+
+/** Counts and logs each request. @param rank The rank whose routes these are. @default those of the whole world */
+export function noteRequests(metrics: Metrics, logger: Logger, rank?: number): MiddlewareHandler {
+  return async (request, next) => {
+    const startedAtMs = performance.now();
+    await next();
+    const { method, path } = request.req;
+    const status = request.res.status;
+    const route = status === 404 ? 'unknown' : request.req.routePath;
+    const durationMs = performance.now() - startedAtMs;
+    metrics.noteRequest({ method, route, status }, durationMs);
+    // Who asked for a change is worth a line; probes and looks are not.
+    const level = method === 'POST' || method === 'DELETE' ? 'info' : 'debug';
+    const client = clientOf(request.env);
+    const about = { method, path, status, durationMs: Math.round(durationMs), client };
+    logger[level](rank === undefined ? about : { rank, ...about }, 'Answered a request');
+  };
+}
+
+/** The address of a client over TCP, where the server of Node.js tells it. */
+function clientOf(env: unknown): string | undefined {
+  const { incoming } = Object(env) as { incoming?: { socket?: { remoteAddress?: string | undefined } } };
+  return incoming?.socket?.remoteAddress;
+}

@@ -1,0 +1,112 @@
+import { CheckpointEngineError, type Logger } from '@checkpoint-engine/interface';
+import { untilAborted } from '@checkpoint-engine/interface/shared';
+import { RequestError } from '../problem.ts';
+
+/** What {@link Meetings} is made of. */
+export interface MeetingsOptions<Call> {
+  readonly worldSize: number;
+  /** What the ranks are asked for: `update`, for messages. */
+  readonly what: string;
+  /** Runs once all ranks have been asked. */
+  readonly run: (name: string, calls: ReadonlyMap<number, Call>) => Promise<void>;
+  readonly logger: Logger;
+}
+
+/** How long the first rank waits for the others: the default of a process group of torch. */
+const MEET_MS = 600_000;
+/** After this time the log says which ranks are missing. */
+const LATE_MS = 10_000;
+
+/**
+ * Joins requests that a client of the Python tool sends to every rank: what they ask for runs once, when the last one is
+ * there, and all of them get its result. A rank's request that is given up leaves again.
+ */
+export class Meetings<Call> {
+  readonly #options: MeetingsOptions<Call>;
+  readonly #open = new Map<string, Meeting<Call>>();
+
+  constructor(options: MeetingsOptions<Call>) {
+    this.#options = options;
+  }
+
+  /** @throws The failure of the run; `CE_TIMEOUT` where a rank is not asked in time; the signal's reason. */
+  async join(name: string, rank: number, call: Call, signal: AbortSignal): Promise<void> {
+    signal.throwIfAborted();
+    const meeting = this.#open.get(name) ?? this.#begin(name);
+    if (meeting.calls.has(rank)) {
+      const { what } = this.#options;
+      throw new RequestError(
+        409,
+        `Rank ${rank} waits for the other ranks with a "${what}" already`,
+        'Ask each rank once',
+      );
+    }
+    meeting.calls.set(rank, call);
+    if (meeting.calls.size === this.#options.worldSize) {
+      this.#end(meeting);
+      this.#options.run(name, meeting.calls).then(meeting.resolve, meeting.reject);
+    }
+    try {
+      await untilAborted(meeting.done, signal);
+    } finally {
+      if (this.#open.get(name) === meeting) {
+        meeting.calls.delete(rank);
+        if (meeting.calls.size === 0) this.#end(meeting);
+      }
+    }
+  }
+
+  #begin(name: string): Meeting<Call> {
+    const { what, logger } = this.#options;
+    const { promise: done, resolve, reject } = settleable();
+    const about = () => ({ checkpoint: name, call: what, missingRanks: this.#missing(meeting) });
+    const late = setTimeout(() => logger.warn(about(), 'Some ranks have not been asked'), LATE_MS);
+    const limit = setTimeout(() => {
+      this.#end(meeting);
+      reject(this.#notAsked(meeting));
+    }, MEET_MS);
+    const meeting: Meeting<Call> = { name, calls: new Map(), done, resolve, reject, timers: [late, limit] };
+    this.#open.set(name, meeting);
+    return meeting;
+  }
+
+  #end({ name, timers }: Meeting<Call>): void {
+    for (const timer of timers) clearTimeout(timer);
+    this.#open.delete(name);
+  }
+
+  #missing({ calls }: Meeting<Call>): number[] {
+    return Array.from({ length: this.#options.worldSize }, (_, rank) => rank).filter((rank) => !calls.has(rank));
+  }
+
+  #notAsked(meeting: Meeting<Call>): CheckpointEngineError {
+    const missing = this.#missing(meeting);
+    return new CheckpointEngineError(
+      'CE_TIMEOUT',
+      `Ranks [${missing.join(', ')}] were not asked for "${this.#options.what}" of checkpoint "${meeting.name}" within ${MEET_MS} ms`,
+      'Send the request to every rank at the same time',
+      { rank: missing[0], retryable: true },
+    );
+  }
+}
+
+interface Meeting<Call> {
+  readonly name: string;
+  readonly calls: Map<number, Call>;
+  readonly done: Promise<void>;
+  readonly resolve: () => void;
+  readonly reject: (reason: unknown) => void;
+  readonly timers: readonly NodeJS.Timeout[];
+}
+
+function settleable(): { promise: Promise<void>; resolve: () => void; reject: (reason: unknown) => void } {
+  let resolve!: () => void;
+  let reject!: (reason: unknown) => void;
+  const promise = new Promise<void>((onDone, onFailed) => {
+    resolve = onDone;
+    reject = onFailed;
+  });
+  // Nobody may be left to see it fail.
+  promise.catch(() => {});
+  return { promise, resolve, reject };
+}

@@ -1,0 +1,75 @@
+import type { Logger } from '@checkpoint-engine/interface';
+import type { Updates } from '../updates.ts';
+import type { RankWorld } from '../world.ts';
+import type { UpdateBody } from './bodies.ts';
+import { Meetings } from './meetings.ts';
+import { metasToJson } from './metas-json.ts';
+import { joinedUpdate } from './update-request.ts';
+
+/** What {@link ToolCalls} is made of. */
+export interface ToolCallsOptions {
+  readonly world: RankWorld;
+  readonly updates: Updates;
+  readonly logger: Logger;
+  /** Fires when the server ends. */
+  readonly closing: AbortSignal;
+}
+
+/** What all ranks of the Python tool's routes have in common: what they do together, and the metas of last. */
+export class ToolCalls {
+  readonly gatherings: Meetings<null>;
+  readonly updates: Meetings<UpdateBody>;
+  readonly #options: ToolCallsOptions;
+  /** The checkpoint whose metas were gathered or loaded last: the tool knows those of one at a time. */
+  #current: { readonly name: string; readonly isLoaded: boolean } | undefined;
+
+  constructor(options: ToolCallsOptions) {
+    const { world, logger } = options;
+    this.#options = options;
+    const shared = { worldSize: world.worldSize, logger };
+    this.gatherings = new Meetings({ ...shared, what: 'gather-metas', run: (name) => this.#gather(name) });
+    this.updates = new Meetings({ ...shared, what: 'update', run: (name, calls) => this.#update(name, calls) });
+  }
+
+  /** The metas that were gathered or loaded last, as JSON. */
+  async metas(): Promise<Record<string, object>> {
+    if (this.#current === undefined) return {};
+    return metasToJson(await this.#options.world.exportMetas(this.#current.name));
+  }
+
+  /** Takes metas. Every rank is sent the same ones: all but the first time nothing changes. */
+  async load(name: string, encoded: Uint8Array): Promise<void> {
+    await this.#options.world.importMetas(name, encoded);
+    this.#current = { name, isLoaded: true };
+  }
+
+  async #gather(name: string): Promise<void> {
+    const { world, closing } = this.#options;
+    const held = this.#find(name);
+    // A name that no rank has registered is gathered before metas are loaded.
+    if (held === undefined) {
+      this.#current = undefined;
+      return;
+    }
+    const absent = Array.from({ length: world.worldSize }, (_, rank) => rank).filter(
+      (rank) => !held.ranks.some((share) => share.rank === rank),
+    );
+    await Promise.all(absent.map((rank) => world.registerAt(name, rank, [], { signal: closing })));
+    await world.gatherMetas(name, { signal: closing });
+    this.#current = { name, isLoaded: false };
+  }
+
+  /** Loaded metas carry the name that their checkpoint has where it is held: here it may be called otherwise. */
+  async #update(name: string, calls: ReadonlyMap<number, UpdateBody>): Promise<void> {
+    const { updates } = this.#options;
+    const isHere = this.#find(name) !== undefined;
+    const held = !isHere && this.#current?.isLoaded ? this.#current.name : name;
+    const update = updates.submit(held, joinedUpdate(calls), 'wait');
+    await update.ended;
+    if (update.error) throw update.error;
+  }
+
+  #find(name: string) {
+    return this.#options.world.checkpoints().find((checkpoint) => checkpoint.name === name);
+  }
+}
