@@ -3,10 +3,10 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { freePort } from '../../../tools/test/free-port.ts';
 import { expectPace, MODES, type PacedWorld, pinWorld, warmUp } from '../../ps/test/support/pace.ts';
 import { smallCheckpoint, temporaryFolder } from './checkpoints.ts';
 import { startTestWorker, type TestWorker } from './demo-worker.ts';
-import { freePort } from './free-port.ts';
 import { rankProcesses } from './processes.ts';
 import { startServer, type TestServer } from './serve-process.ts';
 
