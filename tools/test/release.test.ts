@@ -75,7 +75,7 @@ const measure = (what: string, project: string): void => {
   measured.push(`${what}: ${ours.length} of ours, ${others.length} others, ${megabytes} MB`);
 };
 
-const CORE = ['engines', 'interface', 'meta', 'planner', 'ps'];
+const CORE = ['engines', 'interface', 'meta', 'planner', 'ps', 'store'];
 const NATIVE = ['device', 'native-kit'];
 
 describe.skipIf(missing)(`a release${missing ? ` (skipped: ${missing})` : ''}`, { timeout }, () => {

@@ -5,6 +5,18 @@
  */
 
 export * from '@checkpoint-engine/engines';
+export {
+  type ConnectStoreOptions,
+  connectStore,
+  type LocalStoreOptions,
+  localStore,
+  type OpenStoreOptions,
+  openStore,
+  type StoreLocation,
+  type StoreServer,
+  type StoreServerOptions,
+  startStoreServer,
+} from '@checkpoint-engine/store';
 export type * from './api.ts';
 export { gatherMetas } from './metas/gather-metas.ts';
 export type { GatheredMetas } from './metas/gathered-metas.ts';
@@ -19,10 +31,6 @@ export type {
   WorkerProtocol,
   WorkerSession,
 } from './session.ts';
-export { type ConnectStoreOptions, connectStore, type StoreLocation } from './store/connect-store.ts';
-export { type LocalStoreOptions, localStore } from './store/local-store.ts';
-export { type OpenStoreOptions, openStore } from './store/open-store.ts';
-export { type StoreServer, type StoreServerOptions, startStoreServer } from './store/store-server.ts';
 export { type V1Options, v1Protocol } from './v1/index.ts';
 export { type TorchType, type TypedTensor, torchType } from './v1/torch-dtype.ts';
 export { v2Protocol } from './v2/protocol.ts';

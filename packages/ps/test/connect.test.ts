@@ -1,4 +1,4 @@
-// The broadcast group that is made ahead of the first update: two ranks in this process, over shared memory.
+// The broadcast group that is created before the first update: two ranks in this process, over shared memory.
 import { createHostDevice } from '@checkpoint-engine/device';
 import type { BroadcastTransport, JoinOptions, Logger } from '@checkpoint-engine/interface';
 import { openStore, ParameterServer } from '@checkpoint-engine/ps';
@@ -75,13 +75,13 @@ it('is the group of the first update, also where that does not wait for it', asy
   await updateUntilRefused(servers);
   await Promise.all(connecting);
   expect(joins.map(({ count }) => count)).toEqual([1, 1]);
-  expect(warnings.filter((text) => text.includes('ahead'))).toEqual([]);
+  expect(warnings.filter((text) => text.includes('in advance'))).toEqual([]);
 });
 
-it('is made by the update where it could not be made ahead', async () => {
+it('is made by the update where it could not be created in advance', async () => {
   const { servers, joins, warnings } = await start(1);
   await Promise.all(servers.map((server) => server.connect()));
-  expect(warnings.filter((text) => text.includes('ahead'))).toHaveLength(2);
+  expect(warnings.filter((text) => text.includes('in advance'))).toHaveLength(2);
   await updateUntilRefused(servers);
   expect(joins.map(({ count }) => count)).toEqual([2, 2]);
 });

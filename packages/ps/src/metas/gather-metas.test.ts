@@ -1,8 +1,7 @@
 import { CheckpointEngineError, type Store } from '@checkpoint-engine/interface';
 import { encodeRankMetas, metasDigest, type RankMetas } from '@checkpoint-engine/meta';
+import { connectStore, startStoreServer } from '@checkpoint-engine/store';
 import { afterEach, describe, expect, it } from 'vitest';
-import { connectStore } from '../store/connect-store.ts';
-import { startStoreServer } from '../store/store-server.ts';
 import { gatherMetas } from './gather-metas.ts';
 
 const open: { close(): Promise<void> }[] = [];

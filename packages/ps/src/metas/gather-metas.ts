@@ -2,8 +2,8 @@ import { createHash } from 'node:crypto';
 import { promisify } from 'node:util';
 import { deflateRaw, inflateRaw } from 'node:zlib';
 import type { Store, WaitOptions } from '@checkpoint-engine/interface';
+import { decodeFromRank } from '@checkpoint-engine/store/internal';
 import { encode } from '@msgpack/msgpack';
-import { decodeFromRank } from '../util/decode-bounded.ts';
 import { exchangeThroughFirst } from '../util/exchange.ts';
 import { decodeMetas, type GatheredMetas } from './gathered-metas.ts';
 

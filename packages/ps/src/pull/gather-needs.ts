@@ -1,7 +1,7 @@
 import { decodeNeeds, encodeNeeds, type Needs, type NeedsColumns, type Store } from '@checkpoint-engine/interface';
+import { decodeFromRank } from '@checkpoint-engine/store/internal';
 import { encode } from '@msgpack/msgpack';
 import type { UpdateRun } from '../update/update-run.ts';
-import { decodeFromRank } from '../util/decode-bounded.ts';
 import { exchange } from '../util/exchange.ts';
 import type { Offers } from './offer.ts';
 

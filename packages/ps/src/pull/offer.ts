@@ -1,11 +1,11 @@
 import type { PullIntent } from '@checkpoint-engine/interface';
 import { neededBytes } from '@checkpoint-engine/planner';
+import { decodeFromRank } from '@checkpoint-engine/store/internal';
 import { encode } from '@msgpack/msgpack';
 import type { SurveyAnswer } from '../pull-channel.ts';
 import type { Meeting } from '../update/meet.ts';
 import { type TensorList, tensorList } from '../update/tensor-list.ts';
 import type { UpdateRun } from '../update/update-run.ts';
-import { decodeFromRank } from '../util/decode-bounded.ts';
 import { exchange } from '../util/exchange.ts';
 import { refusalOf } from './refusal.ts';
 import { handleOf } from './region-handles.ts';

@@ -1,9 +1,9 @@
 import { createHash } from 'node:crypto';
 import type { HostMemory, PullRegion } from '@checkpoint-engine/interface';
+import { decodeFromRank } from '@checkpoint-engine/store/internal';
 import { encode } from '@msgpack/msgpack';
 import type { PullLayout } from '../pull-channel.ts';
 import type { UpdateRun } from '../update/update-run.ts';
-import { decodeFromRank } from '../util/decode-bounded.ts';
 import { exchange } from '../util/exchange.ts';
 import type { HostAgreement } from './agree-on-pull.ts';
 import { handleOf } from './region-handles.ts';

@@ -1,7 +1,7 @@
 import { CheckpointEngineError, type Store, type WaitOptions } from '@checkpoint-engine/interface';
 import type { ReloadCost } from '@checkpoint-engine/planner';
+import { decodeFromRank } from '@checkpoint-engine/store/internal';
 import { encode } from '@msgpack/msgpack';
-import { decodeFromRank } from '../util/decode-bounded.ts';
 import { exchange } from '../util/exchange.ts';
 
 /** What each rank contributes to the agreement on an update. */

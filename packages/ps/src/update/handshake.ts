@@ -1,8 +1,8 @@
 import type { BroadcastGroup, SharedMemory } from '@checkpoint-engine/interface';
+import { decodeFromRank } from '@checkpoint-engine/store/internal';
 import { encode } from '@msgpack/msgpack';
 import type { WorkerSession } from '../session.ts';
 import { Ring } from '../sources/ring.ts';
-import { decodeFromRank } from '../util/decode-bounded.ts';
 import { exchange } from '../util/exchange.ts';
 import { gatherHandles, type InferenceGroup } from './handles.ts';
 import type { Meeting } from './meet.ts';

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+import { localStore } from '@checkpoint-engine/store';
 import { expect, it } from 'vitest';
 import type { WorkerSession } from '../session.ts';
-import { localStore } from '../store/local-store.ts';
 import { nextPass } from './next-pass.ts';
 
 /** A session whose worker comes again after some time, or never. */

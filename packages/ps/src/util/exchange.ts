@@ -5,8 +5,8 @@ import {
   type Store,
   type WaitOptions,
 } from '@checkpoint-engine/interface';
+import { decodeFromRank } from '@checkpoint-engine/store/internal';
 import { encode } from '@msgpack/msgpack';
-import { decodeFromRank } from './decode-bounded.ts';
 
 type Envelope = { ok: Uint8Array } | { error: SerializedError };
 

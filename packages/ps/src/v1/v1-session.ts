@@ -1,7 +1,7 @@
 import { abortError, CheckpointEngineError, type SharedMemory } from '@checkpoint-engine/interface';
 import { untilAborted } from '@checkpoint-engine/interface/shared';
+import { Backoff } from '@checkpoint-engine/store/internal';
 import type { BucketMessage, FinishOptions, SessionCallOptions, SessionOptions, WorkerSession } from '../session.ts';
-import { Backoff } from '../zmq/backoff.ts';
 import { type Task, type Worker, workerGone, workerRefused, workerTimedOut } from './errors.ts';
 import { CUDA_HANDLE_BYTES, encodeBucket, encodeBuffer, encodeError, encodeNone } from './messages.ts';
 import { WorkerLink } from './worker-link.ts';

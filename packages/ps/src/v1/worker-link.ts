@@ -1,9 +1,7 @@
 import type { WaitOptions } from '@checkpoint-engine/interface';
 import { Deadline } from '@checkpoint-engine/interface/shared';
+import { Backoff, keepInDeno, ZmqSocket } from '@checkpoint-engine/store/internal';
 import { Request } from 'zeromq';
-import { Backoff } from '../zmq/backoff.ts';
-import { keepInDeno } from '../zmq/keep-in-deno.ts';
-import { ZmqSocket } from '../zmq/socket.ts';
 
 /** How often a wait checks whether the worker is still connected. */
 const LOOK_EVERY_MS = 200;

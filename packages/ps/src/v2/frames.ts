@@ -1,7 +1,7 @@
 import { type ServerMessage, WORKER_FRAME_LIMITS } from '@checkpoint-engine/interface';
 import { FrameCutter, type MsgpackLimits } from '@checkpoint-engine/interface/wire';
+import { decodeBounded } from '@checkpoint-engine/store/internal';
 import { Encoder } from '@msgpack/msgpack';
-import { decodeBounded } from '../util/decode-bounded.ts';
 
 /** Limits of a hello, by its payload's size {@link WORKER_FRAME_LIMITS}. */
 const HELLO_LIMITS: MsgpackLimits = { maxBytes: WORKER_FRAME_LIMITS.hello, maxDepth: 4, maxValues: 64 };

@@ -14,7 +14,7 @@ import {
 import { connectStore, startStoreServer, v2Protocol } from '@checkpoint-engine/ps';
 import { shm, shmP2P } from '@checkpoint-engine/transport-shm';
 import { encode } from '@msgpack/msgpack';
-import { commandBytes, messageBytes, nullGreeting, properties } from '../../src/zmtp/frames.ts';
+import { commandBytes, messageBytes, nullGreeting, properties } from '../../../store/src/zmtp/frames.ts';
 import { garbled, Random, sized } from './garbage.ts';
 import { Feeder } from './socket-feeder.ts';
 

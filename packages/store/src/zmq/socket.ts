@@ -38,6 +38,7 @@ export class ZmqSocket {
   #parked: Promise<Uint8Array[]> | undefined;
   #closed = false;
 
+  /** Takes over a native socket of ZeroMQ. */
   constructor(native: NativeSocket, backoff: BackoffOptions) {
     this.#native = keepInDeno(native);
     this.#backoff = backoff;
@@ -50,6 +51,7 @@ export class ZmqSocket {
     return this.#address;
   }
 
+  /** Whether the socket is closed. */
   get closed(): boolean {
     return this.#closed;
   }

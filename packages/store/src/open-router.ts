@@ -3,9 +3,9 @@ import { randomBytes } from 'node:crypto';
 import { createServer, isIPv6, type Server, type Socket } from 'node:net';
 import { CheckpointEngineError, type Logger } from '@checkpoint-engine/interface';
 import { type Stranger, Strangers } from '@checkpoint-engine/interface/wire';
-import { ZmtpConnection, type ZmtpLimits } from '../zmtp/connection.ts';
 import { MEMBER_LIMITS } from './open-dealer.ts';
 import type { Addressed, StoreRouter } from './router.ts';
+import { ZmtpConnection, type ZmtpLimits } from './zmtp/connection.ts';
 
 /** Limits for clients that have not joined: a hello, and heartbeats until their rank is free. */
 const STRANGER_LIMITS: ZmtpLimits = { frameBytes: 256, frames: 3 };

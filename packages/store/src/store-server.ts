@@ -1,6 +1,5 @@
 import { randomUUID } from 'node:crypto';
 import { CheckpointEngineError, type Logger, silentLogger } from '@checkpoint-engine/interface';
-import { curveIsAvailable } from '../zmq/curve.ts';
 import { portOf } from './address.ts';
 import { CurveRouter } from './curve-router.ts';
 import { OpenRouter } from './open-router.ts';
@@ -10,6 +9,7 @@ import type { Addressed, StoreRouter } from './router.ts';
 import { Sessions } from './sessions.ts';
 import { deriveTokenKeys, type TokenKeys } from './token-keys.ts';
 import { World } from './world.ts';
+import { curveIsAvailable } from './zmq/curve.ts';
 
 /** How long a closing server continues to tell its clients. */
 const FLUSH_MS = 1_000;

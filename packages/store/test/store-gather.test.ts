@@ -2,7 +2,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { monitorEventLoopDelay } from 'node:perf_hooks';
 import process from 'node:process';
 import { fileURLToPath } from 'node:url';
-import { connectStore, startStoreServer } from '@checkpoint-engine/ps';
+import { connectStore, startStoreServer } from '@checkpoint-engine/store';
 import { expect, test } from 'vitest';
 
 const SCRIPT = fileURLToPath(new URL('store-gather.mjs', import.meta.url));

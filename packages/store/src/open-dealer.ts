@@ -1,7 +1,7 @@
 import { connect, type Socket } from 'node:net';
-import { ZmtpConnection, type ZmtpLimits } from '../zmtp/connection.ts';
 import { hostOf, portOf } from './address.ts';
 import type { StoreDealer } from './dealer.ts';
+import { ZmtpConnection, type ZmtpLimits } from './zmtp/connection.ts';
 
 /** Limits of both ends once a rank has joined: an envelope, a message and a piece of its values. */
 export const MEMBER_LIMITS: ZmtpLimits = { frameBytes: 4 * 2 ** 20, frames: 3 };

@@ -1,7 +1,7 @@
-import { openDealer } from '../zmq/dealer-socket.ts';
-import type { ZmqSocket } from '../zmq/socket.ts';
 import type { StoreDealer } from './dealer.ts';
 import { pump } from './pump.ts';
+import { openDealer } from './zmq/dealer-socket.ts';
+import type { ZmqSocket } from './zmq/socket.ts';
 
 /** Options of {@link CurveDealer}. */
 export interface CurveDealerOptions {

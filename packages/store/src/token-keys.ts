@@ -1,6 +1,6 @@
 import { Buffer } from 'node:buffer';
 import { createHmac, createPrivateKey, createPublicKey, hkdfSync, timingSafeEqual } from 'node:crypto';
-import { z85 } from '../zmq/z85.ts';
+import { z85 } from './zmq/z85.ts';
 
 /** The keys from a shared token: the server's key pair (Z85) and the key of the clients' proof. */
 export interface TokenKeys {

@@ -1,6 +1,6 @@
 // Many ranks of one world in a process: they gather, check what they got, and leave.
 import process from 'node:process';
-import { connectStore } from '@checkpoint-engine/ps';
+import { connectStore } from '@checkpoint-engine/store';
 
 const { first, count, worldSize, sizeBytes, rounds, ...options } = JSON.parse(process.argv[2]);
 await Promise.all(

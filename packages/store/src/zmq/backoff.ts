@@ -16,10 +16,12 @@ export class Backoff {
   readonly #startedAt: number = performance.now();
   #pauseMs = 1;
 
+  /** Starts the wait. */
   constructor(options: BackoffOptions) {
     this.#options = options;
   }
 
+  /** Waits before the next poll. */
   async pause(): Promise<void> {
     const { spinMs, maxPauseMs } = this.#options;
     const waitedMs = performance.now() - this.#startedAt;

@@ -1,4 +1,4 @@
-import { connectStore, localStore, startStoreServer } from '@checkpoint-engine/ps';
+import { connectStore, localStore, startStoreServer } from '@checkpoint-engine/store';
 import { storeSuite } from '@checkpoint-engine/transport-compliance';
 import * as runner from 'vitest';
 

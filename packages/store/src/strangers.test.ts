@@ -6,11 +6,11 @@ import { encode } from '@msgpack/msgpack';
 import fc from 'fast-check';
 import { afterEach, describe, expect, test } from 'vitest';
 import { Dealer, Router } from 'zeromq';
-import { commandBytes, messageBytes, nullGreeting, properties } from '../zmtp/frames.ts';
 import { portOf } from './address.ts';
 import { connectStore } from './connect-store.ts';
 import { parseClientMessage, parseHello, parseServerMessage } from './parse-message.ts';
 import { type StoreServer, startStoreServer } from './store-server.ts';
+import { commandBytes, messageBytes, nullGreeting, properties } from './zmtp/frames.ts';
 
 const open: { close(): unknown }[] = [];
 afterEach(async () => {

@@ -1,7 +1,7 @@
 // One rank of a world in a process of its own: JSON commands come on standard input, JSON answers go to standard output.
 import process from 'node:process';
 import { createInterface } from 'node:readline';
-import { openStore } from '@checkpoint-engine/ps';
+import { openStore } from '@checkpoint-engine/store';
 
 const say = (message) => process.stdout.write(`${JSON.stringify(message)}\n`);
 const failure = (error) => (error.toJSON ? error.toJSON() : { code: error.name, message: error.message });

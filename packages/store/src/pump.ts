@@ -1,5 +1,5 @@
 import { setImmediate } from 'node:timers';
-import type { ZmqSocket } from '../zmq/socket.ts';
+import type { ZmqSocket } from './zmq/socket.ts';
 
 /** A stream of messages that have already arrived does not block the event loop for longer than this. */
 const SLICE_MS = 8;

@@ -1,5 +1,6 @@
 import { afterEach, describe, expect, test } from 'vitest';
-import { freePort, RankProcess } from './store-rank.ts';
+import { freePort } from '../../../tools/test/free-port.ts';
+import { RankProcess } from './store-rank.ts';
 
 const started: RankProcess[] = [];
 

@@ -1,11 +1,11 @@
 import { Buffer } from 'node:buffer';
 import type { Logger } from '@checkpoint-engine/interface';
-import { portReleased } from '../util/port-released.ts';
-import { openRouter } from '../zmq/router-socket.ts';
-import type { ZmqSocket } from '../zmq/socket.ts';
 import { portOf, tcpAddress } from './address.ts';
+import { portReleased } from './port-released.ts';
 import { pump } from './pump.ts';
 import type { Addressed, StoreRouter } from './router.ts';
+import { openRouter } from './zmq/router-socket.ts';
+import type { ZmqSocket } from './zmq/socket.ts';
 
 /** How long a client may take to prove that it knows the token. */
 const HANDSHAKE_MS = 5_000;

@@ -1,6 +1,6 @@
 import type { MsgpackLimits } from '@checkpoint-engine/interface/wire';
 import { encode } from '@msgpack/msgpack';
-import { decodeBounded } from '../util/decode-bounded.ts';
+import { decodeBounded } from './decode-bounded.ts';
 import { EMPTY_PAYLOAD, type Payload, PayloadReader } from './payload.ts';
 
 /**
