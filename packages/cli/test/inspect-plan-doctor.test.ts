@@ -193,7 +193,7 @@ describe('plan of a pull', () => {
     [['--world-size', '4', '--tp', '3'], /do not divide into instances of 3/],
     [['--world-size', '6', '--tp', '2', '--ep', '3'], /multiple of tp/],
     [['--world-size', '4', '--tp', '0'], /not a count/],
-    [['--world-size', '4', '--tp', '2', '--needs', 'x'], /together with/],
+    [['--world-size', '4', '--tp', '2', '--needs', 'x'], /More than one of/],
   ])('refuses wrong arguments: %j', async (args, message) => {
     const result = await plan(...args);
     expect(result.code).toBe(2);

@@ -130,7 +130,45 @@ describe('doctor --engine worker', () => {
     expect(told).toMatchObject({ code: 0 });
     expect(told.stdout).toMatch(/takes every tensor in buckets[\s\S]*pullerOf/);
     const text = await runCli(update('--uds', path));
-    expect(text.stdout).toMatch(/method +buckets: The worker of rank 0 takes buckets only/);
+    expect(text.stdout).toMatch(/method +buckets: The worker of rank 0 receives buckets only/);
+  });
+});
+
+describe('plan of a running engine', () => {
+  const plan = (...args: string[]) =>
+    runCli(['plan', '--checkpoint-path', checkpoint, '--device', 'host', '--engine', 'worker', ...args]);
+
+  it('asks its workers what they keep, and loads nothing', async () => {
+    const path = join(folder, 'engine.sock');
+    const workers = await engine(path);
+    const planned = await plan('--world-size', '2', '--uds', path, '--json');
+    expect(planned).toMatchObject({ code: 0, stderr: '' });
+    const { needs } = parseJson(planned) as {
+      needs: { checkpointBytes: number; ranks: { neededBytes: number; savedBytes: number; modules: object }[] };
+    };
+    expect(needs.ranks).toHaveLength(2);
+    expect(needs.ranks.reduce((sum, { neededBytes }) => sum + neededBytes, 0)).toBe(needs.checkpointBytes);
+    for (const { neededBytes, savedBytes, modules } of needs.ranks) {
+      expect(neededBytes + savedBytes).toBe(needs.checkpointBytes);
+      expect(modules).toMatchObject({ staged: 0, opaque: 0 });
+    }
+    const digests = await Promise.all(workers.map((worker) => worker.digests()));
+    expect(new Map(digests.flatMap((own) => [...own]))).not.toEqual(wanted);
+    const text = await plan('--world-size', '2', '--uds', path);
+    expect(text.stdout).toMatch(
+      /With a pull: the workers of worker at .*engine.sock[\s\S]*rank 0: \d+ of \d+ modules direct/,
+    );
+    // The files were not touched, and the update works.
+    expect(await runCli(update('--uds', path, '--nproc-per-node', '2'))).toMatchObject({ code: 0 });
+  });
+
+  it('says of workers that take buckets only that they cannot be asked', async () => {
+    const path = join(folder, 'plain.sock');
+    const worker = await startTestWorker(0, path);
+    cleanup.push(() => worker.close());
+    const planned = await plan('--world-size', '1', '--uds', path, '--json');
+    expect(planned.code).toBe(1);
+    expect(parseJson(planned)).toMatchObject({ error: { code: 'CE_NOT_SUPPORTED' } });
   });
 });
 

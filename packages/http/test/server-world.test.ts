@@ -95,7 +95,7 @@ describe('serverWorld', () => {
       return updates[0];
     };
     for (const [body, reason] of [
-      [{}, /rank 0 takes buckets only/],
+      [{}, /rank 0 receives buckets only/],
       [{ method: 'buckets' }, /asked for whole buckets/],
     ] as const) {
       expect(await call('POST', '/v1/checkpoints/a/update', body)).toMatchObject({ status: 200 });

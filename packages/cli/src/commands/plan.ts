@@ -1,8 +1,11 @@
+import type { EngineName } from '@checkpoint-engine/engines';
 import { CheckpointEngineError } from '@checkpoint-engine/interface';
 import { Command, Option } from 'commander';
+import { neededEngineTargets } from '../config/engine-targets.ts';
 import { readMemoryLimits } from '../config/environment.ts';
-import { countFlag, sizeFlag } from '../config/flag-values.ts';
-import type { DeviceKind } from '../config/jobs.ts';
+import { countFlag, repeated, sizeFlag, timeoutFlag, urlFlag } from '../config/flag-values.ts';
+import { type DeviceKind, ENGINES } from '../config/jobs.ts';
+import type { NeedsPlan } from '../plan/plan-needs.ts';
 import type { NeedsSource } from '../plan/plan-update.ts';
 import type { CommandContext } from './command-context.ts';
 
@@ -18,6 +21,11 @@ interface Flags {
   readonly ep?: number;
   readonly pp?: number;
   readonly ranksPerHost: number;
+  readonly engine: EngineName;
+  readonly endpoint?: readonly string[];
+  readonly uds?: readonly string[];
+  readonly inferenceParallelSize?: number;
+  readonly timeout: number;
   readonly json?: true;
 }
 
@@ -31,11 +39,15 @@ With --needs, or any of --tp, --ep and --pp, it also shows what a pull would mov
 each host reads from others. --tp, --ep and --pp go by the names of tensors, as vLLM and SGLang divide common models; what
 matches no rule counts as kept by every rank. The file of --needs is JSON: {"ranks": [{"rank": 0, "tensors": {"NAME":
 "whole"}}]}; in place of "whole" it may have slices [offset, rows, row bytes, pitch], in bytes.
+With --endpoint or --uds it asks the workers of a running engine on this machine what they keep, as "serve" does when
+metas are gathered. They record and map what updates need; their weights stay as they are. A worker that has not compared
+its first update yet keeps everything.
 
 PS_MAX_BUCKET_SIZE_GB (in GiB) and PS_MEM_FRACTION have the same effect as on "update".`;
 
 /** `plan`: shows what an update would do, from the file headers alone. */
-export function planCommand({ terminal, env }: CommandContext): Command {
+export function planCommand(context: CommandContext): Command {
+  const { terminal, env } = context;
   return new Command('plan')
     .description('Show how an update would run, without moving any data')
     .requiredOption('--checkpoint-path <path>', 'a checkpoint folder or a safetensors file')
@@ -53,6 +65,21 @@ export function planCommand({ terminal, env }: CommandContext): Command {
     .option('--ep <n>', 'ranks that divide the experts of a layer, a multiple of --tp', countFlag)
     .option('--pp <n>', 'stages that divide the layers', countFlag)
     .addOption(new Option('--ranks-per-host <n>', 'neighboring ranks on a host').argParser(countFlag).default(8))
+    .addOption(
+      new Option('--engine <name>', 'kind of the engine whose workers are asked what they keep')
+        .choices(ENGINES)
+        .default('vllm'),
+    )
+    .option(
+      '--endpoint <url>',
+      'URL of the engine, given once for all inference groups or once for each',
+      repeated(urlFlag),
+    )
+    .option('--uds <path>', 'its Unix socket, given once for all inference groups or once for each', repeated(String))
+    .option('--inference-parallel-size <m>', 'ranks that one engine spans', countFlag)
+    .addOption(
+      new Option('--timeout <seconds>', 'time limit for the engine').argParser(timeoutFlag).default(300_000, '300'),
+    )
     .option('--json', 'print one JSON object')
     .addHelpText('after', EXAMPLES)
     .action(async (flags: Flags) => {
@@ -65,7 +92,7 @@ export function planCommand({ terminal, env }: CommandContext): Command {
         freeBytes: flags.freeMemory,
         bucketBytes: flags.bucketSize,
         deviceMemoryBytes: flags.deviceMemory,
-        needs: needsSource(flags),
+        needs: needsSource(flags, context),
         ranksPerHost: flags.ranksPerHost,
         ...readMemoryLimits(env),
       });
@@ -76,15 +103,24 @@ export function planCommand({ terminal, env }: CommandContext): Command {
     });
 }
 
-function needsSource({ needs, tp, ep, pp }: Flags): NeedsSource | undefined {
-  const hasLayout = [tp, ep, pp].some((size) => size !== undefined);
-  if (needs !== undefined && hasLayout) {
+function needsSource(flags: Flags, context: CommandContext): NeedsSource | undefined {
+  const { needs, tp, ep, pp, endpoint, uds } = flags;
+  const given = [needs, tp ?? ep ?? pp, endpoint ?? uds].filter((value) => value !== undefined);
+  if (given.length > 1) {
     throw new CheckpointEngineError(
       'CE_CONFIG_INVALID',
-      '--needs is given together with --tp, --ep or --pp',
-      'Give the needs from a file or by rule, not both',
+      'More than one of --needs, a layout (--tp, --ep, --pp) and an engine (--endpoint, --uds) is given',
+      'Give the needs from a file, by rule or from an engine',
     );
   }
   if (needs !== undefined) return { file: needs };
-  return hasLayout ? { layout: { tp: tp ?? 1, ep: ep ?? 1, pp: pp ?? 1, rules: [] } } : undefined;
+  if (endpoint !== undefined || uds !== undefined) return { ask: () => ask(flags, context) };
+  return given.length > 0 ? { layout: { tp: tp ?? 1, ep: ep ?? 1, pp: pp ?? 1, rules: [] } } : undefined;
+}
+
+async function ask(flags: Flags, context: CommandContext): Promise<NeedsPlan> {
+  const { checkpointPath: path, worldSize, device: deviceKind, timeout: timeoutMs } = flags;
+  const targets = neededEngineTargets(flags, worldSize);
+  const { askWorkers } = await import('../plan/ask-workers.ts');
+  return await askWorkers({ path, worldSize, deviceKind, targets, timeoutMs }, context);
 }

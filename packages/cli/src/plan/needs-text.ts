@@ -1,3 +1,4 @@
+import { moduleReportText } from '@checkpoint-engine/interface';
 import { formatBytes } from '@checkpoint-engine/planner';
 import { plural } from '../output/format.ts';
 import { type Column, renderTable } from '../output/table.ts';
@@ -27,6 +28,9 @@ export function needsText({ source, checkpointBytes, ranks, hosts }: NeedsPlan, 
         percent(rank.neededBytes, checkpointBytes),
         ...[rank.pooledBytes, rank.readBytes, rank.savedBytes].map(formatBytes),
       ]),
+    ),
+    ...ranks.flatMap(({ rank, modules }) =>
+      modules === undefined ? [] : [`  rank ${rank}: ${moduleReportText(modules)}`],
     ),
     '',
     renderTable(

@@ -1,4 +1,4 @@
-import type { Needs } from '@checkpoint-engine/interface';
+import type { ModuleReport, Needs } from '@checkpoint-engine/interface';
 import type { RankMetas } from '@checkpoint-engine/meta';
 import { assignPullReaders, neededBytes, planPull, type ReadChunk } from '@checkpoint-engine/planner';
 
@@ -17,6 +17,8 @@ export interface PlannedRank {
   readonly readBytes: number;
   /** Of the checkpoint, what does not come to its worker, and would in buckets. */
   readonly savedBytes: number;
+  /** What its worker decided for its modules, where a running engine was asked. */
+  readonly modules?: ModuleReport | undefined;
 }
 
 /** What the ranks of one host do together. Plain data, in bytes. */

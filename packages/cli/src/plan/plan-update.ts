@@ -36,7 +36,11 @@ export interface PlanUpdateInput extends MemoryLimits {
 }
 
 /** Where the needs of ranks come from. */
-export type NeedsSource = { readonly file: string } | { readonly layout: ParallelLayout };
+export type NeedsSource =
+  | { readonly file: string }
+  | { readonly layout: ParallelLayout }
+  /** Asks the workers of running engines. */
+  | { readonly ask: () => Promise<NeedsPlan> };
 
 /** The plan of an update. Plain data. */
 export interface PlannedUpdate {
@@ -75,6 +79,7 @@ export async function planUpdate(input: PlanUpdateInput): Promise<PlannedUpdate>
 }
 
 async function planPull(metas: readonly RankMetas[], source: NeedsSource, ranksPerHost: number): Promise<NeedsPlan> {
+  if ('ask' in source) return await source.ask();
   const tensors = metas.flatMap((rank) => rank.tensors);
   if ('file' in source) {
     const needs = await readNeedsFile(source.file, tensors, metas.length);

@@ -28,7 +28,7 @@ export interface RankCalls {
   /** Whether the workers of the first engine can be asked to prepare. */
   canPrepare(job: Pick<RankUpdateRequest, 'targets' | 'timeoutMs'>): boolean;
   /** Lets workers record, map and page-lock what updates of a checkpoint need. Called at all ranks. */
-  prepare(job: RankUpdateRequest): null;
+  prepare(job: RankUpdateRequest): UpdateResult | null;
   /**
    * Removes the files on `/dev/shm` that a checkpoint uses in place. The reply names those that this rank removed.
    */

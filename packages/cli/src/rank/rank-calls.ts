@@ -115,14 +115,14 @@ export const RANK_CALLS: {
   /** No weight changes, so requests continue and prefixes stay cached. */
   async prepare(context, { name, targets, ...options }) {
     const engine = engineOptions(context, { ...targets, pause: undefined, flushCache: false });
-    await context.server.prepare(name, {
+    const prepared = await context.server.prepare(name, {
       ...options,
       ...engine,
       protocol: v2Protocol(),
       chooseWorkers: undefined,
       passes: 'one',
     });
-    return null;
+    return prepared ?? null;
   },
 };
 

@@ -1,7 +1,8 @@
 import type { Logger } from '@checkpoint-engine/interface';
 import { type Environment, readSecrets } from '../config/environment.ts';
-import { canMap, type DeviceKind, type WorldJob } from '../config/jobs.ts';
+import { canMap, type DeviceKind, type RankUpdateRequest, type WorldJob } from '../config/jobs.ts';
 import type { UpdateConfig } from '../config/update-config.ts';
+import type { LogOptions } from '../output/log-options.ts';
 import { exitNow } from '../process/exit-after.ts';
 import type { Interrupts } from '../process/interrupts.ts';
 import { SupervisedWorld } from '../process/supervised-world.ts';
@@ -9,7 +10,10 @@ import type { World } from '../process/world.ts';
 
 /** The options of {@link openWorld}. */
 export interface OpenWorldOptions {
-  readonly config: UpdateConfig;
+  readonly config: Pick<UpdateConfig, 'worldSize' | 'identity' | 'limits' | 'p2p'> & {
+    readonly delivery: { readonly updates: readonly Pick<RankUpdateRequest, 'targets' | 'strategy' | 'timeoutMs'>[] };
+    readonly log: Pick<LogOptions, 'logLevel'>;
+  };
   readonly deviceKind: DeviceKind;
   readonly env: Environment;
   readonly logger: Logger;

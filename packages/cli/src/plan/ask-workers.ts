@@ -1,0 +1,78 @@
+import { basename, resolve } from 'node:path';
+import { CheckpointEngineError } from '@checkpoint-engine/interface';
+import type { SizedEngineTargets } from '../config/engine-targets.ts';
+import { type Environment, readMemoryLimits } from '../config/environment.ts';
+import type { DeviceKind } from '../config/jobs.ts';
+import { createLogger, LogSink } from '../output/log.ts';
+import type { Terminal } from '../output/terminal.ts';
+import { watchInterrupts } from '../process/interrupts.ts';
+import { engineName } from '../rank/engine-client.ts';
+import { sweepLeftovers } from '../rank/sweep-leftovers.ts';
+import { openWorld } from '../update/open-world.ts';
+import type { NeedsPlan } from './plan-needs.ts';
+
+/** What {@link askWorkers} asks. */
+export interface WorkersQuestion {
+  readonly path: string;
+  readonly worldSize: number;
+  readonly deviceKind: DeviceKind;
+  readonly targets: SizedEngineTargets;
+  readonly timeoutMs: number;
+}
+
+/**
+ * Asks the workers of running engines what they keep of a checkpoint, as a preparation for its updates does: the ranks
+ * run on this machine, read the headers of the files, and send no weights.
+ *
+ * @throws `CE_NOT_SUPPORTED` The engine's workers cannot be asked before an update; what registration and a preparation
+ *   throw.
+ */
+export async function askWorkers(
+  { path, worldSize, deviceKind, targets, timeoutMs }: WorkersQuestion,
+  { terminal, env }: { readonly terminal: Terminal; readonly env: Environment },
+): Promise<NeedsPlan> {
+  const log = { logLevel: 'warn', logFormat: 'pretty' } as const;
+  const sink = new LogSink(terminal, log.logFormat);
+  const logger = createLogger(log.logLevel, sink);
+  const interrupts = watchInterrupts();
+  const name = basename(resolve(path));
+  const update = { targets, timeoutMs };
+  const register = { name, files: path, keepFiles: true, stream: true };
+  const limits = readMemoryLimits(env);
+  const delivery = { source: { register }, updates: [update] };
+  const config = { worldSize, limits, delivery, log };
+  const onLogLine = (line: string): void => sink.writeLine(line);
+  const world = await openWorld({ config, deviceKind, env, logger, interrupts, onLogLine });
+  const following = { signal: interrupts.asked };
+  try {
+    await world.call('engineReady', update, following);
+    const [can] = await world.call('canPrepare', update, following);
+    if (can !== true) throw cannotAsk(targets);
+    await world.call('register', register, following);
+    await world.call('gatherMetas', { name, timeoutMs }, following);
+    const prepared = await world.call('prepare', { ...update, name }, following);
+    const results = prepared.filter((result) => result !== null);
+    const checkpointBytes = results[0]!.totalBytes;
+    const ranks = results.map(({ neededBytes, modules }, rank) => ({
+      ...{ rank, host: 0, neededBytes, pooledBytes: neededBytes, readBytes: 0 },
+      ...{ savedBytes: checkpointBytes - neededBytes, modules },
+    }));
+    const host = { host: 0, ranks: ranks.map(({ rank }) => rank), heldBytes: checkpointBytes };
+    return {
+      source: `the workers of ${targets.engine} at ${engineName(targets, 0)}`,
+      ...{ checkpointBytes, ranks, hosts: [{ ...host, readBytes: 0, broadcastBytes: 0 }] },
+    };
+  } finally {
+    await world.close();
+    await sweepLeftovers(logger);
+    interrupts.stop();
+  }
+}
+
+function cannotAsk(targets: SizedEngineTargets): CheckpointEngineError {
+  return new CheckpointEngineError(
+    'CE_NOT_SUPPORTED',
+    `The workers of ${targets.engine} at ${engineName(targets, 0)} cannot be asked what they keep before an update`,
+    'Run checkpoint-engine doctor --engine for the reason, or describe the layout with --tp, --ep and --pp',
+  );
+}
