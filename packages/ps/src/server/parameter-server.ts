@@ -280,7 +280,7 @@ export class ParameterServer {
           isForeign,
           fallbacks,
           held,
-          wasFilling: held?.fill?.isLoaded === false,
+          reportsReads: intent === 'update' && held?.fill?.takeReport() === true,
           device: this.#device,
           store: this.#store,
           links: this.#links,

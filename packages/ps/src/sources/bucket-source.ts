@@ -28,8 +28,8 @@ export interface SourceOptions {
   /** Fires when the update has failed. */
   readonly signal: AbortSignal;
   readonly emit: (event: ProgressEvent) => void;
-  /** Memory of this rank was still being filled when the update began. @default false */
-  readonly wasFilling?: boolean | undefined;
+  /** Whether to report reads into this rank's memory that have ended. @default false */
+  readonly reportsReads?: boolean | undefined;
   readonly logger: Logger;
 }
 

@@ -48,7 +48,7 @@ function open() {
     return { index, ownerRank: 3, sizeBytes: TENSOR_BYTES, firstTensor: index, tensorCount: 1 };
   });
   const events: ProgressEvent[] = [];
-  const source = (): FillingSource =>
+  const source = (reports: { reportsReads?: boolean } = {}): FillingSource =>
     new FillingSource({} as PoolSource, fill, {
       metas: { checkpoint: 'c', rank: 3, host: 'h', deviceUuid: 'd', nics: [], regions: [], tensors } as RankMetas,
       buckets,
@@ -57,6 +57,7 @@ function open() {
       signal: new AbortController().signal,
       emit: (event) => events.push(event),
       logger: silentLogger,
+      ...reports,
     });
   return { source, fill, buckets, ends, events };
 }
@@ -97,5 +98,17 @@ describe('FillingSource', () => {
     await new Promise(setImmediate);
     expect(events).toEqual([]);
     expect(stages(full)).toEqual(Array(5).fill('h2d'));
+  });
+
+  it('reports reads that have ended, to the first update after them', async () => {
+    const { source, fill, buckets, ends, events } = open();
+    fill.start();
+    for (const end of ends) end.follow();
+    await fill.loaded();
+    expect([fill.takeReport(), fill.takeReport()]).toEqual([true, false]);
+    const filling = source({ reportsReads: true });
+    await new Promise(setImmediate);
+    expect(buckets.map((bucket) => filling.stagesOf(bucket)[0])).toEqual(['read', 'read', 'h2d', 'read', 'read']);
+    expect(events.filter(({ type }) => type === 'bucket-end')).toHaveLength(4);
   });
 });

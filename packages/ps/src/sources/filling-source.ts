@@ -21,7 +21,7 @@ export class FillingSource implements BucketSource {
     this.#pool = pool;
     this.#fill = fill;
     this.#options = options;
-    if (fill.isLoaded && options.wasFilling !== true) return;
+    if (fill.isLoaded && options.reportsReads !== true) return;
     fill.start();
     for (const bucket of options.buckets) this.#announce(bucket);
   }

@@ -33,6 +33,7 @@ export class PoolFill {
   #stop = new AbortController();
   #running: Promise<void> | undefined;
   #closing: Promise<void> | undefined;
+  #isReported = false;
 
   constructor(options: PoolFillOptions) {
     this.#options = options;
@@ -45,6 +46,13 @@ export class PoolFill {
 
   get isLoaded(): boolean {
     return this.#options.parts.every(({ isRead }) => isRead);
+  }
+
+  /** Whether an update reports the reads: each one that runs during them, or the first one after them. */
+  takeReport(): boolean {
+    const isDue = !this.isLoaded || !this.#isReported;
+    this.#isReported = true;
+    return isDue;
   }
 
   /** Starts to read, or resumes after a failure. Does nothing if it is running or complete. */

@@ -25,7 +25,7 @@ export async function moveBuckets(
     if (isAgain) {
       await source.close();
       // Do not report reads again that were reported before.
-      source = await openSourcesOf({ ...run, context: { ...run.context, wasFilling: false } }, planned);
+      source = await openSourcesOf({ ...run, context: { ...run.context, reportsReads: false } }, planned);
     }
     await movePass(run, meeting, planned, handshake, { source, isFirst: pass === 0 });
     watch.enter('release');

@@ -29,7 +29,7 @@ export async function openSources(input: SourcesInput): Promise<BucketSource> {
     stream: cleanup.use(context.device.createStream('h2d')),
     signal,
     emit,
-    wasFilling: context.wasFilling,
+    reportsReads: context.reportsReads,
     logger: context.logger,
   };
   const others = read.length > 0 ? cleanup.use(await openPeerSource(context, read, options)) : noSource;

@@ -29,8 +29,8 @@ export interface UpdateContext {
   readonly fallbacks: readonly WorldMetas[];
   /** This rank's share. Absent if the metas are those of another world. */
   readonly held: HeldCheckpoint | undefined;
-  /** The share was still being read into memory when the update began. */
-  readonly wasFilling: boolean;
+  /** The update reports the reads that fill this rank's share, also if they have ended. */
+  readonly reportsReads: boolean;
   readonly device: Device;
   readonly store: Store;
   readonly links: BroadcastLinks;
