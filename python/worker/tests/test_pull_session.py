@@ -60,9 +60,15 @@ class Rig:
         self.model = Model()
         self.device = torch.device("cpu")
         self.puller = EnginePuller(
-            lambda: Engine(self.model.load_weights, [("", self.model)], self.device), self.model.refresh
+            lambda: Engine(self.model.load_weights, [("", self.model)], self.device, process=self.process),
+            self.model.refresh,
         )
         self.keeper = BufferKeeper()
+
+    def process(self, module: Any) -> None:
+        """What this engine does to a module after loading: it treats large values of one in another way."""
+        if module is self.model.right and bool((module.weight.data > 100).any()):
+            module.weight.data.neg_()
 
     def receive(self, server: FakeServer) -> ReceivedUpdate:
         return UpdateSession(
@@ -442,3 +448,61 @@ def test_a_report_that_is_cut_off_leaves_the_regions_mapped(rig: Rig) -> None:
                     rig.receive(server)
                 assert is_mapped(handle)
             kept.set()
+
+
+def pulls_at_once(server: Connection, handle: bytes) -> None:
+    survey(server, known=False, proved=False)
+    boxes, whole = needs_of(server)
+    assert boxes > 0
+    assert whole == 0
+    server.send(regions(handle))
+    assert not expect(server, "mapped")["needPlaces"]
+    server.send({"type": "pull", "index": 0})
+    expect(server, "pulled")
+    server.send({"type": "finish"})
+
+
+def test_a_large_model_is_pulled_by_its_first_update(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CHECKPOINT_ENGINE_REPRESENTATIVES", "1")
+    content = content_of(1)
+    with segment(content) as handle:
+
+        def script(server: Connection) -> None:
+            pulls_at_once(server, handle)
+            expect(server, "finished")
+            server.send({"type": "prove"})
+            proved = expect(server, "proved")
+            assert proved["proved"]
+            assert proved["summary"]["kinds"] == 2
+            server.send({"type": "bye", "keep": False})
+
+        with FakeServer(script) as server:
+            assert rig.receive(server).is_loaded
+    assert rig.holds(content)
+    assert rig.model.refreshes == 1
+
+
+def test_what_the_engine_would_load_otherwise_fails_the_update_and_is_loaded_by_the_next(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CHECKPOINT_ENGINE_REPRESENTATIVES", "1")
+    content = bytearray(content_of(1))
+    content[BYTES : BYTES + 4] = struct.pack("<f", 128.0)
+    with segment(bytes(content)) as handle:
+
+        def found(server: Connection) -> None:
+            pulls_at_once(server, handle)
+            error = expect(server, "error")["error"]
+            assert error["code"] == "CE_ENGINE_MISMATCH"
+            assert "right" in error["message"]
+
+        with FakeServer(found) as server, pytest.raises(CheckpointEngineError, match="right"):
+            rig.receive(server)
+
+        def again(server: Connection) -> None:
+            survey(server, known=True, proved=True)
+            assert needs_of(server) == (1, 1)
+            server.send({"type": "bye", "keep": False})
+
+        with FakeServer(again) as server:
+            rig.receive(server)

@@ -27,7 +27,13 @@ export class VllmServer {
   }
 
   /** Starts a server, and resolves when it answers. */
-  static async start({ python, env }: Engines, model: string, flags: readonly string[]): Promise<VllmServer> {
+  static async start(
+    { python, env: own }: Engines,
+    model: string,
+    flags: readonly string[],
+    more: Readonly<Record<string, string>> = {},
+  ): Promise<VllmServer> {
+    const env = { ...own, ...more };
     const port = await freePort();
     const args = [
       ...['-m', 'vllm.entrypoints.openai.api_server', '--model', model, '--served-model-name', 'tiny'],

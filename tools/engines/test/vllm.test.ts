@@ -16,15 +16,22 @@ const WAYS = [
     way: 'extension',
     kind: 'qwen3',
     flags: ['--worker-extension-cls', 'checkpoint_engine_worker.vllm_extension.WorkerExtension'],
+    env: { CHECKPOINT_ENGINE_REPRESENTATIVES: '0' },
   },
-  { way: 'backend', kind: 'qwen3-moe', flags: ['--weight-transfer-config', '{"backend":"checkpoint_engine"}'] },
+  {
+    way: 'backend',
+    kind: 'qwen3-moe',
+    flags: ['--weight-transfer-config', '{"backend":"checkpoint_engine"}'],
+    // Small models are proved by representatives only where it is asked for.
+    env: { CHECKPOINT_ENGINE_REPRESENTATIVES: '1' },
+  },
 ] as const;
 
 const found = findEnvironment();
 if ('reason' in found) console.warn(`skipped: no environment with vLLM: ${found.reason}`);
 if ('reason' in found && process.env.REQUIRE_ENGINES) throw new Error(found.reason);
 
-describe.skipIf('reason' in found).each(WAYS)('vLLM by its $way, $kind', ({ way, kind, flags }) => {
+describe.skipIf('reason' in found).each(WAYS)('vLLM by its $way, $kind', ({ way, kind, flags, env }) => {
   let engines: Engines;
   let server: VllmServer;
   let models: readonly [string, string];
@@ -41,7 +48,7 @@ describe.skipIf('reason' in found).each(WAYS)('vLLM by its $way, $kind', ({ way,
     models = [engines.model(kind, 1), engines.model(kind, 2)];
     answers = [engines.freshTokens(models[A], PROMPTS), engines.freshTokens(models[B], PROMPTS)];
     expect(answers[A]).not.toEqual(answers[B]);
-    server = await VllmServer.start(engines, models[A], flags);
+    server = await VllmServer.start(engines, models[A], flags, env);
   });
   afterAll(async () => {
     await server?.close();
@@ -91,6 +98,14 @@ describe.skipIf('reason' in found).each(WAYS)('vLLM by its $way, $kind', ({ way,
       (index) => expectModel(order[index]!),
     );
     expect(updates.map(({ pulledBytes }) => pulledBytes > 0)).toEqual([true, true, true]);
+  });
+
+  it('says what was decided for its modules', async () => {
+    expect(server.log).toMatch(/\d+ of \d+ modules direct, \d+ staged, 0 opaque: \d+ because the engine/);
+    expect(server.log.includes('Proved by representatives')).toBe(way === 'backend');
+    if (way !== 'extension') return;
+    const [described] = await server.rpc('checkpoint_engine_describe');
+    expect(described).toMatchObject({ pull: { recorded: true, proved: true, summary: { opaque: 0, represented: 0 } } });
   });
 
   it('takes nothing from a server that has another key, or speaks another protocol', async () => {

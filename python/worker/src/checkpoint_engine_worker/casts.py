@@ -37,7 +37,7 @@ class CastPull:
         for tensor, data in self._take(places, regions).items():
             taken += data.numel()
             for cast in self._by_tensor[tensor]:
-                _destination(self._recording, cast).copy_(_source(data, cast))
+                live_view(self._recording, cast).copy_(cast_source(data, cast))
         return taken
 
     def equal(self, places: Places, regions: Mapping[int, MappedRegion]) -> dict[CastNote, bool]:
@@ -47,8 +47,8 @@ class CastPull:
             for cast in self._by_tensor[tensor]:
                 live = self._recording.live[cast.owner]
                 if live is not None:
-                    held = _destination(self._recording, cast)
-                    wanted = torch.empty_like(held).copy_(_source(data, cast))
+                    held = live_view(self._recording, cast)
+                    wanted = torch.empty_like(held).copy_(cast_source(data, cast))
                     found[cast] = torch.equal(as_bytes(held), as_bytes(wanted))
         return found
 
@@ -76,11 +76,13 @@ class CastPull:
         return complete
 
 
-def _source(data: Any, cast: CastNote) -> Any:
+def cast_source(data: Any, cast: CastNote) -> Any:
+    """What a conversion reads of a tensor whose bytes are next to each other."""
     return torch.as_strided(data.view(cast.source_dtype), cast.shape, cast.source_strides, cast.source_offset)
 
 
-def _destination(recording: Recording, cast: CastNote) -> Any:
+def live_view(recording: Recording, cast: CastNote) -> Any:
+    """Where the engine keeps the result of a conversion."""
     live = recording.live[cast.owner]
     assert live is not None  # noqa: S101  only owners in use are direct
     storage = live.tensor.untyped_storage()

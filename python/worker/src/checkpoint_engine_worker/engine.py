@@ -17,7 +17,8 @@ class Engine:
     whatever changes what the loader does, by name: versions, parallel sizes and ranks, expert placement, adapters.
     `load_format`, where the engine has one, puts parameters into the modules, for the time of a `with` statement, as
     they were before the engine processed them: *meta* tensors without bytes, with their loaders. `title` describes the
-    engine to people, in one line.
+    engine to people, in one line. `process`, where the engine has one, does to a module what the engine does to it when
+    its tensors are loaded; with it, modules can be proved through their kind.
     """
 
     load_weights: Callable[[list[tuple[str, Any]]], object]
@@ -26,3 +27,4 @@ class Engine:
     facts: Mapping[str, str] = field(default_factory=dict)
     load_format: Callable[[], AbstractContextManager[object]] | None = None
     title: str = ""
+    process: Callable[[Any], object] | None = None

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from checkpoint_engine_worker.errors import CheckpointEngineError
 from checkpoint_engine_worker.mapped_layout import MappedLayout
 from checkpoint_engine_worker.proof import Proof
 from checkpoint_engine_worker.pull_types import Needs, Places, Summary, TensorMeta
@@ -46,7 +47,7 @@ class EnginePuller:
         check: Callable[[], object] = lambda: None,
     ) -> None:
         self._engine = engine
-        self.refresh = refresh
+        self._refresh = refresh
         self._is_refreshed = is_refreshed
         self._check = check
         self._metas = ""
@@ -54,6 +55,8 @@ class EnginePuller:
         self._recording: Recording | None = None
         #: Digests of what no loader writes, from before the load that is to be proved.
         self._before: Any = None
+        #: What was proved by representatives was compared with the engine's own way, after a pull.
+        self._is_checked = True
         self._proof: Proof | None = None
         #: By name, the one that was used last at the end.
         self._layouts: dict[str, MappedLayout] = {}
@@ -109,6 +112,47 @@ class EnginePuller:
             self._recording = record(self._engine(), tensors, metas=metas, cache=user_cache())
         except Exception:
             _LOG.warning("The engine's loader cannot be recorded: all of its weights go through it", exc_info=True)
+            return
+        self._represent(self._recording)
+
+    def _represent(self, recording: Recording) -> None:
+        """Proves a large model by representatives, where the engine can process modules on trial."""
+        from checkpoint_engine_worker.fingerprint import fingerprint_of
+        from checkpoint_engine_worker.representatives import are_wanted, represent
+
+        engine = self._engine()
+        if engine.process is None or not are_wanted(len(recording.tensors)):
+            return
+        try:
+            proved = represent(engine, recording, self._is_refreshed)
+            proved.accept(recording, fingerprint_of(self._engine(), self._metas))
+        except Exception:
+            _LOG.warning("Representatives prove nothing: the first update goes through the loader", exc_info=True)
+            recording.void()
+            return
+        self._is_checked = False
+        _LOG.info("Proved by representatives of %d kinds of modules: %s", proved.kinds, recording.summary())
+
+    def refresh(self) -> None:
+        """Computes again what the engine derives from weights that were pulled.
+
+        After the first pull that no load came before, the engine's own way is tried with the values that were pulled.
+
+        Raises:
+            CheckpointEngineError: `CE_ENGINE_MISMATCH`: the engine would have loaded other bytes.
+        """
+        self._refresh()
+        recording = self._recording
+        if self._is_checked or recording is None:
+            return
+        from checkpoint_engine_worker.representatives import check_samples
+
+        self._is_checked = True
+        try:
+            check_samples(self._engine(), recording)
+        except CheckpointEngineError:
+            self._close_tables()
+            raise
 
     def needs(self) -> tuple[Needs, Summary]:
         """What the engine keeps, and what is known of its modules."""
@@ -182,7 +226,7 @@ class EnginePuller:
         """
         recording, layout = self._recording, self._layout
         if recording is None or layout is None or self._before is None:
-            return False
+            return self.is_proved
         if self._proof is None:
             self._proof = Proof(recording, self._engine().device)
         part = layout.places if places is None else places
@@ -234,6 +278,7 @@ class EnginePuller:
         self._close_tables()
         self._recording, self._metas, self._tensors = None, "", ()
         self._before = self._proof = None
+        self._is_checked = True
 
     def _close_tables(self) -> None:
         for layout in self._layouts.values():

@@ -148,6 +148,20 @@ def _take_out(holder: Any, value: Any) -> None:
 @contextmanager
 def _unchanged(engine: Engine, trace: LoaderTrace) -> Iterator[None]:
     """Puts back parameters, buffers and attributes that the loader replaced by others, and notes them."""
+    replaced: list[str] = []
+    try:
+        with kept_as_it_is(engine, replaced):
+            yield
+    finally:
+        for path in replaced:
+            owner = trace.tensors.by_path.get(path)
+            if owner is not None:
+                trace.owner_reasons.setdefault(owner, REPLACED)
+
+
+@contextmanager
+def kept_as_it_is(engine: Engine, replaced: list[str]) -> Iterator[None]:
+    """Puts back what a loader replaces in the modules of an engine; `replaced` gets the paths of tensors."""
     states = [
         ModuleState(path, module) for name, root in engine.roots for path, module in root.named_modules(prefix=name)
     ]
@@ -155,7 +169,4 @@ def _unchanged(engine: Engine, trace: LoaderTrace) -> Iterator[None]:
         yield
     finally:
         for state in states:
-            for path in state.restore():
-                owner = trace.tensors.by_path.get(path)
-                if owner is not None:
-                    trace.owner_reasons.setdefault(owner, REPLACED)
+            replaced += state.restore()

@@ -83,6 +83,14 @@ class Proof:
         return ProofResult(tuple(verdicts), self._compared_ms, int(self._seen.sum()))
 
 
+def verdicts_of(recording: Recording) -> list[Verdict]:
+    """The verdicts of a recording whose every copied byte is equal: what is not direct then will never be."""
+    in_use = np.array([live is not None for live in recording.live], dtype=np.bool_)
+    boxes = recording.boxes[np.flatnonzero(in_use[recording.boxes[:, OWNER]])]
+    none, all_of_them = np.zeros(len(boxes), dtype=np.bool_), np.ones(len(boxes), dtype=np.bool_)
+    return _verdicts(recording, boxes, all_of_them, none, dict.fromkeys(recording.casts, True))
+
+
 def prove(
     recording: Recording,
     places: Places,

@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from checkpoint_engine_worker.errors import CheckpointEngineError
+from checkpoint_engine_worker.needed_runs import without_contained
 from checkpoint_engine_worker.pull_types import Int64s, Needs, Summary, TensorMeta
 
 #: Columns of a copy table, one row a box. `copy` numbers the copies of the loader; a box belongs to one copy.
@@ -98,6 +99,9 @@ class Recording:
     #: "loader": the engine's loader was run. "cache": it was in an earlier process.
     source: str = "loader"
     proved_ms: float = 0.0
+    #: Groups of modules that are proved through their kind, and the number of kinds.
+    represented: frozenset[int] = frozenset()
+    kinds: int = 0
     #: By group of modules; None while nothing is proved.
     verdicts: list[Verdict] | None = None
     _needs: Needs | None = field(default=None, repr=False)
@@ -131,8 +135,22 @@ class Recording:
         """Forgets the proof: nothing is pulled until the next one."""
         self._set(None)
 
+    def represent(self, groups: frozenset[int], kinds: int) -> None:
+        """These groups of modules are proved through their kind."""
+        self.represented, self.kinds, self._summary = groups, kinds, None
+
+    def lower(self, reasons: Mapping[int, str]) -> None:
+        """These groups of modules go through the engine's loader from now on."""
+        verdicts = list(self.verdicts or ())
+        for group, reason in reasons.items():
+            verdicts[group] = Verdict("staged", reason)
+        kept = (self.represented - set(reasons), self.kinds)
+        self._set(verdicts)
+        self.represent(*kept)
+
     def _set(self, verdicts: list[Verdict] | None) -> None:
         self.verdicts, self._needs, self._summary = verdicts, None, None
+        self.represented, self.kinds = frozenset(), 0
 
     @property
     def proved(self) -> bool:
@@ -177,7 +195,7 @@ class Recording:
         whole = [(c.tensor, 0, 1, self.tensors[c.tensor].size_bytes, self.tensors[c.tensor].size_bytes) for c in casts]
         if whole:
             columns = np.concatenate([columns, np.array(whole, dtype=np.int64)])
-        columns = _without_contained(np.unique(columns, axis=0))
+        columns = without_contained(np.unique(columns, axis=0))
         return Needs(
             columns[:, 0].astype(np.uint32),
             np.ascontiguousarray(columns[:, 1]),
@@ -215,12 +233,15 @@ class Recording:
     def _make_summary(self) -> Summary:
         owner_groups, _ = self.groups()
         kinds: dict[str, Verdict] = {}
+        represented: set[str] = set()
         written = set(self.boxes[:, OWNER].tolist()) | {c.owner for c in self.casts} | set(self.owner_reasons)
         for owner in written:
             verdict = self.verdicts[owner_groups[owner]] if self.verdicts is not None else Verdict("opaque", "unproved")
             info = self.owners[owner]
             for module in (info.module, *info.shared_with):
                 kinds[module] = verdict
+                if int(owner_groups[owner]) in self.represented:
+                    represented.add(module)
         counts = {kind: sum(v.kind == kind for v in kinds.values()) for kind in ("direct", "staged", "opaque")}
         reasons = [(name, v.reason) for name, v in sorted(kinds.items()) if v.kind != "direct"]
         reasons += [(self.tensors[t].name, reason) for t, reason in sorted(self.tensor_reasons.items())]
@@ -231,6 +252,8 @@ class Recording:
             recorded_ms=self.recorded_ms,
             proved_ms=self.proved_ms,
             source=self.source,
+            represented=len(represented),
+            kinds=self.kinds,
         )
 
     def _direct_groups(self) -> npt.NDArray[np.bool_]:
@@ -268,19 +291,3 @@ def _groups(recording: Recording) -> tuple[npt.NDArray[np.int64], npt.NDArray[np
     for tensor, owner_index in first.items():
         tensor_groups[tensor] = owner_groups[owner_index]
     return (owner_groups, tensor_groups)
-
-
-def _without_contained(columns: Int64s) -> Int64s:
-    """Drops single runs that lie inside another single run of the same tensor. The columns are sorted."""
-    single = columns[:, 2] == 1
-    runs = columns[single]
-    if not len(runs):
-        return columns
-    order = np.lexsort((-runs[:, 3], runs[:, 1], runs[:, 0]))
-    runs = runs[order]
-    # Ends of runs, made comparable across tensors by a base that grows with the tensor.
-    stride = int((runs[:, 1] + runs[:, 3]).max()) + 1
-    ends = runs[:, 0] * stride + runs[:, 1] + runs[:, 3]
-    before = np.concatenate([[-1], np.maximum.accumulate(ends)[:-1]])
-    kept = runs[ends > before]
-    return np.concatenate([kept, columns[~single]])

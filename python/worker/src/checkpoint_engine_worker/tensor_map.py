@@ -89,6 +89,12 @@ def span_of(tensor: Any) -> int:
     return int((last + 1) * tensor.element_size())
 
 
+def span_bytes(tensor: Any) -> Any:
+    """The bytes from a tensor's first element to the end of its last one, as a flat tensor on its memory."""
+    count = span_of(tensor) // tensor.element_size()
+    return torch.as_strided(tensor.detach(), (count,), (1,), tensor.storage_offset()).view(torch.uint8)
+
+
 class TensorMap:
     """The tensors of an engine as they are now."""
 

@@ -15,6 +15,11 @@ def torch_dtype(name: str) -> Any:
     return getattr(torch, TORCH_NAMES[name], None) if DTYPE_BITS.get(name, 0) >= 8 and name in TORCH_NAMES else None
 
 
+def rows_of(data: Any, offset: int, shape: tuple[int, int], pitch: int) -> Any:
+    """Rows of a flat tensor of bytes: the first begins at `offset`, the others `pitch` bytes after each other."""
+    return torch.as_strided(data, shape, (pitch, 1), data.storage_offset() + offset)
+
+
 def as_bytes(tensor: Any) -> Any:
     """The values of a tensor as a flat tensor of bytes on its device; a copy where they are not next to each other."""
     flat = tensor.detach().reshape(-1)

@@ -16,6 +16,7 @@ from contextlib import ExitStack, contextmanager
 from typing import Any
 
 from checkpoint_engine_worker.engine import Engine
+from checkpoint_engine_worker.vllm_reload import drop_packing_kernels
 
 
 def vllm_engine(
@@ -40,7 +41,7 @@ def vllm_engine(
             yield
 
     facts = {**vllm_facts(vllm_config), **(more_facts or {})}
-    return Engine(load_weights, roots, device, facts, load_format, _title(facts))
+    return Engine(load_weights, roots, device, facts, load_format, _title(facts), _process)
 
 
 @contextmanager
@@ -119,6 +120,21 @@ def expert_placement(runner: Any) -> dict[str, str]:
         if placement is not None:
             digest.update(placement.detach().cpu().contiguous().numpy().tobytes())
     return {"expert_placement": digest.hexdigest()}
+
+
+def _process(module: Any) -> None:
+    """What vLLM's layerwise reload does to a module once its tensors are there."""
+    from vllm.model_executor.layers.quantization.base_config import QuantizeMethodBase
+
+    method = getattr(module, "quant_method", None)
+    if not isinstance(method, QuantizeMethodBase):
+        return
+    if hasattr(module, "_already_called_process_weights_after_loading"):
+        del module._already_called_process_weights_after_loading
+    drop_packing_kernels(module)
+    method.process_weights_after_loading(module)
+    if hasattr(module, "update_param_tp_status"):
+        module.update_param_tp_status()
 
 
 @contextmanager

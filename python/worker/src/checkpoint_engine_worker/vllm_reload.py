@@ -53,7 +53,7 @@ class LayerwiseReload:
 
         self._model = model
         self._model_config = model_config
-        self._dropped = _drop_packing_kernels(model) if device.type == "cpu" else []
+        self._dropped = drop_packing_kernels(model) if device.type == "cpu" else []
         initialize_layerwise_reload(model)
 
     def finalize(self) -> None:
@@ -82,7 +82,7 @@ class LayerwiseReload:
                 method.moe_kernel = kernel
 
 
-def _drop_packing_kernels(model: torch.nn.Module) -> list[tuple[Any, Any]]:
+def drop_packing_kernels(model: torch.nn.Module) -> list[tuple[Any, Any]]:
     """Makes experts on CPUs pack their weights again: vLLM packs them only when it makes their kernel.
 
     There are no graphs on CPUs that refer to a kernel, so a new one does no harm. Returns what was dropped.

@@ -1,0 +1,145 @@
+"""Runs an engine's processing after loading on scratch memory of one module, and says what it changes. Imports torch.
+
+The module gets scratch memory of the same form in place of its parameters and buffers, which is filled and processed as
+after a load. Then it gets back what it had: tensors, attributes, and the attributes of its helpers.
+"""
+
+from __future__ import annotations
+
+import types
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+
+from checkpoint_engine_worker.module_state import ModuleState
+from checkpoint_engine_worker.tensor_map import named_tensors, span_bytes, span_of
+from checkpoint_engine_worker.torch_dtypes import as_bytes
+
+#: Gives the bytes for one of a module's tensors, by its name and by a tensor of its form.
+Fill = Callable[[str, Any], Any]
+
+#: The reason of a module whose tensors come out of the processing as others.
+CHANGES = "the engine changes its values after they are loaded"
+DERIVES = "the engine derives other values from its weights"
+
+
+def change_of(
+    module: Any,
+    path: str,
+    process: Callable[[Any], object],
+    written: Collection[str],
+    device: Any,
+    fills: Sequence[Fill],
+) -> str | None:
+    """Why the tensors of a module may not be pulled, or None where the engine's processing leaves them alone.
+
+    Args:
+        module: Only its own tensors are looked at, not those of modules in it.
+        path: Its path in the engine.
+        process: The engine's processing of one module.
+        written: The names of the tensors that the loader writes.
+        device: Where they are.
+        fills: Each gives the bytes of a tensor by its name and form. With two, what the engine derives is found.
+    """
+    others: list[dict[str, bytes]] = []
+    # The last filling comes twice: what differs then depends on something else.
+    for fill in (*fills, fills[-1]) if len(fills) > 1 else fills:
+        change, found = _processed(module, path, process, written, device, fill)
+        if change is not None or not found:
+            return change
+        others.append(found)
+    if len(others) < 3:
+        return None
+    first, second, again = others
+    if first.keys() != second.keys():
+        return DERIVES
+    is_derived = any(second[name] == again.get(name) and second[name] != first[name] for name in second)
+    return DERIVES if is_derived else None
+
+
+def _processed(
+    module: Any,
+    path: str,
+    process: Callable[[Any], object],
+    written: Collection[str],
+    device: Any,
+    fill: Fill,
+) -> tuple[str | None, dict[str, bytes]]:
+    """(why it may not be pulled, the bytes of what the loader does not write)."""
+    with _restored(module, path):
+        filled: dict[str, Any] = {}
+        for table in (module._parameters, module._buffers):
+            for name, tensor in list(table.items()):
+                if tensor is None:
+                    continue
+                scratch = _like(tensor, device)
+                if name in written:
+                    filled[name] = fill(name, scratch)
+                    span_bytes(scratch).copy_(filled[name])
+                elif not tensor.is_meta:
+                    scratch.data.copy_(tensor.data)
+                else:
+                    span_bytes(scratch).zero_()
+                table[name] = scratch
+        process(module)
+        for name, wanted in filled.items():
+            tensor = module._parameters.get(name, module._buffers.get(name))
+            if tensor is None or span_of(tensor) != wanted.numel() or not torch.equal(span_bytes(tensor), wanted):
+                return CHANGES, {}
+        return None, _others(module, filled)
+
+
+def _others(module: Any, filled: Collection[str]) -> dict[str, bytes]:
+    """What the module and its helpers hold beside the tensors that are loaded."""
+    own = [named for named in named_tensors([("", module)]) if named.module == ""]
+    own_storages = {_storage(named.tensor) for named in own}
+    found = {named.path: named.tensor for named in own if named.path not in filled}
+    for number, helper in enumerate(_helpers(module)):
+        for name, value in vars(helper).items():
+            if isinstance(value, torch.Tensor) and _storage(value) not in own_storages:
+                found[f"{number} {name}"] = value
+    return {name: bytes(as_bytes(tensor).cpu().numpy()) for name, tensor in found.items() if not tensor.is_meta}
+
+
+def _storage(tensor: Any) -> int:
+    return 0 if tensor.is_meta else int(tensor.untyped_storage().data_ptr())
+
+
+def _like(tensor: Any, device: Any) -> Any:
+    """Memory of the same form, with the class and the attributes of the tensor."""
+    scratch = torch.empty_strided(tuple(tensor.shape), tuple(tensor.stride()), dtype=tensor.dtype, device=device)
+    scratch.__class__ = tensor.__class__
+    scratch.__dict__ = dict(tensor.__dict__)
+    return scratch
+
+
+@contextmanager
+def _restored(module: Any, path: str) -> Iterator[None]:
+    state = ModuleState(path, module)
+    helpers = [(helper, dict(vars(helper))) for helper in _helpers(module)]
+    try:
+        yield
+    finally:
+        for helper, fields in helpers:
+            now = vars(helper)
+            for name in [name for name in now if name not in fields]:
+                del now[name]
+            now.update({name: value for name, value in fields.items() if now.get(name, now) is not value})
+        state.restore()
+
+
+def _helpers(module: Any) -> Iterator[Any]:
+    """Objects that belong to a module, such as its quantization method, and what these hold."""
+    seen: set[int] = set()
+    waiting = [(value, 0) for name, value in vars(module).items() if not name.startswith("_")]
+    while waiting:
+        value, depth = waiting.pop()
+        plain = (torch.nn.Module, torch.Tensor, type, types.ModuleType, types.FunctionType, types.MethodType)
+        is_known = id(value) in seen or "Config" in type(value).__name__
+        if depth > 2 or is_known or isinstance(value, plain) or not hasattr(value, "__dict__"):
+            continue
+        seen.add(id(value))
+        yield value
+        waiting += [(item, depth + 1) for item in vars(value).values()]

@@ -1,0 +1,159 @@
+"""Proves a recording without a load: representatives of each kind of module stand for the others of their kind.
+
+    represent(engine, recording).accept(recording, fingerprint_of(engine, metas))     # nothing is written to the engine
+    ... the first pull ...
+    differing_samples(engine, recording)                                              # with the values that were pulled
+
+An ordinary load takes milliseconds per tensor, which is minutes for a list of 100,000. A module is proved through its
+kind if all of this holds:
+
+1. The recorder ran the engine's loader for it, or for a layer of the same form, and its boxes are those of its kind.
+2. The engine's loader ran on real tensors, on all of those of the first module of the kind. It wrote the bytes that the
+   boxes of the recording copy, at the same places, and no others.
+3. The same holds for its own tensors: for all of them, or for eight of each sort where they are more than 64.
+4. The engine's processing ran on scratch memory in the form of this very module, and left what was loaded as it was.
+
+A module that fails in 2 to 4 goes through the engine's loader. If the first module of a kind fails, the others do so,
+too. Imports torch.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
+from typing import Any
+
+from checkpoint_engine_worker.engine import Engine
+from checkpoint_engine_worker.errors import CheckpointEngineError
+from checkpoint_engine_worker.kinds import Group, groups_of, kinds_of
+from checkpoint_engine_worker.live_values import LiveValues
+from checkpoint_engine_worker.module_trials import ModuleTrials
+from checkpoint_engine_worker.observe import pattern_of
+from checkpoint_engine_worker.process_trial import CHANGES
+from checkpoint_engine_worker.proof import verdicts_of
+from checkpoint_engine_worker.recording import Recording, Verdict
+from checkpoint_engine_worker.trial_values import TrialValues
+
+#: "0": never, "1": always, else for large models.
+SWITCH = "CHECKPOINT_ENGINE_REPRESENTATIVES"
+
+#: An ordinary load takes milliseconds per tensor.
+_LARGE_TENSORS = 10_000
+#: Modules with at most this many tensors are tried whole.
+_WHOLE_TENSORS = 64
+#: Of a larger one: about as many of each sort. Experts of layers are tensors of three to six sorts.
+_SAMPLE_TENSORS = 8
+
+#: The reason of a module whose kind failed.
+KIND_DIFFERS = "a module of the same kind differs on trial from what was recorded"
+
+
+@dataclass(frozen=True)
+class Represented:
+    """What trials have shown: verdicts by group of modules, and which groups are proved through their kind."""
+
+    verdicts: Sequence[Verdict]
+    proved_ms: float
+    kinds: int
+    groups: frozenset[int]
+
+    def accept(self, recording: Recording, fingerprint: str) -> None:
+        """Hands the verdicts to the recording; `fingerprint` is the engine's of now (`fingerprint_of`)."""
+        recording.accept(self.verdicts, self.proved_ms, fingerprint)
+        recording.represent(self.groups, self.kinds)
+
+
+def are_wanted(tensors: int) -> bool:
+    """Whether a list of that many tensors is proved by representatives."""
+    chosen = os.environ.get(SWITCH)
+    return chosen == "1" or (chosen != "0" and tensors >= _LARGE_TENSORS)
+
+
+def represent(
+    engine: Engine, recording: Recording, is_refreshed: Callable[[Any], bool] = lambda _: False
+) -> Represented:
+    """Runs the trials. `is_refreshed` says which modules the engine's hooks refresh after a pull."""
+    started = time.monotonic()
+    verdicts = verdicts_of(recording)
+    candidates = [group for group in groups_of(recording) if verdicts[group.number].kind == "direct"]
+    random = [TrialValues(engine.device, seed) for seed in (1, 2)]
+    fills = [values.bytes_like for values in random]
+    with engine.load_format() if engine.load_format else nullcontext():
+        trials = ModuleTrials(engine, recording, is_refreshed)
+        kinds = kinds_of(engine, recording, candidates, trials.loaded)
+        firsts = [kind[0] for kind in kinds]
+        trials.load([(group, group.tensors) for group in firsts], random[0])
+        trials.process(firsts, fills)
+        others: list[Group] = []
+        for kind in kinds:
+            failed = trials.failed.get(kind[0].number)
+            if failed is None:
+                others += kind[1:]
+                continue
+            reason = failed.reason if failed.reason == CHANGES else KIND_DIFFERS
+            trials.failed.update({group.number: Verdict(failed.kind, reason) for group in kind[1:]})
+        trials.load([(group, _sample(recording, group, 0)) for group in others], random[0])
+        trials.process(others, fills)
+    for number, verdict in trials.failed.items():
+        verdicts[number] = verdict
+    proved = frozenset(group.number for group in others if verdicts[group.number].kind == "direct")
+    return Represented(verdicts, (time.monotonic() - started) * 1e3, len(kinds), proved)
+
+
+def differing_samples(engine: Engine, recording: Recording) -> dict[int, str]:
+    """Groups that the engine would load otherwise than they were pulled, and why.
+
+    The engine's loader and its processing get the values of now: neither may change anything.
+    """
+    verdicts = recording.verdicts or []
+    groups = [group for group in groups_of(recording) if verdicts and verdicts[group.number].kind == "direct"]
+    live = LiveValues(recording, engine.device)
+    with engine.load_format() if engine.load_format else nullcontext():
+        trials = ModuleTrials(engine, recording)
+        trials.load([(group, _sample(recording, group, 1)) for group in groups], live)
+        trials.process(groups, [lambda owner, _: live.bytes_of(owner)])
+    return {number: verdict.reason for number, verdict in trials.failed.items()}
+
+
+def check_samples(engine: Engine, recording: Recording) -> None:
+    """Compares what was pulled with the engine's own way. What differs goes through its loader from now on.
+
+    Raises:
+        CheckpointEngineError: `CE_ENGINE_MISMATCH`: something differs.
+    """
+    differing = differing_samples(engine, recording)
+    if not differing:
+        return
+    owner_groups, _ = recording.groups()
+    names = sorted(
+        info.module for info, group in zip(recording.owners, owner_groups.tolist(), strict=True) if group in differing
+    )
+    recording.lower(differing)
+    raise CheckpointEngineError(
+        "CE_ENGINE_MISMATCH",
+        f"{len(differing)} modules do not hold what the engine would have loaded, the first is {names[0]}: "
+        f"{next(iter(differing.values()))}",
+        "Run the update again: these modules go through the engine's loader from now on",
+    )
+
+
+def _sample(recording: Recording, group: Group, turn: int) -> tuple[int, ...]:
+    """All tensors of a small group, and some of each sort of a large one: names that differ in numbers are one sort."""
+    if len(group.tensors) <= _WHOLE_TENSORS:
+        return group.tensors
+    sorts: dict[str, list[int]] = {}
+    for tensor in group.tensors:
+        sorts.setdefault(pattern_of(recording.tensors[tensor].name), []).append(tensor)
+    return tuple(
+        tensor for members in sorts.values() for tensor in _spread(members, group.number * 7919 + turn * 104729)
+    )
+
+
+def _spread(members: Sequence[int], start: int) -> list[int]:
+    """The first, the last, and others between them that depend on `start`."""
+    count = len(members)
+    picks = {0, count - 1, *((start + i * count // _SAMPLE_TENSORS) % count for i in range(_SAMPLE_TENSORS - 2))}
+    return [members[i] for i in sorted(picks)]
