@@ -1,4 +1,4 @@
-"""Prints what a fresh engine answers: `python fresh_tokens.py MODEL PROMPTS`, both in JSON where they are lists."""
+"""Prints what a fresh engine answers: `python fresh_tokens.py MODEL PROMPTS [OPTIONS]`, in JSON but for the model."""
 
 from __future__ import annotations
 
@@ -11,11 +11,10 @@ os.environ.setdefault("VLLM_ENABLE_V1_MULTIPROCESSING", "0")
 from vllm import LLM, SamplingParams
 
 
-def main(model: str, prompts: str) -> None:
+def main(model: str, prompts: str, options: str = "{}") -> None:
     """Generates greedily, on token ids: the model has no tokenizer."""
-    engine = LLM(
-        model=model, skip_tokenizer_init=True, enforce_eager=True, max_model_len=256, max_num_seqs=4, dtype="bfloat16"
-    )
+    arguments = {"skip_tokenizer_init": True, "enforce_eager": True, "max_model_len": 256, "max_num_seqs": 4}
+    engine = LLM(model=model, dtype="bfloat16", **arguments, **json.loads(options))
     sampling = SamplingParams(temperature=0, max_tokens=16, detokenize=False)
     outputs = engine.generate([{"prompt_token_ids": prompt} for prompt in json.loads(prompts)], sampling)
     print("TOKENS", json.dumps([list(output.outputs[0].token_ids) for output in outputs]))

@@ -18,16 +18,23 @@ COMMON = {
     "tie_word_embeddings": False,
 }
 
+#: vLLM pads the rows of a vocabulary to a multiple of 64.
+ODD = {**COMMON, "vocab_size": 2011}
+
 
 def config_of(kind: str) -> Qwen3Config | Qwen3MoeConfig:
     """The configuration of a model."""
     if kind == "qwen3":
         return Qwen3Config(num_hidden_layers=4, **COMMON)
+    if kind == "qwen3-tied":
+        return Qwen3Config(num_hidden_layers=3, **{**ODD, "tie_word_embeddings": True})
+    if kind == "qwen3-odd":
+        return Qwen3Config(num_hidden_layers=3, **ODD)
     if kind == "qwen3-moe":
         return Qwen3MoeConfig(
             num_hidden_layers=3, moe_intermediate_size=128, num_experts=8, num_experts_per_tok=2, **COMMON
         )
-    raise SystemExit(f"There is no model {kind}: choose qwen3 or qwen3-moe")
+    raise SystemExit(f"There is no model {kind}: choose qwen3, qwen3-tied, qwen3-odd or qwen3-moe")
 
 
 def main(kind: str, seed: str, folder: str) -> None:

@@ -13,11 +13,26 @@ export interface Engines {
   readonly python: string;
   readonly env: NodeJS.ProcessEnv;
   /** The folder of a model with random weights, made when it is first asked for. */
-  model(kind: 'qwen3' | 'qwen3-moe', seed: number): string;
+  model(kind: 'qwen3' | 'qwen3-tied' | 'qwen3-odd' | 'qwen3-moe', seed: number): string;
   /** What a fresh engine with this model answers, by prompt. */
-  freshTokens(model: string, prompts: readonly (readonly number[])[]): number[][];
+  freshTokens(model: string, prompts: readonly (readonly number[])[], options?: object): number[][];
+  /** Runs `in_place.py`: what the engine answers after each update, and how the update was made. */
+  inPlace(models: readonly [string, string], prompts: readonly (readonly number[])[], options: object): InPlace[];
   /** Removes models and package. */
   close(): void;
+}
+
+/** One update of `in_place.py`, with the summary of what was decided. */
+export interface InPlace {
+  readonly tokens: number[][];
+  /** Bytes. */
+  readonly pulled: number;
+  /** Tensors that went through the engine's loader. */
+  readonly rest: readonly string[];
+  readonly direct: number;
+  readonly opaque: number;
+  readonly represented: number;
+  readonly reasons: string;
 }
 
 /** Why there is no environment, or the folder of it. */
@@ -41,6 +56,7 @@ export function openEngines(folder: string): Engines {
     VLLM_CPU_KVCACHE_SPACE: '1',
     VLLM_NO_USAGE_STATS: '1',
     HF_HUB_OFFLINE: '1',
+    XDG_CACHE_HOME: join(work, 'cache'),
   };
   const run = (script: string, args: readonly string[]): string =>
     execFileSync(python, [join(TOOLS, script), ...args], { env, encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'] });
@@ -53,9 +69,13 @@ export function openEngines(folder: string): Engines {
       if (!models.has(path)) models.set(path, run('make_model.py', [kind, String(seed), path]));
       return path;
     },
-    freshTokens(model, prompts) {
-      const out = run('fresh_tokens.py', [model, JSON.stringify(prompts)]);
+    freshTokens(model, prompts, options = {}) {
+      const out = run('fresh_tokens.py', [model, JSON.stringify(prompts), JSON.stringify(options)]);
       return JSON.parse(/^TOKENS (.*)$/m.exec(out)![1]!) as number[][];
+    },
+    inPlace(models, prompts, options) {
+      const out = run('in_place.py', [...models, JSON.stringify(options), JSON.stringify(prompts)]);
+      return JSON.parse(/^UPDATES (.*)$/m.exec(out)![1]!) as InPlace[];
     },
     close() {
       rmSync(work, { recursive: true, force: true });

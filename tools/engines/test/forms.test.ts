@@ -1,0 +1,40 @@
+import process from 'node:process';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { type Engines, findEnvironment, openEngines } from './environment.ts';
+
+const PROMPTS = [
+  [1, 2, 3, 4, 5, 6, 7, 8],
+  [42, 1999, 7],
+];
+
+/** Forms of models whose parameters are not those of the checkpoint, one to one. */
+const FORMS = [
+  // The head is the embedding, and both have rows that no checkpoint has.
+  { name: 'tied embeddings and a padded vocabulary', kind: 'qwen3-tied', options: {} },
+  // Adapters wrap modules: the parameters of a layer are those of its `base_layer`.
+  { name: 'LoRA and a padded vocabulary', kind: 'qwen3-odd', options: { enable_lora: true, max_lora_rank: 8 } },
+] as const;
+
+const found = findEnvironment();
+if ('reason' in found && process.env.REQUIRE_ENGINES) throw new Error(found.reason);
+
+describe.skipIf('reason' in found)('vLLM, updated in place', () => {
+  let engines: Engines;
+
+  beforeAll(() => {
+    engines = openEngines('folder' in found ? found.folder : '');
+  });
+  afterAll(() => engines?.close());
+
+  it.each(FORMS)('answers as a fresh engine does: $name', { timeout: 1_800_000 }, ({ kind, options }) => {
+    const models = [engines.model(kind, 1), engines.model(kind, 2)] as const;
+    const [a, b] = models.map((model) => engines.freshTokens(model, PROMPTS, options));
+    expect(a).not.toEqual(b);
+    const updates = engines.inPlace(models, PROMPTS, options);
+    expect(updates.map(({ tokens }) => tokens)).toEqual([b, a, b, a, b]);
+    // The first is a load. The others pull what is direct; the fourth is the first after representatives.
+    expect(updates.map(({ pulled }) => pulled > 0)).toEqual([false, true, true, true, true]);
+    expect(updates.map(({ opaque }) => opaque)).toEqual([0, 0, 0, 0, 0]);
+    expect(updates.map(({ represented }) => represented > 0)).toEqual([false, false, false, true, true]);
+  });
+});
