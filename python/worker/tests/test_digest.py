@@ -92,7 +92,8 @@ def test_kernels_agree_with_the_reference() -> None:
     pytest.importorskip("triton")
     pytest.importorskip("torch")
     check = Path(__file__).with_name("digest_kernel_check.py")
-    environment = {**os.environ, "TRITON_INTERPRET": "1"}
+    sources = str(Path(__file__).parent.parent / "src")
+    environment = {**os.environ, "TRITON_INTERPRET": "1", "PYTHONPATH": sources}
     ended = subprocess.run(
         [sys.executable, str(check), "cpu"], env=environment, capture_output=True, text=True, timeout=300, check=False
     )
