@@ -68,7 +68,10 @@ describe.skipIf(noValidator)('the manifests', () => {
 describe('the container image', () => {
   it('has every package that its packages need', () => {
     const list = (...names: string[]): string[] =>
-      execFileSync(process.execPath, [join(DEPLOY, 'container', 'list-packages.mjs'), ...names], { encoding: 'utf8' })
+      execFileSync(process.execPath, [join(DEPLOY, 'container', 'list-packages.mjs'), ...names], {
+        encoding: 'utf8',
+        stdio: ['ignore', 'pipe', 'pipe'],
+      })
         .trim()
         .split('\n');
     for (const names of [['cli'], ['cli', 'report', 'transport-nccl', 'transport-rdma']]) {
