@@ -30,9 +30,10 @@ context=$(mktemp -d)
 trap 'rm -rf "$context"' EXIT
 echo "Packing the packages" >&2
 npm run build --silent -- --output-logs=errors-only >&2
-packages=(interface meta planner native-kit device transport-shm ps http worker cli)
-[ "$target" = cli ] || packages+=(transport-nccl transport-rdma)
-for package in "${packages[@]}"; do
+wanted=(cli report)
+[ "$target" = cli ] || wanted+=(transport-nccl transport-rdma)
+packages=$(node deploy/container/list-packages.mjs "${wanted[@]}")
+for package in $packages; do
   npm pack --silent --workspace "@checkpoint-engine/$package" --pack-destination "$context" >/dev/null
 done
 mkdir "$context/app"

@@ -65,6 +65,30 @@ describe.skipIf(noValidator)('the manifests', () => {
   );
 });
 
+describe('the container image', () => {
+  it('has every package that its packages need', () => {
+    const list = (...names: string[]): string[] =>
+      execFileSync(process.execPath, [join(DEPLOY, 'container', 'list-packages.mjs'), ...names], {
+        encoding: 'utf8',
+        stdio: ['ignore', 'pipe', 'pipe'],
+      })
+        .trim()
+        .split('\n');
+    for (const names of [['cli'], ['cli', 'report', 'transport-nccl', 'transport-rdma']]) {
+      const packages = list(...names);
+      expect(packages).toEqual(expect.arrayContaining(names));
+      for (const name of packages) {
+        const { dependencies = {} } = JSON.parse(
+          readFileSync(join(ROOT, 'packages', name, 'package.json'), 'utf8'),
+        ) as { dependencies?: Record<string, string> };
+        const own = Object.keys(dependencies).filter((dependency) => dependency.startsWith('@checkpoint-engine/'));
+        for (const dependency of own) expect(packages).toContain(dependency.replace('@checkpoint-engine/', ''));
+      }
+    }
+    expect(() => list('nothing')).toThrow();
+  });
+});
+
 describe('scripts', () => {
   it.each([
     'container/build.sh',

@@ -1,4 +1,3 @@
-import { readFileSync } from 'node:fs';
 import { CheckpointEngineError } from '@checkpoint-engine/interface';
 import { Command, CommanderError } from 'commander';
 import type { CommandContext } from './commands/command-context.ts';
@@ -16,6 +15,7 @@ import type { Environment } from './config/environment.ts';
 import { reportFailure } from './output/report-failure.ts';
 import type { Terminal } from './output/terminal.ts';
 import { interruptStatus } from './process/interrupts.ts';
+import { ownVersion } from './process/own-version.ts';
 
 /** 0: success, 1: failure, 2: wrong arguments; 129, 130, 143: interrupted by SIGHUP, SIGINT, SIGTERM. */
 export type ExitCode = number;
@@ -65,7 +65,7 @@ export async function runCli(args: readonly string[], terminal: Terminal, env: E
 function createProgram(context: CommandContext): Command {
   const program = new Command('checkpoint-engine')
     .description('In-place weight updates for running LLM inference engines')
-    .version(version(), '-V, --version')
+    .version(ownVersion(), '-V, --version')
     .addHelpText('after', EXAMPLES)
     .showSuggestionAfterError()
     .configureOutput({ writeErr: () => {}, writeOut: (text) => context.terminal.print(text.trimEnd()) })
@@ -120,9 +120,4 @@ function portedFlag([command, ...args]: readonly string[]): string | undefined {
 
 function capital(sentence: string): string {
   return sentence.charAt(0).toUpperCase() + sentence.slice(1).replace(/\.$/, '');
-}
-
-function version(): string {
-  const manifest = readFileSync(new URL('../package.json', import.meta.url), 'utf8');
-  return (JSON.parse(manifest) as { version: string }).version;
 }

@@ -424,13 +424,22 @@ describe('metrics', () => {
     );
   });
 
+  it('tell the version of the server, where it is given', async () => {
+    const text = async (options?: HttpApiOptions) => await (await setUp(options).call('GET', '/metrics')).text();
+    expect(await text()).not.toContain('checkpoint_engine_build_info{');
+    expect(await text({ version: '1.2.3', isOutOfBrowsersReach: true })).toContain('build_info{version="1.2.3"} 1');
+  });
+
   it('tell stages by rank, phases, errors by code, restarts and the version of each instance', async () => {
     const { call, world, begun } = setUp();
     const update = call('POST', UPDATE, { weight_version: 'step-7' });
     await begun(1);
     const [first] = world.running;
     first!.tell(planOf(1));
-    first!.tell({ type: 'bucket-end', rank: 1, stage: 'h2d', bucket: 0, sizeBytes: 16, atMs: 1 });
+    const bucket = { rank: 1, stage: 'h2d', bucket: 0, sizeBytes: 16 } as const;
+    first!.tell({ ...bucket, type: 'bucket-start', atMs: 0 });
+    first!.tell({ ...bucket, type: 'bucket-end', atMs: 1 });
+    first!.tell({ ...bucket, type: 'bucket-end', atMs: 250 });
     const engine = { type: 'engine', rank: 0, groupIndex: 0, endpoint: 'http://h:1', atMs: 2 } as const;
     first!.tell({ ...engine, state: 'asked' });
     first!.tell({ ...engine, state: 'acknowledged' });
@@ -438,7 +447,8 @@ describe('metrics', () => {
     await update;
     const text = async () => await (await call('GET', '/metrics')).text();
     const version = 'checkpoint_engine_instance_weights{endpoint="http://h:1",checkpoint="a",weight_version="step-7"}';
-    expect(await text()).toContain('checkpoint_engine_stage_bytes_total{stage="h2d",rank="1"} 16');
+    expect(await text()).toContain('checkpoint_engine_stage_bytes_total{stage="h2d",rank="1"} 32');
+    expect(await text()).toContain('checkpoint_engine_stage_seconds_total{stage="h2d",rank="1"} 0.25');
     expect(await text()).toContain('checkpoint_engine_update_phase_seconds_count{phase="stream"} 1');
     expect(await text()).not.toContain('phase="total"');
     expect(await text()).toContain(`${version} 1`);

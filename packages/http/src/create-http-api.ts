@@ -37,6 +37,8 @@ export interface HttpApiOptions {
   readonly logger?: Logger | undefined;
   /** Metrics of the process that are to be told with those of the API. */
   readonly registry?: Registry | undefined;
+  /** The version of the server, for the metric `checkpoint_engine_build_info`. */
+  readonly version?: string | undefined;
   /** Follows updates, for reports and traces. Its functions must not throw. */
   readonly observer?: UpdateObserver | undefined;
 }
@@ -78,9 +80,9 @@ export interface HttpApi {
  * (`Deno.serve`) and all else that speaks in these. It describes itself at `/openapi.json`.
  */
 export function createHttpApi(world: HttpWorld, options: HttpApiOptions = {}): HttpApi {
-  const { token, isOutOfBrowsersReach = false, logger = silentLogger, registry, observer } = options;
+  const { token, isOutOfBrowsersReach = false, logger = silentLogger, registry, version, observer } = options;
   const closing = new AbortController();
-  const metrics = new Metrics(world, () => updates, registry);
+  const metrics = new Metrics(world, () => updates, registry, version);
   const updates = new Updates({
     world,
     logger,

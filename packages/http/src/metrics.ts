@@ -25,11 +25,12 @@ export class Metrics {
   readonly #phaseSeconds: Histogram<'phase'>;
   readonly #updateBytes: Counter;
   readonly #stageBytes: Counter<'stage' | 'rank'>;
+  readonly #stageSeconds: Counter<'stage' | 'rank'>;
   readonly #errors: Counter<'code'>;
   readonly #requestSeconds: Histogram<'method' | 'route' | 'status'>;
 
   /** @param registry Has further metrics of the process, which are served together with these. */
-  constructor(world: HttpWorld, updates: () => Updates, registry: Registry = new Registry()) {
+  constructor(world: HttpWorld, updates: () => Updates, registry: Registry = new Registry(), version?: string) {
     this.#registry = registry;
     const registers = [registry];
     this.#updates = new Counter({
@@ -63,6 +64,12 @@ export class Metrics {
       labelNames: ['stage', 'rank'],
       registers,
     });
+    this.#stageSeconds = new Counter({
+      name: 'checkpoint_engine_stage_seconds_total',
+      help: 'Time from the first to the last bucket of each stage on each rank, in failed updates too',
+      labelNames: ['stage', 'rank'],
+      registers,
+    });
     this.#errors = new Counter({
       name: 'checkpoint_engine_update_errors_total',
       help: 'Number of updates that failed, by error code',
@@ -76,6 +83,13 @@ export class Metrics {
       buckets: REQUEST_SECONDS,
       registers,
     });
+    const build = new Gauge({
+      name: 'checkpoint_engine_build_info',
+      help: 'Version of the server, always 1',
+      labelNames: ['version'],
+      registers,
+    });
+    if (version !== undefined) build.set({ version }, 1);
     addWorldMetrics(registers, world, updates);
     addInstanceMetrics(registers, updates);
   }
@@ -96,6 +110,9 @@ export class Metrics {
       for (const [stage, bytesOf] of Object.entries(STAGE_BYTES)) {
         const bytes = bytesOf(ofRank);
         if (bytes > 0) this.#stageBytes.inc({ stage, rank: String(rank) }, bytes);
+      }
+      for (const [stage, { fromMs, toMs }] of ofRank.spans) {
+        this.#stageSeconds.inc({ stage, rank: String(rank) }, (toMs - fromMs) / 1000);
       }
     }
     if (summary === undefined) return;

@@ -2,6 +2,9 @@ import type { Logger } from '@checkpoint-engine/interface';
 import type { MiddlewareHandler } from 'hono';
 import type { Metrics } from './metrics.ts';
 
+/** Most characters of what a client calls itself that are logged. */
+const MOST_AGENT = 120;
+
 /** Counts and logs each request. @param rank The rank whose routes these are. @default those of the whole world */
 export function noteRequests(metrics: Metrics, logger: Logger, rank?: number): MiddlewareHandler {
   return async (request, next) => {
@@ -14,14 +17,14 @@ export function noteRequests(metrics: Metrics, logger: Logger, rank?: number): M
     metrics.noteRequest({ method, route, status }, durationMs);
     // Who asked for a change is worth a line; probes and looks are not.
     const level = method === 'POST' || method === 'DELETE' ? 'info' : 'debug';
-    const client = clientOf(request.env);
-    const about = { method, path, status, durationMs: Math.round(durationMs), client };
+    const agent = request.req.header('user-agent')?.slice(0, MOST_AGENT);
+    const about = { method, path, status, durationMs: Math.round(durationMs), client: clientOf(request.env), agent };
     logger[level](rank === undefined ? about : { rank, ...about }, 'Answered a request');
   };
 }
 
-/** The address of a client over TCP, where the server of Node.js tells it. */
+/** The address of a client, where the server of Node.js tells it. A client at a Unix socket has none. */
 function clientOf(env: unknown): string | undefined {
   const { incoming } = Object(env) as { incoming?: { socket?: { remoteAddress?: string | undefined } } };
-  return incoming?.socket?.remoteAddress;
+  return incoming?.socket && (incoming.socket.remoteAddress ?? 'Unix socket');
 }

@@ -17,6 +17,8 @@ export interface RankProgress {
   /** Of the checkpoint, what its worker keeps. */
   neededBytes: number;
   reloadedBuckets: number;
+  /** From the first bucket of each stage to the last one, in milliseconds since the epoch. */
+  readonly spans: Map<string, { readonly fromMs: number; toMs: number }>;
 }
 
 /** An engine of an update. */
@@ -65,8 +67,13 @@ export class UpdateProgress {
         this.#rank(event.rank).stage = event.phase;
         if (event.phase === 'stream') this.#streamStartMs ??= event.atMs;
         return;
+      case 'bucket-start':
       case 'bucket-end': {
         const rank = this.#rank(event.rank);
+        const span = rank.spans.get(event.stage) ?? { fromMs: event.atMs, toMs: event.atMs };
+        span.toMs = Math.max(span.toMs, event.atMs);
+        rank.spans.set(event.stage, span);
+        if (event.type === 'bucket-start') return;
         rank[`${event.stage}Bytes`] += event.sizeBytes;
         if (event.stage === 'reload') rank.reloadedBuckets += 1;
       }
@@ -113,7 +120,7 @@ export class UpdateProgress {
   #rank(rank: number): RankProgress {
     let progress = this.ranks.get(rank);
     if (!progress) {
-      progress = { rank, stage: 'waiting', receives: false, ...noBytes, reloadedBuckets: 0 };
+      progress = { rank, stage: 'waiting', receives: false, ...noBytes, reloadedBuckets: 0, spans: new Map() };
       this.ranks.set(rank, progress);
     }
     return progress;

@@ -96,6 +96,10 @@ describe('updateConfig', () => {
     [{ stream: false, hostMemory: 100 }, /--host-memory 100 .* --no-stream/],
     [{ hostMemory: 100 }, /--host-memory is 100 bytes/],
     [{ sleepTime: 1, hostMemory: 100 }, /--host-memory 100 .* --sleep-time/],
+    [
+      { saveMetasFile: 'm', hostMemory: 2 ** 29 },
+      /--host-memory 512 MiB .* --save-metas-file keeps .* "join" reads them/,
+    ],
     [{ nprocPerNode: 4, uds: ['/a', '/b', '/c'] }, /--uds is given 3 times for 1/],
   ])('refuses %o', (change, pattern) =>
     expect(() => updateConfig({ ...flags, ...change }, {})).toThrow(invalid(pattern)),

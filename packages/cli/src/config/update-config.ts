@@ -1,5 +1,6 @@
 import { basename, join, parse, resolve } from 'node:path';
 import { CheckpointEngineError } from '@checkpoint-engine/interface';
+import { formatBytes } from '@checkpoint-engine/planner/sizes';
 import type { LogOptions } from '../output/log-options.ts';
 import { type EngineFlags, neededEngineTargets, type SizedEngineTargets } from './engine-targets.ts';
 import {
@@ -261,7 +262,7 @@ function reading(flags: UpdateFlags): Pick<RankRegisterRequest, 'stream' | 'load
   const streams = stream ?? !keeps;
   if (!streams && hostMemory !== undefined) {
     throw invalid(
-      `--host-memory ${hostMemory} bounds what a streaming update reads into, but ${keeps || '--no-stream'} keeps all weights in host memory`,
+      `--host-memory ${formatBytes(hostMemory)} bounds what a streaming update reads into, but ${keeps || '--no-stream'} keeps all weights in host memory${keeps ? whereRead(keeps) : ''}`,
       `Remove --host-memory or ${keeps || '--no-stream'}`,
     );
   }
@@ -270,6 +271,11 @@ function reading(flags: UpdateFlags): Pick<RankRegisterRequest, 'stream' | 'load
   }
   const isNow = stream === false || streams || isRead;
   return { stream: streams, load: isNow ? 'now' : 'background', hostMemoryBytes: hostMemory };
+}
+
+/** Why a flag keeps weights in host memory. */
+function whereRead(flag: string): string {
+  return flag.startsWith('--update-method') ? ', where ranks read them from each other' : ', where "join" reads them';
 }
 
 function invalid(what: string, hint: string): CheckpointEngineError {

@@ -38,6 +38,9 @@ export class RankShares {
       await readiness.untilReady(stop);
       const [registered] = await ask([slot], 'register', job, registerMs, { signal: stop });
       entry.noteRegisteredAt(rank, job, registered!);
+      const { tensorCount, sizeBytes, durationMs } = registered!;
+      const about = { checkpoint: name, rank, tensorCount, sizeBytes, durationMs: Math.round(durationMs) };
+      logger.info(about, 'Registered files at a rank');
     } catch (thrown) {
       const error = toCheckpointEngineError(thrown);
       await this.#release(entry, slot);
@@ -58,6 +61,7 @@ export class RankShares {
     if (entry.job !== undefined) throw heldByAll(name);
     if (entry.isUpdating || state === 'registering') throw busy(name, rank);
     await this.#release(entry, slots[rank]!);
+    logger.info({ checkpoint: name, rank }, 'Released the share of a rank');
     return true;
   }
 

@@ -6,6 +6,7 @@ import type { ServeConfig } from '../config/serve-config.ts';
 import { createLogger, LogSink } from '../output/log.ts';
 import { rankLogLine } from '../output/rank-log-line.ts';
 import { HANGUP_IGNORED, watchInterrupts } from '../process/interrupts.ts';
+import { ownVersion } from '../process/own-version.ts';
 import { sweepLeftovers } from '../rank/sweep-leftovers.ts';
 import { drain } from './drain.ts';
 import { type Listening, listen, stopListening } from './listen.ts';
@@ -46,7 +47,14 @@ export async function serve(
     const { token, address, allowedRoots, graceMs, reports } = config;
     const isOutOfBrowsersReach = 'path' in address;
     const observer = reports && (await openReportFolder({ ...reports, world, logger }));
-    const api = createHttpApi(world, { token, isOutOfBrowsersReach, logger, registry: processMetrics(), observer });
+    const api = createHttpApi(world, {
+      token,
+      isOutOfBrowsersReach,
+      logger,
+      registry: processMetrics(),
+      version: ownVersion(),
+      observer,
+    });
     // Clients of HTTP/1.0 may omit the Host header.
     const answer = getRequestListener(api.fetch, { hostname: 'localhost' });
     // Claim the address first: without it, no ranks start.

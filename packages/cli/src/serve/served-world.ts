@@ -130,6 +130,7 @@ export class ServedWorld implements RankWorld {
     const entry = new CatalogEntry(name, job, this.worldSize, timeoutMs);
     this.#catalog.add(entry);
     const stop = AbortSignal.any([signal, entry.registration.signal]);
+    const startedAtMs = performance.now();
     const left = timeLeft(timeoutMs);
     let isAccepted = false;
     try {
@@ -142,6 +143,8 @@ export class ServedWorld implements RankWorld {
         await this.#call('loaded', { name }, left(), { signal: stop });
         entry.noteLoaded();
       }
+      const { tensorCount, sizeBytes } = entry.view();
+      this.#log({ checkpoint: name, tensorCount, sizeBytes }, startedAtMs, 'Registered a checkpoint');
     } catch (thrown) {
       const error = toCheckpointEngineError(thrown);
       await this.#unregisterAtRanks(name);
@@ -170,8 +173,10 @@ export class ServedWorld implements RankWorld {
     if (entry.isUpdating) throw busy(name);
     entry.registration.abort(unregistered(name));
     await this.#together.take(async () => {
+      const startedAtMs = performance.now();
       this.#catalog.delete(entry);
       await this.#unregisterAtRanks(name, force);
+      this.#log({ checkpoint: name }, startedAtMs, 'Released a checkpoint');
     });
   }
 
@@ -179,7 +184,9 @@ export class ServedWorld implements RankWorld {
     const entry = this.#catalog.get(name);
     await this.#together.take(
       async () => {
+        const startedAtMs = performance.now();
         await this.#gather(entry, signal, GATHER_MS);
+        this.#log({ checkpoint: name }, startedAtMs, 'Gathered the metas of a checkpoint');
         await this.#prepare(name, signal);
       },
       { signal },
@@ -204,6 +211,7 @@ export class ServedWorld implements RankWorld {
       this.#catalog
         .getOrAdd(name, () => new CatalogEntry(name, undefined, this.worldSize, REGISTER_MS))
         .noteImported(encoded);
+      this.#options.logger.info({ checkpoint: name, sizeBytes: metas.byteLength }, 'Took the metas of a checkpoint');
     });
   }
 
@@ -282,6 +290,10 @@ export class ServedWorld implements RankWorld {
   async #unregisterAtRanks(name: string, force = false): Promise<void> {
     const unregister = (slot: RankSlot) => this.#ask([slot], 'unregister', { name, force }, SHORT_CALL_MS);
     await Promise.allSettled(this.#slots.map(unregister));
+  }
+
+  #log(about: object, startedAtMs: number, message: string): void {
+    this.#options.logger.info({ ...about, durationMs: Math.round(performance.now() - startedAtMs) }, message);
   }
 
   #onChange(slot: RankSlot, error: CheckpointEngineError | undefined): void {
