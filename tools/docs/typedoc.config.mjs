@@ -18,7 +18,10 @@ export default {
   entryPoints,
   tsconfig: 'tsconfig.json',
   out: '../../docs/api',
-  readme: 'none',
+  plugin: [`${here}name-modules.mjs`],
+  readme: '../../README.md',
+  projectDocuments: ['../../docs/*.md', '../../ARCHITECTURE.md', '../../SECURITY.md'],
+  navigationLinks: { Guides: 'documents/README.html', npm: 'https://www.npmjs.com/org/checkpoint-engine' },
   excludePrivate: true,
   excludeInternal: true,
   blockTags: [
@@ -45,7 +48,7 @@ export default {
     'Constructor',
   ],
   packagesRequiringDocumentation: packages.map(({ manifest }) => manifest.name),
-  validation: { notExported: false, invalidLink: true, notDocumented: true, unusedMergeModuleWith: true },
+  validation: { notExported: false, invalidPath: false, invalidLink: true, notDocumented: true, unusedMergeModuleWith: true },
   treatWarningsAsErrors: true,
   treatValidationWarningsAsErrors: true,
 };

@@ -204,8 +204,7 @@ void Context() {
   const auto start = std::chrono::steady_clock::now();
   void* cuda = dlopen("libcuda.so.1", RTLD_NOW);
   const auto init = cuda ? reinterpret_cast<int (*)(unsigned)>(dlsym(cuda, "cuInit")) : nullptr;
-  const auto retain =
-      cuda ? reinterpret_cast<int (*)(void**, int)>(dlsym(cuda, "cuDevicePrimaryCtxRetain")) : nullptr;
+  const auto retain = cuda ? reinterpret_cast<int (*)(void**, int)>(dlsym(cuda, "cuDevicePrimaryCtxRetain")) : nullptr;
   void* context = nullptr;
   if (!init || !retain || init(0) != 0 || retain(&context, 0) != 0) {
     std::fprintf(stderr, "no GPU: %s\n", cuda ? "the driver refused" : dlerror());

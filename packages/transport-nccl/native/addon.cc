@@ -59,7 +59,8 @@ Napi::Value Join(const Napi::CallbackInfo& info) {
   Settler ready(info.Env(), QueueOf(info.Env()));
   Napi::Object result = Napi::Object::New(info.Env());
   result.Set("ready", ready.promise(info.Env()));
-  result.Set("communicator", Boxed<Communicator>::New(info.Env(), std::make_unique<Communicator>(nccl, options, ready)));
+  result.Set("communicator",
+             Boxed<Communicator>::New(info.Env(), std::make_unique<Communicator>(nccl, options, ready)));
   return result;
 }
 

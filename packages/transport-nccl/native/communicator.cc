@@ -116,8 +116,7 @@ class Communicator::Shared {
     while (status == kNcclInProgress) {
       if (aborting()) throw Aborted();
       if (Clock::now() > deadline) {
-        throw Failure("CE_TIMEOUT", std::string(operation) + " of rank " + std::to_string(options_.rank) +
-                                        " timed out",
+        throw Failure("CE_TIMEOUT", std::string(operation) + " of rank " + std::to_string(options_.rank) + " timed out",
                       "Check that every rank has reached this point, and the network interface that NCCL uses "
                       "(NCCL_SOCKET_IFNAME, NCCL_DEBUG=INFO)")
             .From(operation, status);
@@ -166,9 +165,9 @@ class Communicator::Shared {
     // From here on the list owns the settler: a failure below rejects it together with all others.
     Pending& pending = pending_.emplace_back(Pending{nullptr, broadcast.done});
     pending.event = TakeEvent();
-    const ncclResult_t status = nccl_.Broadcast(reinterpret_cast<const void*>(broadcast.send),
-                                                reinterpret_cast<void*>(broadcast.receive), broadcast.bytes, kNcclUint8,
-                                                broadcast.root, comm_.get(), stream_.get());
+    const ncclResult_t status =
+        nccl_.Broadcast(reinterpret_cast<const void*>(broadcast.send), reinterpret_cast<void*>(broadcast.receive),
+                        broadcast.bytes, kNcclUint8, broadcast.root, comm_.get(), stream_.get());
     Settle(status, "ncclBroadcast", Clock::now() + options_.timeout);
     cuda().Check(cuda().EventRecord(pending.event.get(), stream_.get()), "cuEventRecord");
   }
@@ -181,7 +180,8 @@ class Communicator::Shared {
         ncclResult_t error = kNcclSuccess;
         const ncclResult_t query = nccl_.CommGetAsyncError(comm_.get(), &error);
         if (query != kNcclSuccess) throw nccl_.FailureOf(query, "ncclCommGetAsyncError", comm_.get());
-        if (error != kNcclSuccess && error != kNcclInProgress) throw nccl_.FailureOf(error, "ncclBroadcast", comm_.get());
+        if (error != kNcclSuccess && error != kNcclInProgress)
+          throw nccl_.FailureOf(error, "ncclBroadcast", comm_.get());
         return;
       }
       cuda().Check(state, "cuEventQuery");

@@ -43,18 +43,18 @@ struct ncclConfig {
 };
 static_assert(sizeof(ncclConfig) == 48 && offsetof(ncclConfig, netName) == 32, "as nccl.h of 2.18 has it");
 
-#define CE_NCCL_FUNCTIONS(X)                                                                                      \
-  X(GetVersion, ncclGetVersion, ncclResult_t, (int* version))                                                     \
-  X(GetUniqueId, ncclGetUniqueId, ncclResult_t, (ncclUniqueId * id))                                              \
-  X(CommInitRankConfig, ncclCommInitRankConfig, ncclResult_t,                                                     \
-    (ncclComm_t * comm, int ranks, ncclUniqueId id, int rank, ncclConfig* config))                                \
-  X(CommGetAsyncError, ncclCommGetAsyncError, ncclResult_t, (ncclComm_t comm, ncclResult_t * error))              \
-  X(CommFinalize, ncclCommFinalize, ncclResult_t, (ncclComm_t comm))                                              \
-  X(CommDestroy, ncclCommDestroy, ncclResult_t, (ncclComm_t comm))                                                \
-  X(CommAbort, ncclCommAbort, ncclResult_t, (ncclComm_t comm))                                                    \
-  X(Broadcast, ncclBroadcast, ncclResult_t,                                                                       \
+#define CE_NCCL_FUNCTIONS(X)                                                                                          \
+  X(GetVersion, ncclGetVersion, ncclResult_t, (int* version))                                                         \
+  X(GetUniqueId, ncclGetUniqueId, ncclResult_t, (ncclUniqueId * id))                                                  \
+  X(CommInitRankConfig, ncclCommInitRankConfig, ncclResult_t,                                                         \
+    (ncclComm_t * comm, int ranks, ncclUniqueId id, int rank, ncclConfig* config))                                    \
+  X(CommGetAsyncError, ncclCommGetAsyncError, ncclResult_t, (ncclComm_t comm, ncclResult_t * error))                  \
+  X(CommFinalize, ncclCommFinalize, ncclResult_t, (ncclComm_t comm))                                                  \
+  X(CommDestroy, ncclCommDestroy, ncclResult_t, (ncclComm_t comm))                                                    \
+  X(CommAbort, ncclCommAbort, ncclResult_t, (ncclComm_t comm))                                                        \
+  X(Broadcast, ncclBroadcast, ncclResult_t,                                                                           \
     (const void* send, void* receive, size_t count, int type, int root, ncclComm_t comm, struct CUstream_st* stream)) \
-  X(GetErrorString, ncclGetErrorString, const char*, (ncclResult_t result))                                       \
+  X(GetErrorString, ncclGetErrorString, const char*, (ncclResult_t result))                                           \
   X(GetLastError, ncclGetLastError, const char*, (ncclComm_t comm))
 
 struct NcclLibrary {

@@ -31,14 +31,13 @@ void HostStream::Queue::Start(const std::shared_ptr<Queue>& self) {
   }
   if (batch.ranges.size() <= kMostPlannedByCaller) return Copy(self, std::move(batch));
   auto shared = std::make_shared<CopyBatch>(std::move(batch));
-  Try(self, [&] {
-    self->pool->Submit(std::make_shared<CallJob>([self, shared] { Copy(self, std::move(*shared)); }));
-  });
+  Try(self, [&] { self->pool->Submit(std::make_shared<CallJob>([self, shared] { Copy(self, std::move(*shared)); })); });
 }
 
 void HostStream::Queue::Copy(const std::shared_ptr<Queue>& self, CopyBatch batch) {
   Try(self, [&] {
-    self->pool->Submit(std::make_shared<HostCopyJob>(std::move(batch), [self](const std::optional<Failure>& failure) { Finish(self, failure); }));
+    self->pool->Submit(std::make_shared<HostCopyJob>(
+        std::move(batch), [self](const std::optional<Failure>& failure) { Finish(self, failure); }));
   });
 }
 

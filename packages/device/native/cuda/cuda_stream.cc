@@ -133,7 +133,8 @@ void CudaStream::IssueRange(const CudaSession& cuda, const CopyRange& range) {
     std::memmove(reinterpret_cast<void*>(range.to), reinterpret_cast<const void*>(range.from), range.size);
   } else if (from_host) {
     Split(range, *range.from_memory, range.from, [&](uint64_t from, uint64_t to, size_t size) {
-      cuda->Check(cuda->MemcpyHtoDAsync(to, reinterpret_cast<const void*>(from), size, stream_.get()), "cuMemcpyHtoDAsync");
+      cuda->Check(cuda->MemcpyHtoDAsync(to, reinterpret_cast<const void*>(from), size, stream_.get()),
+                  "cuMemcpyHtoDAsync");
     });
   } else if (to_host) {
     Split(range, *range.to_memory, range.to, [&](uint64_t from, uint64_t to, size_t size) {

@@ -25,8 +25,8 @@ class PinningRead::PinJob final : public Job {
   const size_t piece_;
 };
 
-PinningRead::PinningRead(std::shared_ptr<PinnableMemory> memory, std::shared_ptr<ThreadPool> pool,
-                         const ReadPlan& plan, Stream::Completion done)
+PinningRead::PinningRead(std::shared_ptr<PinnableMemory> memory, std::shared_ptr<ThreadPool> pool, const ReadPlan& plan,
+                         Stream::Completion done)
     : memory_(std::move(memory)), pool_(std::move(pool)), done_(std::move(done)), missing_(memory_->pieces()) {
   for (const ReadRange& range : plan.ranges) missing_[PieceOf(range.memory_offset)] += range.size;
 }

@@ -153,7 +153,7 @@ std::shared_ptr<Stream> CudaDevice::CreateStream() {
 
 std::shared_ptr<ReadJob> CudaDevice::Read(MemoryPtr memory, const std::vector<std::string>& paths,
                                           std::vector<ReadRange> ranges, std::shared_ptr<ReadDigest> digest,
-                                           Stream::Completion done) {
+                                          Stream::Completion done) {
   ReadPlan plan = PlanRead(std::move(ranges));
   std::shared_ptr<ReadJob::Listener> listener;
   if (auto pinnable = std::dynamic_pointer_cast<PinnableMemory>(memory)) {
@@ -161,7 +161,8 @@ std::shared_ptr<ReadJob> CudaDevice::Read(MemoryPtr memory, const std::vector<st
   } else {
     throw Failure("CE_NOT_SUPPORTED", "A GPU reads into host memory of its own device", "Use allocateHost()");
   }
-  auto job = std::make_shared<ReadJob>(std::move(memory), paths, std::move(plan), std::move(listener), std::move(digest));
+  auto job =
+      std::make_shared<ReadJob>(std::move(memory), paths, std::move(plan), std::move(listener), std::move(digest));
   read_pool_->Submit(job);
   return job;
 }

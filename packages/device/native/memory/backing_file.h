@@ -22,8 +22,7 @@ struct FileState {
 
 class BackingFile {
  public:
-  BackingFile(UniqueFd fd, std::string path, size_t size)
-      : fd_(std::move(fd)), path_(std::move(path)), size_(size) {}
+  BackingFile(UniqueFd fd, std::string path, size_t size) : fd_(std::move(fd)), path_(std::move(path)), size_(size) {}
 
   // The state of the opened file, whichever file has its name now. Throws CE_FILE_UNREADABLE.
   FileState State() const;

@@ -58,7 +58,8 @@ uint64_t ClaimedByOthers(const std::string& own) {
   uint64_t sum = 0;
   while (const dirent* entry = ::readdir(entries.get())) {
     const std::string name = entry->d_name;
-    if (name.compare(0, prefix.size(), prefix) == 0 && name != own) sum += ReadClaim(::dirfd(entries.get()), entry->d_name);
+    if (name.compare(0, prefix.size(), prefix) == 0 && name != own)
+      sum += ReadClaim(::dirfd(entries.get()), entry->d_name);
   }
   return sum;
 }
@@ -103,8 +104,8 @@ std::unique_ptr<MemoryClaim> MemoryClaim::Take(uint64_t size) {
   }
   throw Failure("CE_HOST_OUT_OF_MEMORY",
                 "Host memory of " + std::to_string(size) + " bytes was requested, but " +
-                    std::to_string(AvailableMemoryBytes()) + " bytes are available, and other processes are about to use " +
-                    std::to_string(others) + " of them",
+                    std::to_string(AvailableMemoryBytes()) +
+                    " bytes are available, and other processes are about to use " + std::to_string(others) + " of them",
                 "Free host memory, raise the container's limit, or spread the checkpoint over more hosts");
 }
 

@@ -63,8 +63,8 @@ class OpenedSegment final : public Memory {
 
 Failure TooSmall(const std::string& directory, size_t wanted, uint64_t available) {
   return Failure("CE_SHM_TOO_SMALL",
-                 "Shared memory of " + std::to_string(wanted) + " bytes was requested, but " + std::to_string(available) +
-                     " bytes are free in " + directory,
+                 "Shared memory of " + std::to_string(wanted) + " bytes was requested, but " +
+                     std::to_string(available) + " bytes are free in " + directory,
                  "Enlarge it (docker run --shm-size, or --ipc=host; mount -o remount,size=) or use smaller buckets");
 }
 
@@ -142,8 +142,7 @@ MemoryPtr CreateSegment(const std::string& directory, size_t size) {
     ::flock(fd.get(), LOCK_SH | LOCK_NB);
     Reserve(directory, fd, size);
     Mapping mapping = MapShared(fd, size, path, Populate::kWrite);
-    return Reaper::Own<Memory>(
-        std::make_unique<SharedSegment>(std::move(mapping), size, std::move(fd), path, name));
+    return Reaper::Own<Memory>(std::make_unique<SharedSegment>(std::move(mapping), size, std::move(fd), path, name));
   } catch (...) {
     ExitUnlink::Get().UnlinkNow(path);
     throw;

@@ -38,8 +38,7 @@ std::vector<std::string> SweepSegments(const std::string& directory) {
   const int folder = ::dirfd(entries.get());
   while (const dirent* entry = ::readdir(entries.get())) {
     const auto name = SegmentName::Parse(entry->d_name);
-    if (name && name->user == ::geteuid() && MakerIsGone(*name, folder) &&
-        ::unlinkat(folder, entry->d_name, 0) == 0) {
+    if (name && name->user == ::geteuid() && MakerIsGone(*name, folder) && ::unlinkat(folder, entry->d_name, 0) == 0) {
       removed.emplace_back(entry->d_name);
     }
   }

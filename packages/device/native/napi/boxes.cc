@@ -18,9 +18,7 @@ std::shared_ptr<T> Open(const std::shared_ptr<T>& content, const char* what) {
 std::shared_ptr<Device> DeviceOf(const Napi::Value& value) {
   return Open(Boxed<DeviceBox>::Get(value).device, DeviceBox::kTypeName);
 }
-MemoryPtr MemoryOf(const Napi::Value& value) {
-  return Open(Boxed<MemoryBox>::Get(value).memory, MemoryBox::kTypeName);
-}
+MemoryPtr MemoryOf(const Napi::Value& value) { return Open(Boxed<MemoryBox>::Get(value).memory, MemoryBox::kTypeName); }
 std::shared_ptr<Stream> StreamOf(const Napi::Value& value) {
   return Open(Boxed<StreamBox>::Get(value).stream, StreamBox::kTypeName);
 }

@@ -37,14 +37,16 @@ Napi::Value PromiseMemory(Napi::Env env, Make make) {
 Napi::Value CreateHostDevice(const Napi::CallbackInfo& info) {
   HostOptions options{static_cast<unsigned>(ToBytes(info[0], "index")),
                       static_cast<unsigned>(ToBytes(info[1], "threads")), ToText(info[2], "directory")};
-  return Async(info.Env(), [options = std::move(options)] { return DeviceValue(std::make_shared<HostDevice>(options)); });
+  return Async(info.Env(),
+               [options = std::move(options)] { return DeviceValue(std::make_shared<HostDevice>(options)); });
 }
 
 // createCudaDevice(index, threads, directory)
 Napi::Value CreateCudaDevice(const Napi::CallbackInfo& info) {
   CudaOptions options{static_cast<int>(ToBytes(info[0], "index")), static_cast<unsigned>(ToBytes(info[1], "threads")),
                       ToText(info[2], "directory")};
-  return Async(info.Env(), [options = std::move(options)] { return DeviceValue(std::make_shared<CudaDevice>(options)); });
+  return Async(info.Env(),
+               [options = std::move(options)] { return DeviceValue(std::make_shared<CudaDevice>(options)); });
 }
 
 // listCudaDevices(): { unavailable, driverPath, driverVersion, devices }
@@ -115,15 +117,15 @@ Napi::Value Allocate(const Napi::CallbackInfo& info) {
 
 // allocateHost(device, sizeBytes, shared)
 Napi::Value AllocateHost(const Napi::CallbackInfo& info) {
-  return PromiseMemory(info.Env(), [device = DeviceOf(info[0]), size = ToBytes(info[1], "sizeBytes"),
-                                    shared = info[2].ToBoolean().Value()] { return device->AllocateHost(size, shared); });
+  return PromiseMemory(info.Env(),
+                       [device = DeviceOf(info[0]), size = ToBytes(info[1], "sizeBytes"),
+                        shared = info[2].ToBoolean().Value()] { return device->AllocateHost(size, shared); });
 }
 
 // mapFile(device, path)
 Napi::Value MapFileOf(const Napi::CallbackInfo& info) {
-  return PromiseMemory(info.Env(), [device = DeviceOf(info[0]), path = ToText(info[1], "path")] {
-    return device->Map(path);
-  });
+  return PromiseMemory(info.Env(),
+                       [device = DeviceOf(info[0]), path = ToText(info[1], "path")] { return device->Map(path); });
 }
 
 // sweepShared(directory): returns the names that were removed.

@@ -146,7 +146,8 @@ Napi::Value Write(const Napi::CallbackInfo& info) {
   Settler settler(env, Environment::Queue(env));
   settler.Keep(bytes);
   settler.Start([&] {
-    pool->Submit(std::make_shared<HostCopyJob>(std::move(batch), [settler, pool](const auto&) { settler.Resolve(Nothing()); }));
+    pool->Submit(
+        std::make_shared<HostCopyJob>(std::move(batch), [settler, pool](const auto&) { settler.Resolve(Nothing()); }));
   });
   return settler.promise(env);
 }
@@ -163,7 +164,8 @@ Napi::Value Pin(const Napi::CallbackInfo& info) {
 Napi::Value FileStateOf(const Napi::CallbackInfo& info) {
   return Async(info.Env(), [memory = MemoryOf(info[0])]() -> MakeValue {
     const BackingFile* const file = memory->file();
-    if (file == nullptr) throw Failure("CE_NOT_SUPPORTED", "This memory does not map a file", "Call it on the result of mapFile()");
+    if (file == nullptr)
+      throw Failure("CE_NOT_SUPPORTED", "This memory does not map a file", "Call it on the result of mapFile()");
     return [state = file->State()](Napi::Env env) {
       Napi::Object result = Napi::Object::New(env);
       result.Set("device", Napi::BigInt::New(env, state.device));

@@ -21,8 +21,17 @@
 #include <unistd.h>
 
 #define EXPORT __attribute__((visibility("default")))
-enum { OK = 0, INVALID_VALUE = 1, OUT_OF_MEMORY = 2, NO_DEVICE = 100, INVALID_DEVICE = 101, INVALID_CONTEXT = 201,
-       ALREADY_REGISTERED = 712, NOT_REGISTERED = 713, NOT_READY = 600 };
+enum {
+  OK = 0,
+  INVALID_VALUE = 1,
+  OUT_OF_MEMORY = 2,
+  NO_DEVICE = 100,
+  INVALID_DEVICE = 101,
+  INVALID_CONTEXT = 201,
+  ALREADY_REGISTERED = 712,
+  NOT_REGISTERED = 713,
+  NOT_READY = 600
+};
 
 typedef struct Range {
   struct Range* next;
@@ -83,7 +92,10 @@ static size_t device_bytes(void) { return (size_t)setting("FAKE_CUDA_BYTES", 256
 
 // Logs the call and returns the status with which the test makes it fail.
 static int enter(const char* symbol) {
-  static struct { const char* symbol; int calls; } counts[64];
+  static struct {
+    const char* symbol;
+    int calls;
+  } counts[64];
   pthread_mutex_lock(&mutex);
   const char* log = getenv("FAKE_CUDA_LOG");
   if (log) {
@@ -110,14 +122,14 @@ static int enter(const char* symbol) {
   pthread_mutex_unlock(&mutex);
   return status;
 }
-#define ENTER(symbol)                    \
-  do {                                   \
-    const int status_ = enter(symbol);   \
-    if (status_ != OK) return status_;   \
+#define ENTER(symbol)                  \
+  do {                                 \
+    const int status_ = enter(symbol); \
+    if (status_ != OK) return status_; \
   } while (0)
-#define ENTER_CONTEXT(symbol)                      \
-  ENTER(symbol);                                   \
-  if (current < 0) return INVALID_CONTEXT;         \
+#define ENTER_CONTEXT(symbol)              \
+  ENTER(symbol);                           \
+  if (current < 0) return INVALID_CONTEXT; \
   if (retained[current] == 0) die("%s in a context that was released", symbol)
 
 static bool overlaps(const uint8_t* a, size_t a_size, const uint8_t* b, size_t b_size) {
@@ -129,7 +141,8 @@ static void refuse_while_in_use(const char* symbol, const Range* range) {
   for (Stream* stream = streams; stream; stream = stream->next) {
     for (Operation* op = stream->first; op; op = op->next) {
       if (op->event) continue;
-      if (overlaps(op->to, op->size, range->data, range->size) || overlaps(op->from, op->size, range->data, range->size))
+      if (overlaps(op->to, op->size, range->data, range->size) ||
+          overlaps(op->from, op->size, range->data, range->size))
         die("%s while a copy uses the memory", symbol);
     }
   }
@@ -359,8 +372,10 @@ static void* run(void* argument) {
     } else {
       pthread_mutex_unlock(&mutex);
       if (delay) usleep(delay);
-      if (op->function) op->function(op->to);
-      else memmove(op->to, op->from, op->size);
+      if (op->function)
+        op->function(op->to);
+      else
+        memmove(op->to, op->from, op->size);
       pthread_mutex_lock(&mutex);
     }
     stream->first = op->next;

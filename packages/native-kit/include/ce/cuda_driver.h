@@ -41,38 +41,38 @@ constexpr unsigned kHostRegisterPortable = 1;
 constexpr unsigned kHostRegisterReadOnly = 8;
 
 // name in the table, exported symbol, parameters
-#define CE_CUDA_FUNCTIONS(X)                                                                                    \
-  X(Init, cuInit, (unsigned flags))                                                                             \
-  X(DriverGetVersion, cuDriverGetVersion, (int* version))                                                       \
-  X(GetErrorName, cuGetErrorName, (CUresult error, const char** text))                                          \
-  X(GetErrorString, cuGetErrorString, (CUresult error, const char** text))                                      \
-  X(DeviceGetCount, cuDeviceGetCount, (int* count))                                                             \
-  X(DeviceGet, cuDeviceGet, (CUdevice * device, int ordinal))                                                   \
-  X(DeviceGetName, cuDeviceGetName, (char* name, int length, CUdevice device))                                  \
-  X(DeviceGetUuid, cuDeviceGetUuid_v2, (CUuuid * uuid, CUdevice device))                                        \
-  X(DeviceTotalMem, cuDeviceTotalMem_v2, (size_t * bytes, CUdevice device))                                     \
-  X(PrimaryCtxRetain, cuDevicePrimaryCtxRetain, (CUcontext * context, CUdevice device))                         \
-  X(PrimaryCtxRelease, cuDevicePrimaryCtxRelease_v2, (CUdevice device))                                         \
-  X(CtxSetCurrent, cuCtxSetCurrent, (CUcontext context))                                                        \
-  X(MemGetInfo, cuMemGetInfo_v2, (size_t * free, size_t * total))                                               \
-  X(MemAlloc, cuMemAlloc_v2, (CUdeviceptr * pointer, size_t bytes))                                             \
-  X(MemFree, cuMemFree_v2, (CUdeviceptr pointer))                                                               \
-  X(MemGetAddressRange, cuMemGetAddressRange_v2, (CUdeviceptr * base, size_t * bytes, CUdeviceptr pointer))     \
-  X(IpcGetMemHandle, cuIpcGetMemHandle, (CUipcMemHandle * handle, CUdeviceptr pointer))                         \
-  X(IpcOpenMemHandle, cuIpcOpenMemHandle_v2, (CUdeviceptr * pointer, CUipcMemHandle handle, unsigned flags))    \
-  X(IpcCloseMemHandle, cuIpcCloseMemHandle, (CUdeviceptr pointer))                                              \
-  X(MemHostRegister, cuMemHostRegister_v2, (void* pointer, size_t bytes, unsigned flags))                       \
-  X(MemHostUnregister, cuMemHostUnregister, (void* pointer))                                                    \
-  X(MemcpyHtoDAsync, cuMemcpyHtoDAsync_v2, (CUdeviceptr to, const void* from, size_t bytes, CUstream stream))   \
-  X(MemcpyDtoHAsync, cuMemcpyDtoHAsync_v2, (void* to, CUdeviceptr from, size_t bytes, CUstream stream))         \
-  X(MemcpyDtoDAsync, cuMemcpyDtoDAsync_v2, (CUdeviceptr to, CUdeviceptr from, size_t bytes, CUstream stream))   \
-  X(StreamCreate, cuStreamCreate, (CUstream * stream, unsigned flags))                                          \
-  X(StreamSynchronize, cuStreamSynchronize, (CUstream stream))                                                  \
-  X(StreamDestroy, cuStreamDestroy_v2, (CUstream stream))                                                       \
-  X(EventCreate, cuEventCreate, (CUevent * event, unsigned flags))                                              \
-  X(EventRecord, cuEventRecord, (CUevent event, CUstream stream))                                               \
-  X(EventQuery, cuEventQuery, (CUevent event))                                                                  \
-  X(EventSynchronize, cuEventSynchronize, (CUevent event))                                                      \
+#define CE_CUDA_FUNCTIONS(X)                                                                                  \
+  X(Init, cuInit, (unsigned flags))                                                                           \
+  X(DriverGetVersion, cuDriverGetVersion, (int* version))                                                     \
+  X(GetErrorName, cuGetErrorName, (CUresult error, const char** text))                                        \
+  X(GetErrorString, cuGetErrorString, (CUresult error, const char** text))                                    \
+  X(DeviceGetCount, cuDeviceGetCount, (int* count))                                                           \
+  X(DeviceGet, cuDeviceGet, (CUdevice * device, int ordinal))                                                 \
+  X(DeviceGetName, cuDeviceGetName, (char* name, int length, CUdevice device))                                \
+  X(DeviceGetUuid, cuDeviceGetUuid_v2, (CUuuid * uuid, CUdevice device))                                      \
+  X(DeviceTotalMem, cuDeviceTotalMem_v2, (size_t* bytes, CUdevice device))                                    \
+  X(PrimaryCtxRetain, cuDevicePrimaryCtxRetain, (CUcontext * context, CUdevice device))                       \
+  X(PrimaryCtxRelease, cuDevicePrimaryCtxRelease_v2, (CUdevice device))                                       \
+  X(CtxSetCurrent, cuCtxSetCurrent, (CUcontext context))                                                      \
+  X(MemGetInfo, cuMemGetInfo_v2, (size_t* free, size_t* total))                                               \
+  X(MemAlloc, cuMemAlloc_v2, (CUdeviceptr * pointer, size_t bytes))                                           \
+  X(MemFree, cuMemFree_v2, (CUdeviceptr pointer))                                                             \
+  X(MemGetAddressRange, cuMemGetAddressRange_v2, (CUdeviceptr * base, size_t* bytes, CUdeviceptr pointer))    \
+  X(IpcGetMemHandle, cuIpcGetMemHandle, (CUipcMemHandle * handle, CUdeviceptr pointer))                       \
+  X(IpcOpenMemHandle, cuIpcOpenMemHandle_v2, (CUdeviceptr * pointer, CUipcMemHandle handle, unsigned flags))  \
+  X(IpcCloseMemHandle, cuIpcCloseMemHandle, (CUdeviceptr pointer))                                            \
+  X(MemHostRegister, cuMemHostRegister_v2, (void* pointer, size_t bytes, unsigned flags))                     \
+  X(MemHostUnregister, cuMemHostUnregister, (void* pointer))                                                  \
+  X(MemcpyHtoDAsync, cuMemcpyHtoDAsync_v2, (CUdeviceptr to, const void* from, size_t bytes, CUstream stream)) \
+  X(MemcpyDtoHAsync, cuMemcpyDtoHAsync_v2, (void* to, CUdeviceptr from, size_t bytes, CUstream stream))       \
+  X(MemcpyDtoDAsync, cuMemcpyDtoDAsync_v2, (CUdeviceptr to, CUdeviceptr from, size_t bytes, CUstream stream)) \
+  X(StreamCreate, cuStreamCreate, (CUstream * stream, unsigned flags))                                        \
+  X(StreamSynchronize, cuStreamSynchronize, (CUstream stream))                                                \
+  X(StreamDestroy, cuStreamDestroy_v2, (CUstream stream))                                                     \
+  X(EventCreate, cuEventCreate, (CUevent * event, unsigned flags))                                            \
+  X(EventRecord, cuEventRecord, (CUevent event, CUstream stream))                                             \
+  X(EventQuery, cuEventQuery, (CUevent event))                                                                \
+  X(EventSynchronize, cuEventSynchronize, (CUevent event))                                                    \
   X(EventDestroy, cuEventDestroy_v2, (CUevent event))
 
 struct CudaDriver {

@@ -19,9 +19,9 @@ struct Symbol {
 // Result of opening a library. Never unloaded, because such libraries keep threads and thread-local state.
 struct DynamicLibrary {
   void* handle = nullptr;
-  std::string path;                   // The file that was opened.
-  std::vector<std::string> missing;   // Required symbols that it lacks; targets of optional ones are null.
-  std::string reason;                 // Why it is not usable: the loader's messages, one line per candidate.
+  std::string path;                  // The file that was opened.
+  std::vector<std::string> missing;  // Required symbols that it lacks; targets of optional ones are null.
+  std::string reason;                // Why it is not usable: the loader's messages, one line per candidate.
 
   bool usable() const { return handle && missing.empty(); }
 

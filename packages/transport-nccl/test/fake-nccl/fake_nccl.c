@@ -51,7 +51,9 @@ EXPORT int ncclGetVersion(int* version) {
   return SUCCESS;
 }
 EXPORT int ncclGetUniqueId(Id* id) { return getrandom(id, sizeof *id, 0) == sizeof *id ? SUCCESS : INVALID_ARGUMENT; }
-EXPORT const char* ncclGetErrorString(int status) { return status == REMOTE_ERROR ? "remote process exited" : "made up"; }
+EXPORT const char* ncclGetErrorString(int status) {
+  return status == REMOTE_ERROR ? "remote process exited" : "made up";
+}
 EXPORT const char* ncclGetLastError(void* comm) {
   (void)comm;
   return "error text of the fake";
@@ -61,7 +63,8 @@ static socklen_t address_of(const Communicator* comm, int rank, struct sockaddr_
   memset(address, 0, sizeof *address);
   address->sun_family = AF_UNIX;
   const uint64_t* words = (const uint64_t*)comm->id.internal;
-  snprintf(address->sun_path + 1, sizeof address->sun_path - 1, "fake-nccl-%016lx%016lx-%02d", words[0], words[1], rank);
+  snprintf(address->sun_path + 1, sizeof address->sun_path - 1, "fake-nccl-%016lx%016lx-%02d", words[0], words[1],
+           rank);
   return (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + strlen(address->sun_path + 1));
 }
 
@@ -71,8 +74,8 @@ static bool transfer(Communicator* comm, int fd, uint8_t* data, size_t size, sho
     if (comm->aborting) return false;
     struct pollfd poll_fd = {fd, direction, 0};
     if (poll(&poll_fd, 1, POLL_MS) <= 0) continue;
-    const ssize_t moved = direction == POLLIN ? recv(fd, data, size, MSG_DONTWAIT)
-                                              : send(fd, data, size, MSG_DONTWAIT | MSG_NOSIGNAL);
+    const ssize_t moved =
+        direction == POLLIN ? recv(fd, data, size, MSG_DONTWAIT) : send(fd, data, size, MSG_DONTWAIT | MSG_NOSIGNAL);
     if (moved < 0 && (errno == EAGAIN || errno == EINTR)) continue;
     if (moved <= 0) {
       if (!getenv("FAKE_NCCL_MUTE")) comm->state = REMOTE_ERROR;
