@@ -26,7 +26,7 @@ export interface VllmOptions extends EngineOptions {
  * - `--worker-extension-cls checkpoint_engine.worker.VllmColocateWorkerExtension` with the Python tool: protocol v1.
  *
  * `choose` detects the way. Releases that report their world size are checked before any data moves. Releases that keep
- * a weight version receive it after the weights.
+ * a weight version receive it after the weights, and `unknown` after an update that failed.
  *
  * @source PyPI package vllm 0.33.0, `entrypoints/serve/dev`, `entrypoints/rl/online`
  */
@@ -82,6 +82,10 @@ class VllmEngine implements EngineClient {
   async update(update: EngineUpdate): Promise<void> {
     const way = await this.#wayOf(update);
     await this.#client(way).update(update);
+  }
+
+  forgetVersion(): Promise<void> {
+    return this.#client({ name: 'v1' }).forgetVersion!();
   }
 
   /** The addresses show the protocol; the server's configuration decides between the two ways of protocol 2. */

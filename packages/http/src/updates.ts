@@ -20,7 +20,7 @@ export interface UpdatesOptions {
 
 /** The updates of a world: one at a time, the others wait in their order. */
 export class Updates {
-  readonly instances: Instances = new Instances();
+  readonly instances: Instances;
   readonly #options: UpdatesOptions;
   readonly #records = new Map<string, UpdateRecord>();
   readonly #waiting: UpdateRecord[] = [];
@@ -29,6 +29,7 @@ export class Updates {
 
   constructor(options: UpdatesOptions) {
     this.#options = options;
+    this.instances = new Instances(options.world.instances);
   }
 
   get running(): UpdateRecord | undefined {
@@ -124,12 +125,12 @@ export class Updates {
       const summary = await world.update(checkpoint, request, {
         signal: record.signal,
         onEvent: (event) => {
-          if (event.type === 'engine') this.instances.note(event, { id, checkpoint, weightVersion });
-          record.progress.add(event);
+          this.#note(record, event);
           this.#options.onEvent?.(record, event);
         },
       });
       this.#end(record, { summary });
+      this.#confirm(record);
       const { removedFiles } = summary;
       const removed = removedFiles.length > 0 ? { removedFiles } : {};
       logger.info(
@@ -138,9 +139,26 @@ export class Updates {
       );
     } catch (thrown) {
       const error = toCheckpointEngineError(thrown);
+      const reason = `Update ${id} ended before all ranks had confirmed it: ${error.message}`;
+      for (const { endpoint } of record.progress.engines.values()) this.instances.forget(endpoint, reason);
       this.#end(record, { error });
       logger.error({ update: id, checkpoint, err: error }, 'An update failed');
     }
+  }
+
+  #note(record: UpdateRecord, event: UpdateEvent): void {
+    if (event.type !== 'engine') {
+      record.progress.add(event);
+      return;
+    }
+    record.progress.add(event, this.instances.versionOf(event.endpoint));
+    // Its answer says nothing of the other instances: until all ranks have confirmed, none has the new version.
+    if (event.state === 'asked') this.instances.forget(event.endpoint, `Update ${record.id} is under way`);
+  }
+
+  #confirm({ id, checkpoint, progress, weightVersion }: UpdateRecord): void {
+    const held = { checkpoint, weightVersion: weightVersion!, updateId: id, confirmedAtMs: Date.now() };
+    for (const { endpoint } of progress.engines.values()) this.instances.confirm(endpoint, held);
   }
 
   #end(record: UpdateRecord, outcome: Parameters<UpdateRecord['end']>[0]): void {

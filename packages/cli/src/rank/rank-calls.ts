@@ -25,7 +25,7 @@ const LOOK_MS = 30_000;
 export const RANK_CALLS: {
   readonly [Name in CallName]: (context: RankContext, job: CallJob<Name>) => Promise<CallResult<Name>>;
 } = {
-  async register({ server, rank, signal, onEvent }, { name, allowedRoots, ...source }) {
+  async register({ server, rank, signal, onEvent }, { name, allowedRoots, weightVersion, ...source }) {
     if (allowedRoots) await checkAllowed(source.files, allowedRoots);
     const fingerprint = await fingerprintFiles(source.files);
     // The reader reports progress after its first read, so report the start here. Other files are read later.
@@ -33,7 +33,7 @@ export const RANK_CALLS: {
     if (readsNow) onEvent({ type: 'register', rank, doneBytes: 0, totalBytes: 0, atMs: now() });
     // A rank without files of its own holds nothing.
     const held = source.share === 'all' && source.files.length === 0 ? { tensors: [] } : source;
-    return { ...(await server.registerCheckpoint(name, held, { signal, onEvent })), fingerprint };
+    return { ...(await server.registerCheckpoint(name, held, { signal, onEvent, weightVersion })), fingerprint };
   },
 
   async loaded({ server, signal }, { name }) {
@@ -97,7 +97,13 @@ export const RANK_CALLS: {
   },
 
   async update(context, { name, targets, ...options }) {
-    return await context.server.update(name, { ...options, ...engineOptions(context, targets) });
+    const { forgetVersions, ...engine } = engineOptions(context, targets);
+    try {
+      return await context.server.update(name, { ...options, ...engine });
+    } catch (error) {
+      await forgetVersions();
+      throw error;
+    }
   },
 
   /** Called at one rank, so that all ranks prepare or none does. An engine that does not answer is not prepared. */
@@ -137,6 +143,7 @@ function engineOptions(context: RankContext, targets: EngineTargets) {
     clients.set(groupIndex, engine);
     return engine;
   };
+  const asked = new Set<EngineClient>();
   const { workers, passes, choose } = engineOf(0);
   const chooseWorkers = async ({ groupIndex, ...wait }: ChoiceRequest): Promise<WorkerChoice> =>
     await engineOf(groupIndex).choose!(wait);
@@ -145,6 +152,7 @@ function engineOptions(context: RankContext, targets: EngineTargets) {
       const engine = engineOf(groupIndex);
       const about = { type: 'engine', rank, groupIndex, endpoint: engineName(targets, groupIndex) } as const;
       await engine.preflight?.(request);
+      asked.add(engine);
       onEvent({ ...about, state: 'asked', atMs: now() });
       await engine.update(request);
       onEvent({ ...about, state: 'acknowledged', atMs: now() });
@@ -155,6 +163,10 @@ function engineOptions(context: RankContext, targets: EngineTargets) {
     inferenceParallelSize: targets.parallelSize,
     signal,
     onEvent,
+    /** Has the engines that were asked name no version any more. Never rejects. */
+    forgetVersions: async () => {
+      await Promise.all([...asked].map((engine) => engine.forgetVersion?.()));
+    },
   };
 }
 
