@@ -136,6 +136,35 @@ describe('instances of a server', () => {
   });
 });
 
+describe('a server that was started again', () => {
+  it('learns from workers what they hold, and that one of them was restarted', async () => {
+    const paths = [socketPath(), socketPath()];
+    const [, second] = await Promise.all(paths.map((path, index) => startWorker(index, path)));
+    const before = await serve(paths);
+    await register(before, 'a', one!);
+    expect((await update(before, 'a', { weight_version: 'v1' })).status).toBe(200);
+    before.running.child.kill('SIGKILL');
+    await before.running.result;
+
+    const after = await serve(paths);
+    await after.call('GET', '/v1/instances?ask=true');
+    expect(await versions(after)).toEqual(['v1', 'v1']);
+    await second!.close();
+    await startWorker(1, paths[1]!);
+    expect(await versions(after)).toEqual(['v1', 'v1']);
+    await after.call('GET', '/v1/instances?ask=true');
+    expect(await versions(after)).toEqual(['v1', 'unknown']);
+
+    // An update says what each of them held.
+    await register(after, 'a', one!);
+    expect((await update(after, 'a', { weight_version: 'v2' })).status).toBe(200);
+    expect((await lastUpdate(after)).engines).toMatchObject([
+      { weight_version_before: 'v1', weight_version: 'v2' },
+      { weight_version_before: 'unknown', weight_version: 'v2' },
+    ]);
+  });
+});
+
 describe('the command update', () => {
   const flags = (path: string): string[] => [
     ...['update', '--checkpoint-path', one!, '--engine', 'worker', '--device', 'host', '--log-level', 'warn'],
@@ -151,7 +180,8 @@ describe('the command update', () => {
     const json = await runCli([...flags(path), '--weight-version', 'step-8', '--json']);
     expect(parseJson(json)).toMatchObject({
       weightVersion: 'step-8',
-      instances: [{ endpoint: path, weightVersion: 'step-8' }],
+      // The worker says what it held.
+      instances: [{ endpoint: path, weightVersionBefore: 'step-7', weightVersion: 'step-8' }],
     });
     const made = parseJson(await runCli([...flags(path), '--json'])) as { weightVersion: string };
     expect(made.weightVersion).toMatch(/^update-\d+$/);

@@ -76,6 +76,8 @@ export function vllmBackend(loading: VllmLoading): EngineAdapter {
     before: (reports, update) => [
       ...(before?.(reports, update) ?? []),
       { path: '/init_weight_transfer_engine', body: { init_info: { checkpoint_engine_protocol: 2 } } },
+      // Where this parameter server dies, vLLM does not go on naming the earlier version.
+      ...(update.weightVersion === undefined ? [] : [versionStep(UNKNOWN_VERSION)]),
       start('/start_weight_update'),
     ],
     update: { path: '/update_weights', body: receive, failureIn: () => undefined },

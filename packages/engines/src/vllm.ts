@@ -4,7 +4,7 @@ import type { EngineClient, EngineOptions, EngineUpdate, EngineWait, WorkerChoic
 import type { EngineDescription } from './engine-description.ts';
 import { httpEngine } from './http-engine.ts';
 import { type VllmLoading, vllmBackend, vllmExtension, vllmV1 } from './vllm-adapters.ts';
-import { describeVllm, findVllmWay, type VllmWay, wayText } from './vllm-way.ts';
+import { describeVllm, findVllmWay, type VllmWay, vllmVersion, wayText } from './vllm-way.ts';
 
 /** Options of {@link vllmEngine}. */
 export interface VllmOptions extends EngineOptions {
@@ -71,8 +71,10 @@ class VllmEngine implements EngineClient {
 
   async describe(wait: EngineWait): Promise<EngineDescription> {
     const { endpoints, apiKey } = this.#options;
-    const found = await findVllmWay({ endpoints, apiKey, logger: this.#logger }, wait);
-    return describeVllm(found);
+    const asked = { endpoints, apiKey, logger: this.#logger };
+    const found = await findVllmWay(asked, wait);
+    const weightVersion = found.name === 'backend' ? await vllmVersion(asked, wait) : undefined;
+    return { ...describeVllm(found), weightVersion };
   }
 
   async preflight(update: EngineUpdate): Promise<void> {

@@ -169,6 +169,7 @@ describe('vllmEngine.update', () => {
       ...looks,
       post('/pause?mode=wait&clear_cache=true'),
       post('/init_weight_transfer_engine', { init_info: { checkpoint_engine_protocol: 2 } }),
+      post('/update_weight_version', { new_version: 'unknown' }),
       post('/start_weight_update'),
       ...looks,
       post('/update_weights', receives),

@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { CheckpointEngineError } from '@checkpoint-engine/interface';
 import { describe, expect, it } from 'vitest';
 import { createHttpApi, type HttpApiOptions } from './create-http-api.ts';
-import type { CheckpointView, HttpWorld, UpdateEvent, UpdateSummary } from './world.ts';
+import type { CheckpointView, HttpWorld, InstanceAnswer, UpdateEvent, UpdateSummary } from './world.ts';
 
 type Update = Parameters<HttpWorld['update']>;
 type PlanEvent = Extract<UpdateEvent, { type: 'plan' }>;
@@ -430,6 +430,47 @@ describe('updates', () => {
       expect(world.running).toEqual([]);
     },
   );
+
+  it('learn what instances hold that say so, unless an update overtakes the answer', async () => {
+    const said: InstanceAnswer[] = [{ endpoint: 'e0', weightVersion: 'v1', checkpoint: 'a' }, { endpoint: 'e1' }];
+    let answer: Promise<readonly InstanceAnswer[]> = Promise.resolve(said);
+    const ofWorld = { instances: ['e0', 'e1', 'e2'], askInstances: () => answer };
+    const { call, world, begun } = setUp({ isOutOfBrowsersReach: true }, ofWorld);
+    const instances = async (query = '') =>
+      ((await (await call('GET', `/v1/instances${query}`)).json()) as { instances: object[] }).instances;
+    const unknown = { state: 'unknown', weight_version: 'unknown' };
+    // They were asked when the server started.
+    await expect.poll(() => instances()).toHaveLength(3);
+    expect(await instances('?ask=true')).toEqual(
+      expect.arrayContaining([
+        expect.objectContaining({ endpoint: 'e0', state: 'current', weight_version: 'v1', checkpoint: 'a' }),
+        expect.objectContaining({ endpoint: 'e1', ...unknown }),
+        expect.objectContaining({ endpoint: 'e2', ...unknown }),
+      ]),
+    );
+    answer = Promise.resolve([{ endpoint: 'e0', weightVersion: 'unknown' }]);
+    expect(await instances()).toContainEqual(expect.objectContaining({ endpoint: 'e0', weight_version: 'v1' }));
+    expect(await instances('?ask=true')).toContainEqual(
+      expect.objectContaining({ endpoint: 'e0', ...unknown, reason: expect.stringContaining('restarted') }),
+    );
+    answer = Promise.reject(new CheckpointEngineError('CE_RANK_LOST', 'gone', 'wait'));
+    expect((await call('GET', '/v1/instances?ask=true')).status).toBe(200);
+    expect((await call('GET', '/v1/instances?ask=maybe')).status).toBe(422);
+
+    let tell!: (answers: readonly InstanceAnswer[]) => void;
+    answer = new Promise((resolve) => {
+      tell = resolve;
+    });
+    const asked = instances('?ask=true');
+    const update = call('POST', UPDATE, { weight_version: 'v2' });
+    await begun(1);
+    world.running[0]!.tell({ type: 'engine', state: 'asked', rank: 0, groupIndex: 0, endpoint: 'e0', atMs: 0 });
+    tell([{ endpoint: 'e0', weightVersion: 'v1' }]);
+    expect(await asked).toContainEqual(expect.objectContaining({ endpoint: 'e0', ...unknown }));
+    world.running[0]!.end();
+    await update;
+    expect(await instances()).toContainEqual(expect.objectContaining({ endpoint: 'e0', weight_version: 'v2' }));
+  });
 
   it('know the instances of the server from its start, and at most a thousand that clients name', async () => {
     const { call, world, begun } = setUp({ isOutOfBrowsersReach: true }, { instances: ['http://default:1'] });

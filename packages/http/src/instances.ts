@@ -1,4 +1,5 @@
 import { UNKNOWN_VERSION } from '@checkpoint-engine/interface';
+import type { InstanceAnswer } from './world.ts';
 
 /** What an inference instance held before it may have been written to. */
 export interface HeldWeights {
@@ -15,12 +16,13 @@ export interface InstanceView extends Partial<HeldWeights> {
   readonly endpoint: string;
   /**
    * `current`: all ranks of the update that brought the version have confirmed it. `unknown`: an update is under way or
-   * has failed, and the instance may hold old and new weights; or nobody has updated it through this server.
+   * has failed, and the instance may hold old and new weights; or no update of this server has reached it, and its
+   * workers do not tell what they hold.
    */
   readonly state: 'current' | 'unknown';
   /** Version that the instance holds; `unknown` in that state. */
   readonly weightVersion: string;
-  /** Why the version is unknown. */
+  /** Why the version is unknown, or how it is known where no update of this server has brought it. */
   readonly reason?: string | undefined;
   /** The last weights that were confirmed, where it may hold others. */
   readonly last?: HeldWeights | undefined;
@@ -55,6 +57,29 @@ export class Instances {
     const before = this.#instances.get(endpoint);
     const last = before && heldBy(before);
     this.#set({ endpoint, state: 'unknown', weightVersion: UNKNOWN_VERSION, reason, ...(last && { last }) });
+  }
+
+  /** An instance says what it holds: another server may have updated it, or it was restarted. */
+  learn({ endpoint, weightVersion, checkpoint }: InstanceAnswer): void {
+    const known = this.#instances.get(endpoint);
+    if (weightVersion === undefined || weightVersion === this.versionOf(endpoint)) return;
+    if (weightVersion === UNKNOWN_VERSION) {
+      this.forget(
+        endpoint,
+        'Its workers hold weights that no update has brought on all ranks: it may have been restarted',
+      );
+      return;
+    }
+    const last = known && heldBy(known);
+    const reason = 'Its workers hold this version; this server has not brought it';
+    this.#set({
+      endpoint,
+      state: 'current',
+      weightVersion,
+      reason,
+      ...(checkpoint && { checkpoint }),
+      ...(last && { last }),
+    });
   }
 
   /** All ranks have confirmed these weights. */

@@ -25,6 +25,7 @@ export class Updates {
   readonly #records = new Map<string, UpdateRecord>();
   readonly #waiting: UpdateRecord[] = [];
   #running: UpdateRecord | undefined;
+  #begunCount = 0;
   #closing: CheckpointEngineError | undefined;
 
   constructor(options: UpdatesOptions) {
@@ -92,6 +93,22 @@ export class Updates {
     await record.ended;
   }
 
+  /**
+   * Asks the server's own instances which version they hold. While an update runs nobody is asked, and what an update
+   * overtakes does not count. Never rejects: where nobody can ask, what is known stays.
+   */
+  async askInstances(signal: AbortSignal): Promise<void> {
+    const { world, logger } = this.#options;
+    if (world.askInstances === undefined || this.#running !== undefined) return;
+    const begunCount = this.#begunCount;
+    try {
+      const answers = await world.askInstances({ signal });
+      if (begunCount === this.#begunCount) for (const answer of answers) this.instances.learn(answer);
+    } catch (err) {
+      logger.warn({ err }, 'The instances could not be asked which version they hold');
+    }
+  }
+
   /** Whether it takes no more updates. */
   get isClosing(): boolean {
     return this.#closing !== undefined;
@@ -109,6 +126,7 @@ export class Updates {
     const record = this.#waiting.shift();
     if (!record) return;
     this.#running = record;
+    this.#begunCount += 1;
     void this.#run(record).finally(() => {
       this.#running = undefined;
       this.#next();

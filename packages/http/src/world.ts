@@ -1,11 +1,27 @@
 import type { ModuleReport, SerializedError } from '@checkpoint-engine/interface';
 import type { ProgressEvent, UpdateOptions } from '@checkpoint-engine/ps';
 
+/** What an inference instance says of its weights. */
+export interface InstanceAnswer {
+  /** Its URL, or the path of its socket. */
+  readonly endpoint: string;
+  /** The version that all its workers hold, or `unknown`. Absent where it does not answer, or cannot be asked. */
+  readonly weightVersion?: string | undefined;
+  /** The checkpoint that all its workers hold. */
+  readonly checkpoint?: string | undefined;
+}
+
 /** A world of ranks as the HTTP API needs it. Calls of different checkpoints may run at the same time. */
 export interface HttpWorld {
   readonly worldSize: number;
   /** The inference instances that updates reach where they name none: URLs, or paths of sockets. @default none */
   readonly instances?: readonly string[] | undefined;
+  /**
+   * Asks these instances which version they hold, in bounded time. Changes nothing. Absent where that is not possible.
+   *
+   * @throws The signal's reason, or why no rank can ask.
+   */
+  askInstances?(options: { readonly signal: AbortSignal }): Promise<readonly InstanceAnswer[]>;
   /** All ranks as they are now, by rank. */
   ranks(): readonly RankView[];
   /** All checkpoints as they are now. */

@@ -4,6 +4,7 @@ import {
   type ChoiceRequest,
   type EngineClient,
   type EngineRequest,
+  heldVersion,
   v1Protocol,
   v2Protocol,
   type WorkerChoice,
@@ -12,6 +13,7 @@ import type { EngineTargets } from '../config/jobs.ts';
 import type { CallJob, CallName, CallResult } from '../process/messages.ts';
 import { checkAllowed } from './check-allowed.ts';
 import { engineClient, engineName } from './engine-client.ts';
+import { type EngineOptions, forgetVersions } from './engine-options.ts';
 import { fingerprintFiles } from './fingerprint-files.ts';
 import { namedEngineOptions } from './named-engines.ts';
 import { now } from './now.ts';
@@ -97,11 +99,11 @@ export const RANK_CALLS: {
   },
 
   async update(context, { name, targets, ...options }) {
-    const { forgetVersions, ...engine } = engineOptions(context, targets);
+    const { forgetVersions: forget, ...engine } = engineOptions(context, targets);
     try {
       return await context.server.update(name, { ...options, ...engine });
     } catch (error) {
-      await forgetVersions();
+      await forget();
       throw error;
     }
   },
@@ -116,6 +118,22 @@ export const RANK_CALLS: {
     }
     const { workers = [] } = (await engine.describe?.(look).catch(() => undefined)) ?? {};
     return workers.length > 0 && workers.every(({ pull }) => pull !== 'never' && pull !== 'untold');
+  },
+
+  async heldVersion(context, { targets, timeoutMs }) {
+    const { parallelSize = Number.POSITIVE_INFINITY } = targets;
+    if (context.rank % parallelSize !== 0) return null;
+    const groupIndex = context.rank / parallelSize;
+    const endpoint = engineName(targets, groupIndex);
+    // An engine that does not answer tells nothing.
+    const signal = AbortSignal.any([context.signal, AbortSignal.timeout(timeoutMs)]);
+    const description = await client(context, targets, groupIndex)
+      .describe?.({ signal, timeoutMs })
+      .catch(() => undefined);
+    if (description === undefined) return { endpoint };
+    const [checkpoint, ...others] = new Set(description.workers.map((worker) => worker.checkpoint));
+    const isSame = others.length === 0;
+    return { endpoint, weightVersion: heldVersion(description), checkpoint: isSame ? checkpoint : undefined };
   },
 
   /** No weight changes, so requests continue and prefixes stay cached. */
@@ -133,7 +151,7 @@ export const RANK_CALLS: {
 };
 
 /** The clients for the engines of the inference groups during an update. */
-function engineOptions(context: RankContext, targets: EngineTargets) {
+function engineOptions(context: RankContext, targets: EngineTargets): EngineOptions {
   if (targets.named) return namedEngineOptions(context, targets, targets.named);
   const { rank, signal, onEvent } = context;
   const clients = new Map<number, EngineClient>();
@@ -163,10 +181,7 @@ function engineOptions(context: RankContext, targets: EngineTargets) {
     inferenceParallelSize: targets.parallelSize,
     signal,
     onEvent,
-    /** Has the engines that were asked name no version any more. Never rejects. */
-    forgetVersions: async () => {
-      await Promise.all([...asked].map((engine) => engine.forgetVersion?.()));
-    },
+    forgetVersions: () => forgetVersions(asked),
   };
 }
 

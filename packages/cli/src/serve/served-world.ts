@@ -1,6 +1,7 @@
 import { Buffer } from 'node:buffer';
 import type {
   CheckpointView,
+  InstanceAnswer,
   RankView,
   RankWorld,
   RegisterRequest,
@@ -53,6 +54,8 @@ export interface ServedWorldOptions {
 const GATHER_MS = 120_000;
 /** The default time-out of a registration. */
 const REGISTER_MS = 3_600_000;
+/** The time-out of asking the engines which version they hold. */
+const ASK_MS = 10_000;
 /** The time-out of making communicators before the first update. */
 const CONNECT_MS = 60_000;
 
@@ -237,6 +240,14 @@ export class ServedWorld implements RankWorld {
       },
       { signal, waitMs: timeoutMs },
     );
+  }
+
+  async askInstances({ signal }: { readonly signal: AbortSignal }): Promise<InstanceAnswer[]> {
+    const { targets } = this.#options.engines;
+    if (targets === undefined) return [];
+    const job = { targets, timeoutMs: ASK_MS };
+    const answers = await this.#call('heldVersion', job, job.timeoutMs, { signal });
+    return answers.filter((answer) => answer !== null);
   }
 
   /** Kills all ranks. */

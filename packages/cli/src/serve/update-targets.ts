@@ -102,7 +102,11 @@ export function endpointsOf(
   ranks: readonly number[],
 ): { readonly groupIndex: number; readonly rank: number; readonly endpoint: string }[] {
   if (targets === undefined) return [];
-  const { parallelSize = Number.POSITIVE_INFINITY } = targets;
+  const { parallelSize = Number.POSITIVE_INFINITY, named } = targets;
+  if (named !== undefined) {
+    const rank = Math.min(...ranks);
+    return named.map((one, groupIndex) => ({ groupIndex, rank, endpoint: engineName({ ...targets, ...one }, 0) }));
+  }
   const heads = new Map<number, number>();
   for (const rank of ranks) {
     const groupIndex = Math.floor(rank / parallelSize);
