@@ -51,6 +51,8 @@ export interface EngineAdapter {
     /** The engine reports that it cannot receive. @default `failed` */
     readonly notReady?: string | undefined;
   };
+  /** Tells the engine that its weights are unknown. Absent where engines of this kind keep no version. */
+  readonly forgetVersion?: EngineStep | undefined;
   /** The state of the engine after a failed update, and what to do about it. It is logged after every failure. */
   readonly afterFailure?: string | undefined;
 }

@@ -92,4 +92,9 @@ export interface EngineClient {
    * @throws `CE_ENGINE_FAILED` with HTTP status and text, `CE_ENGINE_UNREACHABLE`, `CE_ENGINE_MISMATCH`, `CE_TIMEOUT`.
    */
   update(options: EngineUpdate): Promise<void>;
+  /**
+   * Tells an engine that keeps a weight version that its weights are unknown, after an update that failed in its middle.
+   * Takes 3 s at most, and never rejects: what fails is logged. Absent where engines of this kind keep no version.
+   */
+  forgetVersion?(): Promise<void>;
 }

@@ -1,4 +1,11 @@
-import { type ModuleReport, moduleReport, readNeedsSummary, shownText } from '@checkpoint-engine/interface';
+import {
+  isWeightVersion,
+  type ModuleReport,
+  moduleReport,
+  readNeedsSummary,
+  shownText,
+  UNKNOWN_VERSION,
+} from '@checkpoint-engine/interface';
 
 /** What one worker of an engine holds, and what it decided for its modules. Plain data. */
 export interface WorkerDescription {
@@ -8,6 +15,8 @@ export interface WorkerDescription {
   readonly weights?: string | undefined;
   /** The checkpoint that is loaded. */
   readonly checkpoint?: string | undefined;
+  /** The version of its weights, or `unknown`. Absent where it keeps no version. */
+  readonly weightVersion?: string | undefined;
   /**
    * `never`: it takes buckets only. `unrecorded`: it records what it keeps in its next update. `unproved`: it has
    * recorded that, and compares it after its next update. `pulls`: parts of its model are pulled. `untold`: it does not say.
@@ -28,6 +37,8 @@ export interface EngineDescription {
   /** What to do so that the engine pulls, or tells more. Absent where all is well. */
   readonly hint?: string | undefined;
   readonly workers: readonly WorkerDescription[];
+  /** The version that the engine itself keeps, where its workers cannot be asked. */
+  readonly weightVersion?: string | undefined;
 }
 
 /** Most characters of a text that an engine tells. */
@@ -35,15 +46,35 @@ const LONGEST_TEXT = 200;
 
 /** Reads what a worker tells of itself. What is of an unexpected type counts as absent. */
 export function readWorkerDescription(value: unknown): WorkerDescription {
-  const { device, weights, checkpoint, pull } = fieldsOf(value);
+  const { device, weights, checkpoint, weightVersion, pull } = fieldsOf(value);
   const { engine, recorded, proved, summary } = fieldsOf(pull);
   const read = readNeedsSummary(summary);
   const decided = proved === true ? 'pulls' : recorded === true ? 'unproved' : 'unrecorded';
   return {
     ...{ device: textOf(device), weights: textOf(weights), checkpoint: textOf(checkpoint), engine: textOf(engine) },
+    weightVersion: readVersion(weightVersion),
     pull: pull === undefined ? 'untold' : pull === null ? 'never' : decided,
     modules: read && moduleReport(read),
   };
+}
+
+/** A version that an engine or a worker names. A text that cannot name one counts as `unknown`. */
+export function readVersion(value: unknown): string | undefined {
+  if (typeof value !== 'string') return undefined;
+  return isWeightVersion(value) ? value : UNKNOWN_VERSION;
+}
+
+/**
+ * The version of the weights of an engine: `unknown` where its workers differ, or hold weights that no update has
+ * brought. Absent where the engine cannot be asked.
+ */
+export function heldVersion({ workers, weightVersion }: EngineDescription): string | undefined {
+  const [first] = workers;
+  if (first === undefined) return weightVersion;
+  if (workers.some((worker) => worker.weightVersion === undefined)) return undefined;
+  return workers.every((worker) => worker.weightVersion === first.weightVersion)
+    ? first.weightVersion
+    : UNKNOWN_VERSION;
 }
 
 /** Package and release in one text. */

@@ -9,6 +9,7 @@ export function extendEngine(client: EngineClient, asked: Pick<EngineClient, 'ch
     ready: (wait) => client.ready(wait),
     preflight: async (update) => await client.preflight?.(update),
     update: (update) => client.update(update),
+    forgetVersion: async () => await client.forgetVersion?.(),
     ...asked,
   };
 }

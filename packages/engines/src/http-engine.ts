@@ -15,6 +15,8 @@ import { untilReady } from './until-ready.ts';
 
 /** How long one query of an engine may take. */
 const LOOK_TIMEOUT_MS = 10_000;
+/** How long an engine may take to be told that its weights are unknown. */
+const FORGET_MS = 3_000;
 
 /**
  * Creates the client of an engine that an adapter describes.
@@ -84,6 +86,16 @@ class HttpEngine implements EngineClient {
       throw error;
     }
     for (const step of after?.(reports, update) ?? []) await this.#follow(step, left());
+  }
+
+  async forgetVersion(): Promise<void> {
+    const { forgetVersion: step } = this.#adapter;
+    if (step === undefined) return;
+    // The signal of the update has fired by now.
+    const wait = { signal: AbortSignal.timeout(FORGET_MS), timeoutMs: FORGET_MS };
+    await this.#take(step, wait).catch((error) => {
+      this.#logger.warn({ engine: this.name, path: step.path, error }, 'The engine still names its earlier version');
+    });
   }
 
   /** Sends a request after an update. The weights are loaded, whether it succeeds or not. */

@@ -13,7 +13,7 @@ export type {
   EngineWait,
   WorkerChoice,
 } from './engine-client.ts';
-export type { EngineDescription, WorkerDescription } from './engine-description.ts';
+export { type EngineDescription, heldVersion, type WorkerDescription } from './engine-description.ts';
 export type { EngineReport } from './engine-report.ts';
 export { httpEngine } from './http-engine.ts';
 export { type LmdeployOptions, lmdeployEngine } from './lmdeploy.ts';

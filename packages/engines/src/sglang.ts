@@ -1,3 +1,4 @@
+import { UNKNOWN_VERSION } from '@checkpoint-engine/interface';
 import type { EngineAdapter } from './adapter.ts';
 import type { EngineClient, EngineOptions } from './engine-client.ts';
 import { extendEngine } from './extend-engine.ts';
@@ -56,6 +57,13 @@ const sglang = (flushCache: boolean, torchEmptyCache: boolean | undefined): Engi
       ...(torchEmptyCache === undefined ? {} : { torch_empty_cache: torchEmptyCache }),
     }),
     failureIn: successOrMessage,
+  },
+  // By default this route ends all running requests.
+  forgetVersion: {
+    path: '/update_weight_version',
+    body: { new_version: UNKNOWN_VERSION, abort_all_requests: false },
+    otherwise: 'This release of SGLang has no route for its weight version: it still names the earlier one',
+    complaintIn: successOrMessage,
   },
   hints: {
     missing:

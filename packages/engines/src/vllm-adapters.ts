@@ -1,3 +1,4 @@
+import { UNKNOWN_VERSION } from '@checkpoint-engine/interface';
 import type { EngineAdapter, EngineStep } from './adapter.ts';
 import type { EngineUpdate } from './engine-client.ts';
 import { countOf, parseFields } from './replies.ts';
@@ -75,6 +76,8 @@ export function vllmBackend(loading: VllmLoading): EngineAdapter {
     before: (reports, update) => [
       ...(before?.(reports, update) ?? []),
       { path: '/init_weight_transfer_engine', body: { init_info: { checkpoint_engine_protocol: 2 } } },
+      // Where this parameter server dies, vLLM does not go on naming the earlier version.
+      ...(update.weightVersion === undefined ? [] : [versionStep(UNKNOWN_VERSION)]),
       start('/start_weight_update'),
     ],
     update: { path: '/update_weights', body: receive, failureIn: () => undefined },
@@ -105,7 +108,7 @@ const UNKNOWN = "vLLM's weights are unknown: some layers may be new and others o
 function common({
   flushCache,
   pause,
-}: VllmLoading): Pick<EngineAdapter, 'name' | 'readyPath' | 'looks' | 'before' | 'after'> {
+}: VllmLoading): Pick<EngineAdapter, 'name' | 'readyPath' | 'looks' | 'before' | 'after' | 'forgetVersion'> {
   return {
     name: 'vllm',
     readyPath: '/health',
@@ -127,17 +130,18 @@ function common({
       : { before: () => [{ path: `/pause?mode=${pause}&clear_cache=${String(flushCache && pause !== 'keep')}` }] }),
     after: (_, { weightVersion }) => [
       ...(flushCache ? [RESET_PREFIX_CACHE] : []),
-      ...(weightVersion === undefined
-        ? []
-        : [
-            {
-              path: '/update_weight_version',
-              body: { new_version: weightVersion },
-              otherwise: 'This release of vLLM keeps no weight version',
-            },
-          ]),
+      ...(weightVersion === undefined ? [] : [versionStep(weightVersion)]),
       ...(pause === 'off' ? [] : [{ path: '/resume', isNeeded: true }]),
     ],
+    forgetVersion: versionStep(UNKNOWN_VERSION),
+  };
+}
+
+function versionStep(version: string): EngineStep {
+  return {
+    path: '/update_weight_version',
+    body: { new_version: version },
+    otherwise: 'This release of vLLM keeps no weight version',
   };
 }
 

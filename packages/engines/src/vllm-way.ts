@@ -1,5 +1,6 @@
+import { UNKNOWN_VERSION } from '@checkpoint-engine/interface';
 import type { EngineWait } from './engine-client.ts';
-import { type EngineDescription, readWorkerDescription, receiverName } from './engine-description.ts';
+import { type EngineDescription, readVersion, readWorkerDescription, receiverName } from './engine-description.ts';
 import { EngineHttp, type EngineHttpOptions, isRefused } from './engine-http.ts';
 import { parseFields } from './replies.ts';
 
@@ -61,6 +62,35 @@ export async function findVllmWay(
   }
   if (fieldsOf(config.weight_transfer_config).backend !== BACKEND) return { name: 'v1' };
   return { name: 'backend', loadsDraft: hasDraft(config) };
+}
+
+/** What vLLM calls the weights that it starts with. */
+const FIRST_VERSION = 'default';
+
+/**
+ * The version that vLLM itself keeps, which each update through the backend sets to `unknown` before it writes. Absent
+ * where this release keeps none.
+ *
+ * @throws As {@link findVllmWay}.
+ */
+export async function vllmVersion(
+  options: Pick<EngineHttpOptions, 'endpoints' | 'apiKey' | 'logger'>,
+  wait: EngineWait,
+): Promise<string | undefined> {
+  const http = new EngineHttp({ name: 'vllm', hints: HINTS, ...options });
+  const timeoutMs = Math.min(LOOK_TIMEOUT_MS, wait.timeoutMs);
+  try {
+    const { text } = await http.call(
+      options.endpoints[0]!,
+      { method: 'GET', path: '/weight_info' },
+      { ...wait, timeoutMs },
+    );
+    const version = readVersion(parseFields(text).weight_version);
+    return version === FIRST_VERSION ? UNKNOWN_VERSION : version;
+  } catch (error) {
+    if (wait.signal.aborted || isRefused(error)) throw error;
+    return undefined;
+  }
 }
 
 /** The detected way, for the log. */

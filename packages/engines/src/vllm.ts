@@ -4,7 +4,7 @@ import type { EngineClient, EngineOptions, EngineUpdate, EngineWait, WorkerChoic
 import type { EngineDescription } from './engine-description.ts';
 import { httpEngine } from './http-engine.ts';
 import { type VllmLoading, vllmBackend, vllmExtension, vllmV1 } from './vllm-adapters.ts';
-import { describeVllm, findVllmWay, type VllmWay, wayText } from './vllm-way.ts';
+import { describeVllm, findVllmWay, type VllmWay, vllmVersion, wayText } from './vllm-way.ts';
 
 /** Options of {@link vllmEngine}. */
 export interface VllmOptions extends EngineOptions {
@@ -26,7 +26,7 @@ export interface VllmOptions extends EngineOptions {
  * - `--worker-extension-cls checkpoint_engine.worker.VllmColocateWorkerExtension` with the Python tool: protocol v1.
  *
  * `choose` detects the way. Releases that report their world size are checked before any data moves. Releases that keep
- * a weight version receive it after the weights.
+ * a weight version receive it after the weights, and `unknown` after an update that failed.
  *
  * @source PyPI package vllm 0.33.0, `entrypoints/serve/dev`, `entrypoints/rl/online`
  */
@@ -71,8 +71,10 @@ class VllmEngine implements EngineClient {
 
   async describe(wait: EngineWait): Promise<EngineDescription> {
     const { endpoints, apiKey } = this.#options;
-    const found = await findVllmWay({ endpoints, apiKey, logger: this.#logger }, wait);
-    return describeVllm(found);
+    const asked = { endpoints, apiKey, logger: this.#logger };
+    const found = await findVllmWay(asked, wait);
+    const weightVersion = found.name === 'backend' ? await vllmVersion(asked, wait) : undefined;
+    return { ...describeVllm(found), weightVersion };
   }
 
   async preflight(update: EngineUpdate): Promise<void> {
@@ -82,6 +84,10 @@ class VllmEngine implements EngineClient {
   async update(update: EngineUpdate): Promise<void> {
     const way = await this.#wayOf(update);
     await this.#client(way).update(update);
+  }
+
+  forgetVersion(): Promise<void> {
+    return this.#client({ name: 'v1' }).forgetVersion!();
   }
 
   /** The addresses show the protocol; the server's configuration decides between the two ways of protocol 2. */

@@ -1,6 +1,6 @@
 import { silentLogger } from '@checkpoint-engine/interface';
 import { describe, expect, it } from 'vitest';
-import { type EngineUpdate, vllmEngine } from '../src/index.ts';
+import { type EngineUpdate, heldVersion, vllmEngine } from '../src/index.ts';
 import { FakeEngine, type Step } from './engines-fake.ts';
 
 const wait = { signal: new AbortController().signal, timeoutMs: 5_000 };
@@ -169,6 +169,7 @@ describe('vllmEngine.update', () => {
       ...looks,
       post('/pause?mode=wait&clear_cache=true'),
       post('/init_weight_transfer_engine', { init_info: { checkpoint_engine_protocol: 2 } }),
+      post('/update_weight_version', { new_version: 'unknown' }),
       post('/start_weight_update'),
       ...looks,
       post('/update_weights', receives),
@@ -254,6 +255,38 @@ describe('vllmEngine.update', () => {
   });
 });
 
+const weightInfo = (weight_version: unknown, status = 200): Step => ({
+  method: 'GET',
+  path: '/weight_info',
+  status,
+  reply: { weight_version },
+});
+
+describe('the version that vLLM holds', () => {
+  const workers = (...versions: unknown[]): Step[] => [
+    info(extension('x')),
+    describeCall({ results: versions.map((weightVersion) => ({ ...worker, weightVersion })) }),
+  ];
+  const backend = (step: Step): Step[] => [info({ weight_transfer_config: BACKEND }), step];
+
+  it.each([
+    ['of all its workers', workers('v7', 'v7'), 'v7'],
+    ['of workers that differ', workers('v7', 'v8'), 'unknown'],
+    ['of a worker that was not confirmed', workers('v7', 'unknown'), 'unknown'],
+    ['of workers that name nonsense', workers('v 7', 'v 7'), 'unknown'],
+    ['of an older receiver', workers('v7', undefined), undefined],
+    ['that the backend was told', backend(weightInfo('v7')), 'v7'],
+    ['that the backend was told after a failure', backend(weightInfo('unknown')), 'unknown'],
+    ['of a backend that was started again', backend(weightInfo('default')), 'unknown'],
+    ['of a backend that keeps none', backend(weightInfo(null, 404)), undefined],
+    ["of the Python tool's extension", [info({})], undefined],
+  ])('is that %s', async (_, steps, wanted) => {
+    await withEngine(steps, async ({ endpoint }) => {
+      expect(heldVersion(await vllmEngine({ endpoints: [endpoint] }).describe!(wait))).toBe(wanted);
+    });
+  });
+});
+
 describe('vllmEngine.describe', () => {
   const summary = {
     ...{ modules: 3, direct: 1, staged: 1, opaque: 1, recordedMs: 5, provedMs: 6 },
@@ -295,7 +328,12 @@ describe('vllmEngine.describe', () => {
 
   it.each([
     ['no receiver', [info({})], undefined, /Install the Python package checkpoint-engine-worker/],
-    ['the backend', [info({ weight_transfer_config: BACKEND })], 'checkpoint-engine-worker', /no route to ask/],
+    [
+      'the backend',
+      [info({ weight_transfer_config: BACKEND }), weightInfo('7')],
+      'checkpoint-engine-worker',
+      /no route to ask/,
+    ],
   ])('says of %s what to do', async (_, steps, receiver, hint) => {
     await withEngine(steps, async (fake) => {
       const description = await vllmEngine({ endpoints: [fake.endpoint] }).describe!(wait);

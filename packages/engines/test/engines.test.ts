@@ -69,6 +69,24 @@ describe('vllm', () => {
     await vllmEngine({ endpoints: [endpoint], flushCache: false }).update({ ...update, weightVersion: 'step-7' });
   });
 
+  it('is told that its weights are unknown, and what it cannot be told is a warning', async () => {
+    const step: Step = { method: 'POST', path: '/update_weight_version', body: { new_version: 'unknown' } };
+    const { endpoint } = await fake([
+      step,
+      { ...step, status: 404, reply: { detail: 'Not Found' } },
+      { ...step, status: 500, reply: 'EngineDeadError' },
+      { ...step, before: 'drop' },
+    ]);
+    const logger = keepingLogger();
+    const engine = vllmEngine({ endpoints: [endpoint], logger });
+    for (let count = 0; count < 4; count++) await engine.forgetVersion!();
+    expect(logger.lines.filter((line) => line.startsWith('warn'))).toEqual([
+      expect.stringContaining('keeps no weight version'),
+      expect.stringContaining('still names its earlier version'),
+      expect.stringContaining('still names its earlier version'),
+    ]);
+  });
+
   it('warns where it cannot forget prefixes or keep a version, and fails where it breaks', async () => {
     const version: Step = { method: 'POST', path: '/update_weight_version', body: { new_version: 'v' }, status: 404 };
     const { endpoint } = await fake([
@@ -325,6 +343,18 @@ describe('sglang', () => {
     const failed = engine.preflight!({ ...update, handles: { 'GPU-a': 'ipc://@a.sock' } });
     if (at < 0) await failed;
     else await expect(failed).rejects.toMatchObject({ code: 'CE_ENGINE_MISMATCH' });
+  });
+
+  it('is told that its weights are unknown, without ending requests that run', async () => {
+    const { endpoint } = await fake([
+      {
+        method: 'POST',
+        path: '/update_weight_version',
+        body: { new_version: 'unknown', abort_all_requests: false },
+        reply: { success: true, message: 'ok', new_version: 'unknown' },
+      },
+    ]);
+    await sglangEngine({ endpoints: [endpoint] }).forgetVersion!();
   });
 
   it('flushes its cache and takes the weight version', async () => {

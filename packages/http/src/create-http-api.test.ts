@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { CheckpointEngineError } from '@checkpoint-engine/interface';
 import { describe, expect, it } from 'vitest';
 import { createHttpApi, type HttpApiOptions } from './create-http-api.ts';
-import type { CheckpointView, HttpWorld, UpdateEvent, UpdateSummary } from './world.ts';
+import type { CheckpointView, HttpWorld, InstanceAnswer, UpdateEvent, UpdateSummary } from './world.ts';
 
 type Update = Parameters<HttpWorld['update']>;
 type PlanEvent = Extract<UpdateEvent, { type: 'plan' }>;
@@ -64,8 +64,8 @@ class FakeWorld implements HttpWorld {
   }
 }
 
-const setUp = (options: HttpApiOptions = { isOutOfBrowsersReach: true }) => {
-  const world = new FakeWorld();
+const setUp = (options: HttpApiOptions = { isOutOfBrowsersReach: true }, ofWorld: Partial<HttpWorld> = {}) => {
+  const world = Object.assign(new FakeWorld(), ofWorld);
   const api = createHttpApi(world, options);
   const call = async (method: string, path: string, body?: unknown, init: RequestInit = {}): Promise<Response> =>
     await api.fetch(
@@ -308,15 +308,18 @@ describe('updates', () => {
     expect(await refused.json()).toMatchObject({ detail: expect.stringContaining('method') });
   });
 
-  it('leave behind which version each instance acknowledged', async () => {
+  it('leave behind which version each instance holds', async () => {
     const { call, world, begun } = setUp();
     const engine = { type: 'engine', rank: 0, groupIndex: 0, endpoint: 'http://e', atMs: 0 } as const;
     const instances = async () => (await (await call('GET', '/v1/instances')).json()) as { instances: object[] };
     const first = call('POST', UPDATE, { weight_version: 'v1' });
     await begun(1);
     world.running[0]!.tell({ ...engine, state: 'asked' });
-    expect((await instances()).instances).toEqual([{ endpoint: 'http://e', state: 'unknown' }]);
+    const unknown = { endpoint: 'http://e', state: 'unknown', weight_version: 'unknown' };
+    expect((await instances()).instances).toEqual([{ ...unknown, reason: expect.stringContaining('under way') }]);
     world.running[0]!.tell({ ...engine, state: 'acknowledged' });
+    // Other instances may fail yet.
+    expect((await instances()).instances).toMatchObject([unknown]);
     world.running[0]!.end();
     await first;
     const current = { endpoint: 'http://e', state: 'current', checkpoint: 'a', weight_version: 'v1' };
@@ -326,7 +329,167 @@ describe('updates', () => {
     world.running[1]!.tell({ ...engine, state: 'asked' });
     world.running[1]!.fail(new CheckpointEngineError('CE_ENGINE_FAILED', 'no', 'look'));
     expect((await second).status).toBe(502);
-    expect((await instances()).instances).toMatchObject([{ ...current, state: 'unknown' }]);
+    const { checkpoint, weight_version } = current;
+    expect((await instances()).instances).toMatchObject([
+      {
+        ...unknown,
+        reason: expect.stringMatching(/^Update \S+ ended before .*: no$/),
+        last: { checkpoint, weight_version },
+      },
+    ]);
+    expect((await instances()).instances[0]).not.toHaveProperty('checkpoint');
+  });
+
+  it('have every instance that they asked unknown when one of them fails, and none that they did not ask', async () => {
+    const { call, world, begun } = setUp();
+    const ask = (run: number, groupIndex: number, state: 'asked' | 'acknowledged' = 'asked') =>
+      world.running[run]!.tell({
+        type: 'engine',
+        rank: groupIndex,
+        groupIndex,
+        endpoint: `e${groupIndex}`,
+        atMs: 0,
+        state,
+      });
+    const versions = async () => {
+      const { instances } = (await (await call('GET', '/v1/instances')).json()) as {
+        instances: { endpoint: string; weight_version: string }[];
+      };
+      return Object.fromEntries(instances.map(({ endpoint, weight_version }) => [endpoint, weight_version]));
+    };
+    const first = call('POST', UPDATE, { weight_version: 'v1' });
+    await begun(1);
+    for (const group of [0, 1, 2]) ask(0, group);
+    world.running[0]!.end();
+    await first;
+    expect(await versions()).toEqual({ e0: 'v1', e1: 'v1', e2: 'v1' });
+
+    const refused = call('POST', UPDATE, { weight_version: 'v2' });
+    await begun(2);
+    world.running[1]!.fail(new CheckpointEngineError('CE_PLAN_MISMATCH', 'no engine was asked', 'look'));
+    expect((await refused).status).not.toBe(200);
+    expect(await versions()).toEqual({ e0: 'v1', e1: 'v1', e2: 'v1' });
+
+    const failing = call('POST', UPDATE, { weight_version: 'v2' });
+    await begun(3);
+    ask(2, 0);
+    ask(2, 1);
+    ask(2, 0, 'acknowledged');
+    world.running[2]!.fail(new CheckpointEngineError('CE_WORKER_LOST', 'the worker of rank 1 died', 'look'));
+    expect((await failing).status).toBe(502);
+    expect(await versions()).toEqual({ e0: 'unknown', e1: 'unknown', e2: 'v1' });
+
+    const last = call('POST', UPDATE, { weight_version: 'v3' });
+    await begun(4);
+    for (const group of [0, 1, 2]) ask(3, group);
+    world.running[3]!.end();
+    await last;
+    expect(await versions()).toEqual({ e0: 'v3', e1: 'v3', e2: 'v3' });
+  });
+
+  it('show the version of each engine before and after', async () => {
+    const { call, world, begun } = setUp();
+    const engine = { type: 'engine', rank: 0, endpoint: 'http://e', atMs: 0, state: 'asked' } as const;
+    const status = async () => {
+      const { updates } = (await (await call('GET', '/v1/updates')).json()) as { updates: object[] };
+      return updates[0] as { weight_version?: string; engines: object[] };
+    };
+    const first = call('POST', UPDATE, { weight_version: 'v1' });
+    await begun(1);
+    world.running[0]!.tell({ ...engine, groupIndex: 0 });
+    expect(await status()).toMatchObject({
+      engines: [{ weight_version_before: 'unknown', weight_version: 'unknown' }],
+    });
+    world.running[0]!.end();
+    await first;
+    expect(await status()).toMatchObject({ engines: [{ weight_version_before: 'unknown', weight_version: 'v1' }] });
+    const second = call('POST', UPDATE);
+    await begun(2);
+    world.running[1]!.tell({ ...engine, groupIndex: 0 });
+    world.running[1]!.tell({ ...engine, groupIndex: 1, endpoint: 'http://f' });
+    // Its workers hold something else than this server has heard of: somebody else has updated it.
+    world.running[1]!.tell({ type: 'version', rank: 1, groupIndex: 1, before: 'v9', after: 'x', atMs: 1 });
+    world.running[1]!.end();
+    await second;
+    const { weight_version: made, engines } = await status();
+    expect(made).toMatch(/^update-/);
+    expect(engines).toMatchObject([
+      { endpoint: 'http://e', weight_version_before: 'v1', weight_version: made },
+      { endpoint: 'http://f', weight_version_before: 'v9', weight_version: made },
+    ]);
+  });
+
+  it.each(['', 'a b', 'unknown', 'x'.repeat(129), 'v\n1'])(
+    'refuse %j as a version, before anything moves',
+    async (text) => {
+      const { call, world } = setUp();
+      const refused = await call('POST', UPDATE, { weight_version: text });
+      expect(refused.status).toBe(422);
+      expect(await refused.text()).toMatch(/weight_version/);
+      expect((await call('POST', '/v1/checkpoints/b/files', { files: ['/f'], weight_version: text })).status).toBe(422);
+      expect(world.running).toEqual([]);
+    },
+  );
+
+  it('learn what instances hold that say so, unless an update overtakes the answer', async () => {
+    const said: InstanceAnswer[] = [{ endpoint: 'e0', weightVersion: 'v1', checkpoint: 'a' }, { endpoint: 'e1' }];
+    let answer: Promise<readonly InstanceAnswer[]> = Promise.resolve(said);
+    const ofWorld = { instances: ['e0', 'e1', 'e2'], askInstances: () => answer };
+    const { call, world, begun } = setUp({ isOutOfBrowsersReach: true }, ofWorld);
+    const instances = async (query = '') =>
+      ((await (await call('GET', `/v1/instances${query}`)).json()) as { instances: object[] }).instances;
+    const unknown = { state: 'unknown', weight_version: 'unknown' };
+    // They were asked when the server started.
+    await expect.poll(() => instances()).toHaveLength(3);
+    expect(await instances('?ask=true')).toEqual(
+      expect.arrayContaining([
+        expect.objectContaining({ endpoint: 'e0', state: 'current', weight_version: 'v1', checkpoint: 'a' }),
+        expect.objectContaining({ endpoint: 'e1', ...unknown }),
+        expect.objectContaining({ endpoint: 'e2', ...unknown }),
+      ]),
+    );
+    answer = Promise.resolve([{ endpoint: 'e0', weightVersion: 'unknown' }]);
+    expect(await instances()).toContainEqual(expect.objectContaining({ endpoint: 'e0', weight_version: 'v1' }));
+    expect(await instances('?ask=true')).toContainEqual(
+      expect.objectContaining({ endpoint: 'e0', ...unknown, reason: expect.stringContaining('restarted') }),
+    );
+    answer = Promise.reject(new CheckpointEngineError('CE_RANK_LOST', 'gone', 'wait'));
+    expect((await call('GET', '/v1/instances?ask=true')).status).toBe(200);
+    expect((await call('GET', '/v1/instances?ask=maybe')).status).toBe(422);
+
+    let tell!: (answers: readonly InstanceAnswer[]) => void;
+    answer = new Promise((resolve) => {
+      tell = resolve;
+    });
+    const asked = instances('?ask=true');
+    const update = call('POST', UPDATE, { weight_version: 'v2' });
+    await begun(1);
+    world.running[0]!.tell({ type: 'engine', state: 'asked', rank: 0, groupIndex: 0, endpoint: 'e0', atMs: 0 });
+    tell([{ endpoint: 'e0', weightVersion: 'v1' }]);
+    expect(await asked).toContainEqual(expect.objectContaining({ endpoint: 'e0', ...unknown }));
+    world.running[0]!.end();
+    await update;
+    expect(await instances()).toContainEqual(expect.objectContaining({ endpoint: 'e0', weight_version: 'v2' }));
+  });
+
+  it('know the instances of the server from its start, and at most a thousand that clients name', async () => {
+    const { call, world, begun } = setUp({ isOutOfBrowsersReach: true }, { instances: ['http://default:1'] });
+    const instances = async () =>
+      ((await (await call('GET', '/v1/instances')).json()) as { instances: { endpoint: string }[] }).instances;
+    expect(await instances()).toMatchObject([
+      { endpoint: 'http://default:1', state: 'unknown', weight_version: 'unknown' },
+    ]);
+    const update = call('POST', UPDATE, { weight_version: 'v1' });
+    await begun(1);
+    for (let groupIndex = 0; groupIndex < 1_500; groupIndex++) {
+      const endpoint = `http://h:${groupIndex}`;
+      world.running[0]!.tell({ type: 'engine', state: 'asked', rank: 0, groupIndex, endpoint, atMs: 0 });
+    }
+    world.running[0]!.end();
+    await update;
+    const all = await instances();
+    expect(all).toHaveLength(1_000);
+    expect(all.map(({ endpoint }) => endpoint)).toEqual(expect.arrayContaining(['http://default:1', 'http://h:1499']));
   });
 });
 
@@ -460,7 +623,10 @@ describe('metrics', () => {
     world.running[1]!.fail(new CheckpointEngineError('CE_WORKER_FAILED', 'broke', 'look'));
     await failing;
     expect(await text()).toContain('checkpoint_engine_update_errors_total{code="CE_WORKER_FAILED"} 1');
-    expect(await text()).toContain(`${version} 0`);
+    const unknown = 'checkpoint_engine_instance_weights{endpoint="http://h:1",checkpoint="",weight_version="unknown"}';
+    expect(await text()).toContain(`${unknown} 0`);
+    expect(await text()).not.toContain(version);
+    expect((await text()).match(/^checkpoint_engine_instance_weights\{/gm)).toHaveLength(1);
     expect(await text()).toContain('checkpoint_engine_rank_restarts_total 2');
   });
 

@@ -92,6 +92,8 @@ export function createHttpApi(world: HttpWorld, options: HttpApiOptions = {}): H
     },
     onEvent: observer?.onEvent,
   });
+  // A server that was restarted can learn what the instances hold. Those that do not answer yet can be asked again.
+  void updates.askInstances(closing.signal);
   const context: RouteContext = { world, updates, closing: closing.signal };
   const app = new OpenAPIHono({
     defaultHook: (result) => {

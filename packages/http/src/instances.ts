@@ -1,38 +1,102 @@
-import type { EngineEvent } from './world.ts';
+import { UNKNOWN_VERSION } from '@checkpoint-engine/interface';
+import type { InstanceAnswer } from './world.ts';
 
-/** What is known of the weights of one inference instance. */
-export interface InstanceView {
-  /** Where it listens: its URL, or the path of its socket. */
-  readonly endpoint: string;
-  /** `unknown`: an update is under way or failed, and the instance may hold old and new weights. */
-  readonly state: 'current' | 'unknown';
-  /** The checkpoint that it acknowledged last. */
-  readonly checkpoint?: string | undefined;
-  readonly weightVersion?: string | undefined;
-  readonly updateId?: string | undefined;
+/** What an inference instance held before it may have been written to. */
+export interface HeldWeights {
+  readonly checkpoint: string;
+  readonly weightVersion: string;
+  readonly updateId: string;
   /** Milliseconds since the epoch. */
-  readonly acknowledgedAtMs?: number | undefined;
+  readonly confirmedAtMs: number;
 }
 
-/** Remembers which version each inference instance acknowledged. */
+/** What is known of the weights of one inference instance. */
+export interface InstanceView extends Partial<HeldWeights> {
+  /** URL of the instance, or the path of its socket. */
+  readonly endpoint: string;
+  /**
+   * `current`: all ranks of the update that brought the version have confirmed it. `unknown`: an update is under way or
+   * has failed, and the instance may hold old and new weights; or no update of this server has reached it, and its
+   * workers do not tell what they hold.
+   */
+  readonly state: 'current' | 'unknown';
+  /** Version that the instance holds; `unknown` in that state. */
+  readonly weightVersion: string;
+  /** Why the version is unknown, or how it is known where no update of this server has brought it. */
+  readonly reason?: string | undefined;
+  /** The last weights that were confirmed, where it may hold others. */
+  readonly last?: HeldWeights | undefined;
+}
+
+/** Most instances that are remembered. Clients name instances by URLs of their own, so there is a bound. */
+const MOST_INSTANCES = 1_000;
+
+/** Remembers which version each inference instance holds. */
 export class Instances {
   readonly #instances = new Map<string, InstanceView>();
+  readonly #own: ReadonlySet<string>;
 
+  /** @param endpoints Instances that exist from the start; their versions are unknown. */
+  constructor(endpoints: readonly string[] = []) {
+    this.#own = new Set(endpoints);
+    for (const endpoint of endpoints) this.forget(endpoint, 'No update of this server has reached it yet');
+  }
+
+  /** All instances, those that changed last at the end. */
   get all(): readonly InstanceView[] {
     return [...this.#instances.values()];
   }
 
-  note(
-    { state, endpoint, atMs }: EngineEvent,
-    update: { readonly id: string; readonly checkpoint: string; readonly weightVersion?: string | undefined },
-  ): void {
-    const { checkpoint, weightVersion, id: updateId } = update;
-    const before = this.#instances.get(endpoint);
-    this.#instances.set(
-      endpoint,
-      state === 'asked'
-        ? { ...before, endpoint, state: 'unknown' }
-        : { endpoint, state: 'current', checkpoint, weightVersion, updateId, acknowledgedAtMs: atMs },
-    );
+  /** The version that an instance holds. */
+  versionOf(endpoint: string): string {
+    return this.#instances.get(endpoint)?.weightVersion ?? UNKNOWN_VERSION;
   }
+
+  /** An instance may hold old and new weights from now on. */
+  forget(endpoint: string, reason: string): void {
+    const before = this.#instances.get(endpoint);
+    const last = before && heldBy(before);
+    this.#set({ endpoint, state: 'unknown', weightVersion: UNKNOWN_VERSION, reason, ...(last && { last }) });
+  }
+
+  /** An instance says what it holds: another server may have updated it, or it was restarted. */
+  learn({ endpoint, weightVersion, checkpoint }: InstanceAnswer): void {
+    const known = this.#instances.get(endpoint);
+    if (weightVersion === undefined || weightVersion === this.versionOf(endpoint)) return;
+    if (weightVersion === UNKNOWN_VERSION) {
+      this.forget(
+        endpoint,
+        'Its workers hold weights that no update has brought on all ranks: it may have been restarted',
+      );
+      return;
+    }
+    const last = known && heldBy(known);
+    const reason = 'Its workers hold this version; this server has not brought it';
+    this.#set({
+      endpoint,
+      state: 'current',
+      weightVersion,
+      reason,
+      ...(checkpoint && { checkpoint }),
+      ...(last && { last }),
+    });
+  }
+
+  /** All ranks have confirmed these weights. */
+  confirm(endpoint: string, held: HeldWeights): void {
+    this.#set({ endpoint, state: 'current', ...held });
+  }
+
+  #set(instance: InstanceView): void {
+    this.#instances.delete(instance.endpoint);
+    this.#instances.set(instance.endpoint, instance);
+    if (this.#instances.size <= Math.max(MOST_INSTANCES, this.#own.size)) return;
+    const oldest = [...this.#instances.keys()].find((endpoint) => !this.#own.has(endpoint));
+    if (oldest !== undefined) this.#instances.delete(oldest);
+  }
+}
+
+function heldBy({ checkpoint, weightVersion, updateId, confirmedAtMs, last }: InstanceView): HeldWeights | undefined {
+  if (checkpoint === undefined || updateId === undefined || confirmedAtMs === undefined) return last;
+  return { checkpoint, weightVersion, updateId, confirmedAtMs };
 }

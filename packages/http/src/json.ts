@@ -1,6 +1,6 @@
 import type { ModuleReport, SerializedError } from '@checkpoint-engine/interface';
-import { CheckpointEngineError } from '@checkpoint-engine/interface';
-import type { InstanceView } from './instances.ts';
+import { CheckpointEngineError, UNKNOWN_VERSION } from '@checkpoint-engine/interface';
+import type { HeldWeights, InstanceView } from './instances.ts';
 import { type Problem, problemOf } from './problem.ts';
 import type { UpdateRecord } from './update-record.ts';
 import type { CheckpointView, RankView } from './world.ts';
@@ -12,10 +12,11 @@ export function rankJson({ rank, state, node, device, restarts, lastError }: Ran
 }
 
 export function checkpointJson(checkpoint: CheckpointView): object {
-  const { name, state, files, hasMetas, tensorCount, sizeBytes, warnings, ranks } = checkpoint;
+  const { name, state, weightVersion, files, hasMetas, tensorCount, sizeBytes, warnings, ranks } = checkpoint;
   return {
     name,
     state,
+    weight_version: weightVersion,
     files,
     has_metas: hasMetas,
     tensor_count: tensorCount,
@@ -38,7 +39,7 @@ export function updateJson(update: UpdateRecord): object {
     id: update.id,
     checkpoint: update.checkpoint,
     state: update.state,
-    weight_version: update.request.weightVersion,
+    weight_version: update.weightVersion,
     method: update.request.method,
     strategy: progress.strategy?.name,
     strategy_reason: progress.strategy?.reason,
@@ -66,10 +67,12 @@ export function updateJson(update: UpdateRecord): object {
         modules: modulesJson(summary?.modules?.get(rank.rank)),
         reloaded_buckets: rank.reloadedBuckets,
       })),
-    engines: [...progress.engines.values()].map(({ groupIndex, endpoint, acknowledged }) => ({
+    engines: [...progress.engines.values()].map(({ groupIndex, endpoint, acknowledged, weightVersionBefore }) => ({
       group_index: groupIndex,
       endpoint,
       acknowledged,
+      weight_version_before: weightVersionBefore,
+      weight_version: (update.state === 'succeeded' && update.weightVersion) || UNKNOWN_VERSION,
     })),
     durations_ms: summary && roundedAll(summary.durationsMs),
     removed_files: summary?.removedFiles,
@@ -84,15 +87,19 @@ function modulesJson(report: ModuleReport | undefined): object | undefined {
 }
 
 export function instanceJson(instance: InstanceView): object {
-  const { endpoint, state, checkpoint, weightVersion, updateId, acknowledgedAtMs } = instance;
+  const { endpoint, state, weightVersion, reason, last } = instance;
   return {
     endpoint,
     state,
-    checkpoint,
     weight_version: weightVersion,
-    update_id: updateId,
-    acknowledged_at: isoTime(acknowledgedAtMs),
+    reason,
+    ...weightsJson(instance),
+    last: last && { weight_version: last.weightVersion, ...weightsJson(last) },
   };
+}
+
+function weightsJson({ checkpoint, updateId, confirmedAtMs }: Partial<HeldWeights>): object {
+  return { checkpoint, update_id: updateId, confirmed_at: isoTime(confirmedAtMs) };
 }
 
 function errorJson(error: SerializedError | undefined): Problem | undefined {

@@ -157,16 +157,16 @@ function addWorldMetrics(registers: Registry[], world: HttpWorld, updates: () =>
   });
 }
 
-/** One series per inference instance: 1 while it is known to hold the version of its labels, 0 while that is unknown. */
+/** One series per inference instance, with the version that it holds. */
 function addInstanceMetrics(registers: Registry[], updates: () => Updates): void {
   new Gauge({
     name: 'checkpoint_engine_instance_weights',
-    help: 'Checkpoint and version that an inference instance acknowledged last: 1 if it holds them, 0 if that is unknown',
+    help: 'Version that an inference instance holds: 1 if all ranks have confirmed it, 0 with the version "unknown"',
     labelNames: ['endpoint', 'checkpoint', 'weight_version'],
     registers,
     collect() {
       this.reset();
-      for (const { endpoint, state, checkpoint = '', weightVersion = '' } of updates().instances.all) {
+      for (const { endpoint, state, checkpoint = '', weightVersion } of updates().instances.all) {
         this.set({ endpoint, checkpoint, weight_version: weightVersion }, state === 'current' ? 1 : 0);
       }
     },

@@ -50,6 +50,7 @@ export const checkpointReply: z.ZodType = z
   .object({
     name: z.string(),
     state: shareState,
+    weight_version: z.string().optional().openapi({ description: 'Version that it was given' }),
     files: z.union([z.string(), z.array(z.string())]).optional(),
     has_metas: z.boolean(),
     tensor_count: z.int(),
@@ -90,7 +91,10 @@ export const updateReply: z.ZodType = z
     id: z.string(),
     checkpoint: z.string(),
     state: z.enum(['waiting', 'running', 'succeeded', 'failed', 'cancelled']),
-    weight_version: z.string().optional(),
+    weight_version: z
+      .string()
+      .optional()
+      .openapi({ description: 'Version that it brings; without one that was given, known once it has succeeded' }),
     method: z.enum(UPDATE_METHODS).optional().openapi({ description: 'What the request asked for' }),
     strategy: z
       .enum(['pull', 'buckets'])
@@ -129,7 +133,15 @@ export const updateReply: z.ZodType = z
         reloaded_buckets: z.int(),
       }),
     ),
-    engines: z.array(z.object({ group_index: z.int(), endpoint: z.string(), acknowledged: z.boolean() })),
+    engines: z.array(
+      z.object({
+        group_index: z.int(),
+        endpoint: z.string(),
+        acknowledged: z.boolean().openapi({ description: 'It has answered that its own workers have the weights' }),
+        weight_version_before: z.string().openapi({ description: 'Version that it held before, or unknown' }),
+        weight_version: z.string().openapi({ description: 'Version that it holds; unknown until the update succeeds' }),
+      }),
+    ),
     durations_ms: z.record(z.string(), z.number()).optional(),
     removed_files: z
       .array(z.string())
@@ -141,6 +153,12 @@ export const updateReply: z.ZodType = z
 
 export const updatesReply: z.ZodType = z.object({ updates: z.array(updateReply) }).openapi('Updates');
 
+const heldWeights = {
+  checkpoint: z.string().optional(),
+  update_id: z.string().optional(),
+  confirmed_at: z.iso.datetime().optional(),
+};
+
 /** `GET /v1/instances` */
 export const instancesReply: z.ZodType = z
   .object({
@@ -149,11 +167,16 @@ export const instancesReply: z.ZodType = z
         endpoint: z.string(),
         state: z
           .enum(['current', 'unknown'])
-          .openapi({ description: 'unknown: an update runs or failed; it may hold old and new weights' }),
-        checkpoint: z.string().optional(),
-        weight_version: z.string().optional(),
-        update_id: z.string().optional(),
-        acknowledged_at: z.iso.datetime().optional(),
+          .openapi({ description: 'unknown: an update runs or failed, or none has reached it through this server' }),
+        weight_version: z
+          .string()
+          .openapi({ description: 'Version that all its ranks have confirmed; unknown in that state' }),
+        reason: z.string().optional().openapi({ description: 'Why the version is unknown' }),
+        ...heldWeights,
+        last: z
+          .object({ weight_version: z.string(), ...heldWeights })
+          .optional()
+          .openapi({ description: 'The last weights that were confirmed, where it may hold others' }),
       }),
     ),
   })

@@ -13,14 +13,15 @@ export interface Entry {
   mustGather?: boolean;
   registration?: { readonly stop: (reason: Error) => void; readonly ended: Promise<void> };
   isUpdating?: boolean;
+  readonly weightVersion?: string | undefined;
   /** Known once the headers are read. */
   registered?: RegisteredCheckpoint;
   error?: SerializedError;
 }
 
 /** A checkpoint as the API shows it. */
-export function viewOf({ name, files, state, hasMetas, registered, error }: Entry): CheckpointView {
+export function viewOf({ name, weightVersion, files, state, hasMetas, registered, error }: Entry): CheckpointView {
   const { tensorCount = 0, sizeBytes = 0, poolBytes = 0, warnings = [] } = registered ?? {};
   const ranks = files === undefined ? [] : [{ rank: 0, state, tensorCount, sizeBytes, poolBytes, error }];
-  return { name, state, files, hasMetas, tensorCount, sizeBytes, warnings, ranks };
+  return { name, weightVersion, state, files, hasMetas, tensorCount, sizeBytes, warnings, ranks };
 }

@@ -91,7 +91,8 @@ class ServerWorld implements HttpWorld {
     // One path may be a folder.
     const files = request.files.length === 1 ? request.files[0]! : request.files;
     const stopping = new AbortController();
-    const entry: Entry = { name, files, state: 'registering', hasMetas: false };
+    const { weightVersion } = request;
+    const entry: Entry = { name, weightVersion, files, state: 'registering', hasMetas: false };
     this.#entries.set(name, entry);
     const { timeoutMs = REGISTER_TIMEOUT_MS } = request;
     const stop = AbortSignal.any([signal, stopping.signal, AbortSignal.timeout(timeoutMs)]);
@@ -108,13 +109,13 @@ class ServerWorld implements HttpWorld {
   ): Promise<void> {
     const { server, checkFiles } = this.#options;
     const { name } = entry;
-    const { keepFiles, stream = false } = request;
+    const { keepFiles, stream = false, weightVersion } = request;
     let isAccepted = false;
     try {
       await checkFiles?.(request.files);
       // What is read in the background can be updated from meanwhile.
       const source = { files: entry.files!, keepFiles, ...(stream ? { stream } : { load: 'background' as const }) };
-      entry.registered = await server.registerCheckpoint(name, source, { signal: stop });
+      entry.registered = await server.registerCheckpoint(name, source, { signal: stop, weightVersion });
       entry.state = stream ? 'registered' : 'loading';
       isAccepted = onAccepted !== undefined;
       onAccepted?.();
@@ -173,6 +174,8 @@ class ServerWorld implements HttpWorld {
     const { timeoutMs, weightVersion, method } = request;
     checkRanks(request);
     const engine = engineOf(request);
+    const endpoint = request.uds ?? request.updateUrl ?? engine.name;
+    let isAsked = false;
     entry.isUpdating = true;
     try {
       const result = await server.update(name, {
@@ -183,15 +186,18 @@ class ServerWorld implements HttpWorld {
         passes: engine.passes,
         requestEngine: async ({ groupIndex, ...asked }) => {
           await engine.preflight?.(asked);
-          const endpoint = request.uds ?? request.updateUrl ?? engine.name;
           const tell = (state: EngineEvent['state']): void =>
             onEvent({ type: 'engine', state, rank: 0, groupIndex, endpoint, atMs: now() });
+          isAsked = true;
           tell('asked');
           await engine.update(asked);
           tell('acknowledged');
         },
       });
       return summaryOf(result);
+    } catch (error) {
+      if (isAsked) await engine.forgetVersion?.();
+      throw error;
     } finally {
       entry.isUpdating = false;
     }
@@ -210,9 +216,10 @@ class ServerWorld implements HttpWorld {
 }
 
 function summaryOf(result: UpdateResult): UpdateSummary {
-  const { totalBytes, tensorCount, bucketCount, deviceBytes, removedFiles, durationsMs, modules } = result;
+  const { weightVersion, totalBytes, tensorCount, bucketCount, deviceBytes, removedFiles, durationsMs, modules } =
+    result;
   return {
-    ...{ totalBytes, tensorCount, bucketCount, deviceBytes, removedFiles, durationsMs },
+    ...{ weightVersion, totalBytes, tensorCount, bucketCount, deviceBytes, removedFiles, durationsMs },
     modules: modules && new Map([[0, modules]]),
   };
 }

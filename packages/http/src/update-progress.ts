@@ -1,3 +1,4 @@
+import { UNKNOWN_VERSION } from '@checkpoint-engine/interface';
 import type { UpdatePhase } from '@checkpoint-engine/ps';
 import type { UpdateEvent, UpdateSummary } from './world.ts';
 
@@ -26,6 +27,8 @@ export interface EngineProgress {
   readonly groupIndex: number;
   readonly endpoint: string;
   acknowledged: boolean;
+  /** Version that the engine held before; `unknown` where nobody can tell. */
+  weightVersionBefore: string;
 }
 
 /** How far an update is, put together from the events of all ranks. */
@@ -41,7 +44,8 @@ export class UpdateProgress {
   #streamStartMs: number | undefined;
   #lastMs = 0;
 
-  add(event: UpdateEvent): void {
+  /** @param heldBefore Version that an engine is known to hold, for events of that engine. */
+  add(event: UpdateEvent, heldBefore: string = UNKNOWN_VERSION): void {
     this.version += 1;
     this.#lastMs = Math.max(this.#lastMs, event.atMs);
     switch (event.type) {
@@ -50,8 +54,15 @@ export class UpdateProgress {
           groupIndex: event.groupIndex,
           endpoint: event.endpoint,
           acknowledged: event.state === 'acknowledged',
+          weightVersionBefore: this.engines.get(event.groupIndex)?.weightVersionBefore ?? heldBefore,
         });
         return;
+      case 'version': {
+        // Workers know better what they held than anybody who has only heard of it.
+        const engine = this.engines.get(event.groupIndex);
+        if (engine && event.before !== undefined) engine.weightVersionBefore = event.before;
+        return;
+      }
       case 'plan':
         this.totalBytes = event.totalBytes;
         this.bucketCount = event.bucketCount;

@@ -36,6 +36,12 @@ export class UpdateRecord {
     return this.#controller.signal;
   }
 
+  /** Version of the weights that it brings, as far as that is known: the engines hold it once it has succeeded. */
+  get weightVersion(): string | undefined {
+    const { weightVersion: given } = this.request;
+    return this.summary === undefined ? given : (this.summary.weightVersion ?? given ?? `update-${this.id}`);
+  }
+
   /** Whether it has ended, in whatever way. */
   get isOver(): boolean {
     return this.endedAtMs !== undefined;

@@ -20,15 +20,17 @@ export interface UpdatesOptions {
 
 /** The updates of a world: one at a time, the others wait in their order. */
 export class Updates {
-  readonly instances: Instances = new Instances();
+  readonly instances: Instances;
   readonly #options: UpdatesOptions;
   readonly #records = new Map<string, UpdateRecord>();
   readonly #waiting: UpdateRecord[] = [];
   #running: UpdateRecord | undefined;
+  #begunCount = 0;
   #closing: CheckpointEngineError | undefined;
 
   constructor(options: UpdatesOptions) {
     this.#options = options;
+    this.instances = new Instances(options.world.instances);
   }
 
   get running(): UpdateRecord | undefined {
@@ -91,6 +93,22 @@ export class Updates {
     await record.ended;
   }
 
+  /**
+   * Asks the server's own instances which version they hold. While an update runs nobody is asked, and what an update
+   * overtakes does not count. Never rejects: where nobody can ask, what is known stays.
+   */
+  async askInstances(signal: AbortSignal): Promise<void> {
+    const { world, logger } = this.#options;
+    if (world.askInstances === undefined || this.#running !== undefined) return;
+    const begunCount = this.#begunCount;
+    try {
+      const answers = await world.askInstances({ signal });
+      if (begunCount === this.#begunCount) for (const answer of answers) this.instances.learn(answer);
+    } catch (err) {
+      logger.warn({ err }, 'The instances could not be asked which version they hold');
+    }
+  }
+
   /** Whether it takes no more updates. */
   get isClosing(): boolean {
     return this.#closing !== undefined;
@@ -108,6 +126,7 @@ export class Updates {
     const record = this.#waiting.shift();
     if (!record) return;
     this.#running = record;
+    this.#begunCount += 1;
     void this.#run(record).finally(() => {
       this.#running = undefined;
       this.#next();
@@ -124,12 +143,12 @@ export class Updates {
       const summary = await world.update(checkpoint, request, {
         signal: record.signal,
         onEvent: (event) => {
-          if (event.type === 'engine') this.instances.note(event, { id, checkpoint, weightVersion });
-          record.progress.add(event);
+          this.#note(record, event);
           this.#options.onEvent?.(record, event);
         },
       });
       this.#end(record, { summary });
+      this.#confirm(record);
       const { removedFiles } = summary;
       const removed = removedFiles.length > 0 ? { removedFiles } : {};
       logger.info(
@@ -138,9 +157,26 @@ export class Updates {
       );
     } catch (thrown) {
       const error = toCheckpointEngineError(thrown);
+      const reason = `Update ${id} ended before all ranks had confirmed it: ${error.message}`;
+      for (const { endpoint } of record.progress.engines.values()) this.instances.forget(endpoint, reason);
       this.#end(record, { error });
       logger.error({ update: id, checkpoint, err: error }, 'An update failed');
     }
+  }
+
+  #note(record: UpdateRecord, event: UpdateEvent): void {
+    if (event.type !== 'engine') {
+      record.progress.add(event);
+      return;
+    }
+    record.progress.add(event, this.instances.versionOf(event.endpoint));
+    // Its answer says nothing of the other instances: until all ranks have confirmed, none has the new version.
+    if (event.state === 'asked') this.instances.forget(event.endpoint, `Update ${record.id} is under way`);
+  }
+
+  #confirm({ id, checkpoint, progress, weightVersion }: UpdateRecord): void {
+    const held = { checkpoint, weightVersion: weightVersion!, updateId: id, confirmedAtMs: Date.now() };
+    for (const { endpoint } of progress.engines.values()) this.instances.confirm(endpoint, held);
   }
 
   #end(record: UpdateRecord, outcome: Parameters<UpdateRecord['end']>[0]): void {

@@ -1,9 +1,27 @@
 import type { ModuleReport, SerializedError } from '@checkpoint-engine/interface';
 import type { ProgressEvent, UpdateOptions } from '@checkpoint-engine/ps';
 
+/** What an inference instance says of its weights. */
+export interface InstanceAnswer {
+  /** Its URL, or the path of its socket. */
+  readonly endpoint: string;
+  /** The version that all its workers hold, or `unknown`. Absent where it does not answer, or cannot be asked. */
+  readonly weightVersion?: string | undefined;
+  /** The checkpoint that all its workers hold. */
+  readonly checkpoint?: string | undefined;
+}
+
 /** A world of ranks as the HTTP API needs it. Calls of different checkpoints may run at the same time. */
 export interface HttpWorld {
   readonly worldSize: number;
+  /** The inference instances that updates reach where they name none: URLs, or paths of sockets. @default none */
+  readonly instances?: readonly string[] | undefined;
+  /**
+   * Asks these instances which version they hold, in bounded time. Changes nothing. Absent where that is not possible.
+   *
+   * @throws The signal's reason, or why no rank can ask.
+   */
+  askInstances?(options: { readonly signal: AbortSignal }): Promise<readonly InstanceAnswer[]>;
   /** All ranks as they are now, by rank. */
   ranks(): readonly RankView[];
   /** All checkpoints as they are now. */
@@ -98,6 +116,8 @@ export interface ShareView {
 /** One checkpoint. Its state is the worst of its shares'. */
 export interface CheckpointView {
   readonly name: string;
+  /** Version that it was given. */
+  readonly weightVersion?: string | undefined;
   readonly state: ShareState;
   /** Absent where only metas were imported. */
   readonly files?: string | readonly string[] | undefined;
@@ -118,6 +138,8 @@ export interface RegisterRequest {
   readonly stream?: boolean | undefined;
   /** For reading all of it. @default the world's own */
   readonly timeoutMs?: number | undefined;
+  /** Version of its weights. @default each update makes one */
+  readonly weightVersion?: string | undefined;
 }
 
 /** What is to be updated. What is left out is as the server was started with. */
@@ -131,6 +153,7 @@ export interface UpdateRequest {
   /** The ranks whose workers belong to that engine. Empty: all. */
   readonly inferenceGroupRanks: readonly number[];
   readonly timeoutMs: number;
+  /** @default that of the checkpoint */
   readonly weightVersion?: string | undefined;
   /** How the bytes come to the workers: see `UpdateOptions.strategy` of `ps`. */
   readonly method?: UpdateOptions['strategy'];
@@ -165,6 +188,8 @@ export type UpdateEvent = ProgressEvent | EngineEvent;
 
 /** What an update did. Durations are those of the slowest rank. */
 export interface UpdateSummary {
+  /** Version of the weights that the engines hold now. @default that of the request, or one that no other update has */
+  readonly weightVersion?: string | undefined;
   readonly totalBytes: number;
   readonly tensorCount: number;
   readonly bucketCount: number;

@@ -17,5 +17,6 @@ export * from './module-report.ts';
 export type * from './p2p.ts';
 export * from './pull-columns.ts';
 export type * from './store.ts';
+export * from './weight-version.ts';
 export * from './worker-protocol.ts';
 export * from './worker-pull.ts';

@@ -19,7 +19,12 @@ import type { PullOffer, ServerPullMessage, WorkerPullMessage } from './worker-p
  *                                        <- released   the buffer is unmapped
  * finish                              ->
  *                                        <- finished   the post-load hook has run
+ * confirm      the version            ->
+ *                                        <- confirmed
  * ```
+ *
+ * `confirm` comes only where the worker's hello has `holds` and the server's finish has `confirms`: once the workers of
+ * all ranks have finished. From the first byte that it writes until then, the version of the worker's weights is unknown.
  *
  * `abort` from the server and `error` from the worker may come at any time and end the update.
  */
@@ -48,6 +53,11 @@ export interface WorkerHello {
   /** The key of the address, hexadecimal. */
   readonly key: string;
   readonly pid: number;
+  /**
+   * Version of the weights that the worker holds: that of the last `confirm`, or `unknown`. Absent where the worker keeps
+   * no version: the server then sends it no `confirm`.
+   */
+  readonly holds?: string | undefined;
   /** The worker supports the pull extension. @default buckets only */
   readonly pull?: PullOffer | undefined;
 }
@@ -78,6 +88,11 @@ export interface WorkerFinished {
   readonly type: 'finished';
 }
 
+/** The worker has taken note of the version. */
+export interface WorkerConfirmed {
+  readonly type: 'confirmed';
+}
+
 /** The worker failed. Its stack is the error's `detail`. */
 export interface WorkerError {
   readonly type: 'error';
@@ -91,6 +106,7 @@ export type WorkerMessage =
   | WorkerAck
   | WorkerReleased
   | WorkerFinished
+  | WorkerConfirmed
   | WorkerError
   | WorkerPullMessage;
 
@@ -144,6 +160,14 @@ export interface ServerRelease {
 /** Every worker has unmapped the buffer: the worker must run the post-load hook. */
 export interface ServerFinish {
   readonly type: 'finish';
+  /** A `confirm` follows, unless the update fails. @default false */
+  readonly confirms?: boolean | undefined;
+}
+
+/** The workers of all ranks have finished: the weights have this version. */
+export interface ServerConfirm {
+  readonly type: 'confirm';
+  readonly version: string;
 }
 
 /** The update failed. */
@@ -158,5 +182,6 @@ export type ServerMessage =
   | ServerBucket
   | ServerRelease
   | ServerFinish
+  | ServerConfirm
   | ServerAbort
   | ServerPullMessage;

@@ -21,6 +21,8 @@ import type { DeviceKind } from './device.ts';
  *                                           <- finished
  * prove     compare the held bytes       ->
  *                                           <- proved
+ * confirm   as without the extension     ->
+ *                                           <- confirmed
  * bye                                    ->
  * ```
  *

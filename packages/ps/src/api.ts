@@ -81,6 +81,11 @@ export interface RegisterOptions {
    * @default 'own'
    */
   readonly pool?: 'own' | 'shared' | undefined;
+  /**
+   * Version of the checkpoint's weights; the same on all ranks. See `WEIGHT_VERSION_RULE` of the package interface.
+   * @default each update makes one, see {@link UpdateOptions.weightVersion}
+   */
+  readonly weightVersion?: string | undefined;
   readonly signal?: AbortSignal | undefined;
   /** Not called for reads in the background, which the events of updates report. */
   readonly onEvent?: ((event: ProgressEvent) => void) | undefined;
@@ -106,7 +111,7 @@ export interface EngineRequest {
   readonly timeoutMs: number;
   /** Fires when the update has failed or was aborted: stop at once. */
   readonly signal: AbortSignal;
-  /** Version of the weights, if the caller gave one. */
+  /** Version of the weights, for engines that keep one. Absent where the engine only prepares. */
   readonly weightVersion?: string | undefined;
 }
 
@@ -164,6 +169,11 @@ export interface UpdateOptions {
   readonly keepFiles?: boolean | undefined;
   /** Time-out of the complete update. @default 300_000 */
   readonly timeoutMs?: number | undefined;
+  /**
+   * Version that the engines hold once all ranks have confirmed the update. See `WEIGHT_VERSION_RULE` of the package
+   * interface.
+   * @default that of the checkpoint; where it has none, `update-` and a number that no other update of the world has
+   */
   readonly weightVersion?: string | undefined;
   readonly signal?: AbortSignal | undefined;
   /** Called for each event at once. It must not throw. */
@@ -215,7 +225,20 @@ export type ProgressEvent =
       readonly bucket: number;
       readonly sizeBytes: number;
       readonly atMs: number;
-    };
+    }
+  | ({ readonly type: 'version'; readonly rank: number; readonly atMs: number } & VersionChange);
+
+/** The version of an inference instance before and after an update that all ranks have confirmed. */
+export interface VersionChange {
+  /** Number of the instance: see {@link UpdateOptions.inferenceParallelSize}. */
+  readonly groupIndex: number;
+  /**
+   * The version that all its workers held; `unknown` where they held different ones, or weights of another origin.
+   * Absent where workers do not tell.
+   */
+  readonly before?: string | undefined;
+  readonly after: string;
+}
 
 /** The phases of an update. */
 export type UpdatePhase = 'plan' | 'handshake' | 'stream' | 'release' | 'hook' | 'done';
@@ -225,6 +248,10 @@ export interface UpdateResult {
   readonly checkpoint: string;
   /** Rises with every update of the world. */
   readonly counter: number;
+  /** Version of the weights that the engines hold now. */
+  readonly weightVersion: string;
+  /** Of the instance of this rank. Absent where this rank receives nothing. */
+  readonly version?: VersionChange | undefined;
   readonly totalBytes: number;
   readonly tensorCount: number;
   /** The strategy of the transfer, and the reason for it. */

@@ -54,6 +54,11 @@ export interface WorkerSession {
   readonly address: string;
   /** Maximum number of reloads in flight (v1: 1). */
   readonly maxPending: number;
+  /**
+   * Version of the weights that the worker held when it came, or `unknown`. Absent where it keeps no version, and before
+   * `open` or `pull.survey`.
+   */
+  readonly held?: string | undefined;
   /** Makes the worker copy what it keeps from shared memory. Absent if the protocol does not support it. */
   readonly pull?: PullChannel | undefined;
   /**
@@ -80,6 +85,13 @@ export interface WorkerSession {
    * @throws The errors of {@link WorkerSession.open}.
    */
   finish(options: FinishOptions): Promise<void>;
+  /**
+   * Tells a worker that keeps a version that all workers have finished; called after `finish`. Absent where the protocol
+   * cannot.
+   *
+   * @throws As {@link WorkerSession.open}.
+   */
+  confirm?(version: string, options: SessionCallOptions): Promise<void>;
   /**
    * Opens the same address once more, after `finish`: the next call is `open`. For engines that load twice through one
    * address (SGLang with a draft model). Absent if the protocol does not need it.

@@ -11,7 +11,7 @@ import {
   type WorkerServer,
 } from '@checkpoint-engine/worker';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
-import { digestsOf, Sender, testTensor } from './v2-support.ts';
+import { call, digestsOf, Sender, testTensor } from './v2-support.ts';
 
 const buckets = [0, 1, 2].map((b) => [testTensor(`a.${b}`, [100]), testTensor(`b.${b}`, [7, 9], 'BF16')]);
 
@@ -43,6 +43,12 @@ describe('serveWorker', () => {
 
   const health = async (url: string) =>
     (await (await fetch(`${url}/healthz`)).json()) as { protocol: number; devices: string[]; updating: boolean };
+  const versions = async (url: string): Promise<string[]> => {
+    const { workers: described } = (await (await fetch(`${url}/describe`)).json()) as {
+      workers: { weightVersion: string }[];
+    };
+    return described.map(({ weightVersion }) => weightVersion);
+  };
 
   beforeAll(async () => {
     devices = await Promise.all([0, 1].map((index) => createHostDevice({ index })));
@@ -68,6 +74,52 @@ describe('serveWorker', () => {
       for (const worker of workers) expect(Object.fromEntries(await worker.digests())).toEqual(digestsOf(buckets));
       for (const sender of senders.splice(0)) await sender.close();
     }
+  });
+
+  it('keeps the version of each device, which is unknown from the first bytes until all have finished', async () => {
+    const url = await serve();
+    let handles = await newSenders();
+    let answer = post(url, { handles });
+    await Promise.all(senders.map((sender) => sender.send(buckets, 'v1')));
+    expect((await answer).status).toBe(200);
+    expect(await versions(url)).toEqual(['v1', 'v1']);
+    for (const sender of senders.splice(0)) await sender.close();
+
+    // Both have finished, and are told that another one has not.
+    handles = await newSenders();
+    answer = post(url, { handles });
+    const isFinished = senders.map(async ({ session, buffer }, at) => {
+      await session.open(buffer, call);
+      expect(session.held).toBe('v1');
+      await session.reload(await senders[at]!.place(0, buckets[0]!), call);
+      await session.finish(call);
+    });
+    await Promise.all(isFinished);
+    expect(await versions(url)).toEqual(['unknown', 'unknown']);
+    await senders[0]!.session.confirm!('v2', call);
+    await senders[1]!.session.fail(new Error('another rank was lost'));
+    expect((await answer).status).toBe(500);
+    expect(await versions(url)).toEqual(['v2', 'unknown']);
+    for (const sender of senders.splice(0)) await sender.close();
+
+    handles = await newSenders();
+    answer = post(url, { handles });
+    await Promise.all(senders.map((sender) => sender.send(buckets, 'v3')));
+    expect((await answer).status).toBe(200);
+    expect(await versions(url)).toEqual(['v3', 'v3']);
+  });
+
+  it('keeps its version where an update fails before the first bytes', async () => {
+    const url = await serve();
+    let answer = post(url, { handles: await newSenders() });
+    await Promise.all(senders.map((sender) => sender.send(buckets, 'v1')));
+    await answer;
+    for (const sender of senders.splice(0)) await sender.close();
+    answer = post(url, { handles: await newSenders() });
+    await Promise.all(senders.map(({ session, buffer }) => session.open(buffer, call)));
+    await Promise.all(senders.map(({ session }) => session.fail(new Error('no'))));
+    expect((await answer).status).toBe(500);
+    expect(await versions(url)).toEqual(['v1', 'v1']);
   });
 
   it('runs one update at a time, and finishes it where the engine did not', async () => {

@@ -308,6 +308,93 @@ describe('v2Protocol, sender side', () => {
     await expect(reload).rejects.toMatchObject({ code: 'CE_WORKER_PROTOCOL' });
   });
 
+  describe('with a worker that keeps a version', () => {
+    const greet = async (caller: RawCaller, holds: unknown): Promise<void> => {
+      const opening = session.open(buffer, call);
+      caller.hello({ holds });
+      await caller.messages(1);
+      caller.say({ type: 'ready', credits: 1 });
+      await opening;
+    };
+    const finish = async (caller: RawCaller): Promise<void> => {
+      const finishing = session.finish(call);
+      await caller.messages(2);
+      caller.say({ type: 'released' });
+      await caller.messages(3);
+      caller.say({ type: 'finished' });
+      await finishing;
+    };
+
+    it('confirms it after the update', async () => {
+      const caller = newCaller();
+      await greet(caller, 'v1');
+      expect(session.held).toBe('v1');
+      await finish(caller);
+      const confirming = session.confirm!('v2', call);
+      expect((await caller.messages(4)).slice(2)).toEqual([
+        { type: 'finish', confirms: true },
+        { type: 'confirm', version: 'v2' },
+      ]);
+      caller.say({ type: 'confirmed' });
+      await confirming;
+    });
+
+    it('tells it of a failure between its end and the confirmation', async () => {
+      const caller = newCaller();
+      await greet(caller, 'unknown');
+      await finish(caller);
+      const failing = session.fail(new Error('another rank was lost'));
+      expect((await caller.messages(4))[3]).toMatchObject({
+        type: 'abort',
+        error: { message: expect.stringContaining('lost') },
+      });
+      caller.socket.end();
+      await failing;
+      await expect(session.confirm!('v2', call)).rejects.toMatchObject({ message: 'another rank was lost' });
+    });
+
+    it('fails where it dies before it has taken note', async () => {
+      const caller = newCaller();
+      await greet(caller, 'v1');
+      await finish(caller);
+      const confirming = session.confirm!('v2', call);
+      await caller.messages(4);
+      caller.socket.destroy();
+      await expect(confirming).rejects.toMatchObject({ code: 'CE_WORKER_LOST', rank: 3 });
+    });
+
+    it('breaks off where the worker confirms before it is told', async () => {
+      const caller = newCaller();
+      await greet(caller, 'v1');
+      const finishing = session.finish(call);
+      await caller.messages(2);
+      caller.say({ type: 'released' });
+      await caller.messages(3);
+      caller.say({ type: 'confirmed' });
+      caller.say({ type: 'finished' });
+      await expect(finishing).rejects.toMatchObject({ code: 'CE_WORKER_PROTOCOL' });
+    });
+
+    it.each([
+      ['a version', 'v7', 'v7'],
+      ['none that it knows', 'unknown', 'unknown'],
+      ['something that is no version', 'v 7', 'unknown'],
+      ['too much', 'x'.repeat(1000), 'unknown'],
+      ['a number', 7, undefined],
+      ['nothing', undefined, undefined],
+    ])('believes it where it holds %s', async (_, holds, held) => {
+      const caller = newCaller();
+      await greet(caller, holds);
+      expect(session.held).toBe(held);
+      await finish(caller);
+      if (held !== undefined) return;
+      // An older worker is not told, and has hung up.
+      expect(caller.received[2]).toEqual({ type: 'finish' });
+      caller.socket.end();
+      await session.confirm!('v2', call);
+    });
+  });
+
   describe('reopened for a worker that loads once more', () => {
     /** A whole update of no buckets. */
     async function wholeUpdate(caller: RawCaller, from: number): Promise<void> {

@@ -106,8 +106,8 @@ export class Sender {
     return { index, tensors: placed };
   }
 
-  /** Handshake, all buckets with every slot in flight, release, hook. */
-  async send(buckets: readonly (readonly TestTensor[])[]): Promise<void> {
+  /** Handshake, all buckets with every slot in flight, release, hook, and the version where the worker keeps one. */
+  async send(buckets: readonly (readonly TestTensor[])[], version = 'v1'): Promise<void> {
     await this.session.open(this.buffer, call);
     const slots: Promise<void>[] = [];
     for (const [index, tensors] of buckets.entries()) {
@@ -119,6 +119,7 @@ export class Sender {
     }
     await Promise.all(slots);
     await this.session.finish(call);
+    await this.session.confirm!(version, call);
   }
 
   async close(): Promise<void> {

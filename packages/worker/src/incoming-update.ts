@@ -1,5 +1,6 @@
 import { setImmediate } from 'node:timers';
 import { CheckpointEngineError, type ServerMessage, type ServerWelcome } from '@checkpoint-engine/interface';
+import type { HeldVersion } from './held-version.ts';
 import { IncomingBucket } from './incoming-bucket.ts';
 import type { IncomingTensor } from './incoming-tensor.ts';
 import type { MappedBuffer } from './mapped-buffer.ts';
@@ -28,6 +29,7 @@ export class IncomingUpdate implements AsyncIterable<IncomingTensor>, AsyncDispo
   readonly #link: ServerLink;
   readonly #buffer: MappedBuffer | undefined;
   readonly #pulling: PullSession | undefined;
+  readonly #held: HeldVersion | undefined;
   readonly #inHand = new Set<IncomingBucket>();
   #phase: 'fresh' | 'reading' | 'released' | 'over' = 'fresh';
   #finish: Promise<void> | undefined;
@@ -39,7 +41,7 @@ export class IncomingUpdate implements AsyncIterable<IncomingTensor>, AsyncDispo
     link: ServerLink,
     buffer: MappedBuffer | undefined,
     welcome: Pick<ServerWelcome, 'checkpoint' | 'updateId' | 'deviceUuid'>,
-    pulling: PullSession | undefined,
+    { pulling, held }: { readonly pulling: PullSession | undefined; readonly held: HeldVersion | undefined },
   ) {
     this.checkpoint = welcome.checkpoint;
     this.updateId = welcome.updateId;
@@ -48,6 +50,7 @@ export class IncomingUpdate implements AsyncIterable<IncomingTensor>, AsyncDispo
     this.#link = link;
     this.#buffer = buffer;
     this.#pulling = pulling;
+    this.#held = held;
     this.intent = pulling?.intent ?? 'update';
     link.onFailure = (error) => {
       this.#phase = 'over';
@@ -172,6 +175,7 @@ export class IncomingUpdate implements AsyncIterable<IncomingTensor>, AsyncDispo
     try {
       if (message.type === 'bucket') {
         const bucket = new IncomingBucket(this.#buffer!.memory, message);
+        this.#held?.forget();
         this.#inHand.add(bucket);
         return bucket;
       }
@@ -188,14 +192,16 @@ export class IncomingUpdate implements AsyncIterable<IncomingTensor>, AsyncDispo
 
   async #runFinish(postLoadHook: (() => Promise<void> | void) | undefined): Promise<void> {
     try {
+      let confirms = false;
       if (this.#pulling?.intent !== 'prepare') {
-        await this.#pullAll();
+        confirms = await this.#pullAll();
+        this.#held?.forget();
         await postLoadHook?.();
         this.#throwIfFailed();
         this.#link.send({ type: 'finished' });
       }
-      if (this.#pulling !== undefined) {
-        await this.#sayBye(this.#pulling);
+      if (this.#pulling !== undefined || confirms) {
+        await this.#followToEnd(confirms);
         return;
       }
     } catch (error) {
@@ -206,31 +212,53 @@ export class IncomingUpdate implements AsyncIterable<IncomingTensor>, AsyncDispo
     await this.#link.end();
   }
 
-  /** Pulls until the server has no more, and says that all workers are through. */
-  async #pullAll(): Promise<void> {
+  /**
+   * Pulls until the server has no more, and says that all workers are through.
+   *
+   * @returns Whether the server will confirm the version.
+   */
+  async #pullAll(): Promise<boolean> {
     for (;;) {
       const message = await this.#link.receive();
-      if (message.type === 'finish') return;
+      if (message.type === 'finish') return message.confirms === true;
       if (message.type !== 'pull' || this.#pulling === undefined) throw unexpected(message);
+      this.#held?.forget();
       await this.#pulling.pull(message);
     }
   }
 
-  async #sayBye(pulling: PullSession): Promise<void> {
+  /** Does what the server wants once the weights are in: it compares, confirms the version, and says that it is over. */
+  async #followToEnd(confirms: boolean): Promise<void> {
+    const pulling = this.#pulling;
+    let isConfirmed = !confirms;
     for (;;) {
       const message = await this.#link.receive();
-      if (message.type === 'bye') {
+      if (message.type === 'confirm' && !isConfirmed) {
+        isConfirmed = true;
         this.#throwIfFailed();
+        this.#held?.confirm(message.version);
+        this.#link.send({ type: 'confirmed' });
+        if (pulling !== undefined) continue;
         this.#phase = 'over';
-        this.#staysOpen = message.keep;
-        if (message.keep) this.#link.idle();
-        pulling.bye(message.keep);
-        if (!message.keep) await this.#link.end();
+        await this.#link.end();
         return;
       }
-      if (message.type !== 'prove') throw unexpected(message);
+      if (message.type === 'bye' && pulling !== undefined && isConfirmed) {
+        await this.#takeLeave(pulling, message.keep);
+        return;
+      }
+      if (message.type !== 'prove' || pulling === undefined) throw unexpected(message);
       await pulling.prove(message);
     }
+  }
+
+  async #takeLeave(pulling: PullSession, keep: boolean): Promise<void> {
+    this.#throwIfFailed();
+    this.#phase = 'over';
+    this.#staysOpen = keep;
+    if (keep) this.#link.idle();
+    pulling.bye(keep);
+    if (!keep) await this.#link.end();
   }
 
   #giveBack(bucket: IncomingBucket): void {

@@ -5,6 +5,7 @@
  */
 export { CopyingWorker, type CopyingWorkerOptions, copyingWorker } from './copying-worker.ts';
 export type { HeldTensor } from './held-tensor.ts';
+export { HeldVersion } from './held-version.ts';
 export type { IncomingTensor } from './incoming-tensor.ts';
 export type { IncomingUpdate } from './incoming-update.ts';
 export type { ListenAddress } from './listen.ts';

@@ -1,4 +1,5 @@
 import { CheckpointEngineError, type Device, LONGEST_TIMER_MS } from '@checkpoint-engine/interface';
+import type { HeldVersion } from './held-version.ts';
 import type { IncomingUpdate } from './incoming-update.ts';
 import type { Puller } from './pull/puller.ts';
 import { receiveUpdate } from './receive-update.ts';
@@ -15,6 +16,7 @@ export interface ReceiveOnAllOptions {
   readonly onReceive: (update: IncomingUpdate) => void;
   readonly credits: number | undefined;
   readonly pullerOf: ((device: Device) => Puller | undefined) | undefined;
+  readonly heldOf: (device: Device) => HeldVersion;
   /** For the whole update. */
   readonly timeoutMs: number;
   readonly signal: AbortSignal;
@@ -27,7 +29,7 @@ export interface ReceiveOnAllOptions {
  * @throws The first failure, when every device is through with it.
  */
 export async function receiveOnAll(options: ReceiveOnAllOptions): Promise<void> {
-  const { addresses, onUpdate, onReceive, credits, pullerOf, timeoutMs, signal } = options;
+  const { addresses, onUpdate, onReceive, credits, pullerOf, heldOf, timeoutMs, signal } = options;
   const stop = new AbortController();
   const onAbort = (): void => stop.abort(signal.reason);
   signal.addEventListener('abort', onAbort, { once: true });
@@ -39,6 +41,7 @@ export async function receiveOnAll(options: ReceiveOnAllOptions): Promise<void> 
       const update = await receiveUpdate(address, {
         ...{ device, credits, timeoutMs, signal: stop.signal },
         puller: pullerOf?.(device),
+        held: heldOf(device),
       });
       onReceive(update);
       try {

@@ -1,5 +1,6 @@
 import { CheckpointEngineError, type Device, PULL_PART_LIMITS } from '@checkpoint-engine/interface';
 import { parseWorkerAddress } from './address.ts';
+import type { HeldVersion } from './held-version.ts';
 import { IncomingUpdate } from './incoming-update.ts';
 import { mapBuffer } from './mapped-buffer.ts';
 import { PullSession } from './pull/pull-session.ts';
@@ -26,6 +27,12 @@ export interface ReceiveOptions {
    * are not brought. @default everything comes in buckets
    */
   readonly puller?: Puller | undefined;
+  /**
+   * Keeps the version of the device's weights, over all updates. It is `unknown` from the first bytes of an update until
+   * the workers of all ranks have finished.
+   * @default no version is kept
+   */
+  readonly held?: HeldVersion | undefined;
   /** How long the parameter server may say nothing while the worker waits. Its death is seen at once. @default 300_000 */
   readonly timeoutMs?: number | undefined;
 }
@@ -40,7 +47,7 @@ export interface ReceiveOptions {
  *   `CE_REMOTE_FAILED` (the update failed elsewhere), `CE_PEER_LOST`, `CE_TIMEOUT`, `CE_ABORTED`, `CE_WORKER_PROTOCOL`.
  */
 export async function receiveUpdate(address: string, options: ReceiveOptions): Promise<IncomingUpdate> {
-  const { device, signal, credits, puller, timeoutMs = DEFAULT_TIMEOUT_MS } = options;
+  const { device, signal, credits, puller, held, timeoutMs = DEFAULT_TIMEOUT_MS } = options;
   if (credits !== undefined && !(Number.isSafeInteger(credits) && credits > 0)) {
     throw new RangeError(`credits is a whole number of 1 and up, got ${credits}`);
   }
@@ -48,6 +55,7 @@ export async function receiveUpdate(address: string, options: ReceiveOptions): P
   const link = await ServerLink.connect(parseWorkerAddress(address), {
     ...{ timeoutMs, signal },
     canPull: puller !== undefined,
+    holds: held?.version,
   });
   if (puller !== undefined) link.mostUnread = PULL_PART_LIMITS.parts;
   let pulling: PullSession | undefined;
@@ -60,7 +68,7 @@ export async function receiveUpdate(address: string, options: ReceiveOptions): P
       welcome = await pulling.negotiate();
       if (welcome.type !== 'welcome') {
         link.putBack(welcome);
-        return new IncomingUpdate(link, undefined, { checkpoint, updateId, deviceUuid }, pulling);
+        return new IncomingUpdate(link, undefined, { checkpoint, updateId, deviceUuid }, { pulling, held });
       }
     }
     if (welcome.type !== 'welcome') throw serverBroke(`"${welcome.type}" before its welcome`);
@@ -70,7 +78,7 @@ export async function receiveUpdate(address: string, options: ReceiveOptions): P
       buffer.close(false);
       throw link.failure;
     }
-    const update = new IncomingUpdate(link, buffer, welcome, pulling);
+    const update = new IncomingUpdate(link, buffer, welcome, { pulling, held });
     link.mostUnread = Math.min(credits ?? welcome.slots, welcome.slots);
     link.send({ type: 'ready', credits: link.mostUnread });
     return update;

@@ -8,6 +8,7 @@ import {
   WORKER_PROTOCOL_VERSION,
 } from '@checkpoint-engine/interface';
 import { refuseBrowsers } from './browser-guard.ts';
+import { HeldVersion } from './held-version.ts';
 import { RequestProblem, readJson, sendJson, sendProblem } from './http-json.ts';
 import { isLoopback, type ListenAddress, listen } from './listen.ts';
 import type { Puller } from './pull/puller.ts';
@@ -49,12 +50,14 @@ export class WorkerServer implements AsyncDisposable {
   readonly #logger: Logger;
   readonly #closing = new AbortController();
   readonly #weights = new WeightsState();
+  readonly #held: ReadonlyMap<Device, HeldVersion>;
   #address: ListenAddress;
   #running: Promise<void> | undefined;
 
   /** @internal */
   constructor(options: ServeWorkerOptions) {
     this.#options = options;
+    this.#held = new Map(options.devices.map((device) => [device, new HeldVersion()]));
     this.#address = options.listen;
     this.#logger = options.logger ?? silentLogger;
     this.#server = createServer((request, response) => {
@@ -123,7 +126,7 @@ export class WorkerServer implements AsyncDisposable {
   #describe(): object {
     const { devices, pullerOf } = this.#options;
     const workers = devices.map((device) => ({
-      ...{ device: device.uuid, ...this.#weights.held },
+      ...{ device: device.uuid, ...this.#weights.held, weightVersion: this.#held.get(device)!.version },
       pull: pullerOf?.(device)?.report() ?? null,
     }));
     return { package: '@checkpoint-engine/worker', protocols: [WORKER_PROTOCOL_VERSION], workers };
@@ -141,6 +144,7 @@ export class WorkerServer implements AsyncDisposable {
         onReceive: (update) => this.#weights.receive(update),
         credits,
         pullerOf,
+        heldOf: (device) => this.#held.get(device)!,
         timeoutMs: timeoutMs ?? this.#options.timeoutMs ?? DEFAULT_TIMEOUT_MS,
         signal: this.#closing.signal,
       });
@@ -177,9 +181,10 @@ export class WorkerServer implements AsyncDisposable {
  * - `POST /update` `{ "handles": { "<device uuid>": "ce2:..." }, "timeoutMs": 300000 }`: 200 when the update is over, 400
  *   on bad input, 401 without the token, 409 while another update runs, 500 with problem details when it failed.
  * - `GET /describe`: what each device holds, and what was decided about the parts of its model: `{ "package":
- *   "@checkpoint-engine/worker", "protocols": [2], "workers": [{ "device": "<uuid>", "weights": "loaded", "checkpoint":
- *   "step-7", "pull": { "recorded": true, "proved": true, "fingerprint": "...", "summary": { ... } } }] }`. `pull` is null
- *   for a device that takes buckets only. 401 without the token.
+ *   "@checkpoint-engine/worker", "protocols": [2], "workers": [{ "device": "<uuid>", "weights": "loaded", "weightVersion":
+ *   "v7", "checkpoint": "step-7", "pull": { "recorded": true, "proved": true, "fingerprint": "...", "summary": { ... } } }] }`. `pull` is null
+ *   for a device that takes buckets only. `weightVersion` is `unknown` from the first bytes of an update until the workers
+ *   of all ranks have finished. 401 without the token.
  * - `GET /healthz`: `{ "protocol": 2, "devices": ["<uuid>"], "updating": false }`.
  *
  * Listens on the loopback interface, or at a Unix socket that only this user can open; the socket of a process that is

@@ -26,6 +26,8 @@ export interface LinkOptions {
   readonly signal: AbortSignal | undefined;
   /** Offer to pull. */
   readonly canPull: boolean;
+  /** Version of the weights, where this worker keeps one. */
+  readonly holds: string | undefined;
 }
 
 interface Waiter {
@@ -99,7 +101,8 @@ export class ServerLink {
     socket.removeAllListeners('error');
     const link = new ServerLink(socket, options);
     const pull = options.canPull ? { version: WORKER_PULL_VERSION, provesParts: true } : undefined;
-    link.send({ type: 'hello', protocol: WORKER_PROTOCOL_VERSION, key: address.key, pid, pull });
+    const { holds } = options;
+    link.send({ type: 'hello', protocol: WORKER_PROTOCOL_VERSION, key: address.key, pid, holds, pull });
     return link;
   }
 

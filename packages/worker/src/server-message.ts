@@ -1,6 +1,7 @@
 import {
   CheckpointEngineError,
   type ErrorCode,
+  isWeightVersion,
   type PlacesColumns,
   type PullRegion,
   type ServerMessage,
@@ -20,7 +21,8 @@ export function readServerMessage(value: unknown): ServerMessage {
   const { type } = fields;
   const isValid =
     type === 'release' ||
-    type === 'finish' ||
+    (type === 'finish' && (fields.confirms === undefined || typeof fields.confirms === 'boolean')) ||
+    (type === 'confirm' && isText(fields.version) && isWeightVersion(fields.version)) ||
     (type === 'welcome' && isWelcome(fields)) ||
     (type === 'prove' && isProve(fields)) ||
     (type === 'bucket' && isCount(fields.index) && isColumns(fields.tensors)) ||

@@ -62,6 +62,22 @@ const sessions = [
     ],
   },
   {
+    name: 'an update whose version the server confirms',
+    lines: [
+      worker({ type: 'hello', protocol: 2, key, pid: 4711, holds: 'unknown' }),
+      welcome({}),
+      worker({ type: 'ready', credits: 2 }),
+      server({ type: 'bucket', index: 0, tensors }),
+      worker({ type: 'ack', index: 0 }),
+      server({ type: 'release' }),
+      worker({ type: 'released' }),
+      server({ type: 'finish', confirms: true }),
+      worker({ type: 'finished' }),
+      server({ type: 'confirm', version: 'step-100' }),
+      worker({ type: 'confirmed' }),
+    ],
+  },
+  {
     name: 'an update on a GPU that the server ends',
     lines: [
       hello,

@@ -302,6 +302,14 @@ const finish: readonly Line[] = [
   ['server', { type: 'finish' }],
   ['worker', { type: 'finished' }],
 ];
+const finishAndConfirm: readonly Line[] = [
+  ['server', { type: 'finish', confirms: true }],
+  ['worker', { type: 'finished' }],
+];
+const confirm = (version: string): readonly Line[] => [
+  ['server', { type: 'confirm', version }],
+  ['worker', { type: 'confirmed' }],
+];
 const prove: readonly Line[] = [
   ['server', { type: 'prove' }],
   ['worker', { type: 'proved', proved: true, summary: { ...SUMMARY, provedMs: 3 } }],
@@ -333,6 +341,15 @@ const SESSIONS: readonly { readonly name: string; readonly lines: readonly Line[
       ...[hello, survey('update'), surveyed(true, true), needs(BOXES, []), layout(), mapped(true), layout([])],
       ...[mapped(false), ...pull(0, 40, CHUNKS[0]), ...pull(1, 40, CHUNKS[1]), ...pull(2, 20, CHUNKS[2])],
       ...[...finish, bye(false)],
+    ],
+  },
+  {
+    name: 'update from version 41 to 42: proved, then confirmed',
+    lines: [
+      ...[{ ...hello[1], holds: '41' }].map((greeting): Line => ['worker', greeting]),
+      ...[survey('update', '42'), surveyed(true, false, '41'), needs([], ALL), layout(LAYOUT), mapped(false)],
+      ...buckets(TENSORS.slice(0, 4), TENSORS.slice(4)),
+      ...[...finishAndConfirm, ...prove, ...confirm('42'), bye(true)],
     ],
   },
   {

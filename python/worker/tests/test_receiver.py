@@ -49,6 +49,83 @@ def test_knows_what_its_weights_are() -> None:
     receiver.close()
 
 
+def confirmed(server: Connection, handle: bytes, holds: str, *, version: object = "v2", dies: bool = False) -> None:
+    assert expect(server, "hello")["holds"] == holds
+    server.send(welcome(deviceUuid=UUID, handle=handle, sizeBytes=len(CONTENT)))
+    expect(server, "ready")
+    server.send(bucket(0, ["a"]))
+    expect(server, "ack")
+    server.send({"type": "release"})
+    expect(server, "released")
+    server.send({"type": "finish", "confirms": True})
+    expect(server, "finished")
+    if dies:
+        return
+    server.send({"type": "confirm", "version": version})
+    expect(server, "confirmed")
+    assert server.receive() is None
+
+
+def test_has_a_version_when_the_server_has_confirmed_it() -> None:
+    receiver = Receiver(torch.device("cpu"))
+    assert receiver.describe()["weightVersion"] == "unknown"
+    with segment(CONTENT) as handle:
+        with FakeServer(lambda server: confirmed(server, handle, "unknown", version="v1")) as server:
+            assert receiver.receive({UUID: server.address}, Model()).version == "v1"
+        assert receiver.describe()["weightVersion"] == "v1"
+        # Nothing was touched.
+        with FakeServer(lambda server: server.socket.close()) as server, pytest.raises(CheckpointEngineError):
+            receiver.receive({UUID: server.address}, Model())
+        described = receiver.describe()
+        assert (described["weights"], described["weightVersion"]) == ("loaded", "v1")
+        assert (described["checkpoint"], described["error"]["code"]) == ("step-100", "CE_PEER_LOST")
+        # This worker has finished, and another one may not have.
+        model = Model()
+        with (
+            FakeServer(lambda server: confirmed(server, handle, "v1", dies=True)) as server,
+            pytest.raises(CheckpointEngineError, match="parameter server"),
+        ):
+            receiver.receive({UUID: server.address}, model)
+        described = receiver.describe()
+        assert (described["weights"], described["weightVersion"]) == ("unknown", "unknown")
+        assert "checkpoint" not in described
+        # A model that is loaded is not put back.
+        assert model.calls == ["begin", "load", "finish"]
+        with FakeServer(lambda server: confirmed(server, handle, "unknown", version="v3")) as server:
+            receiver.receive({UUID: server.address}, Model())
+        assert receiver.describe()["weightVersion"] == "v3"
+        receiver.forget_version()
+        assert receiver.describe()["weightVersion"] == "unknown"
+    receiver.close()
+
+
+def test_has_no_version_of_a_server_that_does_not_confirm() -> None:
+    receiver = Receiver(torch.device("cpu"))
+    with segment(CONTENT) as handle:
+        with FakeServer(lambda server: confirmed(server, handle, "unknown", version="v1")) as server:
+            receiver.receive({UUID: server.address}, Model())
+        with FakeServer(lambda server: update(server, handle)) as server:
+            assert receiver.receive({UUID: server.address}, Model()).version is None
+        described = receiver.describe()
+        assert (described["weights"], described["weightVersion"]) == ("loaded", "unknown")
+    receiver.close()
+
+
+@pytest.mark.parametrize("version", [None, 7, "", "a b", "unknown", "x" * 129, "é", "v1\n"])
+def test_refuses_what_is_no_version(version: object) -> None:
+    receiver = Receiver(torch.device("cpu"))
+
+    def script(server: Connection) -> None:
+        with pytest.raises(AssertionError, match="CE_WORKER_PROTOCOL"):
+            confirmed(server, handle, "unknown", version=version)
+
+    with segment(CONTENT) as handle, FakeServer(script) as server, pytest.raises(CheckpointEngineError) as raised:
+        receiver.receive({UUID: server.address}, Model())
+    assert raised.value.code == "CE_WORKER_PROTOCOL"
+    assert receiver.describe()["weightVersion"] == "unknown"
+    receiver.close()
+
+
 def test_takes_one_update_at_a_time() -> None:
     receiver = Receiver(torch.device("cpu"))
     is_inside, may_end = threading.Event(), threading.Event()

@@ -8,7 +8,7 @@ import pytest
 
 from checkpoint_engine_worker import codec
 from checkpoint_engine_worker.frames import FrameReader, encode_frame
-from checkpoint_engine_worker.messages import message_type, read_abort, read_bucket, read_welcome
+from checkpoint_engine_worker.messages import message_type, read_abort, read_bucket, read_confirm, read_welcome
 
 VECTORS = Path(__file__).parents[3] / "packages/interface/test-vectors/worker-protocol"
 FILES = sorted(VECTORS.glob("*sessions.json"))
@@ -64,5 +64,7 @@ def test_believes_what_a_server_says(line: dict[str, Any]) -> None:
         assert read_welcome(message).device_uuid == message["deviceUuid"]
     elif kind == "bucket":
         assert [place.name for place in read_bucket(message, 2**40).tensors] == message["tensors"]["names"]
+    elif kind == "confirm":
+        assert read_confirm(message) == message["version"]
     elif kind == "abort":
         assert read_abort(message).detail == message["error"].get("detail")

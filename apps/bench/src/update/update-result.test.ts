@@ -19,7 +19,14 @@ const clock = (busySeconds: number): WorkerClock => ({
   hook_seconds: 0.04,
 });
 const result: UpdateResult = {
-  ...{ checkpoint: 'weights', counter: 1, totalBytes: 16 * GB, tensorCount: 1000, bucketCount: 128 },
+  ...{
+    checkpoint: 'weights',
+    counter: 1,
+    weightVersion: 'update-1',
+    totalBytes: 16 * GB,
+    tensorCount: 1000,
+    bucketCount: 128,
+  },
   ...{ bucketBytes: 2 ** 27, ringSlots: 3, stagingSlots: 2, deviceBytes: 2 ** 30, reason: 'because' },
   ...{ strategy: 'buckets', strategyReason: '', neededBytes: 16 * GB, pulledBytes: 0 },
   durationsMs: { plan: 1, handshake: 9, stream: 200, release: 50, hook: 40, total: 300 },

@@ -1,5 +1,13 @@
 import { type Command, Option } from 'commander';
-import { countFlag, ranksFlag, repeated, sizeFlag, timeoutFlag, urlFlag } from '../config/flag-values.ts';
+import {
+  countFlag,
+  ranksFlag,
+  repeated,
+  sizeFlag,
+  timeoutFlag,
+  urlFlag,
+  weightVersionFlag,
+} from '../config/flag-values.ts';
 import { ENGINES, METHODS, P2P_WAYS, PAUSE_MODES } from '../config/jobs.ts';
 import { barsLogLevelOption, jsonOption, logFormatOption } from './shared-flags.ts';
 
@@ -69,7 +77,11 @@ export function addEngineOptions(command: Command): Command {
     )
     .addOption(pauseOption())
     .option(...FLUSH_CACHE_FLAG)
-    .option('--weight-version <version>', 'version to report to the engine, if the engine accepts one');
+    .option(
+      '--weight-version <version>',
+      "version of the weights, which vLLM and SGLang are told (default: the checkpoint's own, or one of the update)",
+      weightVersionFlag,
+    );
 }
 
 /** `--method` */

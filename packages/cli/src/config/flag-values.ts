@@ -1,4 +1,4 @@
-import { CheckpointEngineError } from '@checkpoint-engine/interface';
+import { CheckpointEngineError, isWeightVersion, WEIGHT_VERSION_RULE } from '@checkpoint-engine/interface';
 import { parseSize } from '@checkpoint-engine/planner/sizes';
 import { InvalidArgumentError } from 'commander';
 
@@ -67,6 +67,12 @@ export function repeated<T>(parse: (text: string) => T): (text: string, before: 
 export function nameFlag(text: string): string {
   if (isCheckpointName(text)) return text;
   throw new InvalidArgumentError('It is not a name. Write 1 to 256 characters without control characters.');
+}
+
+/** A flag's version of weights. */
+export function weightVersionFlag(text: string): string {
+  if (isWeightVersion(text)) return text;
+  throw new InvalidArgumentError(`It is not a version. Write ${WEIGHT_VERSION_RULE}.`);
 }
 
 /** Whether a text is valid as the name of a checkpoint. */

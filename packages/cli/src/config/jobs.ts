@@ -99,6 +99,8 @@ export interface RankRegisterRequest {
   readonly load?: 'now' | 'background' | undefined;
   /** Maximum host memory per rank while streaming. */
   readonly hostMemoryBytes?: number | undefined;
+  /** Version of the weights. @default each update makes one */
+  readonly weightVersion?: string | undefined;
   /** All files must be below these folders, with symbolic links resolved. @default anywhere */
   readonly allowedRoots?: readonly string[] | undefined;
 }

@@ -1,4 +1,5 @@
 import { toCheckpointEngineError } from '@checkpoint-engine/interface';
+import { instancesOf } from '../update/failed-update.ts';
 import { errorText } from './error-text.ts';
 import type { Terminal } from './terminal.ts';
 
@@ -7,8 +8,14 @@ export function reportFailure(failure: unknown, args: readonly string[], termina
   // Uses the raw arguments: if they are the problem, nothing has parsed them.
   const level = args.indexOf('--log-level');
   const debug = args.includes('--log-level=debug') || (level >= 0 && args[level + 1] === 'debug');
+  const instances = instancesOf(failure);
   if (args.includes('--json')) {
-    terminal.print(JSON.stringify({ ok: false, command: args[0], error: toCheckpointEngineError(failure).toJSON() }));
+    const error = toCheckpointEngineError(failure).toJSON();
+    const asked = instances.length > 0 ? { instances } : {};
+    terminal.print(JSON.stringify({ ok: false, command: args[0], error, ...asked }));
   }
-  terminal.note(`${errorText(failure, { colors: terminal.err.colors, debug })}\n`);
+  const { colors } = terminal.err;
+  const endpoints = instances.map(({ endpoint }) => endpoint).join(', ');
+  const unknown = endpoints && `  ${colors.dim('Weights:')} unknown at ${endpoints}, until an update succeeds\n`;
+  terminal.note(`${errorText(failure, { colors, debug })}\n${unknown}`);
 }

@@ -1,4 +1,4 @@
-import type { UpdateEvent } from '@checkpoint-engine/http';
+import type { InstanceAnswer, UpdateEvent } from '@checkpoint-engine/http';
 import type { DeviceKind, SerializedError } from '@checkpoint-engine/interface';
 import type { RegisteredCheckpoint, UpdateResult } from '@checkpoint-engine/ps';
 import type { RankRegisterRequest, RankUpdateRequest, WorldJob } from '../config/jobs.ts';
@@ -25,6 +25,8 @@ export interface RankCalls {
   connect(job: Pick<RankUpdateRequest, 'targets' | 'timeoutMs'>): null;
   /** Called at all ranks. */
   update(job: RankUpdateRequest): UpdateResult;
+  /** The version that the engine holds which this rank asks for updates; null at ranks that ask none. */
+  heldVersion(job: Pick<RankUpdateRequest, 'targets' | 'timeoutMs'>): InstanceAnswer | null;
   /** Whether the workers of the first engine can be asked to prepare. */
   canPrepare(job: Pick<RankUpdateRequest, 'targets' | 'timeoutMs'>): boolean;
   /** Lets workers record, map and page-lock what updates of a checkpoint need. Called at all ranks. */

@@ -63,6 +63,8 @@ export function reduceProgress(state: ProgressState, event: ProgressEvent): Prog
       return advance(state, event, 0);
     case 'bucket-end':
       return advance(state, event, event.sizeBytes);
+    case 'version':
+      return state;
   }
 }
 

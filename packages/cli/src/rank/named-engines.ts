@@ -3,13 +3,13 @@ import {
   type ChoiceRequest,
   type EngineClient,
   type EngineRequest,
-  type UpdateOptions,
   v1Protocol,
   v2Protocol,
   type WorkerChoice,
 } from '@checkpoint-engine/ps';
 import type { EngineTargets, NamedTarget } from '../config/jobs.ts';
 import { engineClient, engineName } from './engine-client.ts';
+import { type EngineOptions, forgetVersions } from './engine-options.ts';
 import { now } from './now.ts';
 import type { RankContext } from './rank-context.ts';
 
@@ -21,7 +21,7 @@ export function namedEngineOptions(
   context: RankContext,
   targets: EngineTargets,
   named: readonly NamedTarget[],
-): Omit<UpdateOptions, 'ranks'> {
+): EngineOptions {
   const { rank, secrets, logger, signal, onEvent } = context;
   const engines = named.map((target): { target: NamedTarget; client: EngineClient; endpoint: string } => {
     const one: EngineTargets = { ...targets, ...target };
@@ -30,10 +30,12 @@ export function namedEngineOptions(
   });
   const clients = engines.map(({ client }) => client);
   const [first] = clients;
+  const asked = new Set<EngineClient>();
   return {
     requestEngine: async ({ groupIndex: _, handles, timeoutMs, ...request }: EngineRequest): Promise<void> => {
       const ask = async ({ target, client, endpoint }: (typeof engines)[number], groupIndex: number) => {
         const about = { type: 'engine', rank, groupIndex, endpoint } as const;
+        asked.add(client);
         onEvent({ ...about, state: 'asked', atMs: now() });
         await client.update({
           ...request,
@@ -50,6 +52,7 @@ export function namedEngineOptions(
     inferenceParallelSize: undefined,
     signal,
     onEvent,
+    forgetVersions: () => forgetVersions(asked),
   };
 }
 

@@ -4,6 +4,7 @@ import {
   type ChoiceRequest,
   type EngineClient,
   type EngineRequest,
+  heldVersion,
   v1Protocol,
   v2Protocol,
   type WorkerChoice,
@@ -12,6 +13,7 @@ import type { EngineTargets } from '../config/jobs.ts';
 import type { CallJob, CallName, CallResult } from '../process/messages.ts';
 import { checkAllowed } from './check-allowed.ts';
 import { engineClient, engineName } from './engine-client.ts';
+import { type EngineOptions, forgetVersions } from './engine-options.ts';
 import { fingerprintFiles } from './fingerprint-files.ts';
 import { namedEngineOptions } from './named-engines.ts';
 import { now } from './now.ts';
@@ -25,7 +27,7 @@ const LOOK_MS = 30_000;
 export const RANK_CALLS: {
   readonly [Name in CallName]: (context: RankContext, job: CallJob<Name>) => Promise<CallResult<Name>>;
 } = {
-  async register({ server, rank, signal, onEvent }, { name, allowedRoots, ...source }) {
+  async register({ server, rank, signal, onEvent }, { name, allowedRoots, weightVersion, ...source }) {
     if (allowedRoots) await checkAllowed(source.files, allowedRoots);
     const fingerprint = await fingerprintFiles(source.files);
     // The reader reports progress after its first read, so report the start here. Other files are read later.
@@ -33,7 +35,7 @@ export const RANK_CALLS: {
     if (readsNow) onEvent({ type: 'register', rank, doneBytes: 0, totalBytes: 0, atMs: now() });
     // A rank without files of its own holds nothing.
     const held = source.share === 'all' && source.files.length === 0 ? { tensors: [] } : source;
-    return { ...(await server.registerCheckpoint(name, held, { signal, onEvent })), fingerprint };
+    return { ...(await server.registerCheckpoint(name, held, { signal, onEvent, weightVersion })), fingerprint };
   },
 
   async loaded({ server, signal }, { name }) {
@@ -97,7 +99,13 @@ export const RANK_CALLS: {
   },
 
   async update(context, { name, targets, ...options }) {
-    return await context.server.update(name, { ...options, ...engineOptions(context, targets) });
+    const { forgetVersions: forget, ...engine } = engineOptions(context, targets);
+    try {
+      return await context.server.update(name, { ...options, ...engine });
+    } catch (error) {
+      await forget();
+      throw error;
+    }
   },
 
   /** Called at one rank, so that all ranks prepare or none does. An engine that does not answer is not prepared. */
@@ -110,6 +118,22 @@ export const RANK_CALLS: {
     }
     const { workers = [] } = (await engine.describe?.(look).catch(() => undefined)) ?? {};
     return workers.length > 0 && workers.every(({ pull }) => pull !== 'never' && pull !== 'untold');
+  },
+
+  async heldVersion(context, { targets, timeoutMs }) {
+    const { parallelSize = Number.POSITIVE_INFINITY } = targets;
+    if (context.rank % parallelSize !== 0) return null;
+    const groupIndex = context.rank / parallelSize;
+    const endpoint = engineName(targets, groupIndex);
+    // An engine that does not answer tells nothing.
+    const signal = AbortSignal.any([context.signal, AbortSignal.timeout(timeoutMs)]);
+    const description = await client(context, targets, groupIndex)
+      .describe?.({ signal, timeoutMs })
+      .catch(() => undefined);
+    if (description === undefined) return { endpoint };
+    const [checkpoint, ...others] = new Set(description.workers.map((worker) => worker.checkpoint));
+    const isSame = others.length === 0;
+    return { endpoint, weightVersion: heldVersion(description), checkpoint: isSame ? checkpoint : undefined };
   },
 
   /** No weight changes, so requests continue and prefixes stay cached. */
@@ -127,7 +151,7 @@ export const RANK_CALLS: {
 };
 
 /** The clients for the engines of the inference groups during an update. */
-function engineOptions(context: RankContext, targets: EngineTargets) {
+function engineOptions(context: RankContext, targets: EngineTargets): EngineOptions {
   if (targets.named) return namedEngineOptions(context, targets, targets.named);
   const { rank, signal, onEvent } = context;
   const clients = new Map<number, EngineClient>();
@@ -137,6 +161,7 @@ function engineOptions(context: RankContext, targets: EngineTargets) {
     clients.set(groupIndex, engine);
     return engine;
   };
+  const asked = new Set<EngineClient>();
   const { workers, passes, choose } = engineOf(0);
   const chooseWorkers = async ({ groupIndex, ...wait }: ChoiceRequest): Promise<WorkerChoice> =>
     await engineOf(groupIndex).choose!(wait);
@@ -145,6 +170,7 @@ function engineOptions(context: RankContext, targets: EngineTargets) {
       const engine = engineOf(groupIndex);
       const about = { type: 'engine', rank, groupIndex, endpoint: engineName(targets, groupIndex) } as const;
       await engine.preflight?.(request);
+      asked.add(engine);
       onEvent({ ...about, state: 'asked', atMs: now() });
       await engine.update(request);
       onEvent({ ...about, state: 'acknowledged', atMs: now() });
@@ -155,6 +181,7 @@ function engineOptions(context: RankContext, targets: EngineTargets) {
     inferenceParallelSize: targets.parallelSize,
     signal,
     onEvent,
+    forgetVersions: () => forgetVersions(asked),
   };
 }
 

@@ -49,7 +49,11 @@ export async function serveRank(): Promise<0 | 1> {
     try {
       const [value] = await world!.call(name, job as CallJob<typeof name>, {
         signal: AbortSignal.any([all.signal, controller.signal]),
-        onEvent: (event) => events.add(event),
+        onEvent: (event) => {
+          events.add(event);
+          // Whoever loses this rank has to know which engines it had asked.
+          if (event.type === 'engine') events.flush();
+        },
       });
       events.flush();
       send({ type: 'result', id, value });

@@ -4,6 +4,7 @@ import type { ProgressEvent } from '@checkpoint-engine/ps';
 import type { RankReport, ReportedUpdate } from '@checkpoint-engine/report';
 import type { RankDevice } from '../process/messages.ts';
 import { type Span, spansOf } from '../trace/spans.ts';
+import type { InstanceVersion } from '../update/instance-versions.ts';
 
 /** An update that has ended, with the events of the ranks that this process knows. */
 export interface EndedUpdate {
@@ -16,14 +17,17 @@ export interface EndedUpdate {
   /** Host memory by rank, if known. */
   readonly poolBytes: ReadonlyMap<number, number>;
   readonly warnings: readonly string[];
+  /** Version that it brings, as far as that is known. */
   readonly weightVersion?: string | undefined;
+  /** The instances that were asked. */
+  readonly instances: readonly InstanceVersion[];
 }
 
 type PlanEvent = Extract<ProgressEvent, { type: 'plan' }>;
 
 /** Collects the events of an update for its page. */
 export function reportedUpdate(update: EndedUpdate): ReportedUpdate {
-  const { title, outcome, error, events, devices, poolBytes, warnings, weightVersion } = update;
+  const { title, outcome, error, events, devices, poolBytes, warnings } = update;
   const spans = spansOf(events);
   const originMs = Math.min(...events.map(({ atMs }) => atMs), ...spans.map(({ startMs }) => startMs));
   const plans = new Map(
@@ -37,7 +41,7 @@ export function reportedUpdate(update: EndedUpdate): ReportedUpdate {
     error: error && { code: error.code, what: error.message, hint: error.hint },
     date: new Date(Number.isFinite(originMs) ? originMs : Date.now()).toISOString(),
     facts: [
-      ...(weightVersion === undefined ? [] : [['Weight version', weightVersion] as const]),
+      ...versionFacts(update),
       ...(plan === undefined ? [] : planFacts(plan)),
       ['Ranks', String(known.size)],
       ['Node.js', version],
@@ -58,6 +62,17 @@ export function reportedUpdate(update: EndedUpdate): ReportedUpdate {
         ),
       })),
   };
+}
+
+/** What the update brought, and for each instance what it held before and holds now. */
+function versionFacts({ weightVersion, instances }: EndedUpdate): [string, string][] {
+  return [
+    ...(weightVersion === undefined ? [] : [['Weight version', weightVersion] as [string, string]]),
+    ...instances.map(({ endpoint, weightVersionBefore, weightVersion: after }): [string, string] => [
+      `Version at ${endpoint}`,
+      `${weightVersionBefore} before, ${after} after`,
+    ]),
+  ];
 }
 
 function planFacts({ bucketCount, bucketBytes, strategy, strategyReason, reason }: PlanEvent): [string, string][] {

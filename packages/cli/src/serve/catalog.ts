@@ -162,6 +162,7 @@ export class CatalogEntry {
     const ranks = [...this.#shares].map(([rank, { fingerprint, ...share }]): ShareView => ({ rank, ...share }));
     return {
       name: this.name,
+      weightVersion: this.job?.weightVersion,
       state: this.state,
       files: this.job?.files ?? this.#ownFiles,
       hasMetas: this.hasMetas,

@@ -1,7 +1,7 @@
 import { access, constants, mkdir, readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { HttpWorld, UpdateObserver, UpdateRecord } from '@checkpoint-engine/http';
-import { CheckpointEngineError, type Logger } from '@checkpoint-engine/interface';
+import { CheckpointEngineError, type Logger, UNKNOWN_VERSION } from '@checkpoint-engine/interface';
 import type { ProgressEvent } from '@checkpoint-engine/ps';
 import { loadReport } from '../report/load-report.ts';
 import type { EndedUpdate } from '../report/reported-update.ts';
@@ -62,7 +62,7 @@ async function checkFolder(folder: string): Promise<void> {
 }
 
 function endedUpdate(world: HttpWorld, update: UpdateRecord, events: readonly ProgressEvent[]): EndedUpdate {
-  const { checkpoint, state, error, request } = update;
+  const { checkpoint, state, error, weightVersion, progress } = update;
   const shares = world.checkpoints().find(({ name }) => name === checkpoint)?.ranks ?? [];
   return {
     title: `${checkpoint} into ${world.worldSize === 1 ? '1 rank' : `${world.worldSize} ranks`}`,
@@ -72,7 +72,11 @@ function endedUpdate(world: HttpWorld, update: UpdateRecord, events: readonly Pr
     devices: new Map(world.ranks().map(({ rank, device }) => [rank, device])),
     poolBytes: new Map(shares.map(({ rank, poolBytes }) => [rank, poolBytes])),
     warnings: world.checkpoints().find(({ name }) => name === checkpoint)?.warnings ?? [],
-    weightVersion: request.weightVersion,
+    weightVersion,
+    instances: [...progress.engines.values()].map(({ endpoint, weightVersionBefore }) => ({
+      ...{ endpoint, weightVersionBefore },
+      weightVersion: (state === 'succeeded' && weightVersion) || UNKNOWN_VERSION,
+    })),
   };
 }
 

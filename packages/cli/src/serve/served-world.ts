@@ -1,6 +1,7 @@
 import { Buffer } from 'node:buffer';
 import type {
   CheckpointView,
+  InstanceAnswer,
   RankView,
   RankWorld,
   RegisterRequest,
@@ -25,8 +26,9 @@ import { READY_MS, Readiness } from './readiness.ts';
 import { recoverRank } from './recover-rank.ts';
 import { timeLeft } from './time-left.ts';
 import { Turns } from './turns.ts';
+import { updateRanks } from './update-ranks.ts';
 import { summaryOf } from './update-summary.ts';
-import { type DefaultTargets, updateTargets } from './update-targets.ts';
+import { type DefaultTargets, endpointsOf, updateTargets } from './update-targets.ts';
 
 /** The host of a rank, and how to start the rank there. */
 export interface RankPlace {
@@ -52,12 +54,15 @@ export interface ServedWorldOptions {
 const GATHER_MS = 120_000;
 /** The default time-out of a registration. */
 const REGISTER_MS = 3_600_000;
+/** The time-out of asking the engines which version they hold. */
+const ASK_MS = 10_000;
 /** The time-out of making communicators before the first update. */
 const CONNECT_MS = 60_000;
 
 /** A world that survives failures: it restarts ranks that die and registers their checkpoints again. */
 export class ServedWorld implements RankWorld {
   readonly worldSize: number;
+  readonly instances: readonly string[];
   readonly #options: ServedWorldOptions;
   readonly #slots: readonly RankSlot[];
   readonly #catalog = new Catalog();
@@ -71,6 +76,7 @@ export class ServedWorld implements RankWorld {
     const { places, job, logger, onLogLine } = options;
     this.#options = options;
     this.worldSize = places.length;
+    this.instances = endpointsOf(options.engines.targets, [...places.keys()]).map(({ endpoint }) => endpoint);
     this.#slots = places.map(
       ({ node, open }, rank) =>
         new RankSlot({
@@ -119,14 +125,14 @@ export class ServedWorld implements RankWorld {
     request: RegisterRequest,
     { signal, onAccepted }: { readonly signal: AbortSignal; readonly onAccepted?: (() => void) | undefined },
   ): Promise<void> {
-    const { keepFiles = false, stream = false, timeoutMs = REGISTER_MS } = request;
+    const { keepFiles = false, stream = false, timeoutMs = REGISTER_MS, weightVersion } = request;
     const { allowedRoots } = this.#options;
     checkPaths(request.files);
     // One path may be a folder.
     const files = request.files.length === 1 ? request.files[0]! : request.files;
     // Updates can start while files are still read in the background.
     const load = stream ? undefined : ('background' as const);
-    const job: RankRegisterRequest = { name, files, keepFiles, stream, load, allowedRoots };
+    const job: RankRegisterRequest = { name, files, keepFiles, stream, load, allowedRoots, weightVersion };
     const entry = new CatalogEntry(name, job, this.worldSize, timeoutMs);
     this.#catalog.add(entry);
     const stop = AbortSignal.any([signal, entry.registration.signal]);
@@ -235,13 +241,21 @@ export class ServedWorld implements RankWorld {
           await this.#gatherAgain(entry, signal, Math.min(GATHER_MS, left()));
           const strategy = method ?? update.strategy;
           const job = { ...update, strategy, name, ranks, targets, timeoutMs: left(), weightVersion };
-          return summaryOf(await this.#call('update', job, job.timeoutMs, { signal, onEvent }));
+          return summaryOf(await updateRanks(this.#slots, job, { signal, onEvent }, this.#options.logger));
         } finally {
           entry.isUpdating = false;
         }
       },
       { signal, waitMs: timeoutMs },
     );
+  }
+
+  async askInstances({ signal }: { readonly signal: AbortSignal }): Promise<InstanceAnswer[]> {
+    const { targets } = this.#options.engines;
+    if (targets === undefined) return [];
+    const job = { targets, timeoutMs: ASK_MS };
+    const answers = await this.#call('heldVersion', job, job.timeoutMs, { signal });
+    return answers.filter((answer) => answer !== null);
   }
 
   /** Kills all ranks. */

@@ -3,11 +3,12 @@ import type { UpdateResult } from '@checkpoint-engine/ps';
 
 /** Merges the results of all ranks. There is at least one result. */
 export function summaryOf(results: readonly UpdateResult[]): UpdateSummary {
-  const { totalBytes, tensorCount, bucketCount } = results[0]!;
+  const { weightVersion, totalBytes, tensorCount, bucketCount } = results[0]!;
   const phases = Object.keys(results[0]!.durationsMs) as (keyof UpdateResult['durationsMs'])[];
   const slowest = (phase: (typeof phases)[number]): number =>
     Math.max(...results.map(({ durationsMs }) => durationsMs[phase]));
   return {
+    weightVersion,
     totalBytes,
     tensorCount,
     bucketCount,

@@ -1,6 +1,6 @@
 import type { UpdateRequest } from '@checkpoint-engine/http';
 import { describe, expect, it } from 'vitest';
-import { updateTargets } from './update-targets.ts';
+import { endpointsOf, updateTargets } from './update-targets.ts';
 
 const targets = { engine: 'vllm', endpoints: ['http://a', 'http://b'], uds: [], parallelSize: 2 } as const;
 const ask = (
@@ -74,3 +74,38 @@ describe('updateTargets', () => {
   it('say so where there are none at all', () =>
     expect(() => ask({}, { engine: 'vllm' })).toThrow(/names no update_url/));
 });
+
+describe('endpointsOf', () => {
+  const targets = { engine: 'vllm', endpoints: ['http://a', 'http://b'], uds: [], parallelSize: 2 } as const;
+
+  it.each([
+    [
+      'all ranks',
+      targets,
+      [0, 1, 2, 3],
+      [
+        [0, 0, 'http://a'],
+        [1, 2, 'http://b'],
+      ],
+    ],
+    ['the ranks of one engine', targets, [3, 2], [[1, 2, 'http://b']]],
+    ['one engine for all', { ...targets, parallelSize: undefined }, [1, 0], [[0, 0, 'http://a']]],
+    ['no engine', undefined, [0], []],
+    [
+      'engines that were named',
+      { engine: 'vllm', endpoints: [], uds: [], named: ['http://c', 'http://d'].map((url) => named(url)) } as const,
+      [1, 2],
+      [
+        [0, 1, 'http://c'],
+        [1, 1, 'http://d'],
+      ],
+    ],
+  ])('names the engines of %s', (_, of, ranks, wanted) => {
+    const found = endpointsOf(of, ranks).map(({ groupIndex, rank, endpoint }) => [groupIndex, rank, endpoint]);
+    expect(found).toEqual(wanted);
+  });
+});
+
+function named(url: string) {
+  return { endpoints: [url], uds: [], isStranger: false, deviceUuids: [], timeoutMs: 1 };
+}

@@ -1,6 +1,7 @@
 import type { NamedEngine, UpdateRequest } from '@checkpoint-engine/http';
 import { CheckpointEngineError } from '@checkpoint-engine/interface';
 import type { EngineTargets, NamedTarget } from '../config/jobs.ts';
+import { engineName } from '../rank/engine-client.ts';
 
 /** The engines that the server's flags select. */
 export type DefaultTargets = Pick<EngineTargets, 'engine' | 'pause' | 'flushCache'> & {
@@ -93,6 +94,25 @@ function placeOf(updateUrl: string): Pick<EngineTargets, 'endpoints' | 'updatePa
     return { endpoints: [origin + before], updatePath: path.replace(/\/$/, '') };
   }
   return { endpoints: [origin], updatePath: pathname + search };
+}
+
+/** The engines that these ranks bring an update to, each with the rank that asks it. */
+export function endpointsOf(
+  targets: EngineTargets | undefined,
+  ranks: readonly number[],
+): { readonly groupIndex: number; readonly rank: number; readonly endpoint: string }[] {
+  if (targets === undefined) return [];
+  const { parallelSize = Number.POSITIVE_INFINITY, named } = targets;
+  if (named !== undefined) {
+    const rank = Math.min(...ranks);
+    return named.map((one, groupIndex) => ({ groupIndex, rank, endpoint: engineName({ ...targets, ...one }, 0) }));
+  }
+  const heads = new Map<number, number>();
+  for (const rank of ranks) {
+    const groupIndex = Math.floor(rank / parallelSize);
+    heads.set(groupIndex, Math.min(rank, heads.get(groupIndex) ?? rank));
+  }
+  return [...heads].map(([groupIndex, rank]) => ({ groupIndex, rank, endpoint: engineName(targets, groupIndex) }));
 }
 
 /** Named ranks must be all ranks of their engines. */

@@ -5,6 +5,7 @@ import type { UpdateOutcome } from './update-outcome.ts';
 
 const GIB = 2 ** 30;
 const outcome: UpdateOutcome = {
+  ...{ weightVersion: 'v7', instances: [{ endpoint: 'http://h:1', weightVersionBefore: 'v6', weightVersion: 'v7' }] },
   ...{ checkpoint: 'step-100', worldSize: 2, device: 'cuda', totalBytes: 16 * GIB, tensorCount: 405 },
   ...{
     strategy: 'buckets',
@@ -27,6 +28,7 @@ describe('outcomeText', () => {
       [
         '✓ step-100 is live on 2 cuda ranks',
         '  weights  405 tensors, 16 GiB',
+        '  version  v7, before: v6',
         '  update   707 ms, 22.6 GiB/s of the checkpoint',
         '  of which plan 3 ms, handshake 14 ms, stream 620 ms (88 %), release 50 ms (7 %), post-load hook 20 ms',
         '  before   register 8.2 s, gather metas 12 ms',

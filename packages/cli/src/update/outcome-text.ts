@@ -24,6 +24,7 @@ export function outcomeText(
   const phases = { plan, handshake, stream, release, 'post-load hook': hook };
   const rows: [string, readonly string[]][] = [
     ['weights', [plural(tensorCount, 'tensor'), formatBytes(totalBytes)]],
+    ['version', versionText(outcome)],
     [
       'update',
       [colors.bold(formatDuration(update)), `${colors.bold(formatRate(totalBytes, update))} of the checkpoint`],
@@ -77,6 +78,12 @@ function memoryText({ bucketCount, bucketBytes, deviceBytes, device }: UpdateOut
     `${plural(bucketCount, 'bucket')} of at most ${formatBytes(bucketBytes)}`,
     `${formatBytes(deviceBytes)} of ${memory} per rank`,
   ];
+}
+
+/** The version that is there now, and what was there before. */
+function versionText({ weightVersion, instances }: UpdateOutcome): string[] {
+  const before = [...new Set(instances.map(({ weightVersionBefore }) => weightVersionBefore))];
+  return before.length === 0 ? [weightVersion] : [weightVersion, `before: ${before.join(', ')}`];
 }
 
 /** Names the removed files, by their folder if they share one, and the flag that keeps them. */

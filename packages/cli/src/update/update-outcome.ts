@@ -1,6 +1,7 @@
 import type { ModuleReport } from '@checkpoint-engine/interface';
 import { gigabytesPerSecond } from '../output/format.ts';
 import type { RankDevice } from '../process/messages.ts';
+import type { InstanceVersion } from './instance-versions.ts';
 import type { RankReport } from './rank-report.ts';
 
 /** The phases of an update and of the work before it, in order. */
@@ -18,6 +19,10 @@ export const TIMED_PHASES = [
 /** The result of an update, as `update --json` prints it. Durations are those of the slowest rank. */
 export interface UpdateOutcome {
   readonly checkpoint: string;
+  /** Version of the weights that the engines hold now. */
+  readonly weightVersion: string;
+  /** Instances that ranks of this process have asked. */
+  readonly instances: readonly InstanceVersion[];
   readonly worldSize: number;
   readonly device: RankDevice['kind'];
   readonly totalBytes: number;
@@ -68,10 +73,15 @@ export function updateOutcome(
   worldSize: number,
   devices: readonly RankDevice[],
   reports: readonly RankReport[],
-  { warnings = [], removedFiles = [] }: Partial<Pick<UpdateOutcome, 'warnings' | 'removedFiles'>> = {},
+  {
+    warnings = [],
+    removedFiles = [],
+    instances = [],
+  }: Partial<Pick<UpdateOutcome, 'warnings' | 'removedFiles' | 'instances'>> = {},
 ): UpdateOutcome {
   const {
     checkpoint,
+    weightVersion,
     totalBytes,
     tensorCount,
     strategy,
@@ -99,6 +109,8 @@ export function updateOutcome(
   };
   return {
     checkpoint,
+    weightVersion,
+    instances,
     worldSize,
     device: devices[0]!.kind,
     totalBytes,

@@ -19,6 +19,8 @@ import type { EndedUpdate } from '../report/reported-update.ts';
 import { writeReport } from '../report/write-report.ts';
 import { writeTrace } from '../trace/write-trace.ts';
 import { deliver } from './deliver.ts';
+import { noteInstances } from './failed-update.ts';
+import { type InstanceVersion, InstanceVersions } from './instance-versions.ts';
 import { openWorld } from './open-world.ts';
 import { outcomeText } from './outcome-text.ts';
 import type { RankReport } from './rank-report.ts';
@@ -40,6 +42,7 @@ export async function update(
   const logger = createLogger(log.logLevel, sink, identity ? { rank: identity.rank } : {});
   const interrupts = watchInterrupts({ onHangupIgnored: () => logger.info({}, HANGUP_IGNORED) });
   const events: ProgressEvent[] = [];
+  const instances = new InstanceVersions();
   let progress: ProgressView = noProgress;
   let world: World | undefined;
   try {
@@ -75,6 +78,7 @@ export async function update(
       {
         signal: interrupts.asked,
         onEvent: (event) => {
+          instances.note(event);
           if (event.type === 'engine') return;
           progress.onEvent(event);
           if (config.traceFile || config.reportFile) events.push(event);
@@ -86,7 +90,10 @@ export async function update(
     const { devices } = world;
     const unwrittenReport =
       config.reportFile &&
-      (await writeReport(config.reportFile, endedUpdate(config, world, events, delivered.reports.at(-1))));
+      (await writeReport(
+        config.reportFile,
+        endedUpdate(config, world, events, instances.all, delivered.reports.at(-1)),
+      ));
     const unwritten = [unwrittenTrace, unwrittenReport, delivered.unwrittenMetas].filter(
       (text) => typeof text === 'string',
     );
@@ -94,7 +101,7 @@ export async function update(
     const last = delivered.reports.length - 1;
     const outcomes = delivered.reports.map((reports, index) => {
       const removedFiles = index === last ? delivered.removedFiles : [];
-      return updateOutcome(worldSize, devices, reports, { warnings, removedFiles });
+      return updateOutcome(worldSize, devices, reports, { warnings, removedFiles, instances: instances.all });
     });
     // In a world that a launcher started, one rank prints the result.
     if (identity && identity.rank > 0) {
@@ -114,10 +121,12 @@ export async function update(
     return 0;
   } catch (error) {
     progress.close();
+    instances.forgetAll();
+    noteInstances(error, instances.all);
     const unwritten = config.traceFile && events.length > 0 && (await writeTrace(config.traceFile, events));
     if (unwritten) logger.warn({}, unwritten);
     if (config.reportFile && world && events.length > 0) {
-      const failed = { ...endedUpdate(config, world, events), ...failure(error, interrupts.asked) };
+      const failed = { ...endedUpdate(config, world, events, instances.all), ...failure(error, interrupts.asked) };
       const unwrittenReport = await writeReport(config.reportFile, failed);
       if (unwrittenReport) logger.warn({}, unwrittenReport);
     }
@@ -135,6 +144,7 @@ function endedUpdate(
   { title, worldSize, delivery }: UpdateConfig,
   { ranks, devices }: World,
   events: readonly ProgressEvent[],
+  instances: readonly InstanceVersion[],
   reports: readonly RankReport[] = [],
 ): EndedUpdate {
   return {
@@ -144,7 +154,8 @@ function endedUpdate(
     devices: new Map(ranks.map((rank, index) => [rank, devices[index]])),
     poolBytes: new Map(reports.map(({ rank, registered }) => [rank, registered?.poolBytes ?? 0])),
     warnings: [...new Set(reports.flatMap(({ registered }) => registered?.warnings ?? []))],
-    weightVersion: delivery.updates[0]?.weightVersion,
+    weightVersion: reports[0]?.update.weightVersion ?? delivery.updates[0]?.weightVersion,
+    instances,
   };
 }
 

@@ -7,6 +7,7 @@ import { checkpointReply, checkpointsReply } from '../replies.ts';
 import type { CheckpointView, HttpWorld } from '../world.ts';
 import type { RouteContext } from './context.ts';
 import { waitQuery, waits } from './wait.ts';
+import { weightVersion } from './weight-version.ts';
 
 const tags = ['checkpoints'];
 const unknown = { 404: 'There is no such checkpoint' };
@@ -29,6 +30,9 @@ const filesBody = z
       .boolean()
       .default(false)
       .openapi({ description: 'Read the files during each update instead of keeping them in host memory' }),
+    weight_version: weightVersion.nullish().openapi({
+      description: 'Version of the weights. Left out: each update makes one, unless it is given one',
+    }),
     timeout: z
       .number()
       .positive()
@@ -104,8 +108,9 @@ export function checkpointRoutes(app: OpenAPIHono, { world, closing }: RouteCont
     }),
     async (context) => {
       const { name } = context.req.valid('param');
-      const { files, keep_files: keepFiles, stream, timeout } = context.req.valid('json');
-      const request = { files, keepFiles, stream, timeoutMs: Math.ceil(timeout * 1000) };
+      const { files, keep_files: keepFiles, stream, timeout, weight_version } = context.req.valid('json');
+      const timeoutMs = Math.ceil(timeout * 1000);
+      const request = { files, keepFiles, stream, timeoutMs, weightVersion: weight_version ?? undefined };
       if (waits(context)) {
         await world.register(name, request, { signal: context.req.raw.signal });
         return context.body(null, 200);

@@ -8,6 +8,13 @@ import type { RouteContext } from './context.ts';
 
 const tags = ['server'];
 
+const instancesQuery = z.strictObject({
+  ask: z
+    .enum(['true', 'false'])
+    .default('false')
+    .openapi({ param: { name: 'ask', in: 'query' }, description: 'Ask the instances first which version they hold' }),
+});
+
 /** What the server says of itself and of the engines. */
 export function serverRoutes(app: OpenAPIHono, { world, updates }: RouteContext, metrics: Metrics): void {
   app.openapi(
@@ -51,11 +58,18 @@ export function serverRoutes(app: OpenAPIHono, { world, updates }: RouteContext,
       method: 'get',
       path: '/v1/instances',
       operationId: 'listInstances',
-      summary: 'Which weights each inference instance acknowledged',
+      summary: 'Which version of weights each inference instance holds',
+      description:
+        'With `ask=true` the instances that the server was started with are asked first, where their receiver can tell. ' +
+        'While an update runs nobody is asked.',
       tags,
+      request: { query: instancesQuery },
       responses: { 200: { description: 'All instances', content: jsonContent(instancesReply) }, ...problems({}) },
     }),
-    (context) => context.json({ instances: updates.instances.all.map(instanceJson) }, 200),
+    async (context) => {
+      if (context.req.valid('query').ask === 'true') await updates.askInstances(context.req.raw.signal);
+      return context.json({ instances: updates.instances.all.map(instanceJson) }, 200);
+    },
   );
 
   app.openapi(

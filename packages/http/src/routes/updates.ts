@@ -8,6 +8,7 @@ import { cancelledError } from '../updates.ts';
 import type { UpdateRequest } from '../world.ts';
 import type { RouteContext } from './context.ts';
 import { waitQuery, waits } from './wait.ts';
+import { weightVersion } from './weight-version.ts';
 
 const tags = ['updates'];
 
@@ -28,7 +29,9 @@ const updateBody = z
     inference_group_ranks: rankList.openapi({ description: "Ranks whose workers are that engine's. Empty: all" }),
     timeout: z.number().positive().max(86_400).default(300).openapi({ description: 'Seconds for the whole update' }),
     uds: z.string().min(1).max(256).nullish().openapi({ description: 'Unix socket to send the request through' }),
-    weight_version: z.string().min(1).max(256).nullish().openapi({ description: 'Told to engines that keep one' }),
+    weight_version: weightVersion.nullish().openapi({
+      description: 'Version of the weights, which engines that keep one are told. Left out: that of the checkpoint',
+    }),
     method: z
       .enum(UPDATE_METHODS)
       .nullish()

@@ -18,6 +18,8 @@ export interface PullAgreement {
   readonly offers: ReadonlyMap<number, Offer>;
   /** The needs of this rank's worker. */
   readonly answer: SurveyAnswer | undefined;
+  /** This rank's worker is to compare what it holds with the checkpoint. */
+  readonly isProvable: boolean;
   /** The set of tensors that some worker receives in buckets. */
   readonly rest: Uint8Array;
   /** Absent if everything comes in buckets. */
@@ -39,10 +41,10 @@ export async function agreeOnPull(
   intent: PullIntent,
 ): Promise<PullAgreement> {
   const { context, options, life, cleanup } = run;
-  const { agreement, epoch } = meeting;
+  const { agreement, epoch, version } = meeting;
   const { metas, pulls, host } = context;
   const list = tensorList(metas);
-  const question = { intent, metas, metasDigest: list.digest, version: options.weightVersion };
+  const question = { intent, metas, metasDigest: list.digest, version };
   const offers = await exchangeOffers(
     run,
     meeting,
@@ -66,7 +68,8 @@ export async function agreeOnPull(
     [...byRank.values()].map((offer) => offer.rest),
     list.metas.length,
   );
-  if (strategy.name === 'buckets') return { strategy, offers: byRank, answer, rest, host: undefined };
+  const agreed = { strategy, offers: byRank, answer, isProvable: offers.isProvable, rest };
+  if (strategy.name === 'buckets') return { ...agreed, host: undefined };
   const members = [...agreement.proposals].filter(([, proposal]) => proposal.host === host).map(([rank]) => rank);
   const scope = cleanup.use(epoch.epoch(`host:${members[0]}`, members));
   life.onFailure((failure) => scope.abort(failure));
@@ -84,7 +87,7 @@ export async function agreeOnPull(
   const plan = pulls.plan(key, () =>
     planHost({ context, proposals: agreement.proposals, offers: byRank, needs, bucketBytes: options.bucketBytes }),
   );
-  return { strategy, offers: byRank, answer, rest, host: { scope, plan } };
+  return { ...agreed, host: { scope, plan } };
 }
 
 const hex = (handle: Uint8Array | null): string | null => handle && new TextDecoder().decode(handle);

@@ -37,45 +37,46 @@ export interface Offer {
 export interface Offers {
   readonly byRank: ReadonlyMap<number, Offer>;
   readonly answer: SurveyAnswer | undefined;
+  /** This rank's worker is to compare what it holds with the checkpoint. */
+  readonly isProvable: boolean;
 }
 
 /** Asks this rank's worker what it needs, and exchanges the answers. */
 export async function exchangeOffers(
   run: UpdateRun,
-  { epoch, roles }: Meeting,
+  { epoch, roles, version }: Meeting,
   survey: () => Promise<SurveyAnswer | undefined>,
   intent: PullIntent,
 ): Promise<Offers> {
   const { context, waiting } = run;
   const { store } = context;
   let answer: SurveyAnswer | undefined;
+  let provable = false;
   const produce = async (): Promise<Uint8Array> => {
     const receives = roles.receivers.includes(store.rank);
     answer = receives ? await survey() : undefined;
-    return encode(makeOffer(run, answer, receives, intent));
+    provable = answer !== undefined && isProvable(answer, intent, version);
+    return encode(makeOffer(run, answer, receives, provable));
   };
   const replies = await exchange(epoch, 'offers', produce, waiting);
   return {
     answer,
+    isProvable: provable,
     byRank: new Map(epoch.members.map((rank, at) => [rank, decodeFromRank<Offer>(replies[at]!)])),
   };
 }
 
 /** Whether the worker has not compared yet, and its parameters hold the version to compare with. */
-export function isProvable(
-  { proved, needs, holds }: SurveyAnswer,
-  intent: PullIntent,
-  version: string | undefined,
-): boolean {
+function isProvable({ proved, needs, holds }: SurveyAnswer, intent: PullIntent, version: string): boolean {
   if (proved || needs.rest.length === 0) return false;
   return intent === 'update' || (holds !== undefined && holds === version);
 }
 
 function makeOffer(
-  { context, options }: UpdateRun,
+  { context }: UpdateRun,
   answer: SurveyAnswer | undefined,
   receives: boolean,
-  intent: PullIntent,
+  provable: boolean,
 ): Offer {
   const { held, pulls, metas, store } = context;
   const list: TensorList = tensorList(metas);
@@ -84,7 +85,7 @@ function makeOffer(
     refusal: silent ? `The worker of rank ${store.rank} receives buckets only` : refusalOf(context, answer, list),
     needsDigest: answer?.needsDigest ?? null,
     rest: setOf(answer?.needs.rest ?? [], list.metas.length),
-    provesParts: answer?.provesParts === true && isProvable(answer, intent, options.weightVersion),
+    provesParts: answer?.provesParts === true && provable,
     pulls: (answer?.needs.tensor.length ?? 0) > 0,
     neededBytes: answer === undefined ? 0 : neededBytes(answer.needs, list.sizesBytes),
     known: pulls.knownNeeds,

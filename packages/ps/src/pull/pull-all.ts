@@ -1,11 +1,10 @@
-import type { Needs, Places, PullIntent, WorkerProved } from '@checkpoint-engine/interface';
+import type { Needs, Places, WorkerProved } from '@checkpoint-engine/interface';
 import { untilAborted } from '@checkpoint-engine/interface/shared';
 import type { PullChannel } from '../pull-channel.ts';
 import type { HostChunk } from '../update/host-plan.ts';
 import type { UpdateRun } from '../update/update-run.ts';
 import type { HostAgreement, PullAgreement } from './agree-on-pull.ts';
 import { ChunkNews, readChunks } from './host-ring.ts';
-import { isProvable as canProve } from './offer.ts';
 import type { SharedRings } from './share-rings.ts';
 
 /** Lets this rank's worker copy all that it keeps, while this rank reads chunks into its ring. @returns Bytes */
@@ -49,17 +48,15 @@ export async function pullAll(
  */
 export async function proveAll(
   run: UpdateRun,
-  { answer, host, offers }: PullAgreement,
+  { answer, host, offers, isProvable }: PullAgreement,
   rings: SharedRings,
   channel: PullChannel | undefined,
-  intent: PullIntent,
 ): Promise<WorkerProved | undefined> {
-  const { context, life, options } = run;
+  const { context, life } = run;
   const { plan } = host!;
   const { rank } = context.store;
   const own = plan.proof.filter(({ receivers }) => receivers.includes(rank));
   const isCovered = answer?.needs.rest.every((index) => plan.ownerOf[index] === -1) ?? false;
-  const isProvable = answer !== undefined && canProve(answer, intent, options.weightVersion);
   const proves = isProvable && (isCovered || offers.get(rank)!.provesParts);
   let left = own.length;
   let proved: WorkerProved | undefined;

@@ -8,6 +8,7 @@ import {
 import { untilAborted } from '@checkpoint-engine/interface/shared';
 import { boxBytes } from '@checkpoint-engine/planner';
 import type { UpdateResult } from '../api.ts';
+import { confirmVersion } from '../update/confirm-version.ts';
 import { expectWorker } from '../update/expect-worker.ts';
 import { callWorkers, takeMemory } from '../update/handshake.ts';
 import { leaveGroup, type Meeting } from '../update/meet.ts';
@@ -16,8 +17,8 @@ import { type PlannedUpdate, planUpdate } from '../update/plan-update.ts';
 import { tensorList } from '../update/tensor-list.ts';
 import { emitPlan, summarise, wholeBuckets } from '../update/update-report.ts';
 import type { UpdateRun } from '../update/update-run.ts';
+import { emitVersion } from '../update/weight-version.ts';
 import { agreeOnPull, type PullAgreement } from './agree-on-pull.ts';
-import { isProvable } from './offer.ts';
 import { proveAll, pullAll } from './pull-all.ts';
 import { type SharedRings, shareRings } from './share-rings.ts';
 import { has, isEmpty, metasOf } from './tensor-set.ts';
@@ -36,7 +37,8 @@ export async function runPull(run: UpdateRun, meeting: Meeting, intent: PullInte
   const { rings, pulls, logger } = context;
   const { epoch, link, agreement } = meeting;
   watch.enter('handshake');
-  const contact = await callWorkers(run, meeting, { slots: NOMINAL_SLOTS, ring: undefined });
+  const version = intent === 'update' ? meeting.version : undefined;
+  const contact = await callWorkers(run, meeting, { slots: NOMINAL_SLOTS, ring: undefined }, version);
   const { session, request, inference } = contact;
   const channel = session?.pull;
   const agreeing = agreeOnPull(run, meeting, session, intent);
@@ -47,8 +49,7 @@ export async function runPull(run: UpdateRun, meeting: Meeting, intent: PullInte
   // From here on, workers read memory of this rank.
   if (host !== undefined) life.onFailure(() => context.retirePools());
   const shared = host && (await shareRings(run, host));
-  const mayProve = answer !== undefined && isProvable(answer, intent, options.weightVersion);
-  if (shared !== undefined && (mayProve || (answer?.needs.tensor.length ?? 0) > 0)) {
+  if (shared !== undefined && (pulling.isProvable || (answer?.needs.tensor.length ?? 0) > 0)) {
     await channel!.map(shared.layout, { signal: life.signal });
   }
   const buckets = intent === 'prepare' ? undefined : bucketsOf(run, meeting, pulling);
@@ -77,17 +78,25 @@ export async function runPull(run: UpdateRun, meeting: Meeting, intent: PullInte
       onPhase: (phase) => phase === 'released' && watch.enter('hook'),
     });
   }
-  const proved = shared && (await proveAll(run, pulling, shared, channel, intent));
+  const proved = shared && (await proveAll(run, pulling, shared, channel));
   if (proved !== undefined) modules = reportModules(run, proved.summary);
+  const change = intent === 'update' ? await confirmVersion(run, meeting, contact) : undefined;
   pulls.hold(channel?.bye(shared !== undefined));
   await untilAborted(request, life.signal);
   await epoch.barrier('done', waiting);
+  if (inference.isHead && change !== undefined) emitVersion(run, change);
   if (options.releaseCommunicators === true) await leaveGroup(link, context);
   watch.enter('done');
   keepBuffer?.();
   shared?.keep();
   logger.debug({ rank: context.store.rank, strategy: strategy.name, pulledBytes }, strategy.reason);
-  return summarise(context, agreement, buckets?.planned, meeting.moves, watch, { ...report, pulledBytes, modules });
+  const versions = { weightVersion: meeting.version, version: change };
+  return summarise(context, agreement, buckets?.planned, meeting.moves, watch, {
+    ...versions,
+    ...report,
+    pulledBytes,
+    modules,
+  });
 }
 
 interface Buckets {

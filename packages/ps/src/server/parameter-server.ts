@@ -1,6 +1,7 @@
 import { hostname } from 'node:os';
 import {
   CheckpointEngineError,
+  checkWeightVersion,
   type Device,
   type Logger,
   type P2PEndpoint,
@@ -64,6 +65,8 @@ export class ParameterServer {
   readonly #endpoint: P2PEndpoint | undefined;
   readonly #checkpoints: Checkpoints;
   readonly #metas: KnownMetas;
+  /** Versions that checkpoints were given. */
+  readonly #versions = new Map<string, string>();
   readonly #links: BroadcastLinks;
   readonly #rings: RingKeeper;
   readonly #plans = new PlanCache();
@@ -124,6 +127,7 @@ export class ParameterServer {
    *
    * @throws `CE_CHECKPOINT_EXISTS`; `CE_FILE_*`, `CE_DTYPE_UNKNOWN`, `CE_TENSOR_*` naming file and tensor;
    * `CE_HOST_OUT_OF_MEMORY`.
+   * @throws {RangeError} The version is none.
    */
   async registerCheckpoint(
     name: string,
@@ -131,8 +135,11 @@ export class ParameterServer {
     options: RegisterOptions = {},
   ): Promise<RegisteredCheckpoint> {
     this.#checkOpen();
+    checkWeightVersion(options.weightVersion);
     const registered = await this.#checkpoints.add(name, source, options);
     this.#metas.forget(name);
+    if (options.weightVersion === undefined) this.#versions.delete(name);
+    else this.#versions.set(name, options.weightVersion);
     return registered;
   }
 
@@ -159,6 +166,7 @@ export class ParameterServer {
     this.#checkpoints.get(name);
     await this.#updates.run(`unregistering checkpoint "${name}"`, async () => {
       this.#metas.forget(name);
+      this.#versions.delete(name);
       await this.#checkpoints.remove(name, options);
       if (this.#checkpoints.names.length === 0) {
         this.#rings.close();
@@ -247,6 +255,7 @@ export class ParameterServer {
    * moves, and `CE_PEER_*`, `CE_RANGE_NOT_REGISTERED` for what peers hold; then `CE_WORKER_*`, `CE_ENGINE_*`,
    * `CE_RANK_LOST`, `CE_TIMEOUT`, `CE_DEVICE_*`, `CE_FILE_*` for files that stream or are used in place, and again the
    * errors of peers: the first failure of any rank, on all ranks.
+   * @throws {RangeError} The version is none.
    */
   async update(name: string, options: UpdateOptions): Promise<UpdateResult> {
     return await this.#run(name, options, 'update');
@@ -267,6 +276,7 @@ export class ParameterServer {
 
   async #run(name: string, options: UpdateOptions, intent: PullIntent): Promise<UpdateResult> {
     this.#checkOpen();
+    checkWeightVersion(options.weightVersion);
     const { metas, digest, fallbacks } = this.#metas.get(name);
     const isForeign = !this.#isOwnWorld(metas);
     const held = isForeign ? undefined : this.#checkpoints.get(name).held;
@@ -277,6 +287,7 @@ export class ParameterServer {
           checkpoint: name,
           metas,
           metasDigest: digest,
+          weightVersion: this.#versions.get(name),
           isForeign,
           fallbacks,
           held,

@@ -13,6 +13,7 @@ import type { UpdateContext } from '../update/update-context.ts';
 import { UpdateLifetime } from '../update/update-lifetime.ts';
 import { emitPlan, summarise, wholeBuckets } from '../update/update-report.ts';
 import type { UpdateRun } from '../update/update-run.ts';
+import { emitVersion } from '../update/weight-version.ts';
 
 const DEFAULT_TIMEOUT_MS = 300_000;
 
@@ -49,13 +50,18 @@ export async function runUpdate(
     await links.trim();
     watch.enter('handshake');
     const handshake = await shakeHands(run, meeting, planned, group);
-    await moveBuckets(run, meeting, planned, handshake, source);
+    const change = await moveBuckets(run, meeting, planned, handshake, source);
     await untilAborted(handshake.request, life.signal);
     await epoch.barrier('done', waiting);
+    if (handshake.inference.isHead) emitVersion(run, change!);
     if (options.releaseCommunicators === true) await leaveGroup(link, context);
     watch.enter('done');
     handshake.keepRing();
-    return summarise(context, agreement, planned, moves, watch, { ...report, pulledBytes: 0 });
+    return summarise(context, agreement, planned, moves, watch, {
+      ...{ weightVersion: meeting.version, version: change },
+      ...report,
+      pulledBytes: 0,
+    });
   } catch (error) {
     throw await life.end(error);
   } finally {

@@ -18,6 +18,8 @@ type Handles = [worker: [deviceUuid: string, address: string] | null, ring: Uint
 export interface InferenceGroup {
   readonly index: number;
   readonly isHead: boolean;
+  /** Ascending; empty where this rank receives nothing. */
+  readonly ranks: readonly number[];
   /** Device UUID to worker address, for the members of this group. */
   readonly handles: Readonly<Record<string, string>>;
   /** The handle of a rank's ring; `undefined` if it has none. */
@@ -48,6 +50,7 @@ export async function gatherHandles(
   return {
     index,
     isHead: store.rank === ranks[0],
+    ranks,
     handles: Object.fromEntries(ranks.map((rank) => replyOf(rank)[0]!)),
     ringOf: (rank) => replyOf(rank)[1] ?? undefined,
   };

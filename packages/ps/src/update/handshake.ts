@@ -47,7 +47,8 @@ export async function shakeHands(
   const staging = meeting.moves
     ? await takeStaging(run.context.device, planned.ownBuckets, planned.sizing, run.cleanup)
     : undefined;
-  const contact = await callWorkers(run, meeting, { slots: planned.sizing.ringSlots, ring: lent.own?.handle });
+  const own = { slots: planned.sizing.ringSlots, ring: lent.own?.handle };
+  const contact = await callWorkers(run, meeting, own, meeting.version);
   const memory = await lent.open(contact.inference.ringOf(lent.owner));
   return {
     ...contact,
@@ -72,13 +73,19 @@ export async function takeMemory(run: UpdateRun, meeting: Meeting, planned: Plan
   return { ring: memory && ringOf(memory, planned), sharesRing, staging, keepRing: lent.keep };
 }
 
-/** Opens this rank's address for its worker, exchanges all addresses, and sends the request to the engine. */
+/**
+ * Opens this rank's address for its worker, exchanges all addresses, and sends the request to the engine.
+ *
+ * @param version The version that the engine holds after the request; undefined if the request does not change weights.
+ */
 export async function callWorkers(
   run: UpdateRun,
-  { agreement, roles, epoch, chosen }: Meeting,
+  meeting: Meeting,
   own: { readonly slots: number; readonly ring: Uint8Array | undefined },
+  version: string | undefined,
 ): Promise<Contact> {
   const { context, options, life, cleanup, waiting } = run;
+  const { agreement, roles, epoch, chosen } = meeting;
   let session: WorkerSession | undefined;
   const inference = await gatherHandles(
     epoch,
@@ -95,7 +102,7 @@ export async function callWorkers(
     options.inferenceParallelSize,
     waiting,
   );
-  const request = inference.isHead ? askEngine(run, inference) : Promise.resolve();
+  const request = inference.isHead ? askEngine(run, inference, version) : Promise.resolve();
   request.catch(life.fail);
   return { session, inference, request };
 }
@@ -140,6 +147,10 @@ function ringOf(memory: SharedMemory, { transfers }: PlannedUpdate): Ring<Shared
   );
 }
 
-async function askEngine({ options, waiting }: UpdateRun, { handles, index }: InferenceGroup): Promise<void> {
-  await options.requestEngine({ handles, groupIndex: index, weightVersion: options.weightVersion, ...waiting });
+async function askEngine(
+  { options, waiting }: UpdateRun,
+  { handles, index }: InferenceGroup,
+  weightVersion: string | undefined,
+): Promise<void> {
+  await options.requestEngine({ handles, groupIndex: index, weightVersion, ...waiting });
 }

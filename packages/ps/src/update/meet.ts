@@ -7,6 +7,7 @@ import { propose } from './propose.ts';
 import { assignRoles, type Roles } from './roles.ts';
 import type { UpdateContext } from './update-context.ts';
 import type { UpdateRun } from './update-run.ts';
+import { versionOf } from './weight-version.ts';
 
 /** The agreement of the ranks, and this rank's part in it. */
 export interface Meeting {
@@ -19,6 +20,8 @@ export interface Meeting {
   /** Buckets pass through this rank. Other ranks serve reads, if they hold anything, and wait for the end. */
   readonly moves: boolean;
   readonly chosen: ChosenWorkers;
+  /** Version that the update brings. */
+  readonly version: string;
 }
 
 /** Meets the other ranks. */
@@ -48,7 +51,7 @@ export async function meet(run: UpdateRun): Promise<Meeting> {
   life.onFailure((failure) => epoch.abort(failure));
   const moves = roles.receivers.includes(rank) || link !== undefined;
   const chosen = await chooseWorkers(run, epoch, roles.receivers);
-  return { agreement, roles, epoch, link, moves, chosen };
+  return { agreement, roles, epoch, link, moves, chosen, version: versionOf(context, options, agreement) };
 }
 
 /** Best effort: the next update creates a new group. */

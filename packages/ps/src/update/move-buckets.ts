@@ -1,4 +1,6 @@
+import type { VersionChange } from '../api.ts';
 import type { BucketSource } from '../sources/bucket-source.ts';
+import { confirmVersion } from './confirm-version.ts';
 import { describeBuckets } from './describe-buckets.ts';
 import { expectWorker } from './expect-worker.ts';
 import type { Handshake } from './handshake.ts';
@@ -9,18 +11,23 @@ import type { PlannedUpdate } from './plan-update.ts';
 import { openSources } from './sources.ts';
 import type { UpdateRun } from './update-run.ts';
 
-/** Moves all buckets to this rank's worker, and repeats it while its engine loads again. */
+/**
+ * Moves all buckets to this rank's worker, and repeats it while its engine loads again.
+ *
+ * @returns The version of this rank's instance before and after, or undefined if the rank receives nothing.
+ */
 export async function moveBuckets(
   run: UpdateRun,
   meeting: Meeting,
   planned: PlannedUpdate,
   handshake: Handshake,
   firstSource: BucketSource,
-): Promise<void> {
+): Promise<VersionChange | undefined> {
   const { watch, waiting } = run;
   const { session, request, inference } = handshake;
   let source = firstSource;
   let isAgain = false;
+  let version: VersionChange | undefined;
   for (let pass = 0; pass === 0 || isAgain; pass++) {
     if (isAgain) {
       await source.close();
@@ -34,10 +41,14 @@ export async function moveBuckets(
       answer: request,
       onPhase: (phase) => phase === 'released' && watch.enter('hook'),
     });
+    const change = await confirmVersion(run, meeting, handshake, pass);
+    // What the first pass found is what the instance held.
+    version ??= change;
     isAgain =
       meeting.chosen.passes === 'any' &&
       (await nextPass({ pass, session, request, isHead: inference.isHead, epoch: meeting.epoch, waiting }));
   }
+  return version;
 }
 
 /** Opens the sources of this rank's buckets. */

@@ -30,6 +30,7 @@ export function propose(
       releaseCommunicators: options.releaseCommunicators ?? false,
       passes: options.passes ?? 'one',
       strategy: options.strategy ?? 'auto',
+      weightVersion: options.weightVersion ?? context.weightVersion ?? null,
       choosesWorkers: options.chooseWorkers !== undefined,
       pulls: protocol.pulls ?? false,
       metas: context.isForeign ? 'loaded' : 'gathered',

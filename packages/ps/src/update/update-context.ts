@@ -21,6 +21,8 @@ export interface UpdateContext {
   readonly checkpoint: string;
   readonly metas: WorldMetas;
   readonly metasDigest: string;
+  /** Version that the checkpoint was given. */
+  readonly weightVersion: string | undefined;
   /** Metas of all tensors, if `metas` has only those that come in buckets. */
   readonly wholeMetas?: WorldMetas | undefined;
   /** The metas are those of another world: its ranks hold the weights, and no rank of this one. */

@@ -1,4 +1,3 @@
-import type { ModuleReport } from '@checkpoint-engine/interface';
 import type { UpdateResult } from '../api.ts';
 import type { BucketSource } from '../sources/bucket-source.ts';
 import type { Agreement } from './agreement.ts';
@@ -77,14 +76,16 @@ export function summarise(
   planned: PlannedUpdate | undefined,
   moves: boolean,
   { durationsMs }: Stopwatch,
-  report: StrategyReport & { readonly pulledBytes: number; readonly modules?: ModuleReport | undefined },
+  report: StrategyReport & Pick<UpdateResult, 'pulledBytes' | 'modules' | 'weightVersion' | 'version'>,
 ): UpdateResult {
   const { bucketBytes, ringSlots, stagingSlots, deviceBytes, reason } = planned?.sizing ?? NO_BUCKETS;
   const totalBytes = bytesOf(context);
-  const { strategy, neededBytes, pulledBytes, modules } = report;
+  const { strategy, neededBytes, pulledBytes, modules, weightVersion, version } = report;
   return {
     checkpoint: context.checkpoint,
     counter,
+    weightVersion,
+    version,
     totalBytes,
     tensorCount: context.metas.reduce((sum, { tensors }) => sum + tensors.length, 0),
     strategy: strategy.name,

@@ -6,7 +6,7 @@ import { encodeFrame, type ReceivedMessage } from './frames.ts';
 import type { Caller } from './listener.ts';
 
 const REPLIES: ReadonlySet<string> = new Set([
-  ...['ready', 'ack', 'released', 'finished'],
+  ...['ready', 'ack', 'released', 'finished', 'confirmed'],
   ...['surveyed', 'needs', 'mapped', 'pulled', 'proved'],
 ]);
 /** Replies for which several waits are possible, distinguished by their index. */

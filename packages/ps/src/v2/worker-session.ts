@@ -1,9 +1,11 @@
 import {
   abortError,
   CheckpointEngineError,
+  isWeightVersion,
   type SharedMemory,
   type TensorColumns,
   toCheckpointEngineError,
+  UNKNOWN_VERSION,
   WORKER_PROTOCOL_VERSION,
 } from '@checkpoint-engine/interface';
 import type {
@@ -40,6 +42,7 @@ export class WorkerSessionV2 implements WorkerSession {
   #inFlight = 0;
   /** Names of reloads that wait for a credit, first come, first served. */
   readonly #queue: string[] = [];
+  /** The worker needs nothing any more. */
   #isFinished = false;
   /** The worker has the buffer and must release it. */
   #isOpened = false;
@@ -76,6 +79,13 @@ export class WorkerSessionV2 implements WorkerSession {
 
   get maxPending(): number {
     return Math.min(this.#credits ?? this.#slots, this.#slots);
+  }
+
+  get held(): string | undefined {
+    const holds = this.#connection?.hello.holds;
+    if (typeof holds !== 'string') return undefined;
+    // What names no version tells as little as a worker that knows none.
+    return isWeightVersion(holds) ? holds : UNKNOWN_VERSION;
   }
 
   async open(buffer: SharedMemory, options: OpenOptions): Promise<void> {
@@ -126,9 +136,16 @@ export class WorkerSessionV2 implements WorkerSession {
   async finish(options: FinishOptions): Promise<void> {
     await this.release(options);
     options.onPhase?.('released');
-    this.#connection?.send({ type: 'finish' });
+    const confirms = this.held === undefined ? undefined : true;
+    this.#connection?.send({ type: 'finish', confirms });
     await this.#reply('finished', 'run its post-load hook', options);
     options.onPhase?.('loaded');
+  }
+
+  async confirm(version: string, options: SessionCallOptions): Promise<void> {
+    if (this.held === undefined) return;
+    this.#connection?.send({ type: 'confirm', version });
+    await this.#reply('confirmed', 'take note of the version', options);
   }
 
   async reopen(): Promise<void> {
@@ -209,10 +226,11 @@ export class WorkerSessionV2 implements WorkerSession {
   }
 
   #onReply(name: string, message: ReceivedMessage): boolean {
-    if (name === 'finished') this.#isFinished = true;
     // The caller is told after the last part.
     if (name === 'needs' && !this.pull.takeNeeds(message)) return true;
-    return this.#replies.resolve(name, message);
+    const isAwaited = this.#replies.resolve(name, message);
+    if (isAwaited && name === (this.held === undefined ? 'finished' : 'confirmed')) this.#isFinished = true;
+    return isAwaited;
   }
 
   #reply(name: string, whatFor: string, options: SessionCallOptions): Promise<ReceivedMessage> {

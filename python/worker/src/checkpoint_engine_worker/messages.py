@@ -7,6 +7,7 @@ from typing import Any
 
 from checkpoint_engine_worker.errors import CheckpointEngineError
 from checkpoint_engine_worker.version import PROTOCOL_VERSION
+from checkpoint_engine_worker.weight_version import is_weight_version
 
 Fields = dict[str, Any]
 
@@ -120,6 +121,18 @@ def read_bucket(message: Fields, buffer_bytes: int) -> Bucket:
             raise server_broke(f'tensor "{name}" ending at byte {end} of a buffer of {buffer_bytes} bytes')
         places.append(TensorPlace(name, dtype, tuple(shape), offset_bytes, size_bytes))
     return Bucket(int(index or 0), tuple(places))
+
+
+def read_confirm(message: Fields) -> str:
+    """The version of the weights.
+
+    Raises:
+        CheckpointEngineError: `CE_WORKER_PROTOCOL`: it cannot name one.
+    """
+    version = message.get("version")
+    if not is_weight_version(version):
+        raise _malformed("confirm")
+    return str(version)
 
 
 def read_abort(message: Fields) -> CheckpointEngineError:

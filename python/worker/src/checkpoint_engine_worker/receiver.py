@@ -37,6 +37,10 @@ class Receiver:
         """Plain data: the package, the protocols that it speaks, and the state of the weights."""
         return self._state.describe()
 
+    def forget_version(self) -> None:
+        """Something else is about to write to the model."""
+        self._state.forget_version()
+
     def receive(
         self,
         handles: Mapping[str, str],
@@ -100,8 +104,9 @@ class Receiver:
             return update
         self._state.loaded(update)
         _LOG.info(
-            "Received %s: %d tensors, %.2f GB in %d buckets, %.3f s",
+            "Received %s, version %s: %d tensors, %.2f GB in %d buckets, %.3f s",
             update.checkpoint,
+            self._state.version,
             update.tensors,
             update.size_bytes / 1e9,
             update.buckets,

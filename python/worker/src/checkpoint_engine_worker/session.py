@@ -10,8 +10,16 @@ from typing import TYPE_CHECKING, Any
 from checkpoint_engine_worker.address import parse_address
 from checkpoint_engine_worker.dtypes import view_tensor
 from checkpoint_engine_worker.errors import CheckpointEngineError
-from checkpoint_engine_worker.messages import Welcome, message_type, read_bucket, read_welcome, unexpected
+from checkpoint_engine_worker.messages import (
+    Welcome,
+    message_type,
+    read_bucket,
+    read_confirm,
+    read_welcome,
+    unexpected,
+)
 from checkpoint_engine_worker.server_link import ServerLink, as_worker_error
+from checkpoint_engine_worker.weight_version import UNKNOWN_VERSION
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -41,6 +49,8 @@ class ReceivedUpdate:
     tensors: int
     size_bytes: int
     duration_s: float
+    #: Version of the weights, where the server confirmed that the workers of all ranks have finished.
+    version: str | None = None
 
 
 class UpdateSession:
@@ -78,16 +88,20 @@ class UpdateSession:
         self._is_link_held = False
         self._names = ("", "")
         self._is_finished = False
+        #: The server confirms the version once the workers of all ranks have finished.
+        self._awaits_confirm = False
+        self._version: str | None = None
         self._phase = "greeting"
         self._counts = [0, 0, 0]
         #: What the worker knew of its weights before the session.
         self.state = state or {}
-        self.offers: dict[str, Any] = {}
+        self.offers: dict[str, Any] = {"holds": self.state.get("weightVersion", UNKNOWN_VERSION)}
         self.handlers: dict[str, Callable[[dict[str, Any]], None]] = {
             "welcome": self._on_welcome,
             "bucket": self._on_bucket,
             "release": self._on_release,
             "finish": self._on_finish,
+            "confirm": self._on_confirm,
         }
         self._pull = _pull_session(self, puller)
 
@@ -134,6 +148,7 @@ class UpdateSession:
             tensors=tensors,
             size_bytes=size_bytes,
             duration_s=time.monotonic() - started_at,
+            version=self._version,
         )
 
     def touch(self) -> None:
@@ -160,7 +175,7 @@ class UpdateSession:
 
     def end(self) -> None:
         """The server has said its last word."""
-        if self._phase not in ("greeting", "finished"):
+        if self._phase not in ("greeting", "finished") or self._awaits_confirm:
             raise unexpected("bye")
         self._phase = "over"
 
@@ -226,7 +241,7 @@ class UpdateSession:
         self._phase = "released"
         self.link.send({"type": "released"})
 
-    def _on_finish(self, _: dict[str, Any]) -> None:
+    def _on_finish(self, message: dict[str, Any]) -> None:
         is_surveyed = self._pull is not None and self._pull.is_surveyed
         # Where all bytes were pulled there was no buffer to release.
         if self._phase != "released" and not (is_surveyed and self._phase == "greeting"):
@@ -236,8 +251,19 @@ class UpdateSession:
         if self._pull:
             self._pull.finish()
         self._is_finished = True
-        self._phase = "finished" if is_surveyed else "over"
+        self._awaits_confirm = message.get("confirms") is True
+        self._phase = "finished" if is_surveyed or self._awaits_confirm else "over"
         self.link.send({"type": "finished"})
+
+    def _on_confirm(self, message: dict[str, Any]) -> None:
+        """The workers of all ranks have finished."""
+        if not self._awaits_confirm:
+            raise unexpected("confirm")
+        self._version = read_confirm(message)
+        self._awaits_confirm = False
+        if self._pull is None or not self._pull.is_surveyed:
+            self._phase = "over"
+        self.link.send({"type": "confirmed"})
 
     def _end_buffer(self, *, is_sound: bool) -> None:
         buffer, self._buffer = self._buffer, None
@@ -247,7 +273,8 @@ class UpdateSession:
     def _abandon(self, failure: CheckpointEngineError) -> None:
         """Leaves the model usable, unmaps the buffer, and only then hangs up."""
         try:
-            if self._is_touched:
+            # A model that has finished loading can run: its memory is the engine's again.
+            if self._is_touched and not self._is_finished:
                 self._target.abort()
         except Exception:
             _LOG.exception("The model could not be restored after an update that failed: restart the engine")

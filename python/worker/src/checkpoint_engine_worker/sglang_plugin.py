@@ -15,6 +15,7 @@ from checkpoint_engine_worker.address import is_own_address
 from checkpoint_engine_worker.receiver import Receiver
 from checkpoint_engine_worker.sglang_target import SglangTarget
 from checkpoint_engine_worker.torch_module import torch_module
+from checkpoint_engine_worker.weight_version import UNKNOWN_VERSION
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -60,10 +61,13 @@ def update_weights_from_ipc(original: Callable[..., Any], owner: Any, recv_req: 
         Whether it went well, and a message.
     """
     handles = recv_req.zmq_handles
-    if not any(is_own_address(address) for address in handles.values()):
-        return original(owner, recv_req)
     get_runner = getattr(owner, "get_model_runner", None)
     runner = get_runner() if callable(get_runner) else owner
+    if not any(is_own_address(address) for address in handles.values()):
+        receiver = _receivers.get(runner)
+        if receiver is not None:
+            receiver.forget_version()
+        return original(owner, recv_req)
     try:
         refusal = _refusal(owner, runner.model)
         if refusal is not None:
@@ -81,10 +85,13 @@ def get_internal_state(original: Callable[..., Any], scheduler: Any, recv_req: A
     output = original(scheduler, recv_req)
     state = getattr(output, "internal_state", None)
     if isinstance(state, dict):
-        states = [receiver.describe()["weights"] for receiver in _receivers.values()]
+        all_described = [receiver.describe() for receiver in _receivers.values()]
         described = Receiver(torch_module().device("cpu")).describe()
-        if states:
+        if all_described:
+            states = [one["weights"] for one in all_described]
+            versions = {one["weightVersion"] for one in all_described}
             described["weights"] = "unknown" if "unknown" in states else states[0]
+            described["weightVersion"] = versions.pop() if len(versions) == 1 else UNKNOWN_VERSION
         state[FIELD] = described
     return output
 

@@ -6,6 +6,7 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 from checkpoint_engine_worker.version import PROTOCOL_VERSION, __version__
+from checkpoint_engine_worker.weight_version import UNKNOWN_VERSION
 
 if TYPE_CHECKING:
     from checkpoint_engine_worker.errors import CheckpointEngineError
@@ -18,13 +19,20 @@ class WorkerState:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._weights = "initial"
-        self._fields: dict[str, Any] = {}
+        self._held: dict[str, Any] = {}
+        self._error: dict[str, Any] = {}
 
     @property
     def weights(self) -> str:
         """The state's name."""
         with self._lock:
             return self._weights
+
+    @property
+    def version(self) -> str:
+        """Version of the weights; `unknown` unless the parameter server has confirmed it since the last write."""
+        with self._lock:
+            return self._version()
 
     def updating(self) -> None:
         """An update begins. What the model holds is only known when it has succeeded."""
@@ -33,7 +41,13 @@ class WorkerState:
 
     def loaded(self, update: ReceivedUpdate) -> None:
         """The model holds a whole checkpoint."""
-        self._set("loaded", {"checkpoint": update.checkpoint, "updateId": update.update_id})
+        held = {"checkpoint": update.checkpoint, "updateId": update.update_id}
+        self._set("loaded", {**held, "version": update.version}, {})
+
+    def forget_version(self) -> None:
+        """The model is written to by something else."""
+        with self._lock:
+            self._held = {name: value for name, value in self._held.items() if name != "version"}
 
     def restore(self, before: str) -> None:
         """A session ended that left the weights as they were."""
@@ -48,19 +62,28 @@ class WorkerState:
             is_touched: The model was written to.
             before: The state before the update.
         """
-        self._set("unknown" if is_touched else before, {"error": {"code": error.code, "message": error.what}})
+        about = {"error": {"code": error.code, "message": error.what}}
+        # What was not written to is what it was.
+        self._set("unknown" if is_touched else before, {} if is_touched else self._held, about)
 
     def describe(self) -> dict[str, Any]:
         """Plain data."""
         with self._lock:
+            held = {name: self._held[name] for name in ("checkpoint", "updateId") if name in self._held}
             return {
                 "package": "checkpoint-engine-worker",
                 "version": __version__,
                 "protocols": [PROTOCOL_VERSION],
                 "weights": self._weights,
-                **self._fields,
+                "weightVersion": self._version(),
+                **held,
+                **self._error,
             }
 
-    def _set(self, weights: str, fields: dict[str, Any]) -> None:
+    def _version(self) -> str:
+        version = self._held.get("version") if self._weights == "loaded" else None
+        return version if isinstance(version, str) else UNKNOWN_VERSION
+
+    def _set(self, weights: str, held: dict[str, Any], error: dict[str, Any]) -> None:
         with self._lock:
-            self._weights, self._fields = weights, fields
+            self._weights, self._held, self._error = weights, held, error

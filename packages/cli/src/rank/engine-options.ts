@@ -1,0 +1,12 @@
+import type { EngineClient, UpdateOptions } from '@checkpoint-engine/ps';
+
+/** How an update speaks to its engines. */
+export interface EngineOptions extends Omit<UpdateOptions, 'ranks'> {
+  /** After a failed update: tells the engines that were asked that their weights are unknown. Never rejects. */
+  readonly forgetVersions: () => Promise<void>;
+}
+
+/** Tells engines that their weights are unknown. Never rejects. */
+export async function forgetVersions(asked: Iterable<EngineClient>): Promise<void> {
+  await Promise.all([...asked].map((engine) => engine.forgetVersion?.()));
+}

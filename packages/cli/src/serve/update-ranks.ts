@@ -1,0 +1,39 @@
+import type { HttpWorld } from '@checkpoint-engine/http';
+import { type Logger, toCheckpointEngineError } from '@checkpoint-engine/interface';
+import type { UpdateResult } from '@checkpoint-engine/ps';
+import type { CallJob } from '../process/messages.ts';
+import { callRanks } from './call-ranks.ts';
+import type { RankSlot } from './rank-slot.ts';
+import { endpointsOf } from './update-targets.ts';
+
+/**
+ * Calls `update` on all ranks.
+ *
+ * A rank that is lost or does not answer may have asked its engine without having told so. Every engine of the update
+ * is then reported as asked, because it may hold old and new weights.
+ *
+ * @throws What `callRanks` throws.
+ */
+export async function updateRanks(
+  slots: readonly RankSlot[],
+  job: CallJob<'update'>,
+  { signal, onEvent }: Parameters<HttpWorld['update']>[2],
+  logger: Logger,
+): Promise<UpdateResult[]> {
+  const asked = new Set<number>();
+  const note: typeof onEvent = (event) => {
+    if (event.type === 'engine') asked.add(event.groupIndex);
+    onEvent(event);
+  };
+  try {
+    return await callRanks(slots, { name: 'update', job, timeoutMs: job.timeoutMs, signal, onEvent: note }, logger);
+  } catch (thrown) {
+    const { code } = toCheckpointEngineError(thrown);
+    if (code === 'CE_RANK_LOST' || code === 'CE_TIMEOUT') {
+      for (const engine of endpointsOf(job.targets, job.ranks ?? [...slots.keys()])) {
+        if (!asked.has(engine.groupIndex)) onEvent({ type: 'engine', state: 'asked', ...engine, atMs: Date.now() });
+      }
+    }
+    throw thrown;
+  }
+}

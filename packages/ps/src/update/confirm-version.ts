@@ -1,0 +1,29 @@
+import { decodeFromRank } from '@checkpoint-engine/store/internal';
+import { encode } from '@msgpack/msgpack';
+import type { VersionChange } from '../api.ts';
+import { exchange } from '../util/exchange.ts';
+import type { Contact } from './handshake.ts';
+import type { Meeting } from './meet.ts';
+import type { UpdateRun } from './update-run.ts';
+import { commonVersion } from './weight-version.ts';
+
+/**
+ * Waits until the workers of all ranks hold the weights, and confirms the version to this rank's worker. Where a rank
+ * fails before, no worker is told; where one fails in between, its instance has workers of different versions, which
+ * counts as unknown.
+ *
+ * @param pass Of buckets, 0 and up.
+ * @returns The change at this rank's instance; nothing where this rank receives nothing.
+ */
+export async function confirmVersion(
+  { waiting, life }: UpdateRun,
+  { epoch, version: after }: Meeting,
+  { session, inference }: Pick<Contact, 'session' | 'inference'>,
+  pass = 0,
+): Promise<VersionChange | undefined> {
+  const held = await exchange(epoch, `held-${pass}`, () => encode(session?.held ?? null), waiting);
+  if (session === undefined) return undefined;
+  await session.confirm?.(after, { signal: life.signal });
+  const ofGroup = inference.ranks.map((rank) => decodeFromRank<string | null>(held[epoch.members.indexOf(rank)]!));
+  return { groupIndex: inference.index, before: commonVersion(ofGroup), after };
+}

@@ -1,0 +1,24 @@
+import { UNKNOWN_VERSION } from '@checkpoint-engine/interface';
+
+/**
+ * The version of the weights that one device's model holds: that of the last update which the workers of all ranks have
+ * finished. Keep one for each device, and pass it to every `receiveUpdate`; `serveWorker` does so.
+ */
+export class HeldVersion {
+  #version: string = UNKNOWN_VERSION;
+
+  /** `unknown` at the start, while an update writes, and after one that failed. */
+  get version(): string {
+    return this.#version;
+  }
+
+  /** The model is about to be written to. For models that something else writes to, too. */
+  forget(): void {
+    this.#version = UNKNOWN_VERSION;
+  }
+
+  /** @internal The workers of all ranks have finished. */
+  confirm(version: string): void {
+    this.#version = version;
+  }
+}
