@@ -1,10 +1,9 @@
 import { assignReceiverRanks, type Topology } from './assign-receiver-ranks.ts';
 import type { PullChunk } from './plan-pull.ts';
+import type { Transfer } from './transfer.ts';
 
-/** A chunk, and the rank that reads it. */
-export interface ReadChunk extends PullChunk {
-  readonly readerRank: number;
-}
+/** A transfer of a pull, before all transfers of the host have their order. Plain data. */
+export type ReadChunk = Omit<Transfer, 'index'>;
 
 /** Input of {@link assignPullReaders}. */
 export interface PullReaders {

@@ -2,29 +2,18 @@ import type { Needs } from '@checkpoint-engine/interface';
 import { alignUp, DEFAULT_ALIGN_BYTES } from './align.ts';
 import { checkPositiveInteger } from './check-argument.ts';
 import { neededRanges, type RangeUser } from './needed-ranges.ts';
+import type { Transfer } from './transfer.ts';
 
 /** Smallest size to which a piece is cut; a chunk closes rather than take a smaller one. */
 const SMALLEST_CUT_BYTES = 4096;
 /** A smaller read costs about as much as a read of this size. */
 const GAP_BYTES = 32 * 1024;
 
-/** Ranges of one owner's tensors that travel to a host together. Plain data. */
-export interface PullChunk {
-  /** Rank whose memory or files hold the tensors. */
-  readonly ownerRank: number;
-  /** Bytes from the start of the chunk to the end of its last range, gaps included. */
-  readonly sizeBytes: number;
-  /** Ranges of tensors, ascending by tensor, then by offset; columns of equal length. */
-  readonly tensor: Uint32Array;
-  readonly tensorOffsetBytes: Float64Array;
-  readonly rangeBytes: Float64Array;
-  /**
-   * Offset of each range from the start of the chunk. It has the same distance from a multiple of 256 as in the tensor.
-   */
-  readonly offsetBytes: Float64Array;
-  /** Ranks that need a part of the chunk, ascending. */
-  readonly receivers: readonly number[];
-}
+/**
+ * A transfer of a pull, before it is known which rank of the host reads it. Each range has the same distance from a
+ * multiple of 256 as in its tensor. Plain data.
+ */
+export type PullChunk = Omit<Transfer, 'index' | 'readerRank'>;
 
 /** Input of {@link planPull}. */
 export interface PlanPullInput {

@@ -179,8 +179,8 @@ describe('a world that joins', () => {
     }));
     const deadAddress = changed(metas, (own) => ({ ...own, p2pAddress: own.p2pAddress!.replace(/:[^:]+:/, ':gone:') }));
     for (const [wrong, code, message] of [
-      [withoutAddress, 'CE_METAS_INVALID', /Rank 0 .* no address/],
-      [withoutRegions, 'CE_METAS_INVALID', /Rank 0 .* keeps in files/],
+      [withoutAddress, 'CE_METAS_INVALID', /Rank 0 .* no P2P address/],
+      [withoutRegions, 'CE_METAS_INVALID', /Rank 0 .* in files/],
       [deadAddress, 'CE_PEER_UNREACHABLE', /Owner rank 0/],
     ] as const) {
       await joiner.load(wrong);

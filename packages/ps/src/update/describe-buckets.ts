@@ -1,25 +1,24 @@
-import { type Bucket, bucketLayout, type Plan } from '@checkpoint-engine/planner';
+import type { Transfer } from '@checkpoint-engine/planner';
 import type { WorldMetas } from '../api.ts';
 import type { BucketMessage } from '../session.ts';
+import { tensorList } from './tensor-list.ts';
 
 /**
- * Builds the messages for workers. The layout is computed when a bucket's turn comes.
+ * Builds the messages for workers, each when the turn of its transfer comes.
  *
- * @param only Tensors to describe to the worker. @default all
+ * @param metas The metas from which the transfers were planned.
+ * @param only  Tensors to describe to the worker. @default all
  */
 export function describeBuckets(
   metas: WorldMetas,
-  plan: Plan,
   only?: ReadonlySet<string>,
-): (bucket: Bucket, ringOffsetBytes: number) => BucketMessage {
-  const byRank = new Map(metas.map((rankMetas) => [rankMetas.rank, rankMetas]));
-  return (bucket, ringOffsetBytes) => {
-    const { tensors } = bucketLayout(byRank.get(bucket.ownerRank)!, bucket, plan.alignBytes);
-    return {
-      index: bucket.index,
-      tensors: tensors
-        .filter(({ name }) => only?.has(name) ?? true)
-        .map((tensor) => ({ ...tensor, offsetBytes: ringOffsetBytes + tensor.offsetBytes })),
-    };
+): (transfer: Transfer, ringOffsetBytes: number) => BucketMessage {
+  const list = tensorList(metas);
+  return ({ index, tensor, offsetBytes }, ringOffsetBytes) => {
+    const tensors = Array.from(tensor, (position, at) => {
+      const { name, dtype, shape, sizeBytes } = list.metas[position]!;
+      return { name, dtype, shape, sizeBytes, offsetBytes: ringOffsetBytes + offsetBytes[at]! };
+    });
+    return { index, tensors: tensors.filter(({ name }) => only?.has(name) ?? true) };
   };
 }

@@ -1,10 +1,11 @@
 import type { Places, PullRegion } from '@checkpoint-engine/interface';
-import type { Placement, ReadChunk } from '@checkpoint-engine/planner';
+import type { Placement, Transfer } from '@checkpoint-engine/planner';
 
-/** A chunk, and its place in its reader's ring. */
-export interface HostChunk extends ReadChunk {
-  /** Position among all chunks of the host. Those of the proof come after the others. */
-  readonly index: number;
+/**
+ * A transfer, and its place in its reader's ring. The index counts all transfers of the host; those of the proof come
+ * after the others.
+ */
+export interface HostChunk extends Transfer {
   readonly place: Placement;
 }
 

@@ -85,7 +85,7 @@ export async function movePass(
   );
   // With several buckets in flight, a reload mostly waits for others.
   const isMeasured = session?.maxPending === 1;
-  const pace = context.pace.follow((bucket) => planned.transfers[bucket]!.bucket.tensorCount);
+  const pace = context.pace.follow((bucket) => planned.transfers[bucket]!.tensor.length);
   await runPipeline({
     transfers: planned.transfers,
     rank: context.store.rank,
@@ -97,7 +97,7 @@ export async function movePass(
     maxPendingBroadcasts: Math.min(link?.maxPending ?? 1, planned.sizing.ringSlots),
     session,
     opened,
-    describe: describeBuckets(context.metas, planned.plan, only),
+    describe: describeBuckets(context.metas, only),
     signal,
     onFailure: life.fail,
     emit: (event) => {

@@ -2,6 +2,7 @@ import type { BroadcastGroup, SharedBroadcast, SharedMemory } from '@checkpoint-
 import type { Bucket } from '@checkpoint-engine/planner';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { bucketTransfer } from '../../test/support/bucket-transfer.ts';
 import { Ring } from '../sources/ring.ts';
 import { runPipeline } from './pipeline.ts';
 
@@ -32,7 +33,7 @@ async function simulate({ ranks, buckets: wanted, ringSlots, maxPending, delayMs
   const buckets: Bucket[] = wanted.map(({ root, size }, index) => {
     return { index, ownerRank: root, sizeBytes: size, firstTensor: index, tensorCount: 1 };
   });
-  const transfers = buckets.map((bucket) => ({ bucket, root: bucket.ownerRank }));
+  const transfers = buckets.map(bucketTransfer);
   const meetings: { arrived: number; fill?: () => Promise<void>; over: ReturnType<typeof deferred> }[] = [];
   const found: number[][] = [];
   const run = async (rank: number): Promise<void> => {

@@ -2,6 +2,7 @@ import type { BroadcastBuffers, BroadcastGroup, MemoryRange, SharedMemory } from
 import type { Bucket } from '@checkpoint-engine/planner';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { bucketTransfer } from '../../test/support/bucket-transfer.ts';
 import type { ProgressEvent } from '../api.ts';
 import type { BucketMessage, WorkerSession } from '../session.ts';
 import { Ring } from '../sources/ring.ts';
@@ -103,7 +104,7 @@ function simulate(setting: Setting) {
     close: async () => {},
   };
   const job: PipelineJob = {
-    transfers: buckets.map((bucket) => ({ bucket, root: bucket.ownerRank })),
+    transfers: buckets.map(bucketTransfer),
     rank: 0,
     source: {
       ready: () => step('read', -1),
@@ -120,8 +121,8 @@ function simulate(setting: Setting) {
     maxPendingBroadcasts: setting.maxPendingBroadcasts,
     session,
     opened: sleep(1),
-    describe: (bucket, offsetBytes) => ({
-      index: bucket.index,
+    describe: ({ index }, offsetBytes) => ({
+      index,
       tensors: [{ name: 't', dtype: 'U8', shape: [SLOT], offsetBytes, sizeBytes: SLOT }],
     }),
     signal: controller.signal,

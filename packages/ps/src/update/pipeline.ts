@@ -5,12 +5,12 @@ import type { BucketMessage, WorkerSession } from '../session.ts';
 import { type BucketSource, loadStageOf } from '../sources/bucket-source.ts';
 import type { Ring } from '../sources/ring.ts';
 import { Deferred } from '../util/deferred.ts';
-import type { Transfer } from './transfers.ts';
+import type { BucketTransfer } from './transfers.ts';
 
 /** What one rank needs to move all buckets to its worker. */
 export interface PipelineJob {
   /** The same list on every rank. */
-  readonly transfers: readonly Transfer[];
+  readonly transfers: readonly BucketTransfer[];
   readonly rank: number;
   readonly source: BucketSource;
   /** Memory that the worker reads; all buckets pass through it. */
@@ -28,7 +28,7 @@ export interface PipelineJob {
   /** Resolves when the worker has opened the ring; loading and broadcasting start before. */
   readonly opened: Promise<void>;
   /** Describes a bucket at this offset of the ring to the worker. */
-  readonly describe: (bucket: Bucket, offsetBytes: number) => BucketMessage;
+  readonly describe: (transfer: BucketTransfer, offsetBytes: number) => BucketMessage;
   /** Ends the pipeline, which rejects with the signal's reason. */
   readonly signal: AbortSignal;
   /** Called with the first failure, at once, so that the caller can tell the others. */
@@ -118,7 +118,7 @@ const takenOf = (steps: readonly Steps[]): Promise<void>[] => steps.map(({ taken
 async function loadOwn(job: PipelineJob, steps: readonly Steps[], wait: Wait, run: Run): Promise<void> {
   const { transfers, staging, ring } = job;
   if (job.sharesRing) return; // Only the broadcast knows when the ring is free at all members.
-  const own = transfers.flatMap(({ root }, index) => (root === job.rank ? [index] : []));
+  const own = transfers.flatMap(({ readerRank }, index) => (readerRank === job.rank ? [index] : []));
   const taken = passing(takenOf(steps), wait);
   const sent = passing(
     own.map((index) => steps[index]!.arrived.promise),
@@ -144,9 +144,9 @@ async function broadcastAll(job: PipelineJob, steps: readonly Steps[], wait: Wai
   const { transfers, ring, staging, group } = job;
   const taken = passing(takenOf(steps), wait);
   let ownTurn = 0;
-  for (const [index, { bucket, root }] of transfers.entries()) {
+  for (const [index, { bucket, readerRank }] of transfers.entries()) {
     const { loaded, arrived } = steps[index]!;
-    const isRoot = root === job.rank;
+    const isRoot = readerRank === job.rank;
     await taken(ring.after(index));
     if (isRoot && !job.sharesRing) await wait(loaded.promise);
     const source = isRoot ? staging?.range(ownTurn++) : undefined;
@@ -158,7 +158,7 @@ async function broadcastAll(job: PipelineJob, steps: readonly Steps[], wait: Wai
     if (oldest >= 0) await wait(steps[oldest]!.arrived.promise);
     const target = ring.range(index);
     if (!job.sharesRing) {
-      arrived.follow(run('broadcast', bucket, group.broadcast(root, { target, source })));
+      arrived.follow(run('broadcast', bucket, group.broadcast(readerRank, { target, source })));
       continue;
     }
     const fill = async (): Promise<void> => {
@@ -166,7 +166,9 @@ async function broadcastAll(job: PipelineJob, steps: readonly Steps[], wait: Wai
       loaded.follow(run(loadStageOf(job.source, bucket), bucket, job.source.load(bucket, target)));
       await loaded.promise;
     };
-    arrived.follow(run('broadcast', bucket, group.broadcastShared(root, { target, fill: isRoot ? fill : undefined })));
+    arrived.follow(
+      run('broadcast', bucket, group.broadcastShared(readerRank, { target, fill: isRoot ? fill : undefined })),
+    );
   }
 }
 
@@ -179,8 +181,9 @@ async function reloadAll(job: PipelineJob, steps: readonly Steps[], wait: Wait, 
     return;
   }
   await wait(job.opened);
-  for (const [index, { bucket }] of transfers.entries()) {
-    const message = job.describe(bucket, ring.range(index).offsetBytes);
+  for (const [index, transfer] of transfers.entries()) {
+    const { bucket } = transfer;
+    const message = job.describe(transfer, ring.range(index).offsetBytes);
     const { arrived, taken } = steps[index]!;
     await wait(arrived.promise);
     const oldest = index - session.maxPending;

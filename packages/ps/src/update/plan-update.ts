@@ -2,7 +2,7 @@ import { type Bucket, type BucketSizing, type Plan, sizeUpdate } from '@checkpoi
 import type { UpdateOptions } from '../api.ts';
 import type { Agreement } from './agreement.ts';
 import type { Roles } from './roles.ts';
-import { planTransfers, type Transfer } from './transfers.ts';
+import { type BucketTransfer, planTransfers } from './transfers.ts';
 import type { UpdateContext } from './update-context.ts';
 import { dearest } from './worker-pace.ts';
 
@@ -11,7 +11,7 @@ export interface PlannedUpdate {
   readonly plan: Plan;
   readonly sizing: BucketSizing;
   /** In the order of their execution. */
-  readonly transfers: readonly Transfer[];
+  readonly transfers: readonly BucketTransfer[];
   /** Those that this rank sends to the others. */
   readonly ownBuckets: readonly Bucket[];
 }
@@ -46,6 +46,6 @@ export function planUpdate(
   if (grown && (roles.receivers.includes(rank) || roles.group.includes(rank))) {
     context.logger.warn({ rank, checkpoint: context.checkpoint }, reason);
   }
-  const ownBuckets = transfers.flatMap(({ bucket, root }) => (root === store.rank ? [bucket] : []));
+  const ownBuckets = transfers.flatMap(({ bucket, readerRank }) => (readerRank === store.rank ? [bucket] : []));
   return { plan, sizing, transfers, ownBuckets };
 }

@@ -1,7 +1,6 @@
-import type { Bucket } from '@checkpoint-engine/planner';
+import type { Bucket, Transfer } from '@checkpoint-engine/planner';
 import type { Stage } from '../api.ts';
 import { type BucketSource, stagesOf } from '../sources/bucket-source.ts';
-import type { Transfer } from './transfers.ts';
 
 /** The inputs of {@link stageBytes}. */
 export interface StageBytesInput {
@@ -19,7 +18,7 @@ export interface StageBytesInput {
 /** Bytes that one rank moves through each stage. */
 export function stageBytes(input: StageBytesInput): Record<Stage, number> {
   const { transfers, ownBuckets, source, broadcasts, receives } = input;
-  const allBytes = transfers.reduce((sum, { bucket }) => sum + bucket.sizeBytes, 0);
+  const allBytes = transfers.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
   const bytes = { read: 0, h2d: 0, broadcast: broadcasts ? allBytes : 0, reload: receives ? allBytes : 0, pull: 0 };
   for (const bucket of ownBuckets) for (const stage of stagesOf(source, bucket)) bytes[stage] += bucket.sizeBytes;
   return bytes;

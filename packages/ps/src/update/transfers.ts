@@ -1,14 +1,26 @@
-import { assignReceiverRanks, type Bucket, type Plan, type Topology } from '@checkpoint-engine/planner';
+import {
+  assignReceiverRanks,
+  type Bucket,
+  bucketRanges,
+  type Plan,
+  type TensorRanges,
+  type Topology,
+  type Transfer,
+} from '@checkpoint-engine/planner';
 import type { WorldMetas } from '../api.ts';
 import type { Proposal } from './agreement.ts';
 import type { Roles } from './roles.ts';
 
-/**
- * One bucket in transfer, and the rank that sends it to the others. `bucket.index` is its position in the transfers.
- */
-export interface Transfer {
+/** A transfer of complete tensors, and the bucket that it is: its owner copies neighbors in its pool in one piece. */
+export interface BucketTransfer extends Transfer {
+  /** Has the index of the transfer. */
   readonly bucket: Bucket;
-  readonly root: number;
+}
+
+/** A bucket, and the rank that brings it to those that receive. */
+interface Assignment {
+  readonly bucket: Bucket;
+  readonly readerRank: number;
 }
 
 /** The inputs of {@link planTransfers}. Equal on all ranks, except for `rank`. */
@@ -31,18 +43,29 @@ export interface TransfersInput {
  *
  * @throws `CE_METAS_INVALID`, `CE_PLAN_NO_RECEIVER`
  */
-export function planTransfers(input: TransfersInput): Transfer[] {
-  const { plan, roles, rank } = input;
-  if (roles.group.length > 0) return numbered(sharedTransfers(input));
+export function planTransfers(input: TransfersInput): BucketTransfer[] {
+  const { plan, roles, metas, rank } = input;
   const { receivers } = roles;
-  const start = Math.floor((Math.max(0, receivers.indexOf(rank)) * plan.buckets.length) / receivers.length);
-  return numbered(
-    [...plan.buckets.slice(start), ...plan.buckets.slice(0, start)].map((bucket) => ({ bucket, root: rank })),
-  );
+  const ranges = rangesOf(metas, plan);
+  const shared = roles.group.length > 0;
+  return (shared ? sharedBuckets(input) : ownBuckets(input)).map(({ bucket, readerRank }, index) => ({
+    ...ranges[bucket.index]!,
+    ...{ index, readerRank, ownerRank: bucket.ownerRank, sizeBytes: bucket.sizeBytes },
+    receivers: shared ? receivers : [rank],
+    bucket: { ...bucket, index },
+  }));
 }
 
-/** Buckets that are read take the positions that they have in the plan, in the order of their assignment. */
-function sharedTransfers({ plan, roles, metas, isForeign, proposals }: TransfersInput): Transfer[] {
+/** Without a group this rank reads all buckets for itself. */
+function ownBuckets({ plan, roles, rank }: TransfersInput): Assignment[] {
+  const { receivers } = roles;
+  const start = Math.floor((Math.max(0, receivers.indexOf(rank)) * plan.buckets.length) / receivers.length);
+  const rotated = [...plan.buckets.slice(start), ...plan.buckets.slice(0, start)];
+  return rotated.map((bucket) => ({ bucket, readerRank: rank }));
+}
+
+/** Buckets that are read keep the positions that reads have in the plan, in the order of assignment. */
+function sharedBuckets({ plan, roles, metas, isForeign, proposals }: TransfersInput): Assignment[] {
   const isSent = ({ ownerRank }: Bucket): boolean => !isForeign && roles.group.includes(ownerRank);
   const assigned = assignReceiverRanks(
     plan.buckets.filter((bucket) => !isSent(bucket)).map((bucket) => ({ ownerRank: bucket.ownerRank, bucket })),
@@ -50,14 +73,19 @@ function sharedTransfers({ plan, roles, metas, isForeign, proposals }: Transfers
     topologyOf(metas.map((rankMetas) => [rankMetas.rank, rankMetas])),
   ).values();
   return plan.buckets.map((bucket) => {
-    if (isSent(bucket)) return { bucket, root: bucket.ownerRank };
+    if (isSent(bucket)) return { bucket, readerRank: bucket.ownerRank };
     const { bucket: read, receiverRank } = assigned.next().value!;
-    return { bucket: read, root: receiverRank };
+    return { bucket: read, readerRank: receiverRank };
   });
 }
 
-function numbered(transfers: readonly Transfer[]): Transfer[] {
-  return transfers.map(({ bucket, root }, index) => ({ bucket: { ...bucket, index }, root }));
+const known = new WeakMap<Plan, readonly TensorRanges[]>();
+
+/** The ranges of a plan's buckets, computed once per plan. */
+function rangesOf(metas: WorldMetas, plan: Plan): readonly TensorRanges[] {
+  const ranges = known.get(plan) ?? bucketRanges(metas, plan);
+  known.set(plan, ranges);
+  return ranges;
 }
 
 /** Groups ranks by the NICs that they have in common. */
