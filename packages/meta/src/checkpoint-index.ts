@@ -1,5 +1,6 @@
 import { join } from 'node:path';
 import { invalidFile } from './file-errors.ts';
+import { foreignFormat, LOOKED_AT_BYTES } from './foreign-format.ts';
 import { JsonReader } from './json-reader.ts';
 import { withFile } from './read-file.ts';
 
@@ -28,7 +29,9 @@ export async function readCheckpointIndex(folder: string, signal?: AbortSignal):
     if (file.sizeBytes > MAX_INDEX_BYTES) {
       throw invalidIndex(file.path, `has ${file.sizeBytes} bytes, expected at most ${MAX_INDEX_BYTES}`);
     }
-    return parseCheckpointIndex(await file.read(0, file.sizeBytes), file.path);
+    const bytes = await file.read(0, file.sizeBytes);
+    refuseOtherFormats(bytes, file.path);
+    return parseCheckpointIndex(bytes, file.path);
   });
 }
 
@@ -65,6 +68,14 @@ function parseCheckpointIndex(bytes: Uint8Array, path: string): CheckpointIndex 
   });
   reader.end();
   return { path, totalSizeBytes, weightMap: weightMap ?? fail('has no weight_map') };
+}
+
+/** Names the format of a file that is not JSON, such as a Git LFS pointer or an HTML page. */
+function refuseOtherFormats(bytes: Uint8Array, path: string): void {
+  const begin = bytes.subarray(0, LOOKED_AT_BYTES);
+  if (/^[\xef\xbb\xbf\s]*[{[]/.test(String.fromCharCode(...begin))) return;
+  const foreign = foreignFormat(begin, path);
+  if (foreign !== undefined) throw invalidFile(path, foreign.what, { hint: foreign.hint });
 }
 
 function decode(bytes: Uint8Array, fail: (what: string) => never): string {

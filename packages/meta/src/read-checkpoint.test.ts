@@ -163,6 +163,9 @@ describe('readCheckpoint', () => {
     ['no JSON', 'weights', /has "w" at character 0/],
     ['an array', '[]', /the index is \[\], expected an object/],
     ['no weight_map', '{}', /has no weight_map/],
+    ['a Git LFS pointer', 'version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n', /is a Git LFS pointer/],
+    ['an HTML page', '<!DOCTYPE html><title>Sign in</title>', /is an HTML page/],
+    ['text', 'Entry not found', /is text: "Entry not found"/],
     ['a tensor twice', '{"weight_map":{"x":"a.safetensors","x":"b.safetensors"}}', /key "x" twice/],
   ])('refuses an index with %s', async (_, text, message) => {
     await shard('a.safetensors', 'x');

@@ -1,3 +1,4 @@
+import type { Stats } from 'node:fs';
 import { type FileHandle, open, stat } from 'node:fs/promises';
 import { setTimeout } from 'node:timers/promises';
 import { abortError, CheckpointEngineError, type FileState } from '@checkpoint-engine/interface';
@@ -33,14 +34,10 @@ export async function withFile<T>(
     // The check precedes the open because opening a pipe waits for its writer.
     const kind = await stat(path);
     if (!kind.isFile()) {
-      throw invalidFile(
-        path,
-        `is ${kind.isDirectory() ? 'a directory' : 'not a regular file'}, expected a regular file`,
-        {
-          code: 'CE_FILE_UNREADABLE',
-          hint: 'Pass a file',
-        },
-      );
+      throw invalidFile(path, `is ${kindOf(kind)}, expected a regular file`, {
+        code: 'CE_FILE_UNREADABLE',
+        hint: 'Pass a file',
+      });
     }
     const opened = await open(path, 'r');
     handle = opened;
@@ -67,6 +64,12 @@ export async function withFile<T>(
   } finally {
     await handle?.close();
   }
+}
+
+function kindOf(kind: Stats): string {
+  if (kind.isDirectory()) return 'a directory';
+  if (kind.isFIFO()) return 'a FIFO';
+  return kind.isSocket() ? 'a socket' : 'a device';
 }
 
 /**

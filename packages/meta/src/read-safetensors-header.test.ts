@@ -34,7 +34,7 @@ describe('readSafetensorsHeader', () => {
       ['missing', 'CE_FILE_NOT_FOUND', /No file at/],
       ['empty/below', 'CE_FILE_NOT_FOUND', /No file at/],
       ['folder.safetensors', 'CE_FILE_UNREADABLE', /is a directory, expected a regular file/],
-      ['pipe', 'CE_FILE_UNREADABLE', /is not a regular file/],
+      ['pipe', 'CE_FILE_UNREADABLE', /is a FIFO, expected a regular file/],
       ['nul\0', 'CE_FILE_UNREADABLE', /not readable/],
       ['empty', 'CE_FILE_TRUNCATED', /has 0 bytes/],
       ['short', 'CE_FILE_TRUNCATED', /has 7 bytes/],
