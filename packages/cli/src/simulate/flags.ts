@@ -21,5 +21,6 @@ export interface SimulateFlags {
   readonly deviceMemory?: number;
   readonly firstUpdate?: true;
   readonly sweep?: string;
+  readonly report?: string;
   readonly json?: true;
 }

@@ -1,14 +1,22 @@
+import { CheckpointEngineError } from '@checkpoint-engine/interface';
+import { checkOutputFile, writeOutputFile } from '../output/output-file.ts';
 import type { Terminal } from '../output/terminal.ts';
+import { loadReport } from '../report/load-report.ts';
 import type { SimulateFlags } from './flags.ts';
 import { loadSimulate } from './load-simulate.ts';
 import { parseSweep } from './parse-sweep.ts';
 import { scenariosOf } from './scenarios.ts';
+import { simulationReport } from './simulation-report.ts';
 import { simulationText } from './simulation-text.ts';
 import { sweepText } from './sweep-text.ts';
 
 /** Runs `simulate`. @throws {CheckpointEngineError} `CE_CONFIG_INVALID`, `CE_PACKAGE_NOT_FOUND`, `CE_PLAN_*`, `CE_FILE_*` */
 export async function runSimulate(flags: SimulateFlags, terminal: Terminal): Promise<void> {
   const simulate = await loadSimulate();
+  const { report } = flags;
+  const drawer = report === undefined ? undefined : await loadReport('--report');
+  if (report !== undefined) await checkOutputFile({ path: report, flag: '--report' });
+  if (report !== undefined && flags.sweep !== undefined) throw sweepWithReport();
   const scenarios = await scenariosOf(flags, simulate);
   const { colors } = terminal.out;
   const print = (value: object, text: () => string): void =>
@@ -26,5 +34,18 @@ export async function runSimulate(flags: SimulateFlags, terminal: Terminal): Pro
     const prepared = simulate.prepare(scenario);
     return { result: prepared.run(), whatIf: simulate.whatIf(prepared, scenario.topology) };
   });
+  if (drawer !== undefined) {
+    const date = new Date().toISOString();
+    const [first, ...others] = simulations.map((simulation) => simulationReport(simulation, date));
+    await writeOutputFile(report!, drawer.updatePage(first!, ...others));
+  }
   print({ simulations }, () => simulationText(simulations, colors));
+}
+
+function sweepWithReport(): CheckpointEngineError {
+  return new CheckpointEngineError(
+    'CE_CONFIG_INVALID',
+    '--report and --sweep are given',
+    'Leave out --report: a page shows one simulation per method',
+  );
 }
