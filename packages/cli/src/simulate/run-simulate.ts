@@ -2,6 +2,8 @@ import { CheckpointEngineError } from '@checkpoint-engine/interface';
 import { checkOutputFile, writeOutputFile } from '../output/output-file.ts';
 import type { Terminal } from '../output/terminal.ts';
 import { loadReport } from '../report/load-report.ts';
+import { calibrateScenarios } from './calibrate-scenarios.ts';
+import { calibrationText } from './calibration-text.ts';
 import type { SimulateFlags } from './flags.ts';
 import { loadSimulate } from './load-simulate.ts';
 import { parseSweep } from './parse-sweep.ts';
@@ -17,10 +19,18 @@ export async function runSimulate(flags: SimulateFlags, terminal: Terminal): Pro
   const drawer = report === undefined ? undefined : await loadReport('--report');
   if (report !== undefined) await checkOutputFile({ path: report, flag: '--report' });
   if (report !== undefined && flags.sweep !== undefined) throw sweepWithReport();
-  const scenarios = await scenariosOf(flags, simulate);
+  const given = await scenariosOf(flags, simulate);
+  const calibrated =
+    flags.calibrate === undefined ? undefined : await calibrateScenarios(flags.calibrate, given, simulate);
+  const scenarios = calibrated?.scenarios ?? given;
+  const calibration = calibrated?.calibration;
   const { colors } = terminal.out;
   const print = (value: object, text: () => string): void =>
-    terminal.print(flags.json ? JSON.stringify({ ok: true, command: 'simulate', ...value }) : text());
+    terminal.print(
+      flags.json
+        ? JSON.stringify({ ok: true, command: 'simulate', ...(calibration && { calibration }), ...value })
+        : [...(calibration ? [calibrationText(calibration, colors)] : []), text()].join('\n'),
+    );
   if (flags.sweep !== undefined) {
     const { name, values } = parseSweep(flags.sweep, simulate);
     const sweeps = scenarios.map((scenario) => ({

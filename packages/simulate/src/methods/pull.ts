@@ -49,6 +49,7 @@ export function planPullMethod(scenario: Scenario, ranks: Ranks): PlannedMethod 
         ),
       ),
     },
+    buckets: [],
     shownRanks: classes[0]!.members.map(({ rank }) => rank),
     warnings: [],
     build: (list, links, cluster) => {
