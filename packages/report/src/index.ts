@@ -4,5 +4,5 @@
  * @packageDocumentation
  */
 
-export type { PhaseSpan, RankReport, ReportedUpdate, StageSpan } from './reported-update.ts';
+export type { PhaseSpan, RankReport, ReportedUpdate, ReportTable, StageSpan } from './reported-update.ts';
 export { updatePage } from './update-page.ts';

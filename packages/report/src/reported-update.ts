@@ -31,11 +31,20 @@ export interface RankReport {
   readonly spans: readonly StageSpan[];
 }
 
+/** A table with a sentence as its title. */
+export interface ReportTable {
+  readonly title: string;
+  readonly head: readonly string[];
+  /** Cells of the first column are names, those of the others are aligned to the right if they begin with a digit. */
+  readonly rows: readonly (readonly string[])[];
+  readonly caption: string;
+}
+
 /** An update as its page shows it. */
 export interface ReportedUpdate {
   /** What was updated: `step-100 into 8 ranks`. */
   readonly title: string;
-  readonly outcome: 'succeeded' | 'failed' | 'cancelled';
+  readonly outcome: 'succeeded' | 'failed' | 'cancelled' | 'simulated';
   /** Why it did not succeed, and what to do about it. */
   readonly error?: { readonly code: string; readonly what: string; readonly hint: string } | undefined;
   /** ISO 8601. */
@@ -47,6 +56,8 @@ export interface ReportedUpdate {
   /** Device memory that the update took on the rank that needed most. */
   readonly deviceBytes: number;
   readonly warnings: readonly string[];
+  /** Further tables, before the charts. @default none */
+  readonly tables?: readonly ReportTable[] | undefined;
   /** Ascending by rank. */
   readonly ranks: readonly RankReport[];
 }

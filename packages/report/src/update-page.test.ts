@@ -53,6 +53,15 @@ describe('updatePage', () => {
     expect(page).not.toContain('<100>');
   });
 
+  it('has further tables, and several updates', () => {
+    const table = { title: 'NICs <limit>', head: ['what if', 'time'], rows: [['NICs & more', '4 s']], caption: 'How' };
+    const both = updatePage({ ...update, outcome: 'simulated', tables: [table] }, { ...update, title: 'another' });
+    expect(both).toContain('<h2>NICs &lt;limit&gt;</h2>');
+    expect(both).toContain('<td>NICs &amp; more</td><td class="number">4 s</td>');
+    expect(both.match(/<h1>/g)).toHaveLength(2);
+    expect(both.match(/<html/g)).toHaveLength(1);
+  });
+
   it('compares what workers keep with a broadcast of everything', () => {
     expect(page).not.toContain('of what a broadcast');
     const pulled = updatePage({ ...update, ranks: [rank(0, 4e9), rank(1, 4e9)] });

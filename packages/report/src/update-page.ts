@@ -1,9 +1,11 @@
 import { formatBytes } from '@checkpoint-engine/planner';
 import { bandwidthChart } from './bandwidth-chart.ts';
 import type { Chart } from './chart.ts';
+import { escapeHtml } from './escape-html.ts';
 import { formatMs } from './format-ms.ts';
 import { phasesChart } from './phases-chart.ts';
 import type { ReportedUpdate } from './reported-update.ts';
+import { tableHtml } from './table-html.ts';
 import { timelineChart } from './timeline-chart.ts';
 
 const STYLE = `
@@ -16,18 +18,34 @@ h1 { font-size: 1.5rem; line-height: 1.3; margin-bottom: .25rem } h2 { font-size
 table { border-collapse: collapse; font-size: .85rem; display: block; overflow-x: auto }
 th, td { text-align: left; padding: .25rem .7rem; border-bottom: 1px solid var(--line); vertical-align: top; white-space: nowrap }
 th { background: var(--head) } td.number { text-align: right; font-variant-numeric: tabular-nums }
-.failed, .cancelled { color: var(--bad) } .succeeded { color: var(--good) } .facts td { border: 0; white-space: normal; padding: .1rem .9rem .1rem 0 }
+.failed, .cancelled { color: var(--bad) } .succeeded, .simulated { color: var(--good) } .facts td { border: 0; white-space: normal; padding: .1rem .9rem .1rem 0 }
 ul { padding-left: 1.25rem } svg[width="1000"] { max-width: 100%; min-width: 640px; height: auto }
 `;
 
 /** Rows of the table of ranks: more are left out and counted. */
 const MOST_ROWS = 128;
 
-/** Makes the page of one update: one HTML text without scripts or external addresses. */
-export function updatePage(update: ReportedUpdate): string {
-  const { title, outcome, date, facts, error, warnings } = update;
+/**
+ * Makes the page of one update, or of several to compare: one HTML text without scripts or external addresses.
+ *
+ * @param first Its title is that of the page.
+ */
+export function updatePage(first: ReportedUpdate, ...others: readonly ReportedUpdate[]): string {
+  return `<!doctype html>
+<html lang="en">
+<head><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>${escapeHtml(first.title)}: ${first.outcome}</title>
+<style>${STYLE}</style></head>
+<body>
+${[first, ...others].flatMap(sectionsOf).join('\n')}
+</body>
+</html>
+`;
+}
+
+function sectionsOf(update: ReportedUpdate): string[] {
+  const { title, outcome, date, facts, error, warnings, tables = [] } = update;
   const charts = [phasesChart(update), timelineChart(update), bandwidthChart(update)];
-  const body = [
+  const sections = [
     `<h1>${escapeHtml(title)}: <span class="${outcome}">${outcome}</span></h1>`,
     `<p class="quiet">${escapeHtml(date)}</p>`,
     error === undefined
@@ -37,18 +55,11 @@ export function updatePage(update: ReportedUpdate): string {
     warnings.length === 0
       ? ''
       : `<h2>Warnings</h2><ul>${warnings.map((warning) => `<li>${escapeHtml(warning)}</li>`).join('')}</ul>`,
+    ...tables.map(tableHtml),
     ...charts.flatMap((chart) => (chart === undefined ? [] : [figureOf(chart)])),
     rankTable(update),
   ];
-  return `<!doctype html>
-<html lang="en">
-<head><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>${escapeHtml(title)}: ${outcome}</title>
-<style>${STYLE}</style></head>
-<body>
-${body.filter(Boolean).join('\n')}
-</body>
-</html>
-`;
+  return sections.filter((section) => section !== '');
 }
 
 function totals({ ranks, totalBytes, deviceBytes }: ReportedUpdate): [string, string][] {
@@ -95,8 +106,4 @@ function rankTable({ ranks }: ReportedUpdate): string {
 <table><thead><tr>${head.map((text) => `<th>${text}</th>`).join('')}</tr></thead>
 <tbody>${rows.map((row) => `<tr>${row.map(cell).join('')}</tr>`).join('\n')}</tbody></table>
 <p class="caption">Needed: bytes that the worker of this rank keeps. Received: bytes that reached it. Rate: received bytes over the time of the stream phase.${left > 0 ? ` ${left} more ranks are left out.` : ''}</p>`;
-}
-
-function escapeHtml(text: string): string {
-  return text.replaceAll('&', '&amp;').replaceAll('<', '&lt;').replaceAll('>', '&gt;').replaceAll('"', '&quot;');
 }

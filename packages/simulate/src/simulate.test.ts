@@ -166,4 +166,38 @@ describe('simulate', () => {
     expect(read).toBeGreaterThan(result.totalBytes * 0.6);
     expect(sum(result.links, 'nic-out')).toBeCloseTo(sum(result.links, 'nic-in'), -1);
   });
+
+  it.each<MethodName>(['pull', 'p2p'])('lets ranks join by %s, and reads each byte once', (method) => {
+    const one: Given = {
+      ...{ method, hosts: 3, gpusPerHost: 4, layers: 4, experts: 4, source: 'memory' },
+      rates: [50, 300, 400, 40, 10, 40],
+    };
+    const result = simulate({
+      topology: topologyOf(one),
+      model: { title: 'test', tensors: tensorsOf(one.layers, one.experts) },
+      ...{ method, worldSize: 8, joining: 4, bucketBytes: 2 ** 22 },
+      layout: { tp: 4, ep: 1, pp: 1, rules: [] },
+    });
+    expect(result).toMatchObject({ ranks: 12, receivers: 4 });
+    expect(stageBytes(result, 'read')).toBeGreaterThanOrEqual(result.totalBytes);
+    expect(stageBytes(result, 'read')).toBeLessThanOrEqual(result.totalBytes * 1.02);
+    expect(sum(result.links, 'nic-in')).toBeCloseTo(stageBytes(result, 'read'), -1);
+    const isJoined = result.links.filter(({ kind }) => kind === 'nic-in' || kind === 'pcie');
+    for (const { name } of isJoined) expect(name).toMatch(/^host 2 /);
+  });
+
+  it('divides experts over ranks, so that a host reads a part of the model', () => {
+    const one: Given = {
+      ...{ method: 'pull', hosts: 4, gpusPerHost: 2, layers: 4, experts: 8, source: 'memory' },
+      rates: [50, 300, 400, 40, 10, 40],
+    };
+    const readBytes = (ep: number): number => {
+      const model = { title: 'test', tensors: tensorsOf(one.layers, one.experts) };
+      const layout = { tp: 2, ep, pp: 1, rules: [] };
+      const result = simulate({ topology: topologyOf(one), model, method: 'pull', worldSize: 8, layout });
+      return stageBytes(result, 'read');
+    };
+    // Four hosts are simulated instead of one, each of which keeps a quarter of the experts.
+    expect(readBytes(8) / 4).toBeLessThan(readBytes(1) * 0.7);
+  });
 });

@@ -8,7 +8,7 @@ import { linkUses } from './figures/link-uses.ts';
 import { rankSteps } from './figures/rank-steps.ts';
 import { stageTimes } from './figures/stage-times.ts';
 import { planBroadcast } from './methods/broadcast.ts';
-import type { PlannedMethod } from './methods/planned.ts';
+import type { BucketFigures, PlannedMethod } from './methods/planned.ts';
 import { planPullMethod } from './methods/pull.ts';
 import { planPython } from './methods/python.ts';
 import { sizedTensors } from './model/world-metas.ts';
@@ -17,6 +17,8 @@ import type { Scenario } from './scenario.ts';
 
 /** A scenario whose plan is made. */
 export interface PreparedSimulation {
+  /** Buckets in the order in which they are sent; empty for a pull. */
+  readonly buckets: readonly BucketFigures[];
   /**
    * Runs the plan, on the scenario's cluster or on one with other rates and costs.
    *
@@ -52,6 +54,7 @@ export function prepare(scenario: Scenario): PreparedSimulation {
   const tensors = sizedTensors(model.tensors);
   const totalBytes = tensors.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
   return {
+    buckets: planned.buckets,
     run: (topology = scenario.topology) => {
       const { tasks, links, totalMs, last } = runTasks((list, network) =>
         planned.build(list, new ClusterLinks(topology, network), topology),

@@ -15,6 +15,7 @@ type Section = 'gpu' | 'host' | 'network' | 'costs';
 const CHANGES: readonly (readonly [change: string, section: Section, factors: Readonly<Record<string, number>>])[] = [
   ['NICs twice as fast', 'host', { nicGBps: 2 }],
   ['PCIe links twice as fast', 'gpu', { pcieGBps: 2 }],
+  ['copies in device memory twice as fast', 'gpu', { copyGBps: 2 }],
   ['NVLink twice as fast', 'gpu', { nvlinkGBps: 2 }],
   ['host memory twice as fast', 'host', { memoryGBps: 2 }],
   ['files twice as fast', 'host', { fileGBps: 2 }],

@@ -8,6 +8,9 @@ Examples:
   checkpoint-engine simulate --model kimi-k2 --preset h200 --world-size 256 --tp 16
   checkpoint-engine simulate --checkpoint-path /models/qwen3-30b --topology cluster.json --world-size 64 --method pull
   checkpoint-engine simulate --model kimi-k2 --preset h20 --world-size 256 --tp 16 --sweep nics=1,2,4,8
+  checkpoint-engine simulate --model qwen3-8b --preset h100 --world-size 8 --report page.html
+  checkpoint-engine simulate --checkpoint-path /models/qwen3-8b --preset h200 --gpus-per-host 4 --world-size 4 \\
+    --method broadcast --calibrate trace.json
 
 docs/simulate.md describes the topology file, the layout file, the methods, and how far predictions can be trusted.`;
 
@@ -42,6 +45,11 @@ export function simulateCommand({ terminal }: CommandContext): Command {
     .option('--device-memory <size>', 'most bytes of device memory that the update may take', sizeFlag)
     .option('--first-update', 'simulate the first update of a process')
     .option('--sweep <name=values>', 'vary world-size, bucket-size or nics: nics=1,2,4,8')
+    .option('--calibrate <file>', 'fit rates and costs to the trace of a real update (update --trace) first')
+    .option(
+      '--report <file>',
+      'write a page with timeline, bottleneck and what would help (needs @checkpoint-engine/report)',
+    )
     .option('--json', 'print one JSON object')
     .addHelpText('after', EXAMPLES)
     .action(async (flags: SimulateFlags) => {

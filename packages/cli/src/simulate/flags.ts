@@ -21,5 +21,7 @@ export interface SimulateFlags {
   readonly deviceMemory?: number;
   readonly firstUpdate?: true;
   readonly sweep?: string;
+  readonly calibrate?: string;
+  readonly report?: string;
   readonly json?: true;
 }

@@ -3,11 +3,14 @@ import { type Field, type FieldKind, SECTIONS, TOP_FIELDS } from './fields.ts';
 import { isPresetName, PRESET_NAMES, presetTopology } from './presets.ts';
 import type { ClusterTopology } from './topology.ts';
 
+/** Values of fields that a file without a preset may leave out. */
+const DEFAULTS: Readonly<Record<string, unknown>> = { device: 'cuda' };
 /** Largest value of any number in the file: beyond it, times and bytes lose their precision. */
 const MOST = 1e9;
 
 const WANTED: Readonly<Record<FieldKind, string>> = {
   text: 'a text of 1 to 200 characters',
+  device: 'cuda or host',
   count: 'an integer of 1 to 1,000,000',
   countOrZero: 'an integer of 0 to 1,000,000',
   rate: 'a number above 0',
@@ -18,6 +21,7 @@ const WANTED: Readonly<Record<FieldKind, string>> = {
 
 const FITS: Readonly<Record<FieldKind, (value: unknown) => boolean>> = {
   text: (value) => typeof value === 'string' && value.length > 0 && value.length <= 200,
+  device: (value) => value === 'cuda' || value === 'host',
   count: (value) => Number.isInteger(value) && (value as number) >= 1 && (value as number) <= 1e6,
   countOrZero: (value) => Number.isInteger(value) && (value as number) >= 0 && (value as number) <= 1e6,
   rate: (value) => isNumber(value) && value > 0,
@@ -50,7 +54,7 @@ export function checkTopology(value: unknown): ClusterTopology {
   const known = [...Object.keys(TOP_FIELDS), ...Object.keys(SECTIONS)];
   checkNames('', own, known);
   for (const [name, field] of Object.entries(TOP_FIELDS)) {
-    checkField(name, own[name] ?? base[name], field);
+    checkField(name, own[name] ?? base[name] ?? DEFAULTS[name], field);
   }
   const sections = Object.entries(SECTIONS).map(([section, fields]) => {
     const given = own[section] ?? {};
@@ -60,7 +64,7 @@ export function checkTopology(value: unknown): ClusterTopology {
     for (const [name, field] of Object.entries(fields)) checkField(`${section}.${name}`, filled[name], field);
     return [section, filled];
   });
-  const topology = { ...base, ...own, ...Object.fromEntries(sections) } as ClusterTopology;
+  const topology = { ...DEFAULTS, ...base, ...own, ...Object.fromEntries(sections) } as ClusterTopology;
   checkTogether(topology);
   return topology;
 }

@@ -1,5 +1,5 @@
 /** Which values a field accepts. */
-export type FieldKind = 'text' | 'count' | 'countOrZero' | 'rate' | 'rateOrZero' | 'size' | 'time';
+export type FieldKind = 'text' | 'device' | 'count' | 'countOrZero' | 'rate' | 'rateOrZero' | 'size' | 'time';
 
 /** A field of the topology file. */
 export interface Field {
@@ -15,6 +15,7 @@ const limit = (what: string): Field => ({ kind: 'rateOrZero', what: `${what}. 1e
 /** Fields outside of sections. */
 export const TOP_FIELDS: Readonly<Record<string, Field>> = {
   name: { kind: 'text', what: 'Name of the cluster' },
+  device: { kind: 'device', what: 'What the engines run on' },
   hosts: { kind: 'count', what: 'Number of hosts' },
   gpusPerHost: { kind: 'count', what: 'GPUs of one host' },
 };

@@ -59,6 +59,7 @@ export function presetTopology(name: PresetName): ClusterTopology {
   const gpu = GPUS[name];
   return {
     name: `8 x ${gpu.name} per host`,
+    device: 'cuda',
     hosts: 1,
     gpusPerHost: 8,
     gpu,

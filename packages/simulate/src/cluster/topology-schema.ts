@@ -3,6 +3,7 @@ import { PRESET_NAMES } from './presets.ts';
 
 const TYPES: Readonly<Record<FieldKind, object>> = {
   text: { type: 'string', minLength: 1, maxLength: 200 },
+  device: { enum: ['cuda', 'host'], default: 'cuda' },
   count: { type: 'integer', minimum: 1, maximum: 1_000_000 },
   countOrZero: { type: 'integer', minimum: 0, maximum: 1_000_000 },
   rate: { type: 'number', exclusiveMinimum: 0, maximum: 1e9 },

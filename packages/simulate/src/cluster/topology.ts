@@ -80,6 +80,8 @@ export interface Costs {
 /** A cluster of equal hosts. The content of a topology file. Plain data. */
 export interface ClusterTopology {
   readonly name: string;
+  /** `host`: engines on CPUs; ranks of a host share one buffer in its memory. */
+  readonly device: 'cuda' | 'host';
   readonly hosts: number;
   readonly gpusPerHost: number;
   readonly gpu: GpuSpec;

@@ -40,7 +40,7 @@ export function planBroadcast(scenario: Scenario, { receivers, firstReceiver }: 
   );
   const hasExperts = model.experts > 0;
   const sizing = sizeUpdate(metas, {
-    hostAddressable: false,
+    hostAddressable: topology.device === 'host',
     freeBytes: topology.gpu.freeGB * 1e9,
     memberCount: receivers,
     bucketBytes: scenario.bucketBytes,
@@ -61,6 +61,7 @@ export function planBroadcast(scenario: Scenario, { receivers, firstReceiver }: 
       keptBytes: kept,
       hostBytes: metas.slice(0, perHost).reduce((sum, { regions }) => sum + (regions[0]?.sizeBytes ?? 0), 0),
     },
+    buckets: transfers.map(({ bucket: { sizeBytes, tensorCount } }) => ({ sizeBytes, tensorCount })),
     shownRanks: Array.from({ length: Math.min(receivers, topology.gpusPerHost) }, (_, at) => group.first + at),
     warnings: [],
     build: (list, links, cluster) =>
@@ -145,7 +146,9 @@ class BroadcastSteps {
       const stagedAfter = staged[index];
       const room = sizing.stagingBytes === 0 ? free : stagedAfter === undefined ? undefined : sent[stagedAfter];
       const copy = this.#copy(index, bucket, root, [begin, room]);
-      const path = broadcastPath(this.#links, this.#topology, group, root);
+      // Ranks of a host that share the buffer have the bytes when the root has them.
+      const isShared = this.#topology.device === 'host' && hosts === 1;
+      const path = isShared ? undefined : broadcastPath(this.#links, this.#topology, group, root);
       const arrived =
         group.count === 1
           ? copy

@@ -1,7 +1,9 @@
 import type { ReadChunk } from '@checkpoint-engine/planner';
 
-/** Most chunks of a host that are simulated one by one. */
+/** Most chunks that are simulated one by one, of all simulated hosts together. */
 const MOST_CHUNKS = 1536;
+/** Fewer would not show that reads and copies overlap. */
+const LEAST_CHUNKS_PER_HOST = 64;
 
 /** A chunk with its place in the ring of its reader. */
 export interface PlacedChunk extends ReadChunk {
@@ -27,9 +29,12 @@ export interface ChunkGroup {
 /**
  * Joins neighboring chunks of a reader if there are so many that simulating each would take minutes. The ring then holds
  * as many groups as it otherwise holds chunks, so reads and copies overlap in the same way.
+ *
+ * @param hosts Number of simulated hosts.
  */
-export function mergeChunks(chunks: readonly PlacedChunk[], groupsInRing: number): ChunkGroup[] {
-  const perGroup = Math.ceil(chunks.length / MOST_CHUNKS);
+export function mergeChunks(chunks: readonly PlacedChunk[], groupsInRing: number, hosts: number): ChunkGroup[] {
+  const most = Math.max(LEAST_CHUNKS_PER_HOST, Math.floor(MOST_CHUNKS / hosts));
+  const perGroup = Math.ceil(chunks.length / most);
   const groups: { readonly first: number; readonly turn: number; readonly members: PlacedChunk[] }[] = [];
   const open = new Map<number, (typeof groups)[number]>();
   for (const [index, chunk] of chunks.entries()) {

@@ -34,16 +34,14 @@ export interface HeldTensors {
   readonly model: DividedModel;
   /** The rank that holds each tensor. */
   readonly holders: Int32Array;
+  /** Number of hosts that are simulated. */
+  readonly hosts: number;
 }
 
 /** Plans the pull of one host with the functions that a parameter server plans it with. */
-export function planPullHost(
-  scenario: Scenario,
-  ranks: Ranks,
-  { metas, model, holders }: HeldTensors,
-  hostClass: HostClass,
-): PullHost {
+export function planPullHost(scenario: Scenario, ranks: Ranks, held: HeldTensors, hostClass: HostClass): PullHost {
   const { topology, layout, bucketBytes } = scenario;
+  const { metas, model, holders } = held;
   const { members } = hostClass;
   const needs = new Map(
     members.map(({ rank }) => [rank, needsOf(model, layout, positionOf(layout, rank - ranks.firstReceiver))]),
@@ -76,7 +74,7 @@ export function planPullHost(
   return {
     hostClass,
     chunkCount: chunks.length,
-    groups: mergeChunks(placed, CHUNKS_IN_RING),
+    groups: mergeChunks(placed, CHUNKS_IN_RING, held.hosts),
     pooledBytes: members.map(({ rank }) => pooled(needs.get(rank)!, ownerOf)),
     keptBytes: members.map(({ rank }) => keptBytes(needs.get(rank)!)),
     ringBytes: new Set(chunks.map(({ readerRank }) => readerRank)).size * ringBytes,

@@ -22,10 +22,18 @@ export interface PlanFigures {
   readonly reason: string;
 }
 
+/** A bucket of a plan. */
+export interface BucketFigures {
+  readonly sizeBytes: number;
+  readonly tensorCount: number;
+}
+
 /** What a method has planned. Independent of rates and costs, so it can run on several clusters of the same shape. */
 export interface PlannedMethod {
   readonly figures: PlanFigures;
   readonly memory: MemoryUse;
+  /** Buckets in the order in which they are sent; empty for a pull. */
+  readonly buckets: readonly BucketFigures[];
   /** Ranks whose steps the timeline shows. */
   readonly shownRanks: readonly number[];
   readonly warnings: readonly string[];

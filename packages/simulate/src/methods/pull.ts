@@ -19,7 +19,9 @@ const WORKER_BYTES = 64 * 2 ** 20;
 export function planPullMethod(scenario: Scenario, ranks: Ranks): PlannedMethod {
   const { topology, worldSize, source = 'memory' } = scenario;
   const metas = worldMetas(sizedTensors(scenario.model.tensors), worldSize, topology);
+  const classes = hostClasses(scenario, ranks);
   const held: HeldTensors = {
+    hosts: classes.length,
     metas,
     model: divideModel(
       metas.flatMap(({ tensors }) => tensors),
@@ -27,7 +29,6 @@ export function planPullMethod(scenario: Scenario, ranks: Ranks): PlannedMethod 
     ),
     holders: Int32Array.from(metas.flatMap(({ rank, tensors }) => tensors.map(() => rank))),
   };
-  const classes = hostClasses(scenario, ranks);
   const hosts = classes.map((one) => planPullHost(scenario, ranks, held, one));
   const fold = new OwnerFold(scenario, ranks, classes);
   const poolBytes = metas.map(({ regions }) => regions[0]?.sizeBytes ?? 0);
@@ -49,6 +50,7 @@ export function planPullMethod(scenario: Scenario, ranks: Ranks): PlannedMethod 
         ),
       ),
     },
+    buckets: [],
     shownRanks: classes[0]!.members.map(({ rank }) => rank),
     warnings: [],
     build: (list, links, cluster) => {

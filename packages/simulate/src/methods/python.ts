@@ -58,6 +58,7 @@ export function planPython(scenario: Scenario, { receivers }: Ranks): PlannedMet
       keptBytes: kept,
       hostBytes: metas.slice(0, perHost).reduce((sum, { regions }) => sum + (regions[0]?.sizeBytes ?? 0), 0),
     },
+    buckets: job.transfers.map(({ bucket: { sizeBytes, tensorCount } }) => ({ sizeBytes, tensorCount })),
     shownRanks: Array.from({ length: Math.min(receivers, topology.gpusPerHost) }, (_, rank) => rank),
     warnings: [],
     build: (list, links, cluster) => addSteps(list, links, cluster, job),
