@@ -69,3 +69,22 @@ it('serve --report-folder keeps the pages and traces of the newest updates, also
   expect(readdirSync(reports).filter((name) => name.endsWith('.trace.json'))).toHaveLength(2);
   expect(existsSync(join(reports, 'update-notes.html'))).toBe(true);
 });
+
+it('serve --trace writes the traces of updates alone', async () => {
+  const { path, worker: one } = await worker(0);
+  const traces = join(folder, 'traces');
+  const server = await startServer([
+    ...['--uds', join(folder, 'traced.sock'), '--engine', 'worker', '--engine-uds', path, '--trace', traces],
+  ]);
+  cleanup.push(async () => {
+    server.running.child.kill('SIGTERM');
+    await server.running.result;
+    await one.close();
+  });
+  await server.call('POST', '/v1/checkpoints/a/files', { files: [checkpoint] });
+  await server.call('POST', '/v1/checkpoints/a/gather-metas');
+  expect((await server.call('POST', '/v1/checkpoints/a/update')).status).toBe(200);
+  await expect.poll(() => readdirSync(traces)).toEqual([expect.stringMatching(/^update-\d.*\.trace\.json$/)]);
+  const text = readFileSync(join(traces, readdirSync(traces)[0]!), 'utf8');
+  expect((JSON.parse(text) as { traceEvents: object[] }).traceEvents.length).toBeGreaterThan(3);
+});

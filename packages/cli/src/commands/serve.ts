@@ -99,6 +99,7 @@ export function serveCommand({ terminal, env, setExitCode }: CommandContext): Co
       '--report-folder <folder>',
       'write an HTML page and a trace of each update to this folder (needs @checkpoint-engine/report)',
     )
+    .option('--trace <folder>', 'write a trace of each update to this folder, for ui.perfetto.dev')
     .option('--keep-reports <n>', 'number of newest updates whose page and trace are kept', countFlag, 20)
     .addOption(logLevelOption('info'))
     .addOption(logFormatOption())

@@ -27,6 +27,13 @@ describe('serveConfig', () => {
     );
   });
 
+  it('writes pages and traces, traces alone, or neither', () => {
+    expect(config({}).reports).toBeUndefined();
+    expect(config({ reportFolder: '/r' }).reports).toEqual({ folder: '/r', keep: 20, hasPages: true });
+    expect(config({ trace: '/t' }).reports).toEqual({ folder: '/t', keep: 20, hasPages: false });
+    expect(() => config({ reportFolder: '/r', trace: '/t' })).toThrow(/are both given/);
+  });
+
   it('releases communicators where it is asked to', () => {
     expect(config({}).update.releaseCommunicators).toBeUndefined();
     expect(config({ releaseCommunicators: true }).update.releaseCommunicators).toBe(true);

@@ -32,6 +32,8 @@ export interface ServeFlags extends LogOptions, Omit<EngineFlags, 'uds'> {
   readonly releaseCommunicators?: boolean;
   readonly graceTime: number;
   readonly reportFolder?: string;
+  /** A folder for traces without pages. */
+  readonly trace?: string;
   readonly keepReports: number;
   readonly p2p?: P2PWay;
   readonly p2pHost: string;
@@ -79,7 +81,7 @@ export interface ServeConfig {
   /** How long a running update may continue after a request to stop. */
   readonly graceMs: number;
   /** The folder for a page and a trace of each update. */
-  readonly reports?: { readonly folder: string; readonly keep: number } | undefined;
+  readonly reports?: { readonly folder: string; readonly keep: number; readonly hasPages: boolean } | undefined;
   readonly log: LogOptions;
 }
 
@@ -127,7 +129,7 @@ export function serveConfig(flags: ServeFlags, env: Environment): ServeConfig {
     p2pHost: flags.p2pHost,
     allowedRoots: allowedRoots(flags.allowPath, token),
     graceMs: flags.graceTime,
-    reports: flags.reportFolder === undefined ? undefined : { folder: flags.reportFolder, keep: flags.keepReports },
+    reports: reportsConfig(flags),
     log: { logLevel, logFormat },
   };
 }
@@ -186,6 +188,14 @@ function listenAddress({ listen, uds }: ServeFlags): ListenAddress {
     throw invalid(`--listen is "${listen}", expected HOST:PORT`, 'Write it like 127.0.0.1:19730 or [::1]:19730');
   }
   return { host: v6 ?? (name || '127.0.0.1'), port: Number(port) };
+}
+
+function reportsConfig({ reportFolder, trace, keepReports: keep }: ServeFlags): ServeConfig['reports'] {
+  if (reportFolder !== undefined && trace !== undefined) {
+    throw invalid('--report-folder and --trace are both given', 'Remove --trace: --report-folder writes traces, too');
+  }
+  if (trace !== undefined) return { folder: trace, keep, hasPages: false };
+  return reportFolder === undefined ? undefined : { folder: reportFolder, keep, hasPages: true };
 }
 
 function rankSockets({ rankUds, uds, nprocPerNode, nnodes }: ServeFlags): string[] | undefined {

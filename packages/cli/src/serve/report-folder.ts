@@ -13,6 +13,8 @@ export interface ReportFolderOptions {
   readonly folder: string;
   /** Number of newest updates whose files are kept. */
   readonly keep: number;
+  /** Write a page next to each trace. */
+  readonly hasPages: boolean;
   readonly world: HttpWorld;
   readonly logger: Logger;
 }
@@ -21,13 +23,14 @@ export interface ReportFolderOptions {
 const OWN_FILE = /^update-\d{4}-\d{2}-\d{2}T[\d-]+Z-[0-9a-f-]+\.(?:html|trace\.json)$/;
 
 /**
- * Writes a page and a trace of every update to a folder, and removes those of the oldest updates.
+ * Writes a trace of every update to a folder, and a page where it is asked for, and removes those of the oldest updates.
  *
  * @throws {CheckpointEngineError} `CE_CONFIG_INVALID` The folder cannot be written to. `CE_PACKAGE_NOT_FOUND`
  */
-export async function openReportFolder({ folder, keep, world, logger }: ReportFolderOptions): Promise<UpdateObserver> {
-  await loadReport('--report-folder');
-  await checkFolder(folder);
+export async function openReportFolder(options: ReportFolderOptions): Promise<UpdateObserver> {
+  const { folder, world, hasPages } = options;
+  if (hasPages) await loadReport('--report-folder');
+  await checkFolder(folder, hasPages ? '--report-folder' : '--trace');
   const events = new Map<string, ProgressEvent[]>();
   let writing: Promise<void> = Promise.resolve();
   return {
@@ -42,20 +45,20 @@ export async function openReportFolder({ folder, keep, world, logger }: ReportFo
       events.delete(update.id);
       if (update.startedAtMs === undefined) return;
       // One at a time: removal works on the folder as a whole.
-      writing = writing.then(() => write(folder, keep, endedUpdate(world, update, own), update, logger));
+      writing = writing.then(() => write(options, endedUpdate(world, update, own), update));
     },
   };
 }
 
-async function checkFolder(folder: string): Promise<void> {
+async function checkFolder(folder: string, flag: string): Promise<void> {
   try {
     await mkdir(folder, { recursive: true });
     await access(folder, constants.W_OK);
   } catch (error) {
     throw new CheckpointEngineError(
       'CE_CONFIG_INVALID',
-      `The folder of --report-folder, "${folder}", cannot be written to: ${(error as Error).message}`,
-      'Correct --report-folder, or allow this user to write there',
+      `The folder of ${flag}, "${folder}", cannot be written to: ${(error as Error).message}`,
+      `Correct ${flag}, or allow this user to write there`,
       { file: folder, cause: error },
     );
   }
@@ -81,14 +84,15 @@ function endedUpdate(world: HttpWorld, update: UpdateRecord, events: readonly Pr
 }
 
 async function write(
-  folder: string,
-  keep: number,
+  { folder, keep, hasPages, logger }: ReportFolderOptions,
   ended: EndedUpdate,
   { id, startedAtMs }: UpdateRecord,
-  logger: Logger,
 ): Promise<void> {
   const name = join(folder, `update-${new Date(startedAtMs!).toISOString().replaceAll(/[:.]/g, '-')}-${id}`);
-  const unwritten = [await writeReport(`${name}.html`, ended), await writeTrace(`${name}.trace.json`, ended.events)];
+  const unwritten = [
+    hasPages ? await writeReport(`${name}.html`, ended) : undefined,
+    await writeTrace(`${name}.trace.json`, ended.events),
+  ];
   for (const reason of unwritten) if (reason !== undefined) logger.warn({ update: id }, reason);
   try {
     const updates = new Map<string, string[]>();
