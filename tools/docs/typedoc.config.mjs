@@ -48,7 +48,13 @@ export default {
     'Constructor',
   ],
   packagesRequiringDocumentation: packages.map(({ manifest }) => manifest.name),
-  validation: { notExported: false, invalidPath: false, invalidLink: true, notDocumented: true, unusedMergeModuleWith: true },
+  validation: {
+    notExported: false,
+    invalidPath: false,
+    invalidLink: true,
+    notDocumented: true,
+    unusedMergeModuleWith: true,
+  },
   treatWarningsAsErrors: true,
   treatValidationWarningsAsErrors: true,
 };
