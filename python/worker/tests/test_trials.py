@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -59,6 +60,7 @@ def load(toy: Toy, name: str, tensor: torch.Tensor) -> None:
     parts = name.split(".")
     if "experts" not in parts:
         into = toy.get_parameter(name).data
+        tensor = tensor.to(into.device)
         into.copy_(tensor.narrow(1, 6, 6) if "down" in parts else tensor)
         return
     experts, e, kind = toy.layers[int(parts[1])].experts, int(parts[3]), parts[4]
@@ -75,6 +77,7 @@ class Rig:
         self, loaded: Loaded = lambda _, tensor: tensor, processed: Processed = lambda path, module: None
     ) -> None:
         self.loads = 0
+        self.is_on_meta = False
 
         def loads(toy: Toy, name: str, tensor: torch.Tensor) -> None:
             self.loads += 1
@@ -94,7 +97,23 @@ class Rig:
             self.process(module)
 
     def engine(self) -> Engine:
-        return Engine(self.toy.load_weights, [("", self.toy)], "cpu", process=self.process)
+        load_format = self.load_format if self.is_on_meta else None
+        return Engine(self.toy.load_weights, [("", self.toy)], "cpu", load_format=load_format, process=self.process)
+
+    @contextmanager
+    def load_format(self) -> Iterator[None]:
+        """Parameters without memory, and another default device, as a quantizing engine has while it loads."""
+        tables = [(module._parameters, dict(module._parameters)) for module in self.toy.modules()]
+        for table, saved in tables:
+            table.update(
+                {name: torch.nn.Parameter(t.data.to("meta"), requires_grad=False) for name, t in saved.items()}
+            )
+        try:
+            with torch.device("meta"):
+                yield
+        finally:
+            for table, saved in tables:
+                table.update(saved)
 
     def represented(self, *, stamped: bool = True) -> Recording:
         metas = metas_of(FORM)
@@ -130,9 +149,11 @@ def rest_of(recording: Recording) -> set[str]:
     }
 
 
+@pytest.mark.parametrize("is_on_meta", [True, False])
 @pytest.mark.parametrize("stamped", [True, False])
-def test_the_first_update_is_a_pull_without_a_load(stamped: bool) -> None:
+def test_the_first_update_is_a_pull_without_a_load(stamped: bool, is_on_meta: bool) -> None:
     rig = Rig()
+    rig.is_on_meta = is_on_meta
     recording = rig.represented(stamped=stamped)
     assert rest_of(recording) == set()
     summary = recording.summary()

@@ -7,7 +7,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Engines } from './environment.ts';
 
 const START_MS = 900_000;
-const LOG_CHARACTERS = 40_000;
+const LOG_CHARACTERS = 1_000_000;
 
 /** A vLLM server, in a process group of its own. */
 export class VllmServer {

@@ -76,6 +76,9 @@ class LoaderTrial(LoaderTrace):
         kind = self._kind_of.get(func)
         if kind is None:
             kind = self._kind_of[func] = kind_of(func)
+        if kind == "cast" and kwargs.get("device") is not None and torch.device(kwargs["device"]).type == "meta":
+            # To the device of a parameter that has no memory while it is loaded on trial.
+            return func(*args, **{**kwargs, "device": self.device})
         if kind not in ("copy", "fill", "write"):
             return func(*args, **kwargs)
         for written in tensors_written(func, args, kwargs):

@@ -25,7 +25,7 @@ class TrialValues:
 
     def __init__(self, device: Any, seed: int) -> None:
         self._device = torch.device(device)
-        self._generator = torch.Generator().manual_seed(seed)
+        self._generator = torch.Generator("cpu").manual_seed(seed)
         self._rows: dict[Any, Any] = {}
 
     def tensor(self, index: int, meta: TensorMeta) -> Any:
@@ -55,15 +55,19 @@ class TrialValues:
 
 
 def finite(dtype: Any, count: int, generator: Any) -> Any:
-    """Random numbers of a type: positive and of usual sizes where it is a floating point type."""
+    """Random numbers of a type in host memory: positive and of usual sizes where it is a floating point type."""
+
+    def integers(low: int, high: int) -> Any:
+        return torch.randint(low, high, (count,), generator=generator, dtype=torch.int64, device="cpu")
+
     if dtype == torch.bool:
-        return torch.randint(0, 2, (count,), generator=generator).to(dtype)
+        return integers(0, 2).to(dtype)
     if not dtype.is_floating_point:
         info = torch.iinfo(dtype)
-        return torch.randint(info.min, info.max, (count,), generator=generator, dtype=torch.int64).to(dtype)
+        return integers(info.min, info.max).to(dtype)
     if dtype.itemsize > 1:
-        return torch.rand(count, generator=generator).add_(0.25).to(dtype)
-    data = torch.randint(0, 256, (count,), generator=generator, dtype=torch.int64).to(torch.uint8)
+        return torch.rand(count, generator=generator, device="cpu").add_(0.25).to(dtype)
+    data = integers(0, 256).to(torch.uint8)
     # The types of 8 bits have their infinities and what is no number where all bits of the exponent are set.
     exponent = 0x7C if dtype == torch.float8_e5m2 else 0x78
     data[(data & exponent) == exponent] = 0x31

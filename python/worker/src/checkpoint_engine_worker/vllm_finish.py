@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from checkpoint_engine_worker.vllm_recording import vllm_context
+from checkpoint_engine_worker.vllm_tied import refresh_tied
 
 
 def refresh_derived(models: Sequence[tuple[Any, Any]], vllm_config: Any, device: Any, runner: Any = None) -> int:
@@ -19,6 +20,7 @@ def refresh_derived(models: Sequence[tuple[Any, Any]], vllm_config: Any, device:
     count = 0
     with vllm_context(vllm_config, device):
         for model, config in models:
+            refresh_tied(model)
             for module in model.modules():
                 if derives(module):
                     module.process_weights_after_loading(config.dtype)

@@ -59,9 +59,13 @@ class VllmTarget:
 
     def finish(self) -> None:
         """Converts what is left, and refreshes what is derived from weights."""
+        from checkpoint_engine_worker.vllm_tied import refresh_tied
+
         with self._context():
             for reload in self._reloads:
                 reload.finalize()
+            for model, _ in self._models:
+                refresh_tied(model)
         synchronize(self._device)
 
     def abort(self) -> None:
