@@ -75,6 +75,12 @@ export function updateJson(update: UpdateRecord): object {
       weight_version: (update.state === 'succeeded' && update.weightVersion) || UNKNOWN_VERSION,
     })),
     durations_ms: summary && roundedAll(summary.durationsMs),
+    verified: summary?.verified && {
+      mode: summary.verified.mode,
+      arrived_bytes: summary.verified.arrivedBytes,
+      held_bytes: summary.verified.heldBytes,
+      unverified_tensors: summary.verified.unverifiedTensors,
+    },
     removed_files: summary?.removedFiles,
     error: error && problemOf(error),
   };

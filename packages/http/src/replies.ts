@@ -104,6 +104,14 @@ export const updateReply: z.ZodType = z
       .string()
       .optional()
       .openapi({ description: 'Why the ranks chose it, for example why not to pull' }),
+    verified: z
+      .object({
+        mode: z.enum(['off', 'sample', 'full']),
+        arrived_bytes: z.number(),
+        held_bytes: z.number(),
+        unverified_tensors: z.number(),
+      })
+      .optional(),
     created_at: z.iso.datetime(),
     started_at: z.iso.datetime().optional(),
     ended_at: z.iso.datetime().optional(),

@@ -39,7 +39,7 @@ export interface ServerWorldOptions {
   readonly checkFiles?: ((files: readonly string[]) => Promise<void>) | undefined;
   /** What every update is done with. */
   readonly update?:
-    | Pick<UpdateOptions, 'bucketBytes' | 'deviceMemoryBytes' | 'releaseCommunicators' | 'strategy'>
+    | Pick<UpdateOptions, 'bucketBytes' | 'deviceMemoryBytes' | 'releaseCommunicators' | 'strategy' | 'verify'>
     | undefined;
 }
 
@@ -171,7 +171,7 @@ class ServerWorld implements HttpWorld {
   ): Promise<UpdateSummary> {
     const entry = this.#get(name);
     const { server, engineOf, update } = this.#options;
-    const { timeoutMs, weightVersion, method } = request;
+    const { timeoutMs, weightVersion, method, verify = update?.verify } = request;
     checkRanks(request);
     const engine = engineOf(request);
     const endpoint = request.uds ?? request.updateUrl ?? engine.name;
@@ -180,7 +180,7 @@ class ServerWorld implements HttpWorld {
     try {
       const result = await server.update(name, {
         ...update,
-        ...{ timeoutMs, weightVersion, signal, onEvent },
+        ...{ timeoutMs, weightVersion, verify, signal, onEvent },
         strategy: method ?? update?.strategy,
         protocol: engine.workers === 'v2' ? v2Protocol() : v1Protocol(),
         passes: engine.passes,
@@ -216,10 +216,10 @@ class ServerWorld implements HttpWorld {
 }
 
 function summaryOf(result: UpdateResult): UpdateSummary {
-  const { weightVersion, totalBytes, tensorCount, bucketCount, deviceBytes, removedFiles, durationsMs, modules } =
+  const { weightVersion, totalBytes, tensorCount, bucketCount, deviceBytes, removedFiles, durationsMs, modules, verified } =
     result;
   return {
-    ...{ weightVersion, totalBytes, tensorCount, bucketCount, deviceBytes, removedFiles, durationsMs },
+    ...{ weightVersion, totalBytes, tensorCount, bucketCount, deviceBytes, removedFiles, durationsMs, verified },
     modules: modules && new Map([[0, modules]]),
   };
 }

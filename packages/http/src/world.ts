@@ -1,5 +1,5 @@
 import type { ModuleReport, SerializedError } from '@checkpoint-engine/interface';
-import type { ProgressEvent, UpdateOptions } from '@checkpoint-engine/ps';
+import type { ProgressEvent, UpdateOptions, VerifySummary } from '@checkpoint-engine/ps';
 
 /** What an inference instance says of its weights. */
 export interface InstanceAnswer {
@@ -155,6 +155,8 @@ export interface UpdateRequest {
   readonly timeoutMs: number;
   /** @default that of the checkpoint */
   readonly weightVersion?: string | undefined;
+  /** How much of the bytes is compared with the registered ones. */
+  readonly verify?: UpdateOptions['verify'];
   /** How the bytes come to the workers: see `UpdateOptions.strategy` of `ps`. */
   readonly method?: UpdateOptions['strategy'];
   /** Engines that are asked instead of the one of `updateUrl`. None: `updateUrl`, or the engines of the server. */
@@ -194,6 +196,8 @@ export interface UpdateSummary {
   readonly tensorCount: number;
   readonly bucketCount: number;
   readonly deviceBytes: number;
+  /** What was compared with what was registered: the sum over all ranks. */
+  readonly verified?: VerifySummary | undefined;
   /** Files on `/dev/shm` that were used in place and are gone now. */
   readonly removedFiles: readonly string[];
   readonly durationsMs: Readonly<Record<string, number>>;

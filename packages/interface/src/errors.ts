@@ -48,6 +48,8 @@ export type ErrorCode =
   | 'CE_CHECKPOINT_LOST'
   | 'CE_METAS_INVALID'
   | 'CE_METAS_MISSING'
+  /** Bytes differ from those that were registered. */
+  | 'CE_DIGEST_MISMATCH'
   /** Plans. */
   | 'CE_PLAN_NO_RECEIVER'
   | 'CE_PLAN_MEMORY_TOO_SMALL'

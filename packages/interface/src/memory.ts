@@ -83,7 +83,7 @@ export interface DigestRange {
   readonly positionBytes: number;
   /** From the start of a row to the start of the next one in the tensor. @default `sizeBytes` */
   readonly positionPitchBytes?: number | undefined;
-  /** Index of the sum to which the digest of the tensor's first block is added. */
+  /** Index of the sum to which the digest of the range's first block is added. */
   readonly sum: number;
 }
 
@@ -91,8 +91,8 @@ export interface DigestRange {
 export interface DigestRequest {
   readonly ranges: readonly DigestRange[];
   /**
-   * Bytes of a tensor that share one sum: block `b` of a tensor is added to the sum at `range.sum + b`. 0: each range
-   * adds to one sum.
+   * Bytes of a tensor that share one sum; blocks begin at multiples of it. The range's first block is added to the sum at
+   * `range.sum`, the next one to the sum after it. 0: each range adds to one sum.
    */
   readonly blockBytes: number;
   /** Number of sums. */

@@ -65,6 +65,63 @@ export function decodeU64(bytes: Uint8Array): Float64Array {
   return values;
 }
 
+/** Encodes digests. */
+export function encodeDigests(values: ArrayLike<bigint>): Uint8Array {
+  const bytes = new Uint8Array(values.length * 8);
+  const view = new DataView(bytes.buffer);
+  for (let at = 0; at < values.length; at++) view.setBigUint64(at * 8, values[at]!, true);
+  return bytes;
+}
+
+/** Decodes a column of digests. @throws {RangeError} The column ends within a number. */
+export function decodeDigests(bytes: Uint8Array): BigUint64Array {
+  if (bytes.byteLength % 8 !== 0)
+    throw new RangeError(`a column of ${bytes.byteLength} bytes, expected a multiple of 8`);
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  return BigUint64Array.from({ length: bytes.byteLength / 8 }, (_, at) => view.getBigUint64(at * 8, true));
+}
+
+/** Windows of tensors, as numbers in columns of equal length. */
+export interface Windows {
+  readonly tensor: Uint32Array;
+  readonly offsetBytes: Float64Array;
+  readonly sizeBytes: Float64Array;
+}
+
+/**
+ * Decodes windows from columns, and checks that they are in order inside existing tensors.
+ *
+ * @param sizesBytes Sizes of the tensors, by index.
+ * @throws {RangeError} The columns differ in length, or a window is invalid.
+ */
+export function decodeWindows(
+  columns: { readonly tensor: Uint8Array; readonly offset: Uint8Array; readonly size: Uint8Array },
+  sizesBytes: ArrayLike<number>,
+): Windows {
+  const tensor = decodeU32(columns.tensor);
+  const offsetBytes = decodeU64(columns.offset);
+  const sizeBytes = decodeU64(columns.size);
+  if (offsetBytes.length !== tensor.length || sizeBytes.length !== tensor.length) {
+    throw new RangeError('columns of windows that differ in length');
+  }
+  for (let at = 0; at < tensor.length; at++) {
+    const index = tensor[at]!;
+    const end = offsetBytes[at]! + sizeBytes[at]!;
+    if (!(end <= (sizesBytes[index] ?? -1))) {
+      throw new RangeError(
+        `a window that ends at byte ${end} of tensor ${index}, which has ${sizesBytes[index] ?? 'none'}`,
+      );
+    }
+    const before = at - 1;
+    const isOrdered =
+      at === 0 ||
+      tensor[before]! < index ||
+      (tensor[before] === index && offsetBytes[before]! + sizeBytes[before]! <= offsetBytes[at]!);
+    if (!isOrdered) throw new RangeError(`a window of tensor ${index} out of order, or one that overlaps another`);
+  }
+  return { tensor, offsetBytes, sizeBytes };
+}
+
 /** Encodes needs into columns. */
 export function encodeNeeds({ tensor, offsetBytes, rows, rowBytes, pitchBytes, rest }: Needs): NeedsColumns {
   return {

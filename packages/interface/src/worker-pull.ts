@@ -21,6 +21,8 @@ import type { DeviceKind } from './device.ts';
  *                                           <- finished
  * prove     compare the held bytes       ->
  *                                           <- proved
+ * digest    what do these bytes digest to ->
+ *                                           <- digested
  * confirm   as without the extension     ->
  *                                           <- confirmed
  * bye                                    ->
@@ -40,7 +42,9 @@ export const PULL_PART_LIMITS: {
   readonly fromWorkerBytes: number;
   /** Most parts of one message. */
   readonly parts: number;
-} = { fromServerBytes: 8 * 1024 * 1024, fromWorkerBytes: 512 * 1024, parts: 512 };
+  /** Most windows of one `digest`. */
+  readonly windows: number;
+} = { fromServerBytes: 8 * 1024 * 1024, fromWorkerBytes: 512 * 1024, parts: 512, windows: 32_768 };
 
 /** In `hello`: the worker supports the pull extension. */
 export interface PullOffer {
@@ -49,6 +53,8 @@ export interface PullOffer {
   readonly provesParts?: boolean | undefined;
   /** The worker answers {@link ServerReport}. @default false */
   readonly reports?: boolean | undefined;
+  /** The worker also answers {@link ServerDigest}. @default false */
+  readonly digests?: boolean | undefined;
 }
 
 /** The purpose of a session: an update, or preparation that an update would otherwise wait for. */
@@ -191,6 +197,21 @@ export interface ServerReport {
   readonly type: 'report';
 }
 
+/**
+ * Asks for digests of what the worker holds of windows: ranges of tensors in columns of equal length, u32 for `tensor`
+ * and u64 for the others, sorted by tensor and offset, without overlap. After `finished`, or in a session that prepares.
+ * One is in flight at a time.
+ */
+export interface ServerDigest {
+  readonly type: 'digest';
+  /** Position in the session, 0 and up. */
+  readonly index: number;
+  readonly tensor: Uint8Array;
+  /** Bytes from the start of the tensor. */
+  readonly offset: Uint8Array;
+  readonly size: Uint8Array;
+}
+
 /** The session is over. */
 export interface ServerBye {
   readonly type: 'bye';
@@ -260,6 +281,16 @@ export interface WorkerReported {
   readonly summary?: NeedsSummary | undefined;
 }
 
+/** Digests by window, in columns of u64. The bytes of a box that the needs name several times count several times. */
+export interface WorkerDigested {
+  readonly type: 'digested';
+  readonly index: number;
+  /** Sum modulo 2^64 of the digests (`digestBytes`) of the bytes that the worker holds as they are in the tensor. */
+  readonly digest: Uint8Array;
+  /** Number of those bytes: fewer than the needs have if the engine holds some in another form. */
+  readonly bytes: Uint8Array;
+}
+
 /** Answer to an abort: no copy reads a region any longer. */
 export interface WorkerAborted {
   readonly type: 'aborted';
@@ -273,6 +304,7 @@ export type ServerPullMessage =
   | ServerRegions
   | ServerPull
   | ServerProve
+  | ServerDigest
   | ServerBye;
 
 /** Messages of a worker with the pull extension, in addition to those of buckets. */
@@ -283,4 +315,5 @@ export type WorkerPullMessage =
   | WorkerPulled
   | WorkerProved
   | WorkerReported
+  | WorkerDigested
   | WorkerAborted;

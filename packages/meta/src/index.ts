@@ -11,6 +11,7 @@ export { unreadableFile } from './file-errors.ts';
 export { changedFile, changeOf, fileStateOf, isSameFile } from './file-state.ts';
 export { checkRankMetas } from './metas-check.ts';
 export * from './metas-codec.ts';
+export { checkDigests } from './metas-digests.ts';
 export type * from './parameter-meta.ts';
 export * from './read-checkpoint.ts';
 export * from './read-safetensors-header.ts';

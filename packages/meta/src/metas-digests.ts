@@ -20,16 +20,22 @@ export function encodeDigests(world: readonly RankMetas[]): DigestColumn | undef
     const { digests } = metas;
     writer.natural(digests?.blockBytes ?? 0);
     if (digests === undefined) continue;
-    const count = countBlocks(metas, digests.blockBytes);
-    if (digests.blocks.length !== count) {
-      throw invalidMetas(`rank ${metas.rank} has digests of ${digests.blocks.length} blocks, expected ${count}`);
-    }
-    const bytes = new Uint8Array(count * DIGEST_BYTES);
+    checkDigests(metas);
+    const bytes = new Uint8Array(digests.blocks.length * DIGEST_BYTES);
     const view = new DataView(bytes.buffer);
     for (const [index, digest] of digests.blocks.entries()) view.setBigUint64(index * DIGEST_BYTES, digest, true);
     writer.bytes(bytes);
   }
   return writer.view().slice();
+}
+
+/** Checks that the digests of a rank fit its tensors. @throws `CE_METAS_INVALID` */
+export function checkDigests(metas: RankMetas): void {
+  if (metas.digests === undefined) return;
+  const { blockBytes, blocks } = metas.digests;
+  const count = countBlocks(metas, blockBytes);
+  if (blocks.length === count) return;
+  throw invalidMetas(`rank ${metas.rank} has digests of ${blocks.length} blocks, expected ${count}`);
 }
 
 /** Adds the digests of a column to metas. @throws `CE_METAS_INVALID` */

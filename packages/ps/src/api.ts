@@ -9,6 +9,8 @@ import type {
 } from '@checkpoint-engine/interface';
 import type { DType, RankMetas } from '@checkpoint-engine/meta';
 import type { WorkerProtocol } from './session.ts';
+import type { VerifyMode } from './verify/sampling.ts';
+import type { VerifySummary } from './verify/verifier.ts';
 
 /** A tensor that the caller holds in memory. */
 export interface NamedTensor {
@@ -86,6 +88,11 @@ export interface RegisterOptions {
    * @default each update makes one, see {@link UpdateOptions.weightVersion}
    */
   readonly weightVersion?: string | undefined;
+  /**
+   * Digest the bytes of the checkpoint when they are read, so that updates can verify what arrives. Without digests an
+   * update verifies nothing of what this rank holds. @default true
+   */
+  readonly digests?: boolean | undefined;
   readonly signal?: AbortSignal | undefined;
   /** Not called for reads in the background, which the events of updates report. */
   readonly onEvent?: ((event: ProgressEvent) => void) | undefined;
@@ -162,6 +169,14 @@ export interface UpdateOptions {
    * which can take seconds. @default false
    */
   readonly releaseCommunicators?: boolean | undefined;
+  /**
+   * How much of the bytes is compared with the registered ones. `sample`: some blocks of every bucket, and of the bytes
+   * that workers copy themselves. `full`: every byte that arrives in buckets, and after loading every byte of the
+   * parameters that a worker copied itself. Bytes that differ fail the update (`CE_DIGEST_MISMATCH`). See
+   * `docs/digests.md`.
+   * @default 'sample'
+   */
+  readonly verify?: VerifyMode | undefined;
   /**
    * Keep files on `/dev/shm` that are used in place, for a later update or {@link ParameterServer.removeFiles}.
    * @default false
@@ -273,6 +288,8 @@ export interface UpdateResult {
   readonly reason: string;
   /** Milliseconds of each phase, and of the complete update. */
   readonly durationsMs: Readonly<Record<Exclude<UpdatePhase, 'done'> | 'total', number>>;
+  /** Bytes that were compared with the registered ones. */
+  readonly verified: VerifySummary;
   /** Files on `/dev/shm` that this rank removed after all ranks had succeeded. */
   readonly removedFiles: readonly string[];
 }

@@ -4,6 +4,7 @@ import type {
   Places,
   PullIntent,
   PullRegion,
+  Windows,
   WorkerProved,
   WorkerPulled,
 } from '@checkpoint-engine/interface';
@@ -30,8 +31,16 @@ export interface SurveyAnswer {
   readonly fingerprint: string;
   /** The worker can compare data that comes in parts. */
   readonly provesParts: boolean;
+  /** It tells the digests of what it holds. */
+  readonly digests: boolean;
   /** Version of the checkpoint that its parameters hold. */
   readonly holds: string | undefined;
+}
+
+/** By window, the digest of what a worker holds of it, and the number of those bytes. */
+export interface HeldDigests {
+  readonly digests: BigUint64Array;
+  readonly bytes: Float64Array;
 }
 
 /** Memory that a worker maps, and its contents. */
@@ -69,6 +78,12 @@ export interface PullChannel {
    * @throws The errors of `WorkerSession.open`.
    */
   prove(places: Places | undefined, more: boolean, options: SessionCallOptions): Promise<WorkerProved>;
+  /**
+   * Asks for the digests of what the worker holds of windows, in order. Only if the survey's answer has `digests`.
+   *
+   * @throws As `WorkerSession.open`.
+   */
+  digest(windows: Windows, options: SessionCallOptions): Promise<HeldDigests>;
   /** Ends the session. @returns The connection that keeps the regions mapped, if they are to stay. */
   bye(keep: boolean): RegionHold | undefined;
 }

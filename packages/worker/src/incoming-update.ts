@@ -247,8 +247,10 @@ export class IncomingUpdate implements AsyncIterable<IncomingTensor>, AsyncDispo
         await this.#takeLeave(pulling, message.keep);
         return;
       }
-      if (message.type !== 'prove' || pulling === undefined) throw unexpected(message);
-      await pulling.prove(message);
+      if (pulling === undefined) throw unexpected(message);
+      if (message.type === 'prove') await pulling.prove(message);
+      else if (message.type === 'digest') await pulling.digest(message);
+      else throw unexpected(message);
     }
   }
 

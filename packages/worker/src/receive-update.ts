@@ -56,6 +56,7 @@ export async function receiveUpdate(address: string, options: ReceiveOptions): P
     ...{ timeoutMs, signal },
     canPull: puller !== undefined,
     holds: held?.version,
+    canDigest: device.supports.hostAddressable,
   });
   if (puller !== undefined) link.mostUnread = PULL_PART_LIMITS.parts;
   let pulling: PullSession | undefined;

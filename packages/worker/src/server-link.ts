@@ -28,6 +28,8 @@ export interface LinkOptions {
   readonly canPull: boolean;
   /** Version of the weights, where this worker keeps one. */
   readonly holds: string | undefined;
+  /** The worker can tell the digests of what its engine holds. */
+  readonly canDigest: boolean;
 }
 
 interface Waiter {
@@ -100,7 +102,9 @@ export class ServerLink {
     }
     socket.removeAllListeners('error');
     const link = new ServerLink(socket, options);
-    const pull = options.canPull ? { version: WORKER_PULL_VERSION, provesParts: true } : undefined;
+    const pull = options.canPull
+      ? { version: WORKER_PULL_VERSION, provesParts: true, digests: options.canDigest }
+      : undefined;
     const { holds } = options;
     link.send({ type: 'hello', protocol: WORKER_PROTOCOL_VERSION, key: address.key, pid, holds, pull });
     return link;

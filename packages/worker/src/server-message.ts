@@ -30,6 +30,7 @@ export function readServerMessage(value: unknown): ServerMessage {
     (type === 'metas' && isPart(fields) && isMetas(fields)) ||
     (type === 'regions' && isPart(fields) && isRegions(fields)) ||
     (type === 'pull' && isCount(fields.index) && (fields.places === undefined || isPlaces(fields.places))) ||
+    (type === 'digest' && isDigest(fields)) ||
     (type === 'bye' && typeof fields.keep === 'boolean') ||
     (type === 'abort' && typeof fields.error === 'object' && fields.error !== null);
   if (isValid) return value as ServerMessage;
@@ -86,6 +87,10 @@ function isWelcome(fields: Fields): boolean {
 
 function isProve({ places, more }: Fields): boolean {
   return (places === undefined || isPlaces(places)) && (more === undefined || typeof more === 'boolean');
+}
+
+function isDigest({ index, tensor, offset, size }: Fields): boolean {
+  return isCount(index) && [tensor, offset, size].every((column) => column instanceof Uint8Array);
 }
 
 function isSurvey(fields: Fields): boolean {

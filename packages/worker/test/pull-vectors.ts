@@ -1,4 +1,13 @@
-import { encodeNeeds, encodePlaces, type Needs, type NeedsSummary, type Places } from '@checkpoint-engine/interface';
+import {
+  encodeDigests,
+  encodeNeeds,
+  encodePlaces,
+  encodeU32,
+  encodeU64,
+  type Needs,
+  type NeedsSummary,
+  type Places,
+} from '@checkpoint-engine/interface';
 import { encode } from '@msgpack/msgpack';
 
 /** Numbers of boxes or places, one row each; made into columns by {@link needsOf} and {@link placesOf}. */
@@ -266,6 +275,29 @@ const layout = (rows?: readonly Row5[]): Line => [
     ...(rows === undefined ? {} : { places: encodePlaces(placesOf(rows)) }),
   },
 ];
+const digestingHello: Line = [
+  'worker',
+  { type: 'hello', protocol: 2, key: KEY, pid: 4711, pull: { version: 1, provesParts: true, digests: true } },
+];
+const digest: readonly Line[] = [
+  [
+    'server',
+    {
+      ...{ type: 'digest', index: 0 },
+      tensor: encodeU32([0, 0, 2]),
+      offset: encodeU64([0, 16, 0]),
+      size: encodeU64([16, 8, 24]),
+    },
+  ],
+  [
+    'worker',
+    {
+      ...{ type: 'digested', index: 0 },
+      digest: encodeDigests([0n, 0x0123456789abcdefn, 2n ** 64n - 1n]),
+      bytes: encodeU64([16, 8, 12]),
+    },
+  ],
+];
 const mapped = (needPlaces: boolean): Line => ['worker', { type: 'mapped', needPlaces }];
 const welcome: Line = [
   'server',
@@ -333,6 +365,13 @@ const SESSIONS: readonly { readonly name: string; readonly lines: readonly Line[
       ...[hello, survey('update', '42'), surveyed(true, true), needs(BOXES, [6]), layout(), mapped(false)],
       ...buckets([TENSORS[6]]),
       ...[...pull(0, 100), ...finish, bye(true)],
+    ],
+  },
+  {
+    name: 'an update that is verified',
+    lines: [
+      ...[digestingHello, survey('update'), surveyed(true, true), needs(BOXES, []), layout(LAYOUT), mapped(false)],
+      ...[...pull(0, 100), ...finish, ...digest, bye(false)],
     ],
   },
   {

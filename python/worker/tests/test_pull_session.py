@@ -95,7 +95,7 @@ def content_of(seed: int) -> bytes:
 
 def survey(server: Connection, *, known: bool, proved: bool) -> None:
     hello = expect(server, "hello")
-    assert hello["pull"] == {"version": 1, "provesParts": True, "reports": True}
+    assert hello["pull"] == {"version": 1, "provesParts": True, "reports": True, "digests": True}
     server.send(
         {
             "type": "survey",

@@ -49,7 +49,7 @@ for (let round = 0; round < rounds; round++) {
   const startedAtMs = now();
   const gathered = await Promise.all(
     stores.map(async (store: Store) => {
-      const { metas, digest } = await gatherMetas(store, checkpoint, () => given.get(store.rank)!);
+      const { metas, digest } = await gatherMetas(store, checkpoint, () => world[store.rank]!);
       return { metas, digest, endedAtMs: now() };
     }),
   );

@@ -8,7 +8,7 @@ import {
   urlFlag,
   weightVersionFlag,
 } from '../config/flag-values.ts';
-import { ENGINES, METHODS, P2P_WAYS, PAUSE_MODES } from '../config/jobs.ts';
+import { ENGINES, METHODS, P2P_WAYS, PAUSE_MODES, VERIFY_MODES } from '../config/jobs.ts';
 import { barsLogLevelOption, jsonOption, logFormatOption } from './shared-flags.ts';
 
 /** The help on environment variables that `update` and `join` share. */
@@ -94,10 +94,21 @@ export function methodOption(): Option {
     .default('auto');
 }
 
+/** How much is verified. */
+export function verifyOption(): Option {
+  return new Option(
+    '--verify <mode>',
+    'compare digests with those of the files; sample: some blocks of all arriving bytes, full: all arriving bytes, and parameters after loading',
+  )
+    .choices(VERIFY_MODES)
+    .default('sample');
+}
+
 /** Options for buckets and memory. */
 export function addTransferOptions(command: Command): Command {
   return command
     .addOption(methodOption())
+    .addOption(verifyOption())
     .option('--bucket-size <size>', 'maximum size of a bucket; grows to the largest tensor', sizeFlag)
     .option('--device-memory <size>', 'maximum device memory per rank', sizeFlag)
     .option('--release-communicators', 'free the memory of the NCCL communicators after the update')

@@ -3,7 +3,7 @@ import { countFlag, indexFlag, repeated, secondsFlag, sizeFlag, urlFlag } from '
 import { ENGINES } from '../config/jobs.ts';
 import { type ServeFlags, serveConfig } from '../config/serve-config.ts';
 import type { CommandContext } from './command-context.ts';
-import { addP2POptions, FLUSH_CACHE_FLAG, methodOption, pauseOption } from './delivery-flags.ts';
+import { addP2POptions, FLUSH_CACHE_FLAG, methodOption, pauseOption, verifyOption } from './delivery-flags.ts';
 import { logFormatOption, logLevelOption } from './shared-flags.ts';
 
 const EXAMPLES = `
@@ -86,6 +86,7 @@ export function serveCommand({ terminal, env, setExitCode }: CommandContext): Co
     .option('--bucket-size <size>', 'maximum size of a bucket; grows to the largest tensor', sizeFlag)
     .option('--device-memory <size>', 'maximum device memory per rank', sizeFlag)
     .addOption(methodOption())
+    .addOption(verifyOption())
     .option(
       '--release-communicators',
       "free NCCL's device memory after each update; the next update makes the communicators again",

@@ -15,6 +15,9 @@ export const ENGINES = Object.keys({
 export const METHODS = ['auto', 'pull', 'buckets'] as const;
 export type Method = (typeof METHODS)[number];
 
+/** How much of the bytes an update compares with the registered ones. */
+export const VERIFY_MODES = ['off', 'sample', 'full'] as const;
+
 /** Whether workers of an engine may map host memory. LMDeploy's workers receive buckets only. */
 export function canMap(engine: EngineName, method: Method): boolean {
   return engine !== 'lmdeploy' && method !== 'buckets';
@@ -97,6 +100,8 @@ export interface RankRegisterRequest {
   readonly stream: boolean;
   /** `background`: an update may run while the files are read into host memory. @default 'now' */
   readonly load?: 'now' | 'background' | undefined;
+  /** Digest the bytes, so that updates can be verified. @default true */
+  readonly digests?: boolean | undefined;
   /** Maximum host memory per rank while streaming. */
   readonly hostMemoryBytes?: number | undefined;
   /** Version of the weights. @default each update makes one */
@@ -109,7 +114,14 @@ export interface RankRegisterRequest {
 export interface RankUpdateRequest
   extends Pick<
     UpdateOptions,
-    'ranks' | 'bucketBytes' | 'deviceMemoryBytes' | 'strategy' | 'releaseCommunicators' | 'keepFiles' | 'weightVersion'
+    | 'ranks'
+    | 'bucketBytes'
+    | 'deviceMemoryBytes'
+    | 'strategy'
+    | 'verify'
+    | 'releaseCommunicators'
+    | 'keepFiles'
+    | 'weightVersion'
   > {
   readonly name: string;
   readonly targets: EngineTargets;

@@ -30,6 +30,7 @@ export interface ServeFlags extends LogOptions, Omit<EngineFlags, 'uds'> {
   readonly method: Method;
   /** Closes NCCL's communicators after each update. */
   readonly releaseCommunicators?: boolean;
+  readonly verify: NonNullable<RankUpdateRequest['verify']>;
   readonly graceTime: number;
   readonly reportFolder?: string;
   /** A folder for traces without pages. */
@@ -71,7 +72,10 @@ export interface ServeConfig {
   readonly targets?: EngineTargets | undefined;
   /** The options of engines during updates. */
   readonly serving: Pick<EngineTargets, 'pause' | 'flushCache'>;
-  readonly update: Pick<RankUpdateRequest, 'bucketBytes' | 'deviceMemoryBytes' | 'strategy' | 'releaseCommunicators'>;
+  readonly update: Pick<
+    RankUpdateRequest,
+    'bucketBytes' | 'deviceMemoryBytes' | 'strategy' | 'verify' | 'releaseCommunicators'
+  >;
   readonly limits: MemoryLimits;
   /** Absent if no rank reads from another. */
   readonly p2p?: P2PJob | undefined;
@@ -123,6 +127,7 @@ export function serveConfig(flags: ServeFlags, env: Environment): ServeConfig {
       deviceMemoryBytes: flags.deviceMemory,
       strategy: flags.method,
       releaseCommunicators: flags.releaseCommunicators,
+      verify: flags.verify,
     },
     limits: readMemoryLimits(env),
     p2p: flags.p2p && { way: flags.p2p, host: flags.p2pHost, needsToken: token !== undefined },

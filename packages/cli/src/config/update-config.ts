@@ -39,6 +39,7 @@ export interface DeliveryFlags extends LogOptions, EngineFlags {
   readonly bucketSize?: number;
   readonly deviceMemory?: number;
   readonly method: Method;
+  readonly verify: NonNullable<RankUpdateRequest['verify']>;
   readonly releaseCommunicators?: true;
   readonly timeout: number;
   readonly weightVersion?: string;
@@ -110,7 +111,10 @@ export function updateConfig(flags: UpdateFlags, env: Environment): UpdateConfig
     title: name,
     delivery: {
       source: {
-        register: { name, files: flags.checkpointPath, keepFiles: flags.keepFiles === true, ...reading(flags) },
+        register: {
+          ...{ name, files: flags.checkpointPath, keepFiles: flags.keepFiles === true },
+          ...{ digests: flags.verify !== 'off', ...reading(flags) },
+        },
       },
       updates: [
         ...(method === 'p2p' ? [] : [method === 'all' ? { ...update, ranks: undefined } : update]),
@@ -211,6 +215,7 @@ function updateJob(
     bucketBytes: flags.bucketSize,
     deviceMemoryBytes: flags.deviceMemory,
     strategy: flags.method,
+    verify: flags.verify,
     releaseCommunicators: flags.releaseCommunicators === true,
     timeoutMs: flags.timeout,
     weightVersion: flags.weightVersion,

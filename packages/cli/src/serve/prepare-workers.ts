@@ -8,7 +8,10 @@ import type { RankSlot } from './rank-slot.ts';
 export interface PrepareRequest {
   readonly checkpoint: string;
   readonly targets: CallJob<'prepare'>['targets'] | undefined;
-  readonly update: Pick<CallJob<'update'>, 'bucketBytes' | 'deviceMemoryBytes' | 'strategy' | 'releaseCommunicators'>;
+  readonly update: Pick<
+    CallJob<'update'>,
+    'bucketBytes' | 'deviceMemoryBytes' | 'strategy' | 'verify' | 'releaseCommunicators'
+  >;
 }
 
 /** How long workers may take to map memory and record copies. */

@@ -228,7 +228,7 @@ export class ServedWorld implements RankWorld {
   ): Promise<UpdateSummary> {
     const entry = this.#catalog.get(name);
     const { engines, update } = this.#options;
-    const { timeoutMs, weightVersion, method } = request;
+    const { timeoutMs, weightVersion, method, verify = update.verify } = request;
     const targets = updateTargets(request, engines, this.worldSize, (rank) => this.#slots[rank]!.device!.uuid);
     const ranks = request.ranks.length > 0 ? request.ranks : undefined;
     return await this.#together.take(
@@ -240,7 +240,7 @@ export class ServedWorld implements RankWorld {
           entry.checkWhole();
           await this.#gatherAgain(entry, signal, Math.min(GATHER_MS, left()));
           const strategy = method ?? update.strategy;
-          const job = { ...update, strategy, name, ranks, targets, timeoutMs: left(), weightVersion };
+          const job = { ...update, strategy, name, ranks, targets, timeoutMs: left(), weightVersion, verify };
           return summaryOf(await updateRanks(this.#slots, job, { signal, onEvent }, this.#options.logger));
         } finally {
           entry.isUpdating = false;

@@ -15,6 +15,16 @@ export function summaryOf(results: readonly UpdateResult[]): UpdateSummary {
     deviceBytes: Math.max(...results.map(({ deviceBytes }) => deviceBytes)),
     modules: new Map(results.flatMap(({ modules }, rank) => (modules === undefined ? [] : [[rank, modules]]))),
     removedFiles: results.flatMap(({ removedFiles }) => removedFiles).sort(),
+    verified: {
+      mode: results[0]!.verified.mode,
+      arrivedBytes: sum(results, ({ arrivedBytes }) => arrivedBytes),
+      heldBytes: sum(results, ({ heldBytes }) => heldBytes),
+      unverifiedTensors: Math.max(...results.map(({ verified }) => verified.unverifiedTensors)),
+    },
     durationsMs: Object.fromEntries(phases.map((phase) => [phase, slowest(phase)])),
   };
+}
+
+function sum(results: readonly UpdateResult[], of: (verified: UpdateResult['verified']) => number): number {
+  return results.reduce((total, { verified }) => total + of(verified), 0);
 }

@@ -16,13 +16,15 @@ struct DigestRange {
   uint64_t memory_pitch;
   uint64_t position;
   uint64_t position_pitch;
-  // Index of the sum that the bytes of the tensor's first block are added to.
+  // Index of the sum that the bytes of the range's first block are added to.
   size_t sum;
+  // Index of that block in the tensor.
+  uint64_t first_block = 0;
 };
 
 struct DigestPlan {
   std::vector<DigestRange> ranges;
-  // Bytes of a tensor that share a sum: block b is added to `DigestRange::sum + b`. 0: all of a tensor.
+  // Bytes of a tensor that share a sum; blocks begin at multiples of this. 0: a range adds to one sum.
   uint64_t block_bytes = 0;
   size_t sum_count = 0;
 };

@@ -14,8 +14,8 @@ class DigestSums {
  public:
   explicit DigestSums(const DigestPlan& plan) : block_bytes_(plan.block_bytes), sums_(plan.sum_count) {}
 
-  // Adds `size` bytes that begin `position` bytes into a tensor whose first sum is `first`.
-  void Add(const uint8_t* data, size_t size, uint64_t position, size_t first) noexcept;
+  // Adds `size` bytes of `range` that begin `position` bytes into the tensor.
+  void Add(const uint8_t* data, size_t size, uint64_t position, const DigestRange& range) noexcept;
   std::vector<uint64_t> Get() const { return {sums_.begin(), sums_.end()}; }
 
  private:

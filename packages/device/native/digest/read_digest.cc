@@ -19,7 +19,7 @@ void ReadDigest::Filled(const uint8_t* data, uint64_t begin, size_t size) noexce
     const uint64_t from = std::max(begin, range->memory_offset);
     const uint64_t to = std::min(end, range->memory_offset + range->row_bytes);
     if (from >= to) continue;
-    sums_.Add(data + (from - begin), to - from, range->position + (from - range->memory_offset), range->sum);
+    sums_.Add(data + (from - begin), to - from, range->position + (from - range->memory_offset), *range);
   }
 }
 

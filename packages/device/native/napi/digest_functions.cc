@@ -51,7 +51,7 @@ DigestPlan ToDigestPlan(const Napi::Value& table, const Napi::Value& block_bytes
   plan.ranges.reserve(rows.length);
   for (size_t i = 0; i < rows.length; i++) {
     const double* row = rows.data + i * kColumns;
-    const DigestRange range{ToBytes(env, row[0], "offsetBytes"),
+    DigestRange range{ToBytes(env, row[0], "offsetBytes"),
                             ToBytes(env, row[1], "rows"),
                             ToBytes(env, row[2], "rowBytes"),
                             ToBytes(env, row[3], "pitchBytes"),
@@ -60,7 +60,9 @@ DigestPlan ToDigestPlan(const Napi::Value& table, const Napi::Value& block_bytes
                             ToBytes(env, row[6], "sum")};
     CheckRange(env, range.memory_offset, SpanOf(env, range.rows, range.row_bytes, range.memory_pitch), memory_size);
     const uint64_t last = range.position + SpanOf(env, range.rows, range.row_bytes, range.position_pitch);
-    const uint64_t blocks = plan.block_bytes == 0 || last == 0 ? 0 : (last - 1) / plan.block_bytes;
+    uint64_t blocks = 0;
+    if (plan.block_bytes > 0) range.first_block = range.position / plan.block_bytes;
+    if (plan.block_bytes > 0 && last > range.position) blocks = (last - 1) / plan.block_bytes - range.first_block;
     if (range.sum + blocks >= plan.sum_count) throw Napi::RangeError::New(env, "rows name a sum that is not there");
     plan.ranges.push_back(range);
   }

@@ -40,6 +40,10 @@ const updateBody = z
           'pull: each worker copies what it keeps out of host memory, and the update fails if one cannot; buckets: all ' +
           'tensors go to all workers; auto: pull if all workers can. Left out: as the server was started with (--method)',
       }),
+    verify: z.enum(['off', 'sample', 'full']).nullish().openapi({
+      description:
+        'Compare digests with those of the files; `sample`: some blocks of all that arrives, `full`: all that arrives, and parameters after loading. Left out: as the server was started with',
+    }),
   })
   .openapi('Update');
 
@@ -155,5 +159,6 @@ function requestOf(body: z.infer<typeof updateBody>): UpdateRequest {
     timeoutMs: Math.ceil(body.timeout * 1000),
     weightVersion: body.weight_version ?? undefined,
     method: body.method ?? undefined,
+    verify: body.verify ?? undefined,
   };
 }

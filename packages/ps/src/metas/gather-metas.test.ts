@@ -1,5 +1,5 @@
 import { CheckpointEngineError, type Store } from '@checkpoint-engine/interface';
-import { encodeRankMetas, metasDigest, type RankMetas } from '@checkpoint-engine/meta';
+import { metasDigest, type RankMetas } from '@checkpoint-engine/meta';
 import { connectStore, startStoreServer } from '@checkpoint-engine/store';
 import { afterEach, describe, expect, it } from 'vitest';
 import { gatherMetas } from './gather-metas.ts';
@@ -34,7 +34,7 @@ const owner = (rank: number, ...names: string[]): RankMetas => ({
 });
 
 const gather = (stores: readonly Store[], own: (rank: number) => RankMetas) =>
-  Promise.all(stores.map((store) => gatherMetas(store, 'c', () => encodeRankMetas(own(store.rank)))));
+  Promise.all(stores.map((store) => gatherMetas(store, 'c', () => own(store.rank))));
 
 describe('gatherMetas', () => {
   it('gives every rank the metas of all, in the order of the ranks', async () => {
@@ -57,13 +57,35 @@ describe('gatherMetas', () => {
     expect(changed!.metas[1]).toEqual(owner(1, 't1', 'u1'));
   });
 
+  it('tells the digests of bytes apart from what is decoded once', async () => {
+    const stores = await world(2);
+    const withDigest = (rank: number, digest: bigint): RankMetas => {
+      const digests = { blockBytes: 4096, blocks: BigUint64Array.of(digest) };
+      return { ...owner(rank, `t${rank}`), digests };
+    };
+    const [first] = await gather(stores, (rank) => withDigest(rank, BigInt(rank) + 5n));
+    const [second] = await gather(stores, (rank) => withDigest(rank, BigInt(rank) + 7n));
+    expect(second!.metas).toBe(first!.metas);
+    expect([...first!.digests.values()].map(({ blocks }) => [...blocks])).toEqual([[5n], [6n]]);
+    expect([...second!.digests.values()].map(({ blocks }) => [...blocks])).toEqual([[7n], [8n]]);
+    const [some] = await gather(stores, (rank) => (rank === 0 ? owner(rank, 't0') : withDigest(rank, 9n)));
+    expect([...some!.digests.keys()]).toEqual([1]);
+    const wrong = { blockBytes: 4096, blocks: new BigUint64Array(3) };
+    const outcomes = await Promise.allSettled(
+      stores.map((store) =>
+        gatherMetas(store, 'c', () => ({ ...owner(store.rank, `t${store.rank}`), digests: wrong })),
+      ),
+    );
+    for (const outcome of outcomes) expect(outcome).toMatchObject({ reason: { code: 'CE_METAS_INVALID' } });
+  });
+
   it.each([0, 2])('rejects on all ranks with the error of rank %d', async (failing) => {
     const stores = await world(3);
     const outcomes = await Promise.allSettled(
       stores.map((store) =>
         gatherMetas(store, 'c', () => {
           if (store.rank === failing) throw new CheckpointEngineError('CE_CHECKPOINT_UNKNOWN', 'not here', 'register');
-          return encodeRankMetas(owner(store.rank, `t${store.rank}`));
+          return owner(store.rank, `t${store.rank}`);
         }),
       ),
     );
@@ -77,7 +99,7 @@ describe('gatherMetas', () => {
   it('rejects on all ranks where two own a tensor, naming both', async () => {
     const stores = await world(2);
     const outcomes = await Promise.allSettled(
-      stores.map((store) => gatherMetas(store, 'c', () => encodeRankMetas(owner(store.rank, 'same')))),
+      stores.map((store) => gatherMetas(store, 'c', () => owner(store.rank, 'same'))),
     );
     for (const outcome of outcomes) {
       expect(outcome).toMatchObject({ reason: { code: 'CE_TENSOR_DUPLICATE', tensor: 'same' } });

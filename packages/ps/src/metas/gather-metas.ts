@@ -2,10 +2,12 @@ import { createHash } from 'node:crypto';
 import { promisify } from 'node:util';
 import { deflateRaw, inflateRaw } from 'node:zlib';
 import type { Store, WaitOptions } from '@checkpoint-engine/interface';
+import { type BlockDigests, checkDigests, encodeRankMetas, type RankMetas } from '@checkpoint-engine/meta';
 import { decodeFromRank } from '@checkpoint-engine/store/internal';
 import { encode } from '@msgpack/msgpack';
+import type { WorldMetas } from '../api.ts';
 import { exchangeThroughFirst } from '../util/exchange.ts';
-import { decodeMetas, type GatheredMetas } from './gathered-metas.ts';
+import { decodeMetas, type GatheredMetas, type WorldDigests } from './gathered-metas.ts';
 
 /** Metas of several ranks repeat names and shapes: they compress to a sixth even at level 1. */
 const LEVEL = 1;
@@ -31,16 +33,24 @@ const forget = new FinalizationRegistry<string>((key) => {
  * Called on all members. The first member encodes the metas of all, and every member receives the same bytes, so the
  * traffic grows with the tensors and not with the square of the ranks.
  *
- * @param own Encodes this rank's metas.
+ * @param own Returns this rank's metas.
  * @throws The errors of `own` at any member; `CE_METAS_INVALID`, `CE_TENSOR_DUPLICATE`, `CE_CHECKPOINT_EMPTY`.
  */
 export async function gatherMetas(
   store: Store,
   checkpoint: string,
-  own: () => Uint8Array | Promise<Uint8Array>,
+  own: () => RankMetas | Promise<RankMetas>,
   options?: WaitOptions,
 ): Promise<GatheredMetas> {
-  const packed = await exchangeThroughFirst(store, `metas:${checkpoint}`, own, packMetas, options);
+  const produce = async (): Promise<Uint8Array> => encodeParts(await own());
+  const reply = await exchangeThroughFirst(store, `metas:${checkpoint}`, produce, pack, options);
+  const { metas: packed, digests: encoded } = decodeFromRank<Packed>(reply);
+  const gathered = await gatheredOf(packed);
+  const digests = decodeDigests(gathered.metas, encoded);
+  return digests.size === 0 ? gathered : { ...gathered, digests };
+}
+
+async function gatheredOf(packed: Uint8Array): Promise<GatheredMetas> {
   const key = createHash('sha256').update(packed).digest('base64');
   const before = known.get(key)?.deref();
   if (before !== undefined) return before;
@@ -52,9 +62,46 @@ export async function gatherMetas(
   return await gathered;
 }
 
+/** What a member tells: its metas, and apart from them its digests, which change with every version of the weights. */
+interface Parts {
+  readonly metas: Uint8Array;
+  readonly blockBytes: number;
+  readonly blocks: Uint8Array;
+}
+
+/** What all members are sent. */
+interface Packed {
+  /** Encoded metas of all members, deflated. */
+  readonly metas: Uint8Array;
+  /** In the order of the members. */
+  readonly digests: readonly Omit<Parts, 'metas'>[];
+}
+
+function encodeParts({ digests, ...metas }: RankMetas): Uint8Array {
+  const { blockBytes = 0, blocks = new BigUint64Array() } = digests ?? {};
+  const bytes = new Uint8Array(blocks.buffer, blocks.byteOffset, blocks.byteLength);
+  return encode({ metas: encodeRankMetas(metas), blockBytes, blocks: bytes } satisfies Parts);
+}
+
 /** Joins encoded metas into one value, with their common parts compressed. */
-async function packMetas(encoded: readonly Uint8Array[]): Promise<Uint8Array> {
-  return await deflate(encode(encoded), { level: LEVEL });
+async function pack(values: readonly Uint8Array[]): Promise<Uint8Array> {
+  const parts = values.map((value) => decodeFromRank<Parts>(value));
+  const metas = await deflate(encode(parts.map((part) => part.metas)), { level: LEVEL });
+  const digests = parts.map(({ blockBytes, blocks }) => ({ blockBytes, blocks }));
+  return encode({ metas, digests } satisfies Packed);
+}
+
+/** @throws `CE_METAS_INVALID` Digests do not fit the tensors. */
+function decodeDigests(world: WorldMetas, digests: Packed['digests']): WorldDigests {
+  const found = new Map<number, BlockDigests>();
+  for (const [index, { blockBytes, blocks: bytes }] of digests.entries()) {
+    if (blockBytes === 0) continue;
+    const metas = world[index]!;
+    const blocks = new BigUint64Array(bytes.slice().buffer);
+    checkDigests({ ...metas, digests: { blockBytes, blocks } });
+    found.set(metas.rank, { blockBytes, blocks });
+  }
+  return found;
 }
 
 async function unpackMetas(packed: Uint8Array, key: string): Promise<GatheredMetas> {

@@ -1,6 +1,6 @@
 import { setImmediate } from 'node:timers/promises';
 import { CheckpointEngineError } from '@checkpoint-engine/interface';
-import { decodeRankMetas, metasDigest, type RankMetas } from '@checkpoint-engine/meta';
+import { type BlockDigests, decodeRankMetas, metasDigest, type RankMetas } from '@checkpoint-engine/meta';
 import { affinityOf, checkUniqueTensors } from '@checkpoint-engine/planner';
 import type { WorldMetas } from '../api.ts';
 
@@ -9,8 +9,24 @@ const SLICE_MS = 8;
 
 /** What all ranks hold of a checkpoint, checked. */
 export interface GatheredMetas {
+  /** As gathered, without the digests of bytes: so they stay the same objects while only bytes change. */
   readonly metas: WorldMetas;
   readonly digest: string;
+  readonly digests: WorldDigests;
+}
+
+/** By rank, the digests of the bytes that it holds. */
+export type WorldDigests = ReadonlyMap<number, BlockDigests>;
+
+/** The digests that metas carry. */
+export function digestsOf(metas: WorldMetas): WorldDigests {
+  return new Map(metas.flatMap(({ rank, digests }) => (digests === undefined ? [] : [[rank, digests] as const])));
+}
+
+/** Metas with the digests of these ranks. */
+export function withDigests(metas: WorldMetas, digests: WorldDigests): WorldMetas {
+  if (digests.size === 0) return metas;
+  return metas.map((rankMetas) => ({ ...rankMetas, digests: digests.get(rankMetas.rank) }));
 }
 
 /** Returns the name of the metas' checkpoint. @throws `CE_METAS_INVALID` They name none, or several. */
@@ -35,7 +51,7 @@ export function checkMetas(metas: WorldMetas): GatheredMetas {
       'Register its files on at least one rank',
     );
   }
-  return { metas, digest: metasDigest(metas) };
+  return { metas, digest: metasDigest(metas), digests: digestsOf(metas) };
 }
 
 /** Decodes and checks the metas of a world, one rank at a time. @throws The errors of {@link checkMetas} */

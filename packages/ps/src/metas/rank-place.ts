@@ -11,6 +11,7 @@ export function metasAt(place: RankPlace, checkpoint: string, { held, offers }: 
     ...place,
     regions: held.regions.map((region) => ({ sizeBytes: region.sizeBytes, remote: offers.get(region)?.remote })),
     tensors: held.tensors,
+    digests: held.digests?.complete,
   };
 }
 

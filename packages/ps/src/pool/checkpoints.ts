@@ -197,11 +197,11 @@ export class Checkpoints {
     }
   }
 
-  #poolContext(name: string, { pool, signal, onEvent }: RegisterOptions): PoolContext {
+  #poolContext(name: string, { pool, signal, onEvent, digests = true }: RegisterOptions): PoolContext {
     const { device, store, logger, endpoint } = this.#options;
     const isShared = pool === 'shared';
     return {
-      ...{ device, store, signal, logger },
+      ...{ device, store, signal, logger, digests },
       // A device with its own pages maps files so that peers can read them; a host device maps them for itself only.
       copiesForPeers: endpoint !== undefined && device.supports.hostAddressable,
       // Allocations are never empty, so that a checkpoint of empty tensors is not a special case.

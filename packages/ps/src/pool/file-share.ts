@@ -70,6 +70,24 @@ export function metaInFile(
   return { name, dtype, shape, sizeBytes, region, offsetBytes: fileOffsetBytes };
 }
 
+/** A file that is used in place, and what this rank has of it. */
+export interface FileInPlace {
+  readonly file: CheckpointFile;
+  readonly tensors: readonly ParameterMeta[];
+}
+
+/** The files that are used in place, without those of which this rank has nothing. @param region Of the first of them. */
+export function filesInPlace(share: FileShare, region: number): FileInPlace[] {
+  const found: FileInPlace[] = [];
+  for (const file of share.files) {
+    if (!share.inPlacePaths.has(file.path)) continue;
+    const own = share.tensors.filter(({ path }) => path === file.path);
+    const tensors = own.map((tensor) => metaInFile(tensor, region + found.length));
+    if (tensors.length > 0) found.push({ file, tensors });
+  }
+  return found;
+}
+
 /** The files to remove after use in place, including those of which other ranks of this host own a share. */
 export function removableFiles({ files, inPlacePaths }: FileShare, { keepFiles }: FileSource): RemovableFile[] {
   return keepFiles === true ? [] : files.filter(({ path }) => inPlacePaths.has(path));

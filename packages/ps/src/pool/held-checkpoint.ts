@@ -1,5 +1,6 @@
 import type { HostMemory } from '@checkpoint-engine/interface';
 import type { CheckpointFile, ParameterMeta } from '@checkpoint-engine/meta';
+import type { DigestBook } from '../digests/digest-book.ts';
 import type { BucketSource, SourceOptions } from '../sources/bucket-source.ts';
 import type { PlacedFile } from '../sources/placed-file.ts';
 import type { PoolFill } from '../sources/pool-fill.ts';
@@ -35,6 +36,10 @@ export interface HeldCheckpoint {
   readonly removableFiles: readonly RemovableFile[];
   /** Reads the bytes into memory in the background. Absent if that is complete, or not used. */
   readonly fill?: PoolFill | undefined;
+  /** The digests of the tensors, as far as their bytes have been read. Absent where they are not wanted. */
+  readonly digests?: DigestBook | undefined;
+  /** Resolves when files that are used in place have been digested. Never rejects. */
+  readonly digesting?: Promise<void> | undefined;
   /** Opens the tensors' bytes for one update. @throws `CE_HOST_OUT_OF_MEMORY` */
   openSource(options: SourceOptions): Promise<BucketSource>;
   /** Frees the memory (a shared pool: for its next user). Idempotent. */

@@ -2,6 +2,8 @@ import type { FileRead } from '@checkpoint-engine/interface';
 import type { ParameterMeta, TensorEntry } from '@checkpoint-engine/meta';
 import { orderByAffinity } from '@checkpoint-engine/planner';
 import type { FileSource } from '../api.ts';
+import { DigestBook, DigestTally } from '../digests/digest-book.ts';
+import { rangesWithin } from '../digests/ranges-within.ts';
 import { FillingSource } from '../sources/filling-source.ts';
 import { layOut } from '../sources/layout.ts';
 import { PlacedFile } from '../sources/placed-file.ts';
@@ -10,7 +12,8 @@ import { partsOf } from '../sources/pool-part.ts';
 import { type PoolRegion, PoolSource } from '../sources/pool-source.ts';
 import { readUnchanged } from '../sources/read-unchanged.ts';
 import { StreamedFile } from '../sources/streamed-file.ts';
-import { copiedForPeers, type FileShare, findShare, metaInFile, removableFiles } from './file-share.ts';
+import { digestInPlace } from './digest-in-place.ts';
+import { copiedForPeers, type FileShare, filesInPlace, findShare, removableFiles } from './file-share.ts';
 import type { HeldCheckpoint } from './held-checkpoint.ts';
 import type { PoolContext } from './pool-context.ts';
 
@@ -31,10 +34,15 @@ export async function holdFiles(source: FileSource, context: PoolContext): Promi
   const share = context.copiesForPeers ? copiedForPeers(found) : found;
   const pooled = orderByAffinity(share.tensors.filter(({ path }) => !share.inPlacePaths.has(path)));
   const { metas, sizeBytes: poolSize } = layOut(pooled, 0);
-  const tensors: ParameterMeta[] = metas;
+  const tensors: ParameterMeta[] = [...metas];
   const regions: PoolRegion[] = [];
   const hasPool = pooled.length > 0;
   let fill: PoolFill | undefined;
+  const inPlace = filesInPlace(share, hasPool ? 1 : 0);
+  tensors.push(...inPlace.flatMap((file) => file.tensors));
+  const digests = context.digests ? new DigestBook(tensors) : undefined;
+  const tally = digests && new DigestTally(digests, context.store.rank);
+  const digestOf = tally && ((from: number, to: number) => ({ tally, ranges: rangesWithin(metas, from, to) }));
   const release = (): void => {
     for (const { memory } of regions.slice(hasPool ? 1 : 0)) memory.close();
     if (hasPool && regions.length > 0) context.releasePool(regions[0]!.memory);
@@ -49,22 +57,21 @@ export async function holdFiles(source: FileSource, context: PoolContext): Promi
       const { store, logger, signal } = context;
       if (source.load === 'background') {
         const partBytes = context.device.supports.pinning ? PINNED_PART_BYTES : PART_BYTES;
-        fill = new PoolFill({ memory, parts: partsOf(reads, partBytes), files, rank: store.rank, logger });
+        fill = new PoolFill({ memory, parts: partsOf(reads, partBytes), files, rank: store.rank, logger, digestOf });
       } else {
         const pooledBytes = pooled.reduce((sum, tensor) => sum + tensor.sizeBytes, 0);
         const onProgress = (doneBytes: number): void => context.onProgress(doneBytes, pooledBytes);
         const fields = { rank: store.rank };
-        await readUnchanged({ memory, reads, files: files.values(), signal, onProgress, logger, fields });
+        const digest = digestOf?.(0, memory.sizeBytes);
+        await readUnchanged({ memory, reads, files: files.values(), signal, onProgress, logger, fields, digest });
       }
     }
-    for (const file of share.files.filter(({ path }) => share.inPlacePaths.has(path))) {
-      const own = share.tensors.filter((tensor) => tensor.path === file.path);
-      if (own.length === 0) continue;
+    for (const { file } of inPlace) {
       const placed = await PlacedFile.open(context.device, file);
-      const region = regions.push({ memory: placed.memory, placed }) - 1;
-      tensors.push(...own.map((tensor) => metaInFile(tensor, region)));
+      regions.push({ memory: placed.memory, placed });
     }
     fill?.start();
+    const digesting = tally && digestInPlace(inPlace.length > 0 ? regions : [], tensors, tally, context);
     return {
       regions: regions.map(({ memory, placed }) => ({ sizeBytes: memory.sizeBytes, memory, placed })),
       tensors,
@@ -73,7 +80,7 @@ export async function holdFiles(source: FileSource, context: PoolContext): Promi
       warnings: share.warnings,
       sharedFiles: source.share === 'all' ? undefined : share.files,
       removableFiles: removableFiles(share, source),
-      fill,
+      ...{ fill, digests, digesting },
       openSource: async (options) => {
         const pool = await PoolSource.open(regions, options);
         return fill === undefined ? pool : new FillingSource(pool, fill, options);

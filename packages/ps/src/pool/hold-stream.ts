@@ -2,6 +2,7 @@ import type { HostMemory } from '@checkpoint-engine/interface';
 import type { ParameterMeta } from '@checkpoint-engine/meta';
 import { alignDown, DEFAULT_ALIGN_BYTES } from '@checkpoint-engine/planner';
 import type { FileSource } from '../api.ts';
+import { DigestBook, DigestTally } from '../digests/digest-book.ts';
 import type { BucketSource, SourceOptions } from '../sources/bucket-source.ts';
 import { FileChunks } from '../sources/file-chunks.ts';
 import { align } from '../sources/layout.ts';
@@ -10,6 +11,7 @@ import { ReadAheadSource } from '../sources/read-ahead-source.ts';
 import { chunksOf } from '../sources/stream-chunk.ts';
 import type { StreamRegion } from '../sources/stream-region.ts';
 import { StreamedFile } from '../sources/streamed-file.ts';
+import { digestInPlace } from './digest-in-place.ts';
 import { findShare, metaInFile, removableFiles } from './file-share.ts';
 import type { HeldCheckpoint } from './held-checkpoint.ts';
 import type { PoolContext } from './pool-context.ts';
@@ -55,16 +57,20 @@ export async function holdStream(source: FileSource, context: PoolContext): Prom
       }
       tensors.push(...own.map((tensor) => metaInFile(tensor, region)));
     }
+    const digests = context.digests ? new DigestBook(tensors) : undefined;
+    const tally = digests && new DigestTally(digests, context.store.rank);
+    const digesting = tally && digestInPlace(regions, tensors, tally, context);
     return {
       regions,
       tensors,
+      ...{ digests, digesting },
       sizeBytes: tensors.reduce((sum, tensor) => sum + tensor.sizeBytes, 0),
       poolBytes: mapped.reduce((sum, memory) => sum + memory.sizeBytes, 0),
       hostMemoryBytes,
       warnings: share.warnings,
       sharedFiles: source.share === 'all' ? undefined : share.files,
       removableFiles: removableFiles(share, source),
-      openSource: (options) => openStream(regions, hostMemoryBytes, context, options),
+      openSource: (options) => openStream(regions, hostMemoryBytes, digests, context, options),
       close: async () => release(),
     };
   } catch (error) {
@@ -76,6 +82,7 @@ export async function holdStream(source: FileSource, context: PoolContext): Prom
 async function openStream(
   regions: readonly StreamRegion[],
   hostMemoryBytes: number,
+  digests: DigestBook | undefined,
   context: PoolContext,
   options: SourceOptions,
 ): Promise<BucketSource> {
@@ -84,7 +91,8 @@ async function openStream(
   const chunks = chunksOf(options.buckets, options.metas, regions, chunkBytes);
   const allBytes = chunks.reduce((sum, { ringBytes }) => sum + align(ringBytes), 0);
   const memory = await context.acquirePool(Math.min(hostMemoryBytes, allBytes));
-  const files = new FileChunks(regions, memory, options);
+  const tally = digests && options.verifies ? new DigestTally(digests, options.metas.rank) : undefined;
+  const files = new FileChunks(regions, memory, options, tally);
   const release = (): void => context.releasePool(memory);
   return new ReadAheadSource(files, chunks, memory, release, { ...options, rank: options.metas.rank });
 }

@@ -2,6 +2,9 @@ import { CheckpointEngineError } from '@checkpoint-engine/interface';
 import { tensorBytes } from '@checkpoint-engine/meta';
 import { orderByAffinity } from '@checkpoint-engine/planner';
 import type { NamedTensor } from '../api.ts';
+import { DigestBook, DigestTally } from '../digests/digest-book.ts';
+import { digestMemory } from '../digests/digest-memory.ts';
+import { rangesWithin } from '../digests/ranges-within.ts';
 import { layOut } from '../sources/layout.ts';
 import { PoolSource } from '../sources/pool-source.ts';
 import type { HeldCheckpoint } from './held-checkpoint.ts';
@@ -23,6 +26,8 @@ export async function holdTensors(
     0,
   );
   const totalBytes = metas.reduce((sum, meta) => sum + meta.sizeBytes, 0);
+  const digests = context.digests ? new DigestBook(metas) : undefined;
+  const tally = digests && new DigestTally(digests, context.store.rank);
   const memory = await context.acquirePool(poolSize);
   try {
     let doneBytes = 0;
@@ -33,6 +38,10 @@ export async function holdTensors(
       context.onProgress(doneBytes, totalBytes);
     }
     await memory.pin();
+    if (tally !== undefined) {
+      const request = tally.requestOf(rangesWithin(metas, 0, poolSize));
+      tally.add(request, await digestMemory(memory, request));
+    }
   } catch (error) {
     context.releasePool(memory);
     throw error;
@@ -44,6 +53,7 @@ export async function holdTensors(
     poolBytes: memory.sizeBytes,
     warnings: [],
     removableFiles: [],
+    digests,
     openSource: (options) => PoolSource.open([{ memory }], options),
     close: async () => context.releasePool(memory),
   };

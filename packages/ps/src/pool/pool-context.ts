@@ -8,6 +8,8 @@ export interface PoolContext {
   readonly logger: Logger;
   /** Peers read what is held, and files that this device maps are private to this process. */
   readonly copiesForPeers: boolean;
+  /** Digest the bytes of the checkpoint. */
+  readonly digests: boolean;
   /** Returns memory of at least this size, from the pool that the caller selected. */
   acquirePool(sizeBytes: number): Promise<HostMemory>;
   /** Frees it. */

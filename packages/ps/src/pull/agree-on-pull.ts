@@ -1,4 +1,4 @@
-import { CheckpointEngineError, type PullIntent, type Store } from '@checkpoint-engine/interface';
+import { CheckpointEngineError, type Needs, type PullIntent, type Store } from '@checkpoint-engine/interface';
 import type { SurveyAnswer } from '../pull-channel.ts';
 import type { WorkerSession } from '../session.ts';
 import type { HostPlan } from '../update/host-plan.ts';
@@ -31,6 +31,8 @@ export interface HostAgreement {
   /** The needs of the ranks of this host. */
   readonly scope: Store;
   readonly plan: HostPlan;
+  /** What their workers keep. */
+  readonly needs: ReadonlyMap<number, Needs>;
 }
 
 /** Asks workers what they keep, and agrees with the other ranks on how they get it. */
@@ -87,7 +89,7 @@ export async function agreeOnPull(
   const plan = pulls.plan(key, () =>
     planHost({ context, proposals: agreement.proposals, offers: byRank, needs, bucketBytes: options.bucketBytes }),
   );
-  return { ...agreed, host: { scope, plan } };
+  return { ...agreed, host: { scope, plan, needs } };
 }
 
 const hex = (handle: Uint8Array | null): string | null => handle && new TextDecoder().decode(handle);

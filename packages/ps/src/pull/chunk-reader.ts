@@ -9,6 +9,7 @@ import type {
 } from '@checkpoint-engine/interface';
 import type { ParameterMeta, RankMetas } from '@checkpoint-engine/meta';
 import type { WorldMetas } from '../api.ts';
+import { type DigestBook, DigestTally, type TensorRange } from '../digests/digest-book.ts';
 import type { PlacedFile } from '../sources/placed-file.ts';
 import { isOwnersFault, readFromOwner } from '../sources/read-from-owner.ts';
 import { readUnchanged } from '../sources/read-unchanged.ts';
@@ -32,15 +33,24 @@ export class ChunkReader {
   readonly #ring: HostMemory;
   readonly #stream: Stream;
   readonly #signal: AbortSignal;
+  readonly #tally: DigestTally | undefined;
   /** `world:rank` of holders that cannot be read any more. */
   readonly #lost = new Set<string>();
   readonly #byName = new Map<WorldMetas, ReadonlyMap<string, readonly [RankMetas, ParameterMeta]>>();
 
-  constructor(context: UpdateContext, ring: HostMemory, stream: Stream, signal: AbortSignal) {
+  /** @param digests Of what this rank holds: what is read from files is compared with what was read before. */
+  constructor(
+    context: UpdateContext,
+    ring: HostMemory,
+    stream: Stream,
+    signal: AbortSignal,
+    digests: DigestBook | undefined,
+  ) {
     this.#context = context;
     this.#ring = ring;
     this.#stream = stream;
     this.#signal = signal;
+    this.#tally = digests && new DigestTally(digests, context.store.rank);
   }
 
   /** Resolves when the chunk's bytes are in the ring. @throws `CE_FILE_*`, `CE_PEER_*`, `CE_RANGE_NOT_REGISTERED` */
@@ -65,6 +75,8 @@ export class ChunkReader {
     const reads: FileRead[] = [];
     const copies: Copy[] = [];
     const files = new Set<StreamedFile>();
+    const ranges: TensorRange[] = [];
+    const tally = this.#tally;
     const placedFiles = new Set<PlacedFile>();
     for (const { meta, tensorOffsetBytes, to } of pieces) {
       const { file, memory, placed } = held!.regions[meta.region]!;
@@ -73,6 +85,10 @@ export class ChunkReader {
       const { sizeBytes } = to;
       if (file !== undefined) {
         files.add(file);
+        const tensor = tally?.indexOf(meta.name);
+        if (tensor !== undefined) {
+          ranges.push({ tensor, positionBytes: tensorOffsetBytes, offsetBytes: to.offsetBytes, sizeBytes });
+        }
         reads.push({ path: file.path, fileOffsetBytes: offsetBytes, offsetBytes: to.offsetBytes, sizeBytes });
       } else {
         copies.push({ from: { memory: memory!, offsetBytes, sizeBytes }, to });
@@ -82,7 +98,17 @@ export class ChunkReader {
     const work = [
       ...(copies.length > 0 ? [this.#stream.copy(copies)] : []),
       ...(reads.length > 0
-        ? [readUnchanged({ memory: this.#ring, reads, files, signal: this.#signal, logger, fields })]
+        ? [
+            readUnchanged({
+              memory: this.#ring,
+              reads,
+              files,
+              signal: this.#signal,
+              logger,
+              fields,
+              digest: tally && { tally, ranges },
+            }),
+          ]
         : []),
     ];
     // When this has settled, nothing writes to the ring any more.

@@ -1,8 +1,10 @@
 import type { HostMemory, Store } from '@checkpoint-engine/interface';
 import { untilAborted } from '@checkpoint-engine/interface/shared';
 import type { HostChunk } from '../update/host-plan.ts';
+import { tensorList } from '../update/tensor-list.ts';
 import type { UpdateRun } from '../update/update-run.ts';
 import { Deferred } from '../util/deferred.ts';
+import { arrivedRanges } from '../verify/arrived-ranges.ts';
 import { ChunkReader } from './chunk-reader.ts';
 
 /** Maximum number of concurrent reads. */
@@ -75,16 +77,19 @@ const NOTHING = new Uint8Array(0);
 export async function readChunks({ run, scope, chunks, ring }: ChunkReading, news: ChunkNews): Promise<void> {
   const { context, cleanup, life, emit } = run;
   const { rank } = scope;
+  const { metas } = tensorList(context.metas);
   const own = chunks.filter(({ readerRank }) => readerRank === rank);
   // A chunk from memory of this rank that is still being filled is copied when that memory is complete.
   await untilAborted(context.held?.fill?.loaded() ?? Promise.resolve(), life.signal);
   const stream = cleanup.use(context.device.createStream('pull'));
-  const reader = new ChunkReader(context, ring, stream, life.signal);
+  const digests = run.verifier.isOn ? context.held?.digests : undefined;
+  const reader = new ChunkReader(context, ring, stream, life.signal, digests);
   const running: Promise<void>[] = [];
   const read = async (chunk: HostChunk): Promise<void> => {
     const event = { rank, stage: 'read', bucket: chunk.index, sizeBytes: chunk.sizeBytes } as const;
     emit({ type: 'bucket-start', ...event, atMs: now() });
     await reader.read(chunk);
+    await run.verifier.checkArrival({ memory: ring }, arrivedRanges(chunk, metas, chunk.place.offsetBytes));
     emit({ type: 'bucket-end', ...event, atMs: now() });
     await news.tellRead(chunk);
   };

@@ -22,6 +22,7 @@ import { agreeOnPull, type PullAgreement } from './agree-on-pull.ts';
 import { proveAll, pullAll } from './pull-all.ts';
 import { type SharedRings, shareRings } from './share-rings.ts';
 import { has, isEmpty, metasOf } from './tensor-set.ts';
+import { verifyHeld } from './verify-held.ts';
 
 /** Number of buckets in flight while the number of buckets is unknown. */
 const NOMINAL_SLOTS = 2;
@@ -80,6 +81,7 @@ export async function runPull(run: UpdateRun, meeting: Meeting, intent: PullInte
   }
   const proved = shared && (await proveAll(run, pulling, shared, channel));
   if (proved !== undefined) modules = reportModules(run, proved.summary);
+  if (intent === 'update') await verifyHeld(run, meeting, pulling, channel);
   const change = intent === 'update' ? await confirmVersion(run, meeting, contact) : undefined;
   pulls.hold(channel?.bye(shared !== undefined));
   await untilAborted(request, life.signal);
@@ -96,6 +98,7 @@ export async function runPull(run: UpdateRun, meeting: Meeting, intent: PullInte
     ...report,
     pulledBytes,
     modules,
+    verified: run.verifier.summary,
   });
 }
 

@@ -10,7 +10,7 @@ import {
   silentLogger,
 } from '@checkpoint-engine/interface';
 import { untilAborted } from '@checkpoint-engine/interface/shared';
-import { encodeRankMetas } from '@checkpoint-engine/meta';
+import type { RankMetas } from '@checkpoint-engine/meta';
 import type {
   CheckpointSource,
   ParameterServerOptions,
@@ -22,6 +22,7 @@ import type {
 } from '../api.ts';
 import { exchangeFiles } from '../metas/exchange-files.ts';
 import { gatherMetas } from '../metas/gather-metas.ts';
+import { withDigests } from '../metas/gathered-metas.ts';
 import { KnownMetas } from '../metas/known-metas.ts';
 import { isAt, metasAt, type RankPlace } from '../metas/rank-place.ts';
 import { type SeenFiles, seenFiles } from '../metas/seen-files.ts';
@@ -32,12 +33,13 @@ import { connectGroup } from '../update/connect-group.ts';
 import { PlanCache } from '../update/plan-cache.ts';
 import { PullKeeper } from '../update/pull-keeper.ts';
 import { RingKeeper } from '../update/ring-keeper.ts';
-import type { P2PAccess } from '../update/update-context.ts';
+import type { P2PAccess, UpdateContext } from '../update/update-context.ts';
 import { WorkerPace } from '../update/worker-pace.ts';
 import { Mutex } from '../util/mutex.ts';
 import { v1Protocol } from '../v1/index.ts';
+import type { VerifyReport } from '../verify/verify-report.ts';
 import { checkSpecVersions } from './check-spec-versions.ts';
-import { runUpdate } from './run-update.ts';
+import { runUpdate, runVerify } from './run-update.ts';
 
 const CONNECT_TIMEOUT_MS = 120_000;
 
@@ -186,11 +188,11 @@ export class ParameterServer {
     options: { readonly timeoutMs?: number; readonly signal?: AbortSignal } = {},
   ): Promise<WorldMetas> {
     this.#checkOpen();
-    const own = async (): Promise<Uint8Array> => {
+    const own = async (): Promise<RankMetas> => {
       const entry = this.#checkpoints.get(name);
       await this.#checkpoints.offer(entry);
       this.#p2pAddress ??= await this.#endpoint?.address();
-      return encodeRankMetas(metasAt(this.#place, name, entry));
+      return metasAt(this.#place, name, entry);
     };
     const files = (): SeenFiles | undefined => {
       const { sharedFiles } = this.#checkpoints.get(name).held;
@@ -200,7 +202,7 @@ export class ParameterServer {
     const gathered = await gatherMetas(this.#store, name, own, options);
     this.#metas.setGathered(name, gathered);
     if (this.rank === 0) warnOfSplitGroups(name, gathered.metas, this.#logger);
-    return gathered.metas;
+    return this.getMetas(name);
   }
 
   /**
@@ -232,7 +234,8 @@ export class ParameterServer {
 
   /** The metas of all ranks for a checkpoint, as gathered or loaded last. @throws `CE_METAS_MISSING` */
   getMetas(name: string): WorldMetas {
-    return this.#metas.get(name).metas;
+    const { metas, digests } = this.#metas.get(name);
+    return withDigests(metas, digests);
   }
 
   /**
@@ -274,51 +277,74 @@ export class ParameterServer {
     return await this.#run(name, options, 'prepare');
   }
 
+  /**
+   * Asks the workers of engines for digests of what they hold, and compares them with a checkpoint. Nothing is brought to
+   * the engine. Called on all ranks with the options of an update; workers have to pull (protocol 2 with a receiver).
+   *
+   * @throws `CE_NOT_SUPPORTED` A worker cannot tell what it holds; otherwise as {@link ParameterServer.update}. Bytes that
+   * differ are no failure: the report lists them.
+   */
+  async verify(name: string, options: UpdateOptions): Promise<VerifyReport> {
+    return await this.#locked(name, options, `verifying checkpoint "${name}"`, (context) =>
+      runVerify(context, options),
+    );
+  }
+
   async #run(name: string, options: UpdateOptions, intent: PullIntent): Promise<UpdateResult> {
-    this.#checkOpen();
-    checkWeightVersion(options.weightVersion);
-    const { metas, digest, fallbacks } = this.#metas.get(name);
-    const isForeign = !this.#isOwnWorld(metas);
-    const held = isForeign ? undefined : this.#checkpoints.get(name).held;
-    await untilAborted(this.#connecting ?? Promise.resolve(), options.signal);
-    return await this.#updates.run(`the update of checkpoint "${name}"`, async () => {
-      const updated = await runUpdate(
-        {
-          checkpoint: name,
-          metas,
-          metasDigest: digest,
-          weightVersion: this.#versions.get(name),
-          isForeign,
-          fallbacks,
-          held,
-          reportsReads: intent === 'update' && held?.fill?.takeReport() === true,
-          device: this.#device,
-          store: this.#store,
-          links: this.#links,
-          rings: this.#rings,
-          pulls: this.#pulls,
-          retirePools: () => this.#checkpoints.retirePools(),
-          p2p: this.#p2p,
-          protocol: this.#options.protocol ?? v1Protocol(),
-          plans: this.#plans,
-          pace: this.#pace,
-          host: this.#place.host,
-          nics: this.#place.nics,
-          memFraction: this.#options.memFraction,
-          maxBucketBytes: this.#options.maxBucketBytes,
-          logger: this.#logger,
-          counter: this.#counter,
-          onCounter: (counter) => {
-            this.#counter = counter;
-          },
-        },
-        options,
-        intent,
-      );
+    return await this.#locked(name, options, `the update of checkpoint "${name}"`, async (context) => {
+      const reportsReads = intent === 'update' && context.held?.fill?.takeReport() === true;
+      const updated = await runUpdate({ ...context, reportsReads }, options, intent);
       // Metas of another world name no files of this world.
-      const removes = intent === 'update' && !isForeign && options.keepFiles !== true;
+      const removes = intent === 'update' && !context.isForeign && options.keepFiles !== true;
       return removes ? { ...updated, removedFiles: await this.#checkpoints.removeFiles(name) } : updated;
     });
+  }
+
+  /** Does one thing with the metas of a checkpoint while no other update runs. */
+  async #locked<T>(
+    name: string,
+    { signal, weightVersion }: UpdateOptions,
+    what: string,
+    work: (context: UpdateContext) => Promise<T>,
+  ): Promise<T> {
+    this.#checkOpen();
+    checkWeightVersion(weightVersion);
+    const { metas, digest, fallbacks, digests } = this.#metas.get(name);
+    const isForeign = !this.#isOwnWorld(metas);
+    const held = isForeign ? undefined : this.#checkpoints.get(name).held;
+    await untilAborted(this.#connecting ?? Promise.resolve(), signal);
+    return await this.#updates.run(what, async () =>
+      work({
+        checkpoint: name,
+        metas,
+        metasDigest: digest,
+        digests,
+        weightVersion: this.#versions.get(name),
+        isForeign,
+        fallbacks,
+        held,
+        reportsReads: false,
+        device: this.#device,
+        store: this.#store,
+        links: this.#links,
+        rings: this.#rings,
+        pulls: this.#pulls,
+        retirePools: () => this.#checkpoints.retirePools(),
+        p2p: this.#p2p,
+        protocol: this.#options.protocol ?? v1Protocol(),
+        plans: this.#plans,
+        pace: this.#pace,
+        host: this.#place.host,
+        nics: this.#place.nics,
+        memFraction: this.#options.memFraction,
+        maxBucketBytes: this.#options.maxBucketBytes,
+        logger: this.#logger,
+        counter: this.#counter,
+        onCounter: (counter) => {
+          this.#counter = counter;
+        },
+      }),
+    );
   }
 
   /**

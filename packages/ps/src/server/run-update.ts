@@ -2,6 +2,7 @@ import type { PullIntent } from '@checkpoint-engine/interface';
 import { Cleanup, untilAborted } from '@checkpoint-engine/interface/shared';
 import type { UpdateOptions, UpdateResult } from '../api.ts';
 import { runPull } from '../pull/run-pull.ts';
+import { verifyEngines } from '../pull/verify-engines.ts';
 import type { WorkerProtocol } from '../session.ts';
 import { shakeHands } from '../update/handshake.ts';
 import { leaveGroup, meet } from '../update/meet.ts';
@@ -14,6 +15,8 @@ import { UpdateLifetime } from '../update/update-lifetime.ts';
 import { emitPlan, summarise, wholeBuckets } from '../update/update-report.ts';
 import type { UpdateRun } from '../update/update-run.ts';
 import { emitVersion } from '../update/weight-version.ts';
+import { Verifier } from '../verify/verifier.ts';
+import type { VerifyReport } from '../verify/verify-report.ts';
 
 const DEFAULT_TIMEOUT_MS = 300_000;
 
@@ -61,11 +64,34 @@ export async function runUpdate(
       ...{ weightVersion: meeting.version, version: change },
       ...report,
       pulledBytes: 0,
+      verified: run.verifier.summary,
     });
   } catch (error) {
     throw await life.end(error);
   } finally {
     await cleanup.run().catch((cause) => logger.warn({ rank, cause }, 'Cleaning up after an update failed'));
+  }
+}
+
+/**
+ * Compares what the engines of some ranks or of all hold with a checkpoint. Called on all ranks.
+ *
+ * @throws `CE_NOT_SUPPORTED` A worker cannot tell what it holds; what an update throws.
+ */
+export async function runVerify(context: UpdateContext, options: UpdateOptions): Promise<VerifyReport> {
+  const run = begin(context, { ...options, verify: 'full' });
+  const { life, cleanup, waiting, watch } = run;
+  const { store, logger } = context;
+  try {
+    watch.enter('plan');
+    const meeting = await meet(run);
+    const report = await verifyEngines(run, meeting);
+    await meeting.epoch.barrier('done', waiting);
+    return report;
+  } catch (error) {
+    throw await life.end(error);
+  } finally {
+    await cleanup.run().catch((cause) => logger.warn({ rank: store.rank, cause }, 'Cleaning up failed'));
   }
 }
 
@@ -81,6 +107,10 @@ function begin(context: UpdateContext, options: UpdateOptions): UpdateRun {
   const cleanup = new Cleanup();
   const life = new UpdateLifetime({ checkpoint, rank, timeoutMs, signals: [options.signal, store.signal], cleanup });
   const emit: UpdateRun['emit'] = (event) => options.onEvent?.(event);
+  const { metas, digests, held, isForeign, device } = context;
+  const own = held?.digests === undefined || isForeign ? undefined : { rank, book: held.digests };
+  const mode = options.verify ?? 'sample';
+  const verifier = new Verifier({ mode, rank, device, cleanup, known: { metas, gathered: digests, own } });
   return {
     context,
     options,
@@ -88,6 +118,7 @@ function begin(context: UpdateContext, options: UpdateOptions): UpdateRun {
     life,
     cleanup,
     watch: new Stopwatch(rank, emit),
+    verifier,
     emit,
     waiting: { signal: life.signal, timeoutMs },
   };

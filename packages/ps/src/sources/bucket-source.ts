@@ -30,6 +30,8 @@ export interface SourceOptions {
   readonly emit: (event: ProgressEvent) => void;
   /** Whether to report reads into this rank's memory that have ended. @default false */
   readonly reportsReads?: boolean | undefined;
+  /** Compare the bytes with those that were read before. @default false */
+  readonly verifies?: boolean | undefined;
   readonly logger: Logger;
 }
 

@@ -1,7 +1,7 @@
 import { CheckpointEngineError, type HostMemory, type Logger } from '@checkpoint-engine/interface';
 import { settlesWithin } from '@checkpoint-engine/interface/shared';
 import type { PoolPart } from './pool-part.ts';
-import { readUnchanged } from './read-unchanged.ts';
+import { type ReadUnchangedOptions, readUnchanged } from './read-unchanged.ts';
 import type { StreamedFile } from './streamed-file.ts';
 
 /** Number of parts that are read at a time: the device's threads read while other parts are pinned. */
@@ -18,6 +18,8 @@ export interface PoolFillOptions {
   readonly parts: readonly PoolPart[];
   /** The files of the parts' reads, by path. */
   readonly files: ReadonlyMap<string, StreamedFile>;
+  /** How a part of the pool is digested while it is read. @default not at all */
+  readonly digestOf?: ((fromBytes: number, toBytes: number) => ReadUnchangedOptions['digest']) | undefined;
   readonly rank: number;
   readonly logger: Logger;
 }
@@ -115,13 +117,14 @@ export class PoolFill {
   }
 
   async #read(part: PoolPart, signal: AbortSignal): Promise<void> {
-    const { memory, files, rank, logger } = this.#options;
+    const { memory, files, rank, logger, digestOf } = this.#options;
     const paths = new Set(part.reads.map(({ path }) => path));
     part.start();
     await readUnchanged({
       memory,
       reads: part.reads,
       files: [...paths].map((path) => files.get(path)!),
+      digest: digestOf?.(part.fromBytes, part.toBytes),
       signal,
       logger,
       fields: { rank },

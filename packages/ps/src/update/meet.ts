@@ -45,6 +45,7 @@ export async function meet(run: UpdateRun): Promise<Meeting> {
     waiting,
   );
   context.onCounter(agreement.counter);
+  run.verifier.begin(agreement.counter);
   links.generation = Math.max(links.generation, agreement.groupGeneration);
   const epoch = cleanup.use(store.epoch(`update:${agreement.counter}`));
   life.follow(epoch);

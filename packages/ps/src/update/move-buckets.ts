@@ -1,4 +1,6 @@
 import type { VersionChange } from '../api.ts';
+import type { SharedMemory } from '@checkpoint-engine/interface';
+import { arrivedRanges } from '../verify/arrived-ranges.ts';
 import type { BucketSource } from '../sources/bucket-source.ts';
 import { confirmVersion } from './confirm-version.ts';
 import { describeBuckets } from './describe-buckets.ts';
@@ -6,9 +8,10 @@ import { expectWorker } from './expect-worker.ts';
 import type { Handshake } from './handshake.ts';
 import type { Meeting } from './meet.ts';
 import { nextPass } from './next-pass.ts';
-import { runPipeline } from './pipeline.ts';
+import { type PipelineJob, runPipeline } from './pipeline.ts';
 import type { PlannedUpdate } from './plan-update.ts';
 import { openSources } from './sources.ts';
+import { tensorList } from './tensor-list.ts';
 import type { UpdateRun } from './update-run.ts';
 
 /**
@@ -53,8 +56,8 @@ export async function moveBuckets(
 
 /** Opens the sources of this rank's buckets. */
 export async function openSourcesOf(run: UpdateRun, planned: PlannedUpdate): Promise<BucketSource> {
-  const { context, life, emit, cleanup } = run;
-  return await openSources({ context, planned, signal: life.signal, emit, cleanup });
+  const { context, life, emit, cleanup, verifier } = run;
+  return await openSources({ context, planned, signal: life.signal, emit, cleanup, verifies: verifier.isOn });
 }
 
 /** One pass of buckets. */
@@ -97,6 +100,7 @@ export async function movePass(
     maxPendingBroadcasts: Math.min(link?.maxPending ?? 1, planned.sizing.ringSlots),
     session,
     opened,
+    check: checkOf(run, { memory: ring.memory, sharesRing, isReceiver: session !== undefined }),
     describe: describeBuckets(context.metas, only),
     signal,
     onFailure: life.fail,
@@ -106,4 +110,19 @@ export async function movePass(
     },
   });
   pace.end();
+}
+
+/** Compares what arrives: at its reader if all ranks share one ring, otherwise at each rank with a worker. */
+function checkOf(
+  { context, verifier }: UpdateRun,
+  ring: { readonly memory: SharedMemory; readonly sharesRing: boolean; readonly isReceiver: boolean },
+): PipelineJob['check'] {
+  if (!verifier.isOn) return undefined;
+  const { metas } = tensorList(context.metas);
+  const { rank } = context.store;
+  return async (transfer, range) => {
+    const isMine = ring.sharesRing ? transfer.readerRank === rank : ring.isReceiver;
+    if (!isMine) return;
+    await verifier.checkArrival(ring, arrivedRanges(transfer, metas, range.offsetBytes));
+  };
 }

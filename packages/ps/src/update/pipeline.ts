@@ -1,4 +1,4 @@
-import { abortError, type BroadcastGroup, type SharedMemory } from '@checkpoint-engine/interface';
+import { abortError, type BroadcastGroup, type MemoryRange, type SharedMemory } from '@checkpoint-engine/interface';
 import type { Bucket } from '@checkpoint-engine/planner';
 import type { ProgressEvent, Stage } from '../api.ts';
 import type { BucketMessage, WorkerSession } from '../session.ts';
@@ -27,6 +27,8 @@ export interface PipelineJob {
   readonly session: WorkerSession | undefined;
   /** Resolves when the worker has opened the ring; loading and broadcasting start before. */
   readonly opened: Promise<void>;
+  /** Compares a bucket that has arrived with what was registered, before the worker takes it. @default not at all */
+  readonly check?: ((transfer: BucketTransfer, range: MemoryRange) => Promise<void>) | undefined;
   /** Describes a bucket at this offset of the ring to the worker. */
   readonly describe: (transfer: BucketTransfer, offsetBytes: number) => BucketMessage;
   /** Ends the pipeline, which rejects with the signal's reason. */
@@ -42,6 +44,8 @@ interface Steps {
   readonly loaded: Deferred;
   /** The bytes are in this rank's ring, and staging may be overwritten. */
   readonly arrived: Deferred;
+  /** The bytes in the ring are those that were registered. */
+  readonly checked: Deferred;
   /** The worker has loaded the bytes, and their place in the ring may be overwritten. */
   readonly taken: Deferred;
 }
@@ -61,6 +65,7 @@ export async function runPipeline(job: PipelineJob): Promise<void> {
   const steps: Steps[] = job.transfers.map(() => ({
     loaded: new Deferred(),
     arrived: new Deferred(),
+    checked: new Deferred(),
     taken: new Deferred(),
   }));
   const running = new Set<Promise<void>>();
@@ -83,16 +88,26 @@ export async function runPipeline(job: PipelineJob): Promise<void> {
   else job.signal.addEventListener('abort', onAbort, { once: true });
 
   const wait = (promise: Promise<void>): Promise<void> => Promise.race([promise, stopped]);
-  const run = (stage: Stage, bucket: Bucket, work: Promise<void>): Promise<void> => {
-    const event = { rank: job.rank, stage, bucket: bucket.index, sizeBytes: bucket.sizeBytes };
-    job.emit({ type: 'bucket-start', ...event, atMs: now() });
-    const step = work.then(() => job.emit({ type: 'bucket-end', ...event, atMs: now() }));
+  const track = (step: Promise<void>): Promise<void> => {
     step.catch(fail);
     const settled = step.catch(() => {}).finally(() => running.delete(settled));
     running.add(settled);
     return step;
   };
+  const run = (stage: Stage, bucket: Bucket, work: Promise<void>): Promise<void> => {
+    const event = { rank: job.rank, stage, bucket: bucket.index, sizeBytes: bucket.sizeBytes };
+    job.emit({ type: 'bucket-start', ...event, atMs: now() });
+    return track(work.then(() => job.emit({ type: 'bucket-end', ...event, atMs: now() })));
+  };
 
+  for (const [index, transfer] of job.transfers.entries()) {
+    const { arrived, checked } = steps[index]!;
+    const check = async (): Promise<void> => {
+      await wait(arrived.promise);
+      await job.check?.(transfer, job.ring.range(index));
+    };
+    checked.follow(track(check()));
+  }
   const loops = [loadOwn(job, steps, wait, run), broadcastAll(job, steps, wait, run), reloadAll(job, steps, wait, run)];
   for (const loop of loops) loop.catch(fail);
   await Promise.allSettled(loops);
@@ -176,7 +191,7 @@ async function broadcastAll(job: PipelineJob, steps: readonly Steps[], wait: Wai
 async function reloadAll(job: PipelineJob, steps: readonly Steps[], wait: Wait, run: Run): Promise<void> {
   const { transfers, ring, session, signal } = job;
   if (session === undefined) {
-    for (const { arrived, taken } of steps) taken.follow(arrived.promise);
+    for (const { checked, taken } of steps) taken.follow(checked.promise);
     for (const { taken } of steps) await wait(taken.promise);
     return;
   }
@@ -184,8 +199,8 @@ async function reloadAll(job: PipelineJob, steps: readonly Steps[], wait: Wait, 
   for (const [index, transfer] of transfers.entries()) {
     const { bucket } = transfer;
     const message = job.describe(transfer, ring.range(index).offsetBytes);
-    const { arrived, taken } = steps[index]!;
-    await wait(arrived.promise);
+    const { checked, taken } = steps[index]!;
+    await wait(checked.promise);
     const oldest = index - session.maxPending;
     if (oldest >= 0) await wait(steps[oldest]!.taken.promise);
     taken.follow(run('reload', bucket, session.reload(message, { signal })));

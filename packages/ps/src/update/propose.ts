@@ -31,6 +31,7 @@ export function propose(
       passes: options.passes ?? 'one',
       strategy: options.strategy ?? 'auto',
       weightVersion: options.weightVersion ?? context.weightVersion ?? null,
+      verify: options.verify ?? 'sample',
       choosesWorkers: options.chooseWorkers !== undefined,
       pulls: protocol.pulls ?? false,
       metas: context.isForeign ? 'loaded' : 'gathered',

@@ -15,6 +15,8 @@ export interface SourcesInput {
   readonly signal: AbortSignal;
   readonly emit: (event: ProgressEvent) => void;
   readonly cleanup: Cleanup;
+  /** Compare what is read from files with what was read before. */
+  readonly verifies: boolean;
 }
 
 /** Opens the sources of the buckets that this rank sends to the others: its own pool, pools of peers, both or none. */
@@ -30,6 +32,7 @@ export async function openSources(input: SourcesInput): Promise<BucketSource> {
     signal,
     emit,
     reportsReads: context.reportsReads,
+    verifies: input.verifies,
     logger: context.logger,
   };
   const others = read.length > 0 ? cleanup.use(await openPeerSource(context, read, options)) : noSource;

@@ -1,5 +1,6 @@
 import type { Device, Logger, P2PEndpoint, P2PSupports, Store } from '@checkpoint-engine/interface';
 import type { WorldMetas } from '../api.ts';
+import type { WorldDigests } from '../metas/gathered-metas.ts';
 import type { HeldCheckpoint } from '../pool/held-checkpoint.ts';
 import type { WorkerProtocol } from '../session.ts';
 import type { BroadcastLinks } from './broadcast-links.ts';
@@ -23,6 +24,8 @@ export interface UpdateContext {
   readonly metasDigest: string;
   /** Version that the checkpoint was given. */
   readonly weightVersion: string | undefined;
+  /** Of the bytes, as far as they were gathered or loaded with the metas. */
+  readonly digests: WorldDigests;
   /** Metas of all tensors, if `metas` has only those that come in buckets. */
   readonly wholeMetas?: WorldMetas | undefined;
   /** The metas are those of another world: its ranks hold the weights, and no rank of this one. */

@@ -76,11 +76,11 @@ export function summarise(
   planned: PlannedUpdate | undefined,
   moves: boolean,
   { durationsMs }: Stopwatch,
-  report: StrategyReport & Pick<UpdateResult, 'pulledBytes' | 'modules' | 'weightVersion' | 'version'>,
+  report: StrategyReport & Pick<UpdateResult, 'pulledBytes' | 'modules' | 'weightVersion' | 'version' | 'verified'>,
 ): UpdateResult {
   const { bucketBytes, ringSlots, stagingSlots, deviceBytes, reason } = planned?.sizing ?? NO_BUCKETS;
   const totalBytes = bytesOf(context);
-  const { strategy, neededBytes, pulledBytes, modules, weightVersion, version } = report;
+  const { strategy, neededBytes, pulledBytes, modules, weightVersion, version, verified } = report;
   return {
     checkpoint: context.checkpoint,
     counter,
@@ -100,6 +100,7 @@ export function summarise(
     deviceBytes: moves ? deviceBytes : 0,
     reason,
     durationsMs,
+    verified,
     removedFiles: [],
   };
 }

@@ -1,6 +1,7 @@
 import type { Cleanup } from '@checkpoint-engine/interface/shared';
 import type { ProgressEvent, UpdateOptions } from '../api.ts';
 import type { WorkerProtocol } from '../session.ts';
+import type { Verifier } from '../verify/verifier.ts';
 import type { Stopwatch } from './stopwatch.ts';
 import type { UpdateContext } from './update-context.ts';
 import type { UpdateLifetime } from './update-lifetime.ts';
@@ -14,6 +15,7 @@ export interface UpdateRun {
   /** Releases the resources of the update, however it ends. */
   readonly cleanup: Cleanup;
   readonly watch: Stopwatch;
+  readonly verifier: Verifier;
   readonly emit: (event: ProgressEvent) => void;
   /** Bounds every wait for others. */
   readonly waiting: { readonly signal: AbortSignal; readonly timeoutMs: number };

@@ -1,16 +1,29 @@
 import {
   checkNeeds,
+  decodeDigests,
+  decodeU64,
   encodePlaces,
+  encodeU32,
+  encodeU64,
   type Places,
+  PULL_PART_LIMITS,
   type PullOffer,
   readNeedsSummary,
   type ServerMessage,
+  type Windows,
   WORKER_PROTOCOL_VERSION,
   WORKER_PULL_VERSION,
   type WorkerProved,
   type WorkerPulled,
 } from '@checkpoint-engine/interface';
-import type { PullChannel, PullLayout, RegionHold, SurveyAnswer, SurveyQuestion } from '../pull-channel.ts';
+import type {
+  HeldDigests,
+  PullChannel,
+  PullLayout,
+  RegionHold,
+  SurveyAnswer,
+  SurveyQuestion,
+} from '../pull-channel.ts';
 import type { SessionCallOptions, SessionOptions } from '../session.ts';
 import { workerBroke } from './errors.ts';
 import type { ReceivedMessage } from './frames.ts';
@@ -33,6 +46,7 @@ export class PullChannelV2 implements PullChannel {
   readonly #needs = new NeedsParts();
   #received: ReceivedNeeds | undefined;
   #nextIndex = 0;
+  #nextDigest = 0;
   #isOffered = false;
 
   constructor(parts: ChannelParts) {
@@ -74,6 +88,7 @@ export class PullChannelV2 implements PullChannel {
       ...{ needs, needsDigest: digest, summary, proved: proved === true },
       fingerprint: typeof fingerprint === 'string' ? fingerprint : '',
       provesParts: (pull as PullOffer).provesParts === true,
+      digests: (pull as PullOffer).digests === true,
       holds: typeof holds === 'string' ? holds : undefined,
     };
   }
@@ -101,6 +116,50 @@ export class PullChannelV2 implements PullChannel {
     this.#parts.send({ type: 'prove', places: columns, ...(more ? { more } : {}) });
     const { proved, summary } = await this.#parts.reply('proved', 'compare what it holds', options);
     return { type: 'proved', proved: proved === true, summary: readNeedsSummary(summary) ?? readNeedsSummary({})! };
+  }
+
+  async digest(windows: Windows, options: SessionCallOptions): Promise<HeldDigests> {
+    const count = windows.tensor.length;
+    const digests = new BigUint64Array(count);
+    const bytes = new Float64Array(count);
+    for (let from = 0; from < count; from += PULL_PART_LIMITS.windows) {
+      const range = [from, Math.min(count, from + PULL_PART_LIMITS.windows)] as const;
+      const part = await this.#digestPart(windows, range, options);
+      digests.set(part.digests, from);
+      bytes.set(part.bytes, from);
+    }
+    return { digests, bytes };
+  }
+
+  async #digestPart(
+    { tensor, offsetBytes, sizeBytes }: Windows,
+    range: readonly [from: number, to: number],
+    options: SessionCallOptions,
+  ): Promise<HeldDigests> {
+    const { send, reply, session } = this.#parts;
+    const index = this.#nextDigest++;
+    send({
+      ...{ type: 'digest', index },
+      tensor: encodeU32(tensor.subarray(...range)),
+      offset: encodeU64(offsetBytes.subarray(...range)),
+      size: encodeU64(sizeBytes.subarray(...range)),
+    });
+    const answer = await reply(`digested ${index}`, 'digest what it holds', options);
+    const count = range[1] - range[0];
+    try {
+      const digests = decodeDigests(answer.digest as Uint8Array);
+      const bytes = decodeU64(answer.bytes as Uint8Array);
+      if (digests.length !== count || bytes.length !== count)
+        throw new RangeError(`digests of ${digests.length} windows`);
+      return { digests, bytes };
+    } catch (error) {
+      throw workerBroke(
+        session,
+        `a "digested" with other columns than ${count} digests`,
+        WORKER_PROTOCOL_VERSION,
+        error as Error,
+      );
+    }
   }
 
   bye(keep: boolean): RegionHold | undefined {

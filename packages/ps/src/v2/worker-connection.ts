@@ -7,10 +7,10 @@ import type { Caller } from './listener.ts';
 
 const REPLIES: ReadonlySet<string> = new Set([
   ...['ready', 'ack', 'released', 'finished', 'confirmed'],
-  ...['surveyed', 'needs', 'mapped', 'pulled', 'proved'],
+  ...['surveyed', 'needs', 'mapped', 'pulled', 'proved', 'digested'],
 ]);
 /** Replies for which several waits are possible, distinguished by their index. */
-const INDEXED: ReadonlySet<string> = new Set(['ack', 'pulled']);
+const INDEXED: ReadonlySet<string> = new Set(['ack', 'pulled', 'digested']);
 
 /** How long a worker that keeps regions mapped may take to unmap them. */
 const HOLD_GRACE_MS = 2_000;

@@ -36,6 +36,12 @@ export interface PullWorldOptions {
   /** By rank. @default one host */
   readonly hostOf?: (rank: number) => string;
   readonly nicsOf?: (rank: number) => readonly string[];
+  /** Puts something around the parts of a rank, such as one that damages bytes. */
+  readonly around?: {
+    readonly device?: (device: HostDevice, rank: number) => HostDevice;
+    readonly workerDevice?: (device: HostDevice, rank: number) => HostDevice;
+    readonly p2p?: (transport: P2PTransport, rank: number) => P2PTransport;
+  };
   /** Tells devices of several worlds apart. @default 0 */
   readonly firstDevice?: number;
 }
@@ -104,9 +110,12 @@ export class PullWorld {
     await Promise.all(
       Array.from({ length: size }, async (_, rank) => {
         const index = (options.firstDevice ?? 0) + rank;
-        const device = await createHostDevice({ index, threads: 2 });
+        const { around = {} } = options;
+        const own = await createHostDevice({ index, threads: 2 });
+        const device = around.device?.(own, rank) ?? own;
         const store = await connectStore({ address, rank, worldSize: size, timeoutMs: 20_000 });
-        const p2p = options.p2p === true ? shmP2P({ unregisterTimeoutMs: 5_000 }) : undefined;
+        const transport = options.p2p === true ? shmP2P({ unregisterTimeoutMs: 5_000 }) : undefined;
+        const p2p = transport && (around.p2p?.(transport, rank) ?? transport);
         world.#devices[rank] = device;
         world.#stores[rank] = store;
         if (p2p !== undefined) world.#transports.push(p2p);
@@ -115,7 +124,8 @@ export class PullWorld {
           ...{ host: options.hostOf?.(rank), nics: options.nicsOf?.(rank) },
           broadcast: size > 1 ? shm() : undefined,
         });
-        world.#workerDevices[rank] = await createHostDevice({ index, threads: 2 });
+        const workerDevice = await createHostDevice({ index, threads: 2 });
+        world.#workerDevices[rank] = around.workerDevice?.(workerDevice, rank) ?? workerDevice;
         world.workers[rank] = copyingWorker({ device: world.#workerDevices[rank]!, ...options.keepOf(rank) });
       }),
     );

@@ -1,18 +1,22 @@
 import {
   checkPlaces,
   decodePlaces,
+  decodeWindows,
+  encodeDigests,
   encodeU32,
   encodeU64,
   type Needs,
   type NeedsSummary,
   type Places,
   PULL_PART_LIMITS,
+  type ServerDigest,
   type ServerMessage,
   type ServerMetas,
   type ServerProve,
   type ServerPull,
   type ServerRegions,
   type ServerSurvey,
+  type Windows,
   type WorkerNeeds,
 } from '@checkpoint-engine/interface';
 import type { ServerLink } from '../server-link.ts';
@@ -36,6 +40,7 @@ export class PullSession {
   #regionSizes: ReadonlyMap<number, number> = new Map();
   #isMapped = false;
   #nextIndex = 0;
+  #nextDigest = 0;
 
   /** @param session What the puller calls it. */
   constructor(link: ServerLink, puller: Puller, session: number, survey: ServerSurvey) {
@@ -96,6 +101,16 @@ export class PullSession {
     this.#link.send({ type: 'proved', proved, summary: this.#puller.summary });
   }
 
+  /** Tells the digests of what the engine holds. */
+  async digest({ index, ...columns }: ServerDigest): Promise<void> {
+    if (index !== this.#nextDigest) throw serverBroke(`digest ${index} out of turn`);
+    this.#nextDigest += 1;
+    const digesting = this.#puller.digest(this.#windows(columns));
+    this.#working = digesting.catch(() => {});
+    const { digests, bytes } = await digesting;
+    this.#link.send({ type: 'digested', index, digest: encodeDigests(digests), bytes: encodeU64(bytes) });
+  }
+
   /** Unmaps all regions once no copy reads them, and tells the server. */
   async abort(): Promise<void> {
     await this.#puller.abort(this.#session);
@@ -137,6 +152,14 @@ export class PullSession {
     const places = columns.length > 0 ? this.#places(joined(columns)) : undefined;
     this.#isMapped = await this.#puller.map(layoutDigest, regions, places);
     this.#link.send({ type: 'mapped', needPlaces: !this.#isMapped });
+  }
+
+  #windows(columns: Parameters<typeof decodeWindows>[0]): Windows {
+    try {
+      return decodeWindows(columns, this.#puller.sizesBytes);
+    } catch (error) {
+      throw serverBroke((error as Error).message, undefined, error);
+    }
   }
 
   #places(columns: NonNullable<ServerPull['places']>): Places {

@@ -7,9 +7,11 @@ import {
   type Places,
   type PullRegion,
   type Stream,
+  type Windows,
 } from '@checkpoint-engine/interface';
 import { Comparison } from './comparison.ts';
 import { type Declaration, needsOf, type PulledSlice } from './declaration.ts';
+import { digestsOf, type HeldDigests } from './held-digests.ts';
 import type { CheckpointTensor } from './kept-slice.ts';
 import { copiesOf } from './pull-table.ts';
 import { RegionMaps } from './region-maps.ts';
@@ -213,6 +215,14 @@ export class Puller {
     known.proved = this.#comparison.equalOf(slices);
     this.#comparison = undefined;
     return true;
+  }
+
+  /** Digests those bytes of windows that the engine holds as they are in their tensors. */
+  async digest(windows: Windows): Promise<HeldDigests> {
+    const session = this.#session;
+    const digesting = digestsOf(this.#pulled(), windows, () => session === this.#session);
+    this.#copying = digesting.catch(() => {});
+    return await digesting;
   }
 
   /** Keeps regions mapped until this connection ends, or until the next session. */

@@ -7,7 +7,9 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from checkpoint_engine_worker.digest import Uint64s
 from checkpoint_engine_worker.errors import CheckpointEngineError
+from checkpoint_engine_worker.host_digest import host_digests
 from checkpoint_engine_worker.host_pieces import copy_pieces, equal_pieces
 from checkpoint_engine_worker.pieces import cut, of_all
 from checkpoint_engine_worker.pull_types import Int64s, MappedRegion
@@ -43,6 +45,10 @@ class Copier(Protocol):
         """For each piece, whether source and destination hold the same bytes."""
         ...
 
+    def digests(self, table: Int64s, sum_of: Int64s, count: int) -> Uint64s:
+        """Sums of the digests of pieces whose source is a position in a tensor: `host_digests`."""
+        ...
+
 
 class HostCopier:
     """For engines whose parameters are in the memory of this process."""
@@ -65,6 +71,9 @@ class HostCopier:
     def equal(self, table: Int64s) -> npt.NDArray[np.bool_]:
         pieces, parent = cut(table, _CUT_BYTES)
         return of_all(equal_pieces(pieces), parent, len(table))
+
+    def digests(self, table: Int64s, sum_of: Int64s, count: int) -> Uint64s:
+        return host_digests(table, sum_of, count)
 
 
 def copier_for(device: Any) -> Copier:

@@ -5,6 +5,7 @@ Both read page-locked host memory over the device's own link, and write straight
 
 from __future__ import annotations
 
+import logging
 import threading
 from dataclasses import dataclass
 from functools import cache
@@ -16,10 +17,14 @@ import torch
 
 from checkpoint_engine_worker import cuda_runtime
 from checkpoint_engine_worker.copy_engines import for_copy_engines, nothing_for_copy_engines
+from checkpoint_engine_worker.digest import Uint64s
+from checkpoint_engine_worker.errors import CheckpointEngineError
 from checkpoint_engine_worker.pieces import cut, of_all
 from checkpoint_engine_worker.pull_kernels import launch_compare, launch_copy
 from checkpoint_engine_worker.pull_types import Int64s, MappedRegion
 from checkpoint_engine_worker.word_tables import WordTable, every_kind, word_tables
+
+_LOG = logging.getLogger(__name__)
 
 #: Programs of the copy kernel: what fills a PCIe link with pieces of 2 KiB, with little of the device.
 PROGRAMS = 64
@@ -55,6 +60,8 @@ class CudaCopier:
         #: By address: how often it is registered, and whether that was done here.
         self._registered: dict[int, tuple[int, bool]] = {}
         self._compiled: set[tuple[int, int]] = set()
+        #: Whether the kernels of digests compile; unknown before the first table.
+        self._has_digests: bool | None = None
         with torch.cuda.device(self._device):
             self._stream = torch.cuda.Stream(self._device)
             self._engine_stream = torch.cuda.Stream(self._device)
@@ -100,7 +107,22 @@ class CudaCopier:
                     launch_copy(launch.device_table, launch.words, 0, self._programs)
                     self._compiled.add(launch.words.key)
             self._stream.synchronize()
+            self._warm_digests()
         return Prepared(launches, share.runs, share.rows)
+
+    def _warm_digests(self) -> None:
+        """Compiles the kernels of digests. Without them weights are pulled all the same, and not verified."""
+        from checkpoint_engine_worker.device_digest import warm_digests
+
+        if self._has_digests is not None:
+            return
+        try:
+            warm_digests(self._device)
+            self._stream.synchronize()
+            self._has_digests = True
+        except Exception:
+            _LOG.warning("Weights are not verified: the kernels of digests cannot be compiled", exc_info=True)
+            self._has_digests = False
 
     def copy(self, prepared: Prepared) -> None:
         with torch.cuda.device(self._device):
@@ -131,6 +153,18 @@ class CudaCopier:
                     launch_compare(device_table, unequal, words, len(words.table), COMPARE_PROGRAMS)
                     found[words.piece] = unequal.cpu().numpy() == 0
         return of_all(found, parent, len(table))
+
+    def digests(self, table: Int64s, sum_of: Int64s, count: int) -> Uint64s:
+        from checkpoint_engine_worker.device_digest import device_digests
+
+        if self._has_digests is False:
+            raise CheckpointEngineError(
+                "CE_NOT_SUPPORTED", "The kernels of digests cannot be compiled here", "See the engine's log"
+            )
+        with torch.cuda.device(self._device):
+            self._stream.wait_stream(torch.cuda.current_stream(self._device))
+            with torch.cuda.stream(self._stream):
+                return device_digests(table, sum_of, count, self._device)
 
 
 @cache

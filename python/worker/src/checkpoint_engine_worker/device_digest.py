@@ -50,3 +50,14 @@ def device_digests(table: Int64s, sum_of: Int64s, count: int, device: Any, *, pr
             launch_tiles(upload(chosen), sums, keys, int(chosen.sum()), programs, unit, columns)
     found: Uint64s = sums.view(torch.int64).cpu().numpy().view(np.uint64)
     return found[:count]
+
+
+def warm_digests(device: Any) -> None:
+    """Compiles all kernels, on no pieces: compilation never falls into an update."""
+    table = torch.zeros(7, dtype=torch.int64, device=device)
+    sums = torch.zeros(1, dtype=torch.int64, device=device).view(torch.uint64)
+    keys = torch.from_numpy(WORD_KEYS.view(np.int64)).to(device).view(torch.uint64)
+    launch_runs(table, sums, keys, 0, _PROGRAMS)
+    for unit in (1, 4):
+        for columns in _COLUMNS:
+            launch_tiles(table, sums, keys, 0, _PROGRAMS, unit, columns)

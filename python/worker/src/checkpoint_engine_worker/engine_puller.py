@@ -18,8 +18,9 @@ from checkpoint_engine_worker.proof import Proof
 from checkpoint_engine_worker.pull_types import Needs, Places, Summary, TensorMeta
 
 if TYPE_CHECKING:
+    from checkpoint_engine_worker.digest import Uint64s
     from checkpoint_engine_worker.engine import Engine
-    from checkpoint_engine_worker.pull_types import Int64s
+    from checkpoint_engine_worker.pull_types import Int64s, Windows
     from checkpoint_engine_worker.recording import Recording
     from checkpoint_engine_worker.region_maps import RegionName
 
@@ -247,6 +248,25 @@ class EnginePuller:
         if self._layout is not None:
             self._layout.prepare(recording)
         return recording.proved
+
+    def digests(self, windows: Windows) -> tuple[Uint64s, Int64s]:
+        """Digests those bytes of windows that the engine holds as they are in their tensors.
+
+        Returns:
+            By window, the digest and the number of those bytes.
+        """
+        from checkpoint_engine_worker.held_digests import held_digests
+
+        nothing = np.zeros(len(windows.tensor), dtype=np.uint64), np.zeros(len(windows.tensor), dtype=np.int64)
+        if self._recording is None or not self._recording.proved:
+            return nothing
+        try:
+            return held_digests(self._recording, windows, self._engine().device)
+        except CheckpointEngineError as error:
+            if error.code != "CE_NOT_SUPPORTED":
+                raise
+            _LOG.warning("What the engine holds is not verified: %s", error)
+            return nothing
 
     def unmap(self) -> None:
         """Ends the use of all regions. Idempotent."""

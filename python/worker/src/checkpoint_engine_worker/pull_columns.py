@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from checkpoint_engine_worker.pull_types import Int64s, Needs, Places, Summary
+from checkpoint_engine_worker.pull_types import Int64s, Needs, Places, Summary, Windows
 
 if TYPE_CHECKING:
     from numpy import uint32
@@ -67,6 +67,26 @@ def check_places(places: Places, sizes_bytes: Int64s, regions: Mapping[int, int]
     disordered = (tensor[1:] < tensor[:-1]) | (same & (places.tensor_offset[1:] < ends[:-1]))
     if bool(disordered.any()):
         raise ValueError("places out of order, or places that overlap")
+
+
+def decode_windows(columns: Mapping[str, Any], sizes_bytes: Int64s) -> Windows:
+    """Windows of tensors, in order inside tensors that exist.
+
+    Raises:
+        ValueError: They are not, or a column is missing or has another length.
+    """
+    tensor, offset, size = _u32(columns, "tensor"), _u64(columns, "offset"), _u64(columns, "size")
+    if len(offset) != len(tensor) or len(size) != len(tensor):
+        raise ValueError("columns of windows that differ in length")
+    if len(tensor) and int(tensor.max()) >= len(sizes_bytes):
+        raise ValueError(f"tensor {int(tensor.max())} of a checkpoint with {len(sizes_bytes)} tensors")
+    ends = offset + size
+    if bool((ends > sizes_bytes[tensor]).any()):
+        raise ValueError("a window that ends outside of its tensor")
+    same = tensor[1:] == tensor[:-1]
+    if bool(((tensor[1:] < tensor[:-1]) | (same & (offset[1:] < ends[:-1]))).any()):
+        raise ValueError("windows out of order, or windows that overlap")
+    return Windows(tensor, offset, size)
 
 
 def needs_messages(needs: Needs, summary: Summary) -> Iterator[dict[str, Any]]:

@@ -10,7 +10,13 @@ from typing import TYPE_CHECKING, Any
 from checkpoint_engine_worker.errors import CheckpointEngineError
 from checkpoint_engine_worker.joined_parts import JoinedParts
 from checkpoint_engine_worker.messages import server_broke, unexpected
-from checkpoint_engine_worker.pull_columns import check_places, decode_places, needs_messages, summary_fields
+from checkpoint_engine_worker.pull_columns import (
+    check_places,
+    decode_places,
+    decode_windows,
+    needs_messages,
+    summary_fields,
+)
 from checkpoint_engine_worker.pull_types import DTYPE_BITS, TensorMeta
 from checkpoint_engine_worker.version import PROTOCOL_VERSION
 
@@ -41,10 +47,11 @@ class PullSession:
         self._region_bytes: dict[int, int] = {}
         self._is_mapped = False
         self._next_pull = 0
+        self._next_digest = 0
         self._is_report = False
         self.has_pulled = False
-        session.offers["pull"] = {"version": PULL_VERSION, "provesParts": True, "reports": True}
-        for kind in ("report", "survey", "metas", "regions", "pull", "prove", "bye"):
+        session.offers["pull"] = {"version": PULL_VERSION, "provesParts": True, "reports": True, "digests": True}
+        for kind in ("report", "survey", "metas", "regions", "pull", "prove", "digest", "bye"):
             session.handlers[kind] = getattr(self, f"_on_{kind}")
 
     @property
@@ -159,6 +166,24 @@ class PullSession:
             proved = False
         _needs, summary = self._puller.needs()
         self._session.link.send({"type": "proved", "proved": proved, "summary": summary_fields(summary)})
+
+    def _on_digest(self, message: dict[str, Any]) -> None:
+        if not self._is_surveyed or message.get("index") != self._next_digest:
+            raise unexpected("digest")
+        self._next_digest += 1
+        try:
+            windows = decode_windows(message, self._puller.sizes_bytes)
+        except ValueError as error:
+            raise server_broke(str(error)) from error
+        digests, held = self._puller.digests(windows)
+        self._session.link.send(
+            {
+                "type": "digested",
+                "index": message["index"],
+                "digest": digests.astype("<u8").tobytes(),
+                "bytes": held.astype("<u8").tobytes(),
+            }
+        )
 
     def _on_bye(self, message: dict[str, Any]) -> None:
         if self._is_report:

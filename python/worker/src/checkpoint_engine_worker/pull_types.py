@@ -73,6 +73,15 @@ class Places:
 
 
 @dataclass(frozen=True)
+class Windows:
+    """Ranges of tensors, in order and without overlap."""
+
+    tensor: npt.NDArray[np.uint32]
+    offset: Int64s
+    size: Int64s
+
+
+@dataclass(frozen=True)
 class MappedRegion:
     """Memory that the worker can read: `address` is valid for this process and, once registered, for its device.
 

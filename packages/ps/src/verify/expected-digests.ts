@@ -1,0 +1,98 @@
+import type { BlockDigests, ParameterMeta, RankMetas } from '@checkpoint-engine/meta';
+import { firstBlocks } from '@checkpoint-engine/meta';
+import type { DigestBook } from '../digests/digest-book.ts';
+
+/** The digests of one tensor by blocks. */
+export interface ExpectedTensor {
+  readonly meta: ParameterMeta;
+  readonly blockBytes: number;
+  /** The digest of a block; undefined if nobody has told it. */
+  block(index: number): bigint | undefined;
+}
+
+/** What {@link ExpectedDigests} knows at first. */
+export interface KnownDigests {
+  /** Of all ranks that hold the checkpoint. */
+  readonly metas: readonly RankMetas[];
+  /** By rank, as far as they were gathered with the metas. */
+  readonly gathered: ReadonlyMap<number, BlockDigests>;
+  /** Of this rank, if it holds a share: it can know more by now. */
+  readonly own: { readonly rank: number; readonly book: DigestBook } | undefined;
+}
+
+interface Holder {
+  readonly metas: RankMetas;
+  readonly index: number;
+}
+
+/** The digests that the bytes of a checkpoint are expected to have. */
+export class ExpectedDigests {
+  readonly #known: KnownDigests;
+  readonly #told = new Map<number, { digests: BlockDigests; first: Float64Array }>();
+  readonly #holders: ReadonlyMap<string, Holder>;
+
+  constructor(known: KnownDigests) {
+    this.#known = known;
+    this.#holders = holdersOf(known.metas);
+    for (const [rank, digests] of known.gathered) this.tell(rank, digests);
+  }
+
+  /** Ranks that hold tensors and have not told their digests. Equal on all ranks that gathered the same. */
+  get silentRanks(): readonly number[] {
+    return this.#known.metas
+      .filter(({ rank, tensors }) => tensors.length > 0 && !this.#told.has(rank))
+      .map(({ rank }) => rank);
+  }
+
+  /** By rank, the digests that all ranks know. */
+  get told(): ReadonlyMap<number, BlockDigests> {
+    return new Map([...this.#told].map(([rank, { digests }]) => [rank, digests]));
+  }
+
+  /** Takes the digests of a rank. Those that do not fit its tensors are left out. */
+  tell(rank: number, digests: BlockDigests): void {
+    const metas = this.#known.metas.find((each) => each.rank === rank);
+    if (metas === undefined) return;
+    const first = firstBlocks(metas.tensors, digests.blockBytes);
+    if (first.at(-1) === digests.blocks.length) this.#told.set(rank, { digests, first });
+  }
+
+  /** What all ranks know of a tensor: without what this rank alone has read. */
+  toldOf(name: string): ExpectedTensor | undefined {
+    const holder = this.#holders.get(name);
+    return holder && this.#told.has(holder.metas.rank) ? this.#tensorAt(holder) : undefined;
+  }
+
+  /** What this rank knows of a tensor. */
+  of(name: string): ExpectedTensor | undefined {
+    const holder = this.#holders.get(name);
+    if (holder === undefined) return undefined;
+    const { own } = this.#known;
+    if (own?.rank !== holder.metas.rank) return this.#tensorAt(holder);
+    const { metas, index } = holder;
+    const { book } = own;
+    return { meta: metas.tensors[index]!, blockBytes: book.blockBytes, block: (block) => book.block(index, block) };
+  }
+
+  #tensorAt({ metas, index }: Holder): ExpectedTensor | undefined {
+    const told = this.#told.get(metas.rank);
+    if (told === undefined) return undefined;
+    const { digests, first } = told;
+    const meta = metas.tensors[index]!;
+    return { meta, blockBytes: digests.blockBytes, block: (block) => digests.blocks[first[index]! + block] };
+  }
+}
+
+const known = new WeakMap<readonly RankMetas[], ReadonlyMap<string, Holder>>();
+
+/** By tensor, who holds it. Made once for the same metas. */
+function holdersOf(world: readonly RankMetas[]): ReadonlyMap<string, Holder> {
+  let holders = known.get(world);
+  if (holders === undefined) {
+    holders = new Map(
+      world.flatMap((metas) => metas.tensors.map(({ name }, index) => [name, { metas, index }] as const)),
+    );
+    known.set(world, holders);
+  }
+  return holders;
+}

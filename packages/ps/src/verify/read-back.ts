@@ -1,0 +1,80 @@
+import {
+  type Device,
+  type HostMemory,
+  isHostMemory,
+  type MemoryRange,
+  type Stream,
+} from '@checkpoint-engine/interface';
+import type { Cleanup } from '@checkpoint-engine/interface/shared';
+
+/** Device memory is copied back in parts of at most this. */
+export const READ_BACK_BYTES: number = 16 * 2 ** 20;
+
+/** A part of a memory, and where in it. */
+export interface PartToRead {
+  /** From the start of the memory. */
+  readonly offsetBytes: number;
+  readonly sizeBytes: number;
+}
+
+/** Brings ranges of any memory to where this process can read them. */
+export class ReadBack {
+  readonly #device: Device;
+  readonly #cleanup: Cleanup;
+  #stream: Stream | undefined;
+  #scratch: Promise<HostMemory> | undefined;
+  #turn: Promise<unknown> = Promise.resolve();
+
+  /** @param cleanup Gives back what is taken. */
+  constructor(device: Device, cleanup: Cleanup) {
+    this.#device = device;
+    this.#cleanup = cleanup;
+  }
+
+  /**
+   * Has `use` called with host memory that has the parts: the memory itself, or a copy of them. The parts are at most
+   * {@link READ_BACK_BYTES} together, unless it is host memory.
+   *
+   * @param use Gets for each part its offset in the memory that it is given.
+   */
+  async with<T>(
+    { memory }: Pick<MemoryRange, 'memory'>,
+    parts: readonly PartToRead[],
+    use: (memory: HostMemory, offsets: readonly number[]) => Promise<T>,
+  ): Promise<T> {
+    if (isHostMemory(memory)) {
+      return await use(
+        memory,
+        parts.map(({ offsetBytes }) => offsetBytes),
+      );
+    }
+    const run = async (): Promise<T> => {
+      const scratch = await this.#takeScratch();
+      let end = 0;
+      const offsets = parts.map(({ sizeBytes }) => {
+        end += sizeBytes;
+        return end - sizeBytes;
+      });
+      await this.#stream!.copy(
+        parts.map(({ offsetBytes, sizeBytes }, index) => ({
+          from: { memory, offsetBytes, sizeBytes },
+          to: { memory: scratch, offsetBytes: offsets[index]!, sizeBytes },
+        })),
+      );
+      return await use(scratch, offsets);
+    };
+    const running = this.#turn.then(run);
+    this.#turn = running.catch(() => {});
+    return await running;
+  }
+
+  async #takeScratch(): Promise<HostMemory> {
+    this.#stream ??= this.#cleanup.use(this.#device.createStream('verify'));
+    this.#scratch ??= this.#device.allocateHost(READ_BACK_BYTES).then(async (memory) => {
+      this.#cleanup.defer(() => memory.close());
+      await memory.pin();
+      return memory;
+    });
+    return await this.#scratch;
+  }
+}

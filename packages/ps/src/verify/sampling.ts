@@ -1,0 +1,44 @@
+/** How much of the bytes an update verifies. */
+export type VerifyMode = 'off' | 'sample' | 'full';
+
+/** What a sample has of a checkpoint at least. Small checkpoints are verified as a whole. */
+const LEAST_BYTES = 16 * 2 ** 20;
+const LEAST_SHARE = 1 / 64;
+
+/** Chooses blocks to verify: other ones with each update, and the same ones on all ranks. */
+export class Sampling {
+  readonly #seed: number;
+  readonly #limit: number;
+
+  /**
+   * @param seed Number of the update.
+   * @param totalBytes Of the checkpoint.
+   */
+  constructor(mode: VerifyMode, seed: number, totalBytes: number) {
+    const share = mode === 'full' ? 1 : Math.max(LEAST_SHARE, LEAST_BYTES / Math.max(1, totalBytes));
+    this.#seed = mix(seed);
+    this.#limit = mode === 'off' ? 0 : Math.min(1, share) * 2 ** 32;
+  }
+
+  /** All blocks are chosen. */
+  get isWhole(): boolean {
+    return this.#limit === 2 ** 32;
+  }
+
+  /** Whether a block of a tensor is verified. */
+  has(tensor: number, block: number): boolean {
+    return this.rank(tensor, block) < this.#limit;
+  }
+
+  /** A number from 0 up to, not including, 2^32 for each block; the lowest ones are chosen first. */
+  rank(tensor: number, block: number): number {
+    return mix(mix(this.#seed ^ tensor) ^ block);
+  }
+}
+
+function mix(value: number): number {
+  let bits = (value + 0x9e3779b9) | 0;
+  bits = Math.imul(bits ^ (bits >>> 16), 0x85ebca6b);
+  bits = Math.imul(bits ^ (bits >>> 13), 0xc2b2ae35);
+  return (bits ^ (bits >>> 16)) >>> 0;
+}

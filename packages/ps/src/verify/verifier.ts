@@ -1,0 +1,88 @@
+import type { Device, MemoryRange } from '@checkpoint-engine/interface';
+import type { Cleanup } from '@checkpoint-engine/interface/shared';
+import { type ArrivedRange, checkArrival } from './arrival-check.ts';
+import { ExpectedDigests, type KnownDigests } from './expected-digests.ts';
+import { ReadBack } from './read-back.ts';
+import { Sampling, type VerifyMode } from './sampling.ts';
+
+/** What an update verified, seen from one rank. */
+export interface VerifySummary {
+  readonly mode: VerifyMode;
+  /** Bytes that were compared in memory that workers take them from. */
+  readonly arrivedBytes: number;
+  /** Bytes that the worker holds and that were compared. */
+  readonly heldBytes: number;
+  /** Tensors of the worker that could not be compared in the engine: it does not say, or nobody knows their digest. */
+  readonly unverifiedTensors: number;
+}
+
+/** What a {@link Verifier} is made of. */
+export interface VerifierOptions {
+  readonly mode: VerifyMode;
+  readonly rank: number;
+  readonly device: Device;
+  readonly known: KnownDigests;
+  readonly cleanup: Cleanup;
+}
+
+/** Verifies one update at one rank. */
+export class Verifier {
+  readonly mode: VerifyMode;
+  readonly rank: number;
+  readonly expected: ExpectedDigests;
+  readonly #readBack: ReadBack;
+  readonly #totalBytes: number;
+  #sampling: Sampling;
+  #arrivedBytes = 0;
+  #heldBytes = 0;
+  #unverifiedTensors = 0;
+
+  constructor({ mode, rank, device, known, cleanup }: VerifierOptions) {
+    this.mode = mode;
+    this.rank = rank;
+    this.expected = new ExpectedDigests(known);
+    this.#readBack = new ReadBack(device, cleanup);
+    this.#totalBytes = known.metas.reduce(
+      (sum, { tensors }) => tensors.reduce((bytes, { sizeBytes }) => bytes + sizeBytes, sum),
+      0,
+    );
+    this.#sampling = new Sampling(mode, 0, this.#totalBytes);
+  }
+
+  get isOn(): boolean {
+    return this.mode !== 'off';
+  }
+
+  /** What is verified. The same on all ranks once they know the number of the update. */
+  get sampling(): Sampling {
+    return this.#sampling;
+  }
+
+  get summary(): VerifySummary {
+    return {
+      mode: this.mode,
+      arrivedBytes: this.#arrivedBytes,
+      heldBytes: this.#heldBytes,
+      unverifiedTensors: this.#unverifiedTensors,
+    };
+  }
+
+  /** The ranks agreed on the number of the update. */
+  begin(counter: number): void {
+    this.#sampling = new Sampling(this.mode, counter, this.#totalBytes);
+  }
+
+  /** Compares what has arrived in a memory. @throws `CE_DIGEST_MISMATCH` */
+  async checkArrival(memory: Pick<MemoryRange, 'memory'>, ranges: readonly ArrivedRange[]): Promise<void> {
+    if (!this.isOn) return;
+    const { rank, expected } = this;
+    const context = { rank, expected, sampling: this.#sampling, readBack: this.#readBack };
+    this.#arrivedBytes += await checkArrival(memory, ranges, context);
+  }
+
+  /** Counts what was compared in the engine. */
+  countHeld(bytes: number, unverifiedTensors: number): void {
+    this.#heldBytes += bytes;
+    this.#unverifiedTensors += unverifiedTensors;
+  }
+}

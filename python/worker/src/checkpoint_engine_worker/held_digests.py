@@ -1,0 +1,94 @@
+"""The digests of what an engine holds of tensors, through the recorded boxes. Imports torch through the copier."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from checkpoint_engine_worker.copier import copier_for
+from checkpoint_engine_worker.pieces import P_ROW_BYTES, P_ROWS, P_SOURCE, BoxIndex
+from checkpoint_engine_worker.pull_types import MappedRegion, Places
+from checkpoint_engine_worker.recording import ROW_BYTES, ROWS, SOURCE, SOURCE_PITCH, TENSOR
+
+if TYPE_CHECKING:
+    from checkpoint_engine_worker.copier import Copier
+    from checkpoint_engine_worker.digest import Uint64s
+    from checkpoint_engine_worker.pull_types import Int64s, Needs, Windows
+    from checkpoint_engine_worker.recording import Recording
+
+#: Each tensor is a region that begins at address 0, so that the source of a piece is a position in its tensor.
+_ANYWHERE = {0: MappedRegion(0, 2**62)}
+_MASK = (1 << 64) - 1
+
+
+def held_digests(
+    recording: Recording, windows: Windows, device: Any, *, copier: Copier | None = None
+) -> tuple[Uint64s, Int64s]:
+    """By window, the digest of the bytes that the engine holds of the boxes of its needs, and their number.
+
+    Where the engine holds a box several times, such as tied weights, all copies have to be equal: otherwise the digest
+    is none that the box can have.
+    """
+    count = len(windows.tensor)
+    boxes, need_of = _needed(recording)
+    index = BoxIndex(boxes, recording.live_addresses())
+    places = Places(windows.tensor, windows.offset, windows.size, np.zeros(count, dtype=np.uint32), windows.offset)
+    pieces = index.pieces(places, _ANYWHERE)
+    window = _window_of(pieces.table[:, P_SOURCE], boxes[pieces.box, TENSOR], windows)
+    # One sum for each box in each window.
+    keys, sum_of = np.unique(window * max(1, len(boxes)) + pieces.box, return_inverse=True)
+    found = (copier or copier_for(device)).digests(pieces.table, sum_of, len(keys))
+    sizes = np.zeros(len(keys), dtype=np.int64)
+    np.add.at(sizes, sum_of, pieces.table[:, P_ROWS] * pieces.table[:, P_ROW_BYTES])
+    digests, held = np.zeros(count, dtype=np.uint64), np.zeros(count, dtype=np.int64)
+    if len(keys) == 0:
+        return digests, held
+    at, box = keys // len(boxes), keys % len(boxes)
+    order = np.lexsort((need_of[box], at))
+    at, need, found, sizes = at[order], need_of[box][order], found[order], sizes[order]
+    is_first = np.ones(len(at), dtype=np.bool_)
+    is_first[1:] = (at[1:] != at[:-1]) | (need[1:] != need[:-1])
+    np.add.at(digests, at[is_first], found[is_first])
+    np.add.at(held, at[is_first], sizes[is_first])
+    first = np.maximum.accumulate(np.where(is_first, np.arange(len(at)), 0))
+    for copy in np.flatnonzero(~is_first).tolist():
+        if found[copy] != found[first[copy]]:
+            # Adds what differs times an odd number: no digest of the box, whichever copy is right.
+            difference = (int(found[copy]) - int(found[first[copy]])) * (2 * copy + 3)
+            digests[at[copy]] = (int(digests[at[copy]]) + difference) & _MASK
+    return digests, held
+
+
+def _needed(recording: Recording) -> tuple[Int64s, Int64s]:
+    """The direct boxes that the needs name, one row of each box that is repeated, and the number of its need."""
+    boxes = recording.direct_boxes().copy()
+    repeated = (boxes[:, ROWS] > 1) & (boxes[:, SOURCE_PITCH] == 0)
+    boxes[repeated, ROWS] = 1
+    numbers = {row: at for at, row in enumerate(_rows(recording.needs()))}
+    pitch = np.where(boxes[:, ROWS] == 1, boxes[:, ROW_BYTES], boxes[:, SOURCE_PITCH])
+    columns = (boxes[:, TENSOR], boxes[:, SOURCE], boxes[:, ROWS], boxes[:, ROW_BYTES], pitch)
+    need = [numbers.get(row, -1) for row in zip(*(column.tolist() for column in columns), strict=True)]
+    need_of = np.array(need, dtype=np.int64)
+    return boxes[need_of >= 0], need_of[need_of >= 0]
+
+
+def _rows(needs: Needs) -> list[tuple[int, ...]]:
+    columns = (needs.tensor, needs.offset, needs.rows, needs.row_bytes, needs.pitch)
+    return list(zip(*(column.tolist() for column in columns), strict=True))
+
+
+def _window_of(position: Int64s, tensor: Int64s, windows: Windows) -> Int64s:
+    """The window that each piece is in: the last one of its tensor that begins at or before it."""
+    starts = np.searchsorted(windows.tensor, np.arange(int(windows.tensor.max(initial=0)) + 2), side="left")
+    # Windows of one tensor are in order, so that one search over (tensor, offset) finds them.
+    span = int((windows.offset + windows.size).max(initial=0)) + 1
+    if span * (len(starts) + 1) < 2**62:
+        keys = windows.tensor.astype(np.int64) * span + windows.offset
+        return np.searchsorted(keys, tensor * span + position, side="right") - 1
+    found = np.empty(len(position), dtype=np.int64)
+    for one in np.unique(tensor).tolist():
+        first, last = int(starts[one]), int(starts[one + 1])
+        mine = tensor == one
+        found[mine] = first + np.searchsorted(windows.offset[first:last], position[mine], side="right") - 1
+    return found
