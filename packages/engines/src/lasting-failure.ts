@@ -1,3 +1,4 @@
+import { statSync } from 'node:fs';
 import { connect } from 'node:tls';
 import { CheckpointEngineError, type ErrorDetails } from '@checkpoint-engine/interface';
 import type { EngineEndpoint } from './engine-client.ts';
@@ -49,6 +50,12 @@ export async function lastingFailure(http: EngineHttp, look: FailedLook): Promis
       'Correct the host of --endpoint',
     );
   }
+  const other = endpoint.uds === undefined ? undefined : fileAt(endpoint.uds);
+  if (other !== undefined) {
+    return failed(`cannot be reached: "${endpoint.uds}" is ${other}, not a socket`, 'Correct --uds', {
+      file: endpoint.uds,
+    });
+  }
   if (code === 'EACCES' || code === 'ENOTSOCK' || code === 'EPERM') {
     return failed(`cannot be reached: ${message}`, 'Correct --uds, or the permissions of the socket');
   }
@@ -93,6 +100,13 @@ async function wrongServer(
       ? 'Check the address, and --engine: vllm, sglang, lmdeploy and worker answer at different paths'
       : `Remove ${pathname} from the address (${origin}), unless a proxy needs it; check --engine as well`;
   return failed(what, hint, { status });
+}
+
+/** What is at the path of a socket instead of one. A socket that does not exist yet may come. */
+function fileAt(path: string): string | undefined {
+  const found = statSync(path, { throwIfNoEntry: false });
+  if (found === undefined || found.isSocket()) return undefined;
+  return found.isDirectory() ? 'a directory' : 'a file';
 }
 
 function causeOf(error: unknown): NodeJS.ErrnoException {

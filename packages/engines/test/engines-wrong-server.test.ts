@@ -72,6 +72,18 @@ describe('a server that is not the engine', () => {
     });
   });
 
+  it.each([
+    [folder, 'is a directory, not a socket'],
+    [key, 'is a file, not a socket'],
+  ])('is not at the path of a socket: %s', async (uds, message) => {
+    const engine = createEngineClient('worker', { endpoints: [{ url: 'http://localhost', uds }] });
+    await expect(engine.ready(wait)).rejects.toMatchObject({
+      code: 'CE_ENGINE_UNREACHABLE',
+      message: expect.stringContaining(message),
+      hint: 'Correct --uds',
+    });
+  });
+
   it.each(['SSH-2.0-OpenSSH_9.6\r\n', '220 mail ready\r\n'])('does not speak HTTP: %j', async (greeting) => {
     const port = await listen(createTcpServer((socket) => socket.on('error', () => {}).write(greeting)));
     await expect(ready('vllm', `http://127.0.0.1:${port}`)).rejects.toMatchObject({
