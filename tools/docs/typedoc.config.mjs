@@ -22,6 +22,7 @@ export default {
   readme: '../../README.md',
   projectDocuments: ['../../docs/*.md', '../../ARCHITECTURE.md', '../../SECURITY.md'],
   navigationLinks: { Guides: 'documents/README.html', npm: 'https://www.npmjs.com/org/checkpoint-engine' },
+  highlightLanguages: ['typescript', 'javascript', 'json', 'sh', 'bash', 'yaml', 'python', 'http', 'ini', 'console'],
   excludePrivate: true,
   excludeInternal: true,
   blockTags: [

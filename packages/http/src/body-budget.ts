@@ -1,19 +1,19 @@
 import type { MiddlewareHandler } from 'hono';
 import { RequestError } from './problem.ts';
 
-/** Bodies up to this size are always taken. */
+/** Bodies up to this size are always accepted. */
 const SMALL_BYTES = 64 * 2 ** 10;
-/** Most bytes of larger bodies that are in memory at a time. */
+/** Maximum size of larger bodies that are in memory at a time. */
 const BUDGET_BYTES = 64 * 2 ** 20;
 
 /**
- * Bounds the memory that bodies of requests take together. A request that does not fit is answered 503, and can be sent
- * again a moment later.
+ * Limits the memory for the bodies of all requests. A request that does not fit is answered with 503; the client can
+ * repeat it a moment later.
  */
 export class BodyBudget {
   #takenBytes = 0;
 
-  /** @param maxSize Most bytes of one body: what a request counts as that does not tell its size. */
+  /** @param maxSize Maximum size of one body. A request without a size counts as this. */
   limit(maxSize: number): MiddlewareHandler {
     return async (context, next) => {
       const declared = Number(context.req.header('content-length') ?? Number.NaN);

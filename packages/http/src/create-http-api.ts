@@ -20,32 +20,32 @@ import type { UpdateRecord } from './update-record.ts';
 import { Updates } from './updates.ts';
 import type { HttpWorld, RankWorld, UpdateEvent } from './world.ts';
 
-/** Most bytes of a JSON body, and of metas: those of the largest models have less than 4 MiB. */
+/** Maximum size of a JSON body, and of metas: those of the largest models have less than 4 MiB. */
 const JSON_BYTES = 8 * 2 ** 20;
 const METAS_BYTES = 16 * 2 ** 20;
 
 /** Options of {@link createHttpApi}. */
 export interface HttpApiOptions {
-  /** Asked for as `Authorization: Bearer` by all routes but health and readiness. */
+  /** Required as `Authorization: Bearer` by all routes except health and readiness. */
   readonly token?: string | undefined;
   /**
-   * Web pages cannot reach the server, as where it listens at a Unix socket. Otherwise, where there is no token,
-   * their requests are refused, and those for another host than this one.
+   * Web pages cannot reach the server, such as on a Unix socket. Otherwise, without a token, requests from web pages
+   * and requests for another host are rejected.
    * @default false
    */
   readonly isOutOfBrowsersReach?: boolean | undefined;
   readonly logger?: Logger | undefined;
-  /** Metrics of the process that are to be told with those of the API. */
+  /** Metrics of the process to serve together with those of the API. */
   readonly registry?: Registry | undefined;
   /** The version of the server, for the metric `checkpoint_engine_build_info`. */
   readonly version?: string | undefined;
-  /** Follows updates, for reports and traces. Its functions must not throw. */
+  /** Receives the events of updates, for reports and traces. Its functions must not throw. */
   readonly observer?: UpdateObserver | undefined;
 }
 
-/** What an observer of updates is told. */
+/** An observer of updates. */
 export interface UpdateObserver {
-  /** Something happened in an update that runs. */
+  /** An event of a running update. */
   readonly onEvent: (update: UpdateRecord, event: UpdateEvent) => void;
   /** An update has ended, or was cancelled before it began. */
   readonly onEnd: (update: UpdateRecord) => void;
@@ -56,28 +56,28 @@ export interface HttpApi {
   /**
    * Answers one request.
    *
-   * @param env What `@hono/node-server` tells of the connection: the log then says who asked.
+   * @param env The connection from `@hono/node-server`, for the address of the client in the log.
    */
   readonly fetch: (request: Request, env?: unknown) => Response | Promise<Response>;
   /**
-   * Answers one request as the Python tool's server of this rank does. There for a {@link RankWorld} alone. It asks for no
-   * token: it is for a Unix socket that nobody else can open.
+   * Answers one request as the Python tool's server of this rank does. There for a {@link RankWorld} alone. It asks for
+   * no token: it is for a Unix socket that nobody else can open.
    */
   readonly fetchAtRank?: RankFetch | undefined;
   /**
-   * Takes no more updates, and refuses those that wait. Resolves when the one that runs is over, or at once where there
-   * is none.
+   * Rejects new and waiting updates. Resolves when the running update has ended, or at once if there is none.
+   *
    */
   drain(): Promise<void>;
-  /** Ends the update that runs, with this reason, and resolves when it has ended. */
+  /** Aborts the running update with this reason, and resolves when it has ended. */
   cancelRunning(reason: CheckpointEngineError): Promise<void>;
   /** Ends long answers. */
   close(): void;
 }
 
 /**
- * Makes the HTTP API of a world, as a function from requests to responses: for Node.js (`@hono/node-server`), Deno
- * (`Deno.serve`) and all else that speaks in these. It describes itself at `/openapi.json`.
+ * Creates the HTTP API of a world as a function from requests to responses: for Node.js (`@hono/node-server`), Deno
+ * (`Deno.serve`) and other runtimes with these types. `/openapi.json` describes the API.
  */
 export function createHttpApi(world: HttpWorld, options: HttpApiOptions = {}): HttpApi {
   const { token, isOutOfBrowsersReach = false, logger = silentLogger, registry, version, observer } = options;
@@ -92,7 +92,7 @@ export function createHttpApi(world: HttpWorld, options: HttpApiOptions = {}): H
     },
     onEvent: observer?.onEvent,
   });
-  // A server that was restarted can learn what the instances hold. Those that do not answer yet can be asked again.
+  // After a restart, the server can ask the instances what they hold. A client can repeat the query later.
   void updates.askInstances(closing.signal);
   const context: RouteContext = { world, updates, closing: closing.signal };
   const app = new OpenAPIHono({
@@ -116,7 +116,7 @@ export function createHttpApi(world: HttpWorld, options: HttpApiOptions = {}): H
   describeApi(app, { hasToken: token !== undefined });
   refuseOtherMethods(app);
   app.notFound((request) => {
-    throw new RequestError(404, `There is no ${request.req.path}`, 'GET /openapi.json lists what there is');
+    throw new RequestError(404, `The path ${request.req.path} does not exist`, 'GET /openapi.json lists all paths');
   });
   app.onError((error, request) => {
     const problem = problemOf(error);
@@ -162,14 +162,14 @@ function limitBody(maxSize: number) {
   });
 }
 
-/** Some clients name the type of a body that they do not send. */
+/** Some clients send the type of a body without a body. */
 const allowEmptyBody: MiddlewareHandler = async (context, next) => {
   if (context.req.method === 'POST' && (await context.req.text()) === '')
     context.req.raw.headers.delete('content-type');
   await next();
 };
 
-/** Known paths answer other methods with 405 and what they take. */
+/** Known paths answer other methods with 405 and the methods that they support. */
 function refuseOtherMethods(app: OpenAPIHono): void {
   const byPath = new Map<string, Set<string>>();
   for (const { path, method } of app.routes) {
@@ -181,7 +181,7 @@ function refuseOtherMethods(app: OpenAPIHono): void {
     const allow = [...methods].sort().join(', ');
     app.all(path, (context) => {
       context.header('allow', allow);
-      throw new RequestError(405, `${context.req.path} does not take ${context.req.method}`, `Use ${allow}`);
+      throw new RequestError(405, `${context.req.path} does not support ${context.req.method}`, `Use ${allow}`);
     });
   }
 }
@@ -205,5 +205,5 @@ function invalidRequest(target: string, issues: readonly Issue[]): RequestError 
 }
 
 function closingError(): CheckpointEngineError {
-  return new RequestError(503, 'The server is ending', 'Ask again when it is back', 'CE_CLOSED');
+  return new RequestError(503, 'The server is shutting down', 'Try again when it is back', 'CE_CLOSED');
 }

@@ -2,17 +2,20 @@ import { createHash, timingSafeEqual } from 'node:crypto';
 import type { Context, MiddlewareHandler } from 'hono';
 import { RequestError } from './problem.ts';
 
-/** Probes have no token, and browsers cannot send one with a link. These paths reveal whether all is well, and what any copy of the package documents. */
+/**
+ * Probes have no token, and browsers cannot send one with a link. These paths reveal whether all is well, and what any
+ * copy of the package documents.
+ */
 const OPEN_PATHS: ReadonlySet<string> = new Set(['/v1/healthz', '/v1/readyz', '/docs']);
 
 const STRANGER = 'isStranger';
 
-/** Whether a request came without the token that the server asks for. */
+/** Whether a request lacks the token that the server requires. */
 export function isStranger(context: Context): boolean {
   return context.get(STRANGER) === true;
 }
 
-/** Lets in who sends the token as `Authorization: Bearer`. It is compared in constant time. */
+/** Accepts requests with the token in `Authorization: Bearer`. The token is compared in constant time. */
 export function tokenGuard(token: string): MiddlewareHandler {
   const wanted = digest(`Bearer ${token}`);
   return async (context, next) => {
@@ -23,7 +26,7 @@ export function tokenGuard(token: string): MiddlewareHandler {
       context.header('WWW-Authenticate', 'Bearer');
       throw new RequestError(
         401,
-        'The request does not carry the token',
+        'The request has no valid token',
         'Send the value of CHECKPOINT_ENGINE_TOKEN as "Authorization: Bearer"',
         'CE_TOKEN_REFUSED',
       );
@@ -33,8 +36,8 @@ export function tokenGuard(token: string): MiddlewareHandler {
 }
 
 /**
- * Keeps web pages out of a server that asks for no token: they can make a browser on this host send requests, under
- * their own name (`Origin`) or under a name of theirs that they let point here (`Host`).
+ * Rejects requests from web pages at a server without a token: a page can make a browser on this host send requests,
+ * under the page's own name (`Origin`) or under a name of its own that points here (`Host`).
  */
 export const browserGuard: MiddlewareHandler = async (context, next) => {
   const host = context.req.header('host') ?? '';
@@ -42,12 +45,12 @@ export const browserGuard: MiddlewareHandler = async (context, next) => {
     throw new RequestError(
       421,
       `The request is for host "${host}", which is not a name of this server`,
-      'Ask for localhost or 127.0.0.1, or start the server with a token',
+      'Use localhost or 127.0.0.1, or start the server with a token',
     );
   }
   const origin = context.req.header('origin');
   if (origin !== undefined && origin !== `http://${host}`) {
-    throw new RequestError(403, `Requests from the web page ${origin} are refused`, 'Start the server with a token');
+    throw new RequestError(403, `Requests from the web page ${origin} are rejected`, 'Start the server with a token');
   }
   await next();
 };

@@ -28,50 +28,50 @@ export interface InstanceView extends Partial<HeldWeights> {
   readonly last?: HeldWeights | undefined;
 }
 
-/** Most instances that are remembered. Clients name instances by URLs of their own, so there is a bound. */
+/** Maximum number of instances in memory. Clients name instances by any URL, so there is a limit. */
 const MOST_INSTANCES = 1_000;
 
-/** Remembers which version each inference instance holds. */
+/** Remembers the version of each inference instance. */
 export class Instances {
   readonly #instances = new Map<string, InstanceView>();
   readonly #own: ReadonlySet<string>;
 
-  /** @param endpoints Instances that exist from the start; their versions are unknown. */
+  /** @param endpoints Instances that exist from the start, with unknown versions. */
   constructor(endpoints: readonly string[] = []) {
     this.#own = new Set(endpoints);
     for (const endpoint of endpoints) this.forget(endpoint, 'No update of this server has reached it yet');
   }
 
-  /** All instances, those that changed last at the end. */
+  /** All instances, the most recently changed last. */
   get all(): readonly InstanceView[] {
     return [...this.#instances.values()];
   }
 
-  /** The version that an instance holds. */
+  /** The version of an instance. */
   versionOf(endpoint: string): string {
     return this.#instances.get(endpoint)?.weightVersion ?? UNKNOWN_VERSION;
   }
 
-  /** An instance may hold old and new weights from now on. */
+  /** The instance may hold old and new weights from now on. */
   forget(endpoint: string, reason: string): void {
     const before = this.#instances.get(endpoint);
     const last = before && heldBy(before);
     this.#set({ endpoint, state: 'unknown', weightVersion: UNKNOWN_VERSION, reason, ...(last && { last }) });
   }
 
-  /** An instance says what it holds: another server may have updated it, or it was restarted. */
+  /** The instance reports what it holds: another server may have updated it, or it was restarted. */
   learn({ endpoint, weightVersion, checkpoint }: InstanceAnswer): void {
     const known = this.#instances.get(endpoint);
     if (weightVersion === undefined || weightVersion === this.versionOf(endpoint)) return;
     if (weightVersion === UNKNOWN_VERSION) {
       this.forget(
         endpoint,
-        'Its workers hold weights that no update has brought on all ranks: it may have been restarted',
+        'Its workers hold weights that do not come from a completed update: it may have been restarted',
       );
       return;
     }
     const last = known && heldBy(known);
-    const reason = 'Its workers hold this version; this server has not brought it';
+    const reason = 'Its workers report this version; it does not come from this server';
     this.#set({
       endpoint,
       state: 'current',

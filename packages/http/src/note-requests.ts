@@ -2,7 +2,7 @@ import type { Logger } from '@checkpoint-engine/interface';
 import type { MiddlewareHandler } from 'hono';
 import type { Metrics } from './metrics.ts';
 
-/** Most characters of what a client calls itself that are logged. */
+/** Maximum length of a client's name for itself in the log. */
 const MOST_AGENT = 120;
 
 /** Counts and logs each request. @param rank The rank whose routes these are. @default those of the whole world */
@@ -15,7 +15,7 @@ export function noteRequests(metrics: Metrics, logger: Logger, rank?: number): M
     const route = status === 404 ? 'unknown' : request.req.routePath;
     const durationMs = performance.now() - startedAtMs;
     metrics.noteRequest({ method, route, status }, durationMs);
-    // Who asked for a change is worth a line; probes and looks are not.
+    // Requests for changes are logged; probes and queries are not.
     const level = method === 'POST' || method === 'DELETE' ? 'info' : 'debug';
     const agent = request.req.header('user-agent')?.slice(0, MOST_AGENT);
     const about = { method, path, status, durationMs: Math.round(durationMs), client: clientOf(request.env), agent };
@@ -23,7 +23,7 @@ export function noteRequests(metrics: Metrics, logger: Logger, rank?: number): M
   };
 }
 
-/** The address of a client, where the server of Node.js tells it. A client at a Unix socket has none. */
+/** The address of a client, if the server of Node.js reports it. A client on a Unix socket has none. */
 function clientOf(env: unknown): string | undefined {
   const { incoming } = Object(env) as { incoming?: { socket?: { remoteAddress?: string | undefined } } };
   return incoming?.socket && (incoming.socket.remoteAddress ?? 'Unix socket');

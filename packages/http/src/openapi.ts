@@ -6,7 +6,7 @@ import { problemReply } from './replies.ts';
 /** Content of problem details. */
 const PROBLEM = { 'application/problem+json': { schema: problemReply } };
 
-/** Answers of a route that fails, by status; any other failure is described too. */
+/** The failures of a route, by status; any other failure is described as well. */
 export function problems(statuses: Readonly<Record<number, string>>): Record<string, ProblemResponse> {
   const all: Record<string, string> = { ...statuses, default: 'Any other failure' };
   return Object.fromEntries(
@@ -27,7 +27,7 @@ export function jsonContent<Schema extends z.ZodType>(
   return { 'application/json': { schema } };
 }
 
-/** Answers `GET /openapi.json` with the document, and `GET /docs` with a page of it for people. */
+/** Answers `GET /openapi.json` with the document, and `GET /docs` with a page for readers. */
 export function describeApi(app: OpenAPIHono, { hasToken }: { readonly hasToken: boolean }): void {
   if (hasToken) {
     app.openAPIRegistry.registerComponent('securitySchemes', 'token', {
@@ -50,7 +50,7 @@ export function describeApi(app: OpenAPIHono, { hasToken }: { readonly hasToken:
     ...(hasToken ? { security: [{ token: [] }] } : {}),
   };
   app.doc31('/openapi.json', about);
-  // It is made when it is first asked for: most servers never are.
+  // The document is created at the first request, because most servers never need it.
   let page: string | undefined;
   app.get('/docs', (context) => {
     page ??= docsPage(app.getOpenAPI31Document(about) as unknown as ApiDocument);

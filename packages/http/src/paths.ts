@@ -1,6 +1,6 @@
 import { z } from '@hono/zod-openapi';
 
-/** Text without control characters. Flags would not get into the OpenAPI document, so it has none. */
+/** Text without control characters. The pattern has no flags, which the OpenAPI document cannot express. */
 // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is kept out
 export const NO_CONTROLS: RegExp = /^[^\u0000-\u001f\u007f-\u009f]+$/;
 

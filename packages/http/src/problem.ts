@@ -14,12 +14,12 @@ export interface Problem {
   readonly op?: string | undefined;
   readonly file?: string | undefined;
   readonly tensor?: string | undefined;
-  /** What the other side said: a worker's traceback, an engine's answer. */
+  /** The output of the other side: a worker's traceback, an engine's answer. */
   readonly said?: string | undefined;
   readonly retryable: boolean;
 }
 
-/** Statuses of codes; all others are 500. */
+/** Statuses by code; all other codes have 500. */
 const STATUSES: Partial<Record<ErrorCode, number>> = {
   CE_REQUEST_INVALID: 422,
   CE_CONFIG_INVALID: 422,
@@ -58,10 +58,9 @@ const STATUSES: Partial<Record<ErrorCode, number>> = {
   CE_HOST_OUT_OF_MEMORY: 507,
 };
 
-/** What clients of the API do about errors whose own hints name functions. */
+/** Hints for clients of the API, for errors whose own hints name functions. */
 const HINTS: Partial<Record<ErrorCode, string>> = {
-  CE_METAS_MISSING:
-    'POST /v1/checkpoints/{name}/gather-metas after registration, and again when anything was registered anew',
+  CE_METAS_MISSING: 'POST /v1/checkpoints/{name}/gather-metas after registration, and again after each registration',
 };
 
 const TITLES: Readonly<Record<number, string>> = {
@@ -82,7 +81,7 @@ const TITLES: Readonly<Record<number, string>> = {
   507: 'Insufficient Storage',
 };
 
-/** A request that cannot be served as it is. */
+/** A request that cannot be served. */
 export class RequestError extends CheckpointEngineError {
   readonly httpStatus: number;
 
@@ -115,6 +114,6 @@ export function problemOf(thrown: unknown): Problem {
 
 function asError(thrown: unknown): CheckpointEngineError {
   if (!(thrown instanceof HTTPException)) return toCheckpointEngineError(thrown);
-  const what = thrown.message || TITLES[thrown.status] || 'The request was refused';
+  const what = thrown.message || TITLES[thrown.status] || 'The request was rejected';
   return new RequestError(thrown.status, what, 'Send what /openapi.json describes');
 }

@@ -20,35 +20,35 @@ import type {
   UpdateSummary,
 } from './world.ts';
 
-/** What {@link serverWorld} is made of. */
+/** The options of {@link serverWorld}. */
 export interface ServerWorldOptions {
   /** The server of a world of one rank. The caller closes it. */
   readonly server: ParameterServer;
   /** The server's device. */
   readonly device: Pick<Device, 'kind' | 'uuid' | 'name'>;
   /**
-   * The engine of an update. `updateUrl` and `uds` of the request name one; both are absent where the caller leaves the
-   * choice to the server.
+   * Returns the engine of an update. `updateUrl` and `uds` of the request name one; both are absent if the client
+   * leaves the choice to the server.
    */
   readonly engineOf: (request: UpdateRequest) => EngineClient;
   /**
-   * Rejects where the callers of the API may not read these files. Anybody who can call it can have every file read that
-   * this process can read, unless this refuses.
+   * Rejects if clients may not read these files. Without this function, a client can read every file that this process
+   * can read.
    * @default all files may be read
    */
   readonly checkFiles?: ((files: readonly string[]) => Promise<void>) | undefined;
-  /** What every update is done with. */
+  /** Options of every update. */
   readonly update?:
     | Pick<UpdateOptions, 'bucketBytes' | 'deviceMemoryBytes' | 'releaseCommunicators' | 'strategy' | 'verify'>
     | undefined;
 }
 
-/** How long reading a checkpoint may take where the request does not say. */
+/** The default time-out of reading a checkpoint. */
 const REGISTER_TIMEOUT_MS = 1_800_000;
 
 /**
- * The world of one `ParameterServer`, for `createHttpApi`. A world of several ranks has to bring each call to all of
- * them, as `checkpoint-engine serve` does.
+ * The world of one `ParameterServer`, for `createHttpApi`. A world of several ranks must send each call to all of them,
+ * as `checkpoint-engine serve` does.
  *
  * @throws {RangeError} The server is one rank of several.
  *
@@ -113,7 +113,7 @@ class ServerWorld implements HttpWorld {
     let isAccepted = false;
     try {
       await checkFiles?.(request.files);
-      // What is read in the background can be updated from meanwhile.
+      // Updates can start while files are still read in the background.
       const source = { files: entry.files!, keepFiles, ...(stream ? { stream } : { load: 'background' as const }) };
       entry.registered = await server.registerCheckpoint(name, source, { signal: stop, weightVersion });
       entry.state = stream ? 'registered' : 'loading';
@@ -237,7 +237,7 @@ function checkRanks({ ranks, inferenceGroupRanks }: UpdateRequest): void {
 function exists(name: string): CheckpointEngineError {
   return new CheckpointEngineError(
     'CE_CHECKPOINT_EXISTS',
-    `Checkpoint "${name}" is registered already`,
+    `Checkpoint "${name}" is already registered`,
     'Use another name, or delete this checkpoint first',
   );
 }
@@ -254,7 +254,7 @@ function busy(name: string): CheckpointEngineError {
 function unregistered(name: string): CheckpointEngineError {
   return new CheckpointEngineError(
     'CE_ABORTED',
-    `Checkpoint "${name}" was deleted while it was registered`,
+    `Checkpoint "${name}" was deleted during its registration`,
     'Register it again',
   );
 }

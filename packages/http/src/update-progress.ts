@@ -2,23 +2,23 @@ import { UNKNOWN_VERSION } from '@checkpoint-engine/interface';
 import type { UpdatePhase } from '@checkpoint-engine/ps';
 import type { UpdateEvent, UpdateSummary } from './world.ts';
 
-/** How far one rank is. */
+/** The progress of one rank. */
 export interface RankProgress {
   readonly rank: number;
   stage: UpdatePhase | 'waiting';
-  /** Its worker gets the buckets; others of the world may only be read from, or send. */
+  /** Its worker receives the buckets. Other ranks of the world may only send, or serve reads. */
   receives: boolean;
   readBytes: number;
   h2dBytes: number;
   broadcastBytes: number;
   reloadBytes: number;
   pullBytes: number;
-  /** That are to come to its worker, reloaded and pulled. */
+  /** Bytes that its worker will receive, reloaded and pulled. */
   wantedBytes: number;
-  /** Of the checkpoint, what its worker keeps. */
+  /** Bytes of the checkpoint that its worker keeps. */
   neededBytes: number;
   reloadedBuckets: number;
-  /** From the first bucket of each stage to the last one, in milliseconds since the epoch. */
+  /** From the first to the last bucket of each stage, in milliseconds since the epoch. */
   readonly spans: Map<string, { readonly fromMs: number; toMs: number }>;
 }
 
@@ -27,15 +27,15 @@ export interface EngineProgress {
   readonly groupIndex: number;
   readonly endpoint: string;
   acknowledged: boolean;
-  /** Version that the engine held before; `unknown` where nobody can tell. */
+  /** Version that the engine held before; `unknown` if no party knows. */
   weightVersionBefore: string;
 }
 
-/** How far an update is, put together from the events of all ranks. */
+/** The progress of an update, computed from the events of all ranks. */
 export class UpdateProgress {
   totalBytes = 0;
   bucketCount = 0;
-  /** How the bytes come, and why so. Absent before the ranks have agreed on it. */
+  /** The strategy of the transfer, and the reason for it. Absent before the ranks have agreed on it. */
   strategy: { readonly name: 'pull' | 'buckets'; readonly reason: string } | undefined;
   readonly ranks: Map<number, RankProgress> = new Map();
   readonly engines: Map<number, EngineProgress> = new Map();
@@ -91,7 +91,7 @@ export class UpdateProgress {
     }
   }
 
-  /** Takes what the whole did, for worlds that tell of no buckets. */
+  /** Applies the final totals, for worlds that report no bucket events. */
   finish({ totalBytes, bucketCount }: UpdateSummary): void {
     this.version += 1;
     this.totalBytes = totalBytes;
@@ -110,13 +110,13 @@ export class UpdateProgress {
     return this.#least(({ reloadedBuckets }) => reloadedBuckets);
   }
 
-  /** The earliest stage that any rank is in. */
+  /** The earliest stage of any rank. */
   get stage(): UpdatePhase | 'waiting' {
     const stages = [...this.ranks.values()].map(({ stage }) => ORDER.indexOf(stage));
     return ORDER[Math.min(...stages, stages.length === 0 ? 0 : ORDER.length - 1)] ?? 'waiting';
   }
 
-  /** Reloaded by the slowest rank since bytes began to flow, in 1e9 bytes a second. */
+  /** Bytes reloaded by the slowest rank since the first bucket, in 1e9 bytes per second. */
   get rateGBps(): number {
     const elapsedMs = this.#lastMs - (this.#streamStartMs ?? this.#lastMs);
     return elapsedMs > 0 ? this.doneBytes / elapsedMs / 1e6 : 0;

@@ -2,7 +2,7 @@ import type { CheckpointEngineError } from '@checkpoint-engine/interface';
 import { UpdateProgress } from './update-progress.ts';
 import type { UpdateRequest, UpdateSummary } from './world.ts';
 
-/** Where an update is in its life. */
+/** The state of an update. */
 export type UpdateState = 'waiting' | 'running' | 'succeeded' | 'failed' | 'cancelled';
 
 /** One update from the request to its end. */
@@ -12,7 +12,7 @@ export class UpdateRecord {
   readonly request: UpdateRequest;
   readonly progress: UpdateProgress = new UpdateProgress();
   readonly createdAtMs: number = Date.now();
-  /** Resolves when it is over. Never rejects. */
+  /** Resolves when the update has ended. Never rejects. */
   readonly ended: Promise<void>;
   state: UpdateState = 'waiting';
   startedAtMs: number | undefined;
@@ -31,7 +31,7 @@ export class UpdateRecord {
     });
   }
 
-  /** Fires when it is to end. */
+  /** Fires when the update is to be aborted. */
   get signal(): AbortSignal {
     return this.#controller.signal;
   }
@@ -47,23 +47,23 @@ export class UpdateRecord {
     return this.endedAtMs !== undefined;
   }
 
-  /** From its beginning to its end, or to now. */
+  /** From its start to its end, or to now. */
   get durationMs(): number {
     return (this.endedAtMs ?? Date.now()) - (this.startedAtMs ?? this.createdAtMs);
   }
 
-  /** Ends the update, if it runs, with this reason. */
+  /** Aborts the update, if it is running, with this reason. */
   abort(reason: CheckpointEngineError): void {
     this.#controller.abort(reason);
   }
 
-  /** Notes that it runs. */
+  /** Call it when the update starts. */
   begin(): void {
     this.state = 'running';
     this.startedAtMs = Date.now();
   }
 
-  /** Notes how it ended. */
+  /** Call it when the update has ended. */
   end({ summary, error }: { readonly summary?: UpdateSummary; readonly error?: CheckpointEngineError }): void {
     if (summary) this.progress.finish(summary);
     this.summary = summary;

@@ -5,12 +5,12 @@ import { RequestError } from './problem.ts';
 import { UpdateRecord } from './update-record.ts';
 import type { HttpWorld, UpdateEvent, UpdateRequest } from './world.ts';
 
-/** Updates that are over and still can be asked for. */
+/** Number of ended updates that are remembered. */
 const KEPT = 100;
-/** Updates that may wait for their turn. */
+/** Number of updates that may wait for their turn. */
 const MAX_WAITING = 64;
 
-/** What {@link Updates} is made of. */
+/** The options of {@link Updates}. */
 export interface UpdatesOptions {
   readonly world: HttpWorld;
   readonly logger: Logger;
@@ -18,7 +18,7 @@ export interface UpdatesOptions {
   readonly onEvent?: ((update: UpdateRecord, event: UpdateEvent) => void) | undefined;
 }
 
-/** The updates of a world: one at a time, the others wait in their order. */
+/** The updates of a world: one runs at a time, and the others wait in order. */
 export class Updates {
   readonly instances: Instances;
   readonly #options: UpdatesOptions;
@@ -52,13 +52,13 @@ export class Updates {
     if (record) return record;
     throw new CheckpointEngineError(
       'CE_UPDATE_UNKNOWN',
-      `There is no update "${id}"`,
-      `Use the id that the update was answered with; the last ${KEPT} are remembered`,
+      `Unknown update "${id}"`,
+      `Use the id from the answer to the update; the last ${KEPT} updates are remembered`,
     );
   }
 
   /**
-   * Takes an update in: it begins when those before it are over.
+   * Adds an update. It starts when the updates before it have ended.
    *
    * @param whenBusy `refuse`: instead of waiting.
    * @throws `CE_CHECKPOINT_BUSY`, `CE_CLOSED`
@@ -81,7 +81,7 @@ export class Updates {
     return record;
   }
 
-  /** Ends an update that waits or runs, and resolves when it has ended. One that is over stays as it is. */
+  /** Cancels an update that waits or runs, and resolves when it has ended. Does nothing if it has already ended. */
   async cancel(record: UpdateRecord, reason: CheckpointEngineError): Promise<void> {
     if (record.isOver) return;
     record.abort(reason);
@@ -109,12 +109,12 @@ export class Updates {
     }
   }
 
-  /** Whether it takes no more updates. */
+  /** Whether new updates are rejected. */
   get isClosing(): boolean {
     return this.#closing !== undefined;
   }
 
-  /** Takes no more updates. Those that wait are refused; resolves when the one that runs is over. */
+  /** Rejects new and waiting updates. Resolves when the running update has ended. */
   async close(reason: CheckpointEngineError): Promise<void> {
     this.#closing = reason;
     await Promise.all([...this.#waiting].map((record) => this.cancel(record, reason)));
@@ -187,7 +187,7 @@ export class Updates {
   }
 }
 
-/** Why an update ends that somebody asked to end. */
+/** The reason of an update that a client cancelled. */
 export function cancelledError(): CheckpointEngineError {
   return new RequestError(409, 'The update was cancelled', 'Start it again when ready', 'CE_ABORTED');
 }

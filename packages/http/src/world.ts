@@ -11,7 +11,7 @@ export interface InstanceAnswer {
   readonly checkpoint?: string | undefined;
 }
 
-/** A world of ranks as the HTTP API needs it. Calls of different checkpoints may run at the same time. */
+/** A world of ranks for the HTTP API. Calls for different checkpoints may run at the same time. */
 export interface HttpWorld {
   readonly worldSize: number;
   /** The inference instances that updates reach where they name none: URLs, or paths of sockets. @default none */
@@ -22,31 +22,32 @@ export interface HttpWorld {
    * @throws The signal's reason, or why no rank can ask.
    */
   askInstances?(options: { readonly signal: AbortSignal }): Promise<readonly InstanceAnswer[]>;
-  /** All ranks as they are now, by rank. */
+  /** The current state of all ranks, by rank. */
   ranks(): readonly RankView[];
-  /** All checkpoints as they are now. */
+  /** The current state of all checkpoints. */
   checkpoints(): readonly CheckpointView[];
   /**
-   * Brings a checkpoint into the pools of all ranks; resolves when all hold their share. Once `onAccepted` is called
-   * all know what is in it, and it can be gathered and updated from.
+   * Reads a checkpoint into the pools of all ranks. Resolves when all hold their share. When `onAccepted` is called,
+   * all ranks have read the headers, and metas can be gathered and updates can start.
    *
-   * @throws `CE_CHECKPOINT_EXISTS`, `CE_FILE_*`, `CE_TENSOR_*`, `CE_DTYPE_UNKNOWN`, `CE_HOST_OUT_OF_MEMORY`, `CE_RANK_LOST`
+   * @throws `CE_CHECKPOINT_EXISTS`, `CE_FILE_*`, `CE_TENSOR_*`, `CE_DTYPE_UNKNOWN`, `CE_HOST_OUT_OF_MEMORY`,
+   * `CE_RANK_LOST`
    */
   register(
     name: string,
     source: RegisterRequest,
     options: { readonly signal: AbortSignal; readonly onAccepted?: (() => void) | undefined },
   ): Promise<void>;
-  /** Gives the memory back, also of a checkpoint that some ranks have lost. @throws `CE_CHECKPOINT_UNKNOWN`, `_BUSY` */
+  /** Frees the memory, also of a checkpoint that some ranks have lost. @throws `CE_CHECKPOINT_UNKNOWN`, `_BUSY` */
   unregister(name: string, options: { readonly force: boolean }): Promise<void>;
-  /** Tells all ranks what each of them holds. @throws `CE_CHECKPOINT_UNKNOWN`, `CE_CHECKPOINT_LOST`, `CE_TENSOR_DUPLICATE` */
+  /** Exchanges what each rank holds. @throws `CE_CHECKPOINT_UNKNOWN`, `CE_CHECKPOINT_LOST`, `CE_TENSOR_DUPLICATE` */
   gatherMetas(name: string, options: { readonly signal: AbortSignal }): Promise<void>;
   /** The metas of all ranks, encoded by `encodeWorldMetas`. @throws `CE_METAS_MISSING` before they were gathered */
   exportMetas(name: string): Promise<Uint8Array>;
-  /** Takes metas that another world exported. @throws `CE_METAS_INVALID` */
+  /** Loads metas that another world exported. @throws `CE_METAS_INVALID` */
   importMetas(name: string, metas: Uint8Array): Promise<void>;
   /**
-   * Brings a checkpoint into the engines. Called for one update at a time.
+   * Loads a checkpoint into the engines. Called for one update at a time.
    *
    * @throws The first failure of any rank, worker or engine. Registered checkpoints are intact then.
    */
@@ -78,8 +79,8 @@ export interface RankWorld extends HttpWorld {
 }
 
 /**
- * What a rank does: joins the world, works, does not answer any more and is restarted if it goes on, or is gone and about
- * to be restarted.
+ * The state of a rank: it joins the world, is ready, does not answer (and will be restarted if this continues), or is
+ * lost and about to be restarted.
  */
 export type RankState = 'starting' | 'ready' | 'unresponsive' | 'lost';
 
@@ -87,17 +88,17 @@ export type RankState = 'starting' | 'ready' | 'unresponsive' | 'lost';
 export interface RankView {
   readonly rank: number;
   readonly state: RankState;
-  /** The host that runs it. */
+  /** Index of the host that runs it. */
   readonly node: number;
   readonly device?: { readonly kind: string; readonly uuid: string; readonly name: string } | undefined;
   readonly restarts: number;
-  /** Why it was restarted last. */
+  /** Why it was last restarted. */
   readonly lastError?: SerializedError | undefined;
 }
 
 /**
- * What a rank has of a checkpoint. `loading`: it knows what is in its share and reads it, so that an update may run.
- * `lost`: it was restarted, and could not register its share again.
+ * The state of a rank's share. `loading`: the headers are read, and the rest is being read, so updates may run. `lost`:
+ * the rank was restarted and could not register its share again.
  */
 export type ShareState = 'registering' | 'loading' | 'registered' | 'lost';
 
@@ -106,20 +107,20 @@ export interface ShareView {
   readonly rank: number;
   readonly state: ShareState;
   readonly tensorCount: number;
-  /** Of its tensors. */
+  /** Size of its tensors in bytes. */
   readonly sizeBytes: number;
   readonly poolBytes: number;
   /** Why it is lost. */
   readonly error?: SerializedError | undefined;
 }
 
-/** One checkpoint. Its state is the worst of its shares'. */
+/** One checkpoint. Its state is the worst state of its shares. */
 export interface CheckpointView {
   readonly name: string;
   /** Version that it was given. */
   readonly weightVersion?: string | undefined;
   readonly state: ShareState;
-  /** Absent where only metas were imported. */
+  /** Absent if only metas were imported. */
   readonly files?: string | readonly string[] | undefined;
   readonly hasMetas: boolean;
   readonly tensorCount: number;
@@ -128,27 +129,27 @@ export interface CheckpointView {
   readonly ranks: readonly ShareView[];
 }
 
-/** What is to be registered. Every rank takes its share of the files. */
+/** A request to register. Every rank reads its share of the files. */
 export interface RegisterRequest {
   /** Safetensors files, or one folder. */
   readonly files: readonly string[];
-  /** Leave files that lie on `/dev/shm` there after an update has succeeded. @default false */
+  /** Keep files on `/dev/shm` after an update has succeeded. @default false */
   readonly keepFiles?: boolean | undefined;
   /** Read the files during updates instead of now. @default false */
   readonly stream?: boolean | undefined;
-  /** For reading all of it. @default the world's own */
+  /** Time-out of reading all files. @default the world's own */
   readonly timeoutMs?: number | undefined;
-  /** Version of its weights. @default each update makes one */
+  /** Version of its weights. @default each update creates one */
   readonly weightVersion?: string | undefined;
 }
 
-/** What is to be updated. What is left out is as the server was started with. */
+/** A request to update. Absent fields have the defaults of the server. */
 export interface UpdateRequest {
   /** Ranks that update; the others only serve. Empty: all. */
   readonly ranks: readonly number[];
-  /** Where one engine takes the request, its path included. */
+  /** URL of one engine's update request, with its path. */
   readonly updateUrl?: string | undefined;
-  /** Unix socket to send it through. */
+  /** Unix socket to send the request through. */
   readonly uds?: string | undefined;
   /** The ranks whose workers belong to that engine. Empty: all. */
   readonly inferenceGroupRanks: readonly number[];
@@ -157,7 +158,7 @@ export interface UpdateRequest {
   readonly weightVersion?: string | undefined;
   /** How much of the bytes is compared with the registered ones. */
   readonly verify?: UpdateOptions['verify'];
-  /** How the bytes come to the workers: see `UpdateOptions.strategy` of `ps`. */
+  /** The strategy of the transfer: see `UpdateOptions.strategy` of `ps`. */
   readonly method?: UpdateOptions['strategy'];
   /** Engines that are asked instead of the one of `updateUrl`. None: `updateUrl`, or the engines of the server. */
   readonly engines?: readonly NamedEngine[] | undefined;
@@ -169,26 +170,26 @@ export interface NamedEngine {
   readonly uds?: string | undefined;
   /** The engine is told the addresses of these ranks' workers. Empty: those of all ranks that receive. */
   readonly ranks: readonly number[];
-  /** Bounds the request to the engine. */
+  /** Time-out of the request to the engine. */
   readonly timeoutMs: number;
 }
 
-/** An engine was asked to receive, or said that it has. */
+/** An engine was asked to receive, or has reported success. */
 export interface EngineEvent {
   readonly type: 'engine';
   readonly state: 'asked' | 'acknowledged';
-  /** The rank that asked. */
+  /** The rank that sent the request. */
   readonly rank: number;
   readonly groupIndex: number;
-  /** Where the engine listens: its URL, or the path of its socket. */
+  /** The address of the engine: its URL, or the path of its socket. */
   readonly endpoint: string;
   readonly atMs: number;
 }
 
-/** What happens during an update. */
+/** An event of an update. */
 export type UpdateEvent = ProgressEvent | EngineEvent;
 
-/** What an update did. Durations are those of the slowest rank. */
+/** The result of an update. Durations are those of the slowest rank. */
 export interface UpdateSummary {
   /** Version of the weights that the engines hold now. @default that of the request, or one that no other update has */
   readonly weightVersion?: string | undefined;
@@ -198,7 +199,7 @@ export interface UpdateSummary {
   readonly deviceBytes: number;
   /** What was compared with what was registered: the sum over all ranks. */
   readonly verified?: VerifySummary | undefined;
-  /** Files on `/dev/shm` that were used in place and are gone now. */
+  /** Files on `/dev/shm` that were used in place and are removed. */
   readonly removedFiles: readonly string[];
   readonly durationsMs: Readonly<Record<string, number>>;
   /** By rank, what was decided for the modules of its worker. Absent where no worker was asked. */

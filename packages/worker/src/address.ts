@@ -1,6 +1,6 @@
 import { WORKER_ADDRESS_SCHEME } from '@checkpoint-engine/interface';
 
-/** Where a parameter server waits for this worker. */
+/** The address where a parameter server waits for this worker. */
 export interface WorkerAddress {
   /** In the abstract namespace of Unix sockets, without the leading NUL. */
   readonly socketName: string;
@@ -8,9 +8,9 @@ export interface WorkerAddress {
 }
 
 /**
- * Reads an address as the engine is told it: `ce2:<abstract socket name>?key=<hex secret>`.
+ * Parses the address that the engine received: `ce2:<abstract socket name>?key=<hex secret>`.
  *
- * @throws {TypeError} It is none. The text, a secret, is not repeated in the error.
+ * @throws {TypeError} It is not a worker address. The error does not contain the text, which is a secret.
  */
 export function parseWorkerAddress(text: string): WorkerAddress {
   const match = /^ce2:([A-Za-z0-9._-]{1,107})\?key=([0-9a-f]{16,128})$/.exec(text);

@@ -15,13 +15,13 @@ import { type CheckpointTensor, type KeptSlice, wholeOf } from './pull/kept-slic
 import { Puller } from './pull/puller.ts';
 
 const ALIGNMENT_BYTES = 256;
-/** Bytes that are hashed before other work gets a turn. */
+/** Number of bytes to hash before other work gets a turn. */
 const HASH_STEP_BYTES = 8 * 1024 * 1024;
 
 /**
- * Holds a copy of every tensor in host memory of its own: a stand-in for an engine's model in demos and tests, and the
- * pattern for real ones. Memory is allocated when a tensor is first seen and reused afterwards; a stream of the device
- * copies, so the JS thread never blocks.
+ * Keeps a copy of every tensor in host memory: a stand-in for an engine's model in demos and tests, and a pattern for
+ * real engines. Memory is allocated when a tensor is first seen and reused afterwards. A stream of the device copies,
+ * so the JS thread never blocks.
  */
 export class CopyingWorker implements AsyncDisposable {
   readonly #device: Device;
@@ -40,17 +40,17 @@ export class CopyingWorker implements AsyncDisposable {
     this.#puller = new Puller({ device, prove, declare: (tensors) => this.#declare(tensors, inBuckets) });
   }
 
-  /** What it keeps, for `receiveUpdate` and `serveWorker`. Absent where it keeps everything. */
+  /** What the worker keeps, for `receiveUpdate` and `serveWorker`. Absent if it keeps everything. */
   get puller(): Puller | undefined {
     return this.#puller;
   }
 
-  /** What is held, by name. */
+  /** The tensors that it holds, by name. */
   get tensors(): ReadonlyMap<string, HeldTensor> {
     return this.#tensors;
   }
 
-  /** Receives a whole update; fits `serveWorker` as it is: `onUpdate: worker.receive`. */
+  /** Receives a complete update. Pass it to `serveWorker`: `onUpdate: worker.receive`. */
   readonly receive = async (update: IncomingUpdate): Promise<void> => {
     await update.forEachBucket((tensors) => this.copyBucket(tensors));
     await update.finished();
@@ -77,7 +77,8 @@ export class CopyingWorker implements AsyncDisposable {
   }
 
   /**
-   * SHA-256 of a tensor's bytes, hexadecimal. Large tensors are hashed in steps between which other work goes on.
+   * SHA-256 of a tensor's bytes in hexadecimal. Large tensors are hashed in steps, so that other work can run between
+   * them.
    *
    * @throws `CE_TENSOR_MISSING`
    */
@@ -98,7 +99,7 @@ export class CopyingWorker implements AsyncDisposable {
     return digests;
   }
 
-  /** Waits for copies that run, and frees the memory. Idempotent. */
+  /** Waits for running copies and frees the memory. Idempotent. */
   async close(): Promise<void> {
     await this.#stream.close();
     await this.#puller?.close();
@@ -106,12 +107,12 @@ export class CopyingWorker implements AsyncDisposable {
     this.#tensors.clear();
   }
 
-  /** As `close`. */
+  /** The same as `close`. */
   async [Symbol.asyncDispose](): Promise<void> {
     await this.close();
   }
 
-  /** Allocates one piece of memory for all tensors that are new, or of another size than before. */
+  /** Allocates one piece of memory for all tensors that are new or have another size than before. */
   async #makeRoom(
     tensors: readonly CheckpointTensor[],
     kept: readonly (readonly KeptSlice[] | undefined)[],

@@ -1,7 +1,7 @@
 import type { HostMemory, MemoryRange } from '@checkpoint-engine/interface';
 import { RangeView } from './range-view.ts';
 
-/** Host memory that several tensors live in; closed when the last of them has moved out. */
+/** Host memory that several tensors share. It is closed when the last of them has moved out. */
 export class TensorHome {
   readonly memory: HostMemory;
   readonly view: RangeView;
@@ -49,12 +49,12 @@ export class HeldTensor {
     home.residents += 1;
   }
 
-  /** Where its bytes are, in host memory; the same from update to update while the size is. */
+  /** The place of its bytes in host memory; the same for all updates while the size is the same. */
   get range(): MemoryRange {
     return { memory: this.home.memory, offsetBytes: this.#offsetBytes, sizeBytes: this.sizeBytes };
   }
 
-  /** A part of its bytes, without a copy. Empty once the worker is closed. @default all of them, at most 2 GiB */
+  /** A part of its bytes, without a copy. Empty after the worker is closed. @default all of them, at most 2 GiB */
   bytes(startBytes = 0, sizeBytes: number = this.sizeBytes - startBytes): Uint8Array {
     return this.home.view.bytes(this.#offsetBytes + startBytes, sizeBytes);
   }

@@ -12,7 +12,7 @@ export class HeldVersion {
     return this.#version;
   }
 
-  /** The model is about to be written to. For models that something else writes to, too. */
+  /** Call it before the model is written, also when other code writes it. */
   forget(): void {
     this.#version = UNKNOWN_VERSION;
   }

@@ -1,7 +1,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { CheckpointEngineError } from '@checkpoint-engine/interface';
 
-/** Most bytes of a request's body. */
+/** Maximum size of a request's body. */
 const LARGEST_BODY_BYTES = 1024 * 1024;
 
 /** A request that is answered with this status. */
@@ -16,7 +16,7 @@ export class RequestProblem extends Error {
 
 /** Reads a JSON body. @throws {RequestProblem} 400, 413 or 415. */
 export async function readJson(request: IncomingMessage): Promise<unknown> {
-  // A browser sends another site's JSON only after asking first, which nobody here answers.
+  // A browser sends JSON to another site only after a preflight request, which this server does not answer.
   if (!/^application\/json\b/i.test(request.headers['content-type'] ?? '')) {
     throw new RequestProblem(415, 'Send the body as application/json');
   }

@@ -3,13 +3,13 @@ import { IncomingTensor } from './incoming-tensor.ts';
 import { RangeView } from './range-view.ts';
 import { serverBroke } from './server-message.ts';
 
-/** A bucket that lies in the shared buffer, until it is given back. */
+/** A bucket in the shared buffer, until it is released. */
 export class IncomingBucket {
   readonly index: number;
   readonly tensors: readonly IncomingTensor[];
   readonly #view: RangeView;
 
-  /** @throws `CE_WORKER_PROTOCOL` when a tensor does not lie in the buffer. */
+  /** @throws `CE_WORKER_PROTOCOL` A tensor is not inside the buffer. */
   constructor(memory: Memory, { index, tensors }: ServerBucket) {
     this.index = index;
     const { names, dtypes, shapes, offsets, sizes } = tensors;
@@ -36,7 +36,7 @@ export class IncomingBucket {
     );
   }
 
-  /** Ends the life of its tensors and of every view of them. Idempotent. */
+  /** Invalidates its tensors and every view of them. Idempotent. */
   close(): void {
     this.#view.close();
   }

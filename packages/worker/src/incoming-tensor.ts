@@ -4,15 +4,15 @@ import { serverBroke } from './server-message.ts';
 import { type TypedArray, viewAs } from './typed-array.ts';
 
 /**
- * One tensor of an update, where it lies in the buffer that the parameter server shares.
+ * One tensor of an update, in the buffer that the parameter server shares.
  *
- * It is valid until its bucket is given back: when the iteration moves on to a tensor of the next bucket (or ends), or
- * when the callback of `forEachBucket` settles. From then on the getters throw `CE_CLOSED` and views that were taken
- * before are empty: they never show the bytes of another bucket.
+ * It is valid until its bucket is released: when the iteration moves on to a tensor of the next bucket (or ends), or
+ * when the callback of `forEachBucket` settles. From then on the getters throw `CE_CLOSED`, and earlier views are
+ * empty: they never show the bytes of another bucket.
  */
 export class IncomingTensor {
   readonly name: string;
-  /** As safetensors spells it: `F32`, `BF16`, `F8_E4M3`. */
+  /** The name in safetensors: `F32`, `BF16`, `F8_E4M3`. */
   readonly dtype: string;
   /** `[]` for a scalar. */
   readonly shape: readonly number[];
@@ -41,7 +41,7 @@ export class IncomingTensor {
   /**
    * The tensor's bytes, without a copy.
    *
-   * @throws `CE_CLOSED`, and `CE_NOT_SUPPORTED` where JavaScript cannot see the memory: on a GPU, and beyond 2 GiB.
+   * @throws `CE_CLOSED`, and `CE_NOT_SUPPORTED` if JavaScript cannot see the memory: on a GPU, and beyond 2 GiB.
    */
   get bytes(): Uint8Array {
     try {
@@ -55,10 +55,11 @@ export class IncomingTensor {
   }
 
   /**
-   * The tensor's elements, without a copy: `Float32Array` for `F32`, `BigInt64Array` for `I64`, and so on. Dtypes that
-   * JavaScript has no array for (`BF16`, `F16`, `F8_*`, `BOOL`) stay bytes.
+   * The tensor's elements, without a copy: `Float32Array` for `F32`, `BigInt64Array` for `I64`, and so on. Dtypes
+   * without a JavaScript array (`BF16`, `F16`, `F8_*`, `BOOL`) stay bytes.
    *
-   * @throws As {@link IncomingTensor.bytes}, and `CE_WORKER_PROTOCOL` where the server did not align the tensor.
+   * @throws The errors of {@link IncomingTensor.bytes}, and `CE_WORKER_PROTOCOL` if the server did not align the
+   * tensor.
    */
   toTypedArray(): TypedArray {
     const { bytes } = this;

@@ -10,12 +10,12 @@ import { serverBroke } from './server-message.ts';
 import { asWorkerError } from './worker-error.ts';
 
 /**
- * One update of one device, being received: first its tensors, read once by iteration or by
- * {@link IncomingUpdate.forEachBucket}, then {@link IncomingUpdate.finished}.
+ * One update of one device: first its tensors, read once by iteration or with {@link IncomingUpdate.forEachBucket},
+ * then {@link IncomingUpdate.finished}.
  *
- * When it fails (the parameter server's failure or death, a time-out, the caller's signal, an error in here), what
- * waits rejects at once, {@link IncomingUpdate.signal} fires, and the buffer is unmapped as soon as no bucket is in the
- * caller's hands.
+ * After a failure (of the parameter server, a time-out, the caller's signal, or an error of the worker), all waits
+ * reject at once, {@link IncomingUpdate.signal} fires, and the buffer is unmapped as soon as the caller holds no
+ * bucket.
  */
 export class IncomingUpdate implements AsyncIterable<IncomingTensor>, AsyncDisposable {
   readonly checkpoint: string;
@@ -61,8 +61,8 @@ export class IncomingUpdate implements AsyncIterable<IncomingTensor>, AsyncDispo
 
   /**
    * The tensors, one after another. Leaving the loop before its end, by `break` or by an error, fails the update. The
-   * language does not tell an iterator which error that was: pass it to {@link IncomingUpdate.fail} when the parameter
-   * server is to know, before anything else is awaited. `serveWorker` does.
+   * language does not show an iterator the error: to report it to the parameter server, pass it to
+   * {@link IncomingUpdate.fail} before any other await. `serveWorker` does so.
    *
    * @throws {TypeError} The tensors were already read, or are being read.
    */
@@ -88,11 +88,11 @@ export class IncomingUpdate implements AsyncIterable<IncomingTensor>, AsyncDispo
   }
 
   /**
-   * Hands over whole buckets, several at a time where the credits allow it. A bucket is given back when the callback
-   * settles. Resolves when all are through; the first error fails the update, and is thrown when every callback that
-   * runs has settled (watch {@link IncomingUpdate.signal} in long ones).
+   * Passes complete buckets to the callback, several at a time if the credits allow it. A bucket is released when the
+   * callback settles. Resolves after all buckets. The first error fails the update, and is thrown when every running
+   * callback has settled (watch {@link IncomingUpdate.signal} in long ones).
    *
-   * @throws {TypeError} As the iteration.
+   * @throws {TypeError} The same as for the iteration.
    */
   async forEachBucket(
     consume: (tensors: readonly IncomingTensor[], index: number) => Promise<void> | void,
@@ -124,10 +124,10 @@ export class IncomingUpdate implements AsyncIterable<IncomingTensor>, AsyncDispo
   }
 
   /**
-   * Ends the update: waits until every worker has let go of its buffer, runs the post-load hook, tells the parameter
-   * server, and hangs up. Call it once the tensors are read. A second call waits for the first.
+   * Ends the update: waits until every worker has released its buffer, runs the post-load hook, tells the parameter
+   * server, and disconnects. Call it after the tensors are read. A second call waits for the first.
    *
-   * @param postLoadHook Makes the new weights the ones that are served. Its error fails the update and is thrown.
+   * @param postLoadHook Puts the new weights into service. Its error fails the update and is thrown.
    * @throws {TypeError} The tensors are not read yet.
    */
   async finished(postLoadHook?: () => Promise<void> | void): Promise<void> {
@@ -139,14 +139,14 @@ export class IncomingUpdate implements AsyncIterable<IncomingTensor>, AsyncDispo
     await this.#finish;
   }
 
-  /** Ends the update with an error that the parameter server is told. The first error stays. */
+  /** Ends the update with an error for the parameter server. The first error stays. */
   fail(error: unknown): void {
     this.#link.fail(asWorkerError(error));
   }
 
   /**
-   * Ends the update now, when it is not over, and hangs up. Buckets that are still in the caller's hands are taken back:
-   * only copies on a stream of the device go on safely. Idempotent.
+   * Ends the update now, if it is not finished, and disconnects. Buckets that the caller still holds become invalid:
+   * only copies already on a stream of the device may continue. Idempotent.
    */
   async close(): Promise<void> {
     if (this.#phase !== 'over') this.fail(closedEarly());
@@ -154,7 +154,7 @@ export class IncomingUpdate implements AsyncIterable<IncomingTensor>, AsyncDispo
     if (!this.#staysOpen) await this.#link.closed;
   }
 
-  /** As `close`. */
+  /** The same as `close`. */
   async [Symbol.asyncDispose](): Promise<void> {
     await this.close();
   }
@@ -227,7 +227,9 @@ export class IncomingUpdate implements AsyncIterable<IncomingTensor>, AsyncDispo
     }
   }
 
-  /** Does what the server wants once the weights are in: it compares, confirms the version, and says that it is over. */
+  /**
+   * Does what the server wants once the weights are in: it compares, confirms the version, and says that it is over.
+   */
   async #followToEnd(confirms: boolean): Promise<void> {
     const pulling = this.#pulling;
     let isConfirmed = !confirms;
@@ -273,7 +275,7 @@ export class IncomingUpdate implements AsyncIterable<IncomingTensor>, AsyncDispo
     this.#link.send({ type: 'ack', index: bucket.index });
   }
 
-  /** Unmaps and hangs up, once nothing is in the caller's hands. */
+  /** Unmaps the buffer and disconnects, once the caller holds no bucket. */
   #letGo(): void {
     if (this.#inHand.size > 0) return;
     this.#buffer?.close(false);
@@ -298,7 +300,7 @@ function leftEarly(index: number): CheckpointEngineError {
   return new CheckpointEngineError(
     'CE_WORKER_FAILED',
     `The worker left the loop over the tensors in bucket ${index}, before its end`,
-    "Look at the engine's log for the error that ended the loop",
+    "Check the engine's log for the error that ended the loop",
   );
 }
 

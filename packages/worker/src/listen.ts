@@ -2,11 +2,11 @@ import type { Server } from 'node:http';
 import { CheckpointEngineError } from '@checkpoint-engine/interface';
 import { listenAtSocket } from './unix-socket.ts';
 
-/** Where a worker's HTTP server listens: a TCP port (0: any that is free), or a Unix socket's path. */
+/** The address of a worker's HTTP server: a TCP port (0: any free port), or the path of a Unix socket. */
 export type ListenAddress = { readonly host?: string | undefined; readonly port: number } | { readonly path: string };
 
 /**
- * Opens the address and gives it as it came out: a Unix socket that only this user can open, or a TCP port on the
+ * Opens the address and returns the actual one: a Unix socket that only this user can open, or a TCP port on the
  * loopback interface.
  *
  * @throws {TypeError} The host is not the loopback interface, and `allowRemote` is not set.
@@ -33,7 +33,7 @@ export async function listen(server: Server, address: ListenAddress, allowRemote
   return { host, port: typeof bound === 'object' && bound !== null ? bound.port : port };
 }
 
-/** Whether a host to listen on can be reached from this machine alone. */
+/** Whether only this machine can reach a host address. */
 export function isLoopback(host: string): boolean {
   return host === 'localhost' || host === '::1' || /^127(\.\d{1,3}){3}$/.test(host);
 }

@@ -2,10 +2,10 @@ import { Buffer } from 'node:buffer';
 import { clearTimeout, setTimeout } from 'node:timers';
 import type { Device, Memory, ServerWelcome } from '@checkpoint-engine/interface';
 
-/** How long a mapping waits for the next update: it keeps memory alive that the server may have given back. */
+/** How long a mapping waits for the next update: it keeps memory in use that the server may have freed. */
 const IDLE_MS = 60_000;
 
-/** The buffer that a server shares, as one update sees it. */
+/** The buffer that a server shares, during one update. */
 export interface MappedBuffer {
   readonly memory: Memory;
   /**
@@ -24,7 +24,7 @@ interface Kept {
 
 const keptBy = new WeakMap<Device, Kept>();
 
-/** Maps the buffer of an update. Where it stays the same for the next one, its mapping is kept for that. */
+/** Maps the buffer of an update. Keeps the mapping if the next update uses the same buffer. */
 export async function mapBuffer(
   device: Device,
   welcome: ServerWelcome,

@@ -1,12 +1,12 @@
 import { detachView } from '@checkpoint-engine/device';
 import { CheckpointEngineError, type HostMemory, isHostMemory, type Memory } from '@checkpoint-engine/interface';
 
-/** Most bytes of one view. */
+/** Maximum size of one view. */
 const LARGEST_VIEW_BYTES = 2 ** 31;
 
 /**
- * A range of memory that is handed out in pieces and taken back as a whole: {@link RangeView.close} empties every piece
- * that was handed out. Pieces are cut from one view where the range allows it, as a view costs more than a piece.
+ * A range of memory that is lent out in pieces and reclaimed as a whole: {@link RangeView.close} empties all pieces.
+ * Pieces are cut from one view if the range allows it, because a view costs more than a piece.
  */
 export class RangeView {
   readonly #memory: Memory;
@@ -62,8 +62,8 @@ export class RangeView {
 function given(): CheckpointEngineError {
   return new CheckpointEngineError(
     'CE_CLOSED',
-    'its memory was given back',
-    'Copy what you need before you ask for the next tensor or let the callback settle',
+    'its memory was released',
+    'Copy what you need before you read the next tensor or the callback settles',
   );
 }
 

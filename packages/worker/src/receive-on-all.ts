@@ -23,8 +23,8 @@ export interface ReceiveOnAllOptions {
 }
 
 /**
- * Receives one update on every device at the same time, and finishes it where `onUpdate` did not. The first failure
- * ends it on all.
+ * Receives one update on every device at the same time, and finishes it if `onUpdate` did not. The first failure ends
+ * it on all devices.
  *
  * @throws The first failure, when every device is through with it.
  */
@@ -69,8 +69,8 @@ export async function receiveOnAll(options: ReceiveOnAllOptions): Promise<void> 
 function tooLong(timeoutMs: number): CheckpointEngineError {
   return new CheckpointEngineError(
     'CE_TIMEOUT',
-    `The update was not over within ${timeoutMs} ms`,
-    'Raise timeoutMs, or look at what the parameter server waits for',
+    `The update did not end within ${timeoutMs} ms`,
+    'Raise timeoutMs, or check what the parameter server waits for',
     { retryable: true },
   );
 }

@@ -13,35 +13,37 @@ const DEFAULT_TIMEOUT_MS = 300_000;
 
 /** Options of {@link receiveUpdate}. */
 export interface ReceiveOptions {
-  /** The device that the address is for. It stays the caller's. */
+  /** The device of the address. The caller still has to close it. */
   readonly device: Device;
   /** Fails the update when it fires. */
   readonly signal?: AbortSignal | undefined;
   /**
-   * Buckets that the parameter server may send before the first is given back; no more than lie in the buffer at a
-   * time. @default as many as lie in the buffer
+   * Number of buckets that the parameter server may send before the first is released; at most those that fit into the
+   * buffer at a time. @default as many as fit into the buffer
    */
   readonly credits?: number | undefined;
   /**
-   * Says what the engine keeps, so that those bytes are copied straight into its memory. Tensors that it does not name
-   * are not brought. @default everything comes in buckets
+   * Declares what the engine keeps, so that those bytes are copied directly into its memory. Other tensors are not
+   * transferred. @default everything comes in buckets
    */
   readonly puller?: Puller | undefined;
   /**
-   * Keeps the version of the device's weights, over all updates. It is `unknown` from the first bytes of an update until
-   * the workers of all ranks have finished.
+   * Keeps the version of the device's weights, over all updates. It is `unknown` from the first bytes of an update
+   * until the workers of all ranks have finished.
    * @default no version is kept
    */
   readonly held?: HeldVersion | undefined;
-  /** How long the parameter server may say nothing while the worker waits. Its death is seen at once. @default 300_000 */
+  /**
+   * How long the parameter server may be silent while the worker waits. Its death is detected at once. @default 300_000
+   */
   readonly timeoutMs?: number | undefined;
 }
 
 /**
  * Connects to the parameter server and maps the buffer that it shares.
  *
- * @param address What the engine was told for this device: `ce2:...`.
- * @throws {TypeError} The address is none.
+ * @param address The address that the engine received for this device: `ce2:...`.
+ * @throws {TypeError} It is not a worker address.
  * @throws {RangeError} `credits` or `timeoutMs` is not positive.
  * @throws `CE_PEER_UNREACHABLE`, `CE_TOKEN_REFUSED`, `CE_ENGINE_MISMATCH` (the address is for another device),
  *   `CE_REMOTE_FAILED` (the update failed elsewhere), `CE_PEER_LOST`, `CE_TIMEOUT`, `CE_ABORTED`, `CE_WORKER_PROTOCOL`.
@@ -49,9 +51,10 @@ export interface ReceiveOptions {
 export async function receiveUpdate(address: string, options: ReceiveOptions): Promise<IncomingUpdate> {
   const { device, signal, credits, puller, held, timeoutMs = DEFAULT_TIMEOUT_MS } = options;
   if (credits !== undefined && !(Number.isSafeInteger(credits) && credits > 0)) {
-    throw new RangeError(`credits is a whole number of 1 and up, got ${credits}`);
+    throw new RangeError(`credits must be an integer of at least 1, not ${credits}`);
   }
-  if (!(timeoutMs > 0 && timeoutMs < 2 ** 31)) throw new RangeError(`timeoutMs is 1 to 2^31 - 1, got ${timeoutMs}`);
+  if (!(timeoutMs > 0 && timeoutMs < 2 ** 31))
+    throw new RangeError(`timeoutMs must be 1 to 2^31 - 1, not ${timeoutMs}`);
   const link = await ServerLink.connect(parseWorkerAddress(address), {
     ...{ timeoutMs, signal },
     canPull: puller !== undefined,
@@ -95,7 +98,7 @@ function otherDevice(wanted: string, own: string): CheckpointEngineError {
   return new CheckpointEngineError(
     'CE_ENGINE_MISMATCH',
     `The address is for device "${wanted}", the worker was given device "${own}"`,
-    'Give each device the address that was told for its UUID',
+    'Give each device the address for its UUID',
     { peer: wanted },
   );
 }

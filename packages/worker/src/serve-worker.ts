@@ -21,7 +21,7 @@ const DEFAULT_TIMEOUT_MS = 300_000;
 
 /** Options of {@link serveWorker}. */
 export interface ServeWorkerOptions {
-  /** The engine's devices. They stay the caller's. */
+  /** The engine's devices. The caller still has to close them. */
   readonly devices: readonly Device[];
   /**
    * Loads an update into one device's model; called for all devices at the same time, and not for sessions that only
@@ -32,7 +32,7 @@ export interface ServeWorkerOptions {
   readonly listen: ListenAddress;
   /** Listen on other interfaces than the loopback. @default false */
   readonly allowRemote?: boolean | undefined;
-  /** What callers of `POST /update` send as `Authorization: Bearer`. @default nothing is asked for */
+  /** The token that callers of `POST /update` send as `Authorization: Bearer`. @default no token is required */
   readonly token?: string | undefined;
   /** As in `receiveUpdate`. */
   readonly credits?: number | undefined;
@@ -65,7 +65,7 @@ export class WorkerServer implements AsyncDisposable {
     });
   }
 
-  /** Where it listens, the port filled in. */
+  /** The address, with the actual port. */
   get address(): ListenAddress {
     return this.#address;
   }
@@ -75,7 +75,7 @@ export class WorkerServer implements AsyncDisposable {
     this.#address = await listen(this.#server, this.#options.listen, this.#options.allowRemote ?? false);
   }
 
-  /** Ends an update that runs, answers it, and stops listening. Idempotent. */
+  /** Aborts a running update, answers it, and stops listening. Idempotent. */
   async close(): Promise<void> {
     this.#closing.abort(
       new CheckpointEngineError('CE_CLOSED', 'The worker is being closed', 'Start it, and run the update again'),
@@ -85,7 +85,7 @@ export class WorkerServer implements AsyncDisposable {
     if (this.#server.listening) await new Promise<void>((resolve) => this.#server.close(() => resolve()));
   }
 
-  /** As `close`. */
+  /** The same as `close`. */
   async [Symbol.asyncDispose](): Promise<void> {
     await this.close();
   }
@@ -178,17 +178,22 @@ export class WorkerServer implements AsyncDisposable {
 /**
  * Serves updates of an engine's devices, one at a time.
  *
- * - `POST /update` `{ "handles": { "<device uuid>": "ce2:..." }, "timeoutMs": 300000 }`: 200 when the update is over, 400
+ * - `POST /update` `{ "handles": { "<device uuid>": "ce2:..." }, "timeoutMs": 300000 }`: 200 when the update is over,
+ * 400
  *   on bad input, 401 without the token, 409 while another update runs, 500 with problem details when it failed.
  * - `GET /describe`: what each device holds, and what was decided about the parts of its model: `{ "package":
- *   "@checkpoint-engine/worker", "protocols": [2], "workers": [{ "device": "<uuid>", "weights": "loaded", "weightVersion":
- *   "v7", "checkpoint": "step-7", "pull": { "recorded": true, "proved": true, "fingerprint": "...", "summary": { ... } } }] }`. `pull` is null
- *   for a device that takes buckets only. `weightVersion` is `unknown` from the first bytes of an update until the workers
+ *   "@checkpoint-engine/worker", "protocols": [2], "workers": [{ "device": "<uuid>", "weights": "loaded",
+ * "weightVersion":
+ *   "v7", "checkpoint": "step-7", "pull": { "recorded": true, "proved": true, "fingerprint": "...", "summary": { ... }
+ * } }] }`. `pull` is null
+ *   for a device that takes buckets only. `weightVersion` is `unknown` from the first bytes of an update until the
+ * workers
  *   of all ranks have finished. 401 without the token.
  * - `GET /healthz`: `{ "protocol": 2, "devices": ["<uuid>"], "updating": false }`.
  *
  * Listens on the loopback interface, or at a Unix socket that only this user can open; the socket of a process that is
- * gone is replaced. Without a token, requests of web pages are refused: 403 for a foreign `Origin`, 421 for another `Host`.
+ * gone is replaced. Without a token, requests of web pages are refused: 403 for a foreign `Origin`, 421 for another
+ * `Host`.
  *
  * @throws {TypeError} There is no device, or the host is not the loopback interface without `allowRemote`.
  * @throws `CE_ADDRESS_IN_USE`, `CE_CONFIG_INVALID`.

@@ -15,12 +15,12 @@ import { encodeFrame, FrameReader } from './frames.ts';
 import { readServerMessage, serverAborted, serverBroke } from './server-message.ts';
 import { toWire } from './worker-error.ts';
 
-/** How long the server may take to hang up after this side has. */
+/** How long the server may take to disconnect after this side has. */
 const LINGER_MS = 2_000;
 
 /** Options of {@link ServerLink.connect}. */
 export interface LinkOptions {
-  /** How long the server may say nothing while this side waits. */
+  /** How long the server may be silent while this side waits. */
   readonly timeoutMs: number;
   /** Ends the link when it fires. */
   readonly signal: AbortSignal | undefined;
@@ -38,15 +38,15 @@ interface Waiter {
 }
 
 /**
- * The connection with the parameter server: messages in order, one reader at a time. The first failure (the server's
- * abort, its death, a broken frame, this side's own) ends it for good and rejects the reader at once.
+ * The connection to the parameter server: ordered messages, one reader at a time. The first failure (an abort or the
+ * death of the server, a broken frame, or a failure of this side) ends it permanently and rejects the reader at once.
  */
 export class ServerLink {
-  /** Resolves when the connection is gone. */
+  /** Resolves when the connection has ended. */
   readonly closed: Promise<void>;
   /** Called once, when the link fails. */
   onFailure: (error: CheckpointEngineError) => void = () => {};
-  /** Most messages that may lie unread: the server breaks the protocol with one more. */
+  /** Maximum number of unread messages. The server violates the protocol with one more. */
   mostUnread = 1;
   readonly #socket: Socket;
   readonly #timeoutMs: number;
@@ -86,7 +86,7 @@ export class ServerLink {
   static async connect(address: WorkerAddress, options: LinkOptions): Promise<ServerLink> {
     const { signal } = options;
     if (signal?.aborted) throw abortError(signal, 'The update');
-    // The server takes the end of the stream as the news that the buffer is unmapped, so this side ends its half itself.
+    // The end of the stream tells the server that the buffer is unmapped, so this side ends its half itself.
     const socket = connect({ path: `\0${address.socketName}`, allowHalfOpen: true });
     const timer = setTimeout(
       () => socket.destroy(new Error(`no answer within ${options.timeoutMs} ms`)),
@@ -196,7 +196,7 @@ function serverLost(cause?: Error): CheckpointEngineError {
   return new CheckpointEngineError(
     'CE_PEER_LOST',
     'The parameter server closed its connection in the middle of the update',
-    "Look at the parameter server's log for why it died, and run the update again",
+    "Check the parameter server's log for why it died, and run the update again",
     { cause, retryable: true },
   );
 }
@@ -204,8 +204,8 @@ function serverLost(cause?: Error): CheckpointEngineError {
 function silence(timeoutMs: number): CheckpointEngineError {
   return new CheckpointEngineError(
     'CE_TIMEOUT',
-    `The parameter server said nothing for ${timeoutMs} ms`,
-    'Raise timeoutMs, or look at what the parameter server waits for',
+    `The parameter server did not answer for ${timeoutMs} ms`,
+    'Raise timeoutMs, or check what the parameter server waits for',
     { retryable: true },
   );
 }
@@ -213,7 +213,7 @@ function silence(timeoutMs: number): CheckpointEngineError {
 function unreachable(address: WorkerAddress, cause: Error): CheckpointEngineError {
   return new CheckpointEngineError(
     'CE_PEER_UNREACHABLE',
-    `No parameter server listens at the abstract Unix socket "${address.socketName}": ${cause.message.replaceAll('\0', '@')}`,
+    `No parameter server listens on the abstract Unix socket "${address.socketName}": ${cause.message.replaceAll('\0', '@')}`,
     'Check that the update still runs, and that both processes share a network namespace',
     { op: 'connect', peer: address.socketName, cause, retryable: true },
   );

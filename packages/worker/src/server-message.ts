@@ -12,7 +12,7 @@ import {
 type Fields = Readonly<Record<string, unknown>>;
 
 /**
- * Checks what a server sent before anything believes it.
+ * Checks a message of the server before it is used.
  *
  * @throws `CE_WORKER_PROTOCOL` naming both versions.
  */
@@ -38,18 +38,18 @@ export function readServerMessage(value: unknown): ServerMessage {
   throw serverBroke(`${named} that protocol ${WORKER_PROTOCOL_VERSION} does not have in this form`, fields.protocol);
 }
 
-/** The server does not keep to the protocol. */
+/** The server violates the protocol. */
 export function serverBroke(what: string, spoken?: unknown, cause?: unknown): CheckpointEngineError {
   const version = typeof spoken === 'number' ? spoken : WORKER_PROTOCOL_VERSION;
   return new CheckpointEngineError(
     'CE_WORKER_PROTOCOL',
-    `The parameter server sent ${what}; this worker speaks protocol ${WORKER_PROTOCOL_VERSION}, the server ${version}`,
+    `The parameter server sent ${what}; this worker uses protocol ${WORKER_PROTOCOL_VERSION}, the server ${version}`,
     'Install the same release of @checkpoint-engine/worker and @checkpoint-engine/ps on both sides',
     { cause },
   );
 }
 
-/** Codes that say what is wrong with this worker rather than with the update: they are passed on as they are. */
+/** Codes about this worker rather than the update, which are passed on unchanged. */
 const OWN_CODES: ReadonlySet<string> = new Set(['CE_TOKEN_REFUSED', 'CE_WORKER_PROTOCOL']);
 
 /** The error that the server ended the update with. */
@@ -57,15 +57,15 @@ export function serverAborted(error: object): CheckpointEngineError {
   const { code, message, hint, detail } = error as Fields;
   const reported = new CheckpointEngineError(
     (typeof code === 'string' ? code : 'CE_INTERNAL') as ErrorCode,
-    typeof message === 'string' ? message : 'It did not say why',
-    typeof hint === 'string' ? hint : "Look at the parameter server's log",
+    typeof message === 'string' ? message : 'It gave no reason',
+    typeof hint === 'string' ? hint : "Check the parameter server's log",
     { detail: typeof detail === 'string' ? detail : undefined },
   );
   if (OWN_CODES.has(reported.code)) return reported;
   return new CheckpointEngineError(
     'CE_REMOTE_FAILED',
     `The parameter server ended the update: ${reported.message}`,
-    'Run the update again once the cause is mended; the weights here are partly old and partly new until then',
+    'Run the update again after fixing the cause; the weights of this engine are partly old and partly new until then',
     { cause: reported },
   );
 }

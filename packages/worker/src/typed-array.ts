@@ -1,4 +1,4 @@
-/** The JavaScript arrays that tensors are viewed as. */
+/** The JavaScript arrays for tensors. */
 export type TypedArray =
   | Uint8Array
   | Int8Array
@@ -13,7 +13,7 @@ export type TypedArray =
 
 type Viewer = (bytes: Uint8Array) => TypedArray;
 
-/** By the names of safetensors. Not in here: what JavaScript has no array for (BF16, F16, the F8 kinds and smaller). */
+/** By the names of safetensors, without dtypes that have no JavaScript array (BF16, F16, the F8 kinds and smaller). */
 const VIEWERS: ReadonlyMap<string, Viewer> = new Map<string, Viewer>([
   ['I8', (b) => new Int8Array(b.buffer, b.byteOffset, b.byteLength)],
   ['U16', (b) => new Uint16Array(b.buffer, b.byteOffset, b.byteLength / 2)],

@@ -4,13 +4,16 @@ import { connect } from 'node:net';
 import { umask } from 'node:process';
 import { CheckpointEngineError } from '@checkpoint-engine/interface';
 
-/** Most bytes of a socket's path: `sun_path` of Linux has 108, and the last one is 0. Longer paths are cut off silently. */
+/**
+ * Maximum length of a socket's path: `sun_path` of Linux has 108 bytes, and the last one is 0. Longer paths are
+ * truncated silently.
+ */
 const MAX_PATH_BYTES = 107;
 
-/** How long a process that listens has to take a connection, before its socket counts as stale or not. */
+/** How long a process may take to accept a connection before its socket counts as stale. */
 const PROBE_MS = 2_000;
 
-/** @throws `CE_CONFIG_INVALID`: no socket can be made at this path, whoever asks. */
+/** @throws `CE_CONFIG_INVALID`: no socket can have this path. */
 export function checkSocketPath(path: string): void {
   const sizeBytes = new TextEncoder().encode(path).byteLength;
   if (sizeBytes > 0 && sizeBytes <= MAX_PATH_BYTES && !path.includes('\0')) return;
@@ -23,8 +26,8 @@ export function checkSocketPath(path: string): void {
 }
 
 /**
- * Lets a server listen at a Unix socket that only this user can open. It takes the place of a socket whose process is
- * gone. Where it fails, the server does not listen.
+ * Lets a server listen on a Unix socket that only this user can open. Replaces a socket whose process has ended. After
+ * a failure, the server does not listen.
  *
  * @throws `CE_ADDRESS_IN_USE`: a process listens there, or the path is that of something else than a socket;
  * `CE_CONFIG_INVALID`.
@@ -62,7 +65,7 @@ function open(server: Server, path: string): Promise<void> {
   });
 }
 
-/** The socket is bound within the call: it comes into being with this mode, not with a moment of another. */
+/** The socket is bound within the call, so that it has this mode from the start. */
 function privately(open: () => void): void {
   let before: number | undefined;
   try {
@@ -77,7 +80,7 @@ function privately(open: () => void): void {
   }
 }
 
-/** Whether the path is in use by a socket whose process is gone. */
+/** Whether the path is a socket whose process has ended. */
 async function isStale(error: unknown, path: string): Promise<boolean> {
   if ((error as NodeJS.ErrnoException).code !== 'EADDRINUSE') return false;
   if (!lstatSync(path, { throwIfNoEntry: false })?.isSocket()) return false;
@@ -99,9 +102,7 @@ function listenError(error: NodeJS.ErrnoException, path: string): CheckpointEngi
   return new CheckpointEngineError(
     isInUse ? 'CE_ADDRESS_IN_USE' : 'CE_CONFIG_INVALID',
     isInUse ? `Another program listens on "${path}"` : `Cannot listen on "${path}": ${error.message}`,
-    isInUse
-      ? 'Stop what listens there, or choose another path'
-      : 'Choose a path in a folder that this user may write to',
+    isInUse ? 'Stop that program, or choose another path' : 'Choose a path in a folder that this user may write to',
     { op: 'listen', peer: path, cause: error },
   );
 }

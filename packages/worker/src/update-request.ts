@@ -2,17 +2,17 @@ import type { Device } from '@checkpoint-engine/interface';
 import { parseWorkerAddress } from './address.ts';
 import { RequestProblem } from './http-json.ts';
 
-/** What `POST /update` asks for. */
+/** The body of `POST /update`. */
 export interface UpdateRequest {
-  /** For each device of the engine, where its parameter server waits. */
+  /** By device of the engine, the address of its parameter server. */
   readonly addresses: ReadonlyMap<Device, string>;
-  /** For the whole update. */
+  /** Time-out of the complete update. */
   readonly timeoutMs: number | undefined;
 }
 
 /**
- * Checks the body of `POST /update`: exactly the engine's devices have an address, as an engine that is updated in part
- * serves nonsense.
+ * Checks the body of `POST /update`: exactly the engine's devices must have an address, because an engine that is
+ * updated partly serves wrong results.
  *
  * @throws {RequestProblem} 400
  */

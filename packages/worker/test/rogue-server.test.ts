@@ -76,7 +76,7 @@ describe('receiveUpdate against a rogue server', () => {
   };
 
   it.each<[string, () => Uint8Array[], RegExp]>([
-    ['another protocol', () => [welcome({ protocol: 7 })], /speaks protocol 2, the server 7/],
+    ['another protocol', () => [welcome({ protocol: 7 })], /uses protocol 2, the server 7/],
     ['an unknown type', () => [frame(encode({ type: 'dance' }))], /"dance"/],
     ['a bucket for a welcome', () => [bucket(0)], /"bucket" before its welcome/],
     ['no map', () => [frame(encode([1, 2]))], /without a type/],

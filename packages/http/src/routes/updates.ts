@@ -14,7 +14,7 @@ const tags = ['updates'];
 
 const rankList = z.array(z.int().min(0).max(1_000_000)).max(100_000).default([]);
 
-/** The Python tool's fields, and those that it does not have. */
+/** The fields of the Python tool, and our own. */
 const updateBody = z
   .strictObject({
     ranks: rankList.openapi({ description: 'Ranks that update; the others only serve. Empty: all' }),
@@ -23,22 +23,22 @@ const updateBody = z
       .max(2048)
       .nullish()
       .openapi({
-        description: 'Where the engine takes the request, its path included. Left out: the engine of --endpoint, --uds',
+        description: 'URL of the update request, with its path. Default: the engine of --endpoint, --uds',
         example: 'http://127.0.0.1:8000/collective_rpc',
       }),
-    inference_group_ranks: rankList.openapi({ description: "Ranks whose workers are that engine's. Empty: all" }),
-    timeout: z.number().positive().max(86_400).default(300).openapi({ description: 'Seconds for the whole update' }),
+    inference_group_ranks: rankList.openapi({ description: 'Ranks whose workers belong to that engine. Empty: all' }),
+    timeout: z.number().positive().max(86_400).default(300).openapi({ description: 'Seconds for the complete update' }),
     uds: z.string().min(1).max(256).nullish().openapi({ description: 'Unix socket to send the request through' }),
     weight_version: weightVersion.nullish().openapi({
-      description: 'Version of the weights, which engines that keep one are told. Left out: that of the checkpoint',
+      description: 'Version of the weights, for engines that keep one. Default: that of the checkpoint',
     }),
     method: z
       .enum(UPDATE_METHODS)
       .nullish()
       .openapi({
         description:
-          'pull: each worker copies what it keeps out of host memory, and the update fails if one cannot; buckets: all ' +
-          'tensors go to all workers; auto: pull if all workers can. Left out: as the server was started with (--method)',
+          'pull: each worker copies what it keeps from host memory, and the update fails if one cannot; buckets: all ' +
+          'tensors go to all workers; auto: pull if all workers can. Default: --method of the server',
       }),
     verify: z.enum(['off', 'sample', 'full']).nullish().openapi({
       description:
@@ -54,36 +54,36 @@ const updateQuery = waitQuery.extend({
     .openapi({ param: { name: 'busy', in: 'query' }, description: 'While another update runs: wait, or answer 409' }),
 });
 
-/** Updates: asking for them, looking at them, ending them. */
+/** Routes that start, show and cancel updates. */
 export function updateRoutes(app: OpenAPIHono, { updates }: RouteContext): void {
   app.openapi(
     createRoute({
       method: 'post',
       path: '/v1/checkpoints/{name}/update',
       operationId: 'updateCheckpoint',
-      summary: 'Bring a checkpoint into the engines, in place',
+      summary: 'Load a checkpoint into the engines, in place',
       description:
         'Answers 200 with an empty body when every worker has the weights; with `wait=false` or ' +
-        '`Prefer: respond-async` it answers 202 at once. One update runs at a time. A client that goes away does not end ' +
-        'an update that runs; one that still waits for its turn is withdrawn.',
+        '`Prefer: respond-async` it answers 202 at once. One update runs at a time. A client that disconnects does not end ' +
+        'a running update; an update that still waits is withdrawn.',
       tags,
       request: { params: checkpointPath, query: updateQuery, body: { content: jsonContent(updateBody) } },
       responses: {
         200: { description: 'The engines have the weights; the body is empty' },
         202: { description: 'It will run', content: jsonContent(updateReply) },
         ...problems({
-          404: 'There is no such checkpoint',
+          404: 'The checkpoint does not exist',
           409: 'Another update runs, metas are missing, a rank has lost its share, or the update was cancelled',
           422: 'The body is invalid, or a worker cannot pull',
           502: 'An engine or a worker failed',
           503: 'A rank was lost',
-          504: 'It did not end in time',
+          504: 'The update did not end in time',
         }),
       },
     }),
     async (context) => {
       const { busy } = context.req.valid('query');
-      // Where there is no body, no schema has filled the defaults in.
+      // Without a body, the schema has not filled in the defaults.
       const request = requestOf(updateBody.parse(context.req.valid('json')));
       const update = updates.submit(context.req.valid('param').name, request, busy);
       const location = { location: `/v1/updates/${update.id}` };
@@ -114,12 +114,12 @@ export function updateRoutes(app: OpenAPIHono, { updates }: RouteContext): void 
       method: 'get',
       path: '/v1/updates/{id}',
       operationId: 'getUpdate',
-      summary: 'How far an update is, or how it ended',
+      summary: 'The progress or the result of an update',
       tags,
       request: { params: updatePath },
       responses: {
         200: { description: 'The update', content: jsonContent(updateReply) },
-        ...problems({ 404: 'There is no such update' }),
+        ...problems({ 404: 'The update does not exist' }),
       },
     }),
     (context) => context.json(updateJson(updates.get(context.req.valid('param').id)), 200),
@@ -130,19 +130,23 @@ export function updateRoutes(app: OpenAPIHono, { updates }: RouteContext): void 
       method: 'delete',
       path: '/v1/updates/{id}',
       operationId: 'cancelUpdate',
-      summary: 'End an update that waits or runs',
+      summary: 'Cancel an update that waits or runs',
       description: 'Answers when it has ended. The engines may hold old and new weights then: update them again.',
       tags,
       request: { params: updatePath },
       responses: {
-        200: { description: 'It has ended', content: jsonContent(updateReply) },
-        ...problems({ 404: 'There is no such update', 409: 'It was over already' }),
+        200: { description: 'The update has ended', content: jsonContent(updateReply) },
+        ...problems({ 404: 'The update does not exist', 409: 'The update had already ended' }),
       },
     }),
     async (context) => {
       const update = updates.get(context.req.valid('param').id);
       if (update.isOver) {
-        throw new RequestError(409, `Update ${update.id} is over: it has ${update.state}`, 'Nothing is left to cancel');
+        throw new RequestError(
+          409,
+          `Update ${update.id} has already ended: it has ${update.state}`,
+          'No action is needed',
+        );
       }
       await updates.cancel(update, cancelledError());
       return context.json(updateJson(update), 200);

@@ -1,7 +1,7 @@
 import { checkNeeds, type Memory, type Needs } from '@checkpoint-engine/interface';
 import type { CheckpointTensor, KeptSlice } from './kept-slice.ts';
 
-/** A slice of a tensor, and where its rows go. */
+/** A slice of a tensor, and the target of its rows. */
 export interface PulledSlice extends KeptSlice {
   /** Position of the tensor among those that were declared for. */
   readonly tensor: number;
@@ -10,11 +10,11 @@ export interface PulledSlice extends KeptSlice {
   readonly toPitchBytes?: number | undefined;
 }
 
-/** What an engine keeps of a checkpoint. What is named in neither is not brought to it. */
+/** What an engine keeps of a checkpoint. Tensors in neither list are not transferred. */
 export interface Declaration {
-  /** Copied straight into the engine's memory. */
+  /** Copied directly into the engine's memory. */
   readonly slices: readonly PulledSlice[];
-  /** Tensors that come whole, in buckets. */
+  /** Tensors that come completely, in buckets. */
   readonly rest: readonly number[];
 }
 
