@@ -69,7 +69,7 @@ class WorkerState:
     def describe(self) -> dict[str, Any]:
         """Plain data."""
         with self._lock:
-            held = {name: self._held[name] for name in ("checkpoint", "updateId") if name in self._held}
+            held: dict[str, Any] = {name: self._held[name] for name in ("checkpoint", "updateId") if name in self._held}
             return {
                 "package": "checkpoint-engine-worker",
                 "version": __version__,
