@@ -62,7 +62,7 @@ describe('launchers that set no RANK', () => {
     const env = { SLURM_PROCID: '1', SLURM_NTASKS: '2', SLURM_LOCALID: '1', SLURM_STEP_ID: '0' };
     const result = await runCli(update('--uds', '/tmp/x.sock', '--nproc-per-node', '2'), { env });
     expect(result.code).toBe(2);
-    expect(parseJson(result)).toMatchObject({ error: { message: expect.stringContaining('is rank 1 of 2') } });
+    expect(parseJson(result)).toMatchObject({ error: { message: expect.stringContaining('as rank 1 of 2') } });
   });
 });
 
