@@ -1,5 +1,6 @@
 import { UNKNOWN_VERSION } from '@checkpoint-engine/interface';
-import type { UpdateOptions, VersionChange } from '../api.ts';
+import { checkpointDigest } from '@checkpoint-engine/meta';
+import type { UpdateOptions, VersionChange, WorldMetas } from '../api.ts';
 import type { Agreement } from './agreement.ts';
 import type { UpdateContext } from './update-context.ts';
 import type { UpdateRun } from './update-run.ts';
@@ -11,6 +12,22 @@ export function versionOf(
   { counter }: Pick<Agreement, 'counter'>,
 ): string {
   return given ?? own ?? `update-${counter}`;
+}
+
+const derived = new WeakMap<WorldMetas, string | null>();
+
+/**
+ * The version of a checkpoint that was given none: from the digest of its names, dtypes, shapes and bytes, where the metas
+ * of all ranks have digests. Found once for the same metas.
+ */
+export function derivedVersion(metas: WorldMetas): string | undefined {
+  let version = derived.get(metas);
+  if (version === undefined) {
+    const digest = checkpointDigest(metas);
+    version = digest === undefined ? null : `digest:${digest}`;
+    derived.set(metas, version);
+  }
+  return version ?? undefined;
 }
 
 /** The version that all workers of an instance hold; nothing where one of them does not tell. */
