@@ -85,7 +85,7 @@ export interface RegisterOptions {
   readonly pool?: 'own' | 'shared' | undefined;
   /**
    * Version of the checkpoint's weights; the same on all ranks. See `WEIGHT_VERSION_RULE` of the package interface.
-   * @default each update makes one, see {@link UpdateOptions.weightVersion}
+   * @default from its digest, or one of each update: see {@link UpdateOptions.weightVersion}
    */
   readonly weightVersion?: string | undefined;
   /**
@@ -187,7 +187,8 @@ export interface UpdateOptions {
   /**
    * Version that the engines hold once all ranks have confirmed the update. See `WEIGHT_VERSION_RULE` of the package
    * interface.
-   * @default that of the checkpoint; where it has none, `update-` and a number that no other update of the world has
+   * @default that of the checkpoint; where it has none, `digest:` and the
+   * digest of all its bytes; where those are not known, `update-` and a number that no other update of the world has
    */
   readonly weightVersion?: string | undefined;
   readonly signal?: AbortSignal | undefined;

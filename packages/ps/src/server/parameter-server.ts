@@ -34,6 +34,7 @@ import { PlanCache } from '../update/plan-cache.ts';
 import { PullKeeper } from '../update/pull-keeper.ts';
 import { RingKeeper } from '../update/ring-keeper.ts';
 import type { P2PAccess, UpdateContext } from '../update/update-context.ts';
+import { derivedVersion } from '../update/weight-version.ts';
 import { WorkerPace } from '../update/worker-pace.ts';
 import { Mutex } from '../util/mutex.ts';
 import { v1Protocol } from '../v1/index.ts';
@@ -201,6 +202,8 @@ export class ParameterServer {
     await exchangeFiles(this.#store, name, files, options);
     const gathered = await gatherMetas(this.#store, name, own, options);
     this.#metas.setGathered(name, gathered);
+    // Sorting all tensors takes time that no update has to spend.
+    derivedVersion(gathered);
     if (this.rank === 0) warnOfSplitGroups(name, gathered.metas, this.#logger);
     return this.getMetas(name);
   }
@@ -319,7 +322,7 @@ export class ParameterServer {
         metas,
         metasDigest: digest,
         digests,
-        weightVersion: this.#versions.get(name),
+        weightVersion: this.#versions.get(name) ?? derivedVersion({ metas, digests }),
         isForeign,
         fallbacks,
         held,

@@ -1,5 +1,7 @@
 import { UNKNOWN_VERSION } from '@checkpoint-engine/interface';
+import { checkpointDigest } from '@checkpoint-engine/meta';
 import type { UpdateOptions, VersionChange } from '../api.ts';
+import { type GatheredMetas, type WorldDigests, withDigests } from '../metas/gathered-metas.ts';
 import type { Agreement } from './agreement.ts';
 import type { UpdateContext } from './update-context.ts';
 import type { UpdateRun } from './update-run.ts';
@@ -11,6 +13,22 @@ export function versionOf(
   { counter }: Pick<Agreement, 'counter'>,
 ): string {
   return given ?? own ?? `update-${counter}`;
+}
+
+const derived = new WeakMap<WorldDigests, string | null>();
+
+/**
+ * The version of a checkpoint that was given none: from the digest of its names, dtypes, shapes and bytes, if the metas
+ * of all ranks have digests. Computed once for the same digests.
+ */
+export function derivedVersion({ metas, digests }: Pick<GatheredMetas, 'metas' | 'digests'>): string | undefined {
+  let version = derived.get(digests);
+  if (version === undefined) {
+    const digest = checkpointDigest(withDigests(metas, digests));
+    version = digest === undefined ? null : `digest:${digest}`;
+    derived.set(digests, version);
+  }
+  return version ?? undefined;
 }
 
 /** The version that all workers of an instance hold; nothing where one of them does not tell. */

@@ -1,0 +1,34 @@
+import type { RankMetas } from '@checkpoint-engine/meta';
+import { describe, expect, it } from 'vitest';
+import { commonVersion, derivedVersion, versionOf } from './weight-version.ts';
+
+const metasOf = (digest: bigint | undefined): RankMetas => ({
+  ...{ checkpoint: 'a', rank: 0, host: 'h', deviceUuid: 'd', nics: [], regions: [{ sizeBytes: 4 }] },
+  tensors: [{ name: 'w', dtype: 'F32', shape: [], sizeBytes: 4, region: 0, offsetBytes: 0 }],
+  ...(digest === undefined ? {} : { digests: { blockBytes: 4096, blocks: BigUint64Array.of(digest) } }),
+});
+
+describe('the version of an update', () => {
+  it('is that which was given, then that of the checkpoint, then one of its own', () => {
+    const [agreement, own] = [{ counter: 7 }, { weightVersion: 'own' }];
+    expect(versionOf(own, { weightVersion: 'given' }, agreement)).toBe('given');
+    expect(versionOf(own, {}, agreement)).toBe('own');
+    expect(versionOf({ weightVersion: undefined }, {}, agreement)).toBe('update-7');
+  });
+
+  it('comes from the bytes of a checkpoint, where all of them are digested', () => {
+    const version = derivedVersion([metasOf(1n)]);
+    expect(version).toMatch(/^digest:[0-9a-f]{32}$/);
+    expect(derivedVersion([metasOf(1n)])).toBe(version);
+    expect(derivedVersion([metasOf(2n)])).not.toBe(version);
+    expect(derivedVersion([metasOf(undefined)])).toBeUndefined();
+  });
+
+  it('of an instance is that of all its workers', () => {
+    expect(commonVersion(['v1', 'v1'])).toBe('v1');
+    expect(commonVersion(['v1', 'v2'])).toBe('unknown');
+    expect(commonVersion(['v1', 'unknown'])).toBe('unknown');
+    expect(commonVersion(['v1', null])).toBeUndefined();
+    expect(commonVersion([])).toBeUndefined();
+  });
+});
