@@ -71,7 +71,7 @@ describe('update --method', () => {
     const { traceEvents } = JSON.parse(await readFile(traceFile, 'utf8')) as { traceEvents: { cat?: string }[] };
     expect(traceEvents.some(({ cat }) => cat === 'pull')).toBe(true);
     const text = await runCli(update('--uds', path, '--nproc-per-node', '2', ...flags));
-    expect(text.stdout + text.stderr).toMatch(/copied by a worker, which keeps/);
+    expect(text.stdout + text.stderr).toMatch(/each worker keeps .* of .*, and copies .* itself/);
   });
 
   it('gives everything to everybody on demand, and fails where a worker cannot pull', async () => {

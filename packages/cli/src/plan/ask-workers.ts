@@ -6,6 +6,7 @@ import type { DeviceKind } from '../config/jobs.ts';
 import { createLogger, LogSink } from '../output/log.ts';
 import type { Terminal } from '../output/terminal.ts';
 import { watchInterrupts } from '../process/interrupts.ts';
+import type { CallOptions } from '../process/world.ts';
 import { engineName } from '../rank/engine-client.ts';
 import { sweepLeftovers } from '../rank/sweep-leftovers.ts';
 import { openWorld } from '../update/open-world.ts';
@@ -50,11 +51,15 @@ export async function askWorkers(
     if (can !== true) throw cannotAsk(targets);
     await world.call('register', register, following);
     await world.call('gatherMetas', { name, timeoutMs }, following);
-    const prepared = await world.call('prepare', { ...update, name }, following);
+    const pulled = new Map<number, number>();
+    const onEvent: CallOptions['onEvent'] = (event) => {
+      if (event.type === 'plan') pulled.set(event.rank, event.stageBytes.pull);
+    };
+    const prepared = await world.call('prepare', { ...update, name }, { ...following, onEvent });
     const results = prepared.filter((result) => result !== null);
     const checkpointBytes = results[0]!.totalBytes;
     const ranks = results.map(({ neededBytes, modules }, rank) => ({
-      ...{ rank, host: 0, neededBytes, pooledBytes: neededBytes, readBytes: 0 },
+      ...{ rank, host: 0, neededBytes, pooledBytes: pulled.get(rank) ?? 0, readBytes: 0 },
       ...{ savedBytes: checkpointBytes - neededBytes, modules },
     }));
     const host = { host: 0, ranks: ranks.map(({ rank }) => rank), heldBytes: checkpointBytes };

@@ -14,7 +14,7 @@ export function needsText({ source, checkpointBytes, ranks, hosts }: NeedsPlan, 
   const broadcast = hosts.reduce((sum, host) => sum + host.broadcastBytes, 0);
   return [
     `${colors.bold('With a pull')}: ${source}`,
-    `  workers copy ${formatBytes(needed)}, ${percent(needed, all)} of the ${formatBytes(all)} that ${plural(receiving.length, 'rank')} take in buckets`,
+    `  workers keep ${formatBytes(needed)}, ${percent(needed, all)} of the ${formatBytes(all)} that ${plural(receiving.length, 'rank')} take in buckets`,
     ...(hosts.length > 1
       ? [
           `  ${formatBytes(crossing)} cross the network, ${percent(crossing, broadcast)} of the ${formatBytes(broadcast)} that ${plural(hosts.length, 'host')} take in buckets`,
