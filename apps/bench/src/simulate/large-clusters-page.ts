@@ -22,8 +22,9 @@ ${limits(runs)}
 
 - **python-broadcast** and **broadcast** send every byte to every GPU, and a loader in Python takes 0.1 ms for each tensor and some
   milliseconds for each bucket, whatever the links do. More GPUs make it slower: each bucket has to reach more hosts.
-- **broadcast** is slower than \`python-broadcast\` for the two largest models. Its rings stay within 4 GiB of device memory and hold a
-  tensor of 2.2 GiB, which leaves buckets of about 170 MiB: thousands of calls of the loader. \`--device-memory\` and \`--bucket-size\`
+- **broadcast** is slower than \`python-broadcast\` on 256 GPUs for all but the smallest model, and for the two largest on 1,024. Its
+  rings stay within 4 GiB of device memory, and those of Kimi-K2 hold a tensor of 2.2 GiB, which leaves buckets of about 170 MiB:
+  thousands of calls of the loader. \`--device-memory\` and \`--bucket-size\`
   change that (see below).
 - **pull** has no loader. Each host reads what its GPUs keep once, and writes it to and reads it from host memory. Where a host keeps
   a large part of the model, host memory limits it, not the NICs and not the number of hosts: the time at 4,096 GPUs is close to
@@ -79,7 +80,12 @@ const variantLine = ({ label, result }: Variant): string =>
 function conclusion(variants: readonly Variant[]): string {
   const near = variants.filter(({ result }) => result.totalMs < 3000).map(({ label }) => `- ${label}`);
   const list = near.length > 0 ? near.join('\n') : '- none of them';
-  return `Under 3 s are:\n\n${list}\n\nFor the pull, GPUs of a host have to keep different experts, so that a host needs a small part of the model; or host memory and NICs
-have to be twice as fast. For a broadcast, the loader has to take 10 us per tensor instead of 100, in few buckets, which no Python
-loader does today, and each NIC and each NVLink has to carry the whole model in that time.`;
+  return `Under 3 s are:
+
+${list}
+
+For the pull, a host has to need a small part of the model, which it does if its GPUs keep few experts. With TP16, host memory that is
+twice as fast is not enough, and faster NICs change nothing then: copies over PCIe and host memory share the time. For a broadcast,
+a loader of 10 us per tensor instead of 100 (no Python loader today), large buckets, and links that are twice as fast still are not
+enough.`;
 }

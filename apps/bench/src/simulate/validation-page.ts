@@ -55,8 +55,9 @@ ${table(others)}
 - Times per bucket (1 ms, and 2.5 ms more for a model with experts) and the times to begin and to end are from our own runs on 1 and
   4 GPUs, which this page therefore does not predict from nothing. \`sliceMs\` explains why the same loader takes 60 us per tensor on
   1 GPU and 100 us on 4; it agrees with the time per tensor that the published row gives.
-- Times that grow with the number of ranks or hosts (\`meetRankMs\`, \`hopMs\`, \`pythonBarrierHopMs\`) are estimates. Only the published
-  rows of 256 GPUs speak about them.
+- Times that grow with the number of ranks or hosts (\`meetRankMs\`, \`hopMs\`, \`pythonBarrierHopMs\`) are estimates, by doubling of the
+  hosts. Only the published rows of 256 GPUs speak about them, and a sentence of the same README: about 20 s for Kimi-K2 on
+  thousands of GPUs.
 `;
 }
 

@@ -19,12 +19,12 @@ const COSTS: Costs = {
   tensorMs: 0.06,
   sliceMs: 0.04,
   broadcastMs: 0.1,
-  hopMs: 0.02,
+  hopMs: 0.12,
   readMs: 0.5,
   chunkMs: 0.1,
   pythonGroupMs: 300,
   pythonBarrierMs: 1,
-  pythonBarrierHopMs: 0.1,
+  pythonBarrierHopMs: 0.6,
   pythonFixedMs: 500,
 };
 

@@ -61,7 +61,7 @@ export interface Costs {
   readonly sliceMs: number;
   /** One broadcast begins and ends. */
   readonly broadcastMs: number;
-  /** The same, in addition for each further host. */
+  /** The same, in addition for each doubling of the hosts. */
   readonly hopMs: number;
   /** One read from another host, or from a file, begins and ends. */
   readonly readMs: number;
@@ -71,7 +71,7 @@ export interface Costs {
   readonly pythonGroupMs: number;
   /** All ranks of the Python tool wait for each other once per bucket. */
   readonly pythonBarrierMs: number;
-  /** The same, in addition for each further host. */
+  /** The same, in addition for each doubling of the hosts. */
   readonly pythonBarrierHopMs: number;
   /** The Python tool begins and ends an update: memory, threads, garbage collection, the group. */
   readonly pythonFixedMs: number;

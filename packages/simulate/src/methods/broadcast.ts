@@ -136,7 +136,7 @@ class BroadcastSteps {
     const ring = placeInRing(sizes, sizing.ringBytes);
     const staged = stagingPlaces(transfers, sizing.stagingBytes);
     const hosts = Math.ceil(group.count / this.#topology.gpusPerHost);
-    const broadcastMs = costs.broadcastMs + costs.hopMs * (hosts - 1);
+    const broadcastMs = costs.broadcastMs + costs.hopMs * Math.log2(hosts);
     const sent: Task[] = [];
     const reloads: Task[] = [];
     for (const [index, { bucket, root }] of transfers.entries()) {

@@ -109,8 +109,8 @@ function addSteps(list: TaskList, links: ClusterLinks, topology: ClusterTopology
   const { transfers, group, share, method } = job;
   const { costs, gpu } = topology;
   const hosts = Math.ceil(group.count / topology.gpusPerHost);
-  const broadcastMs = costs.broadcastMs + costs.hopMs * (hosts - 1);
-  const barrierMs = costs.pythonBarrierMs + costs.pythonBarrierHopMs * (hosts - 1);
+  const broadcastMs = costs.broadcastMs + costs.hopMs * Math.log2(hosts);
+  const barrierMs = costs.pythonBarrierMs + costs.pythonBarrierHopMs * Math.log2(hosts);
   const cost = workerCost(topology, job.layout, job.hasExperts);
   let free = list.add({ stage: 'meet', fixedMs: method === 'python-broadcast' ? 0 : costs.pythonGroupMs });
   let reload: Task | undefined;
