@@ -216,8 +216,17 @@ class ServerWorld implements HttpWorld {
 }
 
 function summaryOf(result: UpdateResult): UpdateSummary {
-  const { weightVersion, totalBytes, tensorCount, bucketCount, deviceBytes, removedFiles, durationsMs, modules, verified } =
-    result;
+  const {
+    weightVersion,
+    totalBytes,
+    tensorCount,
+    bucketCount,
+    deviceBytes,
+    removedFiles,
+    durationsMs,
+    modules,
+    verified,
+  } = result;
   return {
     ...{ weightVersion, totalBytes, tensorCount, bucketCount, deviceBytes, removedFiles, durationsMs, verified },
     modules: modules && new Map([[0, modules]]),

@@ -3,7 +3,7 @@ import { type ServeFlags, serveConfig } from './serve-config.ts';
 
 const flags: ServeFlags = {
   ...{ nprocPerNode: 2, nnodes: 1, nodeRank: 0, device: 'host', engine: 'vllm', method: 'auto', p2pHost: '127.0.0.1' },
-  ...{ graceTime: 1000, keepReports: 20, logLevel: 'info', logFormat: 'json' },
+  ...{ graceTime: 1000, keepReports: 20, verify: 'sample', logLevel: 'info', logFormat: 'json' },
 };
 const config = (change: Partial<ServeFlags>) =>
   serveConfig({ ...flags, ...change }, { CHECKPOINT_ENGINE_TOKEN: 't'.repeat(32) });

@@ -10,6 +10,7 @@ const flags: UpdateFlags = {
   engine: 'vllm',
   endpoint: ['http://a'],
   method: 'auto',
+  verify: 'sample',
   timeout: 1000,
   sleepTime: 0,
   logLevel: 'info',

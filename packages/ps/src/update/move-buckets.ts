@@ -1,7 +1,7 @@
-import type { VersionChange } from '../api.ts';
 import type { SharedMemory } from '@checkpoint-engine/interface';
-import { arrivedRanges } from '../verify/arrived-ranges.ts';
+import type { VersionChange } from '../api.ts';
 import type { BucketSource } from '../sources/bucket-source.ts';
+import { arrivedRanges } from '../verify/arrived-ranges.ts';
 import { confirmVersion } from './confirm-version.ts';
 import { describeBuckets } from './describe-buckets.ts';
 import { expectWorker } from './expect-worker.ts';

@@ -1,5 +1,6 @@
 import type { RankMetas } from '@checkpoint-engine/meta';
 import { describe, expect, it } from 'vitest';
+import { checkMetas } from '../metas/gathered-metas.ts';
 import { commonVersion, derivedVersion, versionOf } from './weight-version.ts';
 
 const metasOf = (digest: bigint | undefined): RankMetas => ({
@@ -7,6 +8,8 @@ const metasOf = (digest: bigint | undefined): RankMetas => ({
   tensors: [{ name: 'w', dtype: 'F32', shape: [], sizeBytes: 4, region: 0, offsetBytes: 0 }],
   ...(digest === undefined ? {} : { digests: { blockBytes: 4096, blocks: BigUint64Array.of(digest) } }),
 });
+
+const gathered = (digest: bigint | undefined) => checkMetas([metasOf(digest)]);
 
 describe('the version of an update', () => {
   it('is that which was given, then that of the checkpoint, then one of its own', () => {
@@ -17,11 +20,11 @@ describe('the version of an update', () => {
   });
 
   it('comes from the bytes of a checkpoint, where all of them are digested', () => {
-    const version = derivedVersion([metasOf(1n)]);
+    const version = derivedVersion(gathered(1n));
     expect(version).toMatch(/^digest:[0-9a-f]{32}$/);
-    expect(derivedVersion([metasOf(1n)])).toBe(version);
-    expect(derivedVersion([metasOf(2n)])).not.toBe(version);
-    expect(derivedVersion([metasOf(undefined)])).toBeUndefined();
+    expect(derivedVersion(gathered(1n))).toBe(version);
+    expect(derivedVersion(gathered(2n))).not.toBe(version);
+    expect(derivedVersion(gathered(undefined))).toBeUndefined();
   });
 
   it('of an instance is that of all its workers', () => {
