@@ -14,6 +14,6 @@ PYTHONPATH=$root/python/worker/src:${SITE:-/tmp/site} CUDA_VISIBLE_DEVICES=${GPU
   timeout 60 python3 "$root/apps/bench/python/digest_kernel_bench.py" --gib "${GIB:-2}" | tee "$out/digest-kernels.jsonl"
 status=${PIPESTATUS[0]}
 [ $# -eq 0 ] && exit "$status"
-PEER='' NAME=${NAME:-verify} "$root/apps/bench/gpu/measure.sh" "$out" "$@" --receiver --ways serve \
+PEER='' NAME=${NAME:-verify} "$root/apps/bench/gpu/measure.sh" "$out" "$@" --through-receiver --ways serve \
   --variants '--verify off|--verify sample|--verify full' || status=1
 exit "$status"
