@@ -57,7 +57,8 @@ class FakeRecording:
             np.stack([boxes[:, TENSOR], boxes[:, SOURCE], boxes[:, ROWS], boxes[:, ROW_BYTES], pitch], axis=1), axis=0
         )
         rest = np.zeros(0, dtype=np.uint32)
-        return Needs(columns[:, 0].astype(np.uint32), *(columns[:, at].copy() for at in range(1, 5)), rest)
+        offset, rows, row_bytes, pitches = (columns[:, at].copy() for at in range(1, 5))
+        return Needs(columns[:, 0].astype(np.uint32), offset, rows, row_bytes, pitches, rest)
 
 
 def digests(recording: Any, windows: list[tuple[int, int, int]]) -> tuple[list[int], list[int]]:
