@@ -62,11 +62,11 @@ class FakeRecording:
 
 
 def digests(recording: Any, windows: list[tuple[int, int, int]]) -> tuple[list[int], list[int]]:
-    from checkpoint_engine_worker.held_digests import held_digests
+    from checkpoint_engine_worker.held_digests import HeldIndex, held_digests
 
     columns = np.array(windows, dtype=np.int64).reshape(-1, 3)
     given = Windows(columns[:, 0].astype(np.uint32), columns[:, 1].copy(), columns[:, 2].copy())
-    found, held = held_digests(recording, given, "cpu")
+    found, held = held_digests(HeldIndex(recording), given, "cpu")
     return found.tolist(), held.tolist()
 
 

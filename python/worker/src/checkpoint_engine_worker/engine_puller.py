@@ -20,6 +20,7 @@ from checkpoint_engine_worker.pull_types import Needs, Places, Summary, TensorMe
 if TYPE_CHECKING:
     from checkpoint_engine_worker.digest import Uint64s
     from checkpoint_engine_worker.engine import Engine
+    from checkpoint_engine_worker.held_digests import HeldIndex
     from checkpoint_engine_worker.pull_types import Int64s, Windows
     from checkpoint_engine_worker.recording import Recording
     from checkpoint_engine_worker.region_maps import RegionName
@@ -62,6 +63,8 @@ class EnginePuller:
         #: By name, the one that was used last at the end.
         self._layouts: dict[str, MappedLayout] = {}
         self._layout: MappedLayout | None = None
+        #: Where the engine holds what, for digests. Made again when a recording is decided again.
+        self._held: HeldIndex | None = None
         self._lock = threading.RLock()
         #: Who keeps the regions mapped between sessions.
         self._holder: object | None = None
@@ -206,6 +209,8 @@ class EnginePuller:
             known = MappedLayout(regions, places, self._engine().device)
         self._layouts[layout] = self._layout = known
         known.prepare(self._recording)
+        if self.is_proved and self._recording is not None:
+            self._held_index(self._recording)
         return True
 
     def pull(self, places: Places | None) -> int:
@@ -261,12 +266,19 @@ class EnginePuller:
         if self._recording is None or not self._recording.proved:
             return nothing
         try:
-            return held_digests(self._recording, windows, self._engine().device)
+            return held_digests(self._held_index(self._recording), windows, self._engine().device)
         except CheckpointEngineError as error:
             if error.code != "CE_NOT_SUPPORTED":
                 raise
             _LOG.warning("What the engine holds is not verified: %s", error)
             return nothing
+
+    def _held_index(self, recording: Recording) -> HeldIndex:
+        from checkpoint_engine_worker.held_digests import HeldIndex
+
+        if self._held is None:
+            self._held = HeldIndex(recording)
+        return self._held
 
     def unmap(self) -> None:
         """Ends the use of all regions. Idempotent."""
@@ -301,5 +313,6 @@ class EnginePuller:
         self._is_checked = True
 
     def _close_tables(self) -> None:
+        self._held = None
         for layout in self._layouts.values():
             layout.close_table()
