@@ -38,19 +38,28 @@ export function heldWindows(
     } else if (sampling.isWhole) {
       windows.push({ tensor, name, offsetBytes: 0, sizeBytes, expected: digestOf(known) });
     } else {
-      windows.push(...blocksOf(tensor, known).filter((_, block) => sampling.has(hashOf(name), block)));
+      const key = hashOf(name);
+      windows.push(...blocksOf(tensor, known, (block) => sampling.has(key, block)));
     }
   }
   return { windows, unknown };
 }
 
-/** A window for each block of a tensor. */
-export function blocksOf(tensor: number, { meta, blockBytes, block }: ExpectedTensor): HeldWindow[] {
-  return Array.from({ length: blockCount(meta.sizeBytes, blockBytes) }, (_, index) => {
+/** A window for each block of a tensor that is chosen; for all blocks by default. */
+export function blocksOf(
+  tensor: number,
+  { meta, blockBytes, block }: ExpectedTensor,
+  isChosen: (block: number) => boolean = () => true,
+): HeldWindow[] {
+  const windows: HeldWindow[] = [];
+  const count = blockCount(meta.sizeBytes, blockBytes);
+  for (let index = 0; index < count; index++) {
+    if (!isChosen(index)) continue;
     const offsetBytes = index * blockBytes;
     const sizeBytes = Math.min(blockBytes, meta.sizeBytes - offsetBytes);
-    return { tensor, name: meta.name, offsetBytes, sizeBytes, expected: block(index)! };
-  });
+    windows.push({ tensor, name: meta.name, offsetBytes, sizeBytes, expected: block(index)! });
+  }
+  return windows;
 }
 
 /** Windows as columns. */
