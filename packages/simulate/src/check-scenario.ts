@@ -1,5 +1,5 @@
 import { CheckpointEngineError } from '@checkpoint-engine/interface';
-import { checkLayout } from './model/layout.ts';
+import { checkLayout } from '@checkpoint-engine/planner';
 import { METHOD_NAMES, type MethodName, type Scenario, SOURCE_NAMES } from './scenario.ts';
 
 /** Most ranks of a simulation: beyond it, the plan alone takes minutes. */

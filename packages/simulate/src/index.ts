@@ -4,6 +4,7 @@
  *
  * @packageDocumentation
  */
+
 export { type CalibrateInput, type Calibration, calibrate, type FittedField } from './calibrate/calibrate.ts';
 export { checkTopology } from './cluster/check-topology.ts';
 export { isPresetName, PRESET_NAMES, type PresetName, presetTopology } from './cluster/presets.ts';
@@ -13,8 +14,6 @@ export type { CriticalStep } from './engine/critical-path.ts';
 export type { LinkKind } from './engine/link.ts';
 export type { StageName } from './engine/task.ts';
 export type { BucketFigures, MemoryUse, PlanFigures } from './methods/planned.ts';
-export type { Layout } from './model/layout.ts';
-export { parseRules, type Split, type SplitRule } from './model/split-rules.ts';
 export { PUBLISHED_MODELS, publishedModel } from './published-model.ts';
 export type * from './result.ts';
 export { METHOD_NAMES, type MethodName, type Scenario, SOURCE_NAMES, type SourceName } from './scenario.ts';

@@ -1,6 +1,6 @@
 import type { TensorSpec } from '@checkpoint-engine/meta';
+import type { ParallelLayout } from '@checkpoint-engine/planner';
 import type { ClusterTopology } from './cluster/topology.ts';
-import type { Layout } from './model/layout.ts';
 
 /**
  * How the bytes reach the engines.
@@ -33,7 +33,7 @@ export interface Scenario {
   readonly method: MethodName;
   /** Ranks that hold the checkpoint; one rank per GPU, from the first host on. */
   readonly worldSize: number;
-  readonly layout: Layout;
+  readonly layout: ParallelLayout;
   /** @default 'memory' */
   readonly source?: SourceName | undefined;
   /**

@@ -1,7 +1,7 @@
+import { parseRules } from '@checkpoint-engine/planner';
 import { describe, expect, it } from 'vitest';
 import { checkTopology } from './cluster/check-topology.ts';
 import { presetTopology } from './cluster/presets.ts';
-import { parseRules } from './model/split-rules.ts';
 import { publishedModel } from './published-model.ts';
 import type { Scenario } from './scenario.ts';
 import { simulate } from './simulate.ts';
@@ -60,7 +60,7 @@ describe('simulate', () => {
     [{ worldSize: 24 }, /24 ranks need 3 hosts of 8 GPUs, but the topology has 2/],
     [{ worldSize: 1e6, ...hosts(1e6) }, /1000000 ranks, expected at most 16384/],
     [{ layout: { tp: 3, ep: 1, pp: 1, rules: [] } }, /16 ranks do not divide into instances of 3 ranks/],
-    [{ layout: { tp: 8, ep: 12, pp: 1, rules: [] } }, /ep is 12, which is not a multiple of tp, 8/],
+    [{ layout: { tp: 8, ep: 12, pp: 1, rules: [] } }, /ep is 12, expected a multiple of tp, 8/],
     [{ layout: { tp: 0, ep: 1, pp: 1, rules: [] } }, /tp is 0/],
     [{ bucketBytes: -1 }, /bucketBytes is -1, expected above 0/],
     [{ model: { title: 'none', tensors: [] } }, /The model none has no tensors/],

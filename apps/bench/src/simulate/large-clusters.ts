@@ -1,7 +1,7 @@
 import { type ModelName, modelOf } from '@checkpoint-engine/model-tensors';
+import type { ParallelLayout } from '@checkpoint-engine/planner';
 import {
   type ClusterTopology,
-  type Layout,
   type MethodName,
   presetTopology,
   type SimulationResult,
@@ -47,7 +47,7 @@ function runOf(
   name: ModelName,
   method: MethodName,
   gpus: number,
-  layout: Layout,
+  layout: ParallelLayout,
   topology: ClusterTopology,
 ): SimulationResult {
   const { title, tensors } = modelOf(name);

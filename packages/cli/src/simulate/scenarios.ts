@@ -1,7 +1,8 @@
 import { readFile } from 'node:fs/promises';
 import { CheckpointEngineError } from '@checkpoint-engine/interface';
 import { decodeWorldMetas, readCheckpoint, type TensorSpec } from '@checkpoint-engine/meta';
-import type { ClusterTopology, Layout, MethodName, Scenario, SourceName } from '@checkpoint-engine/simulate';
+import { type ParallelLayout, parseRules } from '@checkpoint-engine/planner';
+import type { ClusterTopology, MethodName, Scenario, SourceName } from '@checkpoint-engine/simulate';
 import type { SimulateFlags } from './flags.ts';
 import type { SimulatePackage } from './load-simulate.ts';
 import { readJson } from './read-json.ts';
@@ -9,7 +10,7 @@ import { readJson } from './read-json.ts';
 /** Makes one scenario per method of the flags. @throws {CheckpointEngineError} `CE_CONFIG_INVALID`, `CE_FILE_*` */
 export async function scenariosOf(flags: SimulateFlags, simulate: SimulatePackage): Promise<Scenario[]> {
   const topology = await topologyOf(flags, simulate);
-  const layout = await layoutOf(flags, topology, simulate);
+  const layout = await layoutOf(flags, topology);
   const model = await modelOf(flags, simulate);
   const methods = flags.method ?? (flags.join === undefined ? ['broadcast', 'pull'] : ['pull']);
   return methods.map((method) => ({
@@ -53,11 +54,7 @@ function nicsFor({ gpusPerHost, host: { nics } }: ClusterTopology, used: number)
   return used < gpusPerHost && nics === gpusPerHost ? used : nics;
 }
 
-async function layoutOf(
-  flags: SimulateFlags,
-  { gpusPerHost }: ClusterTopology,
-  simulate: SimulatePackage,
-): Promise<Layout> {
+async function layoutOf(flags: SimulateFlags, { gpusPerHost }: ClusterTopology): Promise<ParallelLayout> {
   const file =
     flags.layout === undefined ? {} : ((await readJson('--layout', flags.layout)) as Record<string, unknown>);
   const { tp, pp, ep, rules = [], ...rest } = file ?? {};
@@ -74,7 +71,7 @@ async function layoutOf(
     tp: count('tp', flags.tp, tp, Math.min(gpusPerHost, receivers)),
     pp: count('pp', flags.pp, pp, 1),
     ep: count('ep', flags.ep, ep, 1),
-    rules: simulate.parseRules(rules),
+    rules: parseRules(rules),
   };
 }
 

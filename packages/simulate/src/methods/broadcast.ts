@@ -3,17 +3,19 @@ import {
   assignReceiverRanks,
   type Bucket,
   type BucketSizing,
+  divideModel,
+  needsOf,
+  type ParallelLayout,
   type Plan,
   placeInRing,
   planBuckets,
+  positionOf,
   sizeUpdate,
 } from '@checkpoint-engine/planner';
 import type { Ranks } from '../check-scenario.ts';
 import type { ClusterLinks } from '../cluster/links.ts';
 import type { ClusterTopology } from '../cluster/topology.ts';
 import type { Task, TaskList } from '../engine/task.ts';
-import { type Layout, positionOf } from '../model/layout.ts';
-import { divideModel, needsOf } from '../model/needs.ts';
 import { sizedTensors, worldMetas } from '../model/world-metas.ts';
 import type { Scenario } from '../scenario.ts';
 import { nicTopology } from './nic-topology.ts';
@@ -106,7 +108,7 @@ interface Job {
   /** Part of a bucket that a worker keeps. */
   readonly share: number;
   readonly source: NonNullable<Scenario['source']>;
-  readonly layout: Layout;
+  readonly layout: ParallelLayout;
   readonly hasExperts: boolean;
   readonly isFirst: boolean;
 }

@@ -1,5 +1,5 @@
+import { type ParallelLayout, positionOf } from '@checkpoint-engine/planner';
 import type { Ranks } from '../check-scenario.ts';
-import { type Layout, positionOf } from '../model/layout.ts';
 import type { Scenario } from '../scenario.ts';
 import { placeOf, type RankPlace } from './steps.ts';
 
@@ -32,7 +32,7 @@ export function hostClasses({ topology, layout }: Scenario, { receivers, firstRe
 }
 
 /** Ranks with equal keys keep the same bytes. */
-export function keyOf(layout: Layout, rank: number): string {
+export function keyOf(layout: ParallelLayout, rank: number): string {
   const { stage, tpRank, epRank } = positionOf(layout, rank);
   return `${stage}:${tpRank}:${epRank}`;
 }

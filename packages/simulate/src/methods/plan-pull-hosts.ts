@@ -1,9 +1,15 @@
 import type { RankMetas } from '@checkpoint-engine/meta';
-import { alignUp, assignPullReaders, placeInRing, planPull, type ReadChunk } from '@checkpoint-engine/planner';
+import type { DividedModel } from '@checkpoint-engine/planner';
+import {
+  alignUp,
+  assignPullReaders,
+  needsOf,
+  placeInRing,
+  planPull,
+  positionOf,
+  type ReadChunk,
+} from '@checkpoint-engine/planner';
 import type { Ranks } from '../check-scenario.ts';
-import { positionOf } from '../model/layout.ts';
-import type { DividedModel } from '../model/needs.ts';
-import { needsOf } from '../model/needs.ts';
 import type { Scenario } from '../scenario.ts';
 import { KeptBytes } from './chunk-bytes.ts';
 import type { HostClass } from './host-classes.ts';

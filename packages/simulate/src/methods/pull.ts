@@ -1,9 +1,9 @@
+import { divideModel } from '@checkpoint-engine/planner';
 import type { Ranks } from '../check-scenario.ts';
 import type { ClusterLinks } from '../cluster/links.ts';
 import type { ClusterTopology } from '../cluster/topology.ts';
 import type { Path } from '../engine/link.ts';
 import type { Task, TaskList } from '../engine/task.ts';
-import { divideModel } from '../model/needs.ts';
 import { sizedTensors, worldMetas } from '../model/world-metas.ts';
 import type { Scenario } from '../scenario.ts';
 import { hostClasses, OwnerFold } from './host-classes.ts';

@@ -1,10 +1,8 @@
-import { assignReceiverRanks } from '@checkpoint-engine/planner';
+import { assignReceiverRanks, divideModel, needsOf, type ParallelLayout, positionOf } from '@checkpoint-engine/planner';
 import type { Ranks } from '../check-scenario.ts';
 import type { ClusterLinks } from '../cluster/links.ts';
 import type { ClusterTopology } from '../cluster/topology.ts';
 import type { Task, TaskList } from '../engine/task.ts';
-import { type Layout, positionOf } from '../model/layout.ts';
-import { divideModel, needsOf } from '../model/needs.ts';
 import { sizedTensors } from '../model/world-metas.ts';
 import type { Scenario } from '../scenario.ts';
 import { nicTopology } from './nic-topology.ts';
@@ -95,7 +93,7 @@ interface Job {
   readonly transfers: readonly Transfer[];
   readonly group: Group;
   readonly share: number;
-  readonly layout: Layout;
+  readonly layout: ParallelLayout;
   readonly hasExperts: boolean;
   readonly method: Scenario['method'];
 }

@@ -1,8 +1,8 @@
+import type { ParallelLayout } from '@checkpoint-engine/planner';
 import type { ClusterLinks } from '../cluster/links.ts';
 import type { ClusterTopology } from '../cluster/topology.ts';
 import type { Path } from '../engine/link.ts';
 import type { Task, TaskList } from '../engine/task.ts';
-import type { Layout } from '../model/layout.ts';
 
 /** A rank and its place in the cluster. */
 export interface RankPlace {
@@ -65,7 +65,11 @@ export interface WorkerCost {
 }
 
 /** Times that a worker needs for a bucket and for each of its tensors. */
-export function workerCost({ costs }: Pick<ClusterTopology, 'costs'>, { tp }: Layout, hasExperts: boolean): WorkerCost {
+export function workerCost(
+  { costs }: Pick<ClusterTopology, 'costs'>,
+  { tp }: ParallelLayout,
+  hasExperts: boolean,
+): WorkerCost {
   return {
     bucketMs: costs.bucketMs + (hasExperts ? costs.bucketExpertsMs : 0),
     tensorMs: costs.tensorMs + (tp > 1 ? costs.sliceMs : 0),

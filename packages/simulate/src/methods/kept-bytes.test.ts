@@ -1,10 +1,15 @@
 import type { DType, ParameterMeta } from '@checkpoint-engine/meta';
-import { boxBytes } from '@checkpoint-engine/planner';
+import {
+  boxBytes,
+  divideModel,
+  instanceSize,
+  needsOf,
+  type ParallelLayout,
+  positionOf,
+} from '@checkpoint-engine/planner';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { KeptBytes } from '../methods/chunk-bytes.ts';
-import { instanceSize, type Layout, positionOf } from './layout.ts';
-import { divideModel, needsOf } from './needs.ts';
+import { KeptBytes } from './chunk-bytes.ts';
 
 const tensor = (name: string, dtype: DType, ...shape: number[]): ParameterMeta => {
   const sizeBytes = shape.reduce((product, size) => product * size, dtype === 'BF16' ? 2 : 4);
@@ -27,7 +32,7 @@ const tensors = [
   tensor('lm_head.weight', 'BF16', 37, 8),
 ];
 
-const layouts: fc.Arbitrary<Layout> = fc
+const layouts: fc.Arbitrary<ParallelLayout> = fc
   .record({
     tp: fc.integer({ min: 1, max: 4 }),
     pp: fc.integer({ min: 1, max: 3 }),
@@ -36,7 +41,7 @@ const layouts: fc.Arbitrary<Layout> = fc
   .map(({ tp, pp, groups }) => ({ tp, pp, ep: groups === 0 ? 1 : tp * groups, rules: [] }));
 
 /** Bytes of a tensor that a rank keeps. */
-function marked(layout: Layout, rank: number): Uint8Array[] {
+function marked(layout: ParallelLayout, rank: number): Uint8Array[] {
   const bytes = tensors.map(({ sizeBytes }) => new Uint8Array(sizeBytes));
   const needs = needsOf(divideModel(tensors, layout), layout, positionOf(layout, rank));
   for (const [at, index] of needs.tensor.entries()) {
@@ -64,7 +69,7 @@ describe('needsOf', () => {
   });
 
   it('divides what ranks do not share: no byte of an expert is kept twice', () => {
-    const layout: Layout = { tp: 2, ep: 4, pp: 1, rules: [] };
+    const layout: ParallelLayout = { tp: 2, ep: 4, pp: 1, rules: [] };
     const ranks = [0, 1, 2, 3].map((rank) => marked(layout, rank));
     const experts = tensors.flatMap(({ name }, index) => (name.includes('.experts.') ? [index] : []));
     for (const index of experts) {
@@ -75,7 +80,7 @@ describe('needsOf', () => {
   });
 
   it('applies rules of the caller first', () => {
-    const layout: Layout = { tp: 2, ep: 1, pp: 1, rules: [{ match: /q_proj/, split: 'replicated' }] };
+    const layout: ParallelLayout = { tp: 2, ep: 1, pp: 1, rules: [{ match: /q_proj/, split: 'replicated' }] };
     const needs = needsOf(divideModel(tensors, layout), layout, positionOf(layout, 1));
     const at = needs.tensor.indexOf(tensors.findIndex(({ name }) => name.includes('q_proj')));
     expect(needs.rowBytes[at]).toBe(24 * 8 * 2);
