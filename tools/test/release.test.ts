@@ -211,9 +211,10 @@ describe.skipIf(missing)(`a release${missing ? ` (skipped: ${missing})` : ''}`, 
       'planner',
       'ps',
       'report',
+      'simulate',
     ]);
     for (const name of names()) {
-      const isNew = ['cli', 'planner', 'ps', 'report'].includes(name);
+      const isNew = ['cli', 'planner', 'ps', 'report', 'simulate'].includes(name);
       expect(manifestOf(name).version === before[name], name).toBe(!isNew);
     }
     const project = sandbox.install('second', ['ps', 'device', 'transport-shm', 'worker']);
