@@ -15,7 +15,8 @@ import { addonProblems } from './check-addons.mjs';
 const TOLERATED = new Set(['CJSResolvesToESM', 'NoResolution']);
 const NATIVE = new Set(['@checkpoint-engine/device', '@checkpoint-engine/transport-nccl']);
 /** Nothing else is shipped. */
-const FILES = /^(LICENSE|(README|CHANGELOG)\.md|package\.json|[a-z]+\.schema\.json|addon\.mk|(dist|include|prebuilds|python)\/.*)$/;
+const FILES =
+  /^(LICENSE|(README|CHANGELOG)\.md|package\.json|[a-z]+\.schema\.json|addon\.mk|(dist|include|prebuilds|python)\/.*)$/;
 const UNWANTED = /\.test\.|\.tsbuildinfo$|\.[jt]s\.map$|(?<!\.d)\.ts$/;
 
 async function problemsOf(tarball, archs) {
