@@ -53,7 +53,7 @@ export function engineResult(
     ].filter(({ measured }) => Number.isFinite(measured)),
     notes: [
       `${tensorCount} tensors. vLLM has random weights first; digests of all parameters of all workers and greedy tokens are compared after each update, of both tools.`,
-      'Each sample of the command is a new process, and has the time of the update alone: neither the start nor the reading of files. The Python tool makes its process group anew for each update.',
+      'Each sample of the command is a new process. Its time is that of the update alone, without process start and file reads. The Python tool makes its process group anew for each update.',
     ],
   };
 }
