@@ -8,6 +8,7 @@ import {
   v1Protocol,
   v2Protocol,
 } from '@checkpoint-engine/ps';
+import { checkpointBusy, checkpointDeleted } from './checkpoint-errors.ts';
 import { type Entry, viewOf } from './server-entry.ts';
 import type {
   CheckpointView,
@@ -133,8 +134,8 @@ class ServerWorld implements HttpWorld {
 
   async unregister(name: string, { force }: { readonly force: boolean }): Promise<void> {
     const entry = this.#get(name);
-    if (entry.isUpdating) throw busy(name);
-    entry.registration?.stop(unregistered(name));
+    if (entry.isUpdating) throw checkpointBusy(name);
+    entry.registration?.stop(checkpointDeleted(name));
     await entry.registration?.ended;
     const isHeld = this.#options.server.checkpoints.includes(name);
     if (isHeld) await this.#options.server.unregisterCheckpoint(name, { force });
@@ -248,23 +249,6 @@ function exists(name: string): CheckpointEngineError {
     'CE_CHECKPOINT_EXISTS',
     `Checkpoint "${name}" is already registered`,
     'Use another name, or delete this checkpoint first',
-  );
-}
-
-function busy(name: string): CheckpointEngineError {
-  return new CheckpointEngineError(
-    'CE_CHECKPOINT_BUSY',
-    `An update of checkpoint "${name}" is running`,
-    'Try again when the update is over, or cancel it with DELETE /v1/updates/{id}',
-    { retryable: true },
-  );
-}
-
-function unregistered(name: string): CheckpointEngineError {
-  return new CheckpointEngineError(
-    'CE_ABORTED',
-    `Checkpoint "${name}" was deleted during its registration`,
-    'Register it again',
   );
 }
 

@@ -9,7 +9,8 @@ import type {
   UpdateRequest,
   UpdateSummary,
 } from '@checkpoint-engine/http';
-import { CheckpointEngineError, type Logger, toCheckpointEngineError } from '@checkpoint-engine/interface';
+import { checkpointBusy, checkpointDeleted } from '@checkpoint-engine/http';
+import { type CheckpointEngineError, type Logger, toCheckpointEngineError } from '@checkpoint-engine/interface';
 import { untilAborted } from '@checkpoint-engine/interface/shared';
 import type { StoreServer } from '@checkpoint-engine/ps';
 import type { RankRegisterRequest, WorldJob } from '../config/jobs.ts';
@@ -176,8 +177,8 @@ export class ServedWorld implements RankWorld {
 
   async unregister(name: string, { force }: { readonly force: boolean }): Promise<void> {
     const entry = this.#catalog.get(name);
-    if (entry.isUpdating) throw busy(name);
-    entry.registration.abort(unregistered(name));
+    if (entry.isUpdating) throw checkpointBusy(name);
+    entry.registration.abort(checkpointDeleted(name));
     await this.#together.take(async () => {
       const startedAtMs = performance.now();
       this.#catalog.delete(entry);
@@ -317,21 +318,4 @@ export class ServedWorld implements RankWorld {
     }
     this.#readiness.noteChange();
   }
-}
-
-function busy(name: string): CheckpointEngineError {
-  return new CheckpointEngineError(
-    'CE_CHECKPOINT_BUSY',
-    `An update from checkpoint "${name}" is running`,
-    'Try again when the update is over, or cancel it with DELETE /v1/updates/{id}',
-    { retryable: true },
-  );
-}
-
-function unregistered(name: string): CheckpointEngineError {
-  return new CheckpointEngineError(
-    'CE_ABORTED',
-    `Checkpoint "${name}" was deleted during its registration`,
-    'Register it again',
-  );
 }
