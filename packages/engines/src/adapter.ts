@@ -79,6 +79,11 @@ export interface EngineStep {
    */
   readonly isNeeded?: boolean | undefined;
   /**
+   * The engine takes it in its turn, after the update request that it is working on. It may be sent before that request
+   * is answered. @default false
+   */
+  readonly isQueued?: boolean | undefined;
+  /**
    * What is missing if the engine lacks the route. It is logged, and the update continues. @default the update fails
    */
   readonly otherwise?: string | undefined;

@@ -34,6 +34,11 @@ export interface EngineUpdate extends EngineWait {
   readonly handles: Readonly<Record<string, string>>;
   /** For engines that keep a version (SGLang, newer releases of vLLM). */
   readonly weightVersion?: string | undefined;
+  /**
+   * Resolves when a worker holds the weights and the engine is about to answer: requests that the engine takes in their
+   * turn are sent then, so that no other request comes in between.
+   */
+  readonly loaded?: Promise<void> | undefined;
 }
 
 /** How the workers of an engine communicate in an update. */
@@ -78,6 +83,11 @@ export interface EngineClient {
    * @throws `CE_ENGINE_UNREACHABLE`, `CE_TIMEOUT`, `CE_ENGINE_FAILED` if it refuses the API key.
    */
   describe?(options: EngineWait): Promise<EngineDescription>;
+  /**
+   * Starts to ask for what the next pre-flight checks, so that the answers come while the ranks prepare. Never throws:
+   * the pre-flight asks again after a failure.
+   */
+  lookAhead?(options: EngineWait): void;
   /**
    * Checks that the engine can receive this update, before any data moves. Changes nothing.
    *

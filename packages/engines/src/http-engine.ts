@@ -36,6 +36,7 @@ class HttpEngine implements EngineClient {
   readonly #updatePath: string;
   readonly #logger: Logger;
   readonly #http: EngineHttp;
+  #looking: Promise<EngineReport[]> | undefined;
 
   constructor(adapter: EngineAdapter, { endpoints, apiKey, updatePath, logger = silentLogger }: EngineOptions) {
     if (endpoints.length === 0) throw new TypeError('An engine needs at least one endpoint');
@@ -55,8 +56,15 @@ class HttpEngine implements EngineClient {
     );
   }
 
+  lookAhead(wait: EngineWait): void {
+    this.#looking = this.#look(wait);
+    this.#looking.catch(() => {});
+  }
+
   async preflight(update: EngineUpdate): Promise<void> {
-    const reports = await this.#look(update);
+    const ahead = await this.#looking?.catch(() => undefined);
+    this.#looking = undefined;
+    const reports = ahead ?? (await this.#look(update));
     for (const report of reports) {
       const caution = this.#adapter.cautionOf?.(report);
       if (caution !== undefined) this.#logger.warn({ engine: this.name }, caution);
@@ -74,6 +82,7 @@ class HttpEngine implements EngineClient {
     checkTopology(this.name, reports, update);
     const steps = this.#stepsBefore(reports, update);
     if (steps.length === 0) this.#checkReady(reports);
+    const followUps = (after?.(reports, update) ?? []).map((step) => this.#followUp(step, update.loaded, left));
     try {
       const prepared = steps.length === 0 ? reports : await this.#prepare(steps, left);
       await onAll([...prepared.keys()], update.signal, (index, signal) => {
@@ -85,7 +94,7 @@ class HttpEngine implements EngineClient {
       if (afterFailure !== undefined) this.#logger.error({ engine: this.name }, afterFailure);
       throw error;
     }
-    for (const step of after?.(reports, update) ?? []) await this.#follow(step, left());
+    for (const follow of followUps) await follow();
   }
 
   async forgetVersion(): Promise<void> {
@@ -98,12 +107,29 @@ class HttpEngine implements EngineClient {
     });
   }
 
-  /** Sends a request after an update. The weights are loaded, whether it succeeds or not. */
-  async #follow(step: EngineStep, wait: EngineWait): Promise<void> {
+  /**
+   * Prepares a request after an update. One that the engine queues is sent as soon as the weights are loaded.
+   *
+   * @returns Sends it unless that was done, and waits for its answer.
+   */
+  #followUp(step: EngineStep, loaded: Promise<void> | undefined, left: () => EngineUpdate): () => Promise<void> {
+    let sent: Promise<void> | undefined;
+    const send = (): Promise<void> => {
+      if (sent !== undefined) return sent;
+      sent = this.#take(step, left());
+      sent.catch(() => {});
+      return sent;
+    };
+    if (step.isQueued) void loaded?.then(send);
+    return () => this.#follow(step, send(), left());
+  }
+
+  /** Waits for a request after an update. The weights are loaded, whether it succeeds or not. */
+  async #follow(step: EngineStep, sent: Promise<void>, { signal }: EngineWait): Promise<void> {
     try {
-      await this.#take(step, wait);
+      await sent;
     } catch (thrown) {
-      if (wait.signal.aborted || !stillLives(thrown)) throw thrown;
+      if (signal.aborted || !stillLives(thrown)) throw thrown;
       const { code, message, ...details } = toCheckpointEngineError(thrown);
       const what = `${this.name} has the new weights, but ${message}`;
       const { hint = details.hint } = step;

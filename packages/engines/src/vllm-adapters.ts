@@ -13,7 +13,7 @@ export interface VllmLoading {
 
 /** The worker extension of the Python tool. */
 export function vllmV1(loading: VllmLoading): EngineAdapter {
-  const { looks = [], ...shared } = common(loading);
+  const { looks = [], ...shared } = common(loading, { isQueued: true });
   return {
     ...shared,
     workers: 'v1',
@@ -47,7 +47,7 @@ export function vllmV1(loading: VllmLoading): EngineAdapter {
 /** The worker extension of `checkpoint-engine-worker`. */
 export function vllmExtension(loading: VllmLoading): EngineAdapter {
   return {
-    ...common(loading),
+    ...common(loading, { isQueued: true }),
     workers: 'v2',
     update: {
       path: '/collective_rpc',
@@ -105,10 +105,11 @@ const HINTS = {
 
 const UNKNOWN = "vLLM's weights are unknown: some layers may be new and others old until an update succeeds";
 
-function common({
-  flushCache,
-  pause,
-}: VllmLoading): Pick<EngineAdapter, 'name' | 'readyPath' | 'looks' | 'before' | 'after' | 'forgetVersion'> {
+/** @param engine `isQueued`: the update is one request, and the engine takes others after it in their turn. */
+function common(
+  { flushCache, pause }: VllmLoading,
+  { isQueued }: Pick<EngineStep, 'isQueued'> = {},
+): Pick<EngineAdapter, 'name' | 'readyPath' | 'looks' | 'before' | 'after' | 'forgetVersion'> {
   return {
     name: 'vllm',
     readyPath: '/health',
@@ -129,7 +130,7 @@ function common({
       ? {}
       : { before: () => [{ path: `/pause?mode=${pause}&clear_cache=${String(flushCache && pause !== 'keep')}` }] }),
     after: (_, { weightVersion }) => [
-      ...(flushCache ? [RESET_PREFIX_CACHE] : []),
+      ...(flushCache ? [{ ...RESET_PREFIX_CACHE, isQueued }] : []),
       ...(weightVersion === undefined ? [] : [versionStep(weightVersion)]),
       ...(pause === 'off' ? [] : [{ path: '/resume', isNeeded: true }]),
     ],

@@ -33,11 +33,14 @@ const HINTS = {
  * Detects how a vLLM server receives weights, from its configuration, and from its workers if the configuration is not
  * sufficient. All servers of an instance have the same configuration, so the query goes to the first one.
  *
+ * @param last The way that was found before. Workers that had the extension are asked first: if they still have it, the
+ *   configuration, which takes as long to read, does not matter.
  * @throws `CE_ENGINE_UNREACHABLE`, `CE_TIMEOUT`, `CE_ENGINE_FAILED` if vLLM rejects the API key.
  */
 export async function findVllmWay(
   options: Pick<EngineHttpOptions, 'endpoints' | 'apiKey' | 'logger'>,
   wait: EngineWait,
+  last?: VllmWay['name'],
 ): Promise<VllmWay> {
   const http = new EngineHttp({ name: 'vllm', hints: HINTS, ...options });
   const endpoint = options.endpoints[0]!;
@@ -51,13 +54,18 @@ export async function findVllmWay(
       return undefined;
     }
   };
+  const describe = async () => {
+    const call = { method: 'checkpoint_engine_describe', timeout: timeoutMs / 1000 };
+    return extensionIn(await ask('POST', '/collective_rpc', call));
+  };
+  const before = last === 'extension' ? await describe() : undefined;
+  if (before) return before;
   const info = await ask('GET', '/server_info?config_format=json');
   const config = fieldsOf(info?.vllm_config);
   const extension = fieldsOf(config.parallel_config).worker_extension_cls;
   const mayExtend = typeof extension === 'string' ? extension !== '' && !TOOL_EXTENSION.test(extension) : true;
   if (mayExtend) {
-    const call = { method: 'checkpoint_engine_describe', timeout: timeoutMs / 1000 };
-    const described = extensionIn(await ask('POST', '/collective_rpc', call));
+    const described = await describe();
     if (described) return described;
   }
   if (fieldsOf(config.weight_transfer_config).backend !== BACKEND) return { name: 'v1' };

@@ -45,6 +45,8 @@ class VllmEngine implements EngineClient {
   readonly #options: VllmOptions;
   readonly #logger: Logger;
   #way: VllmWay | undefined;
+  /** The client for the way that was found last. */
+  #found: EngineClient | undefined;
 
   constructor(options: VllmOptions) {
     this.#options = options;
@@ -59,8 +61,9 @@ class VllmEngine implements EngineClient {
 
   async choose(wait: EngineWait): Promise<WorkerChoice> {
     const { endpoints, apiKey } = this.#options;
-    const found = await findVllmWay({ endpoints, apiKey, logger: this.#logger }, wait);
+    const found = await findVllmWay({ endpoints, apiKey, logger: this.#logger }, wait, this.#way?.name);
     this.#way = found;
+    this.#found = this.#client(found);
     this.#logger.info({ engine: this.name, way: found.name }, wayText(found));
     return {
       workers: found.name === 'v1' ? 'v1' : 'v2',
@@ -77,13 +80,16 @@ class VllmEngine implements EngineClient {
     return { ...describeVllm(found), weightVersion };
   }
 
+  lookAhead(wait: EngineWait): void {
+    this.#found?.lookAhead?.(wait);
+  }
+
   async preflight(update: EngineUpdate): Promise<void> {
-    await this.#client(await this.#wayOf(update)).preflight!(update);
+    await (await this.#clientOf(update)).preflight!(update);
   }
 
   async update(update: EngineUpdate): Promise<void> {
-    const way = await this.#wayOf(update);
-    await this.#client(way).update(update);
+    await (await this.#clientOf(update)).update(update);
   }
 
   forgetVersion(): Promise<void> {
@@ -91,11 +97,13 @@ class VllmEngine implements EngineClient {
   }
 
   /** The addresses show the protocol; the server's configuration decides between the two ways of protocol 2. */
-  async #wayOf({ handles, ...wait }: EngineUpdate): Promise<VllmWay> {
+  async #clientOf({ handles, ...wait }: EngineUpdate): Promise<EngineClient> {
     const isV2 = Object.values(handles).some((address) => address.startsWith('ce2:'));
-    if (!isV2) return { name: 'v1' };
-    if (this.#way === undefined) await this.choose(wait);
-    if (this.#way && this.#way.name !== 'v1') return this.#way;
+    if (isV2 && this.#way === undefined) await this.choose(wait);
+    const isFoundV1 = this.#way === undefined || this.#way.name === 'v1';
+    if (isV2 !== isFoundV1) return this.#found ?? this.#client({ name: 'v1' });
+    // The caller has chosen protocol v1, although the engine has a receiver.
+    if (!isV2) return this.#client({ name: 'v1' });
     throw new CheckpointEngineError(
       'CE_ENGINE_MISMATCH',
       'The update uses worker protocol v2, but vLLM has no receiver for it',

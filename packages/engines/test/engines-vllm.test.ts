@@ -1,5 +1,5 @@
 import { silentLogger } from '@checkpoint-engine/interface';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import { type EngineUpdate, heldVersion, vllmEngine } from '../src/index.ts';
 import { FakeEngine, type Step } from './engines-fake.ts';
 
@@ -15,6 +15,7 @@ const info = (fields: object, status = 200): Step => ({
   reply: { vllm_config: { parallel_config: { worker_extension_cls: '' }, weight_transfer_config: null, ...fields } },
 });
 const extension = (worker_extension_cls: string) => ({ parallel_config: { worker_extension_cls } });
+const EXTENSION = info(extension('checkpoint_engine_worker.vllm_extension.WorkerExtension'));
 const describeCall = (reply: unknown, status = 200): Step => ({
   method: 'POST',
   path: '/collective_rpc',
@@ -115,6 +116,24 @@ describe('vllmEngine.choose', () => {
     expect(said.join()).toMatch(/extension of checkpoint-engine-worker, protocol v2; its weights are unknown/);
   });
 
+  it('asks workers that had the extension before the configuration', async () => {
+    const steps = [EXTENSION, describeCall({ results: [worker] }), describeCall({ results: [worker] })];
+    await withEngine(steps, async ({ endpoint }) => {
+      const engine = vllmEngine({ endpoints: [endpoint] });
+      await engine.choose!(wait);
+      await expect(engine.choose!(wait)).resolves.toMatchObject({ workers: 'v2' });
+    });
+  });
+
+  it('looks at the configuration again where the engine was restarted without the extension', async () => {
+    const steps = [EXTENSION, describeCall({ results: [worker] }), describeCall({ error: 'no method' }, 500), info({})];
+    await withEngine(steps, async ({ endpoint }) => {
+      const engine = vllmEngine({ endpoints: [endpoint] });
+      await engine.choose!(wait);
+      await expect(engine.choose!(wait)).resolves.toMatchObject({ workers: 'v1' });
+    });
+  });
+
   it('fails where the engine refuses the key', async () => {
     await withEngine([info({}, 401)], async ({ endpoint }) => {
       await expect(vllmEngine({ endpoints: [endpoint] }).choose!(wait)).rejects.toMatchObject({
@@ -160,6 +179,24 @@ describe('vllmEngine.update', () => {
     ];
     await withEngine(steps, async ({ endpoint }) => {
       await vllmEngine({ endpoints: [endpoint] }).update(update);
+    });
+  });
+
+  it('queues the flush of cached prefixes behind an update that is about to end', async () => {
+    let queue = (): void => {};
+    const isQueued = new Promise<void>((resolve) => {
+      queue = resolve;
+    });
+    const steps = [
+      info(extension('x')),
+      describeCall({ results: [worker] }),
+      // The engine answers the update only when the flush is in its queue.
+      post('/collective_rpc', any, { reply: { results: [null] }, before: () => isQueued }),
+      post('/reset_prefix_cache', undefined, { before: async () => queue() }),
+    ];
+    await withEngine(steps, async (fake) => {
+      const loaded = vi.waitFor(() => expect(fake.askedCount).toBe(3));
+      await vllmEngine({ endpoints: [fake.endpoint] }).update({ ...update, loaded });
     });
   });
 
@@ -225,6 +262,26 @@ describe('vllmEngine.update', () => {
     ];
     await withEngine(steps, async ({ endpoint }) => {
       await vllmEngine({ endpoints: [endpoint], flushCache: false }).update(update);
+    });
+  });
+
+  it('uses in the pre-flight what it asked ahead, and asks again after a failure', async () => {
+    const [first, ...others] = looks;
+    const steps = [EXTENSION, describeCall({ results: [worker] }), ...looks];
+    await withEngine(steps, async (fake) => {
+      const engine = vllmEngine({ endpoints: [fake.endpoint] });
+      await engine.choose!(wait);
+      engine.lookAhead!(wait);
+      await engine.preflight!(update);
+    });
+    await withEngine([...steps.slice(0, 2), { ...first!, before: 'hang' }, first!, ...others], async (fake) => {
+      const engine = vllmEngine({ endpoints: [fake.endpoint] });
+      await engine.choose!(wait);
+      const stop = new AbortController();
+      engine.lookAhead!({ ...wait, signal: stop.signal });
+      await vi.waitFor(() => expect(fake.askedCount).toBe(3));
+      stop.abort();
+      await engine.preflight!(update);
     });
   });
 

@@ -120,6 +120,8 @@ export interface EngineRequest {
   readonly signal: AbortSignal;
   /** Version of the weights, for engines that keep one. Absent where the engine only prepares. */
   readonly weightVersion?: string | undefined;
+  /** Resolves when the worker of the group's first rank holds the weights. Never rejects, and never settles if it fails. */
+  readonly loaded: Promise<void>;
 }
 
 /** The argument of {@link UpdateOptions.chooseWorkers}. */
@@ -150,7 +152,7 @@ export interface UpdateOptions {
   readonly protocol?: WorkerProtocol | undefined;
   /**
    * Detects the worker protocol of an inference group, in place of `protocol` and `passes`. The group's first rank
-   * calls it after the ranks have met, and tells the others.
+   * calls it while the ranks meet, and tells the others.
    */
   readonly chooseWorkers?: ((request: ChoiceRequest) => Promise<WorkerChoice>) | undefined;
   /** Maximum size of a bucket; it grows to the largest tensor. */

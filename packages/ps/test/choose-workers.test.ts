@@ -41,7 +41,7 @@ describe('chooseWorkers', () => {
   /** Plays an engine whose workers load this many times. */
   const engineOf =
     (passes: number) =>
-    async ({ handles, signal }: EngineRequest): Promise<void> => {
+    async ({ handles, signal, loaded }: EngineRequest): Promise<void> => {
       await Promise.all(
         devices.map(async (device) => {
           if (!(device.uuid in handles)) return;
@@ -53,6 +53,8 @@ describe('chooseWorkers', () => {
           await worker.close();
         }),
       );
+      // It resolves although the engine has not answered yet.
+      await loaded;
     };
 
   it.each([

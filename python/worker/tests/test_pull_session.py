@@ -61,7 +61,7 @@ class Rig:
         self.device = torch.device("cpu")
         self.puller = EnginePuller(
             lambda: Engine(self.model.load_weights, [("", self.model)], self.device, process=self.process),
-            self.model.refresh,
+            lambda: self.model.refresh,
         )
         self.keeper = BufferKeeper()
 

@@ -35,7 +35,11 @@ def test_shows_the_key_before_the_server_says_anything() -> None:
 
 
 def test_sees_the_death_of_the_server_at_once() -> None:
-    with FakeServer(lambda server: server.socket.close()) as server:
+    def script(server: Connection) -> None:
+        server.receive()
+        server.socket.close()
+
+    with FakeServer(script) as server:
         link = connect(server, timeout_s=60)
         with pytest.raises(CheckpointEngineError) as raised:
             link.receive()

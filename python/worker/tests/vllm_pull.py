@@ -26,7 +26,7 @@ from checkpoint_engine_worker.proof import prove
 from checkpoint_engine_worker.pull_table import PullTable
 from checkpoint_engine_worker.pull_types import MappedRegion, Places, TensorMeta
 from checkpoint_engine_worker.record import record
-from checkpoint_engine_worker.vllm_finish import refresh_derived
+from checkpoint_engine_worker.vllm_finish import prepare_refresh
 from checkpoint_engine_worker.vllm_recording import vllm_context, vllm_engine
 
 NAMES = {torch.float32: "F32", torch.bfloat16: "BF16", torch.float16: "F16"}
@@ -113,7 +113,7 @@ def main() -> None:
             result["pulled"] = table.execute()
             if rest:
                 finalize_layerwise_reload(model, config)
-        result["derived"] = refresh_derived(models, vllm_config, device, worker.model_runner)
+        result["derived"] = prepare_refresh(models, vllm_config, device, worker.model_runner)()
     result.update(tokens_b=tokens(llm), digests_b=digests(model))
     print("RESULT " + json.dumps(result))
 

@@ -12,6 +12,7 @@ import type { RankIdentity, Secrets } from '../config/environment.ts';
 import type { WorldJob } from '../config/jobs.ts';
 import type { CallJob, CallName, CallResult, RankDevice } from '../process/messages.ts';
 import type { CallOptions, World } from '../process/world.ts';
+import { EngineClients } from './engine-clients.ts';
 import { leaveTogether } from './leave-together.ts';
 import { loadBroadcast } from './load-broadcast.ts';
 import { type LoadedP2P, loadP2P } from './load-p2p.ts';
@@ -38,9 +39,11 @@ export class LocalWorld implements World {
   #device!: Device;
   #store!: Store;
   #server!: ParameterServer;
+  readonly #engines: EngineClients;
 
   private constructor(options: LocalWorldOptions) {
     this.#options = options;
+    this.#engines = new EngineClients(options.secrets, options.logger);
   }
 
   /** Joins the world. Releases everything before it rejects. */
@@ -72,7 +75,8 @@ export class LocalWorld implements World {
   ): Promise<[CallResult<Name>]> {
     const { secrets, logger } = this.#options;
     const { rank } = this.#options.identity;
-    const context = { server: this.#server, device: this.#device, rank, secrets, logger, signal, onEvent };
+    const world = { server: this.#server, device: this.#device, rank, engines: this.#engines };
+    const context = { ...world, secrets, logger, signal, onEvent };
     try {
       return [await RANK_CALLS[name](context, job)];
     } catch (error) {

@@ -47,7 +47,7 @@ async function update(named: readonly NamedTarget[]): Promise<object[]> {
   const context = { rank: 0, secrets: { apiKey: 'secret' }, logger: silentLogger, signal } as unknown as RankContext;
   const targets = { engine: 'vllm', endpoints: [], uds: [], flushCache: false, named } as const;
   const options = namedEngineOptions({ ...context, onEvent: (event) => void events.push(event) }, targets, named);
-  const wait = { groupIndex: 0, timeoutMs: 300_000, signal };
+  const wait = { loaded: Promise.resolve(), groupIndex: 0, timeoutMs: 300_000, signal };
   expect(await options.chooseWorkers!(wait)).toMatchObject({ workers: 'v1', passes: 'one' });
   await options.requestEngine({ ...wait, handles });
   return events;

@@ -12,7 +12,7 @@ import {
 import type { EngineTargets } from '../config/jobs.ts';
 import type { CallJob, CallName, CallResult } from '../process/messages.ts';
 import { checkAllowed } from './check-allowed.ts';
-import { engineClient, engineName } from './engine-client.ts';
+import { engineName } from './engine-client.ts';
 import { type EngineOptions, forgetVersions } from './engine-options.ts';
 import { fingerprintFiles } from './fingerprint-files.ts';
 import { namedEngineOptions } from './named-engines.ts';
@@ -76,7 +76,7 @@ export const RANK_CALLS: {
     const { parallelSize = Number.POSITIVE_INFINITY } = targets;
     const isHead = rank % parallelSize === 0 && (ranks?.includes(rank) ?? true);
     if (!isHead) return null;
-    const engine = client(context, targets, rank / parallelSize);
+    const engine = context.engines.of(targets, rank / parallelSize);
     await engine.ready({ signal, timeoutMs });
     // The first check of a server can take seconds, and files are read meanwhile. Only the update uses the result.
     await engine.choose?.({ signal, timeoutMs }).catch(() => {});
@@ -88,7 +88,7 @@ export const RANK_CALLS: {
     const { server, rank, device, signal } = context;
     const isWanted = async (): Promise<boolean> => {
       if (rank > 0) return true;
-      const engine = client(context, targets, 0);
+      const engine = context.engines.of(targets, 0);
       if (engine.choose === undefined) return engine.workers !== 'v2';
       const look = { signal, timeoutMs: Math.min(LOOK_MS, timeoutMs) };
       const choice = await engine.choose(look).catch(() => undefined);
@@ -111,7 +111,7 @@ export const RANK_CALLS: {
   /** Called at one rank, so that all ranks prepare or none does. An engine that does not answer is not prepared. */
   async canPrepare(context, { targets, timeoutMs }) {
     const look = { signal: context.signal, timeoutMs: Math.min(LOOK_MS, timeoutMs) };
-    const engine = client(context, targets, 0);
+    const engine = context.engines.of(targets, 0);
     if (engine.choose !== undefined) {
       const choice = await engine.choose(look).catch(() => undefined);
       return choice?.canPrepare === true;
@@ -127,7 +127,8 @@ export const RANK_CALLS: {
     const endpoint = engineName(targets, groupIndex);
     // An engine that does not answer tells nothing.
     const signal = AbortSignal.any([context.signal, AbortSignal.timeout(timeoutMs)]);
-    const description = await client(context, targets, groupIndex)
+    const description = await context.engines
+      .of(targets, groupIndex)
       .describe?.({ signal, timeoutMs })
       .catch(() => undefined);
     if (description === undefined) return { endpoint };
@@ -154,17 +155,15 @@ export const RANK_CALLS: {
 function engineOptions(context: RankContext, targets: EngineTargets): EngineOptions {
   if (targets.named) return namedEngineOptions(context, targets, targets.named);
   const { rank, signal, onEvent } = context;
-  const clients = new Map<number, EngineClient>();
-  // What a client learns about its engine stays valid until the end of the update.
-  const engineOf = (groupIndex: number): EngineClient => {
-    const engine = clients.get(groupIndex) ?? client(context, targets, groupIndex);
-    clients.set(groupIndex, engine);
-    return engine;
-  };
+  const engineOf = (groupIndex: number): EngineClient => context.engines.of(targets, groupIndex);
   const asked = new Set<EngineClient>();
   const { workers, passes, choose } = engineOf(0);
-  const chooseWorkers = async ({ groupIndex, ...wait }: ChoiceRequest): Promise<WorkerChoice> =>
-    await engineOf(groupIndex).choose!(wait);
+  const chooseWorkers = async ({ groupIndex, ...wait }: ChoiceRequest): Promise<WorkerChoice> => {
+    const engine = engineOf(groupIndex);
+    const choice = await engine.choose!(wait);
+    engine.lookAhead?.(wait);
+    return choice;
+  };
   return {
     requestEngine: async ({ groupIndex, ...request }: EngineRequest): Promise<void> => {
       const engine = engineOf(groupIndex);
@@ -183,9 +182,4 @@ function engineOptions(context: RankContext, targets: EngineTargets): EngineOpti
     onEvent,
     forgetVersions: () => forgetVersions(asked),
   };
-}
-
-function client({ secrets, logger }: RankContext, targets: EngineTargets, groupIndex: number) {
-  const apiKey = targets.isStranger === true ? undefined : secrets.apiKey;
-  return engineClient(targets, groupIndex, { apiKey, logger });
 }

@@ -2,6 +2,7 @@ import type { Device, Logger } from '@checkpoint-engine/interface';
 import type { ParameterServer } from '@checkpoint-engine/ps';
 import type { Secrets } from '../config/environment.ts';
 import type { RankEvent } from '../process/messages.ts';
+import type { EngineClients } from './engine-clients.ts';
 
 /** What a call is done with. */
 export interface RankContext {
@@ -9,6 +10,7 @@ export interface RankContext {
   readonly device: Device;
   readonly rank: number;
   readonly secrets: Secrets;
+  readonly engines: EngineClients;
   readonly logger: Logger;
   readonly signal: AbortSignal;
   readonly onEvent: (event: RankEvent) => void;

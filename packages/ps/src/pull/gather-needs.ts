@@ -13,12 +13,15 @@ export async function gatherNeeds(
 ): Promise<Map<number, Needs>> {
   const { pulls } = context;
   if (answer !== undefined) pulls.remember(answer.needsDigest, answer.needs);
-  const others = scope.members.filter((rank) => rank !== scope.rank);
-  const isKnown = answer === undefined || others.every((rank) => byRank.get(rank)!.known.includes(answer.needsDigest));
-  const replies =
-    others.length === 0
-      ? []
-      : await exchange(scope, 'needs', () => encode(isKnown ? null : encodeNeeds(answer.needs)), waiting);
+  const areKnown = (rank: number): boolean => {
+    const { needsDigest } = byRank.get(rank)!;
+    const others = scope.members.filter((other) => other !== rank);
+    return needsDigest === null || others.every((other) => byRank.get(other)!.known.includes(needsDigest));
+  };
+  const produce = (): Uint8Array =>
+    encode(answer === undefined || areKnown(scope.rank) ? null : encodeNeeds(answer.needs));
+  // All ranks have the same offers, so that all of them exchange needs or none does.
+  const replies = scope.members.every(areKnown) ? [] : await exchange(scope, 'needs', produce, waiting);
   const needs = new Map<number, Needs>();
   for (const [at, rank] of scope.members.entries()) {
     const { needsDigest } = byRank.get(rank)!;

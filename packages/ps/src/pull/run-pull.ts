@@ -40,7 +40,7 @@ export async function runPull(run: UpdateRun, meeting: Meeting, intent: PullInte
   watch.enter('handshake');
   const version = intent === 'update' ? meeting.version : undefined;
   const contact = await callWorkers(run, meeting, { slots: NOMINAL_SLOTS, ring: undefined }, version);
-  const { session, request, inference } = contact;
+  const { session, request, inference, markLoaded } = contact;
   const channel = session?.pull;
   const agreeing = agreeOnPull(run, meeting, session, intent);
   if (session && inference.isHead) void expectWorker(run, request, agreeing);
@@ -76,7 +76,7 @@ export async function runPull(run: UpdateRun, meeting: Meeting, intent: PullInte
     watch.enter('release');
     await session?.finish({
       signal: life.signal,
-      onPhase: (phase) => phase === 'released' && watch.enter('hook'),
+      onPhase: (phase) => (phase === 'released' ? watch.enter('hook') : markLoaded()),
     });
   }
   const proved = shared && (await proveAll(run, pulling, shared, channel));

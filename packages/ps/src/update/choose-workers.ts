@@ -16,33 +16,48 @@ export interface ChosenWorkers {
 }
 
 /**
- * Lets the first rank of each inference group detect the protocol of the group's workers, and tells all ranks. Does
- * nothing if the caller has chosen the protocol.
+ * Starts to detect the protocol of this rank's inference group, if this is its first rank: an engine takes longer to
+ * answer than the ranks to meet.
  *
  * @param receivers Ascending.
+ * @returns `undefined` at other ranks, and if the caller has chosen the protocol.
+ */
+export function startChoosing(
+  { context, options, waiting }: UpdateRun,
+  receivers: readonly number[],
+): Promise<WorkerChoice> | undefined {
+  const { chooseWorkers: choose, inferenceParallelSize } = options;
+  const { rank } = context.store;
+  const isHead = receivers.includes(rank) && headOf(rank, receivers, inferenceParallelSize) === rank;
+  if (choose === undefined || !isHead) return undefined;
+  const choosing = choose({ groupIndex: groupOf(rank, inferenceParallelSize), ...waiting });
+  // The ranks may fail to meet before anyone waits for it.
+  choosing.catch(() => {});
+  return choosing;
+}
+
+/**
+ * Tells all ranks which protocols the first rank of each inference group has detected. Does nothing if the caller has
+ * chosen the protocol.
+ *
+ * @param receivers Ascending.
+ * @param choosing  From {@link startChoosing}.
  * @throws `CE_DTYPE_UNKNOWN` A chosen protocol cannot describe a tensor.
  */
 export async function chooseWorkers(
   { context, options, protocol, waiting }: UpdateRun,
   epoch: Store,
   receivers: readonly number[],
+  choosing: Promise<WorkerChoice> | undefined,
 ): Promise<ChosenWorkers> {
   const { chooseWorkers: choose, inferenceParallelSize, passes = 'one' } = options;
   if (choose === undefined) return { protocol, passes, pulls: protocol.pulls === true };
-  const { rank } = context.store;
-  const groupOf = (of: number): number =>
-    inferenceParallelSize === undefined ? 0 : Math.floor(of / inferenceParallelSize);
-  const headOf = (of: number): number | undefined => receivers.find((other) => groupOf(other) === groupOf(of));
-  const produce = async (): Promise<Uint8Array> => {
-    const isHead = receivers.includes(rank) && headOf(rank) === rank;
-    return encode(isHead ? await choose({ groupIndex: groupOf(rank), ...waiting }) : null);
-  };
-  const replies = await exchange(epoch, 'workers', produce, waiting);
+  const replies = await exchange(epoch, 'workers', async () => encode((await choosing) ?? null), waiting);
   const choices = replies.map((reply) => decode(reply) as WorkerChoice | null);
   const all = choices.filter((choice) => choice !== null);
   const protocols = new Map([...new Set(all.map(({ workers }) => workers))].map((name) => [name, protocolOf(name)]));
   for (const used of protocols.values()) for (const { tensors } of context.metas) used.check?.(tensors);
-  const head = headOf(rank);
+  const head = headOf(context.store.rank, receivers, inferenceParallelSize);
   const own = head === undefined ? undefined : choices[epoch.members.indexOf(head)];
   const loadsAgain = all.some((choice) => choice.passes === 'any');
   return {
@@ -50,6 +65,19 @@ export async function chooseWorkers(
     passes: loadsAgain ? 'any' : 'one',
     pulls: [...protocols.values()].every(({ pulls }) => pulls === true),
   };
+}
+
+function groupOf(rank: number, inferenceParallelSize: number | undefined): number {
+  return inferenceParallelSize === undefined ? 0 : Math.floor(rank / inferenceParallelSize);
+}
+
+function headOf(
+  rank: number,
+  receivers: readonly number[],
+  inferenceParallelSize: number | undefined,
+): number | undefined {
+  const group = groupOf(rank, inferenceParallelSize);
+  return receivers.find((other) => groupOf(other, inferenceParallelSize) === group);
 }
 
 function protocolOf(name: string): WorkerProtocol {

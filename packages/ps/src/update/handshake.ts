@@ -23,12 +23,14 @@ export interface Handshake {
   readonly inference: InferenceGroup;
   /** The engine's answer, if this rank asked one. */
   readonly request: Promise<void>;
+  /** This rank's worker holds the weights. */
+  markLoaded(): void;
   /** The update succeeded: the next one can use the ring. */
   keepRing(): void;
 }
 
 /** What the ranks exchanged about their workers, and about the ring of the first one. */
-export type Contact = Pick<Handshake, 'session' | 'inference' | 'request'>;
+export type Contact = Pick<Handshake, 'session' | 'inference' | 'request' | 'markLoaded'>;
 
 /** Memory that buckets pass through. */
 export type BucketMemory = Pick<Handshake, 'ring' | 'sharesRing' | 'staging' | 'keepRing'>;
@@ -102,9 +104,13 @@ export async function callWorkers(
     options.inferenceParallelSize,
     waiting,
   );
-  const request = inference.isHead ? askEngine(run, inference, version) : Promise.resolve();
+  let markLoaded = (): void => {};
+  const loaded = new Promise<void>((resolve) => {
+    markLoaded = resolve;
+  });
+  const request = inference.isHead ? askEngine(run, inference, version, loaded) : Promise.resolve();
   request.catch(life.fail);
-  return { session, inference, request };
+  return { session, inference, request, markLoaded };
 }
 
 interface LentRing {
@@ -151,6 +157,7 @@ async function askEngine(
   { options, waiting }: UpdateRun,
   { handles, index }: InferenceGroup,
   weightVersion: string | undefined,
+  loaded: Promise<void>,
 ): Promise<void> {
-  await options.requestEngine({ handles, groupIndex: index, weightVersion, ...waiting });
+  await options.requestEngine({ handles, groupIndex: index, weightVersion, loaded, ...waiting });
 }

@@ -1,8 +1,9 @@
+import type { WorkerChoice } from '@checkpoint-engine/engines';
 import type { Store } from '@checkpoint-engine/interface';
 import type { UpdateOptions } from '../api.ts';
 import { type Agreement, agree } from './agreement.ts';
 import type { BroadcastLink } from './broadcast-link.ts';
-import { type ChosenWorkers, chooseWorkers } from './choose-workers.ts';
+import { type ChosenWorkers, chooseWorkers, startChoosing } from './choose-workers.ts';
 import { propose } from './propose.ts';
 import { assignRoles, type Roles } from './roles.ts';
 import type { UpdateContext } from './update-context.ts';
@@ -31,6 +32,7 @@ export async function meet(run: UpdateRun): Promise<Meeting> {
   const { rank } = store;
   let roles!: Roles;
   let link: BroadcastLink | undefined;
+  let choosing: Promise<WorkerChoice> | undefined;
   life.signal.addEventListener('abort', () => link?.abort(life.failure), { once: true });
   life.afterFailure(() => leaveGroup(link, context));
   const agreement = await agree(
@@ -39,6 +41,7 @@ export async function meet(run: UpdateRun): Promise<Meeting> {
     () => {
       roles = rolesOf(context, options);
       if (roles.group.includes(rank)) link = links.of(roles.group);
+      choosing = startChoosing(run, roles.receivers);
       if (!options.chooseWorkers) for (const { tensors } of context.metas) protocol.check?.(tensors);
       return { proposal: propose(context, options, protocol, link), group: roles.group };
     },
@@ -51,7 +54,7 @@ export async function meet(run: UpdateRun): Promise<Meeting> {
   life.follow(epoch);
   life.onFailure((failure) => epoch.abort(failure));
   const moves = roles.receivers.includes(rank) || link !== undefined;
-  const chosen = await chooseWorkers(run, epoch, roles.receivers);
+  const chosen = await chooseWorkers(run, epoch, roles.receivers, choosing);
   return { agreement, roles, epoch, link, moves, chosen, version: versionOf(context, options, agreement) };
 }
 

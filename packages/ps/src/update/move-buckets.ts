@@ -27,7 +27,7 @@ export async function moveBuckets(
   firstSource: BucketSource,
 ): Promise<VersionChange | undefined> {
   const { watch, waiting } = run;
-  const { session, request, inference } = handshake;
+  const { session, request, inference, markLoaded } = handshake;
   let source = firstSource;
   let isAgain = false;
   let version: VersionChange | undefined;
@@ -42,7 +42,7 @@ export async function moveBuckets(
     await session?.finish({
       signal: waiting.signal,
       answer: request,
-      onPhase: (phase) => phase === 'released' && watch.enter('hook'),
+      onPhase: (phase) => (phase === 'released' ? watch.enter('hook') : markLoaded()),
     });
     const change = await confirmVersion(run, meeting, handshake, pass);
     // What the first pass found is what the instance held.

@@ -3,12 +3,15 @@ import type { RegionHold } from '../pull-channel.ts';
 import type { HostPlan } from './host-plan.ts';
 
 const MOST_NEEDS = 64;
+/** Servers alternate between a few checkpoints, and workers keep as many layouts mapped. */
+const MOST_PLANS = 4;
 
 /** What outlives an update that was pulled: plans, needs, the ring, and workers that keep regions mapped. */
 export class PullKeeper {
   readonly #needs = new Map<string, Needs>();
   readonly #holds = new Set<RegionHold>();
-  #plan: { readonly key: string; readonly plan: HostPlan } | undefined;
+  /** By key, with the plan that was used last at the end. */
+  readonly #plans = new Map<string, HostPlan>();
   #ring: HostMemory | undefined;
 
   /** Digests of the needs in memory. */
@@ -33,8 +36,14 @@ export class PullKeeper {
 
   /** Returns the plan for this key, and creates it the first time. */
   plan(key: string, make: () => HostPlan): HostPlan {
-    if (this.#plan?.key !== key) this.#plan = { key, plan: make() };
-    return this.#plan.plan;
+    const plan = this.#plans.get(key) ?? make();
+    this.#plans.delete(key);
+    this.#plans.set(key, plan);
+    for (const old of this.#plans.keys()) {
+      if (this.#plans.size <= MOST_PLANS) break;
+      this.#plans.delete(old);
+    }
+    return plan;
   }
 
   /** A ring of this size from a successful update, if there is one. */

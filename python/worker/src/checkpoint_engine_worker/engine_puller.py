@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from checkpoint_engine_worker.pull_types import Int64s, Windows
     from checkpoint_engine_worker.recording import Recording
     from checkpoint_engine_worker.region_maps import RegionName
+    from checkpoint_engine_worker.snapshot import Snapshot
 
 _LOG = logging.getLogger(__name__)
 
@@ -36,25 +37,29 @@ class EnginePuller:
 
     Args:
         engine: Describes the engine as it is now.
-        refresh: Computes again what the engine derives from weights, after a pull.
-        is_refreshed: Whether `refresh` sees to a module.
+        prepare_refresh: Finds what the engine derives from weights. It returns a function that computes these values
+            again, which is called after each pull until the engine changes.
+        is_refreshed: Whether that function computes the values of a module again.
         check: Raises where the engine cannot be written to now.
     """
 
     def __init__(
         self,
         engine: Callable[[], Engine],
-        refresh: Callable[[], object],
+        prepare_refresh: Callable[[], Callable[[], object]],
         is_refreshed: Callable[[Any], bool] = lambda _: False,
         check: Callable[[], object] = lambda: None,
     ) -> None:
         self._engine = engine
-        self._refresh = refresh
+        self._prepare_refresh = prepare_refresh
+        self._refresh: Callable[[], object] | None = None
         self._is_refreshed = is_refreshed
         self._check = check
         self._metas = ""
         self._tensors: Sequence[TensorMeta] = ()
         self._recording: Recording | None = None
+        #: The engine that has the fingerprint of the recording.
+        self._seen: Snapshot | None = None
         #: Digests of what no loader writes, from before the load that is to be proved.
         self._before: Any = None
         #: What was proved by representatives was compared with the engine's own way, after a pull.
@@ -91,11 +96,16 @@ class EnginePuller:
             metas: The digest of the list of tensors.
         """
         from checkpoint_engine_worker.fingerprint import fingerprint_of
+        from checkpoint_engine_worker.snapshot import Snapshot
 
         if metas != self._metas or self._recording is None:
             return False
         try:
-            self._recording.check(fingerprint_of(self._engine(), metas))
+            engine = self._engine()
+            if self._seen is not None and self._seen.is_current(engine):
+                return True
+            self._recording.check(fingerprint_of(engine, metas))
+            self._seen, self._refresh = Snapshot(engine), None
         except Exception as error:
             _LOG.info("The engine is recorded again: %s", error)
             self.forget()
@@ -130,6 +140,7 @@ class EnginePuller:
         try:
             proved = represent(engine, recording, self._is_refreshed)
             proved.accept(recording, fingerprint_of(self._engine(), self._metas))
+            self._seen = None
         except Exception:
             _LOG.warning("Representatives prove nothing: the first update goes through the loader", exc_info=True)
             recording.void()
@@ -145,6 +156,8 @@ class EnginePuller:
         Raises:
             CheckpointEngineError: `CE_ENGINE_MISMATCH`: the engine would have loaded other bytes.
         """
+        if self._refresh is None:
+            self._refresh = self._prepare_refresh()
         self._refresh()
         recording = self._recording
         if self._is_checked or recording is None:
@@ -185,6 +198,7 @@ class EnginePuller:
         """Notes what no loader writes, before whole tensors are loaded that a proof may follow."""
         from checkpoint_engine_worker.derived import unwritten_digests
 
+        self._seen = self._refresh = None
         if self._recording is not None and not self._recording.proved:
             self._before = unwritten_digests(self._engine(), self._recording, self._is_refreshed)
             self._proof = None
@@ -248,6 +262,7 @@ class EnginePuller:
         engine = self._engine()
         derived = changed_modules(before, unwritten_digests(engine, recording, self._is_refreshed))
         proof.result(derived).accept(recording, fingerprint_of(engine, self._metas))
+        self._seen = None
         _LOG.info("Proved against the live weights: %s", recording.summary())
         self._close_tables()
         if self._layout is not None:
@@ -309,6 +324,7 @@ class EnginePuller:
         """Forgets the recording. Idempotent."""
         self._close_tables()
         self._recording, self._metas, self._tensors = None, "", ()
+        self._seen = self._refresh = None
         self._before = self._proof = None
         self._is_checked = True
 

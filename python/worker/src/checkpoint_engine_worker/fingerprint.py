@@ -55,7 +55,7 @@ def _digest(engine: Engine, metas: str, place: Callable[[Any], object]) -> str:
     for key in sorted(engine.facts):
         digest.update(f"{key}={engine.facts[key]}\n".encode())
     tensors = list(named_tensors(engine.roots, held=False))
-    values = _small_values([named.tensor for named in tensors])
+    values = small_values([named.tensor for named in tensors])
     for named in tensors:
         form = f"{_form(named.tensor)}\0{place(named.tensor)}"
         digest.update(f"{named.path}\0{named.module}\0{named.module_class}\0{form}\n".encode())
@@ -67,7 +67,7 @@ def layer_forms(roots: Sequence[tuple[str, Any]]) -> dict[int, Hashable]:
     """For each layer number, what the engine has there: paths, classes, types, shapes, strides, small values."""
     forms: dict[int, list[Hashable]] = {}
     tensors = list(named_tensors(roots, held=False))
-    values = _small_values([named.tensor for named in tensors])
+    values = small_values([named.tensor for named in tensors])
     for named in tensors:
         split = split_layer(named.path)
         if split is not None:
@@ -98,7 +98,8 @@ def _storage(tensor: Any) -> int | None:
         return None
 
 
-def _small_values(tensors: list[Any]) -> dict[int, bytes]:
+def small_values(tensors: list[Any]) -> dict[int, bytes]:
+    """Digests of small integer buffers, by the identity of the tensor."""
     found = {}
     for tensor in tensors:
         if type(tensor) is not torch.Tensor or tensor.is_meta or tensor.is_floating_point():

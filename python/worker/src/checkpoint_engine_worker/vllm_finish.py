@@ -5,31 +5,42 @@ An update that goes through vLLM's layerwise reload does not need it: the reload
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from checkpoint_engine_worker.vllm_recording import vllm_context
-from checkpoint_engine_worker.vllm_tied import refresh_tied
+from checkpoint_engine_worker.vllm_tied import tied_modules
 
 
-def refresh_derived(models: Sequence[tuple[Any, Any]], vllm_config: Any, device: Any, runner: Any = None) -> int:
-    """Recomputes MLA's absorbed matrices and attention's scales in place. Returns the number of layers that were asked.
+def prepare_refresh(
+    models: Sequence[tuple[Any, Any]], vllm_config: Any, device: Any, runner: Any = None
+) -> Callable[[], int]:
+    """Finds MLA's absorbed matrices, attention's scales and copies of tied weights.
 
     `runner` is the worker's model runner: what its adapters derived from weights is reset.
+
+    Returns:
+        Computes them again in place, and returns the number of modules that were asked. It holds as long as the modules
+        stay the same.
     """
-    count = 0
     with vllm_context(vllm_config, device):
-        for model, config in models:
-            refresh_tied(model)
-            for module in model.modules():
-                if derives(module):
-                    module.process_weights_after_loading(config.dtype)
-                    count += 1
-    for name in ("reset_lora_state", "reset_mm_cache", "reset_encoder_cache"):
-        reset = getattr(runner, name, None)
-        if callable(reset):
+        tied = [module for model, _ in models for module in tied_modules(model)]
+        derived = [(module, config.dtype) for model, config in models for module in model.modules() if derives(module)]
+    names = ("reset_lora_state", "reset_mm_cache", "reset_encoder_cache")
+    resets = [reset for reset in (getattr(runner, name, None) for name in names) if callable(reset)]
+
+    def refresh() -> int:
+        if tied or derived:
+            with vllm_context(vllm_config, device):
+                for module in tied:
+                    module.quant_method.process_weights_after_loading(module)
+                for module, dtype in derived:
+                    module.process_weights_after_loading(dtype)
+        for reset in resets:
             reset()
-    return count
+        return len(tied) + len(derived)
+
+    return refresh
 
 
 def derives(module: Any) -> bool:

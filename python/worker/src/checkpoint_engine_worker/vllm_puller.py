@@ -34,14 +34,16 @@ def vllm_puller(
         return None
     try:
         from checkpoint_engine_worker.engine_puller import EnginePuller
-        from checkpoint_engine_worker.vllm_finish import derives, refresh_derived
-        from checkpoint_engine_worker.vllm_recording import expert_placement, vllm_engine
+        from checkpoint_engine_worker.vllm_finish import derives, prepare_refresh
+        from checkpoint_engine_worker.vllm_recording import expert_placement, model_config_digest, vllm_engine
     except ImportError as error:
         _LOG.info("Weights are not pulled: %s", error)
         return None
+    # It takes longer than all other facts, and a worker's model keeps its configuration.
+    config = {"config": model_config_digest(vllm_config)}
     return EnginePuller(
-        engine=lambda: vllm_engine(models, vllm_config, device, expert_placement(runner)),
-        refresh=lambda: refresh_derived(models, vllm_config, device, runner),
+        engine=lambda: vllm_engine(models, vllm_config, device, {**config, **expert_placement(runner)}),
+        prepare_refresh=lambda: prepare_refresh(models, vllm_config, device, runner),
         is_refreshed=derives,
         check=lambda: refuse_sleeping(device),
     )

@@ -24,7 +24,8 @@ def vllm_engine(
 ) -> Engine:
     """The engine of a worker. `models`: each model that loads the checkpoint, with its configuration.
 
-    `more_facts` are what the caller knows of the worker's runner, such as `expert_placement`.
+    `more_facts` are those that the caller knows: `expert_placement` of its runner, and `config`, the
+    `model_config_digest`, where it is known already.
     """
     roots = [("" if i == 0 else f"draft{i}", model) for i, (model, _) in enumerate(models)]
 
@@ -40,7 +41,9 @@ def vllm_engine(
                 stack.enter_context(_load_format(model))
             yield
 
-    facts = {**vllm_facts(vllm_config), **(more_facts or {})}
+    more = more_facts or {}
+    config = {} if "config" in more else {"config": model_config_digest(vllm_config)}
+    facts = {**vllm_facts(vllm_config), **config, **more}
     return Engine(load_weights, roots, device, facts, load_format, _title(facts), _process)
 
 
@@ -55,7 +58,7 @@ def vllm_context(vllm_config: Any, device: Any) -> Iterator[None]:
 
 
 def vllm_facts(vllm_config: Any) -> dict[str, str]:
-    """Whatever in the configuration changes what a loader does, or where it writes."""
+    """Whatever in the configuration changes what a loader does, or where it writes, but for the model's own one."""
     import vllm
 
     parallel = vllm_config.parallel_config
@@ -77,7 +80,6 @@ def vllm_facts(vllm_config: Any) -> dict[str, str]:
     facts["model"] = str(getattr(model, "architectures", None) or getattr(model, "model", None))
     facts["dtype"] = str(getattr(model, "dtype", None))
     facts["quantization"] = str(getattr(model, "quantization", None))
-    facts["config"] = _config_digest(getattr(model, "hf_config", None))
     facts["lora"] = str(getattr(vllm_config, "lora_config", None))
     return facts
 
@@ -99,8 +101,9 @@ def _title(facts: Mapping[str, str]) -> str:
     )
 
 
-def _config_digest(config: Any) -> str:
-    """A digest of the model's configuration, wherever it was read from."""
+def model_config_digest(vllm_config: Any) -> str:
+    """A digest of the model's own configuration, wherever it was read from."""
+    config: Any = getattr(vllm_config.model_config, "hf_config", None)
     if not callable(getattr(config, "to_dict", None)):
         return "none"
     fields = {key: value for key, value in config.to_dict().items() if key != "_name_or_path"}
