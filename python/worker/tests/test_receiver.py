@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
@@ -165,3 +166,44 @@ def test_says_which_devices_there_are() -> None:
         choose_device({"GPU-1": "a"}, torch.device("cpu"), 0)
     with pytest.raises(CheckpointEngineError, match='type "meta"'):
         choose_device({"GPU-1": "a"}, torch.device("meta"), 0)
+
+
+def asked(server: Connection, wanted: Mapping[str, object]) -> None:
+    hello = expect(server, "hello")
+    assert hello["pull"] == {"version": 1, "reports": True}
+    server.send({"type": "report"})
+    told = expect(server, "reported")
+    assert {name: told.get(name) for name in wanted} == wanted
+    assert hello["holds"] == told["weightVersion"]
+    server.send({"type": "bye", "keep": False})
+    assert server.receive() is None
+
+
+def test_reports_what_it_holds_where_nothing_is_pulled() -> None:
+    receiver = Receiver(torch.device("cpu"))
+    nothing = {"recorded": False, "proved": False, "pulls": False, "summary": None}
+    with FakeServer(lambda server: asked(server, {"weights": "initial", "checkpoint": None, **nothing})) as server:
+        receiver.report(server.address)
+    with segment(CONTENT) as handle, FakeServer(lambda server: confirmed(server, handle, "unknown")) as server:
+        receiver.receive({UUID: server.address}, Model())
+    wanted = {"weights": "loaded", "checkpoint": "step-100", "weightVersion": "v2", **nothing}
+    with FakeServer(lambda server: asked(server, wanted)) as server:
+        receiver.report(server.address)
+    assert receiver.describe()["weights"] == "loaded"
+    receiver.close()
+
+
+def test_a_report_takes_no_weights() -> None:
+    def loads(server: Connection) -> None:
+        expect(server, "hello")
+        server.send(welcome(deviceUuid=UUID, handle=b"any", sizeBytes=len(CONTENT)))
+        assert expect(server, "error")["error"]["code"] == "CE_WORKER_PROTOCOL"
+
+    receiver = Receiver(torch.device("cpu"))
+    with FakeServer(loads) as server, pytest.raises(CheckpointEngineError, match="welcome"):
+        receiver.report(server.address)
+    assert receiver.describe()["weights"] == "initial"
+    with pytest.raises(CheckpointEngineError) as raised:
+        receiver.report(server.address)
+    assert raised.value.code == "CE_PEER_UNREACHABLE"
+    receiver.close()

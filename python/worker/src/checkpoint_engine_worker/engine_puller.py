@@ -12,10 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from checkpoint_engine_worker.discard_guard import DiscardGuard
 from checkpoint_engine_worker.errors import CheckpointEngineError
 from checkpoint_engine_worker.mapped_layout import MappedLayout
 from checkpoint_engine_worker.proof import Proof
 from checkpoint_engine_worker.pull_types import Needs, Places, Summary, TensorMeta
+from checkpoint_engine_worker.weight_memory import WeightMemory
 
 if TYPE_CHECKING:
     from checkpoint_engine_worker.digest import Uint64s
@@ -40,7 +42,7 @@ class EnginePuller:
         prepare_refresh: Finds what the engine derives from weights. It returns a function that computes these values
             again, which is called after each pull until the engine changes.
         is_refreshed: Whether that function computes the values of a module again.
-        check: Raises where the engine cannot be written to now.
+        memory: What the engine keeps its weights in.
     """
 
     def __init__(
@@ -48,13 +50,14 @@ class EnginePuller:
         engine: Callable[[], Engine],
         prepare_refresh: Callable[[], Callable[[], object]],
         is_refreshed: Callable[[Any], bool] = lambda _: False,
-        check: Callable[[], object] = lambda: None,
+        memory: WeightMemory | None = None,
     ) -> None:
         self._engine = engine
         self._prepare_refresh = prepare_refresh
         self._refresh: Callable[[], object] | None = None
         self._is_refreshed = is_refreshed
-        self._check = check
+        self._memory = memory or WeightMemory()
+        self._guard = DiscardGuard(self._memory, is_refreshed)
         self._metas = ""
         self._tensors: Sequence[TensorMeta] = ()
         self._recording: Recording | None = None
@@ -110,6 +113,9 @@ class EnginePuller:
             _LOG.info("The engine is recorded again: %s", error)
             self.forget()
             return False
+        if self.is_proved and not self._guard.restore():
+            self.forget()
+            return False
         return True
 
     def learn(self, metas: str, tensors: Sequence[TensorMeta]) -> None:
@@ -146,6 +152,7 @@ class EnginePuller:
             recording.void()
             return
         self._is_checked = False
+        self._guard.keep(engine, recording)
         _LOG.info("Proved by representatives of %d kinds of modules: %s", proved.kinds, recording.summary())
 
     def refresh(self) -> None:
@@ -185,11 +192,9 @@ class EnginePuller:
         from checkpoint_engine_worker.pull_columns import summary_fields
 
         recording = self._recording
-        found: dict[str, Any] = {
-            "recorded": recording is not None,
-            "proved": self.is_proved,
-            "engine": self._engine().title,
-        }
+        found: dict[str, Any] = {"recorded": recording is not None, "proved": self.is_proved}
+        if not self._memory.asleep():
+            found["engine"] = self._engine().title
         if recording is not None:
             found.update(fingerprint=recording.fingerprint, summary=summary_fields(recording.summary()))
         return found
@@ -231,7 +236,6 @@ class EnginePuller:
         """Copies what the engine needs of the layout, or of these places. Returns the bytes."""
         if self._layout is None:
             raise ValueError("Nothing is mapped to be pulled from")
-        self._check()
         return self._layout.pull(places)
 
     def prove(self, places: Places | None, *, is_last: bool) -> bool:
@@ -264,6 +268,7 @@ class EnginePuller:
         proof.result(derived).accept(recording, fingerprint_of(engine, self._metas))
         self._seen = None
         _LOG.info("Proved against the live weights: %s", recording.summary())
+        self._guard.keep(engine, recording)
         self._close_tables()
         if self._layout is not None:
             self._layout.prepare(recording)
@@ -327,6 +332,7 @@ class EnginePuller:
         self._seen = self._refresh = None
         self._before = self._proof = None
         self._is_checked = True
+        self._guard.forget()
 
     def _close_tables(self) -> None:
         self._held = None

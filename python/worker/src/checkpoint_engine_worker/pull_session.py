@@ -18,6 +18,7 @@ from checkpoint_engine_worker.pull_columns import (
     summary_fields,
 )
 from checkpoint_engine_worker.pull_types import DTYPE_BITS, TensorMeta
+from checkpoint_engine_worker.report_session import reported
 from checkpoint_engine_worker.version import PROTOCOL_VERSION
 
 if TYPE_CHECKING:
@@ -82,9 +83,7 @@ class PullSession:
         if self._is_report or self.is_surveyed:
             raise unexpected("report")
         self._is_report = True
-        names = ("weights", "checkpoint", "updateId")
-        state = {name: self._session.state[name] for name in names if name in self._session.state}
-        self._session.link.send({"type": "reported", **state, **self._puller.describe()})
+        self._session.link.send(reported(self._session.state, self._puller))
 
     def _on_survey(self, message: dict[str, Any]) -> None:
         texts = ("intent", "checkpoint", "updateId", "deviceUuid", "metasDigest")

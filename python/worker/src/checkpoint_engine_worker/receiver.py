@@ -10,6 +10,7 @@ from checkpoint_engine_worker.device import choose_device
 from checkpoint_engine_worker.errors import CheckpointEngineError
 from checkpoint_engine_worker.session import DEFAULT_TIMEOUT_S, ReceivedUpdate, UpdateSession
 from checkpoint_engine_worker.shared_buffer import BufferKeeper
+from checkpoint_engine_worker.weight_memory import WeightMemory
 from checkpoint_engine_worker.worker_state import WorkerState
 
 if TYPE_CHECKING:
@@ -22,20 +23,45 @@ if TYPE_CHECKING:
 
 _LOG = logging.getLogger(__name__)
 
+#: A server that asks for a report waits for it.
+_REPORT_TIMEOUT_S = 30.0
+
 
 class Receiver:
     """What a worker keeps between updates: the mapping of the buffer, and what it knows of its weights."""
 
-    def __init__(self, device: torch.device, local_rank: int = 0) -> None:
+    def __init__(self, device: torch.device, local_rank: int = 0, memory: WeightMemory | None = None) -> None:
         self._device = device
         self._local_rank = local_rank
         self._buffers = BufferKeeper()
         self._state = WorkerState()
         self._turn = threading.Lock()
+        self._memory = memory or WeightMemory()
+        self._discards_seen = 0
 
     def describe(self) -> dict[str, Any]:
         """Plain data: the package, the protocols that it speaks, and the state of the weights."""
-        return self._state.describe()
+        self._notice_discards()
+        asleep = self._memory.asleep()
+        return {**self._state.describe(), **({"asleep": list(asleep)} if asleep else {})}
+
+    def check_awake(self) -> None:
+        """Raises `CheckpointEngineError` (`CE_ENGINE_FAILED`) while the weights have no memory."""
+        self._memory.check()
+
+    def report(self, address: str, puller: EnginePuller | None = None) -> None:
+        """Tells a server what `describe` returns, and what was decided for the modules of the model.
+
+        Args:
+            address: Where the server waits.
+            puller: As for `receive`.
+
+        Raises:
+            CheckpointEngineError: The server cannot be told.
+        """
+        from checkpoint_engine_worker.report_session import report
+
+        report(address, self.describe(), puller, _REPORT_TIMEOUT_S)
 
     def forget_version(self) -> None:
         """Something else is about to write to the model."""
@@ -70,6 +96,12 @@ class Receiver:
         finally:
             self._turn.release()
 
+    def _notice_discards(self) -> None:
+        discards = self._memory.discards()
+        if discards != self._discards_seen:
+            self._discards_seen = discards
+            self._state.discarded()
+
     def close(self) -> None:
         """Unmaps what is kept for the next update. Idempotent."""
         self._buffers.close()
@@ -77,7 +109,8 @@ class Receiver:
     def _receive(
         self, handles: Mapping[str, str], target: WeightTarget, timeout_s: float, puller: EnginePuller | None
     ) -> ReceivedUpdate:
-        known = self._state.describe()
+        self._memory.check()
+        known = self.describe()
         uuid = choose_device(handles, self._device, self._local_rank)
         session = UpdateSession(
             handles[uuid],

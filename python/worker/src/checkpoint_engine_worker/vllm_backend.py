@@ -19,6 +19,7 @@ from checkpoint_engine_worker.receiver import Receiver
 from checkpoint_engine_worker.session import DEFAULT_TIMEOUT_S
 from checkpoint_engine_worker.version import PROTOCOL_VERSION
 from checkpoint_engine_worker.vllm_puller import vllm_puller
+from checkpoint_engine_worker.vllm_sleep import VllmMemory
 from checkpoint_engine_worker.vllm_target import VllmTarget
 
 if TYPE_CHECKING:
@@ -30,6 +31,8 @@ class InitInfo(WeightTransferInitInfo):  # type: ignore[misc]
     """The body of `/init_weight_transfer_engine`: other backends refuse it, so that it tells this one from them."""
 
     checkpoint_engine_protocol: int = PROTOCOL_VERSION
+    #: Where each worker tells what it is and holds. Absent before an update.
+    report_to: str | None = None
 
 
 @dataclass
@@ -51,10 +54,11 @@ class CheckpointEngineBackend(WeightTransferEngine[InitInfo, UpdateInfo]):  # ty
     def __init__(self, config: Any, vllm_config: Any, device: Any, model: Any) -> None:
         super().__init__(config, vllm_config, device, model)
         self._puller: EnginePuller | None = None
-        self._receiver = Receiver(device, vllm_config.parallel_config.rank % _workers_of_host(vllm_config))
+        rank_of_host = vllm_config.parallel_config.rank % _workers_of_host(vllm_config)
+        self._receiver = Receiver(device, rank_of_host, VllmMemory(device))
 
     def init_transfer_engine(self, init_info: InitInfo) -> None:
-        """Checks that the parameter server speaks the same protocol."""
+        """Checks that the parameter server speaks the same protocol, and that an update can come; or sends a report."""
         if init_info.checkpoint_engine_protocol != PROTOCOL_VERSION:
             raise CheckpointEngineError(
                 "CE_WORKER_PROTOCOL",
@@ -62,19 +66,20 @@ class CheckpointEngineBackend(WeightTransferEngine[InitInfo, UpdateInfo]):  # ty
                 f"the parameter server {init_info.checkpoint_engine_protocol}",
                 "Install releases of checkpoint-engine-worker and of the npm packages that speak the same protocol",
             )
+        if init_info.report_to is None:
+            self._receiver.check_awake()
+        else:
+            self._receiver.report(init_info.report_to, self._target_puller())
 
     def start_weight_update(self) -> None:
         """Does nothing: the model is touched when the first bytes are there."""
 
     def receive_weights(self, update_info: UpdateInfo) -> None:
         """Receives the whole update."""
-        models = [(self.model, self.model_config)]
-        target = VllmTarget(models, self.vllm_config, self.device)
+        target = VllmTarget([(self.model, self.model_config)], self.vllm_config, self.device)
         # A draft model is small, and comes in a pass of its own: it goes through its loader.
         is_draft = self.model is not self._default_model
-        if not is_draft and self._puller is None:
-            self._puller = vllm_puller(models, self.vllm_config, self.device)
-        puller = None if is_draft else self._puller
+        puller = None if is_draft else self._target_puller()
         self._receiver.receive(update_info.handles, target, update_info.timeout_s, puller)
 
     def finish_weight_update(self) -> None:
@@ -83,6 +88,12 @@ class CheckpointEngineBackend(WeightTransferEngine[InitInfo, UpdateInfo]):  # ty
     def shutdown(self) -> None:
         """Unmaps what is kept for the next update."""
         self._receiver.close()
+
+    def _target_puller(self) -> EnginePuller | None:
+        if self._puller is None:
+            models = [(self._default_model, self._default_model_config)]
+            self._puller = vllm_puller(models, self.vllm_config, self.device)
+        return self._puller
 
     @staticmethod
     def trainer_send_weights(*_: Any, **__: Any) -> None:

@@ -10,12 +10,17 @@ from checkpoint_engine_worker.engine_logging import log_like
 from checkpoint_engine_worker.receiver import Receiver
 from checkpoint_engine_worker.session import DEFAULT_TIMEOUT_S
 from checkpoint_engine_worker.vllm_puller import vllm_puller
+from checkpoint_engine_worker.vllm_sleep import VllmMemory, watch_sleep
 from checkpoint_engine_worker.vllm_target import VllmTarget, shares_checkpoint
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from checkpoint_engine_worker.engine_puller import EnginePuller
+
+
+# A worker imports this module before it can sleep, and makes its receiver when it is first asked.
+watch_sleep()
 
 
 class WorkerExtension:
@@ -47,7 +52,7 @@ def _receiver_of(worker: Any) -> Receiver:
     receiver = worker.__dict__.get("_checkpoint_engine_receiver")
     if not isinstance(receiver, Receiver):
         log_like("vllm")
-        receiver = Receiver(worker.device, worker.local_rank)
+        receiver = Receiver(worker.device, worker.local_rank, VllmMemory(worker.device))
         worker._checkpoint_engine_receiver = receiver
     return receiver
 

@@ -6,7 +6,7 @@ import logging
 import os
 from typing import TYPE_CHECKING, Any
 
-from checkpoint_engine_worker.vllm_target import refuse_sleeping
+from checkpoint_engine_worker.vllm_sleep import VllmMemory
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -45,5 +45,5 @@ def vllm_puller(
         engine=lambda: vllm_engine(models, vllm_config, device, {**config, **expert_placement(runner)}),
         prepare_refresh=lambda: prepare_refresh(models, vllm_config, device, runner),
         is_refreshed=derives,
-        check=lambda: refuse_sleeping(device),
+        memory=VllmMemory(device),
     )

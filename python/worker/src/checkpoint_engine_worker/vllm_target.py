@@ -6,7 +6,6 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 from checkpoint_engine_worker import vllm_reload
-from checkpoint_engine_worker.errors import CheckpointEngineError
 from checkpoint_engine_worker.target import copies, synchronize
 from checkpoint_engine_worker.torch_module import torch_module
 
@@ -35,7 +34,6 @@ class VllmTarget:
 
     def begin(self) -> None:
         """Chooses the way of loading, and prepares the models for it."""
-        refuse_sleeping(self._device)
         reasons = [vllm_reload.needs_reload(model, self._device) for model, _ in self._models]
         reason = next((reason for reason in reasons if reason), None)
         _LOG.info("Loading %s", f"layer by layer: {reason}" if reason else "straight into the parameters")
@@ -103,21 +101,3 @@ def shares_checkpoint(vllm_config: Any) -> bool:
     speculative = getattr(vllm_config, "speculative_config", None)
     draft = getattr(speculative, "draft_model_config", None)
     return draft is not None and draft.model == vllm_config.model_config.model
-
-
-def refuse_sleeping(device: torch.device) -> None:
-    """Raises `CheckpointEngineError` (`CE_ENGINE_FAILED`) where the weights' memory is given back to the device."""
-    if device.type != "cuda":
-        return
-    try:
-        from vllm.device_allocator.cumem import CuMemAllocator
-    except ImportError:
-        return
-    allocator = CuMemAllocator.instance
-    blocks = allocator.pointer_to_data.values() if allocator else ()
-    if any(block.tag == "weights" and getattr(block, "is_asleep", False) for block in blocks):
-        raise CheckpointEngineError(
-            "CE_ENGINE_FAILED",
-            "The engine sleeps: its weights have no memory to load into",
-            "POST /wake_up?tags=weights to the engine, and run the update again",
-        )

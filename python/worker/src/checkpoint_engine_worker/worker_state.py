@@ -14,7 +14,9 @@ if TYPE_CHECKING:
 
 
 class WorkerState:
-    """`initial`: the engine's own weights. `updating`. `loaded`. `unknown`: an update ended in its middle."""
+    """`initial`: the engine's own weights. `updating`. `loaded`. `unknown`: an update ended in its middle, or the
+    engine has discarded its weights since the last one.
+    """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -65,6 +67,11 @@ class WorkerState:
         about = {"error": {"code": error.code, "message": error.what}}
         # What was not written to is what it was.
         self._set("unknown" if is_touched else before, {} if is_touched else self._held, about)
+
+    def discarded(self) -> None:
+        """The engine has discarded its weights: what the model holds then is arbitrary."""
+        message = "The engine discarded its weights, as its sleep mode does on level 2"
+        self._set("unknown", {}, {"error": {"code": "CE_ENGINE_FAILED", "message": message}})
 
     def describe(self) -> dict[str, Any]:
         """Plain data."""

@@ -1,0 +1,59 @@
+"""A session that only tells what a worker is and holds, for engines that have no way to ask their workers."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from checkpoint_engine_worker.address import parse_address
+from checkpoint_engine_worker.messages import message_type, unexpected
+from checkpoint_engine_worker.server_link import ServerLink
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from checkpoint_engine_worker.engine_puller import EnginePuller
+
+#: As `WORKER_PULL_VERSION`.
+_PULL_VERSION = 1
+
+
+def reported(state: Mapping[str, Any], puller: EnginePuller | None) -> dict[str, Any]:
+    """The message `reported`.
+
+    Args:
+        state: What the worker tells of itself.
+        puller: What pulls for the worker; `None` where pulling is switched off.
+    """
+    told = {name: value for name, value in state.items() if name not in ("protocols", "error")}
+    decided = puller.describe() if puller else {"recorded": False, "proved": False, "engine": "", "pulls": False}
+    return {"type": "reported", **told, **decided}
+
+
+def report(address: str, state: Mapping[str, Any], puller: EnginePuller | None, timeout_s: float) -> None:
+    """Tells a server what this worker is and holds. Nothing is loaded, recorded, mapped or written.
+
+    Args:
+        address: Where the server waits.
+        state: What the worker tells of itself.
+        puller: What pulls for the worker; `None` where pulling is switched off.
+        timeout_s: Bounds each wait for the server.
+
+    Raises:
+        CheckpointEngineError: `CE_PEER_UNREACHABLE`, `CE_PEER_LOST`, `CE_TIMEOUT`, `CE_WORKER_PROTOCOL`.
+    """
+    offers = {"holds": state.get("weightVersion"), "pull": {"version": _PULL_VERSION, "reports": True}}
+    link = ServerLink.connect(parse_address(address), timeout_s, offers)
+    try:
+        _expect(link, "report")
+        link.send(reported(state, puller))
+        _expect(link, "bye")
+    except Exception as error:
+        raise link.fail(error) from error
+    finally:
+        link.close()
+
+
+def _expect(link: ServerLink, wanted: str) -> None:
+    kind = message_type(link.receive())
+    if kind != wanted:
+        raise unexpected(kind)
