@@ -58,7 +58,7 @@ export function vllmExtension(loading: VllmLoading): EngineAdapter {
       }),
       failureIn: somethingReturned,
     },
-    hints: HINTS,
+    hints: VLLM_HINTS,
     afterFailure: UNKNOWN,
   };
 }
@@ -75,7 +75,7 @@ export function vllmBackend(loading: VllmLoading): EngineAdapter {
     passes: loading.loadsDraft ? 'any' : 'one',
     before: (reports, update) => [
       ...(before?.(reports, update) ?? []),
-      { path: '/init_weight_transfer_engine', body: { init_info: { checkpoint_engine_protocol: 2 } } },
+      INIT_BACKEND,
       // Where this parameter server dies, vLLM does not go on naming the earlier version.
       ...(update.weightVersion === undefined ? [] : [versionStep(UNKNOWN_VERSION)]),
       start('/start_weight_update'),
@@ -92,12 +92,19 @@ export function vllmBackend(loading: VllmLoading): EngineAdapter {
         : []),
       ...(after?.(reports, update) ?? []),
     ],
-    hints: HINTS,
+    hints: VLLM_HINTS,
     afterFailure: UNKNOWN,
   };
 }
 
-const HINTS = {
+/** Checks the protocol of the workers of the backend, and that their weights have memory. Changes nothing. */
+export const INIT_BACKEND = {
+  path: '/init_weight_transfer_engine',
+  body: { init_info: { checkpoint_engine_protocol: 2 } },
+} as const;
+
+/** Hints for requests to vLLM with a receiver of this project. */
+export const VLLM_HINTS = {
   missing: 'Start vLLM with VLLM_SERVER_DEV_MODE=1: without it the route does not exist',
   failed: "Read detail, which has the answer, and vLLM's log",
   slow: "Check vLLM's log for what its workers wait for; raise the time-out if it is only slow",

@@ -4,6 +4,7 @@ import type { EngineClient, EngineOptions, EngineUpdate, EngineWait, WorkerChoic
 import type { EngineDescription } from './engine-description.ts';
 import { httpEngine } from './http-engine.ts';
 import { type VllmLoading, vllmBackend, vllmExtension, vllmV1 } from './vllm-adapters.ts';
+import { checkAwake } from './vllm-sleep.ts';
 import { describeVllm, findVllmWay, type VllmWay, vllmVersion, wayText } from './vllm-way.ts';
 
 /** Options of {@link vllmEngine}. */
@@ -47,6 +48,7 @@ class VllmEngine implements EngineClient {
   #way: VllmWay | undefined;
   /** The client for the way that was found last. */
   #found: EngineClient | undefined;
+  #awake: Promise<void> | undefined;
 
   constructor(options: VllmOptions) {
     this.#options = options;
@@ -82,10 +84,20 @@ class VllmEngine implements EngineClient {
 
   lookAhead(wait: EngineWait): void {
     this.#found?.lookAhead?.(wait);
+    this.#awake = this.#checkAwake(wait);
+    this.#awake.catch(() => {});
   }
 
   async preflight(update: EngineUpdate): Promise<void> {
-    await (await this.#clientOf(update)).preflight!(update);
+    const client = await this.#clientOf(update);
+    await client.preflight!(update);
+    if (client !== this.#found) return;
+    const awake = this.#awake?.then(
+      () => true,
+      () => false,
+    );
+    this.#awake = undefined;
+    if (!(await awake)) await this.#checkAwake(update);
   }
 
   async update(update: EngineUpdate): Promise<void> {
@@ -109,6 +121,11 @@ class VllmEngine implements EngineClient {
       'The update uses worker protocol v2, but vLLM has no receiver for it',
       'Start vLLM with the Python package checkpoint-engine-worker, see docs/update-vllm.md, or use protocol v1',
     );
+  }
+
+  async #checkAwake(wait: EngineWait): Promise<void> {
+    const { endpoints, apiKey, pause = 'off' } = this.#options;
+    await checkAwake({ endpoints, apiKey, logger: this.#logger }, this.#way?.name ?? 'v1', pause, wait);
   }
 
   #client(way: VllmWay): EngineClient {

@@ -399,3 +399,73 @@ describe('vllmEngine.describe', () => {
     });
   });
 });
+
+describe('vllmEngine.preflight, in sleep mode', () => {
+  const sleeping = (is_sleeping: boolean, status = 200): Step => ({
+    method: 'GET',
+    path: '/is_sleeping',
+    status,
+    reply: { is_sleeping },
+  });
+  const sizes: Step[] = ['true', 'false'].map((dp) => ({
+    method: 'GET',
+    path: `/get_world_size?include_dp=${dp}`,
+    reply: { world_size: 1 },
+  }));
+  const found = (asleep?: readonly string[]) => describeCall({ results: [{ ...worker, asleep }] });
+  const byExtension = [info(extension('mine.Extension')), found(), ...sizes];
+  const byBackend = [info({ weight_transfer_config: BACKEND }), ...sizes];
+  const init = (reply: unknown, status: number): Step => ({
+    method: 'POST',
+    path: '/init_weight_transfer_engine',
+    body: { init_info: { checkpoint_engine_protocol: 2 } },
+    status,
+    reply,
+  });
+  const preflight = (fake: FakeEngine, pause: 'off' | 'keep' = 'off'): Promise<void> =>
+    vllmEngine({ endpoints: [fake.endpoint], pause }).preflight!(update);
+
+  it('asks nothing more of an engine that is awake, or has no sleep mode', async () => {
+    await withEngine([...byExtension, sleeping(false)], (fake) => preflight(fake, 'keep'));
+    await withEngine([...byExtension, sleeping(true, 404)], (fake) => preflight(fake, 'keep'));
+    await withEngine([...byBackend, sleeping(false)], (fake) => preflight(fake, 'keep'));
+  });
+
+  it('refuses weights without memory', async () => {
+    await withEngine([...byExtension, sleeping(true), found(['kv_cache', 'weights'])], async (fake) => {
+      await expect(preflight(fake)).rejects.toMatchObject({
+        code: 'CE_ENGINE_FAILED',
+        message: expect.stringContaining('its weights have no memory'),
+        hint: expect.stringContaining('/wake_up?tags=weights'),
+      });
+    });
+    const said = { error: { message: 'CE_ENGINE_FAILED: The engine sleeps: its weights have no memory', code: 500 } };
+    await withEngine([...byBackend, sleeping(true), init(said, 500)], async (fake) => {
+      await expect(preflight(fake)).rejects.toMatchObject({
+        code: 'CE_ENGINE_FAILED',
+        message: expect.stringContaining('The engine sleeps'),
+      });
+    });
+  });
+
+  it('updates an engine whose weights are awake, and does not resume what sleeps on', async () => {
+    const partly = [...byExtension, sleeping(true), found(['kv_cache'])];
+    await withEngine(partly, (fake) => preflight(fake));
+    await withEngine(partly, async (fake) => {
+      await expect(preflight(fake, 'keep')).rejects.toMatchObject({
+        code: 'CE_ENGINE_FAILED',
+        message: expect.stringContaining('sleeps in part (kv_cache)'),
+        hint: expect.stringContaining('without --pause'),
+      });
+    });
+    // A paused engine reports the same.
+    await withEngine([...byExtension, sleeping(true), found()], (fake) => preflight(fake, 'keep'));
+    await withEngine([...byBackend, sleeping(true), init({}, 200)], (fake) => preflight(fake));
+  });
+
+  it('takes answers of other forms for an engine that is awake', async () => {
+    for (const reply of [{ results: [null] }, { results: 'none' }, { results: [{ asleep: [1] }] }, 'text']) {
+      await withEngine([...byExtension, sleeping(true), describeCall(reply)], (fake) => preflight(fake, 'keep'));
+    }
+  });
+});

@@ -105,10 +105,9 @@ class EnginePuller:
             return False
         try:
             engine = self._engine()
-            if self._seen is not None and self._seen.is_current(engine):
-                return True
-            self._recording.check(fingerprint_of(engine, metas))
-            self._seen, self._refresh = Snapshot(engine), None
+            if self._seen is None or not self._seen.is_current(engine):
+                self._recording.check(fingerprint_of(engine, metas))
+                self._seen, self._refresh = Snapshot(engine), None
         except Exception as error:
             _LOG.info("The engine is recorded again: %s", error)
             self.forget()
