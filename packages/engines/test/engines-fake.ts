@@ -16,6 +16,8 @@ export interface Step {
   readonly status?: number;
   /** JSON, or text as it is. */
   readonly reply?: unknown;
+  /** Sent at the same time as its neighbors with the same mark. */
+  readonly atOnce?: boolean;
   /** Where a redirect points. */
   readonly location?: string;
   /**
@@ -25,7 +27,10 @@ export interface Step {
   readonly before?: (() => Promise<void>) | 'hang' | 'drop' | 'half';
 }
 
-/** An engine's HTTP server that accepts exactly the requests that it was told of, in their order. */
+/**
+ * An engine's HTTP server that accepts exactly the requests that it was told of, in their order. Steps in a row that are
+ * `atOnce` come in any order.
+ */
 export class FakeEngine {
   readonly endpoint: EngineEndpoint;
   readonly #server: Server;
@@ -75,7 +80,7 @@ export class FakeEngine {
       if (!response.writableFinished) this.cutCount++;
     });
     this.askedCount++;
-    const step = this.#steps.shift();
+    const step = this.#take(request);
     const fault =
       step === undefined ? `unexpected ${request.method} ${request.url}` : this.#faultOf(request, text, step);
     if (fault !== undefined) {
@@ -98,6 +103,13 @@ export class FakeEngine {
       ...(location && { location }),
     });
     response.end(isText ? reply : JSON.stringify(reply));
+  }
+
+  #take({ url }: IncomingMessage): Step | undefined {
+    const firstLater = this.#steps.findIndex(({ atOnce }) => atOnce !== true);
+    const now = firstLater < 0 ? this.#steps : this.#steps.slice(0, firstLater);
+    const at = now.findIndex(({ path }) => path === url);
+    return this.#steps.splice(Math.max(at, 0), 1)[0];
   }
 
   #faultOf(request: IncomingMessage, text: string, step: Step): string | undefined {

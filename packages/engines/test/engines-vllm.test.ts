@@ -266,20 +266,26 @@ describe('vllmEngine.update', () => {
   });
 
   it('uses in the pre-flight what it asked ahead, and asks again after a failure', async () => {
-    const [first, ...others] = looks;
-    const steps = [EXTENSION, describeCall({ results: [worker] }), ...looks];
+    const ahead = [...looks, { method: 'GET', path: '/is_sleeping', reply: { is_sleeping: false } } as const];
+    const [first, ...others] = ahead;
+    const steps = [EXTENSION, describeCall({ results: [worker] }), ...ahead.map((step) => ({ ...step, atOnce: true }))];
     await withEngine(steps, async (fake) => {
       const engine = vllmEngine({ endpoints: [fake.endpoint] });
       await engine.choose!(wait);
       engine.lookAhead!(wait);
       await engine.preflight!(update);
     });
-    await withEngine([...steps.slice(0, 2), { ...first!, before: 'hang' }, first!, ...others], async (fake) => {
+    const hang = { before: 'hang', atOnce: true } as const;
+    const failing = [
+      { ...first!, ...hang },
+      { ...others[1]!, ...hang },
+    ];
+    await withEngine([...steps.slice(0, 2), ...failing, first!, ...others], async (fake) => {
       const engine = vllmEngine({ endpoints: [fake.endpoint] });
       await engine.choose!(wait);
       const stop = new AbortController();
       engine.lookAhead!({ ...wait, signal: stop.signal });
-      await vi.waitFor(() => expect(fake.askedCount).toBe(3));
+      await vi.waitFor(() => expect(fake.askedCount).toBe(4));
       stop.abort();
       await engine.preflight!(update);
     });

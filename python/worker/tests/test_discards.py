@@ -92,7 +92,7 @@ class Rig:
         self.memory = Memory(self.toy, **options)
         # An engine that leaves what was loaded as it is.
         self.puller = EnginePuller(
-            lambda: replace(self.toy.engine(), process=lambda module: None), lambda: None, memory=self.memory
+            lambda: replace(self.toy.engine(), process=lambda module: None), lambda: lambda: None, memory=self.memory
         )
 
     def update(self, seed: int) -> set[str]:
