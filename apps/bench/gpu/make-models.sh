@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Makes the checkpoints that measure.sh wants, two of each kind, on the GPUs of the machine at the same time.
 #
-#   make-models.sh FOLDER [KIND...]      KIND: qwen3 qwen3-moe qwen3-fp8 deepseek-v3-fp8
+#   make-models.sh FOLDER [KIND...]      KIND: qwen3 qwen3-moe qwen3-fp8 deepseek-v3-fp8 (the default), kimi-k2 kimi-k2-bf16
 set -u
 out=$1
 shift

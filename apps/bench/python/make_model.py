@@ -2,60 +2,115 @@
 
 usage: make_model.py KIND SEED OUT [--layers N] [--tiny]
 
-KIND: qwen3 (Qwen3-8B's shapes, 36 layers), qwen3-moe (Qwen3-30B-A3B's, 12 layers), qwen3-fp8 and deepseek-v3-fp8 (small,
-block-quantized). With --tiny all of them fit a CPU. OUT.config gets the config alone, for --load-format dummy.
+KIND:
+    qwen3             Qwen3-8B's shapes, 36 layers, 15.3 GiB
+    qwen3-moe         Qwen3-30B-A3B's shapes, 12 layers, 15.1 GiB
+    qwen3-fp8         block-quantized, small
+    deepseek-v3-fp8   MLA and experts, block-quantized, small
+    kimi-k2           the 139,583 tensors of Kimi-K2, block-quantized, with smaller shapes, 8.9 GiB
+    kimi-k2-bf16      the same architecture in BF16, with 121 layers, so that it has as many tensors, 9.3 GiB
+
+With --tiny all of them fit a CPU. OUT.config gets the config alone, for --load-format dummy.
 """
 
 import argparse
 import json
+import math
 import os
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 import torch
-from safetensors.torch import save_file
 
 SHARD_BYTES = 2 << 30
+CHUNK = 1 << 26  # numbers made at a time: a bound of the memory that it takes
+
+
+@dataclass(frozen=True)
+class Sort:
+    """What the numbers of a tensor are like."""
+
+    dtype: str
+    item_bytes: int
+    make: Callable[[int, "torch.Generator"], torch.Tensor]
+
+
+def uniform(count: int, generator: torch.Generator, low: float, high: float) -> torch.Tensor:
+    return torch.rand(count, device=generator.device, generator=generator) * (high - low) + low
+
+
+def normal(count: int, generator: torch.Generator) -> torch.Tensor:
+    return torch.randn(count, device=generator.device, generator=generator)
+
+
+# In the order in which a shard has them: then every tensor begins at a multiple of its element's size.
+SORTS = {
+    "scale": Sort("F32", 4, lambda count, generator: uniform(count, generator, 0.75, 1.25) * 0.0015),
+    "bias": Sort("F32", 4, lambda count, generator: uniform(count, generator, 0, 0.1)),
+    "weight": Sort("BF16", 2, lambda count, generator: (normal(count, generator) * 0.02).to(torch.bfloat16)),
+    "norm": Sort("BF16", 2, lambda count, generator: uniform(count, generator, 0.75, 1.25).to(torch.bfloat16)),
+    "fp8": Sort(
+        "F8_E4M3",
+        1,
+        lambda count, generator: (normal(count, generator) * 20).clamp_(-400, 400).to(torch.float8_e4m3fn),
+    ),
+}
 
 
 class Checkpoint:
+    """Tensors are noted first, and made for a whole shard at once: a list of 100,000 takes seconds."""
+
     def __init__(self, out: str, seed: int):
         self.out = out
-        self.device = "cuda" if torch.cuda.is_available() else "cpu"
-        self.generator = torch.Generator(self.device).manual_seed(seed)
-        self.shard, self.shard_bytes, self.shards, self.total_bytes = {}, 0, 0, 0
+        self.generator = torch.Generator("cuda" if torch.cuda.is_available() else "cpu").manual_seed(seed)
+        self.shard: dict[str, list[tuple[str, tuple[int, ...]]]] = {sort: [] for sort in SORTS}
+        self.shard_bytes, self.shards, self.total_bytes = 0, 0, 0
         self.index: dict[str, str] = {}
         os.makedirs(out, exist_ok=True)
 
-    def put(self, name: str, tensor: torch.Tensor) -> None:
-        self.shard[name] = tensor
-        self.shard_bytes += tensor.nbytes
-        self.total_bytes += tensor.nbytes
+    def put(self, name: str, sort: str, *shape: int) -> None:
+        size = math.prod(shape) * SORTS[sort].item_bytes
+        self.shard[sort].append((name, shape))
+        self.shard_bytes += size
+        self.total_bytes += size
         if self.shard_bytes > SHARD_BYTES:
             self.flush()
 
     def flush(self) -> None:
-        if not self.shard:
+        if self.shard_bytes == 0:
             return
         self.shards += 1
         file = f"model-{self.shards:05d}.safetensors"
-        tensors = {name: tensor.cpu().contiguous() for name, tensor in self.shard.items()}
-        save_file(tensors, f"{self.out}/{file}", metadata={"format": "pt"})
-        self.index.update(dict.fromkeys(tensors, file))
-        self.shard, self.shard_bytes = {}, 0
+        header: dict[str, dict] = {"__metadata__": {"format": "pt"}}
+        end = 0
+        for sort, tensors in self.shard.items():
+            for name, shape in tensors:
+                start, end = end, end + math.prod(shape) * SORTS[sort].item_bytes
+                header[name] = {"dtype": SORTS[sort].dtype, "shape": shape, "data_offsets": [start, end]}
+                self.index[name] = file
+        text = json.dumps(header).encode()
+        text += b" " * (-len(text) % 8)
+        with open(f"{self.out}/{file}", "wb") as written:
+            written.write(len(text).to_bytes(8, "little") + text)
+            for sort, tensors in self.shard.items():
+                left = sum(math.prod(shape) for _, shape in tensors)
+                while left > 0:
+                    count = min(left, CHUNK)
+                    made = SORTS[sort].make(count, self.generator)
+                    written.write(made.cpu().view(torch.uint8).numpy())
+                    left -= count
+        self.shard = {sort: [] for sort in SORTS}
+        self.shard_bytes = 0
 
     def bf16(self, name: str, *shape: int) -> None:
-        values = torch.randn(*shape, device=self.device, dtype=torch.bfloat16, generator=self.generator)
-        self.put(f"{name}.weight", values * 0.02)
+        self.put(f"{name}.weight", "weight", *shape)
 
     def norm(self, name: str, size: int) -> None:
-        values = torch.rand(size, device=self.device, generator=self.generator)
-        self.put(f"{name}.weight", (values * 0.5 + 0.75).to(torch.bfloat16))
+        self.put(f"{name}.weight", "norm", size)
 
     def fp8(self, name: str, out: int, into: int) -> None:
-        values = torch.randn(out, into, device=self.device, generator=self.generator) * 20
-        self.put(f"{name}.weight", values.clamp(-400, 400).to(torch.float8_e4m3fn))
-        blocks = (-(-out // 128), -(-into // 128))
-        scales = torch.rand(*blocks, device=self.device, generator=self.generator)
-        self.put(f"{name}.weight_scale_inv", (scales * 0.5 + 0.75) * 0.0015)
+        self.put(f"{name}.weight", "fp8", out, into)
+        self.put(f"{name}.weight_scale_inv", "scale", -(-out // 128), -(-into // 128))
 
     def end(self, config: dict) -> None:
         self.flush()
@@ -137,72 +192,106 @@ def qwen3(checkpoint: Checkpoint, layers: int, tiny: bool, is_moe: bool, is_fp8:
     return config | (dict(quantization_config=QUANTIZED) if is_fp8 else {})
 
 
-def deepseek_v3(checkpoint: Checkpoint, layers: int) -> dict:
-    hidden, inner, width, vocabulary, heads, experts, q_rank, kv_rank = 1024, 2048, 256, 32768, 16, 16, 256, 512
-    linear = checkpoint.fp8
-    checkpoint.bf16("model.embed_tokens", vocabulary, hidden)
+@dataclass(frozen=True)
+class DeepSeek:
+    """Sizes of a model of DeepSeek-V3's architecture. The sizes of attention heads are those of DeepSeek-V3."""
+
+    hidden: int
+    inner: int
+    width: int
+    vocabulary: int
+    experts: int
+    groups: int
+    chosen_groups: int
+    chosen: int
+    is_fp8: bool
+    heads: int = 16
+    q_rank: int = 256
+    kv_rank: int = 512
+    nope: int = 128
+    rope: int = 64
+    value: int = 128
+
+
+DEEPSEEK = {
+    "deepseek-v3-fp8": DeepSeek(1024, 2048, 256, 32768, 16, 4, 2, 4, True),
+    # An expert has a block of 128 for each of four tensor-parallel ranks.
+    "kimi-k2": DeepSeek(256, 2048, 512, 163840, 384, 1, 1, 8, True),
+    "kimi-k2-bf16": DeepSeek(128, 1024, 256, 163840, 384, 1, 1, 8, False),
+}
+
+
+def tiny_deepseek(sizes: DeepSeek) -> DeepSeek:
+    return replace(
+        sizes, hidden=128, inner=256, width=128, vocabulary=512, heads=4, q_rank=128, kv_rank=128, nope=64, value=64
+    )
+
+
+def deepseek_v3(checkpoint: Checkpoint, layers: int, sizes: DeepSeek) -> dict:
+    hidden, heads = sizes.hidden, sizes.heads
+    linear = checkpoint.fp8 if sizes.is_fp8 else checkpoint.bf16
+    checkpoint.bf16("model.embed_tokens", sizes.vocabulary, hidden)
     for index in range(layers):
         layer = f"model.layers.{index}"
         checkpoint.norm(f"{layer}.input_layernorm", hidden)
         checkpoint.norm(f"{layer}.post_attention_layernorm", hidden)
         attention = f"{layer}.self_attn"
-        linear(f"{attention}.q_a_proj", q_rank, hidden)
-        checkpoint.norm(f"{attention}.q_a_layernorm", q_rank)
-        linear(f"{attention}.q_b_proj", heads * 192, q_rank)
-        linear(f"{attention}.kv_a_proj_with_mqa", kv_rank + 64, hidden)
-        checkpoint.norm(f"{attention}.kv_a_layernorm", kv_rank)
-        linear(f"{attention}.kv_b_proj", heads * 256, kv_rank)
-        linear(f"{attention}.o_proj", hidden, heads * 128)
-        mlps = [(f"{layer}.mlp", inner)]
+        linear(f"{attention}.q_a_proj", sizes.q_rank, hidden)
+        checkpoint.norm(f"{attention}.q_a_layernorm", sizes.q_rank)
+        linear(f"{attention}.q_b_proj", heads * (sizes.nope + sizes.rope), sizes.q_rank)
+        linear(f"{attention}.kv_a_proj_with_mqa", sizes.kv_rank + sizes.rope, hidden)
+        checkpoint.norm(f"{attention}.kv_a_layernorm", sizes.kv_rank)
+        linear(f"{attention}.kv_b_proj", heads * (sizes.nope + sizes.value), sizes.kv_rank)
+        linear(f"{attention}.o_proj", hidden, heads * sizes.value)
+        mlps = [(f"{layer}.mlp", sizes.inner)]
         if index > 0:
-            checkpoint.bf16(f"{layer}.mlp.gate", experts, hidden)
-            bias = torch.rand(experts, device=checkpoint.device, generator=checkpoint.generator) * 0.1
-            checkpoint.put(f"{layer}.mlp.gate.e_score_correction_bias", bias)
-            mlps = [(f"{layer}.mlp.experts.{expert}", width) for expert in range(experts)]
-            mlps.append((f"{layer}.mlp.shared_experts", width))
+            checkpoint.bf16(f"{layer}.mlp.gate", sizes.experts, hidden)
+            checkpoint.put(f"{layer}.mlp.gate.e_score_correction_bias", "bias", sizes.experts)
+            mlps = [(f"{layer}.mlp.experts.{expert}", sizes.width) for expert in range(sizes.experts)]
+            mlps.append((f"{layer}.mlp.shared_experts", sizes.width))
         for mlp, size in mlps:
             linear(f"{mlp}.gate_proj", size, hidden)
             linear(f"{mlp}.up_proj", size, hidden)
             linear(f"{mlp}.down_proj", hidden, size)
     checkpoint.norm("model.norm", hidden)
-    checkpoint.bf16("lm_head", vocabulary, hidden)
-    return dict(
+    checkpoint.bf16("lm_head", sizes.vocabulary, hidden)
+    config = dict(
         COMMON,
         architectures=["DeepseekV3ForCausalLM"],
         model_type="deepseek_v3",
         hidden_size=hidden,
-        intermediate_size=inner,
-        moe_intermediate_size=width,
+        intermediate_size=sizes.inner,
+        moe_intermediate_size=sizes.width,
         num_hidden_layers=layers,
         num_attention_heads=heads,
         num_key_value_heads=heads,
-        vocab_size=vocabulary,
-        n_routed_experts=experts,
+        vocab_size=sizes.vocabulary,
+        n_routed_experts=sizes.experts,
         n_shared_experts=1,
-        num_experts_per_tok=4,
-        n_group=4,
-        topk_group=2,
+        num_experts_per_tok=sizes.chosen,
+        n_group=sizes.groups,
+        topk_group=sizes.chosen_groups,
         topk_method="noaux_tc",
         scoring_func="sigmoid",
         norm_topk_prob=True,
         routed_scaling_factor=2.5,
         first_k_dense_replace=1,
         moe_layer_freq=1,
-        q_lora_rank=q_rank,
-        kv_lora_rank=kv_rank,
-        qk_nope_head_dim=128,
-        qk_rope_head_dim=64,
-        v_head_dim=128,
+        q_lora_rank=sizes.q_rank,
+        kv_lora_rank=sizes.kv_rank,
+        qk_nope_head_dim=sizes.nope,
+        qk_rope_head_dim=sizes.rope,
+        v_head_dim=sizes.value,
         rope_theta=1e4,
         num_nextn_predict_layers=0,
         ep_size=1,
         aux_loss_alpha=0.001,
         seq_aux=True,
-        quantization_config=QUANTIZED,
     )
+    return config | (dict(quantization_config=QUANTIZED) if sizes.is_fp8 else {})
 
 
-LAYERS = {"qwen3": 36, "qwen3-moe": 12, "qwen3-fp8": 8, "deepseek-v3-fp8": 4}
+LAYERS = {"qwen3": 36, "qwen3-moe": 12, "qwen3-fp8": 8, "deepseek-v3-fp8": 4, "kimi-k2": 61, "kimi-k2-bf16": 121}
 
 
 def main() -> None:
@@ -215,8 +304,9 @@ def main() -> None:
     options = parser.parse_args()
     layers = options.layers or (3 if options.tiny else LAYERS[options.kind])
     checkpoint = Checkpoint(options.out.rstrip("/"), options.seed)
-    if options.kind == "deepseek-v3-fp8":
-        config = deepseek_v3(checkpoint, layers)
+    sizes = DEEPSEEK.get(options.kind)
+    if sizes is not None:
+        config = deepseek_v3(checkpoint, layers, tiny_deepseek(sizes) if options.tiny else sizes)
     else:
         config = qwen3(checkpoint, layers, options.tiny, "moe" in options.kind, "fp8" in options.kind)
     checkpoint.end(config)

@@ -6,6 +6,8 @@ receiver is among them, `bench_offer` says whether the server owns up to it: so 
 
 import importlib
 import os
+import threading
+import time
 
 import torch
 
@@ -40,6 +42,53 @@ def digest_of(tensor: torch.Tensor) -> int:
     return total
 
 
+class MemoryWatch:
+    """Device memory in use: before, the most in between, and after. Sampled by a thread, since the worker is busy."""
+
+    def __init__(self, device: torch.device):
+        self._device = device
+        self._ends = threading.Event()
+        torch.cuda.synchronize(device)
+        torch.cuda.reset_peak_memory_stats(device)
+        self._before = self._most = self._now()
+        self._thread = threading.Thread(target=self._sample, daemon=True)
+        self._thread.start()
+
+    def end(self) -> dict:
+        """Bytes: what torch has in tensors, what it has from the device, what all processes on the device have."""
+        torch.cuda.synchronize(self._device)
+        after = self._now()
+        self._ends.set()
+        self._thread.join(timeout=5)
+        most = {name: max(self._most[name], after[name]) for name in after}
+        most["allocated"] = torch.cuda.max_memory_allocated(self._device)
+        most["reserved"] = torch.cuda.max_memory_reserved(self._device)
+        return {"before": self._before, "most": most, "after": after, "processes": self._processes()}
+
+    def _now(self) -> dict[str, int]:
+        free, total = torch.cuda.mem_get_info(self._device)
+        allocated, reserved = torch.cuda.memory_allocated(self._device), torch.cuda.memory_reserved(self._device)
+        return {"allocated": allocated, "reserved": reserved, "device": total - free}
+
+    def _sample(self) -> None:
+        while not self._ends.is_set():
+            now = self._now()
+            self._most = {name: max(self._most[name], now[name]) for name in now}
+            time.sleep(0.005)
+
+    def _processes(self) -> dict[str, int]:
+        """What the driver says of each process on the device: bytes by process ID as the driver's machine counts them."""
+        try:
+            from vllm.third_party import pynvml
+
+            pynvml.nvmlInit()
+            handle = pynvml.nvmlDeviceGetHandleByUUID(f"GPU-{torch.cuda.get_device_properties(self._device).uuid}")
+            found = pynvml.nvmlDeviceGetComputeRunningProcesses(handle)
+            return {str(process.pid): int(process.usedGpuMemory or 0) for process in found}
+        except Exception as error:
+            return {f"not known: {type(error).__name__}: {error}": 0}
+
+
 class BenchExtension(*Bases):
     def checkpoint_engine_describe(self) -> dict:
         """What the receiver says, where it is there and offered."""
@@ -50,6 +99,15 @@ class BenchExtension(*Bases):
 
     def bench_offer(self, offers: bool) -> None:
         self._bench_offers = offers
+
+    def bench_watch_memory(self, watches: bool) -> dict:
+        """Begins to watch the device's memory, or ends it and tells what was seen. Empty without a GPU."""
+        if not torch.cuda.is_available():
+            return {}
+        if watches:
+            self._bench_memory = MemoryWatch(self.device)
+            return {}
+        return {"pid": os.getpid(), **self._bench_memory.end()}
 
     def bench_digest(self) -> dict:
         """Of this worker's model."""

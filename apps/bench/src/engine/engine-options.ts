@@ -7,9 +7,12 @@ export interface EngineScenarioOptions {
   /** A server that runs already, instead of one that is started. */
   readonly endpoint?: string | undefined;
   readonly python: string;
+  readonly device: 'cuda' | 'host';
   readonly ranks: number;
   readonly updates: number;
   readonly peer: boolean;
+  /** Updates of the Python tool's first process; the second one makes a single one. @default `updates` */
+  readonly peerUpdates?: number | undefined;
   /** The server of `endpoint` was started with the first checkpoint: updates with it have to leave what it has. */
   readonly loaded: boolean;
   /** Ours speak to the receiver of the server, which has to have it. The Python tool never does. */

@@ -4,6 +4,7 @@ import { readCheckpoint } from '@checkpoint-engine/meta';
 import { deviceFloors } from '../floors/device-floors.ts';
 import { publish } from '../report/publish.ts';
 import type { ResultRow } from '../report/result.ts';
+import { memoryFigures } from './device-memory.ts';
 import type { EngineScenarioOptions, Way } from './engine-options.ts';
 import { engineResult } from './engine-result.ts';
 import { Evidence } from './evidence.ts';
@@ -34,7 +35,7 @@ export async function engineScenario(options: EngineScenarioOptions): Promise<vo
       for (const variant of options.variants) rows.push(await measureWay(way, variant, engine, evidence, options));
     }
     if (options.peer) rows.push(...(await measurePeer(engine, evidence, options)));
-    const floors = await deviceFloors('cuda', ranks);
+    const floors = await deviceFloors(options.device, ranks);
     const sized = rows.map((row) => ({ ...row, model: options.modelName, ranks, sizeBytes }));
     publish(engineResult(options, { rows: sized, floors, sizeBytes, tensorCount: tensors.length }), options);
   } finally {
@@ -57,27 +58,46 @@ async function measureWay(
   options: EngineScenarioOptions,
 ): Promise<ResultRow> {
   const { checkpoints, ranks, updates } = options;
-  const args = variant === '' ? [] : variant.split(' ');
+  const args = [
+    ...(options.device === 'host' ? ['--device', 'host'] : []),
+    ...(variant === '' ? [] : variant.split(' ')),
+  ];
   const [one, other] = checkpoints;
   const names: Record<string, string> = { one, other };
+  // A first update prepares the workers, whether within it or before.
+  await engine.watchMemory();
   const served = way === 'serve' ? await ServedUpdates.start(engine.url, names, ranks, args) : undefined;
   const run = (name: string): Promise<OwnUpdate> =>
     served?.update(name) ??
     cliUpdate(engine.url, names[name]!, ranks, [way === 'cli' ? '--stream' : '--no-stream', ...args]);
   const done: OwnUpdate[] = [];
   let wrong = 0;
+  let memory: Record<string, number> = {};
+  const look = async (when: string): Promise<void> => {
+    const seen = await engine.seenMemory();
+    memory = { ...memory, ...memoryFigures(when, seen) };
+    say(`  memory, ${when} update: ${JSON.stringify(seen)}`);
+  };
   try {
     for (let round = 0; round <= updates; round++) {
       const name = round % 2 === 0 ? 'one' : 'other';
       done.push(await run(name));
+      if (round === 0) await look('first');
       wrong += await evidence.compare(name);
     }
+    // Watching takes time of the worker, so this one is not timed.
+    await engine.watchMemory();
+    await run('one');
+    await look('later');
+    wrong += await evidence.compare('one');
   } finally {
     await served?.stop();
   }
   const [warmup, ...counted] = done.map(({ durationsMs }) => durationsMs.update!);
   const { durationsMs, bucketCount, bucketBytes, deviceBytes } = done.at(-1)!;
   const { update: _, ...phasesMs } = durationsMs;
+  const gathered = served?.gatherMs.map((ms) => ms.toFixed(0)).join(', ');
+  if (gathered !== undefined) say(`${way} ${variant}: metas gathered and workers prepared in ${gathered} ms`);
   say(`${way} ${variant}: ${[warmup, ...counted].map((ms) => ms?.toFixed(0)).join(', ')} ms, ${wrong} wrong`);
   say(`  ${JSON.stringify(done.at(-1))}`);
   return {
@@ -91,9 +111,11 @@ async function measureWay(
     settings: { ...(variant !== '' && { args: variant }), ...(options.throughReceiver && { receiver: true }) },
     figures: {
       wallMs: done.at(-1)!.wallMs,
+      ...(served !== undefined && { firstGatherMs: served.gatherMs[0]!, secondGatherMs: served.gatherMs[1]! }),
+      ...memory,
       ...(bucketCount !== undefined && { bucketCount }),
     },
-    checked: done.length,
+    checked: done.length + 1,
     wrong,
   };
 }
@@ -101,7 +123,7 @@ async function measureWay(
 async function measurePeer(
   engine: VllmEngine,
   evidence: Evidence,
-  { checkpoints, python, ranks, updates }: EngineScenarioOptions,
+  { checkpoints, python, ranks, updates, peerUpdates: inARow = updates }: EngineScenarioOptions,
 ): Promise<ResultRow[]> {
   const firstMs: number[] = [];
   const laterMs: number[] = [];
@@ -109,7 +131,7 @@ async function measurePeer(
   let registerMs = 0;
   for (const [at, name] of (['other', 'one'] as const).entries()) {
     const folder = checkpoints[name === 'one' ? 0 : 1];
-    const figures = await peerUpdates(python, engine.url, folder, ranks, at === 0 ? updates : 1);
+    const figures = await peerUpdates(python, engine.url, folder, ranks, at === 0 ? inARow : 1);
     const [first, ...later] = figures.update_s.map((seconds) => seconds * 1000);
     firstMs.push(first!);
     laterMs.push(...later);

@@ -7,6 +7,7 @@ import process from 'node:process';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { freePort } from '@checkpoint-engine/cli';
+import type { WorkerMemory } from './device-memory.ts';
 
 /** A vLLM server that a scenario starts. */
 export interface VllmOptions {
@@ -91,6 +92,17 @@ export class VllmEngine {
       results: readonly { readonly digest: string }[];
     };
     return results.map(({ digest }) => digest);
+  }
+
+  /** Begins to watch the device memory of all workers. */
+  async watchMemory(): Promise<void> {
+    await this.#post('/collective_rpc', { method: 'bench_watch_memory', args: [true] });
+  }
+
+  /** What the workers saw since {@link VllmEngine.watchMemory}. */
+  async seenMemory(): Promise<readonly Partial<WorkerMemory>[]> {
+    const call = { method: 'bench_watch_memory', args: [false] };
+    return ((await this.#post('/collective_rpc', call)) as { results: readonly Partial<WorkerMemory>[] }).results;
   }
 
   /** Whether the workers say that they have the receiver, where they do. */

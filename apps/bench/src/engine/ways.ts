@@ -44,6 +44,8 @@ export async function cliUpdate(
 
 /** `checkpoint-engine serve`, which keeps checkpoints and communicators, and its API. */
 export class ServedUpdates {
+  /** What metas of each checkpoint took, in order. Workers that pull are prepared with them. */
+  readonly gatherMs: number[] = [];
   readonly #server: Server;
 
   private constructor(server: Server) {
@@ -60,7 +62,12 @@ export class ServedUpdates {
     const server = await Server.startWith(['--nproc-per-node', `${ranks}`, '--endpoint', url, ...args]);
     const served = new ServedUpdates(server);
     try {
-      for (const [name, folder] of Object.entries(folders)) await server.register(name, folder);
+      for (const [name, folder] of Object.entries(folders)) {
+        await server.ask('POST', `/v1/checkpoints/${name}/files`, { files: [folder] });
+        const startedAtMs = performance.now();
+        await server.ask('POST', `/v1/checkpoints/${name}/gather-metas`);
+        served.gatherMs.push(performance.now() - startedAtMs);
+      }
     } catch (error) {
       await server.stop();
       throw error;

@@ -58,6 +58,7 @@ export function addUpdateCommand(program: Command): void {
       [''],
     )
     .option('--model-name <name>', 'of --engine: name of the model in results', 'a model')
+    .option('--peer-updates <n>', 'of --engine: updates of the Python tool in a row (default: --updates)', Number)
     .option('--trace <file>', 'write a trace of the last update of all ranks, for https://ui.perfetto.dev')
     .addHelpText(
       'after',

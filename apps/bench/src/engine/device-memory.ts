@@ -1,0 +1,35 @@
+/** Device memory in use. Bytes. */
+interface InUse {
+  /** In tensors of the worker. */
+  readonly allocated: number;
+  /** That torch in the worker holds, in tensors or not. */
+  readonly reserved: number;
+  /** Of all processes on the device. */
+  readonly device: number;
+}
+
+/** What a worker saw of its device's memory while it was watched. */
+export interface WorkerMemory {
+  readonly before: InUse;
+  readonly most: InUse;
+  readonly after: InUse;
+  /** What the driver says of each process on the device, by process ID. */
+  readonly processes: Readonly<Record<string, number>>;
+}
+
+/**
+ * What an update took beyond what was in use before it, of the worker where it was the most. Bytes; empty without a GPU.
+ *
+ * @param when Prefix of the names: `first`, `later`.
+ */
+export function memoryFigures(when: string, workers: readonly Partial<WorkerMemory>[]): Record<string, number> {
+  const seen = workers.filter((worker): worker is WorkerMemory => worker.before !== undefined);
+  if (seen.length === 0) return {};
+  const most = (of: (worker: WorkerMemory) => number): number => Math.max(...seen.map(of));
+  return {
+    [`${when}AllocatedBytes`]: most(({ before, most }) => most.allocated - before.allocated),
+    [`${when}ReservedBytes`]: most(({ before, most }) => most.reserved - before.reserved),
+    [`${when}DeviceBytes`]: most(({ before, most }) => most.device - before.device),
+    [`${when}KeptBytes`]: most(({ before, after }) => after.device - before.device),
+  };
+}
