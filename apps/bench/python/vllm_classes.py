@@ -8,9 +8,9 @@ Hopper GPU, because vLLM's kernels for CPUs pack them. What it answers for token
 
 import argparse
 import json
-import logging
 import os
 import tempfile
+import traceback
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 os.environ.update(VLLM_ENABLE_V1_MULTIPROCESSING="0", VLLM_CPU_KVCACHE_SPACE="1", HF_HUB_OFFLINE="1")
@@ -90,7 +90,7 @@ class Handler(BaseHTTPRequestHandler):
             else:
                 self._answer(200 if self.path == "/reset_prefix_cache" else 404, {})
         except Exception as error:
-            logging.exception("%s failed", self.path)
+            traceback.print_exc()
             self._answer(500, {"error": f"{type(error).__name__}: {error}"})
 
     def log_message(self, *_: object) -> None:

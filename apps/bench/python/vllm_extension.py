@@ -49,6 +49,8 @@ class MemoryWatch:
         self._device = device
         self._ends = threading.Event()
         torch.cuda.synchronize(device)
+        # What torch holds for nobody would hide what an update takes.
+        torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats(device)
         self._before = self._most = self._now()
         self._thread = threading.Thread(target=self._sample, daemon=True)

@@ -60,6 +60,7 @@ class EnginePuller:
         self._guard = DiscardGuard(self._memory, is_refreshed)
         self._metas = ""
         self._tensors: Sequence[TensorMeta] = ()
+        self._sizes_bytes = np.zeros(0, dtype=np.int64)
         self._recording: Recording | None = None
         #: The engine that has the fingerprint of the recording.
         self._seen: Snapshot | None = None
@@ -90,7 +91,9 @@ class EnginePuller:
     @property
     def sizes_bytes(self) -> Int64s:
         """Of the tensors of the checkpoint, by index."""
-        return np.array([tensor.size_bytes for tensor in self._tensors], dtype=np.int64)
+        if len(self._sizes_bytes) != len(self._tensors):
+            self._sizes_bytes = np.array([tensor.size_bytes for tensor in self._tensors], dtype=np.int64)
+        return self._sizes_bytes
 
     def knows(self, metas: str) -> bool:
         """Whether these tensors were recorded, on the engine as it is now.
@@ -126,7 +129,7 @@ class EnginePuller:
         from checkpoint_engine_worker.recording_cache import user_cache
 
         self.forget()
-        self._metas, self._tensors = metas, tensors
+        self._metas, self._tensors, self._sizes_bytes = metas, tensors, np.zeros(0, dtype=np.int64)
         try:
             self._recording = record(self._engine(), tensors, metas=metas, cache=user_cache())
         except Exception:
@@ -327,7 +330,7 @@ class EnginePuller:
     def forget(self) -> None:
         """Forgets the recording. Idempotent."""
         self._close_tables()
-        self._recording, self._metas, self._tensors = None, "", ()
+        self._recording, self._metas, self._tensors, self._sizes_bytes = None, "", (), np.zeros(0, dtype=np.int64)
         self._seen = self._refresh = None
         self._before = self._proof = None
         self._is_checked = True

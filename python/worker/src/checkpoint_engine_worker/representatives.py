@@ -26,6 +26,8 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
+import torch
+
 from checkpoint_engine_worker.engine import Engine
 from checkpoint_engine_worker.errors import CheckpointEngineError
 from checkpoint_engine_worker.kinds import Group, groups_of, kinds_of
@@ -97,6 +99,7 @@ def represent(
             trials.failed.update({group.number: Verdict(failed.kind, reason) for group in kind[1:]})
         trials.load([(group, _sample(recording, group, 0)) for group in others], random[0])
         trials.process(others, fills)
+    _release_scratch(engine.device)
     for number, verdict in trials.failed.items():
         verdicts[number] = verdict
     proved = frozenset(group.number for group in others if verdicts[group.number].kind == "direct")
@@ -115,7 +118,14 @@ def differing_samples(engine: Engine, recording: Recording) -> dict[int, str]:
         trials = ModuleTrials(engine, recording)
         trials.load([(group, _sample(recording, group, 1)) for group in groups], live)
         trials.process(groups, [lambda owner, _: live.bytes_of(owner)])
+    _release_scratch(engine.device)
     return {number: verdict.reason for number, verdict in trials.failed.items()}
+
+
+def _release_scratch(device: Any) -> None:
+    """Returns the memory of trials to the device: the largest module twice, which nothing else needs."""
+    if torch.device(device).type == "cuda":
+        torch.cuda.empty_cache()
 
 
 def check_samples(engine: Engine, recording: Recording) -> None:
