@@ -9,7 +9,7 @@
 #           8005 qwen3-fp8, 8006 deepseek-v3-fp8: one GPU each, started with checkpoint A
 # kimi      8011 kimi-k2, started with checkpoint A, 8012 kimi-k2-bf16: one GPU each
 # kimi-tp   8013 kimi-k2, started with checkpoint A, 8014 kimi-k2-bf16: all GPUs
-# ep        8021 qwen3-moe, 8022 deepseek-v3-fp8, started with checkpoint A: all GPUs, each expert on one of them
+# ep        8021 qwen3-moe, 8022 deepseek-v3-fp8, started with checkpoint A: two GPUs, each expert on one of them
 set -u
 models=$1
 shift
@@ -51,8 +51,8 @@ for set; do
       start 8014 "$all" kimi-k2-bf16 "${mla[@]}"
       ;;
     ep)
-      start 8021 "$all" qwen3-moe "${flash[@]}" --enable-expert-parallel
-      start_loaded 8022 "$all" deepseek-v3-fp8 "${mla[@]}" --enable-expert-parallel
+      start 8021 0,1 qwen3-moe "${flash[@]}" --enable-expert-parallel
+      start_loaded 8022 0,1 deepseek-v3-fp8 "${mla[@]}" --enable-expert-parallel
       ;;
     *) echo "There is no set $set: usual, kimi, kimi-tp, ep" >&2; exit 2 ;;
   esac
