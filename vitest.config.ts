@@ -6,13 +6,13 @@ const resolve = { conditions: ['@checkpoint-engine/source', 'node', 'import', 'd
 const expect = { poll: { timeout: 15_000 } };
 const ssr = { resolve: { conditions: ['@checkpoint-engine/source', 'node', 'import', 'default'] } };
 
-// Long: a hundred thousand messages for everything that reads bytes of others, and the pace of updates beside strangers.
-// `npm run test:stress` runs them, and nothing else does.
+// Tests that take minutes or hours: fuzzing, kills, leaks, the pace of updates while strangers connect. Each file begins
+// with its duration and the variables that change it. Only `npm run test:stress` runs them.
 const stress = {
   test: {
     expect,
     name: 'stress',
-    include: ['packages/*/test/**/*.stress.ts'],
+    include: ['packages/*/test/**/*.stress.ts', 'apps/*/test/**/*.stress.ts'],
     pool: 'forks' as const,
     maxWorkers: 1,
     testTimeout: 1_800_000,

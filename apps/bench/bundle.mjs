@@ -3,6 +3,7 @@
 //
 //   npm run bundle -w apps/bench            writes bundle/ at the root of the repository
 //   bundle/run bench update --help          on the other machine
+//   bundle/run test apps/bench/test/kill.stress.ts
 import { execFileSync } from 'node:child_process';
 import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -31,42 +32,55 @@ function addDependencies(folder) {
     ...Object.keys(manifest.dependencies ?? {}).map((name) => [name, true]),
     ...Object.keys(manifest.optionalDependencies ?? {}).map((name) => [name, false]),
   ];
-  for (const [name, isRequired] of wanted) {
-    const source = findPackage(name, folder);
-    if (source === undefined) {
-      if (isRequired) throw new Error(`${name}, needed by ${manifest.name}, is not installed: run npm ci`);
-      continue;
-    }
-    if (done.has(source)) continue;
-    done.add(source);
-    const target = join(stage, relative(root, source));
-    if (name.startsWith('@checkpoint-engine/')) {
-      mkdirSync(target, { recursive: true });
-      for (const part of ['package.json', 'dist', 'prebuilds', 'python']) {
-        const path = join(source, part);
-        if (existsSync(path)) {
-          cpSync(path, join(target, part), {
-            recursive: true,
-            filter: (file) => statSync(file).isDirectory() || /\.(js|mjs|json|node|py)$/.test(file),
-          });
-        }
-      }
-    } else {
-      cpSync(source, target, {
-        recursive: true,
-        dereference: true,
-        filter: (path) =>
-          isForThisPlatform(path) && (statSync(path).isDirectory() || /\.(c?js|mjs|json|node)$/.test(path)),
-      });
-    }
-    addDependencies(source);
+  for (const [name, isRequired] of wanted) addPackage(name, folder, isRequired);
+}
+
+function addPackage(name, from, isRequired = true) {
+  const source = findPackage(name, from);
+  if (source === undefined) {
+    if (isRequired) throw new Error(`${name}, needed by ${from}, is not installed: run npm ci`);
+    return;
   }
+  if (done.has(source)) return;
+  done.add(source);
+  const target = join(stage, relative(root, source));
+  if (name.startsWith('@checkpoint-engine/')) {
+    mkdirSync(target, { recursive: true });
+    for (const part of ['package.json', 'dist', 'prebuilds', 'python']) {
+      const path = join(source, part);
+      if (existsSync(path)) {
+        cpSync(path, join(target, part), {
+          recursive: true,
+          filter: (file) => statSync(file).isDirectory() || /\.(js|mjs|json|node|py)$/.test(file),
+        });
+      }
+    }
+  } else {
+    cpSync(source, target, {
+      recursive: true,
+      dereference: true,
+      filter: (path) =>
+        isForThisPlatform(path) && (statSync(path).isDirectory() || /\.(c?js|mjs|json|node)$/.test(path)),
+    });
+  }
+  addDependencies(source);
+}
+
+function testsOf(name) {
+  return `packages/${name}/test`;
 }
 
 const bench = join(root, 'apps/bench');
 addDependencies(bench);
-for (const part of ['package.json', 'dist', 'python', 'build']) {
+for (const part of ['package.json', 'dist', 'python', 'build', 'test']) {
   cpSync(join(bench, part), join(stage, 'apps/bench', part), { recursive: true });
+}
+// Tests that need a GPU or an hour, and what runs them.
+writeFileSync(join(stage, 'package.json'), '{"type": "module"}\n');
+addPackage('vitest', root);
+addPackage('@checkpoint-engine/transport-compliance', root);
+for (const path of ['vitest.config.ts', 'tools/test', ...['device', 'transport-nccl', 'transport-rdma'].map(testsOf)]) {
+  cpSync(join(root, path), join(stage, path), { recursive: true });
 }
 
 const git = (...args) => execFileSync('git', args, { cwd: root, encoding: 'utf8' }).trim();
@@ -94,7 +108,7 @@ if (!existsSync(nodeArchive)) {
 writeFileSync(
   join(out, 'run'),
   `#!/bin/sh
-# Unpacks the bundle once, then runs: run bench ARGS..., run cli ARGS..., run node ARGS...
+# Unpacks the bundle once, then runs: run bench ARGS..., run cli ARGS..., run test FILE..., run node ARGS...
 set -e
 here=$(cd "$(dirname "$0")" && pwd)
 to=\${CHECKPOINT_ENGINE_BUNDLE_DIR:-/tmp/checkpoint-engine-bundle}
@@ -117,8 +131,12 @@ shift
 case $what in
   bench) exec "$to/bin/node" "$to/apps/bench/dist/main.js" "$@" ;;
   cli) exec "$to/bin/node" "$to/node_modules/@checkpoint-engine/cli/dist/main.js" "$@" ;;
+  test)
+    cd "$to"
+    STRESS=1 exec "$to/bin/node" node_modules/vitest/vitest.mjs run --project integration --project stress "$@"
+    ;;
   node) exec "$to/bin/node" "$@" ;;
-  *) echo "usage: run bench|cli|node ARGS..." >&2; exit 2 ;;
+  *) echo "usage: run bench|cli|test|node ARGS..." >&2; exit 2 ;;
 esac
 `,
   { mode: 0o755 },

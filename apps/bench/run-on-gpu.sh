@@ -6,7 +6,8 @@
 # Figures of one GPU:      table (update, beside the Python tool) register register-fresh startup memory sizes kimi
 #                          stream cold big
 # Figures of all GPUs:     multi multi-sizes multi-subset multi-glm
-# Checks:                  quick correct checks compliance kill p2p (needs bundle/mooncake)
+# Updates of odd tensors:   quick correct p2p (needs bundle/mooncake)
+# Tests, without figures:  checks compliance kill
 #
 # Each step stands alone and takes a few minutes at most. Results are packed into OUT/results.tar.gz after each step; what
 # is printed is short. RANKS (all GPUs), JOINERS (1, of p2p), UPDATES, MODEL and SCALE override what a step takes. DEVICE=host tries the steps
@@ -39,6 +40,13 @@ bench() {
     echo "FAILED: $name"
     tail -n 15 "$results/$name.log"
   }
+}
+# Tests that need a GPU: yes or no, no figures.
+gpu_test() {
+  local name=$1
+  shift
+  REQUIRE_GPU=1 "$run" test "$@" >"$results/$name.txt" 2>&1 || failed="$failed $name"
+  tail -n 40 "$results/$name.txt"
 }
 say() { printf '\n=== %s (%s s)\n' "$1" "$SECONDS"; }
 
@@ -80,22 +88,12 @@ for step; do
       bench correct-16MiB update --brief "${on[@]:0:2}" --scale 3GiB --updates 20 --bucket-sizes 16MiB
       bench correct-shared update --brief "${on[@]:0:2}" --scale 3GiB --updates 10 --bucket-sizes 16MiB --ranks $((gpus + 1))
       ;;
-    checks)
-      lm=$CHECKPOINT_ENGINE_BENCH_DATA/lm
-      [ -d "$lm" ] || python3 "$root/apps/bench/python/make_lm.py" --dir "$lm"
-      "$run" bench checks --dir "$("$run" bench checkpoint --model qwen3-8b --scale 3GiB)" --lm-dir "$lm" || failed="$failed checks"
-      ;;
-    compliance)
-      "$run" bench compliance ${RANKS:+--ranks "$RANKS"} >"$results/compliance.txt" 2>&1 || failed="$failed compliance"
-      grep -E '^(NCCL |skipped:|[0-9]+ ranks|# (tests|pass|fail|skipped|duration))' "$results/compliance.txt"
-      grep -A 25 -E '^ {8,}not ok' "$results/compliance.txt" | head -n 150
-      ;;
+    checks) gpu_test checks apps/bench/test/checks.stress.ts ;;
+    kill) gpu_test kill apps/bench/test/kill.stress.ts -t cuda ;;
+    compliance) gpu_test compliance packages/device/test/cuda.gpu.test.ts packages/transport-nccl/test/compliance.gpu.test.ts ;;
     p2p)
       # Needs bundle/mooncake (apps/bench/carry-mooncake.sh), or MOONCAKE_PYTHON, a Python that has Mooncake.
       bench p2p p2p join --brief "${on[@]:0:2}" --receiver "$([ "${DEVICE:-cuda}" = cuda ] && echo python || echo ours)" --mooncake-python "${MOONCAKE_PYTHON:-$root/bundle/mooncake/python}" --scale "${SCALE:-3GiB}" --updates "${UPDATES:-3}" --ranks "${JOINERS:-1}"
-      ;;
-    kill)
-      bench kill kill --dir "$("$run" bench checkpoint --model qwen3-8b --scale 3GiB)" --ranks "${KILL_RANKS:-3}"
       ;;
     *)
       echo "unknown step $step" >&2

@@ -8,9 +8,12 @@ const MAIN = fileURLToPath(new URL('../dist/main.js', import.meta.url));
 
 /** An engine on the host for tests: the command's own demo worker at a Unix socket. */
 export interface TestWorker {
+  readonly pid: number;
   /** SHA-256 of every tensor that it holds, by name. */
   digests(): Promise<Map<string, string>>;
   close(): Promise<void>;
+  /** Ends it with SIGKILL. */
+  kill(): Promise<void>;
 }
 
 /** Starts a worker for the host device of this index; resolves when it listens. */
@@ -20,16 +23,21 @@ export async function startTestWorker(index: number, socket: string): Promise<Te
   });
   const lines = createInterface({ input: child.stdout! })[Symbol.asyncIterator]();
   await lines.next();
+  const end = async (how: () => void): Promise<void> => {
+    if (child.exitCode !== null || child.signalCode !== null) return;
+    const exited = once(child, 'exit');
+    how();
+    await exited;
+  };
   return {
+    pid: child.pid!,
     digests: async () => {
       child.stdin!.write('{"type":"describe"}\n');
       const { value } = await lines.next();
       const { tensors } = JSON.parse(value) as { tensors: Record<string, { digest: string }> };
       return new Map(Object.entries(tensors).map(([name, { digest }]) => [name, digest]));
     },
-    close: async () => {
-      child.stdin!.end();
-      if (child.exitCode === null) await once(child, 'exit');
-    },
+    close: () => end(() => child.stdin!.end()),
+    kill: () => end(() => child.kill('SIGKILL')),
   };
 }

@@ -28,3 +28,26 @@ export function sharedMemoryOf(pids: Iterable<number>): string[] {
     return name.startsWith('checkpoint-engine-') && makers.has(pid ?? '');
   });
 }
+
+/** What processes hold of the system. */
+export interface Held {
+  /** Resident memory of all of them; shared pages count for each. */
+  readonly residentBytes: number;
+  readonly openFiles: number;
+}
+
+/** What these processes hold now. A process that has ended holds nothing. */
+export function heldBy(pids: readonly number[]): Held {
+  let residentBytes = 0;
+  let openFiles = 0;
+  for (const pid of pids) {
+    try {
+      const status = readFileSync(`/proc/${pid}/status`, 'utf8');
+      residentBytes += Number(/VmRSS:\s+(\d+) kB/.exec(status)?.[1] ?? 0) * 1024;
+      openFiles += readdirSync(`/proc/${pid}/fd`).length;
+    } catch {
+      // It ended in the meantime.
+    }
+  }
+  return { residentBytes, openFiles };
+}

@@ -1,5 +1,5 @@
-import { request } from 'node:http';
-import { type RunningCli, startCli } from './run-cli.ts';
+import { Agent, request } from 'node:http';
+import { type CliOptions, type RunningCli, startCli } from './run-cli.ts';
 
 /** An answer of the server. */
 export interface Answer {
@@ -18,11 +18,18 @@ export interface TestServer {
   call(method: string, path: string, body?: unknown, headers?: Readonly<Record<string, string>>): Promise<Answer>;
 }
 
+/** Options of {@link startServer}. */
+export interface ServerOptions extends CliOptions {
+  /** Use one connection for successive calls. @default a new connection per call */
+  readonly keepAlive?: boolean;
+}
+
 /** Starts `serve` on the host device; resolves when it serves. */
 export async function startServer(
   args: readonly string[],
-  options: Parameters<typeof startCli>[1] = {},
+  { keepAlive = false, ...options }: ServerOptions = {},
 ): Promise<TestServer> {
+  const agent = keepAlive ? new Agent({ keepAlive }) : false;
   const running = startCli(['serve', '--device', 'host', '--log-format', 'json', ...args], options);
   const printed = await running.untilPrinted(/"msg":"Serving"/);
   const line = printed.split('\n').find((text) => text.includes('"msg":"Serving"'))!;
@@ -30,12 +37,12 @@ export async function startServer(
   return {
     running,
     address,
-    call: (method, path, body, headers = {}) => call(address, method, path, body, headers),
+    call: (method, path, body, headers = {}) => call({ address, agent }, method, path, body, headers),
   };
 }
 
 function call(
-  address: string,
+  { address, agent }: { readonly address: string; readonly agent: Agent | false },
   method: string,
   path: string,
   body: unknown,
@@ -54,7 +61,7 @@ function call(
           ...(content === undefined ? {} : { 'content-type': isBinary ? 'application/msgpack' : 'application/json' }),
           ...headers,
         },
-        agent: false,
+        agent,
       },
       (response) => {
         const chunks: Buffer[] = [];

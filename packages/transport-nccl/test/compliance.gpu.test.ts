@@ -1,4 +1,5 @@
-// The suite on real GPUs. Without one it is skipped and says why; REQUIRE_GPU=1 makes that a failure.
+// The suite on real GPUs. Without one it is skipped and says why; REQUIRE_GPU=1 makes that a failure. LARGE_MEMORY=1 adds a
+// range of more than 4 GiB.
 import { listCudaDevices } from '@checkpoint-engine/device';
 import { broadcastSuite, processes } from '@checkpoint-engine/transport-compliance';
 import { ncclAvailability } from '@checkpoint-engine/transport-nccl';
@@ -20,7 +21,8 @@ if (reason === '') {
   const factory = new URL('./member.js', import.meta.url);
   // Ranks that share a GPU take turns at it.
   const shared = gpus < 2 ? { maxRanks: 3, patienceMs: 120_000, abortMs: 10_000 } : { maxRanks: Math.min(gpus, 4) };
-  broadcastSuite({ runner, name: 'nccl', factory, world: processes(), skip, ...shared });
+  const largeMemory = process.env.LARGE_MEMORY === '1';
+  broadcastSuite({ runner, name: 'nccl', factory, largeMemory, world: processes(), skip, ...shared });
 } else {
   if (process.env.REQUIRE_GPU === '1') throw new Error(`REQUIRE_GPU=1, but NCCL cannot be tested: ${reason}`);
   runner.describe.skip(`nccl on GPUs: ${reason}`, () => {});

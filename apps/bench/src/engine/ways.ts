@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { execPath } from 'node:process';
 import { fileURLToPath } from 'node:url';
 import { freePort } from '@checkpoint-engine/cli';
-import { Server } from '../served/server.ts';
+import { Server } from './server.ts';
 
 const CLI = fileURLToPath(new URL('./main.js', import.meta.resolve('@checkpoint-engine/cli')));
 const PEER = fileURLToPath(new URL('../../python/vllm_peer.py', import.meta.url));
@@ -59,7 +59,7 @@ export class ServedUpdates {
     ranks: number,
     args: readonly string[],
   ): Promise<ServedUpdates> {
-    const server = await Server.startWith(['--nproc-per-node', `${ranks}`, '--endpoint', url, ...args]);
+    const server = await Server.start(['--nproc-per-node', `${ranks}`, '--endpoint', url, ...args]);
     const served = new ServedUpdates(server);
     try {
       for (const [name, folder] of Object.entries(folders)) {

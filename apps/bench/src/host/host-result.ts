@@ -1,15 +1,14 @@
 import { createHostDevice } from '@checkpoint-engine/device';
 import { formatBytes } from '@checkpoint-engine/planner';
+import type { SyntheticCheckpoint } from '../checkpoints/synthetic-checkpoint.ts';
 import type { LoopPauses } from '../report/loop-watch.ts';
 import { describeMachine } from '../report/machine.ts';
 import type { BenchResult, MemoryHolder, ResultRow, Target } from '../report/result.ts';
 import { median } from '../report/statistics.ts';
 import { timelineOf } from '../report/timeline.ts';
-import type { RankFigures } from '../world/rank-main.ts';
 import type { HostScenarioOptions } from './host-options.ts';
+import type { HostFigures } from './measure-host.ts';
 import { memoryHolders } from './memory-holders.ts';
-import type { HostWorldFigures } from './run-host-world.ts';
-import type { SyntheticCheckpoint } from './synthetic-checkpoint.ts';
 
 /** Rounds of the floors, in milliseconds. */
 export interface HostFloors {
@@ -25,16 +24,15 @@ export interface HostFloors {
 export async function hostResult(
   options: HostScenarioOptions,
   checkpoint: SyntheticCheckpoint,
-  world: HostWorldFigures,
+  world: HostFigures,
   floors: HostFloors,
 ): Promise<Omit<BenchResult, 'version'>> {
   const device = await createHostDevice();
   const machine = describeMachine(device);
   await device.close();
-  const { ranks, wrong } = world;
+  const { registerMs, updateMs, registerPauses, updatePauses, checked, wrong } = world;
   const { sizeBytes, tensorCount } = checkpoint;
-  const [first] = ranks as readonly [RankFigures];
-  const last = first.results.at(-1)!;
+  const { result: last } = world.last[0]!;
   const [readFloorMs, onceMs, eachMs] = [floors.preadMs, floors.onceMs, floors.eachMs].map(median) as [
     number,
     number,
@@ -47,9 +45,7 @@ export async function hostResult(
     sizeBytes,
     bucketBytes: last.bucketBytes,
   };
-  const registerMs = slowest(ranks, (rank) => rank.registerMs);
-  const updateMs = slowest(ranks, (rank) => rank.updateMs);
-  const poolBytes = ranks.reduce((sum, rank) => sum + rank.poolBytes, 0);
+  const poolBytes = world.poolBytes.reduce((sum, bytes) => sum + bytes, 0);
   const memory = memoryHolders(world, sizeBytes);
   const register: ResultRow = {
     ...common,
@@ -60,13 +56,13 @@ export async function hostResult(
     figures: {
       bestOfBestFloor: Math.min(...floors.preadMs) / Math.min(...registerMs.slice(1)),
       poolOverhead: poolBytes / sizeBytes - 1,
-      ...pauses(ranks.map((rank) => rank.registerPauses)),
+      ...registerPauses,
     },
   };
   const gather: ResultRow = {
     ...common,
     what: 'gather',
-    samplesMs: [Math.max(...ranks.map(({ gatherMs }) => gatherMs))],
+    samplesMs: [world.gatherMs],
   };
   const update: ResultRow = {
     ...common,
@@ -76,18 +72,17 @@ export async function hostResult(
     floorMs: onceMs,
     phasesMs: last.durationsMs,
     deviceBytes: last.deviceBytes,
-    hostBytes: Math.max(...ranks.map(({ peakRssBytes }) => peakRssBytes)),
+    hostBytes: world.peakResidentBytes,
     figures: {
       bestOfBestFloor: Math.min(...floors.onceMs) / Math.min(...updateMs.slice(1)),
       ofFloorWithARingEach: eachMs / median(updateMs.slice(1)),
-      rankBusyMs: median(ranks.flatMap(({ updateBusyMs }) => updateBusyMs.slice(1))),
-      ...pauses(ranks.map((rank) => rank.updatePauses)),
+      rankBusyMs: median(world.busyMs),
+      ...updatePauses,
     },
-    checked: tensorCount * options.ranks,
+    checked,
     wrong,
   };
-  const planMs = Math.max(...ranks.map(({ results }) => results[0]!.durationsMs.plan));
-  const readyMs = registerMs[0]! + gather.samplesMs[0]! + planMs;
+  const readyMs = registerMs[0]! + world.gatherMs + world.planMs;
   return {
     scenario: 'host',
     title: `${options.ranks} ranks bring ${formatBytes(sizeBytes)} into ${options.ranks} workers in ${median(update.samplesMs).toFixed(0)} ms`,
@@ -109,12 +104,12 @@ export async function hostResult(
       { ...common, by: 'floor: memcpy, a ring each', what: 'update', samplesMs: floors.eachMs },
       { ...common, by: 'floor: pread', what: 'register', samplesMs: floors.preadMs },
     ],
-    targets: targetsOf({ update, register, onceMs, readFloorMs, poolBytes, sizeBytes, readyMs, ranks, memory }),
+    targets: targetsOf({ update, register, onceMs, readFloorMs, poolBytes, sizeBytes, readyMs, updatePauses, memory }),
     memory,
     timelines: [
       timelineOf(
         'last update',
-        ranks.map(({ events }) => events),
+        world.last.map(({ events }) => events),
       ),
     ],
     notes: [
@@ -141,7 +136,7 @@ interface TargetInput {
   readonly poolBytes: number;
   readonly sizeBytes: number;
   readonly readyMs: number;
-  readonly ranks: readonly RankFigures[];
+  readonly updatePauses: LoopPauses;
   readonly memory: readonly MemoryHolder[];
 }
 
@@ -153,10 +148,9 @@ function targetsOf({
   poolBytes,
   sizeBytes,
   readyMs,
-  ranks,
+  updatePauses: { busyMs, longestMs },
   memory,
 }: TargetInput): Target[] {
-  const { busyMs, longestMs } = pauses(ranks.map((rank) => rank.updatePauses));
   const ready: Target = { what: 'register, gather and plan, first', measured: readyMs, atMost: 10_000, unit: 'ms' };
   const unexplained: Target = {
     what: 'memory that is held and not known by name, most of a holder',
@@ -176,14 +170,4 @@ function targetsOf({
     { what: 'event loop, longest pause in an update', measured: longestMs, atMost: 50, unit: 'ms' },
     { what: 'event loop, most work of ours without a pause', measured: busyMs, atMost: 50, unit: 'ms' },
   ];
-}
-
-function pauses(of: readonly LoopPauses[]): { longestMs: number; busyMs: number; waitedMs: number } {
-  const most = (name: keyof LoopPauses): number => Math.max(...of.map((one) => one[name]));
-  return { longestMs: most('longestMs'), busyMs: most('busyMs'), waitedMs: most('waitedMs') };
-}
-
-/** A world is as slow as its slowest rank, round by round. */
-function slowest(ranks: readonly RankFigures[], of: (rank: RankFigures) => readonly number[]): number[] {
-  return of(ranks[0]!).map((_, round) => Math.max(...ranks.map((rank) => of(rank)[round]!)));
 }

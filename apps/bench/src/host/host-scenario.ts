@@ -1,13 +1,13 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { availableParallelism, tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { writeCheckpoint } from '../checkpoints/synthetic-checkpoint.ts';
 import { type FloorInTurns, floorInTurns } from '../floors/floor-program.ts';
 import { readFloorMs } from '../floors/read-floor.ts';
 import { publish } from '../report/publish.ts';
 import type { HostScenarioOptions } from './host-options.ts';
 import { hostResult } from './host-result.ts';
-import { runHostWorld } from './run-host-world.ts';
-import { writeCheckpoint } from './synthetic-checkpoint.ts';
+import { measureHost } from './measure-host.ts';
 
 /** N ranks and N workers on the host device, beside plain threads that copy and read the same bytes. */
 export async function hostScenario(options: HostScenarioOptions): Promise<void> {
@@ -30,7 +30,7 @@ export async function hostScenario(options: HostScenarioOptions): Promise<void> 
       eachMs.push(await eachFloor.round());
     };
     try {
-      const world = await runHostWorld(folder, checkpoint, { ...options, beforeRegister, beforeUpdate });
+      const world = await measureHost(folder, checkpoint, { ...options, beforeRegister, beforeUpdate });
       // The first registration and the first update warm up, and their floors go with them.
       const floors = {
         preadMs: preadMs.slice(options.registers > 1 ? 1 : 0),

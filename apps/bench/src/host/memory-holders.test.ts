@@ -1,18 +1,19 @@
 import { describe, expect, it } from 'vitest';
+import type { HostFigures } from './measure-host.ts';
 import { memoryHolders } from './memory-holders.ts';
-import type { HostWorldFigures } from './run-host-world.ts';
 
 const MIB = 2 ** 20;
-const rank = { baseBytes: 20 * MIB, poolBytes: 512 * MIB, results: [{ deviceBytes: 48 * MIB }] };
-const worldOf = (ownMiB: readonly number[], sharedMiB: number): HostWorldFigures =>
+const worldOf = (ownMiB: readonly number[], sharedMiB: number): HostFigures =>
   ({
-    ranks: [rank],
+    rankBaseBytes: [20 * MIB],
+    poolBytes: [512 * MIB],
+    last: [{ result: { deviceBytes: 48 * MIB } }],
     memory: { ownBytes: ownMiB.map((mib) => mib * MIB), sharedBytes: sharedMiB * MIB },
     workerBaseBytes: [10 * MIB],
     wrong: 0,
-  }) as unknown as HostWorldFigures;
+  }) as unknown as HostFigures;
 
-const unexplainedMiB = (world: HostWorldFigures): Record<string, number> =>
+const unexplainedMiB = (world: HostFigures): Record<string, number> =>
   Object.fromEntries(memoryHolders(world, 512 * MIB).map((one) => [one.who, one.unexplainedBytes / MIB]));
 
 describe('memoryHolders', () => {

@@ -1,6 +1,5 @@
 import type { MemoryHolder } from '../report/result.ts';
-import type { RankFigures } from '../world/rank-main.ts';
-import type { HostWorldFigures } from './run-host-world.ts';
+import type { HostFigures } from './measure-host.ts';
 
 /**
  * Who held how much at its peak, as far as it is known by name: processes before they did anything, ranks' pools, the ring
@@ -8,21 +7,18 @@ import type { HostWorldFigures } from './run-host-world.ts';
  *
  * @param sizeBytes Of the checkpoint.
  */
-export function memoryHolders({ ranks, memory, workerBaseBytes }: HostWorldFigures, sizeBytes: number): MemoryHolder[] {
+export function memoryHolders(figures: HostFigures, sizeBytes: number): MemoryHolder[] {
+  const { memory, rankBaseBytes, workerBaseBytes, poolBytes, last } = figures;
   const { ownBytes, sharedBytes } = memory;
   return [
-    ...ranks.map((rank, index) => holder(`rank ${index}`, ownBytes[index]!, partsOf(rank))),
-    ...workerBaseBytes.map((before, index) =>
-      holder(`worker ${index}`, ownBytes[ranks.length + index]!, { process: before, tensors: sizeBytes }),
+    ...rankBaseBytes.map((before, index) =>
+      holder(`rank ${index}`, ownBytes[index]!, { process: before, pool: poolBytes[index]! }),
     ),
-    holder('shared memory', sharedBytes, {
-      ring: Math.max(...ranks.map(({ results }) => results.at(-1)!.deviceBytes)),
-    }),
+    ...workerBaseBytes.map((before, index) =>
+      holder(`worker ${index}`, ownBytes[rankBaseBytes.length + index]!, { process: before, tensors: sizeBytes }),
+    ),
+    holder('shared memory', sharedBytes, { ring: Math.max(...last.map(({ result }) => result.deviceBytes)) }),
   ];
-}
-
-function partsOf({ baseBytes, poolBytes }: RankFigures): Record<string, number> {
-  return { process: baseBytes, pool: poolBytes };
 }
 
 /** A part that was not there yet, or no longer, explains nothing of what else is. */

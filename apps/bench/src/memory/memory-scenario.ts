@@ -7,7 +7,8 @@ import { type PublishOptions, publish } from '../report/publish.ts';
 import type { ResultRow } from '../report/result.ts';
 import { median } from '../report/statistics.ts';
 import { measureVariant } from '../update/measure-variant.ts';
-import { MeasuredWorld, startReceivers, stopReceivers, type WorldOptions } from '../update/measured-world.ts';
+import { startReceivers, stopReceivers, type WorldOptions } from '../world/receivers.ts';
+import { World } from '../world/world.ts';
 
 /** What `bench memory` is asked to do. */
 export interface MemoryScenarioOptions extends CheckpointOptions, WorldOptions, PublishOptions {
@@ -26,9 +27,9 @@ export async function memoryScenario(options: MemoryScenarioOptions): Promise<vo
   );
   const floorMs = checkpoint.sizeBytes / options.ranks / h2dTogetherGBps / 1e6;
   const receivers = await startReceivers(options);
-  const world = await MeasuredWorld.start(
+  const world = await World.start(
     options,
-    receivers.map(({ engine }) => engine),
+    receivers.map(({ engine }) => ({ engine })),
   );
   const rows: ResultRow[] = [];
   const notes: string[] = [];

@@ -3,14 +3,14 @@ import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { decodeWorldMetas, encodeWorldMetas } from '@checkpoint-engine/meta';
-import { writeCheckpoint } from '../host/synthetic-checkpoint.ts';
+import { writeCheckpoint } from '../checkpoints/synthetic-checkpoint.ts';
 import { describeMachine } from '../report/machine.ts';
 import { type PublishOptions, publish } from '../report/publish.ts';
 import { median } from '../report/statistics.ts';
-import { DrivenProcess } from '../world/driven-process.ts';
-import { P2PWorld } from './joining.ts';
+import { spoil } from '../world/receivers.ts';
+import { World } from '../world/world.ts';
 import { type SimulatedHosts, simulateHosts } from './networks.ts';
-import type { P2PRankCalls } from './p2p-rank.ts';
+import { P2PWorld, streamMsOf } from './p2p-world.ts';
 
 /** What `bench p2p assignment` is asked to do. */
 export interface AssignmentScenarioOptions extends PublishOptions {
@@ -24,6 +24,7 @@ export interface AssignmentScenarioOptions extends PublishOptions {
   readonly bucketBytes: number;
 }
 
+const NAME = 'weights';
 const TENSOR_BYTES = 2 ** 20;
 const MOST_RATIO = 1.2;
 
@@ -42,7 +43,7 @@ export async function assignmentScenario(options: AssignmentScenarioOptions): Pr
     owners,
   );
   const hosts = simulateHosts(owners + joiners + 1, { rateMbps });
-  const serving: DrivenProcess<P2PRankCalls>[] = [];
+  const serving: World[] = [];
   let joining: P2PWorld | undefined;
   try {
     for (let owner = 0; owner < owners; owner++) serving.push(await startOwner(owner, hosts, options.mooncakePython));
@@ -59,16 +60,15 @@ export async function assignmentScenario(options: AssignmentScenarioOptions): Pr
         runner: hosts.on(front),
       })),
     );
-    const world = joining;
-    await world.all((rank) => rank.call('load', metas));
+    const { world, receivers } = joining;
+    await world.load(metas);
     const streamMs: number[] = [];
     let checked = 0;
     let wrong = 0;
     for (let round = 0; round <= updates; round++) {
-      await Promise.all(world.receivers.map((receiver) => (round > 0 ? receiver.spoil() : undefined)));
-      const took = await world.all((rank) => rank.call('update', bucketBytes));
-      streamMs.push(Math.max(...took.map((each) => each.streamMs)));
-      const compared = await world.verify(weights, files);
+      if (round > 0) await spoil(receivers);
+      streamMs.push(streamMsOf(await world.update(NAME, { bucketBytes })));
+      const compared = await joining.verify(weights, files);
       checked += compared.checked;
       wrong += compared.wrong;
     }
@@ -109,18 +109,18 @@ export async function assignmentScenario(options: AssignmentScenarioOptions): Pr
   }
 }
 
-function startOwner(owner: number, hosts: SimulatedHosts, python: string): Promise<DrivenProcess<P2PRankCalls>> {
+function startOwner(owner: number, hosts: SimulatedHosts, python: string): Promise<World> {
   const p2p = { protocol: 'tcp', host: hosts.addresses[owner]!, python } as const;
-  const task = { rank: 0, worldSize: 1, port: 0, device: 'host', p2p, nics: [`nic${owner}`] };
-  return DrivenProcess.start('../p2p/p2p-rank-main', task, {}, hosts.on(owner));
+  return World.start({ device: 'host' }, [{ p2p, nics: [`nic${owner}`], runner: hosts.on(owner) }]);
 }
 
-/** Each owner is a world of one here: its metas are put together as those of one world. */
-async function gatherAll(serving: readonly DrivenProcess<P2PRankCalls>[], files: readonly string[]): Promise<string> {
+/** Each owner is a world of one here: their metas are joined as those of one world. */
+async function gatherAll(serving: readonly World[], files: readonly string[]): Promise<string> {
   const metas = await Promise.all(
     serving.map(async (owner, rank) => {
-      await owner.call('register', [files[rank]!]);
-      const [own] = decodeWorldMetas(new Uint8Array(Buffer.from(await owner.call('gather', null), 'base64')));
+      await owner.register(NAME, [files[rank]!]);
+      const gathered = await owner.gather(NAME);
+      const [own] = decodeWorldMetas(new Uint8Array(Buffer.from(gathered.metas, 'base64')));
       return { ...own!, rank };
     }),
   );

@@ -1,69 +1,56 @@
-import { freePort } from '@checkpoint-engine/cli';
 import { listCudaDevices } from '@checkpoint-engine/device';
 import { type BenchCheckpoint, benchCheckpoint, type CheckpointOptions } from '../checkpoints/bench-checkpoint.ts';
 import { describeMachine } from '../report/machine.ts';
 import { type PublishOptions, publish } from '../report/publish.ts';
 import { median } from '../report/statistics.ts';
-import { DrivenProcess } from '../world/driven-process.ts';
-import { ourReceiver, pythonReceiver } from '../world/receiver.ts';
-import type { P2PRankCalls } from './p2p-rank.ts';
+import { spoil, startReceivers, stopReceivers, verify, type WorldOptions } from '../world/receivers.ts';
+import { World } from '../world/world.ts';
+import { streamMsOf } from './p2p-world.ts';
 
 /** What `bench p2p join` is asked to do. */
-export interface JoinScenarioOptions extends CheckpointOptions, PublishOptions {
-  readonly device: 'cuda' | 'host';
-  readonly receiver: 'python' | 'ours';
-  /** Python with torch and checkpoint-engine. */
-  readonly python: string;
+export interface JoinScenarioOptions extends CheckpointOptions, WorldOptions, PublishOptions {
   /** Python with Mooncake. */
   readonly mooncakePython?: string | undefined;
-  /** Ranks that join, a device each. */
-  readonly ranks: number;
   readonly updates: number;
   readonly bucketBytes?: number | undefined;
 }
 
+const NAME = 'weights';
+
 /** One rank holds a checkpoint in host memory, others read it over Mooncake's TCP and bring it into their engines. */
 export async function joinScenario(options: JoinScenarioOptions): Promise<void> {
   const checkpoint: BenchCheckpoint = await benchCheckpoint(options);
-  const { files, folder, sizeBytes } = checkpoint;
-  const { ranks } = options;
+  const { sizeBytes } = checkpoint;
+  const { ranks, bucketBytes } = options;
   const p2p = { protocol: 'tcp', python: options.mooncakePython } as const;
-  const isPython = options.receiver === 'python';
-  const receivers = await Promise.all(
-    Array.from({ length: ranks }, (_, index) =>
-      isPython ? pythonReceiver(options.python, index) : ourReceiver(options.device, index),
-    ),
-  );
-  const start = (task: object): Promise<DrivenProcess<P2PRankCalls>> =>
-    DrivenProcess.start('../p2p/p2p-rank-main', { p2p, nics: [], ...task });
-  // What owns needs no GPU: the bytes stay in host memory.
-  const owner = await start({ rank: 0, worldSize: 1, port: await freePort(), device: 'host' });
-  const port = await freePort();
-  const joiners = await Promise.all(
-    receivers.map(({ engine }, rank) =>
-      start({ rank, worldSize: ranks, port, device: options.device === 'cuda' ? rank : 'host', engine }),
-    ),
-  );
+  const receivers = await startReceivers(options);
+  const worlds: World[] = [];
   try {
-    await owner.call('register', files);
-    const metas = await owner.call('gather', null);
-    await Promise.all(joiners.map((joiner) => joiner.call('load', metas)));
+    // The owner needs no GPU: the bytes stay in host memory.
+    const owner = await World.start({ device: 'host' }, [{ p2p, nics: [] }]);
+    worlds.push(owner);
+    const joiners = await World.start(
+      options,
+      receivers.map(({ engine }) => ({ p2p, nics: [], engine })),
+    );
+    worlds.push(joiners);
+    await owner.register(NAME, checkpoint.files);
+    await joiners.load((await owner.gather(NAME)).metas);
     const totalMs: number[] = [];
     const streamMs: number[] = [];
     let checked = 0;
     let wrong = 0;
     for (let round = 0; round < options.updates; round++) {
-      if (round > 0) await Promise.all(receivers.map((receiver) => receiver.spoil()));
-      const took = await Promise.all(joiners.map((joiner) => joiner.call('update', options.bucketBytes ?? null)));
-      totalMs.push(Math.max(...took.map((each) => each.totalMs)));
-      streamMs.push(Math.max(...took.map((each) => each.streamMs)));
-      for (const receiver of receivers) {
-        const compared = await receiver.verify(folder, files);
-        checked += compared.checked;
-        wrong += compared.wrong;
-      }
+      if (round > 0) await spoil(receivers);
+      const updates = await joiners.update(NAME, { bucketBytes });
+      totalMs.push(Math.max(...updates.map(({ result }) => result.durationsMs.total)));
+      streamMs.push(streamMsOf(updates));
+      const compared = await verify(receivers, checkpoint);
+      checked += compared.checked;
+      wrong += compared.wrong;
     }
     const [firstMs, ...laterMs] = totalMs as [number, ...number[]];
+    const isPython = 'vllmUrl' in receivers[0]!.engine;
     const workers = `${isPython ? 'the unmodified Python worker' : 'our worker'}${ranks > 1 ? `s of ${ranks} ranks` : ''}`;
     publish(
       {
@@ -96,9 +83,8 @@ export async function joinScenario(options: JoinScenarioOptions): Promise<void> 
       options,
     );
   } finally {
-    await Promise.all(joiners.map((joiner) => joiner.end()));
-    await owner.end();
-    await Promise.all(receivers.map((receiver) => receiver.stop()));
+    await Promise.all(worlds.map((world) => world.end()));
+    await stopReceivers(receivers);
   }
 }
 

@@ -9,7 +9,7 @@ import { describeMachine } from '../report/machine.ts';
 import { publish } from '../report/publish.ts';
 import type { ResultRow, Target } from '../report/result.ts';
 import { median } from '../report/statistics.ts';
-import { MeasuredWorld } from '../update/measured-world.ts';
+import { World } from '../world/world.ts';
 import { checkpointReads } from './checkpoint-reads.ts';
 import { peerRows } from './peer-rows.ts';
 import type { RegisterScenarioOptions } from './register-options.ts';
@@ -100,7 +100,7 @@ async function wholeRegistrations(
   { device, rounds, threads }: RegisterScenarioOptions,
   { files, sizeBytes }: BenchCheckpoint,
 ): Promise<{ samplesMs: number[]; floorsMs: number[]; poolBytes: number }> {
-  const world = await MeasuredWorld.start({ device }, [{ workerSocket: 'none' }]);
+  const world = await World.start({ device }, [{}]);
   try {
     const samplesMs: number[] = [];
     const floorsMs: number[] = [];
@@ -109,7 +109,7 @@ async function wholeRegistrations(
       floorsMs.push(await readFloorMs(files, sizeBytes, threads));
       const registered = await world.register('weights', files);
       samplesMs.push(registered.durationMs);
-      poolBytes = registered.poolBytes;
+      poolBytes = registered.poolBytes[0]!;
       await world.unregister('weights');
     }
     return { samplesMs, floorsMs, poolBytes };

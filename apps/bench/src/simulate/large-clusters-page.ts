@@ -7,7 +7,7 @@ export function largeClustersPage(variants: readonly Variant[], runs: readonly L
   const titles = [...new Set(runs.map(({ title }) => title))];
   return `# Updates on 256, 1,024 and 4,096 GPUs
 
-\`npm run large-clusters -w apps/bench\` writes this page from the simulator. Nobody has measured these updates:
+\`npm run bench -w apps/bench -- simulate large-clusters\` writes this page from the simulator. Nobody has measured these updates:
 [SIMULATION.md](../apps/bench/SIMULATION.md) says how near the simulator is to what was measured, on up to 256 GPUs for the Python tool
 and on up to 4 GPUs for ours. Hosts have 8 H200 GPUs and 8 NICs that reach 35 GB/s each, and the weights are in host memory at
 the start. GLM-4.5-Air and Qwen3-235B use TP8, DeepSeek-V3.1 and Kimi-K2 TP16. Times of a receiver's first recording are left out.

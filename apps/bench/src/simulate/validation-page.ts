@@ -11,7 +11,7 @@ export function validationPage(published: PublishedValidation, own: readonly Own
   const others = own.filter(({ row }) => row.by !== 'checkpoint-engine');
   return `# How near simulations are to measurements
 
-\`npm run validate-simulation -w apps/bench\` writes this page. A unit test keeps the errors at these values.
+\`npm run bench -w apps/bench -- simulate validate\` writes this page. A unit test keeps the errors at these values.
 
 ## The tables of the Python tool
 

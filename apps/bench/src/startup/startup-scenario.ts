@@ -9,9 +9,10 @@ import { formatMs } from '../report/format.ts';
 import { type PublishOptions, publish } from '../report/publish.ts';
 import type { ResultRow } from '../report/result.ts';
 import { median } from '../report/statistics.ts';
-import { MeasuredWorld, startReceivers, stopReceivers, type WorldOptions } from '../update/measured-world.ts';
 import { runPythonRanks } from '../update/python-ranks.ts';
 import type { Receiver } from '../world/receiver.ts';
+import { startReceivers, stopReceivers, type WorldOptions } from '../world/receivers.ts';
+import { World } from '../world/world.ts';
 
 /** What `bench startup` is asked to do. */
 export interface StartupScenarioOptions extends WorldOptions, PublishOptions {
@@ -85,14 +86,14 @@ async function startOnce(
   receivers: readonly Receiver[],
   { files }: BenchCheckpoint,
 ): Promise<Start> {
-  const world = await MeasuredWorld.start(
+  const world = await World.start(
     options,
-    receivers.map(({ engine }) => engine),
+    receivers.map(({ engine }) => ({ engine })),
   );
   try {
     const [rank] = await world.started();
     const { durationMs } = await world.register('weights', files);
-    const gatherMs = await world.gather('weights');
+    const { durationMs: gatherMs } = await world.gather('weights');
     const updates = await world.update('weights', {});
     const firstByteAtMs = updates
       .flatMap(({ events }) => events)

@@ -3,31 +3,30 @@ import { availableParallelism } from 'node:os';
 import { dirname } from 'node:path';
 import { createCudaDevice, createHostDevice } from '@checkpoint-engine/device';
 import { readCheckpoint } from '@checkpoint-engine/meta';
+import type { ProgressEvent, Stage } from '@checkpoint-engine/ps';
 import { floor } from '../floors/floor-program.ts';
 import { measureH2d } from '../floors/h2d.ts';
 import { describeMachine } from '../report/machine.ts';
 import { median } from '../report/statistics.ts';
 import { runPythonTool } from '../update/python-tool.ts';
-import type { RankFigures } from '../world/rank-main.ts';
+import type { RegisterCall } from '../world/rank.ts';
+import type { Receiver } from '../world/receiver.ts';
+import { startReceivers, stopReceivers, verify, type WorldOptions } from '../world/receivers.ts';
+import { World } from '../world/world.ts';
 import { dropFromCache, readDirectly } from './cold-files.ts';
-import { type Receivers, startEngines, startWorkers } from './receivers.ts';
-import { runWorld } from './run-world.ts';
 import { printReport, type StreamReport, type StreamRun } from './stream-report.ts';
 
 /** What `bench stream` is asked to do. */
-export interface StreamScenarioOptions {
+export interface StreamScenarioOptions extends WorldOptions {
   readonly dir: string;
   /** A checkpoint of one small tensor: its update takes the worker's own fixed time. */
   readonly smallDir: string;
-  readonly device: 'cuda' | 'host';
-  readonly ranks: number;
   readonly rounds: number;
   /** Drop the files from the page cache before each round. */
   readonly cold: boolean;
   /** Also measure registering into the pool. */
   readonly pool: boolean;
   readonly peer: boolean;
-  readonly python: string;
   readonly threads: number;
   readonly hostMemoryBytes?: number | undefined;
   readonly bucketBytes?: number | undefined;
@@ -35,6 +34,7 @@ export interface StreamScenarioOptions {
 }
 
 const MOST_THREADS = 16;
+const NAME = 'weights';
 
 /** Threads that a device reads with. */
 export const readThreads = (): number => Math.min(availableParallelism(), MOST_THREADS);
@@ -46,29 +46,29 @@ export const readThreads = (): number => Math.min(availableParallelism(), MOST_T
 export async function streamScenario(options: StreamScenarioOptions): Promise<boolean> {
   const { device, ranks, python, cold } = options;
   const files = (await readCheckpoint(options.dir)).files.map(({ path }) => path);
-  const receivers =
-    device === 'cuda' ? await startEngines(python, ranks, options.dir) : await startWorkers(ranks, files);
+  const receivers = await startReceivers(options);
   try {
     const floors = await measureFloors(options, files);
     // Parameters are allocated on first sight: that is none of the update's time.
-    await runWorld({ device, engines: receivers.engines, files, stream: {} });
+    await runOnce({ device, receivers, files, stream: {} });
     const workerFixedMs = await fixedTime(options, receivers);
     const streamed: StreamRun[] = [];
     const pooled: StreamRun[] = [];
     for (let round = 0; round < options.rounds; round++) {
       const { bucketBytes, hostMemoryBytes } = options;
-      const world = { device, engines: receivers.engines, files, bucketBytes };
+      const world = { device, receivers, files, bucketBytes };
       if (cold) dropFromCache(files);
-      streamed.push(runOf(await runWorld({ ...world, stream: { hostMemoryBytes } })));
+      streamed.push(await runOnce({ ...world, stream: { hostMemoryBytes } }));
       if (!options.pool) continue;
       if (cold) dropFromCache(files);
-      pooled.push(runOf(await runWorld(world)));
+      pooled.push(await runOnce(world));
     }
-    const wrong = await receivers.wrong();
+    const { wrong } = await verify(receivers, { folder: options.dir, files });
     if (cold) dropFromCache(files);
+    const { port } = receivers[0]!;
     const pythonTool =
-      options.peer && receivers.port !== undefined
-        ? (await runPythonTool({ python, folder: options.dir, enginePorts: [receivers.port], updates: 3 }))[0]
+      options.peer && port !== undefined
+        ? (await runPythonTool({ python, folder: options.dir, enginePorts: [port], updates: 3 }))[0]
         : undefined;
     const { hostMemoryBytes = 2 * 2 ** 30 } = options;
     const report: StreamReport = {
@@ -93,7 +93,7 @@ export async function streamScenario(options: StreamScenarioOptions): Promise<bo
     }
     return wrong === 0;
   } finally {
-    await receivers.stop();
+    await stopReceivers(receivers);
   }
 }
 
@@ -118,23 +118,58 @@ async function measureFloors(
   }
 }
 
-async function fixedTime({ device, smallDir }: StreamScenarioOptions, { engines }: Receivers): Promise<number> {
+async function fixedTime({ device, smallDir }: StreamScenarioOptions, receivers: readonly Receiver[]): Promise<number> {
   const files = (await readCheckpoint(smallDir)).files.map(({ path }) => path);
-  const figures = await runWorld({ device, engines: engines.slice(0, 1), files, updates: 5 });
-  return median(figures[0]!.updateMs.slice(1));
+  const world = await World.start({ device }, [{ engine: receivers[0]!.engine }]);
+  try {
+    await world.register(NAME, files);
+    await world.gather(NAME);
+    const updateMs: number[] = [];
+    for (let round = 0; round < 5; round++) updateMs.push((await world.update(NAME, {}))[0]!.updateMs);
+    return median(updateMs.slice(1));
+  } finally {
+    await world.end();
+  }
 }
 
-/** A world is as slow as its slowest rank. */
-function runOf(ranks: readonly RankFigures[]): StreamRun {
-  const slowest = (of: (rank: RankFigures) => number): number => Math.max(...ranks.map(of));
-  const { events, results } = ranks[0]!;
-  return {
-    registerMs: slowest(({ registerMs }) => registerMs[0]!),
-    gatherMs: slowest(({ gatherMs }) => gatherMs),
-    updateMs: slowest(({ updateMs }) => updateMs[0]!),
-    firstAckMs: slowest(({ firstAckMs }) => firstAckMs),
-    peakRssBytes: slowest(({ peakRssBytes }) => peakRssBytes),
-    result: results[0]!,
-    events,
-  };
+interface Run {
+  readonly device: 'cuda' | 'host';
+  readonly receivers: readonly Receiver[];
+  readonly files: readonly string[];
+  readonly stream?: RegisterCall['stream'];
+  readonly bucketBytes?: number | undefined;
+}
+
+/** Registers and updates once in fresh processes. A world is as slow as its slowest rank. */
+async function runOnce({ device, receivers, files, stream, bucketBytes }: Run): Promise<StreamRun> {
+  const world = await World.start(
+    { device },
+    receivers.map(({ engine }) => ({ engine })),
+  );
+  try {
+    const started = await world.started();
+    const { durationMs: registerMs } = await world.register(NAME, files, stream);
+    const { durationMs: gatherMs } = await world.gather(NAME);
+    const updates = await world.update(NAME, { bucketBytes });
+    const firstAckMs = updates.map(({ events }, rank) => {
+      const { bornAtMs, importsMs, deviceMs } = started[rank]!;
+      return lastEndMs(events, 'reload') - (bornAtMs + importsMs + deviceMs);
+    });
+    const { events, result } = updates[0]!;
+    return {
+      registerMs,
+      gatherMs,
+      updateMs: Math.max(...updates.map(({ updateMs }) => updateMs)),
+      firstAckMs: Math.max(...firstAckMs),
+      peakRssBytes: Math.max(...(await world.usage()).map(({ peakResidentBytes }) => peakResidentBytes)),
+      result,
+      events,
+    };
+  } finally {
+    await world.end();
+  }
+}
+
+function lastEndMs(of: readonly ProgressEvent[], stage: Stage): number {
+  return Math.max(...of.map((event) => (event.type === 'bucket-end' && event.stage === stage ? event.atMs : 0)));
 }

@@ -1,8 +1,9 @@
 import type { BenchCheckpoint } from '../checkpoints/bench-checkpoint.ts';
+import type { EngineStats, WorkerClock } from '../world/engine-process.ts';
+import type { RankUpdate, UpdateVariant } from '../world/rank.ts';
 import type { Receiver } from '../world/receiver.ts';
-import type { EngineStats, WorkerClock } from './engine-process.ts';
-import type { MeasuredUpdate, UpdateVariant } from './measured-rank.ts';
-import { type MeasuredWorld, spoil, verify, workerClock } from './measured-world.ts';
+import { spoil, verify, workerClock } from '../world/receivers.ts';
+import type { World } from '../world/world.ts';
 
 /** What updates with one set of options gave. */
 export interface VariantFigures {
@@ -11,7 +12,7 @@ export interface VariantFigures {
   /** Of the slowest rank, one an update. */
   readonly samplesMs: readonly number[];
   /** The last update, as every rank saw it. */
-  readonly last: readonly MeasuredUpdate[];
+  readonly last: readonly RankUpdate[];
   readonly worker: WorkerClock | undefined;
   /** Most device memory in use while an update ran, less what was in use before. None on the host. */
   readonly driverBytes: number | undefined;
@@ -39,7 +40,7 @@ export type Registered = BenchCheckpoint & { readonly name: string };
 
 /** Updates as often as asked; the last one starts with receivers in which every byte is wrong. */
 export async function measureVariant(
-  world: MeasuredWorld,
+  world: World,
   all: readonly Receiver[],
   { name, ...checkpoint }: Registered,
   variant: UpdateVariant,
@@ -51,7 +52,7 @@ export async function measureVariant(
   const driverBytes = watchMemory ? mostUsed(await world.update(name, variant, true)) : undefined;
   const before = await stats(receivers);
   const samplesMs: number[] = [];
-  let last: MeasuredUpdate[] = [];
+  let last: RankUpdate[] = [];
   for (let round = 0; round < updates; round++) {
     if (round === updates - 1) await spoil(receivers);
     last = await world.update(name, variant);
@@ -83,7 +84,7 @@ function growthOf(
   return { deviceBytes: most((one) => one.device_used_bytes), openFiles: most((one) => one.open_files) };
 }
 
-const slowest = (ranks: readonly MeasuredUpdate[]): number => Math.max(...ranks.map(({ updateMs }) => updateMs));
+const slowest = (ranks: readonly RankUpdate[]): number => Math.max(...ranks.map(({ updateMs }) => updateMs));
 
-const mostUsed = (ranks: readonly MeasuredUpdate[]): number =>
+const mostUsed = (ranks: readonly RankUpdate[]): number =>
   Math.max(...ranks.map(({ usedPeakBytes = 0, usedBeforeBytes = 0 }) => usedPeakBytes - usedBeforeBytes));

@@ -1,4 +1,4 @@
-import type { WorkerClock } from './engine-process.ts';
+import type { WorkerClock } from '../world/engine-process.ts';
 import { runPythonRanks } from './python-ranks.ts';
 
 /** What one rank of the Python tool took. Seconds. */

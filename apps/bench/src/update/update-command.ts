@@ -4,7 +4,7 @@ import { withCheckpointOptions } from '../checkpoints/bench-checkpoint.ts';
 import type { Way } from '../engine/engine-options.ts';
 import { engineScenario } from '../engine/engine-scenario.ts';
 import { withPublishOptions } from '../report/publish.ts';
-import type { UpdateVariant } from './measured-rank.ts';
+import type { UpdateVariant } from '../world/rank.ts';
 import { updateScenario } from './update-scenario.ts';
 
 interface ParsedOptions {

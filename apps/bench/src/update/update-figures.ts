@@ -2,9 +2,9 @@ import type { BenchCheckpoint, CheckpointOptions } from '../checkpoints/bench-ch
 import type { DeviceFloors } from '../floors/device-floors.ts';
 import type { GlooFigures, LinkFloors } from '../floors/link-floors.ts';
 import type { PublishOptions } from '../report/publish.ts';
+import type { UpdateVariant } from '../world/rank.ts';
+import type { WorldOptions } from '../world/receivers.ts';
 import type { VariantFigures } from './measure-variant.ts';
-import type { UpdateVariant } from './measured-rank.ts';
-import type { WorldOptions } from './measured-world.ts';
 import type { PythonToolFigures } from './python-tool.ts';
 
 /** What `bench update` is asked to do. */

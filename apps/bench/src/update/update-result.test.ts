@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { describeMachine } from '../report/machine.ts';
 import { isMet, RESULT_VERSION, type ResultRow } from '../report/result.ts';
 import { viewsOf } from '../report/views.ts';
-import type { WorkerClock } from './engine-process.ts';
+import type { WorkerClock } from '../world/engine-process.ts';
 import type { VariantFigures } from './measure-variant.ts';
 import type { UpdateFigures, UpdateScenarioOptions } from './update-figures.ts';
 import { updateResult } from './update-result.ts';
@@ -39,6 +39,7 @@ const variant: VariantFigures = {
   samplesMs: [310, 290, 300],
   last: [0, 1].map((rank) => ({
     updateMs: 300 - rank,
+    busyMs: 9,
     result,
     events: [
       { type: 'bucket-start', rank, stage: 'h2d', bucket: 0, sizeBytes: 4, atMs: 1000 },

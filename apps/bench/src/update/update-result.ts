@@ -3,8 +3,8 @@ import { overlapOf } from '../report/overlap.ts';
 import type { BenchResult, ResultRow, Target } from '../report/result.ts';
 import { median } from '../report/statistics.ts';
 import { timelineOf } from '../report/timeline.ts';
+import type { RankUpdate } from '../world/rank.ts';
 import type { VariantFigures } from './measure-variant.ts';
-import type { MeasuredUpdate } from './measured-rank.ts';
 import { pythonRows } from './python-rows.ts';
 import type { UpdateFigures, UpdateScenarioOptions } from './update-figures.ts';
 import { workerFigures } from './worker-figures.ts';
@@ -122,14 +122,13 @@ function updateRow(
 }
 
 /** How much of the time several stages ran at once, at the first rank. */
-function overlapFigures({ events }: MeasuredUpdate): Record<string, number> {
+function overlapFigures({ events }: RankUpdate): Record<string, number> {
   const { spanMs, atLeastMs } = overlapOf(events);
   const percent = (count: number): number => (100 * atLeastMs[count]!) / spanMs;
   return spanMs === 0 ? {} : { 'two stages at once %': percent(2), 'three stages at once %': percent(3) };
 }
 
-const slowestOf = (ranks: readonly MeasuredUpdate[]): MeasuredUpdate =>
-  ranks.toSorted((a, b) => b.updateMs - a.updateMs)[0]!;
+const slowestOf = (ranks: readonly RankUpdate[]): RankUpdate => ranks.toSorted((a, b) => b.updateMs - a.updateMs)[0]!;
 
 function floorRows({ ranks }: UpdateScenarioOptions, { checkpoint, floors, links, gloo }: UpdateFigures): ResultRow[] {
   const { sizeBytes } = checkpoint;

@@ -7,8 +7,9 @@ import { glooBroadcast, linkFloors } from '../floors/link-floors.ts';
 import { publish } from '../report/publish.ts';
 import { median } from '../report/statistics.ts';
 import type { Receiver } from '../world/receiver.ts';
+import { startReceivers, stopReceivers, verify } from '../world/receivers.ts';
+import { World } from '../world/world.ts';
 import { measureVariant, type VariantFigures } from './measure-variant.ts';
-import { MeasuredWorld, startReceivers, stopReceivers, verify } from './measured-world.ts';
 import { runPythonTool } from './python-tool.ts';
 import type { UpdateFigures, UpdateScenarioOptions } from './update-figures.ts';
 import { updateResult } from './update-result.ts';
@@ -44,9 +45,9 @@ async function measureOurs(
   checkpoint: BenchCheckpoint,
   small: BenchCheckpoint,
 ): Promise<Pick<UpdateFigures, 'fixedMs' | 'registerMs' | 'poolBytes' | 'gatherMs' | 'variants'>> {
-  const world = await MeasuredWorld.start(
+  const world = await World.start(
     options,
-    receivers.map(({ engine }) => engine),
+    receivers.map(({ engine }) => ({ engine })),
   );
   try {
     await world.register('small', small.files);
@@ -62,9 +63,10 @@ async function measureOurs(
       if (round > 0) await world.unregister(NAME);
       const registered = await world.register(NAME, checkpoint.files);
       registerMs.push(registered.durationMs);
-      poolBytes = registered.poolBytes;
+      poolBytes = registered.poolBytes.reduce((sum, bytes) => sum + bytes, 0);
     }
-    const gatherMs = [await world.gather(NAME), await world.gather(NAME), await world.gather(NAME)];
+    const gatherMs: number[] = [];
+    for (let round = 0; round < 3; round++) gatherMs.push((await world.gather(NAME)).durationMs);
     const variants: VariantFigures[] = [];
     for (const variant of options.variants) {
       const figures = await measureVariant(world, receivers, { name: NAME, ...checkpoint }, variant, options);

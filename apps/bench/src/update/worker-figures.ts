@@ -1,4 +1,4 @@
-import type { WorkerClock } from './engine-process.ts';
+import type { WorkerClock } from '../world/engine-process.ts';
 
 /**
  * What the worker's own clock says of an update: its own time, which no sender can shorten, told apart from what it waited

@@ -6,12 +6,9 @@ import { fileURLToPath } from 'node:url';
 export type ChildScript =
   | 'rank-main'
   | 'worker-main'
-  | '../kill/kill-rank-main'
-  | '../update/measured-rank-main'
   | '../floors/device-floors-main'
   | '../gather/gather-main'
-  | '../plan/plan-main'
-  | '../p2p/p2p-rank-main';
+  | '../plan/plan-main';
 
 /**
  * Starts it with a message channel.

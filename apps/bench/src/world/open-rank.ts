@@ -10,17 +10,20 @@ import {
   workerEngine,
 } from '@checkpoint-engine/ps';
 import { nccl } from '@checkpoint-engine/transport-nccl';
+import { type RdmaOptions, rdma } from '@checkpoint-engine/transport-rdma';
 import { shm } from '@checkpoint-engine/transport-shm';
 
-/** Who a rank is and what it speaks to. Plain data: it travels to rank processes. */
+/** A rank's place in its world, its device and its peers. Plain data: it travels to rank processes. */
 export interface RankIdentity {
   readonly rank: number;
   readonly worldSize: number;
   readonly port: number;
-  /** `host`, or the CUDA ordinal of this rank's GPU. */
-  readonly device: 'host' | number;
-  /** Our own worker behind a Unix socket, or an engine that speaks vLLM's route. */
-  readonly engine: { readonly workerSocket: string } | { readonly vllmUrl: string };
+  readonly device: { readonly kind: 'cuda' | 'host'; readonly index: number };
+  /** Our own worker at a Unix socket, or an engine with vLLM's route. Absent if the rank updates no engine. */
+  readonly engine?: { readonly workerSocket: string } | { readonly vllmUrl: string } | undefined;
+  /** How other ranks read this rank's pool, and how it reads theirs. */
+  readonly p2p?: RdmaOptions | undefined;
+  readonly nics?: readonly string[] | undefined;
 }
 
 /** One rank in this process. */
@@ -30,32 +33,39 @@ export interface OpenRank {
   readonly device: Device;
   readonly store: Store;
   readonly server: ParameterServer;
-  readonly engine: EngineClient;
+  readonly engine: EngineClient | undefined;
   close(): Promise<void>;
 }
 
 /** Joins the world; resolves when all ranks are there. */
-export async function openRank({ rank, worldSize, port, device: at, engine }: RankIdentity): Promise<OpenRank> {
-  const device = at === 'host' ? await createHostDevice({ index: rank }) : await createCudaDevice({ index: at });
+export async function openRank(identity: RankIdentity): Promise<OpenRank> {
+  const { rank, worldSize, port, engine, nics } = identity;
+  const { kind, index } = identity.device;
+  const device = kind === 'host' ? await createHostDevice({ index }) : await createCudaDevice({ index });
   const deviceMadeAtMs = performance.timeOrigin + performance.now();
   const store = await openStore({ rank, worldSize, masterAddr: '127.0.0.1', masterPort: port });
-  const broadcast = worldSize === 1 ? undefined : at === 'host' ? shm() : nccl();
-  const protocol = 'vllmUrl' in engine ? v1Protocol() : v2Protocol();
-  const server = await ParameterServer.create({ store, device, broadcast, protocol });
+  const broadcast = worldSize === 1 ? undefined : kind === 'host' ? shm() : nccl();
+  const p2p = identity.p2p && rdma(identity.p2p);
+  const protocol = engine !== undefined && 'vllmUrl' in engine ? v1Protocol() : v2Protocol();
+  const server = await ParameterServer.create({ store, device, broadcast, p2p, nics, protocol });
   return {
     deviceMadeAtMs,
     device,
     store,
     server,
-    engine:
-      'vllmUrl' in engine
-        ? vllmEngine({ endpoints: [{ url: engine.vllmUrl }] })
-        : workerEngine({ endpoints: [{ url: 'http://worker', uds: engine.workerSocket }] }),
+    engine: engine && clientOf(engine),
     async close() {
       await server.close();
       await broadcast?.close();
+      await p2p?.close();
       await store.close();
       await device.close();
     },
   };
+}
+
+function clientOf(engine: NonNullable<RankIdentity['engine']>): EngineClient {
+  return 'vllmUrl' in engine
+    ? vllmEngine({ endpoints: [{ url: engine.vllmUrl }] })
+    : workerEngine({ endpoints: [{ url: 'http://worker', uds: engine.workerSocket }] });
 }

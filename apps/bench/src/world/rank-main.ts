@@ -1,143 +1,114 @@
-// One rank of a benchmark: registers, gathers, updates as often as asked, and sends its figures to the parent.
-import { once } from 'node:events';
-import { readFileSync } from 'node:fs';
+// One rank in a process of its own, driven by the parent.
+import { readdirSync, readFileSync } from 'node:fs';
 import process from 'node:process';
-import { setTimeout as sleep } from 'node:timers/promises';
-import type { ProgressEvent, RegisteredCheckpoint, Stage, UpdateResult } from '@checkpoint-engine/ps';
-import { type LoopPauses, LoopWatch } from '../report/loop-watch.ts';
+import type { Device } from '@checkpoint-engine/interface';
+import { decodeWorldMetas, encodeWorldMetas } from '@checkpoint-engine/meta';
+import type { ProgressEvent } from '@checkpoint-engine/ps';
+import { LoopWatch } from '../report/loop-watch.ts';
 import { threadTime } from '../report/thread-time.ts';
-import { openRank, type RankIdentity } from './open-rank.ts';
+import { openRank } from './open-rank.ts';
+import type { RankCalls, RankTask } from './rank.ts';
+import { serveCalls } from './serve-calls.ts';
 
-/** What the parent passes as the only argument, in JSON. */
-export interface RankTask extends RankIdentity {
-  readonly files: readonly string[];
-  readonly registers: number;
-  /** Say when it could register or update, and wait for any message of the parent before each time. @default false */
-  readonly waits?: boolean | undefined;
-  readonly updates: number;
-  /** Updates after those in which the event loop is watched, which costs time. @default those themselves are watched */
-  readonly watchedUpdates?: number | undefined;
-  /** Read the files during the update, into at most so much host memory. @default register them into a pool */
-  readonly stream?: { readonly hostMemoryBytes?: number | undefined } | undefined;
-  readonly bucketBytes?: number | undefined;
-  readonly deviceMemoryBytes?: number | undefined;
-  readonly releaseCommunicators?: boolean | undefined;
-}
+const WATCH_EVERY_MS = 2;
 
-/** What a rank measured. */
-export interface RankFigures {
-  /** One figure a registration; the first warms memory up. */
-  readonly registerMs: readonly number[];
-  readonly gatherMs: number;
-  /** From the device made to the worker's last acknowledgement in the first update. */
-  readonly firstAckMs: number;
-  readonly updateMs: readonly number[];
-  readonly results: readonly UpdateResult[];
-  readonly sizeBytes: number;
-  readonly poolBytes: number;
-  /** Pauses of the event loop while bytes moved, registration and updates apart. */
-  readonly registerPauses: LoopPauses;
-  readonly updatePauses: LoopPauses;
-  /** Time on a core of the JavaScript thread, by update. */
-  readonly updateBusyMs: readonly number[];
-  readonly peakRssBytes: number;
-  /** Memory of its own before anything was registered. */
-  readonly baseBytes: number;
-  /** Of the last update. */
-  readonly events: readonly ProgressEvent[];
-}
-
+const importsMs = performance.now();
 const task = JSON.parse(process.argv[2]!) as RankTask;
-const watch = new LoopWatch();
-/** The system gives memory back in the background: the next registration is not to wait for it. */
-const SETTLE_MS = 100;
-const { deviceMadeAtMs, store, server, engine, close } = await openRank(task);
+const { device, deviceMadeAtMs, store, server, engine, close } = await openRank(task);
+const bornAtMs = performance.timeOrigin;
+const deviceMs = deviceMadeAtMs - bornAtMs - importsMs;
+const joinMs = performance.now() - importsMs - deviceMs;
+const loop = new LoopWatch();
+let isWatching = false;
 
-const baseBytes = statusBytes('RssAnon');
-const registerMs: number[] = [];
-let registered!: RegisteredCheckpoint;
-for (let round = 0; round < task.registers; round++) {
-  if (round > 0) {
-    await server.unregisterCheckpoint('weights');
-    await sleep(SETTLE_MS);
-  }
-  await waitForTurn();
-  await store.barrier('register');
-  watch.start();
-  registered = await server.registerCheckpoint('weights', {
-    files: task.files,
-    inPlace: false,
-    keepFiles: true,
-    stream: task.stream !== undefined,
-    hostMemoryBytes: task.stream?.hostMemoryBytes,
-  });
-  watch.stop();
-  registerMs.push(registered.durationMs);
-}
-const registerPauses = watch.take();
-await store.barrier('registered');
-const gatherStartedAtMs = performance.now();
-await server.gatherMetas('weights');
-const gatherMs = performance.now() - gatherStartedAtMs;
-const updateMs: number[] = [];
-const updateBusyMs: number[] = [];
-const results: UpdateResult[] = [];
-let events: ProgressEvent[] = [];
-let firstAckMs = 0;
-for (let round = 0; round < task.updates + (task.watchedUpdates ?? 0); round++) {
-  await waitForTurn();
-  await store.barrier('update');
-  const isTimed = round < task.updates;
-  events = [];
-  if (!isTimed || task.watchedUpdates === undefined) watch.start();
-  const { busyMs } = threadTime();
-  const startedAtMs = performance.now();
-  results.push(
-    await server.update('weights', {
-      requestEngine: ({ handles, signal, timeoutMs }) => engine.update({ handles, signal, timeoutMs }),
-      inferenceParallelSize: 1,
-      bucketBytes: task.bucketBytes,
-      deviceMemoryBytes: task.deviceMemoryBytes,
-      releaseCommunicators: task.releaseCommunicators,
-      onEvent: (event) => events.push(event),
-    }),
-  );
-  watch.stop();
-  if (!isTimed) continue;
-  updateMs.push(performance.now() - startedAtMs);
-  if (round === 0) firstAckMs = lastEndMs(events, 'reload') - deviceMadeAtMs;
-  updateBusyMs.push(threadTime().busyMs - busyMs);
-}
-const figures: RankFigures = {
-  registerMs,
-  gatherMs,
-  firstAckMs,
-  updateMs,
-  results,
-  sizeBytes: registered.sizeBytes,
-  poolBytes: registered.poolBytes,
-  registerPauses,
-  updatePauses: watch.take(),
-  updateBusyMs,
-  peakRssBytes: statusBytes('VmHWM'),
-  baseBytes,
-  events,
-};
-await new Promise((resolve) => process.send!(figures, undefined, undefined, resolve));
-await close();
-process.disconnect();
+serveCalls<RankCalls>(
+  {
+    started: async () => ({ bornAtMs, importsMs, deviceMs, joinMs }),
+    async register({ checkpoint, files, stream, isAlone = false }) {
+      if (!isAlone) await store.barrier('register');
+      const startedAtMs = performance.now();
+      const { poolBytes, sizeBytes } = await server.registerCheckpoint(checkpoint, {
+        files,
+        inPlace: false,
+        keepFiles: true,
+        stream: stream !== undefined,
+        hostMemoryBytes: stream?.hostMemoryBytes,
+      });
+      return { durationMs: performance.now() - startedAtMs, poolBytes, sizeBytes };
+    },
+    unregister: async ({ checkpoint }) => server.unregisterCheckpoint(checkpoint),
+    async gather({ checkpoint }) {
+      await store.barrier('gather');
+      const startedAtMs = performance.now();
+      const metas = await server.gatherMetas(checkpoint);
+      const durationMs = performance.now() - startedAtMs;
+      return { durationMs, metas: Buffer.from(encodeWorldMetas(metas)).toString('base64') };
+    },
+    load: async ({ metas }) => {
+      server.loadMetas(decodeWorldMetas(new Uint8Array(Buffer.from(metas, 'base64'))));
+    },
+    async update({ checkpoint, variant, watchMemory = false, dieAtBroadcast }) {
+      await store.barrier('update');
+      const events: ProgressEvent[] = [];
+      let broadcasts = 0;
+      const watch = watchMemory ? watchUsedBytes(device) : undefined;
+      const { busyMs } = threadTime();
+      const startedAtMs = performance.now();
+      const result = await server.update(checkpoint, {
+        ...variant,
+        requestEngine: ({ handles, signal, timeoutMs }) => engine!.update({ handles, signal, timeoutMs }),
+        inferenceParallelSize: 1,
+        onEvent: (event) => {
+          events.push(event);
+          // No event follows the start of a broadcast before it is under way: this rank dies in the middle of one.
+          if (event.type === 'bucket-start' && event.stage === 'broadcast' && ++broadcasts === dieAtBroadcast) {
+            process.kill(process.pid, 'SIGKILL');
+          }
+        },
+      });
+      const updateMs = performance.now() - startedAtMs;
+      return { updateMs, busyMs: threadTime().busyMs - busyMs, result, events, ...watch?.() };
+    },
+    watch: async ({ isOn }) => {
+      isWatching = isOn;
+      if (isOn) loop.start();
+      else loop.stop();
+    },
+    async usage() {
+      const pauses = loop.take();
+      if (isWatching) loop.start();
+      return {
+        pauses,
+        openFiles: readdirSync('/proc/self/fd').length,
+        residentBytes: statusBytes('VmRSS'),
+        peakResidentBytes: statusBytes('VmHWM'),
+        deviceUsedBytes: usedBytesOf(device),
+      };
+    },
+  },
+  async () => {
+    loop.stop();
+    await close();
+  },
+);
 
-async function waitForTurn(): Promise<void> {
-  if (!task.waits) return;
-  const told = once(process, 'message');
-  process.send!('could go on');
-  await told;
+function watchUsedBytes(of: Device): () => { usedBeforeBytes: number; usedPeakBytes: number } {
+  const usedBeforeBytes = usedBytesOf(of);
+  let usedPeakBytes = usedBeforeBytes;
+  const timer = setInterval(() => {
+    usedPeakBytes = Math.max(usedPeakBytes, usedBytesOf(of));
+  }, WATCH_EVERY_MS);
+  return () => {
+    clearInterval(timer);
+    return { usedBeforeBytes, usedPeakBytes };
+  };
 }
 
-function statusBytes(field: 'RssAnon' | 'VmHWM'): number {
+function usedBytesOf(of: Device): number {
+  const { freeBytes, totalBytes } = of.memoryInfo();
+  return totalBytes - freeBytes;
+}
+
+function statusBytes(field: 'VmRSS' | 'VmHWM'): number {
   return Number(new RegExp(`${field}:\\s+(\\d+)`).exec(readFileSync('/proc/self/status', 'utf8'))?.[1]) * 1024;
-}
-
-function lastEndMs(of: readonly ProgressEvent[], stage: Stage): number {
-  return Math.max(...of.map((event) => (event.type === 'bucket-end' && event.stage === stage ? event.atMs : 0)));
 }

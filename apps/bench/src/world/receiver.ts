@@ -2,14 +2,15 @@ import type { ChildProcess } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { fileDigests } from '../host/file-digests.ts';
-import { EngineProcess, type EngineStats } from '../update/engine-process.ts';
+import { fileDigests } from '../checkpoints/file-digests.ts';
 import { message, start } from './children.ts';
+import { EngineProcess, type EngineStats } from './engine-process.ts';
 import type { RankIdentity } from './open-rank.ts';
 
-/** What stands behind a rank and holds the weights. */
+/** The process behind a rank that holds the weights. */
 export interface Receiver {
-  readonly engine: RankIdentity['engine'];
+  readonly engine: NonNullable<RankIdentity['engine']>;
+  readonly pid: number;
   /** Where a Python engine listens. */
   readonly port?: number | undefined;
   /** Compares all that it holds with the checkpoint's files. */
@@ -26,6 +27,7 @@ export async function pythonReceiver(python: string, gpu: number): Promise<Recei
   const engine = await EngineProcess.start(python, gpu);
   return {
     engine: { vllmUrl: engine.endpoint },
+    pid: engine.pid,
     port: engine.port,
     async verify(folder) {
       const { tensors, wrong } = await engine.verify(folder, { keep: true });
@@ -49,6 +51,7 @@ export async function ourReceiver(
   await message(child);
   return {
     engine: { workerSocket },
+    pid: child.pid!,
     async verify(_, files) {
       const held = await ask<Record<string, string>>(child, 'digests');
       const wanted = [...(await fileDigests(files))];

@@ -1,51 +1,50 @@
-import { readFileSync } from 'node:fs';
 import process from 'node:process';
-import { withDescendants } from '../served/processes.ts';
-import type { ServedWorld } from '../served/served-world.ts';
-import type { Answer } from '../served/server.ts';
+import { rankProcesses } from '../processes.ts';
+import type { Answer } from '../serve-process.ts';
+import type { ServedWorld } from './served-world.ts';
 
-/** What is killed in a round. */
+/** The kind of process that is killed in a round. */
 export type Victim = 'rank' | 'server' | 'worker';
 
 export const VICTIMS: readonly Victim[] = ['rank', 'server', 'worker'];
 
-/** How the update ended that was under way: an answer, or a broken connection. */
+/** How the update that was under way ended: an answer, or a broken connection. */
 export type Outcome = Answer | Error;
 
 /** A victim, and how its death looks from outside. */
 export interface Target {
   readonly victim: Victim;
-  /** Its rank; a worker's is that of the rank that it belongs to. */
+  /** Its rank. For a worker, the rank that updates it. */
   readonly rank: number;
   /** Kills it with SIGKILL. */
   kill(): Promise<void>;
-  /** Whether the outcome says who died. */
+  /** Whether the outcome says which process died. */
   isNamedBy(outcome: Outcome): boolean;
 }
 
-/** Chooses what dies. @param rank Taken for ranks and workers. */
+/** @param rank Used for ranks and workers. */
 export function target(world: ServedWorld, victim: Victim, rank: number): Target {
   if (victim === 'server') {
     return {
       victim,
       rank,
-      kill: () => world.server.kill(),
+      kill: () => world.killServer(),
       isNamedBy: (outcome) => outcome instanceof Error && /ECONNRESET|hang up|aborted/.test(String(outcome)),
     };
   }
   if (victim === 'worker') {
-    const engine = world.engines[rank]!;
     return {
       victim,
       rank,
-      kill: () => engine.kill(),
+      kill: () => world.engines[rank]!.kill(),
       isNamedBy: (outcome) => {
         const { code, rank: at, detail = '' } = problemOf(outcome);
-        return /^CE_(WORKER|ENGINE)_/.test(code ?? '') && (at === rank || detail.includes(engine.socket));
+        return /^CE_(WORKER|ENGINE)_/.test(code ?? '') && (at === rank || detail.includes(world.socketOf(rank)));
       },
     };
   }
-  const pid = pidOfRank(world, rank);
+  const pid = rankProcesses(world.serverPid).get(rank);
+  if (pid === undefined) throw new Error(`There is no process of rank ${rank}`);
   return {
     victim,
     rank,
@@ -60,18 +59,5 @@ export function target(world: ServedWorld, victim: Victim, rank: number): Target
 }
 
 function problemOf(outcome: Outcome): { code?: string; rank?: number; peer?: string; detail?: string } {
-  return outcome instanceof Error ? {} : (Object(outcome.body) as object);
-}
-
-/** Ranks are the server's children, told apart by their environment. */
-function pidOfRank({ server }: ServedWorld, rank: number): number {
-  const found = withDescendants(server.pid).find((pid) => {
-    try {
-      return readFileSync(`/proc/${pid}/environ`, 'utf8').split('\0').includes(`RANK=${rank}`);
-    } catch {
-      return false;
-    }
-  });
-  if (found === undefined) throw new Error(`There is no process of rank ${rank}`);
-  return found;
+  return outcome instanceof Error || outcome.text === '' ? {} : outcome.json();
 }

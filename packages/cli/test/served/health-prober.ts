@@ -1,20 +1,21 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Server } from '../served/server.ts';
+import type { ServedWorld } from './served-world.ts';
 
-/** Asks a server again and again whether it lives, and keeps how long that took while updates ran. */
+/** Asks a server repeatedly whether it lives, and records how long that took while updates ran. */
 export class HealthProber {
   readonly duringUpdatesMs: number[] = [];
-  readonly #server: Server;
+  readonly #world: ServedWorld;
   #isUpdating = false;
   #isStopped = false;
   readonly #ended: Promise<void>;
 
-  constructor(server: Server, everyMs: number) {
-    this.#server = server;
+  constructor(world: ServedWorld, everyMs: number) {
+    this.#world = world;
     this.#ended = this.#run(everyMs);
+    this.#ended.catch(() => {});
   }
 
-  /** Runs an update: what is asked meanwhile counts. */
+  /** Runs an update: probes during it count. */
   async during<T>(update: () => Promise<T>): Promise<T> {
     this.#isUpdating = true;
     try {
@@ -24,7 +25,7 @@ export class HealthProber {
     }
   }
 
-  /** @throws What the server answered instead of 200. */
+  /** @throws {Error} The server gave an answer other than 200. */
   async stop(): Promise<void> {
     this.#isStopped = true;
     await this.#ended;
@@ -34,7 +35,7 @@ export class HealthProber {
     while (!this.#isStopped) {
       const counts = this.#isUpdating;
       const startedAt = performance.now();
-      await this.#server.ask('GET', '/v1/healthz');
+      await this.#world.ask('GET', '/v1/healthz');
       if (counts) this.duringUpdatesMs.push(performance.now() - startedAt);
       await sleep(everyMs);
     }

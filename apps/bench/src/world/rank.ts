@@ -1,0 +1,83 @@
+import type { ProgressEvent, UpdateOptions, UpdateResult } from '@checkpoint-engine/ps';
+import type { LoopPauses } from '../report/loop-watch.ts';
+import type { RankIdentity } from './open-rank.ts';
+
+/** What the parent passes as the only argument, in JSON. */
+export type RankTask = RankIdentity;
+
+/** The options of an update that travel to rank processes. */
+export type UpdateVariant = Pick<UpdateOptions, 'ranks' | 'bucketBytes' | 'deviceMemoryBytes' | 'releaseCommunicators'>;
+
+/** A checkpoint's name, and the files to register under it. */
+export interface RegisterCall {
+  readonly checkpoint: string;
+  readonly files: readonly string[];
+  /** Read the files during updates, into at most this much host memory. @default register them into a pool */
+  readonly stream?: { readonly hostMemoryBytes?: number | undefined } | undefined;
+  /** Do not wait until all ranks are about to register. @default false */
+  readonly isAlone?: boolean | undefined;
+}
+
+/** One update. */
+export interface UpdateCall {
+  readonly checkpoint: string;
+  readonly variant: UpdateVariant;
+  /** Ask the driver for used memory every few milliseconds, which slows the update down. @default false */
+  readonly watchMemory?: boolean;
+  /** End this process with SIGKILL at the start of its nth broadcast. */
+  readonly dieAtBroadcast?: number;
+}
+
+/** One update, as a rank saw it. */
+export interface RankUpdate {
+  readonly updateMs: number;
+  /** Time on a core of the JavaScript thread. */
+  readonly busyMs: number;
+  readonly result: UpdateResult;
+  readonly events: readonly ProgressEvent[];
+  /** Device memory in use before the update, and the most during it, on the whole GPU. Only if it was watched. */
+  readonly usedBeforeBytes?: number | undefined;
+  readonly usedPeakBytes?: number | undefined;
+}
+
+/** How long a rank took to start. Milliseconds. */
+export interface RankStart {
+  /** When its process was made, since the epoch. */
+  readonly bornAtMs: number;
+  /** From then until its own code ran: Node.js and the imports. */
+  readonly importsMs: number;
+  /** The device: the driver's library and the GPU's context. */
+  readonly deviceMs: number;
+  /** Joining the world. */
+  readonly joinMs: number;
+}
+
+/** What a rank's process holds. */
+export interface RankUsage {
+  /** Pauses of its event loop since the last call, while it was watched. */
+  readonly pauses: LoopPauses;
+  readonly openFiles: number;
+  readonly residentBytes: number;
+  readonly peakResidentBytes: number;
+  /** Memory in use on its device, by any process. */
+  readonly deviceUsedBytes: number;
+}
+
+/** The calls that a rank serves. */
+export interface RankCalls {
+  started(args: null): Promise<RankStart>;
+  register(args: RegisterCall): Promise<{
+    readonly durationMs: number;
+    readonly poolBytes: number;
+    readonly sizeBytes: number;
+  }>;
+  unregister(args: { readonly checkpoint: string }): Promise<void>;
+  /** Resolves with the duration, and the metas of the world in base64. */
+  gather(args: { readonly checkpoint: string }): Promise<{ readonly durationMs: number; readonly metas: string }>;
+  /** Takes the metas of another world. */
+  load(args: { readonly metas: string }): Promise<void>;
+  update(args: UpdateCall): Promise<RankUpdate>;
+  /** Starts or stops watching the event loop. */
+  watch(args: { readonly isOn: boolean }): Promise<void>;
+  usage(args: null): Promise<RankUsage>;
+}
