@@ -5,14 +5,14 @@ import { type KeptResult, line } from './results-markdown.ts';
 
 const OURS = 'checkpoint-engine';
 const PEER = 'Python tool, as shipped';
-/** The date at the start of a file name. What follows it names scenario and machine. */
-const DATE = /^\d{4}-\d{2}-\d{2}-/;
+/** What a user gets without arguments. */
+const DEFAULT_ARGS: readonly unknown[] = [undefined, '', '--verify sample'];
 
 const INTRODUCTION = `# Results
 
-\`npm run results -w apps/bench\` writes this page and the linked pages from the JSON files in [results](results). Each row is
-the newest run of one scenario on one machine; the linked page has every figure and the commit. [Notes](results/notes.md) have
-what tables do not show.
+\`npm run results -w apps/bench\` writes this page and the linked pages from the JSON files in [results](results). There is one
+row per scenario and machine; the linked page has every figure, the other ways that were measured, and the commit.
+[Notes](results/notes.md) have what tables do not show. Questions with the answer yes or no are tests: \`npm run test:stress\`.
 
 - **Median** is the median of all counted repetitions, in milliseconds or seconds.
 - **Floor** is the least time that the hardware allows, measured in the same run: for example the copy from pinned host
@@ -20,67 +20,88 @@ what tables do not show.
 - **Python tool** is Moonshot AI's \`checkpoint-engine\` as published, in the same run on the same machine.
 - **Wrong** counts tensors that differ from the checkpoint, out of all compared tensors; for a real engine, updates after which
   its parameters or tokens differ.
+- **engine** rows update a real vLLM with \`checkpoint-engine serve\`, later updates of both tools; **update** rows update a worker
+  without an engine.
 - Compare figures of one row. Machines differ from run to run, so the milliseconds of two rows do not compare.
 `;
+
+/** What results do not say themselves: by file name, without date and extension. */
+export interface Remarks {
+  /** Why targets are missed. */
+  readonly missed: Readonly<Record<string, string>>;
+  /** Updates that the check counted as wrong because they changed nothing, with the reason. */
+  readonly unjudged: Readonly<Record<string, { readonly updates: number; readonly why: string }>>;
+}
 
 /**
  * RESULTS.md: one row per scenario and machine.
  *
- * @param reasons Why targets are missed, by file name without date.
+ * @throws {RangeError} Two results have the same scenario and machine: the older one must be deleted.
  */
-export function resultsSummary(results: readonly KeptResult[], reasons: Readonly<Record<string, string>>): string {
-  const newest = new Map<string, KeptResult>();
-  for (const kept of results.toSorted((a, b) => a.name.localeCompare(b.name))) {
-    newest.set(kept.name.replace(DATE, ''), kept);
-  }
-  const rows = [...newest].map(([slug, kept]) => summaryRow(slug, kept, reasons[slug]));
+export function resultsSummary(results: readonly KeptResult[], remarks: Remarks): string {
+  const files = new Map<string, string>();
+  const rows = results.map((kept) => {
+    const what = `${scenarioOf(kept.result)}, ${kept.result.machine.device}`;
+    const other = files.get(what);
+    if (other !== undefined) throw new RangeError(`${other} and ${kept.name} are both "${what}": delete the older one`);
+    files.set(what, kept.name);
+    return summaryRow(kept, remarks);
+  });
   const head = ['Scenario', 'Machine', 'Date', 'Median', 'Floor', 'Python tool', 'Wrong', 'Targets'];
   return `${[INTRODUCTION, [line(head), line(head.map(() => '---')), ...rows.toSorted()].join('\n')].join('\n')}\n`;
 }
 
-function summaryRow(slug: string, { name, result }: KeptResult, reason: string | undefined): string {
+function summaryRow({ name, slug, result, unjudged }: KeptResult, { missed }: Remarks): string {
   const main = mainRow(result);
-  const peer = peerRow(result.rows, main);
   const checked = result.rows.reduce((sum, row) => sum + (row.checked ?? 0), 0);
-  const ranks = main?.ranks === undefined ? undefined : `${main.ranks} ${main.ranks === 1 ? 'rank' : 'ranks'}`;
-  const what = [result.scenario, main?.model, ranks].filter(Boolean).join(', ');
+  const judged = `${wrongCount(result) - (unjudged?.updates ?? 0)} of ${checked - (unjudged?.updates ?? 0)}`;
   return line([
-    `${what}: [${slug}](results/pages/${name}.md)`,
+    `${scenarioOf(result)}: [${slug}](results/pages/${name}.md)`,
     result.machine.device,
     result.machine.date.slice(0, 10),
     timeOf(main),
     main?.floorMs === undefined ? '-' : formatMs(main.floorMs),
-    timeOf(peer),
-    checked === 0 ? '-' : `${wrongCount(result)} of ${checked}`,
-    targetsOf(result.targets, reason),
+    timeOf(peerRow(result.rows, main)),
+    checked === 0 ? '-' : unjudged === undefined ? judged : `${judged}; ${unjudged.why}`,
+    targetsOf(result.targets, missed[slug]),
   ]);
+}
+
+/** What was done, with which model, on how many ranks. */
+function scenarioOf(result: BenchResult): string {
+  const main = mainRow(result);
+  const { receiver, 'receiving ranks': receiving } = main?.settings ?? {};
+  return [
+    result.scenario,
+    result.scenario === 'engine' && (receiver === true ? 'through the receiver' : 'unmodified worker'),
+    main?.model,
+    main?.ranks !== undefined && `${main.ranks} ${main.ranks === 1 ? 'rank' : 'ranks'}`,
+    receiving !== undefined && `received by rank ${receiving}`,
+  ]
+    .filter(Boolean)
+    .join(', ');
 }
 
 /**
  * The row that a result is about: our fastest of those that move the most bytes, and of the kind that is named like the
- * scenario where there is one. An update of one small tensor, for example, is only a baseline.
+ * scenario if there is one. An update of one small tensor, for example, is only a baseline. For an engine it is `serve` as
+ * users get it without arguments.
  */
 function mainRow({ scenario, rows }: BenchResult): ResultRow | undefined {
   const ours = rows.filter(({ by, samplesMs }) => by === OURS && samplesMs.length > 0);
-  const kind = [scenario, 'update'].find((name) => ours.some(({ what }) => what === name));
+  const kind = [scenario, 'update', 'update, serve'].find((name) => ours.some(({ what }) => what === name));
   const named = kind === undefined ? ours : ours.filter(({ what }) => what === kind);
   const mostBytes = Math.max(...named.map(({ sizeBytes = 0 }) => sizeBytes));
-  return named
-    .filter(({ sizeBytes = 0 }) => sizeBytes === mostBytes)
-    .toSorted((x, y) => median(x.samplesMs) - median(y.samplesMs))[0];
+  const largest = named.filter(({ sizeBytes = 0 }) => sizeBytes === mostBytes);
+  const byDefault = largest.filter(({ settings }) => DEFAULT_ARGS.includes(settings?.args));
+  return (byDefault.length > 0 ? byDefault : largest).toSorted((x, y) => median(x.samplesMs) - median(y.samplesMs))[0];
 }
 
-/** The Python tool's row for the same; of several ways to update an engine, its fastest. */
+/** The Python tool's row for the same. For an engine, its later updates. */
 function peerRow(rows: readonly ResultRow[], main: ResultRow | undefined): ResultRow | undefined {
-  const theirs = rows.filter(
-    ({ by, model, samplesMs }) => by === PEER && model === main?.model && samplesMs.length > 0,
-  );
-  const isUpdate = main?.what.startsWith('update, ') === true;
-  return (
-    theirs.find(({ what }) => what === main?.what) ??
-    theirs
-      .filter(({ what }) => isUpdate && what.startsWith('update, '))
-      .toSorted((x, y) => median(x.samplesMs) - median(y.samplesMs))[0]
+  const what = main?.what === 'update, serve' ? 'update, later' : main?.what;
+  return rows.find(
+    (row) => row.by === PEER && row.model === main?.model && row.what === what && row.samplesMs.length > 0,
   );
 }
 

@@ -17,10 +17,12 @@ const result = (date: string, ms: number, targets: readonly Target[] = []): Benc
     { by: 'Python tool, as shipped', what: 'update', samplesMs: [400] },
   ],
 });
-const kept = (name: string, date: string, ms: number, targets?: readonly Target[]) => ({
-  name,
+const kept = (slug: string, date: string, ms: number, targets?: readonly Target[]) => ({
+  name: `${date}-${slug}`,
+  slug,
   result: result(date, ms, targets),
 });
+const NONE = { missed: {}, unjudged: {} };
 
 describe('the pages of results', () => {
   it('are what `npm run results -w apps/bench` makes of the files next to them', () => {
@@ -37,15 +39,26 @@ describe('the pages of results', () => {
 });
 
 describe('the summary', () => {
-  it('has the newest run of each scenario and machine, with floor and peer', () => {
-    const page = resultsSummary(
-      [kept('2026-01-01-h100-a', '2026-01-01', 150), kept('2026-01-02-h100-a', '2026-01-02', 100)],
-      {},
-    );
-    const rows = page.split('\n').filter((text) => text.startsWith('| update: [h100-a]'));
-    expect(rows).toHaveLength(1);
-    expect(rows[0]).toContain('results/pages/2026-01-02-h100-a.md');
-    expect(rows[0]).toContain('| 2026-01-02 | 100 ms | 80.0 ms | 400 ms | 0 of 3 | - |');
+  it('has a row per scenario and machine, with floor and peer', () => {
+    const page = resultsSummary([kept('h100-a', '2026-01-02', 100)], NONE);
+    const [row] = page.split('\n').filter((text) => text.startsWith('| update: [h100-a]'));
+    expect(row).toContain('results/pages/2026-01-02-h100-a.md');
+    expect(row).toContain('| 2026-01-02 | 100 ms | 80.0 ms | 400 ms | 0 of 3 | - |');
+  });
+
+  it('refuses two results of one scenario and machine', () => {
+    const two = [kept('h100-a', '2026-01-01', 150), kept('h100-b', '2026-01-02', 100)];
+    expect(() => resultsSummary(two, NONE)).toThrow(/^2026-01-01-h100-a and 2026-01-02-h100-b are both "update, /);
+  });
+
+  it('does not count an update as wrong that changed nothing', () => {
+    const { name, slug, result: whole } = kept('h100-a', '2026-01-01', 100);
+    const rows = whole.rows.map((row) => (row.checked === 3 ? { ...row, wrong: 1 } : row));
+    const unjudged = { updates: 1, why: 'one changed nothing' };
+    const one = { name, slug, unjudged, result: { ...whole, rows } };
+    expect(resultsSummary([one], NONE)).toContain('| 0 of 2; one changed nothing |');
+    expect(detailPage(one)).not.toContain('WRONG');
+    expect(detailPage({ ...one, unjudged: undefined })).toContain('**1 WRONG**');
   });
 
   it('says which targets are missed, and why', () => {
@@ -54,14 +67,17 @@ describe('the summary', () => {
       { what: 'update <= 1.15 x floor + fixed time', measured: 100, atMost: 95, unit: 'ms' },
       { what: 'growth', measured: 0, atMost: 0, unit: 'files' },
     ];
-    const page = resultsSummary([kept('2026-01-01-h100-a', '2026-01-01', 100, targets)], { 'h100-a': 'The reason' });
+    const page = resultsSummary([kept('h100-a', '2026-01-01', 100, targets)], {
+      ...NONE,
+      missed: { 'h100-a': 'The reason' },
+    });
     expect(page).toContain('missed 1 of 2: update &lt;= 1.15 x floor + fixed time (100 ms). The reason |');
   });
 });
 
 describe('the page of a result', () => {
   it('has the commit, a link to the file and every table', () => {
-    const page = detailPage(kept('2026-01-01-h100-a', '2026-01-01', 100));
+    const page = detailPage(kept('h100-a', '2026-01-01', 100));
     expect(page).toContain('# Took 100 ms');
     expect(page).toContain('commit abc1234');
     expect(page).toContain('[JSON](../2026-01-01-h100-a.json)');
