@@ -7,10 +7,10 @@ export function largeClustersPage(variants: readonly Variant[], runs: readonly L
   const titles = [...new Set(runs.map(({ title }) => title))];
   return `# Updates on 256, 1,024 and 4,096 GPUs
 
-\`npm run bench -w apps/bench -- simulate large-clusters\` writes this page from the simulator. Nobody has measured these updates:
-[SIMULATION.md](../apps/bench/SIMULATION.md) says how near the simulator is to what was measured, on up to 256 GPUs for the Python tool
-and on up to 4 GPUs for ours. Hosts have 8 H200 GPUs and 8 NICs that reach 35 GB/s each, and the weights are in host memory at
-the start. GLM-4.5-Air and Qwen3-235B use TP8, DeepSeek-V3.1 and Kimi-K2 TP16. Times of a receiver's first recording are left out.
+\`npm run bench -w apps/bench -- simulate large-clusters\` writes this page from the simulator. These updates have not been measured.
+[SIMULATION.md](../apps/bench/SIMULATION.md) compares the simulator with measurements, on up to 256 GPUs for the Python tool and on
+up to 4 GPUs for ours. Hosts have 8 H200 GPUs and 8 NICs that reach 35 GB/s each, and the weights are in host memory at
+the start. GLM-4.5-Air and Qwen3-235B use TP8, DeepSeek-V3.1 and Kimi-K2 TP16. The time of a receiver's first recording is not included.
 
 ## The same models by method
 
@@ -21,20 +21,19 @@ ${titles.map((title) => modelTable(title, runs)).join('\n\n')}
 ${limits(runs)}
 
 - **python-broadcast** and **broadcast** send every byte to every GPU, and a loader in Python takes 0.1 ms for each tensor and some
-  milliseconds for each bucket, whatever the links do. More GPUs make it slower: each bucket has to reach more hosts.
+  milliseconds for each bucket, regardless of the links. More GPUs make it slower: each bucket has to reach more hosts.
 - **broadcast** is slower than \`python-broadcast\` on 256 GPUs for all but the smallest model, and for the two largest on 1,024. Its
-  rings stay within 4 GiB of device memory, and those of Kimi-K2 hold a tensor of 2.2 GiB, which leaves buckets of about 170 MiB:
-  thousands of calls of the loader. \`--device-memory\` and \`--bucket-size\`
-  change that (see below).
-- **pull** has no loader. Each host reads what its GPUs keep once, and writes it to and reads it from host memory. Where a host keeps
-  a large part of the model, host memory limits it, not the NICs and not the number of hosts: the time at 4,096 GPUs is close to
-  that at 256.
+  rings stay within 4 GiB of device memory, and those of Kimi-K2 must hold a tensor of 2.2 GiB, which leaves buckets of about 170 MiB,
+  and so thousands of calls of the loader. \`--device-memory\` and \`--bucket-size\` change this (see below).
+- **pull** has no loader. Each host reads the data that its GPUs keep once, and this data passes through its host memory. If a host keeps
+  a large part of the model, host memory is the limit, not the NICs or the number of hosts: the time on 4,096 GPUs is close to
+  the time on 256.
 
 ## A model of 10^12 parameters in under 3 s on 256 GPUs
 
-Kimi-K2, FP8. What would have to be true:
+The model is Kimi-K2, FP8. Each row changes the conditions:
 
-| What is different | time | device memory | what it waits for |
+| condition | time | device memory | what it waits for |
 | --- | ---: | ---: | --- |
 ${variants.map(variantLine).join('\n')}
 
@@ -68,10 +67,7 @@ function limits(runs: readonly LargeRun[]): string {
   const lines = runs
     .filter(({ title }) => title === largest)
     .map(({ method, gpus, result }) => `| ${method} | ${gpus.toLocaleString('en-US')} | ${result.bottleneck} |`);
-  return `Of ${largest}:\n\n| Method | GPUs | what it waits for |\n| --- | ---: | --- |\n${lines.join('\n')}`.replace(
-    'Of ',
-    'These are the limits of ',
-  );
+  return `These are the limits of ${largest}:\n\n| Method | GPUs | what it waits for |\n| --- | ---: | --- |\n${lines.join('\n')}`;
 }
 
 const variantLine = ({ label, result }: Variant): string =>
@@ -80,12 +76,12 @@ const variantLine = ({ label, result }: Variant): string =>
 function conclusion(variants: readonly Variant[]): string {
   const near = variants.filter(({ result }) => result.totalMs < 3000).map(({ label }) => `- ${label}`);
   const list = near.length > 0 ? near.join('\n') : '- none of them';
-  return `Under 3 s are:
+  return `These take less than 3 s:
 
 ${list}
 
-For the pull, a host has to need a small part of the model, which it does if its GPUs keep few experts. With TP16, host memory that is
-twice as fast is not enough, and faster NICs change nothing then: copies over PCIe and host memory share the time. For a broadcast,
-a loader of 10 us per tensor instead of 100 (no Python loader today), large buckets, and links that are twice as fast still are not
-enough.`;
+A pull is fast enough if each host needs a small part of the model, which is the case if its GPUs keep few experts. With TP16, host
+memory that is twice as fast is not enough, and faster NICs then have no effect: copies over PCIe and host memory take the time. For
+a broadcast, a loader of 10 us per tensor instead of 100 (faster than any Python loader today), large buckets, and links that are
+twice as fast are still not enough.`;
 }

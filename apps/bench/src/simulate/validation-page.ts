@@ -9,7 +9,7 @@ export function validationPage(published: PublishedValidation, own: readonly Own
   const { fitted, tensorMs, rows, alternatives } = published;
   const ours = own.filter(({ row }) => row.by === 'checkpoint-engine');
   const others = own.filter(({ row }) => row.by !== 'checkpoint-engine');
-  return `# How near simulations are to measurements
+  return `# Simulations compared with measurements
 
 \`npm run bench -w apps/bench -- simulate validate\` writes this page. A unit test keeps the errors at these values.
 
@@ -25,7 +25,7 @@ ${reasons(rows)}
 
 ### With another row fitted
 
-The fitted row is a choice that was made with all rows in view: it is the one with which most rows are within 15 %. This is what the same 24 rows look like with each of the others fitted.
+The fitted row was chosen with knowledge of all rows: with this choice, most rows are within 15 %. This table shows the results with each of the other rows fitted.
 
 | Fitted row | us per tensor | rows within 15 % | largest error |
 | --- | ---: | ---: | ---: |
@@ -35,28 +35,28 @@ ${alternatives.map((one) => `| ${one.label} | ${(1000 * one.tensorMs).toFixed(1)
 
 PCIe and host memory have the rates that copies alone reached in the same run (the floor of [RESULTS.md](RESULTS.md)). Costs are
 those of the preset for all rows. For runs without an engine (\`worker alone\`), the time that an update of one small tensor took in
-the same run stands for beginning and end. ${ours.filter(isNear).length} of ${ours.length} rows are within 15 %.
+the same run stands for the beginning and the end. ${ours.filter(isNear).length} of ${ours.length} rows are within 15 %.
 
 ${table(ours)}
 
 ## The Python tool in the same runs
 
-These rows are not fitted and use the preset's costs of the Python tool. The time that it takes to begin and to end an update
-differs between 1 and 4 GPUs by more than the simulation says: one number stands for both.
+These rows are not fitted and use the preset's costs of the Python tool. The time to begin and to end an update
+differs between 1 and 4 GPUs by more than in the simulation, which uses one number for both.
 
 ${table(others)}
 
-## What was known when the constants were chosen
+## How the constants were chosen
 
-- PCIe, device copies and NVLink of the presets are measurements of ours (H100, H200) or the same share of the data sheet's rate
-  (H800, H20, B200). They were not changed for any row.
-- NICs: 70 % of 400 Gbit/s. The share was chosen with the P2P columns of both tables in view; with 80 % the rows of the first P2P
-  method come out 10 % faster.
+- PCIe, device copies and NVLink of the presets are our measurements (H100, H200), or the same share of the data sheet's rate (H800,
+  H20, B200). They were not changed for any row.
+- NICs: 70 % of 400 Gbit/s. The P2P columns of both tables were known when this share was chosen; with 80 %, the predictions for the
+  first P2P method are 10 % faster.
 - Times per bucket (1 ms, and 2.5 ms more for a model with experts) and the times to begin and to end are from our own runs on 1 and
-  4 GPUs, which this page therefore does not predict from nothing. \`sliceMs\` explains why the same loader takes 60 us per tensor on
+  4 GPUs, so the predictions for these runs are not independent. \`sliceMs\` explains why the same loader takes 60 us per tensor on
   1 GPU and 100 us on 4; it agrees with the time per tensor that the published row gives.
-- Times that grow with the number of ranks or hosts (\`meetRankMs\`, \`hopMs\`, \`pythonBarrierHopMs\`) are estimates, by doubling of the
-  hosts. Only the published rows of 256 GPUs speak about them, and a sentence of the same README: about 20 s for Kimi-K2 on
+- Times that grow with the number of ranks or hosts (\`meetRankMs\`, \`hopMs\`, \`pythonBarrierHopMs\`) are estimates per doubling of
+  the hosts. Only the published rows with 256 GPUs test them, and a statement of the same README: about 20 s for Kimi-K2 on
   thousands of GPUs.
 `;
 }
@@ -83,7 +83,7 @@ const REASONS: readonly (readonly [label: RegExp, reason: string])[] = [
   [
     /first: DeepSeek-V3\.1 FP8, 256 x H20, python-p2p-first/,
     'The published time is 7.5 s above that of the same model on 16 GPUs, although one rank reads the same bytes through the same NIC for the same 16 receivers; ' +
-      'the row of Kimi-K2 on 256 GPUs, with half as many bytes again, is only 1.2 s above it. Nothing in the plan differs, so link rates cannot explain this row.',
+      'the row of Kimi-K2 on 256 GPUs, with half as many bytes again, is only 1.2 s above it. The plans do not differ, so link rates cannot explain this row.',
   ],
 ];
 

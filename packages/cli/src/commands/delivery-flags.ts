@@ -79,7 +79,7 @@ export function addEngineOptions(command: Command): Command {
     .option(...FLUSH_CACHE_FLAG)
     .option(
       '--weight-version <version>',
-      "version of the weights, which vLLM and SGLang are told (default: the checkpoint's own, or one of the update)",
+      "version of the weights, which is sent to vLLM and SGLang (default: the checkpoint's own, or one per update)",
       weightVersionFlag,
     );
 }

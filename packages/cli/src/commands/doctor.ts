@@ -18,19 +18,23 @@ Examples:
   checkpoint-engine doctor
   checkpoint-engine doctor --json | jq '.checks[] | select(.status != "found")'
   checkpoint-engine doctor --engine vllm --endpoint http://127.0.0.1:8000
-With --engine it asks running engines which modules of their models are pulled, and why others are not. It changes
-nothing in them. CHECKPOINT_ENGINE_API_KEY is sent to the engine as Authorization: Bearer.
-Exit status: 0 updates can run here on GPUs or on the host, or the engine has answered; 1 nothing can, or it has not.`;
+  
+  With --engine, the command asks running engines which modules of their models are pulled, and why others are not. It
+  changes nothing in them. CHECKPOINT_ENGINE_API_KEY is sent to the engine as Authorization: Bearer.
+  
+  Exit status: 0 updates can run on this machine, or the engine answered; 1 they cannot, or it did not answer.`;
 
-/** `doctor`: what this machine offers, what it lacks and how to get it; or what a running engine decided. */
+/** `doctor`: shows what this machine has, what is missing and how to get it, or what a running engine pulls. */
 export function doctorCommand(context: CommandContext): Command {
   return new Command('doctor')
     .description('Look for GPUs, drivers, libraries, NICs and limits, or ask a running engine what it pulls')
     .addOption(new Option('--engine <name>', 'ask an engine of this kind instead').choices(ENGINES))
-    .option('--endpoint <url>', 'where the engine listens; once for each engine', repeated(urlFlag))
-    .option('--uds <path>', 'its Unix socket; once for each engine', repeated(String))
+    .option('--endpoint <url>', 'address of the engine; once per engine', repeated(urlFlag))
+    .option('--uds <path>', 'Unix socket of the engine; once per engine', repeated(String))
     .addOption(
-      new Option('--timeout <seconds>', 'for an engine to answer').argParser(timeoutFlag).default(30_000, '30'),
+      new Option('--timeout <seconds>', 'time limit for the answer of an engine')
+        .argParser(timeoutFlag)
+        .default(30_000, '30'),
     )
     .option('--json', 'print one JSON object')
     .addHelpText('after', EXAMPLES)
@@ -56,7 +60,7 @@ async function askEngines(flags: Flags, { terminal, env }: CommandContext): Prom
   if (endpoints.length + uds.length === 0) {
     throw new CheckpointEngineError(
       'CE_CONFIG_INVALID',
-      `--engine ${engine} is given, and neither --endpoint nor --uds says where the engine is`,
+      `--engine ${engine} is given, but neither --endpoint nor --uds is`,
       'Add --endpoint http://HOST:PORT or --uds PATH',
     );
   }

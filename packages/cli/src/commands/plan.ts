@@ -35,15 +35,17 @@ Examples:
   checkpoint-engine plan --checkpoint-path /models/kimi-k2 --world-size 16 --device-memory 2GiB
   checkpoint-engine plan --checkpoint-path /models/qwen3-30b --world-size 8 --json | jq .summary.imbalance
   checkpoint-engine plan --checkpoint-path /models/kimi-k2 --world-size 32 --tp 8 --ep 32
-With --needs, or any of --tp, --ep and --pp, it also shows what a pull would move: what each rank's worker keeps, and what
-each host reads from others. --tp, --ep and --pp go by the names of tensors, as vLLM and SGLang divide common models; what
-matches no rule counts as kept by every rank. The file of --needs is JSON: {"ranks": [{"rank": 0, "tensors": {"NAME":
-"whole"}}]}; in place of "whole" it may have slices [offset, rows, row bytes, pitch], in bytes.
-With --endpoint or --uds it asks the workers of a running engine on this machine what they keep, as "serve" does when
-metas are gathered. They record and map what updates need; their weights stay as they are. A worker that has not compared
-its first update yet keeps everything.
 
-PS_MAX_BUCKET_SIZE_GB (in GiB) and PS_MEM_FRACTION have the same effect as on "update".`;
+With --needs, or any of --tp, --ep and --pp, the plan also shows what a pull would move: what each rank's worker keeps,
+and what each host reads from others. --tp, --ep and --pp divide tensors by their names, as vLLM and SGLang divide common
+models; every rank keeps tensors that match no rule. The file of --needs is JSON: {"ranks": [{"rank": 0, "tensors":
+{"NAME": "whole"}}]}, or in place of "whole" a list of slices [offset, rows, row bytes, pitch], in bytes.
+
+With --endpoint or --uds, the command asks the workers of a running engine on this machine what they keep, as "serve" does
+when metas are gathered. The workers record and map what updates need; their weights do not change. A worker that has not
+compared its first update yet keeps everything.
+
+PS_MAX_BUCKET_SIZE_GB (in GiB) and PS_MEM_FRACTION have the same effect as for "update".`;
 
 /** `plan`: shows what an update would do, from the file headers alone. */
 export function planCommand(context: CommandContext): Command {
@@ -56,29 +58,29 @@ export function planCommand(context: CommandContext): Command {
     .option('--bucket-size <size>', 'maximum size of a bucket; grows to the largest tensor', sizeFlag)
     .option('--device-memory <size>', 'maximum device memory for the update', sizeFlag)
     .addOption(
-      new Option('--free-memory <size>', 'free device memory at the rank that has least')
+      new Option('--free-memory <size>', 'free device memory of the rank with the least')
         .argParser(sizeFlag)
         .default(8 * 2 ** 30, '8GiB'),
     )
-    .option('--needs <file>', 'what each rank keeps, in a JSON file')
+    .option('--needs <file>', 'a JSON file that lists what each rank keeps')
     .option('--tp <n>', 'ranks that divide a layer of the model', countFlag)
     .option('--ep <n>', 'ranks that divide the experts of a layer, a multiple of --tp', countFlag)
     .option('--pp <n>', 'stages that divide the layers', countFlag)
     .addOption(new Option('--ranks-per-host <n>', 'neighboring ranks on a host').argParser(countFlag).default(8))
     .addOption(
-      new Option('--engine <name>', 'kind of the engine whose workers are asked what they keep')
-        .choices(ENGINES)
-        .default('vllm'),
+      new Option('--engine <name>', 'kind of the engine to ask what its workers keep').choices(ENGINES).default('vllm'),
     )
     .option(
       '--endpoint <url>',
-      'URL of the engine, given once for all inference groups or once for each',
+      'address of the engine; once for all inference groups, or once per group',
       repeated(urlFlag),
     )
-    .option('--uds <path>', 'its Unix socket, given once for all inference groups or once for each', repeated(String))
-    .option('--inference-parallel-size <m>', 'ranks that one engine spans', countFlag)
+    .option('--uds <path>', 'Unix socket of the engine; once for all groups, or once per group', repeated(String))
+    .option('--inference-parallel-size <m>', 'ranks per engine', countFlag)
     .addOption(
-      new Option('--timeout <seconds>', 'time limit for the engine').argParser(timeoutFlag).default(300_000, '300'),
+      new Option('--timeout <seconds>', 'time limit for the answer of the engine')
+        .argParser(timeoutFlag)
+        .default(300_000, '300'),
     )
     .option('--json', 'print one JSON object')
     .addHelpText('after', EXAMPLES)

@@ -12,12 +12,12 @@ Examples:
   checkpoint-engine simulate --checkpoint-path /models/qwen3-8b --preset h200 --gpus-per-host 4 --world-size 4 \\
     --method broadcast --calibrate trace.json
 
-docs/simulate.md describes the topology file, the layout file, the methods, and how far predictions can be trusted.`;
+docs/simulate.md describes the topology file, the layout file, the methods, and the accuracy of predictions.`;
 
-/** `simulate`: how long an update takes on a cluster that is not at hand. */
+/** `simulate`: predicts how long an update takes on a cluster that the user does not have. */
 export function simulateCommand({ terminal }: CommandContext): Command {
   return new Command('simulate')
-    .description('Simulate an update on a cluster: time, bottleneck, bytes of each link. Moves no byte')
+    .description('Simulate an update on a cluster, without moving any data: time, bottleneck, bytes per link')
     .option('--model <name>', 'a published model')
     .option('--checkpoint-path <path>', 'a checkpoint folder or a safetensors file, instead of --model')
     .option('--metas-file <file>', 'metas that an update saved with --save-metas-file, instead of --model')
@@ -37,18 +37,22 @@ export function simulateCommand({ terminal }: CommandContext): Command {
     .option('--ep <n>', 'ranks that divide the experts', countFlag)
     .option('--layout <file>', 'a file with rules for how ranks divide tensors')
     .addOption(
-      new Option('--source <name>', 'where the weights are at the start').choices(['memory', 'files', 'shared-files']),
+      new Option('--source <name>', 'location of the weights at the start').choices([
+        'memory',
+        'files',
+        'shared-files',
+      ]),
     )
     .option('--join <n>', 'ranks that join and receive from the world', countFlag)
-    .option('--receivers <n>', 'ranks that receive by python-p2p and python-p2p-first', countFlag)
+    .option('--receivers <n>', 'ranks that receive with python-p2p or python-p2p-first', countFlag)
     .option('--bucket-size <size>', 'size of a bucket, or of a chunk of the pull', sizeFlag)
-    .option('--device-memory <size>', 'most bytes of device memory that the update may take', sizeFlag)
+    .option('--device-memory <size>', 'maximum device memory for the update', sizeFlag)
     .option('--first-update', 'simulate the first update of a process')
     .option('--sweep <name=values>', 'vary world-size, bucket-size or nics: nics=1,2,4,8')
     .option('--calibrate <file>', 'fit rates and costs to the trace of a real update (update --trace) first')
     .option(
       '--report <file>',
-      'write a page with timeline, bottleneck and what would help (needs @checkpoint-engine/report)',
+      'write an HTML page with timeline, bottleneck and possible improvements (needs @checkpoint-engine/report)',
     )
     .option('--json', 'print one JSON object')
     .addHelpText('after', EXAMPLES)
