@@ -26,7 +26,7 @@ afterEach(() => {
 });
 
 describe('check-circles', () => {
-  it('passes where all imports point one way', () => {
+  it('accepts imports that all point one way', () => {
     const files = {
       'a.ts': "import { b } from './b.ts';\nimport { d } from './low/d.ts';\n",
       'b.ts': "export * from './low/c.ts';\n",
@@ -48,7 +48,7 @@ describe('check-circles', () => {
     expect(status).toBe(1);
   });
 
-  it('finds folders that import each other, where no two files do', () => {
+  it('finds folders that import each other although no two files do', () => {
     const { status, stderr } = check({
       'up/a.ts': "import '../down/b.ts';\n",
       'down/b.ts': '',

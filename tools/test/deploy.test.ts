@@ -101,7 +101,7 @@ describe('scripts', () => {
     execFileSync('bash', ['-n', join(DEPLOY, name)]);
   });
 
-  it('the health check fails where nothing answers, and passes on a host that serves no API', () => {
+  it('the health check fails if nothing answers, and passes on a host that serves no API', () => {
     const health = join(DEPLOY, 'container', 'health.mjs');
     const run = (env: Record<string, string>) =>
       spawnSync(process.execPath, [health, 'readyz'], { env: { ...process.env, ...env }, encoding: 'utf8' });

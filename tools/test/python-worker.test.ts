@@ -41,11 +41,11 @@ describe.skipIf(!isThere)('python/worker', () => {
     240_000,
   );
 
-  it('has the version of the packages that it speaks with', () => {
+  it('has the version of the packages that use its protocol', () => {
     execFileSync(process.execPath, [join(root, 'tools/release/sync-python-version.mjs'), '--check']);
   });
 
-  it('is built as a wheel and an sdist that are fit to be published', () => {
+  it('is built as a wheel and an sdist that are ready for publishing', () => {
     execFileSync(process.execPath, [join(root, 'tools/release/pack-python.mjs'), out, join(bin, 'hatchling')]);
     const built = readdirSync(out).toSorted();
     expect(built).toEqual([
@@ -54,7 +54,7 @@ describe.skipIf(!isThere)('python/worker', () => {
     ]);
   }, 60_000);
 
-  it('can be installed into a bare environment, and says there what is missing', () => {
+  it('can be installed into a bare environment, and reports there what is missing', () => {
     const bare = join(out, 'bare');
     execFileSync(join(bin, 'python'), ['-m', 'venv', bare]);
     const wheel = readdirSync(out).find((name) => name.endsWith('.whl'))!;

@@ -79,17 +79,17 @@ const CORE = ['engines', 'interface', 'meta', 'planner', 'ps', 'store'];
 const NATIVE = ['device', 'native-kit'];
 
 describe.skipIf(missing)(`a release${missing ? ` (skipped: ${missing})` : ''}`, { timeout }, () => {
-  it('brings every package to the registry, once', () => {
+  it('publishes every package to the registry, once', () => {
     const published = given ? publish() : release();
     expect(published).toEqual(names().map((name) => `@checkpoint-engine/${name}@${manifestOf(name).version}`));
     expect(publish()).toEqual([]);
   });
 
-  it('has tarballs that are fit to be published', () => {
+  it('has tarballs that are ready for publishing', () => {
     execFileSync(process.execPath, [join(ROOT, 'tools/release/check-packages.mjs'), tarballs], { stdio: 'inherit' });
   });
 
-  it('plans with the planner alone, which brings nothing native', () => {
+  it('plans with only the planner, which has nothing native', () => {
     const project = sandbox.install('planner-only', ['planner']);
     expect(installedPackages(project)).toEqual({
       ours: ['interface', 'meta', 'planner'],
@@ -111,7 +111,7 @@ describe.skipIf(missing)(`a release${missing ? ` (skipped: ${missing})` : ''}`, 
     measure('broadcast on one host', project);
   });
 
-  it('brings NCCL without Mooncake, and says what is missing where there is no GPU', () => {
+  it('installs NCCL without Mooncake, and reports what is missing without a GPU', () => {
     const project = sandbox.install('nccl-only', ['ps', 'device', 'transport-nccl']);
     expect(installedPackages(project).ours.sort()).toEqual([...CORE, ...NATIVE, 'transport-nccl'].sort());
     writeFileSync(
@@ -165,7 +165,7 @@ describe.skipIf(missing)(`a release${missing ? ` (skipped: ${missing})` : ''}`, 
     expect(JSON.parse(sandbox.run(project, DENO, run))).toMatchObject({ ok: true, rankCount: 2 });
   });
 
-  it('can be imported whole, and has types, under Node.js and Deno', () => {
+  it('can be imported completely, and has types, under Node.js and Deno', () => {
     const project = sandbox.install('all', names());
     const imports = names().map(
       (name) => `import * as p_${name.replace(/-/g, '_')} from '@checkpoint-engine/${name}';`,
@@ -188,7 +188,7 @@ describe.skipIf(missing)(`a release${missing ? ` (skipped: ${missing})` : ''}`, 
     measure('everything', project);
   });
 
-  it('makes one executable of the command, which needs neither Node.js nor Deno', ({ skip }) => {
+  it('builds one executable of the command, which needs neither Node.js nor Deno', ({ skip }) => {
     const project = sandbox.make('executable');
     const output = join(project, 'checkpoint-engine');
     const env = { ...sandbox.registryEnv, RELEASE_TARBALLS: tarballs };
@@ -200,7 +200,7 @@ describe.skipIf(missing)(`a release${missing ? ` (skipped: ${missing})` : ''}`, 
     expect(JSON.parse(sandbox.run(project, output, demo, { PATH: '' }))).toMatchObject({ ok: true, rankCount: 2 });
   });
 
-  it.skipIf(given)('of one package brings that one and its dependents, and nothing else', () => {
+  it.skipIf(given)('of one package publishes that one and its dependents, and nothing else', () => {
     const before = Object.fromEntries(names().map((name) => [name, manifestOf(name).version]));
     writeFileSync(
       join(repository, '.changeset/plans.md'),

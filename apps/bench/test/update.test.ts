@@ -28,7 +28,7 @@ describe('bench update on the host', () => {
     expect(update?.samplesMs).toHaveLength(2);
   });
 
-  it('keeps checkpoints, and leaves nothing half made beside them', () => {
+  it('keeps checkpoints, and leaves no unfinished files', () => {
     expect(readdirSync(folder).toSorted()).toEqual(['mixed', 'one', 'update.json']);
   });
 });

@@ -39,10 +39,13 @@ describe('the permissions in docs/deno.md', () => {
     expect(result).toMatchObject({ code: 0, stderr: '' });
   });
 
-  it.each(['read', 'write', 'env', 'net', 'run', 'sys'])('of the demo cannot do without %s', async (permission) => {
-    const result = await runCli(demo, { runtime: [deno, ...documentedFlags('demo', permission)] });
-    // A temporary folder that cannot be written to is found before anything starts.
-    expect(result.code).toBe(permission === 'write' ? 2 : 1);
-    expect(result.stderr).toContain(`run again with the --allow-${permission} flag`);
-  });
+  it.each(['read', 'write', 'env', 'net', 'run', 'sys'])(
+    'are necessary: the demo does not work without %s',
+    async (permission) => {
+      const result = await runCli(demo, { runtime: [deno, ...documentedFlags('demo', permission)] });
+      // A temporary folder that cannot be written to is found before anything starts.
+      expect(result.code).toBe(permission === 'write' ? 2 : 1);
+      expect(result.stderr).toContain(`run again with the --allow-${permission} flag`);
+    },
+  );
 });

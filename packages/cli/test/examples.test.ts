@@ -25,7 +25,7 @@ const LAST_LINES: Readonly<Record<string, RegExp>> = {
 };
 
 describe('the examples', () => {
-  it('are all run here', () => {
+  it('all run here', () => {
     const folders = readdirSync(EXAMPLES, { withFileTypes: true }).filter((entry) => entry.isDirectory());
     expect(folders.map(({ name }) => name).sort()).toEqual(Object.keys(LAST_LINES));
   });
@@ -37,22 +37,22 @@ describe('the examples', () => {
     }
   });
 
-  it.each(Object.entries(LAST_LINES))('%s does what it says', async (name, lastLine) => {
+  it.each(Object.entries(LAST_LINES))('%s prints its last line', async (name, lastLine) => {
     const folder = EXAMPLES + name;
     const { scripts } = JSON.parse(readFileSync(`${folder}/package.json`, 'utf8'));
     const [program, ...args] = scripts.start.split(' ');
     expect(await lastLineOf(program === 'deno' ? DENO : execPath, args, folder)).toMatch(lastLine);
   });
 
-  it('have a transport that passes the compliance suite', async () => {
+  it('include a transport that passes the compliance suite', async () => {
     const lines = await outputOf(execPath, ['--test', 'compliance.mjs'], `${EXAMPLES}03-own-transport`);
     expect(lines).toContain('# fail 0');
     expect(Number(/^# pass (\d+)$/m.exec(lines)![1])).toBeGreaterThan(40);
   });
 });
 
-describe('the example of the README of ps', () => {
-  it('runs as it stands there', async () => {
+describe('the example in the README of ps', () => {
+  it('runs unchanged', async () => {
     const folder = fileURLToPath(new URL('../../ps/', import.meta.url));
     const [, code] = /```ts\n(.*?)```/s.exec(readFileSync(`${folder}README.md`, 'utf8'))!;
     const args = ['--input-type=module', '--eval', code!];

@@ -59,7 +59,7 @@ describe('a frozen rank of serve', () => {
     120_000,
   );
 
-  it('turns readyz false, and holds up no call for long', async () => {
+  it('turns readyz false, and no call waits for it for long', async () => {
     const server = await serve(2);
     freeze(server, 0);
     const calls = [
@@ -81,7 +81,7 @@ describe('a frozen rank of serve', () => {
     });
   }, 180_000);
 
-  it('comes back by itself when it was frozen for so long that the world went on without it', async () => {
+  it('restarts after it was frozen for so long that the world continued without it', async () => {
     const server = await serve(2);
     const pid = freeze(server, 1);
     await server.running.untilPrinted(/Rank 1 has been silent/);
@@ -93,7 +93,7 @@ describe('a frozen rank of serve', () => {
 });
 
 describe('a frozen rank of update', () => {
-  it('ends the update, which names it', async () => {
+  it('ends the update with an error that names the rank', async () => {
     const socket = socketPath();
     const engine = await startSilentEngine(socket);
     cleanup.push(() => engine.close());

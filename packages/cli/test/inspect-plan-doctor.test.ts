@@ -23,12 +23,12 @@ describe('inspect', () => {
     expect(stdout).not.toContain('model.layers.3.mlp.tokens_seen');
   });
 
-  it('lists all tensors where asked to', async () => {
+  it('lists all tensors on request', async () => {
     const { stdout } = await runCli(['inspect', '--tensors', good]);
     expect(stdout).toMatch(/model\.layers\.3\.mlp\.tokens_seen +I64 +\[\] +8 B/);
   });
 
-  it('says it in JSON', async () => {
+  it('prints JSON', async () => {
     const result = parseJson<{ tensors: unknown[]; tensorCount: number }>(
       await runCli(['inspect', '--json', '--tensors', good]),
     );
@@ -36,7 +36,7 @@ describe('inspect', () => {
     expect(result.tensors).toHaveLength(result.tensorCount);
   });
 
-  it('names every bad file, and ends with 1', async () => {
+  it('names every invalid file, and exits with 1', async () => {
     const bad = join(folder, 'bad');
     await cp(good, bad, { recursive: true });
     const [first, second] = (await readdir(bad))
@@ -57,7 +57,7 @@ describe('inspect', () => {
     });
   });
 
-  it('says that there is no such file', async () => {
+  it('reports a file that does not exist', async () => {
     const { code, stdout } = await runCli(['inspect', join(folder, 'nowhere')]);
     expect(code).toBe(1);
     expect(stdout).toMatch(/No file at .*nowhere/);
@@ -73,7 +73,7 @@ describe('plan', () => {
     expect(stdout.match(/^ +[012] +\d+ +[\d.]+ MiB +\d+$/gm)).toHaveLength(3);
   });
 
-  it('gives every tensor to one rank, within the memory allowed', async () => {
+  it('assigns every tensor to one rank, within the memory allowed', async () => {
     const args = ['plan', '--json', '--checkpoint-path', good, '--world-size', '4', '--device-memory', '1MiB'];
     const { summary, sizing } = parseJson<{
       summary: { owners: { tensorCount: number }[]; tensorCount: number };
@@ -83,13 +83,13 @@ describe('plan', () => {
     expect(summary.owners.reduce((sum, { tensorCount }) => sum + tensorCount, 0)).toBe(summary.tensorCount);
   });
 
-  it('honours PS_MAX_BUCKET_SIZE_GB', async () => {
+  it('applies PS_MAX_BUCKET_SIZE_GB', async () => {
     const args = ['plan', '--json', '--checkpoint-path', good, '--world-size', '1'];
     const planned = parseJson(await runCli(args, { env: { PS_MAX_BUCKET_SIZE_GB: `${2 ** -10}` } }));
     expect(planned).toMatchObject({ sizing: { bucketBytes: 2 ** 20 } });
   });
 
-  it('fails with what it needs when memory is short', async () => {
+  it('fails with the needed size if memory is short', async () => {
     const result = await runCli([
       'plan',
       '--json',
@@ -124,7 +124,7 @@ describe('plan of a pull', () => {
   const plan = (...args: string[]) => runCli(['plan', '--checkpoint-path', good, ...args]);
   const sum = (values: readonly number[]) => values.reduce((total, value) => total + value, 0);
 
-  it('goes by a parallel layout: each rank keeps its part, each host reads once what it needs of others', async () => {
+  it('follows a parallel layout: each rank keeps its part, each host reads what it needs from others once', async () => {
     const result = await plan('--world-size', '4', '--tp', '4', '--ranks-per-host', '2', '--json');
     expect(result).toMatchObject({ code: 0, stderr: '' });
     const { needs } = parseJson<Planned>(result);
@@ -143,14 +143,14 @@ describe('plan of a pull', () => {
     }
   });
 
-  it('says the same for people, and nothing of it where nobody asks', async () => {
+  it('prints the same as text, and omits it by default', async () => {
     const asked = await plan('--world-size', '4', '--tp', '2', '--ranks-per-host', '2');
     expect(asked.stdout).toMatch(/With a pull: by rule, tp 2, ep 1, pp 1/);
     expect(asked.stdout).toMatch(/cross the network/);
     expect((await plan('--world-size', '4')).stdout).not.toMatch(/pull/);
   });
 
-  it('goes by a file of needs', async () => {
+  it('follows a file of needs', async () => {
     const { tensors } = await readCheckpoint(good);
     const [first, second] = tensors.filter(({ sizeBytes }) => sizeBytes >= 8);
     const file = join(folder, 'needs.json');
@@ -200,7 +200,7 @@ describe('plan of a pull', () => {
     expect(result.stderr).toMatch(message);
   });
 
-  it('says that the file of needs is not there', async () => {
+  it('reports a missing file of needs', async () => {
     const result = await plan('--world-size', '2', '--needs', join(folder, 'nowhere.json'), '--json');
     expect(result.code).toBe(1);
     expect(parseJson(result)).toMatchObject({ error: { code: 'CE_FILE_NOT_FOUND' } });
@@ -208,7 +208,7 @@ describe('plan of a pull', () => {
 });
 
 describe('doctor', () => {
-  it('says of everything whether it is there, or how to get it', async () => {
+  it('reports for everything whether it is present, or how to get it', async () => {
     const result = await runCli(['doctor', '--json']);
     expect(result.code).toBe(0);
     const { checks, devices } = parseJson<{
@@ -236,7 +236,7 @@ describe('doctor', () => {
     expect(devices).toContain('host');
   });
 
-  it('names a library that its variable names wrongly', async () => {
+  it('reports a variable that names the wrong library', async () => {
     const { stdout } = await runCli(['doctor'], { env: { CHECKPOINT_ENGINE_NCCL_LIB: '/nowhere/libnccl.so.2' } });
     expect(stdout).toMatch(/✗ NCCL .*\/nowhere\/libnccl\.so\.2/);
   });
@@ -254,7 +254,7 @@ describe('doctor --engine', () => {
     expect(result.stderr).toMatch(message);
   });
 
-  it('says that nothing answers', async () => {
+  it('reports that no engine answers', async () => {
     const port = await freePort();
     const args = ['doctor', '--engine', 'vllm', '--endpoint', `http://127.0.0.1:${port}`, '--timeout', '0.5', '--json'];
     const result = await runCli(args);
@@ -262,7 +262,7 @@ describe('doctor --engine', () => {
     expect(parseJson(result)).toMatchObject({ ok: false, error: { code: 'CE_ENGINE_UNREACHABLE' } });
   });
 
-  it('says of an engine without a receiver what to do', async () => {
+  it('says what to do about an engine without a receiver', async () => {
     const engine = createServer((request, response) => {
       response.writeHead(request.url === '/health' ? 200 : 404).end('{}');
     });

@@ -48,7 +48,7 @@ async function serving(metasFile: string): Promise<RunningCli> {
 }
 
 describe('join', () => {
-  it('brings every byte out of ranks that serve, several times at once, until these are asked to end', async () => {
+  it('copies every byte from ranks that serve, several times at once, until they are asked to end', async () => {
     const metasFile = join(folder, 'step-1.metas');
     const owners = await serving(metasFile);
     expect((await stat(metasFile)).mode & 0o777).toBe(0o600);
@@ -78,7 +78,7 @@ describe('join', () => {
     expect(await all[0]!.digests()).toEqual(wanted);
   });
 
-  it('says what is wrong with a metas file', async () => {
+  it('reports what is wrong with a metas file', async () => {
     const metasFile = join(folder, 'good.metas');
     await serving(metasFile);
     const { uds } = await workers(1);
@@ -173,7 +173,7 @@ describe.skipIf(noNamespaces)('RDMA devices that do not fit', () => {
 });
 
 describe('update --update-method', () => {
-  it('all broadcasts, and then lets the ranks that are named read from the others', async () => {
+  it('all broadcasts, and then lets the selected ranks read from the others', async () => {
     const { uds, all } = await workers(3);
     const flags = ['--update-method', 'all', '--ranks', '1', '--inference-parallel-size', '1'];
     const result = await runCli(update(...uds, '--nproc-per-node', '3', ...flags));
@@ -182,7 +182,7 @@ describe('update --update-method', () => {
     for (const worker of all) expect(await worker.digests()).toEqual(wanted);
   });
 
-  it('broadcast with --ranks leaves the other engines alone', async () => {
+  it('broadcast with --ranks does not change the other engines', async () => {
     const { uds, all } = await workers(2);
     const args = update(...uds, '--nproc-per-node', '2', '--ranks', '1', '--inference-parallel-size', '1');
     expect(await runCli(args)).toMatchObject({ code: 0, stderr: '' });

@@ -58,7 +58,7 @@ describe('launchers that set no RANK', () => {
     for (const worker of all) expect(await worker.digests()).toEqual(wanted);
   });
 
-  it('start no ranks of ranks', async () => {
+  it('do not make ranks start further ranks', async () => {
     const env = { SLURM_PROCID: '1', SLURM_NTASKS: '2', SLURM_LOCALID: '1', SLURM_STEP_ID: '0' };
     const result = await runCli(update('--uds', '/tmp/x.sock', '--nproc-per-node', '2'), { env });
     expect(result.code).toBe(2);
@@ -66,13 +66,13 @@ describe('launchers that set no RANK', () => {
   });
 });
 
-describe('where rank 0 is', () => {
+describe('the address of rank 0', () => {
   const asRank = (rank: number, env: Record<string, string>, ...args: string[]) =>
     runCli(update('--log-level', 'error', ...args), {
       env: { RANK: `${rank}`, LOCAL_RANK: `${rank}`, WORLD_SIZE: '2', ...env },
     });
 
-  it('may be told in brackets', async () => {
+  it('may have brackets', async () => {
     const { uds, all } = await startWorkers(2);
     const env = { MASTER_ADDR: '[::1]', MASTER_PORT: `${await freePort()}` };
     const results = await Promise.all([0, 1].map((rank) => asRank(rank, env, ...uds)));
@@ -80,7 +80,7 @@ describe('where rank 0 is', () => {
     for (const worker of all) expect(await worker.digests()).toEqual(wanted);
   });
 
-  it('is a name that resolves, or every rank says so', async () => {
+  it('must resolve, or every rank reports it', async () => {
     const env = { MASTER_ADDR: 'rank-0.invalid', MASTER_PORT: `${await freePort()}` };
     const uds = ['--uds', '/tmp/x.sock', '--timeout', '10'];
     const results = await Promise.all([0, 1].map((rank) => asRank(rank, env, ...uds)));
@@ -91,7 +91,7 @@ describe('where rank 0 is', () => {
     }
   });
 
-  it('does not matter to a world on this host', async () => {
+  it('does not matter for a world on one host', async () => {
     const { uds, all } = await startWorkers(2);
     const env = { MASTER_ADDR: 'elsewhere.invalid', MASTER_PORT: 'tcp://10.96.3.4:29500' };
     const result = await runCli(update(...uds, '--nproc-per-node', '2'), { env });

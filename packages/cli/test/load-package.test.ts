@@ -40,7 +40,7 @@ describe('loadPackage', () => {
     });
   });
 
-  it.each(RUNTIMES)('does not blame the package for something that it lacks itself, under %s', async (_, runtime) => {
+  it.each(RUNTIMES)('does not blame the package for a missing dependency of its own, under %s', async (_, runtime) => {
     const broken = join(folder, 'broken');
     await mkdir(broken, { recursive: true });
     await writeFile(join(broken, 'index.mjs'), "import 'something-else';");

@@ -36,8 +36,8 @@ const update = (socket: string, ...args: string[]): string[] => [
 const bash = (line: string) =>
   spawnSync('bash', ['-c', `CE() { "${execPath}" "${MAIN}" "$@"; }; ${line}`], { encoding: 'utf8', timeout: 60_000 });
 
-describe('output that nobody reads', () => {
-  it('ends no server, and none of its ranks', async () => {
+describe('output without a reader', () => {
+  it('ends neither a server nor its ranks', async () => {
     const { worker, socket } = await startWorker();
     const server = await startServer(['--uds', socketPath(), '--engine', 'worker', '--engine-uds', socket]);
     const { child } = server.running;
@@ -80,7 +80,7 @@ describe('output that nobody reads', () => {
     expect(await ended).toEqual([0, null]);
   });
 
-  it.each(['| true', '> /dev/full', '>&-'])('fails no update: update %s', async (where) => {
+  it.each(['| true', '> /dev/full', '>&-'])('does not fail an update: update %s', async (where) => {
     const { worker, socket } = await startWorker();
     const line = update(socket, '--log-level', 'warn').join(' ');
     const { stdout, stderr } = bash(`CE ${line} ${where}; echo "status \${PIPESTATUS[0]}"`);
@@ -90,7 +90,7 @@ describe('output that nobody reads', () => {
     expect(await worker.digests()).toEqual(wanted);
   });
 
-  it('fails a command that is asked for its output alone, unless its reader left', () => {
+  it('fails a command whose only purpose is its output, unless its reader has left', () => {
     const left = bash(`CE inspect --tensors ${checkpoint} | true; echo "status \${PIPESTATUS[0]}"`);
     expect(left).toMatchObject({ stdout: 'status 0\n', stderr: '' });
     const full = bash(`CE inspect ${checkpoint} > /dev/full; echo "status $?"`);
@@ -100,7 +100,7 @@ describe('output that nobody reads', () => {
 });
 
 describe('SIGHUP', () => {
-  it('ends no server that has no terminal, and the log names the signal that ends it', async () => {
+  it('does not end a server without a terminal, and the log names the signal that ends it', async () => {
     const server = await startServer(['--uds', socketPath()]);
     const { child, result, untilPrinted } = server.running;
     cleanup.push(() => void child.kill('SIGKILL'));
@@ -113,7 +113,7 @@ describe('SIGHUP', () => {
 });
 
 describe('output files', () => {
-  it.each(['--trace', '--save-metas-file'])('of %s are checked before anything moves', async (flag) => {
+  it.each(['--trace', '--save-metas-file'])('of %s are checked before any data moves', async (flag) => {
     const { worker, socket } = await startWorker();
     for (const path of [join(folder, 'absent', 'out'), folder]) {
       const result = await runCli(update(socket, flag, path, '--json'));
@@ -125,7 +125,7 @@ describe('output files', () => {
     expect(await worker.digests()).toEqual(new Map());
   });
 
-  it('that cannot be written in the end are a warning of an update that is done', async () => {
+  it('that cannot be written in the end cause a warning of an update that succeeded', async () => {
     const { worker, socket } = await startWorker();
     const link = join(folder, 'full');
     await symlink('/dev/full', link);
@@ -142,7 +142,7 @@ describe('output files', () => {
     expect(await worker.digests()).toEqual(wanted);
   });
 
-  it('leave nothing unfinished beside them', async () => {
+  it('leave no unfinished files', async () => {
     const { socket } = await startWorker();
     const out = join(folder, 'out');
     await mkdir(out);

@@ -50,7 +50,7 @@ const update = (...args: string[]): string[] => [
 ];
 
 describe('update --method', () => {
-  it.each([[], ['--no-stream']])('pulls what each worker keeps, says so, and traces it (%s)', async (...flags) => {
+  it.each([[], ['--no-stream']])('pulls what each worker keeps, reports it, and traces it (%s)', async (...flags) => {
     const path = join(folder, 'engine.sock');
     const workers = await engine(path);
     const traceFile = join(folder, 'trace.json');
@@ -74,7 +74,7 @@ describe('update --method', () => {
     expect(text.stdout + text.stderr).toMatch(/each worker keeps .* of .*, and copies .* itself/);
   });
 
-  it('gives everything to everybody on demand, and fails where a worker cannot pull', async () => {
+  it('sends everything to all workers on request, and fails if a worker cannot pull', async () => {
     const path = join(folder, 'engine.sock');
     const workers = await engine(path);
     const buckets = await runCli(update('--uds', path, '--nproc-per-node', '2', '--method', 'buckets', '--json'));
@@ -90,7 +90,7 @@ describe('update --method', () => {
 });
 
 describe('doctor --engine worker', () => {
-  it('says what each device of an engine decided, before and after an update', async () => {
+  it('shows the decisions of each device of an engine, before and after an update', async () => {
     const path = join(folder, 'engine.sock');
     await engine(path, { prove: true });
     const ask = () => runCli(['doctor', '--engine', 'worker', '--uds', path]);
@@ -122,7 +122,7 @@ describe('doctor --engine worker', () => {
     expect(text.stdout).toMatch(new RegExp(`modules +.*${own} of ${own} modules direct`));
   });
 
-  it('says of a worker that takes buckets only what to do', async () => {
+  it('says what to do about a worker that only takes buckets', async () => {
     const path = join(folder, 'plain.sock');
     const worker = await startTestWorker(0, path);
     cleanup.push(() => worker.close());
@@ -162,7 +162,7 @@ describe('plan of a running engine', () => {
     expect(await runCli(update('--uds', path, '--nproc-per-node', '2'))).toMatchObject({ code: 0 });
   });
 
-  it('says of workers that take buckets only that they cannot be asked', async () => {
+  it('reports that workers that only take buckets cannot be asked', async () => {
     const path = join(folder, 'plain.sock');
     const worker = await startTestWorker(0, path);
     cleanup.push(() => worker.close());
@@ -173,7 +173,7 @@ describe('plan of a running engine', () => {
 });
 
 describe('serve', () => {
-  it('prepares an engine of TypeScript that pulls when metas are gathered, and takes the method of each update', async () => {
+  it('prepares a TypeScript engine that pulls when metas are gathered, and applies the method of each update', async () => {
     const path = join(folder, 'engine.sock');
     const workers = await engine(path);
     const args = ['--engine', 'worker', '--engine-uds', path, '--nproc-per-node', '2', '--listen', '127.0.0.1:0'];

@@ -35,7 +35,7 @@ it('update --report writes a page of all ranks', async () => {
   for (const text of ['rank 0', 'rank 1', 'reload by the engine', 'The longest phase is']) expect(page).toContain(text);
 });
 
-it('update --report refuses a path that cannot be written before anything moves', async () => {
+it('update --report refuses a path that cannot be written before any data moves', async () => {
   const { path, worker: one } = await worker(0);
   const flags = ['--engine', 'worker', '--device', 'host', '--uds', path, '--report', join(folder, 'absent', 'r.html')];
   const result = await runCli(['update', '--checkpoint-path', checkpoint, ...flags]);
@@ -44,7 +44,7 @@ it('update --report refuses a path that cannot be written before anything moves'
   expect((await one.digests()).size).toBe(0);
 });
 
-it('serve --report-folder keeps the pages and traces of the newest updates, also of failed ones, and nothing else', async () => {
+it('serve --report-folder keeps only the pages and traces of the newest updates, including failed ones', async () => {
   const { path, worker: one } = await worker(0);
   const reports = join(folder, 'reports');
   mkdirSync(reports);
@@ -70,7 +70,7 @@ it('serve --report-folder keeps the pages and traces of the newest updates, also
   expect(existsSync(join(reports, 'update-notes.html'))).toBe(true);
 });
 
-it('serve --trace writes the traces of updates alone', async () => {
+it('serve --trace writes only the traces of updates', async () => {
   const { path, worker: one } = await worker(0);
   const traces = join(folder, 'traces');
   const server = await startServer([

@@ -15,7 +15,7 @@ const { folder, remove } = await temporaryFolder();
 afterAll(remove);
 
 describe.skipIf(reason)(`clients of the Python tool${reason ? ` (skipped: ${reason})` : ''}`, () => {
-  it('find what they know', async () => {
+  it('work with the parts of the API that they know', async () => {
     const checkpoint = await smallCheckpoint(join(folder, 'step-1'));
     const [socket, engine] = [join(folder, 'api.sock'), join(folder, 'worker.sock')];
     const worker = await startTestWorker(0, engine);

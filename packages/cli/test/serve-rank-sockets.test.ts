@@ -79,7 +79,7 @@ describe.skipIf(reason)(`serve --rank-uds${reason ? ` (skipped: ${reason})` : ''
     await remove();
   });
 
-  it('answers errors as the server of the tool does', async () => {
+  it("answers errors like the Python tool's server", async () => {
     expect(await tool('POST', '/v1/checkpoints/x/gather-metas', null, null)).toEqual(DONE);
     const cases = [
       ['POST', FILES, { files: ['/nowhere/model.safetensors'] }, 500],
@@ -111,7 +111,7 @@ describe.skipIf(reason)(`serve --rank-uds${reason ? ` (skipped: ${reason})` : ''
     expect((await holder!.call('GET', '/v1/checkpoints')).json()).toEqual({ checkpoints: [] });
   });
 
-  it('registers what each rank is sent, and no more', async () => {
+  it('registers only the files that each rank is sent', async () => {
     expect(await send('GET', '/v1/healthz', { 0: null, 1: null })).toEqual([DONE, DONE]);
     expect(await send('GET', '/v1/metas', { 0: null })).toEqual([{ status: 200, body: '{}' }]);
     expect(await send('POST', FILES, { 0: { files: files.slice(0, 3) }, 1: { files: files.slice(3) } })).toEqual([
@@ -139,7 +139,7 @@ describe.skipIf(reason)(`serve --rank-uds${reason ? ` (skipped: ${reason})` : ''
     );
   });
 
-  it('asks nobody for a rank without update_url', async () => {
+  it('sends no request for a rank without update_url', async () => {
     // Rank 1 only serves, and the engine of rank 0 is told rank 0's address alone.
     const url = toEngine(0, { ranks: [0] });
     expect(await send('POST', UPDATE, { 0: url, 1: { ranks: [0], update_url: null } })).toEqual([DONE, DONE]);
@@ -178,7 +178,7 @@ describe.skipIf(reason)(`serve --rank-uds${reason ? ` (skipped: ${reason})` : ''
     expect(await digests()).toEqual([wanted, wanted]);
   });
 
-  it('hands metas on that the models of the tool have read and written', async () => {
+  it('passes on metas that the models of the Python tool have read and written', async () => {
     const other = { world: 'join' };
     expect(await send('POST', GATHER, { 0: null, 1: null }, other)).toEqual([DONE, DONE]);
     const copied = await ask<{ ranks: Record<string, string[]>; dtypes: string[]; same: boolean; taken: Reply[] }>({
@@ -194,7 +194,7 @@ describe.skipIf(reason)(`serve --rank-uds${reason ? ` (skipped: ${reason})` : ''
     expect(await digests()).toEqual([wanted, wanted]);
   });
 
-  it('registers again after a delete, also where one rank holds nothing', async () => {
+  it('registers again after a delete, even if one rank holds nothing', async () => {
     expect(await send('DELETE', CHECKPOINT, { 0: null, 1: null })).toEqual([DONE, DONE]);
     expect(await send('DELETE', CHECKPOINT, { 0: null, 1: null })).toEqual([DONE, DONE]);
     expect((await holder!.call('GET', '/v1/checkpoints')).json()).toEqual({ checkpoints: [] });
@@ -204,7 +204,7 @@ describe.skipIf(reason)(`serve --rank-uds${reason ? ` (skipped: ${reason})` : ''
     expect(await digests()).toEqual([wanted, wanted]);
   });
 
-  it('brings a rank that died back to its own files', async () => {
+  it('restores the own files of a rank that died', async () => {
     const ranks = async () =>
       (await holder!.call('GET', '/v1/readyz')).json<{ ranks: { restarts: number; state: string }[] }>().ranks;
     kill(rankProcesses(holder!.running.child.pid!).get(1)!, 'SIGKILL');

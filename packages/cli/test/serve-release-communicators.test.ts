@@ -45,7 +45,7 @@ async function countAround(name: string, flags: readonly string[]): Promise<numb
   return counts;
 }
 
-it('serve --release-communicators has no group of its ranks between updates', async () => {
+it('serve --release-communicators keeps no group of its ranks between updates', async () => {
   const kept = await countAround('kept', []);
   const released = await countAround('released', ['--release-communicators']);
   for (const [update, counts] of kept.entries()) {

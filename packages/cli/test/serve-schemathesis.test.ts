@@ -50,11 +50,11 @@ describe.skipIf(reason)(`schemathesis${reason ? ` (skipped: ${reason})` : ''}`, 
     expect(status, stdout + stderr).toBe(0);
   }
 
-  it('finds nothing where the server knows no checkpoint', () => {
+  it('finds no faults if the server has no checkpoint', () => {
     schemathesis('', '--phases', 'examples,coverage,fuzzing', '--max-examples', '10');
   });
 
-  it('finds nothing where there is a checkpoint to look at and to update', async () => {
+  it('finds no faults if there is a checkpoint to show and to update', async () => {
     const files = [await smallCheckpoint(join(folder, 'step-100'), 'a', 2 ** 20)];
     expect((await server.call('POST', '/v1/checkpoints/step-100/files', { files })).status).toBe(200);
     expect((await server.call('POST', '/v1/checkpoints/step-100/gather-metas')).status).toBe(200);

@@ -49,7 +49,7 @@ const end = async ({ running }: TestServer): Promise<number | null> => {
 };
 
 describe('paths of files', () => {
-  it('are absolute: the server has another working folder than its clients', async () => {
+  it('must be absolute, because the server has another working folder than its clients', async () => {
     const server = await serve(['--uds', socketPath()]);
     const answer = await server.call('POST', '/v1/checkpoints/a/files', { files: ['step-1'] });
     expect(answer.status).toBe(422);
@@ -59,7 +59,7 @@ describe('paths of files', () => {
 });
 
 describe.each(RUNTIMES)('serve under %s', (_, runtime) => {
-  it('does what a client of the Python tool asks for, and ends clean', async () => {
+  it('does what a client of the Python tool asks for, and exits cleanly', async () => {
     const { flags, all } = await startWorkers(2);
     const socket = socketPath();
     const server = await serve(['--uds', socket, '--nproc-per-node', '2', ...flags], { runtime });
@@ -93,7 +93,7 @@ describe.each(RUNTIMES)('serve under %s', (_, runtime) => {
 });
 
 describe('serve with P2P', () => {
-  it('gives another world its metas, which then reads the weights out of its pools', async () => {
+  it('sends its metas to another world, which then reads the weights from its pools', async () => {
     const { flags, all } = await startWorkers(2, () => 0);
     const [ours, theirs] = [flags.slice(0, 4), [...flags.slice(0, 2), ...flags.slice(4)]];
     const p2p = ['--p2p', 'shm'];
@@ -114,7 +114,7 @@ describe('serve with P2P', () => {
 });
 
 describe('serve under attack', () => {
-  it('restarts a rank that was killed in an update, with its checkpoint, and says who died', async () => {
+  it('restarts a rank that was killed in an update, with its checkpoint, and names it', async () => {
     const engine = socketPath();
     const silent = await startSilentEngine(engine);
     cleanup.push(() => silent.close());
@@ -155,7 +155,7 @@ describe('serve under attack', () => {
     expect(await end(next)).toBe(0);
   });
 
-  it('cancels the update that runs when its grace is over, and tells the engine', async () => {
+  it('cancels the running update when its grace time is over, and tells the engine', async () => {
     const engine = socketPath();
     const silent = await startSilentEngine(engine);
     cleanup.push(() => silent.close());
@@ -171,7 +171,7 @@ describe('serve under attack', () => {
 });
 
 describe('serve on several hosts', () => {
-  it('fronts the ranks of the others, and takes a host in again that was lost', async () => {
+  it('serves the ranks of other hosts, and accepts a lost host again', async () => {
     // Each host counts its devices from 0.
     const { flags, all } = await startWorkers(2, () => 0);
     const port = await freePort();
@@ -204,7 +204,7 @@ describe('serve on several hosts', () => {
     expect((await second.result).code).toBe(0);
   });
 
-  it('asks for a token, and for the same number of ranks on all hosts', async () => {
+  it('requires a token, and the same number of ranks on all hosts', async () => {
     const hosts = ['--device', 'host', '--nnodes', '2', '--master-addr', '127.0.0.1', '--master-port'];
     const without = await runCli(['serve', ...hosts, '29500']);
     expect(without).toMatchObject({ code: 2, stderr: expect.stringMatching(/needs CHECKPOINT_ENGINE_TOKEN/) });
@@ -220,13 +220,13 @@ describe('serve on several hosts', () => {
 });
 
 describe('the address of serve', () => {
-  it('asks other hosts for a token', async () => {
+  it('requires a token for other hosts', async () => {
     const result = await runCli(['serve', '--listen', '0.0.0.0:0', '--device', 'host']);
     expect(result.code).toBe(2);
     expect(result.stderr).toMatch(/CHECKPOINT_ENGINE_TOKEN is not set/);
   });
 
-  it('lets in who has the token, to files below its folders only', async () => {
+  it('accepts clients with the token, and only files below its folders', async () => {
     const env = { CHECKPOINT_ENGINE_TOKEN: 'a-long-secret' };
     const server = await serve(['--listen', '127.0.0.1:0', '--allow-path', checkpoint], { env });
     const bearer = { authorization: 'Bearer a-long-secret' };
@@ -241,7 +241,7 @@ describe('the address of serve', () => {
     expect((await server.running.result).stderr).not.toContain('a-long-secret');
   });
 
-  it('does not take an address away from whoever listens there', async () => {
+  it('does not take an address from another process that listens there', async () => {
     const socket = socketPath();
     const other = createServer().listen(socket);
     cleanup.push(() => void other.close());

@@ -21,7 +21,7 @@ interface Printed {
 }
 
 describe('simulate', () => {
-  it('compares methods in words', async () => {
+  it('compares methods as text', async () => {
     const { code, stdout, stderr } = await simulate(...small);
     expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
     for (const text of [
@@ -36,7 +36,7 @@ describe('simulate', () => {
     }
   });
 
-  it('prints one JSON object, equal each time', async () => {
+  it('prints one JSON object, which is equal each time', async () => {
     const [first, second] = [await simulate(...small, '--json'), await simulate(...small, '--json')];
     expect(first.stdout).toBe(second.stdout);
     const { simulations } = parseJson(first) as unknown as Printed;

@@ -74,7 +74,7 @@ describe.skipIf(!hasScript)(
   },
 );
 
-describe('update elsewhere', () => {
+describe('update without a terminal', () => {
   it('writes log lines and a summary without control characters', async () => {
     const { code, stdout, stderr } = await runCli(args);
     expect([code, stdout]).toEqual([0, expect.stringMatching(/^✓ .* is live on 2 host ranks\n {2}weights /)]);

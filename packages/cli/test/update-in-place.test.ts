@@ -32,7 +32,7 @@ const update = (socket: string, ...args: string[]): string[] => [
 ];
 
 describe('files on /dev/shm', () => {
-  it('go after a success, which says so to people and programs', async () => {
+  it('are removed after a success, which the text and the JSON report', async () => {
     const files = shards().map((name) => join(checkpoint, name));
     expect(files).toHaveLength(4);
     const wanted = await tensorDigests(checkpoint);
@@ -52,7 +52,7 @@ describe('files on /dev/shm', () => {
     expect(shards()).toHaveLength(4);
   });
 
-  it.each([[], ['--no-stream']])('stay when the engine refuses, and the next run works %s', async (...flags) => {
+  it.each([[], ['--no-stream']])('stay if the engine refuses, and the next run works %s', async (...flags) => {
     const engine = createServer((request, response) => {
       response.writeHead(request.method === 'GET' ? 200 : 400).end('{}');
     }).listen(join(folder, 'engine.sock'));
@@ -63,7 +63,7 @@ describe('files on /dev/shm', () => {
     expect(shards()).toEqual([]);
   });
 
-  it('stay when the command is interrupted, as its hint says', async () => {
+  it('stay if the command is interrupted, as its hint says', async () => {
     const engine = await startSilentEngine(join(folder, 'silent.sock'));
     cleanup.push(() => engine.close());
     const running = startCli(update('silent.sock', '--json'));
@@ -75,7 +75,7 @@ describe('files on /dev/shm', () => {
     expect(await runCli(update('worker.sock'))).toMatchObject({ code: 0 });
   });
 
-  it('stay with a server until an update has succeeded, whose status names them', async () => {
+  it('stay with a server until an update has succeeded, and its status names them', async () => {
     const files = shards().map((name) => join(checkpoint, name));
     const server = await startServer([
       ...['--listen', '127.0.0.1:0', '--engine', 'worker', '--engine-uds', join(folder, 'worker.sock')],

@@ -35,7 +35,7 @@ const update = (...args: string[]): string[] => [
 const errorCount = (stderr: string): number => [...stderr.matchAll(/^error: /gm)].length;
 
 describe('update', () => {
-  it('brings every byte into one worker, and writes metas and a trace', async () => {
+  it('loads every byte into one worker, and writes metas and a trace', async () => {
     const { uds, all } = await workers(1);
     const [metasFile, traceFile] = [join(folder, 'metas'), join(folder, 'trace.json')];
     const result = await runCli(update(...uds, '--json', '--save-metas-file', metasFile, '--trace', traceFile));
@@ -81,7 +81,7 @@ describe('update', () => {
     for (const worker of all) expect(await worker.digests()).toEqual(wanted);
   });
 
-  it('brings every byte into the workers of three ranks that it supervises', async () => {
+  it('loads every byte into the workers of three ranks that it supervises', async () => {
     const { uds, all } = await workers(3);
     const result = await runCli(update(...uds, '--nproc-per-node', '3', '--bucket-size', '256KiB'));
     expect(result.stderr).toBe('');
@@ -105,7 +105,7 @@ describe('update', () => {
     for (const worker of all) expect(await worker.digests()).toEqual(wanted);
   });
 
-  it('says once that there is no checkpoint', async () => {
+  it('reports once that there is no checkpoint', async () => {
     const { uds } = await workers(1);
     const args = [
       'update',
@@ -124,7 +124,7 @@ describe('update', () => {
     expect(result.stderr).toMatch(/CE_FILE_NOT_FOUND/);
   });
 
-  it('says which engine is not there, once and with its rank', async () => {
+  it('reports a missing engine once, with its rank', async () => {
     const { uds } = await workers(2);
     const absent = join(folder, 'absent.sock');
     const result = await runCli(update(...uds, '--uds', absent, '--nproc-per-node', '3', '--timeout', '2', '--json'));
@@ -172,7 +172,7 @@ describe('update under attack', () => {
     expect(sharedMemoryOf(ranks.values())).toEqual([]);
   };
 
-  it('names the rank that was killed, and leaves nothing', async () => {
+  it('names the killed rank, and leaves nothing behind', async () => {
     const { engine, running, ranks } = await inTheMiddle();
     process.kill(ranks.get(1)!, 'SIGKILL');
     const result = await running.result;
@@ -186,7 +186,7 @@ describe('update under attack', () => {
     expectGone(ranks);
   });
 
-  it.each(['SIGINT', 'SIGTERM'] as const)('ends in good order at %s', async (signal) => {
+  it.each(['SIGINT', 'SIGTERM'] as const)('ends cleanly on %s', async (signal) => {
     const { engine, running, ranks } = await inTheMiddle();
     running.child.kill(signal);
     const result = await running.result;
@@ -200,7 +200,7 @@ describe('update under attack', () => {
     expectGone(ranks);
   });
 
-  it('ends at once at a second signal', async () => {
+  it('ends at once on a second signal', async () => {
     const { running, ranks } = await inTheMiddle();
     // A rank that is stopped cannot end in good order.
     process.kill(ranks.get(2)!, 'SIGSTOP');

@@ -17,7 +17,7 @@ describe('usage', () => {
     }
   });
 
-  it('does not show the commands that it starts itself', async () => {
+  it('does not show its internal commands', async () => {
     const { stdout } = await runCli(['--help']);
     expect(stdout).not.toMatch(/^ {2}(rank|demo-worker)/m);
   });
@@ -75,7 +75,7 @@ describe('usage', () => {
     expect(stderr).not.toMatch(/ {4}at /);
   });
 
-  it('prints wrong arguments as JSON too', async () => {
+  it('prints wrong arguments as JSON', async () => {
     const result = await runCli(['plan', '--json', '--wrong']);
     expect(result.code).toBe(2);
     expect(parseJson(result)).toMatchObject({ ok: false, command: 'plan', error: { code: 'CE_CONFIG_INVALID' } });

@@ -56,7 +56,7 @@ const lastUpdate = async (server: TestServer) => {
 };
 
 describe('instances of a server', () => {
-  it('hold the version that all ranks have confirmed, and have none before', async () => {
+  it('have the version that all ranks have confirmed, and none before', async () => {
     const paths = [socketPath(), socketPath()];
     await Promise.all(paths.map((path, index) => startWorker(index, path)));
     const server = await serve(paths);
@@ -84,7 +84,7 @@ describe('instances of a server', () => {
     expect(await series(server)).toHaveLength(2);
   });
 
-  it('are unknown after an update that was cancelled in its middle, all of them, until the next one', async () => {
+  it('are all unknown after an update was cancelled, until the next one', async () => {
     const paths = [socketPath(), socketPath()];
     const worker = await startWorker(0, paths[0]!);
     const silent = await startSilentEngine(paths[1]!);
@@ -124,7 +124,7 @@ describe('instances of a server', () => {
     ]);
   });
 
-  it('keep their version where an update fails before it asks any of them', async () => {
+  it('keep their version if an update fails before it asks any of them', async () => {
     const paths = [socketPath(), socketPath()];
     await Promise.all(paths.map((path, index) => startWorker(index, path)));
     const server = await serve(paths);
@@ -137,7 +137,7 @@ describe('instances of a server', () => {
 });
 
 describe('a server that was started again', () => {
-  it('learns from workers what they hold, and that one of them was restarted', async () => {
+  it('learns the version from workers, and that one of them was restarted', async () => {
     const paths = [socketPath(), socketPath()];
     const [, second] = await Promise.all(paths.map((path, index) => startWorker(index, path)));
     const before = await serve(paths);
@@ -171,7 +171,7 @@ describe('the command update', () => {
     ...['--uds', path],
   ];
 
-  it('tells the version, as text and as JSON', async () => {
+  it('prints the version, as text and as JSON', async () => {
     const path = socketPath();
     await startWorker(0, path);
     const text = await runCli([...flags(path), '--weight-version', 'step-7']);
@@ -194,7 +194,7 @@ describe('the command update', () => {
     expect(refused.stderr).toContain('--weight-version');
   });
 
-  it('says which instance holds unknown weights after a failure, and none where it failed before', async () => {
+  it('names the instance with unknown weights after a failure, and none if the update failed before', async () => {
     const path = socketPath();
     const silent = await startSilentEngine(path);
     cleanup.push(() => silent.close());

@@ -20,8 +20,8 @@ const update = (...args: string[]): string[] => [
   ...['update', '--checkpoint-path', checkpoint, '--device', 'host', '--log-level', 'error', '--json', ...args],
 ];
 
-describe('sockets that cannot be', () => {
-  it('end serve at once, and nothing is left of them', async () => {
+describe('sockets that cannot be created', () => {
+  it('end serve at once, and leave nothing behind', async () => {
     const place = join(folder, 'sockets');
     mkdirSync(place);
     for (const path of [join(place, `${'y'.repeat(120)}.sock`), join(place, 'absent', 'x.sock')]) {
@@ -31,14 +31,17 @@ describe('sockets that cannot be', () => {
     expect(readdirSync(place)).toEqual([]);
   });
 
-  it.each(['/nonexistent/folder', `/tmp/${'s'.repeat(90)}`])('end the demo, which names TMPDIR: %s', async (TMPDIR) => {
-    const result = await runCli(['demo', '--size', '4MiB', '--device', 'host'], { env: { TMPDIR } });
-    expect(result.code).toBe(2);
-    expect(result.stderr).toMatch(/Set TMPDIR to/);
-    expect(existsSync(TMPDIR)).toBe(false);
-  });
+  it.each(['/nonexistent/folder', `/tmp/${'s'.repeat(90)}`])(
+    'end the demo with an error that names TMPDIR: %s',
+    async (TMPDIR) => {
+      const result = await runCli(['demo', '--size', '4MiB', '--device', 'host'], { env: { TMPDIR } });
+      expect(result.code).toBe(2);
+      expect(result.stderr).toMatch(/Set TMPDIR to/);
+      expect(existsSync(TMPDIR)).toBe(false);
+    },
+  );
 
-  it('end a worker, which can be started again at the socket of one that was killed', async () => {
+  it('end a worker, which can start again at the socket of a killed worker', async () => {
     const long = startCli(['demo-worker', '0', 'host', join(folder, `${'w'.repeat(120)}.sock`), 'silent']);
     expect(await long.result).toMatchObject({ code: 2, stderr: expect.stringMatching(/expected 1 to 107/) });
     const path = join(folder, 'worker.sock');
@@ -55,7 +58,7 @@ describe('sockets that cannot be', () => {
 });
 
 describe('an engine that calls no worker', () => {
-  it('is found out by its answer, long before the time-out', async () => {
+  it('is detected by its answer, long before the time-out', async () => {
     const server = createServer((request, response) => {
       request.resume();
       response.end('{"results":[null]}');

@@ -51,7 +51,7 @@ const reader = (): string => `
   }
   await device.close();`;
 
-it('reads what is not cached both ways, through the page cache and past it, and gets the same bytes', async (context) => {
+it('reads uncached files through the page cache and past it, and gets the same bytes', async (context) => {
   const reason = writeCold();
   if (reason !== undefined) return context.skip(reason);
   const digest = createHash('sha256').update(bytes.subarray(SKIPPED_BYTES)).digest('hex');
@@ -61,7 +61,7 @@ it('reads what is not cached both ways, through the page cache and past it, and 
   expect(cached).toBeLessThan(0.9);
 });
 
-it('says where a file that is not cached ends too early', async (context) => {
+it('reports where an uncached file ends too early', async (context) => {
   const reason = writeCold();
   if (reason !== undefined) return context.skip(reason);
   truncateSync(path, SIZE_BYTES - 100);

@@ -50,7 +50,7 @@ describe.skipIf(reason !== '')('on a real GPU', () => {
     return memory;
   };
 
-  it('names itself as nvidia-smi does', () => {
+  it('has the name that nvidia-smi shows', () => {
     expect(device.kind).toBe('cuda');
     expect(device.uuid).toMatch(/^(GPU|MIG)-[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/);
     let text: string;
@@ -62,7 +62,7 @@ describe.skipIf(reason !== '')('on a real GPU', () => {
     expect(text).toContain(device.uuid);
   });
 
-  it('moves bytes from host to device to device to host, pinned and not', async () => {
+  it('moves bytes from host to device to device to host, pinned and not pinned', async () => {
     const size = 700 * mib;
     using host = await filled(size);
     using back = await device.allocateHost(size);
@@ -83,7 +83,7 @@ describe.skipIf(reason !== '')('on a real GPU', () => {
     }
   });
 
-  it('shares memory with another process, and says that it cannot open its own', async () => {
+  it('shares memory with another process, and refuses to open its own', async () => {
     using shared = await device.allocateShared(3 * mib);
     using host = await filled(3 * mib);
     const stream = device.createStream('ipc');
@@ -113,7 +113,7 @@ describe.skipIf(reason !== '')('on a real GPU', () => {
     expect(same(back.view(0, 3 * mib).reverse(), host.view(0, 3 * mib))).toBe(true);
   });
 
-  it('says how much is free when it is out of memory', async () => {
+  it('reports the free memory when it is out of memory', async () => {
     const { totalBytes } = device.memoryInfo();
     const error = device.allocateShared(totalBytes * 2);
     await expect(error).rejects.toMatchObject({ code: 'CE_DEVICE_OUT_OF_MEMORY', status: 2 });

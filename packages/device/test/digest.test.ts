@@ -101,7 +101,7 @@ describe('digest', () => {
     );
   });
 
-  it('gives a sum for each block, and the same for large ranges in many pieces', async () => {
+  it('returns a sum per block, and the same sums for large ranges in many pieces', async () => {
     const bytes = randomBytes(5_000_001, 5);
     using memory = await memoryOf(bytes);
     const blockBytes = 2 ** 20;
@@ -113,7 +113,7 @@ describe('digest', () => {
     expect([...sums]).toEqual([0n, ...blocks]);
   });
 
-  it('is taken of what a read brings, wherever its parts go', async () => {
+  it('covers the bytes of a read, for any destinations', async () => {
     const bytes = randomBytes(20_000_003, 7);
     const path = join(folder, 'weights');
     writeFileSync(path, bytes);
@@ -150,7 +150,7 @@ describe('digest', () => {
     );
   });
 
-  it('leaves the sums alone where the read fails', async () => {
+  it('does not change the sums if the read fails', async () => {
     const path = join(folder, 'short');
     writeFileSync(path, randomBytes(1000, 1));
     using memory = await device.allocateHost(4096);
@@ -165,7 +165,7 @@ describe('digest', () => {
     expect(sums[0]).toBe(0n);
   });
 
-  it('digests a file in place, and rejects where the file became shorter', async () => {
+  it('digests a file in place, and rejects if the file has become shorter', async () => {
     const bytes = randomBytes(700_001, 9);
     const path = join(folder, 'in-place');
     writeFileSync(path, bytes);
@@ -176,7 +176,7 @@ describe('digest', () => {
     await expect(digestOf(memory, range)).rejects.toMatchObject({ code: 'CE_FILE_CHANGED', file: path });
   });
 
-  it('rejects ranges outside of the memory, and sums that are not there', async () => {
+  it('rejects ranges outside of the memory, and sums that do not exist', async () => {
     using memory = await memoryOf(new Uint8Array(100));
     const digest = (range: Partial<DigestRange>, sumCount = 1, blockBytes = 0) =>
       memory.digest!({
@@ -194,7 +194,7 @@ describe('digest', () => {
     expect([...(await digest({ rows: 10, pitchBytes: 10 }))]).toEqual([0n]);
   });
 
-  it('finds every kind of damage, in any of many trials', async () => {
+  it('detects every kind of damage, in many trials', async () => {
     const sizeBytes = 64 * 1024 + 12;
     const words = Math.floor(sizeBytes / 4);
     let state = 12345;

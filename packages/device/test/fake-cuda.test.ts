@@ -64,7 +64,7 @@ describe('finding GPUs', () => {
     ['a library that is none of CUDA', { CHECKPOINT_ENGINE_CUDA_LIB: 'libc.so.6' }, 'lacks cuInit cuDriverGetVersion'],
     ['no GPU', { FAKE_CUDA_DEVICES: '0' }, 'cuInit failed: CUDA_ERROR_NO_DEVICE: no CUDA-capable device'],
     ['a failing driver', { FAKE_CUDA_FAIL: 'cuInit:1:999' }, 'cuInit failed: CUDA_ERROR_FAKE'],
-  ])('gives a reason, not an error, with %s', async (_, env, reason) => {
+  ])('returns a reason, not an error, with %s', async (_, env, reason) => {
     const { output } = await run(
       `console.log(JSON.stringify(await listCudaDevices()));
        console.log(await codeOf(createCudaDevice()), await codeOf(createCudaDevice({ uuid: 'GPU-1' })));`,
@@ -75,7 +75,7 @@ describe('finding GPUs', () => {
     expect(codes).toBe('CE_DEVICE_UNAVAILABLE CE_DEVICE_UNAVAILABLE');
   });
 
-  it('opens one by index or uuid, and names those that there are', async () => {
+  it('opens one by index or uuid, and names the existing ones', async () => {
     const end = await run(`
       const { devices } = await listCudaDevices();
       const device = await createCudaDevice({ uuid: devices[1].uuid });
@@ -97,7 +97,7 @@ describe('finding GPUs', () => {
 });
 
 describe('memory and copies', () => {
-  it('go from host to device to device to host, in order', async () => {
+  it('move bytes from host to device to device to host, in order', async () => {
     const end = await run(
       `
       const device = await createCudaDevice();
@@ -133,7 +133,7 @@ describe('memory and copies', () => {
     );
   });
 
-  it('share device memory between processes, and refuse to open what is their own', async () => {
+  it('share device memory between processes, and refuse to open their own', async () => {
     const script = new Script(
       `${prelude}
       const device = await createCudaDevice();
@@ -169,7 +169,7 @@ describe('memory and copies', () => {
     });
   });
 
-  it('say how much there is when there is not enough', async () => {
+  it('report the available memory if there is not enough', async () => {
     const end = await run(`
       const device = await createCudaDevice();
       const first = await device.allocateShared(200 * mib);
@@ -184,7 +184,7 @@ describe('memory and copies', () => {
     expect(end).toEqual(quiet(`${line}\n${line}`));
   });
 
-  it('keep what a copy uses until it is done, also when all is closed meanwhile', async () => {
+  it('keep memory that a copy uses until it is done, even if everything is closed', async () => {
     const code = `
       const device = await createCudaDevice();
       const [host, memory] = [await device.allocateHost(mib), await device.allocateShared(mib)];
@@ -206,7 +206,7 @@ describe('memory and copies', () => {
     expect(await run(`${code} console.log('ok'); process.exit();`, env)).toMatchObject({ code: 0, errors: '' });
   });
 
-  it('fail a copy with the driver’s words, and go on', async () => {
+  it("fail a copy with the driver's message, and continue", async () => {
     const end = await run(
       `
       const device = await createCudaDevice();
@@ -238,7 +238,7 @@ describe('memory and copies', () => {
     );
   });
 
-  it('survive without being closed at all', async () => {
+  it('survive without being closed', async () => {
     const end = await run(`
       await (async () => {
         const device = await createCudaDevice();
@@ -254,7 +254,7 @@ describe('memory and copies', () => {
 });
 
 describe('pinning', () => {
-  it('happens piece by piece while files are read, and copies never cross a piece', async () => {
+  it('happens in pieces while files are read, and copies never cross a piece', async () => {
     const path = join(folder, 'weights');
     const end = await run(
       `
@@ -281,7 +281,7 @@ describe('pinning', () => {
     expect(end).toEqual(quiet('false\ntrue\ntrue'));
   });
 
-  it('is done by pin() where nothing was read, once', async () => {
+  it('is done once by pin() if nothing was read', async () => {
     const log = await calls(`
       const device = await createCudaDevice();
       const host = await device.allocateHost(600 * mib);
@@ -314,7 +314,7 @@ describe('pinning', () => {
     expect(end).toEqual(quiet(`${line}\n${line}\ntrue`));
   });
 
-  it('takes files on tmpfs in place', async () => {
+  it('maps files on tmpfs in place', async () => {
     const path = `/dev/shm/ce-test-in-place-${process.pid}`;
     writeFileSync(path, Uint8Array.of(1, 2, 3));
     try {
@@ -362,7 +362,7 @@ describe('pinning', () => {
 });
 
 describe('closing', () => {
-  it('releases everything once and the context last', async () => {
+  it('releases everything once, and the context last', async () => {
     const log = await calls(`
       const device = await createCudaDevice();
       const [host, memory, shared] = [await device.allocateHost(mib), await device.allocate(mib), await device.allocateShared(mib)];
@@ -382,7 +382,7 @@ describe('closing', () => {
     expect(log.at(-1)).toBe('cuDevicePrimaryCtxRelease_v2');
   });
 
-  it('lets copies between a GPU and memory of a host device through', async () => {
+  it('lets copies between a GPU and memory of a host device finish', async () => {
     const end = await run(`
       const device = await createCudaDevice();
       const plain = await createHostDevice();

@@ -43,7 +43,7 @@ describe('copy', () => {
     );
   });
 
-  it('keeps that order where the ranges are large enough for several threads', async () => {
+  it('keeps that order for ranges that are large enough for several threads', async () => {
     const slot = 8 << 20;
     using memory = await device.allocateHost(8 * slot);
     const words = new Float64Array(slot / 8).map((_, i) => i);
@@ -109,7 +109,7 @@ describe('copy', () => {
     expect(order).toEqual(['quick', 'slow']);
   });
 
-  it('finishes with memory and streams that are closed meanwhile', async () => {
+  it('finishes although memory and streams are closed meanwhile', async () => {
     const [from, to] = [await device.allocateHost(64 << 20), await device.allocateShared(64 << 20)];
     using opened = await device.openShared(to.handle, 64 << 20);
     from.view((64 << 20) - 1, 1)[0] = 7;
@@ -127,7 +127,7 @@ describe('copy', () => {
     ).rejects.toMatchObject({ code: 'CE_CLOSED' });
   });
 
-  it('takes nothing for an answer, and empty ranges', async () => {
+  it('accepts empty lists and empty ranges', async () => {
     using memory = await device.allocateHost(10);
     const stream = device.createStream('empty');
     await stream.copy([]);

@@ -11,7 +11,7 @@ beforeAll(async () => {
 afterAll(() => device.close());
 
 describe('a host device', () => {
-  it('says what it is', () => {
+  it('describes itself', () => {
     expect(device).toMatchObject({ specVersion: 1, kind: 'host', name: 'host', index: 3 });
     expect(device.uuid).toMatch(/^HOST-[0-9a-f]{8}-3$/);
     expect(device.supports).toEqual({ hostAddressable: true, pinning: false });
@@ -20,7 +20,7 @@ describe('a host device', () => {
     expect(freeBytes).toBeLessThanOrEqual(totalBytes);
   });
 
-  it('has the same uuid prefix in every process and another end for every index', async () => {
+  it('has the same uuid prefix in every process and a different suffix for every index', async () => {
     await using other = await createHostDevice({ index: 4 });
     expect(other.uuid).toBe(device.uuid.replace(/3$/, '4'));
   });
@@ -44,7 +44,7 @@ describe('a host device', () => {
     });
   });
 
-  it('refuses more memory than the machine has, before anything is killed for it', async () => {
+  it('refuses more memory than the machine has, before the OOM killer acts', async () => {
     const error = device.allocateHost(2 ** 50);
     await expect(error).rejects.toMatchObject({ code: 'CE_HOST_OUT_OF_MEMORY' });
     await expect(error).rejects.toThrow(`${2 ** 50}`);
@@ -54,7 +54,7 @@ describe('a host device', () => {
 describe('writing to host memory', () => {
   const sizeBytes = 64 * 2 ** 20;
 
-  it('fails when the memory behind the bytes is closed meanwhile', async () => {
+  it('fails if the memory of the source bytes is closed meanwhile', async () => {
     for (let round = 0; round < 3; round++) {
       using memory = await device.allocateHost(sizeBytes);
       const other = await device.allocateHost(sizeBytes);
@@ -67,7 +67,7 @@ describe('writing to host memory', () => {
     }
   });
 
-  it('fails when the buffer of the bytes is transferred meanwhile, and when the memory is closed', async () => {
+  it('fails if the buffer of the bytes is transferred meanwhile, and if the memory is closed', async () => {
     using memory = await device.allocateHost(sizeBytes);
     const bytes = new Uint8Array(sizeBytes);
     const writing = memory.write(0, bytes);
@@ -79,7 +79,7 @@ describe('writing to host memory', () => {
     await expect(other).rejects.toMatchObject({ code: 'CE_CLOSED' });
   });
 
-  it('leaves turns to the event loop, and copies every byte', async () => {
+  it('yields to the event loop, and copies every byte', async () => {
     using memory = await device.allocateHost(sizeBytes + 3);
     let turns = 0;
     const count = (): void => {
@@ -131,7 +131,7 @@ describe('host memory', () => {
     expect(() => memory.view(0, 2 ** 31 + 1)).toThrow(RangeError);
   });
 
-  it('shows writes in views and the other way round', async () => {
+  it('shows writes in views, and writes of views in the memory', async () => {
     using memory = await device.allocateHost(64);
     const view = memory.view(8, 8);
     await memory.write(6, Uint8Array.of(1, 2, 3, 4));
@@ -153,7 +153,7 @@ describe('host memory', () => {
     await expect(memory.write(0, new Uint16Array(1) as never)).rejects.toThrow(TypeError);
   });
 
-  it('empties its views when it is closed, and is closed once', async () => {
+  it('empties its views when it is closed, and closes once', async () => {
     const memory = await device.allocateHost(64);
     const views = [memory.view(0, 64), memory.view(0, 64), memory.view(32, 8)];
     memory.close();
@@ -180,7 +180,7 @@ describe('host memory', () => {
     expect(() => detachView({} as never)).toThrow(TypeError);
   });
 
-  it('is known by its own type', async () => {
+  it('has its own type', async () => {
     using memory = await device.allocateHost(64);
     const impostor = Object.create(Object.getPrototypeOf(memory), { sizeBytes: { value: 64 } });
     const stream = device.createStream('copy');

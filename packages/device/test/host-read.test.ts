@@ -61,7 +61,7 @@ describe('read', () => {
     );
   });
 
-  it('reads neighbors of a file together into places with gaps', async () => {
+  it('reads neighboring ranges of a file together into places with gaps', async () => {
     const bytes = pattern(5_000_000, 3);
     const path = file('neighbors', bytes);
     // More ranges than one preadv takes, in reverse, each with padding behind it.
@@ -99,7 +99,7 @@ describe('read', () => {
     expect(wrong).toEqual([]);
   });
 
-  it('is done at once when there is nothing to read', async () => {
+  it('resolves at once if there is nothing to read', async () => {
     using memory = await device.allocateHost(10);
     const done: number[] = [];
     await memory.read([], { onProgress: (bytes) => done.push(bytes) });
@@ -140,10 +140,10 @@ describe('read', () => {
   });
 });
 
-describe('read says what is wrong', () => {
+describe('errors of read', () => {
   const whole = (path: string, sizeBytes = 1000): FileRead => ({ path, fileOffsetBytes: 0, offsetBytes: 0, sizeBytes });
 
-  it('with a file that ends too early', async () => {
+  it('report a file that ends too early', async () => {
     const path = file('truncated', new Uint8Array(1000));
     using memory = await device.allocateHost(20 << 20);
     await memory.read([whole(path)]);
@@ -156,7 +156,7 @@ describe('read says what is wrong', () => {
     });
   });
 
-  it('with a missing file and with a directory', async () => {
+  it('report a missing file and a directory', async () => {
     using memory = await device.allocateHost(1000);
     const missing = join(folder, 'missing');
     await expect(memory.read([whole(missing)])).rejects.toMatchObject({
@@ -169,7 +169,7 @@ describe('read says what is wrong', () => {
     await expect(memory.read([whole('/dev/zero')])).rejects.toMatchObject({ code: 'CE_FILE_UNREADABLE' });
   });
 
-  it('with a file that this user may not read', async (context) => {
+  it('report a file that this user may not read', async (context) => {
     const path = file('secret', new Uint8Array(1000));
     chmodSync(path, 0);
     if (process.geteuid!() === 0) {
@@ -185,7 +185,7 @@ describe('read says what is wrong', () => {
     await expect(memory.read([whole(path)])).rejects.toMatchObject({ code: 'CE_FILE_UNREADABLE', status: 13 });
   });
 
-  it('with ranges outside of the memory', async () => {
+  it('report ranges outside of the memory', async () => {
     using memory = await device.allocateHost(1000);
     const path = file('range', new Uint8Array(2000));
     await expect(memory.read([whole(path, 1001)])).rejects.toThrow(RangeError);

@@ -50,7 +50,7 @@ const maker = (then: string): string => `
   ${then}`;
 
 describe('shared host memory', () => {
-  it('is a private file named after its maker, with all of its space taken', async () => {
+  it('is a private file named after its creator, with all of its space reserved', async () => {
     using memory = await device.allocateShared(3 << 20);
     const name = decode(memory.handle);
     expect(name).toMatch(
@@ -72,7 +72,7 @@ describe('shared host memory', () => {
     expect([...memory.view(0, 4)]).toEqual([1, 2, 3, 4]);
   });
 
-  it('is shared by pools too', async () => {
+  it('is also shared by pools', async () => {
     using pool = await device.allocateHost(1 << 20, { shared: true });
     using opened = await device.openShared(pool.handle, 1 << 20);
     await pool.write(0, Uint8Array.of(5));
@@ -134,7 +134,7 @@ describe('openShared', () => {
 });
 
 describe('sweepShared', () => {
-  it('removes what a killed process left behind, at the latest when the next device is made', async () => {
+  it('removes what a killed process left behind, at the latest when the next device is created', async () => {
     const left: string[] = [];
     for (let i = 0; i < 2; i++) {
       const script = new Script(maker('setInterval(() => {}, 1000);'));
@@ -163,12 +163,12 @@ describe('sweepShared', () => {
     await script.end();
   });
 
-  it('knows a process id that was given to another process', async () => {
+  it('recognizes that a process id now belongs to another process', async () => {
     const name = segment(`checkpoint-engine-${own}-${process.pid}-1-0000000000000001`);
     expect(await sweepShared(folder)).toEqual([name]);
   });
 
-  it('leaves segments alone whose maker runs where this process cannot see it', async () => {
+  it('does not remove segments whose creator is not visible to this process', async () => {
     const name = segment(`checkpoint-engine-${own}-4194303-1-0000000000000001`);
     const holder = spawn('flock', ['--no-fork', '--shared', join(folder, name), 'sh', '-c', 'echo; exec sleep 60']);
     await once(holder.stdout, 'data');
@@ -197,7 +197,7 @@ async function onSmallTmpfs(context: TestContext, run: (directory: string) => Pr
 }
 
 describe('shared memory that is too small', () => {
-  it('is refused with both numbers, and nothing is left', async (context) => {
+  it('is refused with both sizes, and leaves nothing behind', async (context) => {
     await onSmallTmpfs(context, async (small) => {
       await using host = await createHostDevice({ directory: small });
       expect(host.memoryInfo()).toEqual({ freeBytes: 8 << 20, totalBytes: 8 << 20 });
@@ -249,7 +249,7 @@ describe('shared memory that is discarded', () => {
 });
 
 describe('mapFile', () => {
-  it('maps a file in place, which may be unlinked then', async () => {
+  it('maps a file in place, which may then be unlinked', async () => {
     const path = join(folder, 'weights');
     writeFileSync(path, Uint8Array.of(1, 2, 3));
     using memory = await device.mapFile(path);

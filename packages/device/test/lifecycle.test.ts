@@ -66,7 +66,7 @@ describe.each(runtimes)('%s', (name, command) => {
     });
   });
 
-  it('stays until its promises are settled, and no longer', async () => {
+  it('keeps the process alive until its promises are settled, and no longer', async () => {
     const end = await run(`${copiesInFlight} Promise.all(copies).then(() => console.log('done'));`);
     expect(end).toEqual(quietEnd('done'));
   });
@@ -85,7 +85,7 @@ describe.each(runtimes)('%s', (name, command) => {
     expect(end).toEqual(quietEnd('true'));
   });
 
-  it('frees memory without references', async () => {
+  it('frees unreferenced memory', async () => {
     const end = await run(`
       await (async () => {
         const device = await createHostDevice();
@@ -157,7 +157,7 @@ describe.each(runtimes)('%s', (name, command) => {
     expect(end).toEqual(quietEnd('still here'));
   });
 
-  it(`says what to do when the addon is missing (${name})`, async () => {
+  it(`says what to do if the addon is missing (${name})`, async () => {
     const script = new Script(
       `${prelude} await createHostDevice().catch((error) => console.log(error.code, error.message));`,
       command,

@@ -30,7 +30,7 @@ const range = (memory: Memory, offsetBytes = 0, sizeBytes = memory.sizeBytes): M
 });
 
 describe('a mapped file', () => {
-  it('is copied byte for byte, also from odd places and after its name is gone', async () => {
+  it('is copied byte for byte, even from odd offsets and after its name is gone', async () => {
     using mapped = await device.mapFile(path);
     rmSync(path);
     using target = await device.allocate(bytes.length);
@@ -42,7 +42,7 @@ describe('a mapped file', () => {
     await stream.close();
   });
 
-  it.each([0, 1, 4096, 3 * MIB])('fails copies of what is missing when it was cut to %i bytes', async (sizeBytes) => {
+  it.each([0, 1, 4096, 3 * MIB])('fails copies of the missing part after it was cut to %i bytes', async (sizeBytes) => {
     using mapped = await device.mapFile(path);
     truncateSync(path, sizeBytes);
     using target = await device.allocate(bytes.length);
@@ -58,7 +58,7 @@ describe('a mapped file', () => {
     await stream.close();
   });
 
-  it('returns its current state, whichever file has its name', async () => {
+  it('returns the current state of its file, even if another file has the name', async () => {
     using mapped = await device.mapFile(path);
     const { dev, ino, mtimeNs, ctimeNs } = statSync(path, { bigint: true });
     const state = {

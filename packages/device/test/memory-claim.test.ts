@@ -29,7 +29,7 @@ async function eventually<T>(allocate: () => Promise<T>): Promise<T> {
   }
 }
 
-it('holds as long as the process that was promised the memory, also when that is killed', async () => {
+it('lasts as long as the process with the claim, even if that is killed', async () => {
   const source = `
     import { createHostDevice } from '@checkpoint-engine/device';
     const device = await createHostDevice({ index: 1 });

@@ -94,7 +94,7 @@ describe.each(Object.entries(engines))('%s', (name, { calls, failure, refused })
     await once(child, 'exit');
   });
 
-  it.skipIf(reason)('takes what its client asks, in its order', async () => {
+  it.skipIf(reason)('accepts the requests of its client, in their order', async () => {
     const engine = client('sesame');
     await engine.ready(update);
     await engine.preflight!(update);
@@ -103,7 +103,7 @@ describe.each(Object.entries(engines))('%s', (name, { calls, failure, refused })
     await expect.poll(() => seen).toEqual(calls);
   });
 
-  it.skipIf(reason)('says why it failed', async () => {
+  it.skipIf(reason)('reports why it failed', async () => {
     const failed = client('sesame').update(broken);
     await expect(failed).rejects.toMatchObject({ code: 'CE_ENGINE_FAILED', ...failure });
   });

@@ -69,12 +69,12 @@ describe('lmdeploy', () => {
     await engine.preflight!(update);
   });
 
-  it('fills an engine that was started empty, and leaves it to its owner to wake it', async () => {
+  it('fills an engine that was started empty, and does not wake it', async () => {
     await client([await fake(status(empty), receive(inOrder))]).update(update);
     await client([await fake(status(empty), receive(inOrder), control('/wakeup?tags=kv_cache'))], true).update(update);
   });
 
-  it('puts one that serves to sleep, and wakes it after', async () => {
+  it('puts a serving engine to sleep, and wakes it afterwards', async () => {
     const steps = [
       status(serving),
       control('/sleep?level=2'),
@@ -87,7 +87,7 @@ describe('lmdeploy', () => {
     await client([await fake(...steps.slice(0, -1))], false).update(update);
   });
 
-  it('gives one that sleeps without weights its memory first', async () => {
+  it('restores the memory of an engine that sleeps without weights first', async () => {
     const steps = [status(released), control('/wakeup?tags=weights'), status(cleared), receive(inOrder)];
     await client([await fake(...steps)]).update(update);
     await client([await fake(status(released))]).preflight!(update);
@@ -107,7 +107,7 @@ describe('lmdeploy', () => {
     await client([await server('GPU-a'), await server('GPU-b')]).update(update);
   });
 
-  it('lists both sides where the devices differ', async () => {
+  it('lists both sides if the devices differ', async () => {
     const engine = client([
       await fake(status({ ...empty, device_uuids: ['GPU-a', 'GPU-x'] }), status({ ...empty, device_uuids: ['GPU-a'] })),
     ]);
@@ -118,7 +118,7 @@ describe('lmdeploy', () => {
     await expect(engine.preflight!(update)).rejects.toMatchObject({ code: 'CE_ENGINE_MISMATCH' });
   });
 
-  it('says why a receiver is not ready, before anything changes', async () => {
+  it('reports why a receiver is not ready, before anything changes', async () => {
     const blocked = {
       ...empty,
       ready: false,
@@ -134,13 +134,13 @@ describe('lmdeploy', () => {
     }
   });
 
-  it('refuses servers of which only some sleep', async () => {
+  it('refuses servers if only some of them sleep', async () => {
     const one = await fake(status({ ...empty, device_uuids: ['GPU-a'] }));
     const other = await fake(status({ ...serving, device_uuids: ['GPU-b'] }));
     await expect(client([one, other]).update(update)).rejects.toMatchObject({ code: 'CE_ENGINE_MISMATCH' });
   });
 
-  it('lets a failed engine sleep, and lets go of the other servers', async () => {
+  it('lets a failed engine sleep, and releases the other servers', async () => {
     const failure = { success: false, message: 'weights may be partially updated' };
     const one = await fake(status({ ...empty, device_uuids: ['GPU-a'] }), {
       ...receive({ 'GPU-a': handles['GPU-a'] }),
@@ -163,7 +163,7 @@ describe('lmdeploy', () => {
     expect(logger.lines).toContainEqual(expect.stringMatching(/^error LMDeploy stays asleep .*recreate its replicas/));
   });
 
-  it('says what another backend lacks', async () => {
+  it('reports what another backend lacks', async () => {
     const engine = client([await fake({ method: 'GET', path, status: 501, reply: { detail: 'turbomind' } })]);
     await expect(engine.preflight!(update)).rejects.toMatchObject({
       code: 'CE_ENGINE_FAILED',

@@ -29,7 +29,7 @@ describe('sglangEngine.choose', () => {
     fake.close();
   });
 
-  it('says what it found, and that the weights are unknown', async () => {
+  it('logs what it found, and that the weights are unknown', async () => {
     const logger = keepingLogger();
     const fake = await FakeEngine.listen([info({ internal_states: [plugin(), plugin('unknown')] })]);
     await sglangEngine({ endpoints: [fake.endpoint], logger }).choose!(wait);
@@ -37,7 +37,7 @@ describe('sglangEngine.choose', () => {
     expect(logger.lines.join()).toMatch(/plugin of checkpoint-engine-worker, protocol v2; its weights are unknown/);
   });
 
-  it('fails where the engine refuses the key', async () => {
+  it('fails if the engine refuses the key', async () => {
     const fake = await FakeEngine.listen([info({}, 403)]);
     const choosing = sglangEngine({ endpoints: [fake.endpoint] }).choose!(wait);
     await expect(choosing).rejects.toMatchObject({ code: 'CE_ENGINE_FAILED', status: 403 });

@@ -106,7 +106,7 @@ describe('vllmEngine.choose', () => {
     });
   });
 
-  it('says what it found, and that the weights are unknown', async () => {
+  it('logs what it found, and that the weights are unknown', async () => {
     const said: unknown[] = [];
     const logger = { ...silentLogger, info: (_: unknown, text: string) => said.push(text) };
     const unknown = { ...worker, weights: 'unknown' };
@@ -125,7 +125,7 @@ describe('vllmEngine.choose', () => {
     });
   });
 
-  it('looks at the configuration again where the engine was restarted without the extension', async () => {
+  it('reads the configuration again if the engine was restarted without the extension', async () => {
     const steps = [EXTENSION, describeCall({ results: [worker] }), describeCall({ error: 'no method' }, 500), info({})];
     await withEngine(steps, async ({ endpoint }) => {
       const engine = vllmEngine({ endpoints: [endpoint] });
@@ -134,7 +134,7 @@ describe('vllmEngine.choose', () => {
     });
   });
 
-  it('fails where the engine refuses the key', async () => {
+  it('fails if the engine refuses the key', async () => {
     await withEngine([info({}, 401)], async ({ endpoint }) => {
       await expect(vllmEngine({ endpoints: [endpoint] }).choose!(wait)).rejects.toMatchObject({
         code: 'CE_ENGINE_FAILED',
@@ -164,7 +164,7 @@ const receives = (body: unknown): boolean => {
 };
 
 describe('vllmEngine.update', () => {
-  it('asks the extension for the update, and vLLM to forget cached prefixes', async () => {
+  it('asks the extension for the update, and vLLM to flush its prefix cache', async () => {
     const steps = [
       info(extension('x')),
       describeCall({ results: [worker] }),
@@ -200,7 +200,7 @@ describe('vllmEngine.update', () => {
     });
   });
 
-  it('goes through the life cycle of a backend, paused, with a version', async () => {
+  it('runs the life cycle of a backend, paused, with a version', async () => {
     const steps = [
       info({ weight_transfer_config: BACKEND }),
       ...looks,
@@ -221,7 +221,7 @@ describe('vllmEngine.update', () => {
     });
   });
 
-  it('ends what a parameter server left open that died, and starts again', async () => {
+  it('ends an update that a dead parameter server left open, and starts again', async () => {
     const active = { detail: 'start_weight_update called while a weight update is already active' };
     const steps = [
       info({ weight_transfer_config: BACKEND }),
@@ -240,7 +240,7 @@ describe('vllmEngine.update', () => {
     });
   });
 
-  it('brings the draft model in a second pass of the backend', async () => {
+  it('loads the draft model in a second pass of the backend', async () => {
     const config = {
       weight_transfer_config: BACKEND,
       model_config: { model: '/m' },
@@ -309,7 +309,7 @@ describe('vllmEngine.update', () => {
     expect(said.join()).toMatch(/weights are unknown/);
   });
 
-  it('refuses addresses of protocol v2 where there is no receiver', async () => {
+  it('refuses addresses of protocol v2 if there is no receiver', async () => {
     await withEngine([info({})], async ({ endpoint }) => {
       await expect(vllmEngine({ endpoints: [endpoint] }).update(update)).rejects.toMatchObject({
         code: 'CE_ENGINE_MISMATCH',
@@ -325,7 +325,7 @@ const weightInfo = (weight_version: unknown, status = 200): Step => ({
   reply: { weight_version },
 });
 
-describe('the version that vLLM holds', () => {
+describe("the version of vLLM's weights", () => {
   const workers = (...versions: unknown[]): Step[] => [
     info(extension('x')),
     describeCall({ results: versions.map((weightVersion) => ({ ...worker, weightVersion })) }),
@@ -367,7 +367,7 @@ describe('vllmEngine.describe', () => {
     ['switched off', null, 'never', false],
     ['an older release', undefined, 'untold', false],
     ['nonsense', { recorded: 'yes', proved: 1, engine: 5, summary: 'x' }, 'unrecorded', false],
-  ])('tells a worker that is %s', async (_, pull, decided, hasModules) => {
+  ])('detects a worker that is %s', async (_, pull, decided, hasModules) => {
     await withEngine(told(pull), async (fake) => {
       const description = await vllmEngine({ endpoints: [fake.endpoint] }).describe!(wait);
       expect(description).toMatchObject({
@@ -397,7 +397,7 @@ describe('vllmEngine.describe', () => {
       'checkpoint-engine-worker',
       /no route to ask/,
     ],
-  ])('says of %s what to do', async (_, steps, receiver, hint) => {
+  ])('says what to do about %s', async (_, steps, receiver, hint) => {
     await withEngine(steps, async (fake) => {
       const description = await vllmEngine({ endpoints: [fake.endpoint] }).describe!(wait);
       expect(description).toMatchObject({ workers: [], hint: expect.stringMatching(hint) });

@@ -65,7 +65,7 @@ describe('a server that is not the engine', () => {
     });
   });
 
-  it('is found by the path that stands in its address too much', async () => {
+  it('is detected by an additional path in its address', async () => {
     const port = await listen(createServer(serverOf({ '/health': '' })));
     await expect(ready('vllm', `http://127.0.0.1:${port}/v1`)).rejects.toMatchObject({
       hint: expect.stringMatching(/^Remove \/v1 from/),
@@ -94,7 +94,7 @@ describe('a server that is not the engine', () => {
 });
 
 describe('an address that cannot be reached', () => {
-  it('names the certificate that is not trusted', async () => {
+  it('reports an untrusted certificate', async () => {
     const options = { key: readFileSync(key), cert: readFileSync(cert) };
     const port = await listen(createTlsServer(options, serverOf({ '/health': '' })));
     await expect(ready('vllm', `https://localhost:${port}`)).rejects.toMatchObject({
@@ -104,7 +104,7 @@ describe('an address that cannot be reached', () => {
     });
   });
 
-  it('has the wrong scheme: http to a server of TLS, and the other way round', async () => {
+  it('has the wrong scheme: http for a TLS server, and the other way round', async () => {
     const options = { key: readFileSync(key), cert: readFileSync(cert) };
     const secure = await listen(createTlsServer(options, serverOf({ '/health': '' })));
     await expect(ready('vllm', `http://127.0.0.1:${secure}`)).rejects.toMatchObject({
@@ -131,7 +131,7 @@ describe('an address that cannot be reached', () => {
   });
 });
 
-describe('an engine that has the weights', () => {
+describe('an engine that has received the weights', () => {
   const update = { ...wait, handles: { 'GPU-a': 'ipc://@a', 'GPU-b': 'ipc://@b' } };
   const vllm = async (extra: Readonly<Record<string, [number, string]>>) => {
     const replies: Record<string, [number, string]> = {
@@ -149,13 +149,13 @@ describe('an engine that has the weights', () => {
     return { logger, endpoint: { url: `http://127.0.0.1:${port}` } };
   };
 
-  it('is a success with a warning where its cache could not be reset', async () => {
+  it('succeeds with a warning if its cache could not be reset', async () => {
     const { logger, endpoint } = await vllm({ '/reset_prefix_cache': [500, '{"error":{"message":"boom"}}'] });
     await vllmEngine({ endpoints: [endpoint], logger }).update(update);
     expect(logger.lines.join('\n')).toMatch(/^warn vllm has the new weights, but .*reset_prefix_cache with 500: boom/m);
   });
 
-  it('is a failure that says so where the engine cannot serve without what follows', async () => {
+  it('fails with an explanation if the engine cannot serve without the next request', async () => {
     const { logger, endpoint } = await vllm({
       '/update_weights_from_ipc': [200, JSON.stringify({ success: true, ready: true, is_sleeping: true })],
       '/wakeup?tags=kv_cache': [500, '{}'],
@@ -167,7 +167,7 @@ describe('an engine that has the weights', () => {
     });
   });
 
-  it('may answer for replicas, as behind Ray Serve', async () => {
+  it('may answer for replicas, as with Ray Serve', async () => {
     const replica = (result: unknown) => JSON.stringify({ results: [{ replica: 0, worker_results: [null, result] }] });
     const fine = await vllm({ '/collective_rpc': [200, replica(null)] });
     await vllmEngine({ endpoints: [fine.endpoint] }).update(update);
@@ -178,13 +178,13 @@ describe('an engine that has the weights', () => {
     });
   });
 
-  it('is warned of while it sleeps', async () => {
+  it('causes a warning while it sleeps', async () => {
     const { logger, endpoint } = await vllm({ '/is_sleeping': [200, '{"is_sleeping":true}'] });
     await vllmEngine({ endpoints: [endpoint], logger }).preflight!(update);
     expect(logger.lines.join('\n')).toMatch(/^warn vLLM at .* sleeps: .*wake_up/m);
   });
 
-  it('passes the hint of its own on', async () => {
+  it('passes its own hint on', async () => {
     const problem = {
       detail: 'the memory cannot be opened',
       hint: 'Share /dev/shm',

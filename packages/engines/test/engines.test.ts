@@ -61,7 +61,7 @@ describe('vllm', () => {
     await engine.update(update); // an empty answer is fine too
   });
 
-  it('is told the weight version once the weights are in', async () => {
+  it('receives the weight version after the weights', async () => {
     const { endpoint } = await fake([
       vllmStep,
       { method: 'POST', path: '/update_weight_version', body: { new_version: 'step-7' } },
@@ -69,7 +69,7 @@ describe('vllm', () => {
     await vllmEngine({ endpoints: [endpoint], flushCache: false }).update({ ...update, weightVersion: 'step-7' });
   });
 
-  it('is told that its weights are unknown, and what it cannot be told is a warning', async () => {
+  it('receives the version "unknown", and a version that it cannot receive is a warning', async () => {
     const step: Step = { method: 'POST', path: '/update_weight_version', body: { new_version: 'unknown' } };
     const { endpoint } = await fake([
       step,
@@ -87,7 +87,7 @@ describe('vllm', () => {
     ]);
   });
 
-  it('warns where it cannot forget prefixes or keep a version, and fails where it breaks', async () => {
+  it('warns if it cannot flush its cache or keep a version, and fails on a broken connection', async () => {
     const version: Step = { method: 'POST', path: '/update_weight_version', body: { new_version: 'v' }, status: 404 };
     const { endpoint } = await fake([
       vllmStep,
@@ -124,7 +124,7 @@ describe('vllm', () => {
     ['more workers', 4, 4, 'has 4 workers, but'],
     ['fewer workers', 1, 1, 'has 1 workers, but'],
     ['replicas that the update cuts', 8, 4, 'has 8 workers (2 replicas of 4), but the update is for 2 devices'],
-  ])('finds %s in the pre-flight', async (_, total, replica, message) => {
+  ])('detects %s in the pre-flight', async (_, total, replica, message) => {
     const { endpoint } = await fake(worldSize(total, replica));
     await expect(vllmEngine({ endpoints: [endpoint] }).preflight!(update)).rejects.toMatchObject({
       code: 'CE_ENGINE_MISMATCH',
@@ -132,7 +132,7 @@ describe('vllm', () => {
     });
   });
 
-  it('takes anything that workers return for a failure', async () => {
+  it('treats any return value of workers as a failure', async () => {
     const { endpoint } = await fake([{ ...vllmStep, reply: { results: [null, 'Traceback ...'] } }]);
     await expect(vllmEngine({ endpoints: [endpoint] }).update(update)).rejects.toMatchObject({
       code: 'CE_ENGINE_FAILED',
@@ -141,7 +141,7 @@ describe('vllm', () => {
     });
   });
 
-  it('says at once what a missing route means, and asks only once', async () => {
+  it('explains a missing route at once, and asks only once', async () => {
     const { endpoint } = await fake([{ ...vllmStep, status: 404, reply: { detail: 'Not Found' } }]);
     await expect(vllmEngine({ endpoints: [endpoint] }).update(update)).rejects.toMatchObject({
       code: 'CE_ENGINE_FAILED',
@@ -161,14 +161,14 @@ describe('vllm', () => {
     });
   });
 
-  it('owns the deadline', async () => {
+  it('applies the deadline', async () => {
     const engine = await fake([{ ...vllmStep, body: { ...(vllmStep.body as object), timeout: 1 }, before: 'hang' }]);
     const failed = vllmEngine({ endpoints: [engine.endpoint] }).update({ ...update, timeoutMs: 1_000 });
     await expect(failed).rejects.toMatchObject({ code: 'CE_TIMEOUT', hint: expect.stringContaining('vLLM') });
     await expect.poll(() => engine.cutCount).toBe(1);
   });
 
-  it('cuts the connection when it is aborted', async () => {
+  it('closes the connection when it is aborted', async () => {
     const engine = await fake([{ ...vllmStep, before: 'hang' }]);
     const controller = new AbortController();
     const failed = vllmEngine({ endpoints: [engine.endpoint] }).update({ ...update, signal: controller.signal });
@@ -182,7 +182,7 @@ describe('vllm', () => {
     await expect(late).rejects.toMatchObject({ code: 'CE_ABORTED' });
   });
 
-  it('reports a connection that breaks, or that nobody takes, at once', async () => {
+  it('reports a broken or refused connection at once', async () => {
     const engine = await fake([{ ...vllmStep, before: 'drop' }]);
     const client = vllmEngine({ endpoints: [engine.endpoint] });
     await expect(client.update(update)).rejects.toMatchObject({
@@ -196,7 +196,7 @@ describe('vllm', () => {
     });
   });
 
-  it('reports an answer that breaks off', async () => {
+  it('reports an incomplete answer', async () => {
     const { endpoint } = await fake([{ ...vllmStep, before: 'half' }]);
     await expect(vllmEngine({ endpoints: [endpoint] }).update(update)).rejects.toMatchObject({
       code: 'CE_ENGINE_UNREACHABLE',
@@ -204,7 +204,7 @@ describe('vllm', () => {
     });
   });
 
-  it('follows no redirect, so that the key goes nowhere else', async () => {
+  it('does not follow redirects, so that the key stays with the engine', async () => {
     const other = await fake([]);
     const location = `${other.endpoint.url}/collective_rpc`;
     const { endpoint } = await fake([{ ...vllmStep, status: 307, location }], { apiKey: 'sesame' });
@@ -216,7 +216,7 @@ describe('vllm', () => {
     });
   });
 
-  it('keeps a path in front of its own, and takes another path for the update', async () => {
+  it('keeps a path in front of its own, and accepts another path for the update', async () => {
     const { endpoint } = await fake([
       { method: 'GET', path: '/proxy/health' },
       { ...vllmStep, path: '/proxy/inference?x=1' },
@@ -229,7 +229,7 @@ describe('vllm', () => {
 });
 
 describe('secrets', () => {
-  it('stay out of logs and errors, also where the engine repeats them', async () => {
+  it('stay out of logs and errors, even if the engine repeats them', async () => {
     const { endpoint } = await fake(
       [
         { method: 'GET', path: '/ping', status: 503, reply: 'sesame is starting' },
@@ -253,7 +253,7 @@ describe('secrets', () => {
     expect(said).not.toMatch(/sesame|hunter2/);
   });
 
-  it('are refused where no header can carry them, without being said', () => {
+  it('are refused if a header cannot contain them, and are not printed', () => {
     const make = () => vllmEngine({ endpoints: [{ url: 'http://localhost:1' }], apiKey: 'sesame\n' });
     expect(make).toThrow(expect.objectContaining({ code: 'CE_CONFIG_INVALID' }));
     expect(make).not.toThrow(/sesame/);
@@ -261,7 +261,7 @@ describe('secrets', () => {
 });
 
 describe('readiness', () => {
-  it('is waited for: first nobody listens, then the engine is loading, then it is there', async () => {
+  it('waits while nothing listens, then while the engine loads, until it is ready', async () => {
     const port = await freePort();
     const logger = keepingLogger();
     const ready = vllmEngine({ endpoints: [{ url: `http://127.0.0.1:${port}` }], logger }).ready(wait);
@@ -284,7 +284,7 @@ describe('readiness', () => {
     }
   });
 
-  it('ends with the time-out and says what came last', async () => {
+  it('ends with the time-out and reports the last state', async () => {
     const port = await freePort();
     const url = `http://127.0.0.1:${port}`;
     await expect(sglangEngine({ endpoints: [{ url }] }).ready({ ...wait, timeoutMs: 1_000 })).rejects.toMatchObject({
@@ -294,7 +294,7 @@ describe('readiness', () => {
     });
   });
 
-  it('does not wait where the key is wrong', async () => {
+  it('does not wait if the key is wrong', async () => {
     const { endpoint } = await fake([
       { method: 'GET', path: '/health', status: 401, reply: { error: 'Unauthorized' } },
     ]);
@@ -305,7 +305,7 @@ describe('readiness', () => {
     });
   });
 
-  it('can be aborted while it pauses', async () => {
+  it('can be aborted during a pause', async () => {
     const url = `http://127.0.0.1:${await freePort()}`;
     const signal = AbortSignal.timeout(150);
     await expect(vllmEngine({ endpoints: [{ url }] }).ready({ timeoutMs: 60_000, signal })).rejects.toMatchObject({
@@ -315,7 +315,7 @@ describe('readiness', () => {
 });
 
 describe('sglang', () => {
-  it('is asked while its warm-up waits for the weights, and not through a proxy that cannot reach it', async () => {
+  it('is ready while its warm-up waits for the weights, without a proxy that cannot reach it', async () => {
     const { endpoint } = await fake([
       { method: 'GET', path: '/ping', status: 503, reply: 'no healthy upstream' },
       { method: 'GET', path: '/ping', status: 503, reply: '' },
@@ -330,7 +330,7 @@ describe('sglang', () => {
     ['/server_info', { tp_size: 2, api_key: 'sesame' }],
     ['/get_server_info', { tp_size: 1, pp_size: 2 }],
     ['neither', {}],
-  ])('is checked before bytes move where it tells of itself: %s', async (path, reply) => {
+  ])('is checked before any data moves if it describes itself: %s', async (path, reply) => {
     const steps: Step[] = [
       { method: 'GET', path: '/server_info', status: 404 },
       { method: 'GET', path: '/get_server_info', status: 404 },
@@ -345,7 +345,7 @@ describe('sglang', () => {
     else await expect(failed).rejects.toMatchObject({ code: 'CE_ENGINE_MISMATCH' });
   });
 
-  it('is told that its weights are unknown, without ending requests that run', async () => {
+  it('receives the version "unknown", without ending running requests', async () => {
     const { endpoint } = await fake([
       {
         method: 'POST',
@@ -357,7 +357,7 @@ describe('sglang', () => {
     await sglangEngine({ endpoints: [endpoint] }).forgetVersion!();
   });
 
-  it('flushes its cache and takes the weight version', async () => {
+  it('flushes its cache and receives the weight version', async () => {
     const { endpoint } = await fake([
       { method: 'GET', path: '/ping' },
       { ...sglangStep, body: { zmq_handles: handles, flush_cache: true, weight_version: 'step-7' } },
@@ -372,7 +372,7 @@ describe('sglang', () => {
     await sglangEngine({ endpoints: [endpoint], flushCache: false, torchEmptyCache: true }).update(update);
   });
 
-  it('passes on the message of a failure, whatever its status', async () => {
+  it('passes on the message of a failure, for any status', async () => {
     const reply = { success: false, message: 'Failed to update weights: no such tensor' };
     const { endpoint } = await fake([
       { ...sglangStep, status: 400, reply },
@@ -392,7 +392,7 @@ describe('sglang', () => {
     });
   });
 
-  it('names the draft model where it takes too long', async () => {
+  it('mentions the draft model after a time-out', async () => {
     const { endpoint } = await fake([{ ...sglangStep, before: 'hang' }]);
     const failed = sglangEngine({ endpoints: [endpoint] }).update({ ...update, timeoutMs: 1_000 });
     await expect(failed).rejects.toMatchObject({ code: 'CE_TIMEOUT', hint: expect.stringContaining('draft model') });
@@ -400,7 +400,7 @@ describe('sglang', () => {
 });
 
 describe('worker', () => {
-  it('is asked over a Unix socket with a key', async () => {
+  it('is reached over a Unix socket with a key', async () => {
     const folder = mkdtempSync(join(tmpdir(), 'ce-engine-'));
     const uds = join(folder, 'worker.sock');
     const { endpoint } = await fake(

@@ -23,7 +23,7 @@ const setUp = (maxSize = 16 * MIB) => {
 };
 
 describe('BodyBudget', () => {
-  it('refuses bodies that do not fit beside others, and takes them later', async () => {
+  it('refuses bodies that do not fit at the same time as others, and accepts them later', async () => {
     const { sized, endAll, begun } = setUp();
     const taken = [1, 2, 3, 4].map(() => sized(16 * MIB));
     await begun(4);
@@ -39,7 +39,7 @@ describe('BodyBudget', () => {
     expect((await later).status).toBe(200);
   });
 
-  it('counts a body that does not tell its size as the largest', async () => {
+  it('counts a body of unknown size as the largest', async () => {
     const { post, sized, endAll, begun } = setUp(64 * MIB);
     const chunked = post({ 'transfer-encoding': 'chunked' });
     await begun(1);
@@ -48,7 +48,7 @@ describe('BodyBudget', () => {
     expect((await chunked).status).toBe(200);
   });
 
-  it('refuses at once what is too large', async () => {
+  it('refuses a body that is too large at once', async () => {
     expect((await setUp().sized(17 * MIB)).status).toBe(413);
   });
 });

@@ -108,7 +108,7 @@ describe('routes of the Python tool', () => {
     expect(world.running[0]!.update[1]).toMatchObject({ ranks: [], updateUrl: 'http://h/x', timeoutMs: 5000 });
   });
 
-  it('fill the defaults in where there is no body', async () => {
+  it('use the defaults if there is no body', async () => {
     const { call, world, begun } = setUp();
     void call('POST', UPDATE);
     await begun(1);
@@ -157,7 +157,7 @@ describe('problems', () => {
     expect(answer.status).toBe(status);
   });
 
-  it('carry rank, file and tensor, and no stack', async () => {
+  it('contain rank, file and tensor, and no stack', async () => {
     const { call, world, begun } = setUp();
     const update = call('POST', UPDATE);
     await begun(1);
@@ -191,7 +191,7 @@ describe('updates', () => {
   it.each([
     [`${UPDATE}?wait=false`, {}],
     [UPDATE, { prefer: 'respond-async' }],
-  ])('are followed by their id where they are not waited for: %s %j', async (path, headers) => {
+  ])('can be followed by their id if the client does not wait: %s %j', async (path, headers) => {
     const { call, world, begun } = setUp();
     const accepted = await call('POST', path, undefined, { headers });
     expect(accepted.status).toBe(202);
@@ -237,7 +237,7 @@ describe('updates', () => {
     expect((await call('DELETE', `/v1/updates/${ids[2]}`)).status).toBe(409);
   });
 
-  it('are withdrawn when their client goes before their turn, and run on when it goes later', async () => {
+  it('are withdrawn if their client disconnects before their turn, and continue if it disconnects later', async () => {
     const { call, world, begun } = setUp();
     const [first, second] = [new AbortController(), new AbortController()];
     void call('POST', UPDATE, undefined, { signal: first.signal });
@@ -254,7 +254,7 @@ describe('updates', () => {
     await expect.poll(states).toEqual(['cancelled', 'succeeded']);
   });
 
-  it('are not held by a client that does not read its events', async () => {
+  it('do not wait for a client that does not read its events', async () => {
     const { call, world, begun } = setUp();
     const update = call('POST', UPDATE);
     await begun(1);
@@ -267,7 +267,7 @@ describe('updates', () => {
     await unread.body?.cancel();
   });
 
-  it('are refused once the server ends, and the one that runs is waited for', async () => {
+  it('are refused after the server begins to end, which waits for the running one', async () => {
     const { api, call, world, begun } = setUp();
     const first = call('POST', UPDATE);
     const second = call('POST', UPDATE);
@@ -284,7 +284,7 @@ describe('updates', () => {
     expect((await first).status).toBe(200);
   });
 
-  it('carry the method that was asked for, and tell the strategy and why', async () => {
+  it('have the requested method, and report the strategy and its reason', async () => {
     const { call, world, begun } = setUp();
     const accepted = await call('POST', `${UPDATE}?wait=false`, { method: 'pull' });
     const { id } = await stateOf(accepted);
@@ -308,7 +308,7 @@ describe('updates', () => {
     expect(await refused.json()).toMatchObject({ detail: expect.stringContaining('method') });
   });
 
-  it('leave behind which version each instance holds', async () => {
+  it('record which version each instance has', async () => {
     const { call, world, begun } = setUp();
     const engine = { type: 'engine', rank: 0, groupIndex: 0, endpoint: 'http://e', atMs: 0 } as const;
     const instances = async () => (await (await call('GET', '/v1/instances')).json()) as { instances: object[] };
@@ -340,7 +340,7 @@ describe('updates', () => {
     expect((await instances()).instances[0]).not.toHaveProperty('checkpoint');
   });
 
-  it('have every instance that they asked unknown when one of them fails, and none that they did not ask', async () => {
+  it('leave all instances unknown that they asked if one of them fails, and no others', async () => {
     const { call, world, begun } = setUp();
     const ask = (run: number, groupIndex: number, state: 'asked' | 'acknowledged' = 'asked') =>
       world.running[run]!.tell({
@@ -431,7 +431,7 @@ describe('updates', () => {
     },
   );
 
-  it('learn what instances hold that say so, unless an update overtakes the answer', async () => {
+  it('learn the version from instances that report it, unless an update overtakes the answer', async () => {
     const said: InstanceAnswer[] = [{ endpoint: 'e0', weightVersion: 'v1', checkpoint: 'a' }, { endpoint: 'e1' }];
     let answer: Promise<readonly InstanceAnswer[]> = Promise.resolve(said);
     const ofWorld = { instances: ['e0', 'e1', 'e2'], askInstances: () => answer };
@@ -494,7 +494,7 @@ describe('updates', () => {
 });
 
 describe('metas', () => {
-  it('come and go as bytes', async () => {
+  it('are sent and received as bytes', async () => {
     const { call, world } = setUp();
     const got = await call('GET', '/v1/checkpoints/a/metas');
     expect(got.headers.get('content-type')).toBe('application/msgpack');
@@ -508,7 +508,7 @@ describe('metas', () => {
 describe('guards', () => {
   const bearer = (token: string): RequestInit => ({ headers: { authorization: `Bearer ${token}` } });
 
-  it('ask for the token everywhere but for health', async () => {
+  it('require the token for all routes but health', async () => {
     const { call } = setUp({ token: 'secret' });
     expect((await call('GET', '/v1/healthz')).status).toBe(200);
     expect((await call('GET', '/v1/readyz')).status).toBe(200);
@@ -529,14 +529,14 @@ describe('guards', () => {
     [{ host: 'localhost', origin: 'http://localhost' }, 200],
     [{ host: 'localhost', origin: 'https://page.example' }, 403],
     [{ host: 'localhost', origin: 'null' }, 403],
-  ])('keep web pages out where there is no token: %j', async (headers, status) => {
+  ])('refuse web pages if there is no token: %j', async (headers, status) => {
     const answer = await setUp({}).call('GET', '/v1/checkpoints', undefined, { headers });
     expect(answer.status).toBe(status);
   });
 });
 
 describe('the OpenAPI document', () => {
-  it('names every route, each with an id of its own', async () => {
+  it('names every route, each with its own id', async () => {
     const document = (await (
       await setUp({ token: 'x' }).call('GET', '/openapi.json', undefined, { headers: { authorization: 'Bearer x' } })
     ).json()) as {
@@ -587,13 +587,13 @@ describe('metrics', () => {
     );
   });
 
-  it('tell the version of the server, where it is given', async () => {
+  it('report the version of the server, if it is given', async () => {
     const text = async (options?: HttpApiOptions) => await (await setUp(options).call('GET', '/metrics')).text();
     expect(await text()).not.toContain('checkpoint_engine_build_info{');
     expect(await text({ version: '1.2.3', isOutOfBrowsersReach: true })).toContain('build_info{version="1.2.3"} 1');
   });
 
-  it('tell stages by rank, phases, errors by code, restarts and the version of each instance', async () => {
+  it('report stages by rank, phases, errors by code, restarts and the version of each instance', async () => {
     const { call, world, begun } = setUp();
     const update = call('POST', UPDATE, { weight_version: 'step-7' });
     await begun(1);

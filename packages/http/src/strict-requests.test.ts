@@ -40,7 +40,7 @@ const setUp = (options: HttpApiOptions = { isOutOfBrowsersReach: true }) => {
   return { api, call, asked, states };
 };
 
-describe('bodies with fields that no route knows', () => {
+describe('bodies with unknown fields', () => {
   it.each([
     ['/v1/checkpoints/a/update', { rank: [0] }, 'rank'],
     ['/v1/checkpoints/a/update', { ranks: [], timeoutMs: 5 }, 'timeoutMs'],
@@ -62,7 +62,7 @@ describe('bodies with fields that no route knows', () => {
     ['/v1/checkpoints/a/update', undefined],
     ['/v1/checkpoints/a/gather-metas', undefined],
     ['/v1/checkpoints/a/gather-metas', {}],
-  ])('are not those of the Python tool: POST %s %j', async (path, body) => {
+  ])('do not include those of the Python tool: POST %s %j', async (path, body) => {
     const { call, asked } = setUp();
     expect((await call('POST', path, body)).status).toBe(200);
     expect(asked).toHaveLength(1);
@@ -87,7 +87,7 @@ describe('GET /v1/readyz', () => {
     expect(await answer.json()).toMatchObject({ ready: false, ranks: [{ state: 'ready' }, { state }] });
   });
 
-  it('answers 503 from the moment that the server is asked to end', async () => {
+  it('answers 503 after the server was asked to end', async () => {
     const { api, call } = setUp();
     expect((await call('GET', '/v1/readyz')).status).toBe(200);
     void api.drain();
@@ -97,7 +97,7 @@ describe('GET /v1/readyz', () => {
     expect((await call('GET', '/v1/healthz')).status).toBe(200);
   });
 
-  it('tells no device and no error without the token', async () => {
+  it('shows no device and no error without the token', async () => {
     const { call } = setUp({ token: 'secret' });
     for (const headers of [{}, { authorization: 'Bearer wrong' }] as Record<string, string>[]) {
       const text = await (await call('GET', '/v1/readyz', undefined, headers)).text();
@@ -109,8 +109,8 @@ describe('GET /v1/readyz', () => {
   });
 });
 
-describe('requests that change something', () => {
-  it('are logged with who asked', async () => {
+describe('requests that change state', () => {
+  it('are logged with their client', async () => {
     const lines: [string, object][] = [];
     const keep = (level: string) => (fields: object) => void lines.push([level, fields]);
     const logger = { debug: keep('debug'), info: keep('info'), warn: keep('warn'), error: keep('error') };

@@ -82,7 +82,7 @@ describe('serverWorld', () => {
     expect(server.checkpoints).toEqual([]);
   });
 
-  it('says how the bytes came and why, and fails where a pull is wanted that no worker can do', async () => {
+  it('reports the strategy and its reason, and fails if no worker can do a requested pull', async () => {
     const files = [writeTensor('a.safetensors', 'weight', new Uint8Array(10))];
     await call('POST', '/v1/checkpoints/a/files', { files });
     await call('POST', '/v1/checkpoints/a/gather-metas');
@@ -111,7 +111,7 @@ describe('serverWorld', () => {
     expect({ status, json }).toMatchObject({ status: 200, json: { ready: true, world_size: 1 } });
   });
 
-  it('answers what is wrong as problems, and stays usable', async () => {
+  it('answers invalid requests with problems, and stays usable', async () => {
     const files = [writeTensor('a.safetensors', 'weight', new Uint8Array(10))];
     const missing = await call('POST', '/v1/checkpoints/a/files', { files: [join(folder, 'missing.safetensors')] });
     expect(missing.json).toMatchObject({ code: 'CE_FILE_NOT_FOUND' });
@@ -145,7 +145,7 @@ describe('serverWorld', () => {
     expect([...worker.tensors.get('weight')!.bytes()]).toEqual([1, 2, 3]);
   });
 
-  it('reads no file that checkFiles refuses', async () => {
+  it('does not read a file that checkFiles refuses', async () => {
     const refused = new CheckpointEngineError('CE_FILE_UNREADABLE', 'Not below the folder', 'Name another file');
     const checked: (readonly string[])[] = [];
     serve({
@@ -180,7 +180,7 @@ describe('serverWorld', () => {
     expect(await call('DELETE', '/v1/checkpoints/a')).toMatchObject({ status: 200 });
   });
 
-  it('ends a registration whose checkpoint is deleted, and the name is free again', async () => {
+  it('ends a registration whose checkpoint is deleted, and frees the name', async () => {
     let isChecking = (): void => {};
     const checking = new Promise<void>((resolve) => {
       isChecking = resolve;
@@ -206,7 +206,7 @@ describe('serverWorld', () => {
     expect(await call('POST', '/v1/checkpoints/a/files', { files })).toMatchObject({ status: 200 });
   });
 
-  it('is refused for one rank of several', async () => {
+  it('refuses one rank of several', async () => {
     const rendezvous = await startStoreServer({ host: '127.0.0.1', port: 0, worldSize: 2 });
     const join = (rank: number) => connectStore({ rank, worldSize: 2, address: rendezvous.address });
     const stores = await Promise.all([join(0), join(1)]);

@@ -10,7 +10,7 @@ function failDeepDown(): CheckpointEngineError {
 }
 
 describe('atRank', () => {
-  it('adds the rank and keeps everything else, the stack and the cause included', () => {
+  it('adds the rank and keeps everything else, including the stack and the cause', () => {
     const error = failDeepDown();
     const placed = atRank(error, 3);
     expect(placed.rank).toBe(3);
@@ -20,14 +20,14 @@ describe('atRank', () => {
     expect(placed.toJSON()).toEqual({ ...error.toJSON(), rank: 3 });
   });
 
-  it('returns an error that names a rank, and the loss of a rank, as they are', () => {
+  it('does not change an error that names a rank, or the loss of a rank', () => {
     const named = new CheckpointEngineError('CE_TIMEOUT', 'Late', 'Wait', { rank: 1 });
     expect(atRank(named, 3)).toBe(named);
     const lost = new RankLostError(2);
     expect(atRank(lost, 3)).toBe(lost);
   });
 
-  it('wraps any other value, with the stack of what was thrown as its detail', () => {
+  it('wraps any other value, with its stack as the detail', () => {
     const thrown = new Error('unexpected');
     expect(atRank(thrown, 3)).toMatchObject({ code: 'CE_INTERNAL', rank: 3, detail: thrown.stack });
     expect(atRank('text', 3)).toMatchObject({ code: 'CE_INTERNAL', rank: 3, message: 'text' });

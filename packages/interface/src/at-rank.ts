@@ -1,8 +1,8 @@
 import { CheckpointEngineError, toCheckpointEngineError } from './errors.ts';
 
 /**
- * The error with the rank where it arose, and with the stack and the cause that it has. An error that names a rank is
- * returned as it is, and so is the loss of a rank, which every rank reports alike.
+ * Adds the rank where an error arose, and keeps its stack and its cause. An error that already names a rank is returned
+ *  * unchanged, and so is the loss of a rank, which all ranks report in the same way.
  */
 export function atRank(value: unknown, rank: number): CheckpointEngineError {
   const error = toCheckpointEngineError(value);

@@ -23,7 +23,7 @@ export interface JoinOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
-/** The ranges of one broadcast at one member. */
+/** The ranges of one broadcast on one member. */
 export interface BroadcastBuffers {
   /** Destination of the bytes, at every member including the root. */
   readonly target: MemoryRange;

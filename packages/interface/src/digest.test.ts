@@ -37,7 +37,7 @@ describe('digestBytes', () => {
     expect(addDigests([left, right])).toBe(whole);
   });
 
-  it('is the sum of the digests of parts, however they are cut and in any order', () => {
+  it('is the sum of the digests of its parts, for any division and in any order', () => {
     const cut = fc.record({
       bytes: fc.uint8Array({ maxLength: 10_000 }),
       position: fc.nat(9_000),
@@ -52,7 +52,7 @@ describe('digestBytes', () => {
     );
   });
 
-  it('sees every flipped bit, and in which place', () => {
+  it('changes with every flipped bit, and differs by position', () => {
     const bytes = fill(2 * 4096 + 3);
     const before = digestBytes(bytes);
     const seen = new Set<bigint>();
@@ -65,7 +65,7 @@ describe('digestBytes', () => {
     expect(seen.size).toBe(Math.ceil((bytes.length * 8) / 7));
   });
 
-  it('rejects a position that is not one', () => {
+  it('rejects an invalid position', () => {
     for (const position of [-1, 0.5, Number.NaN, 2 ** 53]) {
       expect(() => digestBytes(new Uint8Array(1), position)).toThrow(RangeError);
     }

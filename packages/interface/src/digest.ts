@@ -1,10 +1,10 @@
 /**
- * The digest of tensor bytes, version 1. It detects accidents, not attacks: whoever can change bytes can keep their
- * digest. `docs/digests.md` defines it, and `test-vectors/digests.json` has vectors for other implementations.
+ * The digest of tensor bytes, version 1. It detects accidents, not attacks: an attacker can change bytes without
+ *  * changing the digest. `docs/digests.md` defines it, and `test-vectors/digests.json` has vectors for other implementations.
  *
  * A tensor is a sequence of little-endian 32-bit words; missing bytes of the last word are zeros. Its digest is the sum
  * modulo 2^64 of `word[i] * wordKey(i mod 1024) * blockKey(floor(i / 1024))`. So the digest of a tensor is the sum of the
- * digests of its parts, whatever the parts are, and a part is digested without the rest.
+ * digests of its parts, for any division, and each part is digested independently.
  */
 export const DIGEST_VERSION = 1;
 
@@ -13,7 +13,7 @@ const BLOCK_WORDS = 1024;
 const WORD_BYTES = 4;
 const BLOCK_BYTES = BLOCK_WORDS * WORD_BYTES;
 const MASK = 2n ** 64n - 1n;
-/** Half a word times a key has 48 bits: so many products add up exactly in a double. */
+/** Half a word times a key has 48 bits, so the sum of this many products is exact in a double. */
 const EXACT_PRODUCTS = 32;
 
 const WORD_KEYS: Uint32Array = Uint32Array.from({ length: BLOCK_WORDS }, (_, index) => mix32(index + 0x9e3779b9) | 1);

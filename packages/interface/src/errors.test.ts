@@ -42,7 +42,7 @@ describe('CheckpointEngineError', () => {
     retryable: true,
   };
 
-  it('travels whole, causes included', () => {
+  it('is serialized completely, including causes', () => {
     const root = new CheckpointEngineError('CE_FILE_CHANGED', 'It changed', 'Write it again', { file: '/b' });
     const error = new CheckpointEngineError('CE_WORKER_FAILED', 'It failed', 'Look', { ...details, cause: root });
     const restored = received(error);
@@ -52,21 +52,21 @@ describe('CheckpointEngineError', () => {
     expect(restored.toJSON()).toEqual(error.toJSON());
   });
 
-  it('makes a cause that is no CheckpointEngineError one on the way', () => {
+  it('converts causes of other types to CheckpointEngineErrors', () => {
     const error = new CheckpointEngineError('CE_ENGINE_UNREACHABLE', 'Unreachable', 'Start it', {
       cause: new Error('refused'),
     });
     expect(received(error).cause).toMatchObject({ code: 'CE_INTERNAL', message: 'refused' });
   });
 
-  it('sets only what is known', () => {
+  it('sets only the known fields', () => {
     const restored = received(new CheckpointEngineError('CE_CLOSED', 'Closed', 'Open it'));
     expect(restored.cause).toBeUndefined();
     expect(restored.rank).toBeUndefined();
     expect(restored.retryable).toBe(false);
   });
 
-  it('ignores fields that it does not know', () => {
+  it('ignores unknown fields', () => {
     const data = { code: 'CE_CLOSED', message: 'Closed', hint: 'Open it', colour: 'red' } as const;
     expect(CheckpointEngineError.fromJSON(data)).not.toHaveProperty('colour');
   });
@@ -86,7 +86,7 @@ describe('CheckpointEngineError', () => {
     }
   });
 
-  it('has a name that logs show, and that is not an own field', () => {
+  it('has a name that logs show, and that is not an own property', () => {
     const error = new CheckpointEngineError('CE_CLOSED', 'Closed', 'Open it');
     expect(String(error)).toBe('CheckpointEngineError: Closed');
     expect(Object.keys(error)).not.toContain('name');
@@ -94,7 +94,7 @@ describe('CheckpointEngineError', () => {
 });
 
 describe('RankLostError', () => {
-  it('stays one on the way', () => {
+  it('keeps its class between processes', () => {
     const error = new RankLostError(5, 'Rank 5 has been silent', { rank: 0, op: 'store', cause: new Error('gone') });
     const restored = received(error);
     expect(restored).toBeInstanceOf(RankLostError);
@@ -103,13 +103,13 @@ describe('RankLostError', () => {
     expect(restored.cause).toMatchObject({ message: 'gone' });
   });
 
-  it('counts the lost rank as the peer, whatever the details say', () => {
+  it('has the lost rank as its peer, regardless of the details', () => {
     expect(new RankLostError(0, undefined, { peer: 7 })).toMatchObject({ peer: 0, message: 'Rank 0 was lost' });
   });
 });
 
 describe('toCheckpointEngineError', () => {
-  it('wraps what was thrown, with its stack and its cause', () => {
+  it('wraps a thrown value, with its stack and its cause', () => {
     const cause = new Error('root');
     const error = new TypeError('broken', { cause });
     expect(toCheckpointEngineError(error)).toMatchObject({
@@ -130,7 +130,7 @@ describe('abortError', () => {
     expect(abortError(aborted(reason), 'update')).toBe(reason);
   });
 
-  it('tells a time-out from an abort', () => {
+  it('distinguishes a time-out from an abort', () => {
     const reasons: [unknown, ErrorCode, string][] = [
       [new DOMException('late', 'TimeoutError'), 'CE_TIMEOUT', 'The read timed out'],
       [new Error('stop'), 'CE_ABORTED', 'The read was aborted'],
@@ -148,7 +148,7 @@ describe('abortError', () => {
   });
 });
 
-describe('what the system says', () => {
+describe('system errors', () => {
   it.each([
     ['ENOENT', 'CE_FILE_NOT_FOUND'],
     ['ENOTDIR', 'CE_FILE_NOT_FOUND'],
@@ -167,7 +167,7 @@ describe('what the system says', () => {
     expect(outer.toJSON().cause).toMatchObject(typed);
   });
 
-  it('is distinguished from errors of this program', () => {
+  it('are distinguished from errors of this program', () => {
     const { code } = toCheckpointEngineError(Object.assign(new TypeError('no'), { code: 'ERR_INVALID_ARG_TYPE' }));
     expect(code).toBe('CE_INTERNAL');
     expect(toCheckpointEngineError(new Error('ENOENT')).code).toBe('CE_INTERNAL');

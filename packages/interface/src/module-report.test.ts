@@ -4,7 +4,7 @@ import { moduleReport, moduleReportText, readNeedsSummary } from './module-repor
 const summary = { modules: 377, direct: 371, staged: 6, opaque: 0, reasons: '', recordedMs: 1.5, provedMs: 2 };
 
 describe('readNeedsSummary', () => {
-  it('takes what is of the right type', () => {
+  it('takes fields of the right type', () => {
     expect(readNeedsSummary({ ...summary, reasons: 'a\tb', kinds: 3 })).toEqual({
       ...{ ...summary, reasons: 'a\tb', kinds: 3, represented: 0 },
     });
@@ -19,13 +19,13 @@ describe('readNeedsSummary', () => {
     });
   });
 
-  it.each([undefined, null, 5, 'text'])('is nothing for %j', (value) => {
+  it.each([undefined, null, 5, 'text'])('returns nothing for %j', (value) => {
     expect(readNeedsSummary(value)).toBeUndefined();
   });
 });
 
 describe('moduleReport', () => {
-  it('splits reasons, and bounds them', () => {
+  it('splits reasons and limits them', () => {
     const reasons = 'model.a\tthe engine packs it\tat once\n\nmodel.b\nmodel.c\tit differs';
     expect(moduleReport({ ...summary, reasons }).reasons).toEqual([
       { module: 'model.a', reason: 'the engine packs it at once' },
@@ -49,7 +49,7 @@ describe('moduleReportText', () => {
     );
   });
 
-  it('is short where all is direct, and names representatives', () => {
+  it('is short if all modules are direct, and names representatives', () => {
     const all = { ...summary, modules: 99, direct: 99, staged: 0, represented: 95, kinds: 4 };
     expect(moduleReportText(moduleReport(all))).toBe(
       '99 of 99 modules direct (95 through another module of their kind), 0 staged, 0 opaque',

@@ -24,8 +24,8 @@ const MOST_REASONS = 100;
 const LONGEST_TEXT = 300;
 
 /**
- * Reads a worker's summary. Fields of an unexpected type count as absent: the summary is shown, and nothing is decided
- * by it.
+ * Reads a worker's summary. Fields of an unexpected type count as absent: the summary is only shown, and no decision
+ *  * depends on it.
  *
  * @returns Nothing if the value is not an object.
  */
@@ -44,7 +44,7 @@ export function readNeedsSummary(value: unknown): NeedsSummary | undefined {
   };
 }
 
-/** A worker's summary, its reasons one by one. */
+/** Converts a worker's summary to a report with separate reasons. */
 export function moduleReport({ reasons, represented = 0, kinds = 0, ...summary }: NeedsSummary): ModuleReport {
   const { modules, direct, staged, opaque, recordedMs, provedMs } = summary;
   const lines = reasons.split('\n', MOST_REASONS).filter((line) => line !== '');
@@ -57,12 +57,12 @@ export function moduleReport({ reasons, represented = 0, kinds = 0, ...summary }
   };
 }
 
-/** A text of another process in one line of bounded length, without characters that steer a terminal. */
+/** Turns text from another process into one line of bounded length, without control characters. */
 export function shownText(text: string, mostCharacters: number): string {
   return text.slice(0, mostCharacters).replace(/\p{Cc}/gu, ' ');
 }
 
-/** A report in one line: `371 of 377 modules direct, 6 staged, 0 opaque: 6 because the engine changes their values`. */
+/** Formats a report as one line: `371 of 377 modules direct, 6 staged, 0 opaque: 6 because the engine changes their values`. */
 export function moduleReportText({ modules, direct, staged, opaque, represented, reasons }: ModuleReport): string {
   const counts = new Map<string, number>();
   for (const { reason } of reasons) if (reason !== '') counts.set(reason, (counts.get(reason) ?? 0) + 1);

@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { decodeU32, decodeU64, encodeU32, encodeU64 } from './pull-columns.ts';
 
 describe('columns of numbers', () => {
-  it('come back as they were', () => {
+  it('survive encoding and decoding', () => {
     fc.assert(
       fc.property(fc.array(fc.maxSafeNat()), fc.array(fc.integer({ min: 0, max: 2 ** 32 - 1 })), (large, small) => {
         expect([...decodeU64(encodeU64(large))]).toEqual(large);
@@ -17,7 +17,7 @@ describe('columns of numbers', () => {
     expect([...encodeU32([0x01020304])]).toEqual([4, 3, 2, 1]);
   });
 
-  it('are refused when they end within a number, or hold one that is not exact', () => {
+  it('are refused if they end within a number, or contain a number that is not exact', () => {
     expect(() => decodeU32(new Uint8Array(5))).toThrow(RangeError);
     expect(() => decodeU64(new Uint8Array(12))).toThrow(RangeError);
     expect(() => decodeU64(Uint8Array.of(0, 0, 0, 0, 0, 0, 0x20, 0))).toThrow('2^53');

@@ -18,11 +18,11 @@ describe('a weight version', () => {
     },
   );
 
-  it('may be left out', () => {
+  it('is optional', () => {
     expect(() => checkWeightVersion(undefined)).not.toThrow();
   });
 
-  it('is quoted in the message, its end cut off where it is long', () => {
+  it('is quoted in the message, truncated if it is long', () => {
     expect(() => checkWeightVersion('a b')).toThrow(/got "a b"$/);
     expect(() => checkWeightVersion('x'.repeat(5000))).toThrow(/of 5000 characters"$/);
   });

@@ -11,7 +11,7 @@ import type { PullOffer, ServerPullMessage, WorkerPullMessage } from './worker-p
  * ```
  * server                                    worker
  *                                        <- hello      the key, before the server says anything
- * welcome      what comes, the buffer ->
+ * welcome      the update, the buffer ->
  *                                        <- ready      the buffer is mapped; how many buckets may be in flight
  * bucket       at most `credits`      ->
  *                                        <- ack        in any order
@@ -23,8 +23,9 @@ import type { PullOffer, ServerPullMessage, WorkerPullMessage } from './worker-p
  *                                        <- confirmed
  * ```
  *
- * `confirm` comes only where the worker's hello has `holds` and the server's finish has `confirms`: once the workers of
- * all ranks have finished. From the first byte that it writes until then, the version of the worker's weights is unknown.
+ * The server sends `confirm` only if the worker's hello has `holds` and the server's finish has `confirms`, after the
+ *  * workers of all ranks have finished. From the first byte that the worker writes until then, the version of its weights
+ *  * is unknown.
  *
  * `abort` from the server and `error` from the worker may come at any time and end the update.
  */
@@ -54,8 +55,8 @@ export interface WorkerHello {
   readonly key: string;
   readonly pid: number;
   /**
-   * Version of the weights that the worker holds: that of the last `confirm`, or `unknown`. Absent where the worker keeps
-   * no version: the server then sends it no `confirm`.
+   * Version of the weights that the worker holds: that of the last `confirm`, or `unknown`. Absent if the worker keeps
+   *    * no version: the server then sends no `confirm`.
    */
   readonly holds?: string | undefined;
   /** The worker supports the pull extension. @default buckets only */

@@ -21,7 +21,7 @@ import type { DeviceKind } from './device.ts';
  *                                           <- finished
  * prove     compare the held bytes       ->
  *                                           <- proved
- * digest    what do these bytes digest to ->
+ * digest    asks for digests             ->
  *                                           <- digested
  * confirm   as without the extension     ->
  *                                           <- confirmed
@@ -29,8 +29,8 @@ import type { DeviceKind } from './device.ts';
  * ```
  *
  * An update with whole buckets leaves out `regions` and `pull`. A session with the intent `prepare` ends with `bye`
- * after `mapped`, or after `proved`. A session that only asks for a report has `report`, `reported` and `bye`. After `abort` the worker answers `aborted` once no copy reads a region any more,
- * and disconnects.
+ * after `mapped`, or after `proved`. A session that only asks for a report has `report`, `reported` and `bye`. After
+ * `abort`, the worker answers `aborted` when no copy reads a region any longer, and disconnects.
  */
 export const WORKER_PULL_VERSION = 1;
 
@@ -198,9 +198,9 @@ export interface ServerReport {
 }
 
 /**
- * Asks for digests of what the worker holds of windows: ranges of tensors in columns of equal length, u32 for `tensor`
- * and u64 for the others, sorted by tensor and offset, without overlap. After `finished`, or in a session that prepares.
- * One is in flight at a time.
+ * Asks for digests of the worker's data in windows: ranges of tensors in columns of equal length, u32 for `tensor` and
+ *  * u64 for the others, sorted by tensor and offset, without overlap. Sent after `finished`, or in a session that
+ *  * prepares. One message is in flight at a time.
  */
 export interface ServerDigest {
   readonly type: 'digest';
@@ -281,11 +281,11 @@ export interface WorkerReported {
   readonly summary?: NeedsSummary | undefined;
 }
 
-/** Digests by window, in columns of u64. The bytes of a box that the needs name several times count several times. */
+/** Digests by window, in columns of u64. If the needs contain a box several times, its bytes count several times. */
 export interface WorkerDigested {
   readonly type: 'digested';
   readonly index: number;
-  /** Sum modulo 2^64 of the digests (`digestBytes`) of the bytes that the worker holds as they are in the tensor. */
+  /** Sum modulo 2^64 of the digests (`digestBytes`) of the bytes that the worker holds unchanged. */
   readonly digest: Uint8Array;
   /** Number of those bytes: fewer than the needs have if the engine holds some in another form. */
   readonly bytes: Uint8Array;

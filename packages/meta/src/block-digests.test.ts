@@ -43,14 +43,14 @@ describe('digests in metas', () => {
     metasOf(1, [{ name: 'c', bytes: bytes(3, 3) }]),
   ];
 
-  it('come back as they were encoded, also where only some ranks have them', () => {
+  it('survive encoding, even if only some ranks have them', () => {
     expect(decodeWorldMetas(encodeWorldMetas(world))).toEqual(world);
     const mixed = [without(world[0]!), world[1]!];
     expect(decodeWorldMetas(encodeWorldMetas(mixed))).toEqual(mixed);
     expect(decodeRankMetas(encodeRankMetas(world[0]!))).toEqual(world[0]);
   });
 
-  it('come back for any tensors', () => {
+  it('survive encoding for any tensors', () => {
     const tensor = fc.record({ name: fc.string({ unit: 'grapheme' }), bytes: fc.uint8Array({ maxLength: 9000 }) });
     const given = fc.uniqueArray(tensor, { selector: ({ name }) => name, maxLength: 6 });
     fc.assert(
@@ -62,20 +62,20 @@ describe('digests in metas', () => {
     );
   });
 
-  it('leave metas without them as older releases wrote them', () => {
+  it('do not change the format of metas without them', () => {
     const old = encodeWorldMetas(world.map(without));
     expect(old[4]).toBe(1);
     expect(encodeWorldMetas(world)[4]).toBe(2);
     expect(decodeWorldMetas(old)).toEqual(world.map(without));
   });
 
-  it('do not change the digest of the metas, which names the plan', () => {
+  it('do not change the digest of the metas, which identifies the plan', () => {
     expect(metasDigest(world)).toBe(metasDigest(world.map(without)));
     const decoded = decodeRankMetas(encodeRankMetas(world[0]!));
     expect(metasDigest([decoded])).toBe(metasDigest([without(world[0]!)]));
   });
 
-  it('are rejected where their number or the size of a block is not possible', () => {
+  it('are rejected if their number or the size of a block is not possible', () => {
     const [metas] = world;
     const given = (digests: RankMetas['digests']) => () => encodeRankMetas({ ...metas!, digests });
     expect(given({ blockBytes: 4096, blocks: new BigUint64Array(3) })).toThrow(/digests of 3 blocks, expected 4/);
@@ -83,7 +83,7 @@ describe('digests in metas', () => {
     expect(given({ blockBytes: 1024, blocks: new BigUint64Array(3) })).toThrow(/blocks of 1024 bytes/);
   });
 
-  it('are rejected where the column is too short, too long or changed', async () => {
+  it('are rejected if the column is too short, too long or changed', async () => {
     const { decode, encode } = await import('@msgpack/msgpack');
     const { createHash } = await import('node:crypto');
     const encoded = encodeWorldMetas(world);
@@ -123,7 +123,7 @@ describe('checkpointDigest', () => {
   ];
   const whole = checkpointDigest([metasOf(0, given)]);
 
-  it('does not depend on who holds a tensor, on the order, or on the size of blocks', () => {
+  it('does not depend on the owners of tensors, on their order, or on the size of blocks', () => {
     expect(whole).toMatch(/^[0-9a-f]{32}$/);
     const [a, b, c] = given as [Given, Given, Given];
     expect(checkpointDigest([metasOf(0, [c]), metasOf(1, [b, a], 8192)])).toBe(whole);
@@ -148,7 +148,7 @@ describe('checkpointDigest', () => {
 });
 
 describe('chooseBlockBytes', () => {
-  it('grows with the bytes, and bounds what a rank tells', () => {
+  it('grows with the bytes, and bounds the digests of a rank', () => {
     expect(chooseBlockBytes([{ sizeBytes: 10 }])).toBe(2 ** 20);
     const large = Array.from({ length: 1000 }, () => ({ sizeBytes: 2 ** 30 }));
     const blockBytes = chooseBlockBytes(large);

@@ -33,7 +33,7 @@ describe('chooseFiles', () => {
     ['model optimizer-00001-of-00004', 'model', /optimizer-00001/],
     ['model random_states_0 scheduler model.optim', 'model', /model\.optim.*\n.*random_states_0.*\n.*scheduler/],
     ['consolidated optimizer', 'consolidated', /optimizer/],
-  ])('of %s takes %s and says what is left out', (text, chosen, warnings) => {
+  ])('of %s takes %s and reports what is left out', (text, chosen, warnings) => {
     const choice = choose(text);
     expect(choice.names).toEqual(names(chosen));
     expect(choice.warnings.join('\n')).toMatch(warnings);
@@ -82,13 +82,13 @@ describe('chooseFiles', () => {
     );
   });
 
-  it('warns about extra files next to a whole model that it reads as a part of it', () => {
+  it('warns about extra files next to a complete model that it takes for a part of it', () => {
     const { names: chosen, warnings } = choose('model mtp');
     expect(chosen).toEqual(names('model mtp'));
     expect(warnings).toEqual([expect.stringMatching(/2 safetensors files are read as one checkpoint/)]);
   });
 
-  it('names exactly the shards that are missing, however they are counted', () => {
+  it('names exactly the missing shards, for every numbering', () => {
     fc.assert(
       fc.property(
         fc.integer({ min: 2, max: 40 }),

@@ -9,7 +9,7 @@ describe('dtypes', () => {
     [16, ['I16', 'U16', 'F16', 'BF16']],
     [32, ['I32', 'U32', 'F32']],
     [64, ['C64', 'F64', 'I64', 'U64']],
-  ])('%i bits are what %j have', (bits, dtypes) => {
+  ])('have a size of %i bits: %j', (bits, dtypes) => {
     expect(DTYPES.filter((dtype) => dtypeBits(dtype) === bits).sort()).toEqual(dtypes.sort());
   });
 

@@ -62,7 +62,7 @@ describe('a file that is not in the safetensors format', () => {
     ['HDF5', Buffer.concat([latin1('\x89HDF\r\n\x1a\n'), Buffer.alloc(60)]), /HDF5/, /Convert/],
     ['text', latin1('Entry not found\n'), /is text: "Entry not found/, /Download/],
     ['nothing but zeros', Buffer.alloc(5000), /begins with zeros/, /Wait until/],
-  ])('is named when it is %s', async (_, bytes, message, hint) => {
+  ])('is reported as %s', async (_, bytes, message, hint) => {
     const path = join(folder, 'model.safetensors');
     await writeFile(path, bytes);
     const error = { ...failsWith('CE_FILE_INVALID', message, hint), file: path };
@@ -70,7 +70,7 @@ describe('a file that is not in the safetensors format', () => {
     await expect(readCheckpoint(path)).rejects.toMatchObject(error);
   });
 
-  it('is never a sound one', () => {
+  it('is never accepted', () => {
     const names = fc.array(fc.string({ minLength: 1, maxLength: 40 }), { maxLength: 20 });
     fc.assert(
       fc.property(fc.uniqueArray(fc.string({ maxLength: 30 }), { maxLength: 20 }), names, (tensors, metadata) => {
@@ -94,17 +94,17 @@ describe('a folder without a safetensors file', () => {
     ['model.safetensors.incomplete', /have not finished \(model\.safetensors\.incomplete\)/, /Wait/],
     ['snapshots', /cache of a Hugging Face repository/, /"snapshots"/],
     ['model.safetensors.index.json.bak', /among its 1 entries$/, /Pass the folder/],
-  ])('says that it has %s', async (name, message, hint) => {
+  ])('is reported to have %s', async (name, message, hint) => {
     await writeFile(join(folder, name), 'PK');
     await expect(readCheckpoint(folder)).rejects.toMatchObject(failsWith('CE_CHECKPOINT_EMPTY', message, hint));
   });
 });
 
-describe('files that are named elsewhere', () => {
+describe('files that an index or a link names', () => {
   const index = (map: Record<string, string>) =>
     writeFile(join(folder, 'model.safetensors.index.json'), JSON.stringify({ weight_map: map }));
 
-  it('are all named when they are missing, with the index that names them', async () => {
+  it('are all reported if they are missing, with the index', async () => {
     await writeFile(join(folder, '1.safetensors'), good('a'));
     await symlink('../../blobs/abc', join(folder, '3.safetensors'));
     await index({ a: '1.safetensors', b: '2.safetensors', c: '3.safetensors' });
@@ -114,7 +114,7 @@ describe('files that are named elsewhere', () => {
     expect(await listCheckpointFiles(folder)).toEqual([join(folder, '1.safetensors')]);
   });
 
-  it('are named with their links when these lead nowhere', async () => {
+  it('are reported with their links if these are broken', async () => {
     await symlink('../../blobs/abc', join(folder, 'model.safetensors'));
     await expect(readCheckpoint(folder)).rejects.toMatchObject(
       failsWith('CE_FILE_NOT_FOUND', /is a link to "\.\.\/\.\.\/blobs\/abc", which does not exist/, /Download/),
@@ -126,7 +126,7 @@ describe('files that are named elsewhere', () => {
     );
   });
 
-  it('are not even listed when an index places them outside of its folder', async () => {
+  it('are not listed if an index places them outside of its folder', async () => {
     await writeFile(join(folder, 'outside.safetensors'), good('secret'));
     folder = join(folder, 'inner');
     await mkdir(folder);

@@ -16,7 +16,7 @@ describe('mapBounded', () => {
     expect(most).toBe(2);
   });
 
-  it('throws the first error in order, starts nothing after it and leaves nothing pending', async () => {
+  it('throws the first error in order, then starts no work and leaves none pending', async () => {
     const started: number[] = [];
     let pending = 0;
     const run = mapBounded([20, 1, 0, 0], 2, async (ms) => {

@@ -177,7 +177,7 @@ describe('metas codec', () => {
     expect(deflateSync(bytes, { level: 1 }).length).toBeLessThan(10_000);
   });
 
-  it('has room for names that share nothing', () => {
+  it('supports names without common prefixes', () => {
     const specs = Array.from({ length: 5000 }, (_, i) => {
       const name = createHash('md5').update(String(i)).digest('hex');
       return { name, dtype: 'U8' as const, shape: [i], gap: i * 7 };
@@ -314,7 +314,7 @@ describe('decodeWorldMetas', () => {
     expect(error.code).toBe('CE_METAS_INVALID');
   });
 
-  it('refuses a bomb: few bytes that ask for names without end', () => {
+  it('refuses a bomb: few bytes that require unlimited names', () => {
     const naturals = (...values: number[]) => {
       const writer = new ByteWriter();
       for (const value of values) writer.natural(value);
@@ -407,7 +407,7 @@ describe('metasDigest', () => {
     expect(metasDigest(decodeWorldMetas(encodeWorldMetas(metas)))).toBe(digest);
   });
 
-  it('is another one for every change', () => {
+  it('differs for every change', () => {
     const base = small();
     const [first, second] = base.tensors as [ParameterMeta, ParameterMeta];
     const variants: RankMetas[] = [

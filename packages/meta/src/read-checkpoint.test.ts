@@ -58,7 +58,7 @@ describe('readCheckpoint', () => {
     expect(totalBytes).toBe(80);
   });
 
-  it('reads a folder by its index, and returns oddities as warnings', async () => {
+  it('reads a folder by its index, and returns irregularities as warnings', async () => {
     await mkdir(join(folder, 'sub'));
     const a = await shard('sub/a.safetensors', 'x');
     const b = await shard('b.safetensors', 'y', 'z');
@@ -80,13 +80,13 @@ describe('readCheckpoint', () => {
     expect(warnings).toEqual([expect.stringMatching(/total_size of 5 bytes, but the tensors have 4/)]);
   });
 
-  it.each([{}, { metadata: {} }, { metadata: { total_size: 'much' } }])('takes an index with %j', async (more) => {
+  it.each([{}, { metadata: {} }, { metadata: { total_size: 'much' } }])('accepts an index with %j', async (more) => {
     await shard('a.safetensors', 'x');
     await writeIndex({ ...more, weight_map: { x: 'a.safetensors' } });
     await expect(readCheckpoint(folder)).resolves.toMatchObject({ warnings: [] });
   });
 
-  it('refuses what is empty or missing', async () => {
+  it('refuses empty or missing input', async () => {
     await expect(readCheckpoint([])).rejects.toMatchObject(failsWith('CE_CHECKPOINT_EMPTY', /list of files is empty/));
     await writeFile(join(folder, 'config.json'), '{}');
     await expect(readCheckpoint(folder)).rejects.toMatchObject(
@@ -109,7 +109,7 @@ describe('readCheckpoint', () => {
     await expect(readCheckpoint([a, a])).rejects.toMatchObject({ code: 'CE_TENSOR_DUPLICATE', tensor: 'x' });
   });
 
-  it('reports the first faulty file in order, whichever fails first', async () => {
+  it('reports the first faulty file in order, regardless of timing', async () => {
     const paths = await Promise.all(Array.from({ length: 30 }, (_, i) => shard(`m${i + 10}.safetensors`, `t${i}`)));
     for (const at of [3, 4, 5, 25]) await writeFile(paths[at]!, 'short');
     for (let i = 0; i < 10; i++) {

@@ -24,7 +24,7 @@ describe('readSafetensorsHeader', () => {
     expect(file.tensors).toMatchObject([{ name: 'w', path, fileOffsetBytes: header.length, sizeBytes: 2 ** 34 }]);
   });
 
-  it('says what is wrong with a path', async () => {
+  it('reports what is wrong with a path', async () => {
     const inFolder = (name: string) => join(folder, name);
     await mkdir(inFolder('folder.safetensors'));
     await writeFile(inFolder('empty'), '');
@@ -49,7 +49,7 @@ describe('readSafetensorsHeader', () => {
     }
   });
 
-  it.skipIf(getuid?.() === 0)('says that a file may not be read', async () => {
+  it.skipIf(getuid?.() === 0)('reports a file that this user may not read', async () => {
     const path = join(folder, 'secret');
     await writeFile(path, '');
     await chmod(path, 0);

@@ -33,7 +33,7 @@ const u8 = (begin: number, end: number, shape: unknown = [end - begin]) =>
   JSON.stringify({ dtype: 'U8', shape, data_offsets: [begin, end] });
 
 describe('parseSafetensorsHeader', () => {
-  it('gives tensors by offset, with absolute offsets, and the metadata', () => {
+  it('returns tensors by offset, with absolute offsets, and the metadata', () => {
     const header = `{"b":${u8(4, 6)},"__metadata__":{"format":"pt"},"a":{"shape":[],"data_offsets":[0,4],"dtype":"F32"}}   `;
     const bytes = raw(header);
     const file = parse(bytes, 6);
@@ -46,7 +46,7 @@ describe('parseSafetensorsHeader', () => {
     ]);
   });
 
-  it('keeps names that objects know as names', () => {
+  it('accepts names of object properties as names', () => {
     const names = ['__proto__', 'constructor', 'toString', '1', '0', 'é\n"\\', '😀'];
     const members = names.map((name, i) => `${JSON.stringify(name)}:${u8(i, i + 1)}`);
     const file = parse(raw(`{${members.join(',')},"__metadata__":{"__proto__":"x"}}`), names.length);
@@ -55,7 +55,7 @@ describe('parseSafetensorsHeader', () => {
     expect('toString' in file.metadata).toBe(false);
   });
 
-  it('reads empty tensors, escapes, white space and fields that it does not know', () => {
+  it('reads empty tensors, escapes, white space and unknown fields', () => {
     const entry =
       '{ "dtype" : "U8", "x": [1e3, {"y": null}, -0.5, true, "\\u0041"], "shape":[0 ,5], "data_offsets":[0,0]}';
     const file = parse(raw(`{"\\u0041\\n" :\t${entry},\r\n"b":${u8(0, 1)}}`), 1);
@@ -230,7 +230,7 @@ describe('parseSafetensorsHeader', () => {
     if (tensor !== undefined) expect(error.message).toContain(`tensor "${tensor}"`);
   });
 
-  it('throws nothing but CheckpointEngineError for damaged headers', { timeout: 60_000 }, () => {
+  it('throws only CheckpointEngineError for damaged headers', { timeout: 60_000 }, () => {
     const good = encodeSafetensorsHeader([{ name: 'a', dtype: 'F32', shape: [2] }], { k: 'v' });
     const damage = fc.array(fc.tuple(fc.nat(good.length - 1), fc.nat(255)), { minLength: 1, maxLength: 4 });
     const check = (bytes: Uint8Array) => {
@@ -298,7 +298,7 @@ describe('encodeSafetensorsHeader', () => {
     expect(() => encodeSafetensorsHeader(tensors)).toThrow(message);
   });
 
-  it('and its parser are fit for 140,000 tensors', { timeout: 60_000 }, () => {
+  it('and its parser handle 140,000 tensors', { timeout: 60_000 }, () => {
     const tensors: TensorSpec[] = Array.from({ length: 140_000 }, (_, i) => {
       const place = `model.layers.${Math.floor(i / 2304)}.mlp.experts.${Math.floor(i / 6) % 384}`;
       return { name: `${place}.${i % 6}_proj.weight_scale_inv`, dtype: 'F32', shape: [16, 56] };

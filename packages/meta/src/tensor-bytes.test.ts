@@ -16,7 +16,7 @@ describe('tensorBytes', () => {
     ['U8', [Number.MAX_SAFE_INTEGER], Number.MAX_SAFE_INTEGER],
     ['U64', [2 ** 49], 2 ** 52],
     ['F4', [Number.MAX_SAFE_INTEGER - 1], (Number.MAX_SAFE_INTEGER - 1) / 2],
-  ])('%s of %j is %i bytes', (dtype, shape, bytes) => {
+  ])('%s of %j has %i bytes', (dtype, shape, bytes) => {
     expect(tensorBytes(dtype, shape)).toBe(bytes);
   });
 

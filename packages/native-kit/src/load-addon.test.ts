@@ -25,14 +25,14 @@ const failure = (name: string): CheckpointEngineError => {
 const PREBUILDS = join('prebuilds', `${process.platform}-${process.arch}`);
 
 describe('loadAddon', () => {
-  it('names the place where it looked, and how to build', () => {
+  it('names the path that it tried, and how to build', () => {
     const error = failure('nothing');
     expect(error.code).toBe('CE_LIBRARY_NOT_FOUND');
     expect(error.message).toContain(join(folder, PREBUILDS, 'ce_nothing.node'));
     expect(error.hint).toContain('npm run build');
   });
 
-  it('gives the reason of the system for a file that it cannot load', () => {
+  it("reports the system's error for a file that it cannot load", () => {
     mkdirSync(join(folder, PREBUILDS), { recursive: true });
     writeFileSync(join(folder, PREBUILDS, 'ce_broken.node'), 'not an ELF file');
     const error = failure('broken');

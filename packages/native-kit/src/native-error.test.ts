@@ -12,7 +12,7 @@ const native = (): Error =>
   });
 
 describe('fromNativeError', () => {
-  it('carries every field over and adds details', () => {
+  it('keeps every field and adds details', () => {
     const error = fromNativeError(native(), { rank: 3 });
     expect(CheckpointEngineError.isInstance(error)).toBe(true);
     expect(error).toMatchObject({
@@ -35,7 +35,7 @@ describe('fromNativeError', () => {
 });
 
 describe('callNative and awaitNative', () => {
-  it('convert what is thrown, and pass results on', async () => {
+  it('convert exceptions, and pass results on', async () => {
     const fail = (): never => {
       throw native();
     };

@@ -49,7 +49,7 @@ const TOGETHER: Readonly<Record<string, readonly string[]>> = {
   'DeepSeek-V4, the output': ['layers.2.attn.wo_a.weight', 'layers.2.attn.wo_a.scale'],
   'DeepSeek-V4, its prediction layer': ['mtp.0.attn.wq_a.weight', 'mtp.0.attn.wkv.weight'],
   'GLM-4.7-Flash': ['model.layers.1.self_attn.q_a_proj.weight', 'model.layers.1.self_attn.kv_a_proj_with_mqa.weight'],
-  'LongCat, two attentions a layer': [
+  'LongCat, two attentions per layer': [
     'model.layers.5.self_attn.1.q_a_proj.weight',
     'model.layers.5.self_attn.1.kv_a_proj_with_mqa.weight',
   ],
@@ -112,7 +112,7 @@ describe('affinityKey', () => {
     expect(affinityKey(one)).not.toBe(affinityKey(other));
   });
 
-  it('has a group of at most one layer in every model that is known here', () => {
+  it('has groups of at most one layer in all known models', () => {
     for (const model of ['kimi-k2', 'deepseek-v3.1'] as const) {
       const layers = new Map<string, Set<string | undefined>>();
       for (const { name } of modelOf(model).tensors()) {
@@ -125,7 +125,7 @@ describe('affinityKey', () => {
 });
 
 describe('affinityOf', () => {
-  it('orders by group, and leaves alone what is in order', () => {
+  it('orders by group, and does not change a list that is in order', () => {
     fc.assert(
       fc.property(anyNames, (names) => {
         const keys = names.map(affinityKey);
@@ -173,7 +173,7 @@ describe('groups of tensors', () => {
     tensorsPerRegion: fc.integer({ min: 1, max: 60 }),
   });
 
-  it('have one owner and one bucket, whatever the order, the sizes and the limits', () => {
+  it('have one owner and one bucket, for any order, sizes and limits', () => {
     fc.assert(
       fc.property(tensors, layouts, options, fc.integer({ min: 1, max: 9 }), (specs, layout, limits, worldSize) => {
         const owners = balanceByBytes(specs, worldSize);
@@ -277,7 +277,7 @@ describe('groups of tensors', () => {
     );
   });
 
-  it('are named where a bucket cannot hold them', () => {
+  it('are named if a bucket cannot hold them', () => {
     const metas = poolOf(2, [bytesTensor('a.attn.q.weight', 300), bytesTensor('a.attn.k.weight', 300)]);
     expect(() => planBuckets([metas], { bucketBytes: 512 })).toThrow(
       expect.objectContaining({
@@ -288,7 +288,7 @@ describe('groups of tensors', () => {
     );
   });
 
-  it('make hardly more buckets of Kimi-K2', () => {
+  it('hardly increase the number of buckets of Kimi-K2', () => {
     const tensors = modelOf('kimi-k2').tensors();
     const metas = (isGrouped: boolean) => {
       const specs = tensors.map((tensor, at) => bytesTensor(isGrouped ? tensor.name : `t${at}`, sizeOf(tensor)));

@@ -30,7 +30,7 @@ describe('assignReceiverRanks', () => {
     expect(assign(bucketsOf(80, 8), nics('l', 8, 1), nics('r', 8, 1))).toEqual(expected);
   });
 
-  it.each([80, 13])('uses as many receivers as owners have NICs, with two owners a NIC (%d buckets)', (count) => {
+  it.each([80, 13])('uses as many receivers as owners have NICs, with two owners per NIC (%d buckets)', (count) => {
     const result = assign(bucketsOf(count, 8), nics('l', 8, 1), nics('r', 4, 2));
     for (const [receiver, owner] of result) expect(receiver).toBe(owner >> 1);
     expect(result.map(([, , bucket]) => bucket).sort((a, b) => a - b)).toEqual([...Array(count).keys()]);
@@ -79,7 +79,7 @@ describe('assignReceiverRanks', () => {
     ]);
   });
 
-  it('gives nothing for no buckets, whatever the topology', () => {
+  it('returns nothing for no buckets, for any topology', () => {
     expect(assignReceiverRanks([], new Map(), new Map())).toEqual([]);
   });
 

@@ -39,7 +39,7 @@ describe('bucketLayout', () => {
       copies: [[0, 72, 0, 768]],
     },
     {
-      what: 'a copy a tensor of a packed pool',
+      what: 'one copy per tensor of a packed pool',
       metas: pool([10, 300, 5], { alignBytes: 1 }),
       offsets: [0, 256, 768],
       copies: [

@@ -5,7 +5,7 @@ import type { Plan } from './plan.ts';
 import type { TensorRanges } from './transfer.ts';
 
 /**
- * Gives the tensors of each bucket as ranges, at their offsets in the bucket: those of `bucketLayout`.
+ * Returns the tensors of each bucket as ranges, at the same offsets in the bucket as `bucketLayout`.
  *
  * @param metas The metas from which the plan was made.
  * @returns By position of the bucket in the plan.

@@ -9,7 +9,7 @@ const owner = (rank: number, ...names: string[]) =>
   );
 
 describe('checkUniqueTensors', () => {
-  it('takes tensors that have one owner each', () => {
+  it('accepts tensors that have one owner each', () => {
     expect(() => checkUniqueTensors([owner(0, 'a', 'b'), owner(1), owner(2, 'c')])).not.toThrow();
   });
 
@@ -23,7 +23,7 @@ describe('checkUniqueTensors', () => {
     );
   });
 
-  it('names the one rank that has a tensor twice', () => {
+  it('names the rank that has a tensor twice', () => {
     expect(() => checkUniqueTensors([owner(4, 'a', 'a')])).toThrow(
       expect.objectContaining({
         code: 'CE_TENSOR_DUPLICATE',

@@ -75,7 +75,7 @@ describe('chooseWorkers', () => {
     expect(asked.toSorted()).toEqual([0, 1]);
   });
 
-  it('fails the update on all ranks where the engine does not answer', async () => {
+  it('fails the update on all ranks if the engine does not answer', async () => {
     const chooseWorkers = async (): Promise<never> => {
       throw new Error('nobody listens');
     };
@@ -84,7 +84,7 @@ describe('chooseWorkers', () => {
     for (const result of results) expect(String((result as PromiseRejectedResult).reason)).toMatch(/nobody listens/);
   });
 
-  it('refuses ranks of which only some choose', async () => {
+  it('refuses ranks if only some of them choose', async () => {
     const chooseWorkers = async () => ({ workers: 'v2', passes: 'one' }) as const;
     const options = { requestEngine: engineOf(1), timeoutMs: 30_000 };
     const updates = [servers[0]!.update('a', { ...options, chooseWorkers }), servers[1]!.update('a', options)];

@@ -69,7 +69,7 @@ async function updateUntilRefused(servers: readonly ParameterServer[]): Promise<
   for (const one of ended) expect(String((one as PromiseRejectedResult).reason)).toContain('the engine says no');
 }
 
-it('is the group of the first update, also where that does not wait for it', async () => {
+it('is the group of the first update, even if that does not wait for it', async () => {
   const { servers, joins, warnings } = await start();
   const connecting = servers.map((server) => server.connect());
   await updateUntilRefused(servers);
@@ -78,7 +78,7 @@ it('is the group of the first update, also where that does not wait for it', asy
   expect(warnings.filter((text) => text.includes('in advance'))).toEqual([]);
 });
 
-it('is made by the update where it could not be created in advance', async () => {
+it('is created by the update if it could not be created in advance', async () => {
   const { servers, joins, warnings } = await start(1);
   await Promise.all(servers.map((server) => server.connect()));
   expect(warnings.filter((text) => text.includes('in advance'))).toHaveLength(2);
@@ -86,7 +86,7 @@ it('is made by the update where it could not be created in advance', async () =>
   expect(joins.map(({ count }) => count)).toEqual([2, 2]);
 });
 
-it('is not made where a rank does not want it', async () => {
+it('is not created if a rank does not want it', async () => {
   const { servers, joins } = await start();
   await Promise.all(servers.map((server, rank) => server.connect({ isWanted: async () => rank === 0 })));
   expect(joins.map(({ count }) => count)).toEqual([0, 0]);
@@ -94,7 +94,7 @@ it('is not made where a rank does not want it', async () => {
   expect(joins.map(({ count }) => count)).toEqual([1, 1]);
 });
 
-it('keeps nobody waiting where another rank does not make it', async () => {
+it('does not block other ranks if one rank does not create it', async () => {
   const { servers } = await start();
   const connecting = servers[0]!.connect({ timeoutMs: 60_000 });
   await servers[0]!.close();

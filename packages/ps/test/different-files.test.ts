@@ -48,7 +48,7 @@ describe('ranks that saw different files', () => {
     },
   );
 
-  it('are told when one was replaced between by another with the same tensors', async () => {
+  it('are reported if one was replaced meanwhile by another with the same tensors', async () => {
     await register(0);
     await copyFile(shard(0), `${shard(0)}.new`);
     await rename(`${shard(0)}.new`, shard(0));

@@ -34,7 +34,7 @@ function ofOtherKind(device: HostDevice): Device {
   });
 }
 
-it('an update over a transport without out-of-place sends takes no staging, and brings every byte', async () => {
+it('an update over a transport without out-of-place sends uses no staging, and delivers every byte', async () => {
   const hosts = [await createHostDevice({ index: 0 }), await createHostDevice({ index: 1 })];
   const devices = hosts.map(ofOtherKind);
   const workers = devices.map((device) => copyingWorker({ device }));

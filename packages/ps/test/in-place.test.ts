@@ -67,7 +67,7 @@ describe('the files', () => {
     },
   );
 
-  it('stay when a rank dies in the update', async () => {
+  it('stay if a rank dies in the update', async () => {
     await ready(2);
     const errors = await world.inTheMiddle(
       1,
@@ -79,7 +79,7 @@ describe('the files', () => {
     expect(present()).toEqual([true, true]);
   });
 
-  it('stay where they are to be kept', async () => {
+  it('stay if they are kept', async () => {
     await ready(2, { keepFiles: true });
     expect(removedBy(await world.update('a', SIZES))).toEqual([]);
     expect(present()).toEqual([true, true]);
@@ -87,7 +87,7 @@ describe('the files', () => {
     expect(present()).toEqual([true, true]);
   });
 
-  it('stay for an update that keeps them, and go when they are to be removed', async () => {
+  it('stay for an update that keeps them, and are removed by one that does not', async () => {
     await ready(2);
     await world.update('a', { ...SIZES, keepFiles: true });
     expect(present()).toEqual([true, true]);
@@ -96,13 +96,13 @@ describe('the files', () => {
     expect(present()).toEqual([false, false]);
   });
 
-  it('stay when the checkpoint is unregistered before', async () => {
+  it('stay if the checkpoint is unregistered before', async () => {
     await ready(2);
     await world.onAll((rank) => rank.call('unregister', { name: 'a' }));
     expect(present()).toEqual([true, true]);
   });
 
-  it('of the next step are left alone that have taken their names', async () => {
+  it('of the next step with the same names are not removed', async () => {
     await ready(2);
     const next = await write();
     await rename(next.files[0]!, checkpoint.files[0]!);
@@ -114,7 +114,7 @@ describe('the files', () => {
 });
 
 describe.each([{}, { stream: true }])('files that change while they are used in place: %j', (source) => {
-  it.each([false, true])('are named when they were written to (times put back: %j)', async (keepTimes) => {
+  it.each([false, true])('are reported if they were written to (time stamps restored: %j)', async (keepTimes) => {
     await ready(2, { ...source, keepFiles: true });
     const [, file] = checkpoint.files;
     await overwrite(file!, { keepTimes });
@@ -123,7 +123,7 @@ describe.each([{}, { stream: true }])('files that change while they are used in 
     expect(present()).toEqual([true, true]);
   });
 
-  it('are named when they became shorter, and every rank lives', async () => {
+  it('are reported if they became shorter, and every rank survives', async () => {
     await ready(2, source);
     const [file] = checkpoint.files;
     await truncate(file!, 4096);
@@ -137,7 +137,7 @@ describe.each([{}, { stream: true }])('files that change while they are used in 
     ['written to', (file: string) => overwrite(file)],
     ['shortened', (file: string) => truncate(file, 4096)],
     ['emptied', (file: string) => truncate(file, 0)],
-  ])('fail the update in whose middle they were %s', async (_, change) => {
+  ])('fail the running update if they were %s', async (_, change) => {
     await ready(1, source);
     const file = checkpoint.files[1]!;
     const [error] = await world.inTheMiddle(

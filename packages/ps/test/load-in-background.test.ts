@@ -49,7 +49,7 @@ function expectAll(errors: readonly CheckpointEngineError[], wanted: object): vo
 }
 
 describe('a checkpoint that is read in the background', () => {
-  it('goes to the engines while it is read; later updates read no file', async () => {
+  it('is sent to the engines while it is read; later updates read no file', async () => {
     await registerStalled(3);
     const updating = world.update('a', SIZES);
     disk.does('ok');
@@ -64,7 +64,7 @@ describe('a checkpoint that is read in the background', () => {
     await expectWeights();
   });
 
-  it('is there without an update, too', async () => {
+  it('is also loaded without an update', async () => {
     await registerStalled(2);
     const loaded = world.onAll((rank) => rank.call('loaded', { name: 'a' }));
     disk.does('ok');
@@ -74,7 +74,7 @@ describe('a checkpoint that is read in the background', () => {
     await expectWeights();
   });
 
-  it('fails the update with the name of the file where the disk fails; the next update goes on', async () => {
+  it('fails the update with the name of the file if the disk fails; the next update continues', async () => {
     await registerStalled(2);
     const failing = world.failedUpdate('a', SIZES);
     disk.does('eio 1000000');
@@ -86,7 +86,7 @@ describe('a checkpoint that is read in the background', () => {
     await expectWeights();
   });
 
-  it('fails the update where a file has changed, and works once it is registered anew', async () => {
+  it('fails the update if a file has changed, and works after it is registered again', async () => {
     await registerStalled(2);
     const [file] = checkpoint.files;
     const failing = world.failedUpdate('a', SIZES);
@@ -99,7 +99,7 @@ describe('a checkpoint that is read in the background', () => {
     await expectWeights();
   });
 
-  it('is updated after an update that was aborted or ran out of time while the disk hung', async () => {
+  it('is updated after an update that was aborted or timed out while the disk hung', async () => {
     await registerStalled(2);
     expectAll(await world.failedUpdate('a', { ...SIZES, timeoutMs: 1_000 }), { code: 'CE_TIMEOUT' });
     const failing = world.failedUpdate('a', SIZES);
@@ -111,7 +111,7 @@ describe('a checkpoint that is read in the background', () => {
     await expectWeights();
   });
 
-  it('can be read by a world that joins once it is there, and not before', async () => {
+  it('can be read by a joining world after it is loaded, and not before', async () => {
     await registerStalled(2, { p2p: 'shm' });
     const isOffered = async (): Promise<boolean[]> =>
       decodeWorldMetas(Buffer.from(await world.metas('a'), 'base64')).map(({ regions }) =>
@@ -133,7 +133,7 @@ describe('a checkpoint that is read in the background', () => {
     }
   });
 
-  it('can be unregistered in the middle', async () => {
+  it('can be unregistered while it is loading', async () => {
     await registerStalled(1);
     const loaded = world.ranks[0]!.call('loaded', { name: 'a' });
     const closed = expect(loaded).rejects.toMatchObject({ code: 'CE_CLOSED' });

@@ -32,7 +32,7 @@ describe.skipIf(reason)('a world that joins from another host, over Mooncake', (
     return world;
   }
 
-  it('has every byte right, again and again, while joiners are killed; those who serve hold no more afterwards', async () => {
+  it('has every byte right, repeatedly, while joiners are killed, and the serving ranks leak nothing', async () => {
     const checkpoint = await writeCheckpoint(mixedTensors(300), { shardCount: 3 });
     checkpoints.push(checkpoint);
     const a = await started(0);
@@ -71,7 +71,7 @@ describe.skipIf(reason)('a world that joins from another host, over Mooncake', (
     for (const { process } of a.ranks) expect(engineProcesses(process.pid!)).toHaveLength(1);
   });
 
-  it('reads from another holder when an owner dies in the middle', async () => {
+  it('reads from another holder when an owner dies during the read', async () => {
     const checkpoint = await writeCheckpoint(mixedTensors(300), { shardCount: 3 });
     checkpoints.push(checkpoint);
     const [a, others] = await Promise.all([started(0), started(0)]);
@@ -88,7 +88,7 @@ describe.skipIf(reason)('a world that joins from another host, over Mooncake', (
     worlds.splice(worlds.indexOf(a), 1);
   });
 
-  it('says that the owners are gone, and when they are back, that they hold something else', async () => {
+  it('reports that the owners are gone, and after their return, that they hold something else', async () => {
     const checkpoint = await writeCheckpoint(mixedTensors(12), { shardCount: 1 });
     checkpoints.push(checkpoint);
     const p2p = { python, protocol: 'tcp', host: addresses[0] };

@@ -59,7 +59,7 @@ describe('an update of some ranks of a world', () => {
     expect(await world.digests(0)).toEqual(digests);
   });
 
-  it('is sent by owners that hold no memory which peers could read: they stream', async () => {
+  it('is sent by owners whose memory peers cannot read, because they stream', async () => {
     const { folder, digests } = await made(mixedTensors(20));
     const world = await started(2, { p2p: 'shm' });
     await world.register('a', { files: folder, stream: true });
@@ -69,7 +69,7 @@ describe('an update of some ranks of a world', () => {
     expect(world.planned.size).toBe(2);
   });
 
-  it('uses files on /dev/shm in place where they stream: peers read none of them', async () => {
+  it('uses files on /dev/shm in place if they stream, because peers read none of them', async () => {
     const checkpoint = await writeCheckpoint(mixedTensors(20), { shardCount: 2, parent: '/dev/shm' });
     checkpoints.push(checkpoint);
     const world = await started(2, { p2p: 'shm' });
@@ -82,7 +82,7 @@ describe('an update of some ranks of a world', () => {
     expect(await world.digests(1)).toEqual(checkpoint.digests);
   });
 
-  it('is refused on all ranks where the ranks make no sense, and the next one works', async () => {
+  it('is refused on all ranks if the ranks are invalid, and the next one works', async () => {
     const { folder, digests } = await made(mixedTensors(20));
     const { world } = await owners(3, folder, {});
     for (const options of [{ ranks: [3] }, { ranks: [0], inferenceParallelSize: 3 }]) {
@@ -125,7 +125,7 @@ describe('a world that joins', () => {
     }
   });
 
-  it('reads what owners on the host have from files on /dev/shm, which stay', async () => {
+  it('reads the data of owners on the host from files on /dev/shm, which stay', async () => {
     const checkpoint = await writeCheckpoint(mixedTensors(20), { shardCount: 2, parent: '/dev/shm' });
     checkpoints.push(checkpoint);
     const { metas, registered } = await owners(2, checkpoint.folder);
@@ -138,7 +138,7 @@ describe('a world that joins', () => {
     expect(await joiner.digests(0)).toEqual(checkpoint.digests);
   });
 
-  it('may be several at once', async () => {
+  it('may run several times at once', async () => {
     const { folder, digests } = await made(mixedTensors(60));
     const { metas } = await owners(2, folder);
     const joiners = [await started(1, { p2p: 'shm' }), await started(1, { p2p: 'shm' })];
@@ -147,7 +147,7 @@ describe('a world that joins', () => {
     for (const joiner of joiners) expect(await joiner.digests(0)).toEqual(digests);
   });
 
-  it('reads from another holder when an owner dies in the middle, and says so when there is none', async () => {
+  it('reads from another holder when an owner dies, and reports if there is none', async () => {
     const { folder, digests } = await made(mixedTensors(300));
     const { world: a, metas } = await owners(2, folder);
     const { metas: others } = await owners(3, folder);
@@ -168,7 +168,7 @@ describe('a world that joins', () => {
     await a.kill();
   });
 
-  it('is told before anything moves what is wrong with the metas', async () => {
+  it('reports problems of the metas before any data moves', async () => {
     const { folder, digests } = await made(mixedTensors(20));
     const { metas } = await owners(1, folder);
     const joiner = await started(1, { p2p: 'shm' });

@@ -55,7 +55,7 @@ afterEach(async () => {
 });
 
 describe('a pull over real processes', () => {
-  it('that fails in a worker names it at every rank, and the next update is right', async () => {
+  it('that fails in a worker names it on every rank, and the next update is right', async () => {
     await ready(2);
     await world.workers[1]!.call('plant', { kind: 'throw', pull: 0 });
     const errors = await world.failedUpdate('a');
@@ -69,7 +69,7 @@ describe('a pull over real processes', () => {
     await expectOthersWork(2);
   });
 
-  it.each([{}, { stream: true }])('sees a worker that is killed, and works with a new one (%o)', async (source) => {
+  it.each([{}, { stream: true }])('detects a worker that is killed, and works with a new one (%o)', async (source) => {
     await ready(2, {}, source);
     await world.workers[1]!.call('plant', { kind: 'exit', pull: 0 });
     for (const error of await world.failedUpdate('a', { bucketBytes: 8192 })) {
@@ -79,7 +79,7 @@ describe('a pull over real processes', () => {
     await expectOthersWork(2, source);
   });
 
-  it('ends with its time-out when a worker is frozen; thawed, it takes the next update', async () => {
+  it('ends with its time-out when a worker is frozen; the worker then takes the next update', async () => {
     await ready(2);
     const { pid } = world.workers[0]!.process;
     await world.workers[0]!.call('plant', { kind: 'stop', pull: 0 });
@@ -91,7 +91,7 @@ describe('a pull over real processes', () => {
     await expectOthersWork(3);
   });
 
-  it('is lost with a rank that is killed while workers pull; restarted, it takes part again', async () => {
+  it('fails with a rank that is killed while workers pull; a restarted rank takes part again', async () => {
     await ready(2, { lostAfterMs: 2_000 });
     await world.workers[1]!.call('plant', { kind: 'hold', pull: 0 });
     const updating = world.failedUpdate('a');
@@ -101,7 +101,7 @@ describe('a pull over real processes', () => {
     for (const error of await updating) expect(['CE_RANK_LOST', 'CE_STORE_UNREACHABLE']).toContain(error.code);
   });
 
-  it('is aborted while a worker copies: the pool stays as it is until the copy is over', async () => {
+  it('is aborted while a worker copies: the pool does not change until the copy is done', async () => {
     await ready(2);
     await world.workers[1]!.call('plant', { kind: 'hold', pull: 0 });
     const updating = world.failedUpdate('a');

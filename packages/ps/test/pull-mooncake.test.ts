@@ -85,7 +85,7 @@ describe.skipIf(reason)('a pull over Mooncake between two hosts', () => {
     expect(carriedBytes).toBeLessThan(readBytes * (1 + OVERHEAD) + 2 ** 20);
   }
 
-  it('brings a world on one host what its workers keep out of pools on the other, each byte once', async () => {
+  it('copies what workers on one host keep from pools on the other, each byte once', async () => {
     const owners = await started(2, onHost(0));
     const joiners = await started(2, { ...onHost(1), pull: {} });
     for (const seed of [1, 2]) {
@@ -106,7 +106,7 @@ describe.skipIf(reason)('a pull over Mooncake between two hosts', () => {
     }
   });
 
-  it('reads once per host what a tensor-parallel pair on each of two hosts keeps', async () => {
+  it('reads what a tensor-parallel pair on each of two hosts keeps once per host', async () => {
     const world = await started(4, { ...across(2), pull: { parallelSize: 2 } });
     const { path, tensors } = await written(3);
     await world.register('a', { files: path });
@@ -127,7 +127,7 @@ describe.skipIf(reason)('a pull over Mooncake between two hosts', () => {
     }
   });
 
-  it('carries only what is needed where a tensor-parallel group spans the hosts', async () => {
+  it('transfers only what is needed if a tensor-parallel group spans the hosts', async () => {
     const world = await started(4, { ...across(2), pull: {} });
     const { path, tensors } = await written(4);
     await world.register('a', { files: path });
@@ -142,7 +142,7 @@ describe.skipIf(reason)('a pull over Mooncake between two hosts', () => {
     expect(carried).toBeLessThan(0.8 * totalBytes * (1 + OVERHEAD) + 2 ** 20);
   });
 
-  it('proves and pulls what workers take through their loader first', async () => {
+  it('proves and pulls what workers first take through their loader', async () => {
     const world = await started(4, {
       ...across(2),
       pull: { parallelSize: 2, prove: true, inBuckets: ['norm.0'] },

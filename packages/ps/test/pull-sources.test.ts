@@ -118,7 +118,7 @@ describe('a pull between hosts', () => {
     }
   });
 
-  it('crosses only what is needed where a tensor-parallel group spans the hosts', async () => {
+  it('transfers only what is needed if a tensor-parallel group spans the hosts', async () => {
     const world = await start(4, { p2p: true, hostOf: (rank) => `host-${Math.floor(rank / 2)}` });
     const tensors = modelTensors(8, 4);
     await world.registerTensors('a', tensors);
@@ -130,7 +130,7 @@ describe('a pull between hosts', () => {
     expect(read).toBeLessThan(0.8 * results[0]!.totalBytes);
   });
 
-  it('brings a world that joins what its workers keep, out of the pools of another', async () => {
+  it('delivers what the workers of a joining world keep, from the pools of another', async () => {
     const owners = await start(2, { p2p: true });
     const tensors = modelTensors(9, 5);
     await owners.registerTensors('a', tensors);
@@ -144,7 +144,7 @@ describe('a pull between hosts', () => {
     }
   });
 
-  it('reads from another holder of the same tensors where an owner is gone', async () => {
+  it('reads from another holder of the same tensors if an owner is gone', async () => {
     const [first, second] = [await start(1, { p2p: true }), await start(1, { p2p: true, firstDevice: 4 })];
     const tensors = modelTensors(10, 3);
     for (const world of [first, second]) await world.registerTensors('a', tensors);
@@ -176,7 +176,7 @@ describe('a proof of what was loaded in buckets', () => {
     expect(pulled[1]).toBeGreaterThan(0);
   });
 
-  it('reads what is on other hosts, where workers of several hosts have to compare', async () => {
+  it('reads what is on other hosts, if workers of several hosts compare', async () => {
     const hostOf = (rank: number): string => `host-${Math.floor(rank / 2)}`;
     const world = await start(4, { p2p: true, hostOf, keepOf: prove(2) });
     const tensors = modelTensors(3, 4);

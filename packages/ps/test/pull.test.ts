@@ -25,7 +25,7 @@ describe('a pull on one host', () => {
     [1, false],
     [2, false],
     [4, false],
-  ])('of %i ranks brings what each worker keeps, and no more (pools shared: %s)', async (size, sharePools) => {
+  ])('of %i ranks copies what each worker keeps, and no more (pools shared: %s)', async (size, sharePools) => {
     const world = await start(size, { sharePools });
     for (const seed of [1, 2, 3]) {
       const tensors = modelTensors(seed);
@@ -47,7 +47,7 @@ describe('a pull on one host', () => {
 const inBuckets = ({ name }: { readonly name: string }): boolean => name.startsWith('norm') || name === 'expert.1.0';
 
 describe('a pull mixed with buckets', () => {
-  it.each([1, 2, 4])('of %i ranks brings the rest in buckets, to those that take it', async (size) => {
+  it.each([1, 2, 4])('of %i ranks sends the rest in buckets, to those that take it', async (size) => {
     const world = await start(size, { keepOf: (rank) => ({ keep: tensorParallel(rank, size), inBuckets }) });
     for (const seed of [1, 2]) {
       const tensors = modelTensors(seed);
@@ -64,7 +64,7 @@ describe('a pull mixed with buckets', () => {
     }
   });
 
-  it('takes all in buckets first, compares, and pulls what was equal from then on', async () => {
+  it('sends everything in buckets first, compares, and pulls equal parts from then on', async () => {
     const world = await start(2, { keepOf: (rank) => ({ keep: tensorParallel(rank, 2), inBuckets, prove: true }) });
     const pulled: number[] = [];
     for (const seed of [1, 2, 3]) {
@@ -82,7 +82,7 @@ describe('a pull mixed with buckets', () => {
     expect(pulled[2]).toBe(pulled[1]);
   });
 
-  it('gives whole buckets to all where one worker cannot pull, and says why', async () => {
+  it('sends whole buckets to all if one worker cannot pull, and reports why', async () => {
     const world = await start(2, { keepOf: (rank) => (rank === 0 ? { keep: tensorParallel(0, 2) } : {}) });
     const tensors = modelTensors(5);
     await world.registerTensors('a', tensors);
@@ -109,7 +109,7 @@ describe('a pull mixed with buckets', () => {
     for (const rank of [0, 1]) expect(await world.digests(rank)).toEqual(expected(tensors, tensorParallel(rank, 2)));
   });
 
-  it('cannot be prepared where a worker does not pull, and says so; the update works', async () => {
+  it('cannot be prepared if a worker does not pull, which is reported; the update works', async () => {
     const world = await start(2, { keepOf: (rank) => (rank === 0 ? { keep: tensorParallel(0, 2) } : {}) });
     const tensors = modelTensors(7);
     await world.registerTensors('a', tensors);

@@ -30,7 +30,7 @@ describe('an update', () => {
     },
   );
 
-  it('is refused before anything moves where ranks were told different things', async () => {
+  it('is refused before any data moves if ranks have different options', async () => {
     const outcomes = await Promise.allSettled(
       world.ranks.map((rank, index) =>
         rank.call('update', { name: 'a', options: { inferenceParallelSize: 1, releaseCommunicators: index === 1 } }),

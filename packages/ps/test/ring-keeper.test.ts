@@ -27,14 +27,14 @@ async function update(kind: string, sizeBytes = SIZE_BYTES, isSound = true): Pro
 }
 
 describe('RingKeeper', () => {
-  it('gives the ring of a good update to the next one like it', async () => {
+  it('passes the ring of a successful update to the next similar one', async () => {
     const first = await update('a');
     expect(rings.keptBytes).toBe(SIZE_BYTES);
     expect(await update('a')).toBe(first);
     expect(exists(first)).toBe(true);
   });
 
-  it('gives the memory back before an update of another kind takes its own, though a worker has it mapped', async () => {
+  it('frees the memory before an update of another kind allocates its own, although a worker has it mapped', async () => {
     rings.begin('a');
     const first = (await rings.take(SIZE_BYTES)) as SharedHostMemory;
     first.view(0, 1)[0] = 7;
@@ -49,13 +49,13 @@ describe('RingKeeper', () => {
   it.each([
     { what: 'a failed one', isSound: false },
     { what: 'one of another size', sizeBytes: 2 * SIZE_BYTES },
-  ])('takes a new one after $what', async ({ sizeBytes, isSound }) => {
+  ])('allocates a new ring after $what', async ({ sizeBytes, isSound }) => {
     const first = await update('a', sizeBytes, isSound);
     expect(await update('a')).not.toBe(first);
     expect(exists(first)).toBe(false);
   });
 
-  it('opens the ring of another rank once, for as long as it stays the same', async () => {
+  it('opens the ring of another rank once, while it stays the same', async () => {
     const theirs = await device.allocateShared(SIZE_BYTES);
     const open = async (handle: Uint8Array): Promise<SharedMemory> => {
       rings.begin('a');
@@ -71,7 +71,7 @@ describe('RingKeeper', () => {
     expect(Buffer.from((await rings.take(SIZE_BYTES)).handle)).not.toEqual(Buffer.from(another.handle));
   });
 
-  it('keeps nothing on a GPU: its memory is for the engine', async () => {
+  it('keeps nothing on a GPU, whose memory is for the engine', async () => {
     const memory = { sizeBytes: SIZE_BYTES, isClosed: false, close: () => Object.assign(memory, { isClosed: true }) };
     const supports = { hostAddressable: false, pinning: true };
     const gpu = { kind: 'cuda', supports, allocateShared: async () => memory } as unknown as Device;
@@ -82,7 +82,7 @@ describe('RingKeeper', () => {
     expect(keeper.keptBytes).toBe(0);
   });
 
-  it('says what is missing where no ring is shared', async () => {
+  it('reports what is missing if no ring is shared', async () => {
     await expect(rings.open(undefined, SIZE_BYTES)).rejects.toMatchObject({ code: 'CE_NOT_SUPPORTED' });
   });
 });

@@ -65,7 +65,7 @@ function expectAll(errors: readonly CheckpointEngineError[], wanted: object): vo
 }
 
 describe('files that change between registration and update', () => {
-  it('are named when one was written again, and stream once they are registered anew', async () => {
+  it('are reported if one was written again, and stream after they are registered again', async () => {
     await ready(3);
     const [, file] = checkpoint.files;
     await utimes(file!, new Date(), new Date(Date.now() + 5_000));
@@ -74,7 +74,7 @@ describe('files that change between registration and update', () => {
     await expectUpdateWorks();
   });
 
-  it('are named with both sizes when one shrank', async () => {
+  it('are reported with both sizes if one shrank', async () => {
     await ready(1);
     const file = checkpoint.files[0]!;
     const { size } = await stat(file);
@@ -85,7 +85,7 @@ describe('files that change between registration and update', () => {
     expect(error!.message).toContain(`${12 * MIB}`);
   });
 
-  it('are named when one is gone, and stream again when it is back', async () => {
+  it('are reported if one is gone, and stream again when it is back', async () => {
     await ready(2);
     const file = checkpoint.files[0]!;
     await rename(file, `${file}.away`);
@@ -96,7 +96,7 @@ describe('files that change between registration and update', () => {
 });
 
 describe('files that change during the update', () => {
-  it('are named when one is written to', async () => {
+  it('are reported if one is written to', async () => {
     await ready(2);
     const times = new Date(Date.now() + 5_000);
     const errors = await inTheMiddle(failedUpdate, () => utimes(checkpoint.files[1]!, times, times));
@@ -105,7 +105,7 @@ describe('files that change during the update', () => {
     await expectUpdateWorks();
   });
 
-  it('are named with the offset where one ends early under the reader', async () => {
+  it('are reported with the offset if one ends early during a read', async () => {
     await ready(1);
     disk.does('stall');
     const failing = failedUpdate();
@@ -119,7 +119,7 @@ describe('files that change during the update', () => {
 });
 
 describe('a disk', () => {
-  it('that hangs ends the update with its time-out, and the next update works when it is well again', async () => {
+  it('that hangs ends the update with its time-out, and the next update works when the disk works again', async () => {
     await ready(2);
     const update = () => failedUpdate({ timeoutMs: 3_000 });
     expectAll(await inTheMiddle(update, () => disk.does('stall')), { code: 'CE_TIMEOUT' });
@@ -127,7 +127,7 @@ describe('a disk', () => {
     await expectUpdateWorks();
   });
 
-  it('that hangs for a while only delays the update', async () => {
+  it('that hangs briefly only delays the update', async () => {
     await ready(2);
     const update = () => world.update('a', SIZES);
     await inTheMiddle(update, () => {
@@ -137,13 +137,13 @@ describe('a disk', () => {
     await expectUpdateWorks();
   });
 
-  it('that fails for a moment is read again', async () => {
+  it('that fails briefly is read again', async () => {
     await ready(1);
     disk.does('eio 2');
     await expectUpdateWorks();
   });
 
-  it('that goes on failing ends the update with the name of the file', async () => {
+  it('that keeps failing ends the update with the name of the file', async () => {
     await ready(2);
     const errors = await inTheMiddle(failedUpdate, () => disk.does('eio 1000000'));
     expectAll(errors, { code: 'CE_FILE_UNREADABLE', status: 5 });
@@ -153,7 +153,7 @@ describe('a disk', () => {
   });
 });
 
-describe('a streaming update that ends in the middle', () => {
+describe('a streaming update that is interrupted', () => {
   it('works again after it was aborted', async () => {
     await ready(2);
     const errors = await inTheMiddle(failedUpdate, () => world.ranks[1]!.call('abort'));

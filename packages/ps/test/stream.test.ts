@@ -28,7 +28,7 @@ const largeTensors = (sizeBytes: number): TensorSpec[] =>
   }));
 
 describe('a streaming update over real processes', () => {
-  it.each([1, 3, 4])('brings every byte to every worker of %i ranks through a small ring, twice', async (size) => {
+  it.each([1, 3, 4])('delivers every byte to every worker of %i ranks through a small ring, twice', async (size) => {
     const { folder, digests } = await made(mixedTensors(300), { shardCount: 3 });
     world = await World.start(size);
     const registered = await world.register('a', { files: folder, stream: true, hostMemoryBytes: 1300 * KIB });
@@ -41,7 +41,7 @@ describe('a streaming update over real processes', () => {
     }
   });
 
-  it('brings tensors that are larger than the ring, in parts', async () => {
+  it('delivers tensors that are larger than the ring, in parts', async () => {
     const { folder, digests } = await made(largeTensors(16 * MIB));
     world = await World.start(1);
     await world.register('a', { files: folder, stream: true, hostMemoryBytes: MIB });
@@ -50,7 +50,7 @@ describe('a streaming update over real processes', () => {
     expect(await world.digests(0)).toEqual(digests);
   });
 
-  it('reads ahead while earlier buckets are being taken, and tells of each read', async () => {
+  it('reads ahead while workers take earlier buckets, and reports each read', async () => {
     const { folder } = await made(largeTensors(64 * MIB));
     world = await World.start(1);
     await world.register('a', { files: folder, stream: true });
@@ -67,7 +67,7 @@ describe('a streaming update over real processes', () => {
     expect(world.passed).toEqual(world.planned);
   });
 
-  it('uses files on /dev/shm in place beside files that it reads', async () => {
+  it('uses files on /dev/shm in place, and reads other files', async () => {
     const inPlace = await made(mixedTensors(30), { parent: '/dev/shm', shardCount: 1 });
     const others = mixedTensors(60).slice(30);
     const onDisk = await made(others, { shardCount: 1 });
@@ -83,7 +83,7 @@ describe('a streaming update over real processes', () => {
     for (const index of [0, 1]) expect(await world.digests(index)).toEqual({ ...inPlace.digests, ...onDisk.digests });
   });
 
-  it('streams out of the shared pool, which stays free for others between updates', async () => {
+  it('streams through the shared pool, which others can use between updates', async () => {
     const { folder, digests } = await made(mixedTensors(40));
     world = await World.start(1);
     for (const name of ['a', 'b']) {
@@ -98,7 +98,7 @@ describe('a streaming update over real processes', () => {
     expect(await world.digests(0)).toEqual(digests);
   });
 
-  it.each([1, 4])('keeps the host memory of each of %i ranks bounded, whatever the size', async (size) => {
+  it.each([1, 4])('keeps the host memory of each of %i ranks bounded, for any size', async (size) => {
     const sizeBytes = 512 * MIB;
     const ringBytes = 64 * MIB;
     const { folder, digests } = await made(largeTensors(sizeBytes), { shardCount: 4 });

@@ -52,7 +52,7 @@ const CHANGES: [string, (file: string, replacement: string) => Promise<void>][] 
 describe.each(['now', 'background'] as const)(
   'a file that changes between its header and its bytes, load %j',
   (load) => {
-    it.each(CHANGES)('is refused when it is %s', async (_, change) => {
+    it.each(CHANGES)('is refused if it is %s', async (_, change) => {
       const file = checkpoint.files[0]!;
       disk.does('stall');
       const loading = world
@@ -70,7 +70,7 @@ describe.each(['now', 'background'] as const)(
   },
 );
 
-it('a file that streams and is rewritten with its time put back fails the update', async () => {
+it('a file that streams and is rewritten with its time stamps restored fails the update', async () => {
   await world.register('a', { files: checkpoint.folder, stream: true });
   await world.gather('a');
   const file = checkpoint.files[0]!;

@@ -37,7 +37,7 @@ afterEach(async () => {
 });
 
 describe('a failed update', () => {
-  it('names the worker that throws, at every rank, and the next one works', async () => {
+  it('names the worker that throws, on every rank, and the next one works', async () => {
     await ready(3);
     await world.workers[1]!.call('plant', { kind: 'throw', bucket: 3 });
     const errors = await world.failedUpdate('a', { bucketBytes: 2 ** 18 });
@@ -50,7 +50,7 @@ describe('a failed update', () => {
     await expectUpdateWorks();
   });
 
-  it('sees a killed worker at once, and works again with a new one', async () => {
+  it('detects a killed worker at once, and works again with a new one', async () => {
     await ready(3);
     await world.workers[2]!.call('plant', { kind: 'exit', bucket: 3 });
     for (const error of await world.failedUpdate('a', { bucketBytes: 2 ** 18 })) {
@@ -61,7 +61,7 @@ describe('a failed update', () => {
     await expectUpdateWorks();
   });
 
-  it('ends with its time-out when a worker hangs, naming it', async () => {
+  it('ends with its time-out when a worker hangs, and names it', async () => {
     await ready(2);
     await world.workers[0]!.call('plant', { kind: 'freeze', bucket: 1 });
     for (const error of await world.failedUpdate('a', { bucketBytes: 2 ** 18, timeoutMs: 2_000 })) {
@@ -79,7 +79,7 @@ describe('a failed update', () => {
     await expectUpdateWorks();
   });
 
-  it('names the rank that was killed in the middle; restarted, it takes part again', async () => {
+  it('names the rank that was killed; a restarted rank takes part again', async () => {
     await ready(3, { lostAfterMs: 2_000 });
     const update = () => world.failedUpdate('a', { bucketBytes: 2 ** 16 });
     const errors = await world.inTheMiddle(1, 2, update, () => world.ranks[1]!.kill());
@@ -100,7 +100,7 @@ describe('a failed registration', () => {
     world = await World.start(1);
   });
 
-  it('names a shard that is missing', async () => {
+  it('names a missing shard', async () => {
     await rm(checkpoint.files[1]!);
     await writeFile(
       join(checkpoint.folder, 'model.safetensors.index.json'),
@@ -128,7 +128,7 @@ describe('a failed registration', () => {
     });
   });
 
-  it('names the tensor whose offsets lie', async () => {
+  it('names the tensor with invalid offsets', async () => {
     const header = new TextEncoder().encode('{"liar":{"dtype":"U8","shape":[4],"data_offsets":[0,5]}}       ');
     const file = new Uint8Array(8 + header.length + 5);
     new DataView(file.buffer).setBigUint64(0, BigInt(header.length), true);
@@ -155,7 +155,7 @@ describe('a failed registration', () => {
     });
   });
 
-  it('names a file that it may not read', async () => {
+  it('names an unreadable file', async () => {
     await chmod(checkpoint.files[1]!, 0);
     // Root may read everything, but for a process that has given up that right.
     const runner = process.getuid?.() === 0 ? ['setpriv', '--bounding-set=-dac_override,-dac_read_search', '--'] : [];
@@ -168,7 +168,7 @@ describe('a failed registration', () => {
     await rank.end();
   });
 
-  it('leaves the name free: the good checkpoint registers after the bad one', async () => {
+  it('frees the name: the good checkpoint registers after the bad one', async () => {
     await expect(register(join(checkpoint.folder, 'absent'))).rejects.toMatchObject({ code: 'CE_FILE_NOT_FOUND' });
     await world.ranks[0]!.call('register', { name: 'bad', source: { files: checkpoint.folder } });
   });
@@ -199,7 +199,7 @@ describe('shared memory that is too small', () => {
 });
 
 describe('a world that cannot form', () => {
-  it('names the port that is taken', async () => {
+  it('names the port that is in use', async () => {
     world = await World.start(1);
     const holder = createServer();
     await once(holder.listen(0, '127.0.0.1'), 'listening');
@@ -213,7 +213,7 @@ describe('a world that cannot form', () => {
     holder.close();
   });
 
-  it('keeps out a rank with the wrong token', async () => {
+  it('rejects a rank with the wrong token', async () => {
     world = await World.start(1);
     const port = await freePort();
     const args = (rank: number, token: string) => ({ rank, worldSize: 2, port, token, timeoutMs: 4_000 });

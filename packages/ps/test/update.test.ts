@@ -21,7 +21,7 @@ async function made(tensors: readonly TensorSpec[], options = {}): Promise<TestC
 }
 
 describe('an update over real processes', () => {
-  it.each([1, 3, 4, 8])('brings every byte to every worker of %i ranks', async (size) => {
+  it.each([1, 3, 4, 8])('delivers every byte to every worker of %i ranks', async (size) => {
     const { folder, digests } = await made(mixedTensors(300), { shardCount: 3 });
     world = await World.start(size);
     const registered = await world.register('a', { files: folder });
@@ -33,7 +33,7 @@ describe('an update over real processes', () => {
     expect(world.passed).toEqual(world.planned);
   });
 
-  it('updates again and again, also to another checkpoint, with one ring that goes with the last checkpoint', async () => {
+  it('updates repeatedly, also to another checkpoint, with one ring that is freed with the last checkpoint', async () => {
     const first = await made(mixedTensors(40));
     const second = await made(mixedTensors(40));
     world = await World.start(2);
@@ -57,7 +57,7 @@ describe('an update over real processes', () => {
     expect(segmentsOf(world)).toEqual([]);
   });
 
-  it('grows the bucket to the largest tensor and says so', async () => {
+  it('grows the bucket to the largest tensor and reports it', async () => {
     const { folder, digests } = await made([
       { name: 'small', dtype: 'F32', shape: [100] },
       { name: 'large', dtype: 'BF16', shape: [3 * MIB] },
@@ -71,7 +71,7 @@ describe('an update over real processes', () => {
     for (const index of [0, 1]) expect(await world.digests(index)).toEqual(digests);
   });
 
-  it('refuses a bound that no slot fits into, before anything moves, and works without it', async () => {
+  it('refuses a bound that no slot fits into, before any data moves, and works without it', async () => {
     const { folder, digests } = await made([{ name: 'large', dtype: 'BF16', shape: [3 * MIB] }], { shardCount: 1 });
     world = await World.start(2);
     await world.register('a', { files: folder });
@@ -83,7 +83,7 @@ describe('an update over real processes', () => {
     expect(await world.digests(0)).toEqual(digests);
   });
 
-  it('uses files on /dev/shm in place and unlinks them once an update has succeeded on all ranks', async () => {
+  it('uses files on /dev/shm in place and unlinks them after an update has succeeded on all ranks', async () => {
     const { folder, files, digests } = await made(mixedTensors(30), { parent: '/dev/shm' });
     world = await World.start(3);
     await world.register('a', { files: folder });

@@ -82,7 +82,7 @@ describe.skipIf(reason)(`the Python tool's own worker${reason ? ` (skipped: ${re
     ]);
   });
 
-  it('replies with a traceback for an offset that does not fit, and gives up when it is told', async () => {
+  it('replies with a traceback for an invalid offset, and ends when it is told to', async () => {
     writeFileSync(path, bytes);
     const { session, lines } = await start(1);
     await session.open(buffer, call);

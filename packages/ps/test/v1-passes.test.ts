@@ -83,7 +83,7 @@ describe.each(WORKERS)('an update that loads again into $who', ({ reason, args }
     if (heard.some((events) => events.at(-1)?.event !== 'end')) throw new Error('A worker did not end well');
   }
 
-  it.skipIf(reason).each([1, 3])('brings all of it %i times', async (count) => {
+  it.skipIf(reason).each([1, 3])('delivers everything %i times', async (count) => {
     sessions = count;
     heard = [];
     const options = { requestEngine, passes: 'any', bucketBytes: 64 * 1024, timeoutMs: 50_000 } as const;
@@ -103,7 +103,7 @@ describe.each(WORKERS)('an update that loads again into $who', ({ reason, args }
     }
   });
 
-  it.skipIf(reason)('fails at once where the engine fails between two loads', async () => {
+  it.skipIf(reason)('fails at once if the engine fails between two loads', async () => {
     sessions = 1;
     heard = [];
     const options = { passes: 'any', bucketBytes: 64 * 1024, timeoutMs: 50_000 } as const;

@@ -61,7 +61,7 @@ function codeUnits(): fc.Arbitrary<string> {
 }
 
 describe.skipIf(reason)(`v1 pickles read by Python${reason ? ` (skipped: ${reason})` : ''}`, () => {
-  it('gives back 10,000 random tensors', () => {
+  it('restores 10,000 random tensors', () => {
     const tensors = fc.sample(anyTensor, 10_000);
     const [one, ...many] = unpickle([
       encodeBucket(tensors),
@@ -71,7 +71,7 @@ describe.skipIf(reason)(`v1 pickles read by Python${reason ? ` (skipped: ${reaso
     expect(many).toEqual(tensors.slice(0, 500).map((tensor) => [expected(tensor)]));
   });
 
-  it('gives back names as they are: quotes, newlines, NUL, every plane, lone surrogates, 10 kB', () => {
+  it('restores names unchanged: quotes, newlines, NUL, every plane, lone surrogates, 10 kB', () => {
     const names = [
       '',
       '\0',
@@ -89,7 +89,7 @@ describe.skipIf(reason)(`v1 pickles read by Python${reason ? ` (skipped: ${reaso
     expect(unpickle([encodeBucket(tensors)])).toEqual([tensors.map(expected)]);
   });
 
-  it('gives back integers on both sides of every width, up to 2^63 and beyond', () => {
+  it('restores integers on both sides of every width, up to 2^63 and beyond', () => {
     const values = [0n, 1n];
     for (const bits of [7n, 8n, 15n, 16n, 31n, 32n, 53n, 63n, 64n, 100n]) {
       for (const near of [-1n, 0n, 1n]) values.push((1n << bits) + near, -(1n << bits) + near);
@@ -100,7 +100,7 @@ describe.skipIf(reason)(`v1 pickles read by Python${reason ? ` (skipped: ${reaso
     expect(unpickle(pickles)).toEqual([...values, ...safe].map(int));
   });
 
-  it('gives back bytes of any length, and shares what is written once', () => {
+  it('restores bytes of any length, and shares bytes that are written once', () => {
     const sizes = [0, 1, 64, 255, 256, 100_000];
     const pickles = sizes.map((size) => write((pickle) => pickle.bytes(new Uint8Array(size).fill(7))));
     const texts = Array.from({ length: 1000 }, (_, i) => `key ${i % 500}`);
@@ -114,7 +114,7 @@ describe.skipIf(reason)(`v1 pickles read by Python${reason ? ` (skipped: ${reaso
     expect(unpickle(pickles)).toEqual([...sizes.map((size) => ({ bytes: '07'.repeat(size) })), texts]);
   });
 
-  it('writes the handshake as torch does', () => {
+  it('writes the handshake like torch', () => {
     const handle = Uint8Array.from({ length: 64 }, (_, i) => i);
     const size = 3 * 2 ** 31;
     expect(unpickle([encodeBuffer(handle, size)])).toEqual([
@@ -145,7 +145,7 @@ describe.skipIf(reason)(`v1 pickles read by Python${reason ? ` (skipped: ${reaso
     ]);
   });
 
-  it('writes the endings: None, and an exception with its text', () => {
+  it('writes the end messages: None, and an exception with its text', () => {
     const text = 'rank 3: "boom"\n\ud800';
     expect(unpickle([encodeNone(), encodeError(text), encodeBucket([])])).toEqual([
       null,
@@ -160,7 +160,7 @@ it('refuses integers that are no longer exact', () => {
   expect(() => write((pickle) => pickle.integer(0.5))).toThrow(RangeError);
 });
 
-it('encodes a bucket of 8,192 tensors fast enough not to be seen', () => {
+it('encodes a bucket of 8,192 tensors in negligible time', () => {
   const tensors = Array.from({ length: 8192 }, (_, i): BucketTensor => {
     const name = `model.layers.${i % 61}.mlp.experts.${i}.gate_proj.weight`;
     return { name, dtype: 'BF16', shape: [2048, 7168 + (i % 7)], offsetBytes: i * 2 ** 20, sizeBytes: 1 };

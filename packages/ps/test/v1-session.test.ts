@@ -107,7 +107,7 @@ const told = 'checkpoint-engine: the update failed: rank 1 lost its engine';
 const failure = new Error('rank 1 lost its engine');
 
 describe.skipIf(reason)(`v1 sessions with a Python worker${reason ? ` (skipped: ${reason})` : ''}`, () => {
-  it('go through handshake, buckets, release and hook', async () => {
+  it('run handshake, buckets, release and hook', async () => {
     const { session, peer } = await start({});
     const phases: string[] = [];
     expect(session.address).toBe(`ipc://@checkpoint-engine-GPU-test-${process.pid}-${counter - 1}.sock`);
@@ -157,13 +157,13 @@ describe.skipIf(reason)(`v1 sessions with a Python worker${reason ? ` (skipped: 
     expect(peer.events.at(-1)).toEqual({ event: 'raised', type: 'RuntimeError', text: told });
   });
 
-  it('do not read what old workers pickle', async () => {
+  it('do not read the pickles of old workers', async () => {
     const { session } = await start({ raise_at: 0, pickled: true });
     await session.open(buffer, call);
     await expect(session.reload(bucket(0), call)).rejects.toMatchObject({ code: 'CE_WORKER_PROTOCOL' });
   });
 
-  it('see at once that the worker died', async () => {
+  it('detect at once that the worker died', async () => {
     const { session } = await start({ die_at: 1 });
     await session.open(buffer, call);
     await session.reload(bucket(0), call);
@@ -173,7 +173,7 @@ describe.skipIf(reason)(`v1 sessions with a Python worker${reason ? ` (skipped: 
     expect(warnings).toEqual([]); // it says so where it has waited for its whole grace
   });
 
-  it('see that the post-load hook raised', async () => {
+  it('detect that the post-load hook raised', async () => {
     const { session, peer } = await start({ hook: 'no kernel for this' });
     await session.open(buffer, call);
     const phases: string[] = [];
@@ -206,7 +206,7 @@ describe.skipIf(reason)(`v1 sessions with a Python worker${reason ? ` (skipped: 
     },
   );
 
-  it('tell a worker that is busy, once it has time, and drop its late reply', async () => {
+  it('tell a busy worker when it has time, and drop its late reply', async () => {
     const { session, peer } = await start({ sleep_at: 1, sleep: 1.5 });
     await session.open(buffer, call);
     await session.reload(bucket(0), call);
@@ -222,7 +222,7 @@ describe.skipIf(reason)(`v1 sessions with a Python worker${reason ? ` (skipped: 
     expect(warnings).toEqual([]);
   });
 
-  it('tell a worker that is busy for longer than the grace', async () => {
+  it('tell a worker that is busy for longer than the grace time', async () => {
     const { session, peer } = await start({ sleep_at: 0, sleep: 2 }, { failGraceMs: 200 });
     await session.open(buffer, call);
     await expect(session.reload(bucket(0), { signal: AbortSignal.timeout(100) })).rejects.toThrow();
@@ -275,7 +275,7 @@ describe.skipIf(reason)(`v1 sessions with a Python worker${reason ? ` (skipped: 
     expect(stale.peer.names).toEqual(['connected']);
   });
 
-  it('pass 8,192 tensors in one bucket', async () => {
+  it('send 8,192 tensors in one bucket', async () => {
     const { session, peer } = await start({});
     const tensors = Array.from({ length: 8192 }, (_, i) => ({
       ...bucket(i).tensors[0]!,
@@ -290,7 +290,7 @@ describe.skipIf(reason)(`v1 sessions with a Python worker${reason ? ` (skipped: 
 });
 
 describe('v1 sessions without a worker', () => {
-  it('time out and say what to look at', async () => {
+  it('time out and report what to check', async () => {
     const { session } = await start(undefined, { timeoutMs: 100 });
     await expect(session.open(buffer, call)).rejects.toMatchObject({
       code: 'CE_WORKER_TIMEOUT',
@@ -299,7 +299,7 @@ describe('v1 sessions without a worker', () => {
     });
   });
 
-  it('fail at once where no worker was awaited, and within the grace where one was', async () => {
+  it('fail at once if no worker was expected, and within the grace time if one was', async () => {
     const { session } = await start(undefined, { failGraceMs: 300 });
     await session.fail(failure);
     expect(warnings).toEqual([]); // it says so where it has waited
@@ -312,13 +312,13 @@ describe('v1 sessions without a worker', () => {
     expect(warnings).toHaveLength(1);
   });
 
-  it('refuse handles that are not of CUDA', async () => {
+  it('refuse handles that are not CUDA handles', async () => {
     const { session } = await start(undefined);
     const host = { ...buffer, handle: new Uint8Array(20) };
     await expect(session.open(host, call)).rejects.toMatchObject({ code: 'CE_NOT_SUPPORTED' });
   });
 
-  it('name the address that is taken, and tell ranks on one device apart', async () => {
+  it('name the address that is in use, and distinguish ranks on one device', async () => {
     const options = {
       deviceKind: 'cuda',
       deviceUuid: `GPU-taken-${process.pid}`,

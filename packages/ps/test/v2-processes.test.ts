@@ -28,15 +28,18 @@ describe('sender and worker in two processes', () => {
   it.each([
     ['Node', undefined],
     ['Deno', [deno, 'run', '--allow-all']],
-  ])('brings every byte to a worker in %s, which has unmapped the buffer before its hook runs', async (_, command) => {
-    sender = await Sender.create(device, 1 << 20, { slots: 3 });
-    peer = new Peer('v2-worker.mjs', [sender.session.address], command);
-    await sender.send(buckets);
-    expect(await peer.event('digests')).toMatchObject({ digests: digestsOf(buckets) });
-    expect(await peer.event('open')).toMatchObject({ mapped: true });
-    expect(await peer.event('hook')).toMatchObject({ mapped: false });
-    await peer.exited;
-  });
+  ])(
+    'delivers every byte to a worker in %s, which has unmapped the buffer before its hook runs',
+    async (_, command) => {
+      sender = await Sender.create(device, 1 << 20, { slots: 3 });
+      peer = new Peer('v2-worker.mjs', [sender.session.address], command);
+      await sender.send(buckets);
+      expect(await peer.event('digests')).toMatchObject({ digests: digestsOf(buckets) });
+      expect(await peer.event('open')).toMatchObject({ mapped: true });
+      expect(await peer.event('hook')).toMatchObject({ mapped: false });
+      await peer.exited;
+    },
+  );
 
   it('lets a Deno worker view the bytes', async () => {
     sender = await Sender.create(device, 1 << 20);
@@ -68,7 +71,7 @@ describe('sender and worker in two processes', () => {
     });
   });
 
-  it('sees that the worker was killed', async () => {
+  it('detects that the worker was killed', async () => {
     sender = await Sender.create(device, 1 << 20);
     peer = new Peer('v2-worker.mjs', [sender.session.address, '{"hangAt":1}']);
     const sending = sender.send(buckets).catch((error: unknown) => error);

@@ -58,7 +58,7 @@ describe('a session with a worker that pulls', () => {
     return await answer;
   }
 
-  it('is told the tensors where it does not know them, and asked once', async () => {
+  it('receives unknown tensors, and is asked once', async () => {
     const answer = surveyed({ type: 'surveyed', known: false, proved: true, fingerprint: 'f' });
     await expect.poll(() => caller.received.length).toBe(2);
     expect(caller.received[0]).toMatchObject({ type: 'survey', tensorCount: 3, metasDigest: 'd', intent: 'update' });
@@ -67,7 +67,7 @@ describe('a session with a worker that pulls', () => {
     expect(await answer).toMatchObject({ proved: true, fingerprint: 'f' });
   });
 
-  it('joins needs that come in parts', async () => {
+  it('joins needs that arrive in parts', async () => {
     const answer = await surveyed(
       { type: 'surveyed', known: true, proved: true, fingerprint: 'f' },
       part({ parts: 3 }),
@@ -113,7 +113,7 @@ describe('a session with a worker that pulls', () => {
     expect(await session.pull!.survey(question, call)).toBeUndefined();
   });
 
-  it('ends when the worker is gone after it has finished, while it compares', async () => {
+  it('ends when the worker dies during the comparison after it has finished', async () => {
     await surveyed({ type: 'surveyed', known: true, proved: false, fingerprint: 'f' }, part());
     const finishing = session.finish(call);
     await expect.poll(() => caller.received.at(-1)).toMatchObject({ type: 'finish' });

@@ -109,7 +109,7 @@ describe('serveWorker', () => {
     expect(await versions(url)).toEqual(['v3', 'v3']);
   });
 
-  it('keeps its version where an update fails before the first bytes', async () => {
+  it('keeps its version if an update fails before the first bytes', async () => {
     const url = await serve();
     let answer = post(url, { handles: await newSenders() });
     await Promise.all(senders.map((sender) => sender.send(buckets, 'v1')));
@@ -122,7 +122,7 @@ describe('serveWorker', () => {
     expect(await versions(url)).toEqual(['v1', 'v1']);
   });
 
-  it('runs one update at a time, and finishes it where the engine did not', async () => {
+  it('runs one update at a time, and finishes it if the engine did not', async () => {
     const url = await serve({ onUpdate: (update) => update.forEachBucket(() => {}) });
     const handles = await newSenders();
     const answer = post(url, { handles });
@@ -132,7 +132,7 @@ describe('serveWorker', () => {
     expect((await answer).status).toBe(200);
   });
 
-  it('answers bad input with problem details', async () => {
+  it('answers invalid input with problem details', async () => {
     const url = await serve({ token: 'secret' });
     const authorization = 'Bearer secret';
     const handles = await newSenders();
@@ -157,7 +157,7 @@ describe('serveWorker', () => {
     expect((await fetch(`${url}/nothing`)).status).toBe(404);
   });
 
-  it('ends the update on all devices when one fails, and tells both sides the error', async () => {
+  it('ends the update on all devices when one fails, and reports the error to both sides', async () => {
     const url = await serve({
       onUpdate: async (update, device) => {
         for await (const tensor of update) {
@@ -196,7 +196,7 @@ describe('serveWorker', () => {
     expect(await (await answer).json()).toMatchObject({ status: 500, code: 'CE_CLOSED' });
   });
 
-  it('keeps web pages out where there is no token', async () => {
+  it('refuses web pages if there is no token', async () => {
     const ask = (url: string, path: string, headers: Record<string, string>): Promise<number | undefined> =>
       new Promise((resolve, reject) => {
         const { hostname, port } = new URL(url);
@@ -216,13 +216,13 @@ describe('serveWorker', () => {
     expect(await ask(guarded, '/healthz', { host: 'engine-0.engines' })).toBe(200);
   });
 
-  it('refuses fields that it does not know', async () => {
+  it('refuses unknown fields', async () => {
     const answer = await post(await serve(), { handles: {}, timeout: 5 });
     expect(answer.status).toBe(400);
     expect(await answer.json()).toMatchObject({ detail: expect.stringContaining('"timeout"') });
   });
 
-  it('listens at a Unix socket of its user alone, and nowhere else without being told to', async () => {
+  it('listens on a Unix socket of its user, and elsewhere only on request', async () => {
     await expect(serve({ listen: { host: '0.0.0.0', port: 0 } })).rejects.toThrow(/allowRemote/);
     const folder = mkdtempSync(join(tmpdir(), 'serve-worker-'));
     const path = join(folder, 'worker.sock');

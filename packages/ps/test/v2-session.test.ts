@@ -41,7 +41,7 @@ describe('v2Protocol, sender side', () => {
     expect(isListening(session.address)).toBe(false);
   });
 
-  it('goes the whole way, keeps credits, and takes acknowledgements in any order', async () => {
+  it('completes a session, limits credits, and accepts acknowledgements in any order', async () => {
     expect(session.address).toMatch(/^ce2:ce2-GPU-0{8}-1111-2222-3333-4{12}-update-7-[0-9a-f]+\?key=[0-9a-f]{64}$/);
     expect(isListening(session.address)).toBe(true);
     const opening = session.open(buffer, call);
@@ -97,7 +97,7 @@ describe('v2Protocol, sender side', () => {
     expect(phases).toEqual(['released', 'loaded']);
   });
 
-  it('takes a worker that came before open, and one that has more credits than there are slots', async () => {
+  it('accepts a worker that connected before open, and one with more credits than slots', async () => {
     const caller = newCaller();
     caller.hello();
     await new Promise((resolve) => setTimeout(resolve, 30));
@@ -109,7 +109,7 @@ describe('v2Protocol, sender side', () => {
     expect(session.maxPending).toBe(3);
   });
 
-  it('turns away a wrong key and goes on waiting for the right one', async () => {
+  it('rejects a wrong key and continues to wait for the right one', async () => {
     const opening = session.open(buffer, call);
     for (const key of ['', '0'.repeat(64), 42]) {
       const stranger = newCaller();
@@ -124,7 +124,7 @@ describe('v2Protocol, sender side', () => {
     await opening;
   });
 
-  it('names both versions when the worker speaks another protocol', async () => {
+  it('names both versions if the worker uses another protocol', async () => {
     const opening = expect(session.open(buffer, call)).rejects.toMatchObject({
       code: 'CE_WORKER_PROTOCOL',
       message: expect.stringMatching(/protocol 2, the worker 3/),
@@ -169,7 +169,7 @@ describe('v2Protocol, sender side', () => {
     await opening;
   });
 
-  it('passes on what the worker says of its failure', async () => {
+  it('passes on the error of a worker', async () => {
     const opening = session.open(buffer, call);
     const caller = newCaller();
     caller.hello();
@@ -187,7 +187,7 @@ describe('v2Protocol, sender side', () => {
     expect(caller.received.at(-1)).toMatchObject({ type: 'abort', error: { message: 'over' } });
   });
 
-  it('says at once that the worker hung up, to everything that waits and to what comes after', async () => {
+  it('reports at once that the worker disconnected, to all pending and later calls', async () => {
     const opening = session.open(buffer, call);
     const caller = newCaller();
     caller.hello();
@@ -202,7 +202,7 @@ describe('v2Protocol, sender side', () => {
     await expect(session.finish(call)).rejects.toMatchObject({ code: 'CE_WORKER_LOST' });
   });
 
-  it('times out, naming the device and what to check', async () => {
+  it('times out, and names the device and what to check', async () => {
     const short = await createSession(device, { timeoutMs: 40 });
     await expect(short.open(buffer, call)).rejects.toMatchObject({
       code: 'CE_WORKER_TIMEOUT',
@@ -220,7 +220,7 @@ describe('v2Protocol, sender side', () => {
     await expect(opening).rejects.toMatchObject({ code: 'CE_ABORTED', cause: reason });
   });
 
-  it('tells the worker, and one that comes too late, why it failed', async () => {
+  it('tells the worker, and one that connects too late, why it failed', async () => {
     const caller = newCaller();
     caller.hello();
     const opening = session.open(buffer, call);
@@ -234,7 +234,7 @@ describe('v2Protocol, sender side', () => {
     await caller.closed;
   });
 
-  it('leaves nothing, however often it is closed, and rejects what waits', async () => {
+  it('leaves nothing behind, however often it is closed, and rejects pending calls', async () => {
     const opening = session.open(buffer, call);
     const stranger = newCaller();
     await once(stranger.socket, 'connect');
@@ -245,7 +245,7 @@ describe('v2Protocol, sender side', () => {
     await stranger.closed;
   });
 
-  it('lets the worker in beside any number of strangers that say nothing, too much, or too little', async () => {
+  it('accepts the worker among many unknown peers that send nothing, too much, or too little', async () => {
     const opening = session.open(buffer, call);
     const [, name] = /^ce2:(.+)\?/.exec(session.address)!;
     const strangers = Array.from({ length: 400 }, (_, i) => {
@@ -275,7 +275,7 @@ describe('v2Protocol, sender side', () => {
     },
   );
 
-  it('survives garbage: strangers are turned away, memory stays bounded, the worker still gets in', async () => {
+  it('survives garbage: unknown peers are disconnected, memory stays bounded, the worker can still connect', async () => {
     const opening = session.open(buffer, call);
     const before = process.memoryUsage();
     let state = 1;
@@ -325,7 +325,7 @@ describe('v2Protocol, sender side', () => {
       await finishing;
     };
 
-    it('confirms it after the update', async () => {
+    it('confirms the version after the update', async () => {
       const caller = newCaller();
       await greet(caller, 'v1');
       expect(session.held).toBe('v1');
@@ -339,7 +339,7 @@ describe('v2Protocol, sender side', () => {
       await confirming;
     });
 
-    it('tells it of a failure between its end and the confirmation', async () => {
+    it("reports a failure between the worker's end and the confirmation", async () => {
       const caller = newCaller();
       await greet(caller, 'unknown');
       await finish(caller);
@@ -353,7 +353,7 @@ describe('v2Protocol, sender side', () => {
       await expect(session.confirm!('v2', call)).rejects.toMatchObject({ message: 'another rank was lost' });
     });
 
-    it('fails where it dies before it has taken note', async () => {
+    it('fails if the worker dies before it has acknowledged the version', async () => {
       const caller = newCaller();
       await greet(caller, 'v1');
       await finish(caller);
@@ -363,7 +363,7 @@ describe('v2Protocol, sender side', () => {
       await expect(confirming).rejects.toMatchObject({ code: 'CE_WORKER_LOST', rank: 3 });
     });
 
-    it('breaks off where the worker confirms before it is told', async () => {
+    it('ends the session if the worker confirms before it is told to', async () => {
       const caller = newCaller();
       await greet(caller, 'v1');
       const finishing = session.finish(call);
@@ -382,7 +382,7 @@ describe('v2Protocol, sender side', () => {
       ['too much', 'x'.repeat(1000), 'unknown'],
       ['a number', 7, undefined],
       ['nothing', undefined, undefined],
-    ])('believes it where it holds %s', async (_, holds, held) => {
+    ])('accepts the version if it is %s', async (_, holds, held) => {
       const caller = newCaller();
       await greet(caller, holds);
       expect(session.held).toBe(held);
@@ -395,7 +395,7 @@ describe('v2Protocol, sender side', () => {
     });
   });
 
-  describe('reopened for a worker that loads once more', () => {
+  describe('reopened for a worker that loads again', () => {
     /** A whole update of no buckets. */
     async function wholeUpdate(caller: RawCaller, from: number): Promise<void> {
       const opening = session.open(buffer, call);
@@ -410,7 +410,7 @@ describe('v2Protocol, sender side', () => {
       await finishing;
     }
 
-    it.each(['before', 'after'])('takes a worker that comes %s it is reopened', async (when) => {
+    it.each(['before', 'after'])('accepts a worker that connects %s it is reopened', async (when) => {
       const first = newCaller();
       first.hello();
       await wholeUpdate(first, 0);
@@ -426,7 +426,7 @@ describe('v2Protocol, sender side', () => {
       expect(second.received.map(({ type }) => type)).toEqual(['welcome', 'release', 'finish']);
     });
 
-    it('ends the wait for a worker that does not come, and nothing else', async () => {
+    it('ends the wait for a worker that does not connect, and nothing else', async () => {
       const first = newCaller();
       first.hello();
       await wholeUpdate(first, 0);

@@ -18,7 +18,7 @@ describe('sender and worker in one process', () => {
   afterEach(() => sender.close());
   afterAll(() => device.close());
 
-  it('brings every byte, and reuses its memory in the next update', async () => {
+  it('delivers every byte, and reuses its memory in the next update', async () => {
     await using worker = copyingWorker({ device });
     for (const seed of [0, 1]) {
       const sent = buckets.map((bucket) =>
@@ -69,7 +69,7 @@ describe('sender and worker in one process', () => {
     await expect(() => update[Symbol.asyncIterator]().next()).rejects.toThrow(TypeError);
   });
 
-  it('views dtypes as the arrays that JavaScript has, and leaves the others bytes', async () => {
+  it('views dtypes as typed arrays if JavaScript has them, and as bytes otherwise', async () => {
     const sent = [
       [testTensor('f32', [4]), testTensor('i64', [3], 'I64'), testTensor('bf16', [5], 'BF16')],
       [testTensor('f8', [7], 'F8_E4M3'), testTensor('scalar', []), testTensor('empty', [0, 4])],
@@ -93,7 +93,7 @@ describe('sender and worker in one process', () => {
     });
   });
 
-  it('takes 20,000 tiny tensors in one bucket', async () => {
+  it('accepts 20,000 tiny tensors in one bucket', async () => {
     const sent = [Array.from({ length: 20_000 }, (_, at) => testTensor(`t${at}`, [at % 3]))];
     sender = await Sender.create(device, 20_000 * 256);
     await using worker = copyingWorker({ device });
@@ -103,7 +103,7 @@ describe('sender and worker in one process', () => {
     expect(Object.fromEntries(await worker.digests())).toEqual(digestsOf(sent));
   });
 
-  it('keeps as many buckets in flight as the credits say, and acknowledges in any order', async () => {
+  it('keeps as many buckets in flight as it has credits, and acknowledges in any order', async () => {
     sender = await Sender.create(device, 64 * 1024, { slots: 4 });
     const opening = sender.session.open(sender.buffer, call);
     const update = await receiveUpdate(sender.session.address, { device, credits: 3 });
@@ -127,7 +127,7 @@ describe('sender and worker in one process', () => {
     await Promise.all([sender.session.finish(call), reading.then(() => update.finished())]);
   });
 
-  it.each(['break', 'throw'])('fails the update when the loop is left by %s', async (how) => {
+  it.each(['break', 'throw'])('fails the update if the loop is left by %s', async (how) => {
     sender = await Sender.create(device, 64 * 1024);
     const sending = sender.send(buckets).catch((error: unknown) => error);
     const update = await receiveUpdate(sender.session.address, { device });
@@ -151,7 +151,7 @@ describe('sender and worker in one process', () => {
     expect(update.signal.aborted).toBe(true);
   });
 
-  it('tells the sender the error of a callback, with its stack, and throws it here', async () => {
+  it('reports the error of a callback to the sender, with its stack, and throws it here', async () => {
     sender = await Sender.create(device, 64 * 1024);
     const sending = sender.send(buckets).catch((error: unknown) => error);
     const update = await receiveUpdate(sender.session.address, { device });
@@ -167,7 +167,7 @@ describe('sender and worker in one process', () => {
     });
   });
 
-  it('finishes only what was read, and tells the sender the error of the post-load hook', async () => {
+  it('finishes only what was read, and reports the error of the post-load hook to the sender', async () => {
     sender = await Sender.create(device, 64 * 1024);
     const sending = sender.send(buckets).catch((error: unknown) => error);
     const update = await receiveUpdate(sender.session.address, { device });
@@ -185,7 +185,7 @@ describe('sender and worker in one process', () => {
     });
   });
 
-  it('rejects here when the update fails elsewhere, at once, also in the middle of a bucket', async () => {
+  it('rejects here when the update fails elsewhere, at once, even during a bucket', async () => {
     sender = await Sender.create(device, 64 * 1024);
     const opening = sender.session.open(sender.buffer, call);
     const update = await receiveUpdate(sender.session.address, { device });
@@ -209,7 +209,7 @@ describe('sender and worker in one process', () => {
     await failing;
   });
 
-  it('fails when the signal fires, and on silence', async () => {
+  it('fails when the signal fires, and after a time without messages', async () => {
     const late = new AbortController();
     for (const options of [{ signal: late.signal }, { timeoutMs: 1_000 }]) {
       sender = await Sender.create(device, 64 * 1024);
@@ -227,7 +227,7 @@ describe('sender and worker in one process', () => {
     }
   });
 
-  it('refuses a wrong key, another device, and an address where nobody listens', async () => {
+  it('refuses a wrong key, another device, and an address without a listener', async () => {
     sender = await Sender.create(device, 4096);
     const { address } = sender.session;
     await expect(receiveUpdate(address.replace(/.{4}$/, '0000'), { device })).rejects.toMatchObject({

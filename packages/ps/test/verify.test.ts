@@ -95,7 +95,7 @@ describe.each(['sample', 'full'] as const)('an update that verifies (%s)', (veri
   describe('in buckets', () => {
     const options = { strategy: 'buckets', verify, bucketBytes: 8192 } as const;
 
-    it('finds a flipped bit in the pool', async () => {
+    it('detects a flipped bit in the pool', async () => {
       const damage = new Damage();
       const world = await start(1, { around: { device: (device) => damage.device(device, 'h2d') } });
       const tensors = modelTensors(1);
@@ -106,7 +106,7 @@ describe.each(['sample', 'full'] as const)('an update that verifies (%s)', (veri
       expect(await expectFound(world, damage, options, tensors)).toMatch(/row|expert|column/);
     });
 
-    it.each(RING_DAMAGE)('finds %s in the ring of a rank', async (_, change) => {
+    it.each(RING_DAMAGE)('detects %s in the ring of a rank', async (_, change) => {
       const damage = new Damage();
       const world = await start(1, { around: { device: (device) => damage.device(device, 'h2d') } });
       const tensors = modelTensors(2);
@@ -115,7 +115,7 @@ describe.each(['sample', 'full'] as const)('an update that verifies (%s)', (veri
       await expectFound(world, damage, options, tensors);
     });
 
-    it('finds a flipped bit in the ring that several ranks share', async () => {
+    it('detects a flipped bit in the ring that several ranks share', async () => {
       const damage = new Damage();
       const around = (device: Parameters<Damage['device']>[0], rank: number) =>
         rank === 1 ? damage.device(device, 'h2d') : device;
@@ -126,7 +126,7 @@ describe.each(['sample', 'full'] as const)('an update that verifies (%s)', (veri
       await expectFound(world, damage, options, tensors);
     });
 
-    it('finds a flipped bit in what was read from a peer', async () => {
+    it('detects a flipped bit in bytes from a peer', async () => {
       const owners = await start(1, { p2p: true });
       const tensors = modelTensors(4);
       await owners.registerTensors('a', tensors);
@@ -138,10 +138,10 @@ describe.each(['sample', 'full'] as const)('an update that verifies (%s)', (veri
     });
   });
 
-  describe('by pulling', () => {
+  describe('with a pull', () => {
     const options = { strategy: 'pull', verify } as const;
 
-    it('finds a flipped bit in the pool', async () => {
+    it('detects a flipped bit in the pool', async () => {
       const damage = new Damage();
       const world = await start(1, { sharePools: true, around: { device: (device) => damage.device(device, 'h2d') } });
       const tensors = modelTensors(5);
@@ -152,7 +152,7 @@ describe.each(['sample', 'full'] as const)('an update that verifies (%s)', (veri
       await expectFound(world, damage, options, tensors);
     });
 
-    it.each(RING_DAMAGE)('finds %s in the ring of the host', async (_, change) => {
+    it.each(RING_DAMAGE)('detects %s in the ring of the host', async (_, change) => {
       const damage = new Damage();
       const world = await start(1, { around: { device: (device) => damage.device(device, 'pull') } });
       const tensors = modelTensors(6);
@@ -161,7 +161,7 @@ describe.each(['sample', 'full'] as const)('an update that verifies (%s)', (veri
       await expectFound(world, damage, options, tensors);
     });
 
-    it('finds a flipped bit in what was read from a peer', async () => {
+    it('detects a flipped bit in bytes from a peer', async () => {
       const owners = await start(1, { p2p: true });
       const tensors = modelTensors(7);
       await owners.registerTensors('a', tensors);
@@ -200,7 +200,7 @@ describe.each(['sample', 'full'] as const)('an update that verifies (%s)', (veri
       ],
     ];
 
-    it.each(wrongCopies)('finds a worker that %s', async (_, alter) => {
+    it.each(wrongCopies)('detects a worker that %s', async (_, alter) => {
       const damage = new Damage();
       const world = await start(1, {
         sharePools: true,
@@ -215,7 +215,7 @@ describe.each(['sample', 'full'] as const)('an update that verifies (%s)', (veri
       await expectFound(world, damage, options, tensors);
     });
 
-    it('finds a bit that flips in a parameter of one of two ranks, in a slice that both make up', async () => {
+    it('detects a flipped bit in a parameter of one of two ranks, in a slice that both hold', async () => {
       const damage = new Damage();
       const world = await start(2, {
         sharePools: true,
@@ -245,7 +245,7 @@ describe.each(['sample', 'full'] as const)('an update that verifies (%s)', (veri
       await utimes(path, WRITTEN_AT, WRITTEN_AT);
     }
 
-    it.each(['buckets', 'pull'] as const)('finds other bytes in a file that streams (%s)', async (strategy) => {
+    it.each(['buckets', 'pull'] as const)('detects a changed file that streams (%s)', async (strategy) => {
       const world = await start(1);
       const tensors = modelTensors(11);
       const path = join(folder, 'weights.safetensors');
@@ -266,26 +266,29 @@ describe.each(['sample', 'full'] as const)('an update that verifies (%s)', (veri
       });
     });
 
-    it.each([{ stream: false }, { stream: true }])('finds other bytes in a file in place (%o)', async (source) => {
-      const shared = await mkdtemp('/dev/shm/checkpoint-engine-verify-');
-      try {
-        const world = await start(1);
-        const tensors = modelTensors(12);
-        const path = join(shared, 'weights.safetensors');
-        const dataAt = await write(path, tensors);
-        await world.register('a', () => ({ files: path, keepFiles: true, ...source }));
-        await world.update('a', { strategy: 'buckets', verify });
-        await damageFile(path, dataAt + 10);
-        // A file that gets another name may have another time of change.
-        await link(path, `${path}.other`);
-        const update = world.update('a', { strategy: 'buckets', verify });
-        await expect(update).rejects.toMatchObject({ code: 'CE_DIGEST_MISMATCH', tensor: tensors[0]!.name });
-      } finally {
-        await rm(shared, { recursive: true });
-      }
-    });
+    it.each([{ stream: false }, { stream: true }])(
+      'detects a changed file that is used in place (%o)',
+      async (source) => {
+        const shared = await mkdtemp('/dev/shm/checkpoint-engine-verify-');
+        try {
+          const world = await start(1);
+          const tensors = modelTensors(12);
+          const path = join(shared, 'weights.safetensors');
+          const dataAt = await write(path, tensors);
+          await world.register('a', () => ({ files: path, keepFiles: true, ...source }));
+          await world.update('a', { strategy: 'buckets', verify });
+          await damageFile(path, dataAt + 10);
+          // A file that gets another name may have another time of change.
+          await link(path, `${path}.other`);
+          const update = world.update('a', { strategy: 'buckets', verify });
+          await expect(update).rejects.toMatchObject({ code: 'CE_DIGEST_MISMATCH', tensor: tensors[0]!.name });
+        } finally {
+          await rm(shared, { recursive: true });
+        }
+      },
+    );
 
-    it('finds a flipped bit in a pool that was read in the background', async () => {
+    it('detects a flipped bit in a pool that was read in the background', async () => {
       const damage = new Damage();
       const world = await start(1, { around: { device: (device) => damage.device(device, 'h2d') } });
       const tensors = modelTensors(13);
@@ -302,7 +305,7 @@ describe.each(['sample', 'full'] as const)('an update that verifies (%s)', (veri
 });
 
 describe('an update', () => {
-  it('that does not verify takes what is there', async () => {
+  it('without verification accepts any bytes', async () => {
     const damage = new Damage();
     const world = await start(1, { around: { device: (device) => damage.device(device, 'h2d') } });
     await world.registerTensors('a', modelTensors(1));
@@ -311,7 +314,7 @@ describe('an update', () => {
     expect(result!.verified).toEqual({ mode: 'off', arrivedBytes: 0, heldBytes: 0, unverifiedTensors: 0 });
   });
 
-  it('says what it verified', async () => {
+  it('reports what it verified', async () => {
     const world = await start(2, { sharePools: true });
     const tensors = modelTensors(1);
     await world.registerTensors('a', tensors);
@@ -342,7 +345,7 @@ describe('an update', () => {
 describe('verify', () => {
   const sourceOf = (tensors: readonly NamedTensor[]): CheckpointSource => ({ tensors });
 
-  it('reports what engines hold of a checkpoint, without bringing it', async () => {
+  it('compares the weights of engines with a checkpoint, without loading it', async () => {
     const world = await start(2, { sharePools: true });
     const tensors = modelTensors(1);
     await world.registerTensors('a', tensors);
@@ -369,7 +372,7 @@ describe('verify', () => {
     await expectHeld(world, tensors);
   });
 
-  it('says that a worker cannot tell', async () => {
+  it('reports that a worker cannot report digests', async () => {
     const keep = () => ({ keep: wholeOf, inBuckets: () => true });
     const world = await start(1, { keepOf: keep });
     await world.servers[0]!.registerCheckpoint('a', sourceOf(modelTensors(1)));

@@ -47,7 +47,7 @@ describe('updatePage', () => {
     expect(page.length).toBeLessThan(2 ** 20);
   });
 
-  it('escapes what it is given', () => {
+  it('escapes its input', () => {
     expect(page).toContain('step &lt;100&gt; into 2 ranks');
     expect(page).toContain('The &quot;ring&quot; is small');
     expect(page).not.toContain('<100>');
@@ -68,7 +68,7 @@ describe('updatePage', () => {
     expect(pulled).toContain('25.0 % of what a broadcast to every rank moves');
   });
 
-  it('shows why an update failed, and needs no timeline for it', () => {
+  it('shows why an update failed, without a timeline', () => {
     const error = { code: 'CE_WORKER_FAILED', what: 'The worker raised', hint: 'Read its log' };
     const failed = updatePage({ ...update, outcome: 'failed', error, ranks: [{ ...rank(0), spans: [], phases: [] }] });
     for (const text of ['failed', 'CE_WORKER_FAILED: The worker raised', 'Read its log'])

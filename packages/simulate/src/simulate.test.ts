@@ -78,7 +78,7 @@ const stageBytes = ({ stages }: SimulationResult, stage: string): number =>
   stages.find((one) => one.stage === stage)?.sizeBytes ?? 0;
 
 describe('simulate', () => {
-  it('gives equal results for equal input', () => {
+  it('returns equal results for equal input', () => {
     fc.assert(
       fc.property(given, (one) => {
         expect(run(one)).toEqual(run(one));
@@ -87,7 +87,7 @@ describe('simulate', () => {
     );
   });
 
-  it('is never faster than a link can carry its bytes', () => {
+  it('is never faster than its links', () => {
     fc.assert(
       fc.property(given, (one) => {
         const { links, totalMs } = run(one);
@@ -143,7 +143,7 @@ describe('simulate', () => {
     );
   });
 
-  it('lets each rank keep its part, and all ranks of an instance everything', () => {
+  it('lets each rank keep its part, and all ranks of an instance the complete model', () => {
     fc.assert(
       fc.property(given, (one) => {
         const result = run({ ...one, method: 'pull', source: 'memory', hosts: 1 });

@@ -11,7 +11,7 @@ const refused = (what: string | RegExp) =>
   expect.objectContaining({ code: 'CE_CONFIG_INVALID', message: expect.stringMatching(what) });
 
 describe('checkTopology', () => {
-  it('takes a preset and what overrides it', () => {
+  it('accepts a preset and its overrides', () => {
     const topology = checkTopology({ preset: 'h20', hosts: 2, gpu: { pcieGBps: 25 } });
     expect(topology).toMatchObject({ hosts: 2, gpusPerHost: 8, gpu: { name: 'H20', pcieGBps: 25 } });
   });

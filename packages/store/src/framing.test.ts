@@ -12,7 +12,7 @@ const size = fc.oneof(
 
 const asNumbered = (value: unknown): { n: number } => value as { n: number };
 
-test('any values come out as they went in, in pieces of bounded size', () => {
+test('any values survive framing, in pieces of bounded size', () => {
   fc.assert(
     fc.property(fc.array(fc.array(size, { maxLength: 6 }), { minLength: 1, maxLength: 3 }), (messages) => {
       const writer = new MessageWriter();
@@ -46,7 +46,7 @@ test('a beat overtakes the pieces of a message without harm', () => {
   expect(Buffer.compare(received!.values[0]!, value)).toBe(0);
 });
 
-test('a message that was lost is noticed at the next one', () => {
+test('a lost message is detected at the next one', () => {
   const writer = new MessageWriter();
   const reader = new MessageReader(asNumbered);
   const [first, , third] = [1, 2, 3].map((n) => [...writer.write({ n })][0]!);
@@ -54,7 +54,7 @@ test('a message that was lost is noticed at the next one', () => {
   expect(() => reader.read(third!)).toThrow(FramingError);
 });
 
-test('what is no message is a FramingError, whatever it is', () => {
+test('invalid messages cause a FramingError', () => {
   fc.assert(
     fc.property(fc.array(fc.uint8Array({ maxLength: 40 }), { maxLength: 4 }), (frames) => {
       try {

@@ -49,7 +49,7 @@ const fired = (signal: AbortSignal): Promise<unknown> =>
   );
 
 describe('values, counters and meetings', () => {
-  test('set, get, wait and add are seen by every rank', async () => {
+  test('set, get, wait and add are visible to every rank', async () => {
     const [a, b] = (await world(2)) as [Store, Store];
     expect(await a.get('k')).toBeUndefined();
     const waiting = b.wait('k');
@@ -62,7 +62,7 @@ describe('values, counters and meetings', () => {
     expect(await b.add('n', -5)).toBe(-3);
   });
 
-  test('allGather gives every member the values in the order of the members', async () => {
+  test('allGather returns the values to every member in member order', async () => {
     const stores = await world(4);
     const epochs = stores.filter(({ rank }) => rank !== 2).map((store) => store.epoch('g', [3, 0, 1]));
     expect(epochs[0]!.members).toEqual([0, 1, 3]);
@@ -70,7 +70,7 @@ describe('values, counters and meetings', () => {
     for (const values of all) expect(values.map(text)).toEqual(['r0', 'r1', 'r3']);
   });
 
-  test('allGather leaves out whose values are not wanted and who wants none', async () => {
+  test('allGather omits values of ranks that do not contribute, and ranks that do not receive', async () => {
     const stores = await world(3);
     const name = (store: Store): Uint8Array => bytes(`r${store.rank}`);
     const atOne = await Promise.all(stores.map((store) => store.allGather('x', name(store), { to: [1] })));
@@ -80,7 +80,7 @@ describe('values, counters and meetings', () => {
     await expect(stores[0]!.allGather('x', bytes(''), { to: [3] })).rejects.toThrow(RangeError);
   });
 
-  test('a barrier name is used again and again, and the fast rank never runs ahead by more than one', async () => {
+  test('a barrier name can be used repeatedly, and a fast rank is never ahead by more than one', async () => {
     const stores = await world(3);
     let done = 0;
     await Promise.all(
@@ -95,7 +95,7 @@ describe('values, counters and meetings', () => {
     expect(done).toBe(150);
   });
 
-  test('a 20 MB value and a mix of sizes come back byte for byte', async () => {
+  test('a 20 MB value and a mix of sizes arrive byte for byte', async () => {
     const [a, b] = (await world(2)) as [Store, Store];
     const big = randomBytes(20_000_003);
     await a.set('big', big);
@@ -119,7 +119,7 @@ describe('values, counters and meetings', () => {
 });
 
 describe('time-outs and aborts', () => {
-  test('a barrier that is not reached names itself and the ranks that are missing', async () => {
+  test('a barrier that is not reached names itself and the missing ranks', async () => {
     const started = await server(4);
     const stores = await Promise.all([0, 1, 2].map((rank) => join(started, rank, 4)));
     const [a, b] = stores.map((store) => store.epoch('u1')) as [Store, Store];
@@ -135,7 +135,7 @@ describe('time-outs and aborts', () => {
     });
   });
 
-  test('a call that timed out is as if it had not been made', async () => {
+  test('a call that timed out has no effect', async () => {
     const [a, b] = (await world(2)) as [Store, Store];
     await expect(a.barrier('x', { timeoutMs: 30 })).rejects.toMatchObject({ code: 'CE_TIMEOUT' });
     let through = false;
@@ -148,7 +148,7 @@ describe('time-outs and aborts', () => {
     await late;
   });
 
-  test('an AbortSignal ends a call with its reason, and no listener stays', async () => {
+  test('an AbortSignal ends a call with its reason, and leaves no listener', async () => {
     const [a] = (await world(2)) as [Store];
     const controller = new AbortController();
     const { signal } = controller;
@@ -204,7 +204,7 @@ describe('epochs', () => {
     await Promise.all([a, b, c].map((store) => store.epoch('u-2').barrier('x')));
   });
 
-  test('an abort reaches scopes inside and a member that opens the scope later', async () => {
+  test('an abort reaches inner scopes and a member that opens the scope later', async () => {
     const [a, b] = (await world(2)) as [Store, Store];
     const inner = b.epoch('u').epoch('nccl');
     expect(inner.epochName).toBe('u/nccl');
@@ -214,7 +214,7 @@ describe('epochs', () => {
     expect(await fired(a.epoch('u').epoch('late').signal)).toMatchObject({ code: 'CE_TRANSPORT_FAILED' });
   });
 
-  test('other members on another rank fail the epoch everywhere', async () => {
+  test('different members on another rank fail the epoch everywhere', async () => {
     const [a, b] = (await world(3)) as [Store, Store];
     const ea = a.epoch('u', [0, 1]);
     await ea.add('n', 1);
@@ -227,7 +227,7 @@ describe('epochs', () => {
     }
   });
 
-  test('a closed epoch is forgotten when every member closed it; until then its name is spent', async () => {
+  test('a closed epoch is forgotten when every member has closed it; until then its name cannot be used', async () => {
     const [a, b] = (await world(2)) as [Store, Store];
     const [ea, eb] = [a.epoch('u'), b.epoch('u')];
     await ea.set('k', bytes('v'));
@@ -254,10 +254,10 @@ describe('epochs', () => {
   });
 });
 
-describe('ranks that go and come', () => {
+describe('ranks that leave and join', () => {
   const fast = { heartbeatMs: 40, lostAfterMs: 200 };
 
-  test('a rank that leaves fails those who need it at once, and new epochs without it work', async () => {
+  test('a rank that leaves fails the calls that need it at once, and new epochs without it work', async () => {
     const [a, b, c] = (await world(3)) as [Store, Store, Store];
     const [ea, eb] = [a, b].map((store) => store.epoch('u')) as [Store, Store];
     const pair = [a, b].map((store) => store.epoch('pair', [0, 1])) as [Store, Store];
@@ -290,7 +290,7 @@ describe('ranks that go and come', () => {
     await ea.add('still', 1);
   });
 
-  test('a rank that comes back makes the world whole: outermost scope and new epochs work', async () => {
+  test('a rank that returns completes the world: outermost scope and new epochs work', async () => {
     const started = await server(2);
     const a = await join(started, 0, 2);
     const b = await join(started, 1, 2);
@@ -307,7 +307,7 @@ describe('ranks that go and come', () => {
     expect(await a.get('k')).toBeUndefined();
   });
 
-  test('a stalled event loop of our own loses nobody', async () => {
+  test('a stalled event loop of this process loses no rank', async () => {
     const [a, b] = (await world(2, fast)) as [Store, Store];
     const until = performance.now() + 600;
     while (performance.now() < until);
@@ -316,7 +316,7 @@ describe('ranks that go and come', () => {
     expect(a.signal.aborted).toBe(false);
   });
 
-  test('a second process with a live rank is refused, another world size too', async () => {
+  test('a second process with a live rank is refused, and so is another world size', async () => {
     const started = await server(2);
     const a = await join(started, 0, 2);
     await expect(join(started, 0, 2)).rejects.toMatchObject({
@@ -331,7 +331,7 @@ describe('ranks that go and come', () => {
     await a.add('alive', 1);
   });
 
-  test('a server that closes at once still delivers what was on its way', async () => {
+  test('a server that closes at once still delivers pending messages', async () => {
     const started = await server(2);
     const [a, b] = await Promise.all([join(started, 0, 2), join(started, 1, 2)]);
     const big = new Uint8Array(60_000_000).fill(3);
@@ -356,7 +356,7 @@ describe('ranks that go and come', () => {
 });
 
 describe('tokens', () => {
-  test('a world with a token works, and its texts never hold the token', async () => {
+  test('a world with a token works, and no text contains the token', async () => {
     const lines: string[] = [];
     const log = (fields: object, message: string): void => void lines.push(JSON.stringify(fields) + message);
     const logger = { debug: log, info: log, warn: log, error: log };
@@ -371,7 +371,7 @@ describe('tokens', () => {
     ['a wrong token', 'right', 'wrong'],
     ['no token', 'right', undefined],
     ['a token where the server has none', undefined, 'right'],
-  ])('%s: no way in, and the error names what to check', async (_name, ours, theirs) => {
+  ])('%s: the rank cannot join, and the error names what to check', async (_name, ours, theirs) => {
     const started = await server(2, { token: ours });
     const failure = join(started, 1, 2, { token: theirs, timeoutMs: 400 });
     await expect(failure).rejects.toMatchObject({
@@ -381,7 +381,7 @@ describe('tokens', () => {
     });
   });
 
-  test('who knows the server key alone, and not the token, is refused by its proof', async () => {
+  test('a peer that knows the server key but not the token is refused by its proof', async () => {
     const { address } = await server(2, { token: 'right' });
     const keys = { ...deriveTokenKeys('right'), proofKey: deriveTokenKeys('wrong').proofKey };
     const nothing = (): void => {};
@@ -407,7 +407,7 @@ describe('tokens', () => {
 });
 
 describe('opening', () => {
-  test('a port that is taken is named', async () => {
+  test('a port in use is named', async () => {
     const { port } = await server(2);
     await expect(startStoreServer({ port, worldSize: 2 })).rejects.toMatchObject({
       code: 'CE_ADDRESS_IN_USE',
@@ -431,7 +431,7 @@ describe('opening', () => {
     }
   });
 
-  test('a server that is closed leaves its port free at once', async () => {
+  test('a closed server frees its port at once', async () => {
     let port = 0;
     for (let i = 0; i < 30; i++) {
       const server = await startStoreServer({ port, worldSize: 2 });
@@ -440,7 +440,7 @@ describe('opening', () => {
     }
   });
 
-  test('a rank gets through to the server although something else took its first connection and said nothing', async () => {
+  test('a rank reaches the server although another process took its first connection and sent nothing', async () => {
     const silent = createServer();
     await new Promise<void>((resolve) => silent.listen(0, '127.0.0.1', resolve));
     const { port: masterPort } = silent.address() as AddressInfo;
@@ -454,7 +454,7 @@ describe('opening', () => {
     connection.destroy();
   }, 25_000);
 
-  test('an abort ends the joining', async () => {
+  test('an abort ends joining', async () => {
     const controller = new AbortController();
     const joining = openStore({ rank: 1, worldSize: 2, masterPort: 1, signal: controller.signal });
     setTimeout(() => controller.abort(), 20);

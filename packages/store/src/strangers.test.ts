@@ -60,7 +60,7 @@ async function pour(socket: Socket, bytes: Uint8Array, mostBytes: number): Promi
   }
 }
 
-describe('what a stranger says to the store', () => {
+describe('messages of an unauthenticated peer', () => {
   test.each<[string, Uint8Array[]]>([
     ['a protocol that is a map', [first, hello({ protocol: { toString: 1 } })]],
     ['a rank that is a map', [first, hello({ rank: { toString: 1 } })]],
@@ -71,7 +71,7 @@ describe('what a stranger says to the store', () => {
     ['nothing', [encode(null), encode(null)]],
     ['a hello of a megabyte', [first, hello({ more: 'x'.repeat(2 ** 20) })]],
     ['a message in a thousand frames', Array.from({ length: 1_000 }, () => first)],
-  ])('costs nothing: %s', async (_, frames) => {
+  ])('cost nothing: %s', async (_, frames) => {
     const { server, stores } = await world();
     const dealer = new Dealer({ linger: 500 });
     open.push(dealer);
@@ -85,7 +85,7 @@ describe('what a stranger says to the store', () => {
     await meet(stores);
   });
 
-  test('a message that never ends is cut off', async () => {
+  test('an endless message is cut off', async () => {
     const { server, stores } = await world();
     const { socket, closed } = stranger(server.port);
     const before = process.memoryUsage().rss;
@@ -103,7 +103,7 @@ describe('what a stranger says to the store', () => {
     await meet(stores);
   });
 
-  test('a member of the world that sends a message without end, or garbage, is cut off, and the others go on', async () => {
+  test('a member of the world that sends an endless message, or garbage, is disconnected, and the others continue', async () => {
     const { server, stores } = await world();
     await stores[1]!.close();
     const { socket, closed } = stranger(server.port, 'x');
@@ -123,7 +123,7 @@ describe('what a stranger says to the store', () => {
     await meet([stores[0]!, next]);
   });
 
-  test('idle connections take a bounded number of descriptors, and keep no rank out', async () => {
+  test('idle connections use a bounded number of descriptors, and do not block ranks', async () => {
     const server = await startStoreServer({ port: 0, worldSize: 2 });
     open.push(server);
     const idle = Array.from({ length: 300 }, () => connect(server.port, '127.0.0.1'));
@@ -139,7 +139,7 @@ describe('what a stranger says to the store', () => {
   });
 });
 
-describe('what a false server says to a rank', () => {
+describe('messages of a false server to a rank', () => {
   const join = (address: string) => connectStore({ address, rank: 1, worldSize: 2, timeoutMs: 1_500 });
 
   test.each<[string, Uint8Array]>([
@@ -156,7 +156,7 @@ describe('what a false server says to a rank', () => {
     ['an unknown message', encode([{ t: '__proto__' }, []])],
     ['lists that promise more than there is', bomb],
     ['a value that is promised and never comes', encode([{ t: 'ping' }, [2 ** 30]])],
-  ])('ends the joining with an error of ours: %s', async (_, head) => {
+  ])('end joining with an error of this project: %s', async (_, head) => {
     const router = new Router();
     await router.bind('tcp://127.0.0.1:*');
     open.push(router);
@@ -168,7 +168,7 @@ describe('what a false server says to a rank', () => {
     expect(process.memoryUsage().arrayBuffers - before).toBeLessThan(64 * 2 ** 20);
   });
 
-  test('a message that never ends does not fill the memory', async () => {
+  test('an endless message does not fill the memory', async () => {
     let sentBytes = 0;
     const server: Server = createServer((socket) => {
       socket.on('error', () => {}).resume();
@@ -194,7 +194,7 @@ describe('parsing a message', () => {
   const names = ['t', 'id', 'op', 'scope', 'generation', 'key', 'members', 'error', 'rank', 'protocol', 'worldSize'];
   const message = fc.dictionary(fc.constantFrom(...names), field);
 
-  test('gives a message or a TypeError, whatever it is', () => {
+  test('returns a message or a TypeError for any input', () => {
     fc.assert(
       fc.property(fc.oneof(fc.anything(), message), (value) => {
         for (const parse of [parseHello, parseClientMessage, parseServerMessage]) {
@@ -211,6 +211,6 @@ describe('parsing a message', () => {
   });
 });
 
-test('a port is found in an address', () => {
+test('finds the port in an address', () => {
   expect(portOf('tcp://[::1]:7')).toBe(7);
 });

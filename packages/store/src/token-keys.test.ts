@@ -9,7 +9,7 @@ test('keys are the same for the same token, and differ for another', () => {
   expect(new Set([a.serverSecretKey, a.serverPublicKey, other.serverSecretKey, other.serverPublicKey]).size).toBe(4);
 });
 
-test('a proof holds for its challenge, client, rank and token alone', () => {
+test('a proof is valid only for its challenge, client, rank and token', () => {
   const keys = deriveTokenKeys('t');
   const subject = { nonce: new Uint8Array(32).fill(7), identity: 'id', rank: 1, worldSize: 2 };
   const mac = prove(keys, subject);

@@ -35,14 +35,14 @@ async function lossAfter(ranks: RankProcess[], without: number, event: () => voi
 }
 
 describe('a rank is lost', () => {
-  test.each([2, 0])('kill -9 of rank %i: every other rank hears of it within 10 s', async (victim) => {
+  test.each([2, 0])('kill -9 of rank %i: every other rank learns it within 10 s', async (victim) => {
     const { ranks } = await world(3);
     const { errors, tookMs } = await lossAfter(ranks, victim, () => ranks[victim]!.kill('SIGKILL'));
     for (const error of errors) expect(error).toMatchObject({ code: 'CE_RANK_LOST', peer: victim });
     expect(tookMs).toBeLessThan(10_000);
   });
 
-  test('a stopped rank is lost to the others; when it goes on it learns that it was', async () => {
+  test('the others lose a stopped rank, which learns it when it continues', async () => {
     const { ranks } = await world(3, { heartbeatMs: 100, lostAfterMs: 1_500 });
     const { errors, tookMs } = await lossAfter(ranks, 1, () => ranks[1]!.kill('SIGSTOP'));
     for (const error of errors) expect(error).toMatchObject({ code: 'CE_RANK_LOST', peer: 1 });
@@ -81,7 +81,7 @@ describe('a rank is lost', () => {
     await Promise.all(again.map((rank) => rank.call('barrier', 'u', 'x')));
   });
 
-  test('a rank that closes ends by itself: no timer or socket keeps its process', async () => {
+  test('a rank that closes ends: no timer or socket keeps its process alive', async () => {
     const { ranks } = await world(2, { token: 'secret' });
     await ranks[1]!.call('close', '');
     ranks[1]!.process.stdin!.end();
@@ -97,7 +97,7 @@ describe('joining', () => {
   test.each([
     ['another token', 'wrong-token'],
     ['no token', undefined],
-  ])('%s: unreachable, and nothing says the token', async (_name, token) => {
+  ])('%s: unreachable, and no text contains the token', async (_name, token) => {
     const masterPort = await freePort();
     const right = 'right-token-of-this-world';
     const zero = start({ rank: 0, worldSize: 2, masterPort, token: right });
@@ -111,7 +111,7 @@ describe('joining', () => {
     expect(await member.joined).toBeUndefined();
   });
 
-  test('a port that is taken is named, with what to set', async () => {
+  test('a port in use is named, with the variable to set', async () => {
     const { masterPort } = await world(2);
     const second = start({ rank: 0, worldSize: 2, masterPort });
     expect(await second.joined).toMatchObject({
@@ -121,7 +121,7 @@ describe('joining', () => {
     });
   });
 
-  test('ranks may come long before rank 0', async () => {
+  test('ranks may start long before rank 0', async () => {
     const masterPort = await freePort();
     const one = start({ rank: 1, worldSize: 2, masterPort, token: 't' });
     await new Promise((resolve) => setTimeout(resolve, 2_500));
@@ -163,7 +163,7 @@ describe('Deno', () => {
     expect(await ranks[0]!.exited).toBe(0);
   });
 
-  test('waiting in Deno burns no core', async () => {
+  test('waiting in Deno uses no CPU', async () => {
     const masterPort = await freePort();
     const ranks = [0, 1].map((rank) => start({ rank, worldSize: 2, masterPort }, 'deno'));
     for (const rank of ranks) expect(await rank.joined).toBeUndefined();

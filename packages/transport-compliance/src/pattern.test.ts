@@ -36,13 +36,13 @@ describe('writePattern', () => {
     }
   });
 
-  it('goes on beyond 4 GiB', () => {
+  it('continues beyond 4 GiB', () => {
     expect(likeness(bytes(pattern, 2 ** 32 + 5, 1000), bytes(pattern, 5, 1000))).toBeLessThan(0.05);
   });
 });
 
 describe('findMismatch', () => {
-  it('finds nothing where all is right', () => {
+  it('finds nothing if everything is right', () => {
     expect(findMismatch(pattern, 7, bytes(pattern, 7, 1000))).toBeUndefined();
   });
 

@@ -41,7 +41,7 @@ const codeOfOpening = (env: Record<string, string>) =>
   );
 
 describe('without a usable NCCL', () => {
-  it('names the file that CHECKPOINT_ENGINE_NCCL_LIB names and that is not there', () => {
+  it('names the missing file of CHECKPOINT_ENGINE_NCCL_LIB', () => {
     const env = { CHECKPOINT_ENGINE_NCCL_LIB: join(folder, 'nothing', 'libnccl.so.2') };
     const found = availability(env);
     expect(found).toMatchObject({
@@ -95,7 +95,7 @@ describe.skipIf(noCompiler !== '')(`with a library made for it${noCompiler && ` 
     expect(codeOfOpening(env)).toBe('CE_LIBRARY_TOO_OLD');
   });
 
-  it('opens one that is new enough', () => {
+  it('opens a version that is new enough', () => {
     const env = buildFakes();
     expect(availability(env)).toEqual({ available: true, path: env.CHECKPOINT_ENGINE_NCCL_LIB, version: '2.28.9' });
     expect(availability({ ...env, FAKE_NCCL_VERSION: '21703' })).toMatchObject({

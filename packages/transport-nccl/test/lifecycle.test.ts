@@ -41,21 +41,21 @@ describe.skipIf(noCompiler !== '')(`a process with communicators${noCompiler && 
   };
   const quiet = (output: string) => ({ status: 0, signal: null, output, errors: '' });
 
-  it('ends by itself when everything is closed', () => {
+  it('ends when everything is closed', () => {
     const end = run(`await Promise.all([send(0), send(1)]); await closeAll(); console.log('closed');`);
     expect(end).toMatchObject(quiet('closed'));
   });
 
-  it('ends by itself with a group that is still open', () => {
+  it('ends with a group that is still open', () => {
     expect(run(`await Promise.all([send(0), send(1)]); console.log('left open');`)).toMatchObject(quiet('left open'));
   });
 
-  it('exits in the middle of a collective', () => {
+  it('exits during a collective', () => {
     const end = run(`send(1).catch(() => {}); setTimeout(() => { console.log('exit'); process.exit(0); }, 200);`);
     expect(end).toMatchObject(quiet('exit'));
   });
 
-  it('may end a worker thread in the middle of a collective', () => {
+  it('may end a worker thread during a collective', () => {
     const file = join(packageFolder, 'build', 'lifecycle-worker.mjs');
     const sending = `send(1).catch(() => {}); setTimeout(() => parentPort.postMessage('sent'), 100);`;
     writeFileSync(file, `import { parentPort } from 'node:worker_threads'; ${prelude} ${sending}`);

@@ -3,7 +3,7 @@ import { describe, expect, test } from 'vitest';
 import { encodeFrame, FrameDecoder } from './frames.ts';
 
 describe('frames', () => {
-  test('are unchanged, however the stream is split', () => {
+  test('do not change, however the stream is split', () => {
     fc.assert(
       fc.property(
         fc.array(fc.jsonValue(), { maxLength: 8 }),
@@ -28,7 +28,7 @@ describe('frames', () => {
     expect(() => [...new FrameDecoder(10).push(new Uint8Array([1, 0, 0, 0, 123]))]).toThrow(SyntaxError);
   });
 
-  test('take the limit that holds when they come', () => {
+  test('are subject to the limit at their arrival', () => {
     const decoder = new FrameDecoder(10);
     const messages = decoder.push(Buffer.concat([encodeFrame(1), encodeFrame('0123456789')]));
     expect(messages.next().value).toBe(1);

@@ -24,7 +24,7 @@ describe('planWaves', () => {
     expect(planWaves([piece(0, 0, 100, 0)], { blockBytes: 10, waveBlocks: 2 })).toEqual([]);
   });
 
-  test('moves every byte once, from where it is to where it goes, within the limits', () => {
+  test('moves every byte once, to its place, within the limits', () => {
     const sizes = fc.array(fc.record({ size: fc.nat(40), gap: fc.nat(2), far: fc.nat(2) }), { maxLength: 30 });
     fc.assert(
       fc.property(sizes, fc.integer({ min: 1, max: 16 }), fc.integer({ min: 1, max: 5 }), (parts, block, wave) => {

@@ -34,7 +34,7 @@ describe('engineSettings', () => {
     expect(() => settle(options, available)).toThrowError(expect.objectContaining({ code: 'CE_DEVICE_UNAVAILABLE' }));
   });
 
-  test('leaves what the user has set for Mooncake', () => {
+  test("keeps the user's settings of Mooncake", () => {
     vi.stubEnv('MC_LOG_LEVEL', 'INFO');
     expect(settle({ protocol: 'tcp', ports: [20_000, 20_009] }).env).toEqual({
       MC_TCP_ENABLE_CONNECTION_POOL: '1',
@@ -46,7 +46,7 @@ describe('engineSettings', () => {
 });
 
 describe('controlPorts', () => {
-  test('are those that the engines leave, the last one first', () => {
+  test('are those that the engines do not use, the last one first', () => {
     expect(controlPorts([20_000, 20_009])).toEqual([20_009, 20_008]);
     expect(controlPorts([20_000, 20_004])).toEqual([20_004]);
     expect(controlPorts(undefined)).toEqual([0]);

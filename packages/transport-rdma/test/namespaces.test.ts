@@ -43,7 +43,7 @@ describe.skipIf(reason)('between two hosts: network namespaces with a cable', ()
   const start = (side: 0 | 1, more: object = {}): Promise<Peer> =>
     Peer.start({ python, protocol: 'tcp', host: hosts[side], ...more }, ['ip', 'netns', 'exec', names[side]]);
 
-  test('bytes cross the cable; when it is pulled the read ends in time; when it is back, so are the bytes', async () => {
+  test('bytes cross the link; a broken link ends the read in time, and a restored link works', async () => {
     const owner = await start(0);
     const reader = await start(1, { connectTimeoutMs: 2000 });
     const sizeBytes = 32 * MiB + 3;

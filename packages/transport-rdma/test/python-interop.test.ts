@@ -97,7 +97,7 @@ describe('mooncakeAvailability', () => {
     });
   });
 
-  test('says what is missing and how to get it', async () => {
+  test('reports what is missing and how to get it', async () => {
     const none = await mooncakeAvailability('/nowhere/python3');
     expect(none).toMatchObject({
       available: false,

@@ -46,7 +46,7 @@ describe.skipIf(missing)('reads between processes', () => {
     return endpoint.read(peer, [{ remote, remoteOffsetBytes: 0, local }], how);
   };
 
-  test('bytes arrive as they are', async () => {
+  test('bytes arrive unchanged', async () => {
     const owner = await Peer.start(options);
     const sizeBytes = 48 * MiB + 5;
     const remote = await owner.share('weights', sizeBytes, 7);
@@ -107,7 +107,7 @@ describe.skipIf(missing)('reads between processes', () => {
     await after.close();
   });
 
-  test('an owner that is killed while it is read', async () => {
+  test('an owner that is killed during a read', async () => {
     const owner = await Peer.start(options);
     const sizeBytes = 256 * MiB;
     const remote = await owner.share('weights', sizeBytes, 1);
@@ -126,7 +126,7 @@ describe.skipIf(missing)('reads between processes', () => {
     await outcome;
   });
 
-  test('a frozen owner: the read times out, others go on, and no late byte arrives', async () => {
+  test('a frozen owner: the read times out, others continue, and no late byte arrives', async () => {
     const [frozen, other] = await Promise.all([Peer.start(options), Peer.start(options)]);
     const sizeBytes = 64 * MiB;
     const remote = await frozen.share('weights', sizeBytes, 1);
@@ -157,7 +157,7 @@ describe.skipIf(missing)('reads between processes', () => {
     expect(Buffer.compare(memory.view(0, sizeBytes), pattern(sizeBytes, 1))).toBe(0);
   });
 
-  test('a signal ends a read that is stuck', async () => {
+  test('a signal ends a stuck read', async () => {
     const owner = await Peer.start(options);
     const remote = await owner.share('weights', 64 * MiB, 1);
     const memory = await land(64 * MiB);
@@ -171,7 +171,7 @@ describe.skipIf(missing)('reads between processes', () => {
     await outcome; // the engine is still frozen
   });
 
-  test('closing ends a read that is stuck', async () => {
+  test('closing ends a stuck read', async () => {
     const owner = await Peer.start(options);
     const remote = await owner.share('weights', 64 * MiB, 1);
     const memory = await land(64 * MiB);
@@ -200,7 +200,7 @@ describe.skipIf(missing)('reads between processes', () => {
     await outcome;
   });
 
-  test('an engine that dies takes its ranges with it, and nothing else', async () => {
+  test('an engine that dies loses its ranges, and nothing else', async () => {
     const owner = await Peer.start(options);
     const remote = await owner.share('weights', MiB, 1);
     const peer = await owner.address();

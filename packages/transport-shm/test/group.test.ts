@@ -26,7 +26,7 @@ describe('ShmGroup', () => {
       ]);
     }));
 
-  it('takes the same range as source and target for in place', () =>
+  it('treats the same range as source and target as in place', () =>
     withGroup(2, async (members) => {
       await Promise.all(members.map(({ group, target }) => group.broadcast(1, { target, source: { ...target } })));
       expect(members.map(byteOf)).toEqual([2, 2]);
@@ -51,7 +51,7 @@ describe('ShmGroup', () => {
     );
   });
 
-  it('fails at every member when one of them cannot receive', () =>
+  it('fails on every member if one of them cannot receive', () =>
     withGroup(
       3,
       async (members) => {
@@ -72,7 +72,7 @@ describe('ShmGroup', () => {
       },
     ));
 
-  it('says that a member has left instead of waiting for it', () =>
+  it('reports that a member has left instead of waiting for it', () =>
     withGroup(3, async (members) => {
       await Promise.all(send(members, 0));
       const left = members[1]!.group.close();

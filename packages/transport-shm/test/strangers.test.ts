@@ -110,7 +110,7 @@ describe('unknown peers at the socket of an endpoint', () => {
     await close();
   });
 
-  it('are not read any more once they flood', async () => {
+  it('are not read any more after they flood', async () => {
     const { name, read, close } = await serving();
     const socket = stranger(name);
     const closed = closing(socket);
@@ -126,7 +126,7 @@ describe('unknown peers at the socket of an endpoint', () => {
     ['a lease of keys that are lists', { type: 'lease', id: 1, keys: [[]] }],
     ['a release of nothing', { type: 'release' }],
     ['an unknown frame', { type: 'toString' }],
-  ])('are hung up on although they know the secret: %s', async (_, sent) => {
+  ])('are disconnected although they know the secret: %s', async (_, sent) => {
     const { name, secret, read, close } = await serving();
     const socket = stranger(name);
     const proof = createHmac('sha256', Buffer.from(secret, 'base64url'))
@@ -142,7 +142,7 @@ describe('unknown peers at the socket of an endpoint', () => {
 });
 
 describe('unknown peers at the socket of a member that joins', () => {
-  it('neither fill its memory nor keep the others out while it waits', async () => {
+  it('neither fill its memory nor block the others while it waits', async () => {
     const hub = new StoreHub();
     const device = await createHostDevice();
     const stores = [0, 1].map((rank) => new TestStore(hubLink(hub, rank), rank, 2));

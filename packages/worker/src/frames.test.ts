@@ -24,7 +24,7 @@ function restore(value: unknown): unknown {
 }
 
 describe.each(sessions)('the frames of $name', ({ lines }) => {
-  it.each(lines)('has $message.type from the $from', ({ from, message, frame }) => {
+  it.each(lines)('contain $message.type from the $from', ({ from, message, frame }) => {
     const restored = restore(message);
     const reader = new FrameReader();
     reader.push(new Uint8Array(Buffer.from(frame, 'hex')));

@@ -39,7 +39,7 @@ const mappings = (of: SharedHostMemory): number =>
 const unmapped = (of: SharedHostMemory): Promise<void> => expect.poll(() => mappings(of)).toBe(1);
 
 describe('mapBuffer', () => {
-  it('keeps the mapping of a buffer that stays, and gives it to the next update', async () => {
+  it('keeps the mapping of a buffer that stays, and passes it to the next update', async () => {
     const first = await mapBuffer(device, welcome(ring, true));
     first.close(true);
     expect(mappings(ring)).toBe(2);
@@ -54,7 +54,7 @@ describe('mapBuffer', () => {
     { what: 'the update failed', stays: true, isSound: false },
     { what: 'the buffer goes', stays: false, isSound: true },
     { what: 'the server does not say that it stays', stays: undefined, isSound: true },
-  ])('unmaps it where $what', async ({ stays, isSound }) => {
+  ])('unmaps it if $what', async ({ stays, isSound }) => {
     const buffer = await mapBuffer(device, welcome(ring, stays));
     buffer.close(isSound);
     await unmapped(ring);

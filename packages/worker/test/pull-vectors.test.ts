@@ -19,13 +19,13 @@ describe('the test vectors of the pull', () => {
     ['columns.json', columnVectors],
     ['pulls.json', pullVectors],
     ['sessions.json', sessionVectors],
-  ])('%s is what the code makes (WRITE_VECTORS=1 writes it anew)', async (name, make) => {
+  ])('%s is the output of the code (WRITE_VECTORS=1 writes it again)', async (name, make) => {
     const text = `${JSON.stringify(make(), null, 1)}\n`;
     if (env.WRITE_VECTORS === '1') await writeFile(new URL(name, folder), text);
     expect(await load(name)).toEqual(JSON.parse(text));
   });
 
-  it('are taken and refused by the checks as they say', async () => {
+  it('are accepted and refused by the checks accordingly', async () => {
     const { sizes, regions, needs, places } = (await load('columns.json')) as {
       sizes: number[];
       regions: { id: number; sizeBytes: number }[];

@@ -108,7 +108,7 @@ describe('receiveUpdate against a rogue server', () => {
     });
   });
 
-  it('tells which tensor is not aligned', async () => {
+  it('names the tensor that is not aligned', async () => {
     greet = (socket) => {
       socket.write(welcome());
       const two = { names: ['v', 'w'], dtypes: ['U8', 'F32'], shapes: [[4], [1]], offsets: [0, 257], sizes: [4, 4] };
@@ -121,7 +121,7 @@ describe('receiveUpdate against a rogue server', () => {
     });
   });
 
-  it('ends the update when more buckets come than it has credits', async () => {
+  it('ends the update when more buckets arrive than it has credits', async () => {
     greet = (socket) => {
       socket.write(welcome());
       socket.once('data', () => {
@@ -134,7 +134,7 @@ describe('receiveUpdate against a rogue server', () => {
     await update.close();
   });
 
-  it('rejects whatever bytes come, within bounded memory', async () => {
+  it('rejects any bytes, within bounded memory', async () => {
     const before = process.memoryUsage().rss;
     const garbage = fc.oneof(
       fc.uint8Array({ minLength: 1, maxLength: 300 }),
@@ -161,7 +161,7 @@ describe('receiveUpdate against a rogue server', () => {
   });
 
   /** Against a worker that pulls: what is wrong is refused before anything is mapped or copied. */
-  describe('that has it pull', () => {
+  describe('that requests a pull', () => {
     const survey = (fields: object = {}) =>
       frame(
         encode({

@@ -26,7 +26,7 @@ describe.skipIf('reason' in found)('vLLM, updated in place', () => {
   });
   afterAll(() => engines?.close());
 
-  it.each(FORMS)('answers as a fresh engine does: $name', { timeout: 1_800_000 }, ({ kind, options }) => {
+  it.each(FORMS)('answers like a fresh engine: $name', { timeout: 1_800_000 }, ({ kind, options }) => {
     const models = [engines.model(kind, 1), engines.model(kind, 2)] as const;
     const [a, b] = models.map((model) => engines.freshTokens(model, PROMPTS, options));
     expect(a).not.toEqual(b);

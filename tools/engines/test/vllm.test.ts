@@ -55,7 +55,7 @@ describe.skipIf('reason' in found).each(WAYS)('vLLM by its $way, $kind', ({ way,
     engines?.close();
   });
 
-  it('answers as fresh engines do: before, after B, A and B again', async () => {
+  it('answers like fresh engines: before, after B, A and B again', async () => {
     await expectModel(A);
     for (const which of [B, A, B] as const) {
       const { status, stderr } = await update(models[which], '--bucket-size', '1MiB');
@@ -67,7 +67,7 @@ describe.skipIf('reason' in found).each(WAYS)('vLLM by its $way, $kind', ({ way,
     }
   });
 
-  it('pauses for an update, and forgets cached prefixes', async () => {
+  it('pauses for an update, and flushes its prefix cache', async () => {
     const { status, stderr } = await update(models[A], '--pause', 'keep', '--weight-version', 'step-7');
     expect(status, stderr).toBe(0);
     await expectModel(A);
@@ -75,7 +75,7 @@ describe.skipIf('reason' in found).each(WAYS)('vLLM by its $way, $kind', ({ way,
     expect(await (await fetch(`${server.url}/weight_info`)).json()).toEqual({ weight_version: 'step-7' });
   });
 
-  it('runs on after an update that was aborted in its middle, and the next one is right', async () => {
+  it('continues after an update was aborted, and the next one is right', async () => {
     const reason = new Error('the test ends it');
     const failing = disturbedUpdate({ checkpoint: models[B], url: server.url, disturb: (abort) => abort(reason) });
     await expect(failing).rejects.toMatchObject({ code: 'CE_ABORTED' });
@@ -90,7 +90,7 @@ describe.skipIf('reason' in found).each(WAYS)('vLLM by its $way, $kind', ({ way,
     await expectModel(B);
   });
 
-  it('pulls what the updates before have proved, and out of another checkpoint too', async () => {
+  it('pulls what earlier updates have proved, even from another checkpoint', async () => {
     const order = [B, A, B] as const;
     const updates = await pullingUpdates(
       server.url,
@@ -100,7 +100,7 @@ describe.skipIf('reason' in found).each(WAYS)('vLLM by its $way, $kind', ({ way,
     expect(updates.map(({ pulledBytes }) => pulledBytes > 0)).toEqual([true, true, true]);
   });
 
-  it('says what was decided for its modules', async () => {
+  it('reports the decisions for its modules', async () => {
     expect(server.log).toMatch(/\d+ of \d+ modules direct, \d+ staged, 0 opaque: \d+ because the engine/);
     expect(server.log.includes('Proved by representatives')).toBe(way === 'backend');
     if (way !== 'extension') return;
@@ -108,7 +108,7 @@ describe.skipIf('reason' in found).each(WAYS)('vLLM by its $way, $kind', ({ way,
     expect(described).toMatchObject({ pull: { recorded: true, proved: true, summary: { opaque: 0, represented: 0 } } });
   });
 
-  it('takes nothing from a server that has another key, or speaks another protocol', async () => {
+  it('takes nothing from a server that has another key, or uses another protocol', async () => {
     const wrongKey = ({ handles, ...rest }: EngineRequest): Promise<void> =>
       ask({
         ...rest,

@@ -17,17 +17,17 @@ const unexplainedMiB = (world: HostFigures): Record<string, number> =>
   Object.fromEntries(memoryHolders(world, 512 * MIB).map((one) => [one.who, one.unexplainedBytes / MIB]));
 
 describe('memoryHolders', () => {
-  it('explains a pool, a ring and what a worker received', () => {
+  it('explains a pool, a ring and the data that a worker received', () => {
     expect(unexplainedMiB(worldOf([532, 522], 48))).toEqual({ 'rank 0': 0, 'worker 0': 0, 'shared memory': 0 });
   });
 
-  it('leaves a second copy unexplained, wherever it is', () => {
+  it('leaves a second copy unexplained in any place', () => {
     expect(unexplainedMiB(worldOf([1044, 522], 48))['rank 0']).toBe(512);
     expect(unexplainedMiB(worldOf([532, 1034], 48))['worker 0']).toBe(512);
     expect(unexplainedMiB(worldOf([532, 522], 96))['shared memory']).toBe(48);
   });
 
-  it('lets a part that was not there yet explain nothing else', () => {
+  it('does not let a part that was not allocated yet explain anything else', () => {
     expect(unexplainedMiB(worldOf([532, 10], 96))).toEqual({ 'rank 0': 0, 'worker 0': 0, 'shared memory': 48 });
   });
 });

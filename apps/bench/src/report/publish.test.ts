@@ -56,13 +56,13 @@ describe('publish', () => {
     expect(process.exitCode).toBeUndefined();
   });
 
-  it('makes the process fail when anything was wrong', () => {
+  it('fails the process if anything is wrong', () => {
     expect(publish(resultOf([row, { ...row, wrong: 2 }]), {})).toBe(false);
     expect(process.exitCode).toBe(1);
     expect(printed).toContain('WRONG: 2');
   });
 
-  it('makes the process fail when a required target was missed', () => {
+  it('fails the process if a required target is missed', () => {
     const target = { what: 'explained', measured: 40, atMost: 32, unit: 'MiB', isRequired: true };
     const memory = [
       { who: 'rank 0', sizeBytes: 552 * 2 ** 20, parts: { pool: 512 * 2 ** 20 }, unexplainedBytes: 40 * 2 ** 20 },
@@ -74,7 +74,7 @@ describe('publish', () => {
     expect(process.exitCode).toBe(1);
   });
 
-  it('writes versioned JSON with the machine and the commit, making the folder', () => {
+  it('creates the folder and writes versioned JSON with the machine and the commit', () => {
     const json = join(folder, 'new', 'result.json');
     publish(resultOf([row]), { json });
     const { version, machine, rows } = JSON.parse(readFileSync(json, 'utf8')) as BenchResult;

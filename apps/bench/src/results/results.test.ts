@@ -25,7 +25,7 @@ const kept = (slug: string, date: string, ms: number, targets?: readonly Target[
 const NONE = { missed: {}, unjudged: {} };
 
 describe('the pages of results', () => {
-  it('are what `npm run results -w apps/bench` makes of the files next to them', () => {
+  it('are the output of `npm run results -w apps/bench` for the files next to them', () => {
     const pages = resultPages();
     for (const [path, text] of pages) expect(readFileSync(path, 'utf8'), path).toBe(text);
     const details = [...pages.keys()].filter((path) => basename(dirname(path)) === 'pages');
@@ -61,7 +61,7 @@ describe('the summary', () => {
     expect(detailPage({ ...one, unjudged: undefined })).toContain('**1 WRONG**');
   });
 
-  it('says which targets are missed, and why', () => {
+  it('lists missed targets with their reasons', () => {
     const targets = [
       { what: 'update <= 1.15 x floor', measured: 100, atMost: 92, unit: 'ms' },
       { what: 'update <= 1.15 x floor + fixed time', measured: 100, atMost: 95, unit: 'ms' },

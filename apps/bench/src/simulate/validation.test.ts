@@ -13,13 +13,13 @@ const missing = (rows: readonly ValidatedRow[]): string[] => rows.map(rowLine).f
 const far = (rows: readonly ValidatedRow[]): string[] => rows.filter((row) => !isNear(row)).map(({ label }) => label);
 
 describe('SIMULATION.md', () => {
-  it('has the predictions of the published rows, all but one of them near', { timeout: TIMEOUT_MS }, () => {
+  it('has the predictions of the published rows, and all but one are accurate', { timeout: TIMEOUT_MS }, () => {
     const { rows } = validatePublished(false);
     expect(missing(rows)).toEqual([]);
     expect(far(rows)).toEqual(['first: DeepSeek-V3.1 FP8, 256 x H20, python-p2p-first']);
   });
 
-  it('has the predictions of our own runs, all of them near', { timeout: TIMEOUT_MS }, () => {
+  it('has the predictions of our own runs, and all are accurate', { timeout: TIMEOUT_MS }, () => {
     const rows = validateOwn();
     expect(missing(rows)).toEqual([]);
     expect(far(rows.filter(({ row }) => row.by === 'checkpoint-engine'))).toEqual([]);

@@ -94,7 +94,7 @@ describe('updateResult', () => {
     whole.rows.find((one) => one.by === by && one.what === what && one.model !== 'one small tensor')!;
   const target = (text: string) => whole.targets.find(({ what }) => what.includes(text))!;
 
-  it("takes the slower of a GPU's copies and the broadcast for the floor", () => {
+  it("has the slower of a GPU's copies and the broadcast as the floor", () => {
     // 16 GB at 100 GB/s is slower than half of them at 53.
     expect(row('checkpoint-engine').floorMs).toBe(160);
     expect(target('streaming alone')).toMatchObject({ measured: 200, atMost: 184 });
@@ -102,7 +102,7 @@ describe('updateResult', () => {
     expect(target('floor + fixed time').atMost).toBeCloseTo(284);
   });
 
-  it('puts the Python tool beside it, of the slowest rank', () => {
+  it('compares with the slowest rank of the Python tool', () => {
     expect(row('Python tool, as shipped').samplesMs).toEqual([1000, 2100]);
     expect(row('Python tool, as shipped', 'register').samplesMs).toEqual([10_000]);
     expect(row('Python tool, group kept')).toMatchObject({ driverBytes: 24 * GB + 1, checked: 2000, wrong: 0 });
@@ -110,18 +110,18 @@ describe('updateResult', () => {
     expect(whole.title).toContain('2.33 x as fast as the Python tool, group kept');
   });
 
-  it("tells the worker's own time from the sender's", () => {
+  it("separates the worker's own time from the sender's", () => {
     // 300 ms less the worker's 10 + 100 + 50 + 40; the Python tool's 700 less 10 + 300 + 50 + 40.
     expect(row('checkpoint-engine').figures?.['sender us/tensor']).toBeCloseTo(100);
     expect(target("sender's time for each tensor").measured).toBeCloseTo(100 / 300);
   });
 
-  it('says how much stages overlap, and keeps the timeline', () => {
+  it('reports the overlap of stages, and keeps the timeline', () => {
     expect(row('checkpoint-engine').figures?.['two stages at once %']).toBeCloseTo(50);
     expect(whole.timelines?.[0]?.ranks[1]?.spans).toContainEqual(['h2d', 0, 0, 10, 4]);
   });
 
-  it('has the columns of the README of the Python tool', () => {
+  it('has the columns of the table in the README of the Python tool', () => {
     const [view] = viewsOf(whole);
     expect(view?.head).toEqual(['Model', 'Device Info', 'By', 'GatherMetas', 'Update (Broadcast)']);
     expect(view?.rows).toContainEqual(['M', expect.any(String), 'Python tool, as shipped', '500 ms', '1.55 s (8 GiB)']);

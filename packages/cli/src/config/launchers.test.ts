@@ -35,7 +35,7 @@ describe('readLauncher', () => {
     expect(read(env)).toMatchObject({ rank: 1, worldSize: 2, masterAddr: '127.0.0.1' });
   });
 
-  it('trusts mpirun within a Slurm job, whose shell is task 0', () => {
+  it('prefers mpirun within a Slurm job, whose shell is task 0', () => {
     const slurm = { SLURM_PROCID: '0', SLURM_NTASKS: '8', SLURM_JOB_NODELIST: 'a1,a2' };
     const mpi = { OMPI_COMM_WORLD_RANK: '5', OMPI_COMM_WORLD_SIZE: '8', OMPI_COMM_WORLD_LOCAL_RANK: '1' };
     expect(read({ ...slurm, ...mpi })).toMatchObject({ launcher: 'Open MPI (mpirun)', rank: 5, masterAddr: 'a1' });

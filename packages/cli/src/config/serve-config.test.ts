@@ -34,7 +34,7 @@ describe('serveConfig', () => {
     expect(() => config({ reportFolder: '/r', trace: '/t' })).toThrow(/are both given/);
   });
 
-  it('releases communicators where it is asked to', () => {
+  it('releases communicators on request', () => {
     expect(config({}).update.releaseCommunicators).toBeUndefined();
     expect(config({ releaseCommunicators: true }).update.releaseCommunicators).toBe(true);
   });

@@ -42,7 +42,7 @@ describe('updateConfig', () => {
     expect(updateConfig({ ...flags, nprocPerNode: 8, trace: 'update.json' }, {}).traceFile).toBe('update.json');
   });
 
-  it('passes on that communicators are released', () => {
+  it('passes the release of communicators on', () => {
     expect(updateOf(updateConfig(flags, {}))).toMatchObject({ releaseCommunicators: false });
     const changed = updateOf(updateConfig({ ...flags, releaseCommunicators: true }, {}));
     expect(changed).toMatchObject({ releaseCommunicators: true });

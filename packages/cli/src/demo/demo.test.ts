@@ -12,7 +12,7 @@ const folder = await mkdtemp(join(tmpdir(), 'make-checkpoint-'));
 afterAll(() => rm(folder, { recursive: true }));
 
 describe('modelTensors', () => {
-  it('fills the size as well as it can, with what real checkpoints surprise with', () => {
+  it('fills the size as well as it can, with tensors like those of real checkpoints', () => {
     const tensors = modelTensors(64 * 2 ** 20);
     const totalBytes = tensors.reduce((sum, { dtype, shape }) => sum + tensorBytes(dtype, shape), 0);
     expect(totalBytes).toBeLessThanOrEqual(64 * 2 ** 20);
@@ -38,7 +38,7 @@ describe('makeCheckpoint', () => {
     expect(read.tensors.length).toBe(made.tensorCount);
   });
 
-  it('gives equal bytes for equal seeds, and others for others', async () => {
+  it('gives equal bytes for equal seeds, and different bytes for different seeds', async () => {
     await makeCheckpoint({ folder: join(folder, 'a2'), sizeBytes, seed: 'a' });
     await makeCheckpoint({ folder: join(folder, 'b'), sizeBytes, seed: 'b' });
     const file = 'model-00002-of-00004.safetensors';

@@ -69,7 +69,7 @@ describe('checkNuma', () => {
     expect(await value()).toContain('node 0, GPU 0000:17:00.0: near 20, far 32');
   });
 
-  it('lists the NICs from the CPUs of every node where there is no GPU', async () => {
+  it('lists the NICs from the CPUs of every node if there is no GPU', async () => {
     node(0, '10 20');
     node(1, '20 10');
     pci('0000:01:00.0', '0x1a03', '0x030000', '0'); // the board's own screen
@@ -90,7 +90,7 @@ describe('checkNuma', () => {
     ]);
   });
 
-  it('says one line where nothing can be far', async () => {
+  it('prints one line if there are no distances', async () => {
     node(0, '10');
     nic('mlx5_0', 0);
     expect(await value()).toBe('1 node: all NICs are equally near');
@@ -99,14 +99,14 @@ describe('checkNuma', () => {
     expect(await value()).toBe('2 nodes, but no RDMA NIC');
   });
 
-  it('says nothing where the kernel shows no node', async () => {
+  it('prints nothing if the kernel shows no node', async () => {
     nic('mlx5_0', 0);
     expect(await checkNuma(sysfs)).toEqual([]);
   });
 });
 
 describe('diagnosisText', () => {
-  it('sets further lines of a value below its first', () => {
+  it('indents further lines of a value below its first', () => {
     const checks = [{ id: 'a', title: 'A', status: 'found' as const, value: 'one\ntwo' }];
     expect(diagnosisText({ checks, devices: [] }, pico.createColors(false)).split('\n').slice(0, 2)).toEqual([
       '✓ A  one',

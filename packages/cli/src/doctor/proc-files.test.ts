@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { parseChoice, parseDriverVersion, parseLimit, parseMeminfo } from './proc-files.ts';
 
-describe('what the kernel says', () => {
+describe('files of the kernel', () => {
   it('parseMeminfo', () => {
     const text = 'MemTotal:       24689764 kB\nMemFree:        22812340 kB\nMemAvailable:   23470000 kB\n';
     expect(parseMeminfo(text)).toEqual({ totalBytes: 24_689_764 * 1024, availableBytes: 23_470_000 * 1024 });

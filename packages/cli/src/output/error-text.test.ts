@@ -6,7 +6,7 @@ import { errorText } from './error-text.ts';
 const plain = { colors: pico.createColors(false), debug: false };
 
 describe('errorText', () => {
-  it('says what, where, what to do, and the code', () => {
+  it('shows what happened, where, what to do, and the code', () => {
     const error = new CheckpointEngineError('CE_FILE_TRUNCATED', 'The file ends early', 'Copy the file again', {
       rank: 2,
       file: '/m/a.safetensors',
@@ -22,7 +22,7 @@ describe('errorText', () => {
     );
   });
 
-  it('does not repeat what the message says', () => {
+  it('does not repeat facts of the message', () => {
     const error = new CheckpointEngineError('CE_RANK_LOST', 'Rank 3 was killed by SIGKILL', 'Restart it', {
       rank: 3,
       file: '/a',
@@ -30,7 +30,7 @@ describe('errorText', () => {
     expect(errorText(error, plain)).toMatch(/^error: Rank 3 was killed by SIGKILL\n {2}Where: file \/a\n/);
   });
 
-  it("shows the end of the other side's words, and all of them with debug", () => {
+  it("shows the end of the other side's output, and all of it with debug", () => {
     const detail = Array.from({ length: 40 }, (_, index) => `line ${index}`).join('\n');
     const error = new CheckpointEngineError('CE_WORKER_FAILED', 'The worker failed', 'Read what it said', { detail });
     const text = errorText(error, plain);
@@ -49,7 +49,7 @@ describe('errorText', () => {
     expect(errorText(error, { ...plain, debug: true })).toContain('    at ');
   });
 
-  it('wraps what is no error of ours without its stack', () => {
+  it('shows other errors without their stack', () => {
     const text = errorText(new TypeError('boom'), plain);
     expect(text).toMatch(/^error: boom\n/);
     expect(text).toContain('Code: CE_INTERNAL');

@@ -24,7 +24,7 @@ describe('formatRate', () => {
   ])('counts %d bytes in %d ms in the units of sizes: %s', (bytes, ms, text) =>
     expect(formatRate(bytes, ms)).toBe(text),
   );
-  it('has nothing to say of no time or no bytes', () => {
+  it('is empty for no time or no bytes', () => {
     expect(formatRate(1, 0)).toBe('-');
     expect(gigabytesPerSecond(0, 1)).toBeUndefined();
   });

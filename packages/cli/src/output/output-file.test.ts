@@ -33,7 +33,7 @@ describe('checkOutputFile', () => {
     await expect(check('locked/out.json')).rejects.toThrow(/may not write/);
   });
 
-  it('leaves nothing behind, and an old file as it is', async () => {
+  it('leaves nothing behind, and does not change an old file', async () => {
     await check('new.json');
     await check('a-file');
     expect((await readdir(folder)).sort()).toEqual(['a-file', 'a-folder', 'locked']);
@@ -43,19 +43,19 @@ describe('checkOutputFile', () => {
 });
 
 describe('writeOutputFile', () => {
-  it('replaces a file as a whole, with the mode that is asked for', async () => {
+  it('replaces a file as a whole, with the requested mode', async () => {
     const path = join(folder, 'secret');
     await writeOutputFile(path, 'new', 0o600);
     expect([await readFile(path, 'utf8'), (await stat(path)).mode & 0o777]).toEqual(['new', 0o600]);
     await rm(path);
   });
 
-  it('writes to devices as they are', async () => {
+  it('writes to devices directly', async () => {
     await writeOutputFile('/dev/null', 'gone');
     expect((await stat('/dev/null')).isCharacterDevice()).toBe(true);
   });
 
-  it('rejects and leaves nothing where it cannot write', async () => {
+  it('rejects and leaves nothing behind if it cannot write', async () => {
     await expect(writeOutputFile(join(folder, 'a-folder', 'absent', 'x'), 'y')).rejects.toThrow('ENOENT');
     await symlink('/dev/full', join(folder, 'full'));
     await expect(writeOutputFile(join(folder, 'full'), 'y')).rejects.toThrow('ENOSPC');

@@ -11,19 +11,19 @@ describe('prettyLogLine', () => {
     expect(prettyLogLine(line, colors)).toMatch(/^\d\d:\d\d:01\.007 INFO {2}rank 2 Joined port=29500 name="a b"$/);
   });
 
-  it('shows an error by what it says, and a rank once', () => {
+  it('shows the text of an error, and a rank once', () => {
     const err = { code: 'CE_RANK_LOST', message: 'Rank 1 is gone', hint: 'Start it', retryable: false };
     const line = JSON.stringify({ level: 50, time: 1, rank: 1, msg: 'Rank 1 left', err });
     expect(prettyLogLine(line, colors)).toMatch(/ERROR Rank 1 left err="Rank 1 is gone" \(CE_RANK_LOST; Start it\)$/);
   });
 
-  it.each(['plain text', '{"no":"record"}', '{broken'])('leaves %s as it is', (line) =>
+  it.each(['plain text', '{"no":"record"}', '{broken'])('does not change %s', (line) =>
     expect(prettyLogLine(line, colors)).toBe(line),
   );
 });
 
 describe('rankLogLine', () => {
-  it('makes a record of what a library prints', () => {
+  it('turns the output of a library into a record', () => {
     expect(JSON.parse(rankLogLine('NCCL WARN bad', 3))).toMatchObject({ level: 40, rank: 3, msg: 'NCCL WARN bad' });
   });
 

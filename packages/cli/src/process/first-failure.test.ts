@@ -10,9 +10,9 @@ const failure = (rank: number, code: ErrorCode, atMs: number, died = false): Ran
 });
 
 describe('firstFailure', () => {
-  it('is undefined where nothing failed', () => expect(firstFailure([])).toBeUndefined());
+  it('is undefined if nothing failed', () => expect(firstFailure([])).toBeUndefined());
 
-  it('is what arose at a rank, not what other ranks were told earlier', () => {
+  it('is the error of the rank that failed, not the earlier reports on other ranks', () => {
     const failures = [
       failure(0, 'CE_REMOTE_FAILED', 1),
       failure(2, 'CE_WORKER_FAILED', 5),
@@ -21,12 +21,12 @@ describe('firstFailure', () => {
     expect(firstFailure(failures)?.rank).toBe(2);
   });
 
-  it('is the earliest of those', () => {
+  it('is the earliest of these', () => {
     const failures = [failure(0, 'CE_WORKER_LOST', 7), failure(1, 'CE_FILE_TRUNCATED', 3)];
     expect(firstFailure(failures)?.rank).toBe(1);
   });
 
-  it('is a death before everything that followed from it, though it is seen later', () => {
+  it('is a death before everything that followed from it, even if it is detected later', () => {
     const failures = [
       failure(0, 'CE_TRANSPORT_FAILED', 1),
       failure(1, 'CE_RANK_LOST', 2),
@@ -37,7 +37,7 @@ describe('firstFailure', () => {
 });
 
 describe('deathError', () => {
-  it('names rank and signal, and keeps the last words', () => {
+  it('names rank and signal, and keeps the last output', () => {
     const error = deathError(2, { code: null, signal: 'SIGKILL', lastLines: ['a', 'b'] });
     expect(error).toMatchObject({
       code: 'CE_RANK_LOST',

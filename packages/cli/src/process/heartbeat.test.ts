@@ -19,7 +19,7 @@ const start = () => {
 };
 
 describe('Heartbeat', () => {
-  it('tells nothing of a process that answers', () => {
+  it('reports nothing about a process that answers', () => {
     const { heartbeat, told } = start();
     for (let beat = 0; beat < 100; beat++) {
       vi.advanceTimersByTime(1_000);
@@ -28,7 +28,7 @@ describe('Heartbeat', () => {
     expect(told()).toEqual([]);
   });
 
-  it('tells that a process is unresponsive, and that it answers again', () => {
+  it('reports that a process is unresponsive, and that it answers again', () => {
     const { heartbeat, told } = start();
     vi.advanceTimersByTime(8_000);
     heartbeat.heard();
@@ -37,7 +37,7 @@ describe('Heartbeat', () => {
     expect(told()).toEqual(['unresponsive', 'answers']);
   });
 
-  it('gives a process up once, and asks no more', () => {
+  it('declares a process lost once, and stops asking', () => {
     const { log, told } = start();
     vi.advanceTimersByTime(1_000 * FROZEN_BEATS);
     const { length } = log;
@@ -46,7 +46,7 @@ describe('Heartbeat', () => {
     expect(log).toHaveLength(length);
   });
 
-  it('tells nothing once it is stopped', () => {
+  it('reports nothing after it is stopped', () => {
     const { heartbeat, log } = start();
     heartbeat.stop();
     vi.advanceTimersByTime(60_000);

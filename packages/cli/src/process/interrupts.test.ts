@@ -6,7 +6,7 @@ let interrupts: Interrupts | undefined;
 afterEach(() => interrupts?.stop());
 
 describe('watchInterrupts', () => {
-  it('ignores SIGHUP without a terminal, and says so', () => {
+  it('ignores SIGHUP without a terminal, and logs it', () => {
     const onHangupIgnored = vi.fn();
     interrupts = watchInterrupts({ endsAtHangup: false, onHangupIgnored });
     process.emit('SIGHUP');
@@ -23,7 +23,7 @@ describe('watchInterrupts', () => {
     expect([interrupts.askedBy, interruptStatus()]).toEqual(['SIGHUP', 129]);
   });
 
-  it('tells the first request from those that insist', () => {
+  it('distinguishes the first request from later ones', () => {
     interrupts = watchInterrupts();
     process.emit('SIGINT');
     expect([interrupts.askedBy, interruptStatus(), interrupts.insisted.aborted]).toEqual(['SIGINT', 130, false]);

@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { parseMessage, readLines } from './json-lines.ts';
 
 describe('readLines', () => {
-  it('puts lines together from any pieces, characters of several bytes too', async () => {
+  it('joins lines from any pieces, including characters of several bytes', async () => {
     const stream = new PassThrough();
     const lines: string[] = [];
     const ended = readLines(stream, (line) => lines.push(line));
@@ -23,7 +23,7 @@ describe('readLines', () => {
 });
 
 describe('parseMessage', () => {
-  it('takes objects with a type, and nothing else', () => {
+  it('accepts only objects with a type', () => {
     expect(parseMessage('{"type":"opened"}')).toEqual({ type: 'opened' });
     for (const line of ['', 'NCCL version 2.28', '{"a":1}', '{oops', '[1]']) expect(parseMessage(line)).toBeUndefined();
   });

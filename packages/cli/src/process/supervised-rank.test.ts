@@ -36,7 +36,7 @@ const start = () => {
 };
 
 describe('SupervisedRank', () => {
-  it('fails the calls of a process that stands still, and kills it', async () => {
+  it('fails the calls of a process that hangs, and kills it', async () => {
     const { rank, said, kills, events } = start();
     const { outcome } = rank.call('unregister', { name: 'a' });
     await vi.advanceTimersByTimeAsync(20_000);
@@ -50,7 +50,7 @@ describe('SupervisedRank', () => {
     expect(await rank.ended).toMatchObject({ error: { message: expect.stringMatching(/did not answer for 20 s/) } });
   });
 
-  it('lets a process be that answers', async () => {
+  it('does not kill a process that answers', async () => {
     const { kills, events } = start();
     for (let second = 0; second < 60; second++) {
       await vi.advanceTimersByTimeAsync(1_000);
@@ -59,7 +59,7 @@ describe('SupervisedRank', () => {
     expect(kills()).toBe(0);
   });
 
-  it('counts a process as ended that was killed and hangs in the kernel', async () => {
+  it('counts a killed process that hangs in the kernel as ended', async () => {
     const { rank, kills } = start();
     const { outcome } = rank.call('unregister', { name: 'a' });
     rank.kill();

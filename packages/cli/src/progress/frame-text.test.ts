@@ -60,7 +60,7 @@ describe('frameText', () => {
     ]);
   });
 
-  it('shows sizes and the time left where there is room, in one kind of units', () => {
+  it('shows sizes and the remaining time if there is room, in one kind of units', () => {
     const [, read] = frame(80, half).split('\n');
     expect(read).toBe('  read      ━━━━━━━━─────────  50%     16 GiB/s   8.0 / 16.0 GiB    500 ms left');
     const wide = frame(120, half);
@@ -68,7 +68,7 @@ describe('frameText', () => {
     expect(wide).not.toMatch(/[kMG]B/);
   });
 
-  it('is the same text in colors', () => {
+  it('has the same text in colors', () => {
     const colored = frame(80, half, { isColored: true });
     expect(colored).toContain('\u001b[');
     expect(stripVTControlCharacters(colored)).toBe(frame(80, half));

@@ -29,7 +29,7 @@ const bucket = (
 });
 
 describe('worldPhase', () => {
-  it('is the phase that the slowest rank is in', () => {
+  it('is the phase of the slowest rank', () => {
     const events: ProgressEvent[] = [
       { type: 'phase', phase: 'stream', atMs: 1, rank: 0 },
       { type: 'phase', phase: 'handshake', atMs: 1, rank: 1 },
@@ -37,13 +37,13 @@ describe('worldPhase', () => {
     expect(worldPhase(after(2, events))).toBe('handshake');
   });
 
-  it('is the first one while a rank has said nothing', () => {
+  it('is the first phase while a rank has reported nothing', () => {
     expect(worldPhase(after(2, [{ type: 'phase', phase: 'done', atMs: 1, rank: 0 }]))).toBe('register');
   });
 });
 
 describe('stageViews', () => {
-  it('adds up what ranks read', () => {
+  it('adds up the reads of ranks', () => {
     const events: ProgressEvent[] = [
       { type: 'register', rank: 0, doneBytes: 10, totalBytes: 100, atMs: 0 },
       { type: 'register', rank: 1, doneBytes: 40, totalBytes: 60, atMs: 50 },
@@ -52,7 +52,7 @@ describe('stageViews', () => {
     expect(stageViews(after(2, events))).toMatchObject([{ stage: 'read', doneBytes: 90, totalBytes: 160 }]);
   });
 
-  it('counts what is read during the update, and takes that for what was registered before', () => {
+  it('counts reads during the update, and subtracts them from the registration', () => {
     const events: ProgressEvent[] = [
       { type: 'register', rank: 0, doneBytes: 10, totalBytes: 100, atMs: 0 },
       plan(0, { read: 200, h2d: 200, reload: 200 }),
@@ -65,7 +65,7 @@ describe('stageViews', () => {
     ]);
   });
 
-  it('counts a copy once where it is broadcast, and a broadcast and a reload when all ranks have it', () => {
+  it('counts a copy once if it is broadcast, and a broadcast and a reload when all ranks have it', () => {
     const bytes = { broadcast: 200, reload: 200 };
     const events = [
       plan(0, { ...bytes, h2d: 150 }),
@@ -91,7 +91,7 @@ describe('stageViews', () => {
     expect(stageViews(after(3, [...events, reads[0]!]))[0]?.doneBytes).toBeCloseTo(100 / 3);
   });
 
-  it('goes by the ranks that receive, whoever else sends or is read from', () => {
+  it('depends on the ranks that receive, not on other ranks that send or are read from', () => {
     const events = [
       plan(0, { h2d: 200, broadcast: 200 }),
       plan(1, { broadcast: 200, reload: 200 }),
@@ -105,7 +105,7 @@ describe('stageViews', () => {
     ]);
   });
 
-  it('begins anew with another update, and keeps reads that the plan is told of after', () => {
+  it('starts again with another update, and keeps reads that were reported before the plan', () => {
     const phase = { type: 'phase', phase: 'plan', rank: 0, atMs: 40 } as const;
     const events = [
       plan(0, { h2d: 200, reload: 200 }),
@@ -118,7 +118,7 @@ describe('stageViews', () => {
     expect(stageViews(after(1, events))).toMatchObject([{ stage: 'read', doneBytes: 100, totalBytes: 200 }]);
   });
 
-  it('gives rate and time left once they mean something', () => {
+  it('shows rate and remaining time once they are meaningful', () => {
     const events = [
       plan(0, { reload: 200 }),
       bucket('bucket-start', 'reload', 0, 0),
@@ -130,7 +130,7 @@ describe('stageViews', () => {
     expect(stageViews(after(1, events.slice(0, 2)))[0]).not.toHaveProperty('rateGBps');
   });
 
-  it('does not go beyond the total when workers load more than once', () => {
+  it('does not exceed the total when workers load more than once', () => {
     const events = [plan(0, { h2d: 200 }), bucket('bucket-end', 'h2d', 0, 10, 260)];
     expect(stageViews(after(1, events))[0]?.doneBytes).toBe(200);
   });

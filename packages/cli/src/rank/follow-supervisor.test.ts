@@ -22,7 +22,7 @@ const setUp = (handlers: Partial<SupervisorHandlers> = {}) => {
 const pause = (): Promise<void> => new Promise((resolve) => setTimeout(resolve, 5));
 
 describe('followSupervisor', () => {
-  it('joins first, runs calls at the same time, and resolves when it is told to close and all have ended', async () => {
+  it('joins first, runs calls at the same time, and resolves after close when all calls have ended', async () => {
     const log: string[] = [];
     const { say, input, followed } = setUp({
       open: async () => {
@@ -44,7 +44,7 @@ describe('followSupervisor', () => {
     expect(log).toEqual(['opened', '1 begins', '2 begins', '1 ends', '2 ends']);
   });
 
-  it('aborts at once, one call or all', async () => {
+  it('aborts one call or all calls at once', async () => {
     const { say, aborts } = setUp({ call: () => new Promise(() => {}) });
     const error = new CheckpointEngineError('CE_ABORTED', 'Stop', 'Wait').toJSON();
     say(callOf(7));
@@ -58,7 +58,7 @@ describe('followSupervisor', () => {
       ]);
   });
 
-  it('rejects with what kept it from joining', async () => {
+  it('rejects with the error that prevented it from joining', async () => {
     const { say, followed } = setUp({
       open: async () => {
         throw new RangeError('no');

@@ -54,7 +54,7 @@ async function update(named: readonly NamedTarget[]): Promise<object[]> {
 }
 
 describe('namedEngineOptions', () => {
-  it("sends each engine the Python tool's request, with the addresses of its ranks alone", async () => {
+  it("sends each engine the Python tool's request, with the addresses of only its ranks", async () => {
     const [a, b] = [await engine(), await engine()];
     const events = await update([
       target(a.url, ['GPU-1']),
@@ -75,7 +75,7 @@ describe('namedEngineOptions', () => {
     ]);
   });
 
-  it('keeps the API key from engines that only the client knows', async () => {
+  it('does not send the API key to engines that only the client knows', async () => {
     const { url, asked } = await engine();
     await update([target(url, [], { isStranger: true })]);
     expect(asked).toMatchObject([{ key: undefined }]);

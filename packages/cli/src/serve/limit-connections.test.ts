@@ -47,13 +47,13 @@ describe('limitConnections', () => {
     ['nothing', ''],
     ['half a head', 'GET / HTTP/1.1\r\nho'],
     ['half a body', `POST / ${HEAD}content-length: 100\r\n\r\n{`],
-  ])('lets requests in beside strangers that say %s', async (_, said) => {
+  ])('accepts requests while other clients send %s', async (_, said) => {
     const { open, health } = await start(8);
     for (let index = 0; index < 50; index++) await open(said);
     for (let round = 0; round < 5; round++) expect(await health()).toBe(200);
   });
 
-  it('closes no connection that waits for its answer', async () => {
+  it('does not close a connection that waits for its answer', async () => {
     const { slow, open, health } = await start(4);
     const asking = await open(`GET /slow ${HEAD}\r\n`);
     await expect.poll(() => slow.length).toBe(1);
@@ -64,7 +64,7 @@ describe('limitConnections', () => {
     expect(String(answer)).toContain('200 OK');
   });
 
-  it('refuses a new one where all wait for answers', async () => {
+  it('refuses a new connection if all wait for answers', async () => {
     const { slow, open, health } = await start(2);
     for (let index = 0; index < 2; index++) await open(`GET /slow ${HEAD}\r\n`);
     await expect.poll(() => slow.length).toBe(2);

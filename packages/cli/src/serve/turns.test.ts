@@ -4,7 +4,7 @@ import { Turns } from './turns.ts';
 const never = (): Promise<never> => new Promise(() => {});
 
 describe('Turns', () => {
-  it('runs one piece of work at a time, in their order', async () => {
+  it('runs one piece of work at a time, in order', async () => {
     const turns = new Turns();
     const log: string[] = [];
     const work = (name: string) => async () => {
@@ -21,7 +21,7 @@ describe('Turns', () => {
     expect(log).toEqual(['a begins', 'a ends', 'b begins', 'b ends', 'c begins', 'c ends']);
   });
 
-  it('goes on after work that failed', async () => {
+  it('continues after work that failed', async () => {
     const turns = new Turns();
     const failed = turns.take(() => Promise.reject(new Error('no')));
     const next = turns.take(async () => 'next');
@@ -29,7 +29,7 @@ describe('Turns', () => {
     expect(await next).toBe('next');
   });
 
-  it('gives the wait up at the signal and after the time, and keeps the order of the others', async () => {
+  it('ends the wait at the signal and after the time, and keeps the order of the others', async () => {
     const turns = new Turns();
     let end!: () => void;
     const first = turns.take(() => new Promise<void>((resolve) => (end = resolve)));

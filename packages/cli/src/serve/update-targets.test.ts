@@ -15,11 +15,11 @@ const ask = (
   );
 
 describe('updateTargets', () => {
-  it('are those of the server, where the update names none: whole engines', () => {
+  it('are whole engines of the server if the update names none', () => {
     for (const ranks of [[], [0, 1], [2, 3], [3, 1, 0, 2]]) expect(ask({ ranks })).toBe(targets);
   });
 
-  it('are that of update_url, whatever the ranks that receive', () => {
+  it('are that of update_url, for any ranks that receive', () => {
     for (const ranks of [[], [2, 3], [1, 2]]) {
       expect(ask({ ranks, updateUrl: 'http://h/x', inferenceGroupRanks: ranks }).parallelSize).toBeUndefined();
     }
@@ -30,7 +30,7 @@ describe('updateTargets', () => {
     ['http://h:1/behind/a/proxy/collective_rpc', ['http://h:1/behind/a/proxy'], '/collective_rpc'],
     ['http://h:1/inference', ['http://h:1'], '/inference'],
     ['http://h:1/inference?model=a', ['http://h:1'], '/inference?model=a'],
-  ])('ask %s for what it says', (updateUrl, endpoints, updatePath) =>
+  ])('split %s into address and path', (updateUrl, endpoints, updatePath) =>
     expect(ask({ updateUrl })).toMatchObject({ engine: 'vllm', endpoints, updatePath, uds: [] }),
   );
 
@@ -50,7 +50,7 @@ describe('updateTargets', () => {
     [{ updateUrl: 'http://a.example/collective_rpc' }, true],
     [{ updateUrl: 'http://a/collective_rpc', uds: '/engine.sock' }, true],
     [{ uds: '/engine.sock' }, true],
-  ])('keep the API key from whom only the client knows: %j', (change, isStranger) =>
+  ])('keep the API key from engines that only the client knows: %j', (change, isStranger) =>
     expect(ask(change).isStranger).toBe(isStranger),
   );
 
@@ -71,8 +71,7 @@ describe('updateTargets', () => {
     ]);
   });
 
-  it('say so where there are none at all', () =>
-    expect(() => ask({}, { engine: 'vllm' })).toThrow(/names no update_url/));
+  it('fail if there are none', () => expect(() => ask({}, { engine: 'vllm' })).toThrow(/names no update_url/));
 });
 
 describe('endpointsOf', () => {

@@ -9,7 +9,7 @@ const bucket = (rank: number, stage: Stage, index: number, startMs: number, endM
 const spans = (events: readonly ProgressEvent[]) => traceEvents(events).filter(({ ph }) => ph === 'X');
 
 describe('traceEvents', () => {
-  it('makes a span of a bucket in a stage, in microseconds from the first one', () => {
+  it('creates a span per bucket and stage, in microseconds from the first one', () => {
     const events = [...bucket(0, 'h2d', 0, 1000, 1002), ...bucket(1, 'reload', 3, 1001.5, 1003)];
     expect(spans(events)).toMatchObject([
       { name: 'bucket 0', pid: 0, cat: 'h2d', ts: 0, dur: 2000, args: { sizeBytes: 1e6, rateGBps: 0.5 } },
@@ -23,7 +23,7 @@ describe('traceEvents', () => {
     expect(names).toContainEqual(expect.objectContaining({ name: 'thread_name', args: { name: 'h2d' } }));
   });
 
-  it('puts buckets that overlap on tracks of their own, and reuses a track that is free', () => {
+  it('puts overlapping buckets on separate tracks, and reuses a free track', () => {
     const events = [
       ...bucket(0, 'reload', 0, 0, 10),
       ...bucket(0, 'reload', 1, 5, 15),
@@ -34,7 +34,7 @@ describe('traceEvents', () => {
     expect(third?.tid).toBe(first!.tid);
   });
 
-  it('makes a span of each phase, and none of the last one', () => {
+  it('creates a span per phase, except for the last one', () => {
     const phase = (name: 'plan' | 'stream' | 'done', atMs: number): ProgressEvent => ({
       type: 'phase',
       phase: name,
@@ -49,7 +49,7 @@ describe('traceEvents', () => {
     ]);
   });
 
-  it('makes one span of a read, which ends where the update begins', () => {
+  it('creates one span per read, which ends when the update begins', () => {
     const read = (doneBytes: number, atMs: number): ProgressEvent => ({
       type: 'register',
       rank: 0,
@@ -65,7 +65,7 @@ describe('traceEvents', () => {
     ]);
   });
 
-  it('says of each rank how the bytes came, and what its worker keeps', () => {
+  it('shows for each rank how the bytes arrived, and what its worker keeps', () => {
     const plan: ProgressEvent = {
       ...{ type: 'plan', rank: 2, bucketBytes: 0, bucketCount: 0, ringSlots: 0, stagingSlots: 0, deviceBytes: 0 },
       ...{ totalBytes: 4096, strategy: 'pull', strategyReason: '', neededBytes: 1024, reason: '', atMs: 0 },
@@ -77,7 +77,7 @@ describe('traceEvents', () => {
     });
   });
 
-  it('leaves out what did not end', () => {
+  it('omits what did not end', () => {
     expect(traceEvents(bucket(0, 'h2d', 0, 0, 1).slice(0, 1))).toEqual([]);
   });
 });

@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { bothOrNone } from './both-or-none.ts';
 
 describe('bothOrNone', () => {
-  it('gives both results', async () => {
+  it('returns both results', async () => {
     const { signal } = new AbortController();
     expect(await bothOrNone(signal, [async () => 1, async () => 'b'])).toEqual([1, 'b']);
   });

@@ -23,7 +23,7 @@ const outcome: UpdateOutcome = {
 const plain = pico.createColors(false);
 
 describe('outcomeText', () => {
-  it('says what is live, how fast it came and where the time went', () => {
+  it('shows which checkpoint is live, the rate, and where the time went', () => {
     expect(outcomeText(outcome, plain)).toBe(
       [
         '✓ step-100 is live on 2 cuda ranks',
@@ -38,19 +38,19 @@ describe('outcomeText', () => {
     );
   });
 
-  it.each([50, 80, 120])('breaks lines between their parts at %d columns', (columns) => {
+  it.each([50, 80, 120])('wraps lines between their parts at %d columns', (columns) => {
     const text = outcomeText(outcome, plain, columns);
     for (const line of text.split('\n')) expect([...line].length).toBeLessThanOrEqual(columns);
     const unbroken = text.replaceAll(/\n {11}/g, ' ');
     expect(unbroken).toBe(outcomeText(outcome, plain));
   });
 
-  it('breaks colored lines at the same places', () => {
+  it('wraps colored lines at the same places', () => {
     const colored = outcomeText(outcome, pico.createColors(true), 50);
     expect(colored.split('\n')).toHaveLength(outcomeText(outcome, plain, 50).split('\n').length);
   });
 
-  it('tells what workers kept, what is gone, and warnings', () => {
+  it('shows what workers kept, removed files, and warnings', () => {
     const rank = {
       rank: 0,
       device: { kind: 'host', uuid: 'h', name: 'h' },

@@ -24,7 +24,7 @@ describe('GET /docs', () => {
     expect((await get('/openapi.json')).status).toBe(401);
   });
 
-  it('gives a command for each operation, with the token where it is asked for', async () => {
+  it('shows a command for each operation, with the token if one is required', async () => {
     const text = await page();
     expect(text).toContain('$api/v1/checkpoints/step-100/files');
     expect(text).toContain('-d &#39;{&quot;files&quot;:[&quot;/checkpoints/step-100&quot;]}&#39;');
@@ -46,7 +46,7 @@ describe('GET /docs', () => {
     );
   });
 
-  it('escapes what a document says', () => {
+  it('escapes the texts of a document', () => {
     const operation = { summary: '<b>"x"</b>', description: '`<i>`', tags: ['a'], responses: {} };
     const text = docsPage({
       info: { title: '<script>alert(1)</script>', version: '1' },

@@ -20,7 +20,7 @@ const { signal } = new AbortController();
 afterEach(() => void vi.useRealTimers());
 
 describe('Meetings', () => {
-  it('run once all ranks are there, once, and answer all', async () => {
+  it('run once when all ranks have arrived, and answer all of them', async () => {
     const { meetings, runs } = setUp();
     const joined = [2, 0].map((rank) => meetings.join('a', rank, `call ${rank}`, signal));
     const other = meetings.join('b', 1, 'other', signal);
@@ -41,7 +41,7 @@ describe('Meetings', () => {
     void other.catch(() => {});
   });
 
-  it('hand the failure of the run to all', async () => {
+  it('pass the failure of the run to all ranks', async () => {
     const { meetings } = setUp(() => Promise.reject(new Error('no')));
     const outcomes = await Promise.allSettled([0, 1, 2].map((rank) => meetings.join('a', rank, '', signal)));
     expect(outcomes.map(({ status }) => status)).toEqual(['rejected', 'rejected', 'rejected']);
@@ -57,7 +57,7 @@ describe('Meetings', () => {
     expect(runs[0]![1].map(([, call]) => call)).toEqual(['second 0', 'second 1', 'second 2']);
   });
 
-  it('refuse a rank that waits already', async () => {
+  it('refuse a rank that already waits', async () => {
     const { meetings, runs } = setUp();
     const first = meetings.join('a', 0, '', signal);
     await expect(meetings.join('a', 0, '', signal)).rejects.toMatchObject({ httpStatus: 409 });
@@ -66,7 +66,7 @@ describe('Meetings', () => {
     expect(runs).toHaveLength(1);
   });
 
-  it('name the ranks that were not asked, in the log and then to those that waited', async () => {
+  it('name the missing ranks, in the log and then to those that waited', async () => {
     vi.useFakeTimers();
     const { meetings, warned } = setUp();
     const joined = Promise.allSettled([0, 2].map((rank) => meetings.join('a', rank, '', signal)));

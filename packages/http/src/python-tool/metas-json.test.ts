@@ -32,13 +32,13 @@ describe('metas of the Python tool', () => {
     });
   });
 
-  it('are read back whole', () => {
+  it('are read back completely', () => {
     const { name, encoded } = metasFromJson(json());
     expect(name).toBe('a');
     expect(decodeWorldMetas(encoded)).toEqual([world[0], world[2]]);
   });
 
-  it('have no address where other worlds cannot read', () => {
+  it('have no address if other worlds cannot read', () => {
     const alone = metasToJson(encodeWorldMetas([metasOf(0, { p2pAddress: undefined })]));
     expect(alone['0']).toMatchObject({ p2p_store_addr: null });
     expect(() => metasFromJson(metasBody.parse(alone))).toThrow(/cannot be read by other worlds/);

@@ -25,11 +25,11 @@ describe('joinedUpdate', () => {
     });
   });
 
-  it('tells an engine all addresses where no group is named', () => {
+  it('sends an engine all addresses if no group is named', () => {
     expect(joined({ update_url: url }, { update_url: null }).engines).toMatchObject([{ ranks: [] }]);
   });
 
-  it('leaves engines of ranks that do not receive alone', () => {
+  it('does not ask engines of ranks that do not receive', () => {
     expect(joined({ ranks: [1], update_url: url }, { ranks: [1], update_url: `${url}2` }).engines).toMatchObject([
       { updateUrl: `${url}2` },
     ]);

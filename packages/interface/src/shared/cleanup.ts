@@ -1,4 +1,4 @@
-/** What {@link Cleanup.use} takes. */
+/** A resource for {@link Cleanup.use}. */
 export interface Closable {
   /** Releases the resource. */
   close(): unknown;
@@ -13,13 +13,13 @@ export class Cleanup {
     this.#steps.push(step);
   }
 
-  /** Registers `close()` of a resource and gives the resource. */
+  /** Registers `close()` of a resource and returns the resource. */
   use<T extends Closable>(resource: T): T {
     this.defer(() => resource.close());
     return resource;
   }
 
-  /** Runs the steps. The first failure is thrown once all have run. Idempotent. */
+  /** Runs the steps, and throws the first failure after all have run. Idempotent. */
   async run(): Promise<void> {
     const failures: unknown[] = [];
     for (let step = this.#steps.pop(); step !== undefined; step = this.#steps.pop()) {

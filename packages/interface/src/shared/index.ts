@@ -1,5 +1,5 @@
 /**
- * Small helpers that the packages of this repository share. They are no contract: they may change in any release.
+ * Small helpers that the packages of this repository share. They are not a contract: they may change in any release.
  *
  * @packageDocumentation
  */

@@ -1,4 +1,4 @@
-/** Whether a promise settles in time. Leaves no timer. */
+/** Returns whether a promise settles in time. Leaves no timer. */
 export async function settlesWithin(promise: Promise<unknown>, timeoutMs: number): Promise<boolean> {
   let timer: NodeJS.Timeout | undefined;
   const late = new Promise<boolean>((resolve) => {

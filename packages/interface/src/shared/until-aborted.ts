@@ -1,7 +1,7 @@
 /**
  * Waits for a promise, but not longer than until a signal fires. Leaves no listener.
  *
- * @throws The signal's reason, at once where it has fired already and the promise has not settled.
+ * @throws The signal's reason, at once if it has already fired and the promise has not settled.
  */
 export async function untilAborted<T>(promise: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
   if (signal === undefined) return await promise;

@@ -7,7 +7,7 @@ import { untilAborted } from './until-aborted.ts';
 const never = new Promise<never>(() => {});
 
 describe('untilAborted', () => {
-  it('gives what the promise gives, and rejects as it does, without a listener left', async () => {
+  it('settles like the promise, and leaves no listener', async () => {
     const { signal } = new AbortController();
     expect(await untilAborted(Promise.resolve(7), signal)).toBe(7);
     await expect(untilAborted(Promise.reject(new Error('own')), signal)).rejects.toThrow('own');
@@ -26,7 +26,7 @@ describe('untilAborted', () => {
 });
 
 describe('settlesWithin', () => {
-  it('says whether a promise settles in time, in either way', async () => {
+  it('returns whether a promise resolves or rejects in time', async () => {
     expect(await settlesWithin(Promise.resolve(), 10_000)).toBe(true);
     expect(await settlesWithin(Promise.reject(new Error('own')), 10_000)).toBe(true);
     expect(await settlesWithin(never, 1)).toBe(false);

@@ -31,14 +31,14 @@ const bomb = (depth: number, length: number): Uint8Array => {
 };
 
 describe('checkMsgpack', () => {
-  it('passes everything that an encoder makes', () => {
+  it('accepts all output of an encoder', () => {
     fc.assert(
       fc.property(value, (one) => checkMsgpack(encode(one), WIDE)),
       { numRuns: 500 },
     );
   });
 
-  it('fails on every piece of it, and on every byte more', () => {
+  it('rejects every truncated message, and every additional byte', () => {
     fc.assert(
       fc.property(value, fc.nat(), (one, cut) => {
         const bytes = encode(one);
@@ -48,7 +48,7 @@ describe('checkMsgpack', () => {
     );
   });
 
-  it('agrees with a decoder on bytes that no encoder made', () => {
+  it('agrees with a decoder on arbitrary bytes', () => {
     fc.assert(
       fc.property(fc.uint8Array({ minLength: 1, maxLength: 40 }), (bytes) => {
         try {
@@ -88,7 +88,7 @@ describe('checkMsgpack', () => {
     expect(() => checkMsgpack(bytes, { ...WIDE, ...limits })).toThrow(says);
   });
 
-  it('passes what is exactly at its limits', () => {
+  it('accepts a message that is exactly at its limits', () => {
     checkMsgpack(encode([[], {}, 1]), { maxBytes: 4, maxDepth: 2, maxValues: 3, maxContainers: 3 });
   });
 });

@@ -31,7 +31,7 @@ describe('FrameCutter', () => {
     );
   });
 
-  it('refuses a size above its limit before the payload arrives, and takes one at the limit', () => {
+  it('refuses a size above its limit before the payload arrives, and accepts a size at the limit', () => {
     const cutter = new FrameCutter({ limitBytes: 10, littleEndian: false });
     cutter.push(Uint8Array.of(0, 0, 0, 11));
     expect(() => cutter.next()).toThrow(RangeError);
@@ -40,7 +40,7 @@ describe('FrameCutter', () => {
     expect(other.next()).toHaveLength(10);
   });
 
-  it('does not write to what was pushed', () => {
+  it('does not write to pushed buffers', () => {
     const cutter = new FrameCutter({ limitBytes: 10, littleEndian: true });
     const first = new Uint8Array(16).subarray(0, 4);
     first[0] = 6;
@@ -51,7 +51,7 @@ describe('FrameCutter', () => {
     expect([...new Uint8Array(first.buffer)].slice(4)).toEqual(new Array(12).fill(0));
   });
 
-  it('copies a frame that comes byte by byte a few times, not once for each byte', () => {
+  it('copies a frame that arrives byte by byte a few times, not once per byte', () => {
     const cutter = new FrameCutter({ limitBytes: 2 ** 20, littleEndian: true });
     cutter.push(Uint8Array.of(0, 0, 16, 0));
     const { set } = Uint8Array.prototype;

@@ -24,7 +24,7 @@ describe('Strangers', () => {
   beforeEach(() => vi.useFakeTimers());
   afterEach(() => vi.useRealTimers());
 
-  it('closes what does not prove itself in time, and not what does', () => {
+  it('closes only connections that do not authenticate in time', () => {
     const strangers = new Strangers({ most: 8, timeoutMs: 1_000 });
     const [silent, known] = [new FakeSocket(), new FakeSocket()];
     strangers.admit(silent);
@@ -35,7 +35,7 @@ describe('Strangers', () => {
     expect(vi.getTimerCount()).toBe(0);
   });
 
-  it('closes what was refused, and makes it wait when there are many', () => {
+  it('closes refused connections, with a delay if there are many', () => {
     const strangers = new Strangers({ most: 9_999, timeoutMs: 60_000 });
     const sockets = Array.from({ length: 1_100 }, () => new FakeSocket());
     const outs = sockets.map((socket) => {
@@ -86,7 +86,7 @@ describe('Strangers', () => {
     expect([socket.isDestroyed, known.isOut, vi.getTimerCount()]).toEqual([true, true, 0]);
   });
 
-  it('closes the one that got least far when there are too many', () => {
+  it('closes the connection with the least progress if there are too many', () => {
     const strangers = new Strangers({ most: 3, timeoutMs: 60_000 });
     const sockets = Array.from({ length: 5 }, () => new FakeSocket());
     const [first, second, third, fourth, fifth] = sockets as [

@@ -1,6 +1,6 @@
 /**
- * Time between the closing of two refused connections. Each costs its listener up to half a millisecond when it comes
- * back, so that peers which reconnect without a pause take less than a tenth of the time.
+ * Time between the closing of two refused connections. Each costs its listener up to half a millisecond when it
+ *  * reconnects, so peers that reconnect without a pause take less than a tenth of the listener's time.
  */
 const CLOSE_EVERY_MS = 5;
 /** Number of refused connections that are closed at once after a quiet time. */

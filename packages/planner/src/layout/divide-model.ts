@@ -28,7 +28,7 @@ export interface DividedModel {
   readonly experts: number;
 }
 
-/** Finds out for each tensor which rule, stage and expert it belongs to. */
+/** Determines the rule, the stage and the expert of each tensor. */
 export function divideModel(
   tensors: readonly (TensorSpec & { readonly sizeBytes: number })[],
   layout: ParallelLayout,

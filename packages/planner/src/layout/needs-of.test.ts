@@ -50,7 +50,7 @@ const layouts = fc.record({
 });
 
 describe('needsOf', () => {
-  it('gives each byte to a rank of the instance, in boxes that are inside their tensors', () => {
+  it('assigns each byte to a rank of the instance, in boxes inside their tensors', () => {
     fc.assert(
       fc.property(layouts, ({ tp, epPerTp, pp, layers, experts }) => {
         const layout = layoutOf({ tp, ep: Math.max(1, tp * epPerTp), pp });
@@ -95,7 +95,7 @@ describe('needsOf', () => {
     expect(four).toEqual([16_384, 16_384, 16_384, 16_384]);
   });
 
-  it('gives whole experts to ranks, and layers to stages', () => {
+  it('assigns whole experts to ranks, and layers to stages', () => {
     const byExperts = keptBytes(model(1, 4), layoutOf({ ep: 4 }));
     for (const [rank, bytes] of byExperts.entries()) {
       const experts = Array.from({ length: 4 }, (_, expert) => bytes.slice(6 + expert * 3, 9 + expert * 3));
@@ -109,7 +109,7 @@ describe('needsOf', () => {
     }
   });
 
-  it('follows rules of the caller first', () => {
+  it("applies the caller's rules first", () => {
     const rules = parseRules([{ match: 'q_proj', split: 'replicated' }]);
     const [first] = keptBytes(model(1, 1), layoutOf({ tp: 2, rules }));
     expect(first![2]).toBe(512 * 64 * 2);
@@ -133,7 +133,7 @@ describe('checkLayout', () => {
     expect(() => checkLayout(layoutOf(fields), receivers)).toThrow(message);
   });
 
-  it('takes layouts that fill the ranks', () => {
+  it('accepts layouts that fill the ranks', () => {
     checkLayout(layoutOf({ tp: 2, ep: 4, pp: 2 }), 16);
     checkLayout(layoutOf({ tp: 4, ep: 1 }), 8);
   });

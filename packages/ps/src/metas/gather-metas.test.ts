@@ -37,7 +37,7 @@ const gather = (stores: readonly Store[], own: (rank: number) => RankMetas) =>
   Promise.all(stores.map((store) => gatherMetas(store, 'c', () => own(store.rank))));
 
 describe('gatherMetas', () => {
-  it('gives every rank the metas of all, in the order of the ranks', async () => {
+  it('returns the metas of all ranks to every rank, in rank order', async () => {
     const stores = await world(3);
     const wanted = [owner(0, 'a', 'b'), owner(1), owner(2, 'c')];
     for (const { metas, digest } of await gather(stores, (rank) => wanted[rank]!)) {
@@ -46,7 +46,7 @@ describe('gatherMetas', () => {
     }
   });
 
-  it('decodes what was gathered before once, and what has changed anew', async () => {
+  it('decodes unchanged metas once, and changed metas again', async () => {
     const stores = await world(2);
     const [first, same] = await gather(stores, (rank) => owner(rank, `t${rank}`));
     expect(same).toBe(first);
@@ -57,7 +57,7 @@ describe('gatherMetas', () => {
     expect(changed!.metas[1]).toEqual(owner(1, 't1', 'u1'));
   });
 
-  it('tells the digests of bytes apart from what is decoded once', async () => {
+  it('distinguishes digests of bytes from metas that are decoded once', async () => {
     const stores = await world(2);
     const withDigest = (rank: number, digest: bigint): RankMetas => {
       const digests = { blockBytes: 4096, blocks: BigUint64Array.of(digest) };
@@ -96,7 +96,7 @@ describe('gatherMetas', () => {
     expect(after!.metas).toHaveLength(3);
   });
 
-  it('rejects on all ranks where two own a tensor, naming both', async () => {
+  it('rejects on all ranks if two own a tensor, and names both', async () => {
     const stores = await world(2);
     const outcomes = await Promise.allSettled(
       stores.map((store) => gatherMetas(store, 'c', () => owner(store.rank, 'same'))),

@@ -12,7 +12,7 @@ const check =
     checkSameFiles('c', new Map(views.entries()));
 
 describe('checkSameFiles', () => {
-  it('takes views that are equal, and those of copies on other hosts and other file systems', () => {
+  it('accepts equal views, and those of copies on other hosts and other file systems', () => {
     expect(check(view([a, b]), view([a, b]))).not.toThrow();
     const copy = [file('a', { device: '2', inode: '7', modifiedNs: '9' }), file('b', { device: '2', inode: '8' })];
     expect(check(view([a, b]), view(copy))).not.toThrow();

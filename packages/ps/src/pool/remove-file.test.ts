@@ -20,7 +20,7 @@ async function file(name: string, content = 'weights'): Promise<RemovableFile> {
 }
 
 describe('removeFile', () => {
-  it('removes a file once, and nothing stays behind', async () => {
+  it('removes a file once, and leaves nothing behind', async () => {
     const own = await file('a');
     expect(await removeFile(own)).toBe(true);
     expect(await removeFile(own)).toBe(false);
@@ -34,7 +34,7 @@ describe('removeFile', () => {
     expect(readdirSync(folder)).toEqual(['other']);
   });
 
-  it('leaves another file that has the name now', async () => {
+  it('keeps another file that has the name now', async () => {
     const own = await file('a');
     const next = await file('next', 'step 2');
     await rename(next.path, own.path);
@@ -42,7 +42,7 @@ describe('removeFile', () => {
     expect(await readFile(own.path, 'utf8')).toBe('step 2');
   });
 
-  it('leaves a file that was written to since', async () => {
+  it('keeps a file that was written to since', async () => {
     const own = await file('a');
     const { atime, mtime } = statSync(own.path);
     await writeFile(own.path, 'longer than before');
@@ -53,7 +53,7 @@ describe('removeFile', () => {
     expect(await readFile(own.path, 'utf8')).toBe('WEIGHTS');
   });
 
-  it('leaves a symbolic link and the file behind it', async () => {
+  it('keeps a symbolic link and its file', async () => {
     const own = await file('a');
     const path = join(folder, 'link');
     await symlink('a', path);
@@ -72,7 +72,7 @@ describe('removeFile', () => {
     }
   });
 
-  it.skipIf(getuid?.() === 0)('says why a file cannot be removed, which then stays', async () => {
+  it.skipIf(getuid?.() === 0)('reports why a file cannot be removed, and keeps it', async () => {
     const own = await file('a');
     await chmod(folder, 0o500);
     try {

@@ -14,7 +14,7 @@ function fakeDevice(): { device: Device; open: Set<HostMemory> } {
 }
 
 describe('SharedPool', () => {
-  it('gives its memory to the next user', async () => {
+  it('passes its memory to the next user', async () => {
     const { device, open } = fakeDevice();
     const pool = new SharedPool(device, {});
     const first = await pool.acquire('a', 10);
@@ -23,7 +23,7 @@ describe('SharedPool', () => {
     expect(open.size).toBe(1);
   });
 
-  it('never overwrites what a worker may still read: memory that was retired goes with its user', async () => {
+  it('never overwrites memory that a worker may still read: retired memory is freed with its user', async () => {
     const { device, open } = fakeDevice();
     const pool = new SharedPool(device, {});
     const first = await pool.acquire('a', 10);

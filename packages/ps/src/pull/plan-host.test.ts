@@ -154,7 +154,7 @@ function broughtBy(chunks: readonly HostChunk[]): Map<string, number> {
 const tensorOf = (key: string): number => Number(key.split(':')[0]);
 
 describe('planHost', () => {
-  it('brings every needed byte to each host once, from a pool or through a ring', () => {
+  it('copies every needed byte to each host once, from a pool or through a ring', () => {
     fc.assert(
       fc.property(worlds, (world) => {
         const { metas, needs, plans } = planned(world);
@@ -190,7 +190,7 @@ describe('planHost', () => {
     );
   });
 
-  it('brings nothing that no rank of the host needs, except gaps of at most 32 KiB between rows', () => {
+  it('copies nothing that no rank of the host needs, except gaps of at most 32 KiB between rows', () => {
     fc.assert(
       fc.property(worlds, (world) => {
         const { metas, needs, plans } = planned(world);
@@ -218,7 +218,7 @@ describe('planHost', () => {
     );
   });
 
-  it('has each chunk read by one rank of the host and taken by all that need it, in a place that is free', () => {
+  it('has one rank per host read each chunk, for all ranks that need it, into a free place', () => {
     fc.assert(
       fc.property(worlds, (world) => {
         const { metas, needs, plans } = planned(world);
@@ -252,7 +252,7 @@ describe('planHost', () => {
     );
   });
 
-  it('brings what workers compare whole and once, unless it is in a pool', () => {
+  it('copies what workers compare completely and once, unless it is in a pool', () => {
     fc.assert(
       fc.property(worlds, (world) => {
         const { metas, needs, plans } = planned(world);
@@ -279,7 +279,7 @@ describe('planHost', () => {
     );
   });
 
-  it('is the same at all ranks of a host', () => {
+  it('is the same on all ranks of a host', () => {
     fc.assert(
       fc.property(worlds, (world) => {
         const { metas, plans } = planned(world);
@@ -292,7 +292,7 @@ describe('planHost', () => {
     );
   });
 
-  it('shares reads of other hosts out over the NICs of both sides', () => {
+  it('distributes reads of other hosts over the NICs of both sides', () => {
     const tensors = 64;
     const world: TestWorld = {
       hostOf: [0, 0, 1, 1],

@@ -6,7 +6,7 @@ const part = (name: string, specVersion: number) => ({ name, specVersion: specVe
 const device = part('host', 1) as Device;
 
 describe('checkSpecVersions', () => {
-  it('takes parts of its own version, and parts that are not there', () => {
+  it('accepts parts of its own version, and missing parts', () => {
     expect(() => checkSpecVersions({ device })).not.toThrow();
     expect(() => checkSpecVersions({ device, broadcast: part('shm', 1) as BroadcastTransport })).not.toThrow();
   });

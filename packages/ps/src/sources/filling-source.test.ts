@@ -63,7 +63,7 @@ function open() {
 }
 
 describe('FillingSource', () => {
-  it('has a bucket ready when all parts that it lies in are read, and those in other regions at once', async () => {
+  it('has a bucket ready when all of its parts are read, and buckets in other regions at once', async () => {
     const { source, buckets, ends } = open();
     const filling = source();
     const ready: number[] = [];
@@ -78,7 +78,7 @@ describe('FillingSource', () => {
     await vi.waitFor(() => expect(ready.toSorted()).toEqual([0, 1, 2, 3, 4]));
   });
 
-  it('tells of the reads of an update, and of none when all is there', async () => {
+  it('reports the reads of an update, and none when everything is read', async () => {
     const { source, fill, buckets, ends, events } = open();
     const filling = source();
     const stages = (of: FillingSource) => buckets.map((bucket) => of.stagesOf(bucket).join(' '));
@@ -100,7 +100,7 @@ describe('FillingSource', () => {
     expect(stages(full)).toEqual(Array(5).fill('h2d'));
   });
 
-  it('reports reads that have ended, to the first update after them', async () => {
+  it('reports reads that have ended to the first update after them', async () => {
     const { source, fill, buckets, ends, events } = open();
     fill.start();
     for (const end of ends) end.follow();

@@ -39,7 +39,7 @@ const memoryOf = (sizeBytes: number) => ({ sizeBytes, bytes: new Uint8Array(size
 const bytesOf = (memory: unknown): Uint8Array => (memory as { bytes: Uint8Array }).bytes;
 
 describe('PeerChunks', () => {
-  it('brings every tensor through a host ring to the device, where the transport cannot write that', async () => {
+  it('moves every tensor through a host ring to the device if the transport cannot write to it', async () => {
     const metas = owner();
     const plan = planBuckets([metas], { bucketBytes: 5120 });
     const { signal } = new AbortController();

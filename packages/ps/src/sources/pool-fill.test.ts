@@ -46,7 +46,7 @@ function open(partCount: number, check: () => Promise<void> = async () => {}) {
 const unreadable = new CheckpointEngineError('CE_FILE_UNREADABLE', 'no', 'look', { status: 13, file: '/weights' });
 
 describe('partsOf', () => {
-  it('has every byte of every read once, where it belongs, in one part', () => {
+  it('has every byte of every read once, at its place, in one part', () => {
     fc.assert(
       fc.property(fc.array(fc.tuple(fc.nat(350), fc.nat(30))), fc.integer({ min: 1, max: 120 }), (sizes, partBytes) => {
         let end = 0;
@@ -92,7 +92,7 @@ describe('PoolFill', () => {
     expect(fill.isLoaded).toBe(true);
   });
 
-  it('tells all who wait of a failure, keeps what it has, and goes on with the rest', async () => {
+  it('reports a failure to all waiters, keeps what it has, and continues with the rest', async () => {
     const { fill, started, end, part } = open(6);
     fill.start();
     const [first, last] = [part(0).read, part(5).read];
@@ -108,14 +108,14 @@ describe('PoolFill', () => {
     expect(started).toEqual([1, 2, 3, 4, 5]);
   });
 
-  it('fails where a file is not what it was', async () => {
+  it('fails if a file has changed', async () => {
     const changed = new CheckpointEngineError('CE_FILE_CHANGED', 'changed', 'wait', { file: '/weights' });
     const { fill, started } = open(1, async () => Promise.reject(changed));
     await expect(fill.loaded()).rejects.toBe(changed);
     expect(started).toEqual([]);
   });
 
-  it('gives the memory back once no read is under way any more, and starts none', async () => {
+  it('frees the memory when no read is running any more, and starts none', async () => {
     const { fill, started, end } = open(6);
     const release = vi.fn();
     fill.start();
@@ -132,7 +132,7 @@ describe('PoolFill', () => {
     expect(started).toHaveLength(4);
   });
 
-  it('does not wait for a read that hangs, and gives the memory back when that ends', async () => {
+  it('does not wait for a read that hangs, and frees the memory when it ends', async () => {
     const { fill, started, end } = open(1);
     const release = vi.fn();
     fill.start();

@@ -114,7 +114,7 @@ const EIO = 5;
 const EACCES = 13;
 
 describe('ReadAheadSource', () => {
-  it('reads every byte once, in order, and never over bytes that are still to be copied', async () => {
+  it('reads every byte once, in order, and never over bytes that are not copied yet', async () => {
     await fc.assert(
       fc.asyncProperty(
         fc.record({
@@ -144,7 +144,7 @@ describe('ReadAheadSource', () => {
     );
   });
 
-  it('brings buckets of any size through little memory, in chunks', async () => {
+  it('reads buckets of any size through little memory, in chunks', async () => {
     await fc.assert(
       fc.asyncProperty(
         fc.array(fc.integer({ min: 0, max: 40 * SLOT }), { maxLength: 8 }),
@@ -165,7 +165,7 @@ describe('ReadAheadSource', () => {
     );
   });
 
-  it('reads ahead as far as the ring has room, before anything is asked for', async () => {
+  it('reads ahead as far as the ring has room, before the first request', async () => {
     const { reads, source, buckets } = open({ sizes: Array(9).fill(SLOT), ringBytes: 6 * SLOT });
     await vi.waitFor(() => expect(reads).toHaveLength(6));
     await sleep(20);
@@ -176,7 +176,7 @@ describe('ReadAheadSource', () => {
     await source.close();
   });
 
-  it('has a few buckets read at a time', async () => {
+  it('reads a few buckets at a time', async () => {
     const { reads, source, controller } = open({
       sizes: Array(9).fill(SLOT),
       ringBytes: 9 * SLOT,
@@ -189,7 +189,7 @@ describe('ReadAheadSource', () => {
     await source.close();
   });
 
-  it('tells of each read with the size of its bucket', async () => {
+  it('reports each read with the size of its bucket', async () => {
     const { run, events, source } = open({ sizes: [SLOT, 0, 100], ringBytes: 4 * SLOT });
     await run();
     await source.close();
@@ -204,7 +204,7 @@ describe('ReadAheadSource', () => {
     expect(events).toHaveLength(4);
   });
 
-  it('copies what is mapped from where it lies, without reading it', async () => {
+  it('copies mapped files directly, without reading them', async () => {
     const { run, reads, copies, mapped, source } = open({ sizes: [100, 200], regionOf: [0, 1], ringBytes: SLOT });
     await run();
     await source.close();
@@ -212,7 +212,7 @@ describe('ReadAheadSource', () => {
     expect(copies.map(({ from }) => from.memory === mapped)).toEqual([false, true]);
   });
 
-  it('reads again what failed in a way that may pass', async () => {
+  it('reads again after a failure that may be temporary', async () => {
     const { run, reads, source } = open({
       sizes: [SLOT],
       ringBytes: SLOT,
@@ -237,7 +237,7 @@ describe('ReadAheadSource', () => {
     expect(release).toHaveBeenCalledOnce();
   });
 
-  it('looks at the file after the read too', async () => {
+  it('also checks the file after the read', async () => {
     let checks = 0;
     const changed = new CheckpointEngineError('CE_FILE_CHANGED', 'changed', 'do not');
     const { run, source } = open({
@@ -251,7 +251,7 @@ describe('ReadAheadSource', () => {
     await source.close();
   });
 
-  it('rejects at once when its signal fires while a read hangs, and keeps the memory until that has ended', async () => {
+  it('rejects at once when its signal fires while a read hangs, and keeps the memory until the read has ended', async () => {
     let end!: () => void;
     const hanging = new Promise<void>((resolve) => {
       end = resolve;

@@ -24,22 +24,22 @@ function end(request: Promise<void>, calledAfterMs?: number, isHead = true) {
   return { events, again: nextPass({ pass: 0, session: worker, request, isHead, epoch, waiting }) };
 }
 
-it('is over when the engine answers', async () => {
+it('ends when the engine answers', async () => {
   const { again, events } = end(sleep(5).then(() => {}));
   expect(await again).toBe(false);
   expect(events).toEqual(['reopened']);
 });
 
-it('goes on when the worker comes first', async () => {
+it('continues when the worker connects first', async () => {
   const { again, events } = end(new Promise(() => {}), 5);
   expect(await again).toBe(true);
   expect(events).toEqual(['reopened', 'called']);
 });
 
-it('leaves it to the rank that asked the engine', async () => {
+it('follows the rank that sent the request to the engine', async () => {
   expect(await end(Promise.resolve(), 0, false).again).toBe(false);
 });
 
-it('fails where the engine fails', async () => {
+it('fails if the engine fails', async () => {
   await expect(end(sleep(5).then(() => Promise.reject(new Error('draft')))).again).rejects.toThrow('draft');
 });

@@ -114,7 +114,7 @@ function deferred() {
 }
 
 describe('runPipeline with one ring for all ranks', () => {
-  it('shows every worker every bucket whole, whatever the timing', async () => {
+  it('shows every worker every complete bucket, for any timing', async () => {
     await fc.assert(
       fc.asyncProperty(
         fc.record({

@@ -145,7 +145,7 @@ function deepestOverlap(events: readonly ProgressEvent[]): number {
 }
 
 describe('runPipeline', () => {
-  it('never writes where a bucket is still in use, and takes every bucket once, whatever the timing', async () => {
+  it('never writes to a bucket that is in use, and delivers every bucket once, for any timing', async () => {
     await fc.assert(
       fc.asyncProperty(
         fc.record({
@@ -217,7 +217,7 @@ describe('runPipeline', () => {
     await expect(run).rejects.toThrow(`${stage} 2 failed`);
   });
 
-  it('rejects with the reason of its signal when that fires in the middle', async () => {
+  it('rejects with the reason of its signal when that fires during the update', async () => {
     const { run, controller } = simulate({
       roots: [0, 0, 0, 0, 0, 0],
       ringSlots: 2,

@@ -11,14 +11,14 @@ describe('strategyWithoutSurvey', () => {
     },
   );
 
-  it('is buckets on demand', () => {
+  it('is buckets on request', () => {
     expect(strategyWithoutSurvey({ strategy: 'buckets' }, able)).toMatchObject({ name: 'buckets' });
   });
 
   it.each([
     [{ pulls: false, passes: 'one' } as const, /protocol/],
     [{ pulls: true, passes: 'any' } as const, /more than once/],
-  ])('is buckets with a reason where workers cannot be asked, and fails if a pull is wanted: %j', (chosen, reason) => {
+  ])('is buckets with a reason if workers cannot be asked, and fails if a pull is required: %j', (chosen, reason) => {
     expect(strategyWithoutSurvey({}, chosen)).toMatchObject({ name: 'buckets', reason: expect.stringMatching(reason) });
     expect(() => strategyWithoutSurvey({ strategy: 'pull' }, chosen)).toThrow(reason);
     expect(() => strategyWithoutSurvey({ strategy: 'pull' }, chosen)).toThrow(

@@ -58,7 +58,7 @@ describe('planTransfers', () => {
     }
   });
 
-  it('lets members of the group send what they own, and reads what others own', () => {
+  it('lets members of the group send their own buckets, and reads the buckets of others', () => {
     const made = transfers({ isForeign: false, roles: { receivers: [1, 2], group: [1, 2], reads: true } });
     for (const { bucket, readerRank } of made) {
       if ([1, 2].includes(bucket.ownerRank)) expect(readerRank).toBe(bucket.ownerRank);
@@ -73,7 +73,7 @@ describe('planTransfers', () => {
     ).toEqual(new Set([1, 2]));
   });
 
-  it('without a group lets each receiver read all, beginning with another owner', () => {
+  it('without a group lets each receiver read everything, starting at different owners', () => {
     const first = [0, 1, 2, 3].map((rank) => {
       const made = transfers({ rank, roles: { receivers: [0, 1, 2, 3], group: [], reads: true } });
       expect(made.every(({ readerRank }) => readerRank === rank)).toBe(true);
@@ -101,7 +101,7 @@ describe('a plan of whole buckets', () => {
       return { ...owner(rank, `n${rank}`), regions: [{ sizeBytes: endBytes }], tensors };
     });
 
-  it('is of the type of a pull: every tensor once, in ranges that have their places, for all that receive', () => {
+  it('has the type of a pull: every tensor once, in ranges with places, for all receivers', () => {
     fc.assert(
       fc.property(worlds, ({ sizes, bucketBytes, way }) => {
         const all = world(sizes);
@@ -145,7 +145,7 @@ describe('a plan of whole buckets', () => {
     );
   });
 
-  it('tells workers of tensors where the owner puts them', () => {
+  it('reports the tensors to workers where the owner puts them', () => {
     fc.assert(
       fc.property(worlds, ({ sizes, bucketBytes }) => {
         const all = world(sizes);

@@ -12,14 +12,14 @@ const metasOf = (digest: bigint | undefined): RankMetas => ({
 const gathered = (digest: bigint | undefined) => checkMetas([metasOf(digest)]);
 
 describe('the version of an update', () => {
-  it('is that which was given, then that of the checkpoint, then one of its own', () => {
+  it('is the given version, then that of the checkpoint, then a new one', () => {
     const [agreement, own] = [{ counter: 7 }, { weightVersion: 'own' }];
     expect(versionOf(own, { weightVersion: 'given' }, agreement)).toBe('given');
     expect(versionOf(own, {}, agreement)).toBe('own');
     expect(versionOf({ weightVersion: undefined }, {}, agreement)).toBe('update-7');
   });
 
-  it('comes from the bytes of a checkpoint, where all of them are digested', () => {
+  it('is derived from the bytes of a checkpoint, if all of them are digested', () => {
     const version = derivedVersion(gathered(1n));
     expect(version).toMatch(/^digest:[0-9a-f]{32}$/);
     expect(derivedVersion(gathered(1n))).toBe(version);

@@ -18,7 +18,7 @@ function update(pace: WorkerPace, buckets: readonly { tensors: number; ms: numbe
 }
 
 describe('WorkerPace', () => {
-  it('tells what a bucket costs from what a tensor costs', () => {
+  it('separates the cost of a bucket from the cost of a tensor', () => {
     fc.assert(
       fc.property(
         fc.double({ min: 0, max: 20, noNaN: true }),
@@ -38,7 +38,7 @@ describe('WorkerPace', () => {
     );
   });
 
-  it('never gives a cost below 0, whatever was measured', () => {
+  it('never returns a negative cost, for any measurements', () => {
     const sample = fc.record({ tensors: fc.nat(500), ms: fc.double({ min: 0, max: 100, noNaN: true }) });
     fc.assert(
       fc.property(fc.array(sample, { minLength: 5, maxLength: 30 }), (samples) => {
@@ -50,7 +50,7 @@ describe('WorkerPace', () => {
     );
   });
 
-  it('leaves the first bucket out, and keeps what it knows where an update tells too little', () => {
+  it('ignores the first bucket, and keeps its values if an update has too few buckets', () => {
     const pace = new WorkerPace();
     update(pace, [{ tensors: 3, ms: 900 }, ...Array.from({ length: 6 }, () => ({ tensors: 3, ms: 4 }))]);
     expect(pace.cost).toEqual({ bucketMs: 4, tensorMs: 0 });
@@ -63,7 +63,7 @@ describe('WorkerPace', () => {
 });
 
 describe('dearest', () => {
-  it('takes the most of each part, and leaves out those who know nothing', () => {
+  it('takes the maximum of each part, and ignores ranks without values', () => {
     expect(dearest([null, { bucketMs: 1, tensorMs: 2 }, undefined, { bucketMs: 3, tensorMs: 0 }])).toEqual({
       bucketMs: 3,
       tensorMs: 2,

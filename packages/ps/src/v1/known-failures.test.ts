@@ -10,7 +10,7 @@ describe('hintOf', () => {
     "KeyError: 'model.layers.0.mlp.down_proj.weight_scale_inv'",
     "KeyError: 'layers.3.self_attn.o_proj.input_scale'",
     "KeyError: 'layers.3.mlp.up_proj.qweight'",
-  ])('sends to the receiver: %s', (line) => {
+  ])('recommends the receiver for: %s', (line) => {
     expect(hintOf(`Traceback (most recent call last):\n  File "/x.py", line 1, in run\n${line}\n`)).toContain(
       'pip install checkpoint-engine-worker',
     );
@@ -21,7 +21,7 @@ describe('hintOf', () => {
     "KeyError: 'model.layers.99.mlp.down_proj.weight'",
     'torch.OutOfMemoryError: CUDA out of memory',
     '',
-  ])('knows nothing of: %s', (line) => {
+  ])('has no hint for: %s', (line) => {
     expect(hintOf(line)).toBeUndefined();
   });
 });

@@ -44,7 +44,7 @@ describe('timesCovered', () => {
     expect(timesCovered(boxes, SIZE)).toBe(times);
   });
 
-  it('agrees with counting every byte', () => {
+  it('agrees with a count of every byte', () => {
     fc.assert(
       fc.property(fc.array(box, { minLength: 1, maxLength: 5 }), (boxes) => {
         const found = counts(boxes, SIZE);
@@ -55,7 +55,7 @@ describe('timesCovered', () => {
     );
   });
 
-  it('gives up on more rows than it is worth', () => {
+  it('refuses too many rows', () => {
     const rows = 2 ** 19;
     const boxes = [columns(0, rows, 1, 2), columns(1, rows - 1, 1, 2), run(2 * rows - 1, 1)];
     expect(timesCovered(boxes, 2 * rows)).toBe(0);
@@ -64,7 +64,7 @@ describe('timesCovered', () => {
 });
 
 describe('coverGroups', () => {
-  it('has ranks with all of a tensor by themselves, and those with slices together', () => {
+  it('has a group per rank with the complete tensor, and one group for ranks with slices', () => {
     const slices = new Map([
       [0, [run(0, SIZE)]],
       [1, [run(0, 12)]],
@@ -82,7 +82,7 @@ describe('coverGroups', () => {
 });
 
 describe('bytesWithin', () => {
-  it('agrees with counting every byte', () => {
+  it('agrees with a count of every byte', () => {
     fc.assert(
       fc.property(fc.array(box, { maxLength: 4 }), fc.nat(SIZE), fc.nat(SIZE), (boxes, a, b) => {
         const [from, to] = [Math.min(a, b), Math.max(a, b)];

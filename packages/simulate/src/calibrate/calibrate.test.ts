@@ -56,7 +56,7 @@ describe('calibrate', () => {
     expect([...fields.keys()]).toEqual(expect.arrayContaining(['gpu.pcieGBps', 'costs.broadcastMs', 'host.fileGBps']));
   });
 
-  it('gives the time of the run that it was fitted to', () => {
+  it('reproduces the time of the run that it was fitted to', () => {
     const { totalMs } = update('host-253MiB', calibrated.topology).run();
     expect(Math.abs(totalMs / calibrated.measuredMs - 1)).toBeLessThan(0.15);
   });
@@ -67,7 +67,7 @@ describe('calibrate', () => {
     expect(Math.abs(totalMs / measuredMs - 1)).toBeLessThan(0.15);
   });
 
-  it('finds the times of a worker whose buckets do not overlap', () => {
+  it('determines the times of a worker whose buckets do not overlap', () => {
     const { buckets, run } = update('host-631MiB', {
       ...host,
       costs: { ...host.costs, bucketMs: 4, bucketExpertsMs: 0, tensorMs: 0.5 },

@@ -18,7 +18,7 @@ describe('shareFairly', () => {
     expect(ratesOf([12], [[[0, 1]], [[0, 1]], [[0, 1]]])).toEqual([4, 4, 4]);
   });
 
-  it('gives a flow what another one cannot use', () => {
+  it('assigns what another flow cannot use', () => {
     expect(
       ratesOf(
         [10, 2],
@@ -44,7 +44,7 @@ describe('shareFairly', () => {
     return fc.tuple(fc.constant(capacities), fc.array(path, { minLength: 1, maxLength: 12 }));
   });
 
-  it('exceeds no link, and every flow has a full link where none is faster', () => {
+  it('exceeds no link, and every flow has a full link that is not faster elsewhere', () => {
     fc.assert(
       fc.property(network, ([capacities, paths]) => {
         const rates = ratesOf(capacities, paths);

@@ -55,7 +55,7 @@ function marked(layout: ParallelLayout, rank: number): Uint8Array[] {
 }
 
 describe('needsOf', () => {
-  it('gives every byte to some rank of an instance, and stays inside of tensors', () => {
+  it('assigns every byte to a rank of an instance, inside of tensors', () => {
     fc.assert(
       fc.property(layouts, (layout) => {
         const ranks = Array.from({ length: instanceSize(layout) }, (_, rank) => marked(layout, rank));
@@ -68,7 +68,7 @@ describe('needsOf', () => {
     );
   });
 
-  it('divides what ranks do not share: no byte of an expert is kept twice', () => {
+  it('divides unshared tensors: no byte of an expert is kept twice', () => {
     const layout: ParallelLayout = { tp: 2, ep: 4, pp: 1, rules: [] };
     const ranks = [0, 1, 2, 3].map((rank) => marked(layout, rank));
     const experts = tensors.flatMap(({ name }, index) => (name.includes('.experts.') ? [index] : []));
@@ -79,7 +79,7 @@ describe('needsOf', () => {
     }
   });
 
-  it('applies rules of the caller first', () => {
+  it("applies the caller's rules first", () => {
     const layout: ParallelLayout = { tp: 2, ep: 1, pp: 1, rules: [{ match: /q_proj/, split: 'replicated' }] };
     const needs = needsOf(divideModel(tensors, layout), layout, positionOf(layout, 1));
     const at = needs.tensor.indexOf(tensors.findIndex(({ name }) => name.includes('q_proj')));

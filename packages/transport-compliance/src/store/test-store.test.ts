@@ -54,7 +54,7 @@ describe('TestStore', () => {
     await expect(aborted).rejects.toMatchObject({ code: 'CE_ABORTED' });
   });
 
-  it('reports a lost rank to its fellow members only', async () => {
+  it('reports a lost rank only to its fellow members', async () => {
     const { all, hub } = stores(3);
     const [with2, without2] = [all[0]!.epoch('all'), all[0]!.epoch('part', [0, 1])];
     const waiting = with2.wait('never');

@@ -69,7 +69,7 @@ describe('control channel', () => {
     expect(answers).toEqual([]);
   });
 
-  test('a peer that does not speak the protocol is disconnected', async () => {
+  test('a peer that does not use the protocol is disconnected', async () => {
     const socket = connect(server.port, '127.0.0.1');
     socket.write('GET / HTTP/1.1\r\n\r\n');
     await once(socket, 'close');
@@ -116,7 +116,7 @@ describe('control channel', () => {
     for (const socket of idle) socket.destroy();
   });
 
-  test('an owner that goes away is lost', async () => {
+  test('an owner that disconnects is lost', async () => {
     const reader = await link({}, 'token');
     const asked = reader.request({ op: 'release', lease: 1 }, 5_000);
     await asked;
@@ -154,7 +154,7 @@ describe('control channel', () => {
 });
 
 describe('keys', () => {
-  test('come out as they went in', () => {
+  test('survive encoding', () => {
     const key = { incarnation: randomId(), secret: randomId(), port: 65_535, range: 12 };
     expect(parseKey(formatKey(key))).toEqual(key);
     expect(parseKey('mooncake')).toBeUndefined();

@@ -63,7 +63,7 @@ describe('RangeTable', () => {
     expect(table.release(given.lease)).toBe(false);
   });
 
-  test('a lease ends by itself', async () => {
+  test('a lease expires', async () => {
     const table = new RangeTable();
     const { number } = table.add('1', 1);
     table.lease([[number, '1', 1]], 2000);

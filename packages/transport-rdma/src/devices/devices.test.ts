@@ -67,7 +67,7 @@ describe('rdmaDeviceForRank', () => {
     [8, many.slice(0, 12)],
     [2, many.slice(0, 3)],
     [8, []],
-  ])('%i GPUs and the devices %j is a fault that names the variables', (gpuCount, devices) => {
+  ])('with %i GPUs, the devices %j cause an error that names the variables', (gpuCount, devices) => {
     expect(() => rdmaDeviceForRank(0, gpuCount, devices)).toThrowError(
       expect.objectContaining({
         code: 'CE_CONFIG_INVALID',
@@ -91,13 +91,13 @@ describe('chooseRdmaDevices', () => {
   test('takes the devices that are named, in their order', () => {
     expect(choose({ PS_P2P_STORE_RDMA_DEVICES: 'mlx5_3, mlx5_0', NCCL_IB_HCA: 'mlx5_1' }, 0)).toEqual(['mlx5_3']);
   });
-  test('else those that NCCL would take', () => {
+  test('otherwise takes the devices that NCCL would take', () => {
     expect(choose({ NCCL_IB_HCA: '^mlx5_0,mlx5_2' }, 1)).toEqual(['mlx5_3']);
   });
-  test('else all', () => {
+  test('otherwise takes all devices', () => {
     expect(choose({}, 1)).toEqual(['mlx5_2', 'mlx5_3']);
   });
-  test('refuses names that are not there', () => {
+  test('refuses names of missing devices', () => {
     expect(() => choose({ PS_P2P_STORE_RDMA_DEVICES: 'mlx5_9' }, 0)).toThrowError(/mlx5_9.*mlx5_0/);
     expect(() => choose({ NCCL_IB_HCA: 'nothing' }, 0)).toThrowError(/no RDMA device/);
   });
@@ -111,7 +111,7 @@ describe('listRdmaDevices', () => {
     writeFileSync(join(folder, path), `${text}\n`);
   };
 
-  test('reads what the kernel says of each device', () => {
+  test("reads the kernel's files of each device", () => {
     write('mlx5_10/device/vendor', '0x15b3');
     write('mlx5_10/device/numa_node', '1');
     write('mlx5_10/ports/1/state', '4: ACTIVE');

@@ -12,7 +12,7 @@ const maps = [
 ].join('\n');
 
 describe('findBacking', () => {
-  test('finds the file, also where the kernel has split its mapping', () => {
+  test('finds the file, even if the kernel has split its mapping', () => {
     expect(findBacking(maps, 0x7f0000000000n, 0x6000)).toEqual({
       paths: ['/dev/shm/one two', `/proc/${process.pid}/map_files/7f0000000000-7f0000004000`],
       device: '00:1a',

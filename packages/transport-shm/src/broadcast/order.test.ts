@@ -25,7 +25,7 @@ function rig() {
 }
 
 describe('Order', () => {
-  it('lets the next one send once earlier ones have written, and write once peers have read', async () => {
+  it('lets the next call send after earlier ones have written, and write after peers have read', async () => {
     const { log, enter, flush } = rig();
     const a = enter('a');
     enter('b');
@@ -39,7 +39,7 @@ describe('Order', () => {
     expect(log.slice(3).sort()).toEqual(['a done', 'b may write']);
   });
 
-  it('is done in order, however they end', async () => {
+  it('completes in order, however the calls end', async () => {
     const { log, enter, flush } = rig();
     const ends = ['a', 'b', 'c'].map(enter);
     for (const end of ends.reverse()) {
@@ -50,7 +50,7 @@ describe('Order', () => {
     expect(log.filter((line) => line.endsWith('done'))).toEqual(['a done', 'b done', 'c done']);
   });
 
-  it('fails what comes after a failure', async () => {
+  it('fails calls after a failure', async () => {
     const order = new Order();
     const failed = order.enter(() => ({ written: Promise.reject(new Error('no')), read: Promise.resolve() }));
     const next = order.enter((before) => ({ written: before.quiet, read: Promise.resolve() }));

@@ -28,7 +28,7 @@ describe('SegmentCache', () => {
     cache.close();
   });
 
-  it('closes what is idle, and nothing that is used', async () => {
+  it('closes only idle segments', async () => {
     const { device, closed, opened } = countingDevice();
     const cache = new SegmentCache(device, 20);
     await cache.use([segment(1)], async () => {});
@@ -43,7 +43,7 @@ describe('SegmentCache', () => {
     cache.close();
   });
 
-  it('when closed, closes what is in use after its use, and opens no more', async () => {
+  it('when closed, closes used segments after their use, and opens no more', async () => {
     const { device, closed } = countingDevice();
     const cache = new SegmentCache(device);
     await cache.use([segment(1)], async () => {});
@@ -57,7 +57,7 @@ describe('SegmentCache', () => {
     await expect(cache.use([segment(1)], async () => {})).rejects.toMatchObject({ code: 'CE_CLOSED' });
   });
 
-  it('tries again to open what could not be opened', async () => {
+  it('tries again to open a segment after a failure', async () => {
     const { device } = countingDevice();
     const cache = new SegmentCache(device);
     for (let i = 0; i < 2; i++) await expect(cache.use([segment(0)], async () => {})).rejects.toThrow('gone');

@@ -2,12 +2,12 @@ import { describe, expect, it } from 'vitest';
 import { formatAddress, newAddress, parseAddress } from './address.ts';
 
 describe('address', () => {
-  it('comes back as it was', () => {
+  it('survives formatting and parsing', () => {
     const address = newAddress();
     expect(parseAddress(formatAddress(address))).toEqual(address);
   });
 
-  it('is another one each time', () => {
+  it('differs each time', () => {
     expect(formatAddress(newAddress())).not.toBe(formatAddress(newAddress()));
   });
 

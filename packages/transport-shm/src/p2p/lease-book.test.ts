@@ -12,7 +12,7 @@ async function isPending(promise: Promise<unknown>): Promise<boolean> {
 }
 
 describe('LeaseBook', () => {
-  it('grants what is registered, and names what is not', () => {
+  it('grants registered ranges, and names missing ones', () => {
     const book = new LeaseBook(1000);
     const key = book.add(range);
     expect(book.grant([key], noRevoke)).toEqual([
@@ -50,7 +50,7 @@ describe('LeaseBook', () => {
     await book.remove(two);
   });
 
-  it('holds nothing of a refused request', async () => {
+  it('keeps nothing of a refused request', async () => {
     const book = new LeaseBook(10_000);
     const key = book.add(range);
     book.grant([key, 'other'], noRevoke);

@@ -54,7 +54,7 @@ describe('Connection', () => {
     expect(new Set(found.map(({ type }) => type))).toEqual(new Set(['more']));
   });
 
-  it('closes when a consumer throws, and tells when the other side does not speak the protocol', async () => {
+  it('closes when a consumer throws, and reports if the other side does not use the protocol', async () => {
     const connection = new Connection(near);
     connection.consume(() => {
       throw new RangeError('no');
