@@ -5,7 +5,7 @@ import { CheckpointEngineError, isHostMemory } from '@checkpoint-engine/interfac
 
 /** @type {(code: ErrorCode, what: string, hint: string) => CheckpointEngineError} */
 const fail = (code, what, hint) => new CheckpointEngineError(code, `The transport through-store ${what}`, hint);
-export const closed = () => fail('CE_CLOSED', 'is closed', 'Make a new one');
+export const closed = () => fail('CE_CLOSED', 'is closed', 'Create a new one');
 
 /** @type {(store: Store) => BroadcastGroup} */
 export function groupOf(store) {

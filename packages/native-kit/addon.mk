@@ -3,8 +3,8 @@
 #   NAME     the addon becomes ../prebuilds/<platform>-<arch>/ce_$(NAME).node, which is what the package ships
 #   SOURCES  its .cc files, relative to native/
 #
-# and includes this file. `make SANITIZE=address,undefined` builds into ../build/sanitize/ instead, `make ARCH=arm64` for
-# another processor (with Debian's g++-aarch64-linux-gnu, or the compiler that CXX names).
+# and includes this file. `make SANITIZE=address,undefined` builds into ../build/sanitize/ instead, `make ARCH=arm64`
+# for another processor (with Debian's g++-aarch64-linux-gnu, or the compiler that CXX names).
 
 KIT := $(patsubst %/,%,$(dir $(abspath $(lastword $(MAKEFILE_LIST)))))
 NODE ?= node
@@ -27,8 +27,8 @@ OBJECTS := $(SOURCES:%.cc=$(BUILD)/obj/%.o)
 ADDON := $(if $(SANITIZE),$(BUILD),../prebuilds/linux-$(ARCH))/ce_$(NAME).node
 
 CXXFLAGS ?= -O2$(if $(SANITIZE), -g1)
-# Swallow: while an environment ends (a worker thread is terminated), JavaScript cannot take exceptions any more. Without
-# it node-addon-api throws a C++ exception there instead, which nothing catches, and the process aborts.
+# Swallow: while an environment ends (a worker thread is terminated), JavaScript cannot receive exceptions. Without this
+# option, node-addon-api throws a C++ exception instead, which nothing catches, and the process aborts.
 ALL_CXXFLAGS := -std=c++17 -fPIC -fvisibility=hidden -pthread -Wall -Wextra -Werror $(CXXFLAGS) \
   -DNAPI_VERSION=8 -DNAPI_CPP_EXCEPTIONS -DNODE_ADDON_API_DISABLE_DEPRECATED -D_FILE_OFFSET_BITS=64 \
   -DNODE_API_SWALLOW_UNTHROWABLE_EXCEPTIONS \

@@ -7,7 +7,7 @@ import { afterAll, beforeAll, expect, it } from 'vitest';
 import { quietEnd, Script } from './support.ts';
 
 const MIB = 2 ** 20;
-/** Nothing of it is aligned to a disk's blocks. */
+/** No part of it is aligned to a disk's blocks. */
 const SKIPPED_BYTES = 1234;
 const SIZE_BYTES = 96 * MIB + 777;
 
@@ -21,7 +21,7 @@ beforeAll(() => {
 });
 afterAll(() => rmSync(folder, { recursive: true }));
 
-/** Lets the page cache forget the file. Where it cannot (a tmpfs), or nothing tells, this says so. */
+/** Drops the file from the page cache. Returns why that is not possible (a tmpfs) or cannot be checked. */
 function writeCold(): string | undefined {
   writeFileSync(path, bytes);
   try {
@@ -36,7 +36,7 @@ function writeCold(): string | undefined {
 const cachedBytes = (): number =>
   Number(execFileSync('fincore', ['-n', '-b', '-o', 'RES', path], { encoding: 'utf8' }));
 
-/** Reads the file but for its first bytes in a process of its own, which knows nothing of this disk yet. */
+/** Reads all but the first bytes of the file in a separate process, which has no measurements of this disk yet. */
 const reader = (): string => `
   import { createHash } from 'node:crypto';
   import { createHostDevice } from '@checkpoint-engine/device';

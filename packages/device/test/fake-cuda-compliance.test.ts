@@ -1,4 +1,4 @@
-// The CUDA kind on a FAKE driver (test/fake-cuda), which this process opens once, for this file alone.
+// The CUDA kind on a FAKE driver (test/fake-cuda), which this process opens once, only for this file.
 import { execFileSync } from 'node:child_process';
 import { join } from 'node:path';
 import process from 'node:process';

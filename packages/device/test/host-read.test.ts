@@ -17,7 +17,7 @@ afterAll(async () => {
   rmSync(folder, { recursive: true });
 });
 
-/** Bytes that tell their place in the file. */
+/** Bytes that show their position in the file. */
 const pattern = (sizeBytes: number, seed: number): Uint8Array => {
   const words = new Uint32Array(Math.ceil(sizeBytes / 4));
   for (let i = 0; i < words.length; i++) words[i] = Math.imul(i + seed * 7919, 2654435761);
@@ -64,7 +64,7 @@ describe('read', () => {
   it('reads neighboring ranges of a file together into places with gaps', async () => {
     const bytes = pattern(5_000_000, 3);
     const path = file('neighbors', bytes);
-    // More ranges than one preadv takes, in reverse, each with padding behind it.
+    // More ranges than one preadv accepts, in reverse order, each followed by padding.
     const reads = Array.from({ length: 5_000 }, (_, i) => ({
       path,
       fileOffsetBytes: i * 1000,
@@ -173,13 +173,13 @@ describe('errors of read', () => {
     const path = file('secret', new Uint8Array(1000));
     chmodSync(path, 0);
     if (process.geteuid!() === 0) {
-      // Root reads everything; what the kernel says for a process's memory is the nearest there is.
+      // Root can read every file; the kernel's error for the memory of a process is the closest equivalent.
       using memory = await device.allocateHost(1000);
       await expect(memory.read([whole(`/proc/${process.pid}/mem`)])).rejects.toMatchObject({
         code: 'CE_FILE_UNREADABLE',
         op: 'preadv',
       });
-      return context.skip('root may read every file');
+      return context.skip('root can read every file');
     }
     using memory = await device.allocateHost(1000);
     await expect(memory.read([whole(path)])).rejects.toMatchObject({ code: 'CE_FILE_UNREADABLE', status: 13 });

@@ -6,7 +6,7 @@ import { packageFolder, quietEnd, Script } from './support.ts';
 
 const deno = fileURLToPath(new URL('../../../node_modules/@deno/linux-x64-glibc/deno', import.meta.url));
 const runtimes: [string, string[]][] = [['node', [process.execPath, '--input-type=module', '--expose-gc', '-e']]];
-// Under a preloaded sanitizer only what was built for it runs.
+// Under a preloaded sanitizer, only programs that were built for it run.
 if (existsSync(deno) && !process.env.LD_PRELOAD) runtimes.push(['deno', [deno, 'eval', '--v8-flags=--expose-gc']]);
 
 const prelude = `

@@ -52,7 +52,7 @@ describe('a mapped file', () => {
     const error = { code: 'CE_FILE_CHANGED', file: path, message: expect.stringContaining(`has ${sizeBytes}`) };
     await expect(copy(0, bytes.length)).rejects.toMatchObject(error);
     await expect(copy(sizeBytes, 1)).rejects.toMatchObject(error);
-    // The stream goes on, and what is there is read.
+    // The stream continues, and the remaining part can be read.
     if (sizeBytes > 0) await copy(0, sizeBytes);
     expect(Buffer.compare(target.view(0, sizeBytes), bytes.subarray(0, sizeBytes))).toBe(0);
     await stream.close();

@@ -15,9 +15,9 @@ afterAll(() => device.close());
 
 const claims = (pid: number): string[] =>
   readdirSync('/dev/shm').filter((name) => name.includes(`claim-`) && name.includes(`-${pid}-`));
-/** More than a half of what is available: two of them do not fit together. Nothing of it is ever touched. */
+/** More than half of the available memory, so two of them do not fit. The test never touches this memory. */
 const large = (): number => Math.max(GIB, Math.floor(freemem() * 0.6));
-/** Another suite may hold a claim for a moment. */
+/** Another suite may have a claim for a moment. */
 async function eventually<T>(allocate: () => Promise<T>): Promise<T> {
   for (;;) {
     try {

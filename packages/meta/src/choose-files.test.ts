@@ -98,7 +98,7 @@ describe('chooseFiles', () => {
           const all = Array.from({ length: total }, (_, index) => {
             return `m-${String(first + index).padStart(5, '0')}-of-${String(total).padStart(5, '0')}.safetensors`;
           });
-          // A first shard shows what is counted from.
+          // The first shard shows where the numbering starts.
           const [kept, lost] = [all.slice(0, 1), [] as string[]];
           for (const name of all.slice(1)) (coins.next().value ? kept : lost).push(name);
           if (lost.length === 0) {

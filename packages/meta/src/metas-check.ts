@@ -32,7 +32,7 @@ export function checkRankMetas(metas: RankMetas): void {
 export function checkRanks(world: readonly RankMetas[]): void {
   const ranks = new Set<number>();
   for (const { rank } of world) {
-    if (ranks.size === ranks.add(rank).size) throw invalidMetas(`rank ${rank} is there twice, expected each rank once`);
+    if (ranks.size === ranks.add(rank).size) throw invalidMetas(`rank ${rank} appears twice, expected each rank once`);
   }
 }
 

@@ -235,7 +235,7 @@ describe('encodeWorldMetas', () => {
   it('refuses a rank that appears twice', () => {
     expect(failure(() => encodeWorldMetas([small(), small()]))).toMatchObject({
       code: 'CE_METAS_INVALID',
-      message: 'Metas: rank 3 is there twice, expected each rank once',
+      message: 'Metas: rank 3 appears twice, expected each rank once',
     });
   });
 });
@@ -257,7 +257,7 @@ describe('decodeWorldMetas', () => {
     ['no bytes', new Uint8Array(0), /do not begin with "CEMT"/],
     ['other bytes', new TextEncoder().encode('{"metas": []}'), /do not begin with "CEMT"/],
     ['another version', set(4, 3), /version is 3, expected version 1 or 2/],
-    ['the magic alone', good.slice(0, 4), /version is missing/],
+    ['only the magic', good.slice(0, 4), /version is missing/],
     ['half a digest', good.slice(0, 20), /truncated or changed/],
     ['one byte less', good.slice(0, -1), /truncated or changed/],
     ['one byte more', Uint8Array.from([...good, 0]), /truncated or changed/],
@@ -293,7 +293,7 @@ describe('decodeWorldMetas', () => {
     ['a tensor of no step', withColumn(4, [7, 7]), /tensor column names item 7 of a table of 2/],
     ['a tensor too few', withColumn(4, tensors.slice(0, -1)), /tensor column ends/],
     ['a tensor too many', withColumn(4, [...tensors, 0]), /tensor column has 1 bytes too many/],
-    ['a run of nothing', withColumn(5, [2, 0]), /has an empty run/],
+    ['an empty run', withColumn(5, [2, 0]), /has an empty run/],
     ['a run too long', withColumn(5, [2, 3]), /gap column covers 1 tensors too many/],
     ['gaps too many', withColumn(5, [...gaps, 1, 1]), /gap column has 2 bytes too many/],
     ['a gap that leaves the region', withColumn(5, [2, 1, 5, 1]), /ends at 17, outside its region of 16/],

@@ -75,7 +75,7 @@ export function decodeWorldMetas(bytes: Uint8Array): RankMetas[] {
 const digests = new WeakMap<RankMetas, Uint8Array>();
 
 /**
- * Returns the SHA-256 of metas, in hex. Equal metas have equal digests, in whatever order their ranks come. The digests
+ * Returns the SHA-256 of metas, in hex. Equal metas have equal digests, for any order of ranks. The digests
  * of the tensors' bytes are not covered: with other bytes in the same places an update has the same plan. The call is
  * cheap for metas that {@link decodeRankMetas} returned, because decoding checks and digests them.
  *

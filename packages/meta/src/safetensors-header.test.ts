@@ -6,7 +6,7 @@ import { encodeSafetensorsHeader, type TensorSpec } from './encode-safetensors-h
 import { parseSafetensorsHeader } from './safetensors-header.ts';
 import { tensorBytes } from './tensor-bytes.ts';
 
-/** A header with its length in front, as it stands in a file. */
+/** A header preceded by its length, as in a file. */
 function raw(header: string | Uint8Array, length?: bigint): Uint8Array {
   const text = typeof header === 'string' ? new TextEncoder().encode(header) : header;
   const bytes = new Uint8Array(8 + text.length);
@@ -80,7 +80,7 @@ describe('parseSafetensorsHeader', () => {
     ],
     ['a length of 2^64 - 1', raw('{}', 2n ** 64n - 1n), 0, 'CE_FILE_INVALID', /18446744073709551615 bytes/],
     ['a header past the end', raw('{}', 3n), 0, 'CE_FILE_TRUNCATED', /header ends at byte 11, but the file has 10/],
-    ['too few bytes handed over', raw('{}', 3n), 1, 'CE_FILE_TRUNCATED', /10 bytes were read, expected the 11/],
+    ['too few bytes', raw('{}', 3n), 1, 'CE_FILE_TRUNCATED', /10 bytes were read, expected the 11/],
     ['an empty header', raw(''), 0, 'CE_FILE_INVALID', /header is empty/],
     ['a space in front', raw(' {}'), 0, 'CE_FILE_INVALID', /starts with byte 0x20, expected "{"/],
     ['a byte order mark', raw('\ufeff{}'), 0, 'CE_FILE_INVALID', /starts with byte 0xef/],

@@ -86,7 +86,7 @@ describe('a session with a worker that pulls', () => {
     ['a column that ends in a number', [part({ tensor: new Uint8Array(3) })]],
     ['a column that is none', [part({ rest: 'all' })]],
     ['too many columns in a list', [part({ rest: [1, 2] })]],
-    ['a part out of turn', [part({ part: 1, parts: 2 })]],
+    ['a part out of order', [part({ part: 1, parts: 2 })]],
     ['parts that change their number', [part({ parts: 2 }), part({ part: 1, parts: 3 })]],
     ['more parts than are allowed', [part({ parts: 100_000 })]],
     ['needs twice', [part(), part()]],

@@ -44,7 +44,7 @@ export function bandwidthChart({ ranks }: ReportedUpdate): Chart | undefined {
     svg,
     caption:
       'Bytes per second (1 GB is 1e9 bytes) through each stage of the slowest rank. The bytes of a bucket count evenly over the ' +
-      'time that it takes. A dashed line is the rate of the fastest single bucket of a stage: what the link gave at its best in ' +
+      'time that it takes. A dashed line is the rate of the fastest single bucket of a stage: the best rate of the link in ' +
       'this update. A stage far below its dashed line waits for another one.',
   };
 }

@@ -1,4 +1,4 @@
-/** A plot, with the sentence that says what it shows. */
+/** A plot, with a sentence that describes it. */
 export interface Chart {
   readonly title: string;
   readonly svg: string;

@@ -45,7 +45,7 @@ export interface ReportedUpdate {
   /** What was updated: `step-100 into 8 ranks`. */
   readonly title: string;
   readonly outcome: 'succeeded' | 'failed' | 'cancelled' | 'simulated';
-  /** Why it did not succeed, and what to do about it. */
+  /** The reason of a failure, and what to do about it. */
   readonly error?: { readonly code: string; readonly what: string; readonly hint: string } | undefined;
   /** ISO 8601. */
   readonly date: string;
@@ -53,7 +53,7 @@ export interface ReportedUpdate {
   readonly facts: readonly (readonly [name: string, value: string])[];
   /** Bytes of the checkpoint. */
   readonly totalBytes: number;
-  /** Device memory that the update took on the rank that needed most. */
+  /** Device memory of the update on the rank that needed the most. */
   readonly deviceBytes: number;
   readonly warnings: readonly string[];
   /** Further tables, before the charts. @default none */

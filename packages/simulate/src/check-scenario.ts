@@ -2,7 +2,7 @@ import { CheckpointEngineError } from '@checkpoint-engine/interface';
 import { checkLayout } from '@checkpoint-engine/planner';
 import { METHOD_NAMES, type MethodName, type Scenario, SOURCE_NAMES } from './scenario.ts';
 
-/** Most ranks of a simulation: beyond it, the plan alone takes minutes. */
+/** Most ranks of a simulation: with more, planning takes minutes. */
 const MOST_RANKS = 16_384;
 
 /** The ranks that take part. */

@@ -1,5 +1,5 @@
 /**
- * Simulates weight updates on clusters that are not at hand: how long an update takes, what it waits for, and what each
+ * Simulates weight updates on clusters that you do not have: how long an update takes, what it waits for, and what each
  * link carries. The functions are pure.
  *
  * @packageDocumentation

@@ -25,7 +25,7 @@ export interface LinkUse {
   readonly rateGBps: number;
   /** Time in which at least one flow uses the link. */
   readonly busyMs: number;
-  /** Bytes over what the link could carry in the whole update, 0 to 1. */
+  /** Bytes divided by the bytes that the link could carry during the update, 0 to 1. */
   readonly utilization: number;
 }
 
@@ -57,7 +57,7 @@ export interface SimulationResult {
   readonly criticalPath: readonly CriticalStep[];
   /** One sentence. */
   readonly bottleneck: string;
-  /** Links that carry bytes, by utilization. Hosts that do the same share the links of one of them. */
+  /** Links that carry bytes, by utilization. Hosts with the same work share the links of one of them. */
   readonly links: readonly LinkUse[];
   /** Steps of the ranks of one host. */
   readonly steps: readonly RankStep[];

@@ -6,8 +6,8 @@ import type { ClusterTopology } from './cluster/topology.ts';
  * How the bytes reach the engines.
  *
  * - `broadcast`: every rank receives every bucket; for engines with the worker of the Python tool.
- * - `pull`: each GPU copies what it keeps out of host memory; hosts read what others hold once. Needs our receiver.
- * - `p2p`: some ranks read buckets out of the memory of those that hold them, and broadcast them among themselves.
+ * - `pull`: each GPU copies what it keeps from host memory; hosts read data of other hosts once. Needs our receiver.
+ * - `p2p`: some ranks read buckets from the memory of their owners, and broadcast them among themselves.
  * - `python-broadcast`, `python-p2p`: the Python tool 0.2 and later.
  * - `python-p2p-first`: the Python tool 0.1, where one rank reads for all.
  */
@@ -22,7 +22,7 @@ export type SourceName = (typeof SOURCE_NAMES)[number];
 /** Names of the sources on a command line. */
 export const SOURCE_NAMES = ['memory', 'files', 'shared-files'] as const;
 
-/** What is simulated. */
+/** The update to simulate. */
 export interface Scenario {
   readonly topology: ClusterTopology;
   readonly model: {
@@ -46,8 +46,8 @@ export interface Scenario {
   /** Size of a bucket, or of a chunk of the pull. @default what an update chooses; 8 GiB for the Python tool */
   readonly bucketBytes?: number | undefined;
   /**
-   * The first update of a process: it takes memory and makes communicators, and sizes buckets without having measured
-   * its workers. Does not apply to the Python tool.
+   * The first update of a process: it allocates memory and creates communicators, and sizes buckets without having
+   * measured its workers. Does not apply to the Python tool.
    * @default false
    */
   readonly isFirstUpdate?: boolean | undefined;

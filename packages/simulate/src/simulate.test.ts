@@ -7,7 +7,7 @@ import type { LinkUse, SimulationResult } from './result.ts';
 import type { MethodName, Scenario } from './scenario.ts';
 import { simulate } from './simulate.ts';
 
-/** A small model with everything that rules tell apart. */
+/** A small model with everything that rules distinguish. */
 const tensorsOf = (layers: number, experts: number): TensorSpec[] => [
   { name: 'model.embed_tokens.weight', dtype: 'BF16', shape: [4096, 512] },
   ...Array.from({ length: layers }, (_, layer): TensorSpec[] => {

@@ -30,7 +30,7 @@ export interface PreparedSimulation {
 /**
  * Simulates an update: how long it takes, what it waits for, and what each link carries.
  *
- * The plan comes from the functions that the parameter server plans with. The simulation is a discrete-event simulation
+ * The plan comes from the functions of the parameter server. The simulation is a discrete-event simulation
  * of flows that share links by max-min fairness. Equal input gives equal output.
  *
  * @throws {CheckpointEngineError} `CE_CONFIG_INVALID` for a scenario that cannot be; `CE_PLAN_MEMORY_TOO_SMALL`.

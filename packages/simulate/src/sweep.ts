@@ -3,9 +3,9 @@ import type { SimulationResult } from './result.ts';
 import type { Scenario } from './scenario.ts';
 import { simulate } from './simulate.ts';
 
-/** What a sweep varies. */
+/** The parameter of a sweep. */
 export const SWEEP_NAMES = ['world-size', 'bucket-size', 'nics'] as const;
-/** Name of what a sweep varies. */
+/** Name of a sweep's parameter. */
 export type SweepName = (typeof SWEEP_NAMES)[number];
 
 /** Most points of a sweep. */

@@ -37,8 +37,8 @@ const CHANGES: readonly (readonly [change: string, section: Section, factors: Re
 ];
 
 /**
- * Runs a plan again with one thing better at a time, and sorts by what it saves. The plan stays the same. Leaves out what
- * saves nothing.
+ * Runs a plan again with one improvement at a time, and sorts the results by the time saved. The plan stays the same.
+ *  * Omits improvements that save nothing.
  */
 export function whatIf(prepared: PreparedSimulation, topology: ClusterTopology): WhatIf[] {
   const { totalMs: nowMs } = prepared.run(topology);

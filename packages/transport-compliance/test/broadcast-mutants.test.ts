@@ -56,8 +56,8 @@ const mutants: Mutant[] = [
     mutation: 'latest-first',
     groups: ['roots', 'pending'],
     fails: [
-      'pending > they take effect in order: each root passes on what the one before has sent it',
-      'pending > they take effect in order: of several into one target the last one stays',
+      'pending > they take effect in order: each root passes on the bytes of the previous root',
+      'pending > they take effect in order: the last one into a target wins',
     ],
   },
   {
@@ -113,7 +113,7 @@ const mutants: Mutant[] = [
     mutation: 'broadcasts-after-close',
     groups: ['lifecycle'],
     fails: [
-      'lifecycle > a group is closed twice without harm, and is closed then',
+      'lifecycle > a group can be closed twice, and is closed afterwards',
       'lifecycle > closing the transport closes its groups, and it joins no more',
     ],
   },

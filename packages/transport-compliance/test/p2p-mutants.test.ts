@@ -37,7 +37,7 @@ const mutants: { mutation: P2PMutation; groups: readonly string[]; fails: readon
   {
     mutation: 'writes-past-end',
     groups: ['manifest', 'reads'],
-    fails: [...sizes, ...parts, 'reads > a batch of nothing, and a read of no bytes', many],
+    fails: [...sizes, ...parts, 'reads > an empty batch, and a read of 0 bytes', many],
   },
   {
     mutation: 'blocks-owner',
@@ -55,14 +55,14 @@ const mutants: { mutation: P2PMutation; groups: readonly string[]; fails: readon
     fails: [
       'registrations > a withdrawn range cannot be read, but others can',
       'registrations > a batch with a withdrawn range fails as a whole',
-      'registrations > ranges that overlap, and the same range twice, are registered on their own',
+      'registrations > overlapping ranges, and the same range twice, are registered independently',
     ],
   },
   {
     mutation: 'unregisters-overlaps',
     groups: ['registrations'],
     fails: [
-      'registrations > ranges that overlap, and the same range twice, are registered on their own',
+      'registrations > overlapping ranges, and the same range twice, are registered independently',
       'registrations > registering and withdrawing 10,000 times leaves nothing behind',
     ],
   },
@@ -98,7 +98,7 @@ const mutants: { mutation: P2PMutation; groups: readonly string[]; fails: readon
     mutation: 'registers-after-close',
     groups: ['lifecycle'],
     fails: [
-      'lifecycle > an endpoint is closed twice without harm, and is closed then',
+      'lifecycle > an endpoint can be closed twice, and is closed afterwards',
       'lifecycle > closing the transport closes its endpoints, and it opens no more',
     ],
   },

@@ -26,20 +26,20 @@ const mutants: { mutation: StoreMutation; finds: string }[] = [
   { mutation: 'drops-large-values', finds: 'values > values of no bytes and of a MiB arrive as they were sent' },
   {
     mutation: 'keeps-first-value',
-    finds: 'values > a value is absent until it is set, and the same at every member from then on',
+    finds: 'values > a value is absent until it is set, and then the same on every member',
   },
   { mutation: 'wait-ignores-timeout', finds: 'values > wait times out, and the store works afterwards' },
   { mutation: 'ignores-signal', finds: 'values > a call aborts when its signal fires, or has already fired' },
   { mutation: 'adds-locally', finds: 'values > a counter starts at 0, and every sum is returned once' },
   {
     mutation: 'barrier-passes',
-    finds: 'gathers > a barrier holds every member until the last one has come, time and again',
+    finds: 'gathers > a barrier blocks every member until the last one has called it, repeatedly',
   },
   {
     mutation: 'gathers-reversed',
     finds: 'gathers > an all-gather returns all values in member order, regardless of the order of calls',
   },
-  { mutation: 'gathers-for-all', finds: 'gathers > from and to leave out what is not needed' },
+  { mutation: 'gathers-for-all', finds: 'gathers > from and to omit values that are not needed' },
   { mutation: 'epochs-share-keys', finds: 'epochs > keys, counters and gathers of an epoch are its own' },
   { mutation: 'members-unsorted', finds: 'epochs > the outermost scope has all ranks and no name' },
   {
@@ -52,7 +52,7 @@ const mutants: { mutation: StoreMutation; finds: string }[] = [
   },
   {
     mutation: 'abort-reaches-parent',
-    finds: 'failures > an abort leaves the outermost scope, other epochs and new ones alone',
+    finds: 'failures > an abort does not affect the outermost scope, other epochs or new ones',
   },
   {
     mutation: 'hides-lost-rank',
@@ -60,7 +60,7 @@ const mutants: { mutation: StoreMutation; finds: string }[] = [
   },
   {
     mutation: 'works-after-close',
-    finds: 'lifecycle > a store is closed twice without harm, and refuses calls from then on',
+    finds: 'lifecycle > a store can be closed twice, and refuses later calls',
   },
 ];
 

@@ -43,7 +43,7 @@ export class NcclGroup implements BroadcastGroup {
   /**
    * Joins the communicator of the store's members. Every member must call it. A member that fails notifies the others.
    *
-   * @param onClosed Called once the group has left, so that the owner can stop tracking it.
+   * @param onClosed Called after the group has left, so that the owner can stop tracking it.
    */
   static async join(options: JoinOptions, onClosed: (group: NcclGroup) => void): Promise<NcclGroup> {
     const { store, device, signal, timeoutMs = DEFAULT_TIMEOUT_MS } = options;

@@ -46,5 +46,5 @@ export function nccl(): BroadcastTransport {
 }
 
 function closedError(rank: number): CheckpointEngineError {
-  return new CheckpointEngineError('CE_CLOSED', 'This NCCL transport is closed', 'Make a new one', { rank });
+  return new CheckpointEngineError('CE_CLOSED', 'This NCCL transport is closed', 'Create a new one', { rank });
 }

@@ -1,4 +1,4 @@
-// The suite on real GPUs. Without one it is skipped and says why; REQUIRE_GPU=1 makes that a failure. LARGE_MEMORY=1 adds a
+// The suite on real GPUs. Without a GPU it is skipped with a notice; REQUIRE_GPU=1 makes that a failure. LARGE_MEMORY=1 adds a
 // range of more than 4 GiB.
 import { listCudaDevices } from '@checkpoint-engine/device';
 import { broadcastSuite, processes } from '@checkpoint-engine/transport-compliance';

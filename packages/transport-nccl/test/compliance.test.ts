@@ -13,5 +13,5 @@ if (noCompiler !== '') {
   broadcastSuite({ runner, name: 'nccl on fakes', factory, world: processes({ env }), skip });
   // Like between GPUs that share memory: NCCL never notices the loss, but the store does.
   const mute = processes({ env: { ...env, FAKE_NCCL_MUTE: '1' } });
-  broadcastSuite({ runner, name: 'nccl on fakes that notice nothing', factory, world: mute, skip, maxRanks: 2 });
+  broadcastSuite({ runner, name: 'nccl on fakes that detect no failures', factory, world: mute, skip, maxRanks: 2 });
 }

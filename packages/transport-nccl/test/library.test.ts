@@ -1,4 +1,5 @@
-// Which NCCL is found, and what is said where none is. Each case is a process: a process opens NCCL once.
+// Which NCCL is found, and the errors if there is none. Each case runs in its own process, because a process opens NCCL
+// once.
 import { execFileSync, spawnSync } from 'node:child_process';
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';

@@ -1,4 +1,4 @@
-// How processes end that still have communicators, on a fake driver and a fake NCCL.
+// The exit of processes that still have communicators, on a fake driver and a fake NCCL.
 import { spawnSync } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';

@@ -208,7 +208,7 @@ def serve():
             reads.submit(requests.run, request, lambda o=operation, a=arguments, r=request["id"]: o(r, **a))
         else:
             memory.submit(requests.run, request, lambda o=operation, a=arguments: o(**a))
-    os._exit(0)  # nothing is waited for: a stuck transfer would never end
+    os._exit(0)  # does not wait: a stuck transfer would never end
 
 
 def new_engine():

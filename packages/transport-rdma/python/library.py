@@ -1,7 +1,7 @@
 """Wraps Mooncake's C API in the interface of its Python module.
 
-Only what engine.py calls. The C API aborts or crashes on what it does not expect, so that nothing reaches it unchecked:
-no empty pointer, no batch that is freed twice or before its last task has ended.
+Only the functions that engine.py calls. The C API aborts or crashes on unexpected input, so this module checks everything:
+it never passes a null pointer, and never frees a batch twice or before its last task has ended.
 
 Source: mooncake-transfer-engine/include/transfer_engine_c.h, unchanged in these functions since 0.3.5.
 """
@@ -52,7 +52,7 @@ class Library:
     """Opens the shared library. Raises OSError or AttributeError if it is unusable."""
 
     def __init__(self, path):
-        # Lazily: builds for accelerators name functions of drivers that a host without them lacks, and TCP never calls.
+        # Lazy binding: builds for accelerators name functions of drivers that some hosts lack and that TCP never calls.
         loaded = ctypes.CDLL(path, mode=os.RTLD_LAZY)
         for name, (result, arguments) in SIGNATURES.items():
             function = getattr(loaded, name)
@@ -107,7 +107,7 @@ class TransferEngine:
             request.opcode, request.source, request.target_id = 0, source, segment
             request.target_offset, request.length = offset, size
         if self._c.submitTransfer(self._engine, batch, requests, count) != 0:
-            return -1  # some tasks may run: the batch stays, and the process ends soon
+            return -1  # some tasks may still run: the batch stays, and the process ends soon
         failures = sum(self._end_of(batch, task) != COMPLETED for task in range(count))
         self._c.freeBatchID(self._engine, batch)
         return -1 if failures else 0

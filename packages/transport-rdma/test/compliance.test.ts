@@ -3,7 +3,7 @@ import * as runner from 'vitest';
 import { mooncakeForTests } from './support/mooncake.ts';
 
 const { python, missing } = await mooncakeForTests();
-/** `rdma` or `efa` on hosts that have the devices; then `MOONCAKE_HOST` says by which address. */
+/** `rdma` or `efa` on hosts that have the devices; `MOONCAKE_HOST` is then their address. */
 const protocol = process.env.MOONCAKE_PROTOCOL ?? 'tcp';
 
 runner.describe.skipIf(missing)('compliance', () => {

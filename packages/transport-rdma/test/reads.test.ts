@@ -55,7 +55,7 @@ describe.skipIf(missing)('reads between processes', () => {
     expect([engineProcesses().length, engineProcesses(owner.pid).length]).toEqual([0, 1]);
     await readAll(peer, remote, memory);
     expect(Buffer.compare(memory.view(0, sizeBytes), pattern(sizeBytes, 7))).toBe(0);
-    // Neither has an engine for what it does not do.
+    // Neither starts an engine that it does not need.
     expect([engineProcesses().length, engineProcesses(owner.pid).length]).toEqual([1, 1]);
     await owner.close();
   });
@@ -114,7 +114,7 @@ describe.skipIf(missing)('reads between processes', () => {
     const peer = await owner.address();
     const memory = await land(sizeBytes);
     await readAll(peer, remote, memory);
-    // Again and again, so that it is being read whenever the kill comes.
+    // Repeated reads, so that one is running when the process is killed.
     const reading = (async () => {
       for (;;) await readAll(peer, remote, memory);
     })();
@@ -192,10 +192,10 @@ describe.skipIf(missing)('reads between processes', () => {
     const before = engineProcesses(owner.pid);
     freeze(engineProcesses().filter((pid) => !before.includes(pid)));
     const outcome = expect(readAll(peer, remote, memory)).rejects.toMatchObject({ code: 'CE_RANGE_NOT_REGISTERED' });
-    await sleep(1000); // The owner must know of the read.
+    await sleep(1000); // The owner must have registered the read.
     const tookMs = await owner.unregister('weights');
     expect(tookMs).toBeGreaterThan(1400);
-    expect(tookMs).toBeLessThan(9000); // 10 s where nothing is said
+    expect(tookMs).toBeLessThan(9000); // 10 s by default
     for (const pid of stopped.splice(0)) process.kill(pid, 'SIGCONT');
     await outcome;
   });
@@ -259,7 +259,7 @@ describe.skipIf(missing)('reads between processes', () => {
   });
 });
 
-/** The kernel lets only the privileged open what is mapped. */
+/** The kernel lets only privileged processes open mapped files. */
 function mayOpenNamelessFiles(): boolean {
   try {
     const [first] = readdirSync('/proc/self/map_files');

@@ -7,7 +7,7 @@ import { all } from './world.ts';
 let device: Device;
 let owner: P2PEndpoint;
 
-/** A device whose copies start when the test says so. */
+/** A device whose copies start when the test allows it. */
 function slowDevice(gate: Promise<void>, onCopy: () => void = () => {}): Device {
   return {
     kind: device.kind,

@@ -124,7 +124,7 @@ describe('unknown peers at the socket of an endpoint', () => {
   it.each<[string, object]>([
     ['a lease without keys', { type: 'lease', id: 1 }],
     ['a lease of keys that are lists', { type: 'lease', id: 1, keys: [[]] }],
-    ['a release of nothing', { type: 'release' }],
+    ['a release without a lease', { type: 'release' }],
     ['an unknown frame', { type: 'toString' }],
   ])('are disconnected although they know the secret: %s', async (_, sent) => {
     const { name, secret, read, close } = await serving();
@@ -161,7 +161,7 @@ describe('unknown peers at the socket of a member that joins', () => {
       if (i % 3 === 1) for (let sent = 0; sent < 50e6 && socket.write(more); ) sent += more.length;
     });
     await new Promise((resolve) => setTimeout(resolve, 500));
-    // It also contains the data that waits to be sent on this side.
+    // The sum includes data that waits to be sent on this side.
     expect(process.memoryUsage().rss - before).toBeLessThan(200e6);
     const groups = await Promise.all([joining, join(1)]);
     expect(groups.map((group) => group.members)).toEqual([
@@ -195,7 +195,7 @@ function listening(): string[] {
 it('a complete group stops listening', async () => {
   const device = await createHostDevice();
   const endpoint = await shmP2P().open({ device });
-  expect(listening()).toHaveLength(1); // so we would see it
+  expect(listening()).toHaveLength(1); // otherwise the check below proves nothing
   await endpoint.close();
   await device.close();
   await withGroup(2, async () => expect(listening()).toEqual([]));

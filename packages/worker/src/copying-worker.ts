@@ -40,7 +40,7 @@ export class CopyingWorker implements AsyncDisposable {
     this.#puller = new Puller({ device, prove, declare: (tensors) => this.#declare(tensors, inBuckets) });
   }
 
-  /** What the worker keeps, for `receiveUpdate` and `serveWorker`. Absent if it keeps everything. */
+  /** The slices that the worker keeps, for `receiveUpdate` and `serveWorker`. Absent if it keeps everything. */
   get puller(): Puller | undefined {
     return this.#puller;
   }
@@ -199,12 +199,12 @@ export interface CopyingWorkerOptions {
   /** Stays the caller's. */
   readonly device: Device;
   /**
-   * Slices of a tensor to be held, packed one after another; `undefined` for none of it. Pass the worker's `puller` to
+   * Slices of a tensor to keep, packed one after another; `undefined` for none. Pass the worker's `puller` to
    * `receiveUpdate` or `serveWorker`, and they are copied out of the parameter server's memory.
    * @default whole tensors
    */
   readonly keep?: ((tensor: CheckpointTensor) => readonly KeptSlice[] | undefined) | undefined;
-  /** Tensors that come whole in buckets all the same. @default none */
+  /** Tensors that arrive complete, in buckets. @default none */
   readonly inBuckets?: ((tensor: CheckpointTensor) => boolean) | undefined;
   /** As in `Puller`. @default false */
   readonly prove?: boolean | undefined;

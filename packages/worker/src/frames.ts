@@ -2,7 +2,10 @@ import { WORKER_FRAME_LIMITS, type WorkerMessage } from '@checkpoint-engine/inte
 import { checkMsgpack, FrameCutter, type MsgpackLimits } from '@checkpoint-engine/interface/wire';
 import { Decoder, Encoder } from '@msgpack/msgpack';
 
-/** Of a message of the server: a bucket has a list for each tensor and a few more, seven values for each, and its dimensions. */
+/**
+ * Of a message of the server: a bucket has a list for each tensor and a few more, seven values for each, and its
+ * dimensions.
+ */
 const SERVER_LIMITS: MsgpackLimits = {
   maxBytes: WORKER_FRAME_LIMITS.fromServer,
   maxDepth: 16,
@@ -26,7 +29,7 @@ export function encodeFrame(message: WorkerMessage): Uint8Array {
 export class FrameReader {
   readonly #cutter = new FrameCutter({ limitBytes: SERVER_LIMITS.maxBytes, littleEndian: true });
 
-  /** Takes bytes that arrived. */
+  /** Appends received bytes. */
   push(chunk: Uint8Array): void {
     this.#cutter.push(chunk);
   }
@@ -47,6 +50,6 @@ function decodePayload(payload: Uint8Array): unknown {
     checkMsgpack(payload, SERVER_LIMITS);
     return decoder.decode(payload);
   } catch (error) {
-    throw new RangeError('a frame that is not msgpack, or costs more than one may', { cause: error });
+    throw new RangeError('a frame that is not msgpack, or exceeds the limits', { cause: error });
   }
 }

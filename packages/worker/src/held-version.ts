@@ -12,7 +12,7 @@ export class HeldVersion {
     return this.#version;
   }
 
-  /** Call it before the model is written, also when other code writes it. */
+  /** Call it before any code writes to the model. */
   forget(): void {
     this.#version = UNKNOWN_VERSION;
   }

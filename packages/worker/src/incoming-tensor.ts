@@ -41,7 +41,7 @@ export class IncomingTensor {
   /**
    * The tensor's bytes, without a copy.
    *
-   * @throws `CE_CLOSED`, and `CE_NOT_SUPPORTED` if JavaScript cannot see the memory: on a GPU, and beyond 2 GiB.
+   * @throws `CE_CLOSED`, and `CE_NOT_SUPPORTED` if JavaScript cannot access the memory: on a GPU, and beyond 2 GiB.
    */
   get bytes(): Uint8Array {
     try {

@@ -21,7 +21,7 @@ export class IncomingUpdate implements AsyncIterable<IncomingTensor>, AsyncDispo
   readonly checkpoint: string;
   readonly updateId: string;
   readonly deviceUuid: string;
-  /** `prepare`: nothing comes, and the post-load hook does not run; what later updates need is made ready. */
+  /** `prepare`: no data arrives and the post-load hook does not run; the worker prepares for later updates. */
   readonly intent: 'update' | 'prepare';
   /** Fires when the update has failed; the reason is the error. */
   readonly signal: AbortSignal;
@@ -213,7 +213,7 @@ export class IncomingUpdate implements AsyncIterable<IncomingTensor>, AsyncDispo
   }
 
   /**
-   * Pulls until the server has no more, and says that all workers are through.
+   * Pulls until the server has no more data and reports that all workers have finished.
    *
    * @returns Whether the server will confirm the version.
    */
@@ -228,7 +228,7 @@ export class IncomingUpdate implements AsyncIterable<IncomingTensor>, AsyncDispo
   }
 
   /**
-   * Does what the server wants once the weights are in: it compares, confirms the version, and says that it is over.
+   * Handles the server's requests after the weights are loaded: comparison, confirmation of the version, and the end.
    */
   async #followToEnd(confirms: boolean): Promise<void> {
     const pulling = this.#pulling;
@@ -293,13 +293,13 @@ export class IncomingUpdate implements AsyncIterable<IncomingTensor>, AsyncDispo
 }
 
 function unexpected(message: ServerMessage): CheckpointEngineError {
-  return serverBroke(`"${message.type}" out of turn`);
+  return serverBroke(`"${message.type}" out of order`);
 }
 
 function leftEarly(index: number): CheckpointEngineError {
   return new CheckpointEngineError(
     'CE_WORKER_FAILED',
-    `The worker left the loop over the tensors in bucket ${index}, before its end`,
+    `The worker left the loop over the tensors in bucket ${index} before the end`,
     "Check the engine's log for the error that ended the loop",
   );
 }

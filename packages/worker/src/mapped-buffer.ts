@@ -11,7 +11,7 @@ export interface MappedBuffer {
   /**
    * Ends the use of the buffer. Idempotent.
    *
-   * @param isSound The server will not be told that the update failed.
+   * @param isSound The update has not failed so far.
    */
   close(isSound: boolean): void;
 }

@@ -70,7 +70,7 @@ function given(): CheckpointEngineError {
 function invisible(why: string): CheckpointEngineError {
   return new CheckpointEngineError(
     'CE_NOT_SUPPORTED',
-    `JavaScript cannot see the memory: ${why}`,
+    `JavaScript cannot access the memory: ${why}`,
     'Copy its range with a stream of the device',
   );
 }

@@ -45,7 +45,7 @@ export async function receiveOnAll(options: ReceiveOnAllOptions): Promise<void> 
       });
       onReceive(update);
       try {
-        // Nothing comes in a session that prepares, and the engine's own code has no part in it.
+        // A session that prepares has no data, and does not involve the engine's own code.
         if (update.intent === 'prepare') await update.forEachBucket(() => {});
         else await onUpdate(update, device);
         await update.finished();
@@ -70,7 +70,7 @@ function tooLong(timeoutMs: number): CheckpointEngineError {
   return new CheckpointEngineError(
     'CE_TIMEOUT',
     `The update did not end within ${timeoutMs} ms`,
-    'Raise timeoutMs, or check what the parameter server waits for',
+    'Raise timeoutMs, or check the log of the parameter server',
     { retryable: true },
   );
 }

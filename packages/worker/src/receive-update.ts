@@ -13,7 +13,7 @@ const DEFAULT_TIMEOUT_MS = 300_000;
 
 /** Options of {@link receiveUpdate}. */
 export interface ReceiveOptions {
-  /** The device of the address. The caller still has to close it. */
+  /** The device of the address. The caller must close it. */
   readonly device: Device;
   /** Fails the update when it fires. */
   readonly signal?: AbortSignal | undefined;
@@ -24,7 +24,7 @@ export interface ReceiveOptions {
   readonly credits?: number | undefined;
   /**
    * Declares what the engine keeps, so that those bytes are copied directly into its memory. Other tensors are not
-   * transferred. @default everything comes in buckets
+   * transferred. @default everything arrives in buckets
    */
   readonly puller?: Puller | undefined;
   /**

@@ -21,12 +21,12 @@ const DEFAULT_TIMEOUT_MS = 300_000;
 
 /** Options of {@link serveWorker}. */
 export interface ServeWorkerOptions {
-  /** The engine's devices. The caller still has to close them. */
+  /** The engine's devices. The caller must close them. */
   readonly devices: readonly Device[];
   /**
    * Loads an update into one device's model; called for all devices at the same time, and not for sessions that only
    * prepare later updates. Read the tensors, then await
-   * `update.finished(hook)`, or leave that out where there is no hook. What it throws fails the update everywhere.
+   * `update.finished(hook)`, or without an argument if there is no hook. An exception fails the update on all ranks.
    */
   readonly onUpdate: OnUpdate;
   readonly listen: ListenAddress;
@@ -36,9 +36,9 @@ export interface ServeWorkerOptions {
   readonly token?: string | undefined;
   /** As in `receiveUpdate`. */
   readonly credits?: number | undefined;
-  /** What each device's engine keeps: as in `receiveUpdate`. The same at each call. */
+  /** Returns what the engine keeps on a device, as in `receiveUpdate`. Must return the same puller at each call. */
   readonly pullerOf?: ((device: Device) => Puller | undefined) | undefined;
-  /** For a whole update that does not bring its own. @default 300_000 */
+  /** Time limit of an update without its own. @default 300_000 */
   readonly timeoutMs?: number | undefined;
   readonly logger?: Logger | undefined;
 }
@@ -92,7 +92,7 @@ export class WorkerServer implements AsyncDisposable {
 
   async #answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const address = this.#address;
-    // Pages cannot reach a Unix socket, and do not know a token.
+    // Web pages cannot reach a Unix socket and do not know a token.
     if (!('path' in address) && this.#options.token === undefined) {
       refuseBrowsers(request, isLoopback(address.host ?? '127.0.0.1'));
     }
@@ -104,7 +104,7 @@ export class WorkerServer implements AsyncDisposable {
       return;
     }
     if (path !== '/update' && path !== '/describe') {
-      throw new RequestProblem(404, 'There are POST /update, GET /describe and GET /healthz');
+      throw new RequestProblem(404, 'The routes are POST /update, GET /describe and GET /healthz');
     }
     const method = path === '/update' ? 'POST' : 'GET';
     if (request.method !== method) throw new RequestProblem(405, `Use ${method}`);
@@ -122,7 +122,7 @@ export class WorkerServer implements AsyncDisposable {
     sendJson(response, 200, {});
   }
 
-  /** What the engine is and holds. It changes nothing, and an update goes on meanwhile. */
+  /** Describes the engine and its weights. It changes nothing, and does not wait for a running update. */
   #describe(): object {
     const { devices, pullerOf } = this.#options;
     const workers = devices.map((device) => ({
@@ -157,7 +157,7 @@ export class WorkerServer implements AsyncDisposable {
 
   #refuse(response: ServerResponse, thrown: unknown): void {
     if (thrown instanceof RequestProblem) {
-      // What is left of a body that was not read is not waited for.
+      // Does not wait for the rest of a body that was not read.
       response.setHeader('connection', 'close');
       sendProblem(response, thrown.status, thrown.message);
       return;
@@ -181,7 +181,7 @@ export class WorkerServer implements AsyncDisposable {
  * - `POST /update` `{ "handles": { "<device uuid>": "ce2:..." }, "timeoutMs": 300000 }`: 200 when the update is over,
  * 400
  *   on bad input, 401 without the token, 409 while another update runs, 500 with problem details when it failed.
- * - `GET /describe`: what each device holds, and what was decided about the parts of its model: `{ "package":
+ * - `GET /describe`: the weights of each device, and the decisions about the parts of its model: `{ "package":
  *   "@checkpoint-engine/worker", "protocols": [2], "workers": [{ "device": "<uuid>", "weights": "loaded",
  * "weightVersion":
  *   "v7", "checkpoint": "step-7", "pull": { "recorded": true, "proved": true, "fingerprint": "...", "summary": { ... }

@@ -15,7 +15,7 @@ import { encodeFrame, FrameReader } from './frames.ts';
 import { readServerMessage, serverAborted, serverBroke } from './server-message.ts';
 import { toWire } from './worker-error.ts';
 
-/** How long the server may take to disconnect after this side has. */
+/** Time for the server to disconnect after this side has disconnected. */
 const LINGER_MS = 2_000;
 
 /** Options of {@link ServerLink.connect}. */
@@ -28,7 +28,7 @@ export interface LinkOptions {
   readonly canPull: boolean;
   /** Version of the weights, where this worker keeps one. */
   readonly holds: string | undefined;
-  /** The worker can tell the digests of what its engine holds. */
+  /** The worker can report digests of its engine's data. */
   readonly canDigest: boolean;
 }
 
@@ -55,7 +55,7 @@ export class ServerLink {
   #waiter: Waiter | undefined;
   #failure: CheckpointEngineError | undefined;
   #isEnding = false;
-  /** What comes now, and that nothing comes any more, is not the update's. */
+  /** Later messages, and the end of the connection, do not belong to the update. */
   #isOver = false;
 
   private constructor(socket: Socket, { timeoutMs, signal }: LinkOptions) {
@@ -115,7 +115,7 @@ export class ServerLink {
     return this.#failure;
   }
 
-  /** The next message. @throws What ended the link, or `CE_TIMEOUT`, which ends it too. */
+  /** Returns the next message. @throws The error that ended the link, or `CE_TIMEOUT`, which also ends it. */
   receive(): Promise<ServerMessage> {
     if (this.#failure) return Promise.reject(this.#failure);
     const message = this.#unread.shift();
@@ -152,7 +152,7 @@ export class ServerLink {
     if (this.#socket.writable) this.#socket.write(encodeFrame(message));
   }
 
-  /** Ends the link: the reader rejects with this error, and the server is told of it. The first error stays. */
+  /** Ends the link: the reader rejects with this error, and the server receives it. The first error wins. */
   fail(error: CheckpointEngineError): void {
     if (this.#failure || this.#isEnding || this.#isOver) return;
     this.#failure = error;
@@ -162,7 +162,7 @@ export class ServerLink {
     this.onFailure(error);
   }
 
-  /** Hangs up once what was sent is out: the server takes it that the buffer is unmapped. Idempotent. */
+  /** Disconnects after pending data is sent, which tells the server that the buffer is unmapped. Idempotent. */
   async end(): Promise<void> {
     this.#isEnding = true;
     this.#socket.end();
@@ -188,14 +188,14 @@ export class ServerLink {
     if (message.type === 'abort') this.fail(serverAborted(message.error));
     else if (this.#waiter) this.#waiter.resolve(message);
     else if (this.#unread.length < this.mostUnread) this.#unread.push(message);
-    else throw serverBroke(`"${message.type}" although ${this.mostUnread} messages lie unread`);
+    else throw serverBroke(`"${message.type}" although ${this.mostUnread} messages are unread`);
   }
 }
 
 function serverLost(cause?: Error): CheckpointEngineError {
   return new CheckpointEngineError(
     'CE_PEER_LOST',
-    'The parameter server closed its connection in the middle of the update',
+    'The parameter server closed its connection during the update',
     "Check the parameter server's log for why it died, and run the update again",
     { cause, retryable: true },
   );
@@ -205,7 +205,7 @@ function silence(timeoutMs: number): CheckpointEngineError {
   return new CheckpointEngineError(
     'CE_TIMEOUT',
     `The parameter server did not answer for ${timeoutMs} ms`,
-    'Raise timeoutMs, or check what the parameter server waits for',
+    'Raise timeoutMs, or check the log of the parameter server',
     { retryable: true },
   );
 }

@@ -1,18 +1,18 @@
 import type { IncomingUpdate } from './incoming-update.ts';
 
-/** What an engine's devices hold. Plain data. */
+/** The state of the weights on an engine's devices. Plain data. */
 export interface HeldWeights {
   /**
    * `initial`: the engine's own weights. `updating`. `loaded`: a whole checkpoint. `unknown`: an update ended in its
    * middle, so some weights may be new and others old.
    */
   readonly weights: 'initial' | 'updating' | 'loaded' | 'unknown';
-  /** Of what is loaded. */
+  /** The loaded checkpoint. */
   readonly checkpoint?: string;
   readonly updateId?: string;
 }
 
-/** Follows the updates of an engine, one at a time, to know what its devices hold. */
+/** Tracks the updates of an engine, one at a time, and the state of its devices' weights. */
 export class WeightsState {
   #held: HeldWeights = { weights: 'initial' };
   #before: HeldWeights = this.#held;
@@ -22,14 +22,14 @@ export class WeightsState {
     return this.#held;
   }
 
-  /** A request for an update has come. */
+  /** A request for an update has arrived. */
   begin(): void {
     this.#before = this.#held;
     this.#update = undefined;
     this.#held = { weights: 'updating' };
   }
 
-  /** A device begins to receive: from here on a failure leaves the weights unknown. */
+  /** A device begins to receive: after this, a failure makes the weights unknown. */
   receive(update: IncomingUpdate): void {
     if (update.intent === 'update') this.#update = update;
   }

@@ -3,7 +3,7 @@ import { CheckpointEngineError, type SerializedError } from '@checkpoint-engine/
 /** Maximum length of an error's text in characters: an error must fit into a frame. */
 const LONGEST_TEXT = 64 * 1024;
 
-/** The error that ends the update, from what the engine's code threw. */
+/** Converts an exception of the engine's code to the error that ends the update. */
 export function asWorkerError(thrown: unknown): CheckpointEngineError {
   if (CheckpointEngineError.isInstance(thrown)) return thrown;
   const error = thrown instanceof Error ? thrown : new Error(String(thrown));

@@ -33,7 +33,7 @@ const welcome = (from: SharedHostMemory, bufferStays?: boolean): ServerWelcome =
   bufferStays,
 });
 
-/** How often this process maps the ring: once for the server that took it. Unmapping goes on in the background. */
+/** Number of mappings of the ring in this process, including the server's. Unmapping continues in the background. */
 const mappings = (of: SharedHostMemory): number =>
   readFileSync('/proc/self/maps', 'utf8').split(new TextDecoder().decode(of.handle)).length - 1;
 const unmapped = (of: SharedHostMemory): Promise<void> => expect.poll(() => mappings(of)).toBe(1);
@@ -52,7 +52,7 @@ describe('mapBuffer', () => {
 
   it.each([
     { what: 'the update failed', stays: true, isSound: false },
-    { what: 'the buffer goes', stays: false, isSound: true },
+    { what: 'the buffer does not stay', stays: false, isSound: true },
     { what: 'the server does not say that it stays', stays: undefined, isSound: true },
   ])('unmaps it if $what', async ({ stays, isSound }) => {
     const buffer = await mapBuffer(device, welcome(ring, stays));

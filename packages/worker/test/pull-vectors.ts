@@ -32,7 +32,7 @@ export const placesOf = (rows: readonly Row5[]): Places => ({
 
 const hex = (bytes: Uint8Array): string => [...bytes].map((byte) => byte.toString(16).padStart(2, '0')).join('');
 
-/** Bytes as JSON has them. */
+/** Bytes in their JSON form. */
 function plain(value: unknown): unknown {
   if (value instanceof Uint8Array) return { $bin: hex(value) };
   if (Array.isArray(value)) return value.map(plain);
@@ -69,7 +69,7 @@ const TENSORS = [
 
 const SIZES = TENSORS.map(({ size }) => size);
 
-/** Rows 4 to 7 of `row`, columns 2 to 3 of `column`, expert 1, the scale; `packed` comes whole. */
+/** Rows 4 to 7 of `row`, columns 2 to 3 of `column`, expert 1, the scale; `packed` arrives complete. */
 const BOXES: readonly Row5[] = [
   [0, 32, 1, 32, 32],
   [1, 8, 4, 8, 32],
@@ -101,10 +101,10 @@ const TARGETS = [
 ];
 const TARGET_BYTES = 192;
 
-/** Byte `at` of a region that a vector speaks of. */
+/** Byte `at` of a region in the vectors. */
 export const regionByte = (id: number, at: number): number => (id * 31 + at * 7 + (at >> 8)) & 255;
 
-/** What the places bring to the target, byte by byte. */
+/** Copies the places to the target, byte by byte. */
 function pulled(places: readonly Row5[], target: Uint8Array): number {
   let bytes = 0;
   for (const { box, toOffset, toPitch } of TARGETS) {
@@ -154,7 +154,7 @@ function pullVector(name: string, layout: readonly Row5[], pulls: readonly (read
   };
 }
 
-/** What tables of boxes and places copy. */
+/** The copies of tables of boxes and places. */
 export const pullVectors = (): object => ({
   about:
     'Byte i of region r is (r * 31 + i * 7 + (i >> 8)) mod 256. Targets copy a box [tensor, offset, rows, rowBytes, pitch] to toOffset of one target of targetBytes zeros. Places are [tensor, tensorOffset, size, region, offset]. A pull without places copies all of the layout. Each pull gives the bytes that it copies and the target after it.',

@@ -17,7 +17,7 @@ function frame(payload: Uint8Array, claimedBytes = payload.length): Uint8Array {
   return bytes;
 }
 
-/** What a server says that does not keep to the protocol, and what the worker makes of it. */
+/** Messages of a server that violates the protocol, and the worker's reaction. */
 describe('receiveUpdate against a rogue server', () => {
   let device: HostDevice;
   let buffer: SharedHostMemory;
@@ -82,7 +82,7 @@ describe('receiveUpdate against a rogue server', () => {
     ['no map', () => [frame(encode([1, 2]))], /without a type/],
     ['a giant frame', () => [frame(new Uint8Array(3), 0xffffffff)], /4294967295 bytes/],
     [
-      'a list that lies',
+      'a list with a false length',
       () => [frame(Uint8Array.from([0x81, 0xa1, 0x61, 0xdd, 0xff, 0xff, 0xff, 0xff]))],
       /not msgpack/,
     ],
@@ -97,7 +97,7 @@ describe('receiveUpdate against a rogue server', () => {
     ['columns of unequal length', () => [welcome(), bucket(0, { dtypes: [] })], /"bucket"/],
     ['a tensor outside the buffer', () => [welcome(), bucket(0, { offsets: [4096] })], /byte 4100 of a buffer of 4096/],
     ['a negative offset', () => [welcome(), bucket(0, { offsets: [-8] })], /"bucket"/],
-    ['a finish out of turn', () => [welcome(), frame(encode({ type: 'finish' }))], /"finish" out of turn/],
+    ['a finish out of order', () => [welcome(), frame(encode({ type: 'finish' }))], /"finish" out of order/],
   ])('ends the update on %s', async (_, says, text) => {
     greet = (socket) => {
       for (const bytes of says()) socket.write(bytes);
@@ -160,7 +160,7 @@ describe('receiveUpdate against a rogue server', () => {
     expect(process.memoryUsage().rss - before).toBeLessThan(300e6);
   });
 
-  /** Against a worker that pulls: what is wrong is refused before anything is mapped or copied. */
+  /** With a worker that pulls: it refuses invalid messages before it maps or copies anything. */
   describe('that requests a pull', () => {
     const survey = (fields: object = {}) =>
       frame(
@@ -210,7 +210,7 @@ describe('receiveUpdate against a rogue server', () => {
       ['needs without metas', () => [survey(), regions()], /before its metas|declare/i],
       ['fewer tensors than it spoke of', () => [survey({ tensorCount: 2 }), metas()], /metas of 1 tensors/],
       ['metas of unequal length', () => [survey(), metas({ sizes: [] })], /"metas"/],
-      ['parts out of turn', () => [survey(), metas({ part: 1, parts: 2 })], /part 1 of 2/],
+      ['parts out of order', () => [survey(), metas({ part: 1, parts: 2 })], /part 1 of 2/],
       ['a region that is none', () => [survey(), metas(), regions({ regions: [{ id: 0 }] })], /"regions"/],
       [
         'two regions of one id',
@@ -236,8 +236,8 @@ describe('receiveUpdate against a rogue server', () => {
         /8 to 72/,
       ],
       ['a place of no region', () => [survey(), metas(), regions({ places: places([0, 0, 64, 7, 0]) })], /region 7/],
-      ['a pull before its regions', () => [survey(), metas(), pull()], /out of turn/],
-      ['a pull of the wrong index', () => [survey(), metas(), regions(), pull({ index: 1 })], /pull 1 out of turn/],
+      ['a pull before its regions', () => [survey(), metas(), pull()], /out of order/],
+      ['a pull of the wrong index', () => [survey(), metas(), regions(), pull({ index: 1 })], /pull 1 out of order/],
       [
         'a chunk outside its region',
         () => [survey(), metas(), regions(), pull({ places: places([0, 0, 64, 0, 8000]) })],

@@ -35,7 +35,7 @@ class Device {
   virtual void Pin(const MemoryPtr& memory) = 0;
   virtual std::shared_ptr<Stream> CreateStream() = 0;
   // Starts to read and returns immediately. If the device pins memory, everything read is pinned before `done`.
-  // What is read is added to `digest`, which may be null.
+  // Adds the bytes that it reads to `digest`, which may be null.
   virtual std::shared_ptr<ReadJob> Read(MemoryPtr memory, const std::vector<std::string>& paths,
                                         std::vector<ReadRange> ranges, std::shared_ptr<ReadDigest> digest,
                                         Stream::Completion done) = 0;

@@ -1,4 +1,4 @@
-// The digests of what a read brings into memory, taken while the bytes are in the cache.
+// The digests of the bytes that a read loads, computed while the bytes are in the cache.
 #pragma once
 
 #include "digest/digest_plan.h"

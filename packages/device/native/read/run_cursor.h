@@ -14,7 +14,7 @@ namespace ce {
 
 class RunCursor {
  public:
-  // Adds what is read to `digest`, which may be null.
+  // Adds the bytes that were read to `digest`, which may be null.
   RunCursor(uint8_t* memory, const ReadPlan& plan, const ReadRun& run, ReadDigest* digest);
   RunCursor(const RunCursor&) = delete;
   RunCursor& operator=(const RunCursor&) = delete;

@@ -1,6 +1,7 @@
-// A FAKE of libcuda.so.1, for tests on machines without a GPU. Device memory is a memfd, which the kernel frees with its
-// process even when that is killed; its IPC handle is the memfd's path in /proc. A stream is a thread. It is stricter than the driver: what the driver forgives or answers with undefined behaviour (freeing what
-// a copy still uses, leaving a context with memory in it) aborts the process with a line on standard error.
+// A FAKE of libcuda.so.1, for tests on machines without a GPU. Device memory is a memfd, which the kernel frees with
+// its process even when that is killed; its IPC handle is the memfd's path in /proc. A stream is a thread. It is
+// stricter than the driver: misuse that the driver tolerates or answers with undefined behavior (freeing memory that a
+// copy still uses, leaving a context with memory in it) aborts the process with a line on standard error.
 //
 //   FAKE_CUDA_DEVICES   number of devices                                  [2]
 //   FAKE_CUDA_BYTES     memory of each                                     [256 MiB]
@@ -276,7 +277,7 @@ EXPORT int cuMemFree_v2(unsigned long long pointer) {
   ENTER_CONTEXT("cuMemFree_v2");
   pthread_mutex_lock(&mutex);
   Range* range = find((void*)(uintptr_t)pointer, false);
-  if (!range || range->opened || range->device != current) die("cuMemFree of what was not allocated here");
+  if (!range || range->opened || range->device != current) die("cuMemFree of memory that was not allocated here");
   refuse_while_in_use("cuMemFree", range);
   munmap(range->data, range->size);
   close(range->fd);
@@ -326,7 +327,7 @@ EXPORT int cuIpcCloseMemHandle(unsigned long long pointer) {
   ENTER_CONTEXT("cuIpcCloseMemHandle");
   pthread_mutex_lock(&mutex);
   Range* range = find((void*)(uintptr_t)pointer, false);
-  if (!range || !range->opened) die("cuIpcCloseMemHandle of what was not opened");
+  if (!range || !range->opened) die("cuIpcCloseMemHandle of memory that was not opened");
   refuse_while_in_use("cuIpcCloseMemHandle", range);
   munmap(range->data, range->size);
   drop(range);

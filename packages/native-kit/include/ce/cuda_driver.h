@@ -24,7 +24,7 @@ struct CUuuid {
 struct CUipcMemHandle {
   unsigned char reserved[64];
 };
-static_assert(sizeof(CUdeviceptr) == 8 && sizeof(CUuuid) == 16 && sizeof(CUipcMemHandle) == 64, "as cuda.h has them");
+static_assert(sizeof(CUdeviceptr) == 8 && sizeof(CUuuid) == 16 && sizeof(CUipcMemHandle) == 64, "sizes as in cuda.h");
 
 constexpr CUresult kCudaSuccess = 0;
 constexpr CUresult kCudaInvalidValue = 1;

@@ -26,7 +26,7 @@ export function workerTimeout(who: SessionIdentity, whatFor: string, timeoutMs: 
 export function workerLost(who: SessionIdentity, cause?: Error): CheckpointEngineError {
   return new CheckpointEngineError(
     'CE_WORKER_LOST',
-    `The worker on device "${who.deviceUuid}" closed its connection in the middle of the update`,
+    `The worker on device "${who.deviceUuid}" closed its connection during the update`,
     "Check the engine's log for why it died, restart it, and run the update again",
     { rank: who.rank, peer: who.deviceUuid, cause },
   );

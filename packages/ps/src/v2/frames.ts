@@ -70,6 +70,6 @@ function decodeFrame(payload: Uint8Array, limits: MsgpackLimits): unknown {
   try {
     return decodeBounded(payload, limits);
   } catch (error) {
-    throw new RangeError('a frame that is not msgpack, or costs more than one may', { cause: error });
+    throw new RangeError('a frame that is not msgpack, or exceeds the limits', { cause: error });
   }
 }

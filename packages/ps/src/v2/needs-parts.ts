@@ -33,7 +33,7 @@ export class NeedsParts {
     const { part, parts } = message;
     const isNext = part === this.#taken && typeof parts === 'number' && (this.#taken === 0 || parts === this.#parts);
     if (!isNext || !Number.isSafeInteger(parts) || parts <= part || parts > PULL_PART_LIMITS.parts) {
-      throw new RangeError(`part ${String(part)} of ${String(parts)} of its needs out of turn`);
+      throw new RangeError(`part ${String(part)} of ${String(parts)} of its needs out of order`);
     }
     this.#parts = parts;
     this.#taken += 1;

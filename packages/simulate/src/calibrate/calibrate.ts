@@ -11,7 +11,7 @@ export interface FittedField {
   readonly field: string;
   readonly value: number;
   readonly before: number;
-  /** What it is fitted to. */
+  /** The trace that the topology is fitted to. */
   readonly from: string;
 }
 
@@ -27,17 +27,17 @@ export interface Calibration {
 export interface CalibrateInput {
   /** The parsed JSON of the trace. */
   readonly trace: unknown;
-  /** What the trace does not determine stays as it is here. */
+  /** Fields that the trace does not determine keep their values of this topology. */
   readonly topology: ClusterTopology;
-  /** Tensors of each bucket of the plan with the bytes of the bucket, to tell times of buckets and tensors apart. */
+  /** Tensors of each bucket of the plan and the bytes of the bucket, to distinguish times of buckets and tensors. */
   readonly buckets?: readonly BucketFigures[] | undefined;
 }
 
 /**
  * Fits rates and costs of a topology to the trace of a real update.
  *
- * Phases give the times to agree, to shake hands and to end; copies, pulls, broadcasts and reloads give rates and the times
- * of a worker. Rates are those of all ranks at the same time.
+ * Phases determine the times of agreement, handshake and end; copies, pulls, broadcasts and reloads determine rates and
+ * the times of a worker. Rates are those of all ranks at the same time.
  *
  * @throws {CheckpointEngineError} `CE_CONFIG_INVALID` if the trace cannot be used.
  */
@@ -58,7 +58,7 @@ export function calibrate({ trace, topology, buckets }: CalibrateInput): Calibra
 
 type Fit = Omit<FittedField, 'before'>;
 
-/** Spans from the last plan of each rank on. */
+/** The spans of each rank since its last plan. */
 function lastUpdate(spans: readonly TraceSpan[]): TraceSpan[] {
   const starts = new Map<number, number>();
   for (const { rank, row, name, fromMs } of spans) {
@@ -122,7 +122,7 @@ function rateFields(spans: readonly TraceSpan[], topology: ClusterTopology, buck
 }
 
 /**
- * A broadcast works from when the bytes are at their root, all ranks take part and the one before has ended. Where its
+ * A broadcast starts when the bytes are at their root, all ranks take part and the previous one has ended. If its
  * time does not grow with the bytes, ranks share memory, and it is a constant.
  */
 function broadcastFields(spans: readonly TraceSpan[], { device }: ClusterTopology): Fit[] {

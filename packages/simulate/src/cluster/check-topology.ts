@@ -37,7 +37,7 @@ const isRecord = (value: unknown): value is Record<string, unknown> =>
   typeof value === 'object' && value !== null && !Array.isArray(value);
 
 /**
- * Checks the content of a topology file and fills what it leaves out from its preset.
+ * Checks the content of a topology file and takes missing fields from its preset.
  *
  * A file names a `preset` and overrides some of its fields, or it gives all fields.
  *

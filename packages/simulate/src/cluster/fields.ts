@@ -15,7 +15,7 @@ const limit = (what: string): Field => ({ kind: 'rateOrZero', what: `${what}. 1e
 /** Fields outside of sections. */
 export const TOP_FIELDS: Readonly<Record<string, Field>> = {
   name: { kind: 'text', what: 'Name of the cluster' },
-  device: { kind: 'device', what: 'What the engines run on' },
+  device: { kind: 'device', what: 'Device of the engines' },
   hosts: { kind: 'count', what: 'Number of hosts' },
   gpusPerHost: { kind: 'count', what: 'GPUs of one host' },
 };
@@ -57,7 +57,7 @@ export const SECTIONS: Readonly<Record<'gpu' | 'host' | 'network' | 'costs', Rea
     hopMs: time('One broadcast, in addition for each doubling of the hosts'),
     readMs: time('One read from another host or from a file begins and ends'),
     chunkMs: time('A worker copies one chunk out of host memory, in addition to its bytes'),
-    pythonGroupMs: time('The Python tool makes a process group for a subset of the ranks'),
+    pythonGroupMs: time('The Python tool creates a process group for a subset of the ranks'),
     pythonBarrierMs: time('All ranks of the Python tool wait for each other, once per bucket'),
     pythonBarrierHopMs: time('The same, in addition for each doubling of the hosts'),
     pythonFixedMs: time('The Python tool begins and ends an update'),

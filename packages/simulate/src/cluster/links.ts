@@ -5,7 +5,7 @@ import type { ClusterTopology } from './topology.ts';
 const scaled = (path: Path, factor: number): Path => path.map(([link, weight]) => [link, weight * factor]);
 
 /**
- * The links of a cluster, made when a flow first uses them. A host is an integer; ranks of one host count from 0.
+ * The links of a cluster, created when a flow first uses them. A host is an integer; ranks of one host count from 0.
  */
 export class ClusterLinks {
   readonly #topology: ClusterTopology;

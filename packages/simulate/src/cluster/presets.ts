@@ -53,7 +53,8 @@ export const PRESET_NAMES: readonly PresetName[] = Object.keys(GPUS) as PresetNa
 export const isPresetName = (name: string): name is PresetName => Object.hasOwn(GPUS, name);
 
 /**
- * A host with 8 GPUs and 8 NICs of 400 Gbit/s. Rates are what copies, broadcasts and reads reach, not line rates.
+ * A host with 8 GPUs and 8 NICs of 400 Gbit/s. Rates are the rates that copies, broadcasts and reads reach, not line
+ * rates.
  */
 export function presetTopology(name: PresetName): ClusterTopology {
   const gpu = GPUS[name];

@@ -29,7 +29,7 @@ export interface HostSpec {
   readonly fileGBps: number;
 }
 
-/** What connects the hosts. */
+/** The network between the hosts. */
 export interface NetworkSpec {
   /** Rate of all traffic between hosts together. 0 means that the spine does not limit it. */
   readonly spineGBps: number;
@@ -53,7 +53,7 @@ export interface Costs {
   readonly hookMs: number;
   /** A worker loads one bucket, in addition to its tensors. */
   readonly bucketMs: number;
-  /** The same, in addition for a model with experts: vLLM builds a table of them in each call. */
+  /** Additional time for a model with experts: vLLM builds a table of them in each call. */
   readonly bucketExpertsMs: number;
   /** A worker loads one tensor of a bucket. */
   readonly tensorMs: number;
@@ -67,7 +67,7 @@ export interface Costs {
   readonly readMs: number;
   /** A worker copies one chunk out of host memory, in addition to the bytes. */
   readonly chunkMs: number;
-  /** The Python tool makes a process group for a subset of the ranks. */
+  /** The Python tool creates a process group for a subset of the ranks. */
   readonly pythonGroupMs: number;
   /** All ranks of the Python tool wait for each other once per bucket. */
   readonly pythonBarrierMs: number;

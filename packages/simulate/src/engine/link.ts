@@ -3,7 +3,7 @@ export type LinkKind = 'file' | 'memory' | 'switch' | 'pcie' | 'nvlink' | 'nic-i
 
 /** A link, and the load that one byte per second of a flow puts on it. */
 export type PathStep = readonly [link: number, weight: number];
-/** What a flow passes through. */
+/** A resource that flows pass through. */
 export type Path = readonly PathStep[];
 
 /** A link with its load. */

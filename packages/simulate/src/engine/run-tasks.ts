@@ -3,7 +3,7 @@ import { FairNetwork } from './fair-network.ts';
 import type { Link } from './link.ts';
 import { type Task, TaskList } from './task.ts';
 
-/** What remains when all steps have run. */
+/** The result when all steps have run. */
 export interface Ran {
   readonly tasks: readonly Task[];
   readonly links: readonly Link[];

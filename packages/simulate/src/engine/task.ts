@@ -35,7 +35,7 @@ export interface Task {
   cause: Task | undefined;
 }
 
-/** What a method says about a step. */
+/** Description of a step by a method. */
 export interface TaskInput {
   readonly stage: StageName;
   readonly rank?: number;

@@ -22,10 +22,10 @@ const STAGE_TEXT: Readonly<Record<StageTime['stage'], string>> = {
   release: 'the release of the buffer',
   hook: 'the work of the engine after loading',
 };
-/** A link that is used less is not what an update waits for. */
+/** An update does not wait for a link that is used less. */
 const BUSY = 0.8;
 
-/** Says in one sentence what an update waits for. */
+/** Describes in one sentence what an update waits for. */
 export function bottleneckOf(stages: readonly StageTime[], links: readonly LinkUse[], totalMs: number): string {
   const worst = stages.toSorted((a, b) => b.criticalMs - a.criticalMs)[0];
   if (worst === undefined || totalMs === 0) return 'Nothing moves';

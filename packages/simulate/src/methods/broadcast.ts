@@ -22,7 +22,7 @@ import { nicTopology } from './nic-topology.ts';
 import { keptBytes, type PlannedMethod } from './planned.ts';
 import { beginUpdate, broadcastPath, endUpdate, type Group, placeOf, reloadMs, workerCost } from './steps.ts';
 
-/** A bucket, and the rank that brings it to the others. */
+/** A bucket, and the rank that sends it to the others. */
 interface Transfer {
   readonly bucket: Bucket;
   readonly root: number;
@@ -179,7 +179,9 @@ class BroadcastSteps {
     endUpdate(this.#list, this.#topology, [begin, reloads.at(-1)]);
   }
 
-  /** Brings a bucket to the device of its root: from its memory, through its memory from files, or from another host. */
+  /**
+   * Copies a bucket to the device of its root: from its memory, through its memory from files, or from another host.
+   */
   #copy(index: number, { sizeBytes, ownerRank }: Bucket, root: number, after: readonly (Task | undefined)[]): Task {
     const { source } = this.#job;
     const { readMs } = this.#topology.costs;

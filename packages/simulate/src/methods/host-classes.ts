@@ -3,7 +3,7 @@ import type { Ranks } from '../check-scenario.ts';
 import type { Scenario } from '../scenario.ts';
 import { placeOf, type RankPlace } from './steps.ts';
 
-/** Hosts whose ranks keep the same parts of the model. The first of them stands for all. */
+/** Hosts whose ranks keep the same parts of the model. The first of them represents all. */
 export interface HostClass {
   /** The host that is simulated. */
   readonly host: number;
@@ -13,7 +13,7 @@ export interface HostClass {
   readonly members: readonly RankPlace[];
 }
 
-/** Groups the hosts that receive by what their ranks keep, in the order of their first hosts. */
+/** Groups the receiving hosts by the parts that their ranks keep, in the order of their first hosts. */
 export function hostClasses({ topology, layout }: Scenario, { receivers, firstReceiver }: Ranks): HostClass[] {
   const hosts = new Map<number, RankPlace[]>();
   for (let rank = firstReceiver; rank < firstReceiver + receivers; rank++) {
@@ -38,10 +38,10 @@ export function keyOf(layout: ParallelLayout, rank: number): string {
 }
 
 /**
- * Finds the simulated host that stands for an owner, and the load that a read by a class puts on it.
+ * Finds the simulated host that represents an owner, and the load that a read by a class puts on it.
  *
- * All hosts of a class do the same at the same time, so the reads of all of them load their owners evenly: the
- * simulated host's links carry what all hosts of the other classes read, divided by the hosts of its own class.
+ * All hosts of a class do the same work at the same time, so their reads load their owners evenly: the simulated host's
+ *  * links carry the reads of all hosts of the other classes, divided by the hosts of its own class.
  */
 export class OwnerFold {
   readonly #gpusPerHost: number;
@@ -63,7 +63,7 @@ export class OwnerFold {
     }
   }
 
-  /** Where the links of an owner are, and the weight of a read by the class `reader` on them. */
+  /** The host with the links of an owner, and the weight of a read by the class `reader` on them. */
   ownerOf(
     ownerRank: number,
     reader: HostClass,

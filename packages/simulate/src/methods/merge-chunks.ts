@@ -27,7 +27,7 @@ export interface ChunkGroup {
 }
 
 /**
- * Joins neighboring chunks of a reader if there are so many that simulating each would take minutes. The ring then holds
+ * Joins neighboring chunks of a reader if a simulation of each chunk would take minutes. The ring then holds
  * as many groups as it otherwise holds chunks, so reads and copies overlap in the same way.
  *
  * @param hosts Number of simulated hosts.

@@ -22,7 +22,7 @@ const MIB = 2 ** 20;
 const CHUNK_BYTES = 32 * MIB;
 const CHUNKS_IN_RING = 4;
 
-/** What passes through the memory of one host. */
+/** The data that passes through the memory of one host. */
 export interface PullHost {
   readonly hostClass: HostClass;
   readonly chunkCount: number;

@@ -28,7 +28,7 @@ export interface BucketFigures {
   readonly tensorCount: number;
 }
 
-/** What a method has planned. Independent of rates and costs, so it can run on several clusters of the same shape. */
+/** The plan of a method. It is independent of rates and costs, so it can run on several clusters of the same shape. */
 export interface PlannedMethod {
   readonly figures: PlanFigures;
   readonly memory: MemoryUse;

@@ -15,7 +15,7 @@ import { beginUpdate, endUpdate } from './steps.ts';
 /** Tables and counters of a worker that pulls. */
 const WORKER_BYTES = 64 * 2 ** 20;
 
-/** Plans an update in which each GPU copies what it keeps out of its host's memory. */
+/** Plans an update in which each GPU copies the data that it keeps from its host's memory. */
 export function planPullMethod(scenario: Scenario, ranks: Ranks): PlannedMethod {
   const { topology, worldSize, source = 'memory' } = scenario;
   const metas = worldMetas(sizedTensors(scenario.model.tensors), worldSize, topology);
@@ -38,7 +38,7 @@ export function planPullMethod(scenario: Scenario, ranks: Ranks): PlannedMethod 
       buckets: 0,
       bucketBytes: 0,
       chunks: hosts.reduce((sum, { chunkCount }) => sum + chunkCount, 0),
-      reason: `${classes.length === 1 ? 'one host stands' : `${classes.length} hosts stand`} for ${classes.reduce((sum, { count }) => sum + count, 0)}`,
+      reason: `${classes.length === 1 ? 'one host represents' : `${classes.length} hosts represent`} ${classes.reduce((sum, { count }) => sum + count, 0)}`,
     },
     memory: {
       deviceBytes: WORKER_BYTES,
@@ -90,7 +90,7 @@ interface Pulling {
 }
 
 /**
- * Every member first copies what lies in the pools of its host. Meanwhile members read chunks of other hosts into their
+ * Every member first copies from the pools of its host. Meanwhile members read chunks of other hosts into their
  * rings; every member that keeps a part of a chunk copies it, in the order of the plan. @returns The last steps
  */
 function pullSteps(

@@ -16,7 +16,7 @@ const DEFAULT_BUCKET_BYTES = 8 * GIB;
 
 interface Transfer {
   readonly bucket: PythonBucket;
-  /** The rank that brings it to the others. */
+  /** The rank that sends it to the others. */
   readonly root: number;
 }
 
@@ -63,7 +63,7 @@ export function planPython(scenario: Scenario, { receivers }: Ranks): PlannedMet
   };
 }
 
-/** The rule of the Python tool: the wanted size, not below the largest tensor, and not above what is free. */
+/** The rule of the Python tool: the requested size, not below the largest tensor, and not above the free memory. */
 function bucketSize(
   { topology, bucketBytes = DEFAULT_BUCKET_BYTES }: Scenario,
   largestBytes: number,
@@ -99,7 +99,7 @@ interface Job {
 }
 
 /**
- * The two-stage pipeline: in each round every root brings its next bucket to its device; then the buckets of the round
+ * The two-stage pipeline: in each round every root copies its next bucket to its device; then the buckets of the round
  * are broadcast one after another, while the worker loads the one before. All ranks wait for each other after each
  * bucket. In `python-p2p-first` a round has one bucket.
  */

@@ -36,7 +36,7 @@ export interface Group {
 }
 
 /**
- * What a broadcast passes through on its group's first host, which stands for all others: its GPUs form a ring, and
+ * The links of a broadcast on its group's first host, which represents all others: its GPUs form a ring, and
  * rings of several hosts use all NICs. GPUs receive from NICs through PCIe.
  */
 export function broadcastPath(links: ClusterLinks, topology: ClusterTopology, group: Group, root: number): Path {

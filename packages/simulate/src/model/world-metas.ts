@@ -12,7 +12,7 @@ export interface SizedTensor extends TensorSpec {
 export const sizedTensors = (tensors: readonly TensorSpec[]): SizedTensor[] =>
   tensors.map((tensor) => ({ ...tensor, sizeBytes: tensorBytes(tensor.dtype, tensor.shape) }));
 
-/** What each rank would hold: shares of equal bytes, in pool order, as ranks register a checkpoint's files. */
+/** The share of each rank: equal bytes, in pool order, as ranks register a checkpoint's files. */
 export function worldMetas(tensors: readonly SizedTensor[], worldSize: number, topology: ClusterTopology): RankMetas[] {
   const owners = balanceByBytes(tensors, worldSize);
   const shares: SizedTensor[][] = Array.from({ length: worldSize }, () => []);

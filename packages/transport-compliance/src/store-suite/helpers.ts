@@ -8,7 +8,7 @@ export const text = (value: Uint8Array | undefined): string | undefined => value
 
 /** Returns the reason why a test cannot run in a smaller world, if that is so. */
 export const needsRanks = (maxRanks: number, count: number): string | undefined =>
-  maxRanks < count ? `it takes ${count} ranks` : undefined;
+  maxRanks < count ? `it needs ${count} ranks` : undefined;
 
 /** Resolves with the reason when a scope fails. */
 export const failureOf = ({ signal }: Store): Promise<unknown> =>

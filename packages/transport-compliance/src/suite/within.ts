@@ -4,7 +4,7 @@ import { AssertionError } from 'node:assert';
 export async function within<T>(timeoutMs: number, what: string, promise: Promise<T>): Promise<T> {
   let timer: ReturnType<typeof setTimeout> | undefined;
   const late = new Promise<never>((_, reject) => {
-    const error = new AssertionError({ message: `It hangs: ${what} took longer than ${timeoutMs} ms` });
+    const error = new AssertionError({ message: `Timed out: ${what} took longer than ${timeoutMs} ms` });
     timer = setTimeout(() => reject(error), timeoutMs);
   });
   try {

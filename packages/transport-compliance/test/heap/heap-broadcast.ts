@@ -86,7 +86,7 @@ export class HeapBroadcast implements BroadcastTransport {
   }
 
   async join({ store, timeoutMs, signal }: JoinOptions): Promise<HeapGroup> {
-    if (this.#closed) throw new CheckpointEngineError('CE_CLOSED', 'The transport is closed', 'Make a new one');
+    if (this.#closed) throw new CheckpointEngineError('CE_CLOSED', 'The transport is closed', 'Create a new one');
     const wait = this.#mutation === 'join-ignores-timeout' ? { timeoutMs: 1e6 } : { timeoutMs, signal };
     await store.barrier('join', wait);
     const scope = this.#mutation === 'mixes-groups' ? store.members.join() : store.epochName;

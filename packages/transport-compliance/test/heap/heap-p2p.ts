@@ -54,7 +54,7 @@ export class HeapP2P implements P2PTransport {
   }
 
   async open(): Promise<HeapEndpoint> {
-    if (this.#closed) throw new CheckpointEngineError('CE_CLOSED', 'The transport is closed', 'Make a new one');
+    if (this.#closed) throw new CheckpointEngineError('CE_CLOSED', 'The transport is closed', 'Create a new one');
     const endpoint = new HeapEndpoint(`${this.#prefix}/${nextEndpoint++}`, this.#mutation);
     endpoints.set(endpoint.name, endpoint);
     this.#opened.push(endpoint);

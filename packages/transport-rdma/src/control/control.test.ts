@@ -97,7 +97,7 @@ describe('control channel', () => {
   test.each<[string, object]>([
     ['a lease without ranges', { op: 'lease', id: 0, ttlMs: 1 }],
     ['a lease of ranges that are objects', { op: 'lease', id: 0, ttlMs: 1, ranges: [{}] }],
-    ['a release of nothing', { op: 'release', id: 0 }],
+    ['a release without a lease', { op: 'release', id: 0 }],
     ['an unknown request', { op: 'toString', id: 0 }],
   ])('a reader that knows the key and sends %s is disconnected, and the owner continues', async (_, request) => {
     const reader = await link({}, 'token');

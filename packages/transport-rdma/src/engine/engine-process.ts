@@ -56,7 +56,7 @@ export class EngineProcess {
       try {
         for (const answer of decoder.push(piece)) this.#settle(answer as Answer);
       } catch (error) {
-        this.#end(`answered what cannot be read: ${(error as Error).message}`);
+        this.#end(`sent an invalid answer: ${(error as Error).message}`);
         void this.kill();
       }
     });

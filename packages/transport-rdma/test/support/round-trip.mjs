@@ -1,4 +1,4 @@
-// Reads a range back from its own process and prints the digest of what arrived.
+// Reads a range back from its own process and prints the digest of the received bytes.
 import { createHash } from 'node:crypto';
 import process from 'node:process';
 import { createHostDevice } from '@checkpoint-engine/device';

@@ -1,4 +1,4 @@
-/** Makes everything that waits fail together, and with the same error. */
+/** Makes all pending operations fail together, with the same error. */
 export class Fuse {
   readonly #rejects = new Set<(error: Error) => void>();
   #error: Error | undefined;

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { Order } from './order.ts';
 
-/** Enters broadcasts whose parts end when the test says so, and notes what was let through. */
+/** Enters broadcasts whose parts end when the test decides, and records the calls that may continue. */
 function rig() {
   const order = new Order();
   const log: string[] = [];

@@ -2,7 +2,7 @@ import type { Device, Memory } from '@checkpoint-engine/interface';
 import { describe, expect, it } from 'vitest';
 import { SegmentCache } from './segment-cache.ts';
 
-/** A device that counts what is open; a handle of 0 cannot be opened. */
+/** A device that counts open segments; a handle of 0 cannot be opened. */
 function countingDevice() {
   const opened: number[] = [];
   const closed: number[] = [];

@@ -78,7 +78,7 @@ export class ShmEndpoint implements P2PEndpoint {
       const stranger = strangers.admit(socket);
       const connection = new Connection(
         socket,
-        () => stranger.refuse('it does not speak the protocol'),
+        () => stranger.refuse('it does not use the protocol'),
         () => stranger.dribble(),
       );
       const from = await awaitHello(connection, stranger, address.socket, address.secret);

@@ -19,7 +19,7 @@ export async function listenOn(name: string, accept: (socket: Socket) => void): 
     server.listen(`\0${name}`, resolve);
   });
   server.removeAllListeners('error');
-  server.on('error', () => {}); // a connection that could not be taken: its other side sees it
+  server.on('error', () => {}); // a connection could not be accepted: the other side gets an error
   return server;
 }
 

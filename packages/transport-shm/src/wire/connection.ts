@@ -15,7 +15,7 @@ export class Connection {
   #consume: ((frame: Frame) => void) | undefined;
 
   /**
-   * @param onGarbage Handles a socket whose other side does not speak this protocol.
+   * @param onGarbage Handles a socket whose other side does not use this protocol.
    * @default closes it
    * @param onPiece   Called for every piece that is read before the other side is trusted.
    */

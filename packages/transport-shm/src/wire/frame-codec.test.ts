@@ -32,8 +32,8 @@ describe('FrameReader', () => {
   it.each<[string, readonly number[]]>([
     ['a length that no frame has', [255, 255, 255, 255]],
     ['a length that no hello has', [0, 0, 4, 1]],
-    ['what is not a frame', [0, 0, 0, 1, 7]],
-    ['what is not msgpack', [0, 0, 0, 1, 0xc1]],
+    ['a payload that is not a frame', [0, 0, 0, 1, 7]],
+    ['a payload that is not msgpack', [0, 0, 0, 1, 0xc1]],
     ['a list that promises more than there is', [0, 0, 0, 5, 0xdd, 0xff, 0xff, 0xff, 0xff]],
     ['lists inside each other', [0, 0, 0, 3, 0x91, 0x91, 0x90]],
     ['a map with a prototype', [0, 0, 0, 13, 0x81, 0xa9, ...new TextEncoder().encode('__proto__'), 0x80, 0xc0]],

@@ -17,7 +17,10 @@ interface Card {
 
 const shareBytes = 32;
 const cardLimits: MsgpackLimits = { maxBytes: 512, maxDepth: 1, maxValues: 8 };
-/** Retries for a member that disconnects without an answer, because it may have had too many unknown peers at its socket. */
+/**
+ * Retries for a member that disconnects without an answer, because it may have had too many unknown peers at its
+ * socket.
+ */
 const mostTries = 5;
 const retryMs = 50;
 
@@ -61,7 +64,7 @@ export async function connectMesh(
     const stranger = strangers.admit(raw);
     const connection = new Connection(
       raw,
-      () => stranger.refuse('it does not speak the protocol'),
+      () => stranger.refuse('it does not use the protocol'),
       () => stranger.dribble(),
     );
     const from = await awaitHello(connection, stranger, String(rank), secret, timeoutMs);

@@ -5,7 +5,7 @@ import { RangeView } from '../range-view.ts';
 import type { PulledSlice } from './declaration.ts';
 import { copiesOf } from './pull-table.ts';
 
-/** Compares what an engine holds with what a pull would bring, in one go or in parts. */
+/** Compares the weights of an engine with the data of a pull, at once or in parts. */
 export class Comparison {
   readonly #differing = new Set<number>();
   /** By tensor, bytes that were equal. */
@@ -14,7 +14,7 @@ export class Comparison {
   /**
    * Compares those bytes of slices that these places have.
    *
-   * @throws `CE_NOT_SUPPORTED` JavaScript cannot see the memory: a GPU holds it.
+   * @throws `CE_NOT_SUPPORTED` JavaScript cannot access the memory: a GPU holds it.
    */
   async compare(slices: readonly PulledSlice[], places: Places, regions: ReadonlyMap<number, Memory>): Promise<void> {
     const views = new Map<Memory, RangeView>();

@@ -10,11 +10,11 @@ export interface PulledSlice extends KeptSlice {
   readonly toPitchBytes?: number | undefined;
 }
 
-/** What an engine keeps of a checkpoint. Tensors in neither list are not transferred. */
+/** The parts of a checkpoint that an engine keeps. Tensors in neither list are not transferred. */
 export interface Declaration {
   /** Copied directly into the engine's memory. */
   readonly slices: readonly PulledSlice[];
-  /** Tensors that come completely, in buckets. */
+  /** Tensors that arrive complete, in buckets. */
   readonly rest: readonly number[];
 }
 

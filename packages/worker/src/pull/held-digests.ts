@@ -16,7 +16,7 @@ export interface HeldDigests {
 }
 
 /**
- * Digests what slices have of windows, where the engine holds it.
+ * Digests the parts of windows that slices cover, in the engine's memory.
  *
  * @param isWanted Asked between parts.
  * @throws `CE_NOT_SUPPORTED` The engine's memory is not host memory, or its device cannot digest; `CE_CLOSED` The digests

@@ -25,7 +25,7 @@ export function wholeOf({ sizeBytes }: CheckpointTensor): KeptSlice[] {
 }
 
 /**
- * The elements `from` up to, not including, `to` along one axis: what one rank of a tensor-parallel model keeps.
+ * The elements from `from` up to, not including, `to` along one axis: the slice of one rank of a tensor-parallel model.
  *
  * @throws {RangeError} The axis or the range is not in the tensor's shape, or its bytes do not divide by its elements.
  */

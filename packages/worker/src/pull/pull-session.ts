@@ -28,7 +28,7 @@ import type { Puller } from './puller.ts';
 /** Bytes of a box in the columns of needs. */
 const BOX_BYTES = 4 + 4 * 8;
 
-/** The part of a session that is about pulling: what is needed, where it is, and the copies. */
+/** The part of a session that handles pulling: needs, places and copies. */
 export class PullSession {
   readonly #link: ServerLink;
   readonly #puller: Puller;
@@ -42,7 +42,7 @@ export class PullSession {
   #nextIndex = 0;
   #nextDigest = 0;
 
-  /** @param session What the puller calls it. */
+  /** @param session The puller's object for this session. */
   constructor(link: ServerLink, puller: Puller, session: number, survey: ServerSurvey) {
     this.#session = session;
     this.#link = link;
@@ -52,16 +52,16 @@ export class PullSession {
     this.#regions = new JoinedParts('regions');
   }
 
-  /** What the session is for. */
+  /** The purpose of the session. */
   get intent(): ServerSurvey['intent'] {
     return this.#survey.intent;
   }
 
   /**
-   * Tells what is needed and maps what the server shares.
+   * Sends the needs and maps the memory that the server shares.
    *
    * @returns The first message that is about something else.
-   * @throws What ended the link; `CE_WORKER_PROTOCOL`, `CE_SHM_FAILED`.
+   * @throws The error that ended the link; `CE_WORKER_PROTOCOL`, `CE_SHM_FAILED`.
    */
   async negotiate(): Promise<ServerMessage> {
     const { metasDigest } = this.#survey;
@@ -80,9 +80,9 @@ export class PullSession {
     }
   }
 
-  /** Copies what the server says is there, and tells it when that is done. */
+  /** Copies the data that the server announces, and acknowledges it. */
   async pull({ index, places: columns }: ServerPull): Promise<void> {
-    if (!this.#isMapped || index !== this.#nextIndex) throw serverBroke(`pull ${index} out of turn`);
+    if (!this.#isMapped || index !== this.#nextIndex) throw serverBroke(`pull ${index} out of order`);
     this.#nextIndex += 1;
     const places = columns && this.#places(columns);
     const startMs = performance.now();
@@ -92,7 +92,7 @@ export class PullSession {
     this.#link.send({ type: 'pulled', index, bytes, durationMs: performance.now() - startMs });
   }
 
-  /** Compares what was loaded with what is shared, and tells what came out. */
+  /** Compares the loaded data with the shared data, and sends the result. */
   async prove({ places: columns, more = false }: ServerProve): Promise<void> {
     if (!this.#isMapped) throw serverBroke('"prove" before its regions');
     const proving = this.#puller.prove(columns && this.#places(columns), more);
@@ -101,9 +101,9 @@ export class PullSession {
     this.#link.send({ type: 'proved', proved, summary: this.#puller.summary });
   }
 
-  /** Tells the digests of what the engine holds. */
+  /** Sends the digests of the engine's data. */
   async digest({ index, ...columns }: ServerDigest): Promise<void> {
-    if (index !== this.#nextDigest) throw serverBroke(`digest ${index} out of turn`);
+    if (index !== this.#nextDigest) throw serverBroke(`digest ${index} out of order`);
     this.#nextDigest += 1;
     const digesting = this.#puller.digest(this.#windows(columns));
     this.#working = digesting.catch(() => {});
@@ -111,7 +111,7 @@ export class PullSession {
     this.#link.send({ type: 'digested', index, digest: encodeDigests(digests), bytes: encodeU64(bytes) });
   }
 
-  /** Unmaps all regions once no copy reads them, and tells the server. */
+  /** Unmaps all regions when no copy reads them any longer, and tells the server. */
   async abort(): Promise<void> {
     await this.#puller.abort(this.#session);
     await this.#working;
@@ -126,7 +126,7 @@ export class PullSession {
 
   async #learn(message: ServerMetas, wasKnown: boolean): Promise<void> {
     const { metasDigest, tensorCount } = this.#survey;
-    if (wasKnown) throw serverBroke('metas that this worker knows');
+    if (wasKnown) throw serverBroke('metas that this worker already knows');
     const parts = this.#metas.take(message);
     if (parts === undefined) return;
     const tensors: CheckpointTensor[] = [];

@@ -1,11 +1,11 @@
 import type { Copy, Memory, Places } from '@checkpoint-engine/interface';
 import type { PulledSlice } from './declaration.ts';
 
-/** Copies of one batch: bounds what lies in JavaScript's memory at a time. */
+/** Copies of one batch: limits the use of JavaScript's memory. */
 const BATCH = 16_384;
 
 /**
- * The copies that bring those bytes of slices to their places in the engine which `places` say are there.
+ * The copies that move the bytes of slices that `places` contain to their destinations in the engine.
  *
  * @param regions By id.
  */

@@ -24,20 +24,20 @@ export interface PullerOptions {
   /** The engine's. It stays the caller's. */
   readonly device: Device;
   /**
-   * Says what the engine keeps of these tensors, and where. Called once for each list of tensors; the memory stays as
-   * it is from then on.
+   * Declares which parts of these tensors the engine keeps, and where. Called once for each list of tensors; the memory
+   *  * must not move afterwards.
    */
   readonly declare: (tensors: readonly CheckpointTensor[]) => Declaration | Promise<Declaration>;
   /** Names the model and its placement. @default 'declared' */
   readonly fingerprint?: string | undefined;
   /**
-   * Take whole tensors until a comparison of what the engine made of them with the slices has found them equal. What
-   * differs always comes whole. @default false
+   * Take whole tensors until a comparison of the engine's weights with the slices has found them equal. Tensors that
+   *  * differ always arrive complete. @default false
    */
   readonly prove?: boolean | undefined;
 }
 
-/** What was decided about the parts of a model. Plain data. */
+/** The decisions about the parts of a model. Plain data. */
 export interface PullReport {
   /** The engine has declared what it keeps. */
   readonly recorded: boolean;
@@ -59,7 +59,7 @@ interface Known {
   readonly recordedMs: number;
 }
 
-/** A connection whose end says that regions are not to stay mapped any longer. */
+/** A connection; when it ends, regions do not stay mapped any longer. */
 export interface Held {
   readonly closed: Promise<void>;
   end(): Promise<void>;
@@ -72,8 +72,8 @@ interface Layout {
 }
 
 /**
- * What an engine keeps of checkpoints, and how it gets there: out of memory that the parameter server shares, straight
- * into the engine's own.
+ * The parts of checkpoints that an engine keeps. The puller copies them from memory that the parameter server shares
+ * directly into the engine's own.
  */
 export class Puller {
   readonly fingerprint: string;
@@ -89,7 +89,7 @@ export class Puller {
   #session = 0;
   #copying: Promise<unknown> = Promise.resolve();
 
-  /** Takes a stream of the device; {@link Puller.close} gives it back. */
+  /** Creates a stream of the device; {@link Puller.close} closes it. */
   constructor(options: PullerOptions) {
     this.#options = options;
     this.fingerprint = options.fingerprint ?? 'declared';
@@ -107,7 +107,7 @@ export class Puller {
     return this.#options.prove !== true || (this.knows(metasDigest) && this.#known?.proved !== undefined);
   }
 
-  /** What was decided, and why. Changes nothing. */
+  /** Returns the decisions and their reasons. Changes nothing. */
   report(): PullReport {
     const { fingerprint } = this;
     const known = this.#known;
@@ -115,7 +115,7 @@ export class Puller {
     return { recorded: true, proved: this.isProved(known.metasDigest), fingerprint, summary: this.summary };
   }
 
-  /** Has the engine declare what it keeps. @throws {RangeError} That is not in the tensors, or in its memory. */
+  /** Lets the engine declare what it keeps. @throws {RangeError} The declaration exceeds the tensors or its memory. */
   async learn(metasDigest: string, tensors: readonly CheckpointTensor[]): Promise<void> {
     const startMs = performance.now();
     const declaration = await this.#options.declare(tensors);
@@ -125,7 +125,7 @@ export class Puller {
     this.#known = { metasDigest, tensors, declaration, needs, proved, provedMs: 0, recordedMs };
   }
 
-  /** What is to come, and how. */
+  /** Returns what to transfer, and how. */
   needs(): { readonly needs: Needs; readonly summary: NeedsSummary } {
     const { needs, tensors, proved } = this.#get();
     const summary = this.summary;
@@ -149,7 +149,7 @@ export class Puller {
     };
   }
 
-  /** What of the model is pulled; a tensor counts as a module. */
+  /** Returns which parts of the model are pulled; a tensor counts as a module. */
   get summary(): NeedsSummary {
     const { needs, tensors, proved, provedMs, recordedMs } = this.#get();
     const declared = new Set(needs.tensor);
@@ -178,7 +178,9 @@ export class Puller {
     return this.#get().tensors.map(({ sizeBytes }) => sizeBytes);
   }
 
-  /** Maps regions; where `places` are not given, those of the same layout are used. @returns Whether they were known. */
+  /**
+   * Maps regions; where `places` are not given, those of the same layout are used. @returns Whether they were known.
+   */
   async map(digest: string, regions: readonly PullRegion[], places: Places | undefined): Promise<boolean> {
     const known = places ?? (this.#layout?.digest === digest ? this.#layout.places : undefined);
     this.#layout = undefined;
@@ -188,7 +190,7 @@ export class Puller {
     return true;
   }
 
-  /** Copies what is there, of the layout or of these places. @returns Bytes */
+  /** Copies the available data of the layout or of these places. @returns Bytes */
   async pull(places: Places | undefined): Promise<number> {
     const copying = this.#copy(this.#layout!, places);
     this.#copying = copying.catch(() => {});
@@ -196,9 +198,9 @@ export class Puller {
   }
 
   /**
-   * Compares what the engine holds with what the layout does, or with what these places do.
+   * Compares the engine's data with the data of the layout, or of these places.
    *
-   * @param more Other places follow: what is pulled is decided with the last.
+   * @param more Other places follow: the decision depends on the last ones.
    * @returns Whether slices are pulled from now on.
    */
   async prove(places: Places | undefined, more: boolean): Promise<boolean> {
@@ -235,7 +237,7 @@ export class Puller {
   }
 
   /**
-   * A session begins: it takes over what another one left mapped, once nothing of that is copied any more.
+   * Begins a session, which takes over the mappings of an earlier one when its copies have ended.
    *
    * @returns Names it for {@link Puller.abort}.
    */
@@ -247,7 +249,7 @@ export class Puller {
     return session;
   }
 
-  /** Ends what a session copies, and unmaps its regions once nothing is; leaves those of a later session alone. */
+  /** Ends the copies of a session, and then unmaps its regions, but not those of a later session. */
   async abort(session: number): Promise<void> {
     if (session !== this.#session) return;
     const stopped = this.#stop();
@@ -297,7 +299,7 @@ export class Puller {
 
   #get(): Known {
     if (this.#known !== undefined) return this.#known;
-    throw new TypeError('Declare what the engine keeps before you ask for it');
+    throw new TypeError('Declare what the engine keeps before you read it');
   }
 }
 

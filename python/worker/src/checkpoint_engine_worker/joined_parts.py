@@ -33,7 +33,7 @@ class JoinedParts:
             and part < parts <= MOST_PARTS
         )
         if not is_next:
-            raise server_broke(f"part {part} of {parts} of its {self._what} out of turn")
+            raise server_broke(f"part {part} of {parts} of its {self._what} out of order")
         self._parts.append(message)
         if len(self._parts) < parts:  # type: ignore[operator]
             return None

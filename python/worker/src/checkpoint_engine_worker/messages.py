@@ -171,7 +171,7 @@ def _malformed(kind: str) -> CheckpointEngineError:
 
 def unexpected(kind: str) -> CheckpointEngineError:
     """A message that the state of the session does not allow."""
-    return server_broke(f'"{kind[:40]}" out of turn')
+    return server_broke(f'"{kind[:40]}" out of order')
 
 
 def _is_count(value: object) -> bool:

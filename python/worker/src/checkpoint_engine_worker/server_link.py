@@ -35,7 +35,7 @@ class ServerLink:
         self._unread: list[dict[str, Any]] = []
         self._failure: CheckpointEngineError | None = None
         self._is_open = True
-        #: The most messages that may lie unread: with one more, the server breaks the protocol.
+        #: The most messages that may be unread: with one more, the server breaks the protocol.
         self.most_unread = 2
 
     @classmethod
@@ -191,7 +191,7 @@ class ServerLink:
             if kind == "abort":
                 raise read_abort(message)
             if len(self._unread) >= self.most_unread:
-                raise server_broke(f'"{kind[:40]}" although {self.most_unread} messages lie unread')
+                raise server_broke(f'"{kind[:40]}" although {self.most_unread} messages are unread')
             self._unread.append(message)
 
     def _drain(self) -> None:
@@ -238,7 +238,7 @@ def _to_wire(error: CheckpointEngineError) -> dict[str, Any]:
 def _lost(cause: BaseException | None = None) -> CheckpointEngineError:
     error = CheckpointEngineError(
         "CE_PEER_LOST",
-        "The parameter server closed its connection in the middle of the update",
+        "The parameter server closed its connection during the update",
         "Look at the parameter server's log for why it died, and run the update again",
     )
     error.__cause__ = cause

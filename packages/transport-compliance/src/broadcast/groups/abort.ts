@@ -11,7 +11,7 @@ const reason = new CheckpointEngineError(expected.code, expected.message, 'Look 
 
 /** Tests of the effect of an abort on every member. */
 export function abortTests({ maxRanks = 4 }: SuiteOptions<'broadcast'>): TestGroup<'broadcast'> {
-  const needsTwo = maxRanks < 2 ? 'it takes two ranks' : undefined;
+  const needsTwo = maxRanks < 2 ? 'it needs two ranks' : undefined;
   return {
     name: 'abort',
     tests: [

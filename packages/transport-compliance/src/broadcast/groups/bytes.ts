@@ -27,7 +27,7 @@ export function sizeTests({ bigBytes = 32 * MiB + 5, largeMemory }: SuiteOptions
       exactly(65_537, 4096),
       exactly(MiB + 3, 64),
       exactly(bigBytes, 64),
-      { ...farRange, unavailable: largeMemory ? undefined : 'it takes 4 GiB of memory per member: pass largeMemory' },
+      { ...farRange, unavailable: largeMemory ? undefined : 'it needs 4 GiB of memory per member: pass largeMemory' },
     ],
   };
 }

@@ -4,7 +4,7 @@ import { anyKind, exchangeBytes, joinGroup } from '../exchange.ts';
 
 /** Several groups on one transport. */
 export function groupTests({ maxRanks = 4 }: SuiteOptions<'broadcast'>): TestGroup<'broadcast'> {
-  const needsTwo = maxRanks < 2 ? 'it takes two ranks' : undefined;
+  const needsTwo = maxRanks < 2 ? 'it needs two ranks' : undefined;
   return {
     name: 'groups',
     tests: [

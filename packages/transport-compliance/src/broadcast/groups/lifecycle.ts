@@ -6,7 +6,7 @@ import { anyKind, exchangeBytes, joinGroup } from '../exchange.ts';
 
 /** Tests of joining and closing. */
 export function lifecycleTests({ maxRanks = 4 }: SuiteOptions<'broadcast'>): TestGroup<'broadcast'> {
-  const needsTwo = maxRanks < 2 ? 'it takes two ranks' : undefined;
+  const needsTwo = maxRanks < 2 ? 'it needs two ranks' : undefined;
   return {
     name: 'lifecycle',
     tests: [
@@ -22,7 +22,7 @@ export function lifecycleTests({ maxRanks = 4 }: SuiteOptions<'broadcast'>): Tes
         },
       },
       {
-        name: 'a group is closed twice without harm, and is closed then',
+        name: 'a group can be closed twice, and is closed afterwards',
         async run(stage) {
           const members = await stage.members();
           const group = await joinGroup(stage, members);

@@ -7,7 +7,7 @@ import { anyKind, exchangeBytes, joinGroup, prepare, sendAt, targetSlice } from 
 
 /** Tests that kill a member during its work. */
 export function lossTests({ maxRanks = 4, world }: SuiteOptions<'broadcast'>): TestGroup<'broadcast'> {
-  const unavailable = world.cannotKill ?? (maxRanks < 2 ? 'it takes two ranks' : undefined);
+  const unavailable = world.cannotKill ?? (maxRanks < 2 ? 'it needs two ranks' : undefined);
   return {
     name: 'loss',
     tests: [

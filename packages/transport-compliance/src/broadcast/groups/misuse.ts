@@ -54,7 +54,7 @@ export function misuseTests(): TestGroup<'broadcast'> {
 
 /** Tests of members whose calls differ: an error where it is detected, and never a hang. */
 export function mismatchTests({ maxRanks = 4 }: SuiteOptions<'broadcast'>): TestGroup<'broadcast'> {
-  const unavailable = maxRanks < 2 ? 'it takes two ranks' : undefined;
+  const unavailable = maxRanks < 2 ? 'it needs two ranks' : undefined;
   return {
     name: 'mismatch',
     tests: [

@@ -26,7 +26,7 @@ export function pendingTests(): TestGroup<'broadcast'> {
         },
       },
       {
-        name: 'they take effect in order: each root passes on what the one before has sent it',
+        name: 'they take effect in order: each root passes on the bytes of the previous root',
         async run(stage) {
           const members = await stage.members();
           const group = await joinGroup(stage, members);
@@ -43,7 +43,7 @@ export function pendingTests(): TestGroup<'broadcast'> {
         },
       },
       {
-        name: 'they take effect in order: of several into one target the last one stays',
+        name: 'they take effect in order: the last one into a target wins',
         async run(stage) {
           const members = await stage.members();
           const group = await joinGroup(stage, members);

@@ -20,7 +20,7 @@ type Range = Omit<Slice, 'buffer'>;
  * them.
  */
 export function sharedTests({ maxRanks = 4, world }: SuiteOptions<'broadcast'>): TestGroup<'broadcast'> {
-  const needsTwo = maxRanks < 2 ? 'it takes two ranks' : undefined;
+  const needsTwo = maxRanks < 2 ? 'it needs two ranks' : undefined;
   const test = (name: string, run: (stage: Stage<'broadcast'>, shared: Shared) => Promise<void>) => ({
     name,
     unavailable: needsTwo,

@@ -47,8 +47,8 @@ export function copyTests(): CaseGroup<DeviceSubject> {
             stream.copy([{ from: range(sources[2]!), to: range(first) }]),
           ];
           await Promise.all(submitted);
-          await assertHolds(device, range(second), 1, 'What a copy brought on');
-          await assertHolds(device, range(first), 3, 'What was overwritten twice');
+          await assertHolds(device, range(second), 1, 'The data that a copy passed on');
+          await assertHolds(device, range(first), 3, 'The data that was overwritten twice');
           await stream.close();
         },
       },
@@ -82,7 +82,7 @@ export function copyTests(): CaseGroup<DeviceSubject> {
           source.close();
           own.close();
           await copied;
-          assertPattern(back.view(0, SIZE), 1, 0, 'What came through closed memory');
+          assertPattern(back.view(0, SIZE), 1, 0, 'The data that passed through closed memory');
           await stream.close();
           await stream.close();
         },

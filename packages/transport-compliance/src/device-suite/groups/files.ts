@@ -55,7 +55,7 @@ export function fileTests(): CaseGroup<DeviceSubject> {
           await rejects(read({ fileOffsetBytes: SIZE - 50 }), { code: 'CE_FILE_TRUNCATED' }, 'A read beyond the end');
           await rejects(read({ offsetBytes: SIZE - 50 }), { misuse: 'RangeError' }, 'A read to outside the memory');
           await read({});
-          assertPattern(memory.view(0, 100), 1, 0, 'What was read after that');
+          assertPattern(memory.view(0, 100), 1, 0, 'The data of a later read');
         },
       },
       {

@@ -40,5 +40,5 @@ async function exchange({ device, startPeer }: DeviceSubject, memory: SharedMemo
   await stream.copy([{ from: range(await filledHost(device, SIZE, 2)), to: range(memory) }]);
   assert.equal(await peer.check(patternOf(2)), null);
   await peer.fill(patternOf(3));
-  await assertHolds(device, range(memory), 3, 'What the peer wrote');
+  await assertHolds(device, range(memory), 3, 'The data that the peer wrote');
 }

@@ -43,7 +43,7 @@ export function lifecycleTests(): TestGroup<'p2p'> {
         },
       },
       {
-        name: 'an endpoint is closed twice without harm, and is closed then',
+        name: 'an endpoint can be closed twice, and is closed afterwards',
         async run(stage) {
           const [owner, reader] = await stage.members(2);
           const [peer] = await openAll([owner!, reader!]);

@@ -69,7 +69,7 @@ export function readTests({ bigBytes = 32 * MiB + 5 }: SuiteOptions<'p2p'>): Tes
         },
       },
       {
-        name: 'a batch of nothing, and a read of no bytes',
+        name: 'an empty batch, and a read of 0 bytes',
         async run(stage) {
           const [owner, reader] = await stage.members(2);
           const [peer] = await openAll([owner!, reader!]);

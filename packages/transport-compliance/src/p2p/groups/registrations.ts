@@ -70,7 +70,7 @@ export function registrationTests(): TestGroup<'p2p'> {
         },
       },
       {
-        name: 'ranges that overlap, and the same range twice, are registered on their own',
+        name: 'overlapping ranges, and the same range twice, are registered independently',
         async run(stage) {
           const [owner, reader] = await stage.members(2);
           const [peer] = await openAll([owner!, reader!]);

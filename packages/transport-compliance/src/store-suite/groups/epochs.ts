@@ -43,7 +43,7 @@ export function epochTests(maxRanks: number): CaseGroup<StoreSubject> {
         },
       },
       {
-        name: 'some ranks make an epoch without the others, and keep their ranks',
+        name: 'some ranks can create an epoch without the others, and keep their ranks',
         unavailable: needsRanks(maxRanks, 3),
         async run({ stores }) {
           const ranks = stores.map(({ rank }) => rank).slice(1);

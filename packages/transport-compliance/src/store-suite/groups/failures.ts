@@ -44,7 +44,7 @@ export function failureTests(maxRanks: number, canLose: boolean): CaseGroup<Stor
         },
       },
       {
-        name: 'an abort leaves the outermost scope, other epochs and new ones alone',
+        name: 'an abort does not affect the outermost scope, other epochs or new ones',
         async run({ stores }) {
           const [failing, other] = ['failing', 'other'].map((name) => stores.map((store) => store.epoch(name)));
           const failed = Promise.all(failing!.map(failureOf));

@@ -11,7 +11,7 @@ export function gatherTests(maxRanks: number): CaseGroup<StoreSubject> {
     name: 'gathers',
     tests: [
       {
-        name: 'a barrier holds every member until the last one has come, time and again',
+        name: 'a barrier blocks every member until the last one has called it, repeatedly',
         unavailable: needsTwo,
         async run({ stores }) {
           for (let round = 0; round < 3; round++) {
@@ -19,7 +19,7 @@ export function gatherTests(maxRanks: number): CaseGroup<StoreSubject> {
             const early = stores.slice(1).map((store) => store.barrier('b').then(() => passed.push(store.rank)));
             // When this value is set, the others have called, and have had time to pass by mistake.
             for (const store of stores.slice(1)) await store.get('anything');
-            assert.deepEqual(passed, [], 'Members passed before the last one had come');
+            assert.deepEqual(passed, [], 'Members passed before the last one had called');
             await stores[0]!.barrier('b');
             await Promise.all(early);
           }
@@ -41,7 +41,7 @@ export function gatherTests(maxRanks: number): CaseGroup<StoreSubject> {
         },
       },
       {
-        name: 'from and to leave out what is not needed',
+        name: 'from and to omit values that are not needed',
         unavailable: needsTwo,
         async run({ stores }) {
           const last = stores.length - 1;

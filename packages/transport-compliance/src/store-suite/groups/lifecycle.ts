@@ -9,7 +9,7 @@ export function lifecycleTests(): CaseGroup<StoreSubject> {
     name: 'lifecycle',
     tests: [
       {
-        name: 'an epoch is closed twice without harm, refuses calls from then on, and leaves its parent open',
+        name: 'an epoch can be closed twice, refuses later calls, and leaves its parent open',
         async run({ stores }) {
           const scopes = stores.map((store) => store.epoch('update'));
           await Promise.all(scopes.map((scope) => scope.barrier('b')));
@@ -20,7 +20,7 @@ export function lifecycleTests(): CaseGroup<StoreSubject> {
         },
       },
       {
-        name: 'a store is closed twice without harm, and refuses calls from then on',
+        name: 'a store can be closed twice, and refuses later calls',
         async run({ stores }) {
           await Promise.all(stores.map((store) => store.barrier('b')));
           await Promise.all(stores.map((store) => store.close()));

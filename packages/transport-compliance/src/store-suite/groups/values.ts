@@ -10,7 +10,7 @@ export function valueTests(maxRanks: number): CaseGroup<StoreSubject> {
     name: 'values',
     tests: [
       {
-        name: 'a value is absent until it is set, and the same at every member from then on',
+        name: 'a value is absent until it is set, and then the same on every member',
         async run({ stores }) {
           for (const store of stores) assert.equal(await store.get('k'), undefined);
           await stores[0]!.set('k', bytes('v'));
