@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Makes tools/python/.venv with what tests run in Python. Without it those tests are skipped, and say so.
+# Creates tools/python/.venv with the Python packages that tests need. Without it, these tests are skipped with a notice.
 set -euo pipefail
 cd "$(dirname "$0")"
 [ -x .venv/bin/python ] && cmp --silent requirements.txt .venv/installed && exit 0

@@ -1,4 +1,4 @@
-"""Leaves out the tests that need torch, numpy or hypothesis where one of them is missing, and says so."""
+"""Skips the tests that need torch, numpy or hypothesis with a notice if one of them is missing."""
 
 from __future__ import annotations
 
@@ -18,4 +18,4 @@ collect_ignore_glob = _FILES if _MISSING else []
 
 
 def pytest_report_header() -> str:
-    return f"tests of the recorder and the pull are left out: no {', '.join(_MISSING)}" if _MISSING else ""
+    return f"tests of the recorder and the pull are skipped: {', '.join(_MISSING)} not installed" if _MISSING else ""

@@ -1,4 +1,4 @@
-"""A parameter server of the tests: it listens at an abstract socket and speaks frames, right or wrong ones."""
+"""A parameter server for tests: it listens on an abstract socket and sends valid or invalid frames."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ KEY = "0123456789abcdef" * 4
 
 
 class Connection:
-    """The server's end."""
+    """The server's end of a connection."""
 
     def __init__(self, connected: socket.socket) -> None:
         self.socket = connected
         self.socket.settimeout(60)
 
     def receive(self) -> dict[str, Any] | None:
-        """The next message; `None` when the worker has hung up."""
+        """Returns the next message; `None` when the worker has disconnected."""
         header = self._exactly(4)
         if header is None:
             return None
@@ -33,7 +33,7 @@ class Connection:
         return message
 
     def send(self, message: dict[str, Any]) -> None:
-        """Sends a message in its frame."""
+        """Sends a message as a frame."""
         payload = codec.encode(message)
         self.socket.sendall(struct.pack("<I", len(payload)) + payload)
 
@@ -82,7 +82,7 @@ class FakeServer:
 
 
 def welcome(**fields: object) -> dict[str, Any]:
-    """A welcome with what is given in place of its defaults."""
+    """Returns a welcome with these fields in place of its defaults."""
     return {
         "type": "welcome",
         "protocol": 2,

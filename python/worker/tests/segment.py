@@ -1,4 +1,4 @@
-"""Segments of shared memory as the host device of the parameter server makes them."""
+"""Segments of shared memory like those of the parameter server's host device."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ DIRECTORY = Path("/dev/shm")  # noqa: S108
 
 @contextmanager
 def segment(content: bytes, mode: int = 0o600) -> Iterator[bytes]:
-    """A segment with this content. Gives its handle."""
-    # Segments of processes that are gone are swept away, so the name tells when this one was started.
+    """Creates a segment with this content. Yields its handle."""
+    # Segments of dead processes are removed, so the name contains the start time of this process.
     started = Path("/proc/self/stat").read_text().rpartition(")")[2].split()[19]
     name = f"checkpoint-engine-{os.geteuid()}-{os.getpid()}-{started}-{secrets.token_hex(8)}"
     path = DIRECTORY / name

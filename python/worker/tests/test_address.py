@@ -26,13 +26,13 @@ def test_reads_an_address() -> None:
         "ipc://@checkpoint-engine-GPU-1-0.sock",
     ],
 )
-def test_refuses_others_and_keeps_the_secret(text: str) -> None:
+def test_refuses_other_texts_and_does_not_print_the_secret(text: str) -> None:
     with pytest.raises(ValueError, match="Expected a worker address") as raised:
         parse_address(text)
     assert KEY not in str(raised.value)
 
 
-def test_tells_its_own_addresses_from_those_of_other_workers() -> None:
+def test_distinguishes_its_addresses_from_those_of_other_workers() -> None:
     assert is_own_address(f"ce2:x?key={KEY}")
     assert not is_own_address("ipc://@checkpoint-engine-GPU-1-0.sock")
     assert not is_own_address(None)

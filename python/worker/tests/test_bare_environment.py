@@ -1,4 +1,4 @@
-"""What a user sees who has installed the package next to no engine."""
+"""The messages for a user who has installed the package without an engine."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ def run(code: str, *hidden: str) -> str:
     return done.stdout + done.stderr
 
 
-def test_says_that_torch_is_missing() -> None:
+def test_reports_that_torch_is_missing() -> None:
     out = run("from checkpoint_engine_worker.dtypes import torch_dtype; torch_dtype('w', 'BF16')", "torch")
     assert "CE_PACKAGE_NOT_FOUND: torch cannot be imported" in out
     assert "into the environment of the inference engine" in out
 
 
-def test_says_that_no_codec_is_there() -> None:
+def test_reports_that_no_codec_is_installed() -> None:
     out = run("from checkpoint_engine_worker import codec; codec.encode({})", "msgspec", "msgpack")
     assert "Neither msgspec nor msgpack is installed" in out
     assert "pip install" in out
@@ -49,12 +49,12 @@ def test_every_entry_can_be_imported_without_torch_and_engines(module: str) -> N
     assert out.strip() == "fine"
 
 
-def test_registering_with_an_engine_that_is_too_old_only_says_so() -> None:
+def test_registering_with_an_engine_that_is_too_old_only_logs() -> None:
     out = run("from checkpoint_engine_worker.vllm_plugin import register; register(); print('fine')", "vllm")
     assert out.strip() == "fine"
 
 
-def test_speaks_by_msgpack_where_there_is_no_msgspec() -> None:
+def test_uses_msgpack_if_msgspec_is_missing() -> None:
     pytest.importorskip("msgpack")
     code = "from checkpoint_engine_worker import codec; print(codec.decode(codec.encode({'type': 'x', 'b': b'1'})))"
     assert run(code, "msgspec").strip() == "{'type': 'x', 'b': b'1'}"

@@ -80,7 +80,7 @@ def test_rows_are_the_sum_of_runs(rows: int, width: int, gap: int, position: int
     assert digest_rows(data, position, pitch) == sum(parts) % 2**64
 
 
-def test_sums_are_kept_apart() -> None:
+def test_sums_are_independent() -> None:
     data = fill(3_000_000)
     table = np.array([[0, data.ctypes.data, 1, 3_000_000, 0, 0], [7, data.ctypes.data, 1, 999, 0, 0]], dtype=np.int64)
     sums = host_digests(table, np.array([2, 0], dtype=np.int64), 3)

@@ -49,7 +49,7 @@ def test_refuses_a_tensor_that_is_not_aligned() -> None:
 
 
 @pytest.mark.parametrize("dtype", ["F6_E2M3", "bfloat16", "", "__doc__"])
-def test_names_a_dtype_that_torch_does_not_have(dtype: str) -> None:
+def test_names_a_dtype_that_torch_lacks(dtype: str) -> None:
     with pytest.raises(CheckpointEngineError, match=r"model\.w") as raised:
         torch_dtype("model.w", dtype)
     assert raised.value.code == "CE_DTYPE_UNKNOWN"

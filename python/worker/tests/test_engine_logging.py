@@ -25,7 +25,7 @@ def test_logs_where_the_engine_logs() -> None:
     assert stream.getvalue() == "once\n"
 
 
-def test_leaves_a_logger_alone_that_somebody_has_set_up() -> None:
+def test_does_not_change_a_configured_logger() -> None:
     own = logging.getLogger("checkpoint_engine_worker")
     handler = logging.NullHandler()
     own.addHandler(handler)

@@ -35,7 +35,7 @@ def test_reads_frames_that_arrive_in_any_pieces() -> None:
     ],
     ids=["size", "limit", "reserved", "empty", "list", "map", "trailing", "nil", "array", "depth"],
 )
-def test_refuses_what_is_not_a_frame(stream: bytes, why: str) -> None:
+def test_refuses_invalid_frames(stream: bytes, why: str) -> None:
     reader = FrameReader()
     reader.push(stream)
     with pytest.raises(ValueError, match=why):

@@ -1,4 +1,4 @@
-"""Digests of what a recorded engine holds: windows, slices, copies of one box, and damage."""
+"""Digests of a recorded engine's data: windows, slices, copies of one box, and damage."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ pytest.importorskip("torch")
 
 
 class FakeRecording:
-    """The part of a recording that digests go by: boxes of a row of (tensor, source, rows, row bytes, pitch, owner)."""
+    """The part of a recording that digests need: boxes as rows of (tensor, source, rows, row bytes, pitch, owner)."""
 
     def __init__(self, boxes: Sequence[tuple[int, ...]], memories: list[Any]) -> None:
         self._boxes = np.zeros(
@@ -99,7 +99,7 @@ def test_columns_are_digested_at_their_positions() -> None:
     assert (found[0] + left) % 2**64 == digest_bytes(tensor.reshape(-1))
 
 
-def test_copies_of_a_box_count_once_and_have_to_be_equal() -> None:
+def test_copies_of_a_box_count_once_and_must_be_equal() -> None:
     tensor = data(800, 4)
     tied = [tensor.copy(), tensor.copy()]
     boxes = [(0, 0, 1, 800, 0, 0, 0, 0), (0, 0, 1, 800, 0, 1, 0, 0)]
@@ -110,7 +110,7 @@ def test_copies_of_a_box_count_once_and_have_to_be_equal() -> None:
         assert digests(FakeRecording(boxes, memories), [(0, 0, 800)])[0] != [digest_bytes(tensor)]
 
 
-def test_a_flipped_bit_changes_its_window_alone() -> None:
+def test_a_flipped_bit_changes_only_its_window() -> None:
     tensor = data(10_000, 5)
     recording = FakeRecording([(0, 0, 1, 10_000, 0, 0, 0, 0)], [tensor])
     windows = [(0, 0, 4096), (0, 4096, 4096), (0, 8192, 1808)]
@@ -124,7 +124,7 @@ def test_a_flipped_bit_changes_its_window_alone() -> None:
     ("tensor", "offset", "size"),
     [([2], [0], [1]), ([0], [0], [11]), ([1, 0], [0, 0], [1, 1]), ([0, 0], [0, 3], [4, 1]), ([0], [0], [])],
 )
-def test_windows_that_are_wrong(tensor: list[int], offset: list[int], size: list[int]) -> None:
+def test_invalid_windows(tensor: list[int], offset: list[int], size: list[int]) -> None:
     columns = {
         "tensor": np.array(tensor, dtype="<u4").tobytes(),
         "offset": np.array(offset, dtype="<u8").tobytes(),

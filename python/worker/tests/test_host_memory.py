@@ -33,7 +33,7 @@ def test_maps_what_another_process_wrote() -> None:
         b"/" + NAME.encode(),
     ],
 )
-def test_refuses_what_is_not_the_name_of_a_segment(handle: bytes) -> None:
+def test_refuses_invalid_names_of_segments(handle: bytes) -> None:
     with pytest.raises(CheckpointEngineError, match="not the name of a segment") as raised:
         map_segment(handle, 4096)
     assert raised.value.code == "CE_SHM_FAILED"
@@ -52,7 +52,7 @@ def test_refuses_a_segment_that_is_too_small() -> None:
             map_segment(handle, 0)
 
 
-def test_refuses_what_others_can_write_to() -> None:
+def test_refuses_segments_that_others_can_write_to() -> None:
     with segment(b"x" * 100, mode=0o666) as handle, pytest.raises(CheckpointEngineError, match="mode is not 0600"):
         map_segment(handle, 100)
 

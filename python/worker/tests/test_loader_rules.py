@@ -1,4 +1,4 @@
-"""What a recorder has to notice, one rule after the other."""
+"""The rules of the recorder, one by one."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from checkpoint_engine_worker.record import record
 from toy_engine import Pool, Toy, Weights, check, linear, metas_of, parameter, random_like
 
 
-def test_constants_are_noted_and_not_written() -> None:
+def test_constants_are_recorded_and_not_written() -> None:
     def load(toy: Toy, name: str, tensor: torch.Tensor) -> None:
         toy.embed.weight.data.zero_()
         toy.embed.weight.data[:9].copy_(tensor)
@@ -193,7 +193,7 @@ def test_loaders_that_use_threads(kind: str) -> None:
     check(build, one, form, rest=set(), whole=whole)
 
 
-def test_a_replaced_parameter_is_put_back_and_opaque() -> None:
+def test_a_replaced_parameter_is_restored_and_opaque() -> None:
     def build(toy: Toy) -> None:
         linear(toy, "a", 4, 4)
         linear(toy, "b", 4, 4)
@@ -240,7 +240,7 @@ def test_overlapping_copies_are_opaque_and_repeated_ones_are_not() -> None:
     check(build, load, form, rest={"a.first", "a.second"})
 
 
-def test_names_that_the_engine_does_not_know_are_not_needed() -> None:
+def test_names_unknown_to_the_engine_are_not_needed() -> None:
     def load(toy: Toy, name: str, tensor: torch.Tensor) -> None:
         if name == "a.weight":
             toy.a.weight.data.copy_(tensor)
@@ -250,7 +250,7 @@ def test_names_that_the_engine_does_not_know_are_not_needed() -> None:
     assert recording.needs().size_bytes == 64
 
 
-def test_casts_are_converted_as_torch_does() -> None:
+def test_casts_are_converted_as_in_torch() -> None:
     def build(toy: Toy) -> None:
         linear(toy, "a", 6, 4)
         linear(toy, "b", 6, 4, dtype=torch.bfloat16)
@@ -265,7 +265,7 @@ def test_casts_are_converted_as_torch_does() -> None:
 
 
 @pytest.mark.parametrize("way", ["parameter", "data", "attribute", "list", "dict"])
-def test_tensors_that_a_loader_puts_in_place_of_others_are_opaque_and_taken_out(way: str) -> None:
+def test_tensors_that_a_loader_puts_in_place_of_others_are_opaque_and_removed(way: str) -> None:
     def build(toy: Toy) -> None:
         linear(toy, "a", 4, 4)
         linear(toy, "b", 4, 4)
@@ -300,7 +300,7 @@ def test_tensors_that_a_loader_puts_in_place_of_others_are_opaque_and_taken_out(
         assert held.eq(1).all()
 
 
-def test_an_engine_of_which_nothing_can_be_pulled() -> None:
+def test_an_engine_from_which_nothing_can_be_pulled() -> None:
     def load(toy: Toy, name: str, tensor: torch.Tensor) -> None:
         toy.a.weight.data.copy_(tensor * 2)
 
@@ -309,7 +309,7 @@ def test_an_engine_of_which_nothing_can_be_pulled() -> None:
     assert recording.rest_groups() == [[0]]
 
 
-def test_a_loader_that_wants_all_tensors_in_one_call() -> None:
+def test_a_loader_that_needs_all_tensors_in_one_call() -> None:
     count = 8
 
     def build(toy: Toy) -> None:

@@ -31,14 +31,14 @@ def test_reads_a_welcome() -> None:
         {"bufferStays": 1},
     ],
 )
-def test_refuses_a_welcome_that_is_not_one(fields: dict[str, object]) -> None:
+def test_refuses_an_invalid_welcome(fields: dict[str, object]) -> None:
     with pytest.raises(CheckpointEngineError) as raised:
         read_welcome(welcome(**fields))
     assert raised.value.code == "CE_WORKER_PROTOCOL"
 
 
 def test_names_both_versions() -> None:
-    with pytest.raises(CheckpointEngineError, match="speaks protocol 2, the server 3"):
+    with pytest.raises(CheckpointEngineError, match="uses protocol 2, the server 3"):
         read_welcome(welcome(protocol=3))
 
 
@@ -62,18 +62,18 @@ def test_reads_a_bucket() -> None:
         {"offsets": [2**53 - 1]},
     ],
 )
-def test_refuses_a_bucket_that_is_not_one(columns: dict[str, object]) -> None:
+def test_refuses_an_invalid_bucket(columns: dict[str, object]) -> None:
     with pytest.raises(CheckpointEngineError) as raised:
         read_bucket(bucket(**columns), 4096)
     assert raised.value.code == "CE_WORKER_PROTOCOL"
 
 
 @pytest.mark.parametrize("error", [None, "text", {}, {"code": 1, "message": 2}])
-def test_an_abort_is_one_whatever_is_in_it(error: object) -> None:
+def test_accepts_an_abort_with_any_content(error: object) -> None:
     assert read_abort({"type": "abort", "error": error}).code == "CE_REMOTE_FAILED"
 
 
 @pytest.mark.parametrize("message", [None, 1, [], {}, {"type": 1}])
-def test_refuses_what_has_no_type(message: object) -> None:
+def test_refuses_messages_without_a_type(message: object) -> None:
     with pytest.raises(CheckpointEngineError, match="without a type"):
         message_type(message)

@@ -1,4 +1,4 @@
-"""The kernels, under Triton's interpreter, and the copies of the host against copies that are written out."""
+"""Compares the kernels, in Triton's interpreter, and the copies on the host with explicit copies."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ SIZE = 1 << 16
 
 
 class Memory:
-    """Source and destination, and pieces between them that do not meet."""
+    """Source and destination, and pieces between them that do not overlap."""
 
     def __init__(self, seed: int) -> None:
         self.source = ctypes.create_string_buffer(SIZE)
@@ -38,7 +38,7 @@ class Memory:
         self.b[:] = random.integers(0, 256, SIZE)
 
     def table(self, pieces: list[tuple[int, int, int, int, int]]) -> npt.NDArray[np.int64]:
-        """(source offset, rows, row bytes, source pitch, pitch): destinations follow on each other."""
+        """(source offset, rows, row bytes, source pitch, pitch): destinations are adjacent."""
         at, rows = 0, []
         base = -(-ctypes.addressof(self.destination) // 16) * 16
         for source, count, row_bytes, source_pitch, pitch in pieces:
@@ -52,7 +52,7 @@ class Memory:
 
 
 def reference(memory: Memory, table: npt.NDArray[np.int64]) -> npt.NDArray[np.uint8]:
-    """The destination as it has to be, one byte after the other."""
+    """Returns the expected destination, byte by byte."""
     wanted = memory.b.copy()
     a, b = ctypes.addressof(memory.source), ctypes.addressof(memory.destination)
     for source, destination, rows, row_bytes, source_pitch, pitch in table.tolist():
@@ -92,7 +92,7 @@ def test_host_copies_and_comparisons(pieces: list[tuple[int, int, int, int, int]
     assert np.array_equal(memory.b, wanted)
     assert equal_pieces(parts).all()
     if len(table):
-        # One byte of one piece differs: that piece alone is unequal.
+        # One byte of one piece differs: only that piece is unequal.
         last = table[-1]
         offset = int(last[1] - ctypes.addressof(memory.destination) + (last[2] - 1) * last[5] + last[3] - 1)
         memory.b[offset] ^= 1
@@ -188,8 +188,8 @@ def test_the_share_of_the_copy_engines(
     assert np.array_equal(memory.b, wanted)
 
 
-def test_adjacent_pieces_stay_apart_for_the_copy_engines() -> None:
-    """They may be in different allocations: the driver refuses a copy over the end of one."""
+def test_adjacent_pieces_are_not_joined_for_the_copy_engines() -> None:
+    """They may be in different allocations, and the driver refuses a copy over the end of one."""
     size = 4 << 20
     rows = [(1 << 40) + i * size for i in range(4)]
     table = np.array([(row, row + (1 << 41), 1, size, 0, 0) for row in (rows[2], rows[0], rows[3], rows[1])])

@@ -1,4 +1,4 @@
-"""What may be pulled: only what was compared with the engine and found equal."""
+"""Only data that was compared with the engine and found equal may be pulled."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from checkpoint_engine_worker.record import record
 from toy_engine import Pool, Toy, Weights, check, linear, metas_of, parameter, random_like, recorded_and_proved
 
 
-def test_what_the_engine_changes_after_loading_is_staged_with_its_whole_module() -> None:
+def test_a_module_that_the_engine_changes_after_loading_is_staged() -> None:
     def build(toy: Toy) -> None:
         linear(toy, "a", 4, 4)
         toy.a.scale = parameter(4)
@@ -30,7 +30,7 @@ def test_what_the_engine_changes_after_loading_is_staged_with_its_whole_module()
     first = random_like(form, 1)
     toy = Toy(build, load)
     toy.load_weights(list(first.items()))
-    toy.a.weight.data.mul_(2)  # what an engine does after loading
+    toy.a.weight.data.mul_(2)  # as an engine does after loading
     pool = Pool(first)
     recording = recorded_and_proved(toy, first, pool)
     assert set(recording.rest().tolist()) == {0, 1}
@@ -117,7 +117,7 @@ def test_a_tensor_in_an_attribute_that_was_replaced_voids_the_proof() -> None:
     assert not recording.proved
 
 
-def test_layers_with_derived_values_are_left_to_the_engine() -> None:
+def test_the_engine_loads_layers_with_derived_values() -> None:
     def build(toy: Toy) -> None:
         toy.layers = torch.nn.ModuleList()
         for _ in range(2):
@@ -156,7 +156,7 @@ def test_layers_with_derived_values_are_left_to_the_engine() -> None:
 
 
 class _Handle:
-    """As a library's packed weight: released when it goes."""
+    """Like a library's packed weight, which is released with its owner."""
 
     def __del__(self) -> None:
         pass
@@ -209,7 +209,7 @@ def load_expert(toy: Toy, name: str, tensor: torch.Tensor) -> None:
         module.experts.weight.data[3 - place if module.odd else place].copy_(tensor[3:])
 
 
-def test_layers_whose_maps_of_experts_differ_are_recorded_by_themselves() -> None:
+def test_layers_whose_maps_of_experts_differ_are_recorded_separately() -> None:
     _, recording = check(layered, load_expert, LAYERED, rest=set())
     assert recording.needs().size_bytes == 7 * 4 * 3 * 2 * 4
     needed = {recording.tensors[i].name for i in recording.needs().tensor.tolist()}
@@ -218,15 +218,15 @@ def test_layers_whose_maps_of_experts_differ_are_recorded_by_themselves() -> Non
     assert "layers.3.experts.2.up.weight" not in needed
 
 
-def test_a_layer_that_only_looks_like_the_others_is_found_by_the_proof() -> None:
-    # Layers 0, 4 and 6 stand for all but layer 2.
+def test_the_proof_detects_a_layer_that_only_looks_like_the_others() -> None:
+    # Layers 0, 4 and 6 represent all layers except for layer 2.
     def build(toy: Toy) -> None:
         layered(toy)
         toy.layers[5].odd = True
 
     rest = {name for name in LAYERED if name.startswith("layers.5.") and name.split(".")[3] not in "25"}
     check(build, load_expert, LAYERED, rest=rest)
-    # Recorded by itself, it is like any other.
+    # Recorded separately, it is like any other.
     first = random_like(LAYERED, 1)
     toy = Toy(build, load_expert)
     toy.load_weights(list(first.items()))
@@ -259,7 +259,7 @@ def test_single_elements_at_a_pitch_are_compared_and_converted() -> None:
     check(build, load, {"a.weight": torch.zeros(1, dtype=torch.bfloat16)}, rest=set())
 
 
-def test_a_module_with_weights_and_derived_values_is_left_to_the_engine_alone() -> None:
+def test_only_a_module_with_weights_and_derived_values_is_left_to_the_engine() -> None:
     def build(toy: Toy) -> None:
         linear(toy, "a", 4, 4)
         linear(toy, "b", 4, 4)
@@ -278,7 +278,7 @@ def test_a_module_with_weights_and_derived_values_is_left_to_the_engine_alone() 
         assert recording.rest().tolist() == rest
 
 
-def test_a_proof_in_parts_is_the_proof_at_once_and_wants_every_byte() -> None:
+def test_a_proof_in_parts_equals_the_proof_at_once_and_needs_every_byte() -> None:
     def build(toy: Toy) -> None:
         for name in "abc":
             linear(toy, name, 4, 4, dtype=torch.bfloat16 if name == "b" else torch.float32)

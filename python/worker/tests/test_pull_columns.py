@@ -1,4 +1,4 @@
-"""Columns of needs and places, against the vectors that the TypeScript side is tested with."""
+"""Columns of needs and places, compared with the vectors that also test the TypeScript side."""
 
 from __future__ import annotations
 

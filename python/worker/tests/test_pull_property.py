@@ -1,4 +1,4 @@
-"""Whatever a loader does with its tensors, pulled parameters equal loaded ones."""
+"""Pulled parameters equal loaded ones, for any loader."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def first(step: Callable[[Any], Any]) -> Callable[[Any], Any]:
 
 @st.composite
 def steps(draw: st.DrawFn, shape: tuple[int, ...]) -> tuple[list[Step], tuple[int, ...]]:
-    """A chain of operations on a tensor of this shape, and the shape that comes out."""
+    """A chain of operations on a tensor of this shape, and the resulting shape."""
     chain: list[Step] = []
     for _ in range(draw(st.integers(0, 4))):
         kind = draw(
@@ -78,7 +78,7 @@ def steps(draw: st.DrawFn, shape: tuple[int, ...]) -> tuple[list[Step], tuple[in
 
 @dataclass
 class Rule:
-    """What a loader does with one tensor, or with two that belong together."""
+    """The operations of a loader on one tensor, or on two that belong together."""
 
     chain: list[Step]
     shape: tuple[int, ...]
@@ -102,16 +102,16 @@ class Rule:
         elif self.write == "compute":
             target.copy_(tensor * 2)
         elif self.write == "swapped" and self.shape[0] % 2 == 0:
-            # As gate and up projections in the order of some kernels.
+            # Like gate and up projections in the order of some kernels.
             half = self.shape[0] // 2
             for source, start in zip(tensor.chunk(2, 0), (half, 0), strict=True):
                 target.narrow(0, start, half).copy_(source)
         elif self.write == "each":
-            # As the experts of a fused tensor.
+            # Like the experts of a fused tensor.
             for i, source in enumerate(tensor.unbind()):
                 target[self.shape[0] - 1 - i] = source
         elif self.write == "repeated":
-            # As key and value heads that several ranks share.
+            # Like key and value heads that several ranks share.
             target.copy_(tensor[:1].expand(self.shape))
         elif self.write == "transposed":
             target.transpose(0, -1).copy_(tensor.transpose(0, -1))
@@ -222,7 +222,7 @@ def test_pulled_parameters_equal_loaded_ones(case: Case, cuts: list[int], stampe
     ):
         assert offset >= 0
         assert offset + (rows - 1) * pitch + row_bytes <= recording.tensors[tensor].size_bytes
-    # What is computed with is left to the engine, and a plain copy never is.
+    # The engine loads tensors that take part in computations, and never plain copies.
     kinds = {f"part{i}": rule.write for i, (_, _, rule) in enumerate(case[0])}
     for tensor in needs.rest.tolist():
         part = recording.tensors[tensor].name.split(".")[2]
@@ -235,7 +235,7 @@ def test_pulled_parameters_equal_loaded_ones(case: Case, cuts: list[int], stampe
 
 @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
 @given(case=CASES)
-def test_stamped_layers_are_those_that_are_recorded_one_by_one(case: Case) -> None:
+def test_stamped_layers_equal_separately_recorded_ones(case: Case) -> None:
     make, form = build(case)
     toy = make()
     stamped, single = (record(toy.engine(), metas_of(form), stamped=value) for value in (True, False))

@@ -1,4 +1,4 @@
-"""A whole pull, by a scripted server, into a model of torch: recorded, loaded in buckets, proved, pulled."""
+"""A complete pull from a scripted server into a torch model: recorded, loaded in buckets, proved, pulled."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ REGION_BYTES = 4 * BYTES
 
 
 class Model(torch.nn.Module):  # type: ignore[misc]
-    """Keeps the upper half of one tensor, and all of the other one."""
+    """Keeps the upper half of one tensor, and the complete other one."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -54,7 +54,7 @@ class Model(torch.nn.Module):  # type: ignore[misc]
 
 
 class Rig:
-    """A model, what pulls for it, and its sessions."""
+    """A model, its puller, and its sessions."""
 
     def __init__(self) -> None:
         self.model = Model()
@@ -66,7 +66,7 @@ class Rig:
         self.keeper = BufferKeeper()
 
     def process(self, module: Any) -> None:
-        """What this engine does to a module after loading: it treats large values of one in another way."""
+        """Processes a module after loading: large values of one module are treated differently."""
         if module is self.model.right and bool((module.weight.data > 100).any()):
             module.weight.data.neg_()
 
@@ -130,7 +130,7 @@ def regions(handle: bytes) -> dict[str, Any]:
 
 
 def needs_of(server: Connection) -> tuple[int, int]:
-    """How many boxes and how many whole tensors the worker needs."""
+    """Returns the number of boxes and of whole tensors that the worker needs."""
     boxes = whole = 0
     while True:
         message = expect(server, "needs")
@@ -188,7 +188,7 @@ def proved_with(rig: Rig, content: bytes) -> None:
     assert rig.holds(content)
 
 
-def test_pulls_what_was_proved_and_refreshes(rig: Rig) -> None:
+def test_pulls_proved_parts_and_refreshes(rig: Rig) -> None:
     proved_with(rig, content_of(1))
     content = content_of(2)
     with segment(content) as handle:
@@ -221,7 +221,7 @@ def test_pulls_what_was_proved_and_refreshes(rig: Rig) -> None:
     assert rig.model.refreshes == 1
 
 
-def test_pulls_parts_of_tensors_out_of_a_ring(rig: Rig) -> None:
+def test_pulls_parts_of_tensors_from_a_ring(rig: Rig) -> None:
     proved_with(rig, content_of(1))
     content = content_of(3)
     with segment(content) as handle:
@@ -281,7 +281,7 @@ def test_proves_in_parts(rig: Rig, *, is_whole: bool) -> None:
                 server.send({"type": "prove", "places": places, **more})
                 proved = expect(server, "proved")
             assert proved["proved"]
-            # The lower half of the first tensor is not the engine's.
+            # The engine does not keep the lower half of the first tensor.
             assert proved["summary"]["direct"] == 2
             server.send({"type": "bye", "keep": False})
 
@@ -289,7 +289,7 @@ def test_proves_in_parts(rig: Rig, *, is_whole: bool) -> None:
             rig.receive(server)
 
 
-def test_keeps_regions_until_the_server_hangs_up(rig: Rig) -> None:
+def test_keeps_regions_until_the_server_disconnects(rig: Rig) -> None:
     with segment(content_of(1)) as handle:
         seen: list[bool] = []
 
@@ -345,7 +345,7 @@ def test_a_changed_engine_is_recorded_again(rig: Rig) -> None:
     ],
     ids=["places", "no regions", "digest", "part", "handle", "twice"],
 )
-def test_refuses_regions_that_are_none(rig: Rig, change: dict[str, Any]) -> None:
+def test_refuses_invalid_regions(rig: Rig, change: dict[str, Any]) -> None:
     with segment(content_of(1)) as handle:
 
         def script(server: Connection) -> None:
@@ -360,7 +360,7 @@ def test_refuses_regions_that_are_none(rig: Rig, change: dict[str, Any]) -> None
     assert rig.model.loads == 0
 
 
-def test_layouts_stay_mapped_side_by_side_and_the_oldest_goes(rig: Rig) -> None:
+def test_several_layouts_stay_mapped_and_the_oldest_is_unmapped(rig: Rig) -> None:
     proved_with(rig, content_of(1))
     columns = (np.array(column) for column in ([0, 1], [0, 0], [BYTES, BYTES], [5, 5], [0, BYTES]))
     places = Places(*columns)
@@ -378,14 +378,14 @@ def test_layouts_stay_mapped_side_by_side_and_the_oldest_goes(rig: Rig) -> None:
         assert not pulled("a", None)
         for name in "abcd":
             assert pulled(name, places)
-        assert pulled("a", None)  # so b is the one that was not used for longest
+        assert pulled("a", None)  # so b is the least recently used one
         assert pulled("e", places)
         assert [is_mapped(handles[name]) for name in "abcde"] == [True, False, True, True, True]
         assert pulled("d", None)
         assert not pulled("b", None)
         rig.puller.unmap()
         assert not any(is_mapped(handle) for handle in handles.values())
-        with pytest.raises(ValueError, match="Nothing is mapped"):
+        with pytest.raises(ValueError, match="No regions are mapped"):
             rig.puller.pull(None)
 
 
@@ -401,7 +401,7 @@ def asks_for_report(wanted: dict[str, Any]) -> Any:
     return script
 
 
-def test_reports_what_was_decided_and_touches_nothing(rig: Rig) -> None:
+def test_reports_decisions_and_changes_nothing(rig: Rig) -> None:
     with FakeServer(asks_for_report({"recorded": False, "proved": False, "summary": None})) as server:
         assert not rig.receive(server).is_loaded
     content = content_of(1)
@@ -420,7 +420,7 @@ def test_reports_what_was_decided_and_touches_nothing(rig: Rig) -> None:
     assert (summary["modules"], summary["direct"], summary["reasons"]) == (2, 2, "")
 
 
-def test_a_report_that_is_cut_off_leaves_the_regions_mapped(rig: Rig) -> None:
+def test_an_interrupted_report_leaves_the_regions_mapped(rig: Rig) -> None:
     def leaves(server: Connection) -> None:
         expect(server, "hello")
         server.send({"type": "report"})
@@ -482,7 +482,7 @@ def test_a_large_model_is_pulled_by_its_first_update(rig: Rig, monkeypatch: pyte
     assert rig.model.refreshes == 1
 
 
-def test_what_the_engine_would_load_otherwise_fails_the_update_and_is_loaded_by_the_next(
+def test_a_difference_from_the_engines_loading_fails_the_update_and_the_next_one_loads(
     rig: Rig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("CHECKPOINT_ENGINE_REPRESENTATIVES", "1")

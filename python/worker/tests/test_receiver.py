@@ -28,7 +28,7 @@ def update(server: Connection, handle: bytes, *, dies: bool = False) -> None:
         finish(server)
 
 
-def test_knows_what_its_weights_are() -> None:
+def test_tracks_the_state_of_its_weights() -> None:
     receiver = Receiver(torch.device("cpu"))
     assert receiver.describe()["weights"] == "initial"
     with segment(CONTENT) as handle:
@@ -45,7 +45,7 @@ def test_knows_what_its_weights_are() -> None:
         assert (described["weights"], described["checkpoint"]) == ("loaded", "step-100")
         with FakeServer(lambda server: server.socket.close()) as server, pytest.raises(CheckpointEngineError):
             receiver.receive({UUID: server.address}, Model())
-        # Nothing was touched.
+        # Nothing has changed.
         assert receiver.describe()["weights"] == "loaded"
     receiver.close()
 
@@ -74,13 +74,13 @@ def test_has_a_version_when_the_server_has_confirmed_it() -> None:
         with FakeServer(lambda server: confirmed(server, handle, "unknown", version="v1")) as server:
             assert receiver.receive({UUID: server.address}, Model()).version == "v1"
         assert receiver.describe()["weightVersion"] == "v1"
-        # Nothing was touched.
+        # Nothing has changed.
         with FakeServer(lambda server: server.socket.close()) as server, pytest.raises(CheckpointEngineError):
             receiver.receive({UUID: server.address}, Model())
         described = receiver.describe()
         assert (described["weights"], described["weightVersion"]) == ("loaded", "v1")
         assert (described["checkpoint"], described["error"]["code"]) == ("step-100", "CE_PEER_LOST")
-        # This worker has finished, and another one may not have.
+        # This worker has finished, but another one may not have.
         model = Model()
         with (
             FakeServer(lambda server: confirmed(server, handle, "v1", dies=True)) as server,
@@ -90,7 +90,7 @@ def test_has_a_version_when_the_server_has_confirmed_it() -> None:
         described = receiver.describe()
         assert (described["weights"], described["weightVersion"]) == ("unknown", "unknown")
         assert "checkpoint" not in described
-        # A model that is loaded is not put back.
+        # A loaded model is not restored.
         assert model.calls == ["begin", "load", "finish"]
         with FakeServer(lambda server: confirmed(server, handle, "unknown", version="v3")) as server:
             receiver.receive({UUID: server.address}, Model())
@@ -100,7 +100,7 @@ def test_has_a_version_when_the_server_has_confirmed_it() -> None:
     receiver.close()
 
 
-def test_has_no_version_of_a_server_that_does_not_confirm() -> None:
+def test_has_no_version_if_the_server_does_not_confirm() -> None:
     receiver = Receiver(torch.device("cpu"))
     with segment(CONTENT) as handle:
         with FakeServer(lambda server: confirmed(server, handle, "unknown", version="v1")) as server:
@@ -113,7 +113,7 @@ def test_has_no_version_of_a_server_that_does_not_confirm() -> None:
 
 
 @pytest.mark.parametrize("version", [None, 7, "", "a b", "unknown", "x" * 129, "é", "v1\n"])
-def test_refuses_what_is_no_version(version: object) -> None:
+def test_refuses_invalid_versions(version: object) -> None:
     receiver = Receiver(torch.device("cpu"))
 
     def script(server: Connection) -> None:
@@ -151,7 +151,7 @@ def test_takes_one_update_at_a_time() -> None:
         thread.join(10)
 
 
-def test_workers_of_a_host_share_out_its_host_devices() -> None:
+def test_workers_of_a_host_divide_its_host_devices() -> None:
     prefix = host_prefix()
     handles = {f"{prefix}10": "j", f"{prefix}2": "c", "HOST-00000000-0": "other host"}
     cpu = torch.device("cpu")
@@ -161,7 +161,7 @@ def test_workers_of_a_host_share_out_its_host_devices() -> None:
     assert raised.value.code == "CE_ENGINE_MISMATCH"
 
 
-def test_says_which_devices_there_are() -> None:
+def test_lists_the_devices() -> None:
     with pytest.raises(CheckpointEngineError, match="GPU-1"):
         choose_device({"GPU-1": "a"}, torch.device("cpu"), 0)
     with pytest.raises(CheckpointEngineError, match='type "meta"'):

@@ -1,4 +1,4 @@
-"""Recordings on disk: read only where they are whole and of this engine, and no proof with them."""
+"""Recordings on disk are read only if they are complete and belong to this engine, and never contain a proof."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def build(toy: Toy) -> None:
     layers = torch.nn.ModuleList()
     for _ in range(6):
         layer = torch.nn.Module()
-        linear(layer, "w", 3, 8)  # half of the rows, as one of two ranks keeps
+        linear(layer, "w", 3, 8)  # half of the rows, like one of two ranks
         linear(layer, "norm", 8)  # kept in F32: its loader converts
         layers.append(layer)
     toy.layers = layers
@@ -55,7 +55,7 @@ def _by_path(recording: Recording) -> list[tuple[str, tuple[int, ...]]]:
     return sorted([*zip(owners, map(tuple, boxes), strict=True), *casts])
 
 
-def test_another_process_reads_what_the_first_has_recorded(tmp_path: Path) -> None:
+def test_another_process_reads_the_recording_of_the_first(tmp_path: Path) -> None:
     weights = random_like(FORM, 1)
     _, first = made(tmp_path, weights)
     toy, second = made(tmp_path, weights)
@@ -76,11 +76,11 @@ def test_another_process_reads_what_the_first_has_recorded(tmp_path: Path) -> No
     assert toy.state() == fresh.state()
 
 
-def test_a_recording_read_is_proved_again_and_a_wrong_one_is_found(tmp_path: Path) -> None:
+def test_a_cached_recording_is_proved_again_and_a_wrong_one_is_detected(tmp_path: Path) -> None:
     weights = random_like(FORM, 1)
     made(tmp_path, weights)
 
-    def swapped(toy: Toy, name: str, tensor: torch.Tensor) -> None:  # an engine of other code and the same version
+    def swapped(toy: Toy, name: str, tensor: torch.Tensor) -> None:  # an engine with other code and the same version
         load(toy, name, tensor.flip(0) if name.startswith("layers.4.w.") else tensor)
 
     toy = Toy(build, swapped)
@@ -127,7 +127,7 @@ def test_files_that_others_may_write_and_links_are_ignored(tmp_path: Path, caplo
     (path,) = tmp_path.iterdir()
     path.chmod(0o666)
     assert made(tmp_path, weights)[1].source == "loader"
-    assert "other users may write it" in caplog.text
+    assert "other users may write to it" in caplog.text
     elsewhere = tmp_path.parent / "elsewhere"
     path.rename(elsewhere)
     path.symlink_to(elsewhere)
@@ -171,12 +171,12 @@ def test_a_box_that_ends_outside_is_refused(tmp_path: Path) -> None:
         decode_notes(data, "other", recording.owners, recording.tensors)
 
 
-def test_a_folder_that_cannot_be_written_is_no_error(tmp_path: Path) -> None:
+def test_an_unwritable_folder_is_not_an_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("no folder")
     assert made(tmp_path / "file", random_like(FORM, 1))[1].source == "loader"
 
 
-def test_the_folder_is_the_users(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_the_folder_belongs_to_the_user(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     cache = user_cache()
     assert cache
@@ -190,7 +190,7 @@ def test_the_folder_is_the_users(monkeypatch: pytest.MonkeyPatch, tmp_path: Path
     assert user_cache() is None
 
 
-def test_old_recordings_make_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_old_recordings_are_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("checkpoint_engine_worker.recording_cache._MOST_FILES", 2)
     weights = random_like(FORM, 1)
     for turn in range(4):

@@ -19,7 +19,7 @@ def check_until_it_fails(link: ServerLink) -> None:
         link.check()
 
 
-def test_shows_the_key_before_the_server_says_anything() -> None:
+def test_sends_the_key_before_the_server_sends_anything() -> None:
     def script(server: Connection) -> None:
         hello = server.receive()
         assert hello
@@ -34,7 +34,7 @@ def test_shows_the_key_before_the_server_says_anything() -> None:
         link.close()
 
 
-def test_sees_the_death_of_the_server_at_once() -> None:
+def test_detects_the_death_of_the_server_at_once() -> None:
     def script(server: Connection) -> None:
         server.receive()
         server.socket.close()
@@ -48,7 +48,7 @@ def test_sees_the_death_of_the_server_at_once() -> None:
         link.close()
 
 
-def test_an_abort_comes_before_what_lies_unread() -> None:
+def test_an_abort_takes_precedence_over_unread_messages() -> None:
     def script(server: Connection) -> None:
         server.receive()
         server.send({"type": "bucket", "index": 0})
@@ -67,7 +67,7 @@ def test_an_abort_comes_before_what_lies_unread() -> None:
         link.close()
 
 
-def test_a_wrong_key_is_told_as_it_is() -> None:
+def test_passes_on_the_error_for_a_wrong_key() -> None:
     def script(server: Connection) -> None:
         server.receive()
         refusal = {"code": "CE_TOKEN_REFUSED", "message": "The parameter server rejected the worker", "hint": "h"}
@@ -132,7 +132,7 @@ def test_every_wait_is_bounded() -> None:
         link.close()
 
 
-def test_tells_its_own_error_with_the_end_of_its_traceback() -> None:
+def test_sends_its_own_error_with_the_end_of_its_traceback() -> None:
     told: list[dict[str, object]] = []
 
     def script(server: Connection) -> None:
@@ -154,7 +154,7 @@ def test_tells_its_own_error_with_the_end_of_its_traceback() -> None:
     assert fields["detail"].rstrip().endswith("the end")
 
 
-def test_says_where_nobody_listens() -> None:
+def test_reports_an_address_without_a_listener() -> None:
     with pytest.raises(CheckpointEngineError, match="No parameter server listens") as raised:
         ServerLink.connect(parse_address(f"ce2:ce2-nobody-{time.monotonic_ns()}?key={KEY}"), 1)
     assert raised.value.code == "CE_PEER_UNREACHABLE"

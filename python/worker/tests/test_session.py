@@ -18,7 +18,7 @@ CONTENT = bytes(index % 251 for index in range(8192))
 
 
 class Model:
-    """Keeps copies of what it is given, and what happened."""
+    """Keeps copies of its tensors, and a log of calls."""
 
     def __init__(self, on_tensor: Callable[[str], None] = lambda _: None) -> None:
         self.calls: list[str] = []
@@ -68,7 +68,7 @@ def receive(
 
 def expect(server: Connection, kind: str) -> dict[str, Any]:
     message = server.receive()
-    assert message is not None, f"hung up in place of {kind}"
+    assert message is not None, f"disconnected in place of {kind}"
     assert message["type"] == kind, message
     return message
 
@@ -87,7 +87,7 @@ def greet(server: Connection, handle: bytes, **fields: object) -> None:
     assert expect(server, "ready")["credits"] == fields.get("slots", 2)
 
 
-def test_goes_the_whole_way_with_several_buckets_in_flight() -> None:
+def test_completes_an_update_with_several_buckets_in_flight() -> None:
     with segment(CONTENT) as handle:
 
         def script(server: Connection) -> None:
@@ -115,7 +115,7 @@ def test_goes_the_whole_way_with_several_buckets_in_flight() -> None:
     }
 
 
-def test_leaves_a_model_alone_that_gets_nothing() -> None:
+def test_does_not_change_a_model_without_new_weights() -> None:
     with segment(CONTENT) as handle:
 
         def script(server: Connection) -> None:
@@ -128,7 +128,7 @@ def test_leaves_a_model_alone_that_gets_nothing() -> None:
     assert model.calls == []
 
 
-def test_keeps_the_mapping_where_the_buffer_stays() -> None:
+def test_keeps_the_mapping_if_the_buffer_stays() -> None:
     keeper = BufferKeeper()
 
     def once(handle: bytes, *, stays: bool) -> None:
@@ -150,7 +150,7 @@ def test_keeps_the_mapping_where_the_buffer_stays() -> None:
     keeper.close()
 
 
-def test_another_buffer_takes_the_place_of_the_kept_one() -> None:
+def test_another_buffer_replaces_the_kept_one() -> None:
     keeper = BufferKeeper()
     for _ in range(2):
         with segment(CONTENT) as handle:
@@ -168,7 +168,7 @@ def test_another_buffer_takes_the_place_of_the_kept_one() -> None:
     keeper.close()
 
 
-def test_an_abort_ends_loading_between_two_tensors_and_unmaps_before_it_hangs_up() -> None:
+def test_an_abort_ends_loading_between_two_tensors_and_unmaps_before_it_disconnects() -> None:
     with segment(CONTENT) as handle:
         loaded: list[str] = []
         connections: list[Connection] = []
@@ -196,7 +196,7 @@ def test_an_abort_ends_loading_between_two_tensors_and_unmaps_before_it_hangs_up
             assert handle.decode() not in maps.read()
 
 
-def test_tells_the_server_what_the_loader_raised() -> None:
+def test_sends_the_exception_of_the_loader_to_the_server() -> None:
     with segment(CONTENT) as handle:
         told: list[dict[str, Any]] = []
 
@@ -219,7 +219,7 @@ def test_tells_the_server_what_the_loader_raised() -> None:
     assert model.calls == ["begin", "load", "abort"]
 
 
-def test_a_hook_that_fails_fails_the_update() -> None:
+def test_a_failing_hook_fails_the_update() -> None:
     with segment(CONTENT) as handle:
 
         def script(server: Connection) -> None:
@@ -238,7 +238,7 @@ def test_a_hook_that_fails_fails_the_update() -> None:
     assert model.calls[-1] == "abort"
 
 
-def test_the_death_of_the_server_in_the_middle_restores_the_model() -> None:
+def test_the_death_of_the_server_during_an_update_restores_the_model() -> None:
     with segment(CONTENT) as handle:
 
         def script(server: Connection) -> None:
@@ -266,7 +266,7 @@ def test_the_death_of_the_server_in_the_middle_restores_the_model() -> None:
     ],
     ids=["bucket", "release", "finish", "unknown", "device kind", "handle", "device"],
 )
-def test_refuses_what_is_out_of_turn(messages: list[dict[str, Any]]) -> None:
+def test_refuses_messages_out_of_order(messages: list[dict[str, Any]]) -> None:
     def script(server: Connection) -> None:
         expect(server, "hello")
         for message in messages:
@@ -285,7 +285,7 @@ def test_refuses_what_is_out_of_turn(messages: list[dict[str, Any]]) -> None:
     [{"sizes": [255]}, {"shapes": [[16, 17]]}, {"dtypes": ["F32"]}, {"dtypes": ["X"]}, {"offsets": [8192]}],
     ids=["size", "shape", "dtype", "unknown dtype", "offset"],
 )
-def test_refuses_tensors_that_contradict_themselves(change: dict[str, list[Any]]) -> None:
+def test_refuses_inconsistent_tensors(change: dict[str, list[Any]]) -> None:
     with segment(CONTENT) as handle:
 
         def script(server: Connection) -> None:

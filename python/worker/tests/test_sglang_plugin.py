@@ -1,4 +1,4 @@
-"""SGLang's own `WeightUpdater` with the plugin in front of it. Skipped where SGLang is not installed."""
+"""SGLang's own `WeightUpdater` with the plugin in front of it. Skipped if SGLang is not installed."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from checkpoint_engine_worker import sglang_plugin  # noqa: E402
 
 
 class QuantMethod:
-    """Doubles what was loaded, as a stand-in for packing."""
+    """Doubles the loaded values, as a stand-in for packing."""
 
     def process_weights_after_loading(self, layer: Any) -> None:
         layer.packed = layer.a.clone() + 1
@@ -112,5 +112,5 @@ def test_leaves_other_addresses_to_sglang(runner: Any) -> None:
     request = SimpleNamespace(zmq_handles={"GPU-1": "ipc://@checkpoint-engine-GPU-1-0.sock"})
     success, message = updater_of(runner).update_weights_from_ipc(request)
     assert not success
-    # Its own worker is not installed, or finds that there is no such device.
+    # SGLang's own worker is not installed, or reports that there is no such device.
     assert "checkpoint" in message or "GPU" in message or "CUDA" in message

@@ -1,4 +1,4 @@
-"""Modules that are proved through their kind: what differs from its kind is found, and nothing of it is pulled."""
+"""Modules that are proved through their kind: a module that differs from its kind is detected and not pulled."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def load(toy: Toy, name: str, tensor: torch.Tensor) -> None:
 
 
 class Rig:
-    """A toy whose loader and whose processing may differ from module to module."""
+    """A toy engine whose loader and processing may differ between modules."""
 
     def __init__(
         self, loaded: Loaded = lambda _, tensor: tensor, processed: Processed = lambda path, module: None
@@ -91,7 +91,7 @@ class Rig:
         self._processed(self.paths[id(module)], module)
 
     def ordinary(self, weights: Weights) -> None:
-        """What the engine does with a whole checkpoint."""
+        """Loads and processes a complete checkpoint, as the engine does."""
         self.toy.load_weights([(name, tensor.clone()) for name, tensor in weights.items()])
         for module in self.toy.modules():
             self.process(module)
@@ -102,7 +102,7 @@ class Rig:
 
     @contextmanager
     def load_format(self) -> Iterator[None]:
-        """Parameters without memory, and another default device, as a quantizing engine has while it loads."""
+        """Sets parameters without memory and another default device, like a quantizing engine during a load."""
         tables = [(module._parameters, dict(module._parameters)) for module in self.toy.modules()]
         for table, saved in tables:
             table.update(
@@ -125,7 +125,7 @@ class Rig:
         return recording
 
     def updated(self, recording: Recording, weights: Weights) -> dict[str, bytes]:
-        """An update: what is not direct through the loader and the processing, the rest by a pull."""
+        """Updates the engine: direct modules by a pull, others through the loader and the processing."""
         pool = Pool(weights)
         rest = {recording.tensors[i].name for i in recording.rest().tolist()}
         update(self.toy, recording, weights, pool)
@@ -142,7 +142,7 @@ def fresh(rig: Rig, weights: Weights, **differs: Any) -> dict[str, bytes]:
 
 
 def rest_of(recording: Recording) -> set[str]:
-    """The modules, as the checkpoint names them, that go through the loader."""
+    """Returns the modules that go through the loader, by their names in the checkpoint."""
     names = [recording.tensors[i].name for i in recording.rest().tolist()]
     return {
         name.split(".experts.")[0] + ".experts" if ".experts." in name else name.rpartition(".")[0] for name in names
@@ -177,7 +177,7 @@ def negated(path: str, wanted: str) -> Processed:
 
 
 @pytest.mark.parametrize("module", ["layers.4.down", "layers.6.experts", "layers.7.norm", "embed"])
-def test_one_module_that_is_processed_otherwise_is_left_to_the_engine(module: str) -> None:
+def test_one_module_that_is_processed_differently_is_left_to_the_engine(module: str) -> None:
     differs = {"processed": negated("", module)}
     rig = Rig(**differs)
     recording = rig.represented()
@@ -187,7 +187,7 @@ def test_one_module_that_is_processed_otherwise_is_left_to_the_engine(module: st
     assert rig.updated(recording, weights) == fresh(rig, weights, **differs)
 
 
-def test_a_first_module_that_is_processed_takes_its_kind_with_it() -> None:
+def test_a_first_module_that_is_processed_excludes_its_kind() -> None:
     differs = {"processed": negated("", "layers.0.experts")}
     rig = Rig(**differs)
     recording = rig.represented()
@@ -199,7 +199,7 @@ def test_a_first_module_that_is_processed_takes_its_kind_with_it() -> None:
 @pytest.mark.parametrize("stamped", [True, False])
 @pytest.mark.parametrize("name", ["layers.5.experts.3.up.weight", "layers.2.norm.weight", "layers.1.down.weight"])
 @pytest.mark.parametrize("change", [lambda w: w.flip(0), lambda w: w.neg(), lambda w: w.neg_(), lambda w: w + 0.5])
-def test_one_module_that_is_loaded_otherwise_is_left_to_the_engine(
+def test_one_module_that_is_loaded_differently_is_left_to_the_engine(
     name: str, change: Callable[[Any], Any], stamped: bool
 ) -> None:
     differs = {"loaded": lambda at, tensor: change(tensor) if at == name else tensor}
@@ -223,7 +223,7 @@ def test_a_module_that_derives_values_is_left_to_the_engine() -> None:
     assert not hasattr(rig.toy.layers[5].down, "total")
 
 
-def test_values_that_the_engine_treats_otherwise_are_found_after_the_first_pull() -> None:
+def test_values_that_the_engine_treats_differently_are_detected_after_the_first_pull() -> None:
     def processed(path: str, module: Any) -> None:
         if path == "layers.5.norm" and float(module.weight.data.max()) > 100:
             module.weight.data.div_(2)
@@ -246,7 +246,7 @@ def test_values_that_the_engine_treats_otherwise_are_found_after_the_first_pull(
     assert rig.updated(recording, weights) == fresh(rig, weights, processed=processed)
 
 
-def test_processing_that_fails_or_replaces_things_leaves_the_engine_as_it_was() -> None:
+def test_processing_that_fails_or_replaces_objects_does_not_change_the_engine() -> None:
     class Method:
         def __init__(self) -> None:
             self.kernel: Any = "first"
@@ -271,7 +271,7 @@ def test_processing_that_fails_or_replaces_things_leaves_the_engine_as_it_was() 
     assert any("no memory" in reason for _, reason in recording.summary().reasons)
 
 
-def test_modules_of_other_settings_are_kinds_of_their_own() -> None:
+def test_modules_with_different_settings_are_different_kinds() -> None:
     rig = Rig()
     rig.toy.layers[6].down.tp_rank = 1
     assert rig.represented().kinds == 5
@@ -282,12 +282,12 @@ def test_modules_of_other_settings_are_kinds_of_their_own() -> None:
     assert rig.represented().kinds == 6
 
 
-def test_a_draft_model_that_one_checkpoint_fills_too() -> None:
+def test_a_draft_model_in_the_same_checkpoint() -> None:
     rig, draft = Rig(), Toy(build, load)
 
     def loads(weights: list[tuple[str, torch.Tensor]]) -> None:
         rig.toy.load_weights(weights)
-        # It keeps the last layer only, as its first.
+        # It keeps only the last layer, as its first layer.
         last = f"layers.{LAYERS - 1}."
         draft.load_weights([(n.replace(last, "layers.0."), t) for n, t in weights if n.startswith((last, "embed"))])
 

@@ -11,7 +11,7 @@ from toy_engine import parameter
 
 
 class Packing:
-    """Packs as vLLM does on CPUs: into a function that an attribute holds."""
+    """Packs like vLLM on CPUs: into a function in an attribute."""
 
     def process_weights_after_loading(self, module: Any) -> None:
         packed = module.weight.data.clone()
@@ -45,6 +45,6 @@ def test_a_tied_head_is_packed_again() -> None:
     assert torch.equal(tied.head.linear(x), x @ tied.embed.weight.T)
 
 
-def test_others_are_left_alone() -> None:
+def test_other_modules_do_not_change() -> None:
     assert list(tied_modules(model(Packing(), is_tied=False))) == []
     assert list(tied_modules(model(Plain(), is_tied=True))) == []

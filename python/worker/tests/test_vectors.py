@@ -15,7 +15,7 @@ FILES = sorted(VECTORS.glob("*sessions.json"))
 
 
 def restore(value: Any) -> Any:
-    """A value of a vector: `{"$bin": hex}` are bytes."""
+    """Returns a value of a vector: `{"$bin": hex}` means bytes."""
     if isinstance(value, list):
         return [restore(item) for item in value]
     if not isinstance(value, dict):
@@ -34,7 +34,7 @@ def lines() -> list[Any]:
     return found
 
 
-def test_there_are_vectors() -> None:
+def test_vectors_exist() -> None:
     assert FILES
     assert lines()
 
@@ -48,7 +48,7 @@ def test_decodes_each_frame(line: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("line", [line for line in lines() if line.values[0]["from"] == "worker"])
-def test_encodes_what_a_worker_says(line: dict[str, Any]) -> None:
+def test_encodes_messages_of_a_worker(line: dict[str, Any]) -> None:
     message = restore(line["message"])
     frame = encode_frame(message)
     assert codec.decode(frame[4:]) == message
@@ -57,7 +57,7 @@ def test_encodes_what_a_worker_says(line: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("line", [line for line in lines() if line.values[0]["from"] == "server"])
-def test_believes_what_a_server_says(line: dict[str, Any]) -> None:
+def test_accepts_messages_of_a_server(line: dict[str, Any]) -> None:
     message = restore(line["message"])
     kind = message_type(message)
     if kind == "welcome":

@@ -7,7 +7,7 @@ import checkpoint_engine_worker
 
 
 def test_importing_the_package_imports_neither_torch_nor_an_engine() -> None:
-    """A bare environment must be able to import it and be told what is missing."""
+    """A bare environment must be able to import the package and report what is missing."""
     code = (
         "import sys, checkpoint_engine_worker as w;"
         "print(w.__version__, sorted({'torch', 'vllm', 'sglang', 'msgspec'} & set(sys.modules)))"

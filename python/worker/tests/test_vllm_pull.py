@@ -1,4 +1,4 @@
-"""A real vLLM on the CPU: what it keeps as loaded is pulled, what it packs is left to it, and it answers right.
+"""A real vLLM on the CPU: unchanged weights are pulled, the engine loads weights that it packs, and answers are right.
 
 Needs `CHECKPOINT_ENGINE_VLLM_PYTHON` (a Python with vLLM) and `CHECKPOINT_ENGINE_VLLM_MODELS` (a folder with
 `qwen3moe-1` and `qwen3moe-2`: two random models of one form).
@@ -42,10 +42,10 @@ def test_a_pulled_engine_is_a_fresh_engine(kind: str) -> None:
     direct, staged, opaque = found["counts"]
     assert direct > 0
     assert opaque == 0
-    # The CPU back end packs the weights of linear layers: they are never written to.
+    # The CPU backend packs the weights of linear layers: they are never written to.
     assert staged > 0
     assert not [name for name in found["needed"] if name.split(".")[-2] in ("q_proj", "o_proj", "down_proj")]
     assert any(name.endswith("q_proj.weight") for name in found["rest"])
     assert any(name.endswith("layernorm.weight") for name in found["needed"])
-    # Plain attention derives nothing from weights, so a pull leaves it alone.
+    # Plain attention derives nothing from weights, so a pull does not affect it.
     assert found["derived"] == 0

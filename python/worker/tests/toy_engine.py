@@ -28,7 +28,7 @@ def metas_of(weights: Weights) -> list[TensorMeta]:
 
 
 def random_like(weights: Weights, seed: int) -> Weights:
-    """Other bytes of the same form; floats are finite."""
+    """Returns other bytes of the same form; floats are finite."""
     generator = torch.Generator().manual_seed(seed)
     made = {}
     for name, tensor in weights.items():
@@ -44,7 +44,7 @@ def bytes_of(tensor: torch.Tensor) -> bytes:
 
 
 class Pool:
-    """A region that holds the tensors of a checkpoint, and where they are in it."""
+    """A region with the tensors of a checkpoint, and their places in it."""
 
     def __init__(self, weights: Weights, *, gap: int = 24) -> None:
         sizes = [tensor.numel() * tensor.element_size() for tensor in weights.values()]
@@ -70,7 +70,7 @@ class Pool:
             ctypes.memmove(self.region.address + start, data, len(data))
 
     def cut(self, cuts: Sequence[int]) -> list[Places]:
-        """The same bytes in several subsets that end at odd places, as a ring would hold them one after another."""
+        """Returns the same bytes in several subsets with arbitrary ends, like the successive contents of a ring."""
         rows: list[tuple[int, int, int, int, int]] = []
         steps = [max(1, c) for c in cuts] or [1 << 30]
         turn = 0
@@ -92,7 +92,7 @@ class Pool:
 
 
 class Toy(torch.nn.Module):  # type: ignore[misc]
-    """Parameters from a seed, and a loader that is given."""
+    """Parameters from a seed, and the given loader."""
 
     def __init__(self, build: Callable[[Toy], None], load: Callable[[Toy, str, torch.Tensor], None]) -> None:
         super().__init__()
@@ -125,7 +125,7 @@ def recorded_and_proved(toy: Toy, weights: Weights, pool: Pool, *, stamped: bool
 
 
 def update(toy: Toy, recording: Recording, weights: Weights, pool: Pool, cuts: Sequence[int] = ()) -> int:
-    """One update: the rest through the loader, then the pull. Returns the bytes pulled."""
+    """Runs one update: the rest through the loader, then the pull. Returns the number of pulled bytes."""
     pool.fill(weights)
     names = list(weights)
     for group in recording.rest_groups():
@@ -145,7 +145,7 @@ def parameter(*shape: int, dtype: torch.dtype = torch.float32) -> torch.nn.Param
 
 
 def linear(toy: torch.nn.Module, name: str, *shape: int, dtype: torch.dtype = torch.float32) -> Any:
-    """A child module with one parameter `weight`."""
+    """Adds a child module with one parameter `weight`."""
     child = torch.nn.Module()
     child.weight = parameter(*shape, dtype=dtype)
     toy.add_module(name, child)
@@ -160,7 +160,7 @@ def check(
     rest: set[str],
     whole: Callable[[Toy, list[tuple[str, torch.Tensor]]], None] | None = None,
 ) -> tuple[Toy, Any]:
-    """Records, proves, updates, compares with a fresh engine, and checks which tensors were left to the loader."""
+    """Records, proves, updates, compares with a fresh engine, and checks which tensors went through the loader."""
 
     def make() -> Toy:
         toy = Toy(build, load)

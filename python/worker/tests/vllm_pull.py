@@ -104,7 +104,7 @@ def main() -> None:
         rest = [(metas[i].name, weights[metas[i].name].clone()) for i in recording.rest().tolist()]
         with vllm_context(vllm_config, device):
             if rest:
-                # vLLM's reload packs experts for the CPU only where it builds their kernel.
+                # vLLM's reload packs experts for the CPU only when it builds their kernel.
                 for module in model.modules():
                     if hasattr(getattr(module, "quant_method", None), "moe_kernel"):
                         module.quant_method.moe_kernel = None

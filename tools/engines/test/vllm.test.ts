@@ -119,7 +119,7 @@ describe.skipIf('reason' in found).each(WAYS)('vLLM by its $way, $kind', ({ way,
     });
     const stranger = await strangerServer(3);
     const answer = ask({ handles: { [stranger.deviceUuid]: stranger.address }, timeoutMs: 20_000 });
-    await expect(answer).rejects.toThrow(/speaks protocol 2, the server 3/);
+    await expect(answer).rejects.toThrow(/uses protocol 2, the server 3/);
     stranger.close();
     await expectModel(B);
   });

@@ -1,4 +1,4 @@
-"""Where a parameter server waits for a worker."""
+"""The address at which a parameter server waits for a worker."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _ANY_SCHEME = re.compile(r"[a-z0-9]{1,10}:")
 
 @dataclass(frozen=True)
 class WorkerAddress:
-    """A socket's name and the key that its server asks for."""
+    """A socket's name and the key that its server requires."""
 
     #: In the abstract namespace of Unix sockets, without the leading NUL.
     socket_name: str
@@ -22,7 +22,7 @@ class WorkerAddress:
 
 
 def parse_address(text: str) -> WorkerAddress:
-    """Reads an address as the engine is told it: `ce2:<abstract socket name>?key=<hex secret>`.
+    """Parses an address in the form that the engine receives: `ce2:<abstract socket name>?key=<hex secret>`.
 
     Raises:
         ValueError: The text is not an address. The text is a secret and is not repeated in the error.
@@ -38,5 +38,5 @@ def parse_address(text: str) -> WorkerAddress:
 
 
 def is_own_address(text: object) -> bool:
-    """Whether the address is for this package, and not for a worker of another protocol."""
+    """Returns whether the address is for this package, and not for a worker of another protocol."""
     return isinstance(text, str) and text.startswith(SCHEME)

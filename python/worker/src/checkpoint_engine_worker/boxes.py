@@ -9,16 +9,16 @@ from itertools import product
 #: (source offset, destination offset, rows, row bytes, source pitch, destination pitch), all in bytes.
 Box = tuple[int, int, int, int, int, int]
 
-#: A copy that falls into more boxes than this is left to the engine: no table of it would be fast.
+#: The engine executes copies that need more boxes than this, because a table of them would be slow.
 MAX_BOXES = 1 << 16
 
 
 def boxes_of(
     shape: Sequence[int], source_strides: Sequence[int], destination_strides: Sequence[int], item_bytes: int
 ) -> list[Box] | None:
-    """The boxes of one copy; offsets are relative to the first elements of the views, strides count elements.
+    """Returns the boxes of one copy. Offsets are relative to the first elements of the views; strides count elements.
 
-    A source stride of 0 repeats the source. Returns None where the copy falls into more than `MAX_BOXES` boxes.
+    A source stride of 0 repeats the source. Returns None if the copy needs more than `MAX_BOXES` boxes.
     """
     if 0 in shape:
         return []
@@ -35,7 +35,7 @@ def boxes_of(
     pitches = (source_step * item_bytes, destination_step * item_bytes)
     if rows == 1:
         pitches = (row_bytes, row_bytes)
-    elif 0 < pitches[0] < row_bytes:  # windows that overlap in the source: each is a box of its own
+    elif 0 < pitches[0] < row_bytes:  # windows that overlap in the source: each is a separate box
         dims.append((rows, source_step, destination_step))
         count *= rows
         rows, pitches = 1, (row_bytes, row_bytes)

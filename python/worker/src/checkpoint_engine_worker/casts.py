@@ -1,6 +1,6 @@
 """Copies that convert, such as a bias kept in F32 by an engine and in BF16 by a checkpoint. Imports torch.
 
-They are small: the bytes of a tensor are gathered in host memory, and torch converts them when all have come.
+They are small: the bytes of a tensor are gathered in host memory, and torch converts them when all have arrived.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class CastPull:
         self._gathered: dict[int, tuple[Any, int]] = {}
 
     def pull(self, places: Places, regions: Mapping[int, MappedRegion]) -> int:
-        """Takes what these places hold, converts what is complete, and says how many bytes were taken."""
+        """Takes the bytes of these places, converts complete tensors, and returns the number of bytes taken."""
         taken = 0
         for tensor, data in self._take(places, regions).items():
             taken += data.numel()
@@ -41,7 +41,7 @@ class CastPull:
         return taken
 
     def equal(self, places: Places, regions: Mapping[int, MappedRegion]) -> dict[CastNote, bool]:
-        """For each conversion whose bytes are all there, whether the engine holds its result."""
+        """Returns for each conversion with all of its bytes whether the engine holds its result."""
         found = {}
         for tensor, data in self._take(places, regions).items():
             for cast in self._by_tensor[tensor]:
@@ -53,7 +53,7 @@ class CastPull:
         return found
 
     def _take(self, places: Places, regions: Mapping[int, MappedRegion]) -> dict[int, Any]:
-        """The tensors that are complete with these places, as bytes."""
+        """Returns the tensors that become complete with these places, as bytes."""
         if not self._by_tensor:
             return {}
         complete = {}
@@ -77,12 +77,12 @@ class CastPull:
 
 
 def cast_source(data: Any, cast: CastNote) -> Any:
-    """What a conversion reads of a tensor whose bytes are next to each other."""
+    """Returns the part that a conversion reads from a contiguous tensor."""
     return torch.as_strided(data.view(cast.source_dtype), cast.shape, cast.source_strides, cast.source_offset)
 
 
 def live_view(recording: Recording, cast: CastNote) -> Any:
-    """Where the engine keeps the result of a conversion."""
+    """Returns the tensor in which the engine keeps the result of a conversion."""
     live = recording.live[cast.owner]
     assert live is not None  # noqa: S101  only owners in use are direct
     storage = live.tensor.untyped_storage()

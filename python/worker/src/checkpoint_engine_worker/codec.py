@@ -1,4 +1,4 @@
-"""MessagePack by whichever library the engine brings. Nothing here reads pickles."""
+"""MessagePack with the library that the engine has installed. Nothing here reads pickles."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ if TYPE_CHECKING:
 
 
 def encode(message: dict[str, Any]) -> bytes:
-    """The bytes of one message."""
+    """Encodes one message."""
     return _codec()[0](message)
 
 
 def decode(payload: bytes | bytearray | memoryview) -> Any:
-    """The value of one message.
+    """Decodes one message.
 
     Raises:
         ValueError: The bytes are not exactly one MessagePack value.
@@ -45,7 +45,7 @@ def _msgpack() -> tuple[Callable[[Any], bytes], Callable[[Any], Any]]:
     except ImportError as error:
         raise CheckpointEngineError(
             "CE_PACKAGE_NOT_FOUND",
-            "Neither msgspec nor msgpack is installed, one of which reads and writes the messages",
+            "Neither msgspec nor msgpack is installed, and the messages need one of them",
             "Install msgspec next to the engine: pip install 'checkpoint-engine-worker[codec]'",
         ) from error
 

@@ -1,4 +1,4 @@
-"""What executes a copy table on a kind of device. No torch."""
+"""Executes copy tables on each kind of device. Does not import torch."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from checkpoint_engine_worker.host_pieces import copy_pieces, equal_pieces
 from checkpoint_engine_worker.pieces import cut, of_all
 from checkpoint_engine_worker.pull_types import Int64s, MappedRegion
 
-#: What a thread takes at a time.
+#: The number of bytes that a thread takes at a time.
 _CUT_BYTES = 1 << 20
 
 
@@ -22,31 +22,31 @@ class Copier(Protocol):
     """Copies pieces into the memory of one device, or compares them."""
 
     def register(self, region: MappedRegion) -> MappedRegion:
-        """The region as the device can read it. Page-locks host memory, once for a region."""
+        """Returns the region as the device can read it. Page-locks host memory, once per region."""
         ...
 
     def unregister(self, region: MappedRegion) -> None:
-        """Undoes `register`. Once is enough, more often is allowed."""
+        """Undoes `register`. Idempotent."""
         ...
 
     def warm(self) -> None:
-        """Compiles whatever any table may need: for tables that are made during an update, from the slots of a ring."""
+        """Compiles everything that a table may need, for tables that are made during an update."""
         ...
 
     def prepare(self, table: Int64s) -> Any:
-        """Whatever takes time and can be done before an update: compilation, upload of the table."""
+        """Does the slow work before an update: compilation, upload of the table."""
         ...
 
     def copy(self, prepared: Any) -> None:
-        """Copies all pieces. Returns when the bytes are there."""
+        """Copies all pieces. Returns when the bytes have arrived."""
         ...
 
     def equal(self, table: Int64s) -> npt.NDArray[np.bool_]:
-        """For each piece, whether source and destination hold the same bytes."""
+        """Returns for each piece whether source and destination have the same bytes."""
         ...
 
     def digests(self, table: Int64s, sum_of: Int64s, count: int) -> Uint64s:
-        """Sums of the digests of pieces whose source is a position in a tensor: `host_digests`."""
+        """Returns sums of the digests of pieces whose source is a position in a tensor, see `host_digests`."""
         ...
 
 
@@ -77,7 +77,7 @@ class HostCopier:
 
 
 def copier_for(device: Any) -> Copier:
-    """The copier of a device: `cpu`, `cuda`, `cuda:1`."""
+    """Returns the copier of a device: `cpu`, `cuda`, `cuda:1`."""
     name = str(device)
     if name == "cpu":
         return HostCopier()

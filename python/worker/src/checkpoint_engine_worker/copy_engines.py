@@ -1,4 +1,4 @@
-"""Chooses what a device's copy engines do better than a kernel. No torch.
+"""Chooses the copies for which a device's copy engines are faster than a kernel. Does not import torch.
 
 On an H100, from page-locked host memory: runs of 8 MiB 53 GB/s (a kernel 48), of 1 MiB 45; rows of 128 bytes to 4 KiB
 at a pitch 50 to 55 GB/s (a kernel 39 to 48). Each copy costs a call, so small ones stay with the kernel.
@@ -21,14 +21,14 @@ from checkpoint_engine_worker.pull_types import Int64s
 #: Single runs of at least this many bytes. Adjacent pieces are not joined: they may be in different allocations of the
 #: device, and a copy engine refuses a copy that reaches over the end of an allocation.
 RUN_BYTES = 2 << 20
-#: Rows of at least so many bytes, in pieces of at least so many.
+#: Rows of at least this many bytes, in pieces of at least this many bytes.
 ROW_BYTES, ROWS_BYTES = 128, 1 << 20
 _MAX_PITCH = (1 << 31) - 1
 
 
 @dataclass(frozen=True)
 class Share:
-    """Pieces by what copies them: single runs, rows at two pitches, and what is left to the kernel."""
+    """Pieces by the way in which they are copied: single runs, rows at two pitches, and the rest by the kernel."""
 
     runs: Int64s
     rows: Int64s
@@ -36,7 +36,7 @@ class Share:
 
 
 def for_copy_engines(table: Int64s) -> Share:
-    """Shares out a table. Its pieces are not cut."""
+    """Divides a table, without cutting its pieces."""
     runs = (table[:, P_ROWS] == 1) & (table[:, P_ROW_BYTES] >= RUN_BYTES)
     row, source_pitch, pitch = table[:, P_ROW_BYTES], table[:, P_SOURCE_PITCH], table[:, P_DESTINATION_PITCH]
     rows = (table[:, P_ROWS] > 1) & (row >= ROW_BYTES) & (row * table[:, P_ROWS] >= ROWS_BYTES)
@@ -45,5 +45,5 @@ def for_copy_engines(table: Int64s) -> Share:
 
 
 def nothing_for_copy_engines(table: Int64s) -> Share:
-    """Leaves all to the kernel."""
+    """Assigns all pieces to the kernel."""
     return Share(table[:0], table[:0], table)

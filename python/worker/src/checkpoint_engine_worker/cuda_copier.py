@@ -1,6 +1,6 @@
-"""Executes copy tables on a CUDA device: what is wide by the copy engines, the rest by a kernel. Imports torch.
+"""Executes copy tables on a CUDA device: copy engines copy wide pieces, a kernel the rest. Imports torch.
 
-Both read page-locked host memory over the device's own link, and write straight into the parameters.
+Both read page-locked host memory over the device's own link, and write directly into the parameters.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from checkpoint_engine_worker.word_tables import WordTable, every_kind, word_tab
 
 _LOG = logging.getLogger(__name__)
 
-#: Programs of the copy kernel: what fills a PCIe link with pieces of 2 KiB, with little of the device.
+#: Programs of the copy kernel: enough to fill a PCIe link with pieces of 2 KiB, with a small part of the device.
 PROGRAMS = 64
 #: Programs of the comparison, which runs while the engine is paused.
 COMPARE_PROGRAMS = 132
@@ -42,7 +42,7 @@ class _Launch:
 
 @dataclass(frozen=True)
 class Prepared:
-    """A table on the device, with its kernels compiled, and what goes by the copy engines."""
+    """A table on the device, with its compiled kernels, and the copies for the copy engines."""
 
     launches: tuple[_Launch, ...]
     runs: Int64s
@@ -50,14 +50,14 @@ class Prepared:
 
 
 class CudaCopier:
-    """One for each device of a process (`of`), so that memory is page-locked once however many tables read it."""
+    """The copier of a device. A process has one per device (`of`), so memory is page-locked once for all tables."""
 
     def __init__(self, device: Any, *, copy_engines: bool = True, programs: int = PROGRAMS) -> None:
         self._device = torch.device(device)
         self._copy_engines = copy_engines
         self._programs = programs
         self._lock = threading.Lock()
-        #: By address: how often it is registered, and whether that was done here.
+        #: By address: the number of registrations, and whether this class page-locked the memory.
         self._registered: dict[int, tuple[int, bool]] = {}
         self._compiled: set[tuple[int, int]] = set()
         #: Whether the kernels of digests compile; unknown before the first table.
@@ -103,7 +103,7 @@ class CudaCopier:
             )
             for launch in launches:
                 if launch.words.key not in self._compiled:
-                    # On no pieces: compilation never falls into an update.
+                    # Runs on zero pieces, so that compilation never happens during an update.
                     launch_copy(launch.device_table, launch.words, 0, self._programs)
                     self._compiled.add(launch.words.key)
             self._stream.synchronize()
@@ -111,7 +111,7 @@ class CudaCopier:
         return Prepared(launches, share.runs, share.rows)
 
     def _warm_digests(self) -> None:
-        """Compiles the kernels of digests. Without them weights are pulled all the same, and not verified."""
+        """Compiles the kernels of digests. Without them, weights are pulled but not verified."""
         from checkpoint_engine_worker.device_digest import warm_digests
 
         if self._has_digests is not None:
@@ -126,7 +126,7 @@ class CudaCopier:
 
     def copy(self, prepared: Prepared) -> None:
         with torch.cuda.device(self._device):
-            # Whatever the engine queued on the parameters comes first.
+            # Work that the engine has queued on the parameters runs first.
             now = torch.cuda.current_stream(self._device).record_event()
             self._stream.wait_event(now)
             self._engine_stream.wait_event(now)

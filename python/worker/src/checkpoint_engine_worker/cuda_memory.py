@@ -40,7 +40,7 @@ class CudaMemory:
         self._size_bytes = size_bytes
         self._address = 0
         torch = torch_module()
-        # The device's first use on this thread makes torch's context the current one, in which the handle is opened.
+        # The first use of the device on this thread makes torch's context current, and the handle is opened in it.
         with torch.cuda.device(device):
             torch.cuda.synchronize(device)
             address = ctypes.c_uint64()
@@ -62,11 +62,11 @@ class CudaMemory:
         }
 
     def tensor(self) -> torch.Tensor:
-        """The bytes, without a copy."""
+        """Returns the bytes, without a copy."""
         return torch_module().as_tensor(self, device=self._device)
 
     def close(self) -> None:
-        """Unmaps the memory, after what reads it on the device is done. Idempotent."""
+        """Unmaps the memory after pending reads on the device are done. Idempotent."""
         address, self._address = self._address, 0
         if address == 0:
             return

@@ -1,6 +1,6 @@
-"""The few calls of the CUDA runtime that torch does not offer, through the library that torch itself loaded.
+"""Calls of the CUDA runtime that torch does not offer, through the library that torch has loaded.
 
-Needs torch to be imported before. `ctypes` releases the interpreter's lock during a call.
+Torch must be imported first. `ctypes` releases the interpreter's lock during a call.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _ALREADY_REGISTERED = 712
 
 @cache
 def _library() -> Any:
-    """The runtime that is loaded already: a second copy would have a state of its own."""
+    """Returns the runtime that is already loaded: a second copy would have a separate state."""
     with open("/proc/self/maps") as maps:
         paths = {line.split(maxsplit=5)[5].strip() for line in maps if "libcudart" in line}
     name = sorted(paths)[0] if paths else "libcudart.so"
@@ -38,7 +38,7 @@ def _library() -> Any:
 
 
 def register_host_memory(address: int, size_bytes: int) -> bool:
-    """Page-locks memory for all devices, read-only where the platform can. False where it was page-locked before."""
+    """Page-locks memory for all devices, read-only if the platform can. Returns False if it was page-locked before."""
     for flags in (_REGISTER_PORTABLE_MAPPED | _REGISTER_READ_ONLY, _REGISTER_PORTABLE_MAPPED):
         status = _library().cudaHostRegister(address, size_bytes, flags)
         if status == 0:
@@ -56,14 +56,14 @@ def unregister_host_memory(address: int) -> None:
 
 
 def device_address(address: int) -> int:
-    """Where the current device finds page-locked memory."""
+    """Returns the address of page-locked memory for the current device."""
     found = ctypes.c_void_p()
     _check(_library().cudaHostGetDevicePointer(ctypes.byref(found), address, 0), "cudaHostGetDevicePointer")
     return found.value or address
 
 
 def copy_async(destination: int, source: int, size_bytes: int, stream: int) -> None:
-    """One run by a copy engine."""
+    """Copies one run with a copy engine."""
     status = _library().cudaMemcpyAsync(destination, source, size_bytes, _HOST_TO_DEVICE_OR_ANY, stream)
     _check(status, "cudaMemcpyAsync")
 
@@ -71,7 +71,7 @@ def copy_async(destination: int, source: int, size_bytes: int, stream: int) -> N
 def copy_rows_async(
     destination: int, pitch: int, source: int, source_pitch: int, row_bytes: int, rows: int, stream: int
 ) -> None:
-    """Rows at two pitches by a copy engine."""
+    """Copies rows at two pitches with a copy engine."""
     status = _library().cudaMemcpy2DAsync(
         destination, pitch, source, source_pitch, row_bytes, rows, _HOST_TO_DEVICE_OR_ANY, stream
     )

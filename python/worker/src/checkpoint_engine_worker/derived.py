@@ -5,7 +5,7 @@
     after = unwritten_digests(engine, recording)
     prove(..., derived=changed_modules(before, after))
 
-A tensor that no loader writes and that is another after the load was computed from what was loaded.
+If no loader writes a tensor and its values differ after the load, the engine computed it from the loaded weights.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ Digests = dict[str, tuple[str, int]]
 def unwritten_digests(
     engine: Engine, recording: Recording, refreshed: Callable[[Any], bool] = lambda module: False
 ) -> Digests:
-    """(module, digest) by path of tensors that the recorded loader does not write.
+    """Returns (module, digest) by path for tensors that the recorded loader does not write.
 
-    `refreshed` says which modules the engine's hooks refresh after a pull: they are left out.
+    `refreshed` returns whether the engine's hooks refresh a module after a pull; such modules are left out.
     """
     written = {recording.owners[owner].path for owner in set(recording.boxes[:, OWNER].tolist())}
     written |= {recording.owners[cast.owner].path for cast in recording.casts}
@@ -57,12 +57,12 @@ def unwritten_digests(
 
 
 def changed_modules(before: Mapping[str, tuple[str, int]], after: Mapping[str, tuple[str, int]]) -> set[str]:
-    """Modules with a tensor that has other values, or is new."""
+    """Returns the modules with a tensor that has changed or is new."""
     return {module for path, (module, digest) in after.items() if before.get(path, ("", -1))[1] != digest}
 
 
 def _digest(tensor: Any) -> int:
-    """A digest that depends on the order of the bytes."""
+    """Returns a digest that depends on the order of the bytes."""
     data = as_bytes(tensor)
     total = data.numel()
     for at in range(0, total, _CHUNK_WORDS):

@@ -1,4 +1,4 @@
-"""How a parameter server names the device of a worker."""
+"""The names of a worker's device in the parameter server."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
 def cuda_uuid(device: torch.device) -> str:
-    """The UUID of a GPU as NVML spells it: `GPU-...`."""
+    """Returns the UUID of a GPU in the form of NVML: `GPU-...`."""
     uuid = str(torch_module().cuda.get_device_properties(device).uuid)
     return uuid if uuid.startswith(("GPU-", "MIG-")) else f"GPU-{uuid}"
 
 
 def host_prefix() -> str:
-    """The UUIDs of this host's host devices, without the index at their end."""
+    """Returns the prefix of the UUIDs of this host's host devices, without the index."""
     return f"HOST-{_BOOT_ID.read_text().strip()[:8]}-"
 
 
 def choose_device(handles: Mapping[str, str], device: torch.device, local_rank: int) -> str:
-    """The UUID in `handles` that stands for this worker's device.
+    """Returns the UUID in `handles` that identifies this worker's device.
 
-    Host devices have no hardware behind them: the workers of one engine share out those of this host in order.
+    Host devices do not correspond to hardware: the workers of an engine take those of this host in order.
 
     Args:
         handles: The addresses of the engine's workers by device UUID.

@@ -19,7 +19,7 @@ from checkpoint_engine_worker.pieces import (
 )
 from checkpoint_engine_worker.pull_types import Int64s
 
-#: Programs: the engine is paused, so they may take all of the device.
+#: Programs: the engine is paused, so they may use the complete device.
 _PROGRAMS = 1056
 #: Pieces are cut to this, so that programs get equal shares.
 _CUT_BYTES = 128 << 10
@@ -28,7 +28,7 @@ _COLUMNS = (16, 128, 1024)
 
 
 def device_digests(table: Int64s, sum_of: Int64s, count: int, device: Any, *, programs: int = _PROGRAMS) -> Uint64s:
-    """Sums of the digests of pieces, as `host_digests`, after what was queued on the current stream."""
+    """Returns sums of the digests of pieces, as `host_digests`, after earlier work on the current stream."""
     pieces, parent = cut(table, _CUT_BYTES)
     rows = np.column_stack([pieces, sum_of[parent]])
     sums = torch.zeros(max(1, count), dtype=torch.int64, device=device).view(torch.uint64)
@@ -53,7 +53,7 @@ def device_digests(table: Int64s, sum_of: Int64s, count: int, device: Any, *, pr
 
 
 def warm_digests(device: Any) -> None:
-    """Compiles all kernels, on no pieces: compilation never falls into an update."""
+    """Compiles all kernels on zero pieces, so that compilation never happens during an update."""
     table = torch.zeros(7, dtype=torch.int64, device=device)
     sums = torch.zeros(1, dtype=torch.int64, device=device).view(torch.uint64)
     keys = torch.from_numpy(WORD_KEYS.view(np.int64)).to(device).view(torch.uint64)

@@ -23,7 +23,7 @@ _BATCH = 32
 
 
 def word_keys() -> Uint64s:
-    """The keys of the words of a block: odd numbers of 32 bits."""
+    """Returns the keys of the words of a block: odd numbers of 32 bits."""
     bits = (np.arange(BLOCK_WORDS, dtype=np.uint64) + np.uint64(0x9E3779B9)) & np.uint64(0xFFFFFFFF)
     for shift, factor in ((16, 0x85EBCA6B), (13, 0xC2B2AE35)):
         bits = ((bits ^ (bits >> np.uint64(shift))) * np.uint64(factor)) & np.uint64(0xFFFFFFFF)
@@ -31,8 +31,8 @@ def word_keys() -> Uint64s:
 
 
 def block_keys(blocks: Any) -> Uint64s:
-    """The keys of blocks, by their position in the tensor: odd numbers of 64 bits."""
-    # Arrays of no dimension would warn of the overflow that is wanted here.
+    """Returns the keys of blocks, by their position in the tensor: odd numbers of 64 bits."""
+    # NumPy scalars would warn about the overflow, which is intended here.
     bits = np.atleast_1d(np.asarray(blocks, dtype=np.uint64)) + np.uint64(0x9E3779B97F4A7C15)
     for factor in (0xFF51AFD7ED558CCD, 0xC4CEB9FE1A85EC53):
         bits = (bits ^ (bits >> np.uint64(33))) * np.uint64(factor)
@@ -67,7 +67,7 @@ def digest_bytes(data: Bytes, position: int = 0) -> int:
 
 
 def _digest_run(data: Bytes, position: int) -> int:
-    """Whole blocks as they are; what is before and after them as words that are filled with zeros."""
+    """Digests whole blocks directly, and the bytes before and after them as words that are filled with zeros."""
     head = min(len(data), -position % BLOCK_BYTES)
     blocks = (len(data) - head) // BLOCK_BYTES
     done = head + blocks * BLOCK_BYTES
@@ -83,7 +83,7 @@ def _digest_run(data: Bytes, position: int) -> int:
 
 
 def _digest_edge(data: Bytes, position: int) -> int:
-    """Less than a block."""
+    """Digests less than a block."""
     if len(data) == 0:
         return 0
     before = position % 4
@@ -95,7 +95,7 @@ def _digest_edge(data: Bytes, position: int) -> int:
 
 
 def _digest_narrow(rows: Bytes, position: int, pitch: int) -> int:
-    """Many short rows at once, byte by byte or word by word."""
+    """Digests many short rows at once, byte by byte or word by word."""
     width = rows.shape[1]
     is_words = not (position % 4 or pitch % 4 or width % 4)
     unit = 4 if is_words else 1

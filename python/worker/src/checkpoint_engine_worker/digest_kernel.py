@@ -29,7 +29,7 @@ def digest_runs(  # type: ignore[no-untyped-def]
     PROGRAMS: tl.constexpr,  # noqa: N803
     WORDS: tl.constexpr,  # noqa: N803
 ) -> None:
-    """Pieces whose numbers are multiples of 4 and whose rows are wide: block by block."""
+    """Digests pieces with wide rows, whose numbers are multiples of 4, block by block."""
     column = tl.arange(0, WORDS)
     key = tl.load(keys + column)
     i = tl.program_id(0).to(tl.int64)
@@ -67,7 +67,7 @@ def digest_tiles(  # type: ignore[no-untyped-def]
     ROWS: tl.constexpr,  # noqa: N803
     COLUMNS: tl.constexpr,  # noqa: N803
 ) -> None:
-    """All other pieces. `UNIT`: 4 where all numbers are multiples of it, otherwise 1."""
+    """Digests all other pieces. `UNIT` is 4 if all numbers are multiples of 4, otherwise 1."""
     i = tl.program_id(0).to(tl.int64)
     while i < count:
         row = table + i * 7
@@ -102,7 +102,7 @@ def launch_runs(table: Any, sums: Any, keys: Any, count: int, programs: int) -> 
 
 
 def launch_tiles(table: Any, sums: Any, keys: Any, count: int, programs: int, unit: int, columns: int) -> None:
-    """Queues the digests of narrow pieces, or of pieces at odd places."""
+    """Queues the digests of narrow or unaligned pieces."""
     digest_tiles[(programs,)](
         table, sums, keys, count, PROGRAMS=programs, UNIT=unit, ROWS=2048 // columns, COLUMNS=columns, num_warps=8
     )

@@ -1,4 +1,4 @@
-"""Tensors of a safetensors checkpoint as torch has them."""
+"""Converts tensors of a safetensors checkpoint to torch."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     import torch
 
-#: The attribute of the module `torch` for each dtype that safetensors knows.
+#: The attribute of the module `torch` for each dtype of safetensors.
 TORCH_NAMES = {
     "BOOL": "bool",
     "U8": "uint8",
@@ -38,11 +38,11 @@ TORCH_NAMES = {
 
 
 def torch_dtype(name: str, dtype: str) -> torch.dtype:
-    """The torch dtype for a tensor of a checkpoint.
+    """Returns the torch dtype for a tensor of a checkpoint.
 
     Args:
         name: The tensor's name, for the error.
-        dtype: As safetensors spells it.
+        dtype: The name in safetensors.
 
     Raises:
         CheckpointEngineError: `CE_DTYPE_UNKNOWN`: the installed torch does not have it.
@@ -59,7 +59,7 @@ def torch_dtype(name: str, dtype: str) -> torch.dtype:
 
 
 def torch_shape(name: str, dtype: str, shape: Sequence[int]) -> tuple[int, ...]:
-    """The shape that torch gives a tensor: `F4` counts pairs of values, so the last dimension is half as long.
+    """Returns the shape in torch: `F4` counts pairs of values, so the last dimension is half as long.
 
     Raises:
         CheckpointEngineError: `CE_DTYPE_UNKNOWN`: an `F4` tensor with an odd last dimension.
@@ -76,11 +76,11 @@ def torch_shape(name: str, dtype: str, shape: Sequence[int]) -> tuple[int, ...]:
 
 
 def view_tensor(buffer: torch.Tensor, name: str, dtype: str, shape: Sequence[int], offset_bytes: int) -> torch.Tensor:
-    """A tensor that lies in a buffer of bytes, without a copy.
+    """Returns a tensor in a buffer of bytes, without a copy.
 
     Raises:
         CheckpointEngineError: `CE_DTYPE_UNKNOWN`.
-        ValueError: The tensor does not lie in the buffer, or is not aligned to its item size.
+        ValueError: The tensor is outside of the buffer, or is not aligned to its item size.
     """
     torch = torch_module()
     as_type, as_shape = torch_dtype(name, dtype), torch_shape(name, dtype, shape)

@@ -1,4 +1,4 @@
-"""Lets this package's log go where the engine's goes: engines set up their own loggers and leave the root's alone."""
+"""Sends this package's log to the engine's handlers: engines configure their own loggers and not the root logger."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ _NAME = "checkpoint_engine_worker"
 
 
 def log_like(engine: str) -> None:
-    """Takes over the handlers and the level of an engine's logger, unless somebody has set up this package's.
+    """Copies the handlers and the level of an engine's logger, unless this package's logger is already configured.
 
     Args:
         engine: The name of the engine's logger.

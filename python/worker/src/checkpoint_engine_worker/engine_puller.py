@@ -1,6 +1,6 @@
-"""What an engine keeps of checkpoints, and how it gets there: out of shared host memory, straight into its parameters.
+"""Pulls the parts of checkpoints that an engine keeps from shared host memory directly into its parameters.
 
-It lives as long as the worker. A session tells it which tensors there are, and which memory they are in.
+A puller lives as long as the worker. Each session describes the tensors and the memory that has them.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 _LOG = logging.getLogger(__name__)
 
-#: Layouts that stay mapped: a server holds a few checkpoints at a time, and page-locking one takes seconds.
+#: Number of layouts that stay mapped: a server has a few checkpoints at a time, and page-locking one takes seconds.
 _MOST_LAYOUTS = 4
 
 
@@ -38,7 +38,7 @@ class EnginePuller:
     """Records, proves and pulls for one engine.
 
     Args:
-        engine: Describes the engine as it is now.
+        engine: Describes the current engine.
         prepare_refresh: Finds what the engine derives from weights. It returns a function that computes these values
             again, which is called after each pull until the engine changes.
         is_refreshed: Whether that function computes the values of a module again.
@@ -64,23 +64,23 @@ class EnginePuller:
         self._recording: Recording | None = None
         #: The engine that has the fingerprint of the recording.
         self._seen: Snapshot | None = None
-        #: Digests of what no loader writes, from before the load that is to be proved.
+        #: Digests of the tensors that no loader writes, taken before the load that is to be proved.
         self._before: Any = None
-        #: What was proved by representatives was compared with the engine's own way, after a pull.
+        #: Whether the result of representatives was compared with the engine's own loading, after a pull.
         self._is_checked = True
         self._proof: Proof | None = None
-        #: By name, the one that was used last at the end.
+        #: By name, the most recently used one at the end.
         self._layouts: dict[str, MappedLayout] = {}
         self._layout: MappedLayout | None = None
-        #: Where the engine holds what, for digests. Made again when a recording is decided again.
+        #: Locations of the engine's data, for digests. Created again when the decisions about a recording change.
         self._held: HeldIndex | None = None
         self._lock = threading.RLock()
-        #: Who keeps the regions mapped between sessions.
+        #: The object that keeps the regions mapped between sessions.
         self._holder: object | None = None
 
     @property
     def is_proved(self) -> bool:
-        """Whether anything can be pulled."""
+        """Whether any module can be pulled."""
         return self._recording is not None and self._recording.proved
 
     @property
@@ -96,7 +96,7 @@ class EnginePuller:
         return self._sizes_bytes
 
     def knows(self, metas: str) -> bool:
-        """Whether these tensors were recorded, on the engine as it is now.
+        """Returns whether these tensors were recorded on the current engine.
 
         Args:
             metas: The digest of the list of tensors.
@@ -121,7 +121,7 @@ class EnginePuller:
         return True
 
     def learn(self, metas: str, tensors: Sequence[TensorMeta]) -> None:
-        """Records what the engine's loader does with these tensors. No bytes move.
+        """Records what the engine's loader does with these tensors. Moves no data.
 
         An engine that cannot be recorded takes everything through its loader.
         """
@@ -138,7 +138,7 @@ class EnginePuller:
         self._represent(self._recording)
 
     def _represent(self, recording: Recording) -> None:
-        """Proves a large model by representatives, where the engine can process modules on trial."""
+        """Proves a large model by representatives, if the engine can process modules on trial."""
         from checkpoint_engine_worker.fingerprint import fingerprint_of
         from checkpoint_engine_worker.representatives import are_wanted, represent
 
@@ -158,9 +158,9 @@ class EnginePuller:
         _LOG.info("Proved by representatives of %d kinds of modules: %s", proved.kinds, recording.summary())
 
     def refresh(self) -> None:
-        """Computes again what the engine derives from weights that were pulled.
+        """Recomputes the values that the engine derives from pulled weights.
 
-        After the first pull that no load came before, the engine's own way is tried with the values that were pulled.
+        After the first pull without an earlier load, this tries the engine's own loading with the pulled values.
 
         Raises:
             CheckpointEngineError: `CE_ENGINE_MISMATCH`: the engine would have loaded other bytes.
@@ -181,7 +181,7 @@ class EnginePuller:
             raise
 
     def needs(self) -> tuple[Needs, Summary]:
-        """What the engine keeps, and what is known of its modules."""
+        """Returns what the engine keeps, and a summary of its modules."""
         if self._recording is not None:
             return self._recording.needs(), self._recording.summary()
         none = np.zeros(0, dtype=np.int64)
@@ -190,7 +190,7 @@ class EnginePuller:
         return needs, Summary(0, 0, 0, 0, (("", "its loader cannot be recorded"),), 0.0, 0.0)
 
     def describe(self) -> dict[str, Any]:
-        """Plain data: what was recorded and proved, of which engine."""
+        """Returns plain data: the recorded and proved parts, and the engine."""
         from checkpoint_engine_worker.pull_columns import summary_fields
 
         recording = self._recording
@@ -202,7 +202,7 @@ class EnginePuller:
         return found
 
     def watch_load(self) -> None:
-        """Notes what no loader writes, before whole tensors are loaded that a proof may follow."""
+        """Digests the tensors that no loader writes, before a load of whole tensors that a proof may follow."""
         from checkpoint_engine_worker.derived import unwritten_digests
 
         self._seen = self._refresh = None
@@ -214,9 +214,9 @@ class EnginePuller:
         """Maps the regions and prepares the copies.
 
         Args:
-            layout: Names regions and places together.
-            regions: To be mapped.
-            places: What is in them. Absent where the layout may be known.
+            layout: Identifies regions and places together.
+            regions: The regions to map.
+            places: The contents of the regions. Absent if the layout may already be known.
 
         Returns:
             Whether the places are known.
@@ -235,20 +235,20 @@ class EnginePuller:
         return True
 
     def pull(self, places: Places | None) -> int:
-        """Copies what the engine needs of the layout, or of these places. Returns the bytes."""
+        """Copies the needed parts of the layout, or of these places. Returns the number of bytes."""
         if self._layout is None:
-            raise ValueError("Nothing is mapped to be pulled from")
+            raise ValueError("No regions are mapped")
         return self._layout.pull(places)
 
     def prove(self, places: Places | None, *, is_last: bool) -> bool:
-        """Compares what was loaded with what is shared. What is equal is pulled from now on.
+        """Compares the loaded weights with the shared data. Equal parts are pulled from now on.
 
         Args:
-            places: What to compare with. The whole layout where it is absent.
-            is_last: All has been compared with: decide.
+            places: The data to compare with; the whole layout if absent.
+            is_last: All parts have been compared, so the decision is due.
 
         Returns:
-            Whether the engine is proved, which is not known before the last part.
+            Whether the engine is proved, which is known only after the last part.
         """
         recording, layout = self._recording, self._layout
         if recording is None or layout is None or self._before is None:
@@ -277,10 +277,10 @@ class EnginePuller:
         return recording.proved
 
     def digests(self, windows: Windows) -> tuple[Uint64s, Int64s]:
-        """Digests those bytes of windows that the engine holds as they are in their tensors.
+        """Digests the bytes of windows that the engine holds unchanged.
 
         Returns:
-            By window, the digest and the number of those bytes.
+            By window, the digest and the number of these bytes.
         """
         from checkpoint_engine_worker.held_digests import held_digests
 
@@ -292,7 +292,7 @@ class EnginePuller:
         except CheckpointEngineError as error:
             if error.code != "CE_NOT_SUPPORTED":
                 raise
-            _LOG.warning("What the engine holds is not verified: %s", error)
+            _LOG.warning("The engine's weights are not verified: %s", error)
             return nothing
 
     def _held_index(self, recording: Recording) -> HeldIndex:
@@ -310,7 +310,7 @@ class EnginePuller:
                 self._layouts.popitem()[1].close()
 
     def hold(self) -> Callable[[], None]:
-        """Leaves the regions mapped. Returns what unmaps them, unless a session has taken them over."""
+        """Leaves the regions mapped. Returns a function that unmaps them, unless a session has taken them over."""
         holder = object()
         with self._lock:
             self._holder = holder
@@ -323,12 +323,12 @@ class EnginePuller:
         return release
 
     def take_over(self) -> None:
-        """A session begins, which decides about the regions from now on."""
+        """Begins a session, which takes over the regions."""
         with self._lock:
             self._holder = None
 
     def forget(self) -> None:
-        """Forgets the recording. Idempotent."""
+        """Drops the recording. Idempotent."""
         self._close_tables()
         self._recording, self._metas, self._tensors, self._sizes_bytes = None, "", (), np.zeros(0, dtype=np.int64)
         self._seen = self._refresh = None

@@ -1,9 +1,8 @@
-"""Tensors without bytes that stand for tensors of a checkpoint while an engine's loader runs. Imports torch.
+"""Tensors without bytes that represent tensors of a checkpoint while an engine's loader runs. Imports torch.
 
-A fake reports the device, type and shape that a real tensor would have, and carries a view of a *meta* tensor: one
-root per checkpoint tensor. Views run on that meta tensor, so its storage offset and strides say at any time which bytes
-of the checkpoint tensor the fake stands for. Only the dispatcher is hooked, so loaders that use threads work as they
-are.
+A fake reports the device, type and shape of the real tensor, and has a view of a *meta* tensor, with one root per
+checkpoint tensor. Views run on that meta tensor, so its storage offset and strides always identify the bytes of the
+checkpoint tensor that the fake represents. Only the dispatcher is hooked, so loaders that use threads work unchanged.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ class Part:
 
 
 class Origin:
-    """Where the values of fakes come from. Views of a fake share it; a copy, a cast or a concatenation has its own."""
+    """The source of a fake's values. Views of a fake share it; a copy, a cast or a concatenation has its own."""
 
     __slots__ = ("cast", "dim", "parts", "reason", "shape", "tensors")
 
@@ -53,13 +52,13 @@ class Origin:
 
 
 class Handler(Protocol):
-    """Decides what an operation on fakes does."""
+    """Decides the result of an operation on fakes."""
 
     def handle(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any: ...
 
 
 class FakeWeight(torch.Tensor):  # type: ignore[misc]
-    """A tensor without bytes. `view` is a meta tensor that says which bytes of the checkpoint tensor it stands for.
+    """A tensor without bytes. `view` is a meta tensor that identifies its bytes of the checkpoint tensor.
 
     `outer` has the strides that the loader sees; it differs from `view` after a copy such as `contiguous()`.
     """
@@ -120,9 +119,9 @@ class Slab:
 
 
 def slabs_of(fake: FakeWeight, shape: tuple[int, ...]) -> list[Slab] | None:
-    """Where the values of `fake`, broadcast to `shape`, come from. None where they are no strided views of tensors.
+    """Returns the sources of `fake` broadcast to `shape`, or None if they are not strided views of tensors.
 
-    Raises the RuntimeError that a real copy raises where the shapes do not fit.
+    Raises the RuntimeError of a real copy if the shapes do not fit.
     """
     view = fake.view_of if tuple(fake.view_of.shape) == shape else fake.view_of.expand(shape)
     origin = fake.origin
@@ -135,7 +134,7 @@ def slabs_of(fake: FakeWeight, shape: tuple[int, ...]) -> list[Slab] | None:
 
 
 def _slabs_of_parts(view: Any, origin: Origin, shape: tuple[int, ...]) -> list[Slab] | None:
-    """As `slabs_of`, for a view of concatenated values: each of its dimensions walks along one of theirs."""
+    """Like `slabs_of`, for a view of concatenated values: each dimension of it walks along one of theirs."""
     if any(size == 0 for size in shape):
         return []
     if view.dtype != origin.parts[0].view.dtype:
@@ -180,7 +179,7 @@ def _slabs_of_parts(view: Any, origin: Origin, shape: tuple[int, ...]) -> list[S
 def _walk(
     size: int, stride: int, start: list[int], shape: tuple[int, ...], strides: list[int]
 ) -> tuple[int, int] | None:
-    """(dimension, step) of a walk of `size` elements at `stride`, if it stays in one dimension of the tensor."""
+    """Returns (dimension, step) of a walk of `size` elements at `stride`, if it stays in one dimension."""
     if size == 1 or stride == 0:
         return (0, 0)
     for dim, unit in enumerate(strides):
@@ -207,7 +206,7 @@ def _unravel(offset: int, strides: list[int]) -> list[int]:
 
 
 def joined_parts(fakes: list[FakeWeight], dim: int) -> tuple[Part, ...] | None:
-    """The parts of a concatenation along `dim`, or None where one of them is no plain view of one tensor."""
+    """Returns the parts of a concatenation along `dim`, or None if one of them is not a plain view of one tensor."""
     parts, at = [], 0
     for fake in fakes:
         origin = fake.origin

@@ -15,12 +15,12 @@ from checkpoint_engine_worker.tensor_map import named_tensors
 from checkpoint_engine_worker.torch_dtypes import as_bytes
 from checkpoint_engine_worker.version import __version__
 
-#: Integer buffers up to this size say where things are (expert maps), so that their values count.
+#: Integer buffers up to this size describe placement (expert maps), so the fingerprint includes their values.
 _MAX_VALUES = 1 << 16
 
 
 def metas_digest(tensors: Iterable[TensorMeta]) -> str:
-    """A digest of names, types and shapes in order."""
+    """Returns a digest of names, types and shapes in order."""
     digest = hashlib.sha256()
     for meta in tensors:
         digest.update(f"{meta.name}\0{meta.dtype}\0{meta.shape}\n".encode())
@@ -28,14 +28,14 @@ def metas_digest(tensors: Iterable[TensorMeta]) -> str:
 
 
 def fingerprint_of(engine: Engine, metas: str) -> str:
-    """The fingerprint of the engine as it is now with a list of tensors, which is known by its digest."""
+    """Returns the fingerprint of the current engine with a list of tensors, given by its digest."""
     return _digest(engine, metas, _address)
 
 
 def recording_key(engine: Engine, metas: str) -> str:
-    """A fingerprint without addresses: the same in another process of the same engine.
+    """Returns a fingerprint without addresses, which is the same in another process of the same engine.
 
-    It says which tensors share memory, since they are one tensor to the recorder.
+    It includes which tensors share memory, because they are one tensor for the recorder.
     """
     numbers: dict[int, int] = {}
 
@@ -64,7 +64,7 @@ def _digest(engine: Engine, metas: str, place: Callable[[Any], object]) -> str:
 
 
 def layer_forms(roots: Sequence[tuple[str, Any]]) -> dict[int, Hashable]:
-    """For each layer number, what the engine has there: paths, classes, types, shapes, strides, small values."""
+    """Returns a description of the engine by layer number: paths, classes, types, shapes, strides, small values."""
     forms: dict[int, list[Hashable]] = {}
     tensors = list(named_tensors(roots, held=False))
     values = small_values([named.tensor for named in tensors])
@@ -103,7 +103,7 @@ def small_values(tensors: list[Any]) -> dict[int, bytes]:
     found = {}
     for tensor in tensors:
         if type(tensor) is not torch.Tensor or tensor.is_meta or tensor.is_floating_point():
-            continue  # parameters are what a loader writes: their values tell nothing of where it does
+            continue  # a loader writes parameters: their values do not influence where it writes
         if 0 < tensor.numel() <= _MAX_VALUES and not tensor.is_complex() and not tensor.is_quantized:
             data = as_bytes(tensor).cpu().numpy().tobytes()
             found[id(tensor)] = hashlib.sha256(data).digest()

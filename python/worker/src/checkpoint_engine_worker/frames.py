@@ -16,7 +16,7 @@ _SIZE = struct.Struct("<I")
 
 
 def encode_frame(message: dict[str, Any], limit_bytes: int = LIMIT_FROM_WORKER_BYTES) -> bytes:
-    """The bytes of one message.
+    """Encodes one message as a frame.
 
     Raises:
         ValueError: The payload is larger than the other side accepts.
@@ -28,18 +28,18 @@ def encode_frame(message: dict[str, Any], limit_bytes: int = LIMIT_FROM_WORKER_B
 
 
 class FrameReader:
-    """Cuts a byte stream into messages. It holds what has arrived, never what a frame's size promises."""
+    """Cuts a byte stream into messages. It allocates memory for received bytes, never for an announced size."""
 
     def __init__(self, limit_bytes: int = LIMIT_FROM_SERVER_BYTES) -> None:
         self._limit_bytes = limit_bytes
         self._held = bytearray()
 
     def push(self, chunk: bytes | memoryview) -> None:
-        """Takes bytes that arrived."""
+        """Appends received bytes."""
         self._held += chunk
 
     def next(self) -> dict[str, Any] | None:
-        """The next whole message, or `None` until more bytes arrive.
+        """Returns the next complete message, or `None` until more bytes arrive.
 
         Raises:
             ValueError: The frame is too large, or is not a map in MessagePack.

@@ -1,4 +1,4 @@
-"""The digests of what an engine holds of tensors, through the recorded boxes. Imports torch through the copier."""
+"""Digests an engine's data by the recorded boxes. Imports torch through the copier."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ _MASK = (1 << 64) - 1
 
 
 class HeldIndex:
-    """The direct boxes of a proved recording by their place in the engine. Valid until the recording is decided again.
+    """The direct boxes of a proved recording by their place in the engine. Valid until the decisions change.
 
-    Making one takes milliseconds for each thousand boxes, so an engine keeps it from update to update.
+    Creating one takes milliseconds per thousand boxes, so an engine keeps it between updates.
     """
 
     def __init__(self, recording: Recording) -> None:
@@ -36,10 +36,10 @@ class HeldIndex:
 def held_digests(
     held_index: HeldIndex, windows: Windows, device: Any, *, copier: Copier | None = None
 ) -> tuple[Uint64s, Int64s]:
-    """By window, the digest of the bytes that the engine holds of the boxes of its needs, and their number.
+    """Returns by window the digest of the engine's bytes in the boxes of its needs, and their number.
 
-    Where the engine holds a box several times, such as tied weights, all copies have to be equal: otherwise the digest
-    is none that the box can have.
+    If the engine holds a box several times, such as tied weights, all copies must be equal: otherwise the digest is one
+    that the box cannot have.
     """
     count = len(windows.tensor)
     boxes, need_of = held_index.boxes, held_index.need_of
@@ -64,14 +64,14 @@ def held_digests(
     first = np.maximum.accumulate(np.where(is_first, np.arange(len(at)), 0))
     for copy in np.flatnonzero(~is_first).tolist():
         if found[copy] != found[first[copy]]:
-            # Adds what differs times an odd number: no digest of the box, whichever copy is right.
+            # Adds the difference times an odd number, so the result is not a digest of the box for either copy.
             difference = (int(found[copy]) - int(found[first[copy]])) * (2 * copy + 3)
             digests[at[copy]] = (int(digests[at[copy]]) + difference) & _MASK
     return digests, held
 
 
 def _needed(recording: Recording) -> tuple[Int64s, Int64s]:
-    """The direct boxes that the needs name, one row of each box that is repeated, and the number of its need."""
+    """Returns the direct boxes of the needs, with one row of each repeated box, and the number of its need."""
     boxes = recording.direct_boxes().copy()
     repeated = (boxes[:, ROWS] > 1) & (boxes[:, SOURCE_PITCH] == 0)
     boxes[repeated, ROWS] = 1
@@ -89,9 +89,9 @@ def _rows(needs: Needs) -> list[tuple[int, ...]]:
 
 
 def _window_of(position: Int64s, tensor: Int64s, windows: Windows) -> Int64s:
-    """The window that each piece is in: the last one of its tensor that begins at or before it."""
+    """Returns the window of each piece: the last one of its tensor that begins at or before it."""
     starts = np.searchsorted(windows.tensor, np.arange(int(windows.tensor.max(initial=0)) + 2), side="left")
-    # Windows of one tensor are in order, so that one search over (tensor, offset) finds them.
+    # Windows of one tensor are in order, so one search over (tensor, offset) finds them.
     span = int((windows.offset + windows.size).max(initial=0)) + 1
     if span * (len(starts) + 1) < 2**62:
         keys = windows.tensor.astype(np.int64) * span + windows.offset

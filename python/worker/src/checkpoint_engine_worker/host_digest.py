@@ -1,4 +1,4 @@
-"""Digests pieces in the memory of this process. No torch.
+"""Digests pieces in the memory of this process. Does not import torch.
 
 A piece is a row of a copy table whose source is a position in a tensor instead of an address.
 """
@@ -19,11 +19,11 @@ _CUT_BYTES = 1 << 20
 
 
 def host_digests(table: Int64s, sum_of: Int64s, count: int) -> Uint64s:
-    """Sums of the digests of pieces.
+    """Returns sums of the digests of pieces.
 
     Args:
         table: Pieces.
-        sum_of: For each piece, the sum that it belongs to.
+        sum_of: The sum of each piece.
         count: Number of sums.
     """
     from checkpoint_engine_worker.pieces import cut

@@ -1,4 +1,4 @@
-"""Shared memory of the host: segments on a tmpfs that the parameter server makes."""
+"""Shared memory of the host: segments on a tmpfs that the parameter server creates."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from checkpoint_engine_worker.torch_module import torch_module
 if TYPE_CHECKING:
     import torch
 
-#: Where the parameter server's host device makes its segments, unless it was told another directory.
+#: The default directory of the segments of the parameter server's host device.
 SHARED_DIRECTORY = "/dev/shm"  # noqa: S108 - the handle names a file that is checked below
 
 _NAME = re.compile(r"checkpoint-engine-\d+-\d+-\d+-[0-9a-f]{16}")
@@ -26,10 +26,10 @@ def map_segment(
     """Maps a segment that a process of the same user shares.
 
     Args:
-        handle: The segment's name, as `Memory.handle` of the npm package `@checkpoint-engine/device` gives it.
-        size_bytes: How much of it is mapped.
+        handle: The segment's name, from `Memory.handle` of the npm package `@checkpoint-engine/device`.
+        size_bytes: Number of bytes to map.
         directory: The tmpfs.
-        writable: torch warns of tensors in read-only memory, so buffers are mapped writable; nothing here writes.
+        writable: torch warns about tensors in read-only memory, so buffers are mapped writable; nothing here writes.
 
     Raises:
         CheckpointEngineError: `CE_SHM_FAILED`.
@@ -69,6 +69,6 @@ def map_segment(
 
 
 def host_tensor(mapping: mmap.mmap) -> torch.Tensor:
-    """The bytes of a mapping as a tensor, which keeps the mapping alive."""
+    """Returns the bytes of a mapping as a tensor, which keeps the mapping alive."""
     torch = torch_module()
     return torch.frombuffer(mapping, dtype=torch.uint8)

@@ -1,4 +1,4 @@
-"""Copies and compares pieces in the memory of this process: what engines without an accelerator pull with. No torch.
+"""Copies and compares pieces in the memory of this process, for engines without an accelerator. No torch.
 
 `memmove` and numpy's copies run without the interpreter's lock, so a few threads share the work.
 """
@@ -23,7 +23,7 @@ _SHARE_BYTES = 4 << 20
 
 
 def rows_at(address: int, rows: int, row_bytes: int, pitch: int) -> npt.NDArray[np.uint8]:
-    """An array over memory of this process; the caller keeps that memory alive."""
+    """Returns an array over memory of this process; the caller must keep that memory alive."""
     span = (rows - 1) * pitch + row_bytes
     memory = (ctypes.c_uint8 * span).from_address(address)
     return np.ndarray((rows, row_bytes), dtype=np.uint8, buffer=memory, strides=(pitch, 1))
@@ -35,7 +35,7 @@ def copy_pieces(table: Int64s) -> None:
 
 
 def equal_pieces(table: Int64s) -> npt.NDArray[np.bool_]:
-    """For each piece whether its source and its destination hold the same bytes."""
+    """Returns for each piece whether its source and its destination have the same bytes."""
     found = np.zeros(len(table), dtype=np.bool_)
 
     def compare(part: Int64s, at: int) -> None:

@@ -1,4 +1,4 @@
-"""What an engine computes with, for the tensors that its loader writes. Imports torch."""
+"""Finds the tensors that an engine computes with, for the tensors that its loader writes. Imports torch."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from checkpoint_engine_worker.tensor_map import Owner, TensorMap, named_tensors
 
 @dataclass(frozen=True)
 class InUse:
-    """The fields of a `Recording` of the same names."""
+    """Fields of a `Recording` with the same names."""
 
     live: Sequence[LiveTensor | None]
     transformed: Mapping[int, str]
@@ -23,7 +23,7 @@ class InUse:
 
 
 def in_use_of(engine: Engine, known: TensorMap, notes: Notes) -> InUse:
-    """What the engine has in use, by owner of `known`, which are its tensors in the form that is loaded."""
+    """Returns the tensors in use by owner of `known`, which has the engine's tensors in their loaded form."""
     in_use = TensorMap(engine.roots)
     live = [_live(in_use, owner.path, owner.size_bytes) for owner in known.owners]
     held = {
@@ -37,7 +37,7 @@ def in_use_of(engine: Engine, known: TensorMap, notes: Notes) -> InUse:
 
 
 def _live(in_use: TensorMap, path: str, size_bytes: int) -> LiveTensor | None:
-    """The tensor in use of the size of the one that is loaded. Only the proof says if it is the same."""
+    """Returns the tensor in use with the size of the loaded one. Only the proof shows whether it is the same."""
     owner = in_use.tensor_at(path)
     if owner is None or owner.size_bytes != size_bytes or owner.tensor.is_meta:
         return None
@@ -50,7 +50,7 @@ def _held_addresses(engine: Engine, paths: Container[str]) -> dict[str, int]:
 
 
 def _transformed(engine: Engine, in_use: TensorMap, owners: Sequence[Owner]) -> dict[int, str]:
-    """Owners of modules that compute with a copy of their weights."""
+    """Returns the owners of modules that compute with a copy of their weights."""
     modules = {path: module for name, root in engine.roots for path, module in root.named_modules(prefix=name)}
 
     def known(tensor: Any) -> bool:

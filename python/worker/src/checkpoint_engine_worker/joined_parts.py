@@ -1,4 +1,4 @@
-"""Messages that come in parts."""
+"""Joins messages that arrive in parts."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ MOST_PARTS = 512
 
 
 class JoinedParts:
-    """Gathers the parts of one message, which come in order."""
+    """Joins the parts of one message, which arrive in order."""
 
     def __init__(self, what: str) -> None:
         self._what = what
         self._parts: list[dict[str, Any]] = []
 
     def take(self, message: dict[str, Any]) -> list[dict[str, Any]] | None:
-        """Takes a part. Returns all of them with the last.
+        """Adds a part. Returns all parts after the last one.
 
         Raises:
-            CheckpointEngineError: `CE_WORKER_PROTOCOL`: it is not the next.
+            CheckpointEngineError: `CE_WORKER_PROTOCOL`: it is not the next part.
         """
         part, parts = message.get("part"), message.get("parts")
         wanted = self._parts[0]["parts"] if self._parts else parts

@@ -1,7 +1,7 @@
-"""Finds modules that compute with a copy of their weights which no parameter shows. Imports torch.
+"""Finds modules that compute with a hidden copy of their weights. Imports torch.
 
-An engine may pack a weight into a library's own memory and call it through a function that is kept in an attribute of
-the module, while the parameter stays as it was loaded. A pull into the parameter would change nothing.
+An engine may pack a weight into a library's own memory and use it through a function in an attribute of the module,
+while the parameter stays as it was loaded. A pull into the parameter would have no effect.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ Known = Callable[[Any], bool]
 
 
 def keeps_copy(module: Any, known: Known) -> bool:
-    """Whether a function in an attribute of the module holds memory of its own.
+    """Returns whether a function in an attribute of the module has its own memory.
 
-    That is a tensor which is no view of a parameter or buffer (`known`), or an object that releases something.
+    Such memory is a tensor that is not a view of a parameter or buffer (`known`), or an object with a release method.
     """
     seen: set[int] = set()
     return any(
@@ -50,7 +50,7 @@ def _holds(value: Any, known: Known, seen: set[int], depth: int) -> bool:
 
 def _parts(value: Any) -> list[Any]:
     if isinstance(value, types.FunctionType):
-        if value.__code__.co_filename.startswith(_TORCH):  # what `torch.compile` wraps around a method
+        if value.__code__.co_filename.startswith(_TORCH):  # a wrapper of `torch.compile`
             return []
         cells = [cell.cell_contents for cell in value.__closure__ or () if _filled(cell)]
         return [*cells, *(value.__defaults__ or ()), *(value.__kwdefaults__ or {}).values()]

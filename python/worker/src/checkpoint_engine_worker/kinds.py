@@ -1,8 +1,8 @@
-"""Kinds of modules: those that look alike in all that a loader and an engine's processing can go by. Imports torch.
+"""Kinds of modules that are equal in everything that a loader and an engine's processing depend on. Imports torch.
 
 Two groups of modules are of one kind if their modules have the same classes, quantization methods and settings, their
 tensors have the same types, shapes and strides, both as they are loaded and as they are in use, and the boxes of the
-recording are the same. Names may differ in the number of the layer only.
+recording are the same. Names may differ only in the number of the layer.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from checkpoint_engine_worker.tensor_map import TensorMap
 
 @dataclass(frozen=True)
 class Group:
-    """Modules of a recording that are direct, or not, together: their owners and tensors, by name."""
+    """Modules of a recording with a common verdict: their owners and tensors, by name."""
 
     number: int
     modules: tuple[str, ...]
@@ -35,7 +35,7 @@ class Group:
 
 
 def groups_of(recording: Recording) -> list[Group]:
-    """The groups into which a loader writes."""
+    """Returns the groups into which a loader writes."""
     owner_groups, tensor_groups = recording.groups()
     written = {*np.unique(recording.boxes[:, OWNER]).tolist(), *(cast.owner for cast in recording.casts)}
     owners: dict[int, list[int]] = {}
@@ -52,7 +52,7 @@ def groups_of(recording: Recording) -> list[Group]:
 
 
 def kinds_of(engine: Engine, recording: Recording, groups: Sequence[Group], loaded: TensorMap) -> list[list[Group]]:
-    """The groups by kind. `loaded` are the engine's tensors as its loader finds them."""
+    """Returns the groups by kind. `loaded` has the engine's tensors in their loaded form."""
     modules = {path: module for name, root in engine.roots for path, module in root.named_modules(prefix=name)}
     owner_groups, _ = recording.groups()
     box_groups = owner_groups[recording.boxes[:, OWNER]] if len(recording.boxes) else np.zeros(0, dtype=np.int64)
@@ -78,7 +78,7 @@ def kinds_of(engine: Engine, recording: Recording, groups: Sequence[Group], load
 
 
 def _modules(recording: Recording, owners: Sequence[int]) -> tuple[str, ...]:
-    """The modules that hold these tensors, those that share their memory included."""
+    """Returns the modules with these tensors, including those that share their memory."""
     found: dict[str, None] = {}
     for owner in owners:
         info = recording.owners[owner]
@@ -87,7 +87,7 @@ def _modules(recording: Recording, owners: Sequence[int]) -> tuple[str, ...]:
 
 
 def natural(name: str) -> tuple[tuple[int, int, str], ...]:
-    """A key that sorts names by the values of their numbers."""
+    """Returns a key that sorts names by the values of their numbers."""
     return tuple((0, int(part), "") if part.isdecimal() else (1, 0, part) for part in name.split("."))
 
 
@@ -143,7 +143,7 @@ def _form(tensor: Any) -> Hashable:
 
 
 def _settings(module: Any, path: str) -> Hashable:
-    """Class and plain attributes of a module and of its quantization method."""
+    """Returns class and plain attributes of a module and of its quantization method."""
     if module is None:
         return None
     split = split_layer(path)

@@ -1,6 +1,6 @@
 """Notes of one layer in a form that fits any layer of its class. Imports torch only through its arguments.
 
-Tensors are known by their position in the layer, owners by what their paths have before and after the layer's number.
+Tensors are identified by their position in the layer, owners by their paths before and after the layer's number.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ OwnerKey = tuple[str, str]
 
 @dataclass
 class Notes:
-    """What was recorded: boxes (`recording.COLUMNS`), conversions, and reasons by tensor and by owner."""
+    """Recorded boxes (`recording.COLUMNS`), conversions, and reasons by tensor and by owner."""
 
     boxes: Int64s
     casts: list[CastNote] = field(default_factory=list)
@@ -50,7 +50,7 @@ class LayerTemplate:
 
 
 def template_of(notes: Notes, known: TensorMap, number: int, members: Sequence[int]) -> LayerTemplate | None:
-    """The notes of one layer, or None where it writes to owners outside the engine's layer of the same number."""
+    """Returns the notes of one layer, or None if it writes to owners outside the engine's layer of the same number."""
     slots = np.full(max(members) + 2, -2, dtype=np.int64)
     slots[list(members)] = np.arange(len(members))
     slots[FILL] = FILL
@@ -98,7 +98,7 @@ def template_of(notes: Notes, known: TensorMap, number: int, members: Sequence[i
 
 
 def stamp(template: LayerTemplate, known: TensorMap, number: int, members: Sequence[int]) -> Notes | None:
-    """The notes of another layer of the class, or None where the engine has no such owners there."""
+    """Returns the notes of another layer of the class, or None if the engine has no such owners there."""
     owners = []
     for prefix, suffix in template.owner_keys:
         owner = known.by_path.get(f"{prefix}{number}{suffix}")
@@ -120,7 +120,7 @@ def stamp(template: LayerTemplate, known: TensorMap, number: int, members: Seque
 
 
 def same_template(a: LayerTemplate, b: LayerTemplate) -> bool:
-    """Whether two layers were recorded alike, up to the order of their copies."""
+    """Returns whether the notes of two layers are equal, up to the order of their copies."""
     return _normal(a) == _normal(b)
 
 

@@ -1,4 +1,4 @@
-"""Groups tensors by layer, and layers by class, so that one layer of a class stands for all of them. No torch.
+"""Groups tensors by layer, and layers by class, so that one layer of a class represents all of them. No torch.
 
 The layer of a name is its first number: `model.layers.7.mlp.up_proj.weight` is layer 7 of `model.layers`.
 """
@@ -24,7 +24,7 @@ class LayerClass:
 
 
 def split_layer(name: str) -> tuple[LayerKey, str] | None:
-    """((what comes before the first number, that number), what comes after it), or None."""
+    """Returns ((text before the first number, that number), text after it), or None."""
     found = _LAYER.search(name)
     if found is None:
         return None
@@ -34,9 +34,9 @@ def split_layer(name: str) -> tuple[LayerKey, str] | None:
 def layer_classes(
     tensors: Sequence[TensorMeta], engine_classes: dict[int, Hashable]
 ) -> tuple[list[LayerClass], list[int]]:
-    """Classes of layers, and the tensors that belong to no layer.
+    """Returns classes of layers, and the tensors outside of layers.
 
-    `engine_classes` says for each layer number what the engine has there; layers that differ in it are not one class.
+    `engine_classes` describes the engine's layer by number; layers that differ in it are in different classes.
     """
     layers: dict[LayerKey, list[tuple[str, str, tuple[int, ...], int]]] = {}
     loose = []

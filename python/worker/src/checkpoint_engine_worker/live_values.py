@@ -1,4 +1,4 @@
-"""The tensors of a checkpoint as an engine holds them, put together by the boxes of a recording. Imports torch."""
+"""Reconstructs tensors of a checkpoint from an engine, with the boxes of a recording. Imports torch."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from checkpoint_engine_worker.torch_dtypes import rows_of, torch_dtype
 
 
 class LiveValues:
-    """Gives tensors with the values that the engine holds. What it does not keep of a tensor is zero."""
+    """Returns tensors with the engine's values. Parts of a tensor that it does not keep are zero."""
 
     def __init__(self, recording: Recording, device: Any) -> None:
         self._recording = recording
@@ -34,7 +34,7 @@ class LiveValues:
         self._tensors = recording.boxes[self._order, TENSOR]
 
     def tensor(self, index: int, meta: TensorMeta) -> Any:
-        """One tensor of the checkpoint."""
+        """Returns one tensor of the checkpoint."""
         data = torch.zeros(meta.size_bytes, dtype=torch.uint8, device=self._device)
         first, last = np.searchsorted(self._tensors, [index, index + 1])
         for box in self._recording.boxes[self._order[first:last]].tolist():
@@ -47,7 +47,7 @@ class LiveValues:
         return data.view(torch_dtype(meta.dtype)).view(meta.shape)
 
     def bytes_of(self, owner: int) -> Any:
-        """The bytes of one of the engine's tensors."""
+        """Returns the bytes of one of the engine's tensors."""
         live = self._recording.live[owner]
         assert live is not None  # noqa: S101  only owners in use are direct
         return span_bytes(live.tensor)

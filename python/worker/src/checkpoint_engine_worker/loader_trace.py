@@ -1,7 +1,7 @@
-"""Watches one run of an engine's loader on fake weights and notes what it would write, and where. Imports torch.
+"""Records what one run of an engine's loader on fake weights would write, and where. Imports torch.
 
-Nothing is written to the engine: a write into a known tensor is noted and dropped, whatever its source is. What the
-notes cannot express (arithmetic, values that are read, unknown destinations) makes the tensors concerned opaque.
+Nothing is written to the engine: a write into a known tensor is recorded and dropped, for any source. Operations that
+notes cannot express (arithmetic, reads of values, unknown destinations) make the affected tensors opaque.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ aten = torch.ops.aten
 
 
 class ValuesNeededError(RuntimeError):
-    """A loader asked for the value of a weight that has none."""
+    """A loader read the value of a weight without values."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ class FillNote:
 
 
 class LoaderTrace:
-    """What the loader did. `notes` keeps its order; the reasons say why tensors or owners are opaque."""
+    """The loader's writes. `notes` keeps their order; the reasons explain why tensors or owners are opaque."""
 
     def __init__(self, tensors: TensorMap, device: Any) -> None:
         self.tensors = tensors
@@ -70,7 +70,7 @@ class LoaderTrace:
         #: Tensors that reached owners in an opaque way.
         self.links: list[tuple[int, int]] = []
         self.last_tensors: tuple[int, ...] = ()
-        #: Every fake that was made, and its tensors.
+        #: Every fake and its tensors.
         self.alive: list[tuple[weakref.ref[Any], tuple[int, ...]]] = []
         self._kinds: dict[Any, str] = {}
 
@@ -80,7 +80,7 @@ class LoaderTrace:
 
     @contextmanager
     def watching(self) -> Iterator[None]:
-        """Drops writes into known tensors in this thread and in the threads and pools that start work meanwhile."""
+        """Drops writes into known tensors, in this thread and in threads and pools that start work during the run."""
         run, submit = threading.Thread.run, ThreadPoolExecutor.submit
         trace = self
 
@@ -105,7 +105,7 @@ class LoaderTrace:
             ThreadPoolExecutor.submit = submit  # type: ignore[method-assign]
 
     def handle(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        """One operation of the loader, with or without fakes among its arguments."""
+        """Handles one operation of the loader, with or without fakes among its arguments."""
         kind = self._kinds.get(func)
         if kind is None:
             kind = self._kinds[func] = kind_of(func)
@@ -114,7 +114,7 @@ class LoaderTrace:
             return self._plain(func, kind, args, kwargs)
         self.last_tensors = fakes[-1].origin.tensors
         first = args[0] if args else None
-        if kind in ("copy", "fill") and not isinstance(first, FakeWeight):  # fill_ takes a value of no dimension
+        if kind in ("copy", "fill") and not isinstance(first, FakeWeight):  # fill_ takes a scalar
             return self._copy(first, fakes[0])
         if kind == "view" and isinstance(first, FakeWeight) and len(fakes) == 1:
             return self._view(func, first, args, kwargs)
@@ -217,7 +217,7 @@ class LoaderTrace:
     def _other(
         self, func: Any, kind: str, fakes: list[FakeWeight], args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> Any:
-        """Anything else: its result has no known source, and what it writes to is opaque."""
+        """Handles all other operations: the result has no known source, and its destination becomes opaque."""
         reason = f"its loader computes with it ({func.overloadpacket.__name__})"
         tensors = tuple(dict.fromkeys(tensor for fake in fakes for tensor in fake.origin.tensors))
         if kind in ("copy", "fill", "write"):

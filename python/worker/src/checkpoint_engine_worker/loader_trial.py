@@ -1,7 +1,7 @@
 """Runs an engine's loader on real tensors, keeps its writes from the engine, and compares them with a recording.
 
-What the loader would write, and what the boxes of the recording copy, is written to scratch memory: both have to leave
-the same bytes there. Imports torch.
+The writes of the loader, and the copies of the recording's boxes, go to scratch memory: both must produce the same
+bytes. Imports torch.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from checkpoint_engine_worker.recording import (
 from checkpoint_engine_worker.tensor_map import TensorMap
 from checkpoint_engine_worker.torch_dtypes import as_bytes, rows_of
 
-#: Scratch memory begins at a multiple of this, as tensors of any type do.
+#: Alignment of scratch memory, which suits tensors of any type.
 _ALIGN = 16
 
 
@@ -56,12 +56,12 @@ class _Write:
         return self.offset_bytes + int(last + 1) * int(self.dtype.itemsize)
 
 
-#: (first byte, end, whether the loader does it or the recording says so, a write or the columns of a box)
+#: (first byte, end, whether it is the loader's or the recording's, a write or the columns of a box)
 _Action = tuple[int, int, bool, "_Write | list[int]"]
 
 
 class LoaderTrial(LoaderTrace):
-    """Takes the loader's writes to the engine, with their values. `refused`: owners that it changes in another way."""
+    """Collects the loader's writes with their values. `refused` has the owners that it changes in another way."""
 
     def __init__(self, tensors: TensorMap, device: Any, sources: Iterable[Any]) -> None:
         super().__init__(tensors, device)
@@ -72,12 +72,12 @@ class LoaderTrial(LoaderTrace):
         self._kind_of: dict[Any, str] = {}
 
     def handle(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        """One operation of the loader."""
+        """Handles one operation of the loader."""
         kind = self._kind_of.get(func)
         if kind is None:
             kind = self._kind_of[func] = kind_of(func)
         if kind == "cast" and kwargs.get("device") is not None and torch.device(kwargs["device"]).type == "meta":
-            # To the device of a parameter that has no memory while it is loaded on trial.
+            # To the device of a parameter, which has no memory during the trial.
             return func(*args, **{**kwargs, "device": self.device})
         if kind not in ("copy", "fill", "write"):
             return func(*args, **kwargs)
@@ -105,7 +105,7 @@ class LoaderTrials:
     Args:
         engine: Its loader is run.
         recording: What is compared.
-        known: The engine's tensors as the loader finds them.
+        known: The engine's tensors in their loaded form.
     """
 
     def __init__(self, engine: Engine, recording: Recording, known: TensorMap) -> None:
@@ -125,7 +125,7 @@ class LoaderTrials:
             self._casts.setdefault(cast.tensor, []).append(cast)
 
     def differing(self, sources: dict[int, Any]) -> set[int]:
-        """Loads these tensors, which go into one call, and returns the owners where loader and recording differ.
+        """Loads these tensors in one call, and returns the owners for which loader and recording differ.
 
         Raises:
             Exception: What the loader raises.
@@ -177,7 +177,7 @@ class LoaderTrials:
     def _is_alike_in(self, low: int, high: int, actions: Sequence[_Action], sources: dict[int, Any]) -> bool:
         low -= low % _ALIGN
         size = high - low + (low - high) % _ALIGN
-        # What neither writes stays as it was; what only one of them writes differs from one of two fillings.
+        # Bytes that neither writes do not change; bytes that only one of them writes differ for one of two fillings.
         for filling in (0x55, 0xAA):
             by_loader, by_boxes = (
                 torch.full((size,), filling, dtype=torch.uint8, device=self._engine.device) for _ in range(2)
@@ -194,7 +194,7 @@ class LoaderTrials:
 
 
 def _clusters(actions: Sequence[_Action]) -> Iterator[tuple[int, int, list[_Action]]]:
-    """(first byte, end, actions) of parts of a tensor that no action reaches across.
+    """Returns (first byte, end, actions) for parts of a tensor such that no action crosses a part's end.
 
     Actions keep their order, because later writes of a loader replace earlier ones.
     """

@@ -1,4 +1,4 @@
-"""Regions of host memory that are mapped, what is in them, and the copies out of them that are prepared."""
+"""Mapped regions of host memory, their contents, and prepared copies from them."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 
 
 class MappedLayout:
-    """One layout. Page-locking its regions takes long, so it is done here and not in a pull.
+    """One layout. Page-locking its regions is slow, so it happens here and not during a pull.
 
     Raises:
-        CheckpointEngineError: `CE_SHM_FAILED`, `CE_DEVICE_FAILED`. Nothing is mapped then.
+        CheckpointEngineError: `CE_SHM_FAILED`, `CE_DEVICE_FAILED`. In these cases nothing is mapped.
     """
 
     def __init__(self, regions: Iterable[RegionName], places: Places, device: Any) -> None:
@@ -30,7 +30,7 @@ class MappedLayout:
         self.regions: dict[int, MappedRegion] = {}
         self._copier = copier_for(device)
         self._table: PullTable | None = None
-        #: There are places for all that is needed.
+        #: Whether there are places for all needed bytes.
         self._is_whole = False
         opened = self._maps.open(regions)
         try:
@@ -42,18 +42,18 @@ class MappedLayout:
             raise
 
     def prepare(self, recording: Recording | None) -> None:
-        """Builds the table of copies, where the recording is proved and there is none yet."""
+        """Builds the table of copies if the recording is proved and there is no table yet."""
         if self._table is not None or recording is None or not recording.proved:
             return
         needs = recording.needs()
-        # What streams from files, or is on other hosts, is in no layout: it comes through a ring.
+        # Data that streams from files or comes from other hosts is not in a layout: it passes through a ring.
         self._is_whole = bool(np.isin(needs.tensor, self.places.tensor).all())
         self._table = PullTable(recording, self.places if self._is_whole else None, self.regions, self._device)
 
     def pull(self, places: Places | None) -> int:
         """Copies what the engine needs of the layout, or of these places. Returns the bytes."""
         if self._table is None:
-            raise ValueError("Nothing is prepared to be pulled")
+            raise ValueError("No copies are prepared")
         if places is None and not self._is_whole:
             places = self.places
         return self._table.execute(places)
@@ -65,7 +65,7 @@ class MappedLayout:
             table.close()
 
     def close(self) -> None:
-        """Ends page-locking, and unmaps. Idempotent."""
+        """Ends page-locking, and unmaps the regions. Idempotent."""
         self.close_table()
         regions, self.regions = self.regions, {}
         for region in regions.values():

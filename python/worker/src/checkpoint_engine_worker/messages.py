@@ -1,4 +1,4 @@
-"""What a parameter server says, checked before anything believes it. `worker-protocol.ts` describes the messages."""
+"""Checks the messages of a parameter server before they are used. `worker-protocol.ts` describes them."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from checkpoint_engine_worker.weight_version import is_weight_version
 Fields = dict[str, Any]
 
 _MAX_COUNT = 2**53 - 1
-#: Codes that tell what is wrong with this worker rather than with the update: they are passed on as they are.
+#: Codes for problems of this worker rather than of the update: they are passed on unchanged.
 _OWN_CODES = frozenset({"CE_TOKEN_REFUSED", "CE_WORKER_PROTOCOL"})
 
 
 @dataclass(frozen=True)
 class Welcome:
-    """The key was right: what comes, and where."""
+    """The key is correct: announces what follows, and the buffer."""
 
     checkpoint: str
     update_id: str
@@ -33,7 +33,7 @@ class Welcome:
 
 @dataclass(frozen=True)
 class TensorPlace:
-    """A tensor that lies in the shared buffer."""
+    """A tensor in the shared buffer."""
 
     name: str
     #: As safetensors spells it.
@@ -46,14 +46,14 @@ class TensorPlace:
 
 @dataclass(frozen=True)
 class Bucket:
-    """Tensors that lie in the shared buffer until the bucket is acknowledged."""
+    """Tensors in the shared buffer, valid until the bucket is acknowledged."""
 
     index: int
     tensors: tuple[TensorPlace, ...]
 
 
 def message_type(message: Any) -> str:
-    """The type of a message.
+    """Returns the type of a message.
 
     Raises:
         CheckpointEngineError: `CE_WORKER_PROTOCOL`: the value is not a message.
@@ -65,7 +65,7 @@ def message_type(message: Any) -> str:
 
 
 def read_welcome(message: Fields) -> Welcome:
-    """Raises `CheckpointEngineError` (`CE_WORKER_PROTOCOL`) where a field is missing or of another kind."""
+    """Raises `CheckpointEngineError` (`CE_WORKER_PROTOCOL`) if a field is missing or has another type."""
     if message.get("protocol") != PROTOCOL_VERSION:
         raise server_broke("a welcome of another protocol", message.get("protocol"))
     stays = message.get("bufferStays")
@@ -97,7 +97,7 @@ def read_welcome(message: Fields) -> Welcome:
 
 
 def read_bucket(message: Fields, buffer_bytes: int) -> Bucket:
-    """Raises `CheckpointEngineError` (`CE_WORKER_PROTOCOL`) where a tensor does not lie in the buffer."""
+    """Raises `CheckpointEngineError` (`CE_WORKER_PROTOCOL`) if a tensor is outside of the buffer."""
     index, columns = message.get("index"), message.get("tensors")
     if not _is_count(index) or not isinstance(columns, dict):
         raise _malformed("bucket")
@@ -124,10 +124,10 @@ def read_bucket(message: Fields, buffer_bytes: int) -> Bucket:
 
 
 def read_confirm(message: Fields) -> str:
-    """The version of the weights.
+    """Returns the version of the weights.
 
     Raises:
-        CheckpointEngineError: `CE_WORKER_PROTOCOL`: it cannot name one.
+        CheckpointEngineError: `CE_WORKER_PROTOCOL`: it is not a valid version.
     """
     version = message.get("version")
     if not is_weight_version(version):
@@ -136,19 +136,19 @@ def read_confirm(message: Fields) -> str:
 
 
 def read_abort(message: Fields) -> CheckpointEngineError:
-    """The error that the server ended the update with."""
+    """Returns the error with which the server ended the update."""
     reported = message.get("error")
     fields = reported if isinstance(reported, dict) else {}
     code, detail = _text(fields.get("code"), "CE_INTERNAL"), fields.get("detail")
-    what = _text(fields.get("message"), "it did not say why")
-    hint = _text(fields.get("hint"), "Look at the parameter server's log")
+    what = _text(fields.get("message"), "it gave no reason")
+    hint = _text(fields.get("hint"), "Check the log of the parameter server")
     cause = CheckpointEngineError(code, what, hint, detail=detail if isinstance(detail, str) else None)
     if code in _OWN_CODES:
         return cause
     error = CheckpointEngineError(
         "CE_REMOTE_FAILED",
         f"The parameter server ended the update: {what}",
-        "Run the update again once the cause is mended; the weights here are partly old and partly new until then",
+        "Fix the cause and run the update again; until then the weights are partly old and partly new",
         detail=cause.detail,
     )
     error.__cause__ = cause
@@ -156,21 +156,21 @@ def read_abort(message: Fields) -> CheckpointEngineError:
 
 
 def server_broke(what: str, spoken: object = PROTOCOL_VERSION) -> CheckpointEngineError:
-    """The server does not follow the protocol."""
-    version = spoken if isinstance(spoken, int) else "none that it named"
+    """Creates the error for a server that violates the protocol."""
+    version = spoken if isinstance(spoken, int) else "an unknown one"
     return CheckpointEngineError(
         "CE_WORKER_PROTOCOL",
-        f"The parameter server sent {what}; this worker speaks protocol {PROTOCOL_VERSION}, the server {version}",
-        "Install releases of checkpoint-engine-worker and of the npm packages that speak the same protocol",
+        f"The parameter server sent {what}; this worker uses protocol {PROTOCOL_VERSION}, the server {version}",
+        "Install releases of checkpoint-engine-worker and of the npm packages that use the same protocol",
     )
 
 
 def _malformed(kind: str) -> CheckpointEngineError:
-    return server_broke(f'a message "{kind[:40]}" that protocol {PROTOCOL_VERSION} does not have in this form')
+    return server_broke(f'a message "{kind[:40]}" that is invalid in protocol {PROTOCOL_VERSION}')
 
 
 def unexpected(kind: str) -> CheckpointEngineError:
-    """A message that the state of the session does not allow."""
+    """Creates the error for a message that the state of the session does not allow."""
     return server_broke(f'"{kind[:40]}" out of order')
 
 

@@ -1,11 +1,11 @@
-"""What a module holds, to put it back after a loader ran on tensors without bytes. Imports no torch itself."""
+"""Saves the state of a module and restores it after a loader ran on tensors without bytes. Does not import torch."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import Any
 
-#: Containers with more entries than this, or deeper ones, are not looked into.
+#: Containers with more entries, or deeper ones, are not searched.
 _MAX_ENTRIES, _MAX_DEPTH = 4096, 3
 
 
@@ -26,7 +26,7 @@ class ModuleState:
         self._containers = list(_containers(self._attributes))
 
     def restore(self) -> list[str]:
-        """Puts everything back. Returns the paths of parameters and buffers that had been replaced."""
+        """Restores everything. Returns the paths of parameters and buffers that had been replaced."""
         replaced = set()
         for tensor, data, memory in self._data:
             if _memory(tensor) != memory:
@@ -50,7 +50,7 @@ class ModuleState:
 
 
 def _memory(tensor: Any) -> tuple[Any, ...]:
-    """What tells whether a tensor was given other memory."""
+    """Returns a value that changes if a tensor gets other memory."""
     try:
         address = tensor.untyped_storage()._cdata if tensor.is_meta else tensor.data_ptr()
         return (type(tensor.data), tensor.is_meta, address, tuple(tensor.shape), tensor.dtype)

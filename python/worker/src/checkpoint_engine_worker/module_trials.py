@@ -1,4 +1,4 @@
-"""Runs an engine's loader and its processing on trial for groups of modules, and notes which fail. Imports torch.
+"""Runs trials of an engine's loader and processing for groups of modules, and records which fail. Imports torch.
 
 Nothing is written to the engine.
 """
@@ -19,19 +19,19 @@ from checkpoint_engine_worker.tensor_map import TensorMap, span_of
 
 _LOG = logging.getLogger(__name__)
 
-#: Bytes of tensors that go into one call of the loader: its writes are kept until the call is over.
+#: Bytes of tensors in one call of the loader, whose writes are kept until the call returns.
 _CALL_BYTES = 64 << 20
 
-#: The reason of a module whose loader writes other bytes than were recorded.
-DIFFERS = "its loader writes other bytes than the recorder has noted"
-#: The reason of a module that the engine's hooks refresh, after all others.
+#: The reason of a module whose loader writes other bytes than recorded.
+DIFFERS = "its loader writes other bytes than recorded"
+#: The reason of a module that the engine's hooks refresh after all others.
 LATER = "the engine processes it at the end of a load"
-#: The reason of a module that holds a part of the memory of another.
+#: The reason of a module that shares a part of the memory of another.
 SHARES = "it shares a part of its memory with another module"
 
 
 class Values(Protocol):
-    """Gives the tensors of a trial."""
+    """Returns the tensors of a trial."""
 
     def tensor(self, index: int, meta: TensorMeta) -> Any: ...
 
@@ -54,17 +54,17 @@ class ModuleTrials:
         }
 
     def load(self, wanted: Sequence[tuple[Group, Sequence[int]]], values: Values) -> None:
-        """Runs the loader on these tensors of groups, and compares what it would write with what was recorded."""
+        """Runs the loader on these tensors of groups, and compares its writes with the recording."""
         group_of = {tensor: group.number for group, tensors in wanted for tensor in tensors}
         for call in _calls(self._recording, wanted):
             self._load(call, group_of, values)
 
     def process(self, groups: Sequence[Group], fills: Sequence[Callable[[int, Any], Any]]) -> None:
-        """Runs the engine's processing on scratch memory in the form of each module.
+        """Runs the engine's processing on scratch memory with the layout of each module.
 
         Args:
-            groups: Those that have failed are left out.
-            fills: Each gives the bytes of a tensor, by its number in the recording and by a tensor of its form.
+            groups: The groups; those that have failed are skipped.
+            fills: Each returns the bytes of a tensor, from its number in the recording and a tensor of the same form.
         """
         for group in groups:
             for path in group.modules:
@@ -87,7 +87,7 @@ class ModuleTrials:
                 self._load([i for i in call if group_of[i] == group], group_of, values)
             return
         for owner in differing:
-            # A write to what was not recorded may come from any tensor of the call.
+            # A write to an unrecorded destination may come from any tensor of the call.
             for group in [int(self._owner_groups[owner])] if owner >= 0 else groups:
                 self._fail(group, DIFFERS)
 
@@ -110,7 +110,7 @@ class ModuleTrials:
             return f"its processing fails on trial: {type(error).__name__}: {error}"[:200]
 
     def _written(self, group: Group, module: Any) -> dict[str, int] | None:
-        """The module's tensors that the loader writes, by name; None where only a part of one is written."""
+        """Returns the module's tensors that the loader writes, by name; None if it writes only a part of one."""
         owners = {self._recording.owners[owner].path: owner for owner in group.owners}
         found = {}
         for table in (module._parameters, module._buffers):
@@ -129,7 +129,7 @@ class ModuleTrials:
 
 
 def _calls(recording: Recording, wanted: Sequence[tuple[Group, Sequence[int]]]) -> Iterator[list[int]]:
-    """Lists of tensors for one call each. What has the same parent module in the checkpoint stays together."""
+    """Returns lists of tensors for one call each. Tensors with the same parent module stay together."""
     call: list[int] = []
     size = 0
     for _, tensors in wanted:

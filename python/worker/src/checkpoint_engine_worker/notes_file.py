@@ -1,8 +1,8 @@
 """The bytes of a file that holds the notes of one recording. Imports torch only through `torch_module`.
 
-A line that names the format and its version, a digest of all that follows, then JSON and the columns of the boxes. A
-file is used only if it is whole and fits the tensors of the checkpoint and of the engine: no box ends outside of them.
-The tensors of the engine are numbered by their paths, because their order in memory is another in each process.
+The file has a line with the format and its version, a digest of the rest, JSON, and the columns of the boxes. A file is
+used only if it is complete and fits the tensors of the checkpoint and of the engine: no box ends outside of them. The
+tensors of the engine are numbered by their paths, because their order in memory differs between processes.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from checkpoint_engine_worker.recording import (
 )
 from checkpoint_engine_worker.torch_module import torch_module
 
-#: Another format has another version: a file of one is never read as the other.
+#: Version of the format: files of other versions are never read.
 FORMAT = 1
 
 _MAGIC = b"checkpoint-engine recording %d\n" % FORMAT
@@ -44,7 +44,7 @@ _MOST_BYTES = 4 << 30
 
 
 def owners_digest(owners: Sequence[OwnerInfo]) -> str:
-    """A digest of the tensors that the loader can write to."""
+    """Returns a digest of the tensors that the loader can write to."""
     digest = hashlib.sha256()
     for owner in sorted(owners, key=_path_of):
         fields = (owner.path, owner.module, owner.module_class, str(owner.size_bytes), *owner.shared_with)
@@ -53,7 +53,7 @@ def owners_digest(owners: Sequence[OwnerInfo]) -> str:
 
 
 def encode_notes(notes: Notes, key: str, owners: Sequence[OwnerInfo]) -> bytes:
-    """The file of these notes. `key` identifies the recording."""
+    """Encodes these notes. `key` identifies the recording."""
     order = _by_path(owners)
     position = np.empty(len(owners), dtype=np.int64)
     position[order] = np.arange(len(owners))
@@ -68,24 +68,24 @@ def encode_notes(notes: Notes, key: str, owners: Sequence[OwnerInfo]) -> bytes:
         "links": [list(link) for link in filed.links],
     }
     head = json.dumps(fields, separators=(",", ":")).encode()
-    # Columns compress far better than rows: most of them hardly change.
+    # Columns compress far better than rows, because most of them hardly change.
     columns = np.ascontiguousarray(filed.boxes.T).astype("<i8").tobytes()
     body = len(head).to_bytes(8, "little") + head + zlib.compress(columns, 1)
     return _MAGIC + hashlib.sha256(body).digest() + body
 
 
 def decode_notes(data: bytes, key: str, owners: Sequence[OwnerInfo], tensors: Sequence[TensorMeta]) -> Notes:
-    """The notes in a file.
+    """Decodes the notes of a file.
 
     Raises:
-        ValueError: The file is damaged, is of another recording, or does not fit the tensors. The text says which.
+        ValueError: The file is damaged, belongs to another recording, or does not fit the tensors. The text says which.
     """
     start = len(_MAGIC) + _DIGEST_BYTES
     if not data.startswith(_MAGIC):
         raise ValueError(f"it is not a recording of format {FORMAT}")
     body = memoryview(data)[start:]
     if hashlib.sha256(body).digest() != data[len(_MAGIC) : start]:
-        raise ValueError("it is damaged: its digest is another")
+        raise ValueError("it is damaged: its digest differs")
     head_bytes = int.from_bytes(body[:8], "little")
     try:
         fields = json.loads(bytes(body[8 : 8 + head_bytes]))
@@ -100,7 +100,7 @@ def decode_notes(data: bytes, key: str, owners: Sequence[OwnerInfo], tensors: Se
 
 
 def _renumbered(notes: Notes, numbers: Int64s) -> Notes:
-    """The notes with other numbers for the engine's tensors: `numbers[old]` is the new one."""
+    """Renumbers the engine's tensors in notes: `numbers[old]` is the new number."""
     boxes = notes.boxes.copy()
     if len(boxes):
         boxes[:, OWNER] = numbers[boxes[:, OWNER]]
@@ -114,7 +114,7 @@ def _renumbered(notes: Notes, numbers: Int64s) -> Notes:
 
 
 def _by_path(owners: Sequence[OwnerInfo]) -> Int64s:
-    """The positions of the owners in the order of their paths."""
+    """Returns the positions of the owners in the order of their paths."""
     return np.array(sorted(range(len(owners)), key=lambda i: owners[i].path), dtype=np.int64)
 
 
@@ -127,7 +127,7 @@ def _notes(fields: dict[str, Any], packed: bytes) -> Notes:
     unpack = zlib.decompressobj()
     columns = unpack.decompress(packed, min(size, _MOST_BYTES) + 1)
     if len(columns) != size:
-        raise ValueError("it is damaged: its boxes have another size")
+        raise ValueError("it is damaged: its boxes have a wrong size")
     boxes = np.frombuffer(columns, dtype="<i8").reshape(len(COLUMNS), -1).T.astype(np.int64)
     return Notes(
         np.ascontiguousarray(boxes),
@@ -147,7 +147,7 @@ def _check(notes: Notes, owners: Sequence[OwnerInfo], tensors: Sequence[TensorMe
             raise ValueError("a box names a tensor that does not exist")
     if len(boxes):
         if bool((boxes[:, [ROWS, ROW_BYTES]] < 1).any()) or bool((boxes[:, SOURCE:] < 0).any()):
-            raise ValueError("a box has a size that cannot be")
+            raise ValueError("a box has an invalid size")
         _check_ends(boxes, SOURCE, SOURCE_PITCH, tensor_bytes[boxes[:, TENSOR]])
         _check_ends(boxes, DESTINATION, DESTINATION_PITCH, owner_bytes[boxes[:, OWNER]])
     named = [*notes.links, *((cast.tensor, cast.owner) for cast in notes.casts)]
@@ -162,7 +162,7 @@ def _check(notes: Notes, owners: Sequence[OwnerInfo], tensors: Sequence[TensorMe
 
 
 def _check_ends(boxes: Int64s, start: int, pitch: int, sizes: Int64s) -> None:
-    # In floating point first: a product of damaged numbers may not fit.
+    # In floating point first, because a product of damaged numbers may overflow.
     span = (boxes[:, ROWS] - 1.0) * boxes[:, pitch] + boxes[:, ROW_BYTES] + boxes[:, start]
     if FILL in boxes[:, TENSOR] or bool((span > sizes).any()):
         raise ValueError("a box ends outside of its tensor")
@@ -170,7 +170,7 @@ def _check_ends(boxes: Int64s, start: int, pitch: int, sizes: Int64s) -> None:
 
 def _end(shape: tuple[int, ...], strides: tuple[int, ...], offset: int) -> int:
     if len(shape) != len(strides) or min((*shape, *strides, offset), default=0) < 0:
-        raise ValueError("a conversion has a shape that cannot be")
+        raise ValueError("a conversion has an invalid shape")
     if 0 in shape:
         return offset
     return offset + sum((size - 1) * stride for size, stride in zip(shape, strides, strict=True)) + 1

@@ -1,4 +1,4 @@
-"""Runs an engine's loader on fakes of some tensors and gets through what it cannot do with them. Imports torch."""
+"""Runs an engine's loader on fakes, and repeats the run without the tensors that it cannot handle. Imports torch."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _NUMBER = re.compile(r"\d+")
 
 
 def pattern_of(name: str) -> str:
-    """The name with its numbers left out: what fails for one layer or expert fails for all."""
+    """Returns the name without its numbers: a failure of one layer or expert applies to all."""
     return _NUMBER.sub("*", name)
 
 
@@ -35,7 +35,7 @@ def observe(
     indices: Sequence[int],
     refused: dict[str, str],
 ) -> list[LoaderTrace]:
-    """Traces of the loader on these tensors. `refused` (pattern to reason) grows by what the loader cannot take."""
+    """Returns traces of the loader on these tensors. Adds patterns that it cannot handle to `refused`, with reasons."""
     for i in indices:
         if torch_dtype(tensors[i].dtype) is None:
             refused.setdefault(pattern_of(tensors[i].name), f"the recorder has no type for {tensors[i].dtype}")
@@ -81,7 +81,7 @@ def _run(engine: Engine, trace: LoaderTrace, tensors: Sequence[TensorMeta], indi
 def _suspects(
     error: Exception, trace: LoaderTrace, tensors: Sequence[TensorMeta], indices: list[int]
 ) -> tuple[int, ...]:
-    """The tensors that the loader was busy with when it failed, as the variables of its frames tell."""
+    """Returns the tensors that the loader processed when it failed, from the variables of its frames."""
     if isinstance(error, ValuesNeededError):
         return trace.last_tensors
     names = {tensors[i].name: i for i in indices}
@@ -108,7 +108,7 @@ def _short(error: Exception) -> str:
 
 
 def _note_kept(trace: LoaderTrace) -> None:
-    """Notes tensors that the loader still holds: as a parameter, an attribute, or for a later call."""
+    """Records tensors that the loader still holds: as a parameter, as an attribute, or for a later call."""
     if not any(ref() is not None for ref, _ in trace.alive):
         return
     gc.collect()
@@ -119,7 +119,7 @@ def _note_kept(trace: LoaderTrace) -> None:
 
 
 def _forget_kept(trace: LoaderTrace) -> None:
-    """Takes tensors without bytes out of whatever holds them: a later call of the loader would meet them."""
+    """Removes tensors without bytes from objects that hold them, because a later call of the loader would find them."""
     if not any(ref() is not None for ref, _ in trace.alive):
         return
     gc.collect()
@@ -147,7 +147,7 @@ def _take_out(holder: Any, value: Any) -> None:
 
 @contextmanager
 def _unchanged(engine: Engine, trace: LoaderTrace) -> Iterator[None]:
-    """Puts back parameters, buffers and attributes that the loader replaced by others, and notes them."""
+    """Restores parameters, buffers and attributes that the loader replaced, and records them."""
     replaced: list[str] = []
     try:
         with kept_as_it_is(engine, replaced):
@@ -161,7 +161,7 @@ def _unchanged(engine: Engine, trace: LoaderTrace) -> Iterator[None]:
 
 @contextmanager
 def kept_as_it_is(engine: Engine, replaced: list[str]) -> Iterator[None]:
-    """Puts back what a loader replaces in the modules of an engine; `replaced` gets the paths of tensors."""
+    """Restores the objects that a loader replaces in the modules of an engine; adds paths of tensors to `replaced`."""
     states = [
         ModuleState(path, module) for name, root in engine.roots for path, module in root.named_modules(prefix=name)
     ]

@@ -1,4 +1,4 @@
-"""What kinds of operations a loader does, and which tensors they read and write. Imports torch."""
+"""Classifies operations of a loader, and finds the tensors that they read and write. Imports torch."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def fakes_in(args: Any, kwargs: Any) -> list[FakeWeight]:
 
 
 def tensors_written(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[Any]:
-    """The tensors that an operation writes to."""
+    """Returns the tensors that an operation writes to."""
     written: list[Any] = []
     for i, argument in enumerate(func._schema.arguments):
         if argument.alias_info is not None and argument.alias_info.is_write:
@@ -64,7 +64,7 @@ def result_of_write(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) ->
 
 
 def on_meta(value: Any) -> Any:
-    """The same arguments with meta tensors for tensors."""
+    """Returns the same arguments with meta tensors in place of tensors."""
     if isinstance(value, FakeWeight):
         return torch.empty_strided(value.outer.shape, value.outer.stride(), dtype=value.dtype, device="meta")
     if isinstance(value, torch.Tensor):

@@ -1,4 +1,4 @@
-"""Settles writes that meet: a kernel keeps no order, so no two boxes of a table may share a byte. No torch."""
+"""Resolves overlapping writes: a kernel keeps no order, so boxes of a table must not share a byte. No torch."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from checkpoint_engine_worker.recording import COPY, DESTINATION, DESTINATION_PI
 #: The tensor of a box that holds a constant.
 FILL = -1
 
-#: An owner that needs a finer map than this is left to the engine.
+#: The engine loads an owner that needs a finer map than this.
 _MAX_CELLS = 1 << 27
 
 
 def settle(boxes: Int64s) -> tuple[Int64s, dict[int, str], dict[int, str]]:
-    """(boxes without constants and without what later copies replace, reasons of tensors, reasons of owners).
+    """Returns (boxes without constants and without replaced copies, reasons of tensors, reasons of owners).
 
-    A copy over a constant or over the very same bytes replaces it. Any other overlap makes tensors and owner opaque.
+    A copy over a constant or over exactly the same bytes replaces it. Any other overlap makes tensors and owner opaque.
     """
     tensors: dict[int, str] = {}
     owners: dict[int, str] = {}
@@ -33,7 +33,7 @@ def settle(boxes: Int64s) -> tuple[Int64s, dict[int, str], dict[int, str]]:
 
 
 def _meeting(boxes: Int64s) -> list[npt.NDArray[np.int64]]:
-    """For each owner whose boxes may share bytes: the rows of all its boxes."""
+    """Returns the rows of all boxes of each owner whose boxes may share bytes."""
     if not len(boxes):
         return []
     ends = boxes[:, DESTINATION] + (boxes[:, ROWS] - 1) * boxes[:, DESTINATION_PITCH] + boxes[:, ROW_BYTES]
@@ -93,7 +93,7 @@ def _settle_owner(
 
 
 def _covers(box: Int64s, other: Int64s) -> bool:
-    """Whether the other box writes the same bytes: the same destination, rows, row bytes and pitch."""
+    """Returns whether the other box writes the same bytes: the same destination, rows, row bytes and pitch."""
     places = [DESTINATION, ROWS, ROW_BYTES]
     return bool((box[places] == other[places]).all()) and (
         int(box[ROWS]) == 1 or int(box[DESTINATION_PITCH]) == int(other[DESTINATION_PITCH])

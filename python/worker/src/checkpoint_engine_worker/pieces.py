@@ -1,4 +1,4 @@
-"""Makes the pieces of a copy table of recorded boxes, by where the bytes of their tensors are. No torch.
+"""Creates the pieces of a copy table from recorded boxes and the places of their tensors. No torch.
 
 A piece is a row of int64: source address, destination address, rows, row bytes, source pitch, destination pitch.
 """
@@ -29,7 +29,7 @@ P_SOURCE, P_DESTINATION, P_ROWS, P_ROW_BYTES, P_SOURCE_PITCH, P_DESTINATION_PITC
 
 @dataclass(frozen=True)
 class Pieces:
-    """`table` has a row a piece; `box` says to which of the boxes given it belongs."""
+    """`table` has one row per piece; `box` has the index of its box."""
 
     table: Int64s
     box: npt.NDArray[np.int64]
@@ -51,7 +51,7 @@ class BoxIndex:
         return len(self.boxes)
 
     def pieces(self, places: Places, regions: Mapping[int, MappedRegion]) -> Pieces:
-        """The pieces of what these places hold of the boxes. Bytes that no box wants are left out."""
+        """Returns the pieces for the parts of boxes in these places. Bytes that no box needs are left out."""
         addresses = place_addresses(places, regions)
         first = np.searchsorted(self.boxes[:, TENSOR], places.tensor, side="left")
         last = np.searchsorted(self.boxes[:, TENSOR], places.tensor, side="right")
@@ -70,7 +70,7 @@ class BoxIndex:
 
 
 def place_addresses(places: Places, regions: Mapping[int, MappedRegion]) -> Int64s:
-    """The address of each place. A place outside its region is refused."""
+    """Returns the address of each place. Refuses a place outside its region."""
     addresses = np.zeros(len(places.tensor), dtype=np.int64)
     for region in np.unique(places.region).tolist():
         mine = places.region == region
@@ -93,7 +93,7 @@ def place_addresses(places: Places, regions: Mapping[int, MappedRegion]) -> Int6
 def _sub_boxes(
     boxes: Int64s, destinations: Int64s, low: Int64s, high: Int64s, base: Int64s
 ) -> tuple[Int64s, npt.NDArray[np.int64]]:
-    """What the bytes low to high of a tensor hold of each box: whole rows, and parts of the rows that they cut."""
+    """Returns the parts of each box in the bytes low to high of a tensor: whole rows, and parts of cut rows."""
     source, rows, row = boxes[:, SOURCE], boxes[:, ROWS], boxes[:, ROW_BYTES]
     pitch, step = boxes[:, SOURCE_PITCH], boxes[:, DESTINATION_PITCH]
     single = rows == 1
@@ -129,10 +129,10 @@ def _sub_boxes(
 
 
 def cut(table: Int64s, cut_bytes: int) -> tuple[Int64s, npt.NDArray[np.int64]]:
-    """(pieces of at most `cut_bytes`, the row that each is a piece of). Rows that follow on each other are joined."""
+    """Returns (pieces of at most `cut_bytes`, the row of each piece). Joins adjacent rows."""
     table = joined_rows(table)
     row, rows = table[:, P_ROW_BYTES], table[:, P_ROWS]
-    # Rows wider than a cut become rows of their own first.
+    # First, rows wider than a cut become separate rows.
     wide = row > cut_bytes
     count = np.where(wide, rows, 1)
     table, parent = _repeated(table, count, np.where(wide, 1, rows))
@@ -155,7 +155,7 @@ def cut(table: Int64s, cut_bytes: int) -> tuple[Int64s, npt.NDArray[np.int64]]:
 
 
 def joined_rows(table: Int64s) -> Int64s:
-    """The same pieces, with rows that follow on each other joined to one row. Single rows have no pitch."""
+    """Returns the same pieces with adjacent rows joined to one row. Single rows have no pitch."""
     table = table.copy()
     row, rows = table[:, P_ROW_BYTES], table[:, P_ROWS]
     joined = (rows > 1) & (table[:, P_SOURCE_PITCH] == row) & (table[:, P_DESTINATION_PITCH] == row)
@@ -167,14 +167,14 @@ def joined_rows(table: Int64s) -> Int64s:
 
 
 def of_all(equal: npt.NDArray[np.bool_], parent: npt.NDArray[np.int64], count: int) -> npt.NDArray[np.bool_]:
-    """For each of `count` rows of a table that was cut, whether all of its pieces are equal."""
+    """Returns for each of `count` rows of a table that was cut whether all of its pieces are equal."""
     found = np.ones(count, dtype=np.bool_)
     found[parent[~equal]] = False
     return found
 
 
 def _repeated(table: Int64s, count: Int64s, rows: Int64s) -> tuple[Int64s, npt.NDArray[np.int64]]:
-    """Each row `count` times, moved by a pitch each time, with `rows` rows each."""
+    """Returns each row `count` times, moved by a pitch each time, with `rows` rows each."""
     index = np.repeat(np.arange(len(table)), count)
     nth = np.arange(len(index)) - np.repeat(np.cumsum(count) - count, count)
     result = table[index]

@@ -1,7 +1,7 @@
-"""Runs an engine's processing after loading on scratch memory of one module, and says what it changes. Imports torch.
+"""Runs an engine's processing after loading on scratch memory of one module, and reports changes. Imports torch.
 
 The module gets scratch memory of the same form in place of its parameters and buffers, which is filled and processed as
-after a load. Then it gets back what it had: tensors, attributes, and the attributes of its helpers.
+after a load. Then its tensors, its attributes and those of its helpers are restored.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from checkpoint_engine_worker.module_state import ModuleState
 from checkpoint_engine_worker.tensor_map import named_tensors, span_bytes, span_of
 from checkpoint_engine_worker.torch_dtypes import as_bytes
 
-#: Gives the bytes for one of a module's tensors, by its name and by a tensor of its form.
+#: Returns the bytes for one of a module's tensors, from its name and a tensor of the same form.
 Fill = Callable[[str, Any], Any]
 
-#: The reason of a module whose tensors come out of the processing as others.
+#: The reason of a module whose tensors the processing changes.
 CHANGES = "the engine changes its values after they are loaded"
 DERIVES = "the engine derives other values from its weights"
 
@@ -33,18 +33,18 @@ def change_of(
     device: Any,
     fills: Sequence[Fill],
 ) -> str | None:
-    """Why the tensors of a module may not be pulled, or None where the engine's processing leaves them alone.
+    """Returns why the tensors of a module must not be pulled, or None if the engine's processing does not change them.
 
     Args:
-        module: Only its own tensors are looked at, not those of modules in it.
+        module: The module. Only its own tensors are checked, not those of its submodules.
         path: Its path in the engine.
         process: The engine's processing of one module.
         written: The names of the tensors that the loader writes.
         device: Where they are.
-        fills: Each gives the bytes of a tensor by its name and form. With two, what the engine derives is found.
+        fills: Each returns the bytes of a tensor by its name and form. Two of them reveal derived values.
     """
     others: list[dict[str, bytes]] = []
-    # The last filling comes twice: what differs then depends on something else.
+    # The last filling runs twice: values that differ then depend on something else.
     for fill in (*fills, fills[-1]) if len(fills) > 1 else fills:
         change, found = _processed(module, path, process, written, device, fill)
         if change is not None or not found:
@@ -67,7 +67,7 @@ def _processed(
     device: Any,
     fill: Fill,
 ) -> tuple[str | None, dict[str, bytes]]:
-    """(why it may not be pulled, the bytes of what the loader does not write)."""
+    """Returns (the reason against a pull, the bytes of the tensors that the loader does not write)."""
     with _restored(module, path):
         filled: dict[str, Any] = {}
         for table in (module._parameters, module._buffers):
@@ -92,7 +92,7 @@ def _processed(
 
 
 def _others(module: Any, filled: Collection[str]) -> dict[str, bytes]:
-    """What the module and its helpers hold beside the tensors that are loaded."""
+    """Returns the state of the module and its helpers, except for the loaded tensors."""
     own = [named for named in named_tensors([("", module)]) if named.module == ""]
     own_storages = {_storage(named.tensor) for named in own}
     found = {named.path: named.tensor for named in own if named.path not in filled}
@@ -108,7 +108,7 @@ def _storage(tensor: Any) -> int:
 
 
 def _like(tensor: Any, device: Any) -> Any:
-    """Memory of the same form, with the class and the attributes of the tensor."""
+    """Returns memory of the same form, with the class and the attributes of the tensor."""
     scratch = torch.empty_strided(tuple(tensor.shape), tuple(tensor.stride()), dtype=tensor.dtype, device=device)
     scratch.__class__ = tensor.__class__
     scratch.__dict__ = dict(tensor.__dict__)
@@ -131,7 +131,7 @@ def _restored(module: Any, path: str) -> Iterator[None]:
 
 
 def _helpers(module: Any) -> Iterator[Any]:
-    """Objects that belong to a module, such as its quantization method, and what these hold."""
+    """Returns objects that belong to a module, such as its quantization method, and their own objects."""
     seen: set[int] = set()
     waiting = [(value, 0) for name, value in vars(module).items() if not name.startswith("_")]
     while waiting:

@@ -1,9 +1,9 @@
-"""Compares what a recording says with the engine's live parameters, right after an ordinary load. Imports torch.
+"""Compares a recording with the engine's live parameters, directly after an ordinary load. Imports torch.
 
     prove(recording, places, regions, device).accept(recording, fingerprint_of(engine, metas))
 
-Only modules whose every copied byte is equal become *direct*. The others are *staged* (the engine changes what it
-loaded) or *opaque* (the recorder could not follow the loader).
+Only modules of which every copied byte is equal become *direct*. The others are *staged* (the engine changes the loaded
+values) or *opaque* (the recorder could not follow the loader).
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from checkpoint_engine_worker.pieces import P_ROW_BYTES, P_ROWS, BoxIndex
 from checkpoint_engine_worker.pull_types import MappedRegion, Places
 from checkpoint_engine_worker.recording import OWNER, ROW_BYTES, ROWS, CastNote, Recording, Verdict
 
-#: Pieces compared at once, so that their table stays small on the device.
+#: Number of pieces compared at once, so that their table stays small on the device.
 _BATCH = 1 << 16
 
 
@@ -35,12 +35,12 @@ class ProofResult:
     compared_bytes: int
 
     def accept(self, recording: Recording, fingerprint: str) -> None:
-        """Hands the verdicts to the recording; `fingerprint` is the engine's of now (`fingerprint_of`)."""
+        """Passes the verdicts to the recording; `fingerprint` is that of the current engine (`fingerprint_of`)."""
         recording.accept(self.verdicts, self.proved_ms, fingerprint)
 
 
 class Proof:
-    """A proof whose bytes come in parts, as from the slots of a ring: each byte once. The engine is only read."""
+    """A proof whose bytes arrive in parts, such as from the slots of a ring. It only reads the engine."""
 
     def __init__(self, recording: Recording, device: Any, *, copier: Copier | None = None) -> None:
         self._recording = recording
@@ -56,7 +56,7 @@ class Proof:
         self._compared_ms = 0.0
 
     def compare(self, places: Places, regions: Mapping[int, MappedRegion]) -> None:
-        """Compares what is at these places, which hold what the engine loaded last. They may be overwritten after."""
+        """Compares the data at these places, which the engine loaded last. They may be overwritten afterwards."""
         started = time.monotonic()
         mapped: dict[int, MappedRegion] = {}
         try:
@@ -75,7 +75,7 @@ class Proof:
         self._compared_ms += (time.monotonic() - started) * 1e3
 
     def result(self, derived: Collection[str] = ()) -> ProofResult:
-        """The verdicts on all that was compared: what was not, or not wholly, stays with the engine."""
+        """Returns the verdicts. The engine loads modules that were not compared completely."""
         missing = self._seen != self._boxes[:, ROWS] * self._boxes[:, ROW_BYTES]
         casts = {cast: self._converted.get(cast) for cast in self._casts}
         verdicts = _verdicts(self._recording, self._boxes, self._equal, missing, casts)
@@ -84,7 +84,7 @@ class Proof:
 
 
 def verdicts_of(recording: Recording) -> list[Verdict]:
-    """The verdicts of a recording whose every copied byte is equal: what is not direct then will never be."""
+    """Returns the verdicts for the case that every copied byte is equal: other modules can never be direct."""
     in_use = np.array([live is not None for live in recording.live], dtype=np.bool_)
     boxes = recording.boxes[np.flatnonzero(in_use[recording.boxes[:, OWNER]])]
     none, all_of_them = np.zeros(len(boxes), dtype=np.bool_), np.ones(len(boxes), dtype=np.bool_)
@@ -100,10 +100,11 @@ def prove(
     derived: Collection[str] = (),
     copier: Copier | None = None,
 ) -> ProofResult:
-    """Proves the recording at once. The regions hold exactly what the engine loaded last; the engine is only read.
+    """Proves the recording at once. The regions must have exactly the data that the engine loaded last.
 
-    `derived` are modules that hold values which the engine computes from weights (`derived.changed_modules`). They are
-    left to the engine, which computes them again; where they load nothing, what is around them is.
+    This only reads the engine. `derived` are modules with values that the engine computes from weights
+    (`derived.changed_modules`). The engine loads them and computes the values again; if they load nothing, the engine
+    loads the modules around them.
     """
     proof = Proof(recording, device, copier=copier)
     proof.compare(places, regions)
@@ -143,11 +144,13 @@ def _verdicts(
 
     for owner, reason in recording.owner_reasons.items():
         lower([owner], "opaque", reason)
-    lower(np.unique(boxes[missing, OWNER]).tolist(), "opaque", "its bytes were not at hand for the proof")
-    lower([c.owner for c, same in casts.items() if same is None], "opaque", "its bytes were not at hand for the proof")
+    lower(np.unique(boxes[missing, OWNER]).tolist(), "opaque", "its bytes were not available for the proof")
+    lower(
+        [c.owner for c, same in casts.items() if same is None], "opaque", "its bytes were not available for the proof"
+    )
     written = {*np.unique(recording.boxes[:, OWNER]).tolist(), *(cast.owner for cast in recording.casts)}
     gone = [owner for owner in written if recording.live[owner] is None]
-    lower(gone, "staged", "the engine keeps it in another form than it is loaded in")
+    lower(gone, "staged", "the engine keeps it in another form than the loaded one")
     for owner, reason in recording.transformed.items():
         lower([owner], "staged", reason)
     unequal = [*np.unique(boxes[~equal, OWNER]).tolist(), *(c.owner for c, same in casts.items() if same is False)]

@@ -1,4 +1,4 @@
-"""Columns of numbers as they travel: little-endian, u32 for indexes and ids, u64 for bytes. Checked before use."""
+"""Columns of numbers in messages: little-endian, u32 for indexes and ids, u64 for bytes. Checked before use."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _LONGEST_REASONS = 64 * 1024
 
 
 def decode_places(columns: Sequence[Mapping[str, Any]]) -> Places:
-    """The places of all parts.
+    """Returns the places of all parts.
 
     Raises:
         ValueError: A column is missing, ends within a number, or has another length.
@@ -42,9 +42,9 @@ def check_places(places: Places, sizes_bytes: Int64s, regions: Mapping[int, int]
     """Checks that places are inside tensors and regions that exist, in order and without overlap.
 
     Args:
-        places: What a server sent.
-        sizes_bytes: Of the tensors, by index.
-        regions: Bytes of each region by its id.
+        places: The places from a server.
+        sizes_bytes: Sizes of the tensors, by index.
+        regions: Size of each region by its id, in bytes.
 
     Raises:
         ValueError: They are not.
@@ -70,7 +70,7 @@ def check_places(places: Places, sizes_bytes: Int64s, regions: Mapping[int, int]
 
 
 def decode_windows(columns: Mapping[str, Any], sizes_bytes: Int64s) -> Windows:
-    """Windows of tensors, in order inside tensors that exist.
+    """Returns windows of tensors, in order inside tensors that exist.
 
     Raises:
         ValueError: They are not, or a column is missing or has another length.
@@ -90,7 +90,7 @@ def decode_windows(columns: Mapping[str, Any], sizes_bytes: Int64s) -> Windows:
 
 
 def needs_messages(needs: Needs, summary: Summary) -> Iterator[dict[str, Any]]:
-    """The parts that tell what a worker keeps. Indexes of `rest` and the summary are in the last ones."""
+    """Returns the parts of a worker's needs. Indexes of `rest` and the summary are in the last ones."""
     boxes = PART_BYTES // _BOX_BYTES
     indexes = PART_BYTES // 4
     box_parts = -(-len(needs.tensor) // boxes)
@@ -116,7 +116,7 @@ def needs_messages(needs: Needs, summary: Summary) -> Iterator[dict[str, Any]]:
 
 
 def summary_fields(summary: Summary) -> dict[str, Any]:
-    """A summary as it travels: its reasons are lines of a module's name, a tab, and why it is not direct."""
+    """Returns a summary in the form of messages: a reason is a line of a module's name, a tab, and the reason."""
     lines = [f"{_line(name)}\t{_line(reason)}" for name, reason in summary.reasons[:100]]
     return {
         "modules": summary.modules,
@@ -143,7 +143,7 @@ def _u32(part: Mapping[str, Any], name: str) -> npt.NDArray[uint32]:
 def _u64(part: Mapping[str, Any], name: str) -> Int64s:
     values = np.frombuffer(_bytes(part, name, 8), dtype="<u8")
     if len(values) and int(values.max()) >= _LIMIT:
-        raise ValueError(f"a number of {int(values.max())}, wanted less than 2^53")
+        raise ValueError(f"a number of {int(values.max())}, expected less than 2^53")
     return values.astype(np.int64)
 
 
@@ -152,5 +152,5 @@ def _bytes(part: Mapping[str, Any], name: str, item_bytes: int) -> bytes:
     if not isinstance(value, bytes):
         raise ValueError(f'no column "{name}"')
     if len(value) % item_bytes != 0:
-        raise ValueError(f"a column of {len(value)} bytes, wanted a multiple of {item_bytes}")
+        raise ValueError(f"a column of {len(value)} bytes, expected a multiple of {item_bytes}")
     return value

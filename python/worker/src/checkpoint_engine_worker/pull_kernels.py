@@ -1,6 +1,6 @@
 """The Triton kernels that copy and compare the pieces of a table. Imports triton.
 
-A row of a table: source address, destination address, rows, words a row, source pitch, destination pitch, in words.
+A row of a table: source address, destination address, rows, words per row, source pitch, destination pitch, in words.
 Programs take rows in turn, so a few of them fill a PCIe link and leave the device to others.
 """
 
@@ -26,7 +26,7 @@ def copy_kernel(  # type: ignore[no-untyped-def]
     ROWS: tl.constexpr,  # noqa: N803
     WORDS: tl.constexpr,  # noqa: N803
 ) -> None:
-    """Copies. `WORD` is the type of a word; `PAIRS`: numbers are even, and addresses multiples of 16 bytes."""
+    """Copies pieces. `WORD` is the type of a word. `PAIRS`: numbers are even, addresses multiples of 16 bytes."""
     i = tl.program_id(0).to(tl.int64)
     while i < count:
         row = table + i * 6
@@ -103,7 +103,7 @@ def launch_compare(table: Any, unequal: Any, words: WordTable, count: int, progr
 
 
 def _options(words: WordTable, programs: int) -> dict[str, Any]:
-    """What a kernel is compiled for. It must not depend on the number of pieces: each value is a compilation."""
+    """Returns compile-time constants. They must not depend on the number of pieces: each value is a compilation."""
     return {
         "PROGRAMS": programs,
         "WORD": _WORDS[words.word_bytes],

@@ -1,4 +1,4 @@
-"""The part of a session that is about pulling: `worker-pull.ts` describes its messages."""
+"""The part of a session that handles pulling: `worker-pull.ts` describes its messages."""
 
 from __future__ import annotations
 
@@ -57,16 +57,16 @@ class PullSession:
 
     @property
     def is_surveyed(self) -> bool:
-        """The server began with a survey: the session ends with its bye."""
+        """Whether the server began with a survey: the session then ends with its bye."""
         return self._survey is not None
 
     def finish(self) -> None:
-        """Computes again what the engine derives from weights that were pulled."""
+        """Recomputes the values that the engine derives from pulled weights."""
         if self.has_pulled:
             self._puller.refresh()
 
     def watch_load(self) -> None:
-        """Whole tensors are about to be loaded."""
+        """Prepares for a load of whole tensors."""
         if self.is_surveyed:
             self._puller.watch_load()
 
@@ -79,7 +79,7 @@ class PullSession:
             link.send_last({"type": "aborted"})
 
     def _on_report(self, _: dict[str, Any]) -> None:
-        """Says what is known. Regions that another session has mapped stay as they are."""
+        """Reports what is known. Does not change regions that another session has mapped."""
         if self._is_report or self.is_surveyed:
             raise unexpected("report")
         self._is_report = True
@@ -104,7 +104,7 @@ class PullSession:
                 "fingerprint": self._puller.fingerprint,
             }
         )
-        # Metas come in many parts, one right after the other.
+        # Metas arrive in many parts, directly after each other.
         self._session.link.most_unread = 1024
         if known:
             self._send_needs()
@@ -118,7 +118,7 @@ class PullSession:
             return
         tensors = [tensor for part in parts for tensor in _tensors(part)]
         if len(tensors) != survey.get("tensorCount"):
-            raise server_broke(f"metas of {len(tensors)} tensors, and spoke of {survey.get('tensorCount')}")
+            raise server_broke(f"metas of {len(tensors)} tensors, but announced {survey.get('tensorCount')}")
         self._puller.learn(survey["metasDigest"], tensors)
         self._send_needs()
 
@@ -249,7 +249,7 @@ def _region_names(message: dict[str, Any]) -> list[RegionName]:
 
 
 def _unmap_when_closed(link: ServerLink, puller: EnginePuller) -> None:
-    """Keeps the regions until the server hangs up: its memory is then no longer to be relied on."""
+    """Keeps the regions until the server disconnects, after which its memory may change."""
     release = puller.hold()
 
     def watch() -> None:

@@ -1,8 +1,8 @@
-"""Pulls the proved bytes of a recording out of mapped regions, straight into the engine's parameters. Imports torch.
+"""Pulls the proved bytes of a recording from mapped regions directly into the engine's parameters. Imports torch.
 
     table = PullTable(recording, places, regions, device)     # maps, page-locks, compiles: not during an update
-    table.execute()                                           # everything that `places` hold
-    table.execute(slot_places)                                # what lies in a ring slot now
+    table.execute()                                           # everything in `places`
+    table.execute(slot_places)                                # the current content of a ring slot
 
 Bytes of modules that are not direct are never written.
 """
@@ -21,9 +21,9 @@ from checkpoint_engine_worker.recording import ROW_BYTES, ROWS, Recording
 
 
 class PullTable:
-    """The copy table of one recording and one layout. `places` may be None where bytes come through a ring only.
+    """The copy table of one recording and one layout. `places` may be None if all bytes pass through a ring.
 
-    A region must have been mapped by the caller; it stays page-locked until `close`, which is idempotent.
+    The caller must have mapped the regions; they stay page-locked until `close`, which is idempotent.
     """
 
     def __init__(
@@ -57,10 +57,10 @@ class PullTable:
             raise
 
     def execute(self, subset: Places | None = None) -> int:
-        """Pulls what the layout, or the subset, holds of the needed bytes. Returns their number once they are there."""
+        """Pulls the needed bytes in the layout, or in the subset. Returns their number when they have arrived."""
         if subset is None:
             if self._whole is None or self._places is None:
-                raise ValueError("This table has no layout: say which places to pull from")
+                raise ValueError("This table has no layout: pass the places to pull from")
             prepared, size = self._whole
             self._copier.copy(prepared)
             return int(size) + self._casts.pull(self._places, self._registered)

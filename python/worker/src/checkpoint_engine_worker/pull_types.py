@@ -40,7 +40,7 @@ class TensorMeta:
 
 @dataclass(frozen=True)
 class Needs:
-    """What a worker pulls (boxes of tensors), and which tensors it wants whole, through the engine's loader."""
+    """The boxes of tensors that a worker pulls, and the tensors that it needs whole for the engine's loader."""
 
     tensor: npt.NDArray[np.uint32]
     offset: Int64s
@@ -56,7 +56,7 @@ class Needs:
 
 @dataclass(frozen=True)
 class Places:
-    """Where bytes of tensors are: `size` bytes of `tensor` from `tensor_offset` on are at `offset` of `region`."""
+    """Locations of bytes: `size` bytes of `tensor` from `tensor_offset` are at `offset` of `region`."""
 
     tensor: npt.NDArray[np.uint32]
     tensor_offset: Int64s
@@ -65,7 +65,7 @@ class Places:
     offset: Int64s
 
     def sorted(self) -> Places:
-        """The same places by tensor, then by offset in the tensor."""
+        """Returns the same places by tensor, then by offset in the tensor."""
         order = np.lexsort((self.tensor_offset, self.tensor))
         return Places(
             self.tensor[order], self.tensor_offset[order], self.size[order], self.region[order], self.offset[order]
@@ -85,7 +85,7 @@ class Windows:
 class MappedRegion:
     """Memory that the worker can read: `address` is valid for this process and, once registered, for its device.
 
-    `keep` holds whatever keeps the mapping alive.
+    `keep` is an object that keeps the mapping alive.
     """
 
     address: int
@@ -95,7 +95,7 @@ class MappedRegion:
 
 @dataclass(frozen=True)
 class Summary:
-    """What was decided for the modules of an engine, and why."""
+    """The decisions for the modules of an engine, with reasons."""
 
     modules: int
     direct: int

@@ -28,7 +28,7 @@ _REPORT_TIMEOUT_S = 30.0
 
 
 class Receiver:
-    """What a worker keeps between updates: the mapping of the buffer, and what it knows of its weights."""
+    """The state of a worker between updates: the mapping of the buffer, and the state of its weights."""
 
     def __init__(self, device: torch.device, local_rank: int = 0, memory: WeightMemory | None = None) -> None:
         self._device = device
@@ -40,7 +40,7 @@ class Receiver:
         self._discards_seen = 0
 
     def describe(self) -> dict[str, Any]:
-        """Plain data: the package, the protocols that it speaks, and the state of the weights."""
+        """Returns plain data: the package, the protocols that it uses, and the state of the weights."""
         self._notice_discards()
         asleep = self._memory.asleep()
         return {**self._state.describe(), **({"asleep": list(asleep)} if asleep else {})}
@@ -64,7 +64,7 @@ class Receiver:
         report(address, self.describe(), puller, _REPORT_TIMEOUT_S)
 
     def forget_version(self) -> None:
-        """Something else is about to write to the model."""
+        """Tells the receiver that other code is about to write to the model."""
         self._state.forget_version()
 
     def receive(
@@ -80,10 +80,10 @@ class Receiver:
             handles: The addresses of the engine's workers by device UUID.
             target: The model.
             timeout_s: Bounds each wait for the parameter server.
-            puller: Copies straight into the model, where the parameter server offers its memory for that.
+            puller: Copies directly into the model, if the parameter server shares its memory.
 
         Raises:
-            CheckpointEngineError: What ended the update. The parameter server knows it, too.
+            CheckpointEngineError: The error that ended the update. The parameter server receives it as well.
         """
         if not self._turn.acquire(blocking=False):
             raise CheckpointEngineError(
@@ -103,7 +103,7 @@ class Receiver:
             self._state.discarded()
 
     def close(self) -> None:
-        """Unmaps what is kept for the next update. Idempotent."""
+        """Unmaps memory that is kept for the next update. Idempotent."""
         self._buffers.close()
 
     def _receive(

@@ -1,10 +1,10 @@
-"""Records which bytes of a checkpoint an engine keeps, from names, types and shapes alone. Imports torch.
+"""Records which bytes of a checkpoint an engine keeps, from names, types and shapes only. Imports torch.
 
     recording = record(Engine(model.load_weights, [("", model)], "cuda:0", facts), tensors)
 
-runs the engine's loader on tensors without bytes; nothing is written to the engine and no bytes move. Layers that look
-alike are recorded three times and stamped for the others. Nothing of a recording is used before `proof.prove` compared
-it with the live parameters.
+runs the engine's loader on tensors without bytes; it writes nothing to the engine and moves no data. Of similar layers,
+three are recorded and their notes are applied to the others. No part of a recording is used before `proof.prove` has
+compared it with the live parameters.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from checkpoint_engine_worker.tensor_map import TensorMap
 if TYPE_CHECKING:
     from checkpoint_engine_worker.recording_cache import RecordingCache
 
-#: A class of at most this many layers is recorded whole: first, middle and last stand for more.
+#: A class of at most this many layers is recorded completely; of larger ones, the first, middle and last layer.
 _SAMPLES = 3
 
 
@@ -45,10 +45,10 @@ def record(
     stamped: bool = True,
     cache: RecordingCache | None = None,
 ) -> Recording:
-    """Records the engine for these tensors. `metas` is their digest where the caller has one.
+    """Records the engine for these tensors. `metas` is their digest, if the caller has it.
 
-    With `stamped=False` every layer is recorded by itself: for engines whose layers look alike and are not. A `cache`
-    is asked first, and gets what is recorded.
+    With `stamped=False` every layer is recorded separately, for engines whose layers look similar but differ. A `cache`
+    is read first, and receives the recording.
     """
     started = time.monotonic()
     metas = metas or metas_digest(tensors)
@@ -86,7 +86,7 @@ def record(
 
 
 def _settled(notes: Notes, tensors: Sequence[TensorMeta], known: TensorMap) -> Notes:
-    """The notes without overlaps, and with a reason for all that no box tells of."""
+    """Returns the notes without overlaps, and with a reason for everything that has no box."""
     boxes, tensor_reasons, owner_reasons = settle(notes.boxes)
     notes.boxes = boxes
     for mine, found in ((notes.tensor_reasons, tensor_reasons), (notes.owner_reasons, owner_reasons)):
@@ -115,7 +115,7 @@ def _record_all(
     if not stamped:
         return notes
     if not len(notes.boxes) and not notes.casts and len(first) < len(tensors):
-        # A loader that wants all tensors in one call.
+        # A loader that needs all tensors in one call.
         return _record_all(engine, known, tensors, classes, loose, False)
     later: list[int] = []
     stamps = []
@@ -138,7 +138,7 @@ def _samples(layers: LayerClass) -> list[tuple[str, int]]:
 
 
 def _stamped(layers: LayerClass, known: TensorMap, notes: Notes) -> list[Notes] | None:
-    """Notes of the layers that were not recorded; None where the recorded ones differ, or the engine's are others."""
+    """Returns notes of unrecorded layers; None if the recorded ones differ, or the engine's layers differ."""
     samples = _samples(layers)
     if len(samples) == len(layers.members):
         return []
@@ -159,7 +159,7 @@ def _stamped(layers: LayerClass, known: TensorMap, notes: Notes) -> list[Notes] 
 def _notes(
     traces: Iterable[LoaderTrace], tensors: Sequence[TensorMeta], refused: dict[str, str], indices: Sequence[int]
 ) -> Notes:
-    """The notes of traces as boxes. Tensors whose pattern was refused are opaque."""
+    """Returns the notes of traces as boxes. Tensors whose pattern was refused are opaque."""
     notes = Notes(np.zeros((0, len(COLUMNS)), dtype=np.int64))
     rows: list[tuple[int, ...]] = []
     copy = 0
@@ -218,14 +218,14 @@ def _cast(note: CopyNote) -> CastNote:
 
 
 def _limit_casts(notes: Notes, tensors: Sequence[TensorMeta]) -> None:
-    """Leaves conversions to the engine where they are more than a few small tensors."""
+    """Leaves conversions to the engine if they are more than a few small tensors."""
     if sum(tensors[i].size_bytes for i in {cast.tensor for cast in notes.casts}) > MAX_CAST_BYTES:
         for cast in notes.casts:
             notes.owner_reasons.setdefault(cast.owner, "its loader converts more than is kept in host memory")
 
 
 def _explain_replaced(notes: Notes, tensors: Sequence[TensorMeta], known: TensorMap) -> None:
-    """Where the loader replaced a tensor by an unknown one, each tensor of its layer that left no trace may be it."""
+    """If the loader replaced a tensor by an unknown one, each untraced tensor of its layer may be the source."""
     linked = {owner for _, owner in notes.links} | set(notes.boxes[:, OWNER].tolist())
     replaced = [owner for owner, why in notes.owner_reasons.items() if why == REPLACED and owner not in linked]
     if not replaced:
@@ -256,7 +256,7 @@ def _link_siblings(notes: Notes, tensors: Sequence[TensorMeta]) -> None:
             reasons.append((owner, notes.tensor_reasons[i]))
     for owner, reason in reasons:
         notes.owner_reasons.setdefault(owner, reason)
-    # What an opaque tensor's own copies wrote is opaque as well.
+    # The destinations of an opaque tensor's copies are opaque as well.
     for tensor, owner in sorted(pairs):
         if tensor in notes.tensor_reasons:
             notes.owner_reasons.setdefault(owner, notes.tensor_reasons[tensor])

@@ -1,8 +1,8 @@
-"""What a recorder found: which bytes of which checkpoint tensors an engine keeps, where, and what is opaque. No torch.
+"""A recording: which bytes of which tensors an engine keeps, where, and what is opaque. Does not import torch.
 
-A `Recording` is made by `checkpoint_engine_worker.record.record`, proved by `checkpoint_engine_worker.proof.prove`,
-and executed by `checkpoint_engine_worker.pull_table.PullTable`. `needs()` and `summary()` always answer from what is
-proved: before a proof everything is in `rest`.
+`checkpoint_engine_worker.record.record` creates a `Recording`, `checkpoint_engine_worker.proof.prove` proves it, and
+`checkpoint_engine_worker.pull_table.PullTable` executes it. `needs()` and `summary()` depend on the proof: before a
+proof, everything is in `rest`.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from checkpoint_engine_worker.errors import CheckpointEngineError
 from checkpoint_engine_worker.needed_runs import without_contained
 from checkpoint_engine_worker.pull_types import Int64s, Needs, Summary, TensorMeta
 
-#: Columns of a copy table, one row a box. `copy` numbers the copies of the loader; a box belongs to one copy.
+#: Columns of a copy table, one row per box. `copy` numbers the copies of the loader; a box belongs to one copy.
 COLUMNS = (
     "tensor",
     "owner",
@@ -35,7 +35,7 @@ TENSOR, OWNER, COPY, SOURCE, DESTINATION, ROWS, ROW_BYTES, SOURCE_PITCH, DESTINA
 
 @dataclass(frozen=True)
 class CastNote:
-    """A copy that converts: strided views, counted in elements of the types named, which are torch's."""
+    """A copy that converts: strided views, counted in elements of the named torch types."""
 
     tensor: int
     owner: int
@@ -70,7 +70,7 @@ class LiveTensor:
 
 @dataclass(frozen=True)
 class Verdict:
-    """`direct`: its bytes are pulled. `staged`: the engine transforms them. `opaque`: its loader alone knows."""
+    """`direct`: the bytes are pulled. `staged`: the engine transforms them. `opaque`: only the loader knows."""
 
     kind: str
     reason: str = ""
@@ -86,17 +86,17 @@ class Recording:
     casts: Sequence[CastNote]
     tensor_reasons: dict[int, str]
     owner_reasons: dict[int, str]
-    #: Tensors and owners that belong together although no copy joins them.
+    #: Tensors and owners that belong together without a copy between them.
     links: Sequence[tuple[int, int]]
     fingerprint: str
     recorded_ms: float
-    #: The engine's tensors as they are in use, by owner; None where an owner has no tensor of its size there.
+    #: The engine's tensors in use, by owner; None if an owner has no tensor of its size in use.
     live: Sequence[LiveTensor | None] = ()
-    #: Owners that the engine computes with in another form, although they are in use.
+    #: Owners that are in use, but with which the engine computes in another form.
     transformed: Mapping[int, str] = field(default_factory=dict)
-    #: Whether the written tensors that the fingerprint does not cover are still where they were.
+    #: Returns whether written tensors that the fingerprint does not cover are still at the same place.
     in_place: Callable[[], bool] = field(default=lambda: True, repr=False)
-    #: "loader": the engine's loader was run. "cache": it was in an earlier process.
+    #: "loader": the engine's loader ran in this process. "cache": it ran in an earlier process.
     source: str = "loader"
     proved_ms: float = 0.0
     #: Groups of modules that are proved through their kind, and the number of kinds.
@@ -109,19 +109,19 @@ class Recording:
     _groups: tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]] | None = field(default=None, repr=False)
 
     def groups(self) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-        """(group of each owner, group of each tensor or -1): modules that share memory or tensors are one group."""
+        """(group of each owner, group of each tensor or -1). Modules that share memory or tensors are one group."""
         if self._groups is None:
             self._groups = _groups(self)
         return self._groups
 
     def accept(self, verdicts: Iterable[Verdict], proved_ms: float, fingerprint: str) -> None:
-        """Takes over the verdicts of a proof. A proof of another fingerprint is refused, and voids what was proved."""
+        """Applies the verdicts of a proof. Refuses a proof of another fingerprint, which also voids earlier proofs."""
         self.check(fingerprint)
         self.proved_ms = proved_ms
         self._set(list(verdicts))
 
     def check(self, fingerprint: str) -> None:
-        """Refuses, and voids the proof, where the engine is another than the one that was recorded."""
+        """Raises an error and voids the proof if the engine differs from the recorded one."""
         if fingerprint == self.fingerprint and self.in_place():
             return
         self.void()
@@ -132,15 +132,15 @@ class Recording:
         )
 
     def void(self) -> None:
-        """Forgets the proof: nothing is pulled until the next one."""
+        """Drops the proof: nothing is pulled until the next one."""
         self._set(None)
 
     def represent(self, groups: frozenset[int], kinds: int) -> None:
-        """These groups of modules are proved through their kind."""
+        """Marks these groups of modules as proved through their kind."""
         self.represented, self.kinds, self._summary = groups, kinds, None
 
     def lower(self, reasons: Mapping[int, str]) -> None:
-        """These groups of modules go through the engine's loader from now on."""
+        """Sends these groups of modules through the engine's loader from now on."""
         verdicts = list(self.verdicts or ())
         for group, reason in reasons.items():
             verdicts[group] = Verdict("staged", reason)
@@ -157,11 +157,11 @@ class Recording:
         return self.verdicts is not None
 
     def live_addresses(self) -> Int64s:
-        """The address of each owner; 0 where it is not in use in the form in which it is loaded."""
+        """Returns the address of each owner; 0 if it is not in use in its loaded form."""
         return np.array([0 if live is None else live.address for live in self.live], dtype=np.int64)
 
     def direct_boxes(self) -> Int64s:
-        """The boxes that may be pulled: those of direct modules."""
+        """Returns the boxes of direct modules, which may be pulled."""
         direct = self._direct_groups()
         owner_groups, _ = self.groups()
         return self.boxes[direct[owner_groups[self.boxes[:, OWNER]]]] if len(self.boxes) else self.boxes
@@ -172,7 +172,7 @@ class Recording:
         return [cast for cast in self.casts if direct[owner_groups[cast.owner]]]
 
     def needs(self) -> Needs:
-        """What a worker asks its parameter server for. Kept until the verdicts change."""
+        """Returns the needs of the worker. Cached until the verdicts change."""
         if self._needs is None:
             self._needs = self._make_needs()
         return self._needs
@@ -206,7 +206,7 @@ class Recording:
         )
 
     def rest(self) -> npt.NDArray[np.uint32]:
-        """Tensors that must come whole through the loader: all that the engine takes while nothing is proved."""
+        """Returns the tensors that must go whole through the loader: all of them while nothing is proved."""
         if self.verdicts is None:
             return np.arange(len(self.tensors), dtype=np.uint32)
         direct = self._direct_groups()
@@ -216,7 +216,7 @@ class Recording:
         return np.flatnonzero(wanted).astype(np.uint32)
 
     def rest_groups(self) -> list[list[int]]:
-        """The tensors of `rest()`, those of the same modules together: each list goes into one loader call."""
+        """Returns the tensors of `rest()` grouped by modules: each list goes into one loader call."""
         _, tensor_groups = self.groups()
         found: dict[int, list[int]] = {}
         for tensor in self.rest().tolist():
@@ -225,7 +225,7 @@ class Recording:
         return list(found.values())
 
     def summary(self) -> Summary:
-        """Counts of modules, and at most 100 reasons (module, reason). Kept until the verdicts change."""
+        """Returns counts of modules, and at most 100 reasons (module, reason). Cached until the verdicts change."""
         if self._summary is None:
             self._summary = self._make_summary()
         return self._summary

@@ -1,4 +1,4 @@
-"""Recordings on disk: what an engine's loader does with a list of tensors is the same in its next process. No torch.
+"""Recordings on disk: an engine's loader does the same with a list of tensors in its next process. No torch.
 
 Only recordings are kept, never a proof: each process compares with its own live parameters before anything is pulled.
 A file that cannot be used is ignored with a line in the log, and written again.
@@ -23,10 +23,10 @@ if TYPE_CHECKING:
 
 _LOG = logging.getLogger(__name__)
 
-#: Set to 0, it turns the cache off.
+#: The value 0 disables the cache.
 SWITCH = "CHECKPOINT_ENGINE_RECORDINGS"
 
-#: The oldest files beyond these are removed: each rank of each engine and model has one, of a few MiB.
+#: The oldest files beyond these limits are removed: each rank of each engine and model has a file of a few MiB.
 _MOST_FILES = 256
 _MOST_BYTES = 1 << 30
 
@@ -35,19 +35,19 @@ class RecordingCache:
     """A folder of recordings.
 
     Args:
-        folder: Made when the first recording is kept. Files of other users, and files that other users may write, are
-            ignored.
+        folder: Created with the first recording. Files of other users, and files that other users may write to, are
+        ignored.
     """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
     def read(self, key: str, owners: Sequence[OwnerInfo], tensors: Sequence[TensorMeta]) -> Notes | None:
-        """The recording of that key, or None where there is none that can be used.
+        """Returns the recording of a key, or None if there is no usable one.
 
         Args:
             key: The fingerprint of engine and list of tensors.
-            owners: The tensors of the engine as they are now.
+            owners: The current tensors of the engine.
             tensors: The list.
         """
         path = self._path(key)
@@ -66,7 +66,7 @@ class RecordingCache:
         return notes
 
     def keep(self, key: str, notes: Notes, owners: Sequence[OwnerInfo]) -> None:
-        """Writes a recording: whole, or not at all. A folder that cannot be written to is no error."""
+        """Writes a recording completely, or not at all. A folder that cannot be written to is not an error."""
         path = self._path(key)
         try:
             self.folder.mkdir(parents=True, mode=0o700, exist_ok=True)
@@ -93,7 +93,7 @@ class RecordingCache:
 
 
 def user_cache() -> RecordingCache | None:
-    """The cache of this user: `$XDG_CACHE_HOME/checkpoint-engine/recordings-1`; None where it is turned off."""
+    """Returns this user's cache, `$XDG_CACHE_HOME/checkpoint-engine/recordings-1`; None if it is disabled."""
     if os.environ.get(SWITCH) == "0":
         return None
     base = os.environ.get("XDG_CACHE_HOME", "")
@@ -114,7 +114,7 @@ def _read_own(path: Path) -> bytes:
         if found.st_uid != os.geteuid():
             raise ValueError(f"it belongs to user {found.st_uid}")
         if found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
-            raise ValueError("other users may write it")
+            raise ValueError("other users may write to it")
         if found.st_size > _MOST_BYTES:
             raise ValueError(f"it has {found.st_size} bytes")
         return file.read(_MOST_BYTES + 1)

@@ -1,4 +1,4 @@
-"""Host memory that a parameter server shares to be pulled from, mapped read-only and kept from session to session."""
+"""Host memory that a parameter server shares for pulls, mapped read-only and kept between sessions."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ class RegionMaps:
         self._maps: dict[tuple[bytes, int], MappedRegion] = {}
 
     def open(self, regions: Iterable[RegionName]) -> dict[int, MappedRegion]:
-        """Maps regions, by id. Those that are mapped stay so, and others are released.
+        """Maps regions by id. Keeps existing mappings, and releases others.
 
         Raises:
-            CheckpointEngineError: `CE_SHM_FAILED`. Nothing is mapped then.
+            CheckpointEngineError: `CE_SHM_FAILED`. In this case nothing is mapped.
         """
         wanted = list(regions)
         kept = {(handle, size): self._maps.get((handle, size)) for _, handle, size in wanted}
@@ -38,7 +38,7 @@ class RegionMaps:
         return {number: self._maps[handle, size] for number, handle, size in wanted}
 
     def close(self) -> None:
-        """Releases the mappings: each ends with the last that refers to it. Idempotent."""
+        """Releases the mappings: each ends with its last reference. Idempotent."""
         self._maps.clear()
 
 

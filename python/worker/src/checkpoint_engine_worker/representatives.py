@@ -1,20 +1,20 @@
-"""Proves a recording without a load: representatives of each kind of module stand for the others of their kind.
+"""Proves a recording without a load: one module of each kind represents the others.
 
     represent(engine, recording).accept(recording, fingerprint_of(engine, metas))     # nothing is written to the engine
     ... the first pull ...
-    differing_samples(engine, recording)                                              # with the values that were pulled
+    differing_samples(engine, recording)                                              # with the pulled values
 
 An ordinary load takes milliseconds per tensor, which is minutes for a list of 100,000. A module is proved through its
-kind if all of this holds:
+kind if all of these conditions hold:
 
 1. The recorder ran the engine's loader for it, or for a layer of the same form, and its boxes are those of its kind.
-2. The engine's loader ran on real tensors, on all of those of the first module of the kind. It wrote the bytes that the
-   boxes of the recording copy, at the same places, and no others.
-3. The same holds for its own tensors: for all of them, or for eight of each sort where they are more than 64.
-4. The engine's processing ran on scratch memory in the form of this very module, and left what was loaded as it was.
+2. The engine's loader ran on all tensors of the first module of the kind, with real values. It wrote the bytes that the
+boxes of the recording copy, at the same places, and no others.
+3. The same holds for the module's own tensors: for all of them, or for eight of each sort if there are more than 64.
+4. The engine's processing ran on scratch memory with the layout of this module, and did not change the loaded values.
 
-A module that fails in 2 to 4 goes through the engine's loader. If the first module of a kind fails, the others do so,
-too. Imports torch.
+A module that fails in 2 to 4 goes through the engine's loader. If the first module of a kind fails, so do the others.
+Imports torch.
 """
 
 from __future__ import annotations
@@ -39,23 +39,23 @@ from checkpoint_engine_worker.proof import verdicts_of
 from checkpoint_engine_worker.recording import Recording, Verdict
 from checkpoint_engine_worker.trial_values import TrialValues
 
-#: "0": never, "1": always, else for large models.
+#: "0": never, "1": always, otherwise for large models.
 SWITCH = "CHECKPOINT_ENGINE_REPRESENTATIVES"
 
 #: An ordinary load takes milliseconds per tensor.
 _LARGE_TENSORS = 10_000
-#: Modules with at most this many tensors are tried whole.
+#: Modules with at most this many tensors are tried completely.
 _WHOLE_TENSORS = 64
-#: Of a larger one: about as many of each sort. Experts of layers are tensors of three to six sorts.
+#: Number of tensors per sort in trials of larger modules. Experts of layers have three to six sorts of tensors.
 _SAMPLE_TENSORS = 8
 
 #: The reason of a module whose kind failed.
-KIND_DIFFERS = "a module of the same kind differs on trial from what was recorded"
+KIND_DIFFERS = "a module of the same kind differs from the recording on trial"
 
 
 @dataclass(frozen=True)
 class Represented:
-    """What trials have shown: verdicts by group of modules, and which groups are proved through their kind."""
+    """The results of trials: verdicts by group of modules, and the groups that are proved through their kind."""
 
     verdicts: Sequence[Verdict]
     proved_ms: float
@@ -69,7 +69,7 @@ class Represented:
 
 
 def are_wanted(tensors: int) -> bool:
-    """Whether a list of that many tensors is proved by representatives."""
+    """Returns whether representatives prove a list of this many tensors."""
     chosen = os.environ.get(SWITCH)
     return chosen == "1" or (chosen != "0" and tensors >= _LARGE_TENSORS)
 
@@ -77,7 +77,7 @@ def are_wanted(tensors: int) -> bool:
 def represent(
     engine: Engine, recording: Recording, is_refreshed: Callable[[Any], bool] = lambda _: False
 ) -> Represented:
-    """Runs the trials. `is_refreshed` says which modules the engine's hooks refresh after a pull."""
+    """Runs the trials. `is_refreshed` returns whether the engine's hooks refresh a module after a pull."""
     started = time.monotonic()
     verdicts = verdicts_of(recording)
     candidates = [group for group in groups_of(recording) if verdicts[group.number].kind == "direct"]
@@ -107,9 +107,9 @@ def represent(
 
 
 def differing_samples(engine: Engine, recording: Recording) -> dict[int, str]:
-    """Groups that the engine would load otherwise than they were pulled, and why.
+    """Returns the groups that the engine would load with other bytes than were pulled, with reasons.
 
-    The engine's loader and its processing get the values of now: neither may change anything.
+    The engine's loader and its processing get the current values, and neither may change anything.
     """
     verdicts = recording.verdicts or []
     groups = [group for group in groups_of(recording) if verdicts and verdicts[group.number].kind == "direct"]
@@ -129,10 +129,10 @@ def _release_scratch(device: Any) -> None:
 
 
 def check_samples(engine: Engine, recording: Recording) -> None:
-    """Compares what was pulled with the engine's own way. What differs goes through its loader from now on.
+    """Compares pulled values with the engine's own loading. Modules that differ go through its loader from now on.
 
     Raises:
-        CheckpointEngineError: `CE_ENGINE_MISMATCH`: something differs.
+        CheckpointEngineError: `CE_ENGINE_MISMATCH`: a module differs.
     """
     differing = differing_samples(engine, recording)
     if not differing:
@@ -144,14 +144,14 @@ def check_samples(engine: Engine, recording: Recording) -> None:
     recording.lower(differing)
     raise CheckpointEngineError(
         "CE_ENGINE_MISMATCH",
-        f"{len(differing)} modules do not hold what the engine would have loaded, the first is {names[0]}: "
+        f"{len(differing)} modules differ from the engine's own loading, the first is {names[0]}: "
         f"{next(iter(differing.values()))}",
         "Run the update again: these modules go through the engine's loader from now on",
     )
 
 
 def _sample(recording: Recording, group: Group, turn: int) -> tuple[int, ...]:
-    """All tensors of a small group, and some of each sort of a large one: names that differ in numbers are one sort."""
+    """Returns all tensors of a small group, or some of each sort of a large one. Names of a sort differ in numbers."""
     if len(group.tensors) <= _WHOLE_TENSORS:
         return group.tensors
     sorts: dict[str, list[int]] = {}
@@ -163,7 +163,7 @@ def _sample(recording: Recording, group: Group, turn: int) -> tuple[int, ...]:
 
 
 def _spread(members: Sequence[int], start: int) -> list[int]:
-    """The first, the last, and others between them that depend on `start`."""
+    """Returns the first, the last, and others between them that depend on `start`."""
     count = len(members)
     picks = {0, count - 1, *((start + i * count // _SAMPLE_TENSORS) % count for i in range(_SAMPLE_TENSORS - 2))}
     return [members[i] for i in sorted(picks)]

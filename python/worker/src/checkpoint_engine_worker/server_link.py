@@ -1,4 +1,4 @@
-"""The connection with the parameter server: messages in order, and the news of its end."""
+"""The connection with the parameter server: messages in order, and the detection of its end."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from checkpoint_engine_worker.version import PROTOCOL_VERSION
 _LOG = logging.getLogger(__name__)
 
 _CHUNK_BYTES = 256 * 1024
-#: The longest text of an error that is sent, in characters: an error has to fit into a frame.
+#: The longest text of an error that is sent, in characters: an error must fit into a frame.
 _LONGEST_TEXT = 64 * 1024
-#: How long the server may take to hang up after the last message.
+#: Time for the server to disconnect after the last message.
 _LINGER_S = 5.0
 
 
@@ -40,12 +40,12 @@ class ServerLink:
 
     @classmethod
     def connect(cls, address: WorkerAddress, timeout_s: float, offers: dict[str, Any] | None = None) -> ServerLink:
-        """Connects and shows the key.
+        """Connects and sends the key.
 
         Args:
-            address: Where the server waits.
+            address: The server's address.
             timeout_s: Bounds each wait for the server.
-            offers: More fields of the hello: what this worker can do.
+            offers: More fields of the hello: the features of this worker.
 
         Raises:
             CheckpointEngineError: `CE_PEER_UNREACHABLE`.
@@ -68,14 +68,14 @@ class ServerLink:
 
     @property
     def failure(self) -> CheckpointEngineError | None:
-        """What ended the link."""
+        """The error that ended the link."""
         return self._failure
 
     def receive(self) -> dict[str, Any]:
-        """The next message.
+        """Returns the next message.
 
         Raises:
-            CheckpointEngineError: What ended the link: the server's abort, `CE_PEER_LOST`, `CE_TIMEOUT`,
+            CheckpointEngineError: The error that ended the link: the server's abort, `CE_PEER_LOST`, `CE_TIMEOUT`,
                 `CE_WORKER_PROTOCOL`.
         """
         ends_at = time.monotonic() + self._timeout_s
@@ -88,7 +88,7 @@ class ServerLink:
                 raise self._end(_silence(self._timeout_s))
 
     def check(self) -> None:
-        """Takes what has arrived, without waiting, so that an abort or the server's death is seen at once.
+        """Reads received messages without waiting, so that an abort or the server's death is detected at once.
 
         Raises:
             CheckpointEngineError: As `receive`.
@@ -109,7 +109,7 @@ class ServerLink:
         """Sends a message.
 
         Raises:
-            CheckpointEngineError: `CE_PEER_LOST`, `CE_TIMEOUT`, or what ended the link before.
+            CheckpointEngineError: `CE_PEER_LOST`, `CE_TIMEOUT`, or the error that ended the link before.
         """
         if self._failure:
             raise self._failure
@@ -118,19 +118,19 @@ class ServerLink:
         except TimeoutError as error:
             raise self._end(_silence(self._timeout_s)) from error
         except OSError as error:
-            # What the server said last tells more than that it hung up.
+            # The last message of the server explains more than the closed connection.
             self._drain()
             raise self._end(_lost(error)) from error
 
     def send_last(self, message: dict[str, Any]) -> None:
-        """Sends a message on a link that has failed, where the server still listens."""
+        """Sends a message on a link that has failed, if the server still listens."""
         try:
             self._socket.sendall(encode_frame(message))
         except OSError as error:
             _LOG.debug("The last message did not reach the parameter server: %s", error)
 
     def until_closed(self) -> None:
-        """Waits until the server hangs up, for as long as that takes. What it says until then is not heard."""
+        """Waits without a limit until the server disconnects, and ignores its messages."""
         try:
             self._socket.settimeout(None)
             while self._socket.recv(_CHUNK_BYTES):
@@ -139,7 +139,7 @@ class ServerLink:
             _LOG.debug("The connection with the parameter server has ended: %s", error)
 
     def fail(self, error: BaseException) -> CheckpointEngineError:
-        """Ends the link with an error of this side, and tells the server. The first error stays."""
+        """Ends the link with an error of this side, and tells the server. The first error wins."""
         if self._failure:
             return self._failure
         own = as_worker_error(error)
@@ -150,7 +150,7 @@ class ServerLink:
         return self._end(own)
 
     def close(self) -> None:
-        """Hangs up, which tells the server that nothing here reads its memory any more. Idempotent."""
+        """Disconnects, which tells the server that nothing here reads its memory any longer. Idempotent."""
         if not self._is_open:
             return
         self._is_open = False
@@ -163,7 +163,7 @@ class ServerLink:
             self._socket.close()
 
     def _linger(self) -> None:
-        """Reads on until the server hangs up: a close with unread bytes could discard what was sent last."""
+        """Reads until the server disconnects: a close with unread bytes could discard the last sent bytes."""
         ends_at = time.monotonic() + _LINGER_S
         while (left_s := ends_at - time.monotonic()) > 0 and self._is_readable(left_s):
             if not self._socket.recv(_CHUNK_BYTES):
@@ -175,7 +175,7 @@ class ServerLink:
         return bool(poll.poll(timeout_s * 1000))
 
     def _has_said_bye(self) -> bool:
-        """The server's last word lies unread: that it hangs up after it is not its death."""
+        """Returns whether the server's last message is unread: a disconnection after it is not a failure."""
         return bool(self._unread) and self._unread[-1]["type"] == "bye"
 
     def _read(self) -> bytes:
@@ -198,7 +198,7 @@ class ServerLink:
         try:
             self.check()
         except CheckpointEngineError as error:
-            _LOG.debug("The last words of the parameter server: %s", error)
+            _LOG.debug("The last message of the parameter server: %s", error)
 
     def _end(self, error: CheckpointEngineError) -> CheckpointEngineError:
         if self._failure is None:
@@ -208,14 +208,14 @@ class ServerLink:
 
 
 def as_worker_error(error: BaseException) -> CheckpointEngineError:
-    """What the engine's code raised, as the error that ends the update."""
+    """Converts an exception of the engine's code to the error that ends the update."""
     if isinstance(error, CheckpointEngineError):
         return error
     detail = "".join(traceback.format_exception(error))
     wrapped = CheckpointEngineError(
         "CE_WORKER_FAILED",
         f"{type(error).__name__}: {error}"[:2000],
-        "Look at the traceback in detail",
+        "Read the traceback in detail",
         detail=detail,
     )
     wrapped.__cause__ = error
@@ -230,7 +230,7 @@ def _to_wire(error: CheckpointEngineError) -> dict[str, Any]:
         "retryable": False,
     }
     if error.detail is not None:
-        # The end of a traceback says what failed.
+        # The end of a traceback has the exception.
         fields["detail"] = error.detail[-_LONGEST_TEXT:]
     return fields
 
@@ -239,7 +239,7 @@ def _lost(cause: BaseException | None = None) -> CheckpointEngineError:
     error = CheckpointEngineError(
         "CE_PEER_LOST",
         "The parameter server closed its connection during the update",
-        "Look at the parameter server's log for why it died, and run the update again",
+        "Check the log of the parameter server, and run the update again",
     )
     error.__cause__ = cause
     return error
@@ -252,6 +252,6 @@ def _broken(error: ValueError | OSError) -> CheckpointEngineError:
 def _silence(timeout_s: float) -> CheckpointEngineError:
     return CheckpointEngineError(
         "CE_TIMEOUT",
-        f"The parameter server said nothing for {timeout_s:g} s",
-        "Raise the time-out, or look at what the parameter server waits for",
+        f"The parameter server sent nothing for {timeout_s:g} s",
+        "Raise the time-out, or check the log of the parameter server",
     )

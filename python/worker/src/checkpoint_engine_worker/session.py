@@ -39,24 +39,24 @@ DEFAULT_TIMEOUT_S = 300.0
 
 @dataclass(frozen=True)
 class ReceivedUpdate:
-    """What came in."""
+    """The result of a session."""
 
     checkpoint: str
     update_id: str
-    #: The model holds the checkpoint. A session may also only prepare an update.
+    #: Whether the model has the checkpoint. A session may also only prepare an update.
     is_loaded: bool
     buckets: int
     tensors: int
     size_bytes: int
     duration_s: float
-    #: Version of the weights, where the server confirmed that the workers of all ranks have finished.
+    #: Version of the weights, if the server confirmed that the workers of all ranks have finished.
     version: str | None = None
 
 
 class UpdateSession:
-    """Follows the server's messages until the update is over.
+    """Handles the server's messages until the update ends.
 
-    Each type of message has one handler. A strategy that moves bytes in another way adds handlers of its own types and
+    Each type of message has one handler. A strategy that moves data in another way adds handlers of its own types and
     more fields for the hello.
     """
 
@@ -88,12 +88,12 @@ class UpdateSession:
         self._is_link_held = False
         self._names = ("", "")
         self._is_finished = False
-        #: The server confirms the version once the workers of all ranks have finished.
+        #: Whether the server confirms the version after the workers of all ranks have finished.
         self._awaits_confirm = False
         self._version: str | None = None
         self._phase = "greeting"
         self._counts = [0, 0, 0]
-        #: What the worker knew of its weights before the session.
+        #: The state of the worker's weights before the session.
         self.state = state or {}
         self.offers: dict[str, Any] = {"holds": self.state.get("weightVersion", UNKNOWN_VERSION)}
         self.handlers: dict[str, Callable[[dict[str, Any]], None]] = {
@@ -114,15 +114,15 @@ class UpdateSession:
 
     @property
     def is_touched(self) -> bool:
-        """Whether the model was written to: what it holds is unknown until the session has succeeded."""
+        """Whether the model was written to: its weights are unknown until the session has succeeded."""
         return self._is_touched
 
     def run(self) -> ReceivedUpdate:
         """Receives the update.
 
         Raises:
-            CheckpointEngineError: What ended it. The server is told of errors of this side. The model can run and take
-                the next update, but its weights are partly old and partly new if `is_touched`.
+            CheckpointEngineError: The error that ended it. The server receives errors of this side. The model can run
+            and take the next update, but its weights are partly old and partly new if `is_touched`.
         """
         started_at = time.monotonic()
         self._link = ServerLink.connect(self._address, self._timeout_s, self.offers)
@@ -152,19 +152,19 @@ class UpdateSession:
         )
 
     def touch(self) -> None:
-        """The model is about to be written to."""
+        """Marks the model before the first write to it."""
         self._is_touched = True
 
     def count_bytes(self, size_bytes: int) -> None:
-        """Bytes came in beside the buckets."""
+        """Counts bytes that arrived outside of buckets."""
         self._counts[2] += size_bytes
 
     def name_update(self, checkpoint: str, update_id: str) -> None:
-        """What comes in, for reports."""
+        """The checkpoint of the session, for reports."""
         self._names = (checkpoint, update_id)
 
     def check_device(self, uuid: str) -> None:
-        """Raises `CheckpointEngineError` (`CE_ENGINE_MISMATCH`) where the server means another device."""
+        """Raises `CheckpointEngineError` (`CE_ENGINE_MISMATCH`) if the address is for another device."""
         if uuid == self._device_uuid:
             return
         raise CheckpointEngineError(
@@ -174,7 +174,7 @@ class UpdateSession:
         )
 
     def end(self) -> None:
-        """The server has said its last word."""
+        """Ends the session after the server's last message."""
         if self._phase not in ("greeting", "finished") or self._awaits_confirm:
             raise unexpected("bye")
         self._phase = "over"
@@ -225,7 +225,7 @@ class UpdateSession:
 
     def _views(self, bucket: Bucket, buffer: torch.Tensor) -> Iterator[tuple[str, torch.Tensor]]:
         for place in bucket.tensors:
-            # An abort that has arrived ends the loading here: the server is about to take its buffer back.
+            # An abort ends the loading here, because the server is about to free its buffer.
             self.link.check()
             tensor = view_tensor(buffer, place.name, place.dtype, place.shape, place.offset_bytes)
             if tensor.nbytes != place.size_bytes:
@@ -243,7 +243,7 @@ class UpdateSession:
 
     def _on_finish(self, message: dict[str, Any]) -> None:
         is_surveyed = self._pull is not None and self._pull.is_surveyed
-        # Where all bytes were pulled there was no buffer to release.
+        # If all bytes were pulled, there was no buffer to release.
         if self._phase != "released" and not (is_surveyed and self._phase == "greeting"):
             raise unexpected("finish")
         if self._has_begun:
@@ -256,7 +256,7 @@ class UpdateSession:
         self.link.send({"type": "finished"})
 
     def _on_confirm(self, message: dict[str, Any]) -> None:
-        """The workers of all ranks have finished."""
+        """Handles the confirmation that the workers of all ranks have finished."""
         if not self._awaits_confirm:
             raise unexpected("confirm")
         self._version = read_confirm(message)
@@ -271,9 +271,9 @@ class UpdateSession:
             self._buffers.end(buffer, self._welcome, is_sound=is_sound)
 
     def _abandon(self, failure: CheckpointEngineError) -> None:
-        """Leaves the model usable, unmaps the buffer, and only then hangs up."""
+        """Makes the model usable, unmaps the buffer, and then disconnects."""
         try:
-            # A model that has finished loading can run: its memory is the engine's again.
+            # A model that has finished loading can run: the engine owns its memory again.
             if self._is_touched and not self._is_finished:
                 self._target.abort()
         except Exception:

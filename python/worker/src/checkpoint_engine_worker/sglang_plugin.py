@@ -1,7 +1,7 @@
 """The entry point of group `sglang.srt.plugins`: SGLang 0.5.12 and later call it in each of their processes.
 
-`POST /update_weights_from_ipc` stays as it is. Addresses of this package's protocol are received here, all others by
-SGLang's own code. What the worker is and holds is told with `/server_info`.
+`POST /update_weights_from_ipc` does not change. This package handles addresses of its protocol, and SGLang's own code
+handles all others. `/server_info` describes the worker and its weights.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ if TYPE_CHECKING:
 
 _LOG = logging.getLogger(__name__)
 
-#: Where a runner is updated: in newer releases, and in older ones.
+#: The method that updates a runner, in newer and in older releases.
 UPDATES = (
     ("sglang.srt.model_executor.model_runner_components.weight_updater", "WeightUpdater"),
     ("sglang.srt.model_executor.model_runner", "ModelRunner"),
 )
-#: What a scheduler tells of itself.
+#: The method with which a scheduler describes itself.
 STATES = (("sglang.srt.managers.scheduler", "Scheduler"),)
 #: The field of `/server_info`, within each of its internal states.
 FIELD = "checkpoint_engine_worker"
@@ -36,7 +36,7 @@ _receivers: WeakKeyDictionary[Any, Receiver] = WeakKeyDictionary()
 
 
 def register() -> None:
-    """Puts this package's receiver in front of SGLang's."""
+    """Installs this package's receiver in front of SGLang's."""
     from sglang.srt.plugins.hook_registry import HookRegistry, HookType
 
     updated = _first(UPDATES, "update_weights_from_ipc")
@@ -58,7 +58,7 @@ def update_weights_from_ipc(original: Callable[..., Any], owner: Any, recv_req: 
         recv_req: The request; its `zmq_handles` are the addresses by device UUID.
 
     Returns:
-        Whether it went well, and a message.
+        Whether it succeeded, and a message.
     """
     handles = recv_req.zmq_handles
     get_runner = getattr(owner, "get_model_runner", None)
@@ -81,7 +81,7 @@ def update_weights_from_ipc(original: Callable[..., Any], owner: Any, recv_req: 
 
 
 def get_internal_state(original: Callable[..., Any], scheduler: Any, recv_req: Any) -> Any:
-    """Adds what this package is, and the state of each runner's weights."""
+    """Adds a description of this package, and the state of each runner's weights."""
     output = original(scheduler, recv_req)
     state = getattr(output, "internal_state", None)
     if isinstance(state, dict):
@@ -109,7 +109,7 @@ def _device_of(runner: Any) -> Any:
 
 
 def _refusal(owner: Any, model: Any) -> str | None:
-    """Why SGLang itself would refuse an update of this model."""
+    """Returns why SGLang itself would refuse an update of this model."""
     refuse = getattr(owner, "_assert_weight_cache_inactive", None)
     if callable(refuse):
         refuse("update_weights_from_ipc")
@@ -120,7 +120,7 @@ def _refusal(owner: Any, model: Any) -> str | None:
 
 
 def _first(places: tuple[tuple[str, str], ...], method: str) -> str | None:
-    """The first place that this release has, as a dotted path."""
+    """Returns the first of these dotted paths that exists in this release."""
     for module_name, class_name in places:
         try:
             owner = getattr(importlib.import_module(module_name), class_name, None)

@@ -1,4 +1,4 @@
-"""An SGLang runner's model as what receives an update."""
+"""The model of an SGLang runner as the target of an update."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class SglangTarget:
-    """Loads through SGLang's own loaders. A hook that fails, fails the update.
+    """Loads through SGLang's own loaders. A failing hook fails the update.
 
     Args:
         model: The runner's model.
@@ -26,14 +26,14 @@ class SglangTarget:
         self._device = device
 
     def begin(self) -> None:
-        """Undoes what the engine packed in place, where this release of SGLang can."""
+        """Undoes in-place packing, if this release of SGLang supports it."""
         loader = _loader()
         if hasattr(loader, "restore_weights_before_loading"):
             with torch_module().no_grad():
                 loader.restore_weights_before_loading(self._model, self._device)
 
     def load(self, tensors: Iterable[tuple[str, torch.Tensor]]) -> None:
-        """Loads the tensors of one bucket. Some loaders keep a tensor until the one that belongs to it is there."""
+        """Loads the tensors of one bucket. Some loaders keep a tensor until its counterpart arrives."""
         with torch_module().no_grad():
             self._model.load_weights(copies(tensors))
         synchronize(self._device)
@@ -51,7 +51,7 @@ class SglangTarget:
         synchronize(self._device)
 
     def abort(self) -> None:
-        """Processes what is there, so that the model can run."""
+        """Processes the loaded weights, so that the model can run."""
         self.finish()
 
 

@@ -1,4 +1,4 @@
-"""The buffer that a server shares, mapped once and kept from update to update where it stays the same."""
+"""The buffer that a server shares, mapped once and kept between updates while it stays the same."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 _LOG = logging.getLogger(__name__)
 
-#: How long a mapping waits for the next update: it keeps memory alive that the server may have freed.
+#: Time for which a mapping waits for the next update: it keeps memory in use that the server may have freed.
 IDLE_S = 60.0
 
 
@@ -27,7 +27,7 @@ class SharedBuffer:
     def __init__(self, welcome: Welcome, device: torch.device) -> None:
         self._cuda: CudaMemory | None = None
         if welcome.device_kind == "host":
-            # The mapping is released with the last tensor that views it.
+            # The last tensor that views the mapping releases it.
             self._tensor: torch.Tensor | None = host_tensor(map_segment(welcome.handle, welcome.size_bytes))
         elif welcome.device_kind == "cuda":
             self._cuda = CudaMemory(welcome.handle, welcome.size_bytes, device)
@@ -59,7 +59,7 @@ class BufferKeeper:
         self._timer: threading.Timer | None = None
 
     def open(self, welcome: Welcome, device: torch.device) -> SharedBuffer:
-        """Maps the buffer, or takes the mapping that was kept for it."""
+        """Maps the buffer, or uses the mapping that was kept for it."""
         kept = self._take()
         if kept and welcome.buffer_stays and kept[0] == _key(welcome):
             return kept[1]
@@ -68,12 +68,12 @@ class BufferKeeper:
         return SharedBuffer(welcome, device)
 
     def end(self, buffer: SharedBuffer, welcome: Welcome, *, is_sound: bool) -> None:
-        """Ends the use of a buffer: it is kept where the next update comes through it.
+        """Ends the use of a buffer. Keeps the mapping if the next update uses the same buffer.
 
         Args:
-            buffer: What `open` returned.
-            welcome: What it was opened by.
-            is_sound: The server will not be told that the update failed.
+            buffer: The result of `open`.
+            welcome: The argument of `open`.
+            is_sound: The update has not failed so far.
         """
         if not (is_sound and welcome.buffer_stays):
             buffer.close()
@@ -86,7 +86,7 @@ class BufferKeeper:
             self._timer.start()
 
     def close(self) -> None:
-        """Unmaps what is kept. Idempotent."""
+        """Unmaps the kept buffer. Idempotent."""
         kept = self._take()
         if kept:
             try:

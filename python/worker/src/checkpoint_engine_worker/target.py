@@ -1,4 +1,4 @@
-"""What receives the weights: the model inside an engine, behind a few calls."""
+"""The interface of a model that receives weights inside an engine."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ class WeightTarget(Protocol):
         """Takes the tensors of one bucket. When it returns, their bytes may be overwritten."""
 
     def finish(self) -> None:
-        """Makes the new weights the ones that are served."""
+        """Makes the engine serve the new weights."""
 
     def abort(self) -> None:
-        """Leaves the model so that it can run and take the next update. Its weights are partly old, partly new."""
+        """Makes the model able to run and to take the next update. Its weights are partly old, partly new."""
 
 
 class CallbackTarget:
-    """Any engine that has a function which loads a list of named tensors.
+    """Any engine with a function that loads a list of named tensors.
 
     Args:
         load_weights: Called once per bucket.
-        device: Where the model is, to wait for its copies.
+        device: The device of the model, whose copies must end before a call returns.
         post_hook: Called once, when all tensors are loaded.
         keeps_tensors: `load_weights` may keep a tensor beyond its call, so that it gets copies.
     """
@@ -72,13 +72,13 @@ class CallbackTarget:
 
 
 def copies(tensors: Iterable[tuple[str, torch.Tensor]]) -> Iterable[tuple[str, torch.Tensor]]:
-    """The tensors in memory of their own, for loaders that keep them."""
+    """Copies the tensors, for loaders that keep them."""
     for name, tensor in tensors:
         yield name, tensor.clone()
 
 
 def synchronize(device: torch.device) -> None:
-    """Waits for what was queued on a device."""
+    """Waits for the queued work of a device."""
     if device.type == "cuda":
         from checkpoint_engine_worker.torch_module import torch_module
 

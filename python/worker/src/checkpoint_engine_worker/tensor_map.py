@@ -1,4 +1,4 @@
-"""Finds the parameter or buffer that a write goes to by the memory that it touches. Imports torch.
+"""Finds the parameter or buffer of a write by its memory. Imports torch.
 
 Real tensors are found by address, meta tensors by their storage. Tensors that share memory (tied weights, views) have
 one *owner*, the tensor that contains the others.
@@ -19,7 +19,7 @@ _META_BASE = 1 << 60
 
 @dataclass
 class Owner:
-    """A tensor of the engine that a loader can write to. `address` is virtual where the tensor is a meta tensor."""
+    """A tensor of the engine that a loader can write to. `address` is virtual if the tensor is a meta tensor."""
 
     path: str
     module: str
@@ -27,7 +27,7 @@ class Owner:
     tensor: Any
     address: int
     size_bytes: int
-    #: Neither a parameter nor a buffer of its module: an attribute, or in a list or dict of one.
+    #: Whether it is neither a parameter nor a buffer of its module, but an attribute, or in a list or dict of one.
     held: bool = False
     shared_with: list[str] = field(default_factory=list)
 
@@ -42,9 +42,9 @@ class NamedTensor:
 
 
 def named_tensors(roots: Sequence[tuple[str, Any]], *, held: bool = True) -> Iterator[NamedTensor]:
-    """Parameters and buffers, and with `held` tensors in attributes, lists and dicts of modules.
+    """Returns parameters and buffers, and with `held` also tensors in attributes, lists and dicts of modules.
 
-    Caches of requests are left out: no loader writes them, and they change at any time.
+    Caches of requests are left out: no loader writes to them, and they change at any time.
     """
     seen: set[int] = set()
     for root_name, root in roots:
@@ -82,7 +82,7 @@ def _tensors_in(path: str, value: Any, depth: int) -> Iterator[tuple[str, Any]]:
 
 
 def span_of(tensor: Any) -> int:
-    """Bytes from a tensor's first element to the end of its last one."""
+    """Returns the number of bytes from a tensor's first element to the end of its last one."""
     if tensor.numel() == 0:
         return 0
     last = sum((size - 1) * stride for size, stride in zip(tensor.shape, tensor.stride(), strict=True))
@@ -90,13 +90,13 @@ def span_of(tensor: Any) -> int:
 
 
 def span_bytes(tensor: Any) -> Any:
-    """The bytes from a tensor's first element to the end of its last one, as a flat tensor on its memory."""
+    """Returns the bytes from a tensor's first element to the end of its last one, as a flat view."""
     count = span_of(tensor) // tensor.element_size()
     return torch.as_strided(tensor.detach(), (count,), (1,), tensor.storage_offset()).view(torch.uint8)
 
 
 class TensorMap:
-    """The tensors of an engine as they are now."""
+    """The current tensors of an engine."""
 
     def __init__(self, roots: Sequence[tuple[str, Any]]) -> None:
         self._meta: dict[int, int] = {}
@@ -124,11 +124,11 @@ class TensorMap:
         self._live_paths = {owner.path: owner for owner in found}
 
     def tensor_at(self, path: str) -> Owner | None:
-        """The tensor of that path itself, whether it shares its memory or not."""
+        """Returns the tensor of a path, even if it shares its memory with another one."""
         return self._live_paths.get(path)
 
     def find(self, tensor: Any) -> tuple[int, int] | None:
-        """(owner, byte offset in it) of a view, or None where it is not wholly inside a known tensor."""
+        """Returns (owner, byte offset in it) of a view, or None if it is not completely inside a known tensor."""
         address = self._address(tensor)
         if address is None:
             return None
@@ -144,7 +144,7 @@ class TensorMap:
         return None
 
     def touches(self, tensor: Any) -> int | None:
-        """The owner that a view has bytes in common with."""
+        """Returns the owner that overlaps a view."""
         found = self.find(tensor)
         if found is not None:
             return found[0]

@@ -1,4 +1,4 @@
-"""The torch types of the names that safetensors uses, and tensors as bytes. Imports torch."""
+"""Torch types of safetensors names, and tensors as bytes. Imports torch."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from checkpoint_engine_worker.pull_types import DTYPE_BITS
 
 
 def torch_dtype(name: str) -> Any:
-    """The torch type of a safetensors name; None where torch has none whose elements are bytes."""
+    """Returns the torch type of a safetensors name; None if torch has no such type with whole bytes."""
     return getattr(torch, TORCH_NAMES[name], None) if DTYPE_BITS.get(name, 0) >= 8 and name in TORCH_NAMES else None
 
 
 def rows_of(data: Any, offset: int, shape: tuple[int, int], pitch: int) -> Any:
-    """Rows of a flat tensor of bytes: the first begins at `offset`, the others `pitch` bytes after each other."""
+    """Returns rows of a flat tensor of bytes: the first begins at `offset`, the others follow at `pitch` bytes."""
     return torch.as_strided(data, shape, (pitch, 1), data.storage_offset() + offset)
 
 
 def as_bytes(tensor: Any) -> Any:
-    """The values of a tensor as a flat tensor of bytes on its device; a copy where they are not next to each other."""
+    """Returns the values of a tensor as flat bytes on its device; a copy if the tensor is not contiguous."""
     flat = tensor.detach().reshape(-1)
-    if flat.numel() and flat.stride(0) != 1:  # one element may have any stride, and stays as it is in a copy by torch
+    if flat.numel() and flat.stride(0) != 1:  # one element may have any stride, which a copy by torch keeps
         flat = torch.empty(flat.shape, dtype=flat.dtype, device=flat.device).copy_(flat)
     return flat.view(torch.uint8)

@@ -1,4 +1,4 @@
-"""torch, imported when it is first needed: a bare environment can import this package and be told what is missing."""
+"""Imports torch when it is first needed, so that this package can report that torch is missing."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from checkpoint_engine_worker.errors import CheckpointEngineError
 
 @cache
 def torch_module() -> Any:
-    """The module `torch`.
+    """Returns the module `torch`.
 
     Raises:
         CheckpointEngineError: `CE_PACKAGE_NOT_FOUND`.
@@ -21,6 +21,6 @@ def torch_module() -> Any:
         raise CheckpointEngineError(
             "CE_PACKAGE_NOT_FOUND",
             f"torch cannot be imported: {error}",
-            "Install checkpoint-engine-worker into the environment of the inference engine, which brings torch",
+            "Install checkpoint-engine-worker into the environment of the inference engine, which includes torch",
         ) from error
     return torch

@@ -1,6 +1,6 @@
-"""Values for tensors that an engine loads on trial: finite, different from place to place, and hardly any memory.
+"""Values for tensors that an engine loads on trial: finite, different at each position, and with little memory.
 
-Tensors are views of one row of random numbers for each type, each from another place on. Imports torch.
+Tensors are views of one row of random numbers per type, each with another start. Imports torch.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ from checkpoint_engine_worker.pull_types import TensorMeta
 from checkpoint_engine_worker.tensor_map import span_of
 from checkpoint_engine_worker.torch_dtypes import as_bytes, torch_dtype
 
-#: Bytes of a row of numbers. A larger tensor gets memory of its own.
+#: Bytes of a row of numbers. A larger tensor gets its own memory.
 _ROW_BYTES = 4 << 20
-#: Tensors of one shape begin this many elements apart, which is odd and no power of two.
+#: Distance between the starts of tensors of one shape, in elements: odd and not a power of two.
 _STEP = 4099
 
 
 class TrialValues:
-    """Makes tensors for a trial."""
+    """Creates tensors for a trial."""
 
     def __init__(self, device: Any, seed: int) -> None:
         self._device = torch.device(device)
@@ -29,14 +29,14 @@ class TrialValues:
         self._rows: dict[Any, Any] = {}
 
     def tensor(self, index: int, meta: TensorMeta) -> Any:
-        """A tensor of that type and shape. `index` is its position in the checkpoint."""
+        """Returns a tensor of a type and shape. `index` is its position in the checkpoint."""
         dtype = torch_dtype(meta.dtype)
         assert dtype is not None  # noqa: S101  the recorder had a type for it
         count = math.prod(meta.shape)
         return self._elements(dtype, count, index).view(meta.shape)
 
     def _elements(self, dtype: Any, count: int, number: int) -> Any:
-        """That many numbers, others for another number."""
+        """Returns `count` numbers, which differ by seed."""
         row = self._rows.get(dtype)
         if row is None:
             row = self._rows[dtype] = self._random(dtype, _ROW_BYTES // torch.empty((), dtype=dtype).element_size())
@@ -47,7 +47,7 @@ class TrialValues:
         return row[start : start + count]
 
     def bytes_like(self, number: int, tensor: Any) -> Any:
-        """Bytes for a tensor of that form, others for another number."""
+        """Returns bytes for a tensor of a form, which differ by seed."""
         return as_bytes(self._elements(tensor.dtype, span_of(tensor) // tensor.element_size(), number))
 
     def _random(self, dtype: Any, count: int) -> Any:
@@ -55,7 +55,7 @@ class TrialValues:
 
 
 def finite(dtype: Any, count: int, generator: Any) -> Any:
-    """Random numbers of a type in host memory: positive and of usual sizes where it is a floating point type."""
+    """Returns random numbers of a type in host memory: positive and of usual magnitude for floating-point types."""
 
     def integers(low: int, high: int) -> Any:
         return torch.randint(low, high, (count,), generator=generator, dtype=torch.int64, device="cpu")
@@ -68,12 +68,12 @@ def finite(dtype: Any, count: int, generator: Any) -> Any:
     if dtype.itemsize > 1:
         return torch.rand(count, generator=generator, device="cpu").add_(0.25).to(dtype)
     data = integers(0, 256).to(torch.uint8)
-    # The types of 8 bits have their infinities and what is no number where all bits of the exponent are set.
+    # In 8-bit types, infinities and NaN have all bits of the exponent set.
     exponent = 0x7C if dtype == torch.float8_e5m2 else 0x78
     data[(data & exponent) == exponent] = 0x31
     return data.view(dtype)
 
 
 def _bits(dtype: Any) -> Any:
-    """An integer type of the same size: not all operations know the small floating point types."""
+    """Returns an integer type of the same size: not all operations support the small floating-point types."""
     return {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}[dtype.itemsize]

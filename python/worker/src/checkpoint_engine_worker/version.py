@@ -1,4 +1,4 @@
-"""The version of this package, in step with the npm packages, and of the protocol that it speaks."""
+"""The version of this package, which follows the npm packages, and of the protocol that it uses."""
 
 from typing import Final
 

@@ -1,6 +1,6 @@
 """A weight-transfer backend for vLLM 0.26 and later: `--weight-transfer-config '{"backend":"checkpoint_engine"}'`.
 
-vLLM's routes only tell it where the parameter server waits. The whole update happens inside `update_weights`.
+vLLM's routes only pass the address of the parameter server. The complete update happens inside `update_weights`.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 @dataclass
 class InitInfo(WeightTransferInitInfo):  # type: ignore[misc]
-    """The body of `/init_weight_transfer_engine`: other backends refuse it, so that it tells this one from them."""
+    """The body of `/init_weight_transfer_engine`. Other backends refuse it, so it identifies this one."""
 
     checkpoint_engine_protocol: int = PROTOCOL_VERSION
     #: Where each worker tells what it is and holds. Absent before an update.
@@ -45,7 +45,7 @@ class UpdateInfo(WeightTransferUpdateInfo):  # type: ignore[misc]
 
 
 class CheckpointEngineBackend(WeightTransferEngine[InitInfo, UpdateInfo]):  # type: ignore[misc]
-    """Receives an update into the model that vLLM names: the target, or the draft model."""
+    """Receives an update into the model that vLLM selects: the target, or the draft model."""
 
     init_info_cls = InitInfo
     update_info_cls = UpdateInfo
@@ -62,9 +62,9 @@ class CheckpointEngineBackend(WeightTransferEngine[InitInfo, UpdateInfo]):  # ty
         if init_info.checkpoint_engine_protocol != PROTOCOL_VERSION:
             raise CheckpointEngineError(
                 "CE_WORKER_PROTOCOL",
-                f"This worker speaks protocol {PROTOCOL_VERSION}, "
+                f"This worker uses protocol {PROTOCOL_VERSION}, "
                 f"the parameter server {init_info.checkpoint_engine_protocol}",
-                "Install releases of checkpoint-engine-worker and of the npm packages that speak the same protocol",
+                "Install releases of checkpoint-engine-worker and of the npm packages that use the same protocol",
             )
         if init_info.report_to is None:
             self._receiver.check_awake()
@@ -72,12 +72,12 @@ class CheckpointEngineBackend(WeightTransferEngine[InitInfo, UpdateInfo]):  # ty
             self._receiver.report(init_info.report_to, self._target_puller())
 
     def start_weight_update(self) -> None:
-        """Does nothing: the model is touched when the first bytes are there."""
+        """Does nothing: the model changes when the first bytes arrive."""
 
     def receive_weights(self, update_info: UpdateInfo) -> None:
-        """Receives the whole update."""
+        """Receives the complete update."""
         target = VllmTarget([(self.model, self.model_config)], self.vllm_config, self.device)
-        # A draft model is small, and comes in a pass of its own: it goes through its loader.
+        # A draft model is small and has a separate pass: it goes through its loader.
         is_draft = self.model is not self._default_model
         puller = None if is_draft else self._target_puller()
         self._receiver.receive(update_info.handles, target, update_info.timeout_s, puller)
@@ -86,7 +86,7 @@ class CheckpointEngineBackend(WeightTransferEngine[InitInfo, UpdateInfo]):  # ty
         """Does nothing: the session has finished the update."""
 
     def shutdown(self) -> None:
-        """Unmaps what is kept for the next update."""
+        """Unmaps memory that is kept for the next update."""
         self._receiver.close()
 
     def _target_puller(self) -> EnginePuller | None:
@@ -97,12 +97,12 @@ class CheckpointEngineBackend(WeightTransferEngine[InitInfo, UpdateInfo]):  # ty
 
     @staticmethod
     def trainer_send_weights(*_: Any, **__: Any) -> None:
-        """Raises `NotImplementedError`: the parameter server sends. vLLM 0.26 asks for the method."""
+        """Raises `NotImplementedError`: the parameter server sends weights. vLLM 0.26 requires the method."""
         raise NotImplementedError("The checkpoint-engine command sends the weights")
 
 
 def _workers_of_host(vllm_config: Any) -> int:
-    """How many of the engine's workers run on one host."""
+    """Returns the number of the engine's workers on one host."""
     parallel = vllm_config.parallel_config
     hosts = getattr(parallel, "nnodes", 1) or 1
     return max(1, int(parallel.world_size) // int(hosts))

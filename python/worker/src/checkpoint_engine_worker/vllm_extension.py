@@ -24,10 +24,10 @@ watch_sleep()
 
 
 class WorkerExtension:
-    """Methods that vLLM adds to its worker class. Their names must not be those of the worker's own."""
+    """Methods that vLLM adds to its worker class. Their names must differ from those of the worker's methods."""
 
     def checkpoint_engine_describe(self) -> dict[str, Any]:
-        """What this worker is and holds, for a parameter server that looks at the engine before an update."""
+        """Describes this worker and its weights, for a parameter server that checks the engine before an update."""
         puller = _puller_of(self, _models_of(self))
         pull = puller.describe() if puller else None
         return {**_receiver_of(self).describe(), "loads": "extension", "pull": pull}
@@ -58,7 +58,7 @@ def _receiver_of(worker: Any) -> Receiver:
 
 
 def _models_of(worker: Any) -> list[tuple[Any, Any]]:
-    """The models that one checkpoint fills, each with its configuration."""
+    """Returns the models that one checkpoint fills, each with its configuration."""
     models = [(_target_model(worker), worker.vllm_config.model_config)]
     draft = _draft_model(worker)
     if draft is not None and shares_checkpoint(worker.vllm_config):
@@ -79,13 +79,13 @@ def _target_model(worker: Any) -> Any:
 
 
 def _draft_model(worker: Any) -> Any:
-    """The draft model; its place differs from release to release."""
+    """Returns the draft model; its attribute differs between releases."""
     for owner in (worker, worker.model_runner):
         get_draft_model = getattr(owner, "get_draft_model", None)
         if callable(get_draft_model):
             try:
                 return get_draft_model()
             except AttributeError:
-                # A worker that has the method with a runner that does not.
+                # The worker has the method, but its runner does not.
                 continue
     return getattr(getattr(worker.model_runner, "drafter", None), "model", None)

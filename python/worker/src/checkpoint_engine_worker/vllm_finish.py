@@ -1,6 +1,6 @@
-"""Refreshes what a vLLM worker derives from weights, after a pull wrote them without its loaders.
+"""Refreshes the values that a vLLM worker derives from weights, after a pull has bypassed its loaders.
 
-An update that goes through vLLM's layerwise reload does not need it: the reload's end does the same.
+An update through vLLM's layerwise reload does not need it: the end of the reload does the same.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ def prepare_refresh(
 ) -> Callable[[], int]:
     """Finds MLA's absorbed matrices, attention's scales and copies of tied weights.
 
-    `runner` is the worker's model runner: what its adapters derived from weights is reset.
+    `runner` is the worker's model runner, whose adapters' derived values are reset.
 
     Returns:
-        Computes them again in place, and returns the number of modules that were asked. It holds as long as the modules
-        stay the same.
+        A function that computes them again in place and returns the number of refreshed modules. It is valid while the
+        modules stay the same.
     """
     with vllm_context(vllm_config, device):
         tied = [module for model, _ in models for module in tied_modules(model)]
@@ -44,10 +44,10 @@ def prepare_refresh(
 
 
 def derives(module: Any) -> bool:
-    """Whether a module is an attention layer that computes values from weights after all other layers are loaded.
+    """Returns whether a module is an attention layer that computes values from weights after all layers are loaded.
 
     vLLM's plain attention layer computes none if its backend inherits the empty hook: it only sets scales to a
-    constant. The proof finds other values of such a layer that change, as for all modules that are not refreshed.
+    constant. The proof detects other changed values of such a layer, as for all modules that are not refreshed.
     """
     if not callable(getattr(module, "process_weights_after_loading", None)) or _sets_constants(module):
         return False
@@ -59,7 +59,7 @@ def derives(module: Any) -> bool:
 
 
 def _sets_constants(module: Any) -> bool:
-    """Both hooks are known by the modules of vLLM that define them; others may derive anything."""
+    """Returns whether vLLM itself defines both hooks; other hooks may derive any values."""
     layer_hook = getattr(type(module), "process_weights_after_loading", None)
     backend_hook = getattr(type(getattr(module, "impl", None)), "process_weights_after_loading", None)
     return (

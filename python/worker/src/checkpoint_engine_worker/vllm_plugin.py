@@ -12,7 +12,7 @@ BACKEND = "checkpoint_engine"
 
 
 def register() -> None:
-    """Adds the weight-transfer backend `checkpoint_engine` where this release of vLLM has a registry for them."""
+    """Adds the weight-transfer backend `checkpoint_engine` if this release of vLLM has a registry for backends."""
     try:
         from vllm.distributed.weight_transfer.factory import WeightTransferEngineFactory
     except ImportError:

@@ -1,4 +1,4 @@
-"""What pulls for a vLLM worker."""
+"""Creates the puller of a vLLM worker."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ if TYPE_CHECKING:
 
 _LOG = logging.getLogger(__name__)
 
-#: Set to 0, it makes workers take all weights through the engine's loader.
+#: The value 0 sends all weights through the engine's loader.
 SWITCH = "CHECKPOINT_ENGINE_PULL"
 
 
 def vllm_puller(
     models: Sequence[tuple[Any, Any]], vllm_config: Any, device: Any, runner: Any = None
 ) -> EnginePuller | None:
-    """The puller of a worker, to be kept as long as the worker; `None` where pulling is switched off.
+    """Returns the puller of a worker, which lives as long as the worker; `None` if pulling is disabled.
 
     Args:
         models: The models that take the weights, each with its configuration.
         vllm_config: The engine's.
         device: The worker's.
-        runner: The worker's model runner, where it is known.
+        runner: The worker's model runner, if it is known.
     """
     if os.environ.get(SWITCH) == "0":
         return None

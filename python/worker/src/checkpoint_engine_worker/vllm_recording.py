@@ -1,10 +1,10 @@
-"""A vLLM worker as the recorder sees it: its loader, its parameters in the form that is loaded, and its facts.
+"""Describes a vLLM worker to the recorder: its loader, its parameters in their loaded form, and its facts.
 
     engine = vllm_engine([(model, model_config)], vllm_config, device)
     recording = record(engine, tensors)
 
-vLLM's processing after loading takes the loaders from quantized parameters. They are recorded on *meta* parameters that
-vLLM's layerwise reload restores, with their loaders, and that are taken out again before anything runs.
+vLLM's processing after loading removes the loaders from quantized parameters. They are recorded on *meta* parameters
+with loaders, which vLLM's layerwise reload restores and which are removed before the model runs.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ from checkpoint_engine_worker.vllm_reload import drop_packing_kernels
 def vllm_engine(
     models: Sequence[tuple[Any, Any]], vllm_config: Any, device: Any, more_facts: Mapping[str, str] | None = None
 ) -> Engine:
-    """The engine of a worker. `models`: each model that loads the checkpoint, with its configuration.
+    """Returns the engine of a worker. `models` has each model that loads the checkpoint, with its configuration.
 
-    `more_facts` are those that the caller knows: `expert_placement` of its runner, and `config`, the
-    `model_config_digest`, where it is known already.
+    `more_facts` has facts that the caller knows: `expert_placement` of its runner, and `config`, the
+    `model_config_digest`, if it is already known.
     """
     roots = [("" if i == 0 else f"draft{i}", model) for i, (model, _) in enumerate(models)]
 
@@ -49,7 +49,7 @@ def vllm_engine(
 
 @contextmanager
 def vllm_context(vllm_config: Any, device: Any) -> Iterator[None]:
-    """What vLLM's loaders and hooks expect around them: the configuration, the default device, no gradients."""
+    """Sets the context of vLLM's loaders and hooks: the configuration, the default device, no gradients."""
     import torch
     from vllm.config import set_current_vllm_config
 
@@ -58,7 +58,7 @@ def vllm_context(vllm_config: Any, device: Any) -> Iterator[None]:
 
 
 def vllm_facts(vllm_config: Any) -> dict[str, str]:
-    """Whatever in the configuration changes what a loader does, or where it writes, but for the model's own one."""
+    """Returns all facts of the configuration that influence a loader, except for the model's own configuration."""
     import vllm
 
     parallel = vllm_config.parallel_config
@@ -102,7 +102,7 @@ def _title(facts: Mapping[str, str]) -> str:
 
 
 def model_config_digest(vllm_config: Any) -> str:
-    """A digest of the model's own configuration, wherever it was read from."""
+    """Returns a digest of the model's own configuration, for any source."""
     config: Any = getattr(vllm_config.model_config, "hf_config", None)
     if not callable(getattr(config, "to_dict", None)):
         return "none"
@@ -111,7 +111,7 @@ def model_config_digest(vllm_config: Any) -> str:
 
 
 def expert_placement(runner: Any) -> dict[str, str]:
-    """The placement of experts that vLLM's load balancer has chosen, as a fact. Empty without a balancer."""
+    """Returns the placement of experts by vLLM's load balancer, as a fact. Empty without a balancer."""
     state = getattr(runner, "eplb_state", None)
     if state is None:
         return {}
@@ -126,7 +126,7 @@ def expert_placement(runner: Any) -> dict[str, str]:
 
 
 def _process(module: Any) -> None:
-    """What vLLM's layerwise reload does to a module once its tensors are there."""
+    """Processes a module as vLLM's layerwise reload does when its tensors have arrived."""
     from vllm.model_executor.layers.quantization.base_config import QuantizeMethodBase
 
     method = getattr(module, "quant_method", None)
@@ -142,7 +142,7 @@ def _process(module: Any) -> None:
 
 @contextmanager
 def _load_format(model: Any) -> Iterator[None]:
-    """Meta parameters with their own loaders in the modules of a model; the kernels' tensors come back at the end."""
+    """Gives the modules of a model meta parameters with loaders, and restores the kernels' tensors at the end."""
     try:
         from vllm.model_executor.model_loader.reload import initialize_layerwise_reload, layerwise
     except ImportError:  # older than the layerwise reload: live parameters have their loaders

@@ -1,8 +1,8 @@
-"""vLLM's layerwise reload, around the tensors of one update.
+"""Runs vLLM's layerwise reload around the tensors of one update.
 
-vLLM turns parameters into the layouts of its kernels after loading: packed, transposed, with derived scales. Its
-layerwise reload gives each layer parameters in the layout of the checkpoint again, and converts a layer once its
-tensors are all there. Layers that are not converted keep the kernel's memory, which CUDA graphs refer to.
+After loading, vLLM converts parameters to the layouts of its kernels: packed, transposed, with derived scales. Its
+layerwise reload gives each layer parameters in the layout of the checkpoint again, and converts a layer when all of its
+tensors have arrived. Layers that are not converted keep the kernel's memory, which CUDA graphs refer to.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ if TYPE_CHECKING:
 
 _LOG = logging.getLogger(__name__)
 
-#: Quantization methods that leave weights as the checkpoint has them, on CUDA.
+#: Quantization methods that do not transform the checkpoint's weights, on CUDA.
 _PLAIN_METHODS = frozenset({"UnquantizedLinearMethod", "UnquantizedEmbeddingMethod"})
-#: Back ends of unquantized experts that do.
+#: Backends of unquantized experts that do not transform weights.
 _PLAIN_EXPERTS = frozenset({"TRITON", "BATCHED_TRITON"})
 
 
 def needs_reload(model: torch.nn.Module, device: torch.device) -> str | None:
-    """Why a model's weights have to go through the layerwise reload; `None` where plain loading is right.
+    """Returns why a model's weights must go through the layerwise reload; `None` if plain loading is correct.
 
-    What is not known to leave the weights alone is taken to change them.
+    Unknown methods and backends count as transforming.
     """
     if device.type != "cuda":
         return f"the weights of a {device.type} back end are packed"
@@ -57,14 +57,14 @@ class LayerwiseReload:
         initialize_layerwise_reload(model)
 
     def finalize(self) -> None:
-        """Converts what is not converted yet, and puts back what got no weights."""
+        """Converts the remaining layers, and restores layers without new weights."""
         from vllm.model_executor.model_loader.reload import finalize_layerwise_reload
 
         finalize_layerwise_reload(self._model, self._model_config)
         self._put_back_kernels()
 
     def abandon(self) -> None:
-        """Puts the kernels' memory back into each layer that is not converted, and forgets what it was given."""
+        """Restores the kernels' memory of each layer that is not converted, and drops its new weights."""
         from vllm.model_executor.model_loader.reload import layerwise
 
         restore = getattr(self._model, "_original_do_torchao_reload", None)
@@ -83,9 +83,9 @@ class LayerwiseReload:
 
 
 def drop_packing_kernels(model: torch.nn.Module) -> list[tuple[Any, Any]]:
-    """Makes experts on CPUs pack their weights again: vLLM packs them only when it makes their kernel.
+    """Makes experts on CPUs pack their weights again: vLLM packs them only when it creates their kernel.
 
-    There are no graphs on CPUs that refer to a kernel, so a new one does no harm. Returns what was dropped.
+    No CUDA graphs refer to a kernel on CPUs, so a new one is safe. Returns the dropped kernels.
     """
     dropped = []
     for module in model.modules():
@@ -104,8 +104,8 @@ def _unfinished(model: torch.nn.Module, layerwise: Any) -> Iterator[tuple[torch.
         if not info.can_load():
             continue
         if info.kernel_tensors is None:
-            # The first load of an engine, which nothing but the engine ends.
-            _LOG.warning("%s has no memory of its kernel to put back", type(module).__name__)
+            # The first load of an engine, which only the engine itself ends.
+            _LOG.warning("%s has no kernel memory to restore", type(module).__name__)
             continue
         yield module, info
 

@@ -1,4 +1,4 @@
-"""A vLLM worker's model, and its draft model where both come from one checkpoint, as what receives an update."""
+"""The model of a vLLM worker, and its draft model if both are in one checkpoint, as the target of an update."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class VllmTarget:
         self._reloads: list[vllm_reload.LayerwiseReload] = []
 
     def begin(self) -> None:
-        """Chooses the way of loading, and prepares the models for it."""
+        """Chooses how to load, and prepares the models."""
         reasons = [vllm_reload.needs_reload(model, self._device) for model, _ in self._models]
         reason = next((reason for reason in reasons if reason), None)
         _LOG.info("Loading %s", f"layer by layer: {reason}" if reason else "straight into the parameters")
@@ -56,7 +56,7 @@ class VllmTarget:
         synchronize(self._device)
 
     def finish(self) -> None:
-        """Converts what is left, and refreshes what is derived from weights."""
+        """Converts the remaining layers, and refreshes values that are derived from weights."""
         from checkpoint_engine_worker.vllm_tied import refresh_tied
 
         with self._context():
@@ -67,7 +67,7 @@ class VllmTarget:
         synchronize(self._device)
 
     def abort(self) -> None:
-        """Puts the kernels' memory back."""
+        """Restores the kernels' memory."""
         synchronize(self._device)
         with self._context():
             for reload in self._reloads:
@@ -78,7 +78,7 @@ class VllmTarget:
 
 
 class _Context:
-    """What vLLM's loaders expect around them: the configuration, the default device, no gradients."""
+    """Sets the context of vLLM's loaders: the configuration, the default device, no gradients."""
 
     def __init__(self, vllm_config: Any, device: torch.device) -> None:
         from contextlib import ExitStack
@@ -97,7 +97,7 @@ class _Context:
 
 
 def shares_checkpoint(vllm_config: Any) -> bool:
-    """Whether the draft model is a part of the target's checkpoint, as with MTP, and not one of its own."""
+    """Returns whether the draft model is part of the target's checkpoint, as with MTP."""
     speculative = getattr(vllm_config, "speculative_config", None)
     draft = getattr(speculative, "draft_model_config", None)
     return draft is not None and draft.model == vllm_config.model_config.model

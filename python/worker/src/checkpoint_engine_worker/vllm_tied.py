@@ -1,7 +1,7 @@
 """Modules that compute with a copy of a parameter of another module, such as a head that is tied to the embedding.
 
-vLLM's layerwise reload processes the module that the weights are loaded into, and no other one: on CPUs, a tied head
-continues with the packed copy that was made of the old weights. Imports torch.
+vLLM's layerwise reload processes only the module that the weights are loaded into: on CPUs, a tied head continues with
+the packed copy of the old weights. Imports torch.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from checkpoint_engine_worker.kept_copies import Known, keeps_copy
 
 
 def refresh_tied(model: Any) -> int:
-    """Makes the copies of tied modules again, from the weights of now. Returns the number of modules."""
+    """Creates the copies of tied modules again, from the current weights. Returns the number of modules."""
     modules = list(tied_modules(model))
     for module in modules:
         module.quant_method.process_weights_after_loading(module)
@@ -22,7 +22,7 @@ def refresh_tied(model: Any) -> int:
 
 
 def tied_modules(model: Any) -> Iterator[Any]:
-    """Modules all of whose parameters are shared with other modules, and that keep a copy of them."""
+    """Returns modules that share all of their parameters with other modules and keep a copy of them."""
     holders = Counter(address for module in model.modules() for address in _addresses(module))
     for module in model.modules():
         addresses = _addresses(module)

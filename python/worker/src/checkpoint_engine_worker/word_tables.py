@@ -27,7 +27,7 @@ TILE_WORDS = 4096
 
 @dataclass(frozen=True)
 class WordTable:
-    """Pieces of one kind, in words: `word_bytes` 16 stands for pairs of 8. `piece` says which pieces they are."""
+    """Pieces of one kind, in words: `word_bytes` 16 means pairs of 8. `piece` has the indexes of the pieces."""
 
     table: Int64s
     piece: npt.NDArray[np.int64]
@@ -41,7 +41,7 @@ class WordTable:
 
 
 def word_tables(table: Int64s) -> list[WordTable]:
-    """The pieces of a table by kind; large pieces come first within a kind, which balances the programs."""
+    """Returns the pieces of a table by kind; large pieces come first within a kind, which balances the programs."""
     several = table[:, P_ROWS] > 1
     bits = table[:, P_SOURCE] | table[:, P_DESTINATION] | table[:, P_ROW_BYTES] | 16
     bits |= np.where(several, table[:, P_SOURCE_PITCH] | table[:, P_DESTINATION_PITCH], 0)
@@ -61,7 +61,7 @@ def word_tables(table: Int64s) -> list[WordTable]:
 
 
 def every_kind() -> Int64s:
-    """A table with a piece of each kind, to compile for: its addresses mean nothing."""
+    """Returns a table with a piece of each kind for compilation; its addresses are not valid."""
     base = 1 << 14
     words = [1, 2, 4, 8, 16]
     rows = [(base + word, base + word, 1, tile * min(word, 8), 0, 0) for word in words for tile in TILE_WIDTHS]

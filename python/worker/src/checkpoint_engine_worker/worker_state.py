@@ -1,4 +1,4 @@
-"""What a worker knows of its own weights, for those that ask it."""
+"""The state of a worker's weights, for callers that ask for it."""
 
 from __future__ import annotations
 
@@ -37,35 +37,35 @@ class WorkerState:
             return self._version()
 
     def updating(self) -> None:
-        """An update begins. What the model holds is only known when it has succeeded."""
+        """Begins an update. The weights are known only after it has succeeded."""
         with self._lock:
             self._weights = "updating"
 
     def loaded(self, update: ReceivedUpdate) -> None:
-        """The model holds a whole checkpoint."""
+        """Records that the model has a complete checkpoint."""
         held = {"checkpoint": update.checkpoint, "updateId": update.update_id}
         self._set("loaded", {**held, "version": update.version}, {})
 
     def forget_version(self) -> None:
-        """The model is written to by something else."""
+        """Records that other code writes to the model."""
         with self._lock:
             self._held = {name: value for name, value in self._held.items() if name != "version"}
 
     def restore(self, before: str) -> None:
-        """A session ended that left the weights as they were."""
+        """Records the end of a session that did not change the weights."""
         with self._lock:
             self._weights = before
 
     def failed(self, error: CheckpointEngineError, *, is_touched: bool, before: str) -> None:
-        """An update failed.
+        """Records that an update failed.
 
         Args:
-            error: Why.
-            is_touched: The model was written to.
+            error: The reason.
+            is_touched: Whether the model was written to.
             before: The state before the update.
         """
         about = {"error": {"code": error.code, "message": error.what}}
-        # What was not written to is what it was.
+        # Weights that were not written to are unchanged.
         self._set("unknown" if is_touched else before, {} if is_touched else self._held, about)
 
     def discarded(self) -> None:
@@ -74,7 +74,7 @@ class WorkerState:
         self._set("unknown", {}, {"error": {"code": "CE_ENGINE_FAILED", "message": message}})
 
     def describe(self) -> dict[str, Any]:
-        """Plain data."""
+        """Returns plain data."""
         with self._lock:
             held: dict[str, Any] = {name: self._held[name] for name in ("checkpoint", "updateId") if name in self._held}
             return {
