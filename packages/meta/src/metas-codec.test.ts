@@ -307,7 +307,7 @@ describe('decodeWorldMetas', () => {
       ),
       /names string 98/,
     ],
-    ['a rank twice', withColumns({ 3: [2, ...NO_TENSORS, ...NO_TENSORS], 4: [], 5: [] }), /rank 3 is there twice/],
+    ['a rank twice', withColumns({ 3: [2, ...NO_TENSORS, ...NO_TENSORS], 4: [], 5: [] }), /rank 3 appears twice/],
   ])('refuses %s', (_, bytes, message) => {
     const error = failure(() => decodeWorldMetas(bytes));
     expect(error.message).toMatch(message);

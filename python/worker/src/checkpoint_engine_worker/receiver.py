@@ -50,14 +50,14 @@ class Receiver:
         self._memory.check()
 
     def report(self, address: str, puller: EnginePuller | None = None) -> None:
-        """Tells a server what `describe` returns, and what was decided for the modules of the model.
+        """Sends the result of `describe`, and the decisions for the modules of the model, to a server.
 
         Args:
-            address: Where the server waits.
+            address: The address of the server.
             puller: As for `receive`.
 
         Raises:
-            CheckpointEngineError: The server cannot be told.
+            CheckpointEngineError: The server cannot be reached.
         """
         from checkpoint_engine_worker.report_session import report
 

@@ -58,7 +58,7 @@ class CheckpointEngineBackend(WeightTransferEngine[InitInfo, UpdateInfo]):  # ty
         self._receiver = Receiver(device, rank_of_host, VllmMemory(device))
 
     def init_transfer_engine(self, init_info: InitInfo) -> None:
-        """Checks that the parameter server speaks the same protocol, and that an update can come; or sends a report."""
+        """Checks that the parameter server uses the same protocol and that an update is possible, or sends a report."""
         if init_info.checkpoint_engine_protocol != PROTOCOL_VERSION:
             raise CheckpointEngineError(
                 "CE_WORKER_PROTOCOL",

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class WorkerState:
-    """`initial`: the engine's own weights. `updating`. `loaded`. `unknown`: an update ended in its middle, or the
+    """`initial`: the engine's own weights. `updating`. `loaded`. `unknown`: an update ended early, or the
     engine has discarded its weights since the last one.
     """
 
@@ -69,7 +69,7 @@ class WorkerState:
         self._set("unknown" if is_touched else before, {} if is_touched else self._held, about)
 
     def discarded(self) -> None:
-        """The engine has discarded its weights: what the model holds then is arbitrary."""
+        """Records that the engine has discarded its weights: the content of the model is then arbitrary."""
         message = "The engine discarded its weights, as its sleep mode does on level 2"
         self._set("unknown", {}, {"error": {"code": "CE_ENGINE_FAILED", "message": message}})
 
