@@ -11,7 +11,7 @@ shift
 root=$(cd "$(dirname "$0")/../../.." && pwd)
 mkdir -p "$out"
 PYTHONPATH=$root/python/worker/src:${SITE:-/tmp/site} CUDA_VISIBLE_DEVICES=${GPUS:-0} \
-  timeout 60 python3 "$root/apps/bench/python/digest_kernel_bench.py" --gib "${GIB:-2}" | tee "$out/digest-kernels.jsonl"
+  timeout 150 python3 "$root/apps/bench/python/digest_kernel_bench.py" --gib "${GIB:-2}" | tee "$out/digest-kernels.jsonl"
 status=${PIPESTATUS[0]}
 [ $# -eq 0 ] && exit "$status"
 PEER='' NAME=${NAME:-verify} "$root/apps/bench/gpu/measure.sh" "$out" "$@" --through-receiver --ways serve \

@@ -8,6 +8,7 @@ Prints one JSON object a line; the last one has `"wrong": 0` where everything wa
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import sys
 import time
@@ -16,8 +17,9 @@ from typing import Any
 
 import numpy as np
 import torch
-from checkpoint_engine_worker.device_digest import device_digests, warm_digests
-from checkpoint_engine_worker.digest import digest_rows
+from checkpoint_engine_worker.device_digest import device_digests, digest_pieces, upload_pieces, warm_digests
+from checkpoint_engine_worker.digest import WORD_KEYS, digest_rows
+from checkpoint_engine_worker.digest_kernel import digest_segments
 
 WRONG = 0
 
@@ -95,13 +97,59 @@ def measure(device: str, gib: float) -> None:
     row = 1792
     rows = size // (row * 4)
     narrow = np.array([[0, base, rows, row, row * 4, row * 4]], dtype=np.int64)
+    short = np.array([[0, base, size // 1024, 256, 1024, 1024]], dtype=np.int64)
     odd = np.array([[1, base + 1, 1, (size // 8) - 1, 0, 0]], dtype=np.int64)
-    for name, table in (("400 tensors", whole), ("rows of 1,792 of 7,168 bytes", narrow), ("at odd places", odd)):
+    sample = np.array([[at << 20, base + at * (size // 240) // 4 * 4, 1, 256 << 10, 0, 0] for at in range(240)])
+    row_sample = np.array([[at << 20, base + at * (size // 240) // 4 * 4, 146, row, row * 4, row] for at in range(240)])
+    cases = (
+        ("400 tensors", whole),
+        ("rows of 1,792 of 7,168 bytes", narrow),
+        ("rows of 256 of 1,024 bytes", short),
+        ("at odd places", odd),
+        ("sample: 240 windows of 256 KiB", sample),
+        ("sample: 240 windows of 146 rows of 1,792 bytes", row_sample),
+    )
+    for name, table in cases:
         sums = np.arange(len(table))
         size_bytes = int((table[:, 2] * table[:, 3]).sum())
-        seconds = best(device, lambda: device_digests(table, sums, len(sums), device))  # noqa: B023
-        say(measure=name, bytes=size_bytes, ms=seconds * 1e3, gb_per_s=size_bytes / seconds / 1e9)
+        count = len(sums)
+        prepare = best(device, lambda: upload_pieces(table, sums, count, device))  # noqa: B023
+        pieces = upload_pieces(table, sums, count, device)
+        seconds = best(device, lambda: digest_pieces(pieces), 10)  # noqa: B023
+        figures = {"bytes": size_bytes, "ms": seconds * 1e3, "gb_per_s": size_bytes / seconds / 1e9}
+        say(measure=name, **figures, prepare_ms=prepare * 1e3, pieces=len(pieces.table))
+    for name, table in (("400 tensors", whole), ("rows of 1,792 of 7,168 bytes", narrow)):
+        tune(device, name, table)
     say(measure="peak device memory", bytes=torch.cuda.max_memory_allocated() - size if device != "cpu" else 0)
+
+
+def tune(device: str, name: str, table: Any) -> None:
+    """The kernel alone, with other tiles."""
+    size_bytes = int((table[:, 2] * table[:, 3]).sum())
+    keys = torch.from_numpy(WORD_KEYS.astype(np.uint32).view(np.int32)).to(device)
+    sums = torch.zeros(len(table), dtype=torch.int64, device=device).view(torch.uint64)
+    for programs in (528, 1056, 2112):
+        pieces = upload_pieces(table, np.arange(len(table)), len(table), device, programs=programs)
+        for tile, columns, warps in itertools.product((1024, 2048, 4096), (128, 256, 512), (4, 8)):
+
+            def launch() -> None:
+                digest_segments[(programs,)](
+                    pieces.table,  # noqa: B023
+                    sums,
+                    keys,
+                    0,
+                    len(pieces.table),  # noqa: B023
+                    PROGRAMS=programs,  # noqa: B023
+                    UNIT=4,
+                    SEGMENTS=tile // columns,  # noqa: B023
+                    COLUMNS=columns,  # noqa: B023
+                    num_warps=warps,  # noqa: B023
+                )
+
+            launch()
+            seconds = best(device, launch)
+            tiles = {"programs": programs, "tile": tile, "columns": columns, "warps": warps}
+            say(tune=name, **tiles, ms=seconds * 1e3, gb_per_s=size_bytes / seconds / 1e9)
 
 
 def main() -> int:

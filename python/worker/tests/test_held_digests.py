@@ -62,11 +62,12 @@ class FakeRecording:
 
 
 def digests(recording: Any, windows: list[tuple[int, int, int]]) -> tuple[list[int], list[int]]:
-    from checkpoint_engine_worker.held_digests import HeldIndex, held_digests
+    from checkpoint_engine_worker.copier import copier_for
+    from checkpoint_engine_worker.held_digests import HeldIndex
 
     columns = np.array(windows, dtype=np.int64).reshape(-1, 3)
     given = Windows(columns[:, 0].astype(np.uint32), columns[:, 1].copy(), columns[:, 2].copy())
-    found, held = held_digests(HeldIndex(recording), given, "cpu")
+    found, held = HeldIndex(recording, copier_for("cpu")).digests(given)
     return found.tolist(), held.tolist()
 
 
@@ -118,6 +119,25 @@ def test_a_flipped_bit_changes_only_its_window() -> None:
     tensor[5000] ^= 128
     after, _ = digests(recording, windows)
     assert [a == b for a, b in zip(before, after, strict=True)] == [True, False, True]
+
+
+def test_windows_that_are_asked_again_are_read_again() -> None:
+    from checkpoint_engine_worker.copier import copier_for
+    from checkpoint_engine_worker.held_digests import HeldIndex
+
+    tensor = data(5000, 6)
+    recording: Any = FakeRecording([(0, 0, 1, 5000, 0, 0, 0, 0)], [tensor])
+    index = HeldIndex(recording, copier_for("cpu"))
+
+    def ask(size: int) -> tuple[int, int]:
+        columns = np.zeros(1, dtype=np.uint32), np.zeros(1, dtype=np.int64), np.array([size], dtype=np.int64)
+        found, held = index.digests(Windows(*columns))
+        return int(found[0]), int(held[0])
+
+    assert ask(5000) == (digest_bytes(tensor), 5000)
+    tensor[17] ^= 2
+    assert ask(5000) == (digest_bytes(tensor), 5000)
+    assert ask(4000) == (digest_bytes(tensor[:4000]), 4000)
 
 
 @pytest.mark.parametrize(

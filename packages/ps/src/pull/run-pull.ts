@@ -22,7 +22,7 @@ import { agreeOnPull, type PullAgreement } from './agree-on-pull.ts';
 import { proveAll, pullAll } from './pull-all.ts';
 import { type SharedRings, shareRings } from './share-rings.ts';
 import { has, isEmpty, metasOf } from './tensor-set.ts';
-import { verifyHeld } from './verify-held.ts';
+import { askHeld, type HeldQuestion, verifyHeld } from './verify-held.ts';
 
 /** Number of buckets in flight while the number of buckets is unknown. */
 const NOMINAL_SLOTS = 2;
@@ -68,9 +68,14 @@ export async function runPull(run: UpdateRun, meeting: Meeting, intent: PullInte
   if (buckets === undefined) emitPlan(run, meeting, undefined, undefined, report);
   else keepBuffer = await moveBuckets(buckets, meeting, contact, report);
   let pulledBytes = 0;
+  let question: HeldQuestion | undefined;
   if (shared !== undefined && intent === 'update') {
     watch.enter('stream');
-    pulledBytes = await pullAll(run, pulling, shared, channel);
+    const pullingAll = pullAll(run, pulling, shared, channel);
+    pullingAll.catch(() => {});
+    // The workers copy meanwhile.
+    question = askHeld(run, pulling);
+    pulledBytes = await pullingAll;
   }
   if (intent === 'update') {
     watch.enter('release');
@@ -81,7 +86,7 @@ export async function runPull(run: UpdateRun, meeting: Meeting, intent: PullInte
   }
   const proved = shared && (await proveAll(run, pulling, shared, channel));
   if (proved !== undefined) modules = reportModules(run, proved.summary);
-  if (intent === 'update') await verifyHeld(run, meeting, pulling, channel);
+  if (intent === 'update') await verifyHeld(run, meeting, pulling, channel, question);
   const change = intent === 'update' ? await confirmVersion(run, meeting, contact) : undefined;
   pulls.hold(channel?.bye(shared !== undefined));
   await untilAborted(request, life.signal);

@@ -5,37 +5,59 @@ import { decodeFromRank } from '@checkpoint-engine/store/internal';
 import { encode } from '@msgpack/msgpack';
 import { digestMismatch, type Mismatch } from '../digests/digest-mismatch.ts';
 import type { HeldDigests, PullChannel } from '../pull-channel.ts';
-import type { HostPlan } from '../update/host-plan.ts';
 import type { Meeting } from '../update/meet.ts';
 import { tensorList } from '../update/tensor-list.ts';
+import type { UpdateContext } from '../update/update-context.ts';
 import type { UpdateRun } from '../update/update-run.ts';
 import { exchange } from '../util/exchange.ts';
-import { type BoxesByTensor, boxesByTensor, bytesWithin, type CoverGroup, coverGroups } from '../verify/coverage.ts';
+import { compareHeld, type HeldReport } from '../verify/compare-held.ts';
 import { blocksOf, columnsOf, type HeldWindow, heldWindows } from '../verify/held-windows.ts';
+import { type HostCover, hostCover } from '../verify/host-cover.ts';
+import type { Verifier } from '../verify/verifier.ts';
 import type { HostAgreement, PullAgreement } from './agree-on-pull.ts';
 
 /** More bytes than any window has: the worker did not say. */
 const UNSAID = 2 ** 52;
 
-/** What workers of a host were found to hold, as far as this rank compared it. */
-export interface HeldReport {
-  readonly checkedBytes: number;
-  readonly checkedTensors: readonly string[];
-  readonly differing: readonly Mismatch[];
-  /** Tensors that this rank's worker keeps and that could not be compared. */
-  readonly unverified: readonly string[];
+/** The windows that are compared after an update. Equal on all ranks of a host. */
+export interface HeldQuestion {
+  readonly cover: HostCover;
+  readonly windows: readonly HeldWindow[];
+  /** Tensors whose digests nobody has told. */
+  readonly unknown: readonly number[];
 }
 
-/** Compares what this rank's worker holds after an update. @throws `CE_DIGEST_MISMATCH` The first difference. */
+/**
+ * Chooses what is compared after an update: work for the time in which workers copy.
+ *
+ * @returns Undefined if nothing is compared, or if the digests are not known before the update has read everything.
+ */
+export function askHeld({ verifier, context }: UpdateRun, { host }: PullAgreement): HeldQuestion | undefined {
+  if (!verifier.isOn || host === undefined || mustTell(verifier, context)) return undefined;
+  return chooseHeld(verifier, context, host);
+}
+
+function chooseHeld(verifier: Verifier, { metas }: UpdateContext, { plan, needs }: HostAgreement): HeldQuestion {
+  const cover = hostCover(plan, needs, metas);
+  return { cover, ...heldWindows(cover.kept, verifier.expected, verifier.sampling) };
+}
+
+/**
+ * Compares what this rank's worker holds after an update.
+ *
+ * @param question As {@link askHeld} returned it.
+ * @throws `CE_DIGEST_MISMATCH` The first difference.
+ */
 export async function verifyHeld(
   run: UpdateRun,
   meeting: Meeting,
   pulling: PullAgreement,
   channel: PullChannel | undefined,
+  question: HeldQuestion | undefined,
 ): Promise<void> {
   const { verifier } = run;
   if (!verifier.isOn || pulling.host === undefined) return;
-  const { checkedBytes, differing, unverified } = await reportHeld(run, meeting, pulling, channel);
+  const { checkedBytes, differing, unverified } = await reportHeld(run, meeting, pulling, channel, question);
   verifier.countHeld(checkedBytes, unverified.length);
   const [first] = differing;
   if (first !== undefined) throw digestMismatch(first);
@@ -47,48 +69,45 @@ export async function reportHeld(
   meeting: Meeting,
   { answer, host }: PullAgreement,
   channel: PullChannel | undefined,
+  question?: HeldQuestion,
 ): Promise<HeldReport> {
   const { verifier, context, life, waiting } = run;
   const { scope } = host!;
   const { rank } = context.store;
-  await tellDigests(run, meeting);
-  const { metas, sizesBytes } = tensorList(context.metas);
-  const { boxes, groups, isShared } = coverOf(host!, sizesBytes);
-  const { windows, unknown } = heldWindows(boxes, metas, verifier.expected, verifier.sampling);
-  const own = windowsOf(rank, windows, boxes);
+  if (question === undefined && mustTell(verifier, context)) await tellDigests(run, meeting);
+  const { cover, windows, unknown } = question ?? chooseHeld(verifier, context, host!);
+  const { boxes } = cover;
+  const own = windows.filter(({ tensor }) => boxes.get(tensor)!.has(rank));
   const asks = answer?.digests === true && own.length > 0;
   if (answer !== undefined && !answer.digests && answer.needs.tensor.length > 0) warnOnce(run);
   const held = asks ? await channel!.digest(columnsOf(own), { signal: life.signal }) : nothing(own.length);
-  const byRank = new Map([[rank, held]]);
-  if (isShared) {
+  const answers = new Map([[rank, held]]);
+  if (cover.isShared) {
     const columns = { digests: encodeDigests(held.digests), bytes: encodeU64(held.bytes) };
     const replies = await exchange(scope, 'held digests', () => encode(columns), waiting);
     for (const [at, member] of scope.members.entries()) {
+      if (member === rank) continue;
       const reply = decodeFromRank<typeof columns>(replies[at]!);
-      byRank.set(member, { digests: decodeDigests(reply.digests), bytes: decodeU64(reply.bytes) });
+      answers.set(member, { digests: decodeDigests(reply.digests), bytes: decodeU64(reply.bytes) });
     }
   }
-  const answers = new Map(
-    [...byRank].map(([member, each]) => {
-      const asked = windowsOf(member, windows, boxes);
-      return [
-        member,
-        new Map(asked.map((window, at) => [window, { digest: each.digests[at]!, bytes: each.bytes[at]! }])),
-      ];
-    }),
-  );
-  const report = compare(rank, own, { boxes, groups, answers });
+  const report = compareHeld(rank, windows, cover, answers);
+  const { metas } = tensorList(context.metas);
   const mine = unknown.filter((tensor) => boxes.get(tensor)!.has(rank)).map((tensor) => metas[tensor]!.name);
   const rest = verifier.sampling.isWhole ? [...(answer?.needs.rest ?? [])].map((index) => metas[index]!.name) : [];
   const differing = asks ? await narrow(run, report.differing, channel!) : report.differing;
   return { ...report, differing, unverified: [...report.unverified, ...mine, ...rest] };
 }
 
+/** Whether ranks still have to tell the digests of what they read. Equal on all ranks. */
+function mustTell({ expected }: Verifier, { isForeign }: UpdateContext): boolean {
+  return !isForeign && expected.silentRanks.length > 0;
+}
+
 /** Tells all ranks the digests of what was read after the metas were gathered. */
 async function tellDigests(run: UpdateRun, { epoch }: Meeting): Promise<void> {
   const { verifier, context, waiting, life } = run;
-  const { held, isForeign } = context;
-  if (isForeign || verifier.expected.silentRanks.length === 0) return;
+  const { held } = context;
   if (verifier.mode === 'full') await untilAborted(held?.digesting ?? Promise.resolve(), life.signal);
   const own = verifier.expected.silentRanks.includes(context.store.rank) ? held?.digests?.complete : undefined;
   const columns = own && { blockBytes: own.blockBytes, blocks: encodeDigests(own.blocks) };
@@ -97,41 +116,6 @@ async function tellDigests(run: UpdateRun, { epoch }: Meeting): Promise<void> {
     const told = decodeFromRank<typeof columns | null>(replies[at]!);
     if (told) verifier.expected.tell(member, { ...told, blocks: decodeDigests(told.blocks) } satisfies BlockDigests);
   }
-}
-
-interface Comparison {
-  readonly boxes: BoxesByTensor;
-  readonly groups: ReadonlyMap<number, ReturnType<typeof coverGroups>>;
-  readonly answers: ReadonlyMap<number, ReadonlyMap<HeldWindow, { readonly digest: bigint; readonly bytes: number }>>;
-}
-
-/** Each group is compared by its first rank. */
-function compare(rank: number, own: readonly HeldWindow[], { boxes, groups, answers }: Comparison): HeldReport {
-  let checkedBytes = 0;
-  const checked = new Set<string>();
-  const unverified = new Set<string>();
-  const differing: Mismatch[] = [];
-  for (const window of own) {
-    const { tensor, name, offsetBytes, sizeBytes, expected } = window;
-    const group = groups.get(tensor)!.groups.find(({ ranks }) => ranks.includes(rank));
-    const isSaid = (member: number): boolean => {
-      const wanted = bytesWithin(boxes.get(tensor)!.get(member)!, offsetBytes, offsetBytes + sizeBytes);
-      return answers.get(member)?.get(window)?.bytes === wanted;
-    };
-    if (group === undefined || !group.ranks.every(isSaid)) {
-      unverified.add(name);
-      continue;
-    }
-    checked.add(name);
-    checkedBytes += answers.get(rank)!.get(window)!.bytes;
-    if (group.ranks[0] !== rank) continue;
-    const seen = sumOf(group, (member) => answers.get(member)!.get(window)!.digest);
-    const wanted = BigInt.asUintN(64, expected * BigInt(group.times));
-    if (seen === wanted) continue;
-    const place = { rank, otherRanks: group.ranks.slice(1), tensor: name, offsetBytes, sizeBytes };
-    differing.push({ ...place, expected: wanted, seen, leg: 'engine' });
-  }
-  return { checkedBytes, checkedTensors: [...checked], differing, unverified: [...unverified] };
 }
 
 /** Finds the first block that differs, where one rank holds all of a tensor. Only the first tensors are asked again. */
@@ -176,41 +160,6 @@ function warnOnce({ context }: UpdateRun): void {
   logger.warn(
     { rank: store.rank },
     'The worker cannot tell digests of what it holds: only the bytes that arrive are verified. Install a newer receiver',
-  );
-}
-
-/** What follows from the needs of a host's workers: worked out once for each plan. */
-interface Cover {
-  readonly boxes: BoxesByTensor;
-  readonly groups: ReadonlyMap<number, ReturnType<typeof coverGroups>>;
-  /** Some group has several ranks, so that ranks have to tell each other what their workers said. */
-  readonly isShared: boolean;
-}
-
-const known = new WeakMap<HostPlan, Cover>();
-
-function coverOf({ plan, needs }: HostAgreement, sizesBytes: Float64Array): Cover {
-  let cover = known.get(plan);
-  if (cover === undefined) {
-    const boxes = boxesByTensor(needs);
-    const groups = new Map(
-      [...boxes].map(([tensor, byRank]) => [tensor, coverGroups(byRank, sizesBytes[tensor]!)] as const),
-    );
-    const isShared = [...groups.values()].some((each) => each.groups.some(({ ranks }) => ranks.length > 1));
-    cover = { boxes, groups, isShared };
-    known.set(plan, cover);
-  }
-  return cover;
-}
-
-function windowsOf(rank: number, windows: readonly HeldWindow[], boxes: BoxesByTensor): HeldWindow[] {
-  return windows.filter(({ tensor }) => boxes.get(tensor)!.has(rank));
-}
-
-function sumOf({ ranks }: CoverGroup, digestOf: (rank: number) => bigint): bigint {
-  return BigInt.asUintN(
-    64,
-    ranks.reduce((sum, rank) => sum + digestOf(rank), 0n),
   );
 }
 

@@ -3,7 +3,7 @@ import { digestMemory } from '../digests/digest-memory.ts';
 import { digestMismatch } from '../digests/digest-mismatch.ts';
 import type { ExpectedDigests } from './expected-digests.ts';
 import { READ_BACK_BYTES, type ReadBack } from './read-back.ts';
-import type { Sampling } from './sampling.ts';
+import { hashOf, type Sampling } from './sampling.ts';
 
 /** Bytes of a tensor that have arrived in a memory. */
 export interface ArrivedRange {
@@ -101,11 +101,4 @@ function chooseBlocks(ranges: readonly ArrivedRange[], { expected, sampling }: A
     }
   }
   return chosen.length > 0 || first === undefined ? chosen : [first];
-}
-
-/** The same number for a tensor on all ranks. */
-export function hashOf(name: string): number {
-  let hash = 0;
-  for (let at = 0; at < name.length; at++) hash = (Math.imul(hash, 31) + name.charCodeAt(at)) | 0;
-  return hash;
 }

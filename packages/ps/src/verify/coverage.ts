@@ -123,14 +123,13 @@ function intervalsOf(boxes: readonly CoveredBox[], sizeBytes: number): Intervals
 /** Bytes that boxes have of a range of their tensor. */
 export function bytesWithin(boxes: readonly CoveredBox[], fromBytes: number, toBytes: number): number {
   let bytes = 0;
-  for (const { offsetBytes, rows, rowBytes, pitchBytes } of boxes) {
-    const upTo = (end: number): number => {
-      const length = Math.max(0, end - offsetBytes);
-      const whole = Math.min(rows, Math.floor(length / pitchBytes));
-      const rest = whole === rows ? 0 : Math.min(rowBytes, length - whole * pitchBytes);
-      return whole * rowBytes + rest;
-    };
-    bytes += upTo(toBytes) - upTo(fromBytes);
-  }
+  for (const box of boxes) bytes += bytesUpTo(box, toBytes) - bytesUpTo(box, fromBytes);
   return bytes;
+}
+
+function bytesUpTo({ offsetBytes, rows, rowBytes, pitchBytes }: CoveredBox, endBytes: number): number {
+  const length = Math.max(0, endBytes - offsetBytes);
+  const whole = Math.min(rows, Math.floor(length / pitchBytes));
+  const rest = whole === rows ? 0 : Math.min(rowBytes, length - whole * pitchBytes);
+  return whole * rowBytes + rest;
 }

@@ -1,6 +1,6 @@
 import type { BlockDigests, ParameterMeta, RankMetas } from '@checkpoint-engine/meta';
-import { firstBlocks } from '@checkpoint-engine/meta';
 import type { DigestBook } from '../digests/digest-book.ts';
+import { RankDigests } from './rank-digests.ts';
 
 /** The digests of one tensor by blocks. */
 export interface ExpectedTensor {
@@ -28,7 +28,7 @@ interface Holder {
 /** The digests that the bytes of a checkpoint are expected to have. */
 export class ExpectedDigests {
   readonly #known: KnownDigests;
-  readonly #told = new Map<number, { digests: BlockDigests; first: Float64Array }>();
+  readonly #told = new Map<number, RankDigests>();
   readonly #holders: ReadonlyMap<string, Holder>;
 
   constructor(known: KnownDigests) {
@@ -53,8 +53,13 @@ export class ExpectedDigests {
   tell(rank: number, digests: BlockDigests): void {
     const metas = this.#known.metas.find((each) => each.rank === rank);
     if (metas === undefined) return;
-    const first = firstBlocks(metas.tensors, digests.blockBytes);
-    if (first.at(-1) === digests.blocks.length) this.#told.set(rank, { digests, first });
+    const told = RankDigests.of(metas, digests);
+    if (told !== undefined) this.#told.set(rank, told);
+  }
+
+  /** What all ranks know of the tensors of one rank. */
+  toldBy(rank: number): RankDigests | undefined {
+    return this.#told.get(rank);
   }
 
   /** What all ranks know of a tensor: without what this rank alone has read. */
@@ -77,9 +82,7 @@ export class ExpectedDigests {
   #tensorAt({ metas, index }: Holder): ExpectedTensor | undefined {
     const told = this.#told.get(metas.rank);
     if (told === undefined) return undefined;
-    const { digests, first } = told;
-    const meta = metas.tensors[index]!;
-    return { meta, blockBytes: digests.blockBytes, block: (block) => digests.blocks[first[index]! + block] };
+    return { meta: metas.tensors[index]!, blockBytes: told.blockBytes, block: (block) => told.block(index, block) };
   }
 }
 

@@ -1,9 +1,7 @@
-import { addDigests, type Windows } from '@checkpoint-engine/interface';
-import { blockCount, type ParameterMeta } from '@checkpoint-engine/meta';
-import { hashOf } from './arrival-check.ts';
-import type { BoxesByTensor } from './coverage.ts';
+import type { Windows } from '@checkpoint-engine/interface';
+import { blockCount, type ParameterMeta, type RankMetas } from '@checkpoint-engine/meta';
 import type { ExpectedDigests, ExpectedTensor } from './expected-digests.ts';
-import type { Sampling } from './sampling.ts';
+import { hashOf, type Sampling } from './sampling.ts';
 
 /** A range of a tensor whose digest workers are asked for. */
 export interface HeldWindow {
@@ -15,51 +13,93 @@ export interface HeldWindow {
   readonly expected: bigint;
 }
 
+/** Tensors that workers keep, ascending by index: made once for a plan, since names and holders do not change. */
+export interface KeptTensors {
+  readonly tensor: Uint32Array;
+  readonly metas: readonly ParameterMeta[];
+  readonly holders: readonly RankMetas[];
+  /** Index of each tensor in the metas of its holder. */
+  readonly index: Uint32Array;
+  /** What each tensor's blocks are chosen by. */
+  readonly key: Int32Array;
+}
+
+/**
+ * Prepares tensors for {@link heldWindows}.
+ *
+ * @param tensors Indexes over all ranks' metas.
+ */
+export function keptTensors(tensors: Iterable<number>, world: readonly RankMetas[]): KeptTensors {
+  const tensor = Uint32Array.from(tensors).sort();
+  const metas: ParameterMeta[] = [];
+  const holders: RankMetas[] = [];
+  const index = new Uint32Array(tensor.length);
+  let holder = 0;
+  let first = 0;
+  for (const [at, wanted] of tensor.entries()) {
+    while (wanted - first >= world[holder]!.tensors.length) first += world[holder++]!.tensors.length;
+    index[at] = wanted - first;
+    holders.push(world[holder]!);
+    metas.push(world[holder]!.tensors[index[at]]!);
+  }
+  return { tensor, metas, holders, index, key: Int32Array.from(metas, ({ name }) => hashOf(name)) };
+}
+
 /**
  * The ranges of tensors that are compared in engines: whole tensors, or the blocks that were chosen. Equal on all ranks
  * of a host.
  *
- * @param metas Of the tensors, by index.
  * @returns Without tensors whose digests nobody has told: those are `unknown`.
  */
 export function heldWindows(
-  boxes: BoxesByTensor,
-  metas: readonly ParameterMeta[],
+  { tensor, metas, holders, index, key }: KeptTensors,
   expected: ExpectedDigests,
   sampling: Sampling,
 ): { readonly windows: readonly HeldWindow[]; readonly unknown: readonly number[] } {
   const windows: HeldWindow[] = [];
   const unknown: number[] = [];
-  for (const tensor of [...boxes.keys()].sort((a, b) => a - b)) {
-    const { name, sizeBytes } = metas[tensor]!;
-    const known = expected.toldOf(name);
-    if (known === undefined) {
-      unknown.push(tensor);
-    } else if (sampling.isWhole) {
-      windows.push({ tensor, name, offsetBytes: 0, sizeBytes, expected: digestOf(known) });
-    } else {
-      const key = hashOf(name);
-      windows.push(...blocksOf(tensor, known, (block) => sampling.has(key, block)));
+  let holder: RankMetas | undefined;
+  let told: ReturnType<ExpectedDigests['toldBy']>;
+  for (let at = 0; at < tensor.length; at++) {
+    if (holders[at] !== holder) {
+      holder = holders[at]!;
+      told = expected.toldBy(holder.rank);
+    }
+    const { name, sizeBytes } = metas[at]!;
+    if (told === undefined) {
+      unknown.push(tensor[at]!);
+      continue;
+    }
+    const place = index[at]!;
+    if (sampling.isWhole) {
+      windows.push({ tensor: tensor[at]!, name, offsetBytes: 0, sizeBytes, expected: told.whole(place) });
+      continue;
+    }
+    const count = told.first[place + 1]! - told.first[place]!;
+    const chooser = sampling.chooserOf(key[at]!);
+    for (let block = 0; block < count; block++) {
+      if (!sampling.chooses(chooser, block)) continue;
+      windows.push(windowOf(tensor[at]!, metas[at]!, told.blockBytes, block, told.block(place, block)!));
     }
   }
   return { windows, unknown };
 }
 
-/** A window for each block of a tensor that is chosen; for all blocks by default. */
-export function blocksOf(
-  tensor: number,
-  { meta, blockBytes, block }: ExpectedTensor,
-  isChosen: (block: number) => boolean = () => true,
-): HeldWindow[] {
-  const windows: HeldWindow[] = [];
+/** A window for each block of a tensor. */
+export function blocksOf(tensor: number, { meta, blockBytes, block }: ExpectedTensor): HeldWindow[] {
   const count = blockCount(meta.sizeBytes, blockBytes);
-  for (let index = 0; index < count; index++) {
-    if (!isChosen(index)) continue;
-    const offsetBytes = index * blockBytes;
-    const sizeBytes = Math.min(blockBytes, meta.sizeBytes - offsetBytes);
-    windows.push({ tensor, name: meta.name, offsetBytes, sizeBytes, expected: block(index)! });
-  }
-  return windows;
+  return Array.from({ length: count }, (_, index) => windowOf(tensor, meta, blockBytes, index, block(index)!));
+}
+
+function windowOf(
+  tensor: number,
+  { name, sizeBytes }: ParameterMeta,
+  blockBytes: number,
+  block: number,
+  expected: bigint,
+): HeldWindow {
+  const offsetBytes = block * blockBytes;
+  return { tensor, name, offsetBytes, sizeBytes: Math.min(blockBytes, sizeBytes - offsetBytes), expected };
 }
 
 /** Windows as columns. */
@@ -69,9 +109,4 @@ export function columnsOf(windows: readonly HeldWindow[]): Windows {
     offsetBytes: Float64Array.from(windows, ({ offsetBytes }) => offsetBytes),
     sizeBytes: Float64Array.from(windows, ({ sizeBytes }) => sizeBytes),
   };
-}
-
-function digestOf({ meta, blockBytes, block }: ExpectedTensor): bigint {
-  const count = blockCount(meta.sizeBytes, blockBytes);
-  return addDigests(Array.from({ length: count }, (_, index) => block(index)!));
 }

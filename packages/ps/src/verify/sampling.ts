@@ -30,10 +30,27 @@ export class Sampling {
     return this.rank(tensor, block) < this.#limit;
   }
 
+  /** What {@link Sampling.chooses} takes for a tensor, so that it is worked out once for all of its blocks. */
+  chooserOf(tensor: number): number {
+    return mix(this.#seed ^ tensor);
+  }
+
+  /** As {@link Sampling.has}. @param chooser Of the tensor. */
+  chooses(chooser: number, block: number): boolean {
+    return mix(chooser ^ block) < this.#limit;
+  }
+
   /** A number from 0 up to, not including, 2^32 for each block; the lowest ones are chosen first. */
   rank(tensor: number, block: number): number {
-    return mix(mix(this.#seed ^ tensor) ^ block);
+    return mix(this.chooserOf(tensor) ^ block);
   }
+}
+
+/** The same number for a tensor on all ranks. */
+export function hashOf(name: string): number {
+  let hash = 0;
+  for (let at = 0; at < name.length; at++) hash = (Math.imul(hash, 31) + name.charCodeAt(at)) | 0;
+  return hash;
 }
 
 function mix(value: number): number {

@@ -42,10 +42,7 @@ export class Verifier {
     this.rank = rank;
     this.expected = new ExpectedDigests(known);
     this.#readBack = new ReadBack(device, cleanup);
-    this.#totalBytes = known.metas.reduce(
-      (sum, { tensors }) => tensors.reduce((bytes, { sizeBytes }) => bytes + sizeBytes, sum),
-      0,
-    );
+    this.#totalBytes = totalBytesOf(known.metas);
     this.#sampling = new Sampling(mode, 0, this.#totalBytes);
   }
 
@@ -85,4 +82,17 @@ export class Verifier {
     this.#heldBytes += bytes;
     this.#unverifiedTensors += unverifiedTensors;
   }
+}
+
+const totals = new WeakMap<KnownDigests['metas'], number>();
+
+/** Bytes of a checkpoint. Added up once for the same metas. */
+function totalBytesOf(world: KnownDigests['metas']): number {
+  let total = totals.get(world);
+  if (total === undefined) {
+    total = 0;
+    for (const { tensors } of world) for (const { sizeBytes } of tensors) total += sizeBytes;
+    totals.set(world, total);
+  }
+  return total;
 }

@@ -45,8 +45,12 @@ class Copier(Protocol):
         """Returns for each piece whether source and destination have the same bytes."""
         ...
 
-    def digests(self, table: Int64s, sum_of: Int64s, count: int) -> Uint64s:
-        """Returns sums of the digests of pieces whose source is a position in a tensor, see `host_digests`."""
+    def prepare_digests(self, table: Int64s, sum_of: Int64s, count: int) -> Any:
+        """Whatever `digests` needs. Arguments: those of `host_digests`."""
+        ...
+
+    def digests(self, prepared: Any) -> Uint64s:
+        """Sums of the digests of pieces whose source is a position in a tensor: `host_digests`."""
         ...
 
 
@@ -72,8 +76,11 @@ class HostCopier:
         pieces, parent = cut(table, _CUT_BYTES)
         return of_all(equal_pieces(pieces), parent, len(table))
 
-    def digests(self, table: Int64s, sum_of: Int64s, count: int) -> Uint64s:
-        return host_digests(table, sum_of, count)
+    def prepare_digests(self, table: Int64s, sum_of: Int64s, count: int) -> tuple[Int64s, Int64s, int]:
+        return table, sum_of, count
+
+    def digests(self, prepared: tuple[Int64s, Int64s, int]) -> Uint64s:
+        return host_digests(*prepared)
 
 
 def copier_for(device: Any) -> Copier:

@@ -9,7 +9,7 @@ import logging
 import threading
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -23,6 +23,9 @@ from checkpoint_engine_worker.pieces import cut, of_all
 from checkpoint_engine_worker.pull_kernels import launch_compare, launch_copy
 from checkpoint_engine_worker.pull_types import Int64s, MappedRegion
 from checkpoint_engine_worker.word_tables import WordTable, every_kind, word_tables
+
+if TYPE_CHECKING:
+    from checkpoint_engine_worker.device_digest import DevicePieces
 
 _LOG = logging.getLogger(__name__)
 
@@ -154,17 +157,23 @@ class CudaCopier:
                     found[words.piece] = unequal.cpu().numpy() == 0
         return of_all(found, parent, len(table))
 
-    def digests(self, table: Int64s, sum_of: Int64s, count: int) -> Uint64s:
-        from checkpoint_engine_worker.device_digest import device_digests
+    def prepare_digests(self, table: Int64s, sum_of: Int64s, count: int) -> DevicePieces:
+        from checkpoint_engine_worker.device_digest import upload_pieces
 
         if self._has_digests is False:
             raise CheckpointEngineError(
                 "CE_NOT_SUPPORTED", "The kernels of digests cannot be compiled here", "See the engine's log"
             )
+        with torch.cuda.device(self._device), torch.cuda.stream(self._stream):
+            return upload_pieces(table, sum_of, count, self._device)
+
+    def digests(self, prepared: DevicePieces) -> Uint64s:
+        from checkpoint_engine_worker.device_digest import digest_pieces
+
         with torch.cuda.device(self._device):
             self._stream.wait_stream(torch.cuda.current_stream(self._device))
             with torch.cuda.stream(self._stream):
-                return device_digests(table, sum_of, count, self._device)
+                return digest_pieces(prepared)
 
 
 @cache

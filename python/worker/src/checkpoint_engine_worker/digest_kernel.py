@@ -1,7 +1,7 @@
-"""The Triton kernels that digest pieces of device memory. Imports triton.
+"""The Triton kernel that digests pieces of device memory. Imports triton.
 
 A row of a table: position in the tensor, address, rows, bytes of a row, pitch in the tensor, pitch in memory, and the
-index of a sum. The kernels add to the sums, modulo 2^64.
+index of a sum. The kernel adds to the sums, modulo 2^64.
 """
 
 from __future__ import annotations
@@ -10,6 +10,12 @@ from typing import Any
 
 import triton
 import triton.language as tl
+
+#: Columns of a segment. Rows of up to `NARROW_BYTES` are cut into short segments, so that few lanes are idle.
+WIDE, NARROW = 256, 32
+NARROW_BYTES = 512
+#: Elements of a tile: eight for each thread of eight warps.
+_TILE = 2048
 
 
 @triton.jit
@@ -20,89 +26,75 @@ def _block_key(block):  # type: ignore[no-untyped-def]
     return (bits ^ (bits >> 33)) | 1
 
 
-@triton.jit(do_not_specialize=["count"])  # type: ignore[misc, untyped-decorator, unused-ignore]
-def digest_runs(  # type: ignore[no-untyped-def]
+@triton.jit(do_not_specialize=["first", "count"])  # type: ignore[misc, untyped-decorator, unused-ignore]
+def digest_segments(  # type: ignore[no-untyped-def]
     table,
     sums,
     keys,
-    count,
-    PROGRAMS: tl.constexpr,  # noqa: N803
-    WORDS: tl.constexpr,  # noqa: N803
-) -> None:
-    """Digests pieces with wide rows, whose numbers are multiples of 4, block by block."""
-    column = tl.arange(0, WORDS)
-    key = tl.load(keys + column)
-    i = tl.program_id(0).to(tl.int64)
-    while i < count:
-        row = table + i * 7
-        position = tl.load(row)
-        address = tl.load(row + 1)
-        rows = tl.load(row + 2)
-        width = tl.load(row + 3) // 4
-        position_pitch = tl.load(row + 4)
-        pitch = tl.load(row + 5)
-        total = tl.zeros((WORDS,), dtype=tl.uint64)
-        for r in range(rows):
-            word = (position + r * position_pitch) // 4
-            data = (address + r * pitch).to(tl.pointer_type(tl.uint32))
-            skipped = word % WORDS
-            block = word // WORDS
-            for c0 in range(0 - skipped, width, WORDS):
-                c = c0 + column
-                value = tl.load(data + c, mask=(c >= 0) & (c < width), other=0).to(tl.uint64)
-                total += value * key * _block_key(block)
-                block += 1
-        tl.atomic_add(sums + tl.load(row + 6), tl.sum(total, axis=0))
-        i += PROGRAMS
-
-
-@triton.jit(do_not_specialize=["count"])  # type: ignore[misc, untyped-decorator, unused-ignore]
-def digest_tiles(  # type: ignore[no-untyped-def]
-    table,
-    sums,
-    keys,
+    first,
     count,
     PROGRAMS: tl.constexpr,  # noqa: N803
     UNIT: tl.constexpr,  # noqa: N803
-    ROWS: tl.constexpr,  # noqa: N803
+    SEGMENTS: tl.constexpr,  # noqa: N803
     COLUMNS: tl.constexpr,  # noqa: N803
 ) -> None:
-    """Digests all other pieces. `UNIT` is 4 if all numbers are multiples of 4, otherwise 1."""
-    i = tl.program_id(0).to(tl.int64)
+    """Pieces `first` and the `count - 1` after it. `UNIT`: 4 where all numbers are multiples of it, otherwise 1.
+
+    Each row of a piece is cut into segments of `COLUMNS` units, and a tile has `SEGMENTS` of them. A segment is in two
+    blocks at most, so that the keys of blocks are worked out for each segment and not for each word.
+    """
+    column = tl.arange(0, COLUMNS)
+    i = tl.program_id(0)
     while i < count:
-        row = table + i * 7
+        row = table + (first + i).to(tl.int64) * 7
         position = tl.load(row)
         address = tl.load(row + 1)
-        rows = tl.load(row + 2)
-        width = tl.load(row + 3) // UNIT
+        rows = tl.load(row + 2).to(tl.int32)
+        width = (tl.load(row + 3) // UNIT).to(tl.int32)
         position_pitch = tl.load(row + 4)
         pitch = tl.load(row + 5)
-        total = tl.zeros((ROWS, COLUMNS), dtype=tl.uint64)
-        for r0 in range(0, rows, ROWS):
-            r = r0 + tl.arange(0, ROWS).to(tl.int64)
-            for c0 in range(0, width, COLUMNS):
-                c = (c0 + tl.arange(0, COLUMNS)).to(tl.int64)
-                mask = (r < rows)[:, None] & (c < width)[None, :]
-                place = position + r[:, None] * position_pitch + c[None, :] * UNIT
-                at = address + r[:, None] * pitch + c[None, :] * UNIT
-                if UNIT == 4:
-                    value = tl.load(at.to(tl.pointer_type(tl.uint32)), mask=mask, other=0).to(tl.uint64)
-                else:
-                    value = tl.load(at.to(tl.pointer_type(tl.uint8)), mask=mask, other=0).to(tl.uint64)
-                    value = value << ((place & 3) * 8).to(tl.uint64)
-                key = tl.load(keys + ((place >> 2) & 1023), mask=mask, other=0)
-                total += value * key * _block_key(place >> 12)
+        in_row = (width + COLUMNS - 1) // COLUMNS
+        segments = rows * in_row
+        total = tl.zeros((SEGMENTS, COLUMNS), dtype=tl.uint64)
+        for s0 in range(0, segments, SEGMENTS):
+            segment = s0 + tl.arange(0, SEGMENTS)
+            r = segment // in_row
+            c = (segment - r * in_row) * COLUMNS
+            left = tl.where(segment < segments, width - c, 0)
+            place = position + r.to(tl.int64) * position_pitch + c * UNIT
+            at = address + r.to(tl.int64) * pitch + c * UNIT
+            mask = column[None, :] < left[:, None]
+            block = place >> 12
+            key_here = _block_key(block)
+            key_next = _block_key(block + 1)
+            if UNIT == 4:
+                word = ((place & 4095) >> 2).to(tl.int32)[:, None] + column[None, :]
+                data = at.to(tl.pointer_type(tl.uint32))[:, None] + column[None, :]
+                value = tl.load(data, mask=mask, other=0).to(tl.uint64)
+            else:
+                byte = (place & 4095).to(tl.int32)[:, None] + column[None, :]
+                word = byte >> 2
+                data = at.to(tl.pointer_type(tl.uint8))[:, None] + column[None, :]
+                value = tl.load(data, mask=mask, other=0).to(tl.uint64) << ((byte & 3) * 8).to(tl.uint64)
+            # The product of two numbers of 32 bits is one instruction.
+            key = tl.load(keys + (word & 1023)).to(tl.uint32, bitcast=True).to(tl.uint64)
+            total += value * key * tl.where(word < 1024, key_here[:, None], key_next[:, None])
         tl.atomic_add(sums + tl.load(row + 6), tl.sum(tl.sum(total, axis=1), axis=0))
         i += PROGRAMS
 
 
-def launch_runs(table: Any, sums: Any, keys: Any, count: int, programs: int) -> None:
-    """Queues the digests of wide pieces."""
-    digest_runs[(programs,)](table, sums, keys, count, PROGRAMS=programs, WORDS=1024, num_warps=8)
-
-
-def launch_tiles(table: Any, sums: Any, keys: Any, count: int, programs: int, unit: int, columns: int) -> None:
-    """Queues the digests of narrow or unaligned pieces."""
-    digest_tiles[(programs,)](
-        table, sums, keys, count, PROGRAMS=programs, UNIT=unit, ROWS=2048 // columns, COLUMNS=columns, num_warps=8
+def launch_digest(table: Any, sums: Any, keys: Any, first: int, count: int, kind: tuple[int, int], programs: int) -> None:
+    """Queues the digests of pieces of one kind: (unit, columns)."""
+    unit, columns = kind
+    digest_segments[(programs,)](
+        table,
+        sums,
+        keys,
+        first,
+        count,
+        PROGRAMS=programs,
+        UNIT=unit,
+        SEGMENTS=_TILE // columns,
+        COLUMNS=columns,
+        num_warps=8,
     )

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from checkpoint_engine_worker.copier import copier_for
 from checkpoint_engine_worker.discard_guard import DiscardGuard
 from checkpoint_engine_worker.errors import CheckpointEngineError
 from checkpoint_engine_worker.mapped_layout import MappedLayout
@@ -60,7 +61,7 @@ class EnginePuller:
         self._guard = DiscardGuard(self._memory, is_refreshed)
         self._metas = ""
         self._tensors: Sequence[TensorMeta] = ()
-        self._sizes_bytes = np.zeros(0, dtype=np.int64)
+        self._sizes_bytes: Int64s = np.zeros(0, dtype=np.int64)
         self._recording: Recording | None = None
         #: The engine that has the fingerprint of the recording.
         self._seen: Snapshot | None = None
@@ -91,8 +92,6 @@ class EnginePuller:
     @property
     def sizes_bytes(self) -> Int64s:
         """Of the tensors of the checkpoint, by index."""
-        if len(self._sizes_bytes) != len(self._tensors):
-            self._sizes_bytes = np.array([tensor.size_bytes for tensor in self._tensors], dtype=np.int64)
         return self._sizes_bytes
 
     def knows(self, metas: str) -> bool:
@@ -129,7 +128,8 @@ class EnginePuller:
         from checkpoint_engine_worker.recording_cache import user_cache
 
         self.forget()
-        self._metas, self._tensors, self._sizes_bytes = metas, tensors, np.zeros(0, dtype=np.int64)
+        self._metas, self._tensors = metas, tensors
+        self._sizes_bytes = np.array([tensor.size_bytes for tensor in tensors], dtype=np.int64)
         try:
             self._recording = record(self._engine(), tensors, metas=metas, cache=user_cache())
         except Exception:
@@ -282,13 +282,11 @@ class EnginePuller:
         Returns:
             By window, the digest and the number of these bytes.
         """
-        from checkpoint_engine_worker.held_digests import held_digests
-
         nothing = np.zeros(len(windows.tensor), dtype=np.uint64), np.zeros(len(windows.tensor), dtype=np.int64)
         if self._recording is None or not self._recording.proved:
             return nothing
         try:
-            return held_digests(self._held_index(self._recording), windows, self._engine().device)
+            return self._held_index(self._recording).digests(windows)
         except CheckpointEngineError as error:
             if error.code != "CE_NOT_SUPPORTED":
                 raise
@@ -299,7 +297,7 @@ class EnginePuller:
         from checkpoint_engine_worker.held_digests import HeldIndex
 
         if self._held is None:
-            self._held = HeldIndex(recording)
+            self._held = HeldIndex(recording, copier_for(self._engine().device))
         return self._held
 
     def unmap(self) -> None:
@@ -330,8 +328,9 @@ class EnginePuller:
     def forget(self) -> None:
         """Drops the recording. Idempotent."""
         self._close_tables()
-        self._recording, self._metas, self._tensors, self._sizes_bytes = None, "", (), np.zeros(0, dtype=np.int64)
+        self._recording, self._metas, self._tensors = None, "", ()
         self._seen = self._refresh = None
+        self._sizes_bytes = np.zeros(0, dtype=np.int64)
         self._before = self._proof = None
         self._is_checked = True
         self._guard.forget()

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from checkpoint_engine_worker.copier import copier_for
 from checkpoint_engine_worker.pieces import P_ROW_BYTES, P_ROWS, P_SOURCE, BoxIndex
 from checkpoint_engine_worker.pull_types import MappedRegion, Places
 from checkpoint_engine_worker.recording import ROW_BYTES, ROWS, SOURCE, SOURCE_PITCH, TENSOR
@@ -28,46 +27,68 @@ class HeldIndex:
     Creating one takes milliseconds per thousand boxes, so an engine keeps it between updates.
     """
 
-    def __init__(self, recording: Recording) -> None:
-        self.boxes, self.need_of = _needed(recording)
-        self.index = BoxIndex(self.boxes, recording.live_addresses())
+    def __init__(self, recording: Recording, copier: Copier) -> None:
+        self._boxes, self._need_of = _needed(recording)
+        self._index = BoxIndex(self._boxes, recording.live_addresses())
+        self._copier = copier
+        #: Updates that verify everything ask for the same windows each time.
+        self._last: _Question | None = None
+
+    def digests(self, windows: Windows) -> tuple[Uint64s, Int64s]:
+        """By window, the digest of the bytes that the engine holds of the boxes of its needs, and their number.
+
+        Where the engine holds a box several times, such as tied weights, all copies have to be equal: otherwise the
+        digest is none that the box can have.
+        """
+        question = self._last
+        if question is None or not question.is_about(windows):
+            question = self._last = _Question(self._boxes, self._need_of, self._index, self._copier, windows)
+        return question.answer()
 
 
-def held_digests(
-    held_index: HeldIndex, windows: Windows, device: Any, *, copier: Copier | None = None
-) -> tuple[Uint64s, Int64s]:
-    """Returns by window the digest of the engine's bytes in the boxes of its needs, and their number.
+class _Question:
+    """Windows, and the pieces of device memory that answer for them."""
 
-    If the engine holds a box several times, such as tied weights, all copies must be equal: otherwise the digest is one
-    that the box cannot have.
-    """
-    count = len(windows.tensor)
-    boxes, need_of = held_index.boxes, held_index.need_of
-    places = Places(windows.tensor, windows.offset, windows.size, np.zeros(count, dtype=np.uint32), windows.offset)
-    pieces = held_index.index.pieces(places, _ANYWHERE)
-    window = _window_of(pieces.table[:, P_SOURCE], boxes[pieces.box, TENSOR], windows)
-    # One sum for each box in each window.
-    keys, sum_of = np.unique(window * max(1, len(boxes)) + pieces.box, return_inverse=True)
-    found = (copier or copier_for(device)).digests(pieces.table, sum_of, len(keys))
-    sizes = np.zeros(len(keys), dtype=np.int64)
-    np.add.at(sizes, sum_of, pieces.table[:, P_ROWS] * pieces.table[:, P_ROW_BYTES])
-    digests, held = np.zeros(count, dtype=np.uint64), np.zeros(count, dtype=np.int64)
-    if len(keys) == 0:
-        return digests, held
-    at, box = keys // len(boxes), keys % len(boxes)
-    order = np.lexsort((need_of[box], at))
-    at, need, found, sizes = at[order], need_of[box][order], found[order], sizes[order]
-    is_first = np.ones(len(at), dtype=np.bool_)
-    is_first[1:] = (at[1:] != at[:-1]) | (need[1:] != need[:-1])
-    np.add.at(digests, at[is_first], found[is_first])
-    np.add.at(held, at[is_first], sizes[is_first])
-    first = np.maximum.accumulate(np.where(is_first, np.arange(len(at)), 0))
-    for copy in np.flatnonzero(~is_first).tolist():
-        if found[copy] != found[first[copy]]:
-            # Adds the difference times an odd number, so the result is not a digest of the box for either copy.
+    def __init__(
+        self, boxes: Int64s, need_of: Int64s, index: BoxIndex, copier: Copier, windows: Windows
+    ) -> None:
+        count = len(windows.tensor)
+        self._windows, self._copier = windows, copier
+        places = Places(windows.tensor, windows.offset, windows.size, np.zeros(count, dtype=np.uint32), windows.offset)
+        pieces = index.pieces(places, _ANYWHERE)
+        window = _window_of(pieces.table[:, P_SOURCE], boxes[pieces.box, TENSOR], windows)
+        # One sum for each box in each window.
+        keys, sum_of = np.unique(window * max(1, len(boxes)) + pieces.box, return_inverse=True)
+        self._prepared = copier.prepare_digests(pieces.table, sum_of, len(keys))
+        sizes = np.zeros(len(keys), dtype=np.int64)
+        np.add.at(sizes, sum_of, pieces.table[:, P_ROWS] * pieces.table[:, P_ROW_BYTES])
+        at, box = np.divmod(keys, max(1, len(boxes)))
+        # Copies of one box in one window follow each other.
+        self._order = np.lexsort((need_of[box], at))
+        self._at, need = at[self._order], need_of[box][self._order]
+        self._is_first = np.ones(len(keys), dtype=np.bool_)
+        self._is_first[1:] = (self._at[1:] != self._at[:-1]) | (need[1:] != need[:-1])
+        self._held = np.zeros(count, dtype=np.int64)
+        np.add.at(self._held, self._at[self._is_first], sizes[self._order][self._is_first])
+
+    def is_about(self, windows: Windows) -> bool:
+        mine = self._windows
+        columns = ((mine.tensor, windows.tensor), (mine.offset, windows.offset), (mine.size, windows.size))
+        return all(np.array_equal(a, b) for a, b in columns)
+
+    def answer(self) -> tuple[Uint64s, Int64s]:
+        digests = np.zeros(len(self._windows.tensor), dtype=np.uint64)
+        if len(self._order) == 0:
+            return digests, self._held
+        at, is_first = self._at, self._is_first
+        found = self._copier.digests(self._prepared)[self._order]
+        np.add.at(digests, at[is_first], found[is_first])
+        first = np.maximum.accumulate(np.where(is_first, np.arange(len(at)), 0))
+        for copy in np.flatnonzero(~is_first & (found != found[first])).tolist():
+            # Adds what differs times an odd number: no digest of the box, whichever copy is right.
             difference = (int(found[copy]) - int(found[first[copy]])) * (2 * copy + 3)
             digests[at[copy]] = (int(digests[at[copy]]) + difference) & _MASK
-    return digests, held
+        return digests, self._held
 
 
 def _needed(recording: Recording) -> tuple[Int64s, Int64s]:

@@ -5,16 +5,13 @@ A piece is a row of a copy table whose source is a position in a tensor instead 
 
 from __future__ import annotations
 
-import os
-from concurrent.futures import ThreadPoolExecutor
-
 import numpy as np
 
 from checkpoint_engine_worker.digest import Uint64s, digest_rows
-from checkpoint_engine_worker.host_pieces import rows_at
+from checkpoint_engine_worker.host_pieces import rows_at, shared_work
+from checkpoint_engine_worker.pieces import cut
 from checkpoint_engine_worker.pull_types import Int64s
 
-_THREADS = min(4, os.cpu_count() or 1)
 _CUT_BYTES = 1 << 20
 
 
@@ -26,19 +23,14 @@ def host_digests(table: Int64s, sum_of: Int64s, count: int) -> Uint64s:
         sum_of: The sum of each piece.
         count: Number of sums.
     """
-    from checkpoint_engine_worker.pieces import cut
-
     pieces, parent = cut(table, _CUT_BYTES)
+    found = np.zeros(len(pieces), dtype=np.uint64)
 
-    def digest(index: int) -> int:
-        position, address, rows, row_bytes, position_pitch, pitch = pieces[index].tolist()
-        return digest_rows(rows_at(address, rows, row_bytes, pitch), position, position_pitch)
+    def digest(part: Int64s, at: int) -> None:
+        for i, (position, address, rows, row_bytes, position_pitch, pitch) in enumerate(part.tolist(), at):
+            found[i] = digest_rows(rows_at(address, rows, row_bytes, pitch), position, position_pitch)
 
-    if len(pieces) < 2 or _THREADS == 1:
-        found = [digest(index) for index in range(len(pieces))]
-    else:
-        with ThreadPoolExecutor(_THREADS) as pool:
-            found = list(pool.map(digest, range(len(pieces))))
+    shared_work(pieces, digest)
     sums = np.zeros(count, dtype=np.uint64)
-    np.add.at(sums, sum_of[parent], np.array(found, dtype=np.uint64))
+    np.add.at(sums, sum_of[parent], found)
     return sums

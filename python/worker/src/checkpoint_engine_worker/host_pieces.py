@@ -31,7 +31,7 @@ def rows_at(address: int, rows: int, row_bytes: int, pitch: int) -> npt.NDArray[
 
 def copy_pieces(table: Int64s) -> None:
     """Copies every piece. Returns when all bytes are written."""
-    _shared(table, _copy)
+    shared_work(table, _copy)
 
 
 def equal_pieces(table: Int64s) -> npt.NDArray[np.bool_]:
@@ -43,7 +43,7 @@ def equal_pieces(table: Int64s) -> npt.NDArray[np.bool_]:
             a = rows_at(source, rows, row_bytes, source_pitch)
             found[i] = np.array_equal(a, rows_at(destination, rows, row_bytes, pitch))
 
-    _shared(table, compare)
+    shared_work(table, compare)
     return found
 
 
@@ -55,7 +55,7 @@ def _copy(part: Int64s, at: int) -> None:
             rows_at(destination, rows, row_bytes, pitch)[...] = rows_at(source, rows, row_bytes, source_pitch)
 
 
-def _shared(table: Int64s, work: Callable[[Int64s, int], Any]) -> None:
+def shared_work(table: Int64s, work: Callable[[Int64s, int], Any]) -> None:
     """Runs the work on consecutive parts of the table of about equal bytes."""
     sizes = np.cumsum(table[:, P_ROWS] * table[:, P_ROW_BYTES])
     total = int(sizes[-1]) if len(sizes) else 0
