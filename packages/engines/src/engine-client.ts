@@ -28,6 +28,20 @@ export interface EngineWait {
   readonly timeoutMs: number;
 }
 
+/** Where the workers of an engine tell what they are and hold, if the engine has no route to ask them. */
+export interface ReportInbox {
+  /** The address, with its key. Only workers of this host reach it. */
+  readonly address: string;
+  /** What the workers have told. A worker has told it before the engine answers that it was asked. */
+  readonly reports: readonly unknown[];
+}
+
+/** A query of what an engine's workers hold. */
+export interface EngineQuestion extends EngineWait {
+  /** `openReportInbox` of `@checkpoint-engine/ps` opens one. @default only engines with a route can be asked */
+  readonly inbox?: ReportInbox | undefined;
+}
+
 /** A request to an engine. */
 export interface EngineUpdate extends EngineWait {
   /** Device UUID to worker address, for the devices of this instance only. */
@@ -82,7 +96,7 @@ export interface EngineClient {
    *
    * @throws `CE_ENGINE_UNREACHABLE`, `CE_TIMEOUT`, `CE_ENGINE_FAILED` if it refuses the API key.
    */
-  describe?(options: EngineWait): Promise<EngineDescription>;
+  describe?(options: EngineQuestion): Promise<EngineDescription>;
   /**
    * Starts to ask for what the next pre-flight checks, so that the answers come while the ranks prepare. Never throws:
    * the pre-flight asks again after a failure.

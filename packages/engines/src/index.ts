@@ -9,8 +9,10 @@ export type {
   EngineClient,
   EngineEndpoint,
   EngineOptions,
+  EngineQuestion,
   EngineUpdate,
   EngineWait,
+  ReportInbox,
   WorkerChoice,
 } from './engine-client.ts';
 export { type EngineDescription, heldVersion, type WorkerDescription } from './engine-description.ts';

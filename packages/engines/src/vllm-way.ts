@@ -1,8 +1,15 @@
-import { UNKNOWN_VERSION } from '@checkpoint-engine/interface';
-import type { EngineWait } from './engine-client.ts';
-import { type EngineDescription, readVersion, readWorkerDescription, receiverName } from './engine-description.ts';
+import { shownText, toCheckpointEngineError, UNKNOWN_VERSION } from '@checkpoint-engine/interface';
+import type { EngineQuestion, EngineWait } from './engine-client.ts';
+import {
+  type EngineDescription,
+  readVersion,
+  readWorkerDescription,
+  receiverName,
+  type WorkerDescription,
+} from './engine-description.ts';
 import { EngineHttp, type EngineHttpOptions, isRefused } from './engine-http.ts';
 import { parseFields } from './replies.ts';
+import { INIT_BACKEND } from './vllm-adapters.ts';
 
 /** How a vLLM server receives weights. */
 export interface VllmWay {
@@ -12,8 +19,10 @@ export interface VllmWay {
   readonly loadsDraft?: boolean | undefined;
   /** The state of the workers' weights, if they report it: `unknown` after an update that failed halfway. */
   readonly weights?: string | undefined;
-  /** The workers' own words, where all of them have the extension. */
+  /** The workers' own words, where they can be asked. */
   readonly described?: readonly unknown[] | undefined;
+  /** Why the workers did not tell what they hold, and what to do. */
+  readonly untold?: string | undefined;
 }
 
 /** The first answer of a server takes seconds, because it inspects its complete environment. */
@@ -72,6 +81,41 @@ export async function findVllmWay(
   return { name: 'backend', loadsDraft: hasDraft(config) };
 }
 
+const OLD_RECEIVER = 'Update the Python package checkpoint-engine-worker: this release cannot be asked what it decided';
+
+/**
+ * Asks the workers of the backend what they hold: vLLM has no route for it, so they tell it at another address.
+ *
+ * @throws As {@link findVllmWay}.
+ */
+export async function askBackend(
+  options: Pick<EngineHttpOptions, 'endpoints' | 'apiKey' | 'logger'>,
+  { inbox, ...wait }: EngineQuestion,
+): Promise<Pick<VllmWay, 'described' | 'untold'>> {
+  if (inbox === undefined) return { untold: 'Ask with checkpoint-engine doctor: the backend has no route for it' };
+  const http = new EngineHttp({ name: 'vllm', hints: HINTS, ...options });
+  const { path, body } = INIT_BACKEND;
+  const asked = { init_info: { ...body.init_info, report_to: inbox.address } };
+  const timeoutMs = Math.min(LOOK_TIMEOUT_MS, wait.timeoutMs);
+  try {
+    await http.call(options.endpoints[0]!, { method: 'POST', path, body: asked }, { ...wait, timeoutMs });
+    return { described: [...inbox.reports], untold: inbox.reports.length === 0 ? OLD_RECEIVER : undefined };
+  } catch (error) {
+    if (wait.signal.aborted || isRefused(error)) throw error;
+    return { described: [...inbox.reports], untold: untoldHint(error) };
+  }
+}
+
+function untoldHint(error: unknown): string {
+  const { message, detail } = toCheckpointEngineError(error);
+  const text = `${message} ${detail ?? ''}`;
+  if (/report_to/.test(text)) return OLD_RECEIVER;
+  if (/CE_PEER_UNREACHABLE/.test(text)) {
+    return 'Run this command where the workers of vLLM run, in the same network namespace: the backend tells it there';
+  }
+  return `Its workers did not tell what they decided: ${shownText(message, 300)}`;
+}
+
 /** What vLLM calls the weights that it starts with. */
 const FIRST_VERSION = 'default';
 
@@ -114,17 +158,12 @@ export function wayText({ name, weights }: VllmWay): string {
 
 /** The same for people who ask what the workers decided. */
 export function describeVllm(way: VllmWay): EngineDescription {
-  const { name, described = [] } = way;
+  const { name, described = [], untold } = way;
   const workers = described.map(readWorkerDescription);
   const hints = {
     v1: 'Install the Python package checkpoint-engine-worker into the environment of vLLM and start vLLM with its extension or backend, see docs/update-vllm.md: without it every worker receives the whole checkpoint in buckets',
-    extension: workers.some(({ pull }) => pull === 'never')
-      ? 'Start vLLM without CHECKPOINT_ENGINE_PULL=0, and look at its log for why its workers cannot pull'
-      : workers.some(({ pull }) => pull === 'untold')
-        ? 'Update the Python package checkpoint-engine-worker: this release cannot be asked what it decided'
-        : undefined,
-    backend:
-      'The backend has no route to ask its workers: they say it in each update, in its log and in "modules" of its --json; the worker extension of the same package can be asked at any time',
+    extension: pullHint(workers),
+    backend: untold ?? pullHint(workers),
   };
   return {
     receiver: name === 'v1' ? undefined : receiverName(described[0] ?? { package: 'checkpoint-engine-worker' }),
@@ -132,6 +171,14 @@ export function describeVllm(way: VllmWay): EngineDescription {
     hint: hints[name],
     workers,
   };
+}
+
+/** What to do so that workers pull, or tell more. */
+function pullHint(workers: readonly WorkerDescription[]): string | undefined {
+  if (workers.some(({ pull }) => pull === 'never')) {
+    return 'Start vLLM without CHECKPOINT_ENGINE_PULL=0, and look at its log for why its workers cannot pull';
+  }
+  return workers.some(({ pull }) => pull === 'untold') ? OLD_RECEIVER : undefined;
 }
 
 /** The description from the workers, if all of them have the extension. */

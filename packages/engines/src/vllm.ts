@@ -1,11 +1,18 @@
 import { CheckpointEngineError, type Logger, silentLogger } from '@checkpoint-engine/interface';
 import type { EngineAdapter } from './adapter.ts';
-import type { EngineClient, EngineOptions, EngineUpdate, EngineWait, WorkerChoice } from './engine-client.ts';
+import type {
+  EngineClient,
+  EngineOptions,
+  EngineQuestion,
+  EngineUpdate,
+  EngineWait,
+  WorkerChoice,
+} from './engine-client.ts';
 import type { EngineDescription } from './engine-description.ts';
 import { httpEngine } from './http-engine.ts';
 import { type VllmLoading, vllmBackend, vllmExtension, vllmV1 } from './vllm-adapters.ts';
 import { checkAwake } from './vllm-sleep.ts';
-import { describeVllm, findVllmWay, type VllmWay, vllmVersion, wayText } from './vllm-way.ts';
+import { askBackend, describeVllm, findVllmWay, type VllmWay, vllmVersion, wayText } from './vllm-way.ts';
 
 /** Options of {@link vllmEngine}. */
 export interface VllmOptions extends EngineOptions {
@@ -74,12 +81,13 @@ class VllmEngine implements EngineClient {
     };
   }
 
-  async describe(wait: EngineWait): Promise<EngineDescription> {
+  async describe(question: EngineQuestion): Promise<EngineDescription> {
     const { endpoints, apiKey } = this.#options;
     const asked = { endpoints, apiKey, logger: this.#logger };
-    const found = await findVllmWay(asked, wait);
-    const weightVersion = found.name === 'backend' ? await vllmVersion(asked, wait) : undefined;
-    return { ...describeVllm(found), weightVersion };
+    const found = await findVllmWay(asked, question);
+    if (found.name !== 'backend') return describeVllm(found);
+    const weightVersion = await vllmVersion(asked, question);
+    return { ...describeVllm({ ...found, ...(await askBackend(asked, question)) }), weightVersion };
   }
 
   lookAhead(wait: EngineWait): void {

@@ -395,13 +395,68 @@ describe('vllmEngine.describe', () => {
       'the backend',
       [info({ weight_transfer_config: BACKEND }), weightInfo('7')],
       'checkpoint-engine-worker',
-      /no route to ask/,
+      /checkpoint-engine doctor/,
     ],
   ])('says what to do about %s', async (_, steps, receiver, hint) => {
     await withEngine(steps, async (fake) => {
       const description = await vllmEngine({ endpoints: [fake.endpoint] }).describe!(wait);
       expect(description).toMatchObject({ workers: [], hint: expect.stringMatching(hint) });
       expect(description.receiver).toBe(receiver);
+    });
+  });
+});
+
+describe('vllmEngine.describe, by the backend', () => {
+  const address = `ce2:inbox?key=${'cd'.repeat(32)}`;
+  const backend = [info({ weight_transfer_config: BACKEND })];
+  const weightInfo: Step = { method: 'GET', path: '/weight_info', reply: { weight_version: 'v7' } };
+  const ask = (tell: () => void, reply: unknown = {}, status = 200): Step => ({
+    method: 'POST',
+    path: '/init_weight_transfer_engine',
+    body: { init_info: { checkpoint_engine_protocol: 2, report_to: address } },
+    status,
+    reply,
+    before: async () => tell(),
+  });
+  const failed = (message: string): readonly [unknown, number] => [{ error: { message, code: 500 } }, 500];
+
+  it('asks the workers to tell it at an address', async () => {
+    const reports: unknown[] = [];
+    const told = { package: 'checkpoint-engine-worker', version: '0.3.0', weights: 'loaded', weightVersion: 'v7' };
+    const tell = () => void reports.push({ ...told, pull: { recorded: true, proved: true } }, { ...told, pull: null });
+    await withEngine([...backend, weightInfo, ask(tell)], async (fake) => {
+      const engine = vllmEngine({ endpoints: [fake.endpoint] });
+      expect(await engine.describe!({ ...wait, inbox: { address, reports } })).toMatchObject({
+        receiver: 'checkpoint-engine-worker 0.3.0',
+        way: expect.stringContaining('weight-transfer backend'),
+        workers: [
+          { weights: 'loaded', pull: 'pulls' },
+          { weights: 'loaded', pull: 'never' },
+        ],
+        weightVersion: 'v7',
+        hint: expect.stringContaining('CHECKPOINT_ENGINE_PULL=0'),
+      });
+    });
+  });
+
+  it.each([
+    ['an older release', failed("Invalid init_info: unexpected keyword argument 'report_to'"), /^Update the Python/],
+    ['workers on another host', failed('CE_PEER_UNREACHABLE: No parameter server listens'), /where the workers/],
+    ['another failure', failed('no such thing'), /did not tell .*no such thing/],
+    ['workers that say nothing', [{}, 200], /^Update the Python/],
+  ] as const)('says what to do about %s', async (_, [reply, status], hint) => {
+    await withEngine([...backend, weightInfo, ask(() => {}, reply, status)], async (fake) => {
+      const engine = vllmEngine({ endpoints: [fake.endpoint] });
+      const description = await engine.describe!({ ...wait, inbox: { address, reports: [] } });
+      expect(description).toMatchObject({ workers: [], hint: expect.stringMatching(hint) });
+    });
+  });
+
+  it('passes on that the API key is wrong', async () => {
+    await withEngine([...backend, weightInfo, ask(() => {}, {}, 401)], async (fake) => {
+      const engine = vllmEngine({ endpoints: [fake.endpoint] });
+      const asked = engine.describe!({ ...wait, inbox: { address, reports: [] } });
+      await expect(asked).rejects.toMatchObject({ code: 'CE_ENGINE_FAILED', status: 401 });
     });
   });
 });

@@ -29,8 +29,9 @@ import type { DeviceKind } from './device.ts';
  * ```
  *
  * An update with whole buckets leaves out `regions` and `pull`. A session with the intent `prepare` ends with `bye`
- * after `mapped`, or after `proved`. A session that only asks for a report has `report`, `reported` and `bye`. After
- * `abort`, the worker answers `aborted` when no copy reads a region any longer, and disconnects.
+ * after `mapped`, or after `proved`. A session that only asks for a report has `report`, `reported` and `bye`; a worker
+ * that was asked to connect for a report alone offers nothing else in its hello. After `abort` the worker answers
+ * `aborted` once no copy reads a region any more, and disconnects.
  */
 export const WORKER_PULL_VERSION = 1;
 
@@ -274,8 +275,19 @@ export interface WorkerReported {
   /** The checkpoint that is loaded, and the update that loaded it. */
   readonly checkpoint?: string | undefined;
   readonly updateId?: string | undefined;
-  /** One line about the engine: its release, the model, the worker's place in it. May be empty. */
-  readonly engine: string;
+  /**
+   * One line about the engine: its release, the model, the worker's place in it. May be empty; absent while the engine
+   * sleeps.
+   */
+  readonly engine?: string | undefined;
+  /** The worker can pull. @default true */
+  readonly pulls?: boolean | undefined;
+  /** Version of its weights, as in the hello, and the package that it runs. */
+  readonly weightVersion?: string | undefined;
+  readonly package?: string | undefined;
+  readonly version?: string | undefined;
+  /** Parts of the engine that have no memory now: its sleep mode has taken it. */
+  readonly asleep?: readonly string[] | undefined;
   readonly fingerprint?: string | undefined;
   /** Absent while nothing is recorded. */
   readonly summary?: NeedsSummary | undefined;

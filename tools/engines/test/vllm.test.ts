@@ -103,6 +103,16 @@ describe.skipIf('reason' in found).each(WAYS)('vLLM by its $way, $kind', ({ way,
   it('reports the decisions for its modules', async () => {
     expect(server.log).toMatch(/\d+ of \d+ modules direct, \d+ staged, 0 opaque: \d+ because the engine/);
     expect(server.log.includes('Proved by representatives')).toBe(way === 'backend');
+    const told = await runCommand(['doctor', '--engine', 'vllm', '--endpoint', server.url, '--json']);
+    expect(told.status, told.stderr).toBe(0);
+    const { engines: asked } = JSON.parse(told.stdout) as { engines: object[] };
+    expect(asked).toMatchObject([
+      {
+        ...{ engine: 'vllm', pulls: true, receiver: expect.stringContaining('checkpoint-engine-worker') },
+        workers: [{ weights: 'loaded', pull: 'pulls', modules: { opaque: 0 } }],
+      },
+    ]);
+    expect(asked[0]).not.toHaveProperty('hint');
     if (way !== 'extension') return;
     const [described] = await server.rpc('checkpoint_engine_describe');
     expect(described).toMatchObject({ pull: { recorded: true, proved: true, summary: { opaque: 0, represented: 0 } } });

@@ -1,5 +1,6 @@
-import type { EngineDescription } from '@checkpoint-engine/engines';
+import type { EngineClient, EngineDescription, EngineWait } from '@checkpoint-engine/engines';
 import { CheckpointEngineError, type Logger } from '@checkpoint-engine/interface';
+import { openReportInbox } from '@checkpoint-engine/ps';
 import type { EngineTargets } from '../config/jobs.ts';
 import { engineClient, engineName } from '../rank/engine-client.ts';
 
@@ -35,12 +36,29 @@ export async function diagnoseEngines(question: EngineQuestion): Promise<EngineD
     const client = engineClient(targets, index, { apiKey, logger });
     await client.ready({ timeoutMs, signal });
     if (client.describe === undefined) throw cannotTell(engine);
-    const description = await client.describe({ timeoutMs, signal });
+    const description = await askOne(client.describe.bind(client), { timeoutMs, signal }, logger);
     const { workers } = description;
     const pulls = workers.length > 0 && workers.every(({ pull }) => pull === 'pulls');
     diagnoses.push({ engine, endpoint: engineName(targets, index), pulls, ...description });
   }
   return diagnoses;
+}
+
+/** Workers that no route of the engine reaches tell it at an address of this process. */
+async function askOne(
+  describe: NonNullable<EngineClient['describe']>,
+  wait: EngineWait,
+  logger: Logger,
+): Promise<EngineDescription> {
+  const inbox = await openReportInbox({ logger }).catch((error) => {
+    logger.warn({ error }, 'Workers of a backend cannot be asked from here');
+    return undefined;
+  });
+  try {
+    return await describe({ ...wait, inbox });
+  } finally {
+    await inbox?.close();
+  }
 }
 
 function cannotTell(engine: string): CheckpointEngineError {
