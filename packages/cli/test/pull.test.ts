@@ -1,4 +1,4 @@
-import { readFile } from 'node:fs/promises';
+import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { createHostDevice } from '@checkpoint-engine/device';
 import { readCheckpoint } from '@checkpoint-engine/meta';
@@ -160,6 +160,46 @@ describe('plan of a running engine', () => {
     );
     // The files were not touched, and the update works.
     expect(await runCli(update('--uds', path, '--nproc-per-node', '2'))).toMatchObject({ code: 0 });
+  });
+
+  it('writes what they keep, for plans without the engine', async () => {
+    const path = join(folder, 'engine.sock');
+    await engine(path);
+    const file = join(folder, 'needs.json');
+    const asked = await plan('--world-size', '2', '--uds', path, '--save-needs', file, '--json');
+    expect(asked).toMatchObject({ code: 0, stderr: '' });
+    interface Planned {
+      readonly needs: { readonly ranks: readonly { readonly neededBytes: number }[] };
+    }
+    const needed = ({ needs }: Planned) => needs.ranks.map(({ neededBytes }) => neededBytes);
+    const again = await plan('--world-size', '2', '--ranks-per-host', '1', '--needs', file, '--json');
+    expect(again).toMatchObject({ code: 0 });
+    expect(needed(parseJson<Planned>(again))).toEqual(needed(parseJson<Planned>(asked)));
+    expect(needed(parseJson<Planned>(again)).every((bytes) => bytes > 0)).toBe(true);
+    // It replaces what was there, and leaves nothing else.
+    expect(await plan('--world-size', '2', '--uds', path, '--save-needs', file)).toMatchObject({ code: 0 });
+    expect((await readdir(folder)).filter((name) => name.startsWith('needs'))).toEqual(['needs.json']);
+  });
+
+  it.each([
+    ['a folder that does not exist', 'nowhere/needs.json', /--save-needs.*cannot be written/],
+    ['a folder', '.', /--save-needs.*it is a directory/],
+  ])('asks nothing where the file would be %s', async (_, name, message) => {
+    const path = join(folder, 'engine.sock');
+    await engine(path);
+    const planned = await plan('--world-size', '2', '--uds', path, '--save-needs', join(folder, name), '--json');
+    expect(planned.code).not.toBe(0);
+    expect(parseJson(planned)).toMatchObject({
+      error: { code: 'CE_CONFIG_INVALID', message: expect.stringMatching(message) },
+    });
+    const told = await runCli(['doctor', '--engine', 'worker', '--uds', path]);
+    expect(told.stdout).toMatch(/has recorded nothing yet/);
+  });
+
+  it('has nothing to write without an engine', async () => {
+    const planned = await plan('--world-size', '2', '--tp', '2', '--save-needs', join(folder, 'needs.json'));
+    expect(planned.code).not.toBe(0);
+    expect(planned.stderr).toMatch(/neither --endpoint nor --uds/);
   });
 
   it('reports that workers that only take buckets cannot be asked', async () => {

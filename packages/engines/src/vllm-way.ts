@@ -17,6 +17,8 @@ export interface VllmWay {
   readonly name: 'v1' | 'extension' | 'backend';
   /** The draft model comes from the target's checkpoint. */
   readonly loadsDraft?: boolean | undefined;
+  /** The draft model, where it comes from a checkpoint of its own. */
+  readonly keptDraft?: string | undefined;
   /** The state of the workers' weights, if they report it: `unknown` after an update that failed halfway. */
   readonly weights?: string | undefined;
   /** The workers' own words, where they can be asked. */
@@ -75,10 +77,10 @@ export async function findVllmWay(
   const mayExtend = typeof extension === 'string' ? extension !== '' && !TOOL_EXTENSION.test(extension) : true;
   if (mayExtend) {
     const described = await describe();
-    if (described) return described;
+    if (described) return { ...described, keptDraft: draftIn(config).keptDraft };
   }
   if (fieldsOf(config.weight_transfer_config).backend !== BACKEND) return { name: 'v1' };
-  return { name: 'backend', loadsDraft: hasDraft(config) };
+  return { name: 'backend', ...draftIn(config) };
 }
 
 const OLD_RECEIVER = 'Update the Python package checkpoint-engine-worker: this release cannot be asked what it decided';
@@ -146,14 +148,15 @@ export async function vllmVersion(
 }
 
 /** The detected way, for the log. */
-export function wayText({ name, weights }: VllmWay): string {
+export function wayText({ name, weights, keptDraft }: VllmWay): string {
+  const draft = keptDraft === undefined ? '' : `; its draft model ${shownText(keptDraft, 200)} keeps its weights`;
   const state = weights === 'unknown' ? '; its weights are unknown since an update that failed' : '';
   const texts = {
     v1: "vLLM takes weights by the Python tool's extension, protocol v1",
     extension: 'vLLM takes weights by the extension of checkpoint-engine-worker, protocol v2',
     backend: 'vLLM takes weights by the weight-transfer backend of checkpoint-engine-worker, protocol v2',
   };
-  return texts[name] + state;
+  return texts[name] + state + draft;
 }
 
 /** The same for people who ask what the workers decided. */
@@ -192,9 +195,14 @@ function extensionIn(reply: Readonly<Record<string, unknown>> | undefined): Vllm
   return { name: 'extension', weights, described: results };
 }
 
-function hasDraft({ model_config, speculative_config }: Readonly<Record<string, unknown>>): boolean {
+/** A draft model with the target's path is a part of its checkpoint; updates leave any other one as it is. */
+function draftIn({
+  model_config,
+  speculative_config,
+}: Readonly<Record<string, unknown>>): Pick<VllmWay, 'loadsDraft' | 'keptDraft'> {
   const draft = fieldsOf(fieldsOf(speculative_config).draft_model_config).model;
-  return draft !== undefined && draft === fieldsOf(model_config).model;
+  const loadsDraft = draft !== undefined && draft === fieldsOf(model_config).model;
+  return { loadsDraft, keptDraft: loadsDraft || typeof draft !== 'string' ? undefined : draft };
 }
 
 function fieldsOf(value: unknown): Readonly<Record<string, unknown>> {

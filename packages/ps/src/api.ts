@@ -4,6 +4,7 @@ import type {
   Device,
   Logger,
   ModuleReport,
+  Needs,
   P2PTransport,
   Store,
 } from '@checkpoint-engine/interface';
@@ -193,6 +194,8 @@ export interface UpdateOptions {
    * digest of all its bytes; where those are not known, `update-` and a number that no other update of the world has
    */
   readonly weightVersion?: string | undefined;
+  /** Called with what this rank's worker keeps, once the worker has told it. It must not throw. */
+  readonly onNeeds?: ((needs: Needs) => void) | undefined;
   readonly signal?: AbortSignal | undefined;
   /** Called for each event at once. It must not throw. */
   readonly onEvent?: ((event: ProgressEvent) => void) | undefined;

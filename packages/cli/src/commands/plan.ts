@@ -17,6 +17,7 @@ interface Flags {
   readonly bucketSize?: number;
   readonly deviceMemory?: number;
   readonly needs?: string;
+  readonly saveNeeds?: string;
   readonly tp?: number;
   readonly ep?: number;
   readonly pp?: number;
@@ -35,6 +36,8 @@ Examples:
   checkpoint-engine plan --checkpoint-path /models/kimi-k2 --world-size 16 --device-memory 2GiB
   checkpoint-engine plan --checkpoint-path /models/qwen3-30b --world-size 8 --json | jq .summary.imbalance
   checkpoint-engine plan --checkpoint-path /models/kimi-k2 --world-size 32 --tp 8 --ep 32
+  checkpoint-engine plan --checkpoint-path /models/kimi-k2 --world-size 8 --endpoint http://127.0.0.1:8000 --save-needs n.json
+  checkpoint-engine plan --checkpoint-path /models/kimi-k2 --world-size 8 --ranks-per-host 4 --needs n.json
 
 With --needs, or any of --tp, --ep and --pp, the plan also shows what a pull would move: what each rank's worker keeps,
 and what each host reads from others. --tp, --ep and --pp divide tensors by their names, as vLLM and SGLang divide common
@@ -43,7 +46,8 @@ models; every rank keeps tensors that match no rule. The file of --needs is JSON
 
 With --endpoint or --uds, the command asks the workers of a running engine on this machine what they keep, as "serve" does
 when metas are gathered. The workers record and map what updates need; their weights do not change. A worker that has not
-compared its first update yet keeps everything.
+compared its first update yet keeps everything. --save-needs writes the answer to a file for --needs, so that other numbers
+of hosts can be planned without the engine.
 
 PS_MAX_BUCKET_SIZE_GB (in GiB) and PS_MEM_FRACTION have the same effect as for "update".`;
 
@@ -63,6 +67,7 @@ export function planCommand(context: CommandContext): Command {
         .default(8 * 2 ** 30, '8GiB'),
     )
     .option('--needs <file>', 'a JSON file that lists what each rank keeps')
+    .option('--save-needs <file>', "writes what the engine's workers keep to a file for --needs")
     .option('--tp <n>', 'ranks that divide a layer of the model', countFlag)
     .option('--ep <n>', 'ranks that divide the experts of a layer, a multiple of --tp', countFlag)
     .option('--pp <n>', 'stages that divide the layers', countFlag)
@@ -106,13 +111,20 @@ export function planCommand(context: CommandContext): Command {
 }
 
 function needsSource(flags: Flags, context: CommandContext): NeedsSource | undefined {
-  const { needs, tp, ep, pp, endpoint, uds } = flags;
+  const { needs, saveNeeds, tp, ep, pp, endpoint, uds } = flags;
   const given = [needs, tp ?? ep ?? pp, endpoint ?? uds].filter((value) => value !== undefined);
   if (given.length > 1) {
     throw new CheckpointEngineError(
       'CE_CONFIG_INVALID',
       'More than one of --needs, a layout (--tp, --ep, --pp) and an engine (--endpoint, --uds) is given',
       'Give the needs from a file, by rule or from an engine',
+    );
+  }
+  if (saveNeeds !== undefined && (endpoint ?? uds) === undefined) {
+    throw new CheckpointEngineError(
+      'CE_CONFIG_INVALID',
+      '--save-needs is given, and neither --endpoint nor --uds names an engine whose workers keep something',
+      'Add --endpoint http://HOST:PORT or --uds PATH',
     );
   }
   if (needs !== undefined) return { file: needs };
@@ -122,7 +134,8 @@ function needsSource(flags: Flags, context: CommandContext): NeedsSource | undef
 
 async function ask(flags: Flags, context: CommandContext): Promise<NeedsPlan> {
   const { checkpointPath: path, worldSize, device: deviceKind, timeout: timeoutMs } = flags;
+  const saveNeeds = flags.saveNeeds === undefined ? undefined : { path: flags.saveNeeds, flag: '--save-needs' };
   const targets = neededEngineTargets(flags, worldSize);
   const { askWorkers } = await import('../plan/ask-workers.ts');
-  return await askWorkers({ path, worldSize, deviceKind, targets, timeoutMs }, context);
+  return await askWorkers({ path, worldSize, deviceKind, targets, timeoutMs, saveNeeds }, context);
 }

@@ -4,12 +4,14 @@ import type { SizedEngineTargets } from '../config/engine-targets.ts';
 import { type Environment, readMemoryLimits } from '../config/environment.ts';
 import type { DeviceKind } from '../config/jobs.ts';
 import { createLogger, LogSink } from '../output/log.ts';
+import { checkOutputFile, type OutputFile } from '../output/output-file.ts';
 import type { Terminal } from '../output/terminal.ts';
 import { watchInterrupts } from '../process/interrupts.ts';
 import type { CallOptions } from '../process/world.ts';
 import { engineName } from '../rank/engine-client.ts';
 import { sweepLeftovers } from '../rank/sweep-leftovers.ts';
 import { openWorld } from '../update/open-world.ts';
+import { writeNeedsFile } from './needs-file.ts';
 import type { NeedsPlan } from './plan-needs.ts';
 
 /** What {@link askWorkers} asks. */
@@ -19,6 +21,8 @@ export interface WorkersQuestion {
   readonly deviceKind: DeviceKind;
   readonly targets: SizedEngineTargets;
   readonly timeoutMs: number;
+  /** Where what the workers keep is written to, in the form of `plan --needs`. @default nowhere */
+  readonly saveNeeds?: OutputFile | undefined;
 }
 
 /**
@@ -29,9 +33,10 @@ export interface WorkersQuestion {
  *   throw.
  */
 export async function askWorkers(
-  { path, worldSize, deviceKind, targets, timeoutMs }: WorkersQuestion,
+  { path, worldSize, deviceKind, targets, timeoutMs, saveNeeds }: WorkersQuestion,
   { terminal, env }: { readonly terminal: Terminal; readonly env: Environment },
 ): Promise<NeedsPlan> {
+  if (saveNeeds !== undefined) await checkOutputFile(saveNeeds);
   const log = { logLevel: 'warn', logFormat: 'pretty' } as const;
   const sink = new LogSink(terminal, log.logFormat);
   const logger = createLogger(log.logLevel, sink);
@@ -55,8 +60,14 @@ export async function askWorkers(
     const onEvent: CallOptions['onEvent'] = (event) => {
       if (event.type === 'plan') pulled.set(event.rank, event.stageBytes.pull);
     };
-    const prepared = await world.call('prepare', { ...update, name }, { ...following, onEvent });
+    const job = { ...update, name, tellsKept: saveNeeds !== undefined };
+    const prepared = await world.call('prepare', job, { ...following, onEvent });
     const results = prepared.filter((result) => result !== null);
+    if (saveNeeds !== undefined)
+      await writeNeedsFile(
+        saveNeeds,
+        results.map(({ kept = {} }) => kept),
+      );
     const checkpointBytes = results[0]!.totalBytes;
     const ranks = results.map(({ neededBytes, modules }, rank) => ({
       ...{ rank, host: 0, neededBytes, pooledBytes: pulled.get(rank) ?? 0, readBytes: 0 },

@@ -2,6 +2,7 @@ import type { InstanceAnswer, UpdateEvent } from '@checkpoint-engine/http';
 import type { DeviceKind, SerializedError } from '@checkpoint-engine/interface';
 import type { RegisteredCheckpoint, UpdateResult } from '@checkpoint-engine/ps';
 import type { RankRegisterRequest, RankUpdateRequest, WorldJob } from '../config/jobs.ts';
+import type { KeptTensors } from '../plan/needs-file.ts';
 
 /** The calls to ranks, with the argument and the reply of each. Plain data. */
 export interface RankCalls {
@@ -30,11 +31,22 @@ export interface RankCalls {
   /** Whether the workers of the first engine can be asked to prepare. */
   canPrepare(job: Pick<RankUpdateRequest, 'targets' | 'timeoutMs'>): boolean;
   /** Lets workers record, map and page-lock what updates of a checkpoint need. Called at all ranks. */
-  prepare(job: RankUpdateRequest): UpdateResult | null;
+  prepare(job: PrepareJob): PrepareResult | null;
   /**
    * Removes the files on `/dev/shm` that a checkpoint uses in place. The reply names those that this rank removed.
    */
   removeFiles(job: { readonly name: string }): readonly string[];
+}
+
+/** The preparation of updates. */
+export interface PrepareJob extends RankUpdateRequest {
+  /** The reply has what the worker keeps, which may be megabytes. @default false */
+  readonly tellsKept?: boolean | undefined;
+}
+
+/** A preparation of one rank. */
+export interface PrepareResult extends UpdateResult {
+  readonly kept?: KeptTensors | undefined;
 }
 
 /** The share of a checkpoint that one rank registered. */

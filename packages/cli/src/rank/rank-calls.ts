@@ -10,6 +10,7 @@ import {
   type WorkerChoice,
 } from '@checkpoint-engine/ps';
 import type { EngineTargets } from '../config/jobs.ts';
+import { type KeptTensors, keptTensors } from '../plan/needs-file.ts';
 import type { CallJob, CallName, CallResult } from '../process/messages.ts';
 import { checkAllowed } from './check-allowed.ts';
 import { engineName } from './engine-client.ts';
@@ -138,7 +139,9 @@ export const RANK_CALLS: {
   },
 
   /** No weight changes, so requests continue and prefixes stay cached. */
-  async prepare(context, { name, targets, ...options }) {
+  async prepare(context, { name, targets, tellsKept, ...options }) {
+    const tensors = tellsKept === true ? context.server.getMetas(name).flatMap((rank) => rank.tensors) : undefined;
+    let kept: KeptTensors | undefined;
     const engine = engineOptions(context, { ...targets, pause: undefined, flushCache: false });
     const prepared = await context.server.prepare(name, {
       ...options,
@@ -146,8 +149,11 @@ export const RANK_CALLS: {
       protocol: v2Protocol(),
       chooseWorkers: undefined,
       passes: 'one',
+      onNeeds: (needs) => {
+        if (tensors !== undefined) kept = keptTensors(needs, tensors);
+      },
     });
-    return prepared ?? null;
+    return prepared === undefined ? null : { ...prepared, kept };
   },
 };
 
