@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import sys
+from pathlib import Path
 
 import torch
-from transformers import AutoModelForCausalLM, Qwen3Config, Qwen3MoeConfig
+from safetensors.torch import save_file
+from transformers import AutoModelForCausalLM, Qwen2Config, Qwen3Config, Qwen3MoeConfig
 
 COMMON = {
     "hidden_size": 256,
@@ -18,11 +21,13 @@ COMMON = {
     "tie_word_embeddings": False,
 }
 
+KINDS = ("qwen3", "qwen3-tied", "qwen3-odd", "qwen3-moe", "qwen3-draft", "mimo", "mimo-plain")
+
 #: vLLM pads the rows of a vocabulary to a multiple of 64.
 ODD = {**COMMON, "vocab_size": 2011}
 
 
-def config_of(kind: str) -> Qwen3Config | Qwen3MoeConfig:
+def config_of(kind: str) -> Qwen2Config | Qwen3Config | Qwen3MoeConfig:
     """The configuration of a model."""
     if kind == "qwen3":
         return Qwen3Config(num_hidden_layers=4, **COMMON)
@@ -34,7 +39,11 @@ def config_of(kind: str) -> Qwen3Config | Qwen3MoeConfig:
         return Qwen3MoeConfig(
             num_hidden_layers=3, moe_intermediate_size=128, num_experts=8, num_experts_per_tok=2, **COMMON
         )
-    raise SystemExit(f"There is no model {kind}: choose qwen3, qwen3-tied, qwen3-odd or qwen3-moe")
+    if kind == "qwen3-draft":
+        return Qwen3Config(num_hidden_layers=1, **COMMON)
+    if kind in ("mimo", "mimo-plain"):
+        return Qwen2Config(num_hidden_layers=2, **COMMON)
+    raise SystemExit(f"There is no model {kind}: choose one of {', '.join(KINDS)}")
 
 
 def main(kind: str, seed: str, folder: str) -> None:
@@ -43,12 +52,39 @@ def main(kind: str, seed: str, folder: str) -> None:
     model = AutoModelForCausalLM.from_config(config_of(kind), dtype=torch.bfloat16)
     with torch.no_grad():
         for parameter in model.parameters():
-            if parameter.dim() > 1:
-                parameter.normal_(0, 0.05)
-            else:
-                parameter.uniform_(0.5, 1.5)
+            randomize(parameter)
     # Several files, as large checkpoints have.
     model.save_pretrained(folder, max_shard_size="2MB")
+    if kind == "mimo":
+        add_predictor(Path(folder), model.model.layers[0])
+
+
+def randomize(parameter: torch.Tensor) -> None:
+    """Gives a weight, or what scales a norm, random values."""
+    if parameter.dim() > 1:
+        parameter.normal_(0, 0.05)
+    else:
+        parameter.uniform_(0.5, 1.5)
+
+
+def add_predictor(folder: Path, layer: torch.nn.Module) -> None:
+    """Makes a model of Qwen2 one of MiMo: a layer that predicts one more token, in the same checkpoint."""
+    size = COMMON["hidden_size"]
+    shapes = {name: tuple(parameter.shape) for name, parameter in layer.named_parameters()}
+    shapes.update({f"{name}.weight": (size,) for name in ("token_layernorm", "hidden_layernorm", "final_layernorm")})
+    shapes["input_proj.weight"] = (size, 2 * size)
+    tensors = {f"model.mtp_layers.0.{name}": torch.empty(shape, dtype=torch.bfloat16) for name, shape in shapes.items()}
+    for tensor in tensors.values():
+        randomize(tensor)
+    file = "predictor.safetensors"
+    save_file(tensors, folder / file, metadata={"format": "pt"})
+    index = json.loads((folder / "model.safetensors.index.json").read_text())
+    index["weight_map"].update(dict.fromkeys(tensors, file))
+    index["metadata"]["total_size"] += sum(tensor.nbytes for tensor in tensors.values())
+    (folder / "model.safetensors.index.json").write_text(json.dumps(index))
+    config = json.loads((folder / "config.json").read_text())
+    config.update(architectures=["MiMoForCausalLM"], num_nextn_predict_layers=1)
+    (folder / "config.json").write_text(json.dumps(config))
 
 
 if __name__ == "__main__":

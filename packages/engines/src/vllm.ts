@@ -70,7 +70,8 @@ class VllmEngine implements EngineClient {
 
   async choose(wait: EngineWait): Promise<WorkerChoice> {
     const { endpoints, apiKey } = this.#options;
-    const found = await findVllmWay({ endpoints, apiKey, logger: this.#logger }, wait, this.#way?.name);
+    const asked = await findVllmWay({ endpoints, apiKey, logger: this.#logger }, wait, this.#way?.name);
+    const found = { ...asked, keptDraft: asked.keptDraft ?? this.#way?.keptDraft };
     this.#way = found;
     this.#found = this.#client(found);
     this.#logger.info({ engine: this.name, way: found.name }, wayText(found));

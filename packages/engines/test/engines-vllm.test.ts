@@ -406,6 +406,33 @@ describe('vllmEngine.describe', () => {
   });
 });
 
+describe('a draft model', () => {
+  const speculative = (model: unknown) => ({
+    ...{ model_config: { model: '/m' }, speculative_config: { draft_model_config: { model } } },
+  });
+  const wayOf = async (steps: readonly Step[]): Promise<string> => {
+    let way = '';
+    await withEngine(steps, async (fake) => {
+      ({ way } = await vllmEngine({ endpoints: [fake.endpoint] }).describe!(wait));
+    });
+    return way;
+  };
+  const mine = extension('mine.Extension');
+  const weightInfo: Step = { method: 'GET', path: '/weight_info', reply: {} };
+  const backend = (model: unknown) => [info({ weight_transfer_config: BACKEND, ...speculative(model) }), weightInfo];
+
+  it('with a checkpoint of its own is said to keep its weights', async () => {
+    const told = '; its draft model /draft keeps its weights';
+    const described = describeCall({ results: [worker] });
+    expect(await wayOf([info({ ...mine, ...speculative('/draft') }), described])).toContain(told);
+    expect(await wayOf(backend('/draft'))).toContain(told);
+    for (const model of ['/m', undefined, null, 7]) {
+      expect(await wayOf([info({ ...mine, ...speculative(model) }), described])).not.toContain('draft');
+      expect(await wayOf(backend(model))).not.toContain('draft');
+    }
+  });
+});
+
 describe('vllmEngine.describe, by the backend', () => {
   const address = `ce2:inbox?key=${'cd'.repeat(32)}`;
   const backend = [info({ weight_transfer_config: BACKEND })];

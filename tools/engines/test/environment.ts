@@ -8,12 +8,15 @@ import { fileURLToPath } from 'node:url';
 const TOOLS = fileURLToPath(new URL('..', import.meta.url));
 const WORKER = fileURLToPath(new URL('../../../python/worker', import.meta.url));
 
+/** What `make_model.py` makes. */
+export type ModelKind = 'qwen3' | 'qwen3-tied' | 'qwen3-odd' | 'qwen3-moe' | 'qwen3-draft' | 'mimo' | 'mimo-plain';
+
 /** An environment with an engine, this repository's Python package, and tiny models. */
 export interface Engines {
   readonly python: string;
   readonly env: NodeJS.ProcessEnv;
   /** The folder of a model with random weights, made when it is first asked for. */
-  model(kind: 'qwen3' | 'qwen3-tied' | 'qwen3-odd' | 'qwen3-moe', seed: number): string;
+  model(kind: ModelKind, seed: number): string;
   /** What a fresh engine with this model answers, by prompt. */
   freshTokens(model: string, prompts: readonly (readonly number[])[], options?: object): number[][];
   /** Runs `in_place.py`: what the engine answers after each update, and how the update was made. */
@@ -51,7 +54,7 @@ export function openEngines(folder: string): Engines {
   execFileSync(python, [...build, '--no-build-isolation', '--target', site, WORKER], { stdio: 'inherit' });
   const env = {
     ...process.env,
-    PYTHONPATH: site,
+    PYTHONPATH: `${site}:${TOOLS}`,
     VLLM_SERVER_DEV_MODE: '1',
     VLLM_CPU_KVCACHE_SPACE: '1',
     VLLM_NO_USAGE_STATS: '1',

@@ -76,10 +76,11 @@ class CheckpointEngineBackend(WeightTransferEngine[InitInfo, UpdateInfo]):  # ty
 
     def receive_weights(self, update_info: UpdateInfo) -> None:
         """Receives the complete update."""
-        target = VllmTarget([(self.model, self.model_config)], self.vllm_config, self.device)
         # A draft model is small and has a separate pass: it goes through its loader.
         is_draft = self.model is not self._default_model
+        main = self._default_model if is_draft else None
         puller = None if is_draft else self._target_puller()
+        target = VllmTarget([(self.model, self.model_config)], self.vllm_config, self.device, main, puller)
         self._receiver.receive(update_info.handles, target, update_info.timeout_s, puller)
 
     def finish_weight_update(self) -> None:

@@ -41,8 +41,9 @@ class WorkerExtension:
         """
         worker: Any = self
         models = _models_of(worker)
-        target = VllmTarget(models, worker.vllm_config, worker.device)
-        _receiver_of(self).receive(handles, target, timeout_s, _puller_of(worker, models))
+        puller = _puller_of(worker, models)
+        target = VllmTarget(models, worker.vllm_config, worker.device, puller=puller)
+        _receiver_of(self).receive(handles, target, timeout_s, puller)
         reset_lora_state = getattr(worker.model_runner, "reset_lora_state", None)
         if callable(reset_lora_state):
             reset_lora_state()

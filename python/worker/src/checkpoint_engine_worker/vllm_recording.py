@@ -16,6 +16,7 @@ from contextlib import ExitStack, contextmanager
 from typing import Any
 
 from checkpoint_engine_worker.engine import Engine
+from checkpoint_engine_worker.vllm_load import load_weights as load_tensors
 from checkpoint_engine_worker.vllm_reload import drop_packing_kernels
 
 
@@ -32,7 +33,7 @@ def vllm_engine(
     def load_weights(weights: list[tuple[str, Any]]) -> None:
         with vllm_context(vllm_config, device):
             for model, _ in models:
-                model.load_weights(iter(weights))
+                load_tensors(model, weights)
 
     @contextmanager
     def load_format() -> Iterator[None]:

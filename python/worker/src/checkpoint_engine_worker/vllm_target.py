@@ -8,11 +8,14 @@ from typing import TYPE_CHECKING, Any
 from checkpoint_engine_worker import vllm_reload
 from checkpoint_engine_worker.target import copies, synchronize
 from checkpoint_engine_worker.torch_module import torch_module
+from checkpoint_engine_worker.vllm_load import LoadedNames, load_weights
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     import torch
+
+    from checkpoint_engine_worker.engine_puller import EnginePuller
 
 _LOG = logging.getLogger(__name__)
 
@@ -24,13 +27,26 @@ class VllmTarget:
         models: The models that take the weights, each with its configuration. The first is the target model.
         vllm_config: The engine's.
         device: The worker's.
+        target: The target model, where the only one of `models` is a draft model.
+        puller: What brings parts of the checkpoint in another way, once it is proved.
     """
 
-    def __init__(self, models: list[tuple[torch.nn.Module, Any]], vllm_config: Any, device: torch.device) -> None:
+    def __init__(
+        self,
+        models: list[tuple[torch.nn.Module, Any]],
+        vllm_config: Any,
+        device: torch.device,
+        target: torch.nn.Module | None = None,
+        puller: EnginePuller | None = None,
+    ) -> None:
         self._models = models
         self._vllm_config = vllm_config
         self._device = device
         self._reloads: list[vllm_reload.LayerwiseReload] = []
+        self._puller = puller
+        self._loaded = [LoadedNames() for _ in models]
+        #: Where the last model is a draft model, the model that it may share parameters with.
+        self._target = models[0][0] if len(models) > 1 else target
 
     def begin(self) -> None:
         """Chooses how to load, and prepares the models."""
@@ -47,12 +63,10 @@ class VllmTarget:
         with self._context():
             # The reload keeps tensors until their layer is complete.
             given = copies(tensors) if self._reloads else tensors
-            if len(self._models) == 1:
-                self._models[0][0].load_weights(given)
-            else:
-                kept = list(given)
-                for model, _ in self._models:
-                    model.load_weights(iter(kept))
+            if len(self._models) > 1:
+                given = list(given)
+            for i, (model, _) in enumerate(self._models):
+                self._loaded[i].add(load_weights(model, given))
         synchronize(self._device)
 
     def finish(self) -> None:
@@ -65,6 +79,14 @@ class VllmTarget:
             for model, _ in self._models:
                 refresh_tied(model)
         synchronize(self._device)
+        self._say_what_is_kept()
+
+    def _say_what_is_kept(self) -> None:
+        """Reports a draft model that comes from the target's checkpoint, and of which this one has nothing."""
+        if self._target is None or (self._puller is not None and self._puller.is_proved):
+            return
+        if self._loaded[-1].is_without(self._target, self._models[-1][0]):
+            _LOG.warning("The checkpoint has no tensors of the draft model, which keeps its weights")
 
     def abort(self) -> None:
         """Restores the kernels' memory."""
