@@ -111,7 +111,7 @@ def test_a_server_that_sends_ahead_breaks_the_protocol() -> None:
 
     with FakeServer(script) as server:
         link = connect(server)
-        with pytest.raises(CheckpointEngineError, match="lie unread"):
+        with pytest.raises(CheckpointEngineError, match="are unread"):
             check_until_it_fails(link)
         link.close()
 

@@ -83,7 +83,9 @@ def digest_segments(  # type: ignore[no-untyped-def]
         i += PROGRAMS
 
 
-def launch_digest(table: Any, sums: Any, keys: Any, first: int, count: int, kind: tuple[int, int], programs: int) -> None:
+def launch_digest(
+    table: Any, sums: Any, keys: Any, first: int, count: int, kind: tuple[int, int], programs: int
+) -> None:
     """Queues the digests of pieces of one kind: (unit, columns)."""
     unit, columns = kind
     digest_segments[(programs,)](

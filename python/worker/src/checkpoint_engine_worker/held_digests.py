@@ -49,9 +49,7 @@ class HeldIndex:
 class _Question:
     """Windows, and the pieces of device memory that answer for them."""
 
-    def __init__(
-        self, boxes: Int64s, need_of: Int64s, index: BoxIndex, copier: Copier, windows: Windows
-    ) -> None:
+    def __init__(self, boxes: Int64s, need_of: Int64s, index: BoxIndex, copier: Copier, windows: Windows) -> None:
         count = len(windows.tensor)
         self._windows, self._copier = windows, copier
         places = Places(windows.tensor, windows.offset, windows.size, np.zeros(count, dtype=np.uint32), windows.offset)
