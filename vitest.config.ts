@@ -2,12 +2,12 @@ import process from 'node:process';
 import { defineConfig } from 'vitest/config';
 
 const resolve = { conditions: ['@checkpoint-engine/source', 'node', 'import', 'default'] };
-// On a busy machine what comes soon comes a little later: the default is a second.
+// The default of one second is too short on a busy machine.
 const expect = { poll: { timeout: 15_000 } };
 const ssr = { resolve: { conditions: ['@checkpoint-engine/source', 'node', 'import', 'default'] } };
 
-// Tests that take minutes or hours: fuzzing, kills, leaks, the pace of updates while strangers connect. Each file begins
-// with its duration and the variables that change it. Only `npm run test:stress` runs them.
+// Tests that take minutes or hours: fuzzing, kills, leaks, the pace of updates while unknown peers connect. Each file
+// begins with its duration and the variables that change it. Only `npm run test:stress` runs them.
 const stress = {
   test: {
     expect,
@@ -36,7 +36,7 @@ export default defineConfig({
         },
       },
       {
-        // Real processes, sockets, shared memory and native addons: they run what `npm run build` made.
+        // Real processes, sockets, shared memory and native addons: they run the output of `npm run build`.
         test: {
           expect,
           name: 'integration',

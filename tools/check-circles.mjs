@@ -1,11 +1,12 @@
-// Fails when source files import each other in a circle, type-only imports included, or when the folders of a package do.
+// Fails when source files import each other in a circle, type-only imports included, or when the folders of a package
+// do.
 import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import { dirname, join, relative } from 'node:path';
 
 /** Packages whose folders still import each other in a circle. */
 const FOLDER_CIRCLES_ALLOWED = new Set(['bench', 'cli', 'transport-compliance']);
 
-/** Static imports, re-exports and `import('...')` of relative paths, also over several lines. */
+/** Static imports, re-exports and `import('...')` of relative paths, including those over several lines. */
 const RELATIVE_IMPORTS = /^(?:import|export)\s(?:[^;'"]*?\sfrom\s)?'(\.[^']*)'|\bimport\('(\.[^']*)'\)/gm;
 
 const filesBelow = (folder) =>
@@ -57,7 +58,7 @@ function importsOf(source) {
 /** The first folder below `source` that a file is in; files directly in `source` are nodes of their own. */
 const roomOf = (source, file) => relative(source, file).split('/')[0];
 
-/** The imports between the folders of one package. Test files are left out: they may reach everywhere. */
+/** The imports between the folders of one package. Test files are left out: they may import everything. */
 function roomsOf(source, imports) {
   const rooms = new Map();
   for (const [file, targets] of imports) {

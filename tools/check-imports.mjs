@@ -3,7 +3,7 @@
 import { readdirSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 
-/** For each package, those of ours that its sources may import. */
+/** For each package, our packages that its sources may import. */
 const ALLOWED = {
   interface: [],
   meta: ['interface'],
@@ -23,10 +23,13 @@ const ALLOWED = {
   simulate: ['interface', 'meta', 'model-tensors', 'planner'],
   worker: ['interface', 'device'],
 };
-/** Composition roots import what they compose. */
+/** Composition roots, which may import everything that they compose. */
 const ROOTS = new Set(['cli', 'bench']);
 
-/** Static imports and re-exports, also over several lines, and dynamic imports of a literal; relative ones are left out. */
+/**
+ * Static imports and re-exports, including those over several lines, and dynamic imports of a literal; relative ones
+ * are left out.
+ */
 const IMPORTS = /^(?:import|export)\s(?:[^;'"]*?\sfrom\s)?'([^'.][^']*)'|\bimport\('([^'.][^']*)'\)/gm;
 
 const files = (folder) =>
@@ -48,7 +51,7 @@ for (const folder of [...readdirSync('packages').map((name) => join('packages', 
       if (ours) {
         const [, target] = ours;
         if (!ROOTS.has(name) && !isTest && !ALLOWED[name]?.includes(target))
-          problems.push(`${file}: ${name} may not import ${target}`);
+          problems.push(`${file}: ${name} must not import ${target}`);
         if (
           target !== name &&
           !declared[`@checkpoint-engine/${target}`] &&

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Builds the addons for the address and undefined behaviour sanitizers and runs tests with them: the files named, or all
+# Builds the addons for the address and undefined behavior sanitizers and runs tests with them: the files named, or all
 # of the packages that have addons. The sanitizers' runtime has to be there before node starts.
 set -eu
 cd "$(dirname "$0")/.."
@@ -9,7 +9,7 @@ done
 [ $# -gt 0 ] || set -- packages/device packages/transport-nccl
 LD_PRELOAD="$(${CXX:-g++} -print-file-name=libasan.so):$(${CXX:-g++} -print-file-name=libubsan.so)"
 export LD_PRELOAD
-export ASAN_OPTIONS=detect_leaks=0 # The JavaScript engine leaves its own memory to the system.
+export ASAN_OPTIONS=detect_leaks=0 # The JavaScript engine does not free its own memory at exit.
 export UBSAN_OPTIONS=print_stacktrace=1
 export CHECKPOINT_ENGINE_ADDONS=build/sanitize
 exec node node_modules/vitest/vitest.mjs run --project integration "$@"

@@ -1,4 +1,4 @@
-// Takes the registry's addresses out of package-lock.json: integrity hashes say what is installed, and every registry
+// Removes the registry's addresses from package-lock.json: integrity hashes identify the packages, and every registry
 // serves the same. Run after `npm install`.
 import { readFileSync, writeFileSync } from 'node:fs';
 

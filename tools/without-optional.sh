@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Runs a command in a mount namespace of its own, in which the optional libraries are not installed and no package
-# registry can be reached: the tests have to pass there too. Needs root, or a kernel that lets users make namespaces.
+# registry can be reached: the tests must pass there as well. Needs root, or a kernel that lets users make namespaces.
 #
 #   tools/without-optional.sh npx vitest run --project integration packages/transport-rdma
 set -euo pipefail

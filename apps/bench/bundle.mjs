@@ -1,4 +1,4 @@
-// Makes one folder that runs the benchmarks on a GPU machine that has only Python with torch and a C library: the
+// Creates one folder that runs the benchmarks on a GPU machine that has only Python with torch and a C library: the
 // built JavaScript, the addons, the npm packages they need, the Python helpers, and Node itself, compressed.
 //
 //   npm run bundle -w apps/bench            writes bundle/ at the root of the repository
@@ -75,7 +75,7 @@ addDependencies(bench);
 for (const part of ['package.json', 'dist', 'python', 'build', 'test']) {
   cpSync(join(bench, part), join(stage, 'apps/bench', part), { recursive: true });
 }
-// Tests that need a GPU or an hour, and what runs them.
+// Tests that need a GPU or an hour, and their runner.
 writeFileSync(join(stage, 'package.json'), '{"type": "module"}\n');
 addPackage('vitest', root);
 addPackage('@checkpoint-engine/transport-compliance', root);

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Makes bundle/mooncake: Mooncake's engine for a machine that has Python and no network, with the system libraries that it
-# needs. bundle/mooncake/python there is a Python that has it. Needs pip, and libibverbs1, libnuma1 and libcurl4 here.
+# Creates bundle/mooncake: Mooncake's engine for a machine that has Python and no network, with the system libraries
+# that it needs. bundle/mooncake/python there is a Python that has it. Needs pip, and libibverbs1, libnuma1 and libcurl4
+# here.
 #
 #   apps/bench/carry-mooncake.sh [PYTHON_VERSION]     of the other machine, 3.11 by default
 set -euo pipefail
@@ -14,7 +15,7 @@ wheels=$(mktemp -d)
 trap 'rm -rf "$wheels"' EXIT
 python3 -m pip download -q --no-deps --only-binary=:all: --python-version "$version" \
   --platform manylinux_2_28_x86_64 -d "$wheels" "mooncake-transfer-engine-non-cuda==$release"
-# The engine alone: what else is in the wheel are servers.
+# Only the engine: the wheel also contains servers.
 python3 - "$wheels" "$out/site" <<'PY'
 import glob, re, sys, zipfile
 wheels, site = sys.argv[1:]
@@ -31,7 +32,7 @@ cat >"$out/python" <<'SH'
 #!/bin/sh
 here=$(cd "$(dirname "$0")" && pwd)
 export PYTHONPATH="$here/site${PYTHONPATH:+:$PYTHONPATH}"
-# The system's own libraries, where it has them.
+# The system's own libraries, if it has them.
 python3 -c 'from mooncake import engine' 2>/dev/null || export LD_LIBRARY_PATH="$here/lib${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}"
 exec python3 "$@"
 SH

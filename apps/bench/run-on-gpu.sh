@@ -1,17 +1,18 @@
 #!/usr/bin/env bash
-# Measures and checks on a GPU machine that has Python with torch, safetensors, pyzmq and checkpoint-engine, from the bundle.
+# Measures and checks on a GPU machine that has Python with torch, safetensors, pyzmq and checkpoint-engine, from the
+# bundle.
 #
 #   apps/bench/run-on-gpu.sh OUT STEP...
 #
-# Figures of one GPU:      table (update, beside the Python tool) register register-fresh startup memory sizes kimi
+# Figures of one GPU:      table (update, and the Python tool) register register-fresh startup memory sizes kimi
 #                          stream cold big
 # Figures of all GPUs:     multi multi-sizes multi-subset multi-glm
 # Updates of odd tensors:   quick correct p2p (needs bundle/mooncake)
 # Tests, without figures:  checks compliance kill
 #
-# Each step stands alone and takes a few minutes at most. Results are packed into OUT/results.tar.gz after each step; what
-# is printed is short. RANKS (all GPUs), JOINERS (1, of p2p), UPDATES, MODEL and SCALE override what a step takes. DEVICE=host tries the steps
-# without a GPU and without Python; the figures then mean nothing.
+# Steps are independent and take a few minutes at most. Results are packed into OUT/results.tar.gz after each step; the
+# output is short. RANKS (all GPUs), JOINERS (1, of p2p), UPDATES, MODEL and SCALE override the settings of a step.
+# DEVICE=host tries the steps without a GPU and without Python; the figures are then meaningless.
 set -u
 out=$1
 shift

@@ -23,7 +23,7 @@ if [ -z "$builder" ]; then
   if docker info >/dev/null 2>&1; then builder=docker
   elif command -v podman >/dev/null; then builder=podman
   elif command -v buildah >/dev/null; then builder=buildah
-  else echo 'Install docker, podman or buildah: none of them can build here' >&2; exit 1; fi
+  else echo 'Install docker, podman or buildah: none of them is usable on this machine' >&2; exit 1; fi
 fi
 
 context=$(mktemp -d)

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Renders the manifests of this folder from the chart, for those who use kubectl without Helm.
+# Renders the manifests of this folder from the chart, for users of kubectl without Helm.
 #
 #   deploy/kubernetes/render.sh [FOLDER]
 set -euo pipefail

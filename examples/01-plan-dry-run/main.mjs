@@ -9,18 +9,18 @@ import * as planner from '@checkpoint-engine/planner';
 const worldSize = 8;
 const tensors = argv[2] ? (await readCheckpoint(argv[2])).tensors : pretendModel();
 
-// 1. Who owns what? Every rank works this out for itself, from the same headers, and nobody asks anybody.
+// 1. Which rank owns which tensor? Every rank computes this from the same headers, without communication.
 const owners = planner.balanceByBytes(tensors, worldSize);
 const metas = Array.from({ length: worldSize }, (_, rank) => metasOf(rank));
 
-// 2. How large are buckets, and how much device memory do they pass through? Here 4 GiB are free beside the engine.
+// 2. How large are buckets, and how much device memory do they pass through? Here 4 GiB are free in addition to the engine's memory.
 const sizing = planner.sizeBuckets({
   freeBytes: 4 * 2 ** 30,
   largestTensorBytes: Math.max(...tensors.map(({ sizeBytes }) => sizeBytes)),
   totalBytes: tensors.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0),
   worldSize,
-  preferredBucketBytes: 256 * 2 ** 20, // what the engine's workers take best: an update measures it
-  staging: true, // owners copy into staging memory of their own while the ring takes what others broadcast
+  preferredBucketBytes: 256 * 2 ** 20, // the best size for the engine's workers, which an update measures
+  staging: true, // owners copy into separate staging memory while the ring receives broadcasts of others
 });
 console.log(`Buckets: ${sizing.reason}`);
 
@@ -32,13 +32,13 @@ for (const { rank, sizeBytes, tensorCount, bucketCount } of summary.owners) {
   console.log(`Rank ${rank} owns ${tensorCount} tensors, ${share}, and sends ${bucketCount} buckets`);
 }
 
-// 4. How long should it take? Put in the rates of your machines (1 GBps is 1e9 bytes a second).
+// 4. How long should it take? Use the rates of your machines (1 GBps is 1e9 bytes per second).
 const rates = { h2dGBps: 50, broadcastGBps: 150, reloadGBps: 400 };
 const { totalMs, boundBy } = planner.estimateUpdate(plan, rates, worldSize);
 console.log(`About ${Math.round(totalMs)} ms at the rates given, bound by ${boundBy}`);
 console.log(`Plan ${plan.digest}: ${plan.buckets.length} buckets of ${plan.tensorCount} tensors, no byte moved`);
 
-/** What a rank would tell the others: its tensors, one after another in one region of memory. */
+/** The metas of a rank: its tensors, one after another in one region of memory. */
 function metasOf(rank) {
   const own = [];
   let endBytes = 0;

@@ -12,7 +12,7 @@ import { copyingWorker, receiveUpdate } from '@checkpoint-engine/worker';
 const masterPort = await freePort();
 const devices = [await createHostDevice({ index: 0 }), await createHostDevice({ index: 1 })];
 
-// The engine: a worker for each device, which copies what it is shown. A real one would load it into its model.
+// The engine has a worker for each device, which copies the tensors. A real worker would load them into its model.
 const workers = devices.map((device) => copyingWorker({ device }));
 
 // Asking the engine means telling each worker where its parameter server waits. Over HTTP, `workerEngine` does this.
@@ -34,7 +34,7 @@ async function runRank(rank) {
   const store = await openStore({ rank, worldSize: 2, masterPort }); // rank 0 hosts it, rank 1 connects
   const server = await ParameterServer.create({ store, device, broadcast: shm(), protocol: v2Protocol() });
   await server.registerCheckpoint('step-1', { tensors: weights.slice(rank * 16, rank * 16 + 16) });
-  await server.gatherMetas('step-1'); // now each rank knows what the other one holds
+  await server.gatherMetas('step-1'); // now each rank knows the tensors of the other one
   const result = await server.update('step-1', { requestEngine, bucketBytes: 4 * 2 ** 20 });
   await server.close();
   await store.close();

@@ -24,7 +24,7 @@ async function runRank(rank) {
     broadcast: throughStore(),
     protocol: v2Protocol(),
   });
-  await server.registerCheckpoint('step-1', { tensors: rank === 0 ? tensors : [] }); // rank 1 has nothing of its own
+  await server.registerCheckpoint('step-1', { tensors: rank === 0 ? tensors : [] }); // rank 1 owns no tensors
   await server.gatherMetas('step-1');
   const { bucketCount } = await server.update('step-1', { requestEngine, bucketBytes: 2 ** 20 });
   await server.close();
@@ -32,7 +32,7 @@ async function runRank(rank) {
   return bucketCount;
 }
 
-// The engine: asked by rank 0, it lets each of its workers receive what its device's parameter server has.
+// The engine: on the request of rank 0, each of its workers receives from the parameter server of its device.
 async function requestEngine({ handles, signal }) {
   const receive = async (device, index) =>
     workers[index].receive(await receiveUpdate(handles[device.uuid], { device, signal }));

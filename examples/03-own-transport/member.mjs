@@ -1,4 +1,4 @@
-// What each member of the compliance tests is made of. The suite imports it in a process for each of them.
+// The parts of each member of the compliance tests. The suite imports this file in one process per member.
 import { createHostDevice } from '@checkpoint-engine/device';
 import { throughStore } from './through-store.mjs';
 

@@ -1,5 +1,6 @@
-// A rank that joins later reads the weights out of the memory of one that serves, which does nothing for it. Over RDMA
-// where this host has it, otherwise over TCP. Two worlds in one process here; they share the metas and nothing else.
+// A rank that joins later reads the weights from the memory of a rank that serves, without any work of that rank. It
+// uses // RDMA if this host has it, otherwise TCP. Two worlds in one process here; they share the metas and nothing
+// else.
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import process from 'node:process';
@@ -27,7 +28,7 @@ async function startRank(index) {
   return { device, server, close };
 }
 
-// The rank that serves has registered a checkpoint. Its metas say where in its memory each tensor is: keep them secret.
+// The rank that serves has registered a checkpoint. Its metas contain the addresses of its tensors: keep them secret.
 const serving = await startRank(0);
 const tensors = Array.from({ length: 24 }, (_, layer) => {
   return { name: `layers.${layer}.weight`, dtype: 'BF16', shape: [512, 1024], bytes: randomBytes(512 * 1024 * 2) };

@@ -1,4 +1,4 @@
-// A server under Deno that updates a worker when it is asked to, with the permissions that stand in package.json.
+// A server under Deno that updates a worker on request, with the permissions in package.json.
 import { createHostDevice } from '@checkpoint-engine/device';
 import { type EngineRequest, localStore, ParameterServer, v2Protocol } from '@checkpoint-engine/ps';
 import { copyingWorker, receiveUpdate } from '@checkpoint-engine/worker';
@@ -11,7 +11,7 @@ async function requestEngine({ handles, signal }: EngineRequest): Promise<void> 
   await worker.receive(await receiveUpdate(handles[device.uuid]!, { device, signal }));
 }
 
-/** `PUT /NAME` with a tensor's bytes makes them the worker's. */
+/** `PUT /NAME` with a tensor's bytes loads them into the worker. */
 async function handle(request: Request): Promise<Response> {
   const name = new URL(request.url).pathname.slice(1);
   const bytes = await request.bytes();

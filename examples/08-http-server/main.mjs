@@ -1,5 +1,5 @@
-// The HTTP API of one parameter server, in a program of your own. `vllmEngine({ endpoints })` and the other clients of
-// @checkpoint-engine/ps take the place of `engine` where an inference engine runs.
+// The HTTP API of one parameter server, in your own program. `vllmEngine({ endpoints })` and the other clients of
+// @checkpoint-engine/ps replace `engine` if there is an inference engine.
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -13,7 +13,7 @@ const device = await createHostDevice();
 const worker = copyingWorker({ device });
 const server = await ParameterServer.create({ store: localStore(), device });
 
-/** An engine in this process: it is told the addresses, and its worker receives. */
+/** An engine in this process: it gets the addresses, and its worker receives the weights. */
 const engine = {
   name: 'in-process',
   workers: 'v2',
@@ -29,7 +29,7 @@ const http = await new Promise((resolve) => {
 });
 const url = `http://127.0.0.1:${http.address().port}/v1/checkpoints/step-1`;
 
-// A client: a safetensors file with one tensor is registered and brought into the engine.
+// A client registers a safetensors file with one tensor and loads it into the engine.
 const folder = mkdtempSync(join(tmpdir(), 'example-'));
 const header = JSON.stringify({ weight: { dtype: 'U8', shape: [4], data_offsets: [0, 4] } });
 const size = Buffer.alloc(8);

@@ -1,5 +1,5 @@
 // The API reference, of everything that the packages export: `npm run docs` writes it to docs/api. Checking that every
-// export has a comment, and that no comment speaks of what is not there, is the same with `--emit none`.
+// export has a comment, and that no comment refers to a missing symbol, is the same with `--emit none`.
 import { relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { publicPackages } from '../release/packages.mjs';

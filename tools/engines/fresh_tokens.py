@@ -1,4 +1,4 @@
-"""Prints what a fresh engine answers: `python fresh_tokens.py MODEL PROMPTS [OPTIONS]`, in JSON but for the model."""
+"""Prints the answers of a fresh engine: `python fresh_tokens.py MODEL PROMPTS [OPTIONS]`, the last two in JSON."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Updates a running engine in place, from process memory, and prints what it answers after each update.
+"""Updates a running engine in place, from process memory, and prints its answers after each update.
 
 python in_place.py MODEL_A MODEL_B OPTIONS PROMPTS     OPTIONS: more arguments of `vllm.LLM`, in JSON
 

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Makes the environment of `npm run test:engines`: a real vLLM for CPUs, 6 GB, in the user's cache. Prints its folder.
-# The last line on the error output says what to do where that is not possible.
+# Creates the environment of `npm run test:engines`: a real vLLM for CPUs, 6 GB, in the user's cache. Prints its folder.
+# If that is not possible, the last line on standard error says what to do.
 #
 #   CHECKPOINT_ENGINE_ENGINES   an environment that is there already (a folder with bin/python), used as it is
 #   XDG_CACHE_HOME              where the cache is (default: ~/.cache)
@@ -55,11 +55,11 @@ if [ ! -e "$folder/made" ]; then
   available_kb=$(df --output=avail -k "$folder" | tail -1)
   [ "$available_kb" -ge $((12 * 1024 * 1024)) ] ||
     fail "The environment and its download need 12 GiB, $folder has $((available_kb / 1024 / 1024)) GiB free: set XDG_CACHE_HOME to another disk"
-  # An environment that is half made only takes disk space.
+  # An incomplete environment only takes disk space.
   trap '[ -e "$folder/made" ] || rm -rf "$folder"' EXIT
   trap 'exit 1' INT TERM HUP
   "$python" -m venv --clear "$folder"
-  # Wheels alone: a build from source needs compilers, and minutes.
+  # Only wheels: a build from source needs compilers, and minutes.
   "$folder/bin/python" -m pip install --quiet --disable-pip-version-check --no-input --no-cache-dir --no-deps \
     --only-binary :all: --requirement requirements.txt >&2 ||
     fail "pip cannot install tools/engines/requirements.txt for $version (its error is above): check the package index that pip uses, name another Python with PYTHON, or set CHECKPOINT_ENGINE_ENGINES to an environment that has vLLM"

@@ -47,7 +47,7 @@ def config_of(kind: str) -> Qwen2Config | Qwen3Config | Qwen3MoeConfig:
 
 
 def main(kind: str, seed: str, folder: str) -> None:
-    """Makes the checkpoint. Weights are wide enough that two seeds answer with different tokens."""
+    """Creates the checkpoint. Weights vary enough that two seeds produce different tokens."""
     torch.manual_seed(int(seed))
     model = AutoModelForCausalLM.from_config(config_of(kind), dtype=torch.bfloat16)
     with torch.no_grad():

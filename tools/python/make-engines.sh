@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Creates tools/python/.engines: releases of the Python tool's worker, and the sources of SGLang, unpacked and not
-# # installed. Tests read them with the torch of CHECKPOINT_ENGINE_PYTHON; without them, the tests are skipped with a notice.
+# installed. Tests read them with the torch of CHECKPOINT_ENGINE_PYTHON; without them, the tests are skipped with a
+# notice.
 set -euo pipefail
 cd "$(dirname "$0")"
 wheels=$(mktemp -d)

@@ -1,14 +1,14 @@
 import { execFileSync } from 'node:child_process';
 
-/** The newest glibc that an addon may need: that of Ubuntu 22.04 and of everything later. */
+/** The newest glibc that an addon may require: that of Ubuntu 22.04. */
 const NEWEST_GLIBC = '2.35';
 const MACHINES = { x64: 'X86-64', arm64: 'AArch64' };
-/** What may be linked against. Everything else is opened at run time, or linked in. */
+/** The libraries that may be linked dynamically. Others are opened at run time, or linked statically. */
 const LIBRARIES = /^(libc\.so\.6|ld-linux-.*\.so\.\d)$/;
 
 const isNewer = (a, b) => a.localeCompare(b, 'en', { numeric: true }) > 0;
 
-/** What is wrong with an addon in a folder `linux-<arch>`: another processor's, or more wanted of a system than it has. */
+/** Returns the problems of an addon in a folder `linux-<arch>`: a wrong processor, or requirements that are too new. */
 export function addonProblems(path) {
   const [, arch] = /linux-(\w+)\/[^/]+\.node$/.exec(path) ?? [];
   const read = (...args) => execFileSync('readelf', [...args, '--wide', path], { encoding: 'utf8' });
@@ -20,6 +20,6 @@ export function addonProblems(path) {
     ...libraries.filter((name) => !LIBRARIES.test(name)).map((name) => `it needs the library ${name}`),
     ...versions
       .filter((version) => isNewer(version, NEWEST_GLIBC))
-      .map((version) => `it needs glibc ${version}, and ${NEWEST_GLIBC} is what it may need`),
+      .map((version) => `it requires glibc ${version}, expected at most ${NEWEST_GLIBC}`),
   ];
 }

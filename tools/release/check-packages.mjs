@@ -1,5 +1,5 @@
 // Fails when a tarball is not fit to be published: `node tools/release/check-packages.mjs FOLDER [ARCH...]`.
-// Looks at manifests and files (publint), at the types as each kind of importer finds them (are the types wrong), and at
+// Checks manifests and files (publint), the types for each kind of importer (are the types wrong), and
 // the addons for each ARCH (this machine's when none is named).
 import { execFileSync } from 'node:child_process';
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
@@ -11,10 +11,10 @@ import { publint } from 'publint';
 import { formatMessage } from 'publint/utils';
 import { addonProblems } from './check-addons.mjs';
 
-/** Import is the only way in: the packages are ES modules, and `require` of one works from Node.js 20.19 on. */
+/** The packages are ES modules only; `require` of an ES module works since Node.js 20.19. */
 const TOLERATED = new Set(['CJSResolvesToESM', 'NoResolution']);
 const NATIVE = new Set(['@checkpoint-engine/device', '@checkpoint-engine/transport-nccl']);
-/** Nothing else is shipped. */
+/** The only files that packages may contain. */
 const FILES =
   /^(LICENSE|(README|CHANGELOG)\.md|package\.json|[a-z]+\.schema\.json|addon\.mk|(dist|include|prebuilds|python)\/.*)$/;
 const UNWANTED = /\.test\.|\.tsbuildinfo$|\.[jt]s\.map$|(?<!\.d)\.ts$/;

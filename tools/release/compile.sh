@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Makes one executable of the command, with every transport and the addons in it: tools/release/compile.sh OUTPUT
-# Deno brings the base of the executable (denort) from its own site, unless DENORT_BIN names one.
+# Builds one executable of the command, with every transport and the addons: tools/release/compile.sh OUTPUT
+# Deno downloads the base of the executable (denort) from its own site, unless DENORT_BIN names one.
 set -euo pipefail
 output=$(realpath -m "${1:?usage: tools/release/compile.sh OUTPUT}")
 cd "$(dirname "$0")/../.."

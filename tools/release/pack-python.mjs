@@ -1,5 +1,6 @@
-// Builds the wheel and the sdist of python/worker, and checks what is in them:
-// `node tools/release/pack-python.mjs [FOLDER [HATCHLING]]`. The wheel comes from the sdist, as an installer would make it.
+// Builds the wheel and the sdist of python/worker, and checks their contents:
+// `node tools/release/pack-python.mjs [FOLDER [HATCHLING]]`. The wheel is built from the sdist, as an installer would
+// do.
 import { execFileSync } from 'node:child_process';
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -52,7 +53,7 @@ try {
       .map((file) => `${file} is missing in the wheel`),
     ...METADATA.filter((wanted) => !wanted.test(metadata)).map((wanted) => `the metadata lacks ${wanted}`),
     ...(/^Requires-Dist: (?!.*extra ==)/m.test(metadata)
-      ? ['the wheel brings dependencies, which the engine has to']
+      ? ['the wheel has dependencies, which must come from the engine']
       : []),
   ];
   for (const problem of problems) console.error(problem);

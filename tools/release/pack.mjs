@@ -1,5 +1,5 @@
 // Packs every public package as it is published: `node tools/release/pack.mjs [FOLDER [REPOSITORY]]`.
-// The manifest loses what only this repository needs, so that nothing in a tarball names what is not in it.
+// Fields that only this repository needs are removed from the manifest, so that a tarball refers only to its own files.
 import { execFileSync } from 'node:child_process';
 import { cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -10,7 +10,7 @@ import { publicPackages, ROOT } from './packages.mjs';
 
 const SOURCE_CONDITION = '@checkpoint-engine/source';
 
-/** The manifest to publish: without scripts, without what is for development, without the way to the sources. */
+/** The manifest to publish: without scripts, development dependencies, and the condition for sources. */
 function publishedManifest({ scripts, devDependencies, exports, ...manifest }, folder) {
   const repository = process.env.GITHUB_REPOSITORY && {
     type: 'git',
@@ -29,7 +29,7 @@ function publishedManifest({ scripts, devDependencies, exports, ...manifest }, f
   };
 }
 
-/** Whether a built file still has a source: a build leaves behind what was made of sources that are gone. */
+/** Whether a built file still has a source: a build does not remove the output of deleted sources. */
 function hasSource(folder, path) {
   const [top, ...rest] = relative(folder, path).split('/');
   const source = join(folder, 'src', ...rest).replace(/(\.d\.ts|\.js)$/, '.ts');

@@ -8,7 +8,7 @@ export const ROOT = join(dirname(fileURLToPath(import.meta.url)), '../..');
 const dependenciesOf = ({ dependencies, optionalDependencies }) =>
   Object.keys({ ...dependencies, ...optionalDependencies });
 
-/** What is published of the repository at `root`: `{ folder, manifest }`, each behind those that it depends on. */
+/** The published packages of the repository at `root`: `{ folder, manifest }`, each after its dependencies. */
 export function publicPackages(root = ROOT) {
   const all = readdirSync(join(root, 'packages'))
     .map((name) => join(root, 'packages', name))

@@ -1,5 +1,6 @@
 // Publishes the tarballs of a folder whose versions the registry does not have yet, dependencies first:
-// `node tools/release/publish.mjs FOLDER [REPOSITORY] [npm publish's own flags]`. What was tested is what is published.
+// `node tools/release/publish.mjs FOLDER [REPOSITORY] [npm publish's own flags]`. It publishes exactly the tested
+// tarballs.
 import { execFile } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { resolve } from 'node:path';
@@ -33,7 +34,7 @@ for (const { tarball } of wanted) {
   if (!existsSync(tarball)) throw new Error(`${tarball} is missing: run tools/release/pack.mjs`);
 }
 
-// Side by side, but none before what it depends on.
+// In parallel, but none before its dependencies.
 const done = new Map();
 for (const { manifest, tarball } of wanted) {
   const needed = Object.keys(manifest.dependencies ?? {}).map((name) => done.get(name));

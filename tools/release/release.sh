@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # A release, step by step, each of which can be run again:
 #
-#   tools/release/release.sh version            changesets become versions and changelogs; commit what changed
+#   tools/release/release.sh version            changesets become versions and changelogs; commit the changes
 #   tools/release/release.sh build [ARCH...]    builds, packs into release/, checks and tests the tarballs (x64 arm64)
 #   tools/release/release.sh publish [FLAG...]  publishes what the registry does not have yet, and tags it; npm's flags
 #

@@ -1,5 +1,5 @@
-// Gives the Python package the version of @checkpoint-engine/interface, which describes the protocol that both speak:
-// `node tools/release/sync-python-version.mjs [--check]`.
+// Sets the version of the Python package to that of @checkpoint-engine/interface, which describes their common
+// protocol: `node tools/release/sync-python-version.mjs [--check]`.
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import process from 'node:process';

@@ -7,7 +7,7 @@ import { ROOT } from './local-registry.ts';
 
 export const DENO: string = createRequire(import.meta.url).resolve('@deno/linux-x64-glibc/deno');
 
-/** Runs programs in a folder of its own, with Node.js, npm and a shell to be found, and no compiler or make. */
+/** Runs programs in a separate folder, with Node.js, npm and a shell, but without a compiler or make. */
 export class Sandbox {
   readonly folder: string;
   readonly #env: Record<string, string>;
@@ -20,7 +20,7 @@ export class Sandbox {
     symlinkSync(realpathSync(execFileSync('which', ['npm'], { encoding: 'utf8' }).trim()), join(bin, 'npm'));
     symlinkSync('/bin/sh', join(bin, 'sh'));
     const { host } = new URL(registryUrl);
-    // Some token has to be there for npm to publish at all; the registry takes everybody.
+    // npm requires a token for publishing; the registry accepts any.
     writeFileSync(join(folder, '.npmrc'), `registry=${registryUrl}\n//${host}/:_authToken=nobody\n`);
     this.#env = {
       PATH: bin,

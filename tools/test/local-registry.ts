@@ -17,16 +17,16 @@ interface Manifest {
   readonly optionalDependencies?: Readonly<Record<string, string>>;
 }
 
-/** A registry on loopback that knows what it was given and nothing else. */
+/** A registry on loopback that has only the published packages. */
 export interface LocalRegistry {
   readonly url: string;
   close(): Promise<void>;
 }
 
 /**
- * Why there can be no registry here; undefined when there can. Installs it, once, from `tools/registry`, which has a lock
- * file of its own: it is larger than all other tools together, and only these tests need it. `REQUIRE_REGISTRY=1` makes
- * its absence an error.
+ * Why there can be no registry here; undefined when there can. Installs it, once, from `tools/registry`, which has a
+ * lock file of its own: it is larger than all other tools together, and only these tests need it. `REQUIRE_REGISTRY=1`
+ * makes its absence an error.
  */
 export function missingRegistry(): string | undefined {
   if (existsSync(VERDACCIO)) return undefined;
@@ -42,10 +42,10 @@ export function missingRegistry(): string | undefined {
   }
 }
 
-/** Starts a registry that keeps everything in `folder` and already has what the public packages need of others. */
+/** Starts a registry that keeps everything in `folder` and already has the dependencies of the public packages. */
 export async function startRegistry(folder: string): Promise<LocalRegistry> {
   const storage = join(folder, 'storage');
-  // The port stands in what is stored, which takes some seconds: nobody else is given it meanwhile.
+  // The stored packages contain the port, and storing takes some seconds, in which no other test gets the port.
   const holder = createServer().listen(0, '127.0.0.1');
   await once(holder, 'listening');
   const { port } = holder.address() as { port: number };
@@ -90,7 +90,7 @@ async function answers(url: string): Promise<boolean> {
 
 const manifestOf = (folder: string): Manifest => JSON.parse(readFileSync(join(folder, 'package.json'), 'utf8'));
 
-/** The folders of what the public packages depend on, directly or not, beside each other. */
+/** The folders of all direct and indirect dependencies of the public packages. */
 function thirdParty(): Set<string> {
   const found = new Set<string>();
   const visit = (folder: string): void => {

@@ -1,4 +1,4 @@
-// The Python package: style, types, tests, and what would be published. Needs tools/python/make-env.sh.
+// The Python package: style, types, tests, and the files for publishing. Needs tools/python/make-env.sh.
 import { execFileSync, spawnSync } from 'node:child_process';
 import { existsSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';

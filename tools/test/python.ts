@@ -6,7 +6,7 @@ import { fileURLToPath } from 'node:url';
 
 const OWN = fileURLToPath(new URL('../python/.venv/bin/python', import.meta.url));
 
-/** The Python that tests run: `CHECKPOINT_ENGINE_PYTHON`, that of `tools/python/make-env.sh`, or `python3`. */
+/** The Python for tests: `CHECKPOINT_ENGINE_PYTHON`, that of `tools/python/make-env.sh`, or `python3`. */
 export const python: string = process.env.CHECKPOINT_ENGINE_PYTHON ?? (existsSync(OWN) ? OWN : 'python3');
 
 const ENGINES = fileURLToPath(new URL('../python/.engines', import.meta.url));
@@ -34,7 +34,7 @@ export function reasonToSkip(...modules: string[]): string | undefined {
   return probe(modules, modules.map((module) => `import ${module}`).join('\n'));
 }
 
-/** The same for a test that reads a package's sources and does not import it, nor what it needs. */
+/** The same for a test that only reads a package's sources, without importing it. */
 export function reasonToSkipSources(name: string): string | undefined {
   const code = `import importlib.util\nif importlib.util.find_spec("${name}") is None: raise SystemExit("it is not installed")`;
   return probe([`the sources of ${name}`], code);

@@ -1,4 +1,4 @@
-// Two releases into a registry on this machine, by the release's own scripts, and what users do with them: installing
+// Two releases into a registry on this machine, by the release's own scripts, and their use: installing
 // into empty folders with no compiler to be found, and running.
 import { execFileSync, spawnSync } from 'node:child_process';
 import { cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -35,7 +35,7 @@ afterAll(async () => {
   console.log(measured.join('\n'));
 });
 
-/** What a release looks at: manifests of all workspaces, and of the packages what was built of them too. */
+/** The input of a release: manifests of all workspaces, and the build of packages. */
 function copyRepository(): void {
   mkdirSync(repository);
   for (const name of ['package.json', 'LICENSE', '.changeset', 'packages', 'examples']) {
@@ -51,7 +51,7 @@ function copyRepository(): void {
   git('commit', '--quiet', '--message=As it is');
 }
 
-/** Versions, packs and publishes, and gives the versions that came to the registry. */
+/** Versions, packs and publishes, and returns the versions in the registry. */
 function release(): string[] {
   const node = (...args: string[]): string =>
     execFileSync(process.execPath, args, { cwd: repository, encoding: 'utf8', stdio: ['ignore', 'pipe', 'inherit'] });
@@ -204,7 +204,7 @@ describe.skipIf(missing)(`a release${missing ? ` (skipped: ${missing})` : ''}`, 
     const before = Object.fromEntries(names().map((name) => [name, manifestOf(name).version]));
     writeFileSync(
       join(repository, '.changeset/plans.md'),
-      `---\n'@checkpoint-engine/planner': minor\n---\n\nAdds nothing: this is a test of releases.\n`,
+      `---\n'@checkpoint-engine/planner': minor\n---\n\nAdd nothing: this is a test of releases.\n`,
     );
     expect(release().map((entry) => entry.replace(/^@checkpoint-engine\/(.*)@.*$/, '$1'))).toEqual([
       'cli',

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Makes three folders, each small enough for one transfer, that bring vLLM to a machine which has Python 3.12, torch 2.11
-# and CUDA 13 but no network. install-part.sh unpacks them there, in any order. Needs pip, unzip and xz here.
+# Creates three folders, each small enough for one transfer, that install vLLM on a machine with Python 3.12, torch 2.11
+# and CUDA 13 but without a network. install-part.sh unpacks them there, in any order. Needs pip, unzip and xz here.
 #
 #   apps/bench/gpu/carry-vllm.sh OUT      writes OUT/.p1, OUT/.p2 and OUT/.p3
 #
@@ -15,7 +15,7 @@ flags=(--no-deps --only-binary=:all: --python-version 3.12 --implementation cp -
 for platform in "${platforms[@]}"; do flags+=(--platform "manylinux_${platform}_x86_64"); done
 flags+=(--platform manylinux1_x86_64 --platform manylinux2010_x86_64 --platform manylinux2014_x86_64)
 
-# Of what vLLM imports, what such a machine lacks.
+# Packages that vLLM imports and such a machine lacks.
 names="annotated-types apache-tvm-ffi astor blake3 cachetools cbor2 compressed-tensors depyf dill dnspython docstring-parser
   email-validator fastapi fastapi-cli googleapis-common-protos httpcore2 httptools httpx2 ijson interegular jiter jmespath
   jsonschema jsonschema-specifications lark llguidance lm-format-enforcer loguru mcp mcp-types mistral-common

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Unpacks what carry-vllm.sh made into a folder of Python packages: /tmp/site, or SITE.
+# Unpacks the output of carry-vllm.sh into a folder of Python packages: /tmp/site, or SITE.
 #
 #   install-part.sh FOLDER...
 set -euo pipefail

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Makes the checkpoints that measure.sh wants, two of each kind, on the GPUs of the machine at the same time.
+# Creates the checkpoints for measure.sh, two of each kind, on all GPUs of the machine at the same time.
 #
 #   make-models.sh FOLDER [KIND...]      KIND: qwen3 qwen3-moe qwen3-fp8 deepseek-v3-fp8 (the default), kimi-k2 kimi-k2-bf16
 set -u

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Waits until the servers at these ports serve, for LIMIT seconds (240) at most. Says what went wrong with one that does not.
+# Waits until the servers on these ports serve, for at most LIMIT seconds (240). Prints the errors of servers that do
+# not.
 #
 #   wait-vllm.sh PORT...
 set -u

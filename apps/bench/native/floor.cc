@@ -199,7 +199,7 @@ void Hold(bool touch, unsigned threads, const std::vector<std::string>& files) {
   }
 }
 
-/** What any program pays before it can use a GPU. */
+/** The cost for any program before it can use a GPU. */
 void Context() {
   const auto start = std::chrono::steady_clock::now();
   void* cuda = dlopen("libcuda.so.1", RTLD_NOW);

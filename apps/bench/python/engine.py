@@ -2,7 +2,7 @@
 
 It answers vLLM's `GET /health` and `POST /collective_rpc` and receives weights with the unmodified
 `checkpoint_engine.worker.update_weights_from_ipc`. The "model" is a dict of parameters on the GPU: made on first sight,
-written in place afterwards. Beside that it answers:
+written in place afterwards. It also answers:
 
     GET /verify?dir=DIR   compares every parameter with the safetensors files, bit for bit; with &keep=1 it keeps a copy of
                           parameters that were all right, if the GPU has room, and compares with that the next time
@@ -13,7 +13,7 @@ written in place afterwards. Beside that it answers:
 
 usage: engine.py --port PORT [--device 0] [--causal-lm DIR] [--call-ms 3.5] [--tensor-ms 0.12]
 
-As a vLLM worker's, its heap is frozen, so that collecting garbage is quick, and its loader takes time for each call and for
+As in a vLLM worker, its heap is frozen, so that collecting garbage is quick, and its loader takes time for each call and for
 each tensor: vLLM rebuilds its tables in every call.
 
 With --causal-lm the model is a Hugging Face causal language model, loaded from DIR; updates write into its parameters.
@@ -38,7 +38,7 @@ from checkpoint_engine.worker import update_weights_from_ipc
 
 
 class WorkerClock:
-    """When the worker's messages came and were answered: its own time told apart from its waiting."""
+    """Times of the worker's messages and answers, to separate its own time from its waiting."""
 
     def __init__(self):
         self.reset()
@@ -87,7 +87,7 @@ class WorkerClock:
 
 
 CLOCK = WorkerClock()
-# What the worker does to let go of the shared buffer; the rest of that time is closing the buffer itself.
+# The worker's work to release the shared buffer; the rest of that time is closing the buffer itself.
 for module, name in (
     (gc, "collect"),
     (torch.cuda, "synchronize"),
@@ -98,7 +98,7 @@ for module, name in (
 
 
 class TimedSocket(zmq.Socket):
-    """The worker's socket, with a clock beside it. The worker itself is unmodified."""
+    """The worker's socket, with a clock. The worker itself is unmodified."""
 
     def recv_pyobj(self, flags: int = 0):
         CLOCK.asked_at = time.perf_counter()
@@ -172,7 +172,7 @@ class Engine:
         if kept is None:
             free, _ = torch.cuda.mem_get_info(self.device)
             fits = keep and not wrong and free > size + KEEP_FREE_BYTES
-            # What other checkpoints left in the engine is no part of this one, and its updates leave it alone.
+            # Tensors of other checkpoints in the engine are not part of this one, and its updates do not change them.
             self.kept = (folder, {name: self.parameters[name].clone() for name in names}) if fits else None
         return {"tensors": len(names), "bytes": size, "wrong": len(wrong), "first_wrong": wrong[:5]}
 
@@ -224,7 +224,7 @@ class Engine:
         }
 
 
-# Room that is left for updates beside a copy of the parameters.
+# Room for updates in addition to a copy of the parameters.
 KEEP_FREE_BYTES = 28 * 2**30
 
 

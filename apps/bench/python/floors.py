@@ -1,4 +1,4 @@
-"""What the links between host and GPUs give, without any of the product's code: one rank of it.
+"""Measures the links between host and GPUs without any of the product's code, as one rank.
 
 usage: RANK=r WORLD_SIZE=n MASTER_ADDR=a MASTER_PORT=p floors.py
 
@@ -72,7 +72,7 @@ def main() -> None:
     if world > 1:
         broadcast(2 * world)
         result["broadcast_GBps"] = rate(PIECES, seconds(lambda: broadcast(PIECES)))
-        # As in an update: every GPU takes its share from the host while all of it is broadcast.
+        # As in an update, every GPU copies its share from the host while everything is broadcast.
         both = seconds(lambda: copy(PIECES // world), lambda: broadcast(PIECES))
         result["both_GBps"] = rate(PIECES, both)
         dist.destroy_process_group()

@@ -1,4 +1,4 @@
-"""What torch's gloo backend broadcasts between processes of this host: one rank of it.
+"""Measures broadcasts of torch's gloo backend between processes of this host, as one rank.
 
 usage: RANK=r WORLD_SIZE=n MASTER_ADDR=a MASTER_PORT=p gloo.py --bytes N
 

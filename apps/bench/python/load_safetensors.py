@@ -1,4 +1,4 @@
-"""How long the safetensors library takes to bring a checkpoint into host memory: what registration is compared with.
+"""Measures how long the safetensors library takes to read a checkpoint into host memory, to compare registration.
 
 usage: load_safetensors.py --dir DIR --threads N [--rounds 2]
 

@@ -23,12 +23,12 @@ from dataclasses import dataclass, replace
 import torch
 
 SHARD_BYTES = 2 << 30
-CHUNK = 1 << 26  # numbers made at a time: a bound of the memory that it takes
+CHUNK = 1 << 26  # numbers created at a time, which bounds the memory
 
 
 @dataclass(frozen=True)
 class Sort:
-    """What the numbers of a tensor are like."""
+    """The distribution of a tensor's numbers."""
 
     dtype: str
     item_bytes: int
@@ -43,7 +43,7 @@ def normal(count: int, generator: torch.Generator) -> torch.Tensor:
     return torch.randn(count, device=generator.device, generator=generator)
 
 
-# In the order in which a shard has them: then every tensor begins at a multiple of its element's size.
+# In the order of the shard, so that every tensor begins at a multiple of its element's size.
 SORTS = {
     "scale": Sort("F32", 4, lambda count, generator: uniform(count, generator, 0.75, 1.25) * 0.0015),
     "bias": Sort("F32", 4, lambda count, generator: uniform(count, generator, 0, 0.1)),
@@ -58,7 +58,7 @@ SORTS = {
 
 
 class Checkpoint:
-    """Tensors are noted first, and made for a whole shard at once: a list of 100,000 takes seconds."""
+    """Collects tensors and creates them for a whole shard at once: a list of 100,000 takes seconds."""
 
     def __init__(self, out: str, seed: int):
         self.out = out

@@ -1,4 +1,4 @@
-"""How long it takes to record a checkpoint of as many tensors as Kimi-K2's, and to make its copy table. No GPU.
+"""Measures the recording of a checkpoint with as many tensors as Kimi-K2, and its copy table. Needs no GPU.
 
     PYTHONPATH=python/worker/src python apps/bench/python/record_scale.py [--layers 61] [--experts 384] [--whole]
 
@@ -25,7 +25,7 @@ BLOCK = 4  # elements that share a scale, scaled down with the shapes
 
 
 class Model(torch.nn.Module):
-    """DeepSeek-V3's parameters as an engine with `ranks` tensor-parallel ranks keeps them; shapes are scaled down."""
+    """DeepSeek-V3's parameters in an engine with `ranks` tensor-parallel ranks; shapes are scaled down."""
 
     def __init__(
         self, layers: int, experts: int, ranks: int, rank: int, hidden: int, inner: int, device: str = "cpu"

@@ -34,7 +34,7 @@ def main() -> None:
     parser.add_argument("--bucket-gib", type=float, nargs="*", default=[8])
     parser.add_argument("--startup-only", action="store_true")
     args = parser.parse_args()
-    # A line a bucket would be measured, too: only what goes wrong is logged.
+    # A line per bucket would add to the measured time, so only problems are logged.
     logger.remove()
     logger.add(sys.stderr, level="WARNING")
     rank, world = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
@@ -101,7 +101,7 @@ def main() -> None:
 
 
 def watched(work) -> int:
-    """Most device memory that was used while it ran, beside what was used before."""
+    """The most device memory in use during the run, in addition to the memory in use before."""
     free_before, _ = torch.cuda.mem_get_info()
     least_free = free_before
     done = threading.Event()

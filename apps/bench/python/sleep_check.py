@@ -86,7 +86,7 @@ class Server:
         before = self.described()
         status, text = self.update(folder)
         check(f"{flow}: the update is refused", status != 0 and "The engine sleeps" in text, text[-1500:])
-        check(f"{flow}: nothing was noted", self.described() == before, self.described())
+        check(f"{flow}: nothing was recorded", self.described() == before, self.described())
 
     def loads(self, folder: str, flow: str) -> None:
         status, text = self.update(folder)
@@ -105,7 +105,7 @@ def main(url: str, fresh_url: str, a: str, b: str, *command: str) -> None:
     server.wake()
     server.is_fresh("A", "woken from level 1")
 
-    # The order of reinforcement learning: first with nothing proved, then with pulls.
+    # The order of reinforcement learning: first without a proof, then with pulls.
     for turn, (name, folder) in enumerate((("B", b), ("A", a), ("B", b))):
         flow = f"level 2, update {turn + 1}"
         server.sleep(2)

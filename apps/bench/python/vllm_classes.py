@@ -3,7 +3,7 @@
 usage: vllm_classes.py MODEL --port PORT      with PYTHONPATH=python/worker/src
 
 It records, proves, and receives as a vLLM worker does. It cannot compute: its weights stay as they are loaded, as on a
-Hopper GPU, because vLLM's kernels for CPUs pack them. What it answers for tokens is a digest of its weights.
+Hopper GPU, because vLLM's kernels for CPUs pack them. Its answers depend on all weights, in place of real tokens.
 """
 
 import argparse
@@ -43,7 +43,7 @@ class Runner:
 
 
 def worker_of(folder: str) -> Worker:
-    # vLLM makes FP8 layers for CPUs that have tiles only. None is computed here.
+    # vLLM creates FP8 layers only for CPUs with tiles. None of them is computed here.
     torch.cpu._is_amx_tile_supported = lambda: True
     arguments = EngineArgs(
         model=folder, skip_tokenizer_init=True, enforce_eager=True, max_model_len=256, dtype="bfloat16"

@@ -1,4 +1,4 @@
-"""The worker extension that vLLM is started with for measurements: another one, and a digest of all parameters beside it.
+"""The worker extension of vLLM for measurements: another extension, and a digest of all parameters.
 
 BENCH_EXTENSION names the other one, or several with commas. By default it is the Python tool's own, unmodified. Where the
 receiver is among them, `bench_offer` says whether the server owns up to it: so one server is measured both ways.
@@ -21,7 +21,7 @@ def _named(path: str) -> type:
 
 Bases = tuple(_named(path) for path in BASE.split(","))
 
-# Words that are digested at a time: a bound of the memory that it takes.
+# Words that are digested at a time, which bounds the memory.
 CHUNK = 1 << 25
 MASK = (1 << 64) - 1
 
@@ -49,7 +49,7 @@ class MemoryWatch:
         self._device = device
         self._ends = threading.Event()
         torch.cuda.synchronize(device)
-        # What torch holds for nobody would hide what an update takes.
+        # Memory in torch's cache would hide the memory of an update.
         torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats(device)
         self._before = self._most = self._now()
@@ -57,7 +57,7 @@ class MemoryWatch:
         self._thread.start()
 
     def end(self) -> dict:
-        """Bytes: what torch has in tensors, what it has from the device, what all processes on the device have."""
+        """Bytes in torch's tensors, bytes that torch has from the device, and bytes of all processes on the device."""
         torch.cuda.synchronize(self._device)
         after = self._now()
         self._ends.set()
@@ -79,7 +79,7 @@ class MemoryWatch:
             time.sleep(0.005)
 
     def _processes(self) -> dict[str, int]:
-        """What the driver says of each process on the device: bytes by process ID as the driver's machine counts them."""
+        """The driver's figures for each process on the device: bytes by process ID, in the driver's PID namespace."""
         try:
             from vllm.third_party import pynvml
 
@@ -93,7 +93,7 @@ class MemoryWatch:
 
 class BenchExtension(*Bases):
     def checkpoint_engine_describe(self) -> dict:
-        """What the receiver says, where it is there and offered."""
+        """The receiver's description, if it is installed and offered."""
         describe = getattr(super(BenchExtension, self), "checkpoint_engine_describe", None)
         if describe is None or not getattr(self, "_bench_offers", False):
             return {"protocols": []}
@@ -103,7 +103,7 @@ class BenchExtension(*Bases):
         self._bench_offers = offers
 
     def bench_watch_memory(self, watches: bool) -> dict:
-        """Begins to watch the device's memory, or ends it and tells what was seen. Empty without a GPU."""
+        """Starts to watch the device's memory, or stops and returns the figures. Empty without a GPU."""
         if not torch.cuda.is_available():
             return {}
         if watches:

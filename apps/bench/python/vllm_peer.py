@@ -1,4 +1,4 @@
-"""The Python tool as a user runs it under torchrun, beside a vLLM server: registers once, updates several times.
+"""The Python tool as a user runs it under torchrun, next to a vLLM server: registers once, updates several times.
 
 usage: torchrun --nproc-per-node N vllm_peer.py --url URL --folder DIR [--updates 4]
 

@@ -23,9 +23,9 @@ const BUCKET_BYTES = 16 * 2 ** 20;
 const NAME = 'weights';
 /** Time within which the other ranks know which rank died. */
 const LOSS_MS = 10_000;
-/** Memory that a driver may keep between two looks at the same state. */
+/** Memory that a driver may keep between two measurements of the same state. */
 const SLACK_BYTES = 64 * 2 ** 20;
-/** Time between two looks at memory that is still being freed, and the most time for that. */
+/** Time between two measurements while memory is freed, and the limit for that. */
 const SETTLE_MS = 250;
 const MOST_SETTLE_MS = 5_000;
 
@@ -142,7 +142,7 @@ class KillWorld {
   }
 
   /**
-   * Looks at device memory when it no longer changes: it is freed off the threads that used it.
+   * Measures device memory when it no longer changes, because it is freed on other threads.
    *
    * @param wanted Waits until no more than this is used, up to a limit.
    */

@@ -97,7 +97,7 @@ interface Held {
   readonly engineProcesses: number;
 }
 
-/** What the rank that holds most of each holds. */
+/** The maximum of each resource over the ranks. */
 async function heldBy(world: World): Promise<Held> {
   const usage = await world.usage();
   const children = (pid: number): number =>

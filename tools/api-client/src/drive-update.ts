@@ -6,7 +6,7 @@ import type { components, paths } from './schema.js';
 
 type Status = components['schemas']['UpdateStatus'];
 
-/** Gives the update's last state, and what the server says to a checkpoint that it does not know. */
+/** Returns the update's last state, and the server's answer for an unknown checkpoint. */
 export async function driveUpdate(baseUrl: string, folder: string) {
   const client = createClient<paths>({ baseUrl });
   const params = { path: { name: 'generated' } };

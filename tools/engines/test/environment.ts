@@ -17,15 +17,15 @@ export interface Engines {
   readonly env: NodeJS.ProcessEnv;
   /** The folder of a model with random weights, made when it is first asked for. */
   model(kind: ModelKind, seed: number): string;
-  /** What a fresh engine with this model answers, by prompt. */
+  /** The answers of a fresh engine with this model, by prompt. */
   freshTokens(model: string, prompts: readonly (readonly number[])[], options?: object): number[][];
-  /** Runs `in_place.py`: what the engine answers after each update, and how the update was made. */
+  /** Runs `in_place.py`. Returns the engine's answers after each update, and how the update was done. */
   inPlace(models: readonly [string, string], prompts: readonly (readonly number[])[], options: object): InPlace[];
   /** Removes models and package. */
   close(): void;
 }
 
-/** One update of `in_place.py`, with the summary of what was decided. */
+/** One update of `in_place.py`, with the summary of the decisions. */
 export interface InPlace {
   readonly tokens: number[][];
   /** Bytes. */
@@ -45,7 +45,7 @@ export function findEnvironment(): { readonly folder: string } | { readonly reas
   return made.status === 0 ? { folder: made.stdout.trim() } : { reason: reason || `make-env.sh: ${made.status}` };
 }
 
-/** Builds the Python package as it is published, and puts it before what the environment has. */
+/** Builds the Python package as for publishing, and puts it before the installed one. */
 export function openEngines(folder: string): Engines {
   const python = join(folder, 'bin/python');
   const work = mkdtempSync(join(tmpdir(), 'ce-engines-'));

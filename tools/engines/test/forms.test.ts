@@ -32,7 +32,7 @@ describe.skipIf('reason' in found)('vLLM, updated in place', () => {
     expect(a).not.toEqual(b);
     const updates = engines.inPlace(models, PROMPTS, options);
     expect(updates.map(({ tokens }) => tokens)).toEqual([b, a, b, a, b]);
-    // The first is a load. The others pull what is direct; the fourth is the first after representatives.
+    // The first update is a load. The others pull direct modules; the fourth is the first with representatives.
     expect(updates.map(({ pulled }) => pulled > 0)).toEqual([false, true, true, true, true]);
     expect(updates.map(({ opaque }) => opaque)).toEqual([0, 0, 0, 0, 0]);
     expect(updates.map(({ represented }) => represented > 0)).toEqual([false, false, false, true, true]);

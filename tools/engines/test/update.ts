@@ -7,7 +7,7 @@ import { type EngineRequest, localStore, ParameterServer, v2Protocol, vllmEngine
 
 const CLI = fileURLToPath(new URL('../../../packages/cli/dist/main.js', import.meta.url));
 
-/** What the command printed. */
+/** The output of the command. */
 export interface CommandResult {
   readonly status: number;
   readonly stdout: string;
@@ -35,7 +35,7 @@ export interface Disturbance {
   readonly request?: (request: EngineRequest) => Promise<void>;
 }
 
-/** What an update has pulled. */
+/** The pulled bytes of an update. */
 export interface PulledUpdate {
   readonly strategy: string;
   readonly pulledBytes: number;
@@ -70,7 +70,7 @@ export async function pullingUpdates(
   }
 }
 
-/** Updates an engine by the library, in buckets of one tensor, and disturbs the update in its middle. */
+/** Updates an engine by the library, in buckets of one tensor, and disturbs the running update. */
 export async function disturbedUpdate({ checkpoint, url, disturb, request }: Disturbance): Promise<void> {
   const device = await createHostDevice();
   const store = localStore();

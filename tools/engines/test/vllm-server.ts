@@ -56,7 +56,7 @@ export class VllmServer {
     throw new Error(`vLLM did not start:\n${server.#log}`);
   }
 
-  /** The end of what it has written. */
+  /** The end of its output. */
   get log(): string {
     return this.#log;
   }
@@ -78,7 +78,7 @@ export class VllmServer {
     return answers;
   }
 
-  /** A method of the workers, with what each returned. */
+  /** Calls a method of the workers and returns their results. */
   async rpc(method: string, args: readonly unknown[] = []): Promise<Record<string, unknown>[]> {
     const { results } = (await this.post('/collective_rpc', { method, args, timeout: 60 })) as {
       results: Record<string, unknown>[];

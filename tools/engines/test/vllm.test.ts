@@ -83,7 +83,7 @@ describe.skipIf('reason' in found).each(WAYS)('vLLM by its $way, $kind', ({ way,
     if (way === 'extension') {
       expect(await server.rpc('checkpoint_engine_describe')).toMatchObject([{ weights: 'unknown' }]);
     }
-    // Old and new layers side by side still answer.
+    // A mix of old and new layers still answers.
     expect((await server.tokens(PROMPTS)).flat()).toHaveLength(32);
     const { status, stderr } = await update(models[B]);
     expect(status, stderr).toBe(0);
@@ -144,7 +144,7 @@ describe.skipIf('reason' in found).each(WAYS)('vLLM by its $way, $kind', ({ way,
     await expect(failing).rejects.toMatchObject({ code: expect.stringMatching(/^CE_(WORKER_LOST|ENGINE_FAILED)$/) });
   });
 
-  /** What vLLM's client asks, with addresses of the test. */
+  /** The request of vLLM's client, with addresses of the test. */
   async function ask({ handles, timeoutMs }: Pick<EngineRequest, 'handles' | 'timeoutMs'>): Promise<void> {
     const timeout_s = timeoutMs / 1000;
     if (way === 'extension') {
@@ -156,7 +156,7 @@ describe.skipIf('reason' in found).each(WAYS)('vLLM by its $way, $kind', ({ way,
   }
 });
 
-/** A server that lets any worker in and speaks a protocol of another version. */
+/** A server that accepts any worker and uses another version of the protocol. */
 async function strangerServer(protocol: number) {
   const { uuid: deviceUuid, close } = await deviceOfThisHost();
   const name = `ce2-stranger-${process.pid}-`.padEnd(107, 'x');

@@ -9,7 +9,7 @@ import { type Command, Option } from 'commander';
 import { SPECIAL_TENSORS } from './special-tensors.ts';
 import { writeShards } from './write-shards.ts';
 
-/** Which checkpoint a scenario brings in. */
+/** The checkpoint of a scenario. */
 export interface CheckpointOptions {
   readonly model?: string | undefined;
   /** Most bytes: the model's shapes shrink to fit. */
@@ -32,7 +32,7 @@ export interface BenchCheckpoint {
 
 const NAMES = [...MODEL_NAMES, ...Object.keys(SPECIAL_TENSORS)];
 
-/** Adds the options that say which checkpoint is brought in. */
+/** Adds the options that select the checkpoint. */
 export function withCheckpointOptions(command: Command): Command {
   return withDataDirOption(command)
     .addOption(new Option('--model <name>', 'whose tensors').choices(NAMES).default('qwen3-8b'))
@@ -40,7 +40,7 @@ export function withCheckpointOptions(command: Command): Command {
     .option('--dir <dir>', 'a safetensors checkpoint that is there, instead of a model');
 }
 
-/** Adds the option that says where checkpoints are. */
+/** Adds the option for the folder of checkpoints. */
 export function withDataDirOption(command: Command): Command {
   return command.option(
     '--data-dir <dir>',
@@ -49,7 +49,7 @@ export function withDataDirOption(command: Command): Command {
   );
 }
 
-/** Finds the checkpoint, or makes it first. */
+/** Finds the checkpoint, or creates it first. */
 export async function benchCheckpoint(options: CheckpointOptions): Promise<BenchCheckpoint> {
   const { dir, model = 'qwen3-8b', scale, dataDir } = options;
   if (dir !== undefined) return describe(basename(dir), dir);

@@ -5,7 +5,7 @@ import { benchCheckpoint, type CheckpointOptions, withCheckpointOptions } from '
 /** Adds `bench checkpoint`. */
 export function addCheckpointCommand(program: Command): void {
   withCheckpointOptions(
-    program.command('checkpoint').description('makes a checkpoint of a model, and prints its folder'),
+    program.command('checkpoint').description('creates a checkpoint of a model, and prints its folder'),
   ).action(async (options: CheckpointOptions) => {
     const { folder } = await benchCheckpoint(options);
     process.stdout.write(`${folder}\n`);

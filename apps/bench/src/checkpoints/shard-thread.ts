@@ -1,4 +1,4 @@
-// Writes one shard: its header, then the key stream of a cipher, which is as random as it looks and faster than a disk.
+// Writes one shard: its header, then the key stream of a cipher, which looks random and is faster than a disk.
 import { createCipheriv, createHash } from 'node:crypto';
 import { closeSync, openSync, writeSync } from 'node:fs';
 import { workerData } from 'node:worker_threads';
@@ -27,7 +27,7 @@ function write(bytes: Uint8Array): void {
   for (let done = 0; done < bytes.length; ) done += writeSync(file, bytes, done);
 }
 
-/** Tensors in a row that take the same kind of bytes: a boolean is 0 or 1. */
+/** Neighboring tensors with the same kind of bytes: a boolean is 0 or 1. */
 function runsOf(all: readonly TensorSpec[]): { isBool: boolean; sizeBytes: number }[] {
   if (all.every(({ dtype }) => dtype !== 'BOOL')) return [{ isBool: false, sizeBytes: totalBytes(all) }];
   return all.map(({ dtype, shape }) => ({ isBool: dtype === 'BOOL', sizeBytes: tensorBytes(dtype, shape) }));

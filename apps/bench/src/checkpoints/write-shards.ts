@@ -6,7 +6,7 @@ import { Worker } from 'node:worker_threads';
 import { type TensorSpec, tensorBytes } from '@checkpoint-engine/meta';
 import { totalBytes } from '@checkpoint-engine/model-tensors';
 
-/** What a thread writes. */
+/** The work of a thread. */
 export interface Shard {
   readonly path: string;
   readonly tensors: readonly TensorSpec[];
@@ -15,8 +15,8 @@ export interface Shard {
 }
 
 /**
- * Writes a checkpoint as Hugging Face lays it out, one thread a core: shards of about equal bytes, and an index. Bytes look
- * random, so that no tensor can pass for another. The folder appears whole, or not at all.
+ * Writes a checkpoint in the layout of Hugging Face, with one thread per core: shards of about equal bytes, and an
+ * index. Bytes look random, so that no tensor can pass for another. The folder appears whole, or not at all.
  */
 export async function writeShards(
   folder: string,
@@ -44,7 +44,7 @@ export async function writeShards(
   }
 }
 
-/** Takes shards until there are none left. */
+/** Writes shards until none are left. */
 async function writeInTurn(shards: Iterable<Shard>): Promise<void> {
   for (const shard of shards) {
     const thread = new Worker(new URL('./shard-thread.js', import.meta.url), { workerData: shard });

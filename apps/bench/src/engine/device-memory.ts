@@ -8,17 +8,18 @@ interface InUse {
   readonly device: number;
 }
 
-/** What a worker saw of its device's memory while it was watched. */
+/** A worker's figures of its device's memory during an update. */
 export interface WorkerMemory {
   readonly before: InUse;
   readonly most: InUse;
   readonly after: InUse;
-  /** What the driver says of each process on the device, by process ID. */
+  /** The driver's figures for each process on the device, by process ID. */
   readonly processes: Readonly<Record<string, number>>;
 }
 
 /**
- * What an update took beyond what was in use before it, of the worker where it was the most. Bytes; empty without a GPU.
+ * The memory of an update in addition to the memory in use before, for the worker with the most. Bytes; empty without a
+ * GPU.
  *
  * @param when Prefix of the names: `first`, `later`.
  */

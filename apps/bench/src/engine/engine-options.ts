@@ -1,4 +1,4 @@
-/** What `bench update --engine vllm` is asked to do. */
+/** The options of `bench update --engine vllm`. */
 export interface EngineScenarioOptions {
   /** Two checkpoints of one model with different weights: updates alternate between them. */
   readonly checkpoints: readonly [string, string];
@@ -13,13 +13,13 @@ export interface EngineScenarioOptions {
   readonly peer: boolean;
   /** Updates of the Python tool's first process; the second one makes a single one. @default `updates` */
   readonly peerUpdates?: number | undefined;
-  /** The server of `endpoint` was started with the first checkpoint: updates with it have to leave what it has. */
+  /** The server of `endpoint` was started with the first checkpoint, so updates with it must not change its weights. */
   readonly loaded: boolean;
-  /** Ours speak to the receiver of the server, which has to have it. The Python tool never does. */
+  /** Our updates use the receiver, which the server must have. The Python tool never uses it. */
   readonly throughReceiver: boolean;
   /** Arguments of vLLM, where it is started. */
   readonly engineArgs: readonly string[];
-  /** `cli`, `cli-registered`, `serve`: what is measured of ours, and how. */
+  /** Our ways to measure: `cli`, `cli-registered`, `serve`. */
   readonly ways: readonly Way[];
   /** Further arguments of our commands, one measurement each. */
   readonly variants: readonly string[];

@@ -3,7 +3,7 @@ import type { BenchResult, ResultRow, Target } from '../report/result.ts';
 import { median } from '../report/statistics.ts';
 import type { EngineScenarioOptions } from './engine-options.ts';
 
-/** What was measured with a real engine. */
+/** Measurements with a real engine. */
 export interface EngineFigures {
   readonly rows: readonly ResultRow[];
   readonly floors: DeviceFloors;
@@ -53,12 +53,12 @@ export function engineResult(
     ].filter(({ measured }) => Number.isFinite(measured)),
     notes: [
       `${tensorCount} tensors. vLLM has random weights first; digests of all parameters of all workers and greedy tokens are compared after each update, of both tools.`,
-      'Each sample of the command is a new process. Its time is that of the update alone, without process start and file reads. The Python tool makes its process group anew for each update.',
+      'Each sample of the command is a new process. Its time is that of the update alone, without process start and file reads. The Python tool creates its process group again for each update.',
     ],
   };
 }
 
-/** Says what was measured, and leaves out what was not. */
+/** Describes the measurements that exist. */
 function titleOf(
   gpus: string,
   modelName: string,

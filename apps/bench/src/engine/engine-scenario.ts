@@ -17,7 +17,7 @@ const TITLES: Readonly<Record<Way, string>> = {
   serve: 'update, serve',
 };
 
-/** Measures updates of a real engine, as users run them, beside the Python tool with the same engine. */
+/** Measures updates of a real engine, as users run them, and those of the Python tool with the same engine. */
 export async function engineScenario(options: EngineScenarioOptions): Promise<void> {
   const { checkpoints, endpoint, python, ranks, engineArgs } = options;
   const [first] = checkpoints;
@@ -43,13 +43,13 @@ export async function engineScenario(options: EngineScenarioOptions): Promise<vo
   }
 }
 
-/** The folder with the config alone, which `make_model.py` writes beside a checkpoint; else the checkpoint's. */
+/** The folder with only the config, which `make_model.py` writes next to a checkpoint; otherwise the checkpoint's. */
 function configOf(folder: string): string {
   const alone = `${folder.replace(/\/$/, '')}.config`;
   return statSync(alone, { throwIfNoEntry: false })?.isDirectory() ? alone : folder;
 }
 
-/** One update that does not count, then alternating ones; the engine is looked at after each. */
+/** Runs one update that does not count, then alternating ones, and checks the engine after each. */
 async function measureWay(
   way: Way,
   variant: string,
@@ -85,7 +85,7 @@ async function measureWay(
       if (round === 0) await look('first');
       wrong += await evidence.compare(name);
     }
-    // Watching takes time of the worker, so this one is not timed.
+    // Watching takes the worker's time, so this update is not timed.
     await engine.watchMemory();
     await run('one');
     await look('later');
@@ -146,7 +146,7 @@ async function measurePeer(
   ];
 }
 
-/** A run takes minutes: this says how far it is. */
+/** Prints the progress, because a run takes minutes. */
 function say(text: string): void {
   process.stderr.write(`${text}\n`);
 }

@@ -1,18 +1,18 @@
 import process from 'node:process';
 import type { VllmEngine } from './vllm-engine.ts';
 
-/** What an engine holds when no checkpoint is said to be loaded. */
+/** The name for an engine's weights before any checkpoint. */
 const UNKNOWN = 'before any update';
 
-/** What an engine holds: the digests of all its parameters, and what it says. */
+/** The state of an engine: the digests of all its parameters, and its answers. */
 interface State {
   readonly digests: string;
   readonly tokens: string;
 }
 
 /**
- * Tells whether an engine has the weights that it should have. What the first update with a checkpoint left is what all
- * later ones, whoever makes them, have to leave; and it has to differ from what was there before.
+ * Checks whether an engine has the expected weights. The state after the first update with a checkpoint is the expected
+ *  * state after all later ones, by any tool, and it must differ from the state before.
  */
 export class Evidence {
   readonly #engine: VllmEngine;
@@ -22,14 +22,14 @@ export class Evidence {
     this.#engine = engine;
   }
 
-  /** Takes down what the engine holds before any update. @param loaded The checkpoint that it was started with, if any */
+  /** Records the engine's state before any update. @param loaded The checkpoint that it was started with, if any */
   static async of(engine: VllmEngine, loaded: string | undefined): Promise<Evidence> {
     const evidence = new Evidence(engine);
     evidence.#seen.set(loaded ?? UNKNOWN, await evidence.#look());
     return evidence;
   }
 
-  /** Gives 1 where the engine does not hold what it should after an update with this checkpoint, else 0. */
+  /** Returns 1 if the engine does not have the expected state after an update with this checkpoint, otherwise 0. */
   async compare(checkpoint: string): Promise<number> {
     const now = await this.#look();
     const before = this.#seen.get(checkpoint);
@@ -41,13 +41,13 @@ export class Evidence {
     const same = [...this.#seen].find(([, { digests }]) => digests === now.digests);
     this.#seen.set(checkpoint, now);
     if (same?.[0] === UNKNOWN) {
-      // An earlier measurement may have left this checkpoint. An update that changes nothing fails with the next one.
+      // An earlier measurement may have loaded this checkpoint. An update that changes nothing fails at the next one.
       this.#seen.delete(UNKNOWN);
       process.stderr.write(`${checkpoint} was there before\n`);
       return 0;
     }
     process.stderr.write(`${checkpoint}: ${now.digests} ${now.tokens}\n`);
-    if (same !== undefined) process.stderr.write(`WRONG: ${checkpoint} left what was there: ${same[0]}\n`);
+    if (same !== undefined) process.stderr.write(`WRONG: ${checkpoint} changed nothing: ${same[0]}\n`);
     return same === undefined ? 0 : 1;
   }
 

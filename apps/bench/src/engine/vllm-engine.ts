@@ -26,7 +26,7 @@ const PROMPTS: readonly (readonly number[])[] = [
   [42, 1242, 99],
 ];
 const TOKENS = 12;
-/** How long a start may take: it compiles and captures graphs. */
+/** Time limit of a start, which compiles and captures graphs. */
 const READY_MS = 300_000;
 const PYTHON_FOLDER = fileURLToPath(new URL('../../python/', import.meta.url));
 
@@ -42,7 +42,7 @@ export class VllmEngine {
     this.#logPath = logPath;
   }
 
-  /** One that somebody else started, with the extension of `python/vllm_extension.py`. */
+  /** A server that is already running, with the extension of `python/vllm_extension.py`. */
   static at(url: string): VllmEngine {
     return new VllmEngine(url.replace(/\/$/, ''));
   }
@@ -75,7 +75,7 @@ export class VllmEngine {
     return engine;
   }
 
-  /** What the model makes of fixed prompts. */
+  /** The model's answers to fixed prompts. */
   async tokens(): Promise<readonly (readonly number[])[]> {
     const answers: (readonly number[])[] = [];
     for (const token_ids of PROMPTS) {
@@ -99,13 +99,13 @@ export class VllmEngine {
     await this.#post('/collective_rpc', { method: 'bench_watch_memory', args: [true] });
   }
 
-  /** What the workers saw since {@link VllmEngine.watchMemory}. */
+  /** The workers' figures since {@link VllmEngine.watchMemory}. */
   async seenMemory(): Promise<readonly Partial<WorkerMemory>[]> {
     const call = { method: 'bench_watch_memory', args: [false] };
     return ((await this.#post('/collective_rpc', call)) as { results: readonly Partial<WorkerMemory>[] }).results;
   }
 
-  /** Whether the workers say that they have the receiver, where they do. */
+  /** Whether the workers offer their receiver, if they have one. */
   async offerReceiver(offers: boolean): Promise<void> {
     await this.#post('/collective_rpc', { method: 'bench_offer', args: [offers] });
   }

@@ -7,21 +7,23 @@ import { Server } from './server.ts';
 
 const CLI = fileURLToPath(new URL('./main.js', import.meta.resolve('@checkpoint-engine/cli')));
 const PEER = fileURLToPath(new URL('../../python/vllm_peer.py', import.meta.url));
-/** How long one process may take. */
+/** Time limit of one process. */
 const LIMIT_MS = 240_000;
 
-/** What an update of ours took. */
+/** The times of one of our updates. */
 export interface OwnUpdate {
   /** From the call of the command to its end; of `serve`, the request. */
   readonly wallMs: number;
-  /** `update` is what an engine is not itself for; the parts lie within it, but for `register` and `gatherMetas`. */
+  /**
+   * `update` is the time that an engine is busy; it includes the other parts except for `register` and `gatherMetas`.
+   */
   readonly durationsMs: Readonly<Record<string, number>>;
   readonly bucketCount?: number | undefined;
   readonly bucketBytes?: number | undefined;
   readonly deviceBytes?: number | undefined;
 }
 
-/** What the API says of an update that is over. */
+/** The API's state of an update that has ended. */
 interface ServedUpdate {
   readonly durations_ms?: Readonly<Record<string, number>> | undefined;
   readonly bucket_count?: number | undefined;
@@ -44,7 +46,7 @@ export async function cliUpdate(
 
 /** `checkpoint-engine serve`, which keeps checkpoints and communicators, and its API. */
 export class ServedUpdates {
-  /** What metas of each checkpoint took, in order. Workers that pull are prepared with them. */
+  /** Times of gathering the metas of each checkpoint, in order. This also prepares workers that pull. */
   readonly gatherMs: number[] = [];
   readonly #server: Server;
 
@@ -89,7 +91,7 @@ export class ServedUpdates {
   }
 }
 
-/** What the Python tool took. Seconds. */
+/** The times of the Python tool. Seconds. */
 export interface PeerFigures {
   readonly register_s: number;
   readonly gather_s: readonly number[];

@@ -1,4 +1,4 @@
-// Measures pinned copies to every GPU, in a process of its own so that no context is left on them.
+// Measures pinned copies to every GPU, in a separate process so that no context remains on them.
 import process from 'node:process';
 import { createCudaDevice, createHostDevice } from '@checkpoint-engine/device';
 import type { Device } from '@checkpoint-engine/interface';
@@ -11,7 +11,7 @@ const { kind, count } = JSON.parse(process.argv[2]!) as { kind: 'cuda' | 'host';
 const gpus = kind === 'cuda' ? await countGpus() : undefined;
 const devices: Device[] = [];
 for (let index = 0; index < count; index++) {
-  // Where there are fewer GPUs, ranks share them.
+  // If there are fewer GPUs, ranks share them.
   devices.push(await (gpus ? createCudaDevice({ index: index % gpus }) : createHostDevice({ index })));
 }
 const alone = await measureH2d(devices[0]!);

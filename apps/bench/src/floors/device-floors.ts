@@ -2,10 +2,10 @@ import { once } from 'node:events';
 import type { MachineDescription } from '../report/machine.ts';
 import { message, start } from '../world/children.ts';
 
-/** What pinned copies from the host reach on this machine. 1e9 bytes a second for each GPU. */
+/** Rates of pinned copies from the host on this machine. 1e9 bytes per second and GPU. */
 export interface DeviceFloors {
   readonly machine: MachineDescription;
-  /** One GPU while the others do nothing. */
+  /** One GPU while the others are idle. */
   readonly h2dAloneGBps: number;
   /** The slowest of all GPUs at once. */
   readonly h2dTogetherGBps: number;

@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 
-/** What the floor program measured. */
+/** Measurements of the floor program. */
 export interface FloorFigures {
   /** Bytes that one round moves. */
   readonly bytes: number;
@@ -18,18 +18,18 @@ export function floor(args: readonly string[]): FloorFigures {
   return JSON.parse(execFileSync(PROGRAM, args, { encoding: 'utf8' })) as FloorFigures;
 }
 
-/** Headroom for what else takes memory between warming it and measuring. */
+/** Headroom for other users of memory between warming and measuring. */
 const WARM_SHARE = 1.25;
 
 /**
- * Has the system give out so much memory, and take it back, so that what is measured next finds none that its host has
- * to back first: a virtual machine that hands free memory back to its host takes 3 to 25 times as long to touch it.
+ * Allocates, touches and frees this much memory, so that the next measurement does not wait for the machine's host to
+ *  * back it: a virtual machine that returns free memory to its host takes 3 to 25 times as long to touch it.
  */
 export function warmMemory(sizeBytes: number, threads: number): void {
   floor(['touch', String(threads), String(Math.ceil(sizeBytes * WARM_SHARE))]);
 }
 
-/** What a floor program measured that still holds its memory. */
+/** Measurements of a floor program that still holds its memory. */
 export interface HeldFloor extends FloorFigures {
   /** Lets it give its memory back, and resolves when it has. */
   release(): Promise<void>;
@@ -51,7 +51,7 @@ export async function holdFloor(way: 'read' | 'touch', threads: number, files: r
   };
 }
 
-/** A floor program that makes a round when it is asked to. */
+/** A floor program that runs a round on request. */
 export interface FloorInTurns {
   /** Milliseconds of one round. */
   round(): Promise<number>;
@@ -78,7 +78,7 @@ export function floorInTurns(args: readonly string[]): FloorInTurns {
   };
 }
 
-/** How long the driver's own start and a context take in a plain program, milliseconds; each in a fresh process. */
+/** Times of the driver's start and of a context in a plain program, in milliseconds; each in a new process. */
 export function contextMs(rounds: number): number[] {
   return Array.from({ length: rounds }, () => floor(['context']).seconds[0]! * 1e3);
 }

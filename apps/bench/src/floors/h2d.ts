@@ -1,12 +1,12 @@
 import type { Device } from '@checkpoint-engine/interface';
 
-/** What pinned host-to-device copies reach here: the floor of every update. */
+/** The rate of pinned host-to-device copies on this machine: the floor of every update. */
 export interface H2dFloor {
   readonly rateGBps: number;
   readonly sizeBytes: number;
 }
 
-/** Copies one pinned buffer to the device in slices of a bucket's size, several times, and takes the best. */
+/** Copies one pinned buffer to the device in slices of a bucket's size, several times, and returns the best rate. */
 export async function measureH2d(
   device: Device,
   sizeBytes: number = 2 ** 30,

@@ -1,13 +1,13 @@
 import { runPythonRanks } from '../update/python-ranks.ts';
 
-/** What torch and NCCL reach on the links of this machine. 1e9 bytes a second for each GPU, of the slowest. */
+/** Rates of torch and NCCL on the links of this machine. 1e9 bytes per second for the slowest GPU. */
 export interface LinkFloors {
   readonly torch: string;
   readonly nccl: string;
   readonly h2d_alone_GBps: number;
   readonly h2d_all_GBps: number;
   readonly broadcast_GBps?: number;
-  /** Broadcast while every GPU takes its share from the host. */
+  /** Broadcast while every GPU copies its share from the host. */
   readonly both_GBps?: number;
 }
 
@@ -17,7 +17,7 @@ export async function linkFloors(python: string, worldSize: number): Promise<Lin
   return first!;
 }
 
-/** What torch's gloo backend took to broadcast between processes. */
+/** Times of broadcasts between processes with torch's gloo backend. */
 export interface GlooFigures {
   readonly torch: string;
   readonly seconds: readonly number[];

@@ -2,7 +2,7 @@ import { holdFloor, warmMemory } from './floor-program.ts';
 
 /**
  * One round of the floor of a registration, milliseconds: warm files into freshly mapped huge pages, by plain threads.
- * The memory that it takes is warmed before, and again for the registration that comes next, so that both find the same.
+ * Its memory is warmed before, and again for the following registration, so that both have equal conditions.
  */
 export async function readFloorMs(files: readonly string[], sizeBytes: number, threads: number): Promise<number> {
   warmMemory(sizeBytes, threads);

@@ -7,7 +7,7 @@ export function addGatherCommand(program: Command): void {
   withPublishOptions(
     program
       .command('gather')
-      .description('every rank of a large world tells every other one what it holds of Kimi-K2')
+      .description('all ranks of a large world exchange their metas of Kimi-K2')
       .option('--ranks <n,...>', 'world sizes, up to 4096', (text) => text.split(',').map(Number), [256, 1024])
       .option(
         '--processes <n>',

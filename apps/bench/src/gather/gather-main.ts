@@ -1,4 +1,4 @@
-// Some ranks of a world, each with a connection of its own to the store: gathers as often as it is told.
+// Some ranks of a world, each with its own connection to the store: gathers on request.
 import { createHash } from 'node:crypto';
 import process from 'node:process';
 import type { Store } from '@checkpoint-engine/interface';
@@ -7,7 +7,7 @@ import { planBuckets } from '@checkpoint-engine/planner';
 import { connectStore, gatherMetas, startStoreServer } from '@checkpoint-engine/ps';
 import { kimiK2Metas } from './kimi-k2-metas.ts';
 
-/** What the parent passes as the only argument, in JSON. */
+/** The only argument from the parent, as JSON. */
 export interface GatherTask {
   readonly port: number;
   readonly worldSize: number;
@@ -16,7 +16,7 @@ export interface GatherTask {
   readonly rounds: number;
 }
 
-/** What the ranks of one process saw of one round. Times are milliseconds since the epoch. */
+/** Figures of one round from the ranks of one process. Times are milliseconds since the epoch. */
 export interface GatherRound {
   readonly startedAtMs: number;
   readonly endedAtMs: number;
@@ -40,7 +40,7 @@ const stores = await Promise.all(
   Array.from({ length: toRank - fromRank }, (_, at) => connectStore({ address, rank: fromRank + at, worldSize })),
 );
 for (let round = 0; round < rounds; round++) {
-  // Every second round brings what the one before did: an update of the same tensors.
+  // Every second round has the metas of the previous one, like an update of the same tensors.
   const checkpoint = `kimi-k2-${round >> 1}`;
   const world = kimiK2Metas(worldSize, checkpoint);
   const tensorCount = world.reduce((sum, { tensors }) => sum + tensors.length, 0);

@@ -8,7 +8,7 @@ import { median } from '../report/statistics.ts';
 import { message, start } from '../world/children.ts';
 import type { GatherRound, GatherTask } from './gather-main.ts';
 
-/** What `bench gather` is asked to do. */
+/** The options of `bench gather`. */
 export interface GatherScenarioOptions {
   /** World sizes. */
   readonly ranks: readonly number[];
@@ -30,13 +30,13 @@ interface WorldRound {
 /** A process has at most 1,023 sockets of ZeroMQ. */
 const RANKS_A_PROCESS = 1_000;
 
-/** What is aimed at, on two cores. */
+/** The target on two cores. */
 const TARGETS_MS: ReadonlyMap<number, number> = new Map([
   [256, 500],
   [1024, 2_000],
 ]);
 
-/** Every rank of a large world tells every other one what it holds of Kimi-K2; ranks have connections of their own. */
+/** All ranks of a large world exchange their metas of Kimi-K2; each rank has its own connection. */
 export async function gatherScenario(options: GatherScenarioOptions): Promise<void> {
   const rows: ResultRow[] = [];
   const targets: Target[] = [];
@@ -60,9 +60,9 @@ export async function gatherScenario(options: GatherScenarioOptions): Promise<vo
       rows,
       targets,
       notes: [
-        'From the barrier before the first call to the last return at any rank. Ranks are simulated: several live in a process, each with its own connection, and each receives all metas. Metas that a process has decoded for one of its ranks are not decoded again for another, so decoding (about 60 ms, on its own core in a real world) is paid once a process.',
+        'From the barrier before the first call to the last return at any rank. Ranks are simulated: several live in a process, each with its own connection, and each receives all metas. Metas that a process has decoded for one of its ranks are not decoded again for another, so decoding (about 60 ms, on its own core in a real world) is paid once per process.',
         '`gather again` is the gather of tensors that were gathered before: a new version of the same checkpoint.',
-        'wireBytes: what crossed the loopback interface, TCP and heartbeats included, both directions of a connection counted once. Rank 0 and the store are in one process, and its own traffic is counted too.',
+        'wireBytes: bytes on the loopback interface, including TCP and heartbeats, both directions of a connection counted once. Rank 0 and the store are in one process, and its own traffic is counted too.',
         'The Python tool reports 1.22 s for Kimi-K2 on 256 GPUs (its README); that is another machine, with a process and a network card for each rank.',
       ],
     },
@@ -119,7 +119,7 @@ async function runWorld(worldSize: number, processes: number, roundCount: number
   }
 }
 
-/** What the loopback interface has sent. */
+/** The bytes that the loopback interface has sent. */
 function loopbackBytes(): number {
   const line = readFileSync('/proc/net/dev', 'utf8')
     .split('\n')

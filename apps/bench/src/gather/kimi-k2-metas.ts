@@ -2,7 +2,7 @@ import { type RankMetas, tensorBytes } from '@checkpoint-engine/meta';
 import { modelOf } from '@checkpoint-engine/model-tensors';
 import { alignUp, balanceByBytes, DEFAULT_ALIGN_BYTES } from '@checkpoint-engine/planner';
 
-/** What a world of so many ranks holds of Kimi-K2 in FP8, as registering its files would have it. */
+/** The metas of Kimi-K2 in FP8 for a world of this many ranks, as after registration of its files. */
 export function kimiK2Metas(worldSize: number, checkpoint: string): RankMetas[] {
   const tensors = modelOf('kimi-k2')
     .tensors()

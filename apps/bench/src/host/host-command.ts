@@ -8,7 +8,7 @@ export function addHostCommand(program: Command): void {
   withPublishOptions(
     program
       .command('host')
-      .description('ranks and workers on the host device, beside memcpy and pread')
+      .description('ranks and workers on the host device, compared with memcpy and pread')
       .option('--size <size>', 'bytes of the checkpoint', parseSize, 2 * 2 ** 30)
       .option('--tensor-size <size>', 'bytes of a tensor', parseSize, 8 * 2 ** 20)
       .option('--largest-tensor <size>', 'bytes of one tensor among them', parseSize)

@@ -1,4 +1,4 @@
-/** What `bench host` is asked to do. */
+/** The options of `bench host`. */
 export interface HostScenarioOptions {
   readonly sizeBytes: number;
   readonly tensorBytes: number;

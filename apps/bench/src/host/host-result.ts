@@ -14,13 +14,13 @@ import { memoryHolders } from './memory-holders.ts';
 export interface HostFloors {
   /** One before each registration. */
   readonly preadMs: readonly number[];
-  /** Each byte to a ring once and from there to every receiver: the copies that ranks of one host make. */
+  /** The copies of ranks of one host: each byte to a ring once, and from there to every receiver. */
   readonly onceMs: readonly number[];
   /** Each byte to a ring and on, for every receiver by itself: the copies of ranks that share no ring. */
   readonly eachMs: readonly number[];
 }
 
-/** Puts what `bench host` measured into the form of all results. */
+/** Converts the measurements of `bench host` to a result. */
 export async function hostResult(
   options: HostScenarioOptions,
   checkpoint: SyntheticCheckpoint,
@@ -115,16 +115,16 @@ export async function hostResult(
     notes: [
       last.reason,
       'A round is as slow as its slowest rank. The first update is a warm-up: workers allocate their tensors in it.',
-      'The floor of a registration and the registrations take turns, each in memory that was touched and given back right before: a virtual machine that hands free memory to its host pays for touching it again.',
+      'The floor of a registration and the registrations take turns, each in memory that was touched and freed directly before: a virtual machine that returns free memory to its host takes longer to touch it again.',
       'The floor of an update makes the same copies with plain threads and memcpy in one process: each byte into a ring once and out of it once for each worker. "ofFloorWithARingEach" compares with twice as many copies, one ring for each rank, as ranks did before they shared one.',
       'bestOfBestFloor compares the fastest round with the fastest round of the floor: where other work shares the machine, it is the fairer of the two.',
       'busyMs is the most that the JavaScript thread ran between two turns of a 5 ms timer; waitedMs the most that it could have run and had no core. A pause with little of the first and much of the second is a machine with more threads than cores.',
-      'Memory is the most that each process had of its own at any time, and that lay in shared memory; "process" is what it had before it did anything. Unexplained are heaps that grew, and would be any second copy.',
+      'Memory is the maximum of the private memory of each process, and of shared memory; "process" is the memory at the start. Unexplained is the growth of heaps, and would be any second copy.',
     ],
   };
 }
 
-/** What heaps and stacks of a process may grow by while it works. */
+/** Allowed growth of a process's heaps and stacks. */
 const HEAP_MIB = 32;
 const LEAST_BYTES_FOR_RATES = 256 * 2 ** 20;
 
@@ -159,7 +159,7 @@ function targetsOf({
     unit: 'MiB',
     isRequired: true,
   };
-  // Of many small tensors the bytes take no time, and the alignment is most of the pool.
+  // With many small tensors, the bytes take no time and alignment is most of the pool.
   if (sizeBytes < LEAST_BYTES_FOR_RATES) return [ready];
   return [
     { what: 'update: floor / median', measured: onceMs / median(update.samplesMs), atLeast: 0.7, unit: 'x' },

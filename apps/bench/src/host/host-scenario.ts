@@ -9,7 +9,7 @@ import type { HostScenarioOptions } from './host-options.ts';
 import { hostResult } from './host-result.ts';
 import { measureHost } from './measure-host.ts';
 
-/** N ranks and N workers on the host device, beside plain threads that copy and read the same bytes. */
+/** N ranks and N workers on the host device, compared with plain threads that copy and read the same bytes. */
 export async function hostScenario(options: HostScenarioOptions): Promise<void> {
   const folder = mkdtempSync(join(tmpdir(), 'checkpoint-engine-bench-'));
   try {
@@ -31,7 +31,7 @@ export async function hostScenario(options: HostScenarioOptions): Promise<void> 
     };
     try {
       const world = await measureHost(folder, checkpoint, { ...options, beforeRegister, beforeUpdate });
-      // The first registration and the first update warm up, and their floors go with them.
+      // The first registration and the first update are warm-ups, and so are their floors.
       const floors = {
         preadMs: preadMs.slice(options.registers > 1 ? 1 : 0),
         onceMs: onceMs.slice(options.updates > 1 ? 1 : 0),
@@ -46,7 +46,7 @@ export async function hostScenario(options: HostScenarioOptions): Promise<void> 
   }
 }
 
-/** Most bytes that a floor copies in a round: its buffers lie in memory beside those of ranks and workers. */
+/** Most bytes that a floor copies in a round: its buffers need memory in addition to those of ranks and workers. */
 const MOST_FLOOR_BYTES = 2 ** 29;
 
 /** Rounds of copies of so many bytes; where they are more than a floor has room for, calculated from fewer. */

@@ -12,7 +12,7 @@ const WATCHED_UPDATES = 3;
 const SETTLE_MS = 100;
 const NAME = 'weights';
 
-/** What the ranks of a world on the host device are asked to do. */
+/** The work of the ranks of a world on the host device. */
 export interface MeasureHostOptions {
   readonly ranks: number;
   readonly registers: number;
@@ -24,7 +24,7 @@ export interface MeasureHostOptions {
   readonly beforeUpdate: () => Promise<void>;
 }
 
-/** What was measured. Times are of the slowest rank. */
+/** The measurements. Times are those of the slowest rank. */
 export interface HostFigures {
   readonly registerMs: readonly number[];
   readonly gatherMs: number;

@@ -2,8 +2,8 @@ import type { MemoryHolder } from '../report/result.ts';
 import type { HostFigures } from './measure-host.ts';
 
 /**
- * Who held how much at its peak, as far as it is known by name: processes before they did anything, ranks' pools, the ring
- * that the ranks of a host share, and each worker's tensors, which stand for an engine's parameters.
+ * The peak memory by named holder: processes at their start, ranks' pools, the ring that the ranks of a host share, and
+ *  * each worker's tensors, which represent an engine's parameters.
  *
  * @param sizeBytes Of the checkpoint.
  */
@@ -21,7 +21,7 @@ export function memoryHolders(figures: HostFigures, sizeBytes: number): MemoryHo
   ];
 }
 
-/** A part that was not there yet, or no longer, explains nothing of what else is. */
+/** A part that was not allocated at the peak does not explain other memory. */
 function holder(who: string, sizeBytes: number, parts: Readonly<Record<string, number>>): MemoryHolder {
   const known = Object.values(parts).reduce((sum, bytes) => sum + bytes, 0);
   return { who, sizeBytes, parts, unexplainedBytes: Math.max(0, sizeBytes - known) };

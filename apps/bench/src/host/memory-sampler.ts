@@ -3,15 +3,15 @@ import { readFileSync, statfsSync } from 'node:fs';
 const EVERY_MS = 25;
 const SHARED_FOLDER = '/dev/shm';
 
-/** The most that each held at any time. */
+/** The peak memory of each holder. */
 export interface MemoryPeaks {
-  /** By process, of its own: heaps and pools, what it shares left out. */
+  /** Private memory by process: heaps and pools, without shared memory. */
   readonly ownBytes: readonly number[];
-  /** In shared memory, counted once, beyond what lay there when the sampler was made. */
+  /** Shared memory, counted once, in addition to the memory at the sampler's creation. */
   readonly sharedBytes: number;
 }
 
-/** Looks at what a set of processes holds, every 25 ms. */
+/** Samples the memory of a set of processes every 25 ms. */
 export class MemorySampler {
   readonly #pids: readonly number[];
   readonly #sharedBefore = sharedBytes();
@@ -32,7 +32,7 @@ export class MemorySampler {
     this.#timer ??= setInterval(() => this.#sample(), EVERY_MS).unref();
   }
 
-  /** Looking takes time from those that are looked at: not while they are timed. */
+  /** Sampling takes time from the processes, so it pauses while they are timed. */
   stop(): void {
     clearInterval(this.#timer);
     this.#timer = undefined;
@@ -46,7 +46,7 @@ export class MemorySampler {
   }
 }
 
-/** Memory of a process that it shares with nobody; 0 when it has ended. */
+/** Private memory of a process; 0 when it has ended. */
 export function ownBytesOf(pid: number): number {
   try {
     return Number(/RssAnon:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1] ?? 0) * 1024;

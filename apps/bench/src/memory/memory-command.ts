@@ -11,13 +11,11 @@ const DEFAULT_BOUNDS = ['96MiB', '192MiB', '384MiB', '1GiB', '4GiB'].map(parseSi
 export function addMemoryCommand(program: Command): void {
   const command = program
     .command('memory')
-    .description(
-      'device memory against speed: updates under ever larger bounds, what they take and what the driver sees',
-    );
+    .description("device memory and speed: updates with increasing bounds, their memory and the driver's figures");
   withWorldOptions(withPublishOptions(withCheckpointOptions(command)))
     .option(
       '--device-memory <sizes>',
-      `bounds, one measurement each; those too small are told (default: ${DEFAULT_BOUNDS.map(formatBytes).join(', ')})`,
+      `bounds, one measurement each; bounds that are too small are reported (default: ${DEFAULT_BOUNDS.map(formatBytes).join(', ')})`,
       parseSizes,
       DEFAULT_BOUNDS,
     )

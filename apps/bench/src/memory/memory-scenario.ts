@@ -10,7 +10,7 @@ import { measureVariant } from '../update/measure-variant.ts';
 import { startReceivers, stopReceivers, type WorldOptions } from '../world/receivers.ts';
 import { World } from '../world/world.ts';
 
-/** What `bench memory` is asked to do. */
+/** The options of `bench memory`. */
 export interface MemoryScenarioOptions extends CheckpointOptions, WorldOptions, PublishOptions {
   readonly boundsBytes: readonly number[];
   readonly updates: number;
@@ -18,7 +18,7 @@ export interface MemoryScenarioOptions extends CheckpointOptions, WorldOptions, 
 
 const NAME = 'weights';
 
-/** Updates under ever larger bounds of device memory: how fast, what they take, and what the driver sees. */
+/** Updates with increasing bounds of device memory: their speed, their memory, and the driver's figures. */
 export async function memoryScenario(options: MemoryScenarioOptions): Promise<void> {
   const checkpoint = await benchCheckpoint(options);
   const { machine, h2dTogetherGBps } = await deviceFloors(

@@ -12,7 +12,7 @@ import { World } from '../world/world.ts';
 import { type SimulatedHosts, simulateHosts } from './networks.ts';
 import { P2PWorld, streamMsOf } from './p2p-world.ts';
 
-/** What `bench p2p assignment` is asked to do. */
+/** The options of `bench p2p assignment`. */
 export interface AssignmentScenarioOptions extends PublishOptions {
   readonly mooncakePython: string;
   readonly owners: number;
@@ -29,9 +29,9 @@ const TENSOR_BYTES = 2 ** 20;
 const MOST_RATIO = 1.2;
 
 /**
- * Owners and joiners, each with a NIC of its own that is limited to a rate: are all NICs of the narrower side busy all the
- * time? The joiners are one world on one host and broadcast through its memory; the transfer engine of each runs on a
- * simulated host of its own, so that its reads come through its own NIC.
+ * Owners and joiners, each with a NIC of its own that is limited to a rate: are all NICs of the narrower side busy all
+ * the time? The joiners are one world on one host and broadcast through its memory; the transfer engine of each runs on
+ * a simulated host of its own, so that its reads come through its own NIC.
  */
 export async function assignmentScenario(options: AssignmentScenarioOptions): Promise<void> {
   const { owners, joiners, rateMbps, updates, sizeBytes, bucketBytes } = options;
@@ -127,7 +127,7 @@ async function gatherAll(serving: readonly World[], files: readonly string[]): P
   return Buffer.from(encodeWorldMetas(metas)).toString('base64');
 }
 
-/** A command that stands for a Python and runs on a simulated host. */
+/** A command that replaces Python and runs on a simulated host. */
 function pythonOn(runner: readonly string[], python: string, path: string): string {
   writeFileSync(path, `#!/bin/sh\nexec ${[...runner, python].join(' ')} "$@"\n`);
   chmodSync(path, 0o755);

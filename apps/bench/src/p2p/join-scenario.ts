@@ -7,7 +7,7 @@ import { spoil, startReceivers, stopReceivers, verify, type WorldOptions } from 
 import { World } from '../world/world.ts';
 import { streamMsOf } from './p2p-world.ts';
 
-/** What `bench p2p join` is asked to do. */
+/** The options of `bench p2p join`. */
 export interface JoinScenarioOptions extends CheckpointOptions, WorldOptions, PublishOptions {
   /** Python with Mooncake. */
   readonly mooncakePython?: string | undefined;
@@ -17,7 +17,7 @@ export interface JoinScenarioOptions extends CheckpointOptions, WorldOptions, Pu
 
 const NAME = 'weights';
 
-/** One rank holds a checkpoint in host memory, others read it over Mooncake's TCP and bring it into their engines. */
+/** One rank holds a checkpoint in host memory, others read it over Mooncake's TCP and load it into their engines. */
 export async function joinScenario(options: JoinScenarioOptions): Promise<void> {
   const checkpoint: BenchCheckpoint = await benchCheckpoint(options);
   const { sizeBytes } = checkpoint;

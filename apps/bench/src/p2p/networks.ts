@@ -15,7 +15,7 @@ const run = (file: string, ...args: string[]): void => {
 };
 
 /**
- * Makes hosts whose NICs send no faster than a rate.
+ * Creates hosts whose NICs send at most at a given rate.
  *
  * @param options.rateMbps 1e6 bits a second that each NIC sends at most. @default as fast as the machine does
  * @param options.coresApart Gives each host its own part of this machine's cores, as hosts have. @default false
@@ -66,7 +66,7 @@ export function simulateHosts(
   }
 }
 
-/** Equal parts of the cores, one for each host; hosts take turns where there are fewer cores. */
+/** Equal parts of the cores, one per host; hosts share cores if there are fewer. */
 function coresOf(hosts: number): string[] {
   const cores = availableParallelism();
   const each = Math.max(1, Math.floor(cores / hosts));

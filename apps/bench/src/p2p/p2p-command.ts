@@ -14,7 +14,7 @@ export function addP2PCommand(program: Command): void {
 
   const join = p2p
     .command('join')
-    .description('ranks read what another one holds, over TCP on this host, and bring it into an engine each')
+    .description('ranks read the weights of another rank over TCP on this host, and load them into their engines')
     .option('--mooncake-python <path>', 'Python with Mooncake (default: the first one that has it)')
     .option('--updates <n>', 'updates in a row', Number, 3)
     .option('--bucket-size <size>', 'most bytes of a bucket', parseSize);
@@ -25,7 +25,7 @@ export function addP2PCommand(program: Command): void {
   const assignment = p2p
     .command('assignment')
     .description(
-      'owners and joiners on simulated hosts with NICs of a limited rate, beside the best possible; needs root',
+      'owners and joiners on simulated hosts with NICs of a limited rate, compared with the best possible time; needs root',
     )
     .requiredOption('--mooncake-python <path>', 'Python with Mooncake')
     .option('--owners <n>', 'ranks that serve', Number, 4)

@@ -27,7 +27,7 @@ export class P2PWorld {
     }
   }
 
-  /** Compares what all receivers hold with the files. */
+  /** Compares the weights of all receivers with the files. */
   verify(folder: string, files: readonly string[]): Promise<{ checked: number; wrong: number }> {
     return verify(this.receivers, { folder, files });
   }

@@ -1,14 +1,14 @@
-// Plans Kimi-K2 in a fresh process, and sends what it took the first time and later.
+// Plans Kimi-K2 in a new process, and sends the times of the first and of later plans.
 import process from 'node:process';
 import { decodeRankMetas, encodeRankMetas } from '@checkpoint-engine/meta';
 import { affinityOf, planBuckets } from '@checkpoint-engine/planner';
 import { kimiK2Metas } from '../gather/kimi-k2-metas.ts';
 import { threadTime } from '../report/thread-time.ts';
 
-/** What one process measured. */
+/** Measurements of one process. */
 export interface PlanFigures {
   readonly ms: readonly number[];
-  /** The part of it that the thread ran on a core: what a busy machine does not add to. */
+  /** The part of it that the thread ran on a core, which does not depend on other load. */
   readonly busyMs: readonly number[];
   /** Finding the tensors that have to stay together: once, when metas are gathered. On a core. */
   readonly groupsBusyMs: number;
@@ -18,7 +18,7 @@ export interface PlanFigures {
 }
 
 const [owners, rounds, bucketBytes, fillBytes] = process.argv.slice(2).map(Number) as [number, number, number, number];
-// As ranks have them: decoded, not made.
+// Decoded metas, as in real ranks.
 const metas = kimiK2Metas(owners, 'kimi-k2').map((rank) => decodeRankMetas(encodeRankMetas(rank)));
 const beforeGroups = threadTime();
 for (const { tensors } of metas) affinityOf(tensors);

@@ -6,7 +6,7 @@ import { median } from '../report/statistics.ts';
 import { message, start } from '../world/children.ts';
 import type { PlanFigures } from './plan-main.ts';
 
-/** What `bench plan` is asked to do. */
+/** The options of `bench plan`. */
 export interface PlanScenarioOptions {
   readonly owners: number;
   /** Fresh processes: the first plan of a process is not compiled yet, and is the one that an update waits for. */
@@ -63,9 +63,9 @@ export async function planScenario(options: PlanScenarioOptions): Promise<void> 
         },
       ],
       notes: [
-        'busyMs is the time that the planning thread was on a core; on a machine that is busy with other work the time of the clock says little.',
-        'groupsBusyMs is what finding the tensors that have to stay together took, once when metas are gathered: a plan of the same metas does not pay for it again.',
-        'The Python tool takes 61 to 73 ms for the same list of tensors (measured apart, on another machine).',
+        'busyMs is the time that the planning thread was on a core; on a machine with other load, elapsed time says little.',
+        'groupsBusyMs is the time to find the tensors that must stay together, once when metas are gathered: a plan of the same metas does not need it again.',
+        'The Python tool takes 61 to 73 ms for the same list of tensors (measured separately, on another machine).',
       ],
     },
     options,

@@ -1,7 +1,7 @@
 import type { FileRead } from '@checkpoint-engine/interface';
 import { readCheckpoint } from '@checkpoint-engine/meta';
 
-/** The reads that bring a whole checkpoint into one memory, laid out as a pool is. */
+/** The reads of a whole checkpoint into one memory, with the layout of a pool. */
 export interface CheckpointReads {
   readonly reads: readonly FileRead[];
   readonly paths: readonly string[];

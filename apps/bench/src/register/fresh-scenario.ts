@@ -9,7 +9,7 @@ import type { ResultRow } from '../report/result.ts';
 import { checkpointReads } from './checkpoint-reads.ts';
 import { countsFromNow } from './kernel-counts.ts';
 
-/** What `bench register --fresh` is asked to do. */
+/** The options of `bench register --fresh`. */
 export interface FreshScenarioOptions extends PublishOptions {
   readonly dir: string;
   readonly threads?: number | undefined;
@@ -17,20 +17,21 @@ export interface FreshScenarioOptions extends PublishOptions {
   readonly rounds: number;
 }
 
-/** One way to bring files into pinned memory. Milliseconds of its steps, in their order. */
+/** One way to read files into pinned memory. Milliseconds of its steps, in their order. */
 interface Way {
   readonly by: string;
   readonly way: string;
   run(): Promise<{ readonly phasesMs: Readonly<Record<string, number>>; release(): Promise<void> }>;
 }
 
-/** Threads that a device reads with, unless told otherwise. */
+/** Default number of threads with which a device reads. */
 const MOST_THREADS = 16;
 const HUGE_PAGE_BYTES = 2 * 2 ** 20;
 
 /**
- * Registration in memory that the system gives out for the first time, beside memory that was used before. Every way
- * keeps its memory until all have had their turn, so that none gets what another has touched; then all give it back,
+ * Registration in memory that the system provides for the first time, compared with memory that was used before. Every
+ * way
+ *  * keeps its memory until all have run, so that none gets memory that another has touched; then all free it,
  * and the same ways run again. The memory has to hold the checkpoint once for each way.
  */
 export async function freshScenario({ dir, threads, rounds, json }: FreshScenarioOptions): Promise<boolean> {
@@ -116,7 +117,7 @@ function floorWay(way: 'read' | 'touch', threads: number, paths: readonly string
   };
 }
 
-/** What the overlapped way is made of, one after another. */
+/** The steps of the overlapped way, one after another. */
 function pinningWays(device: Device, sizeBytes: number, reads: readonly FileRead[]): Way[] {
   return [
     ours(device, 'touch, pin, then read', sizeBytes, {

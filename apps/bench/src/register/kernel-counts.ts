@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
 
-/** What the kernel counts that slows first touches and pinning down. */
+/** Counters of the kernel for events that slow first touches and pinning. */
 const COUNTS = [
   'pgfault',
   'thp_fault_alloc',
@@ -12,7 +12,7 @@ const COUNTS = [
   'numa_hint_faults',
 ] as const;
 
-/** Looks at the kernel's counts; the function that it gives tells what has been added since, where that is not 0. */
+/** Reads the kernel's counters; the returned function returns the differences that are not 0. */
 export function countsFromNow(): () => Record<string, number> {
   const before = read();
   return () => {

@@ -11,7 +11,7 @@ interface SafetensorsFigures {
   readonly pinned_s?: readonly number[];
 }
 
-/** How long the safetensors library and the Python tool take for the same files. */
+/** Times of the safetensors library and the Python tool for the same files. */
 export async function peerRows(
   { python, threads, rounds, device }: RegisterScenarioOptions,
   { folder }: BenchCheckpoint,

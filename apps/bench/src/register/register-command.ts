@@ -10,12 +10,12 @@ import { registerScenario } from './register-scenario.ts';
 export function addRegisterCommand(program: Command): void {
   const command = program
     .command('register')
-    .description('warm files into the pool, beside plain threads that read, the Python tool and safetensors');
+    .description('warm files into the pool, compared with plain threads that read, the Python tool and safetensors');
   withPublishOptions(withCheckpointOptions(command))
     .addOption(new Option('--device <kind>', 'whose pool').choices(['cuda', 'host']).default('cuda'))
     .option('--threads <n>', 'threads that read', Number, readThreads())
     .option('--rounds <n>', 'registrations, their floor before each; the first is a warm-up', Number, 5)
-    .option('--fresh', 'in memory that is used for the first time, too, step by step, and nothing else', false)
+    .option('--fresh', 'only registration in fresh memory and in used memory, step by step', false)
     .option('--peer', 'run the safetensors library, and with a GPU the Python tool, on the same files', false)
     .option('--python <path>', 'Python with torch and safetensors', 'python3')
     .action(async ({ fresh, ...options }: RegisterScenarioOptions & { fresh: boolean }) => {

@@ -1,12 +1,12 @@
 import type { CheckpointOptions } from '../checkpoints/bench-checkpoint.ts';
 import type { PublishOptions } from '../report/publish.ts';
 
-/** What `bench register` is asked to do. */
+/** The options of `bench register`. */
 export interface RegisterScenarioOptions extends CheckpointOptions, PublishOptions {
   readonly device: 'cuda' | 'host';
   readonly threads: number;
   readonly rounds: number;
-  /** Beside the Python tool and the safetensors library. */
+  /** Also measure the Python tool and the safetensors library. */
   readonly peer: boolean;
   readonly python: string;
 }

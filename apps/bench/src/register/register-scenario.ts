@@ -15,10 +15,10 @@ import { peerRows } from './peer-rows.ts';
 import type { RegisterScenarioOptions } from './register-options.ts';
 
 const OURS = 'checkpoint-engine';
-/** Registration from warm page cache, wanted for 16 GiB. */
+/** Target for registration of 16 GiB from a warm page cache. */
 const WANTED_MS = 2000;
 
-/** Warm files into a fresh pool, beside plain threads that do nothing but read, and beside the peers. */
+/** Warm files into a new pool, compared with plain threads that only read, and with the peers. */
 export async function registerScenario(options: RegisterScenarioOptions): Promise<void> {
   const checkpoint = await benchCheckpoint(options);
   const common = { model: checkpoint.title, sizeBytes: checkpoint.sizeBytes };
@@ -52,7 +52,7 @@ export async function registerScenario(options: RegisterScenarioOptions): Promis
       rows,
       targets: targetsOf(options, ourMs, floorMs),
       notes: [
-        'The first round of each is a warm-up. Floor and registrations take turns, all in memory that was touched and given back right before: what the machine had not given out before costs more.',
+        'The first round of each is a warm-up. Floor and registrations take turns, all in memory that was touched and freed directly before, because fresh memory costs more.',
       ],
     },
     options,
@@ -95,7 +95,9 @@ async function deviceRows(
   return rows;
 }
 
-/** `registerCheckpoint` of a server in a process of its own: headers, layout, reading, pinning; its floor before each. */
+/**
+ * `registerCheckpoint` of a server in a process of its own: headers, layout, reading, pinning; its floor before each.
+ */
 async function wholeRegistrations(
   { device, rounds, threads }: RegisterScenarioOptions,
   { files, sizeBytes }: BenchCheckpoint,

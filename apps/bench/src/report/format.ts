@@ -31,7 +31,7 @@ export function shareOfFloor({ floorMs, samplesMs }: ResultRow): number | undefi
   return floorMs === undefined || samplesMs.length === 0 ? undefined : floorMs / median(samplesMs);
 }
 
-/** What tells the row from others of its kind: ranks, buckets, settings. */
+/** The properties that distinguish a row from similar ones: ranks, buckets, settings. */
 export function describeSettings({ ranks, bucketBytes, settings = {} }: ResultRow): string {
   return [
     ranks !== undefined && `${ranks} ${ranks === 1 ? 'rank' : 'ranks'}`,

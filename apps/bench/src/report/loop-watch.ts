@@ -2,11 +2,11 @@ import { threadTime } from './thread-time.ts';
 
 const EVERY_MS = 5;
 
-/** The longest that an event loop was not free, and what it did then. */
+/** The longest pause of an event loop, and its work in the pause. */
 export interface LoopPauses {
   /** Longest time between two turns of a timer, less the timer's own. */
   readonly longestMs: number;
-  /** Most time on a core between two turns: no synchronous work of ours took longer. */
+  /** Most time on a core between two turns: no synchronous work took longer. */
   readonly busyMs: number;
   /** Most time between two turns in which the thread could have run and had no core. */
   readonly waitedMs: number;
@@ -14,7 +14,7 @@ export interface LoopPauses {
 
 /**
  * Watches the event loop of this process with a timer. Where more threads want to run than there are cores, a thread
- * that does next to nothing can be late: so what the thread did in each pause is told apart.
+ * that does next to nothing can be late, so the work of the thread in each pause is counted separately.
  */
 export class LoopWatch {
   #timer: NodeJS.Timeout | undefined;
@@ -36,7 +36,7 @@ export class LoopWatch {
     }, EVERY_MS);
   }
 
-  /** Stops, and gives what was seen since it was made or taken last. */
+  /** Stops, and returns the figures since its creation or the last call. */
   take(): LoopPauses {
     this.stop();
     const pauses = this.#pauses;

@@ -6,9 +6,9 @@ import { fileURLToPath } from 'node:url';
 import type { Device } from '@checkpoint-engine/interface';
 import { ncclAvailability } from '@checkpoint-engine/transport-nccl';
 
-/** Where a figure was measured, and with what. */
+/** The machine and software of a measurement. */
 export interface MachineDescription {
-  /** `2 x NVIDIA H100 80GB HBM3`, or the processor where no GPU took part. */
+  /** `2 x NVIDIA H100 80GB HBM3`, or the processor if no GPU took part. */
   readonly device: string;
   /** Of the GPU. */
   readonly driver: string | undefined;
@@ -23,7 +23,7 @@ export interface MachineDescription {
   readonly date: string;
 }
 
-/** Describes this machine and what was measured on: a device, several of a kind, or the processor alone. */
+/** Describes this machine and the measured hardware: one or several devices of a kind, or only the processor. */
 export function describeMachine(device?: Pick<Device, 'name' | 'kind'>, count = 1): MachineDescription {
   const cpu = cpus()[0]?.model.trim() ?? 'unknown';
   const isGpu = device?.kind === 'cuda';

@@ -3,7 +3,7 @@ import Table from 'cli-table3';
 import { type BenchResult, wrongCount } from './result.ts';
 import { type View, viewsOf } from './views.ts';
 
-/** Prints a result for a person: the sentence, the machine, the tables; or, briefly, figures and targets alone. */
+/** Prints a result for people: the sentence, the machine, the tables; or in short form only figures and targets. */
 export function printResult(result: BenchResult, brief = false): void {
   const { machine, title, notes = [] } = result;
   const where = [

@@ -5,7 +5,7 @@ import type { Command } from 'commander';
 import { printResult } from './print.ts';
 import { type BenchResult, isMet, RESULT_VERSION, wrongCount } from './result.ts';
 
-/** Where a result goes beside the terminal. */
+/** The outputs of a result in addition to the terminal. */
 export interface PublishOptions {
   /** A file for the JSON. */
   readonly json?: string | undefined;
@@ -20,7 +20,10 @@ export function withPublishOptions(command: Command): Command {
     .option('--brief', 'print figures and targets only; the rest is in the JSON', false);
 }
 
-/** Prints a result, writes its files, and makes the process fail when anything was wrong, or a required target was missed. Gives whether all was right. */
+/**
+ * Prints a result and writes its files. Fails the process if anything is wrong or a required target is missed. Returns
+ * whether all is right.
+ */
 export function publish(result: Omit<BenchResult, 'version'>, { json, brief }: PublishOptions): boolean {
   const whole: BenchResult = { version: RESULT_VERSION, ...result };
   printResult(whole, brief);

@@ -3,7 +3,7 @@ import type { MachineDescription } from './machine.ts';
 /** Version of the JSON that every scenario writes. */
 export const RESULT_VERSION = 2;
 
-/** What a scenario found: the one form of all of them, written as JSON and shown as tables and as a page. */
+/** The result of any scenario, written as JSON and shown as tables and as a page. */
 export interface BenchResult {
   readonly version: typeof RESULT_VERSION;
   /** Name of the scenario: `update`, `plan`, `soak`. */
@@ -11,33 +11,33 @@ export interface BenchResult {
   /** One sentence with the most important figure, for a reader who reads nothing else. */
   readonly title: string;
   readonly machine: MachineDescription;
-  /** What it was asked: the options by name. */
+  /** The options by name. */
   readonly options: Readonly<Record<string, string | number | boolean>>;
   readonly rows: readonly ResultRow[];
-  /** What was aimed at. A missed target fails the run only where it is required: a wrong byte always does. */
+  /** The targets. A missed target fails the run only if it is required; a wrong byte always does. */
   readonly targets: readonly Target[];
-  /** Who held memory: each at its own peak. */
+  /** Holders of memory, each at its own peak. */
   readonly memory?: readonly MemoryHolder[] | undefined;
   /** Where the time went, of one update each. */
   readonly timelines?: readonly Timeline[] | undefined;
-  /** What a reader has to know to read the figures right. */
+  /** Notes that readers need to interpret the figures. */
   readonly notes?: readonly string[] | undefined;
 }
 
-/** One measured thing. Only what was measured is there. */
+/** One measurement. Fields without a measurement are absent. */
 export interface ResultRow {
   /**
-   * Who did it: `checkpoint-engine`, `Python tool, as shipped`, `Python tool, group kept`, `safetensors`, ...; rows of
-   * floors begin with `floor: `.
+   * The measured tool: `checkpoint-engine`, `Python tool, as shipped`, `Python tool, group kept`, `safetensors`, ...;
+   * rows of floors begin with `floor: `.
    */
   readonly by: string;
-  /** What was done: `register`, `gather`, `update`, `update p2p`, `startup`, `plan`, ... */
+  /** The measured operation: `register`, `gather`, `update`, `update p2p`, `startup`, `plan`, ... */
   readonly what: string;
   /** `Qwen3-8B`, or `Kimi-K2 scaled to 16 GiB`. */
   readonly model?: string | undefined;
   readonly ranks?: number | undefined;
   readonly bucketBytes?: number | undefined;
-  /** What else tells this row from its siblings: `{ 'bucket-size': '64 MiB' }`. */
+  /** Other properties that distinguish this row from similar ones: `{ 'bucket-size': '64 MiB' }`. */
   readonly settings?: Readonly<Record<string, string | number | boolean>> | undefined;
   /** Each repetition that counts, as the slowest rank saw it. Warm-ups are in `warmupMs`. */
   readonly samplesMs: readonly number[];
@@ -48,9 +48,9 @@ export interface ResultRow {
   readonly floorMs?: number | undefined;
   /** Parts of the last repetition. */
   readonly phasesMs?: Readonly<Record<string, number>> | undefined;
-  /** Device memory that it took on the GPU that needed most, as it says itself. */
+  /** Device memory on the GPU with the most, as reported by the tool. */
   readonly deviceBytes?: number | undefined;
-  /** The same as the driver saw it: most used while it ran, less what was used before. */
+  /** The same as reported by the driver: peak during the run, minus the memory in use before. */
   readonly driverBytes?: number | undefined;
   /** Most host memory of a rank. */
   readonly hostBytes?: number | undefined;
@@ -77,11 +77,11 @@ export interface Target {
   readonly isRequired?: boolean | undefined;
 }
 
-/** A process, or memory that processes share, and what it holds. */
+/** A process, or memory that processes share, and its size. */
 export interface MemoryHolder {
   readonly who: string;
   readonly sizeBytes: number;
-  /** What is known of it: bytes by name. */
+  /** The known parts: bytes by name. */
   readonly parts: Readonly<Record<string, number>>;
   readonly unexplainedBytes: number;
 }
@@ -92,7 +92,7 @@ export interface Timeline {
   readonly ranks: readonly RankTimeline[];
 }
 
-/** What one rank did when. */
+/** The activities of one rank over time. */
 export interface RankTimeline {
   readonly rank: number;
   readonly spans: readonly StageSpan[];

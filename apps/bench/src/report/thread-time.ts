@@ -13,7 +13,10 @@ export interface ThreadTime {
 const text = Buffer.alloc(128);
 let file: number | undefined;
 
-/** What the system's scheduler counts for the main thread of this process, which calls this. Costs some microseconds. */
+/**
+ * Returns the scheduler's counters for the main thread of this process, which must be the caller. Takes some
+ * microseconds.
+ */
 export function threadTime(): ThreadTime {
   file ??= openSync(`/proc/self/task/${process.pid}/schedstat`, 'r');
   const [busyNs, waitedNs] = text.toString('latin1', 0, readSync(file, text, 0, text.length, 0)).split(' ');

@@ -1,7 +1,7 @@
 import type { ProgressEvent } from '@checkpoint-engine/ps';
 import type { StageSpan, Timeline } from './result.ts';
 
-/** Makes a timeline of the events of one update, rank by rank. What did not end is left out. */
+/** Creates a timeline of the events of one update, rank by rank. Omits unfinished activities. */
 export function timelineOf(label: string, ranks: readonly (readonly ProgressEvent[])[]): Timeline {
   const startMs = ranks
     .flat()

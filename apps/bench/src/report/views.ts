@@ -55,7 +55,7 @@ function comparisonView({ rows, machine }: BenchResult): View {
   };
 }
 
-/** The model is said once where nearly all is about one. */
+/** The model is named once if nearly all rows have the same model. */
 function whatOf({ rows }: BenchResult): (row: ResultRow) => string {
   const main = rows.findLast(({ model }) => model !== undefined)?.model;
   return ({ what, model }) => (model === undefined || model === main ? what : `${what}, ${model}`);

@@ -5,7 +5,7 @@ import { parseResult } from '../report/parse-result.ts';
 import { detailPage, type KeptResult } from './results-markdown.ts';
 import { type Remarks, resultsSummary } from './results-summary.ts';
 
-/** Where results are kept, from the sources and from what is built. */
+/** The folder of results, from the sources and from the build. */
 const FOLDER = fileURLToPath(new URL('../../results', import.meta.url));
 const REMARKS = 'remarks.json';
 /** The date at the start of a file name. Scenario and machine follow it. */

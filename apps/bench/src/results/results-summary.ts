@@ -5,7 +5,7 @@ import { type KeptResult, line } from './results-markdown.ts';
 
 const OURS = 'checkpoint-engine';
 const PEER = 'Python tool, as shipped';
-/** What a user gets without arguments. */
+/** The defaults of users. */
 const DEFAULT_ARGS: readonly unknown[] = [undefined, '', '--verify sample'];
 
 const INTRODUCTION = `# Results
@@ -25,7 +25,7 @@ row per scenario and machine; the linked page has every figure, the other ways t
 - Compare figures of one row. Machines differ from run to run, so the milliseconds of two rows do not compare.
 `;
 
-/** What results do not say themselves: by file name, without date and extension. */
+/** Remarks on results, by file name without date and extension. */
 export interface Remarks {
   /** Why targets are missed. */
   readonly missed: Readonly<Record<string, string>>;
@@ -67,7 +67,7 @@ function summaryRow({ name, slug, result, unjudged }: KeptResult, { missed }: Re
   ]);
 }
 
-/** What was done, with which model, on how many ranks. */
+/** The operation, the model and the number of ranks. */
 function scenarioOf(result: BenchResult): string {
   const main = mainRow(result);
   const { receiver, 'receiving ranks': receiving } = main?.settings ?? {};
@@ -84,8 +84,8 @@ function scenarioOf(result: BenchResult): string {
 
 /**
  * The row that a result is about: our fastest of those that move the most bytes, and of the kind that is named like the
- * scenario if there is one. An update of one small tensor, for example, is only a baseline. For an engine it is `serve` as
- * users get it without arguments.
+ * scenario if there is one. An update of one small tensor, for example, is only a baseline. For an engine it is `serve`
+ * as users get it without arguments.
  */
 function mainRow({ scenario, rows }: BenchResult): ResultRow | undefined {
   const ours = rows.filter(({ by, samplesMs }) => by === OURS && samplesMs.length > 0);

@@ -105,7 +105,7 @@ const CHANGES: readonly Change[] = [
   },
 ];
 
-/** What would have to be true for a model of 10^12 parameters in 3 s on 256 GPUs. */
+/** Conditions under which a model of 10^12 parameters takes less than 3 s on 256 GPUs. */
 export function variants(): Variant[] {
   return CHANGES.map(({ label, method = 'pull', tp = 16, ep = 1, bucketBytes, host, gpu, costs }) => {
     const base = presetTopology('h200');

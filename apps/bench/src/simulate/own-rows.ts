@@ -13,7 +13,7 @@ export interface OwnRow {
   readonly gpus: number;
   readonly method: MethodName;
   readonly isFirstUpdate: boolean;
-  /** What receives: vLLM, or the worker of the Python tool without an engine. */
+  /** The receiver: vLLM, or the worker of the Python tool without an engine. */
   readonly receiver: 'vLLM' | 'worker alone';
 }
 

@@ -58,7 +58,7 @@ function topologyOf({ gpus, receiver }: OwnRow, measured: readonly MeasuredRow[]
     host: { ...base.host, nics: 0, memoryGBps: gpus === 1 ? base.host.memoryGBps : together * gpus },
   };
   if (receiver === 'vLLM') return topology;
-  // The worker alone collects garbage when an update ends. An update of one small tensor shows what that takes.
+  // The worker alone collects garbage when an update ends. An update of one small tensor shows the time for that.
   const small = measured.find(({ model, by }) => model === 'one small tensor' && by === 'checkpoint-engine')!;
   const { meetMs, handshakeMs, releaseMs } = topology.costs;
   const hookMs = median(small.samplesMs!) - meetMs - handshakeMs - releaseMs;

@@ -26,11 +26,11 @@ export interface PublishedValidation {
   /** Time that a worker needs per tensor, as fitted. */
   readonly tensorMs: number;
   readonly rows: readonly (ValidatedRow & { readonly row: PublishedRow })[];
-  /** For each row that the time could be fitted to instead: the time, the rows within the wanted error, the worst. */
+  /** For each row that the time could be fitted to instead: the time, the rows within the allowed error, the worst. */
   readonly alternatives: readonly FitAlternative[];
 }
 
-/** What the table looks like with another row fitted. */
+/** The table with another row fitted. */
 export interface FitAlternative {
   readonly label: string;
   readonly tensorMs: number;
@@ -39,8 +39,8 @@ export interface FitAlternative {
 }
 
 /**
- * Predicts the published rows. Rates and costs are those of the presets for all rows; only the time per tensor is fitted,
- * to one row.
+ * Predicts the published rows. Rates and costs are those of the presets for all rows; only the time per tensor is
+ * fitted, to one row.
  */
 export function validatePublished(withAlternatives: boolean): PublishedValidation {
   const all = PUBLISHED_ROWS.map(prepareRow);

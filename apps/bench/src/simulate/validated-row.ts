@@ -4,7 +4,7 @@ export interface ValidatedRow {
   readonly label: string;
   readonly measuredMs: number;
   readonly predictedMs: number;
-  /** What the simulation waits for. */
+  /** The bottleneck of the simulation. */
   readonly bottleneck: string;
 }
 
@@ -14,5 +14,5 @@ export const WANTED_ERROR = 0.15;
 /** Predicted over measured, minus 1. */
 export const errorOf = ({ measuredMs, predictedMs }: ValidatedRow): number => predictedMs / measuredMs - 1;
 
-/** Whether a prediction is as near as wanted. */
+/** Whether a prediction is within the allowed error. */
 export const isNear = (row: ValidatedRow): boolean => Math.abs(errorOf(row)) <= WANTED_ERROR;

@@ -14,7 +14,7 @@ import type { Receiver } from '../world/receiver.ts';
 import { startReceivers, stopReceivers, type WorldOptions } from '../world/receivers.ts';
 import { World } from '../world/world.ts';
 
-/** What `bench startup` is asked to do. */
+/** The options of `bench startup`. */
 export interface StartupScenarioOptions extends WorldOptions, PublishOptions {
   readonly dataDir: string;
   readonly rounds: number;
@@ -24,7 +24,7 @@ export interface StartupScenarioOptions extends WorldOptions, PublishOptions {
 
 const WANTED_MS = 1000;
 
-/** From a process that is asked for to the first byte that moves, and what of that is the GPU's context. */
+/** The time from the start of a process to the first moved byte, and the part of the GPU's context. */
 export async function startupScenario(options: StartupScenarioOptions): Promise<void> {
   const checkpoint = await benchCheckpoint({ model: 'one', dataDir: options.dataDir });
   const { machine } = await deviceFloors(options.device, options.ranks);

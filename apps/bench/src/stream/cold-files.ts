@@ -1,13 +1,13 @@
 import { execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
 
-/** Lets the system forget the files' pages, so that the next read comes from the disk. */
+/** Drops the files' pages from the page cache, so that the next read comes from the disk. */
 export function dropFromCache(paths: readonly string[]): void {
   execFileSync('sync', paths);
   for (const path of paths) execFileSync('dd', [`if=${path}`, 'iflag=nocache', 'count=0', 'status=none']);
 }
 
-/** Reads all files at once past the page cache, and gives the milliseconds: what the disk has. */
+/** Reads all files at once past the page cache, and returns the milliseconds: the floor of the disk. */
 export async function readDirectly(paths: readonly string[]): Promise<number> {
   const startedAtMs = performance.now();
   await Promise.all(

@@ -10,10 +10,10 @@ export function addStreamCommand(program: Command): void {
     .command('stream')
     .description('from files to live weights: the streaming update, its floors, the pool and the Python tool');
   withWorldOptions(command)
-    .requiredOption('--dir <dir>', 'safetensors checkpoint to bring in')
+    .requiredOption('--dir <dir>', 'safetensors checkpoint to load')
     .requiredOption('--small-dir <dir>', 'checkpoint of one small tensor (bench checkpoint --model one)')
     .option('--rounds <n>', 'runs in fresh processes, each way', Number, 3)
-    .option('--no-pool', 'leave out registration into the pool')
+    .option('--no-pool', 'omit registration into the pool')
     .option('--cold', 'drop the files from the page cache before each run', false)
     .option('--peer', 'run the Python tool too', false)
     .option('--threads <n>', 'threads of the read floor', Number, readThreads())

@@ -20,7 +20,7 @@ export interface StreamRun {
   readonly events: readonly ProgressEvent[];
 }
 
-/** What `bench stream` writes as JSON. */
+/** The JSON output of `bench stream`. */
 export interface StreamReport {
   readonly version: 1;
   readonly scenario: 'stream';
@@ -44,7 +44,7 @@ export interface StreamReport {
 const ALLOWED_OVER_FLOOR = 1.3;
 const ALLOWED_FIXED_MS = 200;
 
-/** Prints the figures beside what they are measured against. */
+/** Prints the figures and their floors. */
 export function printReport(report: StreamReport): void {
   const { machine, streamed, pooled, pythonTool, readFloorMs, h2dFloorMs, workerFixedMs } = report;
   const ack = (runs: readonly StreamRun[]): number => median(runs.map(({ firstAckMs }) => firstAckMs));
@@ -72,7 +72,7 @@ export function printReport(report: StreamReport): void {
     [
       'streamed: host memory',
       `peak ${formatBytes(peakBytes)}`,
-      `${formatBytes(Math.round(peakBytes - ringBytes))} beside the ring of ${formatBytes(Math.round(ringBytes))}`,
+      `${formatBytes(Math.round(peakBytes - ringBytes))} in addition to the ring of ${formatBytes(Math.round(ringBytes))}`,
     ],
   ];
   if (pooled.length > 0) {

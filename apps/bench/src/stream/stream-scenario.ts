@@ -16,7 +16,7 @@ import { World } from '../world/world.ts';
 import { dropFromCache, readDirectly } from './cold-files.ts';
 import { printReport, type StreamReport, type StreamRun } from './stream-report.ts';
 
-/** What `bench stream` is asked to do. */
+/** The options of `bench stream`. */
 export interface StreamScenarioOptions extends WorldOptions {
   readonly dir: string;
   /** A checkpoint of one small tensor: its update takes the worker's own fixed time. */
@@ -40,8 +40,9 @@ const NAME = 'weights';
 export const readThreads = (): number => Math.min(availableParallelism(), MOST_THREADS);
 
 /**
- * From files to live weights: the streaming update in fresh processes, from the device made to the last acknowledgement,
- * beside the same through the pool, the Python tool, plain threads that read, and pinned copies.
+ * From files to live weights: the streaming update in fresh processes, from the device made to the last
+ * acknowledgement, compared with the same through the pool, the Python tool, plain threads that read, and pinned
+ * copies.
  */
 export async function streamScenario(options: StreamScenarioOptions): Promise<boolean> {
   const { device, ranks, python, cold } = options;

@@ -5,7 +5,7 @@ import type { Receiver } from '../world/receiver.ts';
 import { spoil, verify, workerClock } from '../world/receivers.ts';
 import type { World } from '../world/world.ts';
 
-/** What updates with one set of options gave. */
+/** Measurements of updates with one set of options. */
 export interface VariantFigures {
   readonly variant: UpdateVariant;
   readonly warmupMs: readonly number[];
@@ -14,9 +14,9 @@ export interface VariantFigures {
   /** The last update, as every rank saw it. */
   readonly last: readonly RankUpdate[];
   readonly worker: WorkerClock | undefined;
-  /** Most device memory in use while an update ran, less what was in use before. None on the host. */
+  /** Peak device memory during an update, minus the memory in use before. None on the host. */
   readonly driverBytes: number | undefined;
-  /** What was more in use after the updates than before, at the receiver where it was most. Python engines only. */
+  /** Growth of device memory over the updates, at the receiver with the most. Python engines only. */
   readonly growth: Growth | undefined;
   readonly checked: number;
   readonly wrong: number;
@@ -28,7 +28,7 @@ export interface Growth {
   readonly openFiles: number;
 }
 
-/** How often, and what to look at. */
+/** The number of updates, and the figures to record. */
 export interface MeasureOptions {
   readonly updates: number;
   readonly warmups: number;

@@ -7,7 +7,7 @@ import { workerFigures } from './worker-figures.ts';
 const SHIPPED = 'Python tool, as shipped';
 const KEPT = 'Python tool, group kept';
 
-/** What the Python tool took, in the form of ours: times are of the slowest rank. */
+/** Measurements of the Python tool as rows: times are those of the slowest rank. */
 export function pythonRows(
   { python, checkpoint }: UpdateFigures,
   common: Pick<ResultRow, 'model' | 'ranks'>,
@@ -34,7 +34,7 @@ export function pythonRows(
       rows.push({
         ...common,
         ...{ by, what: 'update', bucketBytes, samplesMs, sizeBytes, floorMs, figures, driverBytes: deviceBytes },
-        // What the engines hold at the end is of its last updates.
+        // The weights of the engines at the end come from its last updates.
         ...(isLast && { checked, wrong }),
       });
     };

@@ -1,7 +1,7 @@
 import type { WorkerClock } from '../world/engine-process.ts';
 import { runPythonRanks } from './python-ranks.ts';
 
-/** What one rank of the Python tool took. Seconds. */
+/** Times of one rank of the Python tool. Seconds. */
 export interface PythonToolFigures {
   readonly torch: string;
   readonly rank: number;
@@ -15,7 +15,7 @@ export interface PythonToolFigures {
 /** Its updates with one bucket size. */
 export interface PythonToolUpdates {
   readonly bucket_gib: number;
-  /** Most device memory in use during an update, beside what was in use before. */
+  /** Peak device memory during an update, minus the memory in use before. */
   readonly device_memory_bytes: number;
   /** As shipped: its process group is made and destroyed in every update. */
   readonly update_s: readonly number[];

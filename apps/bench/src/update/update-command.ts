@@ -18,7 +18,9 @@ interface ParsedOptions {
 export function addUpdateCommand(program: Command): void {
   const command = program
     .command('update')
-    .description('updates of a registered checkpoint: ranks, models, bucket sizes, beside the Python tool and floors');
+    .description(
+      'updates of a registered checkpoint: ranks, models, bucket sizes, compared with the Python tool and floors',
+    );
   withWorldOptions(withPublishOptions(withCheckpointOptions(command)))
     .option('--updates <n>', 'updates in a row that count', Number, 5)
     .option('--warmups <n>', 'updates before them', Number, 1)
@@ -31,7 +33,7 @@ export function addUpdateCommand(program: Command): void {
       parseNumbers,
     )
     .option('--release-communicators', 'give their memory back after each update', false)
-    .option('--no-watch-memory', "leave the driver's figure of device memory out")
+    .option('--no-watch-memory', "omit the driver's figure of device memory")
     .option('--peer', 'run the Python tool against the same engines', false)
     .option('--peer-bucket-gib <sizes>', 'its bucket sizes in GiB: 8,2', parseNumbers, [8])
     .option('--link-floors', 'measure the links with torch and NCCL; on the host, a broadcast with gloo', false)
@@ -88,13 +90,18 @@ Examples:
     });
 }
 
-/** Adds the options that say which world is measured. */
+/** Adds the options that describe the measured world. */
 export function withWorldOptions(command: Command): Command {
   return command
-    .option('--ranks <n>', 'ranks, each with a receiver; more than GPUs share them: right bytes, not speed', Number, 1)
-    .addOption(new Option('--device <kind>', 'what ranks run on').choices(['cuda', 'host']).default('cuda'))
+    .option(
+      '--ranks <n>',
+      'ranks, each with a receiver; more ranks than GPUs share them, which tests bytes and not speed',
+      Number,
+      1,
+    )
+    .addOption(new Option('--device <kind>', 'device of the ranks').choices(['cuda', 'host']).default('cuda'))
     .addOption(
-      new Option('--receiver <who>', 'who holds the weights; on the host always ours')
+      new Option('--receiver <who>', 'worker that receives the weights; on the host always ours')
         .choices(['python', 'ours'])
         .default('python'),
     )
@@ -125,7 +132,7 @@ const parseVariants = (text: string): string[] => text.split('|').map((variant) 
 
 function parsePair(text: string): [string, string] {
   const [one, other, ...more] = text.split(',');
-  if (!one || !other || more.length > 0) throw new InvalidArgumentError('wanted two folders with a comma between them');
+  if (!one || !other || more.length > 0) throw new InvalidArgumentError('expected two folders separated by a comma');
   return [one, other];
 }
 
@@ -133,7 +140,7 @@ function parseWays(text: string): Way[] {
   const ways = text.split(',');
   const isWay = (way: string): way is Way => ['cli', 'cli-registered', 'serve'].includes(way);
   if (ways.every(isWay)) return ways;
-  throw new InvalidArgumentError('wanted cli, cli-registered, serve, or several of them with commas');
+  throw new InvalidArgumentError('expected cli, cli-registered, serve, or several of them separated by commas');
 }
 
 const parseNumbers = (text: string): number[] => text.split(',').map(Number);

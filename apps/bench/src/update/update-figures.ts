@@ -7,7 +7,7 @@ import type { WorldOptions } from '../world/receivers.ts';
 import type { VariantFigures } from './measure-variant.ts';
 import type { PythonToolFigures } from './python-tool.ts';
 
-/** What `bench update` is asked to do. */
+/** The options of `bench update`. */
 export interface UpdateScenarioOptions extends CheckpointOptions, WorldOptions, PublishOptions {
   readonly updates: number;
   readonly warmups: number;
@@ -27,14 +27,14 @@ export interface UpdateScenarioOptions extends CheckpointOptions, WorldOptions, 
   readonly trace?: string | undefined;
 }
 
-/** What was measured, before it is a result. */
+/** Raw measurements, before they become a result. */
 export interface UpdateFigures {
   readonly checkpoint: BenchCheckpoint;
   readonly floors: DeviceFloors;
   readonly links: LinkFloors | undefined;
   /** A peer of the host device. */
   readonly gloo?: GlooFigures | undefined;
-  /** Updates of one small tensor: the receiver's own fixed time, and what a bucket costs beside its bytes. */
+  /** Updates of one small tensor: the receiver's own fixed time, and the cost of a bucket without its bytes. */
   readonly fixedMs: readonly number[];
   readonly registerMs: readonly number[];
   readonly poolBytes: number;

@@ -13,7 +13,7 @@ import { workerFigures } from './worker-figures.ts';
 const GROWTH_MIB = 4;
 const OURS = 'checkpoint-engine';
 
-/** Makes the figures of `bench update` a result: rows, targets and timelines. */
+/** Converts the figures of `bench update` to a result: rows, targets and timelines. */
 export function updateResult(options: UpdateScenarioOptions, figures: UpdateFigures): Omit<BenchResult, 'version'> {
   const { checkpoint, floors, fixedMs, registerMs, gatherMs, variants } = figures;
   const common = { model: checkpoint.title, ranks: options.ranks };
@@ -73,7 +73,7 @@ export function updateResult(options: UpdateScenarioOptions, figures: UpdateFigu
   };
 }
 
-/** Every byte has to come from the host once, and to every GPU once. */
+/** Every byte must come from the host once, and arrive at every GPU once. */
 function floorOf({ ranks }: UpdateScenarioOptions, { checkpoint, floors, links }: UpdateFigures): number {
   const h2dGBps = Math.max(floors.h2dTogetherGBps, links?.h2d_all_GBps ?? 0);
   const h2dMs = checkpoint.sizeBytes / ranks / h2dGBps / 1e6;
@@ -163,7 +163,7 @@ function targetsOf(
   python: readonly ResultRow[],
   floorMs: number,
 ): Target[] {
-  // The first variant is the one that a user gets who chooses nothing, or the one that was asked for first.
+  // The first variant has the defaults, or the options that were given first.
   const [update] = updates;
   const ms = median(update!.samplesMs);
   const streamMs = variants[0]!.last.map(({ result }) => result.durationsMs.stream);

@@ -14,7 +14,9 @@ import { runPythonTool } from './python-tool.ts';
 import type { UpdateFigures, UpdateScenarioOptions } from './update-figures.ts';
 import { updateResult } from './update-result.ts';
 
-/** Ranks in processes of their own, each with a receiver, beside the Python tool and the floors of the same machine. */
+/**
+ * Ranks in separate processes, each with a receiver, compared with the Python tool and the floors of the same machine.
+ */
 export async function updateScenario(options: UpdateScenarioOptions): Promise<void> {
   const checkpoint = await benchCheckpoint(options);
   const small = await benchCheckpoint({ dataDir: options.dataDir, model: 'one' });
@@ -102,7 +104,7 @@ function writeTrace(file: string, { last }: VariantFigures): void {
   writeFileSync(file, JSON.stringify({ displayTimeUnit: 'ms', traceEvents: events }));
 }
 
-/** A run takes minutes: this says how far it is. */
+/** Prints the progress, because a run takes minutes. */
 function say(text: string): void {
   process.stderr.write(`${text}\n`);
 }

@@ -1,7 +1,7 @@
 import type { WorkerClock } from '../world/engine-process.ts';
 
 /**
- * What the worker's own clock says of an update: its own time, which no sender can shorten, told apart from what it waited
+ * The worker's own clock during an update: its own time, which no sender can shorten, separate from its time of waiting
  * for its sender. Milliseconds, and microseconds for each tensor.
  */
 export function workerFigures(worker: WorkerClock, updateMs: number, tensorCount: number): Record<string, number> {

@@ -10,7 +10,7 @@ type Argument<Call> = Call extends (args: infer Args) => Promise<unknown> ? Args
 type Answer<Call> = Call extends (args: never) => Promise<infer Result> ? Result : never;
 type Reply = { readonly id: number; readonly ok?: unknown; readonly error?: SerializedError };
 
-/** A process that does what its parent says, by `serveCalls`. Calls of one that died reject. */
+/** A process that executes its parent's calls through `serveCalls`. Calls of a dead process reject. */
 export class DrivenProcess<T extends Calls<T>> {
   readonly exited: Promise<unknown>;
   readonly #child: ChildProcess;
@@ -56,7 +56,7 @@ export class DrivenProcess<T extends Calls<T>> {
     });
   }
 
-  /** Asks it to close, and ends it when it does not end by itself. Tells whether it did. */
+  /** Asks it to close, and kills it if it does not end. Returns whether it ended. */
   async end(): Promise<boolean> {
     if (this.#child.exitCode !== null || this.#child.signalCode !== null) return true;
     this.#child.send({ id: -1, call: 'close', args: null });

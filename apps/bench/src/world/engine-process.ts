@@ -2,7 +2,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { freePort } from '@checkpoint-engine/cli';
 
-/** What the worker did during an update. Seconds. */
+/** The worker's times during an update. Seconds. */
 export interface WorkerClock {
   readonly buckets: number;
   readonly handle_seconds: number;
@@ -16,7 +16,7 @@ export interface WorkerClock {
   readonly hook_seconds: number;
 }
 
-/** What the engine says of itself. */
+/** The engine's description of itself. */
 export interface EngineStats {
   readonly uuid: string;
   readonly device_used_bytes: number;
@@ -104,7 +104,7 @@ export class EngineProcess {
     return this.#get(`/lm?dir=${encodeURIComponent(folder)}`);
   }
 
-  /** Plants a fault for the next update; `{}` takes it back. */
+  /** Injects a fault into the next update; `{}` removes it. */
   async plantFault(fault: object): Promise<void> {
     await this.#post('/fault', fault);
   }

@@ -60,7 +60,7 @@ serveCalls<RankCalls>(
         inferenceParallelSize: 1,
         onEvent: (event) => {
           events.push(event);
-          // No event follows the start of a broadcast before it is under way: this rank dies in the middle of one.
+          // The next event after the start of a broadcast comes when it is running: this rank dies during a broadcast.
           if (event.type === 'bucket-start' && event.stage === 'broadcast' && ++broadcasts === dieAtBroadcast) {
             process.kill(process.pid, 'SIGKILL');
           }

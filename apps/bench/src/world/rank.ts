@@ -2,7 +2,7 @@ import type { ProgressEvent, UpdateOptions, UpdateResult } from '@checkpoint-eng
 import type { LoopPauses } from '../report/loop-watch.ts';
 import type { RankIdentity } from './open-rank.ts';
 
-/** What the parent passes as the only argument, in JSON. */
+/** The only argument from the parent, as JSON. */
 export type RankTask = RankIdentity;
 
 /** The options of an update that travel to rank processes. */
@@ -40,7 +40,7 @@ export interface RankUpdate {
   readonly usedPeakBytes?: number | undefined;
 }
 
-/** How long a rank took to start. Milliseconds. */
+/** Start time of a rank. Milliseconds. */
 export interface RankStart {
   /** When its process was made, since the epoch. */
   readonly bornAtMs: number;
@@ -52,7 +52,7 @@ export interface RankStart {
   readonly joinMs: number;
 }
 
-/** What a rank's process holds. */
+/** Resources of a rank's process. */
 export interface RankUsage {
   /** Pauses of its event loop since the last call, while it was watched. */
   readonly pauses: LoopPauses;
@@ -74,7 +74,7 @@ export interface RankCalls {
   unregister(args: { readonly checkpoint: string }): Promise<void>;
   /** Resolves with the duration, and the metas of the world in base64. */
   gather(args: { readonly checkpoint: string }): Promise<{ readonly durationMs: number; readonly metas: string }>;
-  /** Takes the metas of another world. */
+  /** Loads the metas of another world. */
   load(args: { readonly metas: string }): Promise<void>;
   update(args: UpdateCall): Promise<RankUpdate>;
   /** Starts or stops watching the event loop. */

@@ -15,9 +15,9 @@ export interface Receiver {
   readonly port?: number | undefined;
   /** Compares all that it holds with the checkpoint's files. */
   verify(folder: string, files: readonly string[]): Promise<{ readonly checked: number; readonly wrong: number }>;
-  /** Makes every byte that it holds wrong, so that only a whole update can pass `verify`. */
+  /** Corrupts every byte of its weights, so that only a complete update can pass `verify`. */
   spoil(): Promise<void>;
-  /** What its worker did in the last update; none where the worker is ours. */
+  /** Its worker's times in the last update; none for our own worker. */
   stats(): Promise<EngineStats | undefined>;
   stop(): Promise<void>;
 }

@@ -7,7 +7,7 @@ export interface WorldOptions {
   readonly device: 'cuda' | 'host';
   readonly receiver: 'python' | 'ours';
   readonly python: string;
-  /** More ranks than GPUs share them: right bytes, not speed. */
+  /** More ranks than GPUs share them, which tests bytes and not speed. */
   readonly ranks: number;
 }
 
@@ -31,7 +31,7 @@ export async function stopReceivers(receivers: readonly Receiver[]): Promise<voi
   await Promise.all(receivers.map((receiver) => receiver.stop()));
 }
 
-/** Makes every byte of the receivers wrong. */
+/** Corrupts every byte of the receivers. */
 export async function spoil(receivers: readonly Receiver[]): Promise<void> {
   await Promise.all(receivers.map((receiver) => receiver.spoil()));
 }
@@ -48,7 +48,7 @@ export async function verify(
   };
 }
 
-/** What the first Python worker did in the last update. */
+/** Times of the first Python worker in the last update. */
 export async function workerClock(receivers: readonly Receiver[]): Promise<WorkerClock | undefined> {
   const clock = (await receivers[0]!.stats())?.worker;
   return clock !== undefined && 'buckets' in clock ? (clock as WorkerClock) : undefined;

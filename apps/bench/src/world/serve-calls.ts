@@ -2,7 +2,7 @@ import process from 'node:process';
 import { toCheckpointEngineError } from '@checkpoint-engine/interface';
 import type { Calls } from './driven-process.ts';
 
-/** Answers the parent's calls until it says `close`, or goes away: {id, call, args} -> {id, ok | error}. */
+/** Answers the parent's calls until it sends `close` or ends: {id, call, args} -> {id, ok | error}. */
 export function serveCalls<T extends Calls<T>>(calls: T, close: () => Promise<void>): void {
   const byName = { ...calls, close } as Readonly<Record<string, (args: never) => Promise<unknown>>>;
   process.on('message', async ({ id, call, args }: { id: number; call: string; args: never }) => {

@@ -1,4 +1,4 @@
-// One worker of ours: takes every tensor, tells the parent their digests when asked, and spoils them when told to.
+// One of our workers: takes every tensor, sends digests to the parent on request, and corrupts tensors on request.
 import process from 'node:process';
 import { createCudaDevice, createHostDevice } from '@checkpoint-engine/device';
 import { copyingWorker, serveWorker } from '@checkpoint-engine/worker';
@@ -27,6 +27,6 @@ process.on('message', async (message) => {
     process.disconnect();
   }
 });
-// A parent that is gone leaves no worker behind.
+// The worker ends with its parent.
 process.on('disconnect', () => process.exit());
 process.send!('ready');

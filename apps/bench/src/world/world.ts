@@ -5,7 +5,7 @@ import type { RankIdentity } from './open-rank.ts';
 import type { RankCalls, RankStart, RankTask, RankUpdate, RankUsage, RegisterCall, UpdateVariant } from './rank.ts';
 import { sharedGpu } from './shared-gpu.ts';
 
-/** Where one rank runs, and what it has besides its device and the broadcast transport. */
+/** The place of one rank, and its parts in addition to its device and the broadcast transport. */
 export type RankPlace = Pick<RankIdentity, 'engine' | 'p2p' | 'nics'> & {
   /** A program and its arguments that start the rank's process, for example on a simulated host. */
   readonly runner?: readonly string[];
@@ -27,8 +27,8 @@ export class World {
   }
 
   /**
-   * Starts one rank per place; resolves when all have joined. If ranks outnumber GPUs they share them, which shows right
-   * bytes but no speed.
+   * Starts one rank per place; resolves when all have joined. If ranks outnumber GPUs they share them, which shows
+   * right bytes but no speed.
    *
    * @param firstDevice Index of the first rank's device. @default 0
    */
@@ -95,7 +95,7 @@ export class World {
     return { durationMs: Math.max(...all.map(({ durationMs }) => durationMs)), metas: all[0]!.metas };
   }
 
-  /** Takes the metas of another world. */
+  /** Loads the metas of another world. */
   async load(metas: string): Promise<void> {
     await this.all((rank) => rank.call('load', { metas }));
   }
