@@ -12,7 +12,7 @@ const mooncake = await mooncakeForTests();
 const DENO = createRequire(import.meta.url).resolve('@deno/linux-x64-glibc/deno');
 const EXAMPLES = fileURLToPath(new URL('../../../examples/', import.meta.url));
 
-/** The last line that each example prints; those for GPUs say what is missing where there are none. */
+/** The last line that each example prints; those for GPUs print what is missing without GPUs. */
 const LAST_LINES: Readonly<Record<string, RegExp>> = {
   '01-plan-dry-run': /^Plan [0-9a-f]{16}: \d+ buckets of 182 tensors, no byte moved$/,
   '02-host-broadcast': /^2 workers hold 32 tensors, 33554432 bytes in 8 buckets$/,
@@ -64,7 +64,7 @@ async function lastLineOf(file: string, args: readonly string[], cwd: string): P
   return (await outputOf(file, args, cwd)).trimEnd().split('\n').at(-1);
 }
 
-/** Runs a program to its end, which has to be a good one, and gives what it printed. */
+/** Runs a program, which must succeed, and returns its output. */
 async function outputOf(file: string, args: readonly string[], cwd: string): Promise<string> {
   const path = mooncake.missing ? env.PATH : `${dirname(mooncake.python)}:${env.PATH}`;
   const child = spawn(file, args, { cwd, env: { ...env, PATH: path }, stdio: ['ignore', 'pipe', 'pipe'] });

@@ -18,7 +18,7 @@ afterAll(remove);
 let sockets = 0;
 const socketPath = (): string => join(folder, `${sockets++}.sock`);
 
-/** A server that has gathered a checkpoint, beside a worker for each rank. */
+/** A server that has gathered a checkpoint, and a worker for each rank. */
 const serve = async (nproc: number): Promise<TestServer> => {
   const paths = Array.from({ length: nproc }, socketPath);
   const workers = await Promise.all(paths.map((path, index) => startTestWorker(index, path)));
@@ -53,7 +53,7 @@ describe('a frozen rank of serve', () => {
       expect(answer.json()).toMatchObject({ code: 'CE_TIMEOUT', rank: nproc - 1 });
       await expect.poll(() => readiness(server), { timeout: 60_000 }).toBe(200);
       expect(runs(pid)).toBe(false);
-      // What it held was registered again.
+      // Its checkpoints were registered again.
       expect((await server.call('POST', '/v1/checkpoints/a/update', { timeout: 60 })).status).toBe(200);
     },
     120_000,

@@ -105,13 +105,16 @@ describe('join', () => {
   });
 });
 
-/** What an owner told that is on another host. */
+/** The metas of an owner on another host. */
 const elsewhere = {
   ...{ checkpoint: 'step-1', rank: 0, host: 'other', deviceUuid: 'HOST-0', p2pAddress: '127.0.0.1:1', nics: [] },
   regions: [{ sizeBytes: 256, remote: { address: '4096', sizeBytes: 256, key: 'mooncake' } }],
   tensors: [{ name: 't', dtype: 'U8', shape: [256], sizeBytes: 256, region: 0, offsetBytes: 0 } as const],
 };
-/** A host with these RDMA devices: a mount namespace of the command's own. Needs root. Tells what is left in /dev/shm. */
+/**
+ * A host with these RDMA devices: a mount namespace of the command's own. Needs root. Returns the remaining files in
+ * /dev/shm.
+ */
 const onHostWith = (devices: readonly string[]): readonly string[] => {
   const ports = devices.map((name) => `/sys/class/infiniband/${name}/ports/1`).join(' ');
   const set = `mount -t tmpfs tmpfs /sys/class && mkdir -p /sys/class/infiniband ${ports} && mount -t tmpfs tmpfs /dev/shm`;
@@ -126,7 +129,7 @@ describe.skipIf(noNamespaces)('RDMA devices that do not fit', () => {
   it.each([
     ['none there', [], {}, ['--p2p', 'rdma'], 'CE_DEVICE_UNAVAILABLE', /No device supports rdma: this host has none/],
     [
-      'a name that is not there, whatever the way',
+      'a missing name, with any transport',
       [],
       { PS_P2P_STORE_RDMA_DEVICES: 'mlx5_9' },
       ['--p2p', 'auto'],
@@ -134,7 +137,7 @@ describe.skipIf(noNamespaces)('RDMA devices that do not fit', () => {
       /PS_P2P_STORE_RDMA_DEVICES names mlx5_9, but this host has no RDMA device/,
     ],
     [
-      'one name of two that is not there',
+      'one missing name of two',
       ['mlx5_0'],
       { PS_P2P_STORE_RDMA_DEVICES: 'mlx5_0,mlx5_9' },
       ['--p2p', 'rdma'],
@@ -157,7 +160,7 @@ describe.skipIf(noNamespaces)('RDMA devices that do not fit', () => {
       'CE_CONFIG_INVALID',
       /3 RDMA devices \(mlx5_0, mlx5_1, mlx5_2\) cannot be divided evenly among 2 GPUs/,
     ],
-  ] as const)('are told of before anything moves: %s', async (_, devices, env, flags, code, message) => {
+  ] as const)('are reported before any data moves: %s', async (_, devices, env, flags, code, message) => {
     const ranks = flags.some((flag) => flag === '--nproc-per-node') ? 2 : 1;
     const { uds, all } = await workers(ranks);
     const metasFile = join(folder, 'elsewhere.metas');

@@ -9,7 +9,7 @@ import { RUNTIMES } from './runtimes.ts';
 
 const { folder, remove } = await temporaryFolder();
 afterAll(remove);
-// Deno resolves names by the configuration above the script, which lies elsewhere here.
+// Deno resolves names by the configuration above the script, which is in another folder here.
 const denoConfig = fileURLToPath(new URL('../../../deno.json', import.meta.url));
 const loader = new URL('../dist/rank/load-package.js', import.meta.url).href;
 

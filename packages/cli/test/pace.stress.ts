@@ -1,6 +1,6 @@
 // Takes minutes; PACE_ROUNDS sets the rounds per mode (6), PACE_MOST_TIMES the bound (1.2).
-// Whether updates of `serve` keep their pace while 64 strangers are connected to its HTTP port: see the same test of the
-// other addresses in @checkpoint-engine/ps.
+// Whether updates of `serve` keep their pace while 64 strangers are connected to its HTTP port: see the same test of
+// the other addresses in @checkpoint-engine/ps.
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -12,7 +12,7 @@ import { rankProcesses } from './processes.ts';
 import { startServer, type TestServer } from './serve-process.ts';
 
 describe.each([{ token: undefined }, { token: 'secret-of-the-test-0123456789abcdef' }])(
-  'beside strangers at HTTP, token $token',
+  'with unknown peers at the HTTP port, token $token',
   ({ token }) => {
     let folder: Awaited<ReturnType<typeof temporaryFolder>>;
     let server: TestServer;

@@ -29,14 +29,14 @@ export function sharedMemoryOf(pids: Iterable<number>): string[] {
   });
 }
 
-/** What processes hold of the system. */
+/** Resources of processes. */
 export interface Held {
   /** Resident memory of all of them; shared pages count for each. */
   readonly residentBytes: number;
   readonly openFiles: number;
 }
 
-/** What these processes hold now. A process that has ended holds nothing. */
+/** Current resources of these processes. A process that has ended has none. */
 export function heldBy(pids: readonly number[]): Held {
   let residentBytes = 0;
   let openFiles = 0;

@@ -1,4 +1,4 @@
-"""What a client of the Python tool sends, made of the tool's own routes and request models, sent to another server.
+"""Sends the requests of a Python tool's client, built from the tool's own routes and models, to another server.
 
 usage: python-tool-flow.py SOCKET CHECKPOINT_FOLDER ENGINE_SOCKET
 

@@ -14,7 +14,7 @@ const bin = (name: string): string => join(PROJECT, 'node_modules', '.bin', name
 const { folder, remove } = await temporaryFolder();
 afterAll(remove);
 
-/** Runs a tool of the generated client's project; its output is the error where it fails. */
+/** Runs a tool of the generated client's project; its output becomes the error if it fails. */
 function run(tool: string, args: readonly string[]): void {
   const { status, stdout, stderr } = spawnSync(bin(tool), args, { cwd: PROJECT, encoding: 'utf8' });
   expect(status, stdout + stderr).toBe(0);

@@ -1,4 +1,4 @@
-// Schemathesis against the running server: whatever is sent, the answers are those of the OpenAPI document, and none is
+// Schemathesis against the running server: for any request, the answers match the OpenAPI document, and none is
 // a failure of the server.
 import { spawnSync } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
@@ -10,7 +10,7 @@ import { startTestWorker, type TestWorker } from './demo-worker.ts';
 import { startServer, type TestServer } from './serve-process.ts';
 
 const reason = reasonToSkip('schemathesis');
-// 422: the files that are named have to exist. 502 and 504: an engine that nobody runs.
+// 422: the named files must exist. 502 and 504: there is no engine.
 const CONFIG = `
 [checks]
 positive_data_acceptance.expected-statuses = ["2xx", 401, 403, 404, 409, 422, 502, 504]

@@ -5,7 +5,7 @@ import { createServer, type Server } from 'node:http';
 export interface SilentEngine {
   /** Resolves when a request for an update came. */
   readonly asked: Promise<void>;
-  /** Resolves when who asked hung up. */
+  /** Resolves when the client has disconnected. */
   readonly givenUp: Promise<void>;
   close(): void;
 }

@@ -1,4 +1,4 @@
-// A checkpoint is registered, brought into engines and unregistered over HTTP, again and again: nothing may grow.
+// A checkpoint is registered, loaded into engines and unregistered over HTTP repeatedly: nothing may grow.
 // SOAK_CYCLES sets the number of cycles (20), SOAK_RANKS the ranks (2), SOAK_SIZE the bytes of the checkpoint (4 MiB).
 // From 500 cycles on, when caches and heaps are full, memory is compared too.
 import process from 'node:process';
@@ -11,7 +11,7 @@ import { ServedWorld } from './served/served-world.ts';
 const CYCLES = Number(process.env.SOAK_CYCLES ?? 20);
 const RANKS = Number(process.env.SOAK_RANKS ?? 2);
 const SIZE_BYTES = parseSize(process.env.SOAK_SIZE ?? '4MiB');
-/** From this number of cycles on, the second half of the cycles tells whether memory grows. */
+/** With at least this many cycles, the second half shows whether memory grows. */
 const CYCLES_FOR_MEMORY = 500;
 const MOST_GROWTH = 1.05;
 /** The heaps of engines swing by a quarter in waves of 2,000 cycles. */

@@ -1,4 +1,4 @@
-// What `update` shows on a terminal of several widths, and elsewhere.
+// The output of `update` on terminals of several widths, and without a terminal.
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { join } from 'node:path';
@@ -58,7 +58,7 @@ describe.skipIf(!hasScript)(
       const bars = linesOf(text).flatMap((line) => /^ {2}(read|copy|broadcast|load) .*[━─]/.exec(line)?.[1] ?? []);
       expect(bars.slice(0, 4)).toEqual(['read', 'copy', 'broadcast', 'load']);
       expect(text).toContain('\u001b[36m');
-      // The cursor is there again, and the bars are not: only the summary follows.
+      // The cursor is visible again and the bars are gone: only the summary follows.
       expect(text.lastIndexOf('\u001b[?25h')).toBeGreaterThan(text.lastIndexOf('\u001b[?25l'));
       expect(text.slice(text.lastIndexOf('\u001b[?25h'))).not.toMatch(/[━─]/);
       expect(linesOf(text.slice(text.lastIndexOf('\u001b[?25h')))).toContain(
@@ -68,7 +68,7 @@ describe.skipIf(!hasScript)(
     });
 
     it('has no colors with NO_COLOR', async () => {
-      // biome-ignore lint/suspicious/noControlCharactersInRegex: it is what colors are made of
+      // biome-ignore lint/suspicious/noControlCharactersInRegex: colors are control characters
       expect(await onTerminal(80, { NO_COLOR: '1' })).not.toMatch(/\u001b\[[\d;]*m/);
     });
   },

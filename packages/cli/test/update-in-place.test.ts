@@ -91,7 +91,7 @@ describe('files on /dev/shm', () => {
     expect(shards()).toEqual([]);
     const updates = await server.call('GET', '/v1/updates');
     expect(updates.json()).toMatchObject({ updates: [{ state: 'succeeded', removed_files: files }] });
-    // What is held needs no names.
+    // The ranks do not need the names.
     expect(await server.call('POST', '/v1/checkpoints/a/update', {})).toMatchObject({ status: 200 });
   });
 });

@@ -151,7 +151,7 @@ describe('update', () => {
 });
 
 describe('update under attack', () => {
-  /** Three ranks in the middle of an update: an engine that never answers keeps them there. */
+  /** Three ranks during an update that does not end, because the engine never answers. */
   const inTheMiddle = async () => {
     const socket = socketPath();
     const engine = await startSilentEngine(socket);
@@ -202,7 +202,7 @@ describe('update under attack', () => {
 
   it('ends at once on a second signal', async () => {
     const { running, ranks } = await inTheMiddle();
-    // A rank that is stopped cannot end in good order.
+    // A stopped rank cannot end cleanly.
     process.kill(ranks.get(2)!, 'SIGSTOP');
     running.child.kill('SIGINT');
     await new Promise((resolve) => setTimeout(resolve, 500));

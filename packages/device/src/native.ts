@@ -57,7 +57,9 @@ export interface Addon {
   /** Rows of `from, fromOffset, to, toOffset, size`; `from` and `to` are indices into `memories`. */
   copy(stream: NativeStream, memories: readonly NativeMemory[], rows: Float64Array): Promise<void>;
 
-  /** Rows of `file, fileOffset, offset, size`; `file` is an index into `paths`. Gives sums where there are `digestRows`. */
+  /**
+   * Rows of `file, fileOffset, offset, size`; `file` is an index into `paths`. Returns sums if there are `digestRows`.
+   */
   read(
     device: NativeDevice,
     memory: NativeMemory,

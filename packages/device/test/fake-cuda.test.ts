@@ -1,5 +1,5 @@
 // The CUDA kind on a FAKE driver (test/fake-cuda): its behavior in JavaScript, on machines without a GPU. Each test is
-// a process of its own, since a process opens the driver once. *.gpu.test.ts has the same on real GPUs.
+// a separate process, because a process opens the driver once. *.gpu.test.ts has the same on real GPUs.
 import { execFileSync } from 'node:child_process';
 import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';

@@ -31,7 +31,7 @@ const file = (name: string, bytes: Uint8Array): string => {
 const same = (a: Uint8Array, b: Uint8Array): boolean => Buffer.compare(a, b) === 0;
 
 describe('read', () => {
-  it('puts every range of every file where it belongs and touches nothing else', async () => {
+  it('writes every range of every file to its place and nothing else', async () => {
     const contents = [pattern(30_000_001, 1), pattern(20_000_000, 2)];
     const paths = contents.map((bytes, i) => file(`random-${i}`, bytes));
     const cut = fc.record({

@@ -179,7 +179,7 @@ describe('sweepShared', () => {
   });
 });
 
-/** Runs a test on a tmpfs of 8 MiB of its own; skips it, with the reason, where none can be mounted. */
+/** Runs a test on a separate tmpfs of 8 MiB; skips it, with the reason, if none can be mounted. */
 async function onSmallTmpfs(context: TestContext, run: (directory: string) => Promise<void>): Promise<void> {
   const path = mkdtempSync(join(tmpdir(), 'ce-small-'));
   try {

@@ -19,7 +19,7 @@ export interface EngineAdapter {
   /** Requests for the engine's description of itself. They run before any data moves, and again after `before`. */
   readonly looks?: readonly EngineLook[] | undefined;
   /**
-   * Requests, in order, that prepare the engine to receive. If there are none, the engine must be ready as it is.
+   * Requests, in order, that prepare the engine to receive. If there are none, the engine must already be ready.
    *
    * @param reports By endpoint.
    */
@@ -51,7 +51,7 @@ export interface EngineAdapter {
     /** The engine reports that it cannot receive. @default `failed` */
     readonly notReady?: string | undefined;
   };
-  /** Tells the engine that its weights are unknown. Absent where engines of this kind keep no version. */
+  /** Tells the engine that its weights are unknown. Absent if engines of this kind keep no version. */
   readonly forgetVersion?: EngineStep | undefined;
   /** The state of the engine after a failed update, and what to do about it. It is logged after every failure. */
   readonly afterFailure?: string | undefined;

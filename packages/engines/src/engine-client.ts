@@ -50,7 +50,7 @@ export interface EngineUpdate extends EngineWait {
   readonly weightVersion?: string | undefined;
   /**
    * Resolves when a worker holds the weights and the engine is about to answer: requests that the engine takes in their
-   * turn are sent then, so that no other request comes in between.
+   * turn are sent then, so that no other request runs in between.
    */
   readonly loaded?: Promise<void> | undefined;
 }
@@ -117,8 +117,8 @@ export interface EngineClient {
    */
   update(options: EngineUpdate): Promise<void>;
   /**
-   * Tells an engine that keeps a weight version that its weights are unknown, after an update that failed in its middle.
-   * Takes 3 s at most, and never rejects: what fails is logged. Absent where engines of this kind keep no version.
+   * Tells an engine that keeps a weight version that its weights are unknown, after an update that failed before its
+   * end. Takes 3 s at most, and never rejects: what fails is logged. Absent where engines of this kind keep no version.
    */
   forgetVersion?(): Promise<void>;
 }

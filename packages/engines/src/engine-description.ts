@@ -7,19 +7,20 @@ import {
   UNKNOWN_VERSION,
 } from '@checkpoint-engine/interface';
 
-/** What one worker of an engine holds, and what it decided for its modules. Plain data. */
+/** The weights of one worker of an engine, and its decisions for its modules. Plain data. */
 export interface WorkerDescription {
-  /** UUID of its device, where it tells one. */
+  /** UUID of its device, if it reports one. */
   readonly device?: string | undefined;
   /** State of its weights: `initial`, `loaded`, `updating`, `unknown`. */
   readonly weights?: string | undefined;
   /** The checkpoint that is loaded. */
   readonly checkpoint?: string | undefined;
-  /** The version of its weights, or `unknown`. Absent where it keeps no version. */
+  /** The version of its weights, or `unknown`. Absent if it keeps no version. */
   readonly weightVersion?: string | undefined;
   /**
    * `never`: it takes buckets only. `unrecorded`: it records what it keeps in its next update. `unproved`: it has
-   * recorded that, and compares it after its next update. `pulls`: parts of its model are pulled. `untold`: it does not say.
+   * recorded that, and compares it after its next update. `pulls`: parts of its model are pulled. `untold`: it does not
+   * say.
    */
   readonly pull: 'never' | 'unrecorded' | 'unproved' | 'pulls' | 'untold';
   /** One line about the engine. */
@@ -28,23 +29,23 @@ export interface WorkerDescription {
   readonly modules?: ModuleReport | undefined;
 }
 
-/** What an engine's receiver says of itself. Plain data. */
+/** The description of an engine's receiver. Plain data. */
 export interface EngineDescription {
   /** Package and release of the receiver. Absent where the engine has no receiver of this project. */
   readonly receiver?: string | undefined;
   /** How the engine takes weights. */
   readonly way: string;
-  /** What to do so that the engine pulls, or tells more. Absent where all is well. */
+  /** What to do so that the engine pulls, or reports more. Absent if everything is fine. */
   readonly hint?: string | undefined;
   readonly workers: readonly WorkerDescription[];
   /** The version that the engine itself keeps, where its workers cannot be asked. */
   readonly weightVersion?: string | undefined;
 }
 
-/** Most characters of a text that an engine tells. */
+/** Most characters of a text from an engine. */
 const LONGEST_TEXT = 200;
 
-/** Reads what a worker tells of itself. What is of an unexpected type counts as absent. */
+/** Reads the description of a worker. Fields of an unexpected type count as absent. */
 export function readWorkerDescription(value: unknown): WorkerDescription {
   const { device, weights, checkpoint, weightVersion, pull } = fieldsOf(value);
   const { engine, recorded, proved, summary } = fieldsOf(pull);

@@ -60,7 +60,7 @@ export async function lastingFailure(http: EngineHttp, look: FailedLook): Promis
     return failed(`cannot be reached: ${message}`, 'Correct --uds, or the permissions of the socket');
   }
   if (protocol === 'https:' && isWrongVersion(code, message)) {
-    return failed('does not speak TLS', 'Write its address with http://', { detail: message });
+    return failed('does not use TLS', 'Write its address with http://', { detail: message });
   }
   if (protocol === 'https:' && isTls(code, message)) {
     const hint =
@@ -68,13 +68,10 @@ export async function lastingFailure(http: EngineHttp, look: FailedLook): Promis
     return failed(`cannot be reached over TLS: ${message}`, hint, { detail: message });
   }
   if (protocol === 'http:' && isNoHttp(code, error) && (await speaksTls(endpoint, look.signal))) {
-    return failed('speaks TLS', 'Write its address with https://');
+    return failed('uses TLS', 'Write its address with https://');
   }
   if (code.startsWith('HPE_')) {
-    return failed(
-      `does not speak HTTP: ${message}`,
-      'Check the port of --endpoint: the program there is not an engine',
-    );
+    return failed(`does not use HTTP: ${message}`, 'Check the port of --endpoint: the program there is not an engine');
   }
   return undefined;
 }
@@ -102,7 +99,7 @@ async function wrongServer(
   return failed(what, hint, { status });
 }
 
-/** What is at the path of a socket instead of one. A socket that does not exist yet may come. */
+/** What is at the path of a socket instead of one. A socket that does not exist yet may still be created. */
 function fileAt(path: string): string | undefined {
   const found = statSync(path, { throwIfNoEntry: false });
   if (found === undefined || found.isSocket()) return undefined;

@@ -16,8 +16,8 @@ export interface LmdeployOptions extends EngineOptions {
 
 /**
  * LMDeploy's PyTorch engine. An engine that serves is put to sleep, which drops its weights, and woken after the
- * update; an engine that sleeps is updated as it is. After a failure it stays asleep: its weights may be partly new, so
- * recreate its replicas. It keeps no weight version, and loses its prefix cache when it sleeps.
+ * update; an engine that sleeps stays asleep during the update. After a failure it stays asleep: its weights may be
+ * partly new, so recreate its replicas. It keeps no weight version, and loses its prefix cache when it sleeps.
  *
  * @source PyPI package lmdeploy 0.18.0, `serve/openai/endpoints/management.py`
  */
@@ -72,7 +72,7 @@ const wake = (tag: 'weights' | 'kv_cache'): EngineStep => ({ path: `/wakeup?tags
 
 const serves = (reports: readonly EngineReport[]): boolean => reports.every(({ isSleeping }) => !isSleeping);
 
-/** Servers that sleep without memory for weights get memory first; one that was started empty is ready as it is. */
+/** Servers that sleep without memory for weights get memory first; a server that was started empty is already ready. */
 function needsWeights(reports: readonly EngineReport[]): boolean {
   return reports.some(({ isReady, sleepingTags = [] }) => isReady === false && sleepingTags.includes('weights'));
 }

@@ -27,12 +27,12 @@ export async function findSglangWorkers(options: EngineOptions, wait: EngineWait
   return { workers: states.length > 0 ? 'v2' : 'v1', passes: 'any' };
 }
 
-/** What the plugin's workers say of themselves. @throws As {@link findSglangWorkers}. */
+/** Returns the descriptions of the plugin's workers. @throws As {@link findSglangWorkers}. */
 export async function describeSglang(options: EngineOptions, wait: EngineWait): Promise<EngineDescription> {
   const states = await pluginStates(options, wait);
   const hint =
     states.length === 0
-      ? 'Install the Python package checkpoint-engine-worker beside SGLang 0.5.12 or later, see docs/update-sglang.md: without it every worker receives the whole checkpoint in buckets, as it was sent'
+      ? 'Install the Python package checkpoint-engine-worker with SGLang 0.5.12 or later, see docs/update-sglang.md: without it every worker receives the complete checkpoint in buckets'
       : undefined;
   return {
     receiver: states.length === 0 ? undefined : receiverName(states[0]),
@@ -51,7 +51,7 @@ function wayText(states: readonly Readonly<Record<string, unknown>>[]): string {
   return text + (isUnknown ? '; its weights are unknown since an update that failed' : '');
 }
 
-/** Of each internal state, what the plugin adds; none where some state has nothing of it. */
+/** Returns the plugin's part of each internal state; nothing if a state lacks it. */
 async function pluginStates(
   { endpoints, apiKey, logger = silentLogger }: EngineOptions,
   wait: EngineWait,

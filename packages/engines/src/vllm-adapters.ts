@@ -76,7 +76,7 @@ export function vllmBackend(loading: VllmLoading): EngineAdapter {
     before: (reports, update) => [
       ...(before?.(reports, update) ?? []),
       INIT_BACKEND,
-      // Where this parameter server dies, vLLM does not go on naming the earlier version.
+      // If this parameter server dies, vLLM must not continue to report the earlier version.
       ...(update.weightVersion === undefined ? [] : [versionStep(UNKNOWN_VERSION)]),
       start('/start_weight_update'),
     ],

@@ -21,7 +21,7 @@ export interface VllmWay {
   readonly keptDraft?: string | undefined;
   /** The state of the workers' weights, if they report it: `unknown` after an update that failed halfway. */
   readonly weights?: string | undefined;
-  /** The workers' own words, where they can be asked. */
+  /** The workers' descriptions, if they can be asked. */
   readonly described?: readonly unknown[] | undefined;
   /** Why the workers did not tell what they hold, and what to do. */
   readonly untold?: string | undefined;
@@ -118,7 +118,7 @@ function untoldHint(error: unknown): string {
   return `Its workers did not tell what they decided: ${shownText(message, 300)}`;
 }
 
-/** What vLLM calls the weights that it starts with. */
+/** vLLM's version of its initial weights. */
 const FIRST_VERSION = 'default';
 
 /**

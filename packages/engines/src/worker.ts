@@ -23,7 +23,7 @@ const worker: EngineAdapter = {
   hints: {
     missing: 'Check that the address is that of a @checkpoint-engine/worker server',
     failed: "Read detail, which has the answer, and the worker's log",
-    slow: "Check the worker's log for where it hangs; raise the time-out if it is only slow",
+    slow: "Check the worker's log; raise the time-out if the worker is only slow",
   },
 };
 

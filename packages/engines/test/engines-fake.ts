@@ -11,7 +11,7 @@ export interface Step {
   readonly method: 'GET' | 'POST';
   /** With its query. */
   readonly path: string;
-  /** What the JSON body must be, or whether it is right; a request without one must have none. */
+  /** The expected JSON body, or a check of it; without this, the request must have no body. */
   readonly body?: unknown | ((body: unknown) => boolean);
   readonly status?: number;
   /** JSON, or text as it is. */
@@ -21,15 +21,16 @@ export interface Step {
   /** Where a redirect points. */
   readonly location?: string;
   /**
-   * Called before the answer is sent; it waits for the promise. `hang` never answers, `drop` cuts the connection, `half`
-   * cuts it in the middle of the answer.
+   * Called before the answer is sent; it waits for the promise. `hang` never answers, `drop` cuts the connection,
+   * `half` cuts it in the middle of the answer.
    */
   readonly before?: (() => Promise<void>) | 'hang' | 'drop' | 'half';
 }
 
 /**
- * An engine's HTTP server that accepts exactly the requests that it was told of, in their order. Steps in a row that are
- * `atOnce` come in any order.
+ * An engine's HTTP server that accepts exactly the requests of its list, in their order. Adjacent steps with `atOnce`
+ * may
+ * arrive in any order.
  */
 export class FakeEngine {
   readonly endpoint: EngineEndpoint;

@@ -68,7 +68,7 @@ def nothing(*_: Any, **__: Any) -> None:
     pass
 
 
-# What the modules under test need of the others, by name.
+# The parts of other modules that the modules under test need, by name.
 GIVEN: dict[str, Any] = {
     "init_logger": logging.getLogger,
     "PauseMode": Literal["abort", "wait", "keep"],

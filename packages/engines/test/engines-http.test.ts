@@ -17,11 +17,11 @@ const rpc = { call: 'collective_rpc', method: 'update_weights_from_ipc', timeout
 const ipc = { call: 'update_weights_from_ipc', flush_cache: true, weight_version: 'v7', torch_empty_cache: false };
 
 interface Expected {
-  /** What the routes ask of what stands behind them, for a good update. */
+  /** The calls of the routes to the engine for a successful update. */
   readonly calls: readonly object[];
-  /** What they answer to a bad one. */
+  /** Their answers to a failed update. */
   readonly failure: object;
-  /** What they answer to a wrong key; vLLM guards other routes only. */
+  /** Their answers to a wrong key; vLLM guards only other routes. */
   readonly refused?: object;
 }
 
@@ -99,7 +99,7 @@ describe.each(Object.entries(engines))('%s', (name, { calls, failure, refused })
     await engine.ready(update);
     await engine.preflight!(update);
     await engine.update(update);
-    // What is printed may come after the answer.
+    // The output may arrive after the answer.
     await expect.poll(() => seen).toEqual(calls);
   });
 
@@ -108,7 +108,7 @@ describe.each(Object.entries(engines))('%s', (name, { calls, failure, refused })
     await expect(failed).rejects.toMatchObject({ code: 'CE_ENGINE_FAILED', ...failure });
   });
 
-  it.skipIf(reason ?? (refused ? undefined : 'no key is wanted'))('refuses a wrong key', async () => {
+  it.skipIf(reason ?? (refused ? undefined : 'no key is required'))('refuses a wrong key', async () => {
     const failed = client('wrong').update(update);
     await expect(failed).rejects.toMatchObject({ code: 'CE_ENGINE_FAILED', ...refused });
   });

@@ -74,7 +74,7 @@ describe('vllmEngine.choose', () => {
     ],
     ['the backend', [info({ weight_transfer_config: BACKEND })], 'v2', 'one'],
     [
-      'the backend, with a draft model of its own',
+      'the backend, with a separate draft model',
       [
         info({
           weight_transfer_config: BACKEND,

@@ -84,11 +84,11 @@ describe('a server that is not the engine', () => {
     });
   });
 
-  it.each(['SSH-2.0-OpenSSH_9.6\r\n', '220 mail ready\r\n'])('does not speak HTTP: %j', async (greeting) => {
+  it.each(['SSH-2.0-OpenSSH_9.6\r\n', '220 mail ready\r\n'])('does not use HTTP: %j', async (greeting) => {
     const port = await listen(createTcpServer((socket) => socket.on('error', () => {}).write(greeting)));
     await expect(ready('vllm', `http://127.0.0.1:${port}`)).rejects.toMatchObject({
       code: 'CE_ENGINE_UNREACHABLE',
-      message: expect.stringContaining('does not speak HTTP'),
+      message: expect.stringContaining('does not use HTTP'),
     });
   });
 });
@@ -108,12 +108,12 @@ describe('an address that cannot be reached', () => {
     const options = { key: readFileSync(key), cert: readFileSync(cert) };
     const secure = await listen(createTlsServer(options, serverOf({ '/health': '' })));
     await expect(ready('vllm', `http://127.0.0.1:${secure}`)).rejects.toMatchObject({
-      message: expect.stringContaining('speaks TLS'),
+      message: expect.stringContaining('uses TLS'),
       hint: expect.stringContaining('https://'),
     });
     const plain = await listen(createServer(serverOf({ '/health': '' })));
     await expect(ready('vllm', `https://127.0.0.1:${plain}`)).rejects.toMatchObject({
-      message: expect.stringContaining('does not speak TLS'),
+      message: expect.stringContaining('does not use TLS'),
       hint: expect.stringContaining('http://'),
     });
   });

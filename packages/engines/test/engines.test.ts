@@ -114,7 +114,7 @@ describe('vllm', () => {
   it.each([
     ['all of it', 2, 2],
     ['a replica of a data-parallel engine', 8, 2],
-    ['what an older release does not tell', undefined, undefined],
+    ['a release that reports nothing', undefined, undefined],
   ])('passes the pre-flight for %s', async (_, total, replica) => {
     const { endpoint } = await fake(worldSize(total, replica));
     await vllmEngine({ endpoints: [endpoint] }).preflight!(update);
@@ -437,7 +437,7 @@ describe('createEngineClient', () => {
     }
   });
 
-  it('refuses unknown names and endpoints that are no URL', () => {
+  it('refuses unknown names and endpoints that are not URLs', () => {
     const failure = expect.objectContaining({ code: 'CE_CONFIG_INVALID' });
     expect(() => createEngineClient('tgi', { endpoints: [{ url: 'http://localhost:1' }] })).toThrow(failure);
     expect(() => createEngineClient('vllm', { endpoints: [{ url: 'localhost:8000' }] })).toThrow(failure);
@@ -445,7 +445,7 @@ describe('createEngineClient', () => {
   });
 });
 
-/** What vLLM answers to the questions of the pre-flight. */
+/** vLLM's answers in the pre-flight. */
 function worldSize(total: number | undefined, replica: number | undefined): Step[] {
   const answer = (size: number | undefined) => (size === undefined ? { status: 404 } : { reply: { world_size: size } });
   return [

@@ -7,7 +7,7 @@ import type { CheckpointView, HttpWorld, InstanceAnswer, UpdateEvent, UpdateSumm
 type Update = Parameters<HttpWorld['update']>;
 type PlanEvent = Extract<UpdateEvent, { type: 'plan' }>;
 
-/** Stands in for ranks: holds names, and lets the test say what happens in an update. */
+/** Stands in for ranks: holds names, and lets the test control updates. */
 class FakeWorld implements HttpWorld {
   readonly worldSize = 2;
   readonly names = new Set<string>();
@@ -200,7 +200,7 @@ describe('updates', () => {
     await begun(1);
     const events = (await call('GET', `/v1/updates/${id}/events`)).text();
     const about = { rank: 0, atMs: 1000 };
-    // A rank that is only read from holds nobody up.
+    // A rank that is only read from does not delay others.
     world.running[0]!.tell({ type: 'phase', phase: 'release', rank: 1, atMs: 1000 });
     world.running[0]!.tell(planOf(0));
     world.running[0]!.tell({ type: 'phase', phase: 'stream', ...about });
@@ -407,7 +407,7 @@ describe('updates', () => {
     await begun(2);
     world.running[1]!.tell({ ...engine, groupIndex: 0 });
     world.running[1]!.tell({ ...engine, groupIndex: 1, endpoint: 'http://f' });
-    // Its workers hold something else than this server has heard of: somebody else has updated it.
+    // Its workers have an unknown version, because another server has updated it.
     world.running[1]!.tell({ type: 'version', rank: 1, groupIndex: 1, before: 'v9', after: 'x', atMs: 1 });
     world.running[1]!.end();
     await second;

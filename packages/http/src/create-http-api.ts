@@ -61,7 +61,7 @@ export interface HttpApi {
   readonly fetch: (request: Request, env?: unknown) => Response | Promise<Response>;
   /**
    * Answers one request as the Python tool's server of this rank does. There for a {@link RankWorld} alone. It asks for
-   * no token: it is for a Unix socket that nobody else can open.
+   * no token: it is for a Unix socket that only this user can open.
    */
   readonly fetchAtRank?: RankFetch | undefined;
   /**

@@ -1,7 +1,7 @@
 import { UNKNOWN_VERSION } from '@checkpoint-engine/interface';
 import type { InstanceAnswer } from './world.ts';
 
-/** What an inference instance held before it may have been written to. */
+/** The weights of an inference instance before it may have been written to. */
 export interface HeldWeights {
   readonly checkpoint: string;
   readonly weightVersion: string;
@@ -10,21 +10,21 @@ export interface HeldWeights {
   readonly confirmedAtMs: number;
 }
 
-/** What is known of the weights of one inference instance. */
+/** The known state of the weights of one inference instance. */
 export interface InstanceView extends Partial<HeldWeights> {
   /** URL of the instance, or the path of its socket. */
   readonly endpoint: string;
   /**
    * `current`: all ranks of the update that brought the version have confirmed it. `unknown`: an update is under way or
    * has failed, and the instance may hold old and new weights; or no update of this server has reached it, and its
-   * workers do not tell what they hold.
+   * workers do not report their version.
    */
   readonly state: 'current' | 'unknown';
   /** Version that the instance holds; `unknown` in that state. */
   readonly weightVersion: string;
-  /** Why the version is unknown, or how it is known where no update of this server has brought it. */
+  /** Why the version is unknown, or the source of a version that no update of this server has set. */
   readonly reason?: string | undefined;
-  /** The last weights that were confirmed, where it may hold others. */
+  /** The last confirmed weights, if the instance may have others. */
   readonly last?: HeldWeights | undefined;
 }
 

@@ -5,7 +5,7 @@ import { type Problem, problemOf } from './problem.ts';
 import type { UpdateRecord } from './update-record.ts';
 import type { CheckpointView, RankView } from './world.ts';
 
-// What the schemas of replies.ts describe.
+// The types of the schemas in replies.ts.
 
 export function rankJson({ rank, state, node, device, restarts, lastError }: RankView): object {
   return { rank, state, node, device, restarts, last_error: errorJson(lastError) };

@@ -8,7 +8,7 @@ const UPDATE_SECONDS = [0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 40, 80, 160, 320];
 const PHASE_SECONDS = [0.001, 0.005, 0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 40, 160];
 const REQUEST_SECONDS = [0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5, 30, 300];
 
-/** What each stage of a rank brought through, by the stage's name. */
+/** Bytes and times of each stage of a rank, by the stage's name. */
 const STAGE_BYTES: Readonly<Record<string, (progress: RankProgress) => number>> = {
   read: ({ readBytes }) => readBytes,
   h2d: ({ h2dBytes }) => h2dBytes,

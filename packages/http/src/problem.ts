@@ -91,7 +91,7 @@ export class RequestError extends CheckpointEngineError {
   }
 }
 
-/** What is answered for something that was thrown. What is not an error of ours is told without its stack. */
+/** Returns the answer for an exception. Other errors are answered without their stack. */
 export function problemOf(thrown: unknown): Problem {
   const error = asError(thrown);
   const status = error instanceof RequestError ? error.httpStatus : (STATUSES[error.code] ?? 500);

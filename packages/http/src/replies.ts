@@ -14,12 +14,12 @@ export const problemReply: z.ZodType = z
     op: z.string().optional(),
     file: z.string().optional(),
     tensor: z.string().optional(),
-    said: z.string().optional().openapi({ description: "What the other side said: a worker's traceback" }),
+    said: z.string().optional().openapi({ description: "Output of the other side, such as a worker's traceback" }),
     retryable: z.boolean(),
   })
   .openapi('Problem');
 
-/** How an update may bring its bytes to the workers. */
+/** The ways in which bytes can reach the workers. */
 export const UPDATE_METHODS = ['auto', 'pull', 'buckets'] as const;
 
 const shareState = z.enum(['registering', 'loading', 'registered', 'lost']);
@@ -94,7 +94,7 @@ export const updateReply: z.ZodType = z
     weight_version: z
       .string()
       .optional()
-      .openapi({ description: 'Version that it brings; without one that was given, known once it has succeeded' }),
+      .openapi({ description: 'Version of the update; if none was given, known after the update has succeeded' }),
     method: z.enum(UPDATE_METHODS).optional().openapi({ description: 'What the request asked for' }),
     strategy: z
       .enum(['pull', 'buckets'])
@@ -184,7 +184,7 @@ export const instancesReply: z.ZodType = z
         last: z
           .object({ weight_version: z.string(), ...heldWeights })
           .optional()
-          .openapi({ description: 'The last weights that were confirmed, where it may hold others' }),
+          .openapi({ description: 'The last confirmed weights, if the instance may have others' }),
       }),
     ),
   })

@@ -122,7 +122,7 @@ class ServerWorld implements HttpWorld {
       onAccepted?.();
       if (!stream) await server.checkpointLoaded(name, { signal: stop });
       entry.state = 'registered';
-      entry.mustGather = entry.hasMetas; // peers can be told of the memory from now on
+      entry.mustGather = entry.hasMetas; // metas can contain the memory from now on
     } catch (thrown) {
       const error = toCheckpointEngineError(thrown);
       await server.unregisterCheckpoint(name, { force: true }).catch(() => {}); // it may not have got that far

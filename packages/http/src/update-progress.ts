@@ -58,7 +58,7 @@ export class UpdateProgress {
         });
         return;
       case 'version': {
-        // Workers know better what they held than anybody who has only heard of it.
+        // The workers' own version is more reliable than the recorded one.
         const engine = this.engines.get(event.groupIndex);
         if (engine && event.before !== undefined) engine.weightVersionBefore = event.before;
         return;
@@ -98,14 +98,14 @@ export class UpdateProgress {
     this.bucketCount = bucketCount;
   }
 
-  /** Of the slowest rank; of one that pulls, the checkpoint's share that answers to what it has of what it keeps. */
+  /** Bytes of the slowest rank; for a rank that pulls, scaled from the bytes that it keeps to the checkpoint. */
   get doneBytes(): number {
     return this.#least(({ reloadBytes, pullBytes, wantedBytes }) =>
       pullBytes === 0 ? reloadBytes : Math.floor(((reloadBytes + pullBytes) / wantedBytes) * this.totalBytes),
     );
   }
 
-  /** Of the slowest rank. */
+  /** Value of the slowest rank. */
   get doneBuckets(): number {
     return this.#least(({ reloadedBuckets }) => reloadedBuckets);
   }
@@ -122,7 +122,7 @@ export class UpdateProgress {
     return elapsedMs > 0 ? this.doneBytes / elapsedMs / 1e6 : 0;
   }
 
-  /** Of the receiving ranks. */
+  /** Values of the receiving ranks. */
   #least(of: (rank: RankProgress) => number): number {
     const receiving = [...this.ranks.values()].filter(({ receives }) => receives);
     return receiving.length === 0 ? 0 : Math.min(...receiving.map(of));

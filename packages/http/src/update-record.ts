@@ -36,13 +36,13 @@ export class UpdateRecord {
     return this.#controller.signal;
   }
 
-  /** Version of the weights that it brings, as far as that is known: the engines hold it once it has succeeded. */
+  /** Version of the update's weights, if it is known: the engines have it after the update has succeeded. */
   get weightVersion(): string | undefined {
     const { weightVersion: given } = this.request;
     return this.summary === undefined ? given : (this.summary.weightVersion ?? given ?? `update-${this.id}`);
   }
 
-  /** Whether it has ended, in whatever way. */
+  /** Whether it has ended, with any result. */
   get isOver(): boolean {
     return this.endedAtMs !== undefined;
   }

@@ -94,8 +94,9 @@ export class Updates {
   }
 
   /**
-   * Asks the server's own instances which version they hold. While an update runs nobody is asked, and what an update
-   * overtakes does not count. Never rejects: where nobody can ask, what is known stays.
+   * Asks the server's own instances which version they hold. Asks none while an update runs, and ignores answers that
+   * an
+   *    * update overtakes. Never rejects: without answers, the known versions stay.
    */
   async askInstances(signal: AbortSignal): Promise<void> {
     const { world, logger } = this.#options;

@@ -1,11 +1,11 @@
 import type { ModuleReport, SerializedError } from '@checkpoint-engine/interface';
 import type { ProgressEvent, UpdateOptions, VerifySummary } from '@checkpoint-engine/ps';
 
-/** What an inference instance says of its weights. */
+/** An inference instance's description of its weights. */
 export interface InstanceAnswer {
   /** Its URL, or the path of its socket. */
   readonly endpoint: string;
-  /** The version that all its workers hold, or `unknown`. Absent where it does not answer, or cannot be asked. */
+  /** The version that all its workers hold, or `unknown`. Absent if it does not answer, or cannot be asked. */
   readonly weightVersion?: string | undefined;
   /** The checkpoint that all its workers hold. */
   readonly checkpoint?: string | undefined;
@@ -17,7 +17,7 @@ export interface HttpWorld {
   /** The inference instances that updates reach where they name none: URLs, or paths of sockets. @default none */
   readonly instances?: readonly string[] | undefined;
   /**
-   * Asks these instances which version they hold, in bounded time. Changes nothing. Absent where that is not possible.
+   * Asks these instances which version they hold, in bounded time. Changes nothing. Absent if that is not possible.
    *
    * @throws The signal's reason, or why no rank can ask.
    */
@@ -59,12 +59,12 @@ export interface HttpWorld {
 }
 
 /**
- * A world in which each rank can hold files of its own, as the ranks of the Python tool do. `createHttpApi` then also
+ * A world in which each rank can have its own files, like the ranks of the Python tool. `createHttpApi` then also
  * serves the routes of the Python tool for each rank.
  */
 export interface RankWorld extends HttpWorld {
   /**
-   * Brings files into the pool of one rank, which takes all their tensors. No files: the rank holds nothing.
+   * Loads files into the pool of one rank, which takes all their tensors. Without files, the rank holds nothing.
    *
    * @throws As {@link HttpWorld.register}
    */
@@ -197,11 +197,11 @@ export interface UpdateSummary {
   readonly tensorCount: number;
   readonly bucketCount: number;
   readonly deviceBytes: number;
-  /** What was compared with what was registered: the sum over all ranks. */
+  /** The comparison with the registered bytes: the sum over all ranks. */
   readonly verified?: VerifySummary | undefined;
   /** Files on `/dev/shm` that were used in place and are removed. */
   readonly removedFiles: readonly string[];
   readonly durationsMs: Readonly<Record<string, number>>;
-  /** By rank, what was decided for the modules of its worker. Absent where no worker was asked. */
+  /** By rank, the decisions for the modules of its worker. Absent if no worker was asked. */
   readonly modules?: ReadonlyMap<number, ModuleReport> | undefined;
 }

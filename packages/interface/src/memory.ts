@@ -57,7 +57,7 @@ export interface FileRead {
 
 /** Identifies a version of a file. */
 export interface FileState {
-  /** The file system that holds the file; with `inode` it identifies the file, whatever its name. */
+  /** The file system that holds the file; with `inode` it identifies the file, regardless of its name. */
   readonly device: bigint;
   readonly inode: bigint;
   readonly sizeBytes: number;
@@ -91,8 +91,8 @@ export interface DigestRange {
 export interface DigestRequest {
   readonly ranges: readonly DigestRange[];
   /**
-   * Bytes of a tensor that share one sum; blocks begin at multiples of it. The range's first block is added to the sum at
-   * `range.sum`, the next one to the sum after it. 0: each range adds to one sum.
+   * Bytes of a tensor that share one sum; blocks begin at multiples of it. The range's first block is added to the sum
+   * at `range.sum`, the next one to the sum after it. 0: each range adds to one sum.
    */
   readonly blockBytes: number;
   /** Number of sums. */
@@ -137,7 +137,7 @@ export interface HostMemory extends Memory {
    * Digests bytes of this memory with several threads, off the JS thread. The result has `sumCount` sums. Absent for
    * devices that cannot; `view` and `digestBytes` give the same digests.
    *
-   * @throws {RangeError} A range is outside of this memory, or names a sum that is not there.
+   * @throws {RangeError} A range is outside of this memory, or names a sum that does not exist.
    */
   digest?(request: DigestRequest): Promise<BigUint64Array>;
   /** Page-locks the whole memory for the device. Idempotent; does nothing if the device does not need it. */

@@ -20,7 +20,7 @@ export class ByteReader {
     let value = 0;
     for (let scale = 1; ; scale *= 0x80) {
       const byte = this.#bytes[this.#at++];
-      if (byte === undefined) throw invalidMetas(`${this.#what} ends in the middle of a number`);
+      if (byte === undefined) throw invalidMetas(`${this.#what} ends within a number`);
       value += (byte & 0x7f) * scale;
       if (value > Number.MAX_SAFE_INTEGER) throw invalidMetas(`${this.#what} has a number above 2^53`);
       if (byte < 0x80) return value;

@@ -26,7 +26,7 @@ const HINT =
  * another kind are left out with a warning: adapters, training state, and the consolidated format if the
  * folder also has the usual one.
  *
- * @throws `CE_CHECKPOINT_EMPTY` all files are of another kind; `CE_FILE_NOT_FOUND` a shard is missing;
+ * @throws `CE_CHECKPOINT_EMPTY` all files are of other kinds; `CE_FILE_NOT_FOUND` a shard is missing;
  *   `CE_FILE_INVALID` the names indicate files of several checkpoints.
  */
 export function chooseFiles(folder: string, names: readonly string[]): FileChoice {

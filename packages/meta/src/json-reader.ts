@@ -193,7 +193,7 @@ export class JsonReader {
     return value;
   }
 
-  /** Fails because the next value is of another kind than expected, or is not JSON. */
+  /** Fails because the next value has another type than expected, or is not JSON. */
   #mismatch(what: string, wanted: string): never {
     this.#space();
     const start = this.#at;

@@ -194,7 +194,7 @@ describe('encodeWorldMetas', () => {
     return { ...metas, tensors: metas.tensors.map((tensor, i) => (i === at ? { ...tensor, ...fields } : tensor)) };
   };
   it.each<[string, RankMetas, RegExp, string?]>([
-    ['a region that is not there', change(1, { region: 1 }), /region is 1, expected one below 1/, 'a.bias'],
+    ['a missing region', change(1, { region: 1 }), /region is 1, expected one below 1/, 'a.bias'],
     ['a negative region', change(0, { region: -1 }), /region is -1/, 'a.weight'],
     [
       'regions out of order',
@@ -287,7 +287,7 @@ describe('decodeWorldMetas', () => {
       /more elements/,
     ],
     ['a number above 2^53', withColumn(1, [2, 255, 255, 255, 255, 255, 255, 255, 127]), /above 2\^53/],
-    ['a number that does not end', withColumn(4, [0x80]), /tensor column ends in the middle of a number/],
+    ['a number that does not end', withColumn(4, [0x80]), /tensor column ends within a number/],
     ['a step of no string', withColumn(2, [1, 0, 99, 0]), /names item 99 of a table/],
     ['a step that shares too much', withColumn(2, [2, 9, ...steps.slice(2)]), /shares 9 characters with ""/],
     ['a tensor of no step', withColumn(4, [7, 7]), /tensor column names item 7 of a table of 2/],
@@ -300,7 +300,7 @@ describe('decodeWorldMetas', () => {
     ['a huge number of ranks', withColumn(3, HUGE), /rank column announces/],
     ['a rank too many bytes', withColumn(3, [...ranks, 0]), /rank column has 1 bytes too many/],
     [
-      'an address that is not there',
+      'a missing address',
       withColumn(
         3,
         ranks.map((byte, i) => (i === 5 ? 99 : byte)),
@@ -365,7 +365,7 @@ describe('decodeWorldMetas', () => {
 
   it('of one rank refuses a world', () => {
     const two = encodeWorldMetas([small(), { ...small(), rank: 4 }]);
-    expect(failure(() => decodeRankMetas(two)).message).toBe('Metas: they are of 2 ranks, expected one');
+    expect(failure(() => decodeRankMetas(two)).message).toBe('Metas: they belong to 2 ranks, expected one');
     expect(failure(() => decodeRankMetas(encodeWorldMetas([]))).message).toMatch(/of 0 ranks/);
   });
 

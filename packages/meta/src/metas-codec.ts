@@ -13,7 +13,7 @@ import type { RankMetas } from './parameter-meta.ts';
 const PICKLE = 0x80;
 const MAGIC = new TextEncoder().encode('CEMT');
 const VERSION = 1;
-/** Has a column of digests, too. Written only if a rank has digests, so that older releases can read the rest. */
+/** Also has a column of digests. Written only if a rank has digests, so that older releases can read the rest. */
 const VERSION_WITH_DIGESTS = 2;
 const DIGEST_BYTES = 32;
 const DIGEST_OFFSET = MAGIC.length + 1;
@@ -37,7 +37,7 @@ export function encodeRankMetas(metas: RankMetas): Uint8Array {
 export function decodeRankMetas(bytes: Uint8Array): RankMetas {
   const world = decodeWorldMetas(bytes);
   const [metas] = world;
-  if (metas === undefined || world.length > 1) throw invalidMetas(`they are of ${world.length} ranks, expected one`);
+  if (metas === undefined || world.length > 1) throw invalidMetas(`they belong to ${world.length} ranks, expected one`);
   if (bytes[MAGIC.length] === VERSION) digests.set(metas, bytes.slice(DIGEST_OFFSET, PAYLOAD_OFFSET));
   return metas;
 }

@@ -119,7 +119,7 @@ describe('readCheckpoint', () => {
 
   const good = { x: 'a.safetensors', y: 'b.safetensors' };
   it.each<[string, unknown, string, RegExp, string?]>([
-    ['a shard that is not there', { ...good, z: 'c.safetensors' }, 'CE_FILE_NOT_FOUND', /c\.safetensors/],
+    ['a missing shard', { ...good, z: 'c.safetensors' }, 'CE_FILE_NOT_FOUND', /c\.safetensors/],
     [
       'a tensor that is not in its shard',
       { ...good, z: 'b.safetensors' },

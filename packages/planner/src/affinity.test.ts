@@ -88,7 +88,7 @@ const TOGETHER: Readonly<Record<string, readonly string[]>> = {
   'no module at all': ['weight', 'weight_scale'],
 };
 
-/** Tensors that are separate although their names are alike: groups are only as large as necessary. */
+/** Tensors that are separate although their names are similar: groups are only as large as necessary. */
 const APART: readonly (readonly [string, string])[] = [
   ['model.layers.1.self_attn.q_proj.weight', 'model.layers.11.self_attn.q_proj.weight'],
   ['model.layers.1.mlp.experts.1.up_proj.weight', 'model.layers.1.mlp.experts.11.up_proj.weight'],

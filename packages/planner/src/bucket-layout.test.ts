@@ -89,7 +89,7 @@ describe('bucketLayout', () => {
         for (const bucket of plan.buckets) {
           const { tensors, copies } = bucketLayout(metas, bucket, alignBytes);
           const source = metas.tensors.slice(bucket.firstTensor, bucket.firstTensor + bucket.tensorCount);
-          // Where each byte of the bucket comes from.
+          // The source of each byte of the bucket.
           const origin = new Array<string>(bucket.sizeBytes).fill('');
           let filledBytes = 0;
           for (const { region, offsetBytes, bucketOffsetBytes, sizeBytes } of copies) {
@@ -114,7 +114,7 @@ describe('bucketLayout', () => {
   it.each([
     { what: 'beyond the end of its region', change: { offsetBytes: 1 } },
     { what: 'before its start', change: { offsetBytes: -1 } },
-    { what: 'in a region that is not there', change: { region: 1 } },
+    { what: 'in a missing region', change: { region: 1 } },
   ])('names a tensor that is $what', ({ change }) => {
     const metas = pool([8]);
     const wrong = { ...metas, tensors: [{ ...metas.tensors[0]!, ...change }] };

@@ -43,7 +43,7 @@ export interface BucketLayout {
  *
  * @param metas      The metas of `bucket.ownerRank` from which the plan was made.
  * @param alignBytes The `alignBytes` of the plan.
- * @throws {CheckpointEngineError} `CE_METAS_INVALID` naming a tensor that reaches out of its region.
+ * @throws {CheckpointEngineError} `CE_METAS_INVALID` naming a tensor that exceeds its region.
  * @throws {RangeError} The bucket does not belong to these metas.
  */
 export function bucketLayout(metas: RankMetas, bucket: Bucket, alignBytes: number): BucketLayout {

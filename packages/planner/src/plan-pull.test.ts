@@ -56,7 +56,7 @@ const worlds = fc.record({
 });
 
 describe('planPull', () => {
-  it('brings every needed byte once, and no other but gaps, to those that need it', () => {
+  it('delivers every needed byte once, and no others except gaps, to the ranks that need it', () => {
     fc.assert(
       fc.property(worlds, ({ needs: boxes, owners, gapBytes }) => {
         const needs = new Map(

@@ -24,7 +24,7 @@ export interface PlanPullInput {
   /** Largest size of a chunk, at least 4096. */
   readonly chunkBytes: number;
   /**
-   * Rows of a box with at most this between them are brought as one run, gaps included: a column of a matrix would
+   * Rows of a box with at most this distance are transferred as one run, including gaps: a column of a matrix would
    * otherwise cross the network in pieces of a few bytes.
    * @default 32 KiB
    */

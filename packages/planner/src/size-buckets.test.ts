@@ -122,7 +122,7 @@ describe('sizeBuckets', () => {
     expect(size({ staging: true, ...change })).toEqual({ bucketMiB, slots, grown });
   });
 
-  it('grows to the largest tensor against the size allowed, aligned, and says so', () => {
+  it('grows to the largest tensor beyond the allowed size, aligned, and reports it', () => {
     const sizing = sizeBuckets({ ...roomy, maxBucketBytes: 32 * MIB, largestTensorBytes: 40 * MIB + 1 });
     expect(sizing).toMatchObject({ bucketBytes: 40 * MIB + 256, fillBytes: 32 * MIB, grown: true });
     expect(sizing.reason).toBe(
@@ -130,7 +130,7 @@ describe('sizeBuckets', () => {
     );
   });
 
-  it('says in its reason what was given up', () => {
+  it('explains reductions in its reason', () => {
     expect(sizeBuckets({ ...roomy, staging: true, deviceMemoryBytes: 128 * MIB }).reason).toBe(
       '1 ring + 1 staging slots of 64 MiB, 128 MiB of device memory in all; buckets shrank from 256 MiB to fit 128 MiB; ' +
         'fewer than 3 ring + 2 staging slots, which do not fit 128 MiB; stages run one after the other',

@@ -17,14 +17,14 @@ const size = (bounds: Partial<Parameters<typeof sizeUpdate>[1]>) => () =>
   });
 
 describe('sizeUpdate', () => {
-  it('names /dev/shm where it is what is too small', () => {
+  it('names /dev/shm if it is too small', () => {
     expect(size({})).toThrow(
       expect.objectContaining({ code: 'CE_PLAN_MEMORY_TOO_SMALL', hint: expect.stringContaining('Enlarge /dev/shm') }),
     );
   });
 
   it.each([{ hostAddressable: false }, { freeBytes: 2 ** 30, deviceMemoryBytes: 1000 }])(
-    'does not where it is something else: %j',
+    'does not name it otherwise: %j',
     (bounds) => {
       expect(size(bounds)).toThrow(
         expect.objectContaining({ code: 'CE_PLAN_MEMORY_TOO_SMALL', hint: expect.not.stringContaining('/dev/shm') }),

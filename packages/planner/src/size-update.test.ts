@@ -28,7 +28,7 @@ describe('sizeUpdate', () => {
   });
 
   it.each([
-    ['one rank broadcasts to nobody', { memberCount: 1 }],
+    ['one rank does not broadcast', { memberCount: 1 }],
     ['the device has host memory', { hostAddressable: true }],
     ['the transport sends in place only', { outOfPlace: false }],
   ])('takes no staging where %s', (_, bounds) => {

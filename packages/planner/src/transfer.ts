@@ -14,7 +14,7 @@ export interface TensorRanges {
  * One step of the plan of an update: ranges of one owner's tensors that travel together into memory that workers read,
  * and the ranks whose workers take them from there. Plain data.
  *
- * A plan is a list of transfers, whatever the strategy. With whole buckets, a transfer has complete tensors, and every
+ * A plan is a list of transfers for every strategy. With whole buckets, a transfer has complete tensors, and every
  * worker takes all of them; in a pull, it has the ranges that the workers of a host keep, and those workers take it.
  */
 export interface Transfer extends TensorRanges {
@@ -22,7 +22,7 @@ export interface Transfer extends TensorRanges {
   readonly index: number;
   /** Rank whose pool or files hold the tensors. */
   readonly ownerRank: number;
-  /** Rank that brings the ranges into the memory that workers read. */
+  /** Rank that copies the ranges into memory that workers read. */
   readonly readerRank: number;
   /** Ranks whose workers take the transfer, ascending. */
   readonly receivers: readonly number[];

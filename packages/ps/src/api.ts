@@ -121,7 +121,9 @@ export interface EngineRequest {
   readonly signal: AbortSignal;
   /** Version of the weights, for engines that keep one. Absent where the engine only prepares. */
   readonly weightVersion?: string | undefined;
-  /** Resolves when the worker of the group's first rank holds the weights. Never rejects, and never settles if it fails. */
+  /**
+   * Resolves when the worker of the group's first rank holds the weights. Never rejects, and never settles if it fails.
+   */
   readonly loaded: Promise<void>;
 }
 
@@ -190,7 +192,7 @@ export interface UpdateOptions {
   /**
    * Version that the engines hold once all ranks have confirmed the update. See `WEIGHT_VERSION_RULE` of the package
    * interface.
-   * @default that of the checkpoint; where it has none, `digest:` and the
+   * @default that of the checkpoint; if it has none, `digest:` and the
    * digest of all its bytes; where those are not known, `update-` and a number that no other update of the world has
    */
   readonly weightVersion?: string | undefined;
@@ -255,7 +257,7 @@ export interface VersionChange {
   readonly groupIndex: number;
   /**
    * The version that all its workers held; `unknown` where they held different ones, or weights of another origin.
-   * Absent where workers do not tell.
+   * Absent if workers do not report it.
    */
   readonly before?: string | undefined;
   readonly after: string;
@@ -271,7 +273,7 @@ export interface UpdateResult {
   readonly counter: number;
   /** Version of the weights that the engines hold now. */
   readonly weightVersion: string;
-  /** Of the instance of this rank. Absent where this rank receives nothing. */
+  /** Version of this rank's instance. Absent if this rank receives nothing. */
   readonly version?: VersionChange | undefined;
   readonly totalBytes: number;
   readonly tensorCount: number;
@@ -282,7 +284,7 @@ export interface UpdateResult {
   readonly neededBytes: number;
   /** The part of `neededBytes` that the worker copied itself; the rest came in buckets. */
   readonly pulledBytes: number;
-  /** What was decided for the modules of this rank's worker, and why. Absent where it was not asked. */
+  /** The decisions for the modules of this rank's worker, with reasons. Absent if it was not asked. */
   readonly modules?: ModuleReport | undefined;
   readonly bucketCount: number;
   readonly bucketBytes: number;

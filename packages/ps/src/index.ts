@@ -1,5 +1,5 @@
 /**
- * The parameter server: it holds checkpoints in host memory and brings them into running inference engines.
+ * The parameter server: it keeps checkpoints in host memory and loads them into running inference engines.
  *
  * @packageDocumentation
  */

@@ -20,7 +20,7 @@ export interface SurveyQuestion {
   readonly version?: string | undefined;
 }
 
-/** What a worker keeps of a checkpoint, checked against its tensors. */
+/** The parts of a checkpoint that a worker keeps, checked against its tensors. */
 export interface SurveyAnswer {
   readonly needs: Needs;
   /** Equal for equal needs. */
@@ -29,9 +29,9 @@ export interface SurveyAnswer {
   /** The pulled data was compared with the result of the engine's loader. */
   readonly proved: boolean;
   readonly fingerprint: string;
-  /** The worker can compare data that comes in parts. */
+  /** The worker can compare data that arrives in parts. */
   readonly provesParts: boolean;
-  /** It tells the digests of what it holds. */
+  /** It reports digests of its data. */
   readonly digests: boolean;
   /** Version of the checkpoint that its parameters hold. */
   readonly holds: string | undefined;

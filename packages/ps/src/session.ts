@@ -55,8 +55,8 @@ export interface WorkerSession {
   /** Maximum number of reloads in flight (v1: 1). */
   readonly maxPending: number;
   /**
-   * Version of the weights that the worker held when it came, or `unknown`. Absent where it keeps no version, and before
-   * `open` or `pull.survey`.
+   * Version of the weights that the worker held when it connected, or `unknown`. Absent if it keeps no version, and
+   * before `open` or `pull.survey`.
    */
   readonly held?: string | undefined;
   /** Makes the worker copy what it keeps from shared memory. Absent if the protocol does not support it. */
@@ -86,8 +86,8 @@ export interface WorkerSession {
    */
   finish(options: FinishOptions): Promise<void>;
   /**
-   * Tells a worker that keeps a version that all workers have finished; called after `finish`. Absent where the protocol
-   * cannot.
+   * Tells a worker that keeps a version that all workers have finished; called after `finish`. Absent where the
+   * protocol cannot.
    *
    * @throws As {@link WorkerSession.open}.
    */

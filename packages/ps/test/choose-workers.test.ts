@@ -60,7 +60,7 @@ describe('chooseWorkers', () => {
   it.each([
     ['one', 1],
     ['any', 3],
-  ] as const)('is asked once per group, and brings everything in: passes %s', async (passes, count) => {
+  ] as const)('is asked once per group, and receives everything: passes %s', async (passes, count) => {
     const asked: number[] = [];
     const chooseWorkers = async ({ groupIndex }: ChoiceRequest) => {
       asked.push(groupIndex);

@@ -60,7 +60,7 @@ async function start(failing = 0): Promise<{ servers: ParameterServer[]; joins: 
   return { servers, joins, warnings };
 }
 
-/** An update as far as the engine, which refuses it: by then the group is there. */
+/** An update up to the request to the engine, which refuses it: the group exists by then. */
 async function updateUntilRefused(servers: readonly ParameterServer[]): Promise<void> {
   const requestEngine = async (): Promise<void> => {
     throw new Error('the engine says no');

@@ -28,7 +28,7 @@ const gather = async (): Promise<CheckpointEngineError[]> => {
 
 describe('ranks that saw different files', () => {
   it.each([{}, { stream: true }])(
-    'are told when one came between, and go on when it is registered again: %j',
+    'are reported if another file was registered meanwhile, and work after it is registered again: %j',
     async (source) => {
       await rename(shard(1), `${shard(1)}.part`);
       await register(0, source);

@@ -22,7 +22,7 @@ const tensors = Array.from({ length: 24 }, (_, layer): NamedTensor => {
   return { name: `layers.${layer}.weight`, dtype: 'F32', shape: [32, 64], bytes: randomBytes(8 * KIB) };
 });
 
-/** A device of another vendor, which has memory of its own as far as the server can tell. */
+/** A device of another vendor, which appears to the server to have its own memory. */
 function ofOtherKind(device: HostDevice): Device {
   const own: Pick<Device, 'kind' | 'supports'> = { kind: 'hip', supports: { hostAddressable: false, pinning: false } };
   return new Proxy<Device>(device, {

@@ -1,4 +1,4 @@
-// Files on /dev/shm that are used where they lie: when they go, and what happens when they change.
+// Files on /dev/shm that are used in place: when they are removed, and what happens if they change.
 import { existsSync, statSync } from 'node:fs';
 import { open, rename, truncate, utimes } from 'node:fs/promises';
 import type { UpdateResult } from '@checkpoint-engine/ps';
@@ -61,7 +61,7 @@ describe('the files', () => {
       expect(removedBy(await world.update('a', SIZES))).toEqual(checkpoint.files);
       expect(present()).toEqual([false, false]);
       await expectWeights();
-      // What is held does not need their names.
+      // The mappings do not need their names.
       expect(removedBy(await world.update('a', SIZES))).toEqual([]);
       await expectWeights();
     },

@@ -27,7 +27,7 @@ afterEach(async () => {
   await checkpoint.remove();
 });
 
-/** Registers while the disk hangs: no byte is there when it resolves. */
+/** Registers while the disk hangs: no byte is loaded when it resolves. */
 async function registerStalled(size: number, options: WorldOptions = {}): Promise<void> {
   world = await World.start(size, { runner: disk.runner, ...options });
   disk.does('stall');

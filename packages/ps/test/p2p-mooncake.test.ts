@@ -38,7 +38,7 @@ describe.skipIf(reason)('a world that joins from another host, over Mooncake', (
     const a = await started(0);
     await a.register('a', { files: checkpoint.folder });
     await a.gather('a');
-    // What an update of their own keeps open is not counted.
+    // Files that their own updates keep open are not counted.
     await a.update('a');
     const metas = await a.metas('a');
     const usage = () => a.onAll((rank) => rank.call<{ openFiles: number }>('usage'));
@@ -60,7 +60,7 @@ describe.skipIf(reason)('a world that joins from another host, over Mooncake', (
     for (const options of [{}, { broadcast: false }]) {
       const b = await started(1, options);
       await b.load(metas);
-      // Those who serve go on with their own.
+      // The serving ranks continue with their own updates.
       await Promise.all([b.update('a', { bucketBytes: 2 ** 20 }), a.update('a')]);
       for (const index of [0, 1]) expect(await b.digests(index)).toEqual(checkpoint.digests);
       await b.end();
@@ -119,7 +119,7 @@ describe.skipIf(reason)('a world that joins from another host, over Mooncake', (
   });
 });
 
-// A FAKE driver stands in for CUDA's: it is on GPUs that files lie in memory which others can map.
+// A FAKE driver replaces CUDA's: only with GPUs are files in memory that other processes can map.
 const packages = fileURLToPath(new URL('../..', import.meta.url));
 const fakeCuda = join(packages, 'device', 'build', 'libfake-cuda.so');
 

@@ -41,7 +41,7 @@ describe('an update of some ranks of a world', () => {
     ['read from the others by P2P', { p2p: 'shm' }],
     ['sent by the others, without P2P', {}],
     ['read by each rank for itself, without broadcast', { p2p: 'shm', broadcast: false }],
-  ] as const)('brings every byte to their workers alone: %s', async (_, options) => {
+  ] as const)('delivers every byte only to their workers: %s', async (_, options) => {
     const { folder, digests } = await made(mixedTensors(120));
     const { world } = await owners(4, folder, options);
     const ranks = [1, 2];
@@ -99,7 +99,7 @@ describe('a world that joins', () => {
   it.each([
     ['with broadcast', { p2p: 'shm' }],
     ['without', { p2p: 'shm', broadcast: false }],
-  ] as const)('reads every byte out of the pools of the world that serves, %s', async (_, options) => {
+  ] as const)('reads every byte from the pools of the serving world, %s', async (_, options) => {
     const { folder, digests } = await made(mixedTensors(300));
     const { world: a, metas } = await owners(2, folder);
     const b = await started(3, options);

@@ -1,7 +1,7 @@
 // Takes minutes; PACE_ROUNDS sets the rounds per mode (6), PACE_MOST_TIMES the bound (1.2).
 // Whether updates keep their pace while 64 strangers are connected to an address of the world. What is measured is what
-// the strangers cost the ranks and workers: the CPU time of these, and the time of an update where ranks and workers run
-// on one CPU and the strangers on another. The strangers' own work takes nothing from an update.
+// the strangers cost the ranks and workers: the CPU time of these, and the time of an update where ranks and workers
+// run on one CPU and the strangers on another. The strangers' own work takes nothing from an update.
 import { afterAll, beforeAll, describe, it } from 'vitest';
 import { mixedTensors, type TestCheckpoint, writeCheckpoint } from './support/checkpoint.ts';
 import { expectPace, MODES, type PacedWorld, pinWorld, warmUp } from './support/pace.ts';
@@ -11,7 +11,7 @@ interface Place {
   readonly what: string;
   readonly world: WorldOptions;
   readonly update: TestUpdate;
-  /** Where strangers connect. */
+  /** The sockets to which unknown peers connect. */
   readonly address: (world: World) => object;
 }
 
@@ -35,7 +35,7 @@ const PLACES: readonly Place[] = [
   { what: 'the worker addresses', world: {}, update: {}, address: socketsOf('ce2-') },
 ];
 
-describe.each(PLACES)('beside strangers at $what', ({ what, world: options, update, address }) => {
+describe.each(PLACES)('with unknown peers at $what', ({ what, world: options, update, address }) => {
   let checkpoint: TestCheckpoint;
   let world: World;
   let paced: PacedWorld;

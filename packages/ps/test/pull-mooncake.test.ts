@@ -47,7 +47,7 @@ describe.skipIf(reason)('a pull over Mooncake between two hosts', () => {
   const placeOn = (host: 0 | 1, rank: number): RankPlace => ({
     ...{ runner: on(host), host: `host-${host}`, p2p: p2pOf(host), nics: [`${addresses[host]}-${rank}`] },
   });
-  /** A world of its own on one host. */
+  /** A separate world on one host. */
   const onHost = (host: 0 | 1): WorldOptions => ({ placeOf: (rank) => placeOn(host, rank) });
   /** A world that has as many ranks on each host. */
   const across = (ranksPerHost: number): WorldOptions => ({
@@ -77,7 +77,7 @@ describe.skipIf(reason)('a pull over Mooncake between two hosts', () => {
     }
   }
 
-  /** What is read lies between the bytes that are needed and those with alignment; the cable has carried no more. */
+  /** The bytes read are between the needed bytes and those with alignment, and the link has carried no more. */
   function expectOnce(readBytes: number, neededBytes: number, carriedBytes: number, tensorCount: number): void {
     expect(readBytes).toBeGreaterThanOrEqual(neededBytes);
     expect(readBytes).toBeLessThan(neededBytes + 2 * ALIGNMENT * tensorCount);
@@ -136,7 +136,7 @@ describe.skipIf(reason)('a pull over Mooncake between two hosts', () => {
     const before = receivedBytes(0) + receivedBytes(1);
     expectPulled(await world.update('a', { bucketBytes: 256 * 1024 }));
     await expectHeld(world, tensors, 4);
-    // Rows and experts of the other host stay there; columns of a matrix come with those between them.
+    // Rows and experts of the other host are not read; columns of a matrix are read with the bytes between them.
     const carried = receivedBytes(0) + receivedBytes(1) - before;
     expect(readOf(world, [0, 1, 2, 3])).toBeLessThan(0.8 * totalBytes);
     expect(carried).toBeLessThan(0.8 * totalBytes * (1 + OVERHEAD) + 2 ** 20);

@@ -18,7 +18,7 @@ async function start(size: number, options: Partial<PullWorldOptions> = {}): Pro
   return world;
 }
 
-/** Writes tensors into two files of a folder of their own. */
+/** Writes tensors into two files of a separate folder. */
 async function written(tensors: readonly NamedTensor[], parent = tmpdir()): Promise<string> {
   const folder = await mkdtemp(join(parent, 'checkpoint-engine-test-'));
   closing.push({ close: () => rm(folder, { recursive: true, force: true }) });

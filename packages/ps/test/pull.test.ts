@@ -43,7 +43,7 @@ describe('a pull on one host', () => {
   });
 });
 
-/** Tensors that the engine's loader has to see whole. */
+/** Tensors that the engine's loader needs whole. */
 const inBuckets = ({ name }: { readonly name: string }): boolean => name.startsWith('norm') || name === 'expert.1.0';
 
 describe('a pull mixed with buckets', () => {

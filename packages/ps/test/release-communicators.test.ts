@@ -20,7 +20,7 @@ afterEach(async () => {
 
 describe('an update', () => {
   it.each([{ releaseCommunicators: false }, { releaseCommunicators: true }])(
-    'with %o brings every byte, time and again',
+    'with %o delivers every byte, repeatedly',
     async (options) => {
       for (let round = 0; round < 3; round++) {
         const [result] = await world.update('a', { bucketBytes: 64 * KIB, ...options } as TestUpdate);

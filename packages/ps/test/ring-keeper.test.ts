@@ -67,7 +67,7 @@ describe('RingKeeper', () => {
     expect(await open(theirs.handle)).toBe(opened);
     const another = await device.allocateShared(SIZE_BYTES);
     expect(await open(another.handle)).not.toBe(opened);
-    // What it opened is none that it could share itself.
+    // It cannot share a ring that it has only opened.
     expect(Buffer.from((await rings.take(SIZE_BYTES)).handle)).not.toEqual(Buffer.from(another.handle));
   });
 

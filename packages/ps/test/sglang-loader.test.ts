@@ -1,5 +1,5 @@
-// SGLang's own loader of DeepSeek models, fed bucket by bucket through protocol v1: it keeps halves of fused parameters only
-// for one call. Two ranks, and the Python tool's own worker at each.
+// SGLang's own loader of DeepSeek models, fed bucket by bucket through protocol v1: it keeps halves of fused parameters
+// only for one call. Two ranks, and the Python tool's own worker at each.
 import { spawn, spawnSync } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -13,7 +13,7 @@ import { freePort } from '../../../tools/test/free-port.ts';
 import { overHostMemory } from './v1-host-memory.ts';
 import { fetchedPackages, python, reasonToSkip, reasonToSkipSources, scriptPath } from './v1-python.ts';
 
-// What tools/python/make-engines.sh fetched comes first.
+// The packages of tools/python/make-engines.sh come first.
 const fetched = [...fetchedPackages('sglang'), ...fetchedPackages('checkpoint-engine')].filter(({ version }) =>
   ['0.5.23', '0.4.2'].includes(version),
 );
@@ -32,7 +32,7 @@ interface Outcome {
   readonly wanted: number;
   readonly differences: readonly string[];
   readonly differencesApart: number;
-  /** Of a loader that keeps views of a weight until its scale comes, in whatever call. */
+  /** For a loader that keeps views of a weight until its scale arrives, in any call. */
   readonly keptPairs: number;
   readonly keptWrong: number;
 }

@@ -7,7 +7,7 @@ import { FaultyDisk } from './support/faulty-disk.ts';
 import { World, type WorldOptions } from './support/world.ts';
 
 const MIB = 2 ** 20;
-/** 32 buckets of a tensor each, through a ring of 4: most of the files is not read yet when the first one is there. */
+/** 32 buckets of one tensor each, through a ring of 4: most of the files is unread when the first bucket arrives. */
 const SIZES = { bucketBytes: MIB };
 const source = (): { files: string; stream: true; hostMemoryBytes: number } => ({
   files: checkpoint.folder,

@@ -157,7 +157,7 @@ describe('a failed registration', () => {
 
   it('names an unreadable file', async () => {
     await chmod(checkpoint.files[1]!, 0);
-    // Root may read everything, but for a process that has given up that right.
+    // Root can read everything, unless the process has dropped this capability.
     const runner = process.getuid?.() === 0 ? ['setpriv', '--bounding-set=-dac_override,-dac_read_search', '--'] : [];
     const rank = new Child('rank-process', [], runner);
     await rank.call('start', { rank: 0, worldSize: 1, port: 0 });
@@ -176,7 +176,7 @@ describe('a failed registration', () => {
 
 describe('shared memory that is too small', () => {
   it.skipIf(process.getuid?.() !== 0)(
-    'is named with what is wanted, and nothing is left there (needs root to mount one)',
+    'is reported with the needed size, and nothing is left there (needs root to mount one)',
     async () => {
       const directory = await mkdtemp(join(tmpdir(), 'checkpoint-engine-small-shm-'));
       execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=1m', 'tmpfs', directory]);

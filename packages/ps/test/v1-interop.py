@@ -59,7 +59,7 @@ def load_weights(weights):
         )
 
 
-# The pickle names the function, so it is looked up where it was put.
+# The pickle names the function, so it must be in this module.
 open_file.__module__, open_file.__qualname__ = reductions.__name__, "rebuild_cuda_tensor"
 reductions.rebuild_cuda_tensor = open_file
 worker.DeviceManager = DeviceManager

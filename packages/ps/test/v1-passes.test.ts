@@ -1,5 +1,5 @@
 // Workers that load several times through one address in one update, as SGLang's do with a draft model: two ranks, and
-// the Python tool's own worker, or one that needs no torch and only tells what it was told.
+// the Python tool's own worker, or one that needs no torch and only reports what it received.
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { createInterface } from 'node:readline';
@@ -29,7 +29,7 @@ interface Event {
   readonly event: string;
   readonly name?: string;
   readonly sha256?: string;
-  /** What a worker without torch says of a bucket. */
+  /** The report of a worker without torch about a bucket. */
   readonly tensors?: readonly [name: string][];
 }
 

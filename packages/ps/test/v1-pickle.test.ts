@@ -10,7 +10,7 @@ import { python, reasonToSkip, scriptPath } from './v1-python.ts';
 
 const reason = reasonToSkip('pickle', 'pickletools');
 
-/** What Python's own unpicklers make of the pickles. */
+/** The results of Python's own unpicklers. */
 function unpickle(pickles: readonly Uint8Array[]): unknown[] {
   const parts = pickles.flatMap((pickle) => {
     const header = Buffer.alloc(4);
@@ -47,7 +47,7 @@ function expected(tensor: BucketTensor): object {
 }
 
 const anyTensor: fc.Arbitrary<BucketTensor> = fc.record({
-  // 'binary' strings are made of any code units, lone surrogates among them.
+  // 'binary' strings contain any code units, including lone surrogates.
   name: fc.oneof(fc.string({ unit: 'binary' }), fc.string({ unit: 'grapheme', maxLength: 300 }), codeUnits()),
   dtype: fc.constantFrom(...DTYPES.filter((dtype) => !dtype.startsWith('F6') && dtype !== 'F4')),
   shape: fc.array(fc.nat({ max: 2 ** 31 }), { maxLength: 5 }),

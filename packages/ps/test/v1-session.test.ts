@@ -170,7 +170,7 @@ describe.skipIf(reason)(`v1 sessions with a Python worker${reason ? ` (skipped: 
     await expect(session.reload(bucket(1), call)).rejects.toMatchObject({ code: 'CE_WORKER_LOST', rank: 3 });
     await expect(session.reload(bucket(2), call)).rejects.toMatchObject({ code: 'CE_WORKER_LOST' });
     await session.fail(failure);
-    expect(warnings).toEqual([]); // it says so where it has waited for its whole grace
+    expect(warnings).toEqual([]); // it logs a warning if it has waited for its complete grace time
   });
 
   it('detect that the post-load hook raised', async () => {
@@ -302,7 +302,7 @@ describe('v1 sessions without a worker', () => {
   it('fail at once if no worker was expected, and within the grace time if one was', async () => {
     const { session } = await start(undefined, { failGraceMs: 300 });
     await session.fail(failure);
-    expect(warnings).toEqual([]); // it says so where it has waited
+    expect(warnings).toEqual([]); // it logs a warning if it has waited
     await expect(session.open(buffer, { signal: AbortSignal.abort(failure) })).rejects.toMatchObject({
       cause: failure,
     });

@@ -51,7 +51,7 @@ describe('sender and worker in two processes', () => {
     expect(await peer.event('sums')).toMatchObject({ sums });
   });
 
-  it('passes on the error and stack of a worker that throws in the middle', async () => {
+  it('passes on the error and stack of a worker that throws during an update', async () => {
     sender = await Sender.create(device, 1 << 20);
     peer = new Peer('v2-worker.mjs', [sender.session.address, '{"throwAt":4}']);
     await expect(sender.send(buckets)).rejects.toMatchObject({

@@ -32,7 +32,7 @@ const part = (fields: object = {}, needs: Needs = needsOf([[0, 0, 1, 64, 64]])) 
   ...fields,
 });
 
-/** What a worker says that lies about what it needs, and what the server makes of it. */
+/** Invalid needs from a worker, and the server's reaction. */
 describe('a session with a worker that pulls', () => {
   let device: HostDevice;
   let session: WorkerSession;
@@ -78,10 +78,10 @@ describe('a session with a worker that pulls', () => {
   });
 
   it.each<[string, object[]]>([
-    ['a tensor that is not there', [part({}, needsOf([[3, 0, 1, 4, 4]]))]],
+    ['a missing tensor', [part({}, needsOf([[3, 0, 1, 4, 4]]))]],
     ['bytes after the end of a tensor', [part({}, needsOf([[0, 60, 1, 8, 8]]))]],
     ['rows after the end of a tensor', [part({}, needsOf([[2, 0, 5, 8, 32]]))]],
-    ['a rest that is not there', [part({}, needsOf([], [9]))]],
+    ['a missing rest tensor', [part({}, needsOf([], [9]))]],
     ['columns that differ in length', [part({ offset: new Uint8Array(16) })]],
     ['a column that ends in a number', [part({ tensor: new Uint8Array(3) })]],
     ['a column that is none', [part({ rest: 'all' })]],

@@ -1,4 +1,4 @@
-// A parameter server of the tests that is killed in the middle of an update.
+// A parameter server for tests that is killed during an update.
 import process from 'node:process';
 import { createHostDevice } from '@checkpoint-engine/device';
 import { silentLogger } from '@checkpoint-engine/interface';

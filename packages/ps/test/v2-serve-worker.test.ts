@@ -211,7 +211,7 @@ describe('serveWorker', () => {
     expect(await ask(url, '/update', { origin: 'https://page.example' })).toBe(403);
     for (const host of ['localhost', '127.0.0.1:1', '[::1]']) expect(await ask(url, '/healthz', { host })).toBe(200);
     await server.close();
-    // Who has the token is no page.
+    // A client with the token is not a web page.
     const guarded = await serve({ token: 'secret' });
     expect(await ask(guarded, '/healthz', { host: 'engine-0.engines' })).toBe(200);
   });

@@ -378,7 +378,7 @@ describe('v2Protocol, sender side', () => {
     it.each([
       ['a version', 'v7', 'v7'],
       ['none that it knows', 'unknown', 'unknown'],
-      ['something that is no version', 'v 7', 'unknown'],
+      ['an invalid version', 'v 7', 'unknown'],
       ['too much', 'x'.repeat(1000), 'unknown'],
       ['a number', 7, undefined],
       ['nothing', undefined, undefined],
@@ -388,7 +388,7 @@ describe('v2Protocol, sender side', () => {
       expect(session.held).toBe(held);
       await finish(caller);
       if (held !== undefined) return;
-      // An older worker is not told, and has hung up.
+      // An older worker receives no confirmation, and has disconnected.
       expect(caller.received[2]).toEqual({ type: 'finish' });
       caller.socket.end();
       await session.confirm!('v2', call);

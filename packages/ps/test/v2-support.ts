@@ -92,7 +92,7 @@ export class Sender {
     return new Sender(buffer, await createSession(device, options), slots);
   }
 
-  /** Writes a bucket into a slot, and says what the worker is told of it. */
+  /** Writes a bucket into a slot, and returns the message for the worker. */
   async place(index: number, tensors: readonly TestTensor[], slot = index % this.#slots): Promise<BucketMessage> {
     const staged = new Uint8Array(this.#slotBytes);
     let at = 0;
@@ -130,7 +130,7 @@ export class Sender {
 
 export type Event = { event: string } & Record<string, unknown>;
 
-/** A process of a test that tells what happens as JSON lines. */
+/** A process of a test that reports events as JSON lines. */
 export class Peer {
   readonly events: Event[] = [];
   readonly exited: Promise<unknown>;
@@ -153,7 +153,7 @@ export class Peer {
     });
   }
 
-  /** The first event of this name, when it is there. */
+  /** Resolves with the first event of this name. */
   async event(name: string): Promise<Event> {
     for (;;) {
       const found = this.events.find(({ event }) => event === name);

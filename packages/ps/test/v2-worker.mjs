@@ -1,4 +1,4 @@
-// A worker process of the tests: receives one update and tells what happened as JSON lines.
+// A worker process for tests: receives one update and reports events as JSON lines.
 import { readFileSync } from 'node:fs';
 import process from 'node:process';
 import { createHostDevice } from '@checkpoint-engine/device';

@@ -234,7 +234,7 @@ describe.each(['sample', 'full'] as const)('an update that verifies (%s)', (veri
   });
 
   describe('from files', () => {
-    /** Writes to a file and leaves its times as they were. */
+    /** Writes to a file and keeps its time stamps. */
     async function damageFile(path: string, at: number): Promise<void> {
       const file = await open(path, 'r+');
       const byte = Buffer.alloc(1);

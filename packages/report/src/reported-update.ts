@@ -21,7 +21,7 @@ export interface StageSpan {
 export interface RankReport {
   readonly rank: number;
   readonly device: string;
-  /** Bytes that its worker keeps: all of the checkpoint where that is not known. */
+  /** Bytes that its worker keeps: all of the checkpoint if that is unknown. */
   readonly neededBytes: number;
   /** Bytes that reached its worker. */
   readonly receivedBytes: number;
@@ -42,7 +42,7 @@ export interface ReportTable {
 
 /** An update as its page shows it. */
 export interface ReportedUpdate {
-  /** What was updated: `step-100 into 8 ranks`. */
+  /** The subject of the page: `step-100 into 8 ranks`. */
   readonly title: string;
   readonly outcome: 'succeeded' | 'failed' | 'cancelled' | 'simulated';
   /** The reason of a failure, and what to do about it. */

@@ -5,7 +5,7 @@ import type { RankReport, ReportedUpdate, StageSpan } from './reported-update.ts
 import { legendOf, STAGE_COLORS, STAGES } from './stages.ts';
 import { drawPlot } from './svg.ts';
 
-/** Blocks that a plot has at most: more would make a large page that nobody can read. */
+/** Blocks that a plot has at most: more would make a large and unreadable page. */
 const MOST_SPANS = 6000;
 const MOST_RANKS = 8;
 

@@ -20,7 +20,7 @@ export interface SweepPoint {
 /**
  * Simulates a scenario once for each value. A larger world gets as many hosts as it needs.
  *
- * @throws {CheckpointEngineError} `CE_CONFIG_INVALID` if there are no values, more than 64, or one that cannot be.
+ * @throws {CheckpointEngineError} `CE_CONFIG_INVALID` if there are no values, more than 64, or an invalid one.
  */
 export function sweep(scenario: Scenario, name: SweepName, values: readonly number[]): SweepPoint[] {
   if (values.length === 0 || values.length > MOST_POINTS) {

@@ -1,7 +1,7 @@
 import type { ClusterTopology } from './cluster/topology.ts';
 import type { PreparedSimulation } from './simulate.ts';
 
-/** The same update where one thing is better. */
+/** The same update with one improvement. */
 export interface WhatIf {
   /** `NICs twice as fast`. */
   readonly change: string;

@@ -23,7 +23,7 @@ export class CurveDealer implements StoreDealer {
     this.#socket = openDealer({ identity, ipv6: address.includes('['), curve: { serverKey } });
     this.#socket.connect(address);
     this.#receiving = pump(this.#socket, take);
-    this.#receiving.catch(() => {}); // close() tells
+    this.#receiving.catch(() => {}); // close() reports the error
   }
 
   reach(): boolean {

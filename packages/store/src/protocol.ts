@@ -20,7 +20,7 @@ export interface CallMessage {
   /** Key of the value or counter, name of the barrier or all-gather. */
   readonly key: string;
   readonly delta?: number;
-  /** Of an all-gather: the ranks that give values, and those that receive them. All ranks if absent. */
+  /** For an all-gather: the ranks that contribute values, and those that receive them. All ranks if absent. */
   readonly from?: readonly number[];
   readonly to?: readonly number[];
   readonly error?: SerializedError;

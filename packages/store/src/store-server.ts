@@ -129,7 +129,7 @@ class RunningServer implements StoreServer {
       try {
         this.#sessions.receive(identity, frames);
       } catch (error) {
-        // Whatever one client sends, the others continue.
+        // No message of one client affects the others.
         logger.warn({ error }, 'The store cannot handle a message');
       }
     });

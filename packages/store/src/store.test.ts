@@ -199,7 +199,7 @@ describe('epochs', () => {
       await expect(epoch.get('k')).rejects.toMatchObject(seen);
     }
     expect(CheckpointEngineError.isInstance(eb.signal.reason)).toBe(true);
-    // The world goes on.
+    // The world continues.
     expect(a.signal.aborted).toBe(false);
     await Promise.all([a, b, c].map((store) => store.epoch('u-2').barrier('x')));
   });

@@ -52,7 +52,7 @@ function stranger(port: number, identity = ''): { socket: Socket; closed: Promis
   return { socket, closed: new Promise((resolve) => socket.once('close', () => resolve())) };
 }
 
-/** Writes until the other side takes no more; tells how much it took. */
+/** Writes until the other side accepts no more; returns the number of accepted bytes. */
 async function pour(socket: Socket, bytes: Uint8Array, mostBytes: number): Promise<void> {
   for (let sent = 0; sent < mostBytes && !socket.destroyed; sent += bytes.byteLength) {
     if (!socket.write(bytes))
@@ -152,7 +152,7 @@ describe('messages of a false server to a rank', () => {
     ['a refusal without an error', encode([{ t: 'refused' }, []])],
     ['a refusal with an error of nothing', encode([{ t: 'refused', error: {} }, []])],
     ['a challenge without a nonce', encode([{ t: 'challenge' }, []])],
-    ['an answer to a call that nobody made', encode([{ t: 'result' }, []])],
+    ['an answer to a call that was not made', encode([{ t: 'result' }, []])],
     ['an unknown message', encode([{ t: '__proto__' }, []])],
     ['lists that promise more than there is', bomb],
     ['a value that is promised and never comes', encode([{ t: 'ping' }, [2 ** 30]])],

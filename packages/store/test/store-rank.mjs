@@ -1,4 +1,4 @@
-// One rank of a world in a process of its own: JSON commands come on standard input, JSON answers go to standard output.
+// One rank of a world in a separate process: JSON commands come on standard input, JSON answers go to standard output.
 import process from 'node:process';
 import { createInterface } from 'node:readline';
 import { openStore } from '@checkpoint-engine/store';

@@ -21,7 +21,7 @@ interface Printed {
   readonly error?: PrintedError;
 }
 
-/** A rank in a process of its own, driven from the test. */
+/** A rank in a separate process that the test controls. */
 export class RankProcess {
   readonly process: ChildProcess;
   /** Resolves with `undefined` when it has joined, or with why it could not. */

@@ -153,7 +153,7 @@ describe('Deno', () => {
         [20_000_000, 1, 1],
         [20_000_000, 2, 2],
       ]);
-    // Who notices is the server; that of Node.js has noticed above.
+    // The server detects it, as the Node.js server did above.
     if (server === 'deno') {
       ranks[1]!.kill('SIGKILL');
       expect(await ranks[0]!.failed).toMatchObject({ code: 'CE_RANK_LOST', peer: 1 });

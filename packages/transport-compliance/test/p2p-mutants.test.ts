@@ -47,7 +47,7 @@ const mutants: { mutation: P2PMutation; groups: readonly string[]; fails: readon
   {
     mutation: 'changes-address',
     groups: ['lifecycle'],
-    fails: ['lifecycle > an endpoint has an address of its own, and keeps it'],
+    fails: ['lifecycle > an endpoint has its own address, and keeps it'],
   },
   {
     mutation: 'reads-after-unregister',

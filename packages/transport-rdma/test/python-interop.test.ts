@@ -110,7 +110,7 @@ describe('mooncakeAvailability', () => {
     await transport.close();
   });
 
-  test.skipIf(old.missing)('says that what is there is too old, and how to get a newer one', async () => {
+  test.skipIf(old.missing)('reports that the installed version is too old, and how to get a newer one', async () => {
     expect(await mooncakeAvailability(old.python)).toMatchObject({
       available: false,
       reason: expect.stringMatching(
@@ -125,7 +125,7 @@ describe('mooncakeAvailability', () => {
     expect(engineProcesses()).toEqual([]);
   });
 
-  test.skipIf(missing ?? old.missing)('goes on looking where the first one is too old', async () => {
+  test.skipIf(missing ?? old.missing)('continues the search if the first one is too old', async () => {
     vi.stubEnv('VIRTUAL_ENV', dirname(dirname(old.python)));
     vi.stubEnv('PATH', dirname(python));
     expect(await mooncakeAvailability()).toMatchObject({ available: true, python, version });

@@ -140,7 +140,7 @@ export class ServerLink {
     this.#unread.unshift(message);
   }
 
-  /** The update is over, and the connection stays: its end is no failure any more. */
+  /** Marks the update as ended while the connection stays: its end is no longer a failure. */
   idle(): void {
     this.#isOver = true;
     this.#socket.once('end', () => this.#socket.end());

@@ -92,7 +92,7 @@ const LAYOUT: readonly Row5[] = [
   [6, 0, 48, 3, 192],
 ];
 
-/** A box of a needs, and where it goes. */
+/** A box of needs, and its destination. */
 const TARGETS = [
   { box: BOXES[0]!, toOffset: 0, toPitch: 32 },
   { box: BOXES[1]!, toOffset: 40, toPitch: 16 },
@@ -122,7 +122,7 @@ function pulled(places: readonly Row5[], target: Uint8Array): number {
   return bytes;
 }
 
-/** Parts of tensors, in slots of region 3: pieces end in the middle of rows. */
+/** Parts of tensors, in slots of region 3: pieces end within rows. */
 const CHUNKS: readonly (readonly Row5[])[] = [
   [
     [0, 32, 32, 3, 0],
@@ -203,10 +203,10 @@ const needsColumns = (boxes: readonly Row5[], rest: readonly number[]) =>
 const placesColumns = (rows: readonly Row5[]) =>
   Object.fromEntries(Object.entries(encodePlaces(placesOf(rows))).map(([name, bytes]) => [name, hex(bytes)]));
 
-/** Needs and places in columns, good ones and ones that have to be refused. */
+/** Needs and places in columns, valid and invalid ones. */
 export const columnVectors = (): object => ({
   about:
-    'Boxes are [tensor, offset, rows, rowBytes, pitch], places are [tensor, tensorOffset, size, region, offset]. Where "error" is there, the numbers have to be refused: "error" says why in words of the vector alone.',
+    'Boxes are [tensor, offset, rows, rowBytes, pitch], places are [tensor, tensorOffset, size, region, offset]. If "error" is present, a reader must refuse the numbers: "error" describes the reason.',
   sizes: SIZES,
   regions: REGIONS.map(({ id, sizeBytes }) => ({ id, sizeBytes })),
   needs: [

@@ -221,7 +221,7 @@ describe('receiveUpdate against a rogue server', () => {
         /two regions/,
       ],
       [
-        'a region that is no segment',
+        'a region that is not a segment',
         () => [survey(), metas(), regions({ regions: [{ id: 0, handle: Uint8Array.of(46, 46), sizeBytes: 4096 }] })],
         /refused/,
       ],

@@ -4,7 +4,7 @@ import { openReportInbox } from '@checkpoint-engine/ps';
 import type { EngineTargets } from '../config/jobs.ts';
 import { engineClient, engineName } from '../rank/engine-client.ts';
 
-/** What one engine says of how it takes weights. Plain data. */
+/** One engine's description of how it takes weights. Plain data. */
 export interface EngineDiagnosis extends EngineDescription {
   readonly engine: string;
   /** Its URL, or the path of its socket. */
@@ -13,7 +13,7 @@ export interface EngineDiagnosis extends EngineDescription {
   readonly pulls: boolean;
 }
 
-/** What {@link diagnoseEngines} asks, and for how long it waits. */
+/** Input of {@link diagnoseEngines}. */
 export interface EngineQuestion extends Pick<EngineTargets, 'engine' | 'endpoints' | 'uds'> {
   readonly apiKey: string | undefined;
   /** For each engine: to answer at all, and to describe itself. */

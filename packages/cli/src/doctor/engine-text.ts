@@ -7,7 +7,7 @@ import type { EngineDiagnosis } from './diagnose-engine.ts';
 /** Modules that are shown by name. The JSON has up to 100 for each worker. */
 const SHOWN_MODULES = 10;
 
-/** What engines say, for people. */
+/** Formats the descriptions of engines as text. */
 export function enginesText(diagnoses: readonly EngineDiagnosis[], colors: Colors): string {
   return diagnoses.map((diagnosis) => engineText(diagnosis, colors)).join('\n\n');
 }

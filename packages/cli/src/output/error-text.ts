@@ -58,7 +58,7 @@ function detailLines(detail: string, colors: Colors, debug: boolean): string[] {
   const lines = detail.trimEnd().split('\n');
   const shown = debug ? lines : lines.slice(-DETAIL_LINES);
   const cut = lines.length > shown.length ? [`... ${lines.length - shown.length} lines before these`] : [];
-  return [`  ${colors.dim('It said:')}`, ...[...cut, ...shown].map((line) => `    ${line}`)];
+  return [`  ${colors.dim('Output:')}`, ...[...cut, ...shown].map((line) => `    ${line}`)];
 }
 
 function* causesOf(error: CheckpointEngineError): Generator<CheckpointEngineError> {

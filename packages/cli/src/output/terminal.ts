@@ -13,7 +13,7 @@ export interface Terminal {
   note(text: string): void;
   readonly out: {
     readonly colors: Colors;
-    /** The width of standard output, where it is a terminal. */
+    /** The width of standard output, if it is a terminal. */
     readonly columns?: number | undefined;
   };
   readonly err: { readonly colors: Colors; readonly isTTY: boolean };

@@ -14,7 +14,7 @@ import { openWorld } from '../update/open-world.ts';
 import { writeNeedsFile } from './needs-file.ts';
 import type { NeedsPlan } from './plan-needs.ts';
 
-/** What {@link askWorkers} asks. */
+/** Input of {@link askWorkers}. */
 export interface WorkersQuestion {
   readonly path: string;
   readonly worldSize: number;

@@ -5,7 +5,7 @@ import { type Column, renderTable } from '../output/table.ts';
 import type { Colors } from '../output/terminal.ts';
 import type { NeedsPlan } from './plan-needs.ts';
 
-/** What a pull would move, for people. */
+/** Formats what a pull would move as text. */
 export function needsText({ source, checkpointBytes, ranks, hosts }: NeedsPlan, colors: Colors): string {
   const receiving = ranks.filter(({ neededBytes }) => neededBytes > 0);
   const needed = receiving.reduce((sum, rank) => sum + rank.neededBytes, 0);

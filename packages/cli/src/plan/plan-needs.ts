@@ -5,23 +5,23 @@ import { assignPullReaders, neededBytes, planPull, type ReadChunk } from '@check
 /** Bytes of a chunk, as updates read them. */
 const CHUNK_BYTES = 32 * 2 ** 20;
 
-/** What one rank of a pull does. Plain data, in bytes. */
+/** The work of one rank of a pull. Plain data, in bytes. */
 export interface PlannedRank {
   readonly rank: number;
   readonly host: number;
   /** Its worker keeps these of the checkpoint. */
   readonly neededBytes: number;
-  /** Of those, its worker copies these out of pools of its host. */
+  /** The part of these that its worker copies from pools of its host. */
   readonly pooledBytes: number;
   /** Its share of what its host reads from other hosts, for all workers of the host. */
   readonly readBytes: number;
-  /** Of the checkpoint, what does not come to its worker, and would in buckets. */
+  /** The part of the checkpoint that its worker does not receive, but would receive in buckets. */
   readonly savedBytes: number;
-  /** What its worker decided for its modules, where a running engine was asked. */
+  /** Its worker's decisions for its modules, if a running engine was asked. */
   readonly modules?: ModuleReport | undefined;
 }
 
-/** What the ranks of one host do together. Plain data, in bytes. */
+/** The work of all ranks of one host. Plain data, in bytes. */
 export interface PlannedHost {
   readonly host: number;
   readonly ranks: readonly number[];
@@ -29,30 +29,32 @@ export interface PlannedHost {
   readonly heldBytes: number;
   /** Read from other hosts, each byte once for all workers of the host. */
   readonly readBytes: number;
-  /** What other hosts hold: with buckets all of it comes to the host. */
+  /** Bytes of other hosts, all of which arrive at the host with buckets. */
   readonly broadcastBytes: number;
 }
 
 /** A pull, and what it saves. Plain data. */
 export interface NeedsPlan {
-  /** Where the needs come from, in words. */
+  /** The source of the needs, in words. */
   readonly source: string;
   readonly checkpointBytes: number;
   readonly ranks: readonly PlannedRank[];
   readonly hosts: readonly PlannedHost[];
 }
 
-/** What {@link planNeeds} goes by. */
+/** Input of {@link planNeeds}. */
 export interface NeedsInput {
   readonly source: string;
-  /** What each rank would hold, by rank. */
+  /** The metas of each rank. */
   readonly metas: readonly RankMetas[];
   /** By rank; a rank without an entry receives nothing. */
   readonly needs: ReadonlyMap<number, Needs>;
   readonly ranksPerHost: number;
 }
 
-/** Plans a pull as the ranks would: bytes of the own host's pools are copied, those of other hosts read once per host. */
+/**
+ * Plans a pull as the ranks would: bytes of the own host's pools are copied, those of other hosts read once per host.
+ */
 export function planNeeds({ source, metas, needs, ranksPerHost }: NeedsInput): NeedsPlan {
   const sizesBytes = metas.flatMap(({ tensors }) => tensors.map(({ sizeBytes }) => sizeBytes));
   const owners = metas.flatMap(({ tensors }, rank) => tensors.map(() => rank));
@@ -81,7 +83,7 @@ export function planNeeds({ source, metas, needs, ranksPerHost }: NeedsInput): N
   return { source, checkpointBytes, ranks, hosts };
 }
 
-/** Each rank has a NIC of its own. */
+/** Assigns a separate NIC to each rank. */
 function readChunks(
   members: readonly number[],
   worldSize: number,

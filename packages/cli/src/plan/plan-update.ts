@@ -29,13 +29,13 @@ export interface PlanUpdateInput extends MemoryLimits {
   readonly freeBytes: number;
   readonly bucketBytes?: number | undefined;
   readonly deviceMemoryBytes?: number | undefined;
-  /** What ranks keep: from a file, or by a parallel layout. Absent: only buckets are planned. */
+  /** The needs of ranks: from a file, or by a parallel layout. If absent, only buckets are planned. */
   readonly needs?: NeedsSource | undefined;
   /** Neighboring ranks that share a host. */
   readonly ranksPerHost: number;
 }
 
-/** Where the needs of ranks come from. */
+/** The source of the needs of ranks. */
 export type NeedsSource =
   | { readonly file: string }
   | { readonly layout: ParallelLayout }
@@ -50,7 +50,7 @@ export interface PlannedUpdate {
   readonly freeBytes: number;
   readonly sizing: BucketSizing;
   readonly summary: PlanSummary;
-  /** What a pull would move. Absent where it is not known what ranks keep. */
+  /** What a pull would move. Absent if the needs of ranks are unknown. */
   readonly needs?: NeedsPlan | undefined;
   readonly warnings: readonly string[];
 }

@@ -5,7 +5,7 @@ import { PHASE_TEXT } from './phase-text.ts';
 import { type ProgressState, worldPhase } from './progress-state.ts';
 import { pipelineViews, type StageView } from './stage-views.ts';
 
-/** What a frame shows, and how wide it may be. */
+/** The content of a frame, and its maximum width. */
 export interface Frame {
   readonly title: string;
   readonly state: ProgressState;
@@ -14,7 +14,7 @@ export interface Frame {
   readonly colors: Colors;
 }
 
-/** Stages as people read them. `h2d` is a copy without a GPU, too. */
+/** Stages as people read them. `h2d` is also a copy without a GPU. */
 const STAGE_TEXT: Readonly<Record<Stage, string>> = {
   read: 'read',
   h2d: 'copy',
@@ -28,7 +28,7 @@ const PERCENT_COLUMNS = 4;
 const GAP = '  ';
 const LEAST_BAR = 10;
 const LONGEST_BAR = 30;
-/** What stands behind the percentage, where there is room for it, and its width. The first goes last. */
+/** Texts after the percentage, if there is room, and their widths. The first one is dropped last. */
 const DETAILS = [
   { columns: 11, text: ({ rateGBps }: StageView) => (rateGBps === undefined ? '' : formatRate(rateGBps * 1e6, 1)) },
   { columns: 15, text: ({ doneBytes, totalBytes }: StageView) => formatPart(doneBytes, totalBytes) },

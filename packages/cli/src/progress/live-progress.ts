@@ -9,7 +9,7 @@ import type { ProgressView } from './progress-view.ts';
 
 const FRAME_MS = 1000 / 15;
 const CURSOR = { hide: '\u001b[?25l', show: '\u001b[?25h' };
-/** The width of a terminal that does not tell it. */
+/** The width of a terminal that does not report its width. */
 const USUAL_COLUMNS = 80;
 
 /** A headline and a bar for each stage of the pipeline, redrawn in place. Log lines go above them. */

@@ -7,7 +7,7 @@ const after = (rankCount: number, events: readonly ProgressEvent[]) =>
   events.reduce(reduceProgress, startProgress(rankCount));
 type Bytes = Readonly<Record<Stage, number>>;
 const NONE: Bytes = { read: 0, h2d: 0, broadcast: 0, reload: 0, pull: 0 };
-/** Of a checkpoint of 200 bytes. */
+/** Events for a checkpoint of 200 bytes. */
 const plan = (rank: number, stageBytes: Partial<Bytes>): ProgressEvent => ({
   ...{ type: 'plan', rank, bucketBytes: 100, bucketCount: 2, ringSlots: 3, stagingSlots: 0, deviceBytes: 300 },
   ...{ totalBytes: 200, stageBytes: { ...NONE, ...stageBytes }, reason: '', atMs: 0 },

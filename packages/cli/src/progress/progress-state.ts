@@ -39,7 +39,7 @@ export function startProgress(rankCount: number): ProgressState {
   return { rankCount, phaseOf: new Map(), registered: new Map(), ranks: new Map() };
 }
 
-/** Returns the state after an event. Events of one rank come in order, those of several ranks in any order. */
+/** Returns the state after an event. Events of one rank arrive in order, those of several ranks in any order. */
 export function reduceProgress(state: ProgressState, event: ProgressEvent): ProgressState {
   switch (event.type) {
     case 'phase':

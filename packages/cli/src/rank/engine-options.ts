@@ -1,6 +1,6 @@
 import type { EngineClient, UpdateOptions } from '@checkpoint-engine/ps';
 
-/** How an update speaks to its engines. */
+/** The communication of an update with its engines. */
 export interface EngineOptions extends Omit<UpdateOptions, 'ranks'> {
   /** After a failed update: tells the engines that were asked that their weights are unknown. Never rejects. */
   readonly forgetVersions: () => Promise<void>;

@@ -14,8 +14,9 @@ import { now } from './now.ts';
 import type { RankContext } from './rank-context.ts';
 
 /**
- * How an update speaks to engines that clients named: all ranks that receive are one group, and its first rank asks every
- * engine with the addresses of that engine's ranks. As in the Python tool, engines are not looked at before.
+ * The communication of an update with engines that clients named: all ranks that receive are one group, and its first
+ * rank asks every engine with the addresses of that engine's ranks. As in the Python tool, engines are not looked at
+ * before.
  */
 export function namedEngineOptions(
   context: RankContext,
@@ -61,14 +62,14 @@ function handlesOf({ deviceUuids }: NamedTarget, handles: Readonly<Record<string
   return Object.fromEntries(wanted.map((uuid) => [uuid, handles[uuid]!]));
 }
 
-/** One update speaks to all workers alike. @throws `CE_ENGINE_MISMATCH` */
+/** Returns the protocol, which must be the same for all workers of an update. @throws `CE_ENGINE_MISMATCH` */
 async function chooseForAll(clients: readonly EngineClient[], wait: ChoiceRequest): Promise<WorkerChoice> {
   const choices = await Promise.all(clients.map(async (client) => await client.choose!(wait)));
   const protocols = new Set(choices.map(({ workers }) => workers));
   if (protocols.size > 1) {
     throw new CheckpointEngineError(
       'CE_ENGINE_MISMATCH',
-      `The workers of ${clients.length} engines speak protocols ${[...protocols].join(' and ')}, and one update takes one of them`,
+      `The workers of ${clients.length} engines use protocols ${[...protocols].join(' and ')}, but an update needs a single protocol`,
       'Start all engines with the same worker extension, or update them one after another with "ranks"',
     );
   }

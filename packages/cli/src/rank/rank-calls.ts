@@ -34,7 +34,7 @@ export const RANK_CALLS: {
     // The reader reports progress after its first read, so report the start here. Other files are read later.
     const readsNow = !source.stream && source.load !== 'background';
     if (readsNow) onEvent({ type: 'register', rank, doneBytes: 0, totalBytes: 0, atMs: now() });
-    // A rank without files of its own holds nothing.
+    // A rank without its own files holds nothing.
     const held = source.share === 'all' && source.files.length === 0 ? { tensors: [] } : source;
     return { ...(await server.registerCheckpoint(name, held, { signal, onEvent, weightVersion })), fingerprint };
   },
@@ -126,7 +126,7 @@ export const RANK_CALLS: {
     if (context.rank % parallelSize !== 0) return null;
     const groupIndex = context.rank / parallelSize;
     const endpoint = engineName(targets, groupIndex);
-    // An engine that does not answer tells nothing.
+    // An engine that does not answer has no description.
     const signal = AbortSignal.any([context.signal, AbortSignal.timeout(timeoutMs)]);
     const description = await context.engines
       .of(targets, groupIndex)

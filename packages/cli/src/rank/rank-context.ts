@@ -4,7 +4,7 @@ import type { Secrets } from '../config/environment.ts';
 import type { RankEvent } from '../process/messages.ts';
 import type { EngineClients } from './engine-clients.ts';
 
-/** What a call is done with. */
+/** The resources of a call. */
 export interface RankContext {
   readonly server: ParameterServer;
   readonly device: Device;

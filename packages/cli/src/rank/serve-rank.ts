@@ -51,7 +51,7 @@ export async function serveRank(): Promise<0 | 1> {
         signal: AbortSignal.any([all.signal, controller.signal]),
         onEvent: (event) => {
           events.add(event);
-          // Whoever loses this rank has to know which engines it had asked.
+          // If this rank is lost, its supervisor must know which engines it had asked.
           if (event.type === 'engine') events.flush();
         },
       });

@@ -17,7 +17,7 @@ export interface EndedUpdate {
   /** Host memory by rank, if known. */
   readonly poolBytes: ReadonlyMap<number, number>;
   readonly warnings: readonly string[];
-  /** Version that it brings, as far as that is known. */
+  /** Version of the update, if it is known. */
   readonly weightVersion?: string | undefined;
   /** The instances that were asked. */
   readonly instances: readonly InstanceVersion[];
@@ -64,7 +64,7 @@ export function reportedUpdate(update: EndedUpdate): ReportedUpdate {
   };
 }
 
-/** What the update brought, and for each instance what it held before and holds now. */
+/** The version of the update, and for each instance the previous and the new version. */
 function versionFacts({ weightVersion, instances }: EndedUpdate): [string, string][] {
   return [
     ...(weightVersion === undefined ? [] : [['Weight version', weightVersion] as [string, string]]),

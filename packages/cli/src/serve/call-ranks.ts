@@ -42,7 +42,7 @@ export async function callRanks<Name extends CallName>(
   logger: Logger,
 ): Promise<CallResult<Name>[]> {
   const latestMs = performance.now() + timeoutMs + GRACE_MS + LATE_SETTLE_MS;
-  const limit = new TimeLimit(`The call "${name}"`, timeoutMs + GRACE_MS, 'Look at the logs of the ranks');
+  const limit = new TimeLimit(`The call "${name}"`, timeoutMs + GRACE_MS, 'Check the logs of the ranks');
   try {
     const stop = signal ? AbortSignal.any([signal, limit.signal]) : limit.signal;
     const calls = slots.map((slot) => slot.call(name, job, onEvent));
@@ -68,7 +68,7 @@ function notAnswered(call: string, timeoutMs: number, slots: readonly RankSlot[]
   return new CheckpointEngineError(
     'CE_TIMEOUT',
     `${who} did not answer the call "${call}" within ${timeoutMs} ms and ${were} ended`,
-    'Look at the log for what went on; ranks are started again, and checkpoints whose files are there are registered again',
+    'Check the log; ranks are restarted, and checkpoints whose files still exist are registered again',
     { rank: ranks[0], peer: ranks[0], op: call, retryable: true },
   );
 }

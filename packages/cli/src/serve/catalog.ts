@@ -18,7 +18,7 @@ const WORST_FIRST: readonly ShareState[] = ['lost', 'registering', 'loading', 'r
 /** A checkpoint of a served world: its files, and the share of each rank. */
 export class CatalogEntry {
   readonly name: string;
-  /** Equal on all ranks. Absent if only metas were imported, or if ranks hold files of their own. */
+  /** Equal on all ranks. Absent if only metas were imported, or if ranks have their own files. */
   readonly job: RankRegisterRequest | undefined;
   /** Time-out of reading the files. */
   readonly timeoutMs: number;
@@ -34,7 +34,7 @@ export class CatalogEntry {
   /** Aborts its registration. */
   readonly registration: AbortController = new AbortController();
   readonly #shares = new Map<number, Share>();
-  /** What ranks registered by themselves, by rank. */
+  /** Registrations of single ranks, by rank. */
   readonly #own = new Map<number, RankRegisterRequest>();
   #warnings: readonly string[] = [];
 
@@ -47,25 +47,25 @@ export class CatalogEntry {
     for (let rank = 0; rank < worldSize; rank++) this.#shares.set(rank, newShare());
   }
 
-  /** What a rank has to register when it is restarted. */
+  /** Registrations that a restarted rank must repeat. */
   jobOf(rank: number): RankRegisterRequest | undefined {
     return this.#own.get(rank) ?? this.job;
   }
 
-  /** A rank begins to register files of its own. @throws `CE_CHECKPOINT_EXISTS` */
+  /** Records that a rank begins to register its own files. @throws `CE_CHECKPOINT_EXISTS` */
   beginAt(rank: number): void {
     if (this.job !== undefined || this.#shares.has(rank)) throw exists(this.name, rank);
     this.#shares.set(rank, newShare());
   }
 
-  /** A rank has registered files of its own. Metas that were gathered before do not have them. */
+  /** Records that a rank has registered its own files. Metas that were gathered before do not include them. */
   noteRegisteredAt(rank: number, job: RankRegisterRequest, registered: RegisteredFiles): void {
     this.#own.set(rank, job);
     this.noteRegistered(rank, registered, false);
     this.mustGather ||= this.hasMetas && this.importedMetas === undefined;
   }
 
-  /** The state of what a rank holds; `undefined` where it holds nothing. */
+  /** The state of a rank's share; `undefined` if it has none. */
   stateAt(rank: number): ShareState | undefined {
     return this.#shares.get(rank)?.state;
   }

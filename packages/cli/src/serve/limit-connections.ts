@@ -11,7 +11,7 @@ const FIRST_TO_GO: readonly Activity[] = ['idle', 'reading'];
 /**
  * Limits the connections of a server. At the limit, a new connection replaces the oldest idle one, or else the oldest
  * with an incomplete request, so that idle clients cannot keep others out. If all wait for an answer, the new
- * connection is closed. A connection that does not speak HTTP is refused, and refused connections are closed at a
+ * connection is closed. A connection that does not use HTTP is refused, and refused connections are closed at a
  * limited rate, so that peers which send garbage and reconnect cost little.
  */
 export function limitConnections(server: Server, maxConnections: number): void {

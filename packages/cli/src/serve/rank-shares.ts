@@ -6,7 +6,7 @@ import { checkPaths } from './check-request.ts';
 import type { RankSlot } from './rank-slot.ts';
 import type { Readiness } from './readiness.ts';
 
-/** What {@link RankShares} is made of. */
+/** Options of {@link RankShares}. */
 export interface RankSharesOptions {
   readonly catalog: Catalog;
   readonly slots: readonly RankSlot[];
@@ -17,7 +17,7 @@ export interface RankSharesOptions {
   readonly logger: Logger;
 }
 
-/** Checkpoints of which each rank registers files of its own. */
+/** Checkpoints for which each rank registers its own files. */
 export class RankShares {
   readonly #options: RankSharesOptions;
 

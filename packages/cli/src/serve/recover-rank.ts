@@ -3,7 +3,7 @@ import { type AskRanks, SHORT_CALL_MS } from './call-ranks.ts';
 import type { CatalogEntry } from './catalog.ts';
 import type { RankSlot } from './rank-slot.ts';
 
-/** Brings a restarted rank to where it was: loads metas and registers each checkpoint again. Never rejects. */
+/** Restores the state of a restarted rank: loads metas and registers each checkpoint again. Never rejects. */
 export async function recoverRank(
   slot: RankSlot,
   entries: readonly CatalogEntry[],

@@ -23,7 +23,7 @@ export interface ReportFolderOptions {
 const OWN_FILE = /^update-\d{4}-\d{2}-\d{2}T[\d-]+Z-[0-9a-f-]+\.(?:html|trace\.json)$/;
 
 /**
- * Writes a trace of every update to a folder, and a page where it is asked for, and removes those of the oldest updates.
+ * Writes a trace of every update to a folder, and a page on request, and removes the files of the oldest updates.
  *
  * @throws {CheckpointEngineError} `CE_CONFIG_INVALID` The folder cannot be written to. `CE_PACKAGE_NOT_FOUND`
  */

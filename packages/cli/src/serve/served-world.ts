@@ -70,7 +70,7 @@ export class ServedWorld implements RankWorld {
   /** Runs the calls that all ranks make together, one after another. */
   readonly #together = new Turns();
   readonly #readiness: Readiness;
-  /** Checkpoints of which ranks hold files of their own. */
+  /** Checkpoints for which ranks have their own files. */
   readonly #shares: RankShares;
 
   constructor(options: ServedWorldOptions) {

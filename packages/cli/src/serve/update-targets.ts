@@ -85,7 +85,7 @@ function namedTargets(
   return { engine, pause, flushCache, endpoints: [], uds: [], named };
 }
 
-/** Where an engine is, and the path that it takes updates at. */
+/** The address of an engine, and the path of its update route. */
 function placeOf(updateUrl: string): Pick<EngineTargets, 'endpoints' | 'updatePath'> {
   const { origin, pathname, search } = new URL(updateUrl);
   if (search === '' && OWN_PATH.test(pathname)) {
@@ -96,7 +96,7 @@ function placeOf(updateUrl: string): Pick<EngineTargets, 'endpoints' | 'updatePa
   return { endpoints: [origin], updatePath: pathname + search };
 }
 
-/** The engines that these ranks bring an update to, each with the rank that asks it. */
+/** The engines that these ranks update, each with the rank that asks it. */
 export function endpointsOf(
   targets: EngineTargets | undefined,
   ranks: readonly number[],

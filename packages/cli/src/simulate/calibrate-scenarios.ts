@@ -20,7 +20,7 @@ export async function calibrateScenarios(
   return { calibration, scenarios: scenarios.map((one) => ({ ...one, topology: calibration.topology })) };
 }
 
-/** The buckets of the update in the trace if the scenario is of the same update; others do not have its sizes. */
+/** The buckets of the traced update if the scenario describes the same update; otherwise their sizes do not apply. */
 function bucketsOf(scenario: Scenario, simulate: SimulatePackage): readonly BucketFigures[] | undefined {
   return scenario.method === 'broadcast' ? simulate.prepare(scenario).buckets : undefined;
 }

@@ -5,7 +5,7 @@ import type { Colors } from '../output/terminal.ts';
 
 const figure = (value: number): string => String(Number(value.toPrecision(4)));
 
-/** What a trace determines, for people. */
+/** Formats the fields that a trace determines as text. */
 export function calibrationText({ fields, measuredMs }: Calibration, colors: Colors): string {
   const columns = [
     { head: 'field' },

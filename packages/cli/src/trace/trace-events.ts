@@ -50,7 +50,7 @@ export function traceEvents(events: readonly ProgressEvent[]): TraceEvent[] {
   return [...tracks.values(), ...labels(events), ...shown];
 }
 
-/** Beside the name of each rank: how the bytes came to its worker, and how many of the checkpoint it keeps. */
+/** Shown with the name of each rank: how the bytes reached its worker, and how many of the checkpoint it keeps. */
 function labels(events: readonly ProgressEvent[]): TraceEvent[] {
   const last = new Map<number, Extract<ProgressEvent, { type: 'plan' }>>();
   for (const event of events) if (event.type === 'plan') last.set(event.rank, event);

@@ -7,7 +7,7 @@ export function noteInstances(error: unknown, asked: readonly InstanceVersion[])
   if (typeof error === 'object' && error !== null && asked.length > 0) instances.set(error, asked);
 }
 
-/** The instances that the update with this failure had asked; none where it failed before, or was no update. */
+/** The instances that the failed update had asked; none if it failed before, or was not an update. */
 export function instancesOf(error: unknown): readonly InstanceVersion[] {
   return (typeof error === 'object' && error !== null && instances.get(error)) || [];
 }

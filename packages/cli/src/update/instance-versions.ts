@@ -5,7 +5,7 @@ import type { RankEvent } from '../process/messages.ts';
 export interface InstanceVersion {
   /** URL of the instance, or the path of its socket. */
   readonly endpoint: string;
-  /** `unknown` where its workers do not tell, or tell different ones. */
+  /** `unknown` if its workers report no version, or different ones. */
   readonly weightVersionBefore: string;
   /** `unknown` until all ranks have confirmed the update. */
   readonly weightVersion: string;

@@ -9,7 +9,7 @@ const outcome: UpdateOutcome = {
   ...{ checkpoint: 'step-100', worldSize: 2, device: 'cuda', totalBytes: 16 * GIB, tensorCount: 405 },
   ...{
     strategy: 'buckets',
-    strategyReason: 'the workers speak protocol v1 and cannot say what they keep',
+    strategyReason: 'the workers use protocol v1 and cannot report what they keep',
     bucketCount: 40,
     bucketBytes: GIB / 2,
     ringSlots: 3,
@@ -32,7 +32,7 @@ describe('outcomeText', () => {
         '  update   707 ms, 22.6 GiB/s of the checkpoint',
         '  of which plan 3 ms, handshake 14 ms, stream 620 ms (88 %), release 50 ms (7 %), post-load hook 20 ms',
         '  before   register 8.2 s, gather metas 12 ms',
-        '  method   buckets: the workers speak protocol v1 and cannot say what they keep',
+        '  method   buckets: the workers use protocol v1 and cannot report what they keep',
         '  memory   40 buckets of at most 512 MiB, 1.5 GiB of device memory per rank',
       ].join('\n'),
     );

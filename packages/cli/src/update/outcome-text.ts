@@ -12,7 +12,7 @@ const INDENT = '  ';
 /**
  * An update that is over, for people: what is live, how fast it came, and where the time went.
  *
- * @param columns Longer lines are broken between their parts. @default lines are as long as they are
+ * @param columns Longer lines are wrapped between their parts. @default lines are not wrapped
  */
 export function outcomeText(
   outcome: UpdateOutcome,
@@ -44,7 +44,9 @@ export function outcomeText(
   return lines.join('\n');
 }
 
-/** Parts with commas between them. A part that does not fit begins a new line; one longer than a line breaks at spaces. */
+/**
+ * Parts with commas between them. A part that does not fit begins a new line; one longer than a line breaks at spaces.
+ */
 function joined(parts: readonly string[], columns: number): string {
   const room = columns - INDENT.length - NAME_COLUMNS;
   const widthOf = (text: string): number => stripVTControlCharacters(text).length;
@@ -61,7 +63,7 @@ function joined(parts: readonly string[], columns: number): string {
   return lines.join(`\n${' '.repeat(INDENT.length + NAME_COLUMNS)}`);
 }
 
-/** How long each phase took, and its share of the update from 5 % on. The longest one stands out. */
+/** How long each phase took, and its share of the update from 5 % on. The longest one is highlighted. */
 function sharesOf(phases: Readonly<Record<string, number>>, updateMs: number, colors: Colors): string[] {
   const longest = Math.max(...Object.values(phases));
   return Object.entries(phases).map(([name, milliseconds]) => {
@@ -80,7 +82,7 @@ function memoryText({ bucketCount, bucketBytes, deviceBytes, device }: UpdateOut
   ];
 }
 
-/** The version that is there now, and what was there before. */
+/** The new version, and the previous one. */
 function versionText({ weightVersion, instances }: UpdateOutcome): string[] {
   const before = [...new Set(instances.map(({ weightVersionBefore }) => weightVersionBefore))];
   return before.length === 0 ? [weightVersion] : [weightVersion, `before: ${before.join(', ')}`];
@@ -93,7 +95,7 @@ function removedText(files: readonly string[]): string {
   return `${plural(files.length, 'file')} that ${files.length === 1 ? 'was' : 'were'} used in place: ${where} (--keep-files keeps them)`;
 }
 
-/** How the bytes came: with a pull, those that ranks keep against those of the checkpoint; otherwise why there was none. */
+/** The strategy: with a pull, the bytes that ranks keep and those of the checkpoint; otherwise why there was none. */
 function methodText({ ranks, totalBytes, strategy, strategyReason }: UpdateOutcome): string[] {
   if (strategy === 'buckets') return [`buckets: ${strategyReason}`];
   const needed = ranks.map(({ neededBytes }) => neededBytes);
@@ -105,7 +107,7 @@ function methodText({ ranks, totalBytes, strategy, strategyReason }: UpdateOutco
   return [`pull: each worker keeps ${span(needed)} of ${formatBytes(totalBytes)}`, `and copies ${span(pulled)} itself`];
 }
 
-/** What was decided for the modules of the workers: once where it is the same for all. */
+/** The decisions for the modules of the workers: one line if they are the same for all. */
 function modulesRows({ ranks }: UpdateOutcome): [string, readonly string[]][] {
   const byText = new Map<string, number[]>();
   for (const { rank, modules } of ranks) {

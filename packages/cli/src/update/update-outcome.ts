@@ -60,7 +60,7 @@ export interface RankOutcome {
   readonly neededBytes: number;
   /** Bytes of these that the worker copied itself. */
   readonly pulledBytes: number;
-  /** What was decided for the modules of its worker, and why. Absent where it was not asked. */
+  /** The decisions for the modules of its worker, with reasons. Absent if it was not asked. */
   readonly modules?: ModuleReport | undefined;
 }
 

@@ -10,8 +10,8 @@
 
 namespace ce {
 
-// Rows of [memoryOffset, rows, rowBytes, memoryPitch, position, positionPitch, sum]. Throws RangeError for a row that is
-// outside of a memory of `memory_size` bytes or that adds to a sum that is not there.
+// Rows of [memoryOffset, rows, rowBytes, memoryPitch, position, positionPitch, sum]. Throws RangeError for a row that
+// is outside of a memory of `memory_size` bytes or that adds to a sum that does not exist.
 DigestPlan ToDigestPlan(const Napi::Value& rows, const Napi::Value& block_bytes, const Napi::Value& sum_count,
                         uint64_t memory_size);
 

@@ -63,7 +63,7 @@ DigestPlan ToDigestPlan(const Napi::Value& table, const Napi::Value& block_bytes
     uint64_t blocks = 0;
     if (plan.block_bytes > 0) range.first_block = range.position / plan.block_bytes;
     if (plan.block_bytes > 0 && last > range.position) blocks = (last - 1) / plan.block_bytes - range.first_block;
-    if (range.sum + blocks >= plan.sum_count) throw Napi::RangeError::New(env, "rows name a sum that is not there");
+    if (range.sum + blocks >= plan.sum_count) throw Napi::RangeError::New(env, "rows name a sum that does not exist");
     plan.ranges.push_back(range);
   }
   return plan;

@@ -20,7 +20,7 @@ th { color: var(--quiet); font-weight: 600 } .quiet { color: var(--quiet) } .met
 @media (max-width: 800px) { body { display: block } nav { position: static; height: auto; border-right: 0; border-bottom: 1px solid var(--line); padding: 1rem } main { padding: 1rem } }
 `;
 
-/** What the page may load: its own style, and nothing else. */
+/** The page may load only its own style. */
 export const PAGE_POLICY: string = [
   "default-src 'none'",
   `style-src 'sha256-${createHash('sha256').update(STYLE).digest('base64')}'`,

@@ -32,7 +32,7 @@ export function operationSection(shown: ShownOperation, schemas: Readonly<Record
   </section>`;
 }
 
-/** Where an operation stands on the page. */
+/** The anchor of an operation on the page. */
 export function idOf({ method, path, operation }: Pick<ShownOperation, 'method' | 'path' | 'operation'>): string {
   return operation.operationId ?? `${method}-${path.replaceAll(/\W+/g, '-')}`;
 }

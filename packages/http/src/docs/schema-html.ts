@@ -17,7 +17,7 @@ export function fieldsTable(schema: Schema): Html {
   </table>`;
 }
 
-/** The name of a type, with a link where it is one of the document's. */
+/** The name of a type, with a link if the document defines it. */
 export function typeText(schema: Schema): Html {
   const name = refName(schema);
   if (name !== undefined) return html`<a href="#schema-${name}">${name}</a>`;
@@ -28,7 +28,7 @@ export function typeText(schema: Schema): Html {
   return html`${types.join(' | ')}${schema.format === undefined ? '' : ` (${schema.format})`}`;
 }
 
-/** What a value means: description, bounds, default, example. */
+/** The description of a value: text, bounds, default, example. */
 export function meaningText(schema: Schema, description: string | undefined = schema.description): Html {
   const facts = [
     ...(schema.minimum === undefined ? [] : [`from ${schema.minimum}`]),

@@ -18,7 +18,7 @@ export const registerBody: z.ZodObject<{ files: z.ZodArray<z.ZodString> }> = z.o
 
 const ranks = z.array(z.int().min(0)).max(100_000).default([]);
 
-/** What one rank is asked for in an update. */
+/** The update request to one rank. */
 export interface UpdateBody {
   readonly ranks: readonly number[];
   readonly update_url?: string | null | undefined;

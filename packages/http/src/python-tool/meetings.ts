@@ -2,10 +2,10 @@ import { CheckpointEngineError, type Logger } from '@checkpoint-engine/interface
 import { untilAborted } from '@checkpoint-engine/interface/shared';
 import { RequestError } from '../problem.ts';
 
-/** What {@link Meetings} is made of. */
+/** Options of {@link Meetings}. */
 export interface MeetingsOptions<Call> {
   readonly worldSize: number;
-  /** What the ranks are asked for: `update`, for messages. */
+  /** Name of the request in messages: `update`. */
   readonly what: string;
   /** Runs once all ranks have been asked. */
   readonly run: (name: string, calls: ReadonlyMap<number, Call>) => Promise<void>;
@@ -18,8 +18,8 @@ const MEET_MS = 600_000;
 const LATE_MS = 10_000;
 
 /**
- * Joins requests that a client of the Python tool sends to every rank: what they ask for runs once, when the last one is
- * there, and all of them get its result. A rank's request that is given up leaves again.
+ * Joins requests that a client of the Python tool sends to every rank: what they ask for runs once, when the last one
+ * is there, and all of them get its result. A rank whose request is aborted leaves again.
  */
 export class Meetings<Call> {
   readonly #options: MeetingsOptions<Call>;
@@ -29,7 +29,7 @@ export class Meetings<Call> {
     this.#options = options;
   }
 
-  /** @throws The failure of the run; `CE_TIMEOUT` where a rank is not asked in time; the signal's reason. */
+  /** @throws The failure of the run; `CE_TIMEOUT` if a rank is not asked in time; the signal's reason. */
   async join(name: string, rank: number, call: Call, signal: AbortSignal): Promise<void> {
     signal.throwIfAborted();
     const meeting = this.#open.get(name) ?? this.#begin(name);
@@ -106,7 +106,7 @@ function settleable(): { promise: Promise<void>; resolve: () => void; reject: (r
     resolve = onDone;
     reject = onFailed;
   });
-  // Nobody may be left to see it fail.
+  // There may be no caller left for this failure.
   promise.catch(() => {});
   return { promise, resolve, reject };
 }

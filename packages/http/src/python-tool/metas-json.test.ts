@@ -49,7 +49,7 @@ describe('metas of the Python tool', () => {
     ['another rank', () => ({ 1: json()['0']! }), /not those/],
     ['those of the Python tool', () => ({ 0: { ...json()['0']!, p2p_store_addr: '10.0.0.1:700' } }), /not written by/],
     [
-      'bytes that are no metas',
+      'bytes that are not metas',
       () => ({ 0: { ...json()['0']!, p2p_store_addr: `x#ce-metas=${Buffer.from('no').toString('base64url')}` } }),
       /CEMT/,
     ],

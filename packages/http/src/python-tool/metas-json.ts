@@ -15,7 +15,7 @@ const ALIGN_BYTES = 256;
 /** Separates the address of a rank from its metas, in the codec of this project. */
 const MARK = '#ce-metas=';
 
-/** What is read of the tool's `MemoryBufferMetaList`. */
+/** The fields of the tool's `MemoryBufferMetaList` that are read. */
 interface RankMetasJson {
   readonly p2p_store_addr: string | null;
   readonly memory_buffer_metas_list: readonly { readonly metas: readonly { readonly name: string }[] }[];

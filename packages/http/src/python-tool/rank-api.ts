@@ -8,7 +8,7 @@ import { BodyError, checkName, parseBody, registerBody, updateBody } from './bod
 import { metasBody, metasFromJson } from './metas-json.ts';
 import type { ToolCalls } from './tool-calls.ts';
 
-/** What {@link rankApi} is made of. */
+/** Options of {@link rankApi}. */
 export interface RankApiOptions {
   readonly world: RankWorld;
   readonly rank: number;

@@ -6,7 +6,7 @@ import { Meetings } from './meetings.ts';
 import { metasToJson } from './metas-json.ts';
 import { joinedUpdate } from './update-request.ts';
 
-/** What {@link ToolCalls} is made of. */
+/** Options of {@link ToolCalls}. */
 export interface ToolCallsOptions {
   readonly world: RankWorld;
   readonly updates: Updates;
@@ -15,7 +15,7 @@ export interface ToolCallsOptions {
   readonly closing: AbortSignal;
 }
 
-/** What all ranks of the Python tool's routes have in common: what they do together, and the metas of last. */
+/** The common state of all ranks of the Python tool's routes: their joint operations, and the latest metas. */
 export class ToolCalls {
   readonly gatherings: Meetings<null>;
   readonly updates: Meetings<UpdateBody>;
@@ -59,7 +59,7 @@ export class ToolCalls {
     this.#current = { name, isLoaded: false };
   }
 
-  /** Loaded metas carry the name that their checkpoint has where it is held: here it may be called otherwise. */
+  /** Loaded metas have the name of their checkpoint in the other world, which may differ from the name here. */
   async #update(name: string, calls: ReadonlyMap<number, UpdateBody>): Promise<void> {
     const { updates } = this.#options;
     const isHere = this.#find(name) !== undefined;

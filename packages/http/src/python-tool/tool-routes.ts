@@ -6,10 +6,10 @@ import type { RankWorld } from '../world.ts';
 import { rankApi } from './rank-api.ts';
 import { ToolCalls, type ToolCallsOptions } from './tool-calls.ts';
 
-/** Answers one request to one rank. `env` is what `@hono/node-server` tells of the connection. */
+/** Answers one request to one rank. `env` is the connection's data from `@hono/node-server`. */
 export type RankFetch = (rank: number, request: Request, env?: unknown) => Response | Promise<Response>;
 
-/** What {@link toolRoutes} shares with the API of the whole world. */
+/** The parts that {@link toolRoutes} shares with the API of the whole world. */
 export interface ToolRoutesOptions extends Omit<ToolCallsOptions, 'world'> {
   readonly metrics: Metrics;
   readonly budget: BodyBudget;

@@ -2,12 +2,12 @@ import { RequestError } from '../problem.ts';
 import type { NamedEngine, UpdateRequest } from '../world.ts';
 import type { UpdateBody } from './bodies.ts';
 
-/** The time-out of an update of the Python tool, whose `timeout` bounds the request to the engine alone. */
+/** The time-out of an update of the Python tool, whose `timeout` bounds only the request to the engine. */
 const UPDATE_MS = 600_000;
 
 /**
  * Makes one update of what every rank was asked for. Each rank that receives and has an `update_url` names an engine,
- * which is told the addresses of `inference_group_ranks`, or of all. A rank without one asks nobody.
+ * which receives the addresses of `inference_group_ranks`, or of all. A rank without one sends no request.
  *
  * @throws {RequestError}
  */
@@ -48,7 +48,7 @@ function sameRanks(bodies: readonly (readonly [number, UpdateBody])[]): readonly
 
 function checkUrl(rank: number, url: string): void {
   if (/^https?:\/\//.test(url) && URL.canParse(url)) return;
-  throw invalid(`The update_url of rank ${rank} is "${url}", wanted an http or https URL`, 'Correct "update_url"');
+  throw invalid(`The update_url of rank ${rank} is "${url}", expected an http or https URL`, 'Correct "update_url"');
 }
 
 function checkGroup(rank: number, group: readonly number[], receiving: readonly number[]): void {

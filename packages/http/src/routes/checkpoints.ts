@@ -24,7 +24,7 @@ const filesBody = z
       }),
     keep_files: z.boolean().default(false).openapi({
       description:
-        'Leave files that lie on /dev/shm there; otherwise they are used in place, and removed when an update of the checkpoint has succeeded',
+        'Keep files on /dev/shm; otherwise they are used in place, and removed when an update of the checkpoint has succeeded',
     }),
     stream: z
       .boolean()
@@ -89,7 +89,7 @@ export function checkpointRoutes(app: OpenAPIHono, { world, closing }: RouteCont
       method: 'post',
       path: '/v1/checkpoints/{name}/files',
       operationId: 'registerFiles',
-      summary: 'Bring safetensors files into the pools of all ranks',
+      summary: 'Load safetensors files into the pools of all ranks',
       description:
         'Answers 200 when all ranks hold their share; a client that goes away before ends the registration. With ' +
         '`wait=false` or `Prefer: respond-async` it answers 202 once all know what is in the files. From then on the ' +

@@ -1,7 +1,7 @@
 import type { Updates } from '../updates.ts';
 import type { HttpWorld } from '../world.ts';
 
-/** What routes answer from. */
+/** The data that routes use. */
 export interface RouteContext {
   readonly world: HttpWorld;
   readonly updates: Updates;

@@ -7,9 +7,9 @@ import { RequestError } from '../problem.ts';
 import type { UpdateRecord } from '../update-record.ts';
 import type { RouteContext } from './context.ts';
 
-/** How often progress is told. */
+/** Interval of progress events. */
 const EVERY_MS = 200;
-/** How often something is said while nothing happens, so that proxies keep the connection. */
+/** Interval of messages without progress, so that proxies keep the connection. */
 const ALIVE_MS = 15_000;
 /** Most streams at a time: they hold a connection each. */
 const MAX_STREAMS = 256;
@@ -52,7 +52,7 @@ export function eventRoutes(app: OpenAPIHono, { updates, closing }: RouteContext
   );
 }
 
-/** Tells each state that the client has time for, and the last one. */
+/** Sends the states that the client can receive in time, and the last one. */
 async function tellProgress(stream: SSEStreamingApi, update: UpdateRecord, closing: AbortSignal): Promise<void> {
   let told = -1;
   let toldAtMs = 0;

@@ -17,7 +17,7 @@ export function metasRoutes(app: OpenAPIHono, { world }: RouteContext): void {
       method: 'post',
       path: '/v1/checkpoints/{name}/gather-metas',
       operationId: 'gatherMetas',
-      summary: 'Tell all ranks what each of them holds',
+      summary: 'Exchange the metas of all ranks',
       tags,
       request: { params: checkpointPath },
       responses: {
@@ -67,7 +67,7 @@ export function metasRoutes(app: OpenAPIHono, { world }: RouteContext): void {
       },
       responses: {
         200: { description: 'Taken; the body is empty' },
-        ...problems({ 415: 'The body is of another type', 422: 'The metas are not valid' }),
+        ...problems({ 415: 'The body has another type', 422: 'The metas are not valid' }),
       },
     }),
     async (context) => {
@@ -81,7 +81,7 @@ export function metasRoutes(app: OpenAPIHono, { world }: RouteContext): void {
   );
 }
 
-/** The request takes no body: an empty one, whatever its type, and an empty object are fine. */
+/** The request takes no body; an empty body of any type and an empty object are accepted. */
 async function refuseFields(context: Context): Promise<void> {
   const text = (await context.req.text()).trim();
   if (/^(\{\s*\}|null)?$/.test(text)) return;

@@ -15,7 +15,7 @@ const instancesQuery = z.strictObject({
     .openapi({ param: { name: 'ask', in: 'query' }, description: 'Ask the instances first which version they hold' }),
 });
 
-/** What the server says of itself and of the engines. */
+/** Routes that describe the server and the engines. */
 export function serverRoutes(app: OpenAPIHono, { world, updates }: RouteContext, metrics: Metrics): void {
   app.openapi(
     createRoute({
@@ -60,8 +60,8 @@ export function serverRoutes(app: OpenAPIHono, { world, updates }: RouteContext,
       operationId: 'listInstances',
       summary: 'Which version of weights each inference instance holds',
       description:
-        'With `ask=true` the instances that the server was started with are asked first, where their receiver can tell. ' +
-        'While an update runs nobody is asked.',
+        'With `ask=true` the server first asks the instances that it was started with, if their receivers can answer. ' +
+        'While an update runs, it asks no instance.',
       tags,
       request: { query: instancesQuery },
       responses: { 200: { description: 'All instances', content: jsonContent(instancesReply) }, ...problems({}) },

@@ -6,7 +6,7 @@ import {
   type HostMemory,
 } from '@checkpoint-engine/interface';
 
-/** Digests host memory; with the threads of its device, where that can. */
+/** Digests host memory, with the threads of its device if the device supports it. */
 export async function digestMemory(memory: HostMemory, request: DigestRequest): Promise<BigUint64Array> {
   if (memory.digest !== undefined) return await memory.digest(request);
   const sums = new BigUint64Array(request.sumCount);

@@ -1,7 +1,7 @@
 import { CheckpointEngineError, digestText } from '@checkpoint-engine/interface';
 
 /**
- * Where bytes were found to differ. `source`: what a rank reads or holds; `arrival`: memory that a worker takes them from;
+ * Where bytes differ. `source`: data that a rank reads or holds; `arrival`: memory that a worker takes them from;
  * `engine`: the parameters.
  */
 export type VerifiedLeg = 'source' | 'arrival' | 'engine';

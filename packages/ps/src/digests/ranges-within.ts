@@ -2,7 +2,7 @@ import type { ParameterMeta } from '@checkpoint-engine/meta';
 import type { TensorRange } from './digest-book.ts';
 
 /**
- * What a part of a pool has of tensors.
+ * Returns the ranges of tensors in a part of a pool.
  *
  * @param tensors Of the pool, ascending by offset. Their index in the book is their position here.
  */

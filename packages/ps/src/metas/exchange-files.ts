@@ -3,7 +3,7 @@ import { decode, encode } from '@msgpack/msgpack';
 import { exchangeThroughFirst } from '../util/exchange.ts';
 import { checkSameFiles, digestOf, type SeenFiles } from './seen-files.ts';
 
-/** The first member's answer: all views are equal, or they have to be compared. */
+/** The first member's answer: all views are equal, or they must be compared. */
 const [EQUAL, COMPARE] = [new Uint8Array([0]), new Uint8Array([1])];
 
 /**

@@ -62,14 +62,14 @@ async function gatheredOf(packed: Uint8Array): Promise<GatheredMetas> {
   return await gathered;
 }
 
-/** What a member tells: its metas, and apart from them its digests, which change with every version of the weights. */
+/** A member's message: its metas, and separately its digests, which change with every version of the weights. */
 interface Parts {
   readonly metas: Uint8Array;
   readonly blockBytes: number;
   readonly blocks: Uint8Array;
 }
 
-/** What all members are sent. */
+/** The message to all members. */
 interface Packed {
   /** Encoded metas of all members, deflated. */
   readonly metas: Uint8Array;

@@ -7,7 +7,7 @@ import type { WorldMetas } from '../api.ts';
 /** How long decoding runs before the event loop gets a turn. */
 const SLICE_MS = 8;
 
-/** What all ranks hold of a checkpoint, checked. */
+/** The checked metas of all ranks of a checkpoint. */
 export interface GatheredMetas {
   /** As gathered, without the digests of bytes: so they stay the same objects while only bytes change. */
   readonly metas: WorldMetas;

@@ -5,7 +5,7 @@ import type { WorldMetas } from '../api.ts';
 /** Number of groups that a warning names. */
 const NAMED = 3;
 
-/** Warns of tensors that a loader may need in one call but that several ranks hold: they come in several calls. */
+/** Warns of tensors that a loader may need in one call but that several ranks hold: they arrive in several calls. */
 export function warnOfSplitGroups(checkpoint: string, metas: WorldMetas, logger: Logger): void {
   if (metas.length < 2) return;
   const groups = splitGroups(metas);

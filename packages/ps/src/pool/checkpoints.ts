@@ -15,7 +15,7 @@ import type { PoolContext } from './pool-context.ts';
 import { type RemovableFile, removeFile } from './remove-file.ts';
 import { SharedPool } from './shared-pool.ts';
 
-/** What this class needs of the rank. */
+/** The parts of the rank that this class needs. */
 export interface CheckpointsOptions {
   readonly device: Device;
   readonly store: Store;

@@ -36,7 +36,7 @@ export interface HeldCheckpoint {
   readonly removableFiles: readonly RemovableFile[];
   /** Reads the bytes into memory in the background. Absent if that is complete, or not used. */
   readonly fill?: PoolFill | undefined;
-  /** The digests of the tensors, as far as their bytes have been read. Absent where they are not wanted. */
+  /** The digests of the tensors, as far as their bytes have been read. Absent if they are not needed. */
   readonly digests?: DigestBook | undefined;
   /** Resolves when files that are used in place have been digested. Never rejects. */
   readonly digesting?: Promise<void> | undefined;

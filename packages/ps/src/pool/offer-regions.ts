@@ -7,7 +7,7 @@ import {
 } from '@checkpoint-engine/interface';
 import type { HeldRegion } from './held-checkpoint.ts';
 
-/** What this module needs of the rank. */
+/** The parts of the rank that this module needs. */
 export interface OfferContext {
   readonly endpoint: P2PEndpoint;
   readonly rank: number;

@@ -22,7 +22,7 @@ export interface PullAgreement {
   readonly isProvable: boolean;
   /** The set of tensors that some worker receives in buckets. */
   readonly rest: Uint8Array;
-  /** Absent if everything comes in buckets. */
+  /** Absent if everything arrives in buckets. */
   readonly host: HostAgreement | undefined;
 }
 
@@ -31,7 +31,7 @@ export interface HostAgreement {
   /** The needs of the ranks of this host. */
   readonly scope: Store;
   readonly plan: HostPlan;
-  /** What their workers keep. */
+  /** The needs of their workers. */
   readonly needs: ReadonlyMap<number, Needs>;
 }
 

@@ -19,7 +19,7 @@ interface TestWorld {
   readonly owners: readonly number[];
   /** By rank, as fractions of tensors. */
   readonly boxes: readonly (readonly Box[])[];
-  /** By rank, tensors that come in buckets; absent for a worker that does not compare in parts. */
+  /** By rank, tensors that arrive in buckets; absent for a worker that does not compare in parts. */
   readonly rest: readonly (readonly number[] | undefined)[];
   readonly bucketBytes: number | undefined;
 }
@@ -137,7 +137,7 @@ function usersOf(needs: Iterable<readonly [number, Needs]>): Map<string, Set<num
   return users;
 }
 
-/** By byte, how often chunks bring it. */
+/** By byte, the number of chunks that contain it. */
 function broughtBy(chunks: readonly HostChunk[]): Map<string, number> {
   const brought = new Map<string, number>();
   for (const { tensor, tensorOffsetBytes, rangeBytes } of chunks) {

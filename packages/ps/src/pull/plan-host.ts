@@ -19,7 +19,7 @@ const LEAST_CHUNK_BYTES = 4096;
 /** The inputs of {@link planHost}. */
 export interface HostPlanInput {
   readonly context: Pick<UpdateContext, 'metas' | 'isForeign' | 'host' | 'metasDigest'>;
-  /** Of all ranks. */
+  /** Offers of all ranks. */
   readonly proposals: ReadonlyMap<number, Pick<Proposal, 'host' | 'nics'>>;
   readonly offers: ReadonlyMap<number, Pick<Offer, 'handles' | 'hostMemoryBytes' | 'provesParts' | 'rest'>>;
   /** The ranks of this host. */

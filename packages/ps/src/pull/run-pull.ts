@@ -28,8 +28,8 @@ import { askHeld, type HeldQuestion, verifyHeld } from './verify-held.ts';
 const NOMINAL_SLOTS = 2;
 
 /**
- * Runs an update for workers that may pull: they copy what they keep themselves, and the rest comes in buckets. If some
- * worker cannot pull, everything comes in buckets.
+ * Runs an update for workers that may pull: they copy what they keep themselves, and the rest arrives in buckets. If
+ * some worker cannot pull, everything arrives in buckets.
  *
  * @param intent `prepare` only maps and records what updates will need.
  */
@@ -108,14 +108,14 @@ export async function runPull(run: UpdateRun, meeting: Meeting, intent: PullInte
 }
 
 interface Buckets {
-  /** Its context has only the tensors that come in buckets. */
+  /** Its context has only the tensors that arrive in buckets. */
   readonly run: UpdateRun;
   readonly planned: PlannedUpdate;
   /** Tensors to announce to this rank's worker. @default all */
   readonly only: ReadonlySet<string> | undefined;
 }
 
-/** The tensors that come in buckets: all, those that some worker does not copy itself, or none. */
+/** The tensors that arrive in buckets: all, those that some worker does not copy itself, or none. */
 function bucketsOf(run: UpdateRun, { roles, agreement }: Meeting, pulling: PullAgreement): Buckets | undefined {
   const { context, options } = run;
   const isWhole = pulling.strategy.name === 'buckets';

@@ -24,9 +24,9 @@ interface RankReport {
 }
 
 /**
- * Compares what engines hold with a checkpoint. Nothing is brought to them.
+ * Compares the weights of engines with a checkpoint, without loading anything.
  *
- * @throws `CE_NOT_SUPPORTED` A worker cannot tell what it holds.
+ * @throws `CE_NOT_SUPPORTED` A worker cannot report digests.
  */
 export async function verifyEngines(run: UpdateRun, meeting: Meeting): Promise<VerifyReport> {
   const { context, life, waiting } = run;
@@ -70,7 +70,7 @@ export async function verifyEngines(run: UpdateRun, meeting: Meeting): Promise<V
 function cannotTell(rank: number): CheckpointEngineError {
   return new CheckpointEngineError(
     'CE_NOT_SUPPORTED',
-    'The worker cannot tell the digests of what it holds',
+    'The worker cannot report digests of its weights',
     'Install the receiver of this release in the engine: workers of the Python tool have no digests',
     { rank },
   );

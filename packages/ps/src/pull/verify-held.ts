@@ -104,7 +104,7 @@ function mustTell({ expected }: Verifier, { isForeign }: UpdateContext): boolean
   return !isForeign && expected.silentRanks.length > 0;
 }
 
-/** Tells all ranks the digests of what was read after the metas were gathered. */
+/** Exchanges the digests of data that was read after the metas were gathered. */
 async function tellDigests(run: UpdateRun, { epoch }: Meeting): Promise<void> {
   const { verifier, context, waiting, life } = run;
   const { held } = context;
@@ -118,7 +118,7 @@ async function tellDigests(run: UpdateRun, { epoch }: Meeting): Promise<void> {
   }
 }
 
-/** Finds the first block that differs, where one rank holds all of a tensor. Only the first tensors are asked again. */
+/** Finds the first block that differs if one rank holds a complete tensor. Only the first tensors are asked again. */
 async function narrow(run: UpdateRun, differing: readonly Mismatch[], channel: PullChannel): Promise<Mismatch[]> {
   const MOST = 4;
   const { verifier, life, context } = run;
@@ -152,14 +152,14 @@ async function narrow(run: UpdateRun, differing: readonly Mismatch[], channel: P
 
 const warned = new WeakSet<object>();
 
-/** Says once for each checkpoint that a worker cannot tell digests. */
+/** Logs once per checkpoint that a worker cannot report digests. */
 function warnOnce({ context }: UpdateRun): void {
   const { logger, store, metas } = context;
   if (warned.has(metas)) return;
   warned.add(metas);
   logger.warn(
     { rank: store.rank },
-    'The worker cannot tell digests of what it holds: only the bytes that arrive are verified. Install a newer receiver',
+    'The worker cannot report digests of its weights: only arriving bytes are verified. Install a newer receiver',
   );
 }
 

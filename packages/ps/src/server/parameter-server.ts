@@ -99,7 +99,7 @@ export class ParameterServer {
   }
 
   /**
-   * Opens the server's end of the P2P transport, if there is one. The caller still has to close the parts.
+   * Opens the server's end of the P2P transport, if there is one. The caller must close the parts.
    *
    * @throws `CE_NOT_SUPPORTED` A part implements another version of the contracts.
    */
@@ -202,7 +202,7 @@ export class ParameterServer {
     await exchangeFiles(this.#store, name, files, options);
     const gathered = await gatherMetas(this.#store, name, own, options);
     this.#metas.setGathered(name, gathered);
-    // Sorting all tensors takes time that no update has to spend.
+    // Sorting all tensors here saves time in updates.
     derivedVersion(gathered);
     if (this.rank === 0) warnOfSplitGroups(name, gathered.metas, this.#logger);
     return this.getMetas(name);
@@ -268,7 +268,7 @@ export class ParameterServer {
   }
 
   /**
-   * Asks workers what they keep of a checkpoint and lets them map its memory, so that no update has to wait for that.
+   * Asks workers what they keep of a checkpoint and lets them map its memory, so that updates do not wait for it.
    * The engine keeps its weights. Called on all ranks with the options of the updates that follow; does nothing if
    * workers are not asked (see `UpdateOptions.strategy`).
    *
@@ -281,11 +281,12 @@ export class ParameterServer {
   }
 
   /**
-   * Asks the workers of engines for digests of what they hold, and compares them with a checkpoint. Nothing is brought to
-   * the engine. Called on all ranks with the options of an update; workers have to pull (protocol 2 with a receiver).
+   * Asks the workers of engines for digests of their weights, and compares them with a checkpoint. Loads nothing into
+   * the
+   * engine. Called on all ranks with the options of an update; workers must support pulls (protocol 2 with a receiver).
    *
-   * @throws `CE_NOT_SUPPORTED` A worker cannot tell what it holds; otherwise as {@link ParameterServer.update}. Bytes that
-   * differ are no failure: the report lists them.
+   * @throws `CE_NOT_SUPPORTED` A worker cannot report digests; otherwise as {@link ParameterServer.update}. Bytes that
+   *    * differ are not a failure: the report lists them.
    */
   async verify(name: string, options: UpdateOptions): Promise<VerifyReport> {
     return await this.#locked(name, options, `verifying checkpoint "${name}"`, (context) =>

@@ -76,7 +76,7 @@ export async function runUpdate(
 /**
  * Compares what the engines of some ranks or of all hold with a checkpoint. Called on all ranks.
  *
- * @throws `CE_NOT_SUPPORTED` A worker cannot tell what it holds; what an update throws.
+ * @throws `CE_NOT_SUPPORTED` A worker cannot report digests; otherwise the errors of an update.
  */
 export async function runVerify(context: UpdateContext, options: UpdateOptions): Promise<VerifyReport> {
   const run = begin(context, { ...options, verify: 'full' });

@@ -54,7 +54,7 @@ export class FileChunks implements ChunkReader {
     }
   }
 
-  /** What a chunk has of tensors that are read from files. */
+  /** The ranges of a chunk's tensors that are read from files. */
   #ranges({ bucket, fromBytes, toBytes }: Chunk, place: MemoryRange, tally: DigestTally): TensorRange[] {
     const { metas, alignBytes } = this.#options;
     const regions = bucketTensors(metas, bucket).map(({ region }) => region);

@@ -11,10 +11,10 @@ import type { PoolSource } from './pool-source.ts';
 import type { StreamedFile } from './streamed-file.ts';
 
 const TENSOR_BYTES = 60;
-/** Regions of five tensors, a bucket each: the third lies in a file that is mapped in place. */
+/** Regions of five tensors, one bucket each: the third is in a file that is mapped in place. */
 const REGIONS = [0, 0, 1, 0, 0];
 
-/** A pool of four tensors in parts of 100 bytes, so that tensors lie across parts; reads end when the test says so. */
+/** A pool of four tensors in parts of 100 bytes, so that tensors span parts; reads end when the test allows it. */
 function open() {
   let end = 0;
   const tensors = REGIONS.map((region, index) => {

@@ -10,7 +10,7 @@ const PART_BYTES = 100;
 
 afterEach(() => void vi.useRealTimers());
 
-/** A pool of `partCount` parts of one read each; reads end when the test says so. */
+/** A pool of `partCount` parts of one read each; reads end when the test allows it. */
 function open(partCount: number, check: () => Promise<void> = async () => {}) {
   const reads: FileRead[] = Array.from({ length: partCount }, (_, index) => {
     const offsetBytes = index * PART_BYTES;

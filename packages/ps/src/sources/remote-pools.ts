@@ -69,7 +69,7 @@ export class RemotePools {
     try {
       await Promise.all(reading);
     } catch (error) {
-      // Nothing may write to the place any more, whoever uses it next.
+      // No read may write to the place any longer, because others may use it next.
       await Promise.allSettled(reading);
       if (this.#options.signal.aborted || !isOwnersFault(error)) throw error;
       this.#lost.add(`${world}:${error.peer}`);

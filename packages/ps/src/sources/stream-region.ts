@@ -28,7 +28,7 @@ export function readsOf(
 
 /**
  * The copies of a chunk to the device. The data in the ring has the same layout as in the bucket, so that neighbors
- * there are one copy, whatever gaps they have in their file.
+ * there are one copy, regardless of gaps in their file.
  */
 export function copiesOf(
   copies: readonly BucketCopy[],

@@ -4,7 +4,7 @@ import { decodeFromRank } from '@checkpoint-engine/store/internal';
 import { encode } from '@msgpack/msgpack';
 import { exchange } from '../util/exchange.ts';
 
-/** What each rank contributes to the agreement on an update. */
+/** Each rank's part of the agreement on an update. */
 export interface Proposal {
   /** Number of the last update that this rank has seen. */
   readonly counter: number;

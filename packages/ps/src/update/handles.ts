@@ -4,7 +4,7 @@ import { encode } from '@msgpack/msgpack';
 import { exchange } from '../util/exchange.ts';
 import type { Proposal } from './agreement.ts';
 
-/** What one rank tells the others about its worker and ring. */
+/** One rank's message to the others about its worker and ring. */
 export interface OwnHandles {
   /** Opens the address of this rank's worker. Called if the rank is one of the receivers. */
   address(): Promise<string>;

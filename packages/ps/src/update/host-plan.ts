@@ -9,7 +9,7 @@ export interface HostChunk extends Transfer {
   readonly place: Placement;
 }
 
-/** What workers of one host map and copy. Equal on all ranks of the host. */
+/** The regions and copies of the workers of one host. Equal on all ranks of the host. */
 export interface HostPlan {
   /** Pools of the host's ranks. */
   readonly pools: readonly PullRegion[];

@@ -21,7 +21,7 @@ export interface Meeting {
   /** Buckets pass through this rank. Other ranks serve reads, if they hold anything, and wait for the end. */
   readonly moves: boolean;
   readonly chosen: ChosenWorkers;
-  /** Version that the update brings. */
+  /** Version of the update. */
   readonly version: string;
 }
 

@@ -45,7 +45,7 @@ export async function moveBuckets(
       onPhase: (phase) => (phase === 'released' ? watch.enter('hook') : markLoaded()),
     });
     const change = await confirmVersion(run, meeting, handshake, pass);
-    // What the first pass found is what the instance held.
+    // The first pass has the version that the instance held before.
     version ??= change;
     isAgain =
       meeting.chosen.passes === 'any' &&

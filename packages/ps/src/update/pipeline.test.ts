@@ -19,7 +19,7 @@ const memory = (sizeBytes: number): SharedMemory => ({
 });
 const sleep = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
 
-/** Who lies where: a bucket that comes while another is still there is the bug that the pipeline must not have. */
+/** The content of slots: a bucket that arrives while another one is still in the slot is a violation. */
 class Occupancy {
   readonly violations: string[] = [];
   #held: { memory: object; from: number; to: number; bucket: number }[] = [];
@@ -34,7 +34,7 @@ class Occupancy {
   leave(memory: object, bucket: number): void {
     const before = this.#held.length;
     this.#held = this.#held.filter((held) => held.memory !== memory || held.bucket !== bucket);
-    if (this.#held.length !== before - 1) this.violations.push(`bucket ${bucket} left but was not there`);
+    if (this.#held.length !== before - 1) this.violations.push(`bucket ${bucket} left a slot that it was not in`);
   }
 }
 

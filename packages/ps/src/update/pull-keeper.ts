@@ -6,7 +6,7 @@ const MOST_NEEDS = 64;
 /** Servers alternate between a few checkpoints, and workers keep as many layouts mapped. */
 const MOST_PLANS = 4;
 
-/** What outlives an update that was pulled: plans, needs, the ring, and workers that keep regions mapped. */
+/** State that outlives a pull: plans, needs, the ring, and workers that keep regions mapped. */
 export class PullKeeper {
   readonly #needs = new Map<string, Needs>();
   readonly #holds = new Set<RegionHold>();

@@ -31,7 +31,7 @@ describe('assignRoles', () => {
   it.each<[string, Partial<RolesInput>, readonly number[], readonly number[], boolean]>([
     ['all ranks send and receive', {}, all, all, false],
     ['no ranks are all ranks', { ranks: [] }, all, all, false],
-    ['some receive, those who can be read from stay out of the group', { ranks: [2, 1, 1] }, [1, 2], [1, 2], true],
+    ['some receive, and owners with readable memory stay out of the group', { ranks: [2, 1, 1] }, [1, 2], [1, 2], true],
     ['without P2P owners join the group to send', { ranks: [1], hasP2P: false }, [1], all, false],
     [
       'without P2P ranks that own nothing stay out',
@@ -43,7 +43,7 @@ describe('assignRoles', () => {
     ['an owner that cannot be read from sends', { ranks: [1], metas: [owner(0, false), owner(2)] }, [1], [0, 1], true],
     ['one rank that reads needs no group', { ranks: [3] }, [3], [], true],
     [
-      'one rank that owns everything needs nobody',
+      'one rank that owns everything needs no other rank',
       { ranks: [3], metas: [owner(3, false)], hasP2P: false },
       [3],
       [],

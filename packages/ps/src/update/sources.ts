@@ -8,7 +8,7 @@ import { openPeerSource } from './open-peer-source.ts';
 import type { PlannedUpdate } from './plan-update.ts';
 import type { UpdateContext } from './update-context.ts';
 
-/** What {@link openSources} opens sources for. */
+/** Input of {@link openSources}. */
 export interface SourcesInput {
   readonly context: UpdateContext;
   readonly planned: PlannedUpdate;

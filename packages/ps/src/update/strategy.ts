@@ -21,7 +21,7 @@ export function strategyWithoutSurvey(
   const reason =
     passes === 'any'
       ? 'The engine may load more than once in one update, and only buckets come more than once'
-      : 'The workers speak a protocol that cannot pull';
+      : 'The workers use a protocol without pulls';
   if (pulls && passes !== 'any') return undefined;
   if (strategy !== 'pull') return { name: 'buckets', reason };
   throw new CheckpointEngineError(

@@ -17,7 +17,7 @@ export interface BucketTransfer extends Transfer {
   readonly bucket: Bucket;
 }
 
-/** A bucket, and the rank that brings it to those that receive. */
+/** A bucket, and the rank that sends it to the receivers. */
 interface Assignment {
   readonly bucket: Bucket;
   readonly readerRank: number;

@@ -24,9 +24,9 @@ export interface UpdateContext {
   readonly metasDigest: string;
   /** Version that the checkpoint was given. */
   readonly weightVersion: string | undefined;
-  /** Of the bytes, as far as they were gathered or loaded with the metas. */
+  /** Digests of the bytes, if they were gathered or loaded with the metas. */
   readonly digests: WorldDigests;
-  /** Metas of all tensors, if `metas` has only those that come in buckets. */
+  /** Metas of all tensors, if `metas` has only those that arrive in buckets. */
   readonly wholeMetas?: WorldMetas | undefined;
   /** The metas are those of another world: its ranks hold the weights, and no rank of this one. */
   readonly isForeign: boolean;

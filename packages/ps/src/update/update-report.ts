@@ -23,7 +23,7 @@ export interface StrategyReport {
 
 const NO_BUCKETS = {
   ...{ bucketBytes: 0, ringSlots: 0, stagingSlots: 0, deviceBytes: 0 },
-  reason: 'Nothing comes in buckets',
+  reason: 'No tensor is sent in buckets',
 };
 
 const NOTHING = { read: 0, h2d: 0, broadcast: 0, reload: 0, pull: 0 };

@@ -6,7 +6,9 @@ import type { Agreement } from './agreement.ts';
 import type { UpdateContext } from './update-context.ts';
 import type { UpdateRun } from './update-run.ts';
 
-/** The version that an update brings. Equal on all ranks, since the ranks agree on the counter and on what was given. */
+/**
+ * Returns the version of an update. It is equal on all ranks, because they agree on the counter and the given version.
+ */
 export function versionOf(
   { weightVersion: own }: Pick<UpdateContext, 'weightVersion'>,
   { weightVersion: given }: Pick<UpdateOptions, 'weightVersion'>,
@@ -31,7 +33,7 @@ export function derivedVersion({ metas, digests }: Pick<GatheredMetas, 'metas' |
   return version ?? undefined;
 }
 
-/** The version that all workers of an instance hold; nothing where one of them does not tell. */
+/** Returns the common version of an instance's workers; nothing if one of them reports none. */
 export function commonVersion(held: readonly (string | null)[]): string | undefined {
   const [first] = held;
   if (first === undefined || first === null || held.includes(null)) return undefined;

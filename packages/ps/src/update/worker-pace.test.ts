@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 import type { ProgressEvent } from '../api.ts';
 import { dearest, WorkerPace } from './worker-pace.ts';
 
-/** An update whose buckets have so many tensors and took so long. */
+/** An update whose buckets have these numbers of tensors and took these times. */
 function update(pace: WorkerPace, buckets: readonly { tensors: number; ms: number }[]): void {
   const following = pace.follow((bucket) => buckets[bucket]!.tensors);
   let atMs = 1000;

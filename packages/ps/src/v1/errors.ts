@@ -25,7 +25,7 @@ export function workerTimedOut(worker: Worker, task: Task, timeoutMs: number): C
     `The worker on device "${worker.deviceUuid}" did not ${task} within ${timeoutMs} ms`,
     task === 'connect'
       ? `Check in the engine's log that it was asked to update and runs on this device, and ${SAME_NAMESPACES}`
-      : "Check the engine's log for where it hangs; raise the time-out if it is only slow",
+      : "Check the engine's log; raise the time-out if the engine is only slow",
     details(worker, task),
   );
 }

@@ -19,7 +19,7 @@ export interface ReceivedNeeds {
   readonly summary: NeedsSummary | undefined;
 }
 
-/** Collects the parts of a worker's needs, which come in order. */
+/** Collects the parts of a worker's needs, which arrive in order. */
 export class NeedsParts {
   readonly #columns = new Map<string, Uint8Array[]>(COLUMNS.map((name) => [name, []]));
   #taken = 0;

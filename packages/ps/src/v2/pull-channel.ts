@@ -30,7 +30,7 @@ import type { ReceivedMessage } from './frames.ts';
 import { NeedsParts, type ReceivedNeeds } from './needs-parts.ts';
 import { metasMessages, regionsMessages, tensorsOf } from './pull-messages.ts';
 
-/** What a {@link PullChannelV2} uses of its session. */
+/** The parts of a session that {@link PullChannelV2} uses. */
 export interface ChannelParts {
   readonly session: SessionOptions;
   /** The worker's first message. */

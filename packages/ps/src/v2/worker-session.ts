@@ -84,7 +84,7 @@ export class WorkerSessionV2 implements WorkerSession {
   get held(): string | undefined {
     const holds = this.#connection?.hello.holds;
     if (typeof holds !== 'string') return undefined;
-    // What names no version tells as little as a worker that knows none.
+    // An invalid version counts as unknown.
     return isWeightVersion(holds) ? holds : UNKNOWN_VERSION;
   }
 

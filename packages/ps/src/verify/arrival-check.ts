@@ -15,7 +15,7 @@ export interface ArrivedRange {
   readonly sizeBytes: number;
 }
 
-/** What {@link checkArrival} goes by. */
+/** Input of {@link checkArrival}. */
 export interface ArrivalContext {
   readonly rank: number;
   readonly expected: ExpectedDigests;
@@ -29,8 +29,8 @@ interface Block extends ArrivedRange {
 }
 
 /**
- * Compares what has arrived in a memory with what was registered: all blocks of tensors, or some. Blocks whose digest is
- * not known are left out, and so are parts of blocks.
+ * Compares what has arrived in a memory with what was registered: all blocks of tensors, or some. Blocks whose digest
+ * is not known are left out, and so are parts of blocks.
  *
  * @returns The bytes that were compared.
  * @throws `CE_DIGEST_MISMATCH`

@@ -14,7 +14,7 @@ export interface CoveredBox {
 /** Ranks whose workers together hold each byte of a tensor equally often. */
 export interface CoverGroup {
   readonly ranks: readonly number[];
-  /** How often: the sum of their digests is so many times the digest of the tensor. */
+  /** The number of times: the sum of their digests is this multiple of the digest of the tensor. */
   readonly times: number;
 }
 
@@ -67,7 +67,9 @@ export function coverGroups(
   return times > 0 ? { groups: [...groups, { ranks: partial, times }], left: [] } : { groups, left: partial };
 }
 
-/** How often boxes cover each byte of a tensor; 0 if not all bytes equally often, or if that would take long to find. */
+/**
+ * How often boxes cover each byte of a tensor; 0 if not all bytes equally often, or if that would take long to find.
+ */
 export function timesCovered(boxes: readonly CoveredBox[], sizeBytes: number): number {
   const bytes = boxes.reduce((sum, { rows, rowBytes }) => sum + rows * rowBytes, 0);
   const times = bytes / sizeBytes;

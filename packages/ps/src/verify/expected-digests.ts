@@ -6,17 +6,17 @@ import { RankDigests } from './rank-digests.ts';
 export interface ExpectedTensor {
   readonly meta: ParameterMeta;
   readonly blockBytes: number;
-  /** The digest of a block; undefined if nobody has told it. */
+  /** The digest of a block; undefined if no rank has reported it. */
   block(index: number): bigint | undefined;
 }
 
-/** What {@link ExpectedDigests} knows at first. */
+/** Input of {@link ExpectedDigests}. */
 export interface KnownDigests {
-  /** Of all ranks that hold the checkpoint. */
+  /** Metas of all ranks that hold the checkpoint. */
   readonly metas: readonly RankMetas[];
-  /** By rank, as far as they were gathered with the metas. */
+  /** Digests by rank, if they were gathered with the metas. */
   readonly gathered: ReadonlyMap<number, BlockDigests>;
-  /** Of this rank, if it holds a share: it can know more by now. */
+  /** Digests of this rank, if it holds a share. They may be more complete. */
   readonly own: { readonly rank: number; readonly book: DigestBook } | undefined;
 }
 
@@ -62,13 +62,13 @@ export class ExpectedDigests {
     return this.#told.get(rank);
   }
 
-  /** What all ranks know of a tensor: without what this rank alone has read. */
+  /** The digests of a tensor that all ranks know, without those that only this rank has read. */
   toldOf(name: string): ExpectedTensor | undefined {
     const holder = this.#holders.get(name);
     return holder && this.#told.has(holder.metas.rank) ? this.#tensorAt(holder) : undefined;
   }
 
-  /** What this rank knows of a tensor. */
+  /** The digests of a tensor that this rank knows. */
   of(name: string): ExpectedTensor | undefined {
     const holder = this.#holders.get(name);
     if (holder === undefined) return undefined;

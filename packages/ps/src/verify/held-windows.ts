@@ -49,7 +49,7 @@ export function keptTensors(tensors: Iterable<number>, world: readonly RankMetas
  * The ranges of tensors that are compared in engines: whole tensors, or the blocks that were chosen. Equal on all ranks
  * of a host.
  *
- * @returns Without tensors whose digests nobody has told: those are `unknown`.
+ * @returns The windows, without tensors whose digests no rank has reported: those are `unknown`.
  */
 export function heldWindows(
   { tensor, metas, holders, index, key }: KeptTensors,

@@ -17,7 +17,7 @@ export interface PartToRead {
   readonly sizeBytes: number;
 }
 
-/** Brings ranges of any memory to where this process can read them. */
+/** Copies ranges of any memory to memory that this process can read. */
 export class ReadBack {
   readonly #device: Device;
   readonly #cleanup: Cleanup;
@@ -25,7 +25,7 @@ export class ReadBack {
   #scratch: Promise<HostMemory> | undefined;
   #turn: Promise<unknown> = Promise.resolve();
 
-  /** @param cleanup Gives back what is taken. */
+  /** @param cleanup Frees the allocated memory. */
   constructor(device: Device, cleanup: Cleanup) {
     this.#device = device;
     this.#cleanup = cleanup;

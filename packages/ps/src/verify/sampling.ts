@@ -1,7 +1,7 @@
 /** How much of the bytes an update verifies. */
 export type VerifyMode = 'off' | 'sample' | 'full';
 
-/** What a sample has of a checkpoint at least. Small checkpoints are verified as a whole. */
+/** Minimum size of a sample. Small checkpoints are verified completely. */
 const LEAST_BYTES = 16 * 2 ** 20;
 const LEAST_SHARE = 1 / 64;
 

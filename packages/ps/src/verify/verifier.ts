@@ -5,18 +5,20 @@ import { ExpectedDigests, type KnownDigests } from './expected-digests.ts';
 import { ReadBack } from './read-back.ts';
 import { Sampling, type VerifyMode } from './sampling.ts';
 
-/** What an update verified, seen from one rank. */
+/** The verification of an update on one rank. */
 export interface VerifySummary {
   readonly mode: VerifyMode;
   /** Bytes that were compared in memory that workers take them from. */
   readonly arrivedBytes: number;
   /** Bytes that the worker holds and that were compared. */
   readonly heldBytes: number;
-  /** Tensors of the worker that could not be compared in the engine: it does not say, or nobody knows their digest. */
+  /**
+   * Tensors of the worker that could not be compared in the engine: it reports none, or no rank knows their digests.
+   */
   readonly unverifiedTensors: number;
 }
 
-/** What a {@link Verifier} is made of. */
+/** Options of {@link Verifier}. */
 export interface VerifierOptions {
   readonly mode: VerifyMode;
   readonly rank: number;
@@ -50,7 +52,7 @@ export class Verifier {
     return this.mode !== 'off';
   }
 
-  /** What is verified. The same on all ranks once they know the number of the update. */
+  /** The blocks to verify. The same on all ranks that know the number of the update. */
   get sampling(): Sampling {
     return this.#sampling;
   }

@@ -12,7 +12,7 @@ export interface DifferingRange {
   readonly seen: string;
 }
 
-/** What engines hold of a checkpoint, over all ranks. */
+/** The comparison of engines with a checkpoint, over all ranks. */
 export interface VerifyReport {
   readonly checkpoint: string;
   /** The digest of the checkpoint, see `checkpointDigest`; absent while parts of it have not been read. */

@@ -76,7 +76,7 @@ function flipped(random: Random, bytes: Uint8Array): Uint8Array {
   return random.isLucky(0.2) ? copy.subarray(0, random.below(copy.length + 1)) : copy;
 }
 
-/** What stands for one of the messages on the wire: right, nearly right, or nothing like it. */
+/** A message on the wire: valid, nearly valid, or arbitrary. */
 export function garbled(
   random: Random,
   messages: readonly object[],

@@ -4,7 +4,7 @@ import { watch } from './watch.ts';
 
 const MOST_STEP_BYTES = 64 * 2 ** 20;
 
-/** Feeds every target so many messages that are right, nearly right and nothing like it. */
+/** Feeds every target this many valid, nearly valid and arbitrary messages. */
 export function fuzz(count: number, seed: number, timeoutMs: number): void {
   test.each(Object.entries(targets))(
     `%s stands ${count} messages of seed ${seed}`,

@@ -246,7 +246,7 @@ const v2: Target = async (count, seed, look) => {
   return fed;
 };
 
-/** Bytes that are changed a little, and what is expected of a parser: a result, or an error of ours. */
+/** Slightly changed bytes. A parser must return a result, or an error of this project. */
 function parser(valid: readonly Uint8Array[], parse: (bytes: Uint8Array) => unknown): Target {
   return async (count, seed, look) => {
     const random = new Random(seed);
@@ -270,7 +270,7 @@ function parser(valid: readonly Uint8Array[], parse: (bytes: Uint8Array) => unkn
 
 const METAS_HEADER_BYTES = 37;
 
-/** Gives metas the digest that they should have, so that what lies behind it is read. */
+/** Corrects the digest of metas, so that the decoder reads the data after it. */
 function withDigest(bytes: Uint8Array): Uint8Array {
   if (bytes.length > METAS_HEADER_BYTES)
     bytes.set(createHash('sha256').update(bytes.subarray(METAS_HEADER_BYTES)).digest(), 5);

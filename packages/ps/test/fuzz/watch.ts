@@ -1,6 +1,6 @@
 import process from 'node:process';
 
-/** What went wrong while a target was fed. */
+/** Failures of a target. */
 export interface Verdict {
   readonly messages: number;
   readonly crashes: readonly string[];

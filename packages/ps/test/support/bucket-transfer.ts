@@ -1,7 +1,7 @@
 import type { Bucket } from '@checkpoint-engine/planner';
 import type { BucketTransfer } from '../../src/update/transfers.ts';
 
-/** A bucket of one tensor that its owner brings to all. */
+/** A bucket of one tensor that its owner sends to all ranks. */
 export function bucketTransfer(bucket: Bucket): BucketTransfer {
   const { index, ownerRank, sizeBytes, firstTensor } = bucket;
   return {

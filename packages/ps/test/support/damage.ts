@@ -46,7 +46,7 @@ export class Damage {
         return around(endpoint, {
           read: async (...read: Parameters<typeof endpoint.read>) => {
             await endpoint.read(...read);
-            // The look at each owner is one byte.
+            // The probe of each owner reads one byte.
             const reads = read[1].filter(({ local }) => local.sizeBytes > 1);
             if (reads.length > 0) this.after?.(reads.map(({ local }) => ({ to: local })));
           },

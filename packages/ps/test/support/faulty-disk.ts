@@ -19,7 +19,7 @@ export class FaultyDisk {
     this.runner = ['/usr/bin/env', `LD_PRELOAD=${library}`, `FAULTY_DISK=${join(this.#folder, 'command')}`];
   }
 
-  /** What reads do from now on. */
+  /** Sets the behavior of later reads. */
   does(command: 'ok' | 'stall' | `eio ${number}`): void {
     const path = join(this.#folder, 'command');
     rmSync(this.#stalledPath, { force: true });

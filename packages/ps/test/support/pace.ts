@@ -1,4 +1,4 @@
-// What strangers cost a world: they connect to one of its addresses from another CPU than that of the world.
+// The cost of unknown peers for a world: they connect to one of its addresses, and run on another CPU than the world.
 import { type ChildProcess, execFileSync, fork } from 'node:child_process';
 import { once } from 'node:events';
 import { readdirSync, readFileSync } from 'node:fs';
@@ -11,7 +11,7 @@ const UPDATES = 6;
 const MOST_TIMES = Number(process.env.PACE_MOST_TIMES ?? 1.2);
 const [WORLD_CPU, STRANGERS_CPU] = cpus();
 
-/** What strangers do with their connections. */
+/** The behavior of unknown peers. */
 export const MODES = ['idle', 'dribble', 'flood', 'garbage'] as const;
 
 /** A world whose pace is measured. */
@@ -20,7 +20,7 @@ export interface PacedWorld {
   readonly what: string;
   /** All of its processes. */
   readonly pids: readonly number[];
-  /** Where strangers connect: `{ port }`, or `{ pids, names }` for abstract sockets. */
+  /** The sockets to which unknown peers connect: `{ port }`, or `{ pids, names }` for abstract sockets. */
   readonly address: object;
   update(): Promise<unknown>;
 }
@@ -35,7 +35,7 @@ export async function warmUp(world: PacedWorld): Promise<void> {
   await measure(world, 40);
 }
 
-/** Expects that updates beside 64 strangers cost the world at most 1.2 times as much CPU as without them. */
+/** Expects that updates with 64 unknown peers cost the world at most 1.2 times as much CPU as without them. */
 export async function expectPace(world: PacedWorld, mode: (typeof MODES)[number]): Promise<void> {
   const alone: Cost[] = [];
   const beside: Cost[] = [];
@@ -96,7 +96,7 @@ function cpus(): [number, number] {
     const [first = 0, last = first] = range.split('-').map(Number);
     return Array.from({ length: last - first + 1 }, (_, index) => first + index);
   });
-  if (all.length < 2) throw new Error(`The pace beside strangers needs two CPUs, there is CPU ${list}`);
+  if (all.length < 2) throw new Error(`The test of the pace needs two CPUs, this process may use CPU ${list}`);
   return [all[0]!, all[1]!];
 }
 

@@ -1,4 +1,4 @@
-// One worker that keeps tensor-parallel slices, in a process of its own, driven by the test. A fault {kind: 'throw' |
+// One worker that keeps tensor-parallel slices, in a separate process that the test controls. A fault {kind: 'throw' |
 // 'exit' | 'freeze' | 'hold', pull} is acted out at that pull; 'stop' stops the process until the test has it go on.
 import process from 'node:process';
 import { createHostDevice } from '@checkpoint-engine/device';
@@ -51,7 +51,7 @@ const calls = {
       onHeld = resolve;
     });
   },
-  /** Resolves when the pull is there that is held. */
+  /** Resolves when the pull to hold has arrived. */
   held: () => held,
   digests: async () => Object.fromEntries(await worker.digests()),
   async close() {

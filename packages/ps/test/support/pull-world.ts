@@ -25,7 +25,7 @@ import {
 
 export { tensorParallel } from './tensor-parallel.mjs';
 
-/** What a rank's worker keeps. */
+/** The slices that a rank's worker keeps. */
 export type KeepOf = (rank: number) => Omit<CopyingWorkerOptions, 'device'>;
 
 /** How the ranks of a test are made. */
@@ -42,7 +42,7 @@ export interface PullWorldOptions {
     readonly workerDevice?: (device: HostDevice, rank: number) => HostDevice;
     readonly p2p?: (transport: P2PTransport, rank: number) => P2PTransport;
   };
-  /** Tells devices of several worlds apart. @default 0 */
+  /** Distinguishes devices of several worlds. @default 0 */
   readonly firstDevice?: number;
 }
 

@@ -1,4 +1,4 @@
-// One rank in a process of its own, driven by the test over the message channel: {id, call, args} -> {id, ok | error}.
+// One rank in a separate process that the test controls over the message channel: {id, call, args} -> {id, ok | error}.
 import { readdirSync, readFileSync } from 'node:fs';
 import { monitorEventLoopDelay } from 'node:perf_hooks';
 import process from 'node:process';
@@ -18,7 +18,7 @@ let nextRequest = 0;
 let delay;
 const requests = new Map();
 
-/** Has the test bring the addresses to the workers, as an engine's HTTP API would. */
+/** Lets the test pass the addresses to the workers, as an engine's HTTP API would. */
 function requestEngine({ handles, groupIndex }) {
   return new Promise((resolve, reject) => {
     const request = nextRequest++;
@@ -77,7 +77,7 @@ const calls = {
     });
   },
   abort: () => updating.abort(),
-  /** What this process holds, and the longest that its event loop stood still since this was asked last. */
+  /** The resources of this process, and the longest pause of its event loop since the last call. */
   usage() {
     delay ??= monitorEventLoopDelay({ resolution: 5 });
     const longestPauseMs = Math.max(0, delay.max / 1e6 - 5);

@@ -1,7 +1,7 @@
-// Keeps 64 connections to each address that it is told of, and does with them what its first argument says. None of
-// them authenticates. The second argument is the address: `{"port"}`, or `{"pids", "names"}` for the abstract sockets of
-// these processes whose names start like this. Such sockets come and go with every update. A `head` is what dribbles in,
-// its last character again and again.
+// Keeps 64 connections to each given address, with the behavior of its first argument. None of
+// them authenticates. The second argument is the address: `{"port"}`, or `{"pids", "names"}` for the abstract sockets
+// of these processes whose names start like this. Such sockets come and go with every update. A `head` is what dribbles
+// in, its last character again and again.
 import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import { connect } from 'node:net';
 import process from 'node:process';

@@ -1,4 +1,4 @@
-// One worker in a process of its own, driven by the test. A fault {kind: 'throw' | 'exit' | 'freeze' | 'hold', bucket} is
+// One worker in a separate process that the test controls. A fault {kind: 'throw' | 'exit' | 'freeze' | 'hold', bucket} is
 // acted out when that bucket arrives; one that is held waits for the next `plant`.
 import process from 'node:process';
 import { createHostDevice } from '@checkpoint-engine/device';
@@ -12,7 +12,7 @@ let onHeld;
 let letGo;
 let held;
 
-/** Keeps the update where it is until the test lets go, or it ends elsewhere. */
+/** Blocks the update until the test releases it, or it ends elsewhere. */
 async function hold({ signal }) {
   onHeld();
   await new Promise((resolve, reject) => {
@@ -43,7 +43,7 @@ const calls = {
       onHeld = resolve;
     });
   },
-  /** Resolves when the bucket is there that is held. */
+  /** Resolves when the bucket to hold has arrived. */
   held: () => held,
   digests: async () => Object.fromEntries(await worker.digests()),
   async close() {

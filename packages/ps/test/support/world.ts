@@ -31,7 +31,7 @@ export interface WorldOptions {
   readonly runner?: readonly string[];
   /** The same for workers. */
   readonly workerRunner?: readonly string[];
-  /** Workers keep tensor-parallel slices and pull; options of theirs. @default they take whole tensors in buckets */
+  /** Options of workers that keep tensor-parallel slices and pull. @default they take whole tensors in buckets */
   readonly pull?: {
     readonly prove?: boolean;
     readonly inBuckets?: readonly string[];
@@ -47,7 +47,7 @@ export interface WorldOptions {
   readonly nics?: readonly string[];
   /** @default 'host' */
   readonly device?: 'cuda';
-  /** What differs from rank to rank, for worlds that span hosts. */
+  /** Options that differ between ranks, for worlds that span hosts. */
   readonly placeOf?: (rank: number) => RankPlace;
 }
 
@@ -70,7 +70,7 @@ interface FromRank {
   readonly plan?: PlanEvent;
 }
 
-/** N ranks and N workers, each in a process of its own; rank i speaks to worker i. */
+/** N ranks and N workers, each in a separate process; rank i uses worker i. */
 export class World {
   readonly ranks: Child[] = [];
   readonly workers: Child[] = [];
@@ -79,9 +79,9 @@ export class World {
   onBucketEnd: (rank: number, event: BucketEvent) => void = () => {};
   /** Leave the addresses undelivered: workers never connect. */
   isEngineMute = false;
-  /** By rank, what the last update was to bring through each stage. */
+  /** By rank, the announced bytes of each stage of the last update. */
   readonly planned = new Map<number, StageBytes>();
-  /** By rank, what it has brought through them. */
+  /** By rank, the moved bytes of each stage. */
   readonly passed = new Map<number, StageBytes>();
   #port = 0;
 
@@ -113,7 +113,7 @@ export class World {
     await Promise.all(this.ranks.map((child, rank) => child.call('start', this.#startArgs(rank, options))));
   }
 
-  /** Starts a rank anew, in the place of one that died. */
+  /** Starts a rank again in place of one that died. */
   async restartRank(rank: number, options: WorldOptions = {}): Promise<void> {
     this.ranks[rank] = this.#spawnRank(rank);
     await this.ranks[rank].call('start', this.#startArgs(rank, options));
@@ -132,7 +132,7 @@ export class World {
     return this.onAll((rank) => rank.call<RegisteredCheckpoint>('register', { name, source }));
   }
 
-  /** The metas of all ranks, as they are written to a file, in base64. */
+  /** The metas of all ranks in the format of a metas file, in base64. */
   metas(name: string): Promise<string> {
     return this.ranks[0]!.call<string>('metas', { name });
   }
@@ -164,7 +164,7 @@ export class World {
   }
 
   /**
-   * Does something in the middle of an update: while a worker holds a bucket, so that the update cannot be over before.
+   * Runs a function during an update: while a worker holds a bucket, so the update cannot end before.
    *
    * @param index The worker.
    */
@@ -231,7 +231,7 @@ export class World {
     } catch (failure) {
       error = new CheckpointEngineError('CE_ENGINE_FAILED', String(failure), 'Look at the worker').toJSON();
     }
-    // The rank may have ended meanwhile: then nobody waits for the answer.
+    // The rank may have ended meanwhile; then the answer is not needed.
     if (child.process.connected) child.process.send({ request, error }, () => {});
   }
 }

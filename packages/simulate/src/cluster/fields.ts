@@ -56,7 +56,7 @@ export const SECTIONS: Readonly<Record<'gpu' | 'host' | 'network' | 'costs', Rea
     broadcastMs: time('One broadcast begins and ends'),
     hopMs: time('One broadcast, in addition for each doubling of the hosts'),
     readMs: time('One read from another host or from a file begins and ends'),
-    chunkMs: time('A worker copies one chunk out of host memory, in addition to its bytes'),
+    chunkMs: time('A worker copies one chunk from host memory, in addition to its bytes'),
     pythonGroupMs: time('The Python tool creates a process group for a subset of the ranks'),
     pythonBarrierMs: time('All ranks of the Python tool wait for each other, once per bucket'),
     pythonBarrierHopMs: time('The same, in addition for each doubling of the hosts'),

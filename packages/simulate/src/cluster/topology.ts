@@ -65,7 +65,7 @@ export interface Costs {
   readonly hopMs: number;
   /** One read from another host, or from a file, begins and ends. */
   readonly readMs: number;
-  /** A worker copies one chunk out of host memory, in addition to the bytes. */
+  /** A worker copies one chunk from host memory, in addition to the bytes. */
   readonly chunkMs: number;
   /** The Python tool creates a process group for a subset of the ranks. */
   readonly pythonGroupMs: number;

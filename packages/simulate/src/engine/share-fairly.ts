@@ -2,7 +2,7 @@ import type { Flow, Link } from './link.ts';
 
 /**
  * Divides the capacity of links among flows by progressive filling: all rates rise together until a link is full; its
- * flows keep their rates, and the others go on. The result is in `nextBytesPerMs` of the flows.
+ * flows keep their rates, and the others continue. The result is in `nextBytesPerMs` of the flows.
  *
  * A flow that loads a link with weight w takes w times its rate there.
  *

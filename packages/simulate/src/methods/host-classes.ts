@@ -41,7 +41,7 @@ export function keyOf(layout: ParallelLayout, rank: number): string {
  * Finds the simulated host that represents an owner, and the load that a read by a class puts on it.
  *
  * All hosts of a class do the same work at the same time, so their reads load their owners evenly: the simulated host's
- *  * links carry the reads of all hosts of the other classes, divided by the hosts of its own class.
+ * links carry the reads of all hosts of the other classes, divided by the hosts of its own class.
  */
 export class OwnerFold {
   readonly #gpusPerHost: number;

@@ -119,7 +119,7 @@ function addSteps(list: TaskList, links: ClusterLinks, topology: ClusterTopology
     );
     for (const { bucket, root } of round) {
       const { sizeBytes, tensorCount } = bucket;
-      // The root copies from its own buffer into the shared one, except where it reads into the shared one.
+      // The root copies from its own buffer into the shared one, unless it reads into the shared one.
       const copyMs = method === 'python-p2p-first' ? 0 : sizeBytes / (gpu.copyGBps * 1e6);
       const path = group.count === 1 ? undefined : broadcastPath(links, topology, group, root);
       const after = [free, ...loads];

@@ -37,7 +37,7 @@ export function readNullGreeting(bytes: Uint8Array): number | undefined {
     isAt(SIGNATURE_LAST_AT, (byte) => byte === SIGNATURE_LAST) &&
     isAt(VERSION_AT, (byte) => byte >= 3) &&
     MECHANISM.every((wanted, at) => isAt(MECHANISM_AT + at, (byte) => byte === wanted));
-  if (!isGreeting) throw new RangeError('it does not speak ZMTP 3 without encryption');
+  if (!isGreeting) throw new RangeError('it does not use ZMTP 3 without encryption');
   return bytes.length < GREETING_BYTES ? undefined : GREETING_BYTES;
 }
 

@@ -15,7 +15,7 @@ export interface KeptSlice {
   readonly rows: number;
   /** 1 and up. */
   readonly rowBytes: number;
-  /** `rowBytes` and up; equal to it where there is one row. */
+  /** `rowBytes` and up; equal to it if there is one row. */
   readonly pitchBytes: number;
 }
 

@@ -118,7 +118,7 @@ export class PullSession {
     this.#link.send({ type: 'aborted' });
   }
 
-  /** The session went well: regions that stay are unmapped when the server hangs up. */
+  /** Ends a successful session: remaining regions are unmapped when the server disconnects. */
   bye(keep: boolean): void {
     if (!keep || !this.#isMapped) this.#puller.unmap();
     else this.#puller.hold(this.#link);

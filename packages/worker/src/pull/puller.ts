@@ -83,7 +83,7 @@ export class Puller {
   #known: Known | undefined;
   #layout: Layout | undefined;
   #held: Held | undefined;
-  /** A proof that goes on. */
+  /** A proof in progress. */
   #comparison: Comparison | undefined;
   /** Rises with every session: copies of an earlier one end. */
   #session = 0;
@@ -219,7 +219,7 @@ export class Puller {
     return true;
   }
 
-  /** Digests those bytes of windows that the engine holds as they are in their tensors. */
+  /** Digests the bytes of windows that the engine holds unchanged. */
   async digest(windows: Windows): Promise<HeldDigests> {
     const session = this.#session;
     const digesting = digestsOf(this.#pulled(), windows, () => session === this.#session);

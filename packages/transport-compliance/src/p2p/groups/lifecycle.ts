@@ -32,7 +32,7 @@ export function lifecycleTests(): TestGroup<'p2p'> {
     name: 'lifecycle',
     tests: [
       {
-        name: 'an endpoint has an address of its own, and keeps it',
+        name: 'an endpoint has its own address, and keeps it',
         async run(stage) {
           const members = await stage.members();
           const addresses = await openAll(members);

@@ -58,7 +58,7 @@ export function epochTests(maxRanks: number): CaseGroup<StoreSubject> {
         },
       },
       {
-        name: 'an epoch within an epoch is a scope of its own',
+        name: 'an epoch within an epoch is a separate scope',
         async run({ stores }) {
           const outer = stores.map((store) => store.epoch('outer'));
           const inner = outer.map((scope) => scope.epoch('inner'));

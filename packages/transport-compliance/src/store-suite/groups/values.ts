@@ -20,7 +20,7 @@ export function valueTests(maxRanks: number): CaseGroup<StoreSubject> {
         },
       },
       {
-        name: 'values of no bytes and of a MiB arrive as they were sent',
+        name: 'values of 0 bytes and of 1 MiB arrive unchanged',
         async run({ stores }) {
           const large = Uint8Array.from({ length: 2 ** 20 }, (_, index) => (index * 7) >>> 3);
           await stores[0]!.set('none', new Uint8Array());
