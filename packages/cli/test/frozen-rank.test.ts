@@ -1,22 +1,12 @@
-import { join } from 'node:path';
-import { afterAll, afterEach, describe, expect, it } from 'vitest';
-import { smallCheckpoint, temporaryFolder } from './checkpoints.ts';
+import { describe, expect, it } from 'vitest';
+import { cliFixture } from './cli-fixture.ts';
 import { startTestWorker } from './demo-worker.ts';
 import { rankProcesses, runs } from './processes.ts';
 import { parseJson, startCli } from './run-cli.ts';
 import { startServer, type TestServer } from './serve-process.ts';
 import { startSilentEngine } from './silent-engine.ts';
 
-const { folder, remove } = await temporaryFolder();
-const checkpoint = await smallCheckpoint(join(folder, 'step-1'), 'one');
-const cleanup: (() => Promise<void> | void)[] = [];
-afterEach(async () => {
-  for (const step of cleanup.splice(0).reverse()) await step();
-});
-afterAll(remove);
-
-let sockets = 0;
-const socketPath = (): string => join(folder, `${sockets++}.sock`);
+const { checkpoint, cleanup, socketPath } = await cliFixture();
 
 /** A server that has gathered a checkpoint, and a worker for each rank. */
 const serve = async (nproc: number): Promise<TestServer> => {

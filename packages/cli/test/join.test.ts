@@ -3,30 +3,15 @@ import { readFile, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { execPath } from 'node:process';
 import { encodeWorldMetas } from '@checkpoint-engine/meta';
-import { afterAll, afterEach, describe, expect, it } from 'vitest';
-import { smallCheckpoint, temporaryFolder, tensorDigests } from './checkpoints.ts';
-import { startTestWorker, type TestWorker } from './demo-worker.ts';
+import { describe, expect, it } from 'vitest';
+import { tensorDigests } from './checkpoints.ts';
+import { cliFixture } from './cli-fixture.ts';
 import { sharedMemoryOf } from './processes.ts';
 import { parseJson, type RunningCli, runCli, startCli } from './run-cli.ts';
 
-const { folder, remove } = await temporaryFolder();
-const checkpoint = await smallCheckpoint(join(folder, 'step-1'), 'one');
+const { folder, checkpoint, cleanup, startWorkers: workers } = await cliFixture();
 const wanted = await tensorDigests(checkpoint);
-const cleanup: (() => Promise<void> | void)[] = [];
-afterEach(async () => {
-  for (const step of cleanup.splice(0).reverse()) await step();
-});
-afterAll(remove);
 
-let sockets = 0;
-async function workers(count: number): Promise<{ uds: string[]; all: TestWorker[] }> {
-  const paths = Array.from({ length: count }, () => join(folder, `${sockets++}.sock`));
-  const all = await Promise.all(paths.map((path, index) => startTestWorker(index, path)));
-  cleanup.push(async () => {
-    await Promise.all(all.map((worker) => worker.close()));
-  });
-  return { uds: paths.flatMap((path) => ['--uds', path]), all };
-}
 const shared = ['--engine', 'worker', '--device', 'host', '--p2p', 'shm', '--log-level', 'warn', '--json'];
 const update = (...args: string[]): string[] => ['update', '--checkpoint-path', checkpoint, ...shared, ...args];
 const joining = (metasFile: string, ...args: string[]): string[] => [

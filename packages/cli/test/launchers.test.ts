@@ -1,28 +1,12 @@
-import { join } from 'node:path';
-import { afterAll, afterEach, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { freePort } from '../../../tools/test/free-port.ts';
-import { smallCheckpoint, temporaryFolder, tensorDigests } from './checkpoints.ts';
-import { startTestWorker, type TestWorker } from './demo-worker.ts';
+import { tensorDigests } from './checkpoints.ts';
+import { cliFixture } from './cli-fixture.ts';
 import { parseJson, runCli } from './run-cli.ts';
 
-const { folder, remove } = await temporaryFolder();
-const checkpoint = await smallCheckpoint(join(folder, 'step-1'), 'one');
+const { checkpoint, startWorkers } = await cliFixture();
 const wanted = await tensorDigests(checkpoint);
-const cleanup: (() => Promise<void> | void)[] = [];
-afterEach(async () => {
-  for (const step of cleanup.splice(0).reverse()) await step();
-});
-afterAll(remove);
 
-let sockets = 0;
-const startWorkers = async (count: number): Promise<{ uds: string[]; all: TestWorker[] }> => {
-  const paths = Array.from({ length: count }, () => join(folder, `${sockets++}.sock`));
-  const all = await Promise.all(paths.map((path, index) => startTestWorker(index, path)));
-  cleanup.push(async () => {
-    await Promise.all(all.map((worker) => worker.close()));
-  });
-  return { uds: paths.flatMap((path) => ['--uds', path]), all };
-};
 const update = (...args: string[]): string[] => [
   ...['update', '--checkpoint-path', checkpoint, '--engine', 'worker', '--device', 'host', '--json', ...args],
 ];

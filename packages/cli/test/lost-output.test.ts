@@ -5,24 +5,17 @@ import { mkdir, readdir, symlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import { env, execPath } from 'node:process';
 import { fileURLToPath } from 'node:url';
-import { afterAll, afterEach, describe, expect, it } from 'vitest';
-import { smallCheckpoint, temporaryFolder, tensorDigests } from './checkpoints.ts';
+import { describe, expect, it } from 'vitest';
+import { tensorDigests } from './checkpoints.ts';
+import { cliFixture } from './cli-fixture.ts';
 import { startTestWorker, type TestWorker } from './demo-worker.ts';
 import { parseJson, runCli } from './run-cli.ts';
 import { startServer } from './serve-process.ts';
 
 const MAIN = fileURLToPath(new URL('../dist/main.js', import.meta.url));
-const { folder, remove } = await temporaryFolder();
-const checkpoint = await smallCheckpoint(join(folder, 'step-1'), 'one');
+const { folder, checkpoint, cleanup, socketPath } = await cliFixture();
 const wanted = await tensorDigests(checkpoint);
-const cleanup: (() => Promise<void> | void)[] = [];
-afterEach(async () => {
-  for (const step of cleanup.splice(0).reverse()) await step();
-});
-afterAll(remove);
 
-let sockets = 0;
-const socketPath = (): string => join(folder, `${sockets++}.sock`);
 const startWorker = async (): Promise<{ worker: TestWorker; socket: string }> => {
   const socket = socketPath();
   const worker = await startTestWorker(0, socket);

@@ -1,19 +1,13 @@
 // Pages of updates, written by the command and by the server.
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { afterAll, afterEach, expect, it } from 'vitest';
-import { smallCheckpoint, temporaryFolder } from './checkpoints.ts';
+import { expect, it } from 'vitest';
+import { cliFixture } from './cli-fixture.ts';
 import { startTestWorker, type TestWorker } from './demo-worker.ts';
 import { parseJson, runCli } from './run-cli.ts';
 import { startServer } from './serve-process.ts';
 
-const { folder, remove } = await temporaryFolder();
-const checkpoint = await smallCheckpoint(join(folder, 'step-1'), 'one');
-const cleanup: (() => Promise<void> | void)[] = [];
-afterEach(async () => {
-  for (const step of cleanup.splice(0).reverse()) await step();
-});
-afterAll(remove);
+const { folder, checkpoint, cleanup } = await cliFixture();
 
 async function worker(index: number): Promise<{ readonly path: string; readonly worker: TestWorker }> {
   const path = join(folder, `${index}-${cleanup.length}.sock`);

@@ -1,9 +1,10 @@
 import { statSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
-import { afterAll, afterEach, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { freePort } from '../../../tools/test/free-port.ts';
-import { smallCheckpoint, temporaryFolder, tensorDigests } from './checkpoints.ts';
+import { tensorDigests } from './checkpoints.ts';
+import { cliFixture } from './cli-fixture.ts';
 import { startTestWorker, type TestWorker } from './demo-worker.ts';
 import { rankProcesses, runs, sharedMemoryOf } from './processes.ts';
 import { runCli, startCli } from './run-cli.ts';
@@ -11,17 +12,9 @@ import { RUNTIMES } from './runtimes.ts';
 import { startServer, type TestServer } from './serve-process.ts';
 import { startSilentEngine } from './silent-engine.ts';
 
-const { folder, remove } = await temporaryFolder();
-const checkpoint = await smallCheckpoint(join(folder, 'step-1'), 'one');
+const { folder, checkpoint, cleanup, socketPath } = await cliFixture();
 const wanted = await tensorDigests(checkpoint);
-const cleanup: (() => Promise<void> | void)[] = [];
-afterEach(async () => {
-  for (const step of cleanup.splice(0).reverse()) await step();
-});
-afterAll(remove);
 
-let sockets = 0;
-const socketPath = (): string => join(folder, `${sockets++}.sock`);
 const startWorkers = async (
   count: number,
   deviceIndex = (index: number) => index,

@@ -4,18 +4,12 @@ import { existsSync, mkdirSync, readdirSync } from 'node:fs';
 import { createServer } from 'node:http';
 import { join } from 'node:path';
 import { execPath } from 'node:process';
-import { afterAll, afterEach, describe, expect, it } from 'vitest';
-import { smallCheckpoint, temporaryFolder } from './checkpoints.ts';
+import { describe, expect, it } from 'vitest';
+import { cliFixture } from './cli-fixture.ts';
 import { startTestWorker } from './demo-worker.ts';
 import { parseJson, runCli, startCli } from './run-cli.ts';
 
-const { folder, remove } = await temporaryFolder();
-const checkpoint = await smallCheckpoint(join(folder, 'step-1'), 'one');
-const cleanup: (() => Promise<void> | void)[] = [];
-afterEach(async () => {
-  for (const step of cleanup.splice(0).reverse()) await step();
-});
-afterAll(remove);
+const { folder, checkpoint, cleanup } = await cliFixture();
 const update = (...args: string[]): string[] => [
   ...['update', '--checkpoint-path', checkpoint, '--device', 'host', '--log-level', 'error', '--json', ...args],
 ];

@@ -1,13 +1,13 @@
 // Kills, freezes and aborts in the middle of pulls, as a seeded program. CHAOS_ROUNDS=300 makes it long, CHAOS_SEED
 // another program.
 import { readdirSync } from 'node:fs';
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import process from 'node:process';
-import { encodeSafetensorsHeader } from '@checkpoint-engine/meta';
 import type { NamedTensor } from '@checkpoint-engine/ps';
 import { afterAll, beforeAll, expect, it } from 'vitest';
+import { writeTensors } from './support/checkpoint.ts';
 import { expected, modelTensors, tensorParallel } from './support/pull-world.ts';
 import { World, type WorldOptions } from './support/world.ts';
 
@@ -30,7 +30,7 @@ function random(bound: number): number {
 async function write(seed: number): Promise<{ path: string; tensors: NamedTensor[] }> {
   const tensors = modelTensors(seed, 3);
   const path = join(folder, `${seed}.safetensors`);
-  await writeFile(path, Buffer.concat([encodeSafetensorsHeader(tensors), ...tensors.map(({ bytes }) => bytes)]));
+  await writeTensors(path, tensors);
   return { path, tensors };
 }
 

@@ -1,10 +1,10 @@
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import process from 'node:process';
-import { encodeSafetensorsHeader } from '@checkpoint-engine/meta';
 import type { NamedTensor } from '@checkpoint-engine/ps';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { writeTensors } from './support/checkpoint.ts';
 import { expected, modelTensors, tensorParallel } from './support/pull-world.ts';
 import { type TestUpdate, World, type WorldOptions } from './support/world.ts';
 
@@ -14,7 +14,7 @@ let tensors: NamedTensor[];
 
 async function write(path: string, seed: number): Promise<void> {
   tensors = modelTensors(seed, 4);
-  await writeFile(path, Buffer.concat([encodeSafetensorsHeader(tensors), ...tensors.map(({ bytes }) => bytes)]));
+  await writeTensors(path, tensors);
 }
 
 async function ready(size: number, options: WorldOptions = {}, source: object = {}): Promise<void> {

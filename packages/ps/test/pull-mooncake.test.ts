@@ -1,11 +1,11 @@
 // Pulls between two hosts that are network namespaces: needed bytes cross the cable once for each host.
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { encodeSafetensorsHeader } from '@checkpoint-engine/meta';
 import type { NamedTensor, UpdateResult } from '@checkpoint-engine/ps';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { mooncakeForTests } from '../../transport-rdma/test/support/mooncake.ts';
+import { writeTensors } from './support/checkpoint.ts';
 import { type TwoHosts, twoHosts } from './support/namespaces.ts';
 import { expected, modelTensors, tensorParallel } from './support/pull-world.ts';
 import { type RankPlace, World, type WorldOptions } from './support/world.ts';
@@ -58,7 +58,7 @@ describe.skipIf(reason)('a pull over Mooncake between two hosts', () => {
   async function written(seed: number): Promise<{ path: string; tensors: NamedTensor[] }> {
     const tensors = modelTensors(seed, LAYERS);
     const path = join(folder, `${seed}.safetensors`);
-    await writeFile(path, Buffer.concat([encodeSafetensorsHeader(tensors), ...tensors.map(({ bytes }) => bytes)]));
+    await writeTensors(path, tensors);
     return { path, tensors };
   }
 

@@ -1,9 +1,9 @@
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { encodeSafetensorsHeader } from '@checkpoint-engine/meta';
 import type { NamedTensor } from '@checkpoint-engine/ps';
 import { afterEach, describe, expect, it } from 'vitest';
+import { writeTensors } from './support/checkpoint.ts';
 import { expected, modelTensors, PullWorld, type PullWorldOptions, tensorParallel } from './support/pull-world.ts';
 
 const closing: { close(): Promise<void> }[] = [];
@@ -24,8 +24,7 @@ async function written(tensors: readonly NamedTensor[], parent = tmpdir()): Prom
   closing.push({ close: () => rm(folder, { recursive: true, force: true }) });
   const half = Math.ceil(tensors.length / 2);
   for (const [at, own] of [tensors.slice(0, half), tensors.slice(half)].entries()) {
-    const bytes = Buffer.concat([encodeSafetensorsHeader(own), ...own.map((tensor) => tensor.bytes)]);
-    await writeFile(join(folder, `model-0000${at + 1}-of-00002.safetensors`), bytes);
+    await writeTensors(join(folder, `model-0000${at + 1}-of-00002.safetensors`), own);
   }
   return folder;
 }

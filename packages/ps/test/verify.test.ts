@@ -1,4 +1,4 @@
-import { link, mkdtemp, open, rename, rm, utimes, writeFile } from 'node:fs/promises';
+import { link, mkdtemp, open, rename, rm, utimes } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Copy } from '@checkpoint-engine/interface';
@@ -6,6 +6,7 @@ import { encodeSafetensorsHeader } from '@checkpoint-engine/meta';
 import type { CheckpointSource, NamedTensor, UpdateOptions } from '@checkpoint-engine/ps';
 import { wholeOf } from '@checkpoint-engine/worker';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { writeTensors } from './support/checkpoint.ts';
 import { bytesOf, Damage, flip } from './support/damage.ts';
 import { expected, modelTensors, PullWorld, type PullWorldOptions, tensorParallel } from './support/pull-world.ts';
 
@@ -30,10 +31,9 @@ async function start(size: number, options: Partial<PullWorldOptions> = {}): Pro
 const WRITTEN_AT = 1_700_000_000;
 
 async function write(path: string, tensors: readonly NamedTensor[]): Promise<number> {
-  const header = encodeSafetensorsHeader([...tensors]);
-  await writeFile(path, Buffer.concat([header, ...tensors.map(({ bytes }) => bytes)]));
+  await writeTensors(path, tensors);
   await utimes(path, WRITTEN_AT, WRITTEN_AT);
-  return header.length;
+  return encodeSafetensorsHeader(tensors).length;
 }
 
 async function expectHeld(world: PullWorld, tensors: readonly NamedTensor[], size = world.size): Promise<void> {

@@ -33,7 +33,8 @@ PinningRead::PinningRead(std::shared_ptr<PinnableMemory> memory, std::shared_ptr
 
 void PinningRead::Filled(uint64_t begin, uint64_t end) noexcept {
   const size_t piece = PieceOf(begin);
-  if ((missing_[piece] -= end - begin) > 0) return;
+  const uint64_t left = missing_[piece] -= end - begin;
+  if (left > 0) return;
   ++awaited_;
   std::optional<Failure> failure =
       FailureOf([&] { pool_->Submit(std::make_shared<PinJob>(shared_from_this(), piece)); });

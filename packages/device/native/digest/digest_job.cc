@@ -40,7 +40,7 @@ DigestRange TakePart(DigestRange& rest, uint64_t most) {
 
 }  // namespace
 
-DigestJob::DigestJob(MemoryPtr memory, DigestPlan plan, Completion done)
+DigestJob::DigestJob(MemoryPtr memory, const DigestPlan& plan, Completion done)
     : memory_(std::move(memory)), done_(std::move(done)), sums_(plan) {
   uint64_t filled = 0;
   const auto cut = [this, &filled](DigestRange rest) {

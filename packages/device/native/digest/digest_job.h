@@ -19,7 +19,7 @@ class DigestJob final : public Job {
   // Receives the sums, or the reason of a failure, which can occur only for memory that maps a file.
   using Completion = std::function<void(std::vector<uint64_t> sums, const std::optional<Failure>& failure)>;
 
-  DigestJob(MemoryPtr memory, DigestPlan plan, Completion done);
+  DigestJob(MemoryPtr memory, const DigestPlan& plan, Completion done);
 
   size_t pieces() const override { return piece_ends_.size(); }
   void Run(size_t piece) noexcept override;

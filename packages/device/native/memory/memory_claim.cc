@@ -119,10 +119,12 @@ void MemoryClaim::Filled(uint64_t bytes) noexcept {
   const uint64_t now = left - std::min(left, bytes);
   if (now <= size_ / kGapsShare) {
     if (left > size_ / kGapsShare) ExitUnlink::Get().UnlinkNow(path_);
-  } else if ((unsaid_ += bytes) >= kStepBytes) {
-    unsaid_ = 0;
-    Write(fd_.get(), now);
+    return;
   }
+  const uint64_t unsaid = unsaid_ += bytes;
+  if (unsaid < kStepBytes) return;
+  unsaid_ = 0;
+  Write(fd_.get(), now);
 }
 
 }  // namespace ce

@@ -52,12 +52,12 @@ DigestPlan ToDigestPlan(const Napi::Value& table, const Napi::Value& block_bytes
   for (size_t i = 0; i < rows.length; i++) {
     const double* row = rows.data + i * kColumns;
     DigestRange range{ToBytes(env, row[0], "offsetBytes"),
-                            ToBytes(env, row[1], "rows"),
-                            ToBytes(env, row[2], "rowBytes"),
-                            ToBytes(env, row[3], "pitchBytes"),
-                            ToBytes(env, row[4], "positionBytes"),
-                            ToBytes(env, row[5], "positionPitchBytes"),
-                            ToBytes(env, row[6], "sum")};
+                      ToBytes(env, row[1], "rows"),
+                      ToBytes(env, row[2], "rowBytes"),
+                      ToBytes(env, row[3], "pitchBytes"),
+                      ToBytes(env, row[4], "positionBytes"),
+                      ToBytes(env, row[5], "positionPitchBytes"),
+                      ToBytes(env, row[6], "sum")};
     CheckRange(env, range.memory_offset, SpanOf(env, range.rows, range.row_bytes, range.memory_pitch), memory_size);
     const uint64_t last = range.position + SpanOf(env, range.rows, range.row_bytes, range.position_pitch);
     uint64_t blocks = 0;

@@ -5,6 +5,7 @@
  *
  * @packageDocumentation
  */
+export { boundError } from './bound-error.ts';
 export * from './byte-queue.ts';
 export * from './check-msgpack.ts';
 export * from './frame-cutter.ts';

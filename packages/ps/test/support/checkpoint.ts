@@ -3,6 +3,7 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type DType, encodeSafetensorsHeader, tensorBytes } from '@checkpoint-engine/meta';
+import type { NamedTensor } from '@checkpoint-engine/ps';
 
 /** A tensor to be written. */
 export interface TensorSpec {
@@ -53,4 +54,10 @@ export async function writeCheckpoint(
     files.push(path);
   }
   return { folder, files, digests, remove: () => rm(folder, { recursive: true, force: true }) };
+}
+
+/** Writes one file of tensors with these bytes. Resolves with its path. */
+export async function writeTensors(path: string, tensors: readonly NamedTensor[]): Promise<string> {
+  await writeFile(path, Buffer.concat([encodeSafetensorsHeader(tensors), ...tensors.map(({ bytes }) => bytes)]));
+  return path;
 }

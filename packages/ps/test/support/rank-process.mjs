@@ -3,10 +3,11 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { monitorEventLoopDelay } from 'node:perf_hooks';
 import process from 'node:process';
 import { createCudaDevice, createHostDevice } from '@checkpoint-engine/device';
-import { CheckpointEngineError, toCheckpointEngineError } from '@checkpoint-engine/interface';
+import { CheckpointEngineError } from '@checkpoint-engine/interface';
 import { decodeWorldMetas, encodeWorldMetas } from '@checkpoint-engine/meta';
 import { openStore, ParameterServer, v2Protocol } from '@checkpoint-engine/ps';
 import { shm, shmP2P } from '@checkpoint-engine/transport-shm';
+import { serveCalls } from './serve-calls.mjs';
 
 let device;
 let store;
@@ -97,19 +98,9 @@ const calls = {
   },
 };
 
-process.on('message', async ({ id, call, args, request, error }) => {
-  if (request !== undefined) {
-    const { resolve, reject } = requests.get(request);
-    requests.delete(request);
-    if (error === undefined) resolve();
-    else reject(CheckpointEngineError.fromJSON(error));
-    return;
-  }
-  try {
-    process.send({ id, ok: (await calls[call](args)) ?? null });
-  } catch (failure) {
-    process.send({ id, error: toCheckpointEngineError(failure).toJSON() });
-  }
+serveCalls(calls, ({ request, error }) => {
+  const { resolve, reject } = requests.get(request);
+  requests.delete(request);
+  if (error === undefined) resolve();
+  else reject(CheckpointEngineError.fromJSON(error));
 });
-// The test is gone: so are we.
-process.on('disconnect', () => process.exit());

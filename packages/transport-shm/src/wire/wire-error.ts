@@ -1,7 +1,7 @@
 import { CheckpointEngineError, type SerializedError, toCheckpointEngineError } from '@checkpoint-engine/interface';
+import { boundError } from '@checkpoint-engine/interface/wire';
 
 const mostText = 16_384;
-const mostCauses = 8;
 
 /** The serialized form of an error for another member; misuse stays misuse. */
 export interface WireError {
@@ -13,21 +13,11 @@ export interface WireError {
 export function toWireError(error: Error): WireError {
   return error instanceof RangeError
     ? { rangeError: error.message.slice(0, mostText) }
-    : { error: bounded(toCheckpointEngineError(error).toJSON(), mostCauses) };
+    : { error: boundError(toCheckpointEngineError(error).toJSON()) };
 }
 
 /** Restores an error from another member, from arbitrary data. */
 export function fromWireError({ rangeError, error }: WireError): Error {
   if (error !== undefined) return CheckpointEngineError.fromJSON(error);
   return new RangeError(typeof rangeError === 'string' ? rangeError : 'A member failed without a reason');
-}
-
-function bounded(error: SerializedError, causes: number): SerializedError {
-  const { message, detail, cause } = error;
-  return {
-    ...error,
-    message: message.slice(0, mostText),
-    detail: detail?.slice(0, mostText),
-    cause: cause === undefined || causes === 0 ? undefined : bounded(cause, causes - 1),
-  };
 }
