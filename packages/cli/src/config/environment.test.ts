@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { readMasterPort, readMemoryLimits, readRankIdentity } from './environment.ts';
+import { readMasterAddr, readMasterPort, readMemoryLimits, readRankIdentity } from './environment.ts';
 
 const invalid = (pattern: RegExp) =>
   expect.objectContaining({ code: 'CE_CONFIG_INVALID', message: expect.stringMatching(pattern) });
@@ -41,6 +41,27 @@ describe('readRankIdentity', () => {
     [{ RANK: '1', WORLD_SIZE: '2', MASTER_PORT: '70000' }, /MASTER_PORT is "70000"/],
     [{ RANK: '1', WORLD_SIZE: '2', MASTER_PORT: '1', LOCAL_RANK: 'x' }, /LOCAL_RANK is "x"/],
   ])('refuses %o', (env, pattern) => expect(() => readRankIdentity(env)).toThrow(invalid(pattern)));
+});
+
+describe('readMasterAddr', () => {
+  it.each([
+    [undefined, '127.0.0.1'],
+    ['', '127.0.0.1'],
+    ['10.0.0.1', '10.0.0.1'],
+    ['::1', '::1'],
+    ['[fe80::1%eth0]', 'fe80::1%eth0'],
+    ['job-master-0.jobs.svc.cluster.local.', 'job-master-0.jobs.svc.cluster.local.'],
+    ['gpu_07', 'gpu_07'],
+    ['n1', 'n1'],
+  ])('reads %j as %s', (MASTER_ADDR, host) => expect(readMasterAddr({ MASTER_ADDR })).toBe(host));
+
+  it.each([
+    ...['[::1', '::1]', '127.0.0.1:29500', 'node1:29500', 'tcp://127.0.0.1:29500', 'http://node1', 'node1/x'],
+    ...[' localhost', 'localhost\n', 'a b', '*', '-', '-a', 'a-', '256.1.1.1', '10.0.0', '1', 'x'.repeat(300)],
+  ])('refuses %j', (MASTER_ADDR) => {
+    const failure = invalid(/^MASTER_ADDR is ".*", expected a host name or an IP address/);
+    expect(() => readMasterAddr({ MASTER_ADDR })).toThrow(failure);
+  });
 });
 
 describe('readMasterPort', () => {

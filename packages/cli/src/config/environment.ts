@@ -1,4 +1,5 @@
 import { CheckpointEngineError } from '@checkpoint-engine/interface';
+import { checkHost } from './host-name.ts';
 
 /** Environment variables, as in `process.env`. */
 export type Environment = Readonly<Record<string, string | undefined>>;
@@ -41,9 +42,13 @@ export function readRankIdentity(env: Environment): RankIdentity | undefined {
   };
 }
 
-/** `MASTER_ADDR`, where rank 0 listens; an IPv6 address may be in brackets. @default this host only */
+/**
+ * `MASTER_ADDR`, where rank 0 listens; an IPv6 address may be in brackets. @default this host only
+ *
+ * @throws {CheckpointEngineError} `CE_CONFIG_INVALID`
+ */
 export function readMasterAddr(env: Environment): string {
-  return (env.MASTER_ADDR || '127.0.0.1').replace(/^\[(.*)\]$/, '$1');
+  return env.MASTER_ADDR ? checkHost(env.MASTER_ADDR, 'MASTER_ADDR', 'MASTER_PORT') : '127.0.0.1';
 }
 
 /**
@@ -115,7 +120,17 @@ function requiredInteger(env: Environment, name: string, least: number): number 
   return value;
 }
 
-function integer(env: Environment, name: string, least: number, most = Number.MAX_SAFE_INTEGER): number | undefined {
+/**
+ * An integer in a variable, or `undefined` if it is not set or empty.
+ *
+ * @throws {CheckpointEngineError} `CE_CONFIG_INVALID` naming the variable.
+ */
+export function integer(
+  env: Environment,
+  name: string,
+  least: number,
+  most = Number.MAX_SAFE_INTEGER,
+): number | undefined {
   const text = env[name];
   if (!text) return undefined;
   const value = /^\d+$/.test(text) ? Number(text) : Number.NaN;

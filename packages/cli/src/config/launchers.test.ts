@@ -51,12 +51,16 @@ describe('readLauncher', () => {
     expect(readLauncher({ ...env, RANK: '0', WORLD_SIZE: '2' })).toBeUndefined();
   });
 
-  it.each([[{}], [{ SLURM_JOB_ID: '1' }], [{ SLURM_PROCID: '0', SLURM_NTASKS: '1' }], [{ PMIX_RANK: '0' }]])(
-    'finds no launcher of several ranks in %j',
-    (env) => {
-      expect(readLauncher(env)).toBeUndefined();
-    },
-  );
+  it.each([
+    [{}],
+    [{ SLURM_JOB_ID: '1' }],
+    [{ SLURM_NTASKS: '4' }],
+    [{ SLURM_PROCID: '0', SLURM_NTASKS: '1' }],
+    [{ SLURM_PROCID: '0' }],
+    [{ PMIX_RANK: '0' }],
+  ])('finds no launcher of several ranks in %j', (env) => {
+    expect(readLauncher(env)).toBeUndefined();
+  });
 
   it.each([
     [
@@ -64,8 +68,27 @@ describe('readLauncher', () => {
       /does not name the host of rank 0/,
     ],
     [{ SLURM_PROCID: '5', SLURM_NTASKS: '8', SLURM_LOCALID: '1' }, /does not name the host of rank 0/],
-    [{ PMIX_RANK: '3' }, /number of ranks/],
+    [{ PMIX_RANK: '3' }, /PMIX_RANK is 3, and no known variable gives the number of ranks/],
+    [{ SLURM_PROCID: '1' }, /SLURM_PROCID is 1, and no known variable gives the number of ranks/],
+    [{ OMPI_COMM_WORLD_RANK: '3' }, /OMPI_COMM_WORLD_RANK is 3/],
+    [{ FLUX_TASK_RANK: '1', FLUX_JOB_SIZE: '2' }, /FLUX_TASK_RANK is 1/],
+    [{ OMPI_COMM_WORLD_SIZE: '8', OMPI_COMM_WORLD_RANK: '' }, /OMPI_COMM_WORLD_SIZE is 8, .* the rank/],
+    [{ PMI_SIZE: '2' }, /PMI_SIZE is 2, and no known variable gives the rank/],
   ])('rejects %j, which lacks a value', (env, message) => {
+    expect(() => readLauncher(env)).toThrow(invalid(message));
+  });
+
+  it.each([
+    [{ SLURM_PROCID: '0', SLURM_NTASKS: 'x' }, /^SLURM_NTASKS is "x", expected an integer from 1 on$/],
+    [{ SLURM_PROCID: '0', SLURM_NTASKS: '2.0' }, /^SLURM_NTASKS is "2.0"/],
+    [{ SLURM_PROCID: '0', SLURM_NTASKS: '0' }, /^SLURM_NTASKS is "0"/],
+    [{ SLURM_PROCID: '-1', SLURM_NTASKS: '2' }, /^SLURM_PROCID is "-1"/],
+    [{ SLURM_PROCID: '0', SLURM_STEP_NUM_TASKS: '', SLURM_NPROCS: 'two' }, /^SLURM_NPROCS is "two"/],
+    [{ SLURM_PROCID: '0', SLURM_NTASKS: '2', SLURM_LOCALID: 'x', SLURM_NNODES: '1' }, /^SLURM_LOCALID is "x"/],
+    [{ SLURM_PROCID: '2', SLURM_NTASKS: '2' }, /^SLURM_PROCID is 2, and SLURM_NTASKS is 2: ranks count from 0 to 1$/],
+    [{ OMPI_COMM_WORLD_RANK: 'x', OMPI_COMM_WORLD_SIZE: '8' }, /^OMPI_COMM_WORLD_RANK is "x"/],
+    [{ PMI_RANK: '1', PMI_SIZE: '1' }, /^PMI_RANK is 1, and PMI_SIZE is 1/],
+  ])('names the variable with a wrong value: %j', (env, message) => {
     expect(() => readLauncher(env)).toThrow(invalid(message));
   });
 });

@@ -1,5 +1,5 @@
 import { CheckpointEngineError } from '@checkpoint-engine/interface';
-import type { Environment } from './environment.ts';
+import { type Environment, integer } from './environment.ts';
 import { firstHost, isOneHost } from './host-list.ts';
 
 /** A process that a launcher started, described by the variables that torchrun sets. */
@@ -20,6 +20,8 @@ interface Launcher {
   readonly localSize: readonly string[];
   /** Distinguishes the jobs of a user. Equal at all processes of a job. */
   readonly job: readonly string[];
+  /** Whether a shell that is not a rank may have the number of ranks, as in an allocation of Slurm. @default false */
+  readonly isAllocation?: boolean;
 }
 
 /** MPI comes first: within a Slurm job, mpirun leaves the variables of the job's shell unchanged. */
@@ -47,7 +49,14 @@ const LAUNCHERS: readonly Launcher[] = [
     localRank: ['SLURM_LOCALID'],
     localSize: [],
     job: ['SLURM_JOB_ID', 'SLURM_JOBID'],
+    isAllocation: true,
   },
+];
+
+/** Variables that give a process a rank, including those of launchers that this file does not read. */
+const RANK_NAMES = [
+  ...LAUNCHERS.flatMap(({ rank }) => rank),
+  ...['PMIX_RANK', 'PALS_RANKID', 'FLUX_TASK_RANK', 'JSM_NAMESPACE_RANK'],
 ];
 
 /** Ports that the job number selects from. They are below the system's range for clients. */
@@ -64,37 +73,72 @@ const PORT_COUNT = 10_000;
  */
 export function readLauncher(env: Environment): LaunchedProcess | undefined {
   if (env.RANK || env.WORLD_SIZE) return undefined;
-  const launcher = LAUNCHERS.find(({ rank, size }) => first(env, rank) !== undefined && first(env, size) !== undefined);
-  if (!launcher) {
-    const rank = env.PMIX_RANK;
-    if (!rank || rank === '0') return undefined;
-    throw invalid(`PMIX_RANK is ${rank}, and no variable gives the number of ranks`, 'Set RANK and WORLD_SIZE');
-  }
-  const worldSize = first(env, launcher.size)!;
-  if (worldSize === '1') return undefined;
-  const rank = first(env, launcher.rank)!;
+  const launcher = LAUNCHERS.find(({ rank, size }) => nameOf(env, rank) && nameOf(env, size));
+  if (!launcher) return checkNoRank(env);
+  const { rank, worldSize, localRank } = readNumbers(env, launcher);
+  if (worldSize === 1) return undefined;
   return {
     launcher: launcher.name,
     env: {
       ...env,
-      RANK: rank,
-      WORLD_SIZE: worldSize,
-      LOCAL_RANK: env.LOCAL_RANK || (seesOneGpu(env) ? undefined : first(env, launcher.localRank)),
+      RANK: `${rank}`,
+      WORLD_SIZE: `${worldSize}`,
+      LOCAL_RANK: env.LOCAL_RANK || (seesOneGpu(env) || localRank === undefined ? undefined : `${localRank}`),
       MASTER_ADDR: env.MASTER_ADDR || masterOf(env, launcher, rank, worldSize),
       MASTER_PORT: env.MASTER_PORT || `${portOf(env, launcher)}`,
     },
   };
 }
 
+interface LaunchedNumbers {
+  readonly rank: number;
+  readonly worldSize: number;
+  readonly localRank: number | undefined;
+}
+
+function readNumbers(env: Environment, launcher: Launcher): LaunchedNumbers {
+  const [rankName, sizeName] = [nameOf(env, launcher.rank)!, nameOf(env, launcher.size)!];
+  const localName = nameOf(env, launcher.localRank);
+  const worldSize = integer(env, sizeName, 1)!;
+  const rank = integer(env, rankName, 0)!;
+  if (rank >= worldSize) {
+    throw invalid(
+      `${rankName} is ${rank}, and ${sizeName} is ${worldSize}: ranks count from 0 to ${worldSize - 1}`,
+      `Start this process with ${launcher.name}, or set RANK and WORLD_SIZE`,
+    );
+  }
+  return { rank, worldSize, localRank: localName === undefined ? undefined : integer(env, localName, 0) };
+}
+
+/**
+ * Rejects a process that a launcher apparently started as one of several ranks, without a variable for the rank or for
+ * the number of ranks. A world of one rank would update the wrong devices.
+ */
+function checkNoRank(env: Environment): undefined {
+  const hint = 'Set RANK and WORLD_SIZE, or unset the variable where no launcher starts the ranks';
+  const rankName = nameOf(env, RANK_NAMES);
+  if (rankName && env[rankName] !== '0') {
+    throw invalid(`${rankName} is ${env[rankName]}, and no known variable gives the number of ranks`, hint);
+  }
+  const sizeName = nameOf(
+    env,
+    LAUNCHERS.filter(({ isAllocation }) => !isAllocation).flatMap(({ size }) => size),
+  );
+  if (sizeName && env[sizeName] !== '1') {
+    throw invalid(`${sizeName} is ${env[sizeName]}, and no known variable gives the rank of this process`, hint);
+  }
+  return undefined;
+}
+
 /** The host of rank 0: this host if all ranks run on it, otherwise the first host of the job. */
-function masterOf(env: Environment, launcher: Launcher, rank: string, worldSize: string): string {
+function masterOf(env: Environment, launcher: Launcher, rank: number, worldSize: number): string {
   const hosts = first(env, ['SLURM_STEP_NODELIST', 'SLURM_JOB_NODELIST', 'SLURM_NODELIST']);
   const hostCount = first(env, ['SLURM_STEP_NUM_NODES', 'SLURM_JOB_NUM_NODES', 'SLURM_NNODES']);
-  const isHere = first(env, launcher.localSize) === worldSize || hostCount === '1';
+  const isHere = first(env, launcher.localSize) === `${worldSize}` || hostCount === '1';
   if (isHere || (hosts !== undefined && isOneHost(hosts))) return '127.0.0.1';
   if (hosts !== undefined) return firstHost(hosts);
   // On all hosts but the first, the ranks of a job have other numbers than on their host.
-  if (hostCount === undefined && first(env, launcher.localRank) === rank && launcher.localSize.length === 0) {
+  if (hostCount === undefined && first(env, launcher.localRank) === `${rank}` && launcher.localSize.length === 0) {
     return '127.0.0.1';
   }
   throw invalid(
@@ -116,7 +160,12 @@ function portOf(env: Environment, { job }: Launcher): number {
 }
 
 function first(env: Environment, names: readonly string[]): string | undefined {
-  return names.map((name) => env[name]).find(Boolean);
+  return env[nameOf(env, names) ?? ''];
+}
+
+/** The first of these variables that is set. */
+function nameOf(env: Environment, names: readonly string[]): string | undefined {
+  return names.find((name) => env[name]);
 }
 
 function invalid(what: string, hint: string): CheckpointEngineError {

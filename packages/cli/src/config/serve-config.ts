@@ -12,6 +12,7 @@ import {
   readMemoryLimits,
   readSecrets,
 } from './environment.ts';
+import { checkHost } from './host-name.ts';
 import type { DeviceKind, EngineTargets, Method, P2PJob, P2PWay, RankUpdateRequest } from './jobs.ts';
 
 /** The flags of `serve`, parsed one by one. Durations in milliseconds, sizes in bytes. */
@@ -148,7 +149,9 @@ function nodesConfig(flags: ServeFlags, env: Environment, token: string | undefi
     );
   }
   if (nodeCount === 1) return undefined;
-  const host = flags.masterAddr ?? (env.MASTER_ADDR && readMasterAddr(env));
+  const host = flags.masterAddr
+    ? checkHost(flags.masterAddr, '--master-addr', '--master-port')
+    : env.MASTER_ADDR && readMasterAddr(env);
   const port = flags.masterPort ?? readMasterPort(env);
   if (!host || port === undefined) {
     throw invalid(
