@@ -133,6 +133,33 @@ describe.each(runtimes)('%s', (name, command) => {
     expect(end).toEqual(quietEnd('alive'));
   });
 
+  it('stops reading the bytes of a worker thread that ends', async () => {
+    const end = await run(`
+      import { Worker } from 'node:worker_threads';
+      import { once } from 'node:events';
+      import { pathToFileURL } from 'node:url';
+      const code = ${JSON.stringify(`${prelude}
+        import { parentPort } from 'node:worker_threads';
+        const device = await createHostDevice({ index: 752, threads: 2 });
+        const memory = await device.allocateHost(64 * mib);
+        // Nothing but the write refers to these bytes, which are freed with the thread.
+        const go = () => memory.write(0, new Uint8Array(new SharedArrayBuffer(64 * mib))).then(go, () => {});
+        go();
+        go();
+        parentPort.postMessage('going');
+      `)};
+      const url = new URL('data:text/javascript,' + encodeURIComponent(code.replace("'@checkpoint-engine/device'", JSON.stringify(pathToFileURL('dist/index.js').href))));
+      for (let i = 0; i < 20; i++) {
+        const worker = new Worker(url);
+        await once(worker, 'message');
+        await new Promise((done) => setTimeout(done, i));
+        await worker.terminate();
+      }
+      console.log('alive');
+    `);
+    expect(end).toEqual(quietEnd('alive'));
+  });
+
   it('works in worker threads, which may end at any time', async () => {
     const end = await run(`
       import { Worker } from 'node:worker_threads';

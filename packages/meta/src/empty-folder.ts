@@ -1,5 +1,5 @@
+import { CheckpointEngineError } from '@checkpoint-engine/interface';
 import { listed } from './choose-files.ts';
-import { invalidFile } from './file-errors.ts';
 
 /** What a folder may hold instead of safetensors files, and the hint for each case. */
 const OTHERS: readonly (readonly [names: RegExp, what: string, hint: string])[] = [
@@ -7,6 +7,11 @@ const OTHERS: readonly (readonly [names: RegExp, what: string, hint: string])[] 
     /\.(bin|pt|pth|ckpt)$/,
     'has weights in PyTorch format only',
     'Convert them: save the model again with safe_serialization=True, or with safetensors.torch.save_file',
+  ],
+  [
+    /\.safetensors$/i,
+    'has files whose names do not end in ".safetensors" in lower case, or begin with a dot',
+    'Rename these files if they hold the weights',
   ],
   [/\.gguf$/, 'has GGUF files (llama.cpp) only', 'Pass the safetensors files that they were converted from'],
   [/\.distcp$/, 'has a torch.distributed checkpoint only', 'Export it as safetensors from the training engine'],
@@ -22,7 +27,8 @@ const OTHERS: readonly (readonly [names: RegExp, what: string, hint: string])[] 
 
 /** Creates the error for a folder without a safetensors file. The message names what the folder holds instead. */
 export function emptyFolder(path: string, names: readonly string[]): Error {
-  const none = `has no *.safetensors file among its ${names.length} entries`;
+  const entries = names.length === 1 ? 'its 1 entry' : `its ${names.length} entries`;
+  const none = `Folder "${path}" has no *.safetensors file among ${entries}`;
   for (const [pattern, what, hint] of OTHERS) {
     const found = names.filter((name) => pattern.test(name)).sort();
     if (found.length > 0) return empty(path, `${none}: it ${what} (${listed(found)})`, hint);
@@ -31,5 +37,5 @@ export function emptyFolder(path: string, names: readonly string[]): Error {
 }
 
 function empty(path: string, what: string, hint: string): Error {
-  return invalidFile(path, what, { code: 'CE_CHECKPOINT_EMPTY', hint });
+  return new CheckpointEngineError('CE_CHECKPOINT_EMPTY', what, hint, { file: path });
 }

@@ -34,6 +34,8 @@ describe('a file that is not in the safetensors format', () => {
       /is a Git LFS pointer/,
       /git lfs pull/,
     ],
+    ['a git-annex pointer', latin1('/annex/objects/SHA256E-s10--abc.safetensors\n'), /git-annex pointer/, /annex get/],
+    ['GGML', Buffer.concat([latin1('lmgg'), Buffer.alloc(60)]), /is a GGML file/, /safetensors files/],
     ['GGUF', Buffer.concat([latin1('GGUF\x03\0\0\0'), Buffer.alloc(99)]), /is a GGUF file/, /safetensors files/],
     [
       'a zip of PyTorch',
@@ -93,7 +95,9 @@ describe('a folder without a safetensors file', () => {
     ['__0_0.distcp', /torch\.distributed/, /Export/],
     ['model.safetensors.incomplete', /have not finished \(model\.safetensors\.incomplete\)/, /Wait/],
     ['snapshots', /cache of a Hugging Face repository/, /"snapshots"/],
-    ['model.safetensors.index.json.bak', /among its 1 entries$/, /Pass the folder/],
+    ['model.safetensors.index.json.bak', /^Folder ".*" has no .* among its 1 entry$/, /Pass the folder/],
+    ['MODEL.SAFETENSORS', /names do not end in "\.safetensors" in lower case.* \(MODEL\.SAFETENSORS\)/, /Rename/],
+    ['.model.safetensors', /begin with a dot \(\.model\.safetensors\)/, /Rename/],
   ])('is reported to have %s', async (name, message, hint) => {
     await writeFile(join(folder, name), 'PK');
     await expect(readCheckpoint(folder)).rejects.toMatchObject(failsWith('CE_CHECKPOINT_EMPTY', message, hint));

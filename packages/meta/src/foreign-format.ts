@@ -22,6 +22,13 @@ const BEGINNINGS: readonly (readonly [begin: string, what: string, hint: (path: 
     'is a Git LFS pointer, not the file that it points to',
     (path) => `Run git lfs pull in "${dirname(path)}"`,
   ],
+  [
+    '/annex/objects/',
+    'is a git-annex pointer, not the file that it points to',
+    (path) => `Run git annex get in "${dirname(path)}"`,
+  ],
+  ['lmgg', 'is a GGML file (llama.cpp)', () => 'Pass the safetensors files that it was converted from'],
+  ['tjgg', 'is a GGML file (llama.cpp)', () => 'Pass the safetensors files that it was converted from'],
   ['GGUF', 'is a GGUF file (llama.cpp)', () => 'Pass the safetensors files that it was converted from'],
   ['PK\x03\x04', 'is a zip archive, as written by PyTorch (.bin, .pt)', () => TORCH],
   ['\x80\x02', 'is a Python pickle, as written by PyTorch', () => TORCH],

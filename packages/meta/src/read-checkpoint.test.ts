@@ -58,6 +58,20 @@ describe('readCheckpoint', () => {
     expect(totalBytes).toBe(80);
   });
 
+  it('rejects a file that aria2 still writes, with and without an index', async () => {
+    const path = await shard('model.safetensors', 'x');
+    await writeFile(`${path}.aria2`, '');
+    const failure = failsWith('CE_FILE_INVALID', /model\.safetensors": is not complete: .*\.aria2" shows that aria2/, {
+      file: path,
+      hint: expect.stringMatching(/Wait until the download is complete/),
+    });
+    await expect(readCheckpoint(folder)).rejects.toMatchObject(failure);
+    await writeIndex({ weight_map: { x: 'model.safetensors' } });
+    await expect(readCheckpoint(folder)).rejects.toMatchObject(failure);
+    await rm(`${path}.aria2`);
+    expect((await readCheckpoint(folder)).warnings).toEqual([]);
+  });
+
   it('reads a folder by its index, and returns irregularities as warnings', async () => {
     await mkdir(join(folder, 'sub'));
     const a = await shard('sub/a.safetensors', 'x');
@@ -90,7 +104,7 @@ describe('readCheckpoint', () => {
     await expect(readCheckpoint([])).rejects.toMatchObject(failsWith('CE_CHECKPOINT_EMPTY', /list of files is empty/));
     await writeFile(join(folder, 'config.json'), '{}');
     await expect(readCheckpoint(folder)).rejects.toMatchObject(
-      failsWith('CE_CHECKPOINT_EMPTY', /no \*\.safetensors file among its 1 entries/, { file: folder }),
+      failsWith('CE_CHECKPOINT_EMPTY', /no \*\.safetensors file among its 1 entry/, { file: folder }),
     );
     await writeIndex({ weight_map: {} });
     await expect(readCheckpoint(folder)).rejects.toMatchObject(failsWith('CE_CHECKPOINT_EMPTY', /without a tensor/));

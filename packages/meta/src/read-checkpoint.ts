@@ -15,6 +15,9 @@ const PENDING_HEADERS = 8;
 /** Matches the names of files that a tool has not finished writing. */
 const UNFINISHED = /\.safetensors\.(incomplete|part|partial|crdownload|download|aria2)$/i;
 
+/** The ending of the control file that aria2 keeps for each download in progress. */
+const ARIA2 = '.aria2';
+
 /** Options of {@link readCheckpoint}. */
 export interface ReadCheckpointOptions extends ReadHeaderOptions {
   /** The list of files is one part of a checkpoint, so missing shards do not cause a warning. @default false */
@@ -110,12 +113,14 @@ async function resolve(path: string, signal: AbortSignal | undefined): Promise<S
     throw await unreadableFile(path, error);
   }
   const present = safetensorsOf(names);
+  const controls = new Set(names.filter((name) => name.endsWith(ARIA2)));
   const unfinished = names
     .filter((name) => UNFINISHED.test(name))
     .map((name) => `File "${join(path, name)}" is left out: its download has not finished`);
   if (!names.includes(INDEX_NAME)) {
     if (present.length === 0) throw emptyFolder(path, names);
     const { names: chosen, warnings } = chooseFiles(path, present);
+    checkDownloaded(path, chosen, controls);
     return { paths: chosen.map((name) => join(path, name)), warnings: [...warnings, ...unfinished] };
   }
   const index = await readCheckpointIndex(path, signal);
@@ -123,9 +128,19 @@ async function resolve(path: string, signal: AbortSignal | undefined): Promise<S
   if (shards.length === 0) throw invalidIndexedFolder(path);
   const missing = await missingOf(path, shards);
   if (missing.size > 0) throw missingShards(index.path, shards.length, missing, path);
+  checkDownloaded(path, shards, controls);
   const others = present.filter((name) => !shards.includes(name));
   const warnings = others.map((name) => `File "${join(path, name)}" is left out: the index does not name it`);
   return { paths: shards.map((name) => join(path, name)), index, warnings: [...warnings, ...unfinished] };
+}
+
+/** aria2 writes into the file under its final name, and removes its control file once the file is complete. */
+function checkDownloaded(folder: string, names: readonly string[], controls: ReadonlySet<string>): void {
+  const partial = names.find((name) => controls.has(name + ARIA2));
+  if (partial === undefined) return;
+  throw invalidFile(join(folder, partial), `is not complete: "${partial}${ARIA2}" shows that aria2 downloads it`, {
+    hint: `Wait until the download is complete, or start it again; delete "${partial}${ARIA2}" only if the file is complete`,
+  });
 }
 
 function onePart(path: string): string[] {

@@ -129,7 +129,7 @@ export function integer(
   env: Environment,
   name: string,
   least: number,
-  most = Number.MAX_SAFE_INTEGER,
+  most: number = Number.MAX_SAFE_INTEGER,
 ): number | undefined {
   const text = env[name];
   if (!text) return undefined;

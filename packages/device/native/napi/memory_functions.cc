@@ -5,7 +5,7 @@
 
 #include "ce/arguments.h"
 #include "ce/js_error.h"
-#include "copy/host_copy_job.h"
+#include "copy/write_job.h"
 #include "memory/backing_file.h"
 #include "napi/boxes.h"
 #include "napi/environment.h"
@@ -146,8 +146,10 @@ Napi::Value Write(const Napi::CallbackInfo& info) {
   Settler settler(env, Environment::Queue(env));
   settler.Keep(bytes);
   settler.Start([&] {
-    pool->Submit(
-        std::make_shared<HostCopyJob>(std::move(batch), [settler, pool](const auto&) { settler.Resolve(Nothing()); }));
+    auto job =
+        std::make_shared<WriteJob>(std::move(batch), [settler, pool](const auto&) { settler.Resolve(Nothing()); });
+    Environment::Writes(env).Add(job);
+    pool->Submit(std::move(job));
   });
   return settler.promise(env);
 }
