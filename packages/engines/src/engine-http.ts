@@ -46,7 +46,7 @@ export class EngineHttp {
   /**
    * Sends one request and returns the answer.
    *
-   * @throws `CE_ENGINE_FAILED` for a status other than 200 to 299; `CE_ENGINE_UNREACHABLE`, `CE_TIMEOUT`, `CE_ABORTED`.
+   * @throws `CE_ENGINE_FAILED` for a status other than 200 to 299 and for a web page; `CE_ENGINE_UNREACHABLE`, `CE_TIMEOUT`, `CE_ABORTED`.
    */
   async call(endpoint: EngineEndpoint, call: HttpCall, wait: EngineWait): Promise<HttpReply> {
     const { name, apiKey, logger } = this.#options;
@@ -56,6 +56,7 @@ export class EngineHttp {
     const text = apiKey === undefined ? reply.text : reply.text.replaceAll(apiKey, '***');
     const safe = { ...reply, text };
     if (!isFine(reply)) throw this.failed(endpoint, call, safe, whyOf(safe));
+    if (isWebPage(safe)) throw this.failed(endpoint, call, safe, 'a web page, which no engine sends', WEB_PAGE_HINT);
     return safe;
   }
 
@@ -65,12 +66,13 @@ export class EngineHttp {
     { method, path }: HttpCall,
     { status, text }: HttpReply,
     why: string,
+    hint: string = hintIn(text, status) ?? this.#hintFor(status),
   ): CheckpointEngineError {
     const address = this.shown(endpoint);
     return new CheckpointEngineError(
       'CE_ENGINE_FAILED',
       `${this.name} at ${address} answered ${method} ${path} with ${status}: ${why}`,
-      hintIn(text, status) ?? this.#hintFor(status),
+      hint,
       { op: `${method} ${path}`, peer: address, status, detail: detailIn(text) },
     );
   }
@@ -119,9 +121,16 @@ export function isMissing(error: unknown): boolean {
   return hasStatus(error, [404, 405, 501]);
 }
 
-/** Whether a repetition cannot help: the key is wrong, or the engine has another address. */
+/** Whether a repetition cannot help: the key is wrong, the engine has another address, or a web page answers. */
 export function isRefused(error: unknown): boolean {
+  if (CheckpointEngineError.isInstance(error) && error.hint === WEB_PAGE_HINT) return true;
   return hasStatus(error, [401, 403, 301, 302, 303, 307, 308]);
+}
+
+const WEB_PAGE_HINT = 'Check the address: a website or the sign-in page of a proxy answers there';
+
+function isWebPage({ text }: HttpReply): boolean {
+  return /^\s*<(!doctype\s+html|html)[\s>]/i.test(text);
 }
 
 function hasStatus(error: unknown, statuses: readonly number[]): boolean {

@@ -65,6 +65,26 @@ describe('a server that is not the engine', () => {
     });
   });
 
+  it.each(['vllm', 'sglang', 'lmdeploy', 'worker'] as const)('is a website, for the client of %s', async (engine) => {
+    const page = '\n<!DOCTYPE html><html><body>Sign in</body></html>';
+    const port = await listen(createServer((_, response) => response.end(page)));
+    await expect(ready(engine, `http://127.0.0.1:${port}`)).rejects.toMatchObject({
+      code: 'CE_ENGINE_FAILED',
+      message: expect.stringMatching(/answered GET \/\w+ with 200: a web page, which no engine sends$/),
+      hint: expect.stringMatching(/sign-in page of a proxy/),
+    });
+  });
+
+  it('may be a proxy whose page says that the engine starts', async () => {
+    let requests = 0;
+    const starting: RequestListener = (_, response) => {
+      response.writeHead(++requests === 1 ? 503 : 200).end(requests === 1 ? '<html>503</html>' : '');
+    };
+    const port = await listen(createServer(starting));
+    await ready('vllm', `http://127.0.0.1:${port}`);
+    expect(requests).toBe(2);
+  });
+
   it('is detected by an additional path in its address', async () => {
     const port = await listen(createServer(serverOf({ '/health': '' })));
     await expect(ready('vllm', `http://127.0.0.1:${port}/v1`)).rejects.toMatchObject({

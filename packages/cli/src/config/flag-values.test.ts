@@ -29,6 +29,9 @@ describe('flag values', () => {
     [timeoutFlag, '0'],
     [urlFlag, '127.0.0.1:8000'],
     [urlFlag, 'ftp://x'],
+    [urlFlag, 'http://127.0.0.1:0'],
+    [urlFlag, 'http://127.0.0.1:8000/?key=1'],
+    [urlFlag, 'http://127.0.0.1 :8000'],
   ])('%o refuses "%s"', (parse, text) =>
     expect(() => parse(text)).toThrow(expect.objectContaining({ code: 'commander.invalidArgument' })),
   );

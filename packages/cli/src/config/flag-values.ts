@@ -52,10 +52,12 @@ export function timeoutFlag(text: string): number {
   throw new InvalidArgumentError('It is not a number of seconds above 0.');
 }
 
-/** Parses an http or https URL and removes the slash at its end. */
+/** Parses the http or https URL of a server, without a query, and removes the slash at its end. */
 export function urlFlag(text: string): string {
-  if (/^https?:\/\//.test(text) && URL.canParse(text)) return text.replace(/\/+$/, '');
-  throw new InvalidArgumentError('It is not a URL. Write it like http://127.0.0.1:8000.');
+  if (/^https?:\/\/[^?#]*$/i.test(text) && URL.canParse(text) && new URL(text).port !== '0') {
+    return text.replace(/\/+$/, '');
+  }
+  throw new InvalidArgumentError('It is not the URL of a server. Write it like http://127.0.0.1:8000.');
 }
 
 /** Collects the values of a repeated flag. */
