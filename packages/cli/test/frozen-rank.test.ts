@@ -1,23 +1,29 @@
-import { describe, expect, it } from 'vitest';
-import { cliFixture } from './cli-fixture.ts';
+import { join } from 'node:path';
+import { afterAll, describe, it, type TestContext } from 'vitest';
+import { smallCheckpoint, temporaryFolder } from './checkpoints.ts';
 import { startTestWorker } from './demo-worker.ts';
 import { rankProcesses, runs } from './processes.ts';
 import { parseJson, startCli } from './run-cli.ts';
 import { startServer, type TestServer } from './serve-process.ts';
 import { startSilentEngine } from './silent-engine.ts';
 
-const { checkpoint, cleanup, socketPath } = await cliFixture();
+const { folder, remove } = await temporaryFolder();
+const checkpoint = await smallCheckpoint(join(folder, 'step-1'), 'one');
+afterAll(remove);
+
+let sockets = 0;
+const socketPath = (): string => join(folder, `${sockets++}.sock`);
 
 /** A server that has gathered a checkpoint, and a worker for each rank. */
-const serve = async (nproc: number): Promise<TestServer> => {
+const serve = async (nproc: number, { expect, onTestFinished }: TestContext): Promise<TestServer> => {
   const paths = Array.from({ length: nproc }, socketPath);
   const workers = await Promise.all(paths.map((path, index) => startTestWorker(index, path)));
-  cleanup.push(async () => {
+  onTestFinished(async () => {
     await Promise.all(workers.map((worker) => worker.close()));
   });
   const engines = ['--engine', 'worker', ...paths.flatMap((path) => ['--engine-uds', path])];
   const server = await startServer(['--uds', socketPath(), '--nproc-per-node', `${nproc}`, ...engines]);
-  cleanup.push(async () => {
+  onTestFinished(async () => {
     server.running.child.kill('SIGKILL');
     await server.running.result;
   });
@@ -32,11 +38,14 @@ const freeze = (server: TestServer, rank: number): number => {
 };
 const readiness = async (server: TestServer): Promise<number> => (await server.call('GET', '/v1/readyz')).status;
 
-describe('a frozen rank of serve', () => {
-  it.each([1, 2])(
+// Bounds of the product make these tests wait, so they run at the same time.
+describe.concurrent('a frozen rank of serve', () => {
+  it.for([1, 2])(
     'is replaced, and an update in a world of %i is answered by its time-out',
-    async (nproc) => {
-      const server = await serve(nproc);
+    { timeout: 120_000 },
+    async (nproc, context) => {
+      const { expect } = context;
+      const server = await serve(nproc, context);
       const pid = freeze(server, nproc - 1);
       const answer = await server.call('POST', '/v1/checkpoints/a/update', { timeout: 1 });
       expect(answer.status).toBe(504);
@@ -46,11 +55,11 @@ describe('a frozen rank of serve', () => {
       // Its checkpoints were registered again.
       expect((await server.call('POST', '/v1/checkpoints/a/update', { timeout: 60 })).status).toBe(200);
     },
-    120_000,
   );
 
-  it('turns readyz false, and no call waits for it for long', async () => {
-    const server = await serve(2);
+  it('turns readyz false, and no call waits for it for long', { timeout: 180_000 }, async (context) => {
+    const { expect } = context;
+    const server = await serve(2, context);
     freeze(server, 0);
     const calls = [
       server.call('GET', '/v1/checkpoints/a/metas'),
@@ -69,27 +78,28 @@ describe('a frozen rank of serve', () => {
     expect((await server.call('GET', '/v1/readyz')).json()).toMatchObject({
       ranks: [{ restarts: 1 }, { restarts: 0 }],
     });
-  }, 180_000);
+  });
 
-  it('restarts after it was frozen for so long that the world continued without it', async () => {
-    const server = await serve(2);
+  it('restarts after it was frozen for so long that the world continued without it', { timeout: 120_000 }, async (context) => {
+    const { expect } = context;
+    const server = await serve(2, context);
     const pid = freeze(server, 1);
     await server.running.untilPrinted(/Rank 1 has been silent/);
     process.kill(pid, 'SIGCONT');
     await server.running.untilPrinted(/A rank has recovered/);
     await expect.poll(() => readiness(server), { timeout: 30_000 }).toBe(200);
     expect((await server.call('POST', '/v1/checkpoints/a/update', { timeout: 60 })).status).toBe(200);
-  }, 120_000);
+  });
 });
 
-describe('a frozen rank of update', () => {
-  it('ends the update with an error that names the rank', async () => {
+describe.concurrent('a frozen rank of update', () => {
+  it('ends the update with an error that names the rank', { timeout: 120_000 }, async ({ expect, onTestFinished }) => {
     const socket = socketPath();
     const engine = await startSilentEngine(socket);
-    cleanup.push(() => engine.close());
+    onTestFinished(() => engine.close());
     const args = ['--checkpoint-path', checkpoint, '--engine', 'worker', '--uds', socket, '--timeout', '3600'];
     const running = startCli(['update', ...args, '--device', 'host', '--nproc-per-node', '2', '--json']);
-    cleanup.push(() => void running.child.kill('SIGKILL'));
+    onTestFinished(() => void running.child.kill('SIGKILL'));
     await engine.asked;
     const ranks = rankProcesses(running.child.pid!);
     process.kill(ranks.get(0)!, 'SIGSTOP');
@@ -97,5 +107,5 @@ describe('a frozen rank of update', () => {
     expect(result.code).toBe(1);
     expect(parseJson(result)).toMatchObject({ ok: false, error: { code: 'CE_RANK_LOST' } });
     expect([...ranks.values()].filter(runs)).toEqual([]);
-  }, 120_000);
+  });
 });
