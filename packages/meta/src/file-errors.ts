@@ -17,7 +17,8 @@ export function invalidFile(
     tensor,
     hint = 'Write the file again with a current safetensors library',
   } = options;
-  const where = tensor === undefined ? `File "${path}"` : `File "${path}", tensor ${JSON.stringify(tensor)}`;
+  const where =
+    tensor === undefined ? `File ${quoted(path)}` : `File ${quoted(path)}, tensor ${JSON.stringify(tensor)}`;
   return new CheckpointEngineError(code, `${where}: ${what}`, hint, { file: path, tensor, cause: options.cause });
 }
 
@@ -46,8 +47,11 @@ export async function unreadableFile(path: string, cause: unknown): Promise<Chec
     const target = await readlink(path).catch(() => undefined);
     const [what, hint] =
       target === undefined
-        ? [`No file at "${path}"`, 'Correct the path']
-        : [`"${path}" is a link to "${target}", which does not exist`, 'Download the file again, or correct the link'];
+        ? [`No file at ${quoted(path)}`, hintFor(path)]
+        : [
+            `${quoted(path)} is a link to ${quoted(target)}, which does not exist`,
+            'Download the file again, or correct the link',
+          ];
     return new CheckpointEngineError('CE_FILE_NOT_FOUND', what, hint, { file: path, cause });
   }
   return invalidFile(path, `not readable (${code ?? message})`, {
@@ -55,4 +59,20 @@ export async function unreadableFile(path: string, cause: unknown): Promise<Chec
     hint: HINTS[code ?? ''] ?? 'Check the disk and the log of the file system',
     cause,
   });
+}
+
+/** Quotes a path for a message. Control characters are escaped, so that they do not reach the terminal. */
+function quoted(path: string): string {
+  return /\p{Cc}/u.test(path) ? JSON.stringify(path) : `"${path}"`;
+}
+
+/** What to do about a path that does not exist. */
+function hintFor(path: string): string {
+  if (/^~/.test(path)) return 'Write the absolute path: only a shell replaces "~"';
+  if (/[*?]/.test(path)) return 'Pass the folder, or each file: patterns are not expanded';
+  if (/^\s|\s$/.test(path)) return 'Correct the path, which begins or ends with white space';
+  if (/^[\w-][\w.-]*\/[\w.-]+$/.test(path)) {
+    return 'Correct the path; a model of a hub, such as Hugging Face, has to be downloaded first';
+  }
+  return 'Correct the path';
 }

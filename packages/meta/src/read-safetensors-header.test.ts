@@ -24,6 +24,21 @@ describe('readSafetensorsHeader', () => {
     expect(file.tensors).toMatchObject([{ name: 'w', path, fileOffsetBytes: header.length, sizeBytes: 2 ** 34 }]);
   });
 
+  it.each([
+    ['~/model', /^No file at "~\/model"$/, /only a shell/],
+    ['/nowhere/*.safetensors', /^No file at/, /patterns are not expanded/],
+    ['/nowhere/model\n', /^No file at "\/nowhere\/model\\n"$/, /white space/],
+    ['/nowhere/\x1b[31m', /^No file at "\/nowhere\/\\u001b\[31m"$/, /^Correct the path$/],
+    ['org-1/model.x', /^No file at/, /has to be downloaded first$/],
+    ['/nowhere/model', /^No file at/, /^Correct the path$/],
+  ])('suggests what to do about a path that does not exist: %j', async (path, message, hint) => {
+    await expect(readSafetensorsHeader(path)).rejects.toMatchObject({
+      code: 'CE_FILE_NOT_FOUND',
+      message: expect.stringMatching(message),
+      hint: expect.stringMatching(hint),
+    });
+  });
+
   it('reports what is wrong with a path', async () => {
     const inFolder = (name: string) => join(folder, name);
     await mkdir(inFolder('folder.safetensors'));

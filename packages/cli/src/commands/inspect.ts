@@ -1,4 +1,5 @@
 import { Command } from 'commander';
+import { checkpointPathFlag } from '../config/flag-values.ts';
 import type { CommandContext } from './command-context.ts';
 
 interface Flags {
@@ -18,7 +19,7 @@ Exit status: 0 the files are usable, 1 the files have problems, 2 wrong argument
 export function inspectCommand({ terminal, setExitCode }: CommandContext): Command {
   return new Command('inspect')
     .description('Show the tensors in safetensors files and the problems in the files. Reads headers only')
-    .argument('<path>', 'a checkpoint folder or a safetensors file')
+    .argument('<path>', 'a checkpoint folder or a safetensors file', checkpointPathFlag)
     .option('--tensors', 'list all tensors')
     .option('--json', 'print one JSON object')
     .addHelpText('after', EXAMPLES)

@@ -3,7 +3,7 @@ import { CheckpointEngineError } from '@checkpoint-engine/interface';
 import { Command, Option } from 'commander';
 import { neededEngineTargets } from '../config/engine-targets.ts';
 import { readMemoryLimits } from '../config/environment.ts';
-import { countFlag, repeated, sizeFlag, timeoutFlag, urlFlag } from '../config/flag-values.ts';
+import { checkpointPathFlag, countFlag, repeated, sizeFlag, timeoutFlag, urlFlag } from '../config/flag-values.ts';
 import { type DeviceKind, ENGINES } from '../config/jobs.ts';
 import type { NeedsPlan } from '../plan/plan-needs.ts';
 import type { NeedsSource } from '../plan/plan-update.ts';
@@ -56,7 +56,7 @@ export function planCommand(context: CommandContext): Command {
   const { terminal, env } = context;
   return new Command('plan')
     .description('Show how an update would run, without moving any data')
-    .requiredOption('--checkpoint-path <path>', 'a checkpoint folder or a safetensors file')
+    .requiredOption('--checkpoint-path <path>', 'a checkpoint folder or a safetensors file', checkpointPathFlag)
     .requiredOption('--world-size <n>', 'number of ranks', countFlag)
     .addOption(new Option('--device <kind>', 'device of the ranks').choices(['cuda', 'host']).default('cuda'))
     .option('--bucket-size <size>', 'maximum size of a bucket; grows to the largest tensor', sizeFlag)

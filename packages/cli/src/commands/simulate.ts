@@ -1,5 +1,5 @@
 import { Command, Option } from 'commander';
-import { countFlag, repeated, sizeFlag } from '../config/flag-values.ts';
+import { checkpointPathFlag, countFlag, repeated, sizeFlag } from '../config/flag-values.ts';
 import type { SimulateFlags } from '../simulate/flags.ts';
 import type { CommandContext } from './command-context.ts';
 
@@ -19,7 +19,11 @@ export function simulateCommand({ terminal }: CommandContext): Command {
   return new Command('simulate')
     .description('Simulate an update on a cluster, without moving any data: time, bottleneck, bytes per link')
     .option('--model <name>', 'a published model')
-    .option('--checkpoint-path <path>', 'a checkpoint folder or a safetensors file, instead of --model')
+    .option(
+      '--checkpoint-path <path>',
+      'a checkpoint folder or a safetensors file, instead of --model',
+      checkpointPathFlag,
+    )
     .option('--metas-file <file>', 'metas that an update saved with --save-metas-file, instead of --model')
     .option('--preset <name>', 'hosts of 8 GPUs: h800, h20, h100, h200, b200')
     .option('--topology <file>', 'a file that describes the cluster, instead of --preset')

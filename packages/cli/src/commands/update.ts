@@ -1,5 +1,5 @@
 import { Command, Option } from 'commander';
-import { nameFlag, secondsFlag, sizeFlag } from '../config/flag-values.ts';
+import { checkpointPathFlag, nameFlag, secondsFlag, sizeFlag } from '../config/flag-values.ts';
 import { UPDATE_METHODS, type UpdateFlags, updateConfig } from '../config/update-config.ts';
 import type { CommandContext } from './command-context.ts';
 import {
@@ -37,7 +37,7 @@ Examples:
 export function updateCommand({ terminal, env, setExitCode }: CommandContext): Command {
   const command = new Command('update')
     .description('Load a checkpoint into running inference engines, in place')
-    .requiredOption('--checkpoint-path <path>', 'a checkpoint folder or a safetensors file')
+    .requiredOption('--checkpoint-path <path>', 'a checkpoint folder or a safetensors file', checkpointPathFlag)
     .option(
       '--checkpoint-name <name>',
       'name of the checkpoint in logs and metas (default: the last part of the path)',

@@ -1,5 +1,14 @@
 import { describe, expect, it } from 'vitest';
-import { countFlag, ranksFlag, repeated, secondsFlag, sizeFlag, timeoutFlag, urlFlag } from './flag-values.ts';
+import {
+  checkpointPathFlag,
+  countFlag,
+  ranksFlag,
+  repeated,
+  secondsFlag,
+  sizeFlag,
+  timeoutFlag,
+  urlFlag,
+} from './flag-values.ts';
 
 describe('flag values', () => {
   it('reads valid values', () => {
@@ -10,6 +19,7 @@ describe('flag values', () => {
     expect(secondsFlag('1.5')).toBe(1500);
     expect(secondsFlag('0')).toBe(0);
     expect(timeoutFlag('300')).toBe(300_000);
+    expect(checkpointPathFlag('models/a:b')).toBe('models/a:b');
     expect(urlFlag('http://127.0.0.1:8000/')).toBe('http://127.0.0.1:8000');
   });
 
@@ -29,6 +39,9 @@ describe('flag values', () => {
     [timeoutFlag, '0'],
     [urlFlag, '127.0.0.1:8000'],
     [urlFlag, 'ftp://x'],
+    [checkpointPathFlag, ''],
+    [checkpointPathFlag, 's3://bucket/model'],
+    [checkpointPathFlag, 'file:///models/x'],
     [urlFlag, 'http://127.0.0.1:0'],
     [urlFlag, 'http://127.0.0.1:8000/?key=1'],
     [urlFlag, 'http://127.0.0.1 :8000'],

@@ -60,6 +60,15 @@ export function urlFlag(text: string): string {
   throw new InvalidArgumentError('It is not the URL of a server. Write it like http://127.0.0.1:8000.');
 }
 
+/** Parses the path of a checkpoint. An empty one would mean the current folder. */
+export function checkpointPathFlag(text: string): string {
+  if (text === '') throw new InvalidArgumentError('It is empty. Write the path of a folder or file.');
+  if (/^[a-z][a-z0-9+.-]*:\/\//i.test(text)) {
+    throw new InvalidArgumentError('It is a URL. Download the checkpoint, and write the path of its folder.');
+  }
+  return text;
+}
+
 /** Collects the values of a repeated flag. */
 export function repeated<T>(parse: (text: string) => T): (text: string, before: T[] | undefined) => T[] {
   return (text, before = []) => [...before, parse(text)];

@@ -3,13 +3,21 @@ import { CheckpointEngineError } from '@checkpoint-engine/interface';
 import { decodeWorldMetas } from '@checkpoint-engine/meta';
 
 /**
- * Rejects relative paths: clients and ranks on other hosts have other working directories.
+ * Rejects URLs and relative paths: clients and ranks on other hosts have other working directories.
  *
  * @throws `CE_REQUEST_INVALID`
  */
 export function checkPaths(files: readonly string[]): void {
   const relative = files.find((file) => !isAbsolute(file));
   if (relative === undefined) return;
+  if (/^[a-z][a-z0-9+.-]*:\/\//i.test(relative)) {
+    throw new CheckpointEngineError(
+      'CE_REQUEST_INVALID',
+      `"${relative}" is a URL, expected the path of a folder or file`,
+      'Download the checkpoint, and send absolute paths, as the ranks see them',
+      { file: relative },
+    );
+  }
   throw new CheckpointEngineError(
     'CE_REQUEST_INVALID',
     `"${relative}" is a relative path, and the server does not know to which folder`,

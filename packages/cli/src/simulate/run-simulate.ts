@@ -1,5 +1,6 @@
 import { CheckpointEngineError } from '@checkpoint-engine/interface';
-import { checkOutputFile, writeOutputFile } from '../output/output-file.ts';
+import { checkOutputFiles } from '../output/check-output-files.ts';
+import { writeOutputFile } from '../output/output-file.ts';
 import type { Terminal } from '../output/terminal.ts';
 import { loadReport } from '../report/load-report.ts';
 import { calibrateScenarios } from './calibrate-scenarios.ts';
@@ -17,7 +18,9 @@ export async function runSimulate(flags: SimulateFlags, terminal: Terminal): Pro
   const simulate = await loadSimulate();
   const { report } = flags;
   const drawer = report === undefined ? undefined : await loadReport('--report');
-  if (report !== undefined) await checkOutputFile({ path: report, flag: '--report' });
+  if (report !== undefined) {
+    await checkOutputFiles([{ path: report, flag: '--report' }], [flags.metasFile, flags.calibrate]);
+  }
   if (report !== undefined && flags.sweep !== undefined) throw sweepWithReport();
   const given = await scenariosOf(flags, simulate);
   const calibrated =

@@ -4,9 +4,10 @@ import type { ProgressEvent } from '@checkpoint-engine/ps';
 import type { CommandContext } from '../commands/command-context.ts';
 import type { UpdateConfig } from '../config/update-config.ts';
 import { updateWarnings } from '../config/update-warnings.ts';
+import { checkOutputFiles } from '../output/check-output-files.ts';
 import { jsonText } from '../output/json-text.ts';
 import { createLogger, LogSink } from '../output/log.ts';
-import { checkOutputFile, type OutputFile } from '../output/output-file.ts';
+import type { OutputFile } from '../output/output-file.ts';
 import { rankLogLine } from '../output/rank-log-line.ts';
 import { HANGUP_IGNORED, watchInterrupts } from '../process/interrupts.ts';
 import type { World } from '../process/world.ts';
@@ -51,7 +52,7 @@ export async function update(
       const { launcher } = config;
       logger.info({ rank, worldSize, masterAddr, masterPort }, `${launcher} started this process as a rank`);
     }
-    for (const file of outputFiles(config)) await checkOutputFile(file);
+    await checkOutputFiles(outputFiles(config), inputFiles(delivery.source));
     if (config.reportFile) await loadReport('--report');
     const source = 'load' in delivery.source ? { load: await readMetas(delivery.source.load) } : delivery.source;
     const deviceKind = await resolveDeviceKind(config.device, identity ? 1 : worldSize);
@@ -171,6 +172,10 @@ function outputFiles({ identity, traceFile, reportFile, delivery: { metasFile } 
   if (metasFile !== undefined && (identity?.rank ?? 0) === 0)
     files.push({ path: metasFile, flag: '--save-metas-file' });
   return files;
+}
+
+function inputFiles(source: DeliveryJob['source']): readonly string[] {
+  return 'load' in source ? source.load.files : [source.register.files].flat();
 }
 
 /** The last update counts. Those before it are listed next to it. */
