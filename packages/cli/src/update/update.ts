@@ -2,6 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { toCheckpointEngineError } from '@checkpoint-engine/interface';
 import type { ProgressEvent } from '@checkpoint-engine/ps';
 import type { CommandContext } from '../commands/command-context.ts';
+import type { DeliveryJob } from '../config/jobs.ts';
 import type { UpdateConfig } from '../config/update-config.ts';
 import { updateWarnings } from '../config/update-warnings.ts';
 import { checkOutputFiles } from '../output/check-output-files.ts';
