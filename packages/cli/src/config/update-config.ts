@@ -98,7 +98,6 @@ export function updateConfig(flags: UpdateFlags, env: Environment): UpdateConfig
     );
   }
   const { updateMethod: method, saveMetasFile: metasFile, sleepTime: sleepMs, ranks } = flags;
-  checkDistinctFiles({ '--trace': flags.trace, '--report': flags.report, '--save-metas-file': metasFile });
   const update = updateJob(flags, world.worldSize);
   const { parallelSize } = update.targets;
   // Without --ranks, the ranks of the first inference instance, as in the Python tool.
@@ -126,22 +125,10 @@ export function updateConfig(flags: UpdateFlags, env: Environment): UpdateConfig
   };
 }
 
-/** @throws {CheckpointEngineError} `CE_CONFIG_INVALID` Two flags name the same output file. */
-function checkDistinctFiles(files: Readonly<Record<string, string | undefined>>): void {
-  const flagOf = new Map<string, string>();
-  for (const [flag, file] of Object.entries(files)) {
-    if (file === undefined) continue;
-    const other = flagOf.get(resolve(file));
-    if (other !== undefined) throw invalid(`${other} and ${flag} both name "${file}"`, 'Give each its own file');
-    flagOf.set(resolve(file), flag);
-  }
-}
-
 /** The same as {@link updateConfig}, for `join`. @throws {CheckpointEngineError} `CE_CONFIG_INVALID` */
 export function joinConfig(flags: JoinFlags, env: Environment): UpdateConfig {
   const world = worldConfig(flags, env);
   const { loadMetasFile: files, checkpointName: name } = flags;
-  checkDistinctFiles({ '--trace': flags.trace, '--report': flags.report });
   return {
     command: 'join',
     ...world,

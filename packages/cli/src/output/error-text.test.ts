@@ -30,6 +30,13 @@ describe('errorText', () => {
     expect(errorText(error, plain)).toMatch(/^error: Rank 3 was killed by SIGKILL\n {2}Where: file \/a\n/);
   });
 
+  it('shows no control character of a path', () => {
+    const file = '/m/\x1b[31m\n';
+    const error = (message: string) => new CheckpointEngineError('CE_FILE_NOT_FOUND', message, 'Correct it', { file });
+    expect(errorText(error('No file'), plain)).toContain('Where: file "/m/\\u001b[31m\\n"');
+    expect(errorText(error(`No file at ${JSON.stringify(file)}`), plain)).not.toContain('Where');
+  });
+
   it("shows the end of the other side's output, and all of it with debug", () => {
     const detail = Array.from({ length: 40 }, (_, index) => `line ${index}`).join('\n');
     const error = new CheckpointEngineError('CE_WORKER_FAILED', 'The worker failed', 'Read what it said', { detail });
