@@ -1,3 +1,4 @@
+import { availableParallelism } from 'node:os';
 import process from 'node:process';
 import { defineConfig } from 'vitest/config';
 
@@ -5,6 +6,10 @@ const resolve = { conditions: ['@checkpoint-engine/source', 'node', 'import', 'd
 // The default of one second is too short on a busy machine.
 const expect = { poll: { timeout: 15_000 } };
 const ssr = { resolve: { conditions: ['@checkpoint-engine/source', 'node', 'import', 'default'] } };
+
+// Tests wait for processes, sockets and time limits for a good part of their time, so that one file more than there are
+// processors keeps these busy. More than a few worlds at once need much memory.
+const maxWorkers = Math.min(availableParallelism() + 1, 8);
 
 // Tests that take minutes or hours: fuzzing, kills, leaks, the pace of updates while unknown peers connect. Each file
 // begins with its duration and the variables that change it. Only `npm run test:stress` runs them.
@@ -22,6 +27,7 @@ const stress = {
 
 export default defineConfig({
   test: {
+    maxWorkers,
     projects: [
       {
         // Small, fast, in one process: they read the sources and need no build of the TypeScript.
@@ -43,7 +49,6 @@ export default defineConfig({
           include: ['packages/*/test/**/*.test.ts', 'apps/*/test/**/*.test.ts', 'tools/test/**/*.test.ts'],
           exclude: ['tools/test/release.test.ts'],
           pool: 'forks',
-          maxWorkers: 1,
           testTimeout: 60_000,
           hookTimeout: 60_000,
         },

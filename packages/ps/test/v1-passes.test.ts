@@ -46,7 +46,8 @@ describe.each(WORKERS)('an update that loads again into $who', ({ reason, args }
     const port = await freePort();
     await Promise.all(
       [0, 1].map(async (rank) => {
-        const device = await createHostDevice({ index: rank });
+        // The addresses of v1 contain the device and the second: another suite must not have this device.
+        const device = await createHostDevice({ index: 2 * process.pid + rank });
         const store = await openStore({ rank, worldSize: 2, masterAddr: '127.0.0.1', masterPort: port });
         const broadcast = shm();
         servers[rank] = await ParameterServer.create({ store, device, broadcast, protocol: overHostMemory });
