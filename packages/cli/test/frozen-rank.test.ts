@@ -42,7 +42,7 @@ const readiness = async (server: TestServer): Promise<number> => (await server.c
 describe.concurrent('a frozen rank of serve', () => {
   it.for([1, 2])(
     'is replaced, and an update in a world of %i is answered by its time-out',
-    { timeout: 120_000 },
+    { timeout: 300_000 },
     async (nproc, context) => {
       const { expect } = context;
       const server = await serve(nproc, context);
@@ -57,7 +57,7 @@ describe.concurrent('a frozen rank of serve', () => {
     },
   );
 
-  it('turns readyz false, and no call waits for it for long', { timeout: 180_000 }, async (context) => {
+  it('turns readyz false, and no call waits for it for long', { timeout: 300_000 }, async (context) => {
     const { expect } = context;
     const server = await serve(2, context);
     freeze(server, 0);
@@ -80,7 +80,7 @@ describe.concurrent('a frozen rank of serve', () => {
     });
   });
 
-  it('restarts after it was frozen for so long that the world continued without it', { timeout: 120_000 }, async (context) => {
+  it('restarts after it was frozen for so long that the world continued without it', { timeout: 300_000 }, async (context) => {
     const { expect } = context;
     const server = await serve(2, context);
     const pid = freeze(server, 1);
@@ -93,7 +93,7 @@ describe.concurrent('a frozen rank of serve', () => {
 });
 
 describe.concurrent('a frozen rank of update', () => {
-  it('ends the update with an error that names the rank', { timeout: 120_000 }, async ({ expect, onTestFinished }) => {
+  it('ends the update with an error that names the rank', { timeout: 300_000 }, async ({ expect, onTestFinished }) => {
     const socket = socketPath();
     const engine = await startSilentEngine(socket);
     onTestFinished(() => engine.close());

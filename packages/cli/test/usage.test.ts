@@ -56,7 +56,7 @@ describe('usage', () => {
     [['inspect'], /Missing required argument 'path'/, /checkpoint-engine inspect --help/],
     [['update', '--endpoint', 'http://x'], /--checkpoint-path/, /checkpoint-engine update --help/],
     [['update', '--checkpoint-path', '/x'], /neither --endpoint nor --uds/, /Add --endpoint/],
-    [['update', '--checkpoint-path', '/x', '--endpoint', 'x:1'], /not a URL/, /--help/],
+    [['update', '--checkpoint-path', '/x', '--endpoint', 'x:1'], /not the URL of a server/, /--help/],
     [
       ['update', '--checkpoint-path', '/x', '--endpoint', 'http://x', '--device', 'tpu'],
       /Allowed choices are auto, cuda, host/,

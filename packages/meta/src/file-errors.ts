@@ -18,7 +18,7 @@ export function invalidFile(
     hint = 'Write the file again with a current safetensors library',
   } = options;
   const where =
-    tensor === undefined ? `File ${quoted(path)}` : `File ${quoted(path)}, tensor ${JSON.stringify(tensor)}`;
+    tensor === undefined ? `File ${quoted(path)}` : `File ${quoted(path)}, tensor ${JSON.stringify(shortened(tensor))}`;
   return new CheckpointEngineError(code, `${where}: ${what}`, hint, { file: path, tensor, cause: options.cause });
 }
 
@@ -59,6 +59,13 @@ export async function unreadableFile(path: string, cause: unknown): Promise<Chec
     hint: HINTS[code ?? ''] ?? 'Check the disk and the log of the file system',
     cause,
   });
+}
+
+const SHOWN_CHARACTERS = 300;
+
+/** The name of a tensor for a message: names have up to millions of characters. */
+function shortened(name: string): string {
+  return name.length <= SHOWN_CHARACTERS ? name : `${name.slice(0, SHOWN_CHARACTERS)}... (${name.length} characters)`;
 }
 
 /** Quotes a path for a message. Control characters are escaped, so that they do not reach the terminal. */

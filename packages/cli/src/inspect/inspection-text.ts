@@ -3,12 +3,15 @@ import type { TensorEntry } from '@checkpoint-engine/meta';
 import { formatBytes } from '@checkpoint-engine/planner';
 import { errorText } from '../output/error-text.ts';
 import { formatCount, plural } from '../output/format.ts';
+import { printable } from '../output/printable.ts';
 import { type Column, renderTable } from '../output/table.ts';
 import type { Colors } from '../output/terminal.ts';
 import type { Inspection } from './inspect-checkpoint.ts';
 
 /** Number of largest tensors to show without `--tensors`. */
 const LARGEST = 5;
+/** Number of characters of a tensor's name to show. */
+const NAME_CHARACTERS = 200;
 const TENSOR_COLUMNS: readonly Column[] = [
   { head: 'tensor' },
   { head: 'dtype' },
@@ -29,7 +32,7 @@ export function inspectionText(inspection: Inspection, { colors, allTensors, deb
   const { path, files, tensors, totalBytes, warnings, problems } = inspection;
   const heading = (text: string): string => `\n${colors.bold(text)}`;
   const sums = `${plural(tensors.length, 'tensor')}, ${formatBytes(totalBytes)} in ${plural(files.length, 'file')}`;
-  const lines = [files.length > 0 ? `${colors.bold(path)}: ${sums}` : colors.bold(path)];
+  const lines = [files.length > 0 ? `${colors.bold(printable(path))}: ${sums}` : colors.bold(printable(path))];
   if (files.length > 0) {
     lines.push(heading('Files'), fileTable(inspection));
     lines.push(heading('Dtypes'), dtypeTable(inspection));
@@ -54,7 +57,11 @@ function fileTable({ files }: Inspection): string {
   const columns: Column[] = [{ head: 'file' }, { head: 'tensors', align: 'right' }, { head: 'size', align: 'right' }];
   return renderTable(
     columns,
-    files.map((file) => [basename(file.path), formatCount(file.tensors.length), formatBytes(file.sizeBytes)]),
+    files.map((file) => [
+      printable(basename(file.path)),
+      formatCount(file.tensors.length),
+      formatBytes(file.sizeBytes),
+    ]),
   );
 }
 
@@ -81,5 +88,10 @@ function largest(tensors: readonly TensorEntry[]): TensorEntry[] {
 }
 
 function tensorRow({ name, dtype, shape, sizeBytes }: TensorEntry): string[] {
-  return [name, dtype, `[${shape.join(', ')}]`, formatBytes(sizeBytes)];
+  return [shownName(name), dtype, `[${shape.join(', ')}]`, formatBytes(sizeBytes)];
+}
+
+/** Names have up to millions of characters, which no table can show. */
+function shownName(name: string): string {
+  return printable(name.length <= NAME_CHARACTERS ? name : `${name.slice(0, NAME_CHARACTERS)}...`);
 }

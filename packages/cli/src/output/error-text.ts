@@ -1,4 +1,5 @@
 import { type CheckpointEngineError, toCheckpointEngineError } from '@checkpoint-engine/interface';
+import { printable } from './printable.ts';
 import type { Colors } from './terminal.ts';
 
 /** Options of {@link errorText}. */
@@ -49,14 +50,9 @@ function placeOf({ file, tensor, op, peer, status, message }: CheckpointEngineEr
     ['status', status],
   ];
   return known
-    .filter(([, value]) => value !== undefined && !message.includes(printable(value)))
-    .map(([name, value]) => `${name} ${printable(value!)}`)
+    .filter(([, value]) => value !== undefined && !message.includes(printable(`${value}`)))
+    .map(([name, value]) => `${name} ${printable(`${value}`)}`)
     .join(', ');
-}
-
-/** Escapes control characters, which would act on the terminal. */
-function printable(value: string | number): string {
-  return typeof value === 'string' && /\p{Cc}/u.test(value) ? JSON.stringify(value) : String(value);
 }
 
 function detailLines(detail: string, colors: Colors, debug: boolean): string[] {
