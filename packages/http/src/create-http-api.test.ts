@@ -157,6 +157,17 @@ describe('problems', () => {
     expect(answer.status).toBe(status);
   });
 
+  it.each([undefined, 'text/plain'])('say which type of body is expected instead of %s', async (type) => {
+    const headers: Record<string, string> = type === undefined ? {} : { 'content-type': type };
+    const body = new TextEncoder().encode('{"files":["/m"]}');
+    const answer = await setUp().call('POST', '/v1/checkpoints/a/files', undefined, { body, headers });
+    expect(answer.status).toBe(415);
+    expect(await answer.json()).toMatchObject({
+      code: 'CE_REQUEST_INVALID',
+      hint: 'Send Content-Type: application/json',
+    });
+  });
+
   it('contain rank, file and tensor, and no stack', async () => {
     const { call, world, begun } = setUp();
     const update = call('POST', UPDATE);

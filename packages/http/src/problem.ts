@@ -114,6 +114,9 @@ export function problemOf(thrown: unknown): Problem {
 
 function asError(thrown: unknown): CheckpointEngineError {
   if (!(thrown instanceof HTTPException)) return toCheckpointEngineError(thrown);
+  if (thrown.status === 415) {
+    return new RequestError(415, 'The type of the body is missing or not JSON', 'Send Content-Type: application/json');
+  }
   const what = thrown.message || TITLES[thrown.status] || 'The request was rejected';
   return new RequestError(thrown.status, what, 'Send what /openapi.json describes');
 }
