@@ -68,7 +68,7 @@ describe('output without a reader', () => {
         address,
         'http://x/v1/readyz',
       ]).stdout.toString();
-    await expect.poll(answer, { timeout: 30_000 }).toBe('200');
+    await expect.poll(answer).toBe('200');
     child.kill('SIGTERM');
     expect(await ended).toEqual([0, null]);
   });

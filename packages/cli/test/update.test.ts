@@ -202,7 +202,7 @@ describe('update under attack', () => {
     running.child.kill('SIGKILL');
     await running.result;
     await engine.givenUp;
-    await expect.poll(() => [...ranks.values()].filter(runs), { timeout: 15_000 }).toEqual([]);
+    await expect.poll(() => [...ranks.values()].filter(runs)).toEqual([]);
     expect(sharedMemoryOf(ranks.values())).toEqual([]);
   });
 });

@@ -35,6 +35,9 @@ async function withEngine(steps: readonly Step[], test: (fake: FakeEngine) => Pr
   }
 }
 
+/** Ends only tests that hang. */
+const HANG = { timeout: 120_000 };
+
 describe('vllmEngine.choose', () => {
   it.each([
     ['the Python tool', [info(extension('checkpoint_engine.worker.VllmColocateWorkerExtension'))], 'v1', 'one'],
@@ -195,7 +198,7 @@ describe('vllmEngine.update', () => {
       post('/reset_prefix_cache', undefined, { before: async () => queue() }),
     ];
     await withEngine(steps, async (fake) => {
-      const loaded = vi.waitFor(() => expect(fake.askedCount).toBe(3));
+      const loaded = vi.waitFor(() => expect(fake.askedCount).toBe(3), HANG);
       await vllmEngine({ endpoints: [fake.endpoint] }).update({ ...update, loaded });
     });
   });
@@ -285,7 +288,7 @@ describe('vllmEngine.update', () => {
       await engine.choose!(wait);
       const stop = new AbortController();
       engine.lookAhead!({ ...wait, signal: stop.signal });
-      await vi.waitFor(() => expect(fake.askedCount).toBe(4));
+      await vi.waitFor(() => expect(fake.askedCount).toBe(4), HANG);
       stop.abort();
       await engine.preflight!(update);
     });

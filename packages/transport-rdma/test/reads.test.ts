@@ -89,7 +89,7 @@ describe.skipIf(missing)('reads between processes', () => {
     await owner.kill();
     const memory = await land(MiB);
     await expect(readAll(peer, remote, memory)).rejects.toMatchObject({ code: 'CE_PEER_UNREACHABLE', peer });
-    await expect.poll(() => isRunning(engine!), { timeout: 5000 }).toBe(false); // it does not outlive its owner
+    await expect.poll(() => isRunning(engine!)).toBe(false); // it does not outlive its owner
   });
 
   test('an owner that restarted on the same ports is not the requested one', async () => {

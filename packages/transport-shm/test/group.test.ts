@@ -106,7 +106,7 @@ describe('ShmGroup', () => {
     withGroup(2, async (members) => {
       await Promise.all(send(members, 0));
       const used = processMappings();
-      await expect.poll(processMappings, { timeout: 10_000 }).toBeLessThan(used);
+      await expect.poll(processMappings).toBeLessThan(used);
       await Promise.all(send(members, 0));
     }));
 });
