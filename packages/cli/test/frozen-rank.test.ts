@@ -80,7 +80,9 @@ describe.concurrent('a frozen rank of serve', () => {
     });
   });
 
-  it('restarts after it was frozen for so long that the world continued without it', { timeout: 300_000 }, async (context) => {
+  it('restarts after it was frozen for so long that the world continued without it', {
+    timeout: 300_000,
+  }, async (context) => {
     const { expect } = context;
     const server = await serve(2, context);
     const pid = freeze(server, 1);
