@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from checkpoint_engine_worker.engine import Engine
+from checkpoint_engine_worker.expert_kernels import keeps_other_tensors
 from checkpoint_engine_worker.kept_copies import keeps_copy
 from checkpoint_engine_worker.layer_notes import Notes
 from checkpoint_engine_worker.recording import OWNER, LiveTensor
@@ -57,5 +58,9 @@ def _transformed(engine: Engine, in_use: TensorMap, owners: Sequence[Owner]) -> 
         owner = in_use.touches(tensor)
         return owner is not None and not in_use.owners[owner].held
 
+    def is_named(tensor: Any) -> bool:
+        return in_use.touches(tensor) is not None
+
     found = {path for path, module in modules.items() if keeps_copy(module, known)}
+    found |= {path for path, module in modules.items() if keeps_other_tensors(module, is_named)}
     return {i: "the engine computes with a copy of it" for i, owner in enumerate(owners) if owner.module in found}

@@ -10,6 +10,8 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Any
 
+from checkpoint_engine_worker.expert_kernels import kernels_of
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -53,7 +55,10 @@ class LayerwiseReload:
 
         self._model = model
         self._model_config = model_config
-        self._dropped = drop_packing_kernels(model) if device.type == "cpu" else []
+        # Kernels on CPUs pack the weights, so that new weights need new ones.
+        is_cpu = device.type == "cpu"
+        self._dropped = drop_packing_kernels(model) if is_cpu else []
+        self._kernels = [] if is_cpu else kernels_of(model)
         initialize_layerwise_reload(model)
 
     def finalize(self) -> None:
@@ -77,6 +82,8 @@ class LayerwiseReload:
         self._put_back_kernels()
 
     def _put_back_kernels(self) -> None:
+        for method, name, value in self._kernels:
+            setattr(method, name, value)
         for method, kernel in self._dropped:
             if method.moe_kernel is None:
                 method.moe_kernel = kernel
