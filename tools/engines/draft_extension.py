@@ -23,7 +23,7 @@ def _digests(model: torch.nn.Module) -> dict[str, str]:
 
 
 def _digest(tensor: Any) -> str:
-    data = tensor.detach().contiguous().reshape(-1).view(torch.uint8).numpy()
+    data = tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy()
     return hashlib.sha256(data.tobytes()).hexdigest()
 
 
