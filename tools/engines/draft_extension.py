@@ -19,7 +19,9 @@ class DigestExtension:
 
 
 def _digests(model: torch.nn.Module) -> dict[str, str]:
-    return {name: _digest(parameter) for name, parameter in model.named_parameters(remove_duplicate=False)}
+    # Engines on CPUs pack some weights into memory of their own, and leave parameters without elements.
+    named = model.named_parameters(remove_duplicate=False)
+    return {name: _digest(parameter) for name, parameter in named if parameter.numel() > 0}
 
 
 def _digest(tensor: Any) -> str:
