@@ -111,6 +111,12 @@ class BenchExtension(*Bases):
             return {}
         return {"pid": os.getpid(), **self._bench_memory.end()}
 
+    def bench_fault(self, fault: str) -> None:
+        """Breaks the pulls of rank 0 from now on; see worker_faults."""
+        from worker_faults import set_fault
+
+        set_fault(fault if self.rank == 0 else "")
+
     def bench_digest(self) -> dict:
         """Of this worker's model."""
         model = self.model_runner.get_model() if hasattr(self.model_runner, "get_model") else self.model_runner.model

@@ -11,6 +11,7 @@ import { addSimulateCommand } from './simulate/simulate-command.ts';
 import { addStartupCommand } from './startup/startup-command.ts';
 import { addStreamCommand } from './stream/stream-command.ts';
 import { addUpdateCommand } from './update/update-command.ts';
+import { addVerifyCommand } from './verify/verify-command.ts';
 
 const program = new Command('bench').description('Measures checkpoint-engine, the floors of the machine and the peers');
 
@@ -20,6 +21,7 @@ for (const addCommand of [
   addStreamCommand,
   addHostCommand,
   addMemoryCommand,
+  addVerifyCommand,
   addStartupCommand,
   addGatherCommand,
   addPlanCommand,

@@ -1,0 +1,139 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { createHostDevice } from '@checkpoint-engine/device';
+import { formatBytes } from '@checkpoint-engine/planner';
+import type { VerifyMode } from '@checkpoint-engine/ps';
+import { fileDigests } from '../checkpoints/file-digests.ts';
+import { type SyntheticCheckpoint, writeCheckpoint } from '../checkpoints/synthetic-checkpoint.ts';
+import { warmMemory } from '../floors/floor-program.ts';
+import { describeMachine } from '../report/machine.ts';
+import { type PublishOptions, publish } from '../report/publish.ts';
+import type { ResultRow, Target } from '../report/result.ts';
+import { median } from '../report/statistics.ts';
+import { memoryFloors } from './memory-floors.ts';
+import { startVerifyWorld } from './verify-world.ts';
+
+/** What `bench verify` is asked to do. */
+export interface VerifyScenarioOptions extends PublishOptions {
+  readonly sizeBytes: number;
+  readonly tensorBytes: number;
+  readonly rounds: number;
+}
+
+const MODES: readonly VerifyMode[] = ['off', 'sample', 'full'];
+const OURS = 'checkpoint-engine';
+/** Copies of an update. Full verification reads what each one has brought once more: in the ring, or in the worker. */
+const COPIES = { pull: 1, buckets: 2 } as const;
+
+/** What digests cost registrations and updates on the host device: with and without them in turns. */
+export async function verifyScenario(options: VerifyScenarioOptions): Promise<void> {
+  const { sizeBytes, tensorBytes, rounds } = options;
+  const folder = mkdtempSync(join(tmpdir(), 'checkpoint-engine-bench-'));
+  try {
+    const sizes = Array<number>(Math.max(1, Math.round(sizeBytes / tensorBytes))).fill(tensorBytes);
+    const checkpoint = await writeCheckpoint(folder, sizes, 4);
+    const rows: ResultRow[] = [];
+    const targets: Target[] = [];
+    for (const strategy of ['pull', 'buckets'] as const) {
+      const measured = await measure(strategy, checkpoint, rounds);
+      rows.push(...measured);
+      targets.push(...targetsOf(strategy, measured));
+    }
+    const device = await createHostDevice();
+    const machine = describeMachine(device);
+    await device.close();
+    const extra = targets.find(({ what }) => what.startsWith('pull, sample'))!.measured;
+    publish(
+      {
+        scenario: 'verify',
+        title: `A pull of ${formatBytes(checkpoint.sizeBytes)} takes ${((extra - 1) * 100).toFixed(1)} % longer with samples`,
+        machine,
+        options: { sizeBytes, tensorBytes, rounds },
+        rows,
+        targets,
+        notes: [
+          'Modes take turns in each round. Updates of the host device are copies in memory, so that full verification, which reads all of it once more, cannot be free: the floor of it is the copies and one more read.',
+        ],
+      },
+      options,
+    );
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+async function measure(
+  strategy: 'pull' | 'buckets',
+  { files, sizeBytes }: SyntheticCheckpoint,
+  rounds: number,
+): Promise<ResultRow[]> {
+  const world = await startVerifyWorld(strategy);
+  const wanted = await fileDigests(files);
+  const floors = await memoryFloors(sizeBytes);
+  const [copyMs, digestMs]: [number[], number[]] = [[], []];
+  const registers = new Map<boolean, number[]>([
+    [false, []],
+    [true, []],
+  ]);
+  const updates = new Map<VerifyMode, number[]>(MODES.map((mode) => [mode, []]));
+  const figures = new Map<VerifyMode, Record<string, number>>();
+  try {
+    for (let round = 0; round <= rounds; round++) {
+      for (const digests of [false, true]) {
+        warmMemory(sizeBytes, 2);
+        registers.get(digests)!.push(await world.register(files, digests));
+      }
+    }
+    // The last registration has digests.
+    for (let round = 0; round <= rounds; round++) {
+      copyMs.push(await floors.copyMs());
+      digestMs.push(await floors.digestMs());
+      for (const mode of MODES) {
+        const { ms, result } = await world.update(mode);
+        updates.get(mode)!.push(ms);
+        const { arrivedBytes = 0, heldBytes = 0, unverifiedTensors = 0 } = result.verified ?? {};
+        figures.set(mode, { arrivedBytes, heldBytes, unverifiedTensors });
+      }
+    }
+    const held = await world.held();
+    const wrong = [...wanted].filter(([name, digest]) => held.get(name) !== digest).length;
+    const figuresOf = (ms: readonly number[]) => ({ samplesMs: ms.slice(1), warmupMs: ms.slice(0, 1), sizeBytes });
+    const row = (what: string, verify: string, ms: readonly number[]): ResultRow => {
+      return { by: OURS, what, settings: { strategy, verify }, ...figuresOf(ms) };
+    };
+    const floor = (what: string, by: string, ms: readonly number[]): ResultRow => {
+      return { by: `floor: ${by}`, what, settings: { strategy }, ...figuresOf(ms) };
+    };
+    return [
+      floor('copy', 'one copy in memory', copyMs),
+      floor('digest', 'one read that digests', digestMs),
+      ...[...registers].map(([digests, ms]) => row('register', digests ? 'digests' : 'off', ms)),
+      ...[...updates].map(([mode, ms]) => ({
+        ...row('update', mode, ms),
+        ...{ figures: figures.get(mode)!, checked: wanted.size, wrong },
+      })),
+    ];
+  } finally {
+    await floors.close();
+    await world.close();
+  }
+}
+
+function targetsOf(strategy: 'pull' | 'buckets', rows: readonly ResultRow[]): Target[] {
+  const ms = (what: string, verify?: string): number =>
+    median(rows.find((row) => row.what === what && row.settings?.verify === verify)!.samplesMs);
+  const off = ms('update', 'off');
+  const copyMs = COPIES[strategy] * ms('copy');
+  const floor = (copyMs + ms('digest')) / copyMs;
+  const full = ms('update', 'full') / off;
+  const target = (what: string, measured: number, atMost: number): Target => {
+    return { what: `${strategy}, ${what}`, measured, atMost, unit: 'x' };
+  };
+  return [
+    target('sample: over an update without verification', ms('update', 'sample') / off, 1.03),
+    target('full: over an update without verification', full, 1.1),
+    target(`full: the same over its floor of ${floor.toFixed(2)} x`, full / floor, 1.05),
+    target('registration with digests over one without', ms('register', 'digests') / ms('register', 'off'), 1.05),
+  ];
+}
