@@ -29,9 +29,12 @@ import type { DeviceKind } from './device.ts';
  * ```
  *
  * An update with whole buckets leaves out `regions` and `pull`. A session with the intent `prepare` ends with `bye`
- * after `mapped`, or after `proved`. A session that only asks for a report has `report`, `reported` and `bye`; a worker
- * that was asked to connect for a report alone offers nothing else in its hello. After `abort` the worker answers
- * `aborted` once no copy reads a region any more, and disconnects.
+ * after `mapped`, or after `proved`. A session with the intent `verify` has `survey`, `needs`, `digest` and `bye`: the
+ * worker keeps its weights, its records and its mapped regions. It reports an error if it has no proved record of
+ * these tensors: `CE_NOT_SUPPORTED`, or `CE_ENGINE_MISMATCH` after `metas` that name other tensors. A session that only
+ * asks for a report has `report`, `reported` and `bye`; a worker that was asked to connect for a report alone offers
+ * nothing else in its hello. After `abort` the worker answers `aborted` once no copy reads a region any more, and
+ * disconnects.
  */
 export const WORKER_PULL_VERSION = 1;
 
@@ -58,8 +61,11 @@ export interface PullOffer {
   readonly digests?: boolean | undefined;
 }
 
-/** The purpose of a session: an update, or preparation that an update would otherwise wait for. */
-export type PullIntent = 'update' | 'prepare';
+/**
+ * The purpose of a session: an update, preparation that an update would otherwise wait for, or digests of what the
+ * worker holds.
+ */
+export type PullIntent = 'update' | 'prepare' | 'verify';
 
 /** Position of a message in its series of parts, 0 and up. */
 export interface PartOf {

@@ -8,14 +8,15 @@ import type {
   WorkerProved,
   WorkerPulled,
 } from '@checkpoint-engine/interface';
-import type { RankMetas } from '@checkpoint-engine/meta';
+import type { ParameterMeta } from '@checkpoint-engine/meta';
 import type { SessionCallOptions } from './session-call-options.ts';
 
 /** The first question to a worker. */
 export interface SurveyQuestion {
   readonly intent: PullIntent;
-  readonly metas: readonly RankMetas[];
-  /** Digest of names, dtypes and shapes: see `tensorListDigest`. */
+  /** In the order of their indexes. */
+  readonly tensors: readonly ParameterMeta[];
+  /** Digest of names, dtypes and shapes: see `tensorsByName`. */
   readonly metasDigest: string;
   readonly version?: string | undefined;
 }

@@ -6,14 +6,8 @@ import { call, createSession, RawCaller } from './v2-support.ts';
 
 const tensor = (name: string, sizeBytes: number) =>
   ({ name, dtype: 'U8', shape: [sizeBytes], sizeBytes, region: 0, offsetBytes: 0 }) as const;
-const metas = [
-  {
-    ...{ checkpoint: 'c', rank: 0, host: 'h', deviceUuid: 'HOST-0', nics: [] },
-    regions: [{ sizeBytes: 1024 }],
-    tensors: [tensor('a', 64), tensor('b', 0), tensor('c', 128)],
-  },
-];
-const question = { intent: 'update', metas, metasDigest: 'd' } as const;
+const tensors = [tensor('a', 64), tensor('b', 0), tensor('c', 128)];
+const question = { intent: 'update', tensors, metasDigest: 'd' } as const;
 
 const needsOf = (
   boxes: readonly (readonly [number, number, number, number, number])[],

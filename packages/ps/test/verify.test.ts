@@ -377,6 +377,7 @@ describe('verify', () => {
     const world = await start(1, { keepOf: keep });
     await world.servers[0]!.registerCheckpoint('a', sourceOf(modelTensors(1)));
     await world.servers[0]!.gatherMetas('a');
+    await world.update('a');
     const report = await world.servers[0]!.verify('a', world.optionsOf(0, {}));
     expect(report).toMatchObject({ checkedBytes: 0, differingCount: 0 });
     expect(report.unverifiedTensors).toBeGreaterThan(0);

@@ -1,5 +1,10 @@
 import { setImmediate } from 'node:timers';
-import { CheckpointEngineError, type ServerMessage, type ServerWelcome } from '@checkpoint-engine/interface';
+import {
+  CheckpointEngineError,
+  type PullIntent,
+  type ServerMessage,
+  type ServerWelcome,
+} from '@checkpoint-engine/interface';
 import type { HeldVersion } from './held-version.ts';
 import { IncomingBucket } from './incoming-bucket.ts';
 import type { IncomingTensor } from './incoming-tensor.ts';
@@ -21,8 +26,11 @@ export class IncomingUpdate implements AsyncIterable<IncomingTensor>, AsyncDispo
   readonly checkpoint: string;
   readonly updateId: string;
   readonly deviceUuid: string;
-  /** `prepare`: no data arrives and the post-load hook does not run; the worker prepares for later updates. */
-  readonly intent: 'update' | 'prepare';
+  /**
+   * `prepare`: what later updates need is made ready. `verify`: digests of what the engine holds are reported. Neither
+   * brings tensors or runs the post-load hook.
+   */
+  readonly intent: PullIntent;
   /** Fires when the update has failed; the reason is the error. */
   readonly signal: AbortSignal;
   readonly #failed = new AbortController();
@@ -193,7 +201,7 @@ export class IncomingUpdate implements AsyncIterable<IncomingTensor>, AsyncDispo
   async #runFinish(postLoadHook: (() => Promise<void> | void) | undefined): Promise<void> {
     try {
       let confirms = false;
-      if (this.#pulling?.intent !== 'prepare') {
+      if (this.intent === 'update') {
         confirms = await this.#pullAll();
         this.#held?.forget();
         await postLoadHook?.();

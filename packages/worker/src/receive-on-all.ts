@@ -45,8 +45,8 @@ export async function receiveOnAll(options: ReceiveOnAllOptions): Promise<void> 
       });
       onReceive(update);
       try {
-        // A session that prepares has no data, and does not involve the engine's own code.
-        if (update.intent === 'prepare') await update.forEachBucket(() => {});
+        // The other sessions bring nothing, and do not concern the engine's own code.
+        if (update.intent !== 'update') await update.forEachBucket(() => {});
         else await onUpdate(update, device);
         await update.finished();
       } catch (error) {

@@ -67,7 +67,7 @@ export async function receiveUpdate(address: string, options: ReceiveOptions): P
     let welcome = await link.receive();
     if (welcome.type === 'survey' && puller !== undefined) {
       if (welcome.deviceUuid !== device.uuid) throw otherDevice(welcome.deviceUuid, device.uuid);
-      pulling = new PullSession(link, puller, await puller.begin(), welcome);
+      pulling = new PullSession(link, puller, await puller.begin(welcome.intent), welcome);
       const { checkpoint, updateId, deviceUuid } = welcome;
       welcome = await pulling.negotiate();
       if (welcome.type !== 'welcome') {

@@ -25,7 +25,7 @@ export interface ServeWorkerOptions {
   readonly devices: readonly Device[];
   /**
    * Loads an update into one device's model; called for all devices at the same time, and not for sessions that only
-   * prepare later updates. Read the tensors, then await
+   * prepare later updates or verify weights. Read the tensors, then await
    * `update.finished(hook)`, or without an argument if there is no hook. An exception fails the update on all ranks.
    */
   readonly onUpdate: OnUpdate;

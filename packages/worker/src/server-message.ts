@@ -3,6 +3,7 @@ import {
   type ErrorCode,
   isWeightVersion,
   type PlacesColumns,
+  type PullIntent,
   type PullRegion,
   type ServerMessage,
   type TensorColumns,
@@ -93,10 +94,12 @@ function isDigest({ index, tensor, offset, size }: Fields): boolean {
   return isCount(index) && [tensor, offset, size].every((column) => column instanceof Uint8Array);
 }
 
+const INTENTS: ReadonlySet<unknown> = new Set<PullIntent>(['update', 'prepare', 'verify']);
+
 function isSurvey(fields: Fields): boolean {
   return (
     fields.protocol === WORKER_PROTOCOL_VERSION &&
-    (fields.intent === 'update' || fields.intent === 'prepare') &&
+    INTENTS.has(fields.intent) &&
     ['checkpoint', 'updateId', 'deviceKind', 'deviceUuid', 'metasDigest'].every((name) => isText(fields[name])) &&
     isCount(fields.rank) &&
     isCount(fields.tensorCount) &&

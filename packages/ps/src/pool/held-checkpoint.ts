@@ -1,5 +1,6 @@
 import type { HostMemory } from '@checkpoint-engine/interface';
 import type { CheckpointFile, ParameterMeta } from '@checkpoint-engine/meta';
+import type { ProgressEvent } from '../api.ts';
 import type { DigestBook } from '../digests/digest-book.ts';
 import type { BucketSource, SourceOptions } from '../sources/bucket-source.ts';
 import type { PlacedFile } from '../sources/placed-file.ts';
@@ -16,6 +17,13 @@ export interface HeldRegion {
   readonly file?: StreamedFile | undefined;
   /** Present for a file that is used in place: the memory maps the file. */
   readonly placed?: PlacedFile | undefined;
+}
+
+/** Options of {@link HeldCheckpoint.readDigests}. */
+export interface DigestReading {
+  readonly signal: AbortSignal;
+  /** Called with the progress of reading. */
+  readonly emit: (event: ProgressEvent) => void;
 }
 
 /** A share of a checkpoint that this rank can send. */
@@ -40,6 +48,12 @@ export interface HeldCheckpoint {
   readonly digests?: DigestBook | undefined;
   /** Resolves when files that are used in place have been digested. Never rejects. */
   readonly digesting?: Promise<void> | undefined;
+  /**
+   * Reads the bytes whose digests are not known yet. Absent if they become known without it.
+   *
+   * @throws `CE_FILE_*`, `CE_HOST_OUT_OF_MEMORY`; `CE_DIGEST_MISMATCH` if bytes are not those that were read before.
+   */
+  readDigests?(options: DigestReading): Promise<void>;
   /** Opens the tensors' bytes for one update. @throws `CE_HOST_OUT_OF_MEMORY` */
   openSource(options: SourceOptions): Promise<BucketSource>;
   /** Frees the memory (a shared pool: for its next user). Idempotent. */

@@ -1,4 +1,5 @@
 import type { FileRead } from '@checkpoint-engine/interface';
+import { untilAborted } from '@checkpoint-engine/interface/shared';
 import type { ParameterMeta, TensorEntry } from '@checkpoint-engine/meta';
 import { orderByAffinity } from '@checkpoint-engine/planner';
 import type { FileSource } from '../api.ts';
@@ -81,6 +82,10 @@ export async function holdFiles(source: FileSource, context: PoolContext): Promi
       sharedFiles: source.share === 'all' ? undefined : share.files,
       removableFiles: removableFiles(share, source),
       ...{ fill, digests, digesting },
+      // An update does not need all of them, and does not wait for them.
+      readDigests: async ({ signal }) => {
+        await untilAborted(Promise.all([fill?.loaded(), digesting]), signal);
+      },
       openSource: async (options) => {
         const pool = await PoolSource.open(regions, options);
         return fill === undefined ? pool : new FillingSource(pool, fill, options);

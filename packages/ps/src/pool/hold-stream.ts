@@ -1,4 +1,5 @@
 import type { HostMemory } from '@checkpoint-engine/interface';
+import { untilAborted } from '@checkpoint-engine/interface/shared';
 import type { ParameterMeta } from '@checkpoint-engine/meta';
 import { alignDown, DEFAULT_ALIGN_BYTES } from '@checkpoint-engine/planner';
 import type { FileSource } from '../api.ts';
@@ -12,6 +13,7 @@ import { chunksOf } from '../sources/stream-chunk.ts';
 import type { StreamRegion } from '../sources/stream-region.ts';
 import { StreamedFile } from '../sources/streamed-file.ts';
 import { digestInPlace } from './digest-in-place.ts';
+import { digestStream } from './digest-stream.ts';
 import { findShare, metaInFile, removableFiles } from './file-share.ts';
 import type { HeldCheckpoint } from './held-checkpoint.ts';
 import type { PoolContext } from './pool-context.ts';
@@ -70,6 +72,11 @@ export async function holdStream(source: FileSource, context: PoolContext): Prom
       warnings: share.warnings,
       sharedFiles: source.share === 'all' ? undefined : share.files,
       removableFiles: removableFiles(share, source),
+      readDigests: async (options) => {
+        await untilAborted(digesting ?? Promise.resolve(), options.signal);
+        if (digests?.complete === undefined)
+          await digestStream({ regions, tensors, hostMemoryBytes, digests }, context, options);
+      },
       openSource: (options) => openStream(regions, hostMemoryBytes, digests, context, options),
       close: async () => release(),
     };

@@ -4,7 +4,7 @@ import type { WorkerSession } from '../session.ts';
 import type { HostPlan } from '../update/host-plan.ts';
 import type { Meeting } from '../update/meet.ts';
 import type { Strategy } from '../update/strategy.ts';
-import { tensorList } from '../update/tensor-list.ts';
+import { tensorsByName } from '../update/tensor-list.ts';
 import type { UpdateRun } from '../update/update-run.ts';
 import { chooseStrategy } from './choose-strategy.ts';
 import { gatherNeeds } from './gather-needs.ts';
@@ -44,9 +44,9 @@ export async function agreeOnPull(
 ): Promise<PullAgreement> {
   const { context, options, life, cleanup } = run;
   const { agreement, epoch, version } = meeting;
-  const { metas, pulls, host } = context;
-  const list = tensorList(metas);
-  const question = { intent, metas, metasDigest: list.digest, version };
+  const { pulls, host } = context;
+  const list = tensorsByName(context.metas);
+  const question = { intent, tensors: list.metas, metasDigest: list.digest, version };
   const offers = await exchangeOffers(
     run,
     meeting,

@@ -15,7 +15,7 @@ import { isOwnersFault, readFromOwner } from '../sources/read-from-owner.ts';
 import { readUnchanged } from '../sources/read-unchanged.ts';
 import type { StreamedFile } from '../sources/streamed-file.ts';
 import type { HostChunk } from '../update/host-plan.ts';
-import { tensorList } from '../update/tensor-list.ts';
+import { tensorsByName } from '../update/tensor-list.ts';
 import type { UpdateContext } from '../update/update-context.ts';
 import { isHere } from './refusal.ts';
 
@@ -55,7 +55,7 @@ export class ChunkReader {
 
   /** Resolves when the chunk's bytes are in the ring. @throws `CE_FILE_*`, `CE_PEER_*`, `CE_RANGE_NOT_REGISTERED` */
   async read(chunk: HostChunk): Promise<void> {
-    const { metas, holders } = tensorList(this.#context.metas);
+    const { metas, holders } = tensorsByName(this.#context.metas);
     const pieces = Array.from(chunk.tensor, (index, at): Piece => {
       const offsetBytes = chunk.place.offsetBytes + chunk.offsetBytes[at]!;
       return {

@@ -1,7 +1,7 @@
 import type { HostMemory, Store } from '@checkpoint-engine/interface';
 import { untilAborted } from '@checkpoint-engine/interface/shared';
 import type { HostChunk } from '../update/host-plan.ts';
-import { tensorList } from '../update/tensor-list.ts';
+import { tensorsByName } from '../update/tensor-list.ts';
 import type { UpdateRun } from '../update/update-run.ts';
 import { Deferred } from '../util/deferred.ts';
 import { arrivedRanges } from '../verify/arrived-ranges.ts';
@@ -77,7 +77,7 @@ const NOTHING = new Uint8Array(0);
 export async function readChunks({ run, scope, chunks, ring }: ChunkReading, news: ChunkNews): Promise<void> {
   const { context, cleanup, life, emit } = run;
   const { rank } = scope;
-  const { metas } = tensorList(context.metas);
+  const { metas } = tensorsByName(context.metas);
   const own = chunks.filter(({ readerRank }) => readerRank === rank);
   // A chunk from memory of this rank that is still being filled is copied when that memory is complete.
   await untilAborted(context.held?.fill?.loaded() ?? Promise.resolve(), life.signal);

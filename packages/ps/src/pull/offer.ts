@@ -4,7 +4,7 @@ import { decodeFromRank } from '@checkpoint-engine/store/internal';
 import { encode } from '@msgpack/msgpack';
 import type { SurveyAnswer } from '../pull-channel.ts';
 import type { Meeting } from '../update/meet.ts';
-import { type TensorList, tensorList } from '../update/tensor-list.ts';
+import { type TensorList, tensorsByName } from '../update/tensor-list.ts';
 import type { UpdateRun } from '../update/update-run.ts';
 import { exchange } from '../util/exchange.ts';
 import { refusalOf } from './refusal.ts';
@@ -80,7 +80,7 @@ function makeOffer(
   provable: boolean,
 ): Offer {
   const { held, pulls, metas, store } = context;
-  const list: TensorList = tensorList(metas);
+  const list: TensorList = tensorsByName(metas);
   const silent = receives && answer === undefined;
   return {
     refusal: silent ? `The worker of rank ${store.rank} receives buckets only` : refusalOf(context, answer, list),

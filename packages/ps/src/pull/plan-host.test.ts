@@ -3,6 +3,7 @@ import type { RankMetas } from '@checkpoint-engine/meta';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import type { HostChunk, HostPlan } from '../update/host-plan.ts';
+import { tensorsByName } from '../update/tensor-list.ts';
 import { type HostPlanInput, planHost } from './plan-host.ts';
 import { setOf } from './tensor-set.ts';
 
@@ -44,10 +45,11 @@ const worlds: fc.Arbitrary<TestWorld> = fc
     });
   });
 
-/** The metas, and the world's position of each of the tensors of `sizes` in them. */
+/** The metas, and the index of each of the tensors of `sizes`: by name. */
 function metasOf({ hostOf, nicOf, sizes, owners }: TestWorld): { metas: RankMetas[]; indexOf: number[] } {
   const order = [...sizes.keys()].sort((a, b) => owners[a]! - owners[b]! || a - b);
-  const indexOf = sizes.map((_, tensor) => order.indexOf(tensor));
+  const named = [...sizes.keys()].sort((a, b) => (`t${a}` < `t${b}` ? -1 : 1));
+  const indexOf = sizes.map((_, tensor) => named.indexOf(tensor));
   const metas = hostOf.map((host, rank): RankMetas => {
     let endBytes = 0;
     const tensors = order
@@ -72,7 +74,7 @@ function metasOf({ hostOf, nicOf, sizes, owners }: TestWorld): { metas: RankMeta
   return { metas, indexOf };
 }
 
-/** Boxes that are inside of their tensors, by the positions in the metas. */
+/** Boxes that are inside of their tensors, by the indexes of the tensors. */
 function needsOf({ sizes, boxes, rest }: TestWorld, indexOf: readonly number[], rank: number): Needs {
   const kept = boxes[rank]!.flatMap(([tensor, offset, rows, rowBytes, gap]) => {
     const pitch = rows === 1 ? rowBytes : rowBytes + gap;
@@ -158,7 +160,8 @@ describe('planHost', () => {
     fc.assert(
       fc.property(worlds, (world) => {
         const { metas, needs, plans } = planned(world);
-        const holders = metas.flatMap((holder) => holder.tensors.map((meta) => ({ ...meta, holder })));
+        const list = tensorsByName(metas);
+        const holders = list.metas.map((meta, index) => ({ ...meta, holder: list.holders[index]! }));
         for (const { rank, host } of metas) {
           const { ownerOf, places, pools, chunks } = plans[rank]!;
           const users = usersOf([...needs].filter(([other]) => metas[other]!.host === host));
@@ -256,7 +259,7 @@ describe('planHost', () => {
     fc.assert(
       fc.property(worlds, (world) => {
         const { metas, needs, plans } = planned(world);
-        const sizes = metas.flatMap(({ tensors }) => tensors.map(({ sizeBytes }) => sizeBytes));
+        const sizes = tensorsByName(metas).sizesBytes;
         for (const { rank, host } of metas) {
           const { proof, ownerOf, chunks } = plans[rank]!;
           const compared = new Set<number>();

@@ -3,7 +3,7 @@ import type { Needs, Places, PullRegion } from '@checkpoint-engine/interface';
 import { assignPullReaders, placeInRing, planPull, type ReadChunk } from '@checkpoint-engine/planner';
 import type { Proposal } from '../update/agreement.ts';
 import type { HostChunk, HostPlan } from '../update/host-plan.ts';
-import { tensorList } from '../update/tensor-list.ts';
+import { tensorsByName } from '../update/tensor-list.ts';
 import { topologyOf } from '../update/transfers.ts';
 import type { UpdateContext } from '../update/update-context.ts';
 import type { Offer } from './offer.ts';
@@ -30,7 +30,7 @@ export interface HostPlanInput {
 /** Plans what passes through the pools and rings of this rank's host. */
 export function planHost({ context, proposals, offers, needs, bucketBytes }: HostPlanInput): HostPlan {
   const { metas, isForeign, host, metasDigest } = context;
-  const list = tensorList(metas);
+  const list = tensorsByName(metas);
   const pools: PullRegion[] = [];
   const ids = new Map<string, number>();
   for (const holder of metas) {

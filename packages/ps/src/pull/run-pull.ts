@@ -14,7 +14,7 @@ import { callWorkers, takeMemory } from '../update/handshake.ts';
 import { leaveGroup, type Meeting } from '../update/meet.ts';
 import { movePass, openSourcesOf } from '../update/move-buckets.ts';
 import { type PlannedUpdate, planUpdate } from '../update/plan-update.ts';
-import { tensorList } from '../update/tensor-list.ts';
+import { tensorsByName } from '../update/tensor-list.ts';
 import { emitPlan, summarise, wholeBuckets } from '../update/update-report.ts';
 import type { UpdateRun } from '../update/update-run.ts';
 import { emitVersion } from '../update/weight-version.ts';
@@ -124,7 +124,7 @@ function bucketsOf(run: UpdateRun, { roles, agreement }: Meeting, pulling: PullA
   const rest = new TextDecoder('latin1').decode(pulling.rest);
   const metasDigest = metas === context.metas ? context.metasDigest : `${context.metasDigest}:${rest}`;
   const narrowed = { ...context, metas, metasDigest, wholeMetas: context.metas };
-  const list = tensorList(context.metas);
+  const list = tensorsByName(context.metas);
   const own = pulling.offers.get(context.store.rank)!.rest;
   const only = isWhole ? undefined : new Set(list.metas.filter((_, index) => has(own, index)).map(({ name }) => name));
   return { run: { ...run, context: narrowed }, planned: planUpdate(narrowed, options, roles, agreement), only };

@@ -1,4 +1,5 @@
 import type { WorldMetas } from '../api.ts';
+import { tensorsByName } from '../update/tensor-list.ts';
 
 /** A set of tensors as bits, least significant first, which is small enough to send to every rank. */
 export function setOf(indexes: Iterable<number>, count: number): Uint8Array {
@@ -20,12 +21,12 @@ export const has = (set: Uint8Array, index: number): boolean => ((set[index >> 3
 /** Whether a set is empty. */
 export const isEmpty = (set: Uint8Array): boolean => set.every((bits) => bits === 0);
 
-/** Metas with only the tensors of a set. Returns the same object if all are in it. */
+/** Metas with only the tensors of a set, whose indexes are those of `tensorsByName`. Returns the same object if all are in it. */
 export function metasOf(metas: WorldMetas, set: Uint8Array): WorldMetas {
-  let index = 0;
+  const wanted = new Set(tensorsByName(metas).metas.filter((_, index) => has(set, index)));
   let isWhole = true;
   const some = metas.map((rankMetas) => {
-    const tensors = rankMetas.tensors.filter(() => has(set, index++));
+    const tensors = rankMetas.tensors.filter((tensor) => wanted.has(tensor));
     isWhole &&= tensors.length === rankMetas.tensors.length;
     return { ...rankMetas, tensors };
   });

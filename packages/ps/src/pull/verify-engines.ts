@@ -1,77 +1,75 @@
-import { CheckpointEngineError, digestText } from '@checkpoint-engine/interface';
+import { CheckpointEngineError, type ErrorCode } from '@checkpoint-engine/interface';
 import { untilAborted } from '@checkpoint-engine/interface/shared';
 import { checkpointDigest } from '@checkpoint-engine/meta';
-import { decodeFromRank } from '@checkpoint-engine/store/internal';
-import { encode } from '@msgpack/msgpack';
 import { withDigests } from '../metas/gathered-metas.ts';
 import { expectWorker } from '../update/expect-worker.ts';
 import { callWorkers } from '../update/handshake.ts';
 import type { Meeting } from '../update/meet.ts';
+import { tensorsByName } from '../update/tensor-list.ts';
 import type { UpdateRun } from '../update/update-run.ts';
 import { exchange } from '../util/exchange.ts';
-import type { DifferingRange, VerifyReport } from '../verify/verify-report.ts';
-import { agreeOnPull } from './agree-on-pull.ts';
-import { reportHeld } from './verify-held.ts';
+import { heldWindows } from '../verify/held-windows.ts';
+import { hostCover } from '../verify/host-cover.ts';
+import type { VerifyReport } from '../verify/verify-report.ts';
+import { cannotTell, withoutDigests } from './cannot-verify.ts';
+import { askAndCompare } from './ask-held.ts';
+import { gatherReports } from './gather-reports.ts';
+import { narrowAll } from './narrow-all.ts';
+import { surveyHeld } from './survey-held.ts';
+import { tellDigests } from './tell-digests.ts';
 
-const MOST_LISTED = 100;
-
-interface RankReport {
-  readonly checkedBytes: number;
-  readonly checkedTensors: readonly string[];
-  readonly differing: readonly DifferingRange[];
-  readonly differingCount: number;
-  readonly unverified: readonly string[];
-}
+const NOTHING = new Uint8Array(0);
 
 /**
- * Compares the weights of engines with a checkpoint, without loading anything.
+ * Compares what engines hold with a checkpoint. Nothing is brought to them, and what their workers know stays.
  *
- * @throws `CE_NOT_SUPPORTED` A worker cannot report digests.
+ * @throws `CE_NOT_SUPPORTED` A worker cannot tell what it holds, or the digests of the checkpoint are not known;
+ *   `CE_ENGINE_MISMATCH` A worker holds other tensors.
  */
 export async function verifyEngines(run: UpdateRun, meeting: Meeting): Promise<VerifyReport> {
-  const { context, life, waiting } = run;
-  const { epoch } = meeting;
+  const { context, life, waiting, verifier } = run;
+  const { epoch, chosen } = meeting;
   const { rank } = context.store;
-  const contact = await callWorkers(run, meeting, { slots: 1, ring: undefined }, undefined);
-  const { session, request, inference } = contact;
-  const agreeing = agreeOnPull(run, meeting, session, 'prepare');
-  if (session && inference.isHead) void expectWorker(run, request, agreeing);
-  const pulling = await agreeing;
-  const produce = async (): Promise<Uint8Array> => {
-    if (pulling.answer !== undefined && !pulling.answer.digests) throw cannotTell(rank);
-    if (pulling.host === undefined) throw cannotTell(rank);
-    const report = await reportHeld(run, meeting, pulling, session?.pull);
-    const differing = report.differing.slice(0, MOST_LISTED).map(({ expected, seen, ...place }) => {
-      const { tensor, offsetBytes, sizeBytes } = place;
-      return { rank, tensor, offsetBytes, sizeBytes, expected: digestText(expected), seen: digestText(seen) };
-    });
-    const { checkedBytes, checkedTensors, unverified } = report;
-    const differingCount = report.differing.length;
-    return encode({ checkedBytes, checkedTensors, differing, differingCount, unverified } satisfies RankReport);
+  if (!chosen.pulls) throw cannotTell(rank);
+  // Engines are not asked before the files are read, which can take minutes.
+  const read = async (): Promise<Uint8Array> => {
+    await context.held?.readDigests?.({ signal: life.signal, emit: run.emit });
+    return NOTHING;
   };
-  const replies = await exchange(epoch, 'verified', produce, waiting);
+  if (!context.isForeign) await exchange(epoch, 'read', read, waiting);
+  await tellDigests(run, meeting);
+  const { silentRanks } = verifier.expected;
+  if (silentRanks.length > 0) throw withoutDigests(context.checkpoint, silentRanks);
+  const { session, request, inference } = await callWorkers(run, meeting, { slots: 1, ring: undefined }, undefined);
+  const surveying = surveyHeld(run, meeting, session);
+  if (session && inference.isHead) void expectWorker(run, request, surveying);
+  const { answer, needs } = await surveying;
+  const { metas } = tensorsByName(context.metas);
+  const workers = { scope: epoch, cover: hostCover(needs, needs, context.metas), channel: session?.pull };
+  const { windows } = heldWindows(workers.cover.kept, verifier.expected, verifier.sampling);
+  const report = await askAndCompare(run, workers, windows, 'held digests');
+  const differing = await narrowAll(run, workers, report.differing);
+  const rest = Array.from(answer?.needs.rest ?? [], (index) => metas[index]!.name);
+  const unverified = [...report.unverified, ...rest];
+  const summary = await gatherReports(run, epoch, { ...report, differing, unverified });
   session?.pull?.bye(false);
   await untilAborted(request, life.signal);
-  const reports = replies.map((reply) => decodeFromRank<RankReport>(reply));
-  const differing = reports.flatMap((report) => report.differing);
-  const unverified = [...new Set(reports.flatMap((report) => report.unverified))].sort();
-  return {
-    checkpoint: context.checkpoint,
-    digest: checkpointDigest(withDigests(context.metas, run.verifier.expected.told)),
-    checkedBytes: reports.reduce((sum, { checkedBytes }) => sum + checkedBytes, 0),
-    checkedTensors: new Set(reports.flatMap(({ checkedTensors }) => checkedTensors)).size,
-    differing: differing.slice(0, MOST_LISTED),
-    differingCount: reports.reduce((sum, { differingCount }) => sum + differingCount, 0),
-    unverified: unverified.slice(0, MOST_LISTED),
-    unverifiedTensors: unverified.length,
-  };
+  const digest = checkpointDigest(withDigests(context.metas, verifier.expected.told));
+  return { checkpoint: context.checkpoint, digest, ...summary };
 }
 
-function cannotTell(rank: number): CheckpointEngineError {
-  return new CheckpointEngineError(
-    'CE_NOT_SUPPORTED',
-    'The worker cannot report digests of its weights',
-    'Install the receiver of this release in the engine: workers of the Python tool have no digests',
-    { rank },
-  );
+/** Codes of workers that say why they cannot be verified. */
+const PASSED: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
+  'CE_NOT_SUPPORTED',
+  'CE_ENGINE_MISMATCH',
+  'CE_ENGINE_FAILED',
+]);
+
+/** The reason that a worker gave, instead of the failure of the worker. */
+export function reasonOf(failure: CheckpointEngineError): CheckpointEngineError {
+  const { cause } = failure;
+  if (failure.code !== 'CE_WORKER_FAILED' || !CheckpointEngineError.isInstance(cause)) return failure;
+  if (!PASSED.has(cause.code)) return failure;
+  const { rank, peer } = failure;
+  return new CheckpointEngineError(cause.code, cause.message, cause.hint, { rank, peer, op: 'verify', cause: failure });
 }

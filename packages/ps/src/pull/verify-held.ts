@@ -1,23 +1,16 @@
-import { decodeDigests, decodeU64, encodeDigests, encodeU64 } from '@checkpoint-engine/interface';
-import { untilAborted } from '@checkpoint-engine/interface/shared';
-import type { BlockDigests } from '@checkpoint-engine/meta';
-import { decodeFromRank } from '@checkpoint-engine/store/internal';
-import { encode } from '@msgpack/msgpack';
 import { digestMismatch, type Mismatch } from '../digests/digest-mismatch.ts';
-import type { HeldDigests, PullChannel } from '../pull-channel.ts';
+import type { PullChannel } from '../pull-channel.ts';
 import type { Meeting } from '../update/meet.ts';
-import { tensorList } from '../update/tensor-list.ts';
+import { tensorsByName } from '../update/tensor-list.ts';
 import type { UpdateContext } from '../update/update-context.ts';
 import type { UpdateRun } from '../update/update-run.ts';
-import { exchange } from '../util/exchange.ts';
-import { compareHeld, type HeldReport } from '../verify/compare-held.ts';
+import type { HeldReport } from '../verify/compare-held.ts';
 import { blocksOf, columnsOf, type HeldWindow, heldWindows } from '../verify/held-windows.ts';
 import { type HostCover, hostCover } from '../verify/host-cover.ts';
 import type { Verifier } from '../verify/verifier.ts';
 import type { HostAgreement, PullAgreement } from './agree-on-pull.ts';
-
-/** More bytes than any window has: the worker did not say. */
-const UNSAID = 2 ** 52;
+import { askAndCompare } from './ask-held.ts';
+import { tellDigests } from './tell-digests.ts';
 
 /** The windows that are compared after an update. Equal on all ranks of a host. */
 export interface HeldQuestion {
@@ -64,38 +57,26 @@ export async function verifyHeld(
 }
 
 /** Asks this rank's worker for digests of what it holds, and compares them with what was registered. */
-export async function reportHeld(
+async function reportHeld(
   run: UpdateRun,
   meeting: Meeting,
   { answer, host }: PullAgreement,
   channel: PullChannel | undefined,
   question?: HeldQuestion,
 ): Promise<HeldReport> {
-  const { verifier, context, life, waiting } = run;
+  const { verifier, context } = run;
   const { scope } = host!;
   const { rank } = context.store;
   if (question === undefined && mustTell(verifier, context)) await tellDigests(run, meeting);
   const { cover, windows, unknown } = question ?? chooseHeld(verifier, context, host!);
   const { boxes } = cover;
-  const own = windows.filter(({ tensor }) => boxes.get(tensor)!.has(rank));
-  const asks = answer?.digests === true && own.length > 0;
   if (answer !== undefined && !answer.digests && answer.needs.tensor.length > 0) warnOnce(run);
-  const held = asks ? await channel!.digest(columnsOf(own), { signal: life.signal }) : nothing(own.length);
-  const answers = new Map([[rank, held]]);
-  if (cover.isShared) {
-    const columns = { digests: encodeDigests(held.digests), bytes: encodeU64(held.bytes) };
-    const replies = await exchange(scope, 'held digests', () => encode(columns), waiting);
-    for (const [at, member] of scope.members.entries()) {
-      if (member === rank) continue;
-      const reply = decodeFromRank<typeof columns>(replies[at]!);
-      answers.set(member, { digests: decodeDigests(reply.digests), bytes: decodeU64(reply.bytes) });
-    }
-  }
-  const report = compareHeld(rank, windows, cover, answers);
-  const { metas } = tensorList(context.metas);
+  const teller = answer?.digests === true ? channel : undefined;
+  const report = await askAndCompare(run, { scope, cover, channel: teller }, windows, 'held digests');
+  const { metas } = tensorsByName(context.metas);
   const mine = unknown.filter((tensor) => boxes.get(tensor)!.has(rank)).map((tensor) => metas[tensor]!.name);
   const rest = verifier.sampling.isWhole ? [...(answer?.needs.rest ?? [])].map((index) => metas[index]!.name) : [];
-  const differing = asks ? await narrow(run, report.differing, channel!) : report.differing;
+  const differing = teller === undefined ? report.differing : await narrow(run, report.differing, teller);
   return { ...report, differing, unverified: [...report.unverified, ...mine, ...rest] };
 }
 
@@ -104,25 +85,11 @@ function mustTell({ expected }: Verifier, { isForeign }: UpdateContext): boolean
   return !isForeign && expected.silentRanks.length > 0;
 }
 
-/** Exchanges the digests of data that was read after the metas were gathered. */
-async function tellDigests(run: UpdateRun, { epoch }: Meeting): Promise<void> {
-  const { verifier, context, waiting, life } = run;
-  const { held } = context;
-  if (verifier.mode === 'full') await untilAborted(held?.digesting ?? Promise.resolve(), life.signal);
-  const own = verifier.expected.silentRanks.includes(context.store.rank) ? held?.digests?.complete : undefined;
-  const columns = own && { blockBytes: own.blockBytes, blocks: encodeDigests(own.blocks) };
-  const replies = await exchange(epoch, 'digests', () => encode(columns ?? null), waiting);
-  for (const [at, member] of epoch.members.entries()) {
-    const told = decodeFromRank<typeof columns | null>(replies[at]!);
-    if (told) verifier.expected.tell(member, { ...told, blocks: decodeDigests(told.blocks) } satisfies BlockDigests);
-  }
-}
-
 /** Finds the first block that differs if one rank holds a complete tensor. Only the first tensors are asked again. */
 async function narrow(run: UpdateRun, differing: readonly Mismatch[], channel: PullChannel): Promise<Mismatch[]> {
   const MOST = 4;
   const { verifier, life, context } = run;
-  const { metas } = tensorList(context.metas);
+  const { metas } = tensorsByName(context.metas);
   const found: Mismatch[] = [];
   for (const [at, mismatch] of differing.entries()) {
     const known = verifier.expected.toldOf(mismatch.tensor);
@@ -161,8 +128,4 @@ function warnOnce({ context }: UpdateRun): void {
     { rank: store.rank },
     'The worker cannot report digests of its weights: only arriving bytes are verified. Install a newer receiver',
   );
-}
-
-function nothing(count: number): HeldDigests {
-  return { digests: new BigUint64Array(count), bytes: new Float64Array(count).fill(UNSAID) };
 }

@@ -2,7 +2,7 @@ import type { PullIntent } from '@checkpoint-engine/interface';
 import { Cleanup, untilAborted } from '@checkpoint-engine/interface/shared';
 import type { UpdateOptions, UpdateResult } from '../api.ts';
 import { runPull } from '../pull/run-pull.ts';
-import { verifyEngines } from '../pull/verify-engines.ts';
+import { reasonOf, verifyEngines } from '../pull/verify-engines.ts';
 import type { WorkerProtocol } from '../session.ts';
 import { shakeHands } from '../update/handshake.ts';
 import { leaveGroup, meet } from '../update/meet.ts';
@@ -84,12 +84,12 @@ export async function runVerify(context: UpdateContext, options: UpdateOptions):
   const { store, logger } = context;
   try {
     watch.enter('plan');
-    const meeting = await meet(run);
+    const meeting = await meet(run, 'verify');
     const report = await verifyEngines(run, meeting);
     await meeting.epoch.barrier('done', waiting);
     return report;
   } catch (error) {
-    throw await life.end(error);
+    throw reasonOf(await life.end(error));
   } finally {
     await cleanup.run().catch((cause) => logger.warn({ rank: store.rank, cause }, 'Cleaning up failed'));
   }

@@ -5,7 +5,7 @@ import { type Agreement, agree } from './agreement.ts';
 import type { BroadcastLink } from './broadcast-link.ts';
 import { type ChosenWorkers, chooseWorkers, startChoosing } from './choose-workers.ts';
 import { propose } from './propose.ts';
-import { assignRoles, type Roles } from './roles.ts';
+import { assignRoles, type Roles, receiversOf } from './roles.ts';
 import type { UpdateContext } from './update-context.ts';
 import type { UpdateRun } from './update-run.ts';
 import { versionOf } from './weight-version.ts';
@@ -25,8 +25,8 @@ export interface Meeting {
   readonly version: string;
 }
 
-/** Meets the other ranks. */
-export async function meet(run: UpdateRun): Promise<Meeting> {
+/** Meets the other ranks. @param purpose `verify`: nothing is brought to the ranks that receive, so no transport is needed. */
+export async function meet(run: UpdateRun, purpose: 'update' | 'verify' = 'update'): Promise<Meeting> {
   const { context, options, protocol, life, cleanup, waiting } = run;
   const { store, links, checkpoint } = context;
   const { rank } = store;
@@ -39,7 +39,7 @@ export async function meet(run: UpdateRun): Promise<Meeting> {
     store,
     checkpoint,
     () => {
-      roles = rolesOf(context, options);
+      roles = purpose === 'update' ? rolesOf(context, options) : idleRoles(context, options);
       if (roles.group.includes(rank)) link = links.of(roles.group);
       choosing = startChoosing(run, roles.receivers);
       if (!options.chooseWorkers) for (const { tensors } of context.metas) protocol.check?.(tensors);
@@ -64,6 +64,10 @@ export async function leaveGroup(
   { logger, store: { rank } }: UpdateContext,
 ): Promise<void> {
   await link?.drop().catch((cause) => logger.warn({ rank, cause }, 'Leaving the broadcast group failed'));
+}
+
+function idleRoles({ store: { members } }: UpdateContext, { ranks, inferenceParallelSize }: UpdateOptions): Roles {
+  return { receivers: receiversOf({ members, ranks, inferenceParallelSize }), group: [], reads: false };
 }
 
 function rolesOf({ store, metas, isForeign, links, p2p }: UpdateContext, options: UpdateOptions): Roles {

@@ -61,7 +61,16 @@ function isReadable({ p2pAddress, regions, tensors }: RankMetas): boolean {
   return regions.every(({ remote, sizeBytes }, index) => !used.has(index) || (remote?.sizeBytes ?? -1) >= sizeBytes);
 }
 
-function receiversOf({ members, ranks, inferenceParallelSize: size }: RolesInput): readonly number[] {
+/**
+ * The ranks whose engines take part, ascending.
+ *
+ * @throws {RangeError} `ranks` or `inferenceParallelSize` do not fit the world.
+ */
+export function receiversOf({
+  members,
+  ranks,
+  inferenceParallelSize: size,
+}: Pick<RolesInput, 'members' | 'ranks' | 'inferenceParallelSize'>): readonly number[] {
   if (size !== undefined && !(Number.isSafeInteger(size) && size >= 1)) {
     throw new RangeError(`inferenceParallelSize is ${size}, expected 1 or more`);
   }

@@ -28,7 +28,7 @@ import type { SessionCallOptions, SessionOptions } from '../session.ts';
 import { workerBroke } from './errors.ts';
 import type { ReceivedMessage } from './frames.ts';
 import { NeedsParts, type ReceivedNeeds } from './needs-parts.ts';
-import { metasMessages, regionsMessages, tensorsOf } from './pull-messages.ts';
+import { metasMessages, regionsMessages } from './pull-messages.ts';
 
 /** The parts of a session that {@link PullChannelV2} uses. */
 export interface ChannelParts {
@@ -65,7 +65,7 @@ export class PullChannelV2 implements PullChannel {
     if (!isOffer(pull)) return undefined;
     this.#isOffered = true;
     const { checkpoint, updateId, rank, deviceKind, deviceUuid } = session;
-    const sizesBytes = Float64Array.from(tensorsOf(question.metas), ({ sizeBytes }) => sizeBytes);
+    const sizesBytes = Float64Array.from(question.tensors, ({ sizeBytes }) => sizeBytes);
     // Wait for both from now on: they may arrive together.
     const surveying = reply('surveyed', 'say what it knows', options);
     const telling = reply('needs', 'say what it needs', options);
@@ -76,7 +76,7 @@ export class PullChannelV2 implements PullChannel {
       ...{ metasDigest: question.metasDigest, tensorCount: sizesBytes.length, version: question.version },
     });
     const { known, proved, fingerprint, holds } = await surveying;
-    if (known !== true) for (const message of metasMessages(question.metas)) send(message);
+    if (known !== true) for (const message of metasMessages(question.tensors)) send(message);
     await telling;
     const { needs, digest, summary } = this.#received!;
     try {

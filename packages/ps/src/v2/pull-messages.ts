@@ -1,22 +1,16 @@
 import { encodePlaces, PULL_PART_LIMITS, type ServerMetas, type ServerRegions } from '@checkpoint-engine/interface';
 import type { ParameterMeta } from '@checkpoint-engine/meta';
-import type { WorldMetas } from '../api.ts';
 import type { PullLayout } from '../pull-channel.ts';
 
 /** Maximum number of tensors in a part: a worker rejects messages of more than about 600,000 lists. */
 const MOST_TENSORS = 65_536;
 const PLACE_BYTES = 4 + 8 + 8 + 4 + 8;
 
-/** The tensors of all ranks in the order of their indexes: by rank, then as in the rank's metas. */
-export function* tensorsOf(metas: WorldMetas): Generator<ParameterMeta> {
-  for (const { tensors } of metas) yield* tensors;
-}
-
-/** The messages that describe all tensors to a worker. */
-export function metasMessages(metas: WorldMetas): ServerMetas[] {
+/** The messages that describe tensors to a worker, in the order of their indexes. */
+export function metasMessages(all: readonly ParameterMeta[]): ServerMetas[] {
   const groups: ParameterMeta[][] = [[]];
   let bytes = 0;
-  for (const tensor of tensorsOf(metas)) {
+  for (const tensor of all) {
     const tensorBytes = 3 * tensor.name.length + 9 * tensor.shape.length + 32;
     if (groups.at(-1)!.length === MOST_TENSORS || bytes + tensorBytes > PULL_PART_LIMITS.fromServerBytes) {
       groups.push([]);

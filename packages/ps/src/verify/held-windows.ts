@@ -1,5 +1,6 @@
 import type { Windows } from '@checkpoint-engine/interface';
 import { blockCount, type ParameterMeta, type RankMetas } from '@checkpoint-engine/meta';
+import { tensorsByName } from '../update/tensor-list.ts';
 import type { ExpectedDigests, ExpectedTensor } from './expected-digests.ts';
 import { hashOf, type Sampling } from './sampling.ts';
 
@@ -27,21 +28,14 @@ export interface KeptTensors {
 /**
  * Prepares tensors for {@link heldWindows}.
  *
- * @param tensors Indexes over all ranks' metas.
+ * @param tensors Indexes as in `tensorsByName`.
  */
 export function keptTensors(tensors: Iterable<number>, world: readonly RankMetas[]): KeptTensors {
+  const list = tensorsByName(world);
   const tensor = Uint32Array.from(tensors).sort();
-  const metas: ParameterMeta[] = [];
-  const holders: RankMetas[] = [];
-  const index = new Uint32Array(tensor.length);
-  let holder = 0;
-  let first = 0;
-  for (const [at, wanted] of tensor.entries()) {
-    while (wanted - first >= world[holder]!.tensors.length) first += world[holder++]!.tensors.length;
-    index[at] = wanted - first;
-    holders.push(world[holder]!);
-    metas.push(world[holder]!.tensors[index[at]]!);
-  }
+  const metas = Array.from(tensor, (wanted) => list.metas[wanted]!);
+  const holders = Array.from(tensor, (wanted) => list.holders[wanted]!);
+  const index = tensor.map((wanted) => list.index[wanted]!);
   return { tensor, metas, holders, index, key: Int32Array.from(metas, ({ name }) => hashOf(name)) };
 }
 

@@ -1,14 +1,17 @@
 /** A range of a tensor in which an engine holds other bytes than the checkpoint. */
 export interface DifferingRange {
-  /** Rank of the worker; the first of several whose slices differ together. */
+  /** Rank of the worker; the first of several whose slices were compared together. */
   readonly rank: number;
+  /** The other ranks whose slices were compared together with that of `rank`: the difference is at one of them all. */
+  readonly otherRanks: readonly number[];
   readonly tensor: string;
-  /** From the start of the tensor. */
+  /** Start of the first block that differs, from the start of the tensor. */
   readonly offsetBytes: number;
+  /** Up to the end of the last block that differs. */
   readonly sizeBytes: number;
-  /** Digest of the checkpoint, 16 hexadecimal digits. */
+  /** Digest of the differing blocks in the checkpoint, 16 hexadecimal digits. */
   readonly expected: string;
-  /** Digest of what the engine holds. */
+  /** Digest of what the engine holds of these blocks. */
   readonly seen: string;
 }
 
@@ -21,7 +24,7 @@ export interface VerifyReport {
   readonly checkedBytes: number;
   /** Number of tensors that were compared, at some rank. */
   readonly checkedTensors: number;
-  /** The first 100. */
+  /** The first 100, at most one for each tensor and each group of ranks that hold its bytes together. */
   readonly differing: readonly DifferingRange[];
   readonly differingCount: number;
   /** Tensors that some worker keeps and could not compare: the engine holds them in another form. The first 100. */

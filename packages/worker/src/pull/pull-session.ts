@@ -66,6 +66,7 @@ export class PullSession {
   async negotiate(): Promise<ServerMessage> {
     const { metasDigest } = this.#survey;
     const puller = this.#puller;
+    if (this.intent === 'verify') puller.checkVerifiable();
     const known = puller.knows(metasDigest);
     const { fingerprint } = puller;
     const isProved = puller.isProved(metasDigest);
@@ -113,13 +114,14 @@ export class PullSession {
 
   /** Unmaps all regions when no copy reads them any longer, and tells the server. */
   async abort(): Promise<void> {
-    await this.#puller.abort(this.#session);
+    if (this.intent !== 'verify') await this.#puller.abort(this.#session);
     await this.#working;
     this.#link.send({ type: 'aborted' });
   }
 
   /** Ends a successful session: remaining regions are unmapped when the server disconnects. */
   bye(keep: boolean): void {
+    if (this.intent === 'verify') return;
     if (!keep || !this.#isMapped) this.#puller.unmap();
     else this.#puller.hold(this.#link);
   }
@@ -138,6 +140,7 @@ export class PullSession {
     if (tensors.length !== tensorCount) {
       throw serverBroke(`metas of ${tensors.length} tensors, and spoke of ${tensorCount}`);
     }
+    if (this.intent === 'verify') throw this.#puller.otherTensors(tensors);
     await this.#puller.learn(metasDigest, tensors);
     this.#sendNeeds();
   }

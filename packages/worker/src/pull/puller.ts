@@ -5,6 +5,7 @@ import {
   type Needs,
   type NeedsSummary,
   type Places,
+  type PullIntent,
   type PullRegion,
   type Stream,
   type Windows,
@@ -13,6 +14,7 @@ import { Comparison } from './comparison.ts';
 import { type Declaration, needsOf, type PulledSlice } from './declaration.ts';
 import { digestsOf, type HeldDigests } from './held-digests.ts';
 import type { CheckpointTensor } from './kept-slice.ts';
+import { otherTensors } from './other-tensors.ts';
 import { copiesOf } from './pull-table.ts';
 import { RegionMaps } from './region-maps.ts';
 
@@ -219,7 +221,25 @@ export class Puller {
     return true;
   }
 
-  /** Digests the bytes of windows that the engine holds unchanged. */
+  /** @throws `CE_NOT_SUPPORTED` It is not known which bytes of a checkpoint the engine holds. */
+  checkVerifiable(): void {
+    const known = this.#known;
+    if (known?.proved !== undefined) return;
+    throw new CheckpointEngineError(
+      'CE_NOT_SUPPORTED',
+      known === undefined
+        ? 'The engine has received no update through its receiver since it started, so it does not know which bytes of a checkpoint it holds'
+        : 'The engine has not compared its weights with a checkpoint since it started, so it does not know which bytes of a checkpoint it holds',
+      'Update the engine once with this checkpoint, and verify it from then on',
+    );
+  }
+
+  /** The error of a checkpoint whose tensors differ from those that the engine holds. */
+  otherTensors(tensors: readonly CheckpointTensor[]): CheckpointEngineError {
+    return otherTensors(this.#get().tensors, tensors);
+  }
+
+  /** Digests those bytes of windows that the engine holds as they are in their tensors. */
   async digest(windows: Windows): Promise<HeldDigests> {
     const session = this.#session;
     const digesting = digestsOf(this.#pulled(), windows, () => session === this.#session);
@@ -237,11 +257,13 @@ export class Puller {
   }
 
   /**
-   * Begins a session, which takes over the mappings of an earlier one when its copies have ended.
+   * Begins a session, which takes over the mappings of an earlier one when its copies have ended. A session that verifies
+   * leaves them as they are.
    *
    * @returns Names it for {@link Puller.abort}.
    */
-  async begin(): Promise<number> {
+  async begin(intent: PullIntent): Promise<number> {
+    if (intent === 'verify') return this.#session;
     this.#comparison = undefined;
     this.#letGo();
     const session = this.#stop();

@@ -119,6 +119,35 @@ class EnginePuller:
             return False
         return True
 
+    def check_verifiable(self) -> None:
+        """Raises `CheckpointEngineError` where it is not known which bytes of a checkpoint the engine holds.
+
+        Raises:
+            CheckpointEngineError: `CE_NOT_SUPPORTED`; where the engine cannot be read now, that of the engine.
+        """
+        self._check()
+        if self.is_proved:
+            return
+        received = self._recording is not None
+        raise CheckpointEngineError(
+            "CE_NOT_SUPPORTED",
+            "No parameter of the engine is known to have the form of the checkpoint: no update has come through the "
+            "receiver since it started, or all parameters have another form"
+            if received
+            else "The engine has received no update through its receiver since it started, "
+            "so it does not know which bytes of a checkpoint it holds",
+            "Update the engine once; if that does not help, checkpoint-engine doctor --engine says what was decided "
+            "for its modules"
+            if received
+            else "Update the engine once with this checkpoint, and verify it from then on",
+        )
+
+    def other_tensors(self, tensors: Sequence[TensorMeta]) -> CheckpointEngineError:
+        """The error of a checkpoint whose tensors differ from those that the engine holds."""
+        from checkpoint_engine_worker.other_tensors import other_tensors
+
+        return other_tensors(self._tensors, tensors)
+
     def learn(self, metas: str, tensors: Sequence[TensorMeta]) -> None:
         """Records what the engine's loader does with these tensors. Moves no data.
 
@@ -285,6 +314,7 @@ class EnginePuller:
         nothing = np.zeros(len(windows.tensor), dtype=np.uint64), np.zeros(len(windows.tensor), dtype=np.int64)
         if self._recording is None or not self._recording.proved:
             return nothing
+        self._check()
         try:
             return self._held_index(self._recording).digests(windows)
         except CheckpointEngineError as error:

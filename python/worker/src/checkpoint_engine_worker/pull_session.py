@@ -50,6 +50,8 @@ class PullSession:
         self._next_pull = 0
         self._next_digest = 0
         self._is_report = False
+        #: The session only reports digests: weights, records and mapped regions stay as they are.
+        self._verifies = False
         self.has_pulled = False
         session.offers["pull"] = {"version": PULL_VERSION, "provesParts": True, "reports": True, "digests": True}
         for kind in ("report", "survey", "metas", "regions", "pull", "prove", "digest", "bye"):
@@ -74,7 +76,8 @@ class PullSession:
         """Ends all use of the regions, and tells the server."""
         if self._is_report:
             return
-        self._puller.unmap()
+        if not self._verifies:
+            self._puller.unmap()
         if self.is_surveyed:
             link.send_last({"type": "aborted"})
 
@@ -93,9 +96,16 @@ class PullSession:
             raise server_broke("a survey of another protocol", message.get("protocol"))
         self._session.check_device(message["deviceUuid"])
         self._session.name_update(message["checkpoint"], message["updateId"])
-        self._puller.take_over()
         self._survey = message
+        self._verifies = message["intent"] == "verify"
+        if self._verifies:
+            self._puller.check_verifiable()
+        else:
+            self._puller.take_over()
         known = self._was_known = self._puller.knows(message["metasDigest"])
+        if self._verifies and not known:
+            # An engine that has changed has forgotten its record.
+            self._puller.check_verifiable()
         self._session.link.send(
             {
                 "type": "surveyed",
@@ -119,6 +129,8 @@ class PullSession:
         tensors = [tensor for part in parts for tensor in _tensors(part)]
         if len(tensors) != survey.get("tensorCount"):
             raise server_broke(f"metas of {len(tensors)} tensors, but announced {survey.get('tensorCount')}")
+        if self._verifies:
+            raise self._puller.other_tensors(tensors)
         self._puller.learn(survey["metasDigest"], tensors)
         self._send_needs()
 
@@ -190,7 +202,9 @@ class PullSession:
             return
         if not self.is_surveyed:
             raise unexpected("bye")
-        if message.get("keep") is True and self._is_mapped:
+        if self._verifies:
+            self._session.end()
+        elif message.get("keep") is True and self._is_mapped:
             _unmap_when_closed(self._session.hold_link(), self._puller)
         else:
             self._puller.unmap()
