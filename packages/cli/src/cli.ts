@@ -11,6 +11,7 @@ import { rankCommand } from './commands/rank.ts';
 import { serveCommand } from './commands/serve.ts';
 import { simulateCommand } from './commands/simulate.ts';
 import { updateCommand } from './commands/update.ts';
+import { verifyCommand } from './commands/verify.ts';
 import type { Environment } from './config/environment.ts';
 import { reportFailure } from './output/report-failure.ts';
 import type { Terminal } from './output/terminal.ts';
@@ -74,6 +75,7 @@ function createProgram(context: CommandContext): Command {
     updateCommand,
     joinCommand,
     serveCommand,
+    verifyCommand,
     inspectCommand,
     planCommand,
     simulateCommand,
@@ -110,11 +112,14 @@ function usageError(
   );
 }
 
+/** Commands that have this flag of the Python tool. */
+const LOADS_METAS: ReadonlySet<string | undefined> = new Set(['join', 'verify']);
+
 /** Finds a flag of the Python tool among the arguments. It is reported before any other problem. */
 function portedFlag([command, ...args]: readonly string[]): string | undefined {
   const names = args.map((arg) => arg.split('=', 1)[0]!);
   return names.find(
-    (name) => Object.hasOwn(PYTHON_FLAGS, name) && !(command === 'join' && name === '--load-metas-file'),
+    (name) => Object.hasOwn(PYTHON_FLAGS, name) && !(LOADS_METAS.has(command) && name === '--load-metas-file'),
   );
 }
 

@@ -53,6 +53,8 @@ export interface EngineUpdate extends EngineWait {
    * turn are sent then, so that no other request runs in between.
    */
   readonly loaded?: Promise<void> | undefined;
+  /** `false`: the workers are only asked what they hold or need, and their weights stay. @default true */
+  readonly changesWeights?: boolean | undefined;
 }
 
 /** How the workers of an engine communicate in an update. */

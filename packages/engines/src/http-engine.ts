@@ -91,7 +91,8 @@ class HttpEngine implements EngineClient {
       });
     } catch (error) {
       const { afterFailure } = this.#adapter;
-      if (afterFailure !== undefined) this.#logger.error({ engine: this.name }, afterFailure);
+      if (afterFailure !== undefined && update.changesWeights !== false)
+        this.#logger.error({ engine: this.name }, afterFailure);
       throw error;
     }
     for (const follow of followUps) await follow();

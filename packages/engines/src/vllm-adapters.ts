@@ -83,7 +83,7 @@ export function vllmBackend(loading: VllmLoading): EngineAdapter {
     update: { path: '/update_weights', body: receive, failureIn: () => undefined },
     after: (reports, update) => [
       { path: '/finish_weight_update', body: finishBody(update), isNeeded: true },
-      ...(loading.loadsDraft
+      ...(loading.loadsDraft && update.changesWeights !== false
         ? [
             { ...start('/start_draft_weight_update'), isNeeded: true },
             { path: '/update_weights', body: receive(update), isNeeded: true },

@@ -16,6 +16,7 @@ import { eventRoutes } from './routes/events.ts';
 import { metasRoutes } from './routes/metas.ts';
 import { serverRoutes } from './routes/server.ts';
 import { updateRoutes } from './routes/updates.ts';
+import { verifyRoutes } from './routes/verify.ts';
 import type { UpdateRecord } from './update-record.ts';
 import { Updates } from './updates.ts';
 import type { HttpWorld, RankWorld, UpdateEvent } from './world.ts';
@@ -106,11 +107,16 @@ export function createHttpApi(world: HttpWorld, options: HttpApiOptions = {}): H
   else if (!isOutOfBrowsersReach) app.use(browserGuard);
   const budget = new BodyBudget();
   app.use('/v1/checkpoints/:name/metas', budget.limit(METAS_BYTES), limitBody(METAS_BYTES));
-  app.use('/v1/checkpoints/:name/:action{files|update|gather-metas}', budget.limit(JSON_BYTES), limitBody(JSON_BYTES));
-  app.use('/v1/checkpoints/:name/update', allowEmptyBody);
+  app.use(
+    '/v1/checkpoints/:name/:action{files|update|verify|gather-metas}',
+    budget.limit(JSON_BYTES),
+    limitBody(JSON_BYTES),
+  );
+  app.use('/v1/checkpoints/:name/:action{update|verify}', allowEmptyBody);
   checkpointRoutes(app, context);
   metasRoutes(app, context);
   updateRoutes(app, context);
+  verifyRoutes(app, context);
   eventRoutes(app, context);
   serverRoutes(app, context, metrics);
   describeApi(app, { hasToken: token !== undefined });

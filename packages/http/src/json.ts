@@ -1,5 +1,6 @@
 import type { ModuleReport, SerializedError } from '@checkpoint-engine/interface';
 import { CheckpointEngineError, UNKNOWN_VERSION } from '@checkpoint-engine/interface';
+import type { VerifyReport } from '@checkpoint-engine/ps';
 import type { HeldWeights, InstanceView } from './instances.ts';
 import { type Problem, problemOf } from './problem.ts';
 import type { UpdateRecord } from './update-record.ts';
@@ -83,6 +84,23 @@ export function updateJson(update: UpdateRecord): object {
     },
     removed_files: summary?.removedFiles,
     error: error && problemOf(error),
+  };
+}
+
+export function verifyJson(report: VerifyReport): object {
+  const { checkpoint, digest, differingCount } = report;
+  return {
+    checkpoint,
+    equal: differingCount === 0,
+    digest,
+    checked_bytes: report.checkedBytes,
+    checked_tensors: report.checkedTensors,
+    differing: report.differing.map(({ rank, otherRanks, tensor, offsetBytes, sizeBytes, expected, seen }) => ({
+      ...{ rank, other_ranks: otherRanks, tensor, offset_bytes: offsetBytes, size_bytes: sizeBytes, expected, seen },
+    })),
+    differing_count: differingCount,
+    unverified: report.unverified,
+    unverified_tensors: report.unverifiedTensors,
   };
 }
 

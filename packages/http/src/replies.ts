@@ -159,6 +159,39 @@ export const updateReply: z.ZodType = z
   })
   .openapi('UpdateStatus');
 
+/** `POST /v1/checkpoints/{name}/verify` */
+export const verifyReply: z.ZodType = z
+  .object({
+    checkpoint: z.string(),
+    equal: z.boolean().openapi({ description: 'No compared byte differs' }),
+    digest: z.string().optional().openapi({ description: 'Of the checkpoint: see docs/digests.md' }),
+    checked_bytes: z.int().openapi({ description: 'Bytes that were compared, over all ranks' }),
+    checked_tensors: z.int(),
+    differing: z
+      .array(
+        z.object({
+          rank: z.int(),
+          other_ranks: z
+            .array(z.int())
+            .openapi({ description: 'Ranks that hold the bytes together with it: the difference is at one of them' }),
+          tensor: z.string(),
+          offset_bytes: z.int().openapi({ description: 'Start of the first block that differs' }),
+          size_bytes: z.int().openapi({ description: 'Up to the end of the last block that differs' }),
+          expected: z.string().openapi({ description: 'Digest of these blocks in the checkpoint' }),
+          seen: z.string().openapi({ description: 'Digest of what the engine holds of them' }),
+        }),
+      )
+      .openapi({ description: 'The first 100, one for each tensor of a rank or of ranks that hold it together' }),
+    differing_count: z.int(),
+    unverified: z
+      .array(z.string())
+      .openapi({
+        description: 'The first 100 tensors that an engine holds in another form, so that they cannot be compared',
+      }),
+    unverified_tensors: z.int(),
+  })
+  .openapi('Verification');
+
 export const updatesReply: z.ZodType = z.object({ updates: z.array(updateReply) }).openapi('Updates');
 
 const heldWeights = {

@@ -5,6 +5,7 @@ import {
   type ParameterServer,
   type UpdateOptions,
   type UpdateResult,
+  type VerifyReport,
   v1Protocol,
   v2Protocol,
 } from '@checkpoint-engine/ps';
@@ -19,6 +20,7 @@ import type {
   UpdateEvent,
   UpdateRequest,
   UpdateSummary,
+  VerifyRequest,
 } from './world.ts';
 
 /** The options of {@link serverWorld}. */
@@ -202,6 +204,25 @@ class ServerWorld implements HttpWorld {
     } finally {
       entry.isUpdating = false;
     }
+  }
+
+  async verify(
+    name: string,
+    { timeoutMs, ...request }: VerifyRequest,
+    { signal }: { readonly signal: AbortSignal },
+  ): Promise<VerifyReport> {
+    this.#get(name);
+    const asked = { ...request, timeoutMs };
+    checkRanks(asked);
+    const engine = this.#options.engineOf(asked);
+    return await this.#options.server.verify(name, {
+      ...{ timeoutMs, signal },
+      protocol: engine.workers === 'v2' ? v2Protocol() : v1Protocol(),
+      requestEngine: async ({ groupIndex: _, ...rest }) => {
+        await engine.preflight?.(rest);
+        await engine.update({ ...rest, changesWeights: false });
+      },
+    });
   }
 
   /** @throws `CE_CHECKPOINT_UNKNOWN` */

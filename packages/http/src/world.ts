@@ -1,5 +1,5 @@
 import type { ModuleReport, SerializedError } from '@checkpoint-engine/interface';
-import type { ProgressEvent, UpdateOptions, VerifySummary } from '@checkpoint-engine/ps';
+import type { ProgressEvent, UpdateOptions, VerifyReport, VerifySummary } from '@checkpoint-engine/ps';
 
 /** An inference instance's description of its weights. */
 export interface InstanceAnswer {
@@ -56,6 +56,13 @@ export interface HttpWorld {
     request: UpdateRequest,
     options: { readonly signal: AbortSignal; readonly onEvent: (event: UpdateEvent) => void },
   ): Promise<UpdateSummary>;
+  /**
+   * Compares what the engines hold with a checkpoint. It changes nothing in them. Waits for a running update. Absent
+   * where that is not possible.
+   *
+   * @throws `CE_NOT_SUPPORTED` An engine cannot tell; `CE_ENGINE_MISMATCH` It holds other tensors; otherwise as `update`
+   */
+  verify?(name: string, request: VerifyRequest, options: { readonly signal: AbortSignal }): Promise<VerifyReport>;
 }
 
 /**
@@ -163,6 +170,9 @@ export interface UpdateRequest {
   /** Engines that are asked instead of the one of `updateUrl`. None: `updateUrl`, or the engines of the server. */
   readonly engines?: readonly NamedEngine[] | undefined;
 }
+
+/** A request to verify: the engines as in a request to update. */
+export type VerifyRequest = Pick<UpdateRequest, 'ranks' | 'updateUrl' | 'uds' | 'inferenceGroupRanks' | 'timeoutMs'>;
 
 /** One engine that a client of the Python tool's routes names. */
 export interface NamedEngine {

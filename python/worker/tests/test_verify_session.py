@@ -29,8 +29,16 @@ def survey(server: Connection, metas: str = "metas") -> None:
     expect(server, "hello")
     server.send(
         {
-            **{"type": "survey", "protocol": 2, "intent": "verify", "checkpoint": "step-100", "updateId": "step-100:8"},
-            **{"rank": 0, "deviceKind": "host", "deviceUuid": "HOST-test-0", "metasDigest": metas, "tensorCount": 2},
+            "type": "survey",
+            "protocol": 2,
+            "intent": "verify",
+            "checkpoint": "step-100",
+            "updateId": "step-100:8",
+            "rank": 0,
+            "deviceKind": "host",
+            "deviceUuid": "HOST-test-0",
+            "metasDigest": metas,
+            "tensorCount": 2,
         }
     )
 

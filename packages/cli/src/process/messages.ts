@@ -1,6 +1,6 @@
 import type { InstanceAnswer, UpdateEvent } from '@checkpoint-engine/http';
 import type { DeviceKind, SerializedError } from '@checkpoint-engine/interface';
-import type { RegisteredCheckpoint, UpdateResult } from '@checkpoint-engine/ps';
+import type { RegisteredCheckpoint, UpdateResult, VerifyReport } from '@checkpoint-engine/ps';
 import type { RankRegisterRequest, RankUpdateRequest, WorldJob } from '../config/jobs.ts';
 import type { KeptTensors } from '../plan/needs-file.ts';
 
@@ -28,6 +28,14 @@ export interface RankCalls {
   update(job: RankUpdateRequest): UpdateResult;
   /** The version that the engine holds which this rank asks for updates; null at ranks that ask none. */
   heldVersion(job: Pick<RankUpdateRequest, 'targets' | 'timeoutMs'>): InstanceAnswer | null;
+  /**
+   * Whether the workers of this rank's engine can tell what they hold, as far as the engine says so.
+   *
+   * @throws `CE_NOT_SUPPORTED`
+   */
+  checkVerifiable(job: Pick<RankUpdateRequest, 'targets' | 'ranks' | 'timeoutMs'>): null;
+  /** Compares what the engines hold with a checkpoint. Called at all ranks; the reply is the same at all of them. */
+  verify(job: Pick<RankUpdateRequest, 'name' | 'targets' | 'ranks' | 'timeoutMs'>): VerifyReport;
   /** Whether the workers of the first engine can be asked to prepare. */
   canPrepare(job: Pick<RankUpdateRequest, 'targets' | 'timeoutMs'>): boolean;
   /** Lets workers record, map and page-lock what updates of a checkpoint need. Called at all ranks. */

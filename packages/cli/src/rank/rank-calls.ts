@@ -13,6 +13,7 @@ import type { EngineTargets } from '../config/jobs.ts';
 import { type KeptTensors, keptTensors } from '../plan/needs-file.ts';
 import type { CallJob, CallName, CallResult } from '../process/messages.ts';
 import { checkAllowed } from './check-allowed.ts';
+import { checkVerifiable } from './check-verifiable.ts';
 import { engineName } from './engine-client.ts';
 import { type EngineOptions, forgetVersions } from './engine-options.ts';
 import { fingerprintFiles } from './fingerprint-files.ts';
@@ -28,7 +29,7 @@ const LOOK_MS = 30_000;
 export const RANK_CALLS: {
   readonly [Name in CallName]: (context: RankContext, job: CallJob<Name>) => Promise<CallResult<Name>>;
 } = {
-  async register({ server, rank, signal, onEvent }, { name, allowedRoots, weightVersion, ...source }) {
+  async register({ server, rank, signal, onEvent }, { name, allowedRoots, weightVersion, digests, ...source }) {
     if (allowedRoots) await checkAllowed(source.files, allowedRoots);
     const fingerprint = await fingerprintFiles(source.files);
     // The reader reports progress after its first read, so report the start here. Other files are read later.
@@ -36,7 +37,10 @@ export const RANK_CALLS: {
     if (readsNow) onEvent({ type: 'register', rank, doneBytes: 0, totalBytes: 0, atMs: now() });
     // A rank without its own files holds nothing.
     const held = source.share === 'all' && source.files.length === 0 ? { tensors: [] } : source;
-    return { ...(await server.registerCheckpoint(name, held, { signal, onEvent, weightVersion })), fingerprint };
+    return {
+      ...(await server.registerCheckpoint(name, held, { signal, onEvent, weightVersion, digests })),
+      fingerprint,
+    };
   },
 
   async loaded({ server, signal }, { name }) {
@@ -107,6 +111,34 @@ export const RANK_CALLS: {
       await forget();
       throw error;
     }
+  },
+
+  async checkVerifiable(context, { targets, ranks, timeoutMs }) {
+    const { rank, signal } = context;
+    const { parallelSize = Number.POSITIVE_INFINITY } = targets;
+    const isHead = rank % parallelSize === 0 && (ranks?.includes(rank) ?? true);
+    if (isHead) {
+      const groupIndex = rank / parallelSize;
+      const look = { signal, timeoutMs: Math.min(LOOK_MS, timeoutMs) };
+      await checkVerifiable(client(context, targets, groupIndex), engineName(targets, groupIndex), look);
+    }
+    return null;
+  },
+
+  async verify(context, { name, targets, ...options }) {
+    const quiet = { ...targets, pause: undefined, flushCache: false };
+    const { requestEngine: _, forgetVersions: __, ...engine } = engineOptions(context, quiet);
+    return await context.server.verify(name, {
+      ...options,
+      ...engine,
+      passes: 'one',
+      requestEngine: async ({ groupIndex, ...request }) => {
+        const one = client(context, quiet, groupIndex);
+        const asked = { ...request, changesWeights: false };
+        await one.preflight?.(asked);
+        await one.update(asked);
+      },
+    });
   },
 
   /** Called at one rank, so that all ranks prepare or none does. An engine that does not answer is not prepared. */

@@ -8,11 +8,12 @@ import type {
   UpdateEvent,
   UpdateRequest,
   UpdateSummary,
+  VerifyRequest,
 } from '@checkpoint-engine/http';
 import { checkpointBusy, checkpointDeleted } from '@checkpoint-engine/http';
 import { type CheckpointEngineError, type Logger, toCheckpointEngineError } from '@checkpoint-engine/interface';
 import { untilAborted } from '@checkpoint-engine/interface/shared';
-import type { StoreServer } from '@checkpoint-engine/ps';
+import type { StoreServer, VerifyReport } from '@checkpoint-engine/ps';
 import type { RankRegisterRequest, WorldJob } from '../config/jobs.ts';
 import type { CallJob, CallName, CallResult } from '../process/messages.ts';
 import type { OpenRankPort } from '../process/rank-port.ts';
@@ -246,6 +247,34 @@ export class ServedWorld implements RankWorld {
         } finally {
           entry.isUpdating = false;
         }
+      },
+      { signal, waitMs: timeoutMs },
+    );
+  }
+
+  async verify(
+    name: string,
+    request: VerifyRequest,
+    { signal }: { readonly signal: AbortSignal },
+  ): Promise<VerifyReport> {
+    const entry = this.#catalog.get(name);
+    const { timeoutMs } = request;
+    const targets = updateTargets(
+      request,
+      this.#options.engines,
+      this.worldSize,
+      (rank) => this.#slots[rank]!.device!.uuid,
+    );
+    const ranks = request.ranks.length > 0 ? request.ranks : undefined;
+    return await this.#together.take(
+      async () => {
+        const left = timeLeft(timeoutMs);
+        await this.#readiness.untilReady(signal);
+        entry.checkWhole();
+        await this.#gatherAgain(entry, signal, Math.min(GATHER_MS, left()));
+        await this.#call('checkVerifiable', { targets, ranks, timeoutMs: left() }, left(), { signal });
+        const [report] = await this.#call('verify', { name, targets, ranks, timeoutMs: left() }, left(), { signal });
+        return report!;
       },
       { signal, waitMs: timeoutMs },
     );

@@ -7,28 +7,17 @@ import { UPDATE_METHODS, updateReply, updatesReply } from '../replies.ts';
 import { cancelledError } from '../updates.ts';
 import type { UpdateRequest } from '../world.ts';
 import type { RouteContext } from './context.ts';
+import { enginesFields, enginesOf, rankList } from './engines-fields.ts';
 import { waitQuery, waits } from './wait.ts';
 import { weightVersion } from './weight-version.ts';
 
 const tags = ['updates'];
 
-const rankList = z.array(z.int().min(0).max(1_000_000)).max(100_000).default([]);
-
 /** The fields of the Python tool, and our own. */
 const updateBody = z
   .strictObject({
+    ...enginesFields,
     ranks: rankList.openapi({ description: 'Ranks that update; the others only serve. Empty: all' }),
-    update_url: z
-      .url({ protocol: /^https?$/ })
-      .max(2048)
-      .nullish()
-      .openapi({
-        description: 'URL of the update request, with its path. Default: the engine of --endpoint, --uds',
-        example: 'http://127.0.0.1:8000/collective_rpc',
-      }),
-    inference_group_ranks: rankList.openapi({ description: 'Ranks whose workers belong to that engine. Empty: all' }),
-    timeout: z.number().positive().max(86_400).default(300).openapi({ description: 'Seconds for the complete update' }),
-    uds: z.string().min(1).max(256).nullish().openapi({ description: 'Unix socket to send the request through' }),
     weight_version: weightVersion.nullish().openapi({
       description: 'Version of the weights, for engines that keep one. Default: that of the checkpoint',
     }),
@@ -156,11 +145,7 @@ export function updateRoutes(app: OpenAPIHono, { updates }: RouteContext): void 
 
 function requestOf(body: z.infer<typeof updateBody>): UpdateRequest {
   return {
-    ranks: body.ranks,
-    updateUrl: body.update_url ?? undefined,
-    uds: body.uds ?? undefined,
-    inferenceGroupRanks: body.inference_group_ranks,
-    timeoutMs: Math.ceil(body.timeout * 1000),
+    ...enginesOf(body),
     weightVersion: body.weight_version ?? undefined,
     method: body.method ?? undefined,
     verify: body.verify ?? undefined,

@@ -29,6 +29,6 @@ export function otherTensors(
   return new CheckpointEngineError(
     'CE_ENGINE_MISMATCH',
     `The engine holds other tensors than the checkpoint: ${differences.slice(0, NAMED).join('; ')}${more}`,
-    'Verify the engine with a checkpoint of the same model; an update with this one would need an engine of its model',
+    'Verify the engine with a checkpoint of the model that it serves',
   );
 }

@@ -35,7 +35,7 @@ def other_tensors(held: Sequence[TensorMeta], wanted: Sequence[TensorMeta]) -> C
     return CheckpointEngineError(
         "CE_ENGINE_MISMATCH",
         f"The engine holds other tensors than the checkpoint: {'; '.join(found[:_NAMED])}{more}",
-        "Verify the engine with a checkpoint of the same model; an update with this one would need an engine of its model",
+        "Verify the engine with a checkpoint of the model that it serves",
     )
 
 

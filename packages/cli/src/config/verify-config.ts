@@ -1,0 +1,152 @@
+import { basename, resolve } from 'node:path';
+import { CheckpointEngineError } from '@checkpoint-engine/interface';
+import type { LogOptions } from '../output/log-options.ts';
+import { type EngineFlags, neededEngineTargets, type SizedEngineTargets } from './engine-targets.ts';
+import { type Environment, type MemoryLimits, readMemoryLimits, readSecrets } from './environment.ts';
+import { isCheckpointName, urlFlag } from './flag-values.ts';
+import type { DeviceKind } from './jobs.ts';
+
+/** The flags of `verify`, parsed one by one. Durations in milliseconds. */
+export interface VerifyFlags extends LogOptions, EngineFlags {
+  readonly checkpointPath?: string;
+  readonly loadMetasFile?: string;
+  readonly server?: string;
+  readonly serverUds?: string;
+  readonly checkpointName?: string;
+  readonly nprocPerNode?: number;
+  readonly device: DeviceKind | 'auto';
+  readonly ranks?: readonly number[];
+  readonly sha256?: true;
+  readonly strict?: true;
+  readonly timeout: number;
+  readonly json?: true;
+}
+
+/** A checkpoint that ranks of this command compare with. */
+export interface VerifySource {
+  /** Files to read, or a metas file. */
+  readonly from: { readonly path: string; readonly sha256: boolean } | { readonly metasFile: string };
+  /** In the output. */
+  readonly name: string | undefined;
+}
+
+/** A server that compares with one of its checkpoints. */
+export interface VerifyServer {
+  readonly url: string;
+  readonly uds: string | undefined;
+  readonly name: string;
+  readonly token: string | undefined;
+}
+
+/** The work of `verify`, checked as a whole. */
+export interface VerifyConfig {
+  readonly source: VerifySource | VerifyServer;
+  readonly worldSize: number;
+  readonly device: DeviceKind | 'auto';
+  readonly ranks: readonly number[] | undefined;
+  /** Absent where a server has the engines. */
+  readonly targets: SizedEngineTargets | undefined;
+  readonly limits: MemoryLimits;
+  readonly timeoutMs: number;
+  readonly strict: boolean;
+  readonly json: boolean;
+  readonly log: LogOptions;
+}
+
+/** The host in HTTP requests when only the path of a socket is given. */
+const LOCAL_URL = 'http://localhost';
+
+/** Checks the flags against each other. @throws {CheckpointEngineError} `CE_CONFIG_INVALID` */
+export function verifyConfig(flags: VerifyFlags, env: Environment): VerifyConfig {
+  const { nprocPerNode: worldSize = 1, device, ranks, timeout: timeoutMs, strict = false, json = false } = flags;
+  const { logLevel, logFormat } = flags;
+  const source = sourceOf(flags, env);
+  const isServer = 'url' in source;
+  if (isServer) checkServerFlags(flags);
+  else checkRanks(flags, worldSize);
+  return {
+    ...{ source, worldSize, device, ranks, timeoutMs, strict, json, log: { logLevel, logFormat } },
+    targets: isServer ? undefined : neededEngineTargets(flags, worldSize),
+    limits: readMemoryLimits(env),
+  };
+}
+
+function sourceOf(flags: VerifyFlags, env: Environment): VerifySource | VerifyServer {
+  const { checkpointPath, loadMetasFile: metasFile, server, serverUds: uds, checkpointName, sha256 = false } = flags;
+  const given = [checkpointPath, metasFile, server ?? uds].filter((value) => value !== undefined);
+  if (given.length !== 1) {
+    throw invalid(
+      given.length === 0
+        ? 'The checkpoint is not given: none of --checkpoint-path, --load-metas-file and --server is there'
+        : 'More than one of --checkpoint-path, --load-metas-file and --server is given',
+      'Give the files, a metas file, or the server that has registered the checkpoint',
+    );
+  }
+  if (sha256 && checkpointPath === undefined) {
+    throw invalid(
+      '--sha256 is given without --checkpoint-path',
+      'Give the files with --checkpoint-path, or remove --sha256',
+    );
+  }
+  if (metasFile !== undefined) return { from: { metasFile }, name: checkpointName };
+  if (checkpointPath !== undefined) {
+    const name = checkpointName ?? basename(resolve(checkpointPath));
+    if (!isCheckpointName(name)) {
+      throw invalid(
+        `${JSON.stringify(name)} is not valid as the name of a checkpoint`,
+        'Choose a name with --checkpoint-name',
+      );
+    }
+    return { from: { path: checkpointPath, sha256 }, name };
+  }
+  if (checkpointName === undefined) {
+    throw invalid(
+      '--server is given without --checkpoint-name',
+      'Add --checkpoint-name NAME, as it is registered there',
+    );
+  }
+  return {
+    url: server === undefined ? LOCAL_URL : serverUrl(server),
+    uds,
+    name: checkpointName,
+    token: readSecrets(env).token,
+  };
+}
+
+function serverUrl(text: string): string {
+  try {
+    return urlFlag(text);
+  } catch {
+    throw invalid(`--server is "${text}", which is not a URL`, 'Write it like http://127.0.0.1:8100');
+  }
+}
+
+/** A server has its own ranks and engines. */
+function checkServerFlags({ endpoint, uds, nprocPerNode, ranks, inferenceParallelSize }: VerifyFlags): void {
+  const flags = {
+    '--endpoint': endpoint,
+    '--uds': uds,
+    '--nproc-per-node': nprocPerNode,
+    '--ranks': ranks,
+    '--inference-parallel-size': inferenceParallelSize,
+  };
+  const [flag] = Object.entries(flags).find(([, value]) => value !== undefined) ?? [];
+  if (flag === undefined) return;
+  throw invalid(
+    `${flag} is given with --server, which has its own ranks and engines`,
+    `Remove ${flag}, or give --checkpoint-path in place of --server`,
+  );
+}
+
+function checkRanks({ ranks = [] }: VerifyFlags, worldSize: number): void {
+  const stranger = ranks.find((rank) => rank >= worldSize);
+  if (stranger === undefined) return;
+  throw invalid(
+    `--ranks names rank ${stranger}, and there are ranks 0 to ${worldSize - 1}`,
+    'Correct --ranks or --nproc-per-node',
+  );
+}
+
+function invalid(what: string, hint: string): CheckpointEngineError {
+  return new CheckpointEngineError('CE_CONFIG_INVALID', what, hint);
+}

@@ -1,0 +1,29 @@
+import type { InstanceAnswer } from '@checkpoint-engine/http';
+import type { VerifyReport } from '@checkpoint-engine/ps';
+import type { DigestedFile } from '../digests/digest-file.ts';
+
+/** The result of `verify`, as `verify --json` prints it. */
+export interface Verification extends VerifyReport {
+  /** No compared byte differs. */
+  readonly equal: boolean;
+  /** The version that an update with this checkpoint brings if it is given none. */
+  readonly derivedVersion?: string | undefined;
+  /** The files that were read, with their SHA-256 on request. */
+  readonly files?: readonly DigestedFile[] | undefined;
+  readonly tensorCount?: number | undefined;
+  /** What the engines report of the version that they hold. */
+  readonly instances: readonly InstanceAnswer[];
+  readonly worldSize?: number | undefined;
+  readonly durationsMs: Readonly<Record<string, number>>;
+  readonly warnings: readonly string[];
+}
+
+/** What a report leads to. */
+export function verdictOf({ differingCount, digest }: VerifyReport): Pick<Verification, 'equal' | 'derivedVersion'> {
+  return { equal: differingCount === 0, derivedVersion: digest && `digest:${digest}` };
+}
+
+/** The exit status. @param strict Tensors that cannot be compared count as a difference. */
+export function statusOf({ equal, unverifiedTensors }: Verification, strict: boolean): 0 | 1 {
+  return equal && !(strict && unverifiedTensors > 0) ? 0 : 1;
+}
