@@ -8,7 +8,7 @@ describe('usage', () => {
     const commands = [...stdout.matchAll(/^ {2}([a-z]+) \[/gm)]
       .map(([, name]) => name!)
       .filter((name) => name !== 'help');
-    expect(commands).toEqual(['update', 'join', 'serve', 'inspect', 'plan', 'simulate', 'doctor', 'demo']);
+    expect(commands).toEqual(['update', 'join', 'serve', 'verify', 'inspect', 'plan', 'simulate', 'doctor', 'demo']);
     for (const command of commands) {
       const help = await runCli([command, '--help']);
       expect(help.code).toBe(0);
