@@ -1,8 +1,10 @@
-import { cp, readdir, rm, stat, truncate, writeFile } from 'node:fs/promises';
+import { createHash } from 'node:crypto';
+import { cp, readdir, readFile, rm, stat, truncate, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
-import { readCheckpoint } from '@checkpoint-engine/meta';
+import { digestBytes, digestText } from '@checkpoint-engine/interface';
+import { readCheckpoint, type TensorEntry } from '@checkpoint-engine/meta';
 import { afterAll, describe, expect, it } from 'vitest';
 import { freePort } from '../../../tools/test/free-port.ts';
 import { smallCheckpoint, temporaryFolder } from './checkpoints.ts';
@@ -61,6 +63,50 @@ describe('inspect', () => {
     const { code, stdout } = await runCli(['inspect', join(folder, 'nowhere')]);
     expect(code).toBe(1);
     expect(stdout).toMatch(/No file at .*nowhere/);
+  });
+});
+
+/** A tensor of `inspect --json --tensors --digests`. */
+type Listed = TensorEntry & { readonly digest: string };
+
+describe('inspect --digests --sha256', () => {
+  it('computes digests and SHA-256 from the bytes of the files', async () => {
+    const result = parseJson<{
+      digest: string;
+      derivedVersion: string;
+      files: { path: string; sha256: string }[];
+      tensors: Listed[];
+    }>(await runCli(['inspect', '--json', '--tensors', '--digests', '--sha256', good]));
+    const lines: string[] = [];
+    for (const { path, sha256 } of result.files) {
+      const bytes = await readFile(path);
+      expect(sha256).toBe(createHash('sha256').update(bytes).digest('hex'));
+      const listed = result.tensors.filter((tensor) => tensor.path === path);
+      for (const { name, dtype, shape, digest, fileOffsetBytes, sizeBytes } of listed) {
+        const own = digestText(digestBytes(bytes.subarray(fileOffsetBytes, fileOffsetBytes + sizeBytes)));
+        expect([name, digest]).toEqual([name, own]);
+        lines.push(`${name}\0${dtype}\0${shape.join()}\0${own}\n`);
+      }
+    }
+    const whole = createHash('sha256').update(lines.sort().join('')).digest('hex').slice(0, 32);
+    expect(result).toMatchObject({ digest: whole, derivedVersion: `digest:${whole}` });
+    const { stdout, code } = await runCli(['inspect', '--digests', '--sha256', good]);
+    expect(code).toBe(0);
+    expect(stdout).toContain(`digest ${whole}, version digest:${whole}`);
+    for (const { sha256 } of result.files) expect(stdout).toContain(sha256);
+    const headers = parseJson(await runCli(['inspect', '--json', good]));
+    expect(headers).not.toHaveProperty('digest');
+    expect((await runCli(['inspect', '--sha256', good])).stdout).not.toContain('digest:');
+  });
+
+  it('does not read files that have problems', async () => {
+    const bad = join(folder, 'unread');
+    await cp(good, bad, { recursive: true });
+    const [first] = (await readdir(bad)).filter((name) => name.endsWith('.safetensors'));
+    await truncate(join(bad, first!), 100);
+    const { code, stdout } = await runCli(['inspect', '--digests', '--json', bad]);
+    expect(code).toBe(1);
+    expect(JSON.parse(stdout)).not.toHaveProperty('digest');
   });
 });
 

@@ -1,10 +1,10 @@
 import { type CheckpointEngineError, toCheckpointEngineError } from '@checkpoint-engine/interface';
 import {
+  type CheckpointFile,
   type DType,
   listCheckpointFiles,
   readCheckpoint,
   readSafetensorsHeader,
-  type SafetensorsFile,
   type TensorEntry,
 } from '@checkpoint-engine/meta';
 
@@ -15,15 +15,27 @@ export interface DTypeSum {
   readonly sizeBytes: number;
 }
 
+/** What was computed from the bytes of a checkpoint. Each part is present on request. */
+export interface InspectedDigests {
+  /** See `checkpointDigest`. */
+  readonly digest?: string | undefined;
+  /** By name of the tensor, 16 hexadecimal digits. */
+  readonly byTensor?: ReadonlyMap<string, string> | undefined;
+  /** By path of the file, in hexadecimal digits. */
+  readonly sha256ByPath?: ReadonlyMap<string, string> | undefined;
+}
+
 /** The contents of a checkpoint's files and their problems. */
 export interface Inspection {
   readonly path: string;
   /** The files that could be read. */
-  readonly files: readonly SafetensorsFile[];
+  readonly files: readonly CheckpointFile[];
   readonly tensors: readonly TensorEntry[];
   readonly totalBytes: number;
   /** Sorted by size, largest first. */
   readonly dtypes: readonly DTypeSum[];
+  /** What was computed from the bytes of the files, on request. */
+  readonly digested?: InspectedDigests | undefined;
   /** Findings that do no harm. */
   readonly warnings: readonly string[];
   /** Findings that make the checkpoint unusable. */
@@ -45,7 +57,7 @@ export async function inspectCheckpoint(path: string): Promise<Inspection> {
 
 function inspection(
   path: string,
-  files: readonly SafetensorsFile[],
+  files: readonly CheckpointFile[],
   warnings: readonly string[],
   problems: readonly CheckpointEngineError[],
 ): Inspection {
@@ -55,8 +67,8 @@ function inspection(
 }
 
 /** Reads each file separately, so that one bad file does not hide another one. */
-async function readEach(path: string): Promise<{ files: SafetensorsFile[]; problems: CheckpointEngineError[] }> {
-  const files: SafetensorsFile[] = [];
+async function readEach(path: string): Promise<{ files: CheckpointFile[]; problems: CheckpointEngineError[] }> {
+  const files: CheckpointFile[] = [];
   const problems: CheckpointEngineError[] = [];
   for (const file of await listCheckpointFiles(path)) {
     try {

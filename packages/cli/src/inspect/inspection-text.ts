@@ -6,7 +6,7 @@ import { formatCount, plural } from '../output/format.ts';
 import { printable } from '../output/printable.ts';
 import { type Column, renderTable } from '../output/table.ts';
 import type { Colors } from '../output/terminal.ts';
-import type { Inspection } from './inspect-checkpoint.ts';
+import type { InspectedDigests, Inspection } from './inspect-checkpoint.ts';
 
 /** Number of largest tensors to show without `--tensors`. */
 const LARGEST = 5;
@@ -29,7 +29,7 @@ export interface InspectionTextOptions {
 
 /** Formats an inspection for users. */
 export function inspectionText(inspection: Inspection, { colors, allTensors, debug }: InspectionTextOptions): string {
-  const { path, files, tensors, totalBytes, warnings, problems } = inspection;
+  const { path, files, tensors, totalBytes, digested, warnings, problems } = inspection;
   const heading = (text: string): string => `\n${colors.bold(text)}`;
   const sums = `${plural(tensors.length, 'tensor')}, ${formatBytes(totalBytes)} in ${plural(files.length, 'file')}`;
   const lines = [files.length > 0 ? `${colors.bold(printable(path))}: ${sums}` : colors.bold(printable(path))];
@@ -37,7 +37,8 @@ export function inspectionText(inspection: Inspection, { colors, allTensors, deb
     lines.push(heading('Files'), fileTable(inspection));
     lines.push(heading('Dtypes'), dtypeTable(inspection));
     lines.push(heading(allTensors ? 'Tensors' : 'Largest tensors'));
-    lines.push(renderTable(TENSOR_COLUMNS, (allTensors ? tensors : largest(tensors)).map(tensorRow)));
+    lines.push(tensorTable(allTensors ? tensors : largest(tensors), digested));
+    if (digested?.digest !== undefined) lines.push('', `digest ${digested.digest}, version digest:${digested.digest}`);
   }
   if (warnings.length > 0)
     lines.push(heading('Warnings'), ...warnings.map((text) => `  ${colors.yellow('!')} ${text}`));
@@ -53,15 +54,26 @@ export function inspectionText(inspection: Inspection, { colors, allTensors, deb
   return lines.join('\n');
 }
 
-function fileTable({ files }: Inspection): string {
+function fileTable({ files, digested }: Inspection): string {
   const columns: Column[] = [{ head: 'file' }, { head: 'tensors', align: 'right' }, { head: 'size', align: 'right' }];
+  const sha256 = digested?.sha256ByPath;
+  if (sha256 !== undefined) columns.push({ head: 'sha256' });
   return renderTable(
     columns,
-    files.map((file) => [
-      printable(basename(file.path)),
-      formatCount(file.tensors.length),
-      formatBytes(file.sizeBytes),
+    files.map(({ path, tensors, sizeBytes }) => [
+      ...[printable(basename(path)), formatCount(tensors.length), formatBytes(sizeBytes)],
+      ...(sha256 === undefined ? [] : [sha256.get(path)!]),
     ]),
+  );
+}
+
+function tensorTable(tensors: readonly TensorEntry[], digested: InspectedDigests | undefined): string {
+  const digests = digested?.byTensor;
+  if (digests === undefined) return renderTable(TENSOR_COLUMNS, tensors.map(tensorRow));
+  const columns = [...TENSOR_COLUMNS, { head: 'digest' }];
+  return renderTable(
+    columns,
+    tensors.map((tensor) => [...tensorRow(tensor), digests.get(tensor.name)!]),
   );
 }
 

@@ -120,7 +120,7 @@ export const RANK_CALLS: {
     if (isHead) {
       const groupIndex = rank / parallelSize;
       const look = { signal, timeoutMs: Math.min(LOOK_MS, timeoutMs) };
-      await checkVerifiable(client(context, targets, groupIndex), engineName(targets, groupIndex), look);
+      await checkVerifiable(context.engines.of(targets, groupIndex), engineName(targets, groupIndex), look);
     }
     return null;
   },
@@ -133,7 +133,7 @@ export const RANK_CALLS: {
       ...engine,
       passes: 'one',
       requestEngine: async ({ groupIndex, ...request }) => {
-        const one = client(context, quiet, groupIndex);
+        const one = context.engines.of(quiet, groupIndex);
         const asked = { ...request, changesWeights: false };
         await one.preflight?.(asked);
         await one.update(asked);
