@@ -10,6 +10,7 @@ export interface Verification extends VerifyReport {
   readonly derivedVersion?: string | undefined;
   /** The files that were read, with their SHA-256 on request. */
   readonly files?: readonly DigestedFile[] | undefined;
+  /** Tensors of the checkpoint that have bytes. */
   readonly tensorCount?: number | undefined;
   /** What the engines report of the version that they hold. */
   readonly instances: readonly InstanceAnswer[];

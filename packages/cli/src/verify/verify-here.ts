@@ -101,7 +101,7 @@ async function read(
   if ('metasFile' in from) {
     const { checkpoint, files } = await readMetas({ files: [from.metasFile], name });
     const metas = decodeWorldMetas(files[0]!);
-    const tensorCount = metas.reduce((sum, { tensors }) => sum + tensors.length, 0);
+    const tensorCount = metas.reduce((sum, { tensors }) => sum + countSized(tensors), 0);
     return { name: checkpoint, metas: files[0]!, tensorCount, warnings: [] };
   }
   const hint = 'Check the disk or file system of the files; raise --timeout if it is only slow';
@@ -113,6 +113,11 @@ async function read(
       onProgress: (doneBytes, totalBytes) => onEvent({ type: 'register', rank: 0, doneBytes, totalBytes, atMs: now() }),
     });
     const { warnings, tensors } = checkpoint;
-    return { name: name!, metas: encodeWorldMetas([metas]), files, tensorCount: tensors.length, warnings };
+    return { name: name!, metas: encodeWorldMetas([metas]), files, tensorCount: countSized(tensors), warnings };
   });
+}
+
+/** Tensors without bytes are not compared. */
+function countSized(tensors: readonly { readonly sizeBytes: number }[]): number {
+  return tensors.filter(({ sizeBytes }) => sizeBytes > 0).length;
 }
