@@ -1,4 +1,5 @@
 // Versions of weights from the command line and the HTTP API down to instances, with real ranks and workers.
+import { link, mkdtemp, open, readdir, rm, utimes } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, afterEach, describe, expect, it } from 'vitest';
 import { smallCheckpoint, temporaryFolder, tensorDigests } from './checkpoints.ts';
@@ -122,6 +123,35 @@ describe('instances of a server', () => {
       { weight_version: 'unknown' },
       { weight_version: 'unknown' },
     ]);
+  });
+
+  it('are unknown after an update that found other bytes than those that were registered', async () => {
+    const shared = await mkdtemp('/dev/shm/checkpoint-engine-versions-');
+    cleanup.push(() => rm(shared, { recursive: true, force: true }));
+    const path = socketPath();
+    await startWorker(0, path);
+    const server = await serve([path]);
+    const files = await smallCheckpoint(shared, 'three', 2 ** 20);
+    const [name] = (await readdir(files)).filter((entry) => entry.endsWith('.safetensors'));
+    const file = join(files, name!);
+    // Seconds: a time that is put back has no fractions.
+    await utimes(file, 1_700_000_000, 1_700_000_000);
+    await register(server, 'a', files, { weight_version: 'v1', keep_files: true });
+    expect((await update(server, 'a', { verify: 'full' })).status).toBe(200);
+    expect(await versions(server)).toEqual(['v1']);
+    const handle = await open(file, 'r+');
+    const at = (await handle.stat()).size - 9;
+    const byte = new Uint8Array(1);
+    await handle.read(byte, 0, 1, at);
+    await handle.write(Uint8Array.of(byte[0]! ^ 16), 0, 1, at);
+    await handle.close();
+    await utimes(file, 1_700_000_000, 1_700_000_000);
+    // A file that gets another name may have another time of change, so that only its bytes tell.
+    await link(file, join(shared, 'other'));
+    const failed = await update(server, 'a', { verify: 'full' });
+    expect(failed.json()).toMatchObject({ code: 'CE_DIGEST_MISMATCH', status: 502, tensor: expect.any(String) });
+    expect(await versions(server)).toEqual(['unknown']);
+    for (const line of await series(server)) expect(line).toMatch(/checkpoint="",weight_version="unknown"\} 0$/);
   });
 
   it('keep their version if an update fails before it asks any of them', async () => {

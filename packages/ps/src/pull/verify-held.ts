@@ -7,6 +7,7 @@ import type { UpdateRun } from '../update/update-run.ts';
 import type { HeldReport } from '../verify/compare-held.ts';
 import { blocksOf, columnsOf, type HeldWindow, heldWindows } from '../verify/held-windows.ts';
 import { type HostCover, hostCover } from '../verify/host-cover.ts';
+import { noteSilentWorker } from '../verify/note-silent-worker.ts';
 import type { Verifier } from '../verify/verifier.ts';
 import type { HostAgreement, PullAgreement } from './agree-on-pull.ts';
 import { askAndCompare } from './ask-held.ts';
@@ -70,7 +71,9 @@ async function reportHeld(
   if (question === undefined && mustTell(verifier, context)) await tellDigests(run, meeting);
   const { cover, windows, unknown } = question ?? chooseHeld(verifier, context, host!);
   const { boxes } = cover;
-  if (answer !== undefined && !answer.digests && answer.needs.tensor.length > 0) warnOnce(run);
+  if (answer !== undefined && !answer.digests && answer.needs.tensor.length > 0) {
+    noteSilentWorker({ metas: context.metas, logger: context.logger, rank }, verifier.mode);
+  }
   const teller = answer?.digests === true ? channel : undefined;
   const report = await askAndCompare(run, { scope, cover, channel: teller }, windows, 'held digests');
   const { metas } = tensorsByName(context.metas);
@@ -115,17 +118,4 @@ async function narrow(run: UpdateRun, differing: readonly Mismatch[], channel: P
     found.push({ ...mismatch, offsetBytes, sizeBytes, expected, seen: digests[wrong]! });
   }
   return found;
-}
-
-const warned = new WeakSet<object>();
-
-/** Logs once per checkpoint that a worker cannot report digests. */
-function warnOnce({ context }: UpdateRun): void {
-  const { logger, store, metas } = context;
-  if (warned.has(metas)) return;
-  warned.add(metas);
-  logger.warn(
-    { rank: store.rank },
-    'The worker cannot report digests of its weights: only arriving bytes are verified. Install a newer receiver',
-  );
 }

@@ -15,6 +15,7 @@ import { UpdateLifetime } from '../update/update-lifetime.ts';
 import { emitPlan, summarise, wholeBuckets } from '../update/update-report.ts';
 import type { UpdateRun } from '../update/update-run.ts';
 import { emitVersion } from '../update/weight-version.ts';
+import { noteSilentWorker } from '../verify/note-silent-worker.ts';
 import { Verifier } from '../verify/verifier.ts';
 import type { VerifyReport } from '../verify/verify-report.ts';
 
@@ -53,6 +54,9 @@ export async function runUpdate(
     await links.trim();
     watch.enter('handshake');
     const handshake = await shakeHands(run, meeting, planned, group);
+    if (handshake.session !== undefined && handshake.session.pull === undefined) {
+      noteSilentWorker({ metas: context.metas, logger, rank }, run.verifier.mode);
+    }
     const change = await moveBuckets(run, meeting, planned, handshake, source);
     await untilAborted(handshake.request, life.signal);
     await epoch.barrier('done', waiting);

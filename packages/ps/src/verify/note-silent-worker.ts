@@ -1,0 +1,18 @@
+import type { Logger } from '@checkpoint-engine/interface';
+import type { WorldMetas } from '../api.ts';
+import type { VerifyMode } from './sampling.ts';
+
+const noted = new WeakSet<WorldMetas>();
+
+/** Logs once for each checkpoint that a worker cannot report digests: a warning only if all bytes are to be verified. */
+export function noteSilentWorker(
+  { metas, logger, rank }: { readonly metas: WorldMetas; readonly logger: Logger; readonly rank: number },
+  mode: VerifyMode,
+): void {
+  if (mode === 'off' || noted.has(metas)) return;
+  noted.add(metas);
+  logger[mode === 'full' ? 'warn' : 'info'](
+    { rank },
+    'This worker cannot report digests of what it holds: only the bytes that arrive are verified. Install the receiver of this release to verify its parameters',
+  );
+}
