@@ -576,6 +576,7 @@ describe('the OpenAPI document', () => {
       'post /v1/checkpoints/{name}/gather-metas',
       'post /v1/checkpoints/{name}/metas',
       'post /v1/checkpoints/{name}/update',
+      'post /v1/checkpoints/{name}/verify',
     ]);
     expect(new Set(routes.map(([, id]) => id)).size).toBe(routes.length);
     expect(document.components.securitySchemes).toHaveProperty('token');

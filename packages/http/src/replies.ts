@@ -183,11 +183,9 @@ export const verifyReply: z.ZodType = z
       )
       .openapi({ description: 'The first 100, one for each tensor of a rank or of ranks that hold it together' }),
     differing_count: z.int(),
-    unverified: z
-      .array(z.string())
-      .openapi({
-        description: 'The first 100 tensors that an engine holds in another form, so that they cannot be compared',
-      }),
+    unverified: z.array(z.string()).openapi({
+      description: 'The first 100 tensors that an engine holds in another form, so that they cannot be compared',
+    }),
     unverified_tensors: z.int(),
   })
   .openapi('Verification');

@@ -3,8 +3,8 @@ import { decodeFromRank } from '@checkpoint-engine/store/internal';
 import { encode } from '@msgpack/msgpack';
 import type { UpdateRun } from '../update/update-run.ts';
 import { exchange } from '../util/exchange.ts';
-import type { DifferingRange, VerifyReport } from '../verify/verify-report.ts';
 import type { HeldReport } from '../verify/compare-held.ts';
+import type { DifferingRange, VerifyReport } from '../verify/verify-report.ts';
 
 const MOST_LISTED = 100;
 

@@ -32,7 +32,7 @@ export function askHeld({ verifier, context }: UpdateRun, { host }: PullAgreemen
 }
 
 function chooseHeld(verifier: Verifier, { metas }: UpdateContext, { plan, needs }: HostAgreement): HeldQuestion {
-  const cover = hostCover(plan, needs, metas);
+  const cover = hostCover(plan, needs, tensorsByName(metas));
   return { cover, ...heldWindows(cover.kept, verifier.expected, verifier.sampling) };
 }
 

@@ -2,6 +2,7 @@ import { digestBytes } from '@checkpoint-engine/interface';
 import type { RankMetas } from '@checkpoint-engine/meta';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { tensorList } from '../update/tensor-list.ts';
 import { ExpectedDigests } from './expected-digests.ts';
 import { heldWindows, keptTensors } from './held-windows.ts';
 import { hashOf, Sampling } from './sampling.ts';
@@ -43,7 +44,7 @@ describe('heldWindows', () => {
         const expected = new ExpectedDigests({ metas, gathered, own: undefined });
         // As of a checkpoint so large that one block of four is chosen.
         const sampling = new Sampling('sample', seed, 64 * 2 ** 20);
-        const { windows, unknown } = heldWindows(keptTensors(kept.toReversed(), metas), expected, sampling);
+        const { windows, unknown } = heldWindows(keptTensors(kept.toReversed(), tensorList(metas)), expected, sampling);
         const wanted = kept.flatMap((tensor) => {
           const { name, sizeBytes, rank, index } = all[tensor]!;
           const count = Math.ceil(sizeBytes / BLOCK);
@@ -69,7 +70,7 @@ describe('heldWindows', () => {
     const { metas, gathered } = worldOf([[40], [3, 90]]);
     gathered.delete(0);
     const expected = new ExpectedDigests({ metas, gathered, own: undefined });
-    const found = heldWindows(keptTensors([0, 1, 2], metas), expected, new Sampling('full', 1, 133));
+    const found = heldWindows(keptTensors([0, 1, 2], tensorList(metas)), expected, new Sampling('full', 1, 133));
     const { blocks } = gathered.get(1)!;
     const sum = BigInt.asUintN(
       64,

@@ -1,6 +1,5 @@
 import type { Windows } from '@checkpoint-engine/interface';
 import { blockCount, type ParameterMeta, type RankMetas } from '@checkpoint-engine/meta';
-import { tensorsByName } from '../update/tensor-list.ts';
 import type { ExpectedDigests, ExpectedTensor } from './expected-digests.ts';
 import { hashOf, type Sampling } from './sampling.ts';
 
@@ -12,6 +11,14 @@ export interface HeldWindow {
   readonly offsetBytes: number;
   readonly sizeBytes: number;
   readonly expected: bigint;
+}
+
+/** All tensors in columns. */
+export interface ListedTensors {
+  readonly metas: readonly ParameterMeta[];
+  readonly holders: readonly RankMetas[];
+  /** Index of each tensor in the metas of its holder. */
+  readonly index: Uint32Array;
 }
 
 /** Tensors that workers keep, ascending by index: made once for a plan, since names and holders do not change. */
@@ -28,10 +35,9 @@ export interface KeptTensors {
 /**
  * Prepares tensors for {@link heldWindows}.
  *
- * @param tensors Indexes as in `tensorsByName`.
+ * @param tensors Indexes in the list.
  */
-export function keptTensors(tensors: Iterable<number>, world: readonly RankMetas[]): KeptTensors {
-  const list = tensorsByName(world);
+export function keptTensors(tensors: Iterable<number>, list: ListedTensors): KeptTensors {
   const tensor = Uint32Array.from(tensors).sort();
   const metas = Array.from(tensor, (wanted) => list.metas[wanted]!);
   const holders = Array.from(tensor, (wanted) => list.holders[wanted]!);

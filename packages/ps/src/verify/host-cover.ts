@@ -1,7 +1,6 @@
 import type { Needs } from '@checkpoint-engine/interface';
-import type { RankMetas } from '@checkpoint-engine/meta';
 import { type BoxesByTensor, boxesByTensor, type CoverGroup, coverGroups } from './coverage.ts';
-import { type KeptTensors, keptTensors } from './held-windows.ts';
+import { type KeptTensors, keptTensors, type ListedTensors } from './held-windows.ts';
 
 /** What follows from the needs of a host's workers. It depends on names, shapes and needs only. */
 export interface HostCover {
@@ -20,18 +19,18 @@ const known = new WeakMap<object, HostCover>();
  *
  * @param plan Of the host: the result is kept as long as it.
  */
-export function hostCover(plan: object, needs: ReadonlyMap<number, Needs>, world: readonly RankMetas[]): HostCover {
+export function hostCover(plan: object, needs: ReadonlyMap<number, Needs>, list: ListedTensors): HostCover {
   let cover = known.get(plan);
   if (cover === undefined) {
-    cover = makeCover(needs, world);
+    cover = makeCover(needs, list);
     known.set(plan, cover);
   }
   return cover;
 }
 
-function makeCover(needs: ReadonlyMap<number, Needs>, world: readonly RankMetas[]): HostCover {
+function makeCover(needs: ReadonlyMap<number, Needs>, list: ListedTensors): HostCover {
   const boxes = boxesByTensor(needs);
-  const kept = keptTensors(boxes.keys(), world);
+  const kept = keptTensors(boxes.keys(), list);
   const groups = new Map<number, readonly CoverGroup[]>();
   let isShared = false;
   for (const [at, tensor] of kept.tensor.entries()) {

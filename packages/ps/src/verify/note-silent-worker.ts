@@ -1,12 +1,11 @@
 import type { Logger } from '@checkpoint-engine/interface';
-import type { WorldMetas } from '../api.ts';
 import type { VerifyMode } from './sampling.ts';
 
-const noted = new WeakSet<WorldMetas>();
+const noted = new WeakSet<object>();
 
 /** Logs once for each checkpoint that a worker cannot report digests: a warning only if all bytes are to be verified. */
 export function noteSilentWorker(
-  { metas, logger, rank }: { readonly metas: WorldMetas; readonly logger: Logger; readonly rank: number },
+  { metas, logger, rank }: { readonly metas: object; readonly logger: Logger; readonly rank: number },
   mode: VerifyMode,
 ): void {
   if (mode === 'off' || noted.has(metas)) return;
