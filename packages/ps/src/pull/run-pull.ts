@@ -22,7 +22,7 @@ import { agreeOnPull, type PullAgreement } from './agree-on-pull.ts';
 import { proveAll, pullAll } from './pull-all.ts';
 import { type SharedRings, shareRings } from './share-rings.ts';
 import { has, isEmpty, metasOf } from './tensor-set.ts';
-import { askHeld, type HeldQuestion, verifyHeld } from './verify-held.ts';
+import { askHeld, type HeldQuestion, prepareHeld, verifyHeld } from './verify-held.ts';
 
 /** Number of buckets in flight while the number of buckets is unknown. */
 const NOMINAL_SLOTS = 2;
@@ -87,6 +87,7 @@ export async function runPull(run: UpdateRun, meeting: Meeting, intent: PullInte
   const proved = shared && (await proveAll(run, pulling, shared, channel));
   if (proved !== undefined) modules = reportModules(run, proved.summary);
   if (intent === 'update') await verifyHeld(run, meeting, pulling, channel, question);
+  else prepareHeld(run, pulling);
   const change = intent === 'update' ? await confirmVersion(run, meeting, contact) : undefined;
   pulls.hold(channel?.bye(shared !== undefined));
   await untilAborted(request, life.signal);

@@ -57,6 +57,11 @@ export async function verifyHeld(
   if (first !== undefined) throw digestMismatch(first);
 }
 
+/** Works out beforehand what an update compares: it depends on the plan alone, and takes long for many tensors. */
+export function prepareHeld({ verifier, context }: UpdateRun, { host }: PullAgreement): void {
+  if (verifier.isOn && host !== undefined) hostCover(host.plan, host.needs, context.metas);
+}
+
 /** Asks this rank's worker for digests of what it holds, and compares them with what was registered. */
 async function reportHeld(
   run: UpdateRun,
