@@ -118,7 +118,8 @@ export class Metrics {
     if (summary === undefined) return;
     this.#updateBytes.inc(summary.totalBytes);
     for (const [phase, ms] of Object.entries(summary.durationsMs)) {
-      if (phase !== 'total') this.#phaseSeconds.observe({ phase }, ms / 1000);
+      // These two are no phases: they overlap with them.
+      if (phase !== 'total' && phase !== 'engine') this.#phaseSeconds.observe({ phase }, ms / 1000);
     }
   }
 

@@ -294,8 +294,11 @@ export interface UpdateResult {
   readonly deviceBytes: number;
   /** The reason for the size of the buckets. */
   readonly reason: string;
-  /** Milliseconds of each phase, and of the complete update. */
-  readonly durationsMs: Readonly<Record<Exclude<UpdatePhase, 'done'> | 'total', number>>;
+  /**
+   * Milliseconds of each phase, of the complete update, and of the pause of the engine that this rank asked: from the
+   * first request to the last answer. Its workers compute nothing in this time. 0 where this rank asked none.
+   */
+  readonly durationsMs: Readonly<Record<Exclude<UpdatePhase, 'done'> | 'total' | 'engine', number>>;
   /** Bytes that were compared with the registered ones. */
   readonly verified: VerifySummary;
   /** Files on `/dev/shm` that this rank removed after all ranks had succeeded. */

@@ -105,8 +105,12 @@ describe('a pull mixed with buckets', () => {
     expect(prepared.map((result) => result?.strategy)).toEqual(['pull', 'pull']);
     expect(world.workers[0]!.tensors.size).toBeGreaterThan(0);
     expect(await world.digests(0)).not.toEqual(expected(tensors, tensorParallel(0, 2)));
-    await world.update('a');
+    const results = await world.update('a');
     for (const rank of [0, 1]) expect(await world.digests(rank)).toEqual(expected(tensors, tensorParallel(rank, 2)));
+    for (const { durationsMs } of results) {
+      expect(durationsMs.engine).toBeGreaterThan(durationsMs.stream);
+      expect(durationsMs.engine).toBeLessThanOrEqual(durationsMs.total);
+    }
   });
 
   it('cannot be prepared if a worker does not pull, which is reported; the update works', async () => {

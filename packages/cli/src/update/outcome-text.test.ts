@@ -17,7 +17,17 @@ const outcome: UpdateOutcome = {
   },
   ...{ deviceBytes: 1.5 * GIB, reason: '', removedFiles: [], warnings: [], ranks: [] },
   durationsMs: {
-    ...{ register: 8200, gatherMetas: 12, plan: 3, handshake: 14, stream: 620, release: 50, hook: 20, update: 707 },
+    ...{
+      register: 8200,
+      gatherMetas: 12,
+      plan: 3,
+      handshake: 14,
+      stream: 620,
+      release: 50,
+      hook: 20,
+      update: 707,
+      engine: 0,
+    },
   },
 };
 const plain = pico.createColors(false);
@@ -35,6 +45,13 @@ describe('outcomeText', () => {
         '  method   buckets: the workers use protocol v1 and cannot report what they keep',
         '  memory   40 buckets of at most 512 MiB, 1.5 GiB of device memory per rank',
       ].join('\n'),
+    );
+  });
+
+  it('says how long the engine paused, where one was asked', () => {
+    const paused = { ...outcome, durationsMs: { ...outcome.durationsMs, engine: 702 } };
+    expect(outcomeText(paused, plain)).toContain(
+      '  update   707 ms, 22.6 GiB/s of the checkpoint, the engine paused for 702 ms\n',
     );
   });
 

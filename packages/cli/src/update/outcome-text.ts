@@ -20,14 +20,18 @@ export function outcomeText(
   columns: number = Number.POSITIVE_INFINITY,
 ): string {
   const { checkpoint, worldSize, device, totalBytes, tensorCount, durationsMs } = outcome;
-  const { register, gatherMetas, update, plan, handshake, stream, release, hook } = durationsMs;
+  const { register, gatherMetas, update, engine, plan, handshake, stream, release, hook } = durationsMs;
   const phases = { plan, handshake, stream, release, 'post-load hook': hook };
   const rows: [string, readonly string[]][] = [
     ['weights', [plural(tensorCount, 'tensor'), formatBytes(totalBytes)]],
     ['version', versionText(outcome)],
     [
       'update',
-      [colors.bold(formatDuration(update)), `${colors.bold(formatRate(totalBytes, update))} of the checkpoint`],
+      [
+        colors.bold(formatDuration(update)),
+        `${colors.bold(formatRate(totalBytes, update))} of the checkpoint`,
+        ...(engine > 0 ? [`the engine paused for ${formatDuration(engine)}`] : []),
+      ],
     ],
     ['of which', sharesOf(phases, update, colors)],
     ['before', [`register ${formatDuration(register)}`, `gather metas ${formatDuration(gatherMetas)}`]],

@@ -4,7 +4,7 @@ import type { RankDevice } from '../process/messages.ts';
 import type { InstanceVersion } from './instance-versions.ts';
 import type { RankReport } from './rank-report.ts';
 
-/** The phases of an update and of the work before it, in order. */
+/** The phases of an update and of the work before it, in order; the pause of the engine and the update overlap them. */
 export const TIMED_PHASES = [
   'register',
   'gatherMetas',
@@ -13,6 +13,7 @@ export const TIMED_PHASES = [
   'stream',
   'release',
   'hook',
+  'engine',
   'update',
 ] as const;
 
@@ -94,8 +95,8 @@ export function updateOutcome(
     reason,
   } = reports[0]!.update;
   const slowest = (of: (report: RankReport) => number): number => Math.max(...reports.map(of));
-  const { plan, handshake, stream, release, hook } = reports[0]!.update.durationsMs;
-  const phases = { plan, handshake, stream, release, hook };
+  const { plan, handshake, stream, release, hook, engine } = reports[0]!.update.durationsMs;
+  const phases = { plan, handshake, stream, release, hook, engine };
   const durationsMs = {
     register: slowest(({ registered }) => registered?.durationMs ?? 0),
     gatherMetas: slowest(({ metasMs }) => metasMs),

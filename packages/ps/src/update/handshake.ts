@@ -154,10 +154,12 @@ function ringOf(memory: SharedMemory, { transfers }: PlannedUpdate): Ring<Shared
 }
 
 async function askEngine(
-  { options, waiting }: UpdateRun,
+  { options, waiting, watch }: UpdateRun,
   { handles, index }: InferenceGroup,
   weightVersion: string | undefined,
   loaded: Promise<void>,
 ): Promise<void> {
+  const startedAtMs = performance.now();
   await options.requestEngine({ handles, groupIndex: index, weightVersion, loaded, ...waiting });
+  watch.addEnginePause(performance.now() - startedAtMs);
 }

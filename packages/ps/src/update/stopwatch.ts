@@ -5,13 +5,14 @@ export class Stopwatch {
   readonly #rank: number;
   readonly #emit: (event: ProgressEvent) => void;
   readonly #startedAtMs = performance.now();
-  readonly #durationsMs: Record<Exclude<UpdatePhase, 'done'> | 'total', number> = {
+  readonly #durationsMs: Record<keyof UpdateResult['durationsMs'], number> = {
     plan: 0,
     handshake: 0,
     stream: 0,
     release: 0,
     hook: 0,
     total: 0,
+    engine: 0,
   };
   #phase: UpdatePhase | undefined;
   #phaseStartedAtMs = 0;
@@ -31,6 +32,11 @@ export class Stopwatch {
     this.#phaseStartedAtMs = atMs;
     this.#durationsMs.total = atMs - this.#startedAtMs;
     this.#emit({ type: 'phase', phase, rank: this.#rank, atMs: performance.timeOrigin + atMs });
+  }
+
+  /** Adds the time in which the engine did nothing but take the update. */
+  addEnginePause(durationMs: number): void {
+    this.#durationsMs.engine += durationMs;
   }
 
   /** Milliseconds of each phase that has ended. */
