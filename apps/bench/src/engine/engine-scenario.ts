@@ -34,7 +34,15 @@ export async function engineScenario(options: EngineScenarioOptions): Promise<vo
     for (const way of options.ways) {
       for (const variant of options.variants) rows.push(await measureWay(way, variant, engine, evidence, options));
     }
-    if (options.peer) rows.push(...(await measurePeer(engine, evidence, options)));
+    if (options.peer) {
+      try {
+        rows.push(...(await measurePeer(engine, evidence, options)));
+      } catch (error) {
+        // What was measured of ours before is worth keeping.
+        say(`The Python tool FAILED: ${String(error).slice(0, 1500)}`);
+        process.exitCode = 1;
+      }
+    }
     const floors = await deviceFloors(options.device, ranks);
     const sized = rows.map((row) => ({ ...row, model: options.modelName, ranks, sizeBytes }));
     publish(engineResult(options, { rows: sized, floors, sizeBytes, tensorCount: tensors.length }), options);
