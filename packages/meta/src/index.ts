@@ -18,3 +18,4 @@ export * from './read-safetensors-header.ts';
 export type * from './safetensors-file.ts';
 export { type HeaderSource, parseSafetensorsHeader } from './safetensors-header.ts';
 export * from './tensor-bytes.ts';
+export * from './torch-type.ts';

@@ -6,7 +6,14 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { ByteWriter } from './byte-writer.ts';
 import { DTYPES, type DType } from './dtype.ts';
-import { decodeRankMetas, decodeWorldMetas, encodeRankMetas, encodeWorldMetas, metasDigest } from './metas-codec.ts';
+import {
+  checkpointOfMetas,
+  decodeRankMetas,
+  decodeWorldMetas,
+  encodeRankMetas,
+  encodeWorldMetas,
+  metasDigest,
+} from './metas-codec.ts';
 import type { ParameterMeta, PoolRegion, RankMetas } from './parameter-meta.ts';
 import { tensorBytes } from './tensor-bytes.ts';
 
@@ -185,6 +192,41 @@ describe('metas codec', () => {
     const { tensors, sizes } = layOut(specs, 1);
     const metas = { ...small(), tensors, regions: [{ sizeBytes: sizes[0]! }] };
     expect(decodeRankMetas(encodeRankMetas(metas))).toStrictEqual(metas);
+  });
+});
+
+describe('checkpointOfMetas', () => {
+  it('returns the checkpoint of the first rank', () => {
+    fc.assert(
+      fc.property(world, (metas) => {
+        expect(checkpointOfMetas(encodeWorldMetas(metas))).toBe(metas[0]?.checkpoint);
+      }),
+    );
+  });
+
+  it('does not decode the tensors', () => {
+    const damaged = encodeRankMetas(small());
+    damaged[damaged.length - 1]! ^= 0xff;
+    expect(() => decodeWorldMetas(damaged)).toThrow(/SHA-256/);
+    expect(checkpointOfMetas(damaged)).toBe(small().checkpoint);
+  });
+
+  it('rejects other bytes with a typed error', () => {
+    const bytes = encodeRankMetas(small());
+    for (let length = 0; length < bytes.length; length++) {
+      expect(() => checkpointOfMetas(bytes.subarray(0, length))).toThrow(CheckpointEngineError);
+    }
+    fc.assert(
+      fc.property(fc.nat(bytes.length - 1), fc.nat(255), (at, byte) => {
+        const changed = bytes.slice();
+        changed[at] = byte;
+        try {
+          checkpointOfMetas(changed);
+        } catch (error) {
+          expect(error).toMatchObject({ code: 'CE_METAS_INVALID' });
+        }
+      }),
+    );
   });
 });
 

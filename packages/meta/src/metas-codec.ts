@@ -3,7 +3,7 @@ import { checkMsgpack } from '@checkpoint-engine/interface/wire';
 import { decode, encode } from '@msgpack/msgpack';
 import { checkRankMetas, checkRanks } from './metas-check.ts';
 import { COLUMNS, type Columns } from './metas-columns.ts';
-import { decodeColumns } from './metas-decoder.ts';
+import { decodeColumns, readCheckpoint } from './metas-decoder.ts';
 import { encodeDigests, withDigests } from './metas-digests.ts';
 import { encodeColumns } from './metas-encoder.ts';
 import { invalidMetas } from './metas-error.ts';
@@ -71,6 +71,17 @@ export function decodeWorldMetas(bytes: Uint8Array): RankMetas[] {
   return digestColumn === undefined ? world : withDigests(world, digestColumn);
 }
 
+/**
+ * Reads which checkpoint encoded metas describe, without decoding or checking the rest. The call is cheap for metas of
+ * any size.
+ *
+ * @returns The checkpoint of the first rank, or undefined for metas of no rank.
+ * @throws `CE_METAS_INVALID` The bytes do not have the form of metas.
+ */
+export function checkpointOfMetas(bytes: Uint8Array): string | undefined {
+  return readCheckpoint(readPayload(bytes).columns);
+}
+
 /** SHA-256 of each rank's encoded metas. Callers must not change metas, so each is encoded once. */
 const digests = new WeakMap<RankMetas, Uint8Array>();
 
@@ -106,7 +117,21 @@ function encodePayload(metas: readonly RankMetas[], digestColumn?: Uint8Array): 
   return encode([...COLUMNS.map((name) => columns[name]), ...(digestColumn === undefined ? [] : [digestColumn])]);
 }
 
-function openPayload(bytes: Uint8Array): { columns: Columns; digestColumn: Uint8Array | undefined } {
+interface Payload {
+  readonly columns: Columns;
+  readonly digestColumn: Uint8Array | undefined;
+}
+
+function openPayload(bytes: Uint8Array): Payload {
+  checkHead(bytes);
+  const digest = createHash('sha256').update(bytes.subarray(PAYLOAD_OFFSET)).digest();
+  if (bytes.length < PAYLOAD_OFFSET || digest.some((byte, index) => bytes[DIGEST_OFFSET + index] !== byte)) {
+    throw invalidMetas('the SHA-256 differs: the bytes are truncated or changed');
+  }
+  return readPayload(bytes);
+}
+
+function checkHead(bytes: Uint8Array): void {
   if (MAGIC.some((byte, index) => bytes[index] !== byte)) {
     if (bytes[0] === PICKLE) {
       throw invalidMetas('the bytes are a Python pickle, as the Python tool writes its metas', {
@@ -124,13 +149,12 @@ function openPayload(bytes: Uint8Array): { columns: Columns; digestColumn: Uint8
       },
     );
   }
-  const payload = bytes.subarray(PAYLOAD_OFFSET);
-  const digest = createHash('sha256').update(payload).digest();
-  if (bytes.length < PAYLOAD_OFFSET || digest.some((byte, index) => bytes[DIGEST_OFFSET + index] !== byte)) {
-    throw invalidMetas('the SHA-256 differs: the bytes are truncated or changed');
-  }
-  const columns = decodePayload(payload);
-  const count = version === VERSION ? COLUMNS.length : COLUMNS.length + 1;
+}
+
+function readPayload(bytes: Uint8Array): Payload {
+  checkHead(bytes);
+  const columns = decodePayload(bytes.subarray(PAYLOAD_OFFSET));
+  const count = bytes[MAGIC.length] === VERSION ? COLUMNS.length : COLUMNS.length + 1;
   if (!Array.isArray(columns) || columns.length !== count || !columns.every((c) => c instanceof Uint8Array)) {
     throw invalidMetas(`the payload is not an array of ${count} columns`);
   }

@@ -1,3 +1,4 @@
+import { TextDecoder } from 'node:util';
 import { ByteReader } from './byte-reader.ts';
 import { type DType, isDType } from './dtype.ts';
 import { type Columns, isHighSurrogate, MAX_NAME_UNITS } from './metas-columns.ts';
@@ -33,20 +34,41 @@ export function decodeColumns(columns: Columns): RankMetas[] {
   return new RankReader(columns, strings, steps).read();
 }
 
+/** Reads the checkpoint of the first rank, or undefined if there is no rank. @throws `CE_METAS_INVALID` */
+export function readCheckpoint(columns: Pick<Columns, 'strings' | 'ranks'>): string | undefined {
+  const ranks = new ByteReader(columns.ranks, 'the rank column');
+  if (ranks.count() === 0) return undefined;
+  const wanted = ranks.natural();
+  const strings = new ByteReader(columns.strings, 'the string column');
+  const count = strings.count();
+  if (wanted >= count) throw invalidMetas(`the rank column names string ${wanted}, which does not exist`);
+  let offset = 0;
+  let length = 0;
+  // The strings follow the lengths of all of them.
+  for (let index = 0; index < count; index++) {
+    const next = strings.natural();
+    if (index < wanted) offset += next;
+    if (index === wanted) length = next;
+  }
+  strings.bytes(offset);
+  return decodeText(new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }), strings.bytes(length));
+}
+
 function readStrings(column: Uint8Array): string[] {
   const reader = new ByteReader(column, 'the string column');
   const lengths = readItems(reader, () => reader.natural());
   const decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
-  const strings = lengths.map((length) => {
-    const bytes = reader.bytes(length);
-    try {
-      return decoder.decode(bytes);
-    } catch (cause) {
-      throw invalidMetas('a string is not UTF-8', { cause });
-    }
-  });
+  const strings = lengths.map((length) => decodeText(decoder, reader.bytes(length)));
   reader.end();
   return strings;
+}
+
+function decodeText(decoder: TextDecoder, bytes: Uint8Array): string {
+  try {
+    return decoder.decode(bytes);
+  } catch (cause) {
+    throw invalidMetas('a string is not UTF-8', { cause });
+  }
 }
 
 function readKinds(column: Uint8Array, strings: readonly string[]): Kind[] {

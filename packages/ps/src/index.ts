@@ -32,7 +32,6 @@ export type {
   WorkerSession,
 } from './session.ts';
 export { type V1Options, v1Protocol } from './v1/index.ts';
-export { type TorchType, type TypedTensor, torchType } from './v1/torch-dtype.ts';
 export { v2Protocol } from './v2/protocol.ts';
 export { type OpenReportInbox, openReportInbox, type ReportInboxOptions } from './v2/report-inbox.ts';
 export type { VerifyMode } from './verify/sampling.ts';

@@ -1,6 +1,6 @@
 import { isAbsolute } from 'node:path';
 import { CheckpointEngineError } from '@checkpoint-engine/interface';
-import { decodeWorldMetas } from '@checkpoint-engine/meta';
+import { checkpointOfMetas } from '@checkpoint-engine/meta';
 
 /**
  * Rejects URLs and relative paths: clients and ranks on other hosts have other working directories.
@@ -26,13 +26,20 @@ export function checkPaths(files: readonly string[]): void {
   );
 }
 
-/** @throws `CE_METAS_INVALID`: the metas belong to another checkpoint, or are malformed. */
+/**
+ * Checks that metas belong to a checkpoint. The ranks decode the metas and check the rest: the server's thread has to
+ * answer other requests.
+ *
+ * @throws `CE_METAS_INVALID`
+ */
 export function checkName(name: string, metas: Uint8Array): void {
-  const named = decodeWorldMetas(metas)[0]?.checkpoint;
+  const named = checkpointOfMetas(metas);
   if (named === name) return;
   throw new CheckpointEngineError(
     'CE_METAS_INVALID',
-    `The metas are those of checkpoint "${named}", not of "${name}"`,
+    named === undefined
+      ? `The metas are of no rank, expected those of checkpoint "${name}"`
+      : `The metas are those of checkpoint "${named}", not of "${name}"`,
     'Send them to the path of their checkpoint',
   );
 }

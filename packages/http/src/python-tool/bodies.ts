@@ -38,7 +38,11 @@ export const updateBody: z.ZodType<UpdateBody> = z.object({
 
 /** @throws {BodyError} */
 export async function parseBody<Output>(request: Request, schema: z.ZodType<Output>): Promise<Output> {
-  const text = await request.text();
+  return parseText(await request.text(), schema);
+}
+
+/** @throws {BodyError} */
+export function parseText<Output>(text: string, schema: z.ZodType<Output>): Output {
   if (text.trim() === '') {
     throw new BodyError([{ type: 'missing', loc: ['body'], msg: 'Field required', input: null }]);
   }

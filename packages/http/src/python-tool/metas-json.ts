@@ -6,8 +6,8 @@ import {
   encodeRankMetas,
   encodeWorldMetas,
   type RankMetas,
+  torchType,
 } from '@checkpoint-engine/meta';
-import { torchType } from '@checkpoint-engine/ps';
 import { z } from 'zod';
 
 /** Alignment of tensors in the Python tool's pools. */
@@ -19,6 +19,12 @@ const MARK = '#ce-metas=';
 interface RankMetasJson {
   readonly p2p_store_addr: string | null;
   readonly memory_buffer_metas_list: readonly { readonly metas: readonly { readonly name: string }[] }[];
+}
+
+/** Metas in the codec of this project, and the checkpoint that they describe. */
+export interface NamedMetas {
+  readonly name: string;
+  readonly encoded: Uint8Array;
 }
 
 /** `dict[int, MemoryBufferMetaList]` of the Python tool. */
@@ -66,10 +72,7 @@ export function metasToJson(encoded: Uint8Array): Record<string, object> {
  *
  * @throws `CE_METAS_INVALID`
  */
-export function metasFromJson(body: MetasBody): {
-  readonly name: string;
-  readonly encoded: Uint8Array;
-} {
+export function metasFromJson(body: MetasBody): NamedMetas {
   const ranks = Object.entries(body).map(([rank, { p2p_store_addr: address, memory_buffer_metas_list: regions }]) => {
     const metas = rankMetasIn(address, rank);
     const named = regions.flatMap((region) => region.metas.map(({ name }) => name));

@@ -5,7 +5,6 @@ import { HTTPException } from 'hono/http-exception';
 import type { BodyBudget } from '../body-budget.ts';
 import type { RankWorld } from '../world.ts';
 import { BodyError, checkName, parseBody, registerBody, updateBody } from './bodies.ts';
-import { metasBody, metasFromJson } from './metas-json.ts';
 import type { ToolCalls } from './tool-calls.ts';
 
 /** Options of {@link rankApi}. */
@@ -68,15 +67,14 @@ export function rankApi({ world, rank, calls, budget, before }: RankApiOptions):
 
   app.get('/v1/metas', async (context) => {
     try {
-      return context.json(await calls.metas());
+      return context.body(await calls.metas(), 200, { 'content-type': 'application/json' });
     } catch (error) {
       return context.json({ detail: textOf(error) }, 500);
     }
   });
 
   app.post('/v1/metas', async (context) => {
-    const { name, encoded } = metasFromJson(await parseBody(context.req.raw, metasBody));
-    await calls.load(name, encoded);
+    await calls.load(new Uint8Array(await context.req.raw.arrayBuffer()));
     return done(context);
   });
 

@@ -3,7 +3,7 @@ import type { Updates } from '../updates.ts';
 import type { RankWorld } from '../world.ts';
 import type { UpdateBody } from './bodies.ts';
 import { Meetings } from './meetings.ts';
-import { metasToJson } from './metas-json.ts';
+import { MetasThread } from './metas-thread.ts';
 import { joinedUpdate } from './update-request.ts';
 
 /** Options of {@link ToolCalls}. */
@@ -20,25 +20,34 @@ export class ToolCalls {
   readonly gatherings: Meetings<null>;
   readonly updates: Meetings<UpdateBody>;
   readonly #options: ToolCallsOptions;
+  readonly #thread = new MetasThread();
   /** The checkpoint whose metas were gathered or loaded last: the tool knows those of one at a time. */
   #current: { readonly name: string; readonly isLoaded: boolean } | undefined;
 
   constructor(options: ToolCallsOptions) {
-    const { world, logger } = options;
+    const { world, logger, closing } = options;
     this.#options = options;
+    closing.addEventListener('abort', () => this.#thread.close(), { once: true });
     const shared = { worldSize: world.worldSize, logger };
     this.gatherings = new Meetings({ ...shared, what: 'gather-metas', run: (name) => this.#gather(name) });
     this.updates = new Meetings({ ...shared, what: 'update', run: (name, calls) => this.#update(name, calls) });
   }
 
   /** The metas that were gathered or loaded last, as JSON. */
-  async metas(): Promise<Record<string, object>> {
-    if (this.#current === undefined) return {};
-    return metasToJson(await this.#options.world.exportMetas(this.#current.name));
+  async metas(): Promise<Uint8Array<ArrayBuffer>> {
+    if (this.#current === undefined) return new TextEncoder().encode('{}');
+    return (await this.#thread.toJson(
+      await this.#options.world.exportMetas(this.#current.name),
+    )) as Uint8Array<ArrayBuffer>;
   }
 
-  /** Takes metas. Every rank is sent the same ones: all but the first time nothing changes. */
-  async load(name: string, encoded: Uint8Array): Promise<void> {
+  /**
+   * Takes metas, as JSON. Every rank is sent the same ones: all but the first time nothing changes.
+   *
+   * @throws {BodyError} @throws `CE_METAS_INVALID`
+   */
+  async load(body: Uint8Array): Promise<void> {
+    const { name, encoded } = await this.#thread.fromJson(body);
     await this.#options.world.importMetas(name, encoded);
     this.#current = { name, isLoaded: true };
   }

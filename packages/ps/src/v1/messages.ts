@@ -1,6 +1,6 @@
+import { torchType } from '@checkpoint-engine/meta';
 import type { BucketTensor } from '../session.ts';
 import { PickleWriter } from './pickle-writer.ts';
-import { torchType } from './torch-dtype.ts';
 
 /** Size of a CUDA IPC memory handle. Without a version byte in front, every release of torch accepts it. */
 export const CUDA_HANDLE_BYTES = 64;

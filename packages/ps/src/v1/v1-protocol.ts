@@ -1,5 +1,5 @@
 import type { WorkerProtocol } from '../session.ts';
-import { checkV1Dtypes } from './torch-dtype.ts';
+import { checkV1Dtypes } from './check-v1-dtypes.ts';
 import { type V1Options, V1Session } from './v1-session.ts';
 
 /**

@@ -1,5 +1,5 @@
 import { CheckpointEngineError } from '@checkpoint-engine/interface';
-import type { DType } from '@checkpoint-engine/meta';
+import type { DType } from './dtype.ts';
 
 const TORCH_NAMES: Readonly<Record<DType, string | undefined>> = {
   BOOL: 'bool',
@@ -59,15 +59,6 @@ export function torchType(tensor: TypedTensor): TorchType {
     throw unknownDtype(tensor, what);
   }
   return { dtype, shape: [...tensor.shape.slice(0, -1), last / 2] };
-}
-
-/**
- * Checks that a Python worker can receive every tensor. Call it before any data moves.
- *
- * @throws `CE_DTYPE_UNKNOWN` with the first tensor that torch cannot hold.
- */
-export function checkV1Dtypes(tensors: Iterable<TypedTensor>): void {
-  for (const tensor of tensors) torchType(tensor);
 }
 
 function unknownDtype(tensor: TypedTensor, what: string): CheckpointEngineError {

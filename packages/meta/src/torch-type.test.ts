@@ -1,7 +1,6 @@
-import { CheckpointEngineError } from '@checkpoint-engine/interface';
-import { DTYPES } from '@checkpoint-engine/meta';
 import { expect, test } from 'vitest';
-import { checkV1Dtypes, torchType } from './torch-dtype.ts';
+import type { DTYPES } from './dtype.ts';
+import { torchType } from './torch-type.ts';
 
 test('torchType: names that differ from the safetensors ones', () => {
   const name = (dtype: (typeof DTYPES)[number]): string => torchType({ name: 't', dtype, shape: [2] }).dtype;
@@ -19,17 +18,4 @@ test('torchType: only the last dimension of F4 differs', () => {
   for (const shape of [[], [4, 3]]) {
     expect(() => torchType({ name: 'odd', dtype: 'F4', shape })).toThrow(/"odd" of dtype F4 .* even last dimension/);
   }
-});
-
-test('checkV1Dtypes: names the first tensor that torch cannot hold', () => {
-  const tensors = DTYPES.map((dtype) => ({ name: `a ${dtype}`, dtype, shape: [2] }));
-  let thrown: unknown;
-  try {
-    checkV1Dtypes(tensors);
-  } catch (error) {
-    thrown = error;
-  }
-  expect(CheckpointEngineError.isInstance(thrown)).toBe(true);
-  expect(thrown).toMatchObject({ code: 'CE_DTYPE_UNKNOWN', tensor: 'a F6_E2M3' });
-  expect(() => checkV1Dtypes(tensors.filter(({ dtype }) => !dtype.startsWith('F6')))).not.toThrow();
 });
