@@ -4,11 +4,10 @@ import { rmSync, writeFileSync } from 'node:fs';
 import process from 'node:process';
 import { createInterface } from 'node:readline';
 import { type SharedMemory, silentLogger } from '@checkpoint-engine/interface';
-import { DTYPES } from '@checkpoint-engine/meta';
+import { DTYPES, torchType } from '@checkpoint-engine/meta';
 import { afterAll, describe, expect, it } from 'vitest';
 import type { BucketTensor, WorkerSession } from '../src/session.ts';
 import { v1Protocol } from '../src/v1/index.ts';
-import { torchType } from '../src/v1/torch-dtype.ts';
 import { python, reasonToSkip, scriptPath } from './v1-python.ts';
 
 const reason = reasonToSkip('torch', 'zmq', 'checkpoint_engine.worker');

@@ -1,11 +1,10 @@
 import { spawnSync } from 'node:child_process';
-import { DTYPES } from '@checkpoint-engine/meta';
+import { DTYPES, torchType } from '@checkpoint-engine/meta';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import type { BucketTensor } from '../src/session.ts';
 import { encodeBucket, encodeBuffer, encodeError, encodeNone } from '../src/v1/messages.ts';
 import { PickleWriter } from '../src/v1/pickle-writer.ts';
-import { torchType } from '../src/v1/torch-dtype.ts';
 import { python, reasonToSkip, scriptPath } from './v1-python.ts';
 
 const reason = reasonToSkip('pickle', 'pickletools');

@@ -4,6 +4,11 @@ import { Strangers } from '@checkpoint-engine/interface/wire';
 
 /** Time limit for a refused connection. */
 const REFUSED_MS = 10_000;
+/**
+ * Time between the closing of two refused connections. One that floods costs 0.3 ms of processor time: its parser, up to
+ * 64 KiB that are read, and its error. At this rate a flood takes less than 2 % of a processor.
+ */
+const CLOSE_EVERY_MS = 25;
 /** Status lines by the code of a parse error, as Node.js has them. */
 const STATUSES: Readonly<Record<string, string>> = {
   HPE_HEADER_OVERFLOW: '431 Request Header Fields Too Large',
@@ -13,7 +18,7 @@ const STATUSES: Readonly<Record<string, string>> = {
 
 /** Answers malformed requests as Node.js does, but closes their connections at a limited rate. */
 export function refuseGarbage(server: Server, maxConnections: number): void {
-  const strangers = new Strangers({ most: maxConnections, timeoutMs: REFUSED_MS });
+  const strangers = new Strangers({ most: maxConnections, timeoutMs: REFUSED_MS, closeEveryMs: CLOSE_EVERY_MS });
   const answers = new WeakMap<Socket, ServerResponse>();
   server.on('request', ({ socket }: IncomingMessage, response) => {
     answers.set(socket, response);

@@ -56,6 +56,30 @@ describe('Strangers', () => {
     expect(vi.getTimerCount()).toBe(0);
   });
 
+  it('closes at the rate of its listener', () => {
+    const strangers = new Strangers({ most: 9_999, timeoutMs: 60_000, closeEveryMs: 50 });
+    const sockets = Array.from({ length: 100 }, () => new FakeSocket());
+    for (const socket of sockets) strangers.admit(socket).refuse('garbage');
+    const closed = () => sockets.filter(({ isDestroyed }) => isDestroyed).length;
+    vi.advanceTimersByTime(1_000);
+    expect(closed()).toBe(20 + 20);
+    vi.advanceTimersByTime(3_000);
+    expect(closed()).toBe(100);
+  });
+
+  it('does not make one wait for those that left by themselves', () => {
+    const strangers = new Strangers({ most: 100, timeoutMs: 60_000, closeEveryMs: 50 });
+    for (let each = 0; each < 10_000; each++) {
+      const socket = new FakeSocket();
+      strangers.admit(socket).refuse('garbage');
+      socket.destroy();
+    }
+    const last = new FakeSocket();
+    strangers.admit(last).refuse('garbage');
+    vi.advanceTimersByTime(100 * 50);
+    expect(last.isDestroyed).toBe(true);
+  });
+
   it('reads a peer that sends single bytes ten times per second', () => {
     const strangers = new Strangers({ most: 8, timeoutMs: 60_000 });
     const socket = new FakeSocket();

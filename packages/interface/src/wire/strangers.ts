@@ -1,6 +1,6 @@
 /**
- * Time between the closing of two refused connections. Each costs its listener up to half a millisecond when it
- *  * reconnects, so peers that reconnect without a pause take less than a tenth of the listener's time.
+ * Default time between the closing of two refused connections. Each costs its listener up to half a millisecond when
+ * it reconnects, so peers that reconnect without a pause take less than a tenth of the listener's time.
  */
 const CLOSE_EVERY_MS = 5;
 /** Number of refused connections that are closed at once after a quiet time. */
@@ -33,6 +33,8 @@ export interface StrangersOptions {
   readonly most: number;
   /** Time limit for a connection to authenticate. */
   readonly timeoutMs: number;
+  /** Time between the closing of two refused connections, for listeners where a connection costs more. @default 5 */
+  readonly closeEveryMs?: number | undefined;
   /** Receives the first refusal, and then at most every ten seconds the number of refusals since. */
   readonly onRefused?: ((why: string, count: number) => void) | undefined;
 }
@@ -114,8 +116,10 @@ export class Strangers {
   /** Returns the time from now at which the next refused connection may be closed. */
   #closeInMs(): number {
     const now = performance.now();
-    const closeAt = Math.max(this.#nextCloseAt, now - (BURST - 1) * CLOSE_EVERY_MS);
-    this.#nextCloseAt = closeAt + CLOSE_EVERY_MS;
+    const { closeEveryMs = CLOSE_EVERY_MS, most } = this.#options;
+    // Those that left by themselves do not make others wait longer than all that can be open.
+    const closeAt = Math.min(Math.max(this.#nextCloseAt, now - (BURST - 1) * closeEveryMs), now + most * closeEveryMs);
+    this.#nextCloseAt = closeAt + closeEveryMs;
     return Math.max(0, closeAt - now);
   }
 
