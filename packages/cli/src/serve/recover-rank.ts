@@ -1,31 +1,47 @@
 import { type Logger, toCheckpointEngineError } from '@checkpoint-engine/interface';
 import { type AskRanks, SHORT_CALL_MS } from './call-ranks.ts';
-import type { CatalogEntry } from './catalog.ts';
+import type { Catalog, CatalogEntry } from './catalog.ts';
 import type { RankSlot } from './rank-slot.ts';
 
-/** Restores the state of a restarted rank: loads metas and registers each checkpoint again. Never rejects. */
-export async function recoverRank(
+/**
+ * Restores the state of a restarted rank from the catalog: loads metas and registers each checkpoint again. A checkpoint
+ * that is deleted during the recovery is released. Never rejects.
+ */
+export async function recoverRank(slot: RankSlot, catalog: Catalog, ask: AskRanks, logger: Logger): Promise<void> {
+  for (const entry of catalog.all) {
+    const job = entry.jobOf(slot.rank);
+    const isDeleted = (): boolean => catalog.find(entry.name) !== entry || entry.jobOf(slot.rank) !== job;
+    if (isDeleted()) continue;
+    const failure = await recoverEntry(slot, entry, isDeleted, ask);
+    // A rank that died again is recovered again after its next start.
+    if (!slot.isRunning) return;
+    if (failure === undefined && !isDeleted()) continue;
+    await ask([slot], 'unregister', { name: entry.name }, SHORT_CALL_MS).catch(() => {});
+    if (failure === undefined || isDeleted()) continue;
+    const error = toCheckpointEngineError(failure);
+    entry.noteLost(slot.rank, error);
+    logger.error({ rank: slot.rank, checkpoint: entry.name, err: error }, 'A share is lost');
+  }
+}
+
+/** Returns why the share of the rank is lost, if it is. */
+async function recoverEntry(
   slot: RankSlot,
-  entries: readonly CatalogEntry[],
+  entry: CatalogEntry,
+  isDeleted: () => boolean,
   ask: AskRanks,
-  logger: Logger,
-): Promise<void> {
-  for (const entry of entries) {
-    const metas = entry.importedMetas;
-    if (metas) await ask([slot], 'loadMetas', { metas }, SHORT_CALL_MS).catch(() => {});
-    const before = entry.jobOf(slot.rank);
-    if (entry.isRegistering || before === undefined) continue;
-    try {
-      const job = { ...before, load: undefined };
-      const [registered] = await ask([slot], 'register', job, entry.timeoutMs);
-      entry.noteRegistered(slot.rank, registered!, false);
-    } catch (thrown) {
-      // A rank that died again is recovered again after its next start.
-      if (!slot.isRunning) return;
-      const error = toCheckpointEngineError(thrown);
-      await ask([slot], 'unregister', { name: entry.name }, SHORT_CALL_MS).catch(() => {});
-      entry.noteLost(slot.rank, error);
-      logger.error({ rank: slot.rank, checkpoint: entry.name, err: error }, 'A share is lost');
-    }
+): Promise<unknown> {
+  const metas = entry.importedMetas;
+  if (metas) await ask([slot], 'loadMetas', { metas }, SHORT_CALL_MS).catch(() => {});
+  const job = entry.jobOf(slot.rank);
+  if (entry.isRegistering || job === undefined || isDeleted()) return undefined;
+  try {
+    // Its deletion aborts reading.
+    const { signal } = entry.registration;
+    const [registered] = await ask([slot], 'register', { ...job, load: undefined }, entry.timeoutMs, { signal });
+    if (!isDeleted()) entry.noteRegistered(slot.rank, registered!, false);
+    return undefined;
+  } catch (error) {
+    return error ?? new Error('The rank gave no reason');
   }
 }

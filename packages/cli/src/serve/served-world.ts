@@ -88,7 +88,7 @@ export class ServedWorld implements RankWorld {
           open,
           logger,
           onLogLine,
-          recover: (slot) => recoverRank(slot, this.#catalog.all, this.#ask, logger),
+          recover: (slot) => recoverRank(slot, this.#catalog, this.#ask, logger),
           onChange: (slot, error) => this.#onChange(slot, error),
         }),
     );
