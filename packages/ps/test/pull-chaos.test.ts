@@ -49,7 +49,7 @@ async function disturb(fault: (typeof FAULTS)[number], victim: number): Promise<
     await worker.call('plant', { kind, pull: 0 });
     await world.failedUpdate('a', options);
     if (fault === 'kill worker') return () => world.startWorker(victim, [], OPTIONS.pull);
-    if (fault === 'freeze worker') process.kill(worker.process.pid!, 'SIGCONT');
+    if (fault === 'freeze worker') worker.signal('SIGCONT');
     return async () => void (await worker.call('plant', null));
   }
   await worker.call('plant', { kind: 'hold', pull: 0 });
@@ -62,7 +62,7 @@ async function disturb(fault: (typeof FAULTS)[number], victim: number): Promise<
   const rank = world.ranks[other]!;
   if (fault === 'abort') await world.onAll((each) => each.call('abort'));
   if (fault === 'kill rank') await rank.kill();
-  if (fault === 'freeze rank') rank.process.kill('SIGSTOP');
+  if (fault === 'freeze rank') rank.signal('SIGSTOP');
   await worker.call('plant', null);
   if (fault === 'freeze rank') {
     setTimeout(() => void rank.kill(), 2_000);
@@ -73,6 +73,25 @@ async function disturb(fault: (typeof FAULTS)[number], victim: number): Promise<
     await rank.kill();
     await world.restartRank(other, OPTIONS);
   };
+}
+
+/** Registers, disturbs an update, and expects that the next one brings every byte. */
+async function playRound(round: number, fault: (typeof FAULTS)[number], source: { stream?: boolean }): Promise<void> {
+  const before = await write(2 * round);
+  await world.register('a', { files: before.path, ...source });
+  await world.gather('a');
+  const restore = fault === 'none' ? async () => {} : await disturb(fault, random(SIZE));
+  await restore();
+  // Who was restarted holds nothing.
+  await Promise.allSettled(world.ranks.map((rank) => rank.call('unregister', { name: 'a' })));
+  const after = await write(2 * round + 1);
+  await world.register('a', { files: after.path, ...source });
+  await world.gather('a');
+  const results = await world.update('a', { bucketBytes: 8192, timeoutMs: 20_000 });
+  expect(results.map(({ strategy }) => strategy)).toEqual(Array(SIZE).fill('pull'));
+  await expectHeld(after.tensors);
+  await world.onAll((rank) => rank.call('unregister', { name: 'a' }));
+  await Promise.all([rm(before.path), rm(after.path)]);
 }
 
 beforeAll(async () => {
@@ -90,26 +109,11 @@ it(
     for (let round = 0; round < ROUNDS; round++) {
       const fault = FAULTS[(round + random(2)) % FAULTS.length]!;
       const source = random(3) === 0 ? { stream: true } : {};
-      const where = `round ${round}: ${fault} ${JSON.stringify(source)}`;
-      const before = await write(2 * round);
-      await world.register('a', { files: before.path, ...source });
-      await world.gather('a');
-      const restore = fault === 'none' ? async () => {} : await disturb(fault, random(SIZE));
-      await restore();
-      // Who was restarted holds nothing.
-      await Promise.allSettled(world.ranks.map((rank) => rank.call('unregister', { name: 'a' })));
-      const after = await write(2 * round + 1);
-      await world.register('a', { files: after.path, ...source });
-      await world.gather('a');
-      const results = await world.update('a', { bucketBytes: 8192, timeoutMs: 20_000 }).catch((cause) => {
-        throw new Error(where, { cause });
+      const startedAtMs = performance.now();
+      await playRound(round, fault, source).catch((cause: Error) => {
+        const where = `round ${round} of seed ${SEED}: ${fault} ${JSON.stringify(source)}`;
+        throw new Error(`${where}: ${cause.message}\n${world.story(startedAtMs)}`, { cause });
       });
-      expect([where, results.map(({ strategy }) => strategy)]).toEqual([where, Array(SIZE).fill('pull')]);
-      await expectHeld(after.tensors).catch((cause) => {
-        throw new Error(where, { cause });
-      });
-      await world.onAll((rank) => rank.call('unregister', { name: 'a' }));
-      await Promise.all([rm(before.path), rm(after.path)]);
     }
     const pids = [...world.ranks, ...world.workers].map(({ process: { pid } }) => pid);
     // Nothing of what ranks shared is left once nothing is registered.

@@ -6,10 +6,16 @@ import { CheckpointEngineError, type SerializedError } from '@checkpoint-engine/
 
 type Reply = { id: number; ok?: unknown; error?: SerializedError };
 
+/** Most notes that are kept, and characters of a call's arguments. */
+const MOST_NOTES = 60;
+const MOST_NOTED = 100;
+
 /** A process that answers calls. Calls of a process that ended reject. */
 export class Child {
   readonly process: ChildProcess;
-  readonly #pending = new Map<number, { resolve(value: unknown): void; reject(error: unknown): void }>();
+  /** What happened to it, for tests that fail: calls, replies and its end, with the time in milliseconds. */
+  readonly notes: { readonly atMs: number; readonly text: string }[] = [];
+  readonly #pending = new Map<number, { call: string; resolve(value: unknown): void; reject(error: unknown): void }>();
   #nextId = 0;
 
   /** @param runner A program and its arguments that start the process, Node's path appended. @default Node itself */
@@ -23,7 +29,9 @@ export class Child {
     this.process.on('message', (message: Reply | string) => {
       if (typeof message === 'object' && 'id' in message) this.#settle(message);
     });
+    this.note(`${script} ${args.join(' ')} starts as ${this.process.pid}`);
     this.process.on('exit', (code, signal) => {
+      this.note(`ended with ${code ?? signal}`);
       for (const { reject } of this.#pending.values()) reject(new Error(`${script} ended with ${code ?? signal}`));
       this.#pending.clear();
     });
@@ -36,9 +44,21 @@ export class Child {
   call<T>(call: string, args: object | null = {}): Promise<T> {
     return new Promise<T>((resolve, reject) => {
       const id = this.#nextId++;
-      this.#pending.set(id, { resolve: resolve as (value: unknown) => void, reject });
+      this.#pending.set(id, { call, resolve: resolve as (value: unknown) => void, reject });
+      this.note(`${call} ${JSON.stringify(args)?.slice(0, MOST_NOTED) ?? ''}`);
       this.process.send({ id, call, args }, (error) => error && reject(error)); // it has ended, or is about to
     });
+  }
+
+  note(text: string): void {
+    this.notes.push({ atMs: performance.now(), text });
+    if (this.notes.length > MOST_NOTES) this.notes.shift();
+  }
+
+  /** Sends a signal, and notes it. */
+  signal(signal: NodeJS.Signals): void {
+    this.note(signal);
+    this.process.kill(signal);
   }
 
   /** Ends the process, by its own `close` if it still lives. */
@@ -54,13 +74,14 @@ export class Child {
   async kill(): Promise<void> {
     if (!this.isAlive) return;
     const exited = once(this.process, 'exit');
-    this.process.kill('SIGKILL');
+    this.signal('SIGKILL');
     await exited;
   }
 
   #settle({ id, ok, error }: Reply): void {
     const call = this.#pending.get(id);
     this.#pending.delete(id);
+    this.note(`${call?.call}: ${error === undefined ? 'done' : JSON.stringify(error)}`);
     if (error !== undefined) call?.reject(CheckpointEngineError.fromJSON(error));
     else call?.resolve(ok);
   }

@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs';
 import { CheckpointEngineError, type SerializedError } from '@checkpoint-engine/interface';
 import type { CheckpointSource, ProgressEvent, RegisteredCheckpoint, UpdateResult } from '@checkpoint-engine/ps';
 import { freePort } from '../../../../tools/test/free-port.ts';
@@ -192,6 +193,19 @@ export class World {
     await Promise.all([...this.ranks, ...this.workers].map((child) => child.end()));
   }
 
+  /** What happened to each process, in order, and how each of them is now: for tests that fail. */
+  story(sinceMs = 0): string {
+    const children = [this.ranks, this.workers].flatMap((all, kind) =>
+      all.map((child, index) => ({ who: `${kind === 0 ? 'rank' : 'worker'} ${index}`, child })),
+    );
+    const told = children.flatMap(({ who, child }) => child.notes.map((note) => ({ who, ...note })));
+    const lines = told
+      .filter(({ atMs }) => atMs >= sinceMs)
+      .sort((a, b) => a.atMs - b.atMs)
+      .map(({ who, atMs, text }) => `${(atMs - sinceMs).toFixed(0)} ms, ${who}: ${text}`);
+    return [...lines, ...children.map(({ who, child }) => `${who} is ${stateOf(child)}`)].join('\n');
+  }
+
   onAll<T>(work: (rank: Child) => Promise<T>): Promise<T[]> {
     return Promise.all(this.ranks.map(work));
   }
@@ -233,5 +247,18 @@ export class World {
     }
     // The rank may have ended meanwhile; then the answer is not needed.
     if (child.process.connected) child.process.send({ request, error }, () => {});
+  }
+}
+
+/** State of a process, and the milliseconds that it ran and that it waited for a processor. */
+function stateOf({ process: { pid } }: Child): string {
+  try {
+    const [, state] = /^State:\s+(.*)$/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8')) ?? [];
+    const [ranMs, waitedMs] = readFileSync(`/proc/${pid}/schedstat`, 'utf8')
+      .split(' ')
+      .map((nanoseconds) => Math.round(Number(nanoseconds) / 1e6));
+    return `${state}, ran for ${ranMs} ms, waited for a processor for ${waitedMs} ms`;
+  } catch {
+    return 'gone';
   }
 }
