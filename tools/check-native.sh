@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Checks the C and C++ sources: their format with clang-format, and with the argument "tidy" also clang-tidy (minutes).
+# Checks the C and C++ sources: their format with clang-format, and with the argument "tidy" also clang-tidy (minutes),
+# which leaves out the fakes of tests.
 # Other releases format and find other things: pip install clang-format==19.1.7 clang-tidy==19.1.0.1
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -29,5 +30,3 @@ tidy() {
 }
 for package in device transport-nccl; do tidy "packages/$package/native" '*.cc' "${options[@]}"; done
 tidy apps/bench/native '*.cc' -std=c++17 -pthread
-# The fakes of tests.
-tidy packages '*.c' -std=c11 -pthread
