@@ -17,7 +17,7 @@ import { tellDigests } from './tell-digests.ts';
 export interface HeldQuestion {
   readonly cover: HostCover;
   readonly windows: readonly HeldWindow[];
-  /** Tensors whose digests nobody has told. */
+  /** Tensors whose digests no rank has reported. */
   readonly unknown: readonly number[];
 }
 
@@ -37,7 +37,7 @@ function chooseHeld(verifier: Verifier, { metas }: UpdateContext, { plan, needs 
 }
 
 /**
- * Compares what this rank's worker holds after an update.
+ * Compares the weights of this rank's worker after an update.
  *
  * @param question As {@link askHeld} returned it.
  * @throws `CE_DIGEST_MISMATCH` The first difference.
@@ -57,9 +57,9 @@ export async function verifyHeld(
   if (first !== undefined) throw digestMismatch(first);
 }
 
-/** Works out beforehand what an update compares: it depends on the plan alone, and takes long for many tensors. */
+/** Prepares the comparison of an update. It depends on the plan alone, and takes long for many tensors. */
 export function prepareHeld({ verifier, context }: UpdateRun, { host }: PullAgreement): void {
-  if (verifier.isOn && host !== undefined) hostCover(host.plan, host.needs, context.metas);
+  if (verifier.isOn && host !== undefined) hostCover(host.plan, host.needs, tensorsByName(context.metas));
 }
 
 /** Asks this rank's worker for digests of what it holds, and compares them with what was registered. */
