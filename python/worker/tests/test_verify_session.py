@@ -151,5 +151,5 @@ def test_an_engine_that_cannot_be_read_says_why(rig: Rig) -> None:
     def asleep() -> None:
         raise CheckpointEngineError("CE_ENGINE_FAILED", "The engine sleeps", "Wake it up")
 
-    rig.puller._check = asleep
+    rig.puller._memory.check = asleep  # type: ignore[method-assign]
     assert refused(rig, "metas").what == "The engine sleeps"

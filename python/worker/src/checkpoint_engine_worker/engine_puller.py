@@ -125,7 +125,7 @@ class EnginePuller:
         Raises:
             CheckpointEngineError: `CE_NOT_SUPPORTED`; where the engine cannot be read now, that of the engine.
         """
-        self._check()
+        self._memory.check()
         if self.is_proved:
             return
         received = self._recording is not None
@@ -314,7 +314,7 @@ class EnginePuller:
         nothing = np.zeros(len(windows.tensor), dtype=np.uint64), np.zeros(len(windows.tensor), dtype=np.int64)
         if self._recording is None or not self._recording.proved:
             return nothing
-        self._check()
+        self._memory.check()
         try:
             return self._held_index(self._recording).digests(windows)
         except CheckpointEngineError as error:

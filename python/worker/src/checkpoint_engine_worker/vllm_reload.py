@@ -10,8 +10,6 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Any
 
-from checkpoint_engine_worker.expert_kernels import kernels_of
-
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -52,6 +50,8 @@ class LayerwiseReload:
 
     def __init__(self, model: torch.nn.Module, model_config: Any, device: torch.device) -> None:
         from vllm.model_executor.model_loader.reload import initialize_layerwise_reload
+
+        from checkpoint_engine_worker.expert_kernels import kernels_of
 
         self._model = model
         self._model_config = model_config
