@@ -292,7 +292,7 @@ describe('doctor --engine', () => {
   it.each([
     [['--engine', 'vllm'], /neither --endpoint nor --uds/],
     [['--engine', 'tgi', '--endpoint', 'http://127.0.0.1:1'], /vllm, sglang, lmdeploy, worker/],
-    [['--endpoint', 'localhost:8000'], /not a URL/],
+    [['--endpoint', 'localhost:8000'], /not the URL of a server/],
     [['--timeout', '0', '--endpoint', 'http://127.0.0.1:1'], /above 0/],
   ])('refuses wrong arguments: %j', async (args, message) => {
     const result = await runCli(['doctor', ...args]);

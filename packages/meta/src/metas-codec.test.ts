@@ -408,7 +408,7 @@ describe('decodeWorldMetas', () => {
   it('of one rank refuses a world', () => {
     const two = encodeWorldMetas([small(), { ...small(), rank: 4 }]);
     expect(failure(() => decodeRankMetas(two)).message).toBe('Metas: they belong to 2 ranks, expected one');
-    expect(failure(() => decodeRankMetas(encodeWorldMetas([]))).message).toMatch(/of 0 ranks/);
+    expect(failure(() => decodeRankMetas(encodeWorldMetas([]))).message).toMatch(/to 0 ranks/);
   });
 
   it('throws only CE_METAS_INVALID for damaged bytes, with and without a matching digest', {

@@ -8,7 +8,7 @@ import type {
   P2PTransport,
   Store,
 } from '@checkpoint-engine/interface';
-import type { DType, RankMetas } from '@checkpoint-engine/meta';
+import type { DType, ParameterMeta, RankMetas } from '@checkpoint-engine/meta';
 import type { WorkerProtocol } from './session.ts';
 import type { VerifyMode } from './verify/sampling.ts';
 import type { VerifySummary } from './verify/verifier.ts';
@@ -196,8 +196,8 @@ export interface UpdateOptions {
    * digest of all its bytes; where those are not known, `update-` and a number that no other update of the world has
    */
   readonly weightVersion?: string | undefined;
-  /** Called with what this rank's worker keeps, once the worker has told it. It must not throw. */
-  readonly onNeeds?: ((needs: Needs) => void) | undefined;
+  /** Called when this rank's worker has reported its needs, with the tensors in the order of their indexes. It must not throw. */
+  readonly onNeeds?: ((needs: Needs, tensors: readonly ParameterMeta[]) => void) | undefined;
   readonly signal?: AbortSignal | undefined;
   /** Called for each event at once. It must not throw. */
   readonly onEvent?: ((event: ProgressEvent) => void) | undefined;

@@ -172,7 +172,6 @@ export const RANK_CALLS: {
 
   /** No weight changes, so requests continue and prefixes stay cached. */
   async prepare(context, { name, targets, tellsKept, ...options }) {
-    const tensors = tellsKept === true ? context.server.getMetas(name).flatMap((rank) => rank.tensors) : undefined;
     let kept: KeptTensors | undefined;
     const engine = engineOptions(context, { ...targets, pause: undefined, flushCache: false });
     const prepared = await context.server.prepare(name, {
@@ -181,8 +180,8 @@ export const RANK_CALLS: {
       protocol: v2Protocol(),
       chooseWorkers: undefined,
       passes: 'one',
-      onNeeds: (needs) => {
-        if (tensors !== undefined) kept = keptTensors(needs, tensors);
+      onNeeds: (needs, tensors) => {
+        if (tellsKept === true) kept = keptTensors(needs, tensors);
       },
     });
     return prepared === undefined ? null : { ...prepared, kept };

@@ -70,7 +70,7 @@ describe('recoverRank', () => {
     expect([...held]).toEqual(['b']);
   });
 
-  it('aborts the registration of a checkpoint that is deleted, and says nothing of a lost share', async () => {
+  it('releases a checkpoint whose deletion was requested before, and reports no lost share', async () => {
     const catalog = catalogOf('a', 'b');
     const entry = catalog.get('a');
     const { held, ask } = rank((name) => name === 'a' && remove(catalog, 'a'));

@@ -36,9 +36,8 @@ async function recoverEntry(
   const job = entry.jobOf(slot.rank);
   if (entry.isRegistering || job === undefined || isDeleted()) return undefined;
   try {
-    // Its deletion aborts reading.
-    const { signal } = entry.registration;
-    const [registered] = await ask([slot], 'register', { ...job, load: undefined }, entry.timeoutMs, { signal });
+    // A deletion waits for it, because calls before the deletion use the checkpoint.
+    const [registered] = await ask([slot], 'register', { ...job, load: undefined }, entry.timeoutMs);
     if (!isDeleted()) entry.noteRegistered(slot.rank, registered!, false);
     return undefined;
   } catch (error) {

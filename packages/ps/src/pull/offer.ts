@@ -55,7 +55,7 @@ export async function exchangeOffers(
   const produce = async (): Promise<Uint8Array> => {
     const receives = roles.receivers.includes(store.rank);
     answer = receives ? await survey() : undefined;
-    if (answer !== undefined) run.options.onNeeds?.(answer.needs);
+    if (answer !== undefined) run.options.onNeeds?.(answer.needs, tensorsByName(context.metas).metas);
     provable = answer !== undefined && isProvable(answer, intent, version);
     return encode(makeOffer(run, answer, receives, provable));
   };
