@@ -68,7 +68,7 @@ export function updateJson(update: UpdateRecord): object {
         modules: modulesJson(summary?.modules?.get(rank.rank)),
         reloaded_buckets: rank.reloadedBuckets,
       })),
-    engines: [...progress.engines.values()].map(({ groupIndex, endpoint, acknowledged, weightVersionBefore }) => ({
+    engines: progress.engines.map(({ groupIndex, endpoint, acknowledged, weightVersionBefore }) => ({
       group_index: groupIndex,
       endpoint,
       acknowledged,

@@ -38,11 +38,16 @@ export class UpdateProgress {
   /** The strategy of the transfer, and the reason for it. Absent before the ranks have agreed on it. */
   strategy: { readonly name: 'pull' | 'buckets'; readonly reason: string } | undefined;
   readonly ranks: Map<number, RankProgress> = new Map();
-  readonly engines: Map<number, EngineProgress> = new Map();
   /** Rises with every event. */
   version = 0;
+  readonly #engines: Map<number, EngineProgress> = new Map();
   #streamStartMs: number | undefined;
   #lastMs = 0;
+
+  /** The engines that were asked, by the index of their group. */
+  get engines(): readonly EngineProgress[] {
+    return [...this.#engines.values()].sort((a, b) => a.groupIndex - b.groupIndex);
+  }
 
   /** @param heldBefore Version that an engine is known to hold, for events of that engine. */
   add(event: UpdateEvent, heldBefore: string = UNKNOWN_VERSION): void {
@@ -50,16 +55,16 @@ export class UpdateProgress {
     this.#lastMs = Math.max(this.#lastMs, event.atMs);
     switch (event.type) {
       case 'engine':
-        this.engines.set(event.groupIndex, {
+        this.#engines.set(event.groupIndex, {
           groupIndex: event.groupIndex,
           endpoint: event.endpoint,
           acknowledged: event.state === 'acknowledged',
-          weightVersionBefore: this.engines.get(event.groupIndex)?.weightVersionBefore ?? heldBefore,
+          weightVersionBefore: this.#engines.get(event.groupIndex)?.weightVersionBefore ?? heldBefore,
         });
         return;
       case 'version': {
         // The workers' own version is more reliable than the recorded one.
-        const engine = this.engines.get(event.groupIndex);
+        const engine = this.#engines.get(event.groupIndex);
         if (engine && event.before !== undefined) engine.weightVersionBefore = event.before;
         return;
       }

@@ -159,7 +159,7 @@ export class Updates {
     } catch (thrown) {
       const error = toCheckpointEngineError(thrown);
       const reason = `Update ${id} ended before all ranks had confirmed it: ${error.message}`;
-      for (const { endpoint } of record.progress.engines.values()) this.instances.forget(endpoint, reason);
+      for (const { endpoint } of record.progress.engines) this.instances.forget(endpoint, reason);
       this.#end(record, { error });
       logger.error({ update: id, checkpoint, err: error }, 'An update failed');
     }
@@ -177,7 +177,7 @@ export class Updates {
 
   #confirm({ id, checkpoint, progress, weightVersion }: UpdateRecord): void {
     const held = { checkpoint, weightVersion: weightVersion!, updateId: id, confirmedAtMs: Date.now() };
-    for (const { endpoint } of progress.engines.values()) this.instances.confirm(endpoint, held);
+    for (const { endpoint } of progress.engines) this.instances.confirm(endpoint, held);
   }
 
   #end(record: UpdateRecord, outcome: Parameters<UpdateRecord['end']>[0]): void {

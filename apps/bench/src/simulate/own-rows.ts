@@ -34,7 +34,8 @@ function onEngine(model: OwnRow['model'], gpus: number): OwnRow[] {
   const name = model === DENSE ? 'qwen3' : 'qwen3-moe';
   return WAYS.map(([what, by, method]): OwnRow => {
     const receiver = model === DENSE && gpus > 1 ? '-receiver-20' : '-receiver';
-    const file = `2026-11-27-${machine}-engine-${name}-tp${gpus}${method === 'pull' ? receiver : ''}`;
+    const date = method === 'pull' && model === EXPERTS && gpus > 1 ? '2026-11-28' : '2026-11-27';
+    const file = `${date}-${machine}-engine-${name}-tp${gpus}${method === 'pull' ? receiver : ''}`;
     return { file, what, by, model, gpus, method, isFirstUpdate: what.includes('command'), receiver: 'vLLM' };
   });
 }

@@ -76,7 +76,7 @@ function endedUpdate(world: HttpWorld, update: UpdateRecord, events: readonly Pr
     poolBytes: new Map(shares.map(({ rank, poolBytes }) => [rank, poolBytes])),
     warnings: world.checkpoints().find(({ name }) => name === checkpoint)?.warnings ?? [],
     weightVersion,
-    instances: [...progress.engines.values()].map(({ endpoint, weightVersionBefore }) => ({
+    instances: progress.engines.map(({ endpoint, weightVersionBefore }) => ({
       ...{ endpoint, weightVersionBefore },
       weightVersion: (state === 'succeeded' && weightVersion) || UNKNOWN_VERSION,
     })),

@@ -1,6 +1,6 @@
 import { Buffer } from 'node:buffer';
 import { createHash, createHmac, randomUUID } from 'node:crypto';
-import { readFileSync } from 'node:fs';
+import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { createHostDevice } from '@checkpoint-engine/device';
 import { CheckpointEngineError, type Store, silentLogger } from '@checkpoint-engine/interface';
@@ -148,10 +148,26 @@ const p2p: Target = async (count, seed, look) => {
   return fed;
 };
 
-const meshSockets = (): string[] =>
-  readFileSync('/proc/net/unix', 'utf8')
+/** Inodes of the sockets that this process holds open. */
+const ownInodes = (): Set<string> =>
+  new Set(
+    readdirSync('/proc/self/fd').flatMap((fd) => {
+      try {
+        return /^socket:\[(\d+)\]$/.exec(readlinkSync(`/proc/self/fd/${fd}`))?.[1] ?? [];
+      } catch {
+        return [];
+      }
+    }),
+  );
+
+/** Names of the mesh sockets of this process: other worlds on this machine may open some at the same time. */
+const meshSockets = (): string[] => {
+  const own = ownInodes();
+  return readFileSync('/proc/net/unix', 'utf8')
     .split('\n')
-    .flatMap((line) => /@(checkpoint-engine-shm-\w+)/.exec(line)?.[1] ?? []);
+    .map((line) => /^(?:\S+\s+){6}(\d+) @(checkpoint-engine-shm-\w+)/.exec(line))
+    .flatMap((socket) => (socket && own.has(socket[1]!) ? socket[2]! : []));
+};
 
 const mesh: Target = async (count, seed, look) => {
   const random = new Random(seed);
