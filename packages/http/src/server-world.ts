@@ -1,4 +1,5 @@
 import { CheckpointEngineError, type Device, toCheckpointEngineError } from '@checkpoint-engine/interface';
+import { nowMs } from '@checkpoint-engine/interface/shared';
 import { decodeWorldMetas, encodeWorldMetas } from '@checkpoint-engine/meta';
 import {
   type EngineClient,
@@ -190,7 +191,7 @@ class ServerWorld implements HttpWorld {
         requestEngine: async ({ groupIndex, ...asked }) => {
           await engine.preflight?.(asked);
           const tell = (state: EngineEvent['state']): void =>
-            onEvent({ type: 'engine', state, rank: 0, groupIndex, endpoint, atMs: now() });
+            onEvent({ type: 'engine', state, rank: 0, groupIndex, endpoint, atMs: nowMs() });
           isAsked = true;
           tell('asked');
           await engine.update(asked);
@@ -280,5 +281,3 @@ function misnamed(name: string, named: string | undefined): CheckpointEngineErro
     'Send them to the path of their checkpoint',
   );
 }
-
-const now = (): number => performance.timeOrigin + performance.now();

@@ -2,6 +2,7 @@
 import { createHash } from 'node:crypto';
 import process from 'node:process';
 import type { Store } from '@checkpoint-engine/interface';
+import { nowMs } from '@checkpoint-engine/interface/shared';
 import { encodeRankMetas } from '@checkpoint-engine/meta';
 import { planBuckets } from '@checkpoint-engine/planner';
 import { connectStore, gatherMetas, startStoreServer } from '@checkpoint-engine/ps';
@@ -46,11 +47,11 @@ for (let round = 0; round < rounds; round++) {
   const tensorCount = world.reduce((sum, { tensors }) => sum + tensors.length, 0);
   const given = new Map(stores.map(({ rank }) => [rank, encodeRankMetas(world[rank]!)]));
   await Promise.all(stores.map((store) => store.barrier(`round ${round}`)));
-  const startedAtMs = now();
+  const startedAtMs = nowMs();
   const gathered = await Promise.all(
     stores.map(async (store: Store) => {
       const { metas, digest } = await gatherMetas(store, checkpoint, () => world[store.rank]!);
-      return { metas, digest, endedAtMs: now() };
+      return { metas, digest, endedAtMs: nowMs() };
     }),
   );
   const plans = new Map([...new Set(gathered.map(({ metas }) => metas))].map((metas) => [metas, planOf(metas)]));
@@ -73,8 +74,4 @@ process.disconnect();
 function planOf(metas: Parameters<typeof planBuckets>[0]): string {
   const { buckets } = planBuckets(metas, { bucketBytes: BUCKET_BYTES, fillBytes: FILL_BYTES });
   return createHash('sha256').update(JSON.stringify(buckets)).digest('hex');
-}
-
-function now(): number {
-  return performance.timeOrigin + performance.now();
 }

@@ -1,5 +1,6 @@
 import { createCudaDevice, createHostDevice } from '@checkpoint-engine/device';
 import type { Device, Store } from '@checkpoint-engine/interface';
+import { nowMs } from '@checkpoint-engine/interface/shared';
 import {
   type EngineClient,
   openStore,
@@ -42,7 +43,7 @@ export async function openRank(identity: RankIdentity): Promise<OpenRank> {
   const { rank, worldSize, port, engine, nics } = identity;
   const { kind, index } = identity.device;
   const device = kind === 'host' ? await createHostDevice({ index }) : await createCudaDevice({ index });
-  const deviceMadeAtMs = performance.timeOrigin + performance.now();
+  const deviceMadeAtMs = nowMs();
   const store = await openStore({ rank, worldSize, masterAddr: '127.0.0.1', masterPort: port });
   const broadcast = worldSize === 1 ? undefined : kind === 'host' ? shm() : nccl();
   const p2p = identity.p2p && rdma(identity.p2p);

@@ -1,11 +1,11 @@
 import { digestText } from '@checkpoint-engine/interface';
+import { nowMs } from '@checkpoint-engine/interface/shared';
 import { tensorDigests } from '@checkpoint-engine/meta';
 import type { CommandContext } from '../commands/command-context.ts';
 import { digestCheckpoint } from '../digests/digest-checkpoint.ts';
 import { createLogger, LogSink } from '../output/log.ts';
 import { watchInterrupts } from '../process/interrupts.ts';
 import { openProgress } from '../progress/open-progress.ts';
-import { now } from '../rank/now.ts';
 import type { Inspection } from './inspect-checkpoint.ts';
 
 /** What to compute from the bytes of the files. */
@@ -34,7 +34,7 @@ export async function digestInspection(
     const { files, metas, digest } = await digestCheckpoint(inspection, {
       ...{ name: 'inspect', sha256, signal: interrupts.asked },
       onProgress: (doneBytes, totalBytes) =>
-        progress.onEvent({ type: 'register', rank: 0, doneBytes, totalBytes, atMs: now() }),
+        progress.onEvent({ type: 'register', rank: 0, doneBytes, totalBytes, atMs: nowMs() }),
     });
     const sums = tensorDigests(metas)!;
     const byTensor = new Map(metas.tensors.map(({ name }, index) => [name, digestText(sums[index]!)]));

@@ -1,4 +1,5 @@
 import { CheckpointEngineError } from '@checkpoint-engine/interface';
+import { nowMs } from '@checkpoint-engine/interface/shared';
 import {
   type ChoiceRequest,
   type EngineClient,
@@ -10,7 +11,6 @@ import {
 import type { EngineTargets, NamedTarget } from '../config/jobs.ts';
 import { engineClient, engineName } from './engine-client.ts';
 import { type EngineOptions, forgetVersions } from './engine-options.ts';
-import { now } from './now.ts';
 import type { RankContext } from './rank-context.ts';
 
 /**
@@ -37,13 +37,13 @@ export function namedEngineOptions(
       const ask = async ({ target, client, endpoint }: (typeof engines)[number], groupIndex: number) => {
         const about = { type: 'engine', rank, groupIndex, endpoint } as const;
         asked.add(client);
-        onEvent({ ...about, state: 'asked', atMs: now() });
+        onEvent({ ...about, state: 'asked', atMs: nowMs() });
         await client.update({
           ...request,
           handles: handlesOf(target, handles),
           timeoutMs: Math.min(timeoutMs, target.timeoutMs),
         });
-        onEvent({ ...about, state: 'acknowledged', atMs: now() });
+        onEvent({ ...about, state: 'acknowledged', atMs: nowMs() });
       };
       await Promise.all(engines.map(ask));
     },

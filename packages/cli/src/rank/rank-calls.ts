@@ -1,4 +1,5 @@
 import { Buffer } from 'node:buffer';
+import { nowMs } from '@checkpoint-engine/interface/shared';
 import { decodeWorldMetas, encodeWorldMetas } from '@checkpoint-engine/meta';
 import {
   type ChoiceRequest,
@@ -18,7 +19,6 @@ import { engineName } from './engine-client.ts';
 import { type EngineOptions, forgetVersions } from './engine-options.ts';
 import { fingerprintFiles } from './fingerprint-files.ts';
 import { namedEngineOptions } from './named-engines.ts';
-import { now } from './now.ts';
 import type { RankContext } from './rank-context.ts';
 import { writeMetas } from './write-metas.ts';
 
@@ -34,7 +34,7 @@ export const RANK_CALLS: {
     const fingerprint = await fingerprintFiles(source.files);
     // The reader reports progress after its first read, so report the start here. Other files are read later.
     const readsNow = !source.stream && source.load !== 'background';
-    if (readsNow) onEvent({ type: 'register', rank, doneBytes: 0, totalBytes: 0, atMs: now() });
+    if (readsNow) onEvent({ type: 'register', rank, doneBytes: 0, totalBytes: 0, atMs: nowMs() });
     // A rank without its own files holds nothing.
     const held = source.share === 'all' && source.files.length === 0 ? { tensors: [] } : source;
     return {
@@ -207,9 +207,9 @@ function engineOptions(context: RankContext, targets: EngineTargets): EngineOpti
       const about = { type: 'engine', rank, groupIndex, endpoint: engineName(targets, groupIndex) } as const;
       await engine.preflight?.(request);
       asked.add(engine);
-      onEvent({ ...about, state: 'asked', atMs: now() });
+      onEvent({ ...about, state: 'asked', atMs: nowMs() });
       await engine.update(request);
-      onEvent({ ...about, state: 'acknowledged', atMs: now() });
+      onEvent({ ...about, state: 'acknowledged', atMs: nowMs() });
     },
     protocol: workers === 'v2' ? v2Protocol() : v1Protocol(),
     passes,

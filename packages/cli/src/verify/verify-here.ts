@@ -1,5 +1,6 @@
 import { Buffer } from 'node:buffer';
 import type { Logger } from '@checkpoint-engine/interface';
+import { nowMs } from '@checkpoint-engine/interface/shared';
 import { decodeWorldMetas, encodeWorldMetas, readCheckpoint } from '@checkpoint-engine/meta';
 import type { ProgressEvent } from '@checkpoint-engine/ps';
 import type { CommandContext } from '../commands/command-context.ts';
@@ -13,7 +14,6 @@ import type { Interrupts } from '../process/interrupts.ts';
 import { withTimeLimit } from '../process/time-limit.ts';
 import type { World } from '../process/world.ts';
 import { openProgress } from '../progress/open-progress.ts';
-import { now } from '../rank/now.ts';
 import { resolveDeviceKind } from '../rank/open-device.ts';
 import { sweepLeftovers } from '../rank/sweep-leftovers.ts';
 import { bothOrNone } from '../update/both-or-none.ts';
@@ -110,7 +110,8 @@ async function read(
     const checkpoint = await readCheckpoint(from.path, { signal: stop });
     const { files, metas } = await digestCheckpoint(checkpoint, {
       ...{ name: name!, sha256: from.sha256, signal: stop },
-      onProgress: (doneBytes, totalBytes) => onEvent({ type: 'register', rank: 0, doneBytes, totalBytes, atMs: now() }),
+      onProgress: (doneBytes, totalBytes) =>
+        onEvent({ type: 'register', rank: 0, doneBytes, totalBytes, atMs: nowMs() }),
     });
     const { warnings, tensors } = checkpoint;
     return { name: name!, metas: encodeWorldMetas([metas]), files, tensorCount: countSized(tensors), warnings };

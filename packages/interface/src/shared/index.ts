@@ -6,5 +6,6 @@
 export { Cleanup, type Closable } from './cleanup.ts';
 export { Deadline } from './deadline.ts';
 export { followSignals } from './follow-signals.ts';
+export { nowMs } from './now-ms.ts';
 export { settlesWithin } from './settles-within.ts';
 export { untilAborted } from './until-aborted.ts';

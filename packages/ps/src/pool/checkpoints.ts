@@ -7,6 +7,7 @@ import {
   type P2PEndpoint,
   type Store,
 } from '@checkpoint-engine/interface';
+import { nowMs } from '@checkpoint-engine/interface/shared';
 import type { CheckpointSource, RegisteredCheckpoint, RegisterOptions } from '../api.ts';
 import type { HeldCheckpoint } from './held-checkpoint.ts';
 import { hold } from './hold.ts';
@@ -213,7 +214,7 @@ export class Checkpoints {
       onProgress: (doneBytes, totalBytes) =>
         onEvent?.({
           ...{ type: 'register', rank: store.rank, doneBytes, totalBytes },
-          atMs: performance.timeOrigin + performance.now(),
+          atMs: nowMs(),
         }),
     };
   }

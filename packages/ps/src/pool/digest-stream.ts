@@ -1,4 +1,5 @@
 import type { FileRead } from '@checkpoint-engine/interface';
+import { nowMs } from '@checkpoint-engine/interface/shared';
 import type { ParameterMeta } from '@checkpoint-engine/meta';
 import { type DigestBook, DigestTally, type TensorRange } from '../digests/digest-book.ts';
 import { readUnchanged } from '../sources/read-unchanged.ts';
@@ -47,7 +48,7 @@ export async function digestStream(
     for (const { reads, files, ranges, sizeBytes } of chunks) {
       await readUnchanged({ memory, reads, files, signal, logger, fields: { rank }, digest: { tally, ranges } });
       doneBytes += sizeBytes;
-      emit({ type: 'register', rank, doneBytes, totalBytes, atMs: performance.timeOrigin + performance.now() });
+      emit({ type: 'register', rank, doneBytes, totalBytes, atMs: nowMs() });
     }
   } finally {
     releasePool(memory);

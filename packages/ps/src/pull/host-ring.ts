@@ -1,5 +1,5 @@
 import type { HostMemory, Store } from '@checkpoint-engine/interface';
-import { untilAborted } from '@checkpoint-engine/interface/shared';
+import { nowMs, untilAborted } from '@checkpoint-engine/interface/shared';
 import type { HostChunk } from '../update/host-plan.ts';
 import { tensorsByName } from '../update/tensor-list.ts';
 import type { UpdateRun } from '../update/update-run.ts';
@@ -87,10 +87,10 @@ export async function readChunks({ run, scope, chunks, ring }: ChunkReading, new
   const running: Promise<void>[] = [];
   const read = async (chunk: HostChunk): Promise<void> => {
     const event = { rank, stage: 'read', bucket: chunk.index, sizeBytes: chunk.sizeBytes } as const;
-    emit({ type: 'bucket-start', ...event, atMs: now() });
+    emit({ type: 'bucket-start', ...event, atMs: nowMs() });
     await reader.read(chunk);
     await run.verifier.checkArrival({ memory: ring }, arrivedRanges(chunk, metas, chunk.place.offsetBytes));
-    emit({ type: 'bucket-end', ...event, atMs: now() });
+    emit({ type: 'bucket-end', ...event, atMs: nowMs() });
     await news.tellRead(chunk);
   };
   let free = 0;
@@ -108,6 +108,3 @@ export async function readChunks({ run, scope, chunks, ring }: ChunkReading, new
     await Promise.allSettled(running);
   }
 }
-
-/** Milliseconds since the epoch with the resolution of a monotonic clock. */
-const now = (): number => performance.timeOrigin + performance.now();

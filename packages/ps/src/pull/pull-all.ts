@@ -1,5 +1,5 @@
 import type { Needs, Places, WorkerProved } from '@checkpoint-engine/interface';
-import { untilAborted } from '@checkpoint-engine/interface/shared';
+import { nowMs, untilAborted } from '@checkpoint-engine/interface/shared';
 import type { PullChannel } from '../pull-channel.ts';
 import type { HostChunk } from '../update/host-plan.ts';
 import type { UpdateRun } from '../update/update-run.ts';
@@ -21,10 +21,10 @@ export async function pullAll(
   let index = 0;
   const pull = async (places: Places | undefined, sizeBytes: number): Promise<void> => {
     const event = { rank, stage: 'pull', bucket: index++ } as const;
-    emit({ type: 'bucket-start', ...event, sizeBytes, atMs: now() });
+    emit({ type: 'bucket-start', ...event, sizeBytes, atMs: nowMs() });
     const pulled = await channel!.pull(places, { signal: life.signal });
     bytes += pulled.bytes;
-    emit({ type: 'bucket-end', ...event, sizeBytes: pulled.bytes, atMs: now() });
+    emit({ type: 'bucket-end', ...event, sizeBytes: pulled.bytes, atMs: nowMs() });
   };
   if (scope.members.some((member) => offers.get(member)!.isFilling)) {
     await untilAborted(context.held?.fill?.loaded() ?? Promise.resolve(), life.signal);
@@ -127,6 +127,3 @@ function placesOf({ tensor, tensorOffsetBytes, rangeBytes, offsetBytes, place }:
     offsetBytes: offsetBytes.map((offset) => place.offsetBytes + offset),
   };
 }
-
-/** Milliseconds since the epoch with the resolution of a monotonic clock. */
-const now = (): number => performance.timeOrigin + performance.now();

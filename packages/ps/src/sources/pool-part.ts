@@ -1,4 +1,5 @@
 import type { FileRead } from '@checkpoint-engine/interface';
+import { nowMs } from '@checkpoint-engine/interface/shared';
 import { Deferred } from '../util/deferred.ts';
 
 /** A part of a pool that is read in one piece. */
@@ -31,11 +32,11 @@ export class PoolPart {
   }
 
   start(): void {
-    this.#started.follow(now());
+    this.#started.follow(nowMs());
   }
 
   succeed(): void {
-    this.#readAtMs = now();
+    this.#readAtMs = nowMs();
     this.#read.follow(this.#readAtMs);
   }
 
@@ -74,6 +75,3 @@ export function partsOf(reads: readonly FileRead[], partBytes: number): PoolPart
   }
   return [...parts].map(([part, own]) => new PoolPart(part * partBytes, (part + 1) * partBytes, own));
 }
-
-/** Milliseconds since the epoch with the resolution of a monotonic clock. */
-const now = (): number => performance.timeOrigin + performance.now();

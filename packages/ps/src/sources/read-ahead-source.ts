@@ -1,5 +1,5 @@
 import { CheckpointEngineError, type Copy, type HostMemory, type MemoryRange } from '@checkpoint-engine/interface';
-import { followSignals, settlesWithin } from '@checkpoint-engine/interface/shared';
+import { followSignals, nowMs, settlesWithin } from '@checkpoint-engine/interface/shared';
 import type { Bucket } from '@checkpoint-engine/planner';
 import type { Stage } from '../api.ts';
 import { Deferred } from '../util/deferred.ts';
@@ -165,18 +165,15 @@ export class ReadAheadSource implements BucketSource {
     const { bucket } = chunk;
     if (chunk.ringBytes === 0) return;
     const event = { rank, stage: 'read', bucket: bucket.index, sizeBytes: bucket.sizeBytes } as const;
-    if (chunk.fromBytes === 0) emit({ type: 'bucket-start', ...event, atMs: now() });
+    if (chunk.fromBytes === 0) emit({ type: 'bucket-start', ...event, atMs: nowMs() });
     await this.#reader.read(chunk, place, signal);
     signal.throwIfAborted();
     const left = this.#unread.get(bucket.index)! - 1;
     this.#unread.set(bucket.index, left);
-    if (left === 0) emit({ type: 'bucket-end', ...event, atMs: now() });
+    if (left === 0) emit({ type: 'bucket-end', ...event, atMs: nowMs() });
   }
 
   #wait<T>(promise: Promise<T>): Promise<T> {
     return Promise.race([promise, this.#stopped]);
   }
 }
-
-/** Milliseconds since the epoch with the resolution of a monotonic clock. */
-const now = (): number => performance.timeOrigin + performance.now();

@@ -1,4 +1,5 @@
 import { abortError, type BroadcastGroup, type MemoryRange, type SharedMemory } from '@checkpoint-engine/interface';
+import { nowMs } from '@checkpoint-engine/interface/shared';
 import type { Bucket } from '@checkpoint-engine/planner';
 import type { ProgressEvent, Stage } from '../api.ts';
 import type { BucketMessage, WorkerSession } from '../session.ts';
@@ -96,8 +97,8 @@ export async function runPipeline(job: PipelineJob): Promise<void> {
   };
   const run = (stage: Stage, bucket: Bucket, work: Promise<void>): Promise<void> => {
     const event = { rank: job.rank, stage, bucket: bucket.index, sizeBytes: bucket.sizeBytes };
-    job.emit({ type: 'bucket-start', ...event, atMs: now() });
-    return track(work.then(() => job.emit({ type: 'bucket-end', ...event, atMs: now() })));
+    job.emit({ type: 'bucket-start', ...event, atMs: nowMs() });
+    return track(work.then(() => job.emit({ type: 'bucket-end', ...event, atMs: nowMs() })));
   };
 
   for (const [index, transfer] of job.transfers.entries()) {
@@ -207,6 +208,3 @@ async function reloadAll(job: PipelineJob, steps: readonly Steps[], wait: Wait, 
   }
   for (const { taken } of steps.slice(-session.maxPending)) await wait(taken.promise);
 }
-
-/** Milliseconds since the epoch with the resolution of a monotonic clock. */
-const now = (): number => performance.timeOrigin + performance.now();

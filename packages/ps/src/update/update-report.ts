@@ -1,3 +1,4 @@
+import { nowMs } from '@checkpoint-engine/interface/shared';
 import type { UpdateResult } from '../api.ts';
 import type { BucketSource } from '../sources/bucket-source.ts';
 import type { Agreement } from './agreement.ts';
@@ -65,7 +66,7 @@ export function emitPlan(
     neededBytes,
     stageBytes: { ...stages, pull: pullBytes, read: stages.read + readBytes },
     reason,
-    atMs: performance.timeOrigin + performance.now(),
+    atMs: nowMs(),
   });
 }
 

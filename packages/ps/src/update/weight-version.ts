@@ -1,4 +1,5 @@
 import { UNKNOWN_VERSION } from '@checkpoint-engine/interface';
+import { nowMs } from '@checkpoint-engine/interface/shared';
 import { checkpointDigest } from '@checkpoint-engine/meta';
 import type { UpdateOptions, VersionChange } from '../api.ts';
 import { type GatheredMetas, type WorldDigests, withDigests } from '../metas/gathered-metas.ts';
@@ -42,5 +43,5 @@ export function commonVersion(held: readonly (string | null)[]): string | undefi
 
 /** Tells the listener that all ranks have confirmed an update. */
 export function emitVersion({ emit, context }: UpdateRun, change: VersionChange): void {
-  emit({ type: 'version', rank: context.store.rank, ...change, atMs: performance.timeOrigin + performance.now() });
+  emit({ type: 'version', rank: context.store.rank, ...change, atMs: nowMs() });
 }
