@@ -1,6 +1,6 @@
 import { CheckpointEngineError } from '@checkpoint-engine/interface';
 import { Command, CommanderError } from 'commander';
-import type { CommandContext } from './commands/command-context.ts';
+import type { CommandContext } from './command-context.ts';
 import { demoCommand } from './commands/demo.ts';
 import { demoWorkerCommand } from './commands/demo-worker.ts';
 import { doctorCommand } from './commands/doctor.ts';
@@ -13,10 +13,10 @@ import { simulateCommand } from './commands/simulate.ts';
 import { updateCommand } from './commands/update.ts';
 import { verifyCommand } from './commands/verify.ts';
 import type { Environment } from './config/environment.ts';
-import { reportFailure } from './output/report-failure.ts';
 import type { Terminal } from './output/terminal.ts';
 import { interruptStatus } from './process/interrupts.ts';
 import { ownVersion } from './process/own-version.ts';
+import { reportFailure } from './report-failure.ts';
 
 /** 0: success, 1: failure, 2: wrong arguments; 129, 130, 143: interrupted by SIGHUP, SIGINT, SIGTERM. */
 export type ExitCode = number;

@@ -1,7 +1,7 @@
 import { Command, Option } from 'commander';
+import type { CommandContext } from '../command-context.ts';
 import { countFlag, sizeFlag } from '../config/flag-values.ts';
 import type { DemoFlags } from '../demo/demo.ts';
-import type { CommandContext } from './command-context.ts';
 import { jsonOption, logFormatOption, logLevelOption } from './shared-flags.ts';
 
 const EXAMPLES = `

@@ -1,9 +1,9 @@
 import { CheckpointEngineError, silentLogger } from '@checkpoint-engine/interface';
 import { Command, Option } from 'commander';
+import type { CommandContext } from '../command-context.ts';
 import { readSecrets } from '../config/environment.ts';
 import { repeated, timeoutFlag, urlFlag } from '../config/flag-values.ts';
 import { ENGINES } from '../config/jobs.ts';
-import type { CommandContext } from './command-context.ts';
 
 interface Flags {
   readonly engine?: (typeof ENGINES)[number];

@@ -1,6 +1,6 @@
 import { Command } from 'commander';
+import type { CommandContext } from '../command-context.ts';
 import { checkpointPathFlag } from '../config/flag-values.ts';
-import type { CommandContext } from './command-context.ts';
 
 interface Flags {
   readonly tensors?: true;

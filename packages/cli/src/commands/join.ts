@@ -1,7 +1,7 @@
 import { Command } from 'commander';
+import type { CommandContext } from '../command-context.ts';
 import { nameFlag, repeated } from '../config/flag-values.ts';
 import { type JoinFlags, joinConfig } from '../config/update-config.ts';
-import type { CommandContext } from './command-context.ts';
 import {
   addEngineOptions,
   addOutputOptions,

@@ -1,5 +1,5 @@
 import { Command } from 'commander';
-import type { CommandContext } from './command-context.ts';
+import type { CommandContext } from '../command-context.ts';
 
 /** `rank`: one rank of `update --nproc-per-node`; only `update` starts it and talks to it. */
 export function rankCommand({ setExitCode }: CommandContext): Command {

@@ -1,8 +1,8 @@
 import { Command, Option } from 'commander';
+import type { CommandContext } from '../command-context.ts';
 import { countFlag, indexFlag, repeated, secondsFlag, sizeFlag, urlFlag } from '../config/flag-values.ts';
 import { ENGINES } from '../config/jobs.ts';
 import { type ServeFlags, serveConfig } from '../config/serve-config.ts';
-import type { CommandContext } from './command-context.ts';
 import { addP2POptions, FLUSH_CACHE_FLAG, methodOption, pauseOption, verifyOption } from './delivery-flags.ts';
 import { logFormatOption, logLevelOption } from './shared-flags.ts';
 

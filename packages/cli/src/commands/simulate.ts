@@ -1,7 +1,7 @@
 import { Command, Option } from 'commander';
+import type { CommandContext } from '../command-context.ts';
 import { checkpointPathFlag, countFlag, repeated, sizeFlag } from '../config/flag-values.ts';
 import type { SimulateFlags } from '../simulate/flags.ts';
-import type { CommandContext } from './command-context.ts';
 
 const EXAMPLES = `
 Examples:

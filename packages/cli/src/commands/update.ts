@@ -1,7 +1,7 @@
 import { Command, Option } from 'commander';
+import type { CommandContext } from '../command-context.ts';
 import { checkpointPathFlag, nameFlag, secondsFlag, sizeFlag } from '../config/flag-values.ts';
 import { UPDATE_METHODS, type UpdateFlags, updateConfig } from '../config/update-config.ts';
-import type { CommandContext } from './command-context.ts';
 import {
   addEngineOptions,
   addOutputOptions,

@@ -1,8 +1,8 @@
 import { Command, Option } from 'commander';
+import type { CommandContext } from '../command-context.ts';
 import { countFlag, nameFlag, repeated, timeoutFlag, urlFlag } from '../config/flag-values.ts';
 import { ENGINES } from '../config/jobs.ts';
 import { type VerifyFlags, verifyConfig } from '../config/verify-config.ts';
-import type { CommandContext } from './command-context.ts';
 import { addRankOptions } from './delivery-flags.ts';
 import { barsLogLevelOption, jsonOption, logFormatOption } from './shared-flags.ts';
 

@@ -2,7 +2,6 @@ import { resolve } from 'node:path';
 import type { EngineName } from '@checkpoint-engine/engines';
 import { CheckpointEngineError } from '@checkpoint-engine/interface';
 import type { LogOptions } from '../output/log-options.ts';
-import type { ListenAddress } from '../serve/listen.ts';
 import { type EngineFlags, engineTargets, servingOptions } from './engine-targets.ts';
 import {
   type Environment,
@@ -44,6 +43,9 @@ export interface ServeFlags extends LogOptions, Omit<EngineFlags, 'uds'> {
   readonly masterAddr?: string;
   readonly masterPort?: number;
 }
+
+/** The address of the API: a port, or a Unix socket. */
+export type ListenAddress = { readonly host: string; readonly port: number } | { readonly path: string };
 
 /** The hosts of a world. */
 export interface NodesConfig {

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { CheckpointEngineError } from '@checkpoint-engine/interface';
 import { Cleanup } from '@checkpoint-engine/interface/shared';
 import { checkSocketPath } from '@checkpoint-engine/worker';
-import type { CommandContext } from '../commands/command-context.ts';
+import type { CommandContext } from '../command-context.ts';
 import { readMemoryLimits } from '../config/environment.ts';
 import type { DeviceKind } from '../config/jobs.ts';
 import { jsonText } from '../output/json-text.ts';

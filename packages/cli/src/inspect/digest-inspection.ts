@@ -1,7 +1,7 @@
 import { digestText } from '@checkpoint-engine/interface';
 import { nowMs } from '@checkpoint-engine/interface/shared';
 import { tensorDigests } from '@checkpoint-engine/meta';
-import type { CommandContext } from '../commands/command-context.ts';
+import type { CommandContext } from '../command-context.ts';
 import { digestCheckpoint } from '../digests/digest-checkpoint.ts';
 import { createLogger, LogSink } from '../output/log.ts';
 import { watchInterrupts } from '../process/interrupts.ts';

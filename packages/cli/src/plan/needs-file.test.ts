@@ -4,7 +4,8 @@ import { join } from 'node:path';
 import type { Needs } from '@checkpoint-engine/interface';
 import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { keptTensors, readNeedsFile, writeNeedsFile } from './needs-file.ts';
+import { keptTensors } from '../process/kept-tensors.ts';
+import { readNeedsFile, writeNeedsFile } from './needs-file.ts';
 
 let folder: string;
 beforeAll(async () => {

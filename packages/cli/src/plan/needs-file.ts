@@ -2,6 +2,7 @@ import { readFile } from 'node:fs/promises';
 import { CheckpointEngineError, checkNeeds, type Needs } from '@checkpoint-engine/interface';
 import { z } from 'zod';
 import { type OutputFile, writeOutputFile } from '../output/output-file.ts';
+import type { KeptTensors } from '../process/kept-tensors.ts';
 
 const slice = z.tuple([z.int().min(0), z.int().min(1), z.int().min(1), z.int().min(1)]);
 
@@ -59,31 +60,6 @@ export async function readNeedsFile(
     needs.set(rank, own);
   }
   return needs;
-}
-
-/** What one rank keeps, in the form of the file: all of a tensor, or slices of it. */
-export type KeptTensors = Readonly<Record<string, 'whole' | readonly (readonly number[])[]>>;
-
-/**
- * What a worker keeps, in the form of the file. A tensor that the engine's loader takes counts as kept whole.
- *
- * @param tensors Of the checkpoint, in the order of their indexes.
- */
-export function keptTensors(
-  { tensor, offsetBytes, rows, rowBytes, pitchBytes, rest }: Needs,
-  tensors: readonly { readonly name: string; readonly sizeBytes: number }[],
-): KeptTensors {
-  const kept = new Map<number, 'whole' | number[][]>(Array.from(rest, (index) => [index, 'whole']));
-  for (let at = 0; at < tensor.length; at++) {
-    const index = tensor[at]!;
-    const slices = kept.get(index) ?? [];
-    if (slices === 'whole') continue;
-    const isWhole = rows[at] === 1 && rowBytes[at] === tensors[index]!.sizeBytes;
-    slices.push([offsetBytes[at]!, rows[at]!, rowBytes[at]!, pitchBytes[at]!]);
-    kept.set(index, isWhole ? 'whole' : slices);
-  }
-  const inOrder = [...kept].sort(([a], [b]) => a - b);
-  return Object.fromEntries(inOrder.map(([index, slices]) => [tensors[index]!.name, slices]));
 }
 
 /**

@@ -2,7 +2,7 @@ import type { InstanceAnswer, UpdateEvent } from '@checkpoint-engine/http';
 import type { DeviceKind, SerializedError } from '@checkpoint-engine/interface';
 import type { RegisteredCheckpoint, UpdateResult, VerifyReport } from '@checkpoint-engine/ps';
 import type { RankRegisterRequest, RankUpdateRequest, WorldJob } from '../config/jobs.ts';
-import type { KeptTensors } from '../plan/needs-file.ts';
+import type { KeptTensors } from './kept-tensors.ts';
 
 /** The calls to ranks, with the argument and the reply of each. Plain data. */
 export interface RankCalls {

@@ -11,7 +11,7 @@ import {
   type WorkerChoice,
 } from '@checkpoint-engine/ps';
 import type { EngineTargets } from '../config/jobs.ts';
-import { type KeptTensors, keptTensors } from '../plan/needs-file.ts';
+import { type KeptTensors, keptTensors } from '../process/kept-tensors.ts';
 import type { CallJob, CallName, CallResult } from '../process/messages.ts';
 import { checkAllowed } from './check-allowed.ts';
 import { checkVerifiable } from './check-verifiable.ts';

@@ -4,7 +4,7 @@ import type { ProgressEvent } from '@checkpoint-engine/ps';
 import type { RankReport, ReportedUpdate } from '@checkpoint-engine/report';
 import type { RankDevice } from '../process/messages.ts';
 import { type Span, spansOf } from '../trace/spans.ts';
-import type { InstanceVersion } from '../update/instance-versions.ts';
+import type { InstanceVersion } from './instance-versions.ts';
 
 /** An update that has ended, with the events of the ranks that this process knows. */
 export interface EndedUpdate {

@@ -5,10 +5,8 @@ import type { AddressInfo } from 'node:net';
 import { CheckpointEngineError } from '@checkpoint-engine/interface';
 import { settlesWithin } from '@checkpoint-engine/interface/shared';
 import { listenAtSocket } from '@checkpoint-engine/worker';
+import type { ListenAddress } from '../config/serve-config.ts';
 import { limitConnections } from './limit-connections.ts';
-
-/** The address of the server. */
-export type ListenAddress = { readonly host: string; readonly port: number } | { readonly path: string };
 
 /** A listening server. */
 export interface Listening {

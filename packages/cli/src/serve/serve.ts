@@ -1,7 +1,7 @@
 import { once } from 'node:events';
 import { createHttpApi } from '@checkpoint-engine/http';
 import { getRequestListener } from '@hono/node-server';
-import type { CommandContext } from '../commands/command-context.ts';
+import type { CommandContext } from '../command-context.ts';
 import type { ServeConfig } from '../config/serve-config.ts';
 import { createLogger, LogSink } from '../output/log.ts';
 import { rankLogLine } from '../output/rank-log-line.ts';

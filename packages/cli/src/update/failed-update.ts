@@ -1,4 +1,4 @@
-import type { InstanceVersion } from './instance-versions.ts';
+import type { InstanceVersion } from '../report/instance-versions.ts';
 
 const instances = new WeakMap<object, readonly InstanceVersion[]>();
 

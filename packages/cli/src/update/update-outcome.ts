@@ -1,7 +1,7 @@
 import type { ModuleReport } from '@checkpoint-engine/interface';
 import { gigabytesPerSecond } from '../output/format.ts';
 import type { RankDevice } from '../process/messages.ts';
-import type { InstanceVersion } from './instance-versions.ts';
+import type { InstanceVersion } from '../report/instance-versions.ts';
 import type { RankReport } from './rank-report.ts';
 
 /** The phases of an update and of the work before it, in order; the pause of the engine and the update overlap them. */

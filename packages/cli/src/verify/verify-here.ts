@@ -3,7 +3,7 @@ import type { Logger } from '@checkpoint-engine/interface';
 import { nowMs } from '@checkpoint-engine/interface/shared';
 import { decodeWorldMetas, encodeWorldMetas, readCheckpoint } from '@checkpoint-engine/meta';
 import type { ProgressEvent } from '@checkpoint-engine/ps';
-import type { CommandContext } from '../commands/command-context.ts';
+import type { CommandContext } from '../command-context.ts';
 import type { VerifyConfig, VerifySource } from '../config/verify-config.ts';
 import { digestCheckpoint } from '../digests/digest-checkpoint.ts';
 import type { DigestedFile } from '../digests/digest-file.ts';

@@ -1,5 +1,5 @@
 import { CheckpointEngineError, type Logger } from '@checkpoint-engine/interface';
-import type { CommandContext } from '../commands/command-context.ts';
+import type { CommandContext } from '../command-context.ts';
 import type { VerifyConfig } from '../config/verify-config.ts';
 import { jsonText } from '../output/json-text.ts';
 import { createLogger, LogSink } from '../output/log.ts';

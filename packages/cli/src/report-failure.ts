@@ -1,7 +1,7 @@
 import { toCheckpointEngineError } from '@checkpoint-engine/interface';
-import { instancesOf } from '../update/failed-update.ts';
-import { errorText } from './error-text.ts';
-import type { Terminal } from './terminal.ts';
+import { errorText } from './output/error-text.ts';
+import type { Terminal } from './output/terminal.ts';
+import { instancesOf } from './update/failed-update.ts';
 
 /** Prints a failure on standard error for users and, with `--json`, as an object on standard output. */
 export function reportFailure(failure: unknown, args: readonly string[], terminal: Terminal): void {

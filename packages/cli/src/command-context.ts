@@ -1,5 +1,5 @@
-import type { Environment } from '../config/environment.ts';
-import type { Terminal } from '../output/terminal.ts';
+import type { Environment } from './config/environment.ts';
+import type { Terminal } from './output/terminal.ts';
 
 /** The terminal, the environment and the exit status of one run of a command. */
 export interface CommandContext {
