@@ -1,42 +1,31 @@
-import { CheckpointEngineError, type Logger, toCheckpointEngineError } from '@checkpoint-engine/interface';
+import { CheckpointEngineError, toCheckpointEngineError } from '@checkpoint-engine/interface';
 import type { RankRegisterRequest } from '../config/jobs.ts';
-import { type AskRanks, SHORT_CALL_MS } from './call-ranks.ts';
-import { type Catalog, CatalogEntry } from './catalog.ts';
+import { SHORT_CALL_MS } from './call-ranks.ts';
+import { CatalogEntry } from './catalog.ts';
 import { checkPaths } from './check-request.ts';
 import type { RankSlot } from './rank-slot.ts';
-import type { Readiness } from './readiness.ts';
-
-/** Options of {@link RankShares}. */
-export interface RankSharesOptions {
-  readonly catalog: Catalog;
-  readonly slots: readonly RankSlot[];
-  readonly readiness: Readiness;
-  readonly ask: AskRanks;
-  readonly allowedRoots: readonly string[] | undefined;
-  readonly registerMs: number;
-  readonly logger: Logger;
-}
+import { REGISTER_MS, type RegistrationsOptions } from './registrations.ts';
 
 /** Checkpoints for which each rank registers its own files. */
 export class RankShares {
-  readonly #options: RankSharesOptions;
+  readonly #options: RegistrationsOptions;
 
-  constructor(options: RankSharesOptions) {
+  constructor(options: RegistrationsOptions) {
     this.#options = options;
   }
 
   /** @throws `CE_CHECKPOINT_EXISTS`, `CE_FILE_*`, `CE_TENSOR_*`, `CE_RANK_LOST` */
   async register(name: string, rank: number, files: readonly string[], signal: AbortSignal): Promise<void> {
-    const { catalog, slots, readiness, ask, allowedRoots, registerMs, logger } = this.#options;
+    const { catalog, slots, readiness, ask, allowedRoots, logger } = this.#options;
     checkPaths(files);
-    const entry = catalog.getOrAdd(name, () => new CatalogEntry(name, undefined, slots.length, registerMs));
+    const entry = catalog.getOrAdd(name, () => new CatalogEntry(name, undefined, slots.length, REGISTER_MS));
     entry.beginAt(rank);
     const slot = slots[rank]!;
     const stop = AbortSignal.any([signal, entry.registration.signal]);
     const job: RankRegisterRequest = { name, files, share: 'all', keepFiles: false, stream: false, allowedRoots };
     try {
       await readiness.untilReady(stop);
-      const [registered] = await ask([slot], 'register', job, registerMs, { signal: stop });
+      const [registered] = await ask([slot], 'register', job, REGISTER_MS, { signal: stop });
       entry.noteRegisteredAt(rank, job, registered!);
       const { tensorCount, sizeBytes, durationMs } = registered!;
       const about = { checkpoint: name, rank, tensorCount, sizeBytes, durationMs: Math.round(durationMs) };

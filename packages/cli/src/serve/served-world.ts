@@ -11,21 +11,22 @@ import type {
   VerifyRequest,
 } from '@checkpoint-engine/http';
 import { checkpointBusy, checkpointDeleted } from '@checkpoint-engine/http';
-import { type CheckpointEngineError, type Logger, toCheckpointEngineError } from '@checkpoint-engine/interface';
+import type { CheckpointEngineError, Logger } from '@checkpoint-engine/interface';
 import { untilAborted } from '@checkpoint-engine/interface/shared';
 import type { StoreServer, VerifyReport } from '@checkpoint-engine/ps';
-import type { RankRegisterRequest, WorldJob } from '../config/jobs.ts';
+import type { WorldJob } from '../config/jobs.ts';
 import type { CallJob, CallName, CallResult } from '../process/messages.ts';
 import type { OpenRankPort } from '../process/rank-port.ts';
 import type { CallOptions } from '../process/world.ts';
 import { type AskRanks, callRanks, SHORT_CALL_MS } from './call-ranks.ts';
 import { Catalog, CatalogEntry } from './catalog.ts';
-import { checkName, checkPaths } from './check-request.ts';
+import { checkName } from './check-request.ts';
 import { type PrepareRequest, prepareWorkers } from './prepare-workers.ts';
 import { RankShares } from './rank-shares.ts';
 import { RankSlot } from './rank-slot.ts';
-import { READY_MS, Readiness } from './readiness.ts';
+import { Readiness } from './readiness.ts';
 import { recoverRank } from './recover-rank.ts';
+import { REGISTER_MS, type RegisterOptions, Registrations } from './registrations.ts';
 import { timeLeft } from './time-left.ts';
 import { Turns } from './turns.ts';
 import { updateRanks } from './update-ranks.ts';
@@ -54,8 +55,6 @@ export interface ServedWorldOptions {
 
 /** The time-out of gathering metas. */
 const GATHER_MS = 120_000;
-/** The default time-out of a registration. */
-const REGISTER_MS = 3_600_000;
 /** The time-out of asking the engines which version they hold. */
 const ASK_MS = 10_000;
 /** The time-out of making communicators before the first update. */
@@ -71,6 +70,7 @@ export class ServedWorld implements RankWorld {
   /** Runs the calls that all ranks make together, one after another. */
   readonly #together = new Turns();
   readonly #readiness: Readiness;
+  readonly #registrations: Registrations;
   /** Checkpoints for which ranks have their own files. */
   readonly #shares: RankShares;
 
@@ -93,10 +93,12 @@ export class ServedWorld implements RankWorld {
         }),
     );
     this.#readiness = new Readiness(this.#slots);
-    this.#shares = new RankShares({
+    const registering = {
       ...{ catalog: this.#catalog, slots: this.#slots, readiness: this.#readiness, ask: this.#ask, logger },
-      ...{ allowedRoots: options.allowedRoots, registerMs: REGISTER_MS },
-    });
+      allowedRoots: options.allowedRoots,
+    };
+    this.#registrations = new Registrations(registering);
+    this.#shares = new RankShares(registering);
   }
 
   /**
@@ -122,45 +124,8 @@ export class ServedWorld implements RankWorld {
     return this.#catalog.all.map((entry) => entry.view());
   }
 
-  async register(
-    name: string,
-    request: RegisterRequest,
-    { signal, onAccepted }: { readonly signal: AbortSignal; readonly onAccepted?: (() => void) | undefined },
-  ): Promise<void> {
-    const { keepFiles = false, stream = false, timeoutMs = REGISTER_MS, weightVersion } = request;
-    const { allowedRoots } = this.#options;
-    checkPaths(request.files);
-    // One path may be a folder.
-    const files = request.files.length === 1 ? request.files[0]! : request.files;
-    // Updates can start while files are still read in the background.
-    const load = stream ? undefined : ('background' as const);
-    const job: RankRegisterRequest = { name, files, keepFiles, stream, load, allowedRoots, weightVersion };
-    const entry = new CatalogEntry(name, job, this.worldSize, timeoutMs);
-    this.#catalog.add(entry);
-    const stop = AbortSignal.any([signal, entry.registration.signal]);
-    const startedAtMs = performance.now();
-    const left = timeLeft(timeoutMs);
-    let isAccepted = false;
-    try {
-      await this.#readiness.untilReady(stop, Math.min(READY_MS, left()));
-      const registered = await this.#call('register', job, left(), { signal: stop });
-      for (const [rank, share] of registered.entries()) entry.noteRegistered(rank, share, load === 'background');
-      isAccepted = onAccepted !== undefined;
-      onAccepted?.();
-      if (load === 'background') {
-        await this.#call('loaded', { name }, left(), { signal: stop });
-        entry.noteLoaded();
-      }
-      const { tensorCount, sizeBytes } = entry.view();
-      this.#log({ checkpoint: name, tensorCount, sizeBytes }, startedAtMs, 'Registered a checkpoint');
-    } catch (thrown) {
-      const error = toCheckpointEngineError(thrown);
-      await this.#unregisterAtRanks(name);
-      if (!isAccepted || stop.aborted) this.#catalog.delete(entry);
-      else entry.noteFailed(error);
-      this.#options.logger.error({ checkpoint: name, err: error }, 'A registration failed');
-      throw error;
-    }
+  register(name: string, request: RegisterRequest, options: RegisterOptions): Promise<void> {
+    return this.#registrations.register(name, request, options);
   }
 
   registerAt(
@@ -183,7 +148,7 @@ export class ServedWorld implements RankWorld {
     await this.#together.take(async () => {
       const startedAtMs = performance.now();
       this.#catalog.delete(entry);
-      await this.#unregisterAtRanks(name, force);
+      await this.#registrations.release(name, force);
       this.#log({ checkpoint: name }, startedAtMs, 'Released a checkpoint');
     });
   }
@@ -229,10 +194,9 @@ export class ServedWorld implements RankWorld {
     { signal, onEvent }: { readonly signal: AbortSignal; readonly onEvent: (event: UpdateEvent) => void },
   ): Promise<UpdateSummary> {
     const entry = this.#catalog.get(name);
-    const { engines, update } = this.#options;
+    const { update } = this.#options;
     const { timeoutMs, weightVersion, method, verify = update.verify } = request;
-    const targets = updateTargets(request, engines, this.worldSize, (rank) => this.#slots[rank]!.device!.uuid);
-    const ranks = request.ranks.length > 0 ? request.ranks : undefined;
+    const { targets, ranks } = this.#receiversOf(request);
     return await this.#together.take(
       async () => {
         const left = timeLeft(timeoutMs);
@@ -259,13 +223,7 @@ export class ServedWorld implements RankWorld {
   ): Promise<VerifyReport> {
     const entry = this.#catalog.get(name);
     const { timeoutMs } = request;
-    const targets = updateTargets(
-      request,
-      this.#options.engines,
-      this.worldSize,
-      (rank) => this.#slots[rank]!.device!.uuid,
-    );
-    const ranks = request.ranks.length > 0 ? request.ranks : undefined;
+    const { targets, ranks } = this.#receiversOf(request);
     return await this.#together.take(
       async () => {
         const left = timeLeft(timeoutMs);
@@ -320,6 +278,13 @@ export class ServedWorld implements RankWorld {
     entry.noteGathered();
   }
 
+  /** The ranks that a request names, and their engines. @throws `CE_CONFIG_INVALID` */
+  #receiversOf(request: UpdateRequest): Pick<CallJob<'update'>, 'targets' | 'ranks'> {
+    const deviceOf = (rank: number): string => this.#slots[rank]!.device!.uuid;
+    const targets = updateTargets(request, this.#options.engines, this.worldSize, deviceOf);
+    return { targets, ranks: request.ranks.length > 0 ? request.ranks : undefined };
+  }
+
   #prepare(checkpoint: string, signal: AbortSignal): Promise<void> {
     const { engines, update, logger } = this.#options;
     const request = { checkpoint, targets: engines.targets, update };
@@ -328,12 +293,6 @@ export class ServedWorld implements RankWorld {
 
   async #gatherAgain(entry: CatalogEntry, signal: AbortSignal | undefined, timeoutMs: number): Promise<void> {
     if (entry.mustGather) await this.#gather(entry, signal, timeoutMs);
-  }
-
-  /** Ranks without the checkpoint do nothing, and those that do not answer are killed. Never rejects. */
-  async #unregisterAtRanks(name: string, force = false): Promise<void> {
-    const unregister = (slot: RankSlot) => this.#ask([slot], 'unregister', { name, force }, SHORT_CALL_MS);
-    await Promise.allSettled(this.#slots.map(unregister));
   }
 
   #log(about: object, startedAtMs: number, message: string): void {
