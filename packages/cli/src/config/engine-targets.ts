@@ -1,5 +1,5 @@
 import type { EngineName } from '@checkpoint-engine/engines';
-import { CheckpointEngineError } from '@checkpoint-engine/interface';
+import { configError } from './config-error.ts';
 import type { EngineTargets, PauseMode } from './jobs.ts';
 
 /** Engines and the number of ranks that each spans. */
@@ -33,7 +33,7 @@ export function engineTargets(
   if (targetCount === 0) return undefined;
   const parallelSize = flags.inferenceParallelSize ?? defaultParallelSize(worldSize, targetCount);
   if (worldSize % parallelSize !== 0) {
-    throw invalid(
+    throw configError(
       `--inference-parallel-size ${parallelSize} does not divide the world size ${worldSize}`,
       'Give the number of ranks that one engine spans (its tensor times pipeline parallel size)',
     );
@@ -44,7 +44,7 @@ export function engineTargets(
     [udsFlag, uds],
   ] as const) {
     if (values.length > 1 && values.length !== groupCount) {
-      throw invalid(
+      throw configError(
         `${flag} is given ${values.length} times for ${groupCount} inference groups (world size ${worldSize} / --inference-parallel-size ${parallelSize})`,
         `Give ${flag} once for all groups, or once per group`,
       );
@@ -57,7 +57,7 @@ export function engineTargets(
 export function neededEngineTargets(flags: EngineFlags, worldSize: number): SizedEngineTargets {
   const targets = engineTargets(flags, worldSize);
   if (targets) return targets;
-  throw invalid(
+  throw configError(
     'The engine has no address: neither --endpoint nor --uds is given',
     'Add --endpoint http://HOST:PORT or --uds PATH',
   );
@@ -74,13 +74,13 @@ export function servingOptions({
   flushCache = true,
 }: EngineFlags): Pick<EngineTargets, 'pause' | 'flushCache'> {
   if (pause !== 'off' && engine !== 'vllm') {
-    throw invalid(
+    throw configError(
       `--pause ${pause} is given with --engine ${engine}`,
       'Remove --pause and pause the engine yourself: only vLLM supports the option',
     );
   }
   if (!flushCache && engine !== 'vllm' && engine !== 'sglang') {
-    throw invalid(
+    throw configError(
       `--no-flush-cache is given with --engine ${engine}`,
       'Remove it: only vLLM and SGLang support the option',
     );
@@ -91,8 +91,4 @@ export function servingOptions({
 /** Several engines divide the ranks evenly. */
 function defaultParallelSize(worldSize: number, targetCount: number): number {
   return worldSize % targetCount === 0 ? worldSize / targetCount : worldSize;
-}
-
-function invalid(what: string, hint: string): CheckpointEngineError {
-  return new CheckpointEngineError('CE_CONFIG_INVALID', what, hint);
 }

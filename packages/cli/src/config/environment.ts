@@ -1,4 +1,4 @@
-import { CheckpointEngineError } from '@checkpoint-engine/interface';
+import { configError } from './config-error.ts';
 import { checkHost } from './host-name.ts';
 
 /** Environment variables, as in `process.env`. */
@@ -25,10 +25,10 @@ export function readRankIdentity(env: Environment): RankIdentity | undefined {
   const rank = requiredInteger(env, 'RANK', 0);
   const worldSize = requiredInteger(env, 'WORLD_SIZE', 1);
   if (rank >= worldSize) {
-    throw invalid(`RANK is ${rank} in a world of ${worldSize}`, 'Count RANK from 0 to WORLD_SIZE - 1');
+    throw configError(`RANK is ${rank} in a world of ${worldSize}`, 'Count RANK from 0 to WORLD_SIZE - 1');
   }
   if (worldSize > 1 && !env.MASTER_PORT) {
-    throw invalid(
+    throw configError(
       `MASTER_PORT is not set, WORLD_SIZE is ${worldSize}`,
       'Set MASTER_ADDR and MASTER_PORT at every rank to the same free address on the host of rank 0',
     );
@@ -59,7 +59,7 @@ export function readMasterAddr(env: Environment): string {
  */
 export function readMasterPort(env: Environment): number | undefined {
   if (env.MASTER_PORT?.startsWith('tcp://')) {
-    throw invalid(
+    throw configError(
       `MASTER_PORT is "${env.MASTER_PORT}": Kubernetes sets this value for a service with the name "master"`,
       'Set MASTER_PORT to a free port on the host of rank 0, or set enableServiceLinks of the pod to false',
     );
@@ -98,7 +98,7 @@ export function readMemoryLimits(env: Environment): MemoryLimits {
   const maxBucketGiB = positive(env, 'PS_MAX_BUCKET_SIZE_GB', 'a number of GiB above 0, such as 8 or 0.5');
   const memFraction = positive(env, 'PS_MEM_FRACTION', 'a share of the free device memory above 0 and up to 1');
   if (memFraction !== undefined && memFraction > 1) {
-    throw invalid(
+    throw configError(
       `PS_MEM_FRACTION is ${memFraction}, expected at most 1`,
       'Set PS_MEM_FRACTION to a share such as 0.9',
     );
@@ -112,7 +112,7 @@ export function readMemoryLimits(env: Environment): MemoryLimits {
 function requiredInteger(env: Environment, name: string, least: number): number {
   const value = integer(env, name, least);
   if (value === undefined) {
-    throw invalid(
+    throw configError(
       `${name} is not set, but ${name === 'RANK' ? 'WORLD_SIZE' : 'RANK'} is`,
       'Set both RANK and WORLD_SIZE, or neither and use --nproc-per-node',
     );
@@ -136,7 +136,7 @@ export function integer(
   const value = /^\d+$/.test(text) ? Number(text) : Number.NaN;
   if (!(value >= least && value <= most)) {
     const range = most === Number.MAX_SAFE_INTEGER ? `from ${least} on` : `from ${least} to ${most}`;
-    throw invalid(`${name} is "${text}", expected an integer ${range}`, `Correct ${name} in the environment`);
+    throw configError(`${name} is "${text}", expected an integer ${range}`, `Correct ${name} in the environment`);
   }
   return value;
 }
@@ -146,11 +146,7 @@ function positive(env: Environment, name: string, wanted: string): number | unde
   if (!text) return undefined;
   const value = Number(text);
   if (!Number.isFinite(value) || value <= 0) {
-    throw invalid(`${name} is "${text}", expected ${wanted}`, `Correct ${name} in the environment, or unset it`);
+    throw configError(`${name} is "${text}", expected ${wanted}`, `Correct ${name} in the environment, or unset it`);
   }
   return value;
-}
-
-function invalid(what: string, hint: string): CheckpointEngineError {
-  return new CheckpointEngineError('CE_CONFIG_INVALID', what, hint);
 }

@@ -1,4 +1,4 @@
-import { CheckpointEngineError } from '@checkpoint-engine/interface';
+import { configError } from './config-error.ts';
 import { type Environment, integer } from './environment.ts';
 import { firstHost, isOneHost } from './host-list.ts';
 
@@ -102,7 +102,7 @@ function readNumbers(env: Environment, launcher: Launcher): LaunchedNumbers {
   const worldSize = integer(env, sizeName, 1)!;
   const rank = integer(env, rankName, 0)!;
   if (rank >= worldSize) {
-    throw invalid(
+    throw configError(
       `${rankName} is ${rank}, and ${sizeName} is ${worldSize}: ranks count from 0 to ${worldSize - 1}`,
       `Start this process with ${launcher.name}, or set RANK and WORLD_SIZE`,
     );
@@ -118,14 +118,14 @@ function checkNoRank(env: Environment): undefined {
   const hint = 'Set RANK and WORLD_SIZE, or unset the variable where no launcher starts the ranks';
   const rankName = nameOf(env, RANK_NAMES);
   if (rankName && env[rankName] !== '0') {
-    throw invalid(`${rankName} is ${env[rankName]}, and no known variable gives the number of ranks`, hint);
+    throw configError(`${rankName} is ${env[rankName]}, and no known variable gives the number of ranks`, hint);
   }
   const sizeName = nameOf(
     env,
     LAUNCHERS.filter(({ isAllocation }) => !isAllocation).flatMap(({ size }) => size),
   );
   if (sizeName && env[sizeName] !== '1') {
-    throw invalid(`${sizeName} is ${env[sizeName]}, and no known variable gives the rank of this process`, hint);
+    throw configError(`${sizeName} is ${env[sizeName]}, and no known variable gives the rank of this process`, hint);
   }
   return undefined;
 }
@@ -141,7 +141,7 @@ function masterOf(env: Environment, launcher: Launcher, rank: number, worldSize:
   if (hostCount === undefined && first(env, launcher.localRank) === `${rank}` && launcher.localSize.length === 0) {
     return '127.0.0.1';
   }
-  throw invalid(
+  throw configError(
     `${launcher.name} started this process as rank ${rank} of ${worldSize} and does not name the host of rank 0`,
     'Set MASTER_ADDR to the host of rank 0 at every rank',
   );
@@ -166,8 +166,4 @@ function first(env: Environment, names: readonly string[]): string | undefined {
 /** The first of these variables that is set. */
 function nameOf(env: Environment, names: readonly string[]): string | undefined {
   return names.find((name) => env[name]);
-}
-
-function invalid(what: string, hint: string): CheckpointEngineError {
-  return new CheckpointEngineError('CE_CONFIG_INVALID', what, hint);
 }

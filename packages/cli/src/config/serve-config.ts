@@ -1,7 +1,7 @@
 import { resolve } from 'node:path';
 import type { EngineName } from '@checkpoint-engine/engines';
-import { CheckpointEngineError } from '@checkpoint-engine/interface';
 import type { LogOptions } from '../output/log-options.ts';
+import { configError } from './config-error.ts';
 import { type EngineFlags, engineTargets, servingOptions } from './engine-targets.ts';
 import {
   type Environment,
@@ -98,7 +98,7 @@ const DEFAULT_ADDRESS = { host: '127.0.0.1', port: 19_730 };
 /** Checks the flags against each other and the environment. @throws {CheckpointEngineError} `CE_CONFIG_INVALID` */
 export function serveConfig(flags: ServeFlags, env: Environment): ServeConfig {
   if (env.RANK || env.WORLD_SIZE) {
-    throw invalid(
+    throw configError(
       `RANK=${env.RANK ?? ''} and WORLD_SIZE=${env.WORLD_SIZE ?? ''} show that a launcher starts the ranks, but serve starts them itself`,
       'Start serve once on each host, with --nproc-per-node, and unset RANK and WORLD_SIZE',
     );
@@ -106,7 +106,7 @@ export function serveConfig(flags: ServeFlags, env: Environment): ServeConfig {
   const { token } = readSecrets(env);
   const address = listenAddress(flags);
   if (!('path' in address) && !isLoopback(address.host) && token === undefined) {
-    throw invalid(
+    throw configError(
       `--listen ${flags.listen} is reachable from other hosts, and CHECKPOINT_ENGINE_TOKEN is not set`,
       'Set CHECKPOINT_ENGINE_TOKEN to a long random secret (openssl rand -base64 32), or listen on 127.0.0.1',
     );
@@ -145,7 +145,7 @@ export function serveConfig(flags: ServeFlags, env: Environment): ServeConfig {
 function nodesConfig(flags: ServeFlags, env: Environment, token: string | undefined): NodesConfig | undefined {
   const { nnodes: nodeCount, nodeRank: node } = flags;
   if (node >= nodeCount) {
-    throw invalid(
+    throw configError(
       `--node-rank is ${node} among ${nodeCount} hosts`,
       'Number the hosts with --node-rank from 0 to --nnodes minus 1',
     );
@@ -156,13 +156,13 @@ function nodesConfig(flags: ServeFlags, env: Environment, token: string | undefi
     : env.MASTER_ADDR && readMasterAddr(env);
   const port = flags.masterPort ?? readMasterPort(env);
   if (!host || port === undefined) {
-    throw invalid(
+    throw configError(
       `--nnodes ${nodeCount} needs --master-addr and --master-port`,
       'Give the address of host 0 and a free port on it, the same on all hosts; the next port must be free as well',
     );
   }
   if (token === undefined) {
-    throw invalid(
+    throw configError(
       `--nnodes ${nodeCount} needs CHECKPOINT_ENGINE_TOKEN`,
       'Set it to the same long random secret on all hosts (openssl rand -base64 32)',
     );
@@ -172,7 +172,7 @@ function nodesConfig(flags: ServeFlags, env: Environment, token: string | undefi
   );
   if (node > 0 && needless) {
     const name = needless.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
-    throw invalid(`--${name} is for host 0, and --node-rank is ${node}`, `Remove --${name} here`);
+    throw configError(`--${name} is for host 0, and --node-rank is ${node}`, `Remove --${name} here`);
   }
   return { node, nodeCount, host, port, token };
 }
@@ -189,20 +189,23 @@ function allowedRoots(paths: readonly string[] | undefined, token: string | unde
 
 function listenAddress({ listen, uds }: ServeFlags): ListenAddress {
   if (listen !== undefined && uds !== undefined) {
-    throw invalid('--listen and --uds are both given', 'Remove one of them');
+    throw configError('--listen and --uds are both given', 'Remove one of them');
   }
   if (uds !== undefined) return { path: uds };
   if (listen === undefined) return DEFAULT_ADDRESS;
   const [, v6, name, port] = /^(?:\[([^\]]+)\]|([^:]*)):(\d{1,5})$/.exec(listen) ?? [];
   if (port === undefined || Number(port) > 65_535) {
-    throw invalid(`--listen is "${listen}", expected HOST:PORT`, 'Write it like 127.0.0.1:19730 or [::1]:19730');
+    throw configError(`--listen is "${listen}", expected HOST:PORT`, 'Write it like 127.0.0.1:19730 or [::1]:19730');
   }
   return { host: v6 ?? (name || '127.0.0.1'), port: Number(port) };
 }
 
 function reportsConfig({ reportFolder, trace, keepReports: keep }: ServeFlags): ServeConfig['reports'] {
   if (reportFolder !== undefined && trace !== undefined) {
-    throw invalid('--report-folder and --trace are both given', 'Remove --trace: --report-folder writes traces, too');
+    throw configError(
+      '--report-folder and --trace are both given',
+      'Remove --trace: --report-folder writes traces, too',
+    );
   }
   if (trace !== undefined) return { folder: trace, keep, hasPages: false };
   return reportFolder === undefined ? undefined : { folder: reportFolder, keep, hasPages: true };
@@ -211,28 +214,24 @@ function reportsConfig({ reportFolder, trace, keepReports: keep }: ServeFlags): 
 function rankSockets({ rankUds, uds, nprocPerNode, nnodes }: ServeFlags): string[] | undefined {
   if (rankUds === undefined) return undefined;
   if (nnodes > 1) {
-    throw invalid(
+    throw configError(
       `--rank-uds is given with --nnodes ${nnodes}: the sockets of all ranks would be on the first host`,
       'Leave --rank-uds out, and send requests to the API of the whole server',
     );
   }
   if (nprocPerNode > 1 && !rankUds.includes('{rank}')) {
-    throw invalid(
+    throw configError(
       `--rank-uds is "${rankUds}" for ${nprocPerNode} ranks`,
       'Put {rank} where the rank stands in the path: /run/checkpoint-engine-{rank}.sock',
     );
   }
   const paths = Array.from({ length: nprocPerNode }, (_, rank) => rankUds.replaceAll('{rank}', `${rank}`));
   if (uds !== undefined && paths.includes(uds)) {
-    throw invalid(`--uds and --rank-uds both name ${uds}`, 'Give each its own path');
+    throw configError(`--uds and --rank-uds both name ${uds}`, 'Give each its own path');
   }
   return paths;
 }
 
 function isLoopback(host: string): boolean {
   return host === 'localhost' || host === '::1' || /^127(\.\d{1,3}){3}$/.test(host);
-}
-
-function invalid(what: string, hint: string): CheckpointEngineError {
-  return new CheckpointEngineError('CE_CONFIG_INVALID', what, hint);
 }

@@ -1,7 +1,7 @@
 import { basename, join, parse, resolve } from 'node:path';
-import { CheckpointEngineError } from '@checkpoint-engine/interface';
 import { formatBytes } from '@checkpoint-engine/planner/sizes';
 import type { LogOptions } from '../output/log-options.ts';
+import { configError } from './config-error.ts';
 import { type EngineFlags, neededEngineTargets, type SizedEngineTargets } from './engine-targets.ts';
 import {
   type Environment,
@@ -92,7 +92,7 @@ export function updateConfig(flags: UpdateFlags, env: Environment): UpdateConfig
   const world = worldConfig(flags, env);
   const name = flags.checkpointName ?? basename(resolve(flags.checkpointPath));
   if (!isCheckpointName(name)) {
-    throw invalid(
+    throw configError(
       `${JSON.stringify(name)} is not valid as the name of a checkpoint`,
       'Choose a name with --checkpoint-name',
     );
@@ -149,7 +149,7 @@ function worldConfig(
   const launched = launcherOf(flags, env);
   const identity = readRankIdentity(launched?.env ?? env);
   if (identity && !launched && flags.nprocPerNode !== undefined) {
-    throw invalid(
+    throw configError(
       `--nproc-per-node ${flags.nprocPerNode} starts ranks, but RANK=${env.RANK} and WORLD_SIZE=${env.WORLD_SIZE} show that this process is one`,
       'Remove --nproc-per-node where a launcher starts the ranks, or unset RANK and WORLD_SIZE',
     );
@@ -157,7 +157,7 @@ function worldConfig(
   const worldSize = identity?.worldSize ?? flags.nprocPerNode ?? 1;
   const stranger = flags.ranks?.find((rank) => rank >= worldSize);
   if (stranger !== undefined) {
-    throw invalid(
+    throw configError(
       `--ranks names rank ${stranger} in a world of ${worldSize}`,
       `Count ranks from 0 to ${worldSize - 1}`,
     );
@@ -182,7 +182,7 @@ function launcherOf({ nprocPerNode }: DeliveryFlags, env: Environment): Launched
   const isTask = env.SLURM_STEP_ID !== undefined || Boolean(env.SLURM_PROCID && env.SLURM_PROCID !== '0');
   const launched = isTask || env.OMPI_COMM_WORLD_RANK || env.PMI_RANK ? readLauncher(env) : undefined;
   if (!launched) return undefined;
-  throw invalid(
+  throw configError(
     `--nproc-per-node ${nprocPerNode} starts ranks, but ${launched.launcher} started this process as rank ${launched.env.RANK} of ${launched.env.WORLD_SIZE}`,
     'Remove --nproc-per-node where a launcher starts the ranks, or start one process',
   );
@@ -223,7 +223,7 @@ function targetsOf(flags: DeliveryFlags, worldSize: number): SizedEngineTargets 
     const first = rank - (rank % size);
     const absent = Array.from({ length: size }, (_, index) => first + index).find((other) => !ranks!.includes(other));
     if (absent === undefined) continue;
-    throw invalid(
+    throw configError(
       `--ranks leaves out rank ${absent}, whose engine spans ranks ${first} to ${first + size - 1}`,
       'Name all ranks of an engine or none, and give the number of ranks per engine with --inference-parallel-size',
     );
@@ -246,20 +246,20 @@ function reading(flags: UpdateFlags): Pick<RankRegisterRequest, 'stream' | 'load
   const isRead = updateMethod !== 'broadcast' && `--update-method ${updateMethod}`;
   const keeps = isRead || (sleepTime > 0 ? '--sleep-time' : saveMetasFile && '--save-metas-file');
   if (stream && keeps) {
-    throw invalid(
+    throw configError(
       `--stream leaves no weights in host memory, and ${keeps} is for ranks that read them there`,
       `Remove --stream or ${keeps}`,
     );
   }
   const streams = stream ?? !keeps;
   if (!streams && hostMemory !== undefined) {
-    throw invalid(
+    throw configError(
       `--host-memory ${formatBytes(hostMemory)} bounds what a streaming update reads into, but ${keeps || '--no-stream'} keeps all weights in host memory${keeps ? whereRead(keeps) : ''}`,
       `Remove --host-memory or ${keeps || '--no-stream'}`,
     );
   }
   if (hostMemory !== undefined && hostMemory < LEAST_HOST_MEMORY_BYTES) {
-    throw invalid(`--host-memory is ${hostMemory} bytes, expected 1MiB or more`, 'Use at least 256MiB for speed');
+    throw configError(`--host-memory is ${hostMemory} bytes, expected 1MiB or more`, 'Use at least 256MiB for speed');
   }
   const isNow = stream === false || streams || isRead;
   return { stream: streams, load: isNow ? 'now' : 'background', hostMemoryBytes: hostMemory };
@@ -268,8 +268,4 @@ function reading(flags: UpdateFlags): Pick<RankRegisterRequest, 'stream' | 'load
 /** Why a flag keeps weights in host memory. */
 function whereRead(flag: string): string {
   return flag.startsWith('--update-method') ? ', where ranks read them from each other' : ', where "join" reads them';
-}
-
-function invalid(what: string, hint: string): CheckpointEngineError {
-  return new CheckpointEngineError('CE_CONFIG_INVALID', what, hint);
 }

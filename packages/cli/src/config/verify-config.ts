@@ -1,6 +1,6 @@
 import { basename, resolve } from 'node:path';
-import { CheckpointEngineError } from '@checkpoint-engine/interface';
 import type { LogOptions } from '../output/log-options.ts';
+import { configError } from './config-error.ts';
 import { type EngineFlags, neededEngineTargets, type SizedEngineTargets } from './engine-targets.ts';
 import { type Environment, type MemoryLimits, readMemoryLimits, readSecrets } from './environment.ts';
 import { isCheckpointName, urlFlag } from './flag-values.ts';
@@ -75,7 +75,7 @@ function sourceOf(flags: VerifyFlags, env: Environment): VerifySource | VerifySe
   const { checkpointPath, loadMetasFile: metasFile, server, serverUds: uds, checkpointName, sha256 = false } = flags;
   const given = [checkpointPath, metasFile, server ?? uds].filter((value) => value !== undefined);
   if (given.length !== 1) {
-    throw invalid(
+    throw configError(
       given.length === 0
         ? 'The checkpoint is not given: none of --checkpoint-path, --load-metas-file and --server is there'
         : 'More than one of --checkpoint-path, --load-metas-file and --server is given',
@@ -83,7 +83,7 @@ function sourceOf(flags: VerifyFlags, env: Environment): VerifySource | VerifySe
     );
   }
   if (sha256 && checkpointPath === undefined) {
-    throw invalid(
+    throw configError(
       '--sha256 is given without --checkpoint-path',
       'Give the files with --checkpoint-path, or remove --sha256',
     );
@@ -92,7 +92,7 @@ function sourceOf(flags: VerifyFlags, env: Environment): VerifySource | VerifySe
   if (checkpointPath !== undefined) {
     const name = checkpointName ?? basename(resolve(checkpointPath));
     if (!isCheckpointName(name)) {
-      throw invalid(
+      throw configError(
         `${JSON.stringify(name)} is not valid as the name of a checkpoint`,
         'Choose a name with --checkpoint-name',
       );
@@ -100,7 +100,7 @@ function sourceOf(flags: VerifyFlags, env: Environment): VerifySource | VerifySe
     return { from: { path: checkpointPath, sha256 }, name };
   }
   if (checkpointName === undefined) {
-    throw invalid(
+    throw configError(
       '--server is given without --checkpoint-name',
       'Add --checkpoint-name NAME, as it is registered there',
     );
@@ -117,7 +117,7 @@ function serverUrl(text: string): string {
   try {
     return urlFlag(text);
   } catch {
-    throw invalid(`--server is "${text}", which is not a URL`, 'Write it like http://127.0.0.1:8100');
+    throw configError(`--server is "${text}", which is not a URL`, 'Write it like http://127.0.0.1:8100');
   }
 }
 
@@ -132,7 +132,7 @@ function checkServerFlags({ endpoint, uds, nprocPerNode, ranks, inferenceParalle
   };
   const [flag] = Object.entries(flags).find(([, value]) => value !== undefined) ?? [];
   if (flag === undefined) return;
-  throw invalid(
+  throw configError(
     `${flag} is given with --server, which has its own ranks and engines`,
     `Remove ${flag}, or give --checkpoint-path in place of --server`,
   );
@@ -141,12 +141,8 @@ function checkServerFlags({ endpoint, uds, nprocPerNode, ranks, inferenceParalle
 function checkRanks({ ranks = [] }: VerifyFlags, worldSize: number): void {
   const stranger = ranks.find((rank) => rank >= worldSize);
   if (stranger === undefined) return;
-  throw invalid(
+  throw configError(
     `--ranks names rank ${stranger}, and there are ranks 0 to ${worldSize - 1}`,
     'Correct --ranks or --nproc-per-node',
   );
-}
-
-function invalid(what: string, hint: string): CheckpointEngineError {
-  return new CheckpointEngineError('CE_CONFIG_INVALID', what, hint);
 }

@@ -1,5 +1,5 @@
 import type { NamedEngine, UpdateRequest } from '@checkpoint-engine/http';
-import { CheckpointEngineError } from '@checkpoint-engine/interface';
+import { configError } from '../config/config-error.ts';
 import type { EngineTargets, NamedTarget } from '../config/jobs.ts';
 import { engineName } from '../rank/engine-client.ts';
 
@@ -26,7 +26,7 @@ export function updateTargets(
   const { ranks } = request;
   const stranger = [...ranks, ...request.inferenceGroupRanks].find((rank) => rank >= worldSize);
   if (stranger !== undefined) {
-    throw invalid(
+    throw configError(
       `The update names rank ${stranger}, and this world has ranks 0 to ${worldSize - 1}`,
       'Name ranks of this world, or none for all',
     );
@@ -41,7 +41,7 @@ function targetsOf(request: UpdateRequest, defaults: DefaultTargets, worldSize: 
   const { updateUrl, uds, inferenceGroupRanks: group, ranks } = request;
   if (updateUrl === undefined && uds === undefined) {
     if (defaults.targets) return defaults.targets;
-    throw invalid(
+    throw configError(
       'The update names no update_url, and the server was started without --endpoint or --engine-uds',
       'Name the update_url of the engine, or start the server with --endpoint',
     );
@@ -49,7 +49,7 @@ function targetsOf(request: UpdateRequest, defaults: DefaultTargets, worldSize: 
   const all = Array.from({ length: worldSize }, (_, rank) => rank);
   const receiving = ascending(ranks.length > 0 ? ranks : all);
   if (group.length > 0 && ascending(group) !== receiving) {
-    throw invalid(
+    throw configError(
       `inference_group_ranks is [${ascending(group)}], and the ranks that receive are [${receiving}]`,
       'Name the same ranks in both, or start the server with one --endpoint for each engine',
     );
@@ -121,7 +121,7 @@ function checkWholeEngines(ranks: readonly number[], parallelSize: number, world
   const all = Array.from({ length: worldSize }, (_, rank) => rank);
   const absent = all.find((rank) => !ranks.includes(rank) && ranks.some((other) => engineOf(other) === engineOf(rank)));
   if (absent === undefined) return;
-  throw invalid(
+  throw configError(
     `ranks [${ranks.join(', ')}] leaves out rank ${absent}, whose engine spans ${parallelSize} ranks`,
     'Name all ranks of an engine, or none of them; the server takes the size of engines from --inference-parallel-size',
   );
@@ -140,8 +140,4 @@ function isStranger(
 
 function ascending(ranks: readonly number[]): string {
   return [...new Set(ranks)].sort((a, b) => a - b).join(', ');
-}
-
-function invalid(what: string, hint: string): CheckpointEngineError {
-  return new CheckpointEngineError('CE_CONFIG_INVALID', what, hint);
 }

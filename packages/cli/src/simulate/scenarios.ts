@@ -1,8 +1,8 @@
 import { readFile } from 'node:fs/promises';
-import { CheckpointEngineError } from '@checkpoint-engine/interface';
 import { decodeWorldMetas, readCheckpoint, type TensorSpec } from '@checkpoint-engine/meta';
 import { type ParallelLayout, parseRules } from '@checkpoint-engine/planner';
 import type { ClusterTopology, MethodName, Scenario, SourceName } from '@checkpoint-engine/simulate';
+import { configError } from '../config/config-error.ts';
 import type { SimulateFlags } from './flags.ts';
 import type { SimulatePackage } from './load-simulate.ts';
 import { readJson } from './read-json.ts';
@@ -31,7 +31,7 @@ export async function scenariosOf(flags: SimulateFlags, simulate: SimulatePackag
 async function topologyOf(flags: SimulateFlags, simulate: SimulatePackage): Promise<ClusterTopology> {
   const { preset, topology: file, worldSize, join = 0 } = flags;
   if ((preset === undefined) === (file === undefined)) {
-    throw invalid(
+    throw configError(
       preset === undefined ? 'No cluster is given' : '--preset and --topology are given',
       'Use --preset or --topology',
     );
@@ -59,12 +59,12 @@ async function layoutOf(flags: SimulateFlags, { gpusPerHost }: ClusterTopology):
     flags.layout === undefined ? {} : ((await readJson('--layout', flags.layout)) as Record<string, unknown>);
   const { tp, pp, ep, rules = [], ...rest } = file ?? {};
   const [other] = Object.keys(rest);
-  if (other !== undefined) throw invalid(`The layout has an unknown field ${other}`, 'Use tp, pp, ep and rules');
+  if (other !== undefined) throw configError(`The layout has an unknown field ${other}`, 'Use tp, pp, ep and rules');
   const receivers = flags.join ?? flags.receivers ?? flags.worldSize;
   const count = (name: string, flag: number | undefined, value: unknown, fallback: number): number => {
     const chosen = flag ?? value ?? fallback;
     if (typeof chosen !== 'number')
-      throw invalid(`${name} of the layout is ${JSON.stringify(chosen)}, expected an integer`, 'Correct --layout');
+      throw configError(`${name} of the layout is ${JSON.stringify(chosen)}, expected an integer`, 'Correct --layout');
     return chosen;
   };
   return {
@@ -81,7 +81,7 @@ async function modelOf(
 ): Promise<Scenario['model']> {
   const given = [model, checkpointPath, metasFile].filter((one) => one !== undefined);
   if (given.length !== 1) {
-    throw invalid(
+    throw configError(
       `${given.length} models are given, expected 1`,
       'Use one of --model, --checkpoint-path and --metas-file',
     );
@@ -96,14 +96,10 @@ async function modelOf(
 
 async function tensorsOfMetas(file: string): Promise<TensorSpec[]> {
   const bytes = await readFile(file).catch((error: NodeJS.ErrnoException) => {
-    throw invalid(
+    throw configError(
       `The file of --metas-file, "${file}", cannot be read: ${error.code ?? error.message}`,
       'Correct --metas-file',
     );
   });
   return decodeWorldMetas(bytes).flatMap(({ tensors }) => tensors);
-}
-
-function invalid(what: string, hint: string): CheckpointEngineError {
-  return new CheckpointEngineError('CE_CONFIG_INVALID', what, hint);
 }
