@@ -57,11 +57,15 @@ async function strike(fault: (typeof FAULTS)[number], victim: number, afterMs: n
   return fault === 'kill rank' || fault === 'freeze rank' ? victim : undefined;
 }
 
-/** Makes a call at all ranks. Those that still work must answer in time, and with a typed error where they fail. */
+/**
+ * Makes a call at all ranks, of which one may be lost already. Those that still work must answer in time, and with a
+ * typed error where they fail.
+ */
 async function callAll(
   phase: (typeof PHASES)[number],
   args: object,
   striking: Promise<number | undefined> | undefined,
+  lost: number | undefined,
 ) {
   const calls = Promise.allSettled(
     world.ranks.map(async (rank) => {
@@ -69,7 +73,7 @@ async function callAll(
       return await Promise.race([rank.call(phase, args), late]);
     }),
   );
-  const victim = await striking;
+  const victim = (await striking) ?? lost;
   const outcomes = await calls;
   for (const [rank, outcome] of outcomes.entries()) {
     if (rank === victim) continue;
@@ -114,7 +118,7 @@ async function playRound(phase: (typeof PHASES)[number], fault: (typeof FAULTS)[
   let lost: number | undefined;
   for (const [step, args] of Object.entries(steps) as [(typeof PHASES)[number], object][]) {
     const striking = step === phase ? strike(fault, victim, afterMs) : undefined;
-    const isDone = await callAll(step, args, striking);
+    const isDone = await callAll(step, args, striking, lost);
     lost ??= await striking;
     if (!isDone) break;
     const alive = world.workers.flatMap((worker, index) => (worker.isAlive ? [index] : []));
