@@ -1,27 +1,11 @@
-import { basename, join, parse, resolve } from 'node:path';
+import { basename } from 'node:path';
 import { formatBytes } from '@checkpoint-engine/planner/sizes';
-import type { LogOptions } from '../output/log-options.ts';
+import { checkpointNameOf } from './checkpoint-name.ts';
 import { configError } from './config-error.ts';
 import { type EngineFlags, neededEngineTargets, type SizedEngineTargets } from './engine-targets.ts';
-import {
-  type Environment,
-  type MemoryLimits,
-  type RankIdentity,
-  readMemoryLimits,
-  readRankIdentity,
-  readSecrets,
-} from './environment.ts';
-import { isCheckpointName } from './flag-values.ts';
-import type {
-  DeliveryJob,
-  DeviceKind,
-  Method,
-  P2PJob,
-  P2PWay,
-  RankRegisterRequest,
-  RankUpdateRequest,
-} from './jobs.ts';
-import { type LaunchedProcess, readLauncher } from './launchers.ts';
+import { type Environment, readSecrets } from './environment.ts';
+import type { DeliveryJob, Method, P2PJob, P2PWay, RankRegisterRequest, RankUpdateRequest } from './jobs.ts';
+import { type WorldConfig, type WorldFlags, worldConfig } from './world-config.ts';
 
 const LEAST_HOST_MEMORY_BYTES = 2 ** 20;
 
@@ -29,11 +13,8 @@ const LEAST_HOST_MEMORY_BYTES = 2 ** 20;
 export const UPDATE_METHODS = ['broadcast', 'p2p', 'all'] as const;
 
 /** The flags that `update` and `join` share, parsed one by one. Durations in milliseconds, sizes in bytes. */
-export interface DeliveryFlags extends LogOptions, EngineFlags {
+export interface DeliveryFlags extends WorldFlags, EngineFlags {
   readonly checkpointName?: string;
-  readonly nprocPerNode?: number;
-  readonly device: DeviceKind | 'auto';
-  readonly ranks?: readonly number[];
   readonly p2p?: P2PWay;
   readonly p2pHost: string;
   readonly bucketSize?: number;
@@ -43,9 +24,6 @@ export interface DeliveryFlags extends LogOptions, EngineFlags {
   readonly releaseCommunicators?: true;
   readonly timeout: number;
   readonly weightVersion?: string;
-  readonly trace?: string;
-  readonly report?: string;
-  readonly json?: true;
 }
 
 /** The flags of `update`. */
@@ -65,15 +43,8 @@ export interface JoinFlags extends DeliveryFlags {
 }
 
 /** The work of `update` or `join`, checked as a whole. */
-export interface UpdateConfig {
+export interface UpdateConfig extends WorldConfig {
   readonly command: 'update' | 'join';
-  /** The rank of this process if a launcher started it. If absent, this process starts the ranks. */
-  readonly identity?: RankIdentity | undefined;
-  /** The launcher of this process, where `RANK` is not set. */
-  readonly launcher?: string | undefined;
-  readonly worldSize: number;
-  readonly device: DeviceKind | 'auto';
-  readonly limits: MemoryLimits;
   /** Absent if no rank reads from another. */
   readonly p2p?: P2PJob | undefined;
   /** What is loaded, as shown to users. */
@@ -81,22 +52,12 @@ export interface UpdateConfig {
   readonly delivery: DeliveryJob;
   /** How long the ranks stay after the update. */
   readonly sleepMs: number;
-  readonly traceFile?: string | undefined;
-  readonly reportFile?: string | undefined;
-  readonly json: boolean;
-  readonly log: LogOptions;
 }
 
 /** Checks the flags against each other and the environment. @throws {CheckpointEngineError} `CE_CONFIG_INVALID` */
 export function updateConfig(flags: UpdateFlags, env: Environment): UpdateConfig {
   const world = worldConfig(flags, env);
-  const name = flags.checkpointName ?? basename(resolve(flags.checkpointPath));
-  if (!isCheckpointName(name)) {
-    throw configError(
-      `${JSON.stringify(name)} is not valid as the name of a checkpoint`,
-      'Choose a name with --checkpoint-name',
-    );
-  }
+  const name = checkpointNameOf(flags.checkpointName, flags.checkpointPath);
   const { updateMethod: method, saveMetasFile: metasFile, sleepTime: sleepMs, ranks } = flags;
   const update = updateJob(flags, world.worldSize);
   const { parallelSize } = update.targets;
@@ -137,55 +98,6 @@ export function joinConfig(flags: JoinFlags, env: Environment): UpdateConfig {
     delivery: { source: { load: { files, name } }, updates: [updateJob(flags, world.worldSize)] },
     sleepMs: 0,
   };
-}
-
-function worldConfig(
-  flags: DeliveryFlags,
-  env: Environment,
-): Pick<
-  UpdateConfig,
-  'identity' | 'launcher' | 'worldSize' | 'device' | 'limits' | 'traceFile' | 'reportFile' | 'json' | 'log'
-> {
-  const launched = launcherOf(flags, env);
-  const identity = readRankIdentity(launched?.env ?? env);
-  if (identity && !launched && flags.nprocPerNode !== undefined) {
-    throw configError(
-      `--nproc-per-node ${flags.nprocPerNode} starts ranks, but RANK=${env.RANK} and WORLD_SIZE=${env.WORLD_SIZE} show that this process is one`,
-      'Remove --nproc-per-node where a launcher starts the ranks, or unset RANK and WORLD_SIZE',
-    );
-  }
-  const worldSize = identity?.worldSize ?? flags.nprocPerNode ?? 1;
-  const stranger = flags.ranks?.find((rank) => rank >= worldSize);
-  if (stranger !== undefined) {
-    throw configError(
-      `--ranks names rank ${stranger} in a world of ${worldSize}`,
-      `Count ranks from 0 to ${worldSize - 1}`,
-    );
-  }
-  const { logLevel, logFormat } = flags;
-  return {
-    identity,
-    launcher: launched?.launcher,
-    worldSize,
-    device: flags.device,
-    limits: readMemoryLimits(env),
-    traceFile: identity && flags.trace ? ofRank(flags.trace, identity.rank) : flags.trace,
-    reportFile: identity && flags.report ? ofRank(flags.report, identity.rank) : flags.report,
-    json: flags.json === true,
-    log: { logLevel, logFormat },
-  };
-}
-
-/** With `--nproc-per-node` this process starts the ranks, which is right for the only task on a host. */
-function launcherOf({ nprocPerNode }: DeliveryFlags, env: Environment): LaunchedProcess | undefined {
-  if (nprocPerNode === undefined) return readLauncher(env);
-  const isTask = env.SLURM_STEP_ID !== undefined || Boolean(env.SLURM_PROCID && env.SLURM_PROCID !== '0');
-  const launched = isTask || env.OMPI_COMM_WORLD_RANK || env.PMI_RANK ? readLauncher(env) : undefined;
-  if (!launched) return undefined;
-  throw configError(
-    `--nproc-per-node ${nprocPerNode} starts ranks, but ${launched.launcher} started this process as rank ${launched.env.RANK} of ${launched.env.WORLD_SIZE}`,
-    'Remove --nproc-per-node where a launcher starts the ranks, or start one process',
-  );
 }
 
 function p2pJob({ p2p: way = 'auto', p2pHost: host }: DeliveryFlags, env: Environment): P2PJob {
@@ -229,12 +141,6 @@ function targetsOf(flags: DeliveryFlags, worldSize: number): SizedEngineTargets 
     );
   }
   return targets;
-}
-
-/** Ranks that a launcher started write one trace each: `update.json` becomes `update.rank-3.json`. */
-function ofRank(file: string, rank: number): string {
-  const { dir, name, ext } = parse(file);
-  return join(dir, `${name}.rank-${rank}${ext}`);
 }
 
 /**

@@ -1,9 +1,9 @@
-import { basename, resolve } from 'node:path';
 import type { LogOptions } from '../output/log-options.ts';
+import { checkpointNameOf } from './checkpoint-name.ts';
 import { configError } from './config-error.ts';
 import { type EngineFlags, neededEngineTargets, type SizedEngineTargets } from './engine-targets.ts';
 import { type Environment, type MemoryLimits, readMemoryLimits, readSecrets } from './environment.ts';
-import { isCheckpointName, urlFlag } from './flag-values.ts';
+import { urlFlag } from './flag-values.ts';
 import type { DeviceKind } from './jobs.ts';
 
 /** The flags of `verify`, parsed one by one. Durations in milliseconds. */
@@ -90,14 +90,7 @@ function sourceOf(flags: VerifyFlags, env: Environment): VerifySource | VerifySe
   }
   if (metasFile !== undefined) return { from: { metasFile }, name: checkpointName };
   if (checkpointPath !== undefined) {
-    const name = checkpointName ?? basename(resolve(checkpointPath));
-    if (!isCheckpointName(name)) {
-      throw configError(
-        `${JSON.stringify(name)} is not valid as the name of a checkpoint`,
-        'Choose a name with --checkpoint-name',
-      );
-    }
-    return { from: { path: checkpointPath, sha256 }, name };
+    return { from: { path: checkpointPath, sha256 }, name: checkpointNameOf(checkpointName, checkpointPath) };
   }
   if (checkpointName === undefined) {
     throw configError(
@@ -139,10 +132,10 @@ function checkServerFlags({ endpoint, uds, nprocPerNode, ranks, inferenceParalle
 }
 
 function checkRanks({ ranks = [] }: VerifyFlags, worldSize: number): void {
-  const stranger = ranks.find((rank) => rank >= worldSize);
-  if (stranger === undefined) return;
+  const unknownRank = ranks.find((rank) => rank >= worldSize);
+  if (unknownRank === undefined) return;
   throw configError(
-    `--ranks names rank ${stranger}, and there are ranks 0 to ${worldSize - 1}`,
+    `--ranks names rank ${unknownRank}, and there are ranks 0 to ${worldSize - 1}`,
     'Correct --ranks or --nproc-per-node',
   );
 }

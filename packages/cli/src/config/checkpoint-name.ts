@@ -1,0 +1,13 @@
+import { basename, resolve } from 'node:path';
+import { configError } from './config-error.ts';
+import { isCheckpointName } from './flag-values.ts';
+
+/** The name of a checkpoint: the one given, or that of its folder. @throws {CheckpointEngineError} `CE_CONFIG_INVALID` */
+export function checkpointNameOf(given: string | undefined, path: string): string {
+  const name = given ?? basename(resolve(path));
+  if (isCheckpointName(name)) return name;
+  throw configError(
+    `${JSON.stringify(name)} is not valid as the name of a checkpoint`,
+    'Choose a name with --checkpoint-name',
+  );
+}
