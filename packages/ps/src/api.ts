@@ -111,6 +111,15 @@ export interface RegisteredCheckpoint {
   readonly durationMs: number;
 }
 
+/** Options of {@link ParameterServer.connect}. */
+export interface ConnectOptions {
+  /** Whether updates will need the group, if a rank knows. `false` at one rank decides for all. @default true */
+  readonly isWanted?: (() => Promise<boolean>) | undefined;
+  /** @default 120_000 */
+  readonly timeoutMs?: number | undefined;
+  readonly signal?: AbortSignal | undefined;
+}
+
 /** A request to the engine, made once per inference group by the group's first rank. */
 export interface EngineRequest {
   /** Device UUID to address, for the devices of this group only. */

@@ -1,18 +1,14 @@
-import { hostname } from 'node:os';
 import {
   CheckpointEngineError,
   checkWeightVersion,
-  type Device,
-  type Logger,
   type P2PEndpoint,
   type PullIntent,
-  type Store,
-  silentLogger,
 } from '@checkpoint-engine/interface';
 import { untilAborted } from '@checkpoint-engine/interface/shared';
 import type { RankMetas } from '@checkpoint-engine/meta';
 import type {
   CheckpointSource,
+  ConnectOptions,
   ParameterServerOptions,
   RegisteredCheckpoint,
   RegisterOptions,
@@ -28,21 +24,14 @@ import { isAt, metasAt, type RankPlace } from '../metas/rank-place.ts';
 import { type SeenFiles, seenFiles } from '../metas/seen-files.ts';
 import { warnOfSplitGroups } from '../metas/warn-of-split-groups.ts';
 import { Checkpoints } from '../pool/checkpoints.ts';
-import { BroadcastLinks } from '../update/broadcast-links.ts';
-import { connectGroup } from '../update/connect-group.ts';
-import { PlanCache } from '../update/plan-cache.ts';
-import { PullKeeper } from '../update/pull-keeper.ts';
-import { RingKeeper } from '../update/ring-keeper.ts';
-import type { P2PAccess, UpdateContext } from '../update/update-context.ts';
+import { EarlyGroup } from '../update/early-group.ts';
+import type { RankParts, UpdateContext } from '../update/update-context.ts';
 import { derivedVersion } from '../update/weight-version.ts';
-import { WorkerPace } from '../update/worker-pace.ts';
 import { Mutex } from '../util/mutex.ts';
-import { v1Protocol } from '../v1/index.ts';
 import type { VerifyReport } from '../verify/verify-report.ts';
 import { checkSpecVersions } from './check-spec-versions.ts';
+import { createRankParts, releaseBuffers } from './rank-parts.ts';
 import { runUpdate, runVerify } from './run-update.ts';
-
-const CONNECT_TIMEOUT_MS = 120_000;
 
 /**
  * The parameter server of one rank: it holds a share of checkpoints in host memory and loads them into the inference
@@ -61,41 +50,23 @@ const CONNECT_TIMEOUT_MS = 120_000;
  * ```
  */
 export class ParameterServer {
-  readonly #options: ParameterServerOptions;
-  readonly #store: Store;
-  readonly #device: Device;
-  readonly #logger: Logger;
-  readonly #endpoint: P2PEndpoint | undefined;
+  readonly #parts: RankParts;
   readonly #checkpoints: Checkpoints;
   readonly #metas: KnownMetas;
   /** Versions that checkpoints were given. */
   readonly #versions = new Map<string, string>();
-  readonly #links: BroadcastLinks;
-  readonly #rings: RingKeeper;
-  readonly #plans = new PlanCache();
-  readonly #pulls = new PullKeeper();
-  readonly #pace = new WorkerPace();
+  readonly #earlyGroup: EarlyGroup;
   readonly #updates = new Mutex();
-  // Starts from the clock, so that a worker that still waits for an update of a killed server never connects to ours.
-  #counter = Math.floor(Date.now() / 1000);
-  /** The broadcast group that is being made before the first update. Never rejects. */
-  #connecting: Promise<void> | undefined;
-  readonly #closing = new AbortController();
   /** Known once this rank has sent it to others. */
   #p2pAddress: string | undefined;
   #isClosed = false;
 
   private constructor(options: ParameterServerOptions, endpoint: P2PEndpoint | undefined) {
-    const { store, device, broadcast, logger = silentLogger } = options;
-    this.#options = options;
-    this.#store = store;
-    this.#device = device;
-    this.#logger = logger;
-    this.#endpoint = endpoint;
+    this.#parts = createRankParts(options, endpoint, () => this.#checkpoints.retirePools());
+    const { store, device, logger } = this.#parts;
     this.#checkpoints = new Checkpoints({ device, store, logger, endpoint, sharesPools: options.sharePools });
     this.#metas = new KnownMetas(store.rank);
-    this.#links = new BroadcastLinks({ transport: broadcast, device, store });
-    this.#rings = new RingKeeper(device);
+    this.#earlyGroup = new EarlyGroup(this.#parts);
   }
 
   /**
@@ -111,12 +82,12 @@ export class ParameterServer {
 
   /** This rank, counted from 0. */
   get rank(): number {
-    return this.#store.rank;
+    return this.#parts.store.rank;
   }
 
   /** Number of ranks. */
   get worldSize(): number {
-    return this.#store.worldSize;
+    return this.#parts.store.worldSize;
   }
 
   /** Names of the checkpoints that this rank holds. */
@@ -171,10 +142,7 @@ export class ParameterServer {
       this.#metas.forget(name);
       this.#versions.delete(name);
       await this.#checkpoints.remove(name, options);
-      if (this.#checkpoints.names.length === 0) {
-        this.#rings.close();
-        await this.#pulls.release();
-      }
+      if (this.#checkpoints.names.length === 0) await releaseBuffers(this.#parts);
     });
   }
 
@@ -192,19 +160,20 @@ export class ParameterServer {
     const own = async (): Promise<RankMetas> => {
       const entry = this.#checkpoints.get(name);
       await this.#checkpoints.offer(entry);
-      this.#p2pAddress ??= await this.#endpoint?.address();
+      this.#p2pAddress ??= await this.#parts.p2p?.endpoint.address();
       return metasAt(this.#place, name, entry);
     };
     const files = (): SeenFiles | undefined => {
       const { sharedFiles } = this.#checkpoints.get(name).held;
       return sharedFiles && { host: this.#place.host, files: seenFiles(sharedFiles) };
     };
-    await exchangeFiles(this.#store, name, files, options);
-    const gathered = await gatherMetas(this.#store, name, own, options);
+    const { store, logger } = this.#parts;
+    await exchangeFiles(store, name, files, options);
+    const gathered = await gatherMetas(store, name, own, options);
     this.#metas.setGathered(name, gathered);
     // Sorting all tensors here saves time in updates.
     derivedVersion(gathered);
-    if (this.rank === 0) warnOfSplitGroups(name, gathered.metas, this.#logger);
+    if (this.rank === 0) warnOfSplitGroups(name, gathered.metas, logger);
     return this.getMetas(name);
   }
 
@@ -212,27 +181,10 @@ export class ParameterServer {
    * Creates the broadcast group of all ranks now, which saves the first update up to a second on GPUs, and may run
    * while checkpoints are registered. Called on all ranks, before any update; an update waits for it. A failure is only
    * logged, and the update tries again.
-   *
-   * @param options.isWanted Whether updates will need the group, if a rank knows. `false` at one rank decides for all.
    */
-  async connect(
-    options: {
-      readonly isWanted?: () => Promise<boolean>;
-      readonly timeoutMs?: number;
-      readonly signal?: AbortSignal;
-    } = {},
-  ): Promise<void> {
+  async connect(options: ConnectOptions = {}): Promise<void> {
     this.#checkOpen();
-    const { timeoutMs = CONNECT_TIMEOUT_MS, signal, isWanted = async () => true } = options;
-    const stop = AbortSignal.any([this.#closing.signal, this.#store.signal, ...(signal ? [signal] : [])]);
-    const parts = { store: this.#store, links: this.#links, device: this.#device, isWanted };
-    this.#connecting ??= connectGroup(parts, { timeoutMs, signal: stop }).catch((cause) => {
-      this.#logger.warn(
-        { rank: this.rank, cause },
-        'The broadcast group could not be created in advance; the update creates it',
-      );
-    });
-    await this.#connecting;
+    await this.#earlyGroup.connect(options);
   }
 
   /** The metas of all ranks for a checkpoint, as gathered or loaded last. @throws `CE_METAS_MISSING` */
@@ -275,7 +227,7 @@ export class ParameterServer {
    * @throws The errors of {@link ParameterServer.update}.
    */
   async prepare(name: string, options: UpdateOptions): Promise<UpdateResult | undefined> {
-    const { pulls = false } = options.protocol ?? this.#options.protocol ?? v1Protocol();
+    const { pulls = false } = options.protocol ?? this.#parts.protocol;
     if (!pulls || options.strategy === 'buckets' || options.passes === 'any') return undefined;
     return await this.#run(name, options, 'prepare');
   }
@@ -316,9 +268,10 @@ export class ParameterServer {
     const { metas, digest, fallbacks, digests } = this.#metas.get(name);
     const isForeign = !this.#isOwnWorld(metas);
     const held = isForeign ? undefined : this.#checkpoints.get(name).held;
-    await untilAborted(this.#connecting ?? Promise.resolve(), signal);
+    await this.#earlyGroup.settled(signal);
     return await this.#updates.run(what, async () =>
       work({
+        ...this.#parts,
         checkpoint: name,
         metas,
         metasDigest: digest,
@@ -328,25 +281,6 @@ export class ParameterServer {
         fallbacks,
         held,
         reportsReads: false,
-        device: this.#device,
-        store: this.#store,
-        links: this.#links,
-        rings: this.#rings,
-        pulls: this.#pulls,
-        retirePools: () => this.#checkpoints.retirePools(),
-        p2p: this.#p2p,
-        protocol: this.#options.protocol ?? v1Protocol(),
-        plans: this.#plans,
-        pace: this.#pace,
-        host: this.#place.host,
-        nics: this.#place.nics,
-        memFraction: this.#options.memFraction,
-        maxBucketBytes: this.#options.maxBucketBytes,
-        logger: this.#logger,
-        counter: this.#counter,
-        onCounter: (counter) => {
-          this.#counter = counter;
-        },
       }),
     );
   }
@@ -366,24 +300,16 @@ export class ParameterServer {
   async close(): Promise<void> {
     if (this.#isClosed) return;
     this.#isClosed = true;
-    this.#closing.abort(new CheckpointEngineError('CE_CLOSED', 'This parameter server is closed', 'Create a new one'));
-    await this.#connecting;
-    await this.#links.drop();
-    this.#rings.close();
-    await this.#pulls.release();
+    await this.#earlyGroup.stop(this.#closed());
+    await this.#parts.links.drop();
+    await releaseBuffers(this.#parts);
     await this.#checkpoints.close();
-    await this.#endpoint?.close();
+    await this.#parts.p2p?.endpoint.close();
   }
 
   get #place(): RankPlace {
-    const { host = hostname(), nics = [] } = this.#options;
-    return { rank: this.rank, host, deviceUuid: this.#device.uuid, p2pAddress: this.#p2pAddress, nics };
-  }
-
-  get #p2p(): P2PAccess | undefined {
-    const transport = this.#options.p2p;
-    if (transport === undefined || this.#endpoint === undefined) return undefined;
-    return { name: transport.name, supports: transport.supports, endpoint: this.#endpoint };
+    const { device, host, nics } = this.#parts;
+    return { rank: this.rank, host, deviceUuid: device.uuid, p2pAddress: this.#p2pAddress, nics };
   }
 
   /** Whether metas describe this rank's own world, and not another one with a rank of the same number. */
@@ -393,9 +319,11 @@ export class ParameterServer {
   }
 
   #checkOpen(): void {
-    if (!this.#isClosed) return;
-    throw new CheckpointEngineError('CE_CLOSED', 'This parameter server is closed', 'Create a new one', {
-      rank: this.rank,
-    });
+    if (this.#isClosed) throw this.#closed();
+  }
+
+  #closed(): CheckpointEngineError {
+    const { rank } = this;
+    return new CheckpointEngineError('CE_CLOSED', 'This parameter server is closed', 'Create a new one', { rank });
   }
 }

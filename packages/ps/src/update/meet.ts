@@ -47,7 +47,7 @@ export async function meet(run: UpdateRun, purpose: 'update' | 'verify' = 'updat
     },
     waiting,
   );
-  context.onCounter(agreement.counter);
+  context.updates.last = agreement.counter;
   run.verifier.begin(agreement.counter);
   links.generation = Math.max(links.generation, agreement.groupGeneration);
   const epoch = cleanup.use(store.epoch(`update:${agreement.counter}`));

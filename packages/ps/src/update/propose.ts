@@ -11,9 +11,9 @@ export function propose(
   protocol: WorkerProtocol,
   link: BroadcastLink | undefined,
 ): Proposal {
-  const { counter, links, rings, metasDigest, device, host, nics } = context;
+  const { updates, links, rings, metasDigest, device, host, nics } = context;
   return {
-    counter,
+    counter: updates.last,
     generation: links.generation,
     groupGeneration: link?.generation ?? 0,
     metasDigest,

@@ -7,6 +7,7 @@ import type { BroadcastLinks } from './broadcast-links.ts';
 import type { PlanCache } from './plan-cache.ts';
 import type { PullKeeper } from './pull-keeper.ts';
 import type { RingKeeper } from './ring-keeper.ts';
+import type { UpdateCounter } from './update-counter.ts';
 import type { WorkerPace } from './worker-pace.ts';
 
 /** This rank's end of its P2P transport. */
@@ -17,8 +18,32 @@ export interface P2PAccess {
   readonly endpoint: P2PEndpoint;
 }
 
+/** The parts of a rank that outlive its updates. */
+export interface RankParts {
+  readonly device: Device;
+  readonly store: Store;
+  readonly logger: Logger;
+  readonly p2p: P2PAccess | undefined;
+  /** The worker protocol, if the caller of an update does not choose one. */
+  readonly protocol: WorkerProtocol;
+  readonly host: string;
+  readonly nics: readonly string[];
+  readonly memFraction: number | undefined;
+  readonly maxBucketBytes: number | undefined;
+  readonly links: BroadcastLinks;
+  readonly rings: RingKeeper;
+  readonly pulls: PullKeeper;
+  readonly plans: PlanCache;
+  /** The pace of this rank's worker, over all updates. */
+  readonly pace: WorkerPace;
+  /** Counts the updates that this rank has seen. */
+  readonly updates: UpdateCounter;
+  /** Called if a worker may continue to read the memory of checkpoints after an update has failed. */
+  readonly retirePools: () => void;
+}
+
 /** The inputs of one update. */
-export interface UpdateContext {
+export interface UpdateContext extends RankParts {
   readonly checkpoint: string;
   readonly metas: WorldMetas;
   readonly metasDigest: string;
@@ -36,26 +61,4 @@ export interface UpdateContext {
   readonly held: HeldCheckpoint | undefined;
   /** The update reports the reads that fill this rank's share, also if they have ended. */
   readonly reportsReads: boolean;
-  readonly device: Device;
-  readonly store: Store;
-  readonly links: BroadcastLinks;
-  readonly rings: RingKeeper;
-  readonly pulls: PullKeeper;
-  /** Called if a worker may continue to read the memory of checkpoints after the update has failed. */
-  readonly retirePools: () => void;
-  readonly p2p: P2PAccess | undefined;
-  /** The worker protocol, if the caller of this update does not choose one. */
-  readonly protocol: WorkerProtocol;
-  readonly plans: PlanCache;
-  /** The pace of this rank's worker, over all updates. */
-  readonly pace: WorkerPace;
-  readonly host: string;
-  readonly nics: readonly string[];
-  readonly memFraction: number | undefined;
-  readonly maxBucketBytes: number | undefined;
-  readonly logger: Logger;
-  /** Updates that this rank has seen. */
-  readonly counter: number;
-  /** Called as soon as the ranks agreed on the update's number. */
-  readonly onCounter: (counter: number) => void;
 }
