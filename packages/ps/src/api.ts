@@ -9,6 +9,7 @@ import type {
   Store,
 } from '@checkpoint-engine/interface';
 import type { DType, ParameterMeta, RankMetas } from '@checkpoint-engine/meta';
+import type { ProgressEvent, UpdatePhase, VersionChange } from './progress-event.ts';
 import type { WorkerProtocol } from './session.ts';
 import type { VerifyMode } from './verify/sampling.ts';
 import type { VerifySummary } from './verify/verifier.ts';
@@ -211,69 +212,6 @@ export interface UpdateOptions {
   /** Called for each event at once. It must not throw. */
   readonly onEvent?: ((event: ProgressEvent) => void) | undefined;
 }
-
-/**
- * The stages of a bucket. `read`: from a file (registration and streaming) or from a peer's memory (P2P). `pull`: a
- * worker copies what it keeps.
- */
-export type Stage = 'read' | 'h2d' | 'broadcast' | 'reload' | 'pull';
-
-/** The events of an update. Times are milliseconds since the epoch, comparable between the processes of a host. */
-export type ProgressEvent =
-  | { readonly type: 'phase'; readonly phase: UpdatePhase; readonly atMs: number; readonly rank: number }
-  | {
-      readonly type: 'register';
-      readonly rank: number;
-      readonly doneBytes: number;
-      readonly totalBytes: number;
-      readonly atMs: number;
-    }
-  | {
-      readonly type: 'plan';
-      readonly rank: number;
-      readonly bucketBytes: number;
-      readonly bucketCount: number;
-      readonly ringSlots: number;
-      readonly stagingSlots: number;
-      readonly deviceBytes: number;
-      readonly totalBytes: number;
-      /** The strategy of the transfer, and the reason for it. */
-      readonly strategy: 'pull' | 'buckets';
-      readonly strategyReason: string;
-      /** Bytes that this rank's worker keeps: all of `totalBytes` if it is not asked, 0 if it receives nothing. */
-      readonly neededBytes: number;
-      /**
-       * What this rank will move through each stage: the sum of `sizeBytes` of the `bucket-end` events that follow, in
-       * one pass. 0 if it does not use the stage.
-       */
-      readonly stageBytes: Readonly<Record<Stage, number>>;
-      readonly reason: string;
-      readonly atMs: number;
-    }
-  | {
-      readonly type: 'bucket-start' | 'bucket-end';
-      readonly rank: number;
-      readonly stage: Stage;
-      readonly bucket: number;
-      readonly sizeBytes: number;
-      readonly atMs: number;
-    }
-  | ({ readonly type: 'version'; readonly rank: number; readonly atMs: number } & VersionChange);
-
-/** The version of an inference instance before and after an update that all ranks have confirmed. */
-export interface VersionChange {
-  /** Number of the instance: see {@link UpdateOptions.inferenceParallelSize}. */
-  readonly groupIndex: number;
-  /**
-   * The version that all its workers held; `unknown` where they held different ones, or weights of another origin.
-   * Absent if workers do not report it.
-   */
-  readonly before?: string | undefined;
-  readonly after: string;
-}
-
-/** The phases of an update. */
-export type UpdatePhase = 'plan' | 'handshake' | 'stream' | 'release' | 'hook' | 'done';
 
 /** The result of an update at this rank. */
 export interface UpdateResult {

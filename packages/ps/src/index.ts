@@ -20,6 +20,7 @@ export {
 export type * from './api.ts';
 export { gatherMetas } from './metas/gather-metas.ts';
 export type { GatheredMetas } from './metas/gathered-metas.ts';
+export type * from './progress-event.ts';
 export { ParameterServer } from './server/parameter-server.ts';
 export type {
   BucketMessage,

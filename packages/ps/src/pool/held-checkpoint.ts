@@ -1,7 +1,7 @@
 import type { HostMemory } from '@checkpoint-engine/interface';
 import type { CheckpointFile, ParameterMeta } from '@checkpoint-engine/meta';
-import type { ProgressEvent } from '../api.ts';
 import type { DigestBook } from '../digests/digest-book.ts';
+import type { ProgressEvent } from '../progress-event.ts';
 import type { BucketSource, SourceOptions } from '../sources/bucket-source.ts';
 import type { PlacedFile } from '../sources/placed-file.ts';
 import type { PoolFill } from '../sources/pool-fill.ts';

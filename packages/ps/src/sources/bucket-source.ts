@@ -1,7 +1,7 @@
 import type { Logger, MemoryRange, Stream } from '@checkpoint-engine/interface';
 import type { RankMetas } from '@checkpoint-engine/meta';
 import type { Bucket } from '@checkpoint-engine/planner';
-import type { ProgressEvent, Stage } from '../api.ts';
+import type { ProgressEvent, Stage } from '../progress-event.ts';
 
 /** The source of this rank's buckets during one update: the host pool, a remote pool, or files. */
 export interface BucketSource {

@@ -2,7 +2,7 @@ import { type FileRead, type HostMemory, silentLogger } from '@checkpoint-engine
 import type { RankMetas } from '@checkpoint-engine/meta';
 import type { Bucket } from '@checkpoint-engine/planner';
 import { describe, expect, it, vi } from 'vitest';
-import type { ProgressEvent } from '../api.ts';
+import type { ProgressEvent } from '../progress-event.ts';
 import { Deferred } from '../util/deferred.ts';
 import { FillingSource } from './filling-source.ts';
 import { PoolFill } from './pool-fill.ts';

@@ -1,6 +1,6 @@
 import type { MemoryRange } from '@checkpoint-engine/interface';
 import { type Bucket, bucketTensors } from '@checkpoint-engine/planner';
-import type { Stage } from '../api.ts';
+import type { Stage } from '../progress-event.ts';
 import type { BucketSource, SourceOptions } from './bucket-source.ts';
 import type { PoolFill } from './pool-fill.ts';
 import type { PoolSource } from './pool-source.ts';

@@ -1,6 +1,6 @@
 import type { MemoryRange } from '@checkpoint-engine/interface';
 import type { Bucket } from '@checkpoint-engine/planner';
-import type { Stage } from '../api.ts';
+import type { Stage } from '../progress-event.ts';
 import type { BucketSource } from './bucket-source.ts';
 import type { RemotePools } from './remote-pools.ts';
 

@@ -10,7 +10,7 @@ import type { RankMetas } from '@checkpoint-engine/meta';
 import type { Bucket } from '@checkpoint-engine/planner';
 import fc from 'fast-check';
 import { describe, expect, it, vi } from 'vitest';
-import type { ProgressEvent } from '../api.ts';
+import type { ProgressEvent } from '../progress-event.ts';
 import { FileChunks } from './file-chunks.ts';
 import type { PlacedFile } from './placed-file.ts';
 import { type ReadAheadOptions, ReadAheadSource } from './read-ahead-source.ts';

@@ -1,7 +1,7 @@
 import { CheckpointEngineError, type Copy, type HostMemory, type MemoryRange } from '@checkpoint-engine/interface';
 import { followSignals, nowMs, settlesWithin } from '@checkpoint-engine/interface/shared';
 import type { Bucket } from '@checkpoint-engine/planner';
-import type { Stage } from '../api.ts';
+import type { Stage } from '../progress-event.ts';
 import { Deferred } from '../util/deferred.ts';
 import type { BucketSource, SourceOptions } from './bucket-source.ts';
 import { Ring } from './ring.ts';

@@ -1,6 +1,6 @@
 import { decodeFromRank } from '@checkpoint-engine/store/internal';
 import { encode } from '@msgpack/msgpack';
-import type { VersionChange } from '../api.ts';
+import type { VersionChange } from '../progress-event.ts';
 import { exchange } from '../util/exchange.ts';
 import type { Contact } from './handshake.ts';
 import type { Meeting } from './meet.ts';

@@ -1,5 +1,5 @@
 import type { SharedMemory } from '@checkpoint-engine/interface';
-import type { VersionChange } from '../api.ts';
+import type { VersionChange } from '../progress-event.ts';
 import type { BucketSource } from '../sources/bucket-source.ts';
 import { arrivedRanges } from '../verify/arrived-ranges.ts';
 import { confirmVersion } from './confirm-version.ts';

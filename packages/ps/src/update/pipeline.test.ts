@@ -3,7 +3,7 @@ import type { Bucket } from '@checkpoint-engine/planner';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { bucketTransfer } from '../../test/support/bucket-transfer.ts';
-import type { ProgressEvent } from '../api.ts';
+import type { ProgressEvent } from '../progress-event.ts';
 import type { BucketMessage, WorkerSession } from '../session.ts';
 import { Ring } from '../sources/ring.ts';
 import { type PipelineJob, runPipeline } from './pipeline.ts';

@@ -1,7 +1,7 @@
 import { abortError, type BroadcastGroup, type MemoryRange, type SharedMemory } from '@checkpoint-engine/interface';
 import { nowMs } from '@checkpoint-engine/interface/shared';
 import type { Bucket } from '@checkpoint-engine/planner';
-import type { ProgressEvent, Stage } from '../api.ts';
+import type { ProgressEvent, Stage } from '../progress-event.ts';
 import type { BucketMessage, WorkerSession } from '../session.ts';
 import { type BucketSource, loadStageOf } from '../sources/bucket-source.ts';
 import type { Ring } from '../sources/ring.ts';

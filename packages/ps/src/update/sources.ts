@@ -1,7 +1,7 @@
 import type { MemoryRange } from '@checkpoint-engine/interface';
 import type { Cleanup } from '@checkpoint-engine/interface/shared';
 import type { Bucket } from '@checkpoint-engine/planner';
-import type { ProgressEvent } from '../api.ts';
+import type { ProgressEvent } from '../progress-event.ts';
 import type { BucketSource } from '../sources/bucket-source.ts';
 import { JointSource } from '../sources/joint-source.ts';
 import { openPeerSource } from './open-peer-source.ts';

@@ -1,5 +1,5 @@
 import type { Bucket, Transfer } from '@checkpoint-engine/planner';
-import type { Stage } from '../api.ts';
+import type { Stage } from '../progress-event.ts';
 import { type BucketSource, stagesOf } from '../sources/bucket-source.ts';
 
 /** The inputs of {@link stageBytes}. */

@@ -1,4 +1,5 @@
-import type { ProgressEvent, UpdatePhase, UpdateResult } from '../api.ts';
+import type { UpdateResult } from '../api.ts';
+import type { ProgressEvent, UpdatePhase } from '../progress-event.ts';
 
 /** Measures phases and reports them to the listener. */
 export class Stopwatch {

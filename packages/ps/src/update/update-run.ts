@@ -1,5 +1,6 @@
 import type { Cleanup } from '@checkpoint-engine/interface/shared';
-import type { ProgressEvent, UpdateOptions } from '../api.ts';
+import type { UpdateOptions } from '../api.ts';
+import type { ProgressEvent } from '../progress-event.ts';
 import type { WorkerProtocol } from '../session.ts';
 import type { Verifier } from '../verify/verifier.ts';
 import type { Stopwatch } from './stopwatch.ts';

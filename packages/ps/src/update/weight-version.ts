@@ -1,8 +1,9 @@
 import { UNKNOWN_VERSION } from '@checkpoint-engine/interface';
 import { nowMs } from '@checkpoint-engine/interface/shared';
 import { checkpointDigest } from '@checkpoint-engine/meta';
-import type { UpdateOptions, VersionChange } from '../api.ts';
+import type { UpdateOptions } from '../api.ts';
 import { type GatheredMetas, type WorldDigests, withDigests } from '../metas/gathered-metas.ts';
+import type { VersionChange } from '../progress-event.ts';
 import type { Agreement } from './agreement.ts';
 import type { UpdateContext } from './update-context.ts';
 import type { UpdateRun } from './update-run.ts';

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import type { ProgressEvent } from '../api.ts';
+import type { ProgressEvent } from '../progress-event.ts';
 import { dearest, WorkerPace } from './worker-pace.ts';
 
 /** An update whose buckets have these numbers of tensors and took these times. */

@@ -1,5 +1,5 @@
 import type { ReloadCost } from '@checkpoint-engine/planner';
-import type { ProgressEvent } from '../api.ts';
+import type { ProgressEvent } from '../progress-event.ts';
 
 /** The first buckets of an update are not measured, because their worker warms up. */
 const WARMUP = 1;
