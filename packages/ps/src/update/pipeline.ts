@@ -1,4 +1,4 @@
-import { abortError, type BroadcastGroup, type MemoryRange, type SharedMemory } from '@checkpoint-engine/interface';
+import type { BroadcastGroup, MemoryRange, SharedMemory } from '@checkpoint-engine/interface';
 import { nowMs } from '@checkpoint-engine/interface/shared';
 import type { Bucket } from '@checkpoint-engine/planner';
 import type { ProgressEvent, Stage } from '../progress-event.ts';
@@ -6,6 +6,7 @@ import type { BucketMessage, WorkerSession } from '../session.ts';
 import { type BucketSource, loadStageOf } from '../sources/bucket-source.ts';
 import type { Ring } from '../sources/ring.ts';
 import { Deferred } from '../util/deferred.ts';
+import { RunningSteps } from './running-steps.ts';
 import type { BucketTransfer } from './transfers.ts';
 
 /** What one rank needs to move all buckets to its worker. */
@@ -69,55 +70,29 @@ export async function runPipeline(job: PipelineJob): Promise<void> {
     checked: new Deferred(),
     taken: new Deferred(),
   }));
-  const running = new Set<Promise<void>>();
-  let failed = false;
-  let failure: unknown;
-  let stop!: (error: unknown) => void;
-  const stopped = new Promise<never>((_, reject) => {
-    stop = reject;
-  });
-  stopped.catch(() => {});
-  const fail = (error: unknown): void => {
-    if (failed) return;
-    failed = true;
-    failure = error;
-    job.onFailure(error);
-    stop(error);
-  };
-  const onAbort = (): void => fail(abortError(job.signal, 'update'));
-  if (job.signal.aborted) onAbort();
-  else job.signal.addEventListener('abort', onAbort, { once: true });
-
-  const wait = (promise: Promise<void>): Promise<void> => Promise.race([promise, stopped]);
-  const track = (step: Promise<void>): Promise<void> => {
-    step.catch(fail);
-    const settled = step.catch(() => {}).finally(() => running.delete(settled));
-    running.add(settled);
-    return step;
-  };
-  const run = (stage: Stage, bucket: Bucket, work: Promise<void>): Promise<void> => {
+  const running = new RunningSteps(job.signal, job.onFailure);
+  const { wait } = running;
+  const run: Run = (stage, bucket, work) => {
     const event = { rank: job.rank, stage, bucket: bucket.index, sizeBytes: bucket.sizeBytes };
     job.emit({ type: 'bucket-start', ...event, atMs: nowMs() });
-    return track(work.then(() => job.emit({ type: 'bucket-end', ...event, atMs: nowMs() })));
+    return running.track(work.then(() => job.emit({ type: 'bucket-end', ...event, atMs: nowMs() })));
   };
-
   for (const [index, transfer] of job.transfers.entries()) {
     const { arrived, checked } = steps[index]!;
     const check = async (): Promise<void> => {
       await wait(arrived.promise);
       await job.check?.(transfer, job.ring.range(index));
     };
-    checked.follow(track(check()));
+    checked.follow(running.track(check()));
   }
-  const loops = [loadOwn(job, steps, wait, run), broadcastAll(job, steps, wait, run), reloadAll(job, steps, wait, run)];
-  for (const loop of loops) loop.catch(fail);
-  await Promise.allSettled(loops);
-  await Promise.allSettled(running);
-  job.signal.removeEventListener('abort', onAbort);
-  if (failed) throw failure;
+  await running.finish([
+    loadOwn(job, steps, wait, run),
+    broadcastAll(job, steps, wait, run),
+    reloadAll(job, steps, wait, run),
+  ]);
 }
 
-type Wait = (promise: Promise<void>) => Promise<void>;
+type Wait = RunningSteps['wait'];
 type Run = (stage: Stage, bucket: Bucket, work: Promise<void>) => Promise<void>;
 
 /** Waits for one step of all buckets up to an index. Called with ascending indices. */
