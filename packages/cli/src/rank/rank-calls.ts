@@ -5,30 +5,25 @@ import {
   type ChoiceRequest,
   type EngineClient,
   type EngineRequest,
-  heldVersion,
   v1Protocol,
   v2Protocol,
   type WorkerChoice,
 } from '@checkpoint-engine/ps';
 import type { EngineTargets } from '../config/jobs.ts';
 import { type KeptTensors, keptTensors } from '../process/kept-tensors.ts';
-import type { CallJob, CallName, CallResult } from '../process/messages.ts';
 import { checkAllowed } from './check-allowed.ts';
-import { checkVerifiable } from './check-verifiable.ts';
+import { ENGINE_CALLS } from './engine-calls.ts';
 import { engineName } from './engine-client.ts';
 import { type EngineOptions, forgetVersions } from './engine-options.ts';
 import { fingerprintFiles } from './fingerprint-files.ts';
 import { namedEngineOptions } from './named-engines.ts';
-import type { RankContext } from './rank-context.ts';
+import type { RankCallsAt, RankContext } from './rank-context.ts';
 import { writeMetas } from './write-metas.ts';
 
-/** How long an engine may take to describe its workers: its first answer takes seconds. */
-const LOOK_MS = 30_000;
+/** The calls of a rank. */
+export const RANK_CALLS: RankCallsAt = {
+  ...ENGINE_CALLS,
 
-/** The implementation of each call at one rank. */
-export const RANK_CALLS: {
-  readonly [Name in CallName]: (context: RankContext, job: CallJob<Name>) => Promise<CallResult<Name>>;
-} = {
   async register({ server, rank, signal, onEvent }, { name, allowedRoots, weightVersion, digests, ...source }) {
     if (allowedRoots) await checkAllowed(source.files, allowedRoots);
     const fingerprint = await fingerprintFiles(source.files);
@@ -75,34 +70,6 @@ export const RANK_CALLS: {
     return null;
   },
 
-  /** The first rank of each inference group talks to the group's engine. */
-  async engineReady(context, { targets, ranks, timeoutMs }) {
-    const { rank, signal } = context;
-    const { parallelSize = Number.POSITIVE_INFINITY } = targets;
-    const isHead = rank % parallelSize === 0 && (ranks?.includes(rank) ?? true);
-    if (!isHead) return null;
-    const engine = context.engines.of(targets, rank / parallelSize);
-    await engine.ready({ signal, timeoutMs });
-    // The first check of a server can take seconds, and files are read meanwhile. Only the update uses the result.
-    await engine.choose?.({ signal, timeoutMs }).catch(() => {});
-    return null;
-  },
-
-  /** On the host the group costs almost nothing, and workers that pull need none: the first rank asks. */
-  async connect(context, { targets, timeoutMs }) {
-    const { server, rank, device, signal } = context;
-    const isWanted = async (): Promise<boolean> => {
-      if (rank > 0) return true;
-      const engine = context.engines.of(targets, 0);
-      if (engine.choose === undefined) return engine.workers !== 'v2';
-      const look = { signal, timeoutMs: Math.min(LOOK_MS, timeoutMs) };
-      const choice = await engine.choose(look).catch(() => undefined);
-      return choice?.workers === 'v1';
-    };
-    if (!device.supports.hostAddressable) await server.connect({ isWanted, timeoutMs, signal });
-    return null;
-  },
-
   async update(context, { name, targets, ...options }) {
     const { forgetVersions: forget, ...engine } = engineOptions(context, targets);
     try {
@@ -111,18 +78,6 @@ export const RANK_CALLS: {
       await forget();
       throw error;
     }
-  },
-
-  async checkVerifiable(context, { targets, ranks, timeoutMs }) {
-    const { rank, signal } = context;
-    const { parallelSize = Number.POSITIVE_INFINITY } = targets;
-    const isHead = rank % parallelSize === 0 && (ranks?.includes(rank) ?? true);
-    if (isHead) {
-      const groupIndex = rank / parallelSize;
-      const look = { signal, timeoutMs: Math.min(LOOK_MS, timeoutMs) };
-      await checkVerifiable(context.engines.of(targets, groupIndex), engineName(targets, groupIndex), look);
-    }
-    return null;
   },
 
   async verify(context, { name, targets, ...options }) {
@@ -139,35 +94,6 @@ export const RANK_CALLS: {
         await one.update(asked);
       },
     });
-  },
-
-  /** Called at one rank, so that all ranks prepare or none does. An engine that does not answer is not prepared. */
-  async canPrepare(context, { targets, timeoutMs }) {
-    const look = { signal: context.signal, timeoutMs: Math.min(LOOK_MS, timeoutMs) };
-    const engine = context.engines.of(targets, 0);
-    if (engine.choose !== undefined) {
-      const choice = await engine.choose(look).catch(() => undefined);
-      return choice?.canPrepare === true;
-    }
-    const { workers = [] } = (await engine.describe?.(look).catch(() => undefined)) ?? {};
-    return workers.length > 0 && workers.every(({ pull }) => pull !== 'never' && pull !== 'untold');
-  },
-
-  async heldVersion(context, { targets, timeoutMs }) {
-    const { parallelSize = Number.POSITIVE_INFINITY } = targets;
-    if (context.rank % parallelSize !== 0) return null;
-    const groupIndex = context.rank / parallelSize;
-    const endpoint = engineName(targets, groupIndex);
-    // An engine that does not answer has no description.
-    const signal = AbortSignal.any([context.signal, AbortSignal.timeout(timeoutMs)]);
-    const description = await context.engines
-      .of(targets, groupIndex)
-      .describe?.({ signal, timeoutMs })
-      .catch(() => undefined);
-    if (description === undefined) return { endpoint };
-    const [checkpoint, ...others] = new Set(description.workers.map((worker) => worker.checkpoint));
-    const isSame = others.length === 0;
-    return { endpoint, weightVersion: heldVersion(description), checkpoint: isSame ? checkpoint : undefined };
   },
 
   /** No weight changes, so requests continue and prefixes stay cached. */

@@ -1,7 +1,7 @@
 import type { Device, Logger } from '@checkpoint-engine/interface';
 import type { ParameterServer } from '@checkpoint-engine/ps';
 import type { Secrets } from '../config/environment.ts';
-import type { RankEvent } from '../process/messages.ts';
+import type { CallJob, CallName, CallResult, RankEvent } from '../process/messages.ts';
 import type { EngineClients } from './engine-clients.ts';
 
 /** The resources of a call. */
@@ -15,3 +15,8 @@ export interface RankContext {
   readonly signal: AbortSignal;
   readonly onEvent: (event: RankEvent) => void;
 }
+
+/** The implementation of each call at one rank. */
+export type RankCallsAt = {
+  readonly [Name in CallName]: (context: RankContext, job: CallJob<Name>) => Promise<CallResult<Name>>;
+};
