@@ -1,15 +1,14 @@
 import { type CheckpointEngineError, type Logger, silentLogger } from '@checkpoint-engine/interface';
 import { OpenAPIHono } from '@hono/zod-openapi';
-import type { MiddlewareHandler } from 'hono';
-import { bodyLimit } from 'hono/body-limit';
 import type { Registry } from 'prom-client';
 import { BodyBudget } from './body-budget.ts';
 import { browserGuard, tokenGuard } from './guard.ts';
 import { Metrics } from './metrics.ts';
 import { noteRequests } from './note-requests.ts';
 import { describeApi } from './openapi.ts';
-import { type Problem, problemOf, RequestError } from './problem.ts';
+import { problemOf, problemResponse, RequestError } from './problem.ts';
 import { type RankFetch, toolRoutes } from './python-tool/tool-routes.ts';
+import { allowEmptyBody, invalidRequest, limitBody, refuseOtherMethods } from './request-rules.ts';
 import { checkpointRoutes } from './routes/checkpoints.ts';
 import type { RouteContext } from './routes/context.ts';
 import { eventRoutes } from './routes/events.ts';
@@ -146,68 +145,6 @@ export function createHttpApi(world: HttpWorld, options: HttpApiOptions = {}): H
 
 function isRankWorld(world: HttpWorld): world is RankWorld {
   return 'registerAt' in world;
-}
-
-function problemResponse(problem: Problem, headers: Headers): Response {
-  const kept = ['www-authenticate', 'allow', 'retry-after'].flatMap((name): [string, string][] => {
-    const value = headers.get(name);
-    return value === null ? [] : [[name, value]];
-  });
-  return new Response(JSON.stringify(problem), {
-    status: problem.status,
-    headers: [['content-type', 'application/problem+json'], ...kept],
-  });
-}
-
-function limitBody(maxSize: number) {
-  return bodyLimit({
-    maxSize,
-    onError: () => {
-      throw new RequestError(413, `The body has more than ${maxSize} bytes`, 'Send less');
-    },
-  });
-}
-
-/** Some clients send the type of a body without a body. */
-const allowEmptyBody: MiddlewareHandler = async (context, next) => {
-  if (context.req.method === 'POST' && (await context.req.text()) === '')
-    context.req.raw.headers.delete('content-type');
-  await next();
-};
-
-/** Known paths answer other methods with 405 and the methods that they support. */
-function refuseOtherMethods(app: OpenAPIHono): void {
-  const byPath = new Map<string, Set<string>>();
-  for (const { path, method } of app.routes) {
-    if (method === 'ALL') continue;
-    byPath.set(path, (byPath.get(path) ?? new Set()).add(method));
-  }
-  for (const [path, methods] of byPath) {
-    if (methods.has('GET')) methods.add('HEAD');
-    const allow = [...methods].sort().join(', ');
-    app.all(path, (context) => {
-      context.header('allow', allow);
-      throw new RequestError(405, `${context.req.path} does not support ${context.req.method}`, `Use ${allow}`);
-    });
-  }
-}
-
-interface Issue {
-  readonly path: readonly PropertyKey[];
-  readonly message: string;
-}
-
-function invalidRequest(target: string, issues: readonly Issue[]): RequestError {
-  const told = issues
-    .slice(0, 5)
-    .map(({ path, message }) => (path.length > 0 ? `${path.join('.')}: ${message}` : message))
-    .join('; ');
-  const part = target === 'json' ? 'body' : target === 'param' ? 'path' : target;
-  return new RequestError(
-    422,
-    `The ${part} of the request is invalid: ${told}`,
-    'Send what GET /openapi.json describes',
-  );
 }
 
 function closingError(): CheckpointEngineError {

@@ -113,6 +113,18 @@ export function problemOf(thrown: unknown): Problem {
   };
 }
 
+/** The answer of a problem. @param headers Those that middleware has set for it. */
+export function problemResponse(problem: Problem, headers: Headers): Response {
+  const kept = ['www-authenticate', 'allow', 'retry-after'].flatMap((name): [string, string][] => {
+    const value = headers.get(name);
+    return value === null ? [] : [[name, value]];
+  });
+  return new Response(JSON.stringify(problem), {
+    status: problem.status,
+    headers: [['content-type', 'application/problem+json'], ...kept],
+  });
+}
+
 function asError(thrown: unknown): CheckpointEngineError {
   if (!(thrown instanceof HTTPException)) return toCheckpointEngineError(thrown);
   if (thrown.status === 415) {
