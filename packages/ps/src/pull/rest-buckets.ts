@@ -1,4 +1,5 @@
-import { type Contact, takeMemory } from '../update/handshake.ts';
+import { takeMemory } from '../update/bucket-memory.ts';
+import type { Contact } from '../update/handshake.ts';
 import type { Meeting } from '../update/meet.ts';
 import { movePass, openSourcesOf } from '../update/move-buckets.ts';
 import { type PlannedUpdate, planUpdate } from '../update/plan-update.ts';
