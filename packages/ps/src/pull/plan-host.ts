@@ -1,6 +1,14 @@
 import { createHash } from 'node:crypto';
 import type { Needs, Places, PullRegion } from '@checkpoint-engine/interface';
-import { assignPullReaders, placeInRing, planPull, type ReadChunk } from '@checkpoint-engine/planner';
+import {
+  alignDown,
+  assignPullReaders,
+  DEFAULT_ALIGN_BYTES,
+  placeInRing,
+  planPull,
+  type ReadChunk,
+} from '@checkpoint-engine/planner';
+import { align } from '../sources/layout.ts';
 import type { Proposal } from '../update/agreement.ts';
 import type { HostChunk, HostPlan } from '../update/host-plan.ts';
 import { tensorsByName } from '../update/tensor-list.ts';
@@ -30,10 +38,42 @@ export interface HostPlanInput {
 /** Plans what passes through the pools and rings of this rank's host. */
 export function planHost({ context, proposals, offers, needs, bucketBytes }: HostPlanInput): HostPlan {
   const { metas, isForeign, host, metasDigest } = context;
-  const list = tensorsByName(metas);
+  const { sizesBytes } = tensorsByName(metas);
+  const { pools, places, ownerOf } = poolsHere(context, offers);
+  const here = [...proposals].filter(([, proposal]) => proposal.host === host);
+  const chunkBytes = chunkBytesOf(
+    here.flatMap(([rank]) => offers.get(rank)!.hostMemoryBytes ?? []),
+    bucketBytes,
+  );
+  const readers = {
+    local: new Set(isForeign ? [] : here.map(([rank]) => rank)),
+    localTopology: topologyOf(here),
+    remoteTopology: topologyOf(metas.map((holder) => [holder.rank, holder])),
+  };
+  const pulled = assignPullReaders(planPull({ ownerOf, needs, chunkBytes }), readers);
+  const provers = new Map(here.flatMap(([rank]) => wholeRest(rank, offers, sizesBytes)));
+  const compared = assignPullReaders(planPull({ ownerOf, needs: provers, chunkBytes }), readers);
+  const ringBytes = new Map<number, number>();
+  for (const { readerRank } of [...pulled, ...compared]) {
+    const most = Math.max(bytesRead(pulled, readerRank), bytesRead(compared, readerRank));
+    if (!ringBytes.has(readerRank)) ringBytes.set(readerRank, Math.min(most, CHUNKS_IN_RING * align(chunkBytes)));
+  }
+  const chunks = placed(pulled, ringBytes, 0);
+  const proof = placed(compared, ringBytes, chunks.length);
+  const hash = createHash('sha256').update(metasDigest);
+  for (const { handle, sizeBytes } of pools) hash.update(`${sizeBytes}:`).update(handle);
+  return { pools, places, ownerOf, chunks, proof, ringBytes, digest: hash.digest('hex').slice(0, 32) };
+}
+
+/** The pools of this host that workers can map, the tensors in them, and the owners of all other tensors. */
+function poolsHere(
+  context: HostPlanInput['context'],
+  offers: HostPlanInput['offers'],
+): Pick<HostPlan, 'pools' | 'places' | 'ownerOf'> {
+  const { metas, holders, sizesBytes } = tensorsByName(context.metas);
   const pools: PullRegion[] = [];
   const ids = new Map<string, number>();
-  for (const holder of metas) {
+  for (const holder of context.metas) {
     if (!isHere(holder, context)) continue;
     for (const [at, handle] of (offers.get(holder.rank)?.handles ?? []).entries()) {
       if (handle === null || handle === undefined) continue;
@@ -42,42 +82,24 @@ export function planHost({ context, proposals, offers, needs, bucketBytes }: Hos
     }
   }
   const poolOf = (index: number): number | undefined =>
-    isHere(list.holders[index]!, context)
-      ? ids.get(`${list.holders[index]!.rank}:${list.metas[index]!.region}`)
-      : undefined;
-  const ownerOf = Int32Array.from(list.metas, (_, index) =>
-    poolOf(index) === undefined ? list.holders[index]!.rank : -1,
-  );
+    isHere(holders[index]!, context) ? ids.get(`${holders[index]!.rank}:${metas[index]!.region}`) : undefined;
+  const ownerOf = Int32Array.from(metas, (_, index) => (poolOf(index) === undefined ? holders[index]!.rank : -1));
   const pooled = [...ownerOf.keys()].filter((index) => ownerOf[index] === -1);
   const places: Places = {
     tensor: Uint32Array.from(pooled),
     tensorOffsetBytes: new Float64Array(pooled.length),
-    sizeBytes: Float64Array.from(pooled, (index) => list.sizesBytes[index]!),
+    sizeBytes: Float64Array.from(pooled, (index) => sizesBytes[index]!),
     region: Uint32Array.from(pooled, (index) => poolOf(index)!),
-    offsetBytes: Float64Array.from(pooled, (index) => list.metas[index]!.offsetBytes),
+    offsetBytes: Float64Array.from(pooled, (index) => metas[index]!.offsetBytes),
   };
-  const here = [...proposals].filter(([, proposal]) => proposal.host === host);
-  const bounds = here.flatMap(([rank]) => offers.get(rank)!.hostMemoryBytes ?? []);
-  const ringBound = Math.floor(Math.min(...bounds, CHUNKS_IN_RING * CHUNK_BYTES) / CHUNKS_IN_RING / 256) * 256;
-  const chunkBytes = Math.max(LEAST_CHUNK_BYTES, Math.min(bucketBytes ?? CHUNK_BYTES, ringBound));
-  const readers = {
-    local: new Set(isForeign ? [] : here.map(([rank]) => rank)),
-    localTopology: topologyOf(here),
-    remoteTopology: topologyOf(metas.map((holder) => [holder.rank, holder])),
-  };
-  const pulled = assignPullReaders(planPull({ ownerOf, needs, chunkBytes }), readers);
-  const provers = new Map(here.flatMap(([rank]) => wholeRest(rank, offers, list.sizesBytes)));
-  const compared = assignPullReaders(planPull({ ownerOf, needs: provers, chunkBytes }), readers);
-  const ringBytes = new Map<number, number>();
-  for (const { readerRank } of [...pulled, ...compared]) {
-    const most = Math.max(bytesRead(pulled, readerRank), bytesRead(compared, readerRank));
-    if (!ringBytes.has(readerRank)) ringBytes.set(readerRank, Math.min(most, CHUNKS_IN_RING * alignUp(chunkBytes)));
-  }
-  const chunks = placed(pulled, ringBytes, 0);
-  const proof = placed(compared, ringBytes, chunks.length);
-  const hash = createHash('sha256').update(metasDigest);
-  for (const { handle, sizeBytes } of pools) hash.update(`${sizeBytes}:`).update(handle);
-  return { pools, places, ownerOf, chunks, proof, ringBytes, digest: hash.digest('hex').slice(0, 32) };
+  return { pools, places, ownerOf };
+}
+
+/** Chunks are no larger than buckets, and several of them fit into the memory that ranks of this host may use. */
+function chunkBytesOf(hostMemoryBytes: readonly number[], bucketBytes = CHUNK_BYTES): number {
+  const ringBytes = Math.min(...hostMemoryBytes, CHUNKS_IN_RING * CHUNK_BYTES);
+  const share = alignDown(ringBytes / CHUNKS_IN_RING, DEFAULT_ALIGN_BYTES);
+  return Math.max(LEAST_CHUNK_BYTES, Math.min(bucketBytes, share));
 }
 
 /** The tensors that a rank's worker compares: each tensor that it loaded, completely. */
@@ -100,7 +122,7 @@ function wholeRest(
 }
 
 function bytesRead(chunks: readonly ReadChunk[], reader: number): number {
-  return chunks.reduce((sum, { readerRank, sizeBytes }) => sum + (readerRank === reader ? alignUp(sizeBytes) : 0), 0);
+  return chunks.reduce((sum, { readerRank, sizeBytes }) => sum + (readerRank === reader ? align(sizeBytes) : 0), 0);
 }
 
 /** Assigns chunks their places in the rings of their readers. */
@@ -118,5 +140,3 @@ function placed(read: readonly ReadChunk[], ringBytes: ReadonlyMap<number, numbe
   }
   return chunks;
 }
-
-const alignUp = (bytes: number): number => Math.ceil(bytes / 256) * 256;
