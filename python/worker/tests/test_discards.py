@@ -113,7 +113,7 @@ class Rig:
                 self.puller.pull(None)
                 self.puller.refresh()
             self.puller.prove(None, is_last=True)
-            self.puller.unmap()
+            self.puller.layouts.unmap()
         return set(rest)
 
     def state(self) -> dict[str, bytes]:

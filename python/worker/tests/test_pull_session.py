@@ -383,7 +383,7 @@ def test_several_layouts_stay_mapped_and_the_oldest_is_unmapped(rig: Rig) -> Non
         assert [is_mapped(handles[name]) for name in "abcde"] == [True, False, True, True, True]
         assert pulled("d", None)
         assert not pulled("b", None)
-        rig.puller.unmap()
+        rig.puller.layouts.unmap()
         assert not any(is_mapped(handle) for handle in handles.values())
         with pytest.raises(ValueError, match="No regions are mapped"):
             rig.puller.pull(None)

@@ -6,7 +6,6 @@ A puller lives as long as the worker. Each session describes the tensors and the
 from __future__ import annotations
 
 import logging
-import threading
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +14,7 @@ import numpy as np
 from checkpoint_engine_worker.copier import copier_for
 from checkpoint_engine_worker.discard_guard import DiscardGuard
 from checkpoint_engine_worker.errors import CheckpointEngineError
-from checkpoint_engine_worker.mapped_layout import MappedLayout
+from checkpoint_engine_worker.mapped_layouts import MappedLayouts
 from checkpoint_engine_worker.proof import Proof
 from checkpoint_engine_worker.pull_types import Needs, Places, Summary, TensorMeta
 from checkpoint_engine_worker.weight_memory import WeightMemory
@@ -30,9 +29,6 @@ if TYPE_CHECKING:
     from checkpoint_engine_worker.snapshot import Snapshot
 
 _LOG = logging.getLogger(__name__)
-
-#: Number of layouts that stay mapped: a server has a few checkpoints at a time, and page-locking one takes seconds.
-_MOST_LAYOUTS = 4
 
 
 class EnginePuller:
@@ -70,14 +66,10 @@ class EnginePuller:
         #: Whether the result of representatives was compared with the engine's own loading, after a pull.
         self._is_checked = True
         self._proof: Proof | None = None
-        #: By name, the most recently used one at the end.
-        self._layouts: dict[str, MappedLayout] = {}
-        self._layout: MappedLayout | None = None
+        #: The memory that is mapped.
+        self.layouts = MappedLayouts()
         #: Locations of the engine's data, for digests. Created again when the decisions about a recording change.
         self._held: HeldIndex | None = None
-        self._lock = threading.RLock()
-        #: The object that keeps the regions mapped between sessions.
-        self._holder: object | None = None
 
     @property
     def is_proved(self) -> bool:
@@ -250,14 +242,9 @@ class EnginePuller:
         Returns:
             Whether the places are known.
         """
-        known = self._layouts.pop(layout, None)
+        known = self.layouts.map(layout, regions, places, lambda: self._engine().device)
         if known is None:
-            if places is None:
-                return False
-            for oldest in list(self._layouts)[: max(0, len(self._layouts) + 1 - _MOST_LAYOUTS)]:
-                self._layouts.pop(oldest).close()
-            known = MappedLayout(regions, places, self._engine().device)
-        self._layouts[layout] = self._layout = known
+            return False
         known.prepare(self._recording)
         if self.is_proved and self._recording is not None:
             self._held_index(self._recording)
@@ -265,9 +252,9 @@ class EnginePuller:
 
     def pull(self, places: Places | None) -> int:
         """Copies the needed parts of the layout, or of these places. Returns the number of bytes."""
-        if self._layout is None:
+        if self.layouts.current is None:
             raise ValueError("No regions are mapped")
-        return self._layout.pull(places)
+        return self.layouts.current.pull(places)
 
     def prove(self, places: Places | None, *, is_last: bool) -> bool:
         """Compares the loaded weights with the shared data. Equal parts are pulled from now on.
@@ -279,7 +266,7 @@ class EnginePuller:
         Returns:
             Whether the engine is proved, which is known only after the last part.
         """
-        recording, layout = self._recording, self._layout
+        recording, layout = self._recording, self.layouts.current
         if recording is None or layout is None or self._before is None:
             return self.is_proved
         if self._proof is None:
@@ -301,8 +288,8 @@ class EnginePuller:
         _LOG.info("Proved against the live weights: %s", recording.summary())
         self._guard.keep(engine, recording)
         self._close_tables()
-        if self._layout is not None:
-            self._layout.prepare(recording)
+        if self.layouts.current is not None:
+            self.layouts.current.prepare(recording)
         return recording.proved
 
     def digests(self, windows: Windows) -> tuple[Uint64s, Int64s]:
@@ -330,31 +317,6 @@ class EnginePuller:
             self._held = HeldIndex(recording, copier_for(self._engine().device))
         return self._held
 
-    def unmap(self) -> None:
-        """Ends the use of all regions. Idempotent."""
-        with self._lock:
-            self._holder = self._layout = None
-            while self._layouts:
-                self._layouts.popitem()[1].close()
-
-    def hold(self) -> Callable[[], None]:
-        """Leaves the regions mapped. Returns a function that unmaps them, unless a session has taken them over."""
-        holder = object()
-        with self._lock:
-            self._holder = holder
-
-        def release() -> None:
-            with self._lock:
-                if self._holder is holder:
-                    self.unmap()
-
-        return release
-
-    def take_over(self) -> None:
-        """Begins a session, which takes over the regions."""
-        with self._lock:
-            self._holder = None
-
     def forget(self) -> None:
         """Drops the recording. Idempotent."""
         self._close_tables()
@@ -367,5 +329,4 @@ class EnginePuller:
 
     def _close_tables(self) -> None:
         self._held = None
-        for layout in self._layouts.values():
-            layout.close_table()
+        self.layouts.close_tables()

@@ -77,7 +77,7 @@ class PullSession:
         if self._is_report:
             return
         if not self._verifies:
-            self._puller.unmap()
+            self._puller.layouts.unmap()
         if self.is_surveyed:
             link.send_last({"type": "aborted"})
 
@@ -101,7 +101,7 @@ class PullSession:
         if self._verifies:
             self._puller.check_verifiable()
         else:
-            self._puller.take_over()
+            self._puller.layouts.take_over()
         known = self._was_known = self._puller.knows(message["metasDigest"])
         if self._verifies and not known:
             # An engine that has changed has forgotten its record.
@@ -207,7 +207,7 @@ class PullSession:
         elif message.get("keep") is True and self._is_mapped:
             _unmap_when_closed(self._session.hold_link(), self._puller)
         else:
-            self._puller.unmap()
+            self._puller.layouts.unmap()
             self._session.end()
 
     def _send_needs(self) -> None:
@@ -264,7 +264,7 @@ def _region_names(message: dict[str, Any]) -> list[RegionName]:
 
 def _unmap_when_closed(link: ServerLink, puller: EnginePuller) -> None:
     """Keeps the regions until the server disconnects, after which its memory may change."""
-    release = puller.hold()
+    release = puller.layouts.hold()
 
     def watch() -> None:
         link.until_closed()
