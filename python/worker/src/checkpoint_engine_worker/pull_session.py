@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from checkpoint_engine_worker.errors import CheckpointEngineError
 from checkpoint_engine_worker.joined_parts import JoinedParts
@@ -17,41 +17,71 @@ from checkpoint_engine_worker.pull_columns import (
     needs_messages,
     summary_fields,
 )
-from checkpoint_engine_worker.pull_types import DTYPE_BITS, TensorMeta
+from checkpoint_engine_worker.pull_messages import read_metas, read_regions
 from checkpoint_engine_worker.report_session import reported
-from checkpoint_engine_worker.version import PROTOCOL_VERSION
+from checkpoint_engine_worker.version import PROTOCOL_VERSION, PULL_VERSION
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
     from checkpoint_engine_worker.engine_puller import EnginePuller
     from checkpoint_engine_worker.pull_types import Places
-    from checkpoint_engine_worker.region_maps import RegionName
     from checkpoint_engine_worker.server_link import ServerLink
-    from checkpoint_engine_worker.session import UpdateSession
 
 _LOG = logging.getLogger(__name__)
 
-#: As `WORKER_PULL_VERSION`.
-PULL_VERSION = 1
+
+class PullingSession(Protocol):
+    """The session of an update, as far as pulling uses it."""
+
+    #: The state of the worker's weights before the session.
+    state: Mapping[str, Any]
+    #: Fields of the hello.
+    offers: dict[str, Any]
+    #: By the type of a message.
+    handlers: dict[str, Callable[[dict[str, Any]], None]]
+
+    @property
+    def link(self) -> ServerLink:
+        """The connection."""
+
+    def check_device(self, uuid: str) -> None:
+        """Raises `CheckpointEngineError` (`CE_ENGINE_MISMATCH`) if the address is for another device."""
+
+    def name_update(self, checkpoint: str, update_id: str) -> None:
+        """Sets the names for reports."""
+
+    def touch(self) -> None:
+        """Marks the model before the first write to it."""
+
+    def count_bytes(self, size_bytes: int) -> None:
+        """Counts bytes that arrived outside of buckets."""
+
+    def end(self) -> None:
+        """Ends the session after the server's last message."""
+
+    def hold_link(self) -> ServerLink:
+        """Ends the session, and leaves its connection open to the caller."""
 
 
 class PullSession:
     """Adds the messages of a pull to a session."""
 
-    def __init__(self, session: UpdateSession, puller: EnginePuller) -> None:
+    def __init__(self, session: PullingSession, puller: EnginePuller) -> None:
         self._session = session
         self._puller = puller
         self._survey: dict[str, Any] | None = None
         self._was_known = False
-        self._is_surveyed = False
+        #: The server has the worker's needs.
+        self._has_answered = False
         self._metas = JoinedParts("metas")
         self._regions = JoinedParts("regions")
         self._region_bytes: dict[int, int] = {}
         self._is_mapped = False
         self._next_pull = 0
         self._next_digest = 0
-        self._is_report = False
-        #: The session only reports digests: weights, records and mapped regions stay as they are.
-        self._verifies = False
+        #: What the server began the session for. `report` and `verify` change no weights, records and mapped regions.
+        self._purpose: Literal["report", "verify", "load"] | None = None
         self.has_pulled = False
         session.offers["pull"] = {"version": PULL_VERSION, "provesParts": True, "reports": True, "digests": True}
         for kind in ("report", "survey", "metas", "regions", "pull", "prove", "digest", "bye"):
@@ -74,36 +104,36 @@ class PullSession:
 
     def abandon(self, link: ServerLink) -> None:
         """Ends all use of the regions, and tells the server."""
-        if self._is_report:
+        if self._purpose == "report":
             return
-        if not self._verifies:
+        if self._purpose != "verify":
             self._puller.layouts.unmap()
         if self.is_surveyed:
             link.send_last({"type": "aborted"})
 
     def _on_report(self, _: dict[str, Any]) -> None:
         """Reports what is known. Does not change regions that another session has mapped."""
-        if self._is_report or self.is_surveyed:
+        if self._purpose is not None:
             raise unexpected("report")
-        self._is_report = True
+        self._purpose = "report"
         self._session.link.send(reported(self._session.state, self._puller))
 
     def _on_survey(self, message: dict[str, Any]) -> None:
         texts = ("intent", "checkpoint", "updateId", "deviceUuid", "metasDigest")
-        if self._is_report or self.is_surveyed or not all(isinstance(message.get(name), str) for name in texts):
+        if self._purpose is not None or not all(isinstance(message.get(name), str) for name in texts):
             raise unexpected("survey")
         if message.get("protocol") != PROTOCOL_VERSION:
             raise server_broke("a survey of another protocol", message.get("protocol"))
         self._session.check_device(message["deviceUuid"])
         self._session.name_update(message["checkpoint"], message["updateId"])
         self._survey = message
-        self._verifies = message["intent"] == "verify"
-        if self._verifies:
+        self._purpose = "verify" if message["intent"] == "verify" else "load"
+        if self._purpose == "verify":
             self._puller.check_verifiable()
         else:
             self._puller.layouts.take_over()
         known = self._was_known = self._puller.knows(message["metasDigest"])
-        if self._verifies and not known:
+        if self._purpose == "verify" and not known:
             # An engine that has changed has forgotten its record.
             self._puller.check_verifiable()
         self._session.link.send(
@@ -121,26 +151,26 @@ class PullSession:
 
     def _on_metas(self, message: dict[str, Any]) -> None:
         survey = self._survey
-        if survey is None or self._was_known or self._is_surveyed:
+        if survey is None or self._was_known or self._has_answered:
             raise unexpected("metas")
         parts = self._metas.take(message)
         if parts is None:
             return
-        tensors = [tensor for part in parts for tensor in _tensors(part)]
+        tensors = [tensor for part in parts for tensor in read_metas(part)]
         if len(tensors) != survey.get("tensorCount"):
             raise server_broke(f"metas of {len(tensors)} tensors, but announced {survey.get('tensorCount')}")
-        if self._verifies:
+        if self._purpose == "verify":
             raise self._puller.other_tensors(tensors)
         self._puller.learn(survey["metasDigest"], tensors)
         self._send_needs()
 
     def _on_regions(self, message: dict[str, Any]) -> None:
-        if not self._is_surveyed:
+        if not self._has_answered:
             raise unexpected("regions")
         parts = self._regions.take(message)
         if parts is None:
             return
-        layout, names = message.get("layoutDigest"), _region_names(message)
+        layout, names = message.get("layoutDigest"), read_regions(message)
         if not isinstance(layout, str):
             raise unexpected("regions")
         self._region_bytes = {number: size for number, _, size in names}
@@ -179,7 +209,7 @@ class PullSession:
         self._session.link.send({"type": "proved", "proved": proved, "summary": summary_fields(summary)})
 
     def _on_digest(self, message: dict[str, Any]) -> None:
-        if not self._is_surveyed or message.get("index") != self._next_digest:
+        if not self._has_answered or message.get("index") != self._next_digest:
             raise unexpected("digest")
         self._next_digest += 1
         try:
@@ -197,12 +227,9 @@ class PullSession:
         )
 
     def _on_bye(self, message: dict[str, Any]) -> None:
-        if self._is_report:
-            self._session.end()
-            return
-        if not self.is_surveyed:
+        if self._purpose is None:
             raise unexpected("bye")
-        if self._verifies:
+        if self._purpose in ("report", "verify"):
             self._session.end()
         elif message.get("keep") is True and self._is_mapped:
             _unmap_when_closed(self._session.hold_link(), self._puller)
@@ -211,7 +238,7 @@ class PullSession:
             self._session.end()
 
     def _send_needs(self) -> None:
-        self._is_surveyed = True
+        self._has_answered = True
         needs, summary = self._puller.needs()
         for part in needs_messages(needs, summary):
             self._session.link.send(part)
@@ -223,43 +250,6 @@ class PullSession:
         except ValueError as error:
             raise server_broke(str(error)) from error
         return places
-
-
-def _tensors(part: dict[str, Any]) -> list[TensorMeta]:
-    columns = [part.get(name) for name in ("names", "dtypes", "shapes", "sizes")]
-    if not all(isinstance(column, list) and len(column) == len(columns[0] or []) for column in columns):
-        raise unexpected("metas")
-    found = []
-    for name, dtype, shape, size in zip(*columns, strict=True):
-        is_valid = (
-            isinstance(name, str)
-            and isinstance(dtype, str)
-            and isinstance(shape, list)
-            and all(isinstance(length, int) and length >= 0 for length in shape)
-        )
-        if not is_valid or dtype not in DTYPE_BITS:
-            raise server_broke(f'a tensor "{name}" of dtype "{dtype}" and shape {shape}')
-        tensor = TensorMeta(name, dtype, tuple(shape))
-        if tensor.size_bytes != size:
-            raise server_broke(f'a tensor "{name}" of {size} bytes, its shape has {tensor.size_bytes}')
-        found.append(tensor)
-    return found
-
-
-def _region_names(message: dict[str, Any]) -> list[RegionName]:
-    regions = message.get("regions")
-    if not isinstance(regions, list):
-        raise unexpected("regions")
-    names = []
-    for region in regions:
-        fields = region if isinstance(region, dict) else {}
-        number, handle, size = fields.get("id"), fields.get("handle"), fields.get("sizeBytes")
-        if not (isinstance(number, int) and isinstance(handle, bytes) and isinstance(size, int) and size > 0):
-            raise unexpected("regions")
-        names.append((number, handle, size))
-    if len({number for number, _, _ in names}) < len(names):
-        raise server_broke("two regions of one id")
-    return names
 
 
 def _unmap_when_closed(link: ServerLink, puller: EnginePuller) -> None:

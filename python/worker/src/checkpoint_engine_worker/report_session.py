@@ -7,14 +7,12 @@ from typing import TYPE_CHECKING, Any
 from checkpoint_engine_worker.address import parse_address
 from checkpoint_engine_worker.messages import message_type, unexpected
 from checkpoint_engine_worker.server_link import ServerLink
+from checkpoint_engine_worker.version import PULL_VERSION
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from checkpoint_engine_worker.engine_puller import EnginePuller
-
-#: As `WORKER_PULL_VERSION`.
-_PULL_VERSION = 1
 
 
 def reported(state: Mapping[str, Any], puller: EnginePuller | None) -> dict[str, Any]:
@@ -41,7 +39,7 @@ def report(address: str, state: Mapping[str, Any], puller: EnginePuller | None, 
     Raises:
         CheckpointEngineError: `CE_PEER_UNREACHABLE`, `CE_PEER_LOST`, `CE_TIMEOUT`, `CE_WORKER_PROTOCOL`.
     """
-    offers = {"holds": state.get("weightVersion"), "pull": {"version": _PULL_VERSION, "reports": True}}
+    offers = {"holds": state.get("weightVersion"), "pull": {"version": PULL_VERSION, "reports": True}}
     link = ServerLink.connect(parse_address(address), timeout_s, offers)
     try:
         _expect(link, "report")

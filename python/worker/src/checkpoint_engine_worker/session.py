@@ -86,13 +86,16 @@ class UpdateSession:
         self._is_touched = False
         self._has_begun = False
         self._is_link_held = False
-        self._names = ("", "")
+        self._checkpoint = ""
+        self._update_id = ""
         self._is_finished = False
         #: Whether the server confirms the version after the workers of all ranks have finished.
         self._awaits_confirm = False
         self._version: str | None = None
         self._phase = "greeting"
-        self._counts = [0, 0, 0]
+        self._bucket_count = 0
+        self._tensor_count = 0
+        self._size_bytes = 0
         #: The state of the worker's weights before the session.
         self.state = state or {}
         self.offers: dict[str, Any] = {"holds": self.state.get("weightVersion", UNKNOWN_VERSION)}
@@ -139,14 +142,13 @@ class UpdateSession:
         finally:
             if not self._is_link_held:
                 self._link.close()
-        buckets, tensors, size_bytes = self._counts
         return ReceivedUpdate(
-            checkpoint=self._names[0],
-            update_id=self._names[1],
+            checkpoint=self._checkpoint,
+            update_id=self._update_id,
             is_loaded=self._is_finished,
-            buckets=buckets,
-            tensors=tensors,
-            size_bytes=size_bytes,
+            buckets=self._bucket_count,
+            tensors=self._tensor_count,
+            size_bytes=self._size_bytes,
             duration_s=time.monotonic() - started_at,
             version=self._version,
         )
@@ -157,11 +159,11 @@ class UpdateSession:
 
     def count_bytes(self, size_bytes: int) -> None:
         """Counts bytes that arrived outside of buckets."""
-        self._counts[2] += size_bytes
+        self._size_bytes += size_bytes
 
     def name_update(self, checkpoint: str, update_id: str) -> None:
         """The checkpoint of the session, for reports."""
-        self._names = (checkpoint, update_id)
+        self._checkpoint, self._update_id = checkpoint, update_id
 
     def check_device(self, uuid: str) -> None:
         """Raises `CheckpointEngineError` (`CE_ENGINE_MISMATCH`) if the address is for another device."""
@@ -220,7 +222,7 @@ class UpdateSession:
         bucket = read_bucket(message, self._buffer.tensor.numel())
         self._begin_loading()
         self._target.load(self._views(bucket, self._buffer.tensor))
-        self._counts[0] += 1
+        self._bucket_count += 1
         self.link.send({"type": "ack", "index": bucket.index})
 
     def _views(self, bucket: Bucket, buffer: torch.Tensor) -> Iterator[tuple[str, torch.Tensor]]:
@@ -230,8 +232,8 @@ class UpdateSession:
             tensor = view_tensor(buffer, place.name, place.dtype, place.shape, place.offset_bytes)
             if tensor.nbytes != place.size_bytes:
                 raise unexpected(f"bucket with {place.size_bytes} bytes of {place.name}"[:40])
-            self._counts[1] += 1
-            self._counts[2] += place.size_bytes
+            self._tensor_count += 1
+            self._size_bytes += place.size_bytes
             yield place.name, tensor
 
     def _on_release(self, _: dict[str, Any]) -> None:
