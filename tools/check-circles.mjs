@@ -1,5 +1,5 @@
 // Fails when source files import each other in a circle, type-only imports included, or when the folders of a package
-// do.
+// do. Also covers the modules of the Python package.
 import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import { dirname, join, relative } from 'node:path';
 
@@ -9,10 +9,10 @@ const FOLDER_CIRCLES_ALLOWED = new Set(['bench', 'transport-compliance']);
 /** Static imports, re-exports and `import('...')` of relative paths, including those over several lines. */
 const RELATIVE_IMPORTS = /^(?:import|export)\s(?:[^;'"]*?\sfrom\s)?'(\.[^']*)'|\bimport\('(\.[^']*)'\)/gm;
 
-const filesBelow = (folder) =>
+const filesBelow = (folder, pattern = /\.(ts|mts|js|mjs)$/) =>
   readdirSync(folder).flatMap((name) => {
     const path = join(folder, name);
-    return statSync(path).isDirectory() ? filesBelow(path) : /\.(ts|mts|js|mjs)$/.test(name) ? [path] : [];
+    return statSync(path).isDirectory() ? filesBelow(path, pattern) : pattern.test(name) ? [path] : [];
   });
 
 /**
@@ -55,6 +55,17 @@ function importsOf(source) {
   );
 }
 
+/** Which module of the Python package imports which, imports for types and those inside of functions included. */
+function pythonImportsOf(source) {
+  return new Map(
+    filesBelow(source, /\.py$/).map((file) => {
+      const imports = /^\s*from checkpoint_engine_worker(?:\.(\w+) import| import (\w+)$)/gm;
+      const modules = [...readFileSync(file, 'utf8').matchAll(imports)].map(([, from, module]) => from ?? module);
+      return [file, new Set(modules.map((module) => join(source, `${module}.py`)))];
+    }),
+  );
+}
+
 /** The first folder below `source` that a file is in; files directly in `source` are nodes of their own. */
 const roomOf = (source, file) => relative(source, file).split('/')[0];
 
@@ -82,5 +93,7 @@ for (const parent of ['packages', 'apps'])
     for (const circle of circlesOf(roomsOf(source, imports)))
       problems.push(`These folders of ${source} import each other: ${circle.join(', ')}`);
   }
+for (const circle of circlesOf(pythonImportsOf('python/worker/src/checkpoint_engine_worker')))
+  problems.push(`These modules import each other: ${circle.join(', ')}`);
 for (const problem of problems) console.error(problem);
 process.exitCode = problems.length > 0 ? 1 : 0;
