@@ -1,9 +1,8 @@
-import { abortError, CheckpointEngineError, type WaitOptions } from '@checkpoint-engine/interface';
+import { abortError, CheckpointEngineError, LONGEST_TIMER_MS, type WaitOptions } from '@checkpoint-engine/interface';
 import type { CallOp } from './protocol.ts';
 
 /** How long the server may take to name the missing ranks after a call has timed out. */
 const GRACE_MS = 1_000;
-const LONGEST_TIMER_MS = 2 ** 31 - 1;
 
 /** The result of a call. */
 export interface CallResult {

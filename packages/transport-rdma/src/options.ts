@@ -1,3 +1,5 @@
+import { LONGEST_TIMER_MS } from '@checkpoint-engine/interface';
+
 /** Options of `rdma`. */
 export interface RdmaOptions {
   /**
@@ -68,7 +70,6 @@ export function resolveOptions(options: RdmaOptions): RdmaSettings {
     if (isWhole(value, least, most)) return value;
     throw new RangeError(`${name} must be a whole number from ${least} to ${most}: ${String(value)}`);
   };
-  const longest = 2 ** 31 - 1;
   return {
     protocol,
     host,
@@ -76,10 +77,10 @@ export function resolveOptions(options: RdmaOptions): RdmaSettings {
     ports,
     token: token === '' ? undefined : token,
     python,
-    readTimeoutMs: whole('readTimeoutMs', 120_000, 1, longest),
-    connectTimeoutMs: whole('connectTimeoutMs', 10_000, 1, longest),
-    drainTimeoutMs: whole('drainTimeoutMs', 10_000, 0, longest),
-    startTimeoutMs: whole('startTimeoutMs', 60_000, 1, longest),
+    readTimeoutMs: whole('readTimeoutMs', 120_000, 1, LONGEST_TIMER_MS),
+    connectTimeoutMs: whole('connectTimeoutMs', 10_000, 1, LONGEST_TIMER_MS),
+    drainTimeoutMs: whole('drainTimeoutMs', 10_000, 0, LONGEST_TIMER_MS),
+    startTimeoutMs: whole('startTimeoutMs', 60_000, 1, LONGEST_TIMER_MS),
     maxInFlight: whole('maxInFlight', 256, 4, 512),
     blockBytes: whole('blockBytes', 4 * MiB, MiB, 16 * MiB),
   };

@@ -1,4 +1,4 @@
-import { abortError, type CheckpointEngineError } from '@checkpoint-engine/interface';
+import { abortError, type CheckpointEngineError, LONGEST_TIMER_MS } from '@checkpoint-engine/interface';
 
 /** How a wait of {@link Replies} ends without a reply. */
 export interface ReplyOptions {
@@ -13,9 +13,6 @@ interface Waiter<T> {
   readonly resolve: (value: T) => void;
   readonly reject: (error: Error) => void;
 }
-
-/** Timers have 31 bits; a longer one would fire at once. */
-const LONGEST_TIMER_MS = 2 ** 31 - 1;
 
 /** Waits for replies by name. However a wait ends, it leaves no timer and no listener behind. */
 export class Replies<T> {

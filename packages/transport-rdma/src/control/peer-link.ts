@@ -1,5 +1,5 @@
 import { connect, type Socket } from 'node:net';
-import { CheckpointEngineError } from '@checkpoint-engine/interface';
+import { CheckpointEngineError, LONGEST_TIMER_MS } from '@checkpoint-engine/interface';
 import { splitAddress } from '../address.ts';
 import { lost, notRegistered, silent, unreachable } from '../errors.ts';
 import { encodeFrame, FrameDecoder } from '../frames.ts';
@@ -8,8 +8,6 @@ import { mostHandshakeBytes, mostMessageBytes, type Reply, type Request, readRep
 import { channelKey, isProof, prove } from './proof.ts';
 
 const keepAliveMs = 10_000;
-/** Timers have 31 bits; a longer one would fire immediately. */
-const longestTimerMs = 2 ** 31 - 1;
 
 type RequestBody = Request extends infer Each ? (Each extends Request ? Omit<Each, 'id'> : never) : never;
 
@@ -101,7 +99,7 @@ export class PeerLink {
           this.#pending.delete(id);
           reject(silent(this.#peer, timeoutMs));
         },
-        Math.min(timeoutMs, longestTimerMs),
+        Math.min(timeoutMs, LONGEST_TIMER_MS),
       );
       const settle =
         <T>(act: (value: T) => void) =>
