@@ -6,6 +6,7 @@ import {
   shownText,
   UNKNOWN_VERSION,
 } from '@checkpoint-engine/interface';
+import { fieldsOf } from './replies.ts';
 
 /** The weights of one worker of an engine, and its decisions for its modules. Plain data. */
 export interface WorkerDescription {
@@ -86,8 +87,4 @@ export function receiverName(value: unknown): string {
 
 function textOf(value: unknown): string | undefined {
   return typeof value === 'string' && value !== '' ? shownText(value, LONGEST_TEXT) : undefined;
-}
-
-function fieldsOf(value: unknown): Readonly<Record<string, unknown>> {
-  return typeof value === 'object' && value !== null ? (value as Record<string, unknown>) : {};
 }

@@ -16,7 +16,11 @@ export function parseJson(text: string): unknown {
 
 /** Returns the fields of a JSON object, or no fields if the text is not a JSON object. */
 export function parseFields(text: string): Readonly<Record<string, unknown>> {
-  const value = parseJson(text);
+  return fieldsOf(parseJson(text));
+}
+
+/** Returns the fields of an object, or no fields if the value is not an object. */
+export function fieldsOf(value: unknown): Readonly<Record<string, unknown>> {
   return typeof value === 'object' && value !== null ? (value as Record<string, unknown>) : {};
 }
 

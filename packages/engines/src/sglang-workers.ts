@@ -2,7 +2,7 @@ import { silentLogger } from '@checkpoint-engine/interface';
 import type { EngineEndpoint, EngineOptions, EngineWait, WorkerChoice } from './engine-client.ts';
 import { type EngineDescription, readWorkerDescription, receiverName } from './engine-description.ts';
 import { EngineHttp, isMissing, isRefused } from './engine-http.ts';
-import { parseFields } from './replies.ts';
+import { fieldsOf, parseFields } from './replies.ts';
 
 const LOOK_TIMEOUT_MS = 10_000;
 /** The fields that the plugin of `checkpoint-engine-worker` adds to each internal state. */
@@ -79,8 +79,4 @@ async function serverInfo(
     }
   }
   return {};
-}
-
-function fieldsOf(value: unknown): Readonly<Record<string, unknown>> {
-  return typeof value === 'object' && value !== null ? (value as Record<string, unknown>) : {};
 }

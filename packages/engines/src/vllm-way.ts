@@ -8,17 +8,14 @@ import {
   type WorkerDescription,
 } from './engine-description.ts';
 import { EngineHttp, type EngineHttpOptions, isRefused } from './engine-http.ts';
-import { parseFields } from './replies.ts';
+import { fieldsOf, parseFields } from './replies.ts';
 import { INIT_BACKEND } from './vllm-adapters.ts';
+import { draftIn, draftOf, type VllmDraft } from './vllm-draft.ts';
 
 /** How a vLLM server receives weights. */
-export interface VllmWay {
+export interface VllmWay extends VllmDraft {
   /** `v1`: the Python tool's extension. The others belong to the Python package `checkpoint-engine-worker`. */
   readonly name: 'v1' | 'extension' | 'backend';
-  /** The draft model comes from the target's checkpoint. */
-  readonly loadsDraft?: boolean | undefined;
-  /** The draft model, where it comes from a checkpoint of its own. */
-  readonly keptDraft?: string | undefined;
   /** The state of the workers' weights, if they report it: `unknown` after an update that failed halfway. */
   readonly weights?: string | undefined;
   /** The workers' descriptions, if they can be asked. */
@@ -44,8 +41,8 @@ const HINTS = {
  * Detects how a vLLM server receives weights, from its configuration, and from its workers if the configuration is not
  * sufficient. All servers of an instance have the same configuration, so the query goes to the first one.
  *
- * @param last The way that was found before. Workers that had the extension are asked first: if they still have it, the
- *   configuration, which takes as long to read, does not matter.
+ * @param last The way that was found before. Workers that had the extension are asked first: if they still have it, and
+ *   name their draft model, the configuration, which takes as long to read, does not matter.
  * @throws `CE_ENGINE_UNREACHABLE`, `CE_TIMEOUT`, `CE_ENGINE_FAILED` if vLLM rejects the API key.
  */
 export async function findVllmWay(
@@ -70,15 +67,13 @@ export async function findVllmWay(
     return extensionIn(await ask('POST', '/collective_rpc', call));
   };
   const before = last === 'extension' ? await describe() : undefined;
-  if (before) return before;
+  if (before?.keptDraft !== undefined) return before;
   const info = await ask('GET', '/server_info?config_format=json');
   const config = fieldsOf(info?.vllm_config);
   const extension = fieldsOf(config.parallel_config).worker_extension_cls;
   const mayExtend = typeof extension === 'string' ? extension !== '' && !TOOL_EXTENSION.test(extension) : true;
-  if (mayExtend) {
-    const described = await describe();
-    if (described) return { ...described, keptDraft: draftIn(config).keptDraft };
-  }
+  const described = before ?? (mayExtend ? await describe() : undefined);
+  if (described) return { ...described, keptDraft: described.keptDraft ?? draftIn(config).keptDraft };
   if (fieldsOf(config.weight_transfer_config).backend !== BACKEND) return { name: 'v1' };
   return { name: 'backend', ...draftIn(config) };
 }
@@ -149,7 +144,7 @@ export async function vllmVersion(
 
 /** The detected way, for the log. */
 export function wayText({ name, weights, keptDraft }: VllmWay): string {
-  const draft = keptDraft === undefined ? '' : `; its draft model ${shownText(keptDraft, 200)} keeps its weights`;
+  const draft = typeof keptDraft !== 'string' ? '' : `; its draft model ${shownText(keptDraft, 200)} keeps its weights`;
   const state = weights === 'unknown' ? '; its weights are unknown since an update that failed' : '';
   const texts = {
     v1: "vLLM takes weights by the Python tool's extension, protocol v1",
@@ -192,19 +187,5 @@ function extensionIn(reply: Readonly<Record<string, unknown>> | undefined): Vllm
   const states = results.map(({ weights }) => weights);
   const unknown = states.includes('unknown') ? 'unknown' : states[0];
   const weights = typeof unknown === 'string' ? unknown : undefined;
-  return { name: 'extension', weights, described: results };
-}
-
-/** A draft model with the target's path is a part of its checkpoint; updates leave any other one as it is. */
-function draftIn({
-  model_config,
-  speculative_config,
-}: Readonly<Record<string, unknown>>): Pick<VllmWay, 'loadsDraft' | 'keptDraft'> {
-  const draft = fieldsOf(fieldsOf(speculative_config).draft_model_config).model;
-  const loadsDraft = draft !== undefined && draft === fieldsOf(model_config).model;
-  return { loadsDraft, keptDraft: loadsDraft || typeof draft !== 'string' ? undefined : draft };
-}
-
-function fieldsOf(value: unknown): Readonly<Record<string, unknown>> {
-  return typeof value === 'object' && value !== null ? (value as Record<string, unknown>) : {};
+  return { name: 'extension', weights, keptDraft: draftOf(results), described: results };
 }

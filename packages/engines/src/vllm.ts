@@ -11,6 +11,7 @@ import type {
 import type { EngineDescription } from './engine-description.ts';
 import { httpEngine } from './http-engine.ts';
 import { type VllmLoading, vllmBackend, vllmExtension, vllmV1 } from './vllm-adapters.ts';
+import { checkDraftPass } from './vllm-draft.ts';
 import { checkAwake } from './vllm-sleep.ts';
 import { askBackend, describeVllm, findVllmWay, type VllmWay, vllmVersion, wayText } from './vllm-way.ts';
 
@@ -70,8 +71,7 @@ class VllmEngine implements EngineClient {
 
   async choose(wait: EngineWait): Promise<WorkerChoice> {
     const { endpoints, apiKey } = this.#options;
-    const asked = await findVllmWay({ endpoints, apiKey, logger: this.#logger }, wait, this.#way?.name);
-    const found = { ...asked, keptDraft: asked.keptDraft ?? this.#way?.keptDraft };
+    const found = await findVllmWay({ endpoints, apiKey, logger: this.#logger }, wait, this.#way?.name);
     this.#way = found;
     this.#found = this.#client(found);
     this.#logger.info({ engine: this.name, way: found.name }, wayText(found));
@@ -99,6 +99,7 @@ class VllmEngine implements EngineClient {
 
   async preflight(update: EngineUpdate): Promise<void> {
     const client = await this.#clientOf(update);
+    if (client === this.#found && this.#way?.name === 'backend') checkDraftPass(this.#way);
     await client.preflight!(update);
     if (client !== this.#found) return;
     const awake = this.#awake?.then(

@@ -120,7 +120,8 @@ describe('vllmEngine.choose', () => {
   });
 
   it('asks workers that had the extension before the configuration', async () => {
-    const steps = [EXTENSION, describeCall({ results: [worker] }), describeCall({ results: [worker] })];
+    const described = describeCall({ results: [{ ...worker, keptDraft: null }] });
+    const steps = [EXTENSION, described, described];
     await withEngine(steps, async ({ endpoint }) => {
       const engine = vllmEngine({ endpoints: [endpoint] });
       await engine.choose!(wait);
@@ -410,8 +411,8 @@ describe('vllmEngine.describe', () => {
 });
 
 describe('a draft model', () => {
-  const speculative = (model: unknown) => ({
-    ...{ model_config: { model: '/m' }, speculative_config: { draft_model_config: { model } } },
+  const speculative = (model: unknown, method = 'draft_model') => ({
+    ...{ model_config: { model: '/m' }, speculative_config: { method, draft_model_config: { model } } },
   });
   const wayOf = async (steps: readonly Step[]): Promise<string> => {
     let way = '';
@@ -433,6 +434,71 @@ describe('a draft model', () => {
       expect(await wayOf([info({ ...mine, ...speculative(model) }), described])).not.toContain('draft');
       expect(await wayOf(backend(model))).not.toContain('draft');
     }
+  });
+
+  // vLLM gives the target's model as the draft model of these methods.
+  it.each(['ngram', 'ngram_gpu', 'suffix', 'custom_class', 'extract_hidden_states'])(
+    'does not exist with the method %s: an update has one pass',
+    async (method) => {
+      for (const model of ['/m', '/draft']) {
+        const steps = [info({ weight_transfer_config: BACKEND, ...speculative(model, method) })];
+        await withEngine(steps, async ({ endpoint }) => {
+          await expect(vllmEngine({ endpoints: [endpoint] }).choose!(wait)).resolves.toMatchObject({ passes: 'one' });
+        });
+        expect(await wayOf([...steps, weightInfo])).not.toContain('draft');
+      }
+    },
+  );
+
+  it('from the address of the target is a part of its checkpoint', async () => {
+    const [first, second] = [
+      { model: '/a', model_weights: 's3://m' },
+      { model: '/b', model_weights: 's3://m' },
+    ];
+    const config = { model_config: first, speculative_config: { method: 'mtp', draft_model_config: second } };
+    await withEngine([info({ weight_transfer_config: BACKEND, ...config })], async ({ endpoint }) => {
+      await expect(vllmEngine({ endpoints: [endpoint] }).choose!(wait)).resolves.toMatchObject({ passes: 'any' });
+    });
+  });
+
+  it('on the last stage of a pipeline needs the extension', async () => {
+    const staged = { parallel_config: { worker_extension_cls: '', pipeline_parallel_size: 2 } };
+    const steps = [info({ weight_transfer_config: BACKEND, ...speculative('/m', 'mtp'), ...staged })];
+    await withEngine(steps, async ({ endpoint }) => {
+      await expect(vllmEngine({ endpoints: [endpoint] }).preflight!(update)).rejects.toMatchObject({
+        code: 'CE_NOT_SUPPORTED',
+        message: expect.stringContaining('last of its 2 pipeline stages'),
+        hint: expect.stringContaining('worker extension'),
+      });
+    });
+  });
+
+  describe('of an engine that was started again', () => {
+    const described = (keptDraft?: unknown) => describeCall({ results: [{ ...worker, keptDraft }, worker] });
+    const config = (model?: string) => info({ ...mine, ...(model === undefined ? {} : speculative(model)) });
+    const texts = async (steps: readonly Step[]): Promise<string[]> => {
+      const said: string[] = [];
+      const logger = { ...silentLogger, info: (_: unknown, text: string) => said.push(text) };
+      await withEngine(steps, async ({ endpoint }) => {
+        const engine = vllmEngine({ endpoints: [endpoint], logger: logger as never });
+        await engine.choose!(wait);
+        await engine.choose!(wait);
+      });
+      return said.map((text) => /its draft model (\S+)/.exec(text)?.[1] ?? 'none');
+    };
+
+    it('is the one that its workers name', async () => {
+      expect(await texts([config('/a'), described('/a'), described('/b')])).toEqual(['/a', '/b']);
+      const without = describeCall({ results: [{ ...worker, keptDraft: null }] });
+      expect(await texts([config('/a'), described('/a'), without])).toEqual(['/a', 'none']);
+      expect(await texts([config(), without, described('/b')])).toEqual(['none', '/b']);
+    });
+
+    it.each([[undefined], [7], ['']])('is the one of its configuration if its workers name %j', async (named) => {
+      const one = described(named);
+      expect(await texts([config('/a'), one, one, config('/b')])).toEqual(['/a', '/b']);
+      expect(await texts([config('/a'), one, one, config()])).toEqual(['/a', 'none']);
+    });
   });
 });
 

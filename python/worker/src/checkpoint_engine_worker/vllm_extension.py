@@ -11,7 +11,7 @@ from checkpoint_engine_worker.receiver import Receiver
 from checkpoint_engine_worker.session import DEFAULT_TIMEOUT_S
 from checkpoint_engine_worker.vllm_puller import vllm_puller
 from checkpoint_engine_worker.vllm_sleep import VllmMemory, watch_sleep
-from checkpoint_engine_worker.vllm_target import VllmTarget, shares_checkpoint
+from checkpoint_engine_worker.vllm_target import VllmTarget, kept_draft, shares_checkpoint
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -30,7 +30,9 @@ class WorkerExtension:
         """Describes this worker and its weights, for a parameter server that checks the engine before an update."""
         puller = _puller_of(self, _models_of(self))
         pull = puller.describe() if puller else None
-        return {**_receiver_of(self).describe(), "loads": "extension", "pull": pull}
+        worker: Any = self
+        draft = kept_draft(worker.vllm_config)
+        return {**_receiver_of(self).describe(), "loads": "extension", "keptDraft": draft, "pull": pull}
 
     def checkpoint_engine_update(self, handles: Mapping[str, str], timeout_s: float = DEFAULT_TIMEOUT_S) -> None:
         """Receives one update.

@@ -118,8 +118,29 @@ class _Context:
         self._stack.close()
 
 
+#: Methods of speculation that have no weights. For some of them vLLM gives the target's model as the draft model.
+_WITHOUT_WEIGHTS = frozenset({"ngram", "ngram_gpu", "suffix", "custom_class", "extract_hidden_states"})
+
+
 def shares_checkpoint(vllm_config: Any) -> bool:
     """Returns whether the draft model is part of the target's checkpoint, as with MTP."""
+    draft = _draft_config(vllm_config)
+    return draft is not None and _source(draft) == _source(vllm_config.model_config)
+
+
+def kept_draft(vllm_config: Any) -> str | None:
+    """Returns the checkpoint of a draft model that an update of the target leaves as it is."""
+    draft = _draft_config(vllm_config)
+    return None if draft is None or shares_checkpoint(vllm_config) else str(_source(draft))
+
+
+def _draft_config(vllm_config: Any) -> Any:
     speculative = getattr(vllm_config, "speculative_config", None)
-    draft = getattr(speculative, "draft_model_config", None)
-    return draft is not None and draft.model == vllm_config.model_config.model
+    if getattr(speculative, "method", None) in _WITHOUT_WEIGHTS:
+        return None
+    return getattr(speculative, "draft_model_config", None)
+
+
+def _source(model_config: Any) -> object:
+    """Returns where a model comes from. `model` is a local copy if `model_weights` has an address."""
+    return getattr(model_config, "model_weights", None) or model_config.model
