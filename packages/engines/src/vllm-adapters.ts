@@ -9,6 +9,8 @@ export interface VllmLoading {
   readonly pause: 'off' | 'abort' | 'wait' | 'keep';
   /** The draft model receives the same weights, in a second pass of the backend. */
   readonly loadsDraft?: boolean | undefined;
+  /** vLLM keeps outputs of a multimodal model's encoder between requests. */
+  readonly cachesEncoder?: boolean | undefined;
 }
 
 /** The worker extension of the Python tool. */
@@ -114,7 +116,7 @@ const UNKNOWN = "vLLM's weights are unknown: some layers may be new and others o
 
 /** @param engine `isQueued`: the update is one request, and the engine takes others after it in their turn. */
 function common(
-  { flushCache, pause }: VllmLoading,
+  { flushCache, pause, cachesEncoder = false }: VllmLoading,
   { isQueued }: Pick<EngineStep, 'isQueued'> = {},
 ): Pick<EngineAdapter, 'name' | 'readyPath' | 'looks' | 'before' | 'after' | 'forgetVersion'> {
   return {
@@ -138,6 +140,7 @@ function common(
       : { before: () => [{ path: `/pause?mode=${pause}&clear_cache=${String(flushCache && pause !== 'keep')}` }] }),
     after: (_, { weightVersion }) => [
       ...(flushCache ? [{ ...RESET_PREFIX_CACHE, isQueued }] : []),
+      ...(flushCache && cachesEncoder ? [{ ...RESET_ENCODER_CACHE, isQueued }] : []),
       ...(weightVersion === undefined ? [] : [versionStep(weightVersion)]),
       ...(pause === 'off' ? [] : [{ path: '/resume', isNeeded: true }]),
     ],
@@ -158,6 +161,12 @@ const RESET_PREFIX_CACHE: EngineStep = {
   otherwise: 'vLLM has no route to flush its prefix cache: prefixes of the old weights stay',
   complaintIn: keptPrefixes,
   hint: 'Cached prefixes of the old weights may be used: reset them with POST /reset_prefix_cache',
+};
+
+const RESET_ENCODER_CACHE: EngineStep = {
+  path: '/reset_encoder_cache',
+  otherwise: "vLLM has no route to flush its encoder cache: outputs of the old weights' encoder stay",
+  hint: 'Images and sounds of earlier requests may be encoded by the old weights: use POST /reset_encoder_cache',
 };
 
 /** A parameter server that died between the requests leaves an update open, and vLLM refuses to start another one. */

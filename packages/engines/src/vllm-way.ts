@@ -20,6 +20,8 @@ export interface VllmWay extends VllmDraft {
   readonly weights?: string | undefined;
   /** The workers' descriptions, if they can be asked. */
   readonly described?: readonly unknown[] | undefined;
+  /** vLLM keeps outputs of a multimodal model's encoder between requests. */
+  readonly cachesEncoder?: boolean | undefined;
   /** Why the workers did not tell what they hold, and what to do. */
   readonly untold?: string | undefined;
 }
@@ -74,8 +76,9 @@ export async function findVllmWay(
   const mayExtend = typeof extension === 'string' ? extension !== '' && !TOOL_EXTENSION.test(extension) : true;
   const described = before ?? (mayExtend ? await describe() : undefined);
   if (described) return { ...described, keptDraft: described.keptDraft ?? draftIn(config).keptDraft };
-  if (fieldsOf(config.weight_transfer_config).backend !== BACKEND) return { name: 'v1' };
-  return { name: 'backend', ...draftIn(config) };
+  const cachesEncoder = Object.keys(fieldsOf(fieldsOf(config.model_config).multimodal_config)).length > 0;
+  if (fieldsOf(config.weight_transfer_config).backend !== BACKEND) return { name: 'v1', cachesEncoder };
+  return { name: 'backend', ...draftIn(config), cachesEncoder };
 }
 
 const OLD_RECEIVER = 'Update the Python package checkpoint-engine-worker: this release cannot be asked what it decided';
@@ -187,5 +190,6 @@ function extensionIn(reply: Readonly<Record<string, unknown>> | undefined): Vllm
   const states = results.map(({ weights }) => weights);
   const unknown = states.includes('unknown') ? 'unknown' : states[0];
   const weights = typeof unknown === 'string' ? unknown : undefined;
-  return { name: 'extension', weights, keptDraft: draftOf(results), described: results };
+  const cachesEncoder = results.some((result) => result.cachesEncoder === true);
+  return { name: 'extension', weights, keptDraft: draftOf(results), cachesEncoder, described: results };
 }

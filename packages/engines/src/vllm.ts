@@ -17,7 +17,7 @@ import { askBackend, describeVllm, findVllmWay, type VllmWay, vllmVersion, wayTe
 
 /** Options of {@link vllmEngine}. */
 export interface VllmOptions extends EngineOptions {
-  /** Flush the prefix cache, which belongs to the old weights. @default true */
+  /** Flush the caches that belong to the old weights: of prefixes, and of a multimodal model's encoder. @default true */
   readonly flushCache?: boolean | undefined;
   /**
    * Pauses generation during the update: `abort` ends running requests, `wait` lets them end, `keep` freezes them with
@@ -125,7 +125,7 @@ class VllmEngine implements EngineClient {
     const isFoundV1 = this.#way === undefined || this.#way.name === 'v1';
     if (isV2 !== isFoundV1) return this.#found ?? this.#client({ name: 'v1' });
     // The caller has chosen protocol v1, although the engine has a receiver.
-    if (!isV2) return this.#client({ name: 'v1' });
+    if (!isV2) return this.#client({ name: 'v1', cachesEncoder: this.#way?.cachesEncoder });
     throw new CheckpointEngineError(
       'CE_ENGINE_MISMATCH',
       'The update uses worker protocol v2, but vLLM has no receiver for it',
@@ -140,7 +140,12 @@ class VllmEngine implements EngineClient {
 
   #client(way: VllmWay): EngineClient {
     const { flushCache = true, pause = 'off', updatePath, ...options } = this.#options;
-    const adapter = ADAPTERS[way.name]({ flushCache, pause, loadsDraft: way.loadsDraft });
+    const adapter = ADAPTERS[way.name]({
+      flushCache,
+      pause,
+      loadsDraft: way.loadsDraft,
+      cachesEncoder: way.cachesEncoder,
+    });
     // A path from the caller is the path of the Python tool's request.
     return httpEngine(adapter, way.name === 'v1' ? { ...options, updatePath } : options);
   }

@@ -186,6 +186,48 @@ describe('vllmEngine.update', () => {
     });
   });
 
+  describe('of a multimodal model', () => {
+    const told = [EXTENSION, describeCall({ results: [worker, { ...worker, cachesEncoder: true }] })];
+    const receive = post('/collective_rpc', any, { reply: { results: [null] } });
+
+    it('flushes what its encoder has made with the old weights, by the engine', async () => {
+      const steps = [...told, receive, post('/reset_prefix_cache'), post('/reset_encoder_cache')];
+      await withEngine(steps, ({ endpoint }) => vllmEngine({ endpoints: [endpoint] }).update(update));
+      await withEngine([...told, receive], ({ endpoint }) =>
+        vllmEngine({ endpoints: [endpoint], flushCache: false }).update(update),
+      );
+    });
+
+    it.each([
+      [{}, false],
+      [{ multimodal_config: null }, false],
+      [{ multimodal_config: { limit_per_prompt: {} } }, true],
+    ])('is known by its configuration %j: %s', async (model_config, flushes) => {
+      const steps = [
+        info({ weight_transfer_config: BACKEND, model_config }),
+        ...looks,
+        post('/init_weight_transfer_engine', any),
+        post('/start_weight_update'),
+        ...looks,
+        post('/update_weights', receives),
+        post('/finish_weight_update', {}),
+        post('/reset_prefix_cache'),
+        ...(flushes ? [post('/reset_encoder_cache')] : []),
+      ];
+      await withEngine(steps, ({ endpoint }) => vllmEngine({ endpoints: [endpoint] }).update(update));
+    });
+
+    it('warns if vLLM cannot', async () => {
+      const said: unknown[] = [];
+      const logger = { ...silentLogger, warn: (_: unknown, text: string) => said.push(text) };
+      const missing = post('/reset_encoder_cache', undefined, { status: 404 });
+      await withEngine([...told, receive, post('/reset_prefix_cache'), missing], ({ endpoint }) =>
+        vllmEngine({ endpoints: [endpoint], logger: logger as never }).update(update),
+      );
+      expect(said.join()).toMatch(/no route to flush its encoder cache/);
+    });
+  });
+
   it('queues the flush of cached prefixes behind an update that is about to end', async () => {
     let queue = (): void => {};
     const isQueued = new Promise<void>((resolve) => {

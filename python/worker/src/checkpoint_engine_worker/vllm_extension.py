@@ -31,8 +31,13 @@ class WorkerExtension:
         puller = _puller_of(self, _models_of(self))
         pull = puller.describe() if puller else None
         worker: Any = self
-        draft = kept_draft(worker.vllm_config)
-        return {**_receiver_of(self).describe(), "loads": "extension", "keptDraft": draft, "pull": pull}
+        return {
+            **_receiver_of(self).describe(),
+            "loads": "extension",
+            "keptDraft": kept_draft(worker.vllm_config),
+            "cachesEncoder": bool(getattr(worker.model_runner, "supports_mm_inputs", False)),
+            "pull": pull,
+        }
 
     def checkpoint_engine_update(self, handles: Mapping[str, str], timeout_s: float = DEFAULT_TIMEOUT_S) -> None:
         """Receives one update.
@@ -45,9 +50,10 @@ class WorkerExtension:
         models = _models_of(worker)
         puller = _puller_of(worker, models)
         target = VllmTarget(models, worker.vllm_config, worker.device, puller=puller)
-        _receiver_of(self).receive(handles, target, timeout_s, puller)
+        update = _receiver_of(self).receive(handles, target, timeout_s, puller)
         reset_lora_state = getattr(worker.model_runner, "reset_lora_state", None)
-        if callable(reset_lora_state):
+        # A session that only prepares or verifies leaves the adapters as they are.
+        if update.is_loaded and callable(reset_lora_state):
             reset_lora_state()
 
 

@@ -17,7 +17,8 @@ def prepare_refresh(
 ) -> Callable[[], int]:
     """Finds MLA's absorbed matrices, attention's scales and copies of tied weights.
 
-    `runner` is the worker's model runner, whose adapters' derived values are reset.
+    `runner` is the worker's model runner, whose adapters' derived values are reset. Its caches of requests stay: vLLM's
+    scheduler knows what is in them, so that they are flushed through the engine only.
 
     Returns:
         A function that computes them again in place and returns the number of refreshed modules. It is valid while the
@@ -26,8 +27,7 @@ def prepare_refresh(
     with vllm_context(vllm_config, device):
         tied = [module for model, _ in models for module in tied_modules(model)]
         derived = [(module, config.dtype) for model, config in models for module in model.modules() if derives(module)]
-    names = ("reset_lora_state", "reset_mm_cache", "reset_encoder_cache")
-    resets = [reset for reset in (getattr(runner, name, None) for name in names) if callable(reset)]
+    reset_lora_state = getattr(runner, "reset_lora_state", None)
 
     def refresh() -> int:
         if tied or derived:
@@ -36,8 +36,8 @@ def prepare_refresh(
                     module.quant_method.process_weights_after_loading(module)
                 for module, dtype in derived:
                     module.process_weights_after_loading(dtype)
-        for reset in resets:
-            reset()
+        if callable(reset_lora_state):
+            reset_lora_state()
         return len(tied) + len(derived)
 
     return refresh
