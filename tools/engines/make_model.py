@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 from safetensors.torch import save_file
-from transformers import AutoModelForCausalLM, Qwen2Config, Qwen3Config, Qwen3MoeConfig
+from transformers import AutoModelForCausalLM, LlamaConfig, Qwen2Config, Qwen3Config, Qwen3MoeConfig
 
 COMMON = {
     "hidden_size": 256,
@@ -21,7 +21,7 @@ COMMON = {
     "tie_word_embeddings": False,
 }
 
-KINDS = ("qwen3", "qwen3-tied", "qwen3-odd", "qwen3-moe", "qwen3-draft", "mimo", "mimo-plain")
+KINDS = ("qwen3", "qwen3-tied", "qwen3-odd", "qwen3-moe", "qwen3-draft", "qwen3-eagle3", "mimo", "mimo-plain")
 
 #: vLLM pads the rows of a vocabulary to a multiple of 64.
 ODD = {**COMMON, "vocab_size": 2011}
@@ -49,6 +49,9 @@ def config_of(kind: str) -> Qwen2Config | Qwen3Config | Qwen3MoeConfig:
 def main(kind: str, seed: str, folder: str) -> None:
     """Creates the checkpoint. Weights vary enough that two seeds produce different tokens."""
     torch.manual_seed(int(seed))
+    if kind == "qwen3-eagle3":
+        write_eagle(Path(folder))
+        return
     model = AutoModelForCausalLM.from_config(config_of(kind), dtype=torch.bfloat16)
     with torch.no_grad():
         for parameter in model.parameters():
@@ -65,6 +68,32 @@ def randomize(parameter: torch.Tensor) -> None:
         parameter.normal_(0, 0.05)
     else:
         parameter.uniform_(0.5, 1.5)
+
+
+def write_eagle(folder: Path) -> None:
+    """Writes a head of EAGLE-3 for the model `qwen3`, which has the embedding of that model."""
+    size, inner, heads = COMMON["hidden_size"], COMMON["intermediate_size"], COMMON["head_dim"]
+    queries, keys = COMMON["num_attention_heads"] * heads, COMMON["num_key_value_heads"] * heads
+    shapes = {
+        # Its first layer takes the embedding and a hidden state.
+        **{f"midlayer.self_attn.{name}_proj.weight": (queries if name == "q" else keys, 2 * size) for name in "qkv"},
+        "midlayer.self_attn.o_proj.weight": (size, queries),
+        "midlayer.mlp.gate_proj.weight": (inner, size),
+        "midlayer.mlp.up_proj.weight": (inner, size),
+        "midlayer.mlp.down_proj.weight": (size, inner),
+        **{f"midlayer.{name}.weight": (size,) for name in ("input_layernorm", "hidden_norm", "post_attention_layernorm")},
+        "fc.weight": (size, 3 * size),
+        "norm.weight": (size,),
+        "lm_head.weight": (COMMON["vocab_size"], size),
+    }
+    tensors = {name: torch.empty(shape, dtype=torch.bfloat16) for name, shape in shapes.items()}
+    for tensor in tensors.values():
+        randomize(tensor)
+    config = LlamaConfig(num_hidden_layers=1, architectures=["LlamaForCausalLMEagle3"], dtype="bfloat16", **COMMON)
+    # Hidden states of the target, by layer.
+    config.update({"draft_vocab_size": COMMON["vocab_size"], "eagle_aux_hidden_state_layer_ids": [1, 2, 3]})
+    config.save_pretrained(folder)
+    save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
 
 
 def add_predictor(folder: Path, layer: torch.nn.Module) -> None:

@@ -10,6 +10,8 @@ export default defineConfig({
     pool: 'forks',
     maxWorkers: 1,
     fileParallelism: false,
+    // An engine keeps about one core busy while it starts.
+    maxConcurrency: 2,
     testTimeout: 300_000,
     hookTimeout: 1_800_000,
   },

@@ -1,5 +1,5 @@
 import process from 'node:process';
-import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type Engines, findEnvironment, openEngines } from './environment.ts';
 import { runCommand } from './update.ts';
 import { VllmServer } from './vllm-server.ts';
@@ -23,35 +23,23 @@ interface Held {
 }
 
 const found = findEnvironment();
+if ('reason' in found) console.warn(`skipped: no environment with vLLM: ${found.reason}`);
 if ('reason' in found && process.env.REQUIRE_ENGINES) throw new Error(found.reason);
 
-// These tests have not run through yet: on two cores they take longer than the machine was free.
-const isWanted = process.env.ENGINES_UNPROVED === '1';
-if (!isWanted) console.warn('skipped: set ENGINES_UNPROVED=1 to test draft models');
-
-describe.skipIf('reason' in found || !isWanted)('vLLM with a draft model', () => {
+describe.skipIf('reason' in found).concurrent('vLLM with a draft model', () => {
   let engines: Engines;
-  let server: VllmServer | undefined;
 
   beforeAll(() => {
     engines = openEngines('folder' in found ? found.folder : '');
   });
-  afterEach(async () => {
-    await server?.close();
-    server = undefined;
-  });
   afterAll(() => engines?.close());
 
-  const start = async (model: string, flags: readonly string[]): Promise<VllmServer> => {
-    server = await VllmServer.start(engines, model, flags);
-    return server;
+  const held = async (server: VllmServer): Promise<Held> => {
+    const [digests] = (await server.rpc('parameter_digests')) as unknown as Digests[];
+    return { digests: digests!, tokens: await server.tokens(PROMPTS) };
   };
-  const held = async (): Promise<Held> => {
-    const [digests] = (await server!.rpc('parameter_digests')) as unknown as Digests[];
-    return { digests: digests!, tokens: await server!.tokens(PROMPTS) };
-  };
-  const update = async (model: string): Promise<string> => {
-    const args = ['--device', 'host', '--checkpoint-path', model, '--endpoint', server!.url, '--bucket-size', '1MiB'];
+  const update = async (server: VllmServer, model: string): Promise<string> => {
+    const args = ['--device', 'host', '--checkpoint-path', model, '--endpoint', server.url, '--bucket-size', '1MiB'];
     const { status, stderr } = await runCommand(['update', ...args]);
     expect(status, stderr).toBe(0);
     return stderr;
@@ -65,14 +53,14 @@ describe.skipIf('reason' in found || !isWanted)('vLLM with a draft model', () =>
     { way: 'backend', flags: [...SHOWN, ...BACKEND] },
   ])('updates one that predicts from the same checkpoint, by the $way', { timeout: 2_400_000 }, async (by) => {
     const [a, b] = [engines.model('mimo', 1), engines.model('mimo', 2)];
-    await start(a, [...by.flags, ...predictor]);
-    const fresh = await held();
+    await using server = await VllmServer.start(engines, a, [...by.flags, ...predictor]);
+    const fresh = await held(server);
     const ownOfDraft = own(fresh.digests);
     // The predictor has layers of its own, and the embedding and the head of the target.
     expect(ownOfDraft).not.toEqual([]);
     expect(ownOfDraft.length).toBeLessThan(Object.keys(fresh.digests.draft).length);
-    expect(await update(b)).toContain(by.way);
-    const other = await held();
+    expect(await update(server, b)).toContain(by.way);
+    const other = await held(server);
     expect(other.tokens).not.toEqual(fresh.tokens);
     for (const [model, digests] of Object.entries(other.digests)) {
       const before = fresh.digests[model as 'target' | 'draft'];
@@ -85,31 +73,52 @@ describe.skipIf('reason' in found || !isWanted)('vLLM with a draft model', () =>
       [a, fresh],
       [b, other],
     ] as const) {
-      await update(model);
-      expect(await held()).toEqual(wanted);
+      await update(server, model);
+      expect(await held(server)).toEqual(wanted);
     }
     const kept = 'The checkpoint has no tensors of the draft model, which keeps its weights';
-    expect(server!.log).not.toContain(kept);
+    expect(server.log).not.toContain(kept);
     // A checkpoint without the predictor leaves its layers as they are.
-    await update(engines.model('mimo-plain', 1));
-    const { digests, tokens } = await held();
+    await update(server, engines.model('mimo-plain', 1));
+    const { digests, tokens } = await held(server);
     expect(digests.target).toEqual(fresh.digests.target);
     for (const name of ownOfDraft) expect(digests.draft[name], name).toBe(other.digests.draft[name]);
     expect(tokens.map((answer) => answer.length)).toEqual(PROMPTS.map(() => 16));
-    expect(server!.log).toContain(kept);
+    expect(server.log).toContain(kept);
   });
 
-  it('keeps one that has a checkpoint of its own, and says so', { timeout: 1_200_000 }, async () => {
-    const [a, b, draft] = [engines.model('qwen3', 1), engines.model('qwen3', 2), engines.model('qwen3-draft', 9)];
-    const speculative = { method: 'draft_model', model: draft, num_speculative_tokens: 2 };
-    await start(a, [...DIGESTS, '--speculative-config', JSON.stringify(speculative)]);
-    const before = await held();
-    expect(await update(b)).toContain(`its draft model ${draft} keeps its weights`);
-    const after = await held();
-    expect(after.digests.draft).toEqual(before.digests.draft);
-    expect(after.digests.target).not.toEqual(before.digests.target);
-    expect(after.tokens).not.toEqual(before.tokens);
-    await update(a);
-    expect(await held()).toEqual(before);
-  });
+  it.each([
+    { method: 'draft_model', kind: 'qwen3-draft', shares: false },
+    // It computes with the embedding of the target.
+    { method: 'eagle3', kind: 'qwen3-eagle3', shares: true },
+  ] as const)(
+    'keeps one that has a checkpoint of its own, and says so: $method',
+    { timeout: 1_200_000 },
+    async ({ method, kind, shares }) => {
+      const [a, b, draft] = [engines.model('qwen3', 1), engines.model('qwen3', 2), engines.model(kind, 9)];
+      const speculative = { method, model: draft, num_speculative_tokens: 2 };
+      const flags = [...DIGESTS, '--speculative-config', JSON.stringify(speculative)];
+      await using server = await VllmServer.start(engines, a, flags);
+      const before = await held(server);
+      const ownOfDraft = own(before.digests);
+      expect(ownOfDraft.length > 0).toBe(true);
+      expect(ownOfDraft.length < Object.keys(before.digests.draft).length).toBe(shares);
+      expect(await update(server, b)).toContain(`its draft model ${draft} keeps its weights`);
+      const after = await held(server);
+      for (const name of Object.keys(after.digests.draft)) {
+        const isKept = after.digests.draft[name] === before.digests.draft[name];
+        expect(isKept, name).toBe(ownOfDraft.includes(name));
+      }
+      expect(after.digests.target).not.toEqual(before.digests.target);
+      expect(after.tokens).not.toEqual(before.tokens);
+      // Loads and pulls give the same.
+      for (const [model, wanted] of [
+        [a, before],
+        [b, after],
+      ] as const) {
+        await update(server, model);
+        expect(await held(server)).toEqual(wanted);
+      }
+    },
+  );
 });

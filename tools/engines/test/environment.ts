@@ -1,15 +1,27 @@
-import { execFileSync, spawnSync } from 'node:child_process';
+import { execFile, execFileSync, spawnSync } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import process from 'node:process';
 import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
 
 const TOOLS = fileURLToPath(new URL('..', import.meta.url));
 const WORKER = fileURLToPath(new URL('../../../python/worker', import.meta.url));
 
+/** Bounds a script that starts an engine, on a machine with other work. */
+const SCRIPT_MS = 900_000;
+
 /** What `make_model.py` makes. */
-export type ModelKind = 'qwen3' | 'qwen3-tied' | 'qwen3-odd' | 'qwen3-moe' | 'qwen3-draft' | 'mimo' | 'mimo-plain';
+export type ModelKind =
+  | 'qwen3'
+  | 'qwen3-tied'
+  | 'qwen3-odd'
+  | 'qwen3-moe'
+  | 'qwen3-draft'
+  | 'qwen3-eagle3'
+  | 'mimo'
+  | 'mimo-plain';
 
 /** An environment with an engine, this repository's Python package, and tiny models. */
 export interface Engines {
@@ -18,9 +30,13 @@ export interface Engines {
   /** The folder of a model with random weights, made when it is first asked for. */
   model(kind: ModelKind, seed: number): string;
   /** The answers of a fresh engine with this model, by prompt. */
-  freshTokens(model: string, prompts: readonly (readonly number[])[], options?: object): number[][];
+  freshTokens(model: string, prompts: readonly (readonly number[])[], options?: object): Promise<number[][]>;
   /** Runs `in_place.py`. Returns the engine's answers after each update, and how the update was done. */
-  inPlace(models: readonly [string, string], prompts: readonly (readonly number[])[], options: object): InPlace[];
+  inPlace(
+    models: readonly [string, string],
+    prompts: readonly (readonly number[])[],
+    options: object,
+  ): Promise<InPlace[]>;
   /** Removes models and package. */
   close(): void;
 }
@@ -61,27 +77,39 @@ export function openEngines(folder: string): Engines {
     HF_HUB_OFFLINE: '1',
     XDG_CACHE_HOME: join(work, 'cache'),
   };
-  const run = (script: string, args: readonly string[]): string =>
-    execFileSync(python, [join(TOOLS, script), ...args], { env, encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'] });
+  /** Scripts start an engine, which takes a minute on one core: several of them run at the same time. */
+  const run = async (script: string, args: readonly string[]): Promise<string> => {
+    const options = { env, maxBuffer: 64 << 20, timeout: SCRIPT_MS };
+    return (await promisify(execFile)(python, [join(TOOLS, script), ...args], options)).stdout;
+  };
   const models = new Map<string, string>();
   return {
     python,
     env,
     model(kind, seed) {
       const path = join(work, `${kind}-${seed}`);
-      if (!models.has(path)) models.set(path, run('make_model.py', [kind, String(seed), path]));
+      if (!models.has(path)) {
+        const args = [join(TOOLS, 'make_model.py'), kind, String(seed), path];
+        models.set(path, execFileSync(python, args, { env, encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'] }));
+      }
       return path;
     },
-    freshTokens(model, prompts, options = {}) {
-      const out = run('fresh_tokens.py', [model, JSON.stringify(prompts), JSON.stringify(options)]);
+    async freshTokens(model, prompts, options = {}) {
+      const out = await run('fresh_tokens.py', [model, JSON.stringify(prompts), JSON.stringify(options)]);
       return JSON.parse(/^TOKENS (.*)$/m.exec(out)![1]!) as number[][];
     },
-    inPlace(models, prompts, options) {
-      const out = run('in_place.py', [...models, JSON.stringify(options), JSON.stringify(prompts)]);
+    async inPlace(models, prompts, options) {
+      const out = await run('in_place.py', [...models, JSON.stringify(options), JSON.stringify(prompts)]);
       return JSON.parse(/^UPDATES (.*)$/m.exec(out)![1]!) as InPlace[];
     },
     close() {
       rmSync(work, { recursive: true, force: true });
     },
   };
+}
+
+/** Waits for all of them to end, and then fails if one has failed. */
+export async function allOf<T>(running: readonly Promise<T>[]): Promise<T[]> {
+  await Promise.allSettled(running);
+  return await Promise.all(running);
 }

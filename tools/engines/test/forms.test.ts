@@ -1,6 +1,6 @@
 import process from 'node:process';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { type Engines, findEnvironment, openEngines } from './environment.ts';
+import { allOf, type Engines, findEnvironment, openEngines } from './environment.ts';
 
 const PROMPTS = [
   [1, 2, 3, 4, 5, 6, 7, 8],
@@ -18,7 +18,7 @@ const FORMS = [
 const found = findEnvironment();
 if ('reason' in found && process.env.REQUIRE_ENGINES) throw new Error(found.reason);
 
-describe.skipIf('reason' in found)('vLLM, updated in place', () => {
+describe.skipIf('reason' in found).concurrent('vLLM, updated in place', () => {
   let engines: Engines;
 
   beforeAll(() => {
@@ -26,11 +26,12 @@ describe.skipIf('reason' in found)('vLLM, updated in place', () => {
   });
   afterAll(() => engines?.close());
 
-  it.each(FORMS)('answers like a fresh engine: $name', { timeout: 1_800_000 }, ({ kind, options }) => {
+  it.each(FORMS)('answers like a fresh engine: $name', { timeout: 1_800_000 }, async ({ kind, options }) => {
     const models = [engines.model(kind, 1), engines.model(kind, 2)] as const;
-    const [a, b] = models.map((model) => engines.freshTokens(model, PROMPTS, options));
+    const fresh = models.map((model) => engines.freshTokens(model, PROMPTS, options));
+    const [a, b] = await allOf(fresh);
     expect(a).not.toEqual(b);
-    const updates = engines.inPlace(models, PROMPTS, options);
+    const updates = await engines.inPlace(models, PROMPTS, options);
     expect(updates.map(({ tokens }) => tokens)).toEqual([b, a, b, a, b]);
     // The first update is a load. The others pull direct modules; the fourth is the first with representatives.
     expect(updates.map(({ pulled }) => pulled > 0)).toEqual([false, true, true, true, true]);
