@@ -8,6 +8,7 @@ _MISSING = [name for name in ("torch", "numpy", "hypothesis") if find_spec(name)
 
 _FILES = [
     "test_loader_*.py",
+    "test_odd_*.py",
     "test_pieces.py",
     "test_proof.py",
     "test_pull_*.py",

@@ -161,6 +161,16 @@ def test_workers_of_a_host_divide_its_host_devices() -> None:
     assert raised.value.code == "CE_ENGINE_MISMATCH"
 
 
+@pytest.mark.parametrize("number", ["", "x", "-1", "1.5", "\u00b2", "\u0663", " 1", "9" * 5000])
+def test_a_device_without_a_number_is_none_of_this_host(number: str) -> None:
+    prefix = host_prefix()
+    handles = {f"{prefix}{number}": "odd", f"{prefix}4": "fine"}
+    assert choose_device(handles, torch.device("cpu"), 0) == f"{prefix}4"
+    with pytest.raises(CheckpointEngineError, match="local rank 1") as raised:
+        choose_device(handles, torch.device("cpu"), 1)
+    assert raised.value.code == "CE_ENGINE_MISMATCH"
+
+
 def test_lists_the_devices() -> None:
     with pytest.raises(CheckpointEngineError, match="GPU-1"):
         choose_device({"GPU-1": "a"}, torch.device("cpu"), 0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     import torch
 
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+_NUMBER = re.compile(r"[0-9]{1,9}")
 
 
 def cuda_uuid(device: torch.device) -> str:
@@ -52,9 +54,10 @@ def choose_device(handles: Mapping[str, str], device: torch.device, local_rank: 
             "Use protocol v1 for it, with the Python package checkpoint-engine",
         )
     prefix = host_prefix()
-    own = sorted((uuid for uuid in handles if uuid.startswith(prefix)), key=lambda uuid: int(uuid[len(prefix) :]))
+    numbers = {uuid: _NUMBER.fullmatch(uuid.removeprefix(prefix)) for uuid in handles if uuid.startswith(prefix)}
+    own = sorted((int(number[0]), uuid) for uuid, number in numbers.items() if number)
     if local_rank < len(own):
-        return own[local_rank]
+        return own[local_rank][1]
     raise _mismatch(f'"{prefix}..." with local rank {local_rank}', handles)
 
 

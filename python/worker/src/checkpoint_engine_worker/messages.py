@@ -74,7 +74,7 @@ def read_welcome(message: Fields) -> Welcome:
     handle = message.get("handle")
     is_valid = (
         all(isinstance(text, str) for text in texts)
-        and all(map(_is_count, counts))
+        and all(map(is_count, counts))
         and counts[2] != 0
         and isinstance(handle, bytes)
         and (stays is None or isinstance(stays, bool))
@@ -99,7 +99,7 @@ def read_welcome(message: Fields) -> Welcome:
 def read_bucket(message: Fields, buffer_bytes: int) -> Bucket:
     """Raises `CheckpointEngineError` (`CE_WORKER_PROTOCOL`) if a tensor is outside of the buffer."""
     index, columns = message.get("index"), message.get("tensors")
-    if not _is_count(index) or not isinstance(columns, dict):
+    if not is_count(index) or not isinstance(columns, dict):
         raise _malformed("bucket")
     rows = [columns.get(name) for name in ("names", "dtypes", "shapes", "offsets", "sizes")]
     if not all(isinstance(column, list) and len(column) == len(rows[0] or []) for column in rows):
@@ -110,9 +110,9 @@ def read_bucket(message: Fields, buffer_bytes: int) -> Bucket:
             isinstance(name, str)
             and isinstance(dtype, str)
             and isinstance(shape, list)
-            and all(map(_is_count, shape))
-            and _is_count(offset_bytes)
-            and _is_count(size_bytes)
+            and all(map(is_count, shape))
+            and is_count(offset_bytes)
+            and is_count(size_bytes)
         )
         if not is_valid:
             raise _malformed("bucket")
@@ -174,7 +174,8 @@ def unexpected(kind: str) -> CheckpointEngineError:
     return server_broke(f'"{kind[:40]}" out of order')
 
 
-def _is_count(value: object) -> bool:
+def is_count(value: object) -> bool:
+    """Returns whether a value is an integer from 0 to 2^53 - 1."""
     return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= _MAX_COUNT
 
 

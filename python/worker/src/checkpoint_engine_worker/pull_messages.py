@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from checkpoint_engine_worker.messages import server_broke, unexpected
+from checkpoint_engine_worker.messages import is_count, server_broke, unexpected
 from checkpoint_engine_worker.pull_types import DTYPE_BITS, TensorMeta
 
 if TYPE_CHECKING:
     from checkpoint_engine_worker.region_maps import RegionName
+
+#: What torch has.
+_MOST_DIMENSIONS = 64
 
 
 def read_metas(part: dict[str, Any]) -> list[TensorMeta]:
@@ -26,13 +29,16 @@ def read_metas(part: dict[str, Any]) -> list[TensorMeta]:
             isinstance(name, str)
             and isinstance(dtype, str)
             and isinstance(shape, list)
-            and all(isinstance(length, int) and length >= 0 for length in shape)
+            and len(shape) <= _MOST_DIMENSIONS
+            and all(map(is_count, shape))
         )
         if not is_valid or dtype not in DTYPE_BITS:
-            raise server_broke(f'a tensor "{name}" of dtype "{dtype}" and shape {shape}')
+            raise server_broke(
+                f'a tensor "{str(name)[:200]}" of dtype "{str(dtype)[:40]}" and shape {str(shape)[:200]}'
+            )
         tensor = TensorMeta(name, dtype, tuple(shape))
-        if tensor.size_bytes != size:
-            raise server_broke(f'a tensor "{name}" of {size} bytes, its shape has {tensor.size_bytes}')
+        if tensor.size_bytes != size or not is_count(size):
+            raise server_broke(f'a tensor "{name[:200]}" of {size} bytes, its shape has {tensor.size_bytes}')
         found.append(tensor)
     return found
 
