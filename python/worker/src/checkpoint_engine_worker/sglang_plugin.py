@@ -13,6 +13,7 @@ from weakref import WeakKeyDictionary
 
 from checkpoint_engine_worker.address import is_own_address
 from checkpoint_engine_worker.receiver import Receiver
+from checkpoint_engine_worker.sglang_memory import MEMORY, release_memory_occupation, resume_memory_occupation
 from checkpoint_engine_worker.sglang_target import SglangTarget
 from checkpoint_engine_worker.torch_module import torch_module
 from checkpoint_engine_worker.weight_version import UNKNOWN_VERSION
@@ -29,6 +30,11 @@ UPDATES = (
 )
 #: The method with which a scheduler describes itself.
 STATES = (("sglang.srt.managers.scheduler", "Scheduler"),)
+#: The methods that release and map the memory of weights, in newer and in older releases.
+MEMORIES = (
+    ("sglang.srt.managers.scheduler_components.weight_updater", "SchedulerWeightUpdaterManager"),
+    ("sglang.srt.managers.scheduler_update_weights_mixin", "SchedulerUpdateWeightsMixin"),
+)
 #: The field of `/server_info`, within each of its internal states.
 FIELD = "checkpoint_engine_worker"
 
@@ -47,6 +53,10 @@ def register() -> None:
     described = _first(STATES, "get_internal_state")
     if described is not None:
         HookRegistry.register(described, get_internal_state, HookType.AROUND)
+    for hook in (release_memory_occupation, resume_memory_occupation):
+        place = _first(MEMORIES, hook.__name__)
+        if place is not None:
+            HookRegistry.register(place, hook, HookType.AROUND)
 
 
 def update_weights_from_ipc(original: Callable[..., Any], owner: Any, recv_req: Any) -> Any:
@@ -99,7 +109,7 @@ def get_internal_state(original: Callable[..., Any], scheduler: Any, recv_req: A
 def _receiver_of(runner: Any, device: Any) -> Receiver:
     receiver = _receivers.get(runner)
     if receiver is None:
-        receiver = _receivers[runner] = Receiver(device, int(getattr(runner, "tp_rank", 0)))
+        receiver = _receivers[runner] = Receiver(device, int(getattr(runner, "tp_rank", 0)), MEMORY)
     return receiver
 
 
