@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from checkpoint_engine_worker.device import host_prefix
-from checkpoint_engine_worker.vllm_extension import WorkerExtension
+from checkpoint_engine_worker.vllm_extension import WorkerExtension, _models_of, _puller_of
 from fake_server import Connection, FakeServer
 from test_session import expect
 
@@ -35,6 +35,26 @@ class Runner:
         self.resets.append("encoder")
 
 
+def worker_with(runner: Runner) -> Any:
+    worker: Any = WorkerExtension()
+    worker.model_runner = runner
+    worker.vllm_config = SimpleNamespace(model_config=SimpleNamespace(model="/models/target"))
+    worker.device, worker.local_rank = torch.device("cpu"), 0
+    return worker
+
+
+def test_a_replaced_model_has_a_puller_of_its_own() -> None:
+    worker = worker_with(Runner())
+    first = _puller_of(worker, _models_of(worker))
+    assert first is not None
+    assert _puller_of(worker, _models_of(worker)) is first
+    worker.model_runner.model = torch.nn.Linear(2, 2)
+    second = _puller_of(worker, _models_of(worker))
+    assert second is not None
+    assert second is not first
+    assert _puller_of(worker, _models_of(worker)) is second
+
+
 def test_a_pull_resets_adapters_and_leaves_the_caches_of_requests_to_the_engine() -> None:
     config: Any = pytest.importorskip("vllm.config")
     from checkpoint_engine_worker.vllm_finish import prepare_refresh
@@ -48,11 +68,8 @@ def test_a_pull_resets_adapters_and_leaves_the_caches_of_requests_to_the_engine(
 def test_a_session_without_weights_leaves_adapters_as_they_are() -> None:
     from test_pull_session import Rig
 
-    worker: Any = WorkerExtension()
-    worker.model_runner = Runner()
-    worker.vllm_config = SimpleNamespace(model_config=SimpleNamespace(model="/models/target"))
-    worker.device, worker.local_rank = torch.device("cpu"), 0
-    worker._checkpoint_engine_puller = Rig().puller
+    worker = worker_with(Runner())
+    worker._checkpoint_engine_puller = ([worker.model_runner.model], Rig().puller)
 
     def script(server: Connection) -> None:
         expect(server, "hello")

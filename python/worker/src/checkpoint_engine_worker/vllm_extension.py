@@ -76,9 +76,17 @@ def _models_of(worker: Any) -> list[tuple[Any, Any]]:
 
 
 def _puller_of(worker: Any, models: list[tuple[Any, Any]]) -> EnginePuller | None:
-    if "_checkpoint_engine_puller" not in worker.__dict__:
-        worker._checkpoint_engine_puller = vllm_puller(models, worker.vllm_config, worker.device, worker.model_runner)
-    puller: EnginePuller | None = worker._checkpoint_engine_puller
+    """Returns the worker's puller, and makes another one if the worker has replaced a model."""
+    made: tuple[list[Any], EnginePuller | None] | None = worker.__dict__.get("_checkpoint_engine_puller")
+    current = [model for model, _ in models]
+    if made is not None:
+        filled, puller = made
+        if len(filled) == len(current) and all(old is new for old, new in zip(filled, current, strict=True)):
+            return puller
+        if puller is not None:
+            puller.unmap()
+    puller = vllm_puller(models, worker.vllm_config, worker.device, worker.model_runner)
+    worker._checkpoint_engine_puller = (current, puller)
     return puller
 
 
