@@ -63,6 +63,32 @@ describe('join', () => {
     expect(await all[0]!.digests()).toEqual(wanted);
   });
 
+  it.each([
+    ['given', ['--weight-version', 'step-1'], /^step-1$/],
+    ['derived', [], /^digest:[0-9a-f]{32}$/],
+    ['a number', ['--verify', 'off'], /^update-\d+$/],
+  ])('has the version of the owners (%s), which workers and the output tell', async (_, flags, pattern) => {
+    const metasFile = join(folder, `version-${flags.length}-${flags[0] ?? ''}.metas`);
+    const held = await workers(1);
+    const args = update(...held.uds, '--save-metas-file', metasFile, '--sleep-time', '600', ...flags);
+    const owners = startCli(args);
+    cleanup.push(() => void owners.child.kill('SIGKILL'));
+    const printed = JSON.parse(await owners.untilPrinted(/"ok":true.*\n/)) as { weightVersion: string };
+    expect(printed.weightVersion).toMatch(pattern);
+    const { uds } = await workers(1);
+    const first = parseJson(await runCli(joining(metasFile, ...uds)));
+    expect(first).toMatchObject({
+      weightVersion: printed.weightVersion,
+      instances: [{ weightVersionBefore: 'unknown', weightVersion: printed.weightVersion }],
+    });
+    // The worker tells it, and a version that the joining world gives counts.
+    const second = parseJson(await runCli(joining(metasFile, ...uds, '--weight-version', 'other')));
+    expect(second).toMatchObject({
+      weightVersion: 'other',
+      instances: [{ weightVersionBefore: printed.weightVersion, weightVersion: 'other' }],
+    });
+  });
+
   it('reports what is wrong with a metas file', async () => {
     const metasFile = join(folder, 'good.metas');
     await serving(metasFile);

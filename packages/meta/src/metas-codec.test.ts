@@ -298,7 +298,8 @@ describe('decodeWorldMetas', () => {
   it.each<[string, Uint8Array, RegExp]>([
     ['no bytes', new Uint8Array(0), /do not begin with "CEMT"/],
     ['other bytes', new TextEncoder().encode('{"metas": []}'), /do not begin with "CEMT"/],
-    ['another version', set(4, 3), /version is 3, expected version 1 or 2/],
+    ['another version', set(4, 4), /version is 4, expected version 1, 2 or 3/],
+    ['a version that has more columns', set(4, 3), /not an array of 8 columns/],
     ['only the magic', good.slice(0, 4), /version is missing/],
     ['half a digest', good.slice(0, 20), /truncated or changed/],
     ['one byte less', good.slice(0, -1), /truncated or changed/],

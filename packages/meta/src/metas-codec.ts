@@ -7,6 +7,7 @@ import { decodeColumns, readCheckpoint } from './metas-decoder.ts';
 import { encodeDigests, withDigests } from './metas-digests.ts';
 import { encodeColumns } from './metas-encoder.ts';
 import { invalidMetas } from './metas-error.ts';
+import { encodeWeightVersion, withWeightVersion } from './metas-weight-version.ts';
 import type { RankMetas } from './parameter-meta.ts';
 
 /** The first byte of a Python pickle. */
@@ -15,6 +16,14 @@ const MAGIC = new TextEncoder().encode('CEMT');
 const VERSION = 1;
 /** Also has a column of digests. Written only if a rank has digests, so that older releases can read the rest. */
 const VERSION_WITH_DIGESTS = 2;
+/** Also has a column with the version of the weights. Written only if there is one, for the same reason. */
+const VERSION_WITH_WEIGHT_VERSION = 3;
+/** By version of the encoding, the number of columns. */
+const COLUMN_COUNTS: ReadonlyMap<number | undefined, number> = new Map([
+  [VERSION, COLUMNS.length],
+  [VERSION_WITH_DIGESTS, COLUMNS.length + 1],
+  [VERSION_WITH_WEIGHT_VERSION, COLUMNS.length + 2],
+]);
 const DIGEST_BYTES = 32;
 const DIGEST_OFFSET = MAGIC.length + 1;
 const PAYLOAD_OFFSET = DIGEST_OFFSET + DIGEST_BYTES;
@@ -48,11 +57,14 @@ export function decodeRankMetas(bytes: Uint8Array): RankMetas {
  * @throws `CE_METAS_INVALID` The metas violate the invariants of {@link RankMetas}, or a rank appears twice.
  */
 export function encodeWorldMetas(metas: readonly RankMetas[]): Uint8Array {
-  const column = encodeDigests(metas);
-  const payload = encodePayload(metas, column);
+  const digestColumn = encodeDigests(metas);
+  const versionColumn = encodeWeightVersion(metas);
+  const further = versionColumn === undefined ? [digestColumn] : [digestColumn ?? NO_DIGESTS, versionColumn];
+  const columns = further.filter((column) => column !== undefined);
+  const payload = encodePayload(metas, columns);
   const bytes = new Uint8Array(PAYLOAD_OFFSET + payload.length);
   bytes.set(MAGIC);
-  bytes[MAGIC.length] = column === undefined ? VERSION : VERSION_WITH_DIGESTS;
+  bytes[MAGIC.length] = [VERSION, VERSION_WITH_DIGESTS, VERSION_WITH_WEIGHT_VERSION][columns.length]!;
   bytes.set(createHash('sha256').update(payload).digest(), DIGEST_OFFSET);
   bytes.set(payload, PAYLOAD_OFFSET);
   return bytes;
@@ -65,11 +77,14 @@ export function encodeWorldMetas(metas: readonly RankMetas[]): Uint8Array {
  * @throws `CE_METAS_INVALID` The bytes are not metas, have another version, or are truncated or changed.
  */
 export function decodeWorldMetas(bytes: Uint8Array): RankMetas[] {
-  const { columns, digestColumn } = openPayload(bytes);
+  const { columns, digestColumn = NO_DIGESTS, versionColumn } = openPayload(bytes);
   const world = decodeColumns(columns);
   checkRanks(world);
-  return digestColumn === undefined ? world : withDigests(world, digestColumn);
+  const digested = digestColumn.length === 0 ? world : withDigests(world, digestColumn);
+  return versionColumn === undefined ? digested : withWeightVersion(digested, versionColumn);
 }
+
+const NO_DIGESTS = new Uint8Array(0);
 
 /**
  * Reads which checkpoint encoded metas describe, without decoding or checking the rest. The call is cheap for metas of
@@ -110,16 +125,17 @@ function rankDigest(metas: RankMetas): Uint8Array {
   return digest;
 }
 
-function encodePayload(metas: readonly RankMetas[], digestColumn?: Uint8Array): Uint8Array {
+function encodePayload(metas: readonly RankMetas[], further: readonly Uint8Array[] = []): Uint8Array {
   checkRanks(metas);
   for (const rank of metas) checkRankMetas(rank);
   const columns = encodeColumns(metas);
-  return encode([...COLUMNS.map((name) => columns[name]), ...(digestColumn === undefined ? [] : [digestColumn])]);
+  return encode([...COLUMNS.map((name) => columns[name]), ...further]);
 }
 
 interface Payload {
   readonly columns: Columns;
   readonly digestColumn: Uint8Array | undefined;
+  readonly versionColumn: Uint8Array | undefined;
 }
 
 function openPayload(bytes: Uint8Array): Payload {
@@ -141,12 +157,10 @@ function checkHead(bytes: Uint8Array): void {
     throw invalidMetas('the bytes do not begin with "CEMT"', { hint: 'Check that the bytes are metas' });
   }
   const version = bytes[MAGIC.length];
-  if (version !== VERSION && version !== VERSION_WITH_DIGESTS) {
+  if (!COLUMN_COUNTS.has(version)) {
     throw invalidMetas(
-      `the version is ${version ?? 'missing'}, expected version ${VERSION} or ${VERSION_WITH_DIGESTS}`,
-      {
-        hint: 'Use the same version of checkpoint-engine on all ranks, and write metas files with it',
-      },
+      `the version is ${version ?? 'missing'}, expected version ${VERSION}, ${VERSION_WITH_DIGESTS} or ${VERSION_WITH_WEIGHT_VERSION}`,
+      { hint: 'Use the same version of checkpoint-engine on all ranks, and write metas files with it' },
     );
   }
 }
@@ -154,19 +168,20 @@ function checkHead(bytes: Uint8Array): void {
 function readPayload(bytes: Uint8Array): Payload {
   checkHead(bytes);
   const columns = decodePayload(bytes.subarray(PAYLOAD_OFFSET));
-  const count = bytes[MAGIC.length] === VERSION ? COLUMNS.length : COLUMNS.length + 1;
+  const count = COLUMN_COUNTS.get(bytes[MAGIC.length]);
   if (!Array.isArray(columns) || columns.length !== count || !columns.every((c) => c instanceof Uint8Array)) {
     throw invalidMetas(`the payload is not an array of ${count} columns`);
   }
   return {
     columns: Object.fromEntries(COLUMNS.map((name, index) => [name, columns[index]])) as Columns,
     digestColumn: columns[COLUMNS.length],
+    versionColumn: columns[COLUMNS.length + 1],
   };
 }
 
 function decodePayload(payload: Uint8Array): unknown {
   try {
-    checkMsgpack(payload, { maxBytes: Number.POSITIVE_INFINITY, maxDepth: 1, maxValues: COLUMNS.length + 1 });
+    checkMsgpack(payload, { maxBytes: Number.POSITIVE_INFINITY, maxDepth: 1, maxValues: COLUMNS.length + 3 });
     return decode(payload);
   } catch (cause) {
     throw invalidMetas('the payload is not msgpack', { cause });

@@ -39,6 +39,9 @@ export const COLUMNS = [
  */
 export type DigestColumn = Uint8Array;
 
+// Version 3 of the encoding has a last column: the UTF-8 of the version of the weights. Its digest column is empty if no
+// rank has digests.
+
 /** The encoded columns by name. */
 export type Columns = Readonly<Record<(typeof COLUMNS)[number], Uint8Array>>;
 

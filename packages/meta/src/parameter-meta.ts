@@ -45,4 +45,9 @@ export interface RankMetas {
   readonly tensors: readonly ParameterMeta[];
   /** Absent if the bytes were not read yet, and in metas of older releases. */
   readonly digests?: BlockDigests | undefined;
+  /**
+   * Version of the weights; the same at all ranks. Absent if the checkpoint was given none and no update has brought it
+   * to an engine, and in metas of older releases.
+   */
+  readonly weightVersion?: string | undefined;
 }
