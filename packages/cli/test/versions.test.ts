@@ -77,12 +77,35 @@ describe('instances of a server', () => {
     const held = await series(server);
     expect(held).toHaveLength(2);
     for (const line of held) expect(line).toMatch(/checkpoint="b",weight_version="step-2"\} 1$/);
-    // Without a version it comes from the bytes, or from the update.
+    // Without a version it comes from the bytes.
     expect((await update(server, 'b')).status).toBe(200);
     const [made, other] = await versions(server);
-    expect(made).toMatch(/^(update-\d+|digest:[0-9a-f]{32})$/);
+    expect(made).toMatch(/^digest:[0-9a-f]{32}$/);
     expect(other).toBe(made);
     expect(await series(server)).toHaveLength(2);
+  });
+
+  it('have the version of the bytes, in place, streamed and pinned, which its digest confirms', async () => {
+    const shared = await mkdtemp('/dev/shm/checkpoint-engine-versions-');
+    cleanup.push(() => rm(shared, { recursive: true, force: true }));
+    const files = await smallCheckpoint(shared, 'one', 2 ** 20);
+    const paths = [socketPath(), socketPath()];
+    await Promise.all(paths.map((path, index) => startWorker(index, path)));
+    const server = await serve(paths);
+    const inspected = parseJson(await runCli(['inspect', one!, '--digests', '--json'])) as { derivedVersion: string };
+    await register(server, 'in-place', files, { keep_files: true });
+    await register(server, 'streamed', one!, { stream: true });
+    await register(server, 'pinned', one!);
+    for (const name of ['in-place', 'pinned', 'streamed', 'streamed', 'in-place']) {
+      expect((await update(server, name)).status).toBe(200);
+      expect(await versions(server)).toEqual([inspected.derivedVersion, inspected.derivedVersion]);
+      expect(await lastUpdate(server)).toMatchObject({ weight_version: inspected.derivedVersion });
+      for (const line of await series(server))
+        expect(line).toContain(`weight_version="${inspected.derivedVersion}"} 1`);
+    }
+    // Workers hold it, too.
+    const asked = (await server.call('GET', '/v1/instances?ask=true')).json();
+    expect(asked).toMatchObject({ instances: [1, 2].map(() => ({ weight_version: inspected.derivedVersion })) });
   });
 
   it('are all unknown after an update was cancelled, until the next one', async () => {
@@ -214,7 +237,9 @@ describe('the command update', () => {
       instances: [{ endpoint: path, weightVersionBefore: 'step-7', weightVersion: 'step-8' }],
     });
     const made = parseJson(await runCli([...flags(path), '--json'])) as { weightVersion: string };
-    expect(made.weightVersion).toMatch(/^(update-\d+|digest:[0-9a-f]{32})$/);
+    expect(made.weightVersion).toMatch(/^digest:[0-9a-f]{32}$/);
+    const unread = parseJson(await runCli([...flags(path), '--json', '--verify', 'off'])) as { weightVersion: string };
+    expect(unread.weightVersion).toMatch(/^update-\d+$/);
   });
 
   it.each(['', 'a b', 'unknown', `${'x'.repeat(129)}`])('refuses %j as a version', async (version) => {

@@ -71,8 +71,8 @@ export interface EngineLook {
 export interface EngineStep {
   /** The path, with its query. */
   readonly path: string;
-  /** JSON body. @default none */
-  readonly body?: object | undefined;
+  /** JSON body; a promise if it has a version that is known at the end of the update. @default none */
+  readonly body?: object | Promise<object> | undefined;
   /**
    * The engine cannot serve without it: a failure after an update is an error, although the weights are loaded.
    * @default false

@@ -46,8 +46,13 @@ export interface EngineQuestion extends EngineWait {
 export interface EngineUpdate extends EngineWait {
   /** Device UUID to worker address, for the devices of this instance only. */
   readonly handles: Readonly<Record<string, string>>;
-  /** For engines that keep a version (SGLang, newer releases of vLLM). */
+  /** For engines that keep a version (SGLang, newer releases of vLLM), if it is known before the update. */
   readonly weightVersion?: string | undefined;
+  /**
+   * The same version, for a version that is derived from bytes which are read during the update. Resolves when all
+   * workers hold the weights. Never rejects, and never settles if the update fails.
+   */
+  readonly settledVersion?: Promise<string> | undefined;
   /**
    * Resolves when a worker holds the weights and the engine is about to answer: requests that the engine takes in their
    * turn are sent then, so that no other request runs in between.

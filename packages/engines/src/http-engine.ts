@@ -4,6 +4,7 @@ import {
   silentLogger,
   toCheckpointEngineError,
 } from '@checkpoint-engine/interface';
+import { untilAborted } from '@checkpoint-engine/interface/shared';
 import type { EngineAdapter, EngineLook, EngineStep } from './adapter.ts';
 import type { EngineClient, EngineEndpoint, EngineOptions, EngineUpdate, EngineWait } from './engine-client.ts';
 import { EngineHttp, isMissing, isRefused } from './engine-http.ts';
@@ -199,14 +200,16 @@ class HttpEngine implements EngineClient {
   }
 
   async #post(endpoint: EngineEndpoint, step: EngineStep, wait: EngineWait): Promise<HttpReply> {
-    const { path, body } = step;
+    const { path } = step;
+    // If the update fails, its version never settles.
+    const body = await untilAborted(Promise.resolve(step.body), wait.signal);
     try {
       return await this.#http.call(endpoint, { method: 'POST', path, body }, wait);
     } catch (error) {
       const recovery = step.recover?.(error);
       if (recovery === undefined) throw error;
       this.#logger.warn({ engine: this.name, path, error }, 'Cleaning up after an earlier update');
-      await this.#http.call(endpoint, { method: 'POST', path: recovery.path, body: recovery.body }, wait);
+      await this.#http.call(endpoint, { method: 'POST', path: recovery.path, body: await recovery.body }, wait);
       return await this.#http.call(endpoint, { method: 'POST', path, body }, wait);
     }
   }

@@ -1,8 +1,9 @@
 import { UNKNOWN_VERSION } from '@checkpoint-engine/interface';
-import type { EngineAdapter } from './adapter.ts';
+import type { EngineAdapter, EngineStep } from './adapter.ts';
 import type { EngineClient, EngineOptions } from './engine-client.ts';
 import { extendEngine } from './extend-engine.ts';
 import { httpEngine } from './http-engine.ts';
+import { type NewVersion, withVersion } from './new-version.ts';
 import { countOf, successOrMessage } from './replies.ts';
 import { describeSglang, findSglangWorkers } from './sglang-workers.ts';
 
@@ -30,6 +31,17 @@ export function sglangEngine({ flushCache = true, torchEmptyCache, ...options }:
   });
 }
 
+/** @param otherwise What a release without the route reports. */
+function versionStep(version: NewVersion, otherwise: string): EngineStep {
+  return {
+    path: '/update_weight_version',
+    // By default this route ends all running requests.
+    body: withVersion(version, (settled) => ({ new_version: settled, abort_all_requests: false })),
+    otherwise: `This release of SGLang has no route for its weight version: ${otherwise}`,
+    complaintIn: successOrMessage,
+  };
+}
+
 const sglang = (flushCache: boolean, torchEmptyCache: boolean | undefined): EngineAdapter => ({
   name: 'sglang',
   workers: 'v1',
@@ -50,21 +62,20 @@ const sglang = (flushCache: boolean, torchEmptyCache: boolean | undefined): Engi
   ],
   update: {
     path: '/update_weights_from_ipc',
-    body: ({ handles, weightVersion }) => ({
+    body: ({ handles, weightVersion, settledVersion }) => ({
       zmq_handles: handles,
       flush_cache: flushCache,
-      weight_version: weightVersion ?? null,
+      // A version that is known at the end comes in a request of its own.
+      weight_version: weightVersion ?? (settledVersion === undefined ? null : UNKNOWN_VERSION),
       ...(torchEmptyCache === undefined ? {} : { torch_empty_cache: torchEmptyCache }),
     }),
     failureIn: successOrMessage,
   },
-  // By default this route ends all running requests.
-  forgetVersion: {
-    path: '/update_weight_version',
-    body: { new_version: UNKNOWN_VERSION, abort_all_requests: false },
-    otherwise: 'This release of SGLang has no route for its weight version: it still names the earlier one',
-    complaintIn: successOrMessage,
-  },
+  after: (_, { weightVersion, settledVersion }) =>
+    weightVersion !== undefined || settledVersion === undefined
+      ? []
+      : [versionStep(settledVersion, 'it reports the version as unknown')],
+  forgetVersion: versionStep(UNKNOWN_VERSION, 'it still names the earlier one'),
   hints: {
     missing:
       'Use a release of SGLang with this route, and install the Python package checkpoint-engine in its environment',

@@ -1,6 +1,7 @@
 import { UNKNOWN_VERSION } from '@checkpoint-engine/interface';
 import type { EngineAdapter, EngineStep } from './adapter.ts';
 import type { EngineUpdate } from './engine-client.ts';
+import { type NewVersion, newVersion, withVersion } from './new-version.ts';
 import { countOf, parseFields } from './replies.ts';
 
 /** The requests around an update. */
@@ -79,7 +80,7 @@ export function vllmBackend(loading: VllmLoading): EngineAdapter {
       ...(before?.(reports, update) ?? []),
       INIT_BACKEND,
       // If this parameter server dies, vLLM must not continue to report the earlier version.
-      ...(update.weightVersion === undefined ? [] : [versionStep(UNKNOWN_VERSION)]),
+      ...(newVersion(update) === undefined ? [] : [versionStep(UNKNOWN_VERSION)]),
       start('/start_weight_update'),
     ],
     update: { path: '/update_weights', body: receive, failureIn: () => undefined },
@@ -138,20 +139,24 @@ function common(
     ...(pause === 'off'
       ? {}
       : { before: () => [{ path: `/pause?mode=${pause}&clear_cache=${String(flushCache && pause !== 'keep')}` }] }),
-    after: (_, { weightVersion }) => [
+    after: (_, update) => [
       ...(flushCache ? [{ ...RESET_PREFIX_CACHE, isQueued }] : []),
       ...(flushCache && cachesEncoder ? [{ ...RESET_ENCODER_CACHE, isQueued }] : []),
-      ...(weightVersion === undefined ? [] : [versionStep(weightVersion)]),
+      ...stepsOf(newVersion(update)),
       ...(pause === 'off' ? [] : [{ path: '/resume', isNeeded: true }]),
     ],
     forgetVersion: versionStep(UNKNOWN_VERSION),
   };
 }
 
-function versionStep(version: string): EngineStep {
+function stepsOf(version: NewVersion | undefined): EngineStep[] {
+  return version === undefined ? [] : [versionStep(version)];
+}
+
+function versionStep(version: NewVersion): EngineStep {
   return {
     path: '/update_weight_version',
-    body: { new_version: version },
+    body: withVersion(version, (settled) => ({ new_version: settled })),
     otherwise: 'This release of vLLM keeps no weight version',
   };
 }
@@ -182,8 +187,9 @@ function isAlreadyActive(error: unknown): boolean {
   return /already\s+active/.test(`${String(detail)} ${String(message)}`);
 }
 
-function finishBody({ weightVersion }: EngineUpdate): object {
-  return weightVersion === undefined ? {} : { weight_version: weightVersion };
+function finishBody(update: EngineUpdate): object | Promise<object> {
+  const version = newVersion(update);
+  return version === undefined ? {} : withVersion(version, (settled) => ({ weight_version: settled }));
 }
 
 /** The method returns nothing: the answer is empty, or has one null per worker (behind Ray Serve, per replica). */

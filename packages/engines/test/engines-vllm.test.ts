@@ -246,6 +246,24 @@ describe('vllmEngine.update', () => {
     });
   });
 
+  it('tells a backend a version that settles at the end', async () => {
+    const steps = [
+      info({ weight_transfer_config: BACKEND }),
+      ...looks,
+      post('/init_weight_transfer_engine', { init_info: { checkpoint_engine_protocol: 2 } }),
+      post('/update_weight_version', { new_version: 'unknown' }),
+      post('/start_weight_update'),
+      ...looks,
+      post('/update_weights', receives),
+      post('/finish_weight_update', { weight_version: 'digest:1' }),
+      post('/update_weight_version', { new_version: 'digest:1' }),
+    ];
+    await withEngine(steps, async (fake) => {
+      const engine = vllmEngine({ endpoints: [fake.endpoint], flushCache: false });
+      await engine.update({ ...update, settledVersion: Promise.resolve('digest:1') });
+    });
+  });
+
   it('runs the life cycle of a backend, paused, with a version', async () => {
     const steps = [
       info({ weight_transfer_config: BACKEND }),

@@ -69,6 +69,19 @@ describe('vllm', () => {
     await vllmEngine({ endpoints: [endpoint], flushCache: false }).update({ ...update, weightVersion: 'step-7' });
   });
 
+  it('receives a version that settles at the end, and none if the update is aborted', async () => {
+    const { endpoint } = await fake([
+      vllmStep,
+      { method: 'POST', path: '/update_weight_version', body: { new_version: 'digest:1' } },
+      vllmStep,
+    ]);
+    const engine = vllmEngine({ endpoints: [endpoint], flushCache: false });
+    await engine.update({ ...update, settledVersion: Promise.resolve('digest:1') });
+    const aborting = AbortSignal.timeout(200);
+    const settledVersion = new Promise<string>(() => {});
+    await expect(engine.update({ ...update, signal: aborting, settledVersion })).rejects.toBeInstanceOf(Error);
+  });
+
   it('receives the version "unknown", and a version that it cannot receive is a warning', async () => {
     const step: Step = { method: 'POST', path: '/update_weight_version', body: { new_version: 'unknown' } };
     const { endpoint } = await fake([
@@ -355,6 +368,23 @@ describe('sglang', () => {
       },
     ]);
     await sglangEngine({ endpoints: [endpoint] }).forgetVersion!();
+  });
+
+  it('is unknown during an update whose version settles at the end, and then receives it', async () => {
+    const version = { method: 'POST', path: '/update_weight_version' } as const;
+    const body = { new_version: 'digest:1', abort_all_requests: false };
+    const { endpoint } = await fake([
+      { ...sglangStep, body: { zmq_handles: handles, flush_cache: true, weight_version: 'unknown' } },
+      { ...version, body, reply: { success: true, message: 'ok', new_version: 'digest:1' } },
+      { ...sglangStep, body: { zmq_handles: handles, flush_cache: true, weight_version: 'unknown' } },
+      { ...version, body, status: 404, reply: { detail: 'Not Found' } },
+    ]);
+    const logger = keepingLogger();
+    const engine = sglangEngine({ endpoints: [endpoint], logger });
+    await engine.update({ ...update, settledVersion: Promise.resolve('digest:1') });
+    expect(logger.lines.filter((line) => line.startsWith('warn'))).toEqual([]);
+    await engine.update({ ...update, settledVersion: Promise.resolve('digest:1') });
+    expect(logger.lines.join()).toContain('it reports the version as unknown');
   });
 
   it('flushes its cache and receives the weight version', async () => {

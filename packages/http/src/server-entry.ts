@@ -11,8 +11,11 @@ export interface Entry {
   hasMetas: boolean;
   /** Metas were gathered before all bytes were in memory. */
   mustGather?: boolean;
+  /** The metas are those of another world. */
+  isImported?: boolean;
   registration?: { readonly stop: (reason: Error) => void; readonly ended: Promise<void> };
   isUpdating?: boolean;
+  /** The version that it was given: here, or in the world that holds it. */
   readonly weightVersion?: string | undefined;
   /** Known once the headers are read. */
   registered?: RegisteredCheckpoint;

@@ -150,12 +150,16 @@ class ServerWorld implements HttpWorld {
     await this.#options.server.gatherMetas(name, { signal });
     entry.hasMetas = true;
     entry.mustGather = false;
+    entry.isImported = false;
   }
 
   async exportMetas(name: string): Promise<Uint8Array> {
-    const { mustGather } = this.#get(name);
+    const { mustGather, isImported } = this.#get(name);
+    const { server } = this.#options;
     if (mustGather) await this.gatherMetas(name, { signal: new AbortController().signal });
-    return encodeWorldMetas(this.#options.server.getMetas(name));
+    const areDigested = server.getMetas(name).every(({ tensors, digests }) => tensors.length === 0 || digests);
+    if (!areDigested && isImported !== true) await server.gatherMetas(name, { untilDigested: true });
+    return encodeWorldMetas(server.getMetas(name));
   }
 
   async importMetas(name: string, metas: Uint8Array): Promise<void> {
@@ -164,7 +168,8 @@ class ServerWorld implements HttpWorld {
     if (named !== name) throw misnamed(name, named);
     this.#options.server.loadMetas(decoded);
     const entry: Entry = this.#entries.get(name) ?? { name, state: 'registered', hasMetas: true };
-    entry.hasMetas = true;
+    const { weightVersion = entry.weightVersion } = decoded[0]!;
+    Object.assign(entry, { hasMetas: true, isImported: true, weightVersion });
     this.#entries.set(name, entry);
   }
 

@@ -129,8 +129,16 @@ export interface EngineRequest {
   readonly timeoutMs: number;
   /** Fires when the update has failed or was aborted: stop at once. */
   readonly signal: AbortSignal;
-  /** Version of the weights, for engines that keep one. Absent where the engine only prepares. */
+  /**
+   * Version of the weights, for engines that keep one. Absent where the engine only prepares, and where the version is
+   * derived from bytes that the update reads.
+   */
   readonly weightVersion?: string | undefined;
+  /**
+   * The version in both cases. Resolves when the workers of all ranks hold the weights. Never rejects, and never settles
+   * if the update fails. Absent where the engine only prepares.
+   */
+  readonly settledVersion?: Promise<string> | undefined;
   /**
    * Resolves when the worker of the group's first rank holds the weights. Never rejects, and never settles if it fails.
    */

@@ -11,15 +11,28 @@ export interface RankCalls {
   loaded(job: { readonly name: string }): null;
   unregister(job: { readonly name: string; readonly force?: boolean | undefined }): null;
   /** Called at all ranks. Rank 0 writes the metas to `metasFile`. */
-  gatherMetas(job: { readonly name: string; readonly timeoutMs: number; readonly metasFile?: string | undefined }): {
+  gatherMetas(job: {
+    readonly name: string;
+    readonly timeoutMs: number;
+    readonly metasFile?: string | undefined;
+    /** Wait for the digests of files that are used in place. @default with a metas file */
+    readonly untilDigested?: boolean | undefined;
+  }): {
     readonly durationMs: number;
     /** Why `metasFile` could not be written. */
     readonly unwritten?: string | undefined;
   };
-  /** The metas of all ranks, encoded, in base64. */
-  getMetas(job: { readonly name: string }): string;
+  /** The metas of all ranks, encoded, in base64. @param job.weightVersion The version that they have. */
+  getMetas(job: { readonly name: string; readonly weightVersion?: string | undefined }): {
+    readonly metas: string;
+    /** They have the digests of all tensors. */
+    readonly areDigested: boolean;
+  };
   /** Loads the metas of another world, and those of further holders of the same checkpoint. */
-  loadMetas(job: { readonly metas: string; readonly fallbacks?: readonly string[] | undefined }): null;
+  loadMetas(job: { readonly metas: string; readonly fallbacks?: readonly string[] | undefined }): {
+    /** The version of the weights, if the metas have one. */
+    readonly weightVersion?: string | undefined;
+  };
   /** Waits until this rank's engines answer. */
   engineReady(job: Pick<RankUpdateRequest, 'targets' | 'ranks' | 'timeoutMs'>): null;
   /** Makes the communicators before the first update. Called at all ranks. */

@@ -48,9 +48,12 @@ export const RANK_CALLS: RankCallsAt = {
     return null;
   },
 
-  async gatherMetas({ server, rank, signal }, { name, timeoutMs, metasFile }) {
+  async gatherMetas({ server, rank, signal }, { name, timeoutMs, metasFile, untilDigested }) {
     const startedAtMs = performance.now();
-    const metas = await server.gatherMetas(name, { timeoutMs, signal });
+    const metas = await server.gatherMetas(name, {
+      ...{ timeoutMs, signal },
+      untilDigested: untilDigested ?? metasFile !== undefined,
+    });
     const durationMs = performance.now() - startedAtMs;
     const unwritten = metasFile && rank === 0 ? await writeMetas(metasFile, metas) : undefined;
     return { durationMs, unwritten };
@@ -60,14 +63,18 @@ export const RANK_CALLS: RankCallsAt = {
     return await server.removeFiles(name);
   },
 
-  async getMetas({ server }, { name }) {
-    return Buffer.from(encodeWorldMetas(server.getMetas(name))).toString('base64');
+  async getMetas({ server }, { name, weightVersion }) {
+    const known = server.getMetas(name);
+    const metas = weightVersion === undefined ? known : known.map((rank) => ({ ...rank, weightVersion }));
+    const areDigested = metas.every(({ tensors, digests }) => tensors.length === 0 || digests !== undefined);
+    return { metas: Buffer.from(encodeWorldMetas(metas)).toString('base64'), areDigested };
   },
 
   async loadMetas({ server }, { metas, fallbacks = [] }) {
     const decode = (text: string) => decodeWorldMetas(new Uint8Array(Buffer.from(text, 'base64')));
-    server.loadMetas(decode(metas), { fallbacks: fallbacks.map(decode) });
-    return null;
+    const decoded = decode(metas);
+    server.loadMetas(decoded, { fallbacks: fallbacks.map(decode) });
+    return { weightVersion: decoded[0]?.weightVersion };
   },
 
   async update(context, { name, targets, ...options }) {

@@ -31,6 +31,9 @@ export class CatalogEntry {
   mustGather = false;
   /** Metas of another world, in base64. */
   importedMetas: string | undefined;
+  /** The version that the last update brought. A rank that was restarted does not know it. */
+  broughtVersion: string | undefined;
+  #importedVersion: string | undefined;
   /** Aborts its registration. */
   readonly registration: AbortController = new AbortController();
   readonly #shares = new Map<number, Share>();
@@ -109,9 +112,13 @@ export class CatalogEntry {
     this.hasMetas = true;
     this.mustGather = false;
     this.importedMetas = undefined;
+    this.#importedVersion = undefined;
   }
 
-  noteImported(metas: string): void {
+  /** @param weightVersion Of the world that holds the weights. */
+  noteImported(metas: string, weightVersion: string | undefined): void {
+    this.#importedVersion = weightVersion;
+    this.broughtVersion = undefined;
     this.hasMetas = true;
     this.mustGather = false;
     this.importedMetas = metas;
@@ -162,7 +169,7 @@ export class CatalogEntry {
     const ranks = [...this.#shares].map(([rank, { fingerprint, ...share }]): ShareView => ({ rank, ...share }));
     return {
       name: this.name,
-      weightVersion: this.job?.weightVersion,
+      weightVersion: this.#importedVersion ?? this.job?.weightVersion,
       state: this.state,
       files: this.job?.files ?? this.#ownFiles,
       hasMetas: this.hasMetas,

@@ -170,8 +170,12 @@ export class ServedWorld implements RankWorld {
     const entry = this.#catalog.get(name);
     return await this.#together.take(async () => {
       await this.#gatherAgain(entry, undefined, GATHER_MS);
-      const [metas] = await this.#ask([this.#slots[0]!], 'getMetas', { name }, SHORT_CALL_MS);
-      return new Uint8Array(Buffer.from(metas!, 'base64'));
+      let known = await this.#getMetas(entry);
+      if (!known.areDigested && entry.importedMetas === undefined) {
+        await this.#gather(entry, undefined, GATHER_MS, { untilDigested: true });
+        known = await this.#getMetas(entry);
+      }
+      return new Uint8Array(Buffer.from(known.metas, 'base64'));
     });
   }
 
@@ -180,10 +184,10 @@ export class ServedWorld implements RankWorld {
     await this.#together.take(async () => {
       await this.#readiness.untilReady();
       const encoded = Buffer.from(metas).toString('base64');
-      await this.#call('loadMetas', { metas: encoded }, SHORT_CALL_MS);
+      const [loaded] = await this.#call('loadMetas', { metas: encoded }, SHORT_CALL_MS);
       this.#catalog
         .getOrAdd(name, () => new CatalogEntry(name, undefined, this.worldSize, REGISTER_MS))
-        .noteImported(encoded);
+        .noteImported(encoded, loaded!.weightVersion);
       this.#options.logger.info({ checkpoint: name, sizeBytes: metas.byteLength }, 'Took the metas of a checkpoint');
     });
   }
@@ -207,7 +211,9 @@ export class ServedWorld implements RankWorld {
           await this.#gatherAgain(entry, signal, Math.min(GATHER_MS, left()));
           const strategy = method ?? update.strategy;
           const job = { ...update, strategy, name, ranks, targets, timeoutMs: left(), weightVersion, verify };
-          return summaryOf(await updateRanks(this.#slots, job, { signal, onEvent }, this.#options.logger));
+          const updated = summaryOf(await updateRanks(this.#slots, job, { signal, onEvent }, this.#options.logger));
+          entry.broughtVersion = updated.weightVersion;
+          return updated;
         } finally {
           entry.isUpdating = false;
         }
@@ -271,10 +277,15 @@ export class ServedWorld implements RankWorld {
   readonly #ask: AskRanks = (slots, name, job, timeoutMs, options = {}) =>
     callRanks(slots, { name, job, timeoutMs, ...options }, this.#options.logger);
 
-  async #gather(entry: CatalogEntry, signal: AbortSignal | undefined, timeoutMs: number): Promise<void> {
+  async #gather(
+    entry: CatalogEntry,
+    signal: AbortSignal | undefined,
+    timeoutMs: number,
+    options: Pick<CallJob<'gatherMetas'>, 'untilDigested'> = {},
+  ): Promise<void> {
     await this.#readiness.untilReady(signal);
     entry.checkWhole();
-    await this.#call('gatherMetas', { name: entry.name, timeoutMs }, timeoutMs, { signal });
+    await this.#call('gatherMetas', { name: entry.name, timeoutMs, ...options }, timeoutMs, { signal });
     entry.noteGathered();
   }
 
@@ -283,6 +294,11 @@ export class ServedWorld implements RankWorld {
     const deviceOf = (rank: number): string => this.#slots[rank]!.device!.uuid;
     const targets = updateTargets(request, this.#options.engines, this.worldSize, deviceOf);
     return { targets, ranks: request.ranks.length > 0 ? request.ranks : undefined };
+  }
+
+  async #getMetas({ name, broughtVersion: weightVersion }: CatalogEntry): Promise<CallResult<'getMetas'>> {
+    const [metas] = await this.#ask([this.#slots[0]!], 'getMetas', { name, weightVersion }, SHORT_CALL_MS);
+    return metas!;
   }
 
   #prepare(checkpoint: string, signal: AbortSignal): Promise<void> {

@@ -53,6 +53,22 @@ export class DigestBook {
     return this.#known[index] === 1 ? this.#blocks[index] : undefined;
   }
 
+  /** The parts of a tensor whose digests are not known, in order. */
+  unknownOf(tensor: number): { readonly fromBytes: number; readonly toBytes: number }[] {
+    const { blockBytes } = this;
+    const { sizeBytes } = this.tensors[tensor]!;
+    const parts: { fromBytes: number; toBytes: number }[] = [];
+    for (let block = 0; block * blockBytes < sizeBytes; block++) {
+      if (this.block(tensor, block) !== undefined) continue;
+      const fromBytes = block * blockBytes;
+      const toBytes = Math.min(sizeBytes, fromBytes + blockBytes);
+      const last = parts.at(-1);
+      if (last?.toBytes === fromBytes) last.toBytes = toBytes;
+      else parts.push({ fromBytes, toBytes });
+    }
+    return parts;
+  }
+
   /** Index of a tensor by its name. @throws {RangeError} The rank does not hold it. */
   indexOf(name: string): number {
     this.#byName ??= new Map(this.tensors.map((tensor, index) => [tensor.name, index]));

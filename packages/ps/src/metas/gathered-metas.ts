@@ -29,6 +29,12 @@ export function withDigests(metas: WorldMetas, digests: WorldDigests): WorldMeta
   return metas.map((rankMetas) => ({ ...rankMetas, digests: digests.get(rankMetas.rank) }));
 }
 
+/** Metas with this version of the weights. */
+export function withVersion(metas: WorldMetas, weightVersion: string | undefined): WorldMetas {
+  if (metas.every((rankMetas) => rankMetas.weightVersion === weightVersion)) return metas;
+  return metas.map((rankMetas) => ({ ...rankMetas, weightVersion }));
+}
+
 /** Returns the name of the metas' checkpoint. @throws `CE_METAS_INVALID` They name none, or several. */
 export function checkpointOf(metas: WorldMetas): string {
   const name = metas[0]?.checkpoint;

@@ -27,9 +27,9 @@ interface Chunk {
 }
 
 /**
- * Reads the files of a checkpoint that streams once, for their digests.
+ * Reads those blocks of the files of a checkpoint that streams whose digests are not known.
  *
- * @throws `CE_FILE_*`, `CE_HOST_OUT_OF_MEMORY`; `CE_DIGEST_MISMATCH` if bytes are not those that an update read before.
+ * @throws `CE_FILE_*`, `CE_HOST_OUT_OF_MEMORY`
  */
 export async function digestStream(
   { regions, tensors, hostMemoryBytes, digests }: StreamedCheckpoint,
@@ -37,7 +37,7 @@ export async function digestStream(
   { signal, emit }: DigestReading,
 ): Promise<void> {
   if (digests === undefined) return;
-  const chunks = chunksOf(regions, tensors, Math.min(CHUNK_BYTES, hostMemoryBytes));
+  const chunks = chunksOf(regions, tensors, digests, Math.min(CHUNK_BYTES, hostMemoryBytes));
   const totalBytes = chunks.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
   if (totalBytes === 0) return;
   const memory = await acquirePool(Math.max(...chunks.map(({ sizeBytes }) => sizeBytes)));
@@ -55,24 +55,31 @@ export async function digestStream(
   }
 }
 
-function chunksOf(regions: readonly StreamRegion[], tensors: readonly ParameterMeta[], chunkBytes: number): Chunk[] {
+function chunksOf(
+  regions: readonly StreamRegion[],
+  tensors: readonly ParameterMeta[],
+  digests: DigestBook,
+  chunkBytes: number,
+): Chunk[] {
   const chunks: Chunk[] = [];
-  for (const [tensor, { region, offsetBytes: at, sizeBytes: all }] of tensors.entries()) {
+  for (const [tensor, { region, offsetBytes: at }] of tensors.entries()) {
     const { file } = regions[region]!;
     if (file === undefined) continue;
-    for (let position = 0; position < all; ) {
-      let chunk = chunks.at(-1);
-      if (chunk === undefined || chunk.sizeBytes === chunkBytes) {
-        chunk = { files: new Set(), reads: [], ranges: [], sizeBytes: 0 };
-        chunks.push(chunk);
+    for (const { fromBytes, toBytes } of digests.unknownOf(tensor)) {
+      for (let position = fromBytes; position < toBytes; ) {
+        let chunk = chunks.at(-1);
+        if (chunk === undefined || chunk.sizeBytes === chunkBytes) {
+          chunk = { files: new Set(), reads: [], ranges: [], sizeBytes: 0 };
+          chunks.push(chunk);
+        }
+        const sizeBytes = Math.min(toBytes - position, chunkBytes - chunk.sizeBytes);
+        const place = { offsetBytes: chunk.sizeBytes, sizeBytes };
+        chunk.files.add(file);
+        chunk.reads.push({ path: file.path, fileOffsetBytes: at + position, ...place });
+        chunk.ranges.push({ tensor, positionBytes: position, ...place });
+        chunk.sizeBytes += sizeBytes;
+        position += sizeBytes;
       }
-      const sizeBytes = Math.min(all - position, chunkBytes - chunk.sizeBytes);
-      const place = { offsetBytes: chunk.sizeBytes, sizeBytes };
-      chunk.files.add(file);
-      chunk.reads.push({ path: file.path, fileOffsetBytes: at + position, ...place });
-      chunk.ranges.push({ tensor, positionBytes: position, ...place });
-      chunk.sizeBytes += sizeBytes;
-      position += sizeBytes;
     }
   }
   return chunks;

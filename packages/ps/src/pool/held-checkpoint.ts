@@ -51,7 +51,7 @@ export interface HeldCheckpoint {
   /**
    * Reads the bytes whose digests are not known yet. Absent if they become known without it.
    *
-   * @throws `CE_FILE_*`, `CE_HOST_OUT_OF_MEMORY`; `CE_DIGEST_MISMATCH` if bytes are not those that were read before.
+   * @throws `CE_FILE_*`, `CE_HOST_OUT_OF_MEMORY`
    */
   readDigests?(options: DigestReading): Promise<void>;
   /** Opens the tensors' bytes for one update. @throws `CE_HOST_OUT_OF_MEMORY` */

@@ -46,7 +46,7 @@ export async function agreeOnPull(
   const { agreement, epoch, version } = meeting;
   const { pulls, host } = context;
   const list = tensorsByName(context.metas);
-  const question = { intent, tensors: list.metas, metasDigest: list.digest, version };
+  const question = { intent, tensors: list.metas, metasDigest: list.digest, version: version.known };
   const offers = await exchangeOffers(
     run,
     meeting,

@@ -82,7 +82,7 @@ export async function readChunks({ run, scope, chunks, ring }: ChunkReading, new
   // A chunk from memory of this rank that is still being filled is copied when that memory is complete.
   await untilAborted(context.held?.fill?.loaded() ?? Promise.resolve(), life.signal);
   const stream = cleanup.use(context.device.createStream('pull'));
-  const digests = run.verifier.isOn ? context.held?.digests : undefined;
+  const digests = run.verifier.digestsReads ? context.held?.digests : undefined;
   const reader = new ChunkReader(context, ring, stream, life.signal, digests);
   const running: Promise<void>[] = [];
   const read = async (chunk: HostChunk): Promise<void> => {

@@ -17,7 +17,7 @@ const MOST_TENSORS = 100;
  *
  * @param differing Of whole tensors. Those beyond the first 100 tensors of all ranks stay as they are.
  */
-export async function narrowAll(
+export async function narrowToBlocks(
   run: UpdateRun,
   workers: HeldWorkers,
   differing: readonly Mismatch[],

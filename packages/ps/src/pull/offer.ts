@@ -56,7 +56,7 @@ export async function exchangeOffers(
     const receives = roles.receivers.includes(store.rank);
     answer = receives ? await survey() : undefined;
     if (answer !== undefined) run.options.onNeeds?.(answer.needs, tensorsByName(context.metas).metas);
-    provable = answer !== undefined && isProvable(answer, intent, version);
+    provable = answer !== undefined && isProvable(answer, intent, version.known);
     return encode(makeOffer(run, answer, receives, provable));
   };
   const replies = await exchange(epoch, 'offers', produce, waiting);
@@ -68,7 +68,7 @@ export async function exchangeOffers(
 }
 
 /** Whether the worker has not compared yet, and its parameters hold the version to compare with. */
-function isProvable({ proved, needs, holds }: SurveyAnswer, intent: PullIntent, version: string): boolean {
+function isProvable({ proved, needs, holds }: SurveyAnswer, intent: PullIntent, version: string | undefined): boolean {
   if (proved || needs.rest.length === 0) return false;
   return intent === 'update' || (holds !== undefined && holds === version);
 }

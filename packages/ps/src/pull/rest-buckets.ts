@@ -57,6 +57,7 @@ export async function moveRest(
   const memory = await takeMemory(run, meeting, planned);
   const handshake = { ...contact, ...memory, group };
   await movePass(run, meeting, planned, handshake, { source, isFirst: true, only });
+  await source.close();
   if (memory.ring !== undefined && contact.session !== undefined) {
     watch.enter('release');
     await contact.session.release?.({ signal: life.signal });

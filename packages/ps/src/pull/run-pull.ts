@@ -1,4 +1,4 @@
-import type { PullIntent } from '@checkpoint-engine/interface';
+import { type PullIntent, UNKNOWN_VERSION } from '@checkpoint-engine/interface';
 import { untilAborted } from '@checkpoint-engine/interface/shared';
 import type { UpdateResult } from '../api.ts';
 import { confirmVersion } from '../update/confirm-version.ts';
@@ -68,7 +68,7 @@ export async function runPull(run: UpdateRun, meeting: Meeting, intent: PullInte
   shared?.keep();
   const { pulledBytes } = pulled;
   logger.debug({ rank: context.store.rank, strategy: strategy.name, pulledBytes }, strategy.reason);
-  const versions = { weightVersion: meeting.version, version: change };
+  const versions = { weightVersion: meeting.version.known ?? UNKNOWN_VERSION, version: change };
   return summarise(context, agreement, buckets?.planned, meeting.moves, watch, {
     ...versions,
     ...report,

@@ -5,6 +5,7 @@ import { withDigests } from '../metas/gathered-metas.ts';
 import { expectWorker } from '../update/expect-worker.ts';
 import { callWorkers } from '../update/handshake.ts';
 import type { Meeting } from '../update/meet.ts';
+import { tellDigests } from '../update/tell-digests.ts';
 import { tensorsByName } from '../update/tensor-list.ts';
 import type { UpdateRun } from '../update/update-run.ts';
 import { exchange } from '../util/exchange.ts';
@@ -14,9 +15,8 @@ import type { VerifyReport } from '../verify/verify-report.ts';
 import { askAndCompare } from './ask-held.ts';
 import { cannotTell, withoutDigests } from './cannot-verify.ts';
 import { gatherReports } from './gather-reports.ts';
-import { narrowAll } from './narrow-all.ts';
+import { narrowToBlocks } from './narrow-to-blocks.ts';
 import { surveyHeld } from './survey-held.ts';
-import { tellDigests } from './tell-digests.ts';
 
 const NOTHING = new Uint8Array(0);
 
@@ -48,7 +48,7 @@ export async function verifyEngines(run: UpdateRun, meeting: Meeting): Promise<V
   const workers = { scope: epoch, cover: hostCover(needs, needs, list), channel: session?.pull };
   const { windows } = heldWindows(workers.cover.kept, verifier.expected, verifier.sampling);
   const report = await askAndCompare(run, workers, windows, 'held digests');
-  const differing = await narrowAll(run, workers, report.differing);
+  const differing = await narrowToBlocks(run, workers, report.differing);
   const rest = Array.from(answer?.needs.rest ?? [], (index) => list.metas[index]!.name);
   const unverified = [...report.unverified, ...rest];
   const summary = await gatherReports(run, epoch, { ...report, differing, unverified });

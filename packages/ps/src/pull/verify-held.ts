@@ -1,17 +1,18 @@
-import { digestMismatch, type Mismatch } from '../digests/digest-mismatch.ts';
+import { digestMismatch } from '../digests/digest-mismatch.ts';
 import type { PullChannel } from '../pull-channel.ts';
 import type { Meeting } from '../update/meet.ts';
+import { tellDigests } from '../update/tell-digests.ts';
 import { tensorsByName } from '../update/tensor-list.ts';
 import type { UpdateContext } from '../update/update-context.ts';
 import type { UpdateRun } from '../update/update-run.ts';
 import type { HeldReport } from '../verify/compare-held.ts';
-import { blocksOf, columnsOf, type HeldWindow, heldWindows } from '../verify/held-windows.ts';
+import { type HeldWindow, heldWindows } from '../verify/held-windows.ts';
 import { type HostCover, hostCover } from '../verify/host-cover.ts';
 import { noteSilentWorker } from '../verify/note-silent-worker.ts';
 import type { Verifier } from '../verify/verifier.ts';
 import type { HostAgreement, PullAgreement } from './agree-on-pull.ts';
 import { askAndCompare } from './ask-held.ts';
-import { tellDigests } from './tell-digests.ts';
+import { narrowToBlocks } from './narrow-to-blocks.ts';
 
 /** The windows that are compared after an update. Equal on all ranks of a host. */
 export interface HeldQuestion {
@@ -80,47 +81,18 @@ async function reportHeld(
     noteSilentWorker({ metas: context.metas, logger: context.logger, rank }, verifier.mode);
   }
   const teller = answer?.digests === true ? channel : undefined;
-  const report = await askAndCompare(run, { scope, cover, channel: teller }, windows, 'held digests');
+  const workers = { scope, cover, channel: teller };
+  const report = await askAndCompare(run, workers, windows, 'held digests');
+  // A sample has single blocks.
+  const { isWhole } = verifier.sampling;
   const { metas } = tensorsByName(context.metas);
   const mine = unknown.filter((tensor) => boxes.get(tensor)!.has(rank)).map((tensor) => metas[tensor]!.name);
-  const rest = verifier.sampling.isWhole ? [...(answer?.needs.rest ?? [])].map((index) => metas[index]!.name) : [];
-  const differing = teller === undefined ? report.differing : await narrow(run, report.differing, teller);
+  const rest = isWhole ? [...(answer?.needs.rest ?? [])].map((index) => metas[index]!.name) : [];
+  const differing = isWhole ? await narrowToBlocks(run, workers, report.differing) : report.differing;
   return { ...report, differing, unverified: [...report.unverified, ...mine, ...rest] };
 }
 
 /** Whether ranks still have to tell the digests of what they read. Equal on all ranks. */
 function mustTell({ expected }: Verifier, { isForeign }: UpdateContext): boolean {
   return !isForeign && expected.silentRanks.length > 0;
-}
-
-/** Finds the first block that differs if one rank holds a complete tensor. Only the first tensors are asked again. */
-async function narrow(run: UpdateRun, differing: readonly Mismatch[], channel: PullChannel): Promise<Mismatch[]> {
-  const MOST = 4;
-  const { verifier, life, context } = run;
-  const { metas } = tensorsByName(context.metas);
-  const found: Mismatch[] = [];
-  for (const [at, mismatch] of differing.entries()) {
-    const known = verifier.expected.toldOf(mismatch.tensor);
-    const isWhole = mismatch.sizeBytes === known?.meta.sizeBytes && mismatch.otherRanks?.length === 0;
-    if (at >= MOST || known === undefined || !isWhole) {
-      found.push(mismatch);
-      continue;
-    }
-    const blocks = blocksOf(
-      metas.findIndex(({ name }) => name === mismatch.tensor),
-      known,
-    );
-    const { digests, bytes } = await channel.digest(columnsOf(blocks), { signal: life.signal });
-    const wrong = blocks.findIndex(({ expected, sizeBytes }, index) => {
-      const times = BigInt(Math.round(bytes[index]! / sizeBytes));
-      return digests[index] !== BigInt.asUintN(64, expected * times);
-    });
-    if (wrong < 0) {
-      found.push(mismatch);
-      continue;
-    }
-    const { offsetBytes, sizeBytes, expected } = blocks[wrong]!;
-    found.push({ ...mismatch, offsetBytes, sizeBytes, expected, seen: digests[wrong]! });
-  }
-  return found;
 }

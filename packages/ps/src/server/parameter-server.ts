@@ -16,9 +16,10 @@ import type {
   UpdateResult,
   WorldMetas,
 } from '../api.ts';
+import { derivedVersion } from '../metas/derived-version.ts';
 import { exchangeFiles } from '../metas/exchange-files.ts';
 import { gatherMetas } from '../metas/gather-metas.ts';
-import { withDigests } from '../metas/gathered-metas.ts';
+import { checkpointOf, withDigests, withVersion } from '../metas/gathered-metas.ts';
 import { KnownMetas } from '../metas/known-metas.ts';
 import { isAt, metasAt, type RankPlace } from '../metas/rank-place.ts';
 import { type SeenFiles, seenFiles } from '../metas/seen-files.ts';
@@ -26,7 +27,6 @@ import { warnOfSplitGroups } from '../metas/warn-of-split-groups.ts';
 import { Checkpoints } from '../pool/checkpoints.ts';
 import { EarlyGroup } from '../update/early-group.ts';
 import type { RankParts, UpdateContext } from '../update/update-context.ts';
-import { derivedVersion } from '../update/weight-version.ts';
 import { Mutex } from '../util/mutex.ts';
 import type { VerifyReport } from '../verify/verify-report.ts';
 import { checkSpecVersions } from './check-spec-versions.ts';
@@ -55,6 +55,8 @@ export class ParameterServer {
   readonly #metas: KnownMetas;
   /** Versions that checkpoints were given. */
   readonly #versions = new Map<string, string>();
+  /** Versions that the last updates of checkpoints brought. */
+  readonly #brought = new Map<string, string>();
   readonly #earlyGroup: EarlyGroup;
   readonly #updates = new Mutex();
   /** Known once this rank has sent it to others. */
@@ -111,9 +113,8 @@ export class ParameterServer {
     this.#checkOpen();
     checkWeightVersion(options.weightVersion);
     const registered = await this.#checkpoints.add(name, source, options);
-    this.#metas.forget(name);
-    if (options.weightVersion === undefined) this.#versions.delete(name);
-    else this.#versions.set(name, options.weightVersion);
+    this.#forget(name);
+    if (options.weightVersion !== undefined) this.#versions.set(name, options.weightVersion);
     return registered;
   }
 
@@ -139,8 +140,7 @@ export class ParameterServer {
   async unregisterCheckpoint(name: string, options: { readonly force?: boolean } = {}): Promise<void> {
     this.#checkpoints.get(name);
     await this.#updates.run(`unregistering checkpoint "${name}"`, async () => {
-      this.#metas.forget(name);
-      this.#versions.delete(name);
+      this.#forget(name);
       await this.#checkpoints.remove(name, options);
       if (this.#checkpoints.names.length === 0) await releaseBuffers(this.#parts);
     });
@@ -149,16 +149,19 @@ export class ParameterServer {
   /**
    * Exchanges what each rank holds. Called on all ranks, after all have registered.
    *
+   * @param options.untilDigested Wait until files that are used in place have been digested, for metas that leave this
+   * world. An update does not need it: it waits itself. @default false
    * @throws `CE_CHECKPOINT_UNKNOWN` with a rank that has not registered it; `CE_PLAN_MISMATCH` with two ranks that saw
    * different files; `CE_TENSOR_DUPLICATE`.
    */
   async gatherMetas(
     name: string,
-    options: { readonly timeoutMs?: number; readonly signal?: AbortSignal } = {},
+    options: { readonly untilDigested?: boolean; readonly timeoutMs?: number; readonly signal?: AbortSignal } = {},
   ): Promise<WorldMetas> {
     this.#checkOpen();
     const own = async (): Promise<RankMetas> => {
       const entry = this.#checkpoints.get(name);
+      if (options.untilDigested) await untilAborted(entry.held.digesting ?? Promise.resolve(), options.signal);
       await this.#checkpoints.offer(entry);
       this.#p2pAddress ??= await this.#parts.p2p?.endpoint.address();
       return metasAt(this.#place, name, entry);
@@ -187,10 +190,16 @@ export class ParameterServer {
     await this.#earlyGroup.connect(options);
   }
 
-  /** The metas of all ranks for a checkpoint, as gathered or loaded last. @throws `CE_METAS_MISSING` */
+  /**
+   * The metas of all ranks for a checkpoint, as gathered or loaded last. They have the version that the last update with
+   * the checkpoint brought; before the first one, the version that the checkpoint was given.
+   *
+   * @throws `CE_METAS_MISSING`
+   */
   getMetas(name: string): WorldMetas {
     const { metas, digests } = this.#metas.get(name);
-    return withDigests(metas, digests);
+    const weightVersion = this.#brought.get(name) ?? this.#givenVersion(name, metas);
+    return withVersion(withDigests(metas, digests), weightVersion);
   }
 
   /**
@@ -203,6 +212,7 @@ export class ParameterServer {
    */
   loadMetas(metas: WorldMetas, options: { readonly fallbacks?: readonly WorldMetas[] } = {}): void {
     this.#metas.load(metas, options.fallbacks ?? []);
+    this.#brought.delete(checkpointOf(metas));
   }
 
   /**
@@ -250,6 +260,7 @@ export class ParameterServer {
     return await this.#locked(name, options, `the update of checkpoint "${name}"`, async (context) => {
       const reportsReads = intent === 'update' && context.held?.fill?.takeReport() === true;
       const updated = await runUpdate({ ...context, reportsReads }, options, intent);
+      if (intent === 'update') this.#brought.set(name, updated.weightVersion);
       // Metas of another world name no files of this world.
       const removes = intent === 'update' && !context.isForeign && options.keepFiles !== true;
       return removes ? { ...updated, removedFiles: await this.#checkpoints.removeFiles(name) } : updated;
@@ -276,7 +287,7 @@ export class ParameterServer {
         metas,
         metasDigest: digest,
         digests,
-        weightVersion: this.#versions.get(name) ?? derivedVersion({ metas, digests }),
+        weightVersion: this.#givenVersion(name, metas) ?? derivedVersion({ metas, digests }),
         isForeign,
         fallbacks,
         held,
@@ -310,6 +321,17 @@ export class ParameterServer {
   get #place(): RankPlace {
     const { device, host, nics } = this.#parts;
     return { rank: this.rank, host, deviceUuid: device.uuid, p2pAddress: this.#p2pAddress, nics };
+  }
+
+  /** The version that a checkpoint was given: here, or in the world that holds it. */
+  #givenVersion(name: string, metas: WorldMetas): string | undefined {
+    return this.#isOwnWorld(metas) ? this.#versions.get(name) : metas[0]?.weightVersion;
+  }
+
+  #forget(name: string): void {
+    this.#metas.forget(name);
+    this.#versions.delete(name);
+    this.#brought.delete(name);
   }
 
   /** Whether metas describe this rank's own world, and not another one with a rank of the same number. */

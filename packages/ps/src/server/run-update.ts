@@ -65,7 +65,7 @@ export async function runUpdate(
     watch.enter('done');
     handshake.keepRing();
     return summarise(context, agreement, planned, moves, watch, {
-      ...{ weightVersion: meeting.version, version: change },
+      ...{ weightVersion: meeting.version.known!, version: change },
       ...report,
       pulledBytes: 0,
       verified: run.verifier.summary,

@@ -19,6 +19,8 @@ export interface Proposal {
   readonly freeBytes: number;
   /** The pace of its worker in earlier updates, if it had one. */
   readonly reload: ReloadCost | null;
+  /** All that it holds is digested as it is read. */
+  readonly digests: boolean;
   /** By name: options and circumstances that must be equal. */
   readonly options: Readonly<Record<string, unknown>>;
 }

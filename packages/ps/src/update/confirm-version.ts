@@ -5,6 +5,7 @@ import { exchange } from '../util/exchange.ts';
 import type { Contact } from './handshake.ts';
 import type { Meeting } from './meet.ts';
 import type { UpdateRun } from './update-run.ts';
+import { versionAtEnd } from './version-at-end.ts';
 import { commonVersion } from './weight-version.ts';
 
 /**
@@ -16,12 +17,16 @@ import { commonVersion } from './weight-version.ts';
  * @returns The change at this rank's instance; nothing where this rank receives nothing.
  */
 export async function confirmVersion(
-  { waiting, life }: UpdateRun,
-  { epoch, version: after }: Meeting,
+  run: UpdateRun,
+  meeting: Meeting,
   { session, inference }: Pick<Contact, 'session' | 'inference'>,
   pass = 0,
 ): Promise<VersionChange | undefined> {
+  const { waiting, life } = run;
+  const { epoch, version } = meeting;
+  const after = await versionAtEnd(run, meeting);
   const held = await exchange(epoch, `held-${pass}`, () => encode(session?.held ?? null), waiting);
+  version.settle(after);
   if (session === undefined) return undefined;
   await session.confirm?.(after, { signal: life.signal });
   const ofGroup = inference.ranks.map((rank) => decodeFromRank<string | null>(held[epoch.members.indexOf(rank)]!));

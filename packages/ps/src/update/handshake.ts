@@ -6,6 +6,7 @@ import type { Meeting } from './meet.ts';
 import { openSession } from './open-session.ts';
 import type { PlannedUpdate } from './plan-update.ts';
 import type { UpdateRun } from './update-run.ts';
+import type { UpdateVersion } from './update-version.ts';
 
 /** The memory that buckets pass through, and the worker that waits for them. */
 export interface Handshake extends Contact, BucketMemory {
@@ -43,13 +44,13 @@ export async function shakeHands(
 /**
  * Opens this rank's address for its worker, exchanges all addresses, and sends the request to the engine.
  *
- * @param version The version that the engine holds after the request; undefined if the request does not change weights.
+ * @param version That the engine holds after the request; undefined if the request does not change weights.
  */
 export async function callWorkers(
   run: UpdateRun,
   meeting: Meeting,
   own: { readonly slots: number; readonly ring: Uint8Array | undefined },
-  version: string | undefined,
+  version: UpdateVersion | undefined,
 ): Promise<Contact> {
   const { context, options, life, cleanup, waiting } = run;
   const { agreement, roles, epoch, chosen } = meeting;
@@ -81,10 +82,11 @@ export async function callWorkers(
 async function askEngine(
   { options, waiting, watch }: UpdateRun,
   { handles, index }: InferenceGroup,
-  weightVersion: string | undefined,
+  version: UpdateVersion | undefined,
   loaded: Promise<void>,
 ): Promise<void> {
   const startedAtMs = performance.now();
-  await options.requestEngine({ handles, groupIndex: index, weightVersion, loaded, ...waiting });
+  const versions = { weightVersion: version?.known, settledVersion: version?.settled };
+  await options.requestEngine({ handles, groupIndex: index, ...versions, loaded, ...waiting });
   watch.addEnginePause(performance.now() - startedAtMs);
 }

@@ -8,6 +8,7 @@ import { propose } from './propose.ts';
 import { assignRoles, type Roles, receiversOf } from './roles.ts';
 import type { UpdateContext } from './update-context.ts';
 import type { UpdateRun } from './update-run.ts';
+import type { UpdateVersion } from './update-version.ts';
 import { versionOf } from './weight-version.ts';
 
 /** The agreement of the ranks, and this rank's part in it. */
@@ -21,8 +22,7 @@ export interface Meeting {
   /** Buckets pass through this rank. Other ranks serve reads, if they hold anything, and wait for the end. */
   readonly moves: boolean;
   readonly chosen: ChosenWorkers;
-  /** Version of the update. */
-  readonly version: string;
+  readonly version: UpdateVersion;
 }
 
 /** Meets the other ranks. @param purpose `verify`: nothing is brought to the ranks that receive, so no transport is needed. */
@@ -48,14 +48,15 @@ export async function meet(run: UpdateRun, purpose: 'update' | 'verify' = 'updat
     waiting,
   );
   context.updates.last = agreement.counter;
-  run.verifier.begin(agreement.counter);
+  const version = versionOf(context, options, agreement);
+  run.verifier.begin(agreement.counter, { isDerived: version.known === undefined });
   links.generation = Math.max(links.generation, agreement.groupGeneration);
   const epoch = cleanup.use(store.epoch(`update:${agreement.counter}`));
   life.follow(epoch);
   life.onFailure((failure) => epoch.abort(failure));
   const moves = roles.receivers.includes(rank) || link !== undefined;
   const chosen = await chooseWorkers(run, epoch, roles.receivers, choosing);
-  return { agreement, roles, epoch, link, moves, chosen, version: versionOf(context, options, agreement) };
+  return { agreement, roles, epoch, link, moves, chosen, version };
 }
 
 /** Best effort: the next update creates a new group. */

@@ -33,11 +33,11 @@ export async function moveBuckets(
   let version: VersionChange | undefined;
   for (let pass = 0; pass === 0 || isAgain; pass++) {
     if (isAgain) {
-      await source.close();
       // Do not report reads again that were reported before.
       source = await openSourcesOf({ ...run, context: { ...run.context, reportsReads: false } }, planned);
     }
     await movePass(run, meeting, planned, handshake, { source, isFirst: pass === 0 });
+    await source.close();
     watch.enter('release');
     await session?.finish({
       signal: waiting.signal,
@@ -57,7 +57,7 @@ export async function moveBuckets(
 /** Opens the sources of this rank's buckets. */
 export async function openSourcesOf(run: UpdateRun, planned: PlannedUpdate): Promise<BucketSource> {
   const { context, life, emit, cleanup, verifier } = run;
-  return await openSources({ context, planned, signal: life.signal, emit, cleanup, verifies: verifier.isOn });
+  return await openSources({ context, planned, signal: life.signal, emit, cleanup, verifies: verifier.digestsReads });
 }
 
 /** One pass of buckets. */

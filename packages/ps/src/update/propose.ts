@@ -22,6 +22,7 @@ export function propose(
     nics,
     freeBytes: device.memoryInfo().freeBytes + rings.keptBytes,
     reload: context.pace.cost ?? null,
+    digests: context.held === undefined || context.held.tensors.length === 0 || context.held.digests !== undefined,
     options: {
       ranks: options.ranks ?? [],
       bucketBytes: options.bucketBytes ?? null,

@@ -1,38 +1,29 @@
 import { UNKNOWN_VERSION } from '@checkpoint-engine/interface';
 import { nowMs } from '@checkpoint-engine/interface/shared';
-import { checkpointDigest } from '@checkpoint-engine/meta';
 import type { UpdateOptions } from '../api.ts';
-import { type GatheredMetas, type WorldDigests, withDigests } from '../metas/gathered-metas.ts';
 import type { VersionChange } from '../progress-event.ts';
 import type { Agreement } from './agreement.ts';
 import type { UpdateContext } from './update-context.ts';
 import type { UpdateRun } from './update-run.ts';
+import { UpdateVersion } from './update-version.ts';
 
 /**
- * Returns the version of an update. It is equal on all ranks, because they agree on the counter and the given version.
+ * Returns the version of an update. It is equal on all ranks, because they agree on the counter, on the given version,
+ * and on whether all bytes are digested. In that case it is known at the end.
  */
 export function versionOf(
-  { weightVersion: own }: Pick<UpdateContext, 'weightVersion'>,
+  { weightVersion: own, isForeign }: Pick<UpdateContext, 'weightVersion' | 'isForeign'>,
   { weightVersion: given }: Pick<UpdateOptions, 'weightVersion'>,
-  { counter }: Pick<Agreement, 'counter'>,
-): string {
-  return given ?? own ?? `update-${counter}`;
+  { counter, proposals }: Pick<Agreement, 'counter' | 'proposals'>,
+): UpdateVersion {
+  const known = given ?? own;
+  const isDerived = known === undefined && !isForeign && [...proposals.values()].every(({ digests }) => digests);
+  return new UpdateVersion(isDerived ? undefined : (known ?? versionOfCounter(counter)));
 }
 
-const derived = new WeakMap<WorldDigests, string | null>();
-
-/**
- * The version of a checkpoint that was given none: from the digest of its names, dtypes, shapes and bytes, if the metas
- * of all ranks have digests. Computed once for the same digests.
- */
-export function derivedVersion({ metas, digests }: Pick<GatheredMetas, 'metas' | 'digests'>): string | undefined {
-  let version = derived.get(digests);
-  if (version === undefined) {
-    const digest = checkpointDigest(withDigests(metas, digests));
-    version = digest === undefined ? null : `digest:${digest}`;
-    derived.set(digests, version);
-  }
-  return version ?? undefined;
+/** The version of an update that was given none, from bytes that are not digested. */
+export function versionOfCounter(counter: number): string {
+  return `update-${counter}`;
 }
 
 /** Returns the common version of an instance's workers; nothing if one of them reports none. */

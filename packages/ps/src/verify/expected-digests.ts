@@ -30,6 +30,8 @@ export class ExpectedDigests {
   readonly #known: KnownDigests;
   readonly #told = new Map<number, RankDigests>();
   readonly #holders: ReadonlyMap<string, Holder>;
+  /** The ranks have told what they have read since the metas were gathered. The rest stays unknown in this update. */
+  haveToldAll = false;
 
   constructor(known: KnownDigests) {
     this.#known = known;

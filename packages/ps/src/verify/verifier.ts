@@ -35,6 +35,7 @@ export class Verifier {
   readonly #readBack: ReadBack;
   readonly #totalBytes: number;
   #sampling: Sampling;
+  #isDerived = false;
   #arrivedBytes = 0;
   #heldBytes = 0;
   #unverifiedTensors = 0;
@@ -66,8 +67,14 @@ export class Verifier {
     };
   }
 
-  /** The ranks agreed on the number of the update. */
-  begin(counter: number): void {
+  /** Whether files that the update reads are digested, and compared with what was read before. */
+  get digestsReads(): boolean {
+    return this.isOn || this.#isDerived;
+  }
+
+  /** The ranks agreed on the number of the update. @param options.isDerived Its version is derived from digests. */
+  begin(counter: number, { isDerived }: { readonly isDerived: boolean }): void {
+    this.#isDerived = isDerived;
     this.#sampling = new Sampling(this.mode, counter, this.#totalBytes);
   }
 
