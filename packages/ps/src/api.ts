@@ -87,7 +87,7 @@ export interface RegisterOptions {
   readonly pool?: 'own' | 'shared' | undefined;
   /**
    * Version of the checkpoint's weights; the same on all ranks. See `WEIGHT_VERSION_RULE` of the package interface.
-   * @default from its digest, or one of each update: see {@link UpdateOptions.weightVersion}
+   * @default from the digest of its bytes: see {@link UpdateOptions.weightVersion}
    */
   readonly weightVersion?: string | undefined;
   /**

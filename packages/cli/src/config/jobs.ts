@@ -104,7 +104,7 @@ export interface RankRegisterRequest {
   readonly digests?: boolean | undefined;
   /** Maximum host memory per rank while streaming. */
   readonly hostMemoryBytes?: number | undefined;
-  /** Version of the weights. @default each update makes one */
+  /** Version of the weights. @default from the bytes */
   readonly weightVersion?: string | undefined;
   /** All files must be below these folders, with symbolic links resolved. @default anywhere */
   readonly allowedRoots?: readonly string[] | undefined;

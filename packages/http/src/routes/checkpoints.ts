@@ -31,7 +31,7 @@ const filesBody = z
       .default(false)
       .openapi({ description: 'Read the files during each update instead of keeping them in host memory' }),
     weight_version: weightVersion.nullish().openapi({
-      description: 'Version of the weights. Left out: each update makes one, unless it is given one',
+      description: 'Version of the weights. Left out: updates derive it from the bytes, unless they are given one',
     }),
     timeout: z
       .number()
