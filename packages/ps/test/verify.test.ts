@@ -314,6 +314,14 @@ describe('an update', () => {
     expect(result!.verified).toEqual({ mode: 'off', arrivedBytes: 0, heldBytes: 0, unverifiedTensors: 0 });
   });
 
+  it('reports all bytes that arrive in buckets', async () => {
+    const world = await start(1);
+    await world.registerTensors('a', modelTensors(1));
+    const [result] = await world.update('a', { verify: 'full', strategy: 'buckets', bucketBytes: 8192 });
+    expect(result!.bucketCount).toBeGreaterThan(3);
+    expect(result!.verified).toMatchObject({ mode: 'full', arrivedBytes: result!.totalBytes });
+  });
+
   it('reports what it verified', async () => {
     const world = await start(2, { sharePools: true });
     const tensors = modelTensors(1);

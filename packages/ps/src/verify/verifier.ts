@@ -83,7 +83,9 @@ export class Verifier {
     if (!this.isOn) return;
     const { rank, expected } = this;
     const context = { rank, expected, sampling: this.#sampling, readBack: this.#readBack };
-    this.#arrivedBytes += await checkArrival(memory, ranges, context);
+    // Several comparisons run at the same time, so the count is read after the wait.
+    const bytes = await checkArrival(memory, ranges, context);
+    this.#arrivedBytes += bytes;
   }
 
   /** Counts what was compared in the engine. */
