@@ -9,6 +9,7 @@ import {
   type TensorColumns,
   WORKER_PROTOCOL_VERSION,
 } from '@checkpoint-engine/interface';
+import { ENDED_BY_SERVER } from '@checkpoint-engine/interface/shared';
 
 type Fields = Readonly<Record<string, unknown>>;
 
@@ -65,7 +66,7 @@ export function serverAborted(error: object): CheckpointEngineError {
   if (OWN_CODES.has(reported.code)) return reported;
   return new CheckpointEngineError(
     'CE_REMOTE_FAILED',
-    `The parameter server ended the update: ${reported.message}`,
+    `${ENDED_BY_SERVER}: ${reported.message}`,
     'Run the update again after fixing the cause; the weights of this engine are partly old and partly new until then',
     { cause: reported },
   );

@@ -26,6 +26,23 @@ describe('firstFailure', () => {
     expect(firstFailure(failures)?.rank).toBe(1);
   });
 
+  it.each([
+    ['first', 1],
+    ['last', 9],
+  ])('is the bytes that differ if their rank reports %s', (_, atMs) => {
+    const told =
+      'vLLM answered POST /collective_rpc with 500: The parameter server ended the update: Tensor "a" differs';
+    const engine = new CheckpointEngineError('CE_ENGINE_FAILED', told, 'hint', { rank: 0 });
+    const worker = failure(3, 'CE_WORKER_LOST', 4);
+    const failures = [
+      { ...failure(0, 'CE_INTERNAL', 5), error: engine },
+      worker,
+      failure(1, 'CE_DIGEST_MISMATCH', atMs),
+    ];
+    expect(firstFailure(failures)?.rank).toBe(1);
+    expect(firstFailure(failures.slice(0, 2))?.rank).toBe(3);
+  });
+
   it('is a death before everything that followed from it, even if it is detected later', () => {
     const failures = [
       failure(0, 'CE_TRANSPORT_FAILED', 1),

@@ -1,4 +1,5 @@
 import { CheckpointEngineError, type ErrorCode } from '@checkpoint-engine/interface';
+import { isRepeatedFailure } from '@checkpoint-engine/interface/shared';
 
 /** The failure of one rank. */
 export interface RankFailure {
@@ -16,10 +17,15 @@ const CONSEQUENCES: ReadonlySet<ErrorCode> = new Set(['CE_REMOTE_FAILED', 'CE_RA
 
 /**
  * Returns the failure that ended the world. A rank that died comes first, because the other failures can be its
- * consequences; then a failure at a rank itself; then a reported one. Among equals, the earliest counts.
+ * consequences; then bytes that differ, which are never a consequence; then another failure at a rank itself; then one
+ * that repeats the failure of another rank. Among equals, the earliest counts.
  */
 export function firstFailure(failures: readonly RankFailure[]): RankFailure | undefined {
-  const order = (failure: RankFailure): number => (failure.died ? 0 : CONSEQUENCES.has(failure.error.code) ? 2 : 1);
+  const order = ({ died, error }: RankFailure): number => {
+    if (died) return 0;
+    if (error.code === 'CE_DIGEST_MISMATCH') return 1;
+    return CONSEQUENCES.has(error.code) || isRepeatedFailure(error) ? 3 : 2;
+  };
   return [...failures].sort((a, b) => order(a) - order(b) || a.atMs - b.atMs || a.rank - b.rank)[0];
 }
 

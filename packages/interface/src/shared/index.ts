@@ -7,5 +7,6 @@ export { Cleanup, type Closable } from './cleanup.ts';
 export { Deadline } from './deadline.ts';
 export { followSignals } from './follow-signals.ts';
 export { nowMs } from './now-ms.ts';
+export { ENDED_BY_SERVER, isRepeatedFailure } from './repeated-failure.ts';
 export { settlesWithin } from './settles-within.ts';
 export { untilAborted } from './until-aborted.ts';

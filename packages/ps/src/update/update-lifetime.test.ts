@@ -1,3 +1,4 @@
+import { CheckpointEngineError } from '@checkpoint-engine/interface';
 import { Cleanup } from '@checkpoint-engine/interface/shared';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { UpdateLifetime } from './update-lifetime.ts';
@@ -8,8 +9,8 @@ beforeEach(() => {
 afterEach(() => {
   vi.useRealTimers();
 });
-const start = (timeoutMs: number): UpdateLifetime =>
-  new UpdateLifetime({ checkpoint: 'a', rank: 0, timeoutMs, signals: [], cleanup: new Cleanup() });
+const start = (timeoutMs: number, ...signals: AbortSignal[]): UpdateLifetime =>
+  new UpdateLifetime({ checkpoint: 'a', rank: 0, timeoutMs, signals, cleanup: new Cleanup() });
 
 describe('UpdateLifetime', () => {
   it('ends with its time-out', () => {
@@ -29,4 +30,33 @@ describe('UpdateLifetime', () => {
       expect(life.signal.aborted).toBe(false);
     },
   );
+
+  describe('with bytes that differ at another rank', () => {
+    const differs = new CheckpointEngineError('CE_DIGEST_MISMATCH', 'Tensor "a" differs', 'hint', { rank: 1 });
+    const told = 'The engine answered with 500: The parameter server ended the update: Tensor "a" differs';
+    const repeated = new CheckpointEngineError('CE_ENGINE_FAILED', told, 'hint');
+
+    it.each(['the other rank', 'the engine of this rank'])('fails with them if %s reports first', async (first) => {
+      const scope = new AbortController();
+      const life = start(100_000, scope.signal);
+      const reports = [() => scope.abort(differs), () => life.fail(repeated)];
+      if (first !== 'the other rank') reports.reverse();
+      reports[0]!();
+      const ended = life.end(repeated);
+      reports[1]!();
+      expect(await ended).toBe(differs);
+    });
+
+    it('fails with what the engine repeats if the other rank reports nothing in time', async () => {
+      const told: unknown[] = [];
+      const life = start(100_000);
+      life.onFailure((failure) => told.push(failure));
+      const ended = life.end(repeated);
+      vi.advanceTimersByTime(1_999);
+      expect(life.signal.aborted).toBe(false);
+      vi.advanceTimersByTime(1);
+      expect(await ended).toMatchObject({ code: 'CE_ENGINE_FAILED', rank: 0 });
+      expect(told).toHaveLength(1);
+    });
+  });
 });

@@ -1,7 +1,10 @@
 import { setMaxListeners } from 'node:events';
 import { atRank, CheckpointEngineError, LONGEST_TIMER_MS, type Store } from '@checkpoint-engine/interface';
 import type { Cleanup } from '@checkpoint-engine/interface/shared';
-import { followSignals } from '@checkpoint-engine/interface/shared';
+import { followSignals, isRepeatedFailure } from '@checkpoint-engine/interface/shared';
+
+/** How long a failure that only repeats the failure of another rank waits for the report of that rank. */
+const REPORT_MS = 2_000;
 
 /** The bounds of an {@link UpdateLifetime}. */
 export interface UpdateBoundaries {
@@ -20,6 +23,7 @@ export class UpdateLifetime {
   readonly #rank: number;
   readonly #cleanup: Cleanup;
   readonly #controller = new AbortController();
+  #hasRepeated = false;
   readonly #tell: ((failure: CheckpointEngineError) => unknown)[] = [];
   readonly #leave: (() => unknown)[] = [];
 
@@ -65,15 +69,30 @@ export class UpdateLifetime {
   /** Fails the update with this error, unless it has failed already, tells all parties, and returns the failure. */
   async end(error: unknown): Promise<CheckpointEngineError> {
     this.fail(error);
+    if (!this.signal.aborted) {
+      await new Promise((resolve) => this.signal.addEventListener('abort', resolve, { once: true }));
+    }
     const { failure } = this;
     await Promise.allSettled(this.#tell.map(async (tell) => tell(failure)));
     await Promise.allSettled(this.#leave.map(async (leave) => leave()));
     return failure;
   }
 
-  /** Fails the update here. The first failure counts. */
+  /**
+   * Fails the update here. The first failure counts, except that one which only repeats the failure of another rank,
+   * such as that of an engine whose workers were told, waits for that rank's own report.
+   */
   readonly fail = (error: unknown): void => {
-    if (!this.signal.aborted) this.#controller.abort(atRank(error, this.#rank));
+    if (this.signal.aborted) return;
+    const failure = atRank(error, this.#rank);
+    if (!isRepeatedFailure(failure)) {
+      this.#controller.abort(failure);
+      return;
+    }
+    if (this.#hasRepeated) return;
+    this.#hasRepeated = true;
+    const timer = setTimeout(() => this.#controller.abort(failure), REPORT_MS);
+    this.signal.addEventListener('abort', () => clearTimeout(timer), { once: true });
   };
 }
 
