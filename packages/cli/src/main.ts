@@ -1,10 +1,36 @@
 #!/usr/bin/env node
+// Imports no module of its own before it can say why that fails: each takes a file descriptor while it is loaded.
+import { readFileSync } from 'node:fs';
 import process from 'node:process';
-import { runCli } from './cli.ts';
-import { reportLostOutput } from './output/report-lost-output.ts';
-import { processTerminal } from './output/terminal.ts';
+import { setTimeout as sleep } from 'node:timers/promises';
 
-const args = process.argv.slice(2);
-const terminal = processTerminal();
-reportLostOutput(args[0]);
-process.exitCode = await runCli(args, terminal, process.env);
+/** All commands can load their modules if a process may open this many files. */
+const ENOUGH_FILES = 256;
+/** How long other modules may take to release their files. */
+const RELEASE_MS = 200;
+
+try {
+  const { start } = await import('./start.ts');
+  process.exitCode = await start();
+} catch (error) {
+  await sleep(RELEASE_MS);
+  const limit = openFilesLimit();
+  if (limit === undefined || limit >= ENOUGH_FILES) throw error;
+  // With too few descriptors, Node.js also reports modules that exist as missing.
+  process.stderr.write(
+    `error: The modules of checkpoint-engine cannot be loaded: ${error instanceof Error ? error.message : error}\n` +
+      `  What to do: Raise the limit of open files, which is ${limit}, to ${ENOUGH_FILES} or more (ulimit -n)\n` +
+      '  Code: CE_FILE_UNREADABLE\n',
+  );
+  process.exitCode = 1;
+}
+
+/** How many files this process may open, where the system tells it. */
+function openFilesLimit(): number | undefined {
+  try {
+    const line = /^Max open files\s+(\d+)/m.exec(readFileSync('/proc/self/limits', 'utf8'));
+    return line === null ? undefined : Number(line[1]);
+  } catch {
+    return undefined;
+  }
+}

@@ -18,7 +18,7 @@ function packagesOf(path: string, seen = new Set<string>()): Set<string> {
 }
 
 it('loads at start only what help and wrong arguments need, and the rest when a command runs', () => {
-  const packages = [...packagesOf(fileURLToPath(new URL('./main.ts', import.meta.url)))];
+  const packages = [...packagesOf(fileURLToPath(new URL('./start.ts', import.meta.url)))];
   expect(packages.filter((name) => !name.startsWith('node:')).toSorted()).toEqual([
     '@checkpoint-engine/interface',
     '@checkpoint-engine/planner/sizes',
