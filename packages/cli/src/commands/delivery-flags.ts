@@ -79,7 +79,7 @@ export function addEngineOptions(command: Command): Command {
     .option(...FLUSH_CACHE_FLAG)
     .option(
       '--weight-version <version>',
-      "version of the weights, which is sent to vLLM and SGLang (default: that of the checkpoint, or one from its bytes)",
+      'version of the weights, which is sent to vLLM and SGLang (default: that of the checkpoint, or one from its bytes)',
       weightVersionFlag,
     );
 }

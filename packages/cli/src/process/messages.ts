@@ -4,6 +4,16 @@ import type { RegisteredCheckpoint, UpdateResult, VerifyReport } from '@checkpoi
 import type { RankRegisterRequest, RankUpdateRequest, WorldJob } from '../config/jobs.ts';
 import type { KeptTensors } from './kept-tensors.ts';
 
+/** A piece of the encoded metas of a checkpoint. */
+export interface MetasPiece {
+  /** Base64. */
+  readonly piece: string;
+  /** Size of all pieces together. */
+  readonly sizeBytes: number;
+  /** The metas have the digests of all tensors. */
+  readonly areDigested: boolean;
+}
+
 /** The calls to ranks, with the argument and the reply of each. Plain data. */
 export interface RankCalls {
   register(job: RankRegisterRequest): RegisteredFiles;
@@ -22,14 +32,20 @@ export interface RankCalls {
     /** Why `metasFile` could not be written. */
     readonly unwritten?: string | undefined;
   };
-  /** The metas of all ranks, encoded, in base64. @param job.weightVersion The version that they have. */
-  getMetas(job: { readonly name: string; readonly weightVersion?: string | undefined }): {
-    readonly metas: string;
-    /** They have the digests of all tensors. */
-    readonly areDigested: boolean;
-  };
-  /** Loads the metas of another world, and those of further holders of the same checkpoint. */
-  loadMetas(job: { readonly metas: string; readonly fallbacks?: readonly string[] | undefined }): {
+  /**
+   * One piece of the encoded metas of all ranks, in base64, and the size of the metas in bytes.
+   *
+   * @param job.weightVersion The version that they have.
+   */
+  getMetas(job: {
+    readonly name: string;
+    readonly offsetBytes: number;
+    readonly weightVersion?: string | undefined;
+  }): MetasPiece;
+  /** Keeps the next piece of encoded metas, in base64, for `loadMetas`. */
+  takeMetas(job: { readonly id: string; readonly piece: string }): null;
+  /** Loads metas of another world that were sent in pieces, and those of further holders of the same checkpoint. */
+  loadMetas(job: { readonly metas: string; readonly fallbacks: readonly string[] }): {
     /** The version of the weights, if the metas have one. */
     readonly weightVersion?: string | undefined;
   };

@@ -16,6 +16,7 @@ import { EngineClients } from './engine-clients.ts';
 import { leaveTogether } from './leave-together.ts';
 import { loadBroadcast } from './load-broadcast.ts';
 import { type LoadedP2P, loadP2P } from './load-p2p.ts';
+import { MetasPieces } from './metas-pieces.ts';
 import { countGpus, localRankOf, openDevice } from './open-device.ts';
 import { RANK_CALLS } from './rank-calls.ts';
 import { resolveMaster } from './resolve-master.ts';
@@ -40,6 +41,7 @@ export class LocalWorld implements World {
   #store!: Store;
   #server!: ParameterServer;
   readonly #engines: EngineClients;
+  readonly #metasPieces = new MetasPieces();
 
   private constructor(options: LocalWorldOptions) {
     this.#options = options;
@@ -76,7 +78,7 @@ export class LocalWorld implements World {
     const { secrets, logger } = this.#options;
     const { rank } = this.#options.identity;
     const world = { server: this.#server, device: this.#device, rank, engines: this.#engines };
-    const context = { ...world, secrets, logger, signal, onEvent };
+    const context = { ...world, metasPieces: this.#metasPieces, secrets, logger, signal, onEvent };
     try {
       return [await RANK_CALLS[name](context, job)];
     } catch (error) {

@@ -1,4 +1,3 @@
-import { Buffer } from 'node:buffer';
 import { nowMs } from '@checkpoint-engine/interface/shared';
 import { decodeWorldMetas, encodeWorldMetas } from '@checkpoint-engine/meta';
 import {
@@ -63,18 +62,24 @@ export const RANK_CALLS: RankCallsAt = {
     return await server.removeFiles(name);
   },
 
-  async getMetas({ server }, { name, weightVersion }) {
-    const known = server.getMetas(name);
-    const metas = weightVersion === undefined ? known : known.map((rank) => ({ ...rank, weightVersion }));
-    const areDigested = metas.every(({ tensors, digests }) => tensors.length === 0 || digests !== undefined);
-    return { metas: Buffer.from(encodeWorldMetas(metas)).toString('base64'), areDigested };
+  async getMetas({ server, metasPieces }, { name, offsetBytes, weightVersion }) {
+    return metasPieces.give(name, offsetBytes, () => {
+      const known = server.getMetas(name);
+      const metas = weightVersion === undefined ? known : known.map((rank) => ({ ...rank, weightVersion }));
+      const areDigested = metas.every(({ tensors, digests }) => tensors.length === 0 || digests !== undefined);
+      return { metas: encodeWorldMetas(metas), areDigested };
+    });
   },
 
-  async loadMetas({ server }, { metas, fallbacks = [] }) {
-    const decode = (text: string) => decodeWorldMetas(new Uint8Array(Buffer.from(text, 'base64')));
-    const decoded = decode(metas);
-    server.loadMetas(decoded, { fallbacks: fallbacks.map(decode) });
-    return { weightVersion: decoded[0]?.weightVersion };
+  async takeMetas({ metasPieces }, { id, piece }) {
+    metasPieces.take(id, piece);
+    return null;
+  },
+
+  async loadMetas({ server, metasPieces }, { metas, fallbacks }) {
+    const [first, ...others] = [metas, ...fallbacks].map((id) => decodeWorldMetas(metasPieces.finish(id)));
+    server.loadMetas(first!, { fallbacks: others });
+    return { weightVersion: first![0]?.weightVersion };
   },
 
   async update(context, { name, targets, ...options }) {

@@ -3,6 +3,7 @@ import type { ParameterServer } from '@checkpoint-engine/ps';
 import type { Secrets } from '../config/environment.ts';
 import type { CallJob, CallName, CallResult, RankEvent } from '../process/messages.ts';
 import type { EngineClients } from './engine-clients.ts';
+import type { MetasPieces } from './metas-pieces.ts';
 
 /** The resources of a call. */
 export interface RankContext {
@@ -11,6 +12,7 @@ export interface RankContext {
   readonly rank: number;
   readonly secrets: Secrets;
   readonly engines: EngineClients;
+  readonly metasPieces: MetasPieces;
   readonly logger: Logger;
   readonly signal: AbortSignal;
   readonly onEvent: (event: RankEvent) => void;

@@ -29,8 +29,8 @@ export class CatalogEntry {
   hasMetas = false;
   /** Metas were gathered before, but a rank was restarted since. */
   mustGather = false;
-  /** Metas of another world, in base64. */
-  importedMetas: string | undefined;
+  /** Metas of another world, encoded. */
+  importedMetas: Uint8Array | undefined;
   /** The version that the last update brought. A rank that was restarted does not know it. */
   broughtVersion: string | undefined;
   #importedVersion: string | undefined;
@@ -116,7 +116,7 @@ export class CatalogEntry {
   }
 
   /** @param weightVersion Of the world that holds the weights. */
-  noteImported(metas: string, weightVersion: string | undefined): void {
+  noteImported(metas: Uint8Array, weightVersion: string | undefined): void {
     this.#importedVersion = weightVersion;
     this.broughtVersion = undefined;
     this.hasMetas = true;

@@ -1,4 +1,5 @@
 import { type Logger, toCheckpointEngineError } from '@checkpoint-engine/interface';
+import { loadMetasAt } from '../process/metas-transfer.ts';
 import { type AskRanks, SHORT_CALL_MS } from './call-ranks.ts';
 import type { Catalog, CatalogEntry } from './catalog.ts';
 import type { RankSlot } from './rank-slot.ts';
@@ -32,7 +33,7 @@ async function recoverEntry(
   ask: AskRanks,
 ): Promise<unknown> {
   const metas = entry.importedMetas;
-  if (metas) await ask([slot], 'loadMetas', { metas }, SHORT_CALL_MS).catch(() => {});
+  if (metas) await loadMetasAt((name, call) => ask([slot], name, call, SHORT_CALL_MS), metas).catch(() => {});
   const job = entry.jobOf(slot.rank);
   if (entry.isRegistering || job === undefined || isDeleted()) return undefined;
   try {

@@ -1,4 +1,3 @@
-import { Buffer } from 'node:buffer';
 import type {
   CheckpointView,
   InstanceAnswer,
@@ -16,6 +15,7 @@ import { untilAborted } from '@checkpoint-engine/interface/shared';
 import type { StoreServer, VerifyReport } from '@checkpoint-engine/ps';
 import type { WorldJob } from '../config/jobs.ts';
 import type { CallJob, CallName, CallResult } from '../process/messages.ts';
+import { type EncodedMetas, loadMetasAt, readMetasOf } from '../process/metas-transfer.ts';
 import type { OpenRankPort } from '../process/rank-port.ts';
 import type { CallOptions } from '../process/world.ts';
 import { type AskRanks, callRanks, SHORT_CALL_MS } from './call-ranks.ts';
@@ -175,7 +175,7 @@ export class ServedWorld implements RankWorld {
         await this.#gather(entry, undefined, GATHER_MS, { untilDigested: true });
         known = await this.#getMetas(entry);
       }
-      return new Uint8Array(Buffer.from(known.metas, 'base64'));
+      return known.metas;
     });
   }
 
@@ -183,11 +183,10 @@ export class ServedWorld implements RankWorld {
     checkName(name, metas);
     await this.#together.take(async () => {
       await this.#readiness.untilReady();
-      const encoded = Buffer.from(metas).toString('base64');
-      const [loaded] = await this.#call('loadMetas', { metas: encoded }, SHORT_CALL_MS);
+      const weightVersion = await loadMetasAt((call, job) => this.#call(call, job, SHORT_CALL_MS), metas);
       this.#catalog
         .getOrAdd(name, () => new CatalogEntry(name, undefined, this.worldSize, REGISTER_MS))
-        .noteImported(encoded, loaded!.weightVersion);
+        .noteImported(metas, weightVersion);
       this.#options.logger.info({ checkpoint: name, sizeBytes: metas.byteLength }, 'Took the metas of a checkpoint');
     });
   }
@@ -296,9 +295,9 @@ export class ServedWorld implements RankWorld {
     return { targets, ranks: request.ranks.length > 0 ? request.ranks : undefined };
   }
 
-  async #getMetas({ name, broughtVersion: weightVersion }: CatalogEntry): Promise<CallResult<'getMetas'>> {
-    const [metas] = await this.#ask([this.#slots[0]!], 'getMetas', { name, weightVersion }, SHORT_CALL_MS);
-    return metas!;
+  #getMetas({ name, broughtVersion: weightVersion }: CatalogEntry): Promise<EncodedMetas> {
+    const first = [this.#slots[0]!];
+    return readMetasOf((call, job) => this.#ask(first, call, job, SHORT_CALL_MS), { name, weightVersion });
   }
 
   #prepare(checkpoint: string, signal: AbortSignal): Promise<void> {

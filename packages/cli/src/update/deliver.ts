@@ -1,7 +1,7 @@
-import { Buffer } from 'node:buffer';
 import { CheckpointEngineError, toCheckpointEngineError } from '@checkpoint-engine/interface';
 import type { RegisteredCheckpoint } from '@checkpoint-engine/ps';
 import type { DeliveryJob, RankRegisterRequest } from '../config/jobs.ts';
+import { loadMetasAt } from '../process/metas-transfer.ts';
 import { withTimeLimit } from '../process/time-limit.ts';
 import type { CallOptions, World } from '../process/world.ts';
 import { bothOrNone } from './both-or-none.ts';
@@ -125,8 +125,8 @@ function reading(name: string, timeoutMs: number): Parameters<typeof withTimeLim
 
 async function load(world: World, { checkpoint: name, files }: ReadMetas, { signal }: Following): Promise<Ready> {
   const startedAtMs = performance.now();
-  const [metas, ...fallbacks] = files.map((bytes) => Buffer.from(bytes).toString('base64'));
-  await world.call('loadMetas', { metas: metas!, fallbacks }, { signal });
+  const [metas, ...fallbacks] = files;
+  await loadMetasAt((call, job) => world.call(call, job, { signal }), metas!, fallbacks);
   const durationMs = performance.now() - startedAtMs;
   return { name, registered: world.ranks.map(() => undefined), metasMs: world.ranks.map(() => durationMs) };
 }

@@ -1,4 +1,3 @@
-import { Buffer } from 'node:buffer';
 import type { Logger } from '@checkpoint-engine/interface';
 import { nowMs } from '@checkpoint-engine/interface/shared';
 import { decodeWorldMetas, encodeWorldMetas, readCheckpoint } from '@checkpoint-engine/meta';
@@ -11,6 +10,7 @@ import { plural } from '../output/format.ts';
 import type { LogSink } from '../output/log.ts';
 import { rankLogLine } from '../output/rank-log-line.ts';
 import type { Interrupts } from '../process/interrupts.ts';
+import { loadMetasAt } from '../process/metas-transfer.ts';
 import { withTimeLimit } from '../process/time-limit.ts';
 import type { World } from '../process/world.ts';
 import { openProgress } from '../progress/open-progress.ts';
@@ -73,7 +73,7 @@ export async function verifyHere(
     ]);
     const readAtMs = performance.now();
     const following = { signal: interrupts.asked };
-    await world.call('loadMetas', { metas: Buffer.from(compared.metas).toString('base64') }, following);
+    await loadMetasAt((call, job) => opened.call(call, job, following), compared.metas);
     const [report] = await world.call('verify', { ...update, name: compared.name }, following);
     const verifiedAtMs = performance.now();
     const answers = await world.call('heldVersion', update, following);

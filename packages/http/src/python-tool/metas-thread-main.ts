@@ -3,7 +3,7 @@ import { parentPort } from 'node:worker_threads';
 import { toCheckpointEngineError } from '@checkpoint-engine/interface';
 import { BodyError, parseText } from './bodies.ts';
 import { metasBody, metasFromJson, metasToJson, type NamedMetas } from './metas-json.ts';
-import type { Conversion, Converted } from './metas-thread.ts';
+import { type Conversion, type Converted, movable } from './metas-thread.ts';
 
 const CONVERSIONS = {
   toJson: (bytes: Uint8Array): Uint8Array => new TextEncoder().encode(JSON.stringify(metasToJson(bytes))),
@@ -11,7 +11,8 @@ const CONVERSIONS = {
 };
 
 parentPort!.on('message', ({ id, what, bytes }: Conversion) => {
-  parentPort!.postMessage({ id, ...convert(what, bytes) } satisfies Converted);
+  const converted = convert(what, bytes);
+  parentPort!.postMessage({ id, ...converted } satisfies Converted, movedIn(converted));
 });
 
 function convert(what: Conversion['what'], bytes: Uint8Array): Omit<Converted, 'id'> {
@@ -21,4 +22,9 @@ function convert(what: Conversion['what'], bytes: Uint8Array): Omit<Converted, '
     if (thrown instanceof BodyError) return { issues: thrown.issues };
     return { error: toCheckpointEngineError(thrown).toJSON() };
   }
+}
+
+function movedIn({ value }: Omit<Converted, 'id'>): readonly ArrayBuffer[] {
+  if (value === undefined) return [];
+  return movable((value instanceof Uint8Array ? value : value.encoded) as Uint8Array<ArrayBuffer>);
 }

@@ -41,13 +41,17 @@ export class MetasThread {
   #isClosed = false;
 
   /** Writes metas as the Python tool's server does: as the UTF-8 of `metasToJson`. @throws `CE_METAS_INVALID` */
-  toJson(encoded: Uint8Array): Promise<Uint8Array> {
+  toJson(encoded: Uint8Array): Promise<Uint8Array<ArrayBuffer>> {
     return this.#convert('toJson', encoded);
   }
 
-  /** Reads the body of a request with metas. @throws {BodyError} @throws `CE_METAS_INVALID` */
-  fromJson(body: Uint8Array): Promise<NamedMetas> {
-    return this.#convert('fromJson', body);
+  /**
+   * Reads the body of a request with metas, which moves to the thread: it is empty here afterwards.
+   *
+   * @throws {BodyError} @throws `CE_METAS_INVALID`
+   */
+  fromJson(body: Uint8Array<ArrayBuffer>): Promise<NamedMetas> {
+    return this.#convert('fromJson', body, movable(body));
   }
 
   /** Ends the thread. What it converts rejects with `CE_CLOSED`. Idempotent. */
@@ -56,13 +60,17 @@ export class MetasThread {
     this.#end(closedError());
   }
 
-  #convert<Value extends Uint8Array | NamedMetas>(what: Conversion['what'], bytes: Uint8Array): Promise<Value> {
+  #convert<Value extends Uint8Array | NamedMetas>(
+    what: Conversion['what'],
+    bytes: Uint8Array,
+    moved: readonly ArrayBuffer[] = [],
+  ): Promise<Value> {
     return new Promise((resolve, reject) => {
       if (this.#isClosed) throw closedError();
       const id = this.#nextId++;
       this.#worker ??= this.#start();
       this.#pending.set(id, { resolve, reject });
-      this.#worker.postMessage({ id, what, bytes } satisfies Conversion);
+      this.#worker.postMessage({ id, what, bytes } satisfies Conversion, moved);
       this.#limit();
     });
   }
@@ -101,6 +109,11 @@ export class MetasThread {
     for (const { reject } of this.#pending.values()) reject(error);
     this.#pending.clear();
   }
+}
+
+/** The memory of bytes that have it to themselves: it can move to another thread without a copy. */
+export function movable({ buffer, byteLength }: Uint8Array<ArrayBuffer>): readonly ArrayBuffer[] {
+  return buffer.byteLength === byteLength ? [buffer] : [];
 }
 
 function lateError(): CheckpointEngineError {

@@ -36,9 +36,7 @@ export class ToolCalls {
   /** The metas that were gathered or loaded last, as JSON. */
   async metas(): Promise<Uint8Array<ArrayBuffer>> {
     if (this.#current === undefined) return new TextEncoder().encode('{}');
-    return (await this.#thread.toJson(
-      await this.#options.world.exportMetas(this.#current.name),
-    )) as Uint8Array<ArrayBuffer>;
+    return await this.#thread.toJson(await this.#options.world.exportMetas(this.#current.name));
   }
 
   /**
@@ -46,7 +44,7 @@ export class ToolCalls {
    *
    * @throws {BodyError} @throws `CE_METAS_INVALID`
    */
-  async load(body: Uint8Array): Promise<void> {
+  async load(body: Uint8Array<ArrayBuffer>): Promise<void> {
     const { name, encoded } = await this.#thread.fromJson(body);
     await this.#options.world.importMetas(name, encoded);
     this.#current = { name, isLoaded: true };
