@@ -1,7 +1,7 @@
 import { Buffer } from 'node:buffer';
-import type { Logger } from '@checkpoint-engine/interface';
-import { portOf, tcpAddress } from './address.ts';
-import { portReleased } from './port-released.ts';
+import { CheckpointEngineError, type Logger } from '@checkpoint-engine/interface';
+import { CurveFront } from './front/curve-front.ts';
+import { bindPrivately, type PrivateAddress } from './front/private-address.ts';
 import { pump } from './pump.ts';
 import type { Addressed, StoreRouter } from './router.ts';
 import { openRouter } from './zmq/router-socket.ts';
@@ -14,42 +14,50 @@ const HANDSHAKE_MS = 5_000;
 export interface CurveRouterOptions {
   readonly host: string;
   readonly port: number;
+  readonly worldSize: number;
   readonly secretKey: string;
   readonly peerTimeoutMs: number;
   readonly logger: Logger;
 }
 
-/** The router of a world with a token. ZeroMQ encrypts, and accepts only clients that know the token. */
+/**
+ * The router of a world with a token. ZeroMQ encrypts, and accepts only clients that know the token; the listener in
+ * front of it limits the number of clients.
+ */
 export class CurveRouter implements StoreRouter {
-  readonly address: string;
   readonly #socket: ZmqSocket;
-  readonly #host: string;
+  readonly #inner: PrivateAddress;
+  readonly #front: CurveFront;
   readonly #logger: Logger;
   #receiving: Promise<void> | undefined;
 
-  private constructor(socket: ZmqSocket, { host, logger }: CurveRouterOptions) {
+  private constructor(socket: ZmqSocket, inner: PrivateAddress, front: CurveFront, logger: Logger) {
     this.#socket = socket;
-    this.#host = host;
+    this.#inner = inner;
+    this.#front = front;
     this.#logger = logger;
-    this.address = socket.address;
   }
 
   /** @throws `CE_ADDRESS_IN_USE`, `CE_CONFIG_INVALID`. */
   static async listen(options: CurveRouterOptions): Promise<CurveRouter> {
-    const { host, port, secretKey, peerTimeoutMs } = options;
-    const socket = openRouter({
-      curve: { secretKey },
-      ipv6: host.includes(':'),
-      peerTimeoutMs,
-      handshakeMs: HANDSHAKE_MS,
-    });
+    const { secretKey, peerTimeoutMs, logger } = options;
+    const socket = openRouter({ curve: { secretKey }, peerTimeoutMs, handshakeMs: HANDSHAKE_MS });
+    let inner: PrivateAddress | undefined;
     try {
-      await socket.bind(tcpAddress(host, port));
+      inner = await bindPrivately((path) => socket.bind(`ipc://${path}`)).catch((cause: unknown) => {
+        throw noPrivateSocket(cause);
+      });
+      const front = await CurveFront.listen({ ...options, handshakeMs: HANDSHAKE_MS, innerPath: inner.path });
+      return new CurveRouter(socket, inner, front, logger);
     } catch (error) {
       socket.close();
+      inner?.close();
       throw error;
     }
-    return new CurveRouter(socket, options);
+  }
+
+  get address(): string {
+    return this.#front.address;
   }
 
   start(take: (message: Addressed) => void): void {
@@ -70,7 +78,13 @@ export class CurveRouter implements StoreRouter {
   async close(): Promise<void> {
     this.#socket.close();
     await this.#receiving;
-    // ZeroMQ closes the listener on its own thread.
-    await portReleased(this.#host, portOf(this.address));
+    await this.#front.close();
+    this.#inner.close();
   }
+}
+
+function noPrivateSocket(cause: unknown): CheckpointEngineError {
+  const what = `The store cannot create its socket: ${cause instanceof Error ? cause.message : String(cause)}`;
+  const hint = 'Set TMPDIR to a folder that this user can write, or make /dev/shm writable';
+  return new CheckpointEngineError('CE_CONFIG_INVALID', what, hint, { op: 'bind', cause });
 }

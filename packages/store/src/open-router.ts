@@ -1,8 +1,9 @@
 import { Buffer } from 'node:buffer';
 import { randomBytes } from 'node:crypto';
-import { createServer, isIPv6, type Server, type Socket } from 'node:net';
-import { CheckpointEngineError, type Logger } from '@checkpoint-engine/interface';
+import type { Server, Socket } from 'node:net';
+import type { Logger } from '@checkpoint-engine/interface';
 import { type Stranger, Strangers } from '@checkpoint-engine/interface/wire';
+import { listenTcp, type TcpListener } from './listen-tcp.ts';
 import { MEMBER_LIMITS } from './open-dealer.ts';
 import type { Addressed, StoreRouter } from './router.ts';
 import { ZmtpConnection, type ZmtpLimits } from './zmtp/connection.ts';
@@ -51,10 +52,9 @@ export class OpenRouter implements StoreRouter {
   #take: (message: Addressed) => void = () => {};
   #isClosed = false;
 
-  private constructor(server: Server, options: OpenRouterOptions) {
-    const bound = server.address() as { address: string; port: number };
+  private constructor({ server, address }: TcpListener, options: OpenRouterOptions) {
     this.#server = server;
-    this.address = `tcp://${isIPv6(bound.address) ? `[${bound.address}]` : bound.address}:${bound.port}`;
+    this.address = address;
     this.#strangers = new Strangers({
       most: MOST_STRANGERS + 2 * options.worldSize,
       timeoutMs: options.strangerMs,
@@ -67,14 +67,7 @@ export class OpenRouter implements StoreRouter {
 
   /** @throws `CE_ADDRESS_IN_USE`, `CE_CONFIG_INVALID`. */
   static async listen(options: OpenRouterOptions): Promise<OpenRouter> {
-    const { host, port } = options;
-    const server = createServer();
-    await new Promise<void>((resolve, reject) => {
-      server.once('error', (error) => reject(listenError(error, host, port)));
-      server.listen({ host, port, backlog: 1_024, exclusive: true }, resolve);
-    });
-    server.removeAllListeners('error');
-    return new OpenRouter(server, options);
+    return new OpenRouter(await listenTcp(options.host, options.port), options);
   }
 
   start(take: (message: Addressed) => void): void {
@@ -151,15 +144,4 @@ export class OpenRouter implements StoreRouter {
       if (peer !== undefined && this.#peers.get(peer.identity) === peer) this.#peers.delete(peer.identity);
     });
   }
-}
-
-function listenError(cause: NodeJS.ErrnoException, host: string, port: number): CheckpointEngineError {
-  const code = cause.code === 'EADDRINUSE' ? 'CE_ADDRESS_IN_USE' : 'CE_CONFIG_INVALID';
-  const details = { op: 'bind', peer: `${host}:${port}`, cause };
-  return new CheckpointEngineError(
-    code,
-    `Cannot listen on ${host}:${port}: ${cause.message}`,
-    'Check the address',
-    details,
-  );
 }

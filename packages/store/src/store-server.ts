@@ -89,7 +89,7 @@ async function listen(
       return await OpenRouter.listen({ host, port, worldSize, strangerMs, logger });
     }
     const { serverSecretKey: secretKey } = keys;
-    return await CurveRouter.listen({ host, port, secretKey, peerTimeoutMs: 2 * lostAfterMs, logger });
+    return await CurveRouter.listen({ host, port, worldSize, secretKey, peerTimeoutMs: 2 * lostAfterMs, logger });
   } catch (error) {
     throw CheckpointEngineError.isInstance(error) ? bindFailure(error, host, port) : error;
   }

@@ -9,7 +9,7 @@ import {
   properties,
   readCommand,
   readFrameHead,
-  readNullGreeting,
+  readGreeting,
   readProperties,
 } from './frames.ts';
 
@@ -105,7 +105,7 @@ export class ZmtpConnection {
   /** Handles the next part of the stream, if it has arrived. */
   #advance(): boolean {
     if (this.#step === 'greeting') {
-      const sizeBytes = readNullGreeting(this.#queue.bytes);
+      const sizeBytes = readGreeting(this.#queue.bytes, 'NULL');
       if (sizeBytes === undefined) return false;
       this.#queue.take(sizeBytes);
       this.#step = 'handshake';

@@ -5,39 +5,57 @@ const MORE = 0x01;
 const LONG = 0x02;
 const COMMAND = 0x04;
 
-const GREETING_BYTES = 64;
+/** Size of a greeting. */
+export const GREETING_BYTES = 64;
 const SIGNATURE_FIRST = 0xff;
 const SIGNATURE_LAST = 0x7f;
 const SIGNATURE_LAST_AT = 9;
 const VERSION_AT = 10;
 const MECHANISM_AT = 12;
-const MECHANISM = Buffer.alloc(20);
-MECHANISM.write('NULL');
+const MECHANISM_BYTES = 20;
+const AS_SERVER_AT = 32;
+
+/** How the two sides of a connection authenticate: not at all, or with keys. */
+export type Mechanism = 'NULL' | 'CURVE';
 
 /** The greeting of every peer with the mechanism NULL: without encryption and authentication. */
 export function nullGreeting(): Uint8Array {
-  const greeting = Buffer.alloc(GREETING_BYTES);
-  greeting[0] = SIGNATURE_FIRST;
-  greeting[8] = 1;
-  greeting[SIGNATURE_LAST_AT] = SIGNATURE_LAST;
-  greeting[VERSION_AT] = 3;
-  greeting.set(MECHANISM, MECHANISM_AT);
-  return greeting;
+  return greeting('NULL');
+}
+
+/** The greeting of a server with the mechanism CURVE. */
+export function curveServerGreeting(): Uint8Array {
+  const bytes = greeting('CURVE');
+  bytes[AS_SERVER_AT] = 1;
+  return bytes;
+}
+
+function greeting(mechanism: Mechanism): Uint8Array {
+  const bytes = Buffer.alloc(GREETING_BYTES);
+  bytes[0] = SIGNATURE_FIRST;
+  bytes[8] = 1;
+  bytes[SIGNATURE_LAST_AT] = SIGNATURE_LAST;
+  bytes[VERSION_AT] = 3;
+  bytes.write(mechanism, MECHANISM_AT);
+  return bytes;
 }
 
 /**
  * Checks the start of a stream. Returns the size of the greeting, or `undefined` until it is complete.
  *
- * @throws {RangeError} It is not a greeting of ZMTP 3 with the mechanism NULL; detected at the first wrong byte.
+ * @throws {RangeError} It is not a greeting of ZMTP 3 with this mechanism; detected at the first wrong byte.
  */
-export function readNullGreeting(bytes: Uint8Array): number | undefined {
+export function readGreeting(bytes: Uint8Array, mechanism: Mechanism): number | undefined {
   const isAt = (at: number, isRight: (byte: number) => boolean): boolean => at >= bytes.length || isRight(bytes[at]!);
+  const name = Buffer.alloc(MECHANISM_BYTES);
+  name.write(mechanism);
   const isGreeting =
     isAt(0, (byte) => byte === SIGNATURE_FIRST) &&
     isAt(SIGNATURE_LAST_AT, (byte) => byte === SIGNATURE_LAST) &&
     isAt(VERSION_AT, (byte) => byte >= 3) &&
-    MECHANISM.every((wanted, at) => isAt(MECHANISM_AT + at, (byte) => byte === wanted));
-  if (!isGreeting) throw new RangeError('it does not use ZMTP 3 without encryption');
+    name.every((wanted, at) => isAt(MECHANISM_AT + at, (byte) => byte === wanted));
+  if (!isGreeting)
+    throw new RangeError(`it does not use ZMTP 3 ${mechanism === 'NULL' ? 'without' : 'with'} encryption`);
   return bytes.length < GREETING_BYTES ? undefined : GREETING_BYTES;
 }
 
