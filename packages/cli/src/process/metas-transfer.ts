@@ -6,7 +6,7 @@ import type { CallJob, CallName, CallResult } from './messages.ts';
  * Size of a piece. Metas of a model with 140,000 tensors have 8 MB: as one line of JSON for each rank, they would stop a
  * server that answers other requests for a tenth of a second.
  */
-export const PIECE_BYTES: number = 256 * 2 ** 10;
+export const PIECE_BYTES: number = 64 * 2 ** 10;
 
 /** Makes one call to ranks, with a time-out of its own. */
 export type MetasCall = <Name extends 'getMetas' | 'takeMetas' | 'loadMetas'>(

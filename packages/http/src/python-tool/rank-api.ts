@@ -3,6 +3,7 @@ import { type Context, Hono, type MiddlewareHandler } from 'hono';
 import { bodyLimit } from 'hono/body-limit';
 import { HTTPException } from 'hono/http-exception';
 import type { BodyBudget } from '../body-budget.ts';
+import { readBody } from '../read-body.ts';
 import type { RankWorld } from '../world.ts';
 import { BodyError, checkName, parseBody, registerBody, updateBody } from './bodies.ts';
 import type { ToolCalls } from './tool-calls.ts';
@@ -74,7 +75,7 @@ export function rankApi({ world, rank, calls, budget, before }: RankApiOptions):
   });
 
   app.post('/v1/metas', async (context) => {
-    await calls.load(new Uint8Array(await context.req.raw.arrayBuffer()));
+    await calls.load(await readBody(context.req.raw));
     return done(context);
   });
 

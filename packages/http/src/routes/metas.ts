@@ -3,6 +3,7 @@ import type { Context } from 'hono';
 import { problems } from '../openapi.ts';
 import { checkpointPath } from '../paths.ts';
 import { RequestError } from '../problem.ts';
+import { readBody } from '../read-body.ts';
 import type { RouteContext } from './context.ts';
 
 const tags = ['checkpoints'];
@@ -75,7 +76,7 @@ export function metasRoutes(app: OpenAPIHono, { world }: RouteContext): void {
       if (!TYPES.has(type)) {
         throw new RequestError(415, `The body is "${type}", expected ${MSGPACK}`, `Send Content-Type: ${MSGPACK}`);
       }
-      await world.importMetas(context.req.valid('param').name, new Uint8Array(await context.req.arrayBuffer()));
+      await world.importMetas(context.req.valid('param').name, await readBody(context.req.raw));
       return context.body(null, 200);
     },
   );
