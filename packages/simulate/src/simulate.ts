@@ -1,3 +1,4 @@
+import { tensorBytes } from '@checkpoint-engine/meta';
 import { checkScenario, isPython } from './check-scenario.ts';
 import { ClusterLinks } from './cluster/links.ts';
 import type { ClusterTopology } from './cluster/topology.ts';
@@ -11,7 +12,6 @@ import { planBroadcast } from './methods/broadcast.ts';
 import type { BucketFigures, PlannedMethod } from './methods/planned.ts';
 import { planPullMethod } from './methods/pull.ts';
 import { planPython } from './methods/python.ts';
-import { sizedTensors } from './model/world-metas.ts';
 import type { SimulationResult } from './result.ts';
 import type { Scenario } from './scenario.ts';
 
@@ -51,8 +51,8 @@ export function prepare(scenario: Scenario): PreparedSimulation {
   const ranks = checkScenario(scenario);
   const { method, model, worldSize, joining = 0 } = scenario;
   const planned = planOf(scenario, ranks);
-  const tensors = sizedTensors(model.tensors);
-  const totalBytes = tensors.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
+  const totalBytes = model.tensors.reduce((sum, { dtype, shape }) => sum + tensorBytes(dtype, shape), 0);
+  const tensorCount = model.tensors.length;
   return {
     buckets: planned.buckets,
     run: (topology = scenario.topology) => {
@@ -70,7 +70,7 @@ export function prepare(scenario: Scenario): PreparedSimulation {
         receivers: ranks.receivers,
         totalMs,
         totalBytes,
-        tensorCount: tensors.length,
+        tensorCount,
         plan: planned.figures,
         memory: planned.memory,
         stages,

@@ -1,4 +1,5 @@
-import { modelOf } from '@checkpoint-engine/model-tensors';
+import type { TensorSpec } from '@checkpoint-engine/meta';
+import { type ModelName, modelOf } from '@checkpoint-engine/model-tensors';
 import { type ClusterTopology, type PreparedSimulation, prepare, presetTopology } from '@checkpoint-engine/simulate';
 import { PUBLISHED_ROWS, type PublishedRow } from './published-rows.ts';
 import { errorOf, isNear, type ValidatedRow } from './validated-row.ts';
@@ -43,7 +44,8 @@ export interface FitAlternative {
  * fitted, to one row.
  */
 export function validatePublished(withAlternatives: boolean): PublishedValidation {
-  const all = PUBLISHED_ROWS.map(prepareRow);
+  const tensorsOf = tensorLists();
+  const all = PUBLISHED_ROWS.map((row) => prepareRow(row, tensorsOf));
   const target = all.find(({ row }) => isFitted(row))!;
   const tensorMs = fitTensorMs(target);
   return {
@@ -60,13 +62,24 @@ export const labelOf = ({ table, model, gpu, gpus, method }: PublishedRow): stri
 const isFitted = ({ table, model, gpus, method }: PublishedRow): boolean =>
   table === FITTED.table && model === FITTED.model && gpus === FITTED.gpus && method === FITTED.method;
 
-function prepareRow(row: PublishedRow): PreparedRow {
+type TensorsOf = (model: ModelName) => readonly TensorSpec[];
+
+/** Makes the list of each model once. */
+function tensorLists(): TensorsOf {
+  const lists = new Map<ModelName, readonly TensorSpec[]>();
+  return (model) => {
+    const list = lists.get(model) ?? modelOf(model).tensors();
+    lists.set(model, list);
+    return list;
+  };
+}
+
+function prepareRow(row: PublishedRow, tensorsOf: TensorsOf): PreparedRow {
   const base = presetTopology(row.gpu);
   const topology = { ...base, hosts: row.gpus / base.gpusPerHost, gpu: { ...base.gpu, freeGB: FREE_GB } };
-  const { title, tensors } = modelOf(row.model);
   const prepared = prepare({
     topology,
-    model: { title, tensors: tensors() },
+    model: { title: modelOf(row.model).title, tensors: tensorsOf(row.model) },
     method: row.method,
     worldSize: row.gpus,
     layout: { tp: row.tp, ep: 1, pp: 1, rules: [] },

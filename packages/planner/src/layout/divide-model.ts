@@ -34,17 +34,19 @@ export function divideModel(
   layout: ParallelLayout,
 ): DividedModel {
   const rules = rulesOf(layout);
-  const layers = tensors.reduce((most, { name }) => Math.max(most, numberIn(name, LAYER) + 1), 0);
-  const experts = tensors.reduce((most, { name }) => Math.max(most, numberIn(name, EXPERT) + 1), 0);
-  const placed = tensors.map(({ name, shape, sizeBytes }): PlacedTensor => {
+  const layerOf = Int32Array.from(tensors, ({ name }) => numberIn(name, LAYER));
+  const expertOf = Int32Array.from(tensors, ({ name }) => numberIn(name, EXPERT));
+  const layers = layerOf.reduce((most, layer) => Math.max(most, layer + 1), 0);
+  const experts = expertOf.reduce((most, expert) => Math.max(most, expert + 1), 0);
+  const placed = tensors.map(({ name, shape, sizeBytes }, index): PlacedTensor => {
     const rule = ruleFor(name, rules);
     return {
       shape,
       sizeBytes,
       split: rule?.split ?? 'replicated',
       unitRows: Math.ceil((rule?.unitRows ?? 1) / (name.endsWith('_scale_inv') ? SCALE_BLOCK : 1)),
-      stage: stageOf(name, layers, layout.pp),
-      expert: numberIn(name, EXPERT),
+      stage: stageOf(name, layerOf[index]!, layers, layout.pp),
+      expert: expertOf[index]!,
       isDividedByRows: !name.includes('.down_proj.'),
     };
   });
@@ -60,8 +62,7 @@ function ruleFor(name: string, rules: readonly SplitRule[]): SplitRule | undefin
 }
 
 /** The embedding is on the first stage; other tensors outside of layers are on the last. */
-function stageOf(name: string, layers: number, pp: number): number {
-  const layer = numberIn(name, LAYER);
+function stageOf(name: string, layer: number, layers: number, pp: number): number {
   if (layer < 0) return name.includes('embed_tokens') ? 0 : pp - 1;
   return Math.min(pp - 1, Math.floor((layer * pp) / layers));
 }

@@ -11,17 +11,17 @@ interface Box {
 
 /** The bytes that a rank keeps, as boxes: what a worker of such an engine would report. */
 export function needsOf(model: DividedModel, layout: ParallelLayout, position: LayoutPosition): Needs {
-  const kept: (Box & { readonly tensor: number })[] = [];
+  const kept: { readonly tensor: number; readonly box: Box }[] = [];
   for (const [index, tensor] of model.tensors.entries()) {
     const box = tensor.sizeBytes === 0 ? undefined : boxOf(tensor, model.experts, layout, position);
-    if (box !== undefined && box.rows > 0 && box.rowBytes > 0) kept.push({ tensor: index, ...box });
+    if (box !== undefined && box.rows > 0 && box.rowBytes > 0) kept.push({ tensor: index, box });
   }
   return {
     tensor: Uint32Array.from(kept, ({ tensor }) => tensor),
-    offsetBytes: Float64Array.from(kept, ({ offset }) => offset),
-    rows: Float64Array.from(kept, ({ rows }) => rows),
-    rowBytes: Float64Array.from(kept, ({ rowBytes }) => rowBytes),
-    pitchBytes: Float64Array.from(kept, ({ pitch }) => pitch),
+    offsetBytes: Float64Array.from(kept, ({ box }) => box.offset),
+    rows: Float64Array.from(kept, ({ box }) => box.rows),
+    rowBytes: Float64Array.from(kept, ({ box }) => box.rowBytes),
+    pitchBytes: Float64Array.from(kept, ({ box }) => box.pitch),
     rest: new Uint32Array(0),
   };
 }

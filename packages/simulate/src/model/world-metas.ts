@@ -10,7 +10,7 @@ export interface SizedTensor extends TensorSpec {
 
 /** Adds their bytes to tensors. */
 export const sizedTensors = (tensors: readonly TensorSpec[]): SizedTensor[] =>
-  tensors.map((tensor) => ({ ...tensor, sizeBytes: tensorBytes(tensor.dtype, tensor.shape) }));
+  tensors.map(({ name, dtype, shape }) => ({ name, dtype, shape, sizeBytes: tensorBytes(dtype, shape) }));
 
 /** The share of each rank: equal bytes, in pool order, as ranks register a checkpoint's files. */
 export function worldMetas(tensors: readonly SizedTensor[], worldSize: number, topology: ClusterTopology): RankMetas[] {
