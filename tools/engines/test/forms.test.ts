@@ -17,6 +17,7 @@ const FORMS = [
 
 const found = findEnvironment();
 if ('reason' in found && process.env.REQUIRE_ENGINES) throw new Error(found.reason);
+if ('reason' in found) console.warn(`skipped: no environment with vLLM: ${found.reason}`);
 
 describe.skipIf('reason' in found).concurrent('vLLM, updated in place', () => {
   let engines: Engines;
