@@ -51,11 +51,22 @@ export function engineResult(
       ratio('serve over later updates of the Python tool', serve, later, 0.6),
       pulled,
     ].filter(({ measured }) => Number.isFinite(measured)),
-    notes: [
-      `${tensorCount} tensors. vLLM has random weights first; digests of all parameters of all workers and greedy tokens are compared after each update, of both tools.`,
-      'Each sample of the command is a new process. Its time is that of the update alone, without process start and file reads. The Python tool creates its process group again for each update.',
-    ],
+    notes: notesOf(rows, tensorCount),
   };
+}
+
+/** How the rows were measured, without what concerns ways that were not measured. */
+function notesOf(rows: readonly ResultRow[], tensorCount: number): string[] {
+  const has = (by: string, what: string): boolean =>
+    rows.some((row) => row.by.startsWith(by) && row.what.startsWith(what));
+  return [
+    `The model has ${tensorCount.toLocaleString('en-US')} tensors. vLLM starts with random weights; digests of all parameters of all workers and greedy tokens are compared after each of our updates.`,
+    has('checkpoint-engine', 'update, command') &&
+      'Each sample of the command is a new process. Its time is that of the update alone, without process start and file reads.',
+    has('checkpoint-engine', 'update, serve') && 'All updates of a `serve` row go through the same server process.',
+    has('Python', 'update') &&
+      'The Python tool creates its process group again for each update. Parameters and tokens are compared after the last update of each of its processes.',
+  ].filter((note) => note !== false);
 }
 
 /** Describes the measurements that exist. */

@@ -28,7 +28,9 @@ function withoutEmptyColumns(view: View): View {
 
 /** The columns of the Python tool's README, so that results compare line by line. */
 function comparisonView({ rows, machine }: BenchResult): View {
-  const updates = rows.filter(({ what, sizeBytes }) => what.startsWith('update') && sizeBytes !== undefined);
+  const updates = rows.filter(
+    ({ what, sizeBytes }) => (what === 'update' || what === 'update p2p') && sizeBytes !== undefined,
+  );
   const cell = (row: ResultRow | undefined): string =>
     row === undefined
       ? '-'
@@ -42,7 +44,7 @@ function comparisonView({ rows, machine }: BenchResult): View {
         other.by.split(',')[0] === row.by.split(',')[0],
     );
   return {
-    title: "As the Python tool's README has it",
+    title: "Updates in the columns of the Python tool's README",
     head: ['Model', 'Device Info', 'By', 'GatherMetas', 'Update (Broadcast)', 'Update (P2P)'],
     rows: updates.map((row) => [
       row.model ?? '-',
@@ -64,9 +66,21 @@ function whatOf({ rows }: BenchResult): (row: ResultRow) => string {
 function detailView(result: BenchResult): View {
   const what = whatOf(result);
   return {
-    title: 'What was measured',
+    title: 'Measurements',
     isBrief: true,
-    head: ['What', 'By', 'With', 'p50', 'p99', 'cv', 'GB/s', '% of floor', 'Device memory', 'Driver says', '#wrong'],
+    head: [
+      'What',
+      'By',
+      'With',
+      'p50',
+      'p99',
+      'cv',
+      'GB/s',
+      '% of floor',
+      'Device memory',
+      'Device memory, by the driver',
+      '#wrong',
+    ],
     rows: result.rows.map((row) => [
       what(row),
       row.by,
@@ -86,8 +100,8 @@ function detailView(result: BenchResult): View {
 function phaseView(result: BenchResult): View {
   const what = whatOf(result);
   return {
-    title: 'Where the time went, and further figures',
-    head: ['What', 'By', 'With', 'Phases of the last one', 'Figures', 'Note'],
+    title: 'Phases and further figures',
+    head: ['What', 'By', 'With', 'Phases of the last repetition', 'Figures', 'Note'],
     rows: result.rows
       .filter(({ phasesMs, figures: more, note, hostBytes, wireBytes }) =>
         [phasesMs, more, note, hostBytes, wireBytes].some((value) => value !== undefined),
@@ -126,8 +140,8 @@ function memoryView({ memory = [] }: BenchResult): View {
     sum(({ unexplainedBytes }) => unexplainedBytes),
   ];
   return {
-    title: 'Memory, the most that each held',
-    head: ['Who', 'At most', ...names, 'Unexplained'],
+    title: 'Largest memory of each process',
+    head: ['Process', 'At most', ...names, 'Unexplained'],
     rows: memory.length === 0 ? [] : [...rows, all],
   };
 }
