@@ -50,6 +50,7 @@ template <class Work>
 double Time(unsigned threads, Work work) {
   const auto start = std::chrono::steady_clock::now();
   std::vector<std::thread> running;
+  running.reserve(threads);
   for (unsigned i = 0; i < threads; i++) running.emplace_back(work, i);
   for (std::thread& thread : running) thread.join();
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
@@ -107,6 +108,7 @@ Copies MakeCopies(size_t bytes, size_t receivers, unsigned threads, bool once) {
 
 void Memcpy(const Copies& copies) {
   std::vector<double> seconds;
+  seconds.reserve(kRounds);
   for (int round = 0; round < kRounds; round++) seconds.push_back(copies.Round());
   Print(seconds, copies.moved());
 }
@@ -151,7 +153,8 @@ void ReadAll(unsigned threads, const Chunks& chunks, char* pool) {
     for (size_t i = next++; i < chunks.list.size(); i = next++) {
       const Chunk& chunk = chunks.list[i];
       for (size_t done = 0; done < chunk.size;) {
-        const ssize_t n = pread(chunk.file, pool + chunk.to + done, chunk.size - done, chunk.from + done);
+        const off_t from = static_cast<off_t>(chunk.from + done);
+        const ssize_t n = pread(chunk.file, pool + chunk.to + done, chunk.size - done, from);
         if (n <= 0) Fail("pread");
         done += static_cast<size_t>(n);
       }
