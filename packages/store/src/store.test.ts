@@ -335,8 +335,8 @@ describe('ranks that leave and join', () => {
     const started = await server(2);
     const [a, b] = await Promise.all([join(started, 0, 2), join(started, 1, 2)]);
     const big = new Uint8Array(60_000_000).fill(3);
-    const theirs = b.allGather('last', big, { timeoutMs: 30_000 });
-    await a.allGather('last', big, { timeoutMs: 30_000 });
+    const theirs = b.allGather('last', big, { timeoutMs: 300_000 });
+    await a.allGather('last', big, { timeoutMs: 300_000 });
     await a.close();
     const closing = started.close();
     expect((await theirs).map((value) => value.at(-1))).toEqual([3, 3]);
