@@ -255,7 +255,7 @@ class Communicator::Shared {
   std::vector<UniqueEvent> spare_events_;
 };
 
-Communicator::Communicator(const NcclLibrary& nccl, const Options& options, Settler ready)
+Communicator::Communicator(const NcclLibrary& nccl, const Options& options, const Settler& ready)
     : shared_(std::make_shared<Shared>(nccl, options)) {
   try {
     StartThread("ce-nccl", [shared = shared_, ready] { shared->Run(ready); }).detach();

@@ -35,7 +35,7 @@ class Communicator {
   };
 
   // Settles `ready` when all members have joined, or the time-out has passed.
-  Communicator(const NcclLibrary& nccl, const Options& options, Settler ready);
+  Communicator(const NcclLibrary& nccl, const Options& options, const Settler& ready);
   ~Communicator();
   Communicator(const Communicator&) = delete;
   Communicator& operator=(const Communicator&) = delete;
