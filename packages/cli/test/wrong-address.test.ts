@@ -78,4 +78,26 @@ describe('an engine that calls no worker', () => {
       error: { code: 'CE_ENGINE_UNREACHABLE', hint: expect.stringContaining('--engine worker') },
     });
   });
+
+  it('cannot act on the terminal or flood it with its answer', async () => {
+    const detail = `\u001b]0;title\u0007\u001b[2J\u009b31m\u202e\r${'x'.repeat(900_000)}`;
+    const server = createServer((request, response) => {
+      request.resume();
+      response.writeHead(request.method === 'POST' ? 500 : 200);
+      response.end(request.method === 'POST' ? `failed ${detail}` : '{"protocol":2}');
+    }).listen(0, '127.0.0.1');
+    cleanup.push(() => void server.close());
+    await once(server, 'listening');
+    const address = server.address();
+    const port = typeof address === 'object' ? address?.port : 0;
+    const endpoint = ['--engine', 'worker', '--endpoint', `http://127.0.0.1:${port}`];
+    const { code, stdout, stderr } = await runCli(update(...endpoint));
+    expect(code).toBe(1);
+    expect(JSON.parse(stdout)).toMatchObject({ error: { code: 'CE_ENGINE_FAILED' } });
+    expect(stderr).toContain('failed \\u001b]0;title\\u0007');
+    // biome-ignore lint/suspicious/noControlCharactersInRegex: these characters are the subject.
+    expect(stdout + stderr).not.toMatch(/[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u202e]/);
+    expect(stdout.length).toBeLessThan(200_000);
+    expect(stderr.length).toBeLessThan(20_000);
+  });
 });

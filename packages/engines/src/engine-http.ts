@@ -1,9 +1,11 @@
-import { CheckpointEngineError, type Logger } from '@checkpoint-engine/interface';
+import { CheckpointEngineError, fitText, type Logger } from '@checkpoint-engine/interface';
 import type { EngineAdapter } from './adapter.ts';
 import type { EngineEndpoint, EngineWait } from './engine-client.ts';
 import { type HttpCall, type HttpReply, httpRequest } from './http-request.ts';
 import { messageIn, parseFields } from './replies.ts';
 
+/** Most characters of an engine's reason in a message. */
+const WHY_CHARACTERS = 1_000;
 /** Maximum length of the path of a Unix socket on Linux, in bytes. */
 const MAX_SOCKET_PATH_BYTES = 107;
 
@@ -71,7 +73,7 @@ export class EngineHttp {
     const address = this.shown(endpoint);
     return new CheckpointEngineError(
       'CE_ENGINE_FAILED',
-      `${this.name} at ${address} answered ${method} ${path} with ${status}: ${why}`,
+      `${this.name} at ${address} answered ${method} ${path} with ${status}: ${fitText(why, WHY_CHARACTERS)}`,
       hint,
       { op: `${method} ${path}`, peer: address, status, detail: detailIn(text) },
     );
@@ -109,11 +111,15 @@ function hintIn(text: string, status: number): string | undefined {
   return status >= 500 && typeof hint === 'string' && hint.trim() !== '' ? hint.slice(0, 500) : undefined;
 }
 
-/** The output of the other side: the stack in a problem document, or the complete answer. */
+/** Most characters of an engine's answer in an error. */
+const DETAIL_CHARACTERS = 65_536;
+
+/** The output of the other side: the stack in a problem document, or the answer. */
 function detailIn(text: string): string {
   const { error } = parseFields(text);
-  if (typeof error !== 'object' || error === null || !('code' in error)) return text;
-  return 'detail' in error && typeof error.detail === 'string' ? error.detail : messageIn(text);
+  if (typeof error !== 'object' || error === null || !('code' in error)) return fitText(text, DETAIL_CHARACTERS);
+  const detail = 'detail' in error && typeof error.detail === 'string' ? error.detail : messageIn(text);
+  return fitText(detail, DETAIL_CHARACTERS);
 }
 
 /** Whether the engine answered that the route does not exist. */

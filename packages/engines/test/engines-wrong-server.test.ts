@@ -6,6 +6,7 @@ import { createServer as createTlsServer } from 'node:https';
 import { type AddressInfo, createServer as createTcpServer, type Server } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import type { CheckpointEngineError } from '@checkpoint-engine/interface';
 import { afterAll, afterEach, describe, expect, it } from 'vitest';
 import { createEngineClient, type EngineName, type EngineWait, lmdeployEngine, vllmEngine } from '../src/index.ts';
 import { keepingLogger } from './engines-fake.ts';
@@ -216,5 +217,18 @@ describe('an engine that has received the weights', () => {
       hint: 'Share /dev/shm',
       detail: 'at x',
     });
+  });
+
+  it('keeps the beginning and the end of a very long answer', async () => {
+    const long = 'x'.repeat(900_000);
+    const answers = [`begin${long}end`, JSON.stringify({ detail: long, hint: long })];
+    for (const answer of answers) {
+      const { endpoint } = await vllm({ '/update': [500, answer] });
+      const updating = createEngineClient('worker', { endpoints: [endpoint] }).update(update);
+      const error = (await updating.catch((failure: unknown) => failure)) as CheckpointEngineError;
+      expect(error.code).toBe('CE_ENGINE_FAILED');
+      expect(/\(\d+ characters\)/.test(error.detail ?? '')).toBe(true);
+      expect(JSON.stringify(error).length).toBeLessThan(70_000);
+    }
   });
 });

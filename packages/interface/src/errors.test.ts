@@ -71,6 +71,22 @@ describe('CheckpointEngineError', () => {
     expect(CheckpointEngineError.fromJSON(data)).not.toHaveProperty('colour');
   });
 
+  it('shortens texts that another process made very long', () => {
+    const long = (character: string) => character.repeat(2_000_000);
+    const cause = { code: 'CE_CLOSED', message: long('c'), hint: long('h') } as const;
+    const data = {
+      code: 'CE_WORKER_FAILED',
+      message: `A${long('m')}Z`,
+      hint: long('h'),
+      detail: long('d'),
+      cause,
+    } as const;
+    const restored = CheckpointEngineError.fromJSON(data);
+    expect(restored.message).toMatch(/^Am+ \.\.\. \(2000002 characters\) \.\.\. m+Z$/);
+    expect(restored.message.length).toBeLessThan(10_000);
+    expect(JSON.stringify(restored).length).toBeLessThan(110_000);
+  });
+
   it('is recognized across copies of the package', async () => {
     const other = (await import('./errors.ts?copy' as './errors.ts')) as typeof import('./errors.ts');
     expect(other.CheckpointEngineError).not.toBe(CheckpointEngineError);

@@ -3,6 +3,7 @@
  * {@link CheckpointEngineError} with a stable `code`; incorrect use of an API is a built-in `TypeError` or
  * `RangeError`.
  */
+import { fitText } from './fit-text.ts';
 
 /** Stable codes. A code never changes its meaning; messages may. */
 export type ErrorCode =
@@ -167,21 +168,25 @@ export class CheckpointEngineError extends Error {
 
   /**
    * Restores an error that another process serialized. Ignores unknown fields and fields of the wrong
-   * type: the result is an error for any `data`.
+   * type, and shortens very long texts: the result is an error for any `data`.
    */
   static fromJSON(data: SerializedError): CheckpointEngineError {
     return restore(data, MOST_CAUSES);
   }
 }
 
+/** Most characters of a text that another process sent. */
+const TEXT_CHARACTERS = 8_192;
+const DETAIL_CHARACTERS = 65_536;
+
 /** Most nested causes that are restored; the rest of a longer chain is dropped. */
 const MOST_CAUSES = 32;
 
 function restore(data: unknown, causes: number): CheckpointEngineError {
   const fields: Record<string, unknown> = typeof data === 'object' && data !== null ? { ...data } : {};
-  const text = (name: string): string | undefined => {
+  const text = (name: string, characters = TEXT_CHARACTERS): string | undefined => {
     const value = fields[name];
-    return typeof value === 'string' ? value : undefined;
+    return typeof value === 'string' ? fitText(value, characters) : undefined;
   };
   const number = (name: string): number | undefined => {
     const value = fields[name];
@@ -195,7 +200,7 @@ function restore(data: unknown, causes: number): CheckpointEngineError {
     file: text('file'),
     tensor: text('tensor'),
     status: number('status'),
-    detail: text('detail'),
+    detail: text('detail', DETAIL_CHARACTERS),
     retryable: fields.retryable === true,
     cause: isCause ? restore(fields.cause, causes - 1) : undefined,
   };

@@ -10,6 +10,7 @@ export * from './check-pull.ts';
 export type * from './device.ts';
 export * from './digest.ts';
 export * from './errors.ts';
+export * from './fit-text.ts';
 export * from './logger.ts';
 export * from './longest-timer.ts';
 export * from './memory.ts';

@@ -1,5 +1,8 @@
 import { readlink } from 'node:fs/promises';
-import { CheckpointEngineError, type ErrorCode } from '@checkpoint-engine/interface';
+import { CheckpointEngineError, type ErrorCode, fitText } from '@checkpoint-engine/interface';
+
+/** Most characters of what a message says about a file, which may repeat what the file contains. */
+const WHAT_CHARACTERS = 2_000;
 
 /** Creates the error for a file that violates its format. `what` completes a sentence whose subject is the file. */
 export function invalidFile(
@@ -19,7 +22,11 @@ export function invalidFile(
   } = options;
   const where =
     tensor === undefined ? `File ${quoted(path)}` : `File ${quoted(path)}, tensor ${JSON.stringify(shortened(tensor))}`;
-  return new CheckpointEngineError(code, `${where}: ${what}`, hint, { file: path, tensor, cause: options.cause });
+  return new CheckpointEngineError(code, `${where}: ${fitText(what, WHAT_CHARACTERS)}`, hint, {
+    file: path,
+    tensor,
+    cause: options.cause,
+  });
 }
 
 /** Creates the error for a file that is shorter than expected. */

@@ -47,6 +47,19 @@ describe('errorText', () => {
     expect(errorText(error, { ...plain, debug: true })).toContain('    line 3\n');
   });
 
+  it('shortens very long lines, unless with debug', () => {
+    const long = 'x'.repeat(1_000_000);
+    const error = new CheckpointEngineError('CE_WORKER_FAILED', `The worker ${long}`, `Read ${long}`, {
+      tensor: long,
+      detail: `first\n${long}`,
+      cause: new CheckpointEngineError('CE_WORKER_LOST', long, 'Restart it'),
+    });
+    const text = errorText(error, plain);
+    expect(text.length).toBeLessThan(30_000);
+    expect(text).toContain('(1000000 characters)');
+    expect(errorText(error, { ...plain, debug: true })).toContain(long);
+  });
+
   it('shows the cause, and the stack only with debug', () => {
     const error = new CheckpointEngineError('CE_REMOTE_FAILED', 'Another rank failed', 'See there', {
       cause: new CheckpointEngineError('CE_WORKER_LOST', 'Worker is gone', 'Restart it', { rank: 1 }),

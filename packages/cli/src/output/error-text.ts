@@ -1,4 +1,4 @@
-import { type CheckpointEngineError, toCheckpointEngineError } from '@checkpoint-engine/interface';
+import { type CheckpointEngineError, fitText, toCheckpointEngineError } from '@checkpoint-engine/interface';
 import { printable } from './printable.ts';
 import type { Colors } from './terminal.ts';
 
@@ -11,6 +11,9 @@ export interface ErrorTextOptions {
 
 /** Maximum number of lines of the other side's output without `--log-level debug`. The last lines say the most. */
 const DETAIL_LINES = 15;
+/** Maximum number of characters of such a line, and of a message, without `--log-level debug`. */
+const LINE_CHARACTERS = 1_000;
+const MESSAGE_CHARACTERS = 8_000;
 /** The message of Node.js for a failed system call. */
 const SYSTEM_MESSAGE = /^(E[A-Z0-9_]+: |[a-z]+ E[A-Z0-9_]+)/;
 
@@ -20,7 +23,8 @@ const SYSTEM_MESSAGE = /^(E[A-Z0-9_]+: |[a-z]+ E[A-Z0-9_]+)/;
  */
 export function errorText(value: unknown, { colors, debug }: ErrorTextOptions): string {
   const error = toCheckpointEngineError(value);
-  const lines = [`${colors.red(colors.bold('error:'))} ${error.message}${atRank(error)}`];
+  const fit = (text: string): string => (debug ? text : fitText(text, MESSAGE_CHARACTERS));
+  const lines = [`${colors.red(colors.bold('error:'))} ${fit(error.message)}${atRank(error)}`];
   const place = placeOf(error);
   if (place) lines.push(`  ${colors.dim('Where:')} ${place}`);
   // The detail of an internal error is a stack.
@@ -29,8 +33,8 @@ export function errorText(value: unknown, { colors, debug }: ErrorTextOptions): 
   const causes = [...causesOf(error)].filter(
     ({ code, message }) => debug || (code !== 'CE_INTERNAL' && !SYSTEM_MESSAGE.test(message)),
   );
-  lines.push(...causes.map((cause) => `  ${colors.dim('Because:')} ${cause.message}${atRank(cause)}`));
-  lines.push(`  ${colors.bold('What to do:')} ${error.hint}`, `  ${colors.dim('Code:')} ${error.code}`);
+  lines.push(...causes.map((cause) => `  ${colors.dim('Because:')} ${fit(cause.message)}${atRank(cause)}`));
+  lines.push(`  ${colors.bold('What to do:')} ${fit(error.hint)}`, `  ${colors.dim('Code:')} ${error.code}`);
   if (debug && error.stack && error.code !== 'CE_INTERNAL')
     lines.push(...error.stack.split('\n').map((line) => `  ${colors.dim(line)}`));
   return lines.join('\n');
@@ -50,8 +54,9 @@ function placeOf({ file, tensor, op, peer, status, message }: CheckpointEngineEr
     ['status', status],
   ];
   return known
-    .filter(([, value]) => value !== undefined && !message.includes(printable(`${value}`)))
-    .map(([name, value]) => `${name} ${printable(`${value}`)}`)
+    .flatMap(([name, value]) => (value === undefined ? [] : [[name, printable(`${value}`)] as const]))
+    .filter(([, text]) => !message.includes(text))
+    .map(([name, text]) => `${name} ${fitText(text, LINE_CHARACTERS)}`)
     .join(', ');
 }
 
@@ -59,7 +64,8 @@ function detailLines(detail: string, colors: Colors, debug: boolean): string[] {
   const lines = detail.trimEnd().split('\n');
   const shown = debug ? lines : lines.slice(-DETAIL_LINES);
   const cut = lines.length > shown.length ? [`... ${lines.length - shown.length} lines before these`] : [];
-  return [`  ${colors.dim('Output:')}`, ...[...cut, ...shown].map((line) => `    ${line}`)];
+  const fitted = debug ? shown : shown.map((line) => fitText(line, LINE_CHARACTERS));
+  return [`  ${colors.dim('Output:')}`, ...[...cut, ...fitted].map((line) => `    ${line}`)];
 }
 
 function* causesOf(error: CheckpointEngineError): Generator<CheckpointEngineError> {

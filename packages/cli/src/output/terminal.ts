@@ -1,6 +1,7 @@
 import { stderr, stdout } from 'node:process';
 import pico from 'picocolors';
 import { guardStandardStreams, writeLog, writeOutput } from './standard-streams.ts';
+import { terminalText } from './terminal-text.ts';
 
 /** Functions that color text, or return it unchanged if the stream does not support colors. */
 export type Colors = ReturnType<typeof pico.createColors>;
@@ -9,7 +10,7 @@ export type Colors = ReturnType<typeof pico.createColors>;
 export interface Terminal {
   /** Writes a line of the result. */
   print(text: string): void;
-  /** Writes text to standard error unchanged. */
+  /** Writes text to standard error, without a line end of its own. */
   note(text: string): void;
   readonly out: {
     readonly colors: Colors;
@@ -20,14 +21,14 @@ export interface Terminal {
 }
 
 /**
- * The terminal of this process. Honors `NO_COLOR` and `FORCE_COLOR`. Output that cannot be written is lost: it neither
- * throws nor ends the process.
+ * The terminal of this process. Honors `NO_COLOR` and `FORCE_COLOR`. Escapes characters of the text that would act on
+ * the terminal. Output that cannot be written is lost: it neither throws nor ends the process.
  */
 export function processTerminal(): Terminal {
   guardStandardStreams();
   return {
-    print: (text) => writeOutput(`${text}\n`),
-    note: writeLog,
+    print: (text) => writeOutput(`${terminalText(text)}\n`),
+    note: (text) => writeLog(terminalText(text)),
     out: {
       colors: pico.createColors(pico.isColorSupported && stdout.isTTY === true),
       columns: stdout.isTTY === true ? stdout.columns : undefined,

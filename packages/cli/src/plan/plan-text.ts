@@ -1,5 +1,6 @@
 import { formatBytes } from '@checkpoint-engine/planner';
 import { formatCount, plural } from '../output/format.ts';
+import { printable } from '../output/printable.ts';
 import { renderTable } from '../output/table.ts';
 import type { Colors } from '../output/terminal.ts';
 import { needsText } from './needs-text.ts';
@@ -23,7 +24,7 @@ export function planText(
     ['balance', `the fullest rank has ${imbalance.toFixed(3)} times the mean`],
   ];
   const lines = [
-    `${colors.bold(path)} on ${plural(worldSize, `${deviceKind} rank`)}`,
+    `${colors.bold(printable(path))} on ${plural(worldSize, `${deviceKind} rank`)}`,
     '',
     ...facts.map(([name, text]) => `  ${colors.dim(name.padEnd(14))}${text}`),
     '',

@@ -8,9 +8,10 @@ const long = 'x'.repeat(100_000);
 it('shortens texts, at every depth', () => {
   const cause = new CheckpointEngineError('CE_TIMEOUT', long, 'hint');
   const bounded = boundError(
-    new CheckpointEngineError('CE_REMOTE_FAILED', long, 'hint', { detail: long, cause }).toJSON(),
+    new CheckpointEngineError('CE_REMOTE_FAILED', long, long, { detail: long, cause }).toJSON(),
   );
   expect(bounded.message).toHaveLength(16_384);
+  expect(bounded.hint).toHaveLength(16_384);
   expect(bounded.detail).toHaveLength(16_384);
   expect(bounded.cause?.message).toHaveLength(16_384);
   expect(bounded).toMatchObject({ code: 'CE_REMOTE_FAILED', cause: { code: 'CE_TIMEOUT' } });
