@@ -13,6 +13,11 @@ describe('chooseFiles', () => {
     'model-00001-of-00002 model-00002-of-00002',
     'model-00000-of-00002 model-00001-of-00002',
     'pytorch_model_1_of_2 pytorch_model_2_of_2',
+    'model-1of2 model-2of2',
+    'model.1 model.2 model.3',
+    'model-1 model-10 model-2 model-3 model-4 model-5 model-6 model-7 model-8 model-9',
+    'step-100',
+    'qwen2.5-a qwen2.7-a',
     'model-00001-of-00001',
     'diffusion-00001-of-00002.fp16 diffusion-00002-of-00002.fp16',
     'consolidated',
@@ -46,6 +51,9 @@ describe('chooseFiles', () => {
     ['model_2_of_2', /lacks 1 of 2 shards: model_1_of_2/],
     ['consolidated-2-of-2', /lacks 1 of 2 shards: consolidated-1-of-2/],
     ['model-1-of-2 optimizer', /lacks 1 of 2 shards: model-2-of-2/],
+    ['model-1of3 model-3of3', /lacks 1 of 3 shards: model-2of3/],
+    ['model-1-of-100001', /lacks 100000 of 100001 shards: model-2-of-100001.* and 99990 more$/],
+    ['m-00001-of-99999999999999999999', /lacks .* of .* shards: m-00002-of-9+\.safetensors,.* more$/],
     ['model-00002-of-00400', /lacks 399 of 400 shards: model-00001-of-00400.* and 389 more$/],
   ])('names the shards that %s lacks', (text, message) => {
     expect(() => choose(text)).toThrow(
@@ -86,6 +94,18 @@ describe('chooseFiles', () => {
     const { names: chosen, warnings } = choose('model mtp');
     expect(chosen).toEqual(names('model mtp'));
     expect(warnings).toEqual([expect.stringMatching(/2 safetensors files are read as one checkpoint/)]);
+  });
+
+  it.each([
+    ['model-0 model-2', 'model-1'],
+    ['model-00 model-01 model-04', 'model-02'],
+    ['model-2 model-3', 'model-1'],
+    ['consolidated.01 consolidated.02 consolidated.04', 'consolidated.03'],
+    ['layer_9 layer_11 layer_10', 'layer_1'],
+  ])('warns that numbers skip a file: %s', (text, missing) => {
+    const { names: chosen, warnings } = choose(text);
+    expect(chosen).toHaveLength(text.split(' ').length);
+    expect(warnings).toEqual([expect.stringContaining(`/ckpt/${missing}.safetensors" may be missing`)]);
   });
 
   it('names exactly the missing shards, for every numbering', () => {

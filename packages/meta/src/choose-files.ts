@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 import { CheckpointEngineError } from '@checkpoint-engine/interface';
-import { incompleteSets, type ShardSet, shardSets } from './shard-sets.ts';
+import { firstGaps, incompleteSets, type ShardSet, shardSets } from './shard-sets.ts';
 
 /** The files that make up a checkpoint, and warnings about them. */
 export interface FileChoice {
@@ -17,7 +17,7 @@ const ADAPTER = /^(adapter_model|adapters?)([-_.]|\d|$)|(^|[-_.])lora(_weights)?
 const CONSOLIDATED = /^consolidated([-_.]|\d|$)/i;
 /** Matches the common names of a whole model, or of one part of it. */
 const MODEL = /^(pytorch_)?model([-_.]|\d|$)/i;
-const SHARD_NUMBER = /[-_.]?\d+[-_]of[-_]\d+/i;
+const SHARD_NUMBER = /[-_.]?\d+[-_. ]?of[-_. ]?\d+/i;
 const HINT =
   'Keep the files of one checkpoint only, or write model.safetensors.index.json, which maps each tensor to its file';
 
@@ -50,6 +50,9 @@ export function chooseFiles(folder: string, names: readonly string[]): FileChoic
       ...(chosen.includes('model.safetensors') && chosen.length > 1
         ? [`Folder "${folder}" has no index: its ${chosen.length} safetensors files are read as one checkpoint`]
         : []),
+      ...firstGaps(chosen).map(
+        (name) => `File "${join(folder, name)}" may be missing: the numbers of its neighbors skip it`,
+      ),
     ],
   };
 }
@@ -75,11 +78,11 @@ function checkSets(folder: string, names: readonly string[]): void {
   if (sets.length > 1 || sharded < names.length) throw ambiguous(folder, names, sets);
   const [incomplete] = incompleteSets(names);
   if (incomplete === undefined) return;
-  const { missing, total } = incomplete;
-  if (missing.length === 0) throw ambiguous(folder, names, sets);
+  const { missing, missingCount, total } = incomplete;
+  if (missingCount === 0) throw ambiguous(folder, names, sets);
   throw new CheckpointEngineError(
     'CE_FILE_NOT_FOUND',
-    `Folder "${folder}" lacks ${missing.length} of ${total} shards: ${listed(missing)}`,
+    `Folder "${folder}" lacks ${missingCount} of ${total} shards: ${listed(missing, missingCount)}`,
     'Download or copy the missing files, and wait until all files are complete',
     { file: join(folder, missing[0]!) },
   );
@@ -111,8 +114,8 @@ function otherKind(folder: string, adapters: readonly string[], training: readon
   );
 }
 
-/** Lists at most ten names, and says how many more there are. */
-export function listed(names: readonly string[]): string {
+/** Lists at most ten names, and says how many more there are. `names` may be the first of `count`. */
+export function listed(names: readonly string[], count: number = names.length): string {
   const shown = names.slice(0, 10).join(', ');
-  return names.length > 10 ? `${shown} and ${names.length - 10} more` : shown;
+  return count > 10 ? `${shown} and ${count - 10} more` : shown;
 }

@@ -97,8 +97,8 @@ function list(paths: readonly string[], { isPart = false }: ReadCheckpointOption
     throw new CheckpointEngineError('CE_CHECKPOINT_EMPTY', 'The list of files is empty', 'Pass at least one file');
   }
   const sets = isPart ? [] : incompleteSets(paths.map((path) => basename(path)));
-  const warnings = sets.flatMap(({ missing, total }) =>
-    missing.length > 0 ? [`The list lacks ${missing.length} of ${total} shards: ${listed(missing)}`] : [],
+  const warnings = sets.flatMap(({ missing, missingCount, total }) =>
+    missingCount > 0 ? [`The list lacks ${missingCount} of ${total} shards: ${listed(missing, missingCount)}`] : [],
   );
   return { paths, warnings };
 }

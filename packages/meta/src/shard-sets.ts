@@ -9,9 +9,9 @@ export interface ShardSet {
   nameOf(number: number): string;
 }
 
-const SHARD = /^(.*?)(\d+)([-_]of[-_])(\d+)(.*\.safetensors)$/i;
-/** Sets with more shards than this are ignored: the number in a name is untrusted input. */
-const MAX_TOTAL = 100_000;
+const SHARD = /^(.*?)(\d+)([-_. ]?of[-_. ]?)(\d+)(.*\.safetensors)$/i;
+/** Most missing parts that are named. The number of parts in a name is untrusted input. */
+const NAMED = 10;
 
 /** Groups numbered names into sets, in the order of their first names. Other names belong to no set. */
 export function shardSets(names: readonly string[]): ShardSet[] {
@@ -21,7 +21,7 @@ export function shardSets(names: readonly string[]): ShardSet[] {
   >();
   for (const name of names) {
     const [, before, number, of, total, after] = SHARD.exec(name) ?? [];
-    if (number === undefined || Number(total) > MAX_TOTAL) continue;
+    if (number === undefined) continue;
     const pattern = `${before}*${of}${total}${after}`;
     // Numbers of another width come from another writer.
     const key = `${pattern}:${number.length}`;
@@ -41,7 +41,9 @@ export function shardSets(names: readonly string[]): ShardSet[] {
 
 /** An incomplete set, or one with too many parts. */
 export interface IncompleteSet extends ShardSet {
-  /** Names of the missing parts; empty if the set has too many parts. */
+  /** How many parts are missing; 0 if the set has too many parts. */
+  readonly missingCount: number;
+  /** Names of the first missing parts. */
   readonly missing: readonly string[];
 }
 
@@ -50,9 +52,35 @@ export function incompleteSets(names: readonly string[]): IncompleteSet[] {
   return shardSets(names).flatMap((set) => {
     const first = set.numbers.includes(0) ? 0 : 1;
     const present = new Set(set.numbers);
-    const wanted = Array.from({ length: set.total }, (_, index) => first + index);
-    const missing = wanted.filter((number) => !present.has(number)).map((number) => set.nameOf(number));
-    const isWhole = missing.length === 0 && present.size === set.total;
-    return isWhole ? [] : [{ ...set, missing }];
+    const isWanted = (number: number): boolean => number >= first && number < first + set.total;
+    const missingCount = set.total - [...present].filter(isWanted).length;
+    if (missingCount === 0 && present.size === set.total) return [];
+    const missing: string[] = [];
+    for (let number = first; missing.length < Math.min(missingCount, NAMED); number++) {
+      if (!present.has(number)) missing.push(set.nameOf(number));
+    }
+    return [{ ...set, missingCount, missing }];
+  });
+}
+
+const NUMBERED = /^(.*[-_.])(\d+)\.safetensors$/i;
+
+/**
+ * Finds gaps in files that are numbered without a total, such as `model-0` and `model-2`. Returns the name of the first
+ * missing file of each series. A series begins with 0 or 1.
+ */
+export function firstGaps(names: readonly string[]): string[] {
+  const series = new Map<string, string[]>();
+  for (const name of names) {
+    const [, before, digits] = NUMBERED.exec(name) ?? [];
+    if (before !== undefined && digits !== undefined) series.set(before, [...(series.get(before) ?? []), digits]);
+  }
+  return [...series].flatMap(([before, digits]) => {
+    const numbers = new Set(digits.map(Number));
+    let next = numbers.has(0) ? 0 : 1;
+    while (numbers.has(next)) next++;
+    const isWhole = Math.max(...numbers) < next;
+    const width = digits[0]!.startsWith('0') ? digits[0]!.length : 0;
+    return digits.length < 2 || isWhole ? [] : [`${before}${String(next).padStart(width, '0')}.safetensors`];
   });
 }
