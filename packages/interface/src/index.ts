@@ -21,3 +21,4 @@ export type * from './store.ts';
 export * from './weight-version.ts';
 export * from './worker-protocol.ts';
 export * from './worker-pull.ts';
+export * from './world-size.ts';

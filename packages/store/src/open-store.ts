@@ -1,5 +1,11 @@
 import { lookup } from 'node:dns/promises';
-import { CheckpointEngineError, type Logger, type Store, type WaitOptions } from '@checkpoint-engine/interface';
+import {
+  CheckpointEngineError,
+  checkWorldSize,
+  type Logger,
+  type Store,
+  type WaitOptions,
+} from '@checkpoint-engine/interface';
 import { connectStore } from './connect-store.ts';
 import { localStore } from './local-store.ts';
 import type { HeartbeatOptions } from './pulse.ts';
@@ -30,8 +36,7 @@ export interface OpenStoreOptions extends WaitOptions, HeartbeatOptions {
  */
 export async function openStore(options: OpenStoreOptions): Promise<Store> {
   const { rank, worldSize, masterAddr = '127.0.0.1', masterPort, timeoutMs } = options;
-  if (!Number.isInteger(worldSize) || worldSize < 1)
-    throw new RangeError(`worldSize must be at least 1, not ${worldSize}`);
+  checkWorldSize(worldSize);
   if (!Number.isInteger(rank) || rank < 0 || rank >= worldSize) {
     throw new RangeError(`rank must be 0 to ${worldSize - 1}, not ${rank}`);
   }

@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import { CheckpointEngineError, type Logger, silentLogger } from '@checkpoint-engine/interface';
+import { CheckpointEngineError, checkWorldSize, type Logger, silentLogger } from '@checkpoint-engine/interface';
 import { portOf } from './address.ts';
 import { CurveRouter } from './curve-router.ts';
 import { OpenRouter } from './open-router.ts';
@@ -62,8 +62,7 @@ export async function startStoreServer(options: StoreServerOptions): Promise<Sto
   const { host = '127.0.0.1', port, worldSize, token } = options;
   if (!Number.isInteger(port) || port < 0 || port > 65_535)
     throw new RangeError(`port must be 0 to 65535, not ${port}`);
-  if (!Number.isInteger(worldSize) || worldSize < 1)
-    throw new RangeError(`worldSize must be at least 1, not ${worldSize}`);
+  checkWorldSize(worldSize);
   const times = heartbeat(options);
   const keys = token === undefined ? undefined : deriveTokenKeys(token);
   if (keys !== undefined && !curveIsAvailable()) throw curveMissing();

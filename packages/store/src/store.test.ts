@@ -401,6 +401,13 @@ describe('tokens', () => {
     });
   });
 
+  test('a world that is too large is misuse', async () => {
+    for (const worldSize of [0, 1.5, 65_537, 99_999_999_999]) {
+      await expect(startStoreServer({ port: 0, worldSize })).rejects.toThrow(RangeError);
+      await expect(openStore({ rank: 0, worldSize, masterPort: 1, timeoutMs: 1_000 })).rejects.toThrow(RangeError);
+    }
+  });
+
   test('an empty token is misuse', async () => {
     await expect(startStoreServer({ port: 0, worldSize: 2, token: '' })).rejects.toThrow(TypeError);
   });

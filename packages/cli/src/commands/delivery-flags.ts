@@ -1,6 +1,7 @@
 import { type Command, Option } from 'commander';
 import {
   countFlag,
+  localRanksFlag,
   ranksFlag,
   repeated,
   sizeFlag,
@@ -44,7 +45,7 @@ export function pauseOption(): Option {
 /** Options for the ranks, their devices, and which of them receive. */
 export function addRankOptions(command: Command): Command {
   return command
-    .option('--nproc-per-node <n>', 'start and supervise this many ranks, one per GPU (default: 1)', countFlag)
+    .option('--nproc-per-node <n>', 'start and supervise this many ranks, one per GPU (default: 1)', localRanksFlag)
     .addOption(new Option('--device <kind>', 'device of the ranks').choices(['auto', 'cuda', 'host']).default('auto'))
     .option('--ranks <list>', 'ranks whose engines receive the weights, such as 0-7 (default: all)', ranksFlag);
 }

@@ -1,6 +1,6 @@
 import { Command, Option } from 'commander';
 import type { CommandContext } from '../command-context.ts';
-import { countFlag, sizeFlag } from '../config/flag-values.ts';
+import { localRanksFlag, sizeFlag } from '../config/flag-values.ts';
 import type { DemoFlags } from '../demo/demo.ts';
 import { jsonOption, logFormatOption, logLevelOption } from './shared-flags.ts';
 
@@ -17,7 +17,7 @@ compares every byte that they hold with the files. Removes everything at the end
 export function demoCommand({ terminal, env, setExitCode }: CommandContext): Command {
   return new Command('demo')
     .description('Update workers on this machine twice, and verify every byte that they hold')
-    .option('--ranks <n>', 'number of ranks, with one worker each (default: 4, or the number of GPUs)', countFlag)
+    .option('--ranks <n>', 'number of ranks, with one worker each (default: 4, or the number of GPUs)', localRanksFlag)
     .addOption(
       new Option('--size <size>', 'size of the checkpoint').argParser(sizeFlag).default(256 * 2 ** 20, '256MiB'),
     )

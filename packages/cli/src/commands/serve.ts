@@ -1,6 +1,14 @@
 import { Command, Option } from 'commander';
 import type { CommandContext } from '../command-context.ts';
-import { countFlag, indexFlag, repeated, secondsFlag, sizeFlag, urlFlag } from '../config/flag-values.ts';
+import {
+  countFlag,
+  indexFlag,
+  localRanksFlag,
+  repeated,
+  secondsFlag,
+  sizeFlag,
+  urlFlag,
+} from '../config/flag-values.ts';
 import { ENGINES } from '../config/jobs.ts';
 import { type ServeFlags, serveConfig } from '../config/serve-config.ts';
 import { addP2POptions, FLUSH_CACHE_FLAG, methodOption, pauseOption, verifyOption } from './delivery-flags.ts';
@@ -46,7 +54,7 @@ GET /openapi.json describes the API. Exit status: 0 stopped on request, 1 failur
 export function serveCommand({ terminal, env, setExitCode }: CommandContext): Command {
   const command = new Command('serve')
     .description('Serve the HTTP API for a world of ranks: register checkpoints, update engines')
-    .option('--nproc-per-node <n>', 'ranks to start and supervise on this host, one per GPU', countFlag, 1)
+    .option('--nproc-per-node <n>', 'ranks to start and supervise on this host, one per GPU', localRanksFlag, 1)
     .option('--nnodes <n>', 'number of hosts that run ranks, each with --nproc-per-node', countFlag, 1)
     .addOption(
       new Option('--node-rank <n>', 'index of this host; host 0 serves the API').argParser(indexFlag).default(0),

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { readMasterAddr, readMasterPort, readMemoryLimits, readRankIdentity } from './environment.ts';
+import { readMasterAddr, readMasterPort, readMemoryLimits, readRankIdentity, readSecrets } from './environment.ts';
 
 const invalid = (pattern: RegExp) =>
   expect.objectContaining({ code: 'CE_CONFIG_INVALID', message: expect.stringMatching(pattern) });
@@ -37,6 +37,8 @@ describe('readRankIdentity', () => {
     [{ WORLD_SIZE: '2' }, /RANK is not set/],
     [{ RANK: '2', WORLD_SIZE: '2', MASTER_PORT: '1' }, /RANK is 2 in a world of 2/],
     [{ RANK: '-1', WORLD_SIZE: '2' }, /RANK is "-1"/],
+    [{ RANK: '0', WORLD_SIZE: '65537' }, /WORLD_SIZE is "65537", expected an integer from 1 to 65536/],
+    [{ RANK: '99999999999', WORLD_SIZE: '2' }, /RANK is "99999999999"/],
     [{ RANK: '1', WORLD_SIZE: '2' }, /MASTER_PORT is not set/],
     [{ RANK: '1', WORLD_SIZE: '2', MASTER_PORT: '70000' }, /MASTER_PORT is "70000"/],
     [{ RANK: '1', WORLD_SIZE: '2', MASTER_PORT: '1', LOCAL_RANK: 'x' }, /LOCAL_RANK is "x"/],
@@ -89,4 +91,22 @@ describe('readMemoryLimits', () => {
     [{ PS_MEM_FRACTION: '1.5' }, /PS_MEM_FRACTION is 1.5/],
     [{ PS_MEM_FRACTION: 'nan' }, /PS_MEM_FRACTION is "nan"/],
   ])('refuses %o', (env, pattern) => expect(() => readMemoryLimits(env)).toThrow(invalid(pattern)));
+});
+
+describe('readSecrets', () => {
+  it('reads secrets, and counts empty ones as absent', () => {
+    expect(readSecrets({ CHECKPOINT_ENGINE_TOKEN: 'secret+/=', CHECKPOINT_ENGINE_API_KEY: '' })).toEqual({
+      token: 'secret+/=',
+      apiKey: undefined,
+    });
+  });
+
+  it.each(['secret\n', ' secret', 'sec ret', 'secret\r\n', 'geheimnisträger', 'a\0b'])(
+    'refuses a token that no client can send, and does not print it: %j',
+    (CHECKPOINT_ENGINE_TOKEN) => {
+      const pattern = new RegExp(`CHECKPOINT_ENGINE_TOKEN \\(${CHECKPOINT_ENGINE_TOKEN.length} characters\\) has`);
+      expect(() => readSecrets({ CHECKPOINT_ENGINE_TOKEN })).toThrow(invalid(pattern));
+      expect(() => readSecrets({ CHECKPOINT_ENGINE_TOKEN })).not.toThrow(/secret|geheim/);
+    },
+  );
 });

@@ -1,3 +1,4 @@
+import { MAX_WORLD_SIZE } from '@checkpoint-engine/interface';
 import { configError } from './config-error.ts';
 import { checkHost } from './host-name.ts';
 
@@ -22,8 +23,8 @@ export interface RankIdentity {
  */
 export function readRankIdentity(env: Environment): RankIdentity | undefined {
   if (!env.RANK && !env.WORLD_SIZE) return undefined;
-  const rank = requiredInteger(env, 'RANK', 0);
-  const worldSize = requiredInteger(env, 'WORLD_SIZE', 1);
+  const rank = requiredInteger(env, 'RANK', 0, MAX_WORLD_SIZE - 1);
+  const worldSize = requiredInteger(env, 'WORLD_SIZE', 1, MAX_WORLD_SIZE);
   if (rank >= worldSize) {
     throw configError(`RANK is ${rank} in a world of ${worldSize}`, 'Count RANK from 0 to WORLD_SIZE - 1');
   }
@@ -76,9 +77,20 @@ export interface Secrets {
   readonly apiKey?: string | undefined;
 }
 
-/** Reads `CHECKPOINT_ENGINE_TOKEN` and `CHECKPOINT_ENGINE_API_KEY`. An empty value counts as not set. */
+/**
+ * Reads `CHECKPOINT_ENGINE_TOKEN` and `CHECKPOINT_ENGINE_API_KEY`. An empty value counts as not set.
+ *
+ * @throws {CheckpointEngineError} `CE_CONFIG_INVALID`: clients cannot send the token. The message does not contain it.
+ */
 export function readSecrets(env: Environment): Secrets {
-  return { token: env.CHECKPOINT_ENGINE_TOKEN || undefined, apiKey: env.CHECKPOINT_ENGINE_API_KEY || undefined };
+  const token = env.CHECKPOINT_ENGINE_TOKEN || undefined;
+  if (token !== undefined && !/^[\x21-\x7e]+$/.test(token)) {
+    throw configError(
+      `CHECKPOINT_ENGINE_TOKEN (${token.length} characters) has spaces, line ends or other characters that no HTTP header can carry`,
+      'Check its source: files often end with a line break',
+    );
+  }
+  return { token, apiKey: env.CHECKPOINT_ENGINE_API_KEY || undefined };
 }
 
 /** The memory limits in the environment. */
@@ -109,8 +121,8 @@ export function readMemoryLimits(env: Environment): MemoryLimits {
   };
 }
 
-function requiredInteger(env: Environment, name: string, least: number): number {
-  const value = integer(env, name, least);
+function requiredInteger(env: Environment, name: string, least: number, most: number): number {
+  const value = integer(env, name, least, most);
   if (value === undefined) {
     throw configError(
       `${name} is not set, but ${name === 'RANK' ? 'WORLD_SIZE' : 'RANK'} is`,

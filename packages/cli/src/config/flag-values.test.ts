@@ -2,6 +2,7 @@ import { describe, expect, it } from 'vitest';
 import {
   checkpointPathFlag,
   countFlag,
+  localRanksFlag,
   ranksFlag,
   repeated,
   secondsFlag,
@@ -14,6 +15,9 @@ describe('flag values', () => {
   it('reads valid values', () => {
     expect(sizeFlag('512MiB')).toBe(2 ** 29);
     expect(countFlag('8')).toBe(8);
+    expect(countFlag('65536')).toBe(65_536);
+    expect(localRanksFlag('1024')).toBe(1_024);
+    expect(ranksFlag('65535')).toEqual([65_535]);
     expect(ranksFlag('0-3')).toEqual([0, 1, 2, 3]);
     expect(ranksFlag('6, 0,4-5,5')).toEqual([0, 4, 5, 6]);
     expect(secondsFlag('1.5')).toBe(1500);
@@ -32,6 +36,12 @@ describe('flag values', () => {
     [ranksFlag, '3-1'],
     [ranksFlag, '0;1'],
     [countFlag, '1.5'],
+    [countFlag, '65537'],
+    [countFlag, '99999999999'],
+    [localRanksFlag, '1025'],
+    [localRanksFlag, '0'],
+    [ranksFlag, '0-65536'],
+    [ranksFlag, '99999999999'],
     [countFlag, ''],
     [secondsFlag, '-1'],
     [secondsFlag, ''],

@@ -1,4 +1,9 @@
-import { CheckpointEngineError, isWeightVersion, WEIGHT_VERSION_RULE } from '@checkpoint-engine/interface';
+import {
+  CheckpointEngineError,
+  isWeightVersion,
+  MAX_WORLD_SIZE,
+  WEIGHT_VERSION_RULE,
+} from '@checkpoint-engine/interface';
 import { parseSize } from '@checkpoint-engine/planner/sizes';
 import { InvalidArgumentError } from 'commander';
 
@@ -13,10 +18,22 @@ export function sizeFlag(text: string): number {
   throw new InvalidArgumentError('It is not a size. Write it like 512MiB, 2GiB or 8e9.');
 }
 
-/** Parses an integer of at least 1. */
+/** The most ranks of one host, which the command starts as processes. */
+const MAX_LOCAL_RANKS = 1_024;
+
+/** Parses an integer from 1 to the largest number of ranks. */
 export function countFlag(text: string): number {
-  if (/^[1-9]\d{0,8}$/.test(text)) return Number(text);
-  throw new InvalidArgumentError('It is not a count. Write an integer of at least 1.');
+  return countUpTo(MAX_WORLD_SIZE, text);
+}
+
+/** Parses the number of ranks to start on this host. */
+export function localRanksFlag(text: string): number {
+  return countUpTo(MAX_LOCAL_RANKS, text);
+}
+
+function countUpTo(most: number, text: string): number {
+  if (/^[1-9]\d{0,8}$/.test(text) && Number(text) <= most) return Number(text);
+  throw new InvalidArgumentError(`It is not a count. Write an integer from 1 to ${most}.`);
 }
 
 /** Parses a list of ranks into ascending order: `0-7`, `0,2,4-5`. */
@@ -24,7 +41,7 @@ export function ranksFlag(text: string): number[] {
   const ranks = new Set<number>();
   for (const part of text.split(',')) {
     const [, first, last = first] = /^\s*(\d{1,6})(?:-(\d{1,6}))?\s*$/.exec(part) ?? [];
-    if (first === undefined || Number(last) < Number(first)) {
+    if (first === undefined || Number(last) < Number(first) || Number(last) >= MAX_WORLD_SIZE) {
       throw new InvalidArgumentError('It is not a list of ranks. Write it like 0-7 or 0,2,4-5.');
     }
     for (let rank = Number(first); rank <= Number(last); rank++) ranks.add(rank);

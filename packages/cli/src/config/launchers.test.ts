@@ -79,8 +79,9 @@ describe('readLauncher', () => {
   });
 
   it.each([
-    [{ SLURM_PROCID: '0', SLURM_NTASKS: 'x' }, /^SLURM_NTASKS is "x", expected an integer from 1 on$/],
+    [{ SLURM_PROCID: '0', SLURM_NTASKS: 'x' }, /^SLURM_NTASKS is "x", expected an integer from 1 to 65536$/],
     [{ SLURM_PROCID: '0', SLURM_NTASKS: '2.0' }, /^SLURM_NTASKS is "2.0"/],
+    [{ SLURM_PROCID: '0', SLURM_NTASKS: '99999999999' }, /^SLURM_NTASKS is "99999999999"/],
     [{ SLURM_PROCID: '0', SLURM_NTASKS: '0' }, /^SLURM_NTASKS is "0"/],
     [{ SLURM_PROCID: '-1', SLURM_NTASKS: '2' }, /^SLURM_PROCID is "-1"/],
     [{ SLURM_PROCID: '0', SLURM_STEP_NUM_TASKS: '', SLURM_NPROCS: 'two' }, /^SLURM_NPROCS is "two"/],

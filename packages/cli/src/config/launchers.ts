@@ -1,3 +1,4 @@
+import { MAX_WORLD_SIZE } from '@checkpoint-engine/interface';
 import { configError } from './config-error.ts';
 import { type Environment, integer } from './environment.ts';
 import { firstHost, isOneHost } from './host-list.ts';
@@ -99,7 +100,7 @@ interface LaunchedNumbers {
 function readNumbers(env: Environment, launcher: Launcher): LaunchedNumbers {
   const [rankName, sizeName] = [nameOf(env, launcher.rank)!, nameOf(env, launcher.size)!];
   const localName = nameOf(env, launcher.localRank);
-  const worldSize = integer(env, sizeName, 1)!;
+  const worldSize = integer(env, sizeName, 1, MAX_WORLD_SIZE)!;
   const rank = integer(env, rankName, 0)!;
   if (rank >= worldSize) {
     throw configError(

@@ -18,6 +18,7 @@ describe('serveConfig', () => {
 
   it.each([
     [{ rankUds: '/run/ce.sock' }, '--rank-uds is "/run/ce.sock" for 2 ranks'],
+    [{ nnodes: 128, nprocPerNode: 1024 }, '128 hosts with 1024 ranks each are 131072 ranks'],
     [{ rankUds: '/run/{rank}', nnodes: 2, masterAddr: 'a', masterPort: 1 }, '--rank-uds is given with --nnodes 2'],
     [{ rankUds: '/run/{rank}', nnodes: 2, nodeRank: 1, masterAddr: 'a', masterPort: 1 }, '--rank-uds'],
     [{ rankUds: '/run/{rank}', uds: '/run/1' }, '--uds and --rank-uds both name /run/1'],

@@ -1,5 +1,6 @@
 import { resolve } from 'node:path';
 import type { EngineName } from '@checkpoint-engine/engines';
+import { MAX_WORLD_SIZE } from '@checkpoint-engine/interface';
 import type { LogOptions } from '../output/log-options.ts';
 import { configError } from './config-error.ts';
 import { type EngineFlags, engineTargets, servingOptions } from './engine-targets.ts';
@@ -111,9 +112,15 @@ export function serveConfig(flags: ServeFlags, env: Environment): ServeConfig {
       'Set CHECKPOINT_ENGINE_TOKEN to a long random secret (openssl rand -base64 32), or listen on 127.0.0.1',
     );
   }
-  const nodes = nodesConfig(flags, env, token);
   const { nprocPerNode } = flags;
   const worldSize = flags.nnodes * nprocPerNode;
+  if (worldSize > MAX_WORLD_SIZE) {
+    throw configError(
+      `${flags.nnodes} hosts with ${nprocPerNode} ranks each are ${worldSize} ranks, expected at most ${MAX_WORLD_SIZE}`,
+      'Correct --nnodes or --nproc-per-node',
+    );
+  }
+  const nodes = nodesConfig(flags, env, token);
   const { logLevel, logFormat } = flags;
   return {
     nprocPerNode,
