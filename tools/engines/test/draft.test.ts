@@ -70,8 +70,6 @@ describe.skipIf('reason' in found).concurrent('vLLM with a draft model', () => {
     for (const [model, wanted] of [
       [a, fresh],
       [b, other],
-      [a, fresh],
-      [b, other],
     ] as const) {
       await update(server, model);
       expect(await held(server)).toEqual(wanted);
