@@ -2,7 +2,7 @@ import { CheckpointEngineError, toCheckpointEngineError } from './errors.ts';
 
 /**
  * Adds the rank where an error arose, and keeps its stack and its cause. An error that already names a rank is returned
- *  * unchanged, and so is the loss of a rank, which all ranks report in the same way.
+ * unchanged, and so is the loss of a rank, which all ranks report in the same way.
  */
 export function atRank(value: unknown, rank: number): CheckpointEngineError {
   const error = toCheckpointEngineError(value);

@@ -10,7 +10,7 @@ export interface BroadcastSupports {
   readonly outOfPlace: boolean;
   /** {@link BroadcastGroup.broadcastShared} works: members on one host can share one copy. */
   readonly sharedTarget: boolean;
-  /** Most broadcasts that may be pending at a time on one group. */
+  /** Maximum number of broadcasts that may be pending at a time on one group. */
   readonly maxPending: number;
 }
 

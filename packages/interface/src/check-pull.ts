@@ -53,7 +53,7 @@ export function checkPlaces(
     const toBytes = fromBytes + sizeBytes[at]!;
     const regionBytes = regionSizesBytes.get(region[at]!);
     if (index >= sizesBytes.length) throw outOfRange(index, sizesBytes.length);
-    if (regionBytes === undefined) throw new RangeError(`a place in region ${region[at]}, which was not named`);
+    if (regionBytes === undefined) throw new RangeError(`a place in region ${region[at]}, which was not declared`);
     if (toBytes > sizesBytes[index]!) {
       throw new RangeError(
         `a place of bytes ${fromBytes} to ${toBytes} of tensor ${index}, which has ${sizesBytes[index]}`,

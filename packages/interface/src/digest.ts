@@ -1,10 +1,11 @@
 /**
  * The digest of tensor bytes, version 1. It detects accidents, not attacks: an attacker can change bytes without
- *  * changing the digest. `docs/digests.md` defines it, and `test-vectors/digests.json` has vectors for other implementations.
+ * changing the digest. `docs/digests.md` defines it, and `test-vectors/digests.json` has vectors for other
+ * implementations.
  *
  * A tensor is a sequence of little-endian 32-bit words; missing bytes of the last word are zeros. Its digest is the sum
- * modulo 2^64 of `word[i] * wordKey(i mod 1024) * blockKey(floor(i / 1024))`. So the digest of a tensor is the sum of the
- * digests of its parts, for any division, and each part is digested independently.
+ * modulo 2^64 of `word[i] * wordKey(i mod 1024) * blockKey(floor(i / 1024))`. So the digest of a tensor is the sum of
+ * the digests of its parts, for any division, and each part is digested independently.
  */
 export const DIGEST_VERSION = 1;
 

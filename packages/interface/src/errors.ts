@@ -71,7 +71,7 @@ export type ErrorCode =
   | 'CE_ENGINE_UNREACHABLE'
   | 'CE_ENGINE_FAILED'
   | 'CE_ENGINE_MISMATCH'
-  /** The HTTP API: an invalid request, or an update that the server does not know (any longer). */
+  /** The HTTP API: an invalid request, or an update that the server does not know or has forgotten. */
   | 'CE_REQUEST_INVALID'
   | 'CE_UPDATE_UNKNOWN'
   /** The configuration (flags, environment) cannot be used. */
@@ -171,7 +171,7 @@ export class CheckpointEngineError extends Error {
    * type, and shortens very long texts: the result is an error for any `data`.
    */
   static fromJSON(data: SerializedError): CheckpointEngineError {
-    return restore(data, MOST_CAUSES);
+    return restore(data, MAX_CAUSES);
   }
 }
 
@@ -240,10 +240,15 @@ export function toCheckpointEngineError(value: unknown): CheckpointEngineError {
   const error = value instanceof Error ? value : new Error(String(value));
   const system = systemError(error);
   if (system !== undefined) return system;
-  return new CheckpointEngineError('CE_INTERNAL', error.message, 'Report this with the log: it should not happen', {
-    cause: error.cause,
-    detail: error.stack,
-  });
+  return new CheckpointEngineError(
+    'CE_INTERNAL',
+    error.message,
+    'Report this error with the log: it should not happen',
+    {
+      cause: error.cause,
+      detail: error.stack,
+    },
+  );
 }
 
 /** Code and hint for each failed system call, by the system's code. */

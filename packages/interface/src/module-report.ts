@@ -19,13 +19,13 @@ export interface ModuleReport {
   readonly reasons: readonly { readonly module: string; readonly reason: string }[];
 }
 
-/** Most reasons that are kept of a worker's summary, and most characters of a text in it. */
-const MOST_REASONS = 100;
+/** Maximum number of reasons that are kept of a worker's summary, and maximum number of characters of a text in it. */
+const MAX_REASONS = 100;
 const LONGEST_TEXT = 300;
 
 /**
  * Reads a worker's summary. Fields of an unexpected type count as absent: the summary is only shown, and no decision
- *  * depends on it.
+ * depends on it.
  *
  * @returns Nothing if the value is not an object.
  */
@@ -47,7 +47,7 @@ export function readNeedsSummary(value: unknown): NeedsSummary | undefined {
 /** Converts a worker's summary to a report with separate reasons. */
 export function moduleReport({ reasons, represented = 0, kinds = 0, ...summary }: NeedsSummary): ModuleReport {
   const { modules, direct, staged, opaque, recordedMs, provedMs } = summary;
-  const lines = reasons.split('\n', MOST_REASONS).filter((line) => line !== '');
+  const lines = reasons.split('\n', MAX_REASONS).filter((line) => line !== '');
   return {
     ...{ modules, direct, staged, opaque, represented, kinds, recordedMs, provedMs },
     reasons: lines.map((line) => {
@@ -58,11 +58,14 @@ export function moduleReport({ reasons, represented = 0, kinds = 0, ...summary }
 }
 
 /** Turns text from another process into one line of bounded length, without control characters. */
-export function shownText(text: string, mostCharacters: number): string {
-  return text.slice(0, mostCharacters).replace(/\p{Cc}/gu, ' ');
+export function shownText(text: string, maxCharacters: number): string {
+  return text.slice(0, maxCharacters).replace(/\p{Cc}/gu, ' ');
 }
 
-/** Formats a report as one line: `371 of 377 modules direct, 6 staged, 0 opaque: 6 because the engine changes their values`. */
+/**
+ * Formats a report as one line: `371 of 377 modules direct, 6 staged, 0 opaque: 6 because the engine changes their
+ * values`.
+ */
 export function moduleReportText({ modules, direct, staged, opaque, represented, reasons }: ModuleReport): string {
   const counts = new Map<string, number>();
   for (const { reason } of reasons) if (reason !== '') counts.set(reason, (counts.get(reason) ?? 0) + 1);

@@ -24,8 +24,8 @@ import type { PullOffer, ServerPullMessage, WorkerPullMessage } from './worker-p
  * ```
  *
  * The server sends `confirm` only if the worker's hello has `holds` and the server's finish has `confirms`, after the
- *  * workers of all ranks have finished. From the first byte that the worker writes until then, the version of its weights
- *  * is unknown.
+ * workers of all ranks have finished. From the first byte that the worker writes until then, the version of its
+ *  weights * is unknown.
  *
  * `abort` from the server and `error` from the worker may come at any time and end the update.
  */
@@ -35,7 +35,7 @@ export const WORKER_PROTOCOL_VERSION = 2;
 export const WORKER_ADDRESS_SCHEME = 'ce2:';
 
 /**
- * Most bytes of a frame's payload, by reader. A larger size is a protocol error; the reader detects it before it
+ * Maximum bytes of a frame's payload, by reader. A larger size is a protocol error; the reader detects it before it
  * allocates memory.
  */
 export const WORKER_FRAME_LIMITS: {
@@ -56,7 +56,7 @@ export interface WorkerHello {
   readonly pid: number;
   /**
    * Version of the weights that the worker holds: that of the last `confirm`, or `unknown`. Absent if the worker keeps
-   *    * no version: the server then sends no `confirm`.
+   * no version: the server then sends no `confirm`.
    */
   readonly holds?: string | undefined;
   /** The worker supports the pull extension. @default buckets only */

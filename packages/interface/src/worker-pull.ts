@@ -38,15 +38,15 @@ import type { DeviceKind } from './device.ts';
  */
 export const WORKER_PULL_VERSION = 1;
 
-/** Most bytes of the columns of one part, so that a frame stays within its limit. */
+/** Maximum bytes of the columns of one part, so that a frame stays within its limit. */
 export const PULL_PART_LIMITS: {
   /** `metas` and `regions`. */
   readonly fromServerBytes: number;
   /** `needs`. */
   readonly fromWorkerBytes: number;
-  /** Most parts of one message. */
+  /** Maximum number of parts of one message. */
   readonly parts: number;
-  /** Most windows of one `digest`. */
+  /** Maximum number of windows of one `digest`. */
   readonly windows: number;
 } = { fromServerBytes: 8 * 1024 * 1024, fromWorkerBytes: 512 * 1024, parts: 512, windows: 32_768 };
 
@@ -88,7 +88,7 @@ export interface NeedsColumns {
   readonly rowBytes: Uint8Array;
   /** Not less than `rowBytes`. */
   readonly pitch: Uint8Array;
-  /** Tensors that must pass as a whole through the engine's loader. No box names them. */
+  /** Tensors that must pass as a whole through the engine's loader. No box contains any of them. */
   readonly rest: Uint8Array;
 }
 
@@ -206,8 +206,8 @@ export interface ServerReport {
 
 /**
  * Asks for digests of the worker's data in windows: ranges of tensors in columns of equal length, u32 for `tensor` and
- *  * u64 for the others, sorted by tensor and offset, without overlap. Sent after `finished`, or in a session that
- *  * prepares. One message is in flight at a time.
+ * u64 for the others, sorted by tensor and offset, without overlap. Sent after `finished`, or in a session that
+ * prepares. One message is in flight at a time.
  */
 export interface ServerDigest {
   readonly type: 'digest';
@@ -222,7 +222,7 @@ export interface ServerDigest {
 /** The session is over. */
 export interface ServerBye {
   readonly type: 'bye';
-  /** The regions stay mapped until the server disconnects, or another session names others. */
+  /** The regions stay mapped until the server disconnects, or another session sends different regions. */
   readonly keep: boolean;
 }
 

@@ -2,9 +2,9 @@ import { createHash } from 'node:crypto';
 import { addDigests, digestText } from '@checkpoint-engine/interface';
 import type { ParameterMeta, RankMetas } from './parameter-meta.ts';
 
-const LEAST_BLOCK_BYTES = 2 ** 20;
+const MIN_BLOCK_BYTES = 2 ** 20;
 /** Blocks beyond one for each tensor. The limit keeps the digests of a rank within half a megabyte. */
-const MOST_BLOCKS = 65_536;
+const MAX_BLOCKS = 65_536;
 
 type Sized = Pick<ParameterMeta, 'sizeBytes'>;
 
@@ -16,8 +16,8 @@ export function blockCount(sizeBytes: number, blockBytes: number): number {
 /** The size of blocks for these tensors: equal for equal sizes. */
 export function chooseBlockBytes(tensors: readonly Sized[]): number {
   const totalBytes = tensors.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
-  let blockBytes = LEAST_BLOCK_BYTES;
-  while (totalBytes / blockBytes > MOST_BLOCKS) blockBytes *= 2;
+  let blockBytes = MIN_BLOCK_BYTES;
+  while (totalBytes / blockBytes > MAX_BLOCKS) blockBytes *= 2;
   return blockBytes;
 }
 

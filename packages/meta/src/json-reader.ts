@@ -11,9 +11,12 @@ const COMMA = 0x2c;
 const ZERO = 0x30;
 const NINE = 0x39;
 const MAX_DEPTH = 128;
-/** Most numbers in one array; no framework supports tensors with more dimensions. */
+/** Maximum number of numbers in one array; no framework supports tensors with more dimensions. */
 const MAX_NUMBERS = 64;
-/** Most keys of all objects that are open at a time. The reader remembers them, so a limit bounds its memory. */
+/**
+ * Maximum number of keys of all objects that are open at a time. The reader remembers them, so a limit bounds its
+ * memory.
+ */
 const MAX_KEYS = 1_000_000;
 const LONE_SURROGATE = /\p{Surrogate}/u;
 const NUMBER = /-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?/y;
@@ -46,8 +49,7 @@ export class JsonReader {
       const keys = this.#keysOfDepth();
       const openKeys = this.#openKeys;
       do {
-        if (this.#openKeys++ === MAX_KEYS)
-          this.#fail(`the JSON has more than ${MAX_KEYS} keys, expected at most that many`);
+        if (this.#openKeys++ === MAX_KEYS) this.#fail(`the JSON has more than ${MAX_KEYS} keys, the maximum`);
         const key = this.string('a key');
         if (!keys.add(key)) this.#fail(`${what} has the key ${JSON.stringify(key)} twice, expected it once`);
         if (!this.#take(COLON)) this.#unexpected('":"');
@@ -125,7 +127,7 @@ export class JsonReader {
     const numbers = this.#numbers;
     let count = 0;
     this.array(what, () => {
-      if (count === MAX_NUMBERS) this.#fail(`${what} has more than ${MAX_NUMBERS} numbers, expected at most that many`);
+      if (count === MAX_NUMBERS) this.#fail(`${what} has more than ${MAX_NUMBERS} numbers, the maximum`);
       numbers[count++] = this.natural(item);
     });
     // A copy has the exact length, whereas an array that grows by push keeps spare capacity.

@@ -7,11 +7,11 @@ import type { ParameterMeta, PoolRegion, RankMetas } from './parameter-meta.ts';
 import { tensorBytes } from './tensor-bytes.ts';
 
 /**
- * Most tensors in the metas of a world; the largest models have 200,000. The limit bounds the work that few bytes can
- * cause.
+ * Maximum number of tensors in the metas of a world; the largest models have 200,000. The limit bounds the work that
+ * few bytes can cause.
  */
 const MAX_TENSORS = 1_000_000;
-/** Most items of one list, and most dimensions of one shape. */
+/** Maximum number of items of one list, and maximum number of dimensions of one shape. */
 const MAX_ITEMS = 4 * MAX_TENSORS;
 const MAX_DIMENSIONS = 256;
 

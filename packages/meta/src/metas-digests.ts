@@ -5,7 +5,7 @@ import type { DigestColumn } from './metas-columns.ts';
 import { invalidMetas } from './metas-error.ts';
 import type { RankMetas } from './parameter-meta.ts';
 
-const LEAST_BLOCK_BYTES = 4096;
+const MIN_BLOCK_BYTES = 4096;
 const DIGEST_BYTES = 8;
 
 /**
@@ -55,7 +55,7 @@ export function withDigests(world: readonly RankMetas[], column: DigestColumn): 
 }
 
 function countBlocks({ rank, tensors }: RankMetas, blockBytes: number): number {
-  if (!(blockBytes >= LEAST_BLOCK_BYTES) || !Number.isSafeInteger(Math.log2(blockBytes))) {
+  if (!(blockBytes >= MIN_BLOCK_BYTES) || !Number.isSafeInteger(Math.log2(blockBytes))) {
     throw invalidMetas(`rank ${rank} has digests of blocks of ${blockBytes} bytes, expected a power of 2 from 4096`);
   }
   return firstBlocks(tensors, blockBytes).at(-1)!;

@@ -38,10 +38,10 @@ export interface RingPreference {
 
 /** The device memory of an update. */
 export interface BucketSizing {
-  /** Most bytes of a bucket, a multiple of 256; the `bucketBytes` of {@link planBuckets}. */
+  /** Maximum bytes of a bucket, a multiple of 256; the `bucketBytes` of {@link planBuckets}. */
   readonly bucketBytes: number;
   /**
-   * Most bytes of an ordinary bucket, less than `bucketBytes` if a group is larger; the `fillBytes` of
+   * Maximum bytes of an ordinary bucket, less than `bucketBytes` if a group is larger; the `fillBytes` of
    * {@link planBuckets}.
    */
   readonly fillBytes: number;

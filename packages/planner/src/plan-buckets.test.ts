@@ -220,8 +220,8 @@ describe('planBuckets', () => {
     const wrong = plan.buckets.filter((bucket) => {
       const { tensors, copies } = bucketLayout(metas[bucket.ownerRank]!, bucket, plan.alignBytes);
       for (const { name } of tensors) seen.add(name);
-      const mostBytes = tensors.length === 1 ? options.bucketBytes : options.fillBytes;
-      return bucket.sizeBytes > mostBytes || copies.length !== 1 || copies[0]!.sizeBytes !== bucket.sizeBytes;
+      const maxBytes = tensors.length === 1 ? options.bucketBytes : options.fillBytes;
+      return bucket.sizeBytes > maxBytes || copies.length !== 1 || copies[0]!.sizeBytes !== bucket.sizeBytes;
     });
     expect(wrong).toEqual([]);
     expect(seen.size).toBe(139_583);

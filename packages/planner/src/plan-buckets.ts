@@ -22,7 +22,8 @@ export interface PlanBucketsOptions {
   /** Tensors start at multiples of this power of two. @default 256 */
   readonly alignBytes?: number | undefined;
   /**
-   * Most tensors in a bucket; only a larger group exceeds it. Bounds the message that announces a bucket to a worker.
+   * Maximum number of tensors in a bucket; only a larger group exceeds it. Bounds the message that announces a bucket
+   * to a worker.
    * @default 8192
    */
   readonly maxTensorsPerBucket?: number | undefined;
@@ -128,8 +129,8 @@ function cut(metas: RankMetas, limits: Limits): { buckets: UnplacedBucket[]; tot
     if (groupBytes > bucketBytes) throw tooLargeError(sorted.slice(start, next), groupBytes, rank, bucketBytes);
     const filledBytes = alignUp(endBytes, alignBytes) + groupBytes;
     // In pool order another tensor may be the last one, which needs no alignment after it.
-    const mostBytes = order === undefined ? filledBytes : alignUp(filledBytes, alignBytes);
-    if (start > first && (mostBytes > fillBytes || next - first > maxTensorsPerBucket)) {
+    const maxBytes = order === undefined ? filledBytes : alignUp(filledBytes, alignBytes);
+    if (start > first && (maxBytes > fillBytes || next - first > maxTensorsPerBucket)) {
       close(start);
       endBytes = groupBytes;
     } else {

@@ -30,7 +30,10 @@ export interface PlanSummary {
   readonly bucketSizes: BucketSizes;
   /** Bytes sent in addition to those of the tensors. */
   readonly alignmentBytes: number;
-  /** Most bytes of an owner divided by the mean of all ranks; 1 is perfect balance, and the value of an empty plan. */
+  /**
+   * Bytes of the owner with the most, divided by the mean of all ranks; 1 is perfect balance, and the value of an empty
+   * plan.
+   */
   readonly imbalance: number;
   /** All ranks, ascending, including those without tensors. */
   readonly owners: readonly OwnerSummary[];
@@ -51,7 +54,7 @@ export function planSummary(plan: Plan, metasByRank: readonly RankMetas[]): Plan
       bucketCount: bucketCounts.get(rank) ?? 0,
     }))
     .sort((a, b) => a.rank - b.rank);
-  const mostBytes = owners.reduce((most, { sizeBytes }) => Math.max(most, sizeBytes), 0);
+  const maxBytes = owners.reduce((most, { sizeBytes }) => Math.max(most, sizeBytes), 0);
   return {
     digest,
     totalBytes,
@@ -59,7 +62,7 @@ export function planSummary(plan: Plan, metasByRank: readonly RankMetas[]): Plan
     bucketCount: buckets.length,
     bucketSizes: bucketSizes(plan),
     alignmentBytes: buckets.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0) - totalBytes,
-    imbalance: totalBytes === 0 ? 1 : (mostBytes * owners.length) / totalBytes,
+    imbalance: totalBytes === 0 ? 1 : (maxBytes * owners.length) / totalBytes,
     owners,
   };
 }

@@ -11,7 +11,7 @@ const base: PreferBucketSizeInput = {
   worldSize: 4,
   reload: { bucketMs: 3.5, tensorMs: 0.12 },
   links,
-  mostBytes: 2 * GIB,
+  maxBytes: 2 * GIB,
 };
 
 const any = fc.record({
@@ -26,7 +26,7 @@ const any = fc.record({
     h2dGBps: fc.double({ min: 0.5, max: 400, noNaN: true }),
     broadcastGBps: fc.double({ min: 0.5, max: 400, noNaN: true }),
   }),
-  mostBytes: fc.integer({ min: 1, max: 2 ** 36 }),
+  maxBytes: fc.integer({ min: 1, max: 2 ** 36 }),
 });
 
 describe('preferBucketSize', () => {
@@ -36,7 +36,7 @@ describe('preferBucketSize', () => {
 
   it('prefers large buckets if the calls of the workers take longer than the links', () => {
     expect(preferBucketSize(base)).toBeGreaterThanOrEqual(512 * MIB);
-    expect(preferBucketSize({ ...base, mostBytes: 400 * MIB })).toBe(384 * MIB);
+    expect(preferBucketSize({ ...base, maxBytes: 400 * MIB })).toBe(384 * MIB);
   });
 
   it('prefers medium buckets if the link of a GPU is the bottleneck', () => {
@@ -50,7 +50,7 @@ describe('preferBucketSize', () => {
       fc.property(any, (input) => {
         const size = preferBucketSize(input);
         expect(size % (16 * MIB)).toBe(0);
-        expect(size).toBeLessThanOrEqual(Math.max(16 * MIB, Math.min(input.mostBytes, 2 * GIB)));
+        expect(size).toBeLessThanOrEqual(Math.max(16 * MIB, Math.min(input.maxBytes, 2 * GIB)));
         const { bucketMs, tensorMs } = input.reload;
         const dearer = preferBucketSize({ ...input, reload: { bucketMs: bucketMs * 2 + 1, tensorMs } });
         expect(dearer).toBeGreaterThanOrEqual(size);
@@ -61,7 +61,7 @@ describe('preferBucketSize', () => {
   it.each([
     { worldSize: 0 },
     { totalBytes: -1 },
-    { mostBytes: 0 },
+    { maxBytes: 0 },
     { reload: { bucketMs: -1, tensorMs: 0 } },
     { links: { h2dGBps: 0, broadcastGBps: 1 } },
   ])('refuses %o', (wrong) => {

@@ -29,7 +29,7 @@ export interface PreferBucketSizeInput {
   readonly reload: ReloadCost;
   readonly links: LinkRates;
   /** Largest bucket size that memory allows. */
-  readonly mostBytes: number;
+  readonly maxBytes: number;
 }
 
 /**
@@ -40,14 +40,14 @@ export interface PreferBucketSizeInput {
  * The update takes as long as its slower part, the links or the workers, plus the time of one bucket in all other
  * stages, while the slower part waits.
  *
- * @returns A multiple of 16 MiB; at most `mostBytes`, except for the smallest size.
+ * @returns A multiple of 16 MiB; at most `maxBytes`, except for the smallest size.
  * @throws {RangeError} A number is outside of its range.
  */
 export function preferBucketSize(input: PreferBucketSizeInput): number {
   check(input);
   let best = SMALLEST_BYTES;
   let bestMs = estimateMs(input, best);
-  for (const bytes of candidates(Math.min(input.mostBytes, LARGEST_BYTES))) {
+  for (const bytes of candidates(Math.min(input.maxBytes, LARGEST_BYTES))) {
     const ms = estimateMs(input, bytes);
     if (ms >= bestMs) continue;
     best = bytes;
@@ -57,11 +57,11 @@ export function preferBucketSize(input: PreferBucketSizeInput): number {
 }
 
 /** 16, 32, 48, 64, 96, 128, 192, 256 MiB and so on. */
-function candidates(mostBytes: number): number[] {
+function candidates(maxBytes: number): number[] {
   const sizes: number[] = [];
-  for (let bytes = SMALLEST_BYTES; bytes <= mostBytes; bytes *= 2) {
+  for (let bytes = SMALLEST_BYTES; bytes <= maxBytes; bytes *= 2) {
     sizes.push(bytes);
-    if (bytes > SMALLEST_BYTES && bytes * 1.5 <= mostBytes) sizes.push(bytes * 1.5);
+    if (bytes > SMALLEST_BYTES && bytes * 1.5 <= maxBytes) sizes.push(bytes * 1.5);
   }
   return sizes;
 }
@@ -76,7 +76,7 @@ function estimateMs({ totalBytes, tensorCount, worldSize, reload, links }: Prefe
   return Math.max(linkMs, reloadMs) + copyMs(size) + broadcastMs(size) + reloadMs / bucketCount;
 }
 
-function check({ totalBytes, tensorCount, worldSize, reload, links, mostBytes }: PreferBucketSizeInput): void {
+function check({ totalBytes, tensorCount, worldSize, reload, links, maxBytes }: PreferBucketSizeInput): void {
   checkNotNegative('totalBytes', totalBytes);
   checkNotNegative('tensorCount', tensorCount);
   checkPositiveInteger('worldSize', worldSize);
@@ -84,5 +84,5 @@ function check({ totalBytes, tensorCount, worldSize, reload, links, mostBytes }:
   checkNotNegative('reload.tensorMs', reload.tensorMs);
   checkPositive('links.h2dGBps', links.h2dGBps);
   checkPositive('links.broadcastGBps', links.broadcastGBps);
-  checkPositive('mostBytes', mostBytes);
+  checkPositive('maxBytes', maxBytes);
 }

@@ -8,7 +8,7 @@ const MIB = 2 ** 20;
 /** Smaller buckets cost more in messages than another slot saves, so the planner drops slots first. */
 const SMALLEST_USEFUL_BUCKET_BYTES = 16 * MIB;
 /** Smallest number of buckets, if they stay useful, for the three stages to overlap. */
-const LEAST_BUCKETS = 8;
+const MIN_BUCKETS = 8;
 const DEFAULT_MEM_FRACTION = 0.9;
 const DEFAULT_BOUND_BYTES = 1024 * MIB;
 /** Part of the default bound that stays available for ordinary buckets next to a tensor that fills the bound. */
@@ -50,16 +50,16 @@ export function sizeBuckets(input: SizeBucketsInput): BucketSizing {
   const boundBytes = Math.min(deviceMemoryBytes ?? defaultBytes, strictBytes);
   const allowedBytes = Math.min(input.preferredBucketBytes, input.maxBucketBytes ?? Number.POSITIVE_INFINITY);
   const wantedBytes = slotBytes(Math.min(allowedBytes, usefulBytes(input)));
-  const leastBytes = Math.min(wantedBytes, SMALLEST_USEFUL_BUCKET_BYTES);
+  const minBytes = Math.min(wantedBytes, SMALLEST_USEFUL_BUCKET_BYTES);
 
   const overlapping = overlappingSlots(all);
   const serial: Slots = { ring: 1, staging: Math.min(all.staging, 1) };
   const choices = [
-    ...overlapping.map((slots) => ({ slots, leastBytes })),
-    { slots: overlapping.at(-1)!, leastBytes: DEFAULT_ALIGN_BYTES },
-    { slots: serial, leastBytes: DEFAULT_ALIGN_BYTES },
+    ...overlapping.map((slots) => ({ slots, minBytes })),
+    { slots: overlapping.at(-1)!, minBytes: DEFAULT_ALIGN_BYTES },
+    { slots: serial, minBytes: DEFAULT_ALIGN_BYTES },
   ].map((choice) => ({ ...choice, fillBytes: largestFill(choice.slots, tensorBytes, wantedBytes, boundBytes) }));
-  const choice = choices.find((candidate) => candidate.fillBytes >= candidate.leastBytes);
+  const choice = choices.find((candidate) => candidate.fillBytes >= candidate.minBytes);
   if (!choice) throw tooSmallError(input, serial, tensorBytes, strictBytes);
 
   const { slots, fillBytes } = choice;
@@ -133,7 +133,7 @@ function slotBytes(bytes: number): number {
 /** Size beyond which a larger bucket has no benefit: there would be too few to overlap, or no owner could fill it. */
 function usefulBytes({ totalBytes, worldSize, ...input }: SizeBucketsInput): number {
   const ownerBytes = totalBytes / worldSize + largestUnitBytes(input);
-  return Math.max(SMALLEST_USEFUL_BUCKET_BYTES, Math.min(totalBytes / LEAST_BUCKETS, ownerBytes));
+  return Math.max(SMALLEST_USEFUL_BUCKET_BYTES, Math.min(totalBytes / MIN_BUCKETS, ownerBytes));
 }
 
 /** Slot counts with which all stages overlap, in the order in which the function tries them. */

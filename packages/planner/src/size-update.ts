@@ -34,7 +34,7 @@ const SOFT_MEMORY_BYTES = GIB;
 /**
  * The same with several ranks, which move data faster than workers load small buckets; at most half of the free memory.
  */
-const MOST_SOFT_MEMORY_BYTES = 4 * GIB;
+const MAX_SOFT_MEMORY_BYTES = 4 * GIB;
 
 /** On the host, device memory is shared memory. */
 const HOST_HINT =
@@ -75,8 +75,7 @@ function sizeOf(metas: readonly RankMetas[], bounds: UpdateBounds): BucketSizing
   const { memberCount, freeBytes, deviceMemoryBytes, memFraction, hostAddressable, outOfPlace = true } = bounds;
   const softMemoryBytes = softMemory(bounds);
   // With one rank, buckets go directly into the ring. The same is true if the transport only sends in place. On the
-  // host a
-  // second copy would only cost time: the root loads into the ring that its host shares, or into its own ring.
+  // host a second copy would only cost time: the root loads into the ring that its host shares, or into its own ring.
   const staging = memberCount > 1 && !hostAddressable && outOfPlace;
   const slots = slotsOf(bounds);
   const slotCount = slots.slots + (staging ? GPU_SLOTS.staging : 0);
@@ -97,18 +96,18 @@ function sizeOf(metas: readonly RankMetas[], bounds: UpdateBounds): BucketSizing
 
 function softMemory({ memberCount, freeBytes, hostAddressable }: UpdateBounds): number {
   if (memberCount === 1 || hostAddressable) return SOFT_MEMORY_BYTES;
-  return Math.max(SOFT_MEMORY_BYTES, Math.min(MOST_SOFT_MEMORY_BYTES, freeBytes / 2));
+  return Math.max(SOFT_MEMORY_BYTES, Math.min(MAX_SOFT_MEMORY_BYTES, freeBytes / 2));
 }
 
-/** @param mostBytes Maximum device memory for a slot. */
+/** @param maxBytes Maximum device memory for a slot. */
 function preferredBytes(
   { totalBytes, tensorCount }: MetasMeasure,
   { memberCount, readsIntoRing, hostAddressable, reload = USUAL_RELOAD }: UpdateBounds,
-  mostBytes: number,
+  maxBytes: number,
 ): number {
   if (readsIntoRing) return READING_RING.bucketBytes;
   if (hostAddressable) return HOST_BUCKET_BYTES;
-  return preferBucketSize({ totalBytes, tensorCount, worldSize: memberCount, reload, links: USUAL_LINKS, mostBytes });
+  return preferBucketSize({ totalBytes, tensorCount, worldSize: memberCount, reload, links: USUAL_LINKS, maxBytes });
 }
 
 function slotsOf({ hostAddressable, readsIntoRing = false }: UpdateBounds): { slots: number; stagingSlots: number } {

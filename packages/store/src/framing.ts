@@ -15,13 +15,13 @@ const PIECE = 1;
 const BEAT = 2;
 
 /** Frames per message: envelope, message and piece. */
-const MOST_FRAMES = 3;
+const MAX_FRAMES = 3;
 const ENVELOPE_LIMITS: MsgpackLimits = { maxBytes: 16, maxDepth: 1, maxValues: 2 };
 /**
  * Limits for a message, with the sizes of its values, from a sender that has not proved its identity: a hello or a
  * proof.
  */
-export const STRANGER_LIMITS: MsgpackLimits = { maxBytes: 256, maxDepth: 2, maxValues: 16 };
+export const UNAUTHENTICATED_LIMITS: MsgpackLimits = { maxBytes: 256, maxDepth: 2, maxValues: 16 };
 /** Limits for a message, with the sizes of its values, from a member: an error with its causes, ranks, a key. */
 export const MEMBER_LIMITS: MsgpackLimits = { maxBytes: 2 * 2 ** 20, maxDepth: 32, maxValues: 200_000 };
 
@@ -67,7 +67,7 @@ export type Parse<M> = (value: unknown) => M;
 /** Reads the output of a {@link MessageWriter}, and detects missing parts. */
 export class MessageReader<M> {
   /** Limits for the cost of a message. Raise them once the sender has proved its identity. */
-  limits: MsgpackLimits = STRANGER_LIMITS;
+  limits: MsgpackLimits = UNAUTHENTICATED_LIMITS;
   readonly #parse: Parse<M>;
   #sequence = 0;
   #pending: { message: M; reader: PayloadReader } | undefined;
@@ -83,7 +83,7 @@ export class MessageReader<M> {
    */
   read(frames: readonly Uint8Array[]): Received<M> | undefined {
     try {
-      if (frames.length > MOST_FRAMES) throw new FramingError(`A message has ${frames.length} frames`);
+      if (frames.length > MAX_FRAMES) throw new FramingError(`A message has ${frames.length} frames`);
       return this.#read(frames.map(plain));
     } catch (cause) {
       if (cause instanceof FramingError) throw cause;
@@ -126,7 +126,7 @@ export class MessageReader<M> {
 export function readSingle<M>(
   frames: readonly Uint8Array[],
   parse: Parse<M>,
-  limits: MsgpackLimits = STRANGER_LIMITS,
+  limits: MsgpackLimits = UNAUTHENTICATED_LIMITS,
 ): M | undefined {
   try {
     const reader = new MessageReader<M>(parse);

@@ -7,7 +7,7 @@ import { ZmtpConnection, type ZmtpLimits } from './zmtp/connection.ts';
 export const MEMBER_LIMITS: ZmtpLimits = { frameBytes: 4 * 2 ** 20, frames: 3 };
 
 const RECONNECT_MS = 100;
-const RECONNECT_MOST_MS = 1_000;
+const RECONNECT_MAX_MS = 1_000;
 /** The program that accepted the connection may be closing, or may not be a store: the next one may be the server. */
 const HANDSHAKE_MS = 2_000;
 const KEEP_ALIVE_MS = 10_000;
@@ -92,7 +92,7 @@ export class OpenDealer implements StoreDealer {
       this.#connection = undefined;
       if (this.#isClosed) return;
       this.#timer = setTimeout(() => this.#connect(), this.#reconnectMs);
-      this.#reconnectMs = Math.min(2 * this.#reconnectMs, RECONNECT_MOST_MS);
+      this.#reconnectMs = Math.min(2 * this.#reconnectMs, RECONNECT_MAX_MS);
     });
   }
 

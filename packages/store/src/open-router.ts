@@ -9,12 +9,12 @@ import type { Addressed, StoreRouter } from './router.ts';
 import { ZmtpConnection, type ZmtpLimits } from './zmtp/connection.ts';
 
 /** Limits for clients that have not joined: a hello, and heartbeats until their rank is free. */
-const STRANGER_LIMITS: ZmtpLimits = { frameBytes: 256, frames: 3 };
+const UNAUTHENTICATED_LIMITS: ZmtpLimits = { frameBytes: 256, frames: 3 };
 /** Messages and commands that a client may send before it has joined, and how many more per beat of the server. */
 const BURST = 32;
 const PER_BEAT = 8;
 /** Connections that have not joined, in addition to two per rank. */
-const MOST_STRANGERS = 128;
+const MAX_PENDING = 128;
 /** How long a closing connection continues to send. */
 const FLUSH_MS = 500;
 const KEEP_ALIVE_MS = 10_000;
@@ -25,7 +25,7 @@ export interface OpenRouterOptions {
   readonly port: number;
   readonly worldSize: number;
   /** How long a client may stay without joining. */
-  readonly strangerMs: number;
+  readonly joinTimeoutMs: number;
   readonly logger: Logger;
 }
 
@@ -34,7 +34,7 @@ interface Peer {
   readonly socket: Socket;
   readonly connection: ZmtpConnection;
   /** Set while it has not joined. */
-  stranger: Stranger | undefined;
+  candidate: PendingConnection | undefined;
   /** Messages and commands that it may still send while it has not joined. */
   allowance: number;
 }
@@ -46,7 +46,7 @@ interface Peer {
 export class OpenRouter implements StoreRouter {
   readonly address: string;
   readonly #server: Server;
-  readonly #strangers: Strangers;
+  readonly #pending: PendingConnections;
   readonly #sockets = new Set<Socket>();
   readonly #peers = new Map<string, Peer>();
   #take: (message: Addressed) => void = () => {};
@@ -81,10 +81,10 @@ export class OpenRouter implements StoreRouter {
 
   setJoined(identity: string, hasJoined: boolean): void {
     const peer = this.#peers.get(identity);
-    if (peer === undefined || hasJoined === (peer.stranger === undefined)) return;
-    peer.stranger?.welcome();
-    peer.stranger = hasJoined ? undefined : this.#strangers.admit(peer.socket);
-    peer.connection.limits = hasJoined ? MEMBER_LIMITS : STRANGER_LIMITS;
+    if (peer === undefined || hasJoined === (peer.candidate === undefined)) return;
+    peer.candidate?.accept();
+    peer.candidate = hasJoined ? undefined : this.#pending.admit(peer.socket);
+    peer.connection.limits = hasJoined ? MEMBER_LIMITS : UNAUTHENTICATED_LIMITS;
   }
 
   beat(): void {
@@ -93,7 +93,7 @@ export class OpenRouter implements StoreRouter {
 
   async close(): Promise<void> {
     this.#isClosed = true;
-    this.#strangers.close();
+    this.#pending.close();
     const closed = new Promise<void>((resolve) => this.#server.close(() => resolve()));
     for (const socket of this.#sockets) socket.destroySoon();
     const timer = setTimeout(() => {
@@ -106,31 +106,31 @@ export class OpenRouter implements StoreRouter {
   #admit(socket: Socket): void {
     this.#sockets.add(socket);
     socket.on('error', () => {}); // 'close' follows
-    const stranger = this.#strangers.admit(socket);
+    const candidate = this.#pending.admit(socket);
     let peer: Peer | undefined;
     socket.setNoDelay(true).setKeepAlive(true, KEEP_ALIVE_MS);
     const refuse = (why: string): void => {
       connection.stop();
       if (peer !== undefined) this.setJoined(peer.identity, false);
-      (peer?.stranger ?? stranger).refuse(why);
+      (peer?.candidate ?? candidate).refuse(why);
     };
     const spend = (): boolean => {
-      if (peer?.stranger === undefined) return true;
+      if (peer?.candidate === undefined) return true;
       peer.allowance -= 1;
       if (peer.allowance < 0) refuse('it sends more than a client may before it has joined');
-      return !peer.stranger.isOut;
+      return !peer.candidate.isClosed;
     };
     socket.on('data', () => {
-      const unknown = peer === undefined ? stranger : peer.stranger;
-      unknown?.dribble();
+      const unknown = peer === undefined ? candidate : peer.candidate;
+      unknown?.throttle();
     });
-    const connection = new ZmtpConnection(socket, { type: 'ROUTER', identity: '' }, STRANGER_LIMITS, {
+    const connection = new ZmtpConnection(socket, { type: 'ROUTER', identity: '' }, UNAUTHENTICATED_LIMITS, {
       onReady: (name) => {
-        stranger.advance();
+        candidate.advance();
         const identity = Buffer.from(name.byteLength > 0 ? name : randomBytes(5)).toString('latin1');
         // A peer that returns replaces its old connection.
         this.#peers.get(identity)?.socket.destroy();
-        peer = { identity, socket, connection, stranger, allowance: BURST };
+        peer = { identity, socket, connection, candidate, allowance: BURST };
         this.#peers.set(identity, peer);
       },
       onMessage: (frames) => {

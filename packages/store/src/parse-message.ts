@@ -4,8 +4,8 @@ import type { CallMessage, CallOp, ClientMessage, Hello, ServerMessage } from '.
 type Fields = Readonly<Record<string, unknown>>;
 
 const OPS: ReadonlySet<unknown> = new Set<CallOp>(['set', 'get', 'wait', 'add', 'barrier', 'allGather', 'abort']);
-const MOST_RANKS = 65_536;
-const MOST_NONCE_BYTES = 64;
+const MAX_RANKS = 65_536;
+const MAX_NONCE_BYTES = 64;
 
 /** Checks a hello, the only message that is accepted from an unknown client. @throws {TypeError} It is not one. */
 export function parseHello(value: unknown): Hello {
@@ -43,7 +43,7 @@ export function parseServerMessage(value: unknown): ServerMessage {
 function isNews({ t, nonce, server, heartbeatMs, lostAfterMs, generation, error, scope }: Fields): boolean {
   switch (t) {
     case 'challenge':
-      return nonce instanceof Uint8Array && nonce.byteLength <= MOST_NONCE_BYTES;
+      return nonce instanceof Uint8Array && nonce.byteLength <= MAX_NONCE_BYTES;
     case 'welcome':
       return isText(server) && isPeriod(heartbeatMs) && isPeriod(lostAfterMs) && isInteger(generation);
     case 'refused':
@@ -92,7 +92,7 @@ function isError(value: unknown): value is SerializedError {
 }
 
 function isRanks(value: unknown): value is number[] {
-  return Array.isArray(value) && value.length <= MOST_RANKS && value.every((rank) => isInteger(rank) && rank >= 0);
+  return Array.isArray(value) && value.length <= MAX_RANKS && value.every((rank) => isInteger(rank) && rank >= 0);
 }
 
 /** Milliseconds that a timer takes. */

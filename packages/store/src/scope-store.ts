@@ -125,8 +125,8 @@ export class ScopeStore implements Store {
       );
     }
     const sorted = [...new Set(members)].sort((a, b) => a - b);
-    const stranger = sorted.find((rank) => !this.members.includes(rank));
-    if (stranger !== undefined) throw new RangeError(`Rank ${stranger} is not a member of ${this.#title}`);
+    const unknownRank = sorted.find((rank) => !this.members.includes(rank));
+    if (unknownRank !== undefined) throw new RangeError(`Rank ${unknownRank} is not a member of ${this.#title}`);
     if (!sorted.includes(this.rank)) throw new RangeError(`Rank ${this.rank} is not among the members it passes`);
     if (this.#ended) throw this.#closedError();
     return this.#world.openScope(this, name, sorted);
@@ -181,8 +181,8 @@ export class ScopeStore implements Store {
   }
 
   #checkSome(ranks: readonly number[] | undefined): void {
-    const stranger = ranks?.find((rank) => !this.members.includes(rank));
-    if (stranger !== undefined) throw new RangeError(`Rank ${stranger} is not a member of ${this.#title}`);
+    const unknownRank = ranks?.find((rank) => !this.members.includes(rank));
+    if (unknownRank !== undefined) throw new RangeError(`Rank ${unknownRank} is not a member of ${this.#title}`);
   }
 
   get #title(): string {

@@ -16,7 +16,7 @@ const HELLO_EVERY_MS = 1_000;
 /** How long a closing link continues to send. */
 const FLUSH_MS = 1_000;
 /** Upper bound for the rate of heartbeats, whatever the server asks for. */
-const LEAST_HEARTBEAT_MS = 5;
+const MIN_HEARTBEAT_MS = 5;
 /** After this time without an answer, the log names possible reasons. */
 const WARN_AFTER_MS = 5_000;
 
@@ -168,7 +168,7 @@ export class ServerLink implements Link {
   #beatEvery(heartbeatMs: number): void {
     clearInterval(this.#beatTimer);
     this.#outbox.push(this.#writer.beat(), true);
-    this.#beatTimer = setInterval(() => this.#beat(), Math.max(heartbeatMs, LEAST_HEARTBEAT_MS));
+    this.#beatTimer = setInterval(() => this.#beat(), Math.max(heartbeatMs, MIN_HEARTBEAT_MS));
   }
 
   #beat(): void {

@@ -14,7 +14,7 @@ import { curveIsAvailable } from './zmq/curve.ts';
 /** How long a closing server continues to tell its clients. */
 const FLUSH_MS = 1_000;
 /** How long a client may stay without joining, in addition to the time in which a lost rank is detected. */
-const STRANGER_MS = 5_000;
+const JOIN_TIMEOUT_MS = 5_000;
 
 /** Options of {@link startStoreServer}. */
 export interface StoreServerOptions extends HeartbeatOptions {
@@ -84,8 +84,8 @@ async function listen(
 ): Promise<StoreRouter> {
   try {
     if (keys === undefined) {
-      const strangerMs = STRANGER_MS + 3 * lostAfterMs;
-      return await OpenRouter.listen({ host, port, worldSize, strangerMs, logger });
+      const joinTimeoutMs = JOIN_TIMEOUT_MS + 3 * lostAfterMs;
+      return await OpenRouter.listen({ host, port, worldSize, joinTimeoutMs, logger });
     }
     const { serverSecretKey: secretKey } = keys;
     return await CurveRouter.listen({ host, port, worldSize, secretKey, peerTimeoutMs: 2 * lostAfterMs, logger });

@@ -1,12 +1,12 @@
 /** Limits of a message's cost for its reader. */
 export interface MsgpackLimits {
-  /** Most bytes of the message. */
+  /** Maximum bytes of the message. */
   readonly maxBytes: number;
   /** Deepest nesting of lists and maps; 0 for a message that is one plain value. */
   readonly maxDepth: number;
-  /** Most values of all lists and maps together, including keys. */
+  /** Maximum number of values of all lists and maps together, including keys. */
   readonly maxValues: number;
-  /** Most lists and maps: each costs far more memory than the byte that starts it. @default `maxValues` */
+  /** Maximum number of lists and maps: each costs far more memory than the byte that starts it. @default `maxValues` */
   readonly maxContainers?: number | undefined;
 }
 

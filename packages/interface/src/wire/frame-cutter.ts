@@ -4,7 +4,7 @@ const HEADER_BYTES = 4;
 
 /** Options of {@link FrameCutter}. */
 export interface FrameCutterOptions {
-  /** Most bytes of a payload; see {@link FrameCutter.limitBytes}. */
+  /** Maximum bytes of a payload; see {@link FrameCutter.limitBytes}. */
   readonly limitBytes: number;
   /** Byte order of the size before a payload. */
   readonly littleEndian: boolean;
@@ -15,7 +15,7 @@ export interface FrameCutterOptions {
  * never for an announced size.
  */
 export class FrameCutter {
-  /** Most bytes of a payload. The owner may raise it once the sender is authenticated. */
+  /** Maximum bytes of a payload. The owner may raise it once the sender is authenticated. */
   limitBytes: number;
   readonly #littleEndian: boolean;
   readonly #queue = new ByteQueue();

@@ -9,4 +9,4 @@ export { boundError } from './bound-error.ts';
 export * from './byte-queue.ts';
 export * from './check-msgpack.ts';
 export * from './frame-cutter.ts';
-export * from './strangers.ts';
+export * from './pending-connections.ts';

@@ -19,8 +19,7 @@ export const DEFAULT_TIMEOUT_MS = 60_000;
 export const DEFAULT_LINGER_MS = 300;
 
 // Deno's uv_poll goes silent after its first callback, so a blocking receive would never wake up there: it polls
-// instead.
-// Node.js wakes up by itself.
+// instead. Node.js wakes up by itself.
 const WAKES: boolean = !('Deno' in globalThis);
 
 const isCode = (error: unknown, code: string): boolean =>

@@ -14,9 +14,9 @@ import {
 } from './frames.ts';
 
 /** Maximum size of a command: those of the handshake, and heartbeats. */
-const MOST_COMMAND_BYTES = 512;
-const MOST_IDENTITY_BYTES = 255;
-const MOST_PING_CONTEXT_BYTES = 16;
+const MAX_COMMAND_BYTES = 512;
+const MAX_IDENTITY_BYTES = 255;
+const MAX_PING_CONTEXT_BYTES = 16;
 
 /** Limits for a peer. */
 export interface ZmtpLimits {
@@ -115,9 +115,8 @@ export class ZmtpConnection {
     }
     const head = readFrameHead(this.#queue.bytes);
     if (head === undefined) return false;
-    const mostBytes = head.isCommand ? MOST_COMMAND_BYTES : this.limits.frameBytes;
-    if (head.bodyBytes > mostBytes)
-      throw new RangeError(`a frame of ${head.bodyBytes} bytes, not at most ${mostBytes}`);
+    const maxBytes = head.isCommand ? MAX_COMMAND_BYTES : this.limits.frameBytes;
+    if (head.bodyBytes > maxBytes) throw new RangeError(`a frame of ${head.bodyBytes} bytes, not at most ${maxBytes}`);
     const wholeBytes = head.headBytes + head.bodyBytes;
     if (this.#queue.sizeBytes < wholeBytes) {
       this.#queue.reserve(wholeBytes);
@@ -152,7 +151,7 @@ export class ZmtpConnection {
       if (socketType !== OTHER_TYPE[this.#self.type])
         throw new RangeError(`a socket of type "${socketType.slice(0, 20)}"`);
       const identity = found.get('identity') ?? new Uint8Array(0);
-      if (identity.byteLength > MOST_IDENTITY_BYTES) throw new RangeError('a name that is too long');
+      if (identity.byteLength > MAX_IDENTITY_BYTES) throw new RangeError('a name that is too long');
       this.#step = 'messages';
       this.#events.onReady(identity.slice());
       return;
@@ -160,7 +159,7 @@ export class ZmtpConnection {
     this.#events.onCommand();
     if (name !== 'PING') return;
     // The command has a lifetime and then the data to echo.
-    const context = data.subarray(2, 2 + MOST_PING_CONTEXT_BYTES);
+    const context = data.subarray(2, 2 + MAX_PING_CONTEXT_BYTES);
     if (this.#socket.writable) this.#socket.write(commandBytes('PONG', context));
   }
 }

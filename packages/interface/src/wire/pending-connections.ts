@@ -14,7 +14,7 @@ const REST_MS = 100;
 const LOG_EVERY_MS = 10_000;
 
 /** The required part of a connection; `net.Socket` has it. */
-export interface StrangerSocket {
+export interface PendingSocket {
   /** Stops reading. */
   pause(): unknown;
   /** Resumes reading. */
@@ -27,10 +27,10 @@ export interface StrangerSocket {
   once(event: 'close', listener: () => void): unknown;
 }
 
-/** Options of {@link Strangers}. */
-export interface StrangersOptions {
-  /** Most unauthenticated connections; one more closes the connection with the least progress. */
-  readonly most: number;
+/** Options of {@link PendingConnections}. */
+export interface PendingConnectionsOptions {
+  /** Maximum number of unauthenticated connections; one more closes the connection with the least progress. */
+  readonly maxCount: number;
   /** Time limit for a connection to authenticate. */
   readonly timeoutMs: number;
   /** Time between the closing of two refused connections, for listeners where a connection costs more. @default 5 */
@@ -40,9 +40,9 @@ export interface StrangersOptions {
 }
 
 /** A connection that is not authenticated. */
-export interface Stranger {
+export interface PendingConnection {
   /** Whether it was refused, or is gone: the owner must not read from it any more. */
-  readonly isOut: boolean;
+  readonly isClosed: boolean;
   /**
    * Records progress: if there are too many connections, those with the most progress are closed last.
    *
@@ -54,9 +54,9 @@ export interface Stranger {
    * Records that an incomplete piece was read. A connection that continues like this is read at most ten times per
    * second, so a peer that sends single bytes costs no more time than one that sends everything together.
    */
-  dribble(): void;
+  throttle(): void;
   /** Marks the connection as authenticated, so that it does not count any more. */
-  welcome(): void;
+  accept(): void;
   /**
    * Stops reading and closes the connection: immediately, unless the number of refusals would cost too much time.
    * Idempotent.
@@ -69,56 +69,59 @@ export interface Stranger {
  * what they send, they use a bounded number of descriptors and little time: if many are refused, they stay open and
  * unread for a while, so that they cannot reconnect immediately.
  */
-export class Strangers {
-  readonly #options: StrangersOptions;
-  readonly #strangers = new Set<OneStranger>();
+export class PendingConnections {
+  readonly #options: PendingConnectionsOptions;
+  readonly #pending = new Set<TrackedConnection>();
   #refusals = 0;
   #nextCloseAt = Number.NEGATIVE_INFINITY;
   #loggedAt = Number.NEGATIVE_INFINITY;
 
   /** Creates the set for a listener without connections. */
-  constructor(options: StrangersOptions) {
+  constructor(options: PendingConnectionsOptions) {
     this.#options = options;
   }
 
   /** Number of unauthenticated connections, including refused ones that are still open. */
   get size(): number {
-    return this.#strangers.size;
+    return this.#pending.size;
   }
 
   /** Adds a new connection. */
-  admit(socket: StrangerSocket): Stranger {
-    const stranger = new OneStranger(socket, {
+  admit(socket: PendingSocket): PendingConnection {
+    const candidate = new TrackedConnection(socket, {
       timeoutMs: this.#options.timeoutMs,
       onRefused: (why) => {
         this.#log(why);
         return this.#closeInMs();
       },
-      onGone: () => this.#strangers.delete(stranger),
+      onGone: () => this.#pending.delete(candidate),
     });
-    this.#strangers.add(stranger);
-    if (this.#strangers.size > this.#options.most) this.#leastFar()?.hangUp();
-    return stranger;
+    this.#pending.add(candidate);
+    if (this.#pending.size > this.#options.maxCount) this.#leastAdvanced()?.closeNow();
+    return candidate;
   }
 
   /** Closes all of them immediately. */
   close(): void {
-    for (const stranger of [...this.#strangers]) stranger.hangUp();
+    for (const candidate of [...this.#pending]) candidate.closeNow();
   }
 
   /** Returns the oldest of the connections with the least progress. */
-  #leastFar(): OneStranger | undefined {
-    let least: OneStranger | undefined;
-    for (const stranger of this.#strangers) if (least === undefined || stranger.steps < least.steps) least = stranger;
+  #leastAdvanced(): TrackedConnection | undefined {
+    let least: TrackedConnection | undefined;
+    for (const candidate of this.#pending) if (least === undefined || candidate.steps < least.steps) least = candidate;
     return least;
   }
 
   /** Returns the time from now at which the next refused connection may be closed. */
   #closeInMs(): number {
     const now = performance.now();
-    const { closeEveryMs = CLOSE_EVERY_MS, most } = this.#options;
+    const { closeEveryMs = CLOSE_EVERY_MS, maxCount } = this.#options;
     // Those that left by themselves do not make others wait longer than all that can be open.
-    const closeAt = Math.min(Math.max(this.#nextCloseAt, now - (BURST - 1) * closeEveryMs), now + most * closeEveryMs);
+    const closeAt = Math.min(
+      Math.max(this.#nextCloseAt, now - (BURST - 1) * closeEveryMs),
+      now + maxCount * closeEveryMs,
+    );
     this.#nextCloseAt = closeAt + closeEveryMs;
     return Math.max(0, closeAt - now);
   }
@@ -140,10 +143,10 @@ interface Events {
   onGone(): void;
 }
 
-class OneStranger implements Stranger {
+class TrackedConnection implements PendingConnection {
   /** Its progress; -1 if it was refused. */
   steps = 0;
-  readonly #socket: StrangerSocket;
+  readonly #socket: PendingSocket;
   readonly #events: Events;
   #timer: ReturnType<typeof setTimeout>;
   #rest: ReturnType<typeof setTimeout> | undefined;
@@ -151,46 +154,46 @@ class OneStranger implements Stranger {
   #isOver = false;
   readonly #onTimeout = (): void => {
     this.refuse('it did not authenticate in time');
-    this.hangUp();
+    this.closeNow();
   };
 
-  constructor(socket: StrangerSocket, events: Events) {
+  constructor(socket: PendingSocket, events: Events) {
     this.#socket = socket;
     this.#events = events;
     this.#timer = setTimeout(this.#onTimeout, events.timeoutMs);
     socket.once('close', () => this.#end());
   }
 
-  get isOut(): boolean {
+  get isClosed(): boolean {
     return this.steps < 0;
   }
 
   advance(timeoutMs?: number): void {
-    if (this.isOut || this.#isOver) return;
+    if (this.isClosed || this.#isOver) return;
     this.steps += 1;
     if (timeoutMs === undefined) return;
     clearTimeout(this.#timer);
     this.#timer = setTimeout(this.#onTimeout, timeoutMs);
   }
 
-  dribble(): void {
+  throttle(): void {
     this.#pieces += 1;
-    if (this.isOut || this.#isOver || this.#pieces <= FREE_PIECES) return;
+    if (this.isClosed || this.#isOver || this.#pieces <= FREE_PIECES) return;
     this.#socket.pause();
     clearTimeout(this.#rest);
     this.#rest = setTimeout(() => this.#socket.resume(), REST_MS);
   }
 
-  welcome(): void {
-    if (this.isOut) return;
+  accept(): void {
+    if (this.isClosed) return;
     if (this.#rest !== undefined) this.#socket.resume();
     this.#end();
   }
 
   refuse(why: string): void {
-    if (this.isOut) return;
+    if (this.isClosed) return;
     if (this.#isOver) {
-      this.hangUp();
+      this.closeNow();
       return;
     }
     this.steps = -1;
@@ -198,11 +201,11 @@ class OneStranger implements Stranger {
     this.#socket.pause();
     clearTimeout(this.#timer);
     const closeInMs = this.#events.onRefused(why);
-    this.#timer = setTimeout(() => this.hangUp(), Math.max(closeInMs, FLUSH_MS));
+    this.#timer = setTimeout(() => this.closeNow(), Math.max(closeInMs, FLUSH_MS));
     if (closeInMs === 0) this.#socket.destroySoon();
   }
 
-  hangUp(): void {
+  closeNow(): void {
     this.steps = -1;
     this.#socket.destroy();
     this.#end();

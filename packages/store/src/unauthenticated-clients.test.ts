@@ -43,7 +43,7 @@ const frameHead = (flags: number, sizeBytes: number): Buffer => {
 };
 
 /** A connection that has done the handshake of ZMTP, and what becomes of it. */
-function stranger(port: number, identity = ''): { socket: Socket; closed: Promise<void> } {
+function candidate(port: number, identity = ''): { socket: Socket; closed: Promise<void> } {
   const socket = connect(port, '127.0.0.1');
   open.push({ close: () => socket.destroy() });
   socket.on('error', () => {}).resume();
@@ -53,8 +53,8 @@ function stranger(port: number, identity = ''): { socket: Socket; closed: Promis
 }
 
 /** Writes until the other side accepts no more; returns the number of accepted bytes. */
-async function pour(socket: Socket, bytes: Uint8Array, mostBytes: number): Promise<void> {
-  for (let sent = 0; sent < mostBytes && !socket.destroyed; sent += bytes.byteLength) {
+async function pour(socket: Socket, bytes: Uint8Array, maxBytes: number): Promise<void> {
+  for (let sent = 0; sent < maxBytes && !socket.destroyed; sent += bytes.byteLength) {
     if (!socket.write(bytes))
       await Promise.race(['drain', 'close'].map((event) => new Promise((r) => socket.once(event, r))));
   }
@@ -78,7 +78,7 @@ describe('messages of an unauthenticated peer', () => {
     dealer.connect(server.address);
     await dealer.send(frames.map((bytes) => Buffer.from(bytes)));
     await meet(stores);
-    const { closed, socket } = stranger(server.port);
+    const { closed, socket } = candidate(server.port);
     for (const bytes of messageBytes(frames)) socket.write(bytes);
     socket.end();
     await closed;
@@ -87,7 +87,7 @@ describe('messages of an unauthenticated peer', () => {
 
   test('an endless message is cut off', async () => {
     const { server, stores } = await world();
-    const { socket, closed } = stranger(server.port);
+    const { socket, closed } = candidate(server.port);
     const before = process.memoryUsage().rss;
     await pour(socket, Buffer.concat([frameHead(1, 100), Buffer.alloc(100)]), 200e6);
     await closed;
@@ -97,7 +97,7 @@ describe('messages of an unauthenticated peer', () => {
 
   test('a flood of messages is cut off', async () => {
     const { server, stores } = await world();
-    const { socket, closed } = stranger(server.port);
+    const { socket, closed } = candidate(server.port);
     await pour(socket, Buffer.concat([...messageBytes([first, hello({ rank: 7 })])]), 200e6);
     await closed;
     await meet(stores);
@@ -106,7 +106,7 @@ describe('messages of an unauthenticated peer', () => {
   test('a member of the world that sends an endless message, or garbage, is disconnected, and the others continue', async () => {
     const { server, stores } = await world();
     await stores[1]!.close();
-    const { socket, closed } = stranger(server.port, 'x');
+    const { socket, closed } = candidate(server.port, 'x');
     socket.write(Buffer.concat(messageBytes([first, hello({ rank: 1 })])));
     await expect
       .poll(() =>
