@@ -20,7 +20,11 @@ export class BodyBudget {
       const isChunked = context.req.header('transfer-encoding') !== undefined;
       const sizeBytes = Number.isNaN(declared) ? (isChunked ? maxSize : 0) : declared;
       if (sizeBytes > maxSize) {
-        throw new RequestError(413, `The body has ${sizeBytes} bytes, expected at most ${maxSize}`, 'Send less');
+        throw new RequestError(
+          413,
+          `The body has ${sizeBytes} bytes, expected at most ${maxSize}`,
+          'Send a smaller body',
+        );
       }
       if (sizeBytes <= SMALL_BYTES) {
         await next();

@@ -327,7 +327,7 @@ describe('updates', () => {
     await begun(1);
     world.running[0]!.tell({ ...engine, state: 'asked' });
     const unknown = { endpoint: 'http://e', state: 'unknown', weight_version: 'unknown' };
-    expect((await instances()).instances).toEqual([{ ...unknown, reason: expect.stringContaining('under way') }]);
+    expect((await instances()).instances).toEqual([{ ...unknown, reason: expect.stringContaining('in progress') }]);
     world.running[0]!.tell({ ...engine, state: 'acknowledged' });
     // Other instances may fail yet.
     expect((await instances()).instances).toMatchObject([unknown]);

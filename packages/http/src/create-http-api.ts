@@ -29,8 +29,8 @@ export interface HttpApiOptions {
   /** Required as `Authorization: Bearer` by all routes except health and readiness. */
   readonly token?: string | undefined;
   /**
-   * Web pages cannot reach the server, such as on a Unix socket. Otherwise, without a token, requests from web pages
-   * and requests for another host are rejected.
+   * Web pages cannot reach the server, for example because it listens on a Unix socket. Otherwise, without a token,
+   * requests from web pages and requests for another host are rejected.
    * @default false
    */
   readonly isOutOfBrowsersReach?: boolean | undefined;
@@ -60,8 +60,8 @@ export interface HttpApi {
    */
   readonly fetch: (request: Request, env?: unknown) => Response | Promise<Response>;
   /**
-   * Answers one request as the Python tool's server of this rank does. There for a {@link RankWorld} alone. It asks for
-   * no token: it is for a Unix socket that only this user can open.
+   * Answers one request as the Python tool's server of this rank does. Present only for a {@link RankWorld}. It
+   * requires no token: use it for a Unix socket that only this user can open.
    */
   readonly fetchAtRank?: RankFetch | undefined;
   /**
@@ -71,7 +71,7 @@ export interface HttpApi {
   drain(): Promise<void>;
   /** Aborts the running update with this reason, and resolves when it has ended. */
   cancelRunning(reason: CheckpointEngineError): Promise<void>;
-  /** Ends long answers. */
+  /** Ends long responses. */
   close(): void;
 }
 
@@ -92,7 +92,7 @@ export function createHttpApi(world: HttpWorld, options: HttpApiOptions = {}): H
     },
     onEvent: observer?.onEvent,
   });
-  // After a restart, the server can ask the instances what they hold. A client can repeat the query later.
+  // After a restart, the server can query what the instances hold. A client can repeat the query later.
   void updates.askInstances(closing.signal);
   const context: RouteContext = { world, updates, closing: closing.signal };
   const app = new OpenAPIHono({

@@ -8,11 +8,11 @@ import { RequestError } from './problem.ts';
  */
 const OPEN_PATHS: ReadonlySet<string> = new Set(['/v1/healthz', '/v1/readyz', '/docs']);
 
-const STRANGER = 'isStranger';
+const UNAUTHENTICATED = 'isUnauthenticated';
 
 /** Whether a request lacks the token that the server requires. */
-export function isStranger(context: Context): boolean {
-  return context.get(STRANGER) === true;
+export function isUnauthenticated(context: Context): boolean {
+  return context.get(UNAUTHENTICATED) === true;
 }
 
 /** Accepts requests with the token in `Authorization: Bearer`. The token is compared in constant time. */
@@ -21,7 +21,7 @@ export function tokenGuard(token: string): MiddlewareHandler {
   return async (context, next) => {
     const given = context.req.header('authorization') ?? '';
     const isKnown = timingSafeEqual(digest(given), wanted);
-    if (!isKnown) context.set(STRANGER, true);
+    if (!isKnown) context.set(UNAUTHENTICATED, true);
     if (!isKnown && !OPEN_PATHS.has(context.req.path)) {
       context.header('WWW-Authenticate', 'Bearer');
       throw new RequestError(

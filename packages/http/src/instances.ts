@@ -15,8 +15,8 @@ export interface InstanceView extends Partial<HeldWeights> {
   /** URL of the instance, or the path of its socket. */
   readonly endpoint: string;
   /**
-   * `current`: all ranks of the update that brought the version have confirmed it. `unknown`: an update is under way or
-   * has failed, and the instance may hold old and new weights; or no update of this server has reached it, and its
+   * `current`: all ranks of the update that brought the version have confirmed it. `unknown`: an update is in progress
+   * or has failed, and the instance may hold old and new weights; or no update of this server has reached it, and its
    * workers do not report their version.
    */
   readonly state: 'current' | 'unknown';
@@ -28,8 +28,8 @@ export interface InstanceView extends Partial<HeldWeights> {
   readonly last?: HeldWeights | undefined;
 }
 
-/** Maximum number of instances in memory. Clients name instances by any URL, so there is a limit. */
-const MOST_INSTANCES = 1_000;
+/** Maximum number of instances in memory. Clients can refer to instances by any URL, so there is a limit. */
+const MAX_INSTANCES = 1_000;
 
 /** Remembers the version of each inference instance. */
 export class Instances {
@@ -90,7 +90,7 @@ export class Instances {
   #set(instance: InstanceView): void {
     this.#instances.delete(instance.endpoint);
     this.#instances.set(instance.endpoint, instance);
-    if (this.#instances.size <= Math.max(MOST_INSTANCES, this.#own.size)) return;
+    if (this.#instances.size <= Math.max(MAX_INSTANCES, this.#own.size)) return;
     const oldest = [...this.#instances.keys()].find((endpoint) => !this.#own.has(endpoint));
     if (oldest !== undefined) this.#instances.delete(oldest);
   }

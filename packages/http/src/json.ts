@@ -134,7 +134,7 @@ function isoTime(atMs: number | undefined): string | undefined {
   return atMs === undefined ? undefined : new Date(atMs).toISOString();
 }
 
-/** Without the digits that no clock measures. */
+/** Removes digits beyond the resolution of the clock. */
 function rounded(value: number): number {
   return Number(Math.abs(value) >= 1 ? value.toFixed(3) : value.toPrecision(3));
 }

@@ -41,7 +41,7 @@ export class Metrics {
     });
     this.#updateSeconds = new Histogram({
       name: 'checkpoint_engine_update_seconds',
-      help: 'Duration of updates, without the wait for their turn',
+      help: 'Duration of updates, without the time in the queue',
       labelNames: ['result'],
       buckets: UPDATE_SECONDS,
       registers,
@@ -118,7 +118,7 @@ export class Metrics {
     if (summary === undefined) return;
     this.#updateBytes.inc(summary.totalBytes);
     for (const [phase, ms] of Object.entries(summary.durationsMs)) {
-      // These two are no phases: they overlap with them.
+      // These two are not phases: they overlap with the phases.
       if (phase !== 'total' && phase !== 'engine') this.#phaseSeconds.observe({ phase }, ms / 1000);
     }
   }
@@ -129,8 +129,8 @@ export class Metrics {
 }
 
 function addWorldMetrics(registers: Registry[], world: HttpWorld, updates: () => Updates): void {
-  gauge(registers, 'updates_running', 'Number of updates that run now', () => (updates().running ? 1 : 0));
-  gauge(registers, 'updates_waiting', 'Number of updates that wait for their turn', () => updates().waitingCount);
+  gauge(registers, 'updates_running', 'Number of updates that are running', () => (updates().running ? 1 : 0));
+  gauge(registers, 'updates_waiting', 'Number of updates that are waiting to run', () => updates().waitingCount);
   gauge(registers, 'ranks', 'Number of ranks in the world', () => world.worldSize);
   gauge(
     registers,

@@ -2,8 +2,8 @@ import type { Logger } from '@checkpoint-engine/interface';
 import type { MiddlewareHandler } from 'hono';
 import type { Metrics } from './metrics.ts';
 
-/** Maximum length of a client's name for itself in the log. */
-const MOST_AGENT = 120;
+/** Maximum length of a client's User-Agent in the log. */
+const MAX_AGENT = 120;
 
 /** Counts and logs each request. @param rank The rank whose routes these are. @default those of the whole world */
 export function noteRequests(metrics: Metrics, logger: Logger, rank?: number): MiddlewareHandler {
@@ -17,7 +17,7 @@ export function noteRequests(metrics: Metrics, logger: Logger, rank?: number): M
     metrics.noteRequest({ method, route, status }, durationMs);
     // Requests for changes are logged; probes and queries are not.
     const level = method === 'POST' || method === 'DELETE' ? 'info' : 'debug';
-    const agent = request.req.header('user-agent')?.slice(0, MOST_AGENT);
+    const agent = request.req.header('user-agent')?.slice(0, MAX_AGENT);
     const about = { method, path, status, durationMs: Math.round(durationMs), client: clientOf(request.env), agent };
     logger[level](rank === undefined ? about : { rank, ...about }, 'Answered a request');
   };

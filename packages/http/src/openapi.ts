@@ -42,8 +42,9 @@ export function describeApi(app: OpenAPIHono, { hasToken }: { readonly hasToken:
       title: 'checkpoint-engine',
       version: '1',
       description:
-        'New weights into running inference engines, in place. Sizes are bytes, durations in the fields that end in ' +
-        '`_ms` milliseconds, `timeout` seconds. Errors are RFC 9457 problem details with a stable `code`.',
+        'Loads new weights into running inference engines, in place. Sizes are in bytes. Durations are in ' +
+        'milliseconds in fields that end in `_ms`, and in seconds in `timeout`. Errors are RFC 9457 problem details ' +
+        'with a stable `code`.',
       license: { name: 'MIT', url: 'https://opensource.org/license/mit' },
     },
     tags: [{ name: 'checkpoints' }, { name: 'updates' }, { name: 'server' }],

@@ -1,10 +1,10 @@
 import { z } from '@hono/zod-openapi';
 
 /** Text without control characters. The pattern has no flags, which the OpenAPI document cannot express. */
-// biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is kept out
+// biome-ignore lint/suspicious/noControlCharactersInRegex: the pattern rejects them
 export const NO_CONTROLS: RegExp = /^[^\u0000-\u001f\u007f-\u009f]+$/;
 
-/** Parameters of a path that names a checkpoint. */
+/** Parameters of a path with the name of a checkpoint. */
 export const checkpointPath: z.ZodObject<{ name: z.ZodString }> = z.object({
   name: z
     .string()
@@ -14,7 +14,7 @@ export const checkpointPath: z.ZodObject<{ name: z.ZodString }> = z.object({
     .openapi({ param: { name: 'name', in: 'path' }, example: 'step-100' }),
 });
 
-/** Parameters of a path that names an update. */
+/** Parameters of a path with the id of an update. */
 export const updatePath: z.ZodObject<{ id: z.ZodString }> = z.object({
   id: z
     .string()

@@ -19,7 +19,7 @@ export const problemReply: z.ZodType = z
   })
   .openapi('Problem');
 
-/** The ways in which bytes can reach the workers. */
+/** The strategies of a transfer. */
 export const UPDATE_METHODS = ['auto', 'pull', 'buckets'] as const;
 
 const shareState = z.enum(['registering', 'loading', 'registered', 'lost']);
@@ -39,9 +39,9 @@ const rank = z
 export const readyReply: z.ZodType = z
   .object({
     ready: z.boolean(),
-    ending: z.boolean().openapi({ description: 'The server was asked to end' }),
+    ending: z.boolean().openapi({ description: 'The server is shutting down' }),
     world_size: z.int(),
-    ranks: z.array(rank).optional().openapi({ description: 'Left out for clients that do not send the token' }),
+    ranks: z.array(rank).optional().openapi({ description: 'Omitted for clients that do not send the token' }),
   })
   .openapi('Ready');
 
@@ -50,7 +50,7 @@ export const checkpointReply: z.ZodType = z
   .object({
     name: z.string(),
     state: shareState,
-    weight_version: z.string().optional().openapi({ description: 'Version that it was given' }),
+    weight_version: z.string().optional().openapi({ description: 'Version from the registration' }),
     files: z.union([z.string(), z.array(z.string())]).optional(),
     has_metas: z.boolean(),
     tensor_count: z.int(),
@@ -74,11 +74,11 @@ export const checkpointsReply: z.ZodType = z.object({ checkpoints: z.array(check
 const modules = z
   .object({
     count: z.number(),
-    direct: z.number().openapi({ description: 'Their bytes are pulled' }),
+    direct: z.number().openapi({ description: 'Modules whose bytes are pulled' }),
     staged: z
       .number()
-      .openapi({ description: 'They are loaded in their checkpoint format, and processed by the engine' }),
-    opaque: z.number().openapi({ description: "They pass through the engine's loader" }),
+      .openapi({ description: 'Modules that are loaded in their checkpoint format and then processed by the engine' }),
+    opaque: z.number().openapi({ description: "Modules that only the engine's loader understands" }),
     reasons: z.array(z.object({ module: z.string(), reason: z.string() })),
   })
   .openapi('Modules');
@@ -95,15 +95,15 @@ export const updateReply: z.ZodType = z
       .string()
       .optional()
       .openapi({ description: 'Version of the update; if none was given, known after the update has succeeded' }),
-    method: z.enum(UPDATE_METHODS).optional().openapi({ description: 'What the request asked for' }),
+    method: z.enum(UPDATE_METHODS).optional().openapi({ description: 'Method in the request' }),
     strategy: z
       .enum(['pull', 'buckets'])
       .optional()
-      .openapi({ description: 'How the bytes come, once the ranks have agreed on it' }),
+      .openapi({ description: 'Strategy of the transfer, once the ranks have agreed on it' }),
     strategy_reason: z
       .string()
       .optional()
-      .openapi({ description: 'Why the ranks chose it, for example why not to pull' }),
+      .openapi({ description: 'Reason for the strategy, for example why workers do not pull' }),
     verified: z
       .object({
         mode: z.enum(['off', 'sample', 'full']),
@@ -119,25 +119,27 @@ export const updateReply: z.ZodType = z
     stage,
     done_bytes: z
       .int()
-      .openapi({ description: 'Of the checkpoint, at the slowest rank that receives: reloaded or pulled' }),
+      .openapi({ description: 'Bytes of the checkpoint that the slowest receiving rank has reloaded or pulled' }),
     total_bytes: z.int(),
     done_buckets: z.int(),
     bucket_count: z.int(),
     rate_gb_per_s: z.number().openapi({
       description:
-        '1e9 bytes a second, of the slowest rank, while buckets stream: planning, release and hook do not count',
+        'Rate of the slowest rank while buckets stream, in 1e9 bytes per second; excludes planning, release and hook',
     }),
     ranks: z.array(
       z.object({
         rank: z.int(),
         stage,
-        read_bytes: z.int().openapi({ description: 'During the update: from files, or out of memory of peers' }),
+        read_bytes: z.int().openapi({ description: "Bytes read during the update, from files or from peers' memory" }),
         h2d_bytes: z.int(),
         broadcast_bytes: z.int(),
         reload_bytes: z.int(),
-        pull_bytes: z.int().openapi({ description: 'What its worker copied straight into its parameters' }),
-        needed_bytes: z.int().openapi({ description: 'Of the checkpoint, what its worker keeps' }),
-        modules: modules.optional().openapi({ description: 'Of an update that succeeded, if the worker was asked' }),
+        pull_bytes: z.int().openapi({ description: 'Bytes that its worker copied directly into its parameters' }),
+        needed_bytes: z.int().openapi({ description: 'Bytes of the checkpoint that its worker keeps' }),
+        modules: modules
+          .optional()
+          .openapi({ description: 'Present after a successful update, if the worker reported them' }),
         reloaded_buckets: z.int(),
       }),
     ),
@@ -145,8 +147,8 @@ export const updateReply: z.ZodType = z
       z.object({
         group_index: z.int(),
         endpoint: z.string(),
-        acknowledged: z.boolean().openapi({ description: 'It has answered that its own workers have the weights' }),
-        weight_version_before: z.string().openapi({ description: 'Version that it held before, or unknown' }),
+        acknowledged: z.boolean().openapi({ description: 'The engine has reported that its workers have the weights' }),
+        weight_version_before: z.string().openapi({ description: 'Version before the update, or unknown' }),
         weight_version: z.string().openapi({ description: 'Version that it holds; unknown until the update succeeds' }),
       }),
     ),
@@ -154,7 +156,7 @@ export const updateReply: z.ZodType = z
     removed_files: z
       .array(z.string())
       .optional()
-      .openapi({ description: 'Files on /dev/shm that were used in place and are gone now' }),
+      .openapi({ description: 'Files on /dev/shm that were used in place and have been removed' }),
     error: problemReply.optional(),
   })
   .openapi('UpdateStatus');
@@ -164,8 +166,8 @@ export const verifyReply: z.ZodType = z
   .object({
     checkpoint: z.string(),
     equal: z.boolean().openapi({ description: 'No compared byte differs' }),
-    digest: z.string().optional().openapi({ description: 'Of the checkpoint: see docs/digests.md' }),
-    checked_bytes: z.int().openapi({ description: 'Bytes that were compared, over all ranks' }),
+    digest: z.string().optional().openapi({ description: 'Digest of the checkpoint: see docs/digests.md' }),
+    checked_bytes: z.int().openapi({ description: 'Bytes that were compared, on all ranks' }),
     checked_tensors: z.int(),
     differing: z
       .array(
@@ -173,12 +175,12 @@ export const verifyReply: z.ZodType = z
           rank: z.int(),
           other_ranks: z
             .array(z.int())
-            .openapi({ description: 'Ranks that hold the bytes together with it: the difference is at one of them' }),
+            .openapi({ description: 'Ranks that hold the same bytes: the difference is on at least one of them' }),
           tensor: z.string(),
           offset_bytes: z.int().openapi({ description: 'Start of the first block that differs' }),
-          size_bytes: z.int().openapi({ description: 'Up to the end of the last block that differs' }),
+          size_bytes: z.int().openapi({ description: 'Size up to the end of the last block that differs' }),
           expected: z.string().openapi({ description: 'Digest of these blocks in the checkpoint' }),
-          seen: z.string().openapi({ description: 'Digest of what the engine holds of them' }),
+          seen: z.string().openapi({ description: 'Digest of these blocks in the engine' }),
         }),
       )
       .openapi({ description: 'The first 100, one for each tensor of a rank or of ranks that hold it together' }),
@@ -204,9 +206,9 @@ export const instancesReply: z.ZodType = z
     instances: z.array(
       z.object({
         endpoint: z.string(),
-        state: z
-          .enum(['current', 'unknown'])
-          .openapi({ description: 'unknown: an update runs or failed, or none has reached it through this server' }),
+        state: z.enum(['current', 'unknown']).openapi({
+          description: 'unknown: an update is running or has failed, or no update has reached it through this server',
+        }),
         weight_version: z
           .string()
           .openapi({ description: 'Version that all its ranks have confirmed; unknown in that state' }),

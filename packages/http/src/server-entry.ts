@@ -5,7 +5,7 @@ import type { CheckpointView, ShareState } from './world.ts';
 /** A checkpoint of a world of one rank. */
 export interface Entry {
   readonly name: string;
-  /** Absent where only metas were imported. */
+  /** Absent if only metas were imported. */
   readonly files?: string | readonly string[] | undefined;
   state: ShareState;
   hasMetas: boolean;

@@ -31,7 +31,7 @@ export interface ServerWorldOptions {
   /** The server's device. */
   readonly device: Pick<Device, 'kind' | 'uuid' | 'name'>;
   /**
-   * Returns the engine of an update. `updateUrl` and `uds` of the request name one; both are absent if the client
+   * Returns the engine of an update. `updateUrl` and `uds` of the request identify one; both are absent if the client
    * leaves the choice to the server.
    */
   readonly engineOf: (request: UpdateRequest) => EngineClient;
@@ -128,7 +128,7 @@ class ServerWorld implements HttpWorld {
       entry.mustGather = entry.hasMetas; // metas can contain the memory from now on
     } catch (thrown) {
       const error = toCheckpointEngineError(thrown);
-      await server.unregisterCheckpoint(name, { force: true }).catch(() => {}); // it may not have got that far
+      await server.unregisterCheckpoint(name, { force: true }).catch(() => {}); // it may not be registered yet
       if (isAccepted && !stop.aborted) Object.assign(entry, { state: 'lost', error: error.toJSON() });
       else this.#entries.delete(name);
       throw error;
@@ -238,7 +238,7 @@ class ServerWorld implements HttpWorld {
     throw new CheckpointEngineError(
       'CE_CHECKPOINT_UNKNOWN',
       `Checkpoint "${name}" is not registered`,
-      `Register it first; registered are: ${[...this.#entries.keys()].join(', ') || 'none'}`,
+      `Register it first; registered checkpoints: ${[...this.#entries.keys()].join(', ') || 'none'}`,
     );
   }
 }
@@ -266,8 +266,8 @@ function checkRanks({ ranks, inferenceGroupRanks }: UpdateRequest): void {
   if (unknown === undefined) return;
   throw new CheckpointEngineError(
     'CE_CONFIG_INVALID',
-    `The update names rank ${unknown}, and this world has rank 0 only`,
-    'Name rank 0, or no rank for all',
+    `The update has rank ${unknown}, but this world has only rank 0`,
+    'Use rank 0, or no rank for all ranks',
   );
 }
 

@@ -6,7 +6,7 @@ import type { UpdateEvent, UpdateSummary } from './world.ts';
 export interface RankProgress {
   readonly rank: number;
   stage: UpdatePhase | 'waiting';
-  /** Its worker receives the buckets. Other ranks of the world may only send, or serve reads. */
+  /** Whether its worker receives the buckets. Other ranks of the world only send, or serve reads. */
   receives: boolean;
   readBytes: number;
   h2dBytes: number;
@@ -27,7 +27,7 @@ export interface EngineProgress {
   readonly groupIndex: number;
   readonly endpoint: string;
   acknowledged: boolean;
-  /** Version that the engine held before; `unknown` if no party knows. */
+  /** Version that the engine held before; `unknown` if neither it nor the server knows. */
   weightVersionBefore: string;
 }
 

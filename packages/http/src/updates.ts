@@ -5,9 +5,9 @@ import { RequestError } from './problem.ts';
 import { UpdateRecord } from './update-record.ts';
 import type { HttpWorld, UpdateEvent, UpdateRequest } from './world.ts';
 
-/** Number of ended updates that are remembered. */
+/** Number of completed updates whose records are kept. */
 const KEPT = 100;
-/** Number of updates that may wait for their turn. */
+/** Maximum number of updates that may wait. */
 const MAX_WAITING = 64;
 
 /** The options of {@link Updates}. */
@@ -53,7 +53,7 @@ export class Updates {
     throw new CheckpointEngineError(
       'CE_UPDATE_UNKNOWN',
       `Unknown update "${id}"`,
-      `Use the id from the answer to the update; the last ${KEPT} updates are remembered`,
+      `Use the id from the answer to the update; the server keeps records of the last ${KEPT} updates`,
     );
   }
 
@@ -94,9 +94,8 @@ export class Updates {
   }
 
   /**
-   * Asks the server's own instances which version they hold. Asks none while an update runs, and ignores answers that
-   * an
-   *    * update overtakes. Never rejects: without answers, the known versions stay.
+   * Queries the versions that the server's own instances hold. Queries none during an update, and ignores answers that
+   * an update overtakes. Never rejects: without answers, the known versions stay.
    */
   async askInstances(signal: AbortSignal): Promise<void> {
     const { world, logger } = this.#options;
@@ -106,7 +105,7 @@ export class Updates {
       const answers = await world.askInstances({ signal });
       if (begunCount === this.#begunCount) for (const answer of answers) this.instances.learn(answer);
     } catch (err) {
-      logger.warn({ err }, 'The instances could not be asked which version they hold');
+      logger.warn({ err }, 'The versions that the instances hold could not be queried');
     }
   }
 
@@ -139,7 +138,7 @@ export class Updates {
     const { weightVersion } = request;
     const { world, logger } = this.#options;
     record.begin();
-    logger.info({ update: id, checkpoint, weightVersion }, 'An update begins');
+    logger.info({ update: id, checkpoint, weightVersion }, 'Starting an update');
     try {
       const summary = await world.update(checkpoint, request, {
         signal: record.signal,
@@ -154,14 +153,14 @@ export class Updates {
       const removed = removedFiles.length > 0 ? { removedFiles } : {};
       logger.info(
         { update: id, checkpoint, durationMs: Math.round(record.durationMs), ...removed },
-        'An update is over',
+        'Update completed',
       );
     } catch (thrown) {
       const error = toCheckpointEngineError(thrown);
       const reason = `Update ${id} ended before all ranks had confirmed it: ${error.message}`;
       for (const { endpoint } of record.progress.engines) this.instances.forget(endpoint, reason);
       this.#end(record, { error });
-      logger.error({ update: id, checkpoint, err: error }, 'An update failed');
+      logger.error({ update: id, checkpoint, err: error }, 'Update failed');
     }
   }
 
@@ -171,8 +170,8 @@ export class Updates {
       return;
     }
     record.progress.add(event, this.instances.versionOf(event.endpoint));
-    // Its answer says nothing of the other instances: until all ranks have confirmed, none has the new version.
-    if (event.state === 'asked') this.instances.forget(event.endpoint, `Update ${record.id} is under way`);
+    // The event says nothing about the other instances: no instance counts as updated until all ranks have confirmed.
+    if (event.state === 'asked') this.instances.forget(event.endpoint, `Update ${record.id} is in progress`);
   }
 
   #confirm({ id, checkpoint, progress, weightVersion }: UpdateRecord): void {

@@ -5,7 +5,9 @@ import type { ProgressEvent, UpdateOptions, VerifyReport, VerifySummary } from '
 export interface InstanceAnswer {
   /** Its URL, or the path of its socket. */
   readonly endpoint: string;
-  /** The version that all its workers hold, or `unknown`. Absent if it does not answer, or cannot be asked. */
+  /**
+   * The version that all its workers hold, or `unknown`. Absent if it does not answer, or does not support the query.
+   */
   readonly weightVersion?: string | undefined;
   /** The checkpoint that all its workers hold. */
   readonly checkpoint?: string | undefined;
@@ -14,12 +16,12 @@ export interface InstanceAnswer {
 /** A world of ranks for the HTTP API. Calls for different checkpoints may run at the same time. */
 export interface HttpWorld {
   readonly worldSize: number;
-  /** The inference instances that updates reach where they name none: URLs, or paths of sockets. @default none */
+  /** The inference instances of updates that do not select any: URLs, or paths of sockets. @default none */
   readonly instances?: readonly string[] | undefined;
   /**
-   * Asks these instances which version they hold, in bounded time. Changes nothing. Absent if that is not possible.
+   * Queries the versions that these instances hold, in bounded time. Changes nothing. Absent if that is not possible.
    *
-   * @throws The signal's reason, or why no rank can ask.
+   * @throws The signal's reason, or the reason why no rank can send the query.
    */
   askInstances?(options: { readonly signal: AbortSignal }): Promise<readonly InstanceAnswer[]>;
   /** The current state of all ranks, by rank. */
@@ -58,9 +60,9 @@ export interface HttpWorld {
   ): Promise<UpdateSummary>;
   /**
    * Compares what the engines hold with a checkpoint. It changes nothing in them. Waits for a running update. Absent
-   * where that is not possible.
+   * if that is not possible.
    *
-   * @throws `CE_NOT_SUPPORTED` An engine cannot tell; `CE_ENGINE_MISMATCH` It holds other tensors; otherwise as `update`
+   * @throws `CE_NOT_SUPPORTED` An engine cannot report it; `CE_ENGINE_MISMATCH` it holds other tensors; otherwise as `update`
    */
   verify?(name: string, request: VerifyRequest, options: { readonly signal: AbortSignal }): Promise<VerifyReport>;
 }
@@ -124,7 +126,7 @@ export interface ShareView {
 /** One checkpoint. Its state is the worst state of its shares. */
 export interface CheckpointView {
   readonly name: string;
-  /** Version that it was given. */
+  /** Version from the registration. */
   readonly weightVersion?: string | undefined;
   readonly state: ShareState;
   /** Absent if only metas were imported. */
@@ -152,7 +154,7 @@ export interface RegisterRequest {
 
 /** A request to update. Absent fields have the defaults of the server. */
 export interface UpdateRequest {
-  /** Ranks that update; the others only serve. Empty: all. */
+  /** Ranks whose engines receive; the others only serve. Empty: all. */
   readonly ranks: readonly number[];
   /** URL of one engine's update request, with its path. */
   readonly updateUrl?: string | undefined;
@@ -167,24 +169,24 @@ export interface UpdateRequest {
   readonly verify?: UpdateOptions['verify'];
   /** The strategy of the transfer: see `UpdateOptions.strategy` of `ps`. */
   readonly method?: UpdateOptions['strategy'];
-  /** Engines that are asked instead of the one of `updateUrl`. None: `updateUrl`, or the engines of the server. */
+  /** Engines to use instead of the one at `updateUrl`. Absent: `updateUrl`, or the engines of the server. */
   readonly engines?: readonly NamedEngine[] | undefined;
 }
 
 /** A request to verify: the engines as in a request to update. */
 export type VerifyRequest = Pick<UpdateRequest, 'ranks' | 'updateUrl' | 'uds' | 'inferenceGroupRanks' | 'timeoutMs'>;
 
-/** One engine that a client of the Python tool's routes names. */
+/** One engine from the requests of a client of the Python tool's routes. */
 export interface NamedEngine {
   readonly updateUrl: string;
   readonly uds?: string | undefined;
-  /** The engine is told the addresses of these ranks' workers. Empty: those of all ranks that receive. */
+  /** The engine receives the addresses of these ranks' workers. Empty: those of all ranks that receive. */
   readonly ranks: readonly number[];
   /** Time-out of the request to the engine. */
   readonly timeoutMs: number;
 }
 
-/** An engine was asked to receive, or has reported success. */
+/** A request was sent to an engine, or the engine has reported success. */
 export interface EngineEvent {
   readonly type: 'engine';
   readonly state: 'asked' | 'acknowledged';
@@ -212,6 +214,6 @@ export interface UpdateSummary {
   /** Files on `/dev/shm` that were used in place and are removed. */
   readonly removedFiles: readonly string[];
   readonly durationsMs: Readonly<Record<string, number>>;
-  /** By rank, the decisions for the modules of its worker. Absent if no worker was asked. */
+  /** By rank, the decisions for the modules of its worker. Absent if no worker reported them. */
   readonly modules?: ReadonlyMap<number, ModuleReport> | undefined;
 }

@@ -75,7 +75,7 @@ it('rejects bodies and metas that are not valid with their errors, and continues
   expect(await thread.toJson(encodeWorldMetas([]))).toEqual(bytes('{}'));
 });
 
-it('rejects what is under way when it closes', async () => {
+it('rejects pending conversions when it closes', async () => {
   const thread = start();
   const converting = thread.toJson(metasOf(1000));
   thread.close();

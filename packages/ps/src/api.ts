@@ -28,8 +28,8 @@ export interface FileSource {
   /** A folder (with or without `model.safetensors.index.json`), a file, or a list of files. */
   readonly files: string | readonly string[];
   /**
-   * `balanced`: every rank names the same files and owns a share of about equal size. `all`: this rank owns every
-   * tensor of the files that it names, as ranks of the Python tool do.
+   * `balanced`: every rank passes the same files and owns a share of about equal size. `all`: this rank owns every
+   * tensor of the files that it passes, as ranks of the Python tool do.
    * @default 'balanced'
    */
   readonly share?: 'balanced' | 'all' | undefined;
@@ -45,13 +45,13 @@ export interface FileSource {
    * unchanged; a file behind a symbolic link stays.
    *
    * Do not change files that are used in place until they are removed or the checkpoint is unregistered: an update from
-   * files that were rewritten or shortened fails (`CE_FILE_CHANGED`). Another file under the same name does no harm.
+   * files that were rewritten or truncated fails (`CE_FILE_CHANGED`). A new file with the same name is harmless.
    * @default false
    */
   readonly keepFiles?: boolean | undefined;
   /**
-   * `now`: registration resolves when the bytes are in host memory. `background`: it resolves when the headers are
-   * read; the files are read afterwards, and an update may run meanwhile, which takes every bucket as soon as its bytes
+   * `now`: registration resolves when the bytes are in host memory. `background`: it resolves when the headers have
+   * been read. The files are read afterwards. An update may run meanwhile: it sends every bucket as soon as its bytes
    * are available. Do not change the files until {@link ParameterServer.checkpointLoaded} or an update has resolved; a
    * change fails both (`CE_FILE_CHANGED`). Other failures stop reading, and the next update resumes it. Not together
    * with `stream`.
@@ -91,8 +91,8 @@ export interface RegisterOptions {
    */
   readonly weightVersion?: string | undefined;
   /**
-   * Digest the bytes of the checkpoint when they are read, so that updates can verify what arrives. Without digests an
-   * update verifies nothing of what this rank holds. @default true
+   * Digest the bytes of the checkpoint when they are read, so that updates can verify them on arrival. Without
+   * digests, an update does not verify the bytes of this rank. @default true
    */
   readonly digests?: boolean | undefined;
   readonly signal?: AbortSignal | undefined;
@@ -151,8 +151,8 @@ export type ChoiceRequest = Pick<EngineRequest, 'groupIndex' | 'timeoutMs' | 'si
 /** Options of {@link ParameterServer.update}. Equal on all ranks, except for callbacks and signals. */
 export interface UpdateOptions {
   /**
-   * Ranks whose engines receive. The others serve: ranks read from them, and their own engines keep their weights. All
-   * ranks of the world call `update` nevertheless. @default all
+   * Ranks whose engines receive. The others only serve reads, and their engines keep their weights. All ranks of the
+   * world must call `update`. @default all
    */
   readonly ranks?: readonly number[] | undefined;
   /**
@@ -167,7 +167,9 @@ export interface UpdateOptions {
    * @default 'auto'
    */
   readonly strategy?: 'auto' | 'pull' | 'buckets' | undefined;
-  /** Number of ranks per inference instance. `ranks` has all ranks of an instance or none. @default all that receive */
+  /**
+   * Number of ranks per inference instance. `ranks` must have all ranks of an instance or none. @default all receivers
+   */
   readonly inferenceParallelSize?: number | undefined;
   /** The worker protocol. @default the server's protocol */
   readonly protocol?: WorkerProtocol | undefined;
@@ -193,8 +195,8 @@ export interface UpdateOptions {
    */
   readonly releaseCommunicators?: boolean | undefined;
   /**
-   * How much of the bytes is compared with the registered ones. `sample`: some blocks of every bucket, and of the bytes
-   * that workers copy themselves. `full`: every byte that arrives in buckets, and after loading every byte of the
+   * The share of the bytes that is compared with the registered ones. `sample`: some blocks of every bucket, and of the
+   * bytes that workers copy themselves. `full`: every byte that arrives in buckets, and after loading every byte of the
    * parameters that a worker copied itself. Bytes that differ fail the update (`CE_DIGEST_MISMATCH`). See
    * `docs/digests.md`.
    * @default 'sample'
@@ -214,7 +216,10 @@ export interface UpdateOptions {
    * digest of all its bytes; where those are not known, `update-` and a number that no other update of the world has
    */
   readonly weightVersion?: string | undefined;
-  /** Called when this rank's worker has reported its needs, with the tensors in the order of their indexes. It must not throw. */
+  /**
+   * Called when this rank's worker has reported its needs, with the tensors in the order of their indexes. It must not
+   * throw.
+   */
   readonly onNeeds?: ((needs: Needs, tensors: readonly ParameterMeta[]) => void) | undefined;
   readonly signal?: AbortSignal | undefined;
   /** Called for each event at once. It must not throw. */
@@ -251,7 +256,7 @@ export interface UpdateResult {
   readonly reason: string;
   /**
    * Milliseconds of each phase, of the complete update, and of the pause of the engine that this rank asked: from the
-   * first request to the last answer. Its workers compute nothing in this time. 0 where this rank asked none.
+   * first request to the last answer. Its workers compute nothing during this time. 0 if this rank sent no request.
    */
   readonly durationsMs: Readonly<Record<Exclude<UpdatePhase, 'done'> | 'total' | 'engine', number>>;
   /** Bytes that were compared with the registered ones. */

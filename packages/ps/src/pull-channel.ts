@@ -11,7 +11,7 @@ import type {
 import type { ParameterMeta } from '@checkpoint-engine/meta';
 import type { SessionCallOptions } from './session-call-options.ts';
 
-/** The first question to a worker. */
+/** The first query to a worker. */
 export interface SurveyQuestion {
   readonly intent: PullIntent;
   /** In the order of their indexes. */
@@ -38,7 +38,7 @@ export interface SurveyAnswer {
   readonly holds: string | undefined;
 }
 
-/** By window, the digest of what a worker holds of it, and the number of those bytes. */
+/** By window, the digest of the worker's bytes in it, and their number. */
 export interface HeldDigests {
   readonly digests: BigUint64Array;
   readonly bytes: Float64Array;
@@ -80,7 +80,7 @@ export interface PullChannel {
    */
   prove(places: Places | undefined, more: boolean, options: SessionCallOptions): Promise<WorkerProved>;
   /**
-   * Asks for the digests of what the worker holds of windows, in order. Only if the survey's answer has `digests`.
+   * Requests the digests of the worker's data in windows, in order. Only if the survey's answer has `digests`.
    *
    * @throws As `WorkerSession.open`.
    */

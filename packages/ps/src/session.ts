@@ -37,8 +37,8 @@ export interface FinishOptions extends SessionCallOptions {
   /** Called at the end of each phase, in order, to measure the phases. */
   readonly onPhase?: ((phase: FinishPhase) => void) | undefined;
   /**
-   * The engine's answer to the request for this update. It decides how a worker ended that disconnects after it has
-   * released the buffer: some run their hook then, others have failed. Absent: such a worker has failed.
+   * The engine's answer to the request for this update. It determines whether a worker that disconnects after it has
+   * released the buffer has succeeded: some run their hook then, others have failed. Absent: such a worker has failed.
    */
   readonly answer?: Promise<void> | undefined;
 }
@@ -86,8 +86,8 @@ export interface WorkerSession {
    */
   finish(options: FinishOptions): Promise<void>;
   /**
-   * Tells a worker that keeps a version that all workers have finished; called after `finish`. Absent where the
-   * protocol cannot.
+   * Tells a worker that keeps a version that all workers have finished; called after `finish`. Absent if the
+   * protocol does not support this.
    *
    * @throws As {@link WorkerSession.open}.
    */
@@ -138,6 +138,6 @@ export interface WorkerProtocol {
    * @throws `CE_DTYPE_UNKNOWN` with the first tensor that workers cannot hold.
    */
   check?(tensors: Iterable<Pick<BucketTensor, 'name' | 'dtype' | 'shape'>>): void;
-  /** Opens the address, so that the engine can be told about it. @throws `CE_ADDRESS_IN_USE` */
+  /** Opens the address that the engine will receive. @throws `CE_ADDRESS_IN_USE` */
   createSession(options: SessionOptions): Promise<WorkerSession>;
 }

@@ -1,4 +1,4 @@
-// Takes minutes; PACE_ROUNDS sets the rounds per mode (6), PACE_MOST_TIMES the bound (1.2).
+// Takes minutes; PACE_ROUNDS sets the rounds per mode (6), PACE_MAX_TIMES the bound (1.2).
 // Whether updates keep their pace while 64 strangers are connected to an address of the world. What is measured is what
 // the strangers cost the ranks and workers: the CPU time of these, and the time of an update where ranks and workers
 // run on one CPU and the strangers on another. The strangers' own work takes nothing from an update.

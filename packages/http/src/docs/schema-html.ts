@@ -4,8 +4,8 @@ import type { Schema } from './document.ts';
 /** Escaped HTML. */
 export type Html = ReturnType<typeof html>;
 
-/** Nested objects below this depth are named and not listed. */
-const MOST_DEPTH = 4;
+/** Objects nested more deeply than this are shown by name only, without their fields. */
+const MAX_DEPTH = 4;
 
 /** A table of an object's fields, those of nested objects included. */
 export function fieldsTable(schema: Schema): Html {
@@ -59,7 +59,7 @@ interface Field {
 
 function fieldsOf({ properties = {}, required = [], items }: Schema, prefix: string, depth: number): Field[] {
   if (items) return fieldsOf(items, `${prefix}[]`, depth);
-  if (depth >= MOST_DEPTH) return [];
+  if (depth >= MAX_DEPTH) return [];
   return Object.entries(properties).flatMap(([name, schema]) => {
     const path = prefix === '' ? name : `${prefix}.${name}`;
     return [{ path, schema, isRequired: required.includes(name) }, ...fieldsOf(schema, path, depth + 1)];

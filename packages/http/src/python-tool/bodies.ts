@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { RequestError } from '../problem.ts';
 
-/** A request body that is not what a route takes. Its issues are answered as FastAPI answers them. */
+/** A request body that a route does not accept. The response lists its issues in the format of FastAPI. */
 export class BodyError extends Error {
   readonly issues: readonly object[];
 
@@ -62,9 +62,9 @@ function parseJson(text: string): unknown {
   }
 }
 
-/** @throws {RequestError} A checkpoint's name is not one that the server takes. */
+/** @throws {RequestError} The server does not accept the checkpoint's name. */
 export function checkName(name: string): string {
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is refused
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: the pattern rejects them
   if (name.length <= 256 && !/[\u0000-\u001f\u007f-\u009f]/.test(name)) return name;
   throw new RequestError(
     422,

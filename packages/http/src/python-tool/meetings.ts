@@ -7,19 +7,19 @@ export interface MeetingsOptions<Call> {
   readonly worldSize: number;
   /** Name of the request in messages: `update`. */
   readonly what: string;
-  /** Runs once all ranks have been asked. */
+  /** Runs when all ranks have received the request. */
   readonly run: (name: string, calls: ReadonlyMap<number, Call>) => Promise<void>;
   readonly logger: Logger;
 }
 
-/** How long the first rank waits for the others: the default of a process group of torch. */
+/** Time limit for the requests of the other ranks: the default of a torch process group. */
 const MEET_MS = 600_000;
 /** After this time the log says which ranks are missing. */
 const LATE_MS = 10_000;
 
 /**
- * Joins requests that a client of the Python tool sends to every rank: what they ask for runs once, when the last one
- * is there, and all of them get its result. A rank whose request is aborted leaves again.
+ * Joins the requests that a client of the Python tool sends to every rank: the operation runs once, when the last
+ * request has arrived, and all requests get its result. A rank that aborts its request leaves the meeting.
  */
 export class Meetings<Call> {
   readonly #options: MeetingsOptions<Call>;
@@ -37,8 +37,8 @@ export class Meetings<Call> {
       const { what } = this.#options;
       throw new RequestError(
         409,
-        `Rank ${rank} waits for the other ranks with a "${what}" already`,
-        'Ask each rank once',
+        `Rank ${rank} already has a request for "${what}" that waits for the other ranks`,
+        'Send the request to each rank once',
       );
     }
     meeting.calls.set(rank, call);
@@ -60,7 +60,7 @@ export class Meetings<Call> {
     const { what, logger } = this.#options;
     const { promise: done, resolve, reject } = settleable();
     const about = () => ({ checkpoint: name, call: what, missingRanks: this.#missing(meeting) });
-    const late = setTimeout(() => logger.warn(about(), 'Some ranks have not been asked'), LATE_MS);
+    const late = setTimeout(() => logger.warn(about(), 'Some ranks have not received the request'), LATE_MS);
     const limit = setTimeout(() => {
       this.#end(meeting);
       reject(this.#notAsked(meeting));
@@ -83,7 +83,7 @@ export class Meetings<Call> {
     const missing = this.#missing(meeting);
     return new CheckpointEngineError(
       'CE_TIMEOUT',
-      `Ranks [${missing.join(', ')}] were not asked for "${this.#options.what}" of checkpoint "${meeting.name}" within ${MEET_MS} ms`,
+      `Ranks [${missing.join(', ')}] received no request for "${this.#options.what}" of checkpoint "${meeting.name}" within ${MEET_MS} ms`,
       'Send the request to every rank at the same time',
       { rank: missing[0], retryable: true },
     );
@@ -106,7 +106,7 @@ function settleable(): { promise: Promise<void>; resolve: () => void; reject: (r
     resolve = onDone;
     reject = onFailed;
   });
-  // There may be no caller left for this failure.
+  // No caller may be left to handle this failure.
   promise.catch(() => {});
   return { promise, resolve, reject };
 }

@@ -78,15 +78,15 @@ export function metasFromJson(body: MetasBody): NamedMetas {
     const named = regions.flatMap((region) => region.metas.map(({ name }) => name));
     const held = metas.tensors.map(({ name }) => name);
     if (metas.rank !== Number(rank) || named.length !== held.length || named.some((name, at) => name !== held[at])) {
-      throw invalid(`The metas of rank ${rank} are not those that its address carries`, 'Send the metas unchanged');
+      throw invalid(`The metas of rank ${rank} differ from those in its address`, 'Send the metas unchanged');
     }
     return metas;
   });
   const names = [...new Set(ranks.map(({ checkpoint }) => checkpoint))];
   if (names.length !== 1) {
     throw invalid(
-      `The metas are of ${names.length} checkpoints: ${JSON.stringify(names)}`,
-      'Send those of one checkpoint',
+      `The metas belong to ${names.length} checkpoints: ${JSON.stringify(names)}`,
+      'Send the metas of one checkpoint',
     );
   }
   return { name: names[0]!, encoded: encodeWorldMetas(ranks) };
@@ -108,7 +108,7 @@ function rankMetasIn(address: string | null, rank: string): RankMetas {
   if (at < 0) {
     throw invalid(
       `The metas of rank ${rank} were not written by checkpoint-engine serve`,
-      'Only the Python tool reads the pools of the Python tool: take the metas from checkpoint-engine serve',
+      'Get the metas from checkpoint-engine serve: only the Python tool reads pools of the Python tool',
     );
   }
   return decodeRankMetas(new Uint8Array(Buffer.from(address.slice(at + MARK.length), 'base64url')));

@@ -23,15 +23,15 @@ interface Pending {
   readonly reject: (error: Error) => void;
 }
 
-/** How long conversions may take. Those of the largest models take a few seconds on a busy machine. */
+/** Time limit for conversions. Those of the largest models take a few seconds on a busy machine. */
 const CONVERT_MS = 60_000;
-/** How long the thread stays after its last conversion: ranks send and read the same metas one after another. */
+/** Time until an idle thread ends: ranks send and read the same metas one after another. */
 const IDLE_MS = 30_000;
 
 /**
  * Converts metas between the JSON of the Python tool's server and the codec of this project. The JSON of a model with
- * 140,000 tensors has 18 MB, and a conversion takes a second. A thread does that work, so that the server answers other
- * requests meanwhile. The thread starts with the first conversion.
+ * 140,000 tensors is 18 MB in size, and a conversion takes a second. A thread does that work, so that the server
+ * answers other requests meanwhile. The thread starts with the first conversion.
  */
 export class MetasThread {
   readonly #pending = new Map<number, Pending>();
@@ -54,7 +54,7 @@ export class MetasThread {
     return this.#convert('fromJson', body, movable(body));
   }
 
-  /** Ends the thread. What it converts rejects with `CE_CLOSED`. Idempotent. */
+  /** Ends the thread. Pending conversions reject with `CE_CLOSED`. Idempotent. */
   close(): void {
     this.#isClosed = true;
     this.#end(closedError());

@@ -14,11 +14,11 @@ export interface RankApiOptions {
   readonly rank: number;
   readonly calls: ToolCalls;
   readonly budget: BodyBudget;
-  /** Called before all routes: it notes requests. */
+  /** Called before all routes: it records requests. */
   readonly before: MiddlewareHandler;
 }
 
-/** Most bytes of a body: metas of large models list each tensor. */
+/** Maximum bytes of a body: metas of large models list each tensor. */
 const BODY_BYTES = 48 * 2 ** 20;
 
 /**
@@ -50,7 +50,7 @@ export function rankApi({ world, rank, calls, budget, before }: RankApiOptions):
   });
 
   app.delete('/v1/checkpoints/:name', async (context) => {
-    // The tool does not mind a name that is not registered.
+    // The tool accepts a name that is not registered.
     await world.unregisterAt(nameOf(context), rank);
     return done(context);
   });

@@ -40,7 +40,7 @@ export class ToolCalls {
   }
 
   /**
-   * Takes metas, as JSON. Every rank is sent the same ones: all but the first time nothing changes.
+   * Loads metas from JSON. Every rank receives the same ones, so only the first call changes anything.
    *
    * @throws {BodyError} @throws `CE_METAS_INVALID`
    */

@@ -6,8 +6,8 @@ import type { UpdateBody } from './bodies.ts';
 const UPDATE_MS = 600_000;
 
 /**
- * Makes one update of what every rank was asked for. Each rank that receives and has an `update_url` names an engine,
- * which receives the addresses of `inference_group_ranks`, or of all. A rank without one sends no request.
+ * Combines the requests to all ranks into one update. Each receiving rank with an `update_url` identifies an engine,
+ * which receives the addresses of `inference_group_ranks`, or of all ranks. A rank without one sends no request.
  *
  * @throws {RequestError}
  */
@@ -37,13 +37,16 @@ function sameRanks(bodies: readonly (readonly [number, UpdateBody])[]): readonly
   const other = others.findIndex((ranks) => String(ranks) !== String(first));
   if (other >= 0) {
     throw invalid(
-      `Rank 0 was asked to update ranks [${first!.join(', ')}], and rank ${other + 1} ranks [${others[other]!.join(', ')}]`,
+      `Rank 0 received a request to update ranks [${first!.join(', ')}], and rank ${other + 1} ranks [${others[other]!.join(', ')}]`,
       'Send the same "ranks" to every rank',
     );
   }
-  const stranger = first!.find((rank) => rank >= bodies.length);
-  if (stranger === undefined) return first!;
-  throw invalid(`"ranks" has rank ${stranger}, and this world has ranks 0 to ${bodies.length - 1}`, 'Correct "ranks"');
+  const unknownRank = first!.find((rank) => rank >= bodies.length);
+  if (unknownRank === undefined) return first!;
+  throw invalid(
+    `"ranks" has rank ${unknownRank}, and this world has ranks 0 to ${bodies.length - 1}`,
+    'Correct "ranks"',
+  );
 }
 
 function checkUrl(rank: number, url: string): void {
@@ -52,21 +55,21 @@ function checkUrl(rank: number, url: string): void {
 }
 
 function checkGroup(rank: number, group: readonly number[], receiving: readonly number[]): void {
-  const stranger = group.find((member) => !receiving.includes(member));
-  if (stranger === undefined) return;
+  const unknownRank = group.find((member) => !receiving.includes(member));
+  if (unknownRank === undefined) return;
   throw invalid(
-    `inference_group_ranks of rank ${rank} has rank ${stranger}, which does not receive`,
-    'Name ranks that receive',
+    `inference_group_ranks of rank ${rank} has rank ${unknownRank}, which does not receive`,
+    'Use only ranks that receive',
   );
 }
 
-/** The worker of a rank whose address no engine is told would be waited for until the time-out. */
+/** If no engine received the address of a rank, the update would wait for that rank's worker until the time-out. */
 function checkAsked(engines: readonly NamedEngine[], receiving: readonly number[]): void {
   const isAsked = (rank: number): boolean => engines.some(({ ranks }) => ranks.length === 0 || ranks.includes(rank));
   const absent = receiving.filter((rank) => !isAsked(rank));
   if (absent.length === 0) return;
   throw invalid(
-    `No engine is asked for the workers of ranks [${absent.join(', ')}]: no update_url has them among its inference_group_ranks`,
+    `No engine receives the addresses of ranks [${absent.join(', ')}]: no update_url has them among its inference_group_ranks`,
     'Send update_url to the first rank of each engine, with the ranks of that engine as inference_group_ranks',
   );
 }

@@ -10,7 +10,7 @@ import { waitQuery, waits } from './wait.ts';
 import { weightVersion } from './weight-version.ts';
 
 const tags = ['checkpoints'];
-const unknown = { 404: 'There is no such checkpoint' };
+const unknown = { 404: 'The checkpoint does not exist' };
 
 const filesBody = z
   .strictObject({
@@ -38,7 +38,7 @@ const filesBody = z
       .positive()
       .max(86_400)
       .default(3_600)
-      .openapi({ description: 'Seconds for reading the checkpoint' }),
+      .openapi({ description: 'Time limit for reading the checkpoint, in seconds' }),
   })
   .openapi('RegisterFiles');
 
@@ -91,9 +91,9 @@ export function checkpointRoutes(app: OpenAPIHono, { world, closing }: RouteCont
       operationId: 'registerFiles',
       summary: 'Load safetensors files into the pools of all ranks',
       description:
-        'Answers 200 when all ranks hold their share; a client that goes away before ends the registration. With ' +
-        '`wait=false` or `Prefer: respond-async` it answers 202 once all know what is in the files. From then on the ' +
-        'checkpoint can be gathered and updated from, while the rest is read.',
+        'Answers 200 when all ranks hold their share. If the client disconnects earlier, the registration ends. With ' +
+        '`wait=false` or `Prefer: respond-async` it answers 202 once all ranks have read the headers of the files. ' +
+        'From then on, metas can be gathered and updates can run, while the rest of the files is read.',
       tags,
       request: {
         params: checkpointPath,
@@ -102,7 +102,7 @@ export function checkpointRoutes(app: OpenAPIHono, { world, closing }: RouteCont
       },
       responses: {
         200: { description: 'Registered; the body is empty' },
-        202: { description: 'It is being read', content: jsonContent(checkpointReply) },
+        202: { description: 'The files are being read', content: jsonContent(checkpointReply) },
         ...problems({ 409: 'The name is taken', 422: 'The body or a file is invalid' }),
       },
     }),
@@ -130,7 +130,7 @@ export function checkpointRoutes(app: OpenAPIHono, { world, closing }: RouteCont
       request: { params: checkpointPath, query: forceQuery },
       responses: {
         200: { description: 'Released; the body is empty' },
-        ...problems({ ...unknown, 409: 'An update of it runs' }),
+        ...problems({ ...unknown, 409: 'An update of it is running' }),
       },
     }),
     async (context) => {
@@ -144,10 +144,10 @@ export function checkpointRoutes(app: OpenAPIHono, { world, closing }: RouteCont
 function findCheckpoint(world: HttpWorld, name: string): CheckpointView {
   const found = world.checkpoints().find((checkpoint) => checkpoint.name === name);
   if (found) return found;
-  throw new RequestError(404, `There is no checkpoint "${name}"`, 'Register it first', 'CE_CHECKPOINT_UNKNOWN');
+  throw new RequestError(404, `Checkpoint "${name}" does not exist`, 'Register it first', 'CE_CHECKPOINT_UNKNOWN');
 }
 
-/** Resolves when a registration is accepted; what becomes of it then is seen at the checkpoint. */
+/** Resolves when a registration is accepted; the state of the checkpoint shows its further progress. */
 function untilAccepted(register: (onAccepted: () => void) => Promise<void>): Promise<void> {
   return new Promise((resolve, reject) => {
     register(resolve).then(resolve, reject);

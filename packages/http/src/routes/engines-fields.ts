@@ -14,7 +14,7 @@ interface EnginesFields {
   readonly uds: z.ZodOptional<z.ZodNullable<z.ZodString>>;
 }
 
-/** The fields of a request's body that name engines. */
+/** The fields of a request's body that select engines. */
 export const enginesFields: EnginesFields = {
   ranks: rankList.openapi({ description: 'Ranks whose engines take part. Empty: all' }),
   update_url: z
@@ -22,15 +22,20 @@ export const enginesFields: EnginesFields = {
     .max(2048)
     .nullish()
     .openapi({
-      description: 'URL of the update request, with its path. Default: the engine of --endpoint, --uds',
+      description: 'URL of the update request, with its path. Default: the engine of --endpoint or --engine-uds',
       example: 'http://127.0.0.1:8000/collective_rpc',
     }),
   inference_group_ranks: rankList.openapi({ description: 'Ranks whose workers belong to that engine. Empty: all' }),
-  timeout: z.number().positive().max(86_400).default(300).openapi({ description: 'Seconds for the complete request' }),
+  timeout: z
+    .number()
+    .positive()
+    .max(86_400)
+    .default(300)
+    .openapi({ description: 'Time limit for the complete request, in seconds' }),
   uds: z.string().min(1).max(256).nullish().openapi({ description: 'Unix socket to send the request through' }),
 };
 
-/** The engines that a body names. */
+/** Returns the engines that a body selects. */
 export function enginesOf(
   body: z.infer<z.ZodObject<{ -readonly [Name in keyof EnginesFields]: EnginesFields[Name] }>>,
 ): Pick<UpdateRequest, 'ranks' | 'updateUrl' | 'uds' | 'inferenceGroupRanks' | 'timeoutMs'> {

@@ -11,12 +11,12 @@ import type { RouteContext } from './context.ts';
 const EVERY_MS = 200;
 /** Interval of messages without progress, so that proxies keep the connection. */
 const ALIVE_MS = 15_000;
-/** Most streams at a time: they hold a connection each. */
+/** Maximum number of streams at a time: each of them holds a connection. */
 const MAX_STREAMS = 256;
 
 /**
- * An update's progress as server-sent events. Each event is the whole state, and the newest one: a client that reads
- * slowly misses some, and nothing is kept for it.
+ * An update's progress as server-sent events. Each event contains the complete current state: a client that reads
+ * slowly misses some states, and none are queued for it.
  */
 export function eventRoutes(app: OpenAPIHono, { updates, closing }: RouteContext): void {
   let streamCount = 0;
@@ -26,18 +26,18 @@ export function eventRoutes(app: OpenAPIHono, { updates, closing }: RouteContext
       path: '/v1/updates/{id}/events',
       operationId: 'followUpdate',
       summary: 'Follow an update: server-sent events',
-      description: 'Events "progress" and at last "end"; the data of both is an UpdateStatus.',
+      description: 'Sends events "progress", and "end" as the last one; the data of both is an UpdateStatus.',
       tags: ['updates'],
       request: { params: updatePath },
       responses: {
         200: { description: 'The events', content: { 'text/event-stream': { schema: z.string() } } },
-        ...problems({ 404: 'There is no such update' }),
+        ...problems({ 404: 'The update does not exist' }),
       },
     }),
     (context) => {
       const update = updates.get(context.req.valid('param').id);
       if (streamCount >= MAX_STREAMS) {
-        throw new RequestError(503, `${MAX_STREAMS} event streams are open`, 'Ask GET /v1/updates/{id} instead');
+        throw new RequestError(503, `${MAX_STREAMS} event streams are open`, 'Use GET /v1/updates/{id} instead');
       }
       streamCount += 1;
       context.header('cache-control', 'no-store');

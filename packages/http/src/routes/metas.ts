@@ -11,7 +11,7 @@ const MSGPACK = 'application/msgpack';
 const TYPES: ReadonlySet<string> = new Set([MSGPACK, 'application/octet-stream']);
 const binary = z.string().openapi({ format: 'binary', description: 'Metas in the versioned codec, msgpack' });
 
-/** Metas: gathered among the ranks, given to other worlds, taken from them. */
+/** Routes that gather metas among the ranks, export them to other worlds, and import them. */
 export function metasRoutes(app: OpenAPIHono, { world }: RouteContext): void {
   app.openapi(
     createRoute({
@@ -23,7 +23,7 @@ export function metasRoutes(app: OpenAPIHono, { world }: RouteContext): void {
       request: { params: checkpointPath },
       responses: {
         200: { description: 'Gathered; the body is empty' },
-        ...problems({ 404: 'There is no such checkpoint', 409: 'A rank has lost its share' }),
+        ...problems({ 404: 'The checkpoint does not exist', 409: 'A rank has lost its share' }),
       },
     }),
     async (context) => {
@@ -38,12 +38,12 @@ export function metasRoutes(app: OpenAPIHono, { world }: RouteContext): void {
       method: 'get',
       path: '/v1/checkpoints/{name}/metas',
       operationId: 'getMetas',
-      summary: 'What each rank holds, for ranks that join',
+      summary: 'Export the metas of all ranks, for ranks that join',
       tags,
       request: { params: checkpointPath },
       responses: {
         200: { description: 'The metas of all ranks', content: { [MSGPACK]: { schema: binary } } },
-        ...problems({ 404: 'There is no such checkpoint', 409: 'The metas were not gathered' }),
+        ...problems({ 404: 'The checkpoint does not exist', 409: 'The metas were not gathered' }),
       },
     }),
     async (context) => {
@@ -57,7 +57,7 @@ export function metasRoutes(app: OpenAPIHono, { world }: RouteContext): void {
       method: 'post',
       path: '/v1/checkpoints/{name}/metas',
       operationId: 'putMetas',
-      summary: 'Take the metas that another world gathered',
+      summary: 'Import the metas that another world gathered',
       tags,
       request: {
         params: checkpointPath,
@@ -67,7 +67,7 @@ export function metasRoutes(app: OpenAPIHono, { world }: RouteContext): void {
         },
       },
       responses: {
-        200: { description: 'Taken; the body is empty' },
+        200: { description: 'Imported; the body is empty' },
         ...problems({ 415: 'The body has another type', 422: 'The metas are not valid' }),
       },
     }),
@@ -86,5 +86,5 @@ export function metasRoutes(app: OpenAPIHono, { world }: RouteContext): void {
 async function refuseFields(context: Context): Promise<void> {
   const text = (await context.req.text()).trim();
   if (/^(\{\s*\}|null)?$/.test(text)) return;
-  throw new RequestError(422, 'The request has a body, and takes none', 'Leave the body out');
+  throw new RequestError(422, 'The request has a body, expected none', 'Send the request without a body');
 }

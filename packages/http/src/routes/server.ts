@@ -1,5 +1,5 @@
 import { createRoute, type OpenAPIHono, z } from '@hono/zod-openapi';
-import { isStranger } from '../guard.ts';
+import { isUnauthenticated } from '../guard.ts';
 import { instanceJson, rankJson } from '../json.ts';
 import type { Metrics } from '../metrics.ts';
 import { jsonContent, problems } from '../openapi.ts';
@@ -12,7 +12,7 @@ const instancesQuery = z.strictObject({
   ask: z
     .enum(['true', 'false'])
     .default('false')
-    .openapi({ param: { name: 'ask', in: 'query' }, description: 'Ask the instances first which version they hold' }),
+    .openapi({ param: { name: 'ask', in: 'query' }, description: 'Query the versions that the instances hold first' }),
 });
 
 /** Routes that describe the server and the engines. */
@@ -22,10 +22,10 @@ export function serverRoutes(app: OpenAPIHono, { world, updates }: RouteContext,
       method: 'get',
       path: '/v1/healthz',
       operationId: 'healthz',
-      summary: 'Whether the server lives',
+      summary: 'Whether the server is alive',
       tags,
       security: [],
-      responses: { 200: { description: 'It does; the body is empty' }, ...problems({}) },
+      responses: { 200: { description: 'The server is alive; the body is empty' }, ...problems({}) },
     }),
     (context) => context.body(null, 200),
   );
@@ -35,12 +35,12 @@ export function serverRoutes(app: OpenAPIHono, { world, updates }: RouteContext,
       method: 'get',
       path: '/v1/readyz',
       operationId: 'readyz',
-      summary: 'Whether updates can run: all ranks work, and the server was not asked to end',
+      summary: 'Whether updates can run: all ranks are ready, and the server is not shutting down',
       tags,
       security: [],
       responses: {
         200: { description: 'They can', content: jsonContent(readyReply) },
-        503: { description: 'A rank cannot work, or the server ends', content: jsonContent(readyReply) },
+        503: { description: 'A rank is not ready, or the server is shutting down', content: jsonContent(readyReply) },
         default: problems({}).default!,
       },
     }),
@@ -49,7 +49,10 @@ export function serverRoutes(app: OpenAPIHono, { world, updates }: RouteContext,
       const ending = updates.isClosing;
       const ready = !ending && ranks.length === world.worldSize && ranks.every(({ state }) => state === 'ready');
       const about = { ready, ending, world_size: world.worldSize };
-      return context.json(isStranger(context) ? about : { ...about, ranks: ranks.map(rankJson) }, ready ? 200 : 503);
+      return context.json(
+        isUnauthenticated(context) ? about : { ...about, ranks: ranks.map(rankJson) },
+        ready ? 200 : 503,
+      );
     },
   );
 
@@ -60,8 +63,8 @@ export function serverRoutes(app: OpenAPIHono, { world, updates }: RouteContext,
       operationId: 'listInstances',
       summary: 'Which version of weights each inference instance holds',
       description:
-        'With `ask=true` the server first asks the instances that it was started with, if their receivers can answer. ' +
-        'While an update runs, it asks no instance.',
+        'With `ask=true` the server first queries the instances that it was started with, if their receivers can ' +
+        'answer. While an update is running, it queries no instance.',
       tags,
       request: { query: instancesQuery },
       responses: { 200: { description: 'All instances', content: jsonContent(instancesReply) }, ...problems({}) },

@@ -17,7 +17,7 @@ const tags = ['updates'];
 const updateBody = z
   .strictObject({
     ...enginesFields,
-    ranks: rankList.openapi({ description: 'Ranks that update; the others only serve. Empty: all' }),
+    ranks: rankList.openapi({ description: 'Ranks whose engines receive; the others only serve. Default: all' }),
     weight_version: weightVersion.nullish().openapi({
       description: 'Version of the weights, for engines that keep one. Default: that of the checkpoint',
     }),
@@ -31,7 +31,7 @@ const updateBody = z
       }),
     verify: z.enum(['off', 'sample', 'full']).nullish().openapi({
       description:
-        'Compare digests with those of the files; `sample`: some blocks of all that arrives, `full`: all that arrives, and parameters after loading. Left out: as the server was started with',
+        'Compare digests with those of the files. `sample`: some blocks of the arriving bytes; `full`: all arriving bytes, and the parameters after loading. Default: --verify of the server',
     }),
   })
   .openapi('Update');
@@ -40,7 +40,10 @@ const updateQuery = waitQuery.extend({
   busy: z
     .enum(['wait', 'refuse'])
     .default('wait')
-    .openapi({ param: { name: 'busy', in: 'query' }, description: 'While another update runs: wait, or answer 409' }),
+    .openapi({
+      param: { name: 'busy', in: 'query' },
+      description: 'If another update is running: wait, or answer 409',
+    }),
 });
 
 /** Routes that start, show and cancel updates. */
@@ -59,10 +62,10 @@ export function updateRoutes(app: OpenAPIHono, { updates }: RouteContext): void 
       request: { params: checkpointPath, query: updateQuery, body: { content: jsonContent(updateBody) } },
       responses: {
         200: { description: 'The engines have the weights; the body is empty' },
-        202: { description: 'It will run', content: jsonContent(updateReply) },
+        202: { description: 'The update is queued', content: jsonContent(updateReply) },
         ...problems({
           404: 'The checkpoint does not exist',
-          409: 'Another update runs, metas are missing, a rank has lost its share, or the update was cancelled',
+          409: 'Another update is running, metas are missing, a rank has lost its share, or the update was cancelled',
           422: 'The body is invalid, or a worker cannot pull',
           502: 'An engine or a worker failed',
           503: 'A rank was lost',
@@ -91,9 +94,9 @@ export function updateRoutes(app: OpenAPIHono, { updates }: RouteContext): void 
       method: 'get',
       path: '/v1/updates',
       operationId: 'listUpdates',
-      summary: 'The last updates, newest first',
+      summary: 'List the latest updates, newest first',
       tags,
-      responses: { 200: { description: 'The last updates', content: jsonContent(updatesReply) }, ...problems({}) },
+      responses: { 200: { description: 'The latest updates', content: jsonContent(updatesReply) }, ...problems({}) },
     }),
     (context) => context.json({ updates: updates.all.map(updateJson) }, 200),
   );
@@ -120,7 +123,8 @@ export function updateRoutes(app: OpenAPIHono, { updates }: RouteContext): void 
       path: '/v1/updates/{id}',
       operationId: 'cancelUpdate',
       summary: 'Cancel an update that waits or runs',
-      description: 'Answers when it has ended. The engines may hold old and new weights then: update them again.',
+      description:
+        'Answers when the update has ended. The engines may then hold old and new weights: update them again.',
       tags,
       request: { params: updatePath },
       responses: {
@@ -133,7 +137,7 @@ export function updateRoutes(app: OpenAPIHono, { updates }: RouteContext): void 
       if (update.isOver) {
         throw new RequestError(
           409,
-          `Update ${update.id} has already ended: it has ${update.state}`,
+          `Update ${update.id} has already ended: its state is "${update.state}"`,
           'No action is needed',
         );
       }

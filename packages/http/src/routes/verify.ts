@@ -18,20 +18,20 @@ export function verifyRoutes(app: OpenAPIHono, { world }: RouteContext): void {
       operationId: 'verifyCheckpoint',
       summary: 'Compare what the engines hold with a checkpoint',
       description:
-        'Changes nothing in the engines, which need the receiver of this project and one update through it since they ' +
-        'started. Waits for a running update. Answers 200 also where bytes differ: see `equal`. A client that ' +
-        'disconnects ends it.',
+        'Changes nothing in the engines. They need the receiver of this project, and one update through it since they ' +
+        'started. Waits for a running update. Answers 200 even if bytes differ: see `equal`. If the client ' +
+        'disconnects, the comparison ends.',
       tags: ['checkpoints'],
       request: { params: checkpointPath, body: { content: jsonContent(verifyBody) } },
       responses: {
-        200: { description: 'What was found', content: jsonContent(verifyReply) },
+        200: { description: 'The result of the comparison', content: jsonContent(verifyReply) },
         ...problems({
           404: 'The checkpoint does not exist',
           409: 'Metas are missing, files have changed, or a rank has lost its share',
-          422: 'The body is invalid, or an engine cannot tell what it holds',
+          422: 'The body is invalid, or an engine cannot report what it holds',
           502: 'An engine or a worker failed, or holds another model',
           503: 'A rank was lost',
-          504: 'It did not end in time',
+          504: 'The comparison did not end in time',
         }),
       },
     }),
@@ -42,7 +42,7 @@ export function verifyRoutes(app: OpenAPIHono, { world }: RouteContext): void {
         throw new RequestError(
           422,
           'This server cannot verify engines',
-          'Verify them with the command',
+          'Use the command checkpoint-engine verify',
           'CE_NOT_SUPPORTED',
         );
       }

@@ -1,12 +1,12 @@
 import { CheckpointEngineError, digestText } from '@checkpoint-engine/interface';
 
 /**
- * Where bytes differ. `source`: data that a rank reads or holds; `arrival`: memory that a worker takes them from;
+ * Location of a difference. `source`: data that a rank reads or holds; `arrival`: memory that a worker copies from;
  * `engine`: the parameters.
  */
 export type VerifiedLeg = 'source' | 'arrival' | 'engine';
 
-/** Bytes that are not those that were registered. */
+/** Bytes that differ from the registered ones. */
 export interface Mismatch {
   readonly rank: number;
   readonly tensor: string;
@@ -16,13 +16,13 @@ export interface Mismatch {
   readonly expected: bigint;
   readonly seen: bigint;
   readonly leg: VerifiedLeg;
-  /** Further ranks that the difference may be at. */
+  /** Other ranks that may have the difference. */
   readonly otherRanks?: readonly number[] | undefined;
 }
 
 const PLACES: Record<VerifiedLeg, string> = {
   source: 'the source',
-  arrival: 'the memory that the worker takes them from',
+  arrival: 'the memory that the worker copies from',
   engine: 'the parameters of the engine',
 };
 
@@ -35,7 +35,7 @@ const HINTS: Record<VerifiedLeg, string> = {
     'Update again; if it happens again, restart the engine and report this: it holds bytes that the checkpoint does not have',
 };
 
-/** The failure of an update that found other bytes than those that were registered. */
+/** The failure of an update that found bytes that differ from the registered ones. */
 export function digestMismatch(mismatch: Mismatch): CheckpointEngineError {
   const { rank, tensor, offsetBytes, sizeBytes, expected, seen, leg, otherRanks = [] } = mismatch;
   const ranks = otherRanks.length === 0 ? `rank ${rank}` : `ranks ${[rank, ...otherRanks].join(', ')}, together,`;

@@ -10,7 +10,7 @@ const [EQUAL, COMPARE] = [new Uint8Array([0]), new Uint8Array([1])];
  * Lets all members compare what they saw of a checkpoint's files: first by digests, and file by file if these differ,
  * as they do between hosts.
  *
- * @param own This member's view; `undefined` if it registered the checkpoint in another way than as a share of files.
+ * @param own This member's view; `undefined` if it did not register the checkpoint as a share of files.
  * @throws The errors of `own` at any member; `CE_PLAN_MISMATCH`.
  */
 export async function exchangeFiles(

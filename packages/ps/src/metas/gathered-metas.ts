@@ -4,12 +4,12 @@ import { type BlockDigests, decodeRankMetas, metasDigest, type RankMetas } from 
 import { affinityOf, checkUniqueTensors } from '@checkpoint-engine/planner';
 import type { WorldMetas } from '../api.ts';
 
-/** How long decoding runs before the event loop gets a turn. */
+/** Maximum duration of decoding before it yields to the event loop. */
 const SLICE_MS = 8;
 
 /** The checked metas of all ranks of a checkpoint. */
 export interface GatheredMetas {
-  /** As gathered, without the digests of bytes: so they stay the same objects while only bytes change. */
+  /** As gathered, without the digests of bytes, so that the objects stay the same if only bytes change. */
   readonly metas: WorldMetas;
   readonly digest: string;
   readonly digests: WorldDigests;
@@ -41,7 +41,7 @@ export function checkpointOf(metas: WorldMetas): string {
   if (name !== undefined && metas.every(({ checkpoint }) => checkpoint === name)) return name;
   throw new CheckpointEngineError(
     'CE_METAS_INVALID',
-    `The metas must be of one checkpoint, but they name ${JSON.stringify([...new Set(metas.map((m) => m.checkpoint))])}`,
+    `The metas must belong to one checkpoint, but they belong to ${JSON.stringify([...new Set(metas.map((m) => m.checkpoint))])}`,
     'Load the metas of one checkpoint at a time',
   );
 }

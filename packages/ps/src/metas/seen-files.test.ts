@@ -25,12 +25,12 @@ describe('checkSameFiles', () => {
     ['a file less', [view([a, b]), view([a])], /^Ranks 0 and 1 saw .* of checkpoint "c": rank 1 did not see "b"$/],
     ['a file more', [view([a]), view([a]), view([a, b])], /^Ranks 0 and 2 .*: rank 0 did not see "b"$/],
     ['another size', [view([a]), view([file('a', { sizeBytes: 9 })])], /"a" has 8 and 9 bytes/],
-    ['other tensors', [view([a]), view([file('a', { headerDigest: 'i' })], 'y')], /"a" has other tensors/],
+    ['other tensors', [view([a]), view([file('a', { headerDigest: 'i' })], 'y')], /"a" has different tensors/],
     ['another file', [view([a]), view([file('a', { inode: '7' })])], /"a" was replaced by another file/],
     ['other content', [view([a]), view([file('a', { modifiedNs: '7' })])], /"a" was modified between/],
-    ['another order', [view([a, b]), view([b, a])], /listed in another order/],
-    ['no files', [view([a]), undefined], /registered there in another way/],
-    ['no files at first', [undefined, view([a])], /Ranks 1 and 0 .* registered there in another way/],
+    ['another order', [view([a, b]), view([b, a])], /listed in a different order/],
+    ['no files', [view([a]), undefined], /not registered there as a share of files/],
+    ['no files at first', [undefined, view([a])], /Ranks 1 and 0 .* not registered there as a share of files/],
     ['many', [view([]), view([a, b, file('c'), file('d'), file('e')])], /"c" and 2 more$/],
   ])('refuses a view with %s', (_, views, message) => {
     expect(check(...views)).toThrow(

@@ -38,14 +38,14 @@ export function digestOf(seen: SeenFiles): string {
   return createHash('sha256').update(JSON.stringify(seen)).digest('base64url');
 }
 
-/** Number of differences that an error names. */
+/** Number of differences that an error lists. */
 const SHOWN = 3;
 
 /**
  * Checks that all ranks that divide a checkpoint by size saw the same files: each computes its share from what it saw,
  * so tensors would be missing otherwise.
  *
- * @param views By rank; `undefined` for a rank that registered the checkpoint in another way.
+ * @param views By rank; `undefined` for a rank that did not register the checkpoint as a share of files.
  * @throws `CE_PLAN_MISMATCH` with two ranks and their differences.
  */
 export function checkSameFiles(checkpoint: string, views: ReadonlyMap<number, SeenFiles | undefined>): void {
@@ -54,7 +54,9 @@ export function checkSameFiles(checkpoint: string, views: ReadonlyMap<number, Se
   for (const [rank, other] of views) {
     if (rank === first) continue;
     const differences =
-      other === undefined ? ['it was registered there in another way'] : differencesOf(view!, other, first, rank);
+      other === undefined
+        ? ['it was not registered there as a share of files']
+        : differencesOf(view!, other, first, rank);
     if (differences.length === 0) continue;
     const more = differences.length > SHOWN ? ` and ${differences.length - SHOWN} more` : '';
     throw new CheckpointEngineError(
@@ -76,7 +78,7 @@ function differencesOf(a: SeenFiles, b: SeenFiles, rankA: number, rankB: number)
   }
   if (differences.length > 0) return differences;
   const isOrdered = a.files.every(({ name }, at) => b.files[at]?.name === name) && a.files.length === b.files.length;
-  return isOrdered ? [] : ['they are listed in another order'];
+  return isOrdered ? [] : ['they are listed in a different order'];
 }
 
 function lacks(a: SeenFiles, b: SeenFiles, rank: number): string[] {
@@ -86,7 +88,7 @@ function lacks(a: SeenFiles, b: SeenFiles, rank: number): string[] {
 
 function differenceOf(a: SeenFile, b: SeenFile, isSameHost: boolean): string | undefined {
   if (a.sizeBytes !== b.sizeBytes) return `has ${a.sizeBytes} and ${b.sizeBytes} bytes`;
-  if (a.headerDigest !== b.headerDigest) return 'has other tensors';
+  if (a.headerDigest !== b.headerDigest) return 'has different tensors';
   if (!isSameHost || a.device !== b.device) return undefined;
   if (a.inode !== b.inode) return 'was replaced by another file between the registrations';
   return a.modifiedNs === b.modifiedNs ? undefined : 'was modified between the registrations';

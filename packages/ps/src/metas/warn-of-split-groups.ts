@@ -2,10 +2,10 @@ import type { Logger } from '@checkpoint-engine/interface';
 import { splitGroups } from '@checkpoint-engine/planner';
 import type { WorldMetas } from '../api.ts';
 
-/** Number of groups that a warning names. */
+/** Number of groups that a warning lists. */
 const NAMED = 3;
 
-/** Warns of tensors that a loader may need in one call but that several ranks hold: they arrive in several calls. */
+/** Warns about tensors that a loader may need in one call but that several ranks hold: they arrive in several calls. */
 export function warnOfSplitGroups(checkpoint: string, metas: WorldMetas, logger: Logger): void {
   if (metas.length < 2) return;
   const groups = splitGroups(metas);

@@ -4,12 +4,12 @@ import { digestMemory } from '../digests/digest-memory.ts';
 import type { PlacedFile } from '../sources/placed-file.ts';
 import type { PoolContext } from './pool-context.ts';
 
-/** Digested at a time, so that other work of the device's threads gets its turn. */
+/** Bytes that are digested at a time, so that other work of the device's threads is not delayed. */
 const PART_BYTES = 256 * 2 ** 20;
 
 /**
- * Digests files that are used in place, after registration: their bytes are not read otherwise. Never rejects: what
- * cannot be digested is not verified, and the log says why.
+ * Digests files that are used in place, after registration: nothing else reads their bytes. Never rejects: bytes that
+ * cannot be digested are not verified, and the log has the reason.
  */
 export async function digestInPlace(
   regions: readonly { readonly placed?: PlacedFile | undefined }[],

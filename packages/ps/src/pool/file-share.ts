@@ -70,13 +70,13 @@ export function metaInFile(
   return { name, dtype, shape, sizeBytes, region, offsetBytes: fileOffsetBytes };
 }
 
-/** A file that is used in place, and what this rank has of it. */
+/** A file that is used in place, and the tensors that this rank owns in it. */
 export interface FileInPlace {
   readonly file: CheckpointFile;
   readonly tensors: readonly ParameterMeta[];
 }
 
-/** The files that are used in place, without those of which this rank has nothing. @param region Of the first of them. */
+/** The files that are used in place and have tensors of this rank. @param region Region of the first of them. */
 export function filesInPlace(share: FileShare, region: number): FileInPlace[] {
   const found: FileInPlace[] = [];
   for (const file of share.files) {

@@ -20,7 +20,7 @@ import type { PoolContext } from './pool-context.ts';
 
 const MIB = 2 ** 20;
 const DEFAULT_HOST_MEMORY_BYTES = 2048 * MIB;
-const LEAST_HOST_MEMORY_BYTES = MIB;
+const MIN_HOST_MEMORY_BYTES = MIB;
 /** The size of an ordinary bucket of a GPU: every thread of a device has a part of it to read. */
 const CHUNK_BYTES = 128 * MIB;
 /** Minimum number of chunks that the ring holds, so that some are read while others are copied. */
@@ -34,8 +34,8 @@ const CHUNKS = 4;
  */
 export async function holdStream(source: FileSource, context: PoolContext): Promise<HeldCheckpoint> {
   const hostMemoryBytes = source.hostMemoryBytes ?? DEFAULT_HOST_MEMORY_BYTES;
-  if (!Number.isSafeInteger(hostMemoryBytes) || hostMemoryBytes < LEAST_HOST_MEMORY_BYTES) {
-    throw new RangeError(`hostMemoryBytes is ${hostMemoryBytes}, expected ${LEAST_HOST_MEMORY_BYTES} or more`);
+  if (!Number.isSafeInteger(hostMemoryBytes) || hostMemoryBytes < MIN_HOST_MEMORY_BYTES) {
+    throw new RangeError(`hostMemoryBytes is ${hostMemoryBytes}, expected ${MIN_HOST_MEMORY_BYTES} or more`);
   }
   const share = await findShare(source, context);
   const regions: StreamRegion[] = [];

@@ -5,7 +5,7 @@ import { holdStream } from './hold-stream.ts';
 import { holdTensors } from './hold-tensors.ts';
 import type { PoolContext } from './pool-context.ts';
 
-/** Holds a checkpoint in the way that its source asks for. Releases everything before it rejects. */
+/** Holds a checkpoint as its source specifies. Releases everything before it rejects. */
 export async function hold(name: string, source: CheckpointSource, context: PoolContext): Promise<HeldCheckpoint> {
   if ('tensors' in source) return holdTensors(name, source.tensors, context);
   if (source.stream === true && source.load === 'background') {

@@ -14,7 +14,9 @@ export interface OfferContext {
   readonly logger: Logger;
 }
 
-/** How peers read offered regions; undefined for a file on disk and for memory that the transport cannot share. */
+/**
+ * The access of peers to offered regions; undefined for a file on disk and for memory that the transport cannot share.
+ */
 export type Offers = ReadonlyMap<HeldRegion, Registration | undefined>;
 
 /** Lets peers read regions of a checkpoint. Releases everything before it rejects. */

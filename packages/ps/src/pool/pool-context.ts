@@ -1,6 +1,6 @@
 import type { Device, HostMemory, Logger, Store } from '@checkpoint-engine/interface';
 
-/** What holding a checkpoint needs from the server. */
+/** The parts of the server that are needed to hold a checkpoint. */
 export interface PoolContext {
   readonly device: Device;
   readonly store: Store;

@@ -8,7 +8,7 @@ import { type CheckpointFile, fileStateOf, isSameFile } from '@checkpoint-engine
 export type RemovableFile = Pick<CheckpointFile, 'path' | 'state'>;
 
 /**
- * Removes a file by its name, unless the name belongs to another file or a symbolic link by now, or the file was
+ * Removes a file by its name, unless the name now belongs to another file or a symbolic link, or the file was
  * modified. A file that takes the name at the same time is not lost: the name is moved aside first, and moved back if
  * it belongs to another file.
  *

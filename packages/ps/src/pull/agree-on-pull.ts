@@ -18,7 +18,7 @@ export interface PullAgreement {
   readonly offers: ReadonlyMap<number, Offer>;
   /** The needs of this rank's worker. */
   readonly answer: SurveyAnswer | undefined;
-  /** This rank's worker is to compare what it holds with the checkpoint. */
+  /** This rank's worker must compare what it holds with the checkpoint. */
   readonly isProvable: boolean;
   /** The set of tensors that some worker receives in buckets. */
   readonly rest: Uint8Array;
@@ -57,7 +57,7 @@ export async function agreeOnPull(
   );
   const { byRank, answer } = offers;
   if (intent === 'prepare' && session !== undefined && answer === undefined) {
-    // Otherwise it would wait for an update that never comes.
+    // Otherwise the worker would wait for an update that never comes.
     throw new CheckpointEngineError(
       'CE_WORKER_PROTOCOL',
       'The worker cannot prepare: it does not pull, but receives buckets during an update',

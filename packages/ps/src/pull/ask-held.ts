@@ -8,7 +8,7 @@ import { compareHeld, type HeldReport } from '../verify/compare-held.ts';
 import { columnsOf, type HeldWindow } from '../verify/held-windows.ts';
 import type { HostCover } from '../verify/host-cover.ts';
 
-/** More bytes than any window has: the worker did not say. */
+/** More bytes than any window has: the worker reported nothing. */
 const UNSAID = 2 ** 52;
 
 /** The workers whose answers are compared together. */
@@ -16,15 +16,15 @@ export interface HeldWorkers {
   /** Their ranks. */
   readonly scope: Store;
   readonly cover: HostCover;
-  /** To this rank's worker. Absent if it cannot report digests. */
+  /** Channel to this rank's worker. Absent if the worker cannot report digests. */
   readonly channel: PullChannel | undefined;
 }
 
 /**
- * Asks this rank's worker for the digests of windows, and compares them with what is expected. Called on all ranks of
- * the scope, with equal windows.
+ * Requests the digests of windows from this rank's worker, and compares them with the expected digests. Called on all
+ * ranks of the scope, with equal windows.
  *
- * @param name Names the exchange in the scope.
+ * @param name Name of the exchange in the scope.
  */
 export async function askAndCompare(
   { life, waiting }: UpdateRun,

@@ -5,7 +5,7 @@ export function cannotTell(rank: number): CheckpointEngineError {
   return new CheckpointEngineError(
     'CE_NOT_SUPPORTED',
     `The worker of rank ${rank} cannot report digests of what it holds`,
-    'Start the engine with the receiver of this release (docs/update-vllm.md, docs/update-sglang.md; `pullerOf` of @checkpoint-engine/worker): workers of the Python tool have no digests',
+    'Start the engine with the receiver of this release (see docs/update-vllm.md, docs/update-sglang.md, or `pullerOf` of @checkpoint-engine/worker): workers of the Python tool have no digests',
     { rank },
   );
 }

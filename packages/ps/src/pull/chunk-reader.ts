@@ -38,7 +38,9 @@ export class ChunkReader {
   readonly #lost = new Set<string>();
   readonly #byName = new Map<WorldMetas, ReadonlyMap<string, readonly [RankMetas, ParameterMeta]>>();
 
-  /** @param digests Of what this rank holds: what is read from files is compared with what was read before. */
+  /**
+   * @param digests Digests of this rank's share: bytes from files are compared with the bytes that were read before.
+   */
   constructor(
     context: UpdateContext,
     ring: HostMemory,

@@ -5,7 +5,7 @@ import type { UpdateRun } from '../update/update-run.ts';
 import { exchange } from '../util/exchange.ts';
 import type { Offers } from './offer.ts';
 
-/** Exchanges what the workers of one host keep. Needs that all ranks know already are not sent again. */
+/** Exchanges what the workers of one host keep. Needs that all ranks already know are not sent again. */
 export async function gatherNeeds(
   { context, waiting }: UpdateRun,
   scope: Store,

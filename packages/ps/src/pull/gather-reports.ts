@@ -6,7 +6,7 @@ import { exchange } from '../util/exchange.ts';
 import type { HeldReport } from '../verify/compare-held.ts';
 import type { DifferingRange, VerifyReport } from '../verify/verify-report.ts';
 
-const MOST_LISTED = 100;
+const MAX_LISTED = 100;
 
 interface RankReport {
   readonly checkedBytes: number;
@@ -24,7 +24,7 @@ export async function gatherReports(
 ): Promise<Omit<VerifyReport, 'checkpoint' | 'digest'>> {
   const own: RankReport = {
     ...{ checkedBytes, checkedTensors, unverified, differingCount: differing.length },
-    differing: differing.slice(0, MOST_LISTED).map(({ leg: _, expected, seen, otherRanks = [], ...place }) => ({
+    differing: differing.slice(0, MAX_LISTED).map(({ leg: _, expected, seen, otherRanks = [], ...place }) => ({
       ...place,
       otherRanks,
       expected: digestText(expected),
@@ -38,9 +38,9 @@ export async function gatherReports(
   return {
     checkedBytes: reports.reduce((sum, report) => sum + report.checkedBytes, 0),
     checkedTensors: new Set(reports.flatMap((report) => report.checkedTensors)).size,
-    differing: all.slice(0, MOST_LISTED),
+    differing: all.slice(0, MAX_LISTED),
     differingCount: reports.reduce((sum, report) => sum + report.differingCount, 0),
-    unverified: unverifiedNames.slice(0, MOST_LISTED),
+    unverified: unverifiedNames.slice(0, MAX_LISTED),
     unverifiedTensors: unverifiedNames.length,
   };
 }

@@ -21,7 +21,7 @@ export interface ChunkReading {
   readonly ring: HostMemory;
 }
 
-/** Tells the ranks of a host that a chunk is in its ring, and its reader that no worker reads it any more. */
+/** Notifies the ranks of a host that a chunk is in its ring, and its reader that no worker reads it any more. */
 export class ChunkNews {
   readonly #run: UpdateRun;
   readonly #scope: Store;

@@ -9,13 +9,13 @@ import { blocksOf } from '../verify/held-windows.ts';
 import { askAndCompare, type HeldWorkers } from './ask-held.ts';
 
 /** Number of tensors whose blocks are compared. */
-const MOST_TENSORS = 100;
+const MAX_TENSORS = 100;
 
 /**
  * Narrows differences to the blocks that differ: each difference then ranges from the first one of its tensor to the
  * last. Called on all ranks of the workers' scope.
  *
- * @param differing Of whole tensors. Those beyond the first 100 tensors of all ranks stay as they are.
+ * @param differing Differences of whole tensors. Those beyond the first 100 tensors of all ranks stay as they are.
  */
 export async function narrowToBlocks(
   run: UpdateRun,
@@ -24,9 +24,9 @@ export async function narrowToBlocks(
 ): Promise<readonly Mismatch[]> {
   const { context, verifier, waiting } = run;
   const { metas } = tensorsByName(context.metas);
-  const own = [...new Set(differing.slice(0, MOST_TENSORS).map(({ tensor }) => tensor))];
+  const own = [...new Set(differing.slice(0, MAX_TENSORS).map(({ tensor }) => tensor))];
   const replies = await exchange(workers.scope, 'differing', () => encode(own), waiting);
-  const names = [...new Set(replies.flatMap((reply) => decodeFromRank<string[]>(reply)))].sort().slice(0, MOST_TENSORS);
+  const names = [...new Set(replies.flatMap((reply) => decodeFromRank<string[]>(reply)))].sort().slice(0, MAX_TENSORS);
   if (names.length === 0) return differing;
   const narrowed = new Set(names);
   const windows = [...metas.entries()].flatMap(([index, { name }]) =>
@@ -42,7 +42,7 @@ export async function narrowToBlocks(
       ...whole,
       offsetBytes,
       sizeBytes: last + sizeBytes - offsetBytes,
-      // Of the blocks that differ, without those between them that do not.
+      // Covers the blocks that differ, without blocks between them that are equal.
       expected: addDigests(found.map((block) => block.expected)),
       seen: addDigests(found.map((block) => block.seen)),
     };

@@ -11,7 +11,7 @@ import { refusalOf } from './refusal.ts';
 import { handleOf } from './region-handles.ts';
 import { setOf } from './tensor-set.ts';
 
-/** What one rank tells the others about its worker and its memory. */
+/** The information about a rank's worker and memory that the rank sends to the others. */
 export interface Offer {
   /** Why its worker cannot pull; null if it can, and at ranks that receive nothing. */
   readonly refusal: string | null;
@@ -37,7 +37,7 @@ export interface Offer {
 export interface Offers {
   readonly byRank: ReadonlyMap<number, Offer>;
   readonly answer: SurveyAnswer | undefined;
-  /** This rank's worker is to compare what it holds with the checkpoint. */
+  /** This rank's worker must compare what it holds with the checkpoint. */
   readonly isProvable: boolean;
 }
 

@@ -22,7 +22,7 @@ const MIB = 2 ** 20;
 /** Large enough that announcing a chunk costs little, small enough that several are in progress. */
 const CHUNK_BYTES = 32 * MIB;
 const CHUNKS_IN_RING = 4;
-const LEAST_CHUNK_BYTES = 4096;
+const MIN_CHUNK_BYTES = 4096;
 
 /** The inputs of {@link planHost}. */
 export interface HostPlanInput {

@@ -103,7 +103,7 @@ async function passChunks(
     }
     await untilAborted(reading, life.signal);
   } finally {
-    // When this has settled, nothing writes to the ring any more.
+    // After this has settled, nothing writes to the ring any more.
     await reading.catch(() => {});
   }
 }

@@ -8,7 +8,7 @@ export function isHere(holder: RankMetas, { isForeign, host }: Pick<UpdateContex
   return !isForeign && holder.host === host;
 }
 
-/** Why some byte that a worker copies itself cannot reach its host; null if all bytes can. */
+/** Returns why a byte that a worker copies itself cannot reach its host; null if all bytes can. */
 export function refusalOf(
   context: UpdateContext,
   answer: SurveyAnswer | undefined,

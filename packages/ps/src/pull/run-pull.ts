@@ -38,7 +38,7 @@ export async function runPull(run: UpdateRun, meeting: Meeting, intent: PullInte
   const pulling = await agreeing;
   const { strategy, answer, host } = pulling;
   let modules = answer?.summary && reportModules(run, answer.summary);
-  // From here on, workers read memory of this rank.
+  // From here on, workers read this rank's memory.
   if (host !== undefined) life.onFailure(() => context.retirePools());
   const shared = host && (await shareRings(run, host));
   if (shared !== undefined && (pulling.isProvable || (answer?.needs.tensor.length ?? 0) > 0)) {

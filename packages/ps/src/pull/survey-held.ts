@@ -9,9 +9,9 @@ import type { UpdateRun } from '../update/update-run.ts';
 import { exchange } from '../util/exchange.ts';
 import { cannotTell } from './cannot-verify.ts';
 
-/** What the workers of all ranks hold of a checkpoint. */
+/** The parts of a checkpoint that the workers of all ranks hold. */
 export interface SurveyedWorkers {
-  /** Of this rank's worker. Absent if the rank has none. */
+  /** Channel to this rank's worker. Absent if the rank has no worker. */
   readonly answer: SurveyAnswer | undefined;
   /** By rank. */
   readonly needs: ReadonlyMap<number, Needs>;
@@ -20,7 +20,7 @@ export interface SurveyedWorkers {
 /**
  * Asks the workers of all ranks which bytes of a checkpoint they hold. It changes nothing in them.
  *
- * @throws `CE_NOT_SUPPORTED` A worker cannot tell; `CE_ENGINE_MISMATCH` It holds other tensors.
+ * @throws `CE_NOT_SUPPORTED` A worker cannot report it; `CE_ENGINE_MISMATCH` it holds other tensors.
  */
 export async function surveyHeld(
   { context, life, waiting }: UpdateRun,

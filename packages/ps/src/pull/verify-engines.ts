@@ -21,9 +21,9 @@ import { surveyHeld } from './survey-held.ts';
 const NOTHING = new Uint8Array(0);
 
 /**
- * Compares what engines hold with a checkpoint. Nothing is brought to them, and what their workers know stays.
+ * Compares what engines hold with a checkpoint. Sends them no weights, and their workers keep their records.
  *
- * @throws `CE_NOT_SUPPORTED` A worker cannot tell what it holds, or the digests of the checkpoint are not known;
+ * @throws `CE_NOT_SUPPORTED` A worker cannot report what it holds, or the digests of the checkpoint are not known;
  *   `CE_ENGINE_MISMATCH` A worker holds other tensors.
  */
 export async function verifyEngines(run: UpdateRun, meeting: Meeting): Promise<VerifyReport> {
@@ -31,7 +31,7 @@ export async function verifyEngines(run: UpdateRun, meeting: Meeting): Promise<V
   const { epoch, chosen } = meeting;
   const { rank } = context.store;
   if (!chosen.pulls) throw cannotTell(rank);
-  // Engines are not asked before the files are read, which can take minutes.
+  // Reading the files can take minutes, so engines are queried afterwards.
   const read = async (): Promise<Uint8Array> => {
     await context.held?.readDigests?.({ signal: life.signal, emit: run.emit });
     return NOTHING;
@@ -58,7 +58,7 @@ export async function verifyEngines(run: UpdateRun, meeting: Meeting): Promise<V
   return { checkpoint: context.checkpoint, digest, ...summary };
 }
 
-/** Codes of workers that say why they cannot be verified. */
+/** Codes with which workers report why they cannot be verified. */
 const PASSED: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
   'CE_NOT_SUPPORTED',
   'CE_ENGINE_MISMATCH',

@@ -23,7 +23,7 @@ export interface HeldQuestion {
 }
 
 /**
- * Chooses what is compared after an update: work for the time in which workers copy.
+ * Chooses what is compared after an update. Called while workers copy.
  *
  * @returns Undefined if nothing is compared, or if the digests are not known before the update has read everything.
  */
@@ -92,7 +92,7 @@ async function reportHeld(
   return { ...report, differing, unverified: [...report.unverified, ...mine, ...rest] };
 }
 
-/** Whether ranks still have to tell the digests of what they read. Equal on all ranks. */
+/** Whether ranks must still send the digests of the bytes that they read. Equal on all ranks. */
 function mustTell({ expected }: Verifier, { isForeign }: UpdateContext): boolean {
   return !isForeign && expected.silentRanks.length > 0;
 }

@@ -53,7 +53,7 @@ export class ParameterServer {
   readonly #parts: RankParts;
   readonly #checkpoints: Checkpoints;
   readonly #metas: KnownMetas;
-  /** Versions that checkpoints were given. */
+  /** Versions from the registration of checkpoints. */
   readonly #versions = new Map<string, string>();
   /** Versions that the last updates of checkpoints brought. */
   readonly #brought = new Map<string, string>();
@@ -103,7 +103,7 @@ export class ParameterServer {
    *
    * @throws `CE_CHECKPOINT_EXISTS`; `CE_FILE_*`, `CE_DTYPE_UNKNOWN`, `CE_TENSOR_*` naming file and tensor;
    * `CE_HOST_OUT_OF_MEMORY`.
-   * @throws {RangeError} The version is none.
+   * @throws {RangeError} The version is invalid.
    */
   async registerCheckpoint(
     name: string,
@@ -120,8 +120,8 @@ export class ParameterServer {
 
   /**
    * Resolves when a checkpoint that is read in the background is completely in this rank's host memory; at once for
-   * others. From then on its files may be deleted, and {@link ParameterServer.gatherMetas} tells peers where to read
-   * it.
+   * others. From then on its files may be deleted, and {@link ParameterServer.gatherMetas} describes to peers where to
+   * read it.
    *
    * @throws `CE_CHECKPOINT_UNKNOWN`; `CE_FILE_*` if reading has failed (another call resumes it); `CE_CLOSED` if the
    * checkpoint is unregistered meanwhile.
@@ -223,16 +223,16 @@ export class ParameterServer {
    * moves, and `CE_PEER_*`, `CE_RANGE_NOT_REGISTERED` for what peers hold; then `CE_WORKER_*`, `CE_ENGINE_*`,
    * `CE_RANK_LOST`, `CE_TIMEOUT`, `CE_DEVICE_*`, `CE_FILE_*` for files that stream or are used in place, and again the
    * errors of peers: the first failure of any rank, on all ranks.
-   * @throws {RangeError} The version is none.
+   * @throws {RangeError} The version is invalid.
    */
   async update(name: string, options: UpdateOptions): Promise<UpdateResult> {
     return await this.#run(name, options, 'update');
   }
 
   /**
-   * Asks workers what they keep of a checkpoint and lets them map its memory, so that updates do not wait for it.
-   * The engine keeps its weights. Called on all ranks with the options of the updates that follow; does nothing if
-   * workers are not asked (see `UpdateOptions.strategy`).
+   * Asks workers which parts of a checkpoint they keep and lets them map its memory, so that updates do not wait for
+   * this. The engine's weights do not change. Called on all ranks with the options of the updates that follow; does
+   * nothing if workers cannot pull (see `UpdateOptions.strategy`).
    *
    * @throws The errors of {@link ParameterServer.update}.
    */
@@ -243,12 +243,12 @@ export class ParameterServer {
   }
 
   /**
-   * Asks the workers of engines for digests of their weights, and compares them with a checkpoint. Loads nothing into
-   * the
-   * engine. Called on all ranks with the options of an update; workers must support pulls (protocol 2 with a receiver).
+   * Requests digests of their weights from the workers of engines, and compares them with a checkpoint. Loads nothing
+   * into the engine. Called on all ranks with the options of an update; workers must support pulls (protocol 2 with a
+   * receiver).
    *
    * @throws `CE_NOT_SUPPORTED` A worker cannot report digests; otherwise as {@link ParameterServer.update}. Bytes that
-   *    * differ are not a failure: the report lists them.
+   * differ are not a failure: the report lists them.
    */
   async verify(name: string, options: UpdateOptions): Promise<VerifyReport> {
     return await this.#locked(name, options, `verifying checkpoint "${name}"`, (context) =>
@@ -267,7 +267,7 @@ export class ParameterServer {
     });
   }
 
-  /** Does one thing with the metas of a checkpoint while no other update runs. */
+  /** Runs one operation with the metas of a checkpoint while no other update runs. */
   async #locked<T>(
     name: string,
     { signal, weightVersion }: UpdateOptions,

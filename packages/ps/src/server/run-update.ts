@@ -25,7 +25,8 @@ const DEFAULT_TIMEOUT_MS = 300_000;
  * Loads a checkpoint into the inference engines of some ranks or of all. Called on all ranks; resolves on all of them
  * when every worker that receives has run its post-load hook.
  *
- * When it rejects, every rank rejects, every worker and the engine have been told, and all resources are released.
+ * If it rejects, it rejects on every rank, every worker and the engine have been notified, and all resources are
+ * released.
  */
 export async function runUpdate(
   context: UpdateContext,
@@ -38,7 +39,7 @@ export async function runUpdate(
   const { rank } = store;
   try {
     watch.enter('plan');
-    // If the engines choose, it is known only now whether their workers pull.
+    // If the engines choose the protocol, it is known only now whether their workers pull.
     const choosesLater = options.chooseWorkers !== undefined;
     if (!choosesLater && !maySurvey(options, run.protocol)) rings.begin(kindOf(context, options));
     const meeting = await meet(run);
@@ -99,7 +100,7 @@ export async function runVerify(context: UpdateContext, options: UpdateOptions):
   }
 }
 
-/** Whether workers may be asked what they keep, as far as that is known before the ranks meet. Equal on all ranks. */
+/** Whether workers may be able to report what they keep, as far as known before the ranks meet. Equal on all ranks. */
 function maySurvey({ strategy, passes }: UpdateOptions, { pulls }: WorkerProtocol): boolean {
   return pulls === true && strategy !== 'buckets' && passes !== 'any';
 }
@@ -128,7 +129,7 @@ function begin(context: UpdateContext, options: UpdateOptions): UpdateRun {
   };
 }
 
-/** Updates of one kind use rings of one size, as far as it is known before the ranks meet. */
+/** Returns the kind of an update, as far as known before the ranks meet: updates of one kind use rings of one size. */
 function kindOf({ metasDigest }: UpdateContext, { bucketBytes, deviceMemoryBytes, ranks }: UpdateOptions): string {
   return [metasDigest, bucketBytes, deviceMemoryBytes, ranks].join(':');
 }

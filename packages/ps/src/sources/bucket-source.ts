@@ -28,7 +28,7 @@ export interface SourceOptions {
   /** Fires when the update has failed. */
   readonly signal: AbortSignal;
   readonly emit: (event: ProgressEvent) => void;
-  /** Whether to report reads into this rank's memory that have ended. @default false */
+  /** Whether to report completed reads into this rank's memory. @default false */
   readonly reportsReads?: boolean | undefined;
   /** Compare the bytes with those that were read before. @default false */
   readonly verifies?: boolean | undefined;

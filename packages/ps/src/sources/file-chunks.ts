@@ -17,7 +17,7 @@ export class FileChunks implements ChunkReader {
   /**
    * @param regions In the order of the metas' regions.
    * @param memory  The ring for the chunks.
-   * @param tally   Of one update: compares the bytes with those that were read before.
+   * @param tally   Compares the bytes of one update with those that were read before.
    */
   constructor(
     regions: readonly StreamRegion[],

@@ -63,7 +63,7 @@ export function checkSameCheckpoint(metas: WorldMetas, fallback: WorldMetas): vo
         'CE_METAS_INVALID',
         other === undefined || !isSame
           ? `Tensor "${name}" is ${dtype} [${shape.join(', ')}], but in the metas of other holders ${other === undefined ? 'it does not exist' : `${other.dtype} [${other.shape.join(', ')}]`}`
-          : `The metas are of checkpoint "${checkpoint}", those of other holders of "${fallback[0]?.checkpoint}"`,
+          : `The metas belong to checkpoint "${checkpoint}", those of other holders to "${fallback[0]?.checkpoint}"`,
         'Load the metas of worlds that registered the same checkpoint under the same name',
         { tensor: name },
       );

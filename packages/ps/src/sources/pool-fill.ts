@@ -7,7 +7,7 @@ import type { StreamedFile } from './streamed-file.ts';
 /** Number of parts that are read at a time: the device's threads read while other parts are pinned. */
 const PENDING_READS = 4;
 /**
- * How long closing waits for reads after their cancellation. A read that hangs in the system ends in the background.
+ * Time that closing waits for reads after their cancellation. A read that hangs in the system ends in the background.
  */
 const CANCEL_MS = 1_000;
 
@@ -18,7 +18,7 @@ export interface PoolFillOptions {
   readonly parts: readonly PoolPart[];
   /** The files of the parts' reads, by path. */
   readonly files: ReadonlyMap<string, StreamedFile>;
-  /** How a part of the pool is digested while it is read. @default not at all */
+  /** Returns the digest request for a part of the pool, computed while it is read. @default none */
   readonly digestOf?: ((fromBytes: number, toBytes: number) => ReadUnchangedOptions['digest']) | undefined;
   readonly rank: number;
   readonly logger: Logger;
@@ -50,7 +50,7 @@ export class PoolFill {
     return this.#options.parts.every(({ isRead }) => isRead);
   }
 
-  /** Whether an update reports the reads: each one that runs during them, or the first one after them. */
+  /** Whether an update reports the reads: each update that runs during them, or else the first one after them. */
   takeReport(): boolean {
     const isDue = !this.isLoaded || !this.#isReported;
     this.#isReported = true;

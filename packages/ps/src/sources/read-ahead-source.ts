@@ -13,11 +13,11 @@ import type { Chunk } from './stream-chunk.ts';
  */
 const PENDING_READS = 4;
 /**
- * How long closing waits for reads after their cancellation. A read that hangs in the system ends in the background.
+ * Time that closing waits for reads after their cancellation. A read that hangs in the system ends in the background.
  */
 const CANCEL_MS = 1_000;
 
-/** How the bytes of chunks get into host memory, and from there to the device. */
+/** Moves the bytes of chunks into host memory, and from there to the device. */
 export interface ChunkReader {
   /** Reads a chunk to its place. Not called for a chunk that uses no space in the ring. */
   read(chunk: Chunk, place: MemoryRange, signal: AbortSignal): Promise<void>;

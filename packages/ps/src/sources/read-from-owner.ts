@@ -41,7 +41,7 @@ export function isOwnersFault(error: unknown): error is CheckpointEngineError {
   return CheckpointEngineError.isInstance(error) && OWNERS_FAULTS.has(error.code);
 }
 
-/** Names the owner by its rank: its address may contain a secret. */
+/** Identifies the owner by its rank: its address may contain a secret. */
 function ofOwner(error: unknown, rank: number, host: string): unknown {
   if (!isOwnersFault(error)) return error;
   return new CheckpointEngineError(error.code, `Owner rank ${rank} of host "${host}": ${error.message}`, error.hint, {

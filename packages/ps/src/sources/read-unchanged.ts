@@ -11,7 +11,7 @@ export interface ReadUnchangedOptions {
   /** The files to read. */
   readonly files: Iterable<StreamedFile>;
   readonly signal?: AbortSignal | undefined;
-  /** Where bytes of tensors go in the memory: they are digested while they are read. */
+  /** Locations of tensor bytes in the memory: they are digested while they are read. */
   readonly digest?: { readonly tally: DigestTally; readonly ranges: readonly TensorRange[] } | undefined;
   readonly onProgress?: ((doneBytes: number) => void) | undefined;
   readonly logger: Logger;
@@ -21,7 +21,7 @@ export interface ReadUnchangedOptions {
 
 /**
  * Reads ranges of files, and checks before and after the read that the files are unchanged since their headers were
- * read. Repeats the read if the file system fails in a way that may be temporary.
+ * read. Repeats the read if the failure of the file system may be temporary.
  *
  * @throws `CE_FILE_*`, `CE_DIGEST_MISMATCH`
  */

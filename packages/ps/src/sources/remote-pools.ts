@@ -21,7 +21,7 @@ export interface RemotePoolsOptions {
 
 /**
  * Reads buckets from the pools of other processes. If an owner has ended, or no longer has the bytes, it reads from
- * another holder of the same tensors, if the metas name one, and does not ask the owner again.
+ * another holder of the same tensors, if the metas list one, and does not use the owner again.
  */
 export class RemotePools {
   readonly #options: RemotePoolsOptions;

@@ -15,7 +15,7 @@ export interface RetryReadOptions {
   readonly onRetry: (error: CheckpointEngineError, delayMs: number) => void;
 }
 
-/** Reads, and repeats the read if the file system failed in a way that may be temporary: four attempts in all. */
+/** Reads, and repeats the read if the failure of the file system may be temporary: four attempts in total. */
 export async function retryRead(read: () => Promise<void>, { signal, onRetry }: RetryReadOptions): Promise<void> {
   for (const delayMs of DELAYS_MS) {
     try {

@@ -6,7 +6,7 @@ import {
   type Store,
 } from '@checkpoint-engine/interface';
 
-/** What {@link BroadcastLink} needs to create groups. */
+/** The parts from which {@link BroadcastLink} creates groups. */
 export interface LinkParts {
   readonly transport: BroadcastTransport | undefined;
   readonly device: Device;

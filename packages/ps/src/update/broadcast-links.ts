@@ -1,7 +1,7 @@
 import { BroadcastLink, type LinkParts } from './broadcast-link.ts';
 
 /** The group of all ranks and that of some; each uses memory of the device. */
-const MOST_LINKS = 2;
+const MAX_LINKS = 2;
 
 /** The broadcast groups of a server: one for each set of ranks of recent updates. */
 export class BroadcastLinks {
@@ -35,7 +35,7 @@ export class BroadcastLinks {
 
   /** Leaves the groups that were not used recently. */
   async trim(): Promise<void> {
-    const old = [...this.#links].slice(0, Math.max(0, this.#links.size - MOST_LINKS));
+    const old = [...this.#links].slice(0, Math.max(0, this.#links.size - MAX_LINKS));
     for (const [key, link] of old) {
       this.#links.delete(key);
       await link.drop();

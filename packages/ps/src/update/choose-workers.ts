@@ -16,8 +16,8 @@ export interface ChosenWorkers {
 }
 
 /**
- * Starts to detect the protocol of this rank's inference group, if this is its first rank: an engine takes longer to
- * answer than the ranks to meet.
+ * Starts to detect the protocol of this rank's inference group, if this is its first rank: the answer of an engine
+ * takes longer than the meeting of the ranks.
  *
  * @param receivers Ascending.
  * @returns `undefined` at other ranks, and if the caller has chosen the protocol.
@@ -37,8 +37,8 @@ export function startChoosing(
 }
 
 /**
- * Tells all ranks which protocols the first rank of each inference group has detected. Does nothing if the caller has
- * chosen the protocol.
+ * Sends all ranks the protocols that the first rank of each inference group has detected. Does nothing if the caller
+ * has chosen the protocol.
  *
  * @param receivers Ascending.
  * @param choosing  From {@link startChoosing}.

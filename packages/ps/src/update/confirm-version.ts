@@ -9,12 +9,12 @@ import { versionAtEnd } from './version-at-end.ts';
 import { commonVersion } from './weight-version.ts';
 
 /**
- * Waits until the workers of all ranks hold the weights, and confirms the version to this rank's worker. Where a rank
- * fails before, no worker is told; where one fails in between, its instance has workers of different versions, which
- * counts as unknown.
+ * Waits until the workers of all ranks hold the weights, and confirms the version to this rank's worker. If a rank
+ * fails before that, no worker receives a confirmation. If one fails during the confirmations, its instance has workers
+ * with different versions, and its version counts as unknown.
  *
- * @param pass Of buckets, 0 and up.
- * @returns The change at this rank's instance; nothing where this rank receives nothing.
+ * @param pass The pass of buckets, 0 and up.
+ * @returns The change at this rank's instance; nothing if this rank receives nothing.
  */
 export async function confirmVersion(
   run: UpdateRun,

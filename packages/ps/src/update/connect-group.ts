@@ -20,7 +20,7 @@ export interface ConnectParts {
 
 /** A rank's contribution to the decision. */
 interface Vote {
-  /** Groups that it has seen. */
+  /** Number of groups that it has seen. */
   readonly generation: number;
   readonly isWanted: boolean;
 }

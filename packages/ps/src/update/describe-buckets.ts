@@ -4,7 +4,7 @@ import type { BucketMessage } from '../session.ts';
 import { tensorList } from './tensor-list.ts';
 
 /**
- * Builds the messages for workers, each when the turn of its transfer comes.
+ * Builds the messages for workers, each when its transfer is due.
  *
  * @param metas The metas from which the transfers were planned.
  * @param only  Tensors to describe to the worker. @default all

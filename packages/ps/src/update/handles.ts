@@ -14,11 +14,11 @@ export interface OwnHandles {
 
 type Handles = [worker: [deviceUuid: string, address: string] | null, ring: Uint8Array | null];
 
-/** The ranks of one inference instance, and whether this rank talks to it. */
+/** The ranks of one inference instance, and whether this rank sends its requests. */
 export interface InferenceGroup {
   readonly index: number;
   readonly isHead: boolean;
-  /** Ascending; empty where this rank receives nothing. */
+  /** Ascending; empty if this rank receives nothing. */
   readonly ranks: readonly number[];
   /** Device UUID to worker address, for the members of this group. */
   readonly handles: Readonly<Record<string, string>>;

@@ -18,7 +18,7 @@ export interface Contact {
   /** Absent if this rank receives nothing. */
   readonly session: WorkerSession | undefined;
   readonly inference: InferenceGroup;
-  /** The engine's answer, if this rank asked one. */
+  /** The engine's answer, if this rank sent it a request. */
   readonly request: Promise<void>;
   /** This rank's worker holds the weights. */
   markLoaded(): void;

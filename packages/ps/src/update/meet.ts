@@ -19,13 +19,13 @@ export interface Meeting {
   readonly epoch: Store;
   /** The group in which this rank broadcasts. */
   readonly link: BroadcastLink | undefined;
-  /** Buckets pass through this rank. Other ranks serve reads, if they hold anything, and wait for the end. */
+  /** Whether buckets pass through this rank. Other ranks serve reads, if they hold anything, and wait for the end. */
   readonly moves: boolean;
   readonly chosen: ChosenWorkers;
   readonly version: UpdateVersion;
 }
 
-/** Meets the other ranks. @param purpose `verify`: nothing is brought to the ranks that receive, so no transport is needed. */
+/** Meets the other ranks. @param purpose `verify`: no bytes move to the receiving ranks, so no transport is needed. */
 export async function meet(run: UpdateRun, purpose: 'update' | 'verify' = 'update'): Promise<Meeting> {
   const { context, options, protocol, life, cleanup, waiting } = run;
   const { store, links, checkpoint } = context;

@@ -45,7 +45,7 @@ export async function moveBuckets(
       onPhase: (phase) => (phase === 'released' ? watch.enter('hook') : markLoaded()),
     });
     const change = await confirmVersion(run, meeting, handshake, pass);
-    // The first pass has the version that the instance held before.
+    // The first pass has the version from before the update.
     version ??= change;
     isAgain =
       meeting.chosen.passes === 'any' &&

@@ -9,7 +9,7 @@ export interface PassEnd {
   readonly pass: number;
   /** Absent on ranks without a worker that receives. Not used if the protocol cannot reopen a session. */
   readonly session: WorkerSession | undefined;
-  /** Resolves when the engine is done; at once on ranks that did not ask one. */
+  /** Resolves when the engine is done; at once on ranks that sent no request. */
   readonly request: Promise<void>;
   /** Whether this rank sent the request to the engine of its group. */
   readonly isHead: boolean;
@@ -20,8 +20,8 @@ export interface PassEnd {
 
 /**
  * Opens the workers' addresses once more, and determines whether the engine loads again through them or is done. The
- * ranks that asked an engine see which comes first: its answer, or its worker. If one engine loads again, all do,
- * because buckets pass through all ranks.
+ * ranks that sent a request see which comes first: the engine's answer, or its worker. If one engine loads again, all
+ * do, because buckets pass through all ranks.
  */
 export async function nextPass({ pass, session, request, isHead, epoch, waiting }: PassEnd): Promise<boolean> {
   await session?.reopen?.();

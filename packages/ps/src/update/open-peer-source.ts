@@ -9,7 +9,7 @@ import { cut } from '../sources/stream-chunk.ts';
 import type { UpdateContext } from './update-context.ts';
 
 /** Enough for a read of one byte. */
-const KNOCK_BYTES = 4096;
+const PROBE_BYTES = 4096;
 const MIB = 2 ** 20;
 /** Small enough that the first copy to the device starts soon, large enough that a read costs little. */
 const CHUNK_BYTES = 32 * MIB;
@@ -33,9 +33,9 @@ export async function openPeerSource(
   const { p2p, metas, fallbacks, device, store } = context;
   const { endpoint, supports } = p2p!;
   const pools = new RemotePools({ ...options, endpoint, metas, fallbacks });
-  const small = await device.allocateHost(KNOCK_BYTES, { shared: true });
+  const small = await device.allocateHost(PROBE_BYTES, { shared: true });
   try {
-    await pools.knock(buckets, { memory: small, offsetBytes: 0, sizeBytes: KNOCK_BYTES });
+    await pools.knock(buckets, { memory: small, offsetBytes: 0, sizeBytes: PROBE_BYTES });
   } finally {
     small.close();
   }

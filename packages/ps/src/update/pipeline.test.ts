@@ -132,7 +132,7 @@ function simulate(setting: Setting) {
   return { run: runPipeline(job), occupancy, events, taken, controller };
 }
 
-/** Most buckets that were in any of the stages at the same time. */
+/** Maximum number of buckets that were in any of the stages at the same time. */
 function deepestOverlap(events: readonly ProgressEvent[]): number {
   const open = new Set<number>();
   let deepest = 0;

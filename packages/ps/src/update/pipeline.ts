@@ -9,7 +9,7 @@ import { Deferred } from '../util/deferred.ts';
 import { RunningSteps } from './running-steps.ts';
 import type { BucketTransfer } from './transfers.ts';
 
-/** What one rank needs to move all buckets to its worker. */
+/** The resources of one rank to move all buckets to its worker. */
 export interface PipelineJob {
   /** The same list on every rank. */
   readonly transfers: readonly BucketTransfer[];
@@ -46,7 +46,7 @@ interface Steps {
   readonly loaded: Deferred;
   /** The bytes are in this rank's ring, and staging may be overwritten. */
   readonly arrived: Deferred;
-  /** The bytes in the ring are those that were registered. */
+  /** The bytes in the ring are equal to the registered ones. */
   readonly checked: Deferred;
   /** The worker has loaded the bytes, and their place in the ring may be overwritten. */
   readonly taken: Deferred;

@@ -2,9 +2,9 @@ import type { HostMemory, Needs } from '@checkpoint-engine/interface';
 import type { RegionHold } from '../pull-channel.ts';
 import type { HostPlan } from './host-plan.ts';
 
-const MOST_NEEDS = 64;
+const MAX_NEEDS = 64;
 /** Servers alternate between a few checkpoints, and workers keep as many layouts mapped. */
-const MOST_PLANS = 4;
+const MAX_PLANS = 4;
 
 /** State that outlives a pull: plans, needs, the ring, and workers that keep regions mapped. */
 export class PullKeeper {
@@ -29,7 +29,7 @@ export class PullKeeper {
     this.#needs.delete(digest);
     this.#needs.set(digest, needs);
     for (const old of this.#needs.keys()) {
-      if (this.#needs.size <= MOST_NEEDS) return;
+      if (this.#needs.size <= MAX_NEEDS) return;
       this.#needs.delete(old);
     }
   }
@@ -40,7 +40,7 @@ export class PullKeeper {
     this.#plans.delete(key);
     this.#plans.set(key, plan);
     for (const old of this.#plans.keys()) {
-      if (this.#plans.size <= MOST_PLANS) break;
+      if (this.#plans.size <= MAX_PLANS) break;
       this.#plans.delete(old);
     }
     return plan;

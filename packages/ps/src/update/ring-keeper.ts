@@ -42,7 +42,10 @@ export class RingKeeper {
     return kept ?? (await this.#device.allocateShared(sizeBytes));
   }
 
-  /** Opens the ring that another rank of this host allocated for all. @throws `CE_NOT_SUPPORTED` There is none. */
+  /**
+   * Opens the ring that another rank of this host allocated for all. @throws `CE_NOT_SUPPORTED` The other rank shares
+   * no ring.
+   */
   async open(handle: Uint8Array | undefined, sizeBytes: number): Promise<SharedMemory> {
     if (handle === undefined) throw cannotShare('The first rank shares no ring');
     const kept = this.#takeKept(({ memory, isOwn }) => !isOwn && isSame(memory.handle, handle));
@@ -50,7 +53,7 @@ export class RingKeeper {
     const memory = await this.#device.openShared(handle, sizeBytes);
     if (isSharedMemory(memory)) return memory;
     memory.close();
-    throw cannotShare(`A ${this.#device.kind} device does not pass shared memory on`);
+    throw cannotShare(`A ${this.#device.kind} device cannot pass shared memory on`);
   }
 
   /**

@@ -76,9 +76,9 @@ export function receiversOf({
   }
   if (ranks === undefined || ranks.length === 0) return members;
   const receivers = [...new Set(ranks)].sort((a, b) => a - b);
-  const stranger = receivers.find((rank) => !members.includes(rank));
-  if (stranger !== undefined) {
-    throw new RangeError(`ranks names ${stranger}, expected ranks of this world, ${members[0]} to ${members.at(-1)}`);
+  const unknownRank = receivers.find((rank) => !members.includes(rank));
+  if (unknownRank !== undefined) {
+    throw new RangeError(`ranks has ${unknownRank}, expected ranks of this world, ${members[0]} to ${members.at(-1)}`);
   }
   if (size === undefined) return receivers;
   const instanceOf = (rank: number): number => Math.floor(rank / size);

@@ -15,7 +15,7 @@ export interface SourcesInput {
   readonly signal: AbortSignal;
   readonly emit: (event: ProgressEvent) => void;
   readonly cleanup: Cleanup;
-  /** Compare what is read from files with what was read before. */
+  /** Compare bytes from files with the bytes that were read before. */
   readonly verifies: boolean;
 }
 

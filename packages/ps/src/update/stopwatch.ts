@@ -35,7 +35,7 @@ export class Stopwatch {
     this.#emit({ type: 'phase', phase, rank: this.#rank, atMs: performance.timeOrigin + atMs });
   }
 
-  /** Adds the time in which the engine did nothing but take the update. */
+  /** Adds time during which the engine did nothing but receive the update. */
   addEnginePause(durationMs: number): void {
     this.#durationsMs.engine += durationMs;
   }

@@ -9,18 +9,19 @@ export interface Strategy {
 }
 
 /**
- * The strategy of an update whose workers are not asked what they keep; nothing if they are asked. Equal on all ranks.
+ * Returns the strategy of an update whose workers cannot report what they keep; nothing if they can. Equal on all
+ * ranks.
  *
- * @throws `CE_NOT_SUPPORTED` The caller wants a pull, and the workers cannot be asked.
+ * @throws `CE_NOT_SUPPORTED` The caller wants a pull, but the workers cannot report what they keep.
  */
 export function strategyWithoutSurvey(
   { strategy }: Pick<UpdateOptions, 'strategy'>,
   { pulls, passes }: Pick<ChosenWorkers, 'pulls' | 'passes'>,
 ): Strategy | undefined {
-  if (strategy === 'buckets') return { name: 'buckets', reason: 'The caller asked for whole buckets' };
+  if (strategy === 'buckets') return { name: 'buckets', reason: 'The caller requested whole buckets' };
   const reason =
     passes === 'any'
-      ? 'The engine may load more than once in one update, and only buckets come more than once'
+      ? 'The engine may load more than once in one update, and only buckets can be sent more than once'
       : 'The workers use a protocol without pulls';
   if (pulls && passes !== 'any') return undefined;
   if (strategy !== 'pull') return { name: 'buckets', reason };

@@ -26,7 +26,7 @@ interface Entry {
 const byRank = new WeakMap<WorldMetas, TensorList>();
 const byName = new WeakMap<WorldMetas, NamedTensorList>();
 
-/** Lists tensors by rank, then as in the rank's metas: buckets count them so. Computed once per metas. */
+/** Lists tensors by rank, then as in the rank's metas: buckets use these indexes. Computed once per metas. */
 export function tensorList(metas: WorldMetas): TensorList {
   let list = byRank.get(metas);
   if (list === undefined) {
@@ -37,7 +37,7 @@ export function tensorList(metas: WorldMetas): TensorList {
 }
 
 /**
- * Lists tensors by name: pulls count them so. A worker records what it does with a list once, so the list must not
+ * Lists tensors by name: pulls use these indexes. A worker makes one recording per list, so the list must not
  * depend on the ranks and the files that hold the tensors. Computed once per metas.
  */
 export function tensorsByName(metas: WorldMetas): NamedTensorList {

@@ -47,7 +47,7 @@ export interface UpdateContext extends RankParts {
   readonly checkpoint: string;
   readonly metas: WorldMetas;
   readonly metasDigest: string;
-  /** Version that the checkpoint was given. */
+  /** Version from the registration of the checkpoint. */
   readonly weightVersion: string | undefined;
   /** Digests of the bytes, if they were gathered or loaded with the metas. */
   readonly digests: WorldDigests;
@@ -59,6 +59,6 @@ export interface UpdateContext extends RankParts {
   readonly fallbacks: readonly WorldMetas[];
   /** This rank's share. Absent if the metas are those of another world. */
   readonly held: HeldCheckpoint | undefined;
-  /** The update reports the reads that fill this rank's share, also if they have ended. */
+  /** The update reports the reads that fill this rank's share, even if they have ended. */
   readonly reportsReads: boolean;
 }

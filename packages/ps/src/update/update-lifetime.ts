@@ -66,7 +66,7 @@ export class UpdateLifetime {
     this.#leave.push(leave);
   }
 
-  /** Fails the update with this error, unless it has failed already, tells all parties, and returns the failure. */
+  /** Fails the update with this error, unless it has failed already, notifies all parties, and returns the failure. */
   async end(error: unknown): Promise<CheckpointEngineError> {
     this.fail(error);
     if (!this.signal.aborted) {

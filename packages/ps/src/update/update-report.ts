@@ -29,13 +29,13 @@ const NO_BUCKETS = {
 
 const NOTHING = { read: 0, h2d: 0, broadcast: 0, reload: 0, pull: 0 };
 
-/** The report if the workers were not asked what they keep: each worker that receives gets everything. */
+/** The report if the workers did not report what they keep: each receiving worker gets everything. */
 export function wholeBuckets(context: UpdateContext, { roles }: Meeting, strategy: Strategy): StrategyReport {
   const receives = roles.receivers.includes(context.store.rank);
   return { strategy, neededBytes: receives ? bytesOf(context) : 0, pullBytes: 0, readBytes: 0 };
 }
 
-/** Reports to the listener what will be moved, if buckets pass through this rank. */
+/** Reports to the listener which bytes will move, if buckets pass through this rank. */
 export function emitPlan(
   { emit, context }: UpdateRun,
   { roles, link, moves }: Meeting,

@@ -33,7 +33,7 @@ export function commonVersion(held: readonly (string | null)[]): string | undefi
   return held.every((version) => version === first) ? first : UNKNOWN_VERSION;
 }
 
-/** Tells the listener that all ranks have confirmed an update. */
+/** Notifies the listener that all ranks have confirmed an update. */
 export function emitVersion({ emit, context }: UpdateRun, change: VersionChange): void {
   emit({ type: 'version', rank: context.store.rank, ...change, atMs: nowMs() });
 }

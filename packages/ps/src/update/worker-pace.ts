@@ -4,7 +4,7 @@ import type { ProgressEvent } from '../progress-event.ts';
 /** The first buckets of an update are not measured, because their worker warms up. */
 const WARMUP = 1;
 /** Fewer measurements are not sufficient. */
-const LEAST_SAMPLES = 4;
+const MIN_SAMPLES = 4;
 
 /** Figures with a smaller difference count as equal. */
 const NEAR = 0.25;
@@ -55,7 +55,7 @@ function isNear(cost: ReloadCost, known: ReloadCost | undefined): boolean {
  * the same number of tensors, the two cannot be separated, and all time counts for the bucket.
  */
 function costOf(samples: readonly Sample[]): ReloadCost | undefined {
-  if (samples.length < LEAST_SAMPLES) return undefined;
+  if (samples.length < MIN_SAMPLES) return undefined;
   const mean = (of: (sample: Sample) => number): number =>
     samples.reduce((sum, sample) => sum + of(sample), 0) / samples.length;
   const tensors = mean(({ tensorCount }) => tensorCount);

@@ -10,7 +10,7 @@ export class Mutex {
       throw new CheckpointEngineError(
         'CE_CHECKPOINT_BUSY',
         `${this.#user} is still running, so ${user} cannot start`,
-        'Wait for its end, or abort it',
+        'Wait until it ends, or abort it',
         { retryable: true },
       );
     }

@@ -1,7 +1,7 @@
 import { CheckpointEngineError } from '@checkpoint-engine/interface';
 import { hintOf } from './known-failures.ts';
 
-/** The worker and its address, which every error names. */
+/** The worker and its address, which are part of every error. */
 export interface Worker {
   readonly deviceUuid: string;
   readonly rank: number;
@@ -24,7 +24,7 @@ export function workerTimedOut(worker: Worker, task: Task, timeoutMs: number): C
     'CE_WORKER_TIMEOUT',
     `The worker on device "${worker.deviceUuid}" did not ${task} within ${timeoutMs} ms`,
     task === 'connect'
-      ? `Check in the engine's log that it was asked to update and runs on this device, and ${SAME_NAMESPACES}`
+      ? `Check in the engine's log that it received the update request and runs on this device, and ${SAME_NAMESPACES}`
       : "Check the engine's log; raise the time-out if the engine is only slow",
     details(worker, task),
   );

@@ -6,7 +6,7 @@ interface KnownFailure {
 }
 
 const NEEDS_RECEIVER =
-  'The engine replaced the parameters of its quantized layers after it had loaded them, so that its own loader cannot load ' +
+  'The engine replaced the parameters of its quantized layers after it had loaded them, so its own loader cannot load ' +
   'them a second time. Install the receiver in the environment of the engine (pip install checkpoint-engine-worker) and start ' +
   'the engine with it, or restart the engine with the new weights. Until then it may hold old and new weights';
 

@@ -6,8 +6,7 @@ import { PickleWriter } from './pickle-writer.ts';
 export const CUDA_HANDLE_BYTES = 64;
 
 // torch counts the buffer's users in a shared-memory file. The count is not needed here, and for a name without a file
-// torch
-// only prints a warning.
+// torch only prints a warning.
 const NO_REFERENCE_COUNTER = new TextEncoder().encode('/torch_checkpoint_engine_uncounted');
 const NO_EVENT = new Uint8Array(0);
 
@@ -23,7 +22,7 @@ export function encodeBuffer(handle: Uint8Array, sizeBytes: number): Uint8Array 
       pickle.integer(0); // tensor offset
       pickle.global('torch.storage', 'TypedStorage');
       pickle.global('torch', 'uint8');
-      pickle.integer(0); // device index: the worker puts its own in place
+      pickle.integer(0); // device index: the worker substitutes its own
       pickle.bytes(handle);
       pickle.integer(sizeBytes);
       pickle.integer(0); // offset of the storage in the allocation

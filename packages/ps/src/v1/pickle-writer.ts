@@ -31,8 +31,8 @@ const OP = {
  * Values are written in the order in which Python's stack machine reads them: containers take a callback that writes
  * their items. This class only writes: this project never reads pickles.
  *
- * @source https://docs.python.org/3/library/pickletools.html and PEP 3154; differs: only the values below, one memo for
- *         what the caller names, no frames
+ * @source https://docs.python.org/3/library/pickletools.html and PEP 3154; differs: only the values below, a memo only for
+ *         values with a key, no frames
  */
 export class PickleWriter {
   #bytes: Uint8Array<ArrayBuffer>;
@@ -77,9 +77,9 @@ export class PickleWriter {
 
   /** A `str`. Surrogates without a partner are kept, as Python keeps them. */
   text(value: string): void {
-    const mostBytes = value.length * 3;
-    const isShort = mostBytes < 256;
-    this.#reserve(mostBytes + 5);
+    const maxBytes = value.length * 3;
+    const isShort = maxBytes < 256;
+    this.#reserve(maxBytes + 5);
     const start = this.#size + (isShort ? 2 : 5);
     const end = encodeText(value, this.#bytes, start);
     this.#byte(isShort ? OP.shortText : OP.text);

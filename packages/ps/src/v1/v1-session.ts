@@ -9,8 +9,8 @@ import { WorkerLink } from './worker-link.ts';
 /** Options of the protocol, in addition to those of each session. */
 export interface V1Options {
   /**
-   * How long a failed update waits for its worker: first to connect, so that it can be told, and then to release the
-   * buffer. @default 5_000
+   * Time that a failed update waits for its worker: first to connect, so that it can be notified, and then to release
+   * the buffer. @default 5_000
    */
   readonly failGraceMs?: number | undefined;
   /**
@@ -117,7 +117,7 @@ export class V1Session implements WorkerSession {
 
   async fail(error: Error): Promise<void> {
     if (this.#state === 'finished' || this.#state === 'closed') return;
-    // If no engine was asked yet, there is no worker to wait for.
+    // If no engine has received a request yet, there is no worker to wait for.
     if (this.#state === 'bound' && !this.#link.isConnected) return;
     const { logger, rank } = this.#options;
     const graceMs = refusedBeforeConnecting(error, this.#link) ? REFUSED_GRACE_MS : this.#failGraceMs;
@@ -138,7 +138,7 @@ export class V1Session implements WorkerSession {
       const worker = this.#worker;
       logger.warn(
         { rank, worker, cause },
-        'The worker could not be told that the update failed, or did not end in time',
+        'The worker could not be notified of the failed update, or did not end in time',
       );
     }
   }

@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { WORKER_ADDRESS_SCHEME } from '@checkpoint-engine/interface';
 
-/** The address of one session, and the key that its worker shows. */
+/** The address of one session, and the key that its worker presents. */
 export interface SessionAddress {
   /** In the abstract namespace of Unix sockets, without the leading NUL. */
   readonly socketName: string;

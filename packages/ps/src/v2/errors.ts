@@ -6,7 +6,7 @@ import {
   WORKER_PROTOCOL_VERSION,
 } from '@checkpoint-engine/interface';
 
-/** The session, which every error names. */
+/** The session, which is part of every error. */
 export interface SessionIdentity {
   readonly deviceUuid: string;
   readonly rank: number;
@@ -17,7 +17,7 @@ export function workerTimeout(who: SessionIdentity, whatFor: string, timeoutMs: 
     'CE_WORKER_TIMEOUT',
     `The worker on device "${who.deviceUuid}" did not ${whatFor} within ${timeoutMs} ms`,
     whatFor === 'connect'
-      ? 'Check that the engine was told this address, that it owns the device with this UUID, and that both processes share a network namespace'
+      ? 'Check that the engine received this address, that it owns the device with this UUID, and that both processes share a network namespace'
       : "Check the engine's log, or raise the time-out",
     { rank: who.rank, peer: who.deviceUuid },
   );
@@ -66,12 +66,12 @@ export function workerFailed(who: SessionIdentity, reported: unknown): Checkpoin
   );
 }
 
-/** The worker's own hint, unless code of its engine threw and the hint is about its stack. */
+/** Returns the worker's own hint, unless the engine's code threw the error and the hint is about its stack. */
 function adviceOf({ code, hint }: Record<string, unknown>): string | undefined {
   return code === 'CE_WORKER_FAILED' ? undefined : text(hint) || undefined;
 }
 
-/** An error for the worker. The chain of causes stays here, with the log. */
+/** An error for the worker, without its causes, which are in the log on this side. */
 export function toWire(error: Error): SerializedError {
   return { ...toCheckpointEngineError(error).toJSON(), cause: undefined };
 }

@@ -39,7 +39,7 @@ export class FrameReader {
   readonly #cutter = new FrameCutter({ limitBytes: HELLO_LIMITS.maxBytes, littleEndian: true });
   #limits = HELLO_LIMITS;
 
-  /** The sender has shown the key: the limits of workers apply. */
+  /** The sender has presented the key: the limits of workers apply. */
   trust(): void {
     this.#limits = WORKER_LIMITS;
     this.#cutter.limitBytes = WORKER_LIMITS.maxBytes;

@@ -1,34 +1,34 @@
 import { timingSafeEqual } from 'node:crypto';
 import { createServer, type Server, type Socket } from 'node:net';
 import { CheckpointEngineError, type Logger } from '@checkpoint-engine/interface';
-import { Strangers } from '@checkpoint-engine/interface/wire';
+import { PendingConnections } from '@checkpoint-engine/interface/wire';
 import type { SessionAddress } from './address.ts';
 import { encodeFrame, FrameReader, type ReceivedMessage } from './frames.ts';
 
-/** How long a caller may take to show the key. */
+/** Time limit for a caller to present the key. */
 const HELLO_TIMEOUT_MS = 5_000;
-/** Maximum number of callers that have not shown the key yet. One more replaces the oldest. */
-const MOST_STRANGERS = 128;
+/** Maximum number of callers that have not presented the key yet. One more replaces the oldest. */
+const MAX_PENDING = 128;
 
-/** A caller that showed the key. Its next messages are in the reader. */
+/** A caller that presented the key. Its next messages are in the reader. */
 export interface Caller {
   readonly socket: Socket;
   readonly reader: FrameReader;
   readonly hello: ReceivedMessage;
 }
 
-/** Listens on one address and accepts only callers that show its key. Others get only a rejection. */
+/** Listens on one address and accepts only callers that present its key. Others receive only a rejection. */
 export class SessionListener {
   readonly #server: Server;
   readonly #sockets = new Set<Socket>();
-  readonly #strangers: Strangers;
+  readonly #pending: PendingConnections;
   readonly #key: Uint8Array;
   readonly #onCaller: (caller: Caller) => void;
 
   private constructor(address: SessionAddress, logger: Logger, onCaller: (caller: Caller) => void) {
     this.#key = new TextEncoder().encode(address.key);
-    this.#strangers = new Strangers({
-      most: MOST_STRANGERS,
+    this.#pending = new PendingConnections({
+      maxCount: MAX_PENDING,
       timeoutMs: HELLO_TIMEOUT_MS,
       onRefused: (why, count) => logger.warn({ why, count }, 'Rejected callers at a worker address'),
     });
@@ -54,7 +54,7 @@ export class SessionListener {
 
   /** Stops listening and disconnects all callers. Idempotent. */
   async close(): Promise<void> {
-    this.#strangers.close();
+    this.#pending.close();
     for (const socket of this.#sockets) socket.destroy();
     if (this.#server.listening) await new Promise<void>((resolve) => this.#server.close(() => resolve()));
   }
@@ -68,27 +68,27 @@ export class SessionListener {
     this.#sockets.add(socket);
     socket.on('error', () => {}); // 'close' follows
     socket.once('close', () => this.#sockets.delete(socket));
-    const stranger = this.#strangers.admit(socket);
+    const candidate = this.#pending.admit(socket);
     const reader = new FrameReader();
     const refuse = (why: string): void => {
       socket.removeListener('data', onData);
       if (socket.writable) socket.write(encodeFrame({ type: 'abort', error: refusal(why).toJSON() }));
-      stranger.refuse(why);
+      candidate.refuse(why);
     };
     const onData = (chunk: Uint8Array): void => {
       try {
         reader.push(chunk);
         const hello = reader.next();
         if (!hello) {
-          stranger.dribble();
+          candidate.throttle();
           return;
         }
         if (hello.type !== 'hello' || !this.#knows(hello.key)) {
-          refuse('its hello does not show the key');
+          refuse('its hello does not contain the key');
           return;
         }
         socket.removeListener('data', onData);
-        stranger.welcome();
+        candidate.accept();
         this.#onCaller({ socket, reader, hello });
       } catch (error) {
         refuse(error instanceof Error ? error.message : String(error));

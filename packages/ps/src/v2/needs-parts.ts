@@ -9,7 +9,7 @@ import {
 import type { ReceivedMessage } from './frames.ts';
 
 /** Maximum number of boxes of one worker, which bounds the server's memory for it. */
-const MOST_BOXES = 4_000_000;
+const MAX_BOXES = 4_000_000;
 const COLUMNS = ['tensor', 'offset', 'rows', 'rowBytes', 'pitch', 'rest'] as const;
 
 /** The parts of a worker's needs together. Not checked against any tensor yet. */
@@ -44,7 +44,7 @@ export class NeedsParts {
       this.#columns.get(name)!.push(column.slice());
     }
     this.#boxes += (message.tensor as Uint8Array).byteLength / 4;
-    if (this.#boxes > MOST_BOXES) throw new RangeError(`${this.#boxes} boxes, at most ${MOST_BOXES} are accepted`);
+    if (this.#boxes > MAX_BOXES) throw new RangeError(`${this.#boxes} boxes, at most ${MAX_BOXES} are accepted`);
     return this.#taken === parts ? this.#join(message.summary) : undefined;
   }
 

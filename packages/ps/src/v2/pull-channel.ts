@@ -67,8 +67,8 @@ export class PullChannelV2 implements PullChannel {
     const { checkpoint, updateId, rank, deviceKind, deviceUuid } = session;
     const sizesBytes = Float64Array.from(question.tensors, ({ sizeBytes }) => sizeBytes);
     // Wait for both from now on: they may arrive together.
-    const surveying = reply('surveyed', 'say what it knows', options);
-    const telling = reply('needs', 'say what it needs', options);
+    const surveying = reply('surveyed', 'report what it knows', options);
+    const telling = reply('needs', 'report what it needs', options);
     telling.catch(() => {});
     send({
       ...{ type: 'survey', protocol: WORKER_PROTOCOL_VERSION, intent: question.intent, checkpoint, updateId, rank },
@@ -155,7 +155,7 @@ export class PullChannelV2 implements PullChannel {
     } catch (error) {
       throw workerBroke(
         session,
-        `a "digested" with other columns than ${count} digests`,
+        `a "digested" whose columns do not have ${count} digests`,
         WORKER_PROTOCOL_VERSION,
         error as Error,
       );

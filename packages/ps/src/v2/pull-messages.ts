@@ -3,7 +3,7 @@ import type { ParameterMeta } from '@checkpoint-engine/meta';
 import type { PullLayout } from '../pull-channel.ts';
 
 /** Maximum number of tensors in a part: a worker rejects messages of more than about 600,000 lists. */
-const MOST_TENSORS = 65_536;
+const MAX_TENSORS = 65_536;
 const PLACE_BYTES = 4 + 8 + 8 + 4 + 8;
 
 /** The messages that describe tensors to a worker, in the order of their indexes. */
@@ -12,7 +12,7 @@ export function metasMessages(all: readonly ParameterMeta[]): ServerMetas[] {
   let bytes = 0;
   for (const tensor of all) {
     const tensorBytes = 3 * tensor.name.length + 9 * tensor.shape.length + 32;
-    if (groups.at(-1)!.length === MOST_TENSORS || bytes + tensorBytes > PULL_PART_LIMITS.fromServerBytes) {
+    if (groups.at(-1)!.length === MAX_TENSORS || bytes + tensorBytes > PULL_PART_LIMITS.fromServerBytes) {
       groups.push([]);
       bytes = 0;
     }
@@ -28,7 +28,7 @@ export function metasMessages(all: readonly ParameterMeta[]): ServerMetas[] {
   }));
 }
 
-/** The messages that tell a worker what to map: one without places, or as many as the places need. */
+/** The messages that describe the regions that a worker must map: one without places, or as many as the places need. */
 export function regionsMessages({ digest, regions, places }: PullLayout, withPlaces: boolean): ServerRegions[] {
   const head = { type: 'regions', layoutDigest: digest, regions } as const;
   if (!withPlaces) return [{ ...head, part: 0, parts: 1 }];

@@ -1,8 +1,8 @@
 import { abortError, type CheckpointEngineError, LONGEST_TIMER_MS } from '@checkpoint-engine/interface';
 
-/** How a wait of {@link Replies} ends without a reply. */
+/** Conditions that end a wait of {@link Replies} without a reply. */
 export interface ReplyOptions {
-  /** Names the wait in the error of an aborted signal. */
+  /** Describes the wait in the error of an aborted signal. */
   readonly op: string;
   readonly signal: AbortSignal;
   readonly timeoutMs: number;

@@ -10,15 +10,15 @@ export interface ReportInboxOptions {
   readonly logger?: Logger | undefined;
 }
 
-/** An inbox that also has to be closed. */
+/** An inbox that must be closed. */
 export interface OpenReportInbox extends ReportInbox {
   /** Stops listening and disconnects all workers. Idempotent. */
   close(): Promise<void>;
 }
 
 /**
- * Opens an address at which workers of this host tell what they are and hold, for `EngineClient.describe` of an engine
- * that has no route to ask its workers. Only a worker that shows the address's key is heard.
+ * Opens an address to which workers of this host send their descriptions, for `EngineClient.describe` of an engine
+ * without a route to query its workers. Accepts only workers that present the address's key.
  *
  * @throws `CE_ADDRESS_IN_USE`, `CE_NOT_SUPPORTED` if there is no abstract namespace.
  */
@@ -47,7 +47,7 @@ function hear({ socket, reader, hello }: Caller, logger: Logger, reports: unknow
       reports.push(descriptionIn(message));
       socket.end(encodeFrame({ type: 'bye', keep: false }));
     } catch (error) {
-      logger.warn({ error }, 'A worker that was asked for a report broke the protocol');
+      logger.warn({ error }, 'A worker violated the protocol while it sent its report');
       socket.destroy();
     }
   };

@@ -12,7 +12,7 @@ const REPLIES: ReadonlySet<string> = new Set([
 /** Replies for which several waits are possible, distinguished by their index. */
 const INDEXED: ReadonlySet<string> = new Set(['ack', 'pulled', 'digested']);
 
-/** How long a worker that keeps regions mapped may take to unmap them. */
+/** Time limit for a worker that keeps regions mapped to unmap them. */
 const HOLD_GRACE_MS = 2_000;
 
 /** The callbacks of a connection to its session. */
@@ -23,7 +23,7 @@ export interface ConnectionEvents {
   onFailure(error: CheckpointEngineError): void;
 }
 
-/** The connection to the worker that showed the key: sends frames, receives replies, and reports its end. */
+/** The connection to the worker that presented the key: sends frames, receives replies, and reports its end. */
 export class WorkerConnection {
   /** Resolves when the connection has ended. */
   readonly closed: Promise<void>;
@@ -68,7 +68,7 @@ export class WorkerConnection {
     if (!this.#over) this.#caller.socket.write(frame);
   }
 
-  /** Tells the worker that the update has ended, and waits this long for it to release the buffer and disconnect. */
+  /** Notifies the worker that the update has ended, and waits this long for it to release the buffer and disconnect. */
   async abort(error: Error, graceMs: number): Promise<void> {
     this.#over = true;
     const { socket } = this.#caller;

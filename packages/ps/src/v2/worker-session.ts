@@ -25,7 +25,7 @@ import { PullChannelV2 } from './pull-channel.ts';
 import { Replies } from './replies.ts';
 import { WorkerConnection } from './worker-connection.ts';
 
-/** How long a worker may take to release the buffer after it was told of a failure. */
+/** Time limit for a worker to release the buffer after it was notified of a failure. */
 const ABORT_GRACE_MS = 5_000;
 
 /** One update with one worker, over protocol 2. */
@@ -50,7 +50,7 @@ export class WorkerSessionV2 implements WorkerSession {
   readonly pull: PullChannelV2;
   /** A worker that connects again before the session is reopened. */
   #early: Caller | undefined;
-  /** Called when a worker has shown the key. */
+  /** Called when a worker has presented the key. */
   #onCalled: (() => void) | undefined;
 
   private constructor(options: SessionOptions, address: string) {
@@ -120,7 +120,7 @@ export class WorkerSessionV2 implements WorkerSession {
       this.#connection?.send({ type: 'bucket', index: bucket.index, tensors: columns(bucket.tensors) });
       this.#giveCredit(await this.#reply(`ack ${bucket.index}`, `take bucket ${bucket.index}`, options));
     } catch (error) {
-      // The worker still has a bucket whose wait was aborted, so its credit never comes back.
+      // The worker still has a bucket whose wait was aborted, so its credit is never returned.
       this.#fail(toCheckpointEngineError(error));
       throw error;
     }
@@ -145,7 +145,7 @@ export class WorkerSessionV2 implements WorkerSession {
   async confirm(version: string, options: SessionCallOptions): Promise<void> {
     if (this.held === undefined) return;
     this.#connection?.send({ type: 'confirm', version });
-    await this.#reply('confirmed', 'take note of the version', options);
+    await this.#reply('confirmed', 'record the version', options);
   }
 
   async reopen(): Promise<void> {
@@ -195,7 +195,7 @@ export class WorkerSessionV2 implements WorkerSession {
     else await Promise.all([this.#listener?.close(), this.#connection?.close()]);
   }
 
-  /** A caller showed the key: it is the worker, unless it uses another protocol, comes second, or comes too late. */
+  /** A caller presented the key: it is the worker, unless it uses another protocol, comes second, or comes too late. */
   #meet(caller: Caller): void {
     const { protocol } = caller.hello;
     if (this.#isFinished && !this.#failure && !this.#early && protocol === WORKER_PROTOCOL_VERSION) {
@@ -226,7 +226,7 @@ export class WorkerSessionV2 implements WorkerSession {
   }
 
   #onReply(name: string, message: ReceivedMessage): boolean {
-    // The caller is told after the last part.
+    // The caller is notified after the last part.
     if (name === 'needs' && !this.pull.takeNeeds(message)) return true;
     const isAwaited = this.#replies.resolve(name, message);
     if (isAwaited && name === (this.held === undefined ? 'finished' : 'confirmed')) this.#isFinished = true;

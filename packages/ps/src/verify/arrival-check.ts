@@ -29,8 +29,8 @@ interface Block extends ArrivedRange {
 }
 
 /**
- * Compares what has arrived in a memory with what was registered: all blocks of tensors, or some. Blocks whose digest
- * is not known are left out, and so are parts of blocks.
+ * Compares bytes that have arrived in a memory with the registered ones: all blocks of tensors, or some. Skips blocks
+ * whose digest is not known, and incomplete blocks.
  *
  * @returns The bytes that were compared.
  * @throws `CE_DIGEST_MISMATCH`
@@ -76,7 +76,7 @@ async function checkBatch(
   }
 }
 
-/** Those that the sampling has, or the first one of all. */
+/** Returns the sampled blocks, or the first block if there are none. */
 function chooseBlocks(ranges: readonly ArrivedRange[], { expected, sampling }: ArrivalContext): Block[] {
   const chosen: Block[] = [];
   let first: Block | undefined;

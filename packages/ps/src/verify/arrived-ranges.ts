@@ -5,8 +5,8 @@ import type { ArrivedRange } from './arrival-check.ts';
 /**
  * The ranges of a transfer that has arrived in a memory.
  *
- * @param metas      Of all tensors, by the positions in `ranges`.
- * @param startBytes Where the transfer begins, from the start of the memory.
+ * @param metas      Metas of all tensors, by the positions in `ranges`.
+ * @param startBytes Start of the transfer, from the start of the memory.
  */
 export function arrivedRanges(
   { tensor, tensorOffsetBytes, rangeBytes, offsetBytes }: TensorRanges,

@@ -4,7 +4,7 @@ import { bytesWithin, type CoverGroup } from './coverage.ts';
 import type { HeldWindow } from './held-windows.ts';
 import type { HostCover } from './host-cover.ts';
 
-/** What workers of a host were found to hold, as far as one rank compared it. */
+/** The result of one rank's comparison of what workers of a host hold. */
 export interface HeldReport {
   readonly checkedBytes: number;
   readonly checkedTensors: readonly string[];
@@ -16,9 +16,9 @@ export interface HeldReport {
 /**
  * Compares the answers of workers with the digests of the checkpoint. The first rank of each group compares it.
  *
- * @param rank    Whose report it is.
- * @param windows Of all ranks of the host.
- * @param answers By rank, for those windows whose tensor its worker keeps, in order.
+ * @param rank    The rank that makes the report.
+ * @param windows Windows of all ranks of the host.
+ * @param answers By rank, its worker's answers for windows of tensors that it keeps, in order.
  */
 export function compareHeld(
   rank: number,

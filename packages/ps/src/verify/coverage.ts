@@ -1,7 +1,7 @@
 import type { Needs } from '@checkpoint-engine/interface';
 
-/** Rows above which boxes are not taken apart: their tensor is not verified. */
-const MOST_ROWS = 2 ** 18;
+/** Maximum number of rows of boxes that are compared row by row. Tensors with more are not verified. */
+const MAX_ROWS = 2 ** 18;
 
 /** Rows of bytes of a tensor. */
 export interface CoveredBox {
@@ -68,7 +68,7 @@ export function coverGroups(
 }
 
 /**
- * How often boxes cover each byte of a tensor; 0 if not all bytes equally often, or if that would take long to find.
+ * Returns how often boxes cover each byte of a tensor; 0 if the bytes differ in this, or if the check would take long.
  */
 export function timesCovered(boxes: readonly CoveredBox[], sizeBytes: number): number {
   const bytes = boxes.reduce((sum, { rows, rowBytes }) => sum + rows * rowBytes, 0);
@@ -109,7 +109,7 @@ function intervalsOf(boxes: readonly CoveredBox[], sizeBytes: number): Intervals
     };
   }
   const count = boxes.reduce((sum, box) => sum + box.rows, 0);
-  if (count > MOST_ROWS) return undefined;
+  if (count > MAX_ROWS) return undefined;
   const starts = new Float64Array(count);
   const ends = new Float64Array(count);
   let next = 0;

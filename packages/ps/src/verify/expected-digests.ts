@@ -39,7 +39,7 @@ export class ExpectedDigests {
     for (const [rank, digests] of known.gathered) this.tell(rank, digests);
   }
 
-  /** Ranks that hold tensors and have not told their digests. Equal on all ranks that gathered the same. */
+  /** Ranks that hold tensors and have not reported their digests. Equal on all ranks that gathered the same metas. */
   get silentRanks(): readonly number[] {
     return this.#known.metas
       .filter(({ rank, tensors }) => tensors.length > 0 && !this.#told.has(rank))
@@ -51,7 +51,7 @@ export class ExpectedDigests {
     return new Map([...this.#told].map(([rank, { digests }]) => [rank, digests]));
   }
 
-  /** Takes the digests of a rank. Those that do not fit its tensors are left out. */
+  /** Takes the digests of a rank. Ignores digests that do not fit its tensors. */
   tell(rank: number, digests: BlockDigests): void {
     const metas = this.#known.metas.find((each) => each.rank === rank);
     if (metas === undefined) return;
@@ -59,7 +59,7 @@ export class ExpectedDigests {
     if (told !== undefined) this.#told.set(rank, told);
   }
 
-  /** What all ranks know of the tensors of one rank. */
+  /** The digests of one rank's tensors that all ranks know. */
   toldBy(rank: number): RankDigests | undefined {
     return this.#told.get(rank);
   }
@@ -90,7 +90,7 @@ export class ExpectedDigests {
 
 const known = new WeakMap<readonly RankMetas[], ReadonlyMap<string, Holder>>();
 
-/** By tensor, who holds it. Made once for the same metas. */
+/** The holder of each tensor. Computed once for the same metas. */
 function holdersOf(world: readonly RankMetas[]): ReadonlyMap<string, Holder> {
   let holders = known.get(world);
   if (holders === undefined) {

@@ -3,7 +3,7 @@ import { blockCount, type ParameterMeta, type RankMetas } from '@checkpoint-engi
 import type { ExpectedDigests, ExpectedTensor } from './expected-digests.ts';
 import { hashOf, type Sampling } from './sampling.ts';
 
-/** A range of a tensor whose digest workers are asked for. */
+/** A range of a tensor whose digest is requested from workers. */
 export interface HeldWindow {
   /** Index of the tensor over all ranks' metas. */
   readonly tensor: number;
@@ -21,14 +21,14 @@ export interface ListedTensors {
   readonly index: Uint32Array;
 }
 
-/** Tensors that workers keep, ascending by index: made once for a plan, since names and holders do not change. */
+/** Tensors that workers keep, ascending by index. Computed once per plan, because names and holders do not change. */
 export interface KeptTensors {
   readonly tensor: Uint32Array;
   readonly metas: readonly ParameterMeta[];
   readonly holders: readonly RankMetas[];
   /** Index of each tensor in the metas of its holder. */
   readonly index: Uint32Array;
-  /** What each tensor's blocks are chosen by. */
+  /** By tensor, the value from which the sampling chooses its blocks. */
   readonly key: Int32Array;
 }
 

@@ -2,22 +2,22 @@ import type { Needs } from '@checkpoint-engine/interface';
 import { type BoxesByTensor, boxesByTensor, type CoverGroup, coverGroups } from './coverage.ts';
 import { type KeptTensors, keptTensors, type ListedTensors } from './held-windows.ts';
 
-/** What follows from the needs of a host's workers. It depends on names, shapes and needs only. */
+/** Derived from the needs of a host's workers. Depends only on names, shapes and needs. */
 export interface HostCover {
   readonly kept: KeptTensors;
   readonly boxes: BoxesByTensor;
   /** By tensor, the ranks whose slices are compared together. */
   readonly groups: ReadonlyMap<number, readonly CoverGroup[]>;
-  /** Some group has several ranks, so that ranks have to tell each other the digests that their workers told. */
+  /** Some group has several ranks, so ranks must exchange the digests that their workers reported. */
   readonly isShared: boolean;
 }
 
 const known = new WeakMap<object, HostCover>();
 
 /**
- * Works out what the workers of a host keep.
+ * Determines what the workers of a host keep.
  *
- * @param plan Of the host: the result is kept as long as it.
+ * @param plan Plan of the host. The result is cached for its lifetime.
  */
 export function hostCover(plan: object, needs: ReadonlyMap<number, Needs>, list: ListedTensors): HostCover {
   let cover = known.get(plan);

@@ -3,7 +3,7 @@ import type { VerifyMode } from './sampling.ts';
 
 const noted = new WeakSet<object>();
 
-/** Logs once for each checkpoint that a worker cannot report digests: a warning only if all bytes are to be verified. */
+/** Logs once for each checkpoint that a worker cannot report digests: a warning only if all bytes must be verified. */
 export function noteSilentWorker(
   { metas, logger, rank }: { readonly metas: object; readonly logger: Logger; readonly rank: number },
   mode: VerifyMode,

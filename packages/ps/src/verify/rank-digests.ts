@@ -2,7 +2,7 @@ import { type BlockDigests, firstBlocks, type RankMetas } from '@checkpoint-engi
 
 const known = new WeakMap<BlockDigests, RankDigests>();
 
-/** The digests of the blocks of one rank's tensors, with what follows from them: worked out once, not in each update. */
+/** The digests of the blocks of one rank's tensors, and values derived from them: computed once, not in each update. */
 export class RankDigests {
   readonly metas: RankMetas;
   readonly digests: BlockDigests;

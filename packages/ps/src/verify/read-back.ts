@@ -7,10 +7,10 @@ import {
 } from '@checkpoint-engine/interface';
 import type { Cleanup } from '@checkpoint-engine/interface/shared';
 
-/** Device memory is copied back in parts of at most this. */
+/** Maximum size of the parts in which device memory is copied back. */
 export const READ_BACK_BYTES: number = 16 * 2 ** 20;
 
-/** A part of a memory, and where in it. */
+/** A part of a memory. */
 export interface PartToRead {
   /** From the start of the memory. */
   readonly offsetBytes: number;
@@ -32,10 +32,10 @@ export class ReadBack {
   }
 
   /**
-   * Has `use` called with host memory that has the parts: the memory itself, or a copy of them. The parts are at most
-   * {@link READ_BACK_BYTES} together, unless it is host memory.
+   * Calls `use` with host memory that has the parts: the memory itself, or a copy of them. Except in host memory, the
+   * parts together have at most {@link READ_BACK_BYTES}.
    *
-   * @param use Gets for each part its offset in the memory that it is given.
+   * @param use Receives the offset of each part in that memory.
    */
   async with<T>(
     { memory }: Pick<MemoryRange, 'memory'>,

@@ -1,21 +1,21 @@
-/** How much of the bytes an update verifies. */
+/** The share of the bytes that an update verifies. */
 export type VerifyMode = 'off' | 'sample' | 'full';
 
 /** Minimum size of a sample. Small checkpoints are verified completely. */
-const LEAST_BYTES = 16 * 2 ** 20;
-const LEAST_SHARE = 1 / 64;
+const MIN_BYTES = 16 * 2 ** 20;
+const MIN_SHARE = 1 / 64;
 
-/** Chooses blocks to verify: other ones with each update, and the same ones on all ranks. */
+/** Chooses blocks to verify: different ones for each update, and the same ones on all ranks. */
 export class Sampling {
   readonly #seed: number;
   readonly #limit: number;
 
   /**
    * @param seed Number of the update.
-   * @param totalBytes Of the checkpoint.
+   * @param totalBytes Size of the checkpoint.
    */
   constructor(mode: VerifyMode, seed: number, totalBytes: number) {
-    const share = mode === 'full' ? 1 : Math.max(LEAST_SHARE, LEAST_BYTES / Math.max(1, totalBytes));
+    const share = mode === 'full' ? 1 : Math.max(MIN_SHARE, MIN_BYTES / Math.max(1, totalBytes));
     this.#seed = mix(seed);
     this.#limit = mode === 'off' ? 0 : Math.min(1, share) * 2 ** 32;
   }
@@ -30,12 +30,12 @@ export class Sampling {
     return this.rank(tensor, block) < this.#limit;
   }
 
-  /** What {@link Sampling.chooses} takes for a tensor, so that it is worked out once for all of its blocks. */
+  /** Returns the argument of {@link Sampling.chooses} for a tensor, which is computed once for all of its blocks. */
   chooserOf(tensor: number): number {
     return mix(this.#seed ^ tensor);
   }
 
-  /** As {@link Sampling.has}. @param chooser Of the tensor. */
+  /** As {@link Sampling.has}. @param chooser The chooser of the tensor. */
   chooses(chooser: number, block: number): boolean {
     return mix(chooser ^ block) < this.#limit;
   }

@@ -8,7 +8,7 @@ import { Sampling, type VerifyMode } from './sampling.ts';
 /** The verification of an update on one rank. */
 export interface VerifySummary {
   readonly mode: VerifyMode;
-  /** Bytes that were compared in memory that workers take them from. */
+  /** Bytes that were compared in memory that workers copy from. */
   readonly arrivedBytes: number;
   /** Bytes that the worker holds and that were compared. */
   readonly heldBytes: number;
@@ -78,7 +78,7 @@ export class Verifier {
     this.#sampling = new Sampling(this.mode, counter, this.#totalBytes);
   }
 
-  /** Compares what has arrived in a memory. @throws `CE_DIGEST_MISMATCH` */
+  /** Compares bytes that have arrived in a memory. @throws `CE_DIGEST_MISMATCH` */
   async checkArrival(memory: Pick<MemoryRange, 'memory'>, ranges: readonly ArrivedRange[]): Promise<void> {
     if (!this.isOn) return;
     const { rank, expected } = this;
@@ -88,7 +88,7 @@ export class Verifier {
     this.#arrivedBytes += bytes;
   }
 
-  /** Counts what was compared in the engine. */
+  /** Adds bytes that were compared in the engine. */
   countHeld(bytes: number, unverifiedTensors: number): void {
     this.#heldBytes += bytes;
     this.#unverifiedTensors += unverifiedTensors;

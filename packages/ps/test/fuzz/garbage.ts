@@ -31,8 +31,8 @@ export class Random {
     return this.next() < chance;
   }
 
-  bytes(mostBytes: number): Uint8Array {
-    return Uint8Array.from({ length: this.below(mostBytes + 1) }, () => this.below(256));
+  bytes(maxBytes: number): Uint8Array {
+    return Uint8Array.from({ length: this.below(maxBytes + 1) }, () => this.below(256));
   }
 }
 

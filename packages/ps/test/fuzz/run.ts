@@ -2,7 +2,7 @@ import { expect, test } from 'vitest';
 import { targets } from './targets.ts';
 import { watch } from './watch.ts';
 
-const MOST_STEP_BYTES = 64 * 2 ** 20;
+const MAX_STEP_BYTES = 64 * 2 ** 20;
 
 /** Feeds every target this many valid, nearly valid and arbitrary messages. */
 export function fuzz(count: number, seed: number, timeoutMs: number): void {
@@ -15,7 +15,7 @@ export function fuzz(count: number, seed: number, timeoutMs: number): void {
         `${name}: ${messages} messages in ${seconds.toFixed(1)} s, ${(largestStepBytes / 2 ** 20).toFixed(1)} MiB`,
       );
       expect(verdict.crashes).toEqual([]);
-      expect(largestStepBytes).toBeLessThan(MOST_STEP_BYTES);
+      expect(largestStepBytes).toBeLessThan(MAX_STEP_BYTES);
     },
     timeoutMs,
   );

@@ -1,7 +1,7 @@
 import { connect, type Socket } from 'node:net';
 
-/** Most that waits to be sent on one connection. */
-const MOST_WAITING_BYTES = 64 * 1024;
+/** Maximum number of bytes that wait to be sent on one connection. */
+const MAX_WAITING_BYTES = 64 * 1024;
 
 /** Connects, says what it is given, and reads nothing of the answers. */
 export class Feeder {
@@ -29,7 +29,7 @@ export class Feeder {
   async say(bytes: Uint8Array): Promise<void> {
     if (!this.isOpen) return;
     this.socket.write(bytes);
-    if (this.socket.writableLength < MOST_WAITING_BYTES) return;
+    if (this.socket.writableLength < MAX_WAITING_BYTES) return;
     await Promise.race([new Promise((resolve) => this.socket.once('drain', resolve)), this.closed]);
   }
 

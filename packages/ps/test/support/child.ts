@@ -6,9 +6,9 @@ import { CheckpointEngineError, type SerializedError } from '@checkpoint-engine/
 
 type Reply = { id: number; ok?: unknown; error?: SerializedError };
 
-/** Most notes that are kept, and characters of a call's arguments. */
-const MOST_NOTES = 60;
-const MOST_NOTED = 100;
+/** Maximum number of notes that are kept, and characters of a call's arguments. */
+const MAX_NOTES = 60;
+const MAX_NOTED = 100;
 
 /** A process that answers calls. Calls of a process that ended reject. */
 export class Child {
@@ -45,14 +45,14 @@ export class Child {
     return new Promise<T>((resolve, reject) => {
       const id = this.#nextId++;
       this.#pending.set(id, { call, resolve: resolve as (value: unknown) => void, reject });
-      this.note(`${call} ${JSON.stringify(args)?.slice(0, MOST_NOTED) ?? ''}`);
+      this.note(`${call} ${JSON.stringify(args)?.slice(0, MAX_NOTED) ?? ''}`);
       this.process.send({ id, call, args }, (error) => error && reject(error)); // it has ended, or is about to
     });
   }
 
   note(text: string): void {
     this.notes.push({ atMs: performance.now(), text });
-    if (this.notes.length > MOST_NOTES) this.notes.shift();
+    if (this.notes.length > MAX_NOTES) this.notes.shift();
   }
 
   /** Sends a signal, and notes it. */

@@ -86,7 +86,7 @@ const calls = {
     delay.enable();
     return { longestPauseMs, openFiles: readdirSync('/proc/self/fd').length, residentBytes: process.memoryUsage.rss() };
   },
-  /** Most bytes of memory that this process has had at a time. */
+  /** Maximum bytes of memory that this process has had at a time. */
   peakBytes: () => Number(/VmHWM:\s+(\d+) kB/.exec(readFileSync('/proc/self/status', 'utf8'))[1]) * 1024,
   async close() {
     await server?.close();
