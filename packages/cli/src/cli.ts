@@ -98,7 +98,11 @@ function usageError(
   const command = program.commands.find((candidate) => candidate.name() === args[0]);
   const help = ['checkpoint-engine', command?.name(), '--help'].filter(Boolean).join(' ');
   if (code === 'commander.help') {
-    return new CheckpointEngineError('CE_CONFIG_INVALID', 'No command is given', `Run ${help} for a list of commands`);
+    return new CheckpointEngineError(
+      'CE_CONFIG_INVALID',
+      'The command is missing',
+      `Run ${help} for a list of commands`,
+    );
   }
   const [what = '', ...suggestion] = message.replace(/^error: /, '').split('\n');
   const ported = portedFlag(args);

@@ -5,7 +5,7 @@ import { instancesOf } from './update/failed-update.ts';
 
 /** Prints a failure on standard error for users and, with `--json`, as an object on standard output. */
 export function reportFailure(failure: unknown, args: readonly string[], terminal: Terminal): void {
-  // Uses the raw arguments: if they are the problem, nothing has parsed them.
+  // Uses the raw arguments: if they are the problem, they were not parsed.
   const level = args.indexOf('--log-level');
   const debug = args.includes('--log-level=debug') || (level >= 0 && args[level + 1] === 'debug');
   const instances = instancesOf(failure);

@@ -1,6 +1,6 @@
-// Ranks, the server and workers are killed in the middle of updates. Each update must say which process died, the next one
-// must work, and nothing may be left. SERVE_CHAOS_ROUNDS sets the number of kills (3), SERVE_CHAOS_SEED another program,
-// SERVE_CHAOS_RANKS the ranks (2), SERVE_CHAOS_SIZE the bytes of the checkpoint (32 MiB).
+// Ranks, the server and workers are killed in the middle of updates. Each update must say which process died, the next
+// one must work, and nothing may be left. SERVE_CHAOS_ROUNDS sets the number of kills (3), SERVE_CHAOS_SEED another
+// program, SERVE_CHAOS_RANKS the ranks (2), SERVE_CHAOS_SIZE the bytes of the checkpoint (32 MiB).
 import process from 'node:process';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parseSize } from '@checkpoint-engine/planner';
@@ -14,7 +14,7 @@ const ROUNDS = Number(process.env.SERVE_CHAOS_ROUNDS ?? 3);
 const SEED = Number(process.env.SERVE_CHAOS_SEED ?? 7);
 const RANKS = Number(process.env.SERVE_CHAOS_RANKS ?? 2);
 const SIZE_BYTES = parseSize(process.env.SERVE_CHAOS_SIZE ?? '32MiB');
-/** Share of a quick update's time in which the kill comes, so that most kills find it under way. */
+/** Share of a quick update's time in which the kill comes, so that most kills happen during the update. */
 const KILL_WITHIN = 0.8;
 /** Time that processes may take to end after the process that they belong to. */
 const ORPHANS_MS = 10_000;

@@ -219,7 +219,7 @@ describe('plan of a pull', () => {
     ['{', /JSON/],
     ['{"ranks": []}', /ranks/],
     ['{"ranks": [{"rank": 0, "tensors": {"nowhere": "whole"}}]}', /tensor "nowhere"/],
-    ['{"ranks": [{"rank": 7, "tensors": {}}]}', /rank 7 in a world of 2 ranks/],
+    ['{"ranks": [{"rank": 7, "tensors": {}}]}', /it has rank 7, but the world has 2 ranks/],
     ['{"ranks": [{"rank": 0, "tensors": {}}, {"rank": 0, "tensors": {}}]}', /rank 0 twice/],
     ['{"ranks": [{"rank": 0, "tensors": {"TENSOR": [[0, 2, 8, 4]]}}]}', /for rank 0 a box/],
     ['{"ranks": [{"rank": 0, "tensors": {"TENSOR": [[0, 1, 1e15, 1e15]]}}]}', /for rank 0 a box that ends/],
@@ -317,7 +317,7 @@ describe('doctor --engine', () => {
       const endpoint = `http://127.0.0.1:${(engine.address() as AddressInfo).port}`;
       for (const [name, hint] of [
         ['vllm', /Install the Python package/],
-        ['lmdeploy', /no place for a receiver/],
+        ['lmdeploy', /has no receiver/],
       ] as const) {
         const text = await runCli(['doctor', '--engine', name, '--endpoint', endpoint]);
         expect(text.code).toBe(0);

@@ -101,7 +101,7 @@ describe('join', () => {
     const otherVersion = new Uint8Array(good);
     otherVersion[4] = 99;
     for (const [args, code, message] of [
-      [[join(folder, 'absent')], 'CE_FILE_NOT_FOUND', /No metas file at/],
+      [[join(folder, 'absent')], 'CE_FILE_NOT_FOUND', /The metas file .* does not exist/],
       [[await made('cut', good.subarray(0, -7))], 'CE_METAS_INVALID', /"\S+cut": .*truncated or changed/],
       // Before the devices are looked at: most machines have no GPU.
       [[join(folder, 'cut'), '--device', 'cuda'], 'CE_METAS_INVALID', /"\S+cut": .*truncated or changed/],
@@ -145,7 +145,7 @@ describe.skipIf(noNamespaces)('RDMA devices that do not fit', () => {
       { PS_P2P_STORE_RDMA_DEVICES: 'mlx5_9' },
       ['--p2p', 'auto'],
       'CE_CONFIG_INVALID',
-      /PS_P2P_STORE_RDMA_DEVICES names mlx5_9, but this host has no RDMA device/,
+      /PS_P2P_STORE_RDMA_DEVICES has mlx5_9, but this host has no RDMA device/,
     ],
     [
       'one missing name of two',
@@ -161,7 +161,7 @@ describe.skipIf(noNamespaces)('RDMA devices that do not fit', () => {
       { NCCL_IB_HCA: '=mlx5_9' },
       ['--p2p', 'rdma'],
       'CE_CONFIG_INVALID',
-      /There is no RDMA device to choose/,
+      /This host has no RDMA device to choose/,
     ],
     [
       'three for two ranks',

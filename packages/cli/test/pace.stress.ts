@@ -1,4 +1,4 @@
-// Takes minutes; PACE_ROUNDS sets the rounds per mode (6), PACE_MOST_TIMES the bound (1.2).
+// Takes minutes; PACE_ROUNDS sets the rounds per mode (6), PACE_MAX_TIMES the bound (1.2).
 // Whether updates of `serve` keep their pace while 64 strangers are connected to its HTTP port: see the same test of
 // the other addresses in @checkpoint-engine/ps.
 import { readFileSync } from 'node:fs';

@@ -96,7 +96,7 @@ describe('doctor --engine worker', () => {
     const ask = () => runCli(['doctor', '--engine', 'worker', '--uds', path]);
     const askJson = async () =>
       parseJson(await runCli(['doctor', '--engine', 'worker', '--uds', path, '--json'])) as { engines: object[] };
-    expect((await ask()).stdout).toMatch(/all 2 workers.*: has recorded nothing yet/);
+    expect((await ask()).stdout).toMatch(/all 2 workers.*: has not recorded what it keeps yet/);
     // Tensors without bytes are not in it.
     const own = (await readCheckpoint(checkpoint)).tensors.filter(
       ({ name, sizeBytes }) => sizeBytes > 0 && names.indexOf(name) % 2 === 0,
@@ -128,7 +128,7 @@ describe('doctor --engine worker', () => {
     cleanup.push(() => worker.close());
     const told = await runCli(['doctor', '--engine', 'worker', '--uds', path]);
     expect(told).toMatchObject({ code: 0 });
-    expect(told.stdout).toMatch(/takes every tensor in buckets[\s\S]*pullerOf/);
+    expect(told.stdout).toMatch(/receives every tensor in buckets[\s\S]*pullerOf/);
     const text = await runCli(update('--uds', path));
     expect(text.stdout).toMatch(/method +buckets: The worker of rank 0 receives buckets only/);
   });
@@ -193,7 +193,7 @@ describe('plan of a running engine', () => {
       error: { code: 'CE_CONFIG_INVALID', message: expect.stringMatching(message) },
     });
     const told = await runCli(['doctor', '--engine', 'worker', '--uds', path]);
-    expect(told.stdout).toMatch(/has recorded nothing yet/);
+    expect(told.stdout).toMatch(/has not recorded what it keeps yet/);
   });
 
   it('has nothing to write without an engine', async () => {
@@ -202,7 +202,7 @@ describe('plan of a running engine', () => {
     expect(planned.stderr).toMatch(/neither --endpoint nor --uds/);
   });
 
-  it('reports that workers that only take buckets cannot be asked', async () => {
+  it('reports that workers that only receive buckets cannot be queried', async () => {
     const path = join(folder, 'plain.sock');
     const worker = await startTestWorker(0, path);
     cleanup.push(() => worker.close());

@@ -1,5 +1,5 @@
-// The Python tool's own routes and models, sent to each rank's socket of `serve --rank-uds`, and answers compared with those
-// of the tool's own server.
+// The Python tool's own routes and models, sent to each rank's socket of `serve --rank-uds`, and answers compared with
+// those of the tool's own server.
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { readdir } from 'node:fs/promises';
@@ -147,9 +147,7 @@ describe.skipIf(reason)(`serve --rank-uds${reason ? ` (skipped: ${reason})` : ''
     const nobody = await send('POST', UPDATE, { 0: {}, 1: { update_url: null } });
     for (const reply of nobody) {
       expect(reply.status).toBe(500);
-      expect(JSON.parse(reply.body)).toMatch(
-        /^No engine is asked for the workers of ranks \[0, 1\].*CE_REQUEST_INVALID/,
-      );
+      expect(JSON.parse(reply.body)).toMatch(/^No engine receives the addresses of ranks \[0, 1\].*CE_REQUEST_INVALID/);
     }
   });
 

@@ -105,7 +105,7 @@ describe('simulate', () => {
 
   it.each([
     [['--model', 'gpt-9', '--preset', 'h200', '--world-size', '8'], 'The model "gpt-9" is not known'],
-    [['--model', 'qwen3-8b', '--world-size', '8'], 'No cluster is given'],
+    [['--model', 'qwen3-8b', '--world-size', '8'], 'The cluster is missing'],
     [['--preset', 'h200', '--world-size', '8'], '0 models are given, expected 1'],
     [[...small, '--tp', '5'], '16 ranks do not divide into instances of 5 ranks'],
     [[...small, '--world-size', '12'], 'do not fill hosts of 8 GPUs'],

@@ -13,11 +13,11 @@ const RANKS = Number(process.env.SOAK_RANKS ?? 2);
 const SIZE_BYTES = parseSize(process.env.SOAK_SIZE ?? '4MiB');
 /** With at least this many cycles, the second half shows whether memory grows. */
 const CYCLES_FOR_MEMORY = 500;
-const MOST_GROWTH = 1.05;
+const MAX_GROWTH = 1.05;
 /** The heaps of engines swing by a quarter in waves of 2,000 cycles. */
-const MOST_ENGINE_GROWTH = 1.25;
+const MAX_ENGINE_GROWTH = 1.25;
 /** A connection that is being closed counts; one per cycle would be more. */
-const MOST_MORE_FILES = 7;
+const MAX_MORE_FILES = 7;
 const SAMPLES = 100;
 const PROBE_EVERY_MS = 20;
 
@@ -55,7 +55,7 @@ it(`${CYCLES} cycles leave nothing behind`, { timeout: 60_000 + CYCLES * 3_000 }
     median(last.map(of)),
   ];
   const [filesBefore, filesAfter] = growth((sample) => sample.world.openFiles + sample.engines.openFiles);
-  expect(filesAfter - filesBefore).toBeLessThanOrEqual(MOST_MORE_FILES);
+  expect(filesAfter - filesBefore).toBeLessThanOrEqual(MAX_MORE_FILES);
   const [worldBefore, worldAfter] = growth((sample) => sample.world.residentBytes);
   const [enginesBefore, enginesAfter] = growth((sample) => sample.engines.residentBytes);
   const p99Ms = prober.duringUpdatesMs.toSorted((a, b) => a - b)[Math.floor(prober.duringUpdatesMs.length * 0.99)];
@@ -65,8 +65,8 @@ it(`${CYCLES} cycles leave nothing behind`, { timeout: 60_000 + CYCLES * 3_000 }
       `${mib(enginesAfter)} MiB, open files ${filesBefore} to ${filesAfter}, p99 of /v1/healthz in updates ${p99Ms?.toFixed(1)} ms`,
   );
   if (CYCLES < CYCLES_FOR_MEMORY) return;
-  expect(worldAfter / worldBefore).toBeLessThan(MOST_GROWTH);
-  expect(enginesAfter / enginesBefore).toBeLessThan(MOST_ENGINE_GROWTH);
+  expect(worldAfter / worldBefore).toBeLessThan(MAX_GROWTH);
+  expect(enginesAfter / enginesBefore).toBeLessThan(MAX_ENGINE_GROWTH);
 });
 
 function median(values: readonly number[]): number {

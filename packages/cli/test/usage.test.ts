@@ -27,11 +27,11 @@ describe('usage', () => {
   });
 
   it.each([
-    [[], /No command is given/, /checkpoint-engine --help/],
+    [[], /The command is missing/, /checkpoint-engine --help/],
     [['join', '--endpoint', 'http://x'], /--load-metas-file/, /checkpoint-engine join --help/],
     [
       ['update', '--checkpoint-path', '/x', '--endpoint', 'http://x', '--ranks', '3'],
-      /rank 3 in a world of 1/,
+      /rank 3, expected ranks below 1/,
       /from 0/,
     ],
     [['inspct'], /Unknown command 'inspct'/, /Use inspect/],

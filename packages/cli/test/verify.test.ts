@@ -160,7 +160,7 @@ describe('verify', () => {
       error: { code: string; message: string };
     };
     expect(mismatch.error.code).toBe('CE_ENGINE_MISMATCH');
-    expect(mismatch.error.message).toMatch(/holds other tensors than the checkpoint: /);
+    expect(mismatch.error.message).toMatch(/The tensors of the engine differ from those of the checkpoint: /);
     const sizes = await verifyFiles(path, one!, '--nproc-per-node', '2', '--json');
     expect(sizes.code).toBe(1);
     expect(parseJson(sizes)).toMatchObject({ error: { code: expect.stringMatching(/^CE_ENGINE/) } });
@@ -186,15 +186,15 @@ describe('verify', () => {
   it.each([
     [[], /none of --checkpoint-path/],
     [['--checkpoint-path', '/a', '--load-metas-file', '/b', '--endpoint', 'http://a'], /More than one/],
-    [['--checkpoint-path', '/a'], /no address/],
+    [['--checkpoint-path', '/a'], /address of the engine is missing/],
     [['--load-metas-file', '/a', '--endpoint', 'http://a', '--sha256'], /--sha256/],
     [['--server', 'nowhere', '--checkpoint-name', 'a'], /not a URL/],
     [['--server', 'http://127.0.0.1:1'], /--checkpoint-name/],
     [
       ['--server', 'http://127.0.0.1:1', '--checkpoint-name', 'a', '--endpoint', 'http://a'],
-      /--endpoint is given with --server/,
+      /--endpoint does not work with --server/,
     ],
-    [['--checkpoint-path', '/a', '--endpoint', 'http://a', '--ranks', '3'], /names rank 3/],
+    [['--checkpoint-path', '/a', '--endpoint', 'http://a', '--ranks', '3'], /--ranks has rank 3/],
   ])('refuses %j', async (flags, message) => {
     const refused = await runCli(['verify', ...flags, '--json']);
     expect(refused.code).toBe(2);

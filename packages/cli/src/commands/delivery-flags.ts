@@ -9,7 +9,7 @@ import {
   urlFlag,
   weightVersionFlag,
 } from '../config/flag-values.ts';
-import { ENGINES, METHODS, P2P_WAYS, PAUSE_MODES, VERIFY_MODES } from '../config/jobs.ts';
+import { ENGINES, METHODS, P2P_TRANSPORTS, PAUSE_MODES, VERIFY_MODES } from '../config/jobs.ts';
 import { barsLogLevelOption, jsonOption, logFormatOption } from './shared-flags.ts';
 
 /** The help on environment variables that `update` and `join` share. */
@@ -54,9 +54,10 @@ export function addRankOptions(command: Command): Command {
 export function addP2POptions(command: Command): Command {
   return command
     .addOption(
-      new Option('--p2p <way>', 'transport of P2P reads; auto: RDMA devices if there are any, otherwise TCP').choices(
-        P2P_WAYS,
-      ),
+      new Option(
+        '--p2p <transport>',
+        'transport of P2P reads; auto: RDMA devices if there are any, otherwise TCP',
+      ).choices(P2P_TRANSPORTS),
     )
     .option('--p2p-host <host>', 'address or interface of this host that P2P peers can reach', '127.0.0.1');
 }
@@ -95,7 +96,7 @@ export function methodOption(): Option {
     .default('auto');
 }
 
-/** How much is verified. */
+/** `--verify` */
 export function verifyOption(): Option {
   return new Option(
     '--verify <mode>',

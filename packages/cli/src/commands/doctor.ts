@@ -18,17 +18,21 @@ Examples:
   checkpoint-engine doctor
   checkpoint-engine doctor --json | jq '.checks[] | select(.status != "found")'
   checkpoint-engine doctor --engine vllm --endpoint http://127.0.0.1:8000
-  
-  With --engine, the command asks running engines which modules of their models are pulled, and why others are not. It
-  changes nothing in them. CHECKPOINT_ENGINE_API_KEY is sent to the engine as Authorization: Bearer.
-  
-  Exit status: 0 updates can run on this machine, or the engine answered; 1 they cannot, or it did not answer.`;
+
+With --engine, the command shows which modules of the engine's model are pulled, and why others are not. It changes
+nothing in the engine. CHECKPOINT_ENGINE_API_KEY is sent to the engine as Authorization: Bearer.
+
+Exit status: 0 updates can run on this machine, or the engine answered; 1 otherwise.`;
 
 /** `doctor`: shows what this machine has, what is missing and how to get it, or what a running engine pulls. */
 export function doctorCommand(context: CommandContext): Command {
   return new Command('doctor')
-    .description('Look for GPUs, drivers, libraries, NICs and limits, or ask a running engine what it pulls')
-    .addOption(new Option('--engine <name>', 'ask an engine of this kind instead').choices(ENGINES))
+    .description(
+      'Check this machine for GPUs, drivers, libraries, NICs and limits, or show what a running engine pulls',
+    )
+    .addOption(
+      new Option('--engine <name>', 'query an engine of this kind instead of checking this machine').choices(ENGINES),
+    )
     .option('--endpoint <url>', 'address of the engine; once per engine', repeated(urlFlag))
     .option('--uds <path>', 'Unix socket of the engine; once per engine', repeated(String))
     .addOption(
@@ -40,11 +44,11 @@ export function doctorCommand(context: CommandContext): Command {
     .addHelpText('after', EXAMPLES)
     .action(async (flags: Flags) => {
       const asksEngine = [flags.engine, flags.endpoint, flags.uds].some((value) => value !== undefined);
-      await (asksEngine ? askEngines(flags, context) : lookAround(flags, context));
+      await (asksEngine ? askEngines(flags, context) : checkMachine(flags, context));
     });
 }
 
-async function lookAround({ json }: Flags, { terminal, env, setExitCode }: CommandContext): Promise<void> {
+async function checkMachine({ json }: Flags, { terminal, env, setExitCode }: CommandContext): Promise<void> {
   const { diagnose } = await import('../doctor/diagnose.ts');
   const { diagnosisText } = await import('../doctor/diagnosis-text.ts');
   const diagnosis = await diagnose(env);
@@ -60,7 +64,7 @@ async function askEngines(flags: Flags, { terminal, env }: CommandContext): Prom
   if (endpoints.length + uds.length === 0) {
     throw new CheckpointEngineError(
       'CE_CONFIG_INVALID',
-      `--engine ${engine} is given, but neither --endpoint nor --uds is`,
+      `--engine ${engine} needs --endpoint or --uds`,
       'Add --endpoint http://HOST:PORT or --uds PATH',
     );
   }

@@ -15,7 +15,7 @@ Examples:
   checkpoint-engine inspect --tensors model-00001-of-00002.safetensors
   checkpoint-engine inspect --json /models/qwen3-30b | jq .dtypes
   checkpoint-engine inspect --digests --sha256 /models/qwen3-30b
-  checkpoint-engine inspect --digests --json --tensors /models/qwen3-30b | jq -r '.tensors[] | "(.digest) (.name)"'
+  checkpoint-engine inspect --digests --json --tensors /models/qwen3-30b | jq -r '.tensors[] | "\\(.digest) \\(.name)"'
 
 Without --digests and --sha256, only headers are read. With them, each file is read once: the digests of tensors, the
 digest of the checkpoint, from which updates derive its version, and the SHA-256 of files come from the same bytes.

@@ -42,12 +42,12 @@ Examples:
 With --needs, or any of --tp, --ep and --pp, the plan also shows what a pull would move: what each rank's worker keeps,
 and what each host reads from others. --tp, --ep and --pp divide tensors by their names, as vLLM and SGLang divide common
 models; every rank keeps tensors that match no rule. The file of --needs is JSON: {"ranks": [{"rank": 0, "tensors":
-{"NAME": "whole"}}]}, or in place of "whole" a list of slices [offset, rows, row bytes, pitch], in bytes.
+{"NAME": "whole"}}]}, or instead of "whole" a list of slices [offset, rows, row bytes, pitch], in bytes.
 
 With --endpoint or --uds, the command asks the workers of a running engine on this machine what they keep, as "serve" does
 when metas are gathered. The workers record and map what updates need; their weights do not change. A worker that has not
-compared its first update yet keeps everything. --save-needs writes the answer to a file for --needs, so that other numbers
-of hosts can be planned without the engine.
+compared its first update yet keeps everything. --save-needs writes the answer to a file for --needs, to plan for other
+numbers of hosts without the engine.
 
 PS_MAX_BUCKET_SIZE_GB (in GiB) and PS_MEM_FRACTION have the same effect as for "update".`;
 
@@ -62,18 +62,18 @@ export function planCommand(context: CommandContext): Command {
     .option('--bucket-size <size>', 'maximum size of a bucket; grows to the largest tensor', sizeFlag)
     .option('--device-memory <size>', 'maximum device memory for the update', sizeFlag)
     .addOption(
-      new Option('--free-memory <size>', 'free device memory of the rank with the least')
+      new Option('--free-memory <size>', 'free device memory, on the rank that has the least')
         .argParser(sizeFlag)
         .default(8 * 2 ** 30, '8GiB'),
     )
     .option('--needs <file>', 'a JSON file that lists what each rank keeps')
-    .option('--save-needs <file>', "writes what the engine's workers keep to a file for --needs")
+    .option('--save-needs <file>', "write what the engine's workers keep to a file for --needs")
     .option('--tp <n>', 'ranks that divide a layer of the model', countFlag)
     .option('--ep <n>', 'ranks that divide the experts of a layer, a multiple of --tp', countFlag)
     .option('--pp <n>', 'stages that divide the layers', countFlag)
     .addOption(new Option('--ranks-per-host <n>', 'neighboring ranks on a host').argParser(countFlag).default(8))
     .addOption(
-      new Option('--engine <name>', 'kind of the engine to ask what its workers keep').choices(ENGINES).default('vllm'),
+      new Option('--engine <name>', 'kind of the engine whose workers are queried').choices(ENGINES).default('vllm'),
     )
     .option(
       '--endpoint <url>',
@@ -116,14 +116,14 @@ function needsSource(flags: Flags, context: CommandContext): NeedsSource | undef
   if (given.length > 1) {
     throw new CheckpointEngineError(
       'CE_CONFIG_INVALID',
-      'More than one of --needs, a layout (--tp, --ep, --pp) and an engine (--endpoint, --uds) is given',
-      'Give the needs from a file, by rule or from an engine',
+      'More than one of --needs, a layout (--tp, --ep, --pp) and an engine (--endpoint, --uds) are given',
+      'Use only one of them',
     );
   }
   if (saveNeeds !== undefined && (endpoint ?? uds) === undefined) {
     throw new CheckpointEngineError(
       'CE_CONFIG_INVALID',
-      '--save-needs is given, and neither --endpoint nor --uds names an engine whose workers keep something',
+      '--save-needs needs an engine, but neither --endpoint nor --uds is given',
       'Add --endpoint http://HOST:PORT or --uds PATH',
     );
   }

@@ -4,7 +4,7 @@ import type { CommandContext } from '../command-context.ts';
 import { writeOutput } from '../output/standard-streams.ts';
 import type { FromRank } from '../process/messages.ts';
 
-/** `rank`: one rank of `update --nproc-per-node`; only `update` starts it and talks to it. */
+/** `rank`: one rank of `update --nproc-per-node`; only `update` starts it and communicates with it. */
 export function rankCommand({ setExitCode }: CommandContext): Command {
   return new Command('rank').action(async () => {
     try {

@@ -97,10 +97,10 @@ export function serveCommand({ terminal, env, setExitCode }: CommandContext): Co
     .addOption(verifyOption())
     .option(
       '--release-communicators',
-      "free NCCL's device memory after each update; the next update makes the communicators again",
+      "free NCCL's device memory after each update; the next update creates new communicators",
     )
     .addOption(
-      new Option('--grace-time <seconds>', 'how long a running update may continue after SIGTERM or Ctrl-C')
+      new Option('--grace-time <seconds>', 'time that a running update may continue after SIGTERM or Ctrl-C')
         .argParser(secondsFlag)
         .default(30_000, '30'),
     )
@@ -109,7 +109,7 @@ export function serveCommand({ terminal, env, setExitCode }: CommandContext): Co
       'write an HTML page and a trace of each update to this folder (needs @checkpoint-engine/report)',
     )
     .option('--trace <folder>', 'write a trace of each update to this folder, for ui.perfetto.dev')
-    .option('--keep-reports <n>', 'number of newest updates whose page and trace are kept', countFlag, 20)
+    .option('--keep-reports <n>', 'number of recent updates whose page and trace are kept', countFlag, 20)
     .addOption(logLevelOption('info'))
     .addOption(logFormatOption())
     .addHelpText('after', EXAMPLES)

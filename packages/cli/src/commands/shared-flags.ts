@@ -7,11 +7,11 @@ export function logLevelOption(level: (typeof LOG_LEVELS)[number]): Option {
   return new Option('--log-level <level>', 'level of the log on standard error').choices(LOG_LEVELS).default(level);
 }
 
-/** `--log-level` of commands that show bars on a terminal: what these show is not logged there as well. */
+/** `--log-level` of commands that show progress bars on a terminal: the log does not repeat what the bars show. */
 export function barsLogLevelOption(): Option {
   return logLevelOption('info').default(
     stderr.isTTY ? 'warn' : 'info',
-    'warn on a terminal, which has bars, otherwise info',
+    'warn on a terminal, where bars show the progress; otherwise info',
   );
 }
 

@@ -53,10 +53,10 @@ export function simulateCommand({ terminal }: CommandContext): Command {
     .option('--device-memory <size>', 'maximum device memory for the update', sizeFlag)
     .option('--first-update', 'simulate the first update of a process')
     .option('--sweep <name=values>', 'vary world-size, bucket-size or nics: nics=1,2,4,8')
-    .option('--calibrate <file>', 'fit rates and costs to the trace of a real update (update --trace) first')
+    .option('--calibrate <file>', 'first fit rates and costs to the trace of a real update (update --trace)')
     .option(
       '--report <file>',
-      'write an HTML page with timeline, bottleneck and possible improvements (needs @checkpoint-engine/report)',
+      'write an HTML page with a timeline, the bottleneck and possible improvements (needs @checkpoint-engine/report)',
     )
     .option('--json', 'print one JSON object')
     .addHelpText('after', EXAMPLES)

@@ -61,7 +61,7 @@ export function updateCommand({ terminal, env, setExitCode }: CommandContext): C
     .option('--no-stream', 'read all files into host memory first')
     .option('--host-memory <size>', 'maximum host memory per rank while streaming (default: 2GiB)', sizeFlag)
     .option('--keep-files', 'keep files on /dev/shm; by default they are used in place and removed after success')
-    .option('--save-metas-file <file>', 'write what each rank holds to a file for join; keep the file secret')
+    .option('--save-metas-file <file>', 'write the metas of all ranks to a file for join; keep the file secret')
     .addOption(
       new Option('--sleep-time <seconds>', 'keep the ranks and their weights for this many seconds after the update')
         .argParser(secondsFlag)

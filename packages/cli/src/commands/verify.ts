@@ -22,7 +22,7 @@ Examples:
     checkpoint-engine verify --server http://127.0.0.1:8100 --checkpoint-name step-100
 
 The engine keeps its weights, and requests continue. It needs the receiver of this project (checkpoint-engine-worker, or
-@checkpoint-engine/worker with \`pullerOf\`) and one update through it since it started: with that update it learns which
+@checkpoint-engine/worker with \`pullerOf\`) and one update through it since it started: during that update it learns which
 of its parameters are bytes of the checkpoint. Parameters in another form, such as quantized layouts, cannot be compared;
 they are listed, and with --strict they count as a difference.
 
@@ -38,9 +38,9 @@ export function verifyCommand({ terminal, env, setExitCode }: CommandContext): C
   const command = new Command('verify')
     .description('Compare what a running engine holds with a checkpoint, without updating it')
     .option('--checkpoint-path <path>', 'a checkpoint folder or a safetensors file')
-    .option('--load-metas-file <file>', 'a file that update --save-metas-file wrote: its digests are compared')
-    .option('--server <url>', 'a checkpoint-engine serve: it compares a checkpoint that it has registered')
-    .option('--server-uds <path>', 'its Unix socket')
+    .option('--load-metas-file <file>', 'a file from update --save-metas-file, with the digests to compare')
+    .option('--server <url>', 'address of checkpoint-engine serve, which compares a checkpoint that it has registered')
+    .option('--server-uds <path>', 'Unix socket of checkpoint-engine serve')
     .option(
       '--checkpoint-name <name>',
       'name of the checkpoint at the server or in the metas; with --checkpoint-path, its name in the output',

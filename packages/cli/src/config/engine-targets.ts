@@ -35,7 +35,7 @@ export function engineTargets(
   if (worldSize % parallelSize !== 0) {
     throw configError(
       `--inference-parallel-size ${parallelSize} does not divide the world size ${worldSize}`,
-      'Give the number of ranks that one engine spans (its tensor times pipeline parallel size)',
+      'Set it to the number of ranks that one engine spans (its tensor parallel size times its pipeline parallel size)',
     );
   }
   const groupCount = worldSize / parallelSize;
@@ -46,7 +46,7 @@ export function engineTargets(
     if (values.length > 1 && values.length !== groupCount) {
       throw configError(
         `${flag} is given ${values.length} times for ${groupCount} inference groups (world size ${worldSize} / --inference-parallel-size ${parallelSize})`,
-        `Give ${flag} once for all groups, or once per group`,
+        `Use ${flag} once for all groups, or once per group`,
       );
     }
   }
@@ -58,7 +58,7 @@ export function neededEngineTargets(flags: EngineFlags, worldSize: number): Size
   const targets = engineTargets(flags, worldSize);
   if (targets) return targets;
   throw configError(
-    'The engine has no address: neither --endpoint nor --uds is given',
+    'The address of the engine is missing: neither --endpoint nor --uds is given',
     'Add --endpoint http://HOST:PORT or --uds PATH',
   );
 }
@@ -75,13 +75,13 @@ export function servingOptions({
 }: EngineFlags): Pick<EngineTargets, 'pause' | 'flushCache'> {
   if (pause !== 'off' && engine !== 'vllm') {
     throw configError(
-      `--pause ${pause} is given with --engine ${engine}`,
+      `--pause ${pause} does not work with --engine ${engine}`,
       'Remove --pause and pause the engine yourself: only vLLM supports the option',
     );
   }
   if (!flushCache && engine !== 'vllm' && engine !== 'sglang') {
     throw configError(
-      `--no-flush-cache is given with --engine ${engine}`,
+      `--no-flush-cache does not work with --engine ${engine}`,
       'Remove it: only vLLM and SGLang support the option',
     );
   }

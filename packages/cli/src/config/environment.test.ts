@@ -35,7 +35,7 @@ describe('readRankIdentity', () => {
   it.each([
     [{ RANK: '0' }, /WORLD_SIZE is not set/],
     [{ WORLD_SIZE: '2' }, /RANK is not set/],
-    [{ RANK: '2', WORLD_SIZE: '2', MASTER_PORT: '1' }, /RANK is 2 in a world of 2/],
+    [{ RANK: '2', WORLD_SIZE: '2', MASTER_PORT: '1' }, /RANK is 2, but WORLD_SIZE is 2/],
     [{ RANK: '-1', WORLD_SIZE: '2' }, /RANK is "-1"/],
     [{ RANK: '0', WORLD_SIZE: '65537' }, /WORLD_SIZE is "65537", expected an integer from 1 to 65536/],
     [{ RANK: '99999999999', WORLD_SIZE: '2' }, /RANK is "99999999999"/],

@@ -26,11 +26,11 @@ export function readRankIdentity(env: Environment): RankIdentity | undefined {
   const rank = requiredInteger(env, 'RANK', 0, MAX_WORLD_SIZE - 1);
   const worldSize = requiredInteger(env, 'WORLD_SIZE', 1, MAX_WORLD_SIZE);
   if (rank >= worldSize) {
-    throw configError(`RANK is ${rank} in a world of ${worldSize}`, 'Count RANK from 0 to WORLD_SIZE - 1');
+    throw configError(`RANK is ${rank}, but WORLD_SIZE is ${worldSize}`, 'Count RANK from 0 to WORLD_SIZE - 1');
   }
   if (worldSize > 1 && !env.MASTER_PORT) {
     throw configError(
-      `MASTER_PORT is not set, WORLD_SIZE is ${worldSize}`,
+      `MASTER_PORT is not set, but WORLD_SIZE is ${worldSize}`,
       'Set MASTER_ADDR and MASTER_PORT at every rank to the same free address on the host of rank 0',
     );
   }
@@ -53,8 +53,8 @@ export function readMasterAddr(env: Environment): string {
 }
 
 /**
- * The port where the ranks meet: `MASTER_PORT`, or `undefined` when none is set. Where torchrun's agent listens there
- * on it (`TORCHELASTIC_USE_AGENT_STORE` is set), the next port.
+ * The port where the ranks meet: `MASTER_PORT`, or `undefined` if it is not set. If torchrun's agent listens on that
+ * port (`TORCHELASTIC_USE_AGENT_STORE` is set), the next port.
  *
  * @throws {CheckpointEngineError} `CE_CONFIG_INVALID`
  */
@@ -69,7 +69,7 @@ export function readMasterPort(env: Environment): number | undefined {
   return port !== undefined && env.TORCHELASTIC_USE_AGENT_STORE === 'True' ? port + 1 : port;
 }
 
-/** Secrets, which come from the environment so that they do not show in the list of processes. */
+/** Secrets. They come from the environment so that they are not visible in the list of processes. */
 export interface Secrets {
   /** `CHECKPOINT_ENGINE_TOKEN`: the secret that the ranks of a world share. */
   readonly token?: string | undefined;
@@ -126,7 +126,7 @@ function requiredInteger(env: Environment, name: string, least: number, most: nu
   if (value === undefined) {
     throw configError(
       `${name} is not set, but ${name === 'RANK' ? 'WORLD_SIZE' : 'RANK'} is`,
-      'Set both RANK and WORLD_SIZE, or neither and use --nproc-per-node',
+      'Set both RANK and WORLD_SIZE, or unset both and use --nproc-per-node',
     );
   }
   return value;
@@ -147,7 +147,7 @@ export function integer(
   if (!text) return undefined;
   const value = /^\d+$/.test(text) ? Number(text) : Number.NaN;
   if (!(value >= least && value <= most)) {
-    const range = most === Number.MAX_SAFE_INTEGER ? `from ${least} on` : `from ${least} to ${most}`;
+    const range = most === Number.MAX_SAFE_INTEGER ? `of at least ${least}` : `from ${least} to ${most}`;
     throw configError(`${name} is "${text}", expected an integer ${range}`, `Correct ${name} in the environment`);
   }
   return value;

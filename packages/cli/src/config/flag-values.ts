@@ -97,7 +97,7 @@ export function nameFlag(text: string): string {
   throw new InvalidArgumentError('It is not a name. Write 1 to 256 characters without control characters.');
 }
 
-/** A flag's version of weights. */
+/** Parses a version of weights. */
 export function weightVersionFlag(text: string): string {
   if (isWeightVersion(text)) return text;
   throw new InvalidArgumentError(`It is not a version. Write ${WEIGHT_VERSION_RULE}.`);

@@ -9,7 +9,7 @@ export function firstHost(hosts: string): string {
   return entry.replace(/\[(\w+)[^\]]*\]/g, '$1').trim();
 }
 
-/** Whether a list names one host. */
+/** Whether a list has exactly one host. */
 export function isOneHost(hosts: string): boolean {
   return !/[,[]/.test(hosts.replace(/\[\w+\]/g, ''));
 }

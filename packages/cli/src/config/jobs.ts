@@ -11,11 +11,11 @@ export const ENGINES = Object.keys({
   worker: true,
 } satisfies Record<EngineName, true>) as EngineName[];
 
-/** How weights reach workers that can copy from host memory themselves. */
+/** The strategies for workers that can copy from host memory themselves. */
 export const METHODS = ['auto', 'pull', 'buckets'] as const;
 export type Method = (typeof METHODS)[number];
 
-/** How much of the bytes an update compares with the registered ones. */
+/** The share of the bytes that an update compares with the registered ones. */
 export const VERIFY_MODES = ['off', 'sample', 'full'] as const;
 
 /** Whether workers of an engine may map host memory. LMDeploy's workers receive buckets only. */
@@ -26,7 +26,7 @@ export function canMap(engine: EngineName, method: Method): boolean {
 /** The kinds of devices. */
 export type DeviceKind = 'cuda' | 'host';
 
-/** What `--pause` does with running requests. */
+/** The modes of `--pause`, by their effect on running requests. */
 export const PAUSE_MODES = ['off', 'abort', 'wait', 'keep'] as const;
 export type PauseMode = (typeof PAUSE_MODES)[number];
 
@@ -45,29 +45,31 @@ export interface EngineTargets {
   /** Path of the update request. @default the engine's own */
   readonly updatePath?: string | undefined;
   /** A client of the server gave the address, so the API key is not sent to it. @default false */
-  readonly isStranger?: boolean | undefined;
-  /** Engines that clients of the Python tool's routes named. The first rank that receives asks all of them. */
+  readonly isFromClient?: boolean | undefined;
+  /**
+   * Engines from requests to the Python tool's routes. The first rank that receives sends the requests to all of them.
+   */
   readonly named?: readonly NamedTarget[] | undefined;
 }
 
 /** One engine of {@link EngineTargets.named}. */
-export interface NamedTarget extends Pick<EngineTargets, 'endpoints' | 'uds' | 'updatePath' | 'isStranger'> {
-  /** The engine is told the addresses of the workers on these devices. Empty: all addresses. */
+export interface NamedTarget extends Pick<EngineTargets, 'endpoints' | 'uds' | 'updatePath' | 'isFromClient'> {
+  /** The engine receives the addresses of the workers on these devices. Empty: all addresses. */
   readonly deviceUuids: readonly string[];
   /** Bounds the request. */
   readonly timeoutMs: number;
 }
 
 /** Transport of P2P reads. `auto`: RDMA devices that Mooncake finds, otherwise TCP. `shm`: memory of this host. */
-export const P2P_WAYS = ['auto', 'rdma', 'efa', 'tcp', 'shm'] as const;
-export type P2PWay = (typeof P2P_WAYS)[number];
+export const P2P_TRANSPORTS = ['auto', 'rdma', 'efa', 'tcp', 'shm'] as const;
+export type P2PTransportName = (typeof P2P_TRANSPORTS)[number];
 
-/** How ranks read from each other. Plain data. */
+/** The settings of reads between ranks. Plain data. */
 export interface P2PJob {
-  readonly way: P2PWay;
+  readonly transport: P2PTransportName;
   /** An address of this host that peers can reach, or the name of an interface with such an address. */
   readonly host: string;
-  /** Whether peers need `CHECKPOINT_ENGINE_TOKEN`. False where a supervisor made a token that no other world has. */
+  /** Whether peers need `CHECKPOINT_ENGINE_TOKEN`. False if a supervisor created a token that no other world has. */
   readonly needsToken: boolean;
 }
 
@@ -81,7 +83,7 @@ export interface WorldJob extends MemoryLimits {
   readonly lifetime: 'update' | 'server';
   /** Absent if no rank reads from another. */
   readonly p2p?: P2PJob | undefined;
-  /** Hold checkpoints in memory that workers can map. @default where peers read them */
+  /** Hold checkpoints in memory that workers can map. @default if peers read them */
   readonly sharePools?: boolean | undefined;
   /** Time-out of joining the world. */
   readonly timeoutMs: number;
@@ -110,7 +112,10 @@ export interface RankRegisterRequest {
   readonly allowedRoots?: readonly string[] | undefined;
 }
 
-/** One update of a registered checkpoint. Plain data, equal on all ranks; each makes {@link UpdateOptions} from it. */
+/**
+ * One update of a registered checkpoint. Plain data, equal on all ranks; each rank converts it to {@link
+ * UpdateOptions}.
+ */
 export interface RankUpdateRequest
   extends Pick<
     UpdateOptions,
@@ -138,7 +143,7 @@ export interface LoadJob {
 
 /** The complete work of the commands `update` and `join`: a checkpoint's source and the updates from it. */
 export interface DeliveryJob {
-  /** Where the weights come from: files, or the pools of another world. */
+  /** Source of the weights: files, or the pools of another world. */
   readonly source: { readonly register: RankRegisterRequest } | { readonly load: LoadJob };
   /** Run one after another. They have no name, because the name in loaded metas is not known before. */
   readonly updates: readonly Omit<RankUpdateRequest, 'name'>[];

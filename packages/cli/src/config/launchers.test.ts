@@ -65,9 +65,9 @@ describe('readLauncher', () => {
   it.each([
     [
       { OMPI_COMM_WORLD_RANK: '3', OMPI_COMM_WORLD_SIZE: '8', OMPI_COMM_WORLD_LOCAL_SIZE: '4' },
-      /does not name the host of rank 0/,
+      /without the host of rank 0/,
     ],
-    [{ SLURM_PROCID: '5', SLURM_NTASKS: '8', SLURM_LOCALID: '1' }, /does not name the host of rank 0/],
+    [{ SLURM_PROCID: '5', SLURM_NTASKS: '8', SLURM_LOCALID: '1' }, /without the host of rank 0/],
     [{ PMIX_RANK: '3' }, /PMIX_RANK is 3, and no known variable gives the number of ranks/],
     [{ SLURM_PROCID: '1' }, /SLURM_PROCID is 1, and no known variable gives the number of ranks/],
     [{ OMPI_COMM_WORLD_RANK: '3' }, /OMPI_COMM_WORLD_RANK is 3/],

@@ -11,7 +11,7 @@ export interface LaunchedProcess {
   readonly env: Environment;
 }
 
-/** Names of a launcher's variables. The first that is set counts. */
+/** Names of a launcher's variables. The first one that is set counts. */
 interface Launcher {
   readonly name: string;
   readonly rank: readonly string[];
@@ -21,7 +21,10 @@ interface Launcher {
   readonly localSize: readonly string[];
   /** Distinguishes the jobs of a user. Equal at all processes of a job. */
   readonly job: readonly string[];
-  /** Whether a shell that is not a rank may have the number of ranks, as in an allocation of Slurm. @default false */
+  /**
+   * Whether a shell that is not a rank may have the variable for the number of ranks, as in a Slurm allocation.
+   * @default false
+   */
   readonly isAllocation?: boolean;
 }
 
@@ -116,7 +119,7 @@ function readNumbers(env: Environment, launcher: Launcher): LaunchedNumbers {
  * the number of ranks. A world of one rank would update the wrong devices.
  */
 function checkNoRank(env: Environment): undefined {
-  const hint = 'Set RANK and WORLD_SIZE, or unset the variable where no launcher starts the ranks';
+  const hint = 'Set RANK and WORLD_SIZE, or unset the variable if no launcher starts the ranks';
   const rankName = nameOf(env, RANK_NAMES);
   if (rankName && env[rankName] !== '0') {
     throw configError(`${rankName} is ${env[rankName]}, and no known variable gives the number of ranks`, hint);
@@ -138,17 +141,17 @@ function masterOf(env: Environment, launcher: Launcher, rank: number, worldSize:
   const isHere = first(env, launcher.localSize) === `${worldSize}` || hostCount === '1';
   if (isHere || (hosts !== undefined && isOneHost(hosts))) return '127.0.0.1';
   if (hosts !== undefined) return firstHost(hosts);
-  // On all hosts but the first, the ranks of a job have other numbers than on their host.
+  // On all hosts except the first, global and local ranks differ.
   if (hostCount === undefined && first(env, launcher.localRank) === `${rank}` && launcher.localSize.length === 0) {
     return '127.0.0.1';
   }
   throw configError(
-    `${launcher.name} started this process as rank ${rank} of ${worldSize} and does not name the host of rank 0`,
+    `${launcher.name} started this process as rank ${rank} of ${worldSize} without the host of rank 0`,
     'Set MASTER_ADDR to the host of rank 0 at every rank',
   );
 }
 
-/** A launcher that binds GPUs shows each process only its own GPU, as number 0. */
+/** A launcher that binds GPUs makes only the process's own GPU visible, as number 0. */
 function seesOneGpu({ CUDA_VISIBLE_DEVICES: visible }: Environment): boolean {
   return Boolean(visible) && !visible!.includes(',');
 }

@@ -21,7 +21,7 @@ describe('serveConfig', () => {
     [{ nnodes: 128, nprocPerNode: 1024 }, '128 hosts with 1024 ranks each are 131072 ranks'],
     [{ rankUds: '/run/{rank}', nnodes: 2, masterAddr: 'a', masterPort: 1 }, '--rank-uds is given with --nnodes 2'],
     [{ rankUds: '/run/{rank}', nnodes: 2, nodeRank: 1, masterAddr: 'a', masterPort: 1 }, '--rank-uds'],
-    [{ rankUds: '/run/{rank}', uds: '/run/1' }, '--uds and --rank-uds both name /run/1'],
+    [{ rankUds: '/run/{rank}', uds: '/run/1' }, '--uds and --rank-uds are both /run/1'],
   ])('refuses %j', (change, message) => {
     expect(() => config(change)).toThrow(
       expect.objectContaining({ code: 'CE_CONFIG_INVALID', message: expect.stringContaining(message) }),

@@ -13,7 +13,7 @@ import {
   readSecrets,
 } from './environment.ts';
 import { checkHost } from './host-name.ts';
-import type { DeviceKind, EngineTargets, Method, P2PJob, P2PWay, RankUpdateRequest } from './jobs.ts';
+import type { DeviceKind, EngineTargets, Method, P2PJob, P2PTransportName, RankUpdateRequest } from './jobs.ts';
 
 /** The flags of `serve`, parsed one by one. Durations in milliseconds, sizes in bytes. */
 export interface ServeFlags extends LogOptions, Omit<EngineFlags, 'uds'> {
@@ -29,7 +29,7 @@ export interface ServeFlags extends LogOptions, Omit<EngineFlags, 'uds'> {
   readonly bucketSize?: number;
   readonly deviceMemory?: number;
   readonly method: Method;
-  /** Closes NCCL's communicators after each update. */
+  /** Close NCCL's communicators after each update. */
   readonly releaseCommunicators?: boolean;
   readonly verify: NonNullable<RankUpdateRequest['verify']>;
   readonly graceTime: number;
@@ -37,7 +37,7 @@ export interface ServeFlags extends LogOptions, Omit<EngineFlags, 'uds'> {
   /** A folder for traces without pages. */
   readonly trace?: string;
   readonly keepReports: number;
-  readonly p2p?: P2PWay;
+  readonly p2p?: P2PTransportName;
   readonly p2pHost: string;
   readonly nnodes: number;
   readonly nodeRank: number;
@@ -86,7 +86,7 @@ export interface ServeConfig {
   /** Address or interface of this host that P2P peers can reach. */
   readonly p2pHost: string;
   readonly allowedRoots?: readonly string[] | undefined;
-  /** How long a running update may continue after a request to stop. */
+  /** Time that a running update may continue after a request to stop. */
   readonly graceMs: number;
   /** The folder for a page and a trace of each update. */
   readonly reports?: { readonly folder: string; readonly keep: number; readonly hasPages: boolean } | undefined;
@@ -108,7 +108,7 @@ export function serveConfig(flags: ServeFlags, env: Environment): ServeConfig {
   const address = listenAddress(flags);
   if (!('path' in address) && !isLoopback(address.host) && token === undefined) {
     throw configError(
-      `--listen ${flags.listen} is reachable from other hosts, and CHECKPOINT_ENGINE_TOKEN is not set`,
+      `--listen ${flags.listen} is reachable from other hosts, but CHECKPOINT_ENGINE_TOKEN is not set`,
       'Set CHECKPOINT_ENGINE_TOKEN to a long random secret (openssl rand -base64 32), or listen on 127.0.0.1',
     );
   }
@@ -140,7 +140,7 @@ export function serveConfig(flags: ServeFlags, env: Environment): ServeConfig {
       verify: flags.verify,
     },
     limits: readMemoryLimits(env),
-    p2p: flags.p2p && { way: flags.p2p, host: flags.p2pHost, needsToken: token !== undefined },
+    p2p: flags.p2p && { transport: flags.p2p, host: flags.p2pHost, needsToken: token !== undefined },
     p2pHost: flags.p2pHost,
     allowedRoots: allowedRoots(flags.allowPath, token),
     graceMs: flags.graceTime,
@@ -153,7 +153,7 @@ function nodesConfig(flags: ServeFlags, env: Environment, token: string | undefi
   const { nnodes: nodeCount, nodeRank: node } = flags;
   if (node >= nodeCount) {
     throw configError(
-      `--node-rank is ${node} among ${nodeCount} hosts`,
+      `--node-rank is ${node}, but there are only ${nodeCount} hosts`,
       'Number the hosts with --node-rank from 0 to --nnodes minus 1',
     );
   }
@@ -165,7 +165,7 @@ function nodesConfig(flags: ServeFlags, env: Environment, token: string | undefi
   if (!host || port === undefined) {
     throw configError(
       `--nnodes ${nodeCount} needs --master-addr and --master-port`,
-      'Give the address of host 0 and a free port on it, the same on all hosts; the next port must be free as well',
+      'Set them to the address of host 0 and a free port on it, the same on all hosts; the next port must be free as well',
     );
   }
   if (token === undefined) {
@@ -179,7 +179,7 @@ function nodesConfig(flags: ServeFlags, env: Environment, token: string | undefi
   );
   if (node > 0 && needless) {
     const name = needless.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
-    throw configError(`--${name} is for host 0, and --node-rank is ${node}`, `Remove --${name} here`);
+    throw configError(`--${name} is for host 0, but --node-rank is ${node}`, `Remove --${name} here`);
   }
   return { node, nodeCount, host, port, token };
 }
@@ -211,7 +211,7 @@ function reportsConfig({ reportFolder, trace, keepReports: keep }: ServeFlags): 
   if (reportFolder !== undefined && trace !== undefined) {
     throw configError(
       '--report-folder and --trace are both given',
-      'Remove --trace: --report-folder writes traces, too',
+      'Remove --trace: --report-folder also writes traces',
     );
   }
   if (trace !== undefined) return { folder: trace, keep, hasPages: false };
@@ -223,18 +223,18 @@ function rankSockets({ rankUds, uds, nprocPerNode, nnodes }: ServeFlags): string
   if (nnodes > 1) {
     throw configError(
       `--rank-uds is given with --nnodes ${nnodes}: the sockets of all ranks would be on the first host`,
-      'Leave --rank-uds out, and send requests to the API of the whole server',
+      'Remove --rank-uds, and send requests to the API of the whole server',
     );
   }
   if (nprocPerNode > 1 && !rankUds.includes('{rank}')) {
     throw configError(
       `--rank-uds is "${rankUds}" for ${nprocPerNode} ranks`,
-      'Put {rank} where the rank stands in the path: /run/checkpoint-engine-{rank}.sock',
+      'Write {rank} in place of the rank in the path: /run/checkpoint-engine-{rank}.sock',
     );
   }
   const paths = Array.from({ length: nprocPerNode }, (_, rank) => rankUds.replaceAll('{rank}', `${rank}`));
   if (uds !== undefined && paths.includes(uds)) {
-    throw configError(`--uds and --rank-uds both name ${uds}`, 'Give each its own path');
+    throw configError(`--uds and --rank-uds are both ${uds}`, 'Use different paths');
   }
   return paths;
 }

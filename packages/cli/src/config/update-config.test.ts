@@ -120,7 +120,7 @@ describe('updates of some ranks, and by P2P', () => {
 
   it('reads by P2P on request, or if others read afterwards', () => {
     expect(updateConfig({ ...world, updateMethod: 'p2p', inferenceParallelSize: 4 }, {})).toMatchObject({
-      p2p: { way: 'auto', host: '127.0.0.1', needsToken: false },
+      p2p: { transport: 'auto', host: '127.0.0.1', needsToken: false },
       delivery: {
         source: { register: { stream: false, load: 'now' } },
         updates: [{ ranks: [0, 1, 2, 3] }],
@@ -130,7 +130,7 @@ describe('updates of some ranks, and by P2P', () => {
     expect(both.delivery.updates.map(({ ranks }) => ranks)).toEqual([undefined, [0, 1]]);
     const serving = { ...world, saveMetasFile: 'metas', sleepTime: 1000, p2p: 'tcp', p2pHost: 'eth0' } as const;
     expect(updateConfig(serving, { CHECKPOINT_ENGINE_TOKEN: 'x' }).p2p).toEqual({
-      way: 'tcp',
+      transport: 'tcp',
       host: 'eth0',
       needsToken: true,
     });
@@ -141,13 +141,13 @@ describe('updates of some ranks, and by P2P', () => {
     const { checkpointPath: _, updateMethod: __, ...shared } = world;
     expect(joinConfig({ ...shared, loadMetasFile: ['/x/a.metas', 'b'], checkpointName: 'a' }, {})).toMatchObject({
       command: 'join',
-      p2p: { way: 'auto' },
+      p2p: { transport: 'auto' },
       delivery: { source: { load: { files: ['/x/a.metas', 'b'], name: 'a' } }, updates: [{ ranks: undefined }] },
     });
   });
 
   it.each<[Partial<UpdateFlags>, RegExp]>([
-    [{ ranks: [8] }, /--ranks names rank 8 in a world of 8/],
+    [{ ranks: [8] }, /--ranks has rank 8, expected ranks below 8/],
     [{ ranks: [0, 1, 2], inferenceParallelSize: 2 }, /--ranks leaves out rank 3/],
     [{ updateMethod: 'p2p', stream: true }, /--stream leaves no weights in host memory, and --update-method p2p/],
     [{ updateMethod: 'all', hostMemory: 2 ** 30 }, /--update-method all keeps all weights in host memory/],

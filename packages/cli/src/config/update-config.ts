@@ -4,18 +4,18 @@ import { checkpointNameOf } from './checkpoint-name.ts';
 import { configError } from './config-error.ts';
 import { type EngineFlags, neededEngineTargets, type SizedEngineTargets } from './engine-targets.ts';
 import { type Environment, readSecrets } from './environment.ts';
-import type { DeliveryJob, Method, P2PJob, P2PWay, RankRegisterRequest, RankUpdateRequest } from './jobs.ts';
+import type { DeliveryJob, Method, P2PJob, P2PTransportName, RankRegisterRequest, RankUpdateRequest } from './jobs.ts';
 import { type WorldConfig, type WorldFlags, worldConfig } from './world-config.ts';
 
-const LEAST_HOST_MEMORY_BYTES = 2 ** 20;
+const MIN_HOST_MEMORY_BYTES = 2 ** 20;
 
-/** How `--update-method` can move weights to the ranks. */
+/** The methods of `--update-method` that move weights to the ranks. */
 export const UPDATE_METHODS = ['broadcast', 'p2p', 'all'] as const;
 
 /** The flags that `update` and `join` share, parsed one by one. Durations in milliseconds, sizes in bytes. */
 export interface DeliveryFlags extends WorldFlags, EngineFlags {
   readonly checkpointName?: string;
-  readonly p2p?: P2PWay;
+  readonly p2p?: P2PTransportName;
   readonly p2pHost: string;
   readonly bucketSize?: number;
   readonly deviceMemory?: number;
@@ -47,10 +47,10 @@ export interface UpdateConfig extends WorldConfig {
   readonly command: 'update' | 'join';
   /** Absent if no rank reads from another. */
   readonly p2p?: P2PJob | undefined;
-  /** What is loaded, as shown to users. */
+  /** The name of the loaded data, as shown to users. */
   readonly title: string;
   readonly delivery: DeliveryJob;
-  /** How long the ranks stay after the update. */
+  /** Time that the ranks stay after the update. */
   readonly sleepMs: number;
 }
 
@@ -100,8 +100,8 @@ export function joinConfig(flags: JoinFlags, env: Environment): UpdateConfig {
   };
 }
 
-function p2pJob({ p2p: way = 'auto', p2pHost: host }: DeliveryFlags, env: Environment): P2PJob {
-  return { way, host, needsToken: readSecrets(env).token !== undefined };
+function p2pJob({ p2p: transport = 'auto', p2pHost: host }: DeliveryFlags, env: Environment): P2PJob {
+  return { transport, host, needsToken: readSecrets(env).token !== undefined };
 }
 
 function updateJob(
@@ -137,7 +137,7 @@ function targetsOf(flags: DeliveryFlags, worldSize: number): SizedEngineTargets 
     if (absent === undefined) continue;
     throw configError(
       `--ranks leaves out rank ${absent}, whose engine spans ranks ${first} to ${first + size - 1}`,
-      'Name all ranks of an engine or none, and give the number of ranks per engine with --inference-parallel-size',
+      'Include all ranks of an engine or none, and set the number of ranks per engine with --inference-parallel-size',
     );
   }
   return targets;
@@ -153,25 +153,25 @@ function reading(flags: UpdateFlags): Pick<RankRegisterRequest, 'stream' | 'load
   const keeps = isRead || (sleepTime > 0 ? '--sleep-time' : saveMetasFile && '--save-metas-file');
   if (stream && keeps) {
     throw configError(
-      `--stream leaves no weights in host memory, and ${keeps} is for ranks that read them there`,
+      `--stream leaves no weights in host memory, but with ${keeps} ranks read them there`,
       `Remove --stream or ${keeps}`,
     );
   }
   const streams = stream ?? !keeps;
   if (!streams && hostMemory !== undefined) {
     throw configError(
-      `--host-memory ${formatBytes(hostMemory)} bounds what a streaming update reads into, but ${keeps || '--no-stream'} keeps all weights in host memory${keeps ? whereRead(keeps) : ''}`,
+      `--host-memory ${formatBytes(hostMemory)} limits the buffer of a streaming update, but ${keeps || '--no-stream'} keeps all weights in host memory${keeps ? whereRead(keeps) : ''}`,
       `Remove --host-memory or ${keeps || '--no-stream'}`,
     );
   }
-  if (hostMemory !== undefined && hostMemory < LEAST_HOST_MEMORY_BYTES) {
+  if (hostMemory !== undefined && hostMemory < MIN_HOST_MEMORY_BYTES) {
     throw configError(`--host-memory is ${hostMemory} bytes, expected 1MiB or more`, 'Use at least 256MiB for speed');
   }
   const isNow = stream === false || streams || isRead;
   return { stream: streams, load: isNow ? 'now' : 'background', hostMemoryBytes: hostMemory };
 }
 
-/** Why a flag keeps weights in host memory. */
+/** Explains why a flag keeps weights in host memory. */
 function whereRead(flag: string): string {
   return flag.startsWith('--update-method') ? ', where ranks read them from each other' : ', where "join" reads them';
 }

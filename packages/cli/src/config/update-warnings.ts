@@ -13,7 +13,7 @@ export function updateWarnings({ delivery, sleepMs }: UpdateConfig): string[] {
       `--bucket-size is ${bucketBytes} bytes, so each bucket holds one tensor: write a unit, such as ${bucketBytes}GiB`,
     );
   } else if (bucketBytes !== undefined && bucketBytes < SMALL_BUCKET_BYTES) {
-    warnings.push(`--bucket-size is ${bucketBytes} bytes: buckets below 1MiB slow the update down`);
+    warnings.push(`--bucket-size is ${bucketBytes} bytes: buckets smaller than 1MiB slow down the update`);
   }
   if (delivery.metasFile !== undefined && sleepMs === 0) {
     warnings.push(

@@ -26,7 +26,7 @@ export interface VerifyFlags extends LogOptions, EngineFlags {
 export interface VerifySource {
   /** Files to read, or a metas file. */
   readonly from: { readonly path: string; readonly sha256: boolean } | { readonly metasFile: string };
-  /** In the output. */
+  /** The name of the checkpoint in the output. */
   readonly name: string | undefined;
 }
 
@@ -44,7 +44,7 @@ export interface VerifyConfig {
   readonly worldSize: number;
   readonly device: DeviceKind | 'auto';
   readonly ranks: readonly number[] | undefined;
-  /** Absent where a server has the engines. */
+  /** Absent if the engines belong to a server. */
   readonly targets: SizedEngineTargets | undefined;
   readonly limits: MemoryLimits;
   readonly timeoutMs: number;
@@ -77,16 +77,13 @@ function sourceOf(flags: VerifyFlags, env: Environment): VerifySource | VerifySe
   if (given.length !== 1) {
     throw configError(
       given.length === 0
-        ? 'The checkpoint is not given: none of --checkpoint-path, --load-metas-file and --server is there'
-        : 'More than one of --checkpoint-path, --load-metas-file and --server is given',
-      'Give the files, a metas file, or the server that has registered the checkpoint',
+        ? 'The checkpoint is missing: none of --checkpoint-path, --load-metas-file and --server is given'
+        : 'More than one of --checkpoint-path, --load-metas-file and --server are given',
+      'Use one of them: the files, a metas file, or the server that has registered the checkpoint',
     );
   }
   if (sha256 && checkpointPath === undefined) {
-    throw configError(
-      '--sha256 is given without --checkpoint-path',
-      'Give the files with --checkpoint-path, or remove --sha256',
-    );
+    throw configError('--sha256 needs --checkpoint-path', 'Add --checkpoint-path, or remove --sha256');
   }
   if (metasFile !== undefined) return { from: { metasFile }, name: checkpointName };
   if (checkpointPath !== undefined) {
@@ -94,8 +91,8 @@ function sourceOf(flags: VerifyFlags, env: Environment): VerifySource | VerifySe
   }
   if (checkpointName === undefined) {
     throw configError(
-      '--server is given without --checkpoint-name',
-      'Add --checkpoint-name NAME, as it is registered there',
+      '--server needs --checkpoint-name',
+      'Add --checkpoint-name with the name under which the checkpoint is registered',
     );
   }
   return {
@@ -110,7 +107,7 @@ function serverUrl(text: string): string {
   try {
     return urlFlag(text);
   } catch {
-    throw configError(`--server is "${text}", which is not a URL`, 'Write it like http://127.0.0.1:8100');
+    throw configError(`--server is "${text}", which is not a URL`, 'Write it like http://127.0.0.1:19730');
   }
 }
 
@@ -126,8 +123,8 @@ function checkServerFlags({ endpoint, uds, nprocPerNode, ranks, inferenceParalle
   const [flag] = Object.entries(flags).find(([, value]) => value !== undefined) ?? [];
   if (flag === undefined) return;
   throw configError(
-    `${flag} is given with --server, which has its own ranks and engines`,
-    `Remove ${flag}, or give --checkpoint-path in place of --server`,
+    `${flag} does not work with --server, which has its own ranks and engines`,
+    `Remove ${flag}, or use --checkpoint-path instead of --server`,
   );
 }
 

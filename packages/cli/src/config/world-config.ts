@@ -11,7 +11,7 @@ import {
 import type { DeviceKind } from './jobs.ts';
 import { type LaunchedProcess, readLauncher } from './launchers.ts';
 
-/** The flags that decide which ranks this process is or starts, and where it reports. */
+/** The flags that determine the rank or ranks of this process, and its reports. */
 export interface WorldFlags extends LogOptions {
   readonly nprocPerNode?: number;
   readonly device: DeviceKind | 'auto';
@@ -21,11 +21,11 @@ export interface WorldFlags extends LogOptions {
   readonly json?: true;
 }
 
-/** The world of a process: it is one of its ranks, or starts them all. */
+/** The world of a process, which is one of its ranks or starts all of them. */
 export interface WorldConfig {
   /** The rank of this process if a launcher started it. If absent, this process starts the ranks. */
   readonly identity?: RankIdentity | undefined;
-  /** The launcher of this process, where `RANK` is not set. */
+  /** The launcher of this process, if `RANK` is not set. */
   readonly launcher?: string | undefined;
   readonly worldSize: number;
   readonly device: DeviceKind | 'auto';
@@ -47,14 +47,14 @@ export function worldConfig(flags: WorldFlags, env: Environment): WorldConfig {
   if (identity && !launched && flags.nprocPerNode !== undefined) {
     throw configError(
       `--nproc-per-node ${flags.nprocPerNode} starts ranks, but RANK=${env.RANK} and WORLD_SIZE=${env.WORLD_SIZE} show that this process is one`,
-      'Remove --nproc-per-node where a launcher starts the ranks, or unset RANK and WORLD_SIZE',
+      'Remove --nproc-per-node if a launcher starts the ranks, or unset RANK and WORLD_SIZE',
     );
   }
   const worldSize = identity?.worldSize ?? flags.nprocPerNode ?? 1;
   const unknownRank = flags.ranks?.find((rank) => rank >= worldSize);
   if (unknownRank !== undefined) {
     throw configError(
-      `--ranks names rank ${unknownRank} in a world of ${worldSize}`,
+      `--ranks has rank ${unknownRank}, expected ranks below ${worldSize}`,
       `Count ranks from 0 to ${worldSize - 1}`,
     );
   }
@@ -80,11 +80,11 @@ function launcherOf({ nprocPerNode }: WorldFlags, env: Environment): LaunchedPro
   if (!launched) return undefined;
   throw configError(
     `--nproc-per-node ${nprocPerNode} starts ranks, but ${launched.launcher} started this process as rank ${launched.env.RANK} of ${launched.env.WORLD_SIZE}`,
-    'Remove --nproc-per-node where a launcher starts the ranks, or start one process',
+    'Remove --nproc-per-node if a launcher starts the ranks, or start only one process',
   );
 }
 
-/** Ranks that a launcher started write one trace each: `update.json` becomes `update.rank-3.json`. */
+/** Each rank that a launcher started writes its own trace: `update.json` becomes `update.rank-3.json`. */
 function ofRank(file: string, rank: number): string {
   const { dir, name, ext } = parse(file);
   return join(dir, `${name}.rank-${rank}${ext}`);

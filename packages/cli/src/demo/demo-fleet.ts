@@ -18,7 +18,7 @@ export interface DemoFleetOptions {
 /** The comparison of all workers with the files after an update. */
 export interface FleetComparison {
   readonly comparisons: readonly Comparison[];
-  /** Tensors at the same address as at the previous comparison. Absent at the first one. */
+  /** Number of tensors at the same address as in the previous comparison. Absent in the first one. */
   readonly inPlaceCount?: number | undefined;
 }
 

@@ -6,7 +6,7 @@ import { ownCommand } from '../process/runtime.ts';
 import type { DemoWorkerOptions } from './serve-demo-worker.ts';
 import type { FromDemoWorker, HeldTensorInfo, ToDemoWorker } from './worker-messages.ts';
 
-/** How long a worker may take to start, and to compute digests. */
+/** Time limit for a worker to start, and to compute digests. */
 const ANSWER_MS = 300_000;
 
 /** A worker of the demo, in its own process. It ends when this process ends. */
@@ -92,7 +92,7 @@ function diedError(index: number, how: string): CheckpointEngineError {
 function silentError(index: number, type: string): CheckpointEngineError {
   return new CheckpointEngineError(
     'CE_TIMEOUT',
-    `Worker ${index} of the demo was not "${type}" within ${ANSWER_MS} ms`,
+    `Worker ${index} of the demo did not report "${type}" within ${ANSWER_MS} ms`,
     'Run the demo with --log-level debug, and with a smaller --size',
   );
 }

@@ -29,7 +29,7 @@ const DEFAULT_RANKS = 4;
 const LONGEST_SOCKET = 'worker-9999.sock';
 
 /**
- * Runs `demo`. Removes everything at the end, also after a failure.
+ * Runs `demo`. Removes everything at the end, even after a failure.
  *
  * @returns The exit status: 1 if a byte was wrong.
  */

@@ -19,7 +19,7 @@ export interface DemoWorkerOptions {
   readonly logLevel: LogLevel;
 }
 
-/** Stands in for an inference engine on one device: keeps a copy of every tensor. Runs until its input ends. */
+/** Replaces an inference engine on one device: keeps a copy of every tensor. Runs until its input ends. */
 export async function serveDemoWorker({ index, device: kind, socket, logLevel }: DemoWorkerOptions): Promise<void> {
   const send = (message: FromDemoWorker): void => writeOutput(`${JSON.stringify(message)}\n`);
   const logger = createLogger(logLevel, { writeLine: (line) => writeLog(`${line}\n`) }, { worker: index });

@@ -12,7 +12,7 @@ import { type DigestedFile, digestFile, type FileTensor } from './digest-file.ts
 /** Bytes that are read at a time. */
 const CHUNK_BYTES = 16 * 2 ** 20;
 
-/** What was computed from the bytes of a checkpoint's files, each read once. */
+/** The results from the bytes of a checkpoint's files, each read once. */
 export interface DigestedCheckpoint {
   readonly files: readonly DigestedFile[];
   /** All tensors, as one rank would hold them, with their digests. */
@@ -74,7 +74,7 @@ export async function digestCheckpoint(
   }
 }
 
-/** All tensors in one place. Nobody can read them there: the metas are for comparing only. */
+/** Describes all tensors as one region. No process can read it: the metas are only for comparison. */
 function metasOf(
   checkpoint: string,
   { files, tensors }: Pick<CheckpointFiles, 'files' | 'tensors'>,

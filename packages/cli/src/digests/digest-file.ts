@@ -13,20 +13,20 @@ export interface FileTensor {
   readonly firstBlock: number;
 }
 
-/** A file, and what was computed from its bytes. */
+/** A file, and the results from its bytes. */
 export interface DigestedFile {
   readonly path: string;
   readonly sizeBytes: number;
-  /** Of the whole file, in hexadecimal digits. */
+  /** SHA-256 of the whole file, in hexadecimal digits. */
   readonly sha256?: string | undefined;
 }
 
-/** What {@link digestFile} works with. */
+/** Input of {@link digestFile}. */
 export interface FileDigesting {
   readonly blockBytes: number;
-  /** Gets the digests of all blocks of the file's tensors added. */
+  /** The digests of all blocks of the file's tensors are added here. */
   readonly blocks: BigUint64Array;
-  /** Two of equal size: one is read into while the other is digested. */
+  /** Two buffers of equal size: one is filled while the other is digested. */
   readonly buffers: readonly HostMemory[];
   readonly sha256: boolean;
   readonly signal: AbortSignal;
@@ -36,7 +36,7 @@ export interface FileDigesting {
 /**
  * Reads a file once, through one descriptor, and digests its tensors and its bytes.
  *
- * @throws `CE_FILE_CHANGED` It is not in the state in which its header was read, before or after.
+ * @throws `CE_FILE_CHANGED` It has changed since its header was read, or changes during the read.
  */
 export async function digestFile(
   file: Pick<CheckpointFile, 'path' | 'sizeBytes' | 'state'>,
@@ -108,7 +108,7 @@ async function readInto(
   return bytes;
 }
 
-/** Adds the digests of what a chunk has of tensors. */
+/** Adds the digests of the tensors' bytes in a chunk. */
 async function digestChunk(
   { buffers, blockBytes, blocks }: FileDigesting,
   index: number,

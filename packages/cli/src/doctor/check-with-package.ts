@@ -7,7 +7,7 @@ type Found = Pick<Check, 'status' | 'value' | 'hint' | 'details'>;
 /** A check that an optional package performs. */
 export interface PackageCheck<Module> {
   readonly about: Pick<Check, 'id' | 'title'>;
-  /** What the package is for; completes "none; ". */
+  /** The purpose of the package; completes "none; ". */
   readonly need: string;
   /** Name on npm. */
   readonly name: string;

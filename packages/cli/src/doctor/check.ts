@@ -5,9 +5,9 @@ export interface Check {
   readonly title: string;
   /** `warning`: present, but causes problems. `optional`: absent, and only some uses need it. */
   readonly status: 'found' | 'missing' | 'optional' | 'warning';
-  /** What was found or is missing; may have several lines. */
+  /** The finding: what is present or missing; may have several lines. */
   readonly value: string;
-  /** How to install it, or what to change. */
+  /** Instructions: how to install it, or what to change. */
   readonly hint?: string | undefined;
   /** The same information as data. */
   readonly details?: Readonly<Record<string, unknown>> | undefined;

@@ -4,7 +4,7 @@ import { openReportInbox } from '@checkpoint-engine/ps';
 import type { EngineTargets } from '../config/jobs.ts';
 import { engineClient, engineName } from '../rank/engine-client.ts';
 
-/** One engine's description of how it takes weights. Plain data. */
+/** One engine's description of how it receives weights. Plain data. */
 export interface EngineDiagnosis extends EngineDescription {
   readonly engine: string;
   /** Its URL, or the path of its socket. */
@@ -14,20 +14,20 @@ export interface EngineDiagnosis extends EngineDescription {
 }
 
 /** Input of {@link diagnoseEngines}. */
-export interface EngineQuestion extends Pick<EngineTargets, 'engine' | 'endpoints' | 'uds'> {
+export interface DiagnoseOptions extends Pick<EngineTargets, 'engine' | 'endpoints' | 'uds'> {
   readonly apiKey: string | undefined;
-  /** For each engine: to answer at all, and to describe itself. */
+  /** Time limit for each engine to become ready, and to describe itself. */
   readonly timeoutMs: number;
   readonly signal: AbortSignal;
   readonly logger: Logger;
 }
 
 /**
- * Asks running engines what their workers decided for their modules. Changes nothing in them.
+ * Queries how the workers of running engines receive each module. Changes nothing in them.
  *
  * @throws `CE_ENGINE_UNREACHABLE`, `CE_ENGINE_FAILED`, `CE_TIMEOUT`, `CE_CONFIG_INVALID`
  */
-export async function diagnoseEngines(question: EngineQuestion): Promise<EngineDiagnosis[]> {
+export async function diagnoseEngines(question: DiagnoseOptions): Promise<EngineDiagnosis[]> {
   const { engine, endpoints, uds, apiKey, timeoutMs, signal, logger } = question;
   const targets: EngineTargets = { engine, endpoints, uds };
   const count = Math.max(endpoints.length, uds.length);
@@ -35,7 +35,7 @@ export async function diagnoseEngines(question: EngineQuestion): Promise<EngineD
   for (let index = 0; index < count; index++) {
     const client = engineClient(targets, index, { apiKey, logger });
     await client.ready({ timeoutMs, signal });
-    if (client.describe === undefined) throw cannotTell(engine);
+    if (client.describe === undefined) throw cannotReport(engine);
     const description = await askOne(client.describe.bind(client), { timeoutMs, signal }, logger);
     const { workers } = description;
     const pulls = workers.length > 0 && workers.every(({ pull }) => pull === 'pulls');
@@ -44,14 +44,14 @@ export async function diagnoseEngines(question: EngineQuestion): Promise<EngineD
   return diagnoses;
 }
 
-/** Workers that no route of the engine reaches tell it at an address of this process. */
+/** Workers that no route of the engine reaches send their descriptions to an inbox of this process. */
 async function askOne(
   describe: NonNullable<EngineClient['describe']>,
   wait: EngineWait,
   logger: Logger,
 ): Promise<EngineDescription> {
   const inbox = await openReportInbox({ logger }).catch((error) => {
-    logger.warn({ error }, 'Workers of a backend cannot be asked from here');
+    logger.warn({ error }, 'Workers of a backend cannot be queried from this process');
     return undefined;
   });
   try {
@@ -61,10 +61,10 @@ async function askOne(
   }
 }
 
-function cannotTell(engine: string): CheckpointEngineError {
+function cannotReport(engine: string): CheckpointEngineError {
   return new CheckpointEngineError(
     'CE_NOT_SUPPORTED',
-    `The client of engine "${engine}" cannot ask what its workers decided`,
-    'Read the log of an update, which says it for each rank',
+    `The client of engine "${engine}" cannot query its workers`,
+    'Read the log of an update, which has this information for each rank',
   );
 }

@@ -13,13 +13,13 @@ export function enginesText(diagnoses: readonly EngineDiagnosis[], colors: Color
 }
 
 function engineText(
-  { engine, endpoint, receiver, way, hint, pulls, workers }: EngineDiagnosis,
+  { engine, endpoint, receiver, summary, hint, pulls, workers }: EngineDiagnosis,
   colors: Colors,
 ): string {
   const mark = pulls ? colors.green('✓') : colors.yellow('!');
   return [
     `${mark} ${colors.bold(`${engine} at ${endpoint}`)}: ${receiver ?? 'no receiver of this project'}`,
-    `  ${way}`,
+    `  ${summary}`,
     ...groups(workers).flatMap(({ indexes, worker }) => workerLines(indexes, worker, workers.length, colors)),
     ...(hint === undefined ? [] : [`  ${colors.dim('→')} ${hint}`]),
   ].join('\n');
@@ -30,7 +30,7 @@ interface Group {
   readonly worker: WorkerDescription;
 }
 
-/** Workers that say the same, together. */
+/** Groups workers with equal descriptions. */
 function groups(workers: readonly WorkerDescription[]): Group[] {
   const byText = new Map<string, { indexes: number[]; worker: WorkerDescription }>();
   for (const [index, worker] of workers.entries()) {
@@ -62,16 +62,16 @@ function workerLines(
           `    ${dim(`recorded in ${formatDuration(modules.recordedMs)}, compared in ${formatDuration(modules.provedMs)}`)}`,
         ]),
     ...reasons.slice(0, SHOWN_MODULES).map(({ module, reason }) => `    ${module}: ${reason}`),
-    ...(more > 0 ? [`    and ${plural(more, 'more module')}: --json names them`] : []),
+    ...(more > 0 ? [`    and ${plural(more, 'more module')}: --json lists them`] : []),
   ];
 }
 
 const DECISIONS: Record<WorkerDescription['pull'], string> = {
-  never: 'takes every tensor in buckets, and does not pull',
-  unrecorded: 'has recorded nothing yet: it does that in its next update, or when metas are gathered',
-  unproved: 'has recorded what it keeps, and compares that after its next update',
+  never: 'receives every tensor in buckets, and does not pull',
+  unrecorded: 'has not recorded what it keeps yet: it does so in its next update, or when metas are gathered',
+  unproved: 'has recorded what it keeps, and compares it after its next update',
   pulls: 'pulls',
-  untold: 'does not say what it decided',
+  unreported: 'does not report how it receives weights',
 };
 
 function decision({ pull, modules }: WorkerDescription): string {
@@ -80,5 +80,5 @@ function decision({ pull, modules }: WorkerDescription): string {
 
 function state({ weights, checkpoint }: WorkerDescription): string {
   if (weights === 'loaded' && checkpoint !== undefined) return `holds checkpoint "${checkpoint}"`;
-  return `weights: ${weights ?? 'untold'}`;
+  return `weights: ${weights ?? 'not reported'}`;
 }

@@ -5,7 +5,7 @@ import type { Check } from './check.ts';
 import { parseDriverVersion } from './proc-files.ts';
 import { readText } from './read-text.ts';
 
-/** The GPUs that CUDA shows this process. */
+/** The GPUs that CUDA makes visible to this process. */
 export async function checkGpus(): Promise<Check> {
   const about = { id: 'gpus', title: 'GPUs' };
   const need = 'needed for --device cuda';

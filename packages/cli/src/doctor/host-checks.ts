@@ -8,7 +8,7 @@ import { readText } from './read-text.ts';
 const MIB = 2 ** 20;
 const GIB = 2 ** 30;
 /** With less shared memory, a ring is too small to be useful. */
-const LEAST_SHM_BYTES = 64 * MIB;
+const MIN_SHM_BYTES = 64 * MIB;
 /** Docker's default is 64 MiB; weights need much more. */
 const ROOMY_SHM_BYTES = GIB;
 /** Sockets, files and shared memory of eight ranks and their workers. */
@@ -42,7 +42,7 @@ export async function checkSharedMemory(): Promise<Check> {
     const details = { freeBytes: bsize * bavail, totalBytes: bsize * blocks };
     const value = `${formatBytes(details.freeBytes)} free of ${formatBytes(details.totalBytes)}`;
     const hint = 'Start the container with a larger --shm-size, or "mount -o remount,size=16G /dev/shm"';
-    if (details.freeBytes < LEAST_SHM_BYTES) return { ...about, status: 'missing', value, hint, details };
+    if (details.freeBytes < MIN_SHM_BYTES) return { ...about, status: 'missing', value, hint, details };
     if (details.freeBytes < ROOMY_SHM_BYTES) return { ...about, status: 'warning', value, hint, details };
     return { ...about, status: 'found', value, details };
   } catch {

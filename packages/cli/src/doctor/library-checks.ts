@@ -2,7 +2,7 @@ import type { Environment } from '../config/environment.ts';
 import type { Check } from './check.ts';
 import { checkWithPackage } from './check-with-package.ts';
 
-/** NCCL, found the way the transport finds it. A wrong path in the environment is worse than no library. */
+/** NCCL, searched for as the transport does. A wrong path in the environment is worse than no library. */
 export function checkNccl(env: Environment): Promise<Check> {
   const need = 'needed for more than one rank on GPUs';
   return checkWithPackage({
@@ -19,7 +19,7 @@ export function checkNccl(env: Environment): Promise<Check> {
   });
 }
 
-/** Mooncake Transfer Engine, found the way the transport finds it. */
+/** Mooncake Transfer Engine, searched for as the transport does. */
 export function checkMooncake(): Promise<Check> {
   const need = 'needed for reads between hosts over RDMA';
   return checkWithPackage({

@@ -8,14 +8,14 @@ import { watchInterrupts } from '../process/interrupts.ts';
 import { openProgress } from '../progress/open-progress.ts';
 import type { Inspection } from './inspect-checkpoint.ts';
 
-/** What to compute from the bytes of the files. */
+/** The digests to compute from the bytes of the files. */
 export interface WantedDigests {
   readonly digests: boolean;
   readonly sha256: boolean;
 }
 
 /**
- * Reads the files of an inspection once and adds what is wanted of their bytes. Files with problems are not read.
+ * Reads the files of an inspection once and adds the requested digests. Files with problems are not read.
  *
  * @throws `CE_FILE_CHANGED`, `CE_FILE_*`, `CE_ABORTED`
  */

@@ -15,7 +15,7 @@ export interface DTypeSum {
   readonly sizeBytes: number;
 }
 
-/** What was computed from the bytes of a checkpoint. Each part is present on request. */
+/** Digests of the bytes of a checkpoint. Each part is present on request. */
 export interface InspectedDigests {
   /** See `checkpointDigest`. */
   readonly digest?: string | undefined;
@@ -34,9 +34,9 @@ export interface Inspection {
   readonly totalBytes: number;
   /** Sorted by size, largest first. */
   readonly dtypes: readonly DTypeSum[];
-  /** What was computed from the bytes of the files, on request. */
+  /** Digests of the bytes of the files, on request. */
   readonly digested?: InspectedDigests | undefined;
-  /** Findings that do no harm. */
+  /** Findings that do not prevent use. */
   readonly warnings: readonly string[];
   /** Findings that make the checkpoint unusable. */
   readonly problems: readonly CheckpointEngineError[];

@@ -16,9 +16,9 @@ export interface InspectionJson {
     /** With `--sha256`. */
     readonly sha256?: string | undefined;
   }[];
-  /** Of the checkpoint, with `--digests`. */
+  /** Digest of the checkpoint, with `--digests`. */
   readonly digest?: string | undefined;
-  /** The version that an update with this checkpoint brings if it is given none. With `--digests`. */
+  /** The version of an update with this checkpoint, unless the update sets another one. With `--digests`. */
   readonly derivedVersion?: string | undefined;
   readonly dtypes: readonly DTypeSum[];
   /** With `--tensors`; digests with `--digests`. */

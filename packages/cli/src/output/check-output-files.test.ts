@@ -20,7 +20,7 @@ describe('checkOutputFiles', () => {
     async (name) => {
       await expect(checkOutputFiles([{ path: at(name), flag: '--trace' }], [])).rejects.toMatchObject({
         code: 'CE_CONFIG_INVALID',
-        message: expect.stringMatching(/^--trace is ".*", which is the name of a file of weights$/),
+        message: expect.stringMatching(/^--trace is ".*", which looks like a file of weights$/),
         hint: expect.stringMatching(/nothing has been done yet$/),
       });
     },
@@ -37,7 +37,7 @@ describe('checkOutputFiles', () => {
       { path: at('out'), flag: '--trace' },
       { path: `${folder}/./out`, flag: '--report' },
     ];
-    await expect(checkOutputFiles(files, [])).rejects.toThrow(/--trace and --report name the same file/);
+    await expect(checkOutputFiles(files, [])).rejects.toThrow(/--trace and --report have the same file/);
     await checkOutputFiles(
       files.map((file) => ({ ...file, path: '/dev/null' })),
       ['/dev/null', folder],

@@ -3,7 +3,7 @@ import { resolve } from 'node:path';
 import { CheckpointEngineError } from '@checkpoint-engine/interface';
 import { checkOutputFile, type OutputFile } from './output-file.ts';
 
-/** Names that only weights have. */
+/** Matches names of files with weights. */
 const WEIGHTS = /\.safetensors(\.index\.json)?$/i;
 /** Several outputs may go to one device or pipe. */
 const DEVICE = 'device';
@@ -23,20 +23,20 @@ export async function checkOutputFiles(
   const flags = new Map<string, string>();
   for (const { path, flag } of files) {
     if (path === '') throw invalid(flag, path, `${flag} is empty`);
-    if (WEIGHTS.test(path)) throw invalid(flag, path, `${flag} is "${path}", which is the name of a file of weights`);
+    if (WEIGHTS.test(path)) throw invalid(flag, path, `${flag} is "${path}", which looks like a file of weights`);
     const identity = await identityOf(path);
     if (identity !== DEVICE && read.includes(identity))
       throw invalid(flag, path, `${flag} would replace "${path}", which this command reads`);
     const other = flags.get(identity);
     if (other !== undefined && identity !== DEVICE) {
-      throw invalid(flag, path, `${other} and ${flag} name the same file, "${path}"`);
+      throw invalid(flag, path, `${other} and ${flag} have the same file, "${path}"`);
     }
     flags.set(identity, flag);
     await checkOutputFile({ path, flag });
   }
 }
 
-/** Equal for two paths that lead to the same file, also if it does not exist yet. */
+/** Returns equal values for paths of the same file, even if it does not exist yet. */
 async function identityOf(path: string): Promise<string> {
   const found = await stat(path).catch(() => undefined);
   if (found === undefined) return resolve(path);
@@ -44,6 +44,6 @@ async function identityOf(path: string): Promise<string> {
 }
 
 function invalid(flag: string, path: string, what: string): CheckpointEngineError {
-  const hint = `Give ${flag} the path of a file of its own; nothing has been done yet`;
+  const hint = `Use a separate file for ${flag}; nothing has been done yet`;
   return new CheckpointEngineError('CE_CONFIG_INVALID', what, hint, { file: path });
 }

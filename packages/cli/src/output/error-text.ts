@@ -41,7 +41,7 @@ export function errorText(value: unknown, { colors, debug }: ErrorTextOptions): 
 }
 
 function atRank(error: CheckpointEngineError): string {
-  // Messages about lost ranks already name the rank.
+  // Messages about lost ranks already contain the rank.
   return error.rank === undefined || /\brank \d/i.test(error.message) ? '' : ` (rank ${error.rank})`;
 }
 

@@ -5,7 +5,7 @@ import { CheckpointEngineError } from '@checkpoint-engine/interface';
 /** A file that a command writes at the end of its work. */
 export interface OutputFile {
   readonly path: string;
-  /** The flag that names the file. */
+  /** The flag with the path of the file. */
   readonly flag: string;
 }
 

@@ -38,7 +38,9 @@ export function writeLog(text: string): void {
   const dropped = droppedLines;
   droppedLines = 0;
   try {
-    stderr.write(dropped === 0 ? text : `${dropped} log lines were dropped: nothing read standard error\n${text}`);
+    stderr.write(
+      dropped === 0 ? text : `${dropped} log lines were dropped because no process read standard error\n${text}`,
+    );
   } catch {
     // No stream is left for a message.
   }

@@ -21,16 +21,16 @@ export interface WorkersQuestion {
   readonly deviceKind: DeviceKind;
   readonly targets: SizedEngineTargets;
   readonly timeoutMs: number;
-  /** Where what the workers keep is written to, in the form of `plan --needs`. @default nowhere */
+  /** File for what the workers keep, in the format of `plan --needs`. @default none */
   readonly saveNeeds?: OutputFile | undefined;
 }
 
 /**
- * Asks the workers of running engines what they keep of a checkpoint, as a preparation for its updates does: the ranks
- * run on this machine, read the headers of the files, and send no weights.
+ * Asks the workers of running engines which parts of a checkpoint they keep, as a preparation for its updates does: the
+ * ranks run on this machine, read the headers of the files, and send no weights.
  *
- * @throws `CE_NOT_SUPPORTED` The engine's workers cannot be asked before an update; what registration and a preparation
- *   throw.
+ * @throws `CE_NOT_SUPPORTED` The engine's workers cannot report this before an update; also the errors of registration and
+ *   preparation.
  */
 export async function askWorkers(
   { path, worldSize, deviceKind, targets, timeoutMs, saveNeeds }: WorkersQuestion,
@@ -88,7 +88,7 @@ export async function askWorkers(
 function cannotAsk(targets: SizedEngineTargets): CheckpointEngineError {
   return new CheckpointEngineError(
     'CE_NOT_SUPPORTED',
-    `The workers of ${targets.engine} at ${engineName(targets, 0)} cannot be asked what they keep before an update`,
+    `The workers of ${targets.engine} at ${engineName(targets, 0)} cannot report what they keep before an update`,
     'Run checkpoint-engine doctor --engine for the reason, or describe the layout with --tp, --ep and --pp',
   );
 }

@@ -6,7 +6,7 @@ import type { KeptTensors } from '../process/kept-tensors.ts';
 
 const slice = z.tuple([z.int().min(0), z.int().min(1), z.int().min(1), z.int().min(1)]);
 
-/** What each rank keeps: by tensor, all of it or slices `[offset, rows, row bytes, pitch]`, in bytes. */
+/** The needs of each rank: by tensor, all of it or slices `[offset, rows, row bytes, pitch]`, in bytes. */
 const needsFile = z.strictObject({
   ranks: z
     .array(
@@ -21,7 +21,7 @@ const needsFile = z.strictObject({
 /**
  * Reads what ranks keep of a checkpoint from a JSON file. A rank that is not in it receives nothing.
  *
- * @param tensors Of the checkpoint, in the order of their indexes.
+ * @param tensors Tensors of the checkpoint, in the order of their indexes.
  * @throws `CE_FILE_NOT_FOUND`, `CE_FILE_UNREADABLE`; `CE_CONFIG_INVALID` The file does not fit the checkpoint or the world.
  */
 export async function readNeedsFile(
@@ -35,7 +35,7 @@ export async function readNeedsFile(
   const sizesBytes = tensors.map(({ sizeBytes }) => sizeBytes);
   const needs = new Map<number, Needs>();
   for (const { rank, tensors: kept } of parsed.data.ranks) {
-    if (rank >= worldSize) throw invalid(path, `rank ${rank} in a world of ${worldSize} ranks`);
+    if (rank >= worldSize) throw invalid(path, `it has rank ${rank}, but the world has ${worldSize} ranks`);
     if (needs.has(rank)) throw invalid(path, `rank ${rank} twice`);
     const boxes = Object.entries(kept).flatMap(([name, slices]) => {
       const index = indexes.get(name);
@@ -89,7 +89,9 @@ async function read(path: string): Promise<string> {
     const isAbsent = (error as NodeJS.ErrnoException).code === 'ENOENT';
     throw new CheckpointEngineError(
       isAbsent ? 'CE_FILE_NOT_FOUND' : 'CE_FILE_UNREADABLE',
-      isAbsent ? `No file of needs at "${path}"` : `The needs in "${path}" cannot be read: ${(error as Error).message}`,
+      isAbsent
+        ? `The file of needs "${path}" does not exist`
+        : `The needs in "${path}" cannot be read: ${(error as Error).message}`,
       'Correct --needs',
       { file: path, cause: error },
     );
@@ -108,7 +110,7 @@ function invalid(path: string, what: string): CheckpointEngineError {
   return new CheckpointEngineError(
     'CE_CONFIG_INVALID',
     `The needs in "${path}" are not valid: ${what}`,
-    'Write {"ranks": [{"rank": 0, "tensors": {"NAME": "whole"}}]}; in place of "whole", slices [offset, rows, row bytes, pitch] in bytes',
+    'Write {"ranks": [{"rank": 0, "tensors": {"NAME": "whole"}}]}; instead of "whole", write slices [offset, rows, row bytes, pitch] in bytes',
     { file: path },
   );
 }

@@ -9,15 +9,15 @@ const CHUNK_BYTES = 32 * 2 ** 20;
 export interface PlannedRank {
   readonly rank: number;
   readonly host: number;
-  /** Its worker keeps these of the checkpoint. */
+  /** Bytes of the checkpoint that its worker keeps. */
   readonly neededBytes: number;
   /** The part of these that its worker copies from pools of its host. */
   readonly pooledBytes: number;
-  /** Its share of what its host reads from other hosts, for all workers of the host. */
+  /** Its share of the bytes that its host reads from other hosts, for all workers of the host. */
   readonly readBytes: number;
   /** The part of the checkpoint that its worker does not receive, but would receive in buckets. */
   readonly savedBytes: number;
-  /** Its worker's decisions for its modules, if a running engine was asked. */
+  /** How its worker receives its modules, if a running engine reported it. */
   readonly modules?: ModuleReport | undefined;
 }
 
@@ -25,11 +25,11 @@ export interface PlannedRank {
 export interface PlannedHost {
   readonly host: number;
   readonly ranks: readonly number[];
-  /** Its pools hold these of the checkpoint. */
+  /** Bytes of the checkpoint in its pools. */
   readonly heldBytes: number;
-  /** Read from other hosts, each byte once for all workers of the host. */
+  /** Bytes that are read from other hosts, each of them once for all workers of the host. */
   readonly readBytes: number;
-  /** Bytes of other hosts, all of which arrive at the host with buckets. */
+  /** Bytes of other hosts. With buckets, all of them arrive at the host. */
   readonly broadcastBytes: number;
 }
 

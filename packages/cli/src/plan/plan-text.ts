@@ -21,7 +21,7 @@ export function planText(
     ['device memory', `${formatBytes(sizing.deviceBytes)} per rank, of ${formatBytes(freeBytes)} free`],
     ['slots', sizing.reason],
     ['alignment', `${formatBytes(alignmentBytes)} of padding sent with the tensors`],
-    ['balance', `the fullest rank has ${imbalance.toFixed(3)} times the mean`],
+    ['balance', `the rank with the most bytes has ${imbalance.toFixed(3)} times the mean`],
   ];
   const lines = [
     `${colors.bold(printable(path))} on ${plural(worldSize, `${deviceKind} rank`)}`,

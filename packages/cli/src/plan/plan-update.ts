@@ -25,7 +25,7 @@ export interface PlanUpdateInput extends MemoryLimits {
   readonly path: string;
   readonly worldSize: number;
   readonly deviceKind: DeviceKind;
-  /** Free device memory at the rank that has least. */
+  /** Free device memory on the rank that has the least. */
   readonly freeBytes: number;
   readonly bucketBytes?: number | undefined;
   readonly deviceMemoryBytes?: number | undefined;
@@ -56,7 +56,7 @@ export interface PlannedUpdate {
 }
 
 /**
- * Plans an update from a checkpoint's headers in the same way as the ranks: same shares, same sizes, same buckets.
+ * Plans an update from a checkpoint's headers exactly as the ranks do: with the same shares, sizes and buckets.
  *
  * @throws Errors of {@link readCheckpoint}; `CE_PLAN_MEMORY_TOO_SMALL`.
  */

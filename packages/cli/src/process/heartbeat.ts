@@ -1,4 +1,4 @@
-/** Interval between checks whether a process answers. */
+/** Interval between checks of whether a process answers. */
 const BEAT_MS = 1_000;
 /** Beats without an answer after which a process counts as unresponsive: 5 s. */
 const UNRESPONSIVE_BEATS = 5;
@@ -7,7 +7,7 @@ export const FROZEN_BEATS = 20;
 
 /** The callbacks of a {@link Heartbeat}. */
 export interface HeartbeatOptions {
-  /** Asks the process for an answer. */
+  /** Sends the process a ping. */
   readonly ask: () => void;
   /** The process has become unresponsive, or answers again. */
   readonly onChange: (isAnswering: boolean) => void;

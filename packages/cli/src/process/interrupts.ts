@@ -31,7 +31,7 @@ export interface WatchInterruptsOptions {
 
 /** The log message when SIGHUP is ignored. */
 export const HANGUP_IGNORED: string =
-  'SIGHUP is ignored, as no standard stream is a terminal: end the process with SIGTERM';
+  'SIGHUP is ignored because no standard stream is a terminal: use SIGTERM to end the process';
 
 let firstSignal: Signal | undefined;
 
@@ -87,6 +87,6 @@ function interruptedError(signal: string): CheckpointEngineError {
   return new CheckpointEngineError(
     'CE_ABORTED',
     `Interrupted by ${signal}`,
-    'Run the command again; all files are in place, and the workers that the update had reached know that it failed',
+    'Run the command again; all files are in place, and workers that the update had reached were notified',
   );
 }

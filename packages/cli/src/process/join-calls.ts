@@ -3,7 +3,7 @@ import { settlesWithin } from '@checkpoint-engine/interface/shared';
 import { firstFailure, type RankFailure } from './first-failure.ts';
 import type { CallOutcome, SentCall } from './supervised-rank.ts';
 
-/** How long ranks have to learn of a failure from each other before this process tells them. */
+/** Time for ranks to learn of a failure from each other before this process notifies them. */
 const FOLLOW_MS = 1_000;
 
 /** The failure of a call to several ranks. */

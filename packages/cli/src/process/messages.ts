@@ -51,33 +51,33 @@ export interface RankCalls {
   };
   /** Waits until this rank's engines answer. */
   engineReady(job: Pick<RankUpdateRequest, 'targets' | 'ranks' | 'timeoutMs'>): null;
-  /** Makes the communicators before the first update. Called at all ranks. */
+  /** Creates the communicators before the first update. Called on all ranks. */
   connect(job: Pick<RankUpdateRequest, 'targets' | 'timeoutMs'>): null;
-  /** Called at all ranks. */
+  /** Called on all ranks. */
   update(job: RankUpdateRequest): UpdateResult;
-  /** The version that the engine holds which this rank asks for updates; null at ranks that ask none. */
+  /** The version of the engine that this rank sends requests to; null at ranks that send none. */
   heldVersion(job: Pick<RankUpdateRequest, 'targets' | 'timeoutMs'>): InstanceAnswer | null;
   /**
-   * Whether the workers of this rank's engine can tell what they hold, as far as the engine says so.
+   * Checks whether the workers of this rank's engine can report what they hold, as far as the engine knows.
    *
    * @throws `CE_NOT_SUPPORTED`
    */
   checkVerifiable(job: Pick<RankUpdateRequest, 'targets' | 'ranks' | 'timeoutMs'>): null;
   /** Compares what the engines hold with a checkpoint. Called at all ranks; the reply is the same at all of them. */
   verify(job: Pick<RankUpdateRequest, 'name' | 'targets' | 'ranks' | 'timeoutMs'>): VerifyReport;
-  /** Whether the workers of the first engine can be asked to prepare. */
+  /** Whether the workers of the first engine can prepare for updates. */
   canPrepare(job: Pick<RankUpdateRequest, 'targets' | 'timeoutMs'>): boolean;
   /** Lets workers record, map and page-lock what updates of a checkpoint need. Called at all ranks. */
   prepare(job: PrepareJob): PrepareResult | null;
   /**
-   * Removes the files on `/dev/shm` that a checkpoint uses in place. The reply names those that this rank removed.
+   * Removes the files on `/dev/shm` that a checkpoint uses in place. The reply lists the files that this rank removed.
    */
   removeFiles(job: { readonly name: string }): readonly string[];
 }
 
 /** The preparation of updates. */
 export interface PrepareJob extends RankUpdateRequest {
-  /** The reply has what the worker keeps, which may be megabytes. @default false */
+  /** Whether the reply includes what the worker keeps, which may be megabytes. @default false */
   readonly tellsKept?: boolean | undefined;
 }
 

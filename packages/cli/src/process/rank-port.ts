@@ -1,6 +1,6 @@
 import type { FromRank, ToRank } from './messages.ts';
 
-/** How the process of a rank ended. */
+/** The end of a rank's process. */
 export interface RankExit {
   readonly code: number | null;
   readonly signal: string | null;

@@ -34,7 +34,7 @@ interface PendingCall {
 
 /** Lines of standard error that are kept to explain the death of a rank. */
 const LAST_LINES = 20;
-/** How long a process has to end after it is killed. A process that hangs in the kernel does not end. */
+/** Time for a process to end after it is killed. A process that hangs in the kernel does not end. */
 const KILL_MS = 10_000;
 /** The id of the call `open`. */
 const OPEN_ID = 0;
@@ -210,7 +210,7 @@ export class SupervisedRank {
   }
 
   #closedFailure(): RankFailure {
-    const error = new CheckpointEngineError('CE_CLOSED', `Rank ${this.rank} was ended`, 'Start it again', {
+    const error = new CheckpointEngineError('CE_CLOSED', `Rank ${this.rank} was stopped`, 'Start it again', {
       rank: this.rank,
     });
     return { rank: this.rank, error, atMs: Date.now(), died: false };

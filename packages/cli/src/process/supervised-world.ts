@@ -22,9 +22,9 @@ export interface SupervisedWorldOptions {
 }
 
 const LOOPBACK = '127.0.0.1';
-/** How long ranks have to release what they hold. */
+/** Time for ranks to release their resources. */
 const CLOSE_MS = 10_000;
-/** How much longer than its own time-out a call may take before the ranks are told to abort it. */
+/** Time after a call's own time-out until the supervisor aborts the call on the ranks. */
 const GRACE_MS = 10_000;
 
 /**

@@ -1,6 +1,6 @@
 import type { CallJob, CallName, CallResult, RankDevice, RankEvent } from './messages.ts';
 
-/** How to follow and abort a call. */
+/** Options to follow and abort a call. */
 export interface CallOptions {
   /** Aborts the call on all ranks, with its reason. */
   readonly signal?: AbortSignal | undefined;
@@ -9,7 +9,7 @@ export interface CallOptions {
 
 /** Ranks that are ready to work: child processes of this one, or this process itself. */
 export interface World {
-  /** The ranks that this process knows. */
+  /** The ranks that this process runs or supervises. */
   readonly ranks: readonly number[];
   /** The devices of these ranks, in the same order. */
   readonly devices: readonly RankDevice[];

@@ -14,7 +14,7 @@ export interface Frame {
   readonly colors: Colors;
 }
 
-/** Stages as people read them. `h2d` is also a copy without a GPU. */
+/** Names of stages for users. `h2d` is also a copy without a GPU. */
 const STAGE_TEXT: Readonly<Record<Stage, string>> = {
   read: 'read',
   h2d: 'copy',
@@ -26,7 +26,7 @@ const INDENT = '  ';
 const NAME_COLUMNS = 9;
 const PERCENT_COLUMNS = 4;
 const GAP = '  ';
-const LEAST_BAR = 10;
+const MIN_BAR = 10;
 const LONGEST_BAR = 30;
 /** Texts after the percentage, if there is room, and their widths. The first one is dropped last. */
 const DETAILS = [
@@ -42,7 +42,7 @@ export function frameText(frame: Frame): string {
   const room = columns - 1 - fixed;
   let details: readonly (typeof DETAILS)[number][] = DETAILS;
   const widthOf = (): number => details.reduce((sum, detail) => sum + GAP.length + detail.columns, 0);
-  while (details.length > 0 && room - widthOf() < LEAST_BAR) details = details.slice(0, -1);
+  while (details.length > 0 && room - widthOf() < MIN_BAR) details = details.slice(0, -1);
   const barColumns = Math.max(1, Math.min(LONGEST_BAR, room - widthOf()));
   const rows = pipelineViews(state).map((view) => rowText(view, barColumns, details, frame.colors));
   return [headline(frame), ...rows].join('\n');
@@ -60,7 +60,9 @@ function rowText(view: StageView, barColumns: number, details: readonly (typeof 
   return [line, ...told].join(GAP).trimEnd();
 }
 
-/** A title that is too long is cut in its middle: what is done and how long it takes stay. */
+/**
+ * Formats the headline. A title that is too long is shortened in its middle: the phase and the duration stay visible.
+ */
 function headline({ title, state, elapsedMs, columns, colors }: Frame): string {
   const phase = PHASE_TEXT[worldPhase(state)];
   const elapsed = formatDuration(elapsedMs);

@@ -51,7 +51,7 @@ export class LiveProgress implements ProgressView {
 
   #draw(): void {
     const frame = { title: this.#title, state: this.#state, elapsedMs: performance.now() - this.#startedAtMs };
-    // A terminal that is resized says its new width at the next frame.
+    // After a resize, the terminal reports its new width at the next frame.
     this.#frame(frameText({ ...frame, columns: stderr.columns || USUAL_COLUMNS, colors: this.#colors }));
   }
 

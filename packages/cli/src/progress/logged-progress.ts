@@ -8,8 +8,8 @@ import type { ProgressView } from './progress-view.ts';
 import { stageViews } from './stage-views.ts';
 
 const EVERY_MS = 5_000;
-/** The other phases are short. One that is not is logged later. */
-const TOLD_AT_ONCE: ReadonlySet<WorldPhase> = new Set(['register', 'handshake', 'stream', 'done']);
+/** Phases that are logged at once. The others are usually short; a long one is logged later. */
+const LOGGED_AT_ONCE: ReadonlySet<WorldPhase> = new Set(['register', 'handshake', 'stream', 'done']);
 
 /** Logs a line when a phase begins, and then every few seconds. */
 export class LoggedProgress implements ProgressView {
@@ -32,7 +32,7 @@ export class LoggedProgress implements ProgressView {
     if (phase === this.#phase && nowMs - this.#loggedAtMs < EVERY_MS) return;
     const isNew = phase !== this.#phase;
     this.#phase = phase;
-    if (isNew && !TOLD_AT_ONCE.has(phase)) return;
+    if (isNew && !LOGGED_AT_ONCE.has(phase)) return;
     this.#loggedAtMs = nowMs;
     this.#logger.info({ phase }, `${this.#title}: ${PHASE_TEXT[phase]}${isNew ? '' : this.#figures()}`);
   }

@@ -6,13 +6,13 @@ export type WorldPhase = 'register' | UpdatePhase;
 /** The phases in order. */
 export const PHASES: readonly WorldPhase[] = ['register', 'plan', 'handshake', 'stream', 'release', 'hook', 'done'];
 
-/** When something began, and when it last advanced. */
+/** The time of a start, and of the last progress. */
 export interface Span {
   readonly startedAtMs: number;
   readonly lastAtMs: number;
 }
 
-/** What one rank has moved through a stage. */
+/** The bytes that one rank has moved through a stage. */
 export interface StageProgress extends Span {
   readonly doneBytes: number;
 }

@@ -13,7 +13,7 @@ export interface StageView {
 }
 
 /** Before this time, a rate is not meaningful. */
-const LEAST_MS = 20;
+const MIN_MS = 20;
 
 /**
  * Returns the stages of this update in order, over all ranks together. Reading during the update replaces reading
@@ -32,13 +32,13 @@ export function stageViews(state: ProgressState): StageView[] {
   return views.filter((view) => view !== undefined);
 }
 
-/** The stages of an update in which several ranks receive, before a plan says which ones there are. */
+/** The stages of an update in which several ranks receive, used until the plan is known. */
 const USUAL: readonly Stage[] = ['read', 'h2d', 'broadcast', 'reload'];
 const IN_ORDER: readonly Stage[] = [...USUAL, 'pull'];
 
 /**
- * All stages of this update in their order, those that no byte has reached included. Until the ranks have planned, these
- * are the usual ones.
+ * All stages of this update in their order, those that no byte has reached included. Until the ranks have planned,
+ * these are the usual ones.
  */
 export function pipelineViews(state: ProgressState): StageView[] {
   const views = new Map(stageViews(state).map((view) => [view.stage, view]));
@@ -83,7 +83,7 @@ function registerView({ registered, registering, phaseOf }: ProgressState): Stag
 
 function timed(stage: Stage, doneBytes: number, totalBytes: number, { startedAtMs, lastAtMs }: Span): StageView {
   const durationMs = lastAtMs - startedAtMs;
-  if (durationMs < LEAST_MS || doneBytes === 0) return { stage, doneBytes, totalBytes };
+  if (durationMs < MIN_MS || doneBytes === 0) return { stage, doneBytes, totalBytes };
   const rate = doneBytes / durationMs;
   return { stage, doneBytes, totalBytes, rateGBps: rate / 1e6, leftMs: Math.max(0, totalBytes - doneBytes) / rate };
 }

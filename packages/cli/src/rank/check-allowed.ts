@@ -18,7 +18,7 @@ export async function checkAllowed(files: string | readonly string[], roots: rea
   };
   for (const path of typeof files === 'string' ? [files] : files) await check(path);
   if (typeof files !== 'string') return;
-  // A folder's index names files, and the files can be links.
+  // A folder's index lists files, which can be links.
   for (const name of await readdir(files).catch(() => [])) {
     if (/\.(safetensors|json)$/.test(name)) await check(join(files, name));
   }

@@ -5,7 +5,7 @@ import type { EngineClient } from '@checkpoint-engine/ps';
 type Wait = Parameters<EngineClient['ready']>[0];
 
 /**
- * Checks that an engine's workers can tell what they hold, before the checkpoint is read for that.
+ * Checks that an engine's workers can report what they hold, before the checkpoint is read for the comparison.
  *
  * @param endpoint The engine in errors.
  * @throws `CE_NOT_SUPPORTED`; `CE_ENGINE_UNREACHABLE`, `CE_ENGINE_FAILED`, `CE_TIMEOUT`
@@ -15,7 +15,7 @@ export async function checkVerifiable(engine: EngineClient, endpoint: string, wa
   if (workers !== 'v2') {
     throw cannot(
       endpoint,
-      `its workers speak protocol v1 and cannot tell what they hold`,
+      `its workers use protocol v1 and cannot report what they hold`,
       'Start the engine with the receiver checkpoint-engine-worker, see docs/update-vllm.md and docs/update-sglang.md',
     );
   }
@@ -24,7 +24,7 @@ export async function checkVerifiable(engine: EngineClient, endpoint: string, wa
   if (states.has('never')) {
     throw cannot(
       endpoint,
-      'its workers receive all weights in buckets and cannot tell what they hold',
+      'its workers receive all weights in buckets and cannot report what they hold',
       described?.hint ?? 'Run checkpoint-engine doctor --engine for the reason',
     );
   }
@@ -32,7 +32,7 @@ export async function checkVerifiable(engine: EngineClient, endpoint: string, wa
     throw cannot(
       endpoint,
       'it has received no update through its receiver since it started, so it does not know which bytes of a checkpoint it holds',
-      'Update the engine once with this checkpoint, and verify it from then on',
+      'Update the engine once with this checkpoint, and then verify it',
     );
   }
 }

@@ -5,7 +5,7 @@ import type { EngineTargets } from '../config/jobs.ts';
 /** The host in HTTP requests when only the path of a socket is given. */
 const LOCAL_URL = 'http://localhost';
 
-/** The address of an inference group's engine: a single one is for all groups. */
+/** Returns the address of an inference group's engine. A single address is for all groups. */
 export function engineEndpoint({ endpoints, uds }: EngineTargets, groupIndex: number): EngineEndpoint {
   return {
     url: endpoints[groupIndex] ?? endpoints[0] ?? LOCAL_URL,

@@ -4,10 +4,13 @@ import type { Secrets } from '../config/environment.ts';
 import type { EngineTargets } from '../config/jobs.ts';
 import { engineClient, engineEndpoint } from './engine-client.ts';
 
-/** Updates name few engines, but clients of a server may name any. */
-const MOST_CLIENTS = 32;
+/** Updates use few engines, but clients of a server may send any address. */
+const MAX_CLIENTS = 32;
 
-/** The clients of a rank's engines. They are kept between updates, since a client that knows its engine asks it less. */
+/**
+ * The clients of a rank's engines. They are kept between updates, because a client that knows its engine sends fewer
+ * queries.
+ */
 export class EngineClients {
   readonly #secrets: Secrets;
   readonly #logger: Logger;
@@ -21,23 +24,23 @@ export class EngineClients {
 
   /** The client of an inference group's engine. */
   of(targets: EngineTargets, groupIndex: number): EngineClient {
-    const { engine, updatePath, pause, flushCache, isStranger } = targets;
+    const { engine, updatePath, pause, flushCache, isFromClient } = targets;
     const key = JSON.stringify([
       ...[engine, engineEndpoint(targets, groupIndex)],
-      ...[updatePath, pause, flushCache, isStranger].map((value) => value ?? null),
+      ...[updatePath, pause, flushCache, isFromClient].map((value) => value ?? null),
     ]);
     const client = this.#clients.get(key) ?? this.#make(targets, groupIndex);
     this.#clients.delete(key);
     this.#clients.set(key, client);
     for (const oldest of this.#clients.keys()) {
-      if (this.#clients.size <= MOST_CLIENTS) break;
+      if (this.#clients.size <= MAX_CLIENTS) break;
       this.#clients.delete(oldest);
     }
     return client;
   }
 
   #make(targets: EngineTargets, groupIndex: number): EngineClient {
-    const apiKey = targets.isStranger === true ? undefined : this.#secrets.apiKey;
+    const apiKey = targets.isFromClient === true ? undefined : this.#secrets.apiKey;
     return engineClient(targets, groupIndex, { apiKey, logger: this.#logger });
   }
 }

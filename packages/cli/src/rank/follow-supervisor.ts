@@ -9,7 +9,7 @@ export interface SupervisorHandlers {
   readonly open: (request: Extract<ToRank, { type: 'open' }>) => Promise<void>;
   /** Makes a call and replies. Calls run at the same time. Never rejects. */
   readonly call: (request: Extract<ToRank, { type: 'call' }>) => Promise<void>;
-  /** Answers that this rank lives. Called at once. */
+  /** Answers that this rank is alive. Called at once. */
   readonly ping: () => void;
   /** Aborts the call with this id, or all calls. Called at once. */
   readonly abort: (error: CheckpointEngineError, id?: number) => void;
@@ -59,6 +59,6 @@ function orphanedError(): CheckpointEngineError {
   return new CheckpointEngineError(
     'CE_ABORTED',
     'The process that started this rank is gone',
-    'Start the update again: the workers know that this one failed',
+    'Start the update again: the workers have been notified of the failure',
   );
 }

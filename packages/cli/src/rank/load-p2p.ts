@@ -18,13 +18,13 @@ export interface LoadP2POptions {
   readonly localRank: number;
   /** GPUs of this host, which share its NICs. */
   readonly gpuCount: number;
-  /** May name the NICs to use: `PS_P2P_STORE_RDMA_DEVICES`, `NCCL_IB_HCA`. */
+  /** May select the NICs: `PS_P2P_STORE_RDMA_DEVICES`, `NCCL_IB_HCA`. */
   readonly env: Environment;
   /** The secret that the ranks share, also with all worlds that read from each other. */
   readonly token: string | undefined;
 }
 
-/** How long a rank that ends waits for peers that read from it. It covers the read of one bucket, not of all. */
+/** Time that an ending rank waits for peers that read from it. It is sufficient for one bucket, not for all. */
 const DRAIN_MS = 5_000;
 
 /**
@@ -35,12 +35,12 @@ const DRAIN_MS = 5_000;
  */
 export async function loadP2P(options: LoadP2POptions): Promise<LoadedP2P> {
   const { job, deviceKind, localRank, gpuCount, env, token } = options;
-  if (job.way === 'shm') {
+  if (job.transport === 'shm') {
     if (deviceKind !== 'host') {
       throw new CheckpointEngineError(
         'CE_CONFIG_INVALID',
-        '--p2p shm is for --device host, and the ranks run on GPUs',
-        'Use --p2p tcp between processes of one host, rdma between hosts',
+        '--p2p shm requires --device host, but the ranks run on GPUs',
+        'Use --p2p tcp between processes of one host, or rdma between hosts',
       );
     }
     const name = '@checkpoint-engine/transport-shm';
@@ -51,12 +51,12 @@ export async function loadP2P(options: LoadP2POptions): Promise<LoadedP2P> {
   const load = () => import('@checkpoint-engine/transport-rdma');
   const { rdma, listRdmaDevices, chooseRdmaDevices } = await loadPackage(name, load, 'ranks that read by P2P need it');
   const host = addressOf(job.host);
-  const available = job.way === 'tcp' ? [] : listRdmaDevices().map(({ name: device }) => device);
-  const chooses = job.way !== 'tcp' && (available.length > 0 || Boolean(env.PS_P2P_STORE_RDMA_DEVICES));
+  const available = job.transport === 'tcp' ? [] : listRdmaDevices().map(({ name: device }) => device);
+  const chooses = job.transport !== 'tcp' && (available.length > 0 || Boolean(env.PS_P2P_STORE_RDMA_DEVICES));
   const devices = chooses ? chooseRdmaDevices({ env, localRank, gpuCount, available }) : undefined;
   return {
-    transport: rdma({ protocol: job.way, host, devices, token, drainTimeoutMs: DRAIN_MS }),
-    // Over TCP, the ranks of an address share the process behind it.
+    transport: rdma({ protocol: job.transport, host, devices, token, drainTimeoutMs: DRAIN_MS }),
+    // Over TCP, ranks with the same address share the process that serves it.
     nics: devices ?? [host],
   };
 }
@@ -69,7 +69,7 @@ function addressOf(host: string): string {
   if (usable !== undefined) return usable.address;
   throw new CheckpointEngineError(
     'CE_CONFIG_INVALID',
-    `The interface ${host} of --p2p-host has no address`,
-    'Name an interface that has an address (see ip address), or give the address itself',
+    `The interface ${host} in --p2p-host has no address`,
+    'Use an interface that has an address (see ip address), or the address itself',
   );
 }

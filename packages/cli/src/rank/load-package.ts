@@ -5,7 +5,7 @@ import { CheckpointEngineError } from '@checkpoint-engine/interface';
  *
  * @param name   The name on npm.
  * @param load   The dynamic import.
- * @param reason What needs the package; completes the sentence "is not installed, but".
+ * @param reason The feature that needs the package; completes the sentence "is not installed, but".
  * @throws {CheckpointEngineError} `CE_PACKAGE_NOT_FOUND` naming the package and how to install it.
  */
 export async function loadPackage<T>(name: string, load: () => Promise<T>, reason: string): Promise<T> {

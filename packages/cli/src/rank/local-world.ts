@@ -93,7 +93,7 @@ export class LocalWorld implements World {
   async #open(): Promise<void> {
     const { identity, job, logger, signal } = this.#options;
     const { deviceKind, memFraction, maxBucketBytes, timeoutMs, lifetime, sharePools } = job;
-    // Check what this machine lacks before other ranks wait for it.
+    // Detect missing parts of this machine before other ranks wait for it.
     const broadcast: BroadcastTransport | undefined = await loadBroadcast(deviceKind, identity.worldSize);
     if (broadcast) this.#closers.push(() => broadcast.close());
     const p2p = await this.#loadP2P();
@@ -147,7 +147,7 @@ export class LocalWorld implements World {
       : await openStore({ ...options, masterAddr, masterPort });
   }
 
-  /** Tells the other ranks, which may wait for this one, and returns the error to throw. */
+  /** Notifies the other ranks, which may wait for this one, and returns the error to throw. */
   async #fail(error: unknown): Promise<CheckpointEngineError> {
     const failure = atRank(error, this.#options.identity.rank);
     if (this.#options.job.lifetime === 'update') await this.#store?.abort(failure).catch(() => {});

@@ -35,7 +35,7 @@ async function engine(status = 200): Promise<{ readonly url: string; readonly as
 }
 
 const target = (url: string, deviceUuids: string[], more: Partial<NamedTarget> = {}): NamedTarget => ({
-  ...{ endpoints: [url], uds: [], updatePath: '/collective_rpc', isStranger: false, deviceUuids, timeoutMs: 60_000 },
+  ...{ endpoints: [url], uds: [], updatePath: '/collective_rpc', isFromClient: false, deviceUuids, timeoutMs: 60_000 },
   ...more,
 });
 
@@ -77,7 +77,7 @@ describe('namedEngineOptions', () => {
 
   it('does not send the API key to engines that only the client knows', async () => {
     const { url, asked } = await engine();
-    await update([target(url, [], { isStranger: true })]);
+    await update([target(url, [], { isFromClient: true })]);
     expect(asked).toMatchObject([{ key: undefined }]);
   });
 

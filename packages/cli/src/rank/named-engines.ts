@@ -14,9 +14,8 @@ import { type EngineOptions, forgetVersions } from './engine-options.ts';
 import type { RankContext } from './rank-context.ts';
 
 /**
- * The communication of an update with engines that clients named: all ranks that receive are one group, and its first
- * rank asks every engine with the addresses of that engine's ranks. As in the Python tool, engines are not looked at
- * before.
+ * The communication of an update with engines from client requests: all ranks that receive are one group, and its first
+ * rank sends every engine the addresses of that engine's ranks. As in the Python tool, engines are not checked before.
  */
 export function namedEngineOptions(
   context: RankContext,
@@ -26,7 +25,7 @@ export function namedEngineOptions(
   const { rank, secrets, logger, signal, onEvent } = context;
   const engines = named.map((target): { target: NamedTarget; client: EngineClient; endpoint: string } => {
     const one: EngineTargets = { ...targets, ...target };
-    const apiKey = target.isStranger === true ? undefined : secrets.apiKey;
+    const apiKey = target.isFromClient === true ? undefined : secrets.apiKey;
     return { target, client: engineClient(one, 0, { apiKey, logger }), endpoint: engineName(one, 0) };
   });
   const clients = engines.map(({ client }) => client);

@@ -16,22 +16,22 @@ export async function resolveDeviceKind(device: DeviceKind | 'auto', rankCount: 
   if (gpuCount >= rankCount) return 'cuda';
   throw new CheckpointEngineError(
     'CE_DEVICE_UNAVAILABLE',
-    `${rankCount} ranks need as many GPUs, this machine has ${gpuCount}`,
+    `${rankCount} ranks need ${rankCount} GPUs, but this machine has ${gpuCount}`,
     gpuCount === 0
       ? 'Run "checkpoint-engine doctor" to see why no GPU is found, or use --device host'
       : `Use --nproc-per-node ${gpuCount}, or --device host`,
   );
 }
 
-/** GPUs that this process can use. */
+/** Returns the number of GPUs that this process can use. */
 export async function countGpus(): Promise<number> {
   const cuda = await listCudaDevices();
   return cuda.available ? cuda.devices.length : 0;
 }
 
 /**
- * Returns the index of a rank's device on this host. Without `LOCAL_RANK`, ranks count as numbered host by host, one
- * per GPU.
+ * Returns the index of a rank's device on this host. Without `LOCAL_RANK`, the function assumes that ranks are numbered
+ * host by host, one per GPU.
  */
 export async function localRankOf({ rank, localRank }: RankIdentity, kind: DeviceKind): Promise<number> {
   if (localRank !== undefined) return localRank;
@@ -45,7 +45,7 @@ export async function openDevice(kind: DeviceKind, localRank: number): Promise<D
     return await (kind === 'cuda' ? createCudaDevice({ index: localRank }) : createHostDevice({ index: localRank }));
   } catch (error) {
     if (!CheckpointEngineError.isInstance(error) || error.code !== 'CE_SHM_FAILED') throw error;
-    const hint = 'Mount a tmpfs at /dev/shm: in a container, do not mount something else there';
+    const hint = 'Mount a tmpfs at /dev/shm: in a container, do not mount another file system there';
     throw new CheckpointEngineError(error.code, error.message, hint, { op: error.op, cause: error });
   }
 }

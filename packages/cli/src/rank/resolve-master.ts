@@ -3,9 +3,9 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { abortError, CheckpointEngineError, type Logger } from '@checkpoint-engine/interface';
 import type { RankIdentity } from '../config/environment.ts';
 
-/** How long the name of rank 0's host may stay unknown: the name of a starting pod is unknown at first. */
+/** Time limit for the name of rank 0's host to resolve: the name of a starting pod is unknown at first. */
 const MAX_WAIT_MS = 15_000;
-const LOOK_EVERY_MS = 500;
+const RETRY_EVERY_MS = 500;
 
 /** The options of {@link resolveMaster}. */
 export interface ResolveMasterOptions {
@@ -16,7 +16,7 @@ export interface ResolveMasterOptions {
 }
 
 /**
- * Checks that `MASTER_ADDR` resolves, so that a rank does not wait for an answer that cannot come. Rank 0 must know
+ * Checks that `MASTER_ADDR` resolves, so that a rank does not wait for an answer that cannot come. Rank 0 must resolve
  * its own name at once. The other ranks retry for a moment.
  *
  * @throws `CE_STORE_UNREACHABLE` naming the host.
@@ -34,7 +34,7 @@ export async function resolveMaster({ identity, timeoutMs, signal, logger }: Res
       if (performance.now() >= endsAtMs) throw unknownHost(masterAddr, code, error);
       if (isFirst) logger.warn({ rank, masterAddr, code }, 'MASTER_ADDR does not resolve yet');
     }
-    await sleep(LOOK_EVERY_MS, undefined, { signal }).catch(() => {});
+    await sleep(RETRY_EVERY_MS, undefined, { signal }).catch(() => {});
   }
 }
 

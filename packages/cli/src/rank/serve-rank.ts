@@ -11,7 +11,7 @@ import { EventBatches } from './event-batches.ts';
 import { followSupervisor } from './follow-supervisor.ts';
 import { LocalWorld } from './local-world.ts';
 
-/** How long a rank may take to shut down when nothing waits for it any more. */
+/** Time limit for a rank to shut down when nothing waits for it any more. */
 const END_MS = 8_000;
 
 /**
@@ -51,7 +51,7 @@ export async function serveRank(): Promise<0 | 1> {
         signal: AbortSignal.any([all.signal, controller.signal]),
         onEvent: (event) => {
           events.add(event);
-          // If this rank is lost, its supervisor must know which engines it had asked.
+          // If this rank is lost, its supervisor must know which engines received a request.
           if (event.type === 'engine') events.flush();
         },
       });

@@ -4,7 +4,7 @@ import { writeOutputFile } from '../output/output-file.ts';
 /**
  * Writes the metas of all ranks to a file that only its owner can read: a reader of the file may read the weights.
  *
- * @returns Why the file cannot be written, or `undefined`. The update before it counts as done in both cases.
+ * @returns Why the file cannot be written, or `undefined`. The preceding update counts as completed in both cases.
  */
 export async function writeMetas(path: string, metas: readonly RankMetas[]): Promise<string | undefined> {
   try {

@@ -11,7 +11,7 @@ export interface InstanceVersion {
   readonly weightVersion: string;
 }
 
-/** Follows which instances an update asks, and which version they hold. A world asks each of them from one rank. */
+/** Tracks the instances that an update sends requests to, and their versions. One rank sends the requests to each. */
 export class InstanceVersions {
   readonly #instances = new Map<number, InstanceVersion>();
 
@@ -29,12 +29,12 @@ export class InstanceVersions {
     }
   }
 
-  /** The instances that were asked, by their number. */
+  /** The instances that received a request, by their number. */
   get all(): readonly InstanceVersion[] {
     return [...this.#instances].sort(([a], [b]) => a - b).map(([, instance]) => instance);
   }
 
-  /** An update has failed: it may have written to any instance that it asked. */
+  /** Records that an update has failed: it may have written to any instance that received a request. */
   forgetAll(): void {
     for (const [index, one] of this.#instances) this.#instances.set(index, { ...one, weightVersion: UNKNOWN_VERSION });
   }

@@ -6,7 +6,7 @@ import type { RankDevice } from '../process/messages.ts';
 import { type Span, spansOf } from '../trace/spans.ts';
 import type { InstanceVersion } from './instance-versions.ts';
 
-/** An update that has ended, with the events of the ranks that this process knows. */
+/** An update that has ended, with the events of the ranks that this process runs or supervises. */
 export interface EndedUpdate {
   readonly title: string;
   readonly outcome: ReportedUpdate['outcome'];
@@ -19,7 +19,7 @@ export interface EndedUpdate {
   readonly warnings: readonly string[];
   /** Version of the update, if it is known. */
   readonly weightVersion?: string | undefined;
-  /** The instances that were asked. */
+  /** The instances that received a request. */
   readonly instances: readonly InstanceVersion[];
 }
 

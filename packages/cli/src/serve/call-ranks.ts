@@ -5,7 +5,7 @@ import { TimeLimit } from '../process/time-limit.ts';
 import type { CallOptions } from '../process/world.ts';
 import type { RankSlot } from './rank-slot.ts';
 
-/** Asks ranks of one world; see {@link callRanks}. */
+/** Calls ranks of one world; see {@link callRanks}. */
 export type AskRanks = <Name extends CallName>(
   slots: readonly RankSlot[],
   name: Name,
@@ -23,11 +23,11 @@ export interface RankCall<Name extends CallName> extends CallOptions {
 
 /** The time-out of calls that move no weights. */
 export const SHORT_CALL_MS = 60_000;
-/** How long ranks have to abort a call before they are killed. */
+/** Time for ranks to abort a call before they are killed. */
 const SETTLE_MS = 20_000;
 /** The same after a time-out: with {@link GRACE_MS}, the answer comes within 10 s of the call's time-out. */
 const LATE_SETTLE_MS = 8_000;
-/** How much longer than its own time-out a call may take before the ranks are told to abort it. */
+/** Time after a call's own time-out until the server aborts the call on the ranks. */
 const GRACE_MS = 2_000;
 
 /**
@@ -51,7 +51,7 @@ export async function callRanks<Name extends CallName>(
     if (values) return values;
     const hanging = failed.hanging.map((index) => slots[index]!);
     for (const slot of hanging) {
-      logger.error({ rank: slot.rank, call: name }, 'A rank did not give a call up and is ended');
+      logger.error({ rank: slot.rank, call: name }, 'A rank did not abort a call and is ended');
       slot.kill();
     }
     const isLate = limit.signal.aborted && failed.failure.code === 'CE_TIMEOUT';

@@ -23,9 +23,9 @@ export class CatalogEntry {
   /** Time-out of reading the files. */
   readonly timeoutMs: number;
   isUpdating = false;
-  /** Its registration has not ended. */
+  /** Whether its registration is in progress. */
   isRegistering: boolean;
-  /** Gathered or imported. */
+  /** Whether metas were gathered or imported. */
   hasMetas = false;
   /** Metas were gathered before, but a rank was restarted since. */
   mustGather = false;
@@ -73,7 +73,7 @@ export class CatalogEntry {
     return this.#shares.get(rank)?.state;
   }
 
-  /** A rank has released its share. @returns Whether anything is left of the checkpoint. */
+  /** Records that a rank has released its share. @returns Whether any share of the checkpoint is left. */
   dropAt(rank: number): boolean {
     this.#shares.delete(rank);
     this.#own.delete(rank);
@@ -86,9 +86,9 @@ export class CatalogEntry {
   }
 
   /**
-   * A rank has registered its share, or knows its contents while it still reads in the background.
+   * Records that a rank has registered its share, or knows its contents while it still reads in the background.
    *
-   * @throws `CE_FILE_CHANGED`: a restarted rank found other files than before.
+   * @throws `CE_FILE_CHANGED`: a restarted rank found different files.
    */
   noteRegistered(rank: number, registered: RegisteredFiles, isLoading: boolean): void {
     const { tensorCount, sizeBytes, poolBytes, fingerprint, warnings } = registered;
@@ -155,7 +155,7 @@ export class CatalogEntry {
       throw new CheckpointEngineError(
         'CE_CHECKPOINT_BUSY',
         `Checkpoint "${this.name}" is being registered`,
-        'Wait for the end of its registration',
+        'Wait until its registration has ended',
         { retryable: true },
       );
     }
@@ -199,7 +199,7 @@ export class Catalog {
     if (entry) return entry;
     throw new CheckpointEngineError(
       'CE_CHECKPOINT_UNKNOWN',
-      `Unknown checkpoint "${name}"; registered are ${JSON.stringify([...this.#entries.keys()])}`,
+      `Unknown checkpoint "${name}"; registered checkpoints: ${JSON.stringify([...this.#entries.keys()])}`,
       'Register it first',
     );
   }

@@ -20,14 +20,14 @@ export function checkPaths(files: readonly string[]): void {
   }
   throw new CheckpointEngineError(
     'CE_REQUEST_INVALID',
-    `"${relative}" is a relative path, and the server does not know to which folder`,
+    `"${relative}" is a relative path, which the server cannot resolve`,
     'Send absolute paths, as the ranks see them',
     { file: relative },
   );
 }
 
 /**
- * Checks that metas belong to a checkpoint. The ranks decode the metas and check the rest: the server's thread has to
+ * Checks that metas belong to a checkpoint. The ranks decode the metas and check the rest: the server's thread must
  * answer other requests.
  *
  * @throws `CE_METAS_INVALID`
@@ -38,7 +38,7 @@ export function checkName(name: string, metas: Uint8Array): void {
   throw new CheckpointEngineError(
     'CE_METAS_INVALID',
     named === undefined
-      ? `The metas are of no rank, expected those of checkpoint "${name}"`
+      ? `The metas have no ranks, expected the metas of checkpoint "${name}"`
       : `The metas are those of checkpoint "${named}", not of "${name}"`,
     'Send them to the path of their checkpoint',
   );

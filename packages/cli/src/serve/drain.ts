@@ -6,7 +6,7 @@ import type { Interrupts } from '../process/interrupts.ts';
 
 /** The options of {@link drain}. */
 export interface DrainOptions {
-  /** How long a running update may continue. */
+  /** Time that a running update may continue. */
   readonly graceMs: number;
   readonly interrupts: Interrupts;
   readonly logger: Logger;
@@ -14,7 +14,7 @@ export interface DrainOptions {
 
 /**
  * Rejects new updates and reports that the server is not ready. A running update may end within the grace time; then it
- * is aborted, and its workers are told. A second signal ends the wait.
+ * is aborted, and its workers are notified. A second signal ends the wait.
  */
 export async function drain(api: HttpApi, { graceMs, interrupts, logger }: DrainOptions): Promise<void> {
   const { insisted } = interrupts;

@@ -5,8 +5,8 @@ import { refuseGarbage } from './refuse-garbage.ts';
 /** The state of a connection: it waits for a request, reads the rest of one, or waits for an answer. */
 type Activity = 'idle' | 'reading' | 'answering';
 
-/** States in which a connection may be closed to accept a new one, first choice first. */
-const FIRST_TO_GO: readonly Activity[] = ['idle', 'reading'];
+/** States in which a connection may be closed to accept a new one, in order of preference. */
+const EVICTION_ORDER: readonly Activity[] = ['idle', 'reading'];
 
 /**
  * Limits the connections of a server. At the limit, a new connection replaces the oldest idle one, or else the oldest
@@ -43,7 +43,7 @@ export function limitConnections(server: Server, maxConnections: number): void {
 }
 
 function oldest(connections: ReadonlyMap<Socket, IncomingMessage | undefined>): Socket | undefined {
-  for (const activity of FIRST_TO_GO) {
+  for (const activity of EVICTION_ORDER) {
     for (const [socket, request] of connections) if (activityOf(request) === activity) return socket;
   }
   return undefined;

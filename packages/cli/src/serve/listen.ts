@@ -24,7 +24,7 @@ const LIMITS = {
   connectionsCheckingInterval: 2_000,
 } as const;
 const MAX_CONNECTIONS = 1_024;
-/** How long answers may take when the server ends. */
+/** Time limit for running answers when the server ends. */
 const ANSWER_MS = 1_000;
 
 /**

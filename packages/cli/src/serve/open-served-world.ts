@@ -17,14 +17,14 @@ export interface OpenServedWorldOptions {
   readonly onLogLine: (line: string, rank: number) => void;
 }
 
-/** A world before its start, and what it needs. */
+/** A world before its start, with its resources. */
 export interface OpenedWorld {
   readonly world: ServedWorld;
   /** Ends the ranks, on other hosts as well, and their meeting point. */
   close(): Promise<void>;
 }
 
-/** How long ranks have to join. */
+/** Time limit for ranks to join. */
 const JOIN_MS = 120_000;
 const LOOPBACK = '127.0.0.1';
 

@@ -14,12 +14,12 @@ export interface PrepareRequest {
   >;
 }
 
-/** How long workers may take to map memory and record copies. */
+/** Time limit for workers to map memory and record copies. */
 const PREPARE_MS = 120_000;
 
 /**
  * Lets workers map memory and record copies before the first update, so that no update waits for it. Never rejects: the
- * update repeats what fails here.
+ * update repeats steps that fail here.
  */
 export async function prepareWorkers(
   slots: readonly RankSlot[],

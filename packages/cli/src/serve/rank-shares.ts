@@ -44,7 +44,7 @@ export class RankShares {
     const entry = catalog.find(name);
     const state = entry?.stateAt(rank);
     if (entry === undefined || state === undefined) {
-      logger.warn({ checkpoint: name, rank }, 'The rank holds no such checkpoint');
+      logger.warn({ checkpoint: name, rank }, 'The rank does not hold this checkpoint');
       return false;
     }
     if (entry.job !== undefined) throw heldByAll(name);
@@ -73,7 +73,7 @@ function heldByAll(name: string): CheckpointEngineError {
 function busy(name: string, rank: number): CheckpointEngineError {
   return new CheckpointEngineError(
     'CE_CHECKPOINT_BUSY',
-    `Checkpoint "${name}" is being registered at rank ${rank}, or updated from`,
+    `Checkpoint "${name}" is being registered at rank ${rank}, or used by an update`,
     'Delete it when that is over',
     { rank, retryable: true },
   );

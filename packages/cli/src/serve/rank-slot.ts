@@ -29,9 +29,9 @@ const FIRST_PAUSE_MS = 100;
 const LONGEST_PAUSE_MS = 10_000;
 /** A rank that has lived this long starts over with the first pause. */
 const HEALTHY_MS = 30_000;
-/** How long a rank has to release what it holds. */
+/** Time for a rank to release its resources. */
 const CLOSE_MS = 10_000;
-/** How much longer than its own time-out joining the world may take. */
+/** Time that joining the world may exceed its own time-out. */
 const OPEN_GRACE_MS = 10_000;
 
 /** The place of one rank in a world: its process, and the next process if that one dies. */
@@ -116,7 +116,7 @@ export class RankSlot implements RankView {
     const limit = {
       what: `Starting rank ${this.rank}`,
       timeoutMs: job.timeoutMs + OPEN_GRACE_MS,
-      hint: 'Check its log for what it waits for',
+      hint: 'Check in its log what it waits for',
     };
     const { values, failed } = await withTimeLimit(limit, undefined, (signal) =>
       joinCalls([process.open(job)], { signal, settleMs: 0 }),
@@ -149,7 +149,7 @@ export class RankSlot implements RankView {
       this.lastError = error.toJSON();
       this.#setState('lost', error);
       pauseMs = performance.now() - startedAtMs > HEALTHY_MS ? FIRST_PAUSE_MS : pauseMs;
-      logger.error({ rank: this.rank, err: error, pauseMs }, 'A rank died and is restarted');
+      logger.error({ rank: this.rank, err: error, pauseMs }, 'A rank died and is being restarted');
       await sleep(pauseMs, undefined, { signal: this.#closing.signal }).catch(() => {});
       if (this.#closing.signal.aborted) return;
       pauseMs = Math.min(LONGEST_PAUSE_MS, pauseMs * 2);
@@ -184,7 +184,7 @@ function notStarted(rank: number): CheckpointEngineError {
   return new CheckpointEngineError(
     'CE_RANK_LOST',
     `Rank ${rank} has not been started`,
-    'Wait until /v1/readyz says ready',
+    'Wait until GET /v1/readyz answers 200',
     {
       rank,
       peer: rank,

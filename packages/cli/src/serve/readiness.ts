@@ -6,7 +6,7 @@ import {
   toCheckpointEngineError,
 } from '@checkpoint-engine/interface';
 
-/** How long calls wait by default for ranks that restart. */
+/** Default time that calls wait for restarting ranks. */
 export const READY_MS = 60_000;
 
 /** Lets calls wait until all ranks of a world are ready. */
@@ -59,7 +59,7 @@ export class Readiness {
       throw new CheckpointEngineError(
         'CE_TIMEOUT',
         `The update of checkpoint "${checkpoint}" did not begin within ${timeoutMs} ms: ${error.message}`,
-        'Run it again when /v1/readyz says ready, or with a longer time-out',
+        'Run it again when GET /v1/readyz answers 200, or with a longer time-out',
         { rank: error.rank, peer: error.peer, retryable: true },
       );
     }

@@ -1,12 +1,12 @@
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
-import { Strangers } from '@checkpoint-engine/interface/wire';
+import { PendingConnections } from '@checkpoint-engine/interface/wire';
 
 /** Time limit for a refused connection. */
 const REFUSED_MS = 10_000;
 /**
- * Time between the closing of two refused connections. One that floods costs 0.3 ms of processor time: its parser, up to
- * 64 KiB that are read, and its error. At this rate a flood takes less than 2 % of a processor.
+ * Time between the closing of two refused connections. One that floods costs 0.3 ms of processor time: its parser, up
+ * to 64 KiB that are read, and its error. At this rate a flood takes less than 2 % of a processor.
  */
 const CLOSE_EVERY_MS = 25;
 /** Status lines by the code of a parse error, as Node.js has them. */
@@ -18,7 +18,11 @@ const STATUSES: Readonly<Record<string, string>> = {
 
 /** Answers malformed requests as Node.js does, but closes their connections at a limited rate. */
 export function refuseGarbage(server: Server, maxConnections: number): void {
-  const strangers = new Strangers({ most: maxConnections, timeoutMs: REFUSED_MS, closeEveryMs: CLOSE_EVERY_MS });
+  const pending = new PendingConnections({
+    maxCount: maxConnections,
+    timeoutMs: REFUSED_MS,
+    closeEveryMs: CLOSE_EVERY_MS,
+  });
   const answers = new WeakMap<Socket, ServerResponse>();
   server.on('request', ({ socket }: IncomingMessage, response) => {
     answers.set(socket, response);
@@ -31,7 +35,7 @@ export function refuseGarbage(server: Server, maxConnections: number): void {
       return;
     }
     socket.write(`HTTP/1.1 ${STATUSES[error.code ?? ''] ?? '400 Bad Request'}\r\nConnection: close\r\n\r\n`);
-    strangers.admit(socket).refuse(error.message);
+    pending.admit(socket).refuse(error.message);
   });
-  server.once('close', () => strangers.close());
+  server.once('close', () => pending.close());
 }

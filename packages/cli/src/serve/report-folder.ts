@@ -11,7 +11,7 @@ import { writeTrace } from '../trace/write-trace.ts';
 /** Options of {@link openReportFolder}. */
 export interface ReportFolderOptions {
   readonly folder: string;
-  /** Number of newest updates whose files are kept. */
+  /** Number of recent updates whose files are kept. */
   readonly keep: number;
   /** Write a page next to each trace. */
   readonly hasPages: boolean;

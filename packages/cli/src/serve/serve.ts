@@ -65,7 +65,7 @@ export async function serve(
       'Listening',
     );
     if (allowedRoots?.length === 0) {
-      logger.warn({}, 'No files can be registered: with a token, --allow-path must name the folders of checkpoints');
+      logger.warn({}, 'No files can be registered: with a token, --allow-path must list the folders of checkpoints');
     }
     await world.start(interrupts.asked);
     logger.info({ address: listening.address }, 'Serving');

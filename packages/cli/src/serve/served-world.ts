@@ -33,7 +33,7 @@ import { updateRanks } from './update-ranks.ts';
 import { summaryOf } from './update-summary.ts';
 import { type DefaultTargets, endpointsOf, updateTargets } from './update-targets.ts';
 
-/** The host of a rank, and how to start the rank there. */
+/** The host of a rank, and the function that starts the rank there. */
 export interface RankPlace {
   readonly node: number;
   readonly open: OpenRankPort;
@@ -55,9 +55,9 @@ export interface ServedWorldOptions {
 
 /** The time-out of gathering metas. */
 const GATHER_MS = 120_000;
-/** The time-out of asking the engines which version they hold. */
+/** The time-out of querying the versions that the engines hold. */
 const ASK_MS = 10_000;
-/** The time-out of making communicators before the first update. */
+/** The time-out of creating communicators before the first update. */
 const CONNECT_MS = 60_000;
 
 /** A world that survives failures: it restarts ranks that die and registers their checkpoints again. */

@@ -1,6 +1,6 @@
 import { abortError, CheckpointEngineError } from '@checkpoint-engine/interface';
 
-/** How long work waits for its turn by default. */
+/** Default time that work waits for its turn. */
 export const TURN_MS = 300_000;
 
 /** Options of {@link Turns.take}. */

@@ -9,10 +9,10 @@ import { endpointsOf } from './update-targets.ts';
 /**
  * Calls `update` on all ranks.
  *
- * A rank that is lost or does not answer may have asked its engine without having told so. Every engine of the update
- * is then reported as asked, because it may hold old and new weights.
+ * A rank that is lost or does not answer may have sent a request to its engine without reporting it. Every engine of
+ * the update then counts as having received a request, because it may hold old and new weights.
  *
- * @throws What `callRanks` throws.
+ * @throws The errors of `callRanks`.
  */
 export async function updateRanks(
   slots: readonly RankSlot[],

@@ -35,7 +35,7 @@ describe('updateTargets', () => {
   );
 
   it.each([
-    [{ ranks: [0, 1, 4] }, 'names rank 4, and this world has ranks 0 to 3'],
+    [{ ranks: [0, 1, 4] }, 'has rank 4, but this world has ranks 0 to 3'],
     [{ ranks: [0, 1, 2] }, 'leaves out rank 3, whose engine spans 2 ranks'],
     [{ updateUrl: 'http://h/x', inferenceGroupRanks: [0, 1] }, 'inference_group_ranks is [0, 1]'],
   ])('refuse %j', (change, message) => {
@@ -50,8 +50,8 @@ describe('updateTargets', () => {
     [{ updateUrl: 'http://a.example/collective_rpc' }, true],
     [{ updateUrl: 'http://a/collective_rpc', uds: '/engine.sock' }, true],
     [{ uds: '/engine.sock' }, true],
-  ])('keep the API key from engines that only the client knows: %j', (change, isStranger) =>
-    expect(ask(change).isStranger).toBe(isStranger),
+  ])('keep the API key from engines that only the client knows: %j', (change, isFromClient) =>
+    expect(ask(change).isFromClient).toBe(isFromClient),
   );
 
   it('are engines that were named one by one, with the devices of their ranks', () => {
@@ -61,17 +61,17 @@ describe('updateTargets', () => {
     ];
     expect(ask({ engines }).named).toEqual([
       {
-        ...{ endpoints: ['http://a'], updatePath: '/collective_rpc', uds: [], isStranger: false },
+        ...{ endpoints: ['http://a'], updatePath: '/collective_rpc', uds: [], isFromClient: false },
         ...{ deviceUuids: ['GPU-0', 'GPU-1'], timeoutMs: 5 },
       },
       {
-        ...{ endpoints: ['http://h'], updatePath: '/x', uds: ['/h.sock'], isStranger: true },
+        ...{ endpoints: ['http://h'], updatePath: '/x', uds: ['/h.sock'], isFromClient: true },
         ...{ deviceUuids: [], timeoutMs: 7 },
       },
     ]);
   });
 
-  it('fail if there are none', () => expect(() => ask({}, { engine: 'vllm' })).toThrow(/names no update_url/));
+  it('fail if there are none', () => expect(() => ask({}, { engine: 'vllm' })).toThrow(/has no update_url/));
 });
 
 describe('endpointsOf', () => {
@@ -106,5 +106,5 @@ describe('endpointsOf', () => {
 });
 
 function named(url: string) {
-  return { endpoints: [url], uds: [], isStranger: false, deviceUuids: [], timeoutMs: 1 };
+  return { endpoints: [url], uds: [], isFromClient: false, deviceUuids: [], timeoutMs: 1 };
 }

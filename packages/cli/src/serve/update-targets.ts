@@ -24,11 +24,11 @@ export function updateTargets(
   deviceOf: (rank: number) => string,
 ): EngineTargets {
   const { ranks } = request;
-  const stranger = [...ranks, ...request.inferenceGroupRanks].find((rank) => rank >= worldSize);
-  if (stranger !== undefined) {
+  const unknownRank = [...ranks, ...request.inferenceGroupRanks].find((rank) => rank >= worldSize);
+  if (unknownRank !== undefined) {
     throw configError(
-      `The update names rank ${stranger}, and this world has ranks 0 to ${worldSize - 1}`,
-      'Name ranks of this world, or none for all',
+      `The update has rank ${unknownRank}, but this world has ranks 0 to ${worldSize - 1}`,
+      'Use ranks of this world, or none for all ranks',
     );
   }
   if (request.engines) return namedTargets(request.engines, defaults, deviceOf);
@@ -42,16 +42,16 @@ function targetsOf(request: UpdateRequest, defaults: DefaultTargets, worldSize: 
   if (updateUrl === undefined && uds === undefined) {
     if (defaults.targets) return defaults.targets;
     throw configError(
-      'The update names no update_url, and the server was started without --endpoint or --engine-uds',
-      'Name the update_url of the engine, or start the server with --endpoint',
+      'The update has no update_url, and the server was started without --endpoint or --engine-uds',
+      'Send the update_url of the engine, or start the server with --endpoint',
     );
   }
   const all = Array.from({ length: worldSize }, (_, rank) => rank);
   const receiving = ascending(ranks.length > 0 ? ranks : all);
   if (group.length > 0 && ascending(group) !== receiving) {
     throw configError(
-      `inference_group_ranks is [${ascending(group)}], and the ranks that receive are [${receiving}]`,
-      'Name the same ranks in both, or start the server with one --endpoint for each engine',
+      `inference_group_ranks is [${ascending(group)}], but the ranks that receive are [${receiving}]`,
+      'Send the same ranks in both fields, or start the server with one --endpoint for each engine',
     );
   }
   const { engine, pause, flushCache } = defaults;
@@ -60,12 +60,12 @@ function targetsOf(request: UpdateRequest, defaults: DefaultTargets, worldSize: 
     pause,
     flushCache,
     uds: uds === undefined ? [] : [uds],
-    isStranger: isStranger(request, defaults),
+    isFromClient: isFromClient(request, defaults),
   };
   return { ...about, ...(updateUrl === undefined ? { endpoints: [] } : placeOf(updateUrl)) };
 }
 
-/** Engines that were named one by one, each with the devices of its ranks. */
+/** Engines from the requests to single ranks, each with the devices of its ranks. */
 function namedTargets(
   engines: readonly NamedEngine[],
   defaults: DefaultTargets,
@@ -77,7 +77,7 @@ function namedTargets(
     return {
       ...placeOf(updateUrl),
       uds: uds === undefined ? [] : [uds],
-      isStranger: isStranger(one, defaults),
+      isFromClient: isFromClient(one, defaults),
       deviceUuids: ranks.map(deviceOf),
       timeoutMs,
     };
@@ -96,7 +96,7 @@ function placeOf(updateUrl: string): Pick<EngineTargets, 'endpoints' | 'updatePa
   return { endpoints: [origin], updatePath: pathname + search };
 }
 
-/** The engines that these ranks update, each with the rank that asks it. */
+/** The engines that these ranks update, each with the rank that sends its requests. */
 export function endpointsOf(
   targets: EngineTargets | undefined,
   ranks: readonly number[],
@@ -115,7 +115,7 @@ export function endpointsOf(
   return [...heads].map(([groupIndex, rank]) => ({ groupIndex, rank, endpoint: engineName(targets, groupIndex) }));
 }
 
-/** Named ranks must be all ranks of their engines. */
+/** Checks that the ranks are all ranks of their engines. */
 function checkWholeEngines(ranks: readonly number[], parallelSize: number, worldSize: number): void {
   const engineOf = (rank: number): number => Math.floor(rank / parallelSize);
   const all = Array.from({ length: worldSize }, (_, rank) => rank);
@@ -123,12 +123,12 @@ function checkWholeEngines(ranks: readonly number[], parallelSize: number, world
   if (absent === undefined) return;
   throw configError(
     `ranks [${ranks.join(', ')}] leaves out rank ${absent}, whose engine spans ${parallelSize} ranks`,
-    'Name all ranks of an engine, or none of them; the server takes the size of engines from --inference-parallel-size',
+    'Include all ranks of an engine or none of them; --inference-parallel-size of the server is the number of ranks per engine',
   );
 }
 
-/** Whether an update names an engine that the server's flags do not. */
-function isStranger(
+/** Whether the address of an update's engine comes from the client only, and not from the server's flags. */
+function isFromClient(
   { updateUrl, uds }: Pick<UpdateRequest, 'updateUrl' | 'uds'>,
   { targets }: DefaultTargets,
 ): boolean {

@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { CheckpointEngineError } from '@checkpoint-engine/interface';
 
-/** Reads a JSON file that a flag names. @throws {CheckpointEngineError} `CE_CONFIG_INVALID` naming the flag. */
+/** Reads the JSON file of a flag. @throws {CheckpointEngineError} `CE_CONFIG_INVALID` with the name of the flag. */
 export async function readJson(flag: string, path: string): Promise<unknown> {
   try {
     return JSON.parse(await readFile(path, 'utf8'));

@@ -13,7 +13,10 @@ import { simulationReport } from './simulation-report.ts';
 import { simulationText } from './simulation-text.ts';
 import { sweepText } from './sweep-text.ts';
 
-/** Runs `simulate`. @throws {CheckpointEngineError} `CE_CONFIG_INVALID`, `CE_PACKAGE_NOT_FOUND`, `CE_PLAN_*`, `CE_FILE_*` */
+/**
+ * Runs `simulate`. @throws {CheckpointEngineError} `CE_CONFIG_INVALID`, `CE_PACKAGE_NOT_FOUND`, `CE_PLAN_*`,
+ * `CE_FILE_*`
+ */
 export async function runSimulate(flags: SimulateFlags, terminal: Terminal): Promise<void> {
   const simulate = await loadSimulate();
   const { report } = flags;
@@ -58,7 +61,7 @@ export async function runSimulate(flags: SimulateFlags, terminal: Terminal): Pro
 function sweepWithReport(): CheckpointEngineError {
   return new CheckpointEngineError(
     'CE_CONFIG_INVALID',
-    '--report and --sweep are given',
-    'Leave out --report: a page shows one simulation per method',
+    '--report does not work with --sweep',
+    'Remove --report: a page shows one simulation per method',
   );
 }

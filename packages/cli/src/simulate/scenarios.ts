@@ -32,8 +32,8 @@ async function topologyOf(flags: SimulateFlags, simulate: SimulatePackage): Prom
   const { preset, topology: file, worldSize, join = 0 } = flags;
   if ((preset === undefined) === (file === undefined)) {
     throw configError(
-      preset === undefined ? 'No cluster is given' : '--preset and --topology are given',
-      'Use --preset or --topology',
+      preset === undefined ? 'The cluster is missing' : '--preset and --topology are both given',
+      'Use either --preset or --topology',
     );
   }
   const base = file === undefined ? { preset } : ((await readJson('--topology', file)) as Record<string, unknown>);
@@ -49,7 +49,7 @@ async function topologyOf(flags: SimulateFlags, simulate: SimulatePackage): Prom
   });
 }
 
-/** Fewer GPUs than the topology has use as many of its NICs. */
+/** With fewer GPUs than in the topology, only as many of its NICs as GPUs are used. */
 function nicsFor({ gpusPerHost, host: { nics } }: ClusterTopology, used: number): number {
   return used < gpusPerHost && nics === gpusPerHost ? used : nics;
 }

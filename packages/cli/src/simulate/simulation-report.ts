@@ -5,7 +5,7 @@ import { formatCount, formatDuration } from '../output/format.ts';
 import type { Simulation } from './simulation-text.ts';
 
 /** Links in the table of a page. */
-const MOST_LINKS = 16;
+const MAX_LINKS = 16;
 
 const percent = (part: number): string => `${(100 * part).toFixed(1)} %`;
 
@@ -73,7 +73,7 @@ function whatIfTable(whatIf: Simulation['whatIf'], totalMs: number): ReportTable
       formatDuration(savedMs),
       percent(savedMs / totalMs),
     ]),
-    caption: 'The same plan on a cluster where one thing is better. Changes that save nothing are left out.',
+    caption: 'The same plan on a cluster with one improvement. Changes that save nothing are left out.',
   };
 }
 
@@ -86,7 +86,7 @@ function linkTable({ links }: SimulationResult): ReportTable {
         : `The most used link is ${first.name}, at ${percent(first.utilization)}`,
     head: ['Link', 'Utilization', 'Busy', 'Bytes', 'Rate'],
     rows: links
-      .slice(0, MOST_LINKS)
+      .slice(0, MAX_LINKS)
       .map(({ name, utilization, busyMs, sizeBytes, rateGBps }) => [
         name,
         percent(utilization),
@@ -94,7 +94,7 @@ function linkTable({ links }: SimulationResult): ReportTable {
         formatBytes(sizeBytes),
         `${Number(rateGBps.toPrecision(3))} GB/s`,
       ]),
-    caption: `Utilization: bytes over what the link could carry in the whole time. ${formatCount(links.length)} links carry bytes; hosts that do the same share the links of one of them.`,
+    caption: `Utilization: bytes over what the link could carry in the whole time. ${formatCount(links.length)} links carry bytes; hosts that do the same work are simulated once and share links.`,
   };
 }
 

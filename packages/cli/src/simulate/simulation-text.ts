@@ -4,7 +4,7 @@ import { formatCount, formatDuration, plural } from '../output/format.ts';
 import { renderTable } from '../output/table.ts';
 import type { Colors } from '../output/terminal.ts';
 
-/** A result, and what would make the update faster. */
+/** A result, and changes that would make the update faster. */
 export interface Simulation {
   readonly result: SimulationResult;
   readonly whatIf: readonly WhatIf[];
@@ -13,7 +13,7 @@ export interface Simulation {
 const right = 'right' as const;
 const percent = (part: number): string => `${(100 * part).toFixed(1)} %`;
 
-/** Simulations for people: one block each, and a comparison of several. */
+/** Formats simulations for users: one block each, and a comparison of several. */
 export function simulationText(simulations: readonly Simulation[], colors: Colors): string {
   const blocks = simulations.map((simulation) => blockOf(simulation, colors));
   if (simulations.length > 1) blocks.push(comparison(simulations, colors));

@@ -4,7 +4,7 @@ import { formatCount, formatDuration } from '../output/format.ts';
 import { renderTable } from '../output/table.ts';
 import type { Colors } from '../output/terminal.ts';
 
-/** The results of a sweep for people. */
+/** Formats the results of a sweep for users. */
 export function sweepText(
   name: SweepName,
   sweeps: readonly { readonly method: string; readonly points: readonly SweepPoint[] }[],

@@ -18,7 +18,7 @@ export type Row = (typeof ROWS)[number];
 /** In the order of display. */
 export const ROWS = ['phases', 'read', 'h2d', 'broadcast', 'reload', 'pull'] as const;
 
-/** Pairs the events of updates into spans. Leaves out what began and did not end. */
+/** Pairs the events of updates into spans. Leaves out spans without an end. */
 export function spansOf(events: readonly ProgressEvent[]): Span[] {
   const spans: Span[] = [];
   const buckets = new Map<string, number>();

@@ -50,7 +50,10 @@ export function traceEvents(events: readonly ProgressEvent[]): TraceEvent[] {
   return [...tracks.values(), ...labels(events), ...shown];
 }
 
-/** Shown with the name of each rank: how the bytes reached its worker, and how many of the checkpoint it keeps. */
+/**
+ * Shown with the name of each rank: the strategy of the transfer, and the bytes of the checkpoint that its worker
+ * keeps.
+ */
 function labels(events: readonly ProgressEvent[]): TraceEvent[] {
   const last = new Map<number, Extract<ProgressEvent, { type: 'plan' }>>();
   for (const event of events) if (event.type === 'plan') last.set(event.rank, event);

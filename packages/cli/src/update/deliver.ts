@@ -10,14 +10,14 @@ import type { ReadMetas } from './read-metas.ts';
 
 type Following = CallOptions & { readonly signal: AbortSignal };
 
-/** The work to do, with metas that have been read: their problems are reported before ranks start. */
+/** The work to do. Its metas are already read, so their problems are reported before ranks start. */
 export interface Delivery extends Omit<DeliveryJob, 'source'> {
   readonly source: { readonly register: RankRegisterRequest } | { readonly load: ReadMetas };
 }
 
 /** The result of the work. */
 export interface Delivered {
-  /** For each update the reports of the ranks that this process knows. */
+  /** For each update the reports of the ranks that this process runs or supervises. */
   readonly reports: readonly (readonly RankReport[])[];
   /** Why the metas file was not written, although the updates succeeded. */
   readonly unwrittenMetas?: string | undefined;
@@ -38,7 +38,7 @@ interface Ready {
  * Runs all updates of one checkpoint. Reads the checkpoint while engines that have just started become ready. Called
  * by all processes of the world.
  *
- * @throws The first failure of any rank. A failure after the updates says that the engines have the weights.
+ * @throws The first failure of any rank. The message of a failure after the updates states that the engines have the weights.
  */
 export async function deliver(
   world: World,
@@ -87,7 +87,7 @@ async function removeFiles(world: World, name: string): Promise<readonly string[
   return removed.flat().sort();
 }
 
-/** Other worlds read what the metas name, so all of it must be in host memory. */
+/** Other worlds read the tensors in the metas, so all of them must be in host memory. */
 async function saveMetas(
   world: World,
   name: string,

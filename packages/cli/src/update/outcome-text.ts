@@ -10,7 +10,7 @@ const NAME_COLUMNS = 9;
 const INDENT = '  ';
 
 /**
- * An update that is over, for people: what is live, how fast it came, and where the time went.
+ * Formats a completed update for users: what is live, its rate, and where the time went.
  *
  * @param columns Longer lines are wrapped between their parts. @default lines are not wrapped
  */
@@ -67,7 +67,7 @@ function joined(parts: readonly string[], columns: number): string {
   return lines.join(`\n${' '.repeat(INDENT.length + NAME_COLUMNS)}`);
 }
 
-/** How long each phase took, and its share of the update from 5 % on. The longest one is highlighted. */
+/** The duration of each phase, and its share of the update if it is at least 5 %. The longest one is highlighted. */
 function sharesOf(phases: Readonly<Record<string, number>>, updateMs: number, colors: Colors): string[] {
   const longest = Math.max(...Object.values(phases));
   return Object.entries(phases).map(([name, milliseconds]) => {
@@ -92,14 +92,14 @@ function versionText({ weightVersion, instances }: UpdateOutcome): string[] {
   return before.length === 0 ? [weightVersion] : [weightVersion, `before: ${before.join(', ')}`];
 }
 
-/** Names the removed files, by their folder if they share one, and the flag that keeps them. */
+/** Lists the removed files, by their folder if they share one, and the flag that keeps them. */
 function removedText(files: readonly string[]): string {
   const folders = [...new Set(files.map((path) => dirname(path)))];
   const where = folders.length === 1 && files.length > 1 ? `of ${folders[0]}` : files.join(', ');
   return `${plural(files.length, 'file')} that ${files.length === 1 ? 'was' : 'were'} used in place: ${where} (--keep-files keeps them)`;
 }
 
-/** The strategy: with a pull, the bytes that ranks keep and those of the checkpoint; otherwise why there was none. */
+/** The strategy: for a pull, the bytes that ranks keep and those of the checkpoint; for buckets, the reason. */
 function methodText({ ranks, totalBytes, strategy, strategyReason }: UpdateOutcome): string[] {
   if (strategy === 'buckets') return [`buckets: ${strategyReason}`];
   const needed = ranks.map(({ neededBytes }) => neededBytes);
@@ -111,7 +111,7 @@ function methodText({ ranks, totalBytes, strategy, strategyReason }: UpdateOutco
   return [`pull: each worker keeps ${span(needed)} of ${formatBytes(totalBytes)}`, `and copies ${span(pulled)} itself`];
 }
 
-/** The decisions for the modules of the workers: one line if they are the same for all. */
+/** How workers receive their modules: one line if it is the same for all workers. */
 function modulesRows({ ranks }: UpdateOutcome): [string, readonly string[]][] {
   const byText = new Map<string, number[]>();
   for (const { rank, modules } of ranks) {

@@ -26,7 +26,7 @@ export async function readMetas({ files, name }: LoadJob): Promise<ReadMetas> {
     if (found !== checkpoint) {
       throw new CheckpointEngineError(
         'CE_METAS_INVALID',
-        `The metas in "${path}" are of checkpoint "${found}", expected "${checkpoint}"`,
+        `The metas in "${path}" belong to checkpoint "${found}", expected "${checkpoint}"`,
         name === undefined ? 'Load metas files of one checkpoint' : 'Correct --checkpoint-name or --load-metas-file',
         { file: path },
       );
@@ -43,8 +43,10 @@ async function readBytes(path: string): Promise<Uint8Array> {
     const isAbsent = (error as NodeJS.ErrnoException).code === 'ENOENT';
     throw new CheckpointEngineError(
       isAbsent ? 'CE_FILE_NOT_FOUND' : 'CE_FILE_UNREADABLE',
-      isAbsent ? `No metas file at "${path}"` : `The metas file "${path}" cannot be read: ${(error as Error).message}`,
-      'Give the file that the serving ranks wrote with --save-metas-file',
+      isAbsent
+        ? `The metas file "${path}" does not exist`
+        : `The metas file "${path}" cannot be read: ${(error as Error).message}`,
+      'Use the file that the serving ranks wrote with --save-metas-file',
       { file: path, cause: error },
     );
   }

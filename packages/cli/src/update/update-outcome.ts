@@ -22,7 +22,7 @@ export interface UpdateOutcome {
   readonly checkpoint: string;
   /** Version of the weights that the engines hold now. */
   readonly weightVersion: string;
-  /** Instances that ranks of this process have asked. */
+  /** Instances that received a request from ranks of this process. */
   readonly instances: readonly InstanceVersion[];
   readonly worldSize: number;
   readonly device: RankDevice['kind'];
@@ -61,7 +61,7 @@ export interface RankOutcome {
   readonly neededBytes: number;
   /** Bytes of these that the worker copied itself. */
   readonly pulledBytes: number;
-  /** The decisions for the modules of its worker, with reasons. Absent if it was not asked. */
+  /** How its worker receives its modules, with reasons. Absent if the worker did not report it. */
   readonly modules?: ModuleReport | undefined;
 }
 

@@ -32,7 +32,7 @@ import { type UpdateOutcome, updateOutcome } from './update-outcome.ts';
 /**
  * Runs `update` or `join`.
  *
- * @returns The exit status: 0 also if the update succeeded and one of its output files could not be written.
+ * @returns The exit status: 0 even if one of the output files of a successful update could not be written.
  * @throws The failure, after everything is released.
  */
 export async function update(
@@ -179,7 +179,7 @@ function inputFiles(source: DeliveryJob['source']): readonly string[] {
   return 'load' in source ? source.load.files : [source.register.files].flat();
 }
 
-/** The last update counts. Those before it are listed next to it. */
+/** The last update determines the result. Earlier ones are listed with it. */
 function before(outcomes: readonly UpdateOutcome[]): { readonly before?: readonly UpdateOutcome[] } {
   return outcomes.length === 1 ? {} : { before: outcomes.slice(0, -1) };
 }

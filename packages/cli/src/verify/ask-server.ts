@@ -6,11 +6,11 @@ import type { DifferingRange } from '@checkpoint-engine/ps';
 import type { VerifyServer } from '../config/verify-config.ts';
 import { type Verification, verdictOf } from './verification.ts';
 
-/** Beyond the time-out of the server itself. */
+/** Additional time after the time-out of the server itself. */
 const GRACE_MS = 15_000;
-const MOST_CHARACTERS = 8 * 2 ** 20;
+const MAX_CHARACTERS = 8 * 2 ** 20;
 
-/** The answer of the route, as far as it is used. */
+/** The fields of the route's answer that are used. */
 interface Answer {
   readonly checkpoint: string;
   readonly digest?: string;
@@ -30,7 +30,7 @@ interface Answer {
   readonly unverified_tensors: number;
 }
 
-/** The answer of `GET /v1/instances`, as far as it is used. */
+/** The fields of the answer of `GET /v1/instances` that are used. */
 interface Instances {
   readonly instances: readonly {
     readonly endpoint: string;
@@ -40,9 +40,9 @@ interface Instances {
 }
 
 /**
- * Has a server compare its engines with a checkpoint that it has registered.
+ * Makes a server compare its engines with a checkpoint that it has registered.
  *
- * @throws The problem that the server answers, with its code; `CE_PEER_UNREACHABLE`, `CE_TIMEOUT`, `CE_ABORTED`
+ * @throws The problem in the server's answer, with its code; `CE_PEER_UNREACHABLE`, `CE_TIMEOUT`, `CE_ABORTED`
  */
 export async function askServer(
   server: VerifyServer,
@@ -107,7 +107,7 @@ async function call(
         let text = '';
         response.setEncoding('utf8');
         response.on('data', (chunk: string) => {
-          if (text.length < MOST_CHARACTERS) text += chunk;
+          if (text.length < MAX_CHARACTERS) text += chunk;
         });
         response.on('end', () => resolve({ status: response.statusCode ?? 0, text }));
         response.on('error', reject);
@@ -135,7 +135,7 @@ function parse(text: string): Readonly<Record<string, unknown>> | undefined {
   }
 }
 
-/** The server's own error, or that of another server. */
+/** Converts the server's error, or the answer of another program. */
 function problemOf({ url, uds }: VerifyServer, status: number, fields: Readonly<Record<string, unknown>> = {}) {
   const { code, detail, hint, rank, tensor, said } = fields;
   if (

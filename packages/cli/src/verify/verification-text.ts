@@ -7,7 +7,7 @@ import type { Colors } from '../output/terminal.ts';
 import type { Verification } from './verification.ts';
 
 const NAME_COLUMNS = 12;
-/** Most names of tensors that cannot be compared. */
+/** Maximum number of names of tensors that cannot be compared. */
 const NAMED = 3;
 const DIFFERENCES: readonly Column[] = [
   { head: 'tensor' },
@@ -17,7 +17,7 @@ const DIFFERENCES: readonly Column[] = [
   { head: 'seen' },
 ];
 
-/** A verification for people: whether the engine holds the checkpoint, and where it differs. */
+/** Formats a verification for users: whether the engine holds the checkpoint, and where it differs. */
 export function verificationText(
   verification: Verification,
   { colors, strict }: { readonly colors: Colors; readonly strict: boolean },

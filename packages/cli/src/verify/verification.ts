@@ -6,20 +6,20 @@ import type { DigestedFile } from '../digests/digest-file.ts';
 export interface Verification extends VerifyReport {
   /** No compared byte differs. */
   readonly equal: boolean;
-  /** The version that an update with this checkpoint brings if it is given none. */
+  /** The version of an update with this checkpoint, unless the update sets another one. */
   readonly derivedVersion?: string | undefined;
   /** The files that were read, with their SHA-256 on request. */
   readonly files?: readonly DigestedFile[] | undefined;
   /** Tensors of the checkpoint that have bytes. */
   readonly tensorCount?: number | undefined;
-  /** What the engines report of the version that they hold. */
+  /** The versions that the engines report. */
   readonly instances: readonly InstanceAnswer[];
   readonly worldSize?: number | undefined;
   readonly durationsMs: Readonly<Record<string, number>>;
   readonly warnings: readonly string[];
 }
 
-/** What a report leads to. */
+/** Returns the conclusion from a report. */
 export function verdictOf({ differingCount, digest }: VerifyReport): Pick<Verification, 'equal' | 'derivedVersion'> {
   return { equal: differingCount === 0, derivedVersion: digest && `digest:${digest}` };
 }

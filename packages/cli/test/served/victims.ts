@@ -8,7 +8,7 @@ export type Victim = 'rank' | 'server' | 'worker';
 
 export const VICTIMS: readonly Victim[] = ['rank', 'server', 'worker'];
 
-/** How the update that was under way ended: an answer, or a broken connection. */
+/** How the interrupted update ended: with an answer, or with a broken connection. */
 export type Outcome = Answer | Error;
 
 /** A victim, and how its death looks from outside. */

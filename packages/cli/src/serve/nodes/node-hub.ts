@@ -18,8 +18,8 @@ export interface NodeHubOptions {
 }
 
 /** Interval between checks for new hosts. */
-const LOOK_MS = 300;
-/** How long the other hosts have to receive the end. */
+const POLL_MS = 300;
+/** Time for the other hosts to receive the message that the server ends. */
 const BYE_MS = 2_000;
 
 /** The meeting point of the other hosts of a served world. It runs on host 0. */
@@ -54,7 +54,7 @@ export class NodeHub {
     }
   }
 
-  /** Ends the other hosts. Resolves when they have been told. */
+  /** Ends the other hosts. Resolves when they have been notified. */
   async close(): Promise<void> {
     this.#closing.abort();
     const channels = [...this.#channels];
@@ -73,7 +73,7 @@ export class NodeHub {
       const value = await this.#store.get(nodeKey(node.node)).catch(() => undefined);
       const incarnation = value ? new TextDecoder().decode(value) : before;
       if (incarnation === before) {
-        await sleep(LOOK_MS, undefined, { signal: this.#closing.signal }).catch(() => {});
+        await sleep(POLL_MS, undefined, { signal: this.#closing.signal }).catch(() => {});
         continue;
       }
       before = incarnation;
@@ -109,8 +109,8 @@ export class NodeHub {
   #mismatch(node: number, nprocPerNode: number): CheckpointEngineError {
     return new CheckpointEngineError(
       'CE_CONFIG_INVALID',
-      `Node ${node} has --nproc-per-node ${nprocPerNode}, host 0 has ${this.#options.nprocPerNode}`,
-      'Give the same --nproc-per-node on all hosts',
+      `Host ${node} has --nproc-per-node ${nprocPerNode}, but host 0 has ${this.#options.nprocPerNode}`,
+      'Use the same --nproc-per-node on all hosts',
     );
   }
 }

@@ -4,11 +4,11 @@ import type { OpenRankPort, RankPortEvents } from '../../process/rank-port.ts';
 import type { NodeChannel } from './node-channel.ts';
 import type { FromNode, ToNode } from './node-messages.ts';
 
-/** A rank that another host is to run. */
+/** A rank that another host runs. */
 interface RemoteRank {
   readonly env: Readonly<Record<string, string>>;
   readonly events: RankPortEvents;
-  /** Messages from before the host arrived. */
+  /** Messages that wait for the host to join. */
   readonly backlog: ToRank[];
   isStarted: boolean;
 }

@@ -26,11 +26,13 @@ export interface ServeNodeOptions {
   readonly interrupts: Interrupts;
 }
 
-/** Interval at which a host announces itself until it gets an answer, and how long it tries to reach host 0. */
+/**
+ * Interval at which a host announces itself until it gets an answer, and the limits of its attempts to reach host 0.
+ */
 const ANNOUNCE_MS = 1_000;
 const CONNECT_MS = 10_000;
 const RETRY_MS = 1_000;
-/** How long ranks have to release what they hold. */
+/** Time for ranks to release their resources. */
 const CLOSE_MS = 10_000;
 
 /**
@@ -100,7 +102,7 @@ class NodeSession {
     this.#channel.send({ type: 'hello', nprocPerNode });
   }
 
-  /** Resolves when host 0 ends or is lost, or this host is to end. @throws The rejection by host 0. */
+  /** Resolves when host 0 ends or is lost, or this host must end. @throws The rejection by host 0. */
   async run(): Promise<'over' | 'lost' | 'asked'> {
     const { logger, node, interrupts } = this.#options;
     void this.#announce();
