@@ -1,4 +1,4 @@
-"""Worker extensions that tell digests of the parameters of the main model and of the draft model."""
+"""Worker extensions that report digests of the parameters of the main model and of the draft model."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from checkpoint_engine_worker.vllm_extension import WorkerExtension, _draft_mode
 
 
 class DigestExtension:
-    """For `--worker-extension-cls`, where the weight-transfer backend receives."""
+    """For `--worker-extension-cls`, if the weight-transfer backend receives."""
 
     def parameter_digests(self) -> dict[str, dict[str, str]]:
         """By model, the digests of its parameters by name."""
@@ -19,7 +19,7 @@ class DigestExtension:
 
 
 def _digests(model: torch.nn.Module) -> dict[str, str]:
-    # Engines on CPUs pack some weights into memory of their own, and leave parameters without elements.
+    # Engines on CPUs pack some weights into separate memory, and leave parameters without elements.
     named = model.named_parameters(remove_duplicate=False)
     return {name: _digest(parameter) for name, parameter in named if parameter.numel() > 0}
 

@@ -1,9 +1,9 @@
 """Updates a running engine in place, from process memory, and prints its answers after each update.
 
-python in_place.py MODEL_A MODEL_B OPTIONS PROMPTS     OPTIONS: more arguments of `vllm.LLM`, in JSON
+python in_place.py MODEL_A MODEL_B OPTIONS PROMPTS     OPTIONS: further arguments of `vllm.LLM`, in JSON
 
-The engine starts with A and takes B, A and B through the receiver's own parts: B by a load that is proved, the others
-by pulls. It then forgets what was proved, and takes A by representatives, and B.
+The engine starts with A and receives B, A and B through the receiver's own parts: B by a load that is compared, the
+others by pulls. It then discards the result of the comparison, and receives A through representatives, and B.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ class Pool:
 
 @contextmanager
 def pools(*folders: str) -> Iterator[list[Pool]]:
-    """The checkpoints, until the engine has taken them."""
+    """The checkpoints, until the engine has received them."""
     started = Path("/proc/self/stat").read_text().rpartition(")")[2].split()[19]
     prefix = f"checkpoint-engine-{os.geteuid()}-{os.getpid()}-{started}-"
     names = [f"{prefix}{secrets.token_hex(8)}" for _ in folders]

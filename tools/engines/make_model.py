@@ -43,7 +43,7 @@ def config_of(kind: str) -> Qwen2Config | Qwen3Config | Qwen3MoeConfig:
         return Qwen3Config(num_hidden_layers=1, **COMMON)
     if kind in ("mimo", "mimo-plain"):
         return Qwen2Config(num_hidden_layers=2, **COMMON)
-    raise SystemExit(f"There is no model {kind}: choose one of {', '.join(KINDS)}")
+    raise SystemExit(f"Unknown model {kind}: choose one of {', '.join(KINDS)}")
 
 
 def main(kind: str, seed: str, folder: str) -> None:
@@ -63,7 +63,7 @@ def main(kind: str, seed: str, folder: str) -> None:
 
 
 def randomize(parameter: torch.Tensor) -> None:
-    """Gives a weight, or what scales a norm, random values."""
+    """Fills a weight, or the scale of a norm, with random values."""
     if parameter.dim() > 1:
         parameter.normal_(0, 0.05)
     else:

@@ -1,6 +1,6 @@
 import { defineConfig } from 'vitest/config';
 
-/** Real inference engines: minutes for each start, so they are a lane of their own. */
+/** Real inference engines need minutes for each start, so they have their own lane. */
 export default defineConfig({
   test: {
     expect: { poll: { timeout: 60_000 } },

@@ -16,8 +16,8 @@ export interface EngineAdapter {
   readonly readyPath: string;
   /** Whether an answer with another status means the same. @default never */
   readonly isListening?: ((reply: HttpReply) => boolean) | undefined;
-  /** Requests for the engine's description of itself. They run before any data moves, and again after `before`. */
-  readonly looks?: readonly EngineLook[] | undefined;
+  /** Queries of the engine's configuration and state. They run before any data moves, and again after `before`. */
+  readonly queries?: readonly EngineQuery[] | undefined;
   /**
    * Requests, in order, that prepare the engine to receive. If there are none, the engine must already be ready.
    *
@@ -53,12 +53,12 @@ export interface EngineAdapter {
   };
   /** Tells the engine that its weights are unknown. Absent if engines of this kind keep no version. */
   readonly forgetVersion?: EngineStep | undefined;
-  /** The state of the engine after a failed update, and what to do about it. It is logged after every failure. */
+  /** The state of the engine after a failed update, and how to recover. It is logged after every failure. */
   readonly afterFailure?: string | undefined;
 }
 
 /** A GET whose answer describes the engine. */
-export interface EngineLook {
+export interface EngineQuery {
   /** Paths to try in order until one exists. @default the path of the update */
   readonly paths?: readonly string[] | undefined;
   /** Whether the update continues if the engine lacks the route or gives an unexpected answer. @default false */
@@ -79,18 +79,19 @@ export interface EngineStep {
    */
   readonly isNeeded?: boolean | undefined;
   /**
-   * The engine takes it in its turn, after the update request that it is working on. It may be sent before that request
+   * The engine queues it behind the update request that is in progress, so it may be sent before that request
    * is answered. @default false
    */
   readonly isQueued?: boolean | undefined;
   /**
-   * What is missing if the engine lacks the route. It is logged, and the update continues. @default the update fails
+   * The feature that is missing if the engine lacks the route. It is logged, and the update continues. @default the
+   * update fails
    */
   readonly otherwise?: string | undefined;
   /** The hint for a failure. @default the hint of the engine's failures */
   readonly hint?: string | undefined;
   /** Ends a state that an earlier update left behind, if the failure shows it; then the step is repeated. */
   recover?(error: unknown): EngineStep | undefined;
-  /** The complaint in an answer of status 200 to 299. It is logged. */
+  /** The warning in an answer of status 200 to 299. It is logged. */
   complaintIn?(text: string): string | undefined;
 }

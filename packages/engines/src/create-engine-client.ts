@@ -8,7 +8,7 @@ import { workerEngine } from './worker.ts';
 /** The names of engines on the command line. */
 export type EngineName = 'vllm' | 'sglang' | 'lmdeploy' | 'worker';
 
-/** Options of {@link createEngineClient}: those of all engines. Each engine uses its own. */
+/** Options of {@link createEngineClient}: the union of the options of all engines. Each engine uses its own. */
 export interface NamedEngineOptions extends EngineOptions {
   readonly pause?: VllmOptions['pause'];
   readonly flushCache?: boolean | undefined;

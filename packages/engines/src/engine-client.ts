@@ -28,16 +28,16 @@ export interface EngineWait {
   readonly timeoutMs: number;
 }
 
-/** Where the workers of an engine tell what they are and hold, if the engine has no route to ask them. */
+/** Receives the descriptions of an engine's workers, if the engine has no route to query them. */
 export interface ReportInbox {
   /** The address, with its key. Only workers of this host reach it. */
   readonly address: string;
-  /** What the workers have told. A worker has told it before the engine answers that it was asked. */
+  /** The descriptions so far. A worker sends its description before the engine answers the request for it. */
   readonly reports: readonly unknown[];
 }
 
-/** A query of what an engine's workers hold. */
-export interface EngineQuestion extends EngineWait {
+/** Options of {@link EngineClient.describe}. */
+export interface DescribeOptions extends EngineWait {
   /** `openReportInbox` of `@checkpoint-engine/ps` opens one. @default only engines with a route can be asked */
   readonly inbox?: ReportInbox | undefined;
 }
@@ -58,7 +58,7 @@ export interface EngineUpdate extends EngineWait {
    * turn are sent then, so that no other request runs in between.
    */
   readonly loaded?: Promise<void> | undefined;
-  /** `false`: the workers are only asked what they hold or need, and their weights stay. @default true */
+  /** `false`: the workers only report what they hold or need, and their weights do not change. @default true */
   readonly changesWeights?: boolean | undefined;
 }
 
@@ -98,15 +98,15 @@ export interface EngineClient {
    */
   choose?(options: EngineWait): Promise<WorkerChoice>;
   /**
-   * Asks the engine's workers what they hold, and what they decided for their modules. Changes nothing. Absent if an
-   * engine has no way to report it.
+   * Queries what the engine's workers hold and how they receive each module. Changes nothing. Absent if an engine
+   * cannot report it.
    *
    * @throws `CE_ENGINE_UNREACHABLE`, `CE_TIMEOUT`, `CE_ENGINE_FAILED` if it refuses the API key.
    */
-  describe?(options: EngineQuestion): Promise<EngineDescription>;
+  describe?(options: DescribeOptions): Promise<EngineDescription>;
   /**
-   * Starts to ask for what the next pre-flight checks, so that the answers come while the ranks prepare. Never throws:
-   * the pre-flight asks again after a failure.
+   * Starts the queries of the next pre-flight, so that the answers arrive while the ranks prepare. Never throws: the
+   * pre-flight repeats a query that failed.
    */
   lookAhead?(options: EngineWait): void;
   /**
@@ -117,15 +117,15 @@ export interface EngineClient {
    */
   preflight?(options: EngineUpdate): Promise<void>;
   /**
-   * Asks for the update and resolves when the engine reports success. Call it while the workers are served: the engine
-   * answers only afterwards.
+   * Requests the update and resolves when the engine reports success. Call it while the workers are served: the engine
+   * answers only after that.
    *
    * @throws `CE_ENGINE_FAILED` with HTTP status and text, `CE_ENGINE_UNREACHABLE`, `CE_ENGINE_MISMATCH`, `CE_TIMEOUT`.
    */
   update(options: EngineUpdate): Promise<void>;
   /**
    * Tells an engine that keeps a weight version that its weights are unknown, after an update that failed before its
-   * end. Takes 3 s at most, and never rejects: what fails is logged. Absent where engines of this kind keep no version.
+   * end. Takes 3 s at most, and never rejects: failures are logged. Absent where engines of this kind keep no version.
    */
   forgetVersion?(): Promise<void>;
 }

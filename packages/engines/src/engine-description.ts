@@ -8,7 +8,7 @@ import {
 } from '@checkpoint-engine/interface';
 import { fieldsOf } from './replies.ts';
 
-/** The weights of one worker of an engine, and its decisions for its modules. Plain data. */
+/** The weights of one worker of an engine, and how it receives its modules. Plain data. */
 export interface WorkerDescription {
   /** UUID of its device, if it reports one. */
   readonly device?: string | undefined;
@@ -19,14 +19,14 @@ export interface WorkerDescription {
   /** The version of its weights, or `unknown`. Absent if it keeps no version. */
   readonly weightVersion?: string | undefined;
   /**
-   * `never`: it takes buckets only. `unrecorded`: it records what it keeps in its next update. `unproved`: it has
-   * recorded that, and compares it after its next update. `pulls`: parts of its model are pulled. `untold`: it does not
-   * say.
+   * `never`: it receives buckets only. `unrecorded`: it records what it keeps in its next update. `unproved`: it has
+   * recorded what it keeps, and compares it after its next update. `pulls`: it pulls parts of its model.
+   * `unreported`: its release does not report this.
    */
-  readonly pull: 'never' | 'unrecorded' | 'unproved' | 'pulls' | 'untold';
+  readonly pull: 'never' | 'unrecorded' | 'unproved' | 'pulls' | 'unreported';
   /** One line about the engine. */
   readonly engine?: string | undefined;
-  /** Present once recorded. */
+  /** Present after the first recording. */
   readonly modules?: ModuleReport | undefined;
 }
 
@@ -34,8 +34,8 @@ export interface WorkerDescription {
 export interface EngineDescription {
   /** Package and release of the receiver. Absent where the engine has no receiver of this project. */
   readonly receiver?: string | undefined;
-  /** How the engine takes weights. */
-  readonly way: string;
+  /** One line: how the engine receives weights. */
+  readonly summary: string;
   /** What to do so that the engine pulls, or reports more. Absent if everything is fine. */
   readonly hint?: string | undefined;
   readonly workers: readonly WorkerDescription[];
@@ -43,7 +43,7 @@ export interface EngineDescription {
   readonly weightVersion?: string | undefined;
 }
 
-/** Most characters of a text from an engine. */
+/** Maximum number of characters of a text from an engine. */
 const LONGEST_TEXT = 200;
 
 /** Reads the description of a worker. Fields of an unexpected type count as absent. */
@@ -55,20 +55,20 @@ export function readWorkerDescription(value: unknown): WorkerDescription {
   return {
     ...{ device: textOf(device), weights: textOf(weights), checkpoint: textOf(checkpoint), engine: textOf(engine) },
     weightVersion: readVersion(weightVersion),
-    pull: pull === undefined ? 'untold' : pull === null ? 'never' : decided,
+    pull: pull === undefined ? 'unreported' : pull === null ? 'never' : decided,
     modules: read && moduleReport(read),
   };
 }
 
-/** A version that an engine or a worker names. A text that cannot name one counts as `unknown`. */
+/** Reads the version that an engine or a worker reports. An invalid version counts as `unknown`. */
 export function readVersion(value: unknown): string | undefined {
   if (typeof value !== 'string') return undefined;
   return isWeightVersion(value) ? value : UNKNOWN_VERSION;
 }
 
 /**
- * The version of the weights of an engine: `unknown` where its workers differ, or hold weights that no update has
- * brought. Absent where the engine cannot be asked.
+ * Returns the version of an engine's weights: `unknown` if its workers differ, or hold weights that no update has
+ * delivered. Absent if the engine cannot report it.
  */
 export function heldVersion({ workers, weightVersion }: EngineDescription): string | undefined {
   const [first] = workers;

@@ -105,7 +105,7 @@ export class EngineHttp {
   }
 }
 
-/** The engine's own advice, unless the request lacks something, for which our hint is better. */
+/** Returns the engine's own hint, unless the request lacks something: our hint is better for that. */
 function hintIn(text: string, status: number): string | undefined {
   const { hint } = parseFields(text);
   return status >= 500 && typeof hint === 'string' && hint.trim() !== '' ? hint.slice(0, 500) : undefined;
@@ -166,7 +166,7 @@ function checkSocket(uds: string | undefined): void {
   throw new CheckpointEngineError(
     'CE_CONFIG_INVALID',
     `The path of the engine's socket has ${sizeBytes} bytes, expected 1 to ${MAX_SOCKET_PATH_BYTES}: "${uds}"`,
-    'Let the engine listen on a shorter path',
+    'Configure the engine to listen on a shorter path',
   );
 }
 

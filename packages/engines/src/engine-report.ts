@@ -89,7 +89,7 @@ function mismatch(name: string, reports: readonly EngineReport[], what: string):
   return new CheckpointEngineError(
     'CE_ENGINE_MISMATCH',
     `${name} at ${addresses(reports)} ${what}`,
-    'Start one rank per device of the instance, name all its servers, and check the inference parallel size',
+    'Start one rank per device of the instance, list all its servers, and check the inference parallel size',
     { peer: addresses(reports) },
   );
 }

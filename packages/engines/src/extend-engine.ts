@@ -1,6 +1,6 @@
 import type { EngineClient } from './engine-client.ts';
 
-/** An engine's client that can also be asked how its workers are spoken to, or what they decided. */
+/** Adds detection of the workers' protocol, or a description of the workers, to an engine's client. */
 export function extendEngine(client: EngineClient, asked: Pick<EngineClient, 'choose' | 'describe'>): EngineClient {
   return {
     name: client.name,

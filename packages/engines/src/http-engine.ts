@@ -14,9 +14,9 @@ import { onAll } from './on-all.ts';
 import { parseFields } from './replies.ts';
 import { untilReady } from './until-ready.ts';
 
-/** How long one query of an engine may take. */
-const LOOK_TIMEOUT_MS = 10_000;
-/** How long an engine may take to be told that its weights are unknown. */
+/** Time limit for one query. */
+const QUERY_TIMEOUT_MS = 10_000;
+/** Time limit for the request that marks an engine's weights as unknown. */
 const FORGET_MS = 3_000;
 
 /**
@@ -37,7 +37,7 @@ class HttpEngine implements EngineClient {
   readonly #updatePath: string;
   readonly #logger: Logger;
   readonly #http: EngineHttp;
-  #looking: Promise<EngineReport[]> | undefined;
+  #ahead: Promise<EngineReport[]> | undefined;
 
   constructor(adapter: EngineAdapter, { endpoints, apiKey, updatePath, logger = silentLogger }: EngineOptions) {
     if (endpoints.length === 0) throw new TypeError('An engine needs at least one endpoint');
@@ -58,14 +58,14 @@ class HttpEngine implements EngineClient {
   }
 
   lookAhead(wait: EngineWait): void {
-    this.#looking = this.#look(wait);
-    this.#looking.catch(() => {});
+    this.#ahead = this.#describeServers(wait);
+    this.#ahead.catch(() => {});
   }
 
   async preflight(update: EngineUpdate): Promise<void> {
-    const ahead = await this.#looking?.catch(() => undefined);
-    this.#looking = undefined;
-    const reports = ahead ?? (await this.#look(update));
+    const ahead = await this.#ahead?.catch(() => undefined);
+    this.#ahead = undefined;
+    const reports = ahead ?? (await this.#describeServers(update));
     for (const report of reports) {
       const caution = this.#adapter.cautionOf?.(report);
       if (caution !== undefined) this.#logger.warn({ engine: this.name }, caution);
@@ -79,7 +79,9 @@ class HttpEngine implements EngineClient {
     const left = (): EngineUpdate => ({ ...update, timeoutMs: Math.max(1, endsAt - performance.now()) });
     const { before, after } = this.#adapter;
     // If the engine needs no preparation, the pre-flight has already checked it.
-    const reports = before ? await this.#look(left()) : this.#endpoints.map((endpoint) => this.#unknown(endpoint));
+    const reports = before
+      ? await this.#describeServers(left())
+      : this.#endpoints.map((endpoint) => this.#unknown(endpoint));
     checkTopology(this.name, reports, update);
     const steps = this.#stepsBefore(reports, update);
     if (steps.length === 0) this.#checkReady(reports);
@@ -105,14 +107,14 @@ class HttpEngine implements EngineClient {
     // The signal of the update has fired by now.
     const wait = { signal: AbortSignal.timeout(FORGET_MS), timeoutMs: FORGET_MS };
     await this.#take(step, wait).catch((error) => {
-      this.#logger.warn({ engine: this.name, path: step.path, error }, 'The engine still names its earlier version');
+      this.#logger.warn({ engine: this.name, path: step.path, error }, 'The engine still reports its earlier version');
     });
   }
 
   /**
    * Prepares a request after an update. One that the engine queues is sent as soon as the weights are loaded.
    *
-   * @returns Sends it unless that was done, and waits for its answer.
+   * @returns A function that sends the request, unless it was sent already, and waits for its answer.
    */
   #followUp(step: EngineStep, loaded: Promise<void> | undefined, left: () => EngineUpdate): () => Promise<void> {
     let sent: Promise<void> | undefined;
@@ -143,7 +145,7 @@ class HttpEngine implements EngineClient {
   /** Returns the descriptions of the servers after their preparation. */
   async #prepare(steps: readonly EngineStep[], left: () => EngineUpdate): Promise<readonly EngineReport[]> {
     for (const step of steps) await this.#take(step, left());
-    const reports = await this.#look(left());
+    const reports = await this.#describeServers(left());
     checkTopology(this.name, reports, left());
     this.#checkReady(reports);
     return reports;
@@ -158,27 +160,27 @@ class HttpEngine implements EngineClient {
   }
 
   /** Returns the description of each server. */
-  #look({ signal, timeoutMs }: EngineWait): Promise<EngineReport[]> {
-    const wait = { timeoutMs: Math.min(LOOK_TIMEOUT_MS, timeoutMs) };
+  #describeServers({ signal, timeoutMs }: EngineWait): Promise<EngineReport[]> {
+    const wait = { timeoutMs: Math.min(QUERY_TIMEOUT_MS, timeoutMs) };
     return onAll(this.#endpoints, signal, async (endpoint, stop) => {
       let report = this.#unknown(endpoint);
-      for (const look of this.#adapter.looks ?? []) {
-        report = { ...report, ...(await this.#lookOnce(endpoint, look, { ...wait, signal: stop })) };
+      for (const query of this.#adapter.queries ?? []) {
+        report = { ...report, ...(await this.#queryOnce(endpoint, query, { ...wait, signal: stop })) };
       }
       return report;
     });
   }
 
-  async #lookOnce(endpoint: EngineEndpoint, look: EngineLook, wait: EngineWait): Promise<Partial<EngineReport>> {
-    const [path, ...others] = look.paths ?? [this.#updatePath];
+  async #queryOnce(endpoint: EngineEndpoint, query: EngineQuery, wait: EngineWait): Promise<Partial<EngineReport>> {
+    const [path, ...others] = query.paths ?? [this.#updatePath];
     try {
       const { text } = await this.#http.call(endpoint, { method: 'GET', path: path! }, wait);
-      return look.read(parseFields(text));
+      return query.read(parseFields(text));
     } catch (error) {
       if (wait.signal.aborted) throw error;
       if (isMissing(error) && others.length > 0)
-        return await this.#lookOnce(endpoint, { ...look, paths: others }, wait);
-      if (!look.isOptional || isRefused(error)) throw error;
+        return await this.#queryOnce(endpoint, { ...query, paths: others }, wait);
+      if (!query.isOptional || isRefused(error)) throw error;
       this.#logger.debug({ engine: this.name, error }, 'The engine does not report this');
       return {};
     }

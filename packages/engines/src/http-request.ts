@@ -25,7 +25,7 @@ export interface HttpReply {
   readonly location?: string | undefined;
 }
 
-/** How long a connection may take: a running engine accepts it at once, however busy it is. */
+/** Time limit for a connection: a running engine accepts it at once, even if it is busy. */
 const CONNECT_TIMEOUT_MS = 10_000;
 
 /** Maximum number of characters of an answer that are kept. */

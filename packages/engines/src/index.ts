@@ -3,13 +3,13 @@
  *
  * @packageDocumentation
  */
-export type { EngineAdapter, EngineLook, EngineStep } from './adapter.ts';
+export type { EngineAdapter, EngineQuery, EngineStep } from './adapter.ts';
 export { createEngineClient, ENGINE_NAMES, type EngineName, type NamedEngineOptions } from './create-engine-client.ts';
 export type {
+  DescribeOptions,
   EngineClient,
   EngineEndpoint,
   EngineOptions,
-  EngineQuestion,
   EngineUpdate,
   EngineWait,
   ReportInbox,

@@ -5,10 +5,10 @@ import type { EngineEndpoint } from './engine-client.ts';
 import { type EngineHttp, isMissing } from './engine-http.ts';
 import { parseFields } from './replies.ts';
 
-/** How long a check of a server may take that is likely the wrong one. */
-const LOOK_TIMEOUT_MS = 2_000;
+/** Time limit for a check of a server that is probably the wrong one. */
+const QUERY_TIMEOUT_MS = 2_000;
 
-/** Paths that engines answer when they are ready. They identify an engine other than the named one. */
+/** Paths that engines answer when they are ready. They identify an engine of another kind than the configured one. */
 const READY_PATHS: readonly { readonly path: string; readonly engine: string }[] = [
   { path: '/healthz', engine: 'worker' },
   { path: '/ping', engine: 'sglang' },
@@ -19,7 +19,7 @@ const READY_PATHS: readonly { readonly path: string; readonly engine: string }[]
 const MAX_LOOKUPS = 3;
 
 /** A failed check of an engine. */
-export interface FailedLook {
+export interface FailedCheck {
   readonly endpoint: EngineEndpoint;
   readonly path: string;
   readonly error: unknown;
@@ -32,19 +32,19 @@ export interface FailedLook {
  * Returns why a repetition cannot help: another server answers, or the address reaches no server. Returns `undefined`
  * if the engine may still be starting: the connection is refused, or the engine answers with its own error.
  */
-export async function lastingFailure(http: EngineHttp, look: FailedLook): Promise<CheckpointEngineError | undefined> {
-  const { endpoint, error } = look;
+export async function lastingFailure(http: EngineHttp, check: FailedCheck): Promise<CheckpointEngineError | undefined> {
+  const { endpoint, error } = check;
   const failed = (what: string, hint: string, details: ErrorDetails = {}): CheckpointEngineError =>
     new CheckpointEngineError('CE_ENGINE_UNREACHABLE', `${http.name} at ${http.shown(endpoint)} ${what}`, hint, {
-      op: `GET ${look.path}`,
+      op: `GET ${check.path}`,
       peer: http.shown(endpoint),
       cause: error,
       ...details,
     });
-  if (isMissing(error)) return await wrongServer(http, look, failed);
+  if (isMissing(error)) return await wrongServer(http, check, failed);
   const { code = '', message } = causeOf(error);
   const { hostname, protocol } = new URL(endpoint.url);
-  if (code === 'ENOTFOUND' || (code === 'EAI_AGAIN' && look.before + 1 >= MAX_LOOKUPS)) {
+  if (code === 'ENOTFOUND' || (code === 'EAI_AGAIN' && check.before + 1 >= MAX_LOOKUPS)) {
     return failed(
       `cannot be reached: the name ${hostname} does not resolve (${code})`,
       'Correct the host of --endpoint',
@@ -64,10 +64,10 @@ export async function lastingFailure(http: EngineHttp, look: FailedLook): Promis
   }
   if (protocol === 'https:' && isTls(code, message)) {
     const hint =
-      'Name the authority that signed its certificate in NODE_EXTRA_CA_CERTS, and use the name that it is for';
+      'Set NODE_EXTRA_CA_CERTS to the certificate of the authority that signed its certificate, and use the host name in the certificate';
     return failed(`cannot be reached over TLS: ${message}`, hint, { detail: message });
   }
-  if (protocol === 'http:' && isNoHttp(code, error) && (await speaksTls(endpoint, look.signal))) {
+  if (protocol === 'http:' && isNoHttp(code, error) && (await speaksTls(endpoint, check.signal))) {
     return failed('uses TLS', 'Write its address with https://');
   }
   if (code.startsWith('HPE_')) {
@@ -78,7 +78,7 @@ export async function lastingFailure(http: EngineHttp, look: FailedLook): Promis
 
 async function wrongServer(
   http: EngineHttp,
-  { endpoint, path, error, signal }: FailedLook,
+  { endpoint, path, error, signal }: FailedCheck,
   failed: (what: string, hint: string, details?: ErrorDetails) => CheckpointEngineError,
 ): Promise<CheckpointEngineError> {
   const { status } = error as CheckpointEngineError;
@@ -86,7 +86,7 @@ async function wrongServer(
   for (const { path: other, engine } of READY_PATHS) {
     if (other === path) continue;
     const reply = await http
-      .call(endpoint, { method: 'GET', path: other }, { signal, timeoutMs: LOOK_TIMEOUT_MS })
+      .call(endpoint, { method: 'GET', path: other }, { signal, timeoutMs: QUERY_TIMEOUT_MS })
       .catch(() => undefined);
     const isOther = reply !== undefined && (engine !== 'worker' || 'protocol' in parseFields(reply.text));
     if (isOther) return failed(what, `It answers GET ${other}: use --engine ${engine}`, { status });
@@ -143,7 +143,7 @@ function speaksTls({ url, uds }: EngineEndpoint, signal: AbortSignal): Promise<b
       resolve(speaks);
     };
     const give = (): void => end(false);
-    const timer = setTimeout(give, LOOK_TIMEOUT_MS);
+    const timer = setTimeout(give, QUERY_TIMEOUT_MS);
     signal.addEventListener('abort', give, { once: true });
     socket.once('secureConnect', () => end(true));
     socket.once('error', give);

@@ -24,8 +24,8 @@ export interface LmdeployOptions extends EngineOptions {
 export function lmdeployEngine({ wakeAfter, ...options }: LmdeployOptions): EngineClient {
   return extendEngine(httpEngine(lmdeploy(wakeAfter), options), {
     describe: async () => ({
-      way: "LMDeploy takes weights by the Python tool's worker, protocol v1",
-      hint: 'LMDeploy has no place for a receiver: every worker receives the whole checkpoint in buckets',
+      summary: "LMDeploy receives weights through the Python tool's worker, protocol v1",
+      hint: 'LMDeploy has no receiver: every worker receives the whole checkpoint in buckets',
       workers: [],
     }),
   });
@@ -35,7 +35,7 @@ const lmdeploy = (wakeAfter: boolean | undefined): EngineAdapter => ({
   name: 'lmdeploy',
   workers: 'v1',
   readyPath: '/health',
-  looks: [
+  queries: [
     {
       read: ({ ready, message, is_sleeping, sleeping_tags, device_uuids }) => ({
         isReady: ready === true,
@@ -59,7 +59,7 @@ const lmdeploy = (wakeAfter: boolean | undefined): EngineAdapter => ({
   hints: {
     missing: 'Use a release of LMDeploy with this route, started with --backend pytorch',
     failed: "Read detail, which has the answer, and LMDeploy's log; after a failed update, recreate its replicas",
-    slow: "Check LMDeploy's log; name all servers of a data-parallel instance",
+    slow: "Check LMDeploy's log; list all servers of a data-parallel instance",
     notReady:
       'Start it with --backend pytorch --distributed-executor-backend ray, and with checkpoint-engine installed',
   },

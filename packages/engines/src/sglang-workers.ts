@@ -4,7 +4,7 @@ import { type EngineDescription, readWorkerDescription, receiverName } from './e
 import { EngineHttp, isMissing, isRefused } from './engine-http.ts';
 import { fieldsOf, parseFields } from './replies.ts';
 
-const LOOK_TIMEOUT_MS = 10_000;
+const QUERY_TIMEOUT_MS = 10_000;
 /** The fields that the plugin of `checkpoint-engine-worker` adds to each internal state. */
 const FIELD = 'checkpoint_engine_worker';
 
@@ -23,7 +23,7 @@ const HINTS = {
 export async function findSglangWorkers(options: EngineOptions, wait: EngineWait): Promise<WorkerChoice> {
   const states = await pluginStates(options, wait);
   const { logger = silentLogger } = options;
-  logger.info({ engine: 'sglang' }, wayText(states));
+  logger.info({ engine: 'sglang' }, receptionText(states));
   return { workers: states.length > 0 ? 'v2' : 'v1', passes: 'any' };
 }
 
@@ -36,17 +36,17 @@ export async function describeSglang(options: EngineOptions, wait: EngineWait): 
       : undefined;
   return {
     receiver: states.length === 0 ? undefined : receiverName(states[0]),
-    way: wayText(states),
+    summary: receptionText(states),
     hint,
     workers: states.map(readWorkerDescription),
   };
 }
 
-function wayText(states: readonly Readonly<Record<string, unknown>>[]): string {
+function receptionText(states: readonly Readonly<Record<string, unknown>>[]): string {
   const text =
     states.length > 0
-      ? 'SGLang takes weights by the plugin of checkpoint-engine-worker, protocol v2'
-      : "SGLang takes weights by the Python tool's worker, protocol v1";
+      ? 'SGLang receives weights through the plugin of checkpoint-engine-worker, protocol v2'
+      : "SGLang receives weights through the Python tool's worker, protocol v1";
   const isUnknown = states.some(({ weights }) => weights === 'unknown');
   return text + (isUnknown ? '; its weights are unknown since an update that failed' : '');
 }
@@ -68,7 +68,7 @@ async function serverInfo(
   endpoint: EngineEndpoint,
   wait: EngineWait,
 ): Promise<Readonly<Record<string, unknown>>> {
-  const timeoutMs = Math.min(LOOK_TIMEOUT_MS, wait.timeoutMs);
+  const timeoutMs = Math.min(QUERY_TIMEOUT_MS, wait.timeoutMs);
   for (const path of ['/server_info', '/get_server_info']) {
     try {
       const { text } = await http.call(endpoint, { method: 'GET', path }, { ...wait, timeoutMs });

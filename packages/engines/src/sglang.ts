@@ -50,7 +50,7 @@ const sglang = (flushCache: boolean, torchEmptyCache: boolean | undefined): Engi
   // Since 0.5.23 the status is 503 until the end of the warm-up, which may wait for these weights. A proxy's 503 has a
   // text.
   isListening: ({ status, text }) => status === 503 && text === '',
-  looks: [
+  queries: [
     {
       paths: ['/server_info', '/get_server_info'],
       isOptional: true,

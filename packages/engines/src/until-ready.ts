@@ -6,11 +6,11 @@ import { type EngineHttp, isRefused } from './engine-http.ts';
 import type { HttpReply } from './http-request.ts';
 import { lastingFailure } from './lasting-failure.ts';
 
-/** Pauses between two checks whether an engine is ready. */
+/** Pauses between two checks of whether an engine is ready. */
 const FIRST_PAUSE_MS = 100;
 const LONGEST_PAUSE_MS = 2_000;
-/** How long one check may take. */
-const LOOK_TIMEOUT_MS = 5_000;
+/** Time limit for one check. */
+const QUERY_TIMEOUT_MS = 5_000;
 /** How often the log reports the wait. */
 const LOG_EVERY_MS = 10_000;
 
@@ -32,10 +32,10 @@ export async function untilReady(
   let pauseMs = FIRST_PAUSE_MS;
   let loggedAt = Number.NEGATIVE_INFINITY;
   for (let before = 0; ; before++) {
-    const look = { signal, timeoutMs: Math.min(LOOK_TIMEOUT_MS, Math.max(1, endsAt - performance.now())) };
+    const wait = { signal, timeoutMs: Math.min(QUERY_TIMEOUT_MS, Math.max(1, endsAt - performance.now())) };
     let last: unknown;
     try {
-      await http.call(endpoint, { method: 'GET', path }, look);
+      await http.call(endpoint, { method: 'GET', path }, wait);
     } catch (error) {
       if (signal.aborted || isRefused(error)) throw error;
       const lasting = await lastingFailure(http, { endpoint, path, error, before, signal });

@@ -16,13 +16,13 @@ export interface VllmLoading {
 
 /** The worker extension of the Python tool. */
 export function vllmV1(loading: VllmLoading): EngineAdapter {
-  const { looks = [], ...shared } = common(loading, { isQueued: true });
+  const { queries = [], ...shared } = common(loading, { isQueued: true });
   return {
     ...shared,
     workers: 'v1',
-    looks: [
-      ...looks,
-      // It stays true after a wake-up of the weights alone. The receivers check the memory themselves.
+    queries: [
+      ...queries,
+      // `is_sleeping` remains true after a wake-up of the weights alone. The receivers check the memory themselves.
       { paths: ['/is_sleeping'], isOptional: true, read: ({ is_sleeping }) => ({ maySleep: is_sleeping === true }) },
     ],
     cautionOf: ({ address, maySleep }) =>
@@ -42,7 +42,7 @@ export function vllmV1(loading: VllmLoading): EngineAdapter {
       missing: 'Start vLLM with VLLM_SERVER_DEV_MODE=1: without it the route does not exist',
       failed:
         "Read detail, which has the answer, and vLLM's log; vLLM must run with --worker-extension-cls checkpoint_engine.worker.VllmColocateWorkerExtension",
-      slow: "Check vLLM's log: a worker that hangs has no time-out, so restart vLLM then",
+      slow: "Check vLLM's log; a worker that hangs never times out, so restart vLLM if one hangs",
     },
   };
 }
@@ -115,15 +115,15 @@ export const VLLM_HINTS = {
 
 const UNKNOWN = "vLLM's weights are unknown: some layers may be new and others old until an update succeeds";
 
-/** @param engine `isQueued`: the update is one request, and the engine takes others after it in their turn. */
+/** @param engine `isQueued`: the update is one request, and the engine queues later requests behind it. */
 function common(
   { flushCache, pause, cachesEncoder = false }: VllmLoading,
   { isQueued }: Pick<EngineStep, 'isQueued'> = {},
-): Pick<EngineAdapter, 'name' | 'readyPath' | 'looks' | 'before' | 'after' | 'forgetVersion'> {
+): Pick<EngineAdapter, 'name' | 'readyPath' | 'queries' | 'before' | 'after' | 'forgetVersion'> {
   return {
     name: 'vllm',
     readyPath: '/health',
-    looks: [
+    queries: [
       {
         paths: ['/get_world_size?include_dp=true'],
         isOptional: true,

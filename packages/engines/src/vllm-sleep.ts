@@ -4,33 +4,33 @@ import { EngineHttp, type EngineHttpOptions, isRefused } from './engine-http.ts'
 import { onAll } from './on-all.ts';
 import { parseFields, textsOf } from './replies.ts';
 import { INIT_BACKEND, VLLM_HINTS, type VllmLoading } from './vllm-adapters.ts';
-import type { VllmWay } from './vllm-way.ts';
+import type { VllmReceiver } from './vllm-receiver.ts';
 
-/** How long one query may take. */
-const LOOK_TIMEOUT_MS = 30_000;
+/** Time limit for one query. */
+const QUERY_TIMEOUT_MS = 30_000;
 /** The tag of the memory of weights. */
 const WEIGHTS = 'weights';
 
 /**
- * Checks that the weights of an engine have memory: in its sleep mode vLLM takes it from them. Only a receiver of this
- * project can tell, and it is asked only if vLLM reports that it sleeps, which it also does while it is paused.
+ * Checks that the weights of an engine have memory: vLLM's sleep mode releases it. Only a receiver of this project
+ * can report this. It is queried only if vLLM reports that it sleeps, which vLLM also does while it is paused.
  *
  * @throws `CE_ENGINE_FAILED` The weights sleep, or the engine would be resumed while other parts of it sleep.
  */
 export async function checkAwake(
   options: Pick<EngineHttpOptions, 'endpoints' | 'apiKey' | 'logger'>,
-  way: VllmWay['name'],
+  receiver: VllmReceiver['name'],
   pause: VllmLoading['pause'],
   { signal, timeoutMs }: EngineWait,
 ): Promise<void> {
-  if (way === 'v1') return;
+  if (receiver === 'v1') return;
   const http = new EngineHttp({ name: 'vllm', hints: VLLM_HINTS, ...options });
-  const limitMs = Math.min(LOOK_TIMEOUT_MS, timeoutMs);
+  const limitMs = Math.min(QUERY_TIMEOUT_MS, timeoutMs);
   await onAll(options.endpoints, signal, async (endpoint, stop) => {
     const wait = { signal: stop, timeoutMs: limitMs };
     if (!(await maySleep(http, endpoint, wait))) return;
     // The worker checks its memory before it answers.
-    if (way === 'backend') await http.call(endpoint, { method: 'POST', ...INIT_BACKEND }, wait);
+    if (receiver === 'backend') await http.call(endpoint, { method: 'POST', ...INIT_BACKEND }, wait);
     else checkTags(http.shown(endpoint), await asleepTags(http, endpoint, wait), pause);
   });
 }
@@ -61,14 +61,14 @@ function checkTags(address: string, asleep: readonly string[], pause: VllmLoadin
     throw new CheckpointEngineError(
       'CE_ENGINE_FAILED',
       `vllm at ${address} sleeps: its weights have no memory to load into`,
-      'POST /wake_up?tags=weights to the engine, and run the update again',
+      'Send POST /wake_up?tags=weights to the engine, and run the update again',
       { peer: address },
     );
   }
   if (asleep.length === 0 || pause === 'off') return;
   throw new CheckpointEngineError(
     'CE_ENGINE_FAILED',
-    `vllm at ${address} sleeps in part (${asleep.join(', ')}), and would be resumed after the update`,
+    `vllm at ${address} is partly asleep (${asleep.join(', ')}), and would be resumed after the update`,
     'Update it without --pause: it runs no requests until all of it is awake',
     { peer: address },
   );

@@ -1,9 +1,9 @@
 import { CheckpointEngineError, type Logger, silentLogger } from '@checkpoint-engine/interface';
 import type { EngineAdapter } from './adapter.ts';
 import type {
+  DescribeOptions,
   EngineClient,
   EngineOptions,
-  EngineQuestion,
   EngineUpdate,
   EngineWait,
   WorkerChoice,
@@ -13,7 +13,6 @@ import { httpEngine } from './http-engine.ts';
 import { type VllmLoading, vllmBackend, vllmExtension, vllmV1 } from './vllm-adapters.ts';
 import { checkDraftPass } from './vllm-draft.ts';
 import { checkAwake } from './vllm-sleep.ts';
-import { askBackend, describeVllm, findVllmWay, type VllmWay, vllmVersion, wayText } from './vllm-way.ts';
 
 /** Options of {@link vllmEngine}. */
 export interface VllmOptions extends EngineOptions {
@@ -34,8 +33,8 @@ export interface VllmOptions extends EngineOptions {
  * - `--worker-extension-cls checkpoint_engine_worker.vllm_extension.WorkerExtension`: the same, for any release.
  * - `--worker-extension-cls checkpoint_engine.worker.VllmColocateWorkerExtension` with the Python tool: protocol v1.
  *
- * `choose` detects the way. Releases that report their world size are checked before any data moves. Releases that keep
- * a weight version receive it after the weights, and `unknown` after an update that failed.
+ * `choose` detects which one. Releases that report their world size are checked before any data moves. Releases that
+ * keep a weight version receive it after the weights, and `unknown` after an update that failed.
  *
  * @source PyPI package vllm 0.33.0, `entrypoints/serve/dev`, `entrypoints/rl/online`
  */
@@ -43,7 +42,7 @@ export function vllmEngine(options: VllmOptions): EngineClient {
   return new VllmEngine(options);
 }
 
-const ADAPTERS: Readonly<Record<VllmWay['name'], (loading: VllmLoading) => EngineAdapter>> = {
+const ADAPTERS: Readonly<Record<VllmReceiver['name'], (loading: VllmLoading) => EngineAdapter>> = {
   v1: vllmV1,
   extension: vllmExtension,
   backend: vllmBackend,
@@ -53,8 +52,8 @@ class VllmEngine implements EngineClient {
   readonly name = 'vllm';
   readonly #options: VllmOptions;
   readonly #logger: Logger;
-  #way: VllmWay | undefined;
-  /** The client for the way that was found last. */
+  #receiver: VllmReceiver | undefined;
+  /** The client for the receiver that was found last. */
   #found: EngineClient | undefined;
   #awake: Promise<void> | undefined;
 
@@ -74,7 +73,7 @@ class VllmEngine implements EngineClient {
     const found = await findVllmWay({ endpoints, apiKey, logger: this.#logger }, wait, this.#way?.name);
     this.#way = found;
     this.#found = this.#client(found);
-    this.#logger.info({ engine: this.name, way: found.name }, wayText(found));
+    this.#logger.info({ engine: this.name, receiver: found.name }, receptionText(found));
     return {
       workers: found.name === 'v1' ? 'v1' : 'v2',
       passes: found.name === 'backend' && found.loadsDraft === true ? 'any' : 'one',
@@ -82,10 +81,10 @@ class VllmEngine implements EngineClient {
     };
   }
 
-  async describe(question: EngineQuestion): Promise<EngineDescription> {
+  async describe(question: DescribeOptions): Promise<EngineDescription> {
     const { endpoints, apiKey } = this.#options;
     const asked = { endpoints, apiKey, logger: this.#logger };
-    const found = await findVllmWay(asked, question);
+    const found = await findVllmReceiver(asked, question);
     if (found.name !== 'backend') return describeVllm(found);
     const weightVersion = await vllmVersion(asked, question);
     return { ...describeVllm({ ...found, ...(await askBackend(asked, question)) }), weightVersion };
@@ -118,11 +117,11 @@ class VllmEngine implements EngineClient {
     return this.#client({ name: 'v1' }).forgetVersion!();
   }
 
-  /** The addresses show the protocol; the server's configuration decides between the two ways of protocol 2. */
+  /** The addresses show the protocol; the server's configuration decides between the two receivers of protocol v2. */
   async #clientOf({ handles, ...wait }: EngineUpdate): Promise<EngineClient> {
     const isV2 = Object.values(handles).some((address) => address.startsWith('ce2:'));
-    if (isV2 && this.#way === undefined) await this.choose(wait);
-    const isFoundV1 = this.#way === undefined || this.#way.name === 'v1';
+    if (isV2 && this.#receiver === undefined) await this.choose(wait);
+    const isFoundV1 = this.#receiver === undefined || this.#receiver.name === 'v1';
     if (isV2 !== isFoundV1) return this.#found ?? this.#client({ name: 'v1' });
     // The caller has chosen protocol v1, although the engine has a receiver.
     if (!isV2) return this.#client({ name: 'v1', cachesEncoder: this.#way?.cachesEncoder });
@@ -135,10 +134,10 @@ class VllmEngine implements EngineClient {
 
   async #checkAwake(wait: EngineWait): Promise<void> {
     const { endpoints, apiKey, pause = 'off' } = this.#options;
-    await checkAwake({ endpoints, apiKey, logger: this.#logger }, this.#way?.name ?? 'v1', pause, wait);
+    await checkAwake({ endpoints, apiKey, logger: this.#logger }, this.#receiver?.name ?? 'v1', pause, wait);
   }
 
-  #client(way: VllmWay): EngineClient {
+  #client(receiver: VllmReceiver): EngineClient {
     const { flushCache = true, pause = 'off', updatePath, ...options } = this.#options;
     const adapter = ADAPTERS[way.name]({
       flushCache,
@@ -147,6 +146,6 @@ class VllmEngine implements EngineClient {
       cachesEncoder: way.cachesEncoder,
     });
     // A path from the caller is the path of the Python tool's request.
-    return httpEngine(adapter, way.name === 'v1' ? { ...options, updatePath } : options);
+    return httpEngine(adapter, receiver.name === 'v1' ? { ...options, updatePath } : options);
   }
 }

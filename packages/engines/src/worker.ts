@@ -8,7 +8,7 @@ import { httpEngine } from './http-engine.ts';
 import { onAll } from './on-all.ts';
 import { parseFields } from './replies.ts';
 
-const LOOK_TIMEOUT_MS = 10_000;
+const QUERY_TIMEOUT_MS = 10_000;
 
 /** An engine with the package `@checkpoint-engine/worker`, which serves its routes. */
 export function workerEngine(options: EngineOptions): EngineClient {
@@ -34,7 +34,7 @@ async function describeWorkers(
   const http = new EngineHttp({ name: worker.name, hints: worker.hints, endpoints, apiKey, logger });
   const described = await onAll(endpoints, signal, async (endpoint, stop) => {
     try {
-      const wait = { signal: stop, timeoutMs: Math.min(LOOK_TIMEOUT_MS, timeoutMs) };
+      const wait = { signal: stop, timeoutMs: Math.min(QUERY_TIMEOUT_MS, timeoutMs) };
       return parseFields((await http.call(endpoint, { method: 'GET', path: '/describe' }, wait)).text);
     } catch (error) {
       if (isMissing(error)) return {};
@@ -44,14 +44,15 @@ async function describeWorkers(
   const workers = described.flatMap((fields) => (Array.isArray(fields.workers) ? fields.workers : []));
   return {
     receiver: receiverName({ package: '@checkpoint-engine/worker' }),
-    way: 'The engine takes weights by @checkpoint-engine/worker, protocol v2',
+    summary: 'The engine receives weights through @checkpoint-engine/worker, protocol v2',
     hint: hintFor(workers.map(readWorkerDescription)),
     workers: workers.map(readWorkerDescription),
   };
 }
 
 function hintFor(workers: EngineDescription['workers']): string | undefined {
-  if (workers.length === 0) return 'Update @checkpoint-engine/worker: this release cannot be asked what it decided';
+  if (workers.length === 0)
+    return 'Update @checkpoint-engine/worker: this release does not report how it receives weights';
   if (!workers.some(({ pull }) => pull === 'never')) return undefined;
-  return 'Pass `pullerOf` to serveWorker, so that the engine says which bytes it keeps';
+  return 'Pass `pullerOf` to serveWorker, so that the engine reports which bytes it keeps';
 }

@@ -29,8 +29,7 @@ export interface Step {
 
 /**
  * An engine's HTTP server that accepts exactly the requests of its list, in their order. Adjacent steps with `atOnce`
- * may
- * arrive in any order.
+ * may arrive in any order.
  */
 export class FakeEngine {
   readonly endpoint: EngineEndpoint;

@@ -53,7 +53,7 @@ describe('sglangEngine.describe', () => {
     const fake = await FakeEngine.listen(steps);
     const description = await sglangEngine({ endpoints: [fake.endpoint] }).describe!(wait);
     expect(description.workers.map((worker) => worker.weights)).toEqual(weights);
-    expect(description.workers.every(({ pull }) => pull === 'untold')).toBe(true);
+    expect(description.workers.every(({ pull }) => pull === 'unreported')).toBe(true);
     expect(description.receiver === undefined).toBe(hasHint);
     expect(description.hint !== undefined).toBe(hasHint);
     fake.check();

@@ -148,7 +148,7 @@ describe('vllmEngine.choose', () => {
   });
 });
 
-const looks: Step[] = [
+const queries: Step[] = [
   { method: 'GET', path: '/get_world_size?include_dp=true', reply: { world_size: 1 } },
   { method: 'GET', path: '/get_world_size?include_dp=false', reply: { world_size: 1 } },
 ];
@@ -267,12 +267,12 @@ describe('vllmEngine.update', () => {
   it('runs the life cycle of a backend, paused, with a version', async () => {
     const steps = [
       info({ weight_transfer_config: BACKEND }),
-      ...looks,
+      ...queries,
       post('/pause?mode=wait&clear_cache=true'),
       post('/init_weight_transfer_engine', { init_info: { checkpoint_engine_protocol: 2 } }),
       post('/update_weight_version', { new_version: 'unknown' }),
       post('/start_weight_update'),
-      ...looks,
+      ...queries,
       post('/update_weights', receives),
       post('/finish_weight_update', { weight_version: '7' }),
       post('/reset_prefix_cache'),
@@ -289,12 +289,12 @@ describe('vllmEngine.update', () => {
     const active = { detail: 'start_weight_update called while a weight update is already active' };
     const steps = [
       info({ weight_transfer_config: BACKEND }),
-      ...looks,
+      ...queries,
       post('/init_weight_transfer_engine', any),
       post('/start_weight_update', undefined, { status: 500, reply: active }),
       post('/finish_weight_update', {}),
       post('/start_weight_update'),
-      ...looks,
+      ...queries,
       post('/update_weights', receives),
       post('/finish_weight_update', {}),
       post('/reset_prefix_cache'),
@@ -314,10 +314,10 @@ describe('vllmEngine.update', () => {
     const finish = post('/finish_weight_update', {});
     const steps = [
       info(config),
-      ...looks,
+      ...queries,
       post('/init_weight_transfer_engine', any),
       post('/start_weight_update'),
-      ...looks,
+      ...queries,
       receive,
       finish,
       post('/start_draft_weight_update'),
@@ -330,7 +330,7 @@ describe('vllmEngine.update', () => {
   });
 
   it('uses in the pre-flight what it asked ahead, and asks again after a failure', async () => {
-    const ahead = [...looks, { method: 'GET', path: '/is_sleeping', reply: { is_sleeping: false } } as const];
+    const ahead = [...queries, { method: 'GET', path: '/is_sleeping', reply: { is_sleeping: false } } as const];
     const [first, ...others] = ahead;
     const steps = [EXTENSION, describeCall({ results: [worker] }), ...ahead.map((step) => ({ ...step, atOnce: true }))];
     await withEngine(steps, async (fake) => {
@@ -361,9 +361,9 @@ describe('vllmEngine.update', () => {
     const steps = [
       info(extension('x')),
       describeCall({ results: [worker] }),
-      ...looks,
+      ...queries,
       post('/pause?mode=keep&clear_cache=false'),
-      ...looks,
+      ...queries,
       post('/collective_rpc', any, { status: 500, reply: { detail: 'CE_WORKER_FAILED' } }),
     ];
     await withEngine(steps, async ({ endpoint }) => {
@@ -429,14 +429,14 @@ describe('vllmEngine.describe', () => {
     ['recorded', { recorded: true, proved: false, engine: '', summary }, 'unproved', true],
     ['proved', { recorded: true, proved: true, engine: 'vllm 0.26', summary }, 'pulls', true],
     ['switched off', null, 'never', false],
-    ['an older release', undefined, 'untold', false],
+    ['an older release', undefined, 'unreported', false],
     ['nonsense', { recorded: 'yes', proved: 1, engine: 5, summary: 'x' }, 'unrecorded', false],
   ])('detects a worker that is %s', async (_, pull, decided, hasModules) => {
     await withEngine(told(pull), async (fake) => {
       const description = await vllmEngine({ endpoints: [fake.endpoint] }).describe!(wait);
       expect(description).toMatchObject({
         receiver: 'checkpoint-engine-worker 0.2.0',
-        way: expect.stringContaining('extension of checkpoint-engine-worker'),
+        summary: expect.stringContaining('extension of checkpoint-engine-worker'),
         workers: [{ weights: 'loaded', checkpoint: 'step-7', pull: decided }],
       });
       expect(description.workers[0]!.modules !== undefined).toBe(hasModules);
@@ -449,7 +449,7 @@ describe('vllmEngine.describe', () => {
           ],
         });
       }
-      expect(description.hint !== undefined).toBe(decided === 'never' || decided === 'untold');
+      expect(description.hint !== undefined).toBe(decided === 'never' || decided === 'unreported');
     });
   });
 
@@ -475,11 +475,11 @@ describe('a draft model', () => {
     ...{ model_config: { model: '/m' }, speculative_config: { method, draft_model_config: { model } } },
   });
   const wayOf = async (steps: readonly Step[]): Promise<string> => {
-    let way = '';
+    let summary = '';
     await withEngine(steps, async (fake) => {
-      ({ way } = await vllmEngine({ endpoints: [fake.endpoint] }).describe!(wait));
+      ({ summary } = await vllmEngine({ endpoints: [fake.endpoint] }).describe!(wait));
     });
-    return way;
+    return summary;
   };
   const mine = extension('mine.Extension');
   const weightInfo: Step = { method: 'GET', path: '/weight_info', reply: {} };
@@ -584,7 +584,7 @@ describe('vllmEngine.describe, by the backend', () => {
       const engine = vllmEngine({ endpoints: [fake.endpoint] });
       expect(await engine.describe!({ ...wait, inbox: { address, reports } })).toMatchObject({
         receiver: 'checkpoint-engine-worker 0.3.0',
-        way: expect.stringContaining('weight-transfer backend'),
+        summary: expect.stringContaining('weight-transfer backend'),
         workers: [
           { weights: 'loaded', pull: 'pulls' },
           { weights: 'loaded', pull: 'never' },
@@ -598,7 +598,7 @@ describe('vllmEngine.describe, by the backend', () => {
   it.each([
     ['an older release', failed("Invalid init_info: unexpected keyword argument 'report_to'"), /^Update the Python/],
     ['workers on another host', failed('CE_PEER_UNREACHABLE: No parameter server listens'), /where the workers/],
-    ['another failure', failed('no such thing'), /did not tell .*no such thing/],
+    ['another failure', failed('no such thing'), /did not describe themselves: .*no such thing/],
     ['workers that say nothing', [{}, 200], /^Update the Python/],
   ] as const)('says what to do about %s', async (_, [reply, status], hint) => {
     await withEngine([...backend, weightInfo, ask(() => {}, reply, status)], async (fake) => {
@@ -671,7 +671,7 @@ describe('vllmEngine.preflight, in sleep mode', () => {
     await withEngine(partly, async (fake) => {
       await expect(preflight(fake, 'keep')).rejects.toMatchObject({
         code: 'CE_ENGINE_FAILED',
-        message: expect.stringContaining('sleeps in part (kv_cache)'),
+        message: expect.stringContaining('is partly asleep (kv_cache)'),
         hint: expect.stringContaining('without --pause'),
       });
     });

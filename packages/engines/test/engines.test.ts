@@ -95,8 +95,8 @@ describe('vllm', () => {
     for (let count = 0; count < 4; count++) await engine.forgetVersion!();
     expect(logger.lines.filter((line) => line.startsWith('warn'))).toEqual([
       expect.stringContaining('keeps no weight version'),
-      expect.stringContaining('still names its earlier version'),
-      expect.stringContaining('still names its earlier version'),
+      expect.stringContaining('still reports its earlier version'),
+      expect.stringContaining('still reports its earlier version'),
     ]);
   });
 

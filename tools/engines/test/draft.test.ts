@@ -16,7 +16,7 @@ const predictor = ['--speculative-config', '{"method":"mtp","num_speculative_tok
 /** Digests by model and parameter. */
 type Digests = Readonly<Record<'target' | 'draft', Readonly<Record<string, string>>>>;
 
-/** What an engine holds and answers. */
+/** Digests and answers of an engine. */
 interface Held {
   readonly digests: Digests;
   readonly tokens: number[][];
@@ -44,7 +44,7 @@ describe.skipIf('reason' in found).concurrent('vLLM with a draft model', () => {
     expect(status, stderr).toBe(0);
     return stderr;
   };
-  /** What an engine of one checkpoint holds by itself. */
+  /** Digests of an engine that loaded a checkpoint by itself. */
   const own = ({ target, draft }: Digests): string[] =>
     Object.keys(draft).filter((name) => draft[name] !== target[name]);
 
@@ -66,7 +66,7 @@ describe.skipIf('reason' in found).concurrent('vLLM with a draft model', () => {
       const before = fresh.digests[model as 'target' | 'draft'];
       expect(Object.keys(digests).filter((name) => digests[name] === before[name])).toEqual([]);
     }
-    // Loads and pulls give the same, and what the engine has loaded by itself.
+    // Loads and pulls have the same result as the engine's own load.
     for (const [model, wanted] of [
       [a, fresh],
       [b, other],

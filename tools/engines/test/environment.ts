@@ -27,7 +27,7 @@ export type ModelKind =
 export interface Engines {
   readonly python: string;
   readonly env: NodeJS.ProcessEnv;
-  /** The folder of a model with random weights, made when it is first asked for. */
+  /** The folder of a model with random weights, created on first use. */
   model(kind: ModelKind, seed: number): string;
   /** The answers of a fresh engine with this model, by prompt. */
   freshTokens(model: string, prompts: readonly (readonly number[])[], options?: object): Promise<number[][]>;
@@ -54,14 +54,14 @@ export interface InPlace {
   readonly reasons: string;
 }
 
-/** Why there is no environment, or the folder of it. */
+/** The reason why there is no environment, or its folder. */
 export function findEnvironment(): { readonly folder: string } | { readonly reason: string } {
   const made = spawnSync(join(TOOLS, 'make-env.sh'), { encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'] });
   const reason = made.stderr.trim().split('\n').at(-1) ?? '';
   return made.status === 0 ? { folder: made.stdout.trim() } : { reason: reason || `make-env.sh: ${made.status}` };
 }
 
-/** Builds the Python package as for publishing, and puts it before the installed one. */
+/** Builds the Python package as for publishing, and gives it precedence over the installed one. */
 export function openEngines(folder: string): Engines {
   const python = join(folder, 'bin/python');
   const work = mkdtempSync(join(tmpdir(), 'ce-engines-'));

@@ -31,7 +31,7 @@ export interface Disturbance {
   readonly url: string;
   /** Called once, when the worker has loaded its second bucket. */
   readonly disturb?: (abort: (reason: Error) => void) => void;
-  /** Asks the engine in place of vLLM's client. */
+  /** Sends the request to the engine, instead of vLLM's client. */
   readonly request?: (request: EngineRequest) => Promise<void>;
 }
 
@@ -41,7 +41,7 @@ export interface PulledUpdate {
   readonly pulledBytes: number;
 }
 
-/** Updates an engine with several checkpoints, one after the other, out of pools that its workers can pull from. */
+/** Updates an engine with several checkpoints, one after the other, from pools that its workers can pull from. */
 export async function pullingUpdates(
   url: string,
   checkpoints: readonly string[],
@@ -70,7 +70,7 @@ export async function pullingUpdates(
   }
 }
 
-/** Updates an engine by the library, in buckets of one tensor, and disturbs the running update. */
+/** Updates an engine through the library, in buckets of one tensor, and disturbs the running update. */
 export async function disturbedUpdate({ checkpoint, url, disturb, request }: Disturbance): Promise<void> {
   const device = await createHostDevice();
   const store = localStore();

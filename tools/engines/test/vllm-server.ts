@@ -9,7 +9,7 @@ import type { Engines } from './environment.ts';
 const START_MS = 900_000;
 const LOG_CHARACTERS = 1_000_000;
 
-/** A vLLM server, in a process group of its own. */
+/** A vLLM server in its own process group. */
 export class VllmServer {
   readonly url: string;
   readonly #child: ChildProcess;

@@ -22,7 +22,7 @@ const WAYS = [
     way: 'backend',
     kind: 'qwen3-moe',
     flags: ['--weight-transfer-config', '{"backend":"checkpoint_engine"}'],
-    // Small models are proved by representatives only where it is asked for.
+    // Small models are compared through representatives only on request.
     env: { CHECKPOINT_ENGINE_REPRESENTATIVES: '1' },
   },
 ] as const;
@@ -132,7 +132,7 @@ describe.skipIf('reason' in found).each(WAYS)('vLLM by its $way, $kind', ({ way,
     expect(await verify(models[B])).toMatchObject({ status: 0 });
   });
 
-  it('reports the decisions for its modules', async () => {
+  it('reports how it receives its modules', async () => {
     expect(server.log).toMatch(/\d+ of \d+ modules direct, \d+ staged, 0 opaque: \d+ because the engine/);
     expect(server.log.includes('Proved by representatives')).toBe(way === 'backend');
     const told = await runCommand(['doctor', '--engine', 'vllm', '--endpoint', server.url, '--json']);
@@ -150,7 +150,7 @@ describe.skipIf('reason' in found).each(WAYS)('vLLM by its $way, $kind', ({ way,
     expect(described).toMatchObject({ pull: { recorded: true, proved: true, summary: { opaque: 0, represented: 0 } } });
   });
 
-  it('takes nothing from a server that has another key, or uses another protocol', async () => {
+  it('rejects a server that has another key, or uses another protocol', async () => {
     const wrongKey = ({ handles, ...rest }: EngineRequest): Promise<void> =>
       ask({
         ...rest,
@@ -196,7 +196,7 @@ async function strangerServer(protocol: number) {
     socket.on('error', () => {});
     socket.once('data', (chunk: Uint8Array) => {
       expect(new TextDecoder().decode(chunk)).toContain('hello');
-      // {"type": "welcome", "protocol": <version>} in MessagePack, behind its size.
+      // {"type": "welcome", "protocol": <version>} in MessagePack, after its size.
       const payload = [0x82, ...text('type'), ...text('welcome'), ...text('protocol'), protocol];
       socket.write(Uint8Array.of(payload.length, 0, 0, 0, ...payload));
     });

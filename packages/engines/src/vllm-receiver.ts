@@ -1,5 +1,5 @@
 import { shownText, toCheckpointEngineError, UNKNOWN_VERSION } from '@checkpoint-engine/interface';
-import type { EngineQuestion, EngineWait } from './engine-client.ts';
+import type { DescribeOptions, EngineWait } from './engine-client.ts';
 import {
   type EngineDescription,
   readVersion,
@@ -18,7 +18,7 @@ export interface VllmWay extends VllmDraft {
   readonly name: 'v1' | 'extension' | 'backend';
   /** The state of the workers' weights, if they report it: `unknown` after an update that failed halfway. */
   readonly weights?: string | undefined;
-  /** The workers' descriptions, if they can be asked. */
+  /** The workers' descriptions, if they report them. */
   readonly described?: readonly unknown[] | undefined;
   /** vLLM keeps outputs of a multimodal model's encoder between requests. */
   readonly cachesEncoder?: boolean | undefined;
@@ -27,7 +27,7 @@ export interface VllmWay extends VllmDraft {
 }
 
 /** The first answer of a server takes seconds, because it inspects its complete environment. */
-const LOOK_TIMEOUT_MS = 30_000;
+const QUERY_TIMEOUT_MS = 30_000;
 /** The backend that `checkpoint-engine-worker` registers. */
 const BACKEND = 'checkpoint_engine';
 /** Extensions of the Python tool. A query for their description would be an error in their log. */
@@ -47,14 +47,14 @@ const HINTS = {
  *   name their draft model, the configuration, which takes as long to read, does not matter.
  * @throws `CE_ENGINE_UNREACHABLE`, `CE_TIMEOUT`, `CE_ENGINE_FAILED` if vLLM rejects the API key.
  */
-export async function findVllmWay(
+export async function findVllmReceiver(
   options: Pick<EngineHttpOptions, 'endpoints' | 'apiKey' | 'logger'>,
   wait: EngineWait,
-  last?: VllmWay['name'],
-): Promise<VllmWay> {
+  last?: VllmReceiver['name'],
+): Promise<VllmReceiver> {
   const http = new EngineHttp({ name: 'vllm', hints: HINTS, ...options });
   const endpoint = options.endpoints[0]!;
-  const timeoutMs = Math.min(LOOK_TIMEOUT_MS, wait.timeoutMs);
+  const timeoutMs = Math.min(QUERY_TIMEOUT_MS, wait.timeoutMs);
   const ask = async (method: 'GET' | 'POST', path: string, body?: object) => {
     try {
       const { text } = await http.call(endpoint, { method, path, body }, { ...wait, timeoutMs });
@@ -81,56 +81,58 @@ export async function findVllmWay(
   return { name: 'backend', ...draftIn(config), cachesEncoder };
 }
 
-const OLD_RECEIVER = 'Update the Python package checkpoint-engine-worker: this release cannot be asked what it decided';
+const OLD_RECEIVER =
+  'Update the Python package checkpoint-engine-worker: this release does not report how it receives weights';
 
 /**
- * Asks the workers of the backend what they hold: vLLM has no route for it, so they tell it at another address.
+ * Queries the workers of the backend. vLLM has no route for this, so they send their descriptions to an inbox.
  *
- * @throws As {@link findVllmWay}.
+ * @throws As {@link findVllmReceiver}.
  */
 export async function askBackend(
   options: Pick<EngineHttpOptions, 'endpoints' | 'apiKey' | 'logger'>,
-  { inbox, ...wait }: EngineQuestion,
-): Promise<Pick<VllmWay, 'described' | 'untold'>> {
-  if (inbox === undefined) return { untold: 'Ask with checkpoint-engine doctor: the backend has no route for it' };
+  { inbox, ...wait }: DescribeOptions,
+): Promise<Pick<VllmReceiver, 'described' | 'unreported'>> {
+  if (inbox === undefined)
+    return { unreported: 'Run checkpoint-engine doctor: the backend has no route for this query' };
   const http = new EngineHttp({ name: 'vllm', hints: HINTS, ...options });
   const { path, body } = INIT_BACKEND;
   const asked = { init_info: { ...body.init_info, report_to: inbox.address } };
-  const timeoutMs = Math.min(LOOK_TIMEOUT_MS, wait.timeoutMs);
+  const timeoutMs = Math.min(QUERY_TIMEOUT_MS, wait.timeoutMs);
   try {
     await http.call(options.endpoints[0]!, { method: 'POST', path, body: asked }, { ...wait, timeoutMs });
-    return { described: [...inbox.reports], untold: inbox.reports.length === 0 ? OLD_RECEIVER : undefined };
+    return { described: [...inbox.reports], unreported: inbox.reports.length === 0 ? OLD_RECEIVER : undefined };
   } catch (error) {
     if (wait.signal.aborted || isRefused(error)) throw error;
-    return { described: [...inbox.reports], untold: untoldHint(error) };
+    return { described: [...inbox.reports], unreported: unreportedHint(error) };
   }
 }
 
-function untoldHint(error: unknown): string {
+function unreportedHint(error: unknown): string {
   const { message, detail } = toCheckpointEngineError(error);
   const text = `${message} ${detail ?? ''}`;
   if (/report_to/.test(text)) return OLD_RECEIVER;
   if (/CE_PEER_UNREACHABLE/.test(text)) {
-    return 'Run this command where the workers of vLLM run, in the same network namespace: the backend tells it there';
+    return 'Run this command where the workers of vLLM run, in the same network namespace: the backend sends its description there';
   }
-  return `Its workers did not tell what they decided: ${shownText(message, 300)}`;
+  return `Its workers did not describe themselves: ${shownText(message, 300)}`;
 }
 
 /** vLLM's version of its initial weights. */
 const FIRST_VERSION = 'default';
 
 /**
- * The version that vLLM itself keeps, which each update through the backend sets to `unknown` before it writes. Absent
- * where this release keeps none.
+ * Returns the version that vLLM itself keeps. Each update through the backend sets it to `unknown` before it writes.
+ * Absent if this release keeps none.
  *
- * @throws As {@link findVllmWay}.
+ * @throws As {@link findVllmReceiver}.
  */
 export async function vllmVersion(
   options: Pick<EngineHttpOptions, 'endpoints' | 'apiKey' | 'logger'>,
   wait: EngineWait,
 ): Promise<string | undefined> {
   const http = new EngineHttp({ name: 'vllm', hints: HINTS, ...options });
-  const timeoutMs = Math.min(LOOK_TIMEOUT_MS, wait.timeoutMs);
+  const timeoutMs = Math.min(QUERY_TIMEOUT_MS, wait.timeoutMs);
   try {
     const { text } = await http.call(
       options.endpoints[0]!,
@@ -150,40 +152,40 @@ export function wayText({ name, weights, keptDraft }: VllmWay): string {
   const draft = typeof keptDraft !== 'string' ? '' : `; its draft model ${shownText(keptDraft, 200)} keeps its weights`;
   const state = weights === 'unknown' ? '; its weights are unknown since an update that failed' : '';
   const texts = {
-    v1: "vLLM takes weights by the Python tool's extension, protocol v1",
-    extension: 'vLLM takes weights by the extension of checkpoint-engine-worker, protocol v2',
-    backend: 'vLLM takes weights by the weight-transfer backend of checkpoint-engine-worker, protocol v2',
+    v1: "vLLM receives weights through the Python tool's extension, protocol v1",
+    extension: 'vLLM receives weights through the extension of checkpoint-engine-worker, protocol v2',
+    backend: 'vLLM receives weights through the weight-transfer backend of checkpoint-engine-worker, protocol v2',
   };
   return texts[name] + state + draft;
 }
 
-/** The same for people who ask what the workers decided. */
-export function describeVllm(way: VllmWay): EngineDescription {
-  const { name, described = [], untold } = way;
+/** Describes the detected receiver and its workers. */
+export function describeVllm(receiver: VllmReceiver): EngineDescription {
+  const { name, described = [], unreported } = receiver;
   const workers = described.map(readWorkerDescription);
   const hints = {
     v1: 'Install the Python package checkpoint-engine-worker into the environment of vLLM and start vLLM with its extension or backend, see docs/update-vllm.md: without it every worker receives the whole checkpoint in buckets',
     extension: pullHint(workers),
-    backend: untold ?? pullHint(workers),
+    backend: unreported ?? pullHint(workers),
   };
   return {
     receiver: name === 'v1' ? undefined : receiverName(described[0] ?? { package: 'checkpoint-engine-worker' }),
-    way: wayText(way),
+    summary: receptionText(receiver),
     hint: hints[name],
     workers,
   };
 }
 
-/** What to do so that workers pull, or tell more. */
+/** Returns what to do so that workers pull, or report more. */
 function pullHint(workers: readonly WorkerDescription[]): string | undefined {
   if (workers.some(({ pull }) => pull === 'never')) {
-    return 'Start vLLM without CHECKPOINT_ENGINE_PULL=0, and look at its log for why its workers cannot pull';
+    return 'Start vLLM without CHECKPOINT_ENGINE_PULL=0, and read in its log why its workers cannot pull';
   }
-  return workers.some(({ pull }) => pull === 'untold') ? OLD_RECEIVER : undefined;
+  return workers.some(({ pull }) => pull === 'unreported') ? OLD_RECEIVER : undefined;
 }
 
-/** The description from the workers, if all of them have the extension. */
-function extensionIn(reply: Readonly<Record<string, unknown>> | undefined): VllmWay | undefined {
+/** Returns the workers' descriptions, if all of them have the extension. */
+function extensionIn(reply: Readonly<Record<string, unknown>> | undefined): VllmReceiver | undefined {
   const results = Array.isArray(reply?.results) ? reply.results.map(fieldsOf) : [];
   const speak = results.every(({ protocols }) => Array.isArray(protocols) && protocols.includes(2));
   if (results.length === 0 || !speak) return undefined;
