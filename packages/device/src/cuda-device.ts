@@ -4,7 +4,10 @@ import { defaultSharedDirectory, defaultThreads } from './defaults.ts';
 import { addon } from './native.ts';
 import { NativeBackedDevice } from './native-backed-device.ts';
 
-/** Options of {@link createCudaDevice}: selects one of the GPUs that `CUDA_VISIBLE_DEVICES` shows to this process. */
+/**
+ * Options of {@link createCudaDevice}: selects one of the GPUs that `CUDA_VISIBLE_DEVICES` makes visible to this
+ * process.
+ */
 export interface CudaDeviceOptions {
   /** Index among the visible GPUs. @default 0 */
   readonly index?: number | undefined;
@@ -16,7 +19,7 @@ export interface CudaDeviceOptions {
   readonly directory?: string | undefined;
 }
 
-/** One GPU that the driver shows to this process. */
+/** One GPU that is visible to this process. */
 export interface CudaDeviceInfo {
   /** The `index` for {@link createCudaDevice}. */
   readonly index: number;
@@ -39,9 +42,9 @@ export type CudaDevices =
   | { readonly available: false; readonly reason: string };
 
 /**
- * Lists the GPUs that this process can use, or says why there are none. Never rejects because of the machine.
+ * Lists the GPUs that this process can use, or returns why there are none. Never rejects because of the machine.
  *
- * `CHECKPOINT_ENGINE_CUDA_LIB` names another file than `libcuda.so.1`.
+ * `CHECKPOINT_ENGINE_CUDA_LIB` selects another file than `libcuda.so.1`.
  *
  * @source https://docs.nvidia.com/cuda/cuda-driver-api/group__CUDA__DEVICE.html
  */

@@ -46,7 +46,7 @@ function toCopyTable(copies: readonly Copy[]): { memories: NativeMemory[]; rows:
   let next = 0;
   for (const { from, to } of copies) {
     if (from.sizeBytes !== to.sizeBytes) {
-      throw new RangeError(`A copy goes between ranges of equal size: from ${from.sizeBytes} to ${to.sizeBytes} bytes`);
+      throw new RangeError(`A copy needs ranges of equal size, got ${from.sizeBytes} and ${to.sizeBytes} bytes`);
     }
     rows[next++] = placeOf(from.memory);
     rows[next++] = from.offsetBytes;

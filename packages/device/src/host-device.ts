@@ -19,7 +19,7 @@ export interface SharedHostMemory extends HostMemory, SharedMemory {
   readonly kind: 'host';
 }
 
-/** A host that stands in for a GPU. All of its memory is host memory, which JavaScript can view. */
+/** A host that replaces a GPU. All of its memory is host memory, which JavaScript can view. */
 export interface HostDevice extends Device {
   readonly kind: 'host';
   allocateShared(sizeBytes: number): Promise<SharedHostMemory>;
@@ -46,7 +46,7 @@ export async function createHostDevice(options: HostDeviceOptions = {}): Promise
   const made = await awaitNative(() =>
     addon().createHostDevice(index, threads, options.directory ?? defaultSharedDirectory),
   );
-  // All memory of a host device is host memory; the class serves both kinds of device, so its type does not say so.
+  // All memory of a host device is host memory; the class serves both kinds of device, so its type is more general.
   return new NativeBackedDevice(made, {
     kind: 'host',
     index,
@@ -55,7 +55,7 @@ export async function createHostDevice(options: HostDeviceOptions = {}): Promise
 }
 
 /**
- * Unlinks shared memory segments of this user whose processes are gone (killed before they could do it), and returns
+ * Unlinks shared memory segments of this user whose processes were killed before they could unlink them, and returns
  * their names. Does not touch segments of running processes, even in other PID namespaces.
  */
 export async function sweepShared(directory: string = defaultSharedDirectory): Promise<string[]> {

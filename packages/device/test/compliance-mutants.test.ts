@@ -22,15 +22,15 @@ const ORDER = 'copies > take effect in the order in which they are submitted, wi
 const MISUSE = 'copies > of no bytes resolve, and ranges of different sizes or outside of their memory are refused';
 const ALIVE = 'copies > in progress keep closed memory alive';
 const READS = 'files > are read range by range to the given offsets, and nothing else is written';
-const BAD_READS = 'files > that are missing, too short or read beyond the memory cause an error that names them';
+const BAD_READS = 'files > that are missing, too short or read beyond the memory cause an error with their paths';
 const SHARED =
-  'sharing > device memory is shared with processes that open its handle: both sides see the writes of the other';
+  'sharing > device memory is shared with processes that open its handle: each side sees the writes of the other';
 const SHARED_HOST = 'sharing > shareable host memory is shared as well, and other host memory has no handle';
 const CLOSING = 'lifecycle > closing waits for copies, closes all memory, and refuses later calls';
 const LEAKS = 'lifecycle > allocating, copying and closing 100 times leaves no file and no mapping behind';
 
 const mutants: [DeviceMutation, string][] = [
-  ['has-no-kind', 'manifest > names itself, the contract it was written for, and all that it supports'],
+  ['has-no-kind', 'manifest > declares its name, the version of its contract, and everything that it supports'],
   ['more-free-than-total', 'manifest > reports its total and free memory'],
   ['hides-host-memory', OWN_MEMORY],
   ['address-after-close', ADDRESS],
@@ -48,7 +48,7 @@ const mutants: [DeviceMutation, string][] = [
   ['reads-from-start', READS],
   ['reads-without-progress', READS],
   ['hides-truncation', BAD_READS],
-  ['reads-after-abort', 'files > are not read where the signal has fired'],
+  ['reads-after-abort', 'files > are not read if the signal has already fired'],
   ['handle-of-another', SHARED],
   ['shares-all-host-memory', SHARED_HOST],
   ['leaks-shared-memory', LEAKS],

@@ -63,7 +63,7 @@ const mutants: Mutant[] = [
   {
     mutation: 'unlimited-pending',
     groups: ['pending'],
-    fails: ['pending > one more than maxPending is refused, and does no harm'],
+    fails: ['pending > one more than maxPending is refused, and does not affect the others'],
   },
   {
     mutation: 'ignores-abort',
@@ -83,15 +83,15 @@ const mutants: Mutant[] = [
       'abort > while members wait for a late one: they reject at once, and so does the late one',
       'abort > while members wait for the root: they reject at once with the reason',
       'abort > in a stream of broadcasts: every member rejects at once with the reason',
-      'abort > again with another reason: the first one stays',
+      'abort > a second time with another reason: the first reason stays',
     ],
   },
   ...(['hangs-on-loss', 'names-wrong-rank'] as const).map((mutation) => ({
     mutation,
     groups: ['loss', 'roots'],
     fails: [
-      'loss > the root is killed while the others wait for it: they reject and name it',
-      'loss > a receiver is killed in a stream of broadcasts: the others reject and name it',
+      'loss > the root is killed while the others wait for it: they reject with its rank',
+      'loss > a receiver is killed in a stream of broadcasts: the others reject with its rank',
       'loss > the survivors form a group without it',
     ],
   })),
@@ -107,7 +107,7 @@ const mutants: Mutant[] = [
   {
     mutation: 'accepts-any-root',
     groups: ['misuse', 'mismatch'],
-    fails: ['misuse > wrong calls are refused where they are made, and do no harm'],
+    fails: ['misuse > invalid calls are refused at their member, and do not affect the group'],
   },
   {
     mutation: 'broadcasts-after-close',

@@ -42,7 +42,7 @@ const mutants: { mutation: P2PMutation; groups: readonly string[]; fails: readon
   {
     mutation: 'blocks-owner',
     groups: ['reads'],
-    fails: ['reads > the owner keeps its event loop free while it is read'],
+    fails: ["reads > reads do not block the owner's event loop"],
   },
   {
     mutation: 'changes-address',

@@ -40,7 +40,7 @@ const mutants: { mutation: StoreMutation; finds: string }[] = [
     finds: 'gathers > an all-gather returns all values in member order, regardless of the order of calls',
   },
   { mutation: 'gathers-for-all', finds: 'gathers > from and to omit values that are not needed' },
-  { mutation: 'epochs-share-keys', finds: 'epochs > keys, counters and gathers of an epoch are its own' },
+  { mutation: 'epochs-share-keys', finds: 'epochs > epochs do not share keys, counters and gathers' },
   { mutation: 'members-unsorted', finds: 'epochs > the outermost scope has all ranks and no name' },
   {
     mutation: 'abort-stays-local',

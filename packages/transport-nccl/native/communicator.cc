@@ -13,8 +13,8 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-// How often the thread checks events and asynchronous errors while something is pending: far more often than the
-// milliseconds that a bucket takes, but seldom enough not to occupy a core.
+// Interval of the thread's checks of events and asynchronous errors while a call is pending: far less than the
+// milliseconds that a bucket takes, but long enough not to occupy a core.
 constexpr auto kPollInterval = std::chrono::microseconds(30);
 constexpr auto kFinalizeTimeout = std::chrono::seconds(10);
 
@@ -246,8 +246,8 @@ class Communicator::Shared {
   std::vector<Settler> closers_;
   bool aborting_ = false;
   bool ended_ = false;
-  // Used by the thread only. Destroyed from the last to the first: events, communicator, stream, and then the context of
-  // all of them.
+  // Used by the thread only. Destroyed from the last to the first: events, communicator, stream, and then the context
+  // of all of them.
   std::unique_ptr<CudaContext> context_;
   UniqueStream stream_;
   UniqueComm comm_;

@@ -45,8 +45,8 @@ const NcclLibrary& NcclLibrary::Open(const std::vector<std::string>& candidates)
     reasons += (reasons.empty() ? "" : "\n") + library.reason;
   }
   const std::string hint =
-      "Install NCCL 2.18 or later (pip install nvidia-nccl-cu12, or Debian's libnccl2), or name its libnccl.so.2 in "
-      "CHECKPOINT_ENGINE_NCCL_LIB";
+      "Install NCCL 2.18 or later (pip install nvidia-nccl-cu12, or Debian's libnccl2), or set "
+      "CHECKPOINT_ENGINE_NCCL_LIB to the path of its libnccl.so.2";
   if (!too_old.empty()) {
     throw Failure("CE_LIBRARY_TOO_OLD", too_old + ", but 2.18 is the oldest supported version", hint)
         .Detail(reasons == too_old ? "" : reasons);

@@ -9,7 +9,7 @@ export interface CheckedCall {
 }
 
 /**
- * Checks one member's call before it reaches NCCL, where a wrong call would fail the whole group.
+ * Checks one member's call before it reaches NCCL, in which an invalid call would make the whole group fail.
  *
  * @throws {RangeError} The root is not a member, sizes differ, or a range ends outside its memory.
  */

@@ -13,7 +13,7 @@ import { ncclCandidates } from './library.ts';
 import { type NativeCommunicator, native } from './native.ts';
 import { isPeersFault, untilFired } from './peer-news.ts';
 
-/** Most broadcasts that may be pending on a group: enough to keep the stream busy. */
+/** Maximum number of broadcasts that may be pending on a group: enough to keep the stream busy. */
 export const MAX_PENDING = 8;
 const DEFAULT_TIMEOUT_MS = 120_000;
 const ID_KEY = 'nccl-unique-id';
@@ -81,7 +81,7 @@ export class NcclGroup implements BroadcastGroup {
     this.#checkUsable();
     throw new CheckpointEngineError(
       'CE_NOT_SUPPORTED',
-      'NCCL gives every GPU its own copy',
+      'With NCCL, every GPU has its own copy',
       'Use broadcast(); check supports.sharedTarget first',
       { rank: this.#store.rank, op: 'broadcast' },
     );

@@ -1,6 +1,6 @@
 import { CheckpointEngineError } from '@checkpoint-engine/interface';
 
-/** Time to wait for the store to name a lost peer: a little more than the store needs to detect a silent rank. */
+/** Time to wait for the store to report a lost peer: a little more than the store needs to detect a silent rank. */
 const PEER_NEWS_MS = 8_000;
 
 /**

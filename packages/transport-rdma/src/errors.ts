@@ -30,7 +30,7 @@ export function silent(peer: string, timeoutMs: number): CheckpointEngineError {
   );
 }
 
-/** Creates the error for a range that does not match the metas, or does so no longer. */
+/** Creates the error for a range that does not match the metas, or no longer matches them. */
 export function notRegistered(peer: string, why: string, details: ErrorDetails = {}): CheckpointEngineError {
   return new CheckpointEngineError(
     'CE_RANGE_NOT_REGISTERED',

@@ -32,7 +32,7 @@ describe('frames', () => {
     const decoder = new FrameDecoder(10);
     const messages = decoder.push(Buffer.concat([encodeFrame(1), encodeFrame('0123456789')]));
     expect(messages.next().value).toBe(1);
-    decoder.mostBytes = 100;
+    decoder.maxBytes = 100;
     expect(messages.next().value).toBe('0123456789');
   });
 });

@@ -15,14 +15,14 @@ export function encodeFrame(message: unknown): Uint8Array {
 export class FrameDecoder {
   readonly #cutter: FrameCutter;
 
-  /** @param mostBytes Longer messages are refused; JSON costs some ten times its bytes once it is decoded. */
-  constructor(mostBytes: number) {
-    this.#cutter = new FrameCutter({ limitBytes: mostBytes, littleEndian: true });
+  /** @param maxBytes Longer messages are refused; decoded JSON takes about ten times its size. */
+  constructor(maxBytes: number) {
+    this.#cutter = new FrameCutter({ limitBytes: maxBytes, littleEndian: true });
   }
 
   /** Longer messages are refused from now on. */
-  set mostBytes(mostBytes: number) {
-    this.#cutter.limitBytes = mostBytes;
+  set maxBytes(maxBytes: number) {
+    this.#cutter.limitBytes = maxBytes;
   }
 
   /**

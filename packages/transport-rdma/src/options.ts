@@ -32,7 +32,7 @@ export interface RdmaOptions {
   readonly drainTimeoutMs?: number | undefined;
   /** Time limit for the start of the engine. @default 60000 */
   readonly startTimeoutMs?: number | undefined;
-  /** Most blocks in flight to this process, 4 to 512. @default 256 */
+  /** Maximum number of blocks in flight to this process, 4 to 512. @default 256 */
   readonly maxInFlight?: number | undefined;
   /** Largest size of the blocks into which ranges are joined and cut, 1 MiB to 16 MiB. @default 4 MiB */
   readonly blockBytes?: number | undefined;

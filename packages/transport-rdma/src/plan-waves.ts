@@ -11,7 +11,7 @@ export interface Piece {
 export interface WaveLimits {
   /** Largest transfer in bytes. */
   readonly blockBytes: number;
-  /** Most transfers in flight. */
+  /** Maximum number of transfers in flight. */
   readonly waveBlocks: number;
 }
 

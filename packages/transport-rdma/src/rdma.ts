@@ -19,9 +19,9 @@ export interface RdmaTransport extends P2PTransport {
 
 /**
  * P2P reads between hosts through the Mooncake Transfer Engine, which runs in separate processes: its hangs and
- * crashes end with them. The processes map the same memory, so no byte is copied for them. So memory must be shared
- * memory of the host: `allocateHost(sizeBytes, { shared: true })`, or a file in `/dev/shm` that a GPU's device maps
- * in place.
+ * crashes end with them. The processes map the same memory, so no byte is copied for them. Therefore memory must be
+ * shared memory of the host: `allocateHost(sizeBytes, { shared: true })`, or a file in `/dev/shm` that a GPU's device
+ * maps in place.
  *
  * An endpoint starts the serving engine with its first registration or the first call of `address`, and another engine
  * with its first read.

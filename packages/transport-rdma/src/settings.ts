@@ -79,11 +79,12 @@ function noDevice(
   available: readonly RdmaDevice[],
 ): CheckpointEngineError {
   const names = available.map(({ name, isEfa }) => (isEfa ? `${name} (EFA)` : name)).join(', ');
-  const what = missing.length > 0 ? `There is no RDMA device ${missing.join(', ')}` : `No device supports ${protocol}`;
+  const what =
+    missing.length > 0 ? `The RDMA devices ${missing.join(', ')} do not exist` : `No device supports ${protocol}`;
   return new CheckpointEngineError(
     'CE_DEVICE_UNAVAILABLE',
     `${what}: this host has ${names || 'none'}`,
-    'Name existing devices (ls /sys/class/infiniband; containers need --device=/dev/infiniband), or use protocol "tcp"',
+    'Use existing devices (ls /sys/class/infiniband; containers need --device=/dev/infiniband), or use protocol "tcp"',
     { op: 'open' },
   );
 }

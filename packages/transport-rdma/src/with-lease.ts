@@ -10,7 +10,7 @@ const marginMs = 1000;
 
 /**
  * Reads while the owner holds a lease on the ranges. The function asks the owner before the read whether the ranges are
- * still registered, and afterwards whether they were registered all the time. It reads ranges without a control channel
+ * still registered, and afterwards whether they remained registered. It reads ranges without a control channel
  * directly.
  *
  * @param ending Aborted, with the reason, if the owner is lost meanwhile.

@@ -23,7 +23,7 @@ describe.skipIf(missing ?? library.missing)('over the C API', () => {
   test('is found by its variable', async () => {
     expect(await mooncakeAvailability()).toMatchObject({
       available: true,
-      way: 'library',
+      origin: 'library',
       file: library.env.CHECKPOINT_ENGINE_MOONCAKE_LIB,
     });
     vi.stubEnv('CHECKPOINT_ENGINE_MOONCAKE_LIB', '/nowhere/libtransfer_engine.so');

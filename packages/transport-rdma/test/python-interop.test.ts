@@ -90,7 +90,7 @@ describe('mooncakeAvailability', () => {
   test.skipIf(missing)('says what was found', async () => {
     expect(await mooncakeAvailability(python)).toMatchObject({
       available: true,
-      way: 'module',
+      origin: 'module',
       python,
       version,
       efa: false,

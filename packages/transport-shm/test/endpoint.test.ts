@@ -36,7 +36,7 @@ async function isPending(promise: Promise<unknown>): Promise<boolean> {
   return (await Promise.race([promise, new Promise((resolve) => setTimeout(resolve, 50, pending))])) === pending;
 }
 
-/** A registered memory of ones, a reader with slow copies, and its read that is under way. */
+/** A registered memory of ones, a reader with slow copies, and its read that is in progress. */
 async function slowRead(unregisterTimeoutMs: number) {
   const transport = shmP2P({ unregisterTimeoutMs });
   owner = await transport.open({ device });

@@ -15,7 +15,7 @@ constexpr size_t kPieceBytes = size_t{2} << 20;
 
 // Smaller copies fit into the caches. For larger ones even an immediate reader profits: buckets in shared
 // memory are too large for the caches, and writing through them costs reading the overwritten memory.
-constexpr size_t kLeastPastCache = size_t{256} << 10;
+constexpr size_t kMinPastCache = size_t{256} << 10;
 
 uint8_t* Pointer(uint64_t address) { return reinterpret_cast<uint8_t*>(address); }
 
@@ -99,7 +99,7 @@ void HostCopyJob::Copy(const CopyRange& range) const {
     file->Read(range.from - range.from_memory->address(), Pointer(range.to), range.size);
   } else if (overlaps_) {
     std::memmove(Pointer(range.to), Pointer(range.from), range.size);
-  } else if (range.size >= kLeastPastCache) {
+  } else if (range.size >= kMinPastCache) {
     CopyPastCache(Pointer(range.to), Pointer(range.from), range.size);
   } else {
     CopyThroughCache(Pointer(range.to), Pointer(range.from), range.size);

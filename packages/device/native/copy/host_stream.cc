@@ -10,7 +10,7 @@ namespace ce {
 namespace {
 
 // The JavaScript thread divides this many ranges into pieces within microseconds; the pool divides larger batches.
-constexpr size_t kMostPlannedByCaller = 256;
+constexpr size_t kMaxPlannedByCaller = 256;
 
 }  // namespace
 
@@ -29,7 +29,7 @@ void HostStream::Queue::Start(const std::shared_ptr<Queue>& self) {
     std::lock_guard lock(self->mutex);
     batch = std::move(self->entries.front().batch);
   }
-  if (batch.ranges.size() <= kMostPlannedByCaller) return Copy(self, std::move(batch));
+  if (batch.ranges.size() <= kMaxPlannedByCaller) return Copy(self, std::move(batch));
   auto shared = std::make_shared<CopyBatch>(std::move(batch));
   Try(self, [&] { self->pool->Submit(std::make_shared<CallJob>([self, shared] { Copy(self, std::move(*shared)); })); });
 }

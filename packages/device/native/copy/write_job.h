@@ -1,4 +1,4 @@
-// A copy from bytes that JavaScript owns. The end of the environment frees them, so the copy has to stop before that.
+// A copy from bytes that JavaScript owns. The end of the environment frees them, so the copy must stop before that.
 #pragma once
 
 #include <algorithm>

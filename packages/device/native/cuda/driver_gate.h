@@ -1,5 +1,5 @@
-// Keeps threads out of the CUDA driver during the exit of the process: the driver shuts itself down then, and a call
-// in progress would crash.
+// Keeps threads out of the CUDA driver during the exit of the process: the driver shuts itself down at that point, and
+// a call in progress would crash.
 #pragma once
 
 #include <atomic>

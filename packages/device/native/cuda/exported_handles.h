@@ -1,4 +1,4 @@
-// The IPC handles that this process exported: it cannot open them itself, and the driver's error does not say so.
+// The IPC handles that this process exported: it cannot open them itself, and the driver's error does not mention this.
 #pragma once
 
 #include <mutex>

@@ -19,7 +19,7 @@
 namespace ce {
 namespace {
 
-// Uses the format of nvidia-smi; the name of a MIG partition identifies it as one.
+// Uses the format of nvidia-smi. A MIG partition is recognized by its name.
 std::string UuidText(const CUuuid& uuid, const std::string& name) {
   std::string text = name.find(" MIG ") == std::string::npos ? "GPU" : "MIG";
   for (int i = 0; i < 16; i++) {
@@ -47,7 +47,7 @@ CudaDeviceInfo Choose(int index) {
   CudaDevices all = CudaDevices::List();
   if (!all.unavailable.empty()) {
     throw Failure("CE_DEVICE_UNAVAILABLE", "CUDA is not usable on this machine: " + all.unavailable,
-                  "Install the NVIDIA driver, or name its library in CHECKPOINT_ENGINE_CUDA_LIB");
+                  "Install the NVIDIA driver, or set CHECKPOINT_ENGINE_CUDA_LIB to the path of its library");
   }
   if (static_cast<size_t>(index) >= all.devices.size()) {
     throw Failure("CE_DEVICE_UNAVAILABLE",
@@ -58,7 +58,7 @@ CudaDeviceInfo Choose(int index) {
   return all.devices[static_cast<size_t>(index)];
 }
 
-// Populates pages with several threads, where the driver would use one, and pins them.
+// Populates pages with several threads (the driver would use only one), and pins them.
 class PinJob final : public Job {
  public:
   explicit PinJob(std::shared_ptr<PinnableMemory> memory) : memory_(std::move(memory)) {}

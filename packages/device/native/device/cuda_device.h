@@ -13,7 +13,7 @@ struct CudaDeviceInfo {
   uint64_t total_bytes;
 };
 
-// The GPUs that the driver shows to this process (CUDA_VISIBLE_DEVICES), or the reason why there are none.
+// The GPUs that are visible to this process (CUDA_VISIBLE_DEVICES), or the reason why there are none.
 struct CudaDevices {
   std::string unavailable;
   std::string driver_path;

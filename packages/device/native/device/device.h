@@ -1,4 +1,4 @@
-// Memory and copies of one GPU, or of a host that stands in for one.
+// Memory and copies of one GPU, or of a host that replaces one.
 #pragma once
 
 #include <memory>

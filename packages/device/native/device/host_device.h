@@ -1,4 +1,4 @@
-// A host that stands in for a GPU: shared segments as device memory, threads as copy engines.
+// A host that replaces a GPU: shared segments as device memory, threads as copy engines.
 #pragma once
 
 #include "device/device.h"

@@ -19,7 +19,7 @@ uint8_t* Buffer() {
   return buffer.get();
 }
 
-// Cuts a range into parts of at most `most` bytes. A part that is less than a row is one row.
+// Cuts a range into parts of at most `most` bytes, but of at least one row.
 DigestRange TakePart(DigestRange& rest, uint64_t most) {
   DigestRange part = rest;
   if (rest.rows > 1 && rest.row_bytes <= most) {

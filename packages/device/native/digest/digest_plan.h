@@ -1,4 +1,4 @@
-// Which bytes of a memory belong to which digest.
+// The assignment of bytes of a memory to digests.
 #pragma once
 
 #include <cstddef>

@@ -47,7 +47,7 @@ __attribute__((target("avx512f"))) uint64_t DotAvx512(const uint8_t* data, const
   for (; i + kWords <= count; i += kWords) {
     const __m512i words = _mm512_loadu_si512(data + i * 4);
     const __m512i key = _mm512_loadu_si512(keys + i);
-    // Without a mask the headers of GCC 12 read an uninitialized vector, which -Werror refuses.
+    // Without a mask the headers of GCC 12 read an uninitialized vector, which -Werror rejects.
     const __m512i high_words = _mm512_maskz_srli_epi64(kAll, words, 32);
     const __m512i high_key = _mm512_maskz_srli_epi64(kAll, key, 32);
     even = _mm512_add_epi64(even, _mm512_maskz_mul_epu32(kAll, words, key));

@@ -43,9 +43,9 @@ void BackingFile::Read(uint64_t offset, uint8_t* to, size_t size) const {
 
 void BackingFile::FailShortened(uint64_t end) const {
   throw Failure("CE_FILE_CHANGED",
-                path_ + " was shortened after it was registered: it had " + std::to_string(size_) + " bytes and has " +
+                path_ + " was truncated after it was registered: it had " + std::to_string(size_) + " bytes and has " +
                     std::to_string(end),
-                "Write new weights into new files, and keep registered files as they are")
+                "Write new weights into new files, and do not change registered files")
       .File(path_);
 }
 

@@ -1,4 +1,4 @@
-// The open file behind a memory that maps it. Other processes may shorten or rewrite such a file at any time.
+// The open file behind a memory that maps it. Other processes may truncate or rewrite such a file at any time.
 #pragma once
 
 #include <cstddef>

@@ -103,7 +103,7 @@ void Reserve(const std::string& directory, const UniqueFd& fd, size_t size) {
 }
 
 // Larger memory is mapped page by page on use, because a pool may never be used completely.
-constexpr size_t kMostMappedAtOnce = size_t{256} << 20;
+constexpr size_t kMaxMappedAtOnce = size_t{256} << 20;
 
 enum class Populate { kWrite, kRead };
 
@@ -114,7 +114,7 @@ Mapping MapShared(const UniqueFd& fd, size_t size, const std::string& path, Popu
     // A ring is reused many times: populating all its pages together costs a fraction of single faults. The kernel maps
     // existing pages in batches for reading, and they are then writable as well. Older kernels refuse.
     const int advice = how == Populate::kWrite ? MADV_POPULATE_WRITE : MADV_POPULATE_READ;
-    if (size <= kMostMappedAtOnce) ::madvise(mapping.data(), size, advice);
+    if (size <= kMaxMappedAtOnce) ::madvise(mapping.data(), size, advice);
 #else
     static_cast<void>(how);
 #endif

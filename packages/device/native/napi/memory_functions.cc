@@ -113,8 +113,8 @@ Napi::Value DetachView(const Napi::CallbackInfo& info) {
 }
 
 // writeNow(memory, offsetBytes, bytes, start, sizeBytes): copies a part of `bytes`, which go to `offsetBytes` as a
-// whole, before it returns. So the bytes cannot disappear during the copy: their buffer may be closed, transferred or
-// freed at any other time, and nothing keeps its memory alive.
+// whole, before it returns. Therefore the bytes cannot disappear during the copy: their buffer may be closed,
+// transferred or freed at any other time, and nothing keeps its memory alive.
 Napi::Value WriteNow(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
   const MemoryPtr memory = MemoryOf(info[0]);

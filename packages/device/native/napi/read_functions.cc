@@ -22,15 +22,15 @@ std::vector<ReadRange> ToRanges(const Napi::Value& table, size_t files, uint64_t
     const double* row = rows.data + i * kColumns;
     const ReadRange range{static_cast<size_t>(row[0]), ToBytes(env, row[1], "fileOffsetBytes"),
                           ToBytes(env, row[2], "offsetBytes"), ToBytes(env, row[3], "sizeBytes")};
-    if (range.file >= files) throw Napi::RangeError::New(env, "rows name a file that is not listed");
+    if (range.file >= files) throw Napi::RangeError::New(env, "a row has the index of a file that is not listed");
     CheckRange(env, range.memory_offset, range.size, memory_size);
     ranges.push_back(range);
   }
   return ranges;
 }
 
-// read(device, memory, paths, rows, digestRows?, blockBytes?, sumCount?): { native, promise }; the promise gives sums if
-// there are digestRows.
+// read(device, memory, paths, rows, digestRows?, blockBytes?, sumCount?): { native, promise }; the promise resolves
+// with sums if there are digestRows.
 Napi::Value Read(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
   const std::shared_ptr<Device> device = DeviceOf(info[0]);

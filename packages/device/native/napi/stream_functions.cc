@@ -15,7 +15,7 @@ const MemoryPtr& MemoryAt(Napi::Env env, const CopyBatch& batch, double place) {
   const uint64_t index = ToBytes(env, place, "An index into memories");
   if (index < batch.memories.size()) return batch.memories[index];
   throw Napi::RangeError::New(
-      env, "There is no memory at index " + std::to_string(index) + " of " + std::to_string(batch.memories.size()));
+      env, "Memory index " + std::to_string(index) + " is outside the list of " + std::to_string(batch.memories.size()));
 }
 
 // Rows of [from, fromOffset, to, toOffset, size]; `from` and `to` are places in `memories`.

@@ -1,4 +1,4 @@
-// Decides how to read data that is not in the page cache: measures both ways on each file system and uses the faster
+// Decides how to read data that is not in the page cache: measures both methods on each file system and uses the faster
 // one.
 #pragma once
 
@@ -13,17 +13,18 @@ class ColdReads {
  public:
   enum class Way {
     kReadahead,  // Through the page cache, with readahead.
-    kDirect,     // Past the page cache.
+    kDirect,     // Bypasses the page cache.
   };
 
   // Returns the decision for the file system with this device number, for the life of the process.
   static ColdReads& On(dev_t file_system);
 
-  // Alternates until each way was measured a few times; later checks occasionally whether the slower one still is.
+  // Alternates until each method was measured a few times; later checks occasionally whether the slower one is still
+  // slower.
   Way Choose() noexcept;
   // Records the duration of one read.
   void Measured(Way way, uint64_t bytes, double seconds) noexcept;
-  // Records that the file system cannot read past the page cache.
+  // Records that reads on the file system cannot bypass the page cache.
   void RefuseDirect() noexcept;
 
  private:

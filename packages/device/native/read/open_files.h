@@ -21,7 +21,7 @@ class OpenFiles {
   const std::string& path(size_t file) const { return files_[file].path; }
   // Stays open until Release was called for each run of the file. Throws Failure.
   int Acquire(size_t file);
-  // The same past the page cache; negative if that is not possible.
+  // The same, bypassing the page cache; negative if that is not possible.
   int AcquireDirect(size_t file);
   // Path of an acquired file.
   dev_t file_system(size_t file) const { return files_[file].file_system; }

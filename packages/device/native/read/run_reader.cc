@@ -19,8 +19,8 @@ namespace ce {
 namespace {
 
 // Smaller reads do not show a disk's rate, and are not worth another system call.
-constexpr uint64_t kLeastColdBytes = uint64_t{256} << 10;
-// Alignment of memory, file offsets and sizes for reads past the page cache.
+constexpr uint64_t kMinColdBytes = uint64_t{256} << 10;
+// Alignment of memory, file offsets and sizes for reads that bypass the page cache.
 constexpr uint64_t kBlockBytes = 4096;
 constexpr uint64_t kBounceBytes = uint64_t{2} << 20;
 // The kernel limits one readahead request to about this size.
@@ -50,7 +50,7 @@ bool IsCached(int fd, uint64_t offset, uint64_t size) {
   if (::syscall(kCachestat, fd, &range, &state, 0) != 0) return true;
   const uint64_t first = offset / kBlockBytes;
   const uint64_t last = (offset + size - 1) / kBlockBytes;
-  // A read past the cache would wait until dirty pages are written.
+  // A read that bypasses the cache would wait until dirty pages are written.
   return state.cached > last - first || state.dirty > 0 || state.writeback > 0;
 }
 
@@ -59,7 +59,7 @@ bool IsCached(int fd, uint64_t offset, uint64_t size) {
 void RunReader::Read(RunCursor& run) {
   const int fd = files_.Acquire(file_);
   const uint64_t bytes = run.end() - run.offset();
-  if (bytes >= kLeastColdBytes && !IsCached(fd, run.offset(), bytes)) return ReadCold(fd, run);
+  if (bytes >= kMinColdBytes && !IsCached(fd, run.offset(), bytes)) return ReadCold(fd, run);
   ReadThroughCache(fd, run);
 }
 

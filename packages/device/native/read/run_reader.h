@@ -1,4 +1,4 @@
-// Reads one run: cached data from the page cache, the rest in the way that is faster on the file system.
+// Reads one run: cached data from the page cache, the rest with the method that is faster on the file system.
 #pragma once
 
 #include <atomic>

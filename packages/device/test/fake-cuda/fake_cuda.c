@@ -1,12 +1,12 @@
 // A FAKE of libcuda.so.1, for tests on machines without a GPU. Device memory is a memfd, which the kernel frees with
-// its process even when that is killed; its IPC handle is the memfd's path in /proc. A stream is a thread. It is
+// its process even if the process is killed; its IPC handle is the memfd's path in /proc. A stream is a thread. It is
 // stricter than the driver: misuse that the driver tolerates or answers with undefined behavior (freeing memory that a
 // copy still uses, leaving a context with memory in it) aborts the process with a line on standard error.
 //
 //   FAKE_CUDA_DEVICES   number of devices                                  [2]
 //   FAKE_CUDA_BYTES     memory of each                                     [256 MiB]
-//   FAKE_CUDA_DELAY_US  how long each copy takes at least                  [0]
-//   FAKE_CUDA_FAIL      symbol:n:status,... lets the n-th call (from 1) of a function fail
+//   FAKE_CUDA_DELAY_US  minimum time of each copy                          [0]
+//   FAKE_CUDA_FAIL      symbol:n:status,... makes the n-th call (from 1) of a function fail
 //   FAKE_CUDA_LOG       file that gets a line for each call
 #define _GNU_SOURCE
 #include <fcntl.h>
@@ -418,7 +418,7 @@ EXPORT int cuStreamSynchronize(Stream* stream) {
 EXPORT int cuStreamDestroy_v2(Stream* stream) {
   ENTER_CONTEXT("cuStreamDestroy_v2");
   pthread_mutex_lock(&mutex);
-  if (stream->first) die("cuStreamDestroy while copies are under way");
+  if (stream->first) die("cuStreamDestroy while copies are in progress");
   Stream** link = &streams;
   while (*link != stream) link = &(*link)->next;
   *link = stream->next;

@@ -6,7 +6,7 @@
 
 namespace ce {
 
-// `execute` runs without JavaScript; it returns a function that makes the value, or throws Failure.
+// `execute` runs without JavaScript; it returns a function that creates the value, or throws Failure.
 inline Napi::Value Async(Napi::Env env, const std::shared_ptr<JsQueue>& queue, std::function<MakeValue()> execute) {
   Settler settler(env, queue);
   settler.Start([&] {

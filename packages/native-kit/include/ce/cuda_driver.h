@@ -1,6 +1,6 @@
-// The part of the CUDA driver API that this project calls, opened at run time: no toolkit to build, no GPU to load.
-// Declared by hand after https://docs.nvidia.com/cuda/cuda-driver-api/; names carry the versions that the library
-// exports.
+// The part of the CUDA driver API that this project calls, opened at run time: building needs no toolkit, and loading
+// needs no GPU. Declared by hand after https://docs.nvidia.com/cuda/cuda-driver-api/; names carry the versions that the
+// library exports.
 #pragma once
 
 #include <cstddef>
@@ -81,7 +81,7 @@ struct CudaDriver {
 #undef CE_DECLARE
   DynamicLibrary library;
 
-  // Opened and initialized once for the process. CHECKPOINT_ENGINE_CUDA_LIB names another file.
+  // Opened and initialized once for the process. CHECKPOINT_ENGINE_CUDA_LIB selects another file.
   static const CudaDriver& Get() {
     static const CudaDriver* driver = new CudaDriver();
     return *driver;
@@ -98,7 +98,7 @@ struct CudaDriver {
     return std::string(name ? name : "CUDA error " + std::to_string(status)) + (text ? std::string(": ") + text : "");
   }
 
-  // Throws `CE_DEVICE_FAILED` with the driver's own words unless `status` is success.
+  // Throws `CE_DEVICE_FAILED` with the driver's own text unless `status` is success.
   void Check(CUresult status, const char* operation) const {
     if (status == kCudaSuccess) return;
     throw Failure("CE_DEVICE_FAILED", std::string(operation) + " failed: " + ErrorText(status),
@@ -132,7 +132,7 @@ class CudaContext {
   explicit CudaContext(int ordinal) : driver_(CudaDriver::Get()) {
     if (!driver_.unavailable().empty()) {
       throw Failure("CE_DEVICE_UNAVAILABLE", "CUDA is not usable on this machine: " + driver_.unavailable(),
-                    "Install the NVIDIA driver, or name its library in CHECKPOINT_ENGINE_CUDA_LIB");
+                    "Install the NVIDIA driver, or set CHECKPOINT_ENGINE_CUDA_LIB to the path of its library");
     }
     driver_.Check(driver_.DeviceGet(&device_, ordinal), "cuDeviceGet");
     driver_.Check(driver_.PrimaryCtxRetain(&context_, device_), "cuDevicePrimaryCtxRetain");

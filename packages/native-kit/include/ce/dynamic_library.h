@@ -25,7 +25,7 @@ struct DynamicLibrary {
 
   bool usable() const { return handle && missing.empty(); }
 
-  // Opens the file that `override_variable` of the environment names, or else the first candidate that loads.
+  // Opens the file in the environment variable `override_variable`, or else the first candidate that loads.
   static DynamicLibrary Open(const char* override_variable, std::initializer_list<const char*> candidates,
                              std::initializer_list<Symbol> symbols) {
     DynamicLibrary library;

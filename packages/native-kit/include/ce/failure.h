@@ -1,4 +1,4 @@
-// A failure that travels to JavaScript: the fields of CheckpointEngineError, without any JavaScript.
+// A failure for JavaScript: the fields of CheckpointEngineError, without any JavaScript.
 #pragma once
 
 #include <cerrno>
@@ -60,7 +60,7 @@ inline Failure ToFailure(const std::exception& error) {
                    "Raise the limit of processes and threads (ulimit -u)")
         .From("pthread_create", system->code().value());
   }
-  return Failure("CE_INTERNAL", error.what(), "Report this with the log: it should not happen");
+  return Failure("CE_INTERNAL", error.what(), "Report this error with the log: it should not happen");
 }
 
 // Runs `function` and returns its failure: for threads and callbacks, which must not throw.

@@ -45,7 +45,7 @@ class Reaper {
     try {
       pool_.Submit(std::make_shared<CallJob>(destroy));
     } catch (const std::system_error&) {
-      destroy();  // The system refuses a thread, so this thread frees the object.
+      destroy();  // The system cannot start a thread, so this thread frees the object.
     }
   }
 

@@ -82,7 +82,7 @@ class Settler {
         Settle([given = given.load()](Napi::Env env, napi_deferred deferred) {
           if (!given) return;  // The creating function threw instead: no caller could see a rejection.
           const Failure failure("CE_INTERNAL", "The work ended without a result",
-                                "Report this with the log: it should not happen");
+                                "Report this error with the log: it should not happen");
           napi_reject_deferred(env, deferred, ToJsError(env, failure).Value());
         });
       } catch (const std::exception&) {

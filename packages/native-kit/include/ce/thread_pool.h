@@ -46,7 +46,7 @@ class ThreadPool {
 
   unsigned limit() const { return limit_; }
 
-  // Throws std::system_error, and drops the job, if the system refuses even one thread.
+  // Throws std::system_error, and drops the job, if the system cannot start even one thread.
   void Submit(std::shared_ptr<Job> job) {
     const size_t pieces = job->pieces();
     {

@@ -9,7 +9,7 @@ export type BroadcastFactory = (
   context: MemberContext,
 ) => Promise<MemberParts & { readonly transport: BroadcastTransport }>;
 
-/** The transport's description of itself. */
+/** The properties that the transport declares. */
 export interface BroadcastManifest {
   readonly specVersion: number;
   readonly name: string;

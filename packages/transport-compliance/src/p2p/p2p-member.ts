@@ -6,7 +6,7 @@ import type { MemberContext, MemberParts } from '../world/member-parts.ts';
 /** Creates the parts of one member of a P2P world. */
 export type P2PFactory = (context: MemberContext) => Promise<MemberParts & { readonly transport: P2PTransport }>;
 
-/** The transport's description of itself. */
+/** The properties that the transport declares. */
 export interface P2PManifest {
   readonly specVersion: number;
   readonly name: string;
@@ -48,7 +48,7 @@ export interface P2PMember extends MemberOperations {
   /** Registers and withdraws a range, `times` times. */
   churn(args: { endpoint: string; range: Slice; times: number }): Promise<void>;
   read(args: ReadArguments): Promise<void>;
-  /** Starts to measure how long this member's event loop is blocked. */
+  /** Starts to measure the delays of this member's event loop. */
   watchLoop(): Promise<void>;
   /** Ends the measurement and returns the longest time for which the event loop was blocked, in milliseconds. */
   longestLoopMs(): Promise<number>;

@@ -5,7 +5,7 @@ import type { Runner, Skip } from '../suite/runner.ts';
 export interface StoreWorld {
   /** The outermost scope of each rank, by rank. The suite closes them. */
   readonly stores: readonly Store[];
-  /** Makes the others lose a rank, as if its process had died. Absent if the world does not support this. */
+  /** Simulates the death of a rank's process for the others. Absent if the world does not support this. */
   lose?(rank: number): Promise<void>;
   /** Releases the resources that do not belong to a store, after all stores are closed. */
   close?(): Promise<void>;

@@ -42,7 +42,7 @@ export function assertError({ error }: Outcome, expected: Expected, what: string
   }
   if (expected.message !== undefined) assert.equal(error.message, expected.message, `Message of ${what}`);
   if (expected.lostRank !== undefined) {
-    assert.equal(Reflect.get(error, 'lostRank'), expected.lostRank, `${what} must name the lost rank`);
+    assert.equal(Reflect.get(error, 'lostRank'), expected.lostRank, `${what} must have the lost rank`);
   }
 }
 

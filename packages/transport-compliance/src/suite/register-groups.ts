@@ -52,12 +52,12 @@ export function registerGroups<Subject>(registration: Registration<Subject>): vo
   });
 }
 
-/** Checks that every skip names a test: otherwise a renamed test would run unnoticed. */
+/** Checks that every skip matches a test: otherwise a renamed test would run unnoticed. */
 function checkSkips<Subject>(groups: readonly CaseGroup<Subject>[], skip: readonly Skip[]): void {
   const names = groups.flatMap((group) => [group.name, ...group.tests.map((test) => `${group.name} > ${test.name}`)]);
   for (const { test, reason } of skip) {
     if (!names.includes(test))
       throw new TypeError(`Cannot skip unknown test "${test}", expected one of: ${names.join(', ')}`);
-    if (reason === '') throw new TypeError(`The skip of "${test}" gives no reason`);
+    if (reason === '') throw new TypeError(`The skip of "${test}" has no reason`);
   }
 }

@@ -94,7 +94,7 @@ export class Stage<K extends Kind> {
 
   async #kill(...members: StageMember<K>[][]): Promise<void> {
     const canKill = this.#options.world.cannotKill === undefined;
-    // Within one process nothing can be forced: a hanging member stays behind.
+    // A member in this process cannot be killed: if it hangs, it remains.
     await Promise.allSettled(members.flat().map((member) => (canKill ? member.kill() : member.close())));
   }
 }

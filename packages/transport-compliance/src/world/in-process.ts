@@ -9,7 +9,7 @@ import { newWorldName } from './world-name.ts';
 /** Options of {@link inProcess}. */
 export interface InProcessOptions {
   /**
-   * Simulates the death of a member: it sends nothing more, and its peers may notice.
+   * Simulates the death of a member: it stops sending, and its peers may notice.
    *
    * @default members cannot be killed, and the tests that need it are skipped
    */

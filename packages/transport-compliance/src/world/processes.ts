@@ -25,7 +25,7 @@ const memberMain = fileURLToPath(new URL('./member-main.js', import.meta.url));
 /** A world with one process per member. Its factories are URLs of modules that the runtime can import. */
 export function processes({ env = {}, execArgv = [], exitTimeoutMs = 10_000 }: ProcessesOptions = {}): World {
   return {
-    name: 'a process each',
+    name: 'one process per member',
     async start(kind, factory, size) {
       if (!(factory instanceof URL)) throw new TypeError('Members in separate processes need the URL of a module');
       const worldName = newWorldName();
@@ -68,7 +68,7 @@ export function processes({ env = {}, execArgv = [], exitTimeoutMs = 10_000 }: P
         const shut = calls.call('shutDown', undefined).finally(() => child.connected && child.disconnect());
         const ended = shut.then(() => exited);
         if (await Promise.race([ended.then(() => false), late])) {
-          throw new Error(`The process of rank ${rank} did not end within ${exitTimeoutMs} ms of being shut down`);
+          throw new Error(`The process of rank ${rank} did not end within ${exitTimeoutMs} ms after its shutdown`);
         }
       } finally {
         timer.abort();

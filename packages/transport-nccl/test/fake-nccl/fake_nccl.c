@@ -1,8 +1,8 @@
 // A FAKE of libnccl.so.2, for tests on machines without a GPU, on top of the fake driver of the device package. Ranks
-// are joined by sockets, each with each; a broadcast is a function on the stream that moves the bytes. Like in NCCL, a
+// are joined by sockets, each with every other; a broadcast is a function on the stream that moves the bytes. Like in NCCL, a
 // broadcast whose peer died is pending until the communicator is aborted, and only ncclCommGetAsyncError reports it.
 //
-//   FAKE_NCCL_VERSION  what ncclGetVersion answers  [22809]
+//   FAKE_NCCL_VERSION  result of ncclGetVersion     [22809]
 //   FAKE_NCCL_MUTE     1: the death of a peer goes unnoticed, as it does between GPUs that share memory
 #define _GNU_SOURCE
 #include <dlfcn.h>

@@ -1,13 +1,13 @@
 import { createServer, type Server, type Socket } from 'node:net';
 import { CheckpointEngineError } from '@checkpoint-engine/interface';
-import { Strangers } from '@checkpoint-engine/interface/wire';
+import { PendingConnections } from '@checkpoint-engine/interface/wire';
 import { encodeFrame, FrameDecoder } from '../frames.ts';
 import { randomId } from './key.ts';
 import {
   type Entry,
   type Hello,
-  mostHandshakeBytes,
-  mostMessageBytes,
+  maxHandshakeBytes,
+  maxMessageBytes,
   type Request,
   readHello,
   readRequest,
@@ -17,9 +17,9 @@ import type { RangeTable } from './range-table.ts';
 
 const handshakeMs = 10_000;
 const keepAliveMs = 10_000;
-const mostConnections = 4096;
-/** Most connections that have not proved that they know the key. */
-const mostStrangers = 128;
+const maxConnections = 4096;
+/** Maximum number of connections that have not proved knowledge of the key. */
+const maxPending = 128;
 const longestLeaseMs = 3_600_000;
 
 /** Options of the owner's side of the control channel. */
@@ -33,14 +33,14 @@ export interface ControlServerOptions {
   readonly ranges: RangeTable;
 }
 
-/** Answers readers that ask whether ranges are still registered, and keeps their leases. */
+/** Answers readers' queries whether ranges are still registered, and tracks their leases. */
 export class ControlServer {
   readonly port: number;
   /** The engine's address, by which readers identify this owner. */
   address = '';
   readonly #server: Server;
   readonly #sockets = new Set<Socket>();
-  readonly #strangers = new Strangers({ most: mostStrangers, timeoutMs: handshakeMs });
+  readonly #pending = new PendingConnections({ maxCount: maxPending, timeoutMs: handshakeMs });
   readonly #options: ControlServerOptions;
   readonly #key: Uint8Array;
 
@@ -49,7 +49,7 @@ export class ControlServer {
     this.port = port;
     this.#options = options;
     this.#key = channelKey(options.secret, options.token);
-    server.maxConnections = mostConnections;
+    server.maxConnections = maxConnections;
     server.removeAllListeners('error');
     server.on('error', () => {}); // A connection could not be accepted: its other side notices.
     server.on('connection', (socket) => this.#serve(socket));
@@ -71,7 +71,7 @@ export class ControlServer {
   }
 
   async close(): Promise<void> {
-    this.#strangers.close();
+    this.#pending.close();
     for (const socket of this.#sockets) socket.destroy();
     await new Promise((resolve) => this.#server.close(resolve));
   }
@@ -85,9 +85,9 @@ export class ControlServer {
     });
     socket.on('error', () => {}); // 'close' follows
     socket.setNoDelay(true).setKeepAlive(true, keepAliveMs);
-    const stranger = this.#strangers.admit(socket);
+    const candidate = this.#pending.admit(socket);
 
-    const decoder = new FrameDecoder(mostHandshakeBytes);
+    const decoder = new FrameDecoder(maxHandshakeBytes);
     let expected: string | undefined;
     let isKnown = false;
     const take = (message: unknown): void => {
@@ -95,21 +95,21 @@ export class ControlServer {
         this.#answer(socket, leases, readRequest(message, leases.size));
       } else if (expected === undefined) {
         expected = this.#welcome(socket, readHello(message));
-        stranger.advance();
+        candidate.advance();
       } else if (isProof((message as Entry | null)?.proof, expected)) {
         isKnown = true;
-        stranger.welcome();
-        decoder.mostBytes = mostMessageBytes;
+        candidate.accept();
+        decoder.maxBytes = maxMessageBytes;
       } else {
         throw new RangeError('it does not know the key');
       }
     };
     socket.on('data', (piece) => {
-      if (stranger.isOut) return;
+      if (candidate.isClosed) return;
       try {
         for (const message of decoder.push(piece)) take(message);
       } catch (error) {
-        stranger.refuse(error instanceof Error ? error.message : String(error));
+        candidate.refuse(error instanceof Error ? error.message : String(error));
       }
     });
   }

@@ -9,7 +9,7 @@ export interface RangeKey {
   readonly port: number;
   /** Identifies the range at its owner. */
   readonly range: number;
-  /** The secret that reader and owner prove to know. */
+  /** The secret whose knowledge reader and owner prove to each other. */
   readonly secret: string;
 }
 
@@ -18,7 +18,7 @@ const version = 'ce1';
 /** Key of memory that another program registered with Mooncake, such as Python: its owner has no control channel. */
 export const bareKey = 'mooncake';
 
-/** Creates a new name or secret. */
+/** Creates a random identifier or secret. */
 export function randomId(): string {
   return randomBytes(24).toString('base64url');
 }

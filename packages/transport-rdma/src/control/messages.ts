@@ -8,7 +8,7 @@ export interface Hello {
 }
 
 /**
- * The owner's answer to {@link Hello}. An owner with another incarnation proves nothing, because the key is not its
+ * The owner's answer to {@link Hello}. An owner with another incarnation sends no proof, because the key is not its
  * own.
  */
 export type Welcome =
@@ -33,19 +33,19 @@ export type Request =
   | { readonly op: 'release'; readonly id: number; readonly lease: number };
 
 /**
- * `lease`: the number of the lease, or the range that is not registered. `release`: whether the lease was held all the
- * time.
+ * `lease`: the number of the lease, or the range that is not registered. `release`: whether the lease was valid until
+ * then.
  */
 export type Reply =
   | { readonly id: number; readonly lease: number }
   | { readonly id: number; readonly unknown: number }
   | { readonly id: number; readonly held: boolean };
 
-export const mostHandshakeBytes: number = 1024;
+export const maxHandshakeBytes: number = 1024;
 /** Limit of a request or reply: the ranges of one lease, some 40,000. */
-export const mostMessageBytes: number = 2 << 20;
-/** Most leases that one reader may hold; it requests one for each read. */
-const mostLeases = 65_536;
+export const maxMessageBytes: number = 2 << 20;
+/** Maximum number of leases that one reader may hold; it requests one for each read. */
+const maxLeases = 65_536;
 
 type Fields = Readonly<Record<string, unknown>>;
 
@@ -75,7 +75,7 @@ export function readRequest(message: unknown, held: number): Request {
   const isValid =
     isCount(id) &&
     ((op === 'release' && isCount(lease)) ||
-      (op === 'lease' && held < mostLeases && isCount(ttlMs) && Array.isArray(ranges) && ranges.every(isRange)));
+      (op === 'lease' && held < maxLeases && isCount(ttlMs) && Array.isArray(ranges) && ranges.every(isRange)));
   if (isValid) return message as Request;
   throw new RangeError('A reader did not send a valid request');
 }

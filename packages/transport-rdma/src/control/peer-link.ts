@@ -4,7 +4,7 @@ import { splitAddress } from '../address.ts';
 import { lost, notRegistered, silent, unreachable } from '../errors.ts';
 import { encodeFrame, FrameDecoder } from '../frames.ts';
 import { type RangeKey, randomId } from './key.ts';
-import { mostHandshakeBytes, mostMessageBytes, type Reply, type Request, readReply, readWelcome } from './messages.ts';
+import { maxHandshakeBytes, maxMessageBytes, type Reply, type Request, readReply, readWelcome } from './messages.ts';
 import { channelKey, isProof, prove } from './proof.ts';
 
 const keepAliveMs = 10_000;
@@ -18,7 +18,7 @@ export class PeerLink {
   readonly #waiting: ((message: unknown) => void)[] = [];
   readonly #pending = new Map<number, { resolve: (reply: Reply) => void; reject: (error: Error) => void }>();
   readonly #lost = new AbortController();
-  readonly #decoder = new FrameDecoder(mostHandshakeBytes);
+  readonly #decoder = new FrameDecoder(maxHandshakeBytes);
   #ready = false;
   #next = 0;
 
@@ -66,7 +66,7 @@ export class PeerLink {
       const readerNonce = randomId();
       socket.write(encodeFrame({ incarnation: key.incarnation, nonce: readerNonce }));
       const welcome = readWelcome(await link.#message());
-      if ('another' in welcome) throw notRegistered(peer, 'another process has its owner’s address now');
+      if ('another' in welcome) throw notRegistered(peer, "another process has its owner's address now");
       const meeting = {
         incarnation: key.incarnation,
         address: welcome.address,
@@ -78,7 +78,7 @@ export class PeerLink {
       if (welcome.address !== peer) throw notRegistered(peer, `it belongs to ${welcome.address}`);
       socket.write(encodeFrame({ proof: prove(secret, 'reader', meeting) }));
       link.#ready = true;
-      link.#decoder.mostBytes = mostMessageBytes;
+      link.#decoder.maxBytes = maxMessageBytes;
       return link;
     } catch (error) {
       socket.destroy();
@@ -143,7 +143,7 @@ function refused(peer: string): CheckpointEngineError {
   return new CheckpointEngineError(
     'CE_TOKEN_REFUSED',
     `${peer} and this process do not share the same token`,
-    'Give all ranks the same token',
+    'Set the same token on all ranks',
     { op: 'read', peer },
   );
 }

@@ -13,10 +13,10 @@ export interface RdmaDeviceChoice {
 }
 
 /**
- * Chooses the RDMA devices of a rank: its share of those that `PS_P2P_STORE_RDMA_DEVICES` names, in that order, or else
+ * Chooses the RDMA devices of a rank: its share of those that `PS_P2P_STORE_RDMA_DEVICES` lists, in that order, or else
  * of those that `NCCL_IB_HCA` selects, or else of all.
  *
- * @throws `CE_CONFIG_INVALID` if a named device does not exist, none is left, or they cannot be divided evenly.
+ * @throws `CE_CONFIG_INVALID` if a listed device does not exist, none is left, or they cannot be divided evenly.
  */
 export function chooseRdmaDevices({ env, localRank, gpuCount, available }: RdmaDeviceChoice): string[] {
   const named = (env.PS_P2P_STORE_RDMA_DEVICES ?? '')
@@ -26,7 +26,7 @@ export function chooseRdmaDevices({ env, localRank, gpuCount, available }: RdmaD
   const unknown = named.filter((name) => !available.includes(name));
   if (unknown.length > 0) {
     throw wrongDevices(
-      `PS_P2P_STORE_RDMA_DEVICES names ${unknown.join(', ')}, but this host has ${available.join(', ') || 'no RDMA device'}`,
+      `PS_P2P_STORE_RDMA_DEVICES has ${unknown.join(', ')}, but this host has ${available.join(', ') || 'no RDMA device'}`,
     );
   }
   const devices = named.length > 0 ? named : parseNcclIbHca(env.NCCL_IB_HCA ?? '', available);

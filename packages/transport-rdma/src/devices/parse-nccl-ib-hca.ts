@@ -1,4 +1,4 @@
-const mostEntries = 32;
+const maxEntries = 32;
 
 /**
  * Returns the RDMA devices that a value of `NCCL_IB_HCA` selects, by NCCL's own rules and in the order of
@@ -15,11 +15,11 @@ export function parseNcclIbHca(value: string, availableDevices: readonly string[
     .split(',')
     .map((entry) => entry.replace(/:.*$/s, '').trim())
     .filter((entry) => entry !== '')
-    .slice(0, mostEntries);
+    .slice(0, maxEntries);
   const excludes = modifiers.includes('^');
   const exact = modifiers.includes('=');
   const listed = (device: string): boolean =>
     entries.some((entry) => (exact ? device === entry : device.startsWith(entry)));
   const selected = entries.length === 0 ? availableDevices : availableDevices.filter((one) => listed(one) !== excludes);
-  return selected.slice(0, mostEntries);
+  return selected.slice(0, maxEntries);
 }

@@ -14,7 +14,7 @@ export function rdmaDeviceForRank(localRank: number, gpuCount: number, devices: 
   if (!Number.isSafeInteger(localRank) || localRank < 0 || localRank >= gpuCount) {
     throw new RangeError(`localRank must be 0 to ${gpuCount - 1}: ${localRank}`);
   }
-  if (devices.length === 0) throw wrongDevices('There is no RDMA device to choose');
+  if (devices.length === 0) throw wrongDevices('This host has no RDMA device to choose');
   if (devices.length >= gpuCount && devices.length % gpuCount === 0) {
     const each = devices.length / gpuCount;
     return devices.slice(localRank * each, (localRank + 1) * each).join(',');
@@ -25,11 +25,11 @@ export function rdmaDeviceForRank(localRank: number, gpuCount: number, devices: 
   );
 }
 
-/** Creates an error about the choice of devices; the hint names the variables that determine it. */
+/** Creates an error about the choice of devices; the hint has the variables that determine it. */
 export function wrongDevices(what: string): CheckpointEngineError {
   return new CheckpointEngineError(
     'CE_CONFIG_INVALID',
     what,
-    'Name the devices in PS_P2P_STORE_RDMA_DEVICES (mlx5_0,mlx5_1) or select them with NCCL_IB_HCA, so that their number divides the number of GPUs or is a multiple of it',
+    'List the devices in PS_P2P_STORE_RDMA_DEVICES (mlx5_0,mlx5_1) or select them with NCCL_IB_HCA, so that their number divides the number of GPUs or is a multiple of it',
   );
 }

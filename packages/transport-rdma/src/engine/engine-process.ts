@@ -6,8 +6,8 @@ import { encodeFrame, FrameDecoder } from '../frames.ts';
 import type { EngineSettings } from '../settings.ts';
 
 const program = fileURLToPath(new URL('../../python/engine.py', import.meta.url));
-const mostAnswerBytes = 1 << 20;
-const mostLogBytes = 4096;
+const maxAnswerBytes = 1 << 20;
+const maxLogBytes = 4096;
 const exitMs = 2000;
 
 /** The engine's process refused a request, and continues. */
@@ -51,7 +51,7 @@ export class EngineProcess {
       env: { ...process.env, ...settings.env },
       stdio: ['pipe', 'pipe', 'pipe'],
     });
-    const decoder = new FrameDecoder(mostAnswerBytes);
+    const decoder = new FrameDecoder(maxAnswerBytes);
     this.#child.stdout!.on('data', (piece: Uint8Array) => {
       try {
         for (const answer of decoder.push(piece)) this.#settle(answer as Answer);
@@ -61,7 +61,7 @@ export class EngineProcess {
       }
     });
     this.#child.stderr!.setEncoding('utf8').on('data', (text: string) => {
-      this.#log = (this.#log + text).slice(-mostLogBytes);
+      this.#log = (this.#log + text).slice(-maxLogBytes);
     });
     this.#child.stdin!.on('error', () => {}); // The process ended: 'close' reports it.
     this.#exited = new Promise((resolve) => {
@@ -70,7 +70,7 @@ export class EngineProcess {
         resolve();
       });
       this.#child.once('close', (code, signal) => {
-        this.#end(signal === null ? `ended with status ${code}` : `was ended by ${signal}`);
+        this.#end(signal === null ? `ended with status ${code}` : `was killed by ${signal}`);
         resolve();
       });
     });
@@ -96,7 +96,7 @@ export class EngineProcess {
     }
   }
 
-  /** The reason why the process is gone, if it is. */
+  /** The reason why the process has ended, if it has. */
   get ended(): EngineEnded | undefined {
     return this.#ended;
   }
@@ -118,7 +118,7 @@ export class EngineProcess {
    */
   async call<T>(op: string, args: object, timeoutMs: number): Promise<T> {
     const timer = setTimeout(() => {
-      this.#end(`did not answer "${op}" within ${timeoutMs} ms and was ended`);
+      this.#end(`did not answer "${op}" within ${timeoutMs} ms and was killed`);
       void this.kill();
     }, timeoutMs);
     try {
@@ -182,6 +182,6 @@ function startFailure(error: Error, { python }: EngineSettings, log: string): Er
   );
 }
 
-/** How to install the missing parts. */
+/** The hint for missing parts. */
 export const installHint: string =
   'Install Mooncake for that Python (pip install mooncake-transfer-engine, or mooncake-transfer-engine-non-cuda without CUDA, mooncake-transfer-engine-efa on AWS) and the system packages libibverbs1, libnuma1 and libcurl4';

@@ -9,12 +9,12 @@ import { installHint } from './engine-process.ts';
 const program = fileURLToPath(new URL('../../python/engine.py', import.meta.url));
 const probeMs = 30_000;
 
-/** A Python that can use Mooncake: by its module, or by the library that `CHECKPOINT_ENGINE_MOONCAKE_LIB` names. */
+/** A Python that can use Mooncake: through its module, or through the library in `CHECKPOINT_ENGINE_MOONCAKE_LIB`. */
 export interface MooncakePython {
   /** Path of its interpreter. */
   readonly python: string;
   /** `library` for Mooncake's C API, `module` for its Python module. */
-  readonly way: 'library' | 'module';
+  readonly origin: 'library' | 'module';
   /** The library, or the module's file. */
   readonly file: string;
   /** `mooncake-transfer-engine` or a variant; `null` if Python does not report it. */
@@ -26,10 +26,10 @@ export interface MooncakePython {
 }
 
 const libraryHint =
-  'CHECKPOINT_ENGINE_MOONCAKE_LIB must name a libtransfer_engine.so of Mooncake that was built with BUILD_SHARED_LIBS=ON; without it, the Python module is used';
+  'CHECKPOINT_ENGINE_MOONCAKE_LIB must be the path of a libtransfer_engine.so of Mooncake that was built with BUILD_SHARED_LIBS=ON; without it, the Python module is used';
 
 /** The first version with all required functions; 0.3.12 and newer also check where peers read. */
-const leastVersion = '0.3.4';
+const minVersion = '0.3.4';
 
 interface Probed extends MooncakePython {
   /** Required functions that are missing. */
@@ -78,10 +78,10 @@ export async function findPython(chosen?: string, env: Environment = process.env
 
 /** Describes the Mooncake of a Python, or returns the reason why it is not usable. */
 function probe(python: string, env: Environment): Promise<Probed | string> {
-  const way = env.CHECKPOINT_ENGINE_MOONCAKE_LIB ? 'library' : 'module';
+  const origin = env.CHECKPOINT_ENGINE_MOONCAKE_LIB ? 'library' : 'module';
   return new Promise((resolve) => {
     execFile(python, [program, '--probe'], { timeout: probeMs, env: { ...env } }, (error, output, log) => {
-      if (error === null) return resolve({ python, way, ...JSON.parse(output.trim().split('\n').at(-1)!) });
+      if (error === null) return resolve({ python, origin, ...JSON.parse(output.trim().split('\n').at(-1)!) });
       resolve(log.trim().split('\n').at(-1) || error.message);
     });
   });
@@ -90,7 +90,7 @@ function probe(python: string, env: Environment): Promise<Probed | string> {
 function tooOld({ python, file, distribution, version, lacks }: Probed): CheckpointEngineError {
   return new CheckpointEngineError(
     'CE_LIBRARY_TOO_OLD',
-    `Mooncake ${version ?? 'of an unknown version'} of ${python} lacks ${lacks.join(', ')}, expected ${leastVersion} or newer`,
+    `Mooncake ${version ?? 'of an unknown version'} of ${python} lacks ${lacks.join(', ')}, expected ${minVersion} or newer`,
     `Install a newer one: ${python} -m pip install --upgrade ${distribution ?? 'mooncake-transfer-engine'}`,
     { op: 'open', detail: file },
   );

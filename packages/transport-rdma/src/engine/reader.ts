@@ -24,12 +24,12 @@ const lingerMs = 5000;
 /** Time for an aborted read to end by itself. */
 const cancelMs = 300;
 /** Number of times that a read restarts because another one ended the engine. */
-const mostStarts = 4;
+const maxStarts = 4;
 
 /**
  * The engine that this process uses for reads. The first read starts it. A read that fails, or that is aborted and
  * does not end, ends the engine: only then is it certain that no late byte arrives in memory that its owner
- * already uses for something else. Other reads of that engine start again on a new one.
+ * already uses for another purpose. Other reads of that engine start again on a new one.
  */
 export class Reader {
   readonly #settings: EngineSettings;
@@ -57,7 +57,7 @@ export class Reader {
         return await this.#readWith(opened, job, signal);
       } catch (error) {
         const innocent = error instanceof EngineEnded && !signal.aborted && !this.#closed;
-        if (!innocent || start === mostStarts) throw error;
+        if (!innocent || start === maxStarts) throw error;
       }
     }
   }

@@ -56,7 +56,7 @@ export function findBacking(maps: string, address: bigint, sizeBytes: number): B
   if (first === undefined || first.start > address || !isOneFile(areas, end)) {
     throw new CheckpointEngineError(
       'CE_NOT_SUPPORTED',
-      `The ${sizeBytes} bytes of host memory at 0x${address.toString(16)} belong to this process alone, but the transfer engine runs in a separate process`,
+      `The ${sizeBytes} bytes of host memory at 0x${address.toString(16)} are private to this process, but the transfer engine runs in a separate process`,
       'Allocate the memory with allocateHost(sizeBytes, { shared: true }), or map a file in /dev/shm',
       { op: 'register' },
     );

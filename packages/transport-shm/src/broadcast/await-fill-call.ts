@@ -25,7 +25,7 @@ export class AwaitFillCall implements Call {
   accept(from: number, frame: CallFrame): void {
     if (from !== this.#root || (frame.type !== 'filled' && frame.type !== 'root')) {
       throw new RangeError(
-        `Broadcast ${this.#call}: rank ${from} makes another call than rank ${this.#context.rank}, whose root is ${this.#root}`,
+        `Broadcast ${this.#call}: the call of rank ${from} differs from that of rank ${this.#context.rank}, whose root is ${this.#root}`,
       );
     }
     if (frame.type === 'filled') this.#filled();

@@ -40,7 +40,7 @@ export class FillCall implements Call {
   accept(from: number, frame: CallFrame): void {
     if (frame.type !== 'ready') {
       throw new RangeError(
-        `Broadcast ${this.#call}: rank ${from} makes another call than its root ${this.#context.rank}`,
+        `Broadcast ${this.#call}: the call of rank ${from} differs from that of its root ${this.#context.rank}`,
       );
     }
     const difference = sameTarget(this.#target, frame);

@@ -18,7 +18,7 @@ export class Order {
    *
    * @param begin Starts the broadcast at its position; returns when it has written at this member and when its peers
    *   have read.
-   * @returns When the broadcast is done.
+   * @returns A promise that resolves when the broadcast is done.
    */
   enter(begin: (before: Step) => { written: Promise<void>; read: Promise<void> }): Promise<void> {
     const before = this.#last;

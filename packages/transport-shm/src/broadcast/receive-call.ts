@@ -34,7 +34,7 @@ export class ReceiveCall implements Call {
     const { sizeBytes } = this.#target;
     if (from !== this.#root || frame.type !== 'announce') {
       const theirs = frame.type === 'announce' ? from : this.#context.rank;
-      throw new RangeError(`Broadcast ${this.#call}: its root is ${theirs} for rank ${from}, here it is ${this.#root}`);
+      throw new RangeError(`Broadcast ${this.#call}: its root is ${theirs} for rank ${from}, but ${this.#root} here`);
     }
     if (frame.sizeBytes !== sizeBytes) {
       throw new RangeError(`Broadcast ${this.#call}: rank ${from} sends ${frame.sizeBytes} bytes, not ${sizeBytes}`);

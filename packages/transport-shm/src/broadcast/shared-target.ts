@@ -16,11 +16,12 @@ export function sharedTarget(target: MemoryRange): SharedTarget {
 /** Describes how another member's range differs from this one; `undefined` if they are equal. */
 export function sameTarget(own: SharedTarget, other: SharedTarget): string | undefined {
   if (other.sizeBytes !== own.sizeBytes) return `expects ${other.sizeBytes} bytes, not ${own.sizeBytes}`;
-  if (other.offsetBytes !== own.offsetBytes) return `expects them at ${other.offsetBytes}, not at ${own.offsetBytes}`;
-  return Buffer.compare(other.handle, own.handle) === 0 ? undefined : 'expects them in other memory';
+  if (other.offsetBytes !== own.offsetBytes)
+    return `expects the bytes at ${other.offsetBytes}, not at ${own.offsetBytes}`;
+  return Buffer.compare(other.handle, own.handle) === 0 ? undefined : 'expects the bytes in other memory';
 }
 
-/** Whether two ranges overlap, as far as this process can tell: one mapping of a memory is one object. */
+/** Whether two ranges overlap, as far as this process knows: one mapping of a memory is one object. */
 export function overlap(a: MemoryRange, b: MemoryRange): boolean {
   return (
     a.memory === b.memory && a.offsetBytes < b.offsetBytes + b.sizeBytes && b.offsetBytes < a.offsetBytes + a.sizeBytes

@@ -25,10 +25,13 @@ import { ReceiveCall } from './receive-call.ts';
 import { SendCall } from './send-call.ts';
 import { overlap, sharedTarget } from './shared-target.ts';
 
-/** Most calls by which a member may be ahead of this one: far more than the broadcasts that may be pending at a time. */
-const mostCallsAhead = 65_536;
+/**
+ * Maximum number of calls by which a member may be ahead of this one: far more than the broadcasts that may be pending
+ * at a time.
+ */
+const maxCallsAhead = 65_536;
 /** Frames of one call that this member has not made yet, from each other member. */
-const mostEarlyFrames = 8;
+const maxEarlyFrames = 8;
 
 /** The parts of a group. */
 export interface GroupParts {
@@ -182,8 +185,10 @@ export class ShmGroup implements BroadcastGroup {
     if (call === undefined) {
       if (frame.call < this.#nextCall) return; // The call has failed and is over.
       const early = this.#early.get(frame.call) ?? [];
-      if (frame.call > this.#nextCall + mostCallsAhead || early.length > mostEarlyFrames * this.members.length) {
-        throw new RangeError(`Rank ${from} sends frames of broadcast ${frame.call}, here it is ${this.#nextCall}`);
+      if (frame.call > this.#nextCall + maxCallsAhead || early.length > maxEarlyFrames * this.members.length) {
+        throw new RangeError(
+          `Rank ${from} sends frames of broadcast ${frame.call}, but this member is at ${this.#nextCall}`,
+        );
       }
       this.#early.set(frame.call, early);
       early.push({ from, frame });

@@ -15,10 +15,11 @@ const defaultJoinTimeoutMs = 60_000;
 
 /** Options of {@link shm}. */
 export interface ShmOptions {
-  /** Most broadcasts that may be pending at a time on one group. @default 64 */
+  /** Maximum number of broadcasts that may be pending at a time on one group. @default 64 */
   readonly maxPending?: number | undefined;
   /**
-   * For tests: runs at a receiver before it copies. Waiting in it makes the receiver slow, throwing makes it fail.
+   * For tests: runs at a receiver before it copies. If it waits, the receiver is slow; if it throws, the receiver
+   * fails.
    * @default nothing
    */
   readonly beforeReceive?: ((root: number, sizeBytes: number, call: number) => Promise<void>) | undefined;
@@ -76,7 +77,7 @@ class ShmTransport implements BroadcastTransport {
 
   async close(): Promise<void> {
     this.#closing.abort(
-      new CheckpointEngineError('CE_CLOSED', 'The transport is closed', 'Make a new one with shm()', { op: 'join' }),
+      new CheckpointEngineError('CE_CLOSED', 'The transport is closed', 'Create a new one with shm()', { op: 'join' }),
     );
     await Promise.all([...this.#groups].map((group) => group.close()));
   }

@@ -44,7 +44,7 @@ export function sharedMemoryOf({ memory }: MemoryRange, what: string): SharedMem
   if (isSharedMemory(memory)) return memory;
   throw new CheckpointEngineError(
     'CE_NOT_SUPPORTED',
-    `${what} is in memory of this process alone, which peers cannot open`,
+    `${what} is in private memory of this process, which peers cannot open`,
     'Allocate it with allocateShared(size), or with allocateHost(size, { shared: true })',
   );
 }

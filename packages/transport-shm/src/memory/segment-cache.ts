@@ -35,7 +35,12 @@ export class SegmentCache {
 
   /** Keeps segments open while `work` runs; its memories are in the order of the segments. */
   async use<T>(segments: readonly Segment[], work: (memories: readonly Memory[]) => Promise<T>): Promise<T> {
-    if (this.#closed) throw new CheckpointEngineError('CE_CLOSED', 'The segments are closed', 'Join or open again');
+    if (this.#closed)
+      throw new CheckpointEngineError(
+        'CE_CLOSED',
+        'The segments are closed',
+        'Join the group or open the endpoint again',
+      );
     const entries = segments.map((segment) => this.#take(segment));
     try {
       return await work(await Promise.all(entries.map(({ memory }) => memory)));

@@ -3,8 +3,8 @@ import type { GrantFrame, RefuseFrame } from './frames.ts';
 import type { Lease, LeaseBook } from './lease-book.ts';
 import { readOwnerFrame } from './read-frame.ts';
 
-/** Leases that one reader holds at the same time; a reader takes one for each read. */
-const mostLeases = 65_536;
+/** Maximum number of leases that one reader holds at the same time; a reader takes one for each read. */
+const maxLeases = 65_536;
 
 /** Serves one reader: grants and releases its leases, and ends all of them when it disconnects. */
 export function serveReader(connection: Connection, book: LeaseBook): void {
@@ -19,7 +19,8 @@ export function serveReader(connection: Connection, book: LeaseBook): void {
     if (asked.type === 'release') release(asked.id);
     if (asked.type !== 'lease') return;
     const { id, keys } = asked;
-    if (leases.has(id) || leases.size >= mostLeases) throw new RangeError(`The lease ${id} is one too many`);
+    if (leases.has(id) || leases.size >= maxLeases)
+      throw new RangeError(`Lease ${id} is a duplicate, or exceeds the limit of leases`);
     // A reader that keeps its lease too long loses its connection, so it learns that its read has failed.
     const lease: Lease = { revoke: () => connection.destroy() };
     const granted = book.grant(keys, lease);

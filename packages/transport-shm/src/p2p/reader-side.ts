@@ -37,7 +37,7 @@ export class OwnerLink {
   /**
    * Connects to the endpoint at the address.
    *
-   * @throws `CE_PEER_UNREACHABLE` There is no endpoint, or an unknown peer.
+   * @throws `CE_PEER_UNREACHABLE` No endpoint, or an unknown peer, has the address.
    */
   static async connect(address: string, from: string, signal: AbortSignal): Promise<OwnerLink> {
     const { socket, secret } = parseAddress(address);
@@ -88,7 +88,7 @@ export class OwnerLink {
   }
 }
 
-/** Creates the error for a read of a range that its owner does not share (any longer). */
+/** Creates the error for a read of a range that its owner does not share or no longer shares. */
 export function notRegistered(peer: string, key: string): CheckpointEngineError {
   return new CheckpointEngineError(
     'CE_RANGE_NOT_REGISTERED',

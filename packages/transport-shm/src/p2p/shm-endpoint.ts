@@ -10,13 +10,13 @@ import {
   type Stream,
 } from '@checkpoint-engine/interface';
 import { untilAborted } from '@checkpoint-engine/interface/shared';
-import { Strangers } from '@checkpoint-engine/interface/wire';
+import { PendingConnections } from '@checkpoint-engine/interface/wire';
 import { checkRange, sharedMemoryOf } from '../memory/range-checks.ts';
 import { SegmentCache } from '../memory/segment-cache.ts';
 import { listenOn } from '../wire/abstract-socket.ts';
 import { Connection } from '../wire/connection.ts';
 import { withDeadline } from '../wire/deadline.ts';
-import { awaitHello, helloTimeoutMs, mostStrangers } from '../wire/handshake.ts';
+import { awaitHello, helloTimeoutMs, maxPending } from '../wire/handshake.ts';
 import { type Address, formatAddress, newAddress } from './address.ts';
 import type { GrantedRange } from './frames.ts';
 import { LeaseBook } from './lease-book.ts';
@@ -39,7 +39,7 @@ export class ShmEndpoint implements P2PEndpoint {
   readonly #socket: string;
   readonly #parts: EndpointParts;
   readonly #server: Server;
-  readonly #strangers: Strangers;
+  readonly #pending: PendingConnections;
   readonly #readers: Set<Connection>;
   readonly #book: LeaseBook;
   readonly #segments: SegmentCache;
@@ -53,7 +53,7 @@ export class ShmEndpoint implements P2PEndpoint {
     parts: EndpointParts,
     address: Address,
     server: Server,
-    strangers: Strangers,
+    pending: PendingConnections,
     readers: Set<Connection>,
     book: LeaseBook,
   ) {
@@ -61,7 +61,7 @@ export class ShmEndpoint implements P2PEndpoint {
     this.#socket = address.socket;
     this.#parts = parts;
     this.#server = server;
-    this.#strangers = strangers;
+    this.#pending = pending;
     this.#readers = readers;
     this.#book = book;
     this.#segments = new SegmentCache(parts.device);
@@ -73,21 +73,21 @@ export class ShmEndpoint implements P2PEndpoint {
     const address = newAddress();
     const book = new LeaseBook(parts.unregisterTimeoutMs);
     const readers = new Set<Connection>();
-    const strangers = new Strangers({ most: mostStrangers, timeoutMs: helloTimeoutMs });
+    const pending = new PendingConnections({ maxCount: maxPending, timeoutMs: helloTimeoutMs });
     const server = await listenOn(address.socket, async (socket) => {
-      const stranger = strangers.admit(socket);
+      const candidate = pending.admit(socket);
       const connection = new Connection(
         socket,
-        () => stranger.refuse('it does not use the protocol'),
-        () => stranger.dribble(),
+        () => candidate.refuse('it does not use the protocol'),
+        () => candidate.throttle(),
       );
-      const from = await awaitHello(connection, stranger, address.socket, address.secret);
+      const from = await awaitHello(connection, candidate, address.socket, address.secret);
       if (from === undefined) return;
       readers.add(connection);
       void connection.closed.then(() => readers.delete(connection));
       serveReader(connection, book);
     });
-    return new ShmEndpoint(parts, address, server, strangers, readers, book);
+    return new ShmEndpoint(parts, address, server, pending, readers, book);
   }
 
   async address(): Promise<string> {
@@ -144,7 +144,7 @@ export class ShmEndpoint implements P2PEndpoint {
   async #close(): Promise<void> {
     this.#closed.abort(closedError('read'));
     this.#server.close();
-    this.#strangers.close();
+    this.#pending.close();
     await this.#book.removeAll();
     await Promise.allSettled(this.#copying);
     const owners = await Promise.allSettled(this.#owners.values());

@@ -49,7 +49,7 @@ class ShmP2P implements P2PTransport {
 
   async open({ device, signal }: OpenOptions): Promise<P2PEndpoint> {
     if (this.#closed) {
-      throw new CheckpointEngineError('CE_CLOSED', 'The transport is closed', 'Make a new one with shmP2P()');
+      throw new CheckpointEngineError('CE_CLOSED', 'The transport is closed', 'Create a new one with shmP2P()');
     }
     if (signal?.aborted) throw abortError(signal, 'Opening the endpoint');
     refuseOtherDevices(device);

@@ -10,8 +10,8 @@ export interface Limits {
 }
 
 /**
- * Runs work until its time is over or a signal fires, even if the work hangs. The work receives a signal that
- * fires then, so that it can clean up.
+ * Runs work until its time-out or until a signal fires, even if the work hangs. The work receives a signal that fires
+ * at that time, so that it can clean up.
  *
  * @throws `CE_TIMEOUT`, `CE_ABORTED`, or the signal's reason if that is a CheckpointEngineError.
  */

@@ -1,13 +1,16 @@
 import { createHmac, timingSafeEqual } from 'node:crypto';
 import { untilAborted } from '@checkpoint-engine/interface/shared';
-import type { Stranger } from '@checkpoint-engine/interface/wire';
+import type { PendingConnection } from '@checkpoint-engine/interface/wire';
 import type { Connection } from './connection.ts';
 import type { Frame } from './frame-codec.ts';
 
 /** Time for which an unknown peer may keep a connection without identifying itself. */
 export const helloTimeoutMs = 5_000;
-/** Most connections of unknown peers that an endpoint or a joining member keeps, in addition to one per member. */
-export const mostStrangers = 128;
+/**
+ * Maximum number of connections of unknown peers that an endpoint or a joining member keeps, in addition to one per
+ * member.
+ */
+export const maxPending = 128;
 
 interface Hello extends Frame {
   readonly type: 'hello';
@@ -54,7 +57,7 @@ export async function sayHello(
  */
 export async function awaitHello(
   connection: Connection,
-  stranger: Stranger,
+  candidate: PendingConnection,
   to: string,
   secret: Uint8Array | Promise<Uint8Array>,
   secretTimeoutMs: number = helloTimeoutMs,
@@ -62,17 +65,17 @@ export async function awaitHello(
   const hello = await connection.next();
   const from: unknown = hello?.type === 'hello' ? (hello as Hello).from : undefined;
   if (typeof from === 'string') {
-    stranger.advance(secretTimeoutMs);
+    candidate.advance(secretTimeoutMs);
     const theirs: Credentials = { secret: await secret, from, to };
-    if (!stranger.isOut && matches((hello as Hello).proof, prove('hello', theirs))) {
-      stranger.welcome();
+    if (!candidate.isClosed && matches((hello as Hello).proof, prove('hello', theirs))) {
+      candidate.accept();
       connection.trust();
       const welcome: Welcome = { type: 'welcome', proof: prove('welcome', theirs) };
       connection.send(welcome);
       return from;
     }
   }
-  if (hello !== undefined) stranger.refuse('it does not know the secret');
+  if (hello !== undefined) candidate.refuse('it does not know the secret');
   return undefined;
 }
 

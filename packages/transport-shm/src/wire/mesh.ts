@@ -2,12 +2,12 @@ import { createHash, randomBytes } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { RankLostError, type Store } from '@checkpoint-engine/interface';
 import { untilAborted } from '@checkpoint-engine/interface/shared';
-import { type MsgpackLimits, Strangers } from '@checkpoint-engine/interface/wire';
+import { type MsgpackLimits, PendingConnections } from '@checkpoint-engine/interface/wire';
 import { encode } from '@msgpack/msgpack';
 import { connectTo, listenOn, newSocketName } from './abstract-socket.ts';
 import { Connection } from './connection.ts';
 import { decodeBounded } from './frame-codec.ts';
-import { awaitHello, helloTimeoutMs, mostStrangers, sayHello } from './handshake.ts';
+import { awaitHello, helloTimeoutMs, maxPending, sayHello } from './handshake.ts';
 
 /** The entry of every member in the store: where it listens, and its share of the secret. */
 interface Card {
@@ -21,12 +21,12 @@ const cardLimits: MsgpackLimits = { maxBytes: 512, maxDepth: 1, maxValues: 8 };
  * Retries for a member that disconnects without an answer, because it may have had too many unknown peers at its
  * socket.
  */
-const mostTries = 5;
+const maxTries = 5;
 const retryMs = 50;
 
 /**
  * Connects every member of the store's scope with every other one. The store carries the names of the sockets and the
- * secret that both sides of each connection prove to know; afterwards the members stop listening.
+ * secret whose knowledge both sides of each connection prove; afterwards the members stop listening.
  *
  * @param signal Aborts the call; then it leaves nothing open.
  * @returns The connections by rank, without this member's own.
@@ -59,15 +59,15 @@ export async function connectMesh(
   const isHigherMember = (peer: number): boolean => peer > rank && store.members.includes(peer) && !peers.has(peer);
 
   const socket = newSocketName();
-  const strangers = new Strangers({ most: mostStrangers + store.members.length, timeoutMs: helloTimeoutMs });
+  const pending = new PendingConnections({ maxCount: maxPending + store.members.length, timeoutMs: helloTimeoutMs });
   const server = await listenOn(socket, async (raw) => {
-    const stranger = strangers.admit(raw);
+    const candidate = pending.admit(raw);
     const connection = new Connection(
       raw,
-      () => stranger.refuse('it does not use the protocol'),
-      () => stranger.dribble(),
+      () => candidate.refuse('it does not use the protocol'),
+      () => candidate.throttle(),
     );
-    const from = await awaitHello(connection, stranger, String(rank), secret, timeoutMs);
+    const from = await awaitHello(connection, candidate, String(rank), secret, timeoutMs);
     if (from === undefined) return;
     open(connection);
     if (isHigherMember(Number(from))) keep(Number(from), connection);
@@ -92,7 +92,7 @@ export async function connectMesh(
     for (const connection of opened) connection.destroy();
     throw error;
   } finally {
-    strangers.close();
+    pending.close();
     server.close();
   }
 }
@@ -107,7 +107,7 @@ async function greet(
 ): Promise<Connection> {
   let cause: unknown;
   try {
-    for (let tries = 1; tries <= mostTries; tries += 1) {
+    for (let tries = 1; tries <= maxTries; tries += 1) {
       const connection = open(new Connection(await connectTo(card.socket, signal)));
       const isKnown = await sayHello(connection, { secret, from: String(rank), to: String(peer) }, signal);
       if (isKnown) return connection;

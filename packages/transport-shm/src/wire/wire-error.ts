@@ -1,7 +1,7 @@
 import { CheckpointEngineError, type SerializedError, toCheckpointEngineError } from '@checkpoint-engine/interface';
 import { boundError } from '@checkpoint-engine/interface/wire';
 
-const mostText = 16_384;
+const maxText = 16_384;
 
 /** The serialized form of an error for another member; misuse stays misuse. */
 export interface WireError {
@@ -12,7 +12,7 @@ export interface WireError {
 /** Converts any error to plain data that fits into a frame. */
 export function toWireError(error: Error): WireError {
   return error instanceof RangeError
-    ? { rangeError: error.message.slice(0, mostText) }
+    ? { rangeError: error.message.slice(0, maxText) }
     : { error: boundError(toCheckpointEngineError(error).toJSON()) };
 }
 

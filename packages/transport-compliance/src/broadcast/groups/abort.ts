@@ -76,7 +76,7 @@ export function abortTests({ maxRanks = 4 }: SuiteOptions<'broadcast'>): TestGro
         },
       },
       {
-        name: 'again with another reason: the first one stays',
+        name: 'a second time with another reason: the first reason stays',
         async run(stage) {
           const { members, group, exchange } = await prepared(stage, 1000);
           const [first] = members;
@@ -97,7 +97,7 @@ export function abortTests({ maxRanks = 4 }: SuiteOptions<'broadcast'>): TestGro
         },
       },
       {
-        name: 'one group is aborted, another one of the same members is not',
+        name: 'the abort of one group does not affect another group of the same members',
         async run(stage) {
           const { members, group } = await prepared(stage, 1000);
           const other = await joinGroup(stage, members);

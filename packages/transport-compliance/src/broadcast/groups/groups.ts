@@ -31,7 +31,7 @@ export function groupTests({ maxRanks = 4 }: SuiteOptions<'broadcast'>): TestGro
         },
       },
       {
-        name: 'a group need not hold the lowest rank, and its members keep their ranks of the world',
+        name: 'a group works without the lowest rank, and its members keep their ranks in the world',
         unavailable: needsTwo,
         async run(stage) {
           const members = (await stage.members()).slice(1);

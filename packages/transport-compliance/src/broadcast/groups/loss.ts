@@ -12,7 +12,7 @@ export function lossTests({ maxRanks = 4, world }: SuiteOptions<'broadcast'>): T
     name: 'loss',
     tests: [
       {
-        name: 'the root is killed while the others wait for it: they reject and name it',
+        name: 'the root is killed while the others wait for it: they reject with its rank',
         unavailable,
         async run(stage) {
           const { members, group, exchange } = await prepared(stage, 100_000);
@@ -27,7 +27,7 @@ export function lossTests({ maxRanks = 4, world }: SuiteOptions<'broadcast'>): T
         },
       },
       {
-        name: 'a receiver is killed in a stream of broadcasts: the others reject and name it',
+        name: 'a receiver is killed in a stream of broadcasts: the others reject with its rank',
         unavailable,
         async run(stage) {
           const { members, group, exchange } = await prepared(stage, 4_000_000);

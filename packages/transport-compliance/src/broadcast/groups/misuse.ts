@@ -7,13 +7,13 @@ import type { SuiteOptions } from '../../suite/suite-options.ts';
 import { within } from '../../suite/within.ts';
 import { anyKind, exchangeBytes, joinGroup, prepare, sendAt, supportsOf, targetSlice } from '../exchange.ts';
 
-/** Tests of calls that are wrong at one member: the transport must refuse them before they affect other members. */
+/** Tests of invalid calls at one member: the transport must refuse them before they affect other members. */
 export function misuseTests(): TestGroup<'broadcast'> {
   return {
     name: 'misuse',
     tests: [
       {
-        name: 'wrong calls are refused where they are made, and do no harm',
+        name: 'invalid calls are refused at their member, and do not affect the group',
         async run(stage) {
           const { members, group, exchange } = await prepared(stage);
           const target = targetSlice(exchange);

@@ -70,7 +70,7 @@ export function pendingTests(): TestGroup<'broadcast'> {
         },
       },
       {
-        name: 'one more than maxPending is refused, and does no harm',
+        name: 'one more than maxPending is refused, and does not affect the others',
         async run(stage) {
           const members = await stage.members();
           const group = await joinGroup(stage, members);

@@ -16,7 +16,7 @@ const SECOND: Range = { offsetBytes: 150_000, sizeBytes: 100_001 };
 type Range = Omit<Slice, 'buffer'>;
 
 /**
- * Tests of broadcasts into memory that all members have mapped, and of the refusal where the transport does not support
+ * Tests of broadcasts into memory that all members have mapped, and of the refusal if the transport does not support
  * them.
  */
 export function sharedTests({ maxRanks = 4, world }: SuiteOptions<'broadcast'>): TestGroup<'broadcast'> {
@@ -73,7 +73,7 @@ export function sharedTests({ maxRanks = 4, world }: SuiteOptions<'broadcast'>):
         await shared.verify(FIRST, 1, 3);
         await shared.verify(SECOND, 1, 2);
       }),
-      test('what filling throws rejects at every member', async (stage, shared) => {
+      test('an error of the fill function rejects at every member', async (stage, shared) => {
         const calls = shared.members.map((member) =>
           settle(
             member.broadcastShared({ group: shared.group, root: 0, target: shared.slice(FIRST), failure: 'no bytes' }),
@@ -100,7 +100,7 @@ export function sharedTests({ maxRanks = 4, world }: SuiteOptions<'broadcast'>):
         }
       }),
       {
-        name: 'a member is killed before it calls: the others reject and name it',
+        name: 'a member is killed before its call: the others reject with its rank',
         unavailable: world.cannotKill ?? needsTwo,
         async run(stage) {
           const members = await stage.freshMembers();

@@ -26,7 +26,7 @@ export function copyTests(): CaseGroup<DeviceSubject> {
             await stream.copy([{ from: range(to), to: range(edge) }]);
             assertPattern(edge.view(13, SIZE - 1000), 1, 13, 'The copied range');
             assertPattern(edge.view(0, 13), 2, 0, 'Bytes before the copied range');
-            assertPattern(edge.view(SIZE - 987, 987), 2, SIZE - 987, 'Bytes behind the copied range');
+            assertPattern(edge.view(SIZE - 987, 987), 2, SIZE - 987, 'Bytes after the copied range');
             from = to;
           }
           await stream.close();
@@ -65,7 +65,7 @@ export function copyTests(): CaseGroup<DeviceSubject> {
           await rejects(unequal, expected, 'A copy between ranges of different sizes');
           const outside = stream.copy([{ from: range(host, 0, 100), to: range(own, 901, 100) }]);
           await rejects(outside, expected, 'A copy beyond the end');
-          await assertHolds(device, range(own), 1, 'Memory that refused copies name');
+          await assertHolds(device, range(own), 1, 'Memory of refused copies');
           await stream.close();
         },
       },

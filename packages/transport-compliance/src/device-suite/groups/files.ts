@@ -38,11 +38,11 @@ export function fileTests(): CaseGroup<DeviceSubject> {
           assertPattern(memory.view(300_010, 199_990), 3, 300_010, 'Bytes between the ranges');
           assertPattern(memory.view(500_000, 200_001), 1, 11, 'The first file');
           assertPattern(memory.view(700_001, SIZE - 700_001), 3, 700_001, 'Bytes behind the ranges');
-          assert.equal(done.at(-1), 500_004, 'The last progress is not of all bytes');
+          assert.equal(done.at(-1), 500_004, 'The last progress does not include all bytes');
         },
       },
       {
-        name: 'that are missing, too short or read beyond the memory cause an error that names them',
+        name: 'that are missing, too short or read beyond the memory cause an error with their paths',
         async run({ device, folder }) {
           const path = writeFile(folder, 'a', 1);
           const memory = await device.allocateHost(SIZE);
@@ -59,7 +59,7 @@ export function fileTests(): CaseGroup<DeviceSubject> {
         },
       },
       {
-        name: 'are not read where the signal has fired',
+        name: 'are not read if the signal has already fired',
         async run({ device, folder }) {
           const path = writeFile(folder, 'a', 1);
           const memory = await device.allocateHost(SIZE);

@@ -3,13 +3,13 @@ import { isHostMemory } from '@checkpoint-engine/interface';
 import type { CaseGroup } from '../../suite/register-groups.ts';
 import type { DeviceSubject } from '../device-suite-options.ts';
 
-/** Tests of the device's description of itself. */
+/** Tests of the properties that the device declares. */
 export function manifestTests(): CaseGroup<DeviceSubject> {
   return {
     name: 'manifest',
     tests: [
       {
-        name: 'names itself, the contract it was written for, and all that it supports',
+        name: 'declares its name, the version of its contract, and everything that it supports',
         async run({ device }) {
           assert.equal(device.specVersion, 1);
           for (const what of ['kind', 'uuid', 'name'] as const) {

@@ -17,7 +17,7 @@ export function memoryTests(): CaseGroup<DeviceSubject> {
             await device.allocateShared(4097),
             await device.allocateHost(4097),
           ];
-          assert.equal(new Set(memories.map(({ address }) => address)).size, 3, 'Two memories have one address');
+          assert.equal(new Set(memories.map(({ address }) => address)).size, 3, 'Two memories have the same address');
           for (const memory of memories) {
             assert.ok(memory.address > 0n);
             assert.equal(memory.sizeBytes, 4097);
@@ -46,11 +46,11 @@ export function memoryTests(): CaseGroup<DeviceSubject> {
           await memory.write(100, Uint8Array.of(1, 2, 3));
           assert.deepEqual([...memory.view(100, 3)], [1, 2, 3]);
           assertPattern(memory.view(0, 100), 1, 0, 'Bytes before those that were written');
-          assertPattern(memory.view(103, 897), 1, 103, 'Bytes behind those that were written');
+          assertPattern(memory.view(103, 897), 1, 103, 'Bytes after those that were written');
           const expected = { misuse: 'RangeError' } as const;
           await rejects(memory.write(998, Uint8Array.of(1, 2, 3)), expected, 'A write beyond the end');
           assert.throws(() => memory.view(998, 3), RangeError);
-          assertPattern(memory.view(998, 2), 1, 998, 'Bytes that a refused write names');
+          assertPattern(memory.view(998, 2), 1, 998, 'Bytes in the range of a refused write');
         },
       },
       {

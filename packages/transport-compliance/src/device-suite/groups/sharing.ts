@@ -12,7 +12,7 @@ export function sharingTests(): CaseGroup<DeviceSubject> {
     name: 'sharing',
     tests: [
       {
-        name: 'device memory is shared with processes that open its handle: both sides see the writes of the other',
+        name: 'device memory is shared with processes that open its handle: each side sees the writes of the other',
         async run(subject) {
           await exchange(subject, await subject.device.allocateShared(SIZE));
         },

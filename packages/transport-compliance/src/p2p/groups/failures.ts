@@ -115,7 +115,7 @@ export function lossTests({ world }: SuiteOptions<'p2p'>): TestGroup<'p2p'> {
           await new Promise((resolve) => setTimeout(resolve, 200));
           await victim!.kill();
           await readAndVerify(stage, reader!, shared);
-          await within(stage.lossMs, 'taking a range back', owner!.unregister({ as: shared.as }));
+          await within(stage.lossMs, 'withdrawing a range', owner!.unregister({ as: shared.as }));
         },
       },
     ],

@@ -3,13 +3,13 @@ import type { TestGroup } from '../../suite/define-suite.ts';
 import { rejects } from '../../suite/outcome.ts';
 import { endpoint, landing, openAll, readAndVerify, share } from '../share.ts';
 
-/** Tests of the transport's description of itself. */
+/** Tests of the properties that the transport declares. */
 export function manifestTests(): TestGroup<'p2p'> {
   return {
     name: 'manifest',
     tests: [
       {
-        name: 'names itself, the contract it was written for, and all that it supports',
+        name: 'declares its name, the version of its contract, and everything that it supports',
         async run(stage) {
           const [member] = await stage.members(1);
           const { specVersion, name, supports } = await member!.manifest();

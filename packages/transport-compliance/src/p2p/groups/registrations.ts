@@ -13,7 +13,7 @@ export function registrationTests(): TestGroup<'p2p'> {
     name: 'registrations',
     tests: [
       {
-        name: 'a range says its size, and its address differs from that of another one',
+        name: 'a range has its size, and its address differs from those of other ranges',
         async run(stage) {
           const [owner] = await stage.members(1);
           const [peer] = await openAll([owner!]);
@@ -49,8 +49,8 @@ export function registrationTests(): TestGroup<'p2p'> {
           const buffer = await landing(stage, reader!, 1000);
           // The second endpoint does not know the ranges of the first.
           const readerAddress = await reader!.open({ endpoint: 'other' });
-          const stranger = { ...shared, peer: readerAddress };
-          await rejects(readAll(reader!, stranger, buffer), unregistered, 'A read of the range of another endpoint');
+          const foreign = { ...shared, peer: readerAddress };
+          await rejects(readAll(reader!, foreign, buffer), unregistered, 'A read of the range of another endpoint');
         },
       },
       {

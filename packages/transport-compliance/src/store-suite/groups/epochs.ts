@@ -22,7 +22,7 @@ export function epochTests(maxRanks: number): CaseGroup<StoreSubject> {
         },
       },
       {
-        name: 'keys, counters and gathers of an epoch are its own',
+        name: 'epochs do not share keys, counters and gathers',
         async run({ stores }) {
           const scopes = ['one', 'two'].map((name) => stores.map((store) => store.epoch(name)));
           await stores[0]!.set('k', bytes('outermost'));

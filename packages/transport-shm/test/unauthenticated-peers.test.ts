@@ -17,7 +17,7 @@ afterEach(() => {
 });
 
 /** A connection to a socket of this transport, which is not closed by this side. */
-function stranger(name: string): Socket {
+function candidate(name: string): Socket {
   const socket = connect(`\0${name}`);
   sockets.push(socket);
   return socket.on('error', () => {}).resume();
@@ -104,7 +104,7 @@ describe('unknown peers at the socket of an endpoint', () => {
 
   it('use a bounded number of descriptors, and do not block readers', async () => {
     const { name, read, close } = await serving();
-    const idle = Array.from({ length: 300 }, () => stranger(name));
+    const idle = Array.from({ length: 300 }, () => candidate(name));
     await expect.poll(() => idle.filter(({ destroyed }) => destroyed).length).toBeGreaterThanOrEqual(300 - 140);
     await read();
     await close();
@@ -112,7 +112,7 @@ describe('unknown peers at the socket of an endpoint', () => {
 
   it('are not read any more after they flood', async () => {
     const { name, read, close } = await serving();
-    const socket = stranger(name);
+    const socket = candidate(name);
     const closed = closing(socket);
     for (let sent = 0; sent < 100 && !socket.destroyed; sent++) socket.write(new Uint8Array(2 ** 20));
     await read();
@@ -128,7 +128,7 @@ describe('unknown peers at the socket of an endpoint', () => {
     ['an unknown frame', { type: 'toString' }],
   ])('are disconnected although they know the secret: %s', async (_, sent) => {
     const { name, secret, read, close } = await serving();
-    const socket = stranger(name);
+    const socket = candidate(name);
     const proof = createHmac('sha256', Buffer.from(secret, 'base64url'))
       .update(JSON.stringify(['hello', 'x', name]))
       .digest();
@@ -152,11 +152,11 @@ describe('unknown peers at the socket of a member that joins', () => {
     await expect.poll(listening).toHaveLength(1);
     const name = listening()[0]!.slice(1);
     const before = process.memoryUsage().rss;
-    const strangers = Array.from({ length: 100 }, () => stranger(name));
+    const pending = Array.from({ length: 100 }, () => candidate(name));
     const flood = frame({ type: 'hello', from: '1', proof: new Uint8Array(32) });
     const more = new Uint8Array(1000 * flood.length);
     for (let at = 0; at < more.length; at += flood.length) more.set(flood, at);
-    strangers.forEach((socket, i) => {
+    pending.forEach((socket, i) => {
       if (i % 3 === 0) socket.write(bomb);
       if (i % 3 === 1) for (let sent = 0; sent < 50e6 && socket.write(more); ) sent += more.length;
     });
