@@ -15,9 +15,9 @@ const STEPS = 40;
 export function scaleTensors(tensors: readonly TensorSpec[], sizeBytes: number): TensorSpec[] {
   if (totalBytes(tensors) <= sizeBytes) return [...tensors];
   const kinds = kindsOf(tensors);
-  const leastBytes = scaledBytes(kinds, 0);
-  if (leastBytes > sizeBytes) {
-    throw new RangeError(`One row of each tensor has ${leastBytes} bytes, expected at most ${sizeBytes}`);
+  const minBytes = scaledBytes(kinds, 0);
+  if (minBytes > sizeBytes) {
+    throw new RangeError(`One row of each tensor has ${minBytes} bytes, expected at most ${sizeBytes}`);
   }
   let [fits, tooLarge] = [0, 1];
   for (let step = 0; step < STEPS; step++) {

@@ -5,7 +5,7 @@ import { legendOf, STAGE_COLORS, STAGES } from './stages.ts';
 import { drawPlot } from './svg.ts';
 
 const BINS = 60;
-/** A span that is shorter says more about the clock than about a link. */
+/** For shorter spans, the resolution of the clock dominates the rate. */
 const SHORTEST_MS = 0.5;
 
 interface Point {
@@ -71,7 +71,7 @@ function pointsOf(spans: readonly StageSpan[]): Point[] {
   for (const span of spans) {
     const own = bins.get(span.stage) ?? Array<number>(BINS).fill(0);
     bins.set(span.stage, own);
-    // A span has the width of a bin at least: a short one would be a spike above every link.
+    // A span has at least the width of a bin: a shorter one would look like a rate that no link reaches.
     const start = Math.min(span.fromMs - fromMs, (BINS - 1) * binMs);
     const end = Math.max(span.toMs - fromMs, start + binMs);
     for (let bin = Math.floor(start / binMs); bin < BINS && bin * binMs < end; bin++) {

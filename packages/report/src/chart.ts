@@ -2,6 +2,6 @@
 export interface Chart {
   readonly title: string;
   readonly svg: string;
-  /** How to read the plot. */
+  /** Explains the plot. */
   readonly caption: string;
 }

@@ -5,12 +5,12 @@ import type { ReportedUpdate } from './reported-update.ts';
 import { legendOf, PHASE_COLORS } from './stages.ts';
 import { drawPlot } from './svg.ts';
 
-/** More bars than this are not drawn: the slowest ranks are. */
-const MOST_RANKS = 32;
+/** Maximum number of bars. If there are more ranks, the slowest ones are drawn. */
+const MAX_RANKS = 32;
 
 const CAPTION =
   'One bar per rank. register: reading the checkpoint into host memory. gatherMetas: exchanging what each rank holds. ' +
-  'plan: agreeing on the plan. handshake: asking the engines and opening shared memory. stream: moving the bytes. release: the ' +
+  'plan: agreeing on the plan. handshake: sending requests to the engines and opening shared memory. stream: moving the bytes. release: the ' +
   'engine releases the shared buffer. hook: the work of the engine after loading.';
 
 /** The phases of each rank, one bar per rank. */
@@ -19,7 +19,7 @@ export function phasesChart({ ranks }: ReportedUpdate): Chart | undefined {
   if (withPhases.length === 0) return undefined;
   const shown = withPhases
     .toSorted((a, b) => endOf(b.phases) - endOf(a.phases))
-    .slice(0, MOST_RANKS)
+    .slice(0, MAX_RANKS)
     .toSorted((a, b) => a.rank - b.rank);
   const parts = shown.flatMap(({ rank, phases }) => phases.map((phase) => ({ rank: `rank ${rank}`, ...phase })));
   const svg = drawPlot({
@@ -38,13 +38,13 @@ export function phasesChart({ ranks }: ReportedUpdate): Chart | undefined {
   return {
     title: sentence(withPhases.flatMap(({ phases }) => phases)),
     svg,
-    caption: left === 0 ? CAPTION : `${CAPTION} The ${MOST_RANKS} slowest of ${withPhases.length} ranks are shown.`,
+    caption: left === 0 ? CAPTION : `${CAPTION} The ${MAX_RANKS} slowest of ${withPhases.length} ranks are shown.`,
   };
 }
 
 const endOf = (phases: readonly { readonly toMs: number }[]): number => Math.max(...phases.map(({ toMs }) => toMs));
 
-/** Names the phase that took longest on any rank. */
+/** Describes the phase that took longest on any rank. */
 function sentence(
   phases: readonly { readonly name: string; readonly fromMs: number; readonly toMs: number }[],
 ): string {

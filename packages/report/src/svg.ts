@@ -1,7 +1,7 @@
 import * as Plot from '@observablehq/plot';
 import { parseHTML } from 'linkedom';
 
-/** One document makes all plots: no browser is involved. */
+/** One document for all plots: no browser is needed. */
 const { document } = parseHTML('<html><body></body></html>') as unknown as { readonly document: object };
 
 /** Options that all plots share. The background is transparent and text has the color of the page. */

@@ -5,11 +5,11 @@ import type { RankReport, ReportedUpdate, StageSpan } from './reported-update.ts
 import { legendOf, STAGE_COLORS, STAGES } from './stages.ts';
 import { drawPlot } from './svg.ts';
 
-/** Blocks that a plot has at most: more would make a large and unreadable page. */
-const MOST_SPANS = 6000;
-const MOST_RANKS = 8;
+/** Maximum number of blocks of a plot: more would make a large and unreadable page. */
+const MAX_SPANS = 6000;
+const MAX_RANKS = 8;
 
-/** When each bucket was in which stage, for the first ranks. */
+/** The stages of each bucket over time, for the first ranks. */
 export function timelineChart({ ranks }: ReportedUpdate): Chart | undefined {
   const busy = ranks.filter(({ spans }) => spans.length > 0);
   const shown = ranksThatFit(busy);
@@ -36,7 +36,7 @@ export function timelineChart({ ranks }: ReportedUpdate): Chart | undefined {
   const left = busy.length - shown.length;
   const caption =
     'One row per stage of a rank, one block per bucket or pull. Stages overlap where blocks of different rows are above each ' +
-    'other. The row without gaps is what the update waits for. A block shows its bytes and its rate under the pointer.';
+    'other. The row without gaps is what the update waits for. Point at a block to see its bytes and its rate.';
   return {
     title: sentence(shown[0]!, stages),
     svg,
@@ -46,13 +46,13 @@ export function timelineChart({ ranks }: ReportedUpdate): Chart | undefined {
 
 function ranksThatFit(ranks: readonly RankReport[]): RankReport[] {
   let count = 0;
-  return ranks.slice(0, MOST_RANKS).filter(({ spans }, index) => {
+  return ranks.slice(0, MAX_RANKS).filter(({ spans }, index) => {
     count += spans.length;
-    return index === 0 || count <= MOST_SPANS;
+    return index === 0 || count <= MAX_SPANS;
   });
 }
 
-/** Names the stage that is busy for the largest share of the time. */
+/** Describes the stage that is busy for the largest share of the time. */
 function sentence({ rank, spans }: RankReport, stages: readonly string[]): string {
   const fromMs = Math.min(...spans.map((span) => span.fromMs));
   const toMs = Math.max(...spans.map((span) => span.toMs));

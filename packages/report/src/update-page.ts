@@ -23,7 +23,7 @@ ul { padding-left: 1.25rem } svg[width="1000"] { max-width: 100%; min-width: 640
 `;
 
 /** Rows of the table of ranks: more are left out and counted. */
-const MOST_ROWS = 128;
+const MAX_ROWS = 128;
 
 /**
  * Makes the page of one update, or of several to compare: one HTML text without scripts or external addresses.
@@ -85,7 +85,7 @@ function figureOf({ title, svg, caption }: Chart): string {
 
 function rankTable({ ranks }: ReportedUpdate): string {
   const head = ['Rank', 'Device', 'Needed', 'Received', 'Host memory', 'Time', 'Rate'];
-  const rows = ranks.slice(0, MOST_ROWS).map(({ rank, device, neededBytes, receivedBytes, poolBytes, phases }) => {
+  const rows = ranks.slice(0, MAX_ROWS).map(({ rank, device, neededBytes, receivedBytes, poolBytes, phases }) => {
     const stream = phases.find(({ name }) => name === 'stream');
     const streamMs = stream === undefined ? 0 : stream.toMs - stream.fromMs;
     const totalMs = phases.length === 0 ? 0 : Math.max(...phases.map(({ toMs }) => toMs));

@@ -2,8 +2,8 @@ import { CheckpointEngineError } from '@checkpoint-engine/interface';
 import { checkLayout } from '@checkpoint-engine/planner';
 import { METHOD_NAMES, type MethodName, type Scenario, SOURCE_NAMES } from './scenario.ts';
 
-/** Most ranks of a simulation: with more, planning takes minutes. */
-const MOST_RANKS = 16_384;
+/** Maximum number of ranks of a simulation: with more, planning takes minutes. */
+const MAX_RANKS = 16_384;
 
 /** The ranks that take part. */
 export interface Ranks {
@@ -29,7 +29,7 @@ export function checkScenario(scenario: Scenario): Ranks {
   if (bucketBytes !== undefined && !(bucketBytes > 0)) throw invalid(`bucketBytes is ${bucketBytes}, expected above 0`);
   const { hosts, gpusPerHost, host } = topology;
   const all = worldSize + joining;
-  if (all > MOST_RANKS) throw invalid(`The simulation has ${all} ranks, expected at most ${MOST_RANKS}`);
+  if (all > MAX_RANKS) throw invalid(`The simulation has ${all} ranks, expected at most ${MAX_RANKS}`);
   for (const [name, count] of [
     ['world', worldSize],
     ['joining ranks', joining],
@@ -48,7 +48,7 @@ export function checkScenario(scenario: Scenario): Ranks {
     throw invalid(`${all} ranks need ${neededHosts} hosts of ${gpusPerHost} GPUs, but the topology has ${hosts}`);
   }
   if (joining > 0 && !['pull', 'p2p'].includes(method)) {
-    throw invalid(`Joining ranks cannot receive by the method ${method}, expected pull or p2p`);
+    throw invalid(`Joining ranks cannot receive with the method ${method}, expected pull or p2p`);
   }
   if (isPython(method) && source !== 'memory') throw invalid(`The method ${method} cannot update from ${source}`);
   if (joining > 0 && source !== 'memory')
@@ -64,7 +64,8 @@ export function checkScenario(scenario: Scenario): Ranks {
 
 function receiversOf({ method, worldSize, joining = 0, receivers }: Scenario): number {
   const isSubset = method === 'python-p2p' || method === 'python-p2p-first';
-  if (receivers !== undefined && !isSubset) throw invalid(`The method ${method} has no choice of receivers`);
+  if (receivers !== undefined && !isSubset)
+    throw invalid(`The method ${method} does not support a choice of receivers`);
   if (receivers !== undefined && receivers > worldSize) {
     throw invalid(`${receivers} ranks of ${worldSize} cannot receive`);
   }

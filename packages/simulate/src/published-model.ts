@@ -5,13 +5,15 @@ import type { Scenario } from './scenario.ts';
 /** Names that {@link publishedModel} knows. */
 export const PUBLISHED_MODELS: readonly string[] = MODEL_NAMES;
 
-/** Returns the tensors of a published model. @throws {CheckpointEngineError} `CE_CONFIG_INVALID` for an unknown name. */
+/**
+ * Returns the tensors of a published model. @throws {CheckpointEngineError} `CE_CONFIG_INVALID` for an unknown name.
+ */
 export function publishedModel(name: string): Scenario['model'] {
   const known = MODEL_NAMES.find((one) => one === name);
   if (known === undefined) {
     throw new CheckpointEngineError(
       'CE_CONFIG_INVALID',
-      `The model "${name}" is not known, expected one of ${MODEL_NAMES.join(', ')}`,
+      `Unknown model "${name}", expected one of ${MODEL_NAMES.join(', ')}`,
       'Use one of these, or the folder of a checkpoint (--checkpoint-path)',
     );
   }

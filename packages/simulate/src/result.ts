@@ -11,7 +11,7 @@ export interface StageTime {
   readonly toMs: number;
   /** Time in which at least one step of the stage runs. */
   readonly busyMs: number;
-  /** Time of the stage on the critical path: the update is shorter by at most this if the stage takes no time. */
+  /** Time of the stage on the critical path: if the stage took no time, the update would be shorter by at most this. */
   readonly criticalMs: number;
   readonly steps: number;
   readonly sizeBytes: number;

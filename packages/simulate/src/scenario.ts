@@ -3,7 +3,7 @@ import type { ParallelLayout } from '@checkpoint-engine/planner';
 import type { ClusterTopology } from './cluster/topology.ts';
 
 /**
- * How the bytes reach the engines.
+ * The method that moves the bytes to the engines.
  *
  * - `broadcast`: every rank receives every bucket; for engines with the worker of the Python tool.
  * - `pull`: each GPU copies what it keeps from host memory; hosts read data of other hosts once. Needs our receiver.
@@ -16,7 +16,7 @@ export type MethodName = (typeof METHOD_NAMES)[number];
 /** Names of the methods on a command line. */
 export const METHOD_NAMES = ['broadcast', 'pull', 'p2p', 'python-broadcast', 'python-p2p', 'python-p2p-first'] as const;
 
-/** Where the bytes are when the update begins: in host memory, in files of each host, or in a shared file system. */
+/** Location of the bytes at the start of the update: host memory, files of each host, or a shared file system. */
 export type SourceName = (typeof SOURCE_NAMES)[number];
 
 /** Names of the sources on a command line. */
@@ -51,6 +51,6 @@ export interface Scenario {
    * @default false
    */
   readonly isFirstUpdate?: boolean | undefined;
-  /** Most device memory of an update. Does not apply to the Python tool. @default what an update chooses */
+  /** Maximum device memory of an update. Does not apply to the Python tool. @default what an update chooses */
   readonly deviceMemoryBytes?: number | undefined;
 }

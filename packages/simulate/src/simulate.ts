@@ -15,7 +15,7 @@ import { planPython } from './methods/python.ts';
 import type { SimulationResult } from './result.ts';
 import type { Scenario } from './scenario.ts';
 
-/** A scenario whose plan is made. */
+/** A scenario with its plan. */
 export interface PreparedSimulation {
   /** Buckets in the order in which they are sent; empty for a pull. */
   readonly buckets: readonly BucketFigures[];
@@ -33,7 +33,7 @@ export interface PreparedSimulation {
  * The plan comes from the functions of the parameter server. The simulation is a discrete-event simulation
  * of flows that share links by max-min fairness. Equal input gives equal output.
  *
- * @throws {CheckpointEngineError} `CE_CONFIG_INVALID` for a scenario that cannot be; `CE_PLAN_MEMORY_TOO_SMALL`.
+ * @throws {CheckpointEngineError} `CE_CONFIG_INVALID` for an invalid scenario; `CE_PLAN_MEMORY_TOO_SMALL`.
  * @example
  * ```ts
  * const topology = { ...presetTopology('h200'), hosts: 32 };

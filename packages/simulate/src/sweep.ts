@@ -8,8 +8,8 @@ export const SWEEP_NAMES = ['world-size', 'bucket-size', 'nics'] as const;
 /** Name of a sweep's parameter. */
 export type SweepName = (typeof SWEEP_NAMES)[number];
 
-/** Most points of a sweep. */
-const MOST_POINTS = 64;
+/** Maximum number of points of a sweep. */
+const MAX_POINTS = 64;
 
 /** One simulation of a sweep. */
 export interface SweepPoint {
@@ -23,10 +23,10 @@ export interface SweepPoint {
  * @throws {CheckpointEngineError} `CE_CONFIG_INVALID` if there are no values, more than 64, or an invalid one.
  */
 export function sweep(scenario: Scenario, name: SweepName, values: readonly number[]): SweepPoint[] {
-  if (values.length === 0 || values.length > MOST_POINTS) {
+  if (values.length === 0 || values.length > MAX_POINTS) {
     throw new CheckpointEngineError(
       'CE_CONFIG_INVALID',
-      `The sweep has ${values.length} values, expected 1 to ${MOST_POINTS}`,
+      `The sweep has ${values.length} values, expected 1 to ${MAX_POINTS}`,
       'Sweep over fewer values, or run several sweeps',
     );
   }

@@ -22,7 +22,7 @@ const CHANGES: readonly (readonly [change: string, section: Section, factors: Re
   ['a shared file system twice as fast', 'network', { sharedFileGBps: 2 }],
   ['a loader twice as fast', 'costs', { bucketMs: 0.5, bucketExpertsMs: 0.5, tensorMs: 0.5, sliceMs: 0.5 }],
   [
-    'half the time to begin and to end',
+    'half the time to start and to end',
     'costs',
     {
       meetMs: 0.5,
@@ -38,7 +38,7 @@ const CHANGES: readonly (readonly [change: string, section: Section, factors: Re
 
 /**
  * Runs a plan again with one improvement at a time, and sorts the results by the time saved. The plan stays the same.
- *  * Omits improvements that save nothing.
+ * Omits improvements that save nothing.
  */
 export function whatIf(prepared: PreparedSimulation, topology: ClusterTopology): WhatIf[] {
   const { totalMs: nowMs } = prepared.run(topology);

@@ -64,10 +64,10 @@ describe('simulate', () => {
     [{ layout: { tp: 0, ep: 1, pp: 1, rules: [] } }, /tp is 0/],
     [{ bucketBytes: -1 }, /bucketBytes is -1, expected above 0/],
     [{ model: { title: 'none', tensors: [] } }, /The model none has no tensors/],
-    [{ joining: 8, ...hosts(3) }, /cannot receive by the method broadcast, expected pull or p2p/],
+    [{ joining: 8, ...hosts(3) }, /cannot receive with the method broadcast, expected pull or p2p/],
     [{ method: 'p2p' }, /The method p2p needs ranks that join/],
     [{ method: 'python-p2p', receivers: 32 }, /32 ranks of 16 cannot receive/],
-    [{ receivers: 8 }, /The method broadcast has no choice of receivers/],
+    [{ receivers: 8 }, /The method broadcast does not support a choice of receivers/],
     [{ method: 'python-broadcast', source: 'files' }, /cannot update from files/],
   ])('refuses %j', (change, what) => {
     expect(() => simulate({ ...scenario, ...change })).toThrow(refused(what));
@@ -89,7 +89,7 @@ describe('simulate', () => {
 
 describe('publishedModel and parseRules', () => {
   it('refuses an unknown model', () => {
-    expect(() => publishedModel('gpt-9')).toThrow(refused(/The model "gpt-9" is not known, expected one of qwen3-8b/));
+    expect(() => publishedModel('gpt-9')).toThrow(refused(/Unknown model "gpt-9", expected one of qwen3-8b/));
   });
 
   it.each([

@@ -15,13 +15,13 @@ import { type CheckpointTensor, type KeptSlice, wholeOf } from './pull/kept-slic
 import { Puller } from './pull/puller.ts';
 
 const ALIGNMENT_BYTES = 256;
-/** Number of bytes to hash before other work gets a turn. */
+/** Number of bytes to hash before the function yields to other work. */
 const HASH_STEP_BYTES = 8 * 1024 * 1024;
 
 /**
- * Keeps a copy of every tensor in host memory: a stand-in for an engine's model in demos and tests, and a pattern for
- * real engines. Memory is allocated when a tensor is first seen and reused afterwards. A stream of the device copies,
- * so the JS thread never blocks.
+ * Keeps a copy of every tensor in host memory: a replacement for an engine's model in demos and tests, and a pattern
+ * for real engines. Memory is allocated when a tensor is first seen and reused afterwards. A stream of the device
+ * copies, so the JS thread never blocks.
  */
 export class CopyingWorker implements AsyncDisposable {
   readonly #device: Device;
@@ -112,7 +112,7 @@ export class CopyingWorker implements AsyncDisposable {
     await this.close();
   }
 
-  /** Allocates one piece of memory for all tensors that are new or have another size than before. */
+  /** Allocates one block of memory for all tensors that are new or whose sizes have changed. */
   async #makeRoom(
     tensors: readonly CheckpointTensor[],
     kept: readonly (readonly KeptSlice[] | undefined)[],
@@ -137,7 +137,7 @@ export class CopyingWorker implements AsyncDisposable {
     }
   }
 
-  /** Slices that are kept; `undefined` of a tensor that is not. */
+  /** The slices to keep; `undefined` for a tensor that is not kept. */
   #slicesOf(tensor: CheckpointTensor): readonly KeptSlice[] | undefined {
     return this.#keep === undefined ? wholeOf(tensor) : this.#keep(tensor);
   }
@@ -164,7 +164,7 @@ export class CopyingWorker implements AsyncDisposable {
     if (held) return held;
     throw new CheckpointEngineError(
       'CE_TENSOR_MISSING',
-      `The worker holds no tensor "${name}" among its ${this.#tensors.size}`,
+      `The worker does not hold tensor "${name}"; it holds ${this.#tensors.size} tensors`,
       'Check the name, and that an update was received',
       { tensor: name },
     );
@@ -181,7 +181,7 @@ function packed(tensor: number, slices: readonly KeptSlice[], { memory, offsetBy
   });
 }
 
-/** Where each row of some slices is in its tensor, and where it goes when they are packed. */
+/** The location of each row of some slices in its tensor, and in the packed slices. */
 function* rowsOf(
   slices: readonly KeptSlice[] = [],
 ): Generator<{ readonly from: number; readonly to: number; readonly sizeBytes: number }> {
@@ -196,7 +196,7 @@ function* rowsOf(
 
 /** Options of {@link copyingWorker}. */
 export interface CopyingWorkerOptions {
-  /** Stays the caller's. */
+  /** The caller must close it. */
   readonly device: Device;
   /**
    * Slices of a tensor to keep, packed one after another; `undefined` for none. Pass the worker's `puller` to
@@ -210,7 +210,7 @@ export interface CopyingWorkerOptions {
   readonly prove?: boolean | undefined;
 }
 
-/** A {@link CopyingWorker} for one device, which stays the caller's. */
+/** Creates a {@link CopyingWorker} for one device, which the caller must close. */
 export function copyingWorker(options: CopyingWorkerOptions): CopyingWorker {
   return new CopyingWorker(options);
 }

@@ -3,8 +3,8 @@ import { checkMsgpack, FrameCutter, type MsgpackLimits } from '@checkpoint-engin
 import { Decoder, Encoder } from '@msgpack/msgpack';
 
 /**
- * Of a message of the server: a bucket has a list for each tensor and a few more, seven values for each, and its
- * dimensions.
+ * Limits of a message from the server: a bucket has about one list and seven values for each tensor, and the
+ * tensor's dimensions.
  */
 const SERVER_LIMITS: MsgpackLimits = {
   maxBytes: WORKER_FRAME_LIMITS.fromServer,

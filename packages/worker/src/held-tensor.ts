@@ -1,7 +1,7 @@
 import type { HostMemory, MemoryRange } from '@checkpoint-engine/interface';
 import { RangeView } from './range-view.ts';
 
-/** Host memory that several tensors share. It is closed when the last of them has moved out. */
+/** Host memory that several tensors share. It is closed when the last of them has left it. */
 export class TensorHome {
   readonly memory: HostMemory;
   readonly view: RangeView;
@@ -12,7 +12,7 @@ export class TensorHome {
     this.view = new RangeView(memory, 0, memory.sizeBytes);
   }
 
-  /** One tensor moves out. */
+  /** Call it when a tensor leaves the memory. */
   leave(): void {
     this.residents -= 1;
     if (this.residents === 0) this.close();
@@ -49,7 +49,7 @@ export class HeldTensor {
     home.residents += 1;
   }
 
-  /** The place of its bytes in host memory; the same for all updates while the size is the same. */
+  /** The location of its bytes in host memory. It does not change while the size stays the same. */
   get range(): MemoryRange {
     return { memory: this.home.memory, offsetBytes: this.#offsetBytes, sizeBytes: this.sizeBytes };
   }

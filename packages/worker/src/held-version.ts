@@ -17,7 +17,7 @@ export class HeldVersion {
     this.#version = UNKNOWN_VERSION;
   }
 
-  /** @internal The workers of all ranks have finished. */
+  /** @internal Call it when the workers of all ranks have finished. */
   confirm(version: string): void {
     this.#version = version;
   }

@@ -27,8 +27,8 @@ export class IncomingUpdate implements AsyncIterable<IncomingTensor>, AsyncDispo
   readonly updateId: string;
   readonly deviceUuid: string;
   /**
-   * `prepare`: what later updates need is made ready. `verify`: digests of what the engine holds are reported. Neither
-   * brings tensors or runs the post-load hook.
+   * `prepare`: prepares later updates. `verify`: reports digests of what the engine holds. Neither delivers tensors or
+   * runs the post-load hook.
    */
   readonly intent: PullIntent;
   /** Fires when the update has failed; the reason is the error. */
@@ -132,7 +132,7 @@ export class IncomingUpdate implements AsyncIterable<IncomingTensor>, AsyncDispo
   }
 
   /**
-   * Ends the update: waits until every worker has released its buffer, runs the post-load hook, tells the parameter
+   * Ends the update: waits until every worker has released its buffer, runs the post-load hook, notifies the parameter
    * server, and disconnects. Call it after the tensors are read. A second call waits for the first.
    *
    * @param postLoadHook Puts the new weights into service. Its error fails the update and is thrown.

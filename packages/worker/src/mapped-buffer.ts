@@ -2,7 +2,7 @@ import { Buffer } from 'node:buffer';
 import { clearTimeout, setTimeout } from 'node:timers';
 import type { Device, Memory, ServerWelcome } from '@checkpoint-engine/interface';
 
-/** How long a mapping waits for the next update: it keeps memory in use that the server may have freed. */
+/** Time that a mapping waits for the next update: it keeps memory in use that the server may have freed. */
 const IDLE_MS = 60_000;
 
 /** The buffer that a server shares, during one update. */

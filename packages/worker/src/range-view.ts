@@ -5,7 +5,7 @@ import { CheckpointEngineError, type HostMemory, isHostMemory, type Memory } fro
 const LARGEST_VIEW_BYTES = 2 ** 31;
 
 /**
- * A range of memory that is lent out in pieces and reclaimed as a whole: {@link RangeView.close} empties all pieces.
+ * A range of memory whose pieces are handed out and invalidated together: {@link RangeView.close} empties all pieces.
  * Pieces are cut from one view if the range allows it, because a view costs more than a piece.
  */
 export class RangeView {
@@ -36,7 +36,7 @@ export class RangeView {
   bytes(offsetBytes: number, sizeBytes: number): Uint8Array {
     const { memory } = this;
     if (sizeBytes === 0) return new Uint8Array(0);
-    if (!isHostMemory(memory)) throw invisible('a GPU holds it');
+    if (!isHostMemory(memory)) throw invisible('it is on a GPU');
     if (sizeBytes > LARGEST_VIEW_BYTES)
       throw invisible(`it has ${sizeBytes} bytes, a view at most ${LARGEST_VIEW_BYTES}`);
     if (this.#sizeBytes > LARGEST_VIEW_BYTES) return this.#open(memory, offsetBytes, sizeBytes);

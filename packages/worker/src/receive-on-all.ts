@@ -17,7 +17,7 @@ export interface ReceiveOnAllOptions {
   readonly credits: number | undefined;
   readonly pullerOf: ((device: Device) => Puller | undefined) | undefined;
   readonly heldOf: (device: Device) => HeldVersion;
-  /** For the whole update. */
+  /** Time limit of the whole update. */
   readonly timeoutMs: number;
   readonly signal: AbortSignal;
 }
@@ -26,7 +26,7 @@ export interface ReceiveOnAllOptions {
  * Receives one update on every device at the same time, and finishes it if `onUpdate` did not. The first failure ends
  * it on all devices.
  *
- * @throws The first failure, when every device is through with it.
+ * @throws The first failure, when all devices have finished.
  */
 export async function receiveOnAll(options: ReceiveOnAllOptions): Promise<void> {
   const { addresses, onUpdate, onReceive, credits, pullerOf, heldOf, timeoutMs, signal } = options;
@@ -45,7 +45,7 @@ export async function receiveOnAll(options: ReceiveOnAllOptions): Promise<void> 
       });
       onReceive(update);
       try {
-        // The other sessions bring nothing, and do not concern the engine's own code.
+        // The other sessions deliver no weights, and do not concern the engine's own code.
         if (update.intent !== 'update') await update.forEachBucket(() => {});
         else await onUpdate(update, device);
         await update.finished();

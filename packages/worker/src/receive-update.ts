@@ -34,7 +34,7 @@ export interface ReceiveOptions {
    */
   readonly held?: HeldVersion | undefined;
   /**
-   * How long the parameter server may be silent while the worker waits. Its death is detected at once. @default 300_000
+   * Time limit for each message of the parameter server. Its death is detected at once. @default 300_000
    */
   readonly timeoutMs?: number | undefined;
 }
@@ -61,7 +61,7 @@ export async function receiveUpdate(address: string, options: ReceiveOptions): P
     holds: held?.version,
     canDigest: device.supports.hostAddressable,
   });
-  if (puller !== undefined) link.mostUnread = PULL_PART_LIMITS.parts;
+  if (puller !== undefined) link.maxUnread = PULL_PART_LIMITS.parts;
   let pulling: PullSession | undefined;
   try {
     let welcome = await link.receive();
@@ -83,8 +83,8 @@ export async function receiveUpdate(address: string, options: ReceiveOptions): P
       throw link.failure;
     }
     const update = new IncomingUpdate(link, buffer, welcome, { pulling, held });
-    link.mostUnread = Math.min(credits ?? welcome.slots, welcome.slots);
-    link.send({ type: 'ready', credits: link.mostUnread });
+    link.maxUnread = Math.min(credits ?? welcome.slots, welcome.slots);
+    link.send({ type: 'ready', credits: link.maxUnread });
     return update;
   } catch (error) {
     link.fail(asWorkerError(error));
@@ -97,8 +97,8 @@ export async function receiveUpdate(address: string, options: ReceiveOptions): P
 function otherDevice(wanted: string, own: string): CheckpointEngineError {
   return new CheckpointEngineError(
     'CE_ENGINE_MISMATCH',
-    `The address is for device "${wanted}", the worker was given device "${own}"`,
-    'Give each device the address for its UUID',
+    `The address is for device "${wanted}", but the worker uses device "${own}"`,
+    'Use the address with the UUID of each device',
     { peer: wanted },
   );
 }

@@ -181,7 +181,7 @@ export class WorkerServer implements AsyncDisposable {
  * - `POST /update` `{ "handles": { "<device uuid>": "ce2:..." }, "timeoutMs": 300000 }`: 200 when the update is over,
  * 400
  *   on bad input, 401 without the token, 409 while another update runs, 500 with problem details when it failed.
- * - `GET /describe`: the weights of each device, and the decisions about the parts of its model: `{ "package":
+ * - `GET /describe`: the weights of each device, and how it receives the parts of its model: `{ "package":
  *   "@checkpoint-engine/worker", "protocols": [2], "workers": [{ "device": "<uuid>", "weights": "loaded",
  * "weightVersion":
  *   "v7", "checkpoint": "step-7", "pull": { "recorded": true, "proved": true, "fingerprint": "...", "summary": { ... }

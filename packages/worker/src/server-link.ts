@@ -20,13 +20,13 @@ const LINGER_MS = 2_000;
 
 /** Options of {@link ServerLink.connect}. */
 export interface LinkOptions {
-  /** How long the server may be silent while this side waits. */
+  /** Time limit for each message of the server. */
   readonly timeoutMs: number;
   /** Ends the link when it fires. */
   readonly signal: AbortSignal | undefined;
   /** Offer to pull. */
   readonly canPull: boolean;
-  /** Version of the weights, where this worker keeps one. */
+  /** Version of the weights, if this worker keeps one. */
   readonly holds: string | undefined;
   /** The worker can report digests of its engine's data. */
   readonly canDigest: boolean;
@@ -47,7 +47,7 @@ export class ServerLink {
   /** Called once, when the link fails. */
   onFailure: (error: CheckpointEngineError) => void = () => {};
   /** Maximum number of unread messages. The server violates the protocol with one more. */
-  mostUnread = 1;
+  maxUnread = 1;
   readonly #socket: Socket;
   readonly #timeoutMs: number;
   readonly #reader = new FrameReader();
@@ -79,14 +79,14 @@ export class ServerLink {
   }
 
   /**
-   * Connects and shows the key.
+   * Connects and presents the key.
    *
    * @throws `CE_PEER_UNREACHABLE`, `CE_ABORTED`.
    */
   static async connect(address: WorkerAddress, options: LinkOptions): Promise<ServerLink> {
     const { signal } = options;
     if (signal?.aborted) throw abortError(signal, 'The update');
-    // The end of the stream tells the server that the buffer is unmapped, so this side ends its half itself.
+    // The end of the stream signals to the server that the buffer is unmapped, so this side ends its half explicitly.
     const socket = connect({ path: `\0${address.socketName}`, allowHalfOpen: true });
     const timer = setTimeout(
       () => socket.destroy(new Error(`no answer within ${options.timeoutMs} ms`)),
@@ -135,7 +135,7 @@ export class ServerLink {
     });
   }
 
-  /** Gives the next {@link ServerLink.receive} a message that was received. */
+  /** Queues a received message for the next {@link ServerLink.receive}. */
   putBack(message: ServerMessage): void {
     this.#unread.unshift(message);
   }
@@ -162,7 +162,7 @@ export class ServerLink {
     this.onFailure(error);
   }
 
-  /** Disconnects after pending data is sent, which tells the server that the buffer is unmapped. Idempotent. */
+  /** Disconnects after pending data is sent, which signals to the server that the buffer is unmapped. Idempotent. */
   async end(): Promise<void> {
     this.#isEnding = true;
     this.#socket.end();
@@ -187,8 +187,8 @@ export class ServerLink {
   #take(message: ServerMessage): void {
     if (message.type === 'abort') this.fail(serverAborted(message.error));
     else if (this.#waiter) this.#waiter.resolve(message);
-    else if (this.#unread.length < this.mostUnread) this.#unread.push(message);
-    else throw serverBroke(`"${message.type}" although ${this.mostUnread} messages are unread`);
+    else if (this.#unread.length < this.maxUnread) this.#unread.push(message);
+    else throw serverBroke(`"${message.type}" although ${this.maxUnread} messages are unread`);
   }
 }
 

@@ -40,7 +40,7 @@ export function readServerMessage(value: unknown): ServerMessage {
   throw serverBroke(`${named} that protocol ${WORKER_PROTOCOL_VERSION} does not have in this form`, fields.protocol);
 }
 
-/** The server violates the protocol. */
+/** Creates the error for a server that violates the protocol. */
 export function serverBroke(what: string, spoken?: unknown, cause?: unknown): CheckpointEngineError {
   const version = typeof spoken === 'number' ? spoken : WORKER_PROTOCOL_VERSION;
   return new CheckpointEngineError(
@@ -59,7 +59,7 @@ export function serverAborted(error: object): CheckpointEngineError {
   const { code, message, hint, detail } = error as Fields;
   const reported = new CheckpointEngineError(
     (typeof code === 'string' ? code : 'CE_INTERNAL') as ErrorCode,
-    typeof message === 'string' ? message : 'It gave no reason',
+    typeof message === 'string' ? message : 'It reported no reason',
     typeof hint === 'string' ? hint : "Check the parameter server's log",
     { detail: typeof detail === 'string' ? detail : undefined },
   );

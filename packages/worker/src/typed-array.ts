@@ -13,7 +13,7 @@ export type TypedArray =
 
 type Viewer = (bytes: Uint8Array) => TypedArray;
 
-/** By the names of safetensors, without dtypes that have no JavaScript array (BF16, F16, the F8 kinds and smaller). */
+/** Views by safetensors names, without dtypes that have no JavaScript array (BF16, F16, F8 and smaller types). */
 const VIEWERS: ReadonlyMap<string, Viewer> = new Map<string, Viewer>([
   ['I8', (b) => new Int8Array(b.buffer, b.byteOffset, b.byteLength)],
   ['U16', (b) => new Uint16Array(b.buffer, b.byteOffset, b.byteLength / 2)],
@@ -27,9 +27,9 @@ const VIEWERS: ReadonlyMap<string, Viewer> = new Map<string, Viewer>([
 ]);
 
 /**
- * Views bytes as numbers of a dtype, without a copy. Dtypes that JavaScript has no array for stay bytes.
+ * Views bytes as numbers of a dtype, without a copy. Dtypes without a JavaScript array stay bytes.
  *
- * @throws {RangeError} The bytes are not aligned to the dtype's size, or no multiple of it.
+ * @throws {RangeError} The bytes are not aligned to the dtype's size, or are not a multiple of it.
  */
 export function viewAs(dtype: string, bytes: Uint8Array): TypedArray {
   return VIEWERS.get(dtype)?.(bytes) ?? bytes;

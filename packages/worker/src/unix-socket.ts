@@ -10,7 +10,7 @@ import { CheckpointEngineError } from '@checkpoint-engine/interface';
  */
 const MAX_PATH_BYTES = 107;
 
-/** How long a process may take to accept a connection before its socket counts as stale. */
+/** Time for a process to accept a connection before its socket counts as stale. */
 const PROBE_MS = 2_000;
 
 /** @throws `CE_CONFIG_INVALID`: no socket can have this path. */
@@ -20,7 +20,7 @@ export function checkSocketPath(path: string): void {
   throw new CheckpointEngineError(
     'CE_CONFIG_INVALID',
     `The path of the socket has ${sizeBytes} bytes, expected 1 to ${MAX_PATH_BYTES}: "${path}"`,
-    'Give a shorter path, such as one below /tmp or /run',
+    'Use a shorter path, such as one below /tmp or /run',
     { op: 'listen', file: path },
   );
 }
@@ -29,7 +29,7 @@ export function checkSocketPath(path: string): void {
  * Lets a server listen on a Unix socket that only this user can open. Replaces a socket whose process has ended. After
  * a failure, the server does not listen.
  *
- * @throws `CE_ADDRESS_IN_USE`: a process listens there, or the path is that of something else than a socket;
+ * @throws `CE_ADDRESS_IN_USE`: a process listens there, or the path is not that of a socket;
  * `CE_CONFIG_INVALID`.
  */
 export async function listenAtSocket(server: Server, path: string): Promise<void> {

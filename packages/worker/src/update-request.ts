@@ -25,9 +25,9 @@ export function readUpdateRequest(body: unknown, devices: readonly Device[]): Up
   const [stray] = Object.keys(unknown);
   if (stray !== undefined) throw new RequestProblem(400, `The body has the unknown field "${stray}"`);
   const own = devices.map((device) => `"${device.uuid}"`).join(', ');
-  const stranger = Object.keys(handles).find((uuid) => !devices.some((device) => device.uuid === uuid));
-  if (stranger !== undefined) {
-    throw new RequestProblem(400, `"handles" names device "${stranger}", this engine has ${own}`);
+  const unknownUuid = Object.keys(handles).find((uuid) => !devices.some((device) => device.uuid === uuid));
+  if (unknownUuid !== undefined) {
+    throw new RequestProblem(400, `"handles" has device "${unknownUuid}", but this engine has ${own}`);
   }
   const addresses = devices.map((device): [Device, string] => {
     const address = handles[device.uuid];

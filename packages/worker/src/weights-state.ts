@@ -3,7 +3,7 @@ import type { IncomingUpdate } from './incoming-update.ts';
 /** The state of the weights on an engine's devices. Plain data. */
 export interface HeldWeights {
   /**
-   * `initial`: the engine's own weights. `updating`. `loaded`: a whole checkpoint. `unknown`: an update ended in its
+   * `initial`: the engine's own weights. `updating`. `loaded`: a whole checkpoint. `unknown`: an update failed in its
    * middle, so some weights may be new and others old.
    */
   readonly weights: 'initial' | 'updating' | 'loaded' | 'unknown';
@@ -22,19 +22,19 @@ export class WeightsState {
     return this.#held;
   }
 
-  /** A request for an update has arrived. */
+  /** Records that a request for an update has arrived. */
   begin(): void {
     this.#before = this.#held;
     this.#update = undefined;
     this.#held = { weights: 'updating' };
   }
 
-  /** A device begins to receive: after this, a failure makes the weights unknown. */
+  /** Records that a device begins to receive: after this, a failure makes the weights unknown. */
   receive(update: IncomingUpdate): void {
     if (update.intent === 'update') this.#update = update;
   }
 
-  /** The update is over. */
+  /** Records the end of the update. */
   end(hasSucceeded: boolean): void {
     if (this.#update === undefined) {
       this.#held = this.#before;

@@ -213,7 +213,7 @@ describe('receiveUpdate against a rogue server', () => {
       ['parts out of order', () => [survey(), metas({ part: 1, parts: 2 })], /part 1 of 2/],
       ['a region that is none', () => [survey(), metas(), regions({ regions: [{ id: 0 }] })], /"regions"/],
       [
-        'two regions of one id',
+        'two regions with the same id',
         () => {
           const region = { id: 0, handle: buffer.handle, sizeBytes: 4096 };
           return [survey(), metas(), regions({ regions: [region, region] })];

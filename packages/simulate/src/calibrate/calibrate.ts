@@ -11,7 +11,7 @@ export interface FittedField {
   readonly field: string;
   readonly value: number;
   readonly before: number;
-  /** The trace that the topology is fitted to. */
+  /** The part of the trace that determines the field. */
   readonly from: string;
 }
 
@@ -27,7 +27,7 @@ export interface Calibration {
 export interface CalibrateInput {
   /** The parsed JSON of the trace. */
   readonly trace: unknown;
-  /** Fields that the trace does not determine keep their values of this topology. */
+  /** Fields that the trace does not determine keep the values of this topology. */
   readonly topology: ClusterTopology;
   /** Tensors of each bucket of the plan and the bytes of the bucket, to distinguish times of buckets and tensors. */
   readonly buckets?: readonly BucketFigures[] | undefined;

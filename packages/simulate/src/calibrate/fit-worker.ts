@@ -10,7 +10,7 @@ export interface FittedWorker {
 }
 
 /** With fewer buckets, their times cannot be distinguished. */
-const LEAST_BUCKETS = 4;
+const MIN_BUCKETS = 4;
 
 /**
  * Fits the times of a worker to its reloads: a line through the times by tensors. If the tensors are not known, or do
@@ -26,7 +26,7 @@ export function fitWorker(
   const worker = byRank.toSorted((a, b) => busyMs(b) - busyMs(a))[0]!;
   const durations = worker.map(({ fromMs, toMs }) => toMs - fromMs);
   const overlaps = durations.reduce((sum, ms) => sum + ms, 0) > 1.1 * busyMs(worker);
-  if (tensorsOf !== undefined && !overlaps && worker.length >= LEAST_BUCKETS) {
+  if (tensorsOf !== undefined && !overlaps && worker.length >= MIN_BUCKETS) {
     const line = lineThrough(
       worker.map(({ name }) => tensorsOf(Number(name))),
       durations,

@@ -18,7 +18,7 @@ const ROWS = new Set(['phases', 'read', 'h2d', 'broadcast', 'reload', 'pull']);
  * Reads the spans of a trace that `update --trace` wrote.
  *
  * @param value The parsed JSON.
- * @throws {CheckpointEngineError} `CE_CONFIG_INVALID` if it is not such a trace, or of an update that did not end.
+ * @throws {CheckpointEngineError} `CE_CONFIG_INVALID` if it is not such a trace, or its update did not end.
  */
 export function readTrace(value: unknown): TraceSpan[] {
   const events = (value as { traceEvents?: unknown } | null)?.traceEvents;
@@ -54,6 +54,6 @@ function invalid(what: string): CheckpointEngineError {
   return new CheckpointEngineError(
     'CE_CONFIG_INVALID',
     what,
-    'Give a trace that checkpoint-engine update --trace wrote, of an update that succeeded',
+    'Use a trace of a successful update, written by checkpoint-engine update --trace',
   );
 }

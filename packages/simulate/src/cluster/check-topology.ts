@@ -3,7 +3,7 @@ import { type Field, type FieldKind, SECTIONS, TOP_FIELDS } from './fields.ts';
 import { isPresetName, PRESET_NAMES, presetTopology } from './presets.ts';
 import type { ClusterTopology } from './topology.ts';
 
-/** Values of fields that a file without a preset may leave out. */
+/** Defaults of fields that a file without a preset may omit. */
 const DEFAULTS: Readonly<Record<string, unknown>> = { device: 'cuda' };
 /** Largest value of any number in the file: beyond it, times and bytes lose their precision. */
 const MOST = 1e9;
@@ -39,7 +39,7 @@ const isRecord = (value: unknown): value is Record<string, unknown> =>
 /**
  * Checks the content of a topology file and takes missing fields from its preset.
  *
- * A file names a `preset` and overrides some of its fields, or it gives all fields.
+ * A file selects a `preset` and overrides some of its fields, or it has all fields.
  *
  * @param value The parsed JSON.
  * @throws {CheckpointEngineError} `CE_CONFIG_INVALID` naming the field, its value and what it accepts.

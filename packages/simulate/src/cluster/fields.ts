@@ -1,4 +1,4 @@
-/** Which values a field accepts. */
+/** The values that a field accepts. */
 export type FieldKind = 'text' | 'device' | 'count' | 'countOrZero' | 'rate' | 'rateOrZero' | 'size' | 'time';
 
 /** A field of the topology file. */
@@ -44,22 +44,22 @@ export const SECTIONS: Readonly<Record<'gpu' | 'host' | 'network' | 'costs', Rea
   },
   costs: {
     meetMs: time('Ranks agree on the plan'),
-    meetRankMs: time('Ranks agree on the plan, in addition for each rank'),
-    handshakeMs: time('Asking the engines, and opening shared memory'),
-    firstMs: time('The first update of a process, in addition'),
+    meetRankMs: time('Ranks agree on the plan: additional time for each rank'),
+    handshakeMs: time('Sending requests to the engines, and opening shared memory'),
+    firstMs: time('Additional time of the first update of a process'),
     releaseMs: time('A worker releases the shared buffer'),
     hookMs: time("The engine's work after loading"),
-    bucketMs: time('A worker loads one bucket, in addition to its tensors'),
-    bucketExpertsMs: time('The same, in addition for a model with experts'),
+    bucketMs: time('A worker loads one bucket, without the time for its tensors'),
+    bucketExpertsMs: time('A worker loads one bucket: additional time for a model with experts'),
     tensorMs: time('A worker loads one tensor of a bucket'),
-    sliceMs: time('The same, in addition if several ranks divide the layers'),
-    broadcastMs: time('One broadcast begins and ends'),
-    hopMs: time('One broadcast, in addition for each doubling of the hosts'),
-    readMs: time('One read from another host or from a file begins and ends'),
-    chunkMs: time('A worker copies one chunk from host memory, in addition to its bytes'),
+    sliceMs: time('A worker loads one tensor: additional time if several ranks divide the layers'),
+    broadcastMs: time('Start and end of one broadcast'),
+    hopMs: time('One broadcast: additional time for each doubling of the hosts'),
+    readMs: time('Start and end of one read from another host or from a file'),
+    chunkMs: time('A worker copies one chunk from host memory, without the time for its bytes'),
     pythonGroupMs: time('The Python tool creates a process group for a subset of the ranks'),
     pythonBarrierMs: time('All ranks of the Python tool wait for each other, once per bucket'),
-    pythonBarrierHopMs: time('The same, in addition for each doubling of the hosts'),
-    pythonFixedMs: time('The Python tool begins and ends an update'),
+    pythonBarrierHopMs: time('The same: additional time for each doubling of the hosts'),
+    pythonFixedMs: time('Start and end of an update of the Python tool'),
   },
 };

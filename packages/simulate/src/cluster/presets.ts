@@ -49,7 +49,7 @@ const GPUS: Readonly<Record<PresetName, GpuSpec>> = {
 /** All names of presets. */
 export const PRESET_NAMES: readonly PresetName[] = Object.keys(GPUS) as PresetName[];
 
-/** Whether a text names a preset. */
+/** Whether a text is the name of a preset. */
 export const isPresetName = (name: string): name is PresetName => Object.hasOwn(GPUS, name);
 
 /**

@@ -29,7 +29,7 @@ export function topologySchema(): object {
     additionalProperties: false,
     properties: {
       $schema: { type: 'string' },
-      preset: { enum: PRESET_NAMES, description: 'Fills the fields that the file leaves out' },
+      preset: { enum: PRESET_NAMES, description: 'Source of the fields that the file omits' },
       ...properties(TOP_FIELDS),
       ...Object.fromEntries(sections),
     },

@@ -41,39 +41,39 @@ export interface NetworkSpec {
 export interface Costs {
   /** Ranks agree on the plan. */
   readonly meetMs: number;
-  /** The same, in addition for each rank. */
+  /** Additional time for each rank. */
   readonly meetRankMs: number;
-  /** Asking the engines, and opening shared memory. */
+  /** Sending requests to the engines, and opening shared memory. */
   readonly handshakeMs: number;
-  /** The first update of a process, in addition: memory, communicators. */
+  /** Additional time of the first update of a process: memory, communicators. */
   readonly firstMs: number;
   /** A worker releases the shared buffer. */
   readonly releaseMs: number;
   /** The engine's work after loading, and the end of the update. */
   readonly hookMs: number;
-  /** A worker loads one bucket, in addition to its tensors. */
+  /** A worker loads one bucket, without the time for its tensors. */
   readonly bucketMs: number;
   /** Additional time for a model with experts: vLLM builds a table of them in each call. */
   readonly bucketExpertsMs: number;
   /** A worker loads one tensor of a bucket. */
   readonly tensorMs: number;
-  /** The same, in addition if several ranks divide the layers: the loader cuts its part out of each tensor. */
+  /** Additional time per tensor if several ranks divide the layers: the loader slices its part from each tensor. */
   readonly sliceMs: number;
-  /** One broadcast begins and ends. */
+  /** Start and end of one broadcast. */
   readonly broadcastMs: number;
-  /** The same, in addition for each doubling of the hosts. */
+  /** Additional time for each doubling of the hosts. */
   readonly hopMs: number;
-  /** One read from another host, or from a file, begins and ends. */
+  /** Start and end of one read from another host or from a file. */
   readonly readMs: number;
-  /** A worker copies one chunk from host memory, in addition to the bytes. */
+  /** A worker copies one chunk from host memory, without the time for the bytes. */
   readonly chunkMs: number;
   /** The Python tool creates a process group for a subset of the ranks. */
   readonly pythonGroupMs: number;
   /** All ranks of the Python tool wait for each other once per bucket. */
   readonly pythonBarrierMs: number;
-  /** The same, in addition for each doubling of the hosts. */
+  /** Additional time for each doubling of the hosts. */
   readonly pythonBarrierHopMs: number;
-  /** The Python tool begins and ends an update: memory, threads, garbage collection, the group. */
+  /** Start and end of an update of the Python tool: memory, threads, garbage collection, the group. */
   readonly pythonFixedMs: number;
 }
 

@@ -1,13 +1,13 @@
-/** Something that happens at a time. */
+/** An event at a point in time. */
 export interface TimedEvent {
   readonly atMs: number;
   /** Order of events at the same time. */
   readonly turn: number;
-  /** Absent for an event that was overtaken. */
+  /** Absent for an obsolete event. */
   run(): void;
 }
 
-/** Events by time, then by turn: a binary heap. */
+/** A binary heap of events, ordered by time, then by their order of insertion. */
 export class EventHeap {
   readonly #events: TimedEvent[] = [];
 

@@ -25,7 +25,7 @@ export interface Link {
   openFlows: number;
 }
 
-/** Bytes on their way over several links. */
+/** A transfer of bytes over several links. */
 export interface Flow {
   readonly path: Path;
   readonly sizeBytes: number;
@@ -35,7 +35,7 @@ export interface Flow {
   /** Working value of {@link shareFairly}: the new rate, -1 while it is not known. */
   nextBytesPerMs: number;
   updatedMs: number;
-  /** Counts changes of the rate: an end that was scheduled before the last one is void. */
+  /** Number of changes of the rate: an end that was scheduled before the last change is obsolete. */
   version: number;
   readonly onEnd: () => void;
 }

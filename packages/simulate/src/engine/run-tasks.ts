@@ -66,6 +66,6 @@ export function runTasks(build: (list: TaskList, network: FairNetwork) => void):
     event.run();
     if (heap.next?.atMs !== nowMs) network.settle(nowMs);
   }
-  if (tasks.some(({ endMs }) => endMs < 0)) throw new Error('Steps of the update wait for each other in a circle');
+  if (tasks.some(({ endMs }) => endMs < 0)) throw new Error('Steps of the update wait for each other in a cycle');
   return { tasks, links: network.links, totalMs: nowMs === 0 ? 0 : (last?.endMs ?? 0), last };
 }

@@ -34,7 +34,7 @@ export function shareFairly(links: readonly Link[], flows: readonly Flow[], link
   }
 }
 
-/** The link that is full first, and the rate of its open flows then. */
+/** The link that fills up first, and the rate of its open flows at that point. */
 function fullestOf(links: readonly Link[]): readonly [Link, number] {
   let fullest: Link | undefined;
   let least = Number.POSITIVE_INFINITY;

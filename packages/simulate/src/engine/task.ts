@@ -19,7 +19,7 @@ export type StageName = (typeof STAGE_NAMES)[number];
 /** A step of an update. It begins when all steps before it have ended. */
 export interface Task {
   readonly stage: StageName;
-  /** The rank that does it; -1 for all ranks. */
+  /** The rank that runs it; -1 for all ranks. */
   readonly rank: number;
   /** Number of the bucket or chunk; -1 for none. */
   readonly index: number;
@@ -31,7 +31,7 @@ export interface Task {
   readonly after: readonly Task[];
   startMs: number;
   endMs: number;
-  /** The step that ended last of those before it. */
+  /** The previous step that ended last. */
   cause: Task | undefined;
 }
 

@@ -22,7 +22,7 @@ const STAGE_TEXT: Readonly<Record<StageTime['stage'], string>> = {
   release: 'the release of the buffer',
   hook: 'the work of the engine after loading',
 };
-/** An update does not wait for a link that is used less. */
+/** Minimum utilization of a link that an update waits for. */
 const BUSY = 0.8;
 
 /** Describes in one sentence what an update waits for. */

@@ -4,7 +4,7 @@ import type { RankStep } from '../result.ts';
 /** Stages of a bucket or a chunk on a rank. */
 const SHOWN = new Set(['read', 'h2d', 'broadcast', 'reload', 'pull']);
 
-/** Steps of some ranks in order of time. All ranks do the broadcasts and the reloads of one of them. */
+/** Steps of some ranks in order of time. The broadcasts and reloads of one rank represent those of all. */
 export function rankSteps(tasks: readonly Task[], ranks: readonly number[]): RankStep[] {
   const shown = new Set(ranks);
   const first = ranks[0] ?? 0;

@@ -82,7 +82,7 @@ export function planBroadcast(scenario: Scenario, { receivers, firstReceiver }: 
 
 const ownTransfers = ({ buckets }: Plan): Transfer[] => buckets.map((bucket) => ({ bucket, root: bucket.ownerRank }));
 
-/** Joining ranks read buckets, and share the reads out over the NICs of both sides. */
+/** Joining ranks read buckets, and distribute the reads over the NICs of both sides. */
 function readTransfers(
   { buckets }: Plan,
   metas: readonly RankMetas[],

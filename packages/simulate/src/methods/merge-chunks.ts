@@ -1,9 +1,9 @@
 import type { ReadChunk } from '@checkpoint-engine/planner';
 
-/** Most chunks that are simulated one by one, of all simulated hosts together. */
-const MOST_CHUNKS = 1536;
-/** Fewer would not show that reads and copies overlap. */
-const LEAST_CHUNKS_PER_HOST = 64;
+/** Maximum number of chunks that are simulated one by one, of all simulated hosts together. */
+const MAX_CHUNKS = 1536;
+/** With fewer chunks, the simulation would not show that reads and copies overlap. */
+const MIN_CHUNKS_PER_HOST = 64;
 
 /** A chunk with its place in the ring of its reader. */
 export interface PlacedChunk extends ReadChunk {
@@ -28,12 +28,12 @@ export interface ChunkGroup {
 
 /**
  * Joins neighboring chunks of a reader if a simulation of each chunk would take minutes. The ring then holds
- * as many groups as it otherwise holds chunks, so reads and copies overlap in the same way.
+ * as many groups as it otherwise holds chunks, so the overlap of reads and copies does not change.
  *
  * @param hosts Number of simulated hosts.
  */
 export function mergeChunks(chunks: readonly PlacedChunk[], groupsInRing: number, hosts: number): ChunkGroup[] {
-  const most = Math.max(LEAST_CHUNKS_PER_HOST, Math.floor(MOST_CHUNKS / hosts));
+  const most = Math.max(MIN_CHUNKS_PER_HOST, Math.floor(MAX_CHUNKS / hosts));
   const perGroup = Math.ceil(chunks.length / most);
   const groups: { readonly first: number; readonly turn: number; readonly members: PlacedChunk[] }[] = [];
   const open = new Map<number, (typeof groups)[number]>();

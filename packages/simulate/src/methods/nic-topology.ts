@@ -3,7 +3,7 @@ import { nicsOf } from '../cluster/links.ts';
 import type { ClusterTopology } from '../cluster/topology.ts';
 import { placeOf } from './steps.ts';
 
-/** Ranks by the NICs that they share, as the planner reads it. */
+/** Ranks by the NICs that they share, in the format of the planner. */
 export function nicTopology(ranks: Iterable<number>, topology: ClusterTopology): Topology {
   const byNic = new Map<string, Set<number>>();
   for (const rank of ranks) {

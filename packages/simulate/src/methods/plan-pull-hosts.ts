@@ -44,7 +44,7 @@ export interface HeldTensors {
   readonly hosts: number;
 }
 
-/** Plans the pull of one host with the functions that a parameter server plans it with. */
+/** Plans the pull of one host with the same functions as a parameter server. */
 export function planPullHost(scenario: Scenario, ranks: Ranks, held: HeldTensors, hostClass: HostClass): PullHost {
   const { topology, layout, bucketBytes } = scenario;
   const { metas, model, holders } = held;

@@ -11,7 +11,7 @@ import { type PythonBucket, pythonBuckets, pythonShares } from './python-buckets
 import { broadcastPath, type Group, placeOf, reloadMs, workerCost } from './steps.ts';
 
 const GIB = 2 ** 30;
-/** Largest bucket of the Python tool unless `PS_MAX_BUCKET_SIZE_GB` says otherwise. */
+/** Largest bucket of the Python tool unless `PS_MAX_BUCKET_SIZE_GB` is set. */
 const DEFAULT_BUCKET_BYTES = 8 * GIB;
 
 interface Transfer {
@@ -20,7 +20,7 @@ interface Transfer {
   readonly root: number;
 }
 
-/** Plans an update by the Python tool as published. */
+/** Plans an update with the published Python tool. */
 export function planPython(scenario: Scenario, { receivers }: Ranks): PlannedMethod {
   const { topology, method, worldSize, layout } = scenario;
   const metas = pythonShares(sizedTensors(scenario.model.tensors), worldSize, topology);

@@ -16,7 +16,7 @@ export function placeOf(rank: number, { gpusPerHost }: Pick<ClusterTopology, 'gp
   return { rank, host: Math.floor(rank / gpusPerHost), gpu: rank % gpusPerHost };
 }
 
-/** Ranks agree on the plan and ask the engines. */
+/** Ranks agree on the plan and send requests to the engines. */
 export function beginUpdate(list: TaskList, { costs }: ClusterTopology, ranks: number, isFirst: boolean): Task {
   const fixedMs = costs.meetMs + costs.meetRankMs * ranks + (isFirst ? costs.firstMs : 0);
   const meet = list.add({ stage: 'meet', fixedMs });

@@ -14,7 +14,7 @@ export class Comparison {
   /**
    * Compares those bytes of slices that these places have.
    *
-   * @throws `CE_NOT_SUPPORTED` JavaScript cannot access the memory: a GPU holds it.
+   * @throws `CE_NOT_SUPPORTED` JavaScript cannot access the memory because it is on a GPU.
    */
   async compare(slices: readonly PulledSlice[], places: Places, regions: ReadonlyMap<number, Memory>): Promise<void> {
     const views = new Map<Memory, RangeView>();

@@ -3,7 +3,7 @@ import type { CheckpointTensor, KeptSlice } from './kept-slice.ts';
 
 /** A slice of a tensor, and the target of its rows. */
 export interface PulledSlice extends KeptSlice {
-  /** Position of the tensor among those that were declared for. */
+  /** Position of the tensor in the list that the declaration is for. */
   readonly tensor: number;
   readonly to: { readonly memory: Memory; readonly offsetBytes: number };
   /** From the start of a row to that of the next, at `to`. @default `rowBytes` */
@@ -19,9 +19,9 @@ export interface Declaration {
 }
 
 /**
- * A declaration as needs.
+ * Converts a declaration to needs.
  *
- * @throws {RangeError} A slice is not inside its tensor, or its rows are not inside the memory that they go to.
+ * @throws {RangeError} A slice is not inside its tensor, or its rows are not inside their target memory.
  */
 export function needsOf(declaration: Declaration, tensors: readonly CheckpointTensor[]): Needs {
   const { slices, rest } = declaration;
@@ -40,7 +40,7 @@ export function needsOf(declaration: Declaration, tensors: readonly CheckpointTe
   for (const { tensor, rows, rowBytes, to, toPitchBytes = rowBytes } of slices) {
     const endBytes = to.offsetBytes + (rows - 1) * toPitchBytes + rowBytes;
     if (to.offsetBytes >= 0 && toPitchBytes >= rowBytes && endBytes <= to.memory.sizeBytes) continue;
-    throw new RangeError(`Rows of tensor "${tensors[tensor]!.name}" go to bytes outside their memory`);
+    throw new RangeError(`Rows of tensor "${tensors[tensor]!.name}" exceed their target memory`);
   }
   return needs;
 }

@@ -9,7 +9,7 @@ import {
 import type { PulledSlice } from './declaration.ts';
 import { copiesOf } from './pull-table.ts';
 
-/** Digests by window, and how many bytes of each the engine holds. */
+/** Digests by window, and the number of bytes of each window that the engine holds. */
 export interface HeldDigests {
   readonly digests: BigUint64Array;
   readonly bytes: Float64Array;
@@ -18,9 +18,9 @@ export interface HeldDigests {
 /**
  * Digests the parts of windows that slices cover, in the engine's memory.
  *
- * @param isWanted Asked between parts.
+ * @param isWanted Called between parts; the function stops if it returns false.
  * @throws `CE_NOT_SUPPORTED` The engine's memory is not host memory, or its device cannot digest; `CE_CLOSED` The digests
- *   are not wanted any more.
+ *   are no longer wanted.
  */
 export async function digestsOf(
   slices: readonly PulledSlice[],

@@ -1,7 +1,7 @@
 /** A tensor of a checkpoint, as its metas describe it. */
 export interface CheckpointTensor {
   readonly name: string;
-  /** As safetensors spells it: `F32`, `BF16`, `F8_E4M3`. */
+  /** The name in safetensors: `F32`, `BF16`, `F8_E4M3`. */
   readonly dtype: string;
   /** `[]` for a scalar. */
   readonly shape: readonly number[];
@@ -43,7 +43,7 @@ export function sliceAlong(tensor: CheckpointTensor, axis: number, from: number,
   const rows = count(shape.slice(0, axis));
   const stepBytes = sizeBytes / rows / length;
   if (!Number.isSafeInteger(stepBytes)) {
-    throw new RangeError(`Tensor "${name}" cannot be cut along axis ${axis}: a step of ${stepBytes} bytes`);
+    throw new RangeError(`Tensor "${name}" cannot be sliced along axis ${axis}: one step has ${stepBytes} bytes`);
   }
   const rowBytes = (to - from) * stepBytes;
   const isOneRun = rows === 1 || rowBytes === length * stepBytes;

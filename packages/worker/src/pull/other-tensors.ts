@@ -1,14 +1,14 @@
 import { CheckpointEngineError } from '@checkpoint-engine/interface';
 import type { CheckpointTensor } from './kept-slice.ts';
 
-/** Number of tensors that the error names. */
+/** Number of tensors that the error lists. */
 const NAMED = 3;
 
 /**
  * The error of a checkpoint whose tensors differ from those that an engine holds.
  *
  * @param held   The tensors of the checkpoint that the engine received.
- * @param wanted Those of the checkpoint that it is compared with.
+ * @param wanted The tensors of the checkpoint that it is compared with.
  */
 export function otherTensors(
   held: readonly CheckpointTensor[],
@@ -28,7 +28,7 @@ export function otherTensors(
   const more = differences.length > NAMED ? `, and ${differences.length - NAMED} more` : '';
   return new CheckpointEngineError(
     'CE_ENGINE_MISMATCH',
-    `The engine holds other tensors than the checkpoint: ${differences.slice(0, NAMED).join('; ')}${more}`,
+    `The tensors of the engine differ from those of the checkpoint: ${differences.slice(0, NAMED).join('; ')}${more}`,
     'Verify the engine with a checkpoint of the model that it serves',
   );
 }

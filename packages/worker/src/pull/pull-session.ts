@@ -60,7 +60,7 @@ export class PullSession {
   /**
    * Sends the needs and maps the memory that the server shares.
    *
-   * @returns The first message that is about something else.
+   * @returns The first message that does not belong to this part of the session.
    * @throws The error that ended the link; `CE_WORKER_PROTOCOL`, `CE_SHM_FAILED`.
    */
   async negotiate(): Promise<ServerMessage> {
@@ -112,7 +112,7 @@ export class PullSession {
     this.#link.send({ type: 'digested', index, digest: encodeDigests(digests), bytes: encodeU64(bytes) });
   }
 
-  /** Unmaps all regions when no copy reads them any longer, and tells the server. */
+  /** Unmaps all regions when no copy reads them any longer, and notifies the server. */
   async abort(): Promise<void> {
     if (this.intent !== 'verify') await this.#puller.abort(this.#session);
     await this.#working;
@@ -138,7 +138,7 @@ export class PullSession {
       }
     }
     if (tensors.length !== tensorCount) {
-      throw serverBroke(`metas of ${tensors.length} tensors, and spoke of ${tensorCount}`);
+      throw serverBroke(`metas of ${tensors.length} tensors, but announced ${tensorCount}`);
     }
     if (this.intent === 'verify') throw this.#puller.otherTensors(tensors);
     await this.#puller.learn(metasDigest, tensors);
@@ -150,7 +150,7 @@ export class PullSession {
     if (parts === undefined) return;
     const { layoutDigest, regions } = message;
     this.#regionSizes = new Map(regions.map(({ id, sizeBytes }) => [id, sizeBytes]));
-    if (this.#regionSizes.size < regions.length) throw serverBroke('two regions of one id');
+    if (this.#regionSizes.size < regions.length) throw serverBroke('two regions with the same id');
     const columns = parts.flatMap(({ places }) => places ?? []);
     const places = columns.length > 0 ? this.#places(joined(columns)) : undefined;
     this.#isMapped = await this.#puller.map(layoutDigest, regions, places);

@@ -1,7 +1,7 @@
 import type { Copy, Memory, Places } from '@checkpoint-engine/interface';
 import type { PulledSlice } from './declaration.ts';
 
-/** Copies of one batch: limits the use of JavaScript's memory. */
+/** Number of copies in a batch. It limits the use of JavaScript's memory. */
 const BATCH = 16_384;
 
 /**
@@ -37,7 +37,7 @@ export function* copiesOf(
 
 const known = new WeakMap<Places, ReadonlyMap<number, number>>();
 
-/** Where the places of each tensor begin. */
+/** The index of each tensor's first place. */
 function startsOf(places: Places): ReadonlyMap<number, number> {
   const before = known.get(places);
   if (before !== undefined) return before;
@@ -47,7 +47,7 @@ function startsOf(places: Places): ReadonlyMap<number, number> {
   return starts;
 }
 
-/** Parts of rows that are inside a range of the tensor: rows that follow each other on both sides are one. */
+/** The parts of rows inside a range of the tensor. Rows that are contiguous on both sides are joined. */
 function* rowsWithin(
   { offsetBytes, rows, rowBytes, pitchBytes, toPitchBytes = rowBytes }: PulledSlice,
   fromBytes: number,

@@ -18,28 +18,28 @@ import { otherTensors } from './other-tensors.ts';
 import { copiesOf } from './pull-table.ts';
 import { RegionMaps } from './region-maps.ts';
 
-/** Modules whose reasons a summary gives. */
-const MOST_REASONS = 100;
+/** Maximum number of modules whose reasons are in a summary. */
+const MAX_REASONS = 100;
 
 /** Options of {@link Puller}. */
 export interface PullerOptions {
-  /** The engine's. It stays the caller's. */
+  /** The engine's device. The caller must close it. */
   readonly device: Device;
   /**
    * Declares which parts of these tensors the engine keeps, and where. Called once for each list of tensors; the memory
-   *  * must not move afterwards.
+   * must not move afterwards.
    */
   readonly declare: (tensors: readonly CheckpointTensor[]) => Declaration | Promise<Declaration>;
-  /** Names the model and its placement. @default 'declared' */
+  /** Identifies the model and its placement. @default 'declared' */
   readonly fingerprint?: string | undefined;
   /**
    * Take whole tensors until a comparison of the engine's weights with the slices has found them equal. Tensors that
-   *  * differ always arrive complete. @default false
+   * differ always arrive complete. @default false
    */
   readonly prove?: boolean | undefined;
 }
 
-/** The decisions about the parts of a model. Plain data. */
+/** How an engine receives the parts of its model. Plain data. */
 export interface PullReport {
   /** The engine has declared what it keeps. */
   readonly recorded: boolean;
@@ -85,9 +85,9 @@ export class Puller {
   #known: Known | undefined;
   #layout: Layout | undefined;
   #held: Held | undefined;
-  /** A proof in progress. */
+  /** A comparison in progress. */
   #comparison: Comparison | undefined;
-  /** Rises with every session: copies of an earlier one end. */
+  /** Increases with every session: copies of an earlier session then end. */
   #session = 0;
   #copying: Promise<unknown> = Promise.resolve();
 
@@ -99,7 +99,7 @@ export class Puller {
     this.#maps = new RegionMaps(options.device);
   }
 
-  /** Whether the list of tensors was declared for. */
+  /** Whether a declaration for the list of tensors exists. */
   knows(metasDigest: string): boolean {
     return this.#known?.metasDigest === metasDigest;
   }
@@ -109,7 +109,7 @@ export class Puller {
     return this.#options.prove !== true || (this.knows(metasDigest) && this.#known?.proved !== undefined);
   }
 
-  /** Returns the decisions and their reasons. Changes nothing. */
+  /** Returns how the parts of the model are received, and why. Changes nothing. */
   report(): PullReport {
     const { fingerprint } = this;
     const known = this.#known;
@@ -127,7 +127,7 @@ export class Puller {
     this.#known = { metasDigest, tensors, declaration, needs, proved, provedMs: 0, recordedMs };
   }
 
-  /** Returns what to transfer, and how. */
+  /** Returns the needs: what to transfer, and how. */
   needs(): { readonly needs: Needs; readonly summary: NeedsSummary } {
     const { needs, tensors, proved } = this.#get();
     const summary = this.summary;
@@ -159,17 +159,17 @@ export class Puller {
     const why = proved === undefined ? 'it is compared after the next update' : 'it differs from what was loaded';
     const line = (index: number, reason: string): string => `${tensors[index]!.name}\t${reason}`;
     const reasons = [
-      ...Array.from(needs.rest.subarray(0, MOST_REASONS), (index) =>
-        line(index, "it goes through the engine's loader"),
+      ...Array.from(needs.rest.subarray(0, MAX_REASONS), (index) =>
+        line(index, "it passes through the engine's loader"),
       ),
-      ...others.slice(0, MOST_REASONS).map((index) => line(index, why)),
+      ...others.slice(0, MAX_REASONS).map((index) => line(index, why)),
     ];
     return {
       modules: declared.size + needs.rest.length,
       direct: declared.size - others.length,
       staged: 0,
       opaque: needs.rest.length + others.length,
-      reasons: reasons.slice(0, MOST_REASONS).join('\n'),
+      reasons: reasons.slice(0, MAX_REASONS).join('\n'),
       recordedMs,
       provedMs,
     };
@@ -230,7 +230,7 @@ export class Puller {
       known === undefined
         ? 'The engine has received no update through its receiver since it started, so it does not know which bytes of a checkpoint it holds'
         : 'The engine has not compared its weights with a checkpoint since it started, so it does not know which bytes of a checkpoint it holds',
-      'Update the engine once with this checkpoint, and verify it from then on',
+      'Update the engine once with this checkpoint, and then verify it',
     );
   }
 
@@ -257,10 +257,10 @@ export class Puller {
   }
 
   /**
-   * Begins a session, which takes over the mappings of an earlier one when its copies have ended. A session that verifies
-   * leaves them as they are.
+   * Begins a session, which takes over the mappings of an earlier one when its copies have ended. A session that
+   * verifies leaves them as they are.
    *
-   * @returns Names it for {@link Puller.abort}.
+   * @returns The number of the session, for {@link Puller.abort}.
    */
   async begin(intent: PullIntent): Promise<number> {
     if (intent === 'verify') return this.#session;

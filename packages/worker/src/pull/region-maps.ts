@@ -1,7 +1,7 @@
 import { Buffer } from 'node:buffer';
 import type { Device, Memory, PullRegion } from '@checkpoint-engine/interface';
 
-/** Mapped regions. They stay mapped if the next session names them. */
+/** Mapped regions. They stay mapped if the next session uses them. */
 export class RegionMaps {
   readonly #device: Device;
   readonly #mapped = new Map<string, Memory>();

@@ -7,7 +7,7 @@ from typing import Any
 from checkpoint_engine_worker.messages import server_broke
 
 #: The most parts of one message, as `PULL_PART_LIMITS.parts`.
-MOST_PARTS = 512
+MAX_PARTS = 512
 
 
 class JoinedParts:
@@ -30,7 +30,7 @@ class JoinedParts:
             and isinstance(parts, int)
             and part == len(self._parts)
             and parts == wanted
-            and part < parts <= MOST_PARTS
+            and part < parts <= MAX_PARTS
         )
         if not is_next:
             raise server_broke(f"part {part} of {parts} of its {self._what} out of order")

@@ -145,7 +145,7 @@ class PullSession:
             }
         )
         # Metas arrive in many parts, directly after each other.
-        self._session.link.most_unread = 1024
+        self._session.link.max_unread = 1024
         if known:
             self._send_needs()
 

@@ -36,7 +36,7 @@ class ServerLink:
         self._failure: CheckpointEngineError | None = None
         self._is_open = True
         #: The most messages that may be unread: with one more, the server breaks the protocol.
-        self.most_unread = 2
+        self.max_unread = 2
 
     @classmethod
     def connect(cls, address: WorkerAddress, timeout_s: float, offers: dict[str, Any] | None = None) -> ServerLink:
@@ -190,8 +190,8 @@ class ServerLink:
             kind = message_type(message)
             if kind == "abort":
                 raise read_abort(message)
-            if len(self._unread) >= self.most_unread:
-                raise server_broke(f'"{kind[:40]}" although {self.most_unread} messages are unread')
+            if len(self._unread) >= self.max_unread:
+                raise server_broke(f'"{kind[:40]}" although {self.max_unread} messages are unread')
             self._unread.append(message)
 
     def _drain(self) -> None:

@@ -69,7 +69,7 @@ class UpdateSession:
         target: WeightTarget,
         buffers: BufferKeeper,
         timeout_s: float = DEFAULT_TIMEOUT_S,
-        most_buckets: int | None = None,
+        max_buckets: int | None = None,
         puller: EnginePuller | None = None,
         state: Mapping[str, Any] | None = None,
     ) -> None:
@@ -79,7 +79,7 @@ class UpdateSession:
         self._target = target
         self._buffers = buffers
         self._timeout_s = timeout_s
-        self._most_buckets = most_buckets
+        self._max_buckets = max_buckets
         self._link: ServerLink | None = None
         self._welcome: Welcome | None = None
         self._buffer: SharedBuffer | None = None
@@ -212,9 +212,9 @@ class UpdateSession:
         self.name_update(welcome.checkpoint, welcome.update_id)
         self._welcome = welcome
         self._buffer = self._buffers.open(welcome, self._device)
-        self.link.most_unread = min(self._most_buckets or welcome.slots, welcome.slots)
+        self.link.max_unread = min(self._max_buckets or welcome.slots, welcome.slots)
         self._phase = "loading"
-        self.link.send({"type": "ready", "credits": self.link.most_unread})
+        self.link.send({"type": "ready", "credits": self.link.max_unread})
 
     def _on_bucket(self, message: dict[str, Any]) -> None:
         if self._phase != "loading" or self._buffer is None:
