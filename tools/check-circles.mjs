@@ -45,7 +45,7 @@ function circlesOf(graph) {
   return circles;
 }
 
-/** Which file below `source` imports which by a relative path. */
+/** The imports between files below `source` by relative paths. */
 function importsOf(source) {
   return new Map(
     filesBelow(source).map((file) => {

@@ -1,5 +1,5 @@
-// Fails when a package imports another against the direction of the architecture, or by a path that its exports do
-// not give, or without naming it in its package.json.
+// Fails if a package imports another against the direction of the architecture, by a path that is not in its exports,
+// or without listing it in its package.json.
 import { readdirSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 

@@ -1,4 +1,4 @@
-// Fails when a page links to a file, or to a heading of a page, that is not there.
+// Fails if a page links to a file, or to a heading of a page, that does not exist.
 import { execFileSync } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
@@ -25,9 +25,9 @@ const problems = pages.flatMap((page) =>
     if (/^[a-z]+:/.test(link)) return [];
     const [path, heading] = link.split('#');
     const target = path ? join(dirname(page), path) : page;
-    if (!existsSync(target)) return [`${page}: ${link} is not there`];
+    if (!existsSync(target)) return [`${page}: ${link} does not exist`];
     return heading && target.endsWith('.md') && !headings(target).includes(heading)
-      ? [`${page}: ${link} names a heading that is not there`]
+      ? [`${page}: ${link} is not a heading of its page`]
       : [];
   }),
 );

@@ -1,5 +1,5 @@
-// Type-checks the TypeScript examples in the READMEs of packages with tsc --strict, against the sources. Each example has to
-// be complete: a reader can copy it into a file.
+// Type-checks the TypeScript examples in the READMEs of packages with tsc --strict, against the sources. Each example
+// must be complete, so that a reader can copy it into a file.
 import { execFileSync } from 'node:child_process';
 import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';

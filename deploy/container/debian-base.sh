@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Builds a base image out of Debian packages and Node.js' npm package, for machines that reach no image registry.
+# Builds a base image from Debian packages and Node.js' npm package, for machines that cannot reach an image registry.
 # Needs root, debootstrap and buildah.
 #
 #   deploy/container/debian-base.sh [TAG]

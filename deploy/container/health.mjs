@@ -1,5 +1,5 @@
 // Exits with 0 when `checkpoint-engine serve` in this container answers 200: `node health.mjs healthz|readyz`.
-// Where NODE_RANK is above 0 the process runs ranks for another host and serves no API: only the process has to live.
+// If NODE_RANK is above 0, the process runs ranks for another host and serves no API: it only has to be alive.
 import { connect } from 'node:net';
 import process from 'node:process';
 

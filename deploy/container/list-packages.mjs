@@ -1,4 +1,4 @@
-// Prints the packages of this repository that the given ones need, themselves included, one name a line.
+// Prints the packages of this repository that the given ones need, themselves included, one name per line.
 //
 //   node deploy/container/list-packages.mjs cli transport-nccl
 import { readFileSync } from 'node:fs';

@@ -1,6 +1,6 @@
-// How would an update run? Planning needs names, dtypes and shapes only: no device, no rank, no byte of the weights.
+// Plans an update without running it. Planning needs only names, dtypes and shapes: no device, no rank, no weights.
 //
-//   node main.mjs                      plans for a pretend model
+//   node main.mjs                      plans for an example model
 //   node main.mjs /models/step-100     plans for a safetensors checkpoint, read from its headers
 import { argv } from 'node:process';
 import { readCheckpoint, tensorBytes } from '@checkpoint-engine/meta';
@@ -13,7 +13,7 @@ const tensors = argv[2] ? (await readCheckpoint(argv[2])).tensors : pretendModel
 const owners = planner.balanceByBytes(tensors, worldSize);
 const metas = Array.from({ length: worldSize }, (_, rank) => metasOf(rank));
 
-// 2. How large are buckets, and how much device memory do they pass through? Here 4 GiB are free in addition to the engine's memory.
+// 2. How large are buckets, and how much device memory do they need? Here the engine leaves 4 GiB free.
 const sizing = planner.sizeBuckets({
   freeBytes: 4 * 2 ** 30,
   largestTensorBytes: Math.max(...tensors.map(({ sizeBytes }) => sizeBytes)),
@@ -24,7 +24,7 @@ const sizing = planner.sizeBuckets({
 });
 console.log(`Buckets: ${sizing.reason}`);
 
-// 3. Which tensors travel together, and when? Equal metas give an equal plan, so that no plan is ever sent.
+// 3. Which tensors travel together, and when? Equal metas give an equal plan, so ranks never send plans.
 const plan = planner.planBuckets(metas, sizing);
 const summary = planner.planSummary(plan, metas);
 for (const { rank, sizeBytes, tensorCount, bucketCount } of summary.owners) {
@@ -35,7 +35,7 @@ for (const { rank, sizeBytes, tensorCount, bucketCount } of summary.owners) {
 // 4. How long should it take? Use the rates of your machines (1 GBps is 1e9 bytes per second).
 const rates = { h2dGBps: 50, broadcastGBps: 150, reloadGBps: 400 };
 const { totalMs, boundBy } = planner.estimateUpdate(plan, rates, worldSize);
-console.log(`About ${Math.round(totalMs)} ms at the rates given, bound by ${boundBy}`);
+console.log(`About ${Math.round(totalMs)} ms at these rates, bound by ${boundBy}`);
 console.log(`Plan ${plan.digest}: ${plan.buckets.length} buckets of ${plan.tensorCount} tensors, no byte moved`);
 
 /** The metas of a rank: its tensors, one after another in one region of memory. */

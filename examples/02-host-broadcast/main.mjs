@@ -1,5 +1,5 @@
 // A whole update without a GPU: two ranks hold half of a model each, broadcast to each other over shared memory, and
-// bring everything into two workers. One process here; over several processes the calls are the same.
+// load all of it into two workers. This example uses one process; with several processes the calls are the same.
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
@@ -15,7 +15,7 @@ const devices = [await createHostDevice({ index: 0 }), await createHostDevice({ 
 // The engine has a worker for each device, which copies the tensors. A real worker would load them into its model.
 const workers = devices.map((device) => copyingWorker({ device }));
 
-// Asking the engine means telling each worker where its parameter server waits. Over HTTP, `workerEngine` does this.
+// The request to the engine sends each worker the address of its parameter server. Over HTTP, `workerEngine` does this.
 async function requestEngine({ handles, signal }) {
   const receive = async (device, index) => {
     const update = await receiveUpdate(handles[device.uuid], { device, signal });
@@ -24,7 +24,7 @@ async function requestEngine({ handles, signal }) {
   await Promise.all(devices.map(receive));
 }
 
-// The new weights. The second half of a real model would never be in the memory of the first rank's process.
+// The new weights. With a real model, the first rank's process would never hold the second half.
 const weights = Array.from({ length: 32 }, (_, layer) => {
   return { name: `layers.${layer}.weight`, dtype: 'F32', shape: [256, 1024], bytes: randomBytes(256 * 1024 * 4) };
 });
@@ -34,7 +34,7 @@ async function runRank(rank) {
   const store = await openStore({ rank, worldSize: 2, masterPort }); // rank 0 hosts it, rank 1 connects
   const server = await ParameterServer.create({ store, device, broadcast: shm(), protocol: v2Protocol() });
   await server.registerCheckpoint('step-1', { tensors: weights.slice(rank * 16, rank * 16 + 16) });
-  await server.gatherMetas('step-1'); // now each rank knows the tensors of the other one
+  await server.gatherMetas('step-1'); // now each rank knows the tensors of the other
   const result = await server.update('step-1', { requestEngine, bucketBytes: 4 * 2 ** 20 });
   await server.close();
   await store.close();

@@ -26,16 +26,18 @@ export function groupOf(store) {
       if (isClosed) throw closed();
       if (!members.includes(root)) throw new RangeError(`Rank ${root} is not in the group of ${members}`);
       if (source && source.sizeBytes !== sizeBytes) throw new RangeError('Source and target differ in size');
-      if (source) throw fail('CE_NOT_SUPPORTED', 'sends in place only', 'Leave the source out');
+      if (source) throw fail('CE_NOT_SUPPORTED', 'sends in place only', 'Omit the source');
       if (!isHostMemory(memory)) throw fail('CE_NOT_SUPPORTED', 'sends host memory only', 'Use a host device');
-      if (pending) throw fail('CE_NOT_SUPPORTED', 'sends one thing at a time', 'Wait for the pending broadcast');
+      if (pending) throw fail('CE_NOT_SUPPORTED', 'sends one message at a time', 'Wait for the pending broadcast');
       pending = send(root, memory.view(offsetBytes, sizeBytes)).finally(() => {
         pending = undefined;
       });
       await pending;
     },
     async broadcastShared() {
-      throw isClosed ? closed() : fail('CE_NOT_SUPPORTED', 'has no memory in common', 'Give each member its own');
+      throw isClosed
+        ? closed()
+        : fail('CE_NOT_SUPPORTED', 'does not support shared memory', 'Give each member its own');
     },
     abort: (reason) => void store.abort(reason),
     async close() {

@@ -1,5 +1,5 @@
-// A server of your own: your transport, your way of asking the engine, your events. Two ranks and two workers in one
-// process here; over several processes the calls are the same.
+// A custom server: with your transport, your requests to the engine, and your handling of events. This example has two
+// ranks and two workers in one process; with several processes the calls are the same.
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { createHostDevice } from '@checkpoint-engine/device';
@@ -13,7 +13,7 @@ const tensors = Array.from({ length: 12 }, (_, layer) => {
   return { name: `layers.${layer}.weight`, dtype: 'F32', shape: [256, 256], bytes: randomBytes(256 * 256 * 4) };
 });
 
-// The rendezvous, on a port that is free. Beyond loopback it wants a token.
+// The rendezvous, on a free port. Beyond loopback, use a token.
 const rendezvous = await startStoreServer({ host: '127.0.0.1', port: 0, worldSize: 2 });
 
 async function runRank(rank) {

@@ -1,4 +1,5 @@
-// Bytes from one GPU to all others, over NCCL and without a parameter server. One process here, with a rank a GPU.
+// Bytes from one GPU to all others, over NCCL and without a parameter server. This example uses one process, with one
+// rank per GPU.
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import process from 'node:process';
@@ -36,7 +37,7 @@ async function runRank(rank) {
   }
   await group.broadcast(0, { target: onDevice });
   if (rank !== 0) await stream.copy([{ from: onDevice, to: onHost }]);
-  assert.ok(weights.equals(host.view(0, SIZE_BYTES)), `rank ${rank} has other bytes`);
+  assert.ok(weights.equals(host.view(0, SIZE_BYTES)), `rank ${rank} has different bytes`);
 
   await stream.close();
   await transport.close();

@@ -1,6 +1,5 @@
-// A rank that joins later reads the weights from the memory of a rank that serves, without any work of that rank. It
-// uses // RDMA if this host has it, otherwise TCP. Two worlds in one process here; they share the metas and nothing
-// else.
+// A rank that joins later reads the weights from the memory of a serving rank, without any work of that rank. It uses
+// RDMA if this host has it, otherwise TCP. This example has two worlds in one process; they share only the metas.
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import process from 'node:process';
@@ -18,7 +17,7 @@ if (!mooncake.available) {
 
 async function startRank(index) {
   const device = await createHostDevice({ index });
-  const p2p = rdma(); // over several hosts: { host: 'the address that others reach this one at' }
+  const p2p = rdma(); // with several hosts: { host: 'the address at which others reach this host' }
   const server = await ParameterServer.create({ store: localStore(), device, p2p, protocol: v2Protocol() });
   const close = async () => {
     await server.close();
@@ -50,4 +49,4 @@ for (const { name, bytes } of tensors) assert.ok(bytes.equals(worker.tensors.get
 await worker.close();
 await joining.close();
 await serving.close();
-console.log(`The worker of the rank that joined holds ${totalBytes} bytes that it read out of the other one`);
+console.log(`The worker of the rank that joined holds ${totalBytes} bytes that it read from the serving rank`);

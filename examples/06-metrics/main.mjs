@@ -10,12 +10,12 @@ import { Counter, Gauge, register } from 'prom-client';
 
 const bytesDone = new Counter({
   name: 'weights_bytes_total',
-  help: 'Bytes that have gone through a stage, at the end of each bucket',
+  help: 'Bytes that have passed through a stage, counted at the end of each bucket',
   labelNames: ['stage'],
 });
-const phase = new Gauge({ name: 'weights_phase', help: 'The phase that the update is in', labelNames: ['phase'] });
+const phase = new Gauge({ name: 'weights_phase', help: 'Current phase of the update', labelNames: ['phase'] });
 
-/** Called with everything that happens while bytes move. */
+/** Called for each event of the update. */
 function onEvent(event) {
   if (event.type === 'bucket-end') bytesDone.inc({ stage: event.stage }, event.sizeBytes);
   if (event.type === 'phase') {

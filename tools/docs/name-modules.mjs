@@ -1,4 +1,4 @@
-// A TypeDoc plugin: names each module after the import that a reader writes, such as "@checkpoint-engine/ps".
+// A TypeDoc plugin: uses the import specifier as the name of each module, such as "@checkpoint-engine/ps".
 import { fileURLToPath } from 'node:url';
 import { Converter, ReflectionKind } from 'typedoc';
 import { publicPackages } from '../release/packages.mjs';

@@ -103,13 +103,13 @@ def main() -> None:
 def watched(work) -> int:
     """The most device memory in use during the run, in addition to the memory in use before."""
     free_before, _ = torch.cuda.mem_get_info()
-    least_free = free_before
+    min_free = free_before
     done = threading.Event()
 
     def watch() -> None:
-        nonlocal least_free
+        nonlocal min_free
         while not done.wait(WATCH_EVERY_S):
-            least_free = min(least_free, torch.cuda.mem_get_info()[0])
+            min_free = min(min_free, torch.cuda.mem_get_info()[0])
 
     thread = threading.Thread(target=watch)
     thread.start()
@@ -118,7 +118,7 @@ def watched(work) -> int:
     finally:
         done.set()
         thread.join()
-    return free_before - least_free
+    return free_before - min_free
 
 
 if __name__ == "__main__":

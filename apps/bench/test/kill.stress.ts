@@ -27,7 +27,7 @@ const LOSS_MS = 10_000;
 const SLACK_BYTES = 64 * 2 ** 20;
 /** Time between two measurements while memory is freed, and the limit for that. */
 const SETTLE_MS = 250;
-const MOST_SETTLE_MS = 5_000;
+const MAX_SETTLE_MS = 5_000;
 
 const missing = await noGpu();
 const dataDir = benchData();
@@ -156,7 +156,7 @@ class KillWorld {
       const isAsWanted = used.every((bytes, rank) => bytes - (wanted?.usedBytes[rank] ?? Infinity) < SLACK_BYTES);
       last = used;
       const ms = performance.now() - startedAtMs;
-      if ((isStill && isAsWanted) || ms > MOST_SETTLE_MS) {
+      if ((isStill && isAsWanted) || ms > MAX_SETTLE_MS) {
         return await this.memory.look(`${step} (${ms.toFixed(0)} ms later)`, this.#world, this.receivers);
       }
     }

@@ -12,7 +12,7 @@ import { writeShards } from './write-shards.ts';
 /** The checkpoint of a scenario. */
 export interface CheckpointOptions {
   readonly model?: string | undefined;
-  /** Most bytes: the model's shapes shrink to fit. */
+  /** Maximum size in bytes: the model's shapes shrink to fit. */
   readonly scale?: number | undefined;
   /** A checkpoint that is there, instead of a model. */
   readonly dir?: string | undefined;

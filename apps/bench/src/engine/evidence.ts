@@ -12,7 +12,7 @@ interface State {
 
 /**
  * Checks whether an engine has the expected weights. The state after the first update with a checkpoint is the expected
- *  * state after all later ones, by any tool, and it must differ from the state before.
+ * state after all later ones, by any tool, and it must differ from the state before.
  */
 export class Evidence {
   readonly #engine: VllmEngine;

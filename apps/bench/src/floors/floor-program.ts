@@ -23,7 +23,7 @@ const WARM_SHARE = 1.25;
 
 /**
  * Allocates, touches and frees this much memory, so that the next measurement does not wait for the machine's host to
- *  * back it: a virtual machine that returns free memory to its host takes 3 to 25 times as long to touch it.
+ * back it: a virtual machine that returns free memory to its host takes 3 to 25 times as long to touch it.
  */
 export function warmMemory(sizeBytes: number, threads: number): void {
   floor(['touch', String(threads), String(Math.ceil(sizeBytes * WARM_SHARE))]);

@@ -126,7 +126,7 @@ export async function hostResult(
 
 /** Allowed growth of a process's heaps and stacks. */
 const HEAP_MIB = 32;
-const LEAST_BYTES_FOR_RATES = 256 * 2 ** 20;
+const MIN_BYTES_FOR_RATES = 256 * 2 ** 20;
 
 interface TargetInput {
   readonly update: ResultRow;
@@ -160,7 +160,7 @@ function targetsOf({
     isRequired: true,
   };
   // With many small tensors, the bytes take no time and alignment is most of the pool.
-  if (sizeBytes < LEAST_BYTES_FOR_RATES) return [ready];
+  if (sizeBytes < MIN_BYTES_FOR_RATES) return [ready];
   return [
     { what: 'update: floor / median', measured: onceMs / median(update.samplesMs), atLeast: 0.7, unit: 'x' },
     { what: 'register: floor / median', measured: readFloorMs / median(register.samplesMs), atLeast: 0.8, unit: 'x' },

@@ -46,12 +46,12 @@ export async function hostScenario(options: HostScenarioOptions): Promise<void> 
   }
 }
 
-/** Most bytes that a floor copies in a round: its buffers need memory in addition to those of ranks and workers. */
-const MOST_FLOOR_BYTES = 2 ** 29;
+/** Maximum bytes that a floor copies in a round: its buffers need memory in addition to those of ranks and workers. */
+const MAX_FLOOR_BYTES = 2 ** 29;
 
 /** Rounds of copies of so many bytes; where they are more than a floor has room for, calculated from fewer. */
 function copiesInTurns(copies: 'once' | 'each', ranks: number, threads: number, sizeBytes: number): FloorInTurns {
-  const bytes = Math.min(sizeBytes, MOST_FLOOR_BYTES);
+  const bytes = Math.min(sizeBytes, MAX_FLOOR_BYTES);
   const floor = floorInTurns(['memcpy', String(bytes), String(ranks), String(threads), copies]);
   return { round: async () => ((await floor.round()) * sizeBytes) / bytes, end: () => floor.end() };
 }

@@ -3,7 +3,7 @@ import type { HostFigures } from './measure-host.ts';
 
 /**
  * The peak memory by named holder: processes at their start, ranks' pools, the ring that the ranks of a host share, and
- *  * each worker's tensors, which represent an engine's parameters.
+ * each worker's tensors, which represent an engine's parameters.
  *
  * @param sizeBytes Of the checkpoint.
  */

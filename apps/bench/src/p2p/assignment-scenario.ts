@@ -26,7 +26,7 @@ export interface AssignmentScenarioOptions extends PublishOptions {
 
 const NAME = 'weights';
 const TENSOR_BYTES = 2 ** 20;
-const MOST_RATIO = 1.2;
+const MAX_RATIO = 1.2;
 
 /**
  * Owners and joiners, each with a NIC of its own that is limited to a rate: are all NICs of the narrower side busy all
@@ -96,7 +96,7 @@ export async function assignmentScenario(options: AssignmentScenarioOptions): Pr
             wrong,
           },
         ],
-        targets: [{ what: 'time / best possible', measured: ratio, atMost: MOST_RATIO, unit: 'x' }],
+        targets: [{ what: 'time / best possible', measured: ratio, atMost: MAX_RATIO, unit: 'x' }],
         notes: ['The best possible time is all bytes once through the NICs of the narrower side, headers not counted.'],
       },
       options,

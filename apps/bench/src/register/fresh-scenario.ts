@@ -25,17 +25,16 @@ interface Way {
 }
 
 /** Default number of threads with which a device reads. */
-const MOST_THREADS = 16;
+const MAX_THREADS = 16;
 const HUGE_PAGE_BYTES = 2 * 2 ** 20;
 
 /**
  * Registration in memory that the system provides for the first time, compared with memory that was used before. Every
- * way
- *  * keeps its memory until all have run, so that none gets memory that another has touched; then all free it,
- * and the same ways run again. The memory has to hold the checkpoint once for each way.
+ * way keeps its memory until all have run, so that none gets memory that another has touched; then all free it, and the
+ * same ways run again. The memory has to hold the checkpoint once for each way.
  */
 export async function freshScenario({ dir, threads, rounds, json }: FreshScenarioOptions): Promise<boolean> {
-  const count = threads ?? Math.min(availableParallelism(), MOST_THREADS);
+  const count = threads ?? Math.min(availableParallelism(), MAX_THREADS);
   const { reads, paths, sizeBytes } = await checkpointReads(dir);
   const host = await createHostDevice({ threads: count });
   const cuda = (await listCudaDevices()).available ? await createCudaDevice({ threads: count }) : undefined;

@@ -6,9 +6,9 @@ const EVERY_MS = 5;
 export interface LoopPauses {
   /** Longest time between two turns of a timer, less the timer's own. */
   readonly longestMs: number;
-  /** Most time on a core between two turns: no synchronous work took longer. */
+  /** Longest time on a core between two turns: no synchronous work took longer. */
   readonly busyMs: number;
-  /** Most time between two turns in which the thread could have run and had no core. */
+  /** Longest time between two turns in which the thread could have run and had no core. */
   readonly waitedMs: number;
 }
 

@@ -52,7 +52,7 @@ export interface ResultRow {
   readonly deviceBytes?: number | undefined;
   /** The same as reported by the driver: peak during the run, minus the memory in use before. */
   readonly driverBytes?: number | undefined;
-  /** Most host memory of a rank. */
+  /** Maximum host memory of a rank. */
   readonly hostBytes?: number | undefined;
   /** Bytes that crossed the network. */
   readonly wireBytes?: number | undefined;

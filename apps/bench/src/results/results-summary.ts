@@ -91,8 +91,8 @@ function mainRow({ scenario, rows }: BenchResult): ResultRow | undefined {
   const ours = rows.filter(({ by, samplesMs }) => by === OURS && samplesMs.length > 0);
   const kind = [scenario, 'update', 'update, serve'].find((name) => ours.some(({ what }) => what === name));
   const named = kind === undefined ? ours : ours.filter(({ what }) => what === kind);
-  const mostBytes = Math.max(...named.map(({ sizeBytes = 0 }) => sizeBytes));
-  const largest = named.filter(({ sizeBytes = 0 }) => sizeBytes === mostBytes);
+  const maxBytes = Math.max(...named.map(({ sizeBytes = 0 }) => sizeBytes));
+  const largest = named.filter(({ sizeBytes = 0 }) => sizeBytes === maxBytes);
   const byDefault = largest.filter(({ settings }) => DEFAULT_ARGS.includes(settings?.args));
   return (byDefault.length > 0 ? byDefault : largest).toSorted((x, y) => median(x.samplesMs) - median(y.samplesMs))[0];
 }

@@ -33,11 +33,11 @@ export interface StreamScenarioOptions extends WorldOptions {
   readonly json?: string | undefined;
 }
 
-const MOST_THREADS = 16;
+const MAX_THREADS = 16;
 const NAME = 'weights';
 
 /** Threads that a device reads with. */
-export const readThreads = (): number => Math.min(availableParallelism(), MOST_THREADS);
+export const readThreads = (): number => Math.min(availableParallelism(), MAX_THREADS);
 
 /**
  * From files to live weights: the streaming update in fresh processes, from the device made to the last

@@ -49,7 +49,7 @@ export async function measureVariant(
   const receivers = variant.ranks === undefined ? all : variant.ranks.map((rank) => all[rank]!);
   const warmupMs: number[] = [];
   for (let round = 0; round < warmups; round++) warmupMs.push(slowest(await world.update(name, variant)));
-  const driverBytes = watchMemory ? mostUsed(await world.update(name, variant, true)) : undefined;
+  const driverBytes = watchMemory ? maxUsed(await world.update(name, variant, true)) : undefined;
   const before = await stats(receivers);
   const samplesMs: number[] = [];
   let last: RankUpdate[] = [];
@@ -86,5 +86,5 @@ function growthOf(
 
 const slowest = (ranks: readonly RankUpdate[]): number => Math.max(...ranks.map(({ updateMs }) => updateMs));
 
-const mostUsed = (ranks: readonly RankUpdate[]): number =>
+const maxUsed = (ranks: readonly RankUpdate[]): number =>
   Math.max(...ranks.map(({ usedPeakBytes = 0, usedBeforeBytes = 0 }) => usedPeakBytes - usedBeforeBytes));
