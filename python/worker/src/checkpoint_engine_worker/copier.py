@@ -30,7 +30,7 @@ class Copier(Protocol):
         ...
 
     def warm(self) -> None:
-        """Compiles everything that a table may need, for tables that are made during an update."""
+        """Compiles everything that a table may need, because some tables are made during an update."""
         ...
 
     def prepare(self, table: Int64s) -> Any:
@@ -46,11 +46,11 @@ class Copier(Protocol):
         ...
 
     def prepare_digests(self, table: Int64s, sum_of: Int64s, count: int) -> Any:
-        """Whatever `digests` needs. Arguments: those of `host_digests`."""
+        """Does the slow work for `digests` in advance. The arguments are those of `host_digests`."""
         ...
 
     def digests(self, prepared: Any) -> Uint64s:
-        """Sums of the digests of pieces whose source is a position in a tensor: `host_digests`."""
+        """Returns the same sums as `host_digests`. The sources of pieces are positions in tensors."""
         ...
 
 

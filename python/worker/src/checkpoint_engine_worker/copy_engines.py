@@ -1,4 +1,4 @@
-"""Chooses the copies for which a device's copy engines are faster than a kernel. Does not import torch.
+"""Selects copies that a device's copy engines do faster than a kernel. Does not import torch.
 
 On an H100, from page-locked host memory: runs of 8 MiB 53 GB/s (a kernel 48), of 1 MiB 45; rows of 128 bytes to 4 KiB
 at a pitch 50 to 55 GB/s (a kernel 39 to 48). Each copy costs a call, so small ones stay with the kernel.
@@ -28,7 +28,7 @@ _MAX_PITCH = (1 << 31) - 1
 
 @dataclass(frozen=True)
 class Share:
-    """Pieces by the way in which they are copied: single runs, rows at two pitches, and the rest by the kernel."""
+    """Pieces grouped by how they are copied: as single runs, as rows at two pitches, or by the kernel."""
 
     runs: Int64s
     rows: Int64s

@@ -32,11 +32,11 @@ def host_prefix() -> str:
 def choose_device(handles: Mapping[str, str], device: torch.device, local_rank: int) -> str:
     """Returns the UUID in `handles` that identifies this worker's device.
 
-    Host devices do not correspond to hardware: the workers of an engine take those of this host in order.
+    Host devices do not correspond to hardware: the workers of an engine use the devices of this host in order.
 
     Args:
         handles: The addresses of the engine's workers by device UUID.
-        device: The worker's.
+        device: The worker's device.
         local_rank: The worker's number among the engine's workers on this host.
 
     Raises:
@@ -50,7 +50,7 @@ def choose_device(handles: Mapping[str, str], device: torch.device, local_rank: 
     if device.type != "cpu":
         raise CheckpointEngineError(
             "CE_NOT_SUPPORTED",
-            f'The engine runs on a device of type "{device.type}", this package knows cuda and cpu',
+            f'The engine runs on a device of type "{device.type}", but this package supports only cuda and cpu',
             "Use protocol v1 for it, with the Python package checkpoint-engine",
         )
     prefix = host_prefix()
@@ -64,6 +64,6 @@ def choose_device(handles: Mapping[str, str], device: torch.device, local_rank: 
 def _mismatch(own: str, handles: Mapping[str, str]) -> CheckpointEngineError:
     return CheckpointEngineError(
         "CE_ENGINE_MISMATCH",
-        f"The update is for the devices {sorted(handles)}, this worker runs on {own}",
+        f"The update is for the devices {sorted(handles)}, but this worker runs on {own}",
         "Start one rank per device of the engine; an engine on CPUs needs --device host",
     )

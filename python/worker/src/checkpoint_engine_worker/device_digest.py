@@ -40,7 +40,7 @@ class DevicePieces:
 
 
 def upload_pieces(table: Int64s, sum_of: Int64s, count: int, device: Any, *, programs: int = PROGRAMS) -> DevicePieces:
-    """Prepares `digest_pieces`, after what was queued on the current stream. Arguments as those of `host_digests`."""
+    """Prepares `digest_pieces`, after the work that is queued on the current stream. Arguments: see `host_digests`."""
     size_bytes = int((table[:, P_ROWS] * table[:, P_ROW_BYTES]).sum())
     share = -(-size_bytes // (programs * BLOCK_BYTES)) * BLOCK_BYTES
     pieces, parent = cut(table, min(max(share, _LEAST_CUT_BYTES), _MOST_CUT_BYTES))
@@ -54,7 +54,7 @@ def upload_pieces(table: Int64s, sum_of: Int64s, count: int, device: Any, *, pro
 
 
 def digest_pieces(pieces: DevicePieces, *, programs: int = PROGRAMS) -> Uint64s:
-    """Sums of the digests of pieces, after what was queued on the current stream."""
+    """Returns the sums of the digests of pieces, after the work that is queued on the current stream."""
     device = pieces.table.device
     sums = torch.zeros(max(1, pieces.count), dtype=torch.int64, device=device)
     for at, kind in enumerate(_KINDS):
@@ -66,7 +66,7 @@ def digest_pieces(pieces: DevicePieces, *, programs: int = PROGRAMS) -> Uint64s:
 
 
 def device_digests(table: Int64s, sum_of: Int64s, count: int, device: Any, *, programs: int = PROGRAMS) -> Uint64s:
-    """Sums of the digests of pieces, as `host_digests`, after what was queued on the current stream."""
+    """Returns the same sums as `host_digests`, after the work that is queued on the current stream."""
     return digest_pieces(upload_pieces(table, sum_of, count, device, programs=programs), programs=programs)
 
 

@@ -38,10 +38,10 @@ def digest_segments(  # type: ignore[no-untyped-def]
     SEGMENTS: tl.constexpr,  # noqa: N803
     COLUMNS: tl.constexpr,  # noqa: N803
 ) -> None:
-    """Pieces `first` and the `count - 1` after it. `UNIT`: 4 where all numbers are multiples of it, otherwise 1.
+    """Digests `count` pieces from `first` on. `UNIT` is 4 if all numbers are multiples of 4, otherwise 1.
 
-    Each row of a piece is cut into segments of `COLUMNS` units, and a tile has `SEGMENTS` of them. A segment is in two
-    blocks at most, so that the keys of blocks are worked out for each segment and not for each word.
+    Each row of a piece is cut into segments of `COLUMNS` units, and a tile has `SEGMENTS` of them. A segment spans at
+    most two blocks, so the keys of blocks are computed once per segment, not once per word.
     """
     column = tl.arange(0, COLUMNS)
     i = tl.program_id(0)

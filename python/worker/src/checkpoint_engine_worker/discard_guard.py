@@ -1,4 +1,4 @@
-"""Keeps pulls complete where an engine discards its weights and takes them again."""
+"""Keeps pulls complete on engines that discard their weights and load them again."""
 
 from __future__ import annotations
 
@@ -17,39 +17,39 @@ _LOG = logging.getLogger(__name__)
 
 
 class DiscardGuard:
-    """Of one engine.
+    """Restores the values that no pull writes after an engine has discarded its weights.
 
     Args:
-        memory: What the engine keeps its weights in.
-        is_refreshed: Whether the engine's hooks compute again what a module derives from weights.
+        memory: The memory of the engine's weights.
+        is_refreshed: Whether the engine's hooks recompute the values that a module derives from weights.
     """
 
     def __init__(self, memory: WeightMemory, is_refreshed: Callable[[Any], bool]) -> None:
         self._memory = memory
         self._is_refreshed = is_refreshed
-        #: The number of discards when what no pull writes was last in place.
+        #: The number of discards when the values that no pull writes were last in place.
         self._restored_after = 0
         self._unpulled: UnpulledValues | None = None
 
     def keep(self, engine: Engine, recording: Recording) -> None:
-        """Keeps what no pull writes. The recording was just proved."""
+        """Saves the values that no pull writes. Call it directly after a proof of the recording."""
         from checkpoint_engine_worker.unpulled_values import UnpulledValues
 
         self._restored_after = self._memory.discards()
         self._unpulled = UnpulledValues(engine, recording, self._memory.discardable(), self._is_refreshed)
 
     def restore(self) -> bool:
-        """Writes back what no pull writes, if it was discarded. Returns whether pulls are complete then."""
+        """Writes back the saved values if they were discarded. Returns whether pulls are complete after that."""
         discards = self._memory.discards()
         if discards == self._restored_after:
             return True
         if self._unpulled is None or not self._unpulled.is_complete:
-            _LOG.info("The engine loads everything: it discarded its weights, and parts that no update writes")
+            _LOG.info("The engine loads the whole checkpoint: it discarded weights that no pull writes")
             return False
         self._unpulled.restore()
         self._restored_after = discards
         return True
 
     def forget(self) -> None:
-        """The engine is recorded again. Idempotent."""
+        """Drops the saved values, because the engine will be recorded again. Idempotent."""
         self._unpulled = None

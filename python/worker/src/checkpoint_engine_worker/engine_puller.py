@@ -37,9 +37,9 @@ class EnginePuller:
     Args:
         engine: Describes the current engine.
         prepare_refresh: Finds what the engine derives from weights. It returns a function that computes these values
-            again, which is called after each pull until the engine changes.
-        is_refreshed: Whether that function computes the values of a module again.
-        memory: What the engine keeps its weights in.
+            again; it is called after each pull until the engine changes.
+        is_refreshed: Whether that function recomputes the values of a module.
+        memory: The memory of the engine's weights.
     """
 
     def __init__(
@@ -78,12 +78,12 @@ class EnginePuller:
 
     @property
     def fingerprint(self) -> str:
-        """Of the engine that was recorded."""
+        """Identifies the engine that was recorded."""
         return self._recording.fingerprint if self._recording else "unrecorded"
 
     @property
     def sizes_bytes(self) -> Int64s:
-        """Of the tensors of the checkpoint, by index."""
+        """Sizes of the checkpoint's tensors, by index."""
         return self._sizes_bytes
 
     def knows(self, metas: str) -> bool:
@@ -112,10 +112,10 @@ class EnginePuller:
         return True
 
     def check_verifiable(self) -> None:
-        """Raises `CheckpointEngineError` where it is not known which bytes of a checkpoint the engine holds.
+        """Raises `CheckpointEngineError` if it is unknown which bytes of a checkpoint the engine holds.
 
         Raises:
-            CheckpointEngineError: `CE_NOT_SUPPORTED`; where the engine cannot be read now, that of the engine.
+            CheckpointEngineError: `CE_NOT_SUPPORTED`, or the engine's own error if its weights cannot be read now.
         """
         self._memory.check()
         if self.is_proved:
@@ -123,19 +123,19 @@ class EnginePuller:
         received = self._recording is not None
         raise CheckpointEngineError(
             "CE_NOT_SUPPORTED",
-            "No parameter of the engine is known to have the form of the checkpoint: no update has come through the "
-            "receiver since it started, or all parameters have another form"
+            "No parameter of the engine is known to have the form of the checkpoint: the receiver has finished no "
+            "update since it started, or all parameters have another form"
             if received
             else "The engine has received no update through its receiver since it started, "
             "so it does not know which bytes of a checkpoint it holds",
-            "Update the engine once; if that does not help, checkpoint-engine doctor --engine says what was decided "
-            "for its modules"
+            "Update the engine once; if that does not help, checkpoint-engine doctor --engine reports the decision for "
+            "each module"
             if received
-            else "Update the engine once with this checkpoint, and verify it from then on",
+            else "Update the engine once with this checkpoint; after that it can be verified",
         )
 
     def other_tensors(self, tensors: Sequence[TensorMeta]) -> CheckpointEngineError:
-        """The error of a checkpoint whose tensors differ from those that the engine holds."""
+        """Returns the error for a checkpoint that has other tensors than the engine."""
         from checkpoint_engine_worker.other_tensors import other_tensors
 
         return other_tensors(self._tensors, tensors)
@@ -143,7 +143,7 @@ class EnginePuller:
     def learn(self, metas: str, tensors: Sequence[TensorMeta]) -> None:
         """Records what the engine's loader does with these tensors. Moves no data.
 
-        An engine that cannot be recorded takes everything through its loader.
+        An engine that cannot be recorded loads all weights through its loader.
         """
         from checkpoint_engine_worker.record import record
         from checkpoint_engine_worker.recording_cache import user_cache
@@ -154,7 +154,7 @@ class EnginePuller:
         try:
             self._recording = record(self._engine(), tensors, metas=metas, cache=user_cache())
         except Exception:
-            _LOG.warning("The engine's loader cannot be recorded: all of its weights go through it", exc_info=True)
+            _LOG.warning("The engine's loader cannot be recorded, so it loads all weights itself", exc_info=True)
             return
         self._represent(self._recording)
 
@@ -171,7 +171,7 @@ class EnginePuller:
             proved.accept(recording, fingerprint_of(self._engine(), self._metas))
             self._seen = None
         except Exception:
-            _LOG.warning("Representatives prove nothing: the first update goes through the loader", exc_info=True)
+            _LOG.warning("The proof by representatives failed: the loader does the first update", exc_info=True)
             recording.void()
             return
         self._is_checked = False

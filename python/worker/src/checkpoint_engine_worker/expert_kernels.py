@@ -1,8 +1,8 @@
-"""Kernels of experts, which vLLM makes anew whenever it processes their weights. Imports torch.
+"""Kernels of experts, which vLLM creates each time it processes their weights. Imports torch.
 
-A kernel refers to the scales of its module. One that is made in a layerwise reload refers to those of the reload, which
-hold the values of that load for ever: the reload copies them into the module's own tensors, and drops the module's
-reference, not the kernel's. A pull into the module's tensors would not reach such a kernel.
+A kernel refers to the scales of its module. A kernel that is created in a layerwise reload refers to the scales of the
+reload, which keep the values of that load: the reload copies them into the module's own tensors and drops the module's
+reference, but not the kernel's. A pull into the module's tensors does not reach such a kernel.
 """
 
 from __future__ import annotations
@@ -12,13 +12,13 @@ from typing import Any
 
 import torch
 
-#: Where quantization methods of vLLM keep what they compute with, and the scales of it.
+#: The fields of vLLM's quantization methods for the kernel and for its scales.
 _KERNEL, _SCALES = "moe_kernel", "moe_quant_config"
 _MAX_DEPTH = 6
 
 
 def kernels_of(model: Any) -> list[tuple[Any, str, Any]]:
-    """(quantization method, field, value) of kernels whose scales are the model's own tensors."""
+    """Returns (quantization method, field, value) of each kernel that uses the model's own tensors as scales."""
     live = _live_storages(model)
     found = []
     for module in model.modules():
@@ -31,13 +31,13 @@ def kernels_of(model: Any) -> list[tuple[Any, str, Any]]:
 
 
 def keeps_other_tensors(module: Any, known: Callable[[Any], bool]) -> bool:
-    """Whether a scale of the module's kernel is none of the engine's tensors (`known`)."""
+    """Returns whether the module's kernel has a scale that is not among the engine's tensors (`known`)."""
     scales = _attributes(getattr(module, "quant_method", None)).get(_SCALES)
     return any(not known(tensor) for tensor in tensors_in(scales))
 
 
 def tensors_in(value: Any) -> Iterator[torch.Tensor]:
-    """The tensors with more than one element that an object refers to. Modules are not looked into."""
+    """Yields the tensors with more than one element that an object refers to. Does not descend into modules."""
     yield from _tensors_in(value, set(), 0)
 
 

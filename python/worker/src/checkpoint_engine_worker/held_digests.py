@@ -35,10 +35,10 @@ class HeldIndex:
         self._last: _Question | None = None
 
     def digests(self, windows: Windows) -> tuple[Uint64s, Int64s]:
-        """By window, the digest of the bytes that the engine holds of the boxes of its needs, and their number.
+        """Returns the digest and the number of the bytes that the engine holds in each window.
 
-        Where the engine holds a box several times, such as tied weights, all copies have to be equal: otherwise the
-        digest is none that the box can have.
+        If the engine holds several copies of a box, as for tied weights, and they differ, the digest is one that the
+        box cannot have.
         """
         question = self._last
         if question is None or not question.is_about(windows):
@@ -47,7 +47,7 @@ class HeldIndex:
 
 
 class _Question:
-    """Windows, and the pieces of device memory that answer for them."""
+    """Windows, and the pieces of device memory that hold their bytes."""
 
     def __init__(self, boxes: Int64s, need_of: Int64s, index: BoxIndex, copier: Copier, windows: Windows) -> None:
         count = len(windows.tensor)
@@ -83,7 +83,7 @@ class _Question:
         np.add.at(digests, at[is_first], found[is_first])
         first = np.maximum.accumulate(np.where(is_first, np.arange(len(at)), 0))
         for copy in np.flatnonzero(~is_first & (found != found[first])).tolist():
-            # Adds what differs times an odd number: no digest of the box, whichever copy is right.
+            # Adds the difference times an odd number. The sum cannot be a digest of the box, whichever copy is right.
             difference = (int(found[copy]) - int(found[first[copy]])) * (2 * copy + 3)
             digests[at[copy]] = (int(digests[at[copy]]) + difference) & _MASK
         return digests, self._held

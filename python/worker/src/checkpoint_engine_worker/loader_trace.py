@@ -70,7 +70,7 @@ class LoaderTrace:
         #: Tensors that reached owners in an opaque way.
         self.links: list[tuple[int, int]] = []
         self.last_tensors: tuple[int, ...] = ()
-        #: Every fake and its tensors.
+        #: All fake weights and their tensors.
         self.alive: list[tuple[weakref.ref[Any], tuple[int, ...]]] = []
         self._kinds: dict[Any, str] = {}
 

@@ -61,7 +61,7 @@ _Action = tuple[int, int, bool, "_Write | list[int]"]
 
 
 class LoaderTrial(LoaderTrace):
-    """Collects the loader's writes with their values. `refused` has the owners that it changes in another way."""
+    """Collects the loader's writes with their values. `refused` has the owners that it changes by other operations."""
 
     def __init__(self, tensors: TensorMap, device: Any, sources: Iterable[Any]) -> None:
         super().__init__(tensors, device)

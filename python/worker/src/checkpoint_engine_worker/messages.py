@@ -140,7 +140,7 @@ def read_abort(message: Fields) -> CheckpointEngineError:
     reported = message.get("error")
     fields = reported if isinstance(reported, dict) else {}
     code, detail = _text(fields.get("code"), "CE_INTERNAL"), fields.get("detail")
-    what = _text(fields.get("message"), "it gave no reason")
+    what = _text(fields.get("message"), "it reported no reason")
     hint = _text(fields.get("hint"), "Check the log of the parameter server")
     cause = CheckpointEngineError(code, what, hint, detail=detail if isinstance(detail, str) else None)
     if code in _OWN_CODES:

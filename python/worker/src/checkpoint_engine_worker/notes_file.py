@@ -144,7 +144,7 @@ def _check(notes: Notes, owners: Sequence[OwnerInfo], tensors: Sequence[TensorMe
     owner_bytes = np.array([owner.size_bytes for owner in owners], dtype=np.int64)
     for column, sizes in ((TENSOR, tensor_bytes), (OWNER, owner_bytes)):
         if len(boxes) and not (boxes[:, column].min() >= 0 and boxes[:, column].max() < len(sizes)):
-            raise ValueError("a box names a tensor that does not exist")
+            raise ValueError("a box refers to a tensor that does not exist")
     if len(boxes):
         if bool((boxes[:, [ROWS, ROW_BYTES]] < 1).any()) or bool((boxes[:, SOURCE:] < 0).any()):
             raise ValueError("a box has an invalid size")
@@ -153,7 +153,7 @@ def _check(notes: Notes, owners: Sequence[OwnerInfo], tensors: Sequence[TensorMe
     named = [*notes.links, *((cast.tensor, cast.owner) for cast in notes.casts)]
     named += [(tensor, 0) for tensor in notes.tensor_reasons] + [(0, owner) for owner in notes.owner_reasons]
     if any(not (0 <= tensor < len(tensors) and 0 <= owner < len(owners)) for tensor, owner in named):
-        raise ValueError("a note names a tensor that does not exist")
+        raise ValueError("a note refers to a tensor that does not exist")
     for cast in notes.casts:
         source_end = _end(cast.shape, cast.source_strides, cast.source_offset) * _item_bytes(cast.source_dtype)
         end = cast.offset_bytes + _end(cast.shape, cast.strides, 0) * _item_bytes(cast.dtype)
@@ -199,7 +199,7 @@ def _dtype(name: str) -> Any:
     torch = torch_module()
     dtype = getattr(torch, name.removeprefix("torch."), None)
     if not isinstance(dtype, torch.dtype):
-        raise ValueError(f'it is damaged: there is no type "{name}"')
+        raise ValueError(f'torch has no type "{name}"')
     return dtype
 
 

@@ -1,4 +1,4 @@
-"""The error of a checkpoint whose tensors differ from those that an engine holds."""
+"""The error for a checkpoint that has other tensors than an engine."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ if TYPE_CHECKING:
 
     from checkpoint_engine_worker.pull_types import TensorMeta
 
-#: Number of tensors that the error names.
+#: Number of tensors that the error lists.
 _NAMED = 3
 
 
 def other_tensors(held: Sequence[TensorMeta], wanted: Sequence[TensorMeta]) -> CheckpointEngineError:
-    """Names the first differences.
+    """Returns an error that lists the first differences.
 
     Args:
         held: The tensors of the checkpoint that the engine received.
@@ -34,7 +34,7 @@ def other_tensors(held: Sequence[TensorMeta], wanted: Sequence[TensorMeta]) -> C
     more = f", and {len(found) - _NAMED} more" if len(found) > _NAMED else ""
     return CheckpointEngineError(
         "CE_ENGINE_MISMATCH",
-        f"The engine holds other tensors than the checkpoint: {'; '.join(found[:_NAMED])}{more}",
+        f"The tensors of the engine differ from those of the checkpoint: {'; '.join(found[:_NAMED])}{more}",
         "Verify the engine with a checkpoint of the model that it serves",
     )
 

@@ -78,7 +78,7 @@ def place_addresses(places: Places, regions: Mapping[int, MappedRegion]) -> Int6
         ends = places.offset[mine] + places.size[mine]
         if mapped is None or (places.offset[mine] < 0).any() or (places.size[mine] < 0).any():
             raise CheckpointEngineError(
-                "CE_WORKER_PROTOCOL", f"A place names region {region}, or bytes of it, that do not exist", "Report this"
+                "CE_WORKER_PROTOCOL", f"A place refers to region {region} or bytes that do not exist", "Report this"
             )
         if (ends > mapped.size_bytes).any():
             raise CheckpointEngineError(

@@ -40,7 +40,7 @@ class ProofResult:
 
 
 class Proof:
-    """A proof whose bytes arrive in parts, such as from the slots of a ring. It only reads the engine."""
+    """A proof from bytes that arrive in parts, such as from the slots of a ring. It only reads the engine."""
 
     def __init__(self, recording: Recording, device: Any, *, copier: Copier | None = None) -> None:
         self._recording = recording

@@ -56,7 +56,7 @@ def check_places(places: Places, sizes_bytes: Int64s, regions: Mapping[int, int]
         raise ValueError(f"tensor {int(tensor.max())} of a checkpoint with {len(sizes_bytes)} tensors")
     unknown = set(np.unique(places.region).tolist()) - set(regions)
     if unknown:
-        raise ValueError(f"a place in region {min(unknown)}, which was not named")
+        raise ValueError(f"a place in region {min(unknown)}, which was not announced")
     ends = places.tensor_offset + places.size
     if bool((ends > sizes_bytes[tensor]).any()):
         raise ValueError("a place that ends outside of its tensor")
@@ -116,7 +116,7 @@ def needs_messages(needs: Needs, summary: Summary) -> Iterator[dict[str, Any]]:
 
 
 def summary_fields(summary: Summary) -> dict[str, Any]:
-    """Returns a summary in the form of messages: a reason is a line of a module's name, a tab, and the reason."""
+    """Returns a summary in the form of messages. Each reason is a line: the module's name, a tab, and the reason."""
     lines = [f"{_line(name)}\t{_line(reason)}" for name, reason in summary.reasons[:100]]
     return {
         "modules": summary.modules,

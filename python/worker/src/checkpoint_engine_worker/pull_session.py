@@ -203,7 +203,7 @@ class PullSession:
         try:
             proved = self._puller.prove(places, is_last=message.get("more") is not True)
         except CheckpointEngineError as error:
-            _LOG.warning("Nothing is pulled: the proof failed: %s", error)
+            _LOG.warning("Nothing is pulled, because the proof failed: %s", error)
             proved = False
         _needs, summary = self._puller.needs()
         self._session.link.send({"type": "proved", "proved": proved, "summary": summary_fields(summary)})

@@ -54,7 +54,7 @@ class Receiver:
 
         Args:
             address: The address of the server.
-            puller: As for `receive`.
+            puller: See `receive`.
 
         Raises:
             CheckpointEngineError: The server cannot be reached.
@@ -64,7 +64,7 @@ class Receiver:
         report(address, self.describe(), puller, _REPORT_TIMEOUT_S)
 
     def forget_version(self) -> None:
-        """Tells the receiver that other code is about to write to the model."""
+        """Clears the version. Call this before other code writes to the model."""
         self._state.forget_version()
 
     def receive(

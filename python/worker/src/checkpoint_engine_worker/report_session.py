@@ -1,4 +1,4 @@
-"""A session that only tells what a worker is and holds, for engines that have no way to ask their workers."""
+"""A session that only reports the state of a worker, for engines that cannot query their workers."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ def reported(state: Mapping[str, Any], puller: EnginePuller | None) -> dict[str,
     """The message `reported`.
 
     Args:
-        state: What the worker tells of itself.
-        puller: What pulls for the worker; `None` where pulling is switched off.
+        state: The worker's description of itself.
+        puller: The worker's puller; `None` if pulling is off.
     """
     told = {name: value for name, value in state.items() if name not in ("protocols", "error")}
     decided = puller.describe() if puller else {"recorded": False, "proved": False, "engine": "", "pulls": False}
@@ -28,12 +28,12 @@ def reported(state: Mapping[str, Any], puller: EnginePuller | None) -> dict[str,
 
 
 def report(address: str, state: Mapping[str, Any], puller: EnginePuller | None, timeout_s: float) -> None:
-    """Tells a server what this worker is and holds. Nothing is loaded, recorded, mapped or written.
+    """Reports the state of this worker to a server. Nothing is loaded, recorded, mapped or written.
 
     Args:
         address: Where the server waits.
-        state: What the worker tells of itself.
-        puller: What pulls for the worker; `None` where pulling is switched off.
+        state: The worker's description of itself.
+        puller: The worker's puller; `None` if pulling is off.
         timeout_s: Bounds each wait for the server.
 
     Raises:

@@ -139,7 +139,7 @@ class ServerLink:
             _LOG.debug("The connection with the parameter server has ended: %s", error)
 
     def fail(self, error: BaseException) -> CheckpointEngineError:
-        """Ends the link with an error of this side, and tells the server. The first error wins."""
+        """Ends the link with an error of this side, and notifies the server. The first error wins."""
         if self._failure:
             return self._failure
         own = as_worker_error(error)

@@ -34,7 +34,7 @@ class CallbackTarget:
 
     Args:
         load_weights: Called once per bucket.
-        device: The device of the model, whose copies must end before a call returns.
+        device: The device of the model. Copies to it end before a call returns.
         post_hook: Called once, when all tensors are loaded.
         keeps_tensors: `load_weights` may keep a tensor beyond its call, so that it gets copies.
     """

@@ -1,4 +1,4 @@
-"""What no update writes and an engine still needs, for engines that discard their weights and take them again.
+"""Values that an engine needs and no update writes, for engines that discard their weights and load them again.
 
 A pull writes the bytes that it has recorded, and the engine's loader writes the modules that are left to it. All other
 bytes are older than the first update: rows that pad a vocabulary, parameters that no checkpoint has, and tensors that
@@ -31,9 +31,9 @@ class UnpulledValues:
 
     Args:
         engine: As it is now.
-        recording: Of the engine, and proved.
-        blocks: What the engine may discard, see `WeightMemory.discardable`.
-        is_refreshed: Whether the engine's hooks compute again what a module derives from weights.
+        recording: The proved recording of the engine.
+        blocks: The memory that the engine may discard, see `WeightMemory.discardable`.
+        is_refreshed: Whether the engine's hooks recompute the values that a module derives from weights.
     """
 
     def __init__(
@@ -51,7 +51,7 @@ class UnpulledValues:
 
     @property
     def size_bytes(self) -> int:
-        """What is kept in host memory."""
+        """The values, as copies in host memory."""
         return sum(value.numel() for _, value in self._kept)
 
     def restore(self) -> None:
@@ -116,7 +116,7 @@ def _loaded_modules(recording: Recording) -> set[str]:
 
 
 def _written(recording: Recording) -> tuple[Int64s, Int64s]:
-    """First addresses and ends of what pulls write, in order and apart from each other."""
+    """Returns first addresses and ends of the memory that pulls write, sorted and disjoint."""
     boxes = recording.direct_boxes()
     starts = recording.live_addresses()[boxes[:, OWNER]] + boxes[:, DESTINATION]
     dense = (boxes[:, ROWS] == 1) | (boxes[:, DESTINATION_PITCH] == boxes[:, ROW_BYTES])
@@ -141,7 +141,7 @@ def _written(recording: Recording) -> tuple[Int64s, Int64s]:
 
 
 def _gaps(written: tuple[Int64s, Int64s], start: int, end: int) -> list[tuple[int, int]]:
-    """What is not written between two addresses."""
+    """Returns the ranges between two addresses that no pull writes."""
     starts, ends = written
     first = int(np.searchsorted(ends, start, side="right"))
     last = int(np.searchsorted(starts, end, side="left"))

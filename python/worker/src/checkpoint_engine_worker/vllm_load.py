@@ -21,7 +21,7 @@ def load_weights(model: torch.nn.Module, tensors: Iterable[tuple[str, torch.Tens
     given. Newer releases of vLLM have a switch for it.
 
     Returns:
-        The names of the parameters that were loaded, where the loader tells them.
+        The names of the parameters that were loaded, if the loader returns them.
     """
     given = _Given(tensors)
     try:
@@ -35,14 +35,14 @@ def load_weights(model: torch.nn.Module, tensors: Iterable[tuple[str, torch.Tens
 
 
 class LoadedNames:
-    """What the loader of a model has loaded in one update."""
+    """The names of the parameters that a model's loader has loaded in one update."""
 
     def __init__(self) -> None:
-        #: `None` when the loader did not tell it once.
+        #: `None` if the loader did not return the names of one call.
         self._names: set[str] | None = set()
 
     def add(self, names: set[str] | None) -> None:
-        """Takes the names of one call."""
+        """Adds the names of one call."""
         self._names = None if names is None or self._names is None else self._names | names
 
     def is_without(self, target: torch.nn.Module, draft: torch.nn.Module) -> bool:

@@ -24,11 +24,11 @@ class VllmTarget:
     """Loads through vLLM's own loaders.
 
     Args:
-        models: The models that take the weights, each with its configuration. The first is the target model.
-        vllm_config: The engine's.
-        device: The worker's.
+        models: The models that receive the weights, each with its configuration. The first is the target model.
+        vllm_config: The engine's configuration.
+        device: The worker's device.
         target: The target model, where the only one of `models` is a draft model.
-        puller: What brings parts of the checkpoint in another way, once it is proved.
+        puller: Pulls parts of the checkpoint once they are proved.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""The memory that an engine keeps its weights in. Some engines take it from the weights for a while. No torch."""
+"""The memory of an engine's weights, which some engines release for a while. Does not import torch."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 
 class WeightMemory:
-    """Memory that stays as it is. An engine that can take it away has a subclass."""
+    """Memory that is never released. Engines that can release it have a subclass."""
 
     def check(self) -> None:
         """Raises `CheckpointEngineError` (`CE_ENGINE_FAILED`) while the weights have no memory."""
