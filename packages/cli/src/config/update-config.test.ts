@@ -149,7 +149,7 @@ describe('updates of some ranks, and by P2P', () => {
   it.each<[Partial<UpdateFlags>, RegExp]>([
     [{ ranks: [8] }, /--ranks has rank 8, expected ranks below 8/],
     [{ ranks: [0, 1, 2], inferenceParallelSize: 2 }, /--ranks leaves out rank 3/],
-    [{ updateMethod: 'p2p', stream: true }, /--stream leaves no weights in host memory, and --update-method p2p/],
+    [{ updateMethod: 'p2p', stream: true }, /--stream leaves no weights in host memory, but with --update-method p2p/],
     [{ updateMethod: 'all', hostMemory: 2 ** 30 }, /--update-method all keeps all weights in host memory/],
   ])('refuses %j', (change, pattern) => {
     expect(() => updateConfig({ ...world, ...change }, {})).toThrow(invalid(pattern));

@@ -45,19 +45,19 @@ describe('metas of the Python tool', () => {
   });
 
   it.each([
-    ['tensors that were taken out', () => ({ 0: { ...json()['0']!, memory_buffer_metas_list: [] } }), /not those/],
-    ['another rank', () => ({ 1: json()['0']! }), /not those/],
+    ['tensors that were taken out', () => ({ 0: { ...json()['0']!, memory_buffer_metas_list: [] } }), /differ from those/],
+    ['another rank', () => ({ 1: json()['0']! }), /differ from those/],
     ['those of the Python tool', () => ({ 0: { ...json()['0']!, p2p_store_addr: '10.0.0.1:700' } }), /not written by/],
     [
       'bytes that are not metas',
       () => ({ 0: { ...json()['0']!, p2p_store_addr: `x#ce-metas=${Buffer.from('no').toString('base64url')}` } }),
       /CEMT/,
     ],
-    ['none', () => ({}), /of 0 checkpoints/],
+    ['none', () => ({}), /belong to 0 checkpoints/],
     [
       'several checkpoints',
       () => ({ ...json(), ...metasBody.parse(metasToJson(encodeWorldMetas([metasOf(1, { checkpoint: 'b' })]))) }),
-      /of 2 checkpoints/,
+      /belong to 2 checkpoints/,
     ],
   ] as const)('refuse %s', (_, body, text) => {
     expect(() => metasFromJson(body())).toThrow(text);
