@@ -92,7 +92,7 @@ describe('updateConfig', () => {
       { nprocPerNode: 8, inferenceParallelSize: 2, endpoint: ['http://a', 'http://b'] },
       /--endpoint is given 2 times for 4/,
     ],
-    [{ stream: true, sleepTime: 1 }, /--stream leaves no weights in host memory, and --sleep-time/],
+    [{ stream: true, sleepTime: 1 }, /--stream leaves no weights in host memory, but with --sleep-time/],
     [{ stream: true, saveMetasFile: 'm' }, /--save-metas-file/],
     [{ stream: false, hostMemory: 100 }, /--host-memory 100 .* --no-stream/],
     [{ hostMemory: 100 }, /--host-memory is 100 bytes/],
