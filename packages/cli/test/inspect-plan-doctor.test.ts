@@ -290,7 +290,7 @@ describe('doctor', () => {
 
 describe('doctor --engine', () => {
   it.each([
-    [['--engine', 'vllm'], /neither --endpoint nor --uds/],
+    [['--engine', 'vllm'], /--engine vllm needs --endpoint or --uds/],
     [['--engine', 'tgi', '--endpoint', 'http://127.0.0.1:1'], /vllm, sglang, lmdeploy, worker/],
     [['--endpoint', 'localhost:8000'], /not the URL of a server/],
     [['--timeout', '0', '--endpoint', 'http://127.0.0.1:1'], /above 0/],

@@ -106,7 +106,11 @@ describe('join', () => {
       // Before the devices are looked at: most machines have no GPU.
       [[join(folder, 'cut'), '--device', 'cuda'], 'CE_METAS_INVALID', /"\S+cut": .*truncated or changed/],
       [[await made('version', otherVersion)], 'CE_METAS_INVALID', /version is 99, expected version 1/],
-      [[metasFile, '--checkpoint-name', 'step-2'], 'CE_METAS_INVALID', /of checkpoint "step-1", expected "step-2"/],
+      [
+        [metasFile, '--checkpoint-name', 'step-2'],
+        'CE_METAS_INVALID',
+        /belong to checkpoint "step-1", expected "step-2"/,
+      ],
     ] as const) {
       const [file, ...more] = args;
       const result = await runCli(joining(file, ...uds, ...more));
@@ -153,7 +157,7 @@ describe.skipIf(noNamespaces)('RDMA devices that do not fit', () => {
       { PS_P2P_STORE_RDMA_DEVICES: 'mlx5_0,mlx5_9' },
       ['--p2p', 'rdma'],
       'CE_CONFIG_INVALID',
-      /names mlx5_9, but this host has mlx5_0/,
+      /has mlx5_9, but this host has mlx5_0/,
     ],
     [
       'none that NCCL_IB_HCA selects',

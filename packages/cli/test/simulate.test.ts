@@ -104,7 +104,7 @@ describe('simulate', () => {
   });
 
   it.each([
-    [['--model', 'gpt-9', '--preset', 'h200', '--world-size', '8'], 'The model "gpt-9" is not known'],
+    [['--model', 'gpt-9', '--preset', 'h200', '--world-size', '8'], 'Unknown model "gpt-9"'],
     [['--model', 'qwen3-8b', '--world-size', '8'], 'The cluster is missing'],
     [['--preset', 'h200', '--world-size', '8'], '0 models are given, expected 1'],
     [[...small, '--tp', '5'], '16 ranks do not divide into instances of 5 ranks'],

@@ -132,7 +132,7 @@ function checkRanks({ ranks = [] }: VerifyFlags, worldSize: number): void {
   const unknownRank = ranks.find((rank) => rank >= worldSize);
   if (unknownRank === undefined) return;
   throw configError(
-    `--ranks names rank ${unknownRank}, and there are ranks 0 to ${worldSize - 1}`,
+    `--ranks has rank ${unknownRank}, expected ranks below ${worldSize}`,
     'Correct --ranks or --nproc-per-node',
   );
 }

@@ -45,7 +45,11 @@ describe('metas of the Python tool', () => {
   });
 
   it.each([
-    ['tensors that were taken out', () => ({ 0: { ...json()['0']!, memory_buffer_metas_list: [] } }), /differ from those/],
+    [
+      'tensors that were taken out',
+      () => ({ 0: { ...json()['0']!, memory_buffer_metas_list: [] } }),
+      /differ from those/,
+    ],
     ['another rank', () => ({ 1: json()['0']! }), /differ from those/],
     ['those of the Python tool', () => ({ 0: { ...json()['0']!, p2p_store_addr: '10.0.0.1:700' } }), /not written by/],
     [
