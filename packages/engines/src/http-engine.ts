@@ -5,7 +5,7 @@ import {
   toCheckpointEngineError,
 } from '@checkpoint-engine/interface';
 import { untilAborted } from '@checkpoint-engine/interface/shared';
-import type { EngineAdapter, EngineLook, EngineStep } from './adapter.ts';
+import type { EngineAdapter, EngineQuery, EngineStep } from './adapter.ts';
 import type { EngineClient, EngineEndpoint, EngineOptions, EngineUpdate, EngineWait } from './engine-client.ts';
 import { EngineHttp, isMissing, isRefused } from './engine-http.ts';
 import { checkReady, checkTopology, type EngineReport, handlesOf } from './engine-report.ts';

@@ -12,8 +12,8 @@ import { fieldsOf, parseFields } from './replies.ts';
 import { INIT_BACKEND } from './vllm-adapters.ts';
 import { draftIn, draftOf, type VllmDraft } from './vllm-draft.ts';
 
-/** How a vLLM server receives weights. */
-export interface VllmWay extends VllmDraft {
+/** The receiver of a vLLM server, and the state that it reports. */
+export interface VllmReceiver extends VllmDraft {
   /** `v1`: the Python tool's extension. The others belong to the Python package `checkpoint-engine-worker`. */
   readonly name: 'v1' | 'extension' | 'backend';
   /** The state of the workers' weights, if they report it: `unknown` after an update that failed halfway. */
@@ -22,8 +22,8 @@ export interface VllmWay extends VllmDraft {
   readonly described?: readonly unknown[] | undefined;
   /** vLLM keeps outputs of a multimodal model's encoder between requests. */
   readonly cachesEncoder?: boolean | undefined;
-  /** Why the workers did not tell what they hold, and what to do. */
-  readonly untold?: string | undefined;
+  /** The reason why the workers did not describe themselves, with a hint. */
+  readonly unreported?: string | undefined;
 }
 
 /** The first answer of a server takes seconds, because it inspects its complete environment. */
@@ -43,8 +43,8 @@ const HINTS = {
  * Detects how a vLLM server receives weights, from its configuration, and from its workers if the configuration is not
  * sufficient. All servers of an instance have the same configuration, so the query goes to the first one.
  *
- * @param last The way that was found before. Workers that had the extension are asked first: if they still have it, and
- *   name their draft model, the configuration, which takes as long to read, does not matter.
+ * @param last The receiver that was found before. Workers that had the extension are queried first: if they still have
+ *   it and report their draft model, the configuration is not read.
  * @throws `CE_ENGINE_UNREACHABLE`, `CE_TIMEOUT`, `CE_ENGINE_FAILED` if vLLM rejects the API key.
  */
 export async function findVllmReceiver(
@@ -147,8 +147,8 @@ export async function vllmVersion(
   }
 }
 
-/** The detected way, for the log. */
-export function wayText({ name, weights, keptDraft }: VllmWay): string {
+/** Describes the detected receiver for the log. */
+export function receptionText({ name, weights, keptDraft }: VllmReceiver): string {
   const draft = typeof keptDraft !== 'string' ? '' : `; its draft model ${shownText(keptDraft, 200)} keeps its weights`;
   const state = weights === 'unknown' ? '; its weights are unknown since an update that failed' : '';
   const texts = {

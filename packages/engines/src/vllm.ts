@@ -12,6 +12,14 @@ import type { EngineDescription } from './engine-description.ts';
 import { httpEngine } from './http-engine.ts';
 import { type VllmLoading, vllmBackend, vllmExtension, vllmV1 } from './vllm-adapters.ts';
 import { checkDraftPass } from './vllm-draft.ts';
+import {
+  askBackend,
+  describeVllm,
+  findVllmReceiver,
+  receptionText,
+  type VllmReceiver,
+  vllmVersion,
+} from './vllm-receiver.ts';
 import { checkAwake } from './vllm-sleep.ts';
 
 /** Options of {@link vllmEngine}. */
@@ -70,8 +78,8 @@ class VllmEngine implements EngineClient {
 
   async choose(wait: EngineWait): Promise<WorkerChoice> {
     const { endpoints, apiKey } = this.#options;
-    const found = await findVllmWay({ endpoints, apiKey, logger: this.#logger }, wait, this.#way?.name);
-    this.#way = found;
+    const found = await findVllmReceiver({ endpoints, apiKey, logger: this.#logger }, wait, this.#receiver?.name);
+    this.#receiver = found;
     this.#found = this.#client(found);
     this.#logger.info({ engine: this.name, receiver: found.name }, receptionText(found));
     return {
@@ -98,7 +106,7 @@ class VllmEngine implements EngineClient {
 
   async preflight(update: EngineUpdate): Promise<void> {
     const client = await this.#clientOf(update);
-    if (client === this.#found && this.#way?.name === 'backend') checkDraftPass(this.#way);
+    if (client === this.#found && this.#receiver?.name === 'backend') checkDraftPass(this.#receiver);
     await client.preflight!(update);
     if (client !== this.#found) return;
     const awake = this.#awake?.then(
@@ -124,7 +132,7 @@ class VllmEngine implements EngineClient {
     const isFoundV1 = this.#receiver === undefined || this.#receiver.name === 'v1';
     if (isV2 !== isFoundV1) return this.#found ?? this.#client({ name: 'v1' });
     // The caller has chosen protocol v1, although the engine has a receiver.
-    if (!isV2) return this.#client({ name: 'v1', cachesEncoder: this.#way?.cachesEncoder });
+    if (!isV2) return this.#client({ name: 'v1', cachesEncoder: this.#receiver?.cachesEncoder });
     throw new CheckpointEngineError(
       'CE_ENGINE_MISMATCH',
       'The update uses worker protocol v2, but vLLM has no receiver for it',
@@ -139,11 +147,11 @@ class VllmEngine implements EngineClient {
 
   #client(receiver: VllmReceiver): EngineClient {
     const { flushCache = true, pause = 'off', updatePath, ...options } = this.#options;
-    const adapter = ADAPTERS[way.name]({
+    const adapter = ADAPTERS[receiver.name]({
       flushCache,
       pause,
-      loadsDraft: way.loadsDraft,
-      cachesEncoder: way.cachesEncoder,
+      loadsDraft: receiver.loadsDraft,
+      cachesEncoder: receiver.cachesEncoder,
     });
     // A path from the caller is the path of the Python tool's request.
     return httpEngine(adapter, receiver.name === 'v1' ? { ...options, updatePath } : options);

@@ -205,10 +205,10 @@ describe('vllmEngine.update', () => {
     ])('is known by its configuration %j: %s', async (model_config, flushes) => {
       const steps = [
         info({ weight_transfer_config: BACKEND, model_config }),
-        ...looks,
+        ...queries,
         post('/init_weight_transfer_engine', any),
         post('/start_weight_update'),
-        ...looks,
+        ...queries,
         post('/update_weights', receives),
         post('/finish_weight_update', {}),
         post('/reset_prefix_cache'),
@@ -249,11 +249,11 @@ describe('vllmEngine.update', () => {
   it('tells a backend a version that settles at the end', async () => {
     const steps = [
       info({ weight_transfer_config: BACKEND }),
-      ...looks,
+      ...queries,
       post('/init_weight_transfer_engine', { init_info: { checkpoint_engine_protocol: 2 } }),
       post('/update_weight_version', { new_version: 'unknown' }),
       post('/start_weight_update'),
-      ...looks,
+      ...queries,
       post('/update_weights', receives),
       post('/finish_weight_update', { weight_version: 'digest:1' }),
       post('/update_weight_version', { new_version: 'digest:1' }),

@@ -175,12 +175,12 @@ export class CheckpointEngineError extends Error {
   }
 }
 
-/** Most characters of a text that another process sent. */
+/** Maximum number of characters of a text that another process sent. */
 const TEXT_CHARACTERS = 8_192;
 const DETAIL_CHARACTERS = 65_536;
 
-/** Most nested causes that are restored; the rest of a longer chain is dropped. */
-const MOST_CAUSES = 32;
+/** Maximum number of nested causes that are restored; the rest of a longer chain is dropped. */
+const MAX_CAUSES = 32;
 
 function restore(data: unknown, causes: number): CheckpointEngineError {
   const fields: Record<string, unknown> = typeof data === 'object' && data !== null ? { ...data } : {};

@@ -2,7 +2,7 @@ import { Buffer } from 'node:buffer';
 import { randomBytes } from 'node:crypto';
 import type { Server, Socket } from 'node:net';
 import type { Logger } from '@checkpoint-engine/interface';
-import { type Stranger, Strangers } from '@checkpoint-engine/interface/wire';
+import { type PendingConnection, PendingConnections } from '@checkpoint-engine/interface/wire';
 import { listenTcp, type TcpListener } from './listen-tcp.ts';
 import { MEMBER_LIMITS } from './open-dealer.ts';
 import type { Addressed, StoreRouter } from './router.ts';
@@ -55,9 +55,9 @@ export class OpenRouter implements StoreRouter {
   private constructor({ server, address }: TcpListener, options: OpenRouterOptions) {
     this.#server = server;
     this.address = address;
-    this.#strangers = new Strangers({
-      most: MOST_STRANGERS + 2 * options.worldSize,
-      timeoutMs: options.strangerMs,
+    this.#pending = new PendingConnections({
+      maxCount: MAX_PENDING + 2 * options.worldSize,
+      timeoutMs: options.joinTimeoutMs,
       onRefused: (why, count) =>
         options.logger.warn({ why, count }, 'The store rejected connections of clients that did not join'),
     });

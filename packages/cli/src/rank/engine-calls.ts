@@ -56,7 +56,7 @@ export const ENGINE_CALLS: Pick<
       return choice?.canPrepare === true;
     }
     const { workers = [] } = (await engine.describe?.(look).catch(() => undefined)) ?? {};
-    return workers.length > 0 && workers.every(({ pull }) => pull !== 'never' && pull !== 'untold');
+    return workers.length > 0 && workers.every(({ pull }) => pull !== 'never' && pull !== 'unreported');
   },
 
   async heldVersion(context, { targets, timeoutMs }) {

@@ -99,7 +99,7 @@ function poolsHere(
 function chunkBytesOf(hostMemoryBytes: readonly number[], bucketBytes = CHUNK_BYTES): number {
   const ringBytes = Math.min(...hostMemoryBytes, CHUNKS_IN_RING * CHUNK_BYTES);
   const share = alignDown(ringBytes / CHUNKS_IN_RING, DEFAULT_ALIGN_BYTES);
-  return Math.max(LEAST_CHUNK_BYTES, Math.min(bucketBytes, share));
+  return Math.max(MIN_CHUNK_BYTES, Math.min(bucketBytes, share));
 }
 
 /** The tensors that a rank's worker compares: each tensor that it loaded, completely. */

@@ -1,14 +1,14 @@
 import type { Server, Socket } from 'node:net';
 import type { Logger } from '@checkpoint-engine/interface';
-import { Strangers } from '@checkpoint-engine/interface/wire';
+import { PendingConnections } from '@checkpoint-engine/interface/wire';
 import { listenTcp, type TcpListener } from '../listen-tcp.ts';
 import { FrontConnection } from './front-connection.ts';
 import { ProvenClients } from './proven-clients.ts';
 
 /** Connections that have not proved that they know the token, in addition to two per rank. */
-const MOST_STRANGERS = 128;
+const MAX_PENDING = 128;
 /** Connections that have proved it, in addition to two per rank. */
-const MOST_PROVEN = 64;
+const MAX_PROVEN = 64;
 /** How long a closing connection continues to send. */
 const FLUSH_MS = 500;
 const KEEP_ALIVE_MS = 10_000;
@@ -33,7 +33,7 @@ export class CurveFront {
   readonly address: string;
   readonly #server: Server;
   readonly #options: CurveFrontOptions;
-  readonly #strangers: Strangers;
+  readonly #pending: PendingConnections;
   readonly #proven: ProvenClients;
   readonly #sockets = new Set<Socket>();
 
@@ -42,13 +42,13 @@ export class CurveFront {
     this.address = address;
     this.#server = server;
     this.#options = options;
-    this.#strangers = new Strangers({
-      most: MOST_STRANGERS + 2 * worldSize,
+    this.#pending = new PendingConnections({
+      maxCount: MAX_PENDING + 2 * worldSize,
       timeoutMs: handshakeMs,
       onRefused: (why, count) =>
         logger.warn({ why, count }, 'The store rejected connections of clients that did not prove the token'),
     });
-    this.#proven = new ProvenClients(MOST_PROVEN + 2 * worldSize);
+    this.#proven = new ProvenClients(MAX_PROVEN + 2 * worldSize);
     server.on('connection', (client) => this.#admit(client));
     server.on('error', (error) => logger.warn({ error }, 'The store cannot accept a connection'));
   }
@@ -60,7 +60,7 @@ export class CurveFront {
 
   /** Releases the port once ZeroMQ has closed its connections, at the latest after half a second. Idempotent. */
   async close(): Promise<void> {
-    this.#strangers.close();
+    this.#pending.close();
     const closed = new Promise<void>((resolve) => this.#server.close(() => resolve()));
     const timer = setTimeout(() => {
       for (const socket of this.#sockets) socket.destroy();
@@ -74,7 +74,7 @@ export class CurveFront {
     client.setNoDelay(true).setKeepAlive(true, KEEP_ALIVE_MS);
     const connection: FrontConnection = new FrontConnection({
       client,
-      stranger: this.#strangers.admit(client),
+      candidate: this.#pending.admit(client),
       innerPath: this.#options.innerPath,
       onProven: () => {
         const left = this.#proven.add(connection);

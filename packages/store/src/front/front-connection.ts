@@ -1,16 +1,16 @@
 import { connect, type Socket } from 'node:net';
-import { ByteQueue, type Stranger } from '@checkpoint-engine/interface/wire';
+import { ByteQueue, type PendingConnection } from '@checkpoint-engine/interface/wire';
 import { curveServerGreeting } from '../zmtp/frames.ts';
 import { isCurveHello, ServerFrames } from './curve-frames.ts';
 import type { ProvenClient } from './proven-clients.ts';
 
-/** Most bytes that a client may send before it has proved that it knows the token: greeting, HELLO and INITIATE. */
-const MOST_UNPROVEN_BYTES = 2_048;
+/** Maximum number of bytes that a client may send before it has proved that it knows the token: greeting, HELLO and INITIATE. */
+const MAX_UNPROVEN_BYTES = 2_048;
 
 /** Options of {@link FrontConnection}. */
 export interface FrontConnectionOptions {
   readonly client: Socket;
-  readonly stranger: Stranger;
+  readonly candidate: PendingConnection;
   /** Path of ZeroMQ's socket. */
   readonly innerPath: string;
   /** The client has proved that it knows the token. */
@@ -52,29 +52,29 @@ export class FrontConnection implements ProvenClient {
 
   #hear(chunk: Uint8Array): void {
     this.heardAt = performance.now();
-    const { stranger } = this.#options;
-    if (this.#isProven || stranger.isOut) return;
+    const { candidate } = this.#options;
+    if (this.#isProven || candidate.isClosed) return;
     this.#unprovenBytes += chunk.byteLength;
-    if (this.#unprovenBytes > MOST_UNPROVEN_BYTES) {
-      stranger.refuse('it sends more than a client may before it has proved that it knows the token');
+    if (this.#unprovenBytes > MAX_UNPROVEN_BYTES) {
+      candidate.refuse('it sends more than a client may before it has proved that it knows the token');
       return;
     }
     if (this.#inner === undefined) this.#greet(chunk);
   }
 
   #greet(chunk: Uint8Array): void {
-    const { client, stranger } = this.#options;
+    const { client, candidate } = this.#options;
     try {
       this.#queue.push(chunk);
       if (!isCurveHello(this.#queue.bytes)) {
-        stranger.dribble();
+        candidate.throttle();
         return;
       }
     } catch (error) {
-      stranger.refuse(error instanceof Error ? error.message : String(error));
+      candidate.refuse(error instanceof Error ? error.message : String(error));
       return;
     }
-    stranger.advance();
+    candidate.advance();
     const inner = connect({ path: this.#options.innerPath });
     this.#inner = inner;
     inner.on('error', () => {}); // 'close' follows
@@ -86,13 +86,13 @@ export class FrontConnection implements ProvenClient {
 
   /** Passes bytes of ZeroMQ to the client, until there is nothing more to observe in them. */
   readonly #onAnswer = (bytes: Uint8Array): void => {
-    const { client, stranger, onProven } = this.#options;
+    const { client, candidate, onProven } = this.#options;
     const toClient = this.#server.read(bytes);
     if (toClient.byteLength > 0 && client.writable) client.write(toClient);
     const { step } = this.#server;
     if (!this.#isProven && (step === 'ready' || step === 'answered')) {
       this.#isProven = true;
-      stranger.welcome();
+      candidate.accept();
       onProven();
     }
     this.isAnswered = step === 'answered';
