@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as some
 
 from checkpoint_engine_worker.errors import CheckpointEngineError
-from checkpoint_engine_worker.pull_session import _tensors
+from checkpoint_engine_worker.pull_messages import read_metas
 from checkpoint_engine_worker.pull_types import DTYPE_BITS
 
 ANYTHING = some.recursive(
@@ -24,9 +24,9 @@ def part(**changed: Any) -> dict[str, Any]:
 
 
 def test_takes_a_tensor() -> None:
-    (tensor,) = _tensors(part())
+    (tensor,) = read_metas(part())
     assert (tensor.name, tensor.size_bytes) == ("w", 12)
-    assert _tensors(part(names=[], dtypes=[], shapes=[], sizes=[])) == []
+    assert read_metas(part(names=[], dtypes=[], shapes=[], sizes=[])) == []
 
 
 @pytest.mark.parametrize(
@@ -52,7 +52,7 @@ def test_takes_a_tensor() -> None:
 )
 def test_refuses_a_tensor_that_cannot_be(changed: dict[str, Any]) -> None:
     with pytest.raises(CheckpointEngineError) as raised:
-        _tensors(part(**changed))
+        read_metas(part(**changed))
     assert raised.value.code == "CE_WORKER_PROTOCOL"
     assert len(str(raised.value)) < 2000
 
@@ -62,7 +62,7 @@ def test_refuses_a_tensor_that_cannot_be(changed: dict[str, Any]) -> None:
 def test_refuses_or_takes_anything(changed: dict[str, Any]) -> None:
     tensors, code = [], "CE_WORKER_PROTOCOL"
     try:
-        tensors = _tensors(part(**changed))
+        tensors = read_metas(part(**changed))
     except CheckpointEngineError as error:
         code = error.code
     assert code == "CE_WORKER_PROTOCOL"

@@ -84,7 +84,7 @@ def _puller_of(worker: Any, models: list[tuple[Any, Any]]) -> EnginePuller | Non
         if len(filled) == len(current) and all(old is new for old, new in zip(filled, current, strict=True)):
             return puller
         if puller is not None:
-            puller.unmap()
+            puller.layouts.unmap()
     puller = vllm_puller(models, worker.vllm_config, worker.device, worker.model_runner)
     worker._checkpoint_engine_puller = (current, puller)
     return puller
