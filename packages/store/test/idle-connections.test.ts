@@ -11,7 +11,7 @@ import { RankProcess } from './store-rank.ts';
 const TOKEN = 'the token of this world';
 const WORLD = 3;
 /** The store holds at most 134 connections that have not proved the token and 70 that have; each takes 3 descriptors. */
-const MOST_DESCRIPTORS = 3 * (134 + 70);
+const MAX_DESCRIPTORS = 3 * (134 + 70);
 
 const open: { close(): unknown }[] = [];
 afterEach(async () => {
@@ -87,5 +87,5 @@ test.each<[string, (port: number, count: number) => void, number]>([
   expect(await again.joined).toBeUndefined();
   await Promise.all([ranks[0]!, ranks[1]!, again].map((rank) => rank.call('barrier', 'next', 'met')));
   most = Math.max(most, await descriptors());
-  expect(most - before).toBeLessThanOrEqual(MOST_DESCRIPTORS);
+  expect(most - before).toBeLessThanOrEqual(MAX_DESCRIPTORS);
 });

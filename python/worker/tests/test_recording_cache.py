@@ -191,7 +191,7 @@ def test_the_folder_belongs_to_the_user(monkeypatch: pytest.MonkeyPatch, tmp_pat
 
 
 def test_old_recordings_are_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("checkpoint_engine_worker.recording_cache._MOST_FILES", 2)
+    monkeypatch.setattr("checkpoint_engine_worker.recording_cache._MAX_FILES", 2)
     weights = random_like(FORM, 1)
     for turn in range(4):
         made(tmp_path, weights, turn=str(turn))

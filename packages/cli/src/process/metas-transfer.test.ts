@@ -34,14 +34,14 @@ function ranksWith(metas: Uint8Array, count = 1) {
 }
 
 const sizes = [1, PIECE_BYTES - 1, PIECE_BYTES, PIECE_BYTES + 1, 8_000_000];
-const MOST_LINE = (4 / 3) * PIECE_BYTES + 200;
+const MAX_LINE = (4 / 3) * PIECE_BYTES + 200;
 
 describe('metas of large models', () => {
   it.each(sizes)('are read from a rank in lines of bounded size: %i bytes', async (size) => {
     const metas = bytes(size);
     const { call, lines, encodings } = ranksWith(metas);
     expect(Buffer.compare((await readMetasOf(call, { name: 'a' })).metas, metas)).toBe(0);
-    expect(Math.max(...lines)).toBeLessThan(MOST_LINE);
+    expect(Math.max(...lines)).toBeLessThan(MAX_LINE);
     expect(encodings()).toBe(1);
     expect(Buffer.compare((await readMetasOf(call, { name: 'a' })).metas, metas)).toBe(0);
     expect(encodings()).toBe(2);
@@ -55,7 +55,7 @@ describe('metas of large models', () => {
       expect(loaded.map((each) => each.byteLength)).toEqual([size, size + 5]);
       expect(Buffer.compare(loaded[0]!, metas) || Buffer.compare(loaded[1]!, other)).toBe(0);
     }
-    expect(Math.max(...lines)).toBeLessThan(MOST_LINE);
+    expect(Math.max(...lines)).toBeLessThan(MAX_LINE);
   });
 
   it('are rejected without any byte', async () => {

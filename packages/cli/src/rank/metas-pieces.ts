@@ -4,7 +4,7 @@ import type { MetasPiece } from '../process/messages.ts';
 import { type EncodedMetas, PIECE_BYTES } from '../process/metas-transfer.ts';
 
 /** Most transfers at a time. A supervisor that stops in the middle of one starts another. */
-const MOST_TRANSFERS = 16;
+const MAX_TRANSFERS = 16;
 
 /** Encoded metas that travel between a rank and its supervisor, piece by piece. */
 export class MetasPieces {
@@ -30,7 +30,7 @@ export class MetasPieces {
     const pieces = this.#taken.get(id) ?? [];
     pieces.push(Buffer.from(piece, 'base64'));
     this.#taken.set(id, pieces);
-    if (this.#taken.size > MOST_TRANSFERS) this.#taken.delete(this.#taken.keys().next().value!);
+    if (this.#taken.size > MAX_TRANSFERS) this.#taken.delete(this.#taken.keys().next().value!);
   }
 
   /** Returns the metas of a transfer, and forgets them. @throws `CE_METAS_INVALID`: no piece of it has arrived. */

@@ -9,7 +9,7 @@ interface Derived {
 }
 
 /** Enough for checkpoints that alternate. */
-const MOST_KEPT = 4;
+const MAX_KEPT = 4;
 /** By metas, the versions that were derived last; the newest is first. */
 const derived = new WeakMap<WorldMetas, readonly Derived[]>();
 
@@ -23,7 +23,7 @@ export function derivedVersion({ metas, digests }: Pick<GatheredMetas, 'metas' |
   if (before !== undefined) return before.version;
   const digest = checkpointDigest(withDigests(metas, digests));
   const version = digest && `digest:${digest}`;
-  derived.set(metas, [{ digests, version }, ...kept.slice(0, MOST_KEPT - 1)]);
+  derived.set(metas, [{ digests, version }, ...kept.slice(0, MAX_KEPT - 1)]);
   return version;
 }
 

@@ -5,9 +5,9 @@ import { GREETING_BYTES, readCommand, readFrameHead, readGreeting } from '../zmt
 /** Size of the body of the command HELLO. */
 const HELLO_BYTES = 200;
 /** Size of the body of the command WELCOME, and upper bound for READY, which has the properties of the server. */
-const MOST_HANDSHAKE_BYTES = 512;
+const MAX_HANDSHAKE_BYTES = 512;
 /** Encrypted heartbeats, of ZeroMQ and of the store, have smaller bodies; an answer of the store has a larger one. */
-const MOST_HEARTBEAT_BYTES = 64;
+const MAX_HEARTBEAT_BYTES = 64;
 
 /**
  * Checks the first bytes of a client: its greeting, and the command HELLO with the proof that it knows the server's
@@ -74,7 +74,7 @@ export class ServerFrames {
     if (head === undefined) return false;
     const wholeBytes = head.headBytes + head.bodyBytes;
     if (this.#step === 'ready') {
-      if (head.bodyBytes > MOST_HEARTBEAT_BYTES) {
+      if (head.bodyBytes > MAX_HEARTBEAT_BYTES) {
         this.#step = 'answered';
         return false;
       }
@@ -83,7 +83,7 @@ export class ServerFrames {
       this.#restBytes = wholeBytes - hereBytes;
       return this.#restBytes === 0;
     }
-    if (head.bodyBytes > MOST_HANDSHAKE_BYTES) throw new RangeError(`a command of ${head.bodyBytes} bytes`);
+    if (head.bodyBytes > MAX_HANDSHAKE_BYTES) throw new RangeError(`a command of ${head.bodyBytes} bytes`);
     if (this.#queue.sizeBytes < wholeBytes) return false;
     const body = this.#queue.take(wholeBytes).subarray(head.headBytes);
     if (head.isCommand && readCommand(Buffer.from(body)).name === 'READY') this.#step = 'ready';

@@ -6,7 +6,7 @@ import { join } from 'node:path';
 /** Opens the file without access to its contents (Linux). */
 const O_PATH = 0o10000000;
 /** Longest folder of a Unix socket: the whole path has at most 107 bytes. */
-const MOST_FOLDER_BYTES = 70;
+const MAX_FOLDER_BYTES = 70;
 
 /** The address of a Unix socket that no other user can connect to. */
 export interface PrivateAddress {
@@ -51,7 +51,7 @@ export async function bindPrivately(bind: (path: string) => Promise<void>): Prom
 async function privateFolder(): Promise<string> {
   const prefix = join(tmpdir(), 'checkpoint-engine-');
   const spare = '/dev/shm/checkpoint-engine-store-';
-  if (prefix.length > MOST_FOLDER_BYTES) return await mkdtemp(spare);
+  if (prefix.length > MAX_FOLDER_BYTES) return await mkdtemp(spare);
   try {
     return await mkdtemp(prefix);
   } catch {

@@ -25,7 +25,7 @@ from checkpoint_engine_worker.pull_types import Int64s
 #: Programs: the engine is paused, so they may take all of the device.
 PROGRAMS = 1056
 #: Pieces are cut so that each program gets about one, within these bounds.
-_LEAST_CUT_BYTES, _MOST_CUT_BYTES = 16 << 10, 256 << 10
+_MIN_CUT_BYTES, _MAX_CUT_BYTES = 16 << 10, 256 << 10
 #: Unit and columns of each kind of pieces.
 _KINDS = ((4, WIDE), (4, NARROW), (1, WIDE))
 
@@ -43,7 +43,7 @@ def upload_pieces(table: Int64s, sum_of: Int64s, count: int, device: Any, *, pro
     """Prepares `digest_pieces`, after the work that is queued on the current stream. Arguments: see `host_digests`."""
     size_bytes = int((table[:, P_ROWS] * table[:, P_ROW_BYTES]).sum())
     share = -(-size_bytes // (programs * BLOCK_BYTES)) * BLOCK_BYTES
-    pieces, parent = cut(table, min(max(share, _LEAST_CUT_BYTES), _MOST_CUT_BYTES))
+    pieces, parent = cut(table, min(max(share, _MIN_CUT_BYTES), _MAX_CUT_BYTES))
     numbers = [P_SOURCE, P_DESTINATION, P_ROW_BYTES, P_SOURCE_PITCH, P_DESTINATION_PITCH]
     is_words = (np.bitwise_or.reduce(pieces[:, numbers], axis=1) & 3) == 0
     kind = np.where(is_words, (pieces[:, P_ROW_BYTES] <= NARROW_BYTES).astype(np.int64), 2)

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from checkpoint_engine_worker.region_maps import RegionName
 
 #: Number of layouts that stay mapped: a server has a few checkpoints at a time, and page-locking one takes seconds.
-_MOST_LAYOUTS = 4
+_MAX_LAYOUTS = 4
 
 
 class MappedLayouts:
@@ -46,7 +46,7 @@ class MappedLayouts:
         if known is None:
             if places is None:
                 return None
-            for oldest in list(self._layouts)[: max(0, len(self._layouts) + 1 - _MOST_LAYOUTS)]:
+            for oldest in list(self._layouts)[: max(0, len(self._layouts) + 1 - _MAX_LAYOUTS)]:
                 self._layouts.pop(oldest).close()
             known = MappedLayout(regions, places, device())
         self._layouts[name] = self.current = known

@@ -40,7 +40,7 @@ FORMAT = 1
 _MAGIC = b"checkpoint-engine recording %d\n" % FORMAT
 _DIGEST_BYTES = 32
 #: No list of boxes needs more.
-_MOST_BYTES = 4 << 30
+_MAX_BYTES = 4 << 30
 
 
 def owners_digest(owners: Sequence[OwnerInfo]) -> str:
@@ -125,7 +125,7 @@ def _path_of(owner: OwnerInfo) -> str:
 def _notes(fields: dict[str, Any], packed: bytes) -> Notes:
     size = int(fields["boxes"]) * len(COLUMNS) * 8
     unpack = zlib.decompressobj()
-    columns = unpack.decompress(packed, min(size, _MOST_BYTES) + 1)
+    columns = unpack.decompress(packed, min(size, _MAX_BYTES) + 1)
     if len(columns) != size:
         raise ValueError("it is damaged: its boxes have a wrong size")
     boxes = np.frombuffer(columns, dtype="<i8").reshape(len(COLUMNS), -1).T.astype(np.int64)

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from checkpoint_engine_worker.region_maps import RegionName
 
 #: What torch has.
-_MOST_DIMENSIONS = 64
+_MAX_DIMENSIONS = 64
 
 
 def read_metas(part: dict[str, Any]) -> list[TensorMeta]:
@@ -29,7 +29,7 @@ def read_metas(part: dict[str, Any]) -> list[TensorMeta]:
             isinstance(name, str)
             and isinstance(dtype, str)
             and isinstance(shape, list)
-            and len(shape) <= _MOST_DIMENSIONS
+            and len(shape) <= _MAX_DIMENSIONS
             and all(map(is_count, shape))
         )
         if not is_valid or dtype not in DTYPE_BITS:

@@ -27,8 +27,8 @@ _LOG = logging.getLogger(__name__)
 SWITCH = "CHECKPOINT_ENGINE_RECORDINGS"
 
 #: The oldest files beyond these limits are removed: each rank of each engine and model has a file of a few MiB.
-_MOST_FILES = 256
-_MOST_BYTES = 1 << 30
+_MAX_FILES = 256
+_MAX_BYTES = 1 << 30
 
 
 class RecordingCache:
@@ -88,7 +88,7 @@ class RecordingCache:
 
     def _remove_oldest(self) -> None:
         found = sorted(self.folder.glob("*.rec"), key=_modified_ns)
-        for path in found[: max(0, len(found) - _MOST_FILES)]:
+        for path in found[: max(0, len(found) - _MAX_FILES)]:
             path.unlink(missing_ok=True)
 
 
@@ -115,9 +115,9 @@ def _read_own(path: Path) -> bytes:
             raise ValueError(f"it belongs to user {found.st_uid}")
         if found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
             raise ValueError("other users may write to it")
-        if found.st_size > _MOST_BYTES:
+        if found.st_size > _MAX_BYTES:
             raise ValueError(f"it has {found.st_size} bytes")
-        return file.read(_MOST_BYTES + 1)
+        return file.read(_MAX_BYTES + 1)
 
 
 def _modified_ns(path: Path) -> int:
