@@ -206,7 +206,7 @@ describe('serve on several hosts', () => {
     const server = startCli(['serve', '--uds', socketPath(), ...hosts, port], { env });
     cleanup.push(() => void server.child.kill('SIGKILL'));
     const refused = await runCli(['serve', ...hosts, port, '--node-rank', '1', '--nproc-per-node', '2'], { env });
-    expect(refused).toMatchObject({ code: 2, stderr: expect.stringMatching(/Node 1 has --nproc-per-node 2/) });
+    expect(refused).toMatchObject({ code: 2, stderr: expect.stringMatching(/Host 1 has --nproc-per-node 2/) });
     server.child.kill('SIGTERM');
     expect((await server.result).code).toBe(0);
   });

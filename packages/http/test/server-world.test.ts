@@ -96,7 +96,7 @@ describe('serverWorld', () => {
     };
     for (const [body, reason] of [
       [{}, /rank 0 receives buckets only/],
-      [{ method: 'buckets' }, /asked for whole buckets/],
+      [{ method: 'buckets' }, /requested whole buckets/],
     ] as const) {
       expect(await call('POST', '/v1/checkpoints/a/update', body)).toMatchObject({ status: 200 });
       expect(await last()).toMatchObject({
