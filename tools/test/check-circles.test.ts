@@ -11,7 +11,8 @@ const folders: string[] = [];
 function check(files: Readonly<Record<string, string>>): { status: number | null; stderr: string } {
   const root = mkdtempSync(join(tmpdir(), 'ce-circles-'));
   folders.push(root);
-  mkdirSync(join(root, 'apps'));
+  for (const folder of ['apps', 'python/worker/src/checkpoint_engine_worker'])
+    mkdirSync(join(root, folder), { recursive: true });
   for (const [name, text] of Object.entries(files)) {
     const path = join(root, 'packages/x/src', name);
     mkdirSync(dirname(path), { recursive: true });

@@ -229,7 +229,7 @@ describe('the command update', () => {
     await startWorker(0, path);
     const text = await runCli([...flags(path), '--weight-version', 'step-7']);
     expect(text).toMatchObject({ code: 0, stderr: '' });
-    expect(text.stdout).toMatch(/^ {2}version {2}step-7, before: unknown$/m);
+    expect(text.stdout).toMatch(/^ {2}version {2}step-7 \(before: unknown\)$/m);
     const json = await runCli([...flags(path), '--weight-version', 'step-8', '--json']);
     expect(parseJson(json)).toMatchObject({
       weightVersion: 'step-8',

@@ -87,7 +87,7 @@ describe('an update of some ranks of a world', () => {
     const { world } = await owners(3, folder, {});
     for (const options of [{ ranks: [3] }, { ranks: [0], inferenceParallelSize: 3 }]) {
       for (const { message } of await world.failedUpdate('a', options)) {
-        expect(message).toMatch(/^ranks (names 3, expected ranks of this world|leaves out rank 1)/);
+        expect(message).toMatch(/^ranks (has 3, expected ranks of this world|leaves out rank 1)/);
       }
     }
     await world.update('a');

@@ -38,7 +38,7 @@ describe('outcomeText', () => {
       [
         '✓ step-100 is live on 2 cuda ranks',
         '  weights  405 tensors, 16 GiB',
-        '  version  v7, before: v6',
+        '  version  v7 (before: v6)',
         '  update   707 ms, 22.6 GiB/s of the checkpoint',
         '  of which plan 3 ms, handshake 14 ms, stream 620 ms (88 %), release 50 ms (7 %), post-load hook 20 ms',
         '  before   register 8.2 s, gather metas 12 ms',

@@ -24,7 +24,7 @@ export function outcomeText(
   const phases = { plan, handshake, stream, release, 'post-load hook': hook };
   const rows: [string, readonly string[]][] = [
     ['weights', [plural(tensorCount, 'tensor'), formatBytes(totalBytes)]],
-    ['version', versionText(outcome)],
+    ['version', [versionText(outcome)]],
     [
       'update',
       [
@@ -87,9 +87,9 @@ function memoryText({ bucketCount, bucketBytes, deviceBytes, device }: UpdateOut
 }
 
 /** The new version, and the previous one. */
-function versionText({ weightVersion, instances }: UpdateOutcome): string[] {
+function versionText({ weightVersion, instances }: UpdateOutcome): string {
   const before = [...new Set(instances.map(({ weightVersionBefore }) => weightVersionBefore))];
-  return before.length === 0 ? [weightVersion] : [weightVersion, `before: ${before.join(', ')}`];
+  return before.length === 0 ? weightVersion : `${weightVersion} (before: ${before.join(', ')})`;
 }
 
 /** Lists the removed files, by their folder if they share one, and the flag that keeps them. */
