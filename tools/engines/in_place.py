@@ -117,7 +117,7 @@ def main(a: str, b: str, options: str, prompts: str) -> None:
         os.environ["CHECKPOINT_ENGINE_REPRESENTATIVES"] = "1"
         for pool in (pool_a, pool_b):
             updates.append(update(pool))
-        puller.unmap()
+        puller.layouts.unmap()
     print("UPDATES", json.dumps(updates))
 
 
