@@ -18,6 +18,7 @@ const env = {
   CHECKPOINT_ENGINE_RECORDINGS: '0',
 };
 const hasPython = spawnSync(python, ['-c', 'import torch, numpy, msgspec'], { env }).status === 0;
+if (!hasPython) console.warn(`skipped: ${python} cannot import torch, numpy and msgspec`);
 
 const RANKS = 2;
 const FORM = { layers: 2, experts: 4, hidden: 64, inner: 32, vocabulary: 256, tp: RANKS };

@@ -23,7 +23,7 @@ it.each([24, 32, 40])('inspect with %i files says what to raise, without a stack
   expect(stderr).not.toMatch(/^\s+at /m);
 });
 
-// Where the modules load after all, the update fails later, because there is no engine.
+// If the modules can be loaded, the update fails later, because no engine is running.
 it.each([48, 64, 96, 128])('update with %i files fails with the limit, also in its ranks', async (limit) => {
   const checkpoint = await smallCheckpoint(join(folder, `step-${limit}`));
   const world = ['--device', 'host', '--nproc-per-node', '2', '--engine', 'worker', '--endpoint', 'http://127.0.0.1:9'];

@@ -315,7 +315,7 @@ describe('verify of a server', () => {
     });
   });
 
-  it('says that nobody listens', async () => {
+  it('reports that no server listens', async () => {
     const refused = await runCli(['verify', '--server', 'http://127.0.0.1:9', '--checkpoint-name', 'a', '--json']);
     expect(refused.code).toBe(1);
     expect(parseJson(refused)).toMatchObject({ error: { code: 'CE_PEER_UNREACHABLE' } });

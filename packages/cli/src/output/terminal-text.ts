@@ -1,5 +1,5 @@
 /**
- * What may act on a terminal, or reorder what it shows: control characters except tabs and line ends, and characters
+ * Characters that can control a terminal or reorder its text: control characters except tabs and line ends, and those
  * that end lines or override the direction of text. The first group keeps what this program itself sends: colors, and
  * the sequences that hide and show the cursor.
  */

@@ -3,7 +3,7 @@ import { CheckpointEngineError } from '@checkpoint-engine/interface';
 import type { MetasPiece } from '../process/messages.ts';
 import { type EncodedMetas, PIECE_BYTES } from '../process/metas-transfer.ts';
 
-/** Most transfers at a time. A supervisor that stops in the middle of one starts another. */
+/** Maximum number of transfers at a time. A supervisor that stops in the middle of one starts another. */
 const MAX_TRANSFERS = 16;
 
 /** Encoded metas that travel between a rank and its supervisor, piece by piece. */

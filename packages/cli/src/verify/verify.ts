@@ -42,7 +42,7 @@ export async function verify(
   }
 }
 
-/** @throws `CE_NOT_SUPPORTED` No byte could be compared: that is no answer. */
+/** @throws `CE_NOT_SUPPORTED` No byte could be compared, so there is no result. */
 function checkSomething({ checkedBytes, unverifiedTensors, checkpoint }: Verification): void {
   if (checkedBytes > 0 || unverifiedTensors === 0) return;
   throw new CheckpointEngineError(
