@@ -16,7 +16,7 @@ call() { # METHOD ARGUMENT
 }
 update() {
   turn=$((turn + 1))
-  "$root/bundle/run" update --checkpoint-path "${checkpoints[$((turn % 2))]}" --endpoint "http://127.0.0.1:$port" \
+  "$root/bundle/run" cli update --checkpoint-path "${checkpoints[$((turn % 2))]}" --endpoint "http://127.0.0.1:$port" \
     --nproc-per-node "$ranks" --verify full >"$out/update-$turn.log" 2>&1
 }
 call bench_offer true
