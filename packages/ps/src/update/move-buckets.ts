@@ -120,9 +120,9 @@ function checkOf(
   if (!verifier.isOn) return undefined;
   const { metas } = tensorList(context.metas);
   const { rank } = context.store;
-  return async (transfer, range) => {
+  return async (transfer, range, onRead) => {
     const isMine = ring.sharesRing ? transfer.readerRank === rank : ring.isReceiver;
-    if (!isMine) return;
-    await verifier.checkArrival(ring, arrivedRanges(transfer, metas, range.offsetBytes));
+    if (!isMine) return onRead();
+    await verifier.checkArrival(ring, arrivedRanges(transfer, metas, range.offsetBytes), onRead);
   };
 }

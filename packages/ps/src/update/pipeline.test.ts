@@ -48,6 +48,7 @@ interface Setting {
   readonly maxPendingBroadcasts: number;
   readonly delayMs: () => number;
   readonly failAt?: { readonly stage: string; readonly bucket: number };
+  readonly check?: PipelineJob['check'];
 }
 
 function simulate(setting: Setting) {
@@ -121,6 +122,7 @@ function simulate(setting: Setting) {
     maxPendingBroadcasts: setting.maxPendingBroadcasts,
     session,
     opened: sleep(1),
+    check: setting.check,
     describe: ({ index }, offsetBytes) => ({
       index,
       tensors: [{ name: 't', dtype: 'U8', shape: [SLOT], offsetBytes, sizeBytes: SLOT }],
@@ -215,6 +217,55 @@ describe('runPipeline', () => {
       failAt: { stage, bucket: 2 },
     });
     await expect(run).rejects.toThrow(`${stage} 2 failed`);
+  });
+
+  describe('with a comparison', () => {
+    const one = { ringSlots: 1, stagingSlots: 0, maxPending: 1, maxPendingBroadcasts: 1, delayMs: () => 1 };
+
+    it('passes a bucket on once it has been read, and ends with the comparison', async () => {
+      const compared: number[] = [];
+      const { run, taken } = simulate({
+        ...one,
+        roots: [0, 0],
+        check: async ({ bucket }, _range, onRead) => {
+          onRead();
+          while (taken.length < 2) await sleep(1);
+          await sleep(5);
+          compared.push(bucket.index);
+        },
+      });
+      await run;
+      expect(compared).toEqual([0, 1]);
+    });
+
+    it('does not pass on a bucket that has not been read', async () => {
+      const { run, taken } = simulate({
+        ...one,
+        roots: [0],
+        check: async () => {
+          await sleep(10);
+          expect(taken).toEqual([]);
+        },
+      });
+      await run;
+      expect(taken).toEqual([0]);
+    });
+
+    it.each([
+      ['before', false],
+      ['after', true],
+    ])('rejects with a difference that is found %s the worker may take the bucket', async (_, isRead) => {
+      const { run } = simulate({
+        ...one,
+        roots: [0, 0, 0],
+        check: async ({ bucket }, _range, onRead) => {
+          if (isRead || bucket.index < 2) onRead();
+          await sleep(10);
+          if (bucket.index === 2) throw new Error('a difference');
+        },
+      });
+      await expect(run).rejects.toThrow('a difference');
+    });
   });
 
   it('rejects with the reason of its signal when that fires during the update', async () => {

@@ -29,8 +29,11 @@ export interface PipelineJob {
   readonly session: WorkerSession | undefined;
   /** Resolves when the worker has opened the ring; loading and broadcasting start before. */
   readonly opened: Promise<void>;
-  /** Compares a bucket that has arrived with what was registered, before the worker takes it. @default not at all */
-  readonly check?: ((transfer: BucketTransfer, range: MemoryRange) => Promise<void>) | undefined;
+  /**
+   * Compares a bucket that has arrived with what was registered. The worker takes the bucket after `onRead`, while the
+   * comparison goes on. @default not at all
+   */
+  readonly check?: ((transfer: BucketTransfer, range: MemoryRange, onRead: () => void) => Promise<void>) | undefined;
   /** Describes a bucket at this offset of the ring to the worker. */
   readonly describe: (transfer: BucketTransfer, offsetBytes: number) => BucketMessage;
   /** Ends the pipeline, which rejects with the signal's reason. */
@@ -46,8 +49,8 @@ interface Steps {
   readonly loaded: Deferred;
   /** The bytes are in this rank's ring, and staging may be overwritten. */
   readonly arrived: Deferred;
-  /** The bytes in the ring are equal to the registered ones. */
-  readonly checked: Deferred;
+  /** The bytes in the ring have been compared with the registered ones, or copied to be compared. */
+  readonly read: Deferred;
   /** The worker has loaded the bytes, and their place in the ring may be overwritten. */
   readonly taken: Deferred;
 }
@@ -67,7 +70,7 @@ export async function runPipeline(job: PipelineJob): Promise<void> {
   const steps: Steps[] = job.transfers.map(() => ({
     loaded: new Deferred(),
     arrived: new Deferred(),
-    checked: new Deferred(),
+    read: new Deferred(),
     taken: new Deferred(),
   }));
   const running = new RunningSteps(job.signal, job.onFailure);
@@ -78,12 +81,21 @@ export async function runPipeline(job: PipelineJob): Promise<void> {
     return running.track(work.then(() => job.emit({ type: 'bucket-end', ...event, atMs: nowMs() })));
   };
   for (const [index, transfer] of job.transfers.entries()) {
-    const { arrived, checked } = steps[index]!;
-    const check = async (): Promise<void> => {
+    const { arrived, read } = steps[index]!;
+    if (job.check === undefined) {
+      read.follow(arrived.promise);
+      continue;
+    }
+    const { check } = job;
+    const compare = async (): Promise<void> => {
       await wait(arrived.promise);
-      await job.check?.(transfer, job.ring.range(index));
+      await check(transfer, job.ring.range(index), () => read.follow(undefined));
     };
-    checked.follow(running.track(check()));
+    const comparing = running.track(compare());
+    comparing.then(
+      () => read.follow(undefined),
+      () => read.follow(comparing),
+    );
   }
   await running.finish([
     loadOwn(job, steps, wait, run),
@@ -167,7 +179,7 @@ async function broadcastAll(job: PipelineJob, steps: readonly Steps[], wait: Wai
 async function reloadAll(job: PipelineJob, steps: readonly Steps[], wait: Wait, run: Run): Promise<void> {
   const { transfers, ring, session, signal } = job;
   if (session === undefined) {
-    for (const { checked, taken } of steps) taken.follow(checked.promise);
+    for (const { read, taken } of steps) taken.follow(read.promise);
     for (const { taken } of steps) await wait(taken.promise);
     return;
   }
@@ -175,8 +187,8 @@ async function reloadAll(job: PipelineJob, steps: readonly Steps[], wait: Wait, 
   for (const [index, transfer] of transfers.entries()) {
     const { bucket } = transfer;
     const message = job.describe(transfer, ring.range(index).offsetBytes);
-    const { checked, taken } = steps[index]!;
-    await wait(checked.promise);
+    const { read, taken } = steps[index]!;
+    await wait(read.promise);
     const oldest = index - session.maxPending;
     if (oldest >= 0) await wait(steps[oldest]!.taken.promise);
     taken.follow(run('reload', bucket, session.reload(message, { signal })));

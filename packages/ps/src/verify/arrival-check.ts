@@ -1,4 +1,4 @@
-import type { MemoryRange } from '@checkpoint-engine/interface';
+import type { HostMemory, MemoryRange } from '@checkpoint-engine/interface';
 import { digestMemory } from '../digests/digest-memory.ts';
 import { digestMismatch } from '../digests/digest-mismatch.ts';
 import type { ExpectedDigests } from './expected-digests.ts';
@@ -21,6 +21,8 @@ export interface ArrivalContext {
   readonly expected: ExpectedDigests;
   readonly sampling: Sampling;
   readonly readBack: ReadBack;
+  /** Called once everything to compare has been read from the memory, so that it may be used and overwritten. */
+  readonly onRead: () => void;
 }
 
 interface Block extends ArrivedRange {
@@ -41,6 +43,7 @@ export async function checkArrival(
   context: ArrivalContext,
 ): Promise<number> {
   const blocks = chooseBlocks(ranges, context);
+  if (blocks.length === 0) context.onRead();
   let bytes = 0;
   for (let at = 0; at < blocks.length; ) {
     const batch: Block[] = [];
@@ -49,7 +52,7 @@ export async function checkArrival(
       filled += blocks[at]!.sizeBytes;
       batch.push(blocks[at++]!);
     }
-    await checkBatch({ memory }, batch, context);
+    await checkBatch({ memory }, batch, at === blocks.length ? context : { ...context, onRead: () => {} });
     bytes += filled;
   }
   return bytes;
@@ -58,17 +61,17 @@ export async function checkArrival(
 async function checkBatch(
   range: Pick<MemoryRange, 'memory'>,
   batch: readonly Block[],
-  { rank, readBack }: ArrivalContext,
+  { rank, readBack, onRead }: ArrivalContext,
 ): Promise<void> {
-  const sums = await readBack.with(range, batch, (memory, offsets) =>
+  const digestAt = (memory: HostMemory, offsets: readonly number[]): Promise<BigUint64Array> =>
     digestMemory(memory, {
       ranges: batch.map(({ sizeBytes, positionBytes }, sum) => {
         return { offsetBytes: offsets[sum]!, sizeBytes, positionBytes, sum };
       }),
       blockBytes: 0,
       sumCount: batch.length,
-    }),
-  );
+    });
+  const sums = await readBack.with(range, batch, digestAt, onRead);
   for (const [at, { name, positionBytes, sizeBytes, digest }] of batch.entries()) {
     if (sums[at] === digest) continue;
     const place = { rank, tensor: name, offsetBytes: positionBytes, sizeBytes };

@@ -35,18 +35,22 @@ export class ReadBack {
    * Calls `use` with host memory that has the parts: the memory itself, or a copy of them. Except in host memory, the
    * parts together have at most {@link READ_BACK_BYTES}.
    *
-   * @param use Receives the offset of each part in that memory.
+   * @param use    Receives the offset of each part in that memory.
+   * @param onRead Called once the memory itself is not read any more.
    */
   async with<T>(
     { memory }: Pick<MemoryRange, 'memory'>,
     parts: readonly PartToRead[],
     use: (memory: HostMemory, offsets: readonly number[]) => Promise<T>,
+    onRead: () => void,
   ): Promise<T> {
     if (isHostMemory(memory)) {
-      return await use(
+      const used = await use(
         memory,
         parts.map(({ offsetBytes }) => offsetBytes),
       );
+      onRead();
+      return used;
     }
     const run = async (): Promise<T> => {
       const scratch = await this.#takeScratch();
@@ -61,6 +65,7 @@ export class ReadBack {
           to: { memory: scratch, offsetBytes: offsets[index]!, sizeBytes },
         })),
       );
+      onRead();
       return await use(scratch, offsets);
     };
     const running = this.#turn.then(run);

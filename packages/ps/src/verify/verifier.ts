@@ -78,11 +78,24 @@ export class Verifier {
     this.#sampling = new Sampling(this.mode, counter, this.#totalBytes);
   }
 
-  /** Compares bytes that have arrived in a memory. @throws `CE_DIGEST_MISMATCH` */
-  async checkArrival(memory: Pick<MemoryRange, 'memory'>, ranges: readonly ArrivedRange[]): Promise<void> {
-    if (!this.isOn) return;
+  /**
+   * Compares bytes that have arrived in a memory.
+   *
+   * @param onRead Called, unless this fails before, once the memory is not read any more: it may be overwritten then,
+   *               while the comparison goes on.
+   * @throws `CE_DIGEST_MISMATCH`
+   */
+  async checkArrival(
+    memory: Pick<MemoryRange, 'memory'>,
+    ranges: readonly ArrivedRange[],
+    onRead: () => void = () => {},
+  ): Promise<void> {
+    if (!this.isOn) {
+      onRead();
+      return;
+    }
     const { rank, expected } = this;
-    const context = { rank, expected, sampling: this.#sampling, readBack: this.#readBack };
+    const context = { rank, expected, sampling: this.#sampling, readBack: this.#readBack, onRead };
     // Several comparisons run at the same time, so the count is read after the wait.
     const bytes = await checkArrival(memory, ranges, context);
     this.#arrivedBytes += bytes;
