@@ -118,19 +118,21 @@ def measure(device: str, gib: float) -> None:
         seconds = best(device, lambda: digest_pieces(pieces), 10)  # noqa: B023
         figures = {"bytes": size_bytes, "ms": seconds * 1e3, "gb_per_s": size_bytes / seconds / 1e9}
         say(measure=name, **figures, prepare_ms=prepare * 1e3, pieces=len(pieces.table))
-    for name, table in (("400 tensors", whole), ("rows of 1,792 of 7,168 bytes", narrow)):
-        tune(device, name, table)
+    tune(device, "400 tensors", whole, 4, (256, 512, 1024))
+    tune(device, "rows of 1,792 of 7,168 bytes", narrow, 4, (256, 512, 1024))
+    tune(device, "rows of 256 of 1,024 bytes", short, 4, (32, 64, 128))
+    tune(device, "at odd places", odd, 1, (256, 512, 1024))
     say(measure="peak device memory", bytes=torch.cuda.max_memory_allocated() - size if device != "cpu" else 0)
 
 
-def tune(device: str, name: str, table: Any) -> None:
+def tune(device: str, name: str, table: Any, unit: int, widths: tuple[int, ...]) -> None:
     """The kernel alone, with other tiles."""
     size_bytes = int((table[:, 2] * table[:, 3]).sum())
     keys = torch.from_numpy(WORD_KEYS.astype(np.uint32).view(np.int32)).to(device)
     sums = torch.zeros(len(table), dtype=torch.int64, device=device).view(torch.uint64)
-    for programs in (528, 1056, 2112):
+    for programs in (1056, 2112, 4224):
         pieces = upload_pieces(table, np.arange(len(table)), len(table), device, programs=programs)
-        for tile, columns, warps in itertools.product((1024, 2048, 4096), (128, 256, 512), (4, 8)):
+        for tile, columns, warps in itertools.product((1024, 2048, 4096), widths, (2, 4, 8)):
 
             def launch() -> None:
                 digest_segments[(programs,)](
@@ -140,7 +142,7 @@ def tune(device: str, name: str, table: Any) -> None:
                     0,
                     len(pieces.table),  # noqa: B023
                     PROGRAMS=programs,  # noqa: B023
-                    UNIT=4,
+                    UNIT=unit,
                     SEGMENTS=tile // columns,  # noqa: B023
                     COLUMNS=columns,  # noqa: B023
                     num_warps=warps,  # noqa: B023

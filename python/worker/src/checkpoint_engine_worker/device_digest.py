@@ -23,7 +23,7 @@ from checkpoint_engine_worker.pieces import (
 from checkpoint_engine_worker.pull_types import Int64s
 
 #: Programs: the engine is paused, so they may take all of the device.
-PROGRAMS = 1056
+PROGRAMS = 2112
 #: Pieces are cut so that each program gets about one, within these bounds.
 _MIN_CUT_BYTES, _MAX_CUT_BYTES = 16 << 10, 256 << 10
 #: Unit and columns of each kind of pieces.
