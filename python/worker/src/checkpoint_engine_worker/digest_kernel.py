@@ -12,7 +12,7 @@ import triton
 import triton.language as tl
 
 #: Columns of a segment. Rows of up to `NARROW_BYTES` are cut into short segments, so that few lanes are idle.
-WIDE, NARROW = 512, 32
+WIDE, NARROW = 512, 64
 NARROW_BYTES = 512
 #: Elements of a tile: 16 for each thread of four warps, the fastest of the measured tiles.
 _TILE, _WARPS = 2048, 4
