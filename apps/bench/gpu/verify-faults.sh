@@ -31,7 +31,7 @@ for fault in 'flipped bit' 'cleared bytes' 'shifted bytes' 'wrong place' 'skippe
   elif line=$(grep -m1 -o 'Tensor "[^"]*", bytes [0-9]* to [0-9]*, differs in .*: expected digest .*' "$out/update-$turn.log"); then
     echo "found: $fault: $line" | cut -c1-300
   else
-    echo "ANOTHER FAILURE: $fault: $(tail -n 3 "$out/update-$turn.log")"
+    echo "ANOTHER FAILURE: $fault: $(grep -v '^{"level"' "$out/update-$turn.log" | cut -c1-2000)"
     status=1
   fi
   call bench_fault '""'
