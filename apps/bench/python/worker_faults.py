@@ -63,8 +63,10 @@ def _shift(parameter: Any) -> None:
 
 
 def _swap(table: Any) -> Any:
-    """Two pieces of one form go to each other's place."""
+    """Two pieces of one form go to each other's place. Without two of one form, nothing changes."""
     _, first, count = np.unique(table[:, P_ROWS:], axis=0, return_index=True, return_counts=True)
+    if count.max(initial=0) < 2:
+        return table
     form = table[first[count > 1][-1], P_ROWS:]
     a, b = np.flatnonzero((table[:, P_ROWS:] == form).all(axis=1))[:2]
     table[[a, b], P_DESTINATION] = table[[b, a], P_DESTINATION]

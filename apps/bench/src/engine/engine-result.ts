@@ -50,9 +50,24 @@ export function engineResult(
       ratio('command over the first update of the Python tool', command, first, 0.8),
       ratio('serve over later updates of the Python tool', serve, later, 0.6),
       pulled,
+      ...verificationTargets(rows, ratio),
     ].filter(({ measured }) => Number.isFinite(measured)),
     notes: notesOf(rows, tensorCount),
   };
+}
+
+/** The cost of verification, if updates with and without it were measured. */
+function verificationTargets(
+  rows: readonly ResultRow[],
+  ratio: (what: string, ours: number, theirs: number, atMost: number) => Target,
+): Target[] {
+  const medianWith = (mode: string): number =>
+    median(rows.find(({ settings }) => settings?.args === `--verify ${mode}`)?.samplesMs ?? []);
+  const off = medianWith('off');
+  return [
+    ratio('serve, sample over no verification', medianWith('sample'), off, 1.03),
+    ratio('serve, full over no verification', medianWith('full'), off, 1.1),
+  ];
 }
 
 /** How the rows were measured, without what concerns ways that were not measured. */

@@ -41,7 +41,7 @@ export interface Remarks {
 export function resultsSummary(results: readonly KeptResult[], remarks: Remarks): string {
   const files = new Map<string, string>();
   const rows = results.map((kept) => {
-    const what = `${scenarioOf(kept.result)}, ${kept.result.machine.device}`;
+    const what = `${scenarioOf(kept.result)}, ${machineOf(kept.result)}`;
     const other = files.get(what);
     if (other !== undefined) throw new RangeError(`${other} and ${kept.name} are both "${what}": delete the older one`);
     files.set(what, kept.name);
@@ -57,7 +57,7 @@ function summaryRow({ name, slug, result, unjudged }: KeptResult, { missed }: Re
   const judged = `${wrongCount(result) - (unjudged?.updates ?? 0)} of ${checked - (unjudged?.updates ?? 0)}`;
   return line([
     `${scenarioOf(result)}: [${slug}](results/pages/${name}.md)`,
-    result.machine.device,
+    machineOf(result),
     result.machine.date.slice(0, 10),
     timeOf(main),
     main?.floorMs === undefined ? '-' : formatMs(main.floorMs),
@@ -66,6 +66,9 @@ function summaryRow({ name, slug, result, unjudged }: KeptResult, { missed }: Re
     targetsOf(result.targets, missed[slug]),
   ]);
 }
+
+/** The device, and the processor cores: the engine's loader and our ranks run on them. */
+const machineOf = ({ machine }: BenchResult): string => `${machine.device}, ${machine.cores} cores`;
 
 /** The operation, the model and the number of ranks. */
 function scenarioOf(result: BenchResult): string {
