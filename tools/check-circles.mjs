@@ -1,5 +1,5 @@
 // Fails when source files import each other in a circle, type-only imports included, or when the folders of a package
-// do. Also covers the modules of the Python package.
+// do. Also covers the modules and the subpackages of the Python package.
 import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import { dirname, join, relative } from 'node:path';
 
@@ -55,13 +55,23 @@ function importsOf(source) {
   );
 }
 
-/** Which module of the Python package imports which, imports for types and those inside of functions included. */
+/**
+ * Which module of the Python package imports which, imports for types and those inside of functions included. A name that
+ * an import takes from a subpackage is a module of it, or else defined in its `__init__.py`.
+ */
 function pythonImportsOf(source) {
+  const statement = /^\s*from checkpoint_engine_worker(?:\.([\w.]+))? import (?:\(([^)]*)\)|(.*))$/gm;
+  const moduleOf = (parts) =>
+    [`${join(source, ...parts)}.py`, join(source, ...parts, '__init__.py')].find((file) => existsSync(file));
+  const targetsOf = ([, path, lines, line]) => {
+    const from = path?.split('.') ?? [];
+    const names = (lines ?? line).replaceAll(/#.*/g, '').match(/\w+(?: as \w+)?/g) ?? [];
+    return names.map((name) => moduleOf([...from, name.split(' ')[0]]) ?? moduleOf(from));
+  };
   return new Map(
     filesBelow(source, /\.py$/).map((file) => {
-      const imports = /^\s*from checkpoint_engine_worker(?:\.(\w+) import| import (\w+)$)/gm;
-      const modules = [...readFileSync(file, 'utf8').matchAll(imports)].map(([, from, module]) => from ?? module);
-      return [file, new Set(modules.map((module) => join(source, `${module}.py`)))];
+      const targets = [...readFileSync(file, 'utf8').matchAll(statement)].flatMap(targetsOf);
+      return [file, new Set(targets.filter((target) => target !== undefined))];
     }),
   );
 }
@@ -93,7 +103,10 @@ for (const parent of ['packages', 'apps'])
     for (const circle of circlesOf(roomsOf(source, imports)))
       problems.push(`These folders of ${source} import each other: ${circle.join(', ')}`);
   }
-for (const circle of circlesOf(pythonImportsOf('python/worker/src/checkpoint_engine_worker')))
-  problems.push(`These modules import each other: ${circle.join(', ')}`);
+const worker = 'python/worker/src/checkpoint_engine_worker';
+const pythonImports = pythonImportsOf(worker);
+for (const circle of circlesOf(pythonImports)) problems.push(`These modules import each other: ${circle.join(', ')}`);
+for (const circle of circlesOf(roomsOf(worker, pythonImports)))
+  problems.push(`These subpackages of ${worker} import each other: ${circle.join(', ')}`);
 for (const problem of problems) console.error(problem);
 process.exitCode = problems.length > 0 ? 1 : 0;

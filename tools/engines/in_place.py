@@ -22,8 +22,8 @@ os.environ["VLLM_ENABLE_V1_MULTIPROCESSING"] = "0"
 import numpy as np
 import torch
 from checkpoint_engine_worker.pull_types import Places, TensorMeta
-from checkpoint_engine_worker.vllm_puller import vllm_puller
-from checkpoint_engine_worker.vllm_target import VllmTarget
+from checkpoint_engine_worker.vllm.puller import vllm_puller
+from checkpoint_engine_worker.vllm.target import VllmTarget
 from safetensors import safe_open
 from vllm import LLM, SamplingParams
 

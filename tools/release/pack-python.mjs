@@ -45,10 +45,13 @@ try {
   ]);
   const inSdist = files('tar', ['-tzf', sdist]);
   const metadata = readFileSync(join(unpack(python, wheel), `${NAME}-${versionOf(wheel)}.dist-info/METADATA`), 'utf8');
+  const modules = readdirSync(join(ROOT, 'python/worker/src'), { encoding: 'utf8', recursive: true }).filter((file) =>
+    file.endsWith('.py'),
+  );
   const problems = [
     ...inWheel.filter((file) => !WHEEL.test(file)).map((file) => `${file} does not belong into the wheel`),
     ...inSdist.filter((file) => !SDIST.test(file)).map((file) => `${file} does not belong into the sdist`),
-    ...[`${NAME}/py.typed`, `${NAME}/__init__.py`]
+    ...[`${NAME}/py.typed`, ...modules]
       .filter((file) => !inWheel.includes(file))
       .map((file) => `${file} is missing in the wheel`),
     ...METADATA.filter((wanted) => !wanted.test(metadata)).map((wanted) => `the metadata lacks ${wanted}`),

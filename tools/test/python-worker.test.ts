@@ -61,7 +61,7 @@ describe.skipIf(!isThere)('python/worker', () => {
     const pip = ['-m', 'pip', 'install', '--quiet', '--no-index', '--disable-pip-version-check', join(out, wheel)];
     execFileSync(join(bare, 'bin/python'), pip);
     const code =
-      "import checkpoint_engine_worker as w; print(w.PROTOCOL_VERSION); from checkpoint_engine_worker.dtypes import torch_dtype; torch_dtype('a', 'F32')";
+      "import checkpoint_engine_worker as w; print(w.PROTOCOL_VERSION); from checkpoint_engine_worker.tensors.dtypes import torch_dtype; torch_dtype('a', 'F32')";
     const { stdout, stderr, status } = spawnSync(join(bare, 'bin/python'), ['-c', code], { encoding: 'utf8' });
     expect(stdout).toBe('2\n');
     expect(status).toBe(1);

@@ -17,9 +17,9 @@ from typing import Any
 
 import numpy as np
 import torch
-from checkpoint_engine_worker.device_digest import device_digests, digest_pieces, upload_pieces, warm_digests
 from checkpoint_engine_worker.digest import WORD_KEYS, digest_rows
-from checkpoint_engine_worker.digest_kernel import digest_segments
+from checkpoint_engine_worker.digest.device import device_digests, digest_pieces, upload_pieces, warm_digests
+from checkpoint_engine_worker.digest.kernel import digest_segments
 
 WRONG = 0
 

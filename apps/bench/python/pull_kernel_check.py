@@ -19,16 +19,16 @@ from typing import Any
 
 import numpy as np
 import torch
-from checkpoint_engine_worker import cuda_runtime
-from checkpoint_engine_worker.cuda_copier import CudaCopier
+from checkpoint_engine_worker.copying import cuda_runtime
+from checkpoint_engine_worker.copying.cuda_copier import CudaCopier
+from checkpoint_engine_worker.copying.pull_table import PullTable
 from checkpoint_engine_worker.engine import Engine
 from checkpoint_engine_worker.errors import CheckpointEngineError
-from checkpoint_engine_worker.host_pieces import copy_pieces
-from checkpoint_engine_worker.pieces import cut
-from checkpoint_engine_worker.proof import prove
-from checkpoint_engine_worker.pull_table import PullTable
+from checkpoint_engine_worker.proof.proof import prove
 from checkpoint_engine_worker.pull_types import MappedRegion
-from checkpoint_engine_worker.record import record
+from checkpoint_engine_worker.recorder.record import record
+from checkpoint_engine_worker.tables.host_pieces import copy_pieces
+from checkpoint_engine_worker.tables.pieces import cut
 from record_scale import Model, metas, places_of
 
 WRONG = 0

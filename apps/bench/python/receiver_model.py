@@ -22,7 +22,7 @@ from typing import Any
 
 import torch
 from checkpoint_engine_worker.engine import Engine
-from checkpoint_engine_worker.engine_puller import EnginePuller
+from checkpoint_engine_worker.pull.engine_puller import EnginePuller
 from checkpoint_engine_worker.receiver import Receiver
 from checkpoint_engine_worker.target import CallbackTarget
 from worker_faults import set_fault

@@ -15,11 +15,11 @@ import time
 import numpy as np
 import torch
 from checkpoint_engine_worker.engine import Engine
-from checkpoint_engine_worker.pieces import BoxIndex, cut
 from checkpoint_engine_worker.pull_types import MappedRegion, Places, TensorMeta
-from checkpoint_engine_worker.record import record
-from checkpoint_engine_worker.recording import Verdict
-from checkpoint_engine_worker.word_tables import word_tables
+from checkpoint_engine_worker.recorder.record import record
+from checkpoint_engine_worker.recording.recording import Verdict
+from checkpoint_engine_worker.tables.pieces import BoxIndex, cut
+from checkpoint_engine_worker.tables.word_tables import word_tables
 
 BLOCK = 4  # elements that share a scale, scaled down with the shapes
 

@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 import torch
-from checkpoint_engine_worker.pieces import P_DESTINATION, P_ROW_BYTES, P_ROWS, P_SOURCE
-from checkpoint_engine_worker.pull_table import PullTable
-from checkpoint_engine_worker.recording import DESTINATION, OWNER, ROW_BYTES, ROWS
+from checkpoint_engine_worker.copying.pull_table import PullTable
+from checkpoint_engine_worker.recording.recording import DESTINATION, OWNER, ROW_BYTES, ROWS
+from checkpoint_engine_worker.tables.pieces import P_DESTINATION, P_ROW_BYTES, P_ROWS, P_SOURCE
 
 _STATE: dict[str, Any] = {"fault": "", "execute": None}
 

@@ -8,8 +8,8 @@ import sys
 import numpy as np
 import torch
 
-from checkpoint_engine_worker.device_digest import device_digests
 from checkpoint_engine_worker.digest import digest_rows
+from checkpoint_engine_worker.digest.device import device_digests
 
 
 def main(device: str) -> int:

@@ -10,7 +10,7 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-from checkpoint_engine_worker import codec
+from checkpoint_engine_worker.protocol import codec
 
 KEY = "0123456789abcdef" * 4
 

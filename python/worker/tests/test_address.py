@@ -1,6 +1,6 @@
 import pytest
 
-from checkpoint_engine_worker.address import is_own_address, parse_address
+from checkpoint_engine_worker.protocol.address import is_own_address, parse_address
 
 KEY = "ab" * 32
 

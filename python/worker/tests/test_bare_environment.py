@@ -32,18 +32,20 @@ def run(code: str, *hidden: str) -> str:
 
 
 def test_reports_that_torch_is_missing() -> None:
-    out = run("from checkpoint_engine_worker.dtypes import torch_dtype; torch_dtype('w', 'BF16')", "torch")
+    out = run("from checkpoint_engine_worker.tensors.dtypes import torch_dtype; torch_dtype('w', 'BF16')", "torch")
     assert "CE_PACKAGE_NOT_FOUND: torch cannot be imported" in out
     assert "into the environment of the inference engine" in out
 
 
 def test_reports_that_no_codec_is_installed() -> None:
-    out = run("from checkpoint_engine_worker import codec; codec.encode({})", "msgspec", "msgpack")
+    out = run("from checkpoint_engine_worker.protocol import codec; codec.encode({})", "msgspec", "msgpack")
     assert "Neither msgspec nor msgpack is installed" in out
     assert "pip install" in out
 
 
-@pytest.mark.parametrize("module", ["vllm_plugin", "vllm_extension", "sglang_plugin", "session", "receiver"])
+@pytest.mark.parametrize(
+    "module", ["vllm_plugin", "vllm_extension", "sglang_plugin", "session.update_session", "receiver"]
+)
 def test_every_entry_can_be_imported_without_torch_and_engines(module: str) -> None:
     out = run(f"import checkpoint_engine_worker.{module}; print('fine')", "torch", "vllm", "sglang", "msgspec")
     assert out.strip() == "fine"
@@ -56,5 +58,6 @@ def test_registering_with_an_engine_that_is_too_old_only_logs() -> None:
 
 def test_uses_msgpack_if_msgspec_is_missing() -> None:
     pytest.importorskip("msgpack")
-    code = "from checkpoint_engine_worker import codec; print(codec.decode(codec.encode({'type': 'x', 'b': b'1'})))"
+    use = "print(codec.decode(codec.encode({'type': 'x', 'b': b'1'})))"
+    code = f"from checkpoint_engine_worker.protocol import codec; {use}"
     assert run(code, "msgspec").strip() == "{'type': 'x', 'b': b'1'}"

@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from checkpoint_engine_worker.digest import WORD_KEYS, digest_bytes, digest_rows
-from checkpoint_engine_worker.host_digest import host_digests
+from checkpoint_engine_worker.digest.host import host_digests
 
 VECTORS = json.loads(
     (Path(__file__).parents[3] / "packages/interface/test-vectors/digests.json").read_text(encoding="utf-8")

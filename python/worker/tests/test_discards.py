@@ -19,8 +19,8 @@ from test_session import CONTENT, Model
 torch: Any = pytest.importorskip("torch")
 pytest.importorskip("numpy")
 
-from checkpoint_engine_worker.engine_puller import EnginePuller  # noqa: E402
-from checkpoint_engine_worker.tensor_map import named_tensors, span_bytes  # noqa: E402
+from checkpoint_engine_worker.pull.engine_puller import EnginePuller  # noqa: E402
+from checkpoint_engine_worker.tensors.tensor_map import named_tensors, span_bytes  # noqa: E402
 from toy_engine import Pool, Toy, Weights, linear, metas_of, random_like  # noqa: E402
 
 FORM: Weights = {
@@ -168,7 +168,7 @@ def test_only_memory_that_can_be_discarded_is_kept() -> None:
 
 
 def test_what_is_too_large_to_be_kept_is_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("checkpoint_engine_worker.unpulled_values.MAX_BYTES", 8)
+    monkeypatch.setattr("checkpoint_engine_worker.pull.unpulled_values.MAX_BYTES", 8)
     rig = Rig()
     rig.update(1)
     rig.memory.discard()

@@ -3,8 +3,8 @@ from typing import Any
 
 import pytest
 
-from checkpoint_engine_worker.dtypes import TORCH_NAMES, torch_dtype, torch_shape, view_tensor
 from checkpoint_engine_worker.errors import CheckpointEngineError
+from checkpoint_engine_worker.tensors.dtypes import TORCH_NAMES, torch_dtype, torch_shape, view_tensor
 
 torch: Any = pytest.importorskip("torch")
 

@@ -3,7 +3,7 @@ import logging
 
 import pytest
 
-from checkpoint_engine_worker.engine_logging import log_like
+from checkpoint_engine_worker.vllm.engine_logging import log_like
 
 
 @pytest.fixture(autouse=True)

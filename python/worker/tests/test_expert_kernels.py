@@ -9,7 +9,7 @@ import pytest
 
 torch: Any = pytest.importorskip("torch")
 
-from checkpoint_engine_worker.expert_kernels import keeps_other_tensors, kernels_of  # noqa: E402
+from checkpoint_engine_worker.recorder.expert_kernels import keeps_other_tensors, kernels_of  # noqa: E402
 
 
 class Experts(torch.nn.Module):  # type: ignore[misc]

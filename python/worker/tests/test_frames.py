@@ -3,8 +3,8 @@ from typing import Any
 
 import pytest
 
-from checkpoint_engine_worker import codec
-from checkpoint_engine_worker.frames import LIMIT_FROM_WORKER_BYTES, FrameReader, encode_frame
+from checkpoint_engine_worker.protocol import codec
+from checkpoint_engine_worker.protocol.frames import LIMIT_FROM_WORKER_BYTES, FrameReader, encode_frame
 
 
 def test_reads_frames_that_arrive_in_any_pieces() -> None:

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from checkpoint_engine_worker.digest import digest_bytes, digest_rows
-from checkpoint_engine_worker.pull_columns import decode_windows
+from checkpoint_engine_worker.protocol.pull_columns import decode_windows
 from checkpoint_engine_worker.pull_types import Needs, Windows
-from checkpoint_engine_worker.recording import (
+from checkpoint_engine_worker.recording.recording import (
     DESTINATION,
     DESTINATION_PITCH,
     OWNER,
@@ -62,8 +62,8 @@ class FakeRecording:
 
 
 def digests(recording: Any, windows: list[tuple[int, int, int]]) -> tuple[list[int], list[int]]:
-    from checkpoint_engine_worker.copier import copier_for
-    from checkpoint_engine_worker.held_digests import HeldIndex
+    from checkpoint_engine_worker.copying.copier import copier_for
+    from checkpoint_engine_worker.pull.held_digests import HeldIndex
 
     columns = np.array(windows, dtype=np.int64).reshape(-1, 3)
     given = Windows(columns[:, 0].astype(np.uint32), columns[:, 1].copy(), columns[:, 2].copy())
@@ -122,8 +122,8 @@ def test_a_flipped_bit_changes_only_its_window() -> None:
 
 
 def test_windows_that_are_asked_again_are_read_again() -> None:
-    from checkpoint_engine_worker.copier import copier_for
-    from checkpoint_engine_worker.held_digests import HeldIndex
+    from checkpoint_engine_worker.copying.copier import copier_for
+    from checkpoint_engine_worker.pull.held_digests import HeldIndex
 
     tensor = data(5000, 6)
     recording: Any = FakeRecording([(0, 0, 1, 5000, 0, 0, 0, 0)], [tensor])

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from checkpoint_engine_worker.errors import CheckpointEngineError
-from checkpoint_engine_worker.host_memory import map_segment
+from checkpoint_engine_worker.memory.host_memory import map_segment
 from segment import DIRECTORY, segment
 
 NAME = "checkpoint-engine-0-1-2-00000000deadbeef"

@@ -8,9 +8,9 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import torch
 
-from checkpoint_engine_worker.fingerprint import fingerprint_of, metas_digest
-from checkpoint_engine_worker.proof import prove
-from checkpoint_engine_worker.record import record
+from checkpoint_engine_worker.proof.proof import prove
+from checkpoint_engine_worker.recorder.record import record
+from checkpoint_engine_worker.recording.fingerprint import fingerprint_of, metas_digest
 from toy_engine import Pool, Toy, Weights, check, linear, metas_of, parameter, random_like
 
 

@@ -3,7 +3,7 @@ from typing import Any
 import pytest
 
 from checkpoint_engine_worker.errors import CheckpointEngineError
-from checkpoint_engine_worker.messages import message_type, read_abort, read_bucket, read_welcome
+from checkpoint_engine_worker.protocol.messages import message_type, read_abort, read_bucket, read_welcome
 from fake_server import welcome
 
 

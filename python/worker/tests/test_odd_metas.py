@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as some
 
 from checkpoint_engine_worker.errors import CheckpointEngineError
-from checkpoint_engine_worker.pull_messages import read_metas
+from checkpoint_engine_worker.protocol.pull_messages import read_metas
 from checkpoint_engine_worker.pull_types import DTYPE_BITS
 
 ANYTHING = some.recursive(

@@ -15,12 +15,12 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from checkpoint_engine_worker import copy_engines
-from checkpoint_engine_worker.boxes import boxes_of
-from checkpoint_engine_worker.copier import HostCopier
-from checkpoint_engine_worker.host_pieces import copy_pieces, equal_pieces
-from checkpoint_engine_worker.pieces import cut
-from checkpoint_engine_worker.word_tables import TILE_WIDTHS, every_kind, word_tables
+from checkpoint_engine_worker.copying.copier import HostCopier
+from checkpoint_engine_worker.recorder.boxes import boxes_of
+from checkpoint_engine_worker.tables import copy_engines
+from checkpoint_engine_worker.tables.host_pieces import copy_pieces, equal_pieces
+from checkpoint_engine_worker.tables.pieces import cut
+from checkpoint_engine_worker.tables.word_tables import TILE_WIDTHS, every_kind, word_tables
 
 SIZE = 1 << 16
 
@@ -106,7 +106,7 @@ def test_host_copies_and_comparisons(pieces: list[tuple[int, int, int, int, int]
 @given(pieces=PIECES, programs=st.integers(1, 3), seed=st.integers(0, 99))
 def test_kernels_copy_and_compare(pieces: list[tuple[int, int, int, int, int]], programs: int, seed: int) -> None:
     pytest.importorskip("triton")
-    from checkpoint_engine_worker.pull_kernels import launch_compare, launch_copy
+    from checkpoint_engine_worker.copying.pull_kernels import launch_compare, launch_copy
 
     memory = Memory(seed)
     table = memory.table(pieces)

@@ -7,12 +7,12 @@ from functools import partial
 import pytest
 import torch
 
-from checkpoint_engine_worker.derived import changed_modules, unwritten_digests
+from checkpoint_engine_worker.copying.pull_table import PullTable
 from checkpoint_engine_worker.errors import CheckpointEngineError
-from checkpoint_engine_worker.fingerprint import fingerprint_of, metas_digest
-from checkpoint_engine_worker.proof import Proof, prove
-from checkpoint_engine_worker.pull_table import PullTable
-from checkpoint_engine_worker.record import record
+from checkpoint_engine_worker.proof.derived import changed_modules, unwritten_digests
+from checkpoint_engine_worker.proof.proof import Proof, prove
+from checkpoint_engine_worker.recorder.record import record
+from checkpoint_engine_worker.recording.fingerprint import fingerprint_of, metas_digest
 from toy_engine import Pool, Toy, Weights, check, linear, metas_of, parameter, random_like, recorded_and_proved
 
 

@@ -11,7 +11,7 @@ from test_vectors import VECTORS
 
 np: Any = pytest.importorskip("numpy")
 
-from checkpoint_engine_worker.pull_columns import check_places, decode_places, needs_messages  # noqa: E402
+from checkpoint_engine_worker.protocol.pull_columns import check_places, decode_places, needs_messages  # noqa: E402
 from checkpoint_engine_worker.pull_types import Needs, Summary  # noqa: E402
 
 COLUMNS = json.loads((VECTORS / "columns.json").read_text())

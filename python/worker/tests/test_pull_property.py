@@ -10,7 +10,7 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from checkpoint_engine_worker.record import record
+from checkpoint_engine_worker.recorder.record import record
 from toy_engine import Pool, Toy, Weights, metas_of, random_like, recorded_and_proved, update
 
 Step = tuple[str, Callable[[Any], Any]]

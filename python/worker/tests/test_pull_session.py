@@ -20,11 +20,11 @@ torch: Any = pytest.importorskip("torch")
 np: Any = pytest.importorskip("numpy")
 
 from checkpoint_engine_worker.engine import Engine  # noqa: E402
-from checkpoint_engine_worker.engine_puller import EnginePuller  # noqa: E402
 from checkpoint_engine_worker.errors import CheckpointEngineError  # noqa: E402
+from checkpoint_engine_worker.memory.shared_buffer import BufferKeeper  # noqa: E402
+from checkpoint_engine_worker.pull.engine_puller import EnginePuller  # noqa: E402
 from checkpoint_engine_worker.pull_types import Places  # noqa: E402
-from checkpoint_engine_worker.session import ReceivedUpdate, UpdateSession  # noqa: E402
-from checkpoint_engine_worker.shared_buffer import BufferKeeper  # noqa: E402
+from checkpoint_engine_worker.session.update_session import ReceivedUpdate, UpdateSession  # noqa: E402
 from checkpoint_engine_worker.target import CallbackTarget  # noqa: E402
 
 NAMES = ["left.weight", "right.weight"]

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from checkpoint_engine_worker.device import choose_device, host_prefix
 from checkpoint_engine_worker.errors import CheckpointEngineError
 from checkpoint_engine_worker.receiver import Receiver
+from checkpoint_engine_worker.session.device import choose_device, host_prefix
 from fake_server import Connection, FakeServer, welcome
 from segment import segment
 from test_session import CONTENT, Model, bucket, expect, finish

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 import torch
 
-from checkpoint_engine_worker.fingerprint import fingerprint_of, metas_digest, recording_key
-from checkpoint_engine_worker.notes_file import decode_notes, encode_notes
-from checkpoint_engine_worker.proof import prove
-from checkpoint_engine_worker.record import record
-from checkpoint_engine_worker.recording import COPY, OWNER, ROWS, Recording
-from checkpoint_engine_worker.recording_cache import RecordingCache, user_cache
+from checkpoint_engine_worker.proof.proof import prove
+from checkpoint_engine_worker.recorder.record import record
+from checkpoint_engine_worker.recording.fingerprint import fingerprint_of, metas_digest, recording_key
+from checkpoint_engine_worker.recording.notes_file import decode_notes, encode_notes
+from checkpoint_engine_worker.recording.recording import COPY, OWNER, ROWS, Recording
+from checkpoint_engine_worker.recording.recording_cache import RecordingCache, user_cache
 from toy_engine import Pool, Toy, Weights, linear, metas_of, random_like, update
 
 FORM: Weights = {
@@ -157,7 +157,7 @@ def test_a_box_that_ends_outside_is_refused(tmp_path: Path) -> None:
     weights = random_like(FORM, 1)
     toy = Toy(build, load)
     recording = record(toy.engine(), metas_of(weights))
-    from checkpoint_engine_worker.layer_notes import Notes
+    from checkpoint_engine_worker.recording.layer_notes import Notes
 
     for column, value in ((ROWS, 1000), (0, 99), (1, -2), (4, 1 << 62)):
         boxes = recording.boxes.copy()
@@ -191,7 +191,7 @@ def test_the_folder_belongs_to_the_user(monkeypatch: pytest.MonkeyPatch, tmp_pat
 
 
 def test_old_recordings_are_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("checkpoint_engine_worker.recording_cache._MAX_FILES", 2)
+    monkeypatch.setattr("checkpoint_engine_worker.recording.recording_cache._MAX_FILES", 2)
     weights = random_like(FORM, 1)
     for turn in range(4):
         made(tmp_path, weights, turn=str(turn))

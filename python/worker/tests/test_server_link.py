@@ -3,9 +3,9 @@ import time
 
 import pytest
 
-from checkpoint_engine_worker.address import parse_address
 from checkpoint_engine_worker.errors import CheckpointEngineError
-from checkpoint_engine_worker.server_link import ServerLink
+from checkpoint_engine_worker.protocol.address import parse_address
+from checkpoint_engine_worker.protocol.server_link import ServerLink
 from fake_server import KEY, Connection, FakeServer
 
 

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from checkpoint_engine_worker.errors import CheckpointEngineError
-from checkpoint_engine_worker.session import ReceivedUpdate, UpdateSession
-from checkpoint_engine_worker.shared_buffer import BufferKeeper
+from checkpoint_engine_worker.memory.shared_buffer import BufferKeeper
+from checkpoint_engine_worker.session.update_session import ReceivedUpdate, UpdateSession
 from fake_server import Connection, FakeServer, welcome
 from segment import segment
 

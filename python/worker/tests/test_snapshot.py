@@ -10,8 +10,8 @@ import pytest
 torch: Any = pytest.importorskip("torch")
 
 from checkpoint_engine_worker.engine import Engine  # noqa: E402
-from checkpoint_engine_worker.fingerprint import fingerprint_of  # noqa: E402
-from checkpoint_engine_worker.snapshot import Snapshot  # noqa: E402
+from checkpoint_engine_worker.recording.fingerprint import fingerprint_of  # noqa: E402
+from checkpoint_engine_worker.recording.snapshot import Snapshot  # noqa: E402
 
 
 class Model(torch.nn.Module):  # type: ignore[misc]

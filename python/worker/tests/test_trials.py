@@ -10,11 +10,11 @@ import pytest
 import torch
 
 from checkpoint_engine_worker.engine import Engine
-from checkpoint_engine_worker.fingerprint import fingerprint_of, metas_digest
-from checkpoint_engine_worker.process_trial import CHANGES, DERIVES
-from checkpoint_engine_worker.record import record
-from checkpoint_engine_worker.recording import Recording
-from checkpoint_engine_worker.representatives import differing_samples, represent
+from checkpoint_engine_worker.proof.process_trial import CHANGES, DERIVES
+from checkpoint_engine_worker.proof.representatives import differing_samples, represent
+from checkpoint_engine_worker.recorder.record import record
+from checkpoint_engine_worker.recording.fingerprint import fingerprint_of, metas_digest
+from checkpoint_engine_worker.recording.recording import Recording
 from toy_engine import Pool, Toy, Weights, metas_of, parameter, random_like, update
 
 LAYERS, EXPERTS = 8, 6

@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from checkpoint_engine_worker.vllm_tied import refresh_tied, tied_modules
+from checkpoint_engine_worker.vllm.tied import refresh_tied, tied_modules
 from toy_engine import parameter
 
 

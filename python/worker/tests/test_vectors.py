@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from checkpoint_engine_worker import codec
-from checkpoint_engine_worker.frames import FrameReader, encode_frame
-from checkpoint_engine_worker.messages import message_type, read_abort, read_bucket, read_confirm, read_welcome
+from checkpoint_engine_worker.protocol import codec
+from checkpoint_engine_worker.protocol.frames import FrameReader, encode_frame
+from checkpoint_engine_worker.protocol.messages import message_type, read_abort, read_bucket, read_confirm, read_welcome
 
 VECTORS = Path(__file__).parents[3] / "packages/interface/test-vectors/worker-protocol"
 FILES = sorted(VECTORS.glob("*sessions.json"))

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
+from checkpoint_engine_worker.vllm.puller import SWITCH
 from checkpoint_engine_worker.vllm_extension import WorkerExtension, _models_of
-from checkpoint_engine_worker.vllm_puller import SWITCH
 
 TARGET = "/models/target"
 

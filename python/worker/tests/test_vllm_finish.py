@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from checkpoint_engine_worker.device import host_prefix
+from checkpoint_engine_worker.session.device import host_prefix
 from checkpoint_engine_worker.vllm_extension import WorkerExtension, _models_of, _puller_of
 from fake_server import Connection, FakeServer
 from test_session import expect
@@ -57,7 +57,7 @@ def test_a_replaced_model_has_a_puller_of_its_own() -> None:
 
 def test_a_pull_resets_adapters_and_leaves_the_caches_of_requests_to_the_engine() -> None:
     config: Any = pytest.importorskip("vllm.config")
-    from checkpoint_engine_worker.vllm_finish import prepare_refresh
+    from checkpoint_engine_worker.vllm.finish import prepare_refresh
 
     runner = Runner()
     refresh = prepare_refresh([(runner.model, None)], config.VllmConfig(), torch.device("cpu"), runner)

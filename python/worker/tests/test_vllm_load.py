@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from checkpoint_engine_worker.vllm_load import LoadedNames, load_weights
+from checkpoint_engine_worker.vllm.load import LoadedNames, load_weights
 
 torch: Any = pytest.importorskip("torch")
 

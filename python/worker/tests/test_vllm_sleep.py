@@ -14,7 +14,7 @@ cumem: Any = pytest.importorskip("vllm.device_allocator.cumem")
 
 from vllm.device_allocator import AllocationData  # noqa: E402
 
-from checkpoint_engine_worker.vllm_sleep import VllmMemory, watch_sleep  # noqa: E402
+from checkpoint_engine_worker.vllm.sleep import VllmMemory, watch_sleep  # noqa: E402
 
 CUDA = SimpleNamespace(type="cuda")
 

@@ -9,14 +9,14 @@ from typing import Any
 import numpy as np
 import torch
 
+from checkpoint_engine_worker.copying.pull_table import PullTable
 from checkpoint_engine_worker.engine import Engine
-from checkpoint_engine_worker.fingerprint import fingerprint_of, metas_digest
-from checkpoint_engine_worker.proof import prove
-from checkpoint_engine_worker.pull_table import PullTable
+from checkpoint_engine_worker.proof.proof import prove
 from checkpoint_engine_worker.pull_types import MappedRegion, Places, TensorMeta
-from checkpoint_engine_worker.record import record
-from checkpoint_engine_worker.recording import Recording
-from checkpoint_engine_worker.torch_dtypes import as_bytes
+from checkpoint_engine_worker.recorder.record import record
+from checkpoint_engine_worker.recording.fingerprint import fingerprint_of, metas_digest
+from checkpoint_engine_worker.recording.recording import Recording
+from checkpoint_engine_worker.tensors.torch_dtypes import as_bytes
 
 NAMES = {torch.float32: "F32", torch.bfloat16: "BF16", torch.float16: "F16", torch.uint8: "U8", torch.int32: "I32"}
 

@@ -28,13 +28,13 @@ from vllm.engine.arg_utils import EngineArgs
 from vllm.model_executor.model_loader.reload import record_metadata_for_reloading
 from vllm.model_executor.model_loader.utils import initialize_model
 
-from checkpoint_engine_worker.fingerprint import fingerprint_of, metas_digest
-from checkpoint_engine_worker.proof import prove
-from checkpoint_engine_worker.pull_table import PullTable
+from checkpoint_engine_worker.copying.pull_table import PullTable
+from checkpoint_engine_worker.proof.proof import prove
+from checkpoint_engine_worker.proof.representatives import represent
 from checkpoint_engine_worker.pull_types import MappedRegion, Places, TensorMeta
-from checkpoint_engine_worker.record import record
-from checkpoint_engine_worker.representatives import represent
-from checkpoint_engine_worker.vllm_recording import vllm_context, vllm_engine
+from checkpoint_engine_worker.recorder.record import record
+from checkpoint_engine_worker.recording.fingerprint import fingerprint_of, metas_digest
+from checkpoint_engine_worker.vllm.recording import vllm_context, vllm_engine
 
 NAMES = {torch.float32: "F32", torch.bfloat16: "BF16", torch.float8_e4m3fn: "F8_E4M3"}
 RANKS = 2

@@ -21,13 +21,13 @@ from safetensors import safe_open
 from vllm import LLM, SamplingParams
 from vllm.model_executor.model_loader.reload import finalize_layerwise_reload, initialize_layerwise_reload
 
-from checkpoint_engine_worker.fingerprint import fingerprint_of, metas_digest
-from checkpoint_engine_worker.proof import prove
-from checkpoint_engine_worker.pull_table import PullTable
+from checkpoint_engine_worker.copying.pull_table import PullTable
+from checkpoint_engine_worker.proof.proof import prove
 from checkpoint_engine_worker.pull_types import MappedRegion, Places, TensorMeta
-from checkpoint_engine_worker.record import record
-from checkpoint_engine_worker.vllm_finish import prepare_refresh
-from checkpoint_engine_worker.vllm_recording import vllm_context, vllm_engine
+from checkpoint_engine_worker.recorder.record import record
+from checkpoint_engine_worker.recording.fingerprint import fingerprint_of, metas_digest
+from checkpoint_engine_worker.vllm.finish import prepare_refresh
+from checkpoint_engine_worker.vllm.recording import vllm_context, vllm_engine
 
 NAMES = {torch.float32: "F32", torch.bfloat16: "BF16", torch.float16: "F16"}
 

@@ -14,6 +14,9 @@ import numpy.typing as npt
 
 Int64s: TypeAlias = "npt.NDArray[np.int64]"
 
+#: Id, handle and bytes of a region.
+RegionName: TypeAlias = tuple[int, bytes, int]
+
 #: Bits of one element, by the names that safetensors uses.
 _BITS = {
     4: ("F4",),

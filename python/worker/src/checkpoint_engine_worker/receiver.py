@@ -6,19 +6,19 @@ import logging
 import threading
 from typing import TYPE_CHECKING, Any
 
-from checkpoint_engine_worker.device import choose_device
 from checkpoint_engine_worker.errors import CheckpointEngineError
-from checkpoint_engine_worker.session import DEFAULT_TIMEOUT_S, ReceivedUpdate, UpdateSession
-from checkpoint_engine_worker.shared_buffer import BufferKeeper
+from checkpoint_engine_worker.memory.shared_buffer import BufferKeeper
+from checkpoint_engine_worker.session.device import choose_device
+from checkpoint_engine_worker.session.update_session import DEFAULT_TIMEOUT_S, ReceivedUpdate, UpdateSession
+from checkpoint_engine_worker.session.worker_state import WorkerState
 from checkpoint_engine_worker.weight_memory import WeightMemory
-from checkpoint_engine_worker.worker_state import WorkerState
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     import torch
 
-    from checkpoint_engine_worker.engine_puller import EnginePuller
+    from checkpoint_engine_worker.pull.engine_puller import EnginePuller
     from checkpoint_engine_worker.target import WeightTarget
 
 _LOG = logging.getLogger(__name__)
@@ -59,7 +59,7 @@ class Receiver:
         Raises:
             CheckpointEngineError: The server cannot be reached.
         """
-        from checkpoint_engine_worker.report_session import report
+        from checkpoint_engine_worker.session.report_session import report
 
         report(address, self.describe(), puller, _REPORT_TIMEOUT_S)
 

@@ -11,12 +11,12 @@ import logging
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
-from checkpoint_engine_worker.address import is_own_address
+from checkpoint_engine_worker.protocol.address import is_own_address
+from checkpoint_engine_worker.protocol.weight_version import UNKNOWN_VERSION
 from checkpoint_engine_worker.receiver import Receiver
-from checkpoint_engine_worker.sglang_memory import MEMORY, release_memory_occupation, resume_memory_occupation
-from checkpoint_engine_worker.sglang_target import SglangTarget
-from checkpoint_engine_worker.torch_module import torch_module
-from checkpoint_engine_worker.weight_version import UNKNOWN_VERSION
+from checkpoint_engine_worker.sglang.memory import MEMORY, release_memory_occupation, resume_memory_occupation
+from checkpoint_engine_worker.sglang.target import SglangTarget
+from checkpoint_engine_worker.tensors.torch_module import torch_module
 
 if TYPE_CHECKING:
     from collections.abc import Callable

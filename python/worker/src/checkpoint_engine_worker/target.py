@@ -80,6 +80,6 @@ def copies(tensors: Iterable[tuple[str, torch.Tensor]]) -> Iterable[tuple[str, t
 def synchronize(device: torch.device) -> None:
     """Waits for the queued work of a device."""
     if device.type == "cuda":
-        from checkpoint_engine_worker.torch_module import torch_module
+        from checkpoint_engine_worker.tensors.torch_module import torch_module
 
         torch_module().cuda.synchronize(device)

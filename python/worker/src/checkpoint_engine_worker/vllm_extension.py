@@ -6,17 +6,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from checkpoint_engine_worker.engine_logging import log_like
 from checkpoint_engine_worker.receiver import Receiver
-from checkpoint_engine_worker.session import DEFAULT_TIMEOUT_S
-from checkpoint_engine_worker.vllm_puller import vllm_puller
-from checkpoint_engine_worker.vllm_sleep import VllmMemory, watch_sleep
-from checkpoint_engine_worker.vllm_target import VllmTarget, kept_draft, shares_checkpoint
+from checkpoint_engine_worker.session.update_session import DEFAULT_TIMEOUT_S
+from checkpoint_engine_worker.vllm.engine_logging import log_like
+from checkpoint_engine_worker.vllm.puller import vllm_puller
+from checkpoint_engine_worker.vllm.sleep import VllmMemory, watch_sleep
+from checkpoint_engine_worker.vllm.target import VllmTarget, kept_draft, shares_checkpoint
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from checkpoint_engine_worker.engine_puller import EnginePuller
+    from checkpoint_engine_worker.pull.engine_puller import EnginePuller
 
 
 # A worker imports this module before it can sleep, and makes its receiver when it is first asked.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 
-from checkpoint_engine_worker.engine_logging import log_like
+from checkpoint_engine_worker.vllm.engine_logging import log_like
 
 _LOG = logging.getLogger(__name__)
 
@@ -22,5 +22,5 @@ def register() -> None:
     if BACKEND in WeightTransferEngineFactory._registry:
         return
     WeightTransferEngineFactory.register_engine(
-        BACKEND, "checkpoint_engine_worker.vllm_backend", "CheckpointEngineBackend"
+        BACKEND, "checkpoint_engine_worker.vllm.backend", "CheckpointEngineBackend"
     )

@@ -1,0 +1,1 @@
+"""Executes copy tables and conversions on each kind of device."""

@@ -1,0 +1,1 @@
+"""One conversation with a parameter server: an update, or a report."""

@@ -1,0 +1,1 @@
+"""The parts of SGLang that an update needs: models and the release of memory."""

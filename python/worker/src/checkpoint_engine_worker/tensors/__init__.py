@@ -1,0 +1,1 @@
+"""Types, bytes and memory of torch tensors. Torch is imported when it is first needed."""

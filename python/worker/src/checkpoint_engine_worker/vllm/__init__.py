@@ -1,0 +1,1 @@
+"""The parts of vLLM that an update needs: models, loaders, the layerwise reload and sleep mode."""
