@@ -1,4 +1,4 @@
-// The long program of chaos.test.ts: 4 minutes. See there for its variables.
+// The long version of chaos.test.ts, which explains the variables. It takes 4 minutes.
 import process from 'node:process';
 
 process.env.SERVE_CHAOS_ROUNDS ??= '50';

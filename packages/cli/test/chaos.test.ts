@@ -1,6 +1,7 @@
-// Ranks, the server and workers are killed in the middle of updates. Each update must say which process died, the next
-// one must work, and nothing may be left. SERVE_CHAOS_ROUNDS sets the number of kills (3), SERVE_CHAOS_SEED another
-// program, SERVE_CHAOS_RANKS the ranks (2), SERVE_CHAOS_SIZE the bytes of the checkpoint (32 MiB).
+// Ranks, the server and workers are killed during updates. Each update must report which process died, the next one
+// must work, and nothing may be left behind. SERVE_CHAOS_ROUNDS sets the number of kills (3), SERVE_CHAOS_SEED the seed
+// of the random choices, SERVE_CHAOS_RANKS the number of ranks (2), SERVE_CHAOS_SIZE the bytes of the checkpoint (32
+// MiB).
 import process from 'node:process';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parseSize } from '@checkpoint-engine/planner';
@@ -38,7 +39,7 @@ afterAll(async () => {
 }, 60_000);
 
 it.each(Array.from({ length: ROUNDS }, (_, round) => [round, VICTIMS[round % VICTIMS.length]!] as const))(
-  `round %i of seed ${SEED}: the death of a %s is named, and the next update works`,
+  `round %i of seed ${SEED}: the update reports the death of a %s, and the next one works`,
   { timeout: 180_000 },
   async (_, kind) => {
     const victim = target(world, kind, Math.floor(random() * RANKS));

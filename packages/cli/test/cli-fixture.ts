@@ -3,7 +3,7 @@ import { afterAll, afterEach } from 'vitest';
 import { smallCheckpoint, temporaryFolder } from './checkpoints.ts';
 import { startTestWorker, type TestWorker } from './demo-worker.ts';
 
-/** What most test files of the command start with. */
+/** The setup that most test files of the command share. */
 export interface CliFixture {
   /** A temporary folder, which is removed after all tests of the file. */
   readonly folder: string;
@@ -17,7 +17,7 @@ export interface CliFixture {
   startWorkers(count: number): Promise<{ uds: string[]; all: TestWorker[] }>;
 }
 
-/** Makes the fixture, and removes it after the tests of the file that calls this. */
+/** Creates the fixture, and removes it after the tests of the calling file. */
 export async function cliFixture(): Promise<CliFixture> {
   const { folder, remove } = await temporaryFolder();
   const checkpoint = await smallCheckpoint(join(folder, 'step-1'), 'one');

@@ -13,7 +13,7 @@ beforeEach(() => {
 afterEach(() => rmSync(temporary, { recursive: true }));
 
 describe('demo', () => {
-  it.each(RUNTIMES)('has every byte right under %s, and leaves nothing behind', async (_, runtime) => {
+  it.each(RUNTIMES)('delivers every byte under %s, and leaves nothing behind', async (_, runtime) => {
     const args = ['demo', '--device', 'host', '--ranks', '2', '--size', '8MiB', '--json', '--log-level', 'warn'];
     const result = await runCli(args, { runtime, env: { TMPDIR: temporary } });
     expect(result.stderr).toBe('');

@@ -38,10 +38,10 @@ const freeze = (server: TestServer, rank: number): number => {
 };
 const readiness = async (server: TestServer): Promise<number> => (await server.call('GET', '/v1/readyz')).status;
 
-// Bounds of the product make these tests wait, so they run at the same time.
+// These tests wait for time limits of the product, so they run at the same time.
 describe.concurrent('a frozen rank of serve', () => {
   it.for([1, 2])(
-    'is replaced, and an update in a world of %i is answered by its time-out',
+    'is replaced, and an update in a world of %i ends with its time-out',
     { timeout: 300_000 },
     async (nproc, context) => {
       const { expect } = context;
@@ -71,7 +71,7 @@ describe.concurrent('a frozen rank of serve', () => {
     const [metas, gathered, registered, deleted] = await Promise.all(calls);
     expect(metas).toMatchObject({ status: 503 });
     expect(metas!.json()).toMatchObject({ code: 'CE_RANK_LOST', rank: 0 });
-    // Those that waited behind it find the rank that took its place.
+    // Calls that waited for it reach its replacement.
     expect(gathered!.status).toBe(200);
     expect([200, 503]).toContain(registered!.status);
     expect(deleted!.status).toBe(200);
@@ -80,7 +80,7 @@ describe.concurrent('a frozen rank of serve', () => {
     });
   });
 
-  it('restarts after it was frozen for so long that the world continued without it', {
+  it('restarts if the world continued without it while it was frozen', {
     timeout: 300_000,
   }, async (context) => {
     const { expect } = context;

@@ -67,7 +67,7 @@ describe('join', () => {
     ['given', ['--weight-version', 'step-1'], /^step-1$/],
     ['derived', [], /^digest:[0-9a-f]{32}$/],
     ['a number', ['--verify', 'off'], /^update-\d+$/],
-  ])('has the version of the owners (%s), which workers and the output tell', async (_, flags, pattern) => {
+  ])('has the version of the owners (%s), which the workers and the output report', async (_, flags, pattern) => {
     const metasFile = join(folder, `version-${flags.length}-${flags[0] ?? ''}.metas`);
     const held = await workers(1);
     const args = update(...held.uds, '--save-metas-file', metasFile, '--sleep-time', '600', ...flags);
@@ -81,7 +81,7 @@ describe('join', () => {
       weightVersion: printed.weightVersion,
       instances: [{ weightVersionBefore: 'unknown', weightVersion: printed.weightVersion }],
     });
-    // The worker tells it, and a version that the joining world gives counts.
+    // The worker reports its version, and --weight-version of the joining world overrides that of the owners.
     const second = parseJson(await runCli(joining(metasFile, ...uds, '--weight-version', 'other')));
     expect(second).toMatchObject({
       weightVersion: 'other',

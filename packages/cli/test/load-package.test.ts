@@ -13,7 +13,7 @@ afterAll(remove);
 const denoConfig = fileURLToPath(new URL('../../../deno.json', import.meta.url));
 const loader = new URL('../dist/rank/load-package.js', import.meta.url).href;
 
-/** The code and message that loading `@checkpoint-engine/absent` ends with, where the import is this one. */
+/** The error of loading `@checkpoint-engine/absent` through an import of this specifier. */
 async function failureOf(
   runtime: readonly [string, ...string[]],
   specifier: string,

@@ -1,6 +1,6 @@
 // Takes minutes; PACE_ROUNDS sets the rounds per mode (6), PACE_MAX_TIMES the bound (1.2).
-// Whether updates of `serve` keep their pace while 64 strangers are connected to its HTTP port: see the same test of
-// the other addresses in @checkpoint-engine/ps.
+// Checks that 64 unauthenticated connections to the HTTP port of `serve` do not slow down updates. The package
+// @checkpoint-engine/ps has the same test for the other addresses.
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';

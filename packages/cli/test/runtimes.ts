@@ -14,7 +14,7 @@ export const RUNTIMES: readonly Runtime[] = [
   ['Deno', [createRequire(import.meta.url).resolve('@deno/linux-x64-glibc/deno'), 'run', '--allow-all', '--quiet']],
 ];
 
-/** Installed apart, since it is large: by the gate, or with the command that is printed. */
+/** Node.js 24, which is large and therefore installed separately: by CI, or with the printed command. */
 function newerNode(): Runtime[] {
   if (existsSync(NODE_24)) return [['Node.js 24', [NODE_24]]];
   const how = 'run npm ci --prefix tools/node24';

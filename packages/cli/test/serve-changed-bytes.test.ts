@@ -1,5 +1,5 @@
-// Bytes that change after registration without a trace in time stamps, at a server: the update fails and names them, the
-// instances are unknown, and the next update is right. docs/digests.md has the table.
+// Bytes of a server's checkpoints that change after registration without a change of time stamps. The update fails and
+// names the bytes, the instances become unknown, and the next update succeeds. docs/digests.md has the table.
 import { mkdtemp, rename, rm, utimes, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { encodeSafetensorsHeader } from '@checkpoint-engine/meta';
@@ -128,7 +128,7 @@ const streamed = async (): Promise<Changeable> => {
     flags: [],
     flip: async (server) => {
       await flipInFile(files, AT);
-      // A file that was away may have another time of change.
+      // Once an update has not found the file, later updates accept another ctime.
       await rename(files, `${files}.away`);
       expect((await update(server, 'full')).json()).toMatchObject({ code: 'CE_FILE_NOT_FOUND' });
       await rename(`${files}.away`, files);

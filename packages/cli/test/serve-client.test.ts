@@ -1,4 +1,4 @@
-// A client that public generators make of the server's own OpenAPI document compiles, and drives an update.
+// A client that public generators create from the server's OpenAPI document compiles, and runs an update.
 import { spawnSync } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -20,7 +20,7 @@ function run(tool: string, args: readonly string[]): void {
   expect(status, stdout + stderr).toBe(0);
 }
 
-it('a generated client compiles and drives an update', async () => {
+it('a generated client compiles and runs an update', async () => {
   const checkpoint = await smallCheckpoint(join(folder, 'step-1'));
   const socket = join(folder, 'worker.sock');
   const worker = await startTestWorker(0, socket);

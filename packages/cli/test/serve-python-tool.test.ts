@@ -1,5 +1,5 @@
-// A client of the Python tool's HTTP API, of the tool's own routes and request models, with nothing changed but the
-// address.
+// A client of the Python tool's HTTP API, built from the tool's own routes and request models. Only the address
+// differs.
 import { spawnSync } from 'node:child_process';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -15,7 +15,7 @@ const { folder, remove } = await temporaryFolder();
 afterAll(remove);
 
 describe.skipIf(reason)(`clients of the Python tool${reason ? ` (skipped: ${reason})` : ''}`, () => {
-  it('work with the parts of the API that they know', async () => {
+  it('work with the parts of the API that they use', async () => {
     const checkpoint = await smallCheckpoint(join(folder, 'step-1'));
     const [socket, engine] = [join(folder, 'api.sock'), join(folder, 'worker.sock')];
     const worker = await startTestWorker(0, engine);

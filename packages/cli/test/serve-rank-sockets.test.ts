@@ -130,7 +130,7 @@ describe.skipIf(reason)(`serve --rank-uds${reason ? ` (skipped: ${reason})` : ''
     expect(again).toMatchObject({ status: 500, body: expect.stringContaining('CE_CHECKPOINT_EXISTS') });
   });
 
-  it('updates the engines that ranks name, each with the addresses of its ranks', async () => {
+  it('updates the engines that the ranks specify, each with the addresses of its ranks', async () => {
     expect(await send('POST', GATHER, { 0: null, 1: null })).toEqual([DONE, DONE]);
     expect(await send('POST', UPDATE, { 0: toEngine(0), 1: toEngine(1) })).toEqual([DONE, DONE]);
     expect(await digests()).toEqual([wanted, wanted]);
@@ -140,12 +140,12 @@ describe.skipIf(reason)(`serve --rank-uds${reason ? ` (skipped: ${reason})` : ''
   });
 
   it('sends no request for a rank without update_url', async () => {
-    // Rank 1 only serves, and the engine of rank 0 is told rank 0's address alone.
+    // Rank 1 only sends, and the engine of rank 0 receives only the address of rank 0.
     const url = toEngine(0, { ranks: [0] });
     expect(await send('POST', UPDATE, { 0: url, 1: { ranks: [0], update_url: null } })).toEqual([DONE, DONE]);
     expect((await digests())[0]).toEqual(wanted);
-    const nobody = await send('POST', UPDATE, { 0: {}, 1: { update_url: null } });
-    for (const reply of nobody) {
+    const withoutEngines = await send('POST', UPDATE, { 0: {}, 1: { update_url: null } });
+    for (const reply of withoutEngines) {
       expect(reply.status).toBe(500);
       expect(JSON.parse(reply.body)).toMatch(/^No engine receives the addresses of ranks \[0, 1\].*CE_REQUEST_INVALID/);
     }
@@ -202,7 +202,7 @@ describe.skipIf(reason)(`serve --rank-uds${reason ? ` (skipped: ${reason})` : ''
     expect(await digests()).toEqual([wanted, wanted]);
   });
 
-  it('restores the own files of a rank that died', async () => {
+  it("restores a rank's own files after it died", async () => {
     const ranks = async () =>
       (await holder!.call('GET', '/v1/readyz')).json<{ ranks: { restarts: number; state: string }[] }>().ranks;
     kill(rankProcesses(holder!.running.child.pid!).get(1)!, 'SIGKILL');

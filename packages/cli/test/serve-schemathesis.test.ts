@@ -1,5 +1,5 @@
-// Schemathesis against the running server: for any request, the answers match the OpenAPI document, and none is
-// a failure of the server.
+// Schemathesis against the running server: for any request, the answer matches the OpenAPI document and is not an
+// internal error.
 import { spawnSync } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';

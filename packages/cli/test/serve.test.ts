@@ -52,7 +52,7 @@ describe('paths of files', () => {
 });
 
 describe.each(RUNTIMES)('serve under %s', (_, runtime) => {
-  it('does what a client of the Python tool asks for, and exits cleanly', async () => {
+  it('serves a client of the Python tool, and exits cleanly', async () => {
     const { flags, all } = await startWorkers(2);
     const socket = socketPath();
     const server = await serve(['--uds', socket, '--nproc-per-node', '2', ...flags], { runtime });
@@ -107,7 +107,7 @@ describe('serve with P2P', () => {
 });
 
 describe('serve under attack', () => {
-  it('restarts a rank that was killed in an update, with its checkpoint, and names it', async () => {
+  it('reports a rank that was killed during an update, and restarts it with its checkpoint', async () => {
     const engine = socketPath();
     const silent = await startSilentEngine(engine);
     cleanup.push(() => silent.close());
@@ -148,7 +148,7 @@ describe('serve under attack', () => {
     expect(await end(next)).toBe(0);
   });
 
-  it('cancels the running update when its grace time is over, and tells the engine', async () => {
+  it('cancels the running update when its grace time ends, and notifies the engine', async () => {
     const engine = socketPath();
     const silent = await startSilentEngine(engine);
     cleanup.push(() => silent.close());

@@ -96,7 +96,7 @@ describe('simulate', () => {
     expect(fitted).toEqual(
       expect.arrayContaining(['costs.meetMs', 'costs.handshakeMs', 'gpu.pcieGBps', 'costs.hookMs']),
     );
-    // The phases are those of the trace, so at least they are in both times.
+    // Both times contain these phases, whose costs come from the trace.
     const known = calibration!.fields.filter(({ field }) => /meet|handshake|release|hook/.test(field));
     const phasesMs = known.reduce((sum, { value }) => sum + value, 0);
     expect(simulations[0]!.result.totalMs).toBeGreaterThanOrEqual(phasesMs);

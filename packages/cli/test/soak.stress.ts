@@ -1,4 +1,4 @@
-// The long program of soak.test.ts: 15 minutes. See there for its variables.
+// The long version of soak.test.ts, which explains the variables. It takes 15 minutes.
 import process from 'node:process';
 
 process.env.SOAK_CYCLES ??= '1000';

@@ -14,7 +14,7 @@ const SIZE_BYTES = parseSize(process.env.SOAK_SIZE ?? '4MiB');
 /** With at least this many cycles, the second half shows whether memory grows. */
 const CYCLES_FOR_MEMORY = 500;
 const MAX_GROWTH = 1.05;
-/** The heaps of engines swing by a quarter in waves of 2,000 cycles. */
+/** The heap size of an engine varies by a quarter over 2,000 cycles. */
 const MAX_ENGINE_GROWTH = 1.25;
 /** A connection that is being closed counts; one per cycle would be more. */
 const MAX_MORE_FILES = 7;

@@ -1,4 +1,4 @@
-// Files on /dev/shm: they go when an update has succeeded, and never before.
+// Files on /dev/shm are removed after an update has succeeded, and never before.
 import { readdirSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { createServer } from 'node:http';

@@ -111,7 +111,7 @@ describe('verify', () => {
     expect(held.bytes()[0]).toBe(flipped);
   });
 
-  it('says it to people, with the SHA-256 of each file', async () => {
+  it('prints the result as text, with the SHA-256 of each file', async () => {
     const path = socketPath();
     const [worker] = await engine(path);
     await update(path);
@@ -137,7 +137,7 @@ describe('verify', () => {
     expect(printed.differing).toHaveLength(Math.min(100, sized));
   });
 
-  it('says that an engine has received no update yet', async () => {
+  it('reports that an engine has received no update yet', async () => {
     const path = socketPath();
     await engine(path);
     const early = await verifyFiles(path, one!, '--json');
@@ -151,7 +151,7 @@ describe('verify', () => {
     });
   });
 
-  it('says that an engine holds another model, or has another number of workers', async () => {
+  it('reports that an engine holds another model, or has another number of workers', async () => {
     const path = socketPath();
     await engine(path);
     await update(path);
@@ -166,7 +166,7 @@ describe('verify', () => {
     expect(parseJson(sizes)).toMatchObject({ error: { code: expect.stringMatching(/^CE_ENGINE/) } });
   });
 
-  it('says that an engine takes buckets only, that none answers, and that files are missing', async () => {
+  it('reports an engine that only takes buckets, an engine that does not answer, and missing files', async () => {
     const plain = socketPath();
     const worker = await startTestWorker(0, plain);
     cleanup.push(() => worker.close());
@@ -214,7 +214,7 @@ describe('verify', () => {
     expect(parseJson(verified)).toMatchObject({ equal: true, checkpoint: 'one' });
   });
 
-  it('says that a metas file has no digests, or is none', async () => {
+  it('reports that a metas file has no digests, or is not a metas file', async () => {
     const path = socketPath();
     await engine(path);
     const bare = join(folder, 'bare.metas');
@@ -259,7 +259,7 @@ describe('verify of a server', () => {
       await call('a/update', { weight_version: 'v1' });
       await call('b/files', { files: [two!], ...source });
       await call('b/gather-metas');
-      // Nothing was read of the files of a checkpoint that streams and was not updated from.
+      // The files of a streamed checkpoint are not read before its first update.
       const other = await server.call('POST', '/v1/checkpoints/b/verify', {});
       expect(other.status).toBe(200);
       expect(other.json()).toMatchObject({ checkpoint: 'b', equal: false });
@@ -276,7 +276,7 @@ describe('verify of a server', () => {
     },
   );
 
-  it('compares with the bytes that were registered where a file that streams has changed', async () => {
+  it('compares with the registered bytes if a streamed file has changed since then', async () => {
     const path = socketPath();
     await engine(path);
     const { server, call } = await serve(path);
@@ -293,7 +293,7 @@ describe('verify of a server', () => {
     expect((await server.call('POST', '/v1/checkpoints/a/update')).json()).toMatchObject({ code: 'CE_FILE_CHANGED' });
   });
 
-  it('is asked by the command', async () => {
+  it('is available through the command', async () => {
     const path = socketPath();
     const workers = await engine(path);
     const { socket, call } = await serve(path);

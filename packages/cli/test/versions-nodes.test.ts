@@ -1,5 +1,5 @@
-// The version of an instance whose ranks run on two hosts: two processes of serve, of which one has the name and the
-// identity of another host, and an engine with a device of each.
+// The version of an instance whose ranks run on two hosts. There are two processes of serve, one of them with the name
+// and the identity of another host, and an engine with a device on each host.
 import { spawnSync } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -21,7 +21,7 @@ afterEach(async () => {
 });
 afterAll(remove);
 
-/** Runs a command on a host of its own, as far as names and devices go. Needs root. */
+/** Runs a command with the host name and the device identity of another host. Needs root. */
 const BOOT_ID = '/proc/sys/kernel/random/boot_id';
 const OTHER_ID = 'abcdef01-0000-4000-8000-000000000000';
 const idFile = join(folder, 'boot-id');
@@ -113,13 +113,13 @@ const update = ({ call }: Hosts, name: string, body: object = {}) =>
   call('POST', `/v1/checkpoints/${name}/update`, body);
 
 interface Shown {
-  /** What the server shows of its instances. */
+  /** The versions of the instances in the server's answer. */
   readonly instances: readonly string[];
-  /** What their workers say. */
+  /** The versions that the workers report. */
   readonly workers: readonly string[];
-  /** What metrics show. */
+  /** The versions in the metrics. */
   readonly metrics: readonly string[];
-  /** What the last update shows. */
+  /** The versions in the last update. */
   readonly engines: readonly string[];
 }
 

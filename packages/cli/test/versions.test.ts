@@ -157,7 +157,7 @@ describe('instances of a server', () => {
     const files = await smallCheckpoint(shared, 'three', 2 ** 20);
     const [name] = (await readdir(files)).filter((entry) => entry.endsWith('.safetensors'));
     const file = join(files, name!);
-    // Seconds: a time that is put back has no fractions.
+    // Whole seconds, because a restored time stamp has no fraction.
     await utimes(file, 1_700_000_000, 1_700_000_000);
     await register(server, 'a', files, { weight_version: 'v1', keep_files: true });
     expect((await update(server, 'a', { verify: 'full' })).status).toBe(200);
@@ -169,7 +169,7 @@ describe('instances of a server', () => {
     await handle.write(Uint8Array.of(byte[0]! ^ 16), 0, 1, at);
     await handle.close();
     await utimes(file, 1_700_000_000, 1_700_000_000);
-    // A file that gets another name may have another time of change, so that only its bytes tell.
+    // A file with another number of names may have another ctime, so only its bytes show the change.
     await link(file, join(shared, 'other'));
     const failed = await update(server, 'a', { verify: 'full' });
     expect(failed.json()).toMatchObject({ code: 'CE_DIGEST_MISMATCH', status: 502, tensor: expect.any(String) });
@@ -208,7 +208,7 @@ describe('a server that was started again', () => {
     await after.call('GET', '/v1/instances?ask=true');
     expect(await versions(after)).toEqual(['v1', 'unknown']);
 
-    // An update says what each of them held.
+    // The update reports the version that each of them held.
     await register(after, 'a', one!);
     expect((await update(after, 'a', { weight_version: 'v2' })).status).toBe(200);
     expect((await lastUpdate(after)).engines).toMatchObject([
@@ -233,7 +233,7 @@ describe('the command update', () => {
     const json = await runCli([...flags(path), '--weight-version', 'step-8', '--json']);
     expect(parseJson(json)).toMatchObject({
       weightVersion: 'step-8',
-      // The worker says what it held.
+      // The worker reports the version that it held.
       instances: [{ endpoint: path, weightVersionBefore: 'step-7', weightVersion: 'step-8' }],
     });
     const made = parseJson(await runCli([...flags(path), '--json'])) as { weightVersion: string };

@@ -79,7 +79,7 @@ describe('an engine that calls no worker', () => {
     });
   });
 
-  it('cannot act on the terminal or flood it with its answer', async () => {
+  it('cannot control or flood the terminal with its answer', async () => {
     const detail = `\u001b]0;title\u0007\u001b[2J\u009b31m\u202e\r${'x'.repeat(900_000)}`;
     const server = createServer((request, response) => {
       request.resume();

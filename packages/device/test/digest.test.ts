@@ -206,7 +206,7 @@ describe('digest', () => {
       'a flipped bit': (bytes) => {
         bytes[random(sizeBytes)]! ^= 1 << random(8);
       },
-      'two flipped bits of the same worth': (bytes) => {
+      'two flipped bits of equal weight': (bytes) => {
         const bit = 1 << random(8);
         const first = random(words);
         bytes[first * 4 + 3]! ^= bit;

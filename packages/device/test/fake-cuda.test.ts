@@ -61,7 +61,7 @@ describe('finding GPUs', () => {
 
   it.each([
     ['no library', { CHECKPOINT_ENGINE_CUDA_LIB: '/nowhere/libcuda.so.1' }, '/nowhere/libcuda.so.1: cannot open'],
-    ['a library that is none of CUDA', { CHECKPOINT_ENGINE_CUDA_LIB: 'libc.so.6' }, 'lacks cuInit cuDriverGetVersion'],
+    ['a library other than CUDA', { CHECKPOINT_ENGINE_CUDA_LIB: 'libc.so.6' }, 'lacks cuInit cuDriverGetVersion'],
     ['no GPU', { FAKE_CUDA_DEVICES: '0' }, 'cuInit failed: CUDA_ERROR_NO_DEVICE: no CUDA-capable device'],
     ['a failing driver', { FAKE_CUDA_FAIL: 'cuInit:1:999' }, 'cuInit failed: CUDA_ERROR_FAKE'],
   ])('returns a reason, not an error, with %s', async (_, env, reason) => {

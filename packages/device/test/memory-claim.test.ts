@@ -1,4 +1,4 @@
-// Memory that one process was promised is not promised to another before it is filled.
+// Memory that one process has claimed, but not filled yet, is not granted to another process.
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { readdirSync } from 'node:fs';

@@ -62,7 +62,7 @@ export class FakeEngine {
     return new FakeEngine(server, endpoint, steps, options.apiKey);
   }
 
-  /** Fails where something was asked that should not have been, or was not asked at all. */
+  /** Fails if a request was not expected, or if an expected request did not arrive. */
   check(): void {
     expect(this.#faults).toEqual([]);
     expect(this.#steps).toEqual([]);
@@ -136,7 +136,7 @@ export class FakeEngine {
   }
 }
 
-/** A logger that keeps all that it is told, as text. */
+/** A logger that keeps all messages as text. */
 export function keepingLogger(): Logger & { readonly lines: readonly string[] } {
   const lines: string[] = [];
   const keep = (level: string) => (fields: object, message: string) =>

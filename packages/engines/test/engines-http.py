@@ -1,13 +1,13 @@
 """The HTTP layer of an installed inference engine, as it is: its routes, request models and authentication.
 
-What stands behind the routes (models, schedulers, GPUs) is replaced: calls are printed as JSON lines, and answered as
-the engine would. Modules of the engine that are not named in REAL are empty stand-ins, so that nothing heavy loads.
+Everything behind the routes (models, schedulers, GPUs) is replaced: the program prints each call as a JSON line and answers
+like the engine. Only the engine's modules in REAL are loaded; all others are empty stand-ins.
 
 usage: engines-http.py vllm|sglang|lmdeploy PORT API_KEY
 
-The engines are installed with `pip install --no-deps`; beside them fastapi, uvicorn, prometheus-client (vllm), shortuuid
-(lmdeploy), and aiohttp, msgspec, numpy, orjson, python-multipart, pyzmq, requests, torch, uvloop (sglang). Seen to work:
-vllm 0.33.0, sglang 0.5.23, lmdeploy 0.18.0.
+Install the engines with `pip install --no-deps`, and in addition fastapi, uvicorn, prometheus-client (vllm), shortuuid
+(lmdeploy), and aiohttp, msgspec, numpy, orjson, python-multipart, pyzmq, requests, torch, uvloop (sglang). These versions
+work: vllm 0.33.0, sglang 0.5.23, lmdeploy 0.18.0.
 """
 
 import importlib
@@ -123,7 +123,7 @@ def say(call: str, **fields: Any) -> None:
 
 
 class Faults:
-    """Each request may be told to fail by what its handles are called."""
+    """A request fails if the names of its handles ask for it."""
 
     @staticmethod
     def check(handles: dict[str, str]) -> None:
@@ -217,7 +217,7 @@ def lmdeploy_app() -> Any:
 def sglang_app() -> Any:
     import msgspec
 
-    # Its codec between processes is not under test, and wants the types that are stood in for.
+    # The codec between its processes is not under test, and needs the types that are replaced.
     msgspec.msgpack.Decoder = msgspec.msgpack.Encoder = nothing
     http_server = importlib.import_module(REAL[0])
     auth = importlib.import_module("sglang.srt.utils.auth")

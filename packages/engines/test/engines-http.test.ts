@@ -1,5 +1,5 @@
-// Our clients against the engines' own HTTP layers, as far as their Python packages are installed: routes, request
-// models and authentication are theirs (see engines-http.py).
+// Our clients against the HTTP layers of the engines whose Python packages are installed. The routes, request models
+// and authentication are those of the engines (see engines-http.py).
 
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
@@ -51,7 +51,7 @@ const engines: Partial<Record<EngineName, Expected>> = {
       },
       { call: 'wakeup', tags: ['kv_cache'] },
     ],
-    // The pre-flight finds it: no such device.
+    // The pre-flight detects that the device does not exist.
     failure: { code: 'CE_ENGINE_MISMATCH' },
     refused: { status: 401 },
   },

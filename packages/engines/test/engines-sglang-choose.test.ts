@@ -49,7 +49,7 @@ describe('sglangEngine.describe', () => {
   it.each([
     ['the plugin', [info({ internal_states: [plugin(), plugin('unknown')] })], ['loaded', 'unknown'], false],
     ['no plugin', [info({ internal_states: [{ load: 1 }] })], [], true],
-  ] as const)('tells of %s', async (_, steps, weights, hasHint) => {
+  ] as const)('reports %s', async (_, steps, weights, hasHint) => {
     const fake = await FakeEngine.listen(steps);
     const description = await sglangEngine({ endpoints: [fake.endpoint] }).describe!(wait);
     expect(description.workers.map((worker) => worker.weights)).toEqual(weights);

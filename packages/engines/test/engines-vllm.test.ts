@@ -41,7 +41,7 @@ const HANG = { timeout: 120_000 };
 describe('vllmEngine.choose', () => {
   it.each([
     ['the Python tool', [info(extension('checkpoint_engine.worker.VllmColocateWorkerExtension'))], 'v1', 'one'],
-    ['nothing at all', [info({})], 'v1', 'one'],
+    ['no configuration', [info({})], 'v1', 'one'],
     ['another backend', [info({ weight_transfer_config: { backend: 'nccl' } })], 'v1', 'one'],
     ['no server_info, and no receiver', [info({}, 404), describeCall({ error: 'no method' }, 500)], 'v1', 'one'],
     ['no server_info', [info({}, 404), describeCall({ results: [worker, worker] })], 'v2', 'one'],
@@ -246,7 +246,7 @@ describe('vllmEngine.update', () => {
     });
   });
 
-  it('tells a backend a version that settles at the end', async () => {
+  it('sends a backend the version that is known only at the end', async () => {
     const steps = [
       info({ weight_transfer_config: BACKEND }),
       ...queries,
@@ -400,10 +400,10 @@ describe("the version of vLLM's weights", () => {
     ['of all its workers', workers('v7', 'v7'), 'v7'],
     ['of workers that differ', workers('v7', 'v8'), 'unknown'],
     ['of a worker that was not confirmed', workers('v7', 'unknown'), 'unknown'],
-    ['of workers that name nonsense', workers('v 7', 'v 7'), 'unknown'],
+    ['of workers that report an invalid version', workers('v 7', 'v 7'), 'unknown'],
     ['of an older receiver', workers('v7', undefined), undefined],
-    ['that the backend was told', backend(weightInfo('v7')), 'v7'],
-    ['that the backend was told after a failure', backend(weightInfo('unknown')), 'unknown'],
+    ['that the backend was given', backend(weightInfo('v7')), 'v7'],
+    ['that the backend was given after a failure', backend(weightInfo('unknown')), 'unknown'],
     ['of a backend that was started again', backend(weightInfo('default')), 'unknown'],
     ['of a backend that keeps none', backend(weightInfo(null, 404)), undefined],
     ["of the Python tool's extension", [info({})], undefined],
@@ -485,7 +485,7 @@ describe('a draft model', () => {
   const weightInfo: Step = { method: 'GET', path: '/weight_info', reply: {} };
   const backend = (model: unknown) => [info({ weight_transfer_config: BACKEND, ...speculative(model) }), weightInfo];
 
-  it('with a checkpoint of its own is said to keep its weights', async () => {
+  it('with a separate checkpoint keeps its weights, which the log states', async () => {
     const told = '; its draft model /draft keeps its weights';
     const described = describeCall({ results: [worker] });
     expect(await wayOf([info({ ...mine, ...speculative('/draft') }), described])).toContain(told);
@@ -510,7 +510,7 @@ describe('a draft model', () => {
     },
   );
 
-  it('from the address of the target is a part of its checkpoint', async () => {
+  it("from the target's address is a part of the target's checkpoint", async () => {
     const [first, second] = [
       { model: '/a', model_weights: 's3://m' },
       { model: '/b', model_weights: 's3://m' },
@@ -547,18 +547,21 @@ describe('a draft model', () => {
       return said.map((text) => /its draft model (\S+)/.exec(text)?.[1] ?? 'none');
     };
 
-    it('is the one that its workers name', async () => {
+    it('is the draft model that its workers report', async () => {
       expect(await texts([config('/a'), described('/a'), described('/b')])).toEqual(['/a', '/b']);
       const without = describeCall({ results: [{ ...worker, keptDraft: null }] });
       expect(await texts([config('/a'), described('/a'), without])).toEqual(['/a', 'none']);
       expect(await texts([config(), without, described('/b')])).toEqual(['none', '/b']);
     });
 
-    it.each([[undefined], [7], ['']])('is the one of its configuration if its workers name %j', async (named) => {
-      const one = described(named);
-      expect(await texts([config('/a'), one, one, config('/b')])).toEqual(['/a', '/b']);
-      expect(await texts([config('/a'), one, one, config()])).toEqual(['/a', 'none']);
-    });
+    it.each([[undefined], [7], ['']])(
+      'is the draft model of its configuration if its workers report %j',
+      async (named) => {
+        const one = described(named);
+        expect(await texts([config('/a'), one, one, config('/b')])).toEqual(['/a', '/b']);
+        expect(await texts([config('/a'), one, one, config()])).toEqual(['/a', 'none']);
+      },
+    );
   });
 });
 
@@ -576,7 +579,7 @@ describe('vllmEngine.describe, by the backend', () => {
   });
   const failed = (message: string): readonly [unknown, number] => [{ error: { message, code: 500 } }, 500];
 
-  it('asks the workers to tell it at an address', async () => {
+  it('asks the workers to report to an address', async () => {
     const reports: unknown[] = [];
     const told = { package: 'checkpoint-engine-worker', version: '0.3.0', weights: 'loaded', weightVersion: 'v7' };
     const tell = () => void reports.push({ ...told, pull: { recorded: true, proved: true } }, { ...told, pull: null });
@@ -608,7 +611,7 @@ describe('vllmEngine.describe, by the backend', () => {
     });
   });
 
-  it('passes on that the API key is wrong', async () => {
+  it('reports a wrong API key', async () => {
     await withEngine([...backend, weightInfo, ask(() => {}, {}, 401)], async (fake) => {
       const engine = vllmEngine({ endpoints: [fake.endpoint] });
       const asked = engine.describe!({ ...wait, inbox: { address, reports: [] } });
@@ -642,7 +645,7 @@ describe('vllmEngine.preflight, in sleep mode', () => {
   const preflight = (fake: FakeEngine, pause: 'off' | 'keep' = 'off'): Promise<void> =>
     vllmEngine({ endpoints: [fake.endpoint], pause }).preflight!(update);
 
-  it('asks nothing more of an engine that is awake, or has no sleep mode', async () => {
+  it('sends no further request to an engine that is awake, or has no sleep mode', async () => {
     await withEngine([...byExtension, sleeping(false)], (fake) => preflight(fake, 'keep'));
     await withEngine([...byExtension, sleeping(true, 404)], (fake) => preflight(fake, 'keep'));
     await withEngine([...byBackend, sleeping(false)], (fake) => preflight(fake, 'keep'));
@@ -665,7 +668,7 @@ describe('vllmEngine.preflight, in sleep mode', () => {
     });
   });
 
-  it('updates an engine whose weights are awake, and does not resume what sleeps on', async () => {
+  it('updates an engine whose weights are awake, and does not resume what still sleeps', async () => {
     const partly = [...byExtension, sleeping(true), found(['kv_cache'])];
     await withEngine(partly, (fake) => preflight(fake));
     await withEngine(partly, async (fake) => {
@@ -680,7 +683,7 @@ describe('vllmEngine.preflight, in sleep mode', () => {
     await withEngine([...byBackend, sleeping(true), init({}, 200)], (fake) => preflight(fake));
   });
 
-  it('takes answers of other forms for an engine that is awake', async () => {
+  it('treats an engine with an unknown answer as awake', async () => {
     for (const reply of [{ results: [null] }, { results: 'none' }, { results: [{ asleep: [1] }] }, 'text']) {
       await withEngine([...byExtension, sleeping(true), describeCall(reply)], (fake) => preflight(fake, 'keep'));
     }

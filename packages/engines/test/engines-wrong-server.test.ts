@@ -44,7 +44,7 @@ const serverOf =
     request.resume();
     response.writeHead(reply === undefined ? 404 : 200).end(reply ?? '{"detail":"Not Found"}');
   };
-// Far longer than the test may take: what is waited out fails.
+// Far longer than the test may take, so a test that waits for it fails.
 const wait: EngineWait = { signal: new AbortController().signal, timeoutMs: 600_000 };
 const ready = (engine: EngineName, url: string): Promise<void> =>
   createEngineClient(engine, { endpoints: [{ url }] }).ready(wait);
@@ -56,7 +56,7 @@ describe('a server that is not the engine', () => {
     ['worker', { '/health': '' }, /--engine vllm or lmdeploy/],
     ['vllm', { '/healthz': 'ok' }, /Check the address, and --engine/],
     ['sglang', {}, /Check the address, and --engine/],
-  ] as const)('is told apart at once: %s at %j', async (engine, replies, hint) => {
+  ] as const)('is detected at once: %s at %j', async (engine, replies, hint) => {
     const port = await listen(createServer(serverOf(replies)));
     await expect(ready(engine, `http://127.0.0.1:${port}`)).rejects.toMatchObject({
       code: 'CE_ENGINE_UNREACHABLE',
@@ -66,7 +66,7 @@ describe('a server that is not the engine', () => {
     });
   });
 
-  it.each(['vllm', 'sglang', 'lmdeploy', 'worker'] as const)('is a website, for the client of %s', async (engine) => {
+  it.each(['vllm', 'sglang', 'lmdeploy', 'worker'] as const)('can be a website (client of %s)', async (engine) => {
     const page = '\n<!DOCTYPE html><html><body>Sign in</body></html>';
     const port = await listen(createServer((_, response) => response.end(page)));
     await expect(ready(engine, `http://127.0.0.1:${port}`)).rejects.toMatchObject({
@@ -76,7 +76,7 @@ describe('a server that is not the engine', () => {
     });
   });
 
-  it('may be a proxy whose page says that the engine starts', async () => {
+  it('can be a proxy whose page says that the engine starts', async () => {
     let requests = 0;
     const starting: RequestListener = (_, response) => {
       response.writeHead(++requests === 1 ? 503 : 200).end(requests === 1 ? '<html>503</html>' : '');
@@ -96,7 +96,7 @@ describe('a server that is not the engine', () => {
   it.each([
     [folder, 'is a directory, not a socket'],
     [key, 'is a file, not a socket'],
-  ])('is not at the path of a socket: %s', async (uds, message) => {
+  ])('can be at a path that is not a socket: %s', async (uds, message) => {
     const engine = createEngineClient('worker', { endpoints: [{ url: 'http://localhost', uds }] });
     await expect(engine.ready(wait)).rejects.toMatchObject({
       code: 'CE_ENGINE_UNREACHABLE',
@@ -105,13 +105,16 @@ describe('a server that is not the engine', () => {
     });
   });
 
-  it.each(['SSH-2.0-OpenSSH_9.6\r\n', '220 mail ready\r\n'])('does not use HTTP: %j', async (greeting) => {
-    const port = await listen(createTcpServer((socket) => socket.on('error', () => {}).write(greeting)));
-    await expect(ready('vllm', `http://127.0.0.1:${port}`)).rejects.toMatchObject({
-      code: 'CE_ENGINE_UNREACHABLE',
-      message: expect.stringContaining('does not use HTTP'),
-    });
-  });
+  it.each(['SSH-2.0-OpenSSH_9.6\r\n', '220 mail ready\r\n'])(
+    'can use another protocol than HTTP: %j',
+    async (greeting) => {
+      const port = await listen(createTcpServer((socket) => socket.on('error', () => {}).write(greeting)));
+      await expect(ready('vllm', `http://127.0.0.1:${port}`)).rejects.toMatchObject({
+        code: 'CE_ENGINE_UNREACHABLE',
+        message: expect.stringContaining('does not use HTTP'),
+      });
+    },
+  );
 });
 
 describe('an address that cannot be reached', () => {

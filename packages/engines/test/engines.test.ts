@@ -69,7 +69,7 @@ describe('vllm', () => {
     await vllmEngine({ endpoints: [endpoint], flushCache: false }).update({ ...update, weightVersion: 'step-7' });
   });
 
-  it('receives a version that settles at the end, and none if the update is aborted', async () => {
+  it('receives a version that is known only at the end, and none if the update is aborted', async () => {
     const { endpoint } = await fake([
       vllmStep,
       { method: 'POST', path: '/update_weight_version', body: { new_version: 'digest:1' } },
@@ -370,7 +370,7 @@ describe('sglang', () => {
     await sglangEngine({ endpoints: [endpoint] }).forgetVersion!();
   });
 
-  it('is unknown during an update whose version settles at the end, and then receives it', async () => {
+  it('is unknown during an update whose version is known only at the end, and then receives it', async () => {
     const version = { method: 'POST', path: '/update_weight_version' } as const;
     const body = { new_version: 'digest:1', abort_all_requests: false };
     const { endpoint } = await fake([
@@ -461,7 +461,7 @@ describe('worker', () => {
 });
 
 describe('createEngineClient', () => {
-  it('knows every engine by its name', () => {
+  it('finds every engine by its name', () => {
     for (const name of ENGINE_NAMES) {
       expect(createEngineClient(name, { endpoints: [{ url: 'http://localhost:1' }] }).name).toBe(name);
     }

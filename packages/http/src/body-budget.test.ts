@@ -28,7 +28,7 @@ describe('BodyBudget', () => {
     const taken = [1, 2, 3, 4].map(() => sized(16 * MIB));
     await begun(4);
     expect((await sized(MIB)).status).toBe(503);
-    // Small requests go through: an update can be asked for, and cancelled.
+    // Small requests are accepted, so a client can request and cancel an update.
     const small = sized(1_000);
     await begun(5);
     endAll();

@@ -7,7 +7,7 @@ import type { CheckpointView, HttpWorld, InstanceAnswer, UpdateEvent, UpdateSumm
 type Update = Parameters<HttpWorld['update']>;
 type PlanEvent = Extract<UpdateEvent, { type: 'plan' }>;
 
-/** Stands in for ranks: holds names, and lets the test control updates. */
+/** Replaces ranks: it stores names, and the test controls its updates. */
 class FakeWorld implements HttpWorld {
   readonly worldSize = 2;
   readonly names = new Set<string>();
@@ -351,7 +351,7 @@ describe('updates', () => {
     expect((await instances()).instances[0]).not.toHaveProperty('checkpoint');
   });
 
-  it('leave all instances unknown that they asked if one of them fails, and no others', async () => {
+  it('make all instances that they asked unknown if one of them fails, and no others', async () => {
     const { call, world, begun } = setUp();
     const ask = (run: number, groupIndex: number, state: 'asked' | 'acknowledged' = 'asked') =>
       world.running[run]!.tell({
@@ -483,7 +483,7 @@ describe('updates', () => {
     expect(await instances()).toContainEqual(expect.objectContaining({ endpoint: 'e0', weight_version: 'v2' }));
   });
 
-  it('know the instances of the server from its start, and at most a thousand that clients name', async () => {
+  it('include the instances of the server from its start, and at most a thousand that clients name', async () => {
     const { call, world, begun } = setUp({ isOutOfBrowsersReach: true }, { instances: ['http://default:1'] });
     const instances = async () =>
       ((await (await call('GET', '/v1/instances')).json()) as { instances: { endpoint: string }[] }).instances;

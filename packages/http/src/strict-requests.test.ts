@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { createHttpApi, type HttpApiOptions } from './create-http-api.ts';
 import type { HttpWorld, RankState } from './world.ts';
 
-/** A world that does what it is asked for at once, and remembers what that was. */
+/** A world that serves each request at once, and records it. */
 const setUp = (options: HttpApiOptions = { isOutOfBrowsersReach: true }) => {
   const asked: unknown[] = [];
   const states: RankState[] = ['ready', 'ready'];

@@ -1,4 +1,4 @@
-// The HTTP API over one parameter server, on the host device, with a worker that holds what it is told.
+// The HTTP API of one parameter server, on the host device, with a worker that stores what it receives.
 import { createHash } from 'node:crypto';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';

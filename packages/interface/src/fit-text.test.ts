@@ -6,7 +6,7 @@ describe('fitText', () => {
     expect(fitText('abcd', 4)).toBe('abcd');
   });
 
-  it('keeps the beginning and the end, and says how long the text was', () => {
+  it('keeps the beginning and the end, and states the length of the text', () => {
     expect(fitText('abcdefgh', 4)).toBe('ab ... (8 characters) ... gh');
   });
 

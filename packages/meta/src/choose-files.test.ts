@@ -24,7 +24,7 @@ describe('chooseFiles', () => {
     'consolidated.00 consolidated.01',
     'llama-lora-merged-00001-of-00001',
     'transformer.scale',
-  ])('takes all of %s', (text) => {
+  ])('takes all files of %s', (text) => {
     expect(choose(text)).toEqual({ names: names(text), warnings: [] });
   });
 
@@ -90,7 +90,7 @@ describe('chooseFiles', () => {
     );
   });
 
-  it('warns about extra files next to a complete model that it takes for a part of it', () => {
+  it('warns about extra files next to a complete model that it treats as a part of the model', () => {
     const { names: chosen, warnings } = choose('model mtp');
     expect(chosen).toEqual(names('model mtp'));
     expect(warnings).toEqual([expect.stringMatching(/2 safetensors files are read as one checkpoint/)]);

@@ -45,7 +45,7 @@ function small(): RankMetas {
   };
 }
 
-/** A payload with the head and the digest that belong to it. */
+/** A payload with the matching head and digest. */
 function withPayload(payload: Uint8Array): Uint8Array {
   const bytes = new Uint8Array(HEAD_BYTES + payload.length);
   bytes.set(new TextEncoder().encode('CEMT\u0001'));
@@ -254,15 +254,15 @@ describe('encodeWorldMetas', () => {
       'a.bias',
     ],
     ['a size that differs', change(0, { sizeBytes: 5 }), /has 5 bytes, expected 4/, 'a.weight'],
-    ['a dtype that is none', change(0, { dtype: 'F128' as DType }), /Unknown dtype/, 'a.weight'],
-    ['a shape that is none', change(1, { shape: [-3] }), /Dimension -3/, 'a.bias'],
+    ['an invalid dtype', change(0, { dtype: 'F128' as DType }), /Unknown dtype/, 'a.weight'],
+    ['an invalid shape', change(1, { shape: [-3] }), /Dimension -3/, 'a.bias'],
     ['a name twice', change(1, { name: 'a.weight' }), /rank 3 has it twice/, 'a.weight'],
     ['half of a surrogate pair', change(1, { name: '\ud83d' }), /surrogate/],
     ['half of a surrogate pair elsewhere', { ...small(), host: '\udc00' }, /surrogate/],
     ['a negative rank', { ...small(), rank: -1 }, /the rank is -1/],
     ['a region of no size', { ...small(), regions: [{ sizeBytes: Number.NaN }] }, /size of a region is NaN/],
     [
-      'a remote size that is none',
+      'an invalid remote size',
       { ...small(), regions: [{ sizeBytes: 16, remote: { address: '0', sizeBytes: 1.5, key: '' } }] },
       /remote size of a region is 1.5/,
     ],
@@ -310,7 +310,7 @@ describe('decodeWorldMetas', () => {
     ['an array of 2^32 - 1', withPayload(Uint8Array.of(0xdd, 0xff, 0xff, 0xff, 0xff)), /not msgpack/],
     ['another value', withPayload(encode(5)), /not an array of 6 columns/],
     ['too few columns', withPayload(encode(columns.slice(1))), /not an array of 6 columns/],
-    ['a column that is none', withPayload(encode([...columns.slice(1), 5])), /not an array of 6 columns/],
+    ['an invalid column', withPayload(encode([...columns.slice(1), 5])), /not an array of 6 columns/],
     ['a huge count of strings', withColumn(0, HUGE), /string column announces 4294967295 items but has 0 bytes/],
     ['a huge string', withColumn(0, [1, ...HUGE]), /string column has 0 bytes left, expected 4294967295/],
     ['a string that is not UTF-8', withColumn(0, [1, 1, 0xff]), /not UTF-8/],

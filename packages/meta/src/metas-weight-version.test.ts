@@ -33,7 +33,7 @@ describe('the version of the weights in metas', () => {
   it.each([
     ['ranks that differ', [metasOf(0, { weightVersion: 'a' }), metasOf(1, { weightVersion: 'b' })], /versions a and b/],
     ['a rank that has none', [metasOf(0, { weightVersion: 'a' }), metasOf(1)], /versions a and none/],
-    ['what is not a version', [metasOf(0, { weightVersion: 'a b' })], /is "a b", expected/],
+    ['an invalid version', [metasOf(0, { weightVersion: 'a b' })], /is "a b", expected/],
     ['the reserved version', [metasOf(0, { weightVersion: 'unknown' })], /is "unknown", expected/],
   ])('refuses %s', (_, world, message) => {
     expect(() => encodeWorldMetas(world)).toThrow(message);

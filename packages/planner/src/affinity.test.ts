@@ -85,7 +85,7 @@ const TOGETHER: Readonly<Record<string, readonly string[]>> = {
   'fused experts, FP8': ['down_proj', 'down_proj_scale_inv', 'down_proj_scale'].map(
     (parameter) => `model.layers.1.mlp.experts.${parameter}`,
   ),
-  'no module at all': ['weight', 'weight_scale'],
+  'no module': ['weight', 'weight_scale'],
 };
 
 /** Tensors that are separate although their names are similar: groups are only as large as necessary. */
@@ -232,7 +232,7 @@ describe('groups of tensors', () => {
     );
   });
 
-  it('are one copy from a pool in their order, and few from a file', () => {
+  it('need one copy from a pool in their order, and few copies from a file', () => {
     const module = (at: number): string => `model.layers.0.mlp.experts.${at}.up_proj`;
     const inFile = [
       ...Array.from({ length: 8 }, (_, at) => bytesTensor(`${module(at)}.weight_scale_inv`, 256)),

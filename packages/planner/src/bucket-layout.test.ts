@@ -49,7 +49,7 @@ describe('bucketLayout', () => {
       ],
     },
     {
-      what: 'a copy a region',
+      what: 'one copy per region',
       metas: pool([256, 9, 256, 9], { tensorsPerRegion: 2 }),
       offsets: [0, 256, 512, 768],
       copies: [

@@ -61,7 +61,7 @@ describe('planBuckets', () => {
     },
     { what: 'keeps empty tensors with their neighbors', sizes: [0, 512, 0], expected: [[0, 0, 3, 512]] },
     { what: 'has a bucket for empty tensors only', sizes: [0, 0], expected: [[0, 0, 2, 0]] },
-    { what: 'has none for an owner without tensors', sizes: [], expected: [] },
+    { what: 'has no bucket for an owner without tensors', sizes: [], expected: [] },
   ])('$what', ({ sizes, expected }) => {
     expect(brief(planBuckets([owner(0, ...sizes)], { bucketBytes: 512 }))).toEqual(expected);
   });
@@ -147,7 +147,7 @@ describe('planBuckets', () => {
     );
   });
 
-  it('depends on what the metas say, not on their order or identity', () => {
+  it('depends on the content of the metas, not on their order or identity', () => {
     fc.assert(
       fc.property(anyMetas, anyOptions, (metas, options) => {
         const plan = planBuckets(metas, options);
@@ -164,7 +164,7 @@ describe('planBuckets', () => {
     expect(metas).toEqual(before);
   });
 
-  it('gives another digest for another plan', () => {
+  it('computes another digest for another plan', () => {
     const metas = [owner(0, 512, 512), owner(1, 512)];
     const renamed = structuredClone(metas[1]!);
     Object.assign(renamed.tensors[0]!, { name: 'other' });
@@ -181,7 +181,7 @@ describe('planBuckets', () => {
     for (const digest of digests) expect(digest).toMatch(/^[0-9a-f]{16}$/);
   });
 
-  it('gives the digest that every runtime and version gives', () => {
+  it('computes the same digest in every runtime and version', () => {
     expect(planBuckets([owner(0, 512, 3), owner(1, 2 ** 33)], { bucketBytes: 2 ** 33 }).digest).toBe(
       'bf732f9870fdd562',
     );
@@ -229,7 +229,7 @@ describe('planBuckets', () => {
     const { owners, imbalance } = planSummary(plan, metas);
     expect(owners).toHaveLength(256);
     expect(imbalance).toBeLessThan(1.01);
-    // Each rank has been served once before a sixth is out, but for those that own the two huge tensors.
+    // Each rank is served once in the first sixth, except for the owners of the two huge tensors.
     const early = new Set(plan.buckets.slice(0, plan.buckets.length / 6).map(({ ownerRank }) => ownerRank));
     expect(early.size).toBeGreaterThanOrEqual(254);
   }, 60_000);

@@ -31,7 +31,7 @@ function usersOf(needs: ReadonlyMap<number, Needs>): Map<string, Set<number>> {
   return users;
 }
 
-/** Bytes between rows of boxes that may come along. */
+/** Bytes between rows of boxes, which may be copied as well. */
 function gapsOf(needs: ReadonlyMap<number, Needs>, gapBytes: number): Set<string> {
   const gaps = new Set<string>();
   for (const { tensor, offsetBytes, rows, rowBytes, pitchBytes } of needs.values()) {
@@ -81,7 +81,7 @@ describe('planPull', () => {
             lastEnd = chunk.offsetBytes[at]! + chunk.rangeBytes[at]!;
             for (let byte = 0; byte < chunk.rangeBytes[at]!; byte++) {
               const key = `${chunk.tensor[at]}:${chunk.tensorOffsetBytes[at]! + byte}`;
-              // Not an `expect` for each byte: that takes minutes.
+              // An `expect` per byte would take minutes.
               if (brought.has(key)) throw new Error(`byte ${key} comes twice`);
               if (!users.has(key) && !gaps.has(key)) throw new Error(`no rank needs byte ${key}`);
               brought.add(key);
@@ -100,7 +100,7 @@ describe('planPull', () => {
     );
   });
 
-  it('leaves rows apart that are far from each other', () => {
+  it('does not join rows that are far from each other', () => {
     const needs = new Map([[0, needsOf([[0, 0, 4, 100, 100_000]])]]);
     const [chunk, ...others] = planPull({ ownerOf: Int32Array.of(7), needs, chunkBytes: 2 ** 20 });
     expect(others).toEqual([]);

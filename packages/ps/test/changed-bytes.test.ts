@@ -1,5 +1,5 @@
-// Bytes that change after registration without a trace in time stamps, for each way to hold a checkpoint: an update and
-// a world that joins find them by their digests. docs/digests.md has the table.
+// Bytes that change after registration without a change of time stamps, for each way to hold a checkpoint. An update
+// and a world that joins detect them by their digests. docs/digests.md has the table.
 import { mkdtemp, rename, rm, utimes } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -54,7 +54,7 @@ async function written(folder: string): Promise<string> {
   return path;
 }
 
-/** A registered checkpoint whose bytes can change behind its back. */
+/** A registered checkpoint whose bytes can change without notice. */
 interface Changeable {
   readonly source: CheckpointSource;
   /** Number of ranks that share it. */
@@ -90,11 +90,11 @@ const streamed = async (): Promise<Changeable> => {
   const path = await written(onDisk);
   return {
     source: { files: path, stream: true },
-    // Each rank that shares a file has to miss it.
+    // If ranks shared the file, each of them would have to see it missing.
     ranks: 1,
     flip: async (world) => {
       await flipInFile(path, AT);
-      // A file that was away may have another time of change.
+      // Once an update has not found the file, later updates accept another ctime.
       await rename(path, `${path}.away`);
       await expect(world.update('a')).rejects.toMatchObject({ code: 'CE_FILE_NOT_FOUND' });
       await rename(`${path}.away`, path);
@@ -102,7 +102,7 @@ const streamed = async (): Promise<Changeable> => {
   };
 };
 
-/** Everything that a failure names. */
+/** Expects a failure that reports the rank, the tensor, the block and both digests. */
 async function expectNamed(updating: Promise<unknown>): Promise<void> {
   const failure = (await updating.catch((error: unknown) => error)) as { detail: string; message: string };
   expect(failure).toMatchObject({ code: 'CE_DIGEST_MISMATCH', rank: expect.any(Number), tensor: CHANGED.tensor });

@@ -1,4 +1,4 @@
-// The first rank of each group finds out how its engine's workers are spoken to, and the other ranks follow.
+// The first rank of each group determines the protocol of its engine's workers, and the other ranks use the same one.
 import { createHostDevice, type HostDevice } from '@checkpoint-engine/device';
 import { type ChoiceRequest, type EngineRequest, openStore, ParameterServer } from '@checkpoint-engine/ps';
 import { shm } from '@checkpoint-engine/transport-shm';
@@ -38,7 +38,7 @@ describe('chooseWorkers', () => {
     await checkpoint?.remove();
   });
 
-  /** Plays an engine whose workers load this many times. */
+  /** Simulates an engine whose workers load this many times. */
   const engineOf =
     (passes: number) =>
     async ({ handles, signal, loaded }: EngineRequest): Promise<void> => {

@@ -63,10 +63,10 @@ async function start(failing = 0): Promise<{ servers: ParameterServer[]; joins: 
 /** An update up to the request to the engine, which refuses it: the group exists by then. */
 async function updateUntilRefused(servers: readonly ParameterServer[]): Promise<void> {
   const requestEngine = async (): Promise<void> => {
-    throw new Error('the engine says no');
+    throw new Error('the engine refuses');
   };
   const ended = await Promise.allSettled(servers.map((s) => s.update('c', { requestEngine, timeoutMs: 30_000 })));
-  for (const one of ended) expect(String((one as PromiseRejectedResult).reason)).toContain('the engine says no');
+  for (const one of ended) expect(String((one as PromiseRejectedResult).reason)).toContain('the engine refuses');
 }
 
 it('is the group of the first update, even if that does not wait for it', async () => {
@@ -86,7 +86,7 @@ it('is created by the update if it could not be created in advance', async () =>
   expect(joins.map(({ count }) => count)).toEqual([2, 2]);
 });
 
-it('is not created if a rank does not want it', async () => {
+it('is not created if a rank opts out', async () => {
   const { servers, joins } = await start();
   await Promise.all(servers.map((server, rank) => server.connect({ isWanted: async () => rank === 0 })));
   expect(joins.map(({ count }) => count)).toEqual([0, 0]);

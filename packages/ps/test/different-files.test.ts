@@ -9,7 +9,7 @@ let world: World;
 let checkpoint: TestCheckpoint;
 beforeEach(async () => {
   checkpoint = await writeCheckpoint(mixedTensors(24), { shardCount: 2 });
-  // Names that do not say how many there are.
+  // Names without the number of files.
   for (const [index, file] of checkpoint.files.entries()) await rename(file, shard(index));
   world = await World.start(2);
 });

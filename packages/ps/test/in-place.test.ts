@@ -7,7 +7,7 @@ import { type TestCheckpoint, writeCheckpoint } from './support/checkpoint.ts';
 import { World } from './support/world.ts';
 
 const KIB = 2 ** 10;
-/** 16 buckets of a tensor each. */
+/** 16 buckets of one tensor each. */
 const SIZES = { bucketBytes: 64 * KIB };
 
 let world: World;

@@ -84,7 +84,7 @@ describe.skipIf(reason)('a world that joins from another host, over Mooncake', (
     const update = () => b.update('a', { bucketBytes: 128 * 1024 });
     await b.inTheMiddle(0, 1, update, () => a.ranks[1]!.kill());
     for (const index of [0, 1]) expect(await b.digests(index)).toEqual(checkpoint.digests);
-    await a.kill(); // the rank that is left would wait for the one that died
+    await a.kill(); // the remaining rank would wait for the one that died
     worlds.splice(worlds.indexOf(a), 1);
   });
 
@@ -138,7 +138,7 @@ describe.skipIf(missing)('files used in place on /dev/shm, where a file without 
       const inPlace = await writeCheckpoint(mixedTensors(10), { parent: '/dev/shm', shardCount: 1 });
       const onDisk = await writeCheckpoint(mixedTensors(20).slice(10), { shardCount: 1 });
       ends.push(inPlace.remove, onDisk.remove);
-      // Only those with this right may open what has lost its name, root among them.
+      // Only a process with this capability, such as one of root, may open an unlinked file.
       const unprivileged = process.getuid?.() === 0 ? ['setpriv', '--bounding-set=-all', '--'] : [];
       const runner = ['env', `CHECKPOINT_ENGINE_CUDA_LIB=${fakeCuda}`, ...unprivileged];
       const p2p = { python, protocol: 'tcp' };

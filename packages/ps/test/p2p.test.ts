@@ -115,7 +115,7 @@ describe('a world that joins', () => {
     expect(reads).toBeGreaterThan(0);
     if ('broadcast' in options) expect(reads % result!.bucketCount).toBe(0);
     else expect(reads).toBeLessThanOrEqual(result!.bucketCount);
-    // Those who serve have noticed nothing, and can update themselves and forget the checkpoint.
+    // The serving ranks are unaffected: they can update their own workers and unregister the checkpoint.
     await a.update('a');
     expect(await a.digests(1)).toEqual(digests);
     await a.onAll((rank) => rank.call('unregister', { name: 'a' }));
@@ -160,11 +160,11 @@ describe('a world that joins', () => {
     const [error] = await joiner.failedUpdate('a');
     expect(error).toMatchObject({ code: 'CE_PEER_UNREACHABLE', peer: 1 });
     expect(JSON.stringify(error)).not.toContain('shm:');
-    // With the others it works again.
+    // It works again with the other owners.
     await joiner.load(metas, [others]);
     await joiner.update('a');
     expect(await joiner.digests(0)).toEqual(digests);
-    // The rank that is left would wait for the one that died.
+    // The remaining rank would wait for the one that died.
     await a.kill();
   });
 

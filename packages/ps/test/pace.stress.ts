@@ -1,7 +1,7 @@
 // Takes minutes; PACE_ROUNDS sets the rounds per mode (6), PACE_MAX_TIMES the bound (1.2).
-// Whether updates keep their pace while 64 strangers are connected to an address of the world. What is measured is what
-// the strangers cost the ranks and workers: the CPU time of these, and the time of an update where ranks and workers
-// run on one CPU and the strangers on another. The strangers' own work takes nothing from an update.
+// Checks that 64 unauthenticated connections to an address of the world do not slow down updates. Ranks and workers run
+// on one CPU and the process that connects runs on another, so its own work costs an update nothing. The test measures
+// the CPU time of the ranks and workers, and the time of an update.
 import { afterAll, beforeAll, describe, it } from 'vitest';
 import { mixedTensors, type TestCheckpoint, writeCheckpoint } from './support/checkpoint.ts';
 import { expectPace, MODES, type PacedWorld, pinWorld, warmUp } from './support/pace.ts';

@@ -1,4 +1,4 @@
-// The long program of kills, freezes and aborts in pulls: 9 minutes. See pull-chaos.test.ts for its variables.
+// The long version of pull-chaos.test.ts, which explains the variables. It takes 9 minutes.
 import process from 'node:process';
 
 process.env.CHAOS_ROUNDS ??= '300';

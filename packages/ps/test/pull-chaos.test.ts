@@ -1,5 +1,5 @@
-// Kills, freezes and aborts in the middle of pulls, as a seeded program. CHAOS_ROUNDS=300 makes it long, CHAOS_SEED
-// another program.
+// Kills, freezes and aborts during pulls, in a pseudo-random sequence. CHAOS_ROUNDS sets its length, and CHAOS_SEED its
+// seed.
 import { readdirSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -40,7 +40,7 @@ async function expectHeld(tensors: readonly NamedTensor[]): Promise<void> {
   }
 }
 
-/** Acts out a fault while workers pull; gives what puts things right afterwards. */
+/** Causes a fault while workers pull, and returns the function that repairs the world afterwards. */
 async function disturb(fault: (typeof FAULTS)[number], victim: number): Promise<() => Promise<void>> {
   const worker = world.workers[victim]!;
   const options = { bucketBytes: 8192, timeoutMs: 2_500 };
@@ -53,7 +53,7 @@ async function disturb(fault: (typeof FAULTS)[number], victim: number): Promise<
     return async () => void (await worker.call('plant', null));
   }
   await worker.call('plant', { kind: 'hold', pull: 0 });
-  // A rank that has done its part may be killed too late for the others to fail.
+  // A rank that has finished its part may be killed too late to make the others fail.
   const update = { name: 'a', options: { inferenceParallelSize: 1, ...options } };
   const ending = Promise.allSettled(world.ranks.map((each) => each.call('update', update)));
   await worker.call('held');
@@ -82,7 +82,7 @@ async function playRound(round: number, fault: (typeof FAULTS)[number], source: 
   await world.gather('a');
   const restore = fault === 'none' ? async () => {} : await disturb(fault, random(SIZE));
   await restore();
-  // Who was restarted holds nothing.
+  // A restarted rank holds nothing.
   await Promise.allSettled(world.ranks.map((rank) => rank.call('unregister', { name: 'a' })));
   const after = await write(2 * round + 1);
   await world.register('a', { files: after.path, ...source });
@@ -116,7 +116,7 @@ it(
       });
     }
     const pids = [...world.ranks, ...world.workers].map(({ process: { pid } }) => pid);
-    // Nothing of what ranks shared is left once nothing is registered.
+    // No shared memory is left when no checkpoint is registered.
     const left = readdirSync('/dev/shm').filter((name) => pids.some((pid) => name.includes(`-${pid}-`)));
     expect(left).toEqual([]);
     for (const rank of world.ranks) {

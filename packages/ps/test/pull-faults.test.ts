@@ -39,7 +39,7 @@ async function expectUpdateWorks(options: TestUpdate = {}): Promise<void> {
   expect(world.passed).toEqual(world.planned);
 }
 
-/** Other weights, so that nothing of an earlier update passes for them. */
+/** Registers other weights, so that the bytes of an earlier update are detected. */
 async function expectOthersWork(seed: number, source: object = {}): Promise<void> {
   await world.onAll((rank) => rank.call('unregister', { name: 'a' }));
   await register(seed, source);

@@ -18,7 +18,7 @@ if (reason !== undefined) console.warn(`Pulls between hosts are not tested: ${re
 const LAYERS = 120;
 /** Each range of a tensor starts at a multiple of 256 bytes in a chunk. */
 const ALIGNMENT = 256;
-/** Headers of packets, acknowledgements and what the ranks say to each other, against the bytes that are read. */
+/** Share of packet headers, acknowledgements and messages between the ranks, relative to the bytes that are read. */
 const OVERHEAD = 0.15;
 
 describe.skipIf(reason)('a pull over Mooncake between two hosts', () => {

@@ -6,7 +6,7 @@ import { type OpenReportInbox, openReportInbox } from '../src/index.ts';
 const HELLO = { type: 'hello', protocol: 2, pid: 1, pull: { version: 1, reports: true } };
 const STATE = { weights: 'loaded', checkpoint: 'step-7', package: 'checkpoint-engine-worker', version: '0.3.0' };
 
-/** A worker, as far as it reports. */
+/** A worker that only sends reports. */
 class Worker {
   readonly closed: Promise<unknown>;
   readonly #socket: Socket;
@@ -50,7 +50,7 @@ describe('openReportInbox', () => {
   });
   afterEach(() => inbox.close());
 
-  it('hears several workers', async () => {
+  it('receives the reports of several workers', async () => {
     const decided = { recorded: true, proved: true, engine: 'vllm', summary: { modules: 3 } };
     const workers = [
       [STATE, decided],
@@ -81,7 +81,7 @@ describe('openReportInbox', () => {
     ['another message', {}, { type: 'surveyed' }],
     ['an error', {}, { type: 'error', error: {} }],
     ['a message without a type', {}, { none: 1 }],
-  ])('hears nothing from a worker with %s', async (_, hello, message) => {
+  ])('ignores a worker with %s', async (_, hello, message) => {
     const worker = new Worker(inbox.address, hello);
     worker.send(message);
     await worker.closed;

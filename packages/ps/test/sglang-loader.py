@@ -1,10 +1,10 @@
-"""SGLang's own loader of DeepSeek models behind the Python tool's own worker; a file of /dev/shm stands for device memory.
+"""Runs SGLang's own loader of DeepSeek models in the Python tool's own worker, with a file on /dev/shm as device memory.
 
 usage: sglang-loader.py make DIR KIND DTYPE        writes a checkpoint: KIND of sglang_deepseek.py, DTYPE fp8 or bf16
        sglang-loader.py receive ADDRESS DIR KIND DTYPE
 
-Receiving prints one JSON line: how many calls came, which parameters differ from those of one load of everything, and how
-many differ where the tensors of one attention block come one a call.
+`receive` prints one JSON line: the number of calls, the parameters that differ from those of a single load of everything,
+and how many parameters differ if each tensor of one attention block arrives in its own call.
 """
 
 import json
@@ -45,7 +45,7 @@ for function in ("synchronize", "empty_cache", "ipc_collect"):
     setattr(torch.cuda, function, lambda *args, **kwargs: None)
 
 class Keeper:
-    """A loader with a memory, as vLLM's is for the FP8 indexer: it keeps a weight, not a copy, until its scale comes."""
+    """A loader with state, like vLLM's for the FP8 indexer: it keeps a weight, not a copy, until its scale arrives."""
 
     def __init__(self, wanted):
         self.wanted, self.kept, self.pairs, self.wrong = wanted, {}, 0, 0
@@ -83,7 +83,7 @@ else:
 
     def run(weights):
         calls.append(len(weights))
-        # As large as the slot, and overwritten like it once the call is over. The ranks share the slot itself.
+        # A copy of the slot, overwritten after the call as the slot would be. The ranks share the slot itself.
         slot = [(name, tensor.clone()) for name, tensor in weights]
         received.do_load_weights(slot)
         keeper.take(slot)
@@ -91,7 +91,7 @@ else:
             tensor.view(torch.uint8).fill_(0xA5)
 
     worker.update_weights_from_ipc(zmq.Context(), rest[0], 0, run=run, post_hook=received.post_load_weights)
-    # The last layer's attention, a tensor a call: the loader that is tested here drops what does not come together.
+    # The last layer's attention, one tensor per call: this loader drops tensors that do not arrive together.
     apart = sglang_deepseek.make_model(mixin, config, is_fp8)
     last = f"model.layers.{config.num_hidden_layers - 1}.self_attn."
     apart.do_load_weights([item for item in tensors.items() if not item[0].startswith(last)])

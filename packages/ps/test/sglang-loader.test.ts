@@ -13,7 +13,7 @@ import { freePort } from '../../../tools/test/free-port.ts';
 import { overHostMemory } from './v1-host-memory.ts';
 import { fetchedPackages, python, reasonToSkip, reasonToSkipSources, scriptPath } from './v1-python.ts';
 
-// The packages of tools/python/make-engines.sh come first.
+// Python searches the packages of tools/python/make-engines.sh first.
 const fetched = [...fetchedPackages('sglang'), ...fetchedPackages('checkpoint-engine')].filter(({ version }) =>
   ['0.5.23', '0.4.2'].includes(version),
 );
@@ -116,7 +116,7 @@ describe.skipIf(reason)(`SGLang's loader of DeepSeek models${reason ? ` (skipped
         expect(tensors).toBe(wanted);
         expect(calls).toBe(results[0]!.bucketCount);
         expect(calls).toBeGreaterThan(10);
-        // The loader is the one that drops halves.
+        // Proves that this loader drops halves that arrive in separate calls.
         expect(differencesApart).toBeGreaterThan(0);
       }
     },

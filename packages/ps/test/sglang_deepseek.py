@@ -1,12 +1,12 @@
 """SGLang's own loader of DeepSeek models, without the rest of SGLang.
 
-What is SGLang's, taken from the sources of the installed package: the whole of `deepseek_weight_loader.py`, and the functions
-that it calls to load: `make_expert_params_mapping`, `block_quant_dequant`, `get_layer_id`, `should_async_load`,
+These parts come from the sources of the installed package: all of `deepseek_weight_loader.py`, and the functions that it
+calls to load: `make_expert_params_mapping`, `block_quant_dequant`, `get_layer_id`, `should_async_load`,
 `maybe_executor_submit`, `default_weight_loader`, `bind_or_assign`.
 
-What is ours, in place of what its imports would pull in: the modules of the model (parameters of the names and shapes that
-SGLang gives them with one rank), the weight loaders of merged and of expert parameters, and flags that say "a CUDA device
-without DeepGEMM". Everything else that the file imports is an empty stand-in that no test reaches.
+This file replaces other imports of the loader: the modules of the model (parameters with the names and shapes that SGLang
+gives them with one rank), the weight loaders of merged and of expert parameters, and flags that describe a CUDA device
+without DeepGEMM. All remaining imports are empty stand-ins that no test reaches.
 """
 
 import ast
@@ -28,7 +28,7 @@ def _path(module: str) -> str:
 
 
 def _functions(module: str, *names: str) -> dict:
-    """Functions of a source file, without running the rest of it. Methods are found, too."""
+    """Loads functions and methods of a source file by name, without running the rest of the file."""
     tree = ast.parse(open(_path(module)).read())
     space = {"torch": torch, "re": __import__("re"), "concurrent": __import__("concurrent.futures")}
     exec("from typing import *", space)
@@ -41,7 +41,7 @@ def _functions(module: str, *names: str) -> dict:
 
 
 class _Nothing:
-    """Stands for what is imported and not used here: false, and a call gives another one."""
+    """Replaces an import that is not used here: it is false, and a call returns another instance."""
 
     def __bool__(self):
         return False

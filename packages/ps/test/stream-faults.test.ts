@@ -7,7 +7,7 @@ import { FaultyDisk } from './support/faulty-disk.ts';
 import { World, type WorldOptions } from './support/world.ts';
 
 const MIB = 2 ** 20;
-/** 32 buckets of one tensor each, through a ring of 4: most of the files is unread when the first bucket arrives. */
+/** 32 buckets of one tensor each through a ring of 4, so most of each file is unread when the first bucket arrives. */
 const SIZES = { bucketBytes: MIB };
 const source = (): { files: string; stream: true; hostMemoryBytes: number } => ({
   files: checkpoint.folder,
@@ -54,7 +54,7 @@ async function expectUpdateWorks(): Promise<void> {
   expect(readdirSync('/dev/shm').filter((name) => pids.some((pid) => name.includes(pid)))).toEqual([]);
 }
 
-/** Does something while a streaming update runs: most of the files is not read yet. */
+/** Calls a function during a streaming update, when most of each file is not read yet. */
 const inTheMiddle = <T>(update: () => Promise<T>, work: () => unknown): Promise<T> =>
   world.inTheMiddle(world.size - 1, 1, update, work);
 const failedUpdate = (options: object = {}) => world.failedUpdate('a', { ...SIZES, ...options });

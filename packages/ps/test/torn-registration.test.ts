@@ -31,7 +31,7 @@ afterEach(async () => {
   await other.remove();
 });
 
-/** Replaces the content and puts the time of writing back. */
+/** Replaces the content and restores the modification time. */
 async function rewriteUnseen(file: string, replacement: string): Promise<void> {
   const { atime, mtime } = await stat(file);
   await writeFile(file, await readFile(replacement));
@@ -45,7 +45,7 @@ async function replace(file: string, replacement: string): Promise<void> {
 
 const CHANGES: [string, (file: string, replacement: string) => Promise<void>][] = [
   ['rewritten', async (file, replacement) => writeFile(file, await readFile(replacement))],
-  ['rewritten with its time put back', rewriteUnseen],
+  ['rewritten with its time restored', rewriteUnseen],
   ['replaced by another file', replace],
 ];
 

@@ -1,5 +1,5 @@
-// Kills, freezes, pauses and aborts at random times of a registration, a gathering or an update, as a seeded program.
-// UPDATE_CHAOS_ROUNDS (250) makes it longer, UPDATE_CHAOS_SEED chooses another program, UPDATE_CHAOS_P2P=1 gives ranks a
+// Kills, freezes, pauses and aborts at pseudo-random times of a registration, a gathering or an update.
+// UPDATE_CHAOS_ROUNDS (250) sets the number of rounds, UPDATE_CHAOS_SEED the seed, UPDATE_CHAOS_P2P=1 gives ranks a
 // P2P transport.
 import { readdirSync } from 'node:fs';
 import process from 'node:process';
@@ -40,7 +40,7 @@ function leftOver(): string[] {
   return readdirSync('/dev/shm').filter((name) => seenPids.has(makerOf(name)) && !live.has(makerOf(name)));
 }
 
-/** Acts a fault out after a while. Returns the rank that is not expected to work any more, if any. */
+/** Causes a fault after a delay. Returns the rank that no longer works because of it, if any. */
 async function strike(fault: (typeof FAULTS)[number], victim: number, afterMs: number): Promise<number | undefined> {
   await sleep(afterMs);
   const [rank, worker] = [world.ranks[victim]!, world.workers[victim]!];
@@ -58,8 +58,8 @@ async function strike(fault: (typeof FAULTS)[number], victim: number, afterMs: n
 }
 
 /**
- * Makes a call at all ranks, of which one may be lost already. Those that still work must answer in time, and with a
- * typed error where they fail.
+ * Makes a call at all ranks, of which one may be lost already. Ranks that still work must answer in time, and must fail
+ * only with a typed error.
  */
 async function callAll(
   phase: (typeof PHASES)[number],

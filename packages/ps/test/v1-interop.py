@@ -1,6 +1,6 @@
-"""The Python tool's own worker with the real torch, but with a file of /dev/shm standing in for device memory.
+"""The Python tool's own worker with the real torch, and a file on /dev/shm in place of device memory.
 
-Prints one JSON line for every tensor that load_weights is given, and one for every other call.
+Prints one JSON line for every tensor that load_weights receives, and one for every other call.
 
 usage: v1-interop.py ADDRESS PATH [SESSIONS]    with "-" for PATH the handle is the file's name
 """

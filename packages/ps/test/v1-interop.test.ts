@@ -23,7 +23,7 @@ const buffer: SharedMemory = {
   close: () => {},
   [Symbol.dispose]: () => {},
 };
-// Bytes of an element; torch holds two of F4 in one.
+// Bytes per element; torch stores two F4 elements in one byte.
 const itemBytes = (dtype: string): number =>
   dtype === 'F4' ? 0.5 : Number(/\d+/.exec(dtype.replace('BOOL', '8'))![0]) / 8;
 

@@ -1,5 +1,5 @@
-// Workers of several releases of the Python tool, which engines have today: SGLang's extra installs 0.1.2. Each with the
-// real torch, a file of /dev/shm in place of device memory.
+// Workers of several releases of the Python tool that engines use today: SGLang's extra installs 0.1.2. Each runs with
+// the real torch, and a file on /dev/shm in place of device memory.
 import { spawn } from 'node:child_process';
 import { createHash, randomBytes } from 'node:crypto';
 import { once } from 'node:events';
@@ -54,7 +54,7 @@ describe.skipIf(reason)(`workers of the Python tool${reason ? ` (skipped: ${reas
       });
       const events: { event: string; name?: string; sha256?: string }[] = [];
       createInterface({ input: child.stdout }).on('line', (line) => void events.push(JSON.parse(line)));
-      // The engine answers when its worker has ended well.
+      // The engine answers when its worker has ended without an error.
       const answer = once(child, 'close').then(() => {
         if (events.at(-1)?.event !== 'end') throw new Error(`The worker ended with ${JSON.stringify(events.at(-1))}`);
       });

@@ -114,7 +114,7 @@ describe.skipIf(reason)(`v1 sessions with a Python worker${reason ? ` (skipped: 
     await session.open(buffer, call);
     for (let index = 0; index < 20; index++) await session.reload(bucket(index), call);
     await session.finish({ ...call, onPhase: (phase) => phases.push(phase) });
-    await session.fail(failure); // no effect any more
+    await session.fail(failure); // no longer has an effect
     await peer.exited;
     expect(phases).toEqual(['released', 'loaded']);
     expect(peer.events[1]).toEqual({ event: 'open', handle: Buffer.from(handle).toString('hex'), size: 2 ** 33 });
@@ -206,7 +206,7 @@ describe.skipIf(reason)(`v1 sessions with a Python worker${reason ? ` (skipped: 
     },
   );
 
-  it('tell a busy worker when it has time, and drop its late reply', async () => {
+  it('notify a busy worker when it is ready, and drop its late reply', async () => {
     const { session, peer } = await start({ sleep_at: 1, sleep: 1.5 });
     await session.open(buffer, call);
     await session.reload(bucket(0), call);
@@ -222,7 +222,7 @@ describe.skipIf(reason)(`v1 sessions with a Python worker${reason ? ` (skipped: 
     expect(warnings).toEqual([]);
   });
 
-  it('tell a worker that is busy for longer than the grace time', async () => {
+  it('notify a worker that is busy for longer than the grace time', async () => {
     const { session, peer } = await start({ sleep_at: 0, sleep: 2 }, { failGraceMs: 200 });
     await session.open(buffer, call);
     await expect(session.reload(bucket(0), { signal: AbortSignal.timeout(100) })).rejects.toThrow();
@@ -242,7 +242,7 @@ describe.skipIf(reason)(`v1 sessions with a Python worker${reason ? ` (skipped: 
     });
   });
 
-  it('tell a worker that connects only after the failure', async () => {
+  it('notify a worker that connects only after the failure', async () => {
     const { session, peer } = await start({ late: 1 }, { failGraceMs: 20_000 });
     await expect(session.open(buffer, { signal: AbortSignal.timeout(50) })).rejects.toThrow();
     await session.fail(failure);

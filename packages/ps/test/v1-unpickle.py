@@ -13,7 +13,7 @@ class Size(tuple):
 
 
 class Reference:
-    """Stands for anything of torch that is named and not called."""
+    """Replaces any object of torch that a pickle names but does not call."""
 
     def __init__(self, module, name):
         self.path = f"{module}.{name}"

@@ -78,7 +78,7 @@ describe('a session with a worker that pulls', () => {
     ['a missing rest tensor', [part({}, needsOf([], [9]))]],
     ['columns that differ in length', [part({ offset: new Uint8Array(16) })]],
     ['a column that ends in a number', [part({ tensor: new Uint8Array(3) })]],
-    ['a column that is none', [part({ rest: 'all' })]],
+    ['a column that is not bytes', [part({ rest: 'all' })]],
     ['too many columns in a list', [part({ rest: [1, 2] })]],
     ['a part out of order', [part({ part: 1, parts: 2 })]],
     ['parts that change their number', [part({ parts: 2 }), part({ part: 1, parts: 3 })]],

@@ -48,7 +48,7 @@ describe('v2Protocol, sender side', () => {
     const caller = newCaller();
     await once(caller.socket, 'connect');
     await new Promise((resolve) => setTimeout(resolve, 30));
-    expect(caller.received).toEqual([]); // not a word before the key
+    expect(caller.received).toEqual([]); // nothing is sent before the key
     caller.hello();
     const [welcome] = await caller.messages(1);
     expect(welcome).toEqual({
@@ -264,7 +264,7 @@ describe('v2Protocol, sender side', () => {
   });
 
   it.each([{ credits: { toString: 1 } }, { credits: [] }, { credits: '1' }, {}])(
-    'says what is wrong with a ready of %j',
+    'explains what is wrong with the "ready" message %j',
     async (fields) => {
       const opening = session.open(buffer, call);
       const caller = newCaller();
@@ -377,7 +377,7 @@ describe('v2Protocol, sender side', () => {
 
     it.each([
       ['a version', 'v7', 'v7'],
-      ['none that it knows', 'unknown', 'unknown'],
+      ['unknown to the worker', 'unknown', 'unknown'],
       ['an invalid version', 'v 7', 'unknown'],
       ['too much', 'x'.repeat(1000), 'unknown'],
       ['a number', 7, undefined],

@@ -170,7 +170,7 @@ export class Peer {
   }
 }
 
-/** A caller at an address that says what it is told to. */
+/** A peer at an address, which sends what the test specifies. */
 export class RawCaller {
   readonly socket: Socket;
   readonly key: string;

@@ -122,7 +122,7 @@ describe('verify', () => {
     expect(again!.pulledBytes).toBe(again!.neededBytes);
   });
 
-  it('goes by the tensors, and not by the ranks and files that hold them', async () => {
+  it('compares tensors, regardless of the ranks and files that hold them', async () => {
     const world = await start(2);
     const tensors = modelTensors(5);
     await updated(world, tensors);
@@ -156,8 +156,8 @@ describe('verify', () => {
   });
 });
 
-describe('verify of an engine that cannot tell', () => {
-  it('says so before its first update, and works after it', async () => {
+describe('verify of an engine that cannot compare', () => {
+  it('fails before its first update, and works after it', async () => {
     const world = await start(1);
     await world.registerTensors('a', modelTensors(7));
     await expect(verify(world, 'a')).rejects.toMatchObject({
@@ -188,7 +188,7 @@ describe('verify of an engine that cannot tell', () => {
     expect((await verify(world, 'a'))[0]).toMatchObject({ differingCount: 0 });
   });
 
-  it('says that a checkpoint has no digests', async () => {
+  it('reports that a checkpoint has no digests', async () => {
     const world = await start(1);
     await updated(world, modelTensors(9));
     await world.servers[0]!.registerCheckpoint('b', { tensors: modelTensors(9) }, { digests: false });

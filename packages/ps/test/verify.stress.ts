@@ -1,4 +1,4 @@
-// Whether verification raises a false alarm in many updates. Takes 1 minute. VERIFY_UPDATES sets the number (1,000).
+// Checks that verification raises no false alarm in many updates. VERIFY_UPDATES sets their number (1,000: 1 minute).
 import process from 'node:process';
 import { afterAll, describe, expect, it } from 'vitest';
 import { expected, modelTensors, PullWorld, tensorParallel } from './support/pull-world.ts';

@@ -27,7 +27,7 @@ async function start(size: number, options: Partial<PullWorldOptions> = {}): Pro
   return world;
 }
 
-/** Seconds. Times that are put back have no fractions. */
+/** Whole seconds, because restored time stamps have no fraction. */
 const WRITTEN_AT = 1_700_000_000;
 
 async function write(path: string, tensors: readonly NamedTensor[]): Promise<number> {
@@ -42,7 +42,7 @@ async function expectHeld(world: PullWorld, tensors: readonly NamedTensor[], siz
   }
 }
 
-/** An update that finds the damage and names it, and then one without damage that is right. */
+/** Expects that an update reports the damage, and that the next one, without damage, succeeds. */
 async function expectFound(
   world: PullWorld,
   damage: Damage,
@@ -67,7 +67,7 @@ async function expectFound(
   return tensor;
 }
 
-/** Damages the first copy that has room for it, once. */
+/** Damages the first copy that is large enough, once. */
 const once = (damage: (copy: Pick<Copy, 'to'>) => void) => {
   let isDone = false;
   return (copies: readonly Pick<Copy, 'to'>[]): void => {
@@ -173,7 +173,7 @@ describe.each(['sample', 'full'] as const)('an update that verifies (%s)', (veri
     });
 
     const wrongCopies: [name: string, alter: (copies: readonly Copy[]) => readonly Copy[]][] = [
-      ['leaves a copy out', (copies) => copies.slice(1)],
+      ['omits a copy', (copies) => copies.slice(1)],
       [
         'copies from the wrong place',
         ([first, ...rest]) => [
@@ -255,7 +255,7 @@ describe.each(['sample', 'full'] as const)('an update that verifies (%s)', (veri
       await world.update('a', options);
       await expectHeld(world, tensors);
       await damageFile(path, dataAt + 10);
-      // A file that was away for a while may have another time of change.
+      // Once an update has not found the file, later updates accept another ctime.
       await rename(path, `${path}.away`);
       await expect(world.update('a', options)).rejects.toMatchObject({ code: 'CE_FILE_NOT_FOUND' });
       await rename(`${path}.away`, path);
@@ -278,7 +278,7 @@ describe.each(['sample', 'full'] as const)('an update that verifies (%s)', (veri
           await world.register('a', () => ({ files: path, keepFiles: true, ...source }));
           await world.update('a', { strategy: 'buckets', verify });
           await damageFile(path, dataAt + 10);
-          // A file that gets another name may have another time of change.
+          // A file with another number of names may have another ctime.
           await link(path, `${path}.other`);
           const update = world.update('a', { strategy: 'buckets', verify });
           await expect(update).rejects.toMatchObject({ code: 'CE_DIGEST_MISMATCH', tensor: tensors[0]!.name });

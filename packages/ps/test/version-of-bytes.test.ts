@@ -1,4 +1,4 @@
-// The version of weights that were given none: the same bytes have the same version, however ranks hold them.
+// The version of weights without an explicit version: equal bytes have equal versions, however ranks hold them.
 import { mkdtemp, open, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -140,7 +140,7 @@ describe('a checkpoint that streams', () => {
     for (const { weightVersion, counter } of results) expect(weightVersion).toBe(`update-${counter}`);
   });
 
-  it('tells an engine its version when all workers hold the weights, and not before', async () => {
+  it('sends an engine its version when all workers hold the weights, and not before', async () => {
     const world = await start(2);
     const source = await streamed(modelTensors(5));
     await world.register('a', () => source);

@@ -29,7 +29,7 @@ const update: ReportedUpdate = {
 describe('updatePage', () => {
   const page = updatePage(update);
 
-  it('says in words which phase and which stage took longest', () => {
+  it('states which phase and which stage took longest', () => {
     expect(page).toContain('The longest phase is stream, with 403 ms on the slowest rank');
     expect(page).toContain('limited by: host to device');
     expect(page).toContain('The fastest buckets of rank 0 reached, in GB/s: h2d 40.0, reload 200');

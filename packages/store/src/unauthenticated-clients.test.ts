@@ -29,7 +29,7 @@ async function world(token?: string): Promise<{ server: StoreServer; stores: Sto
 
 const meet = (stores: readonly Store[]): Promise<unknown> => Promise.all(stores.map((store) => store.barrier('again')));
 
-/** Lists inside each other that each promise 30 million values. */
+/** Nested lists, each of which declares 30 million values. */
 const bomb = Buffer.concat(Array.from({ length: 60 }, () => Buffer.from([0xdd, 0x01, 0xc9, 0xc3, 0x80])));
 const first = encode([1, 0]);
 const hello = (fields: object): Uint8Array =>
@@ -42,7 +42,7 @@ const frameHead = (flags: number, sizeBytes: number): Buffer => {
   return head;
 };
 
-/** A connection that has done the handshake of ZMTP, and what becomes of it. */
+/** A connection after the ZMTP handshake, and how it ends. */
 function candidate(port: number, identity = ''): { socket: Socket; closed: Promise<void> } {
   const socket = connect(port, '127.0.0.1');
   open.push({ close: () => socket.destroy() });
@@ -66,8 +66,8 @@ describe('messages of an unauthenticated peer', () => {
     ['a rank that is a map', [first, hello({ rank: { toString: 1 } })]],
     ['a world size that is a list', [first, hello({ worldSize: [2] })]],
     ['a rank that is half a number', [first, hello({ rank: 0.5 })]],
-    ['lists that promise more than there is', [first, bomb]],
-    ['an envelope of lists that promise more than there is', [bomb.subarray(0, 70), hello({})]],
+    ['lists that declare more values than follow', [first, bomb]],
+    ['an envelope of lists that declare more values than follow', [bomb.subarray(0, 70), hello({})]],
     ['nothing', [encode(null), encode(null)]],
     ['a hello of a megabyte', [first, hello({ more: 'x'.repeat(2 ** 20) })]],
     ['a message in a thousand frames', Array.from({ length: 1_000 }, () => first)],
@@ -146,7 +146,7 @@ describe('messages of a false server to a rank', () => {
     ['nothing', encode([null, []])],
     ['a welcome without times', encode([{ t: 'welcome' }, []])],
     [
-      'a welcome that beats without a pause',
+      'a welcome with a heartbeat interval of 0',
       encode([{ t: 'welcome', server: 's', heartbeatMs: 0, lostAfterMs: 0 }, []]),
     ],
     ['a refusal without an error', encode([{ t: 'refused' }, []])],
@@ -154,8 +154,8 @@ describe('messages of a false server to a rank', () => {
     ['a challenge without a nonce', encode([{ t: 'challenge' }, []])],
     ['an answer to a call that was not made', encode([{ t: 'result' }, []])],
     ['an unknown message', encode([{ t: '__proto__' }, []])],
-    ['lists that promise more than there is', bomb],
-    ['a value that is promised and never comes', encode([{ t: 'ping' }, [2 ** 30]])],
+    ['lists that declare more values than follow', bomb],
+    ['a value that is announced and never sent', encode([{ t: 'ping' }, [2 ** 30]])],
   ])('end joining with an error of this project: %s', async (_, head) => {
     const router = new Router();
     await router.bind('tcp://127.0.0.1:*');

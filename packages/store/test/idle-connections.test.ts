@@ -10,7 +10,9 @@ import { RankProcess } from './store-rank.ts';
 
 const TOKEN = 'the token of this world';
 const WORLD = 3;
-/** The store holds at most 134 connections that have not proved the token and 70 that have; each takes 3 descriptors. */
+/**
+ * The store holds at most 134 connections that have not proved the token and 70 that have; each takes 3 descriptors.
+ */
 const MAX_DESCRIPTORS = 3 * (134 + 70);
 
 const open: { close(): unknown }[] = [];
@@ -51,7 +53,7 @@ const falseProof = (port: number): void => {
   socket.write(commandBytes('HELLO', new Uint8Array(194)));
 };
 
-/** Connections of a process that knows the token and never says hello. */
+/** Connections of a process that has the token and never sends a hello. */
 function members(port: number, count: number): void {
   const { serverPublicKey: serverKey } = deriveTokenKeys(TOKEN);
   const dealer = new Dealer({ ...curveClientOptions({ serverKey }), reconnectInterval: -1, linger: 0 });
@@ -68,7 +70,7 @@ test.each<[string, (port: number, count: number) => void, number]>([
   ['that send nothing', each(silent), 2_000],
   ['that send a greeting only', each(greeting), 2_000],
   ['that send a false proof', each(falseProof), 2_000],
-  ['that know the token and do not say hello', members, 1_000],
+  ['that prove the token and send no hello', members, 1_000],
 ])('%s: the server holds a bounded number of connections, and the ranks continue', async (_, connectAll, count) => {
   const masterPort = await freePort();
   const ranks = Array.from({ length: WORLD }, (_, rank) => start({ rank, masterPort }));

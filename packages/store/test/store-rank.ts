@@ -39,7 +39,7 @@ export class RankProcess {
     this.process.stderr!.on('data', (chunk) => {
       this.stderr += chunk;
     });
-    // Not 'exit': what it wrote at last may not be read then.
+    // Not 'exit', because the last output may not have been read by then.
     this.exited = new Promise((resolve) => this.process.once('close', resolve));
     const lines = createInterface({ input: this.process.stdout! });
     this.joined = new Promise((resolve, reject) => {

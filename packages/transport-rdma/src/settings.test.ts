@@ -15,7 +15,7 @@ afterEach(() => {
 describe('engineSettings', () => {
   test.each<[string, RdmaOptions, RdmaDevice[], object]>([
     ['RDMA if there are devices', {}, host, { protocol: 'rdma', devices: ['mlx5_0', 'mlx5_1'], pinsMemory: true }],
-    ['those that are asked for', { devices: ['mlx5_1'] }, host, { protocol: 'rdma', devices: ['mlx5_1'] }],
+    ['the requested devices', { devices: ['mlx5_1'] }, host, { protocol: 'rdma', devices: ['mlx5_1'] }],
     ['TCP if there are no devices', {}, [], { protocol: 'tcp', devices: [], pinsMemory: false }],
     ['TCP if it is requested', { protocol: 'tcp' }, host, { protocol: 'tcp', devices: [] }],
     ['EFA if there are no other devices', {}, [device('rdmap0', true)], { protocol: 'efa', devices: ['rdmap0'] }],

@@ -87,7 +87,7 @@ describe('mooncakeAvailability', () => {
     vi.unstubAllEnvs();
   });
 
-  test.skipIf(missing)('says what was found', async () => {
+  test.skipIf(missing)('reports what was found', async () => {
     expect(await mooncakeAvailability(python)).toMatchObject({
       available: true,
       origin: 'module',

@@ -33,7 +33,7 @@ function frame(value: unknown): Uint8Array {
   return bytes;
 }
 
-/** 304 bytes of lists inside each other that each promise 30 million values. */
+/** 304 bytes of nested lists, each of which declares 30 million values. */
 const bomb = Uint8Array.from([0, 0, 1, 44, ...Array.from({ length: 60 }, () => [0xdd, 1, 0xc9, 0xc3, 0x80]).flat()]);
 
 /** Connects to a socket, sends bytes, and returns the answer until the other side disconnects. */
@@ -49,7 +49,7 @@ async function talk(name: string, bytes: Uint8Array): Promise<number> {
   return received;
 }
 
-/** A hello as the protocol has it, with a proof that is made up. */
+/** A well-formed hello with an invalid proof. */
 function falseHello(): Uint8Array {
   const text = (value: string) => [0xa0 | value.length, ...new TextEncoder().encode(value)];
   const proof = [0xc4, 32, ...new Uint8Array(32)];

@@ -208,10 +208,10 @@ describe('receiveUpdate against a rogue server', () => {
     it.each<[string, () => Uint8Array[], RegExp | string]>([
       ['another device', () => [survey({ deviceUuid: 'HOST-other' })], /HOST-other/],
       ['needs without metas', () => [survey(), regions()], /before its metas|declare/i],
-      ['fewer tensors than it spoke of', () => [survey({ tensorCount: 2 }), metas()], /metas of 1 tensors/],
+      ['fewer tensors than it announced', () => [survey({ tensorCount: 2 }), metas()], /metas of 1 tensors/],
       ['metas of unequal length', () => [survey(), metas({ sizes: [] })], /"metas"/],
       ['parts out of order', () => [survey(), metas({ part: 1, parts: 2 })], /part 1 of 2/],
-      ['a region that is none', () => [survey(), metas(), regions({ regions: [{ id: 0 }] })], /"regions"/],
+      ['an invalid region', () => [survey(), metas(), regions({ regions: [{ id: 0 }] })], /"regions"/],
       [
         'two regions with the same id',
         () => {
@@ -235,7 +235,11 @@ describe('receiveUpdate against a rogue server', () => {
         () => [survey(), metas(), regions({ places: places([0, 8, 64, 0, 0]) })],
         /8 to 72/,
       ],
-      ['a place of no region', () => [survey(), metas(), regions({ places: places([0, 0, 64, 7, 0]) })], /region 7/],
+      [
+        'a place in an unknown region',
+        () => [survey(), metas(), regions({ places: places([0, 0, 64, 7, 0]) })],
+        /region 7/,
+      ],
       ['a pull before its regions', () => [survey(), metas(), pull()], /out of order/],
       ['a pull of the wrong index', () => [survey(), metas(), regions(), pull({ index: 1 })], /pull 1 out of order/],
       [

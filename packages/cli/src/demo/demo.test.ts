@@ -56,14 +56,14 @@ describe('compareDigests', () => {
     const [first, second] = [...files.keys()];
     held.set(first!, '00');
     held.delete(second!);
-    held.set('stranger', '11');
+    held.set('unknown', '11');
     const comparison = compareDigests(1, held, files);
     expect(comparison).toEqual({
       worker: 1,
       equalCount: files.size - 2,
       different: [first],
       missing: [second],
-      unexpected: ['stranger'],
+      unexpected: ['unknown'],
     });
     expect(isEqual(comparison)).toBe(false);
   });

@@ -29,7 +29,7 @@ beforeEach(async () => {
 afterEach(() => rm(folder, { recursive: true, force: true }));
 
 describe('digestCheckpoint', () => {
-  it('digests tensors that lie across chunks and blocks', async () => {
+  it('digests tensors that span chunks and blocks', async () => {
     const { metas } = await digestCheckpoint(await readCheckpoint(path), options);
     let at = 0;
     const wanted = metas.tensors.map(({ sizeBytes }) => {
@@ -39,7 +39,7 @@ describe('digestCheckpoint', () => {
     expect(tensorDigests(metas)).toEqual(wanted);
   });
 
-  it('finds a file that was written to after its header was read, also with its time put back', async () => {
+  it('finds a file that was written to after its header was read, even if its time stamp was restored', async () => {
     const checkpoint = await readCheckpoint(path);
     const [file] = checkpoint.files;
     const handle = await open(path, 'r+');

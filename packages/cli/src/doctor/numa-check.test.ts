@@ -72,7 +72,7 @@ describe('checkNuma', () => {
   it('lists the NICs from the CPUs of every node if there is no GPU', async () => {
     node(0, '10 20');
     node(1, '20 10');
-    pci('0000:01:00.0', '0x1a03', '0x030000', '0'); // the board's own screen
+    pci('0000:01:00.0', '0x1a03', '0x030000', '0'); // the on-board graphics adapter
     pci('0000:02:00.0', '0x10de', '0x040300', '0'); // sound
     nic('mlx5_0', 1);
     expect((await value())!.split('\n').slice(1)).toEqual(['node 0: mlx5_0 20', 'node 1: mlx5_0 10']);

@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { inspectionText } from './inspection-text.ts';
 
 describe('inspectionText', () => {
-  it('shows no control character and no endless name', () => {
+  it('escapes control characters and truncates long names', () => {
     const names = ['layer\x1b[31m.weight\n', 'x'.repeat(100_000)];
     const path = '/m/a\x1b[31m/model.safetensors';
     const tensors = names.map((name) => ({

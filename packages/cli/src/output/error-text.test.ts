@@ -39,7 +39,7 @@ describe('errorText', () => {
 
   it("shows the end of the other side's output, and all of it with debug", () => {
     const detail = Array.from({ length: 40 }, (_, index) => `line ${index}`).join('\n');
-    const error = new CheckpointEngineError('CE_WORKER_FAILED', 'The worker failed', 'Read what it said', { detail });
+    const error = new CheckpointEngineError('CE_WORKER_FAILED', 'The worker failed', 'Read its output', { detail });
     const text = errorText(error, plain);
     expect(text).toContain('... 25 lines before these');
     expect(text).toContain('line 39');

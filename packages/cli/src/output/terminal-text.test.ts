@@ -8,7 +8,7 @@ describe('terminalText', () => {
     ['a title', '\u001b]0;title\u0007', '\\u001b]0;title\\u0007'],
     ['hidden text', '\u001b[8mhidden', '\\u001b[8mhidden'],
     ['control sequences of one character', '\u009b2J', '\\u009b2J'],
-    ['a line that is written over', 'failed\rok', 'failed\\u000dok'],
+    ['an overwritten line', 'failed\rok', 'failed\\u000dok'],
     ['deleted text', 'a\b\u007f', 'a\\u0008\\u007f'],
     ['text in another direction', '\u202egnp.exe\u2066', '\\u202egnp.exe\\u2066'],
     ['NUL', 'a\0b', 'a\\u0000b'],

@@ -53,7 +53,7 @@ const box = fc
   .filter(([index, offset, rows, rowBytes, pitch]) => offset + (rows - 1) * pitch + rowBytes <= SIZES[index]!);
 
 describe('a file of needs', () => {
-  it('keeps what workers told', async () => {
+  it('keeps the needs that workers reported', async () => {
     const tensors = SIZES.map((sizeBytes, index) => ({ name: `t.${index}`, sizeBytes }));
     const arbitraryNeeds = fc
       .record({ boxes: fc.array(box, { maxLength: 6 }), rest: fc.uniqueArray(fc.integer({ min: 0, max: 4 })) })
@@ -79,7 +79,7 @@ describe('a file of needs', () => {
     );
   });
 
-  it('says "whole" of what is kept whole', () => {
+  it('has "whole" for a tensor that is kept completely', () => {
     const tensors = [
       { name: 'a', sizeBytes: 8 },
       { name: 'b', sizeBytes: 8 },

@@ -21,7 +21,7 @@ describe('firstFailure', () => {
     expect(firstFailure(failures)?.rank).toBe(2);
   });
 
-  it('is the earliest of these', () => {
+  it('is the earliest of several failures', () => {
     const failures = [failure(0, 'CE_WORKER_LOST', 7), failure(1, 'CE_FILE_TRUNCATED', 3)];
     expect(firstFailure(failures)?.rank).toBe(1);
   });
@@ -29,7 +29,7 @@ describe('firstFailure', () => {
   it.each([
     ['first', 1],
     ['last', 9],
-  ])('is the bytes that differ if their rank reports %s', (_, atMs) => {
+  ])('is the digest mismatch if its rank reports %s', (_, atMs) => {
     const told =
       'vLLM answered POST /collective_rpc with 500: The parameter server ended the update: Tensor "a" differs';
     const engine = new CheckpointEngineError('CE_ENGINE_FAILED', told, 'hint', { rank: 0 });

@@ -16,7 +16,7 @@ describe('watchInterrupts', () => {
     expect([interrupts.askedBy, interruptStatus()]).toEqual(['SIGTERM', 143]);
   });
 
-  it('takes SIGHUP of a terminal as a request to end', () => {
+  it('treats SIGHUP of a terminal as a request to end', () => {
     interrupts = watchInterrupts({ endsAtHangup: true });
     process.emit('SIGHUP');
     expect(interrupts.asked.reason).toMatchObject({ code: 'CE_ABORTED', message: 'Interrupted by SIGHUP' });

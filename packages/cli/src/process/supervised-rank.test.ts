@@ -11,7 +11,7 @@ afterEach(() => {
   vi.useRealTimers();
 });
 
-/** A rank whose process the test plays. */
+/** A rank whose process the test simulates. */
 const start = () => {
   const said: ToRank['type'][] = [];
   let events!: RankPortEvents;

@@ -18,7 +18,7 @@ afterEach(() => {
   for (const server of servers.splice(0)) server.close();
 });
 
-/** A server of vLLM's update route alone, which notes what it is asked. */
+/** A server that has only vLLM's update route, and records its requests. */
 async function engine(status = 200): Promise<{ readonly url: string; readonly asked: Asked[] }> {
   const asked: Asked[] = [];
   const server = createServer(async (request, response) => {

@@ -48,7 +48,7 @@ describe('outcomeText', () => {
     );
   });
 
-  it('says how long the engine paused, where one was asked', () => {
+  it('shows how long the engine paused, if a pause was requested', () => {
     const paused = { ...outcome, durationsMs: { ...outcome.durationsMs, engine: 702 } };
     expect(outcomeText(paused, plain)).toContain(
       '  update   707 ms, 22.6 GiB/s of the checkpoint, the engine paused for 702 ms\n',

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { ServedWorld } from './served-world.ts';
 
-/** Asks a server repeatedly whether it lives, and records how long that took while updates ran. */
+/** Probes the liveness of a server repeatedly, and records the latency during updates. */
 export class HealthProber {
   readonly duringUpdatesMs: number[] = [];
   readonly #world: ServedWorld;

@@ -7,14 +7,14 @@ const error = (code: ErrorCode, message: string, details = {}): CheckpointEngine
 const remote = error('CE_REMOTE_FAILED', 'It ended');
 
 it.each<[string, CheckpointEngineError]>([
-  ['the failure of a worker that was told', remote],
+  ['the failure of a worker that was notified', remote],
   ['the failure of a worker, as its server reports it', error('CE_WORKER_FAILED', 'failed', { cause: remote })],
   [
     'an answer of an engine with the text of a worker',
     error('CE_ENGINE_FAILED', 'x: The parameter server ended the update: y'),
   ],
   [
-    'an answer of an engine with it in the detail',
+    'an answer of an engine with the error code in the detail',
     error('CE_ENGINE_FAILED', 'status 500', { detail: 'raise CE_REMOTE_FAILED' }),
   ],
 ])('is true for %s', (_, failure) => expect(isRepeatedFailure(failure)).toBe(true));

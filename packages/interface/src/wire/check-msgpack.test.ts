@@ -20,7 +20,7 @@ const value = fc.letrec((tie) => ({
   ),
 })).value;
 
-/** Lists inside each other that each promise `length` values. */
+/** Nested lists, each of which declares `length` values. */
 const bomb = (depth: number, length: number): Uint8Array => {
   const bytes = new Uint8Array(5 * depth + 1).fill(0xc0);
   for (let level = 0; level < depth; level++) {
@@ -69,9 +69,9 @@ describe('checkMsgpack', () => {
   });
 
   it.each<[string, Uint8Array, Partial<MsgpackLimits>, RegExp]>([
-    ['a list that promises more than there is', bomb(1, 0x7fffffff), {}, /values/],
-    ['a list that promises more than its message has bytes', bomb(1, 999), {}, /longer than its message/],
-    ['60 lists that each promise 30 million values', bomb(60, 30e6), {}, /values/],
+    ['a list that declares more values than follow', bomb(1, 0x7fffffff), {}, /values/],
+    ['a list that declares more values than its message has bytes', bomb(1, 999), {}, /longer than its message/],
+    ['60 lists that each declare 30 million values', bomb(60, 30e6), {}, /values/],
     ['lists that nest too deep', new Uint8Array(100).fill(0x91).fill(0xc0, 99), { maxDepth: 98 }, /deeper than 98/],
     ['any list where there may be none', encode([]), { maxDepth: 0 }, /deeper than 0/],
     ['too many values', encode(Array(11).fill(0)), { maxValues: 10 }, /more than 10 values/],

@@ -46,7 +46,7 @@ describe('PendingConnections', () => {
     expect(outs).not.toContain(false);
     const closed = () => sockets.filter(({ isDestroyed }) => isDestroyed).length;
     expect(closed()).toBe(20);
-    // Those that wait are closed 5 ms apart, the first ones together once they have had time to read the reason.
+    // Waiting connections are closed 5 ms apart; the first ones are closed together after a time to read the reason.
     vi.advanceTimersByTime(1_000);
     expect(closed()).toBe(20 + 200);
     vi.advanceTimersByTime(2_000);
@@ -67,7 +67,7 @@ describe('PendingConnections', () => {
     expect(closed()).toBe(100);
   });
 
-  it('does not make one wait for those that left by themselves', () => {
+  it('does not make a connection wait for others that left by themselves', () => {
     const pending = new PendingConnections({ maxCount: 100, timeoutMs: 60_000, closeEveryMs: 50 });
     for (let each = 0; each < 10_000; each++) {
       const socket = new FakeSocket();

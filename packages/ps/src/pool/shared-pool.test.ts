@@ -2,7 +2,7 @@ import type { Device, HostMemory } from '@checkpoint-engine/interface';
 import { describe, expect, it } from 'vitest';
 import { SharedPool } from './shared-pool.ts';
 
-/** A device that only remembers what it gave out. */
+/** A device that only records its allocations. */
 function fakeDevice(): { device: Device; open: Set<HostMemory> } {
   const open = new Set<HostMemory>();
   const allocateHost = async (sizeBytes: number): Promise<HostMemory> => {

@@ -9,11 +9,11 @@ import { setOf } from './tensor-set.ts';
 
 type Box = readonly [tensor: number, offset: number, rows: number, rowBytes: number, gap: number];
 
-/** A world of a property: ranks on hosts with NICs, what they hold and how, and what their workers keep. */
+/** The world of a property test: ranks on hosts with NICs, the tensors that they hold, and what their workers keep. */
 interface TestWorld {
   readonly hostOf: readonly number[];
   readonly nicOf: readonly number[];
-  /** Workers can map what the rank holds. */
+  /** Whether workers can map the tensors that the rank holds. */
   readonly isPooled: readonly boolean[];
   /** By tensor. */
   readonly sizes: readonly number[];
@@ -96,7 +96,7 @@ function needsOf({ sizes, boxes, rest }: TestWorld, indexOf: readonly number[], 
 interface PlannedWorld {
   readonly metas: readonly RankMetas[];
   readonly needs: ReadonlyMap<number, Needs>;
-  /** By rank: the plan of its host, as that rank makes it. */
+  /** By rank, the plan of its host as that rank computes it. */
   readonly plans: readonly HostPlan[];
 }
 
@@ -171,7 +171,7 @@ describe('planHost', () => {
             const isPooled = ownerOf[tensorOf(key)] === -1;
             if (isPooled === brought.has(key)) throw new Error(`byte ${key} is ${isPooled ? 'doubled' : 'lost'}`);
           }
-          // Pools are those of this host, and a tensor is where its owner has it.
+          // Only pools of this host are used, and a tensor is at the place where its owner has it.
           for (const [at, index] of places.tensor.entries()) {
             const { holder, offsetBytes, sizeBytes } = holders[index]!;
             const pool = pools[places.region[at]!]!;

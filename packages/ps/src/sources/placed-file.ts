@@ -35,7 +35,7 @@ export class PlacedFile {
   async checkUnchanged(): Promise<void> {
     const now = await this.memory.fileState();
     const before = this.#state;
-    // Adding or removing a name changes only the time of change.
+    // Adding or removing a name changes only the ctime.
     const change = changeOf(now.links === before.links ? before : { ...before, changedNs: now.changedNs }, now);
     if (change !== undefined) throw changedFile(this.path, change);
     this.#state = now;

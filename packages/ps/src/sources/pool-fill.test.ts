@@ -115,7 +115,7 @@ describe('PoolFill', () => {
     expect(started).toEqual([]);
   });
 
-  it('frees the memory when no read is running any more, and starts none', async () => {
+  it('frees the memory when the last read has ended, and starts no other read', async () => {
     const { fill, started, end } = open(6);
     const release = vi.fn();
     fill.start();

@@ -25,7 +25,7 @@ const target = { memory: {} as HostMemory, offsetBytes: 0, sizeBytes: 0 };
 interface Setting {
   readonly sizes: readonly number[];
   readonly ringBytes: number;
-  /** @default one chunk a bucket */
+  /** @default one chunk per bucket */
   readonly chunkBytes?: number;
   /** The first region is a file; the others are mapped. @default all in the file */
   readonly regionOf?: readonly number[];
@@ -34,7 +34,7 @@ interface Setting {
   readonly check?: () => Promise<void>;
 }
 
-/** One tensor a bucket, one behind the other in their regions; the ring is watched for bytes that are overwritten early. */
+/** One tensor per bucket, in succession in their regions. The ring reports bytes that are overwritten too early. */
 function open({ sizes, ringBytes, chunkBytes = 2 ** 20, regionOf = sizes.map(() => 0), read, copy, check }: Setting) {
   const buckets: Bucket[] = sizes.map((sizeBytes, index) => {
     return { index, ownerRank: 0, sizeBytes, firstTensor: index, tensorCount: 1 };
@@ -227,7 +227,7 @@ describe('ReadAheadSource', () => {
 
   it.each([
     { name: 'four times at most', status: EIO, tries: 4 },
-    { name: 'not where the file may not be read', status: EACCES, tries: 1 },
+    { name: 'not if permission is denied', status: EACCES, tries: 1 },
   ])('reads again: $name', async ({ status, tries }) => {
     const read = () => Promise.reject(failure(status));
     const { run, reads, source, release } = open({ sizes: [SLOT, SLOT], ringBytes: SLOT, read });

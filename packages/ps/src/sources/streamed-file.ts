@@ -19,7 +19,7 @@ export class StreamedFile {
   /** @throws `CE_FILE_CHANGED`, `CE_FILE_NOT_FOUND`, `CE_FILE_UNREADABLE` */
   async checkUnchanged(): Promise<void> {
     const now = fileStateOf(await this.#stat());
-    // Moving a file away and back changes only its time of change.
+    // Moving a file away and back changes only its ctime.
     const before = this.#wasMissing ? { ...this.#state, changedNs: now.changedNs } : this.#state;
     const change = changeOf(before, now);
     if (change !== undefined) throw changedFile(this.path, change);

@@ -4,7 +4,7 @@ import { expect, it } from 'vitest';
 import type { WorkerSession } from '../session.ts';
 import { nextPass } from './next-pass.ts';
 
-/** A session whose worker comes again after some time, or never. */
+/** A session whose worker connects again after some time, or never. */
 function session(calledAfterMs?: number): { session: WorkerSession; events: string[] } {
   const events: string[] = [];
   const fake = {

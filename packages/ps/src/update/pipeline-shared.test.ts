@@ -17,7 +17,7 @@ interface Setting {
   readonly delayMs: () => number;
 }
 
-/** Runs all ranks of a world over one ring, and says what each worker found where its bucket should have been. */
+/** Runs all ranks of a world over one ring, and returns what each worker found in place of its bucket. */
 async function simulate({ ranks, buckets: wanted, ringSlots, maxPending, delayMs }: Setting) {
   const sizes = wanted.map(({ size }) => size);
   const slot = Math.max(SLOT, ...sizes.map((size) => Math.ceil(size / 256) * 256));

@@ -81,7 +81,7 @@ function simulate(setting: Setting) {
         members: [0, 1],
         async broadcast(root: number, { target, source }: BroadcastBuffers) {
           const bucket = turn++;
-          // In place the slot is the root's already, since loading.
+          // In place, the root has owned the slot since the load.
           if (root !== 0 || source !== undefined) occupancy.enter(target, bucket);
           await step('broadcast', bucket);
           if (source !== undefined) occupancy.leave(source.memory, bucket);

@@ -3,7 +3,7 @@ import { Deferred } from '../util/deferred.ts';
 import { RunningSteps } from './running-steps.ts';
 
 describe('RunningSteps', () => {
-  it('ends all waits with the first failure, and tells it once', async () => {
+  it('ends all waits with the first failure, and reports it once', async () => {
     const told: unknown[] = [];
     const steps = new RunningSteps(new AbortController().signal, (error) => told.push(error));
     const [first, second] = [new Error('first'), new Error('second')];
@@ -14,7 +14,7 @@ describe('RunningSteps', () => {
     expect(told).toEqual([first]);
   });
 
-  it('throws once no step runs any more', async () => {
+  it('throws when the last step has ended', async () => {
     const steps = new RunningSteps(new AbortController().signal, () => {});
     const slow = new Deferred();
     let hasEnded = false;

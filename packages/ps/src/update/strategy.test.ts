@@ -5,7 +5,7 @@ const able = { pulls: true, passes: 'one' } as const;
 
 describe('strategyWithoutSurvey', () => {
   it.each([undefined, 'auto', 'pull'] as const)(
-    'leaves %s to the survey where the workers can be asked',
+    'leaves %s to the survey if workers can report what they keep',
     (strategy) => {
       expect(strategyWithoutSurvey({ strategy }, able)).toBeUndefined();
     },
@@ -18,7 +18,7 @@ describe('strategyWithoutSurvey', () => {
   it.each([
     [{ pulls: false, passes: 'one' } as const, /protocol/],
     [{ pulls: true, passes: 'any' } as const, /more than once/],
-  ])('is buckets with a reason if workers cannot be asked, and fails if a pull is required: %j', (chosen, reason) => {
+  ])('is buckets with a reason if workers cannot report it, and fails if a pull is required: %j', (chosen, reason) => {
     expect(strategyWithoutSurvey({}, chosen)).toMatchObject({ name: 'buckets', reason: expect.stringMatching(reason) });
     expect(() => strategyWithoutSurvey({ strategy: 'pull' }, chosen)).toThrow(reason);
     expect(() => strategyWithoutSurvey({ strategy: 'pull' }, chosen)).toThrow(

@@ -145,7 +145,7 @@ describe('a plan of whole buckets', () => {
     );
   });
 
-  it('reports the tensors to workers where the owner puts them', () => {
+  it('reports tensors to workers at the places where the owner puts them', () => {
     fc.assert(
       fc.property(worlds, ({ sizes, bucketBytes }) => {
         const all = world(sizes);

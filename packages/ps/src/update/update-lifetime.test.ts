@@ -21,9 +21,9 @@ describe('UpdateLifetime', () => {
     expect(life.failure).toMatchObject({ code: 'CE_TIMEOUT', rank: 0 });
   });
 
-  // A timer that is set to more fires at once.
+  // A Node.js timer with a longer delay fires at once.
   it.each([2 ** 31 - 1, 2 ** 31, 2 ** 40, Number.POSITIVE_INFINITY])(
-    'lives on with a time-out of %s ms',
+    'does not end early with a time-out of %s ms',
     (timeoutMs) => {
       const life = start(timeoutMs);
       vi.advanceTimersByTime(86_400_000);
@@ -36,18 +36,21 @@ describe('UpdateLifetime', () => {
     const told = 'The engine answered with 500: The parameter server ended the update: Tensor "a" differs';
     const repeated = new CheckpointEngineError('CE_ENGINE_FAILED', told, 'hint');
 
-    it.each(['the other rank', 'the engine of this rank'])('fails with them if %s reports first', async (first) => {
-      const scope = new AbortController();
-      const life = start(100_000, scope.signal);
-      const reports = [() => scope.abort(differs), () => life.fail(repeated)];
-      if (first !== 'the other rank') reports.reverse();
-      reports[0]!();
-      const ended = life.end(repeated);
-      reports[1]!();
-      expect(await ended).toBe(differs);
-    });
+    it.each(['the other rank', 'the engine of this rank'])(
+      'fails with the digest mismatch if %s reports first',
+      async (first) => {
+        const scope = new AbortController();
+        const life = start(100_000, scope.signal);
+        const reports = [() => scope.abort(differs), () => life.fail(repeated)];
+        if (first !== 'the other rank') reports.reverse();
+        reports[0]!();
+        const ended = life.end(repeated);
+        reports[1]!();
+        expect(await ended).toBe(differs);
+      },
+    );
 
-    it('fails with what the engine repeats if the other rank reports nothing in time', async () => {
+    it("fails with the engine's answer if the other rank reports nothing in time", async () => {
       const told: unknown[] = [];
       const life = start(100_000);
       life.onFailure((failure) => told.push(failure));

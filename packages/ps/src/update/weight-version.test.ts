@@ -35,7 +35,7 @@ describe('the version of an update', () => {
     const given = versionOf({ weightVersion: undefined, isForeign: false }, { weightVersion: 'v' }, agreementOf(true));
     given.settle('other');
     await expect(given.settled).resolves.toBe('v');
-    // What another world has read is not read here.
+    // A world that joins does not read the files of the owners.
     expect(versionOf({ weightVersion: undefined, isForeign: true }, {}, agreementOf(true)).known).toBe('update-7');
   });
 
@@ -54,7 +54,7 @@ describe('the version of an update', () => {
     }
   });
 
-  it('of an instance is that of all its workers', () => {
+  it('of an instance is the version of all its workers', () => {
     expect(commonVersion(['v1', 'v1'])).toBe('v1');
     expect(commonVersion(['v1', 'v2'])).toBe('unknown');
     expect(commonVersion(['v1', 'unknown'])).toBe('unknown');

@@ -21,7 +21,7 @@ describe('hintOf', () => {
     "KeyError: 'model.layers.99.mlp.down_proj.weight'",
     'torch.OutOfMemoryError: CUDA out of memory',
     '',
-  ])('has no hint for: %s', (line) => {
+  ])('returns no hint for: %s', (line) => {
     expect(hintOf(line)).toBeUndefined();
   });
 });

@@ -42,7 +42,7 @@ describe('heldWindows', () => {
         const all = metas.flatMap(({ rank, tensors }) => tensors.map((tensor, index) => ({ rank, index, ...tensor })));
         const kept = [...all.keys()].filter((at) => isKept(at));
         const expected = new ExpectedDigests({ metas, gathered, own: undefined });
-        // As of a checkpoint so large that one block of four is chosen.
+        // As for a checkpoint so large that one block in four is chosen.
         const sampling = new Sampling('sample', seed, 64 * 2 ** 20);
         const { windows, unknown } = heldWindows(keptTensors(kept.toReversed(), tensorList(metas)), expected, sampling);
         const wanted = kept.flatMap((tensor) => {
@@ -66,7 +66,7 @@ describe('heldWindows', () => {
     );
   });
 
-  it('has whole tensors where everything is verified, and names those whose digests nobody has told', () => {
+  it('has whole tensors if everything is verified, and reports tensors without digests', () => {
     const { metas, gathered } = worldOf([[40], [3, 90]]);
     gathered.delete(0);
     const expected = new ExpectedDigests({ metas, gathered, own: undefined });

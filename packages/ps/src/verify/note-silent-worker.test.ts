@@ -4,7 +4,7 @@ import { noteSilentWorker } from './note-silent-worker.ts';
 const logger = () => ({ debug: vi.fn(), info: vi.fn(), warn: vi.fn(), error: vi.fn(), child: vi.fn() });
 
 describe('noteSilentWorker', () => {
-  it('logs once for each checkpoint, and warns only where all bytes were to be verified', () => {
+  it('logs once for each checkpoint, and warns only if all bytes had to be verified', () => {
     const [first, second, third] = [[], [], []];
     const log = logger();
     const note = (metas: readonly never[], mode: 'off' | 'sample' | 'full') =>

@@ -1,7 +1,7 @@
 import { Buffer } from 'node:buffer';
 import { encode } from '@msgpack/msgpack';
 
-/** Random numbers that a seed repeats. */
+/** Random numbers that are equal for equal seeds. */
 export class Random {
   #state: number;
 
@@ -43,7 +43,7 @@ const oddValues: readonly unknown[] = [
   ...[[], [[]], [1, 2, 3], Array(300).fill(0), new Uint8Array(0), new Uint8Array(32), new Uint8Array(3_000)],
 ];
 
-/** Lists or maps inside each other that each promise more than there is. */
+/** Nested lists or maps, each of which declares more elements than follow. */
 function bomb(random: Random): Uint8Array {
   const head = random.pick([
     [0xdd, 0x01, 0xc9, 0xc3, 0x80],
@@ -58,7 +58,7 @@ function bomb(random: Random): Uint8Array {
   return Uint8Array.from(Array.from({ length: 1 + random.below(60) }, () => head).flat());
 }
 
-/** A message with fields changed, added and left out. */
+/** A message with changed, added and missing fields. */
 function changed(random: Random, message: object): object {
   const copy: Record<string, unknown> = { ...message };
   for (let changes = random.below(4); changes > 0; changes--) {
@@ -90,7 +90,7 @@ export function garbled(
   return kind < 0.6 ? flipped(random, bytes) : bytes;
 }
 
-/** A payload with its size in front, which is now and then another. */
+/** A payload with a size prefix, which is sometimes wrong. */
 export function sized(random: Random, payload: Uint8Array, littleEndian: boolean): Uint8Array {
   const bytes = Buffer.alloc(4 + payload.length);
   const size = random.isLucky(0.02) ? random.pick([0, 1, payload.length + 1, 2 ** 31, 2 ** 32 - 1]) : payload.length;

@@ -7,7 +7,7 @@ const MAX_STEP_BYTES = 64 * 2 ** 20;
 /** Feeds every target this many valid, nearly valid and arbitrary messages. */
 export function fuzz(count: number, seed: number, timeoutMs: number): void {
   test.each(Object.entries(targets))(
-    `%s stands ${count} messages of seed ${seed}`,
+    `%s survives ${count} messages of seed ${seed}`,
     async (name, target) => {
       const verdict = await watch((look) => target(count, seed, look));
       const { messages, largestStepBytes, seconds } = verdict;

@@ -3,7 +3,7 @@ import { connect, type Socket } from 'node:net';
 /** Maximum number of bytes that wait to be sent on one connection. */
 const MAX_WAITING_BYTES = 64 * 1024;
 
-/** Connects, says what it is given, and reads nothing of the answers. */
+/** Connects, sends what it is given, and does not read the answers. */
 export class Feeder {
   readonly socket: Socket;
   readonly closed: Promise<void>;
@@ -33,7 +33,7 @@ export class Feeder {
     await Promise.race([new Promise((resolve) => this.socket.once('drain', resolve)), this.closed]);
   }
 
-  /** Lets the other side handle what it has got. */
+  /** Gives the other side time to process what it has received. */
   async pause(): Promise<void> {
     await new Promise((resolve) => setImmediate(resolve));
   }

@@ -18,7 +18,7 @@ import { commandBytes, messageBytes, nullGreeting, properties } from '../../../s
 import { garbled, Random, sized } from './garbage.ts';
 import { Feeder } from './socket-feeder.ts';
 
-/** Feeds a target `count` messages; gives how many it was fed. Throws when the target is not sound afterwards. */
+/** Sends `count` messages to a target, and returns how many it sent. Throws if the target does not work afterwards. */
 export type Target = (count: number, seed: number, look: () => void) => Promise<number>;
 
 const LOOK_EVERY = 100;
@@ -66,7 +66,7 @@ async function withStore(feed: (port: number) => Promise<number>): Promise<numbe
   const first = await join(0);
   try {
     const fed = await feed(server.port);
-    // A session that was fed may hold the rank until it counts as lost.
+    // A session with fuzzed messages may occupy the rank until the store considers it lost.
     let second: Store | undefined;
     for (let tries = 0; second === undefined; tries++) {
       second = await join(1).catch(async (failure) => {
@@ -313,9 +313,9 @@ const metasOf = (rank: number): RankMetas => ({
 });
 const safetensors = encodeSafetensorsHeader(tensors);
 
-/** Everything that reads bytes of others, by name. */
+/** All readers of bytes from other processes, by name. */
 export const targets: Readonly<Record<string, Target>> = {
-  'the store, as a stranger': storeOf(false),
+  'the store, unauthenticated': storeOf(false),
   'the store, as a member': storeOf(true),
   'the sockets of a mesh': mesh,
   'the socket of a P2P endpoint': p2p,

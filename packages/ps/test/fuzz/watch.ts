@@ -4,7 +4,7 @@ import process from 'node:process';
 export interface Verdict {
   readonly messages: number;
   readonly crashes: readonly string[];
-  /** The most that memory grew between two looks, in bytes. */
+  /** Largest growth of memory between two samples, in bytes. */
   readonly largestStepBytes: number;
   readonly seconds: number;
 }

@@ -4,10 +4,10 @@ import { open, readdir, readFile, utimes } from 'node:fs/promises';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 
-/** Seconds. Times that are put back have no fractions. */
+/** Whole seconds, because restored time stamps have no fraction. */
 export const WRITTEN_AT = 1_700_000_000;
 
-/** Why no older mapping can be tested; undefined if it can. */
+/** The reason why older mappings cannot be tested; undefined if they can. */
 export const noMapping: string | undefined =
   spawnSync('python3', ['-c', 'import mmap']).status === 0 ? undefined : 'python3 is needed to map a file for writing';
 

@@ -20,7 +20,7 @@ export interface TestCheckpoint {
   remove(): Promise<void>;
 }
 
-/** Dtypes and shapes as a model has them, and as none should: scalars, empty tensors, odd sizes, every width. */
+/** Dtypes and shapes of real models, and unusual ones: scalars, empty tensors, odd sizes, every width. */
 export function mixedTensors(count: number): TensorSpec[] {
   const dtypes: DType[] = ['BF16', 'F32', 'F8_E4M3', 'I64', 'U8', 'F16', 'BOOL', 'F64', 'C64', 'I32', 'F8_E8M0'];
   const shapes = [[], [0], [1], [7], [128, 33], [3, 0, 5], [257, 129], [4096], [64, 1024]];

@@ -8,7 +8,7 @@ import { fileURLToPath } from 'node:url';
 /** Makes the reads of rank processes fail or hang. */
 export class FaultyDisk {
   readonly #folder = mkdtempSync(join(tmpdir(), 'checkpoint-engine-faulty-disk-'));
-  /** Starts a rank whose reads it rules: `runner` of a world. */
+  /** Starts a rank whose reads this object controls, as the `runner` of a world. */
   readonly runner: readonly string[];
 
   constructor() {
@@ -27,7 +27,7 @@ export class FaultyDisk {
     renameSync(`${path}.new`, path);
   }
 
-  /** Resolves when a read hangs that was told to. */
+  /** Resolves when a read hangs because of `stall`. */
   async stalled(): Promise<void> {
     while (!existsSync(this.#stalledPath)) await sleep(10);
   }

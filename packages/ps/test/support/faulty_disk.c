@@ -1,5 +1,6 @@
-/* Preloaded into a rank: makes reads of files fail or hang as a file in the test's hands says. The file holds "ok",
- * "stall" (reads wait until it says something else, and make a file ".stalled" beside it) or "eio N" (N reads fail). */
+/* A library that is preloaded into a rank and makes reads of files fail or hang. A file of the test controls it: it
+ * contains "ok", "stall" (reads create the file ".stalled" next to it, and wait until the content changes) or "eio N"
+ * (N reads fail). */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>

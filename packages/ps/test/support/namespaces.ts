@@ -15,7 +15,7 @@ const ip = (...args: string[]): void => {
   execFileSync('ip', args, { stdio: ['ignore', 'ignore', 'pipe'] });
 };
 
-/** @returns Why there are none, where they cannot be made here. */
+/** @returns The reason if they cannot be created here. */
 export function twoHosts(): TwoHosts | string {
   const suffix = process.pid;
   const names = [`ce-a-${suffix}`, `ce-b-${suffix}`] as const;

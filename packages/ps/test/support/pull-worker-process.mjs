@@ -1,5 +1,5 @@
-// One worker that keeps tensor-parallel slices, in a process of its own, driven by the test. A fault {kind: 'throw' |
-// 'exit' | 'freeze' | 'hold', pull} is acted out at that pull; 'stop' stops the process until the test continues it.
+// One worker that keeps tensor-parallel slices, in a separate process that the test controls. A fault {kind: 'throw' |
+// 'exit' | 'freeze' | 'hold', pull} happens at that pull; 'stop' stops the process until the test continues it.
 import process from 'node:process';
 import { createHostDevice } from '@checkpoint-engine/device';
 import { copyingWorker, receiveUpdate } from '@checkpoint-engine/worker';

@@ -28,7 +28,7 @@ export { tensorParallel } from './tensor-parallel.mjs';
 /** The slices that a rank's worker keeps. */
 export type KeepOf = (rank: number) => Omit<CopyingWorkerOptions, 'device'>;
 
-/** How the ranks of a test are made. */
+/** Options of the ranks of a test. */
 export interface PullWorldOptions {
   readonly keepOf: KeepOf;
   readonly sharePools?: boolean;
@@ -36,7 +36,7 @@ export interface PullWorldOptions {
   /** By rank. @default one host */
   readonly hostOf?: (rank: number) => string;
   readonly nicsOf?: (rank: number) => readonly string[];
-  /** Puts something around the parts of a rank, such as one that damages bytes. */
+  /** Wraps parts of a rank, for example to damage bytes. */
   readonly around?: {
     readonly device?: (device: HostDevice, rank: number) => HostDevice;
     readonly workerDevice?: (device: HostDevice, rank: number) => HostDevice;
@@ -70,7 +70,7 @@ export function modelTensors(seed: number, layers = 3): NamedTensor[] {
   return tensors;
 }
 
-/** The SHA-256 of what a worker is to hold, by name. */
+/** The SHA-256 of each tensor or slice that a worker must hold, by name. */
 export function expected(tensors: readonly NamedTensor[], keep: CopyingWorkerOptions['keep']): Record<string, string> {
   const digests: Record<string, string> = {};
   for (const { name, dtype, shape, bytes } of tensors) {
@@ -141,7 +141,7 @@ export class PullWorld {
     await Promise.all(this.servers.map((server) => server.gatherMetas(name)));
   }
 
-  /** Registers tensors, each at the rank that its position says. */
+  /** Registers tensors, and distributes them over the ranks by their positions. */
   async registerTensors(name: string, tensors: readonly NamedTensor[]): Promise<void> {
     await this.register(name, (rank) => ({ tensors: tensors.filter((_, at) => at % this.size === rank) }));
   }
@@ -158,7 +158,7 @@ export class PullWorld {
     return this.onAll((server, rank) => server.prepare(name, this.optionsOf(rank, options)));
   }
 
-  /** Does the same at all ranks. The first failure is thrown when all are through. */
+  /** Runs a function for all ranks. Throws the first failure after all have ended. */
   async onAll<T>(work: (server: ParameterServer, rank: number) => Promise<T>): Promise<T[]> {
     const outcomes = await Promise.allSettled(this.servers.map(work));
     return outcomes.map((outcome) => {
@@ -180,7 +180,7 @@ export class PullWorld {
     };
   }
 
-  /** Has the worker of a rank receive what is at an address. */
+  /** Makes the worker of a rank receive an update at an address. */
   async receive(rank: number, address: string, signal?: AbortSignal): Promise<void> {
     const worker = this.workers[rank]!;
     const update = await receiveUpdate(address, {

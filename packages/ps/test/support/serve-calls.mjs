@@ -1,4 +1,4 @@
-// What the processes that a test drives have in common: calls by name, and faults that hold an update.
+// Code that all processes of a test share: calls by name, and faults that hold an update.
 import process from 'node:process';
 import { toCheckpointEngineError } from '@checkpoint-engine/interface';
 
@@ -40,7 +40,7 @@ export class Fault {
     held: () => this.#held,
   };
 
-  /** Acts the fault out if it is planted for this place, for example `{ bucket: 3 }`. */
+  /** Triggers the fault if it is planted for this place, for example `{ bucket: 3 }`. */
   async at(place, { signal } = {}) {
     const fault = this.#planted;
     if (!Object.entries(place).every(([name, value]) => fault?.[name] === value)) return;

@@ -1,5 +1,5 @@
-// One worker in a separate process that the test controls. A fault {kind: 'throw' | 'exit' | 'freeze' | 'hold', bucket} is
-// acted out when that bucket arrives; one that is held waits for the next `plant`.
+// One worker in a separate process that the test controls. A fault {kind: 'throw' | 'exit' | 'freeze' | 'hold', bucket}
+// happens when that bucket arrives; 'hold' waits for the next `plant`.
 import process from 'node:process';
 import { createHostDevice } from '@checkpoint-engine/device';
 import { copyingWorker, receiveUpdate } from '@checkpoint-engine/worker';

@@ -22,10 +22,10 @@ export type BucketEvent = Extract<ProgressEvent, { type: 'bucket-start' | 'bucke
 type PlanEvent = Extract<ProgressEvent, { type: 'plan' }>;
 type StageBytes = PlanEvent['stageBytes'];
 
-/** How the ranks of a test are started. */
+/** Options of the ranks of a test. */
 export interface WorldOptions {
   readonly token?: string;
-  /** For tests that kill a rank: how long the others miss it before it is lost. @default the store's */
+  /** Time after which a silent rank is lost, for tests that kill a rank. @default the store's */
   readonly lostAfterMs?: number;
   readonly directory?: string;
   /** A program and its arguments that start each rank, Node's path appended. */
@@ -39,9 +39,9 @@ export interface WorldOptions {
     /** Ranks that divide the model. @default those of the world */
     readonly parallelSize?: number;
   };
-  /** Pools are in memory that workers map. */
+  /** Whether pools are in memory that workers map. */
   readonly sharePools?: boolean;
-  /** The P2P transport: that of shared memory, or options of Mooncake's. @default none */
+  /** The P2P transport: shared memory, or Mooncake with these options. @default none */
   readonly p2p?: 'shm' | object;
   /** Whether there is a broadcast transport. @default true */
   readonly broadcast?: boolean;
@@ -78,7 +78,7 @@ export class World {
   readonly size: number;
   /** Called when a rank finished a step of a bucket. */
   onBucketEnd: (rank: number, event: BucketEvent) => void = () => {};
-  /** Leave the addresses undelivered: workers never connect. */
+  /** Whether to withhold the addresses, so that workers never connect. */
   isEngineMute = false;
   /** By rank, the announced bytes of each stage of the last update. */
   readonly planned = new Map<number, StageBytes>();
@@ -138,7 +138,7 @@ export class World {
     return this.ranks[0]!.call<string>('metas', { name });
   }
 
-  /** Takes the metas of another world, and of others that hold the same. */
+  /** Loads the metas of another world, and of further worlds that hold the same checkpoint. */
   load(metas: string, fallbacks: readonly string[] = []): Promise<unknown> {
     return this.onAll((rank) => rank.call('load', { metas, fallbacks }));
   }
@@ -153,7 +153,7 @@ export class World {
     return this.onAll((rank) => rank.call<UpdateResult>('update', { name, options: this.#withDefaults(options) }));
   }
 
-  /** Runs an update that is to fail, and gives each living rank's error. */
+  /** Runs an update that must fail, and returns the error of each rank that still runs. */
   async failedUpdate(name: string, options: TestUpdate = {}): Promise<CheckpointEngineError[]> {
     const outcomes = await Promise.allSettled(
       this.ranks.map((rank) => rank.call('update', { name, options: this.#withDefaults(options) })),
@@ -193,7 +193,7 @@ export class World {
     await Promise.all([...this.ranks, ...this.workers].map((child) => child.end()));
   }
 
-  /** What happened to each process, in order, and how each of them is now: for tests that fail. */
+  /** The history of all processes and the state of each one, for the message of a test that fails. */
   story(sinceMs = 0): string {
     const children = [this.ranks, this.workers].flatMap((all, kind) =>
       all.map((child, index) => ({ who: `${kind === 0 ? 'rank' : 'worker'} ${index}`, child })),

@@ -7,9 +7,9 @@ import { prepare } from '../simulate.ts';
 import { calibrate } from './calibrate.ts';
 
 /**
- * Traces of two real updates on the host device: 2 ranks with a worker each, files read before, buckets of at most 32 MiB
- * (`update --device host --nproc-per-node 2 --no-stream --method buckets --bucket-size 32MiB --trace`). Both ran in one
- * minute on a busy machine with 2 cores.
+ * Traces of two real updates on the host device: 2 ranks with a worker each, files read before, buckets of at most 32
+ * MiB (`update --device host --nproc-per-node 2 --no-stream --method buckets --bucket-size 32MiB --trace`). Both ran
+ * within one minute on a busy machine with 2 cores.
  */
 const read = (name: string): unknown =>
   JSON.parse(readFileSync(new URL(`./traces/${name}.json`, import.meta.url), 'utf8'));

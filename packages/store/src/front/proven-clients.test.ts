@@ -8,7 +8,7 @@ const client = (name: string, isAnswered: boolean, heardAt: number): ProvenClien
   close: () => closed.push(name),
 });
 
-test('closes the oldest client that has not said hello, then the one that was silent for the longest time', () => {
+test('closes the oldest client that has sent no hello, then the client that was silent for the longest time', () => {
   const clients = new ProvenClients(3);
   clients.add(client('rank', true, 30));
   clients.add(client('first idle', false, 90));

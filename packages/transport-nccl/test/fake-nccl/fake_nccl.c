@@ -79,7 +79,7 @@ static bool transfer(Communicator* comm, int fd, uint8_t* data, size_t size, sho
     if (moved < 0 && (errno == EAGAIN || errno == EINTR)) continue;
     if (moved <= 0) {
       if (!getenv("FAKE_NCCL_MUTE")) comm->state = REMOTE_ERROR;
-      while (!comm->aborting) usleep(1000 * POLL_MS);  // A kernel spins on.
+      while (!comm->aborting) usleep(1000 * POLL_MS);  // A real kernel keeps spinning.
       return false;
     }
     data += moved;

@@ -12,7 +12,7 @@ describe('address', () => {
   });
 
   it.each(['', 'shm', 'shm:x', 'shm:x:short', '10.0.0.1:1234', `${formatAddress(newAddress())}:more`])(
-    'refuses %j, which is none',
+    'refuses %j, which is not an address',
     (text) => {
       expect(() => parseAddress(text)).toThrow(expect.objectContaining({ code: 'CE_PEER_UNREACHABLE' }));
     },

@@ -34,8 +34,8 @@ describe('FrameReader', () => {
     ['a length that no hello has', [0, 0, 4, 1]],
     ['a payload that is not a frame', [0, 0, 0, 1, 7]],
     ['a payload that is not msgpack', [0, 0, 0, 1, 0xc1]],
-    ['a list that promises more than there is', [0, 0, 0, 5, 0xdd, 0xff, 0xff, 0xff, 0xff]],
-    ['lists inside each other', [0, 0, 0, 3, 0x91, 0x91, 0x90]],
+    ['a list that declares more values than follow', [0, 0, 0, 5, 0xdd, 0xff, 0xff, 0xff, 0xff]],
+    ['nested lists', [0, 0, 0, 3, 0x91, 0x91, 0x90]],
     ['a map with a prototype', [0, 0, 0, 13, 0x81, 0xa9, ...new TextEncoder().encode('__proto__'), 0x80, 0xc0]],
   ])('refuses %s', (_, bytes) => {
     expect(() => read(new FrameReader(), Uint8Array.from(bytes))).toThrow(RangeError);
