@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# Creates bundle/mooncake: Mooncake's engine for a machine that has Python and no network, with the system libraries
-# that it needs. bundle/mooncake/python there is a Python that has it. Needs pip, and libibverbs1, libnuma1 and libcurl4
-# here.
+# Creates bundle/mooncake: Mooncake's engine, and the system libraries that it needs, for a machine that has Python and
+# no network. On that machine, bundle/mooncake/python is a Python with Mooncake. Needs pip, libibverbs1, libnuma1 and
+# libcurl4 on this machine.
 #
-#   apps/bench/carry-mooncake.sh [PYTHON_VERSION]     of the other machine, 3.11 by default
+#   apps/bench/carry-mooncake.sh [PYTHON_VERSION]     the version on the other machine, 3.11 by default
 set -euo pipefail
 version=${1:-3.11}
 release=0.3.13.post1
@@ -15,7 +15,7 @@ wheels=$(mktemp -d)
 trap 'rm -rf "$wheels"' EXIT
 python3 -m pip download -q --no-deps --only-binary=:all: --python-version "$version" \
   --platform manylinux_2_28_x86_64 -d "$wheels" "mooncake-transfer-engine-non-cuda==$release"
-# Only the engine: the wheel also contains servers.
+# Copies only the engine; the wheel also contains servers.
 python3 - "$wheels" "$out/site" <<'PY'
 import glob, re, sys, zipfile
 wheels, site = sys.argv[1:]

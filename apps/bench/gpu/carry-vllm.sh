@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
 # Creates three folders, each small enough for one transfer, that install vLLM on a machine with Python 3.12, torch 2.11
-# and CUDA 13 but without a network. install-part.sh unpacks them there, in any order. Needs pip, unzip and xz here.
+# and CUDA 13 but without a network, where install-part.sh unpacks them in any order. Needs pip, unzip and xz.
 #
 #   apps/bench/gpu/carry-vllm.sh OUT      writes OUT/.p1, OUT/.p2 and OUT/.p3
 #
-# vLLM's FlashAttention 2 is left out: a Hopper GPU uses FlashAttention 3.
+# Omits vLLM's FlashAttention 2, because a Hopper GPU uses FlashAttention 3.
 set -euo pipefail
 release=0.26.0
 out=$(realpath "${1:?where to}")
@@ -15,7 +15,7 @@ flags=(--no-deps --only-binary=:all: --python-version 3.12 --implementation cp -
 for platform in "${platforms[@]}"; do flags+=(--platform "manylinux_${platform}_x86_64"); done
 flags+=(--platform manylinux1_x86_64 --platform manylinux2010_x86_64 --platform manylinux2014_x86_64)
 
-# Packages that vLLM imports and such a machine lacks.
+# Packages that vLLM imports and that the machine lacks.
 names="annotated-types apache-tvm-ffi astor blake3 cachetools cbor2 compressed-tensors depyf dill dnspython docstring-parser
   email-validator fastapi fastapi-cli googleapis-common-protos httpcore2 httptools httpx2 ijson interegular jiter jmespath
   jsonschema jsonschema-specifications lark llguidance lm-format-enforcer loguru mcp mcp-types mistral-common
@@ -48,9 +48,9 @@ fi
 cd "$work/vllm"
 pack() { xz -T0 "-$1" -c "$2" >"$3/$(echo "$2" | tr / +).xz"; }
 pack 6 vllm/vllm_flash_attn/_vllm_fa3_C.abi3.so "$out/.p1"
-# 2: its kernels.
+# 2: vLLM's kernels.
 pack 6 vllm/_C_stable_libtorch.abi3.so "$out/.p2"
-# 3: its Python files, and the small addons.
+# 3: vLLM's Python files, and small native modules.
 for addon in _moe_C_stable_libtorch spinloop fs_io_C _flashmla_extension_C _rust_tool_parser cumem_allocator; do
   pack 6 "vllm/$addon.abi3.so" "$out/.p3"
 done

@@ -4,7 +4,7 @@
 #   draft.sh start PORT MODELS       makes the models, starts a server, and returns at once
 #   draft.sh check OUT PORT MODELS   waits for it, checks, and writes OUT/draft.log
 #
-# GPU (0) is that of the server.
+# GPU (0) selects the GPU of the server.
 set -u
 here=$(cd "$(dirname "$0")" && pwd)
 root=$(cd "$here/../../.." && pwd)

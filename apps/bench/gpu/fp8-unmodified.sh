@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Updates a block-FP8 model through the unmodified extension, which vLLM 0.26 cannot do: the failure has to be recognized.
+# Updates a block-FP8 model through the unmodified extension. vLLM 0.26 does not support this, so the update must fail,
+# and the hint must recommend the receiver.
 #
 #   fp8-unmodified.sh OUT PORT MODELS
 set -u
@@ -10,4 +11,4 @@ curl -sf -X POST "http://127.0.0.1:$2/collective_rpc" -H "content-type: applicat
   >"$1/fp8-unmodified.json" 2>"$1/fp8-unmodified.log"
 echo "exit status $?"
 grep -o 'object has no attribute[^"]*' "$1"/fp8-unmodified.* | head -n 1 | cut -c1-200
-grep -q 'pip install checkpoint-engine-worker' "$1"/fp8-unmodified.* && echo 'recognized: the receiver is named' || { echo 'NOT recognized'; head -c 1500 "$1"/fp8-unmodified.*; exit 1; }
+grep -q 'pip install checkpoint-engine-worker' "$1"/fp8-unmodified.* && echo 'recognized: the hint recommends the receiver' || { echo 'NOT recognized'; head -c 1500 "$1"/fp8-unmodified.*; exit 1; }

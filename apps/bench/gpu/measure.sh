@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# Measures updates of a serving vLLM server, as users run them, and those of the Python tool. Needs the bundle.
+# Measures updates of a running vLLM server, as users run them, and updates with the Python tool. Needs the bundle.
 #
 #   measure.sh OUT PORT RANKS KIND MODELS [ARGS...]      ARGS are those of bench update --engine vllm
 #
-# GPUS (0, or 0,1) are those of the server. The result is written to OUT/engine-KIND-tpRANKS.json, and the output to
+# GPUS (0, or 0,1) selects the GPUs of the server. The result is written to OUT/engine-KIND-tpRANKS.json, and the output to
 # .log.
 set -u
 out=$1 port=$2 ranks=$3 kind=$4 models=$5

@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
-# Checks updates around vLLM's sleep mode: tokens and parameters are those of a server that was started with the weights.
-# Needs the bundle.
+# Checks updates of a vLLM server that sleeps and wakes up: tokens and parameters must equal those of a server that was
+# started with the weights. Needs the bundle.
 #
 #   sleep.sh start PORT KIND MODELS [ARGS...]    starts two servers, at PORT and PORT + 1, and returns at once
 #   sleep.sh check OUT PORT KIND MODELS          waits for them, checks, and writes OUT/sleep-KIND.log
 #
-# GPU (0) is that of both servers. KIND is one of make-models.sh; the small ones are enough (qwen3-fp8, deepseek-v3-fp8).
+# GPU (0) selects the GPU of both servers. KIND is a kind of make-models.sh; a small one (qwen3-fp8, deepseek-v3-fp8) is
+# enough.
 set -u
 here=$(cd "$(dirname "$0")" && pwd)
 root=$(cd "$here/../../.." && pwd)

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Starts servers for measurements, all at the same time, and waits for the checkpoints that they need. All have the
-# Python tool's extension, and the receiver in addition.
+# Starts servers for measurements at the same time, and waits for the checkpoints that they need. All servers have the
+# Python tool's extension and the receiver.
 #
 #   start-all.sh MODELS [SET...]      start-all.sh /tmp/models usual ep
 #

@@ -3,9 +3,9 @@
 #
 #   start-vllm.sh PORT GPUS CONFIG [ARGS...]      start-vllm.sh 8001 0,1 /tmp/models/qwen3-A.config --attention-backend FLASH_ATTN
 #
-# Several may share a GPU: KV_CACHE (1 GiB) is all that each takes in addition to its weights. It captures CUDA graphs
-# for decoding. EXTENSION is the worker extension (vllm_extension.BenchExtension), BENCH_EXTENSION the one that this
-# extends; LOAD (dummy) how it loads; SITE (/tmp/site) has its packages.
+# Several servers can share a GPU: each needs only KV_CACHE (1 GiB) in addition to its weights. The server captures CUDA
+# graphs for decoding. EXTENSION is its worker extension (vllm_extension.BenchExtension), BENCH_EXTENSION the extension
+# that this one extends, LOAD (dummy) its load format, and SITE (/tmp/site) the folder of its packages.
 set -euo pipefail
 port=$1 gpus=$2 config=$3
 shift 3

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Ends the servers at these ports, and gives their memory back.
+# Ends the servers at these ports, and waits until their processes have ended.
 #
 #   stop-vllm.sh PORT...
 for port; do

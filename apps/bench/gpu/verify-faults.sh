@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Breaks the worker of a vLLM server in every way of python/worker_faults.py: each verified update has to fail and to name
-# the difference, and the one after it has to succeed. Needs the bundle, and a server that was started with
+# Breaks the worker of a vLLM server in every way of python/worker_faults.py: each verified update must fail and report
+# the difference, and the next update must succeed. Needs the bundle, and a server that was started with
 # BENCH_EXTENSION=checkpoint_engine_worker.vllm_extension.WorkerExtension.
 #
 #   verify-faults.sh OUT PORT RANKS CHECKPOINT_A CHECKPOINT_B

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Checks and measures digests on a GPU, and the cost of verified updates of a serving vLLM server. Needs the bundle.
+# Checks and measures digests on a GPU, and the cost of verified updates of a running vLLM server. Needs the bundle.
 #
-#   verify.sh OUT [PORT RANKS KIND MODELS [ARGS...]]      only the kernels if no server is named
+#   verify.sh OUT [PORT RANKS KIND MODELS [ARGS...]]      only the kernels without a server
 #
 # ARGS are those of bench update --engine vllm. Results are written to OUT: digest-kernels.jsonl, and the files of
 # measure.sh for --verify off, sample and full.

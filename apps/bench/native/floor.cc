@@ -1,13 +1,13 @@
 // The floors of the host benchmarks.
 //
-//   floor memcpy BYTES RECEIVERS THREADS each   for each receiver every byte to a small ring and on to a buffer of its own
-//   floor memcpy BYTES RECEIVERS THREADS once   every byte to a small ring once, and from there to each receiver's buffer
-//   floor memcpy ... turns                 the same, a round for each line of its standard input, and a line for each round
-//   floor pread THREADS FILE...            warm files into freshly mapped huge pages
-//   floor hold read|touch THREADS FILE...  the same once, touching all pages before where asked; holds the memory until
-//                                          its standard input ends
-//   floor touch THREADS BYTES              touches all pages of so much memory in huge pages, and gives it back
-//   floor context                          the CUDA driver's start and a context on the first GPU
+//   floor memcpy BYTES RECEIVERS THREADS each   for each receiver, copies every byte to a ring and on to a buffer
+//   floor memcpy BYTES RECEIVERS THREADS once   copies every byte to a ring once, and from there to each buffer
+//   floor memcpy ... turns                 the same, with one round and one line of output per line of standard input
+//   floor pread THREADS FILE...            reads warm files into freshly mapped huge pages
+//   floor hold read|touch THREADS FILE...  the same once, with `touch` after touching all pages; holds the memory until
+//                                          standard input ends
+//   floor touch THREADS BYTES              maps this much memory in huge pages, touches all pages, and frees it
+//   floor context                          starts the CUDA driver and creates a context on the first GPU
 //
 // Prints one JSON object: seconds of each of the rounds (of touching and reading), and the bytes that a round moves.
 #include <dlfcn.h>
@@ -202,7 +202,7 @@ void Hold(bool touch, unsigned threads, const std::vector<std::string>& files) {
   }
 }
 
-/** The cost for any program before it can use a GPU. */
+/** The cost that every program pays before it can use a GPU. */
 void Context() {
   const auto start = std::chrono::steady_clock::now();
   void* cuda = dlopen("libcuda.so.1", RTLD_NOW);

@@ -2,7 +2,7 @@
 
     PYTHONPATH=python/worker/src python apps/bench/python/digest_kernel_bench.py [--gib 4] [--device cuda]
 
-Prints one JSON object a line; the last one has `"wrong": 0` where everything was right. Ends with 1 otherwise.
+Prints one JSON object per line; the last one has `"wrong": 0` if everything was right. Otherwise the exit status is 1.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def best(device: str, run: Callable[[], object], times: int = 5) -> float:
 
 
 def random_pieces(held: Any, data: Any, count: int, seed: int) -> tuple[Any, list[int]]:
-    """Pieces of every kind: wide and narrow rows, at multiples of 4 bytes and at odd places."""
+    """Creates pieces of every kind: wide and narrow rows, at multiples of 4 bytes and at odd offsets."""
     random = np.random.default_rng(seed)
     pieces, expected = [], []
     for kind in range(count):
@@ -126,7 +126,7 @@ def measure(device: str, gib: float) -> None:
 
 
 def tune(device: str, name: str, table: Any, unit: int, widths: tuple[int, ...]) -> None:
-    """The kernel alone, with other tiles."""
+    """Measures the kernel alone, with other tiles."""
     size_bytes = int((table[:, 2] * table[:, 3]).sum())
     keys = torch.from_numpy(WORD_KEYS.astype(np.uint32).view(np.int32)).to(device)
     sums = torch.zeros(len(table), dtype=torch.int64, device=device).view(torch.uint64)

@@ -1,9 +1,9 @@
-"""Updates a vLLM server with a predictor (MTP) from the target's checkpoint, and compares it with what it had loaded.
+"""Updates a vLLM server with a predictor (MTP) from the target's checkpoint, and compares it with the weights at its start.
 
 usage: draft_check.py URL A B PLAIN COMMAND...     COMMAND: checkpoint-engine, with its leading arguments
 
 URL was started from the files of A with tools/engines/draft_extension.py. PLAIN has the tensors of A without those of the
-predictor. Prints one line for each check, and ends with 1 where one failed.
+predictor. Prints one line per check. The exit status is 1 if a check failed.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ def main(url: str, a: str, b: str, plain: str, *command: str) -> None:
 
     fresh = held()
     own = [name for name, digest in fresh[0]["draft"].items() if fresh[0]["target"].get(name) != digest]
-    check("the predictor has parameters of its own", bool(own))
+    check("the predictor has its own parameters", bool(own))
     server.loads(b, "first update")
     other = held()
-    check("all of the predictor is another", all(fresh[0]["draft"][name] != other[0]["draft"][name] for name in own))
-    check("tokens are others", fresh[1] != other[1])
+    check("all parameters of the predictor differ", all(fresh[0]["draft"][name] != other[0]["draft"][name] for name in own))
+    check("tokens differ", fresh[1] != other[1])
     for turn, (folder, wanted) in enumerate(((a, fresh), (b, other), (a, fresh), (b, other))):
         server.loads(folder, f"update {turn + 2}")
         digests, answers = held()

@@ -1,8 +1,8 @@
 """A minimal inference engine for measurements and GPU tests.
 
 It answers vLLM's `GET /health` and `POST /collective_rpc` and receives weights with the unmodified
-`checkpoint_engine.worker.update_weights_from_ipc`. The "model" is a dict of parameters on the GPU: made on first sight,
-written in place afterwards. It also answers:
+`checkpoint_engine.worker.update_weights_from_ipc`. The "model" is a dict of parameters on the GPU, which are created by the
+first update and written in place afterwards. It also answers:
 
     GET /verify?dir=DIR   compares every parameter with the safetensors files, bit for bit; with &keep=1 it keeps a copy of
                           parameters that were all right, if the GPU has room, and compares with that the next time
@@ -13,8 +13,8 @@ written in place afterwards. It also answers:
 
 usage: engine.py --port PORT [--device 0] [--causal-lm DIR] [--call-ms 3.5] [--tensor-ms 0.12]
 
-As in a vLLM worker, its heap is frozen, so that collecting garbage is quick, and its loader takes time for each call and for
-each tensor: vLLM rebuilds its tables in every call.
+As in a vLLM worker, its heap is frozen, so that garbage collection is quick, and its loader takes time per call and per
+tensor, because vLLM rebuilds its tables in every call.
 
 With --causal-lm the model is a Hugging Face causal language model, loaded from DIR; updates write into its parameters.
 """
@@ -44,7 +44,7 @@ class WorkerClock:
         self.reset()
 
     def reset(self) -> None:
-        self.messages: list[tuple[float, float, float]] = []  # asked for, received, answered
+        self.messages: list[tuple[float, float, float]] = []  # requested, received, answered
         self.calls: list[dict[str, float]] = []  # for each message: seconds in functions that are timed
         self.asked_at = 0.0
         self.received_at = 0.0
@@ -71,7 +71,7 @@ class WorkerClock:
         setattr(module, name, timed)
 
     def stats(self) -> dict:
-        """Of the messages handle, bucket..., let go, post hook."""
+        """Returns the times of the worker's messages: the handle, the buckets, the release and the post hook."""
         if len(self.messages) < 3:
             return {}
         handle, *buckets, release, hook = self.messages
@@ -98,7 +98,7 @@ for module, name in (
 
 
 class TimedSocket(zmq.Socket):
-    """The worker's socket, with a clock. The worker itself is unmodified."""
+    """The worker's socket, which records times. The worker itself is unmodified."""
 
     def recv_pyobj(self, flags: int = 0):
         CLOCK.asked_at = time.perf_counter()
@@ -304,7 +304,7 @@ def handler_of(engine: Engine):
 
 
 def end_with_parent() -> None:
-    """The parent holds the other end of standard input for as long as it lives."""
+    """Waits until the parent ends, which closes the other end of standard input."""
     if not sys.stdin.isatty():
         sys.stdin.buffer.read()
         os._exit(0)

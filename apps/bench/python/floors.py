@@ -2,7 +2,7 @@
 
 usage: RANK=r WORLD_SIZE=n MASTER_ADDR=a MASTER_PORT=p floors.py
 
-Rank 0 prints one JSON object. Rates are 1e9 bytes a second for each GPU, of the slowest GPU.
+Rank 0 prints one JSON object. Rates are 1e9 bytes per second, for the slowest GPU.
 """
 
 import json

@@ -2,7 +2,7 @@
 
 usage: RANK=r WORLD_SIZE=n MASTER_ADDR=a MASTER_PORT=p gloo.py --bytes N
 
-Every rank in turn is the root of a piece, as in an update. Rank 0 prints one JSON object, seconds of each round.
+Every rank in turn is the root of a piece, as in an update. Rank 0 prints one JSON object with the seconds of each round.
 """
 
 import argparse

@@ -2,8 +2,8 @@
 
 usage: load_safetensors.py --dir DIR --threads N [--rounds 2]
 
-Prints one JSON object, seconds a round. The library maps files and reads a page when it is touched, so every tensor is
-copied into memory of its own, as a training engine would that lets go of the files.
+Prints one JSON object with the seconds per round. The library maps files and reads a page when it is touched, so every
+tensor is copied into separate memory, like in a training engine that closes the files.
 """
 
 import argparse

@@ -2,7 +2,7 @@
 
     PYTHONPATH=python/worker/src python apps/bench/python/pull_kernel_check.py [--seconds 300] [--quick]
 
-Prints one JSON object a line; the last one has `"wrong": 0` where everything was right. Ends with 1 otherwise.
+Prints one JSON object per line; the last one has `"wrong": 0` if everything was right. Otherwise the exit status is 1.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ class Pool:
 
 
 def random_table(random: np.random.Generator, source: int, size: int, count: int) -> Any:
-    """(pieces with destinations from 0 on, bytes of the destination), of all alignments and pitches."""
+    """Returns pieces of all alignments and pitches, with destinations from 0 on, and the bytes of the destination."""
     rows, at = [], 0
     for _ in range(count):
         unit = int(random.choice([1, 2, 4, 8, 16, 16]))
@@ -122,7 +122,7 @@ def correctness(copier: CudaCopier, pool: Pool) -> None:
 
 
 def read_only(copier: CudaCopier, size: int) -> None:
-    """Memory of /dev/shm that is mapped for reading only, as a worker maps a parameter server's."""
+    """Checks memory of /dev/shm that is mapped read-only, as a worker maps the memory of a parameter server."""
     with tempfile.NamedTemporaryFile(dir="/dev/shm", prefix="pull-kernel-check-") as file:
         wanted = np.random.default_rng(5).integers(0, 256, size, dtype=np.uint8)
         file.write(wanted.tobytes())
@@ -207,7 +207,7 @@ def throughput(pool: Pool, total: int) -> None:
 
 
 def kimi(copier: CudaCopier, ranks: int, hidden: int, inner: int) -> None:
-    """Kimi-K2's list of tensors with scaled shapes: record, load, prove, pull other bytes, compare."""
+    """Records, loads, proves, pulls other bytes and compares, for Kimi-K2's list of tensors with scaled shapes."""
     tensors = metas(61, 384, hidden, inner)
     places, _ = places_of(tensors)
     size = -(-int(places.offset[-1] + places.size[-1]) // 4096) * 4096

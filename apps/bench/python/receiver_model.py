@@ -5,7 +5,7 @@
 Experts are fused as in vLLM, and each rank keeps its slices. Each line of standard input is a request:
 
     {"handles": {...}}      receives one update
-    {"digest": true}        tells a digest of all parameters
+    {"digest": true}        returns a digest of all parameters
 
     {"fault": "flipped bit"}  breaks pulls from now on: `worker_faults.py`
 
@@ -29,7 +29,7 @@ from worker_faults import set_fault
 
 
 class Model(torch.nn.Module):
-    """What one rank keeps."""
+    """The parameters that one rank keeps."""
 
     def __init__(self, form: dict[str, int]) -> None:
         super().__init__()

@@ -107,7 +107,7 @@ class Model(torch.nn.Module):
 
 
 def metas(layers: int, experts: int, hidden: int, inner: int) -> list[TensorMeta]:
-    """The names of a checkpoint for `Model`: about 2,300 a layer with 384 experts."""
+    """Returns the tensors of a checkpoint for `Model`: about 2,300 per layer with 384 experts."""
     small = max(8, hidden // 8)
     found = [TensorMeta("embed", "BF16", (hidden, hidden))]
 

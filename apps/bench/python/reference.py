@@ -1,4 +1,4 @@
-"""The Python tool on the same weights, one rank of it: registers, gathers, updates, and prints one JSON object.
+"""Runs one rank of the Python tool on the same weights: registers, gathers, updates, and prints one JSON object.
 
 usage: RANK=r WORLD_SIZE=n MASTER_ADDR=a MASTER_PORT=p reference.py --dir DIR --engine-port PORT [--updates 3]
                                                        [--registers 1] [--bucket-gib 8 ...] [--startup-only]
@@ -81,7 +81,7 @@ def main() -> None:
     for bucket_gib in args.bucket_gib:
         os.environ["PS_MAX_BUCKET_SIZE_GB"] = str(bucket_gib)
         figures: dict = {"bucket_gib": bucket_gib, "device_memory_bytes": watched(update)}
-        # As shipped: the process group is made and destroyed in every update.
+        # As shipped: every update creates and destroys the process group.
         server._auto_pg = True
         figures["update_s"] = [update() for _ in range(args.updates)]
         figures["worker"] = worker_stats()

@@ -1,9 +1,9 @@
-"""Updates a vLLM server around its sleep mode, and compares it with a server that was started with the weights.
+"""Updates a vLLM server that sleeps and wakes up, and compares it with a server that was started with the weights.
 
 usage: sleep_check.py URL FRESH_URL A B COMMAND...     COMMAND: checkpoint-engine, with its leading arguments
 
 URL was started from the files of A with --enable-sleep-mode, FRESH_URL from those of B; both have vllm_extension.py with
-the receiver. Prints one line for each check, and ends with 1 where one failed.
+the receiver. Prints one line per check. The exit status is 1 if a check failed.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ class Server:
         args = [*self.command, "update", "--checkpoint-path", folder, "--endpoint", self.url, "--verify", "full", "--json"]
         done = subprocess.run(args, capture_output=True, text=True, timeout=120, check=False)
         text = done.stdout + done.stderr
-        print(f"       update: exit {done.returncode}, {time.monotonic() - started:.1f} s with its start", flush=True)
+        print(f"       update: exit {done.returncode}, {time.monotonic() - started:.1f} s including its start", flush=True)
         if done.returncode == 0:
             try:
                 result = json.loads(done.stdout.strip().splitlines()[-1])
@@ -97,7 +97,7 @@ class Server:
 def main(url: str, fresh_url: str, a: str, b: str, *command: str) -> None:
     rpc(url, "bench_offer", True)
     wanted = {"A": (rpc(url, "bench_digest"), tokens(url)), "B": (rpc(fresh_url, "bench_digest"), tokens(fresh_url))}
-    check("A and B answer with other tokens", wanted["A"][1] != wanted["B"][1])
+    check("A and B produce different tokens", wanted["A"][1] != wanted["B"][1])
     server = Server(url, list(command), wanted)
 
     server.sleep(1)

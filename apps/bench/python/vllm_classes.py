@@ -2,8 +2,8 @@
 
 usage: vllm_classes.py MODEL --port PORT      with PYTHONPATH=python/worker/src
 
-It records, proves, and receives as a vLLM worker does. It cannot compute: its weights stay as they are loaded, as on a
-Hopper GPU, because vLLM's kernels for CPUs pack them. Its answers depend on all weights, in place of real tokens.
+It records, proves, and receives like a vLLM worker. It cannot compute: its weights stay in the loaded layout, as on a
+Hopper GPU, because vLLM's kernels for CPUs would pack them. Instead of real tokens, its answers depend on all weights.
 """
 
 import argparse

@@ -1,7 +1,7 @@
-"""The worker extension of vLLM for measurements: another extension, and a digest of all parameters.
+"""The worker extension of vLLM for measurements: it combines other extensions with a digest of all parameters.
 
-BENCH_EXTENSION names the other one, or several with commas. By default it is the Python tool's own, unmodified. Where the
-receiver is among them, `bench_offer` says whether the server owns up to it: so one server is measured both ways.
+BENCH_EXTENSION names the other extensions, separated by commas. By default it is the unmodified one of the Python tool. If
+the receiver is among them, `bench_offer` sets whether the server reports it, so that one server is measured both ways.
 """
 
 import importlib
@@ -21,13 +21,13 @@ def _named(path: str) -> type:
 
 Bases = tuple(_named(path) for path in BASE.split(","))
 
-# Words that are digested at a time, which bounds the memory.
+# Number of words that are digested at a time, which bounds the memory.
 CHUNK = 1 << 25
 MASK = (1 << 64) - 1
 
 
 def digest_of(tensor: torch.Tensor) -> int:
-    """Depends on every byte and on where it is; the same on every device."""
+    """Returns a digest that depends on every byte and its position, and is equal on all devices."""
     data = tensor.detach().contiguous().reshape(-1).view(torch.uint8)
     padding = -data.numel() % 4
     if padding:
@@ -43,7 +43,7 @@ def digest_of(tensor: torch.Tensor) -> int:
 
 
 class MemoryWatch:
-    """Device memory in use: before, the most in between, and after. Sampled by a thread, since the worker is busy."""
+    """Device memory in use: before, at the peak, and after. A thread samples it, because the worker is busy."""
 
     def __init__(self, device: torch.device):
         self._device = device
@@ -118,7 +118,7 @@ class BenchExtension(*Bases):
         set_fault(fault if self.rank == 0 else "")
 
     def bench_digest(self) -> dict:
-        """Of this worker's model."""
+        """Returns the digest of this worker's model."""
         model = self.model_runner.get_model() if hasattr(self.model_runner, "get_model") else self.model_runner.model
         total, count = 0, 0
         for name, tensor in sorted([*model.named_parameters(), *model.named_buffers()], key=lambda item: item[0]):

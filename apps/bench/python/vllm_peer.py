@@ -1,8 +1,8 @@
-"""The Python tool as a user runs it under torchrun, next to a vLLM server: registers once, updates several times.
+"""Runs the Python tool under torchrun, as users do, next to a vLLM server: registers once, updates several times.
 
 usage: torchrun --nproc-per-node N vllm_peer.py --url URL --folder DIR [--updates 4]
 
-Prints one JSON line from rank 0. Seconds.
+Rank 0 prints one JSON line with times in seconds.
 """
 
 import argparse

@@ -17,9 +17,9 @@ _STATE: dict[str, Any] = {"fault": "", "execute": None}
 
 
 def set_fault(fault: str) -> None:
-    """Breaks all pulls from now on, in the way that is named; none for an empty name."""
+    """Breaks all later pulls with the named fault. An empty name removes the fault."""
     if fault and fault not in TABLES and fault not in PARAMETERS:
-        raise ValueError(f"no fault {fault}, only {[*TABLES, *PARAMETERS]}")
+        raise ValueError(f"unknown fault {fault}, expected one of {[*TABLES, *PARAMETERS]}")
     if _STATE["execute"] is None:
         _STATE["execute"], PullTable.execute = PullTable.execute, _execute
     _STATE["fault"] = fault
@@ -63,7 +63,7 @@ def _shift(parameter: Any) -> None:
 
 
 def _swap(table: Any) -> Any:
-    """Two pieces of one form go to each other's place. Without two of one form, nothing changes."""
+    """Exchanges the destinations of two pieces of one form. Without two of one form, nothing changes."""
     _, first, count = np.unique(table[:, P_ROWS:], axis=0, return_index=True, return_counts=True)
     if count.max(initial=0) < 2:
         return table
@@ -78,7 +78,7 @@ def _skip(table: Any) -> Any:
 
 
 def _late(table: Any) -> Any:
-    """One piece is read four bytes too late, and ends four bytes early."""
+    """Shifts the source of one piece by four bytes, and shortens the piece by four bytes."""
     at = int(np.argmax(table[:, P_ROW_BYTES]))
     table[at, P_SOURCE] += 4
     table[at, P_ROW_BYTES] -= 4

@@ -35,7 +35,7 @@ describe.skipIf(missing !== undefined)('an update of the Python worker on a GPU'
     await device?.close();
   });
 
-  it('brings every byte', () => harness.works());
+  it('delivers every byte', () => harness.works());
 
   it('reports a worker that raises in bucket 3, with its traceback', async () => {
     await harness.engine.plantFault({ kind: 'raise', bucket: 3 });
@@ -123,7 +123,7 @@ describe.skipIf(missing !== undefined)('an update of the Python worker on a GPU'
 });
 
 describe.skipIf(missing !== undefined)('a language model', () => {
-  it('gives the logits of the new weights after an update', { timeout: 300_000 }, async () => {
+  it('computes the logits of the new weights after an update', { timeout: 300_000 }, async () => {
     const lmDir = join(dataDir, 'lm');
     if (!existsSync(lmDir)) execFileSync(PYTHON, [MAKE_LM, '--dir', lmDir]);
     const device = await createCudaDevice({ index: 0 });

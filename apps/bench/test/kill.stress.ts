@@ -1,4 +1,4 @@
-// One rank dies in the middle of a broadcast and is restarted. Takes 1 minute per kind of device. KILL_RANKS sets the
+// One rank dies during a broadcast and is restarted. Takes 1 minute per kind of device. KILL_RANKS sets the
 // number of ranks (3). On GPUs, BENCH_PYTHON is a Python with torch and checkpoint-engine (python3), and KILL_SCALE the
 // bytes of the checkpoint (3 GiB).
 import process from 'node:process';
@@ -21,7 +21,7 @@ const GPU_SCALE = parseSize(process.env.KILL_SCALE ?? '3GiB');
 const HOST_SCALE = 256 * 2 ** 20;
 const BUCKET_BYTES = 16 * 2 ** 20;
 const NAME = 'weights';
-/** Time within which the other ranks know which rank died. */
+/** Time within which the other ranks detect which rank died. */
 const LOSS_MS = 10_000;
 /** Memory that a driver may keep between two measurements of the same state. */
 const SLACK_BYTES = 64 * 2 ** 20;
@@ -35,7 +35,7 @@ const VICTIM = RANKS - 1;
 
 describe.each(['host', 'cuda'] as const)('a rank that is killed in a broadcast, on %s', (device) => {
   it.skipIf(device === 'cuda' && missing !== undefined)(
-    'is named by all others, frees its memory, and joins again',
+    'is reported by all others, frees its memory, and joins again',
     { timeout: 900_000 },
     async () => {
       const scale = device === 'cuda' ? GPU_SCALE : HOST_SCALE;

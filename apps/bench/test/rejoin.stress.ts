@@ -1,5 +1,5 @@
-// Ranks that join are killed in the middle of an update and join again, while the ranks that serve update their own
-// workers. Takes 3 minutes. REJOIN_CYCLES sets the number of kills (20), REJOIN_RANKS the ranks per side (2).
+// Ranks that join are killed during an update and join again, while the serving ranks update their own workers. Takes 3
+// minutes. REJOIN_CYCLES sets the number of kills (20), REJOIN_RANKS the ranks per side (2).
 // REJOIN_SHARED_CORES=1 runs both simulated hosts on the same cores. Needs root and Mooncake.
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -28,7 +28,7 @@ const hosts = missing ?? hostsOrReason();
 const reason = typeof hosts === 'string' ? hosts : undefined;
 if (reason !== undefined) console.warn(`Ranks that join again are not tested: ${reason}`);
 
-describe.skipIf(reason)('ranks that serve', () => {
+describe.skipIf(reason)('serving ranks', () => {
   const { addresses, on, remove } = (typeof hosts === 'string' ? {} : hosts) as SimulatedHosts;
   const folder = mkdtempSync(join(tmpdir(), 'checkpoint-engine-test-'));
   let serving: P2PWorld | undefined;

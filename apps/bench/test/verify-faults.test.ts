@@ -1,4 +1,4 @@
-// The real receiver in Python on a CPU, broken in every way that its pulls can be: each one is found and named.
+// The real receiver in Python on a CPU with every fault that a pull can have. Each fault is detected and reported.
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import process from 'node:process';
@@ -41,7 +41,7 @@ function tensorsOf(): NamedTensor[] {
   return tensors;
 }
 
-/** A worker in a process of its own, which answers each line with a line. */
+/** A worker in a separate process, which answers each line with a line. */
 class PythonWorker {
   readonly #child: ChildProcess;
   readonly #lines: AsyncIterator<string>;

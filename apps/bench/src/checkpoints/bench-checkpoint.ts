@@ -14,9 +14,9 @@ export interface CheckpointOptions {
   readonly model?: string | undefined;
   /** Maximum size in bytes: the model's shapes shrink to fit. */
   readonly scale?: number | undefined;
-  /** A checkpoint that is there, instead of a model. */
+  /** An existing checkpoint, instead of a model. */
   readonly dir?: string | undefined;
-  /** Where checkpoints are made, and found again. */
+  /** Folder in which checkpoints are created and reused. */
   readonly dataDir: string;
 }
 
@@ -37,14 +37,14 @@ export function withCheckpointOptions(command: Command): Command {
   return withDataDirOption(command)
     .addOption(new Option('--model <name>', 'whose tensors').choices(NAMES).default('qwen3-8b'))
     .option('--scale <size>', 'shrink shapes until it fits; names, dtypes and counts stay', parseSize)
-    .option('--dir <dir>', 'a safetensors checkpoint that is there, instead of a model');
+    .option('--dir <dir>', 'an existing safetensors checkpoint, instead of a model');
 }
 
 /** Adds the option for the folder of checkpoints. */
 export function withDataDirOption(command: Command): Command {
   return command.option(
     '--data-dir <dir>',
-    'where checkpoints are made and found again',
+    'folder in which checkpoints are created and reused',
     process.env.CHECKPOINT_ENGINE_BENCH_DATA ?? join(tmpdir(), 'checkpoint-engine-data'),
   );
 }
@@ -64,7 +64,7 @@ export async function benchCheckpoint(options: CheckpointOptions): Promise<Bench
 
 function tensorsOf(name: string, scaleBytes: number | undefined): readonly TensorSpec[] {
   const tensors = isModel(name) ? modelOf(name).tensors() : SPECIAL_TENSORS[name]?.();
-  if (tensors === undefined) throw new RangeError(`There is no model "${name}", only ${NAMES.join(', ')}`);
+  if (tensors === undefined) throw new RangeError(`Unknown model "${name}", expected one of ${NAMES.join(', ')}`);
   return scaleBytes === undefined ? tensors : scaleTensors(tensors, scaleBytes);
 }
 

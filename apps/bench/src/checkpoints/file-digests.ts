@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { open } from 'node:fs/promises';
 import { readCheckpoint } from '@checkpoint-engine/meta';
 
-/** SHA-256 of every tensor as the files have it. */
+/** SHA-256 of every tensor in the files. */
 export async function fileDigests(files: readonly string[]): Promise<Map<string, string>> {
   const { tensors } = await readCheckpoint(files);
   const digests = new Map<string, string>();

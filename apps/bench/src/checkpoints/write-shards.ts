@@ -10,7 +10,7 @@ import { totalBytes } from '@checkpoint-engine/model-tensors';
 export interface Shard {
   readonly path: string;
   readonly tensors: readonly TensorSpec[];
-  /** Equal seeds give equal bytes. */
+  /** Equal seeds result in equal bytes. */
   readonly seed: string;
 }
 

@@ -3,7 +3,7 @@ import { memoryFigures } from './device-memory.ts';
 
 const use = (allocated: number, reserved: number, device: number) => ({ allocated, reserved, device });
 
-it('tells what the hungriest worker took beyond what was in use', () => {
+it('returns the additional memory of the worker that used the most', () => {
   const workers = [
     { before: use(10, 20, 100), most: use(11, 20, 103), after: use(10, 20, 101), processes: {} },
     { before: use(10, 20, 100), most: use(15, 28, 102), after: use(10, 20, 100), processes: {} },
@@ -16,6 +16,6 @@ it('tells what the hungriest worker took beyond what was in use', () => {
   });
 });
 
-it('tells nothing where there is no GPU', () => {
+it('returns nothing without a GPU', () => {
   expect(memoryFigures('later', [{}])).toEqual({});
 });

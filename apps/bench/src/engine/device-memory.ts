@@ -1,10 +1,10 @@
-/** Device memory in use. Bytes. */
+/** Device memory in use, in bytes. */
 interface InUse {
-  /** In tensors of the worker. */
+  /** Memory of the worker's tensors. */
   readonly allocated: number;
-  /** That torch in the worker holds, in tensors or not. */
+  /** Memory that torch holds in the worker, used by tensors or not. */
   readonly reserved: number;
-  /** Of all processes on the device. */
+  /** Memory of all processes on the device. */
   readonly device: number;
 }
 

@@ -4,7 +4,7 @@ export interface EngineScenarioOptions {
   readonly checkpoints: readonly [string, string];
   /** Name of the model in results. */
   readonly modelName: string;
-  /** A server that runs already, instead of one that is started. */
+  /** A running server. @default a server is started */
   readonly endpoint?: string | undefined;
   readonly python: string;
   readonly device: 'cuda' | 'host';
@@ -13,19 +13,21 @@ export interface EngineScenarioOptions {
   readonly peer: boolean;
   /** Updates of the Python tool's first process; the second one makes a single one. @default `updates` */
   readonly peerUpdates?: number | undefined;
-  /** The server of `endpoint` was started with the first checkpoint, so updates with it must not change its weights. */
+  /**
+   * Whether the server of `endpoint` was started with the first checkpoint, so that updates with it change no weights.
+   */
   readonly loaded: boolean;
-  /** Our updates use the receiver, which the server must have. The Python tool never uses it. */
+  /** Whether our updates use the receiver, which the server must have. The Python tool never uses it. */
   readonly throughReceiver: boolean;
-  /** Arguments of vLLM, where it is started. */
+  /** Arguments of a vLLM server that is started. */
   readonly engineArgs: readonly string[];
-  /** Our ways to measure: `cli`, `cli-registered`, `serve`. */
+  /** The ways to update with our tool: `cli`, `cli-registered`, `serve`. */
   readonly ways: readonly Way[];
-  /** Further arguments of our commands, one measurement each. */
+  /** Further arguments of our commands, one measurement per entry. */
   readonly variants: readonly string[];
   readonly json?: string | undefined;
   readonly brief?: boolean | undefined;
 }
 
-/** How users update an engine with ours. */
+/** A way to update an engine with our tool. */
 export type Way = 'cli' | 'cli-registered' | 'serve';

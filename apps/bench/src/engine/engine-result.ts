@@ -16,7 +16,7 @@ export function engineResult(
   { checkpoints, modelName, ranks, updates }: EngineScenarioOptions,
   { rows, floors, sizeBytes, tensorCount }: EngineFigures,
 ): Omit<BenchResult, 'version'> {
-  // Each rank copies its share to its GPU, all at the same time.
+  // All ranks copy their shares to their GPUs at the same time.
   const floorMs = sizeBytes / ranks / (floors.h2dTogetherGBps * 1e6);
   const medianOf = (by: string, what: string): number =>
     median(rows.find((row) => row.by.startsWith(by) && row.what.startsWith(what))?.samplesMs ?? []);
@@ -70,7 +70,7 @@ function verificationTargets(
   ];
 }
 
-/** How the rows were measured, without what concerns ways that were not measured. */
+/** Explains how the rows were measured. Omits ways that were not measured. */
 function notesOf(rows: readonly ResultRow[], tensorCount: number): string[] {
   const has = (by: string, what: string): boolean =>
     rows.some((row) => row.by.startsWith(by) && row.what.startsWith(what));

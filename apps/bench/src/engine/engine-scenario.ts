@@ -17,7 +17,7 @@ const TITLES: Readonly<Record<Way, string>> = {
   serve: 'update, serve',
 };
 
-/** Measures updates of a real engine, as users run them, and those of the Python tool with the same engine. */
+/** Measures updates of a real engine, as users run them, and updates of the same engine with the Python tool. */
 export async function engineScenario(options: EngineScenarioOptions): Promise<void> {
   const { checkpoints, endpoint, python, ranks, engineArgs } = options;
   const [first] = checkpoints;
@@ -38,7 +38,7 @@ export async function engineScenario(options: EngineScenarioOptions): Promise<vo
       try {
         rows.push(...(await measurePeer(engine, evidence, options)));
       } catch (error) {
-        // What was measured of ours before is worth keeping.
+        // The measurements of our tool are kept.
         say(`The Python tool FAILED: ${String(error).slice(0, 1500)}`);
         process.exitCode = 1;
       }
@@ -51,13 +51,13 @@ export async function engineScenario(options: EngineScenarioOptions): Promise<vo
   }
 }
 
-/** The folder with only the config, which `make_model.py` writes next to a checkpoint; otherwise the checkpoint's. */
+/** The folder that has only the config, if `make_model.py` has written one; otherwise the folder of the checkpoint. */
 function configOf(folder: string): string {
   const alone = `${folder.replace(/\/$/, '')}.config`;
   return statSync(alone, { throwIfNoEntry: false })?.isDirectory() ? alone : folder;
 }
 
-/** Runs one update that does not count, then alternating ones, and checks the engine after each. */
+/** Runs one warm-up update, then alternating updates, and checks the engine after each of them. */
 async function measureWay(
   way: Way,
   variant: string,
@@ -72,7 +72,7 @@ async function measureWay(
   ];
   const [one, other] = checkpoints;
   const names: Record<string, string> = { one, other };
-  // A first update prepares the workers, whether within it or before.
+  // The first update of a checkpoint includes the preparation of the workers.
   await engine.watchMemory();
   const served = way === 'serve' ? await ServedUpdates.start(engine.url, names, ranks, args) : undefined;
   const run = (name: string): Promise<OwnUpdate> =>
@@ -93,7 +93,7 @@ async function measureWay(
       if (round === 0) await look('first');
       wrong += await evidence.compare(name);
     }
-    // Watching takes the worker's time, so this update is not timed.
+    // Sampling memory takes time in the worker, so this update is not timed.
     await engine.watchMemory();
     await run('one');
     await look('later');

@@ -23,7 +23,7 @@ export class Server {
     this.#port = port;
   }
 
-  /** @param args Of the command, without the address that it listens at. */
+  /** @param args Arguments of the command, without the address to listen at. */
   static async start(args: readonly string[]): Promise<Server> {
     const port = await freePort();
     const all = ['serve', '--listen', `127.0.0.1:${port}`, '--log-level', 'error', ...args];

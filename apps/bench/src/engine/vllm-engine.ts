@@ -30,7 +30,7 @@ const TOKENS = 12;
 const READY_MS = 300_000;
 const PYTHON_FOLDER = fileURLToPath(new URL('../../python/', import.meta.url));
 
-/** A real vLLM server: started here, or one that runs already. */
+/** A real vLLM server, which is started here or already running. */
 export class VllmEngine {
   readonly url: string;
   readonly #child: ChildProcess | undefined;
@@ -63,7 +63,7 @@ export class VllmEngine {
       VLLM_NO_USAGE_STATS: '1',
       HF_HUB_OFFLINE: '1',
     };
-    // A group of its own, since it starts workers that do not end with it.
+    // In a separate process group, because it starts workers that do not end with it.
     const child = spawn(python, all, { stdio: ['ignore', log, log], env, detached: true });
     const engine = new VllmEngine(`http://127.0.0.1:${port}`, child, logPath);
     try {
@@ -110,7 +110,7 @@ export class VllmEngine {
     await this.#post('/collective_rpc', { method: 'bench_offer', args: [offers] });
   }
 
-  /** Ends one that was started here. */
+  /** Ends a server that was started here. */
   async stop(): Promise<void> {
     const child = this.#child;
     if (child?.pid === undefined) return;
@@ -122,7 +122,7 @@ export class VllmEngine {
     try {
       process.kill(-child.pid, 'SIGKILL');
     } catch {
-      // All of its group have ended.
+      // All processes of its group have ended.
     }
   }
 

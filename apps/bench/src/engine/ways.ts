@@ -12,7 +12,7 @@ const LIMIT_MS = 240_000;
 
 /** The times of one of our updates. */
 export interface OwnUpdate {
-  /** From the call of the command to its end; of `serve`, the request. */
+  /** From the start of the command to its end, or the time of the request to `serve`. */
   readonly wallMs: number;
   /**
    * `update` is the time that an engine is busy; it includes the other parts except for `register` and `gatherMetas`.
@@ -23,13 +23,13 @@ export interface OwnUpdate {
   readonly deviceBytes?: number | undefined;
 }
 
-/** The API's state of an update that has ended. */
+/** The state of a completed update in the API. */
 interface ServedUpdate {
   readonly durations_ms?: Readonly<Record<string, number>> | undefined;
   readonly bucket_count?: number | undefined;
 }
 
-/** `checkpoint-engine update` in a process of its own, as users call it. */
+/** `checkpoint-engine update` in a new process, as users run it. */
 export async function cliUpdate(
   url: string,
   folder: string,
@@ -44,7 +44,7 @@ export async function cliUpdate(
   return { wallMs, durationsMs, bucketCount, bucketBytes, deviceBytes };
 }
 
-/** `checkpoint-engine serve`, which keeps checkpoints and communicators, and its API. */
+/** `checkpoint-engine serve`, which keeps checkpoints and communicators, and a client of its API. */
 export class ServedUpdates {
   /** Times of gathering the metas of each checkpoint, in order. This also prepares workers that pull. */
   readonly gatherMs: number[] = [];
@@ -54,7 +54,7 @@ export class ServedUpdates {
     this.#server = server;
   }
 
-  /** Starts it and registers checkpoints by their names. */
+  /** Starts the server and registers checkpoints under their names. */
   static async start(
     url: string,
     folders: Readonly<Record<string, string>>,
@@ -91,14 +91,14 @@ export class ServedUpdates {
   }
 }
 
-/** The times of the Python tool. Seconds. */
+/** The times of the Python tool, in seconds. */
 export interface PeerFigures {
   readonly register_s: number;
   readonly gather_s: readonly number[];
   readonly update_s: readonly number[];
 }
 
-/** The Python tool under torchrun: one fresh process a rank, several updates. */
+/** Runs the Python tool under torchrun: one new process per rank, several updates. */
 export async function peerUpdates(
   python: string,
   url: string,

@@ -2,12 +2,12 @@ import { once } from 'node:events';
 import type { MachineDescription } from '../report/machine.ts';
 import { message, start } from '../world/children.ts';
 
-/** Rates of pinned copies from the host on this machine. 1e9 bytes per second and GPU. */
+/** Rates of pinned copies from the host on this machine, in 1e9 bytes per second and GPU. */
 export interface DeviceFloors {
   readonly machine: MachineDescription;
   /** One GPU while the others are idle. */
   readonly h2dAloneGBps: number;
-  /** The slowest of all GPUs at once. */
+  /** The slowest GPU while all GPUs copy. */
   readonly h2dTogetherGBps: number;
 }
 

@@ -7,13 +7,13 @@ import { fileURLToPath } from 'node:url';
 export interface FloorFigures {
   /** Bytes that one round moves. */
   readonly bytes: number;
-  /** One figure a round; the first warms up. */
+  /** One figure per round; the first round is a warm-up. */
   readonly seconds: readonly number[];
 }
 
 const PROGRAM = fileURLToPath(new URL('../../build/floor', import.meta.url));
 
-/** Runs `apps/bench/native/floor.cc`, which has none of the product's code in it. */
+/** Runs `apps/bench/native/floor.cc`, which contains none of the product's code. */
 export function floor(args: readonly string[]): FloorFigures {
   return JSON.parse(execFileSync(PROGRAM, args, { encoding: 'utf8' })) as FloorFigures;
 }
@@ -31,11 +31,11 @@ export function warmMemory(sizeBytes: number, threads: number): void {
 
 /** Measurements of a floor program that still holds its memory. */
 export interface HeldFloor extends FloorFigures {
-  /** Lets it give its memory back, and resolves when it has. */
+  /** Makes the program free its memory and end. Resolves when it has ended. */
   release(): Promise<void>;
 }
 
-/** Runs `floor hold`: its seconds are those of touching, where asked, and of reading. */
+/** Runs `floor hold`: its seconds are those of touching, if requested, and of reading. */
 export async function holdFloor(way: 'read' | 'touch', threads: number, files: readonly string[]): Promise<HeldFloor> {
   const child = spawn(PROGRAM, ['hold', way, String(threads), ...files], { stdio: ['pipe', 'pipe', 'inherit'] });
   const ended = once(child, 'exit');

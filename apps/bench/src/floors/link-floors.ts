@@ -1,6 +1,6 @@
 import { runPythonRanks } from '../update/python-ranks.ts';
 
-/** Rates of torch and NCCL on the links of this machine. 1e9 bytes per second for the slowest GPU. */
+/** Rates of torch and NCCL on the links of this machine, in 1e9 bytes per second for the slowest GPU. */
 export interface LinkFloors {
   readonly torch: string;
   readonly nccl: string;
@@ -24,7 +24,7 @@ export interface GlooFigures {
   readonly bytes: number;
 }
 
-/** Broadcasts so many bytes with gloo: a peer of the host device. Needs Python with torch. */
+/** Broadcasts this many bytes with gloo, for comparison with the host device. Needs Python with torch. */
 export async function glooBroadcast(python: string, worldSize: number, sizeBytes: number): Promise<GlooFigures> {
   const args = (): string[] => ['--bytes', String(sizeBytes)];
   const [first] = await runPythonRanks<GlooFigures>({ python, script: 'gloo.py', worldSize, args });

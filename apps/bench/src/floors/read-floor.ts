@@ -1,8 +1,8 @@
 import { holdFloor, warmMemory } from './floor-program.ts';
 
 /**
- * One round of the floor of a registration, milliseconds: warm files into freshly mapped huge pages, by plain threads.
- * Its memory is warmed before, and again for the following registration, so that both have equal conditions.
+ * Milliseconds of one round of the floor of a registration: plain threads read warm files into freshly mapped huge
+ * pages. Its memory is warmed before, and again for the following registration, so that both have equal conditions.
  */
 export async function readFloorMs(files: readonly string[], sizeBytes: number, threads: number): Promise<number> {
   warmMemory(sizeBytes, threads);

@@ -11,7 +11,7 @@ export function addGatherCommand(program: Command): void {
       .option('--ranks <n,...>', 'world sizes, up to 4096', (text) => text.split(',').map(Number), [256, 1024])
       .option(
         '--processes <n>',
-        'processes that the ranks live in; more where they would be over 1,000 in one',
+        'processes that contain the ranks; more if a process would have over 1,000 ranks',
         Number,
         4,
       )

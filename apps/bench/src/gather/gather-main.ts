@@ -21,9 +21,9 @@ export interface GatherTask {
 export interface GatherRound {
   readonly startedAtMs: number;
   readonly endedAtMs: number;
-  /** Bytes that these ranks gave. */
+  /** Bytes that these ranks contributed. */
   readonly givenBytes: number;
-  /** Digest of the metas, and of the plan that they give; equal everywhere. */
+  /** Digest of the metas and of the resulting plan, which must be equal in all processes. */
   readonly digests: readonly string[];
   /** Ranks whose metas lack a rank or a tensor. */
   readonly wrong: number;
@@ -33,7 +33,7 @@ const BUCKET_BYTES = 4 * 2 ** 30;
 const FILL_BYTES = 128 * 2 ** 20;
 const task = JSON.parse(process.argv[2]!) as GatherTask;
 const { port, worldSize, fromRank, toRank, rounds } = task;
-// Hundreds of ranks share a process here, and all processes a few cores: silence is no sign of death.
+// Hundreds of ranks share a process and all processes share a few cores, so a silent rank is not necessarily dead.
 const LOST_AFTER_MS = 60_000;
 const server = fromRank === 0 ? await startStoreServer({ port, worldSize, lostAfterMs: LOST_AFTER_MS }) : undefined;
 const address = `tcp://127.0.0.1:${port}`;

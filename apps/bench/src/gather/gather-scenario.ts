@@ -12,9 +12,9 @@ import type { GatherRound, GatherTask } from './gather-main.ts';
 export interface GatherScenarioOptions {
   /** World sizes. */
   readonly ranks: readonly number[];
-  /** Processes that the ranks live in. */
+  /** Number of processes that contain the ranks. */
   readonly processes: number;
-  /** Gathers of new metas, each followed by one of the same. */
+  /** Gathers of new metas, each followed by a gather of the same metas. */
   readonly rounds: number;
   readonly json?: string | undefined;
 }

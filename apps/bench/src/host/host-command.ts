@@ -13,10 +13,10 @@ export function addHostCommand(program: Command): void {
       .option('--tensor-size <size>', 'bytes of a tensor', parseSize, 8 * 2 ** 20)
       .option('--largest-tensor <size>', 'bytes of one tensor among them', parseSize)
       .option('--shards <n>', 'files', Number, 8)
-      .option('--ranks <n>', 'ranks, and as many workers', Number, 4)
-      .option('--registers <n>', 'registrations, a round of their floor before each', Number, 12)
+      .option('--ranks <n>', 'ranks, and the same number of workers', Number, 4)
+      .option('--registers <n>', 'registrations, each after a round of their floor', Number, 12)
       .option('--updates <n>', 'updates in a row', Number, 12)
-      .option('--bucket-size <size>', 'most bytes of a bucket', parseSize),
+      .option('--bucket-size <size>', 'maximum bytes of a bucket', parseSize),
   ).action(async ({ size, tensorSize, largestTensor, bucketSize, ...options }) => {
     await hostScenario({
       ...options,

@@ -12,11 +12,11 @@ import { memoryHolders } from './memory-holders.ts';
 
 /** Rounds of the floors, in milliseconds. */
 export interface HostFloors {
-  /** One before each registration. */
+  /** One round before each registration. */
   readonly preadMs: readonly number[];
-  /** The copies of ranks of one host: each byte to a ring once, and from there to every receiver. */
+  /** The copies of ranks that share a ring: each byte to the ring once, and from there to every receiver. */
   readonly onceMs: readonly number[];
-  /** Each byte to a ring and on, for every receiver by itself: the copies of ranks that share no ring. */
+  /** The copies of ranks with separate rings: each byte to a ring and on to the receiver, for every receiver. */
   readonly eachMs: readonly number[];
 }
 

@@ -49,7 +49,7 @@ export async function hostScenario(options: HostScenarioOptions): Promise<void> 
 /** Maximum bytes that a floor copies in a round: its buffers need memory in addition to those of ranks and workers. */
 const MAX_FLOOR_BYTES = 2 ** 29;
 
-/** Rounds of copies of so many bytes; where they are more than a floor has room for, calculated from fewer. */
+/** Rounds of copies of this many bytes. More bytes than a floor has memory for are extrapolated from fewer. */
 function copiesInTurns(copies: 'once' | 'each', ranks: number, threads: number, sizeBytes: number): FloorInTurns {
   const bytes = Math.min(sizeBytes, MAX_FLOOR_BYTES);
   const floor = floorInTurns(['memcpy', String(bytes), String(ranks), String(threads), copies]);

@@ -6,9 +6,9 @@ import { startReceivers, stopReceivers, verify } from '../world/receivers.ts';
 import { World } from '../world/world.ts';
 import { type MemoryPeaks, MemorySampler, ownBytesOf } from './memory-sampler.ts';
 
-/** Updates whose event loops and memory are watched, after those that are timed. */
+/** Number of updates whose event loops and memory are observed, after the timed ones. */
 const WATCHED_UPDATES = 3;
-/** The system frees memory in the background: the next registration does not wait for it. */
+/** The system frees memory in the background. The next registration starts after this time. */
 const SETTLE_MS = 100;
 const NAME = 'weights';
 
@@ -20,7 +20,7 @@ export interface MeasureHostOptions {
   readonly bucketBytes?: number | undefined;
   /** Called before each registration, while the ranks are idle. */
   readonly beforeRegister: () => Promise<void>;
-  /** Likewise before each timed update. */
+  /** Called before each timed update, while the ranks are idle. */
   readonly beforeUpdate: () => Promise<void>;
 }
 
@@ -29,7 +29,7 @@ export interface HostFigures {
   readonly registerMs: readonly number[];
   readonly gatherMs: number;
   readonly updateMs: readonly number[];
-  /** The last timed update, as every rank saw it. */
+  /** The last timed update, as observed by every rank. */
   readonly last: readonly RankUpdate[];
   /** Time on a core of the JavaScript thread, of every rank and timed update but the first. */
   readonly busyMs: readonly number[];
@@ -38,7 +38,7 @@ export interface HostFigures {
   readonly registerPauses: LoopPauses;
   readonly updatePauses: LoopPauses;
   readonly peakResidentBytes: number;
-  /** Of the ranks, then of the workers. */
+  /** For the ranks, then for the workers. */
   readonly memory: MemoryPeaks;
   /** Private memory of each rank before it registered anything, and of each worker before it received anything. */
   readonly rankBaseBytes: readonly number[];
@@ -47,7 +47,9 @@ export interface HostFigures {
   readonly wrong: number;
 }
 
-/** Registers and updates as often as asked, with one process per rank and per worker; then compares every byte. */
+/**
+ * Registers and updates the requested number of times, with one process per rank and worker. Then compares every byte.
+ */
 export async function measureHost(
   folder: string,
   { files }: SyntheticCheckpoint,

@@ -5,7 +5,7 @@ import type { HostFigures } from './measure-host.ts';
  * The peak memory by named holder: processes at their start, ranks' pools, the ring that the ranks of a host share, and
  * each worker's tensors, which represent an engine's parameters.
  *
- * @param sizeBytes Of the checkpoint.
+ * @param sizeBytes Size of the checkpoint.
  */
 export function memoryHolders(figures: HostFigures, sizeBytes: number): MemoryHolder[] {
   const { memory, rankBaseBytes, workerBaseBytes, poolBytes, last } = figures;

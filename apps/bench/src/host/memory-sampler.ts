@@ -27,7 +27,7 @@ export class MemorySampler {
     return this.#peaks;
   }
 
-  /** Starts, or goes on. */
+  /** Starts or resumes sampling. */
   start(): void {
     this.#timer ??= setInterval(() => this.#sample(), EVERY_MS).unref();
   }

@@ -76,9 +76,9 @@ export async function memoryScenario(options: MemoryScenarioOptions): Promise<vo
       machine,
       options: { device: options.device, receiver: options.receiver, ranks: options.ranks, updates: options.updates },
       rows,
-      // On the host every rank's memory is in the one figure that there is.
+      // On the host there is one figure for the memory of all ranks.
       targets: (options.device === 'host' ? [] : rows).map(({ settings, deviceBytes = 0, driverBytes = 0 }) => ({
-        what: `device memory under ${settings?.['device-memory']}: what the driver sees over what the update says`,
+        what: `device memory under ${settings?.['device-memory']}: the driver's figure over the update's figure`,
         measured: driverBytes / deviceBytes,
         atMost: 1.1,
         unit: 'x',

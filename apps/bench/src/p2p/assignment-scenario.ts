@@ -17,7 +17,7 @@ export interface AssignmentScenarioOptions extends PublishOptions {
   readonly mooncakePython: string;
   readonly owners: number;
   readonly joiners: number;
-  /** Of each NIC, 1e6 bits a second. */
+  /** Rate of each NIC, in 1e6 bits per second. */
   readonly rateMbps: number;
   readonly sizeBytes: number;
   readonly updates: number;
@@ -29,9 +29,9 @@ const TENSOR_BYTES = 2 ** 20;
 const MAX_RATIO = 1.2;
 
 /**
- * Owners and joiners, each with a NIC of its own that is limited to a rate: are all NICs of the narrower side busy all
- * the time? The joiners are one world on one host and broadcast through its memory; the transfer engine of each runs on
- * a simulated host of its own, so that its reads come through its own NIC.
+ * Measures whether all NICs of the narrower side are busy all the time. Each owner and each joiner has its own NIC with
+ * a limited rate. The joiners are one world on one host and broadcast through its memory; the transfer engine of each
+ * joiner runs on a separate simulated host, so that its reads use a separate NIC.
  */
 export async function assignmentScenario(options: AssignmentScenarioOptions): Promise<void> {
   const { owners, joiners, rateMbps, updates, sizeBytes, bucketBytes } = options;

@@ -55,7 +55,7 @@ export async function joinScenario(options: JoinScenarioOptions): Promise<void> 
     publish(
       {
         scenario: 'p2p join',
-        title: `${checkpoint.title} comes into ${workers} by P2P reads over TCP: ${wrong} of ${checked} tensors wrong`,
+        title: `${checkpoint.title} reaches ${workers} by P2P reads over TCP: ${wrong} of ${checked} tensors wrong`,
         machine: describeMachine(options.device === 'cuda' ? await firstGpu() : undefined),
         options: { device: options.device, receiver: options.receiver, ranks, updates: options.updates },
         rows: [
@@ -76,8 +76,8 @@ export async function joinScenario(options: JoinScenarioOptions): Promise<void> 
         ],
         targets: [],
         notes: [
-          'All ends are on this host; the bytes go through its loopback.',
-          ...(ranks > 1 ? ['Ranks that join read a part each and broadcast it to the others.'] : []),
+          'All processes are on this host, and the bytes pass through its loopback interface.',
+          ...(ranks > 1 ? ['Each rank that joins reads a part and broadcasts it to the others.'] : []),
         ],
       },
       options,

@@ -17,7 +17,7 @@ const run = (file: string, ...args: string[]): void => {
 /**
  * Creates hosts whose NICs send at most at a given rate.
  *
- * @param options.rateMbps 1e6 bits a second that each NIC sends at most. @default as fast as the machine does
+ * @param options.rateMbps Maximum rate of each NIC, in 1e6 bits per second. @default unlimited
  * @param options.coresApart Gives each host its own part of this machine's cores, as hosts have. @default false
  */
 export function simulateHosts(

@@ -3,7 +3,7 @@ import { ourReceiver, type Receiver } from '../world/receiver.ts';
 import { stopReceivers, verify } from '../world/receivers.ts';
 import { type RankPlace, World } from '../world/world.ts';
 
-/** Ranks on the host device that read from other ranks, or that others read from, each with a worker of ours. */
+/** Ranks on the host device that read from other ranks or are read by them, each with one of our workers. */
 export class P2PWorld {
   readonly world: World;
   readonly receivers: readonly Receiver[];
@@ -32,7 +32,7 @@ export class P2PWorld {
     return verify(this.receivers, { folder, files });
   }
 
-  /** Ends all processes as a power cut would. */
+  /** Kills all processes. */
   async kill(): Promise<void> {
     await Promise.all([this.world.kill(), stopReceivers(this.receivers)]);
   }

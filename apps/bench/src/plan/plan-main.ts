@@ -8,9 +8,9 @@ import { threadTime } from '../report/thread-time.ts';
 /** Measurements of one process. */
 export interface PlanFigures {
   readonly ms: readonly number[];
-  /** The part of it that the thread ran on a core, which does not depend on other load. */
+  /** The part of this time that the thread ran on a core, which does not depend on other load. */
   readonly busyMs: readonly number[];
-  /** Finding the tensors that have to stay together: once, when metas are gathered. On a core. */
+  /** Time on a core to find the tensors that must stay together, once when metas are gathered. */
   readonly groupsBusyMs: number;
   readonly bucketCount: number;
   readonly tensorCount: number;

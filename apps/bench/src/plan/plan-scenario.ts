@@ -9,19 +9,19 @@ import type { PlanFigures } from './plan-main.ts';
 /** The options of `bench plan`. */
 export interface PlanScenarioOptions {
   readonly owners: number;
-  /** Fresh processes: the first plan of a process is not compiled yet, and is the one that an update waits for. */
+  /** Number of new processes. The first plan of a process runs code that is not compiled yet, and delays an update. */
   readonly processes: number;
   /** Plans in each process. */
   readonly rounds: number;
   readonly json?: string | undefined;
 }
 
-/** Kimi-K2's largest tensor has 2.19 GiB, and buckets grow to it; they are filled to what GPUs prefer. */
+/** Buckets grow to Kimi-K2's largest tensor of 2.19 GiB, and are filled to the size that is best for GPUs. */
 const BUCKET_BYTES = 4 * 2 ** 30;
 const FILL_BYTES = 128 * 2 ** 20;
 const TARGET_MS = 30;
 
-/** Plans an update of Kimi-K2: the same work on every rank, before anything moves. */
+/** Plans an update of Kimi-K2. Every rank does this work before any data moves. */
 export async function planScenario(options: PlanScenarioOptions): Promise<void> {
   const { owners, processes, rounds } = options;
   const figures: PlanFigures[] = [];

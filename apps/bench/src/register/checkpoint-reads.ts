@@ -5,7 +5,7 @@ import { readCheckpoint } from '@checkpoint-engine/meta';
 export interface CheckpointReads {
   readonly reads: readonly FileRead[];
   readonly paths: readonly string[];
-  /** Of the memory. */
+  /** Size of the memory. */
   readonly sizeBytes: number;
 }
 

@@ -13,11 +13,11 @@ import { countsFromNow } from './kernel-counts.ts';
 export interface FreshScenarioOptions extends PublishOptions {
   readonly dir: string;
   readonly threads?: number | undefined;
-  /** Rounds in memory that is used again. */
+  /** Rounds in reused memory. */
   readonly rounds: number;
 }
 
-/** One way to read files into pinned memory. Milliseconds of its steps, in their order. */
+/** One way to read files into pinned memory, with the milliseconds of its steps in order. */
 interface Way {
   readonly by: string;
   readonly way: string;
@@ -154,7 +154,7 @@ function ours(
   };
 }
 
-/** A byte of each huge page, from the threads that copy. */
+/** Touches one byte of each huge page, on the threads that copy. */
 async function touch(memory: HostMemory): Promise<void> {
   const byte = Uint8Array.of(1);
   const pages = Math.ceil(memory.sizeBytes / HUGE_PAGE_BYTES);

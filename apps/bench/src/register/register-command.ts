@@ -14,7 +14,7 @@ export function addRegisterCommand(program: Command): void {
   withPublishOptions(withCheckpointOptions(command))
     .addOption(new Option('--device <kind>', 'whose pool').choices(['cuda', 'host']).default('cuda'))
     .option('--threads <n>', 'threads that read', Number, readThreads())
-    .option('--rounds <n>', 'registrations, their floor before each; the first is a warm-up', Number, 5)
+    .option('--rounds <n>', 'registrations, each after a round of their floor; the first one is a warm-up', Number, 5)
     .option('--fresh', 'only registration in fresh memory and in used memory, step by step', false)
     .option('--peer', 'run the safetensors library, and with a GPU the Python tool, on the same files', false)
     .option('--python <path>', 'Python with torch and safetensors', 'python3')

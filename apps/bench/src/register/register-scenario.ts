@@ -71,7 +71,7 @@ function targetsOf({ device }: RegisterScenarioOptions, ourMs: number, floorMs: 
     : [{ what: 'registration', measured: ourMs, atMost: WANTED_MS, unit: 'ms' }, share];
 }
 
-/** The parts of a registration by themselves. */
+/** Measures the parts of a registration separately. */
 async function deviceRows(
   device: Device,
   checkpoint: BenchCheckpoint,
@@ -96,7 +96,8 @@ async function deviceRows(
 }
 
 /**
- * `registerCheckpoint` of a server in a process of its own: headers, layout, reading, pinning; its floor before each.
+ * `registerCheckpoint` of a server in a new process: headers, layout, reading, pinning. The floor runs before each
+ * round.
  */
 async function wholeRegistrations(
   { device, rounds, threads }: RegisterScenarioOptions,

@@ -2,7 +2,7 @@ import { formatBytes } from '@checkpoint-engine/planner';
 import type { ResultRow } from './result.ts';
 import { median } from './statistics.ts';
 
-/** `312 ms`, `1.04 s`, `85 us`: three figures, in the unit that suits. */
+/** `312 ms`, `1.04 s`, `85 us`: three significant figures in a suitable unit. */
 export function formatMs(ms: number): string {
   if (Number.isNaN(ms)) return '-';
   if (ms >= 1000) return `${figures(ms / 1000)} s`;
@@ -17,11 +17,11 @@ export function figures(value: number): string {
   return value.toFixed(Math.min(digits, 3));
 }
 
-/** Bytes, or a dash for none. */
+/** Bytes, or a dash without a value. */
 export const formatOptionalBytes = (bytes: number | undefined): string =>
   bytes === undefined ? '-' : formatBytes(Math.round(bytes));
 
-/** 1e9 bytes a second over the median. */
+/** The rate at the median time, in 1e9 bytes per second. */
 export function rateGBps({ sizeBytes, samplesMs }: ResultRow): number | undefined {
   return sizeBytes === undefined || samplesMs.length === 0 ? undefined : sizeBytes / median(samplesMs) / 1e6;
 }

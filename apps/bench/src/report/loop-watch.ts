@@ -13,14 +13,14 @@ export interface LoopPauses {
 }
 
 /**
- * Watches the event loop of this process with a timer. Where more threads want to run than there are cores, a thread
- * that does next to nothing can be late, so the work of the thread in each pause is counted separately.
+ * Watches the event loop of this process with a timer. If more threads are runnable than there are cores, even an idle
+ * thread can be late, so the work of the thread in each pause is counted separately.
  */
 export class LoopWatch {
   #timer: NodeJS.Timeout | undefined;
   #pauses = { longestMs: 0, busyMs: 0, waitedMs: 0 };
 
-  /** Starts, or goes on. */
+  /** Starts or resumes watching. */
   start(): void {
     if (this.#timer !== undefined) return;
     let last = { atMs: performance.now(), ...threadTime() };

@@ -10,7 +10,7 @@ import { ncclAvailability } from '@checkpoint-engine/transport-nccl';
 export interface MachineDescription {
   /** `2 x NVIDIA H100 80GB HBM3`, or the processor if no GPU took part. */
   readonly device: string;
-  /** Of the GPU. */
+  /** Version of the GPU's driver. */
   readonly driver: string | undefined;
   readonly nccl: string | undefined;
   readonly cpu: string;
@@ -48,7 +48,7 @@ function driverVersion(): string | undefined {
   return /\s(\d{3,}\.\d+(?:\.\d+)?)\s/.exec(text)?.[1];
 }
 
-/** A bundle carries the commit that it was made of. */
+/** A bundle contains the commit that it was created from. */
 function bundledCommit(): string {
   return readFileSync(fileURLToPath(new URL('../../commit.txt', import.meta.url)), 'utf8').trim();
 }

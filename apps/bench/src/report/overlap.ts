@@ -1,18 +1,18 @@
 import type { ProgressEvent, Stage } from '@checkpoint-engine/ps';
 
-/** How much of the time several stages ran at once, at one rank. */
+/** The overlap of the stages of one rank. */
 export interface Overlap {
   /** From the first start to the last end. */
   readonly spanMs: number;
   /** Milliseconds in which each stage had a bucket. */
   readonly busyMs: Readonly<Partial<Record<Stage, number>>>;
-  /** Milliseconds in which at least so many stages had a bucket: index 1 for one, 2 for two, and so on to 4. */
+  /** Milliseconds in which at least this many stages had a bucket: index 1 for one, 2 for two, and so on to 4. */
   readonly atLeastMs: readonly number[];
 }
 
 type BucketEvent = Extract<ProgressEvent, { stage: Stage }>;
 
-/** Works the overlap out from the events of one rank's update. */
+/** Computes the overlap from the events of one rank's update. */
 export function overlapOf(events: readonly ProgressEvent[]): Overlap {
   const changes = events
     .filter((event): event is BucketEvent => event.type === 'bucket-start' || event.type === 'bucket-end')

@@ -3,7 +3,7 @@ import Table from 'cli-table3';
 import { type BenchResult, wrongCount } from './result.ts';
 import { type View, viewsOf } from './views.ts';
 
-/** Prints a result for people: the sentence, the machine, the tables; or in short form only figures and targets. */
+/** Prints a result as text: the title, the machine and the tables. In short form, only figures and targets. */
 export function printResult(result: BenchResult, brief = false): void {
   const { machine, title, notes = [] } = result;
   const where = [
@@ -21,7 +21,7 @@ export function printResult(result: BenchResult, brief = false): void {
   if (wrong > 0) write(`WRONG: ${wrong}\n`);
 }
 
-/** Without borders: it has to be read in a log, too. */
+/** No borders, so that the table is readable in a log. */
 function printView({ title, head, rows }: View): void {
   const none = { top: '', 'top-mid': '', 'top-left': '', 'top-right': '' };
   const table = new Table({

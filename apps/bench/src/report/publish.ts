@@ -16,13 +16,13 @@ export interface PublishOptions {
 /** Adds the options that every scenario has. */
 export function withPublishOptions(command: Command): Command {
   return command
-    .option('--json <file>', 'write the result there')
+    .option('--json <file>', 'write the result to this file')
     .option('--brief', 'print figures and targets only; the rest is in the JSON', false);
 }
 
 /**
  * Prints a result and writes its files. Fails the process if anything is wrong or a required target is missed. Returns
- * whether all is right.
+ * whether everything is right.
  */
 export function publish(result: Omit<BenchResult, 'version'>, { json, brief }: PublishOptions): boolean {
   const whole: BenchResult = { version: RESULT_VERSION, ...result };

@@ -8,7 +8,7 @@ export interface BenchResult {
   readonly version: typeof RESULT_VERSION;
   /** Name of the scenario: `update`, `plan`, `soak`. */
   readonly scenario: string;
-  /** One sentence with the most important figure, for a reader who reads nothing else. */
+  /** One sentence with the most important figure. */
   readonly title: string;
   readonly machine: MachineDescription;
   /** The options by name. */
@@ -18,7 +18,7 @@ export interface BenchResult {
   readonly targets: readonly Target[];
   /** Holders of memory, each at its own peak. */
   readonly memory?: readonly MemoryHolder[] | undefined;
-  /** Where the time went, of one update each. */
+  /** Timelines, each of one update. */
   readonly timelines?: readonly Timeline[] | undefined;
   /** Notes that readers need to interpret the figures. */
   readonly notes?: readonly string[] | undefined;
@@ -39,16 +39,16 @@ export interface ResultRow {
   readonly bucketBytes?: number | undefined;
   /** Other properties that distinguish this row from similar ones: `{ 'bucket-size': '64 MiB' }`. */
   readonly settings?: Readonly<Record<string, string | number | boolean>> | undefined;
-  /** Each repetition that counts, as the slowest rank saw it. Warm-ups are in `warmupMs`. */
+  /** The time of the slowest rank in each counted repetition. Warm-ups are in `warmupMs`. */
   readonly samplesMs: readonly number[];
   readonly warmupMs?: readonly number[] | undefined;
-  /** Bytes that every receiver has afterwards: the rate is these over the median. */
+  /** Bytes that every receiver has afterwards. The rate is this size over the median. */
   readonly sizeBytes?: number | undefined;
-  /** Least time that the machine allows for it, from a floor measured in the same run. */
+  /** The minimum time on this machine, from a floor measured in the same run. */
   readonly floorMs?: number | undefined;
   /** Parts of the last repetition. */
   readonly phasesMs?: Readonly<Record<string, number>> | undefined;
-  /** Device memory on the GPU with the most, as reported by the tool. */
+  /** Device memory on the GPU that uses the most, as reported by the tool. */
   readonly deviceBytes?: number | undefined;
   /** The same as reported by the driver: peak during the run, minus the memory in use before. */
   readonly driverBytes?: number | undefined;
@@ -58,13 +58,13 @@ export interface ResultRow {
   readonly wireBytes?: number | undefined;
   /** Further figures, units in the names: `{ perTensorUs: 3.1 }`. */
   readonly figures?: Readonly<Record<string, number>> | undefined;
-  /** How many things (tensors in all receivers, mostly) were compared, and how many were not as they should be. */
+  /** The number of comparisons (usually tensors in all receivers), and the number of differences. */
   readonly checked?: number | undefined;
   readonly wrong?: number | undefined;
   readonly note?: string | undefined;
 }
 
-/** A figure that was aimed at. */
+/** A target for a figure. */
 export interface Target {
   /** `update <= 1.15 x floor`. */
   readonly what: string;
@@ -73,11 +73,13 @@ export interface Target {
   readonly atLeast?: number | undefined;
   /** `ms`, `x`, `GiB`, `us`. */
   readonly unit: string;
-  /** Missing it fails the run: it depends on no other work of the machine. @default false */
+  /**
+   * Whether the run fails if the target is missed. Only for figures that do not depend on other load. @default false
+   */
   readonly isRequired?: boolean | undefined;
 }
 
-/** A process, or memory that processes share, and its size. */
+/** A process or shared memory, and its size. */
 export interface MemoryHolder {
   readonly who: string;
   readonly sizeBytes: number;
@@ -106,7 +108,7 @@ export function isMet({ measured, atMost, atLeast }: Target): boolean {
   return !Number.isNaN(measured) && measured <= (atMost ?? Infinity) && measured >= (atLeast ?? -Infinity);
 }
 
-/** Wrong things of all rows. */
+/** The number of differences in all rows. */
 export function wrongCount(result: BenchResult): number {
   return result.rows.reduce((sum, row) => sum + (row.wrong ?? 0), 0);
 }

@@ -1,4 +1,4 @@
-/** Middle value; the mean of the two middle ones for an even count. NaN for none. */
+/** The middle value, or the mean of the two middle values for an even count. NaN for none. */
 export function median(values: readonly number[]): number {
   if (values.length === 0) return Number.NaN;
   const sorted = values.toSorted((a, b) => a - b);
@@ -6,7 +6,10 @@ export function median(values: readonly number[]): number {
   return sorted.length % 2 === 1 ? sorted[middle]! : (sorted[middle - 1]! + sorted[middle]!) / 2;
 }
 
-/** Smallest value that so large a share (0 to 1) of all values does not exceed (nearest rank). NaN for none. */
+/**
+ * The percentile by nearest rank: the smallest value that this share (0 to 1) of all values does not exceed. NaN for
+ * none.
+ */
 export function percentile(values: readonly number[], share: number): number {
   if (values.length === 0) return Number.NaN;
   const sorted = values.toSorted((a, b) => a - b);

@@ -2,11 +2,11 @@ import { Buffer } from 'node:buffer';
 import { openSync, readSync } from 'node:fs';
 import process from 'node:process';
 
-/** Where the time of the JavaScript thread went, since it started. */
+/** The scheduler's counters for the JavaScript thread since its start. */
 export interface ThreadTime {
-  /** It ran on a core. */
+  /** Time on a core. */
   readonly busyMs: number;
-  /** It could have run, and waited for a core. */
+  /** Time in which the thread was runnable and waited for a core. */
   readonly waitedMs: number;
 }
 

@@ -13,7 +13,7 @@ export interface View {
   readonly isBrief?: boolean;
 }
 
-/** All views of a result that have something to show, the most telling first. */
+/** All views of a result that are not empty, the most important one first. */
 export function viewsOf(result: BenchResult): View[] {
   return [comparisonView(result), detailView(result), phaseView(result), memoryView(result), targetView(result)]
     .filter(({ rows }) => rows.length > 0)

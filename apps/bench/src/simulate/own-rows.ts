@@ -45,7 +45,7 @@ const alone = (file: string, gpus: number): OwnRow => ({
   ...{ isFirstUpdate: false, receiver: 'worker alone' },
 });
 
-/** Updates of ours on 1, 2 and 4 GPUs, and of the Python tool in the same runs. */
+/** Our updates on 1, 2 and 4 GPUs, and those of the Python tool in the same runs. */
 export const OWN_ROWS: readonly OwnRow[] = [
   ...onEngine(DENSE, 1),
   ...onEngine(DENSE, 4),

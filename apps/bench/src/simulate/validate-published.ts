@@ -4,7 +4,7 @@ import { type ClusterTopology, type PreparedSimulation, prepare, presetTopology 
 import { PUBLISHED_ROWS, type PublishedRow } from './published-rows.ts';
 import { errorOf, isNear, type ValidatedRow } from './validated-row.ts';
 
-/** The row that the time per tensor is fitted to: a row without reading it from the others. */
+/** The row that the time per tensor is fitted to. */
 export const FITTED: Pick<PublishedRow, 'table' | 'model' | 'gpus' | 'method'> = {
   table: 'current',
   model: 'deepseek-v3.1',
@@ -27,7 +27,9 @@ export interface PublishedValidation {
   /** Time that a worker needs per tensor, as fitted. */
   readonly tensorMs: number;
   readonly rows: readonly (ValidatedRow & { readonly row: PublishedRow })[];
-  /** For each row that the time could be fitted to instead: the time, the rows within the allowed error, the worst. */
+  /**
+   * For each other row that the time could be fitted to: the time, the rows within the allowed error, the worst error.
+   */
   readonly alternatives: readonly FitAlternative[];
 }
 

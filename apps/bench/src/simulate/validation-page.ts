@@ -78,7 +78,7 @@ function table(rows: readonly ValidatedRow[]): string {
 
 const seconds = (ms: number): string => (ms >= 1000 ? `${(ms / 1000).toFixed(2)} s` : `${ms.toFixed(0)} ms`);
 
-/** Why predictions are not nearer. */
+/** Reasons for errors above the allowed one, by label. */
 const REASONS: readonly (readonly [label: RegExp, reason: string])[] = [
   [
     /first: DeepSeek-V3\.1 FP8, 256 x H20, python-p2p-first/,

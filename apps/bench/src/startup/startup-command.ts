@@ -8,9 +8,11 @@ import { startupScenario } from './startup-scenario.ts';
 export function addStartupCommand(program: Command): void {
   const command = program
     .command('startup')
-    .description("from a process that is asked for to the first byte that moves, with and without the GPU's context");
+    .description(
+      "the time from the start of a process to the first byte that moves, with and without the GPU's context",
+    );
   withWorldOptions(withPublishOptions(withDataDirOption(command)))
     .option('--rounds <n>', 'starts, each in fresh processes', Number, 3)
-    .option('--peer', 'start the Python tool, too', false)
+    .option('--peer', 'also start the Python tool', false)
     .action(startupScenario);
 }

@@ -18,13 +18,13 @@ import { World } from '../world/world.ts';
 export interface StartupScenarioOptions extends WorldOptions, PublishOptions {
   readonly dataDir: string;
   readonly rounds: number;
-  /** Start the Python tool, too. */
+  /** Whether to start the Python tool as well. */
   readonly peer: boolean;
 }
 
 const WANTED_MS = 1000;
 
-/** The time from the start of a process to the first moved byte, and the part of the GPU's context. */
+/** Measures the time from the start of a process to the first moved byte, and the share of the GPU's context. */
 export async function startupScenario(options: StartupScenarioOptions): Promise<void> {
   const checkpoint = await benchCheckpoint({ model: 'one', dataDir: options.dataDir });
   const { machine } = await deviceFloors(options.device, options.ranks);
@@ -44,7 +44,7 @@ export async function startupScenario(options: StartupScenarioOptions): Promise<
       {
         ...{ by: 'checkpoint-engine', what: "the same without the GPU's context", ranks },
         samplesMs: withoutContext(starts, contextFloorMs),
-        note: 'less the median of the floor below, never more than the device took',
+        note: 'minus the median of the floor below, but at most the time of the device',
       },
       ...(contextFloorMs.length === 0
         ? []
@@ -60,7 +60,7 @@ export async function startupScenario(options: StartupScenarioOptions): Promise<
       {
         scenario: 'startup',
         title:
-          `The first byte moves ${formatMs(whole!)} after a process is asked for` +
+          `The first byte moves ${formatMs(whole!)} after the start of a process` +
           (options.device === 'cuda' ? `, ${formatMs(without!)} without the GPU's context` : ''),
         machine,
         options: { device: options.device, receiver: options.receiver, ranks, rounds: options.rounds },
@@ -98,13 +98,18 @@ async function startOnce(
     const firstByteAtMs = updates
       .flatMap(({ events }) => events)
       .reduce((first, event) => (event.type === 'bucket-start' ? Math.min(first, event.atMs) : first), Infinity);
-    const totalMs = firstByteAtMs - Math.min(...world.askedForAtMs);
+    const totalMs = firstByteAtMs - Math.min(...world.requestedAtMs);
     const { bornAtMs, importsMs, deviceMs, joinMs } = rank!;
-    const phasesMs = { process: bornAtMs - world.askedForAtMs[0]!, imports: importsMs, device: deviceMs, join: joinMs };
-    const told = Object.values(phasesMs).reduce((sum, ms) => sum + ms, 0) + durationMs + gatherMs;
+    const phasesMs = {
+      process: bornAtMs - world.requestedAtMs[0]!,
+      imports: importsMs,
+      device: deviceMs,
+      join: joinMs,
+    };
+    const knownMs = Object.values(phasesMs).reduce((sum, ms) => sum + ms, 0) + durationMs + gatherMs;
     return {
       totalMs,
-      phasesMs: { ...phasesMs, register: durationMs, gather: gatherMs, 'plan and handshake': totalMs - told },
+      phasesMs: { ...phasesMs, register: durationMs, gather: gatherMs, 'plan and handshake': totalMs - knownMs },
     };
   } finally {
     await world.end();

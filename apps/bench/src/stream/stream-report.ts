@@ -7,16 +7,16 @@ import { median } from '../report/statistics.ts';
 import { printTable } from '../report/table.ts';
 import type { PythonToolFigures } from '../update/python-tool.ts';
 
-/** One run in fresh processes: of the slowest rank, the first update. */
+/** One run in new processes: the first update of the slowest rank. */
 export interface StreamRun {
   readonly registerMs: number;
   readonly gatherMs: number;
   readonly updateMs: number;
-  /** From the device made to the worker's last acknowledgement. */
+  /** From the creation of the device to the worker's last acknowledgement. */
   readonly firstAckMs: number;
   readonly peakRssBytes: number;
   readonly result: UpdateResult;
-  /** Of rank 0. */
+  /** The events of rank 0. */
   readonly events: readonly ProgressEvent[];
 }
 
@@ -63,12 +63,12 @@ export function printReport(report: StreamReport): void {
     ['H2D floor', milliseconds(h2dFloorMs), rate(report.sizeBytes, h2dFloorMs)],
     ["worker's fixed time", milliseconds(workerFixedMs), 'update of one small tensor, median'],
     [
-      'streamed: device made to last acknowledgement',
+      'streamed: device to last acknowledgement',
       each(streamed, ({ firstAckMs }) => firstAckMs),
       `median ${milliseconds(streamMs)}; 1.3 x floor + fixed + 200 ms = ${milliseconds(allowedMs)}`,
     ],
-    ['streamed: parts', parts(last), 'of the last round'],
-    ['streamed: stages', stages(last), 'of rank 0, last round'],
+    ['streamed: parts', parts(last), 'in the last round'],
+    ['streamed: stages', stages(last), 'rank 0, last round'],
     [
       'streamed: host memory',
       `peak ${formatBytes(peakBytes)}`,

@@ -22,9 +22,9 @@ export interface StreamScenarioOptions extends WorldOptions {
   /** A checkpoint of one small tensor: its update takes the worker's own fixed time. */
   readonly smallDir: string;
   readonly rounds: number;
-  /** Drop the files from the page cache before each round. */
+  /** Whether to drop the files from the page cache before each round. */
   readonly cold: boolean;
-  /** Also measure registering into the pool. */
+  /** Whether to measure registration into the pool as well. */
   readonly pool: boolean;
   readonly peer: boolean;
   readonly threads: number;
@@ -36,13 +36,12 @@ export interface StreamScenarioOptions extends WorldOptions {
 const MAX_THREADS = 16;
 const NAME = 'weights';
 
-/** Threads that a device reads with. */
+/** Number of threads with which a device reads. */
 export const readThreads = (): number => Math.min(availableParallelism(), MAX_THREADS);
 
 /**
- * From files to live weights: the streaming update in fresh processes, from the device made to the last
- * acknowledgement, compared with the same through the pool, the Python tool, plain threads that read, and pinned
- * copies.
+ * Measures the streaming update in new processes, from the creation of the device to the last acknowledgement. Compares
+ * it with an update through the pool, the Python tool, plain threads that read, and pinned copies.
  */
 export async function streamScenario(options: StreamScenarioOptions): Promise<boolean> {
   const { device, ranks, python, cold } = options;
@@ -50,7 +49,7 @@ export async function streamScenario(options: StreamScenarioOptions): Promise<bo
   const receivers = await startReceivers(options);
   try {
     const floors = await measureFloors(options, files);
-    // Parameters are allocated on first sight: that is none of the update's time.
+    // The first update allocates the parameters, so it is not timed.
     await runOnce({ device, receivers, files, stream: {} });
     const workerFixedMs = await fixedTime(options, receivers);
     const streamed: StreamRun[] = [];
@@ -141,7 +140,7 @@ interface Run {
   readonly bucketBytes?: number | undefined;
 }
 
-/** Registers and updates once in fresh processes. A world is as slow as its slowest rank. */
+/** Registers and updates once in new processes. The slowest rank determines the time. */
 async function runOnce({ device, receivers, files, stream, bucketBytes }: Run): Promise<StreamRun> {
   const world = await World.start(
     { device },

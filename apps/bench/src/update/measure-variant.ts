@@ -9,9 +9,9 @@ import type { World } from '../world/world.ts';
 export interface VariantFigures {
   readonly variant: UpdateVariant;
   readonly warmupMs: readonly number[];
-  /** Of the slowest rank, one an update. */
+  /** Time of the slowest rank in each update. */
   readonly samplesMs: readonly number[];
-  /** The last update, as every rank saw it. */
+  /** The results of all ranks in the last update. */
   readonly last: readonly RankUpdate[];
   readonly worker: WorkerClock | undefined;
   /** Peak device memory during an update, minus the memory in use before. None on the host. */
@@ -38,7 +38,7 @@ export interface MeasureOptions {
 /** A checkpoint, and the name under which the ranks have it. */
 export type Registered = BenchCheckpoint & { readonly name: string };
 
-/** Updates as often as asked; the last one starts with receivers in which every byte is wrong. */
+/** Runs the requested number of updates. Before the last one, every byte in the receivers is made wrong. */
 export async function measureVariant(
   world: World,
   all: readonly Receiver[],

@@ -12,8 +12,8 @@ export interface PythonRanks {
 }
 
 /**
- * Runs a script once a rank, as a launcher would, and gives the JSON that each printed last; `undefined` for a rank that
- * printed nothing. When one fails, all are ended: the others would wait for it.
+ * Runs a script once per rank, like a launcher, and returns the last JSON that each rank printed, or `undefined` for a
+ * rank that printed nothing. If a rank fails, all are ended, because the others would wait for it.
  */
 export async function runPythonRanks<T>({ python, script, worldSize, args }: PythonRanks): Promise<(T | undefined)[]> {
   const path = fileURLToPath(new URL(`../../python/${script}`, import.meta.url));

@@ -1,11 +1,11 @@
 import type { WorkerClock } from '../world/engine-process.ts';
 import { runPythonRanks } from './python-ranks.ts';
 
-/** Times of one rank of the Python tool. Seconds. */
+/** Times of one rank of the Python tool, in seconds. */
 export interface PythonToolFigures {
   readonly torch: string;
   readonly rank: number;
-  /** From its process's start to a server on a GPU that is ready to register. */
+  /** From the start of its process until the server on the GPU is ready to register. */
   readonly ready_s: number;
   readonly register_s: readonly number[];
   readonly gather_s: number;
@@ -17,18 +17,18 @@ export interface PythonToolUpdates {
   readonly bucket_gib: number;
   /** Peak device memory during an update, minus the memory in use before. */
   readonly device_memory_bytes: number;
-  /** As shipped: its process group is made and destroyed in every update. */
+  /** As shipped: every update creates and destroys the process group. */
   readonly update_s: readonly number[];
   readonly update_kept_group_s: readonly number[];
   readonly worker: WorkerClock;
   readonly worker_kept_group: WorkerClock;
 }
 
-/** How the Python tool is run. */
+/** Options of a run of the Python tool. */
 export interface PythonToolOptions {
   readonly python: string;
   readonly folder: string;
-  /** Where the engine of each rank listens. */
+  /** Port of each rank's engine. */
   readonly enginePorts: readonly number[];
   readonly updates: number;
   readonly registers?: number | undefined;
@@ -36,7 +36,7 @@ export interface PythonToolOptions {
   readonly bucketGiB?: readonly number[] | undefined;
 }
 
-/** Runs the Python tool against the same engines, one rank for each, and gives the figures of every rank. */
+/** Runs the Python tool against the same engines, one rank for each, and returns the figures of every rank. */
 export async function runPythonTool(options: PythonToolOptions): Promise<PythonToolFigures[]> {
   const { python, folder, enginePorts, updates, registers = 1, bucketGiB = [8] } = options;
   const figures = await runPythonRanks<PythonToolFigures>({

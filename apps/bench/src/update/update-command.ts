@@ -22,45 +22,49 @@ export function addUpdateCommand(program: Command): void {
       'updates of a registered checkpoint: ranks, models, bucket sizes, compared with the Python tool and floors',
     );
   withWorldOptions(withPublishOptions(withCheckpointOptions(command)))
-    .option('--updates <n>', 'updates in a row that count', Number, 5)
-    .option('--warmups <n>', 'updates before them', Number, 1)
-    .option('--registers <n>', 'registrations in a row', Number, 2)
-    .option('--bucket-sizes <sizes>', 'bucket sizes, one measurement each: 64MiB,2GiB', parseSizes, [])
-    .option('--device-memory <size>', 'most bytes of device memory', parseSize)
+    .option('--updates <n>', 'counted updates', Number, 5)
+    .option('--warmups <n>', 'warm-up updates before the counted ones', Number, 1)
+    .option('--registers <n>', 'registrations', Number, 2)
+    .option('--bucket-sizes <sizes>', 'bucket sizes, one measurement per size: 64MiB,2GiB', parseSizes, [])
+    .option('--device-memory <size>', 'maximum bytes of device memory', parseSize)
     .option(
       '--receiving-ranks <ranks>',
-      'ranks whose engines receive, the others serve: 0,2 (default: all)',
+      'ranks whose engines receive, while the others only send: 0,2 (default: all)',
       parseNumbers,
     )
-    .option('--release-communicators', 'give their memory back after each update', false)
+    .option('--release-communicators', 'release communicators and their memory after each update', false)
     .option('--no-watch-memory', "omit the driver's figure of device memory")
     .option('--peer', 'run the Python tool against the same engines', false)
     .option('--peer-bucket-gib <sizes>', 'its bucket sizes in GiB: 8,2', parseNumbers, [8])
     .option('--link-floors', 'measure the links with torch and NCCL; on the host, a broadcast with gloo', false)
     .option('--timelines', "keep the timeline of each measurement's last update", false)
-    .addOption(new Option('--engine <name>', 'a real engine receives, updated as users do').choices(['vllm']))
+    .addOption(new Option('--engine <name>', 'update a real engine as users do').choices(['vllm']))
     .option(
       '--checkpoints <folders>',
       'of --engine: two checkpoints of its model, made by make_model.py: A,B',
       parsePair,
     )
-    .option('--endpoint <url>', 'of --engine: a server that runs, with the extension vllm_extension.BenchExtension')
-    .option('--loaded', 'of --endpoint: it was started with the first checkpoint, as the truth to compare with', false)
+    .option('--endpoint <url>', 'of --engine: a running server with the extension vllm_extension.BenchExtension')
+    .option(
+      '--loaded',
+      'of --endpoint: the server was started with the first checkpoint, which is the reference for comparisons',
+      false,
+    )
     .option(
       '--through-receiver',
-      'of --engine: through the package checkpoint-engine-worker, which the server has',
+      'of --engine: update through the package checkpoint-engine-worker of the server',
       false,
     )
     .option('--engine-args <args>', 'of --engine: arguments of a server that is started', parseWords, [])
     .option('--ways <ways>', 'of --engine: cli, cli-registered, serve', parseWays, ['cli', 'cli-registered', 'serve'])
     .option(
       '--variants <args>',
-      'of --engine: arguments of our commands, one measurement each, with |',
+      'of --engine: arguments of our commands, one measurement per variant, separated by |',
       parseVariants,
       [''],
     )
     .option('--model-name <name>', 'of --engine: name of the model in results', 'a model')
-    .option('--peer-updates <n>', 'of --engine: updates of the Python tool in a row (default: --updates)', Number)
+    .option('--peer-updates <n>', 'of --engine: updates of the Python tool (default: --updates)', Number)
     .option('--trace <file>', 'write a trace of the last update of all ranks, for https://ui.perfetto.dev')
     .addHelpText(
       'after',
@@ -90,18 +94,18 @@ Examples:
     });
 }
 
-/** Adds the options that describe the measured world. */
+/** Adds the options of the measured world. */
 export function withWorldOptions(command: Command): Command {
   return command
     .option(
       '--ranks <n>',
-      'ranks, each with a receiver; more ranks than GPUs share them, which tests bytes and not speed',
+      'ranks, each with a receiver; more ranks than GPUs share the GPUs, which tests correctness, not speed',
       Number,
       1,
     )
     .addOption(new Option('--device <kind>', 'device of the ranks').choices(['cuda', 'host']).default('cuda'))
     .addOption(
-      new Option('--receiver <who>', 'worker that receives the weights; on the host always ours')
+      new Option('--receiver <who>', 'worker that receives the weights; always ours on the host')
         .choices(['python', 'ours'])
         .default('python'),
     )

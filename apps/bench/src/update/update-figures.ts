@@ -12,16 +12,16 @@ export interface UpdateScenarioOptions extends CheckpointOptions, WorldOptions, 
   readonly updates: number;
   readonly warmups: number;
   readonly registers: number;
-  /** One measurement each: every bucket size. */
+  /** The variants, one per bucket size. */
   readonly variants: readonly UpdateVariant[];
   readonly watchMemory: boolean;
-  /** Run the Python tool against the same engines. */
+  /** Whether to run the Python tool against the same engines. */
   readonly peer: boolean;
   /** Its bucket sizes. */
   readonly peerBucketGiB: readonly number[];
-  /** Measure the links with torch and NCCL. */
+  /** Whether to measure the links with torch and NCCL. */
   readonly linkFloors: boolean;
-  /** Keep the timeline of each variant's last update. */
+  /** Whether to keep the timeline of each variant's last update. */
   readonly timelines: boolean;
   /** A file for a trace of the last update, for https://ui.perfetto.dev. */
   readonly trace?: string | undefined;
@@ -32,9 +32,11 @@ export interface UpdateFigures {
   readonly checkpoint: BenchCheckpoint;
   readonly floors: DeviceFloors;
   readonly links: LinkFloors | undefined;
-  /** A peer of the host device. */
+  /** Figures of gloo, for comparison with the host device. */
   readonly gloo?: GlooFigures | undefined;
-  /** Updates of one small tensor: the receiver's own fixed time, and the cost of a bucket without its bytes. */
+  /**
+   * Updates of one small tensor: they show the receiver's own fixed time, and the cost of a bucket without its bytes.
+   */
   readonly fixedMs: readonly number[];
   readonly registerMs: readonly number[];
   readonly poolBytes: number;

@@ -9,7 +9,7 @@ import { pythonRows } from './python-rows.ts';
 import type { UpdateFigures, UpdateScenarioOptions } from './update-figures.ts';
 import { workerFigures } from './worker-figures.ts';
 
-/** The driver gives memory in pieces of 2 MiB, and a piece more is no leak. */
+/** The driver allocates memory in pieces of 2 MiB, so one more piece is not a leak. */
 const GROWTH_MIB = 4;
 const OURS = 'checkpoint-engine';
 
@@ -56,7 +56,7 @@ export function updateResult(options: UpdateScenarioOptions, figures: UpdateFigu
       ...updates,
       ...python,
     ],
-    // On the host the floor is another one: `bench host` has it.
+    // `bench host` measures the floor of the host device.
     targets: options.device === 'cuda' ? targetsOf(options, figures, updates, python, floorMs) : [],
     timelines: options.timelines
       ? variants.map(({ variant, last }) =>
@@ -73,7 +73,7 @@ export function updateResult(options: UpdateScenarioOptions, figures: UpdateFigu
   };
 }
 
-/** Every byte must come from the host once, and arrive at every GPU once. */
+/** The floor: every byte leaves the host once, and arrives at every GPU once. */
 function floorOf({ ranks }: UpdateScenarioOptions, { checkpoint, floors, links }: UpdateFigures): number {
   const h2dGBps = Math.max(floors.h2dTogetherGBps, links?.h2d_all_GBps ?? 0);
   const h2dMs = checkpoint.sizeBytes / ranks / h2dGBps / 1e6;
@@ -121,7 +121,7 @@ function updateRow(
   };
 }
 
-/** How much of the time several stages ran at once, at the first rank. */
+/** The overlap of the stages of the first rank. */
 function overlapFigures({ events }: RankUpdate): Record<string, number> {
   const { spanMs, atLeastMs } = overlapOf(events);
   const percent = (count: number): number => (100 * atLeastMs[count]!) / spanMs;
@@ -222,10 +222,10 @@ function targetsOf(
 function titleOf(best: ResultRow, engines: number, python: readonly ResultRow[], sizeBytes: number): string {
   const ms = median(best.samplesMs);
   const updates = python.filter(({ what }) => what === 'update');
-  const beside = updates.map(({ by, samplesMs }) => `${(median(samplesMs) / ms).toFixed(2)} x as fast as the ${by}`);
+  const ratios = updates.map(({ by, samplesMs }) => `${(median(samplesMs) / ms).toFixed(2)} x as fast as the ${by}`);
   return (
     `${best.model} (${formatBytes(sizeBytes)}) reaches ${engines} ${engines === 1 ? 'engine' : 'engines'} in ` +
-    `${ms.toFixed(0)} ms${beside.length > 0 ? `: ${[...new Set(beside)].join(', ')}` : ''}`
+    `${ms.toFixed(0)} ms${ratios.length > 0 ? `: ${[...new Set(ratios)].join(', ')}` : ''}`
   );
 }
 

@@ -38,7 +38,7 @@ export async function updateScenario(options: UpdateScenarioOptions): Promise<vo
   }
 }
 
-/** Of the checkpoint in the ranks. */
+/** Name of the checkpoint in the ranks. */
 const NAME = 'weights';
 
 async function measureOurs(

@@ -2,7 +2,7 @@ import { createHostDevice } from '@checkpoint-engine/device';
 
 const STEP_BYTES = 2 ** 20;
 
-/** The passes over memory that updates and checks are made of, with all threads of a device. */
+/** The passes over memory that updates and checks consist of, with all threads of a device. */
 export interface MemoryFloors {
   /** Milliseconds of one copy: each byte is read once and written once. */
   copyMs(): Promise<number>;
@@ -11,7 +11,7 @@ export interface MemoryFloors {
   close(): Promise<void>;
 }
 
-/** Takes twice so many bytes of memory. */
+/** Needs twice this many bytes of memory. */
 export async function memoryFloors(sizeBytes: number): Promise<MemoryFloors> {
   const device = await createHostDevice();
   const [from, to] = [await device.allocateHost(sizeBytes), await device.allocateHost(sizeBytes)];

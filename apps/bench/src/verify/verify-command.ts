@@ -8,7 +8,9 @@ export function addVerifyCommand(program: Command): void {
   withPublishOptions(
     program
       .command('verify')
-      .description('what digests cost registrations and updates on the host device, beside copies and reads of memory')
+      .description(
+        'the cost of digests in registrations and updates on the host device, compared with copies and reads of memory',
+      )
       .option('--size <size>', 'bytes of the checkpoint', parseSize, 2 ** 30)
       .option('--tensor-size <size>', 'bytes of each tensor', parseSize, 8 * 2 ** 20)
       .option('--rounds <n>', 'repetitions of each, after a warm-up', Number, 9),

@@ -14,7 +14,7 @@ import { median } from '../report/statistics.ts';
 import { memoryFloors } from './memory-floors.ts';
 import { startVerifyWorld } from './verify-world.ts';
 
-/** What `bench verify` is asked to do. */
+/** The options of `bench verify`. */
 export interface VerifyScenarioOptions extends PublishOptions {
   readonly sizeBytes: number;
   readonly tensorBytes: number;
@@ -23,10 +23,12 @@ export interface VerifyScenarioOptions extends PublishOptions {
 
 const MODES: readonly VerifyMode[] = ['off', 'sample', 'full'];
 const OURS = 'checkpoint-engine';
-/** Copies of an update. Full verification reads what each one has brought once more: in the ring, or in the worker. */
+/**
+ * Copies of an update. Full verification reads the destination of each copy once more: in the ring, or in the worker.
+ */
 const COPIES = { pull: 1, buckets: 2 } as const;
 
-/** What digests cost registrations and updates on the host device: with and without them in turns. */
+/** Measures the cost of digests in registrations and updates on the host device, with and without them in turns. */
 export async function verifyScenario(options: VerifyScenarioOptions): Promise<void> {
   const { sizeBytes, tensorBytes, rounds } = options;
   const folder = mkdtempSync(join(tmpdir(), 'checkpoint-engine-bench-'));
@@ -53,7 +55,7 @@ export async function verifyScenario(options: VerifyScenarioOptions): Promise<vo
         rows,
         targets,
         notes: [
-          'Modes take turns in each round. Updates of the host device are copies in memory, so that full verification, which reads all of it once more, cannot be free: the floor of it is the copies and one more read.',
+          'Modes take turns in each round. Updates of the host device are copies in memory. Full verification reads all bytes once more, so it cannot be free: its floor is the copies and one more read.',
         ],
       },
       options,

@@ -4,7 +4,7 @@ import { copyingWorker, receiveUpdate, wholeOf } from '@checkpoint-engine/worker
 
 const NAME = 'weights';
 
-/** One rank on the host device with a worker of ours, which pulls if the pool is shared. */
+/** One rank on the host device with one of our workers, which pulls if the pool is shared. */
 export interface VerifyWorld {
   /** Registers files into a new pool, with or without digests. @returns Milliseconds. */
   register(files: readonly string[], digests: boolean): Promise<number>;

@@ -2,7 +2,7 @@ import { type ChildProcess, fork } from 'node:child_process';
 import process from 'node:process';
 import { fileURLToPath } from 'node:url';
 
-/** A program of this bench that runs as a process of its own, relative to this folder. */
+/** A program of this bench that runs as a separate process, relative to this folder. */
 export type ChildScript =
   | 'rank-main'
   | 'worker-main'
@@ -11,7 +11,7 @@ export type ChildScript =
   | '../plan/plan-main';
 
 /**
- * Starts it with a message channel.
+ * Starts a program with a message channel.
  *
  * @param runner A program and its arguments that start it, Node's path appended. @default Node itself
  */
@@ -30,7 +30,7 @@ export function start(
   });
 }
 
-/** The child's next message. Rejects when it ends before: what it has sent by then is still to be read after its exit. */
+/** The child's next message. Rejects if the child ends first. Messages that it sent before its exit are still read. */
 export function message<T>(child: ChildProcess): Promise<T> {
   return new Promise((resolve, reject) => {
     const onEnd = (): void => {

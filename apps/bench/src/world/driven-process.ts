@@ -56,7 +56,7 @@ export class DrivenProcess<T extends Calls<T>> {
     });
   }
 
-  /** Asks it to close, and kills it if it does not end. Returns whether it ended. */
+  /** Requests it to close, and kills it if it does not end. Returns whether it ended by itself. */
   async end(): Promise<boolean> {
     if (this.#child.exitCode !== null || this.#child.signalCode !== null) return true;
     this.#child.send({ id: -1, call: 'close', args: null });

@@ -2,16 +2,16 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { freePort } from '@checkpoint-engine/cli';
 
-/** The worker's times during an update. Seconds. */
+/** The worker's times during an update, in seconds. */
 export interface WorkerClock {
   readonly buckets: number;
   readonly handle_seconds: number;
-  /** From a bucket's message received to its answer: unpickling, copying, synchronising. */
+  /** From the arrival of a bucket's message to its answer: unpickling, copying, synchronizing. */
   readonly bucket_busy_seconds: number;
   /** Waiting for the next bucket, or for the end. */
   readonly bucket_wait_seconds: number;
   readonly release_seconds: number;
-  /** Of that, in each of the functions that it calls for it: `collect` is the garbage collection. */
+  /** The part of this time in each function that it calls; `collect` is the garbage collection. */
   readonly release_call_seconds: Readonly<Record<string, number>>;
   readonly hook_seconds: number;
 }
@@ -20,7 +20,7 @@ export interface WorkerClock {
 export interface EngineStats {
   readonly uuid: string;
   readonly device_used_bytes: number;
-  /** Of its own tensors, and with what torch keeps for later ones. */
+  /** Memory of its own tensors, and memory including torch's cache. */
   readonly torch_allocated_bytes: number;
   readonly torch_reserved_bytes: number;
   readonly open_files: number;
@@ -67,7 +67,7 @@ export class EngineProcess {
   static async start(python: string, device = 0, args: readonly string[] = []): Promise<EngineProcess> {
     const port = await freePort();
     const child = spawn(python, [SCRIPT, '--port', String(port), '--device', String(device), ...args], {
-      // It ends when its standard input does: a parent that is gone leaves no engine on the GPU.
+      // It ends with its standard input, so that no engine stays on the GPU when the parent has died.
       stdio: ['pipe', 'pipe', 'inherit'],
     });
     await new Promise<void>((resolve, reject) => {
@@ -87,8 +87,8 @@ export class EngineProcess {
   }
 
   /**
-   * Compares every parameter with the checkpoint's files, bit for bit, on the GPU. With `keep` it remembers parameters
-   * that were right, where the GPU has room for them, and compares with those the next time.
+   * Compares every parameter with the checkpoint's files, bit for bit, on the GPU. With `keep` it keeps a copy of
+   * correct parameters if the GPU has memory for them, and compares with this copy the next time.
    */
   verify(folder: string, { keep = false }: { readonly keep?: boolean } = {}): Promise<Verification> {
     return this.#get(`/verify?dir=${encodeURIComponent(folder)}${keep ? '&keep=1' : ''}`);

@@ -14,7 +14,7 @@ import { nccl } from '@checkpoint-engine/transport-nccl';
 import { type RdmaOptions, rdma } from '@checkpoint-engine/transport-rdma';
 import { shm } from '@checkpoint-engine/transport-shm';
 
-/** A rank's place in its world, its device and its peers. Plain data: it travels to rank processes. */
+/** A rank's place in its world, its device and its peers. Plain data, which is sent to rank processes. */
 export interface RankIdentity {
   readonly rank: number;
   readonly worldSize: number;
@@ -22,14 +22,14 @@ export interface RankIdentity {
   readonly device: { readonly kind: 'cuda' | 'host'; readonly index: number };
   /** Our own worker at a Unix socket, or an engine with vLLM's route. Absent if the rank updates no engine. */
   readonly engine?: { readonly workerSocket: string } | { readonly vllmUrl: string } | undefined;
-  /** How other ranks read this rank's pool, and how it reads theirs. */
+  /** The P2P transport, with which ranks read each other's pools. */
   readonly p2p?: RdmaOptions | undefined;
   readonly nics?: readonly string[] | undefined;
 }
 
 /** One rank in this process. */
 export interface OpenRank {
-  /** When the device was there. Milliseconds since the epoch. */
+  /** When the device was ready, in milliseconds since the epoch. */
   readonly deviceMadeAtMs: number;
   readonly device: Device;
   readonly store: Store;
@@ -38,7 +38,7 @@ export interface OpenRank {
   close(): Promise<void>;
 }
 
-/** Joins the world; resolves when all ranks are there. */
+/** Joins the world; resolves when all ranks have joined. */
 export async function openRank(identity: RankIdentity): Promise<OpenRank> {
   const { rank, worldSize, port, engine, nics } = identity;
   const { kind, index } = identity.device;

@@ -1,4 +1,4 @@
-// One rank in a process of its own, driven by the parent.
+// One rank in a separate process, which the parent controls.
 import { readdirSync, readFileSync } from 'node:fs';
 import process from 'node:process';
 import type { Device } from '@checkpoint-engine/interface';
@@ -60,7 +60,7 @@ serveCalls<RankCalls>(
         inferenceParallelSize: 1,
         onEvent: (event) => {
           events.push(event);
-          // The next event after the start of a broadcast comes when it is running: this rank dies during a broadcast.
+          // The broadcast is running at the next event after its start, so this rank dies during the broadcast.
           if (event.type === 'bucket-start' && event.stage === 'broadcast' && ++broadcasts === dieAtBroadcast) {
             process.kill(process.pid, 'SIGKILL');
           }

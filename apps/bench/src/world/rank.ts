@@ -5,16 +5,16 @@ import type { RankIdentity } from './open-rank.ts';
 /** The only argument from the parent, as JSON. */
 export type RankTask = RankIdentity;
 
-/** The options of an update that travel to rank processes. */
+/** The options of an update that are sent to rank processes. */
 export type UpdateVariant = Pick<UpdateOptions, 'ranks' | 'bucketBytes' | 'deviceMemoryBytes' | 'releaseCommunicators'>;
 
 /** A checkpoint's name, and the files to register under it. */
 export interface RegisterCall {
   readonly checkpoint: string;
   readonly files: readonly string[];
-  /** Read the files during updates, into at most this much host memory. @default register them into a pool */
+  /** Reads the files during updates, into at most this much host memory. @default the files are read into a pool */
   readonly stream?: { readonly hostMemoryBytes?: number | undefined } | undefined;
-  /** Do not wait until all ranks are about to register. @default false */
+  /** Whether to register without waiting for the other ranks. @default false */
   readonly isAlone?: boolean | undefined;
 }
 
@@ -22,33 +22,33 @@ export interface RegisterCall {
 export interface UpdateCall {
   readonly checkpoint: string;
   readonly variant: UpdateVariant;
-  /** Ask the driver for used memory every few milliseconds, which slows the update down. @default false */
+  /** Whether to query the driver for used memory every few milliseconds, which slows the update down. @default false */
   readonly watchMemory?: boolean;
-  /** End this process with SIGKILL at the start of its nth broadcast. */
+  /** Number of the broadcast during which this process kills itself with SIGKILL. */
   readonly dieAtBroadcast?: number;
 }
 
-/** One update, as a rank saw it. */
+/** One update, as observed by a rank. */
 export interface RankUpdate {
   readonly updateMs: number;
-  /** Time on a core of the JavaScript thread. */
+  /** Time that the JavaScript thread spent on a core. */
   readonly busyMs: number;
   readonly result: UpdateResult;
   readonly events: readonly ProgressEvent[];
-  /** Device memory in use before the update, and the most during it, on the whole GPU. Only if it was watched. */
+  /** Memory in use on the whole GPU before the update and at its peak. Present only if `watchMemory` is set. */
   readonly usedBeforeBytes?: number | undefined;
   readonly usedPeakBytes?: number | undefined;
 }
 
-/** Start time of a rank. Milliseconds. */
+/** The times of a rank's start, in milliseconds. */
 export interface RankStart {
-  /** When its process was made, since the epoch. */
+  /** When its process was created, since the epoch. */
   readonly bornAtMs: number;
-  /** From then until its own code ran: Node.js and the imports. */
+  /** From then until its own code runs: the start of Node.js and the imports. */
   readonly importsMs: number;
-  /** The device: the driver's library and the GPU's context. */
+  /** The creation of the device: the driver's library and the GPU's context. */
   readonly deviceMs: number;
-  /** Joining the world. */
+  /** The time to join the world. */
   readonly joinMs: number;
 }
 

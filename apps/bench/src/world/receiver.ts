@@ -7,17 +7,17 @@ import { message, start } from './children.ts';
 import { EngineProcess, type EngineStats } from './engine-process.ts';
 import type { RankIdentity } from './open-rank.ts';
 
-/** The process behind a rank that holds the weights. */
+/** The process that holds the weights of a rank. */
 export interface Receiver {
   readonly engine: NonNullable<RankIdentity['engine']>;
   readonly pid: number;
-  /** Where a Python engine listens. */
+  /** Port of a Python engine. */
   readonly port?: number | undefined;
-  /** Compares all that it holds with the checkpoint's files. */
+  /** Compares all weights with the checkpoint's files. */
   verify(folder: string, files: readonly string[]): Promise<{ readonly checked: number; readonly wrong: number }>;
   /** Corrupts every byte of its weights, so that only a complete update can pass `verify`. */
   spoil(): Promise<void>;
-  /** Its worker's times in the last update; none for our own worker. */
+  /** Its worker's times in the last update; `undefined` for our own worker. */
   stats(): Promise<EngineStats | undefined>;
   stop(): Promise<void>;
 }
@@ -39,7 +39,7 @@ export async function pythonReceiver(python: string, gpu: number): Promise<Recei
   };
 }
 
-/** A worker of ours. */
+/** One of our workers. */
 export async function ourReceiver(
   kind: 'cuda' | 'host',
   index: number,

@@ -2,12 +2,12 @@ import { countGpus } from './count-gpus.ts';
 import type { WorkerClock } from './engine-process.ts';
 import { ourReceiver, pythonReceiver, type Receiver } from './receiver.ts';
 
-/** Which world is measured. */
+/** The measured world. */
 export interface WorldOptions {
   readonly device: 'cuda' | 'host';
   readonly receiver: 'python' | 'ours';
   readonly python: string;
-  /** More ranks than GPUs share them, which tests bytes and not speed. */
+  /** Number of ranks. More ranks than GPUs share the GPUs, which tests correctness, not speed. */
   readonly ranks: number;
 }
 

@@ -13,17 +13,17 @@ export type RankPlace = Pick<RankIdentity, 'engine' | 'p2p' | 'nics'> & {
 
 type StartRank = (rank: number, place: RankPlace) => Promise<DrivenProcess<RankCalls>>;
 
-/** Ranks in processes of their own: the way in which every scenario starts a world. */
+/** Ranks in separate processes. Every scenario starts its world this way. */
 export class World {
-  /** When each rank's process was asked for, milliseconds since the epoch. */
-  readonly askedForAtMs: readonly number[];
+  /** When the start of each rank's process was requested, in milliseconds since the epoch. */
+  readonly requestedAtMs: readonly number[];
   readonly #ranks: DrivenProcess<RankCalls>[];
   readonly #start: StartRank;
 
-  private constructor(ranks: DrivenProcess<RankCalls>[], start: StartRank, askedForAtMs: readonly number[]) {
+  private constructor(ranks: DrivenProcess<RankCalls>[], start: StartRank, requestedAtMs: readonly number[]) {
     this.#ranks = ranks;
     this.#start = start;
-    this.askedForAtMs = askedForAtMs;
+    this.requestedAtMs = requestedAtMs;
   }
 
   /**
@@ -44,10 +44,10 @@ export class World {
       const task: RankTask = { ...place, rank, worldSize: places.length, port, device: { kind, index } };
       return DrivenProcess.start('rank-main', task, places.length > gpus ? sharedGpu(rank) : {}, runner);
     };
-    const askedForAtMs: number[] = [];
+    const requestedAtMs: number[] = [];
     const started = await Promise.allSettled(
       places.map((place, rank) => {
-        askedForAtMs.push(Date.now());
+        requestedAtMs.push(Date.now());
         return start(rank, place);
       }),
     );
@@ -57,7 +57,7 @@ export class World {
       for (const rank of ranks) rank.kill();
       throw failed.reason;
     }
-    return new World(ranks, start, askedForAtMs);
+    return new World(ranks, start, requestedAtMs);
   }
 
   get ranks(): readonly DrivenProcess<RankCalls>[] {
@@ -100,7 +100,7 @@ export class World {
     await this.all((rank) => rank.call('load', { metas }));
   }
 
-  /** One update, as every rank saw it. */
+  /** Runs one update. Resolves with the results of all ranks. */
   update(checkpoint: string, variant: UpdateVariant, watchMemory = false): Promise<RankUpdate[]> {
     return this.all((rank) => rank.call('update', { checkpoint, variant, watchMemory }));
   }
@@ -123,7 +123,7 @@ export class World {
     this.#ranks[rank] = await this.#start(rank, place);
   }
 
-  /** Ends all ranks as a power cut would. */
+  /** Kills all ranks. */
   async kill(): Promise<void> {
     for (const rank of this.#ranks) rank.kill();
     await this.all((rank) => rank.exited);

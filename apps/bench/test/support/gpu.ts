@@ -2,7 +2,7 @@ import process from 'node:process';
 import { listCudaDevices } from '@checkpoint-engine/device';
 
 /**
- * Why tests on GPUs are skipped here, which is also printed; `undefined` if they run.
+ * Returns and prints the reason why tests on GPUs are skipped; `undefined` if they run.
  *
  * @throws Without a GPU if `REQUIRE_GPU` is 1.
  */

@@ -14,7 +14,7 @@ export interface MemoryLook {
 export class MemoryLog {
   readonly #lines: string[] = [];
 
-  /** @param dead A rank that is not asked. */
+  /** @param dead A rank that is not measured. */
   async look(step: string, world: World, receivers: readonly Receiver[], dead?: number): Promise<MemoryLook> {
     const living = world.ranks.filter((_, rank) => rank !== dead);
     const usage = await Promise.all(living.map((rank) => rank.call('usage', null)));
