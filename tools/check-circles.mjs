@@ -1,4 +1,4 @@
-// Fails when source files import each other in a circle, type-only imports included, or when the folders of a package
+// Fails if source files import each other in a circle, type-only imports included, or if the folders of a package
 // do. Also covers the modules and the subpackages of the Python package.
 import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import { dirname, join, relative } from 'node:path';
@@ -56,8 +56,8 @@ function importsOf(source) {
 }
 
 /**
- * Which module of the Python package imports which, imports for types and those inside of functions included. A name that
- * an import takes from a subpackage is a module of it, or else defined in its `__init__.py`.
+ * The imports between modules of the Python package, including imports for types and inside functions. A name that an
+ * import takes from a subpackage is a module of it, or is defined in its `__init__.py`.
  */
 function pythonImportsOf(source) {
   const statement = /^\s*from checkpoint_engine_worker(?:\.([\w.]+))? import (?:\(([^)]*)\)|(.*))$/gm;
@@ -79,7 +79,7 @@ function pythonImportsOf(source) {
 /** The first folder below `source` that a file is in; files directly in `source` are nodes of their own. */
 const roomOf = (source, file) => relative(source, file).split('/')[0];
 
-/** The imports between the folders of one package. Test files are left out: they may import everything. */
+/** The imports between the folders of one package. Omits test files, which may import everything. */
 function roomsOf(source, imports) {
   const rooms = new Map();
   for (const [file, targets] of imports) {

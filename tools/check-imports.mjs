@@ -23,12 +23,12 @@ const ALLOWED = {
   simulate: ['interface', 'meta', 'model-tensors', 'planner'],
   worker: ['interface', 'device'],
 };
-/** Composition roots, which may import everything that they compose. */
+/** Programs that compose packages, which may import all of them. */
 const ROOTS = new Set(['cli', 'bench']);
 
 /**
- * Static imports and re-exports, including those over several lines, and dynamic imports of a literal; relative ones
- * are left out.
+ * Static imports and re-exports, including those over several lines, and dynamic imports of a literal. Relative imports
+ * are omitted.
  */
 const IMPORTS = /^(?:import|export)\s(?:[^;'"]*?\sfrom\s)?'([^'.][^']*)'|\bimport\('([^'.][^']*)'\)/gm;
 

@@ -12,7 +12,7 @@ const pages = readdirSync('packages').map((name) => ({ name, page: join('package
 for (const { name, page } of pages) {
   const examples = [...readFileSync(page, 'utf8').matchAll(/^```ts\n(.*?)^```/gms)];
   for (const [index, [, code]] of examples.entries()) {
-    // An export makes it a module, so that top-level await is allowed.
+    // An export makes the file a module, which allows top-level await.
     writeFileSync(join(folder, `${name}-${index + 1}.ts`), `${code}export {};\n`);
   }
 }
@@ -33,6 +33,6 @@ writeFileSync(join(folder, 'tsconfig.json'), `${JSON.stringify({ compilerOptions
 try {
   execFileSync('node_modules/.bin/tsc', ['-p', folder], { stdio: 'inherit' });
 } catch {
-  process.stderr.write('An example of a README does not pass tsc --strict: its file is named after its package\n');
+  process.stderr.write('An example in a README does not pass tsc --strict. The file has the name of its package\n');
   process.exit(1);
 }

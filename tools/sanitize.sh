@@ -1,6 +1,6 @@
 #!/bin/sh
-# Builds the addons for the address and undefined behavior sanitizers and runs tests with them: the files named, or all
-# of the packages that have addons. The sanitizers' runtime has to be there before node starts.
+# Builds the addons with the address and undefined behavior sanitizers and runs tests with them: the given files, or all
+# tests of the packages that have addons. The sanitizers' runtime must be preloaded before node starts.
 set -eu
 cd "$(dirname "$0")/.."
 for package in device transport-nccl; do

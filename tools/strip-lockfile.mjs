@@ -1,5 +1,5 @@
-// Removes the registry's addresses from package-lock.json: integrity hashes identify the packages, and every registry
-// serves the same. Run after `npm install`.
+// Removes the registry's addresses from package-lock.json. Integrity hashes identify the packages, which are the same in
+// every registry. Run it after `npm install`.
 import { readFileSync, writeFileSync } from 'node:fs';
 
 const lock = JSON.parse(readFileSync('package-lock.json', 'utf8'));

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Installs system libraries that some tests use, if that is possible; without them, these tests are skipped.
+# Installs system libraries that some tests need, if possible. Without them, these tests are skipped.
 set -euo pipefail
 packages=(libibverbs1 libnuma1 libcurl4)
 command -v apt-get >/dev/null || { echo 'This is not a Debian system' >&2; exit 1; }

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Runs a command in a mount namespace of its own, in which the optional libraries are not installed and no package
-# registry can be reached: the tests must pass there as well. Needs root, or a kernel that lets users make namespaces.
+# Runs a command in a separate mount namespace, in which the optional libraries are not installed and no package registry
+# is reachable. The tests must pass there as well. Needs root, or a kernel that allows users to create namespaces.
 #
 #   tools/without-optional.sh npx vitest run --project integration packages/transport-rdma
 set -euo pipefail
@@ -21,7 +21,7 @@ for folder in $(ldconfig -p | sed -nE "s@.*=> (.*)/$libraries.*@\1@p" | xargs -r
   mount -t overlay overlay -o "lowerdir=$folder,upperdir=$layer/upper,workdir=$layer/work" "$folder"
   find "$folder" -maxdepth 1 -regextype egrep -regex ".*/$libraries.*" -delete
 done
-# Environments that tests made from a registry, and the registry itself.
+# Hides the registry, and environments that tests created from it.
 for folder in node_modules/.cache tools/python/.venv tools/node24/node_modules tools/registry/node_modules; do
   if [ -d "$folder" ]; then mount -t tmpfs tmpfs "$folder"; fi
 done

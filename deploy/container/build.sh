@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# Builds the container image out of the packed packages.
+# Builds the container image from the packed packages.
 #
 #   deploy/container/build.sh [--target cli|full] [--tag NAME] [--base IMAGE]
 #
-# Uses docker, podman or buildah, whichever can build here. CONTAINER_BUILDER names one.
+# Uses the first of docker, podman and buildah that can build on this machine, or the one in CONTAINER_BUILDER.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 target=cli tag=checkpoint-engine:latest base=
@@ -23,7 +23,7 @@ if [ -z "$builder" ]; then
   if docker info >/dev/null 2>&1; then builder=docker
   elif command -v podman >/dev/null; then builder=podman
   elif command -v buildah >/dev/null; then builder=buildah
-  else echo 'Install docker, podman or buildah: none of them is usable on this machine' >&2; exit 1; fi
+  else echo 'Install docker, podman or buildah: none of them works on this machine' >&2; exit 1; fi
 fi
 
 context=$(mktemp -d)
@@ -37,14 +37,14 @@ for package in $packages; do
   npm pack --silent --workspace "@checkpoint-engine/$package" --pack-destination "$context" >/dev/null
 done
 mkdir "$context/app"
-# The image gets files only: nothing is installed or compiled in it.
+# The image only gets files: its build installs and compiles nothing.
 (cd "$context/app" && npm install --silent --ignore-scripts --omit=dev --no-audit --no-fund --no-package-lock "$context"/*.tgz)
 cp deploy/container/health.mjs "$context/app/"
 cp deploy/container/Containerfile "$context/"
 arguments=(--file "$context/Containerfile" --target "$target" --tag "$tag")
 [ -z "$base" ] || arguments+=(--build-arg "BASE=$base")
 case $builder in
-  # In a sandbox without namespaces of its own, chroot is the isolation that works.
+  # In a sandbox that does not allow namespaces, only chroot isolation works.
   buildah) buildah build --isolation "${BUILDAH_ISOLATION:-chroot}" "${arguments[@]}" "$context" ;;
   *) "$builder" build "${arguments[@]}" "$context" ;;
 esac

@@ -19,12 +19,12 @@ const sizing = planner.sizeBuckets({
   largestTensorBytes: Math.max(...tensors.map(({ sizeBytes }) => sizeBytes)),
   totalBytes: tensors.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0),
   worldSize,
-  preferredBucketBytes: 256 * 2 ** 20, // the best size for the engine's workers, which an update measures
-  staging: true, // owners copy into separate staging memory while the ring receives broadcasts of others
+  preferredBucketBytes: 256 * 2 ** 20, // the preferred size for the engine's workers, which updates measure
+  staging: true, // owners copy into separate staging memory while the ring receives broadcasts from other ranks
 });
 console.log(`Buckets: ${sizing.reason}`);
 
-// 3. Which tensors travel together, and when? Equal metas give an equal plan, so ranks never send plans.
+// 3. Which tensors are sent together, and when? Equal metas result in equal plans, so ranks never exchange plans.
 const plan = planner.planBuckets(metas, sizing);
 const summary = planner.planSummary(plan, metas);
 for (const { rank, sizeBytes, tensorCount, bucketCount } of summary.owners) {
@@ -32,7 +32,7 @@ for (const { rank, sizeBytes, tensorCount, bucketCount } of summary.owners) {
   console.log(`Rank ${rank} owns ${tensorCount} tensors, ${share}, and sends ${bucketCount} buckets`);
 }
 
-// 4. How long should it take? Use the rates of your machines (1 GBps is 1e9 bytes per second).
+// 4. How long will it take? Use the rates of your machines (1 GBps is 1e9 bytes per second).
 const rates = { h2dGBps: 50, broadcastGBps: 150, reloadGBps: 400 };
 const { totalMs, boundBy } = planner.estimateUpdate(plan, rates, worldSize);
 console.log(`About ${Math.round(totalMs)} ms at these rates, bound by ${boundBy}`);

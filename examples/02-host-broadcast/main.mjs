@@ -1,4 +1,4 @@
-// A whole update without a GPU: two ranks hold half of a model each, broadcast to each other over shared memory, and
+// A complete update without a GPU: two ranks each hold half of a model, broadcast to each other over shared memory, and
 // load all of it into two workers. This example uses one process; with several processes the calls are the same.
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
@@ -24,7 +24,7 @@ async function requestEngine({ handles, signal }) {
   await Promise.all(devices.map(receive));
 }
 
-// The new weights. With a real model, the first rank's process would never hold the second half.
+// The new weights. In a real setup, the process of the first rank would never hold the second half.
 const weights = Array.from({ length: 32 }, (_, layer) => {
   return { name: `layers.${layer}.weight`, dtype: 'F32', shape: [256, 1024], bytes: randomBytes(256 * 1024 * 4) };
 });

@@ -1,4 +1,4 @@
-// The suite that every transport passes, driven by node:test: node --test compliance.mjs
+// The suite that every transport must pass, with node:test as the runner: node --test compliance.mjs
 import * as runner from 'node:test';
 import { broadcastSuite, processes } from '@checkpoint-engine/transport-compliance';
 

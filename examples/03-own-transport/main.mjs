@@ -13,7 +13,7 @@ const tensors = Array.from({ length: 12 }, (_, layer) => {
   return { name: `layers.${layer}.weight`, dtype: 'F32', shape: [256, 256], bytes: randomBytes(256 * 256 * 4) };
 });
 
-// The rendezvous, on a free port. Beyond loopback, use a token.
+// The rendezvous, on a free port. If it is reachable from other hosts, use a token.
 const rendezvous = await startStoreServer({ host: '127.0.0.1', port: 0, worldSize: 2 });
 
 async function runRank(rank) {

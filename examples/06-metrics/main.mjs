@@ -1,5 +1,5 @@
-// How far an update is, as Prometheus reads it, from a server of your own. (`createHttpApi` of @checkpoint-engine/http
-// is a whole one, with metrics of updates that are over.)
+// Exports the progress of a running update to Prometheus from your own server. (`createHttpApi` of
+// @checkpoint-engine/http is a complete server, which also has metrics of finished updates.)
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { createServer } from 'node:http';

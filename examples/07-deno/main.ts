@@ -4,7 +4,7 @@ import { type EngineRequest, localStore, ParameterServer, v2Protocol } from '@ch
 import { copyingWorker, receiveUpdate } from '@checkpoint-engine/worker';
 
 const device = await createHostDevice();
-const worker = copyingWorker({ device }); // stands in for an inference engine
+const worker = copyingWorker({ device }); // in place of an inference engine
 const server = await ParameterServer.create({ store: localStore(), device, protocol: v2Protocol() });
 
 async function requestEngine({ handles, signal }: EngineRequest): Promise<void> {
@@ -33,4 +33,4 @@ await http.shutdown();
 await server.close();
 await worker.close();
 await device.close();
-console.log(`The worker holds ${body.length} bytes that came over HTTP`);
+console.log(`The worker holds ${body.length} bytes that arrived over HTTP`);

@@ -6,7 +6,7 @@ import { publicPackages } from '../release/packages.mjs';
 const SOURCE_CONDITION = '@checkpoint-engine/source';
 const root = fileURLToPath(new URL('../../', import.meta.url));
 
-/** Import specifiers by the path of their source below `packages`, without its ending. */
+/** Import specifiers by the path of their source below `packages`, without its extension. */
 const specifiers = new Map(
   publicPackages().flatMap(({ folder, manifest }) =>
     Object.entries(manifest.exports).map(([subpath, conditions]) => [

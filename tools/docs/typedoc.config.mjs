@@ -1,5 +1,5 @@
-// The API reference, of everything that the packages export: `npm run docs` writes it to docs/api. Checking that every
-// export has a comment, and that no comment refers to a missing symbol, is the same with `--emit none`.
+// The API reference of all exports of the packages: `npm run docs` writes it to docs/api. With `--emit none`, TypeDoc only
+// checks that every export has a comment, and that no comment refers to a missing symbol.
 import { relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { publicPackages } from '../release/packages.mjs';

@@ -1,4 +1,4 @@
-"""Prints the answers of a fresh engine: `python fresh_tokens.py MODEL PROMPTS [OPTIONS]`, the last two in JSON."""
+"""Prints the answers of a new engine: `python fresh_tokens.py MODEL PROMPTS [OPTIONS]`, the last two in JSON."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from vllm import LLM, SamplingParams
 
 
 def main(model: str, prompts: str, options: str = "{}") -> None:
-    """Generates greedily, on token ids: the model has no tokenizer."""
+    """Generates greedily from token ids, because the model has no tokenizer."""
     arguments = {"skip_tokenizer_init": True, "enforce_eager": True, "max_model_len": 256, "max_num_seqs": 4}
     engine = LLM(model=model, dtype="bfloat16", **arguments, **json.loads(options))
     sampling = SamplingParams(temperature=0, max_tokens=16, detokenize=False)

@@ -2,8 +2,8 @@
 
 python in_place.py MODEL_A MODEL_B OPTIONS PROMPTS     OPTIONS: further arguments of `vllm.LLM`, in JSON
 
-The engine starts with A and receives B, A and B through the receiver's own parts: B by a load that is compared, the
-others by pulls. It then discards the result of the comparison, and receives A through representatives, and B.
+The engine starts with A and receives B, A and B through the modules of the receiver: the first B by a load that is
+compared, the others by pulls. It then discards the result of the comparison, and receives A through representatives, and B.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # Creates the environment of `npm run test:engines`: a real vLLM for CPUs, 6 GB, in the user's cache. Prints its folder.
-# If that is not possible, the last line on standard error says what to do.
+# If it fails, the last line on standard error explains what to do.
 #
-#   CHECKPOINT_ENGINE_ENGINES   an environment that is there already (a folder with bin/python), used as it is
-#   XDG_CACHE_HOME              where the cache is (default: ~/.cache)
+#   CHECKPOINT_ENGINE_ENGINES   an existing environment (a folder with bin/python), used without changes
+#   XDG_CACHE_HOME              folder of the cache (default: ~/.cache)
 #   PYTHON                      Python 3.11 to 3.13 (default: the first one found)
 set -euo pipefail
 cd "$(dirname "$0")"
@@ -55,11 +55,11 @@ if [ ! -e "$folder/made" ]; then
   available_kb=$(df --output=avail -k "$folder" | tail -1)
   [ "$available_kb" -ge $((12 * 1024 * 1024)) ] ||
     fail "The environment and its download need 12 GiB, but $folder has $((available_kb / 1024 / 1024)) GiB free: set XDG_CACHE_HOME to another disk"
-  # An incomplete environment only takes disk space.
+  # Removes an incomplete environment, which only takes disk space.
   trap '[ -e "$folder/made" ] || rm -rf "$folder"' EXIT
   trap 'exit 1' INT TERM HUP
   "$python" -m venv --clear "$folder"
-  # Only wheels: a build from source needs compilers, and minutes.
+  # Installs only wheels, because a build from source needs compilers and takes minutes.
   "$folder/bin/python" -m pip install --quiet --disable-pip-version-check --no-input --no-cache-dir --no-deps \
     --only-binary :all: --requirement requirements.txt >&2 ||
     fail "pip cannot install tools/engines/requirements.txt for $version (its error is above): check the package index that pip uses, set PYTHON to another Python, or set CHECKPOINT_ENGINE_ENGINES to an environment that has vLLM"

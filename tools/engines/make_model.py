@@ -56,7 +56,7 @@ def main(kind: str, seed: str, folder: str) -> None:
     with torch.no_grad():
         for parameter in model.parameters():
             randomize(parameter)
-    # Several files, as large checkpoints have.
+    # Several files, as in large checkpoints.
     model.save_pretrained(folder, max_shard_size="2MB")
     if kind == "mimo":
         add_predictor(Path(folder), model.model.layers[0])
@@ -97,7 +97,7 @@ def write_eagle(folder: Path) -> None:
 
 
 def add_predictor(folder: Path, layer: torch.nn.Module) -> None:
-    """Makes a model of Qwen2 one of MiMo: a layer that predicts one more token, in the same checkpoint."""
+    """Converts a model of Qwen2 to MiMo, whose checkpoint has an additional layer that predicts one more token."""
     size = COMMON["hidden_size"]
     shapes = {name: tuple(parameter.shape) for name, parameter in layer.named_parameters()}
     shapes.update({f"{name}.weight": (size,) for name in ("token_layernorm", "hidden_layernorm", "final_layernorm")})

@@ -1,6 +1,6 @@
 import { defineConfig } from 'vitest/config';
 
-/** Real inference engines need minutes for each start, so they have their own lane. */
+/** The tests with real inference engines have a separate lane, because each engine takes minutes to start. */
 export default defineConfig({
   test: {
     expect: { poll: { timeout: 60_000 } },

@@ -1,7 +1,6 @@
 #!/usr/bin/env bash
-# Creates tools/python/.engines: releases of the Python tool's worker, and the sources of SGLang, unpacked and not
-# installed. Tests read them with the torch of CHECKPOINT_ENGINE_PYTHON; without them, the tests are skipped with a
-# notice.
+# Creates tools/python/.engines with releases of the Python tool's worker and the sources of SGLang, unpacked but not
+# installed. Tests use them with the torch of CHECKPOINT_ENGINE_PYTHON. Without them, these tests are skipped with a notice.
 set -euo pipefail
 cd "$(dirname "$0")"
 wheels=$(mktemp -d)

@@ -1,9 +1,9 @@
 import { execFileSync } from 'node:child_process';
 
-/** The newest glibc that an addon may require: that of Ubuntu 22.04. */
+/** The newest version of glibc that an addon may require, which is the version of Ubuntu 22.04. */
 const NEWEST_GLIBC = '2.35';
 const MACHINES = { x64: 'X86-64', arm64: 'AArch64' };
-/** The libraries that may be linked dynamically. Others are opened at run time, or linked statically. */
+/** The libraries that addons may link dynamically. Others are opened at run time, or linked statically. */
 const LIBRARIES = /^(libc\.so\.6|ld-linux-.*\.so\.\d)$/;
 
 const isNewer = (a, b) => a.localeCompare(b, 'en', { numeric: true }) > 0;

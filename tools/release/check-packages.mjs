@@ -1,6 +1,6 @@
-// Fails when a tarball is not fit to be published: `node tools/release/check-packages.mjs FOLDER [ARCH...]`.
-// Checks manifests and files (publint), the types for each kind of importer (are the types wrong), and
-// the addons for each ARCH (this machine's when none is named).
+// Fails if a tarball is not ready for publishing: `node tools/release/check-packages.mjs FOLDER [ARCH...]`. Checks
+// manifests and files (publint), the types for each kind of importer (are the types wrong), and the addons for each
+// ARCH (by default that of this machine).
 import { execFileSync } from 'node:child_process';
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -39,10 +39,10 @@ async function problemsOf(tarball, archs) {
         .map((problem) => `types: ${problem.kind ?? problem} ${JSON.stringify(problem)}`),
       ...files
         .filter((file) => !FILES.test(file) || UNWANTED.test(file))
-        .map((file) => `${file} does not belong in it`),
+        .map((file) => `unexpected file ${file}`),
       ...declarations
         .filter((file) => /['"]\.[^'"\n]*(?<!\.d)\.ts['"]/.test(readFileSync(join(folder, file), 'utf8')))
-        .map((file) => `${file} names a source, which is not shipped`),
+        .map((file) => `${file} refers to a source file, which is not published`),
       ...(manifest.scripts ? ['it has scripts'] : []),
       ...['LICENSE', 'README.md'].filter((file) => !files.includes(file)).map((file) => `${file} is missing`),
       ...(NATIVE.has(manifest.name) ? archs : [])

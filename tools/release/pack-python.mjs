@@ -1,6 +1,5 @@
 // Builds the wheel and the sdist of python/worker, and checks their contents:
-// `node tools/release/pack-python.mjs [FOLDER [HATCHLING]]`. The wheel is built from the sdist, as an installer would
-// do.
+// `node tools/release/pack-python.mjs [FOLDER [HATCHLING]]`. Like an installer, it builds the wheel from the sdist.
 import { execFileSync } from 'node:child_process';
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -49,11 +48,11 @@ try {
     file.endsWith('.py'),
   );
   const problems = [
-    ...inWheel.filter((file) => !WHEEL.test(file)).map((file) => `${file} does not belong into the wheel`),
-    ...inSdist.filter((file) => !SDIST.test(file)).map((file) => `${file} does not belong into the sdist`),
+    ...inWheel.filter((file) => !WHEEL.test(file)).map((file) => `unexpected file ${file} in the wheel`),
+    ...inSdist.filter((file) => !SDIST.test(file)).map((file) => `unexpected file ${file} in the sdist`),
     ...[`${NAME}/py.typed`, ...modules]
       .filter((file) => !inWheel.includes(file))
-      .map((file) => `${file} is missing in the wheel`),
+      .map((file) => `${file} is missing from the wheel`),
     ...METADATA.filter((wanted) => !wanted.test(metadata)).map((wanted) => `the metadata lacks ${wanted}`),
     ...(/^Requires-Dist: (?!.*extra ==)/m.test(metadata)
       ? ['the wheel has dependencies, which must come from the engine']

@@ -1,4 +1,4 @@
-// Packs every public package as it is published: `node tools/release/pack.mjs [FOLDER [REPOSITORY]]`.
+// Packs every public package for publishing: `node tools/release/pack.mjs [FOLDER [REPOSITORY]]`.
 // Fields that only this repository needs are removed from the manifest, so that a tarball refers only to its own files.
 import { execFileSync } from 'node:child_process';
 import { cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -36,7 +36,7 @@ function hasSource(folder, path) {
   return top !== 'dist' || !/(\.d\.ts|\.js)$/.test(path) || existsSync(source);
 }
 
-/** tsc leaves `.ts` in the imports of declarations, which TypeScript understands and Deno does not. */
+/** tsc keeps `.ts` in the imports of declarations, which TypeScript supports and Deno does not. */
 function nameDeclarationsAsBuilt(dist) {
   for (const name of readdirSync(dist, { recursive: true }).filter((file) => file.endsWith('.d.ts'))) {
     const path = join(dist, name);

@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# A release, step by step, each of which can be run again:
+# The steps of a release. Each step can be run again:
 #
 #   tools/release/release.sh version            changesets become versions and changelogs; commit the changes
 #   tools/release/release.sh build [ARCH...]    builds, packs into release/, checks and tests the tarballs (x64 arm64)
-#   tools/release/release.sh publish [FLAG...]  publishes what the registry does not have yet, and tags it; npm's flags
+#   tools/release/release.sh publish [FLAG...]  publishes and tags what the registry lacks; FLAG is a flag of npm publish
 #
-# Addons for arm64 need a compiler and an emulator elsewhere: apt-get install g++-aarch64-linux-gnu qemu-user.
+# On x64, addons for arm64 need a cross compiler and an emulator: apt-get install g++-aarch64-linux-gnu qemu-user.
 set -euo pipefail
 usage=$(sed -n '2,8s/^# \{0,1\}//p' "$0")
 cd "$(dirname "$0")/../.."

@@ -11,7 +11,7 @@ const protocol = /WORKER_PROTOCOL_VERSION = (\d+)/.exec(
   readFileSync(join(ROOT, 'packages/interface/src/worker-protocol.ts'), 'utf8'),
 )[1];
 if (!/^\d+\.\d+\.\d+$/.test(version))
-  throw new Error(`Version ${version} has no equal on PyPI: release plain versions`);
+  throw new Error(`Version ${version} is not valid on PyPI: release versions without a suffix`);
 
 const before = readFileSync(path, 'utf8');
 const after = before
@@ -20,7 +20,7 @@ const after = before
 if (process.argv.includes('--check')) {
   if (after !== before) {
     console.error(
-      `The Python package is not in step with @checkpoint-engine/interface ${version}, protocol ${protocol}`,
+      `The Python package does not match @checkpoint-engine/interface ${version}, protocol ${protocol}`,
     );
     process.exitCode = 1;
   }

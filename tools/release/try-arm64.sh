@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Runs an update with the addons for arm64 on a machine that is none: Node.js for arm64 under emulation.
+# Runs an update with the addons for arm64 on an x64 machine, with an emulated Node.js for arm64. Needs:
 # apt-get install g++-aarch64-linux-gnu qemu-user
 set -euo pipefail
 cd "$(dirname "$0")/../.."

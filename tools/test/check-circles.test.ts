@@ -31,7 +31,7 @@ afterEach(() => {
 });
 
 describe('check-circles', () => {
-  it('accepts imports that all point one way', () => {
+  it('accepts imports in one direction', () => {
     const files = {
       'a.ts': "import { b } from './b.ts';\nimport { d } from './low/d.ts';\n",
       'b.ts': "export * from './low/c.ts';\n",
@@ -53,7 +53,7 @@ describe('check-circles', () => {
     expect(status).toBe(1);
   });
 
-  it('finds folders that import each other although no two files do', () => {
+  it('finds folders that import each other even if no two files do', () => {
     const { status, stderr } = check({
       'up/a.ts': "import '../down/b.ts';\n",
       'down/b.ts': '',

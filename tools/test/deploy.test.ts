@@ -1,4 +1,4 @@
-// The chart, the manifests rendered from it, and the scripts next to them.
+// The chart, its rendered manifests, and the scripts of the same folder.
 import { execFileSync, spawnSync } from 'node:child_process';
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -12,7 +12,7 @@ const DEPLOY = join(ROOT, 'deploy');
 const CHART = join(DEPLOY, 'helm', 'checkpoint-engine');
 const helm = process.env.HELM ?? 'helm';
 const hasHelm = spawnSync(helm, ['version'], { stdio: 'ignore' }).status === 0;
-if (!hasHelm) console.warn('The chart is not rendered: helm is not installed (HELM names it)');
+if (!hasHelm) console.warn('skipped: rendering the chart: helm is not installed (HELM is its path)');
 const noValidator = reasonToSkip('kubernetes_validate');
 
 const folder = mkdtempSync(join(tmpdir(), 'ce-deploy-'));
@@ -25,7 +25,7 @@ function rendered(...settings: string[]): { readonly output: string; readonly er
 }
 
 describe.skipIf(!hasHelm)('the chart', () => {
-  it('renders the manifests that are kept next to it', () => {
+  it('renders the committed manifests', () => {
     execFileSync(join(DEPLOY, 'kubernetes', 'render.sh'), [folder], { env: { ...process.env, HELM: helm } });
     for (const name of ['one-pod.yaml', 'two-pods.yaml']) {
       expect(readFileSync(join(DEPLOY, 'kubernetes', name), 'utf8'), name).toBe(

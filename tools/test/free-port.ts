@@ -1,10 +1,10 @@
 import { once } from 'node:events';
 import { createServer } from 'node:net';
 
-/** Below the ports that the system gives to clients, so that no connection takes the port before its user listens. */
+/** Below the ephemeral ports, so that no outgoing connection takes the port before its user listens. */
 const [FIRST, LAST] = [18_000, 32_000];
 
-/** Returns a free TCP port of this host at random, because other test processes look for ports at the same time. */
+/** Returns a random free TCP port of this host, because other test processes search for ports at the same time. */
 export async function freePort(): Promise<number> {
   for (;;) {
     const port = FIRST + Math.floor(Math.random() * (LAST - FIRST));

@@ -36,25 +36,25 @@ export class Sandbox {
     };
   }
 
-  /** A new folder in it. */
+  /** Creates a new folder in the sandbox. */
   make(name: string): string {
     const folder = join(this.folder, name);
     mkdirSync(folder);
     return folder;
   }
 
-  /** The environment that makes npm and Deno use the registry, for programs that need more than the sandbox has. */
+  /** The environment that makes npm and Deno use the registry, for programs that run outside of the sandbox. */
   get registryEnv(): Record<string, string> {
     const { PATH: _path, ...rest } = this.#env;
     return { ...rest, PATH: process.env.PATH ?? '' };
   }
 
-  /** Runs a program to its end, which has to be a good one, and gives its standard output. */
+  /** Runs a program, which must succeed, and returns its standard output. */
   run(cwd: string, file: string, args: readonly string[], env: Readonly<Record<string, string>> = {}): string {
     return execFileSync(file, args, { cwd, env: { ...this.#env, ...env }, encoding: 'utf8', timeout: 120_000 });
   }
 
-  /** A new project with these packages of ours installed, by npm and without any install script. */
+  /** Creates a project and installs these packages of ours with npm, without running install scripts. */
   install(name: string, packages: readonly string[]): string {
     const project = this.make(name);
     writeFileSync(join(project, 'package.json'), JSON.stringify({ name, private: true, type: 'module' }));
@@ -63,7 +63,7 @@ export class Sandbox {
     return project;
   }
 
-  /** Copies a script into a project and runs it under Node.js and under Deno. Gives the last line that each printed. */
+  /** Copies a script into a project and runs it under Node.js and Deno. Returns the last line of each output. */
   runUnderBoth(project: string, script: string, env: Readonly<Record<string, string>> = {}): string[] {
     const name = basename(script);
     cpSync(join(ROOT, script), join(project, name));
@@ -74,7 +74,7 @@ export class Sandbox {
   }
 }
 
-/** Names of the installed packages: ours without the scope. */
+/** Names of the installed packages, ours without the scope. */
 export function installedPackages(project: string): { ours: string[]; others: string[] } {
   const modules = join(project, 'node_modules');
   const names = readdirSync(modules).flatMap((name) =>
@@ -87,7 +87,7 @@ export function installedPackages(project: string): { ours: string[]; others: st
   };
 }
 
-/** Sizes of all files below a folder together. */
+/** Total size of all files below a folder. */
 export function sizeBytesOf(folder: string): number {
   return readdirSync(folder, { recursive: true, encoding: 'utf8' })
     .map((name) => lstatSync(join(folder, name)))

@@ -1,4 +1,4 @@
-// `npm run lint` and the type check run in fresh clones, before there is a build.
+// `npm run lint` and the type check must work in a fresh clone, before the first build.
 import { spawnSync } from 'node:child_process';
 import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';

@@ -24,9 +24,9 @@ export interface LocalRegistry {
 }
 
 /**
- * Why there can be no registry here; undefined when there can. Installs it, once, from `tools/registry`, which has a
- * lock file of its own: it is larger than all other tools together, and only these tests need it. `REQUIRE_REGISTRY=1`
- * makes its absence an error.
+ * Installs the registry once from `tools/registry`, which has a separate lock file because it is larger than all other
+ * tools together, and only these tests need it. Returns the reason if this is not possible; `REQUIRE_REGISTRY=1` makes
+ * that an error.
  */
 export function missingRegistry(): string | undefined {
   if (existsSync(VERDACCIO)) return undefined;
@@ -113,7 +113,7 @@ function installed(name: string, from: string): string {
   return installed(name, dirname(from));
 }
 
-/** Lays an installed package into the registry's storage, as publishing it would. */
+/** Copies an installed package into the registry's storage, as if it had been published. */
 function store(storage: string, source: string, url: string): void {
   const manifest = manifestOf(source);
   const { name, version } = manifest;

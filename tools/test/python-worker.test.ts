@@ -54,7 +54,7 @@ describe.skipIf(!isThere)('python/worker', () => {
     ]);
   }, 60_000);
 
-  it('can be installed into a bare environment, and reports there what is missing', () => {
+  it('can be installed into an empty environment, and then reports what is missing', () => {
     const bare = join(out, 'bare');
     execFileSync(join(bin, 'python'), ['-m', 'venv', bare]);
     const wheel = readdirSync(out).find((name) => name.endsWith('.whl'))!;

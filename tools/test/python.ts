@@ -6,7 +6,7 @@ import { fileURLToPath } from 'node:url';
 
 const OWN = fileURLToPath(new URL('../python/.venv/bin/python', import.meta.url));
 
-/** The Python for tests: `CHECKPOINT_ENGINE_PYTHON`, that of `tools/python/make-env.sh`, or `python3`. */
+/** The Python for tests: `CHECKPOINT_ENGINE_PYTHON`, the Python of `tools/python/make-env.sh`, or `python3`. */
 export const python: string = process.env.CHECKPOINT_ENGINE_PYTHON ?? (existsSync(OWN) ? OWN : 'python3');
 
 const ENGINES = fileURLToPath(new URL('../python/.engines', import.meta.url));
@@ -19,22 +19,22 @@ export function fetchedPackages(name: string): { readonly version: string; reado
     .map((folder) => ({ version: folder.slice(name.length + 1), folder: join(ENGINES, folder) }));
 }
 
-/** The release of the Python tool that tests of its HTTP API run, unless one is installed. */
+/** The release of the Python tool that tests of its HTTP API use, unless one is installed. */
 const TOOL_VERSION = '0.4.2';
 
-/** The Python tool's API module: why it cannot be imported, and the environment that it is imported in. */
+/** The Python tool's API module: the environment to import it in, or the reason why it cannot be imported. */
 export function pythonTool(): { readonly reason: string | undefined; readonly env: NodeJS.ProcessEnv } {
   const unpacked = fetchedPackages('checkpoint-engine').find(({ version }) => version === TOOL_VERSION);
   const env = unpacked === undefined ? process.env : { ...process.env, PYTHONPATH: unpacked.folder };
   return { reason: probe(['checkpoint_engine.api'], 'import checkpoint_engine.api', env), env };
 }
 
-/** Why a test that needs these Python modules cannot run, or `undefined` when it can. The reason is printed. */
+/** Returns and prints the reason why a test cannot use these Python modules, or returns `undefined` if it can. */
 export function reasonToSkip(...modules: string[]): string | undefined {
   return probe(modules, modules.map((module) => `import ${module}`).join('\n'));
 }
 
-/** The same for a test that only reads a package's sources, without importing it. */
+/** Does the same for a test that only reads a package's sources, without importing it. */
 export function reasonToSkipSources(name: string): string | undefined {
   const code = `import importlib.util\nif importlib.util.find_spec("${name}") is None: raise SystemExit("it is not installed")`;
   return probe([`the sources of ${name}`], code);

@@ -1,5 +1,5 @@
-// Two releases into a registry on this machine, by the release's own scripts, and their use: installing
-// into empty folders with no compiler to be found, and running.
+// Publishes two releases into a local registry with the scripts for releases. Then installs the packages into empty
+// folders on a machine without a compiler, and runs them.
 import { execFileSync, spawnSync } from 'node:child_process';
 import { cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -14,10 +14,10 @@ const missing = missingRegistry();
 const mooncake = await mooncakeForTests();
 const folder = mkdtempSync(join(tmpdir(), 'ce-release-'));
 const repository = join(folder, 'repository');
-/** Tarballs that are about to be published. Without any, a release is made here, of the changesets that are there. */
+/** Tarballs of a release. Without this variable, the test creates a release from the present changesets. */
 const given = process.env.RELEASE_TARBALLS;
 const tarballs = given ?? join(folder, 'tarballs');
-/** Each test runs npm some ten times, for a second and more of a core: on one busy core a minute is not enough. */
+/** Each test runs npm about ten times, which takes more than a minute on one busy core. */
 const timeout = 300_000;
 let registry: LocalRegistry;
 let sandbox: Sandbox;
@@ -48,7 +48,7 @@ function copyRepository(): void {
     execFileSync('git', ['-c', 'user.name=test', '-c', 'user.email=test@example.org', ...args], { cwd: repository });
   git('init', '--quiet', '--initial-branch=main');
   git('add', '--all');
-  git('commit', '--quiet', '--message=As it is');
+  git('commit', '--quiet', '--message=Initial state');
 }
 
 /** Versions, packs and publishes, and returns the versions in the registry. */
@@ -89,7 +89,7 @@ describe.skipIf(missing)(`a release${missing ? ` (skipped: ${missing})` : ''}`, 
     execFileSync(process.execPath, [join(ROOT, 'tools/release/check-packages.mjs'), tarballs], { stdio: 'inherit' });
   });
 
-  it('plans with only the planner, which has nothing native', () => {
+  it('plans with only the planner, which has no native code', () => {
     const project = sandbox.install('planner-only', ['planner']);
     expect(installedPackages(project)).toEqual({
       ours: ['interface', 'meta', 'planner'],
@@ -194,13 +194,13 @@ describe.skipIf(missing)(`a release${missing ? ` (skipped: ${missing})` : ''}`, 
     const env = { ...sandbox.registryEnv, RELEASE_TARBALLS: tarballs };
     const compiled = spawnSync(join(ROOT, 'tools/release/compile.sh'), [output], { env, encoding: 'utf8' });
     const isWithoutBase = compiled.stderr.includes('Setting up base binary');
-    skip(isWithoutBase && process.env.REQUIRE_DENORT !== '1', 'the base of executables (denort) cannot be had here');
+    skip(isWithoutBase && process.env.REQUIRE_DENORT !== '1', 'the base of executables (denort) cannot be downloaded');
     expect(compiled).toMatchObject({ status: 0 });
     const demo = ['demo', '--device', 'host', '--ranks', '2', '--size', '4MiB', '--json'];
     expect(JSON.parse(sandbox.run(project, output, demo, { PATH: '' }))).toMatchObject({ ok: true, rankCount: 2 });
   });
 
-  it.skipIf(given)('of one package publishes that one and its dependents, and nothing else', () => {
+  it.skipIf(given)('of one package publishes this package and its dependents, and nothing else', () => {
     const before = Object.fromEntries(names().map((name) => [name, manifestOf(name).version]));
     writeFileSync(
       join(repository, '.changeset/plans.md'),

@@ -20,7 +20,7 @@ const LAST_LINES: Readonly<Record<string, RegExp>> = {
   '04-nccl-broadcast': /^(\d+ GPUs hold the 67108864 bytes of GPU 0|Missing: .*lib(cuda|nccl).*)$/,
   '05-rdma-join': /^(The worker of the rank that joined holds 25165824 bytes .*|Missing: .*[Mm]ooncake.*)$/,
   '06-metrics': /^weights_phase\{phase="done"\} 1$/,
-  '07-deno': /^The worker holds 65536 bytes that came over HTTP$/,
+  '07-deno': /^The worker holds 65536 bytes that arrived over HTTP$/,
   '08-http-server': /^The engine holds 1, 2, 3, 4$/,
 };
 

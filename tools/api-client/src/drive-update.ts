@@ -1,6 +1,6 @@
 // Registers, updates and unregisters a checkpoint with a client that was generated from the server's OpenAPI document.
-// The test creates `schema.d.ts`; types and paths are those of the document, so this compiles only if the document is
-// complete.
+// The test creates `schema.d.ts` with the types and paths of the document, so this file compiles only if the document
+// is complete.
 import createClient from 'openapi-fetch';
 import type { components, paths } from './schema.js';
 

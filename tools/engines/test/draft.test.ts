@@ -51,12 +51,12 @@ describe.skipIf('reason' in found).concurrent('vLLM with a draft model', () => {
   it.each([
     { way: 'extension', flags: DIGESTS },
     { way: 'backend', flags: [...SHOWN, ...BACKEND] },
-  ])('updates one that predicts from the same checkpoint, by the $way', { timeout: 2_400_000 }, async (by) => {
+  ])('updates a draft model from the same checkpoint, by the $way', { timeout: 2_400_000 }, async (by) => {
     const [a, b] = [engines.model('mimo', 1), engines.model('mimo', 2)];
     await using server = await VllmServer.start(engines, a, [...by.flags, ...predictor]);
     const fresh = await held(server);
     const ownOfDraft = own(fresh.digests);
-    // The predictor has layers of its own, and the embedding and the head of the target.
+    // The predictor has its own layers, and shares the embedding and the head of the target.
     expect(ownOfDraft).not.toEqual([]);
     expect(ownOfDraft.length).toBeLessThan(Object.keys(fresh.digests.draft).length);
     expect(await update(server, b)).toContain(by.way);
@@ -87,10 +87,10 @@ describe.skipIf('reason' in found).concurrent('vLLM with a draft model', () => {
 
   it.each([
     { method: 'draft_model', kind: 'qwen3-draft', shares: false },
-    // It computes with the embedding of the target.
+    // It shares the embedding of the target.
     { method: 'eagle3', kind: 'qwen3-eagle3', shares: true },
   ] as const)(
-    'keeps one that has a checkpoint of its own, and says so: $method',
+    'keeps a draft model with a separate checkpoint, and logs this: $method',
     { timeout: 1_200_000 },
     async ({ method, kind, shares }) => {
       const [a, b, draft] = [engines.model('qwen3', 1), engines.model('qwen3', 2), engines.model(kind, 9)];
@@ -109,7 +109,7 @@ describe.skipIf('reason' in found).concurrent('vLLM with a draft model', () => {
       }
       expect(after.digests.target).not.toEqual(before.digests.target);
       expect(after.tokens).not.toEqual(before.tokens);
-      // Loads and pulls give the same.
+      // Loads and pulls have the same result.
       for (const [model, wanted] of [
         [a, before],
         [b, after],

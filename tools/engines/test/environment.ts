@@ -9,10 +9,10 @@ import { promisify } from 'node:util';
 const TOOLS = fileURLToPath(new URL('..', import.meta.url));
 const WORKER = fileURLToPath(new URL('../../../python/worker', import.meta.url));
 
-/** Bounds a script that starts an engine, on a machine with other work. */
+/** Time limit of a script that starts an engine, on a busy machine. */
 const SCRIPT_MS = 900_000;
 
-/** What `make_model.py` makes. */
+/** The kinds of models of `make_model.py`. */
 export type ModelKind =
   | 'qwen3'
   | 'qwen3-tied'
@@ -29,9 +29,9 @@ export interface Engines {
   readonly env: NodeJS.ProcessEnv;
   /** The folder of a model with random weights, created on first use. */
   model(kind: ModelKind, seed: number): string;
-  /** The answers of a fresh engine with this model, by prompt. */
+  /** The answers of a new engine with this model, by prompt. */
   freshTokens(model: string, prompts: readonly (readonly number[])[], options?: object): Promise<number[][]>;
-  /** Runs `in_place.py`. Returns the engine's answers after each update, and how the update was done. */
+  /** Runs `in_place.py`. Returns the engine's answers after each update, and the method of each update. */
   inPlace(
     models: readonly [string, string],
     prompts: readonly (readonly number[])[],
@@ -54,14 +54,14 @@ export interface InPlace {
   readonly reasons: string;
 }
 
-/** The reason why there is no environment, or its folder. */
+/** The folder of the environment, or the reason why there is none. */
 export function findEnvironment(): { readonly folder: string } | { readonly reason: string } {
   const made = spawnSync(join(TOOLS, 'make-env.sh'), { encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'] });
   const reason = made.stderr.trim().split('\n').at(-1) ?? '';
   return made.status === 0 ? { folder: made.stdout.trim() } : { reason: reason || `make-env.sh: ${made.status}` };
 }
 
-/** Builds the Python package as for publishing, and gives it precedence over the installed one. */
+/** Builds the Python package as for publishing, and makes it precede the installed one. */
 export function openEngines(folder: string): Engines {
   const python = join(folder, 'bin/python');
   const work = mkdtempSync(join(tmpdir(), 'ce-engines-'));
@@ -77,7 +77,7 @@ export function openEngines(folder: string): Engines {
     HF_HUB_OFFLINE: '1',
     XDG_CACHE_HOME: join(work, 'cache'),
   };
-  /** Scripts start an engine, which takes a minute on one core: several of them run at the same time. */
+  /** Several scripts run at the same time, because each starts an engine, which takes a minute on one core. */
   const run = async (script: string, args: readonly string[]): Promise<string> => {
     const options = { env, maxBuffer: 64 << 20, timeout: SCRIPT_MS };
     return (await promisify(execFile)(python, [join(TOOLS, script), ...args], options)).stdout;
@@ -108,7 +108,7 @@ export function openEngines(folder: string): Engines {
   };
 }
 
-/** Waits for all of them to end, and then fails if one has failed. */
+/** Waits until all promises have settled, and then throws the first failure. */
 export async function allOf<T>(running: readonly Promise<T>[]): Promise<T[]> {
   await Promise.allSettled(running);
   return await Promise.all(running);

@@ -7,11 +7,11 @@ const PROMPTS = [
   [42, 1999, 7],
 ];
 
-/** Forms of models whose parameters are not those of the checkpoint, one to one. */
+/** Models whose parameters do not correspond one to one to the tensors of the checkpoint. */
 const FORMS = [
-  // The head is the embedding, and both have rows that no checkpoint has.
+  // The head shares the embedding, which has rows that the checkpoint does not have.
   { name: 'tied embeddings and a padded vocabulary', kind: 'qwen3-tied', options: {} },
-  // Adapters wrap modules: the parameters of a layer are those of its `base_layer`.
+  // Adapters wrap modules, so the parameters of a layer are in its `base_layer`.
   { name: 'LoRA and a padded vocabulary', kind: 'qwen3-odd', options: { enable_lora: true, max_lora_rank: 8 } },
 ] as const;
 
@@ -27,7 +27,7 @@ describe.skipIf('reason' in found).concurrent('vLLM, updated in place', () => {
   });
   afterAll(() => engines?.close());
 
-  it.each(FORMS)('answers like a fresh engine: $name', { timeout: 1_800_000 }, async ({ kind, options }) => {
+  it.each(FORMS)('answers like a new engine: $name', { timeout: 1_800_000 }, async ({ kind, options }) => {
     const models = [engines.model(kind, 1), engines.model(kind, 2)] as const;
     const fresh = models.map((model) => engines.freshTokens(model, PROMPTS, options));
     const [a, b] = await allOf(fresh);

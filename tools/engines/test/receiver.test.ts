@@ -10,7 +10,7 @@ import { fetchedPackages } from '../../test/python.ts';
 import { findEnvironment } from './environment.ts';
 
 const WORKER = fileURLToPath(new URL('../../../python/worker', import.meta.url));
-/** What the tests import, and vLLM's environment does not have. */
+/** Packages that the tests import and that vLLM's environment lacks. */
 const NEEDS = fileURLToPath(new URL('../receiver-requirements.txt', import.meta.url));
 /** The release that `tools/python/make-engines.sh` fetches. */
 const SGLANG = fetchedPackages('sglang').find(({ version }) => version === '0.5.23');
@@ -24,7 +24,7 @@ const reason = 'reason' in found ? found.reason : installNeeds();
 if (reason !== undefined) console.warn(`skipped: the tests of python/worker with torch: ${reason}`);
 if (SGLANG === undefined) console.warn('skipped: the sources of SGLang are missing: run tools/python/make-engines.sh');
 
-/** Returns why they cannot be installed. */
+/** Returns the reason why they cannot be installed. */
 function installNeeds(): string | undefined {
   const pip = ['-m', 'pip', 'install', '--quiet', '--disable-pip-version-check', '--no-input', '--no-deps'];
   const wheels = ['--only-binary', ':all:', '--retries', '1', '--target', needs, '--requirement', NEEDS];
@@ -50,7 +50,7 @@ describe.skipIf(reason !== undefined)('checkpoint-engine-worker, in the environm
   });
 
   it.skipIf(SGLANG === undefined)(
-    "receives by SGLang's own WeightUpdater, on torch for CPUs",
+    "receives through SGLang's own WeightUpdater, on torch for CPUs",
     { timeout: 900_000 },
     () => {
       const output = pytest(['tests/test_sglang_plugin.py'], [SGLANG!.folder, needs]);

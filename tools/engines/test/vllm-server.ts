@@ -86,7 +86,7 @@ export class VllmServer {
     return results;
   }
 
-  /** @throws With status and text of an answer that is not 200. */
+  /** @throws {Error} The status is not 200; the message has the status and the text. */
   async post(path: string, body: unknown): Promise<unknown> {
     const reply = await fetch(this.url + path, {
       method: 'POST',
@@ -98,7 +98,7 @@ export class VllmServer {
     return text === '' ? undefined : JSON.parse(text);
   }
 
-  /** The process that has the model. */
+  /** The process that holds the model. */
   workerPid(): number {
     const found = descendants(this.#child.pid!).find(({ name }) => /Worker/.test(name));
     if (!found) throw new Error('vLLM has no process with "Worker" in its name');

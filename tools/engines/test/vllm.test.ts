@@ -60,7 +60,7 @@ describe.skipIf('reason' in found).each(WAYS)('vLLM by its $way, $kind', ({ way,
     engines?.close();
   });
 
-  it('answers like fresh engines: before, after B, A and B again', async () => {
+  it('answers like new engines: before, after B, A and B again', async () => {
     await expectModel(A);
     for (const which of [B, A, B] as const) {
       const { status, stderr } = await update(models[which], '--bucket-size', '1MiB');
@@ -81,7 +81,7 @@ describe.skipIf('reason' in found).each(WAYS)('vLLM by its $way, $kind', ({ way,
   });
 
   it('continues after an update was aborted, and the next one is right', async () => {
-    const reason = new Error('the test ends it');
+    const reason = new Error('the test ends the update');
     const failing = disturbedUpdate({ checkpoint: models[B], url: server.url, disturb: (abort) => abort(reason) });
     await expect(failing).rejects.toMatchObject({ code: 'CE_ABORTED' });
     await expect.poll(() => server.log).toMatch(/weights are unknown/);
@@ -105,7 +105,7 @@ describe.skipIf('reason' in found).each(WAYS)('vLLM by its $way, $kind', ({ way,
     expect(updates.map(({ pulledBytes }) => pulledBytes > 0)).toEqual([true, true, true]);
   });
 
-  it('is verified without an update: equal to one checkpoint, other than the other, and flipped bits are named', async () => {
+  it('is verified without an update: equal to one checkpoint, different from the other, with flipped bits reported', async () => {
     const verify = async (model: string) => {
       const flags = ['--device', 'host', '--checkpoint-path', model, '--endpoint', server.url, '--json'];
       const { status, stdout, stderr } = await runCommand(['verify', ...flags, '--log-level', 'warn']);
@@ -122,7 +122,7 @@ describe.skipIf('reason' in found).each(WAYS)('vLLM by its $way, $kind', ({ way,
     });
     await expectModel(B);
     if (way !== 'extension') return;
-    // vLLM answers with a text for a number of bytes.
+    // vLLM returns a number of bytes as text.
     expect(await server.rpc('flip_parameter_bits', ['model.norm.weight'])).toEqual(['512']);
     expect(await verify(models[B])).toMatchObject({
       ...{ status: 1, differingCount: 1 },

@@ -30,7 +30,7 @@ helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version }}
 {{- .Values.token.existingSecret | default (printf "%s-token" (include "checkpoint-engine.name" .)) -}}
 {{- end -}}
 
-{{/* The engine's command line. `engine.args` come last and win. */}}
+{{/* The engine's command line. `engine.args` come last, so they override other arguments. */}}
 {{- define "checkpoint-engine.engineArgs" -}}
 {{- $port := .Values.engine.port | toString -}}
 {{- $tp := .Values.gpusPerPod | toString -}}
