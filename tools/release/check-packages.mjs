@@ -37,9 +37,7 @@ async function problemsOf(tarball, archs) {
       ...(types.types === false ? ['no types'] : types.problems)
         .filter(({ kind, resolutionKind }) => !TOLERATED.has(kind) || resolutionKind === 'bundler')
         .map((problem) => `types: ${problem.kind ?? problem} ${JSON.stringify(problem)}`),
-      ...files
-        .filter((file) => !FILES.test(file) || UNWANTED.test(file))
-        .map((file) => `unexpected file ${file}`),
+      ...files.filter((file) => !FILES.test(file) || UNWANTED.test(file)).map((file) => `unexpected file ${file}`),
       ...declarations
         .filter((file) => /['"]\.[^'"\n]*(?<!\.d)\.ts['"]/.test(readFileSync(join(folder, file), 'utf8')))
         .map((file) => `${file} refers to a source file, which is not published`),

@@ -19,9 +19,7 @@ const after = before
   .replace(/^PROTOCOL_VERSION: Final = \d+$/m, `PROTOCOL_VERSION: Final = ${protocol}`);
 if (process.argv.includes('--check')) {
   if (after !== before) {
-    console.error(
-      `The Python package does not match @checkpoint-engine/interface ${version}, protocol ${protocol}`,
-    );
+    console.error(`The Python package does not match @checkpoint-engine/interface ${version}, protocol ${protocol}`);
     process.exitCode = 1;
   }
 } else {

@@ -24,7 +24,7 @@ export type ExitCode = number;
 const EXAMPLES = `
 Examples:
   checkpoint-engine demo                                   run an update on this machine and verify every byte
-  checkpoint-engine doctor                                 check this machine for what updates need
+  checkpoint-engine doctor                                 check whether this machine can run updates
   checkpoint-engine update --checkpoint-path /models/step-100 --nproc-per-node 8 --endpoint http://127.0.0.1:8000
 
 Help for a command: checkpoint-engine update --help`;

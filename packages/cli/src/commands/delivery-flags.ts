@@ -43,11 +43,11 @@ export function pauseOption(): Option {
 }
 
 /** Options for the ranks, their devices, and which of them receive. */
-export function addRankOptions(command: Command): Command {
+export function addRankOptions(command: Command, ranksHelp = 'ranks whose engines receive the weights'): Command {
   return command
     .option('--nproc-per-node <n>', 'start and supervise this many ranks, one per GPU (default: 1)', localRanksFlag)
     .addOption(new Option('--device <kind>', 'device of the ranks').choices(['auto', 'cuda', 'host']).default('auto'))
-    .option('--ranks <list>', 'ranks whose engines receive the weights, such as 0-7 (default: all)', ranksFlag);
+    .option('--ranks <list>', `${ranksHelp}, such as 0-7 (default: all)`, ranksFlag);
 }
 
 /** Options for reads between ranks. */
@@ -65,7 +65,7 @@ export function addP2POptions(command: Command): Command {
 /** Options for the engines. */
 export function addEngineOptions(command: Command): Command {
   return command
-    .addOption(new Option('--engine <name>', 'what receives').choices(ENGINES).default('vllm'))
+    .addOption(new Option('--engine <name>', 'kind of the engine').choices(ENGINES).default('vllm'))
     .option(
       '--endpoint <url>',
       'address of the engine; once for all inference groups, or once per group',
@@ -100,7 +100,7 @@ export function methodOption(): Option {
 export function verifyOption(): Option {
   return new Option(
     '--verify <mode>',
-    'compare digests with those of the files; sample: some blocks of all arriving bytes, full: all arriving bytes, and parameters after loading',
+    'compare arriving weights, and parameters that workers copied, with the digests of the files; sample: some blocks, full: all bytes',
   )
     .choices(VERIFY_MODES)
     .default('sample');

@@ -18,7 +18,7 @@ Examples:
     checkpoint-engine join --load-metas-file /shared/step-100.metas --nproc-per-node 8 --p2p-host eth0 \\
       --endpoint http://127.0.0.1:8000
 
-  Two instances hold the weights: if a rank of the first is gone, the second is the source:
+  Two instances hold the weights: if a rank of the first instance has ended, its weights are read from the second:
     checkpoint-engine join --load-metas-file a.metas --load-metas-file b.metas --endpoint http://127.0.0.1:8000
 `;
 

@@ -43,7 +43,7 @@ Examples:
 Environment:
   CHECKPOINT_ENGINE_TOKEN     secret that the hosts share and that clients send as Authorization: Bearer; required if other hosts can reach the server
   CHECKPOINT_ENGINE_API_KEY   sent to the engine as Authorization: Bearer
-  MASTER_ADDR, MASTER_PORT    where the hosts meet, unless --master-addr and --master-port are given
+  MASTER_ADDR, MASTER_PORT    address and port of host 0, unless --master-addr and --master-port are given
   PS_P2P_STORE_RDMA_DEVICES, NCCL_IB_HCA   RDMA devices for reads between ranks, with --p2p
   PS_MAX_BUCKET_SIZE_GB       maximum size of a bucket, in GiB
   PS_MEM_FRACTION             maximum fraction of the free device memory that an update takes
@@ -62,14 +62,14 @@ export function serveCommand({ terminal, env, setExitCode }: CommandContext): Co
     .option('--master-addr <host>', 'address of host 0 (default: MASTER_ADDR)')
     .option(
       '--master-port <port>',
-      'port on host 0 where the hosts meet; the next port is used as well (default: MASTER_PORT)',
+      'port of host 0 to which the other hosts connect; the next port is used as well (default: MASTER_PORT)',
       countFlag,
     )
     .option('--listen <host:port>', 'address of the API (default: 127.0.0.1:19730)')
     .option('--uds <path>', 'listen on this Unix socket instead, which only this user can open')
     .option(
       '--rank-uds <path>',
-      "also listen on one socket per rank, with the Python tool's routes; {rank} stands for the rank",
+      "also listen on one socket per rank, with the Python tool's routes; {rank} is replaced by the rank",
     )
     .addOption(new Option('--device <kind>', 'device of the ranks').choices(['auto', 'cuda', 'host']).default('auto'))
     .addOption(new Option('--engine <name>', 'kind of engine').choices(ENGINES).default('vllm'))

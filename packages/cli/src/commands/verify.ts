@@ -19,7 +19,7 @@ Examples:
     checkpoint-engine verify --load-metas-file /shared/step-100.metas --nproc-per-node 8 --endpoint http://127.0.0.1:8000
 
   Against a checkpoint that "checkpoint-engine serve" has registered, in the engines of that server:
-    checkpoint-engine verify --server http://127.0.0.1:8100 --checkpoint-name step-100
+    checkpoint-engine verify --server http://127.0.0.1:19730 --checkpoint-name step-100
 
 The engine keeps its weights, and requests continue. It needs the receiver of this project (checkpoint-engine-worker, or
 @checkpoint-engine/worker with \`pullerOf\`) and one update through it since it started: during that update it learns which
@@ -46,7 +46,7 @@ export function verifyCommand({ terminal, env, setExitCode }: CommandContext): C
       'name of the checkpoint at the server or in the metas; with --checkpoint-path, its name in the output',
       nameFlag,
     );
-  addRankOptions(command)
+  addRankOptions(command, 'ranks whose engines are compared')
     .addOption(new Option('--engine <name>', 'kind of the engine').choices(ENGINES).default('vllm'))
     .option(
       '--endpoint <url>',

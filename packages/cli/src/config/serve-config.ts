@@ -55,7 +55,7 @@ export interface NodesConfig {
   readonly nodeCount: number;
   /** Address of host 0. */
   readonly host: string;
-  /** The port where the hosts meet. Their ranks meet at the next port. */
+  /** The port through which the hosts connect. Their ranks use the next port. */
   readonly port: number;
   /** The secret that the hosts share. */
   readonly token: string;

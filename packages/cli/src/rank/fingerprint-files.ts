@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 
-/** A digest of the files' names, sizes and times of change. A folder stands for the files in it. */
+/** A digest of the files' paths, sizes, modification times and inodes. A folder counts as the files in it. */
 export async function fingerprintFiles(files: string | readonly string[]): Promise<string> {
   const hash = createHash('sha256');
   for (const path of typeof files === 'string' ? await inFolder(files) : files) {

@@ -10,7 +10,7 @@ import { RemoteNode } from './remote-node.ts';
 export interface NodeHubOptions {
   readonly nodeCount: number;
   readonly nprocPerNode: number;
-  /** The address on this host where the hosts meet. */
+  /** The address on this host to which the other hosts connect. */
   readonly host: string;
   readonly port: number;
   readonly token: string;
