@@ -5,7 +5,7 @@ import { v1Protocol, type WorkerProtocol } from '@checkpoint-engine/ps';
 export const overHostMemory: WorkerProtocol = {
   name: 'v1',
   createSession: async (options) => {
-    const session = await v1Protocol().createSession(options);
+    const session = await v1Protocol().createSession({ ...options, deviceKind: 'cuda' });
     const open = session.open.bind(session);
     session.open = ({ sizeBytes, handle }, call) => {
       const padded = new Uint8Array(64);

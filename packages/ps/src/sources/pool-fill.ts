@@ -50,6 +50,13 @@ export class PoolFill {
     return this.#options.parts.every(({ isRead }) => isRead);
   }
 
+  /** The files that have not been read completely. */
+  unreadFiles(): StreamedFile[] {
+    const { parts, files } = this.#options;
+    const paths = new Set(parts.flatMap(({ isRead, reads }) => (isRead ? [] : reads.map(({ path }) => path))));
+    return [...paths].map((path) => files.get(path)!);
+  }
+
   /** Whether an update reports the reads: each update that runs during them, or else the first one after them. */
   takeReport(): boolean {
     const isDue = !this.isLoaded || !this.#isReported;

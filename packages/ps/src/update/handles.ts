@@ -10,6 +10,8 @@ export interface OwnHandles {
   address(): Promise<string>;
   /** The handle of this rank's ring. */
   readonly ring: Uint8Array | undefined;
+  /** This rank can send its part. The exchange ends after all ranks are ready, and fails if one of them rejects. */
+  readonly ready: Promise<void>;
 }
 
 type Handles = [worker: [deviceUuid: string, address: string] | null, ring: Uint8Array | null];
@@ -39,8 +41,11 @@ export async function gatherHandles(
   options: WaitOptions,
 ): Promise<InferenceGroup> {
   const isReceiver = receivers.includes(store.rank);
-  const produce = async (): Promise<Uint8Array> =>
-    encode([isReceiver ? [deviceUuid, await own.address()] : null, own.ring ?? null] satisfies Handles);
+  const produce = async (): Promise<Uint8Array> => {
+    const address = isReceiver ? await own.address() : undefined;
+    await own.ready;
+    return encode([address === undefined ? null : [deviceUuid, address], own.ring ?? null] satisfies Handles);
+  };
   const replies = (await exchange(store, 'handles', produce, options)).map((reply) => decodeFromRank<Handles>(reply));
   const instanceOf = (rank: number): number =>
     inferenceParallelSize === undefined ? 0 : Math.floor(rank / inferenceParallelSize);

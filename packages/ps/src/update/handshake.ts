@@ -1,4 +1,6 @@
 import type { BroadcastGroup } from '@checkpoint-engine/interface';
+import { untilAborted } from '@checkpoint-engine/interface/shared';
+import { checkHeldFiles } from '../pool/check-held-files.ts';
 import type { WorkerSession } from '../session.ts';
 import { type BucketMemory, lendMemory } from './bucket-memory.ts';
 import { gatherHandles, type InferenceGroup } from './handles.ts';
@@ -42,7 +44,8 @@ export async function shakeHands(
 }
 
 /**
- * Opens this rank's address for its worker, exchanges all addresses, and sends the request to the engine.
+ * Opens this rank's address for its worker, exchanges all addresses, and sends the request to the engine, after all
+ * ranks have checked their files.
  *
  * @param version That the engine holds after the request; undefined if the request does not change weights.
  */
@@ -54,6 +57,9 @@ export async function callWorkers(
 ): Promise<Contact> {
   const { context, options, life, cleanup, waiting } = run;
   const { agreement, roles, epoch, chosen } = meeting;
+  const checked = version === undefined ? Promise.resolve() : checkFiles(run);
+  // The exchange reports it.
+  checked.catch(() => {});
   let session: WorkerSession | undefined;
   const inference = await gatherHandles(
     epoch,
@@ -66,6 +72,7 @@ export async function callWorkers(
         return session.address;
       },
       ring: own.ring,
+      ready: checked,
     },
     options.inferenceParallelSize,
     waiting,
@@ -77,6 +84,14 @@ export async function callWorkers(
   const request = inference.isHead ? askEngine(run, inference, version, loaded) : Promise.resolve();
   request.catch(life.fail);
   return { session, inference, request, markLoaded };
+}
+
+/** Checks this rank's files before any engine receives a request. */
+async function checkFiles({ context, waiting }: UpdateRun): Promise<void> {
+  const { held, isForeign, logger, store } = context;
+  if (held === undefined || isForeign) return;
+  const checking = checkHeldFiles(held, { signal: waiting.signal, logger, rank: store.rank });
+  await untilAborted(checking, waiting.signal);
 }
 
 async function askEngine(

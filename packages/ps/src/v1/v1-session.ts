@@ -57,8 +57,10 @@ export class V1Session implements WorkerSession {
     this.#worker = { deviceUuid, rank, address: this.address };
   }
 
-  /** Binds the address of a new session. @throws `CE_ADDRESS_IN_USE` */
+  /** Binds the address of a new session. @throws `CE_ADDRESS_IN_USE`; `CE_NOT_SUPPORTED` The device is not CUDA. */
   static async bind(options: SessionOptions, v1Options: V1Options): Promise<V1Session> {
+    // This comes before the request to the engine, which the handle of the buffer does not.
+    if (options.deviceKind !== 'cuda') throw notCuda(`the device is "${options.deviceKind}"`, options.rank);
     const session = new V1Session(options, v1Options);
     try {
       await session.#link.bind(session.address);
@@ -72,11 +74,9 @@ export class V1Session implements WorkerSession {
   async open(buffer: SharedMemory, { signal }: SessionCallOptions): Promise<void> {
     this.#expect('bound');
     if (buffer.handle.length !== CUDA_HANDLE_BYTES) {
-      throw new CheckpointEngineError(
-        'CE_NOT_SUPPORTED',
-        `Python workers open CUDA memory by a handle of ${CUDA_HANDLE_BYTES} bytes, got one of ${buffer.handle.length}`,
-        'Use a CUDA device, or a worker of the package @checkpoint-engine/worker',
-        { rank: this.#options.rank, op: 'open' },
+      throw notCuda(
+        `expected a handle of ${CUDA_HANDLE_BYTES} bytes, got one of ${buffer.handle.length}`,
+        this.#options.rank,
       );
     }
     this.#state = 'awaited';
@@ -228,4 +228,13 @@ async function bindFreed(link: WorkerLink, address: string): Promise<void> {
 /** Whether the engine rejected the update, or could not be reached, before its worker came. */
 function refusedBeforeConnecting(error: Error, link: WorkerLink): boolean {
   return !link.isConnected && CheckpointEngineError.isInstance(error) && error.code.startsWith('CE_ENGINE_');
+}
+
+function notCuda(why: string, rank: number): CheckpointEngineError {
+  return new CheckpointEngineError(
+    'CE_NOT_SUPPORTED',
+    `Workers of protocol v1 use CUDA memory: ${why}`,
+    'Use a CUDA device, or a worker of protocol v2, such as the package checkpoint-engine-worker or @checkpoint-engine/worker',
+    { rank, op: 'open' },
+  );
 }
