@@ -100,6 +100,7 @@ export class EngineHttp {
   #hintFor(status: number): string {
     const { missing, failed } = this.#options.hints;
     if (status === 401 || status === 403) return "Pass the engine's API key";
+    if (PROXY_LOGIN.includes(status)) return "Give the engine's own address: a proxy requires a login";
     if (status === 404 || status === 405 || status === 501) return missing;
     return status >= 300 && status < 400 ? "Give the engine's own address: redirects are not followed" : failed;
   }
@@ -127,11 +128,17 @@ export function isMissing(error: unknown): boolean {
   return hasStatus(error, [404, 405, 501]);
 }
 
-/** Whether a repetition cannot help: the key is wrong, the engine has another address, or a web page answers. */
+/**
+ * Whether a repetition cannot help: the key is wrong, the engine has another address, a proxy requires a login, or a
+ * web page answers.
+ */
 export function isRefused(error: unknown): boolean {
   if (CheckpointEngineError.isInstance(error) && error.hint === WEB_PAGE_HINT) return true;
-  return hasStatus(error, [401, 403, 301, 302, 303, 307, 308]);
+  return hasStatus(error, [401, 403, 301, 302, 303, 307, 308, ...PROXY_LOGIN]);
 }
+
+/** Statuses of proxies that require a login, which no engine sends. */
+const PROXY_LOGIN: readonly number[] = [407, 511];
 
 const WEB_PAGE_HINT = 'Check the address: a website or the sign-in page of a proxy answers there';
 

@@ -73,7 +73,18 @@ export async function lastingFailure(http: EngineHttp, check: FailedCheck): Prom
   if (code.startsWith('HPE_')) {
     return failed(`does not use HTTP: ${message}`, 'Check the port of --endpoint: the program there is not an engine');
   }
+  if (CheckpointEngineError.isInstance(error) && isLastingStatus(error.status)) {
+    const hint = 'Check the address: an engine that is starting does not answer like this';
+    return failed(`answers ${check.path} with ${error.status}`, hint, { status: error.status, detail: error.detail });
+  }
   return undefined;
+}
+
+/** The statuses 400 to 499 report a fault of the request, except these, which ask for another attempt. */
+const TRY_AGAIN: readonly number[] = [408, 409, 423, 425, 429];
+
+function isLastingStatus(status = 0): boolean {
+  return status >= 400 && status < 500 && !TRY_AGAIN.includes(status);
 }
 
 async function wrongServer(
@@ -103,6 +114,7 @@ async function wrongServer(
 function fileAt(path: string): string | undefined {
   const found = statSync(path, { throwIfNoEntry: false });
   if (found === undefined || found.isSocket()) return undefined;
+  if (found.isFIFO()) return 'a FIFO';
   return found.isDirectory() ? 'a directory' : 'a file';
 }
 

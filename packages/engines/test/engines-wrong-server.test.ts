@@ -76,6 +76,33 @@ describe('a server that is not the engine', () => {
     });
   });
 
+  it.each([407, 511])('is a proxy that requires a login: %i', async (status) => {
+    const port = await listen(createServer((_, response) => response.writeHead(status).end()));
+    await expect(ready('vllm', `http://127.0.0.1:${port}`)).rejects.toMatchObject({
+      code: 'CE_ENGINE_FAILED',
+      hint: expect.stringMatching(/a proxy requires a login/),
+      status,
+    });
+  });
+
+  it.each([400, 406, 410, 421, 426, 431, 451])('answers %i, which does not change', async (status) => {
+    const port = await listen(createServer((_, response) => response.writeHead(status).end()));
+    await expect(ready('worker', `http://127.0.0.1:${port}`)).rejects.toMatchObject({
+      code: 'CE_ENGINE_UNREACHABLE',
+      message: expect.stringMatching(`answers /healthz with ${status}`),
+      status,
+    });
+  });
+
+  it.each([408, 425, 429, 500, 503])('answers %i until it is ready', async (status) => {
+    let requests = 0;
+    const port = await listen(
+      createServer((_, response) => response.writeHead(++requests < 3 ? status : 200).end('{}')),
+    );
+    await ready('worker', `http://127.0.0.1:${port}`);
+    expect(requests).toBe(3);
+  });
+
   it('can be a proxy whose page says that the engine starts', async () => {
     let requests = 0;
     const starting: RequestListener = (_, response) => {

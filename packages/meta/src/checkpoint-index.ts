@@ -1,4 +1,5 @@
 import { join } from 'node:path';
+import { fitText } from '@checkpoint-engine/interface';
 import { invalidFile } from './file-errors.ts';
 import { foreignFormat, LOOKED_AT_BYTES } from './foreign-format.ts';
 import { JsonReader } from './json-reader.ts';
@@ -8,6 +9,8 @@ import { withFile } from './read-file.ts';
 export const INDEX_NAME = 'model.safetensors.index.json';
 
 const MAX_INDEX_BYTES = 100_000_000;
+/** Most characters of a path in a message. */
+const SHOWN_CHARACTERS = 300;
 const HINT = 'Write the index again, or delete it to read all safetensors files of the folder';
 
 /** The parsed contents of `model.safetensors.index.json`. */
@@ -86,12 +89,17 @@ function decode(bytes: Uint8Array, fail: (what: string) => never): string {
   }
 }
 
-/** Checks that a shard is a plain relative path: it cannot leave the folder, and each path has one spelling only. */
+/**
+ * Checks that a shard is a path that cannot leave the folder, and removes what does not change its meaning ("./a",
+ * "b//a"): each path has one spelling only.
+ */
 function checkShard(shard: string, fail: (what: string) => never): string {
-  const plain = shard
-    .split(/[\\/]/)
-    .every((part) => part !== '' && part !== '.' && part !== '..' && !/\p{Cc}/u.test(part));
-  if (!plain || /^[A-Za-z]:/.test(shard))
-    fail(`its shard is ${JSON.stringify(shard)}, expected a path inside the folder`);
-  return shard;
+  const found = fitText(JSON.stringify(shard), SHOWN_CHARACTERS);
+  const refuse = (expected: string): never => fail(`its shard is ${found}, expected ${expected}`);
+  if (/\p{Cc}/u.test(shard)) return refuse('a path without control characters');
+  if (/^([\\/]|[A-Za-z]:)/.test(shard)) return refuse('a path relative to the folder');
+  if (shard.split(/[\\/]/).includes('..')) return refuse('a path inside the folder without ".."');
+  const parts = shard.split('/').filter((part) => part !== '' && part !== '.');
+  if (parts.length === 0 || /\/\.?$/.test(shard)) return refuse('the path of a file');
+  return parts.join('/');
 }

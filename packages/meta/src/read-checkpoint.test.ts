@@ -86,6 +86,17 @@ describe('readCheckpoint', () => {
     expect(checkpoint.warnings).toEqual([`File "${other}" is left out: the index does not name it`]);
   });
 
+  it('reads an index that spells the path of a file in several ways', async () => {
+    await mkdir(join(folder, 'sub'));
+    const a = await shard('a.safetensors', 'x', 'y', 'z');
+    const b = await shard('sub/b.safetensors', 'w');
+    const weightMap = { x: './a.safetensors', y: 'a.safetensors', z: './/./a.safetensors', w: 'sub//./b.safetensors' };
+    await writeIndex({ weight_map: weightMap });
+    const checkpoint = await readCheckpoint(folder);
+    expect(checkpoint.files.map((file) => file.path)).toEqual([a, b]);
+    expect(checkpoint.warnings).toEqual([]);
+  });
+
   it('warns about a different total_size', async () => {
     await shard('a.safetensors', 'x');
     await writeIndex({ metadata: { total_size: 5 }, weight_map: { x: 'a.safetensors' } });
@@ -149,19 +160,23 @@ describe('readCheckpoint', () => {
       'x',
     ],
     ['a name that no shard has', { x: 'a.safetensors', w: 'b.safetensors' }, 'CE_TENSOR_MISSING', /"w"/, 'w'],
-    [
-      'a path out of the folder',
-      { ...good, z: '../c.safetensors' },
-      'CE_FILE_INVALID',
-      /"\.\.\/c.*inside the folder/,
-      'z',
-    ],
+    ['a path out of the folder', { ...good, z: '../c.safetensors' }, 'CE_FILE_INVALID', /"\.\.\/c.*inside the folder/, 'z'],
     ['a nested path out of the folder', { ...good, z: 's/../../c' }, 'CE_FILE_INVALID', /inside the folder/, 'z'],
     ['a path out of the folder with backslashes', { ...good, z: '..\\c' }, 'CE_FILE_INVALID', /inside the folder/, 'z'],
-    ['an absolute path', { ...good, z: '/etc/passwd' }, 'CE_FILE_INVALID', /inside the folder/, 'z'],
-    ['a drive', { ...good, z: 'C:c' }, 'CE_FILE_INVALID', /inside the folder/, 'z'],
-    ['a NUL', { ...good, z: 'a\0' }, 'CE_FILE_INVALID', /inside the folder/, 'z'],
-    ['no name', { ...good, z: '' }, 'CE_FILE_INVALID', /inside the folder/, 'z'],
+    [
+      'an absolute path',
+      { ...good, z: '/etc/passwd' },
+      'CE_FILE_INVALID',
+      /expected a path relative to the folder/,
+      'z',
+    ],
+    ['a drive', { ...good, z: 'C:c' }, 'CE_FILE_INVALID', /expected a path relative to the folder/, 'z'],
+    ['a NUL', { ...good, z: 'a\0' }, 'CE_FILE_INVALID', /expected a path without control characters/, 'z'],
+    ['no name', { ...good, z: '' }, 'CE_FILE_INVALID', /expected the path of a file/, 'z'],
+    ['a path with two dots inside the folder', { ...good, z: 's/../b.safetensors' }, 'CE_FILE_INVALID', /expected a path .* without "\.\."/, 'z'],
+    ['a folder', { ...good, z: 's/' }, 'CE_FILE_INVALID', /expected the path of a file/, 'z'],
+    ['the folder', { ...good, z: './.' }, 'CE_FILE_INVALID', /expected the path of a file/, 'z'],
+    ['a long path', { ...good, z: `../${'a'.repeat(9e5)}` }, 'CE_FILE_INVALID', /^.{400,800}$/, 'z'],
     ['a number', { ...good, z: 5 }, 'CE_FILE_INVALID', /its shard is 5, expected a string/, 'z'],
     ['an array', [], 'CE_FILE_INVALID', /weight_map is \[\], expected an object/],
   ])('refuses an index whose weight_map has %s', async (_, weightMap, code, message, tensor) => {

@@ -8,6 +8,8 @@ import { changedFile, changeOf, fileStateOf } from './file-state.ts';
 /** Upper bound for the resolution of file times on Linux file systems. */
 const TICK_MS = 20;
 
+const FIFO_HINT = 'Save the data to a regular file first: a FIFO, such as one of <(command), can be read only once';
+
 /** A regular file that is open for reading. */
 export interface OpenFile {
   readonly path: string;
@@ -36,7 +38,7 @@ export async function withFile<T>(
     if (!kind.isFile()) {
       throw invalidFile(path, `is ${kindOf(kind)}, expected a regular file`, {
         code: 'CE_FILE_UNREADABLE',
-        hint: 'Pass a file',
+        hint: kind.isFIFO() ? FIFO_HINT : 'Pass a regular file',
       });
     }
     const opened = await open(path, 'r');

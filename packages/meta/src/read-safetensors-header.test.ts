@@ -64,6 +64,9 @@ describe('readSafetensorsHeader', () => {
         message: expect.stringMatching(message),
       });
     }
+    await expect(readSafetensorsHeader(inFolder('pipe'))).rejects.toMatchObject({
+      hint: expect.stringMatching(/regular file first/),
+    });
   });
 
   it.skipIf(isRoot)('reports a file that this user may not read', async () => {
