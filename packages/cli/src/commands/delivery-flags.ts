@@ -10,6 +10,7 @@ import {
   weightVersionFlag,
 } from '../config/flag-values.ts';
 import { ENGINES, METHODS, P2P_TRANSPORTS, PAUSE_MODES, VERIFY_MODES } from '../config/jobs.ts';
+import { loopbackAddress } from '../config/loopback.ts';
 import { barsLogLevelOption, jsonOption, logFormatOption } from './shared-flags.ts';
 
 /** The help on environment variables that `update` and `join` share. */
@@ -59,7 +60,7 @@ export function addP2POptions(command: Command): Command {
         'transport of P2P reads; auto: RDMA devices if there are any, otherwise TCP',
       ).choices(P2P_TRANSPORTS),
     )
-    .option('--p2p-host <host>', 'address or interface of this host that P2P peers can reach', '127.0.0.1');
+    .option('--p2p-host <host>', 'address or interface of this host that P2P peers can reach', loopbackAddress());
 }
 
 /** Options for the engines. */

@@ -1,6 +1,7 @@
 import { MAX_WORLD_SIZE } from '@checkpoint-engine/interface';
 import { configError } from './config-error.ts';
 import { checkHost } from './host-name.ts';
+import { loopbackAddress } from './loopback.ts';
 
 /** Environment variables, as in `process.env`. */
 export type Environment = Readonly<Record<string, string | undefined>>;
@@ -49,7 +50,7 @@ export function readRankIdentity(env: Environment): RankIdentity | undefined {
  * @throws {CheckpointEngineError} `CE_CONFIG_INVALID`
  */
 export function readMasterAddr(env: Environment): string {
-  return env.MASTER_ADDR ? checkHost(env.MASTER_ADDR, 'MASTER_ADDR', 'MASTER_PORT') : '127.0.0.1';
+  return env.MASTER_ADDR ? checkHost(env.MASTER_ADDR, 'MASTER_ADDR', 'MASTER_PORT') : loopbackAddress();
 }
 
 /**

@@ -2,6 +2,7 @@ import { MAX_WORLD_SIZE } from '@checkpoint-engine/interface';
 import { configError } from './config-error.ts';
 import { type Environment, integer } from './environment.ts';
 import { firstHost, isOneHost } from './host-list.ts';
+import { loopbackAddress } from './loopback.ts';
 
 /** A process that a launcher started, described by the variables that torchrun sets. */
 export interface LaunchedProcess {
@@ -139,11 +140,11 @@ function masterOf(env: Environment, launcher: Launcher, rank: number, worldSize:
   const hosts = first(env, ['SLURM_STEP_NODELIST', 'SLURM_JOB_NODELIST', 'SLURM_NODELIST']);
   const hostCount = first(env, ['SLURM_STEP_NUM_NODES', 'SLURM_JOB_NUM_NODES', 'SLURM_NNODES']);
   const isHere = first(env, launcher.localSize) === `${worldSize}` || hostCount === '1';
-  if (isHere || (hosts !== undefined && isOneHost(hosts))) return '127.0.0.1';
+  if (isHere || (hosts !== undefined && isOneHost(hosts))) return loopbackAddress();
   if (hosts !== undefined) return firstHost(hosts);
   // On all hosts except the first, global and local ranks differ.
   if (hostCount === undefined && first(env, launcher.localRank) === `${rank}` && launcher.localSize.length === 0) {
-    return '127.0.0.1';
+    return loopbackAddress();
   }
   throw configError(
     `${launcher.name} started this process as rank ${rank} of ${worldSize} without the host of rank 0`,

@@ -14,6 +14,7 @@ import {
 } from './environment.ts';
 import { checkHost } from './host-name.ts';
 import type { DeviceKind, EngineTargets, Method, P2PJob, P2PTransportName, RankUpdateRequest } from './jobs.ts';
+import { loopbackAddress } from './loopback.ts';
 
 /** The flags of `serve`, parsed one by one. Durations in milliseconds, sizes in bytes. */
 export interface ServeFlags extends LogOptions, Omit<EngineFlags, 'uds'> {
@@ -93,8 +94,8 @@ export interface ServeConfig {
   readonly log: LogOptions;
 }
 
-/** The default address of the API. */
-const DEFAULT_ADDRESS = { host: '127.0.0.1', port: 19_730 };
+/** The default port of the API. */
+const DEFAULT_PORT = 19_730;
 
 /** Checks the flags against each other and the environment. @throws {CheckpointEngineError} `CE_CONFIG_INVALID` */
 export function serveConfig(flags: ServeFlags, env: Environment): ServeConfig {
@@ -199,12 +200,12 @@ function listenAddress({ listen, uds }: ServeFlags): ListenAddress {
     throw configError('--listen and --uds are both given', 'Remove one of them');
   }
   if (uds !== undefined) return { path: uds };
-  if (listen === undefined) return DEFAULT_ADDRESS;
+  if (listen === undefined) return { host: loopbackAddress(), port: DEFAULT_PORT };
   const [, v6, name, port] = /^(?:\[([^\]]+)\]|([^:]*)):(\d{1,5})$/.exec(listen) ?? [];
   if (port === undefined || Number(port) > 65_535) {
     throw configError(`--listen is "${listen}", expected HOST:PORT`, 'Write it like 127.0.0.1:19730 or [::1]:19730');
   }
-  return { host: v6 ?? (name || '127.0.0.1'), port: Number(port) };
+  return { host: v6 ?? (name || loopbackAddress()), port: Number(port) };
 }
 
 function reportsConfig({ reportFolder, trace, keepReports: keep }: ServeFlags): ServeConfig['reports'] {

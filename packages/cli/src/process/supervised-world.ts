@@ -3,6 +3,7 @@ import { type CheckpointEngineError, toCheckpointEngineError } from '@checkpoint
 import { settlesWithin } from '@checkpoint-engine/interface/shared';
 import type { Environment } from '../config/environment.ts';
 import type { WorldJob } from '../config/jobs.ts';
+import { loopbackAddress } from '../config/loopback.ts';
 import { freePort } from './free-port.ts';
 import type { Interrupts } from './interrupts.ts';
 import { joinCalls } from './join-calls.ts';
@@ -21,7 +22,6 @@ export interface SupervisedWorldOptions {
   readonly onLogLine: (line: string, rank: number) => void;
 }
 
-const LOOPBACK = '127.0.0.1';
 /** Time for ranks to release their resources. */
 const CLOSE_MS = 10_000;
 /** Time after a call's own time-out until the supervisor aborts the call on the ranks. */
@@ -60,10 +60,11 @@ export class SupervisedWorld implements World {
    */
   static async start(options: SupervisedWorldOptions): Promise<SupervisedWorld> {
     const { env, job } = options;
+    const host = loopbackAddress();
     const world = new SupervisedWorld(options, {
       // All ranks run here, so variables that a launcher or a Kubernetes service set do not apply to them.
-      MASTER_ADDR: LOOPBACK,
-      MASTER_PORT: `${await freePort(LOOPBACK)}`,
+      MASTER_ADDR: host,
+      MASTER_PORT: `${await freePort(host)}`,
       // The token keeps other users of this host from joining the world by guessing its port.
       CHECKPOINT_ENGINE_TOKEN: env.CHECKPOINT_ENGINE_TOKEN || randomBytes(24).toString('base64url'),
     });

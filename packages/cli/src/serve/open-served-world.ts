@@ -3,6 +3,7 @@ import type { Logger } from '@checkpoint-engine/interface';
 import { type StoreServer, startStoreServer } from '@checkpoint-engine/ps';
 import type { Environment } from '../config/environment.ts';
 import { canMap, type WorldJob } from '../config/jobs.ts';
+import { loopbackAddress } from '../config/loopback.ts';
 import type { ServeConfig } from '../config/serve-config.ts';
 import type { OpenRankPort } from '../process/rank-port.ts';
 import { spawnRank } from '../process/spawn-rank.ts';
@@ -26,7 +27,6 @@ export interface OpenedWorld {
 
 /** Time limit for ranks to join. */
 const JOIN_MS = 120_000;
-const LOOPBACK = '127.0.0.1';
 
 /** Prepares the world of a server: where hosts and ranks meet. Does not start the ranks. */
 export async function openServedWorld(config: ServeConfig, options: OpenServedWorldOptions): Promise<OpenedWorld> {
@@ -40,7 +40,7 @@ export async function openServedWorld(config: ServeConfig, options: OpenServedWo
   let store: StoreServer | undefined;
   try {
     // The store is in this process and outlives every rank. A world of one rank needs none.
-    const where = nodes ? { host: nodes.host, port: nodes.port + 1 } : { host: LOOPBACK, port: 0 };
+    const where = nodes ? { host: nodes.host, port: nodes.port + 1 } : { host: loopbackAddress(), port: 0 };
     store = worldSize > 1 ? await startStoreServer({ ...where, worldSize, token, logger }) : undefined;
     const rankEnv = {
       WORLD_SIZE: `${worldSize}`,
