@@ -200,8 +200,8 @@ describe('a server that was started again', () => {
     await before.running.result;
 
     const after = await serve(paths);
-    await after.call('GET', '/v1/instances?ask=true');
-    expect(await versions(after)).toEqual(['v1', 'v1']);
+    // It asks by itself once its ranks are ready.
+    await expect.poll(() => versions(after), { timeout: 20_000 }).toEqual(['v1', 'v1']);
     await second!.close();
     await startWorker(1, paths[1]!);
     expect(await versions(after)).toEqual(['v1', 'v1']);

@@ -105,7 +105,7 @@ export class Updates {
       const answers = await world.askInstances({ signal });
       if (begunCount === this.#begunCount) for (const answer of answers) this.instances.learn(answer);
     } catch (err) {
-      logger.warn({ err }, 'The versions that the instances hold could not be queried');
+      if (!signal.aborted) logger.warn({ err }, 'The versions that the instances hold could not be queried');
     }
   }
 

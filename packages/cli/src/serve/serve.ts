@@ -1,5 +1,5 @@
 import { once } from 'node:events';
-import { createHttpApi } from '@checkpoint-engine/http';
+import { createHttpApi, type HttpApi } from '@checkpoint-engine/http';
 import { getRequestListener } from '@hono/node-server';
 import type { CommandContext } from '../command-context.ts';
 import type { ServeConfig } from '../config/serve-config.ts';
@@ -30,6 +30,7 @@ export async function serve(
   const logger = createLogger(config.log.logLevel, sink);
   const interrupts = watchInterrupts({ onHangupIgnored: () => logger.warn({}, HANGUP_IGNORED) });
   let opened: OpenedWorld | undefined;
+  let api: HttpApi | undefined;
   let listening: Listening | undefined;
   let rankSockets: readonly Listening[] = [];
   const kill = (): void => opened?.world.kill();
@@ -47,7 +48,7 @@ export async function serve(
     const { token, address, allowedRoots, graceMs, reports } = config;
     const isOutOfBrowsersReach = 'path' in address;
     const observer = reports && (await openReportFolder({ ...reports, world, logger }));
-    const api = createHttpApi(world, {
+    api = createHttpApi(world, {
       token,
       isOutOfBrowsersReach,
       logger,
@@ -56,7 +57,8 @@ export async function serve(
       observer,
     });
     // Clients of HTTP/1.0 may omit the Host header.
-    const answer = getRequestListener(api.fetch, { hostname: 'localhost' });
+    const { fetch } = api;
+    const answer = getRequestListener(fetch, { hostname: 'localhost' });
     // Claim the address first: without it, no ranks start.
     listening = await listen((request, response) => void answer(request, response), address);
     rankSockets = await listenAtRanks(api, config.rankSockets ?? []);
@@ -71,7 +73,6 @@ export async function serve(
     logger.info({ address: listening.address }, 'Serving');
     if (!interrupts.asked.aborted) await once(interrupts.asked, 'abort');
     await drain(api, { graceMs, interrupts, logger });
-    api.close();
     return 0;
   } catch (error) {
     // A signal during the start ends it, which is a success.
@@ -82,6 +83,7 @@ export async function serve(
     throw error;
   } finally {
     if (interrupts.insisted.aborted) kill();
+    api?.close();
     if (listening) await stopListening(listening);
     await Promise.all(rankSockets.map(stopListening));
     await opened?.close();

@@ -246,6 +246,7 @@ export class ServedWorld implements RankWorld {
   async askInstances({ signal }: { readonly signal: AbortSignal }): Promise<InstanceAnswer[]> {
     const { targets } = this.#options.engines;
     if (targets === undefined) return [];
+    await this.#readiness.untilReady(signal);
     const job = { targets, timeoutMs: ASK_MS };
     const answers = await this.#call('heldVersion', job, job.timeoutMs, { signal });
     return answers.filter((answer) => answer !== null);
