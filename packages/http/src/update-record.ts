@@ -20,6 +20,9 @@ export class UpdateRecord {
   summary: UpdateSummary | undefined;
   error: CheckpointEngineError | undefined;
   readonly #controller = new AbortController();
+  readonly #createdAt: number = performance.now();
+  #startedAt: number | undefined;
+  #endedAt: number | undefined;
   #resolve!: () => void;
 
   constructor(id: string, checkpoint: string, request: UpdateRequest) {
@@ -47,9 +50,9 @@ export class UpdateRecord {
     return this.endedAtMs !== undefined;
   }
 
-  /** From its start to its end, or to now. */
+  /** From its start to its end, or to now. The wall clock, which can be set, does not affect it. */
   get durationMs(): number {
-    return (this.endedAtMs ?? Date.now()) - (this.startedAtMs ?? this.createdAtMs);
+    return (this.#endedAt ?? performance.now()) - (this.#startedAt ?? this.#createdAt);
   }
 
   /** Aborts the update, if it is running, with this reason. */
@@ -61,6 +64,7 @@ export class UpdateRecord {
   begin(): void {
     this.state = 'running';
     this.startedAtMs = Date.now();
+    this.#startedAt = performance.now();
   }
 
   /** Call it when the update has ended. */
@@ -70,6 +74,7 @@ export class UpdateRecord {
     this.error = error;
     this.state = summary ? 'succeeded' : this.signal.aborted ? 'cancelled' : 'failed';
     this.endedAtMs = Date.now();
+    this.#endedAt = performance.now();
     this.#resolve();
   }
 }

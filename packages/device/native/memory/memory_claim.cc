@@ -27,14 +27,29 @@ constexpr uint64_t kStepBytes = uint64_t{16} << 20;
 // Gaps between tensors are never filled, so a claim ends a little before its memory is full.
 constexpr uint64_t kGapsShare = 16;
 // A claim that does not shrink for this time belongs to memory that is filled elsewhere, and that the system counts.
-constexpr time_t kForgottenSeconds = 60;
+constexpr int64_t kForgottenSeconds = 60;
+
+// The contents of a claim's file.
+struct Record {
+  uint64_t bytes;
+  // By the monotonic clock, because the time of the file follows the wall clock, which can be set.
+  int64_t written_at_seconds;
+};
+
+int64_t MonotonicSeconds() {
+  struct timespec now;
+  return ::clock_gettime(CLOCK_MONOTONIC, &now) == 0 ? int64_t{now.tv_sec} : 0;
+}
 
 uint64_t Random() {
   uint64_t number = 0;
   return ::getrandom(&number, sizeof number, 0) == sizeof number ? number : static_cast<uint64_t>(::getpid());
 }
 
-void Write(int fd, uint64_t bytes) { static_cast<void>(::pwrite(fd, &bytes, sizeof bytes, 0) < 0); }
+void Write(int fd, uint64_t bytes) {
+  const Record record{bytes, MonotonicSeconds()};
+  static_cast<void>(::pwrite(fd, &record, sizeof record, 0) < 0);
+}
 
 // Returns the claim in a file. If its process is gone, removes the file and returns 0.
 uint64_t ReadClaim(int directory, const char* name) {
@@ -45,9 +60,10 @@ uint64_t ReadClaim(int directory, const char* name) {
     ::unlinkat(directory, name, 0);
     return 0;
   }
-  uint64_t bytes = 0;
-  if (info.st_mtime + kForgottenSeconds < ::time(nullptr)) return 0;
-  return ::pread(fd.get(), &bytes, sizeof bytes, 0) == sizeof bytes ? bytes : 0;
+  Record record{};
+  if (::pread(fd.get(), &record, sizeof record, 0) != sizeof record) return 0;
+  const bool forgotten = record.written_at_seconds + kForgottenSeconds < MonotonicSeconds();
+  return forgotten ? 0 : record.bytes;
 }
 
 // Sums the claims of all processes of this user, except for the file with this name.

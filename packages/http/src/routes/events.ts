@@ -59,10 +59,10 @@ async function tellProgress(stream: SSEStreamingApi, update: UpdateRecord, closi
   while (!update.isOver && !stream.aborted && !closing.aborted) {
     if (told !== versionOf(update)) {
       told = versionOf(update);
-      toldAtMs = Date.now();
+      toldAtMs = performance.now();
       await stream.writeSSE({ event: 'progress', data: JSON.stringify(updateJson(update)) });
-    } else if (Date.now() - toldAtMs > ALIVE_MS) {
-      toldAtMs = Date.now();
+    } else if (performance.now() - toldAtMs > ALIVE_MS) {
+      toldAtMs = performance.now();
       await stream.write(': alive\n\n');
     }
     await untilNext(update);
