@@ -8,7 +8,7 @@ first update and written in place afterwards. It also answers:
                           parameters that were all right, if the GPU has room, and compares with that the next time
     GET /lm?dir=DIR       with --causal-lm: compares the logits with those of a fresh model loaded from DIR
     GET /stats            bytes of device memory, open files, updates so far, what the worker did in the last one
-    POST /spoil           inverts every bit of every parameter
+    POST /corrupt           inverts every bit of every parameter
     POST /fault           {"kind": "raise", "bucket": 3} | {"kind": "exit", "bucket": 3} | {"kind": "status", "status": 500} | {}
 
 usage: engine.py --port PORT [--device 0] [--causal-lm DIR] [--call-ms 3.5] [--tensor-ms 0.12]
@@ -189,7 +189,7 @@ class Engine:
         return names, size, wrong
 
     @torch.no_grad()
-    def spoil(self) -> None:
+    def corrupt(self) -> None:
         for tensor in self.parameters.values():
             if tensor.numel() > 0:
                 tensor.reshape(-1).view(torch.uint8).bitwise_not_()
@@ -278,8 +278,8 @@ def handler_of(engine: Engine):
 
         def do_POST(self) -> None:
             body = json.loads(self.rfile.read(int(self.headers.get("content-length", "0"))) or b"{}")
-            if self.path == "/spoil":
-                engine.spoil()
+            if self.path == "/corrupt":
+                engine.corrupt()
                 self.answer(200)
             elif self.path == "/fault":
                 engine.fault = body

@@ -19,7 +19,7 @@ const SIZE_BYTES = parseSize(process.env.SERVE_CHAOS_SIZE ?? '32MiB');
 const KILL_WITHIN = 0.8;
 /** Time that processes may take to end after the process that they belong to. */
 const ORPHANS_MS = 10_000;
-const LOOK_EVERY_MS = 50;
+const POLL_INTERVAL_MS = 50;
 const PATH = '/v1/checkpoints/chaos/update';
 
 let world: ServedWorld;
@@ -69,7 +69,7 @@ async function recover(
   if (victim === 'worker') return await world.startEngine(rank);
   if (victim === 'rank') return await world.untilReady(before.restarts + 1);
   const endsAt = performance.now() + ORPHANS_MS;
-  while (before.pids.some(runs) && performance.now() < endsAt) await sleep(LOOK_EVERY_MS);
+  while (before.pids.some(runs) && performance.now() < endsAt) await sleep(POLL_INTERVAL_MS);
   expect(before.pids.filter(runs), 'processes that outlive the server').toEqual([]);
   await world.startServer();
   await world.register('chaos');

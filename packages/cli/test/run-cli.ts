@@ -56,15 +56,15 @@ export function startCli(args: readonly string[], options: CliOptions = {}): Run
   }));
   const untilPrinted = (pattern: RegExp): Promise<string> =>
     new Promise((resolve, reject) => {
-      const look = (): void => {
+      const check = (): void => {
         const text = stdout + stderr;
         if (!pattern.test(text)) return;
-        listeners.delete(look);
+        listeners.delete(check);
         resolve(text);
       };
-      listeners.add(look);
+      listeners.add(check);
       result.then(() => reject(new Error(`Ended without printing ${pattern}:\n${stdout}${stderr}`)));
-      look();
+      check();
     });
   return { child, result, untilPrinted };
 }

@@ -108,7 +108,7 @@ export interface EngineClient {
    * Starts the queries of the next pre-flight, so that the answers arrive while the ranks prepare. Never throws: the
    * pre-flight repeats a query that failed.
    */
-  lookAhead?(options: EngineWait): void;
+  prefetch?(options: EngineWait): void;
   /**
    * Checks that the engine can receive this update, before any data moves. Changes nothing.
    *

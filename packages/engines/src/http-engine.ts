@@ -57,7 +57,7 @@ class HttpEngine implements EngineClient {
     );
   }
 
-  lookAhead(wait: EngineWait): void {
+  prefetch(wait: EngineWait): void {
     this.#ahead = this.#describeServers(wait);
     this.#ahead.catch(() => {});
   }

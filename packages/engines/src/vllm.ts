@@ -98,8 +98,8 @@ class VllmEngine implements EngineClient {
     return { ...describeVllm({ ...found, ...(await askBackend(asked, question)) }), weightVersion };
   }
 
-  lookAhead(wait: EngineWait): void {
-    this.#found?.lookAhead?.(wait);
+  prefetch(wait: EngineWait): void {
+    this.#found?.prefetch?.(wait);
     this.#awake = this.#checkAwake(wait);
     this.#awake.catch(() => {});
   }

@@ -336,7 +336,7 @@ describe('vllmEngine.update', () => {
     await withEngine(steps, async (fake) => {
       const engine = vllmEngine({ endpoints: [fake.endpoint] });
       await engine.choose!(wait);
-      engine.lookAhead!(wait);
+      engine.prefetch!(wait);
       await engine.preflight!(update);
     });
     const hang = { before: 'hang', atOnce: true } as const;
@@ -348,7 +348,7 @@ describe('vllmEngine.update', () => {
       const engine = vllmEngine({ endpoints: [fake.endpoint] });
       await engine.choose!(wait);
       const stop = new AbortController();
-      engine.lookAhead!({ ...wait, signal: stop.signal });
+      engine.prefetch!({ ...wait, signal: stop.signal });
       await vi.waitFor(() => expect(fake.askedCount).toBe(4), HANG);
       stop.abort();
       await engine.preflight!(update);

@@ -443,8 +443,8 @@ describe('updates', () => {
   );
 
   it('learn the version from instances that report it, unless an update overtakes the answer', async () => {
-    const said: InstanceAnswer[] = [{ endpoint: 'e0', weightVersion: 'v1', checkpoint: 'a' }, { endpoint: 'e1' }];
-    let answer: Promise<readonly InstanceAnswer[]> = Promise.resolve(said);
+    const answers: InstanceAnswer[] = [{ endpoint: 'e0', weightVersion: 'v1', checkpoint: 'a' }, { endpoint: 'e1' }];
+    let answer: Promise<readonly InstanceAnswer[]> = Promise.resolve(answers);
     const ofWorld = { instances: ['e0', 'e1', 'e2'], askInstances: () => answer };
     const { call, world, begun } = setUp({ isOutOfBrowsersReach: true }, ofWorld);
     const instances = async (query = '') =>

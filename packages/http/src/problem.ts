@@ -15,7 +15,7 @@ export interface Problem {
   readonly file?: string | undefined;
   readonly tensor?: string | undefined;
   /** The output of the other side: a worker's traceback, an engine's answer. */
-  readonly said?: string | undefined;
+  readonly output?: string | undefined;
   readonly retryable: boolean;
 }
 
@@ -108,7 +108,7 @@ export function problemOf(thrown: unknown): Problem {
     op: error.op,
     file: error.file,
     tensor: error.tensor,
-    said: error.code === 'CE_INTERNAL' ? undefined : error.detail,
+    output: error.code === 'CE_INTERNAL' ? undefined : error.detail,
     retryable: error.retryable,
   };
 }

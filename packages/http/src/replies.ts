@@ -14,7 +14,7 @@ export const problemReply: z.ZodType = z
     op: z.string().optional(),
     file: z.string().optional(),
     tensor: z.string().optional(),
-    said: z.string().optional().openapi({ description: "Output of the other side, such as a worker's traceback" }),
+    output: z.string().optional().openapi({ description: "Output of the other side, such as a worker's traceback" }),
     retryable: z.boolean(),
   })
   .openapi('Problem');

@@ -45,14 +45,14 @@ interface Issue {
 
 /** The error of a request that does not match its schema. */
 export function invalidRequest(target: string, issues: readonly Issue[]): RequestError {
-  const told = issues
+  const summary = issues
     .slice(0, 5)
     .map(({ path, message }) => (path.length > 0 ? `${path.join('.')}: ${message}` : message))
     .join('; ');
   const part = target === 'json' ? 'body' : target === 'param' ? 'path' : target;
   return new RequestError(
     422,
-    `The ${part} of the request is invalid: ${told}`,
+    `The ${part} of the request is invalid: ${summary}`,
     'Send what GET /openapi.json describes',
   );
 }

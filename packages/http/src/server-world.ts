@@ -195,12 +195,12 @@ class ServerWorld implements HttpWorld {
         passes: engine.passes,
         requestEngine: async ({ groupIndex, ...asked }) => {
           await engine.preflight?.(asked);
-          const tell = (state: EngineEvent['state']): void =>
+          const emit = (state: EngineEvent['state']): void =>
             onEvent({ type: 'engine', state, rank: 0, groupIndex, endpoint, atMs: nowMs() });
           isAsked = true;
-          tell('asked');
+          emit('asked');
           await engine.update(asked);
-          tell('acknowledged');
+          emit('acknowledged');
         },
       });
       return summaryOf(result);

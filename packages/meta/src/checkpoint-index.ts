@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import { fitText } from '@checkpoint-engine/interface';
 import { invalidFile } from './file-errors.ts';
-import { foreignFormat, LOOKED_AT_BYTES } from './foreign-format.ts';
+import { FORMAT_PROBE_BYTES, foreignFormat } from './foreign-format.ts';
 import { JsonReader } from './json-reader.ts';
 import { withFile } from './read-file.ts';
 
@@ -75,7 +75,7 @@ function parseCheckpointIndex(bytes: Uint8Array, path: string): CheckpointIndex 
 
 /** Names the format of a file that is not JSON, such as a Git LFS pointer or an HTML page. */
 function refuseOtherFormats(bytes: Uint8Array, path: string): void {
-  const begin = bytes.subarray(0, LOOKED_AT_BYTES);
+  const begin = bytes.subarray(0, FORMAT_PROBE_BYTES);
   if (/^[\xef\xbb\xbf\s]*[{[]/.test(String.fromCharCode(...begin))) return;
   const foreign = foreignFormat(begin, path);
   if (foreign !== undefined) throw invalidFile(path, foreign.what, { hint: foreign.hint });

@@ -9,7 +9,7 @@ export interface ForeignFormat {
 }
 
 /** Number of bytes that {@link foreignFormat} inspects. */
-export const LOOKED_AT_BYTES = 512;
+export const FORMAT_PROBE_BYTES = 512;
 
 const DOWNLOAD = 'Download the file again: a server sent this content instead of the file';
 const UNPACK = 'Unpack the file';
@@ -48,11 +48,11 @@ const BEGINNINGS: readonly (readonly [begin: string, what: string, hint: (path: 
  * Recognizes files of other formats by their first bytes. Returns `undefined` for a file that may be a safetensors
  * file.
  *
- * @param bytes The first {@link LOOKED_AT_BYTES} of the file, or the whole file if it is shorter.
+ * @param bytes The first {@link FORMAT_PROBE_BYTES} of the file, or the whole file if it is shorter.
  */
 export function foreignFormat(bytes: Uint8Array, path: string): ForeignFormat | undefined {
   if (mayBeSafetensors(bytes)) return undefined;
-  const text = String.fromCharCode(...bytes.subarray(0, LOOKED_AT_BYTES));
+  const text = String.fromCharCode(...bytes.subarray(0, FORMAT_PROBE_BYTES));
   for (const [begin, what, hint] of BEGINNINGS) {
     if (text.startsWith(begin)) return { what, hint: hint(path) };
   }

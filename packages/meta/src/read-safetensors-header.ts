@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { invalidFile } from './file-errors.ts';
-import { foreignFormat, LOOKED_AT_BYTES } from './foreign-format.ts';
+import { FORMAT_PROBE_BYTES, foreignFormat } from './foreign-format.ts';
 import { withFile } from './read-file.ts';
 import type { CheckpointFile } from './safetensors-file.ts';
 import { parseSafetensorsHeader, readDataOffset } from './safetensors-header.ts';
@@ -18,7 +18,7 @@ export interface ReadHeaderOptions {
 export async function readSafetensorsHeader(path: string, options: ReadHeaderOptions = {}): Promise<CheckpointFile> {
   return withFile(path, options.signal, async (file) => {
     const source = { path, fileSizeBytes: file.sizeBytes };
-    const begin = await file.read(0, Math.min(LOOKED_AT_BYTES, file.sizeBytes));
+    const begin = await file.read(0, Math.min(FORMAT_PROBE_BYTES, file.sizeBytes));
     const foreign = foreignFormat(begin, path);
     if (foreign !== undefined) throw invalidFile(path, foreign.what, { hint: foreign.hint });
     const bytes = await file.read(0, readDataOffset(begin, source));

@@ -12,7 +12,7 @@ const MIN_BUCKETS = 8;
 const DEFAULT_MEM_FRACTION = 0.9;
 const DEFAULT_BOUND_BYTES = 1024 * MIB;
 /** Part of the default bound that stays available for ordinary buckets next to a tensor that fills the bound. */
-const BESIDE_LARGEST_BYTES = 512 * MIB;
+const EXTRA_BYTES = 512 * MIB;
 /** With fewer ring slots, a broadcast cannot overlap with a reload. */
 const OVERLAPPING_RING_SLOTS = 2;
 
@@ -46,11 +46,11 @@ export function sizeBuckets(input: SizeBucketsInput): BucketSizing {
   const all: Slots = { ring: ring.slots ?? 3, staging: staging ? (ring.stagingSlots ?? 2) : 0 };
   const tensorBytes = slotBytes(alignUp(largestUnitBytes(input), DEFAULT_ALIGN_BYTES));
   const strictBytes = Math.min(deviceMemoryBytes ?? Number.POSITIVE_INFINITY, Math.floor(freeBytes * memFraction));
-  const defaultBytes = Math.max(softBytes, ringsOf(all) * tensorBytes + BESIDE_LARGEST_BYTES);
+  const defaultBytes = Math.max(softBytes, ringsOf(all) * tensorBytes + EXTRA_BYTES);
   const boundBytes = Math.min(deviceMemoryBytes ?? defaultBytes, strictBytes);
   const allowedBytes = Math.min(input.preferredBucketBytes, input.maxBucketBytes ?? Number.POSITIVE_INFINITY);
-  const wantedBytes = slotBytes(Math.min(allowedBytes, usefulBytes(input)));
-  const minBytes = Math.min(wantedBytes, SMALLEST_USEFUL_BUCKET_BYTES);
+  const preferredBytes = slotBytes(Math.min(allowedBytes, usefulBytes(input)));
+  const minBytes = Math.min(preferredBytes, SMALLEST_USEFUL_BUCKET_BYTES);
 
   const overlapping = overlappingSlots(all);
   const serial: Slots = { ring: 1, staging: Math.min(all.staging, 1) };
@@ -58,7 +58,7 @@ export function sizeBuckets(input: SizeBucketsInput): BucketSizing {
     ...overlapping.map((slots) => ({ slots, minBytes })),
     { slots: overlapping.at(-1)!, minBytes: DEFAULT_ALIGN_BYTES },
     { slots: serial, minBytes: DEFAULT_ALIGN_BYTES },
-  ].map((choice) => ({ ...choice, fillBytes: largestFill(choice.slots, tensorBytes, wantedBytes, boundBytes) }));
+  ].map((choice) => ({ ...choice, fillBytes: largestFill(choice.slots, tensorBytes, preferredBytes, boundBytes) }));
   const choice = choices.find((candidate) => candidate.fillBytes >= candidate.minBytes);
   if (!choice) throw tooSmallError(input, serial, tensorBytes, strictBytes);
 
@@ -72,7 +72,8 @@ export function sizeBuckets(input: SizeBucketsInput): BucketSizing {
     `${slotsText(slots)} of ${formatBytes(fillBytes)}, ${formatBytes(deviceBytes)} of device memory in all`,
     grown &&
       `the bucket of ${largestText(input)} grew from ${formatBytes(allowedBytes)} to ${formatBytes(tensorBytes)}`,
-    fillBytes < wantedBytes && `buckets shrank from ${formatBytes(wantedBytes)} to fit ${formatBytes(boundBytes)}`,
+    fillBytes < preferredBytes &&
+      `buckets shrank from ${formatBytes(preferredBytes)} to fit ${formatBytes(boundBytes)}`,
     slots.ring + slots.staging < all.ring + all.staging &&
       `fewer than ${slotsText(all)}, which do not fit ${formatBytes(boundBytes)}`,
     deviceBytes > softBytes &&
@@ -97,15 +98,15 @@ export function sizeBuckets(input: SizeBucketsInput): BucketSizing {
 const ringsOf = ({ staging }: Slots): number => (staging > 0 ? 2 : 1);
 
 /** Returns the size of the largest ordinary bucket with which all slots stay within the limit; 0 if none does. */
-function largestFill(slots: Slots, tensorBytes: number, wantedBytes: number, limitBytes: number): number {
+function largestFill(slots: Slots, tensorBytes: number, preferredBytes: number, limitBytes: number): number {
   const count = slots.ring + slots.staging;
   const evenBytes = alignDown(limitBytes / count, DEFAULT_ALIGN_BYTES);
-  if (evenBytes >= tensorBytes) return Math.min(wantedBytes, evenBytes);
+  if (evenBytes >= tensorBytes) return Math.min(preferredBytes, evenBytes);
   const leftBytes = limitBytes - ringsOf(slots) * tensorBytes;
   const ordinary = count - ringsOf(slots);
   if (leftBytes < 0) return 0;
   const fitBytes = ordinary === 0 ? tensorBytes : alignDown(leftBytes / ordinary, DEFAULT_ALIGN_BYTES);
-  return Math.min(wantedBytes, fitBytes);
+  return Math.min(preferredBytes, fitBytes);
 }
 
 function check(input: SizeBucketsInput): void {

@@ -22,7 +22,7 @@ const exists = ({ handle }: SharedMemory): boolean => existsSync(`/dev/shm/${new
 async function update(kind: string, sizeBytes = SIZE_BYTES, isSound = true): Promise<SharedMemory> {
   rings.begin(kind);
   const memory = await rings.take(sizeBytes);
-  rings.giveBack(memory, { isOwn: true, isSound });
+  rings.release(memory, { isOwn: true, isSound });
   return memory;
 }
 
@@ -39,7 +39,7 @@ describe('RingKeeper', () => {
     const first = (await rings.take(SIZE_BYTES)) as SharedHostMemory;
     first.view(0, 1)[0] = 7;
     const mapped = await device.openShared(first.handle, SIZE_BYTES);
-    rings.giveBack(first, { isOwn: true, isSound: true });
+    rings.release(first, { isOwn: true, isSound: true });
     rings.begin('b');
     expect(exists(first)).toBe(false);
     expect(rings.keptBytes).toBe(0);
@@ -60,7 +60,7 @@ describe('RingKeeper', () => {
     const open = async (handle: Uint8Array): Promise<SharedMemory> => {
       rings.begin('a');
       const memory = await rings.open(handle, SIZE_BYTES);
-      rings.giveBack(memory, { isOwn: false, isSound: true });
+      rings.release(memory, { isOwn: false, isSound: true });
       return memory;
     };
     const opened = await open(theirs.handle);
@@ -77,7 +77,7 @@ describe('RingKeeper', () => {
     const gpu = { kind: 'cuda', supports, allocateShared: async () => memory } as unknown as Device;
     const keeper = new RingKeeper(gpu);
     keeper.begin('a');
-    keeper.giveBack(await keeper.take(SIZE_BYTES), { isOwn: true, isSound: true });
+    keeper.release(await keeper.take(SIZE_BYTES), { isOwn: true, isSound: true });
     expect(memory.isClosed).toBe(true);
     expect(keeper.keptBytes).toBe(0);
   });

@@ -39,7 +39,7 @@ async function ready(size: number, options: WorldOptions = {}): Promise<void> {
   await world.gather('a');
 }
 
-async function registerAnew(): Promise<void> {
+async function registerAgain(): Promise<void> {
   await world.onAll((rank) => rank.call('unregister', { name: 'a' }));
   await world.register('a', source());
   await world.gather('a');
@@ -70,7 +70,7 @@ describe('files that change between registration and update', () => {
     const [, file] = checkpoint.files;
     await utimes(file!, new Date(), new Date(Date.now() + 5_000));
     expectAll(await failedUpdate(), { code: 'CE_FILE_CHANGED', file });
-    await registerAnew();
+    await registerAgain();
     await expectUpdateWorks();
   });
 
@@ -101,7 +101,7 @@ describe('files that change during the update', () => {
     const times = new Date(Date.now() + 5_000);
     const errors = await inTheMiddle(failedUpdate, () => utimes(checkpoint.files[1]!, times, times));
     expectAll(errors, { code: 'CE_FILE_CHANGED', file: checkpoint.files[1] });
-    await registerAnew();
+    await registerAgain();
     await expectUpdateWorks();
   });
 

@@ -221,16 +221,16 @@ describe('a world that cannot form', () => {
     const port = await freePort();
     const args = (rank: number, token: string) => ({ rank, worldSize: 2, port, token, timeoutMs: 4_000 });
     const first = new Child('rank-process');
-    const stranger = new Child('rank-process');
+    const other = new Child('rank-process');
     const starting = first.call('start', args(0, 'the right token')).catch(() => {});
-    const error = await stranger.call('start', args(1, 'another token')).then(
+    const error = await other.call('start', args(1, 'another token')).then(
       () => undefined,
       (reason) => reason,
     );
     expect(['CE_TOKEN_REFUSED', 'CE_STORE_UNREACHABLE']).toContain(error?.code);
     expect(`${error.message} ${error.hint}`).toMatch(/token/i);
     expect(JSON.stringify(error.toJSON())).not.toContain('right token');
-    await stranger.kill();
+    await other.kill();
     await first.kill();
     await starting;
   });

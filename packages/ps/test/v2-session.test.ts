@@ -112,10 +112,10 @@ describe('v2Protocol, sender side', () => {
   it('rejects a wrong key and continues to wait for the right one', async () => {
     const opening = session.open(buffer, call);
     for (const key of ['', '0'.repeat(64), 42]) {
-      const stranger = newCaller();
-      stranger.hello({ key });
-      await stranger.closed;
-      expect(stranger.received).toMatchObject([{ type: 'abort', error: { code: 'CE_TOKEN_REFUSED' } }]);
+      const other = newCaller();
+      other.hello({ key });
+      await other.closed;
+      expect(other.received).toMatchObject([{ type: 'abort', error: { code: 'CE_TOKEN_REFUSED' } }]);
     }
     const caller = newCaller();
     caller.hello();
@@ -236,31 +236,31 @@ describe('v2Protocol, sender side', () => {
 
   it('leaves nothing behind, however often it is closed, and rejects pending calls', async () => {
     const opening = session.open(buffer, call);
-    const stranger = newCaller();
-    await once(stranger.socket, 'connect');
+    const other = newCaller();
+    await once(other.socket, 'connect');
     const caught = expect(opening).rejects.toMatchObject({ code: 'CE_CLOSED' });
     await Promise.all([session.close(), session.close()]);
     await session.close();
     await caught;
-    await stranger.closed;
+    await other.closed;
   });
 
   it('accepts the worker among many unknown peers that send nothing, too much, or too little', async () => {
     const opening = session.open(buffer, call);
     const [, name] = /^ce2:(.+)\?/.exec(session.address)!;
-    const strangers = Array.from({ length: 400 }, (_, i) => {
+    const peers = Array.from({ length: 400 }, (_, i) => {
       const socket = connect({ path: `\0${name}` }).on('error', () => {});
       if (i % 4 === 1) socket.write(new Uint8Array(2 ** 20).fill(0xff));
       if (i % 4 === 2) socket.write(Uint8Array.of(0, 16, 0, 0, 0xdd, 1, 0xc9));
       return socket.resume();
     });
-    await expect.poll(() => strangers.filter(({ destroyed }) => destroyed).length).toBeGreaterThanOrEqual(400 - 140);
+    await expect.poll(() => peers.filter(({ destroyed }) => destroyed).length).toBeGreaterThanOrEqual(400 - 140);
     const caller = newCaller();
     caller.hello();
     await caller.messages(1);
     caller.say({ type: 'ready', credits: 1 });
     await opening;
-    for (const socket of strangers) socket.destroy();
+    for (const socket of peers) socket.destroy();
   });
 
   it.each([{ credits: { toString: 1 } }, { credits: [] }, { credits: '1' }, {}])(

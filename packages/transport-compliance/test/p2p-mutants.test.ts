@@ -85,7 +85,7 @@ const mutants: { mutation: P2PMutation; groups: readonly string[]; fails: readon
     mutation: 'hangs-when-unreachable',
     groups: ['failures', 'manifest'],
     fails: [
-      'failures > a peer that is gone is unreachable',
+      'failures > a peer that has ended is unreachable',
       'failures > a peer that closes after a read is unreachable for the next one',
     ],
   },

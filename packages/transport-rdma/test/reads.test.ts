@@ -226,8 +226,8 @@ describe.skipIf(missing)('reads between processes', () => {
     await expect(readAll(peer, remote, memory)).rejects.toMatchObject({ code: 'CE_TOKEN_REFUSED' });
     const friend = await Peer.start({ ...options, token: 'a' });
     await friend.read(peer, remote);
-    const stranger = await Peer.start({ ...options, token: 'b' });
-    await expect(stranger.read(peer, remote)).rejects.toMatchObject({ code: 'CE_TOKEN_REFUSED' });
+    const other = await Peer.start({ ...options, token: 'b' });
+    await expect(other.read(peer, remote)).rejects.toMatchObject({ code: 'CE_TOKEN_REFUSED' });
     const guesser = await Peer.start({ ...options, token: 'a' });
     const guess = { ...remote, key: remote.key.replace(/.$/, (last) => (last === 'A' ? 'B' : 'A')) };
     await expect(guesser.read(peer, guess)).rejects.toMatchObject({ code: 'CE_TOKEN_REFUSED' });

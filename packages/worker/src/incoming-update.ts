@@ -63,7 +63,7 @@ export class IncomingUpdate implements AsyncIterable<IncomingTensor>, AsyncDispo
     link.onFailure = (error) => {
       this.#phase = 'over';
       this.#failed.abort(error);
-      this.#letGo();
+      this.#disconnectIfUnused();
     };
   }
 
@@ -83,13 +83,13 @@ export class IncomingUpdate implements AsyncIterable<IncomingTensor>, AsyncDispo
           yield tensor;
           this.#throwIfFailed();
         }
-        this.#giveBack(bucket);
+        this.#release(bucket);
         this.#acknowledge(bucket);
         bucket = await this.#nextBucket();
       }
     } finally {
       if (bucket && this.#inHand.has(bucket)) {
-        this.#giveBack(bucket);
+        this.#release(bucket);
         setImmediate(() => this.fail(leftEarly(bucket!.index)));
       }
     }
@@ -111,11 +111,11 @@ export class IncomingUpdate implements AsyncIterable<IncomingTensor>, AsyncDispo
     const run = async (bucket: IncomingBucket): Promise<void> => {
       try {
         await consume(bucket.tensors, bucket.index);
-        this.#giveBack(bucket);
+        this.#release(bucket);
         this.#acknowledge(bucket);
       } catch (error) {
         errors.push(error);
-        this.#giveBack(bucket);
+        this.#release(bucket);
         this.fail(error);
       }
     };
@@ -158,7 +158,7 @@ export class IncomingUpdate implements AsyncIterable<IncomingTensor>, AsyncDispo
    */
   async close(): Promise<void> {
     if (this.#phase !== 'over') this.fail(closedEarly());
-    for (const bucket of [...this.#inHand]) this.#giveBack(bucket);
+    for (const bucket of [...this.#inHand]) this.#release(bucket);
     if (!this.#staysOpen) await this.#link.closed;
   }
 
@@ -273,10 +273,10 @@ export class IncomingUpdate implements AsyncIterable<IncomingTensor>, AsyncDispo
     if (!keep) await this.#link.end();
   }
 
-  #giveBack(bucket: IncomingBucket): void {
+  #release(bucket: IncomingBucket): void {
     bucket.close();
     this.#inHand.delete(bucket);
-    if (this.#phase === 'over') this.#letGo();
+    if (this.#phase === 'over') this.#disconnectIfUnused();
   }
 
   #acknowledge(bucket: IncomingBucket): void {
@@ -284,7 +284,7 @@ export class IncomingUpdate implements AsyncIterable<IncomingTensor>, AsyncDispo
   }
 
   /** Unmaps the buffer and disconnects, once the caller holds no bucket. */
-  #letGo(): void {
+  #disconnectIfUnused(): void {
     if (this.#inHand.size > 0) return;
     this.#buffer?.close(false);
     void this.#hangUp();

@@ -159,10 +159,10 @@ describe.skipIf('reason' in found).each(WAYS)('vLLM by its $way, $kind', ({ way,
     await expect(disturbedUpdate({ checkpoint: models[A], url: server.url, request: wrongKey })).rejects.toMatchObject({
       message: expect.stringContaining('CE_TOKEN_REFUSED'),
     });
-    const stranger = await strangerServer(3);
-    const answer = ask({ handles: { [stranger.deviceUuid]: stranger.address }, timeoutMs: 20_000 });
+    const foreign = await foreignServer(3);
+    const answer = ask({ handles: { [foreign.deviceUuid]: foreign.address }, timeoutMs: 20_000 });
     await expect(answer).rejects.toThrow(/uses protocol 2, the server 3/);
-    stranger.close();
+    foreign.close();
     await expectModel(B);
   });
 
@@ -189,9 +189,9 @@ describe.skipIf('reason' in found).each(WAYS)('vLLM by its $way, $kind', ({ way,
 });
 
 /** A server that accepts any worker and uses another version of the protocol. */
-async function strangerServer(protocol: number) {
+async function foreignServer(protocol: number) {
   const { uuid: deviceUuid, close } = await deviceOfThisHost();
-  const name = `ce2-stranger-${process.pid}-`.padEnd(107, 'x');
+  const name = `ce2-foreign-${process.pid}-`.padEnd(107, 'x');
   const listener = createServer((socket) => {
     socket.on('error', () => {});
     socket.once('data', (chunk: Uint8Array) => {

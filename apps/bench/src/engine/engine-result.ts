@@ -91,9 +91,9 @@ function titleOf(
   isPulled: boolean,
   { command, serve, first, later }: Record<'command' | 'serve' | 'first' | 'later', number>,
 ): string {
-  const said = (ms: number, how: string): string[] => (Number.isFinite(ms) ? [`${ms.toFixed(0)} ms ${how}`] : []);
-  const ours = [...said(serve, 'with serve'), ...said(command, 'with the command')].join(', ');
-  const theirs = [...said(later, 'with the Python tool'), ...said(first, 'the first time')].join(', ');
+  const part = (ms: number, how: string): string[] => (Number.isFinite(ms) ? [`${ms.toFixed(0)} ms ${how}`] : []);
+  const ours = [...part(serve, 'with serve'), ...part(command, 'with the command')].join(', ');
+  const theirs = [...part(later, 'with the Python tool'), ...part(first, 'the first time')].join(', ');
   const through = isPulled ? 'Through the receiver, a' : 'A';
   return `${through} real vLLM on ${gpus} takes ${modelName} in ${ours}${theirs === '' ? '' : `; ${theirs}`}`;
 }

@@ -39,7 +39,7 @@ export async function engineScenario(options: EngineScenarioOptions): Promise<vo
         rows.push(...(await measurePeer(engine, evidence, options)));
       } catch (error) {
         // The measurements of our tool are kept.
-        say(`The Python tool FAILED: ${String(error).slice(0, 1500)}`);
+        log(`The Python tool FAILED: ${String(error).slice(0, 1500)}`);
         process.exitCode = 1;
       }
     }
@@ -81,22 +81,22 @@ async function measureWay(
   const done: OwnUpdate[] = [];
   let wrong = 0;
   let memory: Record<string, number> = {};
-  const look = async (when: string): Promise<void> => {
+  const measureMemory = async (when: string): Promise<void> => {
     const seen = await engine.seenMemory();
     memory = { ...memory, ...memoryFigures(when, seen) };
-    say(`  memory, ${when} update: ${JSON.stringify(seen)}`);
+    log(`  memory, ${when} update: ${JSON.stringify(seen)}`);
   };
   try {
     for (let round = 0; round <= updates; round++) {
       const name = round % 2 === 0 ? 'one' : 'other';
       done.push(await run(name));
-      if (round === 0) await look('first');
+      if (round === 0) await measureMemory('first');
       wrong += await evidence.compare(name);
     }
     // Sampling memory takes time in the worker, so this update is not timed.
     await engine.watchMemory();
     await run('one');
-    await look('later');
+    await measureMemory('later');
     wrong += await evidence.compare('one');
   } finally {
     await served?.stop();
@@ -105,9 +105,9 @@ async function measureWay(
   const { durationsMs, bucketCount, bucketBytes, deviceBytes } = done.at(-1)!;
   const { update: _, ...phasesMs } = durationsMs;
   const gathered = served?.gatherMs.map((ms) => ms.toFixed(0)).join(', ');
-  if (gathered !== undefined) say(`${way} ${variant}: metas gathered and workers prepared in ${gathered} ms`);
-  say(`${way} ${variant}: ${[warmup, ...counted].map((ms) => ms?.toFixed(0)).join(', ')} ms, ${wrong} wrong`);
-  say(`  ${JSON.stringify(done.at(-1))}`);
+  if (gathered !== undefined) log(`${way} ${variant}: metas gathered and workers prepared in ${gathered} ms`);
+  log(`${way} ${variant}: ${[warmup, ...counted].map((ms) => ms?.toFixed(0)).join(', ')} ms, ${wrong} wrong`);
+  log(`  ${JSON.stringify(done.at(-1))}`);
   return {
     by: 'checkpoint-engine',
     what: TITLES[way],
@@ -145,7 +145,7 @@ async function measurePeer(
     laterMs.push(...later);
     registerMs = figures.register_s * 1000;
     wrong += await evidence.compare(name);
-    say(`Python tool: ${JSON.stringify(figures)}, ${wrong} wrong`);
+    log(`Python tool: ${JSON.stringify(figures)}, ${wrong} wrong`);
   }
   const row = { by: 'Python tool, as shipped', checked: 2, wrong };
   return [
@@ -155,6 +155,6 @@ async function measurePeer(
 }
 
 /** Prints the progress, because a run takes minutes. */
-function say(text: string): void {
+function log(text: string): void {
   process.stderr.write(`${text}\n`);
 }

@@ -25,13 +25,13 @@ export class Evidence {
   /** Records the engine's state before any update. @param loaded The checkpoint that it was started with, if any */
   static async of(engine: VllmEngine, loaded: string | undefined): Promise<Evidence> {
     const evidence = new Evidence(engine);
-    evidence.#seen.set(loaded ?? UNKNOWN, await evidence.#look());
+    evidence.#seen.set(loaded ?? UNKNOWN, await evidence.#read());
     return evidence;
   }
 
   /** Returns 1 if the engine does not have the expected state after an update with this checkpoint, otherwise 0. */
   async compare(checkpoint: string): Promise<number> {
-    const now = await this.#look();
+    const now = await this.#read();
     const before = this.#seen.get(checkpoint);
     if (before !== undefined) {
       const isSame = before.digests === now.digests && before.tokens === now.tokens;
@@ -51,7 +51,7 @@ export class Evidence {
     return same === undefined ? 0 : 1;
   }
 
-  async #look(): Promise<State> {
+  async #read(): Promise<State> {
     const digests = JSON.stringify(await this.#engine.digests());
     return { digests, tokens: JSON.stringify(await this.#engine.tokens()) };
   }

@@ -10,7 +10,7 @@ const MAIN = fileURLToPath(new URL('./main.js', import.meta.resolve('@checkpoint
 
 /** Time within which the server must be ready. */
 const READY_MS = 60_000;
-const LOOK_EVERY_MS = 50;
+const POLL_INTERVAL_MS = 50;
 
 /** `checkpoint-engine serve`, as users start it, and a client of its API. */
 export class Server {
@@ -70,7 +70,7 @@ export class Server {
       )
         return;
       if (performance.now() > endsAt) throw new Error(`The server was not ready within ${READY_MS} ms`);
-      await sleep(LOOK_EVERY_MS);
+      await sleep(POLL_INTERVAL_MS);
     }
   }
 

@@ -7,7 +7,7 @@ import { writeCheckpoint } from '../checkpoints/synthetic-checkpoint.ts';
 import { describeMachine } from '../report/machine.ts';
 import { type PublishOptions, publish } from '../report/publish.ts';
 import { median } from '../report/statistics.ts';
-import { spoil } from '../world/receivers.ts';
+import { corrupt } from '../world/receivers.ts';
 import { World } from '../world/world.ts';
 import { type SimulatedHosts, simulateHosts } from './networks.ts';
 import { P2PWorld, streamMsOf } from './p2p-world.ts';
@@ -66,7 +66,7 @@ export async function assignmentScenario(options: AssignmentScenarioOptions): Pr
     let checked = 0;
     let wrong = 0;
     for (let round = 0; round <= updates; round++) {
-      if (round > 0) await spoil(receivers);
+      if (round > 0) await corrupt(receivers);
       streamMs.push(streamMsOf(await world.update(NAME, { bucketBytes })));
       const compared = await joining.verify(weights, files);
       checked += compared.checked;

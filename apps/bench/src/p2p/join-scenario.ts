@@ -3,7 +3,7 @@ import { type BenchCheckpoint, benchCheckpoint, type CheckpointOptions } from '.
 import { describeMachine } from '../report/machine.ts';
 import { type PublishOptions, publish } from '../report/publish.ts';
 import { median } from '../report/statistics.ts';
-import { spoil, startReceivers, stopReceivers, verify, type WorldOptions } from '../world/receivers.ts';
+import { corrupt, startReceivers, stopReceivers, verify, type WorldOptions } from '../world/receivers.ts';
 import { World } from '../world/world.ts';
 import { streamMsOf } from './p2p-world.ts';
 
@@ -41,7 +41,7 @@ export async function joinScenario(options: JoinScenarioOptions): Promise<void> 
     let checked = 0;
     let wrong = 0;
     for (let round = 0; round < options.updates; round++) {
-      if (round > 0) await spoil(receivers);
+      if (round > 0) await corrupt(receivers);
       const updates = await joiners.update(NAME, { bucketBytes });
       totalMs.push(Math.max(...updates.map(({ result }) => result.durationsMs.total)));
       streamMs.push(streamMsOf(updates));

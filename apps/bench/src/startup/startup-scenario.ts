@@ -99,9 +99,9 @@ async function startOnce(
       .flatMap(({ events }) => events)
       .reduce((first, event) => (event.type === 'bucket-start' ? Math.min(first, event.atMs) : first), Infinity);
     const totalMs = firstByteAtMs - Math.min(...world.requestedAtMs);
-    const { bornAtMs, importsMs, deviceMs, joinMs } = rank!;
+    const { startedAtMs, importsMs, deviceMs, joinMs } = rank!;
     const phasesMs = {
-      process: bornAtMs - world.requestedAtMs[0]!,
+      process: startedAtMs - world.requestedAtMs[0]!,
       imports: importsMs,
       device: deviceMs,
       join: joinMs,

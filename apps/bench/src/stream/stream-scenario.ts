@@ -152,8 +152,8 @@ async function runOnce({ device, receivers, files, stream, bucketBytes }: Run): 
     const { durationMs: gatherMs } = await world.gather(NAME);
     const updates = await world.update(NAME, { bucketBytes });
     const firstAckMs = updates.map(({ events }, rank) => {
-      const { bornAtMs, importsMs, deviceMs } = started[rank]!;
-      return lastEndMs(events, 'reload') - (bornAtMs + importsMs + deviceMs);
+      const { startedAtMs, importsMs, deviceMs } = started[rank]!;
+      return lastEndMs(events, 'reload') - (startedAtMs + importsMs + deviceMs);
     });
     const { events, result } = updates[0]!;
     return {

@@ -2,7 +2,7 @@ import type { BenchCheckpoint } from '../checkpoints/bench-checkpoint.ts';
 import type { EngineStats, WorkerClock } from '../world/engine-process.ts';
 import type { RankUpdate, UpdateVariant } from '../world/rank.ts';
 import type { Receiver } from '../world/receiver.ts';
-import { spoil, verify, workerClock } from '../world/receivers.ts';
+import { corrupt, verify, workerClock } from '../world/receivers.ts';
 import type { World } from '../world/world.ts';
 
 /** Measurements of updates with one set of options. */
@@ -54,7 +54,7 @@ export async function measureVariant(
   const samplesMs: number[] = [];
   let last: RankUpdate[] = [];
   for (let round = 0; round < updates; round++) {
-    if (round === updates - 1) await spoil(receivers);
+    if (round === updates - 1) await corrupt(receivers);
     last = await world.update(name, variant);
     samplesMs.push(slowest(last));
   }

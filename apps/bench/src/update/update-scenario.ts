@@ -73,7 +73,7 @@ async function measureOurs(
     for (const variant of options.variants) {
       const figures = await measureVariant(world, receivers, { name: NAME, ...checkpoint }, variant, options);
       variants.push(figures);
-      say(`${JSON.stringify(variant)}: ${median(figures.samplesMs).toFixed(0)} ms, ${figures.wrong} wrong`);
+      log(`${JSON.stringify(variant)}: ${median(figures.samplesMs).toFixed(0)} ms, ${figures.wrong} wrong`);
     }
     return { fixedMs: fixedMs.slice(1), registerMs, poolBytes, gatherMs, variants };
   } finally {
@@ -105,6 +105,6 @@ function writeTrace(file: string, { last }: VariantFigures): void {
 }
 
 /** Prints the progress, because a run takes minutes. */
-function say(text: string): void {
+function log(text: string): void {
   process.stderr.write(`${text}\n`);
 }

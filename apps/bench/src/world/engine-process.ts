@@ -95,8 +95,8 @@ export class EngineProcess {
   }
 
   /** Inverts every bit of every parameter. */
-  async spoil(): Promise<void> {
-    await this.#post('/spoil', {});
+  async corrupt(): Promise<void> {
+    await this.#post('/corrupt', {});
   }
 
   /** Compares the language model's logits and tokens with those of a fresh one loaded from a folder. */

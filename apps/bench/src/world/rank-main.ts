@@ -15,15 +15,15 @@ const WATCH_EVERY_MS = 2;
 const importsMs = performance.now();
 const task = JSON.parse(process.argv[2]!) as RankTask;
 const { device, deviceMadeAtMs, store, server, engine, close } = await openRank(task);
-const bornAtMs = performance.timeOrigin;
-const deviceMs = deviceMadeAtMs - bornAtMs - importsMs;
+const startedAtMs = performance.timeOrigin;
+const deviceMs = deviceMadeAtMs - startedAtMs - importsMs;
 const joinMs = performance.now() - importsMs - deviceMs;
 const loop = new LoopWatch();
 let isWatching = false;
 
 serveCalls<RankCalls>(
   {
-    started: async () => ({ bornAtMs, importsMs, deviceMs, joinMs }),
+    started: async () => ({ startedAtMs, importsMs, deviceMs, joinMs }),
     async register({ checkpoint, files, stream, isAlone = false }) {
       if (!isAlone) await store.barrier('register');
       const startedAtMs = performance.now();

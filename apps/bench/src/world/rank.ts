@@ -43,7 +43,7 @@ export interface RankUpdate {
 /** The times of a rank's start, in milliseconds. */
 export interface RankStart {
   /** When its process was created, since the epoch. */
-  readonly bornAtMs: number;
+  readonly startedAtMs: number;
   /** From then until its own code runs: the start of Node.js and the imports. */
   readonly importsMs: number;
   /** The creation of the device: the driver's library and the GPU's context. */

@@ -16,7 +16,7 @@ export interface Receiver {
   /** Compares all weights with the checkpoint's files. */
   verify(folder: string, files: readonly string[]): Promise<{ readonly checked: number; readonly wrong: number }>;
   /** Corrupts every byte of its weights, so that only a complete update can pass `verify`. */
-  spoil(): Promise<void>;
+  corrupt(): Promise<void>;
   /** Its worker's times in the last update; `undefined` for our own worker. */
   stats(): Promise<EngineStats | undefined>;
   stop(): Promise<void>;
@@ -33,7 +33,7 @@ export async function pythonReceiver(python: string, gpu: number): Promise<Recei
       const { tensors, wrong } = await engine.verify(folder, { keep: true });
       return { checked: tensors, wrong };
     },
-    spoil: () => engine.spoil(),
+    corrupt: () => engine.corrupt(),
     stats: () => engine.stats(),
     stop: () => engine.stop(),
   };
@@ -57,8 +57,8 @@ export async function ourReceiver(
       const wanted = [...(await fileDigests(files))];
       return { checked: wanted.length, wrong: wanted.filter(([name, digest]) => held[name] !== digest).length };
     },
-    async spoil() {
-      await ask(child, 'spoil');
+    async corrupt() {
+      await ask(child, 'corrupt');
     },
     stats: async () => undefined,
     async stop() {

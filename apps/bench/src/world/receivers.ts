@@ -32,8 +32,8 @@ export async function stopReceivers(receivers: readonly Receiver[]): Promise<voi
 }
 
 /** Corrupts every byte of the receivers. */
-export async function spoil(receivers: readonly Receiver[]): Promise<void> {
-  await Promise.all(receivers.map((receiver) => receiver.spoil()));
+export async function corrupt(receivers: readonly Receiver[]): Promise<void> {
+  await Promise.all(receivers.map((receiver) => receiver.corrupt()));
 }
 
 /** Tensors compared and tensors wrong, in all receivers together. */

@@ -12,13 +12,13 @@ const worker = copyingWorker({ device });
 const server = await serveWorker({ devices: [device], onUpdate: worker.receive, listen: { path: socket } });
 process.on('message', async (message) => {
   if (message === 'digests') process.send!(Object.fromEntries(await worker.digests()));
-  if (message === 'spoil') {
+  if (message === 'corrupt') {
     for (const tensor of worker.tensors.values()) {
       for (let at = 0; at < tensor.sizeBytes; at += STEP_BYTES) {
         tensor.bytes(at, Math.min(STEP_BYTES, tensor.sizeBytes - at)).fill(0x5a);
       }
     }
-    process.send!('spoilt');
+    process.send!('corrupted');
   }
   if (message === 'stop') {
     await server.close();

@@ -54,7 +54,7 @@ export async function demo(
       limits: readMemoryLimits(env),
       logLevel: flags.logLevel,
       live: flags.json !== true && flags.logFormat === 'pretty',
-      say: (text) => (flags.json ? undefined : terminal.print(text)),
+      print: (text) => (flags.json ? undefined : terminal.print(text)),
       terminal,
       env,
       sink,

@@ -32,7 +32,7 @@ export interface RunDemoOptions {
   /** Show live progress if the terminal supports it. */
   readonly live: boolean;
   /** Receives the text for users about each step. */
-  readonly say: (text: string) => void;
+  readonly print: (text: string) => void;
   readonly terminal: Terminal;
   readonly env: Environment;
   readonly sink: LogSink;
@@ -47,14 +47,16 @@ const SEEDS = ['step-1', 'step-2'];
 
 /** Creates checkpoints, starts workers and ranks, updates and compares. Adds what it starts to `cleanup`. */
 export async function runDemo(options: RunDemoOptions): Promise<DemoOutcome> {
-  const { device, rankCount, say, terminal } = options;
+  const { device, rankCount, print, terminal } = options;
   const { colors } = terminal.out;
   let stepMs = performance.now();
   const done = (text: string): void => {
-    say(stepText(colors, text, performance.now() - stepMs));
+    print(stepText(colors, text, performance.now() - stepMs));
     stepMs = performance.now();
   };
-  say(colors.dim(`Creating ${SEEDS.length} checkpoints of ${formatBytes(options.sizeBytes)} in ${options.folder} ...`));
+  print(
+    colors.dim(`Creating ${SEEDS.length} checkpoints of ${formatBytes(options.sizeBytes)} in ${options.folder} ...`),
+  );
   const made = await makeCheckpoints(options);
   const { tensorCount, sizeBytes } = made[0]!;
   done(
@@ -70,7 +72,7 @@ export async function runDemo(options: RunDemoOptions): Promise<DemoOutcome> {
   for (const [index, checkpoint] of made.entries()) {
     const update = await updateAndCompare(options, { fleet, world, checkpoint, name: SEEDS[index]! });
     updates.push(update);
-    say(demoUpdateText(update, index, colors));
+    print(demoUpdateText(update, index, colors));
   }
   return { ok: updates.every(isRight), device, rankCount, tensorCount, totalBytes: sizeBytes, updates };
 }

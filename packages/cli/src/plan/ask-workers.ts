@@ -60,7 +60,7 @@ export async function askWorkers(
     const onEvent: CallOptions['onEvent'] = (event) => {
       if (event.type === 'plan') pulled.set(event.rank, event.stageBytes.pull);
     };
-    const job = { ...update, name, tellsKept: saveNeeds !== undefined };
+    const job = { ...update, name, reportsKept: saveNeeds !== undefined };
     const prepared = await world.call('prepare', job, { ...following, onEvent });
     const results = prepared.filter((result) => result !== null);
     if (saveNeeds !== undefined)

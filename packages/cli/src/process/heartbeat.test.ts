@@ -23,7 +23,7 @@ describe('Heartbeat', () => {
     const { heartbeat, told } = start();
     for (let beat = 0; beat < 100; beat++) {
       vi.advanceTimersByTime(1_000);
-      heartbeat.heard();
+      heartbeat.noteMessage();
     }
     expect(told()).toEqual([]);
   });
@@ -31,8 +31,8 @@ describe('Heartbeat', () => {
   it('reports that a process is unresponsive, and that it answers again', () => {
     const { heartbeat, told } = start();
     vi.advanceTimersByTime(8_000);
-    heartbeat.heard();
-    heartbeat.heard();
+    heartbeat.noteMessage();
+    heartbeat.noteMessage();
     vi.advanceTimersByTime(2_000);
     expect(told()).toEqual(['unresponsive', 'answers']);
   });

@@ -30,7 +30,7 @@ export class Heartbeat {
   }
 
   /** Call it for each sign of life. */
-  heard(): void {
+  noteMessage(): void {
     const wasUnresponsive = this.#silentBeats >= UNRESPONSIVE_BEATS;
     this.#silentBeats = 0;
     if (wasUnresponsive) this.#options.onChange(true);

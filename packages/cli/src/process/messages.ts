@@ -78,7 +78,7 @@ export interface RankCalls {
 /** The preparation of updates. */
 export interface PrepareJob extends RankUpdateRequest {
   /** Whether the reply includes what the worker keeps, which may be megabytes. @default false */
-  readonly tellsKept?: boolean | undefined;
+  readonly reportsKept?: boolean | undefined;
 }
 
 /** A preparation of one rank. */

@@ -13,7 +13,7 @@ afterEach(() => {
 
 /** A rank whose process the test simulates. */
 const start = () => {
-  const said: ToRank['type'][] = [];
+  const sent: ToRank['type'][] = [];
   let events!: RankPortEvents;
   let kills = 0;
   const rank = new SupervisedRank({
@@ -22,7 +22,7 @@ const start = () => {
     open: (given) => {
       events = given;
       return {
-        send: ({ type }) => said.push(type),
+        send: ({ type }) => sent.push(type),
         close: () => {},
         kill: () => {
           kills += 1;
@@ -32,15 +32,15 @@ const start = () => {
   });
   void rank.open({} as WorldJob);
   events.onMessage({ type: 'opened', device: { kind: 'host', uuid: 'HOST-x-3', name: 'host' } });
-  return { rank, said, events: () => events, kills: () => kills };
+  return { rank, sent, events: () => events, kills: () => kills };
 };
 
 describe('SupervisedRank', () => {
   it('fails the calls of a process that hangs, and kills it', async () => {
-    const { rank, said, kills, events } = start();
+    const { rank, sent, kills, events } = start();
     const { outcome } = rank.call('unregister', { name: 'a' });
     await vi.advanceTimersByTimeAsync(20_000);
-    expect(said).toContain('ping');
+    expect(sent).toContain('ping');
     expect(await outcome).toMatchObject({ failure: { rank: 3, died: true, error: { code: 'CE_RANK_LOST' } } });
     expect(kills()).toBe(1);
     expect(rank.isRunning).toBe(false);

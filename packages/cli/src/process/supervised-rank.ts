@@ -133,7 +133,7 @@ export class SupervisedRank {
   }
 
   #onMessage(message: FromRank): void {
-    this.#heartbeat?.heard();
+    this.#heartbeat?.noteMessage();
     switch (message.type) {
       case 'pong':
         return;

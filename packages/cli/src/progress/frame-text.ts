@@ -55,9 +55,9 @@ function rowText(view: StageView, barColumns: number, details: readonly (typeof 
   const done = Math.floor(progress * barColumns);
   const bar = colors.cyan('━'.repeat(done)) + colors.dim('─'.repeat(barColumns - done));
   const percent = isReached ? `${Math.floor(progress * 100)}%` : '';
-  const told = isReached ? details.map((detail) => detail.text(view).padStart(detail.columns)) : [];
+  const shown = isReached ? details.map((detail) => detail.text(view).padStart(detail.columns)) : [];
   const line = `${INDENT}${STAGE_TEXT[stage].padEnd(NAME_COLUMNS)} ${bar} ${percent.padStart(PERCENT_COLUMNS)}`;
-  return [line, ...told].join(GAP).trimEnd();
+  return [line, ...shown].join(GAP).trimEnd();
 }
 
 /**

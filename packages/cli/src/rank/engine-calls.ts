@@ -5,7 +5,7 @@ import { headedGroup } from './headed-group.ts';
 import type { RankCallsAt } from './rank-context.ts';
 
 /** How long an engine may take to describe its workers: its first answer takes seconds. */
-const LOOK_MS = 30_000;
+const QUERY_TIMEOUT_MS = 30_000;
 
 /** The calls that ask engines, and leave weights as they are. The first rank of each inference group asks its engine. */
 export const ENGINE_CALLS: Pick<
@@ -30,8 +30,8 @@ export const ENGINE_CALLS: Pick<
       if (rank > 0) return true;
       const engine = context.engines.of(targets, 0);
       if (engine.choose === undefined) return engine.workers !== 'v2';
-      const look = { signal, timeoutMs: Math.min(LOOK_MS, timeoutMs) };
-      const choice = await engine.choose(look).catch(() => undefined);
+      const wait = { signal, timeoutMs: Math.min(QUERY_TIMEOUT_MS, timeoutMs) };
+      const choice = await engine.choose(wait).catch(() => undefined);
       return choice?.workers === 'v1';
     };
     if (!device.supports.hostAddressable) await server.connect({ isWanted, timeoutMs, signal });
@@ -42,20 +42,20 @@ export const ENGINE_CALLS: Pick<
     const { rank, signal } = context;
     const groupIndex = headedGroup(rank, targets, ranks);
     if (groupIndex === undefined) return null;
-    const look = { signal, timeoutMs: Math.min(LOOK_MS, timeoutMs) };
-    await checkVerifiable(context.engines.of(targets, groupIndex), engineName(targets, groupIndex), look);
+    const wait = { signal, timeoutMs: Math.min(QUERY_TIMEOUT_MS, timeoutMs) };
+    await checkVerifiable(context.engines.of(targets, groupIndex), engineName(targets, groupIndex), wait);
     return null;
   },
 
   /** Called at one rank, so that all ranks prepare or none does. An engine that does not answer is not prepared. */
   async canPrepare(context, { targets, timeoutMs }) {
-    const look = { signal: context.signal, timeoutMs: Math.min(LOOK_MS, timeoutMs) };
+    const wait = { signal: context.signal, timeoutMs: Math.min(QUERY_TIMEOUT_MS, timeoutMs) };
     const engine = context.engines.of(targets, 0);
     if (engine.choose !== undefined) {
-      const choice = await engine.choose(look).catch(() => undefined);
+      const choice = await engine.choose(wait).catch(() => undefined);
       return choice?.canPrepare === true;
     }
-    const { workers = [] } = (await engine.describe?.(look).catch(() => undefined)) ?? {};
+    const { workers = [] } = (await engine.describe?.(wait).catch(() => undefined)) ?? {};
     return workers.length > 0 && workers.every(({ pull }) => pull !== 'never' && pull !== 'unreported');
   },
 

@@ -109,7 +109,7 @@ export const RANK_CALLS: RankCallsAt = {
   },
 
   /** No weight changes, so requests continue and prefixes stay cached. */
-  async prepare(context, { name, targets, tellsKept, ...options }) {
+  async prepare(context, { name, targets, reportsKept, ...options }) {
     let kept: KeptTensors | undefined;
     const engine = engineOptions(context, { ...targets, pause: undefined, flushCache: false });
     const prepared = await context.server.prepare(name, {
@@ -119,7 +119,7 @@ export const RANK_CALLS: RankCallsAt = {
       chooseWorkers: undefined,
       passes: 'one',
       onNeeds: (needs, tensors) => {
-        if (tellsKept === true) kept = keptTensors(needs, tensors);
+        if (reportsKept === true) kept = keptTensors(needs, tensors);
       },
     });
     return prepared === undefined ? null : { ...prepared, kept };
@@ -136,7 +136,7 @@ function engineOptions(context: RankContext, targets: EngineTargets): EngineOpti
   const chooseWorkers = async ({ groupIndex, ...wait }: ChoiceRequest): Promise<WorkerChoice> => {
     const engine = engineOf(groupIndex);
     const choice = await engine.choose!(wait);
-    engine.lookAhead?.(wait);
+    engine.prefetch?.(wait);
     return choice;
   };
   return {

@@ -47,9 +47,9 @@ describe('limitConnections', () => {
     ['nothing', ''],
     ['half a head', 'GET / HTTP/1.1\r\nho'],
     ['half a body', `POST / ${HEAD}content-length: 100\r\n\r\n{`],
-  ])('accepts requests while other clients send %s', async (_, said) => {
+  ])('accepts requests while other clients send %s', async (_, sent) => {
     const { open, health } = await start(8);
-    for (let index = 0; index < 50; index++) await open(said);
+    for (let index = 0; index < 50; index++) await open(sent);
     for (let round = 0; round < 5; round++) expect(await health()).toBe(200);
   });
 

@@ -20,7 +20,7 @@ export class Readiness {
 
   /** Call it when the state of a rank has changed. */
   noteChange(): void {
-    for (const look of [...this.#waiters]) look();
+    for (const check of [...this.#waiters]) check();
   }
 
   /** @throws `CE_RANK_LOST` with a rank that is not ready in time, `CE_ABORTED` */
@@ -29,17 +29,17 @@ export class Readiness {
     return new Promise((resolve, reject) => {
       const finish = (error?: CheckpointEngineError): void => {
         clearTimeout(timer);
-        this.#waiters.delete(look);
+        this.#waiters.delete(check);
         signal?.removeEventListener('abort', onAbort);
         if (error) reject(error);
         else resolve();
       };
-      const look = (): void => {
+      const check = (): void => {
         if (!this.#missing()) finish();
       };
       const onAbort = (): void => finish(abortError(signal!, 'Waiting for all ranks'));
       const timer = setTimeout(() => finish(notBack(this.#missing()!, timeoutMs)), timeoutMs);
-      this.#waiters.add(look);
+      this.#waiters.add(check);
       signal?.addEventListener('abort', onAbort, { once: true });
       if (signal?.aborted) onAbort();
     });

@@ -63,7 +63,7 @@ export async function serve(
     listening = await listen((request, response) => void answer(request, response), address);
     rankSockets = await listenAtRanks(api, config.rankSockets ?? []);
     logger.info(
-      { address: listening.address, worldSize: world.worldSize, asksForToken: token !== undefined },
+      { address: listening.address, worldSize: world.worldSize, requiresToken: token !== undefined },
       'Listening',
     );
     if (allowedRoots?.length === 0) {

@@ -137,7 +137,7 @@ function parse(text: string): Readonly<Record<string, unknown>> | undefined {
 
 /** Converts the server's error, or the answer of another program. */
 function problemOf({ url, uds }: VerifyServer, status: number, fields: Readonly<Record<string, unknown>> = {}) {
-  const { code, detail, hint, rank, tensor, said } = fields;
+  const { code, detail, hint, rank, tensor, output } = fields;
   if (
     typeof code === 'string' &&
     code.startsWith('CE_') &&
@@ -148,7 +148,7 @@ function problemOf({ url, uds }: VerifyServer, status: number, fields: Readonly<
       ...{ op: 'verify', peer: uds ?? url, status },
       rank: typeof rank === 'number' ? rank : undefined,
       tensor: typeof tensor === 'string' ? tensor : undefined,
-      detail: typeof said === 'string' ? said : undefined,
+      detail: typeof output === 'string' ? output : undefined,
     });
   }
   return new CheckpointEngineError(

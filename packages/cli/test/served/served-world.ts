@@ -10,7 +10,7 @@ import { type Answer, startServer, type TestServer } from '../serve-process.ts';
 
 /** Time within which all ranks must be ready. */
 const READY_MS = 60_000;
-const LOOK_EVERY_MS = 50;
+const POLL_INTERVAL_MS = 50;
 
 /** Sizes of a world. */
 export interface ServedWorldOptions {
@@ -101,7 +101,7 @@ export class ServedWorld {
       const { ready, restarts: seen } = await this.readiness();
       if (ready && seen >= restarts) return;
       if (performance.now() > endsAt) throw new Error(`The ranks were not ready within ${READY_MS} ms`);
-      await sleep(LOOK_EVERY_MS);
+      await sleep(POLL_INTERVAL_MS);
     }
   }
 

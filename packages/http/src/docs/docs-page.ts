@@ -34,8 +34,8 @@ export function docsPage({ info, tags = [], security = [], paths, components = {
   const schemas = components.schemas ?? {};
   const shown = Object.entries(paths).flatMap(([path, methods]) =>
     Object.entries(methods).map(([method, operation]): ShownOperation => {
-      const asksForToken = (operation.security ?? security).length > 0;
-      return { method, path, operation, asksForToken };
+      const requiresToken = (operation.security ?? security).length > 0;
+      return { method, path, operation, requiresToken };
     }),
   );
   const groups = tags.map(({ name }) => ({

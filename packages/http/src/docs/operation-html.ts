@@ -8,7 +8,7 @@ export interface ShownOperation {
   readonly path: string;
   readonly operation: Operation;
   /** Whether the server asks for a token. */
-  readonly asksForToken: boolean;
+  readonly requiresToken: boolean;
 }
 
 /** The section of an operation: parameters, body, answers and a request for the shell. */
@@ -66,7 +66,7 @@ function contentTypes(content: Content): Html {
 
 /** The request as a command for the shell. */
 function requestText(shown: ShownOperation, schemas: Readonly<Record<string, Schema>>): string {
-  const { method, path, operation, asksForToken } = shown;
+  const { method, path, operation, requiresToken } = shown;
   const url = path.replaceAll(/\{(\w+)\}/g, (_, name: string) => {
     const found = operation.parameters?.find((parameter) => parameter.name === name);
     return String(found?.example ?? found?.schema?.example ?? name);
@@ -74,7 +74,7 @@ function requestText(shown: ShownOperation, schemas: Readonly<Record<string, Sch
   const content = operation.requestBody?.content;
   const lines = [
     `curl --fail-with-body${method === 'get' ? '' : ` -X ${method.toUpperCase()}`} "$api${url}"`,
-    ...(asksForToken ? ['-H "authorization: Bearer $CHECKPOINT_ENGINE_TOKEN"'] : []),
+    ...(requiresToken ? ['-H "authorization: Bearer $CHECKPOINT_ENGINE_TOKEN"'] : []),
     ...(content === undefined ? [] : bodyLines(content, schemas)),
   ];
   return lines.join(' \\\n  ');

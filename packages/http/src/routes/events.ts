@@ -43,7 +43,7 @@ export function eventRoutes(app: OpenAPIHono, { updates, closing }: RouteContext
       context.header('cache-control', 'no-store');
       return streamSSE(context, async (stream) => {
         try {
-          await tellProgress(stream, update, closing);
+          await sendProgress(stream, update, closing);
         } finally {
           streamCount -= 1;
         }
@@ -53,16 +53,16 @@ export function eventRoutes(app: OpenAPIHono, { updates, closing }: RouteContext
 }
 
 /** Sends the states that the client can receive in time, and the last one. */
-async function tellProgress(stream: SSEStreamingApi, update: UpdateRecord, closing: AbortSignal): Promise<void> {
-  let told = -1;
-  let toldAtMs = 0;
+async function sendProgress(stream: SSEStreamingApi, update: UpdateRecord, closing: AbortSignal): Promise<void> {
+  let sentVersion = -1;
+  let sentAtMs = 0;
   while (!update.isOver && !stream.aborted && !closing.aborted) {
-    if (told !== versionOf(update)) {
-      told = versionOf(update);
-      toldAtMs = performance.now();
+    if (sentVersion !== versionOf(update)) {
+      sentVersion = versionOf(update);
+      sentAtMs = performance.now();
       await stream.writeSSE({ event: 'progress', data: JSON.stringify(updateJson(update)) });
-    } else if (performance.now() - toldAtMs > ALIVE_MS) {
-      toldAtMs = performance.now();
+    } else if (performance.now() - sentAtMs > ALIVE_MS) {
+      sentAtMs = performance.now();
       await stream.write(': alive\n\n');
     }
     await untilNext(update);

@@ -94,7 +94,7 @@ export class PendingConnections {
         this.#log(why);
         return this.#closeInMs();
       },
-      onGone: () => this.#pending.delete(candidate),
+      onClosed: () => this.#pending.delete(candidate),
     });
     this.#pending.add(candidate);
     if (this.#pending.size > this.#options.maxCount) this.#leastAdvanced()?.closeNow();
@@ -140,7 +140,7 @@ interface Events {
   readonly timeoutMs: number;
   /** Notifies the connection that it may be closed. */
   onRefused(why: string): number;
-  onGone(): void;
+  onClosed(): void;
 }
 
 class TrackedConnection implements PendingConnection {
@@ -216,6 +216,6 @@ class TrackedConnection implements PendingConnection {
     this.#isOver = true;
     clearTimeout(this.#timer);
     clearTimeout(this.#rest);
-    this.#events.onGone();
+    this.#events.onClosed();
   }
 }

@@ -90,7 +90,7 @@ export class Checkpoints {
       try {
         await this.offer(entry);
       } catch (error) {
-        await giveBack(entry);
+        await releaseEntry(entry);
         throw error;
       }
       this.#entries.set(name, entry);
@@ -164,7 +164,7 @@ export class Checkpoints {
     const entry = this.get(name);
     this.#entries.delete(name);
     const usedSharedPool = this.#sharedPool.user === name;
-    await giveBack(entry);
+    await releaseEntry(entry);
     if (usedSharedPool && force) this.#sharedPool.close();
   }
 
@@ -175,7 +175,7 @@ export class Checkpoints {
 
   /** Frees all memory. Idempotent. */
   async close(): Promise<void> {
-    for (const entry of this.#entries.values()) await giveBack(entry);
+    for (const entry of this.#entries.values()) await releaseEntry(entry);
     this.#entries.clear();
     this.#sharedPool.close();
   }
@@ -220,7 +220,7 @@ export class Checkpoints {
   }
 }
 
-async function giveBack({ held, offers }: Entry): Promise<void> {
+async function releaseEntry({ held, offers }: Entry): Promise<void> {
   for (const registration of offers.values()) await registration?.close();
   await held.close();
 }

@@ -21,7 +21,7 @@ export async function removeFile({ path, state }: RemovableFile): Promise<boolea
   try {
     await rename(path, aside);
   } catch (error) {
-    if (isGone(error)) return false;
+    if (isMissing(error)) return false;
     throw error;
   }
   let isOwn = false;
@@ -50,10 +50,10 @@ async function isUntouched(path: string, state: FileState): Promise<boolean> {
     const now = fileStateOf(await lstat(path, { bigint: true }));
     return isSameFile(now, state) && now.sizeBytes === state.sizeBytes && now.modifiedNs === state.modifiedNs;
   } catch (error) {
-    if (isGone(error)) return false;
+    if (isMissing(error)) return false;
     throw error;
   }
 }
 
 const codeOf = (error: unknown): string | undefined => (error as NodeJS.ErrnoException).code;
-const isGone = (error: unknown): boolean => codeOf(error) === 'ENOENT' || codeOf(error) === 'ENOTDIR';
+const isMissing = (error: unknown): boolean => codeOf(error) === 'ENOENT' || codeOf(error) === 'ENOTDIR';

@@ -1,7 +1,7 @@
 import { CheckpointEngineError } from '@checkpoint-engine/interface';
 
 /** The error of a worker that has no digests. */
-export function cannotTell(rank: number): CheckpointEngineError {
+export function lacksDigests(rank: number): CheckpointEngineError {
   return new CheckpointEngineError(
     'CE_NOT_SUPPORTED',
     `The worker of rank ${rank} cannot report digests of what it holds`,

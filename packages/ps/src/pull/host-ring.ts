@@ -39,7 +39,7 @@ export class ChunkNews {
   }
 
   /** Announces a chunk. */
-  async tellRead({ index, receivers }: HostChunk): Promise<void> {
+  async announceRead({ index, receivers }: HostChunk): Promise<void> {
     this.#deferred(`read ${index}`).follow();
     if (receivers.some((rank) => rank !== this.#scope.rank)) {
       await this.#scope.set(`read ${index}`, NOTHING, this.#run.waiting);
@@ -55,7 +55,7 @@ export class ChunkNews {
   }
 
   /** Reports that this rank's worker has copied a chunk. */
-  async tellPulled({ index, readerRank }: HostChunk): Promise<void> {
+  async announcePulled({ index, readerRank }: HostChunk): Promise<void> {
     const { rank } = this.#scope;
     if (readerRank === rank) this.#deferred(`pulled ${index}`).follow();
     else await this.#scope.set(`pulled ${index} ${rank}`, NOTHING, this.#run.waiting);
@@ -91,7 +91,7 @@ export async function readChunks({ run, scope, chunks, ring }: ChunkReading, new
     await reader.read(chunk);
     await run.verifier.checkArrival({ memory: ring }, arrivedRanges(chunk, metas, chunk.place.offsetBytes));
     emit({ type: 'bucket-end', ...event, atMs: nowMs() });
-    await news.tellRead(chunk);
+    await news.announceRead(chunk);
   };
   let free = 0;
   try {

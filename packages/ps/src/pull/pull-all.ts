@@ -99,7 +99,7 @@ async function passChunks(
       if (!chunk.receivers.includes(context.store.rank) || take === undefined) continue;
       await untilAborted(news.untilRead(chunk), life.signal);
       await take(placesOf(chunk, regionOf.get(chunk.readerRank)!), chunk);
-      await news.tellPulled(chunk);
+      await news.announcePulled(chunk);
     }
     await untilAborted(reading, life.signal);
   } finally {

@@ -32,7 +32,7 @@ export async function shareRings(run: UpdateRun, { scope, plan }: HostAgreement)
       if (bytes === undefined) return encode(null);
       const taken = pulls.takeRing(bytes) ?? (await device.allocateHost(bytes, { shared: true }));
       ring = taken;
-      cleanup.defer(() => pulls.giveBack(taken, isSound));
+      cleanup.defer(() => pulls.releaseRing(taken, isSound));
       return encode(handleOf(taken)!);
     };
     const replies = await exchange(scope, 'rings', produce, waiting);

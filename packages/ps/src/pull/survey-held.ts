@@ -7,7 +7,7 @@ import type { Meeting } from '../update/meet.ts';
 import { tensorsByName } from '../update/tensor-list.ts';
 import type { UpdateRun } from '../update/update-run.ts';
 import { exchange } from '../util/exchange.ts';
-import { cannotTell } from './cannot-verify.ts';
+import { lacksDigests } from './cannot-verify.ts';
 
 /** The parts of a checkpoint that the workers of all ranks hold. */
 export interface SurveyedWorkers {
@@ -32,7 +32,7 @@ export async function surveyHeld(
   const produce = async (): Promise<Uint8Array> => {
     if (session === undefined) return encode(null);
     answer = await session.pull?.survey({ intent: 'verify', tensors, metasDigest }, { signal: life.signal });
-    if (answer?.digests !== true) throw cannotTell(context.store.rank);
+    if (answer?.digests !== true) throw lacksDigests(context.store.rank);
     return encode(encodeNeeds(answer.needs));
   };
   const replies = await exchange(epoch, 'needs', produce, waiting);

@@ -13,7 +13,7 @@ import { heldWindows } from '../verify/held-windows.ts';
 import { hostCover } from '../verify/host-cover.ts';
 import type { VerifyReport } from '../verify/verify-report.ts';
 import { askAndCompare } from './ask-held.ts';
-import { cannotTell, withoutDigests } from './cannot-verify.ts';
+import { lacksDigests, withoutDigests } from './cannot-verify.ts';
 import { gatherReports } from './gather-reports.ts';
 import { narrowToBlocks } from './narrow-to-blocks.ts';
 import { surveyHeld } from './survey-held.ts';
@@ -30,7 +30,7 @@ export async function verifyEngines(run: UpdateRun, meeting: Meeting): Promise<V
   const { context, life, waiting, verifier } = run;
   const { epoch, chosen } = meeting;
   const { rank } = context.store;
-  if (!chosen.pulls) throw cannotTell(rank);
+  if (!chosen.pulls) throw lacksDigests(rank);
   // Reading the files can take minutes, so engines are queried afterwards.
   const read = async (): Promise<Uint8Array> => {
     await context.held?.readDigests?.({ signal: life.signal, emit: run.emit });

@@ -56,13 +56,13 @@ export class FillingSource implements BucketSource {
   #announce(bucket: Bucket): void {
     const range = this.#range(bucket);
     const { metas, emit } = this.#options;
-    const tell = (type: 'bucket-start' | 'bucket-end') => (atMs: number) => {
+    const reportAt = (type: 'bucket-start' | 'bucket-end') => (atMs: number) => {
       const event = { rank: metas.rank, stage: 'read', bucket: bucket.index, sizeBytes: bucket.sizeBytes } as const;
       if (!this.#isClosed) emit({ type, ...event, atMs });
     };
     if (range === undefined) return;
     this.#announced.add(bucket.index);
-    range.started.then(tell('bucket-start'));
-    range.read.then(tell('bucket-end'), () => {});
+    range.started.then(reportAt('bucket-start'));
+    range.read.then(reportAt('bucket-end'), () => {});
   }
 }

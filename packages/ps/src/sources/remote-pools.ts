@@ -48,7 +48,7 @@ export class RemotePools {
   /**
    * Checks that every owner of these buckets can be read, before anything depends on it. @throws The errors of `read`
    */
-  async knock(buckets: readonly Bucket[], place: MemoryRange): Promise<void> {
+  async probeOwners(buckets: readonly Bucket[], place: MemoryRange): Promise<void> {
     const first = new Map<number, Bucket>();
     for (const bucket of buckets) {
       if (bucket.sizeBytes > 0 && !first.has(bucket.ownerRank)) first.set(bucket.ownerRank, bucket);

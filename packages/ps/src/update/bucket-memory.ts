@@ -39,7 +39,7 @@ export async function lendMemory(
   const sharesRing = link?.sharesRing ?? false;
   let isSound = false;
   const lend = (memory: SharedMemory, isOwn: boolean): SharedMemory => {
-    cleanup.defer(() => rings.giveBack(memory, { isOwn, isSound }));
+    cleanup.defer(() => rings.release(memory, { isOwn, isSound }));
     return memory;
   };
   const owner = sharesRing ? roles.group[0]! : store.rank;

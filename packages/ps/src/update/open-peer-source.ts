@@ -35,7 +35,7 @@ export async function openPeerSource(
   const pools = new RemotePools({ ...options, endpoint, metas, fallbacks });
   const small = await device.allocateHost(PROBE_BYTES, { shared: true });
   try {
-    await pools.knock(buckets, { memory: small, offsetBytes: 0, sizeBytes: PROBE_BYTES });
+    await pools.probeOwners(buckets, { memory: small, offsetBytes: 0, sizeBytes: PROBE_BYTES });
   } finally {
     small.close();
   }

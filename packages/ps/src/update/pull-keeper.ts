@@ -56,7 +56,7 @@ export class PullKeeper {
   }
 
   /** Ends the use of a ring. It is kept only if no worker can read it any more. */
-  giveBack(ring: HostMemory, isSound: boolean): void {
+  releaseRing(ring: HostMemory, isSound: boolean): void {
     discard(this.#ring);
     this.#ring = undefined;
     if (isSound) this.#ring = ring;

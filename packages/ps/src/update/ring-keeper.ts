@@ -61,7 +61,7 @@ export class RingKeeper {
    *
    * @param isSound The update succeeded: no worker and no rank uses the ring any more.
    */
-  giveBack(memory: SharedMemory, { isOwn, isSound }: { isOwn: boolean; isSound: boolean }): void {
+  release(memory: SharedMemory, { isOwn, isSound }: { isOwn: boolean; isSound: boolean }): void {
     if (!this.keeps || !isSound) {
       memory.close();
       return;

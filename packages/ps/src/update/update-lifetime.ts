@@ -24,7 +24,7 @@ export class UpdateLifetime {
   readonly #cleanup: Cleanup;
   readonly #controller = new AbortController();
   #hasRepeated = false;
-  readonly #tell: ((failure: CheckpointEngineError) => unknown)[] = [];
+  readonly #failureListeners: ((failure: CheckpointEngineError) => unknown)[] = [];
   readonly #leave: (() => unknown)[] = [];
 
   constructor({ checkpoint, rank, timeoutMs, signals, cleanup }: UpdateBoundaries) {
@@ -54,13 +54,13 @@ export class UpdateLifetime {
     this.#cleanup.defer(followSignals(this.#controller, [scope.signal]));
   }
 
-  /** Registers a function that tells another party that the update has failed here: see {@link UpdateLifetime.end}. */
-  onFailure(tell: (failure: CheckpointEngineError) => unknown): void {
-    this.#tell.push(tell);
+  /** Registers a function that notifies another party of a failure of the update: see {@link UpdateLifetime.end}. */
+  onFailure(listener: (failure: CheckpointEngineError) => unknown): void {
+    this.#failureListeners.push(listener);
   }
 
   /**
-   * Registers a function that leaves a group after all parties were told; leaving earlier would look like the failure.
+   * Registers a function that leaves a group after all parties were notified. To the others, leaving earlier would look like the failure.
    */
   afterFailure(leave: () => unknown): void {
     this.#leave.push(leave);
@@ -73,7 +73,7 @@ export class UpdateLifetime {
       await new Promise((resolve) => this.signal.addEventListener('abort', resolve, { once: true }));
     }
     const { failure } = this;
-    await Promise.allSettled(this.#tell.map(async (tell) => tell(failure)));
+    await Promise.allSettled(this.#failureListeners.map(async (listener) => listener(failure)));
     await Promise.allSettled(this.#leave.map(async (leave) => leave()));
     return failure;
   }

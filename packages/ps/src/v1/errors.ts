@@ -30,7 +30,7 @@ export function workerTimedOut(worker: Worker, task: Task, timeoutMs: number): C
   );
 }
 
-export function workerGone(worker: Worker, task: Task): CheckpointEngineError {
+export function workerLost(worker: Worker, task: Task): CheckpointEngineError {
   return new CheckpointEngineError(
     'CE_WORKER_LOST',
     `The worker on device "${worker.deviceUuid}" ended before it could ${task}`,

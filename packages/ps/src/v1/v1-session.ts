@@ -2,7 +2,7 @@ import { abortError, CheckpointEngineError, type SharedMemory } from '@checkpoin
 import { untilAborted } from '@checkpoint-engine/interface/shared';
 import { Backoff } from '@checkpoint-engine/store/internal';
 import type { BucketMessage, FinishOptions, SessionCallOptions, SessionOptions, WorkerSession } from '../session.ts';
-import { type Task, type Worker, workerGone, workerRefused, workerTimedOut } from './errors.ts';
+import { type Task, type Worker, workerLost, workerRefused, workerTimedOut } from './errors.ts';
 import { CUDA_HANDLE_BYTES, encodeBucket, encodeBuffer, encodeError, encodeNone } from './messages.ts';
 import { WorkerLink } from './worker-link.ts';
 
@@ -133,7 +133,7 @@ export class V1Session implements WorkerSession {
       }
       if (!this.#link.isConnected) return;
       await this.#link.send(message, left());
-      await this.#link.untilGone(left().timeoutMs);
+      await this.#link.untilDisconnected(left().timeoutMs);
     } catch (cause) {
       const worker = this.#worker;
       logger.warn(
@@ -173,7 +173,7 @@ export class V1Session implements WorkerSession {
     if (this.#isBusy) throw new TypeError(`The worker at ${this.address} takes one message at a time`);
     this.#isBusy = true;
     try {
-      if (!this.#link.isConnected) throw workerGone(this.#worker, task);
+      if (!this.#link.isConnected) throw workerLost(this.#worker, task);
       await this.#send(task, message, signal);
       await this.#reply(task, signal);
     } finally {
@@ -188,7 +188,7 @@ export class V1Session implements WorkerSession {
   async #reply(task: Task, signal: AbortSignal): Promise<void> {
     const waiting = this.#link.receive({ timeoutMs: this.#options.timeoutMs, signal });
     const reply = await this.#within(task, signal, waiting);
-    if (reply === undefined) throw workerGone(this.#worker, task);
+    if (reply === undefined) throw workerLost(this.#worker, task);
     if (reply.length > 0) throw workerRefused(this.#worker, task, reply);
   }
 

@@ -4,7 +4,7 @@ import { Backoff, keepInDeno, ZmqSocket } from '@checkpoint-engine/store/interna
 import { Request } from 'zeromq';
 
 /** How often a wait checks whether the worker is still connected. */
-const LOOK_EVERY_MS = 200;
+const POLL_INTERVAL_MS = 200;
 
 /** How long a closed link continues to send. */
 const LINGER_MS = 1_000;
@@ -22,12 +22,12 @@ const WAKES: boolean = !('Deno' in globalThis);
 export class WorkerLink {
   readonly #native: Request;
   readonly #socket: ZmqSocket;
-  #looking: Promise<Uint8Array | undefined> | undefined;
+  #receiving: Promise<Uint8Array | undefined> | undefined;
 
   constructor() {
     this.#native = keepInDeno(new Request({ linger: LINGER_MS, relaxed: true, correlate: true }));
     this.#socket = new ZmqSocket(this.#native, BACKOFF);
-    this.#native.receiveTimeout = WAKES ? LOOK_EVERY_MS : 0;
+    this.#native.receiveTimeout = WAKES ? POLL_INTERVAL_MS : 0;
   }
 
   /** Whether a worker is connected. */
@@ -59,7 +59,7 @@ export class WorkerLink {
     for (;;) {
       // This check comes first: a reply from before the disconnect is still read after it.
       const wasConnected = this.isConnected;
-      const reply = await deadline.race(this.#look());
+      const reply = await deadline.race(this.#receive());
       if (reply !== undefined || !wasConnected) return reply;
       deadline.check();
       if (!WAKES) await backoff.pause();
@@ -67,7 +67,7 @@ export class WorkerLink {
   }
 
   /** Resolves when the worker has disconnected. @throws `CE_TIMEOUT` */
-  async untilGone(timeoutMs: number): Promise<void> {
+  async untilDisconnected(timeoutMs: number): Promise<void> {
     const deadline = new Deadline('The end of the connection', { timeoutMs }, 0);
     const backoff = new Backoff({ spinMs: 0, maxPauseMs: 50 });
     while (this.isConnected) {
@@ -82,11 +82,11 @@ export class WorkerLink {
   }
 
   /** Returns what has arrived, within a short time. A receive without a caller any more serves the next call. */
-  #look(): Promise<Uint8Array | undefined> {
-    this.#looking ??= this.#receiveNow().finally(() => {
-      this.#looking = undefined;
+  #receive(): Promise<Uint8Array | undefined> {
+    this.#receiving ??= this.#receiveNow().finally(() => {
+      this.#receiving = undefined;
     });
-    return this.#looking;
+    return this.#receiving;
   }
 
   async #receiveNow(): Promise<Uint8Array | undefined> {

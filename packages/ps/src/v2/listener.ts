@@ -83,7 +83,7 @@ export class SessionListener {
           candidate.throttle();
           return;
         }
-        if (hello.type !== 'hello' || !this.#knows(hello.key)) {
+        if (hello.type !== 'hello' || !this.#isKey(hello.key)) {
           refuse('its hello does not contain the key');
           return;
         }
@@ -97,7 +97,7 @@ export class SessionListener {
     socket.on('data', onData);
   }
 
-  #knows(key: unknown): boolean {
+  #isKey(key: unknown): boolean {
     if (typeof key !== 'string') return false;
     const bytes = new TextEncoder().encode(key);
     return bytes.byteLength === this.#key.byteLength && timingSafeEqual(bytes, this.#key);

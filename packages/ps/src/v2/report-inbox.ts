@@ -25,12 +25,12 @@ export interface OpenReportInbox extends ReportInbox {
 export async function openReportInbox({ logger = silentLogger }: ReportInboxOptions = {}): Promise<OpenReportInbox> {
   const reports: unknown[] = [];
   const address = newSessionAddress('report', randomBytes(8).toString('hex'));
-  const listener = await SessionListener.listen(address, logger, (caller) => hear(caller, logger, reports));
+  const listener = await SessionListener.listen(address, logger, (caller) => receiveReport(caller, logger, reports));
   return { address: address.text, reports, close: () => listener.close() };
 }
 
 /** One message in each direction, and a goodbye. The listener owns the socket. */
-function hear({ socket, reader, hello }: Caller, logger: Logger, reports: unknown[]): void {
+function receiveReport({ socket, reader, hello }: Caller, logger: Logger, reports: unknown[]): void {
   reader.trust();
   const { reports: canReport } = fieldsOf(hello.pull);
   if (canReport !== true) {

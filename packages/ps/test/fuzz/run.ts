@@ -9,7 +9,7 @@ export function fuzz(count: number, seed: number, timeoutMs: number): void {
   test.each(Object.entries(targets))(
     `%s survives ${count} messages of seed ${seed}`,
     async (name, target) => {
-      const verdict = await watch((look) => target(count, seed, look));
+      const verdict = await watch((sample) => target(count, seed, sample));
       const { messages, largestStepBytes, seconds } = verdict;
       console.info(
         `${name}: ${messages} messages in ${seconds.toFixed(1)} s, ${(largestStepBytes / 2 ** 20).toFixed(1)} MiB`,

@@ -19,9 +19,9 @@ import { garbled, Random, sized } from './garbage.ts';
 import { Feeder } from './socket-feeder.ts';
 
 /** Sends `count` messages to a target, and returns how many it sent. Throws if the target does not work afterwards. */
-export type Target = (count: number, seed: number, look: () => void) => Promise<number>;
+export type Target = (count: number, seed: number, sample: () => void) => Promise<number>;
 
-const LOOK_EVERY = 100;
+const SAMPLE_EVERY = 100;
 const text = (value: string): Uint8Array => new TextEncoder().encode(value);
 const error = { code: 'CE_INTERNAL', message: 'm', hint: 'h' };
 const hello = { t: 'hello', protocol: 1, rank: 1, worldSize: 2 };
@@ -86,7 +86,7 @@ async function withStore(feed: (port: number) => Promise<number>): Promise<numbe
 
 const storeOf =
   (joined: boolean): Target =>
-  (count, seed, look) =>
+  (count, seed, sample) =>
     withStore(async (port) => {
       const random = new Random(seed);
       let fed = 0;
@@ -99,7 +99,7 @@ const storeOf =
           const bytes = Buffer.concat(messageBytes(frames));
           await feeder.say(random.isLucky(0.02) ? random.bytes(50) : bytes);
           if (fed % 10 === 0) await feeder.pause();
-          if (fed % LOOK_EVERY === 0) look();
+          if (fed % SAMPLE_EVERY === 0) sample();
         }
         await feeder.end();
       }
@@ -116,7 +116,7 @@ const shmMessages: readonly object[] = [
   { type: 'abort', error: { error } },
 ];
 
-const p2p: Target = async (count, seed, look) => {
+const p2p: Target = async (count, seed, sample) => {
   const random = new Random(seed);
   const device = await createHostDevice({ index: 871 });
   const owner = await shmP2P().open({ device });
@@ -132,7 +132,7 @@ const p2p: Target = async (count, seed, look) => {
     for (let said = 0; feeder.isOpen && said < 50 && fed < count; said++, fed++) {
       await feeder.say(sized(random, garbled(random, shmMessages), false));
       await feeder.pause();
-      if (fed % LOOK_EVERY === 0) look();
+      if (fed % SAMPLE_EVERY === 0) sample();
     }
     await feeder.end();
   }
@@ -169,7 +169,7 @@ const meshSockets = (): string[] => {
     .flatMap((socket) => (socket && own.has(socket[1]!) ? socket[2]! : []));
 };
 
-const mesh: Target = async (count, seed, look) => {
+const mesh: Target = async (count, seed, sample) => {
   const random = new Random(seed);
   const device = await createHostDevice({ index: 872 });
   const server = await startStoreServer({ port: 0, worldSize: 2 });
@@ -190,7 +190,7 @@ const mesh: Target = async (count, seed, look) => {
     for (let said = 0; feeder.isOpen && said < 50 && fed < count; said++, fed++) {
       await feeder.say(sized(random, garbled(random, shmMessages), false));
       await feeder.pause();
-      if (fed % LOOK_EVERY === 0) look();
+      if (fed % SAMPLE_EVERY === 0) sample();
     }
     await feeder.end();
   }
@@ -214,7 +214,7 @@ const workerMessages = (key: string): readonly object[] => [
   { type: 'mapped', needPlaces: false },
 ];
 
-const v2: Target = async (count, seed, look) => {
+const v2: Target = async (count, seed, sample) => {
   const random = new Random(seed);
   const device = await createHostDevice({ index: 873 });
   const buffer = await device.allocateShared(4096);
@@ -249,7 +249,7 @@ const v2: Target = async (count, seed, look) => {
       for (let said = 0; feeder.isOpen && said < 50 && fed < count; said++, fed++) {
         await feeder.say(sized(random, garbled(random, workerMessages(key!)), true));
         await feeder.pause();
-        if (fed % LOOK_EVERY === 0) look();
+        if (fed % SAMPLE_EVERY === 0) sample();
       }
       await feeder.end();
     }
@@ -264,7 +264,7 @@ const v2: Target = async (count, seed, look) => {
 
 /** Slightly changed bytes. A parser must return a result, or an error of this project. */
 function parser(valid: readonly Uint8Array[], parse: (bytes: Uint8Array) => unknown): Target {
-  return async (count, seed, look) => {
+  return async (count, seed, sample) => {
     const random = new Random(seed);
     for (let fed = 0; fed < count; fed++) {
       const bytes = random.isLucky(0.1) ? random.bytes(400) : random.pick(valid).slice();
@@ -275,8 +275,8 @@ function parser(valid: readonly Uint8Array[], parse: (bytes: Uint8Array) => unkn
       } catch (failure) {
         if (!CheckpointEngineError.isInstance(failure)) throw failure;
       }
-      if (fed % LOOK_EVERY === 0) {
-        look();
+      if (fed % SAMPLE_EVERY === 0) {
+        sample();
         await new Promise((resolve) => setImmediate(resolve));
       }
     }

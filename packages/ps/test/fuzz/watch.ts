@@ -15,7 +15,7 @@ const heldBytes = (): number => {
 };
 
 /** Feeds a target, and watches the process for errors that nothing caught and for memory that grows at once. */
-export async function watch(feed: (look: () => void) => Promise<number>): Promise<Verdict> {
+export async function watch(feed: (sample: () => void) => Promise<number>): Promise<Verdict> {
   const crashes: string[] = [];
   const onCrash = (error: unknown): void => {
     crashes.push(error instanceof Error ? (error.stack ?? error.message) : String(error));
@@ -25,15 +25,15 @@ export async function watch(feed: (look: () => void) => Promise<number>): Promis
   for (const event of events) process.removeAllListeners(event).on(event, onCrash);
   let last = heldBytes();
   let largestStepBytes = 0;
-  const look = (): void => {
+  const sample = (): void => {
     const now = heldBytes();
     largestStepBytes = Math.max(largestStepBytes, now - last);
     last = now;
   };
   const startedAt = performance.now();
   try {
-    const messages = await feed(look);
-    look();
+    const messages = await feed(sample);
+    sample();
     return { messages, crashes, largestStepBytes, seconds: (performance.now() - startedAt) / 1_000 };
   } finally {
     events.forEach((event, i) => {

@@ -21,7 +21,7 @@ static void Command(char* text, size_t size) {
   if (file) fclose(file);
 }
 
-static void SayStalled(void) {
+static void ReportStalled(void) {
   char path[4096];
   snprintf(path, sizeof path, "%s.stalled", getenv("FAULTY_DISK"));
   FILE* file = fopen(path, "w");
@@ -31,7 +31,7 @@ static void SayStalled(void) {
 static ssize_t Read(const char* name, int fd, const struct iovec* vectors, int count, off_t offset) {
   char text[64];
   for (Command(text, sizeof text); strncmp(text, "stall", 5) == 0; Command(text, sizeof text)) {
-    SayStalled();
+    ReportStalled();
     const struct timespec pause = {0, 10000000};
     nanosleep(&pause, NULL);
   }

@@ -1,4 +1,4 @@
-// The cost of unknown peers for a world: they connect to one of its addresses, and run on another CPU than the world.
+// Measures the cost of unknown peers for a world. They connect to one of its addresses, and run on another CPU.
 import { type ChildProcess, execFileSync, fork } from 'node:child_process';
 import { once } from 'node:events';
 import { readdirSync, readFileSync } from 'node:fs';
@@ -11,7 +11,7 @@ const UPDATES = 6;
 /** Pause before updates are measured. */
 const REST_MS = 300;
 const MAX_TIMES = Number(process.env.PACE_MAX_TIMES ?? 1.2);
-const [WORLD_CPU, STRANGERS_CPU] = cpus();
+const [WORLD_CPU, PEERS_CPU] = cpus();
 
 /** The behavior of unknown peers. */
 export const MODES = ['idle', 'dribble', 'flood', 'garbage'] as const;
@@ -27,7 +27,7 @@ export interface PacedWorld {
   update(): Promise<unknown>;
 }
 
-/** Puts the processes, and this one, on a CPU that strangers do not use. */
+/** Pins the processes, and this one, to a CPU that the peers do not use. */
 export function pinWorld(pids: readonly number[]): void {
   for (const pid of [process.pid, ...pids]) pin(pid, WORLD_CPU);
 }
@@ -40,16 +40,16 @@ export async function warmUp(world: PacedWorld): Promise<void> {
 /** Expects that updates with 64 unknown peers cost the world at most 1.2 times as much CPU as without them. */
 export async function expectPace(world: PacedWorld, mode: (typeof MODES)[number]): Promise<void> {
   const alone: Cost[] = [];
-  const beside: Cost[] = [];
+  const withPeers: Cost[] = [];
   let connections = 0;
-  // In turns, so that what else the machine does meets both.
+  // The two measurements alternate, so that other load affects both.
   for (let round = 0; round < ROUNDS; round++) {
     alone.push(...(await measure(world, UPDATES)));
-    const strangers = await startStrangers(mode, world.address);
-    beside.push(...(await measure(world, UPDATES)));
-    connections += await endStrangers(strangers);
+    const peers = await startPeers(mode, world.address);
+    withPeers.push(...(await measure(world, UPDATES)));
+    connections += await endPeers(peers);
   }
-  const [wall, cpu] = [compare(alone, beside, 'wallMs'), compare(alone, beside, 'cpuMs')];
+  const [wall, cpu] = [compare(alone, withPeers, 'wallMs'), compare(alone, withPeers, 'cpuMs')];
   const figures = `${cpu.figures} of CPU, ${wall.figures} from start to end`;
   console.info(`${world.what}, ${mode}: ${figures} (medians of ${alone.length}, ${connections} connections)`);
   expect(connections).toBeGreaterThanOrEqual(64);
@@ -58,7 +58,7 @@ export async function expectPace(world: PacedWorld, mode: (typeof MODES)[number]
 
 async function measure({ pids, update }: PacedWorld, count: number): Promise<Cost[]> {
   const costs: Cost[] = [];
-  // Strangers connect meanwhile. Without them the pause is the same, so that both are measured after a rest.
+  // Peers connect during the pause. Without peers there is the same pause, so that both measurements start idle.
   await new Promise((resolve) => setTimeout(resolve, REST_MS));
   for (let i = 0; i < count; i++) {
     const [startedAt, cpuMs] = [performance.now(), cpuMsOf(pids)];
@@ -73,10 +73,13 @@ interface Cost {
   readonly cpuMs: number;
 }
 
-function compare(alone: readonly Cost[], beside: readonly Cost[], what: keyof Cost) {
-  const [aloneMs, besideMs] = [medianOf(alone.map((cost) => cost[what])), medianOf(beside.map((cost) => cost[what]))];
-  const times = besideMs / aloneMs;
-  return { times, figures: `${times.toFixed(2)} times (${aloneMs.toFixed(1)} to ${besideMs.toFixed(1)} ms)` };
+function compare(alone: readonly Cost[], withPeers: readonly Cost[], what: keyof Cost) {
+  const [aloneMs, withPeersMs] = [
+    medianOf(alone.map((cost) => cost[what])),
+    medianOf(withPeers.map((cost) => cost[what])),
+  ];
+  const times = withPeersMs / aloneMs;
+  return { times, figures: `${times.toFixed(2)} times (${aloneMs.toFixed(1)} to ${withPeersMs.toFixed(1)} ms)` };
 }
 
 /** CPU time of all threads of the processes. */
@@ -108,21 +111,21 @@ function pin(pid: number, cpu: number): void {
   execFileSync('taskset', ['--all-tasks', '--cpu-list', '--pid', String(cpu), String(pid)], { stdio: 'ignore' });
 }
 
-async function startStrangers(mode: string, address: object): Promise<ChildProcess> {
-  const program = fileURLToPath(new URL('./stranger-process.mjs', import.meta.url));
-  const strangers = fork(program, [mode, JSON.stringify(address)]);
-  await once(strangers, 'message');
-  pin(strangers.pid!, STRANGERS_CPU);
-  return strangers;
+async function startPeers(mode: string, address: object): Promise<ChildProcess> {
+  const program = fileURLToPath(new URL('./unknown-peers-process.mjs', import.meta.url));
+  const peers = fork(program, [mode, JSON.stringify(address)]);
+  await once(peers, 'message');
+  pin(peers.pid!, PEERS_CPU);
+  return peers;
 }
 
 /** Returns how many connections they made. */
-async function endStrangers(strangers: ChildProcess): Promise<number> {
-  const answered = once(strangers, 'message');
-  strangers.send('total');
+async function endPeers(peers: ChildProcess): Promise<number> {
+  const answered = once(peers, 'message');
+  peers.send('total');
   const [{ total }] = (await answered) as [{ total: number }];
-  const exited = once(strangers, 'exit');
-  strangers.kill('SIGKILL');
+  const exited = once(peers, 'exit');
+  peers.kill('SIGKILL');
   await exited;
   return total;
 }

@@ -28,10 +28,10 @@ export async function socketLink(path: string, rank: number): Promise<StoreLink>
   const socket = connect(path);
   await new Promise<void>((resolve, reject) => socket.once('connect', resolve).once('error', reject));
   const pending = new Map<number, { resolve: (answer: StoreAnswer) => void; reject: (error: Error) => void }>();
-  const gone = new CheckpointEngineError('CE_STORE_UNREACHABLE', 'The test store is gone', 'Check the test process');
+  const lost = new CheckpointEngineError('CE_STORE_UNREACHABLE', 'The test store is lost', 'Check the test process');
   let nextId = 0;
   socket.on('close', () => {
-    for (const { reject } of pending.values()) reject(gone);
+    for (const { reject } of pending.values()) reject(lost);
     pending.clear();
   });
   onLine(socket, (text) => {
@@ -43,7 +43,7 @@ export async function socketLink(path: string, rank: number): Promise<StoreLink>
   return {
     request: (call) =>
       new Promise((resolve, reject) => {
-        if (socket.destroyed) return reject(gone);
+        if (socket.destroyed) return reject(lost);
         pending.set(nextId, { resolve, reject });
         send(socket, { id: nextId++, call });
       }),

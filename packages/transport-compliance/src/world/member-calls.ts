@@ -22,15 +22,15 @@ export class MemberCalls {
     this.ready = this.#wait(readyId);
     child.on('message', (message) => this.#settle(message as MemberReply));
     child.once('exit', (code, signal) => {
-      const gone = new Error(`The process of rank ${rank} ended: ${signal ?? `exit status ${code}`}`);
-      for (const { reject } of this.#pending.values()) reject(gone);
+      const lost = new Error(`The process of rank ${rank} ended: ${signal ?? `exit status ${code}`}`);
+      for (const { reject } of this.#pending.values()) reject(lost);
       this.#pending.clear();
     });
   }
 
   /** Runs one operation. Operations start in the order of the calls. */
   call(name: string, args: unknown): Promise<unknown> {
-    if (!this.#child.connected) return Promise.reject(new Error(`The process of rank ${this.#rank} is gone`));
+    if (!this.#child.connected) return Promise.reject(new Error(`The process of rank ${this.#rank} is lost`));
     const request: MemberRequest = { id: this.#nextId++, name, args };
     const result = this.#wait(request.id);
     this.#child.send(request);

@@ -168,7 +168,7 @@ EXPORT int ncclCommFinalize(Communicator* comm) {
   (void)comm;
   return SUCCESS;
 }
-static int give_back(Communicator* comm) {
+static int release_call(Communicator* comm) {
   pthread_join(comm->thread, NULL);
   while (comm->running > 0) usleep(1000 * POLL_MS);
   close(comm->listener);
@@ -178,12 +178,12 @@ static int give_back(Communicator* comm) {
   return SUCCESS;
 }
 EXPORT int ncclCommDestroy(Communicator* comm) {
-  give_back(comm);
+  release_call(comm);
   free(comm);
   return SUCCESS;
 }
 // Keeps the communicator itself, because functions on the stream may still access it.
 EXPORT int ncclCommAbort(Communicator* comm) {
   comm->aborting = true;
-  return give_back(comm);
+  return release_call(comm);
 }

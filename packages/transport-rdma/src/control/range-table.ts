@@ -33,14 +33,14 @@ export class RangeTable {
     await new Promise<void>((resolve) => {
       const end = (): void => {
         clearTimeout(timer);
-        this.#waiting.delete(look);
+        this.#waiting.delete(check);
         resolve();
       };
-      const look = (): void => {
+      const check = (): void => {
         if (!isRead()) end();
       };
       const timer = setTimeout(end, Math.min(timeoutMs, LONGEST_TIMER_MS));
-      this.#waiting.add(look);
+      this.#waiting.add(check);
     });
     for (const [lease, { ranges }] of this.#leases) if (ranges.includes(number)) this.release(lease);
   }
@@ -67,7 +67,7 @@ export class RangeTable {
     if (held === undefined) return false;
     clearTimeout(held.timer);
     this.#leases.delete(lease);
-    for (const look of this.#waiting) look();
+    for (const check of this.#waiting) check();
     return true;
   }
 

@@ -19,7 +19,7 @@ export class AwaitFillCall implements Call {
     const filled = new Promise<void>((resolve) => {
       this.#filled = resolve;
     });
-    this.written = context.fuse.guard(mayWrite.then(() => this.#sayReady(target)).then(() => filled));
+    this.written = context.fuse.guard(mayWrite.then(() => this.#sendReady(target)).then(() => filled));
   }
 
   accept(from: number, frame: CallFrame): void {
@@ -31,7 +31,7 @@ export class AwaitFillCall implements Call {
     if (frame.type === 'filled') this.#filled();
   }
 
-  async #sayReady({ handle, offsetBytes, sizeBytes }: SharedTarget): Promise<void> {
+  async #sendReady({ handle, offsetBytes, sizeBytes }: SharedTarget): Promise<void> {
     await this.#context.beforeReceive?.(this.#root, sizeBytes, this.#call);
     const frame: ReadyFrame = { type: 'ready', call: this.#call, handle, offsetBytes, sizeBytes };
     this.#context.peers.get(this.#root)?.send(frame);

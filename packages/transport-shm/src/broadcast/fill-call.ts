@@ -31,7 +31,7 @@ export class FillCall implements Call {
       this.#allReady = resolve;
     });
     if (this.#missing.size === 0) this.#allReady();
-    const timer = setTimeout(() => this.#tell({ type: 'root', call }), patienceMs);
+    const timer = setTimeout(() => this.#send({ type: 'root', call }), patienceMs);
     const allReady = context.fuse.guard(ready).finally(() => clearTimeout(timer));
     allReady.catch(() => {}); // `written` reports it.
     this.written = mayWrite.then(() => allReady).then(() => this.#fill(fill));
@@ -52,10 +52,10 @@ export class FillCall implements Call {
   async #fill(fill: () => Promise<void>): Promise<void> {
     if (this.#context.fuse.error) throw this.#context.fuse.error;
     await fill();
-    this.#tell({ type: 'filled', call: this.#call });
+    this.#send({ type: 'filled', call: this.#call });
   }
 
-  #tell(frame: Exclude<CallFrame, ReadyFrame>): void {
+  #send(frame: Exclude<CallFrame, ReadyFrame>): void {
     for (const peer of this.#context.peers.values()) peer.send(frame);
   }
 }

@@ -63,7 +63,7 @@ export class ShmGroup implements BroadcastGroup {
   #nextCall = 0;
   #closing: Promise<void> | undefined;
   /** This member has left: it ignores its peers from now on. */
-  #gone = false;
+  #hasLeft = false;
 
   constructor(parts: GroupParts) {
     const { store, device, peers, beforeReceive } = parts;
@@ -119,7 +119,7 @@ export class ShmGroup implements BroadcastGroup {
     // Calls that failed early may still be copying.
     while (this.#running.size > 0) await Promise.allSettled(this.#running);
     this.#parts.store.signal.removeEventListener('abort', this.#onStoreFailure);
-    this.#gone = true;
+    this.#hasLeft = true;
     const bye: ByeFrame = { type: 'bye', calls: this.#nextCall };
     await Promise.all([...peers.values()].map((peer) => peer.end(bye)));
     segments.close();
@@ -202,7 +202,7 @@ export class ShmGroup implements BroadcastGroup {
   }
 
   #onDisconnect(rank: number): void {
-    if (this.#left.has(rank) || this.#gone) return;
+    if (this.#left.has(rank) || this.#hasLeft) return;
     this.#fail(new RankLostError(rank, `Rank ${rank} was lost: its connection broke`, { rank: this.#context.rank }));
   }
 

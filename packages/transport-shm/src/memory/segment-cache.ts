@@ -45,7 +45,7 @@ export class SegmentCache {
     try {
       return await work(await Promise.all(entries.map(({ memory }) => memory)));
     } finally {
-      for (const entry of entries) this.#giveBack(entry);
+      for (const entry of entries) this.#release(entry);
     }
   }
 
@@ -67,7 +67,7 @@ export class SegmentCache {
     return entry;
   }
 
-  #giveBack(entry: Entry): void {
+  #release(entry: Entry): void {
     entry.users--;
     entry.usedAt = performance.now();
     if (this.#closed) this.#closeUnused(0);

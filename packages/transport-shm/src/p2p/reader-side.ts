@@ -2,7 +2,7 @@ import { CheckpointEngineError, type ErrorCode } from '@checkpoint-engine/interf
 import { untilAborted } from '@checkpoint-engine/interface/shared';
 import { connectTo } from '../wire/abstract-socket.ts';
 import { Connection } from '../wire/connection.ts';
-import { sayHello } from '../wire/handshake.ts';
+import { sendHello } from '../wire/handshake.ts';
 import { parseAddress } from './address.ts';
 import type { GrantFrame, LeaseFrame, ReaderFrame, ReleaseFrame } from './frames.ts';
 import { readReaderFrame } from './read-frame.ts';
@@ -44,7 +44,7 @@ export class OwnerLink {
     let connection: Connection | undefined;
     try {
       connection = new Connection(await connectTo(socket, signal));
-      if (await sayHello(connection, { secret, from, to: socket }, signal)) return new OwnerLink(address, connection);
+      if (await sendHello(connection, { secret, from, to: socket }, signal)) return new OwnerLink(address, connection);
     } catch (cause) {
       connection?.destroy();
       signal.throwIfAborted();

@@ -35,7 +35,7 @@ export interface Credentials {
  *
  * @returns Whether it does; `undefined` if it disconnected without an answer.
  */
-export async function sayHello(
+export async function sendHello(
   connection: Connection,
   mine: Credentials,
   signal: AbortSignal,

@@ -7,7 +7,7 @@ import { encode } from '@msgpack/msgpack';
 import { connectTo, listenOn, newSocketName } from './abstract-socket.ts';
 import { Connection } from './connection.ts';
 import { decodeBounded } from './frame-codec.ts';
-import { awaitHello, helloTimeoutMs, maxPending, sayHello } from './handshake.ts';
+import { awaitHello, helloTimeoutMs, maxPending, sendHello } from './handshake.ts';
 
 /** The entry of every member in the store: where it listens, and its share of the secret. */
 interface Card {
@@ -109,7 +109,7 @@ async function greet(
   try {
     for (let tries = 1; tries <= maxTries; tries += 1) {
       const connection = open(new Connection(await connectTo(card.socket, signal)));
-      const isKnown = await sayHello(connection, { secret, from: String(rank), to: String(peer) }, signal);
+      const isKnown = await sendHello(connection, { secret, from: String(rank), to: String(peer) }, signal);
       if (isKnown) return connection;
       connection.destroy();
       if (isKnown === false) break;

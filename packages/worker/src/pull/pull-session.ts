@@ -67,7 +67,7 @@ export class PullSession {
     const { metasDigest } = this.#survey;
     const puller = this.#puller;
     if (this.intent === 'verify') puller.checkVerifiable();
-    const known = puller.knows(metasDigest);
+    const known = puller.hasDeclared(metasDigest);
     const { fingerprint } = puller;
     const isProved = puller.isProved(metasDigest);
     this.#link.send({ type: 'surveyed', known, proved: isProved, fingerprint });
@@ -76,7 +76,7 @@ export class PullSession {
       const message = await this.#link.receive();
       if (message.type === 'metas') await this.#learn(message, known);
       else if (message.type === 'regions') await this.#map(message);
-      else if (puller.knows(metasDigest)) return message;
+      else if (puller.hasDeclared(metasDigest)) return message;
       else throw serverBroke(`"${message.type}" before its metas`);
     }
   }
@@ -128,7 +128,7 @@ export class PullSession {
 
   async #learn(message: ServerMetas, wasKnown: boolean): Promise<void> {
     const { metasDigest, tensorCount } = this.#survey;
-    if (wasKnown) throw serverBroke('metas that this worker already knows');
+    if (wasKnown) throw serverBroke('metas that this worker already hasDeclared');
     const parts = this.#metas.take(message);
     if (parts === undefined) return;
     const tensors: CheckpointTensor[] = [];

@@ -100,13 +100,13 @@ export class Puller {
   }
 
   /** Whether a declaration for the list of tensors exists. */
-  knows(metasDigest: string): boolean {
+  hasDeclared(metasDigest: string): boolean {
     return this.#known?.metasDigest === metasDigest;
   }
 
   /** Whether slices of these tensors are pulled, and not only declared. */
   isProved(metasDigest: string): boolean {
-    return this.#options.prove !== true || (this.knows(metasDigest) && this.#known?.proved !== undefined);
+    return this.#options.prove !== true || (this.hasDeclared(metasDigest) && this.#known?.proved !== undefined);
   }
 
   /** Returns how the parts of the model are received, and why. Changes nothing. */
@@ -249,7 +249,7 @@ export class Puller {
 
   /** Keeps regions mapped until this connection ends, or until the next session. */
   hold(connection: Held): void {
-    this.#letGo();
+    this.#endHold();
     this.#held = connection;
     void connection.closed.then(() => {
       if (this.#held === connection) this.unmap();
@@ -265,7 +265,7 @@ export class Puller {
   async begin(intent: PullIntent): Promise<number> {
     if (intent === 'verify') return this.#session;
     this.#comparison = undefined;
-    this.#letGo();
+    this.#endHold();
     const session = this.#stop();
     await this.#copying;
     return session;
@@ -281,7 +281,7 @@ export class Puller {
 
   /** Unmaps all regions. */
   unmap(): void {
-    this.#letGo();
+    this.#endHold();
     this.#layout = undefined;
     this.#maps.close();
   }
@@ -308,7 +308,7 @@ export class Puller {
     return bytes;
   }
 
-  #letGo(): void {
+  #endHold(): void {
     const held = this.#held;
     this.#held = undefined;
     void held?.end();

@@ -9,7 +9,7 @@ export interface NodeChannelOptions<In> {
   /** A scope of two hosts. */
   readonly scope: Store;
   /** The direction of this host's messages: `down` from host 0, `up` to it. */
-  readonly says: 'down' | 'up';
+  readonly sends: 'down' | 'up';
   readonly onMessage: (message: In) => void;
 }
 
@@ -62,7 +62,7 @@ export class NodeChannel<Out, In> {
       while (this.#outgoing.length > 0 && !this.#isClosed) {
         const batch = new TextEncoder().encode(JSON.stringify(this.#outgoing));
         this.#outgoing = [];
-        await this.#options.scope.allGather(this.#options.says, batch, { timeoutMs: WAIT_MS });
+        await this.#options.scope.allGather(this.#options.sends, batch, { timeoutMs: WAIT_MS });
       }
     } catch (error) {
       this.#end(toCheckpointEngineError(error));
@@ -72,11 +72,11 @@ export class NodeChannel<Out, In> {
   }
 
   async #receive(): Promise<void> {
-    const { scope, says, onMessage } = this.#options;
-    const hears = says === 'down' ? 'up' : 'down';
+    const { scope, sends, onMessage } = this.#options;
+    const receives = sends === 'down' ? 'up' : 'down';
     try {
       while (!this.#isClosed) {
-        const values = await scope.allGather(hears, NOTHING, { timeoutMs: WAIT_MS }).catch(nothingWhenIdle);
+        const values = await scope.allGather(receives, NOTHING, { timeoutMs: WAIT_MS }).catch(nothingWhenIdle);
         const batch = values.find(({ byteLength }) => byteLength > 0);
         if (!batch) continue;
         for (const message of JSON.parse(new TextDecoder().decode(batch)) as In[]) {

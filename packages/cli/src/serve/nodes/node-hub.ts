@@ -86,7 +86,7 @@ export class NodeHub {
     let isAttached = false;
     const channel = new NodeChannel<ToNode, FromNode>({
       scope: this.#store.epoch(nodeScope(node.node, incarnation), [0, node.node]),
-      says: 'down',
+      sends: 'down',
       onMessage: (message) => {
         if (message.type !== 'hello') {
           node.receive(message);

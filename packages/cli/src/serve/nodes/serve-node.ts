@@ -96,7 +96,7 @@ class NodeSession {
     });
     this.#channel = new NodeChannel({
       scope: store.epoch(nodeScope(node, this.#incarnation), [0, node]),
-      says: 'up',
+      sends: 'up',
       onMessage: (message) => this.#onMessage(message),
     });
     this.#channel.send({ type: 'hello', nprocPerNode });

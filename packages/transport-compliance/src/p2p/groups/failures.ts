@@ -34,15 +34,15 @@ export function failureTests(): TestGroup<'p2p'> {
         },
       },
       {
-        name: 'a peer that is gone is unreachable',
+        name: 'a peer that has ended is unreachable',
         async run(stage) {
           const [owner, reader] = await stage.members(2);
           const [peer] = await openAll([owner!, reader!]);
           const shared = await share(stage, owner!, peer!, 1000);
           const buffer = await landing(stage, reader!, 1000);
           await owner!.closeEndpoint({ endpoint });
-          const read = within(stage.lossMs, 'a read from a peer that is gone', readAll(reader!, shared, buffer));
-          await rejects(read, { code: 'CE_PEER_UNREACHABLE' }, 'A read from a peer that is gone');
+          const read = within(stage.lossMs, 'a read from a peer that has ended', readAll(reader!, shared, buffer));
+          await rejects(read, { code: 'CE_PEER_UNREACHABLE' }, 'A read from a peer that has ended');
         },
       },
       {
@@ -54,8 +54,8 @@ export function failureTests(): TestGroup<'p2p'> {
           const buffer = await landing(stage, reader!, 1000);
           await readAll(reader!, shared, buffer);
           await owner!.closeEndpoint({ endpoint });
-          const read = within(stage.lossMs, 'a read from a peer that is gone', readAll(reader!, shared, buffer));
-          await rejects(read, { code: ['CE_PEER_UNREACHABLE', 'CE_PEER_LOST'] }, 'A read from a peer that is gone');
+          const read = within(stage.lossMs, 'a read from a peer that has ended', readAll(reader!, shared, buffer));
+          await rejects(read, { code: ['CE_PEER_UNREACHABLE', 'CE_PEER_LOST'] }, 'A read from a peer that has ended');
         },
       },
       {

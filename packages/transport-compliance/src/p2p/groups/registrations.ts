@@ -30,13 +30,13 @@ export function registrationTests(): TestGroup<'p2p'> {
         async run(stage) {
           const [owner, reader] = await stage.members(2);
           const [peer] = await openAll([owner!, reader!]);
-          const gone = await share(stage, owner!, peer!, 1000);
+          const withdrawn = await share(stage, owner!, peer!, 1000);
           const kept = await share(stage, owner!, peer!, 2000);
           const buffer = await landing(stage, reader!, 1000);
-          await readAll(reader!, gone, buffer);
-          await owner!.unregister({ as: gone.as });
-          await owner!.unregister({ as: gone.as });
-          await rejects(readAll(reader!, gone, buffer), unregistered, 'A read of a withdrawn range');
+          await readAll(reader!, withdrawn, buffer);
+          await owner!.unregister({ as: withdrawn.as });
+          await owner!.unregister({ as: withdrawn.as });
+          await rejects(readAll(reader!, withdrawn, buffer), unregistered, 'A read of a withdrawn range');
           await readAndVerify(stage, reader!, kept);
         },
       },
@@ -59,10 +59,10 @@ export function registrationTests(): TestGroup<'p2p'> {
           const [owner, reader] = await stage.members(2);
           const [peer] = await openAll([owner!, reader!]);
           const kept = await share(stage, owner!, peer!, 1000);
-          const gone = await share(stage, owner!, peer!, 1000);
-          await owner!.unregister({ as: gone.as });
+          const withdrawn = await share(stage, owner!, peer!, 1000);
+          await owner!.unregister({ as: withdrawn.as });
           const buffer = await landing(stage, reader!, 1000);
-          const reads = [kept, gone].map(({ remote }, i) => {
+          const reads = [kept, withdrawn].map(({ remote }, i) => {
             return { remote, remoteOffsetBytes: 0, local: { buffer, offsetBytes: 64 + 500 * i, sizeBytes: 500 } };
           });
           await rejects(reader!.read({ endpoint, peer: peer!, reads }), unregistered, 'A batch with an unknown range');

@@ -1,7 +1,7 @@
-// Keeps 64 connections to each given address, with the behavior of its first argument. None of
-// them authenticates. The second argument is the address: `{"port"}`, or `{"pids", "names"}` for the abstract sockets
-// of these processes whose names start like this. Such sockets come and go with every update. A `head` is what dribbles
-// in, its last character again and again.
+// Keeps 64 unauthenticated connections to each address. The first argument is their behavior. The second argument is the
+// address: `{"port"}`, or `{"pids", "names"}` for the abstract sockets of these processes whose names have the prefix
+// `names`; every update creates such sockets. In the mode `dribble`, a connection sends `head` character by character,
+// and then repeats the last character.
 import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import { connect } from 'node:net';
 import process from 'node:process';
@@ -10,7 +10,7 @@ const [mode, address] = process.argv.slice(2);
 const { port, head = '\0', pids = [], names = '' } = JSON.parse(address);
 const CONNECTIONS = 64;
 // Listeners of an update are open for a few milliseconds.
-const LOOK_EVERY_MS = 1;
+const POLL_INTERVAL_MS = 1;
 const DRIBBLE_EVERY_MS = 20;
 const LISTENER = /00010000 \d+ \d+ +(\d+) @(\S+)/;
 
@@ -18,10 +18,10 @@ const flood = new Uint8Array(64 * 1024).fill(0x91);
 const open = new Map();
 const owned = new Map();
 let total = 0;
-const said = new WeakMap();
+const sent = new WeakMap();
 const bytesOf = {
   idle: () => undefined,
-  dribble: (said) => new TextEncoder().encode(head[Math.min(said, head.length - 1)]),
+  dribble: (sent) => new TextEncoder().encode(head[Math.min(sent, head.length - 1)]),
   flood: () => flood,
   garbage: () => Uint8Array.from({ length: 100 }, () => Math.random() * 256),
 }[mode];
@@ -32,14 +32,14 @@ function add(name, to) {
   open.set(name, all.add(socket));
   total += 1;
   socket.on('error', () => {}).resume();
-  socket.once('connect', () => say(socket));
-  if (mode === 'flood') socket.on('drain', () => say(socket));
+  socket.once('connect', () => send(socket));
+  if (mode === 'flood') socket.on('drain', () => send(socket));
   socket.once('close', () => all.delete(socket));
 }
 
-function say(socket) {
-  const bytes = bytesOf(said.get(socket) ?? 0);
-  said.set(socket, (said.get(socket) ?? 0) + 1);
+function send(socket) {
+  const bytes = bytesOf(sent.get(socket) ?? 0);
+  sent.set(socket, (sent.get(socket) ?? 0) + 1);
   if (bytes !== undefined && socket.writable && socket.writableLength === 0) socket.write(bytes);
 }
 
@@ -83,9 +83,9 @@ setInterval(() => {
   for (const [name, to] of targets()) {
     for (let n = open.get(name)?.size ?? 0; n < CONNECTIONS; n++) add(name, to);
   }
-}, LOOK_EVERY_MS);
+}, POLL_INTERVAL_MS);
 setInterval(() => {
-  if (mode === 'dribble') for (const all of open.values()) for (const socket of all) say(socket);
+  if (mode === 'dribble') for (const all of open.values()) for (const socket of all) send(socket);
 }, DRIBBLE_EVERY_MS);
 process.on('message', () => process.send({ total }));
 process.send('ready');
