@@ -1,5 +1,6 @@
 """Compares the kernels with the reference on one device: `python digest_kernel_check.py cuda`, or `cpu` in Triton's
-interpreter (TRITON_INTERPRET=1)."""
+interpreter (TRITON_INTERPRET=1).
+"""
 
 from __future__ import annotations
 

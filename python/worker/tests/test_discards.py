@@ -1,4 +1,4 @@
-"""Engines that discard their weights: what a pull does not write comes back, and an asleep engine is left alone."""
+"""Engines that discard their weights: values that no pull writes are restored, and sleeping engines are left alone."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ FORM: Weights = {
 
 
 class Memory(WeightMemory):
-    """Memory that a test takes away."""
+    """Memory that the test can discard."""
 
     def __init__(self, model: Any, *, blocks: Sequence[tuple[int, int]] = ((1, 1 << 62),)) -> None:
         self.model = model
@@ -54,7 +54,7 @@ class Memory(WeightMemory):
         return self.blocks
 
     def discard(self) -> None:
-        """All that the model has becomes garbage. The engine itself restores its buffers."""
+        """Overwrites all tensors of the model. The engine itself restores its buffers."""
         self.count += 1
         buffers = {name: buffer.clone() for name, buffer in self.model.named_buffers()}
         for named in named_tensors([("", self.model)]):
@@ -64,7 +64,7 @@ class Memory(WeightMemory):
 
 
 def build(toy: Toy) -> None:
-    """A padded vocabulary, a joined parameter, one that converts, one without a tensor, a buffer, and an attribute."""
+    """A model with padding, a fused and a converted parameter, one that no tensor fills, a buffer, and an attribute."""
     linear(toy, "embed", 16, 8)
     linear(toy, "joined", 12, 8)
     linear(toy, "norm", 8)
@@ -85,18 +85,18 @@ def load(toy: Toy, name: str, tensor: torch.Tensor) -> None:
 
 
 class Rig:
-    """A toy, what pulls for it, and its memory."""
+    """A toy engine, its puller, and its memory."""
 
     def __init__(self, **options: Any) -> None:
         self.toy = Toy(build, load)
         self.memory = Memory(self.toy, **options)
-        # An engine that leaves what was loaded as it is.
+        # The engine does not process loaded weights.
         self.puller = EnginePuller(
             lambda: replace(self.toy.engine(), process=lambda module: None), lambda: lambda: None, memory=self.memory
         )
 
     def update(self, seed: int) -> set[str]:
-        """One whole update. Returns what went through the loader."""
+        """Runs one complete update. Returns the tensors that went through the loader."""
         weights = random_like(FORM, seed)
         pool = Pool(weights)
         metas = metas_of(weights)
@@ -117,7 +117,7 @@ class Rig:
         return set(rest)
 
     def state(self) -> dict[str, bytes]:
-        """All that the model has, attributes too."""
+        """Returns all tensors of the model, including those in attributes."""
         return state_of(self.toy)
 
 
@@ -140,17 +140,17 @@ def test_a_pull_after_a_discard_is_complete() -> None:
         assert rig.state() != fresh(seed)
         assert rig.update(seed) == set()
         assert rig.state() == fresh(seed)
-    # Without a discard nothing of it is needed.
+    # Without a discard, no value is restored.
     assert rig.update(5) == set()
     assert rig.state() == fresh(5)
 
 
-def test_an_update_that_fails_after_a_discard_is_made_up_for_by_the_next() -> None:
+def test_the_next_update_completes_one_that_failed_after_a_discard() -> None:
     rig = Rig()
     rig.update(1)
     rig.memory.discard()
     assert rig.puller.knows("metas")
-    # It ends here: the engine sleeps again.
+    # The update fails here, because the engine sleeps again.
     rig.memory.discard()
     assert rig.update(2) == set()
     assert rig.state() == fresh(2)
@@ -163,11 +163,11 @@ def test_only_memory_that_can_be_discarded_is_kept() -> None:
     embed.data[11:].fill_(7)
     rig.memory.count += 1
     assert rig.update(2) == set()
-    # Nothing was written back.
+    # Nothing was restored.
     assert bool((embed.data[11:] == 7).all())
 
 
-def test_what_is_too_large_to_be_kept_is_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_values_that_are_too_large_to_keep_are_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("checkpoint_engine_worker.pull.unpulled_values.MAX_BYTES", 8)
     rig = Rig()
     rig.update(1)
@@ -181,7 +181,7 @@ def test_representatives_need_no_weights(monkeypatch: pytest.MonkeyPatch) -> Non
     rig = Rig()
     rig.memory.discard()
     for seed in (1, 2):
-        # The weights were discarded before they were ever looked at. The loader writes the padding.
+        # The weights were discarded before the first access. The loader writes the padding.
         assert rig.update(seed) == {"embed.weight"}
         for name in ("embed.weight", "joined.weight", "norm.weight", "alone.angles"):
             assert rig.state()[name] == fresh(seed)[name]
@@ -200,7 +200,7 @@ def test_a_discard_makes_the_weights_unknown() -> None:
         assert (described["weights"], described["weightVersion"]) == ("unknown", "unknown")
         assert "checkpoint" not in described
         assert described["error"]["message"].startswith("The engine discarded its weights")
-        # It does not claim to hold a version either, also where nobody has asked.
+        # It reports no version either, even if the state was not queried in between.
         memory.count += 1
         with FakeServer(lambda server: confirmed(server, handle, "unknown")) as server:
             receiver.receive({UUID: server.address}, Model())
@@ -210,7 +210,7 @@ def test_a_discard_makes_the_weights_unknown() -> None:
     receiver.close()
 
 
-def test_an_engine_that_sleeps_is_not_touched() -> None:
+def test_a_sleeping_engine_is_not_accessed() -> None:
     memory = Memory(torch.nn.Module())
     receiver = Receiver(torch.device("cpu"), memory=memory)
     with segment(CONTENT) as handle:
@@ -223,7 +223,7 @@ def test_an_engine_that_sleeps_is_not_touched() -> None:
             receiver.receive({UUID: "no server is asked"}, model)
         assert model.calls == []
         assert receiver.describe() == {**before, "asleep": ["kv_cache", "weights"]}
-        # The weights are awake, and the rest sleeps on.
+        # The weights are awake, and the other memory still sleeps.
         memory.sleeping = ("kv_cache",)
         with FakeServer(lambda server: update(server, handle)) as server:
             receiver.receive({UUID: server.address}, Model())

@@ -13,7 +13,7 @@ from checkpoint_engine_worker.recorder.expert_kernels import keeps_other_tensors
 
 
 class Experts(torch.nn.Module):  # type: ignore[misc]
-    """As vLLM's FP8 experts: the kernel refers to the scales of its module, through two objects."""
+    """Like vLLM's FP8 experts: the kernel refers to the scales of its module through two objects."""
 
     def __init__(self, *, derives: bool = False) -> None:
         super().__init__()
@@ -34,7 +34,7 @@ class Experts(torch.nn.Module):  # type: ignore[misc]
         return self.weight * self.quant_method.moe_kernel.experts.config._w1.scale
 
     def reload(self, scale: float) -> None:
-        """As a layerwise reload: other tensors are loaded and processed, and copied into the module's own."""
+        """Loads and processes other tensors and copies them into the module's own, like a layerwise reload."""
         own = self.scale
         self.scale = torch.nn.Parameter(torch.full((4,), scale), requires_grad=False)
         self.make_kernel()
@@ -56,7 +56,7 @@ def test_a_kernel_of_a_reload_misses_later_pulls() -> None:
     assert keeps_other_tensors(model, known(model))
 
 
-def test_a_kernel_that_is_put_back_computes_with_what_is_pulled() -> None:
+def test_a_restored_kernel_computes_with_pulled_values() -> None:
     model = torch.nn.Sequential(Experts())
     before = kernels_of(model)
     assert [name for _, name, _ in before] == ["moe_kernel", "moe_quant_config"]
@@ -69,13 +69,13 @@ def test_a_kernel_that_is_put_back_computes_with_what_is_pulled() -> None:
     assert not keeps_other_tensors(model[0], known(model))
 
 
-def test_a_kernel_with_derived_scales_is_made_anew_and_never_pulled_past() -> None:
+def test_a_kernel_with_derived_scales_is_created_again_and_its_module_is_not_pulled() -> None:
     model = torch.nn.Sequential(Experts(derives=True))
     assert kernels_of(model) == []
     assert keeps_other_tensors(model[0], known(model))
 
 
-def test_other_modules_have_none() -> None:
+def test_other_modules_have_no_kernels() -> None:
     model = torch.nn.Sequential(torch.nn.Linear(2, 2))
     assert kernels_of(model) == []
     assert not keeps_other_tensors(model[0], known(model))

@@ -121,7 +121,7 @@ def test_a_flipped_bit_changes_only_its_window() -> None:
     assert [a == b for a, b in zip(before, after, strict=True)] == [True, False, True]
 
 
-def test_windows_that_are_asked_again_are_read_again() -> None:
+def test_repeated_windows_are_read_again() -> None:
     from checkpoint_engine_worker.copying.copier import copier_for
     from checkpoint_engine_worker.pull.held_digests import HeldIndex
 

@@ -39,7 +39,7 @@ def test_refuses_invalid_names_of_segments(handle: bytes) -> None:
     assert raised.value.code == "CE_SHM_FAILED"
 
 
-def test_refuses_a_segment_that_is_gone() -> None:
+def test_refuses_a_segment_that_does_not_exist() -> None:
     with pytest.raises(CheckpointEngineError, match="No such file"):
         map_segment(NAME.encode(), 4096)
 

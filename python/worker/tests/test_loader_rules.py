@@ -88,7 +88,7 @@ def test_a_loader_that_keeps_a_tensor_is_opaque_and_keeps_nothing_without_bytes(
 
 
 @pytest.mark.parametrize("transform", ["in place", "from itself", "through scratch", "index"])
-def test_what_is_computed_after_loading_is_opaque(transform: str) -> None:
+def test_values_computed_after_loading_are_opaque(transform: str) -> None:
     def load(toy: Toy, name: str, tensor: torch.Tensor) -> None:
         weight = toy.a.weight if name == "a.weight" else toy.b.weight
         if name != "a.weight":

@@ -1,4 +1,4 @@
-"""Lists of tensors that no checkpoint has: each is refused as a violation of the protocol, whatever it contains."""
+"""Impossible lists of tensors: each is refused as a violation of the protocol."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def test_takes_a_tensor() -> None:
         {"shapes": [[2.0, 3]]},
         {"sizes": [13]},
         {"sizes": [12.5]},
-        # More bytes than a number of a message can have, or than 64 bits.
+        # More bytes than fit into a number of a message, or into 64 bits.
         {"shapes": [[2**52, 4]], "sizes": [2**55]},
         {"shapes": [[2**53, 2**53]], "sizes": [2**107]},
         # More dimensions than torch has; their product would have millions of digits.
@@ -50,7 +50,7 @@ def test_takes_a_tensor() -> None:
         {"shapes": [[1] * 65], "sizes": [2]},
     ],
 )
-def test_refuses_a_tensor_that_cannot_be(changed: dict[str, Any]) -> None:
+def test_refuses_an_impossible_tensor(changed: dict[str, Any]) -> None:
     with pytest.raises(CheckpointEngineError) as raised:
         read_metas(part(**changed))
     assert raised.value.code == "CE_WORKER_PROTOCOL"

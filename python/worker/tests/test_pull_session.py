@@ -216,7 +216,7 @@ def test_pulls_proved_parts_and_refreshes(rig: Rig) -> None:
             update = rig.receive(server)
     assert rig.holds(content)
     assert (update.checkpoint, update.size_bytes, update.is_loaded) == ("step-100", BYTES // 2 + BYTES, True)
-    # Not by the loader.
+    # The loader was not called.
     assert rig.model.loads == loads
     assert rig.model.refreshes == 1
 

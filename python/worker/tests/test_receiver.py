@@ -80,7 +80,7 @@ def test_has_a_version_when_the_server_has_confirmed_it() -> None:
         described = receiver.describe()
         assert (described["weights"], described["weightVersion"]) == ("loaded", "v1")
         assert (described["checkpoint"], described["error"]["code"]) == ("step-100", "CE_PEER_LOST")
-        # This worker has finished, but another one may not have.
+        # This worker has finished, but another worker may not have.
         model = Model()
         with (
             FakeServer(lambda server: confirmed(server, handle, "v1", dies=True)) as server,
@@ -162,7 +162,7 @@ def test_workers_of_a_host_divide_its_host_devices() -> None:
 
 
 @pytest.mark.parametrize("number", ["", "x", "-1", "1.5", "\u00b2", "\u0663", " 1", "9" * 5000])
-def test_a_device_without_a_number_is_none_of_this_host(number: str) -> None:
+def test_a_device_without_a_number_is_not_one_of_this_host(number: str) -> None:
     prefix = host_prefix()
     handles = {f"{prefix}{number}": "odd", f"{prefix}4": "fine"}
     assert choose_device(handles, torch.device("cpu"), 0) == f"{prefix}4"
@@ -189,7 +189,7 @@ def asked(server: Connection, wanted: Mapping[str, object]) -> None:
     assert server.receive() is None
 
 
-def test_reports_what_it_holds_where_nothing_is_pulled() -> None:
+def test_reports_its_state_without_a_puller() -> None:
     receiver = Receiver(torch.device("cpu"))
     nothing = {"recorded": False, "proved": False, "pulls": False, "summary": None}
     with FakeServer(lambda server: asked(server, {"weights": "initial", "checkpoint": None, **nothing})) as server:
@@ -203,7 +203,7 @@ def test_reports_what_it_holds_where_nothing_is_pulled() -> None:
     receiver.close()
 
 
-def test_a_report_takes_no_weights() -> None:
+def test_a_report_receives_no_weights() -> None:
     def loads(server: Connection) -> None:
         expect(server, "hello")
         server.send(welcome(deviceUuid=UUID, handle=b"any", sizeBytes=len(CONTENT)))

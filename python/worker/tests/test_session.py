@@ -141,7 +141,7 @@ def test_keeps_the_mapping_if_the_buffer_stays() -> None:
 
     with segment(CONTENT) as handle:
         once(handle, stays=True)
-        # The server's next update finds it mapped, although the file has lost its name.
+        # The next update finds the buffer mapped, although the file was unlinked.
     once(handle, stays=True)
     once_more = pytest.raises(AssertionError)
     with once_more:

@@ -120,7 +120,7 @@ def test_leaves_other_addresses_to_sglang(runner: Any) -> None:
 
 
 class MemorySaver:
-    """In place of torch-memory-saver, which needs a GPU: notes what it would unmap."""
+    """Replaces torch-memory-saver, which needs a GPU, and records what it would unmap."""
 
     def __init__(self, *, enabled: bool) -> None:
         self.enabled = enabled

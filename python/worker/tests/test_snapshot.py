@@ -1,4 +1,4 @@
-"""A snapshot differs wherever a fingerprint differs, so that nothing is written to an engine that changed."""
+"""A snapshot differs if the fingerprint differs, so that nothing is written to a changed engine."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ CHANGES: list[Callable[[Any], None]] = [
 ]
 
 
-def test_weights_of_other_values_are_the_same_engine() -> None:
+def test_other_values_of_weights_do_not_change_the_engine() -> None:
     model = Model()
     snapshot = Snapshot(engine_of(model, tp="1"))
     with torch.no_grad():
@@ -79,7 +79,7 @@ def test_weights_of_other_values_are_the_same_engine() -> None:
 
 
 @pytest.mark.parametrize("change", CHANGES, ids=lambda change: change.__name__)
-def test_what_changes_the_fingerprint_changes_the_snapshot(change: Callable[[Any], None]) -> None:
+def test_a_change_of_the_fingerprint_changes_the_snapshot(change: Callable[[Any], None]) -> None:
     model = Model()
     snapshot, fingerprint = Snapshot(engine_of(model)), fingerprint_of(engine_of(model), "metas")
     assert snapshot.is_current(engine_of(model))

@@ -1,4 +1,4 @@
-"""Sessions that only ask for digests of what an engine holds, by a scripted server."""
+"""Sessions of a scripted server that only requests digests of an engine's weights."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def survey(server: Connection, metas: str = "metas") -> None:
 
 
 def digests(server: Connection) -> list[int]:
-    """Of all tensors."""
+    """Windows of all tensors."""
     columns = {
         "tensor": struct.pack("<2I", 0, 1),
         "offset": struct.pack("<2Q", 0, 0),
@@ -54,7 +54,7 @@ def digests(server: Connection) -> list[int]:
     return list(struct.unpack("<2Q", expect(server, "digested")["digest"]))
 
 
-def test_reports_digests_and_leaves_the_engine_as_it_is(rig: Rig) -> None:
+def test_reports_digests_and_does_not_change_the_engine(rig: Rig) -> None:
     content = content_of(1)
     found: list[int] = []
 
@@ -134,7 +134,7 @@ def test_an_engine_without_an_update_cannot_be_verified(rig: Rig) -> None:
     assert "has received no update" in error.what
 
 
-def test_other_tensors_are_named_and_the_record_stays(rig: Rig) -> None:
+def test_other_tensors_are_reported_and_the_recording_is_kept(rig: Rig) -> None:
     proved_with(rig, content_of(1))
     other = {"names": [NAMES[0], "third"], "dtypes": ["F32"] * 2, "shapes": [[32, 128], [64, 64]], "sizes": [BYTES] * 2}
     error = refused(rig, "others", other)
@@ -145,7 +145,7 @@ def test_other_tensors_are_named_and_the_record_stays(rig: Rig) -> None:
     assert rig.puller.is_proved
 
 
-def test_an_engine_that_cannot_be_read_says_why(rig: Rig) -> None:
+def test_an_engine_that_cannot_be_read_reports_the_reason(rig: Rig) -> None:
     proved_with(rig, content_of(1))
 
     def asleep() -> None:

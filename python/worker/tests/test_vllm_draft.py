@@ -14,7 +14,7 @@ TARGET = "/models/target"
 
 
 class Worker(WorkerExtension):
-    """As vLLM builds it: a worker class with the methods of the extension."""
+    """A worker class with the methods of the extension, as vLLM builds it."""
 
     def __init__(self, draft: object, method: str | None, path: str | None) -> None:
         model = SimpleNamespace(model=path, model_weights="") if path else None
@@ -39,7 +39,7 @@ def without_pulls(monkeypatch: pytest.MonkeyPatch) -> None:
         ("dspark", TARGET, True, None),
         ("eagle3", "/models/eagle", False, "/models/eagle"),
         ("draft_model", "/models/small", False, "/models/small"),
-        # vLLM gives the target's model as the draft model of these methods.
+        # For these methods, vLLM reports the target model as the draft model.
         ("ngram", TARGET, False, None),
         ("ngram_gpu", TARGET, False, None),
         ("custom_class", TARGET, False, None),
@@ -56,11 +56,11 @@ def test_an_update_fills_only_draft_models_of_its_checkpoint(
 
 
 def test_a_worker_without_a_draft_model_fills_the_target() -> None:
-    # Only the last stage of a pipeline has it.
+    # Only the last stage of a pipeline has the draft model.
     assert [model for model, _ in _models_of(Worker(None, "mtp", TARGET))] == ["target"]
 
 
-def test_models_from_an_address_are_compared_by_it() -> None:
+def test_models_from_an_address_are_compared_by_the_address() -> None:
     worker = Worker("draft", "mtp", "/cache/draft")
     worker.vllm_config.model_config.model_weights = "s3://bucket/model"
     worker.vllm_config.speculative_config.draft_model_config.model_weights = "s3://bucket/model"

@@ -1,4 +1,4 @@
-"""Two ranks of a real vLLM share out experts: each pulls those that it keeps, and no others.
+"""Two ranks of a real vLLM divide experts: each pulls the experts that it keeps, and no others.
 
 Needs the same environment as `test_vllm_pull.py`.
 """

@@ -1,4 +1,4 @@
-"""What a worker of vLLM resets after an update."""
+"""The state that a worker of vLLM resets after an update."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ pytest.importorskip("numpy")
 
 
 class Runner:
-    """A model runner that notes what is reset."""
+    """A model runner that records what is reset."""
 
     supports_mm_inputs = True
     model = torch.nn.Linear(2, 2)
@@ -43,7 +43,7 @@ def worker_with(runner: Runner) -> Any:
     return worker
 
 
-def test_a_replaced_model_has_a_puller_of_its_own() -> None:
+def test_a_replaced_model_has_its_own_puller() -> None:
     worker = worker_with(Runner())
     first = _puller_of(worker, _models_of(worker))
     assert first is not None
@@ -65,7 +65,7 @@ def test_a_pull_resets_adapters_and_leaves_the_caches_of_requests_to_the_engine(
     assert runner.resets == ["adapters"]
 
 
-def test_a_session_without_weights_leaves_adapters_as_they_are() -> None:
+def test_a_session_without_weights_does_not_change_adapters() -> None:
     from test_pull_session import Rig
 
     worker = worker_with(Runner())

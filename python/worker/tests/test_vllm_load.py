@@ -25,7 +25,7 @@ def given(*names: str) -> list[tuple[str, Any]]:
 
 
 def incomplete(message: str, error: type[Exception] = ValueError, *, takes: int = 99) -> tuple[Model, list[str]]:
-    """A loader that takes so many tensors and then fails."""
+    """A loader that takes this many tensors and then fails."""
     taken: list[str] = []
 
     def load(weights: Iterable[tuple[str, Any]]) -> None:
@@ -45,7 +45,7 @@ def incomplete(message: str, error: type[Exception] = ValueError, *, takes: int 
         ("Some parameters like x are not in the checkpoint and will falsely use random values", RuntimeError),
     ],
 )
-def test_a_part_of_a_checkpoint_is_no_failure(message: str, error: type[Exception]) -> None:
+def test_a_part_of_a_checkpoint_is_not_a_failure(message: str, error: type[Exception]) -> None:
     model, taken = incomplete(message, error)
     assert load_weights(model, given("a", "b")) is None
     assert taken == ["a", "b"]
@@ -54,24 +54,24 @@ def test_a_part_of_a_checkpoint_is_no_failure(message: str, error: type[Exceptio
 @pytest.mark.parametrize(
     ("message", "error", "takes"),
     [
-        # It has not taken all, so that what it misses is not the only failure.
+        # The loader has not taken all tensors, so missing tensors are not the only failure.
         ("weights missing from checkpoint", ValueError, 1),
         ("shape of a differs", ValueError, 99),
         ("weights missing from checkpoint", KeyError, 99),
     ],
 )
-def test_other_failures_stay_failures(message: str, error: type[Exception], takes: int) -> None:
+def test_other_failures_are_raised(message: str, error: type[Exception], takes: int) -> None:
     model, _ = incomplete(message, error, takes=takes)
     with pytest.raises(error, match=message):
         load_weights(model, given("a", "b"))
 
 
-def test_tells_what_was_loaded() -> None:
+def test_returns_the_loaded_names() -> None:
     assert load_weights(Model(lambda weights: {name for name, _ in weights}), given("a", "b")) == {"a", "b"}
     assert load_weights(Model(lambda weights: None), given("a")) is None
 
 
-def test_tells_a_draft_model_that_got_nothing_of_its_own() -> None:
+def test_detects_a_draft_model_without_its_own_tensors() -> None:
     target, draft = torch.nn.Module(), torch.nn.Module()
     target.embed = draft.embed = torch.nn.Linear(2, 2, bias=False)
     draft.layer = torch.nn.Linear(2, 2, bias=False)
@@ -85,7 +85,7 @@ def test_tells_a_draft_model_that_got_nothing_of_its_own() -> None:
     assert without()
     assert without({"embed.weight"}, set())
     assert not without({"embed.weight"}, {"layer.weight"})
-    # A loader that does not tell may have loaded it.
+    # A loader that returns no names may have loaded the draft model.
     assert not without({"embed.weight"}, None)
-    # A draft model that shares everything lacks nothing.
+    # A draft model that shares all parameters needs no tensors.
     assert not LoadedNames().is_without(draft, draft)

@@ -32,7 +32,7 @@ def run(*models: str) -> dict[str, Any]:
 
 @pytest.mark.skipif(not PYTHON or not MODELS, reason="CHECKPOINT_ENGINE_VLLM_PYTHON and _MODELS are not set")
 @pytest.mark.parametrize("kind", ["qwen3moe", "qwen3"])
-def test_a_pulled_engine_is_a_fresh_engine(kind: str) -> None:
+def test_a_pulled_engine_equals_a_new_engine(kind: str) -> None:
     fresh = run(f"{kind}-2")
     found = run(f"{kind}-1", f"{kind}-2")
     assert found["untouched"]

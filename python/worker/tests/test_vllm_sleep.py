@@ -1,4 +1,4 @@
-"""vLLM's own allocator, with host memory behind it in place of the driver's."""
+"""vLLM's own allocator, with host memory instead of the driver's."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def test_an_engine_on_cpus_never_sleeps(allocator: Any) -> None:
     assert (memory.asleep(), list(memory.discardable()), memory.discards()) == ((), [], 0)
 
 
-def test_knows_what_sleeps(allocator: Any) -> None:
+def test_reports_what_sleeps(allocator: Any) -> None:
     memory = VllmMemory(CUDA)
     memory.check()
     assert memory.asleep() == ()
@@ -59,7 +59,7 @@ def test_knows_what_sleeps(allocator: Any) -> None:
     assert memory.asleep() == ()
 
 
-def test_counts_discards_alone(allocator: Any) -> None:
+def test_counts_only_discards(allocator: Any) -> None:
     memory = VllmMemory(CUDA)
     before = memory.discards()
     allocator.sleep(("weights",))

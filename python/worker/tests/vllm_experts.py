@@ -1,4 +1,4 @@
-"""Run by `test_vllm_experts.py` in an environment with vLLM: one of two ranks that share out the experts of a model.
+"""Run by `test_vllm_experts.py` in an environment with vLLM: one of two ranks that divide the experts of a model.
 
 python vllm_experts.py MODEL_A MODEL_B RANK GROUP_FILE     loads A, records and proves it, then pulls B, A and B
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 _LOG = logging.getLogger(__name__)
 
-#: A server that asks for a report waits for it.
+#: Time limit of a report, because the server waits for it.
 _REPORT_TIMEOUT_S = 30.0
 
 

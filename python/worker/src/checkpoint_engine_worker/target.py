@@ -36,7 +36,7 @@ class CallbackTarget:
         load_weights: Called once per bucket.
         device: The device of the model. Copies to it end before a call returns.
         post_hook: Called once, when all tensors are loaded.
-        keeps_tensors: `load_weights` may keep a tensor beyond its call, so that it gets copies.
+        keeps_tensors: Whether `load_weights` may keep a tensor after the call. It then gets copies.
     """
 
     def __init__(

@@ -4,8 +4,8 @@ from typing import Final
 
 __version__ = "0.0.0"
 
-#: As `WORKER_PROTOCOL_VERSION` in the npm package `@checkpoint-engine/interface`.
+#: Equal to `WORKER_PROTOCOL_VERSION` in the npm package `@checkpoint-engine/interface`.
 PROTOCOL_VERSION: Final = 2
 
-#: As `WORKER_PULL_VERSION` there, of the messages of a pull.
+#: The version of the messages of a pull. Equal to `WORKER_PULL_VERSION` in that package.
 PULL_VERSION: Final = 1

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from checkpoint_engine_worker.pull.engine_puller import EnginePuller
 
 
-# A worker imports this module before it can sleep, and makes its receiver when it is first asked.
+# A worker imports this module before it can sleep, and creates its receiver on the first request.
 watch_sleep()
 
 
@@ -52,7 +52,7 @@ class WorkerExtension:
         target = VllmTarget(models, worker.vllm_config, worker.device, puller=puller)
         update = _receiver_of(self).receive(handles, target, timeout_s, puller)
         reset_lora_state = getattr(worker.model_runner, "reset_lora_state", None)
-        # A session that only prepares or verifies leaves the adapters as they are.
+        # A session that only prepares or verifies does not change the adapters.
         if update.is_loaded and callable(reset_lora_state):
             reset_lora_state()
 

@@ -29,7 +29,7 @@ def map_segment(
         handle: The segment's name, from `Memory.handle` of the npm package `@checkpoint-engine/device`.
         size_bytes: Number of bytes to map.
         directory: The tmpfs.
-        writable: torch warns about tensors in read-only memory, so buffers are mapped writable; nothing here writes.
+        writable: Whether to map it writable. torch warns about tensors in read-only memory, so buffers are writable.
 
     Raises:
         CheckpointEngineError: `CE_SHM_FAILED`.

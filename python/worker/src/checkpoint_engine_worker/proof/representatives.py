@@ -63,7 +63,7 @@ class Represented:
     groups: frozenset[int]
 
     def accept(self, recording: Recording, fingerprint: str) -> None:
-        """Hands the verdicts to the recording; `fingerprint` is the engine's of now (`fingerprint_of`)."""
+        """Passes the verdicts to the recording; `fingerprint` is that of the current engine (`fingerprint_of`)."""
         recording.accept(self.verdicts, self.proved_ms, fingerprint)
         recording.represent(self.groups, self.kinds)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 
-#: As `WORKER_ADDRESS_SCHEME` in the npm packages.
+#: Equal to `WORKER_ADDRESS_SCHEME` in the npm packages.
 SCHEME = "ce2:"
 
 _ADDRESS = re.compile(r"ce2:([A-Za-z0-9._-]{1,107})\?key=([0-9a-f]{16,128})")

@@ -7,9 +7,9 @@ from typing import Any
 
 from checkpoint_engine_worker.protocol import codec
 
-#: The most bytes of a payload that a worker reads, as `WORKER_FRAME_LIMITS.fromServer`.
+#: Maximum payload that a worker reads, in bytes. Equal to `WORKER_FRAME_LIMITS.fromServer`.
 LIMIT_FROM_SERVER_BYTES = 32 * 1024 * 1024
-#: The most bytes of a payload that a server reads from its worker, as `WORKER_FRAME_LIMITS.fromWorker`.
+#: Maximum payload that a server reads from its worker, in bytes. Equal to `WORKER_FRAME_LIMITS.fromWorker`.
 LIMIT_FROM_WORKER_BYTES = 1024 * 1024
 
 _SIZE = struct.Struct("<I")

@@ -6,7 +6,7 @@ from typing import Any
 
 from checkpoint_engine_worker.protocol.messages import server_broke
 
-#: The most parts of one message, as `PULL_PART_LIMITS.parts`.
+#: Maximum number of parts of one message. Equal to `PULL_PART_LIMITS.parts`.
 MAX_PARTS = 512
 
 

@@ -36,7 +36,7 @@ class TensorPlace:
     """A tensor in the shared buffer."""
 
     name: str
-    #: As safetensors spells it.
+    #: The name in safetensors.
     dtype: str
     shape: tuple[int, ...]
     #: Bytes from the start of the buffer.

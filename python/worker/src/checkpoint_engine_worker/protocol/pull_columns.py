@@ -14,7 +14,7 @@ from checkpoint_engine_worker.pull_types import Int64s, Needs, Places, Summary, 
 if TYPE_CHECKING:
     from numpy import uint32
 
-#: The most bytes of the columns of one part of `needs`, as `PULL_PART_LIMITS.fromWorkerBytes`.
+#: Maximum bytes of the columns of one part of `needs`. Equal to `PULL_PART_LIMITS.fromWorkerBytes`.
 PART_BYTES = 512 * 1024
 
 _BOX_BYTES = 4 + 4 * 8

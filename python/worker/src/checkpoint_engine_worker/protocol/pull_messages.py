@@ -7,7 +7,7 @@ from typing import Any
 from checkpoint_engine_worker.protocol.messages import is_count, server_broke, unexpected
 from checkpoint_engine_worker.pull_types import DTYPE_BITS, RegionName, TensorMeta
 
-#: What torch has.
+#: Maximum number of dimensions of a torch tensor.
 _MAX_DIMENSIONS = 64
 
 

@@ -19,7 +19,7 @@ from checkpoint_engine_worker.version import PROTOCOL_VERSION
 _LOG = logging.getLogger(__name__)
 
 _CHUNK_BYTES = 256 * 1024
-#: The longest text of an error that is sent, in characters: an error must fit into a frame.
+#: Maximum length of a sent error text in characters, so that an error fits into a frame.
 _LONGEST_TEXT = 64 * 1024
 #: Time for the server to disconnect after the last message.
 _LINGER_S = 5.0
@@ -35,7 +35,7 @@ class ServerLink:
         self._unread: list[dict[str, Any]] = []
         self._failure: CheckpointEngineError | None = None
         self._is_open = True
-        #: The most messages that may be unread: with one more, the server breaks the protocol.
+        #: Maximum number of unread messages. A server that sends more violates the protocol.
         self.max_unread = 2
 
     @classmethod
@@ -146,7 +146,7 @@ class ServerLink:
         try:
             self._socket.sendall(encode_frame({"type": "error", "error": _to_wire(own)}))
         except OSError as cause:
-            _LOG.debug("The parameter server could not be told of a failure: %s", cause)
+            _LOG.debug("The parameter server could not be notified of a failure: %s", cause)
         return self._end(own)
 
     def close(self) -> None:

@@ -27,17 +27,17 @@ from checkpoint_engine_worker.recording.recording import (
 )
 from checkpoint_engine_worker.tensors.tensor_map import NamedTensor, named_tensors, span_bytes, span_of
 
-#: More than this is not kept: such an engine loads everything after a discard.
+#: Maximum size of kept values. An engine with more loads everything after a discard.
 MAX_BYTES = 256 << 20
 #: A tensor with more parts that no update writes is kept whole.
 _MAX_PARTS = 4096
 
 
 class UnpulledValues:
-    """The values of now. Make it while the weights are sound.
+    """The current values. Create an instance while the weights are intact.
 
     Args:
-        engine: As it is now.
+        engine: The current engine.
         recording: The proved recording of the engine.
         blocks: The memory that the engine may discard, see `WeightMemory.discardable`.
         is_refreshed: Whether the engine's hooks recompute the values that a module derives from weights.
@@ -50,7 +50,7 @@ class UnpulledValues:
         blocks: Sequence[tuple[int, int]],
         is_refreshed: Callable[[Any], bool] = lambda _: False,
     ) -> None:
-        #: All of it is kept.
+        #: Whether all values are kept.
         self.is_complete = True
         self._kept: list[tuple[Any, Any]] = []
         if blocks:
@@ -93,7 +93,7 @@ class UnpulledValues:
 
 
 def _candidates(engine: Engine, is_refreshed: Callable[[Any], bool]) -> Iterator[NamedTensor]:
-    """Tensors that may have bytes which nothing else brings back.
+    """Yields tensors that may have bytes that nothing else restores.
 
     The engine itself restores the buffers of its main model. Adapters are loaded again after an update.
     """

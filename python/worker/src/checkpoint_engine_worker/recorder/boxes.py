@@ -52,7 +52,7 @@ def boxes_of(
 def _merged(
     shape: Sequence[int], source_strides: Sequence[int], destination_strides: Sequence[int]
 ) -> list[tuple[int, int, int]]:
-    """(size, source stride, destination stride) from outer to inner, adjacent ones merged where both allow."""
+    """Returns (size, source stride, destination stride) from outer to inner. Merges adjacent dimensions if possible."""
     dims = [
         (size, source, destination)
         for size, source, destination in zip(shape, source_strides, destination_strides, strict=True)

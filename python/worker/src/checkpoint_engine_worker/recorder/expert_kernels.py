@@ -60,12 +60,12 @@ def _tensors_in(value: Any, seen: set[int], depth: int) -> Iterator[torch.Tensor
 
 
 def _scales(fields: dict[str, Any]) -> Iterator[torch.Tensor]:
-    """Kernels also have work space of their own, which holds no values between calls."""
+    """Yields the scales of a kernel, but not its work space, which holds no values between calls."""
     return tensors_in(fields.get(_SCALES, fields.get(_KERNEL)))
 
 
 def _attributes(value: Any) -> dict[str, Any]:
-    """The attributes of an object; none where it has no dictionary."""
+    """Returns the attributes of an object; none if it has no dictionary."""
     fields: dict[str, Any] = getattr(value, "__dict__", {})
     return fields
 

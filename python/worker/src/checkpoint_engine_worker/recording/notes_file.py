@@ -39,7 +39,7 @@ FORMAT = 1
 
 _MAGIC = b"checkpoint-engine recording %d\n" % FORMAT
 _DIGEST_BYTES = 32
-#: No list of boxes needs more.
+#: Upper bound that no list of boxes exceeds.
 _MAX_BYTES = 4 << 30
 
 

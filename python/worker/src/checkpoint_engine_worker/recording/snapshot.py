@@ -1,7 +1,7 @@
-"""Shows quickly whether an engine is the one that was last fingerprinted. Imports torch.
+"""Checks quickly whether an engine has changed since it was last fingerprinted. Imports torch.
 
-A fingerprint takes milliseconds, in every update. Nothing that it depends on has changed where the modules, their
-parameters and buffers are the same objects in the same memory, and small integer buffers have the same values.
+A fingerprint would take milliseconds in every update. It is unchanged if the modules, their parameters and buffers are
+the same objects in the same memory, and small integer buffers have the same values.
 """
 
 from __future__ import annotations
@@ -11,12 +11,12 @@ from typing import Any
 from checkpoint_engine_worker.engine import Engine
 from checkpoint_engine_worker.recording.fingerprint import small_values
 
-#: A table of parameters or buffers, a name in it, and what was there: the tensor, its address and its form.
+#: A table of parameters or buffers, a name in it, and the tensor of that name, with its address and its form.
 _Entry = tuple[dict[str, Any], str, Any, int, tuple[Any, ...]]
 
 
 class Snapshot:
-    """The modules and tensors of an engine, at one time."""
+    """The modules and tensors of an engine at one time."""
 
     def __init__(self, engine: Engine) -> None:
         self._device = engine.device
@@ -38,7 +38,7 @@ class Snapshot:
         self._values = values
 
     def is_current(self, engine: Engine) -> bool:
-        """Whether the engine is still as it was."""
+        """Whether the engine has not changed."""
         if self._device != engine.device or self._facts != engine.facts or self._roots != list(engine.roots):
             return False
         if any(tuple(children.items()) != items for children, items in self._children):

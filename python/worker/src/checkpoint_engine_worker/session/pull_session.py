@@ -32,7 +32,7 @@ _LOG = logging.getLogger(__name__)
 
 
 class PullingSession(Protocol):
-    """The session of an update, as far as pulling uses it."""
+    """The part of an update session that pulling uses."""
 
     #: The state of the worker's weights before the session.
     state: Mapping[str, Any]
@@ -80,7 +80,7 @@ class PullSession:
         self._is_mapped = False
         self._next_pull = 0
         self._next_digest = 0
-        #: What the server began the session for. `report` and `verify` change no weights, records and mapped regions.
+        #: The purpose of the session. `report` and `verify` change no weights, recordings and mapped regions.
         self._purpose: Literal["report", "verify", "load"] | None = None
         self.has_pulled = False
         session.offers["pull"] = {"version": PULL_VERSION, "provesParts": True, "reports": True, "digests": True}
@@ -103,7 +103,7 @@ class PullSession:
             self._puller.watch_load()
 
     def abandon(self, link: ServerLink) -> None:
-        """Ends all use of the regions, and tells the server."""
+        """Ends all use of the regions, and notifies the server."""
         if self._purpose == "report":
             return
         if self._purpose != "verify":
@@ -134,7 +134,7 @@ class PullSession:
             self._puller.layouts.take_over()
         known = self._was_known = self._puller.knows(message["metasDigest"])
         if self._purpose == "verify" and not known:
-            # An engine that has changed has forgotten its record.
+            # A changed engine has lost its recording.
             self._puller.check_verifiable()
         self._session.link.send(
             {

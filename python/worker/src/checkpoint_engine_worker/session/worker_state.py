@@ -1,4 +1,4 @@
-"""The state of a worker's weights, for callers that ask for it."""
+"""The state of a worker's weights, for callers that query it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""SGLang's release of memory, as far as updates are concerned.
+"""Tracks the memory that SGLang has released.
 
 `POST /release_memory_occupation` unmaps the memory behind the addresses of the parameters: an access ends the process.
 `POST /resume_memory_occupation` maps memory at the same addresses. Unless SGLang keeps a copy of the weights
@@ -15,7 +15,7 @@ from checkpoint_engine_worker.errors import CheckpointEngineError
 from checkpoint_engine_worker.weight_memory import WeightMemory
 
 WEIGHTS = "weights"
-#: What SGLang releases if a request names nothing.
+#: The tags that SGLang releases if a request has none.
 _ALL = ("kv_cache", WEIGHTS, "cuda_graph")
 
 
@@ -44,13 +44,13 @@ class SglangMemory(WeightMemory):
         return self._discards
 
     def released(self, tags: Iterable[str], *, has_copy: bool) -> None:
-        """Notes a release."""
+        """Records that memory was released."""
         if WEIGHTS in tags and WEIGHTS not in self._asleep and not has_copy:
             self._discards += 1
         self._asleep |= set(tags)
 
     def resumed(self, tags: Iterable[str]) -> None:
-        """Notes the opposite."""
+        """Records that memory was mapped again."""
         self._asleep -= set(tags)
 
 
@@ -58,19 +58,19 @@ MEMORY = SglangMemory()
 
 
 def release_memory_occupation(original: Callable[..., Any], manager: Any, recv_req: Any) -> Any:
-    """Notes which memory SGLang releases, even if the release fails in the middle."""
+    """Records which memory SGLang releases, even if the release fails in the middle."""
     tags = tuple(recv_req.tags or _ALL)
     try:
         return original(manager, recv_req)
     finally:
-        # Without torch-memory-saver, SGLang releases nothing. It notes the tags before it releases them.
+        # Without torch-memory-saver, SGLang releases nothing. It records the tags before it releases them.
         if getattr(getattr(manager, "memory_saver_adapter", None), "enabled", True):
             noted = getattr(manager, "offload_tags", tags)
             MEMORY.released([tag for tag in tags if tag in noted], has_copy=_keeps_copy())
 
 
 def resume_memory_occupation(original: Callable[..., Any], manager: Any, recv_req: Any) -> Any:
-    """Notes which memory SGLang maps again."""
+    """Records which memory SGLang maps again."""
     output = original(manager, recv_req)
     MEMORY.resumed(tuple(recv_req.tags or _ALL))
     return output

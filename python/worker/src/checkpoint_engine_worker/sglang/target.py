@@ -18,7 +18,7 @@ class SglangTarget:
 
     Args:
         model: The runner's model.
-        device: The runner's.
+        device: The runner's device.
     """
 
     def __init__(self, model: torch.nn.Module, device: torch.device) -> None:

@@ -31,7 +31,7 @@ class InitInfo(WeightTransferInitInfo):  # type: ignore[misc]
     """The body of `/init_weight_transfer_engine`. Other backends refuse it, so it identifies this one."""
 
     checkpoint_engine_protocol: int = PROTOCOL_VERSION
-    #: Where each worker tells what it is and holds. Absent before an update.
+    #: The address to which each worker reports its state. Absent before an update.
     report_to: str | None = None
 
 

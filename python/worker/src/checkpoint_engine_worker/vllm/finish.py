@@ -17,8 +17,8 @@ def prepare_refresh(
 ) -> Callable[[], int]:
     """Finds MLA's absorbed matrices, attention's scales and copies of tied weights.
 
-    `runner` is the worker's model runner, whose adapters' derived values are reset. Its caches of requests stay: vLLM's
-    scheduler knows what is in them, so that they are flushed through the engine only.
+    `runner` is the worker's model runner, whose adapters' derived values are reset. Its request caches are not reset,
+    because vLLM's scheduler tracks their contents: only the engine can flush them.
 
     Returns:
         A function that computes them again in place and returns the number of refreshed modules. It is valid while the

@@ -1,4 +1,4 @@
-"""Calls of vLLM's loaders with a part of a checkpoint, as a bucket has it."""
+"""Calls vLLM's loaders with a part of a checkpoint, such as a bucket."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import torch
 
-#: Layers that predict more tokens miss what is in other buckets.
+#: The errors of layers that predict more tokens, if some of their tensors are in other buckets.
 _INCOMPLETE = re.compile(r"missing from checkpoint|not in the checkpoint")
 
 
 def load_weights(model: torch.nn.Module, tensors: Iterable[tuple[str, torch.Tensor]]) -> set[str] | None:
-    """Gives tensors to the loader of a model.
+    """Passes tensors to the loader of a model.
 
-    Loaders of some draft models expect all of their tensors in one call, and fail when they have loaded what they were
-    given. Newer releases of vLLM have a switch for it.
+    Loaders of some draft models expect all of their tensors in one call, and otherwise fail after they have loaded the
+    given ones. Newer releases of vLLM have a switch that disables this check.
 
     Returns:
         The names of the parameters that were loaded, if the loader returns them.
@@ -46,7 +46,7 @@ class LoadedNames:
         self._names = None if names is None or self._names is None else self._names | names
 
     def is_without(self, target: torch.nn.Module, draft: torch.nn.Module) -> bool:
-        """Whether nothing was loaded that the draft model has for itself."""
+        """Whether none of the draft model's own parameters were loaded."""
         if self._names is None:
             return False
         shared = {id(parameter) for parameter in target.parameters()}
@@ -55,7 +55,7 @@ class LoadedNames:
 
 
 class _Given:
-    """An iterable that knows whether all of it was taken."""
+    """An iterable that records whether it was exhausted."""
 
     def __init__(self, tensors: Iterable[tuple[str, torch.Tensor]]) -> None:
         self._tensors = tensors

@@ -26,8 +26,8 @@ def vllm_puller(
 
     Args:
         models: The models that take the weights, each with its configuration.
-        vllm_config: The engine's.
-        device: The worker's.
+        vllm_config: The engine's configuration.
+        device: The worker's device.
         runner: The worker's model runner, if it is known.
     """
     if os.environ.get(SWITCH) == "0":
@@ -39,7 +39,7 @@ def vllm_puller(
     except ImportError as error:
         _LOG.info("Weights are not pulled: %s", error)
         return None
-    # It takes longer than all other facts, and a worker's model keeps its configuration.
+    # Computed once, because it takes longer than all other facts and does not change for a worker.
     config = {"config": model_config_digest(vllm_config)}
     return EnginePuller(
         engine=lambda: vllm_engine(models, vllm_config, device, {**config, **expert_placement(runner)}),

@@ -45,7 +45,7 @@ class LayerwiseReload:
     Args:
         model: Gets parameters in the layout of the checkpoint.
         model_config: Its configuration.
-        device: Where it is.
+        device: The model's device.
     """
 
     def __init__(self, model: torch.nn.Module, model_config: Any, device: torch.device) -> None:
@@ -55,7 +55,7 @@ class LayerwiseReload:
 
         self._model = model
         self._model_config = model_config
-        # Kernels on CPUs pack the weights, so that new weights need new ones.
+        # Kernels on CPUs pack the weights, so new weights need new kernels.
         is_cpu = device.type == "cpu"
         self._dropped = drop_packing_kernels(model) if is_cpu else []
         self._kernels = [] if is_cpu else kernels_of(model)

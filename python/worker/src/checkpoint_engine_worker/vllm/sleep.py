@@ -1,4 +1,4 @@
-"""vLLM's sleep mode, as far as updates are concerned.
+"""Tracks the memory that vLLM's sleep mode has released.
 
 A sleeping engine has released the memory behind the addresses of its parameters: an access ends the process. Level 1
 of `/sleep` keeps a copy of the weights in host memory, level 2 discards them. `/wake_up` maps memory at the same
@@ -17,7 +17,7 @@ from checkpoint_engine_worker.weight_memory import WeightMemory
 
 _LOG = logging.getLogger(__name__)
 
-#: The tag of what vLLM allocates while it loads its models.
+#: The tag of the memory that vLLM allocates while it loads its models.
 WEIGHTS = "weights"
 
 _discards = 0
@@ -36,7 +36,7 @@ class VllmMemory(WeightMemory):
     """The memory of one worker of vLLM.
 
     Args:
-        device: The worker's. Only CUDA devices have a sleep mode that releases memory.
+        device: The worker's device. Sleep mode releases memory only on CUDA devices.
     """
 
     def __init__(self, device: Any) -> None:

@@ -27,7 +27,7 @@ class VllmTarget:
         models: The models that receive the weights, each with its configuration. The first is the target model.
         vllm_config: The engine's configuration.
         device: The worker's device.
-        target: The target model, where the only one of `models` is a draft model.
+        target: The target model, if `models` has only a draft model.
         puller: Pulls parts of the checkpoint once they are proved.
     """
 
@@ -45,7 +45,7 @@ class VllmTarget:
         self._reloads: list[vllm_reload.LayerwiseReload] = []
         self._puller = puller
         self._loaded = [LoadedNames() for _ in models]
-        #: Where the last model is a draft model, the model that it may share parameters with.
+        #: If the last model is a draft model, the model with which it may share parameters.
         self._target = models[0][0] if len(models) > 1 else target
 
     def begin(self) -> None:
@@ -82,7 +82,7 @@ class VllmTarget:
         self._say_what_is_kept()
 
     def _say_what_is_kept(self) -> None:
-        """Reports a draft model that comes from the target's checkpoint, and of which this one has nothing."""
+        """Reports a draft model of the target's checkpoint if this checkpoint has none of its tensors."""
         if self._target is None or (self._puller is not None and self._puller.is_proved):
             return
         if self._loaded[-1].is_without(self._target, self._models[-1][0]):
@@ -118,7 +118,7 @@ class _Context:
         self._stack.close()
 
 
-#: Methods of speculation that have no weights. For some of them vLLM gives the target's model as the draft model.
+#: Methods of speculation without weights. For some of them, vLLM reports the target model as the draft model.
 _WITHOUT_WEIGHTS = frozenset({"ngram", "ngram_gpu", "suffix", "custom_class", "extract_hidden_states"})
 
 
@@ -129,7 +129,7 @@ def shares_checkpoint(vllm_config: Any) -> bool:
 
 
 def kept_draft(vllm_config: Any) -> str | None:
-    """Returns the checkpoint of a draft model that an update of the target leaves as it is."""
+    """Returns the checkpoint of a draft model that an update of the target does not change."""
     draft = _draft_config(vllm_config)
     return None if draft is None or shares_checkpoint(vllm_config) else str(_source(draft))
 
