@@ -32,6 +32,7 @@ function publishedManifest({ scripts, devDependencies, exports, ...manifest }, f
 /** Whether a built file still has a source: a build does not remove the output of deleted sources. */
 function hasSource(folder, path) {
   const [top, ...rest] = relative(folder, path).split('/');
+  if (rest[0] === 'chunks') return true;
   const source = join(folder, 'src', ...rest).replace(/(\.d\.ts|\.js)$/, '.ts');
   return top !== 'dist' || !/(\.d\.ts|\.js)$/.test(path) || existsSync(source);
 }

@@ -2,7 +2,7 @@
 import process from 'node:process';
 import { createHostDevice } from '@checkpoint-engine/device';
 import { silentLogger } from '@checkpoint-engine/interface';
-import { v2Protocol } from '../dist/v2/protocol.js';
+import { v2Protocol } from '@checkpoint-engine/ps';
 
 const tell = (event, fields = {}) => process.stdout.write(`${JSON.stringify({ event, ...fields })}\n`);
 const device = await createHostDevice();
