@@ -9,9 +9,9 @@ const expect = { poll: { timeout: 120_000 } };
 const HANG_MS = 300_000;
 const ssr = { resolve: { conditions: ['@checkpoint-engine/source', 'node', 'import', 'default'] } };
 
-// Tests wait for processes, sockets and time limits for a good part of their time, so that one file more than there are
-// processors keeps these busy. More than a few worlds at once need much memory.
-const maxWorkers = Math.min(availableParallelism() + 1, 8);
+// Tests wait for processes, sockets and time limits for a good part of their time, so that two files more than there are
+// processors keep these busy. More than a few worlds at once need much memory.
+const maxWorkers = Math.min(availableParallelism() + 2, 8);
 
 // Tests that take minutes or hours: fuzzing, kills, leaks, the pace of updates while unknown peers connect. Each file
 // begins with its duration and the variables that change it. Only `npm run test:stress` runs them.

@@ -9,8 +9,8 @@ const SCRIPT = fileURLToPath(new URL('store-gather.mjs', import.meta.url));
 const WORLD = 64;
 
 test.each([
-  // More than a piece of the wire, so that values are put together again.
-  { sizeBytes: 1_000_000, token: undefined },
+  // More than a piece of the wire (512 KiB), so that values are put together again.
+  { sizeBytes: 600_000, token: undefined },
   { sizeBytes: 100_000, token: 'secret' },
 ])('64 ranks gather $sizeBytes bytes each, token $token', { timeout: 180_000 }, async ({ sizeBytes, token }) => {
   const server = await startStoreServer({ port: 0, worldSize: WORLD, token });

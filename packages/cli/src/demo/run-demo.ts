@@ -118,7 +118,7 @@ interface DemoStage {
 async function updateAndCompare(options: RunDemoOptions, stage: DemoStage): Promise<DemoUpdate> {
   const { rankCount, live, terminal, sink, logger, interrupts } = options;
   const { fleet, world, checkpoint, name } = stage;
-  const progress = openProgress({ title: `Updating to ${name}`, rankCount, live, terminal, sink, logger });
+  const progress = await openProgress({ title: `Updating to ${name}`, rankCount, live, terminal, sink, logger });
   try {
     const targets = { engine: 'worker', endpoints: [], uds: fleet.sockets, parallelSize: 1 } as const;
     const { reports } = await deliver(

@@ -27,9 +27,9 @@ export async function digestInspection(
   if (!(digests || sha256) || inspection.problems.length > 0) return inspection;
   const sink = new LogSink(terminal, 'pretty');
   const logger = createLogger('warn', sink);
-  const interrupts = watchInterrupts();
   const title = `Reading ${inspection.path}`;
-  const progress = openProgress({ title, rankCount: 1, live: true, terminal, sink, logger });
+  const progress = await openProgress({ title, rankCount: 1, live: true, terminal, sink, logger });
+  const interrupts = watchInterrupts();
   try {
     const { files, metas, digest } = await digestCheckpoint(inspection, {
       ...{ name: 'inspect', sha256, signal: interrupts.asked },

@@ -1,7 +1,6 @@
 import type { Logger } from '@checkpoint-engine/interface';
 import type { LogSink } from '../output/log.ts';
 import type { Terminal } from '../output/terminal.ts';
-import { LiveProgress } from './live-progress.ts';
 import { LoggedProgress } from './logged-progress.ts';
 import type { ProgressView } from './progress-view.ts';
 
@@ -18,8 +17,10 @@ export interface OpenProgressOptions {
 }
 
 /** Shows live bars on a terminal, and log lines otherwise. */
-export function openProgress({ title, rankCount, live, terminal, sink, logger }: OpenProgressOptions): ProgressView {
-  return live && terminal.err.isTTY
-    ? new LiveProgress(title, rankCount, terminal, sink)
-    : new LoggedProgress(title, rankCount, logger);
+export async function openProgress(options: OpenProgressOptions): Promise<ProgressView> {
+  const { title, rankCount, live, terminal, sink, logger } = options;
+  if (!live || !terminal.err.isTTY) return new LoggedProgress(title, rankCount, logger);
+  // What draws takes long to load, and most commands run without a terminal.
+  const { LiveProgress } = await import('./live-progress.ts');
+  return new LiveProgress(title, rankCount, terminal, sink);
 }

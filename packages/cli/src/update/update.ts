@@ -58,7 +58,7 @@ export async function update(
     const source = 'load' in delivery.source ? { load: await readMetas(delivery.source.load) } : delivery.source;
     const deviceKind = await resolveDeviceKind(config.device, identity ? 1 : worldSize);
     const title = `Updating ${config.title} on ${worldSize === 1 ? '1 rank' : `${worldSize} ranks`}`;
-    progress = openProgress({
+    progress = await openProgress({
       title,
       rankCount: identity ? 1 : worldSize,
       live: !json && log.logFormat === 'pretty',

@@ -53,7 +53,7 @@ export async function verifyHere(
   const title = `Verifying ${targets.engine} on ${plural(worldSize, 'rank')}`;
   // One process reads the files.
   const live = !json && log.logFormat === 'pretty';
-  const progress = openProgress({ title, rankCount: 1, live, terminal, sink, logger });
+  const progress = await openProgress({ title, rankCount: 1, live, terminal, sink, logger });
   const update = { targets, ranks, timeoutMs };
   let world: World | undefined;
   const startedAtMs = performance.now();
