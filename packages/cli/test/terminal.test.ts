@@ -12,6 +12,7 @@ import { runCli } from './run-cli.ts';
 
 const MAIN = fileURLToPath(new URL('../dist/main.js', import.meta.url));
 const hasScript = spawnSync('script', ['--version'], { encoding: 'utf8' }).stdout?.includes('util-linux') === true;
+if (!hasScript) console.warn('skipped: updates on a terminal: script of util-linux is missing');
 const { folder, remove } = await temporaryFolder();
 const checkpoint = await smallCheckpoint(join(folder, 'step-100000-of-a-run'), 'a', 24 * 2 ** 20);
 const sockets = [0, 1].map((rank) => join(folder, `${rank}.sock`));

@@ -227,6 +227,7 @@ describe.skipIf(reason !== '')('on a real GPU', () => {
   });
 
   const deno = fileURLToPath(new URL('../../../node_modules/@deno/linux-x64-glibc/deno', import.meta.url));
+  if (!existsSync(deno)) console.warn('skipped: CUDA devices in Deno: npm did not install Deno');
   it.skipIf(!existsSync(deno))('works in Deno', async () => {
     const script = new Script(
       `${prelude}

@@ -188,7 +188,8 @@ async function onSmallTmpfs(context: TestContext, run: (directory: string) => Pr
     execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=8m', 'tmpfs', path], { stdio: 'pipe' });
   } catch (error) {
     rmSync(path, { recursive: true });
-    context.skip(`mounting a tmpfs needs root: ${error}`);
+    console.warn(`skipped: a small tmpfs: mounting it needs root: ${error}`);
+    context.skip();
   }
   try {
     await run(path);

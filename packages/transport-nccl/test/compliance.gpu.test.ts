@@ -25,5 +25,6 @@ if (reason === '') {
   broadcastSuite({ runner, name: 'nccl', factory, largeMemory, world: processes(), skip, ...shared });
 } else {
   if (process.env.REQUIRE_GPU === '1') throw new Error(`REQUIRE_GPU=1, but NCCL cannot be tested: ${reason}`);
+  console.warn(`skipped: nccl on GPUs: ${reason}`);
   runner.describe.skip(`nccl on GPUs: ${reason}`, () => {});
 }
