@@ -1,7 +1,7 @@
 // Bundles the JavaScript of a package: `node ../../tools/bundle.mjs`, after `tsc` has written the declarations. Each
 // process of an update loads these packages, and a few large files load much faster than hundreds of small ones. The
-// entries are those of `exports`; `dist/chunks` has the code that they share. A package whose modules locate files
-// relative to themselves is not bundled.
+// entries are those of `exports`; `dist/chunks` has the code that they share. A module of `src` may locate a file as if it
+// were the entry of its package.
 import { readdirSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { rolldown } from 'rolldown';
