@@ -73,6 +73,36 @@ describe('digest', () => {
     }
   });
 
+  it('agrees with the published vectors and with the reference while it reads', async () => {
+    const bytes = randomBytes(200_000, 13);
+    const path = join(folder, 'read');
+    const digestRead = async (fileOffsetBytes: number, sizeBytes: number, positionBytes: number): Promise<bigint> => {
+      using memory = await device.allocateHost(sizeBytes + 1);
+      const sums = new BigUint64Array(1);
+      const ranges = [{ offsetBytes: 1, sizeBytes, positionBytes, sum: 0 }];
+      const read = { path, fileOffsetBytes, offsetBytes: 1, sizeBytes };
+      await memory.read([read], { digest: { ranges, blockBytes: 0, sumCount: 1, sums } });
+      return sums[0]!;
+    };
+    for (const { sizeBytes, positionBytes, digest } of filled.vectors) {
+      writeFileSync(path, fill(sizeBytes));
+      expect(digestText(await digestRead(0, sizeBytes, positionBytes))).toBe(digest);
+    }
+    writeFileSync(path, bytes);
+    // Positions at the start of a block and next to it, where the loop over several blocks begins and ends.
+    const position = fc.oneof(
+      fc.nat(2 ** 40),
+      fc.tuple(fc.nat(2 ** 28), fc.integer({ min: -5, max: 5 })).map(([block, gap]) => Math.max(0, block * 4096 + gap)),
+    );
+    await fc.assert(
+      fc.asyncProperty(fc.nat(100_000), fc.nat(100_000), position, async (from, sizeBytes, positionBytes) => {
+        const wanted = digestBytes(bytes.subarray(from, from + sizeBytes), positionBytes);
+        expect(await digestRead(from, sizeBytes, positionBytes)).toBe(wanted);
+      }),
+      { numRuns: 150 },
+    );
+  });
+
   it('agrees with the reference on ranges at any place, with rows of any pitch', async () => {
     const bytes = randomBytes(300_000, 3);
     using memory = await memoryOf(bytes);

@@ -73,4 +73,18 @@ uint64_t DigestBytes(const uint8_t* data, size_t size, uint64_t position) noexce
   return sum;
 }
 
+uint64_t DigestCachedBytes(const uint8_t* data, size_t size, uint64_t position) noexcept {
+  constexpr size_t kGroupBytes = kDotBlocks * kBlockBytes;
+  const size_t head = std::min<size_t>(size, (kBlockBytes - position % kBlockBytes) % kBlockBytes);
+  uint64_t sum = DigestBytes(data, head, position);
+  size_t done = head;
+  for (; done + kGroupBytes <= size; done += kGroupBytes) {
+    uint64_t sums[kDotBlocks];
+    DotBlocks(data + done, Keys().data(), sums);
+    const uint64_t first = (position + done) / kBlockBytes;
+    for (size_t block = 0; block < kDotBlocks; block++) sum += BlockKey(first + block) * sums[block];
+  }
+  return sum + DigestBytes(data + done, size - done, position + done);
+}
+
 }  // namespace ce

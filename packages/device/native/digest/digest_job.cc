@@ -84,13 +84,13 @@ void DigestJob::Add(const DigestRange& range) {
     const uint64_t offset = range.memory_offset + row * range.memory_pitch;
     const uint64_t position = range.position + row * range.position_pitch;
     if (file == nullptr) {
-      sums_.Add(memory_->host_data() + offset, range.row_bytes, position, range);
+      sums_.Add(memory_->host_data() + offset, range.row_bytes, position, range, DigestSums::Level::kMemory);
       continue;
     }
     for (uint64_t done = 0; done < range.row_bytes; done += kBufferBytes) {
       const uint64_t part = std::min(kBufferBytes, range.row_bytes - done);
       file->Read(offset + done, Buffer(), part);
-      sums_.Add(Buffer(), part, position + done, range);
+      sums_.Add(Buffer(), part, position + done, range, DigestSums::Level::kCache);
     }
   }
 }

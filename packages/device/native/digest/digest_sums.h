@@ -12,10 +12,13 @@ namespace ce {
 
 class DigestSums {
  public:
+  // Where the added bytes are expected.
+  enum class Level { kMemory, kCache };
+
   explicit DigestSums(const DigestPlan& plan) : block_bytes_(plan.block_bytes), sums_(plan.sum_count) {}
 
   // Adds `size` bytes of `range` that begin `position` bytes into the tensor.
-  void Add(const uint8_t* data, size_t size, uint64_t position, const DigestRange& range) noexcept;
+  void Add(const uint8_t* data, size_t size, uint64_t position, const DigestRange& range, Level level) noexcept;
   std::vector<uint64_t> Get() const { return {sums_.begin(), sums_.end()}; }
 
  private:

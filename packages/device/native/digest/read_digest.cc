@@ -19,7 +19,8 @@ void ReadDigest::Filled(const uint8_t* data, uint64_t begin, size_t size) noexce
     const uint64_t from = std::max(begin, range->memory_offset);
     const uint64_t to = std::min(end, range->memory_offset + range->row_bytes);
     if (from >= to) continue;
-    sums_.Add(data + (from - begin), to - from, range->position + (from - range->memory_offset), *range);
+    const uint64_t position = range->position + (from - range->memory_offset);
+    sums_.Add(data + (from - begin), to - from, position, *range, DigestSums::Level::kCache);
   }
 }
 

@@ -11,7 +11,7 @@ class ReadDigest {
   // Each range of the plan is one row; the ranges do not overlap.
   explicit ReadDigest(DigestPlan plan);
 
-  // Bytes [begin, begin + size) of the memory were read to `data`.
+  // Bytes [begin, begin + size) of the memory were read to `data`, and are still in the cache.
   void Filled(const uint8_t* data, uint64_t begin, size_t size) noexcept;
   std::vector<uint64_t> sums() const { return sums_.Get(); }
 

@@ -7,8 +7,8 @@ namespace ce {
 
 namespace {
 
-// Small enough for the second level of a processor's caches, large enough that another system call costs little.
-constexpr size_t kDigestedBytes = size_t{256} << 10;
+// Small enough that the caches of a core still have the bytes, large enough that another system call costs little.
+constexpr size_t kDigestedBytes = size_t{512} << 10;
 
 }  // namespace
 
@@ -50,7 +50,7 @@ void RunCursor::Advance(size_t bytes) {
 
 void RunCursor::Put(const uint8_t* bytes, size_t size) {
   while (size > 0) {
-    const size_t part = std::min(size, first_->iov_len);
+    const size_t part = std::min({size, first_->iov_len, kDigestedBytes});
     std::memcpy(first_->iov_base, bytes, part);
     Advance(part);
     bytes += part;
