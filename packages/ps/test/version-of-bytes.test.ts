@@ -1,7 +1,10 @@
 // The version of weights without an explicit version: equal bytes have equal versions, however ranks hold them.
-import { mkdtemp, open, readFile, rm } from 'node:fs/promises';
+import { mkdir, mkdtemp, open, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+import type { HostDevice } from '@checkpoint-engine/device';
+import type { DigestRequest, FileMemory } from '@checkpoint-engine/interface';
 import { checkpointDigest, encodeSafetensorsHeader } from '@checkpoint-engine/meta';
 import type { CheckpointSource, EngineRequest, NamedTensor, ProgressEvent } from '@checkpoint-engine/ps';
 import { wholeOf } from '@checkpoint-engine/worker';
@@ -45,6 +48,7 @@ const SOURCES: readonly [name: string, source: (tensors: readonly NamedTensor[])
 ];
 
 async function written(folder: string, tensors: readonly NamedTensor[]): Promise<string> {
+  await mkdir(folder, { recursive: true });
   const path = join(folder, 'model.safetensors');
   await writeTensors(path, tensors);
   return path;
@@ -102,6 +106,70 @@ describe.each(SOURCES)('a checkpoint that is %s', (_, sourceOf) => {
     expect(await versionFrom(source, 2, { weightVersion: 'step-7' })).toBe('step-7');
   });
 });
+
+describe('a checkpoint in place', () => {
+  it.each([
+    ['in place on both ranks', false, 'auto'],
+    ['in place on both ranks', false, 'buckets'],
+    ['in place on one rank and streamed on the other', true, 'auto'],
+  ] as const)('is digested before an engine is asked: %s (streams: %s, %s)', async (_, streams, strategy) => {
+    const digested = new Set<number>();
+    const slowly = async (rank: number): Promise<void> => {
+      await delay(1_000);
+      digested.add(rank);
+    };
+    const world = await start(2, { around: { device: (device, rank) => digestsAfter(device, () => slowly(rank)) } });
+    const tensors = modelTensors(8);
+    const wanted = await expectedVersion(tensors);
+    const [some, others] = [tensors.slice(0, 9), tensors.slice(9)];
+    const files = [await written(inMemory, some), await written(streams ? onDisk : join(inMemory, 'other'), others)];
+    await world.register('a', (rank) => {
+      return { files: files[rank]!, share: 'all', keepFiles: true, stream: streams && rank === 1 };
+    });
+    const seen: number[] = [];
+    const results = await world.onAll((server, rank) => {
+      const options = world.optionsOf(rank, { strategy });
+      return server.update('a', {
+        ...options,
+        requestEngine: async (request) => {
+          seen.push(digested.size);
+          await options.requestEngine(request);
+        },
+      });
+    });
+    const inPlace = streams ? 1 : 2;
+    expect(seen).toEqual([inPlace, inPlace]);
+    for (const { weightVersion } of results) expect(weightVersion).toBe(wanted);
+  });
+
+  it('is not waited for if the update has a version', async () => {
+    let release!: () => void;
+    const released = new Promise<void>((resolve) => {
+      release = resolve;
+    });
+    const world = await start(1, { around: { device: (device) => digestsAfter(device, () => released) } });
+    const path = await written(inMemory, modelTensors(9));
+    await world.register('a', () => ({ files: path, keepFiles: true }));
+    await world.update('a', { weightVersion: 'step-1' });
+    release();
+  });
+});
+
+/** Calls `before` before it digests a file in place. */
+function digestsAfter(device: HostDevice, before: () => Promise<void>): HostDevice {
+  const map = device.mapFile.bind(device);
+  const mapFile = async (path: string): Promise<FileMemory> => {
+    const memory = await map(path);
+    const digest = memory.digest!.bind(memory);
+    return Object.assign(memory, {
+      digest: async (request: DigestRequest) => {
+        await before();
+        return await digest(request);
+      },
+    });
+  };
+  return Object.assign(device, { mapFile });
+}
 
 describe('a checkpoint that streams', () => {
   const streamed = async (tensors: readonly NamedTensor[]): Promise<CheckpointSource> => {

@@ -4,6 +4,7 @@ import type { UpdateOptions, UpdateResult } from '../api.ts';
 import { runPull } from '../pull/run-pull.ts';
 import { reasonOf, verifyEngines } from '../pull/verify-engines.ts';
 import type { WorkerProtocol } from '../session.ts';
+import { digestAhead } from '../update/digest-ahead.ts';
 import { shakeHands } from '../update/handshake.ts';
 import { leaveGroup, meet } from '../update/meet.ts';
 import { moveBuckets, openSourcesOf } from '../update/move-buckets.ts';
@@ -43,6 +44,7 @@ export async function runUpdate(
     const choosesLater = options.chooseWorkers !== undefined;
     if (!choosesLater && !maySurvey(options, run.protocol)) rings.begin(kindOf(context, options));
     const meeting = await meet(run);
+    if (intent === 'update') await digestAhead(run, meeting);
     const strategy = strategyWithoutSurvey(options, meeting.chosen);
     if (strategy === undefined) return await runPull(run, meeting, intent);
     if (choosesLater) rings.begin(kindOf(context, options));

@@ -21,6 +21,10 @@ export interface Proposal {
   readonly reload: ReloadCost | null;
   /** All that it holds is digested as it is read. */
   readonly digests: boolean;
+  /** Files that it uses in place are being digested. */
+  readonly digestsInPlace: boolean;
+  /** Some of its digests are known only when the update has read their bytes. */
+  readonly digestsReads: boolean;
   /** By name: options and circumstances that must be equal. */
   readonly options: Readonly<Record<string, unknown>>;
 }

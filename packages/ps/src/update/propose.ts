@@ -4,6 +4,16 @@ import type { Proposal } from './agreement.ts';
 import type { BroadcastLink } from './broadcast-link.ts';
 import type { UpdateContext } from './update-context.ts';
 
+/** The digests of this rank's share that are not known yet. */
+function pendingDigests({ held }: UpdateContext): Pick<Proposal, 'digestsInPlace' | 'digestsReads'> {
+  if (held?.digests === undefined || held.digests.complete) return { digestsInPlace: false, digestsReads: false };
+  const { regions, fill } = held;
+  return {
+    digestsInPlace: regions.some(({ placed }) => placed !== undefined),
+    digestsReads: fill !== undefined || regions.some(({ file }) => file !== undefined),
+  };
+}
+
 /** Builds this rank's proposal for an update. @param link The link of the group that the update needs. */
 export function propose(
   context: UpdateContext,
@@ -23,6 +33,7 @@ export function propose(
     freeBytes: device.memoryInfo().freeBytes + rings.keptBytes,
     reload: context.pace.cost ?? null,
     digests: context.held === undefined || context.held.tensors.length === 0 || context.held.digests !== undefined,
+    ...pendingDigests(context),
     options: {
       ranks: options.ranks ?? [],
       bucketBytes: options.bucketBytes ?? null,
